@@ -1,0 +1,42 @@
+# cython: language_level=3
+"""Status codes and SIMD level, shared by all kernels."""
+import os
+
+cdef extern from "common/wsekern_status.h" nogil:
+    int wsk_status_count()
+    int wsk_status_code(int i)
+    const char *wsk_status_name(int i)
+    const char *wsk_status_text(int i)
+
+_LEVELS = ("base", "avx2", "avx512")
+
+
+def _choose_level():
+    supported = wsk_simd_supported()
+    wanted = os.environ.get("WSEKERN_SIMD")
+    if not wanted:
+        return supported
+    if wanted not in _LEVELS:
+        raise ImportError(f"WSEKERN_SIMD={wanted!r} is not a SIMD level; use one of: {', '.join(_LEVELS)}")
+    if _LEVELS.index(wanted) > supported:
+        raise ImportError(f"WSEKERN_SIMD={wanted} is not supported by this CPU; the highest level here is "
+                          f"{_LEVELS[supported]}")
+    return _LEVELS.index(wanted)
+
+
+cdef int _level = _choose_level()
+
+
+cpdef int simd_level_code() noexcept:
+    return _level
+
+
+def simd_level() -> str:
+    """Name of the SIMD level in force: ``base``, ``avx2`` or ``avx512`` (set with ``WSEKERN_SIMD``)."""
+    return _LEVELS[_level]
+
+
+def status_table() -> dict[int, tuple[str, str]]:
+    """Every status code of the C kernels: ``{code: (name, sentence)}``."""
+    return {wsk_status_code(i): (wsk_status_name(i).decode(), wsk_status_text(i).decode())
+            for i in range(wsk_status_count())}

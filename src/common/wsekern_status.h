@@ -1,0 +1,33 @@
+/* Status codes of every wsekern C function: 0 or a positive count is success, negative is a failure.
+ * Grouped by topic (tens digit); wsekern/errors.py maps each code to one exception and one sentence. */
+#ifndef WSEKERN_STATUS_H
+#define WSEKERN_STATUS_H
+
+#define WSK_STATUS_TABLE(X)                                                              \
+    /* code, name, text */                                                               \
+    X(0, WSK_OK, "success")                                                              \
+    X(-1, WSK_ERR_NO_MEMORY, "out of memory")                                            \
+    X(-2, WSK_ERR_BAD_ARGUMENT, "an argument is out of range")                           \
+    X(-3, WSK_ERR_INTERRUPTED, "interrupted")                                            \
+    X(-10, WSK_ERR_UNROUTED, "a wavelet arrived on a color that has no route")           \
+    X(-11, WSK_ERR_TWO_INPUTS, "one color arrived from two ports in the same cycle")     \
+    X(-12, WSK_ERR_DEADLOCK, "nothing moved while wavelets were waiting")                \
+    X(-13, WSK_ERR_OFF_WAFER, "a route leads off the edge of the wafer")                 \
+    X(-14, WSK_ERR_DEADLINE, "the deadline passed before the condition was met")         \
+    X(-20, WSK_ERR_BAD_INSTRUCTION, "a PE met an instruction it cannot execute")         \
+    X(-21, WSK_ERR_MEMORY_RANGE, "a PE accessed memory outside its 48 KB")               \
+    X(-22, WSK_ERR_QUEUE_RANGE, "a PE used a queue that its machine does not have")
+
+enum wsk_status {
+#define WSK_AS_ENUM(code, name, text) name = code,
+    WSK_STATUS_TABLE(WSK_AS_ENUM)
+#undef WSK_AS_ENUM
+};
+
+/* Row i of the table, 0 <= i < wsk_status_count(). */
+int wsk_status_count(void);
+int wsk_status_code(int i);
+const char *wsk_status_name(int i);
+const char *wsk_status_text(int i);
+
+#endif

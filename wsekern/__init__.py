@@ -1,0 +1,50 @@
+"""LLM inference on a simulated wafer-scale engine, down to the wavelet, beside a modelled GPU cluster."""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+try:
+    from wsekern._common import simd_level
+except ModuleNotFoundError as error:
+    if error.name != "wsekern._common":
+        raise
+    raise ImportError(
+        f"wsekern is not compiled in {__path__[0]}: this is the source folder. Type `pip install .` there, then run "
+        "from another folder (or use plain `pytest`, not `python -m pytest`)."
+    ) from None
+
+try:
+    __version__ = version("wsekern")
+except PackageNotFoundError:
+    __version__ = "0+unknown"
+
+# Public name -> module that defines it; imported on first use, so that `import wsekern` stays quick.
+_LAZY = {
+    "WsekernError": "wsekern.errors",
+    "load_machine": "wsekern.machine",
+    "ModelConfig": "wsekern.workload",
+    "load_config": "wsekern.workload",
+}
+
+__all__ = ["__version__", "get_cmake_dir", "get_include", "simd_level", *_LAZY]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'wsekern' has no attribute {name!r}")
+
+
+def get_include() -> str:
+    """Folder of the C headers, for programs that embed the kernels."""
+    from pathlib import Path
+
+    return str(Path(__path__[0]) / "include")
+
+
+def get_cmake_dir() -> str:
+    """Folder of the CMake package configuration, for ``find_package(wsekern)``."""
+    from pathlib import Path
+
+    return str(Path(__path__[0]) / "cmake")

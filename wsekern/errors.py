@@ -1,0 +1,63 @@
+"""Every error a user can meet. Each message says what, where, and what would be accepted."""
+
+from wsekern._common import status_table
+
+
+class WsekernError(Exception):
+    """Base of all wsekern errors; the command line prints it as one sentence and exits with 2."""
+
+
+class InputError(WsekernError, ValueError):
+    """A description, file or argument is not acceptable; nothing has run."""
+
+
+class BudgetError(InputError):
+    """Something does not fit a PE or the wafer: memory, colors, queues, microthreads, task ids."""
+
+
+class SimulationError(WsekernError, RuntimeError):
+    """A run could not go on; ``report`` holds the PE, color, port, cycle and wait chain where known."""
+
+    def __init__(self, message: str, report: dict | None = None):
+        super().__init__(message)
+        self.report = report or {}
+
+
+class RoutingError(SimulationError):
+    """A wavelet met a routing rule it breaks."""
+
+
+class DeadlockError(SimulationError):
+    """Nothing moved while wavelets or PEs were waiting."""
+
+
+class DeadlineError(SimulationError):
+    """The deadline passed before the condition was met."""
+
+
+# One table from C status code to Python exception; a test asserts that no code is missing.
+STATUS_EXCEPTIONS: dict[int, type[BaseException]] = {
+    -1: MemoryError,
+    -2: InputError,
+    -3: KeyboardInterrupt,
+    -10: RoutingError,
+    -11: RoutingError,
+    -12: DeadlockError,
+    -13: RoutingError,
+    -14: DeadlineError,
+    -20: SimulationError,
+    -21: SimulationError,
+    -22: SimulationError,
+}
+
+
+def raise_for_status(status: int, detail: str = "", report: dict | None = None) -> int:
+    """Return ``status`` if it is not negative, else raise its exception with the table's sentence and ``detail``."""
+    if status >= 0:
+        return status
+    _, text = status_table()[status]
+    message = f"{text}: {detail}" if detail else text
+    exception = STATUS_EXCEPTIONS[status]
+    if issubclass(exception, SimulationError):
+        raise exception(message, report)
+    raise exception(message)
