@@ -1,6 +1,6 @@
 """Loading of descriptions (machines, GPUs, clusters) from TOML: strict, with unit and source for every number.
 
-A description is a :class:`msgspec.Struct` whose numeric fields are ``Annotated[Quantity, Unit("Hz")]``. In the file each
+A description is a :class:`msgspec.Struct` whose numeric fields are ``Annotated[Quantity, Unit("Hz")]``. In a file each
 is a table ``{ value = 0.85e9, unit = "Hz", source = "...", confidence = "A" }``. A bad file is refused with its place.
 """
 
