@@ -1,0 +1,85 @@
+"""A folder that `transformers` wrote loads here and gives the same tokens and logits."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch could not be installed (test extra)")
+transformers = pytest.importorskip("transformers", reason="transformers could not be installed (test extra)")
+
+from wsekern.inference.reference import ReferenceModel  # noqa: E402
+from wsekern.workload.checkpoint import load_checkpoint  # noqa: E402
+
+SHAPE = dict(vocab_size=96, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+             num_key_value_heads=2, max_position_embeddings=128, bos_token_id=0, eos_token_id=1)
+LLAMA3_ROPE = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                   original_max_position_embeddings=32, rope_theta=10000.0)
+CASES = {
+    "llama-gqa-untied": ("Llama", dict(tie_word_embeddings=False)),
+    "llama-gqa-tied": ("Llama", dict(tie_word_embeddings=True)),
+    "llama3-rope": ("Llama", dict(rope_parameters=LLAMA3_ROPE)),
+    "llama-wide-heads": ("Llama", dict(head_dim=16)),
+    "mistral": ("Mistral", dict(sliding_window=None)),
+    "qwen2-bias": ("Qwen2", dict(tie_word_embeddings=True)),
+    "qwen3-qk-norm": ("Qwen3", dict(head_dim=8)),
+}
+
+
+def write_tokenizer(folder):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    vocab = {"<s>": 0, "</s>": 1, **{chr(33 + i): 2 + i for i in range(90)}}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<s>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+@pytest.fixture(params=CASES, scope="module")
+def tiny(request, tmp_path_factory):
+    """(folder, transformers model) of a tiny random model."""
+    family, extra = CASES[request.param]
+    torch.manual_seed(1)
+    config = getattr(transformers, f"{family}Config")(**{**SHAPE, **extra})
+    model = getattr(transformers, f"{family}ForCausalLM")(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 1:  # gains and biases differ from 1 and 0
+                parameter.add_(0.1 * torch.randn_like(parameter))
+            elif "proj" in name:  # larger than the default, so that attention is not uniform
+                parameter.mul_(6)
+    folder = tmp_path_factory.mktemp(request.param)
+    model.save_pretrained(folder)
+    write_tokenizer(folder)
+    return folder, model
+
+
+def greedy(forward, prompt, count):
+    """Greedy continuation and the logits of every step."""
+    tokens, logits = [], [forward(prompt)]
+    for _ in range(count):
+        tokens.append(int(np.argmax(logits[-1])))
+        logits.append(forward([tokens[-1]]))
+    return tokens, np.array(logits)
+
+
+def transformers_greedy(model, prompt, count):
+    past = None
+
+    def forward(tokens):
+        nonlocal past
+        with torch.no_grad():
+            out = model(torch.tensor([tokens]), past_key_values=past, use_cache=True)
+        past = out.past_key_values
+        return out.logits[0, -1].numpy()
+
+    return greedy(forward, prompt, count)
+
+
+def test_reference_gives_the_tokens_of_transformers(tiny):
+    folder, model = tiny
+    checkpoint = load_checkpoint(folder)
+    reference = ReferenceModel(checkpoint.config, checkpoint.weights)
+    prompt = [0, 17, 33, 50, 51, 7]
+    expected, expected_logits = transformers_greedy(model, prompt, 64)
+    tokens, logits = greedy(lambda t: reference.forward(t)[-1], prompt, 64)
+    assert tokens == expected
+    np.testing.assert_allclose(logits, expected_logits, atol=1e-4)

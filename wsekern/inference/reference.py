@@ -1,0 +1,69 @@
+"""The plain reference: the whole transformer in a page of numpy, float32, no wafer. Tests hold the wafer against it."""
+
+import numpy as np
+
+from wsekern.workload.checkpoint import LayerWeights, Weights
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.rope import rotation
+
+
+class ReferenceModel:
+    """A Llama-family model with a key-value cache that grows."""
+
+    def __init__(self, config: ModelConfig, weights: Weights):
+        self.config, self.weights = config, weights
+        self.length = 0
+        empty = np.zeros((config.kv_heads, 0, config.head_dim), np.float32)
+        self._cache = [(empty, empty) for _ in range(config.layers)]
+
+    def forward(self, tokens: list[int]) -> np.ndarray:
+        """Feed ``tokens`` (m of them) after those already seen; return logits (m, vocab)."""
+        x = self.weights.embedding[np.asarray(tokens)]
+        cos, sin = rotation(self.config, np.arange(self.length, self.length + len(tokens)))
+        for index, layer in enumerate(self.weights.layers):
+            x = x + self._attention(index, layer, rms_norm(x, layer.attention_norm, self.config.rms_eps), cos, sin)
+            h = rms_norm(x, layer.ffn_norm, self.config.rms_eps)
+            x = x + (silu(h @ layer.gate) * (h @ layer.up)) @ layer.down
+        self.length += len(tokens)
+        return rms_norm(x, self.weights.norm, self.config.rms_eps) @ self.weights.head
+
+    def _attention(self, index: int, layer: LayerWeights, x: np.ndarray, cos: np.ndarray, sin: np.ndarray):
+        c, m = self.config, len(x)
+        q = self._heads(x @ layer.q, layer.q_bias, layer.q_norm, c.heads)
+        k = self._heads(x @ layer.k, layer.k_bias, layer.k_norm, c.kv_heads)
+        v = self._heads(x @ layer.v, layer.v_bias, None, c.kv_heads)
+        old_k, old_v = self._cache[index]
+        keys = np.concatenate([old_k, rotate(k, cos, sin)], axis=1)
+        values = np.concatenate([old_v, v], axis=1)
+        self._cache[index] = (keys, values)
+        q = rotate(q, cos, sin).reshape(c.kv_heads, c.heads // c.kv_heads, m, c.head_dim)
+        scores = q @ keys[:, None].swapaxes(-1, -2) / np.sqrt(np.float32(c.head_dim))
+        causal = np.arange(keys.shape[1])[None, :] <= self.length + np.arange(m)[:, None]
+        scores = np.where(causal, scores, -np.inf)
+        probabilities = np.exp(scores - scores.max(-1, keepdims=True))
+        probabilities /= probabilities.sum(-1, keepdims=True)
+        out = (probabilities @ values[:, None]).reshape(c.heads, m, c.head_dim)
+        return out.transpose(1, 0, 2).reshape(m, c.q_size) @ layer.o
+
+    def _heads(self, x: np.ndarray, bias: np.ndarray | None, norm: np.ndarray | None, heads: int) -> np.ndarray:
+        """Split (m, heads * head_dim) into (heads, m, head_dim), with the optional bias and per-head norm."""
+        if bias is not None:
+            x = x + bias
+        x = x.reshape(len(x), heads, self.config.head_dim).transpose(1, 0, 2)
+        return x if norm is None else rms_norm(x, norm, self.config.rms_eps)
+
+
+def rms_norm(x: np.ndarray, gain: np.ndarray, eps: float) -> np.ndarray:
+    """x / sqrt(mean(x^2) + eps) * gain over the last axis."""
+    return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + np.float32(eps)) * gain
+
+
+def silu(x: np.ndarray) -> np.ndarray:
+    """x * sigmoid(x)."""
+    return x / (1 + np.exp(-x))
+
+
+def rotate(x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
+    """Turn feature d with feature d + head_dim / 2 by the position's angle; x is (heads, m, head_dim)."""
+    first, second = np.split(x, 2, axis=-1)
+    return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
