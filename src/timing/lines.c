@@ -1,0 +1,138 @@
+#include "lines.h"
+
+#include <string.h>
+
+#include "common/wsekern_status.h"
+
+/* One block of one line: which elements, and how to reach the tile element block of PE k. */
+typedef struct {
+    const wsk_line_math *math;
+    int op;
+    const char *in;
+    char *out;
+    int64_t stride;     /* bytes from one PE of the line to the next */
+    int64_t count;      /* elements of the block */
+    int64_t bytes;      /* bytes of the block in a tile */
+} wsk_block;
+
+typedef float wsk_acc[WSK_LINE_ELEMENTS];
+
+/* Running sum from PE `begin` up to, not including, `end`; 0 if there is none. */
+static int chain(const wsk_block *b, float *acc, int64_t begin, int64_t end, int64_t step)
+{
+    if (begin == end)
+        return 0;
+    b->math->start(acc, b->in + begin * b->stride, b->count);
+    for (int64_t k = begin + step; k != end; k += step)
+        b->math->combine[b->op](acc, b->in + k * b->stride, b->count);
+    return 1;
+}
+
+/* acc = own tile of `root`, then the sum from below, then the sum from above. */
+static void both_chains(const wsk_block *b, float *acc, int64_t begin, int64_t end, int64_t root)
+{
+    wsk_acc side;
+    b->math->start(acc, b->in + root * b->stride, b->count);
+    if (chain(b, side, begin, root, 1))
+        b->math->merge[b->op](acc, side, b->count);
+    if (chain(b, side, end - 1, root, -1))
+        b->math->merge[b->op](acc, side, b->count);
+}
+
+static void group_sum(const wsk_block *b, float *acc, int64_t begin, int64_t length, int64_t groups, int64_t j)
+{
+    both_chains(b, acc, begin + wsk_group_begin(j, length, groups), begin + wsk_group_begin(j + 1, length, groups),
+                begin + wsk_group_root(j, length, groups));
+}
+
+/* acc = running sum over groups first, first + step, ... up to, not including, `end`; 0 if there is none. */
+static int root_chain(const wsk_block *b, float *acc, int64_t begin, int64_t length, int64_t groups, int64_t first,
+                      int64_t end, int64_t step)
+{
+    wsk_acc own;
+    if (first == end)
+        return 0;
+    group_sum(b, acc, begin, length, groups, first);
+    for (int64_t j = first + step; j != end; j += step) {
+        group_sum(b, own, begin, length, groups, j);
+        b->math->merge[b->op](own, acc, b->count);
+        memcpy(acc, own, sizeof own);
+    }
+    return 1;
+}
+
+static void allreduce_segment(const wsk_block *b, int64_t begin, int64_t length, int64_t groups)
+{
+    wsk_acc acc, side;
+    int64_t centre = groups / 2;
+    group_sum(b, acc, begin, length, groups, centre);
+    if (root_chain(b, side, begin, length, groups, 0, centre, 1))
+        b->math->merge[b->op](acc, side, b->count);
+    if (root_chain(b, side, begin, length, groups, groups - 1, centre, -1))
+        b->math->merge[b->op](acc, side, b->count);
+    b->math->finish(side, acc, b->count);
+    for (int64_t k = begin; k < begin + length; k++)
+        memcpy(b->out + k * b->stride, side, (size_t)b->bytes);
+}
+
+static void reduce_segment(const wsk_block *b, int64_t begin, int64_t length, int64_t root)
+{
+    wsk_acc acc;
+    for (int64_t k = begin; k < begin + length; k++)
+        memcpy(b->out + k * b->stride, b->in + k * b->stride, (size_t)b->bytes);
+    both_chains(b, acc, begin, begin + length, begin + root);
+    b->math->finish(b->out + (begin + root) * b->stride, acc, b->count);
+}
+
+static void broadcast_segment(const wsk_block *b, int64_t begin, int64_t length, int64_t root)
+{
+    for (int64_t k = begin; k < begin + length; k++)
+        memcpy(b->out + k * b->stride, b->in + (begin + root) * b->stride, (size_t)b->bytes);
+}
+
+enum kind { ALLREDUCE, REDUCE, BROADCAST };
+
+/* Every (line, block of elements, segment) is one piece of work, independent of all others. */
+static int run(enum kind kind, const wsk_line_plan *p, const void *in, void *out, int64_t root, int threads, int level)
+{
+    if (p->dtype < 0 || p->dtype >= WSK_LINE_DTYPES || p->op < 0 || p->op > 1 || p->segment < 1 || p->groups < 1)
+        return WSK_ERR_BAD_ARGUMENT;
+    const wsk_line_math *math = &(level > 0 ? wsk_line_math_avx2 : wsk_line_math_base)[p->dtype];
+    int64_t size = p->dtype == WSK_LINE_FP32 ? 4 : 2;
+    int64_t blocks = (p->inner + WSK_LINE_ELEMENTS - 1) / WSK_LINE_ELEMENTS;
+    int64_t segments = (p->length + p->segment - 1) / p->segment;
+    int64_t pieces = p->outer * blocks * segments;
+    (void)threads;
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < pieces; i++) {
+        int64_t begin = i % segments * p->segment, line = i / segments;
+        int64_t first = line % blocks * WSK_LINE_ELEMENTS;
+        int64_t length = begin + p->segment <= p->length ? p->segment : p->length - begin;
+        int64_t count = first + WSK_LINE_ELEMENTS <= p->inner ? WSK_LINE_ELEMENTS : p->inner - first;
+        int64_t offset = (line / blocks * p->length * p->inner + first) * size;
+        wsk_block b = { math, p->op, (const char *)in + offset, (char *)out + offset, p->inner * size, count,
+                        count * size };
+        if (kind == ALLREDUCE)
+            allreduce_segment(&b, begin, length, p->groups < length ? p->groups : length);
+        else if (kind == REDUCE)
+            reduce_segment(&b, begin, length, root < length ? root : length - 1);
+        else
+            broadcast_segment(&b, begin, length, root < length ? root : length - 1);
+    }
+    return WSK_OK;
+}
+
+int wsk_line_allreduce(const wsk_line_plan *plan, const void *in, void *out, int threads, int simd_level)
+{
+    return run(ALLREDUCE, plan, in, out, 0, threads, simd_level);
+}
+
+int wsk_line_reduce(const wsk_line_plan *plan, const void *in, void *out, int64_t root, int threads, int simd_level)
+{
+    return run(REDUCE, plan, in, out, root, threads, simd_level);
+}
+
+int wsk_line_broadcast(const wsk_line_plan *plan, const void *in, void *out, int64_t root, int threads)
+{
+    return run(BROADCAST, plan, in, out, root, threads, 0);
+}

@@ -1,0 +1,45 @@
+import numpy as np
+from numpy.typing import NDArray
+
+CAUSE_NAMES: tuple[str, ...]
+DTYPE_CODES: dict[str, int]
+OP_CODES: dict[str, int]
+
+class LineCosts:
+    def __init__(
+        self,
+        *,
+        call: int = 0,
+        setup_send: int = 0,
+        setup_add: int = 0,
+        setup_receive: int = 0,
+        stage: int = 0,
+        hop: int = 1,
+        convert: int = 0,
+        words_send: int = 0,
+        words_add: int = 0,
+        paced_add: int = 0,
+        words_broadcast: int = 0,
+        paced_broadcast: int = 0,
+    ) -> None: ...
+
+def allreduce_line(line: NDArray[np.int64], segment: int, groups: int, costs: LineCosts) -> None: ...
+def reduce_line(line: NDArray[np.int64], segment: int, root: int, costs: LineCosts) -> None: ...
+def broadcast_line(line: NDArray[np.int64], segment: int, root: int, costs: LineCosts) -> None: ...
+def shift_line(
+    line: NDArray[np.int64], relays: int, start: int, relay: int, stage: int, hop: int, words: int
+) -> None: ...
+def level_line(line: NDArray[np.int64]) -> None: ...
+def spend(line: NDArray[np.int64], cycles: NDArray[np.int64]) -> None: ...
+def line_values(
+    kind: str,
+    dtype: str,
+    op: str,
+    shape: tuple[int, int, int],
+    axis: str,
+    segment: int,
+    parameter: int,
+    source: NDArray[np.uint8],
+    out: NDArray[np.uint8],
+    threads: int,
+) -> int: ...

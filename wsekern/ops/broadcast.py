@@ -1,0 +1,56 @@
+"""Broadcast along lines: every PE of a line ends with the tile of one of them."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsekern._timing import broadcast_line
+from wsekern.ops.line import Axis, along, check_line, check_tile, line_costs, run_line, segments, traffic
+
+if TYPE_CHECKING:
+    from wsekern.ops.flow import FlowEngine
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """Multicast of ``words`` elements from PE ``root`` of every line along ``axis`` to all its PEs.
+
+    One send; routers copy each wavelet to the core and onward, both ways from the root. Cost, B wavelets to the PE d
+    hops away: ``B + d h + output + 2 T_R + input`` (HPDC'24: B + P + 2 T_R for the whole line from its end).
+    """
+
+    words: int
+    axis: Axis
+    root: int = 0
+    segment: int = 0
+
+    def __post_init__(self) -> None:
+        check_line(self.words, self.axis, self.segment, root=self.root + 1)
+
+    def time(self, engine: "FlowEngine") -> None:
+        """Advance the clocks of ``engine`` by this operation."""
+        if not self.words:
+            return
+        broadcast_line(engine.line(self.axis), self.segment or engine.length(self.axis), self.root,
+                       line_costs(engine.timing, self.words, "broadcast_call"))
+        engine.energy += self.energy(engine)
+
+    def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
+        """Tiles (height, width, words), of which only the roots' count -> every PE holds its root's tile."""
+        tile = check_tile(engine, tile, self.words)
+        self.time(engine)
+        return run_line(engine, "broadcast", "sum", tile, self.axis, self.segment, self.root)
+
+    def reference(self, tile: np.ndarray, dtype: str = "fp32") -> np.ndarray:
+        """Plain numpy."""
+        out = np.empty_like(tile)
+        for source, target in zip(along(tile, self.axis), along(out, self.axis), strict=True):
+            for begin, end in segments(len(source), self.segment):
+                target[begin:end] = source[begin + min(self.root, end - begin - 1)]
+        return out
+
+    def energy(self, engine: "FlowEngine") -> int:
+        """Link traversals of one run on the whole grid."""
+        hops = sum(end - begin - 1 for begin, end in segments(engine.length(self.axis), self.segment))
+        return hops * traffic(engine.timing, self.words).results * engine.lines(self.axis)

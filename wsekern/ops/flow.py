@@ -1,0 +1,100 @@
+"""The flow engine: runs operations for all PEs of a grid at once, values and a local clock per PE."""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from wsekern._timing import CAUSE_NAMES, level_line, spend
+from wsekern.errors import InputError
+from wsekern.machine import Machine, load_machine
+from wsekern.ops.timing import Timing
+
+
+class Operation(Protocol):
+    """What the flow engine asks of an operation."""
+
+    def time(self, engine: "FlowEngine") -> None:
+        """Advance the clocks."""
+
+    def flow(self, engine: "FlowEngine", *tiles: np.ndarray) -> Any:
+        """Advance the clocks and return the values."""
+
+
+class FlowEngine:
+    """Values and clocks of a ``width`` x ``height`` grid of PEs, operation by operation, without stepping cycles.
+
+    Every PE has a local clock and each operation starts on each PE when that PE is ready: there is no barrier that the
+    hardware does not have. An operation along lines takes as long on a line that starts late as on one that starts
+    early, so the clock of PE (y, x) is ``row[y] + column[x]``: two lines stand for the whole grid and clocks cost no
+    more on a full wafer than on one row and one column of it.
+
+    Values are numpy arrays of shape (height, width, ...): float32 for ``fp32``, float16 for ``fp16`` and ``fp16_fp32``,
+    uint16 for ``bf16``. Results do not depend on ``threads``.
+    """
+
+    def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", dtype: str = "fp16",
+                 threads: int = 1) -> None:
+        self.machine = load_machine(machine) if isinstance(machine, str) else machine
+        self.machine.check_grid(width, height)
+        if threads < 1:
+            raise InputError(f"threads is {threads}: expected at least 1")
+        self.width, self.height, self.profile, self.dtype, self.threads = width, height, profile, dtype, threads
+        self.timing = Timing(self.machine, profile, dtype)
+        self.reset()
+
+    def reset(self) -> None:
+        """All clocks and counters to zero."""
+        self._row = np.zeros((self.height, len(CAUSE_NAMES)), np.int64)
+        self._column = np.zeros((self.width, len(CAUSE_NAMES)), np.int64)
+        self.energy = 0
+        """Link traversals so far: wavelets times links, over the whole grid."""
+
+    def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
+        """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
+        return operation.flow(self, *tiles)
+
+    def time(self, operation: Operation) -> None:
+        """Move the clocks on by ``operation``, without values."""
+        operation.time(self)
+
+    def length(self, axis: str) -> int:
+        """PEs of a line along ``axis``."""
+        return self.height if axis == "y" else self.width
+
+    def lines(self, axis: str) -> int:
+        """Lines along ``axis``."""
+        return self.width if axis == "y" else self.height
+
+    def line(self, axis: str) -> np.ndarray:
+        """Cycles by cause (PEs, causes) of a line along ``axis``: what the timing kernels work on."""
+        return self._row if axis == "y" else self._column
+
+    def spend(self, *, compute: int = 0, fabric: int = 0, stages: int = 0, overhead: int = 0, words: int = 0) -> None:
+        """Work that takes every PE the same number of cycles, by cause."""
+        spend(self._row, np.array((compute, fabric, stages, overhead, words), np.int64))
+
+    def level(self) -> None:
+        """Every PE waits for the latest one, as after many rounds of exchange between neighbours."""
+        level_line(self._row)
+        level_line(self._column)
+
+    @property
+    def clock(self) -> np.ndarray:
+        """Local clock of every PE in cycles, int64 (height, width)."""
+        return self._row.sum(axis=1)[:, None] + self._column.sum(axis=1)[None, :]
+
+    @property
+    def cycles(self) -> int:
+        """Cycle at which the last PE is done."""
+        return int(self._row.sum(axis=1).max() + self._column.sum(axis=1).max())
+
+    @property
+    def breakdown(self) -> dict[str, int]:
+        """Cycles on the critical path of the last PE to finish, by cause; they add up to :attr:`cycles`.
+
+        ``compute``: elements of local instructions; ``fabric``: hops; ``stages``: ramps and the cores' in- and output
+        pipelines; ``overhead``: calls and set-ups; ``words``: the rest of a message after its first word.
+        """
+        row = self._row[self._row.sum(axis=1).argmax()]
+        column = self._column[self._column.sum(axis=1).argmax()]
+        return {name: int(value) for name, value in zip(CAUSE_NAMES, row + column, strict=True)}

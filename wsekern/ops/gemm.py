@@ -1,0 +1,129 @@
+"""Matrix products over P x P PEs: MeshGEMM and its transposed form."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsekern.errors import InputError
+from wsekern.ops.line import check_tile
+from wsekern.ops.timing import Timing
+
+if TYPE_CHECKING:
+    from wsekern.ops.flow import FlowEngine
+
+
+def _check(engine: "FlowEngine", name: str) -> None:
+    if engine.width != engine.height:
+        raise InputError(f"{name} runs on a square of PEs, not on {engine.width}x{engine.height}")
+
+
+def multiply_cycles(timing: Timing, m: int, k: int, n: int) -> tuple[int, int]:
+    """(compute, overhead) of one tile product: k loop bodies, each a map over n calls of a multiply-add of length m."""
+    if not m * k * n:
+        return 0, 0
+    overhead = timing.latency("gemm_call") + k * (timing.latency("gemm_row") + n * timing.latency("gemm_map"))
+    return k * n * timing.elements(timing.instruction("fma"), m), overhead
+
+
+def exchange_cycles(timing: Timing, words: int) -> dict[str, int]:
+    """Cycles by cause of one exchange with the neighbour two hops away on the folded ring."""
+    wavelets = timing.wavelets(words)
+    return {"overhead": timing.latency("exchange"), "stages": timing.stage, "fabric": 2 * timing.hop,
+            "words": timing.stream(wavelets, timing.step(timing.instruction("mov")))}
+
+
+@dataclass(frozen=True)
+class MeshGemm:
+    """C = X W on P x P PEs (MeshGEMM of WaferLLM, OSDI'25): per PE X (m, k), W (k, n), C (m, n).
+
+    Cannon's algorithm on rings folded so that logical neighbours are two hops apart. X is skewed on the device in P
+    // 2 rounds of exchange, W by the host. Then P rounds: multiply the tiles at hand while both are passed on. PE (i,
+    j) adds the products of inner tiles in the order (i + j) mod P, (i + j + 1) mod P, ...; within a tile product the
+    inner index is outermost. Cost: ``call + (P // 2) align + P max(multiply, exchange)`` after the latest PE is
+    ready.
+    """
+
+    m: int
+    k: int
+    n: int
+
+    def __post_init__(self) -> None:
+        if min(self.m, self.k, self.n) < 0:
+            raise InputError(f"tiles of {self.m} x {self.k} x {self.n}: expected sizes that are not negative")
+
+    def time(self, engine: "FlowEngine") -> None:
+        """Advance the clocks of ``engine`` by this operation."""
+        _check(engine, "MeshGemm")
+        timing, rounds = engine.timing, engine.width
+        engine.level()
+        engine.spend(overhead=timing.latency("meshgemm_call", timing.latency("call")))
+        align = exchange_cycles(timing, self.m * self.k)
+        engine.spend(**{cause: cycles * (rounds // 2) for cause, cycles in align.items()})
+        spend_rounds(engine, rounds, multiply_cycles(timing, self.m, self.k, self.n),
+                     exchange_cycles(timing, max(self.m * self.k, self.k * self.n)))
+        words = (rounds + rounds // 2) * timing.wavelets(self.m * self.k) + rounds * timing.wavelets(self.k * self.n)
+        engine.energy += (2 * rounds - 2) * words * rounds
+
+    def flow(self, engine: "FlowEngine", x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """x (P, P, m, k), w (P, P, k, n) -> c (P, P, m, n): the product of the matrices that the tiles make up."""
+        from wsekern.tiles import mesh_gemm
+
+        _check(engine, "MeshGemm")
+        x, w = check_tile(engine, x, self.m, self.k), check_tile(engine, w, self.k, self.n)
+        self.time(engine)
+        return mesh_gemm(x, w, engine.dtype, threads=engine.threads)
+
+
+@dataclass(frozen=True)
+class MeshGemmTransposed:
+    """S = Q K^T on P x P PEs: per PE Q (m, k), K (n, k), S (m, n), heads' dimensions along x, positions along y.
+
+    Only K moves, along y. After each of the P rounds a chain reduce along x brings the sum of the row's partial
+    products to a root that moves with the round, so that the scores end where a product of matrices would put them.
+    Cost: ``call + P max(multiply, exchange) + P (add chain of one stage per round in steady state) + the last
+    chain``.
+    """
+
+    m: int
+    n: int
+    k: int
+
+    def __post_init__(self) -> None:
+        if min(self.m, self.k, self.n) < 0:
+            raise InputError(f"tiles of {self.m} x {self.k} x {self.n}: expected sizes that are not negative")
+
+    def time(self, engine: "FlowEngine") -> None:
+        """Advance the clocks of ``engine`` by this operation."""
+        _check(engine, "MeshGemmTransposed")
+        timing, rounds = engine.timing, engine.width
+        engine.level()
+        engine.spend(overhead=timing.latency("meshgemm_call", timing.latency("call")))
+        compute, overhead = multiply_cycles(timing, self.m, self.k, self.n)
+        # In steady state a PE is in the chain of its round while others multiply: it spends one add per round.
+        add = timing.instruction("add")
+        words = timing.stream(timing.wavelets(self.m * self.n), timing.step(add)) + 1
+        spend_rounds(engine, rounds, (compute, overhead + timing.setup(add) + words),
+                     exchange_cycles(timing, self.k * self.n))
+        engine.spend(stages=(rounds - 1) * timing.stage, fabric=(rounds - 1) * timing.hop, words=words)
+        sums = (rounds - 1) * timing.wavelets(self.m * self.n)
+        engine.energy += rounds * rounds * sums + (2 * rounds - 2) * rounds * timing.wavelets(self.k * self.n) * rounds
+
+    def flow(self, engine: "FlowEngine", q: np.ndarray, k: np.ndarray) -> np.ndarray:
+        """q (P, P, m, k), k (P, P, n, k) -> s (P, P, m, n)."""
+        from wsekern.tiles import mesh_gemm_transposed
+
+        _check(engine, "MeshGemmTransposed")
+        q, k = check_tile(engine, q, self.m, self.k), check_tile(engine, k, self.n, self.k)
+        self.time(engine)
+        return mesh_gemm_transposed(q, k, engine.dtype, threads=engine.threads)
+
+
+def spend_rounds(engine: "FlowEngine", rounds: int, multiply: tuple[int, int], exchange: dict[str, int]) -> None:
+    """``rounds`` rounds of the slower of multiply and exchange, by its causes, each with its fixed cost."""
+    fixed = engine.timing.latency("gemm_round")
+    if sum(multiply) >= sum(exchange.values()):
+        engine.spend(compute=rounds * multiply[0], overhead=rounds * (multiply[1] + fixed))
+    else:
+        engine.spend(**{cause: cycles * rounds for cause, cycles in exchange.items()})
+        engine.spend(overhead=rounds * fixed)

@@ -1,0 +1,71 @@
+"""Reduce along lines: one PE of a line ends with the sum (or maximum) of all tiles of the line."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsekern._timing import reduce_line
+from wsekern.ops.line import (
+    Axis,
+    along,
+    chains,
+    check_line,
+    check_tile,
+    line_costs,
+    run_line,
+    segments,
+    traffic,
+    travelling,
+)
+
+if TYPE_CHECKING:
+    from wsekern.ops.flow import FlowEngine
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """Chain reduce of ``words`` elements per PE along ``axis`` to PE ``root`` of every line (HPDC'24).
+
+    Chains run from both ends to the root; each PE adds its tile to the stream and passes it on, the root adds the chain
+    from below, then the one from above. Other PEs keep their tiles. Cost from one end, B wavelets, P PEs:
+    ``B + (2 T_R + h + output + input)(P - 1)``, the published ``B + (2 T_R + 2)(P - 1)`` where h = output = 1, input
+    = 0.
+    """
+
+    words: int
+    axis: Axis
+    root: int = 0
+    op: str = "sum"
+    segment: int = 0
+
+    def __post_init__(self) -> None:
+        check_line(self.words, self.axis, self.segment, root=self.root + 1)
+
+    def time(self, engine: "FlowEngine") -> None:
+        """Advance the clocks of ``engine`` by this operation."""
+        if not self.words:
+            return
+        reduce_line(engine.line(self.axis), self.segment or engine.length(self.axis), self.root,
+                    line_costs(engine.timing, self.words, "reduce_call", self.op))
+        engine.energy += self.energy(engine)
+
+    def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
+        """Tiles (height, width, words) -> the same, with the result at the root of every line."""
+        tile = check_tile(engine, tile, self.words)
+        self.time(engine)
+        return run_line(engine, "reduce", self.op, tile, self.axis, self.segment, self.root)
+
+    def reference(self, tile: np.ndarray, dtype: str = "fp32") -> np.ndarray:
+        """Plain numpy with the same order of adds, bit for bit."""
+        out = tile.copy()
+        for source, target in zip(along(tile, self.axis), along(out, self.axis), strict=True):
+            for begin, end in segments(len(source), self.segment):
+                root = min(self.root, end - begin - 1)
+                target[begin + root] = chains(dtype, travelling(dtype, source[begin:end]), root, self.op)
+        return out
+
+    def energy(self, engine: "FlowEngine") -> int:
+        """Link traversals of one run on the whole grid."""
+        hops = sum(end - begin - 1 for begin, end in segments(engine.length(self.axis), self.segment))
+        return hops * traffic(engine.timing, self.words).sums * engine.lines(self.axis)

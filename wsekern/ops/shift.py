@@ -1,0 +1,64 @@
+"""Shift by software relay: every tile moves a number of PEs along its line, received and sent on by each PE between."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsekern._timing import shift_line
+from wsekern.errors import InputError
+from wsekern.ops.line import Axis, along, check_line, check_tile
+
+if TYPE_CHECKING:
+    from wsekern.ops.flow import FlowEngine
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Move tiles of ``words`` elements ``relays`` PEs along ``axis`` (negative: towards lower coordinates).
+
+    PE k ends with the tile of PE k - relays; a PE that has no such neighbour keeps its own. Each of the relays receives
+    the whole tile into memory and sends it on. Cost, B wavelets: ``shift_call + relays (relay + stage + h + 2 B)``.
+    """
+
+    words: int
+    axis: Axis
+    relays: int = 1
+
+    def __post_init__(self) -> None:
+        check_line(self.words, self.axis, 0)
+        if self.relays == 0:
+            raise InputError("relays is 0: expected at least one, or minus one")
+
+    def time(self, engine: "FlowEngine") -> None:
+        """Advance the clocks of ``engine`` by this operation."""
+        if not self.words:
+            return
+        timing = engine.timing
+        wavelets = timing.wavelets(self.words)
+        step = timing.step(timing.instruction("mov"))
+        stream = timing.stream(wavelets, step)
+        shift_line(engine.line(self.axis), self.relays, timing.latency("shift_call", timing.latency("call")),
+                   timing.latency("relay"), timing.stage, timing.hop, 2 * (stream + 1))
+        engine.energy += self.energy(engine)
+
+    def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
+        """Tiles (height, width, words) -> the same, moved."""
+        tile = check_tile(engine, tile, self.words)
+        self.time(engine)
+        return self.reference(tile, engine.dtype)
+
+    def reference(self, tile: np.ndarray, dtype: str = "fp32") -> np.ndarray:
+        """Plain numpy; a move of tiles, the same for every dtype."""
+        out = tile.copy()
+        source, target, k = along(tile, self.axis), along(out, self.axis), abs(self.relays)
+        if self.relays > 0:
+            target[:, k:] = source[:, :-k]
+        else:
+            target[:, :-k] = source[:, k:]
+        return out
+
+    def energy(self, engine: "FlowEngine") -> int:
+        """Link traversals of one run on the whole grid."""
+        moved = max(0, engine.length(self.axis) - abs(self.relays))
+        return moved * abs(self.relays) * engine.timing.wavelets(self.words) * engine.lines(self.axis)

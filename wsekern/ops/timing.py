@@ -1,0 +1,113 @@
+"""Whole-cycle costs of one machine, profile and precision: the constants that both engines share."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from math import ceil
+
+from wsekern.errors import InputError
+from wsekern.machine import Machine, load_machine
+
+DTYPES = ("fp32", "fp16", "fp16_fp32", "bf16")
+"""fp32; fp16 with fp16 accumulation; fp16 with fp32 accumulation; bf16."""
+
+_INSTRUCTIONS = {
+    "fp32": {"mov": "fmovs", "add": "fadds", "sub": "fsubs", "mul": "fmuls", "fma": "fmacs", "max": "fmaxs"},
+    "fp16": {"mov": "fmovh", "add": "faddh", "sub": "fsubh", "mul": "fmulh", "fma": "fmach", "max": "fmaxh"},
+    "fp16_fp32": {"mov": "fmovs", "add": "fadds", "sub": "fsubs", "mul": "fmulh", "fma": "fmachs", "max": "fmaxs"},
+    "bf16": {"mov": "fmovh", "add": "faddh", "sub": "fsubh", "mul": "fmulh", "fma": "fmach", "max": "fmaxh"},
+}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What things cost on ``machine`` under ``profile`` for ``dtype``, in whole cycles.
+
+    The rules are those of ``src/pe/README.md``: an instruction issued at ``s`` executes its first element at
+    ``s + setup``, then one word every ``step`` cycles as the words arrive; the next one issues a cycle after its last
+    element. A word sent by the element executed at ``e`` can be used ``stage + hops * hop`` cycles later.
+    """
+
+    machine: Machine
+    profile: str
+    dtype: str
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise InputError(f"no precision {self.dtype!r}: use one of {', '.join(DTYPES)}")
+        self.machine.profile(self.profile)
+
+    @property
+    def hop(self) -> int:
+        """Cycles from one router to the next."""
+        return int(self.machine.fabric.hop_latency)
+
+    @property
+    def ramp(self) -> int:
+        """Cycles between a core's queues and its router, either way (T_R)."""
+        return int(self.machine.fabric.ramp_latency)
+
+    @property
+    def stage(self) -> int:
+        """Cycles from an element that sends a word to the element that uses it on a PE zero hops away."""
+        return self.latency("output") + self.ramp + self.ramp + self.latency("input")
+
+    @property
+    def link(self) -> tuple[int, int]:
+        """A link carries at most ``link[0]`` words in any ``link[1]`` consecutive cycles."""
+        profile = self.machine.profile(self.profile)
+        return int(profile.link_words), int(profile.link_frame)
+
+    def latency(self, key: str, default: int = 0) -> int:
+        """Fixed cost ``key`` of the profile's latency table, or ``default`` where the profile has none."""
+        found = self.machine.profile(self.profile).latency.get(key)
+        return default if found is None else ceil(found.value)
+
+    def instruction(self, operation: str) -> str:
+        """Vector instruction (``fadds``, ``fmach``, ...) that does ``operation`` (``add``, ``fma``, ...) here."""
+        return _INSTRUCTIONS[self.dtype][operation]
+
+    def rate(self, instruction: str) -> Fraction:
+        """Elements per cycle of a vector instruction: the profile's, else the core's SIMD width, else one."""
+        found = self.machine.profile(self.profile).rate.get(instruction) or self.machine.core.simd.get(instruction)
+        return Fraction(1) if found is None else Fraction(found.value).limit_denominator(1000)
+
+    def setup(self, instruction: str) -> int:
+        """Cycles from the issue of a vector instruction to its first element."""
+        found = self.machine.profile(self.profile).setup.get(instruction)
+        return self.latency("setup") if found is None else ceil(found.value)
+
+    def elements(self, instruction: str, count: int) -> int:
+        """Cycles in which a vector instruction executes ``count`` elements, memory to memory, without its set-up."""
+        return ceil(count / self.rate(instruction))
+
+    def vector(self, instruction: str, count: int) -> int:
+        """Set-up and elements of one vector instruction, memory to memory."""
+        return self.setup(instruction) + self.elements(instruction, count) if count else 0
+
+    @property
+    def packing(self) -> int:
+        """Elements of the dtype in one 32-bit wavelet."""
+        return 2 if self.dtype in ("fp16", "bf16") else 1
+
+    def wavelets(self, words: int, packing: int | None = None) -> int:
+        """Wavelets that carry ``words`` elements."""
+        return -(-words // (packing or self.packing))
+
+    def step(self, instruction: str, packing: int | None = None) -> int:
+        """Cycles between two wavelets that a streaming ``instruction`` takes in or puts out."""
+        return max(1, ceil((packing or self.packing) / self.rate(instruction)))
+
+    def stream(self, wavelets: int, step: int = 1) -> int:
+        """Cycles from the first to the last of ``wavelets`` words that follow each other over a link."""
+        words, frame = self.link
+        last = max(0, wavelets - 1)
+        if step * words >= frame:
+            return last * step
+        return last // words * frame + last % words * step
+
+
+@lru_cache(maxsize=128)
+def timing(machine: str, profile: str, dtype: str) -> Timing:
+    """The :class:`Timing` of a named machine."""
+    return Timing(load_machine(machine), profile, dtype)
