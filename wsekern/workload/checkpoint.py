@@ -103,10 +103,8 @@ def load_weights(path: Path, config: ModelConfig) -> Weights:
         embedding = tensors.read("model.embed_tokens.weight", (config.vocab, config.hidden))
         layers = tuple(_load_layer(tensors, config, index) for index in range(config.layers))
         norm = tensors.read("model.norm.weight", (config.hidden,))
-        if config.tied_embeddings:
-            head = embedding
-        else:
-            head = tensors.read("lm_head.weight", (config.vocab, config.hidden))
+        tied = config.tied_embeddings
+        head = embedding if tied else tensors.read("lm_head.weight", (config.vocab, config.hidden))
     return Weights(embedding=embedding, layers=layers, norm=norm, head=head.T)
 
 
@@ -169,7 +167,7 @@ class _TensorFiles:
             except (SafetensorError, OSError) as error:
                 raise InputError(f"{file} cannot be read as safetensors: {error}") from None
             self._handles.append(handle.__enter__())
-            self._where |= {key: (handle, file) for key in handle.keys()}
+            self._where |= {key: (handle, file) for key in handle.keys()}  # noqa: SIM118  not a dict
         return self
 
     def __exit__(self, *exception: object) -> None:

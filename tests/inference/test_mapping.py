@@ -1,0 +1,88 @@
+"""The mapping: every element has exactly one place, padding is explicit, and 48 KB is 48 KB."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wsekern.errors import BudgetError, InputError
+from wsekern.inference.mapping import Mapping, place, place_vector
+from wsekern.machine import load_machine
+from wsekern.workload import ModelConfig, load_config
+
+
+def shape(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, layers=2, **more) -> ModelConfig:
+    return ModelConfig(name="tiny", architecture="LlamaForCausalLM", layers=layers, hidden=hidden, heads=heads,
+                       kv_heads=kv_heads, head_dim=head_dim, ffn=ffn, vocab=vocab, max_context=128, **more)
+
+
+@settings(max_examples=60, deadline=None)
+@given(grid=st.integers(1, 40), kv_heads=st.integers(1, 12), group=st.integers(1, 4), pairs=st.integers(1, 12))
+def test_every_head_element_has_one_place(grid, kv_heads, group, pairs):
+    mapping = Mapping(shape(heads=kv_heads * group, kv_heads=kv_heads, head_dim=2 * pairs), grid)
+    for index, size in ((mapping.q_index, mapping.config.q_size), (mapping.kv_index, mapping.config.kv_size)):
+        used = index[index >= 0]
+        np.testing.assert_array_equal(np.sort(used), np.arange(size))
+    # A head's queries, keys and rotary partners are in the same column.
+    columns = {int(element): column for column, row in enumerate(mapping.kv_index) for element in row.flat if element >= 0}
+    half = pairs
+    for element, column in columns.items():
+        partner = element + half if element % (2 * pairs) < half else element - half
+        assert columns[partner] == column
+
+
+@settings(max_examples=40, deadline=None)
+@given(grid=st.integers(1, 9), inputs=st.integers(1, 20), outputs=st.integers(1, 20), transposed=st.booleans())
+def test_tiles_hold_the_matrix(grid, inputs, outputs, transposed):
+    mapping = Mapping(shape(), grid)
+    matrix = np.arange(1, inputs * outputs + 1, dtype=np.float32).reshape(inputs, outputs)
+    vector = np.arange(1, inputs + 1, dtype=np.float32)
+    rows, columns = mapping.index(inputs), mapping.index(outputs)
+    tiles = place(matrix, rows, columns, transposed)
+    pieces = place_vector(vector, rows)
+    order = "jk,ijkn->in" if transposed else "ik,ijkn->jn"
+    product = np.einsum(order, pieces, tiles).reshape(-1)
+    np.testing.assert_array_equal(product[:outputs], vector @ matrix)
+    assert not product[outputs:].any()
+
+
+def test_too_small_a_grid_names_pe_bytes_and_the_smallest_that_fits():
+    machine, config = load_machine("wse3"), load_config("qwen3-0.6b")
+    with pytest.raises(BudgetError) as error:
+        Mapping(config, 32, "fp16").check(machine)
+    message = str(error.value)
+    assert "PE (0, 0)" in message and "49,152 B" in message and "weights" in message
+    smallest = int(message.rsplit("fits is ", 1)[1].split("x")[0])
+    Mapping(config, smallest, "fp16").check(machine)
+    with pytest.raises(BudgetError):
+        Mapping(config, smallest - 1, "fp16").check(machine)
+
+
+def test_a_model_that_fits_nowhere_is_refused():
+    with pytest.raises(BudgetError, match="no square grid"):
+        Mapping(load_config("llama3-70b"), 700, "fp16").check(load_machine("wse2"))
+
+
+@pytest.mark.parametrize("grid", [0, -4, 2.5])
+def test_grid_must_be_a_positive_whole_number(grid):
+    with pytest.raises(InputError, match="grid"):
+        Mapping(shape(), grid)
+
+
+def test_grid_larger_than_the_wafer():
+    with pytest.raises(InputError, match="750x994"):
+        Mapping(shape(), 800).check(load_machine("wse2"))
+
+
+def test_unknown_precision_and_unmappable_model():
+    with pytest.raises(InputError, match="fp12"):
+        Mapping(shape(), 4, "fp12")
+    with pytest.raises(InputError, match="experts"):
+        Mapping(shape(experts=4, experts_per_token=2, expert_ffn=8), 4)
+
+
+def test_memory_counts_every_tile():
+    mapping = Mapping(shape(), 4, "fp16", context=16, chunk=1)
+    tiles = 2 * (8 * (mapping.q + 2 * mapping.kv) + mapping.q * 8 + 3 * 8 * 12 + 2 * 8) + 2 * 8 * 24 + 8
+    assert mapping.memory["weights"] == 2 * tiles
+    assert mapping.memory["kv_cache"] == 2 * 2 * 2 * mapping.kv * 4

@@ -1,0 +1,113 @@
+"""The mesh operations of a forward pass, in order, with their sizes: executed with values or for their time alone.
+
+A chunk of ``tokens`` (one in decode) passes through every layer; weights stay where they are. Operations follow the
+published wafer decode (WaferLLM, OSDI'25: ten all-reduces per layer, axes alternating), with real heads, grouped
+queries, a causal mask and a cache that grows.
+"""
+
+import math
+from dataclasses import dataclass
+
+from wsekern.inference.mapping import Mapping
+from wsekern.ops import AllReduce, Broadcast, Gemm, GemmTransposed, Local, Operation
+
+
+@dataclass(frozen=True)
+class Step:
+    """One mesh operation and the part of the model that it belongs to."""
+
+    part: str
+    name: str
+    operation: Operation
+
+
+def _all_reduce(mapping: Mapping, words: int, axis: str, op: str = "sum", segment: int = 0, dtype: str | None = None):
+    """Two-level all-reduce with about as many groups as members, which minimises the stages P / 2g + g / 2."""
+    line = segment or mapping.grid
+    return AllReduce(words, axis, groups=max(1, round(math.sqrt(line))), op=op, segment=segment, dtype=dtype)
+
+
+def _norm(mapping: Mapping, part: str, tokens: int) -> list[Step]:
+    size = mapping.config.hidden
+    return [
+        Step(part, "norm_squares", Local("sumsq", tokens, mapping.hidden)),
+        Step(part, "norm_reduce", _all_reduce(mapping, tokens, "y", dtype="fp32")),
+        Step(part, "norm_scale", Local("rownorm", tokens, mapping.hidden, divisor=size, eps=mapping.config.rms_eps)),
+    ]
+
+
+def _head_norms(mapping: Mapping, tokens: int) -> list[Step]:
+    """Norm of every query and key head (Qwen 3)."""
+    steps = []
+    for name, heads in (("q", mapping.heads_per_column * mapping.group), ("k", mapping.heads_per_column)):
+        rows = tokens * heads
+        steps.append(Step("attention", f"{name}_norm_squares", Local("sumsq", rows, mapping.features)))
+        if mapping.segment > 1:
+            reduce = _all_reduce(mapping, rows, "x", segment=mapping.segment, dtype="fp32")
+            steps.append(Step("attention", f"{name}_norm_reduce", reduce))
+        scale = Local("rownorm", rows, mapping.features, divisor=mapping.config.head_dim, eps=mapping.config.rms_eps)
+        steps.append(Step("attention", f"{name}_norm_scale", scale))
+    return steps
+
+
+def _attention(mapping: Mapping, tokens: int, slots: int) -> list[Step]:
+    heads, group, features = mapping.heads_per_column, mapping.group, mapping.features
+    qkv, rows = mapping.q + 2 * mapping.kv, tokens * group
+
+    def step(name: str, operation: Operation) -> Step:
+        return Step("attention", name, operation)
+
+    steps = [step("qkv", Gemm(tokens, mapping.hidden, qkv)),
+             step("qkv_reduce", _all_reduce(mapping, tokens * qkv, "y"))]
+    if mapping.config.attention_bias:
+        steps.append(step("qkv_bias", Local("add", tokens, qkv)))
+    if mapping.config.qk_norm:
+        steps += _head_norms(mapping, tokens)
+    steps += [step("rope_q", Local("rope", tokens * heads * group, features)),
+              step("rope_k", Local("rope", tokens * heads, features)),
+              step("append", Local("mov", 2 * math.ceil(tokens / mapping.grid), mapping.kv))]
+    steps += [step(f"scores_{head}", GemmTransposed(rows, slots, features)) for head in range(heads)]
+    if mapping.segment > 1:
+        reduce = _all_reduce(mapping, heads * rows * slots, "x", segment=mapping.segment)
+        steps.append(step("scores_reduce", reduce))
+    steps += [step("mask", Local("add", heads * rows, slots)),
+              step("softmax_max", Local("rowmax", heads * rows, slots)),
+              step("softmax_max_reduce", _all_reduce(mapping, heads * rows, "y", op="max")),
+              step("softmax_exp", Local("expsub", heads * rows, slots)),
+              step("softmax_sum", Local("rowsum", heads * rows, slots)),
+              step("softmax_sum_reduce", _all_reduce(mapping, heads * rows, "y", dtype="fp32"))]
+    steps += [step(f"values_{head}", Gemm(rows, slots, features)) for head in range(heads)]
+    return [*steps,
+            step("values_reduce", _all_reduce(mapping, tokens * mapping.q, "y")),
+            step("softmax_divide", Local("rowdiv", heads * rows, features)),
+            step("o", Gemm(tokens, mapping.q, mapping.hidden)),
+            step("o_reduce", _all_reduce(mapping, tokens * mapping.hidden, "x")),
+            step("residual", Local("add", tokens, mapping.hidden))]
+
+
+def _feed_forward(mapping: Mapping, tokens: int) -> list[Step]:
+    steps = [("gate_up", Gemm(tokens, mapping.hidden, 2 * mapping.ffn)),
+             ("gate_up_reduce", _all_reduce(mapping, 2 * tokens * mapping.ffn, "y")),
+             ("silu_mul", Local("silu_mul", tokens, mapping.ffn)),
+             ("down", Gemm(tokens, mapping.ffn, mapping.hidden)),
+             ("down_reduce", _all_reduce(mapping, tokens * mapping.hidden, "x")),
+             ("residual", Local("add", tokens, mapping.hidden))]
+    return [Step("ffn", name, operation) for name, operation in steps]
+
+
+def layer_steps(mapping: Mapping, tokens: int, slots: int) -> list[Step]:
+    """One layer for a chunk of ``tokens`` while every row keeps ``slots`` positions of the cache."""
+    return [*_norm(mapping, "attention", tokens), *_attention(mapping, tokens, slots),
+            *_norm(mapping, "ffn", tokens), *_feed_forward(mapping, tokens)]
+
+
+def embedding_steps(mapping: Mapping, columns: list[int]) -> list[Step]:
+    """Fetch one embedding per token: the column that keeps it sends its pieces along the rows."""
+    return [Step("embedding", "embed", Broadcast(mapping.hidden, "x", root=column)) for column in columns]
+
+
+def head_steps(mapping: Mapping) -> list[Step]:
+    """Final norm and LM head of one token."""
+    return [*_norm(mapping, "head", 1),
+            Step("head", "logits", Gemm(1, mapping.hidden, mapping.vocab)),
+            Step("head", "logits_reduce", _all_reduce(mapping, mapping.vocab, "y"))]
