@@ -67,7 +67,7 @@ def _time_handover(machine: Machine, mapping: Mapping, tokens: int, profile: str
 
 @dataclass(frozen=True)
 class Placement:
-    """Squares of ``grid`` x ``grid`` PEs with ``layers`` layers in each, over ``wafers`` wafers, and one square for the LM head."""
+    """Squares of ``grid`` x ``grid`` PEs with ``layers`` layers each, over ``wafers`` wafers, and one for the LM head."""
 
     config: ModelConfig
     machine: Machine

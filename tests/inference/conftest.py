@@ -1,0 +1,43 @@
+"""A small random model, made without any library but numpy."""
+
+import numpy as np
+import pytest
+
+from wsekern.workload import ModelConfig
+from wsekern.workload.checkpoint import LayerWeights, Weights
+
+
+def random_model(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, layers=2, bias=False, qk_norm=False,
+                 tied=False, seed=0) -> tuple[ModelConfig, Weights]:
+    """Shape and random weights of a Llama-like model."""
+    random = np.random.default_rng(seed)
+    config = ModelConfig(name="tiny", architecture="LlamaForCausalLM", layers=layers, hidden=hidden, heads=heads,
+                         kv_heads=kv_heads, head_dim=head_dim, ffn=ffn, vocab=vocab, max_context=128,
+                         attention_bias=bias, qk_norm=qk_norm, tied_embeddings=tied)
+
+    def matrix(inputs: int, outputs: int, scale: float = 1.0) -> np.ndarray:
+        return (scale * random.standard_normal((inputs, outputs)) / np.sqrt(inputs)).astype(np.float32)
+
+    def vector(size: int) -> np.ndarray:
+        return (1 + 0.1 * random.standard_normal(size)).astype(np.float32)
+
+    def layer() -> LayerWeights:
+        extra = {}
+        if bias:
+            extra |= dict(q_bias=vector(config.q_size), k_bias=vector(config.kv_size), v_bias=vector(config.kv_size))
+        if qk_norm:
+            extra |= dict(q_norm=vector(head_dim), k_norm=vector(head_dim))
+        return LayerWeights(
+            attention_norm=vector(hidden), q=matrix(hidden, config.q_size, 3), k=matrix(hidden, config.kv_size, 3),
+            v=matrix(hidden, config.kv_size), o=matrix(config.q_size, hidden), ffn_norm=vector(hidden),
+            gate=matrix(hidden, ffn), up=matrix(hidden, ffn), down=matrix(ffn, hidden), **extra)
+
+    embedding = matrix(vocab, hidden, 5)
+    head = embedding.T if tied else matrix(hidden, vocab)
+    return config, Weights(embedding=embedding, layers=tuple(layer() for _ in range(layers)), norm=vector(hidden), head=head)
+
+
+@pytest.fixture
+def make_model():
+    """The maker of random models."""
+    return random_model

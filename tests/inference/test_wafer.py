@@ -1,0 +1,99 @@
+"""The transformer on the wafer against the plain numpy reference."""
+
+import numpy as np
+import pytest
+
+from wsekern.errors import BudgetError, InputError
+from wsekern.inference.layer import layer_steps
+from wsekern.inference.mapping import Mapping
+from wsekern.inference.reference import ReferenceModel
+from wsekern.inference.wafer import WaferModel
+from wsekern.machine import load_machine
+from wsekern.ops import FlowEngine
+
+WSE3 = load_machine("wse3")
+PROMPT = [3, 14, 15, 92, 65, 35, 89, 79, 32]
+FAMILIES = {
+    "grouped": {},
+    "bias-norm-tied": dict(bias=True, qk_norm=True, tied=True),
+    "many-heads-odd-sizes": dict(heads=8, kv_heads=8, head_dim=6, hidden=40, ffn=50, vocab=97, layers=1),
+    "uneven": dict(heads=6, kv_heads=3, head_dim=10, hidden=33, ffn=29, vocab=93, bias=True),
+    "one-kv-head": dict(kv_heads=1, head_dim=16, qk_norm=True, layers=1),
+}
+
+
+def wafer_model(config, weights, grid=4, precision="fp32", context=24, chunk=4, **options) -> WaferModel:
+    return WaferModel(config, weights, WSE3, Mapping(config, grid, precision, context, chunk), **options)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("grid", [3, 5, 8, 16])
+def test_logits_of_prefill_and_decode_match_the_reference(make_model, family, grid):
+    config, weights = make_model(**FAMILIES[family])
+    reference, wafer = ReferenceModel(config, weights), wafer_model(config, weights, grid)
+    np.testing.assert_allclose(wafer.prefill(PROMPT), reference.forward(PROMPT)[-1], atol=1e-4)
+    for token in (1, 5, 7):
+        np.testing.assert_allclose(wafer.decode(token), reference.forward([token])[-1], atol=1e-4)
+
+
+def test_chunk_length_does_not_matter(make_model):
+    config, weights = make_model()
+    whole = wafer_model(config, weights, chunk=9).prefill(PROMPT)
+    np.testing.assert_allclose(wafer_model(config, weights, chunk=1).prefill(PROMPT), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("fp16", 0.1), ("fp16_fp32", 0.1), ("bf16", 0.5)])
+def test_small_floats_stay_close(make_model, precision, bound):
+    config, weights = make_model()
+    expected = ReferenceModel(config, weights).forward(PROMPT)[-1]
+    logits = wafer_model(config, weights, precision=precision).prefill(PROMPT)
+    assert 0 < np.abs(logits - expected).max() < bound * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_threads_change_nothing(make_model, precision):
+    config, weights = make_model()
+    one = wafer_model(config, weights, precision=precision, threads=1)
+    two = wafer_model(config, weights, precision=precision, threads=2)
+    np.testing.assert_array_equal(one.prefill(PROMPT), two.prefill(PROMPT))
+    np.testing.assert_array_equal(one.engine.clock, two.engine.clock)
+
+
+def test_time_without_values_is_the_time_with_values(make_model):
+    config, weights = make_model(layers=1)
+    wafer = wafer_model(config, weights, chunk=1)
+    wafer.prefill([3])
+    with_values = wafer.cycles_by_part
+    mapping = wafer.mapping
+    engine = FlowEngine(WSE3, mapping.grid, mapping.grid, profile="silicon", dtype="fp32")
+    for step in layer_steps(mapping, 1, 1):
+        engine.time(step.operation)
+    assert engine.cycles == with_values["attention"] + with_values["ffn"]
+
+
+def test_reset_starts_again(make_model):
+    config, weights = make_model()
+    wafer = wafer_model(config, weights)
+    first, cycles = wafer.prefill(PROMPT), wafer.engine.cycles
+    wafer.reset()
+    np.testing.assert_array_equal(wafer.prefill(PROMPT), first)
+    assert wafer.engine.cycles == cycles
+
+
+def test_prompt_longer_than_the_cache_is_refused(make_model):
+    config, weights = make_model()
+    with pytest.raises(InputError, match="25 tokens do not fit"):
+        wafer_model(config, weights).prefill([1] * 25)
+
+
+def test_grid_too_small_for_the_weights_is_refused(make_model):
+    config, weights = make_model(hidden=256, ffn=512, vocab=96, heads=8, kv_heads=8, head_dim=32)
+    with pytest.raises(BudgetError, match="smallest square grid"):
+        wafer_model(config, weights, grid=2)
+
+
+def test_weights_beyond_fp16_are_refused(make_model):
+    config, weights = make_model()
+    weights.layers[0].gate[0, 0] = 1e6
+    with pytest.raises(InputError, match="fp16"):
+        wafer_model(config, weights, precision="fp16")

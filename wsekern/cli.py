@@ -1,0 +1,207 @@
+"""The command line: thin wrappers that parse, call, and show."""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wsekern.errors import InputError, WsekernError
+
+PRECISION = click.option("--precision", default="fp16", show_default=True, help="fp32, fp16, fp16_fp32, bf16 (GPU: fp8 too).")
+PROFILE = click.option("--profile", default="silicon", show_default=True, help="Timing of the wafer: silicon or vendor-simulator.")
+JSON = click.option("--json", "json_path", metavar="FILE", help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="wsekern")
+def cli() -> None:
+    """LLM inference on a simulated wafer-scale engine, beside a modelled GPU cluster."""
+
+
+def _console(json_path: str | None = None):
+    """Where people read: standard output, or standard error when standard output carries JSON."""
+    from rich.console import Console
+
+    return Console(stderr=json_path == "-", highlight=False)
+
+
+def _emit(json_path: str | None, data: Any) -> None:
+    """Write ``data`` as JSON where the user asked for it."""
+    from wsekern.report import to_json, write_file
+
+    if json_path == "-":
+        sys.stdout.write(to_json(data))
+        sys.stdout.flush()
+    elif json_path:
+        write_file(json_path, to_json(data))
+
+
+def _grid(text: str | None) -> tuple[int, int] | None:
+    """``PxP`` (or ``WxH``) as numbers."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.strip().lstrip("-").isdigit() for part in parts):
+        raise InputError(f"grid is {text!r}, expected WIDTHxHEIGHT such as 16x16")
+    width, height = (int(part) for part in parts)
+    if width < 1 or height < 1:
+        raise InputError(f"grid is {text!r}, expected at least 1x1")
+    return width, height
+
+
+def _square(text: str | None) -> int | None:
+    """``PxP`` as P; models lie on square grids."""
+    grid = _grid(text)
+    if grid is None:
+        return None
+    if grid[0] != grid[1]:
+        raise InputError(f"grid is {text!r}, but a model lies on a square grid such as {grid[0]}x{grid[0]}")
+    return grid[0]
+
+
+def _wafers(text: str) -> int | None:
+    """A number of wafers, or None for auto."""
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise InputError(f"wafers is {text!r}, expected auto or a whole number of at least 1")
+    return int(text)
+
+
+@cli.command()
+@click.argument("model", required=False)
+@click.option("--wafer", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
+@click.option("--wafers", default="auto", show_default=True, help="How many wafers; auto takes the fewest that hold the model.")
+@click.option("--cluster", default="h100x8", show_default=True, help="GPU and count, such as h100x8, or a TOML file.")
+@click.option("--prompt", default=1024, show_default=True, help="Tokens in.")
+@click.option("--output", default=256, show_default=True, help="Tokens out.")
+@click.option("--batch", default=1, show_default=True, help="Users at once.")
+@PRECISION
+@PROFILE
+@click.option("--threads", default=1, show_default=True, help="Threads of the simulation.")
+@JSON
+@click.option("--html", "html_path", metavar="FILE", help="Write the report as a page.")
+@click.option("--plot", "plot_path", metavar="FILE", help="Draw the comparison (.png, .svg or .pdf).")
+def compare(model: str | None, wafer: str, wafers: str, cluster: str, prompt: int, output: int, batch: int, precision: str,
+            profile: str, threads: int, json_path: str | None, html_path: str | None, plot_path: str | None) -> None:
+    """Set wafers beside a GPU cluster. Without MODEL: execute the bundled sample on the simulated wafer first.
+
+    MODEL is a folder or file with a Hugging Face config.json, or a bundled name (see `wsekern machines`).
+    """
+    from rich.console import Group
+
+    from wsekern.compare import compare as compare_sides
+    from wsekern.machine import load_machine
+    from wsekern.report import comparison_plot, comparison_view, execution_view, html_page, write_file
+    from wsekern.workload import Request, load_config
+
+    machine, console = load_machine(wafer), _console(json_path)
+    executed = None
+    if model is None:
+        config, executed = _execute_sample(console, machine, precision, profile, threads)
+        prompt, output = min(prompt, config.max_context // 2), min(output, config.max_context // 2)
+    else:
+        config = load_config(model)
+    comparison = compare_sides(config, Request(prompt, output, batch, precision), machine, _wafers(wafers), cluster, profile)
+    views = [comparison_view(comparison)] if executed is None else [execution_view(executed), "", comparison_view(comparison)]
+    data = comparison.to_dict() if executed is None else {"execution": executed.to_dict(), **comparison.to_dict()}
+    if plot_path:
+        comparison_plot(comparison, plot_path)
+    if html_path:
+        write_file(html_path, html_page(Group(*views), f"wsekern: {config.name}"))
+    _emit(json_path, data)
+    if json_path != "-":
+        for view in views:
+            console.print(view)
+
+
+def _execute_sample(console, machine, precision: str, profile: str, threads: int):
+    """Run the bundled model with a progress bar; return its shape and what came out."""
+    from wsekern.compare import execute_sample
+
+    count = 48
+    with _progress(console, "running the sample model on the simulated wafer", count) as advance:
+        checkpoint, executed = execute_sample(machine, count, precision, profile=profile, threads=threads,
+                                              on_token=lambda _: advance())
+    return checkpoint.config, executed
+
+
+class _progress:
+    """A progress bar on standard error, only where somebody watches."""
+
+    def __init__(self, console, title: str, total: int):
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+        self._task = self._bar.add_task(title, total=total)
+
+    def __enter__(self) -> Callable[[], None]:
+        self._bar.start()
+        return functools.partial(self._bar.advance, self._task)
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+
+@cli.command()
+@click.argument("model_dir")
+@click.option("--prompt", required=True, metavar="TEXT", help="Text to continue.")
+@click.option("--tokens", default=32, show_default=True, help="Tokens to generate.")
+@click.option("--grid", "grid_text", metavar="PxP", help="Grid of PEs; default: a small one that fits.")
+@click.option("--engine", type=click.Choice(["flow", "cycle"]), default="flow", show_default=True,
+              help="flow: whole operations; cycle: every wavelet.")
+@click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
+@PRECISION
+@PROFILE
+@click.option("--temperature", default=0.0, show_default=True, help="0 is greedy.")
+@click.option("--top-p", default=1.0, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--threads", default=1, show_default=True)
+@JSON
+def run(model_dir: str, prompt: str, tokens: int, grid_text: str | None, engine: str, machine: str, precision: str,
+        profile: str, temperature: float, top_p: float, seed: int, threads: int, json_path: str | None) -> None:
+    """Execute the model in MODEL_DIR (Hugging Face folder; 'sample' is the bundled one) on a simulated wafer."""
+    from wsekern.compare import execute
+    from wsekern.inference.sampling import Sampler
+    from wsekern.machine import load_machine
+    from wsekern.report import execution_view
+    from wsekern.workload.checkpoint import load_checkpoint
+    from wsekern.workload.sample import sample_path
+
+    console = _console(json_path)
+    wafer, sampler = load_machine(machine), Sampler(temperature, top_p, seed)
+    checkpoint = load_checkpoint(sample_path() if model_dir == "sample" else model_dir)
+    with _progress(console, "generating", tokens) as advance:
+        executed = execute(checkpoint, wafer, prompt, tokens, precision=precision, grid=_square(grid_text), sampler=sampler,
+                           profile=profile, threads=threads, engine=engine, on_token=lambda _: advance())
+    _emit(json_path, {"model": checkpoint.config.name, **executed.to_dict()})
+    if json_path != "-":
+        console.print(execution_view(executed))
+
+
+def main() -> None:
+    """Entry point: one clear sentence and exit code 2 for anything a user can put right."""
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except WsekernError as error:
+        click.echo(f"wsekern: {error}", err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        click.echo(f"wsekern: {error.format_message()}", err=True)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("wsekern: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""One request on wafers and on a GPU cluster, side by side, with the reasons."""
+
+from wsekern.compare.comparison import SHARES, Comparison, Side, compare
+from wsekern.compare.execution import Execution, execute, execute_sample
+
+__all__ = ["SHARES", "Comparison", "Execution", "Side", "compare", "execute", "execute_sample"]

@@ -1,0 +1,67 @@
+"""The bundled sample, executed on the simulated wafer and checked against the plain reference."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wsekern.inference.generate import Generation, default_grid, generate, reference_tokens
+from wsekern.inference.mapping import Mapping
+from wsekern.inference.sampling import Sampler
+from wsekern.inference.wafer import WaferModel
+from wsekern.machine import Machine
+from wsekern.workload.checkpoint import Checkpoint, load_checkpoint
+from wsekern.workload.sample import SAMPLE_PROMPT, sample_path
+
+PREFILL_CHUNK = 8
+"""Prompt tokens that pass through the layers together when a model is executed."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A model that ran with all its values on a simulated wafer."""
+
+    machine: Machine
+    mapping: Mapping
+    prompt: str
+    text: str
+    generation: Generation
+    same_as_reference: bool
+
+    @property
+    def cycles_per_token(self) -> float:
+        """Mean cycles of a decoded token; 0 if only the prompt ran."""
+        cycles = self.generation.token_cycles
+        return sum(cycles) / len(cycles) if cycles else 0.0
+
+    def to_dict(self) -> dict:
+        """Plain data for JSON; keys carry units."""
+        clock, steps = float(self.machine.clock), self.generation
+        rate = clock / self.cycles_per_token if self.cycles_per_token else None
+        return {"prompt": self.prompt, "text": self.text, "prompt_tokens": len(steps.prompt_tokens),
+                "output_tokens": len(steps.tokens), "tokens": steps.tokens, "machine": self.machine.name,
+                "grid": f"{self.mapping.grid}x{self.mapping.grid}", "precision": self.mapping.precision,
+                "prefill_cycles": steps.prefill_cycles, "cycles_per_token": self.cycles_per_token,
+                "prefill_seconds": steps.prefill_cycles / clock, "tokens_per_second": rate, "clock_hertz": clock,
+                "cycles_by_part": steps.cycles_by_part, "breakdown_cycles": steps.breakdown,
+                "link_traversals": steps.link_traversals, "memory_per_pe_bytes": self.mapping.memory,
+                "same_tokens_as_reference": self.same_as_reference}
+
+
+def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *, precision: str = "fp16",
+            grid: int | None = None, sampler: Sampler | None = None, profile: str = "silicon", threads: int = 1,
+            on_token: Callable[[int], None] | None = None) -> Execution:
+    """Generate up to ``count`` tokens after ``prompt`` on the flow engine, and compare with the numpy reference."""
+    sampler = sampler or Sampler()
+    ids = checkpoint.encode(prompt)
+    context, chunk = len(ids) + count, min(len(ids), PREFILL_CHUNK)
+    side = grid if grid is not None else default_grid(checkpoint, machine, precision, context, chunk)
+    mapping = Mapping(checkpoint.config, side, precision, context, chunk)
+    model = WaferModel(checkpoint.config, checkpoint.weights, machine, mapping, profile, threads)
+    generation = generate(checkpoint, model, ids, count, sampler, on_token)
+    same = generation.tokens == reference_tokens(checkpoint, ids, count, sampler)
+    return Execution(machine, mapping, prompt, checkpoint.decode(generation.tokens), generation, same)
+
+
+def execute_sample(machine: Machine, count: int = 48, precision: str = "fp16", **options) -> tuple[Checkpoint, Execution]:
+    """Execute the model that ships inside the package on its default prompt."""
+    checkpoint = load_checkpoint(sample_path())
+    return checkpoint, execute(checkpoint, machine, SAMPLE_PROMPT, count, precision=precision, **options)
