@@ -27,7 +27,7 @@ _LAZY = {
     "load_config": "wsekern.workload",
 }
 
-__all__ = ["__version__", "get_cmake_dir", "get_include", "simd_level", *_LAZY]
+__all__ = ["__version__", "get_include", "simd_level", *_LAZY]
 
 
 def __getattr__(name: str) -> Any:
@@ -38,13 +38,9 @@ def __getattr__(name: str) -> Any:
 
 def get_include() -> str:
     """Folder of the C headers, for programs that embed the kernels."""
-    from pathlib import Path
+    from importlib.metadata import files
 
-    return str(Path(__path__[0]) / "include")
-
-
-def get_cmake_dir() -> str:
-    """Folder of the CMake package configuration, for ``find_package(wsekern)``."""
-    from pathlib import Path
-
-    return str(Path(__path__[0]) / "cmake")
+    for file in files("wsekern") or ():
+        if file.parts[:2] == ("wsekern", "include"):
+            return str(file.locate().parent)
+    raise ImportError("the headers of wsekern are not installed: type `pip install .` in its source folder")

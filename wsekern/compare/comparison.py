@@ -89,7 +89,7 @@ def wafer_side(placement: Placement) -> Side:
     shares = {
         "compute": seconds["compute"],
         "memory": 0.0,
-        "communication": seconds["fabric"] + seconds["stages"] + seconds["wait"] + crossing,
+        "communication": seconds["fabric"] + seconds["stages"] + seconds["words"] + crossing,
         "overhead": seconds["overhead"],
     }
     whole = sum(shares.values()) or 1.0

@@ -1,0 +1,54 @@
+"""What is installed: extensions, declarations, headers, data, stubs; and how quickly it imports."""
+
+import subprocess
+import sys
+from importlib.metadata import files
+from pathlib import Path
+
+import wsekern
+
+SOURCE = Path(__file__).parents[1]
+
+
+def installed() -> set[str]:
+    """Names under the package folder, whether it is a wheel or an editable install."""
+    names = {str(Path(*file.parts[1:])) for file in files("wsekern") if file.parts[0] == "wsekern"}
+    root = Path(wsekern.__file__).parent
+    return names | {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def test_everything_is_in_the_package():
+    names = installed()
+    for extension in (path.stem for path in (SOURCE / "src").glob("*/_*.pyx")):
+        assert any(name.startswith(f"{extension}.") and name.endswith(".so") for name in names), extension
+        assert f"{extension}.pyi" in names, f"{extension} has no stub"
+        if list((SOURCE / "src").glob(f"*/{extension}.pxd")):
+            assert f"{extension}.pxd" in names
+    for name in ("py.typed", "include/wsekern_status.h", "machine/data/wse3.toml", "workload/models/llama3-8b.json",
+                 "workload/sample/model.safetensors", "workload/sample/tokenizer.json"):
+        assert name in names
+
+
+def test_headers_are_found():
+    assert (Path(wsekern.get_include()) / "wsekern_status.h").is_file()
+
+
+def test_source_folder_without_extensions_says_what_to_do(tmp_path):
+    (tmp_path / "wsekern").mkdir()
+    (tmp_path / "wsekern" / "__init__.py").write_text((SOURCE / "wsekern" / "__init__.py").read_text())
+    done = subprocess.run([sys.executable, "-S", "-c", "import wsekern"], cwd=tmp_path, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode != 0
+    assert "not compiled" in done.stderr and "pip install ." in done.stderr
+
+
+def test_import_is_light():
+    code = ("import sys, wsekern; heavy = {'numpy', 'rich', 'click', 'safetensors', 'tokenizers', 'matplotlib', 'torch', "
+            "'msgspec'} & set(sys.modules); assert not heavy, heavy")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_unknown_simd_level_is_refused():
+    done = subprocess.run([sys.executable, "-c", "import wsekern"], env={"WSEKERN_SIMD": "mmx"}, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode != 0 and "base, avx2, avx512" in done.stderr
