@@ -1,0 +1,109 @@
+"""The command line as a user meets it: real commands, real output, one sentence and exit code 2 for bad input."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from wsekern.workload.sample import sample_path
+
+
+def wsekern(*arguments: str, code: int = 0, **options) -> subprocess.CompletedProcess:
+    done = subprocess.run([sys.executable, "-m", "wsekern.cli", *arguments], capture_output=True, text=True, check=False,
+                          **options)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def refused(*arguments: str, **options) -> str:
+    """The one sentence of a refusal."""
+    done = wsekern(*arguments, code=2, **options)
+    assert done.stdout == "" and "Traceback" not in done.stderr
+    assert done.stderr.startswith("wsekern: ") and done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_compare_executes_the_sample_and_compares():
+    done = wsekern("compare", "--json", "-")
+    data = json.loads(done.stdout)
+    execution = data["execution"]
+    assert execution["output_tokens"] > 20 and " " in execution["text"].strip()
+    assert execution["prefill_cycles"] > 0 and execution["cycles_per_token"] > 0
+    assert data["wafer"]["tokens_per_second_per_user"] > data["cluster"]["tokens_per_second_per_user"]
+
+
+def test_compare_a_shape_as_json():
+    data = json.loads(wsekern("compare", "llama3-8b", "--cluster", "h100x8", "--json", "-").stdout)
+    for side in ("wafer", "cluster", "cluster_ideal"):
+        figures = data[side]
+        assert 0 < figures["time_per_output_token_seconds"] < 1 and figures["watts"] > 0
+        assert figures["memory_used_bytes"] <= figures["memory_available_bytes"]
+        assert sum(figures["shares"].values()) == pytest.approx(1)
+        assert figures["tokens_per_second"] * figures["joules_per_token"] == pytest.approx(figures["watts"])
+
+
+def test_compare_draws_and_writes(tmp_path):
+    plot, page, data = tmp_path / "c.png", tmp_path / "c.html", tmp_path / "c.json"
+    done = wsekern("compare", "llama3-70b", "--wafers", "auto", "--plot", str(plot), "--html", str(page), "--json", str(data))
+    assert "4 x WSE-3" in done.stdout and "tokens/s" in done.stdout
+    assert plot.read_bytes().startswith(b"\x89PNG") and "4 x WSE-3" in page.read_text()
+    assert json.loads(data.read_text())["wafer"]["facts"]["wafers"] == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.html", "c.json", "c.png"]
+
+
+def test_run_gives_the_same_text_for_one_and_two_threads_and_as_the_reference():
+    common = ("run", "sample", "--prompt", "Once upon a time", "--tokens", "12", "--precision", "fp32", "--json", "-")
+    one, two = (json.loads(wsekern(*common, "--threads", threads).stdout) for threads in ("1", "2"))
+    assert one == two
+    assert one["same_tokens_as_reference"] and one["output_tokens"] == 12
+
+
+def test_run_samples_with_a_seed():
+    common = ("run", "sample", "--prompt", "The fox", "--tokens", "10", "--temperature", "1", "--json", "-")
+    texts = [json.loads(wsekern(*common, "--seed", seed).stdout)["text"] for seed in ("1", "1", "2")]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_machines_lists_both_sides():
+    done = wsekern("machines")
+    for name in ("wse1", "wse2", "wse3", "a100", "h100", "h200", "b200", "gb200", "llama3-8b"):
+        assert name in done.stdout.lower()
+    assert json.loads(wsekern("machines", "--json", "-").stdout)
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["compare", "/no/such/folder"], ["/no/such/folder", "config.json"]),
+    (["compare", "llama3-8b", "--wafer", "wse9"], ["wse9", "wse3"]),
+    (["compare", "llama3-8b", "--cluster", "abacusx8"], ["abacus"]),
+    (["compare", "llama3-8b", "--precision", "fp12"], ["fp12"]),
+    (["compare", "llama3-8b", "--profile", "dream"], ["dream", "silicon"]),
+    (["compare", "llama3-8b", "--prompt", "0"], ["prompt"]),
+    (["compare", "llama3-8b", "--batch", "-3"], ["batch"]),
+    (["compare", "llama3-8b", "--wafers", "none"], ["none", "auto"]),
+    (["compare", "llama3-70b", "--wafers", "1"], ["does not fit"]),
+    (["compare", "llama3-8b", "--json", "/no/such/folder/x.json"], ["/no/such/folder/x.json"]),
+    (["compare", "llama3-8b", "--plot", "x.docx"], [".png"]),
+    (["run", "/no/such/folder", "--prompt", "x"], ["/no/such/folder"]),
+    (["run", "sample", "--prompt", "x", "--grid", "0x0"], ["0x0"]),
+    (["run", "sample", "--prompt", "x", "--grid", "2x2"], ["PE (0, 0)", "smallest square grid"]),
+    (["run", "sample", "--prompt", "x", "--grid", "9999x9999"], ["9999x9999"]),
+    (["run", "sample", "--prompt", "x", "--grid", "12"], ["WIDTHxHEIGHT"]),
+    (["run", "sample", "--prompt", "x", "--precision", "int3"], ["int3"]),
+    (["run", "sample", "--prompt", "word " * 5000], ["positions"]),
+    (["run", "sample", "--prompt", "x", "--tokens", "0"], ["tokens"]),
+    (["run", "sample", "--prompt", "x", "--temperature", "-1"], ["temperature"]),
+    (["run", "sample"], ["--prompt"]),
+    (["nonsense"], ["nonsense"]),
+])
+def test_bad_input_is_one_sentence(arguments, words):
+    message = refused(*arguments)
+    for word in words:
+        assert word in message
+
+
+def test_a_broken_model_folder_is_one_sentence(tmp_path):
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_bytes((sample_path() / name).read_bytes())
+    (tmp_path / "model.safetensors").write_bytes((sample_path() / "model.safetensors").read_bytes()[:1000])
+    assert "model.safetensors" in refused("run", str(tmp_path), "--prompt", "x")
