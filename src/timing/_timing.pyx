@@ -40,7 +40,7 @@ cdef struct Costs:
 
 
 cdef class LineCosts:
-    """Whole-cycle constants of one operation: see wsekern.ops.timing for how each follows from the machine."""
+    """Whole-cycle constants of one operation: see wsekern.machine.timing for how each follows from the machine."""
     cdef Costs costs
 
     def __init__(self, *, call=0, setup_send=0, setup_add=0, setup_receive=0, stage=0, hop=1, convert=0, words_send=0,
@@ -187,7 +187,8 @@ cdef void allreduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length
         absorb(line + root * CAUSES, costs, low, root - group_root(centre - 1, length, groups))
     if centre < groups - 1:
         absorb(line + root * CAUSES, costs, high, group_root(centre + 1, length, groups) - root)
-    line[root * CAUSES + <int>COMPUTE] += costs.convert
+    if length > 1:
+        line[root * CAUSES + <int>COMPUTE] += costs.convert
     broadcast(line, costs, 0, length, root)
 
 

@@ -111,10 +111,20 @@ def test_cost_of_a_meshgemm_round_does_not_depend_on_the_grid():
     "tile"), (lambda: FlowEngine("wse3", 4, 4, dtype="fp8"), "fp8"), (lambda: FlowEngine("wse3", 0, 4), "0x4"),
     (lambda: FlowEngine("wse3", 4, 4, threads=0), "threads"), (lambda: FlowEngine("wse3", 4, 4, "gold"), "gold"),
     (lambda: FlowEngine("wse3", 4, 3).time(MeshGemm(1, 1, 1)), "4x3"), (lambda: FlowEngine("wse3", 4,
-    3).run(AllReduce(2, "x"), np.zeros((4, 3, 2), np.float16)), "(3, 4, 2)"), (lambda: FlowEngine("wse3", 4,
+    3).run(AllReduce(2, "x"), np.zeros((4, 3, 2), np.float16)), "2 elements"), (lambda: FlowEngine("wse3", 4,
     3).run(AllReduce(2, "x"), np.zeros((3, 4, 2), np.float32)), "float16"),
 ])
 def test_bad_input_is_refused_in_one_sentence(make, words):
     with pytest.raises(InputError, match=None) as caught:
         make()
     assert words in str(caught.value)
+
+
+def test_statistics_travel_in_fp32_on_an_fp16_engine_whatever_the_shape_of_the_tile():
+    tile = random_tile(5, "fp32", 6, 4, 2, 3)
+    operation = AllReduce(6, "y", 2, dtype="fp32")
+    engine = FlowEngine("wse3", 4, 6, "silicon", "fp16")
+    assert_same_bits(engine.run(operation, tile), operation.reference(tile, "fp32"))
+    halves = FlowEngine("wse3", 4, 6, "silicon", "fp16")
+    halves.time(AllReduce(6, "y", 2))
+    assert engine.cycles > halves.cycles

@@ -1,14 +1,14 @@
 """Mesh operations: what each computes, how it runs on the wafer, what it costs."""
 
+from wsekern.machine.timing import DTYPES, Timing
 from wsekern.ops.allreduce import AllReduce
 from wsekern.ops.broadcast import Broadcast
-from wsekern.ops.flow import FlowEngine
-from wsekern.ops.gemm import MeshGemm, MeshGemmTransposed
+from wsekern.ops.flow import FlowEngine, Operation
+from wsekern.ops.gemm import Gemm, GemmTransposed, MeshGemm, MeshGemmTransposed
 from wsekern.ops.gemv import Gemv
 from wsekern.ops.local import LOCAL_KINDS, Local
 from wsekern.ops.reduce import Reduce
 from wsekern.ops.shift import Shift
-from wsekern.ops.timing import DTYPES, Timing
 
 __all__ = [
     "DTYPES",
@@ -16,10 +16,13 @@ __all__ = [
     "AllReduce",
     "Broadcast",
     "FlowEngine",
+    "Gemm",
+    "GemmTransposed",
     "Gemv",
     "Local",
     "MeshGemm",
     "MeshGemmTransposed",
+    "Operation",
     "Reduce",
     "Shift",
     "Timing",

@@ -1,17 +1,20 @@
 """All-reduce along lines: every PE of a line ends with the sum (or maximum) of all tiles of the line."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from wsekern._timing import allreduce_line
 from wsekern.ops.line import (
     Axis,
+    LineEmitter,
+    LinePainter,
     along,
     chains,
     check_line,
-    check_tile,
+    check_words,
     group_begin,
     group_root,
     line_costs,
@@ -22,7 +25,9 @@ from wsekern.ops.line import (
 )
 
 if TYPE_CHECKING:
+    from wsekern.ops.cycle import Emission
     from wsekern.ops.flow import FlowEngine
+    from wsekern.program import Layout
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,10 @@ class AllReduce:
     groups: int = 1
     op: str = "sum"
     segment: int = 0
+    dtype: str | None = None
+    """Precision other than the engine's, such as fp32 for statistics."""
+    colors: ClassVar[int] = 9
+    """Up and down, by parity of the sender: 4 within groups, 4 between group roots; and the multicast."""
 
     def __post_init__(self) -> None:
         check_line(self.words, self.axis, self.segment, groups=self.groups)
@@ -51,14 +60,15 @@ class AllReduce:
             return
         length = engine.length(self.axis)
         allreduce_line(engine.line(self.axis), self.segment or length, self.groups,
-                       line_costs(engine.timing, self.words, "allreduce_call", self.op))
+                       line_costs(engine.timing_of(self.dtype), self.words, "allreduce_call", self.op))
         engine.energy += self.energy(engine)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
-        """Tiles (height, width, words) -> the same shape; every PE of a line holds the line's result."""
-        tile = check_tile(engine, tile, self.words)
+        """Tiles (height, width, ...) of words elements -> the same, each PE with its line's result."""
+        tile = check_words(engine, tile, self.words, self.dtype or engine.dtype)
         self.time(engine)
-        return run_line(engine, "allreduce", self.op, tile, self.axis, self.segment, self.groups)
+        return run_line(engine, "allreduce", self.op, tile, self.axis, self.segment, self.groups,
+                        self.dtype or engine.dtype)
 
     def reference(self, tile: np.ndarray, dtype: str = "fp32") -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""
@@ -78,10 +88,91 @@ class AllReduce:
 
     def energy(self, engine: "FlowEngine") -> int:
         """Link traversals of one run on the whole grid."""
-        wavelets, lines = traffic(engine.timing, self.words), engine.lines(self.axis)
+        wavelets, lines = traffic(engine.timing_of(self.dtype), self.words), engine.lines(self.axis)
         total = 0
         for begin, end in segments(engine.length(self.axis), self.segment):
             length, groups = end - begin, min(self.groups, end - begin)
             roots = group_root(groups - 1, length, groups) - group_root(0, length, groups)
             total += (length - groups + roots) * wavelets.sums + (length - 1) * wavelets.results
         return total * lines
+
+    def tiles(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of the tile on each PE."""
+        return ((self.words,),)
+
+    def role(self, position: int, length: int) -> "Role":
+        """Which streams the PE at ``position`` of a line takes in and puts out."""
+        size = self.segment or length
+        begin = position // size * size
+        return role_of(position - begin, min(size, length - begin), self.groups)
+
+    def paint(self, layout: "Layout", colors: Sequence[int]) -> None:
+        """Routes of all lines."""
+        length = layout.height if self.axis == "y" else layout.width
+        for begin, end in segments(length, self.segment):
+            paint_segment(LinePainter(layout, self.axis, begin), colors, end - begin, min(self.groups, end - begin))
+
+    def emit(self, out: "Emission", role: "Role") -> str:
+        """Adds in the stream on the way in, one receive on the way out; the result replaces the tile."""
+        tile = out.inputs[0]
+        if not self.words:
+            return tile
+        out.program.spend(out.timing.latency("allreduce_call", out.timing.latency("call")))
+        emitter = LineEmitter(out, self.words, self.op, tile)
+        for stream in (role.group, role.roots):
+            emitter.combine(stream)
+        if role.root and role.line > 1:
+            emitter.finish()
+            emitter.send(out.colors[-1])
+        elif not role.root:
+            emitter.receive(out.colors[-1])
+        return tile
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Part of a PE in the chains of one level, as indices of colors: sums it takes in, in order, and where it sends."""
+
+    takes: tuple[int, ...] = ()
+    sends: int | None = None
+
+
+@dataclass(frozen=True)
+class Role:
+    """Part of a PE in an all-reduce: in the chains of its group, in those of the roots, is it the last root."""
+
+    group: Stream
+    roots: Stream
+    root: bool
+    line: int
+
+
+def _stream(place: int, root: int, count: int, first: int) -> Stream:
+    """Part of member ``place`` of ``count`` in two chains to ``root``; colors: first + (0, 1) up, + (2, 3) down."""
+    up, down = first + (place - 1) % 2, first + 2 + (place + 1) % 2
+    if place == root:
+        return Stream((up,) * (place > 0) + (down,) * (place < count - 1))
+    if place < root:
+        return Stream((up,) * (place > 0), first + place % 2)
+    return Stream((down,) * (place < count - 1), first + 2 + place % 2)
+
+
+def role_of(place: int, length: int, groups: int) -> Role:
+    """Role of PE ``place`` of a line of ``length`` PEs in ``groups`` groups."""
+    groups = min(groups, length)
+    j = next(j for j in range(groups) if group_begin(j + 1, length, groups) > place)
+    begin, end, root = group_begin(j, length, groups), group_begin(j + 1, length, groups), group_root(j, length, groups)
+    group = _stream(place - begin, root - begin, end - begin, 0)
+    if place != root:
+        return Role(group, Stream(), False, length)
+    return Role(group, _stream(j, groups // 2, groups, 4), j == groups // 2, length)
+
+
+def paint_segment(painter: LinePainter, colors: Sequence[int], length: int, groups: int) -> None:
+    """Routes of one line: chains of each group, chains of the roots through the PEs between them, the multicast."""
+    roots = [group_root(j, length, groups) for j in range(groups)]
+    for j, root in enumerate(roots):
+        begin, end = group_begin(j, length, groups), group_begin(j + 1, length, groups)
+        painter.chains(colors[:4], list(range(begin, end)), root - begin)
+    painter.chains(colors[4:8], roots, groups // 2)
+    painter.multicast(colors[8], roots[groups // 2], 0, length)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsekern._timing import broadcast_line
-from wsekern.ops.line import Axis, along, check_line, check_tile, line_costs, run_line, segments, traffic
+from wsekern.ops.line import Axis, along, check_line, check_words, line_costs, run_line, segments, traffic
 
 if TYPE_CHECKING:
     from wsekern.ops.flow import FlowEngine
@@ -24,6 +24,8 @@ class Broadcast:
     axis: Axis
     root: int = 0
     segment: int = 0
+    dtype: str | None = None
+    """Precision other than the engine's, such as fp32 for statistics."""
 
     def __post_init__(self) -> None:
         check_line(self.words, self.axis, self.segment, root=self.root + 1)
@@ -33,14 +35,15 @@ class Broadcast:
         if not self.words:
             return
         broadcast_line(engine.line(self.axis), self.segment or engine.length(self.axis), self.root,
-                       line_costs(engine.timing, self.words, "broadcast_call"))
+                       line_costs(engine.timing_of(self.dtype), self.words, "broadcast_call"))
         engine.energy += self.energy(engine)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
-        """Tiles (height, width, words), of which only the roots' count -> every PE holds its root's tile."""
-        tile = check_tile(engine, tile, self.words)
+        """Tiles (height, width, ...) of words elements -> the same, each PE with its root's tile."""
+        tile = check_words(engine, tile, self.words, self.dtype or engine.dtype)
         self.time(engine)
-        return run_line(engine, "broadcast", "sum", tile, self.axis, self.segment, self.root)
+        return run_line(engine, "broadcast", "sum", tile, self.axis, self.segment, self.root,
+                        self.dtype or engine.dtype)
 
     def reference(self, tile: np.ndarray, dtype: str = "fp32") -> np.ndarray:
         """Plain numpy."""
@@ -53,4 +56,4 @@ class Broadcast:
     def energy(self, engine: "FlowEngine") -> int:
         """Link traversals of one run on the whole grid."""
         hops = sum(end - begin - 1 for begin, end in segments(engine.length(self.axis), self.segment))
-        return hops * traffic(engine.timing, self.words).results * engine.lines(self.axis)
+        return hops * traffic(engine.timing_of(self.dtype), self.words).results * engine.lines(self.axis)

@@ -7,7 +7,7 @@ import numpy as np
 from wsekern._timing import CAUSE_NAMES, level_line, spend
 from wsekern.errors import InputError
 from wsekern.machine import Machine, load_machine
-from wsekern.ops.timing import Timing
+from wsekern.machine.timing import Timing
 
 
 class Operation(Protocol):
@@ -56,6 +56,10 @@ class FlowEngine:
     def time(self, operation: Operation) -> None:
         """Move the clocks on by ``operation``, without values."""
         operation.time(self)
+
+    def timing_of(self, dtype: str | None) -> Timing:
+        """Costs in ``dtype``, the engine's own where it is None."""
+        return self.timing if dtype in (None, self.dtype) else Timing(self.machine, self.profile, dtype)
 
     def length(self, axis: str) -> int:
         """PEs of a line along ``axis``."""

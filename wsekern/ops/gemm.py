@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.machine.timing import Timing
+from wsekern.ops.gemv import Gemv
 from wsekern.ops.line import check_tile
-from wsekern.ops.timing import Timing
 
 if TYPE_CHECKING:
     from wsekern.ops.flow import FlowEngine
@@ -24,6 +25,62 @@ def multiply_cycles(timing: Timing, m: int, k: int, n: int) -> tuple[int, int]:
         return 0, 0
     overhead = timing.latency("gemm_call") + k * (timing.latency("gemm_row") + n * timing.latency("gemm_map"))
     return k * n * timing.elements(timing.instruction("fma"), m), overhead
+
+
+def local_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[int, int]:
+    """(compute, overhead) of rows x inner times inner x cols on one PE: a GEMV for each row, called once."""
+    compute, overhead = Gemv(inner, cols).cycles(timing)
+    if not rows or not compute:
+        return 0, 0
+    call = timing.latency("gemv_call", timing.latency("call"))
+    return rows * compute, call + rows * (overhead - call)
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """C (m, n) = X (m, k) W (k, n) on every PE, nothing sent: a Gemv for each row of X, in the same order of adds."""
+
+    m: int
+    k: int
+    n: int
+
+    def time(self, engine: "FlowEngine") -> None:
+        """Advance the clocks of ``engine`` by this operation."""
+        compute, overhead = local_cycles(engine.timing, self.m, self.k, self.n)
+        engine.spend(compute=compute, overhead=overhead)
+
+    def flow(self, engine: "FlowEngine", x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """x (height, width, m, k), w (height, width, k, n) -> c (height, width, m, n)."""
+        from wsekern.tiles import gemm
+
+        x, w = check_tile(engine, x, self.m, self.k), check_tile(engine, w, self.k, self.n)
+        self.time(engine)
+        return gemm(x, w, engine.dtype, threads=engine.threads)
+
+
+@dataclass(frozen=True)
+class GemmTransposed:
+    """S (m, n) = Q (m, k) K^T on every PE, K (n, k), nothing sent: columns of K are the rows that a Gemv goes through.
+
+    The inner index is outermost, so each multiply-add is n long; K is stored so that its columns are strided.
+    """
+
+    m: int
+    n: int
+    k: int
+
+    def time(self, engine: "FlowEngine") -> None:
+        """Advance the clocks of ``engine`` by this operation."""
+        compute, overhead = local_cycles(engine.timing, self.m, self.k, self.n)
+        engine.spend(compute=compute, overhead=overhead)
+
+    def flow(self, engine: "FlowEngine", q: np.ndarray, k: np.ndarray) -> np.ndarray:
+        """q (height, width, m, k), k (height, width, n, k) -> s (height, width, m, n)."""
+        from wsekern.tiles import gemm_transposed
+
+        q, k = check_tile(engine, q, self.m, self.k), check_tile(engine, k, self.n, self.k)
+        self.time(engine)
+        return gemm_transposed(q, k, engine.dtype, threads=engine.threads)
 
 
 def exchange_cycles(timing: Timing, words: int) -> dict[str, int]:

@@ -1,15 +1,18 @@
 """Local matrix-vector product: every PE multiplies its slice of x with its tile of W."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.machine.timing import Timing
 from wsekern.ops.line import check_tile
-from wsekern.ops.timing import Timing
+from wsekern.program.program import Mem
 
 if TYPE_CHECKING:
+    from wsekern.ops.cycle import Emission
     from wsekern.ops.flow import FlowEngine
 
 
@@ -23,6 +26,7 @@ class Gemv:
 
     rows: int
     cols: int
+    colors: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         if self.rows < 0 or self.cols < 0:
@@ -34,7 +38,8 @@ class Gemv:
             return 0, 0
         fma = timing.instruction("fma")
         overhead = timing.latency("gemv_call", timing.latency("call")) + timing.setup(fma)
-        return self.rows * timing.elements(fma, self.cols), overhead + self.rows * timing.latency("map")
+        convert = timing.vector(timing.instruction("mov"), self.cols) if timing.dtype == "fp16_fp32" else 0
+        return self.rows * timing.elements(fma, self.cols) + convert, overhead + self.rows * timing.latency("map")
 
     def time(self, engine: "FlowEngine") -> None:
         """Advance the clocks of ``engine`` by this operation."""
@@ -48,3 +53,27 @@ class Gemv:
         x, w = check_tile(engine, x, self.rows), check_tile(engine, w, self.rows, self.cols)
         self.time(engine)
         return gemv(x, w, engine.dtype, threads=engine.threads)
+
+    def tiles(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of x and W on each PE."""
+        return (self.rows,), (self.rows, self.cols)
+
+    def role(self, position: int, length: int) -> None:
+        """All PEs run the same program."""
+
+    def paint(self, layout: Any, colors: Sequence[int]) -> None:
+        """Nothing is sent."""
+
+    def emit(self, out: "Emission", role: None) -> str:
+        """One multiply-add of length cols, mapped over the rows; y is zero when the program is loaded."""
+        x, w = out.inputs
+        y = out.program.memory("y", out.type, self.cols)
+        if self.rows and self.cols:
+            out.program.spend(out.timing.latency("gemv_call", out.timing.latency("call")))
+            wide = out.timing.dtype == "fp16_fp32"
+            target = Mem(out.program.memory("y32", "fp32", self.cols) if wide else y, self.cols)
+            out.program.emit(out.timing.instruction("fma"), target, target, Mem(x, self.cols, stride=0, advance=1),
+                             Mem(w, self.cols, advance=self.cols), repeat=self.rows, between=out.timing.latency("map"))
+            if wide:
+                out.program.emit(out.timing.instruction("mov"), Mem(y, self.cols), target)
+        return y

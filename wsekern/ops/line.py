@@ -1,16 +1,20 @@
 """What all operations along lines of PEs share: geometry, checks, costs, values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from wsekern._timing import LineCosts, line_values
 from wsekern.errors import InputError, raise_for_status
-from wsekern.ops.timing import Timing
+from wsekern.machine.timing import Timing
+from wsekern.program.program import Mem
 
 if TYPE_CHECKING:
+    from wsekern.ops.cycle import Emission
     from wsekern.ops.flow import FlowEngine
+    from wsekern.program import Layout
 
 Axis = Literal["x", "y"]
 NUMPY_DTYPES = {"fp32": np.float32, "fp16": np.float16, "fp16_fp32": np.float16, "bf16": np.uint16}
@@ -46,11 +50,20 @@ def check_line(words: int, axis: str, segment: int, **counts: int) -> None:
 
 def check_tile(engine: "FlowEngine", tile: np.ndarray, *shape: int) -> np.ndarray:
     """``tile`` as a contiguous array (height, width, *shape) of the engine's dtype, or an error that says so."""
-    expected = (engine.height, engine.width, *shape)
-    dtype = np.dtype(NUMPY_DTYPES[engine.dtype])
-    if tile.shape != expected or tile.dtype != dtype:
-        raise InputError(f"a tile of shape {tile.shape} and type {tile.dtype}: expected {expected} and {dtype} for "
-                         f"{engine.dtype} on {engine.width}x{engine.height} PEs")
+    return _check(engine, tile, engine.dtype, tile.shape == (engine.height, engine.width, *shape), str(shape))
+
+
+def check_words(engine: "FlowEngine", tile: np.ndarray, words: int, dtype: str) -> np.ndarray:
+    """``tile`` as a contiguous array (height, width, ...) with ``words`` elements of ``dtype`` on each PE."""
+    fits = tile.shape[:2] == (engine.height, engine.width) and int(np.prod(tile.shape[2:])) == words
+    return _check(engine, tile, dtype, fits, f"{words} elements")
+
+
+def _check(engine: "FlowEngine", tile: np.ndarray, dtype: str, fits: bool, wanted: str) -> np.ndarray:
+    expected = np.dtype(NUMPY_DTYPES[dtype])
+    if not fits or tile.dtype != expected:
+        raise InputError(f"a tile of shape {tile.shape} and type {tile.dtype}: expected {wanted} of {expected} on each "
+                         f"PE, for {dtype} on {engine.width}x{engine.height} PEs (height first)")
     return np.ascontiguousarray(tile)
 
 
@@ -89,13 +102,14 @@ def line_costs(timing: Timing, words: int, call: str, op: str = "sum") -> LineCo
         paced_broadcast=timing.stream(wavelets.results, receive))
 
 
-def run_line(engine: "FlowEngine", kind: str, op: str, tile: np.ndarray, axis: str, segment: int,
-             parameter: int) -> np.ndarray:
+def run_line(engine: "FlowEngine", kind: str, op: str, tile: np.ndarray, axis: str, segment: int, parameter: int,
+             dtype: str) -> np.ndarray:
     """Values of a line operation for all PEs, in the kernel's threads."""
     out = np.empty_like(tile)
     if tile.size:
         length = engine.height if axis == "y" else engine.width
-        raise_for_status(line_values(kind, engine.dtype, op, tile.shape, axis, segment or length, parameter,
+        shape = (*tile.shape[:2], tile[0, 0].size)
+        raise_for_status(line_values(kind, dtype, op, shape, axis, segment or length, parameter,
                                      tile.reshape(-1).view(np.uint8), out.reshape(-1).view(np.uint8), engine.threads))
     return out
 
@@ -146,3 +160,104 @@ def chains(dtype: str, line: np.ndarray, root: int, op: str) -> np.ndarray:
 def along(tile: np.ndarray, axis: str) -> np.ndarray:
     """View of a tile array (height, width, n) as (lines, PEs of a line, n)."""
     return tile.swapaxes(0, 1) if axis == "y" else tile
+
+
+@dataclass(frozen=True)
+class LinePainter:
+    """Sets routes on all lines along ``axis``, by place on the line counted from ``begin``."""
+
+    layout: "Layout"
+    axis: Axis
+    begin: int
+
+    @property
+    def ports(self) -> tuple[str, str]:
+        """Ports towards lower and towards higher places."""
+        return ("W", "E") if self.axis == "x" else ("N", "S")
+
+    def at(self, color: int, first: int, last: int, rx: str, *tx: str) -> None:
+        """Route of ``color`` at places first to last, both included; nothing where there are none."""
+        if last < first:
+            return
+        first, last = first + self.begin, last + self.begin
+        box = ((first, 0, last - first + 1, self.layout.height) if self.axis == "x"
+               else (0, first, self.layout.width, last - first + 1))
+        self.layout.set_route(color, (rx,), tx, *box)
+
+    def link(self, color: int, source: int, target: int) -> None:
+        """From the core at ``source`` to the core at ``target``, through the routers between them."""
+        low, high = self.ports if target > source else self.ports[::-1]
+        step = 1 if target > source else -1
+        self.at(color, source, source, "RAMP", high)
+        first, last = sorted((source + step, target - step))
+        if abs(target - source) > 1:
+            self.at(color, first, last, low, high)
+        self.at(color, target, target, low, "RAMP")
+
+    def chains(self, colors: Sequence[int], places: Sequence[int], root: int) -> None:
+        """Chains over ``places`` from both ends to ``places[root]``; colors by direction and parity of the sender."""
+        for k, place in enumerate(places):
+            if k < root:
+                self.link(colors[k % 2], place, places[k + 1])
+            elif k > root:
+                self.link(colors[2 + k % 2], place, places[k - 1])
+
+    def multicast(self, color: int, root: int, begin: int, end: int) -> None:
+        """From the core at ``root`` to all cores of [begin, end), both ways."""
+        low, high = self.ports
+        if end - begin < 2:
+            return
+        self.at(color, root, root, "RAMP", *([low] if root > begin else []), *([high] if root < end - 1 else []))
+        self.at(color, root + 1, end - 2, low, "RAMP", high)
+        self.at(color, begin + 1, root - 1, high, "RAMP", low)
+        if root < end - 1:
+            self.at(color, end - 1, end - 1, low, "RAMP")
+        if root > begin:
+            self.at(color, begin, begin, high, "RAMP")
+
+
+class LineEmitter:
+    """Writes the instructions of line operations into a PE program.
+
+    ``held`` is the symbol with what the PE has so far: its tile, then its sum. Sums of fp16 tiles with fp32
+    accumulation are held and travel as fp32; everything else in the type of the tile.
+    """
+
+    def __init__(self, out: "Emission", words: int, op: str, tile: str) -> None:
+        self.out, self.words, self.tile, self.held = out, words, tile, tile
+        self.wide = out.timing.dtype == "fp16_fp32"
+        self.sum_type = "fp32" if self.wide else out.type
+        self.move = out.timing.instruction("mov")
+        self.add = out.timing.instruction("add" if op == "sum" else "max")
+
+    def combine(self, stream: Any) -> None:
+        """Add what the PE takes in to what it holds, in the stream where it passes the sum on."""
+        program, n = self.out.program, self.words
+        for index, color in enumerate(stream.takes):
+            incoming = program.fabin(self.out.colors[color], n, self.sum_type)
+            passes_on = stream.sends is not None and index == len(stream.takes) - 1
+            if passes_on:
+                program.emit(self.add, program.fabout(self.out.colors[stream.sends], n, self.sum_type),
+                             Mem(self.held, n), incoming)
+            else:
+                target = program.memory("sum", "fp32", n) if self.wide else self.tile
+                program.emit(self.add, Mem(target, n), Mem(self.held, n), incoming)
+                self.held = target
+        if stream.sends is not None and not stream.takes:
+            program.emit(self.move, program.fabout(self.out.colors[stream.sends], n, self.sum_type), Mem(self.held, n))
+
+    def finish(self) -> None:
+        """Round what is held to the tile's type, into the tile."""
+        if self.wide:
+            self.out.program.emit(self.move, Mem(self.tile, self.words), Mem(self.held, self.words))
+            self.held = self.tile
+
+    def send(self, color: int) -> None:
+        """Send the tile."""
+        program = self.out.program
+        program.emit(self.move, program.fabout(color, self.words, self.out.type), Mem(self.tile, self.words))
+
+    def receive(self, color: int) -> None:
+        """Receive the tile."""
+        program = self.out.program
+        program.emit(self.move, Mem(self.tile, self.words), program.fabin(color, self.words, self.out.type))

@@ -11,7 +11,7 @@ from wsekern.ops.line import (
     along,
     chains,
     check_line,
-    check_tile,
+    check_words,
     line_costs,
     run_line,
     segments,
@@ -38,6 +38,8 @@ class Reduce:
     root: int = 0
     op: str = "sum"
     segment: int = 0
+    dtype: str | None = None
+    """Precision other than the engine's, such as fp32 for statistics."""
 
     def __post_init__(self) -> None:
         check_line(self.words, self.axis, self.segment, root=self.root + 1)
@@ -47,14 +49,14 @@ class Reduce:
         if not self.words:
             return
         reduce_line(engine.line(self.axis), self.segment or engine.length(self.axis), self.root,
-                    line_costs(engine.timing, self.words, "reduce_call", self.op))
+                    line_costs(engine.timing_of(self.dtype), self.words, "reduce_call", self.op))
         engine.energy += self.energy(engine)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
-        """Tiles (height, width, words) -> the same, with the result at the root of every line."""
-        tile = check_tile(engine, tile, self.words)
+        """Tiles (height, width, ...) of words elements -> the same, with the result at the root of every line."""
+        tile = check_words(engine, tile, self.words, self.dtype or engine.dtype)
         self.time(engine)
-        return run_line(engine, "reduce", self.op, tile, self.axis, self.segment, self.root)
+        return run_line(engine, "reduce", self.op, tile, self.axis, self.segment, self.root, self.dtype or engine.dtype)
 
     def reference(self, tile: np.ndarray, dtype: str = "fp32") -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""
@@ -68,4 +70,4 @@ class Reduce:
     def energy(self, engine: "FlowEngine") -> int:
         """Link traversals of one run on the whole grid."""
         hops = sum(end - begin - 1 for begin, end in segments(engine.length(self.axis), self.segment))
-        return hops * traffic(engine.timing, self.words).sums * engine.lines(self.axis)
+        return hops * traffic(engine.timing_of(self.dtype), self.words).sums * engine.lines(self.axis)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from math import ceil
 
 from wsekern.errors import InputError
-from wsekern.machine import Machine, load_machine
+from wsekern.machine.machine import Machine, load_machine
 
 DTYPES = ("fp32", "fp16", "fp16_fp32", "bf16")
 """fp32; fp16 with fp16 accumulation; fp16 with fp32 accumulation; bf16."""
