@@ -48,6 +48,7 @@ class ModelConfig:
     attention_bias: bool = False
     qk_norm: bool = False
     sliding_window: int = 0
+    sliding_layers: int = 0  # layers that look back over sliding_window tokens only
     # mixture of experts
     experts: int = 0
     experts_per_token: int = 0
@@ -184,6 +185,7 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         raise InputError(f"{where}: {heads} attention heads are not a multiple of {kv_heads} key-value heads")
     ffn = size("intermediate_size")
     expert_ffn = size("moe_intermediate_size", ffn if experts else 0, 0)
+    window = size("sliding_window", 0, 0) if data.get("use_sliding_window", True) else 0
     rope = data.get("rope_parameters") or {}
     scaling = data.get("rope_scaling") or ({k: v for k, v in rope.items() if k != "rope_theta"} or None)
     implicit = ARCHITECTURES[architecture]
@@ -195,7 +197,7 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         rms_eps=number("rms_norm_eps", 1e-6), rope_theta=number("rope_theta", rope.get("rope_theta", 10000.0)),
         rope_scaling=scaling, attention_bias=bool(data.get("attention_bias", implicit.get("attention_bias", False))),
         qk_norm=bool(implicit.get("qk_norm", False)),
-        sliding_window=size("sliding_window", 0, 0) if data.get("use_sliding_window", True) else 0,
+        sliding_window=window, sliding_layers=_sliding_layers(data, layers) if window else 0,
         experts=experts, experts_per_token=size("num_experts_per_tok", 0, 0) if experts else 0,
         expert_ffn=expert_ffn if experts else 0,
         shared_expert_ffn=_shared_ffn(data, expert_ffn) if experts else 0,
@@ -205,6 +207,14 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         qk_nope_head_dim=size("qk_nope_head_dim", 0, 0) if mla else 0,
         v_head_dim=size("v_head_dim", 0, 0) if mla else 0,
     )
+
+
+def _sliding_layers(data: dict[str, Any], layers: int) -> int:
+    """How many layers use the sliding window: those named so, all but every n-th, or all."""
+    if data.get("layer_types"):
+        return sum(kind in ("sliding_attention", "chunked_attention") for kind in data["layer_types"])
+    pattern = data.get("sliding_window_pattern")
+    return layers - layers // pattern if isinstance(pattern, int) and pattern > 1 else layers
 
 
 def _shared_ffn(data: dict[str, Any], expert_ffn: int) -> int:

@@ -1,0 +1,143 @@
+"""Time of one kernel on one GPU: a fixed time plus max(bytes / achieved bandwidth, FLOP / achieved rate), smoothed.
+
+Every form takes numbers or numpy arrays (the fit evaluates thousands of shapes at once), bytes, FLOP and counts in, and
+returns (fixed, memory, excess) seconds, whose sum is the kernel's time: ``excess`` is what compute adds to streaming.
+Parameters come from ``python -m wsekern.cluster.calibrate``. Efficiencies are at most one and every other
+term is positive, so no kernel is ever faster than the plain roofline, and more bandwidth or FLOP/s never slows one.
+"""
+
+from typing import Any
+
+import numpy as np
+
+Number = Any
+"""A float, or a numpy array of them."""
+
+Parts = tuple[Number, Number, Number]
+"""Fixed time, streaming time, and what compute adds to it; seconds."""
+
+MICRO = 1e-6
+
+
+def smooth_max(a: Number, b: Number, power: Number) -> Number:
+    """(a^p + b^p)^(1/p): at least max(a, b), at most their sum (p = 1: no overlap of memory and compute)."""
+    top = a + b
+    return top * ((a / top) ** power + (b / top) ** power) ** (1.0 / power)
+
+
+def gemm(
+    parameters: dict[str, float],
+    m: Number,
+    n: Number,
+    k: Number,
+    weight_bytes: float,
+    input_bytes: float,
+    flops: float,
+    bandwidth: float,
+) -> Parts:
+    """(m, k) x (k, n) with 2-byte results. ``depth`` is the latency of walking k = 8192, in seconds."""
+    moved = n * k * weight_bytes + m * k * input_bytes + m * n * 2.0
+    memory = moved / (parameters["memory"] * bandwidth)
+    compute = 2.0 * m * n * k / (parameters["compute"] * flops)
+    body = smooth_max(memory, compute, parameters["overlap"])
+    return parameters["fixed"] + parameters["depth"] * k / 8192.0, memory, body - memory
+
+
+def decode_attention(
+    parameters: dict[str, float],
+    sequences: Number,
+    context: Number,
+    heads: Number,
+    moved: Number,
+    work: Number,
+    flops: float,
+    bandwidth: float,
+) -> Parts:
+    """One new token of ``sequences`` against ``context`` cached ones; ``moved`` bytes of cache, ``work`` FLOP.
+
+    ``ramp`` is the loss while too few thread blocks are in flight: it grows as the square root of the streaming time.
+    """
+    memory = moved / (parameters["memory"] * bandwidth)
+    compute = work / (parameters["compute"] * flops)
+    body = smooth_max(memory, compute, parameters["overlap"])
+    spread = parameters["rows"] * sequences * heads / 1024.0 + parameters["length"] * context / 8192.0
+    return parameters["fixed"] + spread, memory + parameters["ramp"] * (MICRO * body) ** 0.5, body - memory
+
+
+def prefill_attention(
+    parameters: dict[str, float], tokens: Number, moved: Number, work: Number, flops: float, bandwidth: float
+) -> Parts:
+    """Causal attention of ``tokens`` new positions per sequence; ``work`` counts the unmasked half only."""
+    memory = moved / (parameters["memory"] * bandwidth)
+    compute = work / (parameters["compute"] * flops)
+    body = smooth_max(memory, compute, parameters["overlap"])
+    return parameters["fixed"] + parameters["length"] * tokens / 1024.0, memory, body - memory
+
+
+def active_experts(
+    parameters: dict[str, float], tokens: Number, chosen: Number, experts: Number, ranks: Number
+) -> Number:
+    """Distinct experts that ``tokens`` tokens reach on the busiest of ``ranks`` GPUs.
+
+    ``spread`` below one: tokens prefer the same experts. ``skew`` one: ranks are loaded evenly, zero: one takes all.
+    """
+    reached = experts * (1.0 - (1.0 - np.minimum(chosen / experts, 0.999999)) ** (tokens ** parameters["spread"]))
+    return np.minimum(experts / ranks, np.maximum(1.0, reached / ranks ** parameters["skew"]))
+
+
+def expert_ffn(
+    parameters: dict[str, float],
+    tokens: Number,
+    hidden: Number,
+    inner: Number,
+    chosen: Number,
+    experts: Number,
+    ranks: Number,
+    weight_bytes: float,
+    input_bytes: float,
+    flops: float,
+    bandwidth: float,
+) -> Parts:
+    """Grouped GEMMs of the routed experts on the busiest of ``ranks`` GPUs, routing included.
+
+    ``inner`` is the width of an expert on this GPU. ``pad`` is the number of rows that a group is filled up by,
+    ``group`` the time per 128 groups, ``depth`` as in :func:`gemm`, ``route`` the time per 1024 tokens for sorting and
+    scattering.
+    """
+    active = active_experts(parameters, tokens, chosen, experts, ranks)
+    rows = tokens * chosen / ranks ** parameters["skew"]
+    moved = active * 3.0 * hidden * inner * weight_bytes + rows * (2.0 * hidden + 3.0 * inner) * input_bytes
+    memory = moved / (parameters["memory"] * bandwidth)
+    compute = 6.0 * (rows + active * parameters["pad"]) * hidden * inner / (parameters["compute"] * flops)
+    body = smooth_max(memory, compute, parameters["overlap"])
+    fixed = (
+        parameters["fixed"]
+        + parameters["group"] * active / 128.0
+        + parameters["depth"] * (hidden + inner) / 8192.0
+        + parameters["route"] * tokens / 1024.0
+    )
+    return fixed, memory, body - memory
+
+
+WIRE = {"all_reduce": 2.0, "all_gather": 1.0, "reduce_scatter": 1.0, "alltoall": 1.0, "send": 1.0}
+"""Bytes on the busiest wire over message bytes, times (n - 1) / n."""
+
+
+def collective(
+    parameters: dict[str, float], operation: str, ranks: Number, message: Number, bandwidth: float
+) -> Number:
+    """Collective over ``ranks`` GPUs of one NVLink domain; ``message`` bytes per rank.
+
+    The faster of one step (every rank reads all others: ``direct``) and two (or a ring: ``extra`` latency, full links).
+    ``ramp`` is the loss before links are saturated.
+    """
+    share = (ranks - 1.0) / ranks
+    wire = WIRE[operation] * share * message / (parameters["links"] * bandwidth)
+    direct = (ranks - 1.0) * message / (parameters["direct"] * bandwidth)
+    ring = parameters["extra"] + wire + parameters["ramp"] * (MICRO * wire) ** 0.5
+    return parameters["fixed"] + parameters["rank"] * (ranks - 1.0) + np.minimum(direct, ring)
+
+
+def elementwise(parameters: dict[str, float], moved: Number, bandwidth: float) -> Parts:
+    """Normalisation, activation, embedding look-up: one kernel that streams ``moved`` bytes."""
+    return parameters["fixed"], moved / (parameters["memory"] * bandwidth), 0.0

@@ -1,0 +1,56 @@
+"""Where which precision is used: weights, activations and cache apart."""
+
+from dataclasses import dataclass
+
+from wsekern.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision:
+    """Bytes per weight, the arithmetic of the tensor cores, and bytes per cached element.
+
+    ``other`` are the weights outside the experts (attention, LM head) where a checkpoint keeps them wider.
+    """
+
+    name: str
+    weight: float
+    arithmetic: str
+    activation: float
+    cache: float = 2.0
+    other_weight: float | None = None
+    other_arithmetic: str | None = None
+
+    def part(self, experts: bool) -> tuple[float, str, float]:
+        """(bytes per weight, arithmetic, bytes per activation) of the experts, or of the rest."""
+        if experts or self.other_weight is None:
+            return self.weight, self.arithmetic, self.activation
+        return self.other_weight, self.other_arithmetic or "bf16", 2.0
+
+
+PRECISIONS = {
+    p.name: p
+    for p in (
+        Precision(name="fp32", weight=4.0, arithmetic="bf16", activation=4.0, cache=4.0),
+        Precision(name="fp16", weight=2.0, arithmetic="fp16", activation=2.0),
+        Precision(name="bf16", weight=2.0, arithmetic="bf16", activation=2.0),
+        Precision(name="fp8", weight=1.0, arithmetic="fp8", activation=1.0),
+        Precision(name="int8", weight=1.0, arithmetic="bf16", activation=2.0),
+        Precision(name="int4", weight=0.5625, arithmetic="bf16", activation=2.0),
+        Precision(name="fp4", weight=0.5625, arithmetic="fp4", activation=0.5625, cache=1.0),
+        Precision(
+            name="mxfp4", weight=0.53125, arithmetic="bf16", activation=2.0, other_weight=2.0, other_arithmetic="bf16"
+        ),
+    )
+}
+"""Usual choices. int8 and int4 are weight-only; fp4 is NVFP4 with block scales; mxfp4 keeps all but the experts in
+bf16."""
+
+
+def precision_of(name: "str | Precision") -> Precision:
+    """A precision by name; fp16_fp32 is fp16 here, since tensor cores add in fp32 anyway."""
+    if isinstance(name, Precision):
+        return name
+    key = {"fp16_fp32": "fp16", "bfloat16": "bf16", "float16": "fp16", "nvfp4": "fp4"}.get(name, name)
+    if key not in PRECISIONS:
+        raise InputError(f"precision {name!r} is unknown for a GPU; use one of {', '.join(PRECISIONS)}")
+    return PRECISIONS[key]

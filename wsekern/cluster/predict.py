@@ -1,0 +1,314 @@
+"""Predictions: one step (:func:`predict`), and a whole request in steady state (:func:`serve`)."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from wsekern.cluster.engine import Engine, load_engine
+from wsekern.cluster.gpu import Cluster, load_cluster
+from wsekern.cluster.layout import Layout, default_layout, memory_of, require_fit
+from wsekern.cluster.parameters import kernel_fit
+from wsekern.cluster.power import cluster_watts
+from wsekern.cluster.precision import Precision, precision_of
+from wsekern.cluster.step import Step, Work, forward
+from wsekern.cluster.trust import nearest_points
+from wsekern.errors import InputError
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.request import Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """One step. ``tokens_per_second`` counts all sequences; seconds of ``breakdown`` add up to ``seconds``."""
+
+    phase: str
+    seconds: float
+    tokens_per_second: float
+    tokens_per_second_per_user: float
+    breakdown: dict[str, float]
+    watts: float
+    joules_per_token: float
+    usd_per_million_tokens: float
+    memory_used_bytes: float
+    memory_available_bytes: float
+    sequences_that_fit: int
+    roofline_seconds: float
+    tp: int
+    pp: int
+    dp: int
+    ep: int
+    gpus: int
+    engine_level: str
+    confidence: str
+    nearest: list[dict[str, Any]] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A request stream in steady state at the request's batch; TPOT excludes the first token."""
+
+    time_to_first_token_seconds: float
+    prefill_seconds: float
+    queueing_seconds: float
+    time_per_output_token_seconds: float
+    tokens_per_second_per_user: float
+    tokens_per_second: float
+    tokens_per_second_per_gpu: float
+    request_seconds: float
+    watts: float
+    joules_per_token: float
+    usd_per_million_tokens: float
+    memory_used_bytes: float
+    memory_available_bytes: float
+    breakdown: dict[str, float]
+    tp: int
+    pp: int
+    dp: int
+    ep: int
+    gpus: int
+    engine_level: str
+    confidence: str
+    nearest: list[dict[str, Any]] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def decode_step(
+    model: ModelConfig,
+    cluster: Cluster,
+    layout: Layout,
+    precision: Precision,
+    engine: Engine,
+    batch: float,
+    context: float,
+) -> Step:
+    """One new token for each of ``batch`` sequences spread over the replicas and pipeline stages of ``layout``."""
+    each = max(1.0, batch / (layout.dp * layout.pp))
+    return forward(model, cluster, layout, precision, engine, Work(each, each, context, prefill=False))
+
+
+def prefill_step(
+    model: ModelConfig,
+    cluster: Cluster,
+    layout: Layout,
+    precision: Precision,
+    engine: Engine,
+    sequences: float,
+    tokens: float,
+    context: float = 0.0,
+) -> Step:
+    """``tokens`` new prompt tokens of each of ``sequences``, after ``context`` tokens that are cached already."""
+    each = max(1.0, sequences / layout.dp)
+    return forward(model, cluster, layout, precision, engine, Work(each * tokens, each, context, prefill=True))
+
+
+def choose_layout(
+    model: ModelConfig,
+    cluster: Cluster,
+    precision: Precision,
+    context: float,
+    batch: int,
+    tp: int | None = None,
+    pp: int | None = None,
+    dp: int | None = None,
+    ep: int | None = None,
+) -> Layout:
+    """The given degrees, or the default for those left open."""
+    if tp is None and pp is None and dp is None and ep is None:
+        return default_layout(model, cluster, precision, context, batch)
+    dp, pp = dp or 1, pp or 1
+    if tp is None:
+        tp = max(1, min(cluster.count // (dp * pp), cluster.domain))
+        while tp > 1 and model.heads % tp:
+            tp -= 1
+    layout = Layout(tp=tp, pp=pp, dp=dp, ep=ep or 1)
+    layout.check(model, cluster)
+    return layout
+
+
+def predict(
+    model: ModelConfig,
+    cluster: Cluster | str,
+    *,
+    phase: str = "decode",
+    context: int = 4096,
+    batch: int = 1,
+    precision: str | Precision = "bf16",
+    engine_level: str | Engine = "stock",
+    tp: int | None = None,
+    pp: int | None = None,
+    dp: int | None = None,
+    ep: int | None = None,
+    check_memory: bool = True,
+) -> Prediction:
+    """One decode step at ``context``, or the prefill of ``context`` tokens, for ``batch`` sequences."""
+    if phase not in ("prefill", "decode"):
+        raise InputError(f"phase {phase!r} is unknown; use prefill or decode")
+    for name, value in (("context", context), ("batch", batch)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} is {value!r}, expected a whole number of at least 1")
+    cluster, form, engine = load_cluster(cluster), precision_of(precision), load_engine(engine_level)
+    layout = choose_layout(model, cluster, form, context, batch, tp, pp, dp, ep)
+    memory = memory_of(model, cluster, layout, form, context, batch)
+    if check_memory:
+        require_fit(model, cluster, layout, memory, context, batch)
+    make = decode_step if phase == "decode" else _whole_prefill
+    step = make(model, cluster, layout, form, engine, batch, context)
+    seconds = step.seconds
+    tokens = batch * (context if phase == "prefill" else 1)
+    watts = cluster_watts(cluster, layout.gpus, step, batch / layout.dp, phase == "prefill")
+    return Prediction(
+        phase=phase,
+        seconds=seconds,
+        tokens_per_second=tokens / seconds,
+        tokens_per_second_per_user=tokens / batch / seconds,
+        breakdown=step.breakdown,
+        watts=watts,
+        joules_per_token=watts * seconds / tokens,
+        usd_per_million_tokens=_usd(cluster, layout, seconds / tokens),
+        memory_used_bytes=memory.used,
+        memory_available_bytes=memory.available,
+        sequences_that_fit=memory.sequences,
+        roofline_seconds=step.roofline,
+        tp=layout.tp,
+        pp=layout.pp,
+        dp=layout.dp,
+        ep=layout.ep,
+        gpus=layout.gpus,
+        engine_level=engine.title,
+        confidence=confidence(cluster, engine, form),
+        nearest=nearest_points(model, cluster, layout, form, engine, batch, context, phase),
+        assumptions=assumptions(cluster, engine, form),
+    )
+
+
+def _whole_prefill(
+    model: ModelConfig,
+    cluster: Cluster,
+    layout: Layout,
+    precision: Precision,
+    engine: Engine,
+    batch: float,
+    context: float,
+) -> Step:
+    return prefill_step(model, cluster, layout, precision, engine, batch, context)
+
+
+def serve(
+    model: ModelConfig,
+    request: Request,
+    cluster: Cluster | str,
+    *,
+    engine_level: str | Engine = "stock",
+    tp: int | None = None,
+    pp: int | None = None,
+    dp: int | None = None,
+    ep: int | None = None,
+    precision: str | Precision | None = None,
+    check_memory: bool = True,
+    trust: bool = True,
+) -> Served:
+    """``request.batch`` users at once, each replaced by the next when done (continuous batching, steady state).
+
+    While one user decodes, every other user's place is refilled once per answer, and its prompt is prefilled between
+    (or chunked into) the decode steps; that time is charged to the time per output token.
+    """
+    cluster, engine = load_cluster(cluster), load_engine(engine_level)
+    form = precision_of(precision if precision is not None else request.precision)
+    layout = choose_layout(model, cluster, form, request.context, request.batch, tp, pp, dp, ep)
+    memory = memory_of(model, cluster, layout, form, request.context, request.batch)
+    if check_memory:
+        require_fit(model, cluster, layout, memory, request.context, request.batch)
+    decode, prefill, token, first, queue = steady_state(
+        model, cluster, layout, form, engine, request.prompt, request.output, request.batch
+    )
+    total = request.batch / token
+    request_seconds = first + queue + token * (request.output - 1)
+    watts = cluster_watts(cluster, layout.gpus, decode, request.batch / layout.dp, False)
+    shares = {cause: seconds * token / decode.seconds for cause, seconds in decode.breakdown.items()}
+    return Served(
+        time_to_first_token_seconds=first + queue,
+        prefill_seconds=prefill.seconds,
+        queueing_seconds=queue,
+        time_per_output_token_seconds=token,
+        tokens_per_second_per_user=1.0 / token,
+        tokens_per_second=total,
+        tokens_per_second_per_gpu=total / layout.gpus,
+        request_seconds=request_seconds,
+        watts=watts,
+        joules_per_token=watts / total,
+        usd_per_million_tokens=_usd(cluster, layout, 1.0 / total),
+        memory_used_bytes=memory.used,
+        memory_available_bytes=memory.available,
+        breakdown=shares,
+        tp=layout.tp,
+        pp=layout.pp,
+        dp=layout.dp,
+        ep=layout.ep,
+        gpus=layout.gpus,
+        engine_level=engine.title,
+        confidence=confidence(cluster, engine, form),
+        nearest=nearest_points(
+            model, cluster, layout, form, engine, request.batch, request.prompt + request.output // 2, "decode"
+        )
+        if trust
+        else [],
+        assumptions=assumptions(cluster, engine, form),
+    )
+
+
+def steady_state(
+    model: ModelConfig,
+    cluster: Cluster,
+    layout: Layout,
+    precision: Precision,
+    engine: Engine,
+    prompt: float,
+    output: float,
+    batch: float,
+) -> tuple[Step, Step, float, float, float]:
+    """(decode step, prefill of one prompt, seconds per token, seconds to the first token, seconds queued)."""
+    decode = decode_step(model, cluster, layout, precision, engine, batch, prompt + output / 2.0)
+    prefill = prefill_step(model, cluster, layout, precision, engine, 1.0, prompt)
+    others = max(0.0, batch / layout.dp - 1.0)
+    # Chunks ride along with decode steps: their launches and the engine's step are paid by those already.
+    chunk = prefill.device
+    token = decode.seconds + others * chunk / max(1.0, output)
+    first = prefill.seconds + float(engine.per_request)
+    # Arrivals are spread over an answer's time, so a prompt meets another in service about as often as prefill is busy.
+    busy = min(0.95, others * chunk / (token * max(1.0, output)))
+    queue = 0.5 * chunk * busy / (1.0 - busy) + (decode.seconds * 0.5 if others else 0.0)
+    return decode, prefill, token, first, queue
+
+
+def _usd(cluster: Cluster, layout: Layout, seconds_per_token: float) -> float:
+    return layout.gpus * float(cluster.gpu.price.per_hour) / 3600.0 * seconds_per_token * 1e6
+
+
+def confidence(cluster: Cluster, engine: Engine, precision: Precision) -> str:
+    """high: this GPU's kernels were measured at this precision; medium: at another; low: only its family was."""
+    gpu = cluster.gpu
+    if not gpu.kernels:
+        return "low"
+    evidence = kernel_fit("gemm", gpu, tuple(engine.kernels), precision.arithmetic).evidence
+    return "high" if evidence == "measured" else "medium"
+
+
+def assumptions(cluster: Cluster, engine: Engine, precision: Precision) -> list[str]:
+    """Every choice a reader should know, in sentences."""
+    gpu = cluster.gpu
+    return [
+        f"engine: {engine.title}: {engine.generation}",
+        f"weights {precision.weight:g} B, arithmetic {precision.arithmetic}, cache {precision.cache:g} B per element",
+        f"power {float(gpu.power.low_fraction):.2f} to {float(gpu.power.high_fraction):.2f} of "
+        f"{float(gpu.power.tdp):.0f} W by load and {float(gpu.power.host):.0f} W of host a GPU: "
+        f"{gpu.power.low_fraction.source}",
+        f"{float(gpu.price.per_hour):.2f} USD an hour a GPU: {gpu.price.per_hour.source}",
+    ]

@@ -1,0 +1,323 @@
+"""Time of one forward step of a model on a cluster, kernel by kernel, with the reason for every microsecond."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from wsekern.cluster import kernels
+from wsekern.cluster.engine import Engine
+from wsekern.cluster.gpu import Cluster, Gpu
+from wsekern.cluster.layout import Layout
+from wsekern.cluster.parameters import elementwise_fit, kernel_fit
+from wsekern.cluster.precision import Precision
+from wsekern.workload.config import ModelConfig
+
+CAUSES = ("weights", "kv", "compute", "fixed", "all_reduce", "engine")
+"""Where time goes: streaming weights, streaming the cache, tensor cores beyond that, fixed time of kernels,
+collectives, serving software."""
+
+
+@dataclass
+class Step:
+    """Seconds by cause; ``kernels`` are launches and ``flops`` the arithmetic of one GPU."""
+
+    weights: float = 0.0
+    kv: float = 0.0
+    compute: float = 0.0
+    fixed: float = 0.0
+    all_reduce: float = 0.0
+    engine: float = 0.0
+    kernels: float = 0.0
+    flops: float = 0.0
+    roofline: float = 0.0  # what plain peaks would allow: never more than the sum
+
+    @property
+    def device(self) -> float:
+        """Seconds the GPU is busy."""
+        return self.weights + self.kv + self.compute + self.fixed + self.all_reduce
+
+    @property
+    def seconds(self) -> float:
+        """The whole step."""
+        return self.device + self.engine
+
+    @property
+    def breakdown(self) -> dict[str, float]:
+        """Seconds by cause."""
+        return {cause: getattr(self, cause) for cause in CAUSES}
+
+    def add(self, other: "Step", times: float = 1.0) -> None:
+        """Add ``times`` of ``other``."""
+        for name in (*CAUSES, "kernels", "flops", "roofline"):
+            setattr(self, name, getattr(self, name) + times * getattr(other, name))
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one step processes on each attention replica.
+
+    ``tokens`` new tokens of ``sequences``, each looking back over ``context`` cached ones besides themselves.
+    """
+
+    tokens: float
+    sequences: float
+    context: float
+    prefill: bool
+
+
+class _Operators:
+    """Adds kernels to a step: the shapes are per GPU."""
+
+    def __init__(self, gpu: Gpu, precision: Precision, engine: Engine):
+        self.gpu, self.precision, self.engine = gpu, precision, engine
+        self.bandwidth = float(gpu.memory.bandwidth)
+        self.engines = tuple(engine.kernels)
+        self.scale = float(engine.fixed_scale)
+        self.small = elementwise_fit(gpu)
+
+    def _charge(
+        self, step: Step, stream: str, parts: kernels.Parts, count: float, work: float, roofline: float
+    ) -> None:
+        fixed, memory, excess = parts
+        step.fixed += count * self.scale * float(fixed)
+        setattr(step, stream, getattr(step, stream) + count * float(memory))
+        step.compute += count * float(excess)
+        step.kernels += count
+        step.flops += count * work
+        step.roofline += count * roofline
+
+    def gemm(
+        self, step: Step, m: float, n: float, k: float, experts: bool = False, count: float = 1.0, wide: bool = False
+    ) -> None:
+        """(m, k) x (k, n); ``wide`` weights stay in 16 bit whatever the precision (LM head, router)."""
+        weight, arithmetic, activation = (2.0, "bf16", 2.0) if wide else self.precision.part(experts)
+        parameters = _gemm_parameters(self.gpu, self.engines, arithmetic, float(self.engine.quantise))
+        peak = self.gpu.peak_flops(arithmetic)
+        parts = kernels.gemm(parameters, m, n, k, weight, activation, peak, self.bandwidth)
+        moved = n * k * weight + m * k * activation + m * n * 2.0
+        self._charge(
+            step, "weights", parts, count, 2.0 * m * n * k, max(moved / self.bandwidth, 2.0 * m * n * k / peak)
+        )
+
+    def attention(
+        self,
+        step: Step,
+        work: Work,
+        heads: float,
+        score: float,
+        value: float,
+        cached: float,
+        window: float,
+        count: float,
+    ) -> None:
+        """``score`` and ``value``: widths of a head in the two products; ``cached``: bytes of a token's cache."""
+        if not count:
+            return
+        peak = self.gpu.peak_flops("bf16")
+        if not work.prefill:
+            context = min(work.context, window)
+            moved = work.sequences * context * cached
+            flops = 2.0 * work.sequences * context * heads * (score + value)
+            fit = kernel_fit("decode_attention", self.gpu, self.engines, "bf16").parameters
+            parts = kernels.decode_attention(fit, work.sequences, context, heads, moved, flops, peak, self.bandwidth)
+        else:
+            each = work.tokens / work.sequences
+            pairs = each * min(work.context, window) + _causal_pairs(each, window)
+            flops = 2.0 * work.sequences * pairs * heads * (score + value)
+            moved = work.sequences * (
+                cached * (each + min(work.context, window)) + 2.0 * each * heads * (score + value)
+            )
+            fit = kernel_fit("prefill_attention", self.gpu, self.engines, "bf16").parameters
+            parts = kernels.prefill_attention(fit, each, moved, flops, peak, self.bandwidth)
+        self._charge(step, "kv", parts, count, flops, max(moved / self.bandwidth, flops / peak))
+
+    def experts(self, step: Step, tokens: float, model: ModelConfig, ranks: int, split: float, count: float) -> None:
+        """The routed experts on the busiest of ``ranks`` GPUs; each expert is split over ``split`` GPUs."""
+        weight, arithmetic, activation = self.precision.part(experts=True)
+        fit = _moe_parameters(self.gpu, self.engines, self.precision)
+        peak, inner = self.gpu.peak_flops(arithmetic), model.expert_ffn / split
+        chosen, total = model.experts_per_token, model.experts
+        parts = kernels.expert_ffn(
+            fit, tokens, model.hidden, inner, chosen, total, ranks, weight, activation, peak, self.bandwidth
+        )
+        rows = tokens * chosen / ranks
+        flops = 6.0 * rows * model.hidden * inner
+        least = 3.0 * model.hidden * inner * weight * min(total, chosen) / ranks
+        self._charge(step, "weights", parts, count, flops, max(least / self.bandwidth, flops / peak))
+
+    def small_kernels(self, step: Step, moved: float, count: float) -> None:
+        """``count`` element-wise kernels that stream ``moved`` bytes in all."""
+        fixed, memory, _ = kernels.elementwise(self.small, moved, self.bandwidth)
+        step.fixed += count * self.scale * fixed
+        step.compute += memory if count or self.scale == 0.0 else 0.0
+        step.kernels += count
+
+    def collective(
+        self, step: Step, operation: str, ranks: int, message: float, cluster: Cluster, count: float
+    ) -> None:
+        """``count`` collectives over ``ranks`` GPUs, hierarchical where they span NVLink domains."""
+        if ranks > 1 and count:
+            step.all_reduce += count * collective_seconds(cluster, self.engines, operation, ranks, message)
+            step.kernels += count
+
+
+@lru_cache(maxsize=4096)
+def _gemm_parameters(gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float) -> dict[str, float]:
+    """Fitted GEMM; tables of narrow formats time a separate quantise step, of which an engine fuses part."""
+    fit = kernel_fit("gemm", gpu, engines, arithmetic).parameters
+    if arithmetic in ("bf16", "fp16"):
+        return fit
+    plain = kernel_fit("gemm", gpu, engines, "bf16").parameters
+    fused = plain["fixed"] + quantise * elementwise_fit(gpu)["fixed"]
+    return {**fit, "fixed": min(fit["fixed"], fused)}
+
+
+@lru_cache(maxsize=4096)
+def _moe_parameters(gpu: Gpu, engines: tuple[str, ...], precision: Precision) -> dict[str, float]:
+    _, arithmetic, _ = precision.part(experts=True)
+    return kernel_fit("moe", gpu, engines, arithmetic).parameters
+
+
+def _causal_pairs(tokens: float, window: float) -> float:
+    """Pairs of a new token with itself and those before it, at most ``window`` back."""
+    if tokens <= window:
+        return 0.5 * tokens * (tokens + 1.0)
+    return 0.5 * window * (window + 1.0) + (tokens - window) * window
+
+
+def collective_seconds(cluster: Cluster, engines: tuple[str, ...], operation: str, ranks: int, message: float) -> float:
+    """Best of the engine's own kernel and NCCL inside a domain, and a ring over the network across domains."""
+    gpu = cluster.gpu
+    inside = min(ranks, cluster.domain)
+    link = float(gpu.link.bandwidth)
+    total = 0.0
+    if inside > 1:
+        choices = [engines, ("nccl",)] if operation == "all_reduce" else [("nccl",)]
+        total = min(
+            float(
+                kernels.collective(
+                    kernel_fit("collective", gpu, names, operation).parameters, operation, inside, message, link
+                )
+            )
+            for names in choices
+        )
+    nodes = -(-ranks // inside)
+    if nodes > 1:
+        rounds = kernels.WIRE[operation] * (nodes - 1)
+        wire = float(gpu.link.network_bandwidth) * float(gpu.link.network_efficiency)
+        total += rounds * (float(gpu.link.network_latency) + message / inside / nodes / wire)
+    return total
+
+
+def forward(
+    model: ModelConfig, cluster: Cluster, layout: Layout, precision: Precision, engine: Engine, work: Work
+) -> Step:
+    """All layers, embedding and LM head of one step, with the engine's cost."""
+    operators = _Operators(cluster.gpu, precision, engine)
+    step = Step()
+    step.add(_attention_block(operators, model, cluster, layout, work), model.layers)
+    _attention_kernels(operators, step, model, layout, work)
+    dense, routed = model.layers - model.moe_layers, model.moe_layers
+    if dense:
+        step.add(_dense_block(operators, model, cluster, layout, work), dense)
+    if routed:
+        step.add(_expert_block(operators, model, cluster, layout, work), routed)
+    _ends(operators, step, model, cluster, layout, work)
+    _pipeline(step, cluster, layout, model, work)
+    _engine_cost(step, engine, model, work, layout)
+    return step
+
+
+def _attention_block(ops: _Operators, model: ModelConfig, cluster: Cluster, layout: Layout, work: Work) -> Step:
+    """Projections of one attention layer, its small kernels and its all-reduce; the attention itself is apart."""
+    step, m, tp = Step(), work.tokens, layout.tp
+    if model.kv_lora_rank:
+        qk, heads = model.qk_nope_head_dim + model.qk_rope_head_dim, model.heads / tp
+        latent = model.kv_lora_rank + model.qk_rope_head_dim
+        if model.q_lora_rank:
+            ops.gemm(step, m, model.q_lora_rank + latent, model.hidden)
+            ops.gemm(step, m, heads * qk, model.q_lora_rank)
+        else:
+            ops.gemm(step, m, heads * qk + latent, model.hidden)
+        # keys and values are absorbed into the latent space (decode) or expanded from it (prefill): the same weights
+        ops.gemm(step, m, heads * model.qk_nope_head_dim, model.kv_lora_rank, wide=True)
+        ops.gemm(step, m, heads * model.v_head_dim, model.kv_lora_rank, wide=True)
+        ops.gemm(step, m, model.hidden, heads * model.v_head_dim)
+    else:
+        kv = model.head_dim * max(1.0, model.kv_heads / tp)
+        ops.gemm(step, m, model.q_size / tp + 2.0 * kv, model.hidden)
+        ops.gemm(step, m, model.hidden, model.q_size / tp)
+    ops.small_kernels(step, m * model.hidden * 2.0 * 4.0, float(ops.engine.elementwise) / 2.0)
+    ops.collective(step, "all_reduce", tp, m * model.hidden * 2.0, cluster, 1.0)
+    return step
+
+
+def _attention_kernels(ops: _Operators, step: Step, model: ModelConfig, layout: Layout, work: Work) -> None:
+    cache, tp = ops.precision.cache, layout.tp
+    if model.kv_lora_rank:
+        latent = model.kv_lora_rank + model.qk_rope_head_dim
+        score, value = latent, model.kv_lora_rank
+        if work.prefill:
+            score, value = model.qk_nope_head_dim + model.qk_rope_head_dim, model.v_head_dim
+        ops.attention(step, work, model.heads / tp, score, value, latent * cache, float("inf"), model.layers)
+        return
+    cached = 2.0 * model.head_dim * max(1.0, model.kv_heads / tp) * cache
+    heads, dim, sliding = model.heads / tp, model.head_dim, model.sliding_layers
+    ops.attention(step, work, heads, dim, dim, cached, float("inf"), model.layers - sliding)
+    ops.attention(step, work, heads, dim, dim, cached, float(model.sliding_window or 1), sliding)
+
+
+def _dense_block(ops: _Operators, model: ModelConfig, cluster: Cluster, layout: Layout, work: Work) -> Step:
+    step, m, ffn = Step(), work.tokens, model.ffn / layout.tp
+    ops.gemm(step, m, 2.0 * ffn, model.hidden)
+    ops.gemm(step, m, model.hidden, ffn)
+    ops.small_kernels(step, m * (2.0 * model.hidden * 2.0 + 3.0 * ffn * 2.0), float(ops.engine.elementwise) / 2.0)
+    ops.collective(step, "all_reduce", layout.tp, m * model.hidden * 2.0, cluster, 1.0)
+    return step
+
+
+def _expert_block(ops: _Operators, model: ModelConfig, cluster: Cluster, layout: Layout, work: Work) -> Step:
+    step, m = Step(), work.tokens
+    pool = layout.tp * layout.dp
+    ops.gemm(step, m, model.experts, model.hidden, wide=True)
+    ops.experts(step, m * layout.dp, model, layout.ep, pool / layout.ep, 1.0)
+    if model.shared_expert_ffn:
+        ops.gemm(step, m, 2.0 * model.shared_expert_ffn / layout.tp, model.hidden)
+        ops.gemm(step, m, model.hidden, model.shared_expert_ffn / layout.tp)
+    ops.small_kernels(step, m * model.hidden * 2.0 * 4.0, float(ops.engine.elementwise) / 2.0)
+    if layout.dp > 1:
+        reached = min(model.experts_per_token, pool)
+        each = m / layout.tp * reached * model.hidden
+        ops.collective(step, "alltoall", pool, each * ops.precision.activation, cluster, 1.0)
+        ops.collective(step, "alltoall", pool, each * 2.0, cluster, 1.0)
+    else:
+        ops.collective(step, "all_reduce", layout.tp, m * model.hidden * 2.0, cluster, 1.0)
+    return step
+
+
+def _ends(ops: _Operators, step: Step, model: ModelConfig, cluster: Cluster, layout: Layout, work: Work) -> None:
+    """Embedding look-up, final norm, LM head on the last token of each sequence, gather of the logits."""
+    rows = work.sequences
+    ops.small_kernels(step, work.tokens * model.hidden * 4.0 + rows * model.hidden * 4.0, min(2.0, ops.scale * 2.0))
+    ops.gemm(step, rows, model.vocab / layout.tp, model.hidden, wide=True)
+    ops.collective(step, "all_gather", layout.tp, rows * model.vocab * 2.0, cluster, 1.0)
+
+
+def _pipeline(step: Step, cluster: Cluster, layout: Layout, model: ModelConfig, work: Work) -> None:
+    if layout.pp < 2:
+        return
+    link, message = cluster.gpu.link, work.tokens * model.hidden * 2.0
+    per_domain = max(1, cluster.domain // (layout.tp * layout.dp))
+    across = sum(1 for stage in range(1, layout.pp) if stage % per_domain == 0)
+    network = float(link.network_latency) + message / (float(link.network_bandwidth) * float(link.network_efficiency))
+    inside = 5e-6 + message / (0.8 * float(link.bandwidth))  # 5 us: microsoft/vidur, send/recv inside a node
+    step.all_reduce += across * network + (layout.pp - 1 - across) * inside
+
+
+def _engine_cost(step: Step, engine: Engine, model: ModelConfig, work: Work, layout: Layout) -> None:
+    step.engine = (
+        float(engine.per_layer) * model.layers
+        + float(engine.per_step)
+        + float(engine.per_sequence) * work.sequences * layout.dp
+    )
+    if work.prefill or not engine.graphs:
+        step.engine += max(0.0, step.kernels * float(engine.launch) - step.device)
