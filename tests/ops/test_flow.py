@@ -6,7 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import InputError
-from wsekern.ops import DTYPES, AllReduce, Broadcast, FlowEngine, Gemv, Local, MeshGemm, Reduce, Shift
+from wsekern.ops import (
+    DTYPES,
+    AllReduce,
+    Broadcast,
+    FlowEngine,
+    Gemv,
+    Local,
+    MeshGemm,
+    Reduce,
+    Shift,
+    TwoPhaseReduce,
+)
 from wsekern.ops.line import NUMPY_DTYPES, round_bf16
 
 
@@ -128,3 +139,49 @@ def test_statistics_travel_in_fp32_on_an_fp16_engine_whatever_the_shape_of_the_t
     halves = FlowEngine("wse3", 4, 6, "silicon", "fp16")
     halves.time(AllReduce(6, "y", 2))
     assert engine.cycles > halves.cycles
+
+
+@settings(max_examples=20, deadline=None)
+@given(pes=st.integers(1, 17), group=st.integers(1, 6), words=st.sampled_from([1, 2, 9]), axis=st.sampled_from("xy"),
+       dtype=st.sampled_from(["fp32", "fp16", "bf16"]), seed=st.integers(0, 99))
+def test_two_phase_reduce_is_a_chain_over_the_sums_of_chains(pes, group, words, axis, dtype, seed):
+    width, height = (pes, 2) if axis == "x" else (2, pes)
+    tile = random_tile(seed, dtype, height, width, words)
+    operation = TwoPhaseReduce(words, axis, group)
+    engine = FlowEngine("wse2", width, height, "vendor-simulator", dtype)
+    assert_same_bits(engine.run(operation, tile), operation.reference(tile, dtype))
+    first = engine.run(Reduce(words, axis, segment=group), tile)
+    root = (slice(None), 0) if axis == "x" else (0, slice(None))
+    steps = (slice(None), slice(None, None, group)) if axis == "x" else (slice(None, None, group), slice(None))
+    roots = np.ascontiguousarray(first[steps])
+    whole = FlowEngine("wse2", roots.shape[1], roots.shape[0], "vendor-simulator", dtype)
+    assert_same_bits(np.ascontiguousarray(operation.reference(tile, dtype)[root]),
+                     np.ascontiguousarray(whole.run(Reduce(words, axis), roots)[root]))
+
+
+def test_two_phase_reduce_takes_the_published_time():
+    """HPDC'24: 2 B words through depth (S - 1) + (P / S - 1), links of length S in the second phase."""
+    for group in (2, 8, 32):
+        engine = FlowEngine("wse2", 512, 1, "vendor-simulator", "fp32")
+        engine.time(TwoPhaseReduce(256, "x", group))
+        assert engine.cycles == 2 * 256 + (group - 1) * 6 + (512 // group - 1) * (5 + group)
+        assert engine.energy == 256 * (512 - 512 // group + (512 // group - 1) * group)
+
+
+@settings(max_examples=30, deadline=None)
+@given(relays=st.integers(1, 40), width=st.integers(1, 40), words=st.integers(1, 200))
+def test_shift_takes_its_closed_form(relays, width, words):
+    engine = FlowEngine("wse3", width, 1, "silicon", "fp16")
+    engine.time(Shift(words, "x", relays))
+    wavelets = -(-words // 2)
+    stream = (wavelets - 1) // 8 * 9 + (wavelets - 1) % 8
+    relay = max(77, 58 + 10 + 2 + 2 * (stream + 1))
+    assert engine.cycles == 44 + 12 * min(relays - 1, 2) + relays * relay - 13 * max(0, relays - width)
+
+
+def test_meshgemm_with_a_skewed_left_matrix_saves_the_alignment():
+    engines = [FlowEngine("wse3", 8, 8, "silicon", "fp16") for _ in range(2)]
+    engines[0].time(MeshGemm(4, 4, 4))
+    engines[1].time(MeshGemm(4, 4, 4, skewed=True))
+    assert engines[0].cycles - engines[1].cycles == 4 * 77
+    assert engines[0].energy > engines[1].energy

@@ -12,6 +12,7 @@ DTYPES = ("fp32", "fp16", "fp16_fp32", "bf16")
 """fp32; fp16 with fp16 accumulation; fp16 with fp32 accumulation; bf16."""
 
 _INSTRUCTIONS = {
+    "u32": {"mov": "mov32", "add": "add32"},
     "fp32": {"mov": "fmovs", "add": "fadds", "sub": "fsubs", "mul": "fmuls", "fma": "fmacs", "max": "fmaxs"},
     "fp16": {"mov": "fmovh", "add": "faddh", "sub": "fsubh", "mul": "fmulh", "fma": "fmach", "max": "fmaxh"},
     "fp16_fp32": {"mov": "fmovs", "add": "fadds", "sub": "fsubs", "mul": "fmulh", "fma": "fmachs", "max": "fmaxs"},
@@ -33,7 +34,7 @@ class Timing:
     dtype: str
 
     def __post_init__(self) -> None:
-        if self.dtype not in DTYPES:
+        if self.dtype not in _INSTRUCTIONS:
             raise InputError(f"no precision {self.dtype!r}: use one of {', '.join(DTYPES)}")
         self.machine.profile(self.profile)
 
@@ -62,6 +63,11 @@ class Timing:
         """Fixed cost ``key`` of the profile's latency table, or ``default`` where the profile has none."""
         found = self.machine.profile(self.profile).latency.get(key)
         return default if found is None else ceil(found.value)
+
+    def exact(self, key: str) -> Fraction:
+        """As :meth:`latency`, not rounded up: a mean over many calls; 0 where the profile has none."""
+        found = self.machine.profile(self.profile).latency.get(key)
+        return Fraction(0) if found is None else Fraction(found.value).limit_denominator(1000)
 
     def instruction(self, operation: str) -> str:
         """Vector instruction (``fadds``, ``fmach``, ...) that does ``operation`` (``add``, ``fma``, ...) here."""

@@ -7,7 +7,7 @@ from wsekern.ops.flow import FlowEngine, Operation
 from wsekern.ops.gemm import Gemm, GemmTransposed, MeshGemm, MeshGemmTransposed
 from wsekern.ops.gemv import Gemv
 from wsekern.ops.local import LOCAL_KINDS, Local
-from wsekern.ops.reduce import Reduce
+from wsekern.ops.reduce import Reduce, TwoPhaseReduce
 from wsekern.ops.shift import Shift
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "Reduce",
     "Shift",
     "Timing",
+    "TwoPhaseReduce",
 ]

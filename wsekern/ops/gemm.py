@@ -1,6 +1,7 @@
 """Matrix products over P x P PEs: MeshGEMM and its transposed form."""
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,11 +21,14 @@ def _check(engine: "FlowEngine", name: str) -> None:
 
 
 def multiply_cycles(timing: Timing, m: int, k: int, n: int) -> tuple[int, int]:
-    """(compute, overhead) of one tile product: k loop bodies, each a map over n calls of a multiply-add of length m."""
+    """(compute, overhead) of one tile product: k loop bodies, each a map over n calls of a multiply-add of length m.
+
+    Rounded up once: what a mapped call takes is a mean over many, not a whole number of cycles.
+    """
     if not m * k * n:
         return 0, 0
-    overhead = timing.latency("gemm_call") + k * (timing.latency("gemm_row") + n * timing.latency("gemm_map"))
-    return k * n * timing.elements(timing.instruction("fma"), m), overhead
+    overhead = timing.exact("gemm_call") + k * (timing.exact("gemm_row") + n * timing.exact("gemm_map"))
+    return ceil(k * n * m / timing.rate(timing.instruction("fma"))), ceil(overhead)
 
 
 def local_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[int, int]:
@@ -97,13 +101,15 @@ class MeshGemm:
     Cannon's algorithm on rings folded so that logical neighbours are two hops apart. X is skewed on the device in P
     // 2 rounds of exchange, W by the host. Then P rounds: multiply the tiles at hand while both are passed on. PE (i,
     j) adds the products of inner tiles in the order (i + j) mod P, (i + j + 1) mod P, ...; within a tile product the
-    inner index is outermost. Cost: ``call + (P // 2) align + P max(multiply, exchange)`` after the latest PE is
-    ready.
+    inner index is outermost. ``skewed``: X lies skewed already, as after a product with the same X. Cost, after the
+    latest PE is ready: ``call + (P // 2) max(align, exchange) + P (round + max(multiply, exchange))``, so that a
+    round costs the same on every grid.
     """
 
     m: int
     k: int
     n: int
+    skewed: bool = False
 
     def __post_init__(self) -> None:
         if min(self.m, self.k, self.n) < 0:
@@ -115,11 +121,11 @@ class MeshGemm:
         timing, rounds = engine.timing, engine.width
         engine.level()
         engine.spend(overhead=timing.latency("meshgemm_call", timing.latency("call")))
-        align = exchange_cycles(timing, self.m * self.k)
-        engine.spend(**{cause: cycles * (rounds // 2) for cause, cycles in align.items()})
+        shifts = 0 if self.skewed else rounds // 2
+        spend_slower(engine, shifts, {"overhead": timing.latency("gemm_align")}, exchange_cycles(timing, self.m * self.k))
         spend_rounds(engine, rounds, multiply_cycles(timing, self.m, self.k, self.n),
                      exchange_cycles(timing, max(self.m * self.k, self.k * self.n)))
-        words = (rounds + rounds // 2) * timing.wavelets(self.m * self.k) + rounds * timing.wavelets(self.k * self.n)
+        words = (rounds + shifts) * timing.wavelets(self.m * self.k) + rounds * timing.wavelets(self.k * self.n)
         engine.energy += (2 * rounds - 2) * words * rounds
 
     def flow(self, engine: "FlowEngine", x: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -178,9 +184,11 @@ class MeshGemmTransposed:
 
 def spend_rounds(engine: "FlowEngine", rounds: int, multiply: tuple[int, int], exchange: dict[str, int]) -> None:
     """``rounds`` rounds of the slower of multiply and exchange, by its causes, each with its fixed cost."""
-    fixed = engine.timing.latency("gemm_round")
-    if sum(multiply) >= sum(exchange.values()):
-        engine.spend(compute=rounds * multiply[0], overhead=rounds * (multiply[1] + fixed))
-    else:
-        engine.spend(**{cause: cycles * rounds for cause, cycles in exchange.items()})
-        engine.spend(overhead=rounds * fixed)
+    spend_slower(engine, rounds, {"compute": multiply[0], "overhead": multiply[1]}, exchange)
+    engine.spend(overhead=rounds * engine.timing.latency("gemm_round"))
+
+
+def spend_slower(engine: "FlowEngine", rounds: int, work: dict[str, int], exchange: dict[str, int]) -> None:
+    """``rounds`` rounds in which PEs work while tiles are exchanged: the slower of the two, by its causes."""
+    slower = work if sum(work.values()) >= sum(exchange.values()) else exchange
+    engine.spend(**{cause: cycles * rounds for cause, cycles in slower.items()})

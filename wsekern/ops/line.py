@@ -83,8 +83,8 @@ def traffic(timing: Timing, words: int) -> LineTraffic:
                        timing.wavelets(words, 2) if wide else timing.wavelets(words))
 
 
-def line_costs(timing: Timing, words: int, call: str, op: str = "sum") -> LineCosts:
-    """Whole-cycle constants of a reduction, all-reduce or broadcast of ``words`` elements."""
+def line_costs(timing: Timing, words: int, call: str, op: str = "sum", stride: int = 1) -> LineCosts:
+    """Whole-cycle constants of an operation on ``words`` elements over PEs that are ``stride`` links apart."""
     move, combine = timing.instruction("mov"), timing.instruction("add" if op == "sum" else "max")
     wide = timing.dtype == "fp16_fp32"
     wavelets = traffic(timing, words)
@@ -95,7 +95,7 @@ def line_costs(timing: Timing, words: int, call: str, op: str = "sum") -> LineCo
     return LineCosts(
         call=timing.latency(call, timing.latency("call")),
         setup_send=timing.setup(move), setup_add=timing.setup(combine), setup_receive=timing.setup(move),
-        stage=timing.stage, hop=timing.hop, convert=timing.vector(move, words) if wide else 0,
+        stage=timing.stage, hop=stride * timing.hop, convert=timing.vector(move, words) if wide else 0,
         words_send=(wavelets.sums - 1) * send,
         words_add=(wavelets.sums - 1) * add, paced_add=timing.stream(wavelets.sums, max(send, add)),
         words_broadcast=(wavelets.results - 1) * receive,

@@ -71,3 +71,47 @@ class Reduce:
         """Link traversals of one run on the whole grid."""
         hops = sum(end - begin - 1 for begin, end in segments(engine.length(self.axis), self.segment))
         return hops * traffic(engine.timing_of(self.dtype), self.words).sums * engine.lines(self.axis)
+
+
+@dataclass(frozen=True)
+class TwoPhaseReduce:
+    """Reduce along ``axis`` to the first PE of every line in two phases (HPDC'24): chains of ``group`` PEs to their
+    first PE, then a chain over those, whose words pass the routers between them.
+
+    Cost, B wavelets, P PEs, S of them in a group, s = output + 2 T_R + input: ``2 B + (S - 1)(s + h) + (P/S - 1)(s +
+    S h)``.
+    """
+
+    words: int
+    axis: Axis
+    group: int
+    op: str = "sum"
+
+    def __post_init__(self) -> None:
+        check_line(self.words, self.axis, 0, group=self.group)
+
+    def time(self, engine: "FlowEngine") -> None:
+        """Advance the clocks of ``engine`` by this operation."""
+        if not self.words:
+            return
+        engine.time(Reduce(self.words, self.axis, op=self.op, segment=self.group))
+        line = engine.line(self.axis)
+        roots = np.ascontiguousarray(line[::self.group])
+        costs = line_costs(engine.timing, self.words, "reduce_call", self.op, stride=self.group)
+        reduce_line(roots, len(roots), 0, costs)
+        line[::self.group] = roots
+        hops = (len(roots) - 1) * self.group
+        engine.energy += hops * traffic(engine.timing, self.words).sums * engine.lines(self.axis)
+
+    def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
+        """Tiles (height, width, ...) of words elements -> the same, with the result at the first PE of every line."""
+        tile = check_words(engine, tile, self.words, engine.dtype)
+        self.time(engine)
+        return self.reference(tile, engine.dtype)
+
+    def reference(self, tile: np.ndarray, dtype: str = "fp32") -> np.ndarray:
+        """Plain numpy with the same order of adds; in fp16 with fp32 accumulation a group's sum is rounded to fp16."""
+        out = Reduce(self.words, self.axis, op=self.op, segment=self.group).reference(tile, dtype)
+        for line in along(out, self.axis):
+            line[0] = chains(dtype, travelling(dtype, line[::self.group]), 0, self.op)
+        return out

@@ -18,7 +18,10 @@ class Shift:
     """Move tiles of ``words`` elements ``relays`` PEs along ``axis`` (negative: towards lower coordinates).
 
     PE k ends with the tile of PE k - relays; a PE that has no such neighbour keeps its own. Each of the relays receives
-    the whole tile into memory and sends it on. Cost, B wavelets: ``shift_call + relays (relay + stage + h + 2 B)``.
+    the whole tile into memory and then sends it on, so a wavelet counts twice. Cost, B wavelets, L relays, a block of W
+    tiles: ``shift_call + relay_fill min(L - 1, 2) + L r - relay_overlap max(0, L - W)`` with ``r = max(relay_floor,
+    relay + stage + h + 2 stream(B))``: the first relays fill the pipeline, and past the length of the block PEs only
+    receive or only send.
     """
 
     words: int
@@ -37,9 +40,11 @@ class Shift:
         timing = engine.timing
         wavelets = timing.wavelets(self.words)
         step = timing.step(timing.instruction("mov"))
-        stream = timing.stream(wavelets, step)
-        shift_line(engine.line(self.axis), self.relays, timing.latency("shift_call", timing.latency("call")),
-                   timing.latency("relay"), timing.stage, timing.hop, 2 * (stream + 1))
+        words, distance = 2 * (timing.stream(wavelets, step) + 1), abs(self.relays)
+        relay = max(timing.latency("relay_floor") - timing.stage - timing.hop - words, timing.latency("relay"))
+        start = timing.latency("shift_call", timing.latency("call")) + timing.latency("relay_fill") * min(distance - 1, 2)
+        start -= timing.latency("relay_overlap") * max(0, distance - engine.length(self.axis))
+        shift_line(engine.line(self.axis), self.relays, start, relay, timing.stage, timing.hop, words)
         engine.energy += self.energy(engine)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
