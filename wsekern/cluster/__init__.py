@@ -3,7 +3,7 @@
 from wsekern.cluster.gpu import Cluster, Gpu, bundled_clusters, bundled_gpus, load_cluster, load_gpu
 from wsekern.cluster.layout import Layout
 from wsekern.cluster.precision import PRECISIONS, Precision
-from wsekern.cluster.predict import Prediction, Served, predict, serve
+from wsekern.cluster.prediction import Prediction, Served, predict, serve
 
 __all__ = [
     "PRECISIONS",

@@ -287,9 +287,7 @@ def fit_group(family: str, key: tuple[str, str, str], columns: dict[str, list[fl
     }
 
 
-def _worst(
-    names: tuple[str, ...], shapes: list, test: np.ndarray, error: np.ndarray, measured: np.ndarray
-) -> list[dict]:
+def _worst(names: tuple[str, ...], shapes: list, test: np.ndarray, error: np.ndarray, measured: np.ndarray) -> list[dict]:
     order = [index for index in np.argsort(-error) if test[index]][:3]
     return [
         {

@@ -108,9 +108,7 @@ class Cluster:
 
     def __post_init__(self) -> None:
         if not isinstance(self.count, int) or self.count < 1:
-            raise InputError(
-                f"cluster of {self.gpu.name}: count is {self.count!r}, expected a whole number of at least 1"
-            )
+            raise InputError(f"cluster of {self.gpu.name}: count is {self.count!r}, expected a whole number of at least 1")
 
     @property
     def name(self) -> str:

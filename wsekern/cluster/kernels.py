@@ -74,9 +74,7 @@ def prefill_attention(
     return parameters["fixed"] + parameters["length"] * tokens / 1024.0, memory, body - memory
 
 
-def active_experts(
-    parameters: dict[str, float], tokens: Number, chosen: Number, experts: Number, ranks: Number
-) -> Number:
+def active_experts(parameters: dict[str, float], tokens: Number, chosen: Number, experts: Number, ranks: Number) -> Number:
     """Distinct experts that ``tokens`` tokens reach on the busiest of ``ranks`` GPUs.
 
     ``spread`` below one: tokens prefer the same experts. ``skew`` one: ranks are loaded evenly, zero: one takes all.
@@ -123,9 +121,7 @@ WIRE = {"all_reduce": 2.0, "all_gather": 1.0, "reduce_scatter": 1.0, "alltoall":
 """Bytes on the busiest wire over message bytes, times (n - 1) / n."""
 
 
-def collective(
-    parameters: dict[str, float], operation: str, ranks: Number, message: Number, bandwidth: float
-) -> Number:
+def collective(parameters: dict[str, float], operation: str, ranks: Number, message: Number, bandwidth: float) -> Number:
     """Collective over ``ranks`` GPUs of one NVLink domain; ``message`` bytes per rank.
 
     The faster of one step (every rank reads all others: ``direct``) and two (or a ring: ``extra`` latency, full links).

@@ -40,8 +40,7 @@ class Layout:
                 raise InputError(f"{name} is {value!r}, expected a whole number of at least 1")
         if self.gpus > cluster.count:
             raise InputError(
-                f"tp {self.tp} x pp {self.pp} x dp {self.dp} needs {self.gpus} GPUs, but {cluster.name} has "
-                f"{cluster.count}"
+                f"tp {self.tp} x pp {self.pp} x dp {self.dp} needs {self.gpus} GPUs, but {cluster.name} has {cluster.count}"
             )
         if self.pp > model.layers:
             raise InputError(f"pp {self.pp} is more than the {model.layers} layers of {model.name}")
@@ -89,9 +88,7 @@ class Memory:
         return self.weights + self.cache + ACTIVATION_BYTES
 
 
-def memory_of(
-    model: ModelConfig, cluster: Cluster, layout: Layout, precision: Precision, context: float, batch: int
-) -> Memory:
+def memory_of(model: ModelConfig, cluster: Cluster, layout: Layout, precision: Precision, context: float, batch: int) -> Memory:
     """Memory of one GPU for ``batch`` sequences of ``context`` tokens over the deployment."""
     experts, rest = weight_bytes(model, precision)
     weights = (experts / (layout.tp * layout.dp) + rest / layout.tp) / layout.pp
@@ -102,9 +99,7 @@ def memory_of(
     return Memory(weights, each * -(-batch // layout.dp), available, fits)
 
 
-def require_fit(
-    model: ModelConfig, cluster: Cluster, layout: Layout, memory: Memory, context: float, batch: int
-) -> None:
+def require_fit(model: ModelConfig, cluster: Cluster, layout: Layout, memory: Memory, context: float, batch: int) -> None:
     """Raise :class:`BudgetError` saying how much is missing and what to change."""
     if memory.sequences >= batch:
         return

@@ -56,9 +56,7 @@ def _index() -> dict[tuple[str, str], list[dict]]:
 def _kernel_system(gpu: Gpu) -> str:
     system = gpu.kernels or FAMILY_SYSTEMS.get(gpu.family, "")
     if not system:
-        raise InputError(
-            f"{gpu.name}: family {gpu.family!r} has no measured kernels; use one of {', '.join(FAMILY_SYSTEMS)}"
-        )
+        raise InputError(f"{gpu.name}: family {gpu.family!r} has no measured kernels; use one of {', '.join(FAMILY_SYSTEMS)}")
     return system
 
 

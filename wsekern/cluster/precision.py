@@ -37,9 +37,7 @@ PRECISIONS = {
         Precision(name="int8", weight=1.0, arithmetic="bf16", activation=2.0),
         Precision(name="int4", weight=0.5625, arithmetic="bf16", activation=2.0),
         Precision(name="fp4", weight=0.5625, arithmetic="fp4", activation=0.5625, cache=1.0),
-        Precision(
-            name="mxfp4", weight=0.53125, arithmetic="bf16", activation=2.0, other_weight=2.0, other_arithmetic="bf16"
-        ),
+        Precision(name="mxfp4", weight=0.53125, arithmetic="bf16", activation=2.0, other_weight=2.0, other_arithmetic="bf16"),
     )
 }
 """Usual choices. int8 and int4 are weight-only; fp4 is NVFP4 with block scales; mxfp4 keeps all but the experts in

@@ -74,9 +74,7 @@ class _Operators:
         self.scale = float(engine.fixed_scale)
         self.small = elementwise_fit(gpu)
 
-    def _charge(
-        self, step: Step, stream: str, parts: kernels.Parts, count: float, work: float, roofline: float
-    ) -> None:
+    def _charge(self, step: Step, stream: str, parts: kernels.Parts, count: float, work: float, roofline: float) -> None:
         fixed, memory, excess = parts
         step.fixed += count * self.scale * float(fixed)
         setattr(step, stream, getattr(step, stream) + count * float(memory))
@@ -94,9 +92,7 @@ class _Operators:
         peak = self.gpu.peak_flops(arithmetic)
         parts = kernels.gemm(parameters, m, n, k, weight, activation, peak, self.bandwidth)
         moved = n * k * weight + m * k * activation + m * n * 2.0
-        self._charge(
-            step, "weights", parts, count, 2.0 * m * n * k, max(moved / self.bandwidth, 2.0 * m * n * k / peak)
-        )
+        self._charge(step, "weights", parts, count, 2.0 * m * n * k, max(moved / self.bandwidth, 2.0 * m * n * k / peak))
 
     def attention(
         self,
@@ -123,9 +119,7 @@ class _Operators:
             each = work.tokens / work.sequences
             pairs = each * min(work.context, window) + _causal_pairs(each, window)
             flops = 2.0 * work.sequences * pairs * heads * (score + value)
-            moved = work.sequences * (
-                cached * (each + min(work.context, window)) + 2.0 * each * heads * (score + value)
-            )
+            moved = work.sequences * (cached * (each + min(work.context, window)) + 2.0 * each * heads * (score + value))
             fit = kernel_fit("prefill_attention", self.gpu, self.engines, "bf16").parameters
             parts = kernels.prefill_attention(fit, each, moved, flops, peak, self.bandwidth)
         self._charge(step, "kv", parts, count, flops, max(moved / self.bandwidth, flops / peak))
@@ -151,9 +145,7 @@ class _Operators:
         step.compute += memory if count or self.scale == 0.0 else 0.0
         step.kernels += count
 
-    def collective(
-        self, step: Step, operation: str, ranks: int, message: float, cluster: Cluster, count: float
-    ) -> None:
+    def collective(self, step: Step, operation: str, ranks: int, message: float, cluster: Cluster, count: float) -> None:
         """``count`` collectives over ``ranks`` GPUs, hierarchical where they span NVLink domains."""
         if ranks > 1 and count:
             step.all_reduce += count * collective_seconds(cluster, self.engines, operation, ranks, message)
@@ -184,22 +176,19 @@ def _causal_pairs(tokens: float, window: float) -> float:
     return 0.5 * window * (window + 1.0) + (tokens - window) * window
 
 
-def collective_seconds(cluster: Cluster, engines: tuple[str, ...], operation: str, ranks: int, message: float) -> float:
-    """Best of the engine's own kernel and NCCL inside a domain, and a ring over the network across domains."""
+def collective_seconds(
+    cluster: Cluster, engines: tuple[str, ...], operation: str, ranks: int, message: float, only: bool = False
+) -> float:
+    """Best of the engine's own kernel and NCCL inside a domain (``only`` the first), and a ring over the network across
+    domains."""
     gpu = cluster.gpu
     inside = min(ranks, cluster.domain)
-    link = float(gpu.link.bandwidth)
     total = 0.0
     if inside > 1:
-        choices = [engines, ("nccl",)] if operation == "all_reduce" else [("nccl",)]
-        total = min(
-            float(
-                kernels.collective(
-                    kernel_fit("collective", gpu, names, operation).parameters, operation, inside, message, link
-                )
-            )
-            for names in choices
-        )
+        choices = [("nccl",)] if operation != "all_reduce" else [engines] if only else [engines, ("nccl",)]
+        fits = [kernel_fit("collective", gpu, names, operation).parameters for names in choices]
+        link = float(gpu.link.bandwidth)
+        total = min(float(kernels.collective(fit, operation, inside, message, link)) for fit in fits)
     nodes = -(-ranks // inside)
     if nodes > 1:
         rounds = kernels.WIRE[operation] * (nodes - 1)
@@ -208,9 +197,7 @@ def collective_seconds(cluster: Cluster, engines: tuple[str, ...], operation: st
     return total
 
 
-def forward(
-    model: ModelConfig, cluster: Cluster, layout: Layout, precision: Precision, engine: Engine, work: Work
-) -> Step:
+def forward(model: ModelConfig, cluster: Cluster, layout: Layout, precision: Precision, engine: Engine, work: Work) -> Step:
     """All layers, embedding and LM head of one step, with the engine's cost."""
     operators = _Operators(cluster.gpu, precision, engine)
     step = Step()

@@ -21,6 +21,12 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "DeepseekV2ForCausalLM": {},
     "DeepseekV3ForCausalLM": {},
     "GptOssForCausalLM": {"attention_bias": True},
+    "Llama4ForCausalLM": {},
+    "Llama4ForConditionalGeneration": {},
+    "Gemma3ForCausalLM": {"qk_norm": True},
+    "Gemma3ForConditionalGeneration": {"qk_norm": True},
+    "Phi3ForCausalLM": {},
+    "GraniteForCausalLM": {},
 }
 
 
@@ -61,6 +67,7 @@ class ModelConfig:
     qk_rope_head_dim: int = 0
     qk_nope_head_dim: int = 0
     v_head_dim: int = 0
+    quantization: str = ""  # how the checkpoint is stored, where config.json says so (fp8, mxfp4, ...)
 
     @property
     def q_size(self) -> int:
@@ -156,6 +163,8 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
     if not isinstance(data, dict):
         raise InputError(f"{where}: expected a JSON object")
     architecture = (data.get("architectures") or ["(none)"])[0]
+    if isinstance(data.get("text_config"), dict):  # a multimodal model: its text part is what serves tokens
+        data = {**data, **data["text_config"]}
     if architecture not in ARCHITECTURES:
         raise InputError(f"{where}: architecture {architecture} is not supported; use one of "
                          f"{', '.join(ARCHITECTURES)}")
@@ -183,8 +192,8 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
     mla = size("kv_lora_rank", 0, 0)
     if heads % kv_heads:
         raise InputError(f"{where}: {heads} attention heads are not a multiple of {kv_heads} key-value heads")
-    ffn = size("intermediate_size")
-    expert_ffn = size("moe_intermediate_size", ffn if experts else 0, 0)
+    ffn = size("intermediate_size_mlp", size("intermediate_size"))
+    expert_ffn = size("moe_intermediate_size", size("intermediate_size") if experts else 0, 0)
     window = size("sliding_window", 0, 0) if data.get("use_sliding_window", True) else 0
     rope = data.get("rope_parameters") or {}
     scaling = data.get("rope_scaling") or ({k: v for k, v in rope.items() if k != "rope_theta"} or None)
@@ -201,11 +210,13 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         experts=experts, experts_per_token=size("num_experts_per_tok", 0, 0) if experts else 0,
         expert_ffn=expert_ffn if experts else 0,
         shared_expert_ffn=_shared_ffn(data, expert_ffn) if experts else 0,
-        dense_layers=size("first_k_dense_replace", 0, 0) if experts else 0,
+        dense_layers=_dense_layers(size("first_k_dense_replace", 0, 0), size("interleave_moe_layer_step", 1), layers)
+        if experts else 0,
         q_lora_rank=size("q_lora_rank", 0, 0), kv_lora_rank=mla,
         qk_rope_head_dim=size("qk_rope_head_dim", 0, 0) if mla else 0,
         qk_nope_head_dim=size("qk_nope_head_dim", 0, 0) if mla else 0,
         v_head_dim=size("v_head_dim", 0, 0) if mla else 0,
+        quantization=str((data.get("quantization_config") or {}).get("quant_method", "")),
     )
 
 
@@ -217,7 +228,14 @@ def _sliding_layers(data: dict[str, Any], layers: int) -> int:
     return layers - layers // pattern if isinstance(pattern, int) and pattern > 1 else layers
 
 
+def _dense_layers(first: int, step: int, layers: int) -> int:
+    """Layers without experts: the first ones (DeepSeek), or all but every n-th (Llama 4)."""
+    return max(first, layers - layers // step)
+
+
 def _shared_ffn(data: dict[str, Any], expert_ffn: int) -> int:
+    if "interleave_moe_layer_step" in data:  # Llama 4 always has one shared expert of the routed width
+        return expert_ffn
     if data.get("shared_expert_intermediate_size"):
         return int(data["shared_expert_intermediate_size"])
     return int(data.get("n_shared_experts") or 0) * expert_ffn

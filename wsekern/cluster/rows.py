@@ -1,0 +1,269 @@
+"""Reading measured LLM rows (the schema of ``gpu-measurements.csv``): what each says, and which say too little.
+
+Rules look at what a row states (source, notes, parallelism, units), never at which row it is. A rule that refuses a row
+says why, and ``validate`` prints that.
+"""
+
+import csv
+import gzip
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from wsekern.cluster.gpu import Cluster, load_gpu
+from wsekern.cluster.layout import Layout
+from wsekern.cluster.precision import PRECISIONS, Precision
+from wsekern.errors import InputError
+from wsekern.workload.config import ModelConfig, bundled_models, load_config
+
+COLUMNS = ("id", "gpu", "n_gpus", "model", "metric", "value", "unit")
+"""Columns by which a file is recognised as GPU measurements."""
+
+TASK_PROMPTS = {"task:lm-arena-chat": 200, "task:gpqa": 300, "task:sourcegraph-fim": 500}
+"""Prompt tokens assumed for the data sets of ML.ENERGY, whose lengths are not in the rows."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measured configuration, understood."""
+
+    model: ModelConfig
+    cluster: Cluster
+    layout: Layout
+    precision: Precision
+    engine: str
+    prompt: int
+    output: int
+    batch: float  # sequences in flight; 0 for as many as fit
+
+
+class Refused(Exception):
+    """Why a row has no prediction."""
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV (plain or gzip); :class:`InputError` if its columns are not those of GPU measurements."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+    if not rows or not is_gpu_table(rows[0].keys()):
+        raise InputError(f"{path} is not a table of GPU measurements: expected the columns {', '.join(COLUMNS)}")
+    return rows
+
+
+def is_gpu_table(columns) -> bool:
+    """Whether a file with these columns holds GPU measurements."""
+    return set(COLUMNS) <= {str(column) for column in columns}
+
+
+def understand(row: dict[str, str]) -> Case:
+    """The configuration of a row; raise :class:`Refused` with the reason where it does not say enough."""
+    notes, source = row.get("notes") or "", row.get("source") or ""
+    text = f"{source} {notes}".lower()
+    if "speculative" in text or re.search(r"\bmtp\s*\d|mtp on", f"{notes} {row.get('parallelism', '')}".lower()):
+        raise Refused("speculative decoding: not the time of one step")
+    if "3.4x" in text or "eager mode likely" in text:
+        raise Refused("the source itself suspects eager launches")
+    gpu = gpu_name(row["gpu"], notes)
+    count = _whole(row["n_gpus"], "n_gpus")
+    model = model_of(row["model"])
+    engine = engine_of(source, notes)
+    precision = precision_from(row.get("precision") or "", row["model"], model, engine)
+    layout = layout_of(row.get("parallelism") or "", count, model)
+    prompt, output = _prompt(row), _length(row.get("osl"), 1)
+    return Case(model, Cluster(load_gpu(gpu), count), layout, precision, engine, prompt, output, _batch(row, notes))
+
+
+def _whole(text: str, name: str) -> int:
+    match = re.match(r"\s*(\d+)", text or "")
+    if not match or int(match[1]) < 1:
+        raise Refused(f"{name} is {text!r}")
+    return int(match[1])
+
+
+def _length(text: str | None, default: int) -> int:
+    match = re.match(r"\s*([\d.]+)", text or "")
+    return max(1, round(float(match[1]))) if match else default
+
+
+def _prompt(row: dict[str, str]) -> int:
+    text = (row.get("isl") or "").strip()
+    if text in TASK_PROMPTS:
+        return TASK_PROMPTS[text]
+    if not text:
+        return 128
+    if not re.match(r"(ctx ~)?\d", text):
+        raise Refused(f"prompt length is {text!r}: not a number")
+    return _length(text.removeprefix("ctx ~"), 128)
+
+
+def _batch(row: dict[str, str], notes: str) -> float:
+    average = re.search(r"avg batch ([\d.]+)", notes)
+    if average:
+        return max(1.0, float(average[1]))
+    text = (row.get("batch_or_concurrency") or "").strip()
+    if text.startswith(("max", "offline")):
+        return 0.0
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        raise Refused(f"batch or concurrency is {text!r}: not a number")
+    return max(1.0, float(text))
+
+
+_GPUS = (
+    ("gb300", "gb300"),
+    ("gb200", "gb200"),
+    ("gh200", "gh200"),
+    ("b300", "b300"),
+    ("b200", "b200"),
+    ("h200", "h200"),
+    ("h800", "h800"),
+    ("h100", "h100"),
+    ("h20", "h20"),
+    ("l40s", "l40s"),
+    ("rtx pro 6000", "rtx-pro-6000"),
+)
+
+
+@lru_cache(maxsize=1024)
+def gpu_name(text: str, notes: str) -> str:
+    """Bundled GPU that a label means."""
+    lower = text.lower()
+    if "nvl" in lower and "nvl72" not in lower and "gb" not in lower:
+        raise Refused(f"{text} is a PCIe card with an NVLink bridge, which is not described")
+    if "a100" in lower:
+        small = "40gb" in lower.replace(" ", "") or ("80" not in lower and "40 gb" in notes.lower())
+        return "a100-40" if small else "a100-80"
+    for label, name in _GPUS:
+        if label in lower:
+            return name
+    raise Refused(f"GPU {text!r} is not described")
+
+
+_DROP = re.compile(
+    r"-(instruct|it|hf|chat|base|thinking|fp8|nvfp4|fp4|awq|bf16|dynamic|text|2507|2407|0528|v0\.\d|16e|128e|17b|"
+    r"turbo)\b"
+)
+_SAME = {
+    "llama4-scout": "llama4-scout",
+    "llama4-maverick": "llama4-maverick",
+    "deepseek-v3.1": "deepseek-v3",
+    "mistral-nemo": "mistral-nemo-12b",
+    "llama-7b": "llama2-7b",
+    "llama-13b": "llama2-13b",
+    "llama-70b": "llama2-70b",
+    "qwen3-coder-30b-a3b": "qwen3-30b-a3b",
+    "deepseek-r1": "deepseek-r1",
+    "llama3.1-8b": "llama3.1-8b",
+}
+"""Published names of shapes that are bundled under another (the same architecture and sizes)."""
+
+
+@lru_cache(maxsize=1024)
+def model_of(text: str) -> ModelConfig:
+    """The bundled shape that a published model name means, or a folder or file with a config.json."""
+    name = text.split("/")[-1].lower().replace("_", ".").replace(" ", "-")
+    name = re.sub(r"\(.*?\)", "", name).strip("-")
+    name = name.removeprefix("meta-").removeprefix("nvidia-")
+    previous = None
+    while previous != name:
+        previous, name = name, _DROP.sub("", name)
+    name = re.sub(r"^(llama|gemma)-(\d)", r"\1\2", name)
+    name = re.sub(r"^codellama-", "codellama-", name).rstrip("-")
+    name = re.sub(r"-99(\.9)?$", "", name)
+    known = bundled_models()
+    for candidate in (name, _SAME.get(name, "")):
+        if candidate in known:
+            return load_config(candidate)
+    if Path(text).exists():
+        return load_config(text)
+    raise Refused(f"model {text!r} is not bundled")
+
+
+def engine_of(source: str, notes: str) -> str:
+    """Engine level that a source means: the generation decides, then the product."""
+    text = f"{notes} {source}".lower()
+    if "splitwise" in text:
+        return "eager"
+    if any(name in text for name in ("trtllm", "trt-llm", "tensorrt", "nim/", "nim ", "gpt-fast", "torchao", "_trt")):
+        return "tuned"
+    return "stock"
+
+
+_PRECISION_NAMES = (
+    ("nvfp4 moe + bf16", "nvfp4-experts"),
+    ("int8wo", "int8"),
+    ("int4", "int4"),
+    ("fp8wo", "fp8wo"),
+    ("mxfp4", "mxfp4"),
+    ("nvfp4", "fp4"),
+    ("fp4", "fp4"),
+    ("fp8", "fp8"),
+    ("bf16", "bf16"),
+    ("bfloat16", "bf16"),
+    ("fp16", "fp16"),
+    ("float16", "fp16"),
+    ("fp32", "fp32"),
+)
+
+
+def precision_from(text: str, label: str, model: ModelConfig, engine: str) -> Precision:
+    """Precision of a row: its own column, the checkpoint's name, and how the checkpoint is quantised."""
+    lower = text.lower()
+    found = next((name for key, name in _PRECISION_NAMES if key in lower), None)
+    if found is None:
+        found = "fp8" if "fp8" in label.lower() else "bf16" if not lower else None
+    if found is None:
+        raise Refused(f"precision {text!r} is unknown")
+    return settle(found, model, engine)
+
+
+@lru_cache(maxsize=1024)
+def _mixed(base: str, engine: str, experts_only: bool, cache: float) -> Precision:
+    chosen = PRECISIONS[base]
+    extra = (
+        {"other_weight": 2.0, "other_arithmetic": "bf16"}
+        if experts_only
+        else {"other_weight": chosen.other_weight, "other_arithmetic": chosen.other_arithmetic}
+    )
+    return Precision(
+        name=chosen.name, weight=chosen.weight, arithmetic=chosen.arithmetic, activation=chosen.activation, cache=cache, **extra
+    )
+
+
+def settle(name: str, model: ModelConfig, engine: str) -> Precision:
+    """Which parts of ``model`` are in ``name``: a checkpoint stored in MXFP4 stays so, FP4 of a latent-attention model is its
+    experts, and TensorRT-LLM keeps an 8-bit cache beside 8-bit weights."""
+    if model.quantization == "mxfp4" and name in ("fp4", "mxfp4", "fp8"):
+        return PRECISIONS["mxfp4"]
+    if name == "fp8wo":
+        return PRECISIONS["int8"]
+    if name == "nvfp4-experts" or (name == "fp4" and model.kv_lora_rank):
+        return _mixed("fp4", engine, True, 2.0 if engine != "tuned" else 1.0)
+    if name == "fp8" and engine == "tuned":
+        return _mixed("fp8", engine, False, 1.0)
+    return PRECISIONS[name]
+
+
+def layout_of(text: str, count: int, model: ModelConfig) -> Layout:
+    """Degrees that a label such as "TP8 EP8", "TP1 EP4" or "DEP4" states; what is left over are data-parallel copies."""
+    degrees = {name.lower(): int(value) for name, value in re.findall(r"\b(TP|PP|EP|DP|DEP|TEP)(\d+)", text)}
+    if "dep" in degrees:
+        return Layout(tp=1, dp=degrees["dep"], ep=degrees["dep"] if model.experts else 1)
+    if "tep" in degrees:
+        return Layout(tp=degrees["tep"], ep=degrees["tep"] if model.experts else 1)
+    tp, pp = degrees.get("tp", count if not degrees else 1), degrees.get("pp", 1)
+    if tp * pp > count or count % (tp * pp):
+        raise Refused(f"parallelism {text!r} does not multiply to {count} GPUs")
+    dp = count // (tp * pp)
+    if "dp" in degrees and degrees["dp"] not in (dp, 1):
+        raise Refused(f"parallelism {text!r} does not multiply to {count} GPUs")
+    ep = degrees.get("ep", 1)
+    if not model.experts:
+        ep = 1
+    if (tp * dp) % ep:
+        raise Refused(f"{ep} expert ranks do not divide {tp * dp} GPUs")
+    return Layout(tp=tp, pp=pp, dp=dp, ep=ep)

@@ -1,0 +1,248 @@
+"""Predictions beside published GPU measurements, row by row, with the traps of the data handled by rule."""
+
+import zlib
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from wsekern.cluster import prediction as whole
+from wsekern.cluster.engine import load_engine
+from wsekern.cluster.gpu import Cluster, load_gpu
+from wsekern.cluster.layout import memory_of
+from wsekern.cluster.power import gpu_watts
+from wsekern.cluster.rows import Case, Refused, gpu_name, read_rows, understand
+from wsekern.cluster.step import collective_seconds
+from wsekern.errors import WsekernError
+from wsekern.validation import Row, summarise
+
+SCALE = {"s": 1.0, "ms": 1e3, "us": 1e6}
+DECODE = ("tpot", "tpot_mean", "tpot_median", "itl_mean", "itl_median", "itl_p50")
+FIRST = ("ttft", "ttft_mean", "ttft_p50", "prefill_time_batch")
+THROUGHPUT = (
+    "output_throughput",
+    "output_throughput_per_gpu",
+    "total_throughput_per_gpu",
+    "decode_throughput",
+    "tokens_per_s_user",
+)
+
+
+def validate_rows(path: str | Path | None = None) -> dict[str, list[dict[str, Any]]]:
+    """``{"rows": [...], "groups": [...]}`` of the measurements in ``path``, or of those the package ships."""
+    if path is not None:
+        return summarise(predict_rows(read_rows(Path(path))))
+    with as_file(files("wsekern.cluster") / "data" / "gpu-measurements.csv.gz") as shipped:
+        return summarise(predict_rows(read_rows(shipped)))
+
+
+def predict_rows(rows: list[dict[str, str]]) -> list[Row]:
+    """One :class:`Row` per measurement."""
+    suspects = inconsistent(rows)
+    return [_row(row, suspects.get(row["id"])) for row in rows]
+
+
+def _row(row: dict[str, str], suspect: str | None) -> Row:
+    group, predicted, note = "other", None, suspect or ""
+    unit, source = row.get("unit") or "", row.get("source") or ""
+    try:
+        measured = float(row["value"])
+    except (TypeError, ValueError):
+        return Row(
+            id=row["id"],
+            group=group,
+            measured=0.0,
+            predicted=None,
+            unit=unit,
+            source=source,
+            note=f"value {row['value']!r} is not a number",
+        )
+    try:
+        group, seconds_or_value = _predict(row)
+        if not suspect:
+            predicted = seconds_or_value
+    except Refused as reason:
+        group, note = _group_of(row), suspect or str(reason)
+    except WsekernError as error:
+        group, note = _group_of(row), suspect or str(error)
+    return Row(
+        id=row["id"],
+        group=group,
+        measured=measured,
+        predicted=predicted,
+        unit=unit,
+        note=note,
+        source=source,
+        fitted=predicted is not None and is_fitted(row, group),
+    )
+
+
+def is_fitted(row: dict[str, str], group: str) -> bool:
+    """Rows on which the engine levels were set: one in six of the dense decode configurations, by a hash of what they
+    state. A test never counts them."""
+    if not group.startswith("decode") or " dense" not in group:
+        return False
+    key = "|".join(row.get(name) or "" for name in ("source", "gpu", "n_gpus", "parallelism", "isl", "batch_or_concurrency"))
+    return zlib.crc32(key.encode()) % 6 == 0
+
+
+def _group_of(row: dict[str, str]) -> str:
+    metric = row["metric"]
+    if row["model"].startswith("microbench"):
+        return f"kernel {metric}"
+    for names, group in ((DECODE, "decode"), (FIRST, "prefill"), (THROUGHPUT, "throughput")):
+        if metric in names:
+            return f"{group} (not predicted)"
+    return f"{metric} (not predicted)"
+
+
+def _predict(row: dict[str, str]) -> tuple[str, float]:
+    metric = row["metric"]
+    if metric == "allreduce_latency":
+        return _all_reduce(row)
+    if row["model"].startswith("microbench") or "one layer" in row["model"]:
+        raise Refused("a kernel of one framework: the fitted kernels are judged by calibrate")
+    if metric not in (*DECODE, *FIRST, *THROUGHPUT, "e2e_latency", "gpu_energy_per_output_token", "gpu_power_total"):
+        raise Refused(f"metric {metric!r} is not predicted")
+    case = understand(row)
+    kind = "MoE" if case.model.experts else "dense"
+    if metric in DECODE:
+        return _decode(row, case, kind)
+    if metric in FIRST:
+        return _first(row, case, kind)
+    if metric in ("gpu_energy_per_output_token", "gpu_power_total"):
+        return _energy(metric, case, kind)
+    if metric == "e2e_latency":
+        return _request(row, case, kind)
+    return _throughput(row, case, kind)
+
+
+def _steady(case: Case, batch: float):
+    return whole.steady_state(
+        case.model, case.cluster, case.layout, case.precision, load_engine(case.engine), case.prompt, case.output, batch
+    )
+
+
+def _plain_step(case: Case):
+    context = case.prompt + case.output / 2
+    return whole.decode_step(
+        case.model, case.cluster, case.layout, case.precision, load_engine(case.engine), case.batch, context
+    )
+
+
+def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
+    if not case.batch:
+        raise Refused("decode at an unstated batch")
+    _check_capacity(case)
+    scale = SCALE[row["unit"]]
+    if case.batch == 1:
+        return f"decode batch 1 {kind} ({case.engine})", scale * _plain_step(case).seconds
+    if row["metric"] in ("itl_median", "itl_p50", "tpot_median", "tpot"):
+        return f"decode {kind} inter-token median ({case.engine})", scale * _plain_step(case).seconds
+    return f"decode {kind} mean TPOT ({case.engine})", scale * _steady(case, case.batch)[2]
+
+
+def _check_capacity(case: Case) -> None:
+    memory = memory_of(case.model, case.cluster, case.layout, case.precision, case.prompt + case.output / 2, 1)
+    if memory.sequences < 1:
+        raise Refused("the stated precision does not fit the stated GPUs")
+
+
+def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
+    engine = load_engine(case.engine)
+    batch = case.batch or 1.0
+    if batch > 1 and row["metric"] != "prefill_time_batch":
+        raise Refused("time to first token under load: a mean that includes queueing")
+    step = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, batch, case.prompt)
+    seconds = step.seconds + (float(engine.per_request) if row["metric"] != "prefill_time_batch" else 0.0)
+    return f"prefill {kind} ({case.engine})", SCALE[row["unit"]] * seconds
+
+
+def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
+    if not case.batch:
+        raise Refused("energy at an unstated batch")
+    decode, _, token, _, _ = _steady(case, case.batch)
+    watts = case.layout.gpus * gpu_watts(case.cluster, decode, case.batch / case.layout.dp, False)
+    if metric == "gpu_power_total":
+        return f"power {kind}", watts
+    return f"energy per token {kind}", watts * token / case.batch
+
+
+def _request(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
+    engine = load_engine(case.engine)
+    if not case.batch:
+        raise Refused("latency at an unstated batch")
+    prefill = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, case.batch, case.prompt)
+    total = prefill.seconds + (case.output - 1) * _plain_step(case).seconds
+    return f"request latency {kind} ({case.engine})", SCALE[row["unit"]] * total
+
+
+def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
+    metric = row["metric"]
+    if metric in ("tokens_per_s_user", "decode_throughput") and case.batch in (0.0, 1.0):
+        return f"decode batch 1 {kind} ({case.engine})", 1.0 / _plain_step(case).seconds
+    batch = case.batch
+    if not batch:
+        context = case.prompt + case.output
+        fits = memory_of(case.model, case.cluster, case.layout, case.precision, context, 1).sequences
+        if fits < 1:
+            raise Refused("the stated precision does not fit the stated GPUs")
+        batch = min(MAX_BATCH * case.layout.dp, fits)
+    _, prefill, token, first, queue = _steady(case, batch)
+    rate = batch / token
+    if metric == "tokens_per_s_user":
+        rate = 1.0 / token
+    if metric == "total_throughput_per_gpu":
+        rate *= (case.prompt + case.output) / case.output
+    if metric.endswith("per_gpu"):
+        rate /= case.layout.gpus
+    label = "throughput at most load" if not case.batch else "throughput"
+    return f"{label} {kind} ({case.engine})", rate
+
+
+MAX_BATCH = 2048
+"""Sequences that TensorRT-LLM schedules at most (its default max_batch_size)."""
+
+
+def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
+    text = f"{row['model']} {row.get('source', '')} {row.get('notes', '')}".lower()
+    if "eager" in text or "eager" in (row.get("notes") or "").lower():
+        raise Refused("eager launch: the floor is the CPU, not the wire")
+    gpu = load_gpu(gpu_name(row["gpu"], row.get("notes") or ""))
+    ranks, message = int(row["n_gpus"]), float(row["batch_or_concurrency"])
+    if ranks > int(gpu.link.domain):
+        raise Refused("spans several NVLink domains")
+    if "nccl" in text:
+        engines: tuple[str, ...] = ("nccl",)
+    elif "trtllm" in text:
+        engines = ("trtllm",)
+    elif "vllm" in text:
+        engines = ("vllm",)
+    else:
+        raise Refused("an all-reduce kernel that is not modelled")
+    seconds = one_collective(Cluster(gpu, ranks), engines, ranks, message)
+    return f"kernel all-reduce ({engines[0]})", SCALE[row["unit"]] * seconds
+
+
+def one_collective(cluster: Cluster, engines: tuple[str, ...], ranks: int, message: float) -> float:
+    """Seconds of exactly this library's all-reduce."""
+    return collective_seconds(cluster, engines, "all_reduce", ranks, message, only=True)
+
+
+def inconsistent(rows: list[dict[str, str]]) -> dict[str, str]:
+    """Rows that their own source contradicts: the same system, model and precision, measured at least twice as fast on
+    another task at no smaller a batch. Looks at measurements only, never at predictions."""
+    groups: dict[tuple[str, ...], list[tuple[float, float, str, str]]] = {}
+    for row in rows:
+        if row["metric"] not in ("itl_median",) or not (row.get("isl") or "").startswith("task:"):
+            continue
+        try:
+            key = tuple(row.get(name) or "" for name in ("source", "gpu", "n_gpus", "parallelism", "model", "precision"))
+            groups.setdefault(key, []).append((float(row["batch_or_concurrency"]), float(row["value"]), row["isl"], row["id"]))
+        except ValueError:
+            continue
+    found: dict[str, str] = {}
+    for members in groups.values():
+        for batch, value, task, name in members:
+            if any(b >= batch and v * 2.0 < value and t != task for b, v, t, _ in members):
+                found[name] = "its own source measured this system twice as fast on another task at no smaller a batch"
+    return found
