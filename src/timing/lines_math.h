@@ -2,7 +2,7 @@
  * Half precisions are added in fp32 and rounded once: with 24 >= 2 * 11 + 2 bits the sum is the correctly rounded one. */
 #include <string.h>
 
-#include "half.h"
+#include "common/wsekern_half.h"
 #include "lines.h"
 
 #if defined(__F16C__) && defined(__AVX2__)
@@ -55,7 +55,7 @@ static void sum_f16(void *acc_, const void *own_, int64_t n)
         save8(acc + i, _mm256_add_ps(load8(own + i), load8(acc + i)));
 #endif
     for (; i < n; i++)
-        acc[i] = line_to_half(line_from_half(own[i]) + line_from_half(acc[i]));
+        acc[i] = wsk_float_to_half(wsk_half_to_float(own[i]) + wsk_half_to_float(acc[i]));
 }
 static void max_f16(void *acc_, const void *own_, int64_t n)
 {
@@ -67,7 +67,7 @@ static void max_f16(void *acc_, const void *own_, int64_t n)
         save8(acc + i, _mm256_max_ps(load8(own + i), load8(acc + i)));
 #endif
     for (; i < n; i++)
-        if (line_from_half(own[i]) > line_from_half(acc[i]))
+        if (wsk_half_to_float(own[i]) > wsk_half_to_float(acc[i]))
             acc[i] = own[i];
 }
 static void merge_max_f16(void *acc_, const void *other_, int64_t n)
@@ -80,7 +80,7 @@ static void merge_max_f16(void *acc_, const void *other_, int64_t n)
         save8(acc + i, _mm256_max_ps(load8(acc + i), load8(other + i)));
 #endif
     for (; i < n; i++)
-        if (!(line_from_half(acc[i]) > line_from_half(other[i])))
+        if (!(wsk_half_to_float(acc[i]) > wsk_half_to_float(other[i])))
             acc[i] = other[i];
 }
 
@@ -95,7 +95,7 @@ static void start_wide(void *acc_, const void *own_, int64_t n)
         _mm256_storeu_ps(acc + i, load8(own + i));
 #endif
     for (; i < n; i++)
-        acc[i] = line_from_half(own[i]);
+        acc[i] = wsk_half_to_float(own[i]);
 }
 static void sum_wide(void *acc_, const void *own_, int64_t n)
 {
@@ -107,14 +107,14 @@ static void sum_wide(void *acc_, const void *own_, int64_t n)
         _mm256_storeu_ps(acc + i, _mm256_add_ps(load8(own + i), _mm256_loadu_ps(acc + i)));
 #endif
     for (; i < n; i++)
-        acc[i] = line_from_half(own[i]) + acc[i];
+        acc[i] = wsk_half_to_float(own[i]) + acc[i];
 }
 static void max_wide(void *acc_, const void *own_, int64_t n)
 {
     float *acc = acc_;
     const uint16_t *own = own_;
     for (int64_t i = 0; i < n; i++)
-        acc[i] = LARGER(line_from_half(own[i]), acc[i]);
+        acc[i] = LARGER(wsk_half_to_float(own[i]), acc[i]);
 }
 static void finish_wide(void *out_, const void *acc_, int64_t n)
 {
@@ -126,7 +126,7 @@ static void finish_wide(void *out_, const void *acc_, int64_t n)
         save8(out + i, _mm256_loadu_ps(acc + i));
 #endif
     for (; i < n; i++)
-        out[i] = line_to_half(acc[i]);
+        out[i] = wsk_float_to_half(acc[i]);
 }
 
 /* bf16: travels as bf16. */
@@ -135,21 +135,21 @@ static void sum_bf16(void *acc_, const void *own_, int64_t n)
     uint16_t *restrict acc = acc_;
     const uint16_t *restrict own = own_;
     for (int64_t i = 0; i < n; i++)
-        acc[i] = line_to_bf16(line_from_bf16(own[i]) + line_from_bf16(acc[i]));
+        acc[i] = wsk_float_to_bf16(wsk_bf16_to_float(own[i]) + wsk_bf16_to_float(acc[i]));
 }
 static void max_bf16(void *acc_, const void *own_, int64_t n)
 {
     uint16_t *restrict acc = acc_;
     const uint16_t *restrict own = own_;
     for (int64_t i = 0; i < n; i++)
-        acc[i] = line_from_bf16(own[i]) > line_from_bf16(acc[i]) ? own[i] : acc[i];
+        acc[i] = wsk_bf16_to_float(own[i]) > wsk_bf16_to_float(acc[i]) ? own[i] : acc[i];
 }
 static void merge_max_bf16(void *acc_, const void *other_, int64_t n)
 {
     uint16_t *restrict acc = acc_;
     const uint16_t *restrict other = other_;
     for (int64_t i = 0; i < n; i++)
-        acc[i] = line_from_bf16(acc[i]) > line_from_bf16(other[i]) ? acc[i] : other[i];
+        acc[i] = wsk_bf16_to_float(acc[i]) > wsk_bf16_to_float(other[i]) ? acc[i] : other[i];
 }
 
 static void finish_f32(void *out, const void *acc, int64_t n) { memcpy(out, acc, (size_t)n * 4); }
