@@ -1,0 +1,76 @@
+# cython: language_level=3
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+cdef extern from "wsekern_fabric.h" nogil:
+    int WSK_COLORS, WSK_CHAIN
+    ctypedef struct wsk_plan
+    ctypedef struct wsk_fabric
+    ctypedef struct wsk_rules:
+        int32_t width, height, hop_latency, ramp_latency, buffer_depth, link_words, link_frame, multicast_all, open_edges
+    ctypedef struct wsk_route:
+        uint8_t positions, initial, ring, pop, swap, teardown
+        uint8_t *in_ "in"
+        uint8_t *out
+    ctypedef struct wsk_rect:
+        int32_t color, x, y, width, height, route
+    ctypedef struct wsk_filter:
+        int32_t color, x, y, width, height, kind
+        uint32_t low, high, limit, limit2, start
+        int32_t count_data, count_control
+    ctypedef struct wsk_delivery:
+        uint32_t pe, data
+        uint8_t color, flags, port, unused
+    ctypedef struct wsk_waiting:
+        uint32_t pe
+        uint8_t color, port, reason, unused
+    ctypedef struct wsk_report:
+        int32_t status
+        uint32_t pe
+        int32_t color, port, other_port
+        int64_t cycle
+        int32_t chain_length, chain_loops
+        wsk_waiting *chain
+    ctypedef struct wsk_totals:
+        uint64_t *hops
+        uint64_t *injected
+        uint64_t *delivered
+        uint64_t *dropped
+        uint64_t *copied
+        uint64_t *edge
+        uint64_t *stalls
+        uint64_t *checksum
+
+# Stepping and ramps as C functions of this module (cimport, or _routing_api.h from C); none takes the GIL or allocates,
+# but wsk inject and rewrite, which may grow a list.
+cdef api int fabric_step(wsk_fabric *fabric) noexcept nogil
+cdef api int fabric_offer(wsk_fabric *fabric, uint32_t pe, int color, uint32_t data, int flags) noexcept nogil
+cdef api int fabric_offer_edge(wsk_fabric *fabric, uint32_t pe, int port, int color, uint32_t data,
+                               int flags) noexcept nogil
+cdef api void fabric_credit(wsk_fabric *fabric, uint32_t pe, int color, int words) noexcept nogil
+cdef api int fabric_strips(const wsk_fabric *fabric) noexcept nogil
+cdef api int fabric_deliveries(const wsk_fabric *fabric, int strip, const wsk_delivery **words) noexcept nogil
+cdef api int fabric_rewrite(wsk_fabric *fabric, uint32_t pe, int color, const wsk_route *route) noexcept nogil
+cdef api int fabric_set_position(wsk_fabric *fabric, uint32_t pe, int color, int position) noexcept nogil
+cdef api int fabric_teardown(wsk_fabric *fabric, uint32_t pe, int color, int frozen) noexcept nogil
+cdef api int64_t fabric_cycle(const wsk_fabric *fabric) noexcept nogil
+cdef api int64_t fabric_last_move(const wsk_fabric *fabric) noexcept nogil
+cdef api int64_t fabric_in_flight(const wsk_fabric *fabric) noexcept nogil
+cdef api int64_t fabric_next_event(const wsk_fabric *fabric) noexcept nogil
+cdef api int fabric_skip(wsk_fabric *fabric, int64_t cycle) noexcept nogil
+cdef api const wsk_report *fabric_report(const wsk_fabric *fabric) noexcept nogil
+cdef api int fabric_explain(wsk_fabric *fabric) noexcept nogil
+
+cdef class Plan:
+    cdef wsk_plan *plan
+    cdef readonly object description
+
+cdef class State:
+    cdef wsk_fabric *fabric
+    cdef readonly Plan plan
+    cdef readonly object sinks
+    cdef public int threads
+    cdef wsk_delivery *log_words
+    cdef int64_t *log_cycles
+    cdef int64_t log_length, log_room
+    cdef uint32_t pe_of(self, int x, int y) except? 0xffffffff
+    cdef int done(self, int status) except -1

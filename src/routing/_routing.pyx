@@ -1,0 +1,587 @@
+# cython: language_level=3
+"""Wavelet routing over the wafer grid: the loop over cycles, strips, rows and blocks, and thin Python classes."""
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memset
+from cpython.exc cimport PyErr_CheckSignals
+
+import numpy as np
+
+from wsekern._common cimport simd_level_code
+
+cdef extern from "wsekern_fabric.h" nogil:
+    int wsk_plan_create(wsk_plan **plan, const wsk_rules *rules, const wsk_route *routes, int n_routes,
+                        const wsk_rect *rects, int n_rects, const wsk_filter *filters, int n_filters, wsk_report *report)
+    void wsk_plan_free(wsk_plan *plan)
+    const wsk_rules *wsk_plan_rules(const wsk_plan *plan)
+    int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t *sinks, int simd_level)
+    void wsk_fabric_free(wsk_fabric *fabric)
+    int wsk_fabric_reset(wsk_fabric *fabric)
+    int wsk_fabric_copy(wsk_fabric *to, const wsk_fabric *source)
+    size_t wsk_fabric_bytes(const wsk_fabric *fabric)
+    int wsk_fabric_offer(wsk_fabric *fabric, uint32_t pe, int color, uint32_t data, int flags)
+    int wsk_fabric_offer_edge(wsk_fabric *fabric, uint32_t pe, int port, int color, uint32_t data, int flags)
+    void wsk_fabric_credit(wsk_fabric *fabric, uint32_t pe, int color, int words)
+    int wsk_fabric_strips(const wsk_fabric *fabric)
+    int wsk_fabric_deliveries(const wsk_fabric *fabric, int strip, const wsk_delivery **words)
+    int wsk_fabric_inject(wsk_fabric *fabric, uint32_t pe, int port, int color, const uint32_t *data,
+                          const uint8_t *flags, int64_t n)
+    int64_t wsk_fabric_waiting_outside(const wsk_fabric *fabric)
+    int wsk_fabric_rewrite(wsk_fabric *fabric, uint32_t pe, int color, const wsk_route *route)
+    int wsk_fabric_set_position(wsk_fabric *fabric, uint32_t pe, int color, int position)
+    int wsk_fabric_position(const wsk_fabric *fabric, uint32_t pe, int color)
+    int wsk_fabric_teardown(wsk_fabric *fabric, uint32_t pe, int color, int frozen)
+    int wsk_fabric_torn_down(const wsk_fabric *fabric, uint32_t pe, int color)
+    int64_t wsk_fabric_cycle(const wsk_fabric *fabric)
+    int64_t wsk_fabric_last_move(const wsk_fabric *fabric)
+    int64_t wsk_fabric_in_flight(const wsk_fabric *fabric)
+    int64_t wsk_fabric_next_event(const wsk_fabric *fabric)
+    int wsk_fabric_skip(wsk_fabric *fabric, int64_t cycle)
+    void wsk_fabric_totals(const wsk_fabric *fabric, wsk_totals *totals)
+    void wsk_fabric_link_counts(const wsk_fabric *fabric, int port, uint32_t *counts)
+    void wsk_fabric_stall_counts(const wsk_fabric *fabric, uint32_t *counts)
+    void wsk_fabric_occupancy(const wsk_fabric *fabric, int color, uint8_t *words)
+    int64_t wsk_fabric_moves(const wsk_fabric *fabric, wsk_delivery *words, int64_t room)
+    const wsk_report *wsk_fabric_report(const wsk_fabric *fabric)
+    int wsk_fabric_explain(wsk_fabric *fabric)
+
+cdef extern from "fabric_internal.h" nogil:
+    ctypedef struct wsk_strip:
+        uint64_t rows_active
+        int64_t stored, last_out, last_move
+        int n_sources
+        int *n_pending
+    ctypedef struct wsk_fabric_inside "wsk_fabric":
+        int64_t cycle
+        int height, strips, ring
+        wsk_strip *strip
+        uint64_t *row_active
+    int wsk_ctz(uint64_t m)
+    void wsk_open_cycle(wsk_fabric *f, wsk_strip *s)
+    int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
+    int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k)
+    int wsk_arrive_block(wsk_fabric *f, wsk_strip *s, int y, int k)
+    int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
+    uint64_t wsk_arrivals_of_row(const wsk_fabric *f, int y)
+    uint64_t wsk_arrivals_of_strip(const wsk_fabric *f, int i)
+
+cdef extern from "team.h" nogil:
+    int WSK_TEAM_MOST
+    ctypedef struct wsk_team:
+        int size
+    int wsk_team_run(int size, void (*work)(wsk_team *, int, void *) noexcept nogil, void *context)
+    void wsk_team_meet(wsk_team *team)
+
+cdef enum:
+    STRIP_ROWS = 64
+    NEVER = -1
+    RUNNING = 0
+    IDLE = 1
+    ENDED = 2
+    DEADLOCK = -12
+    TEAM_MOST = 64
+
+
+# ---- One cycle: the loops over the wafer grid -------------------------------------------------------------------------
+
+cdef int feed_strips(wsk_fabric *f, int first, int last) noexcept nogil:
+    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
+    cdef int i, status
+    for i in range(first, last):
+        if inside.strip[i].n_sources:
+            status = wsk_feed_strip(f, inside.strip + i)
+            if status < 0:
+                return status
+    return 0
+
+
+cdef int depart_strips(wsk_fabric *f, int first, int last) noexcept nogil:
+    """Phase one: every block with words, strip by strip and row by row."""
+    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
+    cdef wsk_strip *strip
+    cdef uint64_t rows, blocks
+    cdef int i, y, status
+    for i in range(first, last):
+        strip = inside.strip + i
+        wsk_open_cycle(f, strip)
+        rows = strip.rows_active
+        while rows:
+            y = STRIP_ROWS * i + wsk_ctz(rows)
+            rows &= rows - 1
+            blocks = inside.row_active[y]
+            while blocks:
+                status = wsk_depart_block(f, strip, y, wsk_ctz(blocks))
+                if status < 0:
+                    return status
+                blocks &= blocks - 1
+    return 0
+
+
+cdef int arrive_strips(wsk_fabric *f, int first, int last) noexcept nogil:
+    """Phase two: every block that words left, were sent to, or reach."""
+    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
+    cdef wsk_strip *strip
+    cdef uint64_t rows, blocks
+    cdef int i, y, status
+    for i in range(first, last):
+        strip = inside.strip + i
+        if strip.n_pending[(inside.cycle + 1) % inside.ring]:
+            status = wsk_arrive_pending(f, strip)
+            if status < 0:
+                return status
+        rows = wsk_arrivals_of_strip(f, i)
+        while rows:
+            y = STRIP_ROWS * i + wsk_ctz(rows)
+            rows &= rows - 1
+            if y >= inside.height:
+                break
+            blocks = wsk_arrivals_of_row(f, y)
+            while blocks:
+                status = wsk_arrive_block(f, strip, y, wsk_ctz(blocks))
+                if status < 0:
+                    return status
+                blocks &= blocks - 1
+    return 0
+
+
+cdef int fabric_step(wsk_fabric *fabric) noexcept nogil:
+    """One cycle on the calling thread. Returns 0 or a negative status; fabric_report says more."""
+    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>fabric
+    cdef int status = feed_strips(fabric, 0, inside.strips)
+    if status == 0:
+        status = depart_strips(fabric, 0, inside.strips)
+    if status == 0:
+        status = arrive_strips(fabric, 0, inside.strips)
+    if status == 0:
+        inside.cycle += 1
+    return status
+
+
+# ---- Runs: many cycles on a team of threads ---------------------------------------------------------------------------
+
+ctypedef struct Run:
+    wsk_fabric *fabric
+    int64_t end                      # cycle at which to stop
+    int64_t patience                 # cycles without movement that mean deadlock
+    int until_idle
+    int state                        # RUNNING, IDLE, ENDED or a negative status
+    int any_source
+    int keep_log
+    int status[TEAM_MOST]
+    wsk_delivery **log_words
+    int64_t **log_cycles
+    int64_t *log_length
+    int64_t *log_room
+
+
+cdef int is_idle(wsk_fabric *f) noexcept nogil:
+    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
+    cdef int i
+    for i in range(inside.strips):
+        if inside.strip[i].last_out > inside.cycle:
+            return 0
+    return not stuck(f)
+
+
+cdef int append_log(Run *run) noexcept nogil:
+    """Copy the deliveries of the current cycle to the log."""
+    cdef const wsk_delivery *words
+    cdef wsk_delivery *more_words
+    cdef int64_t *more_cycles
+    cdef int64_t cycle = wsk_fabric_cycle(run.fabric), room, j, at
+    cdef int i, n
+    for i in range(wsk_fabric_strips(run.fabric)):
+        n = wsk_fabric_deliveries(run.fabric, i, &words)
+        if not n:
+            continue
+        at = run.log_length[0]
+        if at + n > run.log_room[0]:
+            room = 2 * (at + n) + 1024
+            more_words = <wsk_delivery *>realloc(run.log_words[0], room * sizeof(wsk_delivery))
+            if more_words != NULL:
+                run.log_words[0] = more_words
+            more_cycles = <int64_t *>realloc(run.log_cycles[0], room * sizeof(int64_t))
+            if more_cycles != NULL:
+                run.log_cycles[0] = more_cycles
+            if more_words == NULL or more_cycles == NULL:
+                return -1
+            run.log_room[0] = room
+        memcpy(run.log_words[0] + at, words, n * sizeof(wsk_delivery))
+        for j in range(n):
+            run.log_cycles[0][at + j] = cycle
+        run.log_length[0] = at + n
+    return 0
+
+
+cdef int sources_wait(wsk_fabric *f) noexcept nogil:
+    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
+    cdef int i
+    for i in range(inside.strips):
+        if inside.strip[i].n_sources:
+            return 1
+    return 0
+
+
+cdef void decide(Run *run) noexcept nogil:
+    """Between two cycles, on one thread: go on, or stop and why."""
+    cdef int64_t cycle = wsk_fabric_cycle(run.fabric), last
+    run.any_source = sources_wait(run.fabric)
+    if run.until_idle and is_idle(run.fabric):
+        run.state = IDLE
+    elif cycle >= run.end:
+        run.state = ENDED
+    elif run.patience > 0:
+        last = wsk_fabric_last_move(run.fabric)
+        if cycle - last > run.patience and stuck(run.fabric):
+            run.state = DEADLOCK
+
+
+cdef int stuck(wsk_fabric *f) noexcept nogil:
+    """Whether words are in routers, on links, on on-ramps or waiting outside."""
+    return wsk_fabric_in_flight(f) > 0 or wsk_fabric_waiting_outside(f) > 0
+
+
+cdef int failed(Run *run, int size) noexcept nogil:
+    cdef int i
+    for i in range(size):
+        if run.status[i] < 0:
+            return run.status[i]
+    return 0
+
+
+cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
+    """What each member of the team does until the run stops: its own strips, in three phases per cycle."""
+    cdef Run *run = <Run *>context
+    cdef wsk_fabric *f = run.fabric
+    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
+    cdef int first = inside.strips * rank // team.size, last = inside.strips * (rank + 1) // team.size, status
+    while run.state == RUNNING:
+        status = 0
+        if run.any_source:
+            status = feed_strips(f, first, last)
+            run.status[rank] = status
+            wsk_team_meet(team)
+            status = failed(run, team.size)
+        if status == 0:
+            run.status[rank] = depart_strips(f, first, last)
+            wsk_team_meet(team)
+            status = failed(run, team.size)
+        if status == 0:
+            run.status[rank] = arrive_strips(f, first, last)
+            wsk_team_meet(team)
+            status = failed(run, team.size)
+        if rank == 0:
+            if status < 0:
+                run.state = status
+            else:
+                inside.cycle += 1
+                if run.keep_log and append_log(run) < 0:
+                    run.state = -1
+                else:
+                    decide(run)
+        wsk_team_meet(team)
+
+
+# ---- The C functions of this module ------------------------------------------------------------------------------------
+
+cdef int fabric_offer(wsk_fabric *fabric, uint32_t pe, int color, uint32_t data, int flags) noexcept nogil:
+    return wsk_fabric_offer(fabric, pe, color, data, flags)
+cdef int fabric_offer_edge(wsk_fabric *fabric, uint32_t pe, int port, int color, uint32_t data, int flags) noexcept nogil:
+    return wsk_fabric_offer_edge(fabric, pe, port, color, data, flags)
+cdef void fabric_credit(wsk_fabric *fabric, uint32_t pe, int color, int words) noexcept nogil:
+    wsk_fabric_credit(fabric, pe, color, words)
+cdef int fabric_strips(const wsk_fabric *fabric) noexcept nogil:
+    return wsk_fabric_strips(fabric)
+cdef int fabric_deliveries(const wsk_fabric *fabric, int strip, const wsk_delivery **words) noexcept nogil:
+    return wsk_fabric_deliveries(fabric, strip, words)
+cdef int fabric_rewrite(wsk_fabric *fabric, uint32_t pe, int color, const wsk_route *route) noexcept nogil:
+    return wsk_fabric_rewrite(fabric, pe, color, route)
+cdef int fabric_set_position(wsk_fabric *fabric, uint32_t pe, int color, int position) noexcept nogil:
+    return wsk_fabric_set_position(fabric, pe, color, position)
+cdef int fabric_teardown(wsk_fabric *fabric, uint32_t pe, int color, int frozen) noexcept nogil:
+    return wsk_fabric_teardown(fabric, pe, color, frozen)
+cdef int64_t fabric_cycle(const wsk_fabric *fabric) noexcept nogil:
+    return wsk_fabric_cycle(fabric)
+cdef int64_t fabric_last_move(const wsk_fabric *fabric) noexcept nogil:
+    return wsk_fabric_last_move(fabric)
+cdef int64_t fabric_in_flight(const wsk_fabric *fabric) noexcept nogil:
+    return wsk_fabric_in_flight(fabric)
+cdef int64_t fabric_next_event(const wsk_fabric *fabric) noexcept nogil:
+    return wsk_fabric_next_event(fabric)
+cdef int fabric_skip(wsk_fabric *fabric, int64_t cycle) noexcept nogil:
+    return wsk_fabric_skip(fabric, cycle)
+cdef const wsk_report *fabric_report(const wsk_fabric *fabric) noexcept nogil:
+    return wsk_fabric_report(fabric)
+cdef int fabric_explain(wsk_fabric *fabric) noexcept nogil:
+    return wsk_fabric_explain(fabric)
+
+
+# ---- Python classes ------------------------------------------------------------------------------------------------------
+
+PORTS = ("N", "E", "S", "W", "RAMP")
+REASONS = {1: "the next router's queue is full", 2: "the next router's switch does not listen to this port",
+           3: "the core takes no word", 4: "the color is in teardown", 5: "another color has the link"}
+DELIVERY = np.dtype([("pe", "u4"), ("data", "u4"), ("color", "u1"), ("flags", "u1"), ("port", "u1"), ("unused", "u1")])
+ROUTE = np.dtype([("positions", "u1"), ("initial", "u1"), ("ring", "u1"), ("pop", "u1"), ("swap", "u1"),
+                  ("teardown", "u1"), ("in", "u1", 4), ("out", "u1", 4)])
+RECT = np.dtype([(name, "i4") for name in ("color", "x", "y", "width", "height", "route")])
+FILTER = np.dtype([(name, "i4") for name in ("color", "x", "y", "width", "height", "kind")]
+                  + [(name, "u4") for name in ("low", "high", "limit", "limit2", "start")]
+                  + [("count_data", "i4"), ("count_control", "i4")])
+
+
+cdef dict report_of(const wsk_report *r, int width):
+    chain = [{"pe": (r.chain[i].pe % width, r.chain[i].pe // width), "color": r.chain[i].color,
+              "port": PORTS[r.chain[i].port], "waits_for": REASONS[r.chain[i].reason]} for i in range(r.chain_length)]
+    return {"status": r.status, "pe": (r.pe % width, r.pe // width), "color": r.color if r.color >= 0 else None,
+            "port": PORTS[r.port] if r.port >= 0 else None,
+            "other_port": PORTS[r.other_port] if r.other_port >= 0 else None, "cycle": r.cycle,
+            "chain": chain, "chain_loops": bool(r.chain_loops)}
+
+
+cdef str sentence_of(dict report):
+    parts = [f"PE {report['pe']}"]
+    if report["color"] is not None:
+        parts.append(f"color {report['color']}")
+    if report["port"] is not None:
+        ports = [report["port"]] + ([report["other_port"]] if report["other_port"] else [])
+        parts.append("port " + " and ".join(ports))
+    parts.append(f"cycle {report['cycle']}")
+    text = ", ".join(parts)
+    for link in report["chain"]:
+        text += f"; PE {link['pe']} color {link['color']} waits at {link['port']}: {link['waits_for']}"
+    return text + ("; and so on in a loop" if report["chain_loops"] else "")
+
+
+cdef int check(int status, const wsk_report *report, int width) except -1:
+    from wsekern.errors import raise_for_status
+
+    if status < 0:
+        if report != NULL and report.status == status:
+            found = report_of(report, width)
+            raise_for_status(status, sentence_of(found), found)
+        raise_for_status(status)
+    return status
+
+
+cdef class Plan:
+    """Routes compiled for stepping: read-only, shared by any number of states on any threads."""
+
+    def __cinit__(self, rules, routes, rects, filters, description=None):
+        cdef wsk_rules c_rules
+        cdef wsk_report report
+        c_rules.width, c_rules.height, c_rules.hop_latency, c_rules.ramp_latency, c_rules.buffer_depth = rules[:5]
+        c_rules.link_words, c_rules.link_frame, c_rules.multicast_all, c_rules.open_edges = rules[5:]
+        cdef const uint8_t[::1] r = np.ascontiguousarray(routes, ROUTE).view(np.uint8)
+        cdef const uint8_t[::1] t = np.ascontiguousarray(rects, RECT).view(np.uint8)
+        cdef const uint8_t[::1] u = np.ascontiguousarray(filters, FILTER).view(np.uint8)
+        memset(&report, 0, sizeof(report))
+        self.description = description
+        cdef int status = wsk_plan_create(&self.plan, &c_rules, <const wsk_route *>(&r[0] if r.shape[0] else NULL),
+                                          len(routes), <const wsk_rect *>(&t[0] if t.shape[0] else NULL), len(rects),
+                                          <const wsk_filter *>(&u[0] if u.shape[0] else NULL), len(filters), &report)
+        check(status, &report, c_rules.width)
+
+    def __dealloc__(self):
+        wsk_plan_free(self.plan)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in PEs."""
+        cdef const wsk_rules *rules = wsk_plan_rules(self.plan)
+        return rules.height, rules.width
+
+
+cdef class State:
+    """Everything that changes while words move. ``sinks``: 24 codes, 0 count, 1 log, 2 core credit."""
+
+    def __cinit__(self, Plan plan, sinks, int threads=1):
+        cdef const uint8_t[::1] codes = np.ascontiguousarray(sinks, np.uint8)
+        if codes.shape[0] != WSK_COLORS:
+            check(-2, NULL, 1)
+        self.plan = plan
+        self.sinks = tuple(codes)
+        self.threads = threads
+        check(wsk_fabric_create(&self.fabric, plan.plan, &codes[0], simd_level_code()), NULL, 1)
+
+    def __dealloc__(self):
+        wsk_fabric_free(self.fabric)
+        free(self.log_words)
+        free(self.log_cycles)
+
+    cdef uint32_t pe_of(self, int x, int y) except? 0xffffffff:
+        height, width = self.plan.shape
+        if not (0 <= x < width and 0 <= y < height):
+            from wsekern.errors import InputError
+
+            raise InputError(f"PE ({x}, {y}) is not on the fabric: expected x below {width} and y below {height}")
+        return y * width + x
+
+    cdef int done(self, int status) except -1:
+        return check(status, wsk_fabric_report(self.fabric), self.plan.shape[1])
+
+    def reset(self) -> None:
+        """Back to cycle 0: no words, routes and switches as in the plan."""
+        self.done(wsk_fabric_reset(self.fabric))
+        self.log_length = 0
+
+    def copy_from(self, State other) -> None:
+        """Take over all of another state of the same plan (words, switches, clock, counts, log)."""
+        self.done(wsk_fabric_copy(self.fabric, other.fabric))
+        cdef int64_t n = other.log_length
+        if n > self.log_room:
+            self.log_words = <wsk_delivery *>realloc(self.log_words, n * sizeof(wsk_delivery))
+            self.log_cycles = <int64_t *>realloc(self.log_cycles, n * sizeof(int64_t))
+            if self.log_words == NULL or self.log_cycles == NULL:
+                self.log_room = self.log_length = 0
+                raise MemoryError()
+            self.log_room = n
+        if n:
+            memcpy(self.log_words, other.log_words, n * sizeof(wsk_delivery))
+            memcpy(self.log_cycles, other.log_cycles, n * sizeof(int64_t))
+        self.log_length = n
+
+    def inject(self, int x, int y, int port, int color, data, flags=None) -> None:
+        """Words (uint32) that wait outside a ramp or edge and enter as room allows."""
+        cdef const uint32_t[::1] words = data
+        cdef const uint8_t[::1] bits = flags
+        if words.shape[0]:
+            self.done(wsk_fabric_inject(self.fabric, self.pe_of(x, y), port, color, &words[0],
+                                        &bits[0] if flags is not None else NULL, words.shape[0]))
+
+    def offer(self, int x, int y, int port, int color, uint32_t data, int flags=0) -> bool:
+        """Offer one word in this cycle; whether it was accepted."""
+        cdef uint32_t pe = self.pe_of(x, y)
+        if port == 4:
+            return self.done(wsk_fabric_offer(self.fabric, pe, color, data, flags)) == 1
+        return self.done(wsk_fabric_offer_edge(self.fabric, pe, port, color, data, flags)) == 1
+
+    def credit(self, int x, int y, int color, int words) -> None:
+        """Tell the fabric that the core can take ``words`` more words of a color."""
+        wsk_fabric_credit(self.fabric, self.pe_of(x, y), color, words)
+
+    def run(self, int64_t cycles, bint until_idle=False, int64_t patience=0) -> bool:
+        """Step ``cycles`` cycles, or until idle; True if idle was met. Ctrl-C stops between two cycles."""
+        cdef Run run
+        cdef int64_t end = wsk_fabric_cycle(self.fabric) + cycles
+        memset(&run, 0, sizeof(run))
+        run.fabric = self.fabric
+        run.until_idle = until_idle
+        run.patience = patience
+        run.keep_log = 1
+        run.log_words = &self.log_words
+        run.log_cycles = &self.log_cycles
+        run.log_length = &self.log_length
+        run.log_room = &self.log_room
+        cdef int size = max(1, min(self.threads, TEAM_MOST))
+        cdef int64_t slice_cycles = 64
+        while True:
+            run.state = RUNNING
+            run.end = min(end, wsk_fabric_cycle(self.fabric) + slice_cycles)
+            with nogil:
+                decide(&run)
+                if run.state == RUNNING:
+                    wsk_team_run(size, work, &run)
+            if run.state < 0:
+                if run.state == DEADLOCK:
+                    wsk_fabric_explain(self.fabric)
+                self.done(run.state)
+            if run.state == IDLE:
+                return True
+            if wsk_fabric_cycle(self.fabric) >= end:
+                return False
+            PyErr_CheckSignals()
+            slice_cycles = min(2 * slice_cycles, 4096)
+
+    def log(self, bint clear=True):
+        """(cycles int64, deliveries) of all words that left for cores and edges since the last call."""
+        cycles = np.empty(self.log_length, np.int64)
+        words = np.empty(self.log_length, DELIVERY)
+        cdef int64_t[::1] c = cycles
+        cdef uint8_t[::1] w = words.view(np.uint8)
+        if self.log_length:
+            memcpy(&c[0], self.log_cycles, self.log_length * sizeof(int64_t))
+            memcpy(&w[0], self.log_words, self.log_length * sizeof(wsk_delivery))
+        if clear:
+            self.log_length = 0
+        return cycles, words
+
+    def rewrite(self, int x, int y, int color, route) -> None:
+        """Replace the route of one PE and color (one ``ROUTE`` record)."""
+        cdef const uint8_t[::1] r = np.ascontiguousarray(route, ROUTE).reshape(1).view(np.uint8)
+        self.done(wsk_fabric_rewrite(self.fabric, self.pe_of(x, y), color, <const wsk_route *>&r[0]))
+
+    def set_position(self, int x, int y, int color, int position) -> None:
+        """Set the switch position of one PE and color."""
+        self.done(wsk_fabric_set_position(self.fabric, self.pe_of(x, y), color, position))
+
+    def position(self, int x, int y, int color) -> int:
+        """Switch position of one PE and color, as the next word leaves."""
+        return self.done(wsk_fabric_position(self.fabric, self.pe_of(x, y), color))
+
+    def teardown(self, int x, int y, int color, bint frozen) -> None:
+        """Enter or leave teardown of one PE and color."""
+        self.done(wsk_fabric_teardown(self.fabric, self.pe_of(x, y), color, frozen))
+
+    def torn_down(self, int x, int y, int color) -> bool:
+        """Whether a color is in teardown at a PE."""
+        return self.done(wsk_fabric_torn_down(self.fabric, self.pe_of(x, y), color)) == 1
+
+    @property
+    def cycle(self) -> int:
+        """Cycles stepped since reset."""
+        return wsk_fabric_cycle(self.fabric)
+
+    @property
+    def in_flight(self) -> int:
+        """Words in routers, on links and on on-ramps."""
+        return wsk_fabric_in_flight(self.fabric)
+
+    @property
+    def waiting_outside(self) -> int:
+        """Injected words that have not entered yet."""
+        return wsk_fabric_waiting_outside(self.fabric)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the state, used or not."""
+        return wsk_fabric_bytes(self.fabric)
+
+    def totals(self) -> dict:
+        """Sums over the fabric since reset, per color: arrays of 24 uint64 by name."""
+        cdef wsk_totals totals
+        wsk_fabric_totals(self.fabric, &totals)
+        names = ("hops", "injected", "delivered", "dropped", "copied", "edge", "stalls", "checksum")
+        values = np.empty((len(names), WSK_COLORS), np.uint64)
+        cdef uint64_t[:, ::1] v = values
+        memcpy(&v[0, 0], &totals, sizeof(totals))
+        return dict(zip(names, values, strict=True))
+
+    def link_counts(self, int port):
+        """Words that left each router by a port since reset: (height, width) uint32."""
+        counts = np.zeros(self.plan.shape, np.uint32)
+        cdef uint32_t[:, ::1] c = counts
+        wsk_fabric_link_counts(self.fabric, port, &c[0, 0])
+        return counts
+
+    def stall_counts(self):
+        """Cycles in which a head word of any color could not leave, per router: (height, width) uint32."""
+        counts = np.zeros(self.plan.shape, np.uint32)
+        cdef uint32_t[:, ::1] c = counts
+        wsk_fabric_stall_counts(self.fabric, &c[0, 0])
+        return counts
+
+    def occupancy(self, int color):
+        """Words that hold a place in each router's queue of a color: (height, width) uint8."""
+        words = np.zeros(self.plan.shape, np.uint8)
+        cdef uint8_t[:, ::1] w = words
+        wsk_fabric_occupancy(self.fabric, color, &w[0, 0])
+        return words
+
+    def moves(self):
+        """Link crossings of the cycle just stepped, as delivery records (port: where the word left)."""
+        cdef int64_t n = wsk_fabric_moves(self.fabric, NULL, 0)
+        words = np.empty(n, DELIVERY)
+        cdef uint8_t[::1] w = words.view(np.uint8)
+        if n:
+            wsk_fabric_moves(self.fabric, <wsk_delivery *>&w[0], n)
+        return words

@@ -1,0 +1,3 @@
+#define LEVEL base
+#define LEVEL_CODE 0
+#include "copy_words.h"

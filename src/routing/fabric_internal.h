@@ -1,0 +1,243 @@
+/* Layout of plan and state. The fabric is cut into blocks of 64 PEs of one row; a lane is one color of one block, and one
+ * bit of a 64-bit word stands for one PE. Strips of 64 rows own everything that is written while stepping, so results do
+ * not depend on the number of threads. */
+#ifndef WSEKERN_FABRIC_INTERNAL_H
+#define WSEKERN_FABRIC_INTERNAL_H
+
+#include "wsekern_fabric.h"
+#include "common/wsekern_status.h"
+
+typedef uint64_t u64;
+typedef uint32_t u32;
+typedef uint16_t u16;
+typedef uint8_t u8;
+
+enum { SIDES = 4, PORTS = 5, STRIP_ROWS = 64, COUNTER_BITS = 32, ROW_PAD = 16, RUN_BITS = 4, RING = WSK_MAX_LATENCY + 1 };
+
+/* A stretch of PEs of one row with one route. */
+typedef struct { int32_t x0, x1, route; } wsk_span;
+
+struct wsk_plan {
+    wsk_rules rules;
+    int n_colors;                     /* configured colors */
+    u8 color_of[WSK_COLORS];          /* index -> color, ascending */
+    int8_t index_of[WSK_COLORS];      /* color -> index, -1: not configured */
+    int has_swap;
+    wsk_route *routes; int n_routes;
+    wsk_filter *filters; int n_filters;
+    wsk_span *spans; int n_spans;     /* rows that are alike share their spans */
+    int32_t *row_first;               /* [n_colors][height] first span of the row */
+    int32_t *row_count;               /* [n_colors][height] */
+};
+
+/* One color of 64 PEs: what the step touches for every word comes first. */
+typedef struct {
+    u64 valid[WSK_MAX_DEPTH];         /* slot i holds a word; slot 0 is the head */
+    u64 out[PORTS];                   /* ports that the head word leaves by */
+    u64 full;                         /* no room, as seen by senders */
+    u64 popped;                       /* heads that left in this cycle */
+    u64 frozen;                       /* in teardown */
+    u64 in[PORTS];                    /* ports that the router listens to now */
+    u64 shut;                         /* the core takes no word */
+    u64 switched;                     /* more than one position */
+    u64 filtered;                     /* a filter sits before the core */
+    u64 occupied[RUN_BITS];           /* binary count of words stored or on their way here */
+    u64 arrived;                      /* words that come off the on-ramp in cycle arrived_at */
+    u32 arrived_at, special;          /* special: control and advance words stored here */
+    u64 done;                         /* some branch of the head is served (partial multicast): see branch */
+    u64 swapped[2];                   /* words leaving on E/W, on N/S change color */
+} wsk_lane;
+
+/* The rarely touched part of a lane. */
+typedef struct {
+    u64 control[WSK_MAX_DEPTH], advance[WSK_MAX_DEPTH];   /* flags of the stored words */
+    u64 in_any[PORTS];                /* ports of any position */
+    u64 branch[PORTS];                /* branches of the head already served */
+    u64 accepting[2], sending[2];     /* switch position at the way in, and at the way out (binary) */
+    u64 rewritten;                    /* the route differs from the plan's */
+} wsk_lane_rest;
+
+/* Words that left a lane in one cycle and are on its links. */
+typedef struct {
+    u64 to[SIDES];
+    u64 control;
+    u64 swapped[2];                   /* on E/W, on N/S: arrives as color ^ 1 */
+    u64 unused;
+} wsk_wire;
+
+typedef struct { u32 sent[SIDES]; } wsk_sent;             /* color masks per direction */
+
+/* Per block: which lanes are busy. */
+typedef struct {
+    u32 active, popped;               /* color masks */
+    u32 run_cycle, unused;
+    u64 run[PORTS][RUN_BITS];         /* consecutive cycles in which a link carried a word */
+} wsk_block;
+
+typedef struct { u32 pe, data; u8 index, flags, port, unused; } wsk_pending;
+
+/* Words waiting outside one ramp or edge: one stream per color, tried in turn. */
+typedef struct { int64_t n, at; u32 *data; u8 *flags; } wsk_stream;
+typedef struct { u32 pe; u8 port, next; u8 run; u8 unused; int64_t last; int64_t left; wsk_stream of[WSK_COLORS]; } wsk_source;
+
+typedef struct { u64 key; wsk_route route; } wsk_override;
+typedef struct { u64 key; u32 count; u16 which; u8 wrapped, unused; } wsk_filter_state;
+
+typedef struct {
+    u64 rows_active;                  /* rows with stored words */
+    u64 rows_popped;                  /* rows that sent in this cycle */
+    u64 rows_sent[RING][SIDES];       /* by slot of the cycle ring */
+    wsk_pending *pending[RING]; int n_pending[RING];      /* by arrival cycle: on-ramp and edge */
+    wsk_delivery *out[RING]; int n_out[RING];             /* by arrival cycle: off-ramp, edge, teardown */
+    int capacity_pending, capacity_out;
+    int64_t stored;                   /* words given places minus words that left; a word that moved on to another strip
+                                       * counts up here and down there, so only the sum over strips means anything */
+    int64_t last_move;                /* last cycle in which a word moved, -1: none */
+    int64_t last_out;                 /* cycle from which the last word that left a router for a core or edge is readable */
+    wsk_totals totals;
+    wsk_report report;
+    wsk_source **sources; int n_sources, room_sources;
+    wsk_override *overrides; int n_overrides, room_overrides;    /* sorted by key */
+    wsk_filter_state *filter_states; int n_filter_states;        /* sorted by key */
+    char pad[64];
+} wsk_strip;
+
+struct wsk_fabric {
+    const wsk_plan *plan;
+    int width, height, blocks, strips, n_colors;          /* blocks: per row */
+    int hop, ramp, depth, ring;                           /* ring: max(hop, ramp) + 1 */
+    int data_stride, stage_stride;
+    int simd_level, max_credit_used;
+    int64_t cycle;
+    u8 sinks[WSK_COLORS];             /* by color index */
+    void *arena; size_t arena_bytes;
+    u64 *row_active;                  /* [height]: blocks with stored words */
+    u64 *row_popped;                  /* [height]: blocks that sent in this cycle */
+    u64 *row_sent;                    /* [hop][height][SIDES]: blocks that sent that way */
+    wsk_block *block;                 /* [height][blocks] */
+    wsk_sent *sent;                   /* [hop][height][blocks] */
+    wsk_lane *lane;                   /* [height][blocks][n_colors] */
+    wsk_lane_rest *rest;              /* [height][blocks][n_colors] */
+    wsk_wire *wire;                   /* [hop][height][blocks][n_colors] */
+    u64 *pointer;                     /* [height][blocks][n_colors]: bit set where the round robin starts at or before it */
+    u32 *data;                        /* [height][n_colors][depth][data_stride] */
+    u32 *stage;                       /* [hop][height][n_colors][stage_stride]: words on links, padded on both sides */
+    u64 *counter;                     /* [height][blocks][PORTS + 1][COUNTER_BITS]: bit-sliced link and stall counts */
+    u8 *credits;                      /* [height][n_colors][width], only with a CORE sink */
+    int64_t *ramp_last; u8 *ramp_run; /* [height][width] on-ramp: last cycle used, consecutive cycles */
+    wsk_strip *strip;
+    wsk_report report;
+    size_t bytes;
+};
+
+static inline int wsk_ctz(u64 m) { return __builtin_ctzll(m); }
+static inline int wsk_popcount(u64 m) { return __builtin_popcountll(m); }
+
+static inline size_t wsk_block_at(const wsk_fabric *f, int y, int k) { return (size_t)y * f->blocks + k; }
+static inline size_t wsk_lane_at(const wsk_fabric *f, int y, int k, int c)
+{
+    return wsk_block_at(f, y, k) * f->n_colors + c;
+}
+static inline wsk_wire *wsk_wire_at(const wsk_fabric *f, int slot, size_t lane)
+{
+    return f->wire + (size_t)slot * f->height * f->blocks * f->n_colors + lane;
+}
+static inline wsk_sent *wsk_sent_at(const wsk_fabric *f, int slot, int y, int k)
+{
+    return f->sent + (size_t)slot * f->height * f->blocks + wsk_block_at(f, y, k);
+}
+static inline u64 *wsk_row_sent_at(const wsk_fabric *f, int slot, int y)
+{
+    return f->row_sent + ((size_t)slot * f->height + y) * SIDES;
+}
+/* Words of slot i of a row, index x. */
+static inline u32 *wsk_data_at(const wsk_fabric *f, int y, int c, int slot)
+{
+    return f->data + (((size_t)y * f->n_colors + c) * f->depth + slot) * f->data_stride;
+}
+/* Words on the links of a row, index x (x = -1 and x = 64 * blocks may be read). */
+static inline u32 *wsk_stage_at(const wsk_fabric *f, int slot, int y, int c)
+{
+    return f->stage + (((size_t)slot * f->height + y) * f->n_colors + c) * f->stage_stride + ROW_PAD;
+}
+static inline u64 *wsk_counter_at(const wsk_fabric *f, int y, int k, int which)
+{
+    return f->counter + (wsk_block_at(f, y, k) * (PORTS + 1) + which) * COUNTER_BITS;
+}
+/* Add one to the bit-sliced counters of the PEs in m: a ripple carry that ends after two planes on average. */
+static inline void wsk_count(u64 *planes, u64 m)
+{
+    for (int i = 0; m && i < COUNTER_BITS; i++) {
+        u64 carry = planes[i] & m;
+        planes[i] ^= m;
+        m = carry;
+    }
+}
+static inline void wsk_binary_add(u64 *planes, u64 m)
+{
+    for (int i = 0; m && i < RUN_BITS; i++) {
+        u64 carry = planes[i] & m;
+        planes[i] ^= m;
+        m = carry;
+    }
+}
+static inline void wsk_binary_subtract(u64 *planes, u64 m)
+{
+    for (int i = 0; m && i < RUN_BITS; i++) {
+        u64 borrow = ~planes[i] & m;
+        planes[i] ^= m;
+        m = borrow;
+    }
+}
+static inline u64 wsk_binary_equals(const u64 *planes, int value)
+{
+    u64 m = ~(u64)0;
+    for (int i = 0; i < RUN_BITS; i++)
+        m &= (value >> i & 1) ? planes[i] : ~planes[i];
+    return m;
+}
+static inline int wsk_bits_at(const u64 *planes, int n, int bit)
+{
+    int value = 0;
+    for (int i = 0; i < n; i++)
+        value |= (int)(planes[i] >> bit & 1) << i;
+    return value;
+}
+static inline void wsk_assign_bit(u64 *plane, u64 bit, int on) { *plane = on ? *plane | bit : *plane & ~bit; }
+
+/* copy.c: to[i] = from[i] for the bits of m, 0 <= i < 64; sum of from[i]. */
+void wsk_copy_words(u32 *to, const u32 *from, u64 m, int simd_level);
+u64 wsk_sum_words(const u32 *from, u64 m, int simd_level);
+
+/* depart.c, arrive.c: one block in one cycle. Return 0 or a status; the strip's report then says more. */
+int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k);
+int wsk_arrive_block(wsk_fabric *f, wsk_strip *s, int y, int k);
+int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s);
+/* Blocks of row y that phase two must visit. */
+u64 wsk_arrivals_of_row(const wsk_fabric *f, int y);
+/* Rows of strip i that phase two must visit. */
+u64 wsk_arrivals_of_strip(const wsk_fabric *f, int i);
+/* Clear what the ring of cycles reuses now. */
+void wsk_open_cycle(wsk_fabric *f, wsk_strip *s);
+
+/* ramp.c */
+int wsk_append_source(wsk_strip *s, u32 pe, int port, int c, const u32 *data, const u8 *flags, int64_t n);
+int wsk_feed_strip(wsk_fabric *f, wsk_strip *s);
+void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const u32 *words, u64 control);
+void wsk_emit(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port, int latency);
+int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port);
+
+/* switch.c: control words. */
+int wsk_position_after(const wsk_route *route, int position, u32 data, int flags);
+u32 wsk_popped_control(const wsk_route *route, u32 data);
+const wsk_route *wsk_route_at(const wsk_fabric *f, int x, int y, int c);
+void wsk_set_accepting(wsk_fabric *f, size_t lane, int bit, const wsk_route *route, int position);
+void wsk_set_sending(wsk_fabric *f, size_t lane, int bit, const wsk_route *route, int position);
+
+
+/* report.c */
+int wsk_fail(wsk_fabric *f, wsk_strip *s, int status, u32 pe, int color, int port, int other, int64_t cycle);
+
+static inline wsk_strip *wsk_strip_of(const wsk_fabric *f, int y) { return f->strip + y / STRIP_ROWS; }
+
+#endif

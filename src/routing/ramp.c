@@ -1,0 +1,302 @@
+/* Ramps and edges: words in, words out, filters, and streams of words that wait outside. */
+#include "fabric_internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* Words that can enter by a ramp or edge link in this cycle, given its last use: the rule of every link. */
+static int link_rests(const wsk_fabric *f, int64_t last, int run)
+{
+    const wsk_rules *r = &f->plan->rules;
+    return last == f->cycle || (r->link_frame > r->link_words && last == f->cycle - 1 && run >= r->link_words);
+}
+
+static int run_after(const wsk_fabric *f, int64_t last, int run) { return last == f->cycle - 1 ? (run < 255 ? run + 1 : 255) : 1; }
+
+/* Give a word its place in the queue of color index c; it is there after the latency of its port. 1: accepted. */
+int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port)
+{
+    int y = (int)(pe / (u32)f->width), x = (int)(pe % (u32)f->width), b = x % 64;
+    size_t at = wsk_lane_at(f, y, x / 64, c);
+    wsk_lane *lane = f->lane + at;
+    u64 bit = (u64)1 << b;
+    if (!(lane->in[port] & bit)) {
+        if (f->rest[at].in_any[port] & bit)
+            return 0;
+        return wsk_fail(f, s, WSK_ERR_UNROUTED, pe, f->plan->color_of[c], port, -1, f->cycle);
+    }
+    if (lane->full & bit)
+        return 0;
+    wsk_binary_add(lane->occupied, bit);
+    wsk_assign_bit(&lane->full, bit, wsk_bits_at(lane->occupied, RUN_BITS, b) == f->depth);
+    if (flags && (lane->switched & bit)) {
+        const wsk_route *route = wsk_route_at(f, x, y, c);
+        int before = wsk_bits_at(f->rest[at].accepting, 2, b), after = wsk_position_after(route, before, data, flags);
+        if (after != before)
+            wsk_set_accepting(f, at, b, route, after);
+    }
+    int bucket = (int)((f->cycle + (port == WSK_RAMP ? f->ramp : f->hop)) % f->ring);
+    s->pending[bucket][s->n_pending[bucket]++] = (wsk_pending){ pe, data, (u8)c, (u8)flags, (u8)port, 0 };
+    s->stored++;
+    s->last_move = f->cycle;
+    s->totals.injected[c]++;
+    return 1;
+}
+
+/* With both axes swapped, a word changes color at the on-ramp too. */
+static int entry_color(const wsk_fabric *f, u32 pe, int c, int port)
+{
+    if (!f->plan->has_swap || port != WSK_RAMP)
+        return c;
+    int y = (int)(pe / (u32)f->width), x = (int)(pe % (u32)f->width);
+    const wsk_lane *lane = f->lane + wsk_lane_at(f, y, x / 64, c);
+    if (lane->swapped[0] & lane->swapped[1] & (u64)1 << (x % 64))
+        return f->plan->index_of[f->plan->color_of[c] ^ 1];
+    return c;
+}
+
+int wsk_fabric_offer(wsk_fabric *f, uint32_t pe, int color, uint32_t data, int flags)
+{
+    if (pe >= (u32)(f->width * f->height) || color < 0 || color >= WSK_COLORS)
+        return WSK_ERR_BAD_ARGUMENT;
+    wsk_strip *s = wsk_strip_of(f, (int)(pe / (u32)f->width));
+    if (f->plan->index_of[color] < 0)
+        return wsk_fail(f, s, WSK_ERR_UNROUTED, pe, color, WSK_RAMP, -1, f->cycle);
+    int64_t last = f->ramp_last[pe] - 1;
+    if (link_rests(f, last, f->ramp_run[pe]))
+        return 0;
+    int accepted = wsk_accept(f, s, pe, entry_color(f, pe, f->plan->index_of[color], WSK_RAMP), data, flags & 3, WSK_RAMP);
+    if (accepted == 1) {
+        f->ramp_run[pe] = (u8)run_after(f, last, f->ramp_run[pe]);
+        f->ramp_last[pe] = f->cycle + 1;
+    }
+    return accepted;
+}
+
+/* The edge link of a port at a router, or an error. */
+static int check_edge(const wsk_fabric *f, u32 pe, int port)
+{
+    int y = (int)(pe / (u32)f->width), x = (int)(pe % (u32)f->width);
+    int at_edge = (port == WSK_NORTH && y == 0) || (port == WSK_SOUTH && y == f->height - 1) || (port == WSK_WEST && x == 0)
+               || (port == WSK_EAST && x == f->width - 1);
+    return at_edge && f->plan->rules.open_edges ? 0 : WSK_ERR_BAD_ARGUMENT;
+}
+
+void wsk_fabric_credit(wsk_fabric *f, uint32_t pe, int color, int words)
+{
+    int c = f->plan->index_of[color], y = (int)(pe / (u32)f->width), x = (int)(pe % (u32)f->width);
+    if (c < 0 || f->sinks[c] != WSK_SINK_CORE || words < 1)
+        return;
+    u8 *credit = f->credits + ((size_t)y * f->n_colors + c) * f->width + x;
+    *credit = (u8)(*credit + words > 255 ? 255 : *credit + words);
+    f->lane[wsk_lane_at(f, y, x / 64, c)].shut &= ~((u64)1 << (x % 64));
+}
+
+/* List a word that leaves for a core, an edge or a teardown handler. */
+void wsk_emit(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port, int latency)
+{
+    int bucket = (int)((f->cycle + latency) % f->ring);
+    s->out[bucket][s->n_out[bucket]++] = (wsk_delivery){ pe, data, f->plan->color_of[c], (u8)flags, (u8)port, 0 };
+    if (s->last_out < f->cycle + latency)
+        s->last_out = f->cycle + latency;
+}
+
+static wsk_filter_state *filter_of(const wsk_strip *s, u64 key)
+{
+    int low = 0, high = s->n_filter_states;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (s->filter_states[middle].key < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return s->filter_states + low;
+}
+
+/* Whether the filter lets the word into the core; counters move. */
+static int passes(const wsk_filter *t, wsk_filter_state *state, u32 data, int control)
+{
+    if (t->kind == WSK_FILTER_RANGE)
+        return control || (data >> 16 >= t->low && data >> 16 <= t->high);
+    if (!(control ? t->count_control : t->count_data))
+        return 1;
+    u32 limit = t->kind == WSK_FILTER_SPARSE && !state->wrapped ? t->limit2 : t->limit, count = state->count;
+    if (count >= limit) {
+        state->count = 0;
+        state->wrapped = 1;
+    } else {
+        state->count = count + 1;
+    }
+    return count <= t->high;
+}
+
+/* Words of a lane that leave for the core: m of words[64]. */
+void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const u32 *words, u64 control)
+{
+    wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
+    u32 first = (u32)(y * f->width + 64 * k);
+    for (u64 judged = m & lane->filtered; judged; judged &= judged - 1) {
+        int b = wsk_ctz(judged);
+        wsk_filter_state *state = filter_of(s, (u64)(first + b) * WSK_COLORS + c);
+        if (!passes(f->plan->filters + state->which, state, words[b], (int)(control >> b & 1))) {
+            m &= ~((u64)1 << b);
+            s->totals.dropped[c]++;
+        }
+    }
+    s->totals.delivered[c] += (u64)wsk_popcount(m);
+    s->totals.checksum[c] += wsk_sum_words(words, m, f->simd_level);
+    if (s->last_out < f->cycle + f->ramp)
+        s->last_out = f->cycle + f->ramp;
+    if (f->sinks[c] == WSK_SINK_COUNT)
+        return;
+    u8 *credits = f->sinks[c] == WSK_SINK_CORE ? f->credits + ((size_t)y * f->n_colors + c) * f->width + 64 * k : NULL;
+    for (; m; m &= m - 1) {
+        int b = wsk_ctz(m);
+        wsk_emit(f, s, first + (u32)b, c, words[b], control >> b & 1 ? WSK_CONTROL : 0, WSK_RAMP, f->ramp);
+        if (credits && --credits[b] == 0)
+            lane->shut |= (u64)1 << b;
+    }
+}
+
+static wsk_source *source_of(wsk_strip *s, u32 pe, int port)
+{
+    for (int i = s->n_sources - 1; i >= 0; i--)
+        if (s->sources[i]->pe == pe && s->sources[i]->port == port)
+            return s->sources[i];
+    return NULL;
+}
+
+static wsk_source *new_source(wsk_strip *s, u32 pe, int port)
+{
+    if (s->n_sources == s->room_sources) {
+        int more = s->room_sources ? 2 * s->room_sources : 16;
+        wsk_source **grown = realloc(s->sources, (size_t)more * sizeof *grown);
+        if (!grown)
+            return NULL;
+        s->sources = grown;
+        s->room_sources = more;
+    }
+    wsk_source *source = calloc(1, sizeof *source);
+    if (source) {
+        source->pe = pe;
+        source->port = (u8)port;
+        source->last = -2;
+        s->sources[s->n_sources++] = source;
+    }
+    return source;
+}
+
+/* Append n words to the stream of (pe, port, color index). */
+int wsk_append_source(wsk_strip *s, u32 pe, int port, int c, const u32 *data, const u8 *flags, int64_t n)
+{
+    wsk_source *source = source_of(s, pe, port);
+    if (!source)
+        source = new_source(s, pe, port);
+    if (!source)
+        return WSK_ERR_NO_MEMORY;
+    wsk_stream *stream = source->of + c;
+    int64_t kept = stream->n - stream->at;
+    u32 *words = malloc((size_t)(kept + n) * sizeof *words);
+    u8 *bits = flags || stream->flags ? calloc((size_t)(kept + n), 1) : NULL;
+    if (!words || ((flags || stream->flags) && !bits)) {
+        free(words);
+        free(bits);
+        return WSK_ERR_NO_MEMORY;
+    }
+    if (kept)
+        memcpy(words, stream->data + stream->at, (size_t)kept * sizeof *words);
+    memcpy(words + kept, data, (size_t)n * sizeof *words);
+    if (stream->flags)
+        memcpy(bits, stream->flags + stream->at, (size_t)kept);
+    if (flags)
+        memcpy(bits + kept, flags, (size_t)n);
+    free(stream->data);
+    free(stream->flags);
+    *stream = (wsk_stream){ kept + n, 0, words, bits };
+    source->left += n;
+    return 0;
+}
+
+int wsk_fabric_inject(wsk_fabric *f, uint32_t pe, int port, int color, const uint32_t *data, const uint8_t *flags, int64_t n)
+{
+    if (pe >= (u32)(f->width * f->height) || color < 0 || color >= WSK_COLORS || n < 0 || port < 0 || port >= PORTS
+        || (port != WSK_RAMP && check_edge(f, pe, port) < 0))
+        return WSK_ERR_BAD_ARGUMENT;
+    wsk_strip *s = wsk_strip_of(f, (int)(pe / (u32)f->width));
+    int c = f->plan->index_of[color];
+    if (c < 0)
+        return wsk_fail(f, s, WSK_ERR_UNROUTED, pe, color, port, -1, f->cycle);
+    return n ? wsk_append_source(s, pe, port, c, data, flags, n) : 0;
+}
+
+static void drop_source(wsk_strip *s, int i)
+{
+    for (int c = 0; c < WSK_COLORS; c++) {
+        free(s->sources[i]->of[c].data);
+        free(s->sources[i]->of[c].flags);
+    }
+    free(s->sources[i]);
+    memmove(s->sources + i, s->sources + i + 1, (size_t)(s->n_sources - i - 1) * sizeof *s->sources);
+    s->n_sources--;
+}
+
+/* One word per source and cycle: colors are tried in turn, from the one after the last that entered. */
+static int feed(wsk_fabric *f, wsk_strip *s, wsk_source *source)
+{
+    if (link_rests(f, source->last, source->run))
+        return 0;
+    for (int i = 0; i < f->n_colors; i++) {
+        int c = source->next + i < f->n_colors ? source->next + i : source->next + i - f->n_colors;
+        wsk_stream *stream = source->of + c;
+        if (stream->at == stream->n)
+            continue;
+        int accepted = wsk_accept(f, s, source->pe, entry_color(f, source->pe, c, source->port), stream->data[stream->at],
+                                  stream->flags ? stream->flags[stream->at] & 3 : 0, source->port);
+        if (accepted < 0)
+            return accepted;
+        if (!accepted)
+            continue;
+        stream->at++;
+        source->left--;
+        source->next = (u8)(c + 1 < f->n_colors ? c + 1 : 0);
+        source->run = (u8)run_after(f, source->last, source->run);
+        source->last = f->cycle;
+        break;
+    }
+    return 0;
+}
+
+int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
+{
+    for (int i = 0; i < s->n_sources; i++) {
+        if (!s->sources[i]->left) {
+            drop_source(s, i--);
+            continue;
+        }
+        int status = feed(f, s, s->sources[i]);
+        if (status < 0)
+            return status;
+    }
+    return 0;
+}
+
+int wsk_fabric_offer_edge(wsk_fabric *f, uint32_t pe, int port, int color, uint32_t data, int flags)
+{
+    if (pe >= (u32)(f->width * f->height) || color < 0 || color >= WSK_COLORS || check_edge(f, pe, port) < 0)
+        return WSK_ERR_BAD_ARGUMENT;
+    wsk_strip *s = wsk_strip_of(f, (int)(pe / (u32)f->width));
+    int c = f->plan->index_of[color];
+    if (c < 0)
+        return wsk_fail(f, s, WSK_ERR_UNROUTED, pe, color, port, -1, f->cycle);
+    wsk_source *source = source_of(s, pe, port);       /* remembers when the edge link was last used */
+    if (!source && !(source = new_source(s, pe, port)))
+        return WSK_ERR_NO_MEMORY;
+    if (link_rests(f, source->last, source->run))
+        return 0;
+    int accepted = wsk_accept(f, s, pe, c, data, flags & 3, port);
+    if (accepted == 1) {
+        source->run = (u8)run_after(f, source->last, source->run);
+        source->last = f->cycle;
+    }
+    return accepted;
+}

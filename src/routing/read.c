@@ -1,0 +1,147 @@
+/* Reading a state: clock, totals, counters, occupancies, moves of the last cycle. */
+#include "fabric_internal.h"
+#include <string.h>
+
+int64_t wsk_fabric_cycle(const wsk_fabric *f) { return f->cycle; }
+int wsk_fabric_strips(const wsk_fabric *f) { return f->strips; }
+const wsk_plan *wsk_fabric_plan(const wsk_fabric *f) { return f->plan; }
+
+int wsk_fabric_deliveries(const wsk_fabric *f, int strip, const wsk_delivery **list)
+{
+    const wsk_strip *s = f->strip + strip;
+    int bucket = (int)(f->cycle % f->ring);
+    *list = s->out[bucket];
+    return s->n_out[bucket];
+}
+
+size_t wsk_fabric_bytes(const wsk_fabric *f)
+{
+    return sizeof *f + f->arena_bytes + (size_t)f->strips * sizeof *f->strip;
+}
+
+int64_t wsk_fabric_last_move(const wsk_fabric *f)
+{
+    int64_t last = -1;
+    for (int i = 0; i < f->strips; i++)
+        if (f->strip[i].last_move > last)
+            last = f->strip[i].last_move;
+    return last;
+}
+
+int64_t wsk_fabric_in_flight(const wsk_fabric *f)
+{
+    int64_t n = 0;
+    for (int i = 0; i < f->strips; i++)
+        n += f->strip[i].stored;
+    return n;
+}
+
+int64_t wsk_fabric_waiting_outside(const wsk_fabric *f)
+{
+    int64_t n = 0;
+    for (int i = 0; i < f->strips; i++)
+        for (int j = 0; j < f->strip[i].n_sources; j++)
+            n += f->strip[i].sources[j]->left;
+    return n;
+}
+
+int64_t wsk_fabric_next_event(const wsk_fabric *f)
+{
+    int64_t next = INT64_MAX, inside = 0;
+    for (int i = 0; i < f->strips; i++) {
+        const wsk_strip *s = f->strip + i;
+        if (s->n_sources)
+            return f->cycle;
+        inside += s->stored;
+        for (int ahead = f->ring - 1; ahead >= 1; ahead--) {
+            int n = s->n_pending[(f->cycle + ahead) % f->ring];
+            inside -= n;
+            if (n && f->cycle + ahead - 1 < next)
+                next = f->cycle + ahead - 1;
+            if (s->n_out[(f->cycle + ahead) % f->ring] && f->cycle + ahead < next)
+                next = f->cycle + ahead;
+        }
+        if (s->last_out > f->cycle && s->last_out < next)
+            next = s->last_out;
+    }
+    return inside > 0 ? f->cycle : next;
+}
+
+int wsk_fabric_skip(wsk_fabric *f, int64_t cycle)
+{
+    int64_t next = wsk_fabric_next_event(f);
+    if (cycle < f->cycle || cycle > next)
+        return WSK_ERR_BAD_ARGUMENT;
+    if (cycle == f->cycle)
+        return 0;
+    for (int i = 0; i < f->strips; i++) {
+        f->strip[i].n_out[f->cycle % f->ring] = 0;
+        memset(f->strip[i].rows_sent, 0, sizeof f->strip[i].rows_sent);
+    }
+    f->cycle = cycle;
+    return 0;
+}
+
+void wsk_fabric_totals(const wsk_fabric *f, wsk_totals *totals)
+{
+    memset(totals, 0, sizeof *totals);
+    for (int i = 0; i < f->strips; i++) {
+        const u64 *from = (const u64 *)&f->strip[i].totals;
+        u64 by_index[sizeof *totals / sizeof(u64)];
+        memcpy(by_index, from, sizeof by_index);
+        for (size_t group = 0; group < sizeof *totals / sizeof(u64) / WSK_COLORS; group++)
+            for (int c = 0; c < f->n_colors; c++)
+                ((u64 *)totals)[group * WSK_COLORS + f->plan->color_of[c]] += by_index[group * WSK_COLORS + c];
+    }
+}
+
+static void read_counter(const wsk_fabric *f, int which, uint32_t *counts)
+{
+    for (int y = 0; y < f->height; y++)
+        for (int k = 0; k < f->blocks; k++) {
+            const u64 *planes = wsk_counter_at(f, y, k, which);
+            int n = f->width - 64 * k < 64 ? f->width - 64 * k : 64;
+            for (int b = 0; b < n; b++)
+                counts[(size_t)y * f->width + 64 * k + b] = (u32)wsk_bits_at(planes, COUNTER_BITS, b);
+        }
+}
+
+void wsk_fabric_link_counts(const wsk_fabric *f, int port, uint32_t *counts) { read_counter(f, port, counts); }
+void wsk_fabric_stall_counts(const wsk_fabric *f, uint32_t *counts) { read_counter(f, PORTS, counts); }
+
+void wsk_fabric_occupancy(const wsk_fabric *f, int color, uint8_t *words)
+{
+    int c = color >= 0 && color < WSK_COLORS ? f->plan->index_of[color] : -1;
+    for (int y = 0; y < f->height; y++)
+        for (int x = 0; x < f->width; x++)
+            words[(size_t)y * f->width + x] =
+                c < 0 ? 0 : (u8)wsk_bits_at(f->lane[wsk_lane_at(f, y, x / 64, c)].occupied, RUN_BITS, x % 64);
+}
+
+int64_t wsk_fabric_moves(const wsk_fabric *f, wsk_delivery *list, int64_t room)
+{
+    int64_t n = 0;
+    if (f->cycle == 0)
+        return 0;
+    int slot = (int)((f->cycle - 1) % f->hop);
+    for (int y = 0; y < f->height; y++)
+        for (int d = 0; d < SIDES; d++) {
+            if (!(wsk_strip_of(f, y)->rows_sent[slot][d] >> (y % STRIP_ROWS) & 1))
+                continue;
+            for (u64 blocks = wsk_row_sent_at(f, slot, y)[d]; blocks; blocks &= blocks - 1) {
+                int k = wsk_ctz(blocks);
+                for (u32 colors = wsk_sent_at(f, slot, y, k)->sent[d]; colors; colors &= colors - 1) {
+                    int c = wsk_ctz(colors);
+                    const wsk_wire *wire = wsk_wire_at(f, slot, wsk_lane_at(f, y, k, c));
+                    const u32 *words = wsk_stage_at(f, slot, y, c) + 64 * k;
+                    for (u64 m = wire->to[d]; m; m &= m - 1, n++) {
+                        int b = wsk_ctz(m);
+                        if (n < room)
+                            list[n] = (wsk_delivery){ (u32)(y * f->width + 64 * k + b), words[b],
+                                                      f->plan->color_of[c], (u8)(wire->control >> b & 1), (u8)d, 0 };
+                    }
+                }
+            }
+        }
+    return n;
+}

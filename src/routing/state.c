@@ -1,0 +1,321 @@
+/* State: one arena, expanded from the plan's spans; reset, snapshot and reading. */
+#include "fabric_internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct { size_t at; } layout;
+
+static size_t take(layout *l, size_t count, size_t size)
+{
+    size_t at = l->at;
+    l->at += (count * size + 63) / 64 * 64;
+    return at;
+}
+
+/* Lay the arrays out; with base NULL only measure. */
+static size_t lay_out(wsk_fabric *f, char *base, int with_credits)
+{
+    size_t rows = (size_t)f->height, blocks = rows * f->blocks, lanes = blocks * f->n_colors, hop = (size_t)f->hop;
+    size_t pes = rows * f->width;
+    layout l = { 0 };
+#define PLACE(field, count) { size_t at = take(&l, (count), sizeof *f->field); f->field = base ? (void *)(base + at) : NULL; }
+    PLACE(row_active, rows)
+    PLACE(row_popped, rows)
+    PLACE(row_sent, hop * rows * SIDES)
+    PLACE(block, blocks)
+    PLACE(sent, hop * blocks)
+    PLACE(lane, lanes)
+    PLACE(rest, lanes)
+    PLACE(wire, hop * lanes)
+    PLACE(pointer, lanes)
+    PLACE(data, rows * f->n_colors * f->depth * f->data_stride)
+    PLACE(stage, hop * rows * f->n_colors * f->stage_stride)
+    PLACE(counter, blocks * (PORTS + 1) * COUNTER_BITS)
+    PLACE(credits, with_credits ? rows * f->n_colors * f->width : 0)
+    PLACE(ramp_last, pes)
+    PLACE(ramp_run, pes)
+#undef PLACE
+    return l.at;
+}
+
+/* Bits x0 <= x < x1 that fall into block k. */
+static u64 bits_of_block(int x0, int x1, int k)
+{
+    int low = x0 - 64 * k, high = x1 - 64 * k;
+    if (high <= 0 || low >= 64)
+        return 0;
+    u64 m = high >= 64 ? ~(u64)0 : ((u64)1 << high) - 1;
+    return low > 0 ? m & ~(((u64)1 << low) - 1) : m;
+}
+
+static void expand_span(wsk_fabric *f, int y, int c, const wsk_span *span)
+{
+    const wsk_route *r = f->plan->routes + span->route;
+    int any = 0;
+    for (int p = 0; p < r->positions; p++)
+        any |= r->in[p];
+    for (int k = span->x0 / 64; k <= (span->x1 - 1) / 64; k++) {
+        u64 m = bits_of_block(span->x0, span->x1, k);
+        wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
+        wsk_lane_rest *rest = f->rest + wsk_lane_at(f, y, k, c);
+        for (int d = 0; d < PORTS; d++) {
+            lane->in[d] |= r->in[r->initial] >> d & 1 ? m : 0;
+            lane->out[d] |= r->out[r->initial] >> d & 1 ? m : 0;
+            rest->in_any[d] |= any >> d & 1 ? m : 0;
+        }
+        for (int b = 0; b < 2; b++) {
+            rest->accepting[b] |= r->initial >> b & 1 ? m : 0;
+            rest->sending[b] |= r->initial >> b & 1 ? m : 0;
+            lane->swapped[b] |= r->swap >> b & 1 ? m : 0;
+        }
+        lane->switched |= r->positions > 1 ? m : 0;
+        lane->frozen |= r->teardown ? m : 0;
+    }
+}
+
+static int by_key(const void *a, const void *b)
+{
+    u64 x = ((const wsk_filter_state *)a)->key, y = ((const wsk_filter_state *)b)->key;
+    return (x > y) - (x < y);
+}
+
+/* One counter per filter and PE, sorted by PE and color; a later filter of the same PE and color replaces the earlier. */
+static int expand_filters(wsk_fabric *f)
+{
+    const wsk_plan *p = f->plan;
+    for (int s = 0; s < f->strips; s++) {
+        wsk_strip *strip = f->strip + s;
+        free(strip->filter_states);
+        strip->filter_states = NULL;
+        strip->n_filter_states = 0;
+        int64_t room = 0;
+        int y0 = s * STRIP_ROWS, y1 = y0 + STRIP_ROWS;
+        for (int i = 0; i < p->n_filters; i++)
+            for (int y = p->filters[i].y; y < p->filters[i].y + p->filters[i].height; y++)
+                room += y >= y0 && y < y1 ? p->filters[i].width : 0;
+        if (!room)
+            continue;
+        strip->filter_states = calloc((size_t)room, sizeof *strip->filter_states);
+        if (!strip->filter_states)
+            return WSK_ERR_NO_MEMORY;
+        for (int i = 0; i < p->n_filters; i++) {
+            const wsk_filter *t = p->filters + i;
+            int c = p->index_of[t->color];
+            for (int y = t->y; c >= 0 && y < t->y + t->height; y++)
+                for (int x = t->x; y >= y0 && y < y1 && x < t->x + t->width; x++) {
+                    wsk_lane *lane = f->lane + wsk_lane_at(f, y, x / 64, c);
+                    if (lane->filtered >> (x % 64) & 1)
+                        return WSK_ERR_BAD_ARGUMENT;
+                    lane->filtered |= (u64)1 << (x % 64);
+                    wsk_filter_state *state = strip->filter_states + strip->n_filter_states++;
+                    state->key = ((u64)y * f->width + x) * WSK_COLORS + c;
+                    state->count = t->start;
+                    state->which = (u16)i;
+                }
+        }
+        qsort(strip->filter_states, (size_t)strip->n_filter_states, sizeof *strip->filter_states, by_key);
+    }
+    return 0;
+}
+
+static int has_core_sink(const wsk_fabric *f)
+{
+    for (int c = 0; c < f->n_colors; c++)
+        if (f->sinks[c] == WSK_SINK_CORE)
+            return 1;
+    return 0;
+}
+
+/* A fresh arena: zero pages that cost nothing until used, then the routes. */
+static int fill(wsk_fabric *f)
+{
+    const wsk_plan *p = f->plan;
+    free(f->arena);
+    f->arena_bytes = lay_out(f, NULL, has_core_sink(f));
+    f->arena = calloc(1, f->arena_bytes + 64);
+    if (!f->arena)
+        return WSK_ERR_NO_MEMORY;
+    lay_out(f, (char *)(((uintptr_t)f->arena + 63) / 64 * 64), has_core_sink(f));
+    for (int c = 0; c < f->n_colors; c++)
+        for (int y = 0; y < f->height; y++) {
+            size_t at = (size_t)c * f->height + y;
+            for (int i = 0; i < p->row_count[at]; i++)
+                expand_span(f, y, c, p->spans + p->row_first[at] + i);
+            for (int k = 0; k < f->blocks; k++)
+                f->pointer[wsk_lane_at(f, y, k, c)] = ~(u64)0;
+            for (int k = 0; k < f->blocks && f->sinks[c] == WSK_SINK_CORE; k++)
+                f->lane[wsk_lane_at(f, y, k, c)].shut = ~(u64)0;
+        }
+    return expand_filters(f);
+}
+
+static void free_sources(wsk_strip *s)
+{
+    for (int i = 0; i < s->n_sources; i++) {
+        for (int c = 0; c < WSK_COLORS; c++) {
+            free(s->sources[i]->of[c].data);
+            free(s->sources[i]->of[c].flags);
+        }
+        free(s->sources[i]);
+    }
+    s->n_sources = 0;
+}
+
+static void clear_strip(wsk_strip *s)
+{
+    free_sources(s);
+    s->rows_active = s->rows_popped = 0;
+    memset(s->rows_sent, 0, sizeof s->rows_sent);
+    memset(s->n_pending, 0, sizeof s->n_pending);
+    memset(s->n_out, 0, sizeof s->n_out);
+    memset(&s->totals, 0, sizeof s->totals);
+    memset(&s->report, 0, sizeof s->report);
+    s->stored = s->last_out = 0;
+    s->last_move = -1;
+    s->n_overrides = 0;
+}
+
+int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t sinks[WSK_COLORS], int simd_level)
+{
+    int status = WSK_ERR_NO_MEMORY;
+    wsk_fabric *f = calloc(1, sizeof *f);
+    *fabric = NULL;
+    if (!f)
+        return status;
+    f->plan = plan;
+    f->width = plan->rules.width;
+    f->height = plan->rules.height;
+    f->blocks = (f->width + 63) / 64;
+    f->strips = (f->height + STRIP_ROWS - 1) / STRIP_ROWS;
+    f->n_colors = plan->n_colors;
+    f->hop = plan->rules.hop_latency;
+    f->ramp = plan->rules.ramp_latency;
+    f->ring = (f->hop > f->ramp ? f->hop : f->ramp) + 1;
+    f->depth = plan->rules.buffer_depth;
+    f->data_stride = 64 * f->blocks;
+    f->stage_stride = 64 * f->blocks + 2 * ROW_PAD;
+    f->simd_level = simd_level;
+    for (int c = 0; c < f->n_colors; c++)
+        f->sinks[c] = sinks[plan->color_of[c]];
+    f->strip = calloc((size_t)f->strips, sizeof *f->strip);
+    if (!f->strip)
+        goto out;
+    for (int i = 0; i < f->strips; i++) {
+        wsk_strip *s = f->strip + i;
+        s->capacity_pending = (STRIP_ROWS + 2) * f->width + 2 * STRIP_ROWS;
+        s->capacity_out = (STRIP_ROWS * (PORTS + 1) + 2) * f->width + 2 * STRIP_ROWS;
+        for (int b = 0; b < f->ring; b++) {
+            s->pending[b] = malloc((size_t)s->capacity_pending * sizeof *s->pending[b]);
+            s->out[b] = malloc((size_t)s->capacity_out * sizeof *s->out[b]);
+            if (!s->pending[b] || !s->out[b])
+                goto out;
+        }
+        clear_strip(s);
+    }
+    status = fill(f);
+out:
+    if (status < 0)
+        wsk_fabric_free(f);
+    else
+        *fabric = f;
+    return status;
+}
+
+void wsk_fabric_free(wsk_fabric *f)
+{
+    if (!f)
+        return;
+    for (int i = 0; f->strip && i < f->strips; i++) {
+        wsk_strip *s = f->strip + i;
+        free_sources(s);
+        free(s->sources);
+        free(s->overrides);
+        free(s->filter_states);
+        for (int b = 0; b < RING; b++) {
+            free(s->pending[b]);
+            free(s->out[b]);
+        }
+    }
+    free(f->strip);
+    free(f->arena);
+    free(f);
+}
+
+int wsk_fabric_reset(wsk_fabric *f)
+{
+    f->cycle = 0;
+    memset(&f->report, 0, sizeof f->report);
+    for (int i = 0; i < f->strips; i++)
+        clear_strip(f->strip + i);
+    return fill(f);
+}
+
+static int copy_array(void **to, int *n_to, int *room, const void *from, int n, size_t size)
+{
+    if (n > *room || !*to) {
+        void *grown = realloc(*to, (size_t)(n ? n : 1) * size);
+        if (!grown)
+            return WSK_ERR_NO_MEMORY;
+        *to = grown;
+        *room = n ? n : 1;
+    }
+    if (n)
+        memcpy(*to, from, (size_t)n * size);
+    *n_to = n;
+    return 0;
+}
+
+static int copy_strip(const wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
+{
+    clear_strip(to);
+    to->rows_active = from->rows_active;
+    to->rows_popped = from->rows_popped;
+    memcpy(to->rows_sent, from->rows_sent, sizeof to->rows_sent);
+    for (int b = 0; b < f->ring; b++) {
+        to->n_pending[b] = from->n_pending[b];
+        memcpy(to->pending[b], from->pending[b], (size_t)from->n_pending[b] * sizeof *to->pending[b]);
+        to->n_out[b] = from->n_out[b];
+        memcpy(to->out[b], from->out[b], (size_t)from->n_out[b] * sizeof *to->out[b]);
+    }
+    to->stored = from->stored;
+    to->last_out = from->last_out;
+    to->last_move = from->last_move;
+    to->totals = from->totals;
+    to->report = from->report;
+    if (copy_array((void **)&to->overrides, &to->n_overrides, &to->room_overrides, from->overrides, from->n_overrides,
+                   sizeof *to->overrides) < 0)
+        return WSK_ERR_NO_MEMORY;
+    if (from->n_filter_states)
+        memcpy(to->filter_states, from->filter_states, (size_t)from->n_filter_states * sizeof *to->filter_states);
+    for (int i = 0; i < from->n_sources; i++)
+        for (int c = 0; c < WSK_COLORS; c++) {
+            const wsk_source *source = from->sources[i];
+            const wsk_stream *stream = source->of + c;
+            if (stream->at == stream->n)
+                continue;
+            int status = wsk_append_source(to, source->pe, source->port, c, stream->data + stream->at,
+                                           stream->flags ? stream->flags + stream->at : NULL, stream->n - stream->at);
+            if (status < 0)
+                return status;
+            wsk_source *last = to->sources[to->n_sources - 1];
+            last->next = source->next;
+            last->run = source->run;
+            last->last = source->last;
+        }
+    return 0;
+}
+
+int wsk_fabric_copy(wsk_fabric *to, const wsk_fabric *from)
+{
+    if (to->plan != from->plan || memcmp(to->sinks, from->sinks, sizeof to->sinks) != 0)
+        return WSK_ERR_BAD_ARGUMENT;
+    to->cycle = from->cycle;
+    to->report = from->report;
+    memcpy(to->row_active, from->row_active, from->arena_bytes);
+    for (int i = 0; i < from->strips; i++) {
+        int status = copy_strip(from, to->strip + i, from->strip + i);
+        if (status < 0)
+            return status;
+    }
+    return 0;
+}

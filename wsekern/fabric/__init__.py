@@ -1,0 +1,17 @@
+"""The wavelet fabric: routers, colors, switches. Describe routes (:class:`FabricPlan`), then move words (:class:`Fabric`)."""
+
+from wsekern.fabric.plan import FabricPlan, Rules
+from wsekern.fabric.routes import (
+    Command,
+    CounterFilter,
+    Port,
+    Position,
+    RangeFilter,
+    Route,
+    control_payload,
+    make_route,
+)
+from wsekern.fabric.simulation import Fabric
+
+__all__ = ["Command", "CounterFilter", "Fabric", "FabricPlan", "Port", "Position", "RangeFilter", "Route", "Rules",
+           "control_payload", "make_route"]

@@ -1,0 +1,209 @@
+"""Describe the routes of a fabric, check them against a machine, and compile them into a plan."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wsekern import _routing
+from wsekern.errors import BudgetError, InputError
+from wsekern.fabric.routes import CounterFilter, Filter, Ports, Position, RangeFilter, Route, make_route, ports_of
+from wsekern.machine import Machine, load_machine
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the routers of a machine can do. Latencies in cycles, ``buffer_depth`` in words per router and color."""
+
+    name: str = "own machine"
+    colors: int = 24
+    hop_latency: int = 1
+    ramp_latency: int = 2
+    buffer_depth: int = 4
+    link_words: int = 1
+    link_frame: int = 1
+    multicast: str = "all"
+    switch_colors: frozenset[int] | None = None
+    reserved_colors: frozenset[int] = frozenset()
+    inputs_per_position: int | None = None
+    switch_replaces_both: bool = True
+    color_swap: bool = True
+    filters: int = 6
+
+    @classmethod
+    def of(cls, machine: str | Machine, profile: str = "vendor-simulator", **changes: Any) -> "Rules":
+        """The rules of ``machine`` ("wse2", "wse3", a TOML path, or loaded), with a timing profile; ``changes`` override."""
+        if not isinstance(machine, Machine):
+            machine = load_machine(machine)
+        fabric, timing = machine.fabric, machine.profile(profile)
+        inputs = int(fabric.inputs_per_position)
+        values = dict(
+            name=machine.name, colors=int(fabric.colors), hop_latency=int(fabric.hop_latency),
+            ramp_latency=int(fabric.ramp_latency), buffer_depth=int(fabric.buffer_depth),
+            link_words=int(timing.link_words), link_frame=int(timing.link_frame),
+            switch_colors=frozenset(fabric.switch_colors.values),
+            reserved_colors=frozenset(fabric.reserved_colors.values),
+            inputs_per_position=inputs if inputs == 1 else None,
+            switch_replaces_both=fabric.switch_replaces_both, color_swap=fabric.color_swap,
+            filters=int(machine.core.filters))
+        return cls(**(values | changes))
+
+
+def _check_rules(rules: Rules, width: int, height: int) -> None:
+    if not (1 <= width <= 4096 and 1 <= height <= 65536):
+        raise InputError(f"a fabric of {width}x{height} PEs: expected a width of 1 to 4096 and a height of 1 to 65536")
+    for name, least, most in (("hop_latency", 1, 8), ("ramp_latency", 1, 8), ("buffer_depth", 1, 8), ("colors", 1, 24)):
+        value = getattr(rules, name)
+        if not least <= value <= most:
+            raise InputError(f"{rules.name}: {name} is {value}, expected {least} to {most}")
+    words, frame = rules.link_words, rules.link_frame
+    if words < 1 or not (frame == words or (frame == words + 1 and words <= 15)):
+        raise InputError(f"{rules.name}: {words} words in {frame} cycles per link; expected n in n, or n in n + 1 (n up to 15)")
+    if rules.multicast not in ("all", "each"):
+        raise InputError(f"multicast {rules.multicast!r} does not exist: use 'all' (branches or none) or 'each' (when it can)")
+
+
+class FabricPlan:
+    """Routes of a fabric of ``width`` x ``height`` PEs, painted on rectangles, later ones over earlier ones.
+
+    >>> plan = FabricPlan(8, 1, "wse2")
+    >>> plan.paint(0, rx="RAMP", tx="EAST")
+    >>> plan.paint(0, rx="WEST", tx="EAST RAMP", x=1, width=6)
+    >>> plan.paint(0, rx="WEST", tx="RAMP", x=7)
+    >>> compiled = plan.build()
+    """
+
+    def __init__(self, width: int, height: int, machine: str | Machine | Rules = "wse2",
+                 profile: str = "vendor-simulator", *, open_edges: bool = False, allow_reserved: bool = False,
+                 **changes: Any):
+        if not isinstance(machine, Rules):
+            self.rules = Rules.of(machine, profile, **changes)
+        elif changes:
+            raise InputError(f"{', '.join(changes)} cannot be changed here: put them into the Rules")
+        else:
+            self.rules = machine
+        _check_rules(self.rules, width, height)
+        self.width, self.height = width, height
+        self.open_edges, self.allow_reserved = open_edges, allow_reserved
+        self._routes: dict[Route, int] = {}
+        self._rects: list[tuple[int, int, int, int, int, int]] = []
+        self._filters: list[tuple[int, int, int, int, int, Filter]] = []
+
+    def paint(self, color: int, rx: Ports, tx: Ports, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1,
+              switches: tuple[Position, ...] = (), initial: int = 0, ring_mode: bool = False, pop_mode: str = "no_pop",
+              swap: str = "", teardown: bool = False) -> None:
+        """Route ``color`` from ``rx`` to ``tx`` at all PEs of a rectangle; ``switches`` are positions 1 to 3."""
+        route = make_route(rx, tx, switches, initial=initial, ring_mode=ring_mode, pop_mode=pop_mode, swap=swap,
+                           teardown=teardown)
+        self.paint_route(color, route, x=x, y=y, width=width, height=height)
+
+    def paint_route(self, color: int, route: Route, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
+        """As :meth:`paint`, with a ready route."""
+        self._check_rectangle(color, x, y, width, height)
+        self._check_generation(color, route, x, y)
+        self._check_wafer(color, route, x, y, width, height)
+        number = self._routes.setdefault(route, len(self._routes))
+        self._rects.append((color, x, y, width, height, number))
+
+    def erase(self, color: int, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
+        """Take the route of ``color`` away from a rectangle."""
+        self._check_rectangle(color, x, y, width, height)
+        self._rects.append((color, x, y, width, height, -1))
+
+    def filter(self, color: int, rule: Filter, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
+        """Put a filter before the cores of a rectangle; one per PE and color, at most ``rules.filters`` per PE."""
+        self._check_rectangle(color, x, y, width, height)
+        self._filters.append((color, x, y, width, height, rule))
+
+    def build(self) -> _routing.Plan:
+        """Compile: a read-only plan, shared by any number of states."""
+        self._check_filters()
+        rules = self.rules
+        routes = np.zeros(len(self._routes), _routing.ROUTE)
+        for route, number in self._routes.items():
+            routes[number] = route_record(route)
+        rects = np.array(self._rects, np.int32).reshape(-1, 6).copy().view(_routing.RECT).reshape(-1)
+        filters = np.zeros(len(self._filters), _routing.FILTER)
+        for record, (color, x, y, width, height, rule) in zip(filters, self._filters, strict=True):
+            for name, value in zip(("color", "x", "y", "width", "height"), (color, x, y, width, height), strict=True):
+                record[name] = value
+            _fill_filter(record, rule)
+        numbers = (self.width, self.height, rules.hop_latency, rules.ramp_latency, rules.buffer_depth, rules.link_words,
+                   rules.link_frame, int(rules.multicast == "all"), int(self.open_edges))
+        return _routing.Plan(numbers, routes, rects, filters, self)
+
+    def _check_rectangle(self, color: int, x: int, y: int, width: int, height: int) -> None:
+        if not 0 <= color < self.rules.colors:
+            raise BudgetError(f"color {color} does not exist on {self.rules.name}: use 0 to {self.rules.colors - 1}")
+        if color in self.rules.reserved_colors and not self.allow_reserved:
+            raise BudgetError(f"color {color} is reserved on {self.rules.name} (memcpy); use another one, or "
+                              "allow_reserved=True")
+        if width < 1 or height < 1 or x < 0 or y < 0 or x + width > self.width or y + height > self.height:
+            raise InputError(f"color {color}: the rectangle {width}x{height} at ({x}, {y}) does not lie on the "
+                             f"{self.width}x{self.height} fabric")
+
+    def _check_generation(self, color: int, route: Route, x: int, y: int) -> None:
+        rules, place = self.rules, f"color {color} at ({x}, {y})"
+        if route.positions > 1 and rules.switch_colors is not None and color not in rules.switch_colors:
+            raise BudgetError(f"{place}: this color has no switch on {rules.name}; switch-capable are "
+                              f"{', '.join(map(str, sorted(rules.switch_colors)))}")
+        for position, inputs in enumerate(route.rx):
+            if rules.inputs_per_position and len(ports_of(inputs)) > rules.inputs_per_position:
+                raise InputError(f"{place}: position {position} has rx {'+'.join(p.name for p in ports_of(inputs))}; "
+                                 f"{rules.name} allows {rules.inputs_per_position} input per switch position")
+        if not rules.switch_replaces_both:
+            for position in range(1, route.positions):
+                if route.rx[position] != route.rx[0] and route.tx[position] != route.tx[0]:
+                    raise InputError(f"{place}: position {position} replaces rx and tx; {rules.name} replaces one of them")
+        if (route.swap_ew or route.swap_ns) and not rules.color_swap:
+            raise InputError(f"{place}: {rules.name} has no color swap")
+        if (route.swap_ew or route.swap_ns) and color ^ 1 >= rules.colors:
+            raise InputError(f"{place}: the partner color {color ^ 1} does not exist")
+
+    def _check_wafer(self, color: int, route: Route, x: int, y: int, width: int, height: int) -> None:
+        if self.open_edges:
+            return
+        outputs = {port.name for mask in route.tx for port in ports_of(mask)}
+        for name, at_edge, place in (("NORTH", y == 0, (x, 0)), ("WEST", x == 0, (0, y)),
+                                     ("EAST", x + width == self.width, (self.width - 1, y)),
+                                     ("SOUTH", y + height == self.height, (x, self.height - 1))):
+            if name in outputs and at_edge:
+                raise InputError(f"color {color}: tx {name} at {place} leads off the {self.width}x{self.height} fabric; "
+                                 "end the route there, or use open_edges=True")
+
+    def _check_filters(self) -> None:
+        per_pe: Counter[tuple[int, int]] = Counter()
+        seen = set()
+        for color, x0, y0, width, height, _ in self._filters:
+            for y in range(y0, y0 + height):
+                for x in range(x0, x0 + width):
+                    if (x, y, color) in seen:
+                        raise InputError(f"color {color} at ({x}, {y}) has two filters; a PE has one per color")
+                    seen.add((x, y, color))
+                    per_pe[x, y] += 1
+        for (x, y), count in per_pe.items():
+            if count > self.rules.filters:
+                raise BudgetError(f"PE ({x}, {y}) has {count} filters; {self.rules.name} has {self.rules.filters} per PE")
+
+
+def route_record(route: Route) -> np.void:
+    """A route as the kernel takes it."""
+    record = np.zeros((), _routing.ROUTE)
+    record["positions"], record["initial"], record["ring"] = route.positions, route.initial, route.ring
+    record["pop"], record["swap"], record["teardown"] = route.pop, route.swap_ew | route.swap_ns << 1, route.teardown
+    record["in"][: route.positions] = route.rx
+    record["out"][: route.positions] = route.tx
+    return record[()]
+
+
+def _fill_filter(record: np.void, rule: Filter) -> None:
+    if isinstance(rule, RangeFilter):
+        record["kind"], record["low"], record["high"] = 1, rule.low, rule.high
+    elif isinstance(rule, CounterFilter):
+        record["kind"] = 2 if rule.first_limit is None else 3
+        record["limit"], record["limit2"] = rule.limit, rule.first_limit or 0
+        record["high"], record["start"] = rule.high, rule.start
+        record["count_data"], record["count_control"] = rule.count_data, rule.count_control
+    else:
+        raise InputError(f"{rule!r} is not a filter: use RangeFilter or CounterFilter")

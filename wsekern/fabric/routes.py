@@ -1,0 +1,157 @@
+"""Routes as a CSL programmer writes them: colors, rx and tx ports, switch positions, control wavelets, filters."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from wsekern.errors import InputError
+
+
+class Port(IntEnum):
+    """A port of a router. North is towards row 0, west towards column 0."""
+
+    NORTH = 0
+    EAST = 1
+    SOUTH = 2
+    WEST = 3
+    RAMP = 4
+
+
+class Command(IntEnum):
+    """What a control wavelet asks of the router it passes."""
+
+    NOP = 0
+    SWITCH_ADV = 1
+    SWITCH_RST = 2
+    TEARDOWN = 3
+
+
+POP_MODES = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")
+Ports = Port | str | Iterable["Port | str"]
+"""One port or several: ``Port.EAST``, ``"EAST"``, ``"E"``, ``"E RAMP"``, ``["EAST", "RAMP"]``."""
+
+_BY_NAME = {port.name: port for port in Port} | {port.name[0]: port for port in Port}
+
+
+def port_of(name: Port | str) -> Port:
+    """The port called ``name``; :class:`InputError` lists the names there are."""
+    if isinstance(name, Port):
+        return name
+    try:
+        return _BY_NAME[name.upper()]
+    except (KeyError, AttributeError):
+        raise InputError(f"{name!r} is not a port: use one of {', '.join(port.name for port in Port)}") from None
+
+
+def port_mask(ports: Ports) -> int:
+    """Bit mask (``1 << port``) of one or several ports."""
+    if isinstance(ports, Port):
+        ports = [ports]
+    elif isinstance(ports, str):
+        ports = ports.replace(",", " ").split()
+    mask = 0
+    for port in ports:
+        mask |= 1 << port_of(port)
+    return mask
+
+
+def ports_of(mask: int) -> tuple[Port, ...]:
+    """The ports of a mask, in the order N, E, S, W, RAMP."""
+    return tuple(port for port in Port if mask >> port & 1)
+
+
+@dataclass(frozen=True)
+class Position:
+    """What a switch position replaces in position 0; None inherits."""
+
+    rx: Ports | None = None
+    tx: Ports | None = None
+
+
+@dataclass(frozen=True)
+class Route:
+    """Route of one color in one router: port masks per switch position (at most four) and the switch's modes."""
+
+    rx: tuple[int, ...]
+    tx: tuple[int, ...]
+    initial: int = 0
+    ring: bool = False
+    pop: int = 0
+    swap_ew: bool = False
+    swap_ns: bool = False
+    teardown: bool = False
+
+    @property
+    def positions(self) -> int:
+        """Number of valid switch positions."""
+        return len(self.rx)
+
+
+def make_route(rx: Ports, tx: Ports, switches: Iterable[Position] = (), *, initial: int = 0, ring_mode: bool = False,
+               pop_mode: str = "no_pop", swap: str = "", teardown: bool = False) -> Route:
+    """A route from ports ``rx`` to ports ``tx``; ``switches`` are positions 1 to 3; ``swap`` is "", "EW", "NS" or "EW NS"."""
+    switches = tuple(switches)
+    if len(switches) > 3:
+        raise InputError(f"a switch with {len(switches) + 1} positions: a color has at most 4 (0 to 3)")
+    if pop_mode not in POP_MODES:
+        raise InputError(f"pop mode {pop_mode!r} does not exist: use one of {', '.join(POP_MODES)}")
+    axes = set(swap.upper().replace(",", " ").split())
+    if not axes <= {"EW", "NS"}:
+        raise InputError(f"color swap {swap!r} does not exist: use 'EW', 'NS' or 'EW NS'")
+    base_rx, base_tx = port_mask(rx), port_mask(tx)
+    in_masks = [base_rx] + [base_rx if p.rx is None else port_mask(p.rx) for p in switches]
+    out_masks = [base_tx] + [base_tx if p.tx is None else port_mask(p.tx) for p in switches]
+    for number, (inputs, outputs) in enumerate(zip(in_masks, out_masks, strict=True)):
+        if not inputs or not outputs:
+            raise InputError(f"switch position {number} has no {'rx' if not inputs else 'tx'} port: name at least one")
+    if not 0 <= initial < len(in_masks):
+        raise InputError(f"initial switch position {initial} is not valid: the switch has positions 0 to {len(in_masks) - 1}")
+    return Route(tuple(in_masks), tuple(out_masks), initial, ring_mode, POP_MODES.index(pop_mode), "EW" in axes,
+                 "NS" in axes, teardown)
+
+
+def control_payload(commands: Iterable[Command | int], *, entry_point: int = 0,
+                    ignore_in_core: bool | Iterable[bool] = False, argument: int | None = None) -> int:
+    """The 32 bits of a control wavelet with up to eight commands and an entry point (0 to 63).
+
+    ``argument`` is the 16-bit datum of the single-command form. Bit layout: machine documentation of the control library
+    (entry point 16 to 21; three bits per command from 22 to 29, then 0 to 15).
+    """
+    commands = [Command(command) for command in commands]
+    if not 1 <= len(commands) <= 8:
+        raise InputError(f"a control wavelet with {len(commands)} commands: it holds 1 to 8")
+    if not 0 <= entry_point < 64:
+        raise InputError(f"entry point {entry_point} does not exist: use 0 to 63")
+    if argument is not None and (len(commands) > 1 or not 0 <= argument < 1 << 16):
+        raise InputError("an argument needs a single command, and 16 bits")
+    ignored = [ignore_in_core] * len(commands) if isinstance(ignore_in_core, bool) else list(ignore_in_core)
+    packed = 0
+    for index, (command, ignore) in enumerate(zip(commands, ignored, strict=True)):
+        packed |= (int(command) | int(ignore) << 2) << 3 * index
+    return (packed & 0xff) << 22 | packed >> 8 | entry_point << 16 | (argument or 0)
+
+
+@dataclass(frozen=True)
+class RangeFilter:
+    """Lets a data word into the core only if its index (high 16 bits) is in [low, high]; control words pass."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class CounterFilter:
+    """Counts words from ``start``, wraps after ``limit``, lets pass while the count is at most ``high``.
+
+    ``first_limit`` (the sparse counter) replaces ``limit`` once, until the first wrap.
+    """
+
+    limit: int
+    high: int
+    start: int = 0
+    first_limit: int | None = None
+    count_data: bool = True
+    count_control: bool = False
+
+
+Filter = RangeFilter | CounterFilter
