@@ -21,7 +21,7 @@ Rate = Annotated[Quantity, Unit("elements/cycle", 1e-6)]
 class Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A list of numbers with their unit and source, e.g. the depth of each queue."""
 
-    values: list[int]
+    values: tuple[int, ...]
     unit: str
     source: str
     confidence: str = "I"
@@ -89,7 +89,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     io_latency: Annotated[Quantity, Unit("s")]
 
 
-class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Machine(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True):
     """A wafer-scale machine. Time is in cycles; ``clock`` turns cycles into seconds in reports only."""
 
     name: str
