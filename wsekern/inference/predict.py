@@ -1,0 +1,265 @@
+"""``predict wafer``: how long a phase of a model takes on one grid of PEs, from what its operations take.
+
+``mapping="waferllm"`` composes a layer as the released WaferLLM kernels do (OSDI'25), so that their measurements can be
+predicted: one head of the model's width, key and value projections as wide as the query's, no causal mask, every size
+padded to a multiple of P, no cache append. ``mapping="ours"`` is what :mod:`wsekern.inference.wafer` executes.
+
+Constants come from micro-operations and from MeshGEMV, MeshGEMM and Shift (the machine's description names the rows);
+none is set on the decode or prefill measurements.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from wsekern.errors import InputError
+from wsekern.inference.mapping import Mapping
+from wsekern.inference.placement import CHUNKS, StepTime, time_layer
+from wsekern.machine import Machine, load_machine
+from wsekern.ops import AllReduce, FlowEngine, Gemv, MeshGemm, MeshGemmTransposed, Operation
+from wsekern.ops.predict import default_groups
+from wsekern.workload.config import ModelConfig, load_config
+
+PHASES = ("decode", "prefill")
+
+
+@dataclass(frozen=True)
+class Software:
+    """Local work as a kernel's source spells it: vector instructions (operation, elements) and scalar code.
+
+    ``scalar`` counts by keys of the profile's latencies (``divide``, ``exp``, ``loop``, ...). Each vector instruction
+    takes its set-up, its elements at the instruction's rate, and one cycle to the next issue.
+    """
+
+    vector: tuple[tuple[str, int], ...] = ()
+    scalar: tuple[tuple[str, int], ...] = ()
+
+    def time(self, engine: FlowEngine) -> None:
+        """Advance the clocks of ``engine`` by this work."""
+        timing = engine.timing
+        names = [(timing.instruction(operation), count) for operation, count in self.vector if count]
+        engine.spend(
+            compute=sum(timing.elements(name, count) for name, count in names),
+            overhead=sum(timing.setup(name) + 1 for name, _ in names)
+            + sum(timing.latency(key) * count for key, count in self.scalar))
+
+    def flow(self, engine: FlowEngine, *tiles: Any) -> Any:
+        """Clocks only: the released kernels' arithmetic is a timing reference, not a numerical one."""
+        raise InputError("this work has a time but no values")
+
+
+@dataclass(frozen=True)
+class KTree:
+    """All-reduce of the MeshGEMV kernel: :class:`AllReduce`, each chained stage ``ktree_stage`` cycles longer where the
+    machine's in-stream figure is not that of the kernel."""
+
+    words: int
+    axis: str
+    op: str = "sum"
+
+    def time(self, engine: FlowEngine) -> None:
+        """Advance the clocks of ``engine`` by this operation."""
+        pes = engine.length(self.axis)
+        groups = default_groups(pes)
+        engine.time(AllReduce(self.words, self.axis, groups, self.op))
+        engine.spend(stages=engine.timing.latency("ktree_stage") * (pes // groups // 2 + groups // 2))
+
+    def flow(self, engine: FlowEngine, *tiles: Any) -> Any:
+        """Clocks only."""
+        raise InputError("this work has a time but no values")
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Sizes on one PE: model width, feed-forward width, positions; and the sequences decoded together."""
+
+    dim: int
+    ffn: int
+    seq: int
+    batch: int = 1
+
+    @classmethod
+    def of(cls, config: ModelConfig, grid: int, context: int, batch: int) -> "Tiles":
+        """Every size padded to a multiple of the grid and cut."""
+        return cls(-(-config.hidden // grid), -(-config.ffn // grid), -(-context // grid), batch)
+
+
+def _matvec(t: Tiles, rows: int, cols: int) -> list[Operation]:
+    """Zero the result, set addresses, then one mapped multiply-add per row; for every sequence."""
+    clear = Software((("mov", t.batch * cols),), (("address", t.batch),))
+    return [clear, *[Gemv(rows, cols)] * t.batch]
+
+
+def _rmsnorm(t: Tiles) -> list[Operation]:
+    """Squares, their sum, the all-reduce, weights, and one root and two divisions for each sequence."""
+    width = t.batch * t.dim
+    return [Software((("mul", width),), (("scalar", width), ("loop", t.batch))), KTree(t.batch, "y"),
+            Software((("mul", width), ("mul", width)), (("divide", t.batch), ("rsqrt", t.batch)))]
+
+
+def _rope(t: Tiles) -> Software:
+    """Rotation of queries and keys: four products, a difference and a sum of half the length each, for both."""
+    half = t.dim // 2
+    return Software((("mul", half),) * (8 * t.batch) + (("sub", half), ("add", half)) * (2 * t.batch))
+
+
+def _softmax(t: Tiles) -> list[Operation]:
+    """Scale, maximum, exponentials (a division and a short polynomial each), sum, and one reciprocal per sequence."""
+    scores = t.batch * t.seq
+    return [Software((("mul", scores),), (("scalar", scores), ("loop", t.batch))), KTree(t.batch, "y", "max"),
+            Software((("sub", scores),), (("divide", scores), ("scalar", 5 * scores), ("load_store", scores))),
+            Software((), (("loop", t.batch),)), KTree(t.batch, "y"), Software((("mul", scores),), (("divide", t.batch),))]
+
+
+def _silu(t: Tiles) -> Software:
+    """SiLU of one value after the other, two divisions each; as released, over batch x dim of the fused buffer."""
+    count = t.batch * t.dim
+    return Software((), (("divide", 2 * count), ("scalar", 6 * count), ("load_store", 2 * count), ("loop", count)))
+
+
+def decode_steps(t: Tiles) -> dict[str, list[Operation]]:
+    """One layer for one token of each sequence: ten all-reduces, axes alternating."""
+    width, wide = t.batch * t.dim, t.batch * t.ffn
+    qkv = [operation for _ in range(3) for operation in _matvec(t, t.dim, t.dim)]
+    return {
+        "attention_norm": _rmsnorm(t),
+        "qkv": [*qkv, KTree(3 * width, "y")],
+        "rope": [_rope(t)],
+        "scores": [*_matvec(t, t.dim, t.seq), KTree(t.batch * t.seq, "x")],
+        "softmax": _softmax(t),
+        "values": [*_matvec(t, t.seq, t.dim), KTree(width, "y")],
+        "o": [*_matvec(t, t.dim, t.dim), KTree(width, "x"), Software((("add", width),))],
+        "ffn_norm": _rmsnorm(t),
+        "up_gate": [*_matvec(t, t.dim, t.ffn), *_matvec(t, t.dim, t.ffn), KTree(2 * wide, "y")],
+        "silu": [_silu(t), Software((("mul", wide),))],
+        "down": [*_matvec(t, t.ffn, t.dim), KTree(width, "x"), Software((("add", width),))],
+    }
+
+
+def _norm_rows(t: Tiles) -> list[Operation]:
+    """RMSNorm of the prompt's rows: sums over the row of PEs by plain chains."""
+    rows = (("mul", t.seq),) * (2 * t.dim)
+    return [Software((("mul", t.seq * t.dim), *(("add", t.seq),) * t.dim)), AllReduce(t.seq, "x"),
+            Software(rows, (("divide", t.seq), ("rsqrt", t.seq), ("loop", 2 * t.dim)))]
+
+
+def _softmax_rows(t: Tiles) -> list[Operation]:
+    """Softmax of the prompt's scores, one exponential after the other."""
+    rows = (("mul", t.seq),) * t.seq
+    return [Software((("mul", t.seq**2), *(("max", t.seq),) * t.seq)), AllReduce(t.seq, "x", op="max"),
+            Software(rows, (("exp", t.seq**2), ("loop", t.seq**2))), Software((("add", t.seq),) * t.seq),
+            AllReduce(t.seq, "x"), Software(rows, (("divide", t.seq),))]
+
+
+def _next_root(t: Tiles) -> Software:
+    """Software of a transposed round beside the products: which PE is the root (a division, modulo P), a clear tile."""
+    return Software((("mov", t.seq**2),), (("divide", 1), ("load_store", 6), ("address", 1)))
+
+
+def prefill_steps(t: Tiles, grid: int) -> dict[str, list[Operation]]:
+    """One layer for the whole prompt: eight MeshGEMMs and the transposed one. K, V and gate reuse an X skewed before."""
+    square = MeshGemm(t.seq, t.dim, t.dim)
+    again = MeshGemm(t.seq, t.dim, t.dim, skewed=True)
+    silu = Software((("mul", t.seq * t.ffn),), (("exp", t.seq * t.ffn), ("divide", t.seq * t.ffn),
+                                                 ("load_store", t.seq * t.ffn)))
+    rope = Software((("mul", t.seq),) * (4 * t.dim) + (("sub", t.seq), ("add", t.seq)) * t.dim, (("address", 2 * t.dim),))
+    return {
+        "attention_norm": _norm_rows(t),
+        "qkv": [square, again, again],
+        "rope": [rope],
+        "scores": [MeshGemmTransposed(t.seq, t.seq, t.dim), *[_next_root(t)] * grid],
+        "softmax": _softmax_rows(t),
+        "values": [MeshGemm(t.seq, t.seq, t.dim)],
+        "o": [square, Software((("add", t.seq * t.dim),))],
+        "ffn_norm": _norm_rows(t),
+        "up_gate": [MeshGemm(t.seq, t.dim, t.ffn), MeshGemm(t.seq, t.dim, t.ffn, skewed=True)],
+        "silu": [silu],
+        "down": [MeshGemm(t.seq, t.ffn, t.dim), Software((("add", t.seq * t.dim),))],
+    }
+
+
+def _head_steps(t: Tiles, config: ModelConfig, grid: int) -> list[Operation]:
+    """Final norm and LM head of the last token of each sequence."""
+    vocab = -(-config.vocab // grid)
+    return [*_rmsnorm(t), *_matvec(t, t.dim, vocab), KTree(t.batch * vocab, "y")]
+
+
+def _clocks(machine: Machine, grid: int, profile: str, precision: str) -> FlowEngine:
+    return FlowEngine(machine, grid, grid, profile=profile, dtype=precision)
+
+
+def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
+              batch: int) -> tuple[StepTime, dict[str, int], int]:
+    """(one layer, its parts, the head) for one token of each sequence, or the whole prompt of each."""
+    t = Tiles.of(config, engine.width, context, batch if phase == "decode" else 1)
+    parts: dict[str, int] = {}
+    for part, operations in (decode_steps(t) if phase == "decode" else prefill_steps(t, engine.width)).items():
+        before = engine.cycles
+        for operation in operations:
+            engine.time(operation)
+        parts[part] = engine.cycles - before
+    layer = StepTime(engine.cycles, dict(engine.breakdown)).times(1 if phase == "decode" else batch)
+    engine.reset()
+    for operation in _head_steps(Tiles(t.dim, t.ffn, t.seq, batch), config, engine.width):
+        engine.time(operation)
+    return layer, parts, engine.cycles
+
+
+def _ours(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
+          batch: int) -> tuple[StepTime, dict[str, int], int]:
+    """The executed mapping: decode at the full context; prefill in chunks, each against half of the prompt on average."""
+    machine, grid, precision, profile = engine.machine, engine.width, engine.dtype, engine.profile
+
+    def layer_of(chunk: int, slots: int) -> StepTime:
+        mapping = Mapping(config, grid, precision, context=context, chunk=chunk, users=batch, layers=1, with_head=False)
+        return time_layer(machine, mapping, chunk, slots, profile)
+
+    if phase == "decode":
+        layer = layer_of(batch, -(-context // grid))
+    else:
+        slots = -(-(context // 2 + 1) // grid)
+        layer = min((layer_of(chunk, slots).times(batch * -(-context // chunk)) for chunk in CHUNKS if chunk <= context),
+                    key=lambda time: time.cycles)
+    for operation in _head_steps(Tiles.of(config, grid, context, batch), config, grid):
+        engine.time(operation)
+    return layer, {}, engine.cycles
+
+
+_MAPPINGS: dict[str, Callable[..., tuple[StepTime, dict[str, int], int]]] = {"waferllm": _waferllm, "ours": _ours}
+
+
+def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, grid: int, context: int,
+                  profile: str = "silicon", clock: float | None = None, mapping: str = "waferllm", batch: int = 1,
+                  precision: str = "fp16") -> dict[str, Any]:
+    """Cycles of ``phase`` of ``model`` on ``grid`` x ``grid`` PEs with ``context`` tokens, seconds at ``clock`` (Hz).
+
+    ``cycles_per_layer`` is one layer for one token of each of ``batch`` sequences (decode) or for their whole prompts
+    (prefill); ``cycles`` all layers, as the publications count: the LM head comes separately as ``head_cycles``.
+    ``breakdown`` has cycles of one layer by cause, ``parts`` by part of the layer.
+    """
+    config = load_config(model) if isinstance(model, str) else model
+    machine = load_machine(machine) if isinstance(machine, str) else machine
+    _check(config, phase, context, batch, clock, mapping)
+    layer, parts, head = _MAPPINGS[mapping](config, phase, _clocks(machine, grid, profile, precision), context, batch)
+    rate = float(machine.clock) if clock is None else clock
+    cycles = layer.cycles * config.layers
+    tokens = batch * (1 if phase == "decode" else context)
+    return {"model": config.name, "phase": phase, "machine": machine.name, "profile": profile, "mapping": mapping,
+            "grid": f"{grid}x{grid}", "context": context, "batch": batch, "precision": precision,
+            "cycles_per_layer": layer.cycles, "layers": config.layers, "cycles": cycles, "head_cycles": head,
+            "clock_hz": rate, "seconds": cycles / rate, "tokens_per_second": tokens * rate / cycles,
+            "breakdown": layer.breakdown, "parts": parts}
+
+
+def _check(config: ModelConfig, phase: str, context: int, batch: int, clock: float | None, mapping: str) -> None:
+    if phase not in PHASES:
+        raise InputError(f"no phase {phase!r}: use one of {', '.join(PHASES)}")
+    if mapping not in _MAPPINGS:
+        raise InputError(f"no mapping {mapping!r}: use one of {', '.join(_MAPPINGS)}")
+    if context < 1 or batch < 1:
+        raise InputError(f"context is {context} and batch {batch}: expected at least 1")
+    if clock is not None and not clock > 0:
+        raise InputError(f"clock is {clock}: expected a positive number of Hz")
+    if config.experts or config.kv_lora_rank:
+        raise InputError(f"{config.name}: mixtures of experts and latent attention cannot be predicted on a wafer; "
+                         "expected a dense Llama-like model")
