@@ -25,7 +25,7 @@ PHASES = ("decode", "prefill")
 
 @dataclass(frozen=True)
 class Software:
-    """Local work as a kernel's source spells it: vector instructions (operation, elements) and scalar code.
+    """Local work as a kernel's source spells it, ``times`` over: vector instructions (operation, elements), scalar code.
 
     ``scalar`` counts by keys of the profile's latencies (``divide``, ``exp``, ``loop``, ...). Each vector instruction
     takes its set-up, its elements at the instruction's rate, and one cycle to the next issue.
@@ -33,15 +33,16 @@ class Software:
 
     vector: tuple[tuple[str, int], ...] = ()
     scalar: tuple[tuple[str, int], ...] = ()
+    times: int = 1
 
     def time(self, engine: FlowEngine) -> None:
         """Advance the clocks of ``engine`` by this work."""
         timing = engine.timing
         names = [(timing.instruction(operation), count) for operation, count in self.vector if count]
-        engine.spend(
-            compute=sum(timing.elements(name, count) for name, count in names),
-            overhead=sum(timing.setup(name) + 1 for name, _ in names)
-            + sum(timing.latency(key) * count for key, count in self.scalar))
+        compute = sum(timing.elements(name, count) for name, count in names)
+        overhead = sum(timing.setup(name) + 1 for name, _ in names)
+        overhead += sum(timing.latency(key) * count for key, count in self.scalar)
+        engine.spend(compute=self.times * compute, overhead=self.times * overhead)
 
     def flow(self, engine: FlowEngine, *tiles: Any) -> Any:
         """Clocks only: the released kernels' arithmetic is a timing reference, not a numerical one."""
@@ -151,9 +152,9 @@ def _softmax_rows(t: Tiles) -> list[Operation]:
             AllReduce(t.seq, "x"), Software(rows, (("divide", t.seq),))]
 
 
-def _next_root(t: Tiles) -> Software:
-    """Software of a transposed round beside the products: which PE is the root (a division, modulo P), a clear tile."""
-    return Software((("mov", t.seq**2),), (("divide", 1), ("load_store", 6), ("address", 1)))
+def _next_roots(t: Tiles, rounds: int) -> Software:
+    """Software of transposed rounds beside the products: which PE is the root (a division, modulo P), a clear tile."""
+    return Software((("mov", t.seq**2),), (("divide", 1), ("load_store", 6), ("address", 1)), rounds)
 
 
 def prefill_steps(t: Tiles, grid: int) -> dict[str, list[Operation]]:
@@ -167,7 +168,7 @@ def prefill_steps(t: Tiles, grid: int) -> dict[str, list[Operation]]:
         "attention_norm": _norm_rows(t),
         "qkv": [square, again, again],
         "rope": [rope],
-        "scores": [MeshGemmTransposed(t.seq, t.seq, t.dim), *[_next_root(t)] * grid],
+        "scores": [MeshGemmTransposed(t.seq, t.seq, t.dim), _next_roots(t, grid)],
         "softmax": _softmax_rows(t),
         "values": [MeshGemm(t.seq, t.seq, t.dim)],
         "o": [square, Software((("add", t.seq * t.dim),))],
