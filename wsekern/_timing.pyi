@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,18 +11,24 @@ class LineCosts:
     def __init__(
         self,
         *,
-        call: int = 0,
-        setup_send: int = 0,
-        setup_add: int = 0,
-        setup_receive: int = 0,
-        stage: int = 0,
-        hop: int = 1,
-        convert: int = 0,
-        words_send: int = 0,
-        words_add: int = 0,
-        paced_add: int = 0,
-        words_broadcast: int = 0,
-        paced_broadcast: int = 0,
+        call: int,
+        setup_send: int,
+        setup_add: int,
+        setup_receive: int,
+        stage: int,
+        hop: int,
+        convert: int,
+        words_send: int,
+        words_add: int,
+        paced_add: int,
+        words_broadcast: int,
+        words_receive: int,
+        paced_broadcast: int,
+        sums: int,
+        step: int,
+        down: int,
+        link: tuple[int, int],
+        depths: Sequence[int],
     ) -> None: ...
 
 def allreduce_line(line: NDArray[np.int64], segment: int, groups: int, costs: LineCosts) -> None: ...

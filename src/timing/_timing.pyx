@@ -5,7 +5,7 @@ A line is an int64 array (PEs, CAUSES): the cycles on the critical path of each 
 the sum of its causes. Every operation is homogeneous in max-plus algebra (a line that starts c cycles later ends c cycles
 later), so the clock of PE (y, x) stays row[y] + column[x] and one line stands for all lines that are alike.
 """
-from libc.stdint cimport int64_t
+from libc.stdint cimport INT64_MAX, int64_t
 
 cimport wsekern._common as common
 
@@ -20,6 +20,8 @@ cdef extern from "lines.h" nogil:
 CAUSE_NAMES = ("compute", "fabric", "stages", "overhead", "words")
 cdef enum:
     CAUSES = 5
+    QUEUE = 16          # more than any input queue holds
+    FEEDS = 4           # streams that one PE takes in one operation, at most
 
 cdef enum Cause:
     COMPUTE, FABRIC, STAGES, OVERHEAD, WORDS
@@ -29,24 +31,41 @@ cdef struct Path:
     int64_t cause[CAUSES]
 
 cdef struct Message:
-    # A stream of words on its way: when its sender executes the first element, and whether there is one at all.
+    # A stream of words on its way: when its sender executes the first element and the last, and whether there is one.
     Path first
+    int64_t last
     int sent
+
+cdef struct Feed:
+    # A stream on its way into a core that takes several: when its words reach the router, and how far it is.
+    int64_t first, last         # cycles at which the first and the last word are in the router
+    int64_t sent, taken         # words put on the ramp, words executed
+    int64_t credits             # words that the input queue still has room for
+    int64_t usable[QUEUE]       # ring: cycle from which each word on the ramp or in the queue may be executed
 
 
 cdef struct Costs:
     int64_t call, setup_send, setup_add, setup_receive, stage, hop, convert
-    int64_t words_send, words_add, paced_add, words_broadcast, paced_broadcast
+    int64_t words_send, words_add, paced_add, words_broadcast, words_receive, paced_broadcast
+    int64_t sums, step, down, link_words, link_frame
+    int64_t depth[FEEDS]
 
 
 cdef class LineCosts:
     """Whole-cycle constants of one operation: see wsekern.machine.timing for how each follows from the machine."""
     cdef Costs costs
 
-    def __init__(self, *, call=0, setup_send=0, setup_add=0, setup_receive=0, stage=0, hop=1, convert=0, words_send=0,
-                 words_add=0, paced_add=0, words_broadcast=0, paced_broadcast=0):
-        self.costs = Costs(call, setup_send, setup_add, setup_receive, stage, hop, convert, words_send, words_add,
-                           paced_add, words_broadcast, paced_broadcast)
+    def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, words_send, words_add,
+                 paced_add, words_broadcast, words_receive, paced_broadcast, sums, step, down, link, depths):
+        cdef Costs *c = &self.costs
+        cdef int i
+        c.call, c.setup_send, c.setup_add, c.setup_receive = call, setup_send, setup_add, setup_receive
+        c.stage, c.hop, c.convert, c.sums, c.step, c.down = stage, hop, convert, sums, step, down
+        c.words_send, c.words_add, c.paced_add = words_send, words_add, paced_add
+        c.words_broadcast, c.words_receive, c.paced_broadcast = words_broadcast, words_receive, paced_broadcast
+        c.link_words, c.link_frame = link
+        for i in range(FEEDS):
+            c.depth[i] = min(depths[i], QUEUE)
 
 
 cdef inline Path load(const int64_t *pe) noexcept nogil:
@@ -75,14 +94,13 @@ cdef inline Path later(Path own, Path other) noexcept nogil:
     return own if own.clock >= other.clock else other
 
 
-cdef inline Path send(int64_t *pe, const Costs *costs, int64_t words, Message *out) noexcept nogil:
+cdef inline void send(int64_t *pe, const Costs *costs, int64_t words, Message *out) noexcept nogil:
     # One instruction from memory to the fabric; out leaves with its first element.
     cdef Path ready = plus(load(pe), OVERHEAD, costs.setup_send)
     out.first = ready
+    out.last = ready.clock + words
     out.sent = 1
-    ready = plus(plus(ready, WORDS, words), COMPUTE, 1)
-    store(pe, ready)
-    return ready
+    store(pe, plus(plus(ready, WORDS, words), COMPUTE, 1))
 
 
 cdef inline Path arrive(Message message, const Costs *costs, int64_t hops) noexcept nogil:
@@ -93,32 +111,115 @@ cdef inline void receive(int64_t *pe, const Costs *costs, Message message, int64
                          int64_t paced, Message *out) noexcept nogil:
     # One instruction that takes words from the fabric (and sends each on, where out is given): its first element waits for
     # the set-up and for the first word, its last for the words at the core's rate and for the last word on the link.
-    cdef Path ready = plus(load(pe), OVERHEAD, setup)
-    cdef Path arrival = arrive(message, costs, hops)
+    cdef Path ready = plus(load(pe), OVERHEAD, setup), arrival = arrive(message, costs, hops), end
+    cdef int64_t late = message.last - message.first.clock - paced
+    end = later(plus(ready, WORDS, words), plus(arrival, WORDS, paced + (late if late > 0 else 0)))
+    store(pe, plus(end, COMPUTE, 1))
     if out != NULL:
         out.first = later(ready, arrival)
+        out.last = end.clock
         out.sent = 1
-    store(pe, plus(later(plus(ready, WORDS, words), plus(arrival, WORDS, paced)), COMPUTE, 1))
 
 
-cdef Message chain(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t step,
-                   Py_ssize_t stride) noexcept nogil:
-    # Running sum from `begin` up to, not including, `end`: PEs `stride` apart in the direction of `step`.
+cdef inline int64_t on_link(const Costs *costs, int64_t word) noexcept nogil:
+    # Cycles from the first to the given word of an unhindered stream of sums.
+    if costs.step * costs.link_words >= costs.link_frame:
+        return word * costs.step
+    return word // costs.link_words * costs.link_frame + word % costs.link_words * costs.step
+
+
+cdef inline int64_t in_router(const Feed *feed, const Costs *costs) noexcept nogil:
+    # When the next word of a stream is in the router: the last may be later than its place in the stream.
+    cdef int64_t at = feed.first + on_link(costs, feed.sent)
+    return max(at, feed.last) if feed.sent == costs.sums - 1 else at
+
+
+cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, int64_t *first) noexcept nogil:
+    # A core takes `count` streams one after the other while all of them share its ramp, cycle by cycle: one word a cycle,
+    # round robin, each as far as its queue has room. `ready`: when the first instruction may execute. Returns the cycle of
+    # the last element; `first`, that of the first element of the last stream.
+    cdef int64_t cycle = INT64_MAX, run = 0, execute = ready, wake
+    cdef int current = 0, start = 0, i, k, granted, loser
+    for i in range(count):
+        cycle = min(cycle, feed[i].first)
+    while True:
+        if execute <= cycle and feed[current].taken < feed[current].sent \
+                and feed[current].usable[feed[current].taken % QUEUE] <= cycle:
+            if current == count - 1 and feed[current].taken == 0:
+                first[0] = cycle
+            feed[current].taken += 1
+            feed[current].credits += 1
+            execute = cycle + costs.step
+            if feed[current].taken == costs.sums:
+                execute = cycle + 1 + costs.setup_add
+                current += 1
+                if current == count:
+                    return cycle
+        granted = loser = -1
+        if costs.link_words >= costs.link_frame or run < costs.link_words:
+            for k in range(count):
+                i = (start + k) % count
+                if feed[i].sent < costs.sums and feed[i].credits > 0 and in_router(feed + i, costs) <= cycle:
+                    if granted < 0:
+                        granted = i
+                    elif loser < 0:
+                        loser = i
+        run = run + 1 if granted >= 0 else 0
+        if granted >= 0:
+            feed[granted].usable[feed[granted].sent % QUEUE] = cycle + costs.down
+            feed[granted].sent += 1
+            feed[granted].credits -= 1
+        if loser >= 0:
+            start = loser
+        cycle += 1
+        if granted < 0 and feed[current].taken == feed[current].sent:
+            # Nothing is under way for the core: jump to the next word that can move.
+            wake = INT64_MAX
+            for i in range(count):
+                if feed[i].sent < costs.sums and feed[i].credits > 0:
+                    wake = min(wake, in_router(feed + i, costs))
+            if wake != INT64_MAX:
+                cycle = max(cycle, wake)
+
+
+cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const int64_t *hops, int count,
+                 Message *out) noexcept nogil:
+    # A PE adds the sums of several streams, one after the other, and sends the last on where out is given.
+    cdef Feed feed[FEEDS]
+    cdef Path own = plus(load(pe), OVERHEAD, costs.setup_add), path = own, arrival
+    cdef int64_t end, first = 0
+    cdef int i
+    if count == 1:
+        receive(pe, costs, messages[0], hops[0], costs.setup_add, costs.words_add, costs.paced_add, out)
+        return
+    for i in range(count):
+        arrival = arrive(messages[i], costs, hops[i])
+        path = later(path, arrival)
+        feed[i].first = arrival.clock - costs.down
+        feed[i].last = feed[i].first + messages[i].last - messages[i].first.clock
+        feed[i].sent = feed[i].taken = 0
+        feed[i].credits = costs.depth[i]
+    end = take_all(feed, count, costs, own.clock, &first)
+    if out != NULL:
+        # What the critical path waits for beyond the latest arrival is words of other streams.
+        out.first = plus(path, WORDS, first - path.clock)
+        out.last = end
+        out.sent = 1
+    store(pe, plus(plus(path, WORDS, end - path.clock), COMPUTE, 1))
+
+
+cdef Message chain(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    # Running sum from PE `begin` up to, not including, `end`, in either direction.
     cdef Message message
     cdef Py_ssize_t k = begin
     message.sent = 0
     while k != end:
         if message.sent:
-            receive(line + k * CAUSES, costs, message, stride, costs.setup_add, costs.words_add, costs.paced_add, &message)
+            receive(line + k * CAUSES, costs, message, 1, costs.setup_add, costs.words_add, costs.paced_add, &message)
         else:
             send(line + k * CAUSES, costs, costs.words_send, &message)
-        k += step
+        k += 1 if end > begin else -1
     return message
-
-
-cdef inline void absorb(int64_t *pe, const Costs *costs, Message message, int64_t hops) noexcept nogil:
-    if message.sent:
-        receive(pe, costs, message, hops, costs.setup_add, costs.words_add, costs.paced_add, NULL)
 
 
 cdef void broadcast(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t root) noexcept nogil:
@@ -131,7 +232,7 @@ cdef void broadcast(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssiz
     for k in range(begin, end):
         if k != root:
             receive(line + k * CAUSES, costs, message, k - root if k > root else root - k, costs.setup_receive,
-                    costs.words_broadcast, costs.paced_broadcast, NULL)
+                    costs.words_receive, costs.paced_broadcast, NULL)
 
 
 cdef inline Py_ssize_t group_begin(Py_ssize_t j, Py_ssize_t length, Py_ssize_t groups) noexcept nogil:
@@ -149,44 +250,63 @@ cdef inline void call(int64_t *line, const Costs *costs, Py_ssize_t count) noexc
         line[k * CAUSES + <int>OVERHEAD] += costs.call
 
 
+cdef struct Streams:
+    # What one PE takes in, in order.
+    int count
+    Message message[FEEDS]
+    int64_t hops[FEEDS]
+
+
+cdef inline void add_stream(Streams *streams, Message message, int64_t hops) noexcept nogil:
+    if message.sent:
+        streams.message[streams.count] = message
+        streams.hops[streams.count] = hops
+        streams.count += 1
+
+
 cdef void reduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length, Py_ssize_t root) noexcept nogil:
-    cdef Message low = chain(line, costs, 0, root, 1, 1)
-    cdef Message high = chain(line, costs, length - 1, root, -1, 1)
-    absorb(line + root * CAUSES, costs, low, 1)
-    absorb(line + root * CAUSES, costs, high, 1)
+    cdef Streams streams
+    streams.count = 0
+    add_stream(&streams, chain(line, costs, 0, root), 1)
+    add_stream(&streams, chain(line, costs, length - 1, root), 1)
+    if streams.count:
+        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, NULL)
 
 
-cdef Message root_chain(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t step,
-                        Py_ssize_t length, Py_ssize_t groups) noexcept nogil:
-    # Running sum over the roots of groups begin, begin + step, ... up to, not including, end.
-    cdef Message message
-    cdef Py_ssize_t j = begin, root, distance
-    message.sent = 0
-    while j != end:
-        root = group_root(j, length, groups)
-        if message.sent:
-            distance = root - group_root(j - step, length, groups)
-            receive(line + root * CAUSES, costs, message, distance if distance > 0 else -distance, costs.setup_add,
-                    costs.words_add, costs.paced_add, &message)
-        else:
-            send(line + root * CAUSES, costs, costs.words_send, &message)
-        j += step
-    return message
+cdef Message group_sum(int64_t *line, const Costs *costs, Py_ssize_t length, Py_ssize_t groups, Py_ssize_t j,
+                       const Message *lower, const Message *upper, int passes_on) noexcept nogil:
+    # The root of group j takes the chains of its group, then those of the roots below and above, and passes the sum on.
+    cdef Py_ssize_t begin = group_begin(j, length, groups), end = group_begin(j + 1, length, groups)
+    cdef Py_ssize_t root = group_root(j, length, groups)
+    cdef Streams streams
+    cdef Message out
+    out.sent = streams.count = 0
+    add_stream(&streams, chain(line, costs, begin, root), 1)
+    add_stream(&streams, chain(line, costs, end - 1, root), 1)
+    if streams.count and passes_on and not (lower.sent or upper.sent):
+        # The sum of the group is complete in memory before it is sent.
+        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, NULL)
+        streams.count = 0
+    if lower.sent:
+        add_stream(&streams, lower[0], root - group_root(j - 1, length, groups))
+    if upper.sent:
+        add_stream(&streams, upper[0], group_root(j + 1, length, groups) - root)
+    if streams.count:
+        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, &out if passes_on else NULL)
+    elif passes_on:
+        send(line + root * CAUSES, costs, costs.words_send, &out)
+    return out
 
 
 cdef void allreduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length, Py_ssize_t groups) noexcept nogil:
-    cdef Py_ssize_t j, begin, centre = groups // 2, root = group_root(centre, length, groups)
-    cdef Message low, high
-    for j in range(groups):
-        begin = group_begin(j, length, groups)
-        reduce_segment(line + begin * CAUSES, costs, group_begin(j + 1, length, groups) - begin,
-                       group_root(j, length, groups) - begin)
-    low = root_chain(line, costs, 0, centre, 1, length, groups)
-    high = root_chain(line, costs, groups - 1, centre, -1, length, groups)
-    if centre > 0:
-        absorb(line + root * CAUSES, costs, low, root - group_root(centre - 1, length, groups))
-    if centre < groups - 1:
-        absorb(line + root * CAUSES, costs, high, group_root(centre + 1, length, groups) - root)
+    cdef Py_ssize_t j, centre = groups // 2, root = group_root(centre, length, groups)
+    cdef Message low, high, none
+    low.sent = high.sent = none.sent = 0
+    for j in range(centre):
+        low = group_sum(line, costs, length, groups, j, &low, &none, 1)
+    for j in range(groups - 1, centre, -1):
+        high = group_sum(line, costs, length, groups, j, &none, &high, 1)
+    group_sum(line, costs, length, groups, centre, &low, &high, 0)
     if length > 1:
         line[root * CAUSES + <int>COMPUTE] += costs.convert
     broadcast(line, costs, 0, length, root)

@@ -96,10 +96,12 @@ def line_costs(timing: Timing, words: int, call: str, op: str = "sum", stride: i
         call=timing.latency(call, timing.latency("call")),
         setup_send=timing.setup(move), setup_add=timing.setup(combine), setup_receive=timing.setup(move),
         stage=timing.stage, hop=stride * timing.hop, convert=timing.vector(move, words) if wide else 0,
-        words_send=(wavelets.sums - 1) * send,
+        words_send=timing.sending(wavelets.sums, send),
         words_add=(wavelets.sums - 1) * add, paced_add=timing.stream(wavelets.sums, max(send, add)),
-        words_broadcast=(wavelets.results - 1) * receive,
-        paced_broadcast=timing.stream(wavelets.results, receive))
+        words_broadcast=timing.sending(wavelets.results, receive), words_receive=(wavelets.results - 1) * receive,
+        paced_broadcast=timing.stream(wavelets.results, receive),
+        sums=wavelets.sums, step=max(send, add), down=timing.ramp + timing.latency("input"),
+        link=timing.link, depths=timing.machine.core.input_queues.values)
 
 
 def run_line(engine: "FlowEngine", kind: str, op: str, tile: np.ndarray, axis: str, segment: int, parameter: int,

@@ -1,0 +1,175 @@
+"""A layout: programs on rectangles of PEs and routes of colors, and the simulation that runs it cycle by cycle."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from wsekern._pe import Cores
+from wsekern._routing import FILTER, RECT, ROUTE, Plan, State
+from wsekern.errors import InputError, raise_for_status
+from wsekern.machine import Machine, load_machine
+from wsekern.machine.timing import Timing
+from wsekern.program.program import NUMPY_TYPES, Program
+
+
+class Layout:
+    """Programs and routes of a ``width`` x ``height`` grid of PEs of one machine under one timing profile.
+
+    PE (x, y) lies x columns east and y rows south of the north-west corner.
+    """
+
+    def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "vendor-simulator") -> None:
+        self.machine = load_machine(machine) if isinstance(machine, str) else machine
+        self.machine.check_grid(width, height)
+        self.width, self.height, self.profile = width, height, profile
+        self.timing = Timing(self.machine, profile, "fp32")
+        self.programs: list[Program] = []
+        self.program_of = np.full((height, width), -1, np.int32)
+        self.routes: list[tuple] = []
+
+    def set_program(self, program: Program, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
+        """Put ``program`` on a rectangle of PEs, in place of what was there."""
+        self._check(x, y, width, height)
+        self.program_of[y:y + height, x:x + width] = self._index(program)
+
+    def set_programs(self, programs: list[Program], which: np.ndarray) -> None:
+        """Put ``programs[which[y, x]]`` on PE (x, y) of the whole grid."""
+        if which.shape != (self.height, self.width):
+            raise InputError(f"a map of programs of shape {which.shape}: expected {(self.height, self.width)}")
+        indices = np.array([self._index(program) for program in programs], np.int32)
+        self.program_of[:] = indices[which]
+
+    def set_route(self, color: int, rx: Iterable[str], tx: Iterable[str], x: int = 0, y: int = 0, width: int = 1,
+                  height: int = 1) -> None:
+        """Route ``color`` on a rectangle: words come in from ``rx`` and leave to ``tx`` (N, E, S, W, RAMP)."""
+        self._check(x, y, width, height)
+        self.routes.append((color, tuple(rx), tuple(tx), x, y, width, height))
+
+    def _index(self, program: Program) -> int:
+        for index, known in enumerate(self.programs):
+            if known is program:
+                return index
+        self.programs.append(program)
+        return len(self.programs) - 1
+
+    def _check(self, x: int, y: int, width: int, height: int) -> None:
+        if x < 0 or y < 0 or width < 1 or height < 1 or x + width > self.width or y + height > self.height:
+            raise InputError(f"a rectangle of {width}x{height} PEs at ({x}, {y}) does not lie on {self.width}x"
+                             f"{self.height} PEs")
+
+    def compile(self) -> "Simulation":
+        """Check every budget, and make the simulation."""
+        return Simulation(self)
+
+
+class Simulation:
+    """A layout in its running state: memory of every PE, cores, fabric, and the cycle."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout, timing = layout, layout.timing
+        for program in layout.programs:
+            program.check(timing)
+        code = [program.encode(timing) for program in layout.programs] or [np.zeros((0, 38), np.int32)]
+        firsts = np.cumsum([0] + [len(records) for records in code[:-1]])
+        headers = [program.header(timing, int(first)) for program, first in zip(layout.programs, firsts, strict=False)]
+        self._cores = Cores(np.array(headers, np.int32).reshape(-1, 35), np.concatenate(code),
+                            layout.program_of.reshape(-1), np.zeros((layout.program_of.size, 0), np.int32),
+                            timing.latency("input"), timing.latency("output"))
+        self._fabric = _build_fabric(layout)
+        self._cores.attach(self._fabric)
+
+    def memcpy_h2d(self, symbol: str, values: np.ndarray) -> None:
+        """Copy ``values`` (height, width, elements) into ``symbol`` of every PE whose program has it."""
+        for index, pes, type, elements, address in self._holders(symbol):
+            rows = values.reshape(-1, *values.shape[2:])[pes].reshape(len(pes), -1)
+            if rows.shape[1] != elements or values.dtype != NUMPY_TYPES[type]:
+                raise InputError(f"values of shape {values.shape} and type {values.dtype} for symbol {symbol} of "
+                                 f"{self.layout.programs[index].name}: expected {elements} elements of {type} per PE")
+            raise_for_status(self._cores.copy_in(address, pes, np.ascontiguousarray(rows).view(np.uint8)))
+
+    def memcpy_d2h(self, symbol: str) -> np.ndarray:
+        """``symbol`` of every PE (height, width, elements); zeros where a PE has no such symbol."""
+        out = None
+        for _, pes, type, elements, address in self._holders(symbol):
+            if out is None:
+                out = np.zeros((self.layout.height * self.layout.width, elements), NUMPY_TYPES[type])
+            rows = np.zeros((len(pes), elements), NUMPY_TYPES[type])
+            raise_for_status(self._cores.copy_out(address, pes, rows.view(np.uint8)))
+            out[pes] = rows
+        return out.reshape(self.layout.height, self.layout.width, -1)
+
+    def _holders(self, symbol: str) -> list[tuple]:
+        flat, found = self.layout.program_of.reshape(-1), []
+        for index, program in enumerate(self.layout.programs):
+            if symbol in program.symbols:
+                type, elements = program.symbols[symbol]
+                pes = np.flatnonzero(flat == index).astype(np.int32)
+                found.append((index, pes, type, elements, program.addresses()[symbol]))
+        if not found:
+            raise InputError(f"no program has a symbol {symbol!r}")
+        return found
+
+    def run(self, deadline: int = 1 << 40) -> int:
+        """Run until every program has ended; the cycle at which the last did. Raises where it is stuck."""
+        status, chunk = -14, 1 << 16
+        while status == -14 and self.cycle < deadline:
+            status = self._cores.run(self._fabric, min(deadline, self.cycle + chunk))
+        if status < 0:
+            raise_for_status(status, *self._explain(status))
+        return int(self.clock.max(initial=0))
+
+    def reset(self) -> None:
+        """Programs back to their start at cycle 0; memory stays as it is."""
+        self._cores.reset()
+        self._fabric.reset()
+        self._cores.attach(self._fabric)
+
+    @property
+    def cycle(self) -> int:
+        """The coming cycle."""
+        return self._cores.cycle
+
+    @property
+    def clock(self) -> np.ndarray:
+        """Cycle at which each PE's program ended, int64 (height, width)."""
+        return self._counter(0)
+
+    @property
+    def stalls(self) -> dict[str, np.ndarray]:
+        """Cycles that each PE waited for words (``input``) and for room to send (``output``)."""
+        return {"input": self._counter(1), "output": self._counter(2)}
+
+    def _counter(self, which: int) -> np.ndarray:
+        return self._cores.counters()[:, which].reshape(self.layout.height, self.layout.width)
+
+    def _explain(self, status: int) -> tuple[str, dict]:
+        waiting = [{"x": pe % self.layout.width, "y": pe // self.layout.width, "instruction": instruction,
+                    "program": self.layout.programs[self.layout.program_of.reshape(-1)[pe]].name,
+                    "waits_for": "words" if state == 1 else "room to send"}
+                   for pe, instruction, state in self._cores.waiting()]
+        pe, color = self._cores.fault
+        place = f"PE ({pe % self.layout.width}, {pe // self.layout.width}), color {color}, " if pe >= 0 else ""
+        first = waiting[0] if waiting else None
+        wait = (f"; {len(waiting)} PEs wait, the first is PE ({first['x']}, {first['y']}) of {first['program']} at "
+                f"instruction {first['instruction']}, for {first['waits_for']}" if first else "")
+        return f"{place}cycle {self.cycle}{wait}", {"cycle": self.cycle, "waiting": waiting}
+
+
+_PORT_BITS = {"N": 1, "E": 2, "S": 4, "W": 8, "RAMP": 16}
+_SINK_CORE = 2
+
+
+def _build_fabric(layout: Layout) -> State:
+    """The wavelet fabric of a layout's routes, every color going to the cores."""
+    timing, kinds = layout.timing, {}
+    rects = np.zeros(len(layout.routes), RECT)
+    for rect, (color, rx, tx, *box) in zip(rects, layout.routes, strict=True):
+        mask = (sum(_PORT_BITS[port] for port in rx), sum(_PORT_BITS[port] for port in tx))
+        rect["color"], rect["route"] = color, kinds.setdefault(mask, len(kinds))
+        rect["x"], rect["y"], rect["width"], rect["height"] = box
+    routes = np.zeros(len(kinds), ROUTE)
+    for route, (inputs, outputs) in zip(routes, kinds, strict=True):
+        route["positions"], route["in"][0], route["out"][0] = 1, inputs, outputs
+    depth = int(layout.machine.fabric.buffer_depth)
+    rules = (layout.width, layout.height, timing.hop, timing.ramp, depth, *timing.link, 1, 0)
+    return State(Plan(rules, routes, rects, np.zeros(0, FILTER)), np.full(int(layout.machine.fabric.colors), _SINK_CORE))
