@@ -34,11 +34,13 @@ cdef struct Message:
     # A stream of words on its way: when its sender executes the first element and the last, and whether there is one.
     Path first
     int64_t last
+    int64_t step                # cycles between two words that nothing holds up
     int sent
 
 cdef struct Feed:
     # A stream on its way into a core that takes several: when its words reach the router, and how far it is.
     int64_t first, last         # cycles at which the first and the last word are in the router
+    int64_t step                # cycles between two of its words
     int64_t sent, taken         # words put on the ramp, words executed
     int64_t credits             # words that the input queue still has room for
     int64_t usable[QUEUE]       # ring: cycle from which each word on the ramp or in the queue may be executed
@@ -47,7 +49,7 @@ cdef struct Feed:
 cdef struct Costs:
     int64_t call, setup_send, setup_add, setup_receive, stage, hop, convert
     int64_t words_send, words_add, paced_add, words_broadcast, words_receive, paced_broadcast
-    int64_t sums, step, down, link_words, link_frame
+    int64_t sums, step_send, step_add, down, link_words, link_frame
     int64_t depth[FEEDS]
 
 
@@ -56,11 +58,13 @@ cdef class LineCosts:
     cdef Costs costs
 
     def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, words_send, words_add,
-                 paced_add, words_broadcast, words_receive, paced_broadcast, sums, step, down, link, depths):
+                 paced_add, words_broadcast, words_receive, paced_broadcast, sums, step_send, step_add, down,
+                 link, depths):
         cdef Costs *c = &self.costs
         cdef int i
         c.call, c.setup_send, c.setup_add, c.setup_receive = call, setup_send, setup_add, setup_receive
-        c.stage, c.hop, c.convert, c.sums, c.step, c.down = stage, hop, convert, sums, step, down
+        c.stage, c.hop, c.convert, c.sums, c.down = stage, hop, convert, sums, down
+        c.step_send, c.step_add = step_send, step_add
         c.words_send, c.words_add, c.paced_add = words_send, words_add, paced_add
         c.words_broadcast, c.words_receive, c.paced_broadcast = words_broadcast, words_receive, paced_broadcast
         c.link_words, c.link_frame = link
@@ -99,6 +103,7 @@ cdef inline void send(int64_t *pe, const Costs *costs, int64_t words, Message *o
     cdef Path ready = plus(load(pe), OVERHEAD, costs.setup_send)
     out.first = ready
     out.last = ready.clock + words
+    out.step = costs.step_send
     out.sent = 1
     store(pe, plus(plus(ready, WORDS, words), COMPUTE, 1))
 
@@ -118,19 +123,20 @@ cdef inline void receive(int64_t *pe, const Costs *costs, Message message, int64
     if out != NULL:
         out.first = later(ready, arrival)
         out.last = end.clock
+        out.step = max(message.step, costs.step_add)
         out.sent = 1
 
 
-cdef inline int64_t on_link(const Costs *costs, int64_t word) noexcept nogil:
-    # Cycles from the first to the given word of an unhindered stream of sums.
-    if costs.step * costs.link_words >= costs.link_frame:
-        return word * costs.step
-    return word // costs.link_words * costs.link_frame + word % costs.link_words * costs.step
+cdef inline int64_t on_link(const Costs *costs, int64_t step, int64_t word) noexcept nogil:
+    # Cycles from the first to the given word of an unhindered stream of one word every `step` cycles.
+    if step * costs.link_words >= costs.link_frame:
+        return word * step
+    return word // costs.link_words * costs.link_frame + word % costs.link_words * step
 
 
 cdef inline int64_t in_router(const Feed *feed, const Costs *costs) noexcept nogil:
     # When the next word of a stream is in the router: the last may be later than its place in the stream.
-    cdef int64_t at = feed.first + on_link(costs, feed.sent)
+    cdef int64_t at = feed.first + on_link(costs, feed.step, feed.sent)
     return max(at, feed.last) if feed.sent == costs.sums - 1 else at
 
 
@@ -149,7 +155,7 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, 
                 first[0] = cycle
             feed[current].taken += 1
             feed[current].credits += 1
-            execute = cycle + costs.step
+            execute = cycle + costs.step_add
             if feed[current].taken == costs.sums:
                 execute = cycle + 1 + costs.setup_add
                 current += 1
@@ -197,6 +203,7 @@ cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const
         path = later(path, arrival)
         feed[i].first = arrival.clock - costs.down
         feed[i].last = feed[i].first + messages[i].last - messages[i].first.clock
+        feed[i].step = messages[i].step
         feed[i].sent = feed[i].taken = 0
         feed[i].credits = costs.depth[i]
     end = take_all(feed, count, costs, own.clock, &first)
@@ -204,6 +211,7 @@ cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const
         # What the critical path waits for beyond the latest arrival is words of other streams.
         out.first = plus(path, WORDS, first - path.clock)
         out.last = end
+        out.step = costs.step_add
         out.sent = 1
     store(pe, plus(plus(path, WORDS, end - path.clock), COMPUTE, 1))
 

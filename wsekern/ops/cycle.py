@@ -102,7 +102,7 @@ def run_on_cycle_engine(operations: Any, machine: Machine | str, width: int, hei
     result = _place_programs(layout, timing, chain, colors, names)
     simulation = layout.compile()
     for name, tile in zip((name for group in names for name in group), tiles, strict=True):
-        simulation.memcpy_h2d(name, np.ascontiguousarray(tile).reshape(height, width, -1))
+        simulation.memcpy_h2d(name, tile)
     simulation.run()
     return CycleRun(simulation.memcpy_d2h(result), simulation.clock, simulation)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
-from wsekern.ops.line import check_tile
+from wsekern.ops.line import NUMPY_DTYPES, check_tile, round_bf16, widen_bf16
 from wsekern.program.program import Mem
 
 if TYPE_CHECKING:
@@ -54,6 +54,14 @@ class Gemv:
         self.time(engine)
         return gemv(x, w, engine.dtype, threads=engine.threads)
 
+    def reference(self, x: np.ndarray, w: np.ndarray, dtype: str = "fp32") -> np.ndarray:
+        """Plain numpy: float64 holds every product exactly, and each sum is rounded once to the precision of y."""
+        y = np.zeros((*x.shape[:-1], self.cols))
+        x, w = ((widen_bf16(tile) if dtype == "bf16" else tile).astype(np.float64) for tile in (x, w))
+        for k in range(self.rows):
+            y = _rounded(x[..., k, None] * w[..., k, :] + y, dtype)
+        return y.astype(np.float16) if dtype == "fp16_fp32" else _stored(y, dtype)
+
     def tiles(self) -> tuple[tuple[int, ...], ...]:
         """Shapes of x and W on each PE."""
         return (self.rows,), (self.rows, self.cols)
@@ -77,3 +85,14 @@ class Gemv:
             if wide:
                 out.program.emit(out.timing.instruction("mov"), Mem(y, self.cols), target)
         return y
+
+
+def _stored(y: np.ndarray, dtype: str) -> np.ndarray:
+    return round_bf16(y.astype(np.float32)).reshape(y.shape) if dtype == "bf16" else y.astype(NUMPY_DTYPES[dtype])
+
+
+def _rounded(y: np.ndarray, dtype: str) -> np.ndarray:
+    """float64 values rounded to what an accumulator of ``dtype`` holds."""
+    if dtype == "bf16":
+        return widen_bf16(_stored(y, dtype)).astype(np.float64)
+    return y.astype(np.float16 if dtype == "fp16" else np.float32).astype(np.float64)

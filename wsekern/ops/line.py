@@ -100,7 +100,7 @@ def line_costs(timing: Timing, words: int, call: str, op: str = "sum", stride: i
         words_add=(wavelets.sums - 1) * add, paced_add=timing.stream(wavelets.sums, max(send, add)),
         words_broadcast=timing.sending(wavelets.results, receive), words_receive=(wavelets.results - 1) * receive,
         paced_broadcast=timing.stream(wavelets.results, receive),
-        sums=wavelets.sums, step=max(send, add), down=timing.ramp + timing.latency("input"),
+        sums=wavelets.sums, step_send=send, step_add=add, down=timing.ramp + timing.latency("input"),
         link=timing.link, depths=timing.machine.core.input_queues.values)
 
 

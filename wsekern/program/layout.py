@@ -81,11 +81,13 @@ class Simulation:
     def memcpy_h2d(self, symbol: str, values: np.ndarray) -> None:
         """Copy ``values`` (height, width, elements) into ``symbol`` of every PE whose program has it."""
         for index, pes, type, elements, address in self._holders(symbol):
-            rows = values.reshape(-1, *values.shape[2:])[pes].reshape(len(pes), -1)
-            if rows.shape[1] != elements or values.dtype != NUMPY_TYPES[type]:
+            fits = values.shape[:2] == (self.layout.height, self.layout.width) and values[0, 0].size == elements
+            if not fits or values.dtype != NUMPY_TYPES[type]:
                 raise InputError(f"values of shape {values.shape} and type {values.dtype} for symbol {symbol} of "
                                  f"{self.layout.programs[index].name}: expected {elements} elements of {type} per PE")
-            raise_for_status(self._cores.copy_in(address, pes, np.ascontiguousarray(rows).view(np.uint8)))
+            if elements:
+                rows = values.reshape(-1, elements)[pes]
+                raise_for_status(self._cores.copy_in(address, pes, np.ascontiguousarray(rows).view(np.uint8)))
 
     def memcpy_d2h(self, symbol: str) -> np.ndarray:
         """``symbol`` of every PE (height, width, elements); zeros where a PE has no such symbol."""
@@ -94,9 +96,10 @@ class Simulation:
             if out is None:
                 out = np.zeros((self.layout.height * self.layout.width, elements), NUMPY_TYPES[type])
             rows = np.zeros((len(pes), elements), NUMPY_TYPES[type])
-            raise_for_status(self._cores.copy_out(address, pes, rows.view(np.uint8)))
-            out[pes] = rows
-        return out.reshape(self.layout.height, self.layout.width, -1)
+            if elements:
+                raise_for_status(self._cores.copy_out(address, pes, rows.view(np.uint8)))
+                out[pes] = rows
+        return out.reshape(self.layout.height, self.layout.width, out.shape[1])
 
     def _holders(self, symbol: str) -> list[tuple]:
         flat, found = self.layout.program_of.reshape(-1), []

@@ -1,0 +1,112 @@
+"""The two engines are one: values bit for bit and every PE's clock, wavelet by wavelet against operation by operation."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wsekern.errors import BudgetError, InputError
+from wsekern.machine import load_machine
+from wsekern.ops import DTYPES, AllReduce, FlowEngine, Gemv
+from wsekern.ops.cycle import ColorAllocator, run_on_cycle_engine
+from wsekern.ops.line import NUMPY_DTYPES, round_bf16
+
+
+def random_tile(rng: np.random.Generator, dtype: str, *shape: int) -> np.ndarray:
+    values = rng.standard_normal(shape).astype(np.float32)
+    return round_bf16(values).reshape(shape) if dtype == "bf16" else values.astype(NUMPY_DTYPES[dtype])
+
+
+def assert_same_bits(a: np.ndarray, b: np.ndarray) -> None:
+    np.testing.assert_array_equal(a.reshape(-1).view(np.uint8), b.reshape(-1).view(np.uint8))
+
+
+def links_are_shared(length: int, groups: int) -> bool:
+    """Groups so small that a sum between group roots meets a chain inside a group on one link."""
+    return 1 < groups < length and length // groups < 3
+
+
+machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"),
+                            ("wse3", "silicon")])
+sizes = st.sampled_from([1, 2, 3, 5, 7, 8, 11, 13, 16])
+
+
+@settings(max_examples=60, deadline=None)
+@given(machine=machines, width=sizes, height=sizes, rows=st.integers(0, 9), cols=st.sampled_from([1, 2, 3, 8, 21]),
+       axis=st.sampled_from("xy"), groups=st.integers(1, 5), op=st.sampled_from(["sum", "max"]),
+       segment=st.sampled_from([0, 0, 4]), dtype=st.sampled_from(DTYPES), seed=st.integers(0, 99))
+def test_gemv_and_all_reduce_are_the_same_on_both_engines(machine, width, height, rows, cols, axis, groups, op, segment,
+                                                          dtype, seed):
+    rng = np.random.default_rng(seed)
+    x, w = random_tile(rng, dtype, height, width, rows), random_tile(rng, dtype, height, width, rows, cols)
+    gemv, reduce = Gemv(rows, cols), AllReduce(cols, axis, groups, op, segment)
+    flow = FlowEngine(machine[0], width, height, machine[1], dtype)
+    flow.time(gemv)
+    values = flow.run(reduce, gemv.reference(x, w, dtype))
+    run = run_on_cycle_engine([gemv, reduce], machine[0], width, height, machine[1], dtype, x, w)
+    assert_same_bits(run.values, values)
+    length = height if axis == "y" else width
+    lengths = {min(segment or length, length), (length % segment or segment) if segment else length}
+    if any(links_are_shared(n, groups) for n in lengths):
+        assert np.abs(run.clock - flow.clock).max() <= 16
+    else:
+        np.testing.assert_array_equal(run.clock, flow.clock)
+
+
+@settings(max_examples=15, deadline=None)
+@given(machine=machines, width=st.integers(3, 12), height=st.integers(3, 12), words=st.integers(1, 12),
+       dtype=st.sampled_from(["fp32", "fp16"]), seed=st.integers(0, 99))
+def test_a_second_all_reduce_starts_on_each_pe_when_that_pe_is_ready(machine, width, height, words, dtype, seed):
+    """No barrier between operations: the second one starts at clocks that differ from PE to PE.
+
+    Its streams come through queues of another depth than if it ran alone, which moves who has the ramp by that depth.
+    """
+    tile = random_tile(np.random.default_rng(seed), dtype, height, width, words)
+    chain = [AllReduce(words, "y"), AllReduce(words, "x")]
+    flow = FlowEngine(machine[0], width, height, machine[1], dtype)
+    values = flow.run(chain[1], flow.run(chain[0], tile))
+    run = run_on_cycle_engine(chain, machine[0], width, height, machine[1], dtype, tile)
+    assert_same_bits(run.values, values)
+    assert np.abs(run.clock - flow.clock).max() <= 8
+    if words * (4 if dtype == "fp32" else 2) <= 4:
+        np.testing.assert_array_equal(run.clock, flow.clock)
+
+
+def test_long_streams_with_full_queues_keep_the_clocks():
+    """200 words a PE: every queue fills, the streams that wait for their turn are held back and go on at full rate."""
+    for machine, profile in (("wse2", "vendor-simulator"), ("wse3", "silicon")):
+        tile = random_tile(np.random.default_rng(1), "fp32", 1, 16, 200)
+        operation = AllReduce(200, "x", 3)
+        flow = FlowEngine(machine, 16, 1, profile, "fp32")
+        values = flow.run(operation, tile)
+        run = run_on_cycle_engine(operation, machine, 16, 1, profile, "fp32", tile)
+        assert_same_bits(run.values, values)
+        np.testing.assert_array_equal(run.clock, flow.clock)
+
+
+def test_the_cycle_engine_repeats_itself():
+    tile = random_tile(np.random.default_rng(2), "fp16", 5, 7, 9)
+    operation = AllReduce(9, "x", 2)
+    runs = [run_on_cycle_engine(operation, "wse3", 7, 5, "silicon", "fp16", tile) for _ in range(2)]
+    assert_same_bits(runs[0].values, runs[1].values)
+    np.testing.assert_array_equal(runs[0].clock, runs[1].clock)
+
+
+def test_budgets_are_enforced():
+    machine = load_machine("wse3")
+    allocator = ColorAllocator(machine)
+    colors = allocator.allot(21, "a test")
+    with pytest.raises(BudgetError, match="1 colors, 0 of 24"):
+        allocator.allot(1, "one more")
+    allocator.free(colors[:3])
+    assert allocator.allot(3, "again") == colors[:3]
+    with pytest.raises(BudgetError, match="49152 B"):
+        run_on_cycle_engine(Gemv(200, 200), "wse3", 1, 1, "silicon", "fp32", np.zeros((1, 1, 200), np.float32),
+                            np.zeros((1, 1, 200, 200), np.float32))
+
+
+def test_tiles_that_do_not_fit_the_operations_are_refused():
+    with pytest.raises(InputError, match="1 tiles for operations that take 2"):
+        run_on_cycle_engine(Gemv(2, 2), "wse3", 1, 1, "silicon", "fp32", np.zeros((1, 1, 2), np.float32))
+    with pytest.raises(InputError, match="symbol in0"):
+        run_on_cycle_engine(AllReduce(2, "x"), "wse3", 2, 1, "silicon", "fp32", np.zeros((1, 2, 3), np.float32))

@@ -1,0 +1,232 @@
+"""PE programs on the cycle engine: what instructions compute, when, and what is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wsekern.errors import BudgetError, DeadlineError, DeadlockError, InputError, RoutingError
+from wsekern.program import Layout, Mem, Program
+
+MACHINES = [("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"), ("wse3", "silicon")]
+
+
+def send_and_receive(machine: str, profile: str, hops: int, words: int):
+    """One PE sends `words` fp32 to another, `hops` links east."""
+    layout = Layout(machine, hops + 1, 1, profile)
+    sender, receiver = Program("sender"), Program("receiver")
+    sender.memory("x", "fp32", words)
+    sender.emit("fmovs", sender.fabout(3, words, "fp32"), Mem("x", words))
+    receiver.memory("y", "fp32", words)
+    receiver.emit("fmovs", Mem("y", words), receiver.fabin(3, words, "fp32"))
+    layout.set_program(sender)
+    layout.set_program(receiver, hops)
+    layout.set_route(3, ["RAMP"], ["E"])
+    if hops > 1:
+        layout.set_route(3, ["W"], ["E"], 1, 0, hops - 1)
+    layout.set_route(3, ["W"], ["RAMP"], hops)
+    return layout.compile(), layout.timing
+
+
+@pytest.mark.parametrize(("machine", "profile"), MACHINES)
+@pytest.mark.parametrize("hops", [1, 2, 7])
+@pytest.mark.parametrize("words", [1, 5, 40])
+def test_latency_is_ramp_hops_ramp_and_one_word_a_cycle(machine, profile, hops, words):
+    simulation, timing = send_and_receive(machine, profile, hops, words)
+    x = np.random.default_rng(0).standard_normal((1, hops + 1, words)).astype(np.float32)
+    simulation.memcpy_h2d("x", x)
+    simulation.run()
+    np.testing.assert_array_equal(simulation.memcpy_d2h("y")[0, hops], x[0, 0])
+    first = timing.setup("fmovs") + timing.stage + hops * timing.hop
+    assert simulation.clock[0, hops] == first + timing.stream(words) + 1
+
+
+def test_eight_words_over_one_hop_take_nineteen_cycles_on_wse3():
+    """FABRICA, WSE-3 simulator: send to receive complete, from the first element of the send."""
+    simulation, timing = send_and_receive("wse3", "vendor-simulator", 1, 8)
+    simulation.run()
+    assert simulation.clock[0, 1] - 1 - timing.setup("fmovs") == 19
+
+
+@settings(max_examples=60, deadline=None)
+@given(instruction=st.sampled_from(["fadds", "fsubs", "fmuls", "fmaxs", "faddh", "fsubh", "fmulh", "fmaxh", "add16"]),
+       n=st.integers(0, 20), stride=st.integers(1, 3), seed=st.integers(0, 999))
+def test_vector_instructions_compute_what_numpy_computes(instruction, n, stride, seed):
+    type = {"s": "fp32", "h": "fp16", "6": "u16"}[instruction[-1]]
+    rng, length = np.random.default_rng(seed), max(1, n * stride)
+    if type == "u16":
+        a, b = rng.integers(0, 1 << 16, (2, length), dtype=np.uint16)
+    else:
+        a, b = rng.standard_normal((2, length)).astype({"fp32": np.float32, "fp16": np.float16}[type])
+    program = Program("vector")
+    for name in "abd":
+        program.memory(name, type, length)
+    program.emit(instruction, *(Mem(name, n, stride=stride) for name in "dab"))
+    layout = Layout("wse3", 1, 1)
+    layout.set_program(program)
+    simulation = layout.compile()
+    simulation.memcpy_h2d("a", a.reshape(1, 1, -1))
+    simulation.memcpy_h2d("b", b.reshape(1, 1, -1))
+    simulation.run()
+    operation = {"fadd": np.add, "fsub": np.subtract, "fmul": np.multiply, "fmax": np.maximum, "add1": np.add}
+    used = slice(0, n * stride, stride)
+    np.testing.assert_array_equal(simulation.memcpy_d2h("d")[0, 0][used], operation[instruction[:4]](a[used], b[used]))
+    assert simulation.clock[0, 0] == layout.timing.vector(instruction, n)
+
+
+@settings(max_examples=150, deadline=None)
+@given(a=st.integers(0, 65535), b=st.integers(0, 65535), c=st.integers(0, 65535))
+def test_fp16_multiply_add_is_rounded_once(a, b, c):
+    words = np.array([a, b, c], np.uint16).view(np.float16)
+    program = Program("fma")
+    for name in "abcd":
+        program.memory(name, "fp16", 1)
+    program.emit("fmach", *(Mem(name, 1) for name in "dabc"))
+    layout = Layout("wse2", 1, 1)
+    layout.set_program(program)
+    simulation = layout.compile()
+    for name, value in zip("abc", words, strict=True):
+        simulation.memcpy_h2d(name, np.full((1, 1, 1), value))
+    simulation.run()
+    result, expected = simulation.memcpy_d2h("d")[0, 0, 0], exact_fma(*words)
+    assert (np.isnan(result) and np.isnan(expected)) or result == expected
+
+
+def exact_fma(a: np.float16, b: np.float16, c: np.float16) -> np.float16:
+    """a + b * c in whole numbers of 2**-48, rounded to the nearest fp16, ties to even."""
+    with np.errstate(all="ignore"):
+        rough = np.float64(b) * np.float64(c) + np.float64(a)
+        guess = np.float16(rough)
+    if not np.isfinite(rough) or np.isinf(guess):
+        return guess
+    exact = int(np.float64(a) * 2.0**48) + int(np.float64(b) * 2.0**24) * int(np.float64(c) * 2.0**24)
+    candidates = [guess, np.nextafter(guess, np.float16(np.inf)), np.nextafter(guess, np.float16(-np.inf))]
+    near = [item for item in candidates if np.isfinite(item)]
+    return min(near, key=lambda item: (abs(int(np.float64(item) * 2.0**48) - exact), int(item.view(np.uint16)) & 1))
+
+
+def test_a_map_moves_its_descriptors_and_costs_its_repeats():
+    program = Program("map")
+    program.memory("x", "fp32", 3)
+    program.memory("w", "fp32", 12)
+    program.memory("y", "fp32", 4)
+    y = Mem("y", 4)
+    program.emit("fmacs", y, y, Mem("x", 4, stride=0, advance=1), Mem("w", 4, advance=4), repeat=3, between=5)
+    layout = Layout("wse2", 1, 1)
+    layout.set_program(program)
+    simulation = layout.compile()
+    x, w = np.arange(3, dtype=np.float32), np.arange(12, dtype=np.float32)
+    simulation.memcpy_h2d("x", x.reshape(1, 1, 3))
+    simulation.memcpy_h2d("w", w.reshape(1, 1, 12))
+    simulation.run()
+    np.testing.assert_array_equal(simulation.memcpy_d2h("y")[0, 0], x @ w.reshape(3, 4))
+    timing = layout.timing
+    assert simulation.clock[0, 0] == timing.setup("fmacs") + 3 * (5 + timing.elements("fmacs", 4))
+
+
+def test_bf16_words_travel_in_pairs():
+    layout = Layout("wse3", 2, 1)
+    sender, receiver = Program("sender"), Program("receiver")
+    for program in (sender, receiver):
+        program.memory("x", "bf16", 3)
+    sender.emit("fmovh", sender.fabout(0, 3, "bf16"), Mem("x", 3))
+    receiver.emit("faddh", Mem("x", 3), Mem("x", 3), receiver.fabin(0, 3, "bf16"))
+    layout.set_program(sender)
+    layout.set_program(receiver, 1)
+    layout.set_route(0, ["RAMP"], ["E"])
+    layout.set_route(0, ["W"], ["RAMP"], 1)
+    simulation = layout.compile()
+    simulation.memcpy_h2d("x", np.full((1, 2, 3), 0x3F80, np.uint16))
+    simulation.run()
+    np.testing.assert_array_equal(simulation.memcpy_d2h("x")[0, 1], [0x4000] * 3)
+
+
+def test_reset_runs_the_same_again():
+    simulation, _ = send_and_receive("wse3", "silicon", 3, 20)
+    simulation.run()
+    first = simulation.clock.copy()
+    simulation.reset()
+    assert simulation.cycle == 0
+    simulation.run()
+    np.testing.assert_array_equal(simulation.clock, first)
+
+
+def test_idle_pes_take_no_part():
+    layout = Layout("wse3", 700, 900)
+    program = Program("work")
+    program.spend(10)
+    layout.set_program(program, 350, 450, 2, 2)
+    simulation = layout.compile()
+    assert simulation.run() == 10
+    assert simulation.clock.sum() == 40
+
+
+def test_a_core_that_waits_for_ever_is_reported():
+    layout = Layout("wse3", 2, 2)
+    program = Program("listener")
+    program.memory("x", "fp32", 4)
+    program.emit("fmovs", Mem("x", 4), program.fabin(5, 4, "fp32"))
+    layout.set_program(program, 1, 1)
+    with pytest.raises(DeadlockError, match=r"PE \(1, 1\) of listener at instruction 0, for words") as caught:
+        layout.compile().run()
+    assert caught.value.report["waiting"] == [{"x": 1, "y": 1, "instruction": 0, "program": "listener",
+                                               "waits_for": "words"}]
+
+
+def test_a_core_that_nobody_listens_to_is_reported():
+    layout = Layout("wse3", 2, 1)
+    sender, receiver = Program("sender"), Program("receiver")
+    sender.memory("x", "fp32", 100)
+    sender.emit("fmovs", sender.fabout(5, 100, "fp32"), Mem("x", 100))
+    receiver.memory("x", "fp32", 4)
+    receiver.emit("fmovs", Mem("x", 4), receiver.fabin(5, 4, "fp32"))
+    layout.set_program(sender)
+    layout.set_program(receiver, 1)
+    layout.set_route(5, ["RAMP"], ["E"])
+    layout.set_route(5, ["W"], ["RAMP"], 1)
+    with pytest.raises(DeadlockError, match="room to send"):
+        layout.compile().run()
+
+
+def test_a_word_on_an_unrouted_color_is_an_error():
+    layout = Layout("wse3", 2, 1)
+    program = Program("sender")
+    program.memory("x", "fp32", 1)
+    program.emit("fmovs", program.fabout(5, 1, "fp32"), Mem("x", 1))
+    program.emit("fmovs", Mem("x", 1), program.fabin(6, 1, "fp32"))
+    layout.set_program(program)
+    with pytest.raises(RoutingError, match=r"PE \(0, 0\), color 5"):
+        layout.compile().run()
+
+
+def test_a_deadline_ends_a_run():
+    layout = Layout("wse3", 1, 1)
+    program = Program("long")
+    program.spend(100_000)
+    layout.set_program(program)
+    with pytest.raises(DeadlineError, match="deadline passed"):
+        layout.compile().run(deadline=500)
+
+
+def test_programs_that_do_not_fit_or_make_no_sense_are_refused():
+    program = Program("large")
+    program.memory("x", "fp32", 20_000)
+    layout = Layout("wse3", 1, 1)
+    layout.set_program(program)
+    with pytest.raises(BudgetError, match="program large takes 80016 B"):
+        layout.compile()
+    with pytest.raises(InputError, match="extents"):
+        program.emit("fmovs", Mem("x", 4), Mem("x", 5))
+    with pytest.raises(InputError, match="3 operands"):
+        program.emit("fmovs", Mem("x", 4), Mem("x", 4), Mem("x", 4))
+    with pytest.raises(InputError, match="repeated"):
+        program.emit("fmovs", Mem("x", 4), program.fabin(1, 4, "fp32"), repeat=2)
+    with pytest.raises(InputError, match="does not lie on 1x1"):
+        layout.set_program(program, 1, 0)
+    greedy = Program("greedy")
+    for color in range(9):
+        greedy.fabin(color, 1, "fp32")
+    layout = Layout("wse3", 1, 1)
+    layout.set_program(greedy)
+    with pytest.raises(BudgetError, match="9 input queues"):
+        layout.compile()
