@@ -95,7 +95,7 @@ def _predict(row: dict[str, str]) -> tuple[float, str]:
     sizes = {name: _number(row, name) for name in ("groups", "relays", "words", "receivers")}
     text = row.get("note", "")
     result = predict_op(row["op"], row["machine"], row["profile"], grid=_grid(row), tile=_sizes(row, "tile"),
-                        dtype=row.get("dtype") or "fp16", conflict="bank-conflicting" in text, **sizes)
+                        dtype=row.get("dtype") or None, conflict="bank-conflicting" in text, **sizes)
     cycles = float(result["cycles"])
     if row["op"] == "line-multicast":
         return _multicast(row, cycles, sizes["receivers"] or 1)

@@ -27,7 +27,7 @@ def test_reductions_on_wse2_take_the_published_time_within_four_percent(profile,
     published = {"chain-reduce": words + 6 * (pes - 1), "broadcast": words + pes + 4,
                  "two-phase-reduce": 2 * words + pes - 1 + 5 * (2 * group - 2)}
     for name, cycles in published.items():
-        predicted = predict_op(name, "wse2", profile, grid=(pes, 1), words=words, groups=group, dtype="fp32")["cycles"]
+        predicted = predict_op(name, "wse2", profile, grid=(pes, 1), words=words, groups=group)["cycles"]
         assert predicted == pytest.approx(cycles, rel=0.04), name
 
 

@@ -91,6 +91,8 @@ _OPERATIONS: dict[str, Callable[[OpRequest], Sequence[Operation]]] = {
     "chain-reduce": lambda r: [Reduce(_words(r), r.axis)],
     "two-phase-reduce": lambda r: [TwoPhaseReduce(_words(r), r.axis, r.need("groups", "PEs of a group"))],
 }
+_DTYPES = {"line-multicast": "u32", "multicast": "u32", "broadcast": "fp32", "reduce": "fp32", "chain-reduce": "fp32",
+           "two-phase-reduce": "fp32", "allreduce": "fp32"}
 _ALIASES = {"gemm": "meshgemm", "reduce": "chain-reduce", "line-multicast": "broadcast", "multicast": "broadcast"}
 
 OPERATIONS = (*_OPERATIONS, "line-multicast", "vector-INSTRUCTION")
@@ -99,17 +101,19 @@ OPERATIONS = (*_OPERATIONS, "line-multicast", "vector-INSTRUCTION")
 
 def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, grid: tuple[int, int] | None = None,
                tile: tuple[int, ...] | None = None, groups: int | None = None, relays: int | None = None,
-               words: int | None = None, dtype: str = "fp16", receivers: int | None = None,
+               words: int | None = None, dtype: str | None = None, receivers: int | None = None,
                conflict: bool = False) -> dict[str, Any]:
     """Cycles, link traversals and breakdown of operation ``name`` on a ``grid`` (width, height) of PEs.
 
     ``tile`` is what one PE holds: rows x cols, or m x k x n; ``groups`` counts groups of an all-reduce, and PEs of a
     group of the two-phase reduce; ``receivers`` stands for a grid of one line. A vector instruction such as
-    ``vector-fmuls`` takes ``words`` elements, from operands that meet in a memory bank where ``conflict``.
+    ``vector-fmuls`` takes ``words`` elements, from operands that meet in a memory bank where ``conflict``. Without a
+    ``dtype``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16.
     """
     machine = load_machine(machine) if isinstance(machine, str) else machine
     if name.startswith("vector-"):
-        return _predict_vector(name, machine, profile, words, dtype, conflict)
+        return _predict_vector(name, machine, profile, words, dtype or "fp16", conflict)
+    dtype = dtype or _DTYPES.get(name, "fp16")
     if receivers is not None:
         grid = (receivers + 1, 1)
     operation = _OPERATIONS.get(_ALIASES.get(name, name))
