@@ -19,6 +19,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     generation: str
     kernels: list[str]
     graphs: bool
+    autotune: bool
     fixed_scale: Annotated[Quantity, Unit("ratio")]
     elementwise: Annotated[Quantity, Unit("kernels/layer")]
     quantise: Annotated[Quantity, Unit("kernels/GEMM")]
@@ -26,6 +27,9 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_step: Seconds
     per_sequence: Seconds
     per_request: Seconds
+    per_logit: Annotated[Quantity, Unit("s/logit")]
+    per_exchange: Annotated[Quantity, Unit("s/layer")]
+    interference: Annotated[Quantity, Unit("ratio")]
     launch: Seconds
 
 
@@ -43,7 +47,7 @@ def load_engine(level: "str | Engine") -> Engine:
     """Level by name (ideal, tuned, stock, eager) or an engine of one's own."""
     if isinstance(level, Engine):
         return level
-    name = {"trtllm": "tuned", "vllm": "stock", "sglang": "stock"}.get(level, level)
+    name = {"trtllm": "tuned", "vllm": "stock", "sglang": "sglang"}.get(level, level)
     if name not in engine_levels():
         raise InputError(f"engine level {level!r} is unknown; use one of {', '.join(engine_levels())}")
     return engine_levels()[name]

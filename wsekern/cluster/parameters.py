@@ -1,7 +1,6 @@
 """The fitted parameters the package ships (``data/kernels.json``), looked up with a stated fallback."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -61,24 +60,61 @@ def _kernel_system(gpu: Gpu) -> str:
 
 
 @lru_cache(maxsize=4096)
-def kernel_fit(family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str) -> Fit:
-    """Parameters of ``family`` on ``gpu``: first choice its own system and engine, then other engines and precisions,
-    then the systems measured nearest to it."""
+def kernel_fits(family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, packed: bool = False) -> tuple[Fit, ...]:
+    """Kernels of ``family`` that an engine can choose between on ``gpu``, all of one origin.
+
+    Origins in order: this GPU and the first engine, then that engine on others of the family, then the next engine, then
+    GPUs of other families; and the same again for the next precision. ``packed`` weights are MXFP4.
+    """
     own = _kernel_system(gpu)
-    systems = [own, *sorted({system for _, system in _index()} - {own}, key=lambda name: _distance(name, own))]
-    kinds = (arithmetic,) if family == "collective" else _KINDS[arithmetic]
-    for system in systems:
-        fits = _index().get((family, system), [])
+    systems = sorted({system for _, system in _index()} | {own}, key=lambda name: (_distance(name, own), name))
+    near = [system for system in systems if _generation(system) == _generation(own)]
+    kinds = _kinds(family, arithmetic, packed)
+    for place in (near, systems):
         for kind in kinds:
-            found = [fit for fit in fits if fit["kind"] == kind]
-            if found and engines == BEST:
-                return Fit(_best_of(found), "best of all engines", None)
+            found = _first_origin(family, place, engines, kind)
             if found:
-                best = min(found, key=lambda fit: _preference(fit, engines))
-                measured = system == gpu.kernels and kind == kinds[0]
-                evidence = "measured" if measured else f"taken from {system} {kind}"
-                return Fit(best["parameters"], evidence, best["test_median_error"])
+                found = sorted(found, key=lambda fit: -fit["fitted"])
+                return tuple(_as_fit(fit, gpu, kind == kinds[0], engines) for fit in found)
     raise InputError(f"no fitted {family} for {gpu.name}")
+
+
+def kernel_fit(family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str) -> Fit:
+    """The first of :func:`kernel_fits`."""
+    return kernel_fits(family, gpu, engines, arithmetic)[0]
+
+
+def _first_origin(family: str, systems: list[str], engines: tuple[str, ...], kind: str) -> list[dict]:
+    fits = {system: [fit for fit in _index().get((family, system), []) if fit["kind"] == kind] for system in systems}
+    if engines == BEST:
+        found = next((fits[system] for system in systems if fits[system]), [])
+        return [{**found[0], "parameters": _best_of(found)}] if found else []
+    for engine in (*engines, ""):
+        for system in systems:
+            found = [fit for fit in fits[system] if not engine or fit["engine"].split("/")[0] == engine]
+            if found:
+                return found
+    return []
+
+
+def _as_fit(fit: dict, gpu: Gpu, exact: bool, engines: tuple[str, ...]) -> Fit:
+    measured = exact and fit["system"] == gpu.kernels
+    evidence = "measured" if measured else f"taken from {fit['system']} {fit['kind']}"
+    return Fit(fit["parameters"], evidence, None if engines == BEST else fit["test_median_error"])
+
+
+def _generation(system: str) -> str:
+    return {"a": "ampere", "h": "hopper", "b": "blackwell", "g": "blackwell"}.get(system[:1], system)
+
+
+def _kinds(family: str, arithmetic: str, packed: bool) -> tuple[str, ...]:
+    if family == "collective":
+        return (arithmetic,)
+    if family == "moe" and packed:
+        return ("w4a8_mxfp4_mxfp8", "w4a16_mxfp4", *_KINDS["bf16"])
+    if family == "moe" and arithmetic == "fp8":  # FP8 checkpoints of experts are scaled in blocks
+        return ("fp8_block", *_KINDS["fp8"])
+    return _KINDS[arithmetic]
 
 
 def _best_of(fits: list[dict]) -> dict[str, float]:
@@ -86,12 +122,6 @@ def _best_of(fits: list[dict]) -> dict[str, float]:
     most = ("memory", "compute", "overlap", "links", "direct", "skew")
     names = fits[0]["parameters"]
     return {name: (max if name in most else min)(fit["parameters"][name] for fit in fits) for name in names}
-
-
-def _preference(fit: dict, engines: Iterable[str]) -> tuple[int, float]:
-    engine = fit["engine"].split("/")[0]
-    order = list(engines)
-    return (order.index(engine) if engine in order else len(order), -fit["fitted"])
 
 
 def _distance(system: str, own: str) -> int:

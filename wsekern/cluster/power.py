@@ -1,25 +1,23 @@
 """Power of a cluster under load."""
 
-from math import log2
-
 from wsekern.cluster.gpu import Cluster
-from wsekern.cluster.step import Step
+
+SATURATION = 0.3
+"""Share of the dense tensor peak at which a GPU draws its most (fitted on a sixth of ML.ENERGY's runs)."""
 
 
-def gpu_watts(cluster: Cluster, step: Step, batch: float, prefill: bool) -> float:
-    """Watts of one GPU: a floor that streaming memory costs, rising with the sequences in flight and with compute.
+def gpu_watts(cluster: Cluster, flops_per_second: float, arithmetic: str) -> float:
+    """Watts of one GPU that serves: a floor for streaming memory, rising with the work of its tensor cores.
 
-    Between the fractions measured at small and at large batch (ML.ENERGY) the rise is logarithmic in the batch; time in
-    which the GPU waits for the engine is spent at the idle fraction.
+    ``flops_per_second`` is that of one GPU, averaged over decode and prefill. Waiting for the engine saves nothing that
+    the measurements would show.
     """
     power = cluster.gpu.power
     low, high = float(power.low_fraction), float(power.high_fraction)
-    busy = step.device / step.seconds if step.seconds else 0.0
-    load = 1.0 if prefill else min(1.0, log2(max(1.0, batch)) / 8.0)
-    fraction = low + (high - low) * load
-    return float(power.tdp) * (busy * fraction + (1.0 - busy) * float(power.idle_fraction))
+    load = min(1.0, flops_per_second / cluster.gpu.peak_flops(arithmetic) / SATURATION)
+    return float(power.tdp) * (low + (high - low) * load)
 
 
-def cluster_watts(cluster: Cluster, gpus: int, step: Step, batch: float, prefill: bool) -> float:
+def cluster_watts(cluster: Cluster, gpus: int, flops_per_second: float, arithmetic: str) -> float:
     """Watts of the GPUs in use with their hosts."""
-    return gpus * (gpu_watts(cluster, step, batch, prefill) + float(cluster.gpu.power.host))
+    return gpus * (gpu_watts(cluster, flops_per_second, arithmetic) + float(cluster.gpu.power.host))

@@ -88,10 +88,11 @@ def decode_step(
     engine: Engine,
     batch: float,
     context: float,
+    sampled: bool = False,
 ) -> Step:
     """One new token for each of ``batch`` sequences spread over the replicas and pipeline stages of ``layout``."""
     each = max(1.0, batch / (layout.dp * layout.pp))
-    return forward(model, cluster, layout, precision, engine, Work(each, each, context, prefill=False))
+    return forward(model, cluster, layout, precision, engine, Work(each, each, context, False, sampled))
 
 
 def prefill_step(
@@ -163,7 +164,7 @@ def predict(
     step = make(model, cluster, layout, form, engine, batch, context)
     seconds = step.seconds
     tokens = batch * (context if phase == "prefill" else 1)
-    watts = cluster_watts(cluster, layout.gpus, step, batch / layout.dp, phase == "prefill")
+    watts = cluster_watts(cluster, layout.gpus, step.flops / seconds, form.arithmetic)
     return Prediction(
         phase=phase,
         seconds=seconds,
@@ -231,7 +232,8 @@ def serve(
     )
     total = request.batch / token
     request_seconds = first + queue + token * (request.output - 1)
-    watts = cluster_watts(cluster, layout.gpus, decode, request.batch / layout.dp, False)
+    rate = flops_per_second(layout, decode, prefill, request.batch, request.output, token)
+    watts = cluster_watts(cluster, layout.gpus, rate, form.arithmetic)
     shares = {cause: seconds * token / decode.seconds for cause, seconds in decode.breakdown.items()}
     return Served(
         time_to_first_token_seconds=first + queue,
@@ -273,19 +275,26 @@ def steady_state(
     prompt: float,
     output: float,
     batch: float,
+    sampled: bool = False,
 ) -> tuple[Step, Step, float, float, float]:
     """(decode step, prefill of one prompt, seconds per token, seconds to the first token, seconds queued)."""
-    decode = decode_step(model, cluster, layout, precision, engine, batch, prompt + output / 2.0)
+    decode = decode_step(model, cluster, layout, precision, engine, batch, prompt + output / 2.0, sampled)
     prefill = prefill_step(model, cluster, layout, precision, engine, 1.0, prompt)
     others = max(0.0, batch / layout.dp - 1.0)
     # Chunks ride along with decode steps: their launches and the engine's step are paid by those already.
     chunk = prefill.device
-    token = decode.seconds + others * chunk / max(1.0, output)
+    token = decode.seconds + float(engine.interference) * others * chunk / max(1.0, output)
     first = prefill.seconds + float(engine.per_request)
     # Arrivals are spread over an answer's time, so a prompt meets another in service about as often as prefill is busy.
     busy = min(0.95, others * chunk / (token * max(1.0, output)))
     queue = 0.5 * chunk * busy / (1.0 - busy) + (decode.seconds * 0.5 if others else 0.0)
     return decode, prefill, token, first, queue
+
+
+def flops_per_second(layout: Layout, decode: Step, prefill: Step, batch: float, output: float, token: float) -> float:
+    """Arithmetic of one GPU in steady state: its decode steps and the prompts of ``batch`` users."""
+    prompts = batch / layout.dp / max(1.0, output)
+    return (decode.flops + prompts * prefill.flops) / layout.pp / token
 
 
 def _usd(cluster: Cluster, layout: Layout, seconds_per_token: float) -> float:

@@ -36,6 +36,7 @@ class Case:
     prompt: int
     output: int
     batch: float  # sequences in flight; 0 for as many as fit
+    sampled: bool = False
 
 
 class Refused(Exception):
@@ -75,7 +76,14 @@ def understand(row: dict[str, str]) -> Case:
     precision = precision_from(row.get("precision") or "", row["model"], model, engine)
     layout = layout_of(row.get("parallelism") or "", count, model)
     prompt, output = _prompt(row), _length(row.get("osl"), 1)
-    return Case(model, Cluster(load_gpu(gpu), count), layout, precision, engine, prompt, output, _batch(row, notes))
+    return Case(
+        model, Cluster(load_gpu(gpu), count), layout, precision, engine, prompt, output, _batch(row, notes), is_sampled(row)
+    )
+
+
+def is_sampled(row: dict[str, str]) -> bool:
+    """Task data are answered with the model's own top-p or top-k; synthetic benchmarks take the likeliest token."""
+    return (row.get("isl") or "").startswith("task:")
 
 
 def _whole(text: str, name: str) -> int:
@@ -188,6 +196,8 @@ def engine_of(source: str, notes: str) -> str:
     text = f"{notes} {source}".lower()
     if "splitwise" in text:
         return "eager"
+    if "sglang" in text:
+        return "sglang"
     if any(name in text for name in ("trtllm", "trt-llm", "tensorrt", "nim/", "nim ", "gpt-fast", "torchao", "_trt")):
         return "tuned"
     return "stock"
@@ -264,6 +274,10 @@ def layout_of(text: str, count: int, model: ModelConfig) -> Layout:
     ep = degrees.get("ep", 1)
     if not model.experts:
         ep = 1
+    if model.heads % tp:
+        raise Refused(f"parallelism {text!r}: {tp} does not divide {model.heads} heads, so it counts GPUs of several engines")
+    if tp > 8 and ep > 1:
+        raise Refused(f"parallelism {text!r} is a product of degrees, not a tensor-parallel degree")
     if (tp * dp) % ep:
         raise Refused(f"{ep} expert ranks do not divide {tp * dp} GPUs")
     return Layout(tp=tp, pp=pp, dp=dp, ep=ep)

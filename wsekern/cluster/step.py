@@ -7,7 +7,7 @@ from wsekern.cluster import kernels
 from wsekern.cluster.engine import Engine
 from wsekern.cluster.gpu import Cluster, Gpu
 from wsekern.cluster.layout import Layout
-from wsekern.cluster.parameters import elementwise_fit, kernel_fit
+from wsekern.cluster.parameters import elementwise_fit, kernel_fit, kernel_fits
 from wsekern.cluster.precision import Precision
 from wsekern.workload.config import ModelConfig
 
@@ -55,13 +55,15 @@ class Step:
 class Work:
     """What one step processes on each attention replica.
 
-    ``tokens`` new tokens of ``sequences``, each looking back over ``context`` cached ones besides themselves.
+    ``tokens`` new tokens of ``sequences``, each looking back over ``context`` cached ones besides themselves; ``sampled``
+    from a sorted distribution (top-p, top-k) instead of taking the likeliest.
     """
 
     tokens: float
     sequences: float
     context: float
     prefill: bool
+    sampled: bool = False
 
 
 class _Operators:
@@ -88,7 +90,7 @@ class _Operators:
     ) -> None:
         """(m, k) x (k, n); ``wide`` weights stay in 16 bit whatever the precision (LM head, router)."""
         weight, arithmetic, activation = (2.0, "bf16", 2.0) if wide else self.precision.part(experts)
-        parameters = _gemm_parameters(self.gpu, self.engines, arithmetic, float(self.engine.quantise))
+        parameters = _gemm_parameters(self.gpu, self.engines, arithmetic, float(self.engine.quantise), weight)
         peak = self.gpu.peak_flops(arithmetic)
         parts = kernels.gemm(parameters, m, n, k, weight, activation, peak, self.bandwidth)
         moved = n * k * weight + m * k * activation + m * n * 2.0
@@ -127,12 +129,12 @@ class _Operators:
     def experts(self, step: Step, tokens: float, model: ModelConfig, ranks: int, split: float, count: float) -> None:
         """The routed experts on the busiest of ``ranks`` GPUs; each expert is split over ``split`` GPUs."""
         weight, arithmetic, activation = self.precision.part(experts=True)
-        fit = _moe_parameters(self.gpu, self.engines, self.precision)
         peak, inner = self.gpu.peak_flops(arithmetic), model.expert_ffn / split
         chosen, total = model.experts_per_token, model.experts
-        parts = kernels.expert_ffn(
-            fit, tokens, model.hidden, inner, chosen, total, ranks, weight, activation, peak, self.bandwidth
-        )
+        fits = _moe_parameters(self.gpu, self.engines, self.precision)
+        shape = (tokens, model.hidden, inner, chosen, total, ranks, weight, activation, peak, self.bandwidth)
+        choices = [kernels.expert_ffn(fit, *shape) for fit in (fits if self.engine.autotune else fits[:1])]
+        parts = min(choices, key=sum)
         rows = tokens * chosen / ranks
         flops = 6.0 * rows * model.hidden * inner
         least = 3.0 * model.hidden * inner * weight * min(total, chosen) / ranks
@@ -152,21 +154,34 @@ class _Operators:
             step.kernels += count
 
 
+UNPACKING = {1.0: 0.86, 0.5625: 0.5}
+"""Share of a 16-bit GEMM's bandwidth that weight-only int8 and int4 kernels keep while unpacking (by bytes per weight);
+set on the rows of pytorch/ao, which ``validate`` marks as fitted."""
+
+
 @lru_cache(maxsize=4096)
-def _gemm_parameters(gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float) -> dict[str, float]:
+def _gemm_parameters(gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float) -> dict[str, float]:
     """Fitted GEMM; tables of narrow formats time a separate quantise step, of which an engine fuses part."""
     fit = kernel_fit("gemm", gpu, engines, arithmetic).parameters
     if arithmetic in ("bf16", "fp16"):
-        return fit
+        kept = UNPACKING.get(weight, 1.0)
+        return {**fit, "memory": fit["memory"] * kept} if kept < 1.0 else fit
     plain = kernel_fit("gemm", gpu, engines, "bf16").parameters
     fused = plain["fixed"] + quantise * elementwise_fit(gpu)["fixed"]
     return {**fit, "fixed": min(fit["fixed"], fused)}
 
 
+ROUTING_SKEW = 1.0
+"""How evenly experts' ranks are loaded in service: 1 is even. The tables time a deliberately uneven routing."""
+
+
 @lru_cache(maxsize=4096)
-def _moe_parameters(gpu: Gpu, engines: tuple[str, ...], precision: Precision) -> dict[str, float]:
-    _, arithmetic, _ = precision.part(experts=True)
-    return kernel_fit("moe", gpu, engines, arithmetic).parameters
+def _moe_parameters(gpu: Gpu, engines: tuple[str, ...], precision: Precision) -> tuple[dict[str, float], ...]:
+    """Every kernel that the engine may choose: it takes the fastest."""
+    weight, arithmetic, _ = precision.part(experts=True)
+    packed = weight < 0.6 and arithmetic == "bf16"
+    fits = kernel_fits("moe", gpu, engines, arithmetic, packed)
+    return tuple({**fit.parameters, "skew": max(fit.parameters["skew"], ROUTING_SKEW)} for fit in fits)
 
 
 def _causal_pairs(tokens: float, window: float) -> float:
@@ -210,8 +225,13 @@ def forward(model: ModelConfig, cluster: Cluster, layout: Layout, precision: Pre
         step.add(_expert_block(operators, model, cluster, layout, work), routed)
     _ends(operators, step, model, cluster, layout, work)
     _pipeline(step, cluster, layout, model, work)
-    _engine_cost(step, engine, model, work, layout)
+    _engine_cost(step, engine, cluster, model, work, layout)
     return step
+
+
+def _streamed(ops: _Operators, tokens: float, model: ModelConfig) -> float:
+    """Bytes of half a layer's element-wise kernels: each reads and writes the hidden state once, and at least one does."""
+    return max(1.0, float(ops.engine.elementwise) / 2.0) * tokens * model.hidden * 4.0
 
 
 def _attention_block(ops: _Operators, model: ModelConfig, cluster: Cluster, layout: Layout, work: Work) -> Step:
@@ -233,7 +253,7 @@ def _attention_block(ops: _Operators, model: ModelConfig, cluster: Cluster, layo
         kv = model.head_dim * max(1.0, model.kv_heads / tp)
         ops.gemm(step, m, model.q_size / tp + 2.0 * kv, model.hidden)
         ops.gemm(step, m, model.hidden, model.q_size / tp)
-    ops.small_kernels(step, m * model.hidden * 2.0 * 4.0, float(ops.engine.elementwise) / 2.0)
+    ops.small_kernels(step, _streamed(ops, m, model), float(ops.engine.elementwise) / 2.0)
     ops.collective(step, "all_reduce", tp, m * model.hidden * 2.0, cluster, 1.0)
     return step
 
@@ -257,7 +277,7 @@ def _dense_block(ops: _Operators, model: ModelConfig, cluster: Cluster, layout: 
     step, m, ffn = Step(), work.tokens, model.ffn / layout.tp
     ops.gemm(step, m, 2.0 * ffn, model.hidden)
     ops.gemm(step, m, model.hidden, ffn)
-    ops.small_kernels(step, m * (2.0 * model.hidden * 2.0 + 3.0 * ffn * 2.0), float(ops.engine.elementwise) / 2.0)
+    ops.small_kernels(step, _streamed(ops, m, model) + m * 6.0 * ffn, float(ops.engine.elementwise) / 2.0)
     ops.collective(step, "all_reduce", layout.tp, m * model.hidden * 2.0, cluster, 1.0)
     return step
 
@@ -270,7 +290,7 @@ def _expert_block(ops: _Operators, model: ModelConfig, cluster: Cluster, layout:
     if model.shared_expert_ffn:
         ops.gemm(step, m, 2.0 * model.shared_expert_ffn / layout.tp, model.hidden)
         ops.gemm(step, m, model.hidden, model.shared_expert_ffn / layout.tp)
-    ops.small_kernels(step, m * model.hidden * 2.0 * 4.0, float(ops.engine.elementwise) / 2.0)
+    ops.small_kernels(step, _streamed(ops, m, model), float(ops.engine.elementwise) / 2.0)
     if layout.dp > 1:
         reached = min(model.experts_per_token, pool)
         each = m / layout.tp * reached * model.hidden
@@ -300,11 +320,25 @@ def _pipeline(step: Step, cluster: Cluster, layout: Layout, model: ModelConfig, 
     step.all_reduce += across * network + (layout.pp - 1 - across) * inside
 
 
-def _engine_cost(step: Step, engine: Engine, model: ModelConfig, work: Work, layout: Layout) -> None:
+SORT_ROWS = 700.0
+"""Rows at which sorting logits runs at half the time a row of a single one (read from ML.ENERGY's batch sweeps)."""
+
+
+def _sort_load(gpu: Gpu, vocab: int, rows: float) -> float:
+    """Logits to sort, as if on an H100: half of the work is streaming, and more rows fill the GPU better."""
+    streaming = 0.5 + 0.5 * 3.35e12 / float(gpu.memory.bandwidth)
+    return streaming * vocab * rows / (1.0 + rows / SORT_ROWS)
+
+
+def _engine_cost(step: Step, engine: Engine, cluster: Cluster, model: ModelConfig, work: Work, layout: Layout) -> None:
     step.engine = (
         float(engine.per_layer) * model.layers
         + float(engine.per_step)
         + float(engine.per_sequence) * work.sequences * layout.dp
     )
+    if layout.dp > 1:
+        step.engine += float(engine.per_exchange) * model.moe_layers
+    if work.sampled and model.sorted_sampling:
+        step.engine += float(engine.per_logit) * _sort_load(cluster.gpu, model.vocab, work.sequences)
     if work.prefill or not engine.graphs:
         step.engine += max(0.0, step.kernels * float(engine.launch) - step.device)

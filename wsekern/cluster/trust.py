@@ -1,9 +1,16 @@
-"""The nearest measured points of a prediction, and how wrong the model is there."""
+"""The nearest measured points of a prediction, and how wrong the model is there.
 
+``python -m wsekern.cluster.trust`` writes ``data/points.json`` anew from the measurements that the package ships.
+"""
+
+import json
 from functools import lru_cache
 from importlib.resources import files
 from math import log2
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from wsekern.cluster.engine import Engine
 from wsekern.cluster.gpu import Cluster
@@ -11,14 +18,36 @@ from wsekern.cluster.layout import Layout
 from wsekern.cluster.precision import Precision
 from wsekern.workload.config import ModelConfig
 
+POINTS = 600
+"""Points that are shipped at most."""
 
-@lru_cache(maxsize=1)
-def measured_points() -> tuple[dict[str, Any], ...]:
-    """Measured rows the package ships with this model's error (``data/points.json``)."""
-    import json
 
+@lru_cache(maxsize=4)
+def measured_points(phase: str) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """(points of ``phase`` with this model's error, their places as rows of four logarithms)."""
     resource = files("wsekern.cluster") / "data" / "points.json"
-    return tuple(json.loads(resource.read_text())) if resource.is_file() else ()
+    points = [point for point in json.loads(resource.read_text()) if point["phase"] == phase]
+    return points, np.array([point["place"] for point in points], float).reshape(-1, 4)
+
+
+def place_of(
+    model: ModelConfig, precision: Precision, gpus: int, batch: float, context: float
+) -> tuple[float, float, float, float]:
+    """Logarithms of active weight bytes, batch, context and GPUs: what distances are measured in."""
+    return log2(model.active_parameters * precision.weight), log2(batch), log2(context), log2(gpus)
+
+
+@lru_cache(maxsize=256)
+def _penalties(phase: str, gpu: str, family: str, routed: bool, engine: str) -> np.ndarray:
+    points, _ = measured_points(phase)
+    return np.array(
+        [
+            (0.0 if point["gpu"] == gpu else 1.0 if point["family"] == family else 3.0)
+            + 2.0 * (point["moe"] != routed)
+            + 1.0 * (point["engine"] != engine)
+            for point in points
+        ]
+    )
 
 
 def nearest_points(
@@ -33,25 +62,70 @@ def nearest_points(
     count: int = 3,
 ) -> list[dict[str, Any]]:
     """The ``count`` measured rows most like this prediction, each with the model's signed error there."""
-    weight = log2(model.active_parameters * precision.weight)
-    place = (weight, log2(batch), log2(context), log2(layout.gpus))
-    name, family, routed = cluster.gpu.name, cluster.gpu.family, bool(model.experts)
-    scored = []
-    for point in measured_points():
-        if point["phase"] != phase:
-            continue
-        distance = sum(abs(a - b) for a, b in zip(point["place"], place, strict=True))
-        distance += 0.0 if point["gpu"] == name else 1.0 if point["family"] == family else 3.0
-        distance += 2.0 * (point["moe"] != routed) + 1.0 * (point["engine"] != engine.title)
-        scored.append((distance, point))
-    scored.sort(key=lambda pair: (pair[0], pair[1]["id"]))
+    points, places = measured_points(phase)
+    if not points:
+        return []
+    here = np.array(place_of(model, precision, layout.gpus, batch, context))
+    gpu = cluster.gpu
+    distance = np.abs(places - here).sum(axis=1)
+    distance += _penalties(phase, gpu.name, gpu.family, bool(model.experts), engine.title)
+    order = np.argsort(distance, kind="stable")[:count]
     return [
         {
-            "id": point["id"],
-            "what": point["what"],
-            "source": point["source"],
-            "error": point["error"],
-            "distance": round(distance, 2),
+            "what": points[i]["what"],
+            "source": points[i]["source"],
+            "id": points[i]["id"],
+            "error": points[i]["error"],
+            "distance": round(float(distance[i]), 2),
         }
-        for distance, point in scored[:count]
+        for i in order
     ]
+
+
+def build_points() -> list[dict[str, Any]]:
+    """Every predicted decode and prefill row of the shipped measurements, thinned evenly to :data:`POINTS`."""
+    from wsekern.cluster import validation
+    from wsekern.cluster.engine import load_engine
+    from wsekern.cluster.rows import read_rows, understand
+
+    rows = read_rows(Path(str(files("wsekern.cluster") / "data" / "gpu-measurements.csv.gz")))
+    named = {row["id"]: row for row in rows}
+    points = []
+    for result in validation.predict_rows(rows):
+        phase = result.group.split()[0]
+        if result.error is None or phase not in ("decode", "prefill"):
+            continue
+        row = named[result.id]
+        case = understand(row)
+        context = case.prompt + (case.output / 2 if phase == "decode" else 0)
+        place = place_of(case.model, case.precision, case.layout.gpus, case.batch or 1.0, context)
+        gpu = case.cluster.gpu
+        points.append(
+            {
+                "id": result.id,
+                "phase": phase,
+                "gpu": gpu.name,
+                "family": gpu.family,
+                "moe": bool(case.model.experts),
+                "engine": load_engine(case.engine).title,
+                "place": [round(x, 2) for x in place],
+                "what": f"{row['model']} on {case.cluster.name}, batch {case.batch or 1:g}, context {context:g}",
+                "source": result.source[:60],
+                "error": round(result.error, 3),
+            }
+        )
+    decode = [point for point in points if point["phase"] == "decode"]
+    rest = [point for point in points if point["phase"] != "decode"]
+    step = max(1, -(-len(decode) // (POINTS - len(rest))))
+    return sorted(decode, key=lambda point: (point["gpu"], point["place"], point["id"]))[::step] + rest
+
+
+def main() -> int:
+    """Write the points."""
+    target = Path(str(files("wsekern.cluster") / "data" / "points.json"))
+    target.write_text("[" + ",\n".join(json.dumps(point) for point in build_points()) + "]\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

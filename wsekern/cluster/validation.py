@@ -26,6 +26,9 @@ THROUGHPUT = (
     "tokens_per_s_user",
 )
 
+ENERGY = ("gpu_energy_per_output_token", "gpu_power_total")
+PREDICTED = (*DECODE, *FIRST, *THROUGHPUT, *ENERGY, "e2e_latency", "prefill_throughput")
+
 
 def validate_rows(path: str | Path | None = None) -> dict[str, list[dict[str, Any]]]:
     """``{"rows": [...], "groups": [...]}`` of the measurements in ``path``, or of those the package ships."""
@@ -57,7 +60,7 @@ def _row(row: dict[str, str], suspect: str | None) -> Row:
             note=f"value {row['value']!r} is not a number",
         )
     try:
-        group, seconds_or_value = _predict(row)
+        group, seconds_or_value = predict_row(row)
         if not suspect:
             predicted = seconds_or_value
     except Refused as reason:
@@ -79,9 +82,15 @@ def _row(row: dict[str, str], suspect: str | None) -> Row:
 def is_fitted(row: dict[str, str], group: str) -> bool:
     """Rows on which the engine levels were set: one in six of the dense decode configurations, by a hash of what they
     state. A test never counts them."""
-    if not group.startswith("decode") or " dense" not in group:
+    if not group.startswith("decode") or "batch 1 MoE" in group:
         return False
-    key = "|".join(row.get(name) or "" for name in ("source", "gpu", "n_gpus", "parallelism", "isl", "batch_or_concurrency"))
+    if " dense" not in group and "EP" not in (row.get("parallelism") or ""):
+        return False
+    if (row.get("source") or "").startswith("pytorch/ao") and "wo" in (row.get("precision") or ""):
+        return True  # what the cost of unpacking weights was set on
+    key = "|".join(
+        row.get(name) or "" for name in ("gpu", "model", "precision", "n_gpus", "parallelism", "isl", "batch_or_concurrency")
+    )
     return zlib.crc32(key.encode()) % 6 == 0
 
 
@@ -95,18 +104,21 @@ def _group_of(row: dict[str, str]) -> str:
     return f"{metric} (not predicted)"
 
 
-def _predict(row: dict[str, str]) -> tuple[str, float]:
+def predict_row(row: dict[str, str]) -> tuple[str, float]:
+    """(group, prediction in the unit of the row); raise :class:`Refused` where the row has none."""
     metric = row["metric"]
     if metric == "allreduce_latency":
         return _all_reduce(row)
     if row["model"].startswith("microbench") or "one layer" in row["model"]:
         raise Refused("a kernel of one framework: the fitted kernels are judged by calibrate")
-    if metric not in (*DECODE, *FIRST, *THROUGHPUT, "e2e_latency", "gpu_energy_per_output_token", "gpu_power_total"):
+    if metric not in PREDICTED:
         raise Refused(f"metric {metric!r} is not predicted")
     case = understand(row)
     kind = "MoE" if case.model.experts else "dense"
     if metric in DECODE:
         return _decode(row, case, kind)
+    if metric == "prefill_throughput":
+        return _prompt_rate(row, case, kind)
     if metric in FIRST:
         return _first(row, case, kind)
     if metric in ("gpu_energy_per_output_token", "gpu_power_total"):
@@ -118,14 +130,29 @@ def _predict(row: dict[str, str]) -> tuple[str, float]:
 
 def _steady(case: Case, batch: float):
     return whole.steady_state(
-        case.model, case.cluster, case.layout, case.precision, load_engine(case.engine), case.prompt, case.output, batch
+        case.model,
+        case.cluster,
+        case.layout,
+        case.precision,
+        load_engine(case.engine),
+        case.prompt,
+        case.output,
+        batch,
+        case.sampled,
     )
 
 
 def _plain_step(case: Case):
     context = case.prompt + case.output / 2
     return whole.decode_step(
-        case.model, case.cluster, case.layout, case.precision, load_engine(case.engine), case.batch, context
+        case.model,
+        case.cluster,
+        case.layout,
+        case.precision,
+        load_engine(case.engine),
+        case.batch,
+        context,
+        case.sampled,
     )
 
 
@@ -136,15 +163,29 @@ def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     scale = SCALE[row["unit"]]
     if case.batch == 1:
         return f"decode batch 1 {kind} ({case.engine})", scale * _plain_step(case).seconds
-    if row["metric"] in ("itl_median", "itl_p50", "tpot_median", "tpot"):
+    if row["metric"] in ("itl_median", "itl_p50", "tpot_median", "tpot") and not _prefills_in_most_steps(case):
         return f"decode {kind} inter-token median ({case.engine})", scale * _plain_step(case).seconds
-    return f"decode {kind} mean TPOT ({case.engine})", scale * _steady(case, case.batch)[2]
+    label = "inter-token median" if row["metric"] == "itl_median" else "mean TPOT"
+    return f"decode {kind} {label} ({case.engine})", scale * _steady(case, case.batch)[2]
+
+
+def _prefills_in_most_steps(case: Case) -> bool:
+    """Whether a median step carries the prefill of a new request: in steady state batch / output begin in each."""
+    return case.batch / case.layout.dp > 0.69 * case.output
 
 
 def _check_capacity(case: Case) -> None:
     memory = memory_of(case.model, case.cluster, case.layout, case.precision, case.prompt + case.output / 2, 1)
     if memory.sequences < 1:
         raise Refused("the stated precision does not fit the stated GPUs")
+
+
+def _prompt_rate(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
+    engine = load_engine(case.engine)
+    step = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, 1.0, case.prompt)
+    if float(row["value"]) * step.roofline > case.prompt:
+        raise Refused("faster than the peak of the stated GPUs allows: the source scaled a part of the layers")
+    return f"prefill {kind} ({case.engine})", case.prompt / step.seconds
 
 
 def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
@@ -160,8 +201,9 @@ def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
 def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
     if not case.batch:
         raise Refused("energy at an unstated batch")
-    decode, _, token, _, _ = _steady(case, case.batch)
-    watts = case.layout.gpus * gpu_watts(case.cluster, decode, case.batch / case.layout.dp, False)
+    decode, prefill, token, _, _ = _steady(case, case.batch)
+    rate = whole.flops_per_second(case.layout, decode, prefill, case.batch, case.output, token)
+    watts = case.layout.gpus * gpu_watts(case.cluster, rate, case.precision.arithmetic)
     if metric == "gpu_power_total":
         return f"power {kind}", watts
     return f"energy per token {kind}", watts * token / case.batch
@@ -187,7 +229,7 @@ def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]
         if fits < 1:
             raise Refused("the stated precision does not fit the stated GPUs")
         batch = min(MAX_BATCH * case.layout.dp, fits)
-    _, prefill, token, first, queue = _steady(case, batch)
+    token = _steady(case, batch)[2]
     rate = batch / token
     if metric == "tokens_per_s_user":
         rate = 1.0 / token
@@ -236,7 +278,9 @@ def inconsistent(rows: list[dict[str, str]]) -> dict[str, str]:
         if row["metric"] not in ("itl_median",) or not (row.get("isl") or "").startswith("task:"):
             continue
         try:
-            key = tuple(row.get(name) or "" for name in ("source", "gpu", "n_gpus", "parallelism", "model", "precision"))
+            key = tuple(
+                row.get(name) or "" for name in ("gpu", "model", "precision", "n_gpus", "parallelism", "model", "precision")
+            )
             groups.setdefault(key, []).append((float(row["batch_or_concurrency"]), float(row["value"]), row["isl"], row["id"]))
         except ValueError:
             continue

@@ -67,6 +67,7 @@ class ModelConfig:
     qk_rope_head_dim: int = 0
     qk_nope_head_dim: int = 0
     v_head_dim: int = 0
+    sorted_sampling: bool = True  # its generation_config truncates by top-p or top-k, which sorts the logits
     quantization: str = ""  # how the checkpoint is stored, where config.json says so (fp8, mxfp4, ...)
 
     @property
@@ -216,8 +217,16 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         qk_rope_head_dim=size("qk_rope_head_dim", 0, 0) if mla else 0,
         qk_nope_head_dim=size("qk_nope_head_dim", 0, 0) if mla else 0,
         v_head_dim=size("v_head_dim", 0, 0) if mla else 0,
+        sorted_sampling=_sorted_sampling(data.get("generation_config")),
         quantization=str((data.get("quantization_config") or {}).get("quant_method", "")),
     )
+
+
+def _sorted_sampling(generation: Any) -> bool:
+    """Whether the model's own sampling sorts logits; assumed where nothing is said."""
+    if not isinstance(generation, dict):
+        return True
+    return generation.get("top_p", 1.0) < 1.0 or bool(generation.get("top_k", 50))
 
 
 def _sliding_layers(data: dict[str, Any], layers: int) -> int:

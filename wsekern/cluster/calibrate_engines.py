@@ -1,0 +1,86 @@
+"""Fit the engine levels to measured decode steps: ``python -m wsekern.cluster.calibrate_engines MEASUREMENTS.csv``.
+
+Uses only the rows that :func:`wsekern.cluster.validation.is_fitted` names; prints what ``engines.toml`` should say.
+"""
+
+import argparse
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from wsekern.cluster import validation
+from wsekern.cluster.engine import Engine, engine_levels
+from wsekern.cluster.fit import minimise
+from wsekern.cluster.rows import Refused, read_rows, understand
+
+BOXES = {
+    "per_step": (3e-4, 1e-5, 3e-3),
+    "per_sequence": (1e-5, 1e-7, 1e-4),
+    "per_layer": (3e-6, 1e-7, 4e-5),
+    "fixed_scale": (0.9, 0.3, 1.0),
+    "per_logit": (3e-10, 1e-12, 1e-9),
+    "per_exchange": (5e-5, 1e-6, 1e-3),
+}
+"""Start, least and greatest value of each fitted number."""
+
+
+def changed(engine: Engine, values: dict[str, float]) -> Engine:
+    """``engine`` with other numbers."""
+    fields = {name: msgspec.structs.replace(getattr(engine, name), value=float(value)) for name, value in values.items()}
+    return msgspec.structs.replace(engine, **fields)
+
+
+def fitted_rows(rows: list[dict[str, str]], level: str) -> list[dict[str, str]]:
+    """Rows used for fitting that this engine level serves."""
+    chosen, suspects = [], validation.inconsistent(rows)
+    for row in rows:
+        if row["id"] in suspects:
+            continue
+        try:
+            group, _ = validation.predict_row(row)
+            if validation.is_fitted(row, group) and understand(row).engine == level:
+                chosen.append(row)
+        except (Refused, ValueError):
+            continue
+    return chosen
+
+
+def fit_level(rows: list[dict[str, str]], level: str, names: list[str]) -> tuple[dict[str, float], float]:
+    """(numbers, median error on the fitted rows) of one engine level."""
+    levels = engine_levels()
+    original = levels[level]
+    measured = np.array([float(row["value"]) for row in rows])
+    start, low, high = (np.array(values) for values in zip(*(BOXES[name] for name in names), strict=True))
+
+    def errors(x: np.ndarray) -> np.ndarray:
+        levels[level] = changed(original, dict(zip(names, x, strict=True)))
+        predicted = np.array([validation.predict_row(row)[1] for row in rows])
+        return np.abs(np.log(predicted / measured))
+
+    try:
+        best = minimise(lambda x: float(np.mean(np.minimum(errors(x), 0.5))), start, low, high, 60)
+        return dict(zip(names, best, strict=True)), float(np.median(errors(best)))
+    finally:
+        levels[level] = original
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m wsekern.cluster.calibrate_engines", description=__doc__)
+    parser.add_argument("measurements", type=Path)
+    parser.add_argument("--level", action="append", help="engine level (default: tuned, stock, sglang)")
+    options = parser.parse_args(arguments)
+    rows = read_rows(options.measurements)
+    for level in options.level or ["tuned", "stock", "sglang"]:
+        chosen = fitted_rows(rows, level)
+        names = list(BOXES) if any(row["isl"].startswith("task:") for row in chosen) else list(BOXES)[:4]
+        values, error = fit_level(chosen, level, names)
+        print(f"[{level}] {len(chosen)} rows, median error {error:.1%}")
+        for name, value in values.items():
+            print(f"{name} = {value:.4g}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
