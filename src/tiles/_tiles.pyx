@@ -1,0 +1,395 @@
+# cython: language_level=3
+"""Work of every PE of a grid on its own tiles. Operands are buffers (height, width, ...) whose tiles are contiguous; shapes
+and types are checked by :mod:`wsekern.tiles`, which is the public interface."""
+cimport cython
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from wsekern._common cimport simd_level_code
+
+cdef extern from "common/wsekern_status.h" nogil:
+    int WSK_OK, WSK_ERR_NO_MEMORY
+
+cdef extern from "tiles/tiles.h" nogil:
+    int WSK_TILE_FP32, WSK_TILE_FP16_FP32, WSK_TILE_ADD
+    ctypedef struct wsk_tile_math:
+        void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
+                     int accumulate) noexcept nogil
+        void (*widen)(const void *source, float *out, int64_t n) noexcept nogil
+        void (*narrow)(const float *source, void *out, int64_t n) noexcept nogil
+        void (*unary[5])(const void *a, void *out, int64_t n) noexcept nogil
+        void (*binary[5])(const void *a, const void *b, void *out, int64_t n) noexcept nogil
+        void (*scale)(const void *a, float factor, void *out, int64_t n) noexcept nogil
+        void (*fma)(const void *a, const void *b, const void *c, void *out, int64_t n) noexcept nogil
+        void (*rowsum)(const void *a, float *out, int64_t rows, int64_t n) noexcept nogil
+        void (*dot)(const void *a, const void *b, float *out, int64_t rows, int64_t n) noexcept nogil
+        void (*rowmax)(const void *a, void *out, int64_t rows, int64_t n) noexcept nogil
+        void (*expsub)(const void *a, const void *maximum, void *out, int64_t rows, int64_t n) noexcept nogil
+        void (*rowdiv)(const void *a, const float *d, void *out, int64_t rows, int64_t n) noexcept nogil
+        void (*rownorm)(const void *a, const float *s, const void *gain, float divisor, float eps, void *out, int64_t rows,
+                        int64_t n) noexcept nogil
+        void (*rope)(const void *a, const void *cosine, const void *sine, void *out, int64_t rows, int64_t heads,
+                     int64_t pairs) noexcept nogil
+    const wsk_tile_math *wsk_tile_table(int dtype, int simd_level)
+    int64_t wsk_tile_bytes(int dtype)
+    void wsk_tile_transpose(const void *source, void *out, int64_t rows, int64_t columns, int64_t bytes)
+    void wsk_tile_gemm_naive(int dtype, const void *x, const void *w, int64_t m, int64_t k, int64_t n, void *c, int accumulate)
+
+cdef enum:
+    MESH_BLOCK = 4      # columns of PEs whose tiles of W mesh_gemm keeps in cache while all rows of PEs pass
+
+
+@cython.final
+cdef class Grid:
+    """A buffer (height, width, ...): where the tile of each PE starts."""
+    cdef Py_buffer view
+    cdef char *data
+    cdef Py_ssize_t height, width, dy, dx
+
+    def __cinit__(self, array, bint writable=False):
+        PyObject_GetBuffer(array, &self.view, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
+        self.data = <char *> self.view.buf
+        self.height, self.width = self.view.shape[0], self.view.shape[1]
+        self.dy, self.dx = self.view.strides[0], self.view.strides[1]
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
+
+    cdef inline char *at(self, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
+        return self.data + y * self.dy + x * self.dx
+
+
+def gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumulate, bint transposed, int threads):
+    """c (m, n) of every PE = or += x (m, k) times w (k, n), or times the transpose of w (n, k)."""
+    cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
+    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
+    cdef int64_t word = wsk_tile_bytes(dtype), share = m * k * 4 + k * n * word + 64
+    cdef Py_ssize_t i, j
+    cdef char *scratch = <char *> malloc(share * threads)
+    if scratch == NULL:
+        return WSK_ERR_NO_MEMORY
+    for i in prange(gc.height, nogil=True, num_threads=threads, schedule="static"):
+        for j in range(gc.width):
+            gemm_tile(math, dtype, gx.at(i, j), gw.at(i, j), gc.at(i, j), m, k, n, accumulate, transposed, word,
+                      scratch + threadid() * share)
+    free(scratch)
+    return WSK_OK
+
+
+cdef inline void gemm_tile(const wsk_tile_math *math, int dtype, const char *x, const char *w, char *c, int64_t m, int64_t k,
+                           int64_t n, bint accumulate, bint transposed, int64_t word, char *scratch) noexcept nogil:
+    cdef const float *left = <const float *> x
+    cdef const void *right = w
+    if dtype != WSK_TILE_FP32:
+        math.widen(x, <float *> scratch, m * k)
+        left = <const float *> scratch
+    if transposed:
+        wsk_tile_transpose(w, scratch + m * k * 4, n, k, word)
+        right = scratch + m * k * 4
+    math.gemm(&left, &right, 1, m, k, n, c, accumulate)
+
+
+def gemm_naive(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumulate):
+    """gemm by three plain loops per PE: the reference."""
+    cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
+    cdef Py_ssize_t i, j
+    with nogil:
+        for i in range(gc.height):
+            for j in range(gc.width):
+                wsk_tile_gemm_naive(dtype, gx.at(i, j), gw.at(i, j), m, k, n, gc.at(i, j), accumulate)
+
+
+def mesh_gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, int threads):
+    """P rounds on P x P PEs: PE (i, j) adds x of (i, (i + j + r) mod P) times w of ((i + j + r) mod P, j), r = 0 .. P - 1.
+
+    Tiles stay where they are: a PE's rounds are one list of pairs of tiles, and its sum stays in registers. Lists are
+    twice P long, so that every PE's rounds are a stretch of them.
+    """
+    cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
+    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
+    cdef Py_ssize_t p = gc.height, begin, end, i
+    cdef int64_t word = wsk_tile_bytes(dtype), share = 2 * p * sizeof(void *) + p * m * k * 4 + 64
+    cdef char *scratch = <char *> malloc(share * threads)
+    cdef char *packed = <char *> malloc(MESH_BLOCK * p * (2 * sizeof(void *) + k * n * word) + 64)
+    cdef const void **right = <const void **> packed
+    cdef char *columns = packed + MESH_BLOCK * p * 2 * sizeof(void *)
+    if scratch == NULL or packed == NULL:
+        free(scratch)
+        free(packed)
+        return WSK_ERR_NO_MEMORY
+    for begin in range(0, p, MESH_BLOCK):
+        end = min(begin + MESH_BLOCK, p)
+        for i in prange(end - begin, nogil=True, num_threads=threads, schedule="static"):
+            pack_column(gw, begin + i, p, k * n * word, right + 2 * p * i, columns + i * p * k * n * word)
+        for i in prange(p, nogil=True, num_threads=threads, schedule="static"):
+            mesh_row(math, dtype, gx, gc, i, begin, end, p, m, k, n, right,
+                     scratch + threadid() * share)
+    free(scratch)
+    free(packed)
+    return WSK_OK
+
+
+cdef void pack_column(Grid w, Py_ssize_t j, Py_ssize_t p, int64_t size, const void **tiles, char *column) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(p):
+        memcpy(column + i * size, w.at(i, j), size)
+        tiles[i] = tiles[p + i] = column + i * size
+
+
+cdef void mesh_row(const wsk_tile_math *math, int dtype, Grid x, Grid c, Py_ssize_t i, Py_ssize_t begin, Py_ssize_t end,
+                   Py_ssize_t p, int64_t m, int64_t k, int64_t n, const void **right, char *scratch) noexcept nogil:
+    # PEs begin .. end - 1 of row i: all their rounds.
+    cdef const float **left = <const float **> scratch
+    cdef float *wide = <float *> (scratch + 2 * p * sizeof(void *))
+    cdef Py_ssize_t j, start
+    for j in range(p):
+        if dtype == WSK_TILE_FP32:
+            left[j] = <const float *> x.at(i, j)
+        else:
+            math.widen(x.at(i, j), wide + j * m * k, m * k)
+            left[j] = wide + j * m * k
+        left[p + j] = left[j]
+    for j in range(begin, end):
+        start = (i + j) % p
+        math.gemm(left + start, right + 2 * p * (j - begin) + start, p, m, k, n, c.at(i, j), False)
+
+
+cdef struct Scores:
+    # What the scores of one column of PEs need. Running sums are fp32 for fp16_fp32, else of the storage type.
+    const wsk_tile_math *math
+    const wsk_tile_math *sums
+    bint wide
+    int64_t m, k, n, word
+    float *left
+    char *keys
+    char *product
+    char *total
+    char *side
+
+
+def mesh_gemm_transposed(int dtype, q, keys, s, int64_t m, int64_t n, int64_t k, int threads):
+    """s (m, n) of PE (i, j) = sum over columns x of q (m, k) of (i, x) times the transpose of keys (n, k) of (j, x).
+
+    Each product is rounded to the storage type, then summed along the row of PEs to column j: to its own product the
+    chain from the left is added, then the chain from the right. Running sums are fp32 for fp16_fp32.
+    """
+    cdef Grid gq = Grid(q), gk = Grid(keys), gs = Grid(s, True)
+    cdef Py_ssize_t p = gs.height, j
+    cdef int64_t share = p * k * n * wsk_tile_bytes(dtype) + (m * k + 3 * m * n) * 4 + 64
+    cdef int level = simd_level_code()
+    cdef char *scratch = <char *> malloc(share * threads)
+    if scratch == NULL:
+        return WSK_ERR_NO_MEMORY
+    for j in prange(p, nogil=True, num_threads=threads, schedule="static"):
+        scores_column(dtype, level, gq, gk, gs, j, m, k, n, scratch + threadid() * share)
+    free(scratch)
+    return WSK_OK
+
+
+cdef void scores_column(int dtype, int level, Grid q, Grid keys, Grid s, Py_ssize_t j, int64_t m, int64_t k, int64_t n,
+                        char *scratch) noexcept nogil:
+    cdef Scores t
+    cdef Py_ssize_t i, x, p = s.height
+    t.math, t.wide = wsk_tile_table(dtype, level), dtype == WSK_TILE_FP16_FP32
+    t.sums = wsk_tile_table(WSK_TILE_FP32, level) if t.wide else t.math
+    t.m, t.k, t.n, t.word = m, k, n, wsk_tile_bytes(dtype)
+    t.left = <float *> scratch
+    t.product = scratch + m * k * 4
+    t.total, t.side = t.product + m * n * 4, t.product + 2 * m * n * 4
+    t.keys = t.product + 3 * m * n * 4
+    for x in range(p):
+        wsk_tile_transpose(keys.at(j, x), t.keys + x * k * n * t.word, n, k, t.word)
+    for i in range(p):
+        multiply(&t, q, i, j, t.total)
+        if scores_chain(&t, q, i, 0, j, 1):
+            t.sums.binary[WSK_TILE_ADD](t.total, t.side, t.total, m * n)
+        if scores_chain(&t, q, i, p - 1, j, -1):
+            t.sums.binary[WSK_TILE_ADD](t.total, t.side, t.total, m * n)
+        if t.wide:
+            t.math.narrow(<const float *> t.total, s.at(i, j), m * n)
+        else:
+            memcpy(s.at(i, j), t.total, m * n * t.word)
+
+
+cdef bint scores_chain(Scores *t, Grid q, Py_ssize_t i, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t step) noexcept nogil:
+    # side = running sum over columns begin .. end, end not included; False if there is none.
+    cdef char *own = <char *> t.left + t.m * t.k * 4
+    cdef Py_ssize_t x = begin
+    while x != end:
+        if x == begin:
+            multiply(t, q, i, x, t.side)
+        else:
+            multiply(t, q, i, x, own)
+            t.sums.binary[WSK_TILE_ADD](own, t.side, t.side, t.m * t.n)
+        x += step
+    return begin != end
+
+
+cdef void multiply(Scores *t, Grid q, Py_ssize_t i, Py_ssize_t x, char *out) noexcept nogil:
+    # out = q (i, x) times the transposed keys of column x, as it travels.
+    cdef const float *left = t.left
+    cdef const void *right = t.keys + x * t.k * t.n * t.word
+    t.math.widen(q.at(i, x), t.left, t.m * t.k)
+    t.math.gemm(&left, &right, 1, t.m, t.k, t.n, out, False)
+    if t.wide:
+        widen_in_place(t, out)
+
+
+cdef inline void widen_in_place(Scores *t, char *tile) noexcept nogil:
+    # From the last element, so that no word is overwritten before it is read.
+    cdef int64_t e = t.m * t.n - 1
+    while e >= 0:
+        t.math.widen(tile + e * t.word, <float *> tile + e, 1)
+        e -= 1
+
+
+def unary(int dtype, int kind, a, out, int64_t n, int threads):
+    """out = kind(a), n elements per PE."""
+    cdef Grid ga = Grid(a), go = Grid(out, True)
+    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
+    cdef Py_ssize_t i, j
+    for i in prange(go.height, nogil=True, num_threads=threads, schedule="static"):
+        for j in range(go.width):
+            math.unary[kind](ga.at(i, j), go.at(i, j), n)
+
+
+def binary(int dtype, int kind, a, b, out, int64_t n, int threads):
+    """out = kind(a, b), n elements per PE."""
+    cdef Grid ga = Grid(a), gb = Grid(b), go = Grid(out, True)
+    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
+    cdef Py_ssize_t i, j
+    for i in prange(go.height, nogil=True, num_threads=threads, schedule="static"):
+        for j in range(go.width):
+            math.binary[kind](ga.at(i, j), gb.at(i, j), go.at(i, j), n)
+
+
+def fma(int dtype, a, b, c, out, int64_t n, int threads):
+    """out = a * b + c, n elements per PE."""
+    cdef Grid ga = Grid(a), gb = Grid(b), gc = Grid(c), go = Grid(out, True)
+    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
+    cdef Py_ssize_t i, j
+    for i in prange(go.height, nogil=True, num_threads=threads, schedule="static"):
+        for j in range(go.width):
+            math.fma(ga.at(i, j), gb.at(i, j), gc.at(i, j), go.at(i, j), n)
+
+
+def scale(int dtype, a, float factor, out, int64_t n, int threads):
+    """out = a * factor, n elements per PE."""
+    cdef Grid ga = Grid(a), go = Grid(out, True)
+    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
+    cdef Py_ssize_t i, j
+    for i in prange(go.height, nogil=True, num_threads=threads, schedule="static"):
+        for j in range(go.width):
+            math.scale(ga.at(i, j), factor, go.at(i, j), n)
+
+
+def rowsum(int dtype, a, out, int64_t rows, int64_t n, int threads):
+    """out (rows, fp32) = sums of a (rows, n)."""
+    cdef Grid ga = Grid(a), go = Grid(out, True)
+    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
+    cdef Py_ssize_t i, j
+    for i in prange(go.height, nogil=True, num_threads=threads, schedule="static"):
+        for j in range(go.width):
+            math.rowsum(ga.at(i, j), <float *> go.at(i, j), rows, n)
+
+
+def dot(int dtype, a, b, out, int64_t rows, int64_t n, int threads):
+    """out (rows, fp32) = dot products of the rows of a and b (rows, n)."""
+    cdef Grid ga = Grid(a), gb = Grid(b), go = Grid(out, True)
+    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
+    cdef Py_ssize_t i, j
+    for i in prange(go.height, nogil=True, num_threads=threads, schedule="static"):
+        for j in range(go.width):
+            math.dot(ga.at(i, j), gb.at(i, j), <float *> go.at(i, j), rows, n)
+
+
+def rowmax(int dtype, a, out, int64_t rows, int64_t n, int threads):
+    """out (rows) = largest elements of a (rows, n)."""
+    cdef Grid ga = Grid(a), go = Grid(out, True)
+    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
+    cdef Py_ssize_t i, j
+    for i in prange(go.height, nogil=True, num_threads=threads, schedule="static"):
+        for j in range(go.width):
+            math.rowmax(ga.at(i, j), go.at(i, j), rows, n)
+
+
+def expsub(int dtype, a, maximum, out, int64_t rows, int64_t n, int threads):
+    """out = exp(a (rows, n) - maximum (rows))."""
+    cdef Grid ga = Grid(a), gm = Grid(maximum), go = Grid(out, True)
+    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
+    cdef Py_ssize_t i, j
+    for i in prange(go.height, nogil=True, num_threads=threads, schedule="static"):
+        for j in range(go.width):
+            math.expsub(ga.at(i, j), gm.at(i, j), go.at(i, j), rows, n)
+
+
+def rowdiv(int dtype, a, d, out, int64_t rows, int64_t n, int threads):
+    """out = a (rows, n) / d (rows, fp32)."""
+    cdef Grid ga = Grid(a), gd = Grid(d), go = Grid(out, True)
+    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
+    cdef Py_ssize_t i, j
+    for i in prange(go.height, nogil=True, num_threads=threads, schedule="static"):
+        for j in range(go.width):
+            math.rowdiv(ga.at(i, j), <const float *> gd.at(i, j), go.at(i, j), rows, n)
+
+
+def rownorm(int dtype, a, s, gain, float divisor, float eps, out, int64_t rows, int64_t n, int threads):
+    """out = a (rows, n) / sqrt(s (rows, fp32) / divisor + eps) * gain (n)."""
+    cdef Grid ga = Grid(a), gs = Grid(s), gg = Grid(gain), go = Grid(out, True)
+    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
+    cdef Py_ssize_t i, j
+    for i in prange(go.height, nogil=True, num_threads=threads, schedule="static"):
+        for j in range(go.width):
+            math.rownorm(ga.at(i, j), <const float *> gs.at(i, j), gg.at(i, j), divisor, eps, go.at(i, j), rows, n)
+
+
+def rope(int dtype, a, cosine, sine, out, int64_t rows, int64_t heads, int64_t pairs, int threads):
+    """out = pairs of a (rows, heads, 2 * pairs) rotated by cosine and sine (rows, pairs)."""
+    cdef Grid ga = Grid(a), gc = Grid(cosine), gs = Grid(sine), go = Grid(out, True)
+    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
+    cdef Py_ssize_t i, j
+    for i in prange(go.height, nogil=True, num_threads=threads, schedule="static"):
+        for j in range(go.width):
+            math.rope(ga.at(i, j), gc.at(i, j), gs.at(i, j), go.at(i, j), rows, heads, pairs)
+
+
+# -- the plain conversions of common/wsekern_half.h, for tests and other references ---------------------------------------
+cdef extern from "common/wsekern_half.h" nogil:
+    float wsk_half_to_float(unsigned short h)
+    unsigned short wsk_float_to_half(float f)
+    float wsk_bf16_to_float(unsigned short h)
+    unsigned short wsk_float_to_bf16(float f)
+    unsigned short wsk_half_fma(float a, float b, float c)
+
+
+def half_to_float(const unsigned short[::1] halves, float[::1] out):
+    """out = halves as fp32."""
+    for i in range(halves.shape[0]):
+        out[i] = wsk_half_to_float(halves[i])
+
+
+def float_to_half(const float[::1] values, unsigned short[::1] out):
+    """out = values rounded to fp16."""
+    for i in range(values.shape[0]):
+        out[i] = wsk_float_to_half(values[i])
+
+
+def bf16_to_float(const unsigned short[::1] words, float[::1] out):
+    """out = bf16 words as fp32."""
+    for i in range(words.shape[0]):
+        out[i] = wsk_bf16_to_float(words[i])
+
+
+def float_to_bf16(const float[::1] values, unsigned short[::1] out):
+    """out = values rounded to bf16."""
+    for i in range(values.shape[0]):
+        out[i] = wsk_float_to_bf16(values[i])
+
+
+def half_fma(const float[::1] a, const float[::1] b, const float[::1] c, unsigned short[::1] out):
+    """out = a * b + c of halves held as fp32, rounded once to fp16."""
+    for i in range(a.shape[0]):
+        out[i] = wsk_half_fma(a[i], b[i], c[i])

@@ -1,0 +1,44 @@
+#include "tiles.h"
+
+#include <math.h>
+
+#include "common/wsekern_half.h"
+
+void wsk_tile_transpose(const void *in, void *out, int64_t rows, int64_t columns, int64_t bytes)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < columns; c++)
+            if (bytes == 4)
+                ((uint32_t *)out)[c * rows + r] = ((const uint32_t *)in)[r * columns + c];
+            else
+                ((uint16_t *)out)[c * rows + r] = ((const uint16_t *)in)[r * columns + c];
+}
+
+static float load(int dtype, const void *p, int64_t i)
+{
+    if (dtype == WSK_TILE_FP32)
+        return ((const float *)p)[i];
+    uint16_t word = ((const uint16_t *)p)[i];
+    return dtype == WSK_TILE_BF16 ? wsk_bf16_to_float(word) : wsk_half_to_float(word);
+}
+
+static void store(int dtype, void *p, int64_t i, float value)
+{
+    if (dtype == WSK_TILE_FP32)
+        ((float *)p)[i] = value;
+    else
+        ((uint16_t *)p)[i] = dtype == WSK_TILE_BF16 ? wsk_float_to_bf16(value) : wsk_float_to_half(value);
+}
+
+void wsk_tile_gemm_naive(int dtype, const void *x, const void *w, int64_t m, int64_t k, int64_t n, void *c, int accumulate)
+{
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            float sum = accumulate ? load(dtype, c, i * n + j) : 0;
+            for (int64_t kk = 0; kk < k; kk++) {
+                float a = load(dtype, x, i * k + kk), b = load(dtype, w, kk * n + j);
+                sum = dtype == WSK_TILE_FP16 ? wsk_half_to_float(wsk_half_fma(a, b, sum)) : fmaf(a, b, sum);
+            }
+            store(dtype, c, i * n + j, sum);
+        }
+}

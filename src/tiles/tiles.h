@@ -1,0 +1,56 @@
+/* Work of one PE on its own tiles. Every function exists once per SIMD level, from one body, with the same results.
+ *
+ * Tiles are held in storage types (fp32, or fp16 and bf16 as 16-bit words); the order and rounding of every step is fixed
+ * by the functions' comments alone. Small storage types are converted to fp32, which is exact, computed, and rounded. */
+#ifndef WSEKERN_TILES_H
+#define WSEKERN_TILES_H
+
+#include <stdint.h>
+
+/* The precisions of a sum of products: what a step rounds to, and what is stored. */
+enum { WSK_TILE_FP32, WSK_TILE_FP16, WSK_TILE_FP16_FP32, WSK_TILE_BF16, WSK_TILE_DTYPES };
+enum { WSK_TILE_ADD, WSK_TILE_SUB, WSK_TILE_MUL, WSK_TILE_MAX, WSK_TILE_SILU_MUL, WSK_TILE_BINARIES };
+enum { WSK_TILE_MOV, WSK_TILE_EXP, WSK_TILE_RECIPROCAL, WSK_TILE_RSQRT, WSK_TILE_SILU, WSK_TILE_UNARIES };
+
+static inline int64_t wsk_tile_bytes(int dtype) { return dtype == WSK_TILE_FP32 ? 4 : 2; }
+
+typedef struct {
+    /* c (m,n) += sum over rounds of x[r] (m,k) w[r] (k,n): one chain of fused multiply-adds per element, round by round, k
+     * increasing. x: fp32. w and c: storage type. fp32: every step rounded to fp32. fp16: every step rounded once to fp16.
+     * fp16_fp32, bf16: steps in fp32, rounded to the storage type after the last. Unless `accumulate`, c starts from 0. */
+    void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
+                 int accumulate);
+    void (*widen)(const void *in, float *out, int64_t n);               /* out = in, exact */
+    void (*narrow)(const float *in, void *out, int64_t n);              /* out = in, rounded */
+    void (*unary[WSK_TILE_UNARIES])(const void *a, void *out, int64_t n);
+    void (*binary[WSK_TILE_BINARIES])(const void *a, const void *b, void *out, int64_t n);
+    void (*scale)(const void *a, float factor, void *out, int64_t n);   /* a * factor */
+    void (*fma)(const void *a, const void *b, const void *c, void *out, int64_t n);    /* a * b + c, rounded once */
+    /* Rows of n elements; sums over a row are fp32 chains, elements in order. */
+    void (*rowsum)(const void *a, float *out, int64_t rows, int64_t n);
+    void (*dot)(const void *a, const void *b, float *out, int64_t rows, int64_t n);
+    void (*rowmax)(const void *a, void *out, int64_t rows, int64_t n);
+    void (*expsub)(const void *a, const void *maximum, void *out, int64_t rows, int64_t n);
+    void (*rowdiv)(const void *a, const float *d, void *out, int64_t rows, int64_t n);
+    void (*rownorm)(const void *a, const float *s, const void *gain, float divisor, float eps, void *out, int64_t rows,
+                    int64_t n);
+    /* rows x heads vectors of 2 * pairs elements, first halves first; cosine and sine (rows, pairs). */
+    void (*rope)(const void *a, const void *cosine, const void *sine, void *out, int64_t rows, int64_t heads, int64_t pairs);
+} wsk_tile_math;
+
+extern const wsk_tile_math wsk_tile_math_base[WSK_TILE_DTYPES];
+extern const wsk_tile_math wsk_tile_math_avx2[WSK_TILE_DTYPES];
+extern const wsk_tile_math wsk_tile_math_avx512[WSK_TILE_DTYPES];
+
+static inline const wsk_tile_math *wsk_tile_table(int dtype, int simd_level)
+{
+    return &(simd_level > 1 ? wsk_tile_math_avx512 : simd_level ? wsk_tile_math_avx2 : wsk_tile_math_base)[dtype];
+}
+
+/* out (columns, rows) = in (rows, columns), elements of 2 or 4 bytes. */
+void wsk_tile_transpose(const void *in, void *out, int64_t rows, int64_t columns, int64_t bytes);
+
+/* The same sum of products by three plain loops: what gemm is tested against. One round; x in the storage type. */
+void wsk_tile_gemm_naive(int dtype, const void *x, const void *w, int64_t m, int64_t k, int64_t n, void *c, int accumulate);
+
+#endif

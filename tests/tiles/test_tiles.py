@@ -1,0 +1,244 @@
+"""Kernels of wsekern.tiles against plain references, bit for bit."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wsekern import tiles
+from wsekern.errors import InputError
+
+DTYPES = st.sampled_from(tiles.DTYPES)
+SIZES = st.integers(0, 20)
+
+
+def from_float(values: np.ndarray, dtype: str) -> np.ndarray:
+    """float32 rounded to the storage type."""
+    values = np.asarray(values, np.float32)
+    if dtype == "fp32":
+        return values
+    with np.errstate(all="ignore"):
+        if dtype != "bf16":
+            return values.astype(np.float16)
+    bits = values.view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
+
+def to_float(values: np.ndarray) -> np.ndarray:
+    if values.dtype == np.uint16:
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    return values.astype(np.float32)
+
+
+def make(seed: int, dtype: str, *shape: int) -> np.ndarray:
+    return from_float(np.random.default_rng(seed).standard_normal(shape), dtype)
+
+
+def same(got: np.ndarray, want: np.ndarray) -> None:
+    assert got.shape == want.shape and got.dtype == want.dtype
+    assert got.tobytes() == want.tobytes()
+
+
+def plain_exp(x: np.ndarray) -> np.ndarray:
+    """The sequence of tiles_functions.h in numpy."""
+    f = np.float32
+    with np.errstate(all="ignore"):
+        x = np.maximum(f(-104), np.minimum(f(89), x.astype(f)))
+        n = (x * f(1.44269504088896341) + f(2**23 * 1.5)) - f(2**23 * 1.5)
+        r = (x - n * f(0.693359375)) - n * f(-2.12194440e-4)
+        p = f(1.9875691500e-4)
+        for c in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+            p = p * r + f(c)
+        p = (p * (r * r) + r) + f(1)
+        half = np.rint(n * f(0.5))
+        return p * np.exp2(half) * np.exp2(n - half)
+
+
+def plain_silu(x: np.ndarray) -> np.ndarray:
+    return x / (np.float32(1) + plain_exp(np.float32(0) - x))
+
+
+# -- products ----------------------------------------------------------------------------------------------------------
+@settings(max_examples=150, deadline=None)
+@given(DTYPES, st.integers(1, 3), st.integers(1, 3), SIZES, SIZES, st.integers(0, 70), st.booleans(), st.integers(0, 99))
+def test_gemm_is_three_plain_loops(dtype, height, width, m, k, n, accumulate, seed):
+    x, w = make(seed, dtype, height, width, m, k), make(seed + 1, dtype, height, width, k, n)
+    c = make(seed + 2, dtype, height, width, m, n) if accumulate else None
+    want = tiles.gemm_naive(x, w, dtype, c)
+    same(tiles.gemm(x, w, dtype, c), want)
+    same(tiles.gemm_transposed(x, np.swapaxes(w, 2, 3), dtype, c), want)
+
+
+@pytest.mark.parametrize("dtype", tiles.DTYPES)
+@pytest.mark.parametrize("size", [4, 8, 16, 32, 33, 64])
+def test_gemm_of_square_tiles(dtype, size):
+    x, w, c = (make(seed, dtype, 2, 3, size, size) for seed in range(3))
+    same(tiles.gemm(x, w, dtype, c), tiles.gemm_naive(x, w, dtype, c))
+
+
+@pytest.mark.parametrize("dtype", tiles.DTYPES)
+def test_gemv_is_gemm_of_one_row(dtype):
+    x, w, y = make(1, dtype, 3, 4, 9), make(2, dtype, 3, 4, 9, 5), make(3, dtype, 3, 4, 5)
+    same(tiles.gemv(x, w, dtype, y), tiles.gemm_naive(x[:, :, None], w, dtype, y[:, :, None])[:, :, 0])
+    assert tiles.gemv(x[:, :, :0], w[:, :, :0], dtype).shape == (3, 4, 5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(DTYPES, st.integers(1, 7), st.integers(1, 9), st.integers(0, 9), st.integers(1, 18), st.integers(0, 99))
+def test_mesh_gemm_is_one_product_in_cannon_order(dtype, p, m, k, n, seed):
+    x, w = make(seed, dtype, p, p, m, k), make(seed + 1, dtype, p, p, k, n)
+    want = np.empty((p, p, m, n), x.dtype)
+    for i in range(p):
+        for j in range(p):
+            order = [(i + j + r) % p for r in range(p)]
+            left = np.concatenate([x[i, t] for t in order], axis=1)
+            right = np.concatenate([w[t, j] for t in order], axis=0)
+            want[i, j] = tiles.gemm_naive(left[None, None], right[None, None], dtype)[0, 0]
+    same(tiles.mesh_gemm(x, w, dtype), want)
+
+
+@settings(max_examples=40, deadline=None)
+@given(DTYPES, st.integers(1, 6), st.integers(1, 5), st.integers(0, 7), st.integers(1, 18), st.integers(0, 99))
+def test_mesh_gemm_transposed_is_a_chain_of_products(dtype, p, m, k, n, seed):
+    q, keys = make(seed, dtype, p, p, m, k), make(seed + 1, dtype, p, p, n, k)
+    travels = "fp32" if dtype == "fp16_fp32" else dtype
+
+    def chain(tile_of, columns):
+        total = None
+        for column in columns:
+            own = tile_of(column)
+            total = own if total is None else from_float(to_float(own) + to_float(total), travels)
+        return total
+
+    for i in range(p):
+        for j in range(p):
+            def product(x, i=i, j=j):
+                tile = tiles.gemm_naive(q[None, None, i, x], np.swapaxes(keys[None, None, j, x], 2, 3), dtype)[0, 0]
+                return to_float(tile) if travels != dtype else tile
+            total = product(j)
+            for side in (chain(product, range(j)), chain(product, range(p - 1, j, -1))):
+                if side is not None:
+                    total = from_float(to_float(total) + to_float(side), travels)
+            want = from_float(total, dtype) if travels != dtype else total
+            same(tiles.mesh_gemm_transposed(q, keys, dtype)[i, j], want)
+
+
+def test_products_are_the_matrix_products():
+    x, w = make(1, "fp32", 4, 4, 3, 5), make(2, "fp32", 4, 4, 5, 2)
+    whole = np.block(list(map(list, x))) @ np.block(list(map(list, w)))
+    np.testing.assert_allclose(np.block(list(map(list, tiles.mesh_gemm(x, w)))), whole, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(tiles.gemm(x, w), x @ w, rtol=1e-4, atol=1e-5)
+
+
+# -- element by element, row by row --------------------------------------------------------------------------------------
+@settings(max_examples=60, deadline=None)
+@given(DTYPES, st.integers(1, 3), st.integers(1, 3), st.integers(0, 40), st.integers(0, 99))
+def test_elements(dtype, height, width, n, seed):
+    a, b, c = (make(seed + i, dtype, height, width, n) for i in range(3))
+    x, y, z = to_float(a), to_float(b), to_float(c)
+    with np.errstate(all="ignore"):
+        expected = {"add": x + y, "sub": x - y, "mul": x * y, "max": np.where(x > y, x, y), "silu_mul": plain_silu(x) * y}
+        for kind, want in expected.items():
+            same(tiles.local(kind, a, b, dtype=dtype), from_float(want, dtype))
+        expected = {"mov": x, "exp": plain_exp(x), "reciprocal": 1 / x, "silu": plain_silu(x)}
+        for kind, want in expected.items():
+            same(tiles.local(kind, a, dtype=dtype), from_float(want, dtype))
+        same(tiles.rsqrt(tiles.mul(a, a, dtype), dtype), from_float(1 / np.sqrt(to_float(from_float(x * x, dtype))), dtype))
+    same(tiles.scale(a, 0.3, dtype), from_float(x * to_float(from_float(np.float32(0.3), dtype)), dtype))
+    if dtype in ("fp32", "fp16"):
+        shape = (height, width * n, 1, 1)
+        fma = tiles.gemm_naive(a.reshape(shape), b.reshape(shape), dtype, c.reshape(shape))
+        same(tiles.fma(a, b, c, dtype), fma.reshape(a.shape))
+    assert z.shape == a.shape
+
+
+@settings(max_examples=60, deadline=None)
+@given(DTYPES, st.integers(1, 3), st.integers(1, 3), st.integers(0, 4), st.one_of(st.integers(0, 40), st.just(600)),
+       st.integers(0, 99))
+def test_rows(dtype, height, width, rows, n, seed):
+    a, b = make(seed, dtype, height, width, rows, n), make(seed + 1, dtype, height, width, rows, n)
+    x, y = to_float(a), to_float(b)
+    total = np.zeros((height, width, rows), np.float32)
+    for e in range(n):
+        total = total + x[..., e]
+    same(tiles.rowsum(a, dtype), total)
+    grid = (height, width * rows)
+    chain = tiles.gemm_naive(x.reshape(*grid, 1, n), y.reshape(*grid, n, 1)).reshape(total.shape)
+    same(tiles.dot(a, b, dtype), chain)
+    squares = tiles.gemm_naive(x.reshape(*grid, 1, n), x.reshape(*grid, n, 1)).reshape(total.shape)
+    same(tiles.sumsq(a, dtype), squares)
+    if n:
+        same(tiles.rowmax(a, dtype), from_float(x.max(axis=-1), dtype))
+    largest = make(seed + 2, dtype, height, width, rows)
+    same(tiles.expsub(a, largest, dtype), from_float(plain_exp(x - to_float(largest)[..., None]), dtype))
+    d = np.abs(make(seed + 3, "fp32", height, width, rows)) + np.float32(0.1)
+    same(tiles.rowdiv(a, d, dtype), from_float(x / d[..., None], dtype))
+    gain = make(seed + 4, dtype, height, width, n)
+    factor = np.float32(1) / np.sqrt(d / np.float32(37) + np.float32(1e-5))
+    same(tiles.rownorm(a, d, gain, dtype, divisor=37, eps=1e-5),
+         from_float(x * factor[..., None] * to_float(gain)[:, :, None], dtype))
+
+
+@settings(max_examples=40, deadline=None)
+@given(DTYPES, st.integers(0, 3), st.integers(0, 3), st.integers(0, 20), st.integers(0, 99))
+def test_rope(dtype, rows, heads, pairs, seed):
+    a = make(seed, dtype, 2, 3, rows, heads, 2 * pairs)
+    cosine, sine = make(seed + 1, dtype, 2, 3, rows, pairs), make(seed + 2, dtype, 2, 3, rows, pairs)
+    first, second = to_float(a[..., :pairs]), to_float(a[..., pairs:])
+    c, s = to_float(cosine)[:, :, :, None], to_float(sine)[:, :, :, None]
+
+    def product(u, v):
+        return to_float(from_float(u * v, dtype))
+
+    want = np.concatenate([product(first, c) - product(second, s), product(second, c) + product(first, s)], axis=-1)
+    same(tiles.rope(a, cosine, sine, dtype), from_float(want, dtype))
+
+
+def test_exp_is_within_two_ulp_and_ends_in_zero_and_infinity():
+    x = np.linspace(-87, 88.7, 200_001, dtype=np.float32).reshape(1, 1, -1)
+    exact = np.exp(x.astype(np.float64))
+    assert (np.abs(tiles.exp(x) - exact) <= 2 * np.spacing(exact.astype(np.float32))).all()
+    ends = np.float32([[[-np.inf, -1e30, -104, np.inf, 89, 0, np.nan]]])
+    same(tiles.exp(ends)[..., :-1], np.float32([[[0, 0, 0, np.inf, np.inf, 1]]]))
+    assert np.isnan(tiles.exp(ends)[..., -1])
+    lowest = np.full((1, 1, 1, 1), -65504, np.float16)
+    assert tiles.expsub(lowest, np.zeros((1, 1, 1), np.float16), "fp16") == 0
+
+
+# -- views, threads, errors ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("dtype", tiles.DTYPES)
+def test_broadcast_views_are_grids(dtype):
+    x, w = make(1, dtype, 1, 3, 2, 5), make(2, dtype, 4, 1, 5, 6)
+    wide, tall = np.broadcast_to(x, (4, 3, 2, 5)), np.broadcast_to(w, (4, 3, 5, 6))
+    same(tiles.gemm(wide, tall, dtype), tiles.gemm(wide.copy(), tall.copy(), dtype))
+    same(tiles.add(wide, wide, dtype), tiles.add(wide.copy(), wide.copy(), dtype))
+    same(tiles.rowsum(wide[:, :, :, ::2], dtype), tiles.rowsum(wide[:, :, :, ::2].copy(), dtype))
+    one = np.broadcast_to(x[..., :1], (4, 3, 2, 5))
+    same(tiles.mul(one, wide, dtype), tiles.mul(one.copy(), wide, dtype))
+
+
+def test_inputs_are_not_changed():
+    x, w, c = make(1, "fp16", 2, 2, 3, 3), make(2, "fp16", 2, 2, 3, 3), make(3, "fp16", 2, 2, 3, 3)
+    kept = [t.copy() for t in (x, w, c)]
+    tiles.gemm(x, w, "fp16", c)
+    for array, before in zip((x, w, c), kept, strict=True):
+        same(array, before)
+
+
+@pytest.mark.parametrize(("call", "says"), [
+    (lambda a: tiles.gemm(a, a, "fp8"), "no precision 'fp8'"),
+    (lambda a: tiles.gemm(a, a, "fp16"), "expected float16 for fp16"),
+    (lambda a: tiles.gemm(a, a), "w has shape"),
+    (lambda a: tiles.gemm(a[0], a), "expected 4"),
+    (lambda a: tiles.gemm(a, a.swapaxes(2, 3), c=a), "c has shape"),
+    (lambda a: tiles.mesh_gemm(a, a.swapaxes(2, 3)), "x has shape"),
+    (lambda a: tiles.add(a, a[:1]), "b has shape"),
+    (lambda a: tiles.local("sort", a), "no local work 'sort'"),
+    (lambda a: tiles.rowmax(a[..., :0]), "at least one"),
+    (lambda a: tiles.rowdiv(a, a), "d has shape"),
+    (lambda a: tiles.rope(a[:, :, :, None, :3], a, a), "even number"),
+    (lambda a: tiles.gemm(a, a.swapaxes(2, 3), threads=0), "threads is 0"),
+])
+def test_errors_say_what_is_accepted(call, says):
+    with pytest.raises(InputError, match=says):
+        call(make(1, "fp32", 2, 3, 4, 5))
