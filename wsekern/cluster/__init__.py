@@ -1,22 +1,34 @@
 """GPU clusters: described, calibrated on kernels, predicted as whole systems."""
 
+from wsekern.cluster.choose import Constraint, best_cluster, pareto, sweep
+from wsekern.cluster.engine import engine_levels
 from wsekern.cluster.gpu import Cluster, Gpu, bundled_clusters, bundled_gpus, load_cluster, load_gpu
 from wsekern.cluster.layout import Layout
 from wsekern.cluster.precision import PRECISIONS, Precision
 from wsekern.cluster.prediction import Prediction, Served, predict, serve
+from wsekern.cluster.systems import Disaggregated, Speculative, disaggregate, speculate
 
 __all__ = [
     "PRECISIONS",
     "Cluster",
+    "Constraint",
+    "Disaggregated",
     "Gpu",
     "Layout",
     "Precision",
     "Prediction",
     "Served",
+    "Speculative",
+    "best_cluster",
     "bundled_clusters",
     "bundled_gpus",
+    "disaggregate",
+    "engine_levels",
     "load_cluster",
     "load_gpu",
+    "pareto",
     "predict",
     "serve",
+    "speculate",
+    "sweep",
 ]

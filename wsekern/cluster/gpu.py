@@ -157,20 +157,28 @@ _RACKS = {"gb200-nvl72": 72, "nvl72": 72, "gb300-nvl72": 72}
 
 def bundled_gpus() -> list[str]:
     """Names of the GPUs described in the package."""
+    return sorted(_bundled())
+
+
+@lru_cache(maxsize=1)
+def _bundled() -> dict[str, Gpu]:
     folder = files("wsekern.cluster") / "data" / "gpus"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return {
+        entry.name.removesuffix(".toml"): load_description(str(entry), Gpu)
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    }
 
 
-@lru_cache(maxsize=64)
 def load_gpu(name: str | os.PathLike[str]) -> Gpu:
     """A bundled GPU by name, or the user's own by the path of its TOML file."""
-    known = bundled_gpus()
+    known = _bundled()
     key = ALIASES.get(str(name).lower(), str(name).lower())
     if key in known:
-        return load_description(str(files("wsekern.cluster") / "data" / "gpus" / f"{key}.toml"), Gpu)
+        return known[key]
     if Path(name).exists() and str(name).endswith(".toml"):
         return load_description(name, Gpu)
-    raise InputError(f"no GPU {str(name)!r}: expected a TOML file or one of {', '.join(known)}")
+    raise InputError(f"no GPU {str(name)!r}: expected a TOML file or one of {', '.join(sorted(known))}")
 
 
 def load_cluster(name: str | os.PathLike[str] | Cluster, count: int | None = None) -> Cluster:
@@ -197,7 +205,7 @@ def load_cluster(name: str | os.PathLike[str] | Cluster, count: int | None = Non
 
 def _is_gpu(name: str) -> bool:
     key = ALIASES.get(name.lower(), name.lower())
-    return key in bundled_gpus() or (name.endswith(".toml") and Path(name).exists())
+    return key in _bundled() or (name.endswith(".toml") and Path(name).exists())
 
 
 def bundled_clusters() -> list[str]:

@@ -302,10 +302,13 @@ def _usd(cluster: Cluster, layout: Layout, seconds_per_token: float) -> float:
 
 
 def confidence(cluster: Cluster, engine: Engine, precision: Precision) -> str:
-    """high: this GPU's kernels were measured at this precision; medium: at another; low: only its family was."""
+    """high: this GPU's kernels were measured with this engine and precision; medium: another's stand in; low: only its
+    family was measured."""
     gpu = cluster.gpu
     if not gpu.kernels:
         return "low"
+    if gpu.kernels.split("_")[0] != gpu.name.split("-")[0]:
+        return "medium"
     evidence = kernel_fit("gemm", gpu, tuple(engine.kernels), precision.arithmetic).evidence
     return "high" if evidence == "measured" else "medium"
 

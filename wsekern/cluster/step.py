@@ -114,7 +114,7 @@ class _Operators:
         if not work.prefill:
             context = min(work.context, window)
             moved = work.sequences * context * cached
-            flops = 2.0 * work.sequences * context * heads * (score + value)
+            flops = 2.0 * work.tokens * context * heads * (score + value)
             fit = kernel_fit("decode_attention", self.gpu, self.engines, "bf16").parameters
             parts = kernels.decode_attention(fit, work.sequences, context, heads, moved, flops, peak, self.bandwidth)
         else:
@@ -303,7 +303,7 @@ def _expert_block(ops: _Operators, model: ModelConfig, cluster: Cluster, layout:
 
 def _ends(ops: _Operators, step: Step, model: ModelConfig, cluster: Cluster, layout: Layout, work: Work) -> None:
     """Embedding look-up, final norm, LM head on the last token of each sequence, gather of the logits."""
-    rows = work.sequences
+    rows = work.sequences if work.prefill else work.tokens
     ops.small_kernels(step, work.tokens * model.hidden * 4.0 + rows * model.hidden * 4.0, min(2.0, ops.scale * 2.0))
     ops.gemm(step, rows, model.vocab / layout.tp, model.hidden, wide=True)
     ops.collective(step, "all_gather", layout.tp, rows * model.vocab * 2.0, cluster, 1.0)
