@@ -86,9 +86,11 @@ cdef struct Core:
     int64_t cycle
     int64_t started             # cycle at which the current run began
     int64_t live                # PEs that have not ended
+    int64_t ended               # cycle at which the last one ended
     int64_t core_events, ramp_events
     int64_t input_latency, output_latency
     int32_t pes
+    int32_t quiet               # the fabric is empty, and its clock stands still until a word is offered
     Pe *pe
     Queue *queue
     Word *word
@@ -297,7 +299,7 @@ cdef void act(Core *s, wsk_fabric *fabric, int32_t p) noexcept nogil:
         i = s.code + pe.pc
         if i.op == PE_HALT:
             pe.wait = DONE
-            pe.done = s.cycle
+            pe.done = s.ended = s.cycle
             s.live -= 1
             return
         extent = extent_of(s, pe, i)
@@ -333,6 +335,9 @@ cdef int put(Core *s, wsk_fabric *fabric, int32_t p) noexcept nogil:
     cdef int64_t again = INT64_MAX
     cdef int k, status, sent = 0
     pe.sending = 0
+    if s.quiet:
+        fabric_skip(fabric, s.cycle)
+        s.quiet = 0
     for k in range(PE_QUEUES):
         if program.out_slot[k] < 0:
             continue
@@ -362,15 +367,10 @@ cdef inline int32_t take_slot(int32_t *slots, int64_t cycle) noexcept nogil:
 
 cdef int step(Core *s, wsk_fabric *fabric) noexcept nogil:
     # One cycle: words that may be read from now on, cores, ramps, then the routers.
-    cdef const wsk_delivery *list
-    cdef int strip, i, n, status
+    cdef int status = 0
     cdef int32_t p, following
-    for strip in range(fabric_strips(fabric)):
-        n = fabric_deliveries(fabric, strip, &list)
-        for i in range(n):
-            status = deliver(s, list + i)
-            if status < 0:
-                return status
+    if not s.quiet:
+        status = deliver_all(s, fabric)
     p = take_slot(s.core_slot, s.cycle)
     while p != NOBODY:
         following = s.core_next[p]
@@ -378,16 +378,28 @@ cdef int step(Core *s, wsk_fabric *fabric) noexcept nogil:
         act(s, fabric, p)
         p = following
     p = take_slot(s.ramp_slot, s.cycle)
-    while p != NOBODY:
+    while p != NOBODY and status == 0:
         following = s.ramp_next[p]
         s.ramp_events -= 1
         status = put(s, fabric, p)
-        if status < 0:
-            return status
         p = following
-    status = fabric_step(fabric)
+    if status == 0 and not s.quiet:
+        status = fabric_step(fabric)
+        s.quiet = fabric_next_event(fabric) == INT64_MAX and not delivering(fabric)
     s.cycle += 1
     return status
+
+
+cdef int deliver_all(Core *s, wsk_fabric *fabric) noexcept nogil:
+    cdef const wsk_delivery *list
+    cdef int strip, i, n, status
+    for strip in range(fabric_strips(fabric)):
+        n = fabric_deliveries(fabric, strip, &list)
+        for i in range(n):
+            status = deliver(s, list + i)
+            if status < 0:
+                return status
+    return WSK_OK
 
 
 cdef int delivering(const wsk_fabric *fabric) noexcept nogil:
@@ -402,22 +414,25 @@ cdef int delivering(const wsk_fabric *fabric) noexcept nogil:
 
 cdef void skip_idle(Core *s, wsk_fabric *fabric) noexcept nogil:
     # Jump to the next cycle in which a core, a ramp or the fabric does anything.
-    cdef int64_t limit = fabric_next_event(fabric), cycle = s.cycle
-    if limit <= cycle or s.core_events + s.ramp_events == 0 or delivering(fabric):
+    cdef int64_t cycle = s.cycle, limit = cycle + WHEEL - 1
+    if s.core_events + s.ramp_events == 0:
         return
-    limit = min(limit, cycle + WHEEL - 1)
+    if not s.quiet:
+        limit = min(limit, fabric_next_event(fabric))
+        if limit <= cycle or delivering(fabric):
+            return
     while cycle < limit and s.core_slot[cycle % WHEEL] == NOBODY and s.ramp_slot[cycle % WHEEL] == NOBODY:
         cycle += 1
-    if cycle > s.cycle:
+    if not s.quiet:
         fabric_skip(fabric, cycle)
-        s.cycle = cycle
+    s.cycle = cycle
 
 
 cdef int stuck(Core *s, wsk_fabric *fabric) noexcept nogil:
     # No core can go on by itself, and no word has moved for a while.
-    if s.core_events or delivering(fabric):
+    if s.core_events or (not s.quiet and delivering(fabric)):
         return 0
-    if s.ramp_events == 0 and fabric_next_event(fabric) == INT64_MAX:
+    if s.ramp_events == 0 and s.quiet:
         return 1
     return s.cycle - max(s.started, fabric_last_move(fabric)) > PATIENCE
 
@@ -473,8 +488,9 @@ cdef void reset_cores(Core *s) noexcept nogil:
     cdef int q
     cdef Pe *pe
     cdef const Program *program
-    s.cycle = s.live = s.core_events = s.ramp_events = 0
+    s.cycle = s.live = s.ended = s.core_events = s.ramp_events = 0
     s.fault_pe = s.fault_color = NOBODY
+    s.quiet = 1
     for q in range(WHEEL):
         s.core_slot[q] = s.ramp_slot[q] = NOBODY
     for p in range(s.pes):
@@ -618,6 +634,11 @@ cdef class Cores:
     def cycle(self):
         """The coming cycle."""
         return self.core.cycle
+
+    @property
+    def ended(self):
+        """Cycle at which the last PE so far ended."""
+        return self.core.ended
 
     @property
     def fault(self):

@@ -279,6 +279,7 @@ cdef void reduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length, P
     add_stream(&streams, chain(line, costs, length - 1, root), 1)
     if streams.count:
         gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, NULL)
+        line[root * CAUSES + <int>COMPUTE] += costs.convert
 
 
 cdef Message group_sum(int64_t *line, const Costs *costs, Py_ssize_t length, Py_ssize_t groups, Py_ssize_t j,

@@ -56,7 +56,7 @@ static int root_chain(const wsk_block *b, float *acc, int64_t begin, int64_t len
     for (int64_t j = first + step; j != end; j += step) {
         group_sum(b, own, begin, length, groups, j);
         b->math->merge[b->op](own, acc, b->count);
-        memcpy(acc, own, sizeof own);
+        memcpy(acc, own, (size_t)b->count * sizeof *own);
     }
     return 1;
 }

@@ -39,11 +39,16 @@ static void merge_max_f32(void *acc_, const void *other_, int64_t n)
 /* fp16: travels as fp16. The vector loop is the scalar one, eight lanes at a time. */
 static void start_f16(void *acc, const void *own, int64_t n) { memcpy(acc, own, (size_t)n * 2); }
 #ifdef HAVE_F16C
+static inline float from_half(uint16_t h) { return _cvtsh_ss(h); }
+static inline uint16_t to_half(float f) { return (uint16_t)_cvtss_sh(f, _MM_FROUND_TO_NEAREST_INT); }
 static inline __m256 load8(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
 static inline void save8(uint16_t *p, __m256 v)
 {
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
+#else
+static inline float from_half(uint16_t h) { return wsk_half_to_float(h); }
+static inline uint16_t to_half(float f) { return wsk_float_to_half(f); }
 #endif
 static void sum_f16(void *acc_, const void *own_, int64_t n)
 {
@@ -55,7 +60,7 @@ static void sum_f16(void *acc_, const void *own_, int64_t n)
         save8(acc + i, _mm256_add_ps(load8(own + i), load8(acc + i)));
 #endif
     for (; i < n; i++)
-        acc[i] = wsk_float_to_half(wsk_half_to_float(own[i]) + wsk_half_to_float(acc[i]));
+        acc[i] = to_half(from_half(own[i]) + from_half(acc[i]));
 }
 static void max_f16(void *acc_, const void *own_, int64_t n)
 {
@@ -67,7 +72,7 @@ static void max_f16(void *acc_, const void *own_, int64_t n)
         save8(acc + i, _mm256_max_ps(load8(own + i), load8(acc + i)));
 #endif
     for (; i < n; i++)
-        if (wsk_half_to_float(own[i]) > wsk_half_to_float(acc[i]))
+        if (from_half(own[i]) > from_half(acc[i]))
             acc[i] = own[i];
 }
 static void merge_max_f16(void *acc_, const void *other_, int64_t n)
@@ -80,7 +85,7 @@ static void merge_max_f16(void *acc_, const void *other_, int64_t n)
         save8(acc + i, _mm256_max_ps(load8(acc + i), load8(other + i)));
 #endif
     for (; i < n; i++)
-        if (!(wsk_half_to_float(acc[i]) > wsk_half_to_float(other[i])))
+        if (!(from_half(acc[i]) > from_half(other[i])))
             acc[i] = other[i];
 }
 
@@ -95,7 +100,7 @@ static void start_wide(void *acc_, const void *own_, int64_t n)
         _mm256_storeu_ps(acc + i, load8(own + i));
 #endif
     for (; i < n; i++)
-        acc[i] = wsk_half_to_float(own[i]);
+        acc[i] = from_half(own[i]);
 }
 static void sum_wide(void *acc_, const void *own_, int64_t n)
 {
@@ -107,14 +112,14 @@ static void sum_wide(void *acc_, const void *own_, int64_t n)
         _mm256_storeu_ps(acc + i, _mm256_add_ps(load8(own + i), _mm256_loadu_ps(acc + i)));
 #endif
     for (; i < n; i++)
-        acc[i] = wsk_half_to_float(own[i]) + acc[i];
+        acc[i] = from_half(own[i]) + acc[i];
 }
 static void max_wide(void *acc_, const void *own_, int64_t n)
 {
     float *acc = acc_;
     const uint16_t *own = own_;
     for (int64_t i = 0; i < n; i++)
-        acc[i] = LARGER(wsk_half_to_float(own[i]), acc[i]);
+        acc[i] = LARGER(from_half(own[i]), acc[i]);
 }
 static void finish_wide(void *out_, const void *acc_, int64_t n)
 {
@@ -126,7 +131,7 @@ static void finish_wide(void *out_, const void *acc_, int64_t n)
         save8(out + i, _mm256_loadu_ps(acc + i));
 #endif
     for (; i < n; i++)
-        out[i] = wsk_float_to_half(acc[i]);
+        out[i] = to_half(acc[i]);
 }
 
 /* bf16: travels as bf16. */

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import load_machine
-from wsekern.ops import DTYPES, AllReduce, FlowEngine, Gemv
+from wsekern.ops import DTYPES, AllReduce, Broadcast, FlowEngine, Gemv, Reduce
 from wsekern.ops.cycle import ColorAllocator, run_on_cycle_engine
 from wsekern.ops.line import NUMPY_DTYPES, round_bf16
 
@@ -51,6 +51,40 @@ def test_gemv_and_all_reduce_are_the_same_on_both_engines(machine, width, height
         assert np.abs(run.clock - flow.clock).max() <= 16
     else:
         np.testing.assert_array_equal(run.clock, flow.clock)
+
+
+@settings(max_examples=40, deadline=None)
+@given(machine=machines, width=sizes, height=sizes, words=st.sampled_from([1, 2, 5, 12, 40]), axis=st.sampled_from("xy"),
+       op=st.sampled_from(["sum", "max"]), segment=st.sampled_from([0, 0, 5]), root=st.integers(0, 15),
+       dtype=st.sampled_from(DTYPES), seed=st.integers(0, 99))
+def test_reduce_and_broadcast_are_the_same_on_both_engines(machine, width, height, words, axis, op, segment, root, dtype,
+                                                           seed):
+    """All clocks exactly, but where a chain is held back while the root takes the other one: there its senders end later,
+    by no more than the words held back, and the root exactly."""
+    length = height if axis == "y" else width
+    root %= min(segment or length, length)
+    tile = random_tile(np.random.default_rng(seed), dtype, height, width, words)
+    for operation in (Reduce(words, axis, root, op, segment), Broadcast(words, axis, root, segment)):
+        flow = FlowEngine(machine[0], width, height, machine[1], dtype)
+        values = flow.run(operation, tile)
+        run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], dtype, tile)
+        assert_same_bits(run.values, values)
+        assert run.clock.max() == flow.cycles
+        late = run.clock - flow.clock
+        if isinstance(operation, Reduce) and root > 0:
+            assert late.min() >= 0 and late.max() <= 2 * words + 16
+        else:
+            np.testing.assert_array_equal(run.clock, flow.clock)
+
+
+def test_a_reduction_in_another_precision_than_the_engine_runs_on_both():
+    tile = random_tile(np.random.default_rng(4), "fp32", 6, 3, 5)
+    operation = AllReduce(5, "y", 2, dtype="fp32")
+    flow = FlowEngine("wse3", 3, 6, "silicon", "fp16")
+    values = flow.run(operation, tile)
+    run = run_on_cycle_engine(operation, "wse3", 3, 6, "silicon", "fp16", tile)
+    assert_same_bits(run.values, values)
+    np.testing.assert_array_equal(run.clock, flow.clock)
 
 
 @settings(max_examples=15, deadline=None)

@@ -11,6 +11,7 @@ from wsekern.ops.line import (
     Axis,
     LineEmitter,
     LinePainter,
+    Stream,
     along,
     chains,
     check_line,
@@ -19,7 +20,9 @@ from wsekern.ops.line import (
     group_root,
     line_costs,
     run_line,
+    segment_at,
     segments,
+    stream_of,
     traffic,
     travelling,
 )
@@ -102,9 +105,8 @@ class AllReduce:
 
     def role(self, position: int, length: int) -> "Role":
         """Which streams the PE at ``position`` of a line takes in and puts out."""
-        size = self.segment or length
-        begin = position // size * size
-        return role_of(position - begin, min(size, length - begin), self.groups)
+        begin, end = segment_at(position, length, self.segment)
+        return role_of(position - begin, end - begin, self.groups)
 
     def paint(self, layout: "Layout", colors: Sequence[int]) -> None:
         """Routes of all lines."""
@@ -130,14 +132,6 @@ class AllReduce:
 
 
 @dataclass(frozen=True)
-class Stream:
-    """Part of a PE in the chains of one level, as indices of colors: sums it takes in, in order, and where it sends."""
-
-    takes: tuple[int, ...] = ()
-    sends: int | None = None
-
-
-@dataclass(frozen=True)
 class Role:
     """Part of a PE in an all-reduce: in the chains of its group, in those of the roots, is it the last root."""
 
@@ -147,25 +141,15 @@ class Role:
     line: int
 
 
-def _stream(place: int, root: int, count: int, first: int) -> Stream:
-    """Part of member ``place`` of ``count`` in two chains to ``root``; colors: first + (0, 1) up, + (2, 3) down."""
-    up, down = first + (place - 1) % 2, first + 2 + (place + 1) % 2
-    if place == root:
-        return Stream((up,) * (place > 0) + (down,) * (place < count - 1))
-    if place < root:
-        return Stream((up,) * (place > 0), first + place % 2)
-    return Stream((down,) * (place < count - 1), first + 2 + place % 2)
-
-
 def role_of(place: int, length: int, groups: int) -> Role:
     """Role of PE ``place`` of a line of ``length`` PEs in ``groups`` groups."""
     groups = min(groups, length)
     j = next(j for j in range(groups) if group_begin(j + 1, length, groups) > place)
     begin, end, root = group_begin(j, length, groups), group_begin(j + 1, length, groups), group_root(j, length, groups)
-    group = _stream(place - begin, root - begin, end - begin, 0)
+    group = stream_of(place - begin, root - begin, end - begin, 0)
     if place != root:
         return Role(group, Stream(), False, length)
-    return Role(group, _stream(j, groups // 2, groups, 4), j == groups // 2, length)
+    return Role(group, stream_of(j, groups // 2, groups, 4), j == groups // 2, length)
 
 
 def paint_segment(painter: LinePainter, colors: Sequence[int], length: int, groups: int) -> None:

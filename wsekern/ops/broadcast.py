@@ -1,15 +1,30 @@
 """Broadcast along lines: every PE of a line ends with the tile of one of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from wsekern._timing import broadcast_line
-from wsekern.ops.line import Axis, along, check_line, check_words, line_costs, run_line, segments, traffic
+from wsekern.ops.line import (
+    Axis,
+    LineEmitter,
+    LinePainter,
+    along,
+    check_line,
+    check_words,
+    line_costs,
+    run_line,
+    segment_at,
+    segments,
+    traffic,
+)
 
 if TYPE_CHECKING:
+    from wsekern.ops.cycle import Emission
     from wsekern.ops.flow import FlowEngine
+    from wsekern.program import Layout
 
 
 @dataclass(frozen=True)
@@ -26,6 +41,7 @@ class Broadcast:
     segment: int = 0
     dtype: str | None = None
     """Precision other than the engine's, such as fp32 for statistics."""
+    colors: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         check_line(self.words, self.axis, self.segment, root=self.root + 1)
@@ -57,3 +73,31 @@ class Broadcast:
         """Link traversals of one run on the whole grid."""
         hops = sum(end - begin - 1 for begin, end in segments(engine.length(self.axis), self.segment))
         return hops * traffic(engine.timing_of(self.dtype), self.words).results * engine.lines(self.axis)
+
+    def tiles(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of the tile on each PE."""
+        return ((self.words,),)
+
+    def role(self, position: int, length: int) -> str:
+        """Whether the PE at ``position`` of a line sends, receives, or is alone."""
+        begin, end = segment_at(position, length, self.segment)
+        if end - begin < 2:
+            return "alone"
+        return "root" if position - begin == min(self.root, end - begin - 1) else "receiver"
+
+    def paint(self, layout: "Layout", colors: Sequence[int]) -> None:
+        """Routes of all lines."""
+        for begin, end in segments(layout.height if self.axis == "y" else layout.width, self.segment):
+            LinePainter(layout, self.axis, begin).multicast(colors[0], min(self.root, end - begin - 1), 0, end - begin)
+
+    def emit(self, out: "Emission", role: str) -> str:
+        """One send or one receive."""
+        tile = out.inputs[0]
+        if self.words:
+            out.program.spend(out.timing.latency("broadcast_call", out.timing.latency("call")))
+            emitter = LineEmitter(out, self.words, "sum", tile)
+            if role == "root":
+                emitter.send(out.colors[0])
+            elif role == "receiver":
+                emitter.receive(out.colors[0])
+        return tile

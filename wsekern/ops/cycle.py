@@ -1,7 +1,7 @@
 """Operations on the cycle engine: the PE programs and routes of a sequence of operations, wavelet by wavelet."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -134,10 +134,11 @@ def _place_programs(layout: Layout, timing: Timing, chain: list[CycleOperation],
             result = ""
             for operation, in_row, in_column, own in zip(chain, row, column, names, strict=True):
                 inputs = (result, *own) if result else tuple(own)
+                costs = replace(timing, dtype=getattr(operation, "dtype", None) or timing.dtype)
                 for name, shape in zip(own, operation.tiles()[-len(own):] if own else (), strict=True):
-                    program.memory(name, ELEMENT_TYPES[timing.dtype], int(np.prod(shape)))
+                    program.memory(name, ELEMENT_TYPES[costs.dtype], int(np.prod(shape)))
                 role = in_row if getattr(operation, "axis", "y") == "y" else in_column
-                result = operation.emit(Emission(timing, program, colors[operation], inputs), role)
+                result = operation.emit(Emission(costs, program, colors[operation], inputs), role)
             programs.append(program)
     row_of = np.array([row_kinds.index(row) for row in rows])
     column_of = np.array([column_kinds.index(column) for column in columns])

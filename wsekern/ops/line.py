@@ -37,6 +37,13 @@ def segments(length: int, segment: int) -> list[tuple[int, int]]:
     return [(begin, min(begin + size, length)) for begin in range(0, length, size)]
 
 
+def segment_at(position: int, length: int, segment: int) -> tuple[int, int]:
+    """(begin, end) of the independent line that the PE at ``position`` is in."""
+    size = segment or length
+    begin = position // size * size
+    return begin, min(begin + size, length)
+
+
 def check_line(words: int, axis: str, segment: int, **counts: int) -> None:
     """Refuse what no line operation accepts; ``counts`` are further numbers that must be at least one."""
     if axis not in ("x", "y"):
@@ -162,6 +169,24 @@ def chains(dtype: str, line: np.ndarray, root: int, op: str) -> np.ndarray:
 def along(tile: np.ndarray, axis: str) -> np.ndarray:
     """View of a tile array (height, width, n) as (lines, PEs of a line, n)."""
     return tile.swapaxes(0, 1) if axis == "y" else tile
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Part of a PE in the chains of one level, as indices of colors: sums it takes, in order, and where it sends."""
+
+    takes: tuple[int, ...] = ()
+    sends: int | None = None
+
+
+def stream_of(place: int, root: int, count: int, first: int) -> Stream:
+    """Part of member ``place`` of ``count`` in two chains to ``root``; colors: first + (0, 1) up, + (2, 3) down."""
+    up, down = first + (place - 1) % 2, first + 2 + (place + 1) % 2
+    if place == root:
+        return Stream((up,) * (place > 0) + (down,) * (place < count - 1))
+    if place < root:
+        return Stream((up,) * (place > 0), first + place % 2)
+    return Stream((down,) * (place < count - 1), first + 2 + place % 2)
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,34 @@
 """Reduce along lines: one PE of a line ends with the sum (or maximum) of all tiles of the line."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from wsekern._timing import reduce_line
 from wsekern.ops.line import (
     Axis,
+    LineEmitter,
+    LinePainter,
+    Stream,
     along,
     chains,
     check_line,
     check_words,
     line_costs,
     run_line,
+    segment_at,
     segments,
+    stream_of,
     traffic,
     travelling,
 )
 
 if TYPE_CHECKING:
+    from wsekern.ops.cycle import Emission
     from wsekern.ops.flow import FlowEngine
+    from wsekern.program import Layout
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,8 @@ class Reduce:
     segment: int = 0
     dtype: str | None = None
     """Precision other than the engine's, such as fp32 for statistics."""
+    colors: ClassVar[int] = 4
+    """Up and down, by parity of the sender."""
 
     def __post_init__(self) -> None:
         check_line(self.words, self.axis, self.segment, root=self.root + 1)
@@ -71,6 +81,32 @@ class Reduce:
         """Link traversals of one run on the whole grid."""
         hops = sum(end - begin - 1 for begin, end in segments(engine.length(self.axis), self.segment))
         return hops * traffic(engine.timing_of(self.dtype), self.words).sums * engine.lines(self.axis)
+
+    def tiles(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of the tile on each PE."""
+        return ((self.words,),)
+
+    def role(self, position: int, length: int) -> Stream:
+        """Which streams the PE at ``position`` of a line takes in and puts out."""
+        begin, end = segment_at(position, length, self.segment)
+        return stream_of(position - begin, min(self.root, end - begin - 1), end - begin, 0)
+
+    def paint(self, layout: "Layout", colors: Sequence[int]) -> None:
+        """Routes of all lines."""
+        for begin, end in segments(layout.height if self.axis == "y" else layout.width, self.segment):
+            painter = LinePainter(layout, self.axis, begin)
+            painter.chains(colors, range(end - begin), min(self.root, end - begin - 1))
+
+    def emit(self, out: "Emission", role: Stream) -> str:
+        """One add in the stream on the way, one add into the tile for each chain at the root."""
+        tile = out.inputs[0]
+        if self.words:
+            out.program.spend(out.timing.latency("reduce_call", out.timing.latency("call")))
+            emitter = LineEmitter(out, self.words, self.op, tile)
+            emitter.combine(role)
+            if emitter.held != tile:
+                emitter.finish()
+        return tile
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class Simulation:
             status = self._cores.run(self._fabric, min(deadline, self.cycle + chunk))
         if status < 0:
             raise_for_status(status, *self._explain(status))
-        return int(self.clock.max(initial=0))
+        return self._cores.ended
 
     def reset(self) -> None:
         """Programs back to their start at cycle 0; memory stays as it is."""
