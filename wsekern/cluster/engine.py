@@ -20,6 +20,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kernels: list[str]
     graphs: bool
     autotune: bool
+    chunked: bool
     fixed_scale: Annotated[Quantity, Unit("ratio")]
     elementwise: Annotated[Quantity, Unit("kernels/layer")]
     quantise: Annotated[Quantity, Unit("kernels/GEMM")]

@@ -281,13 +281,14 @@ def steady_state(
     decode = decode_step(model, cluster, layout, precision, engine, batch, prompt + output / 2.0, sampled)
     prefill = prefill_step(model, cluster, layout, precision, engine, 1.0, prompt)
     others = max(0.0, batch / layout.dp - 1.0)
-    # Chunks ride along with decode steps: their launches and the engine's step are paid by those already.
-    chunk = prefill.device
-    token = decode.seconds + float(engine.interference) * others * chunk / max(1.0, output)
+    begun = others / max(1.0, output)  # prompts that begin in the time of one decode step
+    # Launches and the engine's step are paid by the decode steps already; a chunk that rides along shares their weights.
+    shared = min(1.0, begun) * (prefill.weights + prefill.fixed) if engine.chunked else 0.0
+    token = decode.seconds + max(0.0, float(engine.interference) * begun * prefill.device - shared)
     first = prefill.seconds + float(engine.per_request)
     # Arrivals are spread over an answer's time, so a prompt meets another in service about as often as prefill is busy.
-    busy = min(0.95, others * chunk / (token * max(1.0, output)))
-    queue = 0.5 * chunk * busy / (1.0 - busy) + (decode.seconds * 0.5 if others else 0.0)
+    busy = min(0.95, begun * prefill.device / token)
+    queue = 0.5 * prefill.device * busy / (1.0 - busy) + (decode.seconds * 0.5 if others else 0.0)
     return decode, prefill, token, first, queue
 
 

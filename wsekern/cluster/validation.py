@@ -166,7 +166,11 @@ def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     if row["metric"] in ("itl_median", "itl_p50", "tpot_median", "tpot") and not _prefills_in_most_steps(case):
         return f"decode {kind} inter-token median ({case.engine})", scale * _plain_step(case).seconds
     label = "inter-token median" if row["metric"] == "itl_median" else "mean TPOT"
-    return f"decode {kind} {label} ({case.engine})", scale * _steady(case, case.batch)[2]
+    decode, prefill, token, _, _ = _steady(case, case.batch)
+    begun = float(load_engine(case.engine).interference) * (case.batch / case.layout.dp - 1.0) / case.output
+    if float(row["value"]) < scale * max(decode.roofline, begun * prefill.roofline):
+        raise Refused("faster than the peaks of the stated GPUs allow: prompts were cached, or fewer users were served")
+    return f"decode {kind} {label} ({case.engine})", scale * token
 
 
 def _prefills_in_most_steps(case: Case) -> bool:
@@ -271,22 +275,58 @@ def one_collective(cluster: Cluster, engines: tuple[str, ...], ranks: int, messa
 
 
 def inconsistent(rows: list[dict[str, str]]) -> dict[str, str]:
-    """Rows that their own source contradicts: the same system, model and precision, measured at least twice as fast on
-    another task at no smaller a batch. Looks at measurements only, never at predictions."""
+    """Rows that their own source contradicts. Looks at measurements only, never at predictions.
+
+    Either the same system, model and precision was measured at least twice as fast on another task at no smaller a batch;
+    or, in one set of synthetic runs, up to eight users had tokens at least three times slower than one user.
+    """
+    found = {**_slower_than_another_task(rows), **_slower_with_few_users(rows)}
+    configurations = {_configuration(row): found[row["id"]] for row in rows if row["id"] in found}
+    return {row["id"]: configurations[_configuration(row)] for row in rows if _configuration(row) in configurations}
+
+
+def _configuration(row: dict[str, str]) -> tuple[str, ...]:
+    """What a run was: its other metrics (energy, throughput) are from the same run."""
+    return tuple(row.get(name) or "" for name in (*SYSTEM, "isl", "osl", "batch_or_concurrency"))
+
+
+def _members(
+    rows: list[dict[str, str]], metrics: tuple[str, ...], tasks: bool, names: tuple[str, ...]
+) -> list[list[tuple[float, float, str, str]]]:
+    """(batch, value, prompt, id) of rows that agree in ``names``."""
     groups: dict[tuple[str, ...], list[tuple[float, float, str, str]]] = {}
     for row in rows:
-        if row["metric"] not in ("itl_median",) or not (row.get("isl") or "").startswith("task:"):
+        prompt = row.get("isl") or ""
+        if row["metric"] not in metrics or prompt.startswith("task:") != tasks:
             continue
         try:
-            key = tuple(
-                row.get(name) or "" for name in ("gpu", "model", "precision", "n_gpus", "parallelism", "model", "precision")
-            )
-            groups.setdefault(key, []).append((float(row["batch_or_concurrency"]), float(row["value"]), row["isl"], row["id"]))
+            entry = (float(row["batch_or_concurrency"]), float(row["value"]), prompt, row["id"])
         except ValueError:
             continue
-    found: dict[str, str] = {}
-    for members in groups.values():
-        for batch, value, task, name in members:
-            if any(b >= batch and v * 2.0 < value and t != task for b, v, t, _ in members):
-                found[name] = "its own source measured this system twice as fast on another task at no smaller a batch"
+        key = tuple((row.get(name) or "").split(":")[0] for name in names)
+        groups.setdefault(key, []).append(entry)
+    return list(groups.values())
+
+
+SYSTEM = ("source", "gpu", "n_gpus", "parallelism", "model", "precision")
+
+
+def _slower_than_another_task(rows: list[dict[str, str]]) -> dict[str, str]:
+    text = "its own source measured this system twice as fast on another task at no smaller a batch"
+    return {
+        name: text
+        for members in _members(rows, ("itl_median",), True, SYSTEM)
+        for batch, value, task, name in members
+        if any(b >= batch and v * 2.0 < value and t != task for b, v, t, _ in members)
+    }
+
+
+def _slower_with_few_users(rows: list[dict[str, str]]) -> dict[str, str]:
+    text = "in this set of runs eight users or fewer had tokens three times slower than one user"
+    found = {}
+    for members in _members(rows, ("tpot_mean",), False, SYSTEM):
+        alone = [value for batch, value, _, _ in members if batch == 1]
+        few = [value for batch, value, _, _ in members if 1 < batch <= 8]
+        if alone and few and max(few) > 3.0 * max(alone):
+            found.update({name: text for *_, name in members})
     return found
