@@ -41,8 +41,9 @@ def test_gemv_and_all_reduce_are_the_same_on_both_engines(machine, width, height
     x, w = random_tile(rng, dtype, height, width, rows), random_tile(rng, dtype, height, width, rows, cols)
     gemv, reduce = Gemv(rows, cols), AllReduce(cols, axis, groups, op, segment)
     flow = FlowEngine(machine[0], width, height, machine[1], dtype)
-    flow.time(gemv)
-    values = flow.run(reduce, gemv.reference(x, w, dtype))
+    product = flow.run(gemv, x, w)
+    assert_same_bits(product, gemv.reference(x, w, dtype))
+    values = flow.run(reduce, product)
     run = run_on_cycle_engine([gemv, reduce], machine[0], width, height, machine[1], dtype, x, w)
     assert_same_bits(run.values, values)
     length = height if axis == "y" else width

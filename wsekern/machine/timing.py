@@ -16,7 +16,7 @@ _INSTRUCTIONS = {
     "fp32": {"mov": "fmovs", "add": "fadds", "sub": "fsubs", "mul": "fmuls", "fma": "fmacs", "max": "fmaxs"},
     "fp16": {"mov": "fmovh", "add": "faddh", "sub": "fsubh", "mul": "fmulh", "fma": "fmach", "max": "fmaxh"},
     "fp16_fp32": {"mov": "fmovs", "add": "fadds", "sub": "fsubs", "mul": "fmulh", "fma": "fmachs", "max": "fmaxs"},
-    "bf16": {"mov": "fmovh", "add": "faddh", "sub": "fsubh", "mul": "fmulh", "fma": "fmach", "max": "fmaxh"},
+    "bf16": {"mov": "fmovh", "add": "faddh", "sub": "fsubh", "mul": "fmulh", "fma": "fmachs", "max": "fmaxh"},
 }
 
 

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from wsekern.ops.cycle import Emission
     from wsekern.ops.flow import FlowEngine
 
+WIDE = ("fp16_fp32", "bf16")
+"""Precisions whose products are summed in fp32 and rounded once at the end."""
+
 
 @dataclass(frozen=True)
 class Gemv:
     """y(cols) = x(rows) W(rows, cols) on every PE, nothing sent.
 
     y starts at zero; for each row k in turn one multiply-add of x[k] and row k of W onto y (fused, one rounding; in
-    fp32 a rounded product and a rounded sum). Cost: ``gemv_call + setup(fma) + rows (map + ceil(cols / rate))``.
+    fp16 with fp32 accumulation and in bf16 onto an fp32 y that is rounded once at the end). Cost: ``gemv_call +
+    setup(fma) + rows (map + ceil(cols / rate))``.
     """
 
     rows: int
@@ -38,7 +42,7 @@ class Gemv:
             return 0, 0
         fma = timing.instruction("fma")
         overhead = timing.latency("gemv_call", timing.latency("call")) + timing.setup(fma)
-        convert = timing.vector(timing.instruction("mov"), self.cols) if timing.dtype == "fp16_fp32" else 0
+        convert = timing.vector(timing.instruction("mov"), self.cols) if timing.dtype in WIDE else 0
         return self.rows * timing.elements(fma, self.cols) + convert, overhead + self.rows * timing.latency("map")
 
     def time(self, engine: "FlowEngine") -> None:
@@ -59,8 +63,11 @@ class Gemv:
         y = np.zeros((*x.shape[:-1], self.cols))
         x, w = ((widen_bf16(tile) if dtype == "bf16" else tile).astype(np.float64) for tile in (x, w))
         for k in range(self.rows):
-            y = _rounded(x[..., k, None] * w[..., k, :] + y, dtype)
-        return y.astype(np.float16) if dtype == "fp16_fp32" else _stored(y, dtype)
+            y = x[..., k, None] * w[..., k, :] + y
+            y = y.astype(np.float16 if dtype == "fp16" else np.float32).astype(np.float64)
+        if dtype == "bf16":
+            return round_bf16(y.astype(np.float32)).reshape(y.shape)
+        return y.astype(NUMPY_DTYPES[dtype])
 
     def tiles(self) -> tuple[tuple[int, ...], ...]:
         """Shapes of x and W on each PE."""
@@ -78,7 +85,7 @@ class Gemv:
         y = out.program.memory("y", out.type, self.cols)
         if self.rows and self.cols:
             out.program.spend(out.timing.latency("gemv_call", out.timing.latency("call")))
-            wide = out.timing.dtype == "fp16_fp32"
+            wide = out.timing.dtype in WIDE
             target = Mem(out.program.memory("y32", "fp32", self.cols) if wide else y, self.cols)
             out.program.emit(out.timing.instruction("fma"), target, target, Mem(x, self.cols, stride=0, advance=1),
                              Mem(w, self.cols, advance=self.cols), repeat=self.rows, between=out.timing.latency("map"))
@@ -86,13 +93,3 @@ class Gemv:
                 out.program.emit(out.timing.instruction("mov"), Mem(y, self.cols), target)
         return y
 
-
-def _stored(y: np.ndarray, dtype: str) -> np.ndarray:
-    return round_bf16(y.astype(np.float32)).reshape(y.shape) if dtype == "bf16" else y.astype(NUMPY_DTYPES[dtype])
-
-
-def _rounded(y: np.ndarray, dtype: str) -> np.ndarray:
-    """float64 values rounded to what an accumulator of ``dtype`` holds."""
-    if dtype == "bf16":
-        return widen_bf16(_stored(y, dtype)).astype(np.float64)
-    return y.astype(np.float16 if dtype == "fp16" else np.float32).astype(np.float64)

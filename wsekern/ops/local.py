@@ -87,8 +87,13 @@ class Local:
         compute, overhead = self.cycles(engine.timing)
         engine.spend(compute=compute, overhead=overhead)
 
-    def flow(self, engine: "FlowEngine", *tiles: np.ndarray) -> np.ndarray:
-        """Values by :mod:`wsekern.tiles`: tiles (height, width, [count,] n) -> the same, or one number per row."""
+    def flow(self, engine: "FlowEngine", *tiles: np.ndarray) -> np.ndarray | None:
+        """Values by :mod:`wsekern.tiles`: tiles (height, width, [count,] n) -> the same, or one number per row.
+
+        Without tiles only the clocks move: the caller has moved the data itself.
+        """
+        if not tiles:
+            return self.time(engine)
         from wsekern.tiles import local
 
         parameters = {name: getattr(self, name) for name in _PARAMETERS.get(self.kind, ())}
