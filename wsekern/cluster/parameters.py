@@ -60,16 +60,24 @@ def _kernel_system(gpu: Gpu) -> str:
 
 
 @lru_cache(maxsize=4096)
-def kernel_fits(family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, packed: bool = False) -> tuple[Fit, ...]:
+def kernel_fits(
+    family: str,
+    gpu: Gpu,
+    engines: tuple[str, ...],
+    arithmetic: str,
+    packed: bool = False,
+    blocks: bool = True,
+) -> tuple[Fit, ...]:
     """Kernels of ``family`` that an engine can choose between on ``gpu``, all of one origin.
 
     Origins in order: this GPU and the first engine, then that engine on others of the family, then the next engine, then
-    GPUs of other families; and the same again for the next precision. ``packed`` weights are MXFP4.
+    GPUs of other families; and the same again for the next precision. ``packed`` weights are MXFP4, FP8 is
+    scaled in ``blocks`` or per tensor.
     """
     own = _kernel_system(gpu)
     systems = sorted({system for _, system in _index()} | {own}, key=lambda name: (_distance(name, own), name))
     near = [system for system in systems if _generation(system) == _generation(own)]
-    kinds = _kinds(family, arithmetic, packed)
+    kinds = _kinds(family, arithmetic, packed, blocks)
     for place in (near, systems):
         for kind in kinds:
             found = _first_origin(family, place, engines, kind)
@@ -107,12 +115,12 @@ def _generation(system: str) -> str:
     return {"a": "ampere", "h": "hopper", "b": "blackwell", "g": "blackwell"}.get(system[:1], system)
 
 
-def _kinds(family: str, arithmetic: str, packed: bool) -> tuple[str, ...]:
+def _kinds(family: str, arithmetic: str, packed: bool, blocks: bool) -> tuple[str, ...]:
     if family == "collective":
         return (arithmetic,)
     if family == "moe" and packed:
         return ("w4a8_mxfp4_mxfp8", "w4a16_mxfp4", *_KINDS["bf16"])
-    if family == "moe" and arithmetic == "fp8":  # FP8 checkpoints of experts are scaled in blocks
+    if family == "moe" and arithmetic == "fp8" and blocks:
         return ("fp8_block", *_KINDS["fp8"])
     return _KINDS[arithmetic]
 

@@ -131,7 +131,8 @@ class _Operators:
         weight, arithmetic, activation = self.precision.part(experts=True)
         peak, inner = self.gpu.peak_flops(arithmetic), model.expert_ffn / split
         chosen, total = model.experts_per_token, model.experts
-        fits = _moe_parameters(self.gpu, self.engines, self.precision)
+        blocks = model.quantization == "fp8" or not self.engine.autotune
+        fits = _moe_parameters(self.gpu, self.engines, self.precision, blocks)
         shape = (tokens, model.hidden, inner, chosen, total, ranks, weight, activation, peak, self.bandwidth)
         choices = [kernels.expert_ffn(fit, *shape) for fit in (fits if self.engine.autotune else fits[:1])]
         parts = min(choices, key=sum)
@@ -176,11 +177,12 @@ ROUTING_SKEW = 1.0
 
 
 @lru_cache(maxsize=4096)
-def _moe_parameters(gpu: Gpu, engines: tuple[str, ...], precision: Precision) -> tuple[dict[str, float], ...]:
-    """Every kernel that the engine may choose: it takes the fastest."""
+def _moe_parameters(gpu: Gpu, engines: tuple[str, ...], precision: Precision, blocks: bool) -> tuple[dict[str, float], ...]:
+    """Every kernel that the engine may choose. FP8 is scaled in ``blocks`` where the checkpoint is (DeepSeek), or where an
+    engine takes checkpoints as published; a tuned engine quantises per tensor."""
     weight, arithmetic, _ = precision.part(experts=True)
     packed = weight < 0.6 and arithmetic == "bf16"
-    fits = kernel_fits("moe", gpu, engines, arithmetic, packed)
+    fits = kernel_fits("moe", gpu, engines, arithmetic, packed, blocks)
     return tuple({**fit.parameters, "skew": max(fit.parameters["skew"], ROUTING_SKEW)} for fit in fits)
 
 
