@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import load_machine
-from wsekern.ops import DTYPES, AllReduce, Broadcast, FlowEngine, Gemv, Reduce
+from wsekern.ops import DTYPES, AllReduce, Broadcast, CycleEngine, FlowEngine, Gemm, Gemv, Local, Reduce, Shift
 from wsekern.ops.cycle import ColorAllocator, run_on_cycle_engine
 from wsekern.ops.line import NUMPY_DTYPES, round_bf16
 
@@ -125,6 +125,28 @@ def test_the_cycle_engine_repeats_itself():
     runs = [run_on_cycle_engine(operation, "wse3", 7, 5, "silicon", "fp16", tile) for _ in range(2)]
     assert_same_bits(runs[0].values, runs[1].values)
     np.testing.assert_array_equal(runs[0].clock, runs[1].clock)
+
+
+def test_a_cycle_engine_is_a_flow_engine_that_moves_every_wavelet():
+    """A layer in small: norm, product and reductions over both axes, each operation starting at each PE's own clock."""
+    rng, engines = np.random.default_rng(6), []
+    x, w = random_tile(rng, "fp16", 6, 6, 1, 4), random_tile(rng, "fp16", 6, 6, 4, 5)
+    for kind in (FlowEngine, CycleEngine):
+        engine = kind("wse3", 6, 6, "silicon", "fp16")
+        squares = engine.run(AllReduce(1, "y", 2, dtype="fp32"), engine.run(Local("sumsq", 4), x))
+        normed = engine.run(Local("rownorm", 4, divisor=24, eps=1e-5), x, squares, np.ones((6, 6, 4), np.float16))
+        y = engine.run(AllReduce(5, "x", 2), engine.run(Gemm(1, 4, 5), normed, w))
+        y = engine.run(Broadcast(5, "y", 3), y)
+        engines.append((engine, y))
+    (flow, flow_values), (cycle, cycle_values) = engines
+    assert_same_bits(flow_values, cycle_values)
+    np.testing.assert_array_equal(flow.clock, cycle.clock)
+    assert flow.energy == cycle.energy > 0
+    assert sum(cycle.breakdown.values()) == cycle.cycles
+    with pytest.raises(InputError, match="Shift has no program"):
+        cycle.run(Shift(5, "x"), flow_values.reshape(6, 6, 5))
+    with pytest.raises(InputError, match="with values only"):
+        cycle.time(Shift(5, "x"))
 
 
 def test_budgets_are_enforced():

@@ -3,6 +3,7 @@
 from wsekern.machine.timing import DTYPES, Timing
 from wsekern.ops.allreduce import AllReduce
 from wsekern.ops.broadcast import Broadcast
+from wsekern.ops.cycle import CycleEngine
 from wsekern.ops.flow import FlowEngine, Operation
 from wsekern.ops.gemm import Gemm, GemmTransposed, MeshGemm, MeshGemmTransposed
 from wsekern.ops.gemv import Gemv
@@ -15,6 +16,7 @@ __all__ = [
     "LOCAL_KINDS",
     "AllReduce",
     "Broadcast",
+    "CycleEngine",
     "FlowEngine",
     "Gemm",
     "GemmTransposed",

@@ -9,6 +9,7 @@ import numpy as np
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
+from wsekern.ops.flow import FlowEngine
 from wsekern.program import Layout, Program, Simulation
 
 if TYPE_CHECKING:
@@ -91,6 +92,32 @@ def run_on_cycle_engine(operations: Any, machine: Machine | str, width: int, hei
     ``tiles`` are the host's tiles in the order in which the operations take them. Equal operations share their colors.
     """
     chain = list(operations) if isinstance(operations, Sequence) else [operations]
+    compiled = compile_operations(chain, machine, width, height, profile, dtype)
+    return compiled.run(tiles)
+
+
+@dataclass
+class Compiled:
+    """A sequence of operations as a simulation: where its tiles go and where its result lies."""
+
+    simulation: Simulation
+    inputs: tuple[str, ...]
+    result: str
+
+    def run(self, tiles: Sequence[np.ndarray]) -> CycleRun:
+        """Copy ``tiles`` (height, width, ...) in, run, copy the result out."""
+        if len(tiles) != len(self.inputs):
+            raise InputError(f"{len(tiles)} tiles for operations that take {len(self.inputs)}")
+        for name, tile in zip(self.inputs, tiles, strict=True):
+            self.simulation.memcpy_h2d(name, tile)
+        self.simulation.run()
+        return CycleRun(self.simulation.memcpy_d2h(self.result), self.simulation.clock, self.simulation)
+
+
+def compile_operations(chain: list[CycleOperation], machine: Machine | str, width: int, height: int, profile: str,
+                       dtype: str, delayed: bool = False) -> Compiled:
+    """Routes and programs of operations run one after the other; where ``delayed``, each PE begins after as many cycles
+    as its parameter 0 says."""
     layout = Layout(machine, width, height, profile)
     timing = Timing(layout.machine, profile, dtype)
     allocator, colors = ColorAllocator(layout.machine), {}
@@ -98,28 +125,24 @@ def run_on_cycle_engine(operations: Any, machine: Machine | str, width: int, hei
         if operation not in colors:
             colors[operation] = allocator.allot(operation.colors, type(operation).__name__)
             operation.paint(layout, colors[operation])
-    names = _input_names(chain, tiles)
-    result = _place_programs(layout, timing, chain, colors, names)
-    simulation = layout.compile()
-    for name, tile in zip((name for group in names for name in group), tiles, strict=True):
-        simulation.memcpy_h2d(name, tile)
-    simulation.run()
-    return CycleRun(simulation.memcpy_d2h(result), simulation.clock, simulation)
+    names = _input_names(chain)
+    result = _place_programs(layout, timing, chain, colors, names, delayed)
+    if delayed:
+        layout.parameters = np.zeros((height, width, 1), np.int32)
+    return Compiled(layout.compile(), tuple(name for group in names for name in group), result)
 
 
-def _input_names(chain: list[CycleOperation], tiles: Sequence[np.ndarray]) -> list[list[str]]:
+def _input_names(chain: list[CycleOperation]) -> list[list[str]]:
     names, at = [], 0
     for index, operation in enumerate(chain):
         count = len(operation.tiles()) - (index > 0)
         names.append([f"in{at + i}" for i in range(count)])
         at += count
-    if at != len(tiles):
-        raise InputError(f"{len(tiles)} tiles for operations that take {at}")
     return names
 
 
 def _place_programs(layout: Layout, timing: Timing, chain: list[CycleOperation], colors: dict,
-                    names: list[list[str]]) -> str:
+                    names: list[list[str]], delayed: bool) -> str:
     # The role of a PE in an operation depends on one coordinate only: programs are told apart by row and column roles.
     def roles(axis: str, length: int) -> list[tuple]:
         return [tuple(operation.role(k, length) if getattr(operation, "axis", "y") == axis else None
@@ -132,6 +155,8 @@ def _place_programs(layout: Layout, timing: Timing, chain: list[CycleOperation],
         for column in column_kinds:
             program = Program(f"program {len(programs)}")
             result = ""
+            if delayed:
+                program.spend_parameter(0)
             for operation, in_row, in_column, own in zip(chain, row, column, names, strict=True):
                 inputs = (result, *own) if result else tuple(own)
                 costs = replace(timing, dtype=getattr(operation, "dtype", None) or timing.dtype)
@@ -144,3 +169,77 @@ def _place_programs(layout: Layout, timing: Timing, chain: list[CycleOperation],
     column_of = np.array([column_kinds.index(column) for column in columns])
     layout.set_programs(programs, row_of[:, None] * len(column_kinds) + column_of[None, :])
     return result
+
+
+class CycleEngine(FlowEngine):
+    """The flow engine's interface on the cycle engine: for proof, and where links are shared.
+
+    Operations that send anything run wavelet by wavelet, every PE starting at its own clock; local work, of which the
+    engines' laws are the same, is computed by the tile kernels and added to each clock. Operations that have no PE
+    program yet are refused. ``breakdown`` is the flow engine's, with what it does not see under ``words``.
+    """
+
+    def reset(self) -> None:
+        """All clocks and counters to zero."""
+        super().reset()
+        self._clock = np.zeros((self.height, self.width), np.int64)
+        self._traversals = 0
+        self._compiled: dict[Any, Compiled] = {}
+
+    def run(self, operation: Any, *tiles: np.ndarray) -> Any:
+        """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
+        if hasattr(operation, "paint") and operation.colors:
+            super().time(operation)
+            return self._run_program(operation, *tiles) if operation.words else tiles[0].copy()
+        before, column = self._row.sum(axis=1), self._column.copy()
+        values = super().run(operation, *tiles)
+        spent = self._row.sum(axis=1) - before
+        if np.any(spent != spent[0]) or np.any(self._column != column):
+            raise InputError(f"{type(operation).__name__} has no program for the cycle engine: use the flow engine")
+        self._clock += spent[0]
+        return values
+
+    def time(self, operation: Any) -> None:
+        """Not offered: what wavelets do cannot be told without running them."""
+        raise InputError("the cycle engine runs operations with values only: use the flow engine for time alone")
+
+    def _run_program(self, operation: Any, tile: np.ndarray) -> np.ndarray:
+        if operation not in self._compiled:
+            if len(self._compiled) >= 64:
+                self._compiled.pop(next(iter(self._compiled)))
+            self._compiled[operation] = compile_operations([operation], self.machine, self.width, self.height,
+                                                           self.profile, self.dtype, delayed=True)
+        compiled = self._compiled[operation]
+        simulation, start = compiled.simulation, self._clock.min()
+        simulation.reset()
+        simulation.parameters[:, 0] = (self._clock - start).reshape(-1)
+        done = compiled.run((np.ascontiguousarray(tile),))
+        self._clock = start + done.clock
+        self._traversals += simulation.link_traversals
+        return done.values.reshape(tile.shape)
+
+    @property
+    def energy(self) -> int:
+        """Link traversals so far, counted by the routers."""
+        return self._traversals
+
+    @energy.setter
+    def energy(self, value: int) -> None:
+        """The flow engine's own count is not kept."""
+
+    @property
+    def clock(self) -> np.ndarray:
+        """Local clock of every PE in cycles, int64 (height, width)."""
+        return self._clock.copy()
+
+    @property
+    def cycles(self) -> int:
+        """Cycle at which the last PE is done."""
+        return int(self._clock.max())
+
+    @property
+    def breakdown(self) -> dict[str, int]:
+        """Cycles on the critical path by cause, as the flow engine sees them; the difference to it under ``words``."""
+        seen = super().breakdown
+        seen["words"] += self.cycles - sum(seen.values())
+        return seen

@@ -26,6 +26,8 @@ class Layout:
         self.programs: list[Program] = []
         self.program_of = np.full((height, width), -1, np.int32)
         self.routes: list[tuple] = []
+        self.parameters = np.zeros((height, width, 0), np.int32)
+        """Parameters of each PE, (height, width, count): numbers in which PEs of one program differ."""
 
     def set_program(self, program: Program, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
         """Put ``program`` on a rectangle of PEs, in place of what was there."""
@@ -72,8 +74,10 @@ class Simulation:
         code = [program.encode(timing) for program in layout.programs] or [np.zeros((0, 38), np.int32)]
         firsts = np.cumsum([0] + [len(records) for records in code[:-1]])
         headers = [program.header(timing, int(first)) for program, first in zip(layout.programs, firsts, strict=False)]
+        self.parameters = layout.parameters.reshape(layout.program_of.size, -1).copy()
+        """(PEs, count); may be written between runs."""
         self._cores = Cores(np.array(headers, np.int32).reshape(-1, 35), np.concatenate(code),
-                            layout.program_of.reshape(-1), np.zeros((layout.program_of.size, 0), np.int32),
+                            layout.program_of.reshape(-1), self.parameters,
                             timing.latency("input"), timing.latency("output"))
         self._fabric = _build_fabric(layout)
         self._cores.attach(self._fabric)
@@ -120,6 +124,11 @@ class Simulation:
         if status < 0:
             raise_for_status(status, *self._explain(status))
         return self._cores.ended
+
+    @property
+    def link_traversals(self) -> int:
+        """Wavelets times links so far."""
+        return int(self._fabric.totals()["hops"].sum())
 
     def reset(self) -> None:
         """Programs back to their start at cycle 0; memory stays as it is."""

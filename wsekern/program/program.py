@@ -100,6 +100,10 @@ class Program:
         if cycles:
             self.code.append(("spend", cycles))
 
+    def spend_parameter(self, index: int) -> None:
+        """Scalar code that takes as many cycles as parameter ``index`` of the PE says."""
+        self.code.append(("spend_parameter", index))
+
     def emit(self, instruction: str, dst: Mem | Fabric, a: Mem | Fabric, b: Mem | Fabric | None = None,
              c: Mem | Fabric | None = None, *, repeat: int = 1, between: int = 0) -> None:
         """One vector instruction: dst = a, a + b, a - b, a * b, max(a, b) or a + b * c for each element.
@@ -163,6 +167,8 @@ class Program:
     def _record(self, timing: Timing, addresses: dict[str, int], item: tuple) -> list[int]:
         if item[0] == "spend":
             return _row(_OP_CODES["spend"], extent=item[1])
+        if item[0] == "spend_parameter":
+            return _row(_OP_CODES["spend"], extent_param=item[1])
         instruction, dst, a, b, c, repeat, between, extent = item
         operation, arithmetic = INSTRUCTIONS[instruction]
         types = [self._type(operand) for operand in (dst, a, b, c) if operand is not None]
@@ -174,9 +180,9 @@ class Program:
             raise InputError(f"program {self.name}: the words of {instruction} hold {sorted(packing)} elements each")
         rate = timing.rate(instruction)
         operands = [self._operand(addresses, operand, index == 0) for index, operand in enumerate((dst, a, b, c))]
-        return _row(_OP_CODES[operation], TYPE_CODES[arithmetic], extent, repeat, packing.pop(),
-                    timing.setup(instruction), between, rate.numerator, rate.denominator,
-                    [value for operand in operands for value in operand])
+        return _row(_OP_CODES[operation], TYPE_CODES[arithmetic], extent, repeat=repeat, packing=packing.pop(),
+                    setup=timing.setup(instruction), between=between, num=rate.numerator, den=rate.denominator,
+                    operands=[value for operand in operands for value in operand])
 
     def _type(self, operand: Mem | Fabric) -> ElementType:
         return operand.type if isinstance(operand, Fabric) else self.symbols[operand.symbol][0]
@@ -202,7 +208,7 @@ class Program:
         return row
 
 
-def _row(op: int, type: int = 0, extent: int = 0, repeat: int = 1, packing: int = 1, setup: int = 0, between: int = 0,
-         num: int = 1, den: int = 1, operands: list[int] | None = None) -> list[int]:
+def _row(op: int, type: int = 0, extent: int = 0, *, extent_param: int = -1, repeat: int = 1, packing: int = 1,
+         setup: int = 0, between: int = 0, num: int = 1, den: int = 1, operands: list[int] | None = None) -> list[int]:
     absent = [_ABSENT, 0, 0, 0, -1, 0, 0] * 4
-    return [op, type, extent, -1, repeat, packing, setup, between, num, den, *(operands or absent)]
+    return [op, type, extent, extent_param, repeat, packing, setup, between, num, den, *(operands or absent)]
