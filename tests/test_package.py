@@ -25,7 +25,7 @@ def test_everything_is_in_the_package():
         if list((SOURCE / "src").glob(f"*/{extension}.pxd")):
             assert f"{extension}.pxd" in names
     for name in ("py.typed", "include/wsekern_status.h", "machine/data/wse3.toml", "workload/models/llama3-8b.json",
-                 "workload/sample/model.safetensors", "workload/sample/tokenizer.json"):
+                 "workload/sample/model/model.safetensors", "workload/sample/model/tokenizer.json"):
         assert name in names
 
 

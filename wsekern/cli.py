@@ -3,7 +3,6 @@
 import functools
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,8 +10,10 @@ import click
 from wsekern.errors import InputError, WsekernError
 
 PRECISION = click.option("--precision", default="fp16", show_default=True, help="fp32, fp16, fp16_fp32, bf16 (GPU: fp8 too).")
-PROFILE = click.option("--profile", default="silicon", show_default=True, help="Timing of the wafer: silicon or vendor-simulator.")
-JSON = click.option("--json", "json_path", metavar="FILE", help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
+PROFILE = click.option("--profile", default="silicon", show_default=True,
+                       help="Timing of the wafer: silicon or vendor-simulator.")
+JSON = click.option("--json", "json_path", metavar="FILE",
+                    help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

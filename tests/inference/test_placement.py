@@ -40,4 +40,4 @@ def test_longer_requests_take_longer(prompt, output):
     config = load_config("qwen3-0.6b")
     short, long = (place_model(config, Request(prompt * n, output * n), WSE3) for n in (1, 4))
     assert 0 < short.first_token_seconds() <= long.first_token_seconds()
-    assert 0 < short.token_seconds()
+    assert short.token_seconds() > 0

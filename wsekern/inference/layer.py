@@ -30,9 +30,9 @@ def _all_reduce(mapping: Mapping, words: int, axis: str, op: str = "sum", segmen
 def _norm(mapping: Mapping, part: str, tokens: int) -> list[Step]:
     size = mapping.config.hidden
     return [
-        Step(part, "norm_squares", Local("sumsq", tokens, mapping.hidden)),
+        Step(part, "norm_squares", Local("sumsq", mapping.hidden, tokens)),
         Step(part, "norm_reduce", _all_reduce(mapping, tokens, "y", dtype="fp32")),
-        Step(part, "norm_scale", Local("rownorm", tokens, mapping.hidden, divisor=size, eps=mapping.config.rms_eps)),
+        Step(part, "norm_scale", Local("rownorm", mapping.hidden, tokens, divisor=size, eps=mapping.config.rms_eps)),
     ]
 
 
@@ -41,11 +41,11 @@ def _head_norms(mapping: Mapping, tokens: int) -> list[Step]:
     steps = []
     for name, heads in (("q", mapping.heads_per_column * mapping.group), ("k", mapping.heads_per_column)):
         rows = tokens * heads
-        steps.append(Step("attention", f"{name}_norm_squares", Local("sumsq", rows, mapping.features)))
+        steps.append(Step("attention", f"{name}_norm_squares", Local("sumsq", mapping.features, rows)))
         if mapping.segment > 1:
             reduce = _all_reduce(mapping, rows, "x", segment=mapping.segment, dtype="fp32")
             steps.append(Step("attention", f"{name}_norm_reduce", reduce))
-        scale = Local("rownorm", rows, mapping.features, divisor=mapping.config.head_dim, eps=mapping.config.rms_eps)
+        scale = Local("rownorm", mapping.features, rows, divisor=mapping.config.head_dim, eps=mapping.config.rms_eps)
         steps.append(Step("attention", f"{name}_norm_scale", scale))
     return steps
 
@@ -60,38 +60,38 @@ def _attention(mapping: Mapping, tokens: int, slots: int) -> list[Step]:
     steps = [step("qkv", Gemm(tokens, mapping.hidden, qkv)),
              step("qkv_reduce", _all_reduce(mapping, tokens * qkv, "y"))]
     if mapping.config.attention_bias:
-        steps.append(step("qkv_bias", Local("add", tokens, qkv)))
+        steps.append(step("qkv_bias", Local("add", qkv, tokens)))
     if mapping.config.qk_norm:
         steps += _head_norms(mapping, tokens)
-    steps += [step("rope_q", Local("rope", tokens * heads * group, features)),
-              step("rope_k", Local("rope", tokens * heads, features)),
-              step("append", Local("mov", 2 * math.ceil(tokens / mapping.grid), mapping.kv))]
+    steps += [step("rope_q", Local("rope", features, tokens * heads * group)),
+              step("rope_k", Local("rope", features, tokens * heads)),
+              step("append", Local("mov", mapping.kv, 2 * math.ceil(tokens / mapping.grid)))]
     steps += [step(f"scores_{head}", GemmTransposed(rows, slots, features)) for head in range(heads)]
     if mapping.segment > 1:
         reduce = _all_reduce(mapping, heads * rows * slots, "x", segment=mapping.segment)
         steps.append(step("scores_reduce", reduce))
-    steps += [step("mask", Local("add", heads * rows, slots)),
-              step("softmax_max", Local("rowmax", heads * rows, slots)),
+    steps += [step("mask", Local("add", slots, heads * rows)),
+              step("softmax_max", Local("rowmax", slots, heads * rows)),
               step("softmax_max_reduce", _all_reduce(mapping, heads * rows, "y", op="max")),
-              step("softmax_exp", Local("expsub", heads * rows, slots)),
-              step("softmax_sum", Local("rowsum", heads * rows, slots)),
+              step("softmax_exp", Local("expsub", slots, heads * rows)),
+              step("softmax_sum", Local("rowsum", slots, heads * rows)),
               step("softmax_sum_reduce", _all_reduce(mapping, heads * rows, "y", dtype="fp32"))]
     steps += [step(f"values_{head}", Gemm(rows, slots, features)) for head in range(heads)]
     return [*steps,
             step("values_reduce", _all_reduce(mapping, tokens * mapping.q, "y")),
-            step("softmax_divide", Local("rowdiv", heads * rows, features)),
+            step("softmax_divide", Local("rowdiv", features, heads * rows)),
             step("o", Gemm(tokens, mapping.q, mapping.hidden)),
             step("o_reduce", _all_reduce(mapping, tokens * mapping.hidden, "x")),
-            step("residual", Local("add", tokens, mapping.hidden))]
+            step("residual", Local("add", mapping.hidden, tokens))]
 
 
 def _feed_forward(mapping: Mapping, tokens: int) -> list[Step]:
     steps = [("gate_up", Gemm(tokens, mapping.hidden, 2 * mapping.ffn)),
              ("gate_up_reduce", _all_reduce(mapping, 2 * tokens * mapping.ffn, "y")),
-             ("silu_mul", Local("silu_mul", tokens, mapping.ffn)),
+             ("silu_mul", Local("silu_mul", mapping.ffn, tokens)),
              ("down", Gemm(tokens, mapping.ffn, mapping.hidden)),
              ("down_reduce", _all_reduce(mapping, tokens * mapping.hidden, "x")),
-             ("residual", Local("add", tokens, mapping.hidden))]
+             ("residual", Local("add", mapping.hidden, tokens))]
     return [Step("ffn", name, operation) for name, operation in steps]
 
 
