@@ -53,16 +53,6 @@ def _grid(text: str | None) -> tuple[int, int] | None:
     return width, height
 
 
-def _square(text: str | None) -> int | None:
-    """``PxP`` as P; models lie on square grids."""
-    grid = _grid(text)
-    if grid is None:
-        return None
-    if grid[0] != grid[1]:
-        raise InputError(f"grid is {text!r}, but a model lies on a square grid such as {grid[0]}x{grid[0]}")
-    return grid[0]
-
-
 def _wafers(text: str) -> int | None:
     """A number of wafers, or None for auto."""
     if text == "auto":
@@ -152,7 +142,7 @@ class _progress:
 @click.argument("model_dir")
 @click.option("--prompt", required=True, metavar="TEXT", help="Text to continue.")
 @click.option("--tokens", default=32, show_default=True, help="Tokens to generate.")
-@click.option("--grid", "grid_text", metavar="PxP", help="Grid of PEs; default: a small one that fits.")
+@click.option("--grid", "grid_text", metavar="WxH", help="Grid of PEs; default: a small one that fits.")
 @click.option("--engine", type=click.Choice(["flow", "cycle"]), default="flow", show_default=True,
               help="flow: whole operations; cycle: every wavelet.")
 @click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
@@ -177,7 +167,7 @@ def run(model_dir: str, prompt: str, tokens: int, grid_text: str | None, engine:
     wafer, sampler = load_machine(machine), Sampler(temperature, top_p, seed)
     checkpoint = load_checkpoint(sample_path() if model_dir == "sample" else model_dir)
     with _progress(console, "generating", tokens) as advance:
-        executed = execute(checkpoint, wafer, prompt, tokens, precision=precision, grid=_square(grid_text), sampler=sampler,
+        executed = execute(checkpoint, wafer, prompt, tokens, precision=precision, grid=_grid(grid_text), sampler=sampler,
                            profile=profile, threads=threads, engine=engine, on_token=lambda _: advance())
     _emit(json_path, {"model": checkpoint.config.name, **executed.to_dict()})
     if json_path != "-":

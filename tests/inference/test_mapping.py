@@ -19,7 +19,7 @@ def shape(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, layers=2
 @settings(max_examples=60, deadline=None)
 @given(grid=st.integers(1, 40), kv_heads=st.integers(1, 12), group=st.integers(1, 4), pairs=st.integers(1, 12))
 def test_every_head_element_has_one_place(grid, kv_heads, group, pairs):
-    mapping = Mapping(shape(heads=kv_heads * group, kv_heads=kv_heads, head_dim=2 * pairs), grid)
+    mapping = Mapping(shape(heads=kv_heads * group, kv_heads=kv_heads, head_dim=2 * pairs), grid, 3)
     for index, size in ((mapping.q_index, mapping.config.q_size), (mapping.kv_index, mapping.config.kv_size)):
         used = index[index >= 0]
         np.testing.assert_array_equal(np.sort(used), np.arange(size))
@@ -32,12 +32,14 @@ def test_every_head_element_has_one_place(grid, kv_heads, group, pairs):
 
 
 @settings(max_examples=40, deadline=None)
-@given(grid=st.integers(1, 9), inputs=st.integers(1, 20), outputs=st.integers(1, 20), transposed=st.booleans())
-def test_tiles_hold_the_matrix(grid, inputs, outputs, transposed):
-    mapping = Mapping(shape(), grid)
+@given(width=st.integers(1, 9), height=st.integers(1, 9), inputs=st.integers(1, 20), outputs=st.integers(1, 20),
+       transposed=st.booleans())
+def test_tiles_hold_the_matrix(width, height, inputs, outputs, transposed):
+    mapping = Mapping(shape(), width, height)
     matrix = np.arange(1, inputs * outputs + 1, dtype=np.float32).reshape(inputs, outputs)
     vector = np.arange(1, inputs + 1, dtype=np.float32)
-    rows, columns = mapping.index(inputs), mapping.index(outputs)
+    first, second = (mapping.index_x, mapping.index_y) if transposed else (mapping.index_y, mapping.index_x)
+    rows, columns = first(inputs), second(outputs)
     tiles = place(matrix, rows, columns, transposed)
     pieces = place_vector(vector, rows)
     order = "jk,ijkn->in" if transposed else "ik,ijkn->jn"
@@ -49,40 +51,40 @@ def test_tiles_hold_the_matrix(grid, inputs, outputs, transposed):
 def test_too_small_a_grid_names_pe_bytes_and_the_smallest_that_fits():
     machine, config = load_machine("wse3"), load_config("qwen3-0.6b")
     with pytest.raises(BudgetError) as error:
-        Mapping(config, 32, "fp16").check(machine)
+        Mapping(config, 32, 32, "fp16").check(machine)
     message = str(error.value)
     assert "PE (0, 0)" in message and "49,152 B" in message and "weights" in message
     smallest = int(message.rsplit("fits is ", 1)[1].split("x")[0])
-    Mapping(config, smallest, "fp16").check(machine)
+    Mapping(config, smallest, smallest, "fp16").check(machine)
     with pytest.raises(BudgetError):
-        Mapping(config, smallest - 1, "fp16").check(machine)
+        Mapping(config, smallest - 1, smallest - 1, "fp16").check(machine)
 
 
 def test_a_model_that_fits_nowhere_is_refused():
     with pytest.raises(BudgetError, match="no square grid"):
-        Mapping(load_config("llama3-70b"), 700, "fp16").check(load_machine("wse2"))
+        Mapping(load_config("llama3-70b"), 700, 700, "fp16").check(load_machine("wse2"))
 
 
 @pytest.mark.parametrize("grid", [0, -4, 2.5])
 def test_grid_must_be_a_positive_whole_number(grid):
     with pytest.raises(InputError, match="grid"):
-        Mapping(shape(), grid)
+        Mapping(shape(), grid, 4)
 
 
 def test_grid_larger_than_the_wafer():
     with pytest.raises(InputError, match="750x994"):
-        Mapping(shape(), 800).check(load_machine("wse2"))
+        Mapping(shape(), 800, 800).check(load_machine("wse2"))
 
 
 def test_unknown_precision_and_unmappable_model():
     with pytest.raises(InputError, match="fp12"):
-        Mapping(shape(), 4, "fp12")
+        Mapping(shape(), 4, 4, "fp12")
     with pytest.raises(InputError, match="experts"):
-        Mapping(shape(experts=4, experts_per_token=2, expert_ffn=8), 4)
+        Mapping(shape(experts=4, experts_per_token=2, expert_ffn=8), 4, 4)
 
 
 def test_memory_counts_every_tile():
-    mapping = Mapping(shape(), 4, "fp16", context=16, chunk=1)
+    mapping = Mapping(shape(), 4, 4, "fp16", context=16, chunk=1)
     tiles = 2 * (8 * (mapping.q + 2 * mapping.kv) + mapping.q * 8 + 3 * 8 * 12 + 2 * 8) + 2 * 8 * 24 + 8
     assert mapping.memory["weights"] == 2 * tiles
     assert mapping.memory["kv_cache"] == 2 * 2 * 2 * mapping.kv * 4

@@ -22,12 +22,12 @@ FAMILIES = {
 }
 
 
-def wafer_model(config, weights, grid=4, precision="fp32", context=24, chunk=4, **options) -> WaferModel:
-    return WaferModel(config, weights, WSE3, Mapping(config, grid, precision, context, chunk), **options)
+def wafer_model(config, weights, grid=(4, 4), precision="fp32", context=24, chunk=4, **options) -> WaferModel:
+    return WaferModel(config, weights, WSE3, Mapping(config, *grid, precision, context, chunk), **options)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("grid", [3, 5, 8, 16])
+@pytest.mark.parametrize("grid", [(3, 3), (5, 5), (8, 8), (16, 16), (4, 9), (11, 3)])
 def test_logits_of_prefill_and_decode_match_the_reference(make_model, family, grid):
     config, weights = make_model(**FAMILIES[family])
     reference, wafer = ReferenceModel(config, weights), wafer_model(config, weights, grid)
@@ -65,7 +65,7 @@ def test_time_without_values_is_the_time_with_values(make_model):
     wafer.prefill([3])
     with_values = wafer.cycles_by_part
     mapping = wafer.mapping
-    engine = FlowEngine(WSE3, mapping.grid, mapping.grid, profile="silicon", dtype="fp32")
+    engine = FlowEngine(WSE3, mapping.width, mapping.height, profile="silicon", dtype="fp32")
     for step in layer_steps(mapping, 1, 1):
         engine.time(step.operation)
     assert engine.cycles == with_values["attention"] + with_values["ffn"]
@@ -89,7 +89,7 @@ def test_prompt_longer_than_the_cache_is_refused(make_model):
 def test_grid_too_small_for_the_weights_is_refused(make_model):
     config, weights = make_model(hidden=256, ffn=512, vocab=96, heads=8, kv_heads=8, head_dim=32)
     with pytest.raises(BudgetError, match="smallest square grid"):
-        wafer_model(config, weights, grid=2)
+        wafer_model(config, weights, grid=(2, 2))
 
 
 def test_weights_beyond_fp16_are_refused(make_model):

@@ -38,7 +38,7 @@ class Execution:
         rate = clock / self.cycles_per_token if self.cycles_per_token else None
         return {"prompt": self.prompt, "text": self.text, "prompt_tokens": len(steps.prompt_tokens),
                 "output_tokens": len(steps.tokens), "tokens": steps.tokens, "machine": self.machine.name,
-                "grid": f"{self.mapping.grid}x{self.mapping.grid}", "precision": self.mapping.precision,
+                "grid": f"{self.mapping.width}x{self.mapping.height}", "precision": self.mapping.precision,
                 "prefill_cycles": steps.prefill_cycles, "cycles_per_token": self.cycles_per_token,
                 "prefill_seconds": steps.prefill_cycles / clock, "tokens_per_second": rate, "clock_hertz": clock,
                 "cycles_by_part": steps.cycles_by_part, "breakdown_cycles": steps.breakdown,
@@ -47,14 +47,14 @@ class Execution:
 
 
 def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *, precision: str = "fp16",
-            grid: int | None = None, sampler: Sampler | None = None, profile: str = "silicon", threads: int = 1,
+            grid: tuple[int, int] | None = None, sampler: Sampler | None = None, profile: str = "silicon", threads: int = 1,
             on_token: Callable[[int], None] | None = None) -> Execution:
     """Generate up to ``count`` tokens after ``prompt`` on the flow engine, and compare with the numpy reference."""
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt)
     context, chunk = len(ids) + count, min(len(ids), PREFILL_CHUNK)
-    side = grid if grid is not None else default_grid(checkpoint, machine, precision, context, chunk)
-    mapping = Mapping(checkpoint.config, side, precision, context, chunk)
+    width, height = grid or default_grid(checkpoint, machine, precision, context, chunk)
+    mapping = Mapping(checkpoint.config, width, height, precision, context, chunk)
     model = WaferModel(checkpoint.config, checkpoint.weights, machine, mapping, profile, threads)
     generation = generate(checkpoint, model, ids, count, sampler, on_token)
     same = generation.tokens == reference_tokens(checkpoint, ids, count, sampler)

@@ -25,16 +25,13 @@ class Generation:
     link_traversals: int = 0
 
 
-def default_grid(checkpoint: Checkpoint, machine: Machine, precision: str, context: int, chunk: int) -> int:
-    """A grid for a small model: about eight residual elements per PE, or the smallest grid that fits."""
-    grid = max(2, min(64, checkpoint.config.hidden // 8))
-    mapping = Mapping(checkpoint.config, grid, precision, context, chunk)
-    if mapping.fits(machine):
-        return grid
-    smallest = mapping.smallest_grid(machine)
-    if smallest is None:
-        mapping.check(machine)
-    return smallest
+def default_grid(checkpoint: Checkpoint, machine: Machine, precision: str, context: int, chunk: int) -> tuple[int, int]:
+    """A grid for a small model: about eight residual elements per PE, or the smallest square that fits."""
+    side = max(2, min(64, checkpoint.config.hidden // 8))
+    mapping = Mapping(checkpoint.config, side, side, precision, context, chunk)
+    if not mapping.fits(machine):
+        side = mapping.smallest_grid(machine) or side
+    return side, side
 
 
 def check_length(checkpoint: Checkpoint, prompt: list[int], count: int) -> int:

@@ -23,7 +23,7 @@ class Step:
 
 def _all_reduce(mapping: Mapping, words: int, axis: str, op: str = "sum", segment: int = 0, dtype: str | None = None):
     """Two-level all-reduce with about as many groups as members, which minimises the stages P / 2g + g / 2."""
-    line = segment or mapping.grid
+    line = segment or (mapping.height if axis == "y" else mapping.width)
     return AllReduce(words, axis, groups=max(1, round(math.sqrt(line))), op=op, segment=segment, dtype=dtype)
 
 
@@ -65,7 +65,7 @@ def _attention(mapping: Mapping, tokens: int, slots: int) -> list[Step]:
         steps += _head_norms(mapping, tokens)
     steps += [step("rope_q", Local("rope", features, tokens * heads * group)),
               step("rope_k", Local("rope", features, tokens * heads)),
-              step("append", Local("mov", mapping.kv, 2 * math.ceil(tokens / mapping.grid)))]
+              step("append", Local("mov", mapping.kv, 2 * math.ceil(tokens / mapping.height)))]
     steps += [step(f"scores_{head}", GemmTransposed(rows, slots, features)) for head in range(heads)]
     if mapping.segment > 1:
         reduce = _all_reduce(mapping, heads * rows * slots, "x", segment=mapping.segment)

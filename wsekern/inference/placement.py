@@ -1,12 +1,12 @@
 """A whole model on one or more wafers: regions of PEs, layers in regions, tokens flowing through them.
 
-Every region is a square of P x P PEs that keeps some consecutive layers (weights and cache stay in SRAM); tokens pass
-from region to region and, at layer boundaries, from wafer to wafer. Embedding and LM head have a region on the last wafer.
+A wafer is cut into equal rectangles. Each keeps some consecutive layers (weights and cache stay in SRAM); tokens pass from
+region to region and, at layer boundaries, from wafer to wafer. Embedding and LM head share a region on the last wafer.
 Different users' tokens are in different regions at the same time, so users cost each other nothing until every region is busy.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from wsekern.errors import BudgetError, InputError
@@ -41,7 +41,7 @@ class StepTime:
 
 def time_steps(machine: Machine, mapping: Mapping, steps: list[Step], profile: str) -> StepTime:
     """Time ``steps`` on the flow engine, without values."""
-    engine = FlowEngine(machine, mapping.grid, mapping.grid, profile=profile, dtype=mapping.precision)
+    engine = FlowEngine(machine, mapping.width, mapping.height, profile=profile, dtype=mapping.precision)
     for step in steps:
         engine.time(step.operation)
     return StepTime(engine.cycles, dict(engine.breakdown))
@@ -67,17 +67,32 @@ def _time_handover(machine: Machine, mapping: Mapping, tokens: int, profile: str
 
 @dataclass(frozen=True)
 class Placement:
-    """Squares of ``grid`` x ``grid`` PEs with ``layers`` layers each, over ``wafers`` wafers, and one for the LM head."""
+    """``layers`` layers in each region of ``width`` x ``height`` PEs; ``columns`` x ``rows`` regions are on each wafer.
+
+    The embedding and the LM head take ``head_columns`` x ``head_rows`` regions together, on the last wafer.
+    """
 
     config: ModelConfig
     machine: Machine
     request: Request
     wafers: int
-    grid: int
+    columns: int
+    rows: int
     layers: int
-    head_grid: int
-    chunk: int
+    head_columns: int
+    head_rows: int
+    chunk: int = 1
     profile: str = "silicon"
+
+    @property
+    def width(self) -> int:
+        """PEs from west to east in a region."""
+        return int(self.machine.fabric.user_width) // self.columns
+
+    @property
+    def height(self) -> int:
+        """PEs from north to south in a region."""
+        return int(self.machine.fabric.user_height) // self.rows
 
     @property
     def stages(self) -> int:
@@ -97,17 +112,18 @@ class Placement:
     @cached_property
     def mapping(self) -> Mapping:
         """One region with layers."""
-        return _region(self.config, self.grid, self.request, self.layers, max(self.chunk, self.tokens_per_stage))
+        chunk = max(self.chunk, self.tokens_per_stage)
+        return _region(self.config, self.width, self.height, self.request, self.layers, chunk)
 
     @cached_property
     def head_mapping(self) -> Mapping:
         """The region of the embedding and the LM head."""
-        return _head_region(self.config, self.head_grid, self.request)
+        return _head_region(self.config, self.width * self.head_columns, self.height * self.head_rows, self.request)
 
     def decode(self) -> StepTime:
         """One token of one user from end to end, halfway through the answer; wafer crossings left out."""
         context = self.request.prompt + self.request.output // 2
-        return self._pass(self.tokens_per_stage, -(-context // self.grid))
+        return self._pass(self.tokens_per_stage, -(-context // self.height))
 
     def _pass(self, tokens: int, slots: int) -> StepTime:
         layer = time_layer(self.machine, self.mapping, tokens, slots, self.profile)
@@ -130,7 +146,7 @@ class Placement:
     def first_token_seconds(self) -> float:
         """Time to the first token: the prompt's chunks follow each other through the regions."""
         chunks = -(-self.request.prompt // self.chunk)
-        slots = -(-(self.request.prompt // 2 + 1) // self.grid)
+        slots = -(-(self.request.prompt // 2 + 1) // self.height)
         layer = time_layer(self.machine, self.mapping, self.chunk, slots, self.profile)
         handover = _time_handover(self.machine, self.mapping, self.chunk, self.profile)
         stage = layer.cycles * self.layers + handover.cycles
@@ -139,10 +155,15 @@ class Placement:
         cycles = (chunks * self.request.batch + self.regions - 1) * stage + head
         return cycles / float(self.machine.clock) + self.crossing_seconds(self.chunk)
 
+    def request_seconds(self) -> float:
+        """Time of the whole request: the first token and all that follow it."""
+        return self.first_token_seconds() + (self.request.output - 1) * self.token_seconds()
+
     def memory_used(self) -> float:
         """Bytes in use on all wafers: weights, cache, buffers and code of every PE in a region."""
-        layers = sum(self.mapping.memory.values()) * self.grid**2 * self.regions
-        return layers + sum(self.head_mapping.memory.values()) * self.head_grid**2
+        layers = sum(self.mapping.memory.values()) * self.width * self.height * self.regions
+        head = self.head_mapping
+        return layers + sum(head.memory.values()) * head.width * head.height
 
     def memory_there(self) -> float:
         """Bytes of SRAM of the PEs a program may use, on all wafers."""
@@ -150,83 +171,82 @@ class Placement:
         return self.wafers * float(self.machine.core.sram) * int(fabric.user_width) * int(fabric.user_height)
 
 
-def _region(config: ModelConfig, grid: int, request: Request, layers: int, chunk: int) -> Mapping:
-    return Mapping(config, grid, request.precision, context=request.context, chunk=chunk, users=request.batch,
+def _region(config: ModelConfig, width: int, height: int, request: Request, layers: int, chunk: int) -> Mapping:
+    return Mapping(config, width, height, request.precision, context=request.context, chunk=chunk, users=request.batch,
                    layers=layers, with_head=False)
 
 
-def _head_region(config: ModelConfig, grid: int, request: Request) -> Mapping:
-    return Mapping(config, grid, request.precision, context=1, layers=0)
+def _head_region(config: ModelConfig, width: int, height: int, request: Request) -> Mapping:
+    return Mapping(config, width, height, request.precision, context=1, layers=0)
+
+
+MOST_WAFERS = 256
+"""Where the search for enough wafers gives up; the vendor offers clusters of up to 2,048."""
+
+MOST_REGIONS = 48
+"""Regions on one side of a wafer at most: beyond that a region is smaller than 25 x 16 PEs."""
 
 
 def place_model(config: ModelConfig, request: Request, machine: Machine, wafers: int | None = None,
                 profile: str = "silicon") -> Placement:
-    """The placement with the least time per token on the fewest wafers (or on ``wafers``); :class:`BudgetError` if none."""
+    """The placement that serves the request soonest on the fewest wafers (or on ``wafers``); :class:`BudgetError` if none."""
     machine.profile(profile)
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
-    for count in range(1, 65) if wafers is None else (wafers,):
+    whole = Mapping(config, 1, 1, request.precision, request.context, users=request.batch).memory
+    room = float(machine.core.sram) * int(machine.fabric.user_width) * int(machine.fabric.user_height)
+    least = max(1, math.ceil((whole["weights"] + whole["kv_cache"]) / room))
+    for count in range(least, MOST_WAFERS + 1) if wafers is None else (wafers,):
         placements = _placements(config, request, machine, count, profile)
         if placements:
-            best = min(placements, key=lambda p: (p.token_seconds(), p.grid))
+            best = min(placements, key=lambda placement: placement.request_seconds())
             return _with_best_chunk(best)
     raise BudgetError(f"{config.name} with {request.batch} x {request.context} tokens of {request.precision} cache does not "
-                      f"fit {'64' if wafers is None else wafers} wafers of {machine.name}: use "
+                      f"fit {MOST_WAFERS if wafers is None else wafers} wafers of {machine.name}: use "
                       f"{'a smaller request' if wafers is None else 'more wafers (or auto) or a smaller request'}")
 
 
 def _placements(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str) -> list[Placement]:
-    """One candidate per number of layers in a region that fits ``wafers`` wafers."""
-    head = _head_region(config, 1, request)
-    head_grid = 1 if head.fits(machine) else head.smallest_grid(machine)
-    if head_grid is None:
+    """Every cut of the wafer into regions on which the model fits, with as few layers per region as there is room for."""
+    found: dict[tuple[int, int], Placement] = {}
+    for columns in range(1, MOST_REGIONS + 1):
+        for rows in range(1, MOST_REGIONS + 1):
+            for placement in _cut(config, request, machine, wafers, columns, rows, profile):
+                found.setdefault((columns, placement.layers), placement)  # the largest regions for so many layers
+            if columns * rows * wafers >= 2 * config.layers:
+                break
+    return list(found.values())
+
+
+def _cut(config: ModelConfig, request: Request, machine: Machine, wafers: int, columns: int, rows: int,
+         profile: str) -> list[Placement]:
+    """The placement on ``columns`` x ``rows`` regions per wafer, if there is one."""
+    width, height = int(machine.fabric.user_width) // columns, int(machine.fabric.user_height) // rows
+    head = _head_cells(config, request, machine, columns, rows, width, height)
+    if head is None:
         return []
-    found = []
-    for layers in _divisions(config.layers, wafers):
-        regions = -(-config.layers // layers)
-        largest = _largest_grid(machine, -(-regions // wafers), head_grid)
-        tokens = -(-request.batch // (regions + 1))
-        if largest and _region(config, largest, request, layers, tokens).fits(machine):
-            smallest = _smallest_fitting(config, request, machine, layers, tokens, largest)
-            found += [Placement(config, machine, request, wafers, grid, layers, head_grid, 1, profile)
-                      for grid in {smallest, (smallest + largest) // 2, largest}]
-    return found
+    regions = wafers * columns * rows - head[0] * head[1]
+    if regions < min(wafers, config.layers):
+        return []
+    layers = -(-config.layers // regions)
+    placement = Placement(config, machine, request, wafers, columns, rows, layers, *head, profile=profile)
+    return [placement] if placement.mapping.fits(machine) else []
 
 
-def _divisions(layers: int, wafers: int) -> list[int]:
-    """Layers per region that lead to different numbers of regions, at least one region per wafer."""
-    counts = {-(-layers // per_region) for per_region in range(1, layers + 1)}
-    return sorted({-(-layers // count) for count in counts if count >= min(wafers, layers)})
-
-
-def _largest_grid(machine: Machine, regions: int, head_grid: int) -> int:
-    """Side of the largest squares of which ``regions`` fit one wafer beside the LM head's; 0 if none do."""
-    width, height = int(machine.fabric.user_width), int(machine.fabric.user_height)
-    for grid in range(min(width, height), 0, -1):
-        if (width // grid) * (height // grid) - math.ceil(head_grid / grid)**2 >= regions:
-            return grid
-    return 0
-
-
-def _smallest_fitting(config: ModelConfig, request: Request, machine: Machine, layers: int, tokens: int, largest: int) -> int:
-    low, high = 1, largest
-    while low < high:
-        middle = (low + high) // 2
-        if _region(config, middle, request, layers, tokens).fits(machine):
-            high = middle
-        else:
-            low = middle + 1
-    return low
+@lru_cache(maxsize=8192)
+def _head_cells(config: ModelConfig, request: Request, machine: Machine, columns: int, rows: int, width: int,
+                height: int) -> tuple[int, int] | None:
+    """The fewest regions, as columns x rows of them, that hold embedding and LM head."""
+    for cells in range(1, columns * rows + 1):
+        for across in range(1, min(columns, cells) + 1):
+            down, rest = divmod(cells, across)
+            if not rest and down <= rows and _head_region(config, width * across, height * down, request).fits(machine):
+                return across, down
+    return None
 
 
 def _with_best_chunk(placement: Placement) -> Placement:
     """Choose the prompt chunk that gives the earliest first token and still fits."""
-    options = []
-    for chunk in CHUNKS:
-        if chunk > placement.request.prompt:
-            break
-        candidate = Placement(placement.config, placement.machine, placement.request, placement.wafers, placement.grid,
-                              placement.layers, placement.head_grid, chunk, placement.profile)
-        if candidate.mapping.fits(placement.machine):
-            options.append(candidate)
-    return min(options, key=lambda option: option.first_token_seconds())
+    options = [replace(placement, chunk=chunk) for chunk in CHUNKS if chunk <= placement.request.prompt]
+    fitting = [option for option in options if option.mapping.fits(placement.machine)]
+    return min(fitting, key=lambda option: option.first_token_seconds())

@@ -56,16 +56,16 @@ def uncast(tiles: np.ndarray, precision: str) -> np.ndarray:
 
 
 class WaferModel:
-    """A Llama-family model on a P x P grid of a wafer, with its key-value cache."""
+    """A Llama-family model on a rectangle of a wafer, with its key-value cache."""
 
     def __init__(self, config: ModelConfig, weights: Weights, machine: Machine, mapping: Mapping,
                  profile: str = "silicon", threads: int = 1):
         mapping.check(machine)
         self.config, self.mapping = config, mapping
-        self.engine = FlowEngine(machine, mapping.grid, mapping.grid, profile=profile, dtype=mapping.precision,
+        self.engine = FlowEngine(machine, mapping.width, mapping.height, profile=profile, dtype=mapping.precision,
                                  threads=threads)
         self._layers = [self._place_layer(layer, index) for index, layer in enumerate(weights.layers)]
-        hidden, vocab = mapping.index(config.hidden), mapping.index(config.vocab)
+        hidden, vocab = mapping.index_y(config.hidden), mapping.index_x(config.vocab)
         self._norm = self._along_y(place_vector(weights.norm, hidden), "model.norm")
         self._head = self._cast(place(weights.head, hidden, vocab), "lm_head")
         self._embedding = (self._head if config.tied_embeddings else
@@ -76,7 +76,7 @@ class WaferModel:
     def reset(self) -> None:
         """Forget the sequence and set all clocks to zero."""
         m = self.mapping
-        shape = (m.grid, m.grid, m.heads_per_column, m.slots, m.features)
+        shape = (m.height, m.width, m.heads_per_column, m.slots, m.features)
         dtype = self._head.dtype
         self._cache = [(np.zeros(shape, dtype), np.zeros(shape, dtype)) for _ in self._layers]
         self.length = 0
@@ -95,12 +95,12 @@ class WaferModel:
 
     # -- one forward pass ---------------------------------------------------------------------------------------------
     def _forward(self, tokens: list[int]) -> Tiles:
-        """Residual stream (P, P, tokens, hidden) after the last layer."""
+        """Residual stream (height, width, tokens, hidden) after the last layer."""
         if self.length + len(tokens) > self.mapping.context:
             raise InputError(f"{self.length + len(tokens)} tokens do not fit the KV cache of {self.mapping.context} tokens; "
                              "use a shorter prompt or a mapping with more context")
         x = self._embed(tokens)
-        slots = -(-(self.length + len(tokens)) // self.mapping.grid)
+        slots = -(-(self.length + len(tokens)) // self.mapping.height)
         for index, layer in enumerate(self._layers):
             steps = iter(layer_steps(self.mapping, len(tokens), slots))
             x = self._attention(steps, index, layer, x, slots)
@@ -147,17 +147,17 @@ class WaferModel:
         return self._run(steps, "residual", x, out)
 
     def _attend(self, steps, index: int, q: Tiles, slots: int) -> Tiles:
-        """Softmax(q k) v of the chunk: (P, P, tokens, heads, features) to (P, P, tokens, q elements)."""
+        """Softmax(q k) v of the chunk: (height, width, tokens, heads, features) to (height, width, tokens, q elements)."""
         m, tokens = self.mapping, q.shape[2]
         rows = tokens * m.group
         keys, values = (cache[:, :, :, :slots] for cache in self._cache[index])
-        q = q.reshape(m.grid, m.grid, tokens, m.heads_per_column, m.group, m.features)
-        scores = [self._run(steps, f"scores_{head}", q[:, :, :, head].reshape(m.grid, m.grid, rows, m.features),
+        q = q.reshape(m.height, m.width, tokens, m.heads_per_column, m.group, m.features)
+        scores = [self._run(steps, f"scores_{head}", q[:, :, :, head].reshape(m.height, m.width, rows, m.features),
                             keys[:, :, head]) for head in range(m.heads_per_column)]
         scores = np.stack(scores, axis=2)
         if m.segment > 1:
             scores = self._run(steps, "scores_reduce", scores)
-        flat = scores.reshape(m.grid, m.grid, m.heads_per_column * rows, slots)
+        flat = scores.reshape(m.height, m.width, m.heads_per_column * rows, slots)
         flat = self._run(steps, "mask", flat, self._mask(tokens, slots))
         top = self._run(steps, "softmax_max_reduce", self._run(steps, "softmax_max", flat))
         weights = self._run(steps, "softmax_exp", flat, top)
@@ -166,9 +166,9 @@ class WaferModel:
         out = np.stack([self._run(steps, f"values_{head}", weights[:, :, head], values[:, :, head])
                         for head in range(m.heads_per_column)], axis=2)
         out = self._run(steps, "values_reduce", out)
-        out = self._run(steps, "softmax_divide", out.reshape(m.grid, m.grid, -1, m.features), total)
-        out = out.reshape(m.grid, m.grid, m.heads_per_column, tokens, m.group, m.features)
-        return out.swapaxes(2, 3).reshape(m.grid, m.grid, tokens, m.q)
+        out = self._run(steps, "softmax_divide", out.reshape(m.height, m.width, -1, m.features), total)
+        out = out.reshape(m.height, m.width, m.heads_per_column, tokens, m.group, m.features)
+        return out.swapaxes(2, 3).reshape(m.height, m.width, tokens, m.q)
 
     def _feed_forward(self, steps, layer: LayerTiles, x: Tiles) -> Tiles:
         h = self._rms_norm(steps, x, layer.ffn_norm)
@@ -196,27 +196,27 @@ class WaferModel:
         return self._run(steps, f"{name}_norm_scale", flat, squares, gain).reshape(x.shape)
 
     def _rotation(self, tokens: int) -> tuple[Tiles, Tiles]:
-        """Cosine and sine of the chunk, (P, P, tokens, features / 2): each column its own pairs."""
-        pairs, grid = self.mapping.pair_index, self.mapping.grid
+        """Cosine and sine of the chunk, (height, width, tokens, features / 2): each column its own pairs."""
+        pairs, height = self.mapping.pair_index, self.mapping.height
         turn = rotation(self.config, np.arange(self.length, self.length + tokens))
         columns = [np.where(pairs[:, None] >= 0, part[:, pairs].swapaxes(0, 1), 0).astype(np.float32) for part in turn]
-        return tuple(np.broadcast_to(self._cast(part, "rope"), (grid, *part.shape)) for part in columns)
+        return tuple(np.broadcast_to(self._cast(part, "rope"), (height, *part.shape)) for part in columns)
 
     def _mask(self, tokens: int, slots: int) -> Tiles:
-        """0 where a query may see a position, a large negative number elsewhere: (P, P, heads * tokens * group, slots)."""
+        """0 where a query may see a position, very negative elsewhere: (height, width, heads * tokens * group, slots)."""
         m = self.mapping
-        position = np.arange(slots) * m.grid + np.arange(m.grid)[:, None]  # (row, slot)
+        position = np.arange(slots) * m.height + np.arange(m.height)[:, None]  # (row, slot)
         seen = position[:, None] <= self.length + np.arange(tokens)[:, None]  # (row, token, slot)
         lowest = -3e4 if m.precision.startswith("fp16") else -1e30
         mask = np.where(seen, np.float32(0), np.float32(lowest))
         mask = np.tile(np.repeat(mask, m.group, axis=1), (1, m.heads_per_column, 1))
-        return np.broadcast_to(self._cast(mask, "mask")[:, None], (m.grid, m.grid, *mask.shape[1:]))
+        return np.broadcast_to(self._cast(mask, "mask")[:, None], (m.height, m.width, *mask.shape[1:]))
 
     def _append(self, steps, index: int, k: Tiles, v: Tiles) -> None:
-        """Keep keys and values of the chunk: position t goes to slot t // P of row t mod P."""
+        """Keep keys and values of the chunk: position t goes to slot t // height of row t mod height."""
         keys, values = self._cache[index]
         for token in range(k.shape[2]):
-            slot, row = divmod(self.length + token, self.mapping.grid)
+            slot, row = divmod(self.length + token, self.mapping.height)
             keys[row, :, :, slot], values[row, :, :, slot] = k[row, :, token], v[row, :, token]
         self._run(steps, "append")
 
@@ -225,17 +225,17 @@ class WaferModel:
         return cast(values, self.mapping.precision, what)
 
     def _along_y(self, pieces: np.ndarray, what: str) -> Tiles:
-        grid = self.mapping.grid
-        return np.broadcast_to(self._cast(pieces, what)[:, None], (grid, grid, *pieces.shape[1:]))
+        m = self.mapping
+        return np.broadcast_to(self._cast(pieces, what)[:, None], (m.height, m.width, *pieces.shape[1:]))
 
     def _along_x(self, pieces: np.ndarray, what: str) -> Tiles:
-        grid = self.mapping.grid
-        return np.broadcast_to(self._cast(pieces, what)[None], (grid, grid, *pieces.shape[1:]))
+        m = self.mapping
+        return np.broadcast_to(self._cast(pieces, what)[None], (m.height, m.width, *pieces.shape[1:]))
 
     def _place_layer(self, w: LayerWeights, index: int) -> LayerTiles:
-        m, grid = self.mapping, self.mapping.grid
-        hidden, ffn = m.index(self.config.hidden), m.index(self.config.ffn)
-        q, kv = m.q_index.reshape(grid, -1), m.kv_index.reshape(grid, -1)
+        m = self.mapping
+        hidden, ffn = m.index_y(self.config.hidden), m.index_x(self.config.ffn)
+        q, kv = m.q_index.reshape(m.width, -1), m.kv_index.reshape(m.width, -1)
         # Scores are divided by sqrt(head_dim) once and for all: in the query weights, or in the query norm.
         scale = np.float32(1 / np.sqrt(self.config.head_dim))
         early = np.float32(1) if w.q_norm is not None else scale
