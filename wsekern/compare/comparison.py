@@ -1,33 +1,13 @@
 """What one request costs on either side, in the same words."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
+from wsekern.compare.cluster_side import cluster_side
+from wsekern.compare.side import Side
 from wsekern.inference.placement import Placement, place_model
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
-
-SHARES = ("compute", "memory", "communication", "overhead")
-"""Why a token takes its time, the same four words on both sides."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Side:
-    """A system and how it serves the request. Times in seconds, energy in joules, money in US dollars."""
-
-    name: str
-    time_to_first_token_seconds: float
-    time_per_output_token_seconds: float
-    tokens_per_second_per_user: float
-    tokens_per_second: float
-    watts: float
-    joules_per_token: float
-    usd_per_million_tokens: float
-    memory_used_bytes: float
-    memory_available_bytes: float
-    shares: dict[str, float]  # of the time per output token; sums to 1
-    facts: dict[str, object] = field(default_factory=dict)
-    assumptions: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -119,8 +99,6 @@ def wafer_side(placement: Placement) -> Side:
 def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, cluster: str,
             profile: str = "silicon") -> Comparison:
     """Serve ``request`` on ``machine`` (the fewest wafers that hold it, or ``wafers``) and on the named GPU cluster."""
-    from wsekern.compare.cluster_side import cluster_side
-
     placement = place_model(config, request, machine, wafers, profile)
     return Comparison(config.name, request, wafer_side(placement), cluster_side(config, request, cluster, "stock"),
                       cluster_side(config, request, cluster, "ideal"))

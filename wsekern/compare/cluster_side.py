@@ -1,0 +1,39 @@
+"""The GPU cluster in the words of the comparison."""
+
+from wsekern.cluster import load_cluster, serve
+from wsekern.compare.side import Side
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.request import Request
+
+# The wafer's mixed precision stores fp16, which is what a GPU's tensor cores do under that name anyway.
+_GPU_PRECISION = {"fp16_fp32": "fp16"}
+
+_SHARE_OF = {"weights": "memory", "kv": "memory", "compute": "compute", "fixed": "overhead", "engine": "overhead"}
+"""Parts of a GPU's step; whatever is not named is communication between GPUs."""
+
+
+def cluster_side(config: ModelConfig, request: Request, cluster: str, engine_level: str) -> Side:
+    """How the GPU ``cluster`` serves ``request`` with software of ``engine_level`` (stock, tuned, ideal)."""
+    described = load_cluster(cluster)
+    precision = _GPU_PRECISION.get(request.precision, request.precision)
+    served = serve(config, Request(request.prompt, request.output, request.batch, precision), described,
+                   engine_level=engine_level)
+    shares = dict.fromkeys(("compute", "memory", "communication", "overhead"), 0.0)
+    for part, seconds in served.breakdown.items():
+        shares[_SHARE_OF.get(part, "communication")] += seconds
+    whole = sum(shares.values())
+    return Side(
+        name=f"{described.name} ({engine_level})",
+        time_to_first_token_seconds=served.time_to_first_token_seconds,
+        time_per_output_token_seconds=served.time_per_output_token_seconds,
+        tokens_per_second_per_user=served.tokens_per_second_per_user, tokens_per_second=served.tokens_per_second,
+        watts=served.watts, joules_per_token=served.joules_per_token,
+        usd_per_million_tokens=served.usd_per_million_tokens,
+        memory_used_bytes=served.memory_used_bytes * served.gpus,
+        memory_available_bytes=served.memory_available_bytes * served.gpus,
+        shares={name: seconds / whole for name, seconds in shares.items()},
+        facts={"gpus": served.gpus, "tp": served.tp, "pp": served.pp, "dp": served.dp, "ep": served.ep,
+               "engine_level": served.engine_level, "confidence": served.confidence, "nearest": served.nearest,
+               "prefill_seconds": served.prefill_seconds, "queueing_seconds": served.queueing_seconds,
+               "breakdown_seconds": served.breakdown},
+        assumptions=served.assumptions)
