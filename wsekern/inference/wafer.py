@@ -109,11 +109,14 @@ class WaferModel:
         return x
 
     def _run(self, steps, name: str, *tiles: Tiles) -> Tiles:
-        """Execute the next step, which must be ``name``: one list gives order and sizes for values and for time."""
+        """Execute the next step, which must be ``name``: one list gives order and sizes for values and for time.
+
+        A step without tiles (values that only move inside their PE) takes its time.
+        """
         step: Step = next(steps)
         assert step.name == name, f"expected step {step.name}, got {name}"
         before = self.engine.cycles
-        out = self.engine.run(step.operation, *tiles)
+        out = self.engine.run(step.operation, *tiles) if tiles else self.engine.time(step.operation)
         self.cycles_by_part[step.part] += self.engine.cycles - before
         return out
 
