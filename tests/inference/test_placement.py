@@ -12,7 +12,7 @@ from wsekern.workload import Request, load_config
 WSE3 = load_machine("wse3")
 
 
-@pytest.mark.parametrize(("model", "wafers"), [("qwen3-0.6b", 1), ("llama3-8b", 1), ("llama3-70b", 4), ("llama3.1-405b", 21)])
+@pytest.mark.parametrize(("model", "wafers"), [("qwen3-0.6b", 1), ("llama3-8b", 1), ("llama3-70b", 5), ("llama3.1-405b", 32)])
 def test_fewest_wafers(model, wafers):
     placement = place_model(load_config(model), Request(), WSE3)
     assert placement.mapping.fits(WSE3) and placement.head_mapping.fits(WSE3)

@@ -212,7 +212,7 @@ def _ours(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
     machine, grid, precision, profile = engine.machine, engine.width, engine.dtype, engine.profile
 
     def layer_of(chunk: int, slots: int) -> StepTime:
-        mapping = Mapping(config, grid, precision, context=context, chunk=chunk, users=batch, layers=1, with_head=False)
+        mapping = Mapping(config, grid, grid, precision, context=context, chunk=chunk, users=batch, layers=1, with_head=False)
         return time_layer(machine, mapping, chunk, slots, profile)
 
     if phase == "decode":
