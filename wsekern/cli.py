@@ -53,6 +53,24 @@ def _grid(text: str | None) -> tuple[int, int] | None:
     return width, height
 
 
+def _square(text: str) -> int:
+    """``PxP`` as P, where an operation or a mapping asks for a square."""
+    width, height = _grid(text)
+    if width != height:
+        raise InputError(f"grid is {text!r}, expected a square such as {width}x{width}")
+    return width
+
+
+def _tile(text: str | None) -> tuple[int, ...] | None:
+    """``8x8`` or ``8x8x8`` as numbers."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if not all(part.isdigit() for part in parts):
+        raise InputError(f"tile is {text!r}, expected sizes such as 8x8 or 8x8x8")
+    return tuple(int(part) for part in parts)
+
+
 def _wafers(text: str) -> int | None:
     """A number of wafers, or None for auto."""
     if text == "auto":
@@ -172,6 +190,123 @@ def run(model_dir: str, prompt: str, tokens: int, grid_text: str | None, engine:
     _emit(json_path, {"model": checkpoint.config.name, **executed.to_dict()})
     if json_path != "-":
         console.print(execution_view(executed))
+
+
+@cli.group()
+def predict() -> None:
+    """Time of one operation, or of a model on a wafer or on GPUs, without executing values."""
+
+
+@predict.command("op")
+@click.argument("name")
+@click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
+@click.option("--grid", "grid_text", metavar="WxH", help="Grid of PEs.")
+@click.option("--tile", "tile_text", metavar="RxC|MxKxN", help="What one PE holds.")
+@click.option("--groups", type=int, help="Groups of a two-level reduction.")
+@click.option("--relays", type=int, help="Software relays of a shift.")
+@click.option("--words", type=int, help="Elements (or wavelets, where no precision is given).")
+@click.option("--receivers", type=int, help="PEs that a multicast reaches.")
+@click.option("--dtype", help="fp32, fp16, fp16_fp32 or bf16.")
+@PROFILE
+@JSON
+def predict_operation(name: str, machine: str, grid_text: str | None, tile_text: str | None, json_path: str | None,
+                      profile: str, **sizes: Any) -> None:
+    """Cycles, link traversals and breakdown of the mesh operation NAME."""
+    from wsekern.ops.predict import predict_op
+
+    found = predict_op(name, machine, profile, grid=_grid(grid_text), tile=_tile(tile_text), **sizes)
+    _show(json_path, name, found)
+
+
+@predict.command("wafer")
+@click.argument("model")
+@click.option("--phase", type=click.Choice(["decode", "prefill"]), required=True)
+@click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
+@click.option("--grid", "grid_text", required=True, metavar="PxP", help="Grid of PEs.")
+@click.option("--context", required=True, type=int, help="Tokens in the cache, or of the prompt.")
+@click.option("--batch", default=1, show_default=True)
+@click.option("--clock", type=float, help="Hz; default: the machine's.")
+@click.option("--mapping", type=click.Choice(["waferllm", "ours"]), default="waferllm", show_default=True)
+@PRECISION
+@PROFILE
+@JSON
+def predict_wafer(model: str, phase: str, machine: str, grid_text: str, context: int, batch: int, clock: float | None,
+                  mapping: str, precision: str, profile: str, json_path: str | None) -> None:
+    """Cycles and tokens per second of a phase of MODEL on one grid of PEs."""
+    from wsekern.inference.predict import predict_layer
+
+    found = predict_layer(model, phase, machine, _square(grid_text), context, profile, clock, mapping, batch, precision)
+    _show(json_path, f"{found['model']} {phase}", found)
+
+
+@predict.command("gpu")
+@click.argument("model")
+@click.option("--phase", type=click.Choice(["decode", "prefill"]), required=True)
+@click.option("--gpu", default="h100", show_default=True, help="A GPU of `wsekern machines`, or a TOML file.")
+@click.option("--gpus", default=8, show_default=True, help="How many.")
+@click.option("--tp", type=int, help="Tensor parallel degree; default: all GPUs that one model can use.")
+@click.option("--pp", type=int, help="Pipeline parallel degree.")
+@click.option("--dp", type=int, help="Data parallel degree.")
+@click.option("--ep", type=int, help="Expert parallel degree.")
+@click.option("--context", required=True, type=int, help="Tokens in the cache, or of the prompt.")
+@click.option("--batch", default=1, show_default=True)
+@click.option("--precision", default="bf16", show_default=True, help="bf16, fp16, fp8, int8, fp4, ...")
+@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned or ideal.")
+@JSON
+def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **options: Any) -> None:
+    """Time, power and cost of one step of MODEL on a GPU cluster."""
+    from wsekern.cluster import load_cluster
+    from wsekern.cluster import predict as predict_step
+    from wsekern.workload import load_config
+
+    found = predict_step(load_config(model), load_cluster(f"{gpu}x{gpus}"), **options).to_dict()
+    _show(json_path, f"{model} {options['phase']} on {gpus} x {gpu}", found)
+
+
+def _show(json_path: str | None, title: str, facts: dict[str, Any]) -> None:
+    """One prediction, as JSON or as a table."""
+    from wsekern.report import facts_view
+
+    _emit(json_path, facts)
+    if json_path != "-":
+        _console().print(facts_view(title, facts))
+
+
+@cli.command()
+@click.option("--only", type=click.Choice(["wafer", "gpu"]))
+@click.option("--data", "data_path", metavar="FILE.csv", help="Own measurements, recognised by their columns.")
+@click.option("--rows", "show_rows", is_flag=True, help="Show every row, not only the groups.")
+@click.option("--plot", "plot_path", metavar="FILE", help="Draw predictions against measurements (.png, .svg or .pdf).")
+@JSON
+def validate(only: str | None, data_path: str | None, show_rows: bool, plot_path: str | None, json_path: str | None) -> None:
+    """Predictions beside published (or your own) measurements."""
+    from wsekern import validation_wafer
+    from wsekern.cluster import validation as validation_gpu
+    from wsekern.report import validation_plot, validation_view
+
+    kinds = {"wafer": validation_wafer, "gpu": validation_gpu}
+    if data_path:
+        kinds = {"own": validation_wafer if validation_wafer.is_wafer_table(data_path) else validation_gpu}
+    elif only:
+        kinds = {only: kinds[only]}
+    parts = [module.validate_rows(data_path) for module in kinds.values()]
+    found = {key: [item for part in parts for item in part[key]] for key in ("rows", "groups")}
+    if plot_path:
+        validation_plot(found, plot_path)
+    _emit(json_path, found)
+    if json_path != "-":
+        _console().print(validation_view(found, show_rows))
+
+
+@cli.command()
+@JSON
+def machines(json_path: str | None) -> None:
+    """Every wafer, GPU, cluster and model shape that the package describes, with sources."""
+    from wsekern.report import machines_data, machines_view
+
+    _emit(json_path, machines_data())
+    if json_path != "-":
+        _console().print(machines_view())
 
 
 def main() -> None:

@@ -1,0 +1,122 @@
+"""Predictions, validation and the catalogue of machines as tables."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from wsekern.cluster import bundled_clusters, bundled_gpus, load_gpu
+from wsekern.machine import bundled_machines, load_machine
+from wsekern.report.words import amount, size
+from wsekern.workload import bundled_models, load_config
+
+
+def facts_view(title: str, facts: dict[str, Any]) -> RenderableType:
+    """A prediction: one fact a line, nested ones indented."""
+    table = Table(title=title, title_justify="left", show_header=False, box=None)
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            table.add_row(key, "")
+            for name, item in value.items():
+                table.add_row(f"  {name}", _fact(item))
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                table.add_row(key if index == 0 else "", _fact(item))
+        else:
+            table.add_row(key, _fact(value))
+    return table
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_fact(item)}" for name, item in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def validation_view(found: dict[str, list[dict]], show_rows: bool) -> RenderableType:
+    """Errors by group; with ``show_rows`` every row, else those without a prediction are counted by their reason."""
+    groups = Table("group", title="Predictions beside measurements", title_justify="left")
+    for name in ("rows", "predicted", "fitted", "median error", "worst error"):
+        groups.add_column(name, justify="right")
+    for group in found["groups"]:
+        groups.add_row(group["group"], str(group["count"]), str(group["predicted"]), str(group["fitted"]),
+                       _percent(group["median_error"]), _percent(group["worst_error"]))
+    return Group(groups, Text(""), _rows(found["rows"]) if show_rows else _unpredicted(found["rows"]))
+
+
+def _rows(rows: list[dict]) -> Table:
+    table = Table("id", "group")
+    for name in ("measured", "predicted", "unit", "error"):
+        table.add_column(name, justify="right")
+    table.add_column("note")
+    for row in rows:
+        predicted = "-" if row["predicted"] is None else amount(row["predicted"])
+        note = "fitted" if row["fitted"] else row["note"]
+        table.add_row(row["id"], row["group"], amount(row["measured"]), predicted, row["unit"], _percent(row["error"]), note)
+    return table
+
+
+def _unpredicted(rows: list[dict]) -> Table:
+    """Rows without a prediction, counted by the reason."""
+    reasons: dict[str, int] = {}
+    for row in rows:
+        if row["predicted"] is None:
+            reasons[row["note"]] = reasons.get(row["note"], 0) + 1
+    table = Table("rows", "without a prediction, because", box=None)
+    for reason, count in sorted(reasons.items(), key=lambda item: -item[1]):
+        table.add_row(str(count), reason)
+    return table if reasons else Table(box=None)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def machines_data() -> dict[str, Any]:
+    """Everything described in the package, every number with unit, source and confidence."""
+    import msgspec
+
+    return {"wafers": {name: msgspec.to_builtins(load_machine(name)) for name in bundled_machines()},
+            "gpus": {name: msgspec.to_builtins(load_gpu(name)) for name in bundled_gpus()},
+            "clusters": bundled_clusters(), "models": {name: load_config(name).parameters for name in bundled_models()}}
+
+
+def machines_view() -> RenderableType:
+    """The catalogue: headline numbers here, every number with its source in the JSON."""
+    models = Table("model", "parameters", "cache per token (16 bit)", title="Model shapes", title_justify="left")
+    for name in bundled_models():
+        config = load_config(name)
+        models.add_row(name, f"{config.parameters / 1e9:.2f} billion", size(2 * config.kv_elements_per_token))
+    return Group(_wafers(), _gpus(), Text("clusters: " + ", ".join(bundled_clusters())), models, Text(
+        "Every number with unit, source and confidence (A primary source, B secondary, C marketing or recalled, I inferred): "
+        "wsekern machines --json -"))
+
+
+def _wafers() -> Table:
+    table = Table("wafer", "PEs", "clock", "SRAM", "hop", "power", "profiles", "source of the clock", title="Wafers",
+                  title_justify="left")
+    for name in bundled_machines():
+        machine = load_machine(name)
+        fabric = machine.fabric
+        table.add_row(name, f"{int(fabric.user_width)}x{int(fabric.user_height)}", f"{float(machine.clock) / 1e9:.2f} GHz",
+                      size(float(machine.sram_total)), f"{int(fabric.hop_latency)} cycles",
+                      f"{float(machine.system.power) / 1e3:.0f} kW", ", ".join(machine.profiles),
+                      f"{machine.clock.source} ({machine.clock.confidence})")
+    return table
+
+
+def _gpus() -> Table:
+    table = Table("GPU", "memory", "bandwidth", "bf16", "link", "domain", "power", "source of the bandwidth", title="GPUs",
+                  title_justify="left")
+    for name in bundled_gpus():
+        gpu = load_gpu(name)
+        table.add_row(name, size(float(gpu.memory.capacity)), f"{float(gpu.memory.bandwidth) / 1e12:.2f} TB/s",
+                      f"{float(gpu.peak.bf16) / 1e12:.0f} TFLOP/s", f"{float(gpu.link.bandwidth) / 1e9:.0f} GB/s",
+                      f"{int(gpu.link.domain)} GPUs", f"{float(gpu.power.tdp):.0f} W",
+                      f"{gpu.memory.bandwidth.source} ({gpu.memory.bandwidth.confidence})")
+    return table
