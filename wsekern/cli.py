@@ -299,14 +299,21 @@ def validate(only: str | None, data_path: str | None, show_rows: bool, plot_path
 
 
 @cli.command()
+@click.argument("name", required=False)
 @JSON
-def machines(json_path: str | None) -> None:
-    """Every wafer, GPU, cluster and model shape that the package describes, with sources."""
-    from wsekern.report import machines_data, machines_view
+def machines(name: str | None, json_path: str | None) -> None:
+    """Every wafer, GPU, cluster and model shape that the package describes; with NAME, every number of one and its source."""
+    from wsekern.report import machine_view, machines_data, machines_view
 
-    _emit(json_path, machines_data())
+    data = machines_data()
+    if name is not None:
+        found = {**data["wafers"], **data["gpus"]}
+        if name not in found:
+            raise InputError(f"no machine {name!r}: use one of {', '.join(found)}")
+        data = found[name]
+    _emit(json_path, data)
     if json_path != "-":
-        _console().print(machines_view())
+        _console().print(machines_view() if name is None else machine_view(name, data))
 
 
 def main() -> None:

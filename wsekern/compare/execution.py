@@ -8,6 +8,8 @@ from wsekern.inference.mapping import Mapping
 from wsekern.inference.sampling import Sampler
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import Machine
+from wsekern.ops import FlowEngine
+from wsekern.ops.both import BothEngines
 from wsekern.workload.checkpoint import Checkpoint, load_checkpoint
 from wsekern.workload.sample import SAMPLE_PROMPT, sample_path
 
@@ -25,6 +27,8 @@ class Execution:
     text: str
     generation: Generation
     same_as_reference: bool
+    both_engines: dict[str, int] | None = None
+    """Where operations also ran wavelet by wavelet: how many, and the largest difference of a clock in cycles."""
 
     @property
     def cycles_per_token(self) -> float:
@@ -43,22 +47,31 @@ class Execution:
                 "prefill_seconds": steps.prefill_cycles / clock, "tokens_per_second": rate, "clock_hertz": clock,
                 "cycles_by_part": steps.cycles_by_part, "breakdown_cycles": steps.breakdown,
                 "link_traversals": steps.link_traversals, "memory_per_pe_bytes": self.mapping.memory,
-                "same_tokens_as_reference": self.same_as_reference}
+                "same_tokens_as_reference": self.same_as_reference, "both_engines": self.both_engines}
 
 
 def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *, precision: str = "fp16",
-            grid: tuple[int, int] | None = None, sampler: Sampler | None = None, profile: str = "silicon", threads: int = 1,
+            grid: tuple[int, int] | None = None, engine: str = "flow", sampler: Sampler | None = None,
+            profile: str = "silicon", threads: int = 1,
             on_token: Callable[[int], None] | None = None) -> Execution:
-    """Generate up to ``count`` tokens after ``prompt`` on the flow engine, and compare with the numpy reference."""
+    """Generate up to ``count`` tokens after ``prompt``, and compare with the numpy reference.
+
+    ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
+    """
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt)
     context, chunk = len(ids) + count, min(len(ids), PREFILL_CHUNK)
     width, height = grid or default_grid(checkpoint, machine, precision, context, chunk)
     mapping = Mapping(checkpoint.config, width, height, precision, context, chunk)
-    model = WaferModel(checkpoint.config, checkpoint.weights, machine, mapping, profile, threads)
+    kind = {"flow": FlowEngine, "cycle": BothEngines}[engine]
+    model = WaferModel(checkpoint.config, checkpoint.weights, machine, mapping, profile, threads, kind)
     generation = generate(checkpoint, model, ids, count, sampler, on_token)
     same = generation.tokens == reference_tokens(checkpoint, ids, count, sampler)
-    return Execution(machine, mapping, prompt, checkpoint.decode(generation.tokens), generation, same)
+    both = None
+    if isinstance(model.engine, BothEngines):
+        both = {"operations_by_wavelet": model.engine.operations_by_wavelet,
+                "largest_clock_difference_cycles": model.engine.clock_difference}
+    return Execution(machine, mapping, prompt, checkpoint.decode(generation.tokens), generation, same, both)
 
 
 def execute_sample(machine: Machine, count: int = 48, precision: str = "fp16", **options) -> tuple[Checkpoint, Execution]:

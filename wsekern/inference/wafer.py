@@ -59,10 +59,10 @@ class WaferModel:
     """A Llama-family model on a rectangle of a wafer, with its key-value cache."""
 
     def __init__(self, config: ModelConfig, weights: Weights, machine: Machine, mapping: Mapping,
-                 profile: str = "silicon", threads: int = 1):
+                 profile: str = "silicon", threads: int = 1, engine: type[FlowEngine] = FlowEngine):
         mapping.check(machine)
         self.config, self.mapping = config, mapping
-        self.engine = FlowEngine(machine, mapping.width, mapping.height, profile=profile, dtype=mapping.precision,
+        self.engine = engine(machine, mapping.width, mapping.height, profile=profile, dtype=mapping.precision,
                                  threads=threads)
         self._layers = [self._place_layer(layer, index) for index, layer in enumerate(weights.layers)]
         hidden, vocab = mapping.index_y(config.hidden), mapping.index_x(config.vocab)

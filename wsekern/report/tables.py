@@ -6,8 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from wsekern.cluster import bundled_clusters, bundled_gpus, load_gpu
-from wsekern.machine import bundled_machines, load_machine
+from wsekern.cluster import Gpu, bundled_clusters, bundled_gpus, load_gpu
+from wsekern.machine import Machine, bundled_machines, load_machine
 from wsekern.report.words import amount, size
 from wsekern.workload import bundled_models, load_config
 
@@ -86,37 +86,57 @@ def machines_data() -> dict[str, Any]:
             "clusters": bundled_clusters(), "models": {name: load_config(name).parameters for name in bundled_models()}}
 
 
+def machine_view(name: str, data: dict[str, Any]) -> RenderableType:
+    """Every number of one machine, with unit, source and confidence."""
+    table = Table("number", "value", "source", title=name, title_justify="left")
+    for key, quantity in _quantities(data, ""):
+        value = quantity["value"] if "value" in quantity else quantity["values"]
+        shown = f"{value:,.6g}" if isinstance(value, float) else str(value)
+        table.add_row(key, f"{shown} {quantity['unit']}", f"{quantity['source']} ({quantity['confidence']})")
+    return table
+
+
+def _quantities(data: Any, prefix: str):
+    """(name, quantity) of every quantity in nested plain data."""
+    if not isinstance(data, dict):
+        return
+    if "unit" in data and "source" in data:
+        yield prefix, data
+        return
+    for key, value in data.items():
+        yield from _quantities(value, f"{prefix}.{key}" if prefix else key)
+
+
 def machines_view() -> RenderableType:
-    """The catalogue: headline numbers here, every number with its source in the JSON."""
+    """The catalogue: headline numbers, and where the most important one of each comes from."""
     models = Table("model", "parameters", "cache per token (16 bit)", title="Model shapes", title_justify="left")
     for name in bundled_models():
         config = load_config(name)
         models.add_row(name, f"{config.parameters / 1e9:.2f} billion", size(2 * config.kv_elements_per_token))
-    return Group(_wafers(), _gpus(), Text("clusters: " + ", ".join(bundled_clusters())), models, Text(
-        "Every number with unit, source and confidence (A primary source, B secondary, C marketing or recalled, I inferred): "
-        "wsekern machines --json -"))
+    wafers = [load_machine(name) for name in bundled_machines()]
+    gpus = [load_gpu(name) for name in bundled_gpus()]
+    sources = [f"{wafer.name} clock: {wafer.clock.source} ({wafer.clock.confidence})" for wafer in wafers]
+    sources += [f"{gpu.name} bandwidth: {gpu.memory.bandwidth.source} ({gpu.memory.bandwidth.confidence})" for gpu in gpus]
+    return Group(_wafers(wafers), _gpus(gpus), Text("clusters: " + ", ".join(bundled_clusters()) + " (any GPU and count)\n"),
+                 models, Text("Sources (A primary, B secondary, C marketing or recalled, I inferred)", style="bold"),
+                 Text("\n".join(sources), style="dim"), Text("every number of one: wsekern machines NAME"))
 
 
-def _wafers() -> Table:
-    table = Table("wafer", "PEs", "clock", "SRAM", "hop", "power", "profiles", "source of the clock", title="Wafers",
-                  title_justify="left")
-    for name in bundled_machines():
-        machine = load_machine(name)
+def _wafers(machines: list[Machine]) -> Table:
+    table = Table("wafer", "PEs", "clock", "SRAM", "hop", "power", title="Wafers", title_justify="left")
+    for machine in machines:
         fabric = machine.fabric
-        table.add_row(name, f"{int(fabric.user_width)}x{int(fabric.user_height)}", f"{float(machine.clock) / 1e9:.2f} GHz",
-                      size(float(machine.sram_total)), f"{int(fabric.hop_latency)} cycles",
-                      f"{float(machine.system.power) / 1e3:.0f} kW", ", ".join(machine.profiles),
-                      f"{machine.clock.source} ({machine.clock.confidence})")
+        hop = int(fabric.hop_latency)
+        table.add_row(machine.name, f"{int(fabric.user_width)}x{int(fabric.user_height)}",
+                      f"{float(machine.clock) / 1e9:.2f} GHz", size(float(machine.sram_total)),
+                      f"{hop} cycle{'s' if hop > 1 else ''}", f"{float(machine.system.power) / 1e3:.0f} kW")
     return table
 
 
-def _gpus() -> Table:
-    table = Table("GPU", "memory", "bandwidth", "bf16", "link", "domain", "power", "source of the bandwidth", title="GPUs",
-                  title_justify="left")
-    for name in bundled_gpus():
-        gpu = load_gpu(name)
-        table.add_row(name, size(float(gpu.memory.capacity)), f"{float(gpu.memory.bandwidth) / 1e12:.2f} TB/s",
-                      f"{float(gpu.peak.bf16) / 1e12:.0f} TFLOP/s", f"{float(gpu.link.bandwidth) / 1e9:.0f} GB/s",
-                      f"{int(gpu.link.domain)} GPUs", f"{float(gpu.power.tdp):.0f} W",
-                      f"{gpu.memory.bandwidth.source} ({gpu.memory.bandwidth.confidence})")
+def _gpus(gpus: list[Gpu]) -> Table:
+    table = Table("GPU", "memory", "bandwidth", "bf16", "link", "domain", "power", title="GPUs", title_justify="left")
+    for gpu in gpus:
+        table.add_row(gpu.name, size(float(gpu.memory.capacity)), f"{float(gpu.memory.bandwidth) / 1e12:.2f} TB/s",
+                      f"{float(gpu.peak.bf16) / 1e12:.0f} TF/s", f"{float(gpu.link.bandwidth) / 1e9:.0f} GB/s",
+                      f"{int(gpu.link.domain)} GPUs", f"{float(gpu.power.tdp):.0f} W")
     return table
