@@ -178,6 +178,9 @@ MOST_WAFERS = 256
 MOST_REGIONS = 48
 """Regions on one side of a wafer at most: beyond that a region is smaller than 25 x 16 PEs."""
 
+CUTS_TRIED = 10
+"""Cuts that are timed for each number of layers per region."""
+
 SHRINK = 0.7
 """Step from one size of region to the next smaller one that is tried."""
 
@@ -203,15 +206,23 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
 
 def _placements(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str) -> list[Placement]:
     """Every cut of the wafers into regions on which the model fits, and smaller regions in the same places."""
-    found: dict[tuple[int, int], Placement] = {}
+    by_layers: dict[int, list[Placement]] = {}
     for columns in range(1, MOST_REGIONS + 1):
         for rows in range(1, MOST_REGIONS + 1):
             placement = _cut(config, request, machine, wafers, columns, rows, profile)
-            if placement is not None:  # keep the largest regions for so many layers
-                found.setdefault((columns, placement.layers), placement)
+            if placement is not None:
+                by_layers.setdefault(placement.layers, []).append(placement)
             if columns * rows * wafers >= 2 * config.layers:
                 break
-    return [_shrink(placement) for placement in found.values()]
+    return [_shrink(placement) for cuts in by_layers.values() for placement in _most_promising(cuts)]
+
+
+def _most_promising(cuts: list[Placement]) -> list[Placement]:
+    """From flat to tall, some of the cuts with about the largest regions; all have as many layers per region."""
+    fewest = min(cut.columns * cut.rows for cut in cuts)
+    large = sorted((cut for cut in cuts if cut.columns * cut.rows <= 1.3 * fewest), key=lambda cut: cut.columns)
+    step = max(1, -(-len(large) // CUTS_TRIED))
+    return large[::step]
 
 
 def _cut(config: ModelConfig, request: Request, machine: Machine, wafers: int, columns: int, rows: int,
