@@ -46,9 +46,9 @@ def test_compare_a_shape_as_json():
 def test_compare_draws_and_writes(tmp_path):
     plot, page, data = tmp_path / "c.png", tmp_path / "c.html", tmp_path / "c.json"
     done = wsekern("compare", "llama3-70b", "--wafers", "auto", "--plot", str(plot), "--html", str(page), "--json", str(data))
-    assert "4 x WSE-3" in done.stdout and "tokens/s" in done.stdout
-    assert plot.read_bytes().startswith(b"\x89PNG") and "4 x WSE-3" in page.read_text()
-    assert json.loads(data.read_text())["wafer"]["facts"]["wafers"] == 4
+    assert "5 x WSE-3" in done.stdout and "tokens/s" in done.stdout
+    assert plot.read_bytes().startswith(b"\x89PNG") and "5 x WSE-3" in page.read_text()
+    assert json.loads(data.read_text())["wafer"]["facts"]["wafers"] == 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.html", "c.json", "c.png"]
 
 
