@@ -211,6 +211,13 @@ def test_a_deadline_ends_a_run():
 def test_programs_that_do_not_fit_or_make_no_sense_are_refused():
     program = Program("large")
     program.memory("x", "fp32", 20_000)
+    for mem in (Mem("x", 20_001), Mem("x", 2, offset=-1), Mem("x", 2, stride=20_000)):
+        with pytest.raises(InputError, match="reaches elements"):
+            program.emit("fmovs", mem, Mem("x", mem.extent))
+    with pytest.raises(InputError, match="'z', which has no memory"):
+        program.emit("fmovs", Mem("z", 4), Mem("x", 4))
+    with pytest.raises(InputError, match="no instruction 'fdivs'"):
+        program.emit("fdivs", Mem("x", 4), Mem("x", 4))
     layout = Layout("wse3", 1, 1)
     layout.set_program(program)
     with pytest.raises(BudgetError, match="program large takes 80016 B"):

@@ -111,17 +111,36 @@ class Program:
         ``repeat`` runs it that many times with descriptors moving by their ``advance``, each time for ``between``
         further cycles, as a map does; memory operands only.
         """
+        if instruction not in INSTRUCTIONS:
+            raise InputError(f"program {self.name}: no instruction {instruction!r}: use one of {', '.join(INSTRUCTIONS)}")
         operation, _ = INSTRUCTIONS[instruction]
         operands = [operand for operand in (dst, a, b, c) if operand is not None]
         if len(operands) != {"mov": 2, "fma": 4}.get(operation, 3):
             raise InputError(f"program {self.name}: {instruction} has {len(operands)} operands")
         extents = {operand.extent for operand in operands if isinstance(operand, Fabric) or operand.stride}
-        if len(extents) != 1:
+        if len(extents) != 1 or min(extents) < 0 or repeat < 0:
             raise InputError(f"program {self.name}: operands of {instruction} have extents {sorted(extents)}, "
-                             "expected one")
+                             "expected one, not negative")
         if repeat != 1 and any(isinstance(operand, Fabric) for operand in operands):
             raise InputError(f"program {self.name}: a repeated {instruction} takes memory operands only")
+        for operand in operands:
+            self._check_operand(instruction, operand, repeat)
         self.code.append((instruction, dst, a, b, c, repeat, between, extents.pop()))
+
+    def _check_operand(self, instruction: str, operand: Mem | Fabric, repeat: int) -> None:
+        """Refuse elements outside the operand's symbol, and queues that are not bound."""
+        if isinstance(operand, Fabric):
+            if operand.queue not in self.inputs and operand.queue not in self.outputs:
+                raise InputError(f"program {self.name}: {instruction} uses queue {operand.queue}, which has no color")
+            return
+        if operand.symbol not in self.symbols:
+            raise InputError(f"program {self.name}: {instruction} uses symbol {operand.symbol!r}, which has no memory")
+        last_repeat, last = max(0, repeat - 1) * operand.advance, max(0, operand.extent - 1) * operand.stride
+        corners = [operand.offset + a + b for a in (0, last_repeat) for b in (0, last)]
+        elements = self.symbols[operand.symbol][1]
+        if operand.extent > 0 and repeat > 0 and not (min(corners) >= 0 and max(corners) < elements):
+            raise InputError(f"program {self.name}: {instruction} reaches elements {min(corners)} to {max(corners)} of "
+                             f"symbol {operand.symbol}, which has {elements}")
 
     def addresses(self) -> dict[str, int]:
         """Byte address of every symbol; the code is counted apart, after the data."""
