@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import load_machine
-from wsekern.ops import DTYPES, AllReduce, Broadcast, CycleEngine, FlowEngine, Gemm, Gemv, Local, Reduce, Shift
+from wsekern.ops import DTYPES, AllReduce, Broadcast, CycleEngine, FlowEngine, Gemm, Gemv, Local, Reduce, Shift, TwoPhaseReduce
 from wsekern.ops.cycle import ColorAllocator, run_on_cycle_engine
 from wsekern.ops.line import NUMPY_DTYPES, round_bf16
 
@@ -76,6 +76,25 @@ def test_reduce_and_broadcast_are_the_same_on_both_engines(machine, width, heigh
             assert late.min() >= 0 and late.max() <= 2 * words + 16
         else:
             np.testing.assert_array_equal(run.clock, flow.clock)
+
+
+@settings(max_examples=40, deadline=None)
+@given(machine=machines, width=sizes, height=sizes, words=st.sampled_from([1, 2, 5, 12, 40]), axis=st.sampled_from("xy"),
+       op=st.sampled_from(["sum", "max"]), group=st.integers(1, 6), dtype=st.sampled_from(DTYPES), seed=st.integers(0, 99))
+def test_two_phase_reduce_is_the_same_on_both_engines(machine, width, height, words, axis, op, group, dtype, seed):
+    """All clocks exactly where the groups are equal; a shorter last group is done early and meets the chain before it."""
+    length = height if axis == "y" else width
+    tile = random_tile(np.random.default_rng(seed), dtype, height, width, words)
+    operation = TwoPhaseReduce(words, axis, group, op)
+    flow = FlowEngine(machine[0], width, height, machine[1], dtype)
+    values = flow.run(operation, tile)
+    run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], dtype, tile)
+    assert_same_bits(run.values, values)
+    assert run.simulation.link_traversals == flow.energy
+    if length % group == 0:
+        np.testing.assert_array_equal(run.clock, flow.clock)
+    else:
+        assert np.abs(run.clock - flow.clock).max() <= 2 * words + 16
 
 
 def test_a_reduction_in_another_precision_than_the_engine_runs_on_both():

@@ -116,7 +116,7 @@ def run_line(engine: "FlowEngine", kind: str, op: str, tile: np.ndarray, axis: s
     """Values of a line operation for all PEs, in the kernel's threads."""
     out = np.empty_like(tile)
     if tile.size:
-        length = engine.height if axis == "y" else engine.width
+        length = tile.shape[0 if axis == "y" else 1]
         shape = (*tile.shape[:2], tile[0, 0].size)
         raise_for_status(line_values(kind, dtype, op, shape, axis, segment or length, parameter,
                                      tile.reshape(-1).view(np.uint8), out.reshape(-1).view(np.uint8), engine.threads))

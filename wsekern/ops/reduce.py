@@ -122,6 +122,8 @@ class TwoPhaseReduce:
     axis: Axis
     group: int
     op: str = "sum"
+    colors: ClassVar[int] = 4
+    """By parity of the sender, within groups and between their first PEs."""
 
     def __post_init__(self) -> None:
         check_line(self.words, self.axis, 0, group=self.group)
@@ -143,7 +145,10 @@ class TwoPhaseReduce:
         """Tiles (height, width, ...) of words elements -> the same, with the result at the first PE of every line."""
         tile = check_words(engine, tile, self.words, engine.dtype)
         self.time(engine)
-        return self.reference(tile, engine.dtype)
+        out = run_line(engine, "reduce", self.op, tile, self.axis, self.group, 0, engine.dtype)
+        roots = out[::self.group] if self.axis == "y" else out[:, ::self.group]
+        roots[:] = run_line(engine, "reduce", self.op, np.ascontiguousarray(roots), self.axis, 0, 0, engine.dtype)
+        return out
 
     def reference(self, tile: np.ndarray, dtype: str = "fp32") -> np.ndarray:
         """Plain numpy with the same order of adds; in fp16 with fp32 accumulation a group's sum is rounded to fp16."""
@@ -151,3 +156,36 @@ class TwoPhaseReduce:
         for line in along(out, self.axis):
             line[0] = chains(dtype, travelling(dtype, line[::self.group]), 0, self.op)
         return out
+
+    def tiles(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of the tile on each PE."""
+        return ((self.words,),)
+
+    def role(self, position: int, length: int) -> tuple[Stream, Stream | None]:
+        """Streams of the PE at ``position`` of a line in its group, and, for a first PE, between groups."""
+        begin, end = segment_at(position, length, self.group)
+        group = stream_of(position - begin, 0, end - begin, -2)
+        if position != begin:
+            return group, None
+        return group, stream_of(begin // self.group, 0, -(-length // self.group), 0)
+
+    def paint(self, layout: "Layout", colors: Sequence[int]) -> None:
+        """Routes of all lines: only the two colors of chains towards lower places are ever used."""
+        length = layout.height if self.axis == "y" else layout.width
+        painter = LinePainter(layout, self.axis, 0)
+        for begin, end in segments(length, self.group):
+            painter.chains((*colors[:2], *colors[:2]), range(begin, end), 0)
+        painter.chains((*colors[2:], *colors[2:]), range(0, length, self.group), 0)
+
+    def emit(self, out: "Emission", role: tuple[Stream, Stream | None]) -> str:
+        """The chain of the group, and for a first PE the chain between groups, each an operation of its own."""
+        tile = out.inputs[0]
+        for stream in role if self.words else ():
+            if stream is None:
+                continue
+            out.program.spend(out.timing.latency("reduce_call", out.timing.latency("call")))
+            emitter = LineEmitter(out, self.words, self.op, tile)
+            emitter.combine(stream)
+            if emitter.held != tile:
+                emitter.finish()
+        return tile
