@@ -47,12 +47,10 @@ cdef extern from "wsekern_fabric.h" nogil:
 cdef extern from "fabric_internal.h" nogil:
     ctypedef struct wsk_strip:
         uint64_t rows_active
-        int64_t stored, last_out, last_move
-        int n_sources
-        int *n_pending
+        int64_t stored, last_out, last_move, waiting
     ctypedef struct wsk_fabric_inside "wsk_fabric":
         int64_t cycle
-        int height, strips, ring
+        int height, strips
         wsk_strip *strip
         uint64_t *row_active
     int wsk_ctz(uint64_t m)
@@ -62,7 +60,8 @@ cdef extern from "fabric_internal.h" nogil:
     int wsk_arrive_block(wsk_fabric *f, wsk_strip *s, int y, int k)
     int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
     uint64_t wsk_arrivals_of_row(const wsk_fabric *f, int y)
-    uint64_t wsk_arrivals_of_strip(const wsk_fabric *f, int i)
+    uint64_t wsk_inner_arrivals(const wsk_fabric *f, int i)
+    uint64_t wsk_outer_arrivals(const wsk_fabric *f, int i)
 
 cdef extern from "team.h" nogil:
     int WSK_TEAM_MOST
@@ -87,59 +86,87 @@ cdef int feed_strips(wsk_fabric *f, int first, int last) noexcept nogil:
     cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
     cdef int i, status
     for i in range(first, last):
-        if inside.strip[i].n_sources:
+        if inside.strip[i].waiting:
             status = wsk_feed_strip(f, inside.strip + i)
             if status < 0:
                 return status
     return 0
 
 
-cdef int depart_strips(wsk_fabric *f, int first, int last) noexcept nogil:
-    """Phase one: every block with words, strip by strip and row by row."""
+cdef int depart_row(wsk_fabric *f, wsk_strip *strip, int y) noexcept nogil:
+    cdef uint64_t blocks = (<wsk_fabric_inside *>f).row_active[y]
+    cdef int status
+    while blocks:
+        status = wsk_depart_block(f, strip, y, wsk_ctz(blocks))
+        if status < 0:
+            return status
+        blocks &= blocks - 1
+    return 0
+
+
+cdef int arrive_row(wsk_fabric *f, wsk_strip *strip, int y) noexcept nogil:
+    cdef uint64_t blocks = wsk_arrivals_of_row(f, y)
+    cdef int status
+    while blocks:
+        status = wsk_arrive_block(f, strip, y, wsk_ctz(blocks))
+        if status < 0:
+            return status
+        blocks &= blocks - 1
+    return 0
+
+
+cdef int depart_strip(wsk_fabric *f, int i) noexcept nogil:
+    """Words leave, row by row; words arrive in a row as soon as the rows beside it have sent, while they are in the cache.
+    Only the first and last row of a strip wait for phase two, when the strips beside it have sent too."""
     cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
-    cdef wsk_strip *strip
-    cdef uint64_t rows, blocks
-    cdef int i, y, status
+    cdef wsk_strip *strip = inside.strip + i
+    cdef int top = STRIP_ROWS * i, status
+    cdef uint64_t bit, rows = strip.rows_active, ready
+    cdef uint64_t waiting = wsk_inner_arrivals(f, i)
+    while rows:
+        status = depart_row(f, strip, top + wsk_ctz(rows))
+        if status < 0:
+            return status
+        bit = rows & (~rows + 1)
+        ready = waiting & (bit - 1)
+        waiting &= ~ready
+        rows &= rows - 1
+        while ready:
+            status = arrive_row(f, strip, top + wsk_ctz(ready))
+            if status < 0:
+                return status
+            ready &= ready - 1
+    while waiting:
+        status = arrive_row(f, strip, top + wsk_ctz(waiting))
+        if status < 0:
+            return status
+        waiting &= waiting - 1
+    return wsk_arrive_pending(f, strip)
+
+
+cdef int depart_strips(wsk_fabric *f, int first, int last) noexcept nogil:
+    """Phase one of a cycle, strip by strip."""
+    cdef int i, status
     for i in range(first, last):
-        strip = inside.strip + i
-        wsk_open_cycle(f, strip)
-        rows = strip.rows_active
-        while rows:
-            y = STRIP_ROWS * i + wsk_ctz(rows)
-            rows &= rows - 1
-            blocks = inside.row_active[y]
-            while blocks:
-                status = wsk_depart_block(f, strip, y, wsk_ctz(blocks))
-                if status < 0:
-                    return status
-                blocks &= blocks - 1
+        wsk_open_cycle(f, (<wsk_fabric_inside *>f).strip + i)
+        status = depart_strip(f, i)
+        if status < 0:
+            return status
     return 0
 
 
 cdef int arrive_strips(wsk_fabric *f, int first, int last) noexcept nogil:
-    """Phase two: every block that words left, were sent to, or reach."""
+    """Phase two: words arrive in the first and last row of each strip."""
     cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
-    cdef wsk_strip *strip
-    cdef uint64_t rows, blocks
-    cdef int i, y, status
+    cdef uint64_t rows
+    cdef int i, status
     for i in range(first, last):
-        strip = inside.strip + i
-        if strip.n_pending[(inside.cycle + 1) % inside.ring]:
-            status = wsk_arrive_pending(f, strip)
+        rows = wsk_outer_arrivals(f, i)
+        while rows:
+            status = arrive_row(f, inside.strip + i, STRIP_ROWS * i + wsk_ctz(rows))
             if status < 0:
                 return status
-        rows = wsk_arrivals_of_strip(f, i)
-        while rows:
-            y = STRIP_ROWS * i + wsk_ctz(rows)
             rows &= rows - 1
-            if y >= inside.height:
-                break
-            blocks = wsk_arrivals_of_row(f, y)
-            while blocks:
-                status = wsk_arrive_block(f, strip, y, wsk_ctz(blocks))
-                if status < 0:
-                    return status
-                blocks &= blocks - 1
     return 0
 
 
@@ -166,7 +193,7 @@ ctypedef struct Run:
     int state                        # RUNNING, IDLE, ENDED or a negative status
     int any_source
     int keep_log
-    int status[TEAM_MOST]
+    int status[3][TEAM_MOST]         # by phase, so that nobody overwrites what others still read
     wsk_delivery **log_words
     int64_t **log_cycles
     int64_t *log_length
@@ -216,7 +243,7 @@ cdef int sources_wait(wsk_fabric *f) noexcept nogil:
     cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
     cdef int i
     for i in range(inside.strips):
-        if inside.strip[i].n_sources:
+        if inside.strip[i].waiting:
             return 1
     return 0
 
@@ -240,11 +267,11 @@ cdef int stuck(wsk_fabric *f) noexcept nogil:
     return wsk_fabric_in_flight(f) > 0 or wsk_fabric_waiting_outside(f) > 0
 
 
-cdef int failed(Run *run, int size) noexcept nogil:
+cdef int failed(Run *run, int phase, int size) noexcept nogil:
     cdef int i
     for i in range(size):
-        if run.status[i] < 0:
-            return run.status[i]
+        if run.status[phase][i] < 0:
+            return run.status[phase][i]
     return 0
 
 
@@ -257,18 +284,17 @@ cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
     while run.state == RUNNING:
         status = 0
         if run.any_source:
-            status = feed_strips(f, first, last)
-            run.status[rank] = status
+            run.status[0][rank] = feed_strips(f, first, last)
             wsk_team_meet(team)
-            status = failed(run, team.size)
+            status = failed(run, 0, team.size)
         if status == 0:
-            run.status[rank] = depart_strips(f, first, last)
+            run.status[1][rank] = depart_strips(f, first, last)
             wsk_team_meet(team)
-            status = failed(run, team.size)
+            status = failed(run, 1, team.size)
         if status == 0:
-            run.status[rank] = arrive_strips(f, first, last)
+            run.status[2][rank] = arrive_strips(f, first, last)
             wsk_team_meet(team)
-            status = failed(run, team.size)
+            status = failed(run, 2, team.size)
         if rank == 0:
             if status < 0:
                 run.state = status

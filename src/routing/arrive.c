@@ -130,9 +130,9 @@ static int reserve(wsk_fabric *f, int y, int k, int c, const wsk_inbound *list, 
     }
     if (coming == popped)
         return 0;
-    wsk_binary_add(lane->occupied, coming & ~popped);
-    wsk_binary_subtract(lane->occupied, popped & ~coming);
-    lane->full = wsk_binary_equals(lane->occupied, f->depth);
+    wsk_binary_add(lane->occupied, COUNT_BITS, coming & ~popped);
+    wsk_binary_subtract(lane->occupied, COUNT_BITS, popped & ~coming);
+    lane->full = wsk_binary_equals(lane->occupied, COUNT_BITS, f->depth);
     return 0;
 }
 
@@ -243,28 +243,67 @@ u64 wsk_arrivals_of_row(const wsk_fabric *f, int y)
     return m;
 }
 
-static u64 rows_sent_to(const wsk_fabric *f, int slot, int i)
+static u64 outer_rows(const wsk_fabric *f, int i)
 {
-    const wsk_strip *s = f->strip + i;
-    u64 rows = s->rows_sent[slot][WSK_EAST] | s->rows_sent[slot][WSK_WEST];
-    rows |= s->rows_sent[slot][WSK_NORTH] >> 1 | s->rows_sent[slot][WSK_SOUTH] << 1;
-    if (i + 1 < f->strips)
-        rows |= f->strip[i + 1].rows_sent[slot][WSK_NORTH] << 63;
-    if (i > 0)
-        rows |= f->strip[i - 1].rows_sent[slot][WSK_SOUTH] >> 63;
-    return rows;
+    int last = f->height - STRIP_ROWS * i < STRIP_ROWS ? f->height - STRIP_ROWS * i - 1 : STRIP_ROWS - 1;
+    return 1 | (u64)1 << last;
 }
 
-u64 wsk_arrivals_of_strip(const wsk_fabric *f, int i)
+static u64 rows_sending(const wsk_fabric *f, int i, int slot)
 {
-    u64 rows = f->strip[i].rows_popped | rows_sent_to(f, (int)(f->cycle % f->hop), i);
+    const u64 *sent = f->strip[i].rows_sent[slot];
+    return sent[0] | sent[1] | sent[2] | sent[3];
+}
+
+/* Rows of strip i, but its first and last, that words may leave or reach in this cycle (asked before they leave). */
+u64 wsk_inner_arrivals(const wsk_fabric *f, int i)
+{
+    u64 rows = f->strip[i].rows_active;
     if (f->hop > 1)
-        rows |= rows_sent_to(f, (int)((f->cycle + 1) % f->hop), i);
-    return rows;
+        rows |= rows_sending(f, i, (int)((f->cycle + 1) % f->hop));
+    rows |= rows << 1 | rows >> 1;
+    u64 last = outer_rows(f, i) & ~(u64)1;
+    return last ? rows & (last - 1) & ~(u64)1 : 0;
 }
 
-/* Words that come off on-ramps and edges in cycle + 1 (they have had their place since they were accepted). Called before
- * the links' words of that cycle land. */
+/* First and last row of strip i, if words left them or come to them. */
+u64 wsk_outer_arrivals(const wsk_fabric *f, int i)
+{
+    u64 rows = f->strip[i].rows_active | f->strip[i].rows_popped, outer = outer_rows(f, i);
+    for (int turn = 0; turn < (f->hop > 1 ? 2 : 1); turn++) {
+        int slot = (int)((f->cycle + turn) % f->hop);
+        rows |= rows_sending(f, i, slot);
+        if (i > 0)
+            rows |= rows_sending(f, i - 1, slot) >> 63;
+        if (i + 1 < f->strips)
+            rows |= rows_sending(f, i + 1, slot) & 1 ? outer : 0;
+    }
+    rows |= rows << 1 | rows >> 1;
+    return rows & outer;
+}
+
+/* Whether a word came over a link into this queue in this cycle already (rows in the middle of a strip land early). */
+static int landed(const wsk_fabric *f, int y, int k, int c, u64 bit, int port)
+{
+    const wsk_lane_rest *rest = f->rest + wsk_lane_at(f, y, k, c);
+    wsk_inbound list[16];
+    u64 other = 0;
+    for (int d = 0; d < SIDES; d++)
+        other |= d == port ? 0 : rest->in_any[d];
+    if (!(other & bit))
+        return 0;
+    int slot = (int)((f->cycle + 1) % f->hop);
+    if (f->hop == 1)
+        slot = 0;
+    u64 coming = 0;
+    if (colors_inbound(f, slot, y, k) >> c & 1)
+        for (int n = inbound_of_lane(f, slot, y, k, c, list), i = 0; i < n; i++)
+            coming |= list[i].to;
+    return (coming & bit) != 0;
+}
+
+/* Words that come off on-ramps and edges in cycle + 1 (they have had their place since they were accepted). Called when
+ * all words of the strip have left, after the links' words landed in its inner rows, before they land in its outer ones. */
 int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
 {
     int bucket = (int)((f->cycle + 1) % f->ring);
@@ -274,20 +313,23 @@ int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
         size_t at = wsk_lane_at(f, y, k, c);
         wsk_lane *lane = f->lane + at;
         u64 bit = (u64)1 << (x % 64);
+        int inner = !(outer_rows(f, y / STRIP_ROWS) >> (y % STRIP_ROWS) & 1);
         if (lane->arrived_at != (u32)(f->cycle + 1)) {
             lane->arrived_at = (u32)(f->cycle + 1);
             lane->arrived = 0;
         }
-        if (lane->arrived & bit)
-            return wsk_fail(f, s, WSK_ERR_TWO_INPUTS, p->pe, f->plan->color_of[c], p->port, WSK_RAMP, f->cycle + 1);
+        if ((lane->arrived & bit) || (inner && landed(f, y, k, c, bit, p->port)))
+            return wsk_fail(f, s, WSK_ERR_TWO_INPUTS, p->pe, f->plan->color_of[c], p->port, -1, f->cycle + 1);
         lane->arrived |= bit;
         while (lane->valid[slot] & bit)
             slot++;
         lane->valid[slot] |= bit;
         wsk_data_at(f, y, c, slot)[x] = p->data;
-        wsk_assign_bit(f->rest[at].control + slot, bit, p->flags & WSK_CONTROL);
-        wsk_assign_bit(f->rest[at].advance + slot, bit, p->flags & WSK_ADVANCE);
-        lane->special += p->flags != 0;
+        if (p->flags) {
+            wsk_assign_bit(f->rest[at].control + slot, bit, p->flags & WSK_CONTROL);
+            wsk_assign_bit(f->rest[at].advance + slot, bit, p->flags & WSK_ADVANCE);
+            lane->special++;
+        }
         f->block[wsk_block_at(f, y, k)].active |= (u32)1 << c;
         f->row_active[y] |= (u64)1 << k;
         s->rows_active |= (u64)1 << (y % STRIP_ROWS);

@@ -103,22 +103,22 @@ static int room_beyond(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, 
 }
 
 /* Links that have carried a word in each of the last link_words cycles rest. */
-static void resting_links(const wsk_fabric *f, wsk_block *block, u64 resting[PORTS])
+static void resting_links(const wsk_fabric *f, wsk_runs *runs, u64 resting[PORTS])
 {
-    if (block->run_cycle != (u32)f->cycle)            /* not used in the last cycle */
-        memset(block->run, 0, sizeof block->run);
+    if (runs->cycle != (u64)f->cycle)                 /* not used in the last cycle */
+        memset(runs->run, 0, sizeof runs->run);
     for (int d = 0; d < PORTS; d++)
-        resting[d] = wsk_binary_equals(block->run[d], f->plan->rules.link_words);
+        resting[d] = wsk_binary_equals(runs->run[d], RUN_BITS, f->plan->rules.link_words);
 }
 
-static void remember_links(const wsk_fabric *f, wsk_block *block, const u64 taken[PORTS])
+static void remember_links(const wsk_fabric *f, wsk_runs *runs, const u64 taken[PORTS])
 {
     for (int d = 0; d < PORTS; d++) {
-        wsk_binary_add(block->run[d], taken[d]);
+        wsk_binary_add(runs->run[d], RUN_BITS, taken[d]);
         for (int i = 0; i < RUN_BITS; i++)
-            block->run[d][i] &= taken[d];
+            runs->run[d][i] &= taken[d];
     }
-    block->run_cycle = (u32)(f->cycle + 1);
+    runs->cycle = (u64)f->cycle + 1;
 }
 
 /* What the heads of one lane ask for and where there is room. Returns the heads that could leave but for arbitration. */
@@ -137,7 +137,7 @@ static int gather(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const u64 *r
         if (!r->want[d])
             continue;
         if (d == WSK_RAMP)
-            r->room[d] = r->want[d] & ~lane->shut;
+            r->room[d] = f->sinks[c] == WSK_SINK_CORE ? r->want[d] & ~lane->shut : r->want[d];
         else if (room_beyond(f, s, y, k, c, d, r->want[d], &r->room[d]) < 0)
             return s->report.status;
         if (resting)
@@ -274,7 +274,7 @@ static void send_lane(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const ws
     for (int d = 0; d < PORTS; d++)
         leaving |= r->send[d];
     s->totals.stalls[c] += (u64)wsk_popcount(ready & ~leaving);
-    wsk_count(wsk_counter_at(f, y, k, PORTS), ready & ~leaving);
+    wsk_count(f, y, k, PORTS, ready & ~leaving);
     if (!leaving)
         return;
     finished = f->plan->rules.multicast_all ? leaving : finish_branches(f, at, ready, r);
@@ -288,14 +288,14 @@ static void send_lane(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const ws
     }
     wsk_wire *wire = wsk_wire_at(f, slot, at);
     wire->control = control;
-    wire->swapped[0] = lane->swapped[0];
-    wire->swapped[1] = lane->swapped[1];
+    if (f->plan->has_swap)
+        memcpy(wire->swapped, lane->swapped, sizeof wire->swapped);
     for (int d = 0; d < SIDES; d++) {
         u64 m = r->send[d];
         wire->to[d] = m;
         if (!m)
             continue;
-        wsk_count(wsk_counter_at(f, y, k, d), m);
+        wsk_count(f, y, k, d, m);
         u64 edge = m & edge_bits(f, y, k, d);
         if (edge) {
             leave_by_edge(f, s, y, k, c, d, edge, words, control);
@@ -316,7 +316,7 @@ static void send_lane(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const ws
     if (r->send[WSK_RAMP]) {
         u64 m = r->send[WSK_RAMP];
         copies += wsk_popcount(m);
-        wsk_count(wsk_counter_at(f, y, k, WSK_RAMP), m);
+        wsk_count(f, y, k, WSK_RAMP, m);
         if (m & ignored) {
             s->totals.dropped[c] += (u64)wsk_popcount(m & ignored);
             m &= ~ignored;
@@ -340,7 +340,7 @@ int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k)
     u8 colors[WSK_COLORS];
     int n = 0;
     if (f->plan->rules.link_frame > f->plan->rules.link_words) {
-        resting_links(f, block, resting);
+        resting_links(f, f->runs + wsk_block_at(f, y, k), resting);
         rest_mask = resting;
     }
     for (u32 active = block->active; active; active &= active - 1, n++) {
@@ -362,7 +362,7 @@ int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k)
             taken[d] |= requests[i].send[d];
     }
     if (rest_mask)
-        remember_links(f, block, taken);
+        remember_links(f, f->runs + wsk_block_at(f, y, k), taken);
     if (taken[0] | taken[1] | taken[2] | taken[3] | taken[4]) {
         u64 row = (u64)1 << (y % STRIP_ROWS);
         f->row_popped[y] = (s->rows_popped & row ? f->row_popped[y] : 0) | (u64)1 << k;

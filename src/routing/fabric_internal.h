@@ -12,7 +12,7 @@ typedef uint32_t u32;
 typedef uint16_t u16;
 typedef uint8_t u8;
 
-enum { SIDES = 4, PORTS = 5, STRIP_ROWS = 64, COUNTER_BITS = 32, ROW_PAD = 16, RUN_BITS = 4, RING = WSK_MAX_LATENCY + 1 };
+enum { SIDES = 4, PORTS = 5, STRIP_ROWS = 64, COUNTER_BITS = 28, ROW_PAD = 16, RUN_BITS = 4, COUNT_BITS = 3, LOW_BITS = 4, RING = WSK_MAX_LATENCY + 1 };
 
 /* A stretch of PEs of one row with one route. */
 typedef struct { int32_t x0, x1, route; } wsk_span;
@@ -30,22 +30,23 @@ struct wsk_plan {
     int32_t *row_count;               /* [n_colors][height] */
 };
 
-/* One color of 64 PEs: what the step touches for every word comes first. */
+/* One color of 64 PEs, four cache lines. A step over plain words touches the first three only. */
 typedef struct {
     u64 valid[WSK_MAX_DEPTH];         /* slot i holds a word; slot 0 is the head */
+    u32 arrived_at, special;          /* special: control and advance words stored here */
     u64 out[PORTS];                   /* ports that the head word leaves by */
     u64 full;                         /* no room, as seen by senders */
     u64 popped;                       /* heads that left in this cycle */
     u64 frozen;                       /* in teardown */
     u64 in[PORTS];                    /* ports that the router listens to now */
-    u64 shut;                         /* the core takes no word */
+    u64 occupied[COUNT_BITS];         /* binary count of words stored or on their way here */
+    u64 shut;                         /* the core takes no word (CORE sinks) */
     u64 switched;                     /* more than one position */
     u64 filtered;                     /* a filter sits before the core */
-    u64 occupied[RUN_BITS];           /* binary count of words stored or on their way here */
     u64 arrived;                      /* words that come off the on-ramp in cycle arrived_at */
-    u32 arrived_at, special;          /* special: control and advance words stored here */
     u64 done;                         /* some branch of the head is served (partial multicast): see branch */
     u64 swapped[2];                   /* words leaving on E/W, on N/S change color */
+    u64 unused;
 } wsk_lane;
 
 /* The rarely touched part of a lane. */
@@ -70,15 +71,18 @@ typedef struct { u32 sent[SIDES]; } wsk_sent;             /* color masks per dir
 /* Per block: which lanes are busy. */
 typedef struct {
     u32 active, popped;               /* color masks */
-    u32 run_cycle, unused;
-    u64 run[PORTS][RUN_BITS];         /* consecutive cycles in which a link carried a word */
+    u64 counted[PORTS + 1][LOW_BITS]; /* low bits of the link and stall counts, bit-sliced */
+    u64 unused[7];
 } wsk_block;
+
+/* Per block, where links rest: consecutive cycles in which each link carried a word, binary. */
+typedef struct { u64 cycle, run[PORTS][RUN_BITS]; } wsk_runs;
 
 typedef struct { u32 pe, data; u8 index, flags, port, unused; } wsk_pending;
 
 /* Words waiting outside one ramp or edge: one stream per color, tried in turn. */
 typedef struct { int64_t n, at; u32 *data; u8 *flags; } wsk_stream;
-typedef struct { u32 pe; u8 port, next; u8 run; u8 unused; int64_t last; int64_t left; wsk_stream of[WSK_COLORS]; } wsk_source;
+typedef struct { u32 pe; u8 port, next, run, feeding; int64_t last, left; wsk_stream of[WSK_COLORS]; } wsk_source;
 
 typedef struct { u64 key; wsk_route route; } wsk_override;
 typedef struct { u64 key; u32 count; u16 which; u8 wrapped, unused; } wsk_filter_state;
@@ -96,7 +100,9 @@ typedef struct {
     int64_t last_out;                 /* cycle from which the last word that left a router for a core or edge is readable */
     wsk_totals totals;
     wsk_report report;
-    wsk_source **sources; int n_sources, room_sources;
+    wsk_source **sources; int n_sources, room_sources;          /* every ramp and edge that words were injected at */
+    int *feeding; int n_feeding;                                 /* those with words */
+    int64_t waiting;                                             /* words outside */
     wsk_override *overrides; int n_overrides, room_overrides;    /* sorted by key */
     wsk_filter_state *filter_states; int n_filter_states;        /* sorted by key */
     char pad[64];
@@ -122,8 +128,10 @@ struct wsk_fabric {
     u64 *pointer;                     /* [height][blocks][n_colors]: bit set where the round robin starts at or before it */
     u32 *data;                        /* [height][n_colors][depth][data_stride] */
     u32 *stage;                       /* [hop][height][n_colors][stage_stride]: words on links, padded on both sides */
-    u64 *counter;                     /* [height][blocks][PORTS + 1][COUNTER_BITS]: bit-sliced link and stall counts */
+    wsk_runs *runs;                   /* [height][blocks], only where links rest */
+    u64 *counter;                     /* [height][blocks][PORTS + 1][COUNTER_BITS]: bit-sliced counts, above the low bits */
     u8 *credits;                      /* [height][n_colors][width], only with a CORE sink */
+    u32 *source_of;                   /* [height][width] ramps, then [SIDES][max(height, width)] edges: index + 1 in the strip */
     int64_t *ramp_last; u8 *ramp_run; /* [height][width] on-ramp: last cycle used, consecutive cycles */
     wsk_strip *strip;
     wsk_report report;
@@ -164,35 +172,45 @@ static inline u64 *wsk_counter_at(const wsk_fabric *f, int y, int k, int which)
 {
     return f->counter + (wsk_block_at(f, y, k) * (PORTS + 1) + which) * COUNTER_BITS;
 }
-/* Add one to the bit-sliced counters of the PEs in m: a ripple carry that ends after two planes on average. */
-static inline void wsk_count(u64 *planes, u64 m)
+/* Add one to the bit-sliced counters of the PEs in m: a ripple carry that ends after two planes on average; the high
+ * planes, elsewhere in memory, are touched once in 16 times. */
+static inline void wsk_count(wsk_fabric *f, int y, int k, int which, u64 m)
 {
+    u64 *low = f->block[wsk_block_at(f, y, k)].counted[which];
+    for (int i = 0; m && i < LOW_BITS; i++) {
+        u64 carry = low[i] & m;
+        low[i] ^= m;
+        m = carry;
+    }
+    if (!m)
+        return;
+    u64 *high = wsk_counter_at(f, y, k, which);
     for (int i = 0; m && i < COUNTER_BITS; i++) {
+        u64 carry = high[i] & m;
+        high[i] ^= m;
+        m = carry;
+    }
+}
+static inline void wsk_binary_add(u64 *planes, int bits, u64 m)
+{
+    for (int i = 0; m && i < bits; i++) {
         u64 carry = planes[i] & m;
         planes[i] ^= m;
         m = carry;
     }
 }
-static inline void wsk_binary_add(u64 *planes, u64 m)
+static inline void wsk_binary_subtract(u64 *planes, int bits, u64 m)
 {
-    for (int i = 0; m && i < RUN_BITS; i++) {
-        u64 carry = planes[i] & m;
-        planes[i] ^= m;
-        m = carry;
-    }
-}
-static inline void wsk_binary_subtract(u64 *planes, u64 m)
-{
-    for (int i = 0; m && i < RUN_BITS; i++) {
+    for (int i = 0; m && i < bits; i++) {
         u64 borrow = ~planes[i] & m;
         planes[i] ^= m;
         m = borrow;
     }
 }
-static inline u64 wsk_binary_equals(const u64 *planes, int value)
+static inline u64 wsk_binary_equals(const u64 *planes, int bits, int value)
 {
     u64 m = ~(u64)0;
-    for (int i = 0; i < RUN_BITS; i++)
+    for (int i = 0; i < bits; i++)
         m &= (value >> i & 1) ? planes[i] : ~planes[i];
     return m;
 }
@@ -215,13 +233,16 @@ int wsk_arrive_block(wsk_fabric *f, wsk_strip *s, int y, int k);
 int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s);
 /* Blocks of row y that phase two must visit. */
 u64 wsk_arrivals_of_row(const wsk_fabric *f, int y);
-/* Rows of strip i that phase two must visit. */
-u64 wsk_arrivals_of_strip(const wsk_fabric *f, int i);
+u64 wsk_inner_arrivals(const wsk_fabric *f, int i);
+u64 wsk_outer_arrivals(const wsk_fabric *f, int i);
 /* Clear what the ring of cycles reuses now. */
 void wsk_open_cycle(wsk_fabric *f, wsk_strip *s);
 
 /* ramp.c */
-int wsk_append_source(wsk_strip *s, u32 pe, int port, int c, const u32 *data, const u8 *flags, int64_t n);
+u32 *wsk_source_index(const wsk_fabric *f, u32 pe, int port);
+wsk_source *wsk_source_at(wsk_fabric *f, wsk_strip *s, u32 pe, int port);
+int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, const u8 *flags, int64_t n);
+void wsk_start_feeding(wsk_fabric *f, wsk_strip *s, wsk_source *source);
 int wsk_feed_strip(wsk_fabric *f, wsk_strip *s);
 void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const u32 *words, u64 control);
 void wsk_emit(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port, int latency);

@@ -26,8 +26,8 @@ int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, 
     }
     if (lane->full & bit)
         return 0;
-    wsk_binary_add(lane->occupied, bit);
-    wsk_assign_bit(&lane->full, bit, wsk_bits_at(lane->occupied, RUN_BITS, b) == f->depth);
+    wsk_binary_add(lane->occupied, COUNT_BITS, bit);
+    wsk_assign_bit(&lane->full, bit, wsk_bits_at(lane->occupied, COUNT_BITS, b) == f->depth);
     if (flags && (lane->switched & bit)) {
         const wsk_route *route = wsk_route_at(f, x, y, c);
         int before = wsk_bits_at(f->rest[at].accepting, 2, b), after = wsk_position_after(route, before, data, flags);
@@ -135,7 +135,7 @@ void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const 
 {
     wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
     u32 first = (u32)(y * f->width + 64 * k);
-    for (u64 judged = m & lane->filtered; judged; judged &= judged - 1) {
+    for (u64 judged = f->plan->n_filters ? m & lane->filtered : 0; judged; judged &= judged - 1) {
         int b = wsk_ctz(judged);
         wsk_filter_state *state = filter_of(s, (u64)(first + b) * WSK_COLORS + c);
         if (!passes(f->plan->filters + state->which, state, words[b], (int)(control >> b & 1))) {
@@ -158,22 +158,30 @@ void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const 
     }
 }
 
-static wsk_source *source_of(wsk_strip *s, u32 pe, int port)
+u32 *wsk_source_index(const wsk_fabric *f, u32 pe, int port)
 {
-    for (int i = s->n_sources - 1; i >= 0; i--)
-        if (s->sources[i]->pe == pe && s->sources[i]->port == port)
-            return s->sources[i];
-    return NULL;
+    int y = (int)(pe / (u32)f->width), x = (int)(pe % (u32)f->width), side = f->width > f->height ? f->width : f->height;
+    if (port == WSK_RAMP)
+        return f->source_of + pe;
+    return f->source_of + (size_t)f->width * f->height + (size_t)port * side + (port == WSK_EAST || port == WSK_WEST ? y : x);
 }
 
-static wsk_source *new_source(wsk_strip *s, u32 pe, int port)
+/* The source of a ramp or edge, made when it is first asked for; NULL: out of memory. */
+wsk_source *wsk_source_at(wsk_fabric *f, wsk_strip *s, u32 pe, int port)
 {
+    u32 *index = wsk_source_index(f, pe, port);
+    if (*index)
+        return s->sources[*index - 1];
     if (s->n_sources == s->room_sources) {
         int more = s->room_sources ? 2 * s->room_sources : 16;
         wsk_source **grown = realloc(s->sources, (size_t)more * sizeof *grown);
         if (!grown)
             return NULL;
         s->sources = grown;
+        int *feeding = realloc(s->feeding, (size_t)more * sizeof *feeding);
+        if (!feeding)
+            return NULL;
+        s->feeding = feeding;
         s->room_sources = more;
     }
     wsk_source *source = calloc(1, sizeof *source);
@@ -182,18 +190,28 @@ static wsk_source *new_source(wsk_strip *s, u32 pe, int port)
         source->port = (u8)port;
         source->last = -2;
         s->sources[s->n_sources++] = source;
+        *index = (u32)s->n_sources;
     }
     return source;
 }
 
-/* Append n words to the stream of (pe, port, color index). */
-int wsk_append_source(wsk_strip *s, u32 pe, int port, int c, const u32 *data, const u8 *flags, int64_t n)
+static u64 order_of(const wsk_source *source) { return (u64)source->pe * PORTS + source->port; }
+
+/* Sources are fed in the order of rows, columns, ports. */
+void wsk_start_feeding(wsk_fabric *f, wsk_strip *s, wsk_source *source)
 {
-    wsk_source *source = source_of(s, pe, port);
-    if (!source)
-        source = new_source(s, pe, port);
-    if (!source)
-        return WSK_ERR_NO_MEMORY;
+    if (source->feeding)
+        return;
+    int at = s->n_feeding++;
+    for (; at > 0 && order_of(s->sources[s->feeding[at - 1]]) > order_of(source); at--)
+        s->feeding[at] = s->feeding[at - 1];
+    s->feeding[at] = (int)*wsk_source_index(f, source->pe, source->port) - 1;
+    source->feeding = 1;
+}
+
+/* Append n words to the stream of a color. */
+int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, const u8 *flags, int64_t n)
+{
     wsk_stream *stream = source->of + c;
     int64_t kept = stream->n - stream->at;
     u32 *words = malloc((size_t)(kept + n) * sizeof *words);
@@ -214,6 +232,7 @@ int wsk_append_source(wsk_strip *s, u32 pe, int port, int c, const u32 *data, co
     free(stream->flags);
     *stream = (wsk_stream){ kept + n, 0, words, bits };
     source->left += n;
+    s->waiting += n;
     return 0;
 }
 
@@ -226,24 +245,30 @@ int wsk_fabric_inject(wsk_fabric *f, uint32_t pe, int port, int color, const uin
     int c = f->plan->index_of[color];
     if (c < 0)
         return wsk_fail(f, s, WSK_ERR_UNROUTED, pe, color, port, -1, f->cycle);
-    return n ? wsk_append_source(s, pe, port, c, data, flags, n) : 0;
+    if (!n)
+        return 0;
+    wsk_source *source = wsk_source_at(f, s, pe, port);
+    int status = source ? wsk_append_words(s, source, c, data, flags, n) : WSK_ERR_NO_MEMORY;
+    if (!status)
+        wsk_start_feeding(f, s, source);
+    return status;
 }
 
-static void drop_source(wsk_strip *s, int i)
+static void remember_entry(wsk_fabric *f, wsk_source *source, int ramp)
 {
-    for (int c = 0; c < WSK_COLORS; c++) {
-        free(s->sources[i]->of[c].data);
-        free(s->sources[i]->of[c].flags);
-    }
-    free(s->sources[i]);
-    memmove(s->sources + i, s->sources + i + 1, (size_t)(s->n_sources - i - 1) * sizeof *s->sources);
-    s->n_sources--;
+    u8 *run = ramp ? f->ramp_run + source->pe : &source->run;
+    *run = (u8)run_after(f, ramp ? f->ramp_last[source->pe] - 1 : source->last, *run);
+    source->last = f->cycle;
+    if (ramp)
+        f->ramp_last[source->pe] = f->cycle + 1;
 }
 
 /* One word per source and cycle: colors are tried in turn, from the one after the last that entered. */
 static int feed(wsk_fabric *f, wsk_strip *s, wsk_source *source)
 {
-    if (link_rests(f, source->last, source->run))
+    int ramp = source->port == WSK_RAMP, run = ramp ? f->ramp_run[source->pe] : source->run;
+    int64_t last = ramp ? f->ramp_last[source->pe] - 1 : source->last;
+    if (link_rests(f, last, run))
         return 0;
     for (int i = 0; i < f->n_colors; i++) {
         int c = source->next + i < f->n_colors ? source->next + i : source->next + i - f->n_colors;
@@ -258,9 +283,9 @@ static int feed(wsk_fabric *f, wsk_strip *s, wsk_source *source)
             continue;
         stream->at++;
         source->left--;
+        s->waiting--;
         source->next = (u8)(c + 1 < f->n_colors ? c + 1 : 0);
-        source->run = (u8)run_after(f, source->last, source->run);
-        source->last = f->cycle;
+        remember_entry(f, source, ramp);
         break;
     }
     return 0;
@@ -268,16 +293,18 @@ static int feed(wsk_fabric *f, wsk_strip *s, wsk_source *source)
 
 int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
 {
-    for (int i = 0; i < s->n_sources; i++) {
-        if (!s->sources[i]->left) {
-            drop_source(s, i--);
-            continue;
-        }
-        int status = feed(f, s, s->sources[i]);
-        if (status < 0)
-            return status;
+    int kept = 0, n = s->n_feeding, status = 0;
+    for (int i = 0; i < n; i++) {
+        wsk_source *source = s->sources[s->feeding[i]];
+        if (!status)
+            status = feed(f, s, source);
+        if (source->left)
+            s->feeding[kept++] = s->feeding[i];
+        else
+            source->feeding = 0;
     }
-    return 0;
+    s->n_feeding = kept;
+    return status;
 }
 
 int wsk_fabric_offer_edge(wsk_fabric *f, uint32_t pe, int port, int color, uint32_t data, int flags)
@@ -288,15 +315,13 @@ int wsk_fabric_offer_edge(wsk_fabric *f, uint32_t pe, int port, int color, uint3
     int c = f->plan->index_of[color];
     if (c < 0)
         return wsk_fail(f, s, WSK_ERR_UNROUTED, pe, color, port, -1, f->cycle);
-    wsk_source *source = source_of(s, pe, port);       /* remembers when the edge link was last used */
-    if (!source && !(source = new_source(s, pe, port)))
+    wsk_source *source = wsk_source_at(f, s, pe, port);       /* remembers when the edge link was last used */
+    if (!source)
         return WSK_ERR_NO_MEMORY;
     if (link_rests(f, source->last, source->run))
         return 0;
     int accepted = wsk_accept(f, s, pe, c, data, flags & 3, port);
-    if (accepted == 1) {
-        source->run = (u8)run_after(f, source->last, source->run);
-        source->last = f->cycle;
-    }
+    if (accepted == 1)
+        remember_entry(f, source, 0);
     return accepted;
 }

@@ -40,8 +40,7 @@ int64_t wsk_fabric_waiting_outside(const wsk_fabric *f)
 {
     int64_t n = 0;
     for (int i = 0; i < f->strips; i++)
-        for (int j = 0; j < f->strip[i].n_sources; j++)
-            n += f->strip[i].sources[j]->left;
+        n += f->strip[i].waiting;
     return n;
 }
 
@@ -50,7 +49,7 @@ int64_t wsk_fabric_next_event(const wsk_fabric *f)
     int64_t next = INT64_MAX, inside = 0;
     for (int i = 0; i < f->strips; i++) {
         const wsk_strip *s = f->strip + i;
-        if (s->n_sources)
+        if (s->waiting)
             return f->cycle;
         inside += s->stored;
         for (int ahead = f->ring - 1; ahead >= 1; ahead--) {
@@ -99,10 +98,10 @@ static void read_counter(const wsk_fabric *f, int which, uint32_t *counts)
 {
     for (int y = 0; y < f->height; y++)
         for (int k = 0; k < f->blocks; k++) {
-            const u64 *planes = wsk_counter_at(f, y, k, which);
+            const u64 *high = wsk_counter_at(f, y, k, which), *low = f->block[wsk_block_at(f, y, k)].counted[which];
             int n = f->width - 64 * k < 64 ? f->width - 64 * k : 64;
             for (int b = 0; b < n; b++)
-                counts[(size_t)y * f->width + 64 * k + b] = (u32)wsk_bits_at(planes, COUNTER_BITS, b);
+                counts[(size_t)y * f->width + 64 * k + b] = (u32)wsk_bits_at(high, COUNTER_BITS, b) << LOW_BITS | (u32)wsk_bits_at(low, LOW_BITS, b);
         }
 }
 
@@ -115,7 +114,7 @@ void wsk_fabric_occupancy(const wsk_fabric *f, int color, uint8_t *words)
     for (int y = 0; y < f->height; y++)
         for (int x = 0; x < f->width; x++)
             words[(size_t)y * f->width + x] =
-                c < 0 ? 0 : (u8)wsk_bits_at(f->lane[wsk_lane_at(f, y, x / 64, c)].occupied, RUN_BITS, x % 64);
+                c < 0 ? 0 : (u8)wsk_bits_at(f->lane[wsk_lane_at(f, y, x / 64, c)].occupied, COUNT_BITS, x % 64);
 }
 
 int64_t wsk_fabric_moves(const wsk_fabric *f, wsk_delivery *list, int64_t room)

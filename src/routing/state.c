@@ -2,6 +2,9 @@
 #include "fabric_internal.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum { ARENA_ALIGN = 1 << 21 };
 
 typedef struct { size_t at; } layout;
 
@@ -30,8 +33,10 @@ static size_t lay_out(wsk_fabric *f, char *base, int with_credits)
     PLACE(pointer, lanes)
     PLACE(data, rows * f->n_colors * f->depth * f->data_stride)
     PLACE(stage, hop * rows * f->n_colors * f->stage_stride)
+    PLACE(runs, f->plan->rules.link_frame > f->plan->rules.link_words ? blocks : 0)
     PLACE(counter, blocks * (PORTS + 1) * COUNTER_BITS)
     PLACE(credits, with_credits ? rows * f->n_colors * f->width : 0)
+    PLACE(source_of, pes + SIDES * (size_t)(f->width > f->height ? f->width : f->height))
     PLACE(ramp_last, pes)
     PLACE(ramp_run, pes)
 #undef PLACE
@@ -132,10 +137,16 @@ static int fill(wsk_fabric *f)
     const wsk_plan *p = f->plan;
     free(f->arena);
     f->arena_bytes = lay_out(f, NULL, has_core_sink(f));
-    f->arena = calloc(1, f->arena_bytes + 64);
+    size_t room = (f->arena_bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    f->arena = calloc(1, room + ARENA_ALIGN);
     if (!f->arena)
         return WSK_ERR_NO_MEMORY;
-    lay_out(f, (char *)(((uintptr_t)f->arena + 63) / 64 * 64), has_core_sink(f));
+    char *base = (char *)(((uintptr_t)f->arena + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
+#ifdef MADV_HUGEPAGE
+    if (room >= ARENA_ALIGN)
+        madvise(base, room, MADV_HUGEPAGE);           /* fewer TLB misses; only a hint */
+#endif
+    lay_out(f, base, has_core_sink(f));
     for (int c = 0; c < f->n_colors; c++)
         for (int y = 0; y < f->height; y++) {
             size_t at = (size_t)c * f->height + y;
@@ -158,7 +169,8 @@ static void free_sources(wsk_strip *s)
         }
         free(s->sources[i]);
     }
-    s->n_sources = 0;
+    s->n_sources = s->n_feeding = 0;
+    s->waiting = 0;
 }
 
 static void clear_strip(wsk_strip *s)
@@ -229,6 +241,7 @@ void wsk_fabric_free(wsk_fabric *f)
         wsk_strip *s = f->strip + i;
         free_sources(s);
         free(s->sources);
+        free(s->feeding);
         free(s->overrides);
         free(s->filter_states);
         for (int b = 0; b < RING; b++) {
@@ -265,7 +278,34 @@ static int copy_array(void **to, int *n_to, int *room, const void *from, int n, 
     return 0;
 }
 
-static int copy_strip(const wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
+/* All sources in the same order, so that the copied indices hold. */
+static int copy_sources(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
+{
+    for (int i = 0; i < from->n_sources; i++) {
+        const wsk_source *source = from->sources[i];
+        *wsk_source_index(f, source->pe, source->port) = 0;
+        wsk_source *copy = wsk_source_at(f, to, source->pe, source->port);
+        if (!copy)
+            return WSK_ERR_NO_MEMORY;
+        copy->next = source->next;
+        copy->run = source->run;
+        copy->feeding = source->feeding;
+        copy->last = source->last;
+        for (int c = 0; c < WSK_COLORS; c++) {
+            const wsk_stream *stream = source->of + c;
+            if (stream->at < stream->n
+                && wsk_append_words(to, copy, c, stream->data + stream->at, stream->flags ? stream->flags + stream->at : NULL,
+                                    stream->n - stream->at) < 0)
+                return WSK_ERR_NO_MEMORY;
+        }
+    }
+    to->n_feeding = from->n_feeding;
+    if (from->n_feeding)
+        memcpy(to->feeding, from->feeding, (size_t)from->n_feeding * sizeof *to->feeding);
+    return 0;
+}
+
+static int copy_strip(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
 {
     clear_strip(to);
     to->rows_active = from->rows_active;
@@ -287,22 +327,7 @@ static int copy_strip(const wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
         return WSK_ERR_NO_MEMORY;
     if (from->n_filter_states)
         memcpy(to->filter_states, from->filter_states, (size_t)from->n_filter_states * sizeof *to->filter_states);
-    for (int i = 0; i < from->n_sources; i++)
-        for (int c = 0; c < WSK_COLORS; c++) {
-            const wsk_source *source = from->sources[i];
-            const wsk_stream *stream = source->of + c;
-            if (stream->at == stream->n)
-                continue;
-            int status = wsk_append_source(to, source->pe, source->port, c, stream->data + stream->at,
-                                           stream->flags ? stream->flags + stream->at : NULL, stream->n - stream->at);
-            if (status < 0)
-                return status;
-            wsk_source *last = to->sources[to->n_sources - 1];
-            last->next = source->next;
-            last->run = source->run;
-            last->last = source->last;
-        }
-    return 0;
+    return copy_sources(f, to, from);
 }
 
 int wsk_fabric_copy(wsk_fabric *to, const wsk_fabric *from)
@@ -313,7 +338,7 @@ int wsk_fabric_copy(wsk_fabric *to, const wsk_fabric *from)
     to->report = from->report;
     memcpy(to->row_active, from->row_active, from->arena_bytes);
     for (int i = 0; i < from->strips; i++) {
-        int status = copy_strip(from, to->strip + i, from->strip + i);
+        int status = copy_strip(to, to->strip + i, from->strip + i);
         if (status < 0)
             return status;
     }

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { WSK_COLORS = 24, WSK_POSITIONS = 4, WSK_MAX_DEPTH = 8, WSK_MAX_LATENCY = 8, WSK_CHAIN = 32 };
+enum { WSK_COLORS = 24, WSK_POSITIONS = 4, WSK_MAX_DEPTH = 7, WSK_MAX_LATENCY = 8, WSK_CHAIN = 32 };
 enum wsk_port { WSK_NORTH = 0, WSK_EAST = 1, WSK_SOUTH = 2, WSK_WEST = 3, WSK_RAMP = 4 };
 enum wsk_command { WSK_NOP = 0, WSK_SWITCH_ADV = 1, WSK_SWITCH_RST = 2, WSK_TEARDOWN = 3 };
 enum wsk_pop { WSK_NO_POP = 0, WSK_ALWAYS_POP = 1, WSK_POP_ON_ADVANCE = 2, WSK_POP_ON_ADVANCE_NOP = 3 };
@@ -31,7 +31,7 @@ typedef struct {
     int32_t width, height;            /* PEs */
     int32_t hop_latency;              /* cycles, 1..8 */
     int32_t ramp_latency;             /* cycles, 1..8 */
-    int32_t buffer_depth;             /* words per router and color, 1..8 */
+    int32_t buffer_depth;             /* words per router and color, 1..7 */
     int32_t link_words, link_frame;   /* link_words in link_frame cycles: n in n, or n in n + 1 with n <= 15 */
     int32_t multicast_all;            /* 1: all branches of a multicast or none; 0: each branch when it can */
     int32_t open_edges;               /* 1: routes may lead off the wafer, where words are drained */

@@ -53,7 +53,7 @@ class Rules:
 def _check_rules(rules: Rules, width: int, height: int) -> None:
     if not (1 <= width <= 4096 and 1 <= height <= 65536):
         raise InputError(f"a fabric of {width}x{height} PEs: expected a width of 1 to 4096 and a height of 1 to 65536")
-    for name, least, most in (("hop_latency", 1, 8), ("ramp_latency", 1, 8), ("buffer_depth", 1, 8), ("colors", 1, 24)):
+    for name, least, most in (("hop_latency", 1, 8), ("ramp_latency", 1, 8), ("buffer_depth", 1, 7), ("colors", 1, 24)):
         value = getattr(rules, name)
         if not least <= value <= most:
             raise InputError(f"{rules.name}: {name} is {value}, expected {least} to {most}")
