@@ -93,3 +93,23 @@ def test_fallbacks_are_named():
     assert "taken from" in kernel_fit("gemm", load_gpu("a100-80"), ("vllm",), "fp8").evidence
     assert "taken from h100_sxm" in kernel_fit("gemm", load_gpu("l40s"), ("vllm",), "bf16").evidence
     assert len(kernel_fits("moe", load_gpu("b200"), ("trtllm",), "fp4")) == 2
+
+
+def test_own_fits_replace_those_shipped(tmp_path):
+    from wsekern.cluster import predict
+    from wsekern.cluster.parameters import use_fits
+    from wsekern.workload import load_config
+
+    write_gemm(tmp_path / "gemm.csv")
+    main([str(tmp_path), "--output", str(tmp_path / "own.json")])
+    model = load_config("llama3-8b")
+    before = predict(model, "h100x1", context=512).seconds
+    try:
+        use_fits(tmp_path / "own.json")
+        assert predict(model, "h100x1", context=512).seconds != before
+    finally:
+        use_fits(None)
+    assert predict(model, "h100x1", context=512).seconds == before
+    (tmp_path / "bad.json").write_text("[]")
+    with pytest.raises(InputError, match="not a file that calibrate wrote"):
+        use_fits(tmp_path / "bad.json")

@@ -1,9 +1,11 @@
 """The fitted parameters the package ships (``data/kernels.json``), looked up with a stated fallback."""
 
 import json
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 
 from wsekern.cluster.gpu import Gpu
 from wsekern.errors import InputError
@@ -39,9 +41,37 @@ class Fit:
 
 @lru_cache(maxsize=1)
 def all_fits() -> tuple[dict, ...]:
-    """Every fit that is shipped, with residuals."""
+    """Every fit in use, with residuals: those shipped, and those of :func:`use_fits` in place of theirs."""
     text = (files("wsekern.cluster") / "data" / "kernels.json").read_text()
-    return tuple(json.loads(text)["fits"])
+    replaced = {(fit["family"], fit["system"], fit["kind"]) for fit in _own}
+    shipped = (fit for fit in json.loads(text)["fits"] if (fit["family"], fit["system"], fit["kind"]) not in replaced)
+    return (*_own, *shipped)
+
+
+_own: list[dict] = []
+
+
+def use_fits(path: str | os.PathLike[str] | None) -> None:
+    """Use the kernels that ``calibrate --output`` wrote to ``path`` in place of the shipped ones of the same GPU, family and
+    precision; None goes back to those shipped."""
+    fits: list[dict] = []
+    if path is not None:
+        try:
+            fits = json.loads(Path(path).read_text())["fits"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is not a file that calibrate wrote: {error!r}") from None
+    _own[:] = fits
+    for cache in (all_fits, _index, kernel_fits):
+        cache.cache_clear()
+    step_caches_clear()
+
+
+def step_caches_clear() -> None:
+    """Forget parameters that steps have looked up."""
+    from wsekern.cluster import step
+
+    for name in ("_gemm_parameters", "_moe_parameters"):
+        getattr(step, name).cache_clear()
 
 
 @lru_cache(maxsize=1)

@@ -196,6 +196,8 @@ def engine_of(source: str, notes: str) -> str:
     text = f"{notes} {source}".lower()
     if "splitwise" in text:
         return "eager"
+    if "no engine" in text:
+        return "graph"
     if "sglang" in text:
         return "sglang"
     if any(name in text for name in ("trtllm", "trt-llm", "tensorrt", "nim/", "nim ", "gpt-fast", "torchao", "_trt")):

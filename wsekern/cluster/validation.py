@@ -16,7 +16,7 @@ from wsekern.errors import WsekernError
 from wsekern.validation import Row, summarise
 
 SCALE = {"s": 1.0, "ms": 1e3, "us": 1e6}
-DECODE = ("tpot", "tpot_mean", "tpot_median", "itl_mean", "itl_median", "itl_p50")
+DECODE = ("tpot", "tpot_mean", "tpot_median", "itl_mean", "itl_median", "itl_p50", "decode_step")
 FIRST = ("ttft", "ttft_mean", "ttft_p50", "prefill_time_batch")
 THROUGHPUT = (
     "output_throughput",
@@ -161,6 +161,8 @@ def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
         raise Refused("decode at an unstated batch")
     _check_capacity(case)
     scale = SCALE[row["unit"]]
+    if row["metric"] == "decode_step":
+        return f"decode step {kind} ({case.engine})", scale * _plain_step(case).seconds
     if case.batch == 1:
         return f"decode batch 1 {kind} ({case.engine})", scale * _plain_step(case).seconds
     if row["metric"] in ("itl_median", "itl_p50", "tpot_median", "tpot") and not _prefills_in_most_steps(case):
