@@ -1,11 +1,14 @@
 """The command line as a user meets it: real commands, real output, one sentence and exit code 2 for bad input."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from wsekern.cli import main
 from wsekern.workload.sample import sample_path
 
 
@@ -16,12 +19,20 @@ def wsekern(*arguments: str, code: int = 0, **options) -> subprocess.CompletedPr
     return done
 
 
-def refused(*arguments: str, **options) -> str:
-    """The one sentence of a refusal."""
-    done = wsekern(*arguments, code=2, **options)
-    assert done.stdout == "" and "Traceback" not in done.stderr
-    assert done.stderr.startswith("wsekern: ") and done.stderr.count("\n") == 1
-    return done.stderr
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """Run a command in this process and return the one sentence of its refusal."""
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["wsekern", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capsys.readouterr()
+        assert stop.value.code == 2 and out == ""
+        assert err.startswith("wsekern: ") and err.count("\n") == 1
+        return err
+
+    return run
 
 
 def test_compare_executes_the_sample_and_compares():
@@ -65,6 +76,42 @@ def test_run_samples_with_a_seed():
     assert texts[0] == texts[1] != texts[2]
 
 
+def test_run_moves_every_wavelet():
+    done = wsekern("run", "sample", "--prompt", "The fox", "--tokens", "2", "--engine", "cycle", "--json", "-")
+    both = json.loads(done.stdout)["both_engines"]
+    assert both["operations_by_wavelet"] > 50 and both["largest_clock_difference_cycles"] == 0
+
+
+def test_predict_prints_what_it_must():
+    wafer = json.loads(wsekern("predict", "wafer", "llama3-8b", "--phase", "decode", "--machine", "wse2", "--grid", "420x420",
+                               "--context", "4096", "--clock", "1.1e9", "--json", "-").stdout)
+    assert {"tokens_per_second", "seconds", "cycles", "cycles_per_layer", "breakdown"} <= set(wafer)
+    gpu = json.loads(wsekern("predict", "gpu", "llama3-8b", "--phase", "prefill", "--gpu", "h100", "--gpus", "8", "--tp", "8",
+                             "--context", "4096", "--json", "-").stdout)
+    assert {"tokens_per_second", "seconds", "breakdown"} <= set(gpu)
+    operation = json.loads(wsekern("predict", "op", "meshgemv", "--grid", "208x208", "--tile", "8x8", "--groups", "8",
+                                   "--json", "-").stdout)
+    assert {"cycles", "energy", "breakdown"} <= set(operation)
+
+
+def test_validate_shows_errors_and_draws(tmp_path):
+    picture = tmp_path / "v.png"
+    done = wsekern("validate", "--only", "wafer", "--plot", str(picture), "--json", "-")
+    found = json.loads(done.stdout)
+    assert {"id", "group", "measured", "predicted", "unit", "error"} <= set(found["rows"][0])
+    assert {"group", "count", "predicted", "median_error", "worst_error"} <= set(found["groups"][0])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_interrupt_ends_at_once_and_cleanly():
+    run = subprocess.Popen([sys.executable, "-m", "wsekern.cli", "run", "sample", "--prompt", "x", "--tokens", "400"],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(3)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=10)
+    assert run.returncode == 130 and "Traceback" not in err and "interrupted" in err
+
+
 def test_machines_lists_both_sides():
     done = wsekern("machines")
     for name in ("wse1", "wse2", "wse3", "a100", "h100", "h200", "b200", "gb200", "llama3-8b"):
@@ -95,14 +142,21 @@ def test_machines_lists_both_sides():
     (["run", "sample", "--prompt", "x", "--temperature", "-1"], ["temperature"]),
     (["run", "sample"], ["--prompt"]),
     (["nonsense"], ["nonsense"]),
+    (["machines", "abacus"], ["abacus", "wse3"]),
+    (["predict", "op", "nonsense"], ["nonsense"]),
+    (["predict", "wafer", "llama3-8b", "--phase", "decode", "--grid", "4x5", "--context", "10"], ["square"]),
+    (["predict", "gpu", "llama3-8b", "--phase", "decode", "--context", "0"], ["context"]),
+    (["predict", "gpu", "llama3-8b", "--phase", "decode", "--context", "9", "--gpus", "0"], ["count"]),
+    (["validate", "--data", "/no/such/file.csv"], ["/no/such/file.csv"]),
+    (["validate", "--data", "pyproject.toml"], ["columns"]),
 ])
-def test_bad_input_is_one_sentence(arguments, words):
+def test_bad_input_is_one_sentence(refused, arguments, words):
     message = refused(*arguments)
     for word in words:
         assert word in message
 
 
-def test_a_broken_model_folder_is_one_sentence(tmp_path):
+def test_a_broken_model_folder_is_one_sentence(refused, tmp_path):
     for name in ("config.json", "tokenizer.json"):
         (tmp_path / name).write_bytes((sample_path() / name).read_bytes())
     (tmp_path / "model.safetensors").write_bytes((sample_path() / "model.safetensors").read_bytes()[:1000])

@@ -75,6 +75,6 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
 
 
 def execute_sample(machine: Machine, count: int = 48, precision: str = "fp16", **options) -> tuple[Checkpoint, Execution]:
-    """Execute the model that ships inside the package on its default prompt."""
-    checkpoint = load_checkpoint(sample_path())
-    return checkpoint, execute(checkpoint, machine, SAMPLE_PROMPT, count, precision=precision, **options)
+    """Execute the model that ships inside the package on its default prompt; sampled, so that it does not repeat itself."""
+    checkpoint, sampler = load_checkpoint(sample_path()), Sampler(temperature=0.7, top_p=0.9, seed=3)
+    return checkpoint, execute(checkpoint, machine, SAMPLE_PROMPT, count, precision=precision, sampler=sampler, **options)
