@@ -77,7 +77,7 @@ def after_pop(route: Route, word: Word) -> Word:
     if not word.control or not pops:
         return replace(word, advance=False)
     bits = [word.data >> bit & 1 for bit in (*range(22, 30), *range(16))]
-    bits = bits[3:] + [0, 0, 1]
+    bits = [*bits[3:], 0, 0, 1]
     data = word.data & 0xC03F0000
     for bit, value in zip((*range(22, 30), *range(16)), bits, strict=True):
         data |= value << bit
@@ -187,10 +187,7 @@ class ReferenceFabric:
         return None
 
     def has_room(self, x: int, y: int, color: int, port: Port, failures: set) -> bool:
-        if self.rests(self.links.setdefault((x, y, port), Link())):
-            rests = True
-        else:
-            rests = False
+        rests = bool(self.rests(self.links.setdefault((x, y, port), Link())))
         if port == Port.RAMP:
             return not rests and self.queues[x, y, color].credit != 0
         place = self.beyond(x, y, color, port)
