@@ -3,6 +3,7 @@
 from wsekern.machine.timing import DTYPES, Timing
 from wsekern.ops.allreduce import AllReduce
 from wsekern.ops.broadcast import Broadcast
+from wsekern.ops.choose import Choice, best_allreduce, best_reduce
 from wsekern.ops.cycle import CycleEngine
 from wsekern.ops.flow import FlowEngine, Operation
 from wsekern.ops.gemm import Gemm, GemmTransposed, MeshGemm, MeshGemmTransposed
@@ -16,6 +17,7 @@ __all__ = [
     "LOCAL_KINDS",
     "AllReduce",
     "Broadcast",
+    "Choice",
     "CycleEngine",
     "FlowEngine",
     "Gemm",
@@ -29,4 +31,6 @@ __all__ = [
     "Shift",
     "Timing",
     "TwoPhaseReduce",
+    "best_allreduce",
+    "best_reduce",
 ]

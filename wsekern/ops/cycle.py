@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from wsekern.program.program import ElementType
 
 ELEMENT_TYPES: dict[str, "ElementType"] = {"fp32": "fp32", "fp16": "fp16", "fp16_fp32": "fp16", "bf16": "bf16"}
-PORTS = {"x": ("W", "E"), "y": ("N", "S")}
-"""Ports of a line along an axis, towards lower and towards higher coordinates."""
+KEPT_PES = 2_000_000
+"""PEs of compiled operations that a cycle engine keeps, at roughly 500 B each."""
 
 
 @dataclass
@@ -205,7 +205,7 @@ class CycleEngine(FlowEngine):
 
     def _run_program(self, operation: Any, tile: np.ndarray) -> np.ndarray:
         if operation not in self._compiled:
-            if len(self._compiled) >= 64:
+            if len(self._compiled) >= min(64, 1 + KEPT_PES // (self.width * self.height)):
                 self._compiled.pop(next(iter(self._compiled)))
             self._compiled[operation] = compile_operations([operation], self.machine, self.width, self.height,
                                                            self.profile, self.dtype, delayed=True)
