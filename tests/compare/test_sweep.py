@@ -1,0 +1,94 @@
+"""Sweeps, crossovers, equal power and cost, and the datacentre, on real parts of both sides."""
+
+import pytest
+
+from wsekern.compare.datacentre import datacentre, parse_power
+from wsekern.compare.sweep import Cell, copies_of, crossovers, sweep
+from wsekern.errors import InputError
+from wsekern.machine import load_machine
+from wsekern.workload import load_config
+
+LLAMA = load_config("llama3-8b")
+WSE3 = load_machine("wse3")
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return sweep(LLAMA, WSE3, "h100x8", batches=(1, 8, 64), prompts=(512,), output=64)
+
+
+def test_the_wafer_is_faster_for_one_user_and_gpus_catch_up(cells):
+    one = cells[0]
+    assert one.wafer.tokens_per_second_per_user > one.cluster.tokens_per_second_per_user
+    ratios = [c.wafer.joules_per_token / c.cluster.joules_per_token for c in cells if c.wafer and c.cluster]
+    assert len(ratios) >= 2
+    for cell in cells:
+        found = cell.to_dict()
+        assert found["batch"] == cell.batch and set(found) >= {"wafer", "cluster", "notes"}
+        assert (cell.wafer is None) == (found["wafer"] is None)
+
+
+@pytest.mark.parametrize("mode", ["equal-power", "equal-cost"])
+def test_equal_budgets(mode, cells):
+    (cell,) = sweep(LLAMA, WSE3, "h100x1", batches=(16,), prompts=(512,), output=64, mode=mode)
+    assert cell.cluster_copies > 1 and cell.wafer_copies == 1
+    if mode == "equal-power":
+        assert cell.cluster.watts == pytest.approx(cell.wafer.watts, rel=0.25)
+    assert cell.cluster.tokens_per_second == pytest.approx(16 / cell.cluster.time_per_output_token_seconds)
+    assert cell.cluster.joules_per_token == pytest.approx(cell.cluster.watts / cell.cluster.tokens_per_second)
+
+
+def fake(batch, wafer_cost, cluster_cost, side):
+    from dataclasses import replace
+
+    make = lambda cost: replace(side, usd_per_million_tokens=cost, joules_per_token=cost)  # noqa: E731
+    return Cell(prompt=1, output=1, batch=batch, wafer=make(wafer_cost), cluster=make(cluster_cost), wafer_copies=1,
+                cluster_copies=1)
+
+
+def test_crossover_is_interpolated(cells):
+    side = cells[0].cluster
+    found = crossovers([fake(1, 1.0, 4.0, side), fake(4, 1.0, 2.0, side), fake(16, 1.0, 0.5, side), fake(64, 1.0, 0.1, side)])
+    assert [round(c.batch, 6) for c in found] == [8.0, 8.0]
+    assert "from about 8 users" in found[0].sentence() and "per dollar" in found[0].sentence()
+    assert crossovers([fake(1, 1.0, 2.0, side)])[0].always == "the wafers win at the largest batch"
+    assert "the GPUs win" in crossovers([fake(1, 3.0, 2.0, side)])[0].sentence()
+
+
+def test_copies_add(cells):
+    one = cells[0].cluster
+    three = copies_of(one, 3)
+    assert three.watts == 3 * one.watts and three.tokens_per_second == 3 * one.tokens_per_second
+    assert three.joules_per_token == one.joules_per_token
+
+
+def test_bad_sweeps_are_refused():
+    with pytest.raises(InputError, match="mode"):
+        sweep(LLAMA, WSE3, "h100x1", mode="fair")
+    with pytest.raises(InputError, match="at least one"):
+        sweep(LLAMA, WSE3, "h100x1", batches=())
+
+
+@pytest.mark.parametrize(("text", "watts"), [("750MW", 7.5e8), ("20 kW", 2e4), ("1.5GW", 1.5e9), ("5e6", 5e6), ("100w", 100)])
+def test_power(text, watts):
+    assert parse_power(text) == watts
+
+
+@pytest.mark.parametrize("text", ["much", "-3MW", "0", "3 MJ", "1.2.3W"])
+def test_bad_power(text):
+    with pytest.raises(InputError, match="such as 750MW"):
+        parse_power(text)
+
+
+def test_datacentre_fills_the_budget():
+    wafers, gpus = datacentre(LLAMA, WSE3, "h100x8", "750MW", prompt=512, output=64, batches=(1, 16, 64))
+    for site in (wafers, gpus):
+        assert site.systems * site.system_watts <= 750e6 / 1.25
+        assert site.users == site.systems * site.users_per_system
+        assert site.tokens_per_second == pytest.approx(site.users * site.tokens_per_second_per_user)
+        assert any("PUE" in line for line in site.assumptions)
+        assert site.to_dict()["systems"] == site.systems
+    _, bounded = datacentre(LLAMA, WSE3, "h100x8", 750e6, prompt=512, output=64, batches=(1, 16, 64),
+                            least_tokens_per_second_per_user=gpus.tokens_per_second_per_user * 1.05)
+    assert bounded is None or bounded.tokens_per_second < gpus.tokens_per_second
+    assert datacentre(LLAMA, WSE3, "h100x8", "1kW", prompt=512, output=64, batches=(1,)) == (None, None)

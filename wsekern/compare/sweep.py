@@ -1,0 +1,172 @@
+"""Wafers beside GPUs over batch and prompt length: who wins where, and from which concurrency on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import log2
+from typing import Any
+
+from wsekern.cluster import load_cluster
+from wsekern.compare.cluster_side import cluster_side
+from wsekern.compare.comparison import wafer_side
+from wsekern.compare.side import Side
+from wsekern.errors import InputError
+from wsekern.inference.placement import place_model
+from wsekern.machine import Machine
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.request import Request
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+"""Users at once that a sweep tries."""
+MODES = ("as-given", "equal-power", "equal-cost")
+MEASURES = {"usd_per_million_tokens": "per dollar", "joules_per_token": "per watt"}
+"""Costs whose crossover is looked for; less is better."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One batch and prompt length on both sides; None where a side cannot hold the request, and ``notes`` says why."""
+
+    prompt: int
+    output: int
+    batch: int
+    wafer: Side | None
+    cluster: Side | None
+    wafer_copies: int
+    cluster_copies: int
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: the figures of both sides, without their explanations."""
+        return {
+            "prompt": self.prompt,
+            "output": self.output,
+            "batch": self.batch,
+            "wafer_copies": self.wafer_copies,
+            "cluster_copies": self.cluster_copies,
+            "notes": list(self.notes),
+            "wafer": _figures(self.wafer),
+            "cluster": _figures(self.cluster),
+        }
+
+
+FIGURES = ("name", "time_to_first_token_seconds", "time_per_output_token_seconds", "tokens_per_second_per_user",
+           "tokens_per_second", "watts", "joules_per_token", "usd_per_million_tokens")
+
+
+def _figures(side: Side | None) -> dict[str, Any] | None:
+    return None if side is None else {name: getattr(side, name) for name in FIGURES}
+
+
+def copies_of(side: Side, count: int) -> Side:
+    """``count`` independent systems, each serving what ``side`` serves."""
+    return side if count == 1 else replace(
+        side, name=f"{count} x ({side.name})", tokens_per_second=count * side.tokens_per_second, watts=count * side.watts,
+        memory_used_bytes=count * side.memory_used_bytes, memory_available_bytes=count * side.memory_available_bytes)
+
+
+def _budget(side: Side, mode: str) -> float:
+    """Watts, or dollars an hour, of one system."""
+    return side.watts if mode == "equal-power" else side.usd_per_million_tokens * side.tokens_per_second * 3600 / 1e6
+
+
+def sweep(
+    config: ModelConfig,
+    machine: Machine,
+    cluster: str,
+    *,
+    batches: Sequence[int] = BATCHES,
+    prompts: Sequence[int] = (1024,),
+    output: int = 256,
+    precision: str = "fp16",
+    wafers: int | None = None,
+    profile: str = "silicon",
+    engine_level: str = "stock",
+    mode: str = "as-given",
+) -> list[Cell]:
+    """Every prompt length and batch. ``mode`` as-given compares one system with one; equal-power and equal-cost give the
+    smaller side as many copies as the larger side's power, or price per hour, pays for, and share the users among them."""
+    if mode not in MODES:
+        raise InputError(f"mode {mode!r} is unknown; use one of {', '.join(MODES)}")
+    if not batches or not prompts:
+        raise InputError("a sweep needs at least one batch and one prompt length")
+    described = load_cluster(cluster)
+
+    def wafer_at(request: Request) -> Side:
+        return wafer_side(place_model(config, request, machine, wafers, profile))
+
+    def cluster_at(request: Request) -> Side:
+        return cluster_side(config, request, described, engine_level)
+
+    cells = []
+    for prompt in prompts:
+        counts = _copies(wafer_at, cluster_at, Request(prompt, output, 1, precision), mode)
+        for batch in batches:
+            request = Request(prompt, output, batch, precision)
+            wafer, first = _shared(wafer_at, request, counts[0])
+            gpus, second = _shared(cluster_at, request, counts[1])
+            cells.append(Cell(prompt=prompt, output=output, batch=batch, wafer=wafer, cluster=gpus, wafer_copies=counts[0],
+                              cluster_copies=counts[1], notes=tuple(note for note in (first, second) if note)))
+    return cells
+
+
+def _copies(wafer_at, cluster_at, request: Request, mode: str) -> tuple[int, int]:
+    """How many systems of each side make them equal, as one user loads them."""
+    if mode == "as-given":
+        return 1, 1
+    wafer, cluster = _budget(wafer_at(request), mode), _budget(cluster_at(request), mode)
+    return max(1, round(cluster / wafer)), max(1, round(wafer / cluster))
+
+
+def _shared(make, request: Request, copies: int) -> tuple[Side | None, str]:
+    """``copies`` systems sharing the request's users evenly; with fewer users than copies the others wait (and draw power)."""
+    each = -(-request.batch // copies)
+    try:
+        one = make(replace(request, batch=each))
+    except InputError as error:
+        return None, str(error)
+    side = copies_of(one, copies)
+    total = request.batch / one.time_per_output_token_seconds
+    scale = total / side.tokens_per_second  # users do not always divide evenly
+    return replace(side, tokens_per_second=total, joules_per_token=side.watts / total,
+                   usd_per_million_tokens=one.usd_per_million_tokens / scale), ""
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """From ``batch`` users on the GPUs are the better choice; None where one side wins throughout (``always`` says which)."""
+
+    prompt: int
+    measure: str
+    batch: float | None
+    always: str
+
+    def sentence(self) -> str:
+        """For people."""
+        what = MEASURES[self.measure]
+        if self.batch is None:
+            return f"prompt {self.prompt}: {what}, {self.always} throughout the sweep"
+        return f"prompt {self.prompt}: {what}, the GPUs win from about {self.batch:.0f} users on"
+
+
+def crossovers(cells: Sequence[Cell]) -> list[Crossover]:
+    """Where the cost per token of the two sides crosses for good, for every prompt length and measure."""
+    found = []
+    for prompt in sorted({cell.prompt for cell in cells}):
+        line = sorted((c for c in cells if c.prompt == prompt and c.wafer and c.cluster), key=lambda c: c.batch)
+        for measure in MEASURES:
+            ratios = [(cell.batch, log2(getattr(cell.wafer, measure) / getattr(cell.cluster, measure))) for cell in line]
+            found.append(_crossover(prompt, measure, ratios))
+    return found
+
+
+def _crossover(prompt: int, measure: str, ratios: list[tuple[int, float]]) -> Crossover:
+    """Logarithm of wafer cost over GPU cost against batch: the last change from negative to positive counts."""
+    if not ratios:
+        return Crossover(prompt, measure, None, "no batch fits both sides")
+    if ratios[-1][1] <= 0:
+        return Crossover(prompt, measure, None, "the wafers win at the largest batch")
+    for (low, before), (high, after) in zip(reversed(ratios[:-1]), reversed(ratios[1:]), strict=True):
+        if before < 0 <= after:
+            share = -before / (after - before)
+            return Crossover(prompt, measure, 2 ** (log2(low) + share * (log2(high) - log2(low))), "")
+    return Crossover(prompt, measure, None, "the GPUs win")
