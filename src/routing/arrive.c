@@ -5,14 +5,10 @@
 /* Words that travel towards one lane: which PEs, and from which lane and offset their data comes. */
 typedef struct { u64 to; u64 control; const u32 *words; int port; } wsk_inbound;
 
-static int sent_that_way(const wsk_fabric *f, int slot, int y, int k, int d, int c)
-{
-    if (y < 0 || y >= f->height || k < 0 || k >= f->blocks)
-        return 0;
-    if (!(wsk_strip_of(f, y)->rows_sent[slot][d] >> (y % STRIP_ROWS) & 1) || !(wsk_row_sent_at(f, slot, y)[d] >> k & 1))
-        return 0;
-    return (int)(wsk_sent_at(f, slot, y, k)->sent[d] >> c & 1);
-}
+/* The blocks that can send into a block, and how they do. */
+enum { FROM_SOUTH, FROM_NORTH, FROM_HERE_EAST, FROM_WEST, FROM_HERE_WEST, FROM_EAST, ORIGINS };
+static const struct { int dy, dk, d; } origins[ORIGINS] = {
+    { 1, 0, WSK_NORTH }, { -1, 0, WSK_SOUTH }, { 0, 0, WSK_EAST }, { 0, -1, WSK_EAST }, { 0, 0, WSK_WEST }, { 0, 1, WSK_WEST } };
 
 /* Words of lane (y, k, c) that left by d, as color c again (same) or as its partner (swapped). */
 static u64 leaving(const wsk_fabric *f, int slot, int y, int k, int d, int c, int swapped, u64 *control)
@@ -25,51 +21,55 @@ static u64 leaving(const wsk_fabric *f, int slot, int y, int k, int d, int c, in
     return m;
 }
 
-/* All words on the way into color c of a block that were sent in the cycle of `slot`: up to 6 groups per source color. */
-static int inbound(const wsk_fabric *f, int slot, int y, int k, int c, int from, int swapped, wsk_inbound *list)
+/* All words of color index `from` that were sent into a block in the cycle of `slot`. */
+static int inbound(const wsk_fabric *f, int slot, int y, int k, int from, int swapped, const u32 sent[ORIGINS],
+                   wsk_inbound *list)
 {
     int n = 0;
     u64 control;
-    if (sent_that_way(f, slot, y + 1, k, WSK_NORTH, from)) {
+    if (sent[FROM_SOUTH] >> from & 1) {
         u64 m = leaving(f, slot, y + 1, k, WSK_NORTH, from, swapped, &control);
         list[n++] = (wsk_inbound){ m, control, wsk_stage_at(f, slot, y + 1, from) + 64 * k, WSK_SOUTH };
     }
-    if (sent_that_way(f, slot, y - 1, k, WSK_SOUTH, from)) {
+    if (sent[FROM_NORTH] >> from & 1) {
         u64 m = leaving(f, slot, y - 1, k, WSK_SOUTH, from, swapped, &control);
         list[n++] = (wsk_inbound){ m, control, wsk_stage_at(f, slot, y - 1, from) + 64 * k, WSK_NORTH };
     }
-    u64 m = 0, all = 0;
-    if (sent_that_way(f, slot, y, k, WSK_EAST, from)) {
-        m = leaving(f, slot, y, k, WSK_EAST, from, swapped, &control) << 1;
-        all = control << 1;
+    if ((sent[FROM_HERE_EAST] | sent[FROM_WEST]) >> from & 1) {
+        u64 m = 0, all = 0;
+        if (sent[FROM_HERE_EAST] >> from & 1) {
+            m = leaving(f, slot, y, k, WSK_EAST, from, swapped, &control) << 1;
+            all = control << 1;
+        }
+        if (sent[FROM_WEST] >> from & 1) {
+            m |= leaving(f, slot, y, k - 1, WSK_EAST, from, swapped, &control) >> 63;
+            all |= control >> 63;
+        }
+        if (m)
+            list[n++] = (wsk_inbound){ m, all, wsk_stage_at(f, slot, y, from) + 64 * k - 1, WSK_WEST };
     }
-    if (sent_that_way(f, slot, y, k - 1, WSK_EAST, from)) {
-        m |= leaving(f, slot, y, k - 1, WSK_EAST, from, swapped, &control) >> 63;
-        all |= control >> 63;
+    if ((sent[FROM_HERE_WEST] | sent[FROM_EAST]) >> from & 1) {
+        u64 m = 0, all = 0;
+        if (sent[FROM_HERE_WEST] >> from & 1) {
+            m = leaving(f, slot, y, k, WSK_WEST, from, swapped, &control) >> 1;
+            all = control >> 1;
+        }
+        if (sent[FROM_EAST] >> from & 1) {
+            m |= leaving(f, slot, y, k + 1, WSK_WEST, from, swapped, &control) << 63;
+            all |= control << 63;
+        }
+        if (m)
+            list[n++] = (wsk_inbound){ m, all, wsk_stage_at(f, slot, y, from) + 64 * k + 1, WSK_EAST };
     }
-    if (m)
-        list[n++] = (wsk_inbound){ m, all, wsk_stage_at(f, slot, y, from) + 64 * k - 1, WSK_WEST };
-    m = all = 0;
-    if (sent_that_way(f, slot, y, k, WSK_WEST, from)) {
-        m = leaving(f, slot, y, k, WSK_WEST, from, swapped, &control) >> 1;
-        all = control >> 1;
-    }
-    if (sent_that_way(f, slot, y, k + 1, WSK_WEST, from)) {
-        m |= leaving(f, slot, y, k + 1, WSK_WEST, from, swapped, &control) << 63;
-        all |= control << 63;
-    }
-    if (m)
-        list[n++] = (wsk_inbound){ m, all, wsk_stage_at(f, slot, y, from) + 64 * k + 1, WSK_EAST };
-    (void)c;
     return n;
 }
 
-static int inbound_of_lane(const wsk_fabric *f, int slot, int y, int k, int c, wsk_inbound *list)
+static int inbound_of_lane(const wsk_fabric *f, int slot, int y, int k, int c, const u32 sent[ORIGINS], wsk_inbound *list)
 {
-    int n = inbound(f, slot, y, k, c, c, 0, list);
+    int n = inbound(f, slot, y, k, c, 0, sent, list);
     int other = f->plan->has_swap ? f->plan->index_of[f->plan->color_of[c] ^ 1] : -1;
     if (other >= 0)
-        n += inbound(f, slot, y, k, c, other, 1, list + n);
+        n += inbound(f, slot, y, k, other, 1, sent, list + n);
     return n;
 }
 
@@ -151,20 +151,18 @@ static int land(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbo
     return 0;
 }
 
-/* Colors that neighbours sent into a block in the cycle of `slot`. */
-static u32 colors_inbound(const wsk_fabric *f, int slot, int y, int k)
+/* Colors that were sent into a block in the cycle of `slot`, by origin; returns all that may arrive. */
+static u32 colors_inbound(const wsk_fabric *f, int slot, int y, int k, u32 sent[ORIGINS])
 {
-    static const struct { int dy, dk, d; } from[] = {
-        { 1, 0, WSK_NORTH }, { -1, 0, WSK_SOUTH }, { 0, 0, WSK_EAST }, { 0, -1, WSK_EAST }, { 0, 0, WSK_WEST },
-        { 0, 1, WSK_WEST } };
     u32 colors = 0;
-    for (int i = 0; i < 6; i++) {
-        int row = y + from[i].dy, block = k + from[i].dk, d = from[i].d;
+    for (int i = 0; i < ORIGINS; i++) {
+        int row = y + origins[i].dy, block = k + origins[i].dk, d = origins[i].d;
+        sent[i] = 0;
         if (row < 0 || row >= f->height || block < 0 || block >= f->blocks)
             continue;
         if ((wsk_strip_of(f, row)->rows_sent[slot][d] >> (row % STRIP_ROWS) & 1)
             && (wsk_row_sent_at(f, slot, row)[d] >> block & 1))
-            colors |= wsk_sent_at(f, slot, row, block)->sent[d];
+            colors |= sent[i] = wsk_sent_at(f, slot, row, block)->sent[d];
     }
     if (f->plan->has_swap && colors) {
         u32 more = 0;
@@ -183,17 +181,18 @@ int wsk_arrive_block(wsk_fabric *f, wsk_strip *s, int y, int k)
     wsk_inbound list[16];
     int now = (int)(f->cycle % f->hop), old = (int)((f->cycle + 1) % f->hop);
     int departed = (int)(s->rows_popped >> (y % STRIP_ROWS) & 1) && (f->row_popped[y] >> k & 1);
-    u32 popped = departed ? block->popped : 0, sent = colors_inbound(f, now, y, k);
-    u32 landing = f->hop == 1 ? sent : f->cycle + 1 >= f->hop ? colors_inbound(f, old, y, k) : 0;
+    u32 sent_now[ORIGINS], sent_old[ORIGINS];
+    u32 popped = departed ? block->popped : 0, sent = colors_inbound(f, now, y, k, sent_now);
+    u32 landing = f->hop == 1 ? sent : colors_inbound(f, old, y, k, sent_old);
     for (u32 colors = popped | sent | landing; colors; colors &= colors - 1) {
         int c = __builtin_ctz(colors), n = 0;
         wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
         if (sent >> c & 1)
-            n = inbound_of_lane(f, now, y, k, c, list);
+            n = inbound_of_lane(f, now, y, k, c, sent_now, list);
         reserve(f, y, k, c, list, n, popped >> c & 1 ? lane->popped : 0);
         if (landing >> c & 1) {
             if (f->hop > 1)
-                n = inbound_of_lane(f, old, y, k, c, list);
+                n = inbound_of_lane(f, old, y, k, c, sent_old, list);
             if (land(f, s, y, k, c, list, n) < 0)
                 return s->report.status;
         }
@@ -293,11 +292,10 @@ static int landed(const wsk_fabric *f, int y, int k, int c, u64 bit, int port)
     if (!(other & bit))
         return 0;
     int slot = (int)((f->cycle + 1) % f->hop);
-    if (f->hop == 1)
-        slot = 0;
     u64 coming = 0;
-    if (colors_inbound(f, slot, y, k) >> c & 1)
-        for (int n = inbound_of_lane(f, slot, y, k, c, list), i = 0; i < n; i++)
+    u32 sent[ORIGINS];
+    if (colors_inbound(f, slot, y, k, sent) >> c & 1)
+        for (int n = inbound_of_lane(f, slot, y, k, c, sent, list), i = 0; i < n; i++)
             coming |= list[i].to;
     return (coming & bit) != 0;
 }

@@ -12,7 +12,7 @@ typedef uint32_t u32;
 typedef uint16_t u16;
 typedef uint8_t u8;
 
-enum { SIDES = 4, PORTS = 5, STRIP_ROWS = 64, COUNTER_BITS = 28, ROW_PAD = 16, RUN_BITS = 4, COUNT_BITS = 3, LOW_BITS = 4, RING = WSK_MAX_LATENCY + 1 };
+enum { SIDES = 4, PORTS = 5, STRIP_ROWS = 64, COUNTER_BITS = 24, ROW_PAD = 16, RUN_BITS = 4, COUNT_BITS = 3, LOW_BITS = 8, RING = WSK_MAX_LATENCY + 1 };
 
 /* A stretch of PEs of one row with one route. */
 typedef struct { int32_t x0, x1, route; } wsk_span;
@@ -71,8 +71,6 @@ typedef struct { u32 sent[SIDES]; } wsk_sent;             /* color masks per dir
 /* Per block: which lanes are busy. */
 typedef struct {
     u32 active, popped;               /* color masks */
-    u64 counted[PORTS + 1][LOW_BITS]; /* low bits of the link and stall counts, bit-sliced */
-    u64 unused[7];
 } wsk_block;
 
 /* Per block, where links rest: consecutive cycles in which each link carried a word, binary. */
@@ -129,6 +127,7 @@ struct wsk_fabric {
     u32 *data;                        /* [height][n_colors][depth][data_stride] */
     u32 *stage;                       /* [hop][height][n_colors][stage_stride]: words on links, padded on both sides */
     wsk_runs *runs;                   /* [height][blocks], only where links rest */
+    u64 *counted;                     /* [height][blocks][PORTS + 1][LOW_BITS]: low bits of the counts, one cache line each */
     u64 *counter;                     /* [height][blocks][PORTS + 1][COUNTER_BITS]: bit-sliced counts, above the low bits */
     u8 *credits;                      /* [height][n_colors][width], only with a CORE sink */
     u32 *source_of;                   /* [height][width] ramps, then [SIDES][max(height, width)] edges: index + 1 in the strip */
@@ -139,7 +138,13 @@ struct wsk_fabric {
 };
 
 static inline int wsk_ctz(u64 m) { return __builtin_ctzll(m); }
-static inline int wsk_popcount(u64 m) { return __builtin_popcountll(m); }
+/* In line, for CPUs whose compilers may not assume the instruction. */
+static inline int wsk_popcount(u64 m)
+{
+    m -= m >> 1 & 0x5555555555555555u;
+    m = (m & 0x3333333333333333u) + (m >> 2 & 0x3333333333333333u);
+    return (int)(((m + (m >> 4)) & 0x0f0f0f0f0f0f0f0fu) * 0x0101010101010101u >> 56);
+}
 
 static inline size_t wsk_block_at(const wsk_fabric *f, int y, int k) { return (size_t)y * f->blocks + k; }
 static inline size_t wsk_lane_at(const wsk_fabric *f, int y, int k, int c)
@@ -172,11 +177,15 @@ static inline u64 *wsk_counter_at(const wsk_fabric *f, int y, int k, int which)
 {
     return f->counter + (wsk_block_at(f, y, k) * (PORTS + 1) + which) * COUNTER_BITS;
 }
+static inline u64 *wsk_counted_at(const wsk_fabric *f, int y, int k, int which)
+{
+    return f->counted + (wsk_block_at(f, y, k) * (PORTS + 1) + which) * LOW_BITS;
+}
 /* Add one to the bit-sliced counters of the PEs in m: a ripple carry that ends after two planes on average; the high
- * planes, elsewhere in memory, are touched once in 16 times. */
+ * planes, elsewhere in memory, are touched when one of the 64 counts passes a multiple of 256. */
 static inline void wsk_count(wsk_fabric *f, int y, int k, int which, u64 m)
 {
-    u64 *low = f->block[wsk_block_at(f, y, k)].counted[which];
+    u64 *low = wsk_counted_at(f, y, k, which);
     for (int i = 0; m && i < LOW_BITS; i++) {
         u64 carry = low[i] & m;
         low[i] ^= m;

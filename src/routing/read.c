@@ -98,7 +98,7 @@ static void read_counter(const wsk_fabric *f, int which, uint32_t *counts)
 {
     for (int y = 0; y < f->height; y++)
         for (int k = 0; k < f->blocks; k++) {
-            const u64 *high = wsk_counter_at(f, y, k, which), *low = f->block[wsk_block_at(f, y, k)].counted[which];
+            const u64 *high = wsk_counter_at(f, y, k, which), *low = wsk_counted_at(f, y, k, which);
             int n = f->width - 64 * k < 64 ? f->width - 64 * k : 64;
             for (int b = 0; b < n; b++)
                 counts[(size_t)y * f->width + 64 * k + b] = (u32)wsk_bits_at(high, COUNTER_BITS, b) << LOW_BITS | (u32)wsk_bits_at(low, LOW_BITS, b);
