@@ -99,3 +99,12 @@ def test_understanding_a_row():
     assert understand(row(precision="fp8", notes="trtllm 1.0")).precision.cache == 1.0
     with pytest.raises(Refused, match="MLPerf"):
         understand(row(isl="MLPerf dataset"))
+
+
+def test_table_per_gpu_and_family(capsys):
+    table = validation.family_table()
+    assert {"kind", "gpu", "family", "tested", "median_error", "p90_error"} == table[0].keys()
+    families = {(line["gpu"], line["family"]) for line in table if line["kind"] == "decode"}
+    assert {("h100", "qwen"), ("b200", "llama"), ("h200", "deepseek MoE")} <= families
+    assert validation.main() == 0
+    assert "| decode | h100 | qwen |" in capsys.readouterr().out

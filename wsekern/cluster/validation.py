@@ -1,8 +1,10 @@
 """Predictions beside published GPU measurements, row by row, with the traps of the data handled by rule."""
 
+import re
 import zlib
 from importlib.resources import as_file, files
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from wsekern.cluster import prediction as whole
@@ -36,6 +38,42 @@ def validate_rows(path: str | Path | None = None) -> dict[str, list[dict[str, An
         return summarise(predict_rows(read_rows(Path(path))))
     with as_file(files("wsekern.cluster") / "data" / "gpu-measurements.csv.gz") as shipped:
         return summarise(predict_rows(read_rows(shipped)))
+
+
+def family_table(path: str | Path | None = None) -> list[dict[str, Any]]:
+    """Errors of decode, throughput and energy rows per GPU and model family; rows used for fitting are left out."""
+    shipped = files("wsekern.cluster") / "data" / "gpu-measurements.csv.gz"
+    rows = read_rows(Path(path) if path is not None else Path(str(shipped)))
+    errors: dict[tuple[str, str, str], list[float]] = {}
+    for row, result in zip(rows, predict_rows(rows), strict=True):
+        kind = result.group.split()[0]
+        if result.error is None or result.fitted or kind not in ("decode", "throughput", "energy"):
+            continue
+        case = understand(row)
+        family = re.split(r"[-\d.]*-|\d", case.model.name)[0] + (" MoE" if case.model.experts else "")
+        errors.setdefault((kind, case.cluster.gpu.name, family), []).append(abs(result.error))
+    return [
+        {
+            "kind": kind,
+            "gpu": gpu,
+            "family": family,
+            "tested": len(found),
+            "median_error": median(found),
+            "p90_error": sorted(found)[min(len(found) - 1, int(0.9 * len(found)))],
+        }
+        for (kind, gpu, family), found in sorted(errors.items())
+    ]
+
+
+def main() -> int:
+    """Print the table per GPU and model family, as the README shows it."""
+    print("| kind | GPU | family | rows | median error | p90 |\n|---|---|---|---|---|---|")
+    for line in family_table():
+        print(
+            f"| {line['kind']} | {line['gpu']} | {line['family']} | {line['tested']} | {line['median_error']:.1%} "
+            f"| {line['p90_error']:.1%} |"
+        )
+    return 0
 
 
 def predict_rows(rows: list[dict[str, str]]) -> list[Row]:
@@ -332,3 +370,7 @@ def _slower_with_few_users(rows: list[dict[str, str]]) -> dict[str, str]:
         if alone and few and max(few) > 3.0 * max(alone):
             found.update({name: text for *_, name in members})
     return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
