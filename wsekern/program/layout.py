@@ -5,11 +5,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from wsekern._pe import Cores
-from wsekern._routing import FILTER, RECT, ROUTE, Plan, State
+from wsekern._routing import State
 from wsekern.errors import InputError, raise_for_status
+from wsekern.fabric import FabricPlan
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
 from wsekern.program.program import NUMPY_TYPES, Program
+
+_SINK_CORE = 2
 
 
 class Layout:
@@ -25,7 +28,8 @@ class Layout:
         self.timing = Timing(self.machine, profile, "fp32")
         self.programs: list[Program] = []
         self.program_of = np.full((height, width), -1, np.int32)
-        self.routes: list[tuple] = []
+        self.fabric = FabricPlan(width, height, self.machine, profile)
+        """The routes; paint here what :meth:`set_route` does not offer: switches, filters, teardown, color swap."""
         self.parameters = np.zeros((height, width, 0), np.int32)
         """Parameters of each PE, (height, width, count): numbers in which PEs of one program differ."""
 
@@ -44,8 +48,7 @@ class Layout:
     def set_route(self, color: int, rx: Iterable[str], tx: Iterable[str], x: int = 0, y: int = 0, width: int = 1,
                   height: int = 1) -> None:
         """Route ``color`` on a rectangle: words come in from ``rx`` and leave to ``tx`` (N, E, S, W, RAMP)."""
-        self._check(x, y, width, height)
-        self.routes.append((color, tuple(rx), tuple(tx), x, y, width, height))
+        self.fabric.paint(color, tuple(rx), tuple(tx), x=x, y=y, width=width, height=height)
 
     def _index(self, program: Program) -> int:
         for index, known in enumerate(self.programs):
@@ -79,7 +82,8 @@ class Simulation:
         self._cores = Cores(np.array(headers, np.int32).reshape(-1, 35), np.concatenate(code),
                             layout.program_of.reshape(-1), self.parameters,
                             timing.latency("input"), timing.latency("output"))
-        self._fabric = _build_fabric(layout)
+        sinks = np.full(int(layout.machine.fabric.colors), _SINK_CORE, np.uint8)
+        self._fabric = State(layout.fabric.build(), sinks)
         self._cores.attach(self._fabric)
 
     def memcpy_h2d(self, symbol: str, values: np.ndarray) -> None:
@@ -166,22 +170,3 @@ class Simulation:
                 f"instruction {first['instruction']}, for {first['waits_for']}" if first else "")
         return f"{place}cycle {self.cycle}{wait}", {"cycle": self.cycle, "waiting": waiting}
 
-
-_PORT_BITS = {"N": 1, "E": 2, "S": 4, "W": 8, "RAMP": 16}
-_SINK_CORE = 2
-
-
-def _build_fabric(layout: Layout) -> State:
-    """The wavelet fabric of a layout's routes, every color going to the cores."""
-    timing, kinds = layout.timing, {}
-    rects = np.zeros(len(layout.routes), RECT)
-    for rect, (color, rx, tx, *box) in zip(rects, layout.routes, strict=True):
-        mask = (sum(_PORT_BITS[port] for port in rx), sum(_PORT_BITS[port] for port in tx))
-        rect["color"], rect["route"] = color, kinds.setdefault(mask, len(kinds))
-        rect["x"], rect["y"], rect["width"], rect["height"] = box
-    routes = np.zeros(len(kinds), ROUTE)
-    for route, (inputs, outputs) in zip(routes, kinds, strict=True):
-        route["positions"], route["in"][0], route["out"][0] = 1, inputs, outputs
-    depth = int(layout.machine.fabric.buffer_depth)
-    rules = (layout.width, layout.height, timing.hop, timing.ramp, depth, *timing.link, 1, 0)
-    return State(Plan(rules, routes, rects, np.zeros(0, FILTER)), np.full(int(layout.machine.fabric.colors), _SINK_CORE))
