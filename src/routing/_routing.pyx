@@ -188,6 +188,7 @@ cdef int fabric_step(wsk_fabric *fabric) noexcept nogil:
 ctypedef struct Run:
     wsk_fabric *fabric
     int64_t end                      # cycle at which to stop
+    int64_t start                    # cycle at which the run began
     int64_t patience                 # cycles without movement that mean deadlock
     int until_idle
     int state                        # RUNNING, IDLE, ENDED or a negative status
@@ -257,7 +258,7 @@ cdef void decide(Run *run) noexcept nogil:
     elif cycle >= run.end:
         run.state = ENDED
     elif run.patience > 0:
-        last = wsk_fabric_last_move(run.fabric)
+        last = max(wsk_fabric_last_move(run.fabric), run.start)
         if cycle - last > run.patience and stuck(run.fabric):
             run.state = DEADLOCK
 
@@ -492,6 +493,7 @@ cdef class State:
         memset(&run, 0, sizeof(run))
         run.fabric = self.fabric
         run.until_idle = until_idle
+        run.start = wsk_fabric_cycle(self.fabric)
         run.patience = patience
         run.keep_log = 1
         run.log_words = &self.log_words

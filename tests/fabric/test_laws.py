@@ -1,0 +1,176 @@
+"""Laws: split runs, snapshots, threads, mirror images, transposition; and what happens when rules are broken."""
+
+import numpy as np
+import pytest
+
+from wsekern.errors import BudgetError, DeadlineError, DeadlockError, InputError, RoutingError
+from wsekern.fabric import Command, Fabric, FabricPlan, Port, Position, control_payload
+
+
+def crossing(width: int, height: int, turn=lambda x, y: (x, y), names=None, **rules) -> FabricPlan:
+    """A row color and a column color through every PE; ``turn`` and ``names`` place an image of it."""
+    names = names or {}
+    image = [turn(0, 0), turn(width - 1, height - 1)]
+    plan = FabricPlan(max(p[0] for p in image) + 1, max(p[1] for p in image) + 1, "wse2", **rules)
+    for y in range(height):
+        for x in range(width):
+            px, py = turn(x, y)
+            for color, at, last, come, go in ((1, x, width - 1, "W", "E"), (2, y, height - 1, "N", "S")):
+                come, go = names.get(come, come), names.get(go, go)
+                tx = "RAMP" if at == last else [go, "RAMP"] if at else go
+                plan.paint(color, "RAMP" if at == 0 else come, tx, x=px, y=py)
+    return plan
+
+
+def load(fabric: Fabric, width: int, height: int, turn=lambda x, y: (x, y), words: int = 9) -> Fabric:
+    for y in range(height):
+        fabric.inject(*turn(0, y), 1, np.arange(words) + 100 * y)
+    for x in range(width):
+        fabric.inject(*turn(x, 0), 2, np.arange(words) + 100 * x)
+    return fabric
+
+
+def everything(fabric: Fabric) -> list:
+    counts = [fabric.link_counts(port).tolist() for port in Port]
+    return [fabric.drain().tolist(), counts, fabric.stall_counts().tolist(), fabric.cycle,
+            {name: values.tolist() for name, values in fabric.totals().items()}]
+
+
+@pytest.mark.parametrize("hop", [1, 2])
+def test_n_steps_at_once_are_n_single_steps(hop):
+    once, single = (load(Fabric(crossing(70, 66, hop_latency=hop)), 70, 66) for _ in range(2))
+    once.step(60)
+    for _ in range(60):
+        single.step()
+    assert everything(once) == everything(single)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_change_nothing(threads):
+    runs = [load(Fabric(crossing(66, 200, link_words=8, link_frame=9), threads=n), 66, 200) for n in (1, threads)]
+    for fabric in runs:
+        fabric.run_until_idle()
+    assert everything(runs[0]) == everything(runs[1])
+
+
+def test_snapshot_and_restore_change_nothing():
+    plain = load(Fabric(crossing(9, 7)), 9, 7)
+    plain.run_until_idle()
+    fabric = load(Fabric(plain.plan), 9, 7)
+    fabric.step(5)
+    kept = fabric.snapshot()
+    fabric.run_until_idle()
+    assert everything(fabric) == everything(plain)
+    fabric.restore(kept)
+    fabric.run_until_idle()
+    kept.run_until_idle()
+    plain.reset()
+    load(plain, 9, 7).run_until_idle()
+    expected = everything(plain)
+    assert everything(fabric) == expected == everything(kept)
+
+
+@pytest.mark.parametrize("turn, names, axes", [
+    (lambda x, y: (y, x), {"W": "N", "E": "S", "N": "W", "S": "E"}, lambda x, y: (y, x)),
+    (lambda x, y: (8 - x, y), {"W": "E", "E": "W"}, lambda x, y: (8 - x, y)),
+    (lambda x, y: (x, 6 - y), {"N": "S", "S": "N"}, lambda x, y: (x, 6 - y)),
+])
+def test_images_of_a_fabric_give_images_of_results(turn, names, axes):
+    plain = load(Fabric(crossing(9, 7)), 9, 7)
+    image = load(Fabric(crossing(9, 7, turn, names)), 9, 7, turn)
+    assert plain.run_until_idle() == image.run_until_idle()
+
+    def heard(fabric, back=lambda x, y: (x, y)):
+        words = fabric.drain()
+        return sorted((cycle, *back(x, y), color, data)
+                      for cycle, x, y, color, data in words[["cycle", "x", "y", "color", "data"]].tolist())
+
+    assert heard(plain, axes) == heard(image)
+
+
+def test_deadlock_names_the_ring_of_waits():
+    plan = FabricPlan(2, 2, "wse2", buffer_depth=1)
+    ring = [((0, 0), "S", "E"), ((1, 0), "W", "S"), ((1, 1), "N", "W"), ((0, 1), "E", "N")]
+    for (x, y), come, go in ring:
+        plan.paint(5, [come, "RAMP"], go, x=x, y=y)
+    fabric = Fabric(plan)
+    for (x, y), _, _ in ring:
+        assert fabric.offer(x, y, 5, 1)
+    with pytest.raises(DeadlockError) as caught:
+        fabric.run_until_idle()
+    report = caught.value.report
+    assert report["chain_loops"] and len(report["chain"]) == 4 and report["color"] == 5
+    assert {tuple(link["pe"]) for link in report["chain"]} == {place for place, _, _ in ring}
+
+
+def test_a_core_that_does_not_take_words_is_named():
+    plan = FabricPlan(2, 1, "wse2")
+    plan.paint(0, "RAMP", "EAST")
+    plan.paint(0, "WEST", "RAMP", x=1)
+    fabric = Fabric(plan, "core")
+    fabric.inject(0, 0, 0, np.arange(20))
+    with pytest.raises(DeadlockError, match="the core takes no word"):
+        fabric.run_until_idle()
+    assert fabric.occupancy(0).tolist() == [[4, 4]] and fabric.state.waiting_outside == 12
+    fabric.credit(1, 0, 0, 20)
+    fabric.run_until_idle()
+    assert fabric.drain()["data"].tolist() == list(range(20))
+
+
+def test_broken_rules_say_where_and_when():
+    plan = FabricPlan(3, 1, "wse2")
+    plan.paint(0, "RAMP", "EAST")
+    plan.paint(0, "RAMP", "WEST", x=2)
+    plan.paint(0, "EAST WEST", "RAMP", x=1)
+    fabric = Fabric(plan)
+    fabric.inject([0, 2], 0, 0, [[7], [8]])
+    with pytest.raises(RoutingError, match=r"two ports.*PE \(1, 0\), color 0, port EAST|W and E|E and W") as caught:
+        fabric.run_until_idle()
+    assert caught.value.report["pe"] == (1, 0) and caught.value.report["cycle"] == 3
+    plan.erase(0, x=1)
+    fabric = Fabric(plan)
+    fabric.inject(0, 0, 0, [7])
+    with pytest.raises(RoutingError, match=r"no route.*PE \(1, 0\), color 0"):
+        fabric.run_until_idle()
+
+
+def test_deadline():
+    plan = crossing(5, 5)
+    with pytest.raises(DeadlineError, match="after 3 cycles"):
+        load(Fabric(plan), 5, 5).run_until_idle(3)
+
+
+@pytest.mark.parametrize("call, error, match", [
+    (lambda p: p.paint(24, "W", "E", x=1), BudgetError, "color 24 does not exist"),
+    (lambda p: p.paint(22, "W", "E", x=1), BudgetError, "color 22 is reserved"),
+    (lambda p: p.paint(1, "W", "E", x=3), InputError, "leads off the 4x4 fabric"),
+    (lambda p: p.paint(1, "W", "E", x=3, width=2), InputError, "does not lie on"),
+    (lambda p: p.paint(1, "W E", "S", x=1), InputError, "1 input per switch position"),
+    (lambda p: p.paint(10, "W", "E", x=1, switches=(Position(tx="S"),)), BudgetError, "color 10 .* has no switch"),
+    (lambda p: p.paint(1, "W", "E", x=1, swap="EW"), InputError, "no color swap"),
+    (lambda p: p.paint(1, "W", "Q", x=1), InputError, "not a port"),
+    (lambda p: p.paint(1, "W", "", x=1), InputError, "no tx port"),
+])
+def test_a_plan_is_checked_against_the_generation(call, error, match):
+    with pytest.raises(error, match=match):
+        call(FabricPlan(4, 4, "wse3"))
+
+
+def test_control_wavelets_turn_a_switch_and_leave_teardown():
+    plan = FabricPlan(2, 2, "wse2")
+    plan.paint(3, "RAMP", "EAST")
+    plan.paint(3, "WEST", "RAMP", x=1, switches=(Position(tx="S"),), ring_mode=True)
+    plan.paint(3, "NORTH", "RAMP", x=1, y=1)
+    fabric = Fabric(plan)
+    advance, stop = control_payload([Command.SWITCH_ADV], ignore_in_core=True), control_payload([Command.TEARDOWN])
+    fabric.inject(0, 0, 3, [1, advance, 2, stop, 3], control=[False, True, False, True, False])
+    with pytest.raises(DeadlockError, match="teardown"):
+        fabric.run_until_idle()
+    assert fabric.torn_down(1, 0, 3) and fabric.position(1, 0, 3) == 1
+    fabric.set_position(1, 0, 3, 0)
+    for x, y in ((0, 0), (1, 0), (1, 1)):
+        fabric.teardown(x, y, 3)
+    fabric.run_until_idle()
+    words = fabric.drain()
+    data = words[~words["control"] & ~words["teardown"]]
+    assert sorted((w["x"].item(), w["y"].item(), w["data"].item()) for w in data) == [(1, 0, 1), (1, 0, 3), (1, 1, 2)]

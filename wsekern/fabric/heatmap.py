@@ -1,0 +1,61 @@
+"""Heat maps of link use, over the wafer and over time (needs matplotlib: ``pip install 'wsekern[plot]'``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wsekern.errors import InputError
+from wsekern.fabric.routes import Port
+from wsekern.fabric.simulation import Fabric
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+SHADES = " .:-=+*#%@"
+
+
+def link_use(fabric: Fabric, since: NDArray[np.uint32] | None = None) -> NDArray[np.uint32]:
+    """Words that left each router over its four links since reset, (height, width); ``since``: an earlier use."""
+    use = sum(fabric.link_counts(port) for port in Port if port != Port.RAMP)
+    return use if since is None else use - since
+
+
+def record_use(fabric: Fabric, cycles: int, every: int) -> NDArray[np.uint32]:
+    """Step ``cycles`` cycles; link use of each stretch of ``every`` cycles, (stretches, height, width)."""
+    if every < 1 or cycles < every:
+        raise InputError(f"{cycles} cycles in stretches of {every}: expected at least one whole stretch")
+    frames, before = [], link_use(fabric)
+    for _ in range(cycles // every):
+        fabric.step(every)
+        after = link_use(fabric)
+        frames.append(after - before)
+        before = after
+    return np.stack(frames)
+
+
+def text_heatmap(use: NDArray[np.uint32]) -> str:
+    """A heat map in characters, one per PE, from blank (unused) to ``@`` (the busiest)."""
+    most = max(int(use.max()), 1)
+    shades = np.array(list(SHADES))[-(-use.astype(np.int64) * (len(SHADES) - 1) // most)]
+    return "\n".join("".join(row) for row in shades)
+
+
+def plot_heatmap(use: NDArray[np.uint32], title: str = "Words sent over links, per router") -> Figure:
+    """Link use over the wafer; for an array of stretches (:func:`record_use`) also the total over time."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError("heat maps need matplotlib: pip install 'wsekern[plot]'") from None
+    over_time = use.ndim == 3
+    figure = Figure(figsize=(10 if over_time else 6, 5), layout="constrained")
+    axes = figure.subplots(1, 2 if over_time else 1, squeeze=False)[0]
+    image = axes[0].imshow(use.sum(axis=0) if over_time else use, interpolation="nearest", aspect="auto", cmap="magma")
+    axes[0].set(title=title, xlabel="column (x)", ylabel="row (y)")
+    figure.colorbar(image, ax=axes[0], label="words")
+    if over_time:
+        axes[1].plot(use.sum(axis=(1, 2)))
+        axes[1].set(title="Over time", xlabel="stretch", ylabel="words in all links")
+    return figure
