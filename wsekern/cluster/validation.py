@@ -118,11 +118,14 @@ def _row(row: dict[str, str], suspect: str | None) -> Row:
 
 
 def is_fitted(row: dict[str, str], group: str) -> bool:
-    """Rows on which the engine levels were set: one in six of the dense decode configurations, by a hash of what they
-    state. A test never counts them."""
-    if not group.startswith("decode") or "batch 1 MoE" in group:
+    """Rows on which engine levels and power were set: one in six configurations of dense decode, of expert-parallel decode
+    and of power, by a hash of what they state, and all decode of the eager level. A group's statistics never count them."""
+    power = group.startswith(("power", "energy"))
+    if group.startswith("decode") and "(eager)" in group:
+        return True  # what the cost of a launch was read from
+    if not power and (not group.startswith("decode") or "batch 1 MoE" in group):
         return False
-    if " dense" not in group and "EP" not in (row.get("parallelism") or ""):
+    if not power and " dense" not in group and "EP" not in (row.get("parallelism") or ""):
         return False
     if (row.get("source") or "").startswith("pytorch/ao") and "wo" in (row.get("precision") or ""):
         return True  # what the cost of unpacking weights was set on
