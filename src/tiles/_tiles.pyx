@@ -15,9 +15,22 @@ cdef extern from "common/wsekern_status.h" nogil:
 
 cdef extern from "tiles/tiles.h" nogil:
     int WSK_TILE_FP32, WSK_TILE_FP16_FP32, WSK_TILE_ADD
+    ctypedef struct wsk_tile_rounds:
+        const void *const *x
+        const void *const *w
+        void *c
+    ctypedef struct wsk_tile_row:
+        const char *x
+        const char *w
+        char *c
+        int64_t x_stride, w_stride, c_stride, count, m, k, n
+        int accumulate
+        float *scratch
     ctypedef struct wsk_tile_math:
         void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
                      int accumulate) noexcept nogil
+        void (*gemm_small)(const wsk_tile_rounds *pe, int count, int64_t rounds, int64_t m, int64_t k,
+                           int accumulate) noexcept nogil
         void (*widen)(const void *source, float *out, int64_t n) noexcept nogil
         void (*narrow)(const float *source, void *out, int64_t n) noexcept nogil
         void (*unary[5])(const void *a, void *out, int64_t n) noexcept nogil
@@ -35,6 +48,8 @@ cdef extern from "tiles/tiles.h" nogil:
                      int64_t pairs) noexcept nogil
     const wsk_tile_math *wsk_tile_table(int dtype, int simd_level)
     int64_t wsk_tile_bytes(int dtype)
+    bint wsk_tile_is_small(int simd_level, int64_t m, int64_t k, int64_t n)
+    void wsk_tile_gemm_row(int dtype, int simd_level, const wsk_tile_row *row)
     void wsk_tile_transpose(const void *source, void *out, int64_t rows, int64_t columns, int64_t bytes)
     void wsk_tile_gemm_naive(int dtype, const void *x, const void *w, int64_t m, int64_t k, int64_t n, void *c, int accumulate)
 
@@ -65,31 +80,34 @@ cdef class Grid:
 def gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumulate, bint transposed, int threads):
     """c (m, n) of every PE = or += x (m, k) times w (k, n), or times the transpose of w (n, k)."""
     cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
-    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
     cdef int64_t word = wsk_tile_bytes(dtype), share = m * k * 4 + k * n * word + 64
-    cdef Py_ssize_t i, j
+    cdef int level = simd_level_code()
+    cdef Py_ssize_t i
     cdef char *scratch = <char *> malloc(share * threads)
     if scratch == NULL:
         return WSK_ERR_NO_MEMORY
     for i in prange(gc.height, nogil=True, num_threads=threads, schedule="static"):
-        for j in range(gc.width):
-            gemm_tile(math, dtype, gx.at(i, j), gw.at(i, j), gc.at(i, j), m, k, n, accumulate, transposed, word,
-                      scratch + threadid() * share)
+        gemm_row(dtype, level, gx, gw, gc, i, m, k, n, accumulate, transposed, scratch + threadid() * share)
     free(scratch)
     return WSK_OK
 
 
-cdef inline void gemm_tile(const wsk_tile_math *math, int dtype, const char *x, const char *w, char *c, int64_t m, int64_t k,
-                           int64_t n, bint accumulate, bint transposed, int64_t word, char *scratch) noexcept nogil:
-    cdef const float *left = <const float *> x
-    cdef const void *right = w
-    if dtype != WSK_TILE_FP32:
-        math.widen(x, <float *> scratch, m * k)
-        left = <const float *> scratch
-    if transposed:
-        wsk_tile_transpose(w, scratch + m * k * 4, n, k, word)
-        right = scratch + m * k * 4
-    math.gemm(&left, &right, 1, m, k, n, c, accumulate)
+cdef void gemm_row(int dtype, int level, Grid x, Grid w, Grid c, Py_ssize_t i, int64_t m, int64_t k, int64_t n,
+                   bint accumulate, bint transposed, char *scratch) noexcept nogil:
+    cdef wsk_tile_row row
+    cdef char *columns = scratch + m * k * 4
+    cdef Py_ssize_t j
+    row.x, row.w, row.c = x.at(i, 0), w.at(i, 0), c.at(i, 0)
+    row.x_stride, row.w_stride, row.c_stride, row.count = x.dx, w.dx, c.dx, c.width
+    row.m, row.k, row.n, row.accumulate, row.scratch = m, k, n, accumulate, <float *> scratch
+    if not transposed:
+        wsk_tile_gemm_row(dtype, level, &row)
+        return
+    row.count = 1
+    for j in range(c.width):
+        wsk_tile_transpose(w.at(i, j), columns, n, k, wsk_tile_bytes(dtype))
+        row.x, row.w, row.c = x.at(i, j), columns, c.at(i, j)
+        wsk_tile_gemm_row(dtype, level, &row)
 
 
 def gemm_naive(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumulate):
@@ -106,55 +124,71 @@ def mesh_gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, int threads):
     """P rounds on P x P PEs: PE (i, j) adds x of (i, (i + j + r) mod P) times w of ((i + j + r) mod P, j), r = 0 .. P - 1.
 
     Tiles stay where they are: a PE's rounds are one list of pairs of tiles, and its sum stays in registers. Lists are
-    twice P long, so that every PE's rounds are a stretch of them.
+    twice P long, so that every PE's rounds are a stretch of them. Columns of W are copied into one piece, MESH_BLOCK at a
+    time, and stay in cache while all rows pass.
     """
     cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
-    cdef const wsk_tile_math *math = wsk_tile_table(dtype, simd_level_code())
     cdef Py_ssize_t p = gc.height, begin, end, i
-    cdef int64_t word = wsk_tile_bytes(dtype), share = 2 * p * sizeof(void *) + p * m * k * 4 + 64
+    cdef int64_t size = k * n * wsk_tile_bytes(dtype), share = 2 * p * sizeof(void *) + p * m * k * 4 + 64
+    cdef int level = simd_level_code()
     cdef char *scratch = <char *> malloc(share * threads)
-    cdef char *packed = <char *> malloc(MESH_BLOCK * p * (2 * sizeof(void *) + k * n * word) + 64)
-    cdef const void **right = <const void **> packed
-    cdef char *columns = packed + MESH_BLOCK * p * 2 * sizeof(void *)
-    if scratch == NULL or packed == NULL:
-        free(scratch)
-        free(packed)
-        return WSK_ERR_NO_MEMORY
-    for begin in range(0, p, MESH_BLOCK):
-        end = min(begin + MESH_BLOCK, p)
-        for i in prange(end - begin, nogil=True, num_threads=threads, schedule="static"):
-            pack_column(gw, begin + i, p, k * n * word, right + 2 * p * i, columns + i * p * k * n * word)
-        for i in prange(p, nogil=True, num_threads=threads, schedule="static"):
-            mesh_row(math, dtype, gx, gc, i, begin, end, p, m, k, n, right,
-                     scratch + threadid() * share)
+    cdef char *columns = <char *> malloc(MESH_BLOCK * p * size + 64)
+    cdef const void **right = <const void **> malloc(MESH_BLOCK * 2 * p * sizeof(void *))
+    if scratch != NULL and columns != NULL and right != NULL:
+        for begin in range(0, p, MESH_BLOCK):
+            end = min(begin + MESH_BLOCK, p)
+            for i in prange(end - begin, nogil=True, num_threads=threads, schedule="static"):
+                pack_column(gw, begin + i, size, right + 2 * p * i, columns + i * p * size)
+            for i in prange(p, nogil=True, num_threads=threads, schedule="static"):
+                mesh_row(dtype, level, gx, gc, i, begin, end, m, k, n, right, scratch + threadid() * share)
+    status = WSK_ERR_NO_MEMORY if scratch == NULL or columns == NULL or right == NULL else WSK_OK
     free(scratch)
-    free(packed)
-    return WSK_OK
+    free(columns)
+    free(right)
+    return status
 
 
-cdef void pack_column(Grid w, Py_ssize_t j, Py_ssize_t p, int64_t size, const void **tiles, char *column) noexcept nogil:
-    cdef Py_ssize_t i
+cdef void pack_column(Grid w, Py_ssize_t j, int64_t size, const void **tiles, char *column) noexcept nogil:
+    cdef Py_ssize_t i, p = w.height
     for i in range(p):
         memcpy(column + i * size, w.at(i, j), size)
         tiles[i] = tiles[p + i] = column + i * size
 
 
-cdef void mesh_row(const wsk_tile_math *math, int dtype, Grid x, Grid c, Py_ssize_t i, Py_ssize_t begin, Py_ssize_t end,
-                   Py_ssize_t p, int64_t m, int64_t k, int64_t n, const void **right, char *scratch) noexcept nogil:
-    # PEs begin .. end - 1 of row i: all their rounds.
-    cdef const float **left = <const float **> scratch
-    cdef float *wide = <float *> (scratch + 2 * p * sizeof(void *))
-    cdef Py_ssize_t j, start
-    for j in range(p):
-        if dtype == WSK_TILE_FP32:
-            left[j] = <const float *> x.at(i, j)
+cdef void mesh_row(int dtype, int level, Grid x, Grid c, Py_ssize_t i, Py_ssize_t begin, Py_ssize_t end, int64_t m, int64_t k,
+                   int64_t n, const void **right, char *scratch) noexcept nogil:
+    # PEs begin .. end - 1 of row i: all their rounds, two PEs at a time where tiles are small.
+    cdef const wsk_tile_math *math = wsk_tile_table(dtype, level)
+    cdef bint small = wsk_tile_is_small(level, m, k, n)
+    cdef Py_ssize_t p = x.height, j = begin, start
+    cdef const void **left = <const void **> scratch
+    cdef wsk_tile_rounds pe[2]
+    cdef int count, e
+    row_of_x(math, dtype, small, x, i, m * k, left, <float *> (scratch + 2 * p * sizeof(void *)))
+    while j < end:
+        count = 2 if small and j + 2 <= end else 1
+        for e in range(count):
+            start = (i + j + e) % p
+            pe[e].x, pe[e].w = left + start, right + 2 * p * (j + e - begin) + start
+            pe[e].c = c.at(i, j + e)
+        if small:
+            math.gemm_small(pe, count, p, m, k, False)
         else:
-            math.widen(x.at(i, j), wide + j * m * k, m * k)
-            left[j] = wide + j * m * k
+            math.gemm(<const float *const *> pe[0].x, pe[0].w, p, m, k, n, pe[0].c, False)
+        j += count
+
+
+cdef void row_of_x(const wsk_tile_math *math, int dtype, bint small, Grid x, Py_ssize_t i, int64_t size, const void **left,
+                   float *wide) noexcept nogil:
+    # The tiles of row i, twice: as they are for small tiles, else as fp32.
+    cdef Py_ssize_t j, p = x.height
+    for j in range(p):
+        if small or dtype == WSK_TILE_FP32:
+            left[j] = x.at(i, j)
+        else:
+            math.widen(x.at(i, j), wide + j * size, size)
+            left[j] = wide + j * size
         left[p + j] = left[j]
-    for j in range(begin, end):
-        start = (i + j) % p
-        math.gemm(left + start, right + 2 * p * (j - begin) + start, p, m, k, n, c.at(i, j), False)
 
 
 cdef struct Scores:

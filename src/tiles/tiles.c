@@ -14,6 +14,24 @@ void wsk_tile_transpose(const void *in, void *out, int64_t rows, int64_t columns
                 ((uint16_t *)out)[c * rows + r] = ((const uint16_t *)in)[r * columns + c];
 }
 
+void wsk_tile_gemm_row(int dtype, int simd_level, const wsk_tile_row *row)
+{
+    const wsk_tile_math *math = wsk_tile_table(dtype, simd_level);
+    if (wsk_tile_is_small(simd_level, row->m, row->k, row->n)) {
+        math->gemm_small_row(row);
+        return;
+    }
+    for (int64_t j = 0; j < row->count; j++) {
+        const float *x = (const float *)(row->x + j * row->x_stride);
+        const void *w = row->w + j * row->w_stride;
+        if (dtype != WSK_TILE_FP32) {
+            math->widen(x, row->scratch, row->m * row->k);
+            x = row->scratch;
+        }
+        math->gemm(&x, &w, 1, row->m, row->k, row->n, row->c + j * row->c_stride, row->accumulate);
+    }
+}
+
 static float load(int dtype, const void *p, int64_t i)
 {
     if (dtype == WSK_TILE_FP32)

@@ -14,12 +14,32 @@ enum { WSK_TILE_MOV, WSK_TILE_EXP, WSK_TILE_RECIPROCAL, WSK_TILE_RSQRT, WSK_TILE
 
 static inline int64_t wsk_tile_bytes(int dtype) { return dtype == WSK_TILE_FP32 ? 4 : 2; }
 
+/* The tiles of one PE: those of x and w round by round. */
+typedef struct {
+    const void *const *x;
+    const void *const *w;
+    void *c;
+} wsk_tile_rounds;
+
+/* `count` PEs of a row of PEs; strides in bytes, x in the storage type. scratch: m * k floats. */
+typedef struct {
+    const char *x, *w;
+    char *c;
+    int64_t x_stride, w_stride, c_stride, count;
+    int64_t m, k, n;
+    int accumulate;
+    float *scratch;
+} wsk_tile_row;
+
 typedef struct {
     /* c (m,n) += sum over rounds of x[r] (m,k) w[r] (k,n): one chain of fused multiply-adds per element, round by round, k
      * increasing. x: fp32. w and c: storage type. fp32: every step rounded to fp32. fp16: every step rounded once to fp16.
      * fp16_fp32, bf16: steps in fp32, rounded to the storage type after the last. Unless `accumulate`, c starts from 0. */
     void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
                  int accumulate);
+    /* The same for the small shapes of wsk_tile_is_small, with x in the storage type, on one PE or on two at once. */
+    void (*gemm_small)(const wsk_tile_rounds *pe, int count, int64_t rounds, int64_t m, int64_t k, int accumulate);
+    void (*gemm_small_row)(const wsk_tile_row *row);
     void (*widen)(const void *in, float *out, int64_t n);               /* out = in, exact */
     void (*narrow)(const float *in, void *out, int64_t n);              /* out = in, rounded */
     void (*unary[WSK_TILE_UNARIES])(const void *a, void *out, int64_t n);
@@ -46,6 +66,15 @@ static inline const wsk_tile_math *wsk_tile_table(int dtype, int simd_level)
 {
     return &(simd_level > 1 ? wsk_tile_math_avx512 : simd_level ? wsk_tile_math_avx2 : wsk_tile_math_base)[dtype];
 }
+
+/* Shapes of which several rows of c fill one vector of level avx512. */
+static inline int wsk_tile_is_small(int simd_level, int64_t m, int64_t k, int64_t n)
+{
+    return simd_level > 1 && k == n && ((n == 4 && m % 4 == 0) || (n == 8 && m % 2 == 0));
+}
+
+/* gemm of one round on a row of PEs. */
+void wsk_tile_gemm_row(int dtype, int simd_level, const wsk_tile_row *row);
 
 /* out (columns, rows) = in (rows, columns), elements of 2 or 4 bytes. */
 void wsk_tile_transpose(const void *in, void *out, int64_t rows, int64_t columns, int64_t bytes);

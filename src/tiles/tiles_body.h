@@ -5,7 +5,8 @@
 #include "tiles_vector.h"
 
 enum { TILES_PIECE = 256 };     /* elements of a row that are converted at a time */
-enum { BLOCK_ROWS = LANES == 16 ? 8 : 4, BLOCK_VECTORS = 2 };
+/* Vectors of c that stay in registers, and how many of them take a step at once. */
+enum { BLOCK = LANES == 16 ? 16 : 8, GROUP = 4 };
 
 INLINE vec b_round(vec v)
 {
@@ -16,18 +17,51 @@ INLINE vec b_round(vec v)
 /* In fp32, rounded to bf16 by the caller: the sum of products of bf16 is defined in fp32. */
 INLINE vec b_fma(vec a, vec b, vec c) { return v_fma(a, b, c); }
 
+/* One step of the chains sum[begin .. end): sum[e] = scalar[e / vectors] * factor[e % vectors] + sum[e]. The last of the
+ * `vectors` vectors has `active` lanes in use. */
+INLINE void v_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int begin, const int end, const int vectors,
+                        int64_t active)
+{
+    (void)active;
+    _Pragma("GCC unroll 16") for (int e = begin; e < end; e++)
+        sum[e] = v_fma(scalar[e / vectors], factor[e % vectors], sum[e]);
+}
+
+/* The same rounded once to half. Rounding to fp32 and then to half is rounding once unless the fp32 is halfway between two
+ * halves: its last 12 bits are 0. Where any lane may be, the group takes the step again by way of rounding to odd. */
+INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int begin, const int end, const int vectors,
+                        int64_t active)
+{
+    vec once[GROUP];
+    v_flags flags = v_no_flags();
+    _Pragma("GCC unroll 16") for (int e = begin; e < end; e++) {
+        once[e - begin] = v_fma(scalar[e / vectors], factor[e % vectors], sum[e]);
+        flags = h_flag_halfway(flags, once[e - begin], e % vectors == vectors - 1 ? active : LANES);
+    }
+    if (__builtin_expect(v_any_flag(flags), 0))
+        _Pragma("GCC unroll 16") for (int e = begin; e < end; e++)
+            once[e - begin] = h_fma_odd(scalar[e / vectors], factor[e % vectors], sum[e]);
+    _Pragma("GCC unroll 16") for (int e = begin; e < end; e++)
+        sum[e] = h_round(once[e - begin]);
+}
+
 #define WORD float
 #define LOAD v_load
 #define LOAD_SOME v_load_some
 #define STORE v_store
 #define STORE_SOME v_store_some
+#define REPEAT4 v_repeat4
+#define REPEAT8 v_repeat8
 #define NAME(x) f32_##x
 #define FMA v_fma
 #define ROUND(v) (v)
 #include "tiles_rows.h"
-#define STEP v_fma
+#define STEPS v_fma_steps
 #include "tiles_gemm.h"
-#undef STEP
+#ifdef __AVX512F__
+#include "tiles_small.h"
+#endif
+#undef STEPS
 #undef ROUND
 #undef FMA
 #undef NAME
@@ -36,24 +70,34 @@ INLINE vec b_fma(vec a, vec b, vec c) { return v_fma(a, b, c); }
 #undef LOAD_SOME
 #undef STORE
 #undef STORE_SOME
+#undef REPEAT4
+#undef REPEAT8
 
 #define WORD uint16_t
 #define LOAD h_load
 #define LOAD_SOME h_load_some
 #define STORE h_store
 #define STORE_SOME h_store_some
+#define REPEAT4 h_repeat4
+#define REPEAT8 h_repeat8
 #define NAME(x) f16_##x
 #define FMA h_fma_odd
 #define ROUND h_round
 #include "tiles_rows.h"
-#define STEP h_fma
+#define STEPS h_fma_steps
 #include "tiles_gemm.h"
-#undef STEP
+#ifdef __AVX512F__
+#include "tiles_small.h"
+#endif
+#undef STEPS
 #undef NAME
 #define NAME(x) wide_##x
-#define STEP v_fma
+#define STEPS v_fma_steps
 #include "tiles_gemm.h"
-#undef STEP
+#ifdef __AVX512F__
+#include "tiles_small.h"
+#endif
+#undef STEPS
 #undef ROUND
 #undef FMA
 #undef NAME
@@ -61,21 +105,33 @@ INLINE vec b_fma(vec a, vec b, vec c) { return v_fma(a, b, c); }
 #undef LOAD_SOME
 #undef STORE
 #undef STORE_SOME
+#undef REPEAT4
+#undef REPEAT8
 
 #define LOAD b_load
 #define LOAD_SOME b_load_some
 #define STORE b_store
 #define STORE_SOME b_store_some
+#define REPEAT4 b_repeat4
+#define REPEAT8 b_repeat8
 #define NAME(x) bf16_##x
 #define FMA b_fma
 #define ROUND b_round
 #include "tiles_rows.h"
-#define STEP v_fma
+#define STEPS v_fma_steps
 #include "tiles_gemm.h"
+#ifdef __AVX512F__
+#include "tiles_small.h"
+#endif
 
+#ifdef __AVX512F__
+#define SMALL(sums, name) sums##_##name
+#else
+#define SMALL(sums, name) NULL
+#endif
 #define TABLE(sums, storage)                                                                                      \
     {                                                                                                             \
-        sums##_gemm, storage##_widen, storage##_narrow,                                                           \
+        sums##_gemm, SMALL(sums, gemm_small), SMALL(sums, gemm_small_row), storage##_widen, storage##_narrow,                                                           \
         { storage##_mov, storage##_exp, storage##_reciprocal, storage##_rsqrt, storage##_silu },                  \
         { storage##_add, storage##_sub, storage##_mul, storage##_max, storage##_silu_mul },                       \
         storage##_scale, storage##_fma, storage##_rowsum, storage##_dot, storage##_rowmax, storage##_expsub,      \

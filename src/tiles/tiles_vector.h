@@ -65,6 +65,16 @@ INLINE __m256i b_bits(vec v)
 INLINE void b_store(uint16_t *p, vec v) { _mm256_storeu_si256((__m256i *)p, b_bits(v)); }
 INLINE void b_store_some(uint16_t *p, vec v, int64_t n) { _mm256_mask_storeu_epi16(p, first(n), b_bits(v)); }
 
+/* 4 or 8 elements, repeated to fill the vector. */
+INLINE vec v_repeat4(const float *p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
+INLINE vec v_repeat8(const float *p) { return _mm512_broadcast_f32x8(_mm256_loadu_ps(p)); }
+INLINE __m256i words_repeat4(const uint16_t *p) { return _mm256_broadcastq_epi64(_mm_loadl_epi64((const __m128i *)p)); }
+INLINE __m256i words_repeat8(const uint16_t *p) { return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p)); }
+INLINE vec h_repeat4(const uint16_t *p) { return _mm512_cvtph_ps(words_repeat4(p)); }
+INLINE vec h_repeat8(const uint16_t *p) { return _mm512_cvtph_ps(words_repeat8(p)); }
+INLINE vec b_repeat4(const uint16_t *p) { return b_widen(words_repeat4(p)); }
+INLINE vec b_repeat8(const uint16_t *p) { return b_widen(words_repeat8(p)); }
+
 #elif defined(__AVX2__)
 #include <immintrin.h>
 enum { LANES = 8 };
@@ -169,7 +179,35 @@ INLINE void b_store(uint16_t *p, vec v) { *p = wsk_float_to_bf16(v); }
 INLINE void b_store_some(uint16_t *p, vec v, int64_t n) { if (n) *p = wsk_float_to_bf16(v); }
 #endif
 
-/* a * b + c of halves held as floats, rounded once to half. */
-INLINE vec h_fma(vec a, vec b, vec c) { return h_round(h_fma_odd(a, b, c)); }
+/* Flags gather, over several vectors, whether any of the first n lanes of one has its last 12 bits 0. */
+#if defined(__AVX512F__)
+typedef lanes v_flags;
+INLINE v_flags v_no_flags(void) { return 0xffff; }
+INLINE v_flags h_flag_halfway(v_flags flags, vec v, int64_t n)
+{
+    lanes unused = n < LANES ? (lanes)~first(n) : 0;
+    return _mm512_mask_test_epi32_mask(flags, _mm512_castps_si512(v), _mm512_set1_epi32(0xfff)) | unused;
+}
+INLINE int v_any_flag(v_flags flags) { return flags != 0xffff; }
+#elif defined(__AVX2__)
+typedef __m256i v_flags;
+INLINE v_flags v_no_flags(void) { return _mm256_setzero_si256(); }
+INLINE v_flags h_flag_halfway(v_flags flags, vec v, int64_t n)
+{
+    __m256i last = _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0xfff));
+    __m256i halfway = _mm256_cmpeq_epi32(last, _mm256_setzero_si256());
+    return _mm256_or_si256(flags, n < LANES ? _mm256_and_si256(halfway, first(n)) : halfway);
+}
+INLINE int v_any_flag(v_flags flags) { return !_mm256_testz_si256(flags, flags); }
+#else
+typedef int v_flags;
+INLINE v_flags v_no_flags(void) { return 0; }
+INLINE v_flags h_flag_halfway(v_flags flags, vec v, int64_t n)
+{
+    (void)n;
+    return flags | !(wsk_float_to_bits(v) & 0xfff);
+}
+INLINE int v_any_flag(v_flags flags) { return flags; }
+#endif
 
 #endif
