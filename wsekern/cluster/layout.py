@@ -11,6 +11,8 @@ MEMORY_SHARE = 0.9
 """Part of the device memory that an engine fills (vLLM's and TensorRT-LLM's default), activations taken from it."""
 ACTIVATION_BYTES = 2.0e9
 """Activations, CUDA context and workspaces per GPU (a round figure of engine logs)."""
+STATE_BYTES = 4.0
+"""Bytes per element of a linear-attention state: engines keep it in fp32."""
 PAGE_TOKENS = 16
 """Tokens per page of the cache (vLLM's default block)."""
 
@@ -70,7 +72,9 @@ def cache_bytes(model: ModelConfig, precision: Precision, context: float, tp: in
         return model.layers * (model.kv_lora_rank + model.qk_rope_head_dim) * precision.cache * pages
     per_layer = 2.0 * model.head_dim * max(1.0, model.kv_heads / tp) * precision.cache
     sliding = model.sliding_layers
-    return per_layer * ((model.layers - sliding) * pages + sliding * min(pages, float(model.sliding_window or pages)))
+    full = model.layers - sliding - model.linear_layers
+    state = model.linear_layers * model.linear_state * STATE_BYTES / tp
+    return per_layer * (full * pages + sliding * min(pages, float(model.sliding_window or pages))) + state
 
 
 @dataclass(frozen=True)

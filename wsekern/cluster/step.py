@@ -6,7 +6,7 @@ from functools import lru_cache
 from wsekern.cluster import kernels
 from wsekern.cluster.engine import Engine
 from wsekern.cluster.gpu import Cluster, Gpu
-from wsekern.cluster.layout import Layout
+from wsekern.cluster.layout import STATE_BYTES, Layout
 from wsekern.cluster.parameters import elementwise_fit, kernel_fit, kernel_fits
 from wsekern.cluster.precision import Precision
 from wsekern.workload.config import ModelConfig
@@ -218,7 +218,9 @@ def forward(model: ModelConfig, cluster: Cluster, layout: Layout, precision: Pre
     """All layers, embedding and LM head of one step, with the engine's cost."""
     operators = _Operators(cluster.gpu, precision, engine)
     step = Step()
-    step.add(_attention_block(operators, model, cluster, layout, work), model.layers)
+    step.add(_attention_block(operators, model, cluster, layout, work), model.layers - model.linear_layers)
+    if model.linear_layers:
+        step.add(_linear_block(operators, model, cluster, layout, work), model.linear_layers)
     _attention_kernels(operators, step, model, layout, work)
     dense, routed = model.layers - model.moe_layers, model.moe_layers
     if dense:
@@ -253,11 +255,35 @@ def _attention_block(ops: _Operators, model: ModelConfig, cluster: Cluster, layo
         ops.gemm(step, m, model.hidden, heads * model.v_head_dim)
     else:
         kv = model.head_dim * max(1.0, model.kv_heads / tp)
-        ops.gemm(step, m, model.q_size / tp + 2.0 * kv, model.hidden)
+        query = model.q_size / tp * (2.0 if model.attention_gate else 1.0)
+        ops.gemm(step, m, query + 2.0 * kv, model.hidden)
         ops.gemm(step, m, model.hidden, model.q_size / tp)
     ops.small_kernels(step, _streamed(ops, m, model), float(ops.engine.elementwise) / 2.0)
     ops.collective(step, "all_reduce", tp, m * model.hidden * 2.0, cluster, 1.0)
     return step
+
+
+def _linear_block(ops: _Operators, model: ModelConfig, cluster: Cluster, layout: Layout, work: Work) -> Step:
+    """A layer with a gated delta rule: projections, a short convolution, the state read and written once a step (once per
+    64 tokens of a prompt), the output projection and its all-reduce."""
+    step, m, tp = Step(), work.tokens, layout.tp
+    key, value, state = model.linear_key_size / tp, model.linear_value_size / tp, model.linear_state / tp
+    ops.gemm(step, m, 2.0 * key + 2.0 * value, model.hidden)
+    passes = max(1.0, work.tokens / work.sequences / 64.0) if work.prefill else 1.0
+    moved = 2.0 * STATE_BYTES * state * work.sequences * passes + m * 4.0 * (2.0 * key + 3.0 * value)
+    flops = 6.0 * m * state
+    rate = ops.gpu.peak_flops("bf16")
+    fixed, memory, _ = kernels.elementwise(ops.small, moved, ops.bandwidth)
+    excess = max(0.0, 4.0 * flops / rate - memory)  # a quarter of the tensor peak: chunked scans are short products
+    ops._charge(step, "kv", (LINEAR_KERNELS * fixed, memory, excess), 1.0, flops, max(moved / ops.bandwidth, flops / rate))
+    ops.gemm(step, m, model.hidden, value)
+    ops.small_kernels(step, _streamed(ops, m, model), float(ops.engine.elementwise) / 2.0)
+    ops.collective(step, "all_reduce", tp, m * model.hidden * 2.0, cluster, 1.0)
+    return step
+
+
+LINEAR_KERNELS = 3.0
+"""Small kernels of one linear-attention layer: convolution, the delta rule, gated norm."""
 
 
 def _attention_kernels(ops: _Operators, step: Step, model: ModelConfig, layout: Layout, work: Work) -> None:
@@ -271,7 +297,7 @@ def _attention_kernels(ops: _Operators, step: Step, model: ModelConfig, layout: 
         return
     cached = 2.0 * model.head_dim * max(1.0, model.kv_heads / tp) * cache
     heads, dim, sliding = model.heads / tp, model.head_dim, model.sliding_layers
-    ops.attention(step, work, heads, dim, dim, cached, float("inf"), model.layers - sliding)
+    ops.attention(step, work, heads, dim, dim, cached, float("inf"), model.layers - sliding - model.linear_layers)
     ops.attention(step, work, heads, dim, dim, cached, float(model.sliding_window or 1), sliding)
 
 

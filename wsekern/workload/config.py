@@ -26,6 +26,9 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "Gemma3ForCausalLM": {"qk_norm": True},
     "Gemma3ForConditionalGeneration": {"qk_norm": True},
     "Phi3ForCausalLM": {},
+    "Qwen3NextForCausalLM": {"qk_norm": True, "attention_gate": True},
+    "Qwen3_5MoeForCausalLM": {"qk_norm": True, "attention_gate": True},
+    "Qwen3_5MoeForConditionalGeneration": {"qk_norm": True, "attention_gate": True},
     "GraniteForCausalLM": {},
 }
 
@@ -55,6 +58,12 @@ class ModelConfig:
     qk_norm: bool = False
     sliding_window: int = 0
     sliding_layers: int = 0  # layers that look back over sliding_window tokens only
+    attention_gate: bool = False  # a gate of the width of the queries
+    # linear attention (gated delta rule): some layers keep a state instead of a cache
+    linear_layers: int = 0
+    linear_key_size: int = 0
+    linear_value_size: int = 0
+    linear_state: int = 0
     # mixture of experts
     experts: int = 0
     experts_per_token: int = 0
@@ -89,19 +98,31 @@ class ModelConfig:
     def kv_elements_per_token(self) -> int:
         """Cached elements per token over all layers."""
         per_layer = self.kv_lora_rank + self.qk_rope_head_dim if self.kv_lora_rank else 2 * self.kv_size
-        return self.layers * per_layer
+        return (self.layers - self.linear_layers) * per_layer
 
     @property
     def attention_parameters(self) -> int:
         """Weights of the attention projections of one layer."""
         if not self.kv_lora_rank:
-            return self.hidden * (self.q_size + 2 * self.kv_size) + self.q_size * self.hidden
+            query = self.q_size * (2 if self.attention_gate else 1)
+            return self.hidden * (query + 2 * self.kv_size) + self.q_size * self.hidden
         qk = self.qk_nope_head_dim + self.qk_rope_head_dim
         query = (self.hidden * self.q_lora_rank + self.q_lora_rank * self.heads * qk if self.q_lora_rank
                  else self.hidden * self.heads * qk)
         latent = self.hidden * (self.kv_lora_rank + self.qk_rope_head_dim)
         expand = self.kv_lora_rank * self.heads * (self.qk_nope_head_dim + self.v_head_dim)
         return query + latent + expand + self.heads * self.v_head_dim * self.hidden
+
+    @property
+    def linear_parameters(self) -> int:
+        """Weights of the projections of one layer with linear attention: queries, keys, values, gate, and the output."""
+        return self.hidden * (2 * self.linear_key_size + 3 * self.linear_value_size)
+
+    @property
+    def mixer_parameters(self) -> int:
+        """Weights of all layers' attention, linear or not."""
+        full = self.layers - self.linear_layers
+        return full * self.attention_parameters + self.linear_layers * self.linear_parameters
 
     def ffn_parameters(self, moe: bool) -> int:
         """Weights of the feed-forward part of one layer, all experts included."""
@@ -119,7 +140,7 @@ class ModelConfig:
     def parameters(self) -> int:
         """All matrix weights (norm gains and biases left out: under 0.1 %)."""
         dense = self.layers - self.moe_layers
-        total = self.layers * self.attention_parameters
+        total = self.mixer_parameters
         total += dense * self.ffn_parameters(False) + self.moe_layers * self.ffn_parameters(True)
         return total + self.embedding_parameters * (1 if self.tied_embeddings else 2)
 
@@ -128,7 +149,7 @@ class ModelConfig:
         """Weights used for one token (chosen and shared experts only; the LM head, not the embedding)."""
         dense = self.layers - self.moe_layers
         expert = 3 * self.hidden * (self.experts_per_token * self.expert_ffn + self.shared_expert_ffn)
-        total = self.layers * self.attention_parameters + dense * self.ffn_parameters(False)
+        total = self.mixer_parameters + dense * self.ffn_parameters(False)
         return total + self.moe_layers * (expert + self.hidden * self.experts) + self.embedding_parameters
 
 
@@ -193,8 +214,10 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
     mla = size("kv_lora_rank", 0, 0)
     if heads % kv_heads:
         raise InputError(f"{where}: {heads} attention heads are not a multiple of {kv_heads} key-value heads")
-    ffn = size("intermediate_size_mlp", size("intermediate_size"))
-    expert_ffn = size("moe_intermediate_size", size("intermediate_size") if experts else 0, 0)
+    narrow = size("moe_intermediate_size", 0, 0) if experts else 0
+    ffn = size("intermediate_size_mlp", size("intermediate_size", narrow or None))
+    expert_ffn = narrow or (size("intermediate_size") if experts else 0)
+    linear = _linear_layers(data, layers)
     window = size("sliding_window", 0, 0) if data.get("use_sliding_window", True) else 0
     rope = data.get("rope_parameters") or {}
     scaling = data.get("rope_scaling") or ({k: v for k, v in rope.items() if k != "rope_theta"} or None)
@@ -207,6 +230,11 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         rms_eps=number("rms_norm_eps", 1e-6), rope_theta=number("rope_theta", rope.get("rope_theta", 10000.0)),
         rope_scaling=scaling, attention_bias=bool(data.get("attention_bias", implicit.get("attention_bias", False))),
         qk_norm=bool(implicit.get("qk_norm", False)),
+        attention_gate=bool(implicit.get("attention_gate", False)), linear_layers=linear,
+        linear_key_size=size("linear_num_key_heads") * size("linear_key_head_dim") if linear else 0,
+        linear_value_size=size("linear_num_value_heads") * size("linear_value_head_dim") if linear else 0,
+        linear_state=size("linear_num_value_heads") * size("linear_key_head_dim") * size("linear_value_head_dim")
+        if linear else 0,
         sliding_window=window, sliding_layers=_sliding_layers(data, layers) if window else 0,
         experts=experts, experts_per_token=size("num_experts_per_tok", 0, 0) if experts else 0,
         expert_ffn=expert_ffn if experts else 0,
@@ -220,6 +248,14 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         sorted_sampling=_sorted_sampling(data.get("generation_config")),
         quantization=str((data.get("quantization_config") or {}).get("quant_method", "")),
     )
+
+
+def _linear_layers(data: dict[str, Any], layers: int) -> int:
+    """Layers with linear attention: those named so, or all but every n-th."""
+    if data.get("layer_types"):
+        return sum(kind == "linear_attention" for kind in data["layer_types"])
+    interval = data.get("full_attention_interval")
+    return layers - layers // interval if isinstance(interval, int) and interval > 1 else 0
 
 
 def _sorted_sampling(generation: Any) -> bool:

@@ -1,0 +1,63 @@
+"""Bundled shapes have the published numbers of parameters, and keys that shape them are read."""
+
+import json
+
+import pytest
+
+from wsekern.errors import InputError
+from wsekern.workload import bundled_models, load_config
+from wsekern.workload.config import parse_config
+
+PUBLISHED = {  # billions: all, active
+    "mixtral-8x7b": (46.7, 12.9), "mixtral-8x22b": (141, 39), "qwen3-30b-a3b": (30.5, 3.3), "qwen3-235b-a22b": (235, 22),
+    "qwen3-coder-480b-a35b": (480, 35), "deepseek-r1": (671, 37), "deepseek-v2": (236, 21), "gpt-oss-120b": (117, 5.1),
+    "gpt-oss-20b": (21, 3.6), "llama4-scout": (109, 17), "llama4-maverick": (400, 17), "gemma3-27b": (27, 27),
+    "qwen3.5-397b-a17b": (397, 17), "qwen3-next-80b-a3b": (80, 3.6), "yi-34b": (34.4, 34), "phi4": (14.7, 14.2),
+    "qwen2.5-72b": (72.7, 71.5), "mistral-nemo-12b": (12.2, 11.6),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameters(name):
+    model = load_config(name)
+    whole, active = PUBLISHED[name]
+    assert model.parameters / 1e9 == pytest.approx(whole, rel=0.02)
+    assert model.active_parameters / 1e9 == pytest.approx(active, rel=0.1)
+
+
+def test_every_bundled_shape_loads():
+    for name in bundled_models():
+        model = load_config(name)
+        assert 0 <= model.sliding_layers <= model.layers and 0 <= model.linear_layers < model.layers
+
+
+def raw(name):
+    from importlib.resources import files
+
+    return json.loads((files("wsekern.workload") / "models" / f"{name}.json").read_text())
+
+
+def test_layer_kinds():
+    assert load_config("gpt-oss-120b").sliding_layers == 18
+    assert load_config("gemma3-27b").sliding_layers == 52
+    assert load_config("mistral-7b").sliding_layers in (0, 32)
+    assert load_config("qwen3.5-397b-a17b").linear_layers == 45
+    named = raw("qwen3-next-80b-a3b") | {"layer_types": ["linear_attention"] * 40 + ["full_attention"] * 8}
+    assert parse_config(named, "x", "x").linear_layers == 40
+    assert load_config("llama4-maverick").moe_layers == 24 and load_config("llama4-scout").moe_layers == 48
+
+
+def test_nested_text_configuration_and_quantisation():
+    inner = raw("llama3-8b")
+    del inner["architectures"]
+    outer = {"architectures": ["Gemma3ForConditionalGeneration"], "text_config": inner}
+    assert parse_config(outer, "x", "x").layers == 32
+    assert load_config("deepseek-r1").quantization == "fp8" and load_config("gpt-oss-20b").quantization == "mxfp4"
+    assert not load_config("gpt-oss-20b").sorted_sampling and load_config("llama3-8b").sorted_sampling
+
+
+def test_missing_linear_sizes_are_named():
+    broken = raw("qwen3-next-80b-a3b")
+    del broken["linear_num_key_heads"]
+    with pytest.raises(InputError, match="linear_num_key_heads"):
+        parse_config(broken, "x", "x")
