@@ -207,6 +207,8 @@ def predict() -> None:
 @click.option("--words", type=int, help="Elements (or wavelets, where no precision is given).")
 @click.option("--receivers", type=int, help="PEs that a multicast reaches.")
 @click.option("--dtype", help="fp32, fp16, fp16_fp32 or bf16.")
+@click.option("--engine", type=click.Choice(["flow", "cycle"]), default="flow", show_default=True,
+              help="Clocks operation by operation, or every wavelet.")
 @PROFILE
 @JSON
 def predict_operation(name: str, machine: str, grid_text: str | None, tile_text: str | None, json_path: str | None,

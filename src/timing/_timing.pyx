@@ -393,7 +393,7 @@ def spend(int64_t[:, ::1] line, const int64_t[::1] cycles):
             line[k, i] += cycles[i]
 
 
-DTYPE_CODES = {"fp32": 0, "fp16": 1, "fp16_fp32": 2, "bf16": 3}
+DTYPE_CODES = {"fp32": 0, "fp16": 1, "fp16_fp32": 2, "bf16": 3, "u32": 0}
 OP_CODES = {"sum": 0, "max": 1}
 
 

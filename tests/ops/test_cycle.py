@@ -10,6 +10,7 @@ from wsekern.machine import load_machine
 from wsekern.ops import DTYPES, AllReduce, Broadcast, CycleEngine, FlowEngine, Gemm, Gemv, Local, Reduce, Shift, TwoPhaseReduce
 from wsekern.ops.cycle import ColorAllocator, run_on_cycle_engine
 from wsekern.ops.line import NUMPY_DTYPES, round_bf16
+from wsekern.ops.predict import predict_op
 
 
 def random_tile(rng: np.random.Generator, dtype: str, *shape: int) -> np.ndarray:
@@ -186,3 +187,21 @@ def test_tiles_that_do_not_fit_the_operations_are_refused():
         run_on_cycle_engine(Gemv(2, 2), "wse3", 1, 1, "silicon", "fp32", np.zeros((1, 1, 2), np.float32))
     with pytest.raises(InputError, match="symbol in0"):
         run_on_cycle_engine(AllReduce(2, "x"), "wse3", 2, 1, "silicon", "fp32", np.zeros((1, 2, 3), np.float32))
+
+
+@pytest.mark.parametrize(("name", "sizes"), [
+    ("meshgemv", {"grid": (16, 16), "tile": (4, 4), "groups": 2}), ("allreduce", {"grid": (9, 9), "words": 3}),
+    ("chain-reduce", {"grid": (12, 1), "words": 20}), ("broadcast", {"grid": (12, 1), "words": 20}),
+    ("two-phase-reduce", {"grid": (12, 1), "words": 20, "groups": 4}), ("line-multicast", {"receivers": 9, "words": 16}),
+])
+def test_predictions_of_both_engines_are_the_same(name, sizes):
+    flow, cycle = (predict_op(name, "wse3", engine=engine, **sizes) for engine in ("flow", "cycle"))
+    assert flow.pop("engine") == "flow" and cycle.pop("engine") == "cycle"
+    assert flow == cycle
+
+
+def test_what_has_no_program_is_not_predicted_by_the_cycle_engine():
+    with pytest.raises(InputError, match="MeshGemm has no program"):
+        predict_op("meshgemm", "wse3", grid=(4, 4), tile=(2, 2, 2), engine="cycle")
+    with pytest.raises(InputError, match="no engine 'quick'"):
+        predict_op("allreduce", "wse3", grid=(4, 4), words=2, engine="quick")

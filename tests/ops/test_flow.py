@@ -14,6 +14,7 @@ from wsekern.ops import (
     Gemv,
     Local,
     MeshGemm,
+    MeshGemmTransposed,
     Reduce,
     Shift,
     TwoPhaseReduce,
@@ -185,3 +186,20 @@ def test_meshgemm_with_a_skewed_left_matrix_saves_the_alignment():
     engines[1].time(MeshGemm(4, 4, 4, skewed=True))
     assert engines[0].cycles - engines[1].cycles == 4 * 77
     assert engines[0].energy > engines[1].energy
+
+
+def assemble(tiles: np.ndarray) -> np.ndarray:
+    """Tiles (P, P, m, n) as one matrix (P m, P n)."""
+    rows, columns, m, n = tiles.shape
+    return tiles.swapaxes(1, 2).reshape(rows * m, columns * n)
+
+
+@pytest.mark.parametrize("pes", [1, 4, 5])
+def test_mesh_products_are_the_products_of_the_matrices(pes):
+    x, w = random_tile(1, "fp32", pes, pes, 2, 3), random_tile(2, "fp32", pes, pes, 3, 4)
+    engine = FlowEngine("wse3", pes, pes, "silicon", "fp32")
+    np.testing.assert_allclose(assemble(engine.run(MeshGemm(2, 3, 4), x, w)), assemble(x) @ assemble(w), rtol=1e-4, atol=1e-5)
+    keys = random_tile(3, "fp32", pes, pes, 4, 3)
+    scores = engine.run(MeshGemmTransposed(2, 4, 3), x, keys)
+    np.testing.assert_allclose(assemble(scores), assemble(x) @ assemble(keys).T, rtol=1e-4, atol=1e-5)
+    assert engine.cycles > 0 and (engine.energy > 0) == (pes > 1)

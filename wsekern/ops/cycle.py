@@ -15,7 +15,8 @@ from wsekern.program import Layout, Program, Simulation
 if TYPE_CHECKING:
     from wsekern.program.program import ElementType
 
-ELEMENT_TYPES: dict[str, "ElementType"] = {"fp32": "fp32", "fp16": "fp16", "fp16_fp32": "fp16", "bf16": "bf16"}
+ELEMENT_TYPES: dict[str, "ElementType"] = {"fp32": "fp32", "fp16": "fp16", "fp16_fp32": "fp16", "bf16": "bf16",
+                                            "u32": "u32"}
 KEPT_PES = 2_000_000
 """PEs of compiled operations that a cycle engine keeps, at roughly 500 B each."""
 

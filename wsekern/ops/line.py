@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from wsekern.program import Layout
 
 Axis = Literal["x", "y"]
-NUMPY_DTYPES = {"fp32": np.float32, "fp16": np.float16, "fp16_fp32": np.float16, "bf16": np.uint16}
+NUMPY_DTYPES = {"fp32": np.float32, "fp16": np.float16, "fp16_fp32": np.float16, "bf16": np.uint16,
+                "u32": np.uint32}
 
 
 def group_begin(group: int, length: int, groups: int) -> int:
@@ -114,6 +115,8 @@ def line_costs(timing: Timing, words: int, call: str, op: str = "sum", stride: i
 def run_line(engine: "FlowEngine", kind: str, op: str, tile: np.ndarray, axis: str, segment: int, parameter: int,
              dtype: str) -> np.ndarray:
     """Values of a line operation for all PEs, in the kernel's threads."""
+    if dtype == "u32" and kind != "broadcast":
+        raise InputError(f"u32 words can be broadcast only, not taken through {kind}")
     out = np.empty_like(tile)
     if tile.size:
         length = tile.shape[0 if axis == "y" else 1]

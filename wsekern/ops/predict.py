@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+import numpy as np
+
 from wsekern.errors import InputError
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
 from wsekern.ops.allreduce import AllReduce
 from wsekern.ops.broadcast import Broadcast
+from wsekern.ops.cycle import CycleEngine
 from wsekern.ops.flow import FlowEngine, Operation
 from wsekern.ops.gemm import MeshGemm, MeshGemmTransposed
 from wsekern.ops.gemv import Gemv
-from wsekern.ops.line import Axis
+from wsekern.ops.line import NUMPY_DTYPES, Axis
 from wsekern.ops.reduce import Reduce, TwoPhaseReduce
 from wsekern.ops.shift import Shift
 
@@ -102,13 +105,14 @@ OPERATIONS = (*_OPERATIONS, "line-multicast", "vector-INSTRUCTION")
 def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, grid: tuple[int, int] | None = None,
                tile: tuple[int, ...] | None = None, groups: int | None = None, relays: int | None = None,
                words: int | None = None, dtype: str | None = None, receivers: int | None = None,
-               conflict: bool = False) -> dict[str, Any]:
+               conflict: bool = False, engine: str = "flow") -> dict[str, Any]:
     """Cycles, link traversals and breakdown of operation ``name`` on a ``grid`` (width, height) of PEs.
 
     ``tile`` is what one PE holds: rows x cols, or m x k x n; ``groups`` counts groups of an all-reduce, and PEs of a
     group of the two-phase reduce; ``receivers`` stands for a grid of one line. A vector instruction such as
     ``vector-fmuls`` takes ``words`` elements, from operands that meet in a memory bank where ``conflict``. Without a
-    ``dtype``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16.
+    ``dtype``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16. ``engine="cycle"`` moves every
+    wavelet (of zeros) instead; operations that have no PE program are refused.
     """
     machine = load_machine(machine) if isinstance(machine, str) else machine
     if name.startswith("vector-"):
@@ -121,16 +125,29 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
         raise InputError(f"no operation {name!r}: use one of {', '.join(OPERATIONS)}")
     if grid is None:
         raise InputError("grid is missing: expected WIDTHxHEIGHT PEs")
-    engine = FlowEngine(machine, *grid, profile=profile, dtype=dtype)
+    kind = {"flow": FlowEngine, "cycle": CycleEngine}.get(engine)
+    if kind is None:
+        raise InputError(f"no engine {engine!r}: use flow or cycle")
+    run = kind(machine, *grid, profile=profile, dtype=dtype)
     request = OpRequest(width=grid[0], height=grid[1], tile=tile, groups=groups, relays=relays, words=words)
     for step in operation(request):
-        engine.time(step)
-    energy = engine.energy
+        _run_step(run, step)
+    energy = run.energy
     if name == "shift":  # the whole block moves, past the edge of the grid given too
-        energy = math.prod(grid) * abs(relays or 0) * engine.timing.wavelets(math.prod(tile or (0,)))
+        energy = math.prod(grid) * abs(relays or 0) * run.timing.wavelets(math.prod(tile or (0,)))
     chosen = {"groups": groups or default_groups(request.line)} if name in ("meshgemv", "allreduce") else {}
     return {"op": name, "machine": machine.name, "profile": profile, "grid": f"{grid[0]}x{grid[1]}", "dtype": dtype,
-            **chosen, "cycles": engine.cycles, "energy": energy, "breakdown": dict(engine.breakdown)}
+            **chosen, "engine": engine, "cycles": run.cycles, "energy": energy, "breakdown": dict(run.breakdown)}
+
+
+def _run_step(run: FlowEngine, step: Operation) -> None:
+    """Time alone on the flow engine; on the cycle engine with tiles of zeros."""
+    if not isinstance(run, CycleEngine):
+        return run.time(step)
+    if not hasattr(step, "tiles"):
+        raise InputError(f"{type(step).__name__} has no program for the cycle engine: use the flow engine")
+    shapes = [(run.height, run.width, *shape) for shape in step.tiles()]
+    run.run(step, *(np.zeros(shape, NUMPY_DTYPES[run.dtype]) for shape in shapes))
 
 
 def _predict_vector(name: str, machine: Machine, profile: str, words: int | None, dtype: str,

@@ -132,7 +132,7 @@ class TwoPhaseReduce:
         """Advance the clocks of ``engine`` by this operation."""
         if not self.words:
             return
-        engine.time(Reduce(self.words, self.axis, op=self.op, segment=self.group))
+        Reduce(self.words, self.axis, op=self.op, segment=self.group).time(engine)
         line = engine.line(self.axis)
         roots = np.ascontiguousarray(line[::self.group])
         costs = line_costs(engine.timing, self.words, "reduce_call", self.op, stride=self.group)
