@@ -84,7 +84,7 @@ cdef struct Program:
 
 cdef struct Core:
     int64_t cycle
-    int64_t started             # cycle at which the current run began
+    int64_t progress            # last cycle in which a core acted or a ramp took a word
     int64_t live                # PEs that have not ended
     int64_t ended               # cycle at which the last one ended
     int64_t core_events, ramp_events
@@ -295,6 +295,7 @@ cdef void act(Core *s, wsk_fabric *fabric, int32_t p) noexcept nogil:
     if pe.resume > s.cycle:
         schedule_core(s, p, pe.resume)
         return
+    s.progress = s.cycle
     while True:
         i = s.code + pe.pc
         if i.op == PE_HALT:
@@ -349,6 +350,7 @@ cdef int put(Core *s, wsk_fabric *fabric, int32_t p) noexcept nogil:
                 return status
             if status:
                 sent = 1
+                s.progress = s.cycle
                 queue_pop(q)
                 if pe.wait == WAIT_OUTPUT:
                     wake(s, p, s.cycle + 1)
@@ -434,13 +436,12 @@ cdef int stuck(Core *s, wsk_fabric *fabric) noexcept nogil:
         return 0
     if s.ramp_events == 0 and s.quiet:
         return 1
-    return s.cycle - max(s.started, fabric_last_move(fabric)) > PATIENCE
+    return s.cycle - max(s.progress, fabric_last_move(fabric)) > PATIENCE
 
 
 cdef int run_until(Core *s, wsk_fabric *fabric, int64_t deadline) noexcept nogil:
     # Until every core has ended, an error, or the deadline.
     cdef int status
-    s.started = s.cycle
     while s.live > 0:
         if s.cycle >= deadline:
             return WSK_ERR_DEADLINE
@@ -488,7 +489,7 @@ cdef void reset_cores(Core *s) noexcept nogil:
     cdef int q
     cdef Pe *pe
     cdef const Program *program
-    s.cycle = s.live = s.ended = s.core_events = s.ramp_events = 0
+    s.cycle = s.progress = s.live = s.ended = s.core_events = s.ramp_events = 0
     s.fault_pe = s.fault_color = NOBODY
     s.quiet = 1
     for q in range(WHEEL):

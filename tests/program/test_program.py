@@ -199,6 +199,27 @@ def test_a_word_on_an_unrouted_color_is_an_error():
         layout.compile().run()
 
 
+@pytest.mark.parametrize("pause", [0, 5000])
+def test_a_word_after_a_long_pause_is_no_deadlock(pause):
+    """All cores wait, the fabric has long been empty, and the only word is on its way to the ramp."""
+    layout = Layout("wse3", 2, 1)
+    sender, receiver = Program("sender"), Program("receiver")
+    for program in (sender, receiver):
+        program.memory("x", "fp32", 1)
+    sender.spend(pause)
+    sender.emit("fmovs", sender.fabout(0, 1, "fp32"), Mem("x", 1))
+    sender.emit("fmovs", Mem("x", 1), sender.fabin(1, 1, "fp32"))
+    receiver.emit("fmovs", Mem("x", 1), receiver.fabin(0, 1, "fp32"))
+    receiver.spend(pause)
+    receiver.emit("fmovs", receiver.fabout(1, 1, "fp32"), Mem("x", 1))
+    layout.set_program(sender)
+    layout.set_program(receiver, 1)
+    for color, source, target, out, back in ((0, 0, 1, "E", "W"), (1, 1, 0, "W", "E")):
+        layout.set_route(color, ["RAMP"], [out], source)
+        layout.set_route(color, [back], ["RAMP"], target)
+    assert layout.compile().run() > 2 * pause
+
+
 def test_a_deadline_ends_a_run():
     layout = Layout("wse3", 1, 1)
     program = Program("long")

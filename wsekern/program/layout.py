@@ -1,6 +1,7 @@
 """A layout: programs on rectangles of PEs and routes of colors, and the simulation that runs it cycle by cycle."""
 
 from collections.abc import Iterable
+from time import perf_counter
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from wsekern.machine.timing import Timing
 from wsekern.program.program import NUMPY_TYPES, Program
 
 _SINK_CORE = 2
+_DEADLINE = -14
 
 
 class Layout:
@@ -122,9 +124,12 @@ class Simulation:
 
     def run(self, deadline: int = 1 << 40) -> int:
         """Run until every program has ended; the cycle at which the last did. Raises where it is stuck."""
-        status, chunk = -14, 1 << 16
-        while status == -14 and self.cycle < deadline:
+        status, chunk = _DEADLINE, 256
+        while status == _DEADLINE and self.cycle < deadline:
+            began = perf_counter()
             status = self._cores.run(self._fabric, min(deadline, self.cycle + chunk))
+            # About a tenth of a second between two looks at Ctrl-C.
+            chunk = chunk * 2 if perf_counter() - began < 0.05 else max(64, chunk // 2)
         if status < 0:
             raise_for_status(status, *self._explain(status))
         return self._cores.ended
