@@ -29,12 +29,16 @@ _WORTH_THREADS = 1 << 16
 
 
 # -- products ----------------------------------------------------------------------------------------------------------
-def gemm(x: Array, w: Array, dtype: str = "fp32", c: Array | None = None, threads: int = 1) -> Array:
-    """c + X W on every PE: x (H, W, m, k), w (H, W, k, n), c (H, W, m, n) or None for 0 -> (H, W, m, n)."""
+def gemm(x: Array, w: Array, dtype: str = "fp32", c: Array | None = None, threads: int = 1,
+         out: Array | None = None) -> Array:
+    """c + X W on every PE: x (H, W, m, k), w (H, W, k, n), c (H, W, m, n) or None for 0 -> (H, W, m, n), in ``out`` if given.
+
+    ``out`` may be ``c``, to add in place.
+    """
     x, w = _tile(x, "x", dtype, 4), _tile(w, "w", dtype, 4)
     m, k, n = x.shape[2], x.shape[3], w.shape[3]
     _expect(w, "w", (*x.shape[:2], k, n))
-    return _gemm(x, w, dtype, c, (m, k, n), False, threads)
+    return _gemm(x, w, dtype, _start(x, c, dtype, (m, n), out), (m, k, n), c is not None, False, threads)
 
 
 def gemm_transposed(q: Array, keys: Array, dtype: str = "fp32", c: Array | None = None, threads: int = 1) -> Array:
@@ -42,7 +46,7 @@ def gemm_transposed(q: Array, keys: Array, dtype: str = "fp32", c: Array | None 
     q, keys = _tile(q, "q", dtype, 4), _tile(keys, "keys", dtype, 4)
     m, k, n = q.shape[2], q.shape[3], keys.shape[2]
     _expect(keys, "keys", (*q.shape[:2], n, k))
-    return _gemm(q, keys, dtype, c, (m, k, n), True, threads)
+    return _gemm(q, keys, dtype, _start(q, c, dtype, (m, n)), (m, k, n), c is not None, True, threads)
 
 
 def gemv(x: Array, w: Array, dtype: str = "fp32", y: Array | None = None, threads: int = 1) -> Array:
@@ -98,24 +102,29 @@ def gemm_naive(x: Array, w: Array, dtype: str = "fp32", c: Array | None = None) 
     return out
 
 
-def _gemm(x: Array, w: Array, dtype: str, c: Array | None, sizes: tuple[int, int, int], transposed: bool,
+def _gemm(x: Array, w: Array, dtype: str, out: Array, sizes: tuple[int, int, int], accumulate: bool, transposed: bool,
           threads: int) -> Array:
-    m, k, n = sizes
-    out = _start(x, c, dtype, (m, n))
     if out.size:
-        threads = _threads(threads, out.size * k)
-        raise_for_status(_tiles.gemm(DTYPES.index(dtype), _raw(x), _raw(w), _raw(out), m, k, n, c is not None, transposed,
+        threads = _threads(threads, out.size * sizes[1])
+        raise_for_status(_tiles.gemm(DTYPES.index(dtype), _raw(x), _raw(w), _raw(out), *sizes, accumulate, transposed,
                                      threads))
     return out
 
 
-def _start(x: Array, c: Array | None, dtype: str, shape: tuple[int, int]) -> Array:
-    """A new array for the sums, holding a copy of ``c`` if it is given."""
-    if c is None:
-        return np.empty((*x.shape[:2], *shape), x.dtype)
-    c = _tile(c, "c", dtype, 4)
-    _expect(c, "c", (*x.shape[:2], *shape))
-    return np.array(c, order="C")
+def _start(x: Array, c: Array | None, dtype: str, tile: tuple[int, int], out: Array | None = None) -> Array:
+    """The array for the sums (``out``, else a new one), holding what ``c`` holds if it is given."""
+    shape = (*x.shape[:2], *tile)
+    if out is None:
+        out = np.empty(shape, x.dtype)
+    elif out.shape != shape or out.dtype != x.dtype or not _contiguous_tiles(out) or not out.flags.writeable:
+        raise InputError(f"out has shape {out.shape} and type {out.dtype}: expected {shape} and {x.dtype}, writeable, with "
+                         "contiguous tiles")
+    if c is not None:
+        c = _tile(c, "c", dtype, 4)
+        _expect(c, "c", shape)
+        if c is not out:
+            out[...] = c
+    return out
 
 
 # -- element by element ------------------------------------------------------------------------------------------------

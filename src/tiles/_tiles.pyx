@@ -14,7 +14,7 @@ cdef extern from "common/wsekern_status.h" nogil:
     int WSK_OK, WSK_ERR_NO_MEMORY
 
 cdef extern from "tiles/tiles.h" nogil:
-    int WSK_TILE_FP32, WSK_TILE_FP16_FP32, WSK_TILE_ADD
+    int WSK_TILE_FP32, WSK_TILE_FP16_FP32, WSK_TILE_ADD, WSK_TILE_ROW_PES
     ctypedef struct wsk_tile_rounds:
         const void *const *x
         const void *const *w
@@ -46,6 +46,7 @@ cdef extern from "tiles/tiles.h" nogil:
                         int64_t n) noexcept nogil
         void (*rope)(const void *a, const void *cosine, const void *sine, void *out, int64_t rows, int64_t heads,
                      int64_t pairs) noexcept nogil
+        int64_t (*peak)(int64_t steps, float *out) noexcept nogil
     const wsk_tile_math *wsk_tile_table(int dtype, int simd_level)
     int64_t wsk_tile_bytes(int dtype)
     bint wsk_tile_is_small(int simd_level, int64_t m, int64_t k, int64_t n)
@@ -80,7 +81,7 @@ cdef class Grid:
 def gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumulate, bint transposed, int threads):
     """c (m, n) of every PE = or += x (m, k) times w (k, n), or times the transpose of w (n, k)."""
     cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
-    cdef int64_t word = wsk_tile_bytes(dtype), share = m * k * 4 + k * n * word + 64
+    cdef int64_t word = wsk_tile_bytes(dtype), share = WSK_TILE_ROW_PES * m * k * 4 + k * n * word + 64
     cdef int level = simd_level_code()
     cdef Py_ssize_t i
     cdef char *scratch = <char *> malloc(share * threads)
@@ -95,7 +96,7 @@ def gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumulate, b
 cdef void gemm_row(int dtype, int level, Grid x, Grid w, Grid c, Py_ssize_t i, int64_t m, int64_t k, int64_t n,
                    bint accumulate, bint transposed, char *scratch) noexcept nogil:
     cdef wsk_tile_row row
-    cdef char *columns = scratch + m * k * 4
+    cdef char *columns = scratch + WSK_TILE_ROW_PES * m * k * 4
     cdef Py_ssize_t j
     row.x, row.w, row.c = x.at(i, 0), w.at(i, 0), c.at(i, 0)
     row.x_stride, row.w_stride, row.c_stride, row.count = x.dx, w.dx, c.dx, c.width
@@ -388,6 +389,15 @@ def rope(int dtype, a, cosine, sine, out, int64_t rows, int64_t heads, int64_t p
     for i in prange(go.height, nogil=True, num_threads=threads, schedule="static"):
         for j in range(go.width):
             math.rope(ga.at(i, j), gc.at(i, j), gs.at(i, j), go.at(i, j), rows, heads, pairs)
+
+
+def peak(int64_t steps):
+    """Run independent multiply-adds in the registers of one core; return how many."""
+    cdef const wsk_tile_math *math = wsk_tile_table(WSK_TILE_FP32, simd_level_code())
+    cdef float out = 0.5
+    with nogil:
+        steps = math.peak(steps, &out)
+    return steps
 
 
 # -- the plain conversions of common/wsekern_half.h, for tests and other references ---------------------------------------

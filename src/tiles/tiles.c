@@ -21,6 +21,10 @@ void wsk_tile_gemm_row(int dtype, int simd_level, const wsk_tile_row *row)
         math->gemm_small_row(row);
         return;
     }
+    if (simd_level > 1 && row->m == 1 && row->n <= 8) {
+        math->gemv_small_row(row);
+        return;
+    }
     for (int64_t j = 0; j < row->count; j++) {
         const float *x = (const float *)(row->x + j * row->x_stride);
         const void *w = row->w + j * row->w_stride;

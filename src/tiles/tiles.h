@@ -21,7 +21,9 @@ typedef struct {
     void *c;
 } wsk_tile_rounds;
 
-/* `count` PEs of a row of PEs; strides in bytes, x in the storage type. scratch: m * k floats. */
+/* `count` PEs of a row of PEs; strides in bytes, x in the storage type. scratch: m * k floats for each of
+ * WSK_TILE_ROW_PES. */
+enum { WSK_TILE_ROW_PES = 8 };
 typedef struct {
     const char *x, *w;
     char *c;
@@ -40,6 +42,7 @@ typedef struct {
     /* The same for the small shapes of wsk_tile_is_small, with x in the storage type, on one PE or on two at once. */
     void (*gemm_small)(const wsk_tile_rounds *pe, int count, int64_t rounds, int64_t m, int64_t k, int accumulate);
     void (*gemm_small_row)(const wsk_tile_row *row);
+    void (*gemv_small_row)(const wsk_tile_row *row);     /* m = 1, n <= 8 */
     void (*widen)(const void *in, float *out, int64_t n);               /* out = in, exact */
     void (*narrow)(const float *in, void *out, int64_t n);              /* out = in, rounded */
     void (*unary[WSK_TILE_UNARIES])(const void *a, void *out, int64_t n);
@@ -56,6 +59,8 @@ typedef struct {
                     int64_t n);
     /* rows x heads vectors of 2 * pairs elements, first halves first; cosine and sine (rows, pairs). */
     void (*rope)(const void *a, const void *cosine, const void *sine, void *out, int64_t rows, int64_t heads, int64_t pairs);
+    /* `steps` rounds of independent multiply-adds in registers; returns how many. out: one float, read and written. */
+    int64_t (*peak)(int64_t steps, float *out);
 } wsk_tile_math;
 
 extern const wsk_tile_math wsk_tile_math_base[WSK_TILE_DTYPES];

@@ -5,6 +5,7 @@
 #include "tiles_vector.h"
 
 enum { TILES_PIECE = 256 };     /* elements of a row that are converted at a time */
+enum { GEMV_PAIRS = WSK_TILE_ROW_PES / 2 };
 /* Vectors of c that stay in registers, and how many of them take a step at once. */
 enum { BLOCK = LANES == 16 ? 16 : 8, GROUP = 4 };
 
@@ -17,12 +18,12 @@ INLINE vec b_round(vec v)
 /* In fp32, rounded to bf16 by the caller: the sum of products of bf16 is defined in fp32. */
 INLINE vec b_fma(vec a, vec b, vec c) { return v_fma(a, b, c); }
 
-/* One step of the chains sum[begin .. end): sum[e] = scalar[e / vectors] * factor[e % vectors] + sum[e]. The last of the
- * `vectors` vectors has `active` lanes in use. */
+/* One step of the chains sum[begin .. end): sum[e] = scalar[e / vectors] * factor[e % vectors] + sum[e]. Of the last
+ * of the `vectors` vectors, lanes `used` are in use. */
 INLINE void v_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int begin, const int end, const int vectors,
-                        int64_t active)
+                        lanes used)
 {
-    (void)active;
+    (void)used;
     _Pragma("GCC unroll 16") for (int e = begin; e < end; e++)
         sum[e] = v_fma(scalar[e / vectors], factor[e % vectors], sum[e]);
 }
@@ -30,13 +31,13 @@ INLINE void v_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 /* The same rounded once to half. Rounding to fp32 and then to half is rounding once unless the fp32 is halfway between two
  * halves: its last 12 bits are 0. Where any lane may be, the group takes the step again by way of rounding to odd. */
 INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int begin, const int end, const int vectors,
-                        int64_t active)
+                        lanes used)
 {
     vec once[GROUP];
     v_flags flags = v_no_flags();
     _Pragma("GCC unroll 16") for (int e = begin; e < end; e++) {
         once[e - begin] = v_fma(scalar[e / vectors], factor[e % vectors], sum[e]);
-        flags = h_flag_halfway(flags, once[e - begin], e % vectors == vectors - 1 ? active : LANES);
+        flags = h_flag_halfway(flags, once[e - begin], e % vectors == vectors - 1 ? used : all_lanes());
     }
     if (__builtin_expect(v_any_flag(flags), 0))
         _Pragma("GCC unroll 16") for (int e = begin; e < end; e++)
@@ -52,6 +53,8 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #define STORE_SOME v_store_some
 #define REPEAT4 v_repeat4
 #define REPEAT8 v_repeat8
+#define LOAD_TWO v_load_two
+#define STORE_TWO v_store_two
 #define NAME(x) f32_##x
 #define FMA v_fma
 #define ROUND(v) (v)
@@ -72,6 +75,8 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #undef STORE_SOME
 #undef REPEAT4
 #undef REPEAT8
+#undef LOAD_TWO
+#undef STORE_TWO
 
 #define WORD uint16_t
 #define LOAD h_load
@@ -80,6 +85,8 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #define STORE_SOME h_store_some
 #define REPEAT4 h_repeat4
 #define REPEAT8 h_repeat8
+#define LOAD_TWO h_load_two
+#define STORE_TWO h_store_two
 #define NAME(x) f16_##x
 #define FMA h_fma_odd
 #define ROUND h_round
@@ -92,6 +99,7 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #undef STEPS
 #undef NAME
 #define NAME(x) wide_##x
+#define wide_widen f16_widen
 #define STEPS v_fma_steps
 #include "tiles_gemm.h"
 #ifdef __AVX512F__
@@ -107,6 +115,8 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #undef STORE_SOME
 #undef REPEAT4
 #undef REPEAT8
+#undef LOAD_TWO
+#undef STORE_TWO
 
 #define LOAD b_load
 #define LOAD_SOME b_load_some
@@ -114,6 +124,8 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #define STORE_SOME b_store_some
 #define REPEAT4 b_repeat4
 #define REPEAT8 b_repeat8
+#define LOAD_TWO b_load_two
+#define STORE_TWO b_store_two
 #define NAME(x) bf16_##x
 #define FMA b_fma
 #define ROUND b_round
@@ -131,12 +143,27 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #endif
 #define TABLE(sums, storage)                                                                                      \
     {                                                                                                             \
-        sums##_gemm, SMALL(sums, gemm_small), SMALL(sums, gemm_small_row), storage##_widen, storage##_narrow,                                                           \
+        sums##_gemm, SMALL(sums, gemm_small), SMALL(sums, gemm_small_row), SMALL(sums, gemv_small_row), storage##_widen, storage##_narrow,                                                           \
         { storage##_mov, storage##_exp, storage##_reciprocal, storage##_rsqrt, storage##_silu },                  \
         { storage##_add, storage##_sub, storage##_mul, storage##_max, storage##_silu_mul },                       \
         storage##_scale, storage##_fma, storage##_rowsum, storage##_dot, storage##_rowmax, storage##_expsub,      \
-        storage##_rowdiv, storage##_rownorm, storage##_rope,                                                      \
+        storage##_rowdiv, storage##_rownorm, storage##_rope, peak,                                                \
     }
+
+/* Independent multiply-adds from registers: the rate that no kernel can exceed. */
+static int64_t peak(int64_t steps, float *out)
+{
+    vec sum[BLOCK];
+    _Pragma("GCC unroll 16") for (int e = 0; e < BLOCK; e++)
+        sum[e] = v_set((float)e);
+    vec factor = v_set(out[0]);
+    for (int64_t s = 0; s < steps; s++)
+        _Pragma("GCC unroll 16") for (int e = 0; e < BLOCK; e++)
+            sum[e] = v_fma(sum[e], factor, factor);
+    for (int e = 0; e < BLOCK; e++)
+        v_store_some(out, v_add(sum[e], v_set(out[0])), 1);
+    return steps * BLOCK * LANES;
+}
 
 const wsk_tile_math WSK_TILE_MATH[WSK_TILE_DTYPES] = {
     [WSK_TILE_FP32] = TABLE(f32, f32),

@@ -25,7 +25,7 @@ INLINE void NAME(block)(const float *const *x, const void *const *w, int64_t rou
                 scalar[i] = v_set(left[i * k]);
             UNROLL for (int e = 0; e < rows * vectors; e += GROUP)
                 STEPS(sum, scalar, factor, e, e + GROUP < rows * vectors ? e + GROUP : rows * vectors, vectors,
-                      partial ? last : LANES);
+                      partial ? first(last) : all_lanes());
         }
     }
     UNROLL for (int e = 0; e < rows * vectors; e++) {

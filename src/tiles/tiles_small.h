@@ -1,4 +1,5 @@
-/* Products of small tiles at level avx512: include with NAME(), WORD, LOAD(), STORE(), REPEAT4(), REPEAT8(), STEPS().
+/* Products of small tiles at level avx512: include with NAME(), WORD, LOAD(), STORE(), REPEAT4(),
+ * REPEAT8(), LOAD_TWO(), STORE_TWO() and STEPS() defined.
  * One vector holds 16 / n rows of c, all its lanes take their element of x by one permutation of a vector of x, and the row
  * of w is repeated. Two PEs at once where the chains of one would leave the core waiting. */
 
@@ -27,7 +28,7 @@ INLINE void NAME(small_block)(const wsk_tile_rounds *pe, int64_t rounds, int64_t
                 right[p] = log_n == 2 ? REPEAT4(row) : REPEAT8(row);
                 UNROLL for (int v = 0; v < vectors; v++)
                     scalar[v] = _mm512_permutexvar_ps(_mm512_add_epi32(from, _mm512_set1_epi32(kk)), left[p][v]);
-                STEPS(sum[p], scalar, right + p, 0, vectors, 1, LANES);
+                STEPS(sum[p], scalar, right + p, 0, vectors, 1, all_lanes());
             }
         }
     }
@@ -84,6 +85,43 @@ static void NAME(gemm_small_row)(const wsk_tile_row *row)
         NAME(small_row)(row, 8, 3);
     else
         NAME(small_row)(row, row->m, 3);
+}
+
+/* One row of c, n <= 8, on PEs j .. j + 2 * pairs - 1: each vector holds the rows of two PEs. Past the end of the row of
+ * PEs the last one is done again. */
+INLINE void NAME(gemv_pairs)(const wsk_tile_row *row, int64_t j, const int pairs)
+{
+    const int64_t k = row->k, n = row->n, end = row->count - 1;
+    const lanes used = (lanes)(first(n) | first(n) << 8), high = 0xff00;
+    const WORD *right[2 * GEMV_PAIRS];
+    WORD *c[2 * GEMV_PAIRS];
+    vec sum[GEMV_PAIRS];
+    UNROLL for (int p = 0; p < 2 * pairs; p++) {
+        int64_t pe = j + p < end ? j + p : end;
+        NAME(widen)(row->x + pe * row->x_stride, row->scratch + p * k, k);
+        right[p] = (const WORD *)(row->w + pe * row->w_stride);
+        c[p] = (WORD *)(row->c + pe * row->c_stride);
+    }
+    UNROLL for (int p = 0; p < pairs; p++)
+        sum[p] = row->accumulate ? LOAD_TWO(c[2 * p], c[2 * p + 1], n) : v_set(0);
+    for (int64_t kk = 0; kk < k; kk++)
+        UNROLL for (int p = 0; p < pairs; p++) {
+            const float *left = row->scratch + 2 * p * k + kk;
+            vec scalar = _mm512_mask_mov_ps(v_set(left[0]), high, v_set(left[k]));
+            vec factor = LOAD_TWO(right[2 * p] + kk * n, right[2 * p + 1] + kk * n, n);
+            STEPS(sum + p, &scalar, &factor, 0, 1, 1, used);
+        }
+    UNROLL for (int p = 0; p < pairs; p++)
+        STORE_TWO(c[2 * p], c[2 * p + 1], sum[p], n);
+}
+
+static void NAME(gemv_small_row)(const wsk_tile_row *row)
+{
+    int64_t j = 0;
+    for (; j + 2 * GEMV_PAIRS <= row->count; j += 2 * GEMV_PAIRS)
+        NAME(gemv_pairs)(row, j, GEMV_PAIRS);
+    for (; j < row->count; j += 2)
+        NAME(gemv_pairs)(row, j, 1);
 }
 
 #undef UNROLL

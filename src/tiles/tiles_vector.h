@@ -16,6 +16,7 @@ enum { LANES = 16 };
 typedef __m512 vec;
 typedef __mmask16 lanes;
 INLINE lanes first(int64_t n) { return (lanes)((1u << n) - 1); }
+INLINE lanes all_lanes(void) { return 0xffff; }
 INLINE vec v_set(float x) { return _mm512_set1_ps(x); }
 INLINE vec v_load(const float *p) { return _mm512_loadu_ps(p); }
 INLINE vec v_load_some(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
@@ -75,11 +76,39 @@ INLINE vec h_repeat8(const uint16_t *p) { return _mm512_cvtph_ps(words_repeat8(p
 INLINE vec b_repeat4(const uint16_t *p) { return b_widen(words_repeat4(p)); }
 INLINE vec b_repeat8(const uint16_t *p) { return b_widen(words_repeat8(p)); }
 
+/* The first n <= 8 elements of p, then, 8 lanes on, those of q; and the way back. */
+INLINE vec v_load_two(const float *p, const float *q, int64_t n)
+{
+    __m512 low = _mm512_castps256_ps512(_mm256_maskz_loadu_ps((__mmask8)first(n), p));
+    return _mm512_insertf32x8(low, _mm256_maskz_loadu_ps((__mmask8)first(n), q), 1);
+}
+INLINE void v_store_two(float *p, float *q, vec v, int64_t n)
+{
+    _mm256_mask_storeu_ps(p, (__mmask8)first(n), _mm512_castps512_ps256(v));
+    _mm256_mask_storeu_ps(q, (__mmask8)first(n), _mm512_extractf32x8_ps(v, 1));
+}
+INLINE __m256i words_two(const uint16_t *p, const uint16_t *q, int64_t n)
+{
+    __m256i low = _mm256_castsi128_si256(_mm_maskz_loadu_epi16((__mmask8)first(n), p));
+    return _mm256_inserti128_si256(low, _mm_maskz_loadu_epi16((__mmask8)first(n), q), 1);
+}
+INLINE void store_words_two(uint16_t *p, uint16_t *q, __m256i v, int64_t n)
+{
+    _mm_mask_storeu_epi16(p, (__mmask8)first(n), _mm256_castsi256_si128(v));
+    _mm_mask_storeu_epi16(q, (__mmask8)first(n), _mm256_extracti128_si256(v, 1));
+}
+INLINE vec h_load_two(const uint16_t *p, const uint16_t *q, int64_t n) { return _mm512_cvtph_ps(words_two(p, q, n)); }
+INLINE void h_store_two(uint16_t *p, uint16_t *q, vec v, int64_t n) { store_words_two(p, q, h_bits(v), n); }
+INLINE vec b_load_two(const uint16_t *p, const uint16_t *q, int64_t n) { return b_widen(words_two(p, q, n)); }
+INLINE void b_store_two(uint16_t *p, uint16_t *q, vec v, int64_t n) { store_words_two(p, q, b_bits(v), n); }
+
 #elif defined(__AVX2__)
 #include <immintrin.h>
 enum { LANES = 8 };
 typedef __m256 vec;
-INLINE __m256i first(int64_t n)
+typedef __m256i lanes;
+INLINE lanes all_lanes(void) { return _mm256_set1_epi32(-1); }
+INLINE lanes first(int64_t n)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
@@ -152,6 +181,9 @@ INLINE void b_store_some(uint16_t *p, vec v, int64_t n) { store_words(p, b_bits(
 #else
 enum { LANES = 1 };
 typedef float vec;
+typedef int lanes;
+INLINE lanes first(int64_t n) { return n > 0; }
+INLINE lanes all_lanes(void) { return 1; }
 INLINE vec v_set(float x) { return x; }
 INLINE vec v_load(const float *p) { return *p; }
 INLINE vec v_load_some(const float *p, int64_t n) { return n ? *p : 0; }
@@ -179,33 +211,31 @@ INLINE void b_store(uint16_t *p, vec v) { *p = wsk_float_to_bf16(v); }
 INLINE void b_store_some(uint16_t *p, vec v, int64_t n) { if (n) *p = wsk_float_to_bf16(v); }
 #endif
 
-/* Flags gather, over several vectors, whether any of the first n lanes of one has its last 12 bits 0. */
+/* Flags gather, over several vectors, whether any lane in use of one has its last 12 bits 0. */
 #if defined(__AVX512F__)
 typedef lanes v_flags;
 INLINE v_flags v_no_flags(void) { return 0xffff; }
-INLINE v_flags h_flag_halfway(v_flags flags, vec v, int64_t n)
+INLINE v_flags h_flag_halfway(v_flags flags, vec v, lanes used)
 {
-    lanes unused = n < LANES ? (lanes)~first(n) : 0;
-    return _mm512_mask_test_epi32_mask(flags, _mm512_castps_si512(v), _mm512_set1_epi32(0xfff)) | unused;
+    return _mm512_mask_test_epi32_mask(flags, _mm512_castps_si512(v), _mm512_set1_epi32(0xfff)) | (lanes)~used;
 }
 INLINE int v_any_flag(v_flags flags) { return flags != 0xffff; }
 #elif defined(__AVX2__)
 typedef __m256i v_flags;
 INLINE v_flags v_no_flags(void) { return _mm256_setzero_si256(); }
-INLINE v_flags h_flag_halfway(v_flags flags, vec v, int64_t n)
+INLINE v_flags h_flag_halfway(v_flags flags, vec v, lanes used)
 {
     __m256i last = _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0xfff));
     __m256i halfway = _mm256_cmpeq_epi32(last, _mm256_setzero_si256());
-    return _mm256_or_si256(flags, n < LANES ? _mm256_and_si256(halfway, first(n)) : halfway);
+    return _mm256_or_si256(flags, _mm256_and_si256(halfway, used));
 }
 INLINE int v_any_flag(v_flags flags) { return !_mm256_testz_si256(flags, flags); }
 #else
 typedef int v_flags;
 INLINE v_flags v_no_flags(void) { return 0; }
-INLINE v_flags h_flag_halfway(v_flags flags, vec v, int64_t n)
+INLINE v_flags h_flag_halfway(v_flags flags, vec v, lanes used)
 {
-    (void)n;
-    return flags | !(wsk_float_to_bits(v) & 0xfff);
+    return flags | (used && !(wsk_float_to_bits(v) & 0xfff));
 }
 INLINE int v_any_flag(v_flags flags) { return flags; }
 #endif

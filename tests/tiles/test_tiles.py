@@ -80,7 +80,10 @@ def test_gemm_of_square_tiles(dtype, size):
 def test_gemv_is_gemm_of_one_row(dtype):
     x, w, y = make(1, dtype, 3, 4, 9), make(2, dtype, 3, 4, 9, 5), make(3, dtype, 3, 4, 5)
     same(tiles.gemv(x, w, dtype, y), tiles.gemm_naive(x[:, :, None], w, dtype, y[:, :, None])[:, :, 0])
-    assert tiles.gemv(x[:, :, :0], w[:, :, :0], dtype).shape == (3, 4, 5)
+    for width in range(1, 20):
+        x, w, y = make(4, dtype, 1, width, 7), make(5, dtype, 1, width, 7, 7), make(6, dtype, 1, width, 7)
+        same(tiles.gemv(x, w, dtype, y), tiles.gemm_naive(x[:, :, None], w, dtype, y[:, :, None])[:, :, 0])
+    assert tiles.gemv(x[:, :, :0], w[:, :, :0], dtype).shape == (1, 19, 7)
 
 
 @settings(max_examples=60, deadline=None)
@@ -217,6 +220,15 @@ def test_broadcast_views_are_grids(dtype):
     same(tiles.mul(one, wide, dtype), tiles.mul(one.copy(), wide, dtype))
 
 
+def test_gemm_adds_in_place():
+    x, w, c = make(1, "fp16", 2, 2, 3, 4), make(2, "fp16", 2, 2, 4, 5), make(3, "fp16", 2, 2, 3, 5)
+    want, out = tiles.gemm(x, w, "fp16", c), np.empty_like(c)
+    assert tiles.gemm(x, w, "fp16", c, out=out) is out
+    same(out, want)
+    tiles.gemm(x, w, "fp16", c, out=c)
+    same(c, want)
+
+
 def test_inputs_are_not_changed():
     x, w, c = make(1, "fp16", 2, 2, 3, 3), make(2, "fp16", 2, 2, 3, 3), make(3, "fp16", 2, 2, 3, 3)
     kept = [t.copy() for t in (x, w, c)]
@@ -231,6 +243,7 @@ def test_inputs_are_not_changed():
     (lambda a: tiles.gemm(a, a), "w has shape"),
     (lambda a: tiles.gemm(a[0], a), "expected 4"),
     (lambda a: tiles.gemm(a, a.swapaxes(2, 3), c=a), "c has shape"),
+    (lambda a: tiles.gemm(a, a.swapaxes(2, 3), out=a), "out has shape"),
     (lambda a: tiles.mesh_gemm(a, a.swapaxes(2, 3)), "x has shape"),
     (lambda a: tiles.add(a, a[:1]), "b has shape"),
     (lambda a: tiles.local("sort", a), "no local work 'sort'"),
