@@ -1,0 +1,144 @@
+"""Tile kernels: products of small matrices for every PE of a grid. Results are asserted, times never.
+
+Every benchmark measures, in the same run, the multiply-adds per second that one core can do from registers, and reports its
+best rate as a share of it: ``peak_share``. Groups put ours beside batched ``numpy.matmul``. All on one thread, timed by that
+thread's processor time, so that a busy machine disturbs them less.
+"""
+
+import time
+
+import numpy as np
+import pytest
+
+from wsekern import _tiles, tiles
+
+pytestmark = pytest.mark.benchmark(timer=time.thread_time)
+
+LIBXSMM = {4: 13.3, 8: 44.7, 16: 89.5, 32: 102.1, 64: 107.1}
+"""GFLOP/s of libxsmm, fp32, one thread, on a core with a peak of 115 GFLOP/s (its better case: tiles in cache, or 10,000)."""
+
+
+def peak_macs_per_s() -> float:
+    """Multiply-adds per second of this core from registers; the best of several short runs."""
+    best = 0.0
+    for _ in range(5):
+        start = time.thread_time()
+        done = _tiles.peak(300_000)
+        best = max(best, done / (time.thread_time() - start))
+    return best
+
+
+def make(dtype: str, grid: int, tile: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(1)
+    values = [random.random((grid, grid, tile, tile), dtype=np.float32) - np.float32(0.5) for _ in range(2)]
+    if dtype == "fp32":
+        return values[0], values[1]
+    if dtype == "bf16":
+        return tuple((v.view(np.uint32) >> 16).astype(np.uint16) for v in values)
+    return tuple(v.astype(np.float16) for v in values)
+
+
+def grid_for(tile: int) -> int:
+    """256 x 256 PEs; 128 x 128 where that would take more than a gigabyte."""
+    return 256 if tile < 64 else 128
+
+
+def report(benchmark, macs: int, **parameters) -> None:
+    rate = macs / benchmark.stats.stats.min if benchmark.stats else 0
+    benchmark.extra_info.update(mac_per_s=rate, peak_share=rate / peak_macs_per_s(), threads=1, engine="tiles", **parameters)
+
+
+@pytest.mark.parametrize("dtype", tiles.DTYPES)
+@pytest.mark.parametrize("tile", [4, 8, 16, 32, 64])
+def test_tile_matmul_over_the_grid(benchmark, tile, dtype):
+    """Every PE its own tiles. Bound by memory from tile 8 on: 4 numbers move per 2 x tile operations on each."""
+    benchmark.group = f"tile matmul {tile}, all PEs"
+    grid = grid_for(tile)
+    x, w = make(dtype, grid, tile)
+    out = np.empty_like(x)
+    benchmark.pedantic(tiles.gemm, (x, w, dtype), {"out": out}, warmup_rounds=1, rounds=5)
+    some = slice(3, 5), slice(7, 9)
+    assert out[some].tobytes() == tiles.gemm_naive(x[some], w[some], dtype).tobytes()
+    report(benchmark, grid**2 * tile**3, width=grid, height=grid, tile=tile, dtype=dtype,
+           goal={"fp32": "ahead of numpy.matmul", "fp16": ">= 25 % of fp32 at 8 to 32"}.get(dtype, ""))
+
+
+@pytest.mark.parametrize("tile", [4, 8, 16, 32, 64])
+def test_numpy_matmul_over_the_grid(benchmark, tile):
+    """The yardstick: batched numpy.matmul on the same tiles, fp32."""
+    benchmark.group = f"tile matmul {tile}, all PEs"
+    grid = grid_for(tile)
+    x, w = make("fp32", grid, tile)
+    out = np.empty_like(x)
+    benchmark.pedantic(np.matmul, (x, w), {"out": out}, warmup_rounds=1, rounds=3)
+    np.testing.assert_allclose(out[0, :2], tiles.gemm(x[:1, :2], w[:1, :2])[0], atol=1e-4)
+    report(benchmark, grid**2 * tile**3, width=grid, height=grid, tile=tile, dtype="fp32", goal="")
+
+
+@pytest.mark.parametrize("dtype", tiles.DTYPES)
+@pytest.mark.parametrize("tile", [4, 8, 16, 32, 64])
+def test_tile_matmul_in_cache(benchmark, tile, dtype):
+    """The same number of products on few tiles that stay in cache: what the kernel does when memory does not hold it up.
+
+    Bound by the multiply-add units from 16 on; by permutations and loads below; fp16 by the six operations of a step.
+    """
+    benchmark.group = f"tile matmul {tile}, in cache"
+    grid = grid_for(tile)
+    few = max(1, 2048 // tile**2)
+    x, w = (np.broadcast_to(t[:1, :few], (grid**2 // few, few, tile, tile)) for t in make(dtype, grid, tile))
+    out = np.lib.stride_tricks.as_strided(np.empty_like(x[0]), x.shape, (0, *x[0].copy().strides))
+    benchmark.pedantic(tiles.gemm, (x, w, dtype), {"out": out}, warmup_rounds=1, rounds=5)
+    assert out[0].tobytes() == tiles.gemm_naive(x[:1], w[:1], dtype)[0].tobytes()
+    report(benchmark, out.size * tile, width=few, height=grid**2 // few, tile=tile, dtype=dtype,
+           goal={"fp32": f"{LIBXSMM[tile] / 1.25 / 115:.0%} of peak (libxsmm / 1.25); 70 % at 32",
+                 "fp16": ">= 25 % of fp32 at 8 to 32"}.get(dtype, ""))
+
+
+def test_gemv_of_a_decode_step(benchmark):
+    """660 x 660 PEs, tile 7 x 7, fp16 with exactly rounded fp16 sums. Bound by the latency of a step: 7 in a chain."""
+    random = np.random.default_rng(2)
+    x = random.standard_normal((660, 660, 7), dtype=np.float32).astype(np.float16)
+    w = random.standard_normal((660, 660, 7, 7), dtype=np.float32).astype(np.float16)
+    got = benchmark.pedantic(tiles.gemv, (x, w, "fp16"), {"threads": 1}, warmup_rounds=1, rounds=5)
+    assert got[:2].tobytes() == tiles.gemm_naive(x[:2, :, None], w[:2], "fp16").tobytes()
+    report(benchmark, 660**2 * 49, width=660, height=660, tile=7, dtype="fp16", goal="<= 25 ms with the all-reduce")
+
+
+def test_mesh_gemm_against_the_tile_kernel(benchmark):
+    """96 x 96 PEs, tile 8 x 8 x 8, fp16: all rounds. Bound by the tile kernel: tiles come from cache, sums stay in registers.
+
+    ``times_tile_kernel`` is the time per multiply-add against the tile kernel's on tiles in cache. The same at 720 x 720
+    takes 360 times as long; per multiply-add it is no slower (columns are packed four at a time).
+    """
+    p, tile = 96, 8
+    x, w = make("fp16", p, tile)
+    got = benchmark.pedantic(tiles.mesh_gemm, (x, w, "fp16"), {"threads": 1}, warmup_rounds=1, rounds=5)
+    i, j = 5, 11
+    order = [(i + j + r) % p for r in range(p)]
+    left, right = np.concatenate(x[i, order], axis=1), np.concatenate(w[order, j], axis=0)
+    assert got[i, j].tobytes() == tiles.gemm_naive(left[None, None], right[None, None], "fp16").tobytes()
+    cached = [np.broadcast_to(t[:1, :16], (p * p, 16, tile, tile)) for t in (x, w)]
+    out = np.empty((p * p, 16, tile, tile), np.float16)
+    times = []
+    for _ in range(5):
+        start = time.thread_time()
+        tiles.gemm(*cached, "fp16", out=out)
+        times.append((time.thread_time() - start) / (p * p * 16 * tile**3))
+    if benchmark.stats:
+        per_mac = benchmark.stats.stats.min / (p**3 * tile**3)
+        benchmark.extra_info["times_tile_kernel"] = per_mac / min(times)
+    report(benchmark, p**3 * tile**3, width=p, height=p, tile=tile, dtype="fp16", goal="times_tile_kernel <= 2")
+
+
+@pytest.mark.parametrize("kind", ["add", "mul", "silu_mul", "exp"])
+@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
+def test_element_wise(benchmark, kind, dtype):
+    """660 x 660 PEs of 32 elements. Bound by memory, exp and silu_mul by division and the polynomial."""
+    random = np.random.default_rng(3)
+    a = random.standard_normal((660, 660, 32), dtype=np.float32).astype(np.float32 if dtype == "fp32" else np.float16)
+    operands = (a,) if kind == "exp" else (a, a)
+    got = benchmark.pedantic(tiles.local, (kind, *operands), {"dtype": dtype, "threads": 1}, warmup_rounds=1, rounds=5)
+    one = tuple(t[:1, :1] for t in operands)
+    assert got[:1, :1].tobytes() == tiles.local(kind, *one, dtype=dtype).tobytes()
+    benchmark.extra_info.update(elements_per_s=a.size / benchmark.stats.stats.min if benchmark.stats else 0, width=660,
+                                height=660, threads=1, tile=32, dtype=dtype, engine="tiles", goal="")
