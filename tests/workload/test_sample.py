@@ -84,9 +84,9 @@ def greedy(tokens: int) -> str:
 
 
 COMMON_WORDS = re.compile(
-    r"\b(?:a|all|and|as|at|be|but|by|could|daughter|for|from|had|have|he|her|him|his|i|in|into|is|it|king|little|man|my|not|"
-    r"of|old|on|once|one|said|she|so|son|that|the|then|there|they|this|three|time|to|upon|very|was|went|were|when|which|"
-    r"who|will|with|you|your)\b"
+    r"\b(?:a|all|and|away|as|at|be|but|by|could|daughter|for|fox|from|had|have|he|her|him|give|his|i|in|into|is|it|king|little|man|my|not|"
+    r"of|old|on|once|one|said|she|piece|so|son|take|that|the|then|there|they|this|three|time|to|upon|very|was|went|were|when|which|"
+    r"who|will|with|wolf|you|your)\b"
 )
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-SAMPLE_PROMPT = "Once upon a time there was a king who had"
+SAMPLE_PROMPT = "The fox said to the wolf,"
 """A prompt the sample model continues well."""
 
 

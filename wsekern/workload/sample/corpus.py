@@ -68,36 +68,6 @@ BOOKS: tuple[Book, ...] = (
         "Aesop, retold by Joseph Jacobs",
         "013a44c7d392e8e4cb6a05e62099ead977ba96bbf6be10311772e14328207591",
     ),
-    Book(
-        27200,
-        "Fairy Tales of Hans Christian Andersen",
-        "Hans Christian Andersen",
-        "a58fedf6bc9a8caacdcae804daeac024f661e878cc174d8951d18cbcd69a7487",
-    ),
-    Book(
-        17208,
-        "The Tales of Mother Goose",
-        "Charles Perrault, translated by Charles Welsh",
-        "b62b83b7092b122a9e8edd2a4feb1fe20c7d2fc2d34fd93d922036383802db7a",
-    ),
-    Book(
-        29021,
-        "The Fairy Tales of Charles Perrault",
-        "Charles Perrault",
-        "c3c3bdc39583af579045ab1348cc73e7ee4f40f01439af7064025298295641f5",
-    ),
-    Book(
-        11,
-        "Alice's Adventures in Wonderland",
-        "Lewis Carroll",
-        "a6f7c3341bfd47704233b5e1868a5d450153d99b89f6f0c4fcf91f4d495a4062",
-    ),
-    Book(
-        236,
-        "The Jungle Book",
-        "Rudyard Kipling",
-        "3ed43437ebadb4b6cbf62ce41dd472bd6b2c8fa86b0493f1e4a07ce0ae0636e4",
-    ),
 )
 
 _START = re.compile(r"\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG EBOOK.*?\*\*\*", re.S)
