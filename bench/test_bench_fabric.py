@@ -38,7 +38,8 @@ def rate(benchmark, fabric: Fabric, cycles: int, goal: float, **extra) -> float:
     benchmark.pedantic(run, setup=restore, rounds=5, warmup_rounds=1)
     hops = int(fabric.totals()["hops"].sum()) - before
     found = hops / float(np.median(times))
-    benchmark.extra_info.update(wavelet_hops_per_s=found, wavelet_hops_per_cpu_s=hops / float(np.median(busy)), goal=goal, width=fabric.width, height=fabric.height, hops=hops,
+    benchmark.extra_info.update(wavelet_hops_per_s=found, wavelet_hops_per_cpu_s=hops / float(np.median(busy)),
+                                goal=goal, width=fabric.width, height=fabric.height, hops=hops,
                                 cycles=cycles, threads=fabric.state.threads, **extra)
     return found
 

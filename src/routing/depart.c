@@ -215,7 +215,7 @@ static u64 run_commands(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 le
 }
 
 /* Take the heads in m off their queues. */
-static void pop(wsk_fabric *f, int y, int k, int c, u64 m)
+void wsk_pop(wsk_fabric *f, int y, int k, int c, u64 m)
 {
     wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
     for (int i = 0; i < f->depth; i++) {
@@ -327,7 +327,7 @@ static void send_lane(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const ws
     int left = wsk_popcount(finished);
     s->totals.copied[c] += (u64)(copies - left);
     s->stored -= left;
-    pop(f, y, k, c, finished);
+    wsk_pop(f, y, k, c, finished);
     lane->popped = finished;
     f->block[wsk_block_at(f, y, k)].popped |= (u32)1 << c;
 }
@@ -339,6 +339,8 @@ int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k)
     u64 ready[WSK_COLORS], resting[PORTS], *rest_mask = NULL;
     u8 colors[WSK_COLORS];
     int n = 0;
+    if (f->plain && !(block->active & (block->active - 1)) && wsk_depart_plain(f, s, y, k, __builtin_ctz(block->active)))
+        return 0;
     if (f->plan->rules.link_frame > f->plan->rules.link_words) {
         resting_links(f, f->runs + wsk_block_at(f, y, k), resting);
         rest_mask = resting;

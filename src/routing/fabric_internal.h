@@ -111,7 +111,8 @@ struct wsk_fabric {
     int width, height, blocks, strips, n_colors;          /* blocks: per row */
     int hop, ramp, depth, ring;                           /* ring: max(hop, ramp) + 1 */
     int data_stride, stage_stride;
-    int simd_level, max_credit_used;
+    int simd_level;
+    int plain;                        /* the rules allow depart_plain.c */
     int64_t cycle;
     u8 sinks[WSK_COLORS];             /* by color index */
     void *arena; size_t arena_bytes;
@@ -238,6 +239,8 @@ u64 wsk_sum_words(const u32 *from, u64 m, int simd_level);
 
 /* depart.c, arrive.c: one block in one cycle. Return 0 or a status; the strip's report then says more. */
 int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k);
+int wsk_depart_plain(wsk_fabric *f, wsk_strip *s, int y, int k, int c);
+void wsk_pop(wsk_fabric *f, int y, int k, int c, u64 m);
 int wsk_arrive_block(wsk_fabric *f, wsk_strip *s, int y, int k);
 int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s);
 /* Blocks of row y that phase two must visit. */

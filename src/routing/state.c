@@ -208,6 +208,8 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
     f->data_stride = 64 * f->blocks;
     f->stage_stride = 64 * f->blocks + 2 * ROW_PAD;
     f->simd_level = simd_level;
+    f->plain = plan->rules.multicast_all && plan->rules.link_frame == plan->rules.link_words && !plan->has_swap
+            && !plan->n_filters && !plan->rules.open_edges;
     for (int c = 0; c < f->n_colors; c++)
         f->sinks[c] = sinks[plan->color_of[c]];
     f->strip = calloc((size_t)f->strips, sizeof *f->strip);

@@ -53,12 +53,13 @@ def random_plan(rng: random.Random) -> tuple[FabricPlan, list]:
     wide = rng.random() < 0.25
     width = rng.randrange(60, 70) if wide else rng.randrange(1, 7)
     height = rng.randrange(1, 4) if wide else (rng.randrange(62, 68) if rng.random() < 0.2 else rng.randrange(1, 7))
-    frame = rng.choice([(1, 1), (1, 1), (8, 9), (2, 3)])
+    plain = rng.random() < 0.4
+    frame = (1, 1) if plain else rng.choice([(1, 1), (8, 9), (2, 3)])
     rules = Rules(hop_latency=rng.choice([1, 1, 2, 3]), ramp_latency=rng.randrange(1, 4), buffer_depth=rng.randrange(1, 8),
-                  link_words=frame[0], link_frame=frame[1], multicast=rng.choice(["all", "each"]))
-    plan = FabricPlan(width, height, rules, open_edges=rng.random() < 0.5)
+                  link_words=frame[0], link_frame=frame[1], multicast="all" if plain else rng.choice(["all", "each"]))
+    plan = FabricPlan(width, height, rules, open_edges=not plain and rng.random() < 0.5)
     entries = []
-    swaps = rng.random() < 0.2
+    swaps = not plain and rng.random() < 0.2
     for color in sorted(rng.sample(range(24), rng.randrange(1, 5))):
         for (x, y), (rx, tx) in random_tree(rng, width, height).items():
             if rx == {Port.RAMP}:
@@ -75,7 +76,7 @@ def random_plan(rng: random.Random) -> tuple[FabricPlan, list]:
                     rx, tx = rx | {port}, tx - {port} or {Port.RAMP}
                     entries.append((x, y, color, port))
             plan.paint_route(color, random_route(rng, rx, tx, swaps), x=x, y=y)
-            if Port.RAMP in tx and rng.random() < 0.15:
+            if Port.RAMP in tx and not plain and rng.random() < 0.15:
                 counter = CounterFilter(rng.randrange(4), rng.randrange(4), rng.randrange(3),
                                         rng.choice([None, rng.randrange(4)]), True, rng.random() < 0.5)
                 plan.filter(color, rng.choice([RangeFilter(100, 40000), counter]), x=x, y=y)
