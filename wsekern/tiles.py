@@ -10,6 +10,7 @@ the end to the storage type. All other functions compute in fp32 and round each 
 except where their docstring says otherwise.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,8 @@ _BINARY = ("add", "sub", "mul", "max", "silu_mul")
 
 # Below this many multiply-adds or elements a second thread costs more than it saves.
 _WORTH_THREADS = 1 << 16
+_WORTH_ALIGNING = 1 << 16
+_CACHE_LINE = 64
 
 
 # -- products ----------------------------------------------------------------------------------------------------------
@@ -66,7 +69,7 @@ def mesh_gemm(x: Array, w: Array, dtype: str = "fp32", threads: int = 1) -> Arra
     p, m, k, n = x.shape[0], x.shape[2], x.shape[3], w.shape[3]
     _expect(x, "x", (p, p, m, k))
     _expect(w, "w", (p, p, k, n))
-    out = np.empty((p, p, m, n), x.dtype)
+    out = _empty((p, p, m, n), x.dtype)
     if out.size:
         threads = _threads(threads, out.size * p * k)
         raise_for_status(_tiles.mesh_gemm(DTYPES.index(dtype), _raw(x), _raw(w), _raw(out), m, k, n, threads))
@@ -84,7 +87,7 @@ def mesh_gemm_transposed(q: Array, keys: Array, dtype: str = "fp32", threads: in
     p, m, k, n = q.shape[0], q.shape[2], q.shape[3], keys.shape[2]
     _expect(q, "q", (p, p, m, k))
     _expect(keys, "keys", (p, p, n, k))
-    out = np.empty((p, p, m, n), q.dtype)
+    out = _empty((p, p, m, n), q.dtype)
     if out.size:
         threads = _threads(threads, out.size * p * k)
         raise_for_status(_tiles.mesh_gemm_transposed(DTYPES.index(dtype), _raw(q), _raw(keys), _raw(out), m, n, k, threads))
@@ -115,7 +118,7 @@ def _start(x: Array, c: Array | None, dtype: str, tile: tuple[int, int], out: Ar
     """The array for the sums (``out``, else a new one), holding what ``c`` holds if it is given."""
     shape = (*x.shape[:2], *tile)
     if out is None:
-        out = np.empty(shape, x.dtype)
+        out = _empty(shape, x.dtype)
     elif out.shape != shape or out.dtype != x.dtype or not _contiguous_tiles(out) or not out.flags.writeable:
         raise InputError(f"out has shape {out.shape} and type {out.dtype}: expected {shape} and {x.dtype}, writeable, with "
                          "contiguous tiles")
@@ -181,7 +184,7 @@ def silu(a: Array, dtype: str = "fp32", threads: int = 1) -> Array:
 def scale(a: Array, factor: float, dtype: str = "fp32", threads: int = 1) -> Array:
     """a * factor, the factor rounded to the storage type first."""
     a, shape = _flat(_tile(a, "a", dtype))
-    out = np.empty_like(a, order="C")
+    out = _empty(a.shape, a.dtype)
     number = _round(factor, dtype)
     if out.size:
         _tiles.scale(DTYPES.index(dtype), _raw(a), number, _raw(out), a.shape[2], _threads(threads, out.size))
@@ -194,7 +197,7 @@ def fma(a: Array, b: Array, c: Array, dtype: str = "fp32", threads: int = 1) -> 
     _expect(b, "b", a.shape)
     _expect(c, "c", a.shape)
     (a, b, c), shape = _flat_all(a, b, c)
-    out = np.empty_like(a, order="C")
+    out = _empty(a.shape, a.dtype)
     if out.size:
         _tiles.fma(DTYPES.index(dtype), _raw(a), _raw(b), _raw(c), _raw(out), a.shape[2], _threads(threads, out.size))
     return out.reshape(shape)
@@ -212,7 +215,7 @@ def rope(a: Array, cosine: Array, sine: Array, dtype: str = "fp32", threads: int
         raise InputError(f"a has vectors of {size} elements: expected an even number, first halves and second halves")
     _expect(cosine, "cosine", (height, width, rows, size // 2))
     _expect(sine, "sine", cosine.shape)
-    out = np.empty_like(a, order="C")
+    out = _empty(a.shape, a.dtype)
     if out.size:
         _tiles.rope(DTYPES.index(dtype), _raw(a), _raw(cosine), _raw(sine), _raw(out), rows, heads, size // 2,
                     _threads(threads, out.size))
@@ -223,7 +226,7 @@ def rope(a: Array, cosine: Array, sine: Array, dtype: str = "fp32", threads: int
 def rowsum(a: Array, dtype: str = "fp32", threads: int = 1) -> Array:
     """Sums of rows: a (H, W, ..., n) -> float32 (H, W, ...), added in order in fp32."""
     a, rows, n = _rows(a, "a", dtype)
-    out = np.empty(a.shape[:-1], np.float32)
+    out = _empty(a.shape[:-1], np.float32)
     if out.size:
         _tiles.rowsum(DTYPES.index(dtype), _raw(a), out, rows, n, _threads(threads, a.size))
     return out
@@ -234,7 +237,7 @@ def dot(a: Array, b: Array, dtype: str = "fp32", threads: int = 1) -> Array:
     a, rows, n = _rows(a, "a", dtype)
     b = _tile(b, "b", dtype)
     _expect(b, "b", a.shape)
-    out = np.empty(a.shape[:-1], np.float32)
+    out = _empty(a.shape[:-1], np.float32)
     if out.size:
         _tiles.dot(DTYPES.index(dtype), _raw(a), _raw(b), out, rows, n, _threads(threads, a.size))
     return out
@@ -250,7 +253,7 @@ def rowmax(a: Array, dtype: str = "fp32", threads: int = 1) -> Array:
     a, rows, n = _rows(a, "a", dtype)
     if not n:
         raise InputError("a has rows of no elements: expected at least one, for the largest")
-    out = np.empty(a.shape[:-1], a.dtype)
+    out = _empty(a.shape[:-1], a.dtype)
     if out.size:
         _tiles.rowmax(DTYPES.index(dtype), _raw(a), _raw(out), rows, n, _threads(threads, a.size))
     return out
@@ -301,7 +304,7 @@ def _binary(kind: str, a: Array, b: Array, dtype: str, threads: int) -> Array:
     a, b = _tile(a, "a", dtype), _tile(b, "b", dtype)
     _expect(b, "b", a.shape)
     (a, b), shape = _flat_all(a, b)
-    out = np.empty_like(a, order="C")
+    out = _empty(a.shape, a.dtype)
     if out.size:
         _tiles.binary(DTYPES.index(dtype), _BINARY.index(kind), _raw(a), _raw(b), _raw(out), a.shape[2],
                       _threads(threads, out.size))
@@ -310,14 +313,14 @@ def _binary(kind: str, a: Array, b: Array, dtype: str, threads: int) -> Array:
 
 def _unary(kind: str, a: Array, dtype: str, threads: int) -> Array:
     a, shape = _flat(_tile(a, "a", dtype))
-    out = np.empty_like(a, order="C")
+    out = _empty(a.shape, a.dtype)
     if out.size:
         _tiles.unary(DTYPES.index(dtype), _UNARY.index(kind), _raw(a), _raw(out), a.shape[2], _threads(threads, out.size))
     return out.reshape(shape)
 
 
 def _row_result(kernel: Callable[..., None], a: Array, dtype: str, threads: int, *operands: Any, rows: int, n: int) -> Array:
-    out = np.empty_like(a, order="C")
+    out = _empty(a.shape, a.dtype)
     if out.size:
         kernel(DTYPES.index(dtype), _raw(a), *operands, _raw(out), rows, n, _threads(threads, out.size))
     return out
@@ -375,6 +378,17 @@ def _flat_all(*arrays: Array) -> tuple[list[Array], tuple[int, ...]]:
         return [array.reshape(shape[0], 1, shape[1] * n) for array in arrays], shape
     strided = np.lib.stride_tricks.as_strided
     return [strided(a, (*shape[:2], n), (*a.strides[:2], a.itemsize), writeable=False) for a in arrays], shape
+
+
+def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """A new array; a large one starts on a cache line, so that no vector of the next operation lies across two."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < _WORTH_ALIGNING:
+        return np.empty(shape, dtype)
+    memory = np.empty(size + _CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % _CACHE_LINE
+    return memory[start:start + size].view(dtype).reshape(shape)
 
 
 def _raw(array: Array) -> Array:

@@ -8,7 +8,7 @@ INLINE void NAME(block)(const float *const *x, const void *const *w, int64_t rou
                         int64_t j, WORD *c, int accumulate, const int rows, const int vectors, const int partial,
                         int64_t last)
 {
-    vec sum[BLOCK], scalar[BLOCK], factor[2];
+    vec sum[BLOCK], scalar[BLOCK], factor[4];
     UNROLL for (int e = 0; e < rows * vectors; e++) {
         const WORD *p = c + (m0 + e / vectors) * n + j + e % vectors * LANES;
         sum[e] = !accumulate ? v_set(0) : partial && e % vectors == vectors - 1 ? LOAD_SOME(p, last) : LOAD(p);
@@ -68,6 +68,9 @@ static void NAME(gemm)(const float *const *x, const void *const *w, int64_t roun
         NAME(strip)(x, w, rounds, m, 32, 32, 0, c, accumulate, 2, 0, 0);
         return;
     }
+    if (LANES == 16)
+        for (; j + 4 * LANES <= n; j += 4 * LANES)
+            NAME(strip)(x, w, rounds, m, k, n, j, c, accumulate, LANES == 16 ? 4 : 2, 0, 0);
     for (; j + 2 * LANES <= n; j += 2 * LANES)
         NAME(strip)(x, w, rounds, m, k, n, j, c, accumulate, 2, 0, 0);
     for (; j + LANES <= n; j += LANES)
