@@ -47,7 +47,8 @@ cdef extern from "wsekern_fabric.h" nogil:
 cdef extern from "fabric_internal.h" nogil:
     ctypedef struct wsk_strip:
         uint64_t rows_active
-        int64_t stored, last_out, last_move, waiting
+        int64_t stored, last_out, last_move, waiting, awake_until
+    int AWAKE
     ctypedef struct wsk_fabric_inside "wsk_fabric":
         int64_t cycle
         int height, strips
@@ -145,13 +146,27 @@ cdef int depart_strip(wsk_fabric *f, int i) noexcept nogil:
 
 
 cdef int depart_strips(wsk_fabric *f, int first, int last) noexcept nogil:
-    """Phase one of a cycle, strip by strip."""
+    """Phase one of a cycle, strip by strip; strips without words are passed over."""
+    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
     cdef int i, status
     for i in range(first, last):
-        wsk_open_cycle(f, (<wsk_fabric_inside *>f).strip + i)
+        if inside.strip[i].rows_active:
+            inside.strip[i].awake_until = inside.cycle + AWAKE
+        elif inside.strip[i].awake_until <= inside.cycle:
+            continue
+        wsk_open_cycle(f, inside.strip + i)
         status = depart_strip(f, i)
         if status < 0:
             return status
+    return 0
+
+
+cdef int is_near_awake(wsk_fabric_inside *inside, int i) noexcept nogil:
+    """Whether a strip or one beside it may have sent words lately."""
+    cdef int j
+    for j in range(max(i - 1, 0), min(i + 2, inside.strips)):
+        if inside.strip[j].awake_until > inside.cycle:
+            return 1
     return 0
 
 
@@ -161,6 +176,8 @@ cdef int arrive_strips(wsk_fabric *f, int first, int last) noexcept nogil:
     cdef uint64_t rows
     cdef int i, status
     for i in range(first, last):
+        if not is_near_awake(inside, i):
+            continue
         rows = wsk_outer_arrivals(f, i)
         while rows:
             status = arrive_row(f, inside.strip + i, STRIP_ROWS * i + wsk_ctz(rows))
@@ -218,6 +235,8 @@ cdef int append_log(Run *run) noexcept nogil:
     cdef int64_t cycle = wsk_fabric_cycle(run.fabric), room, j, at
     cdef int i, n
     for i in range(wsk_fabric_strips(run.fabric)):
+        if (<wsk_fabric_inside *>run.fabric).strip[i].awake_until < cycle:
+            continue
         n = wsk_fabric_deliveries(run.fabric, i, &words)
         if not n:
             continue

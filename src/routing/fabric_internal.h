@@ -87,20 +87,21 @@ typedef struct { u64 key; u32 count; u16 which; u8 wrapped, unused; } wsk_filter
 
 typedef struct {
     u64 rows_active;                  /* rows with stored words */
+    int64_t awake_until;              /* without rows_active, nothing is left to do from this cycle on */
     u64 rows_popped;                  /* rows that sent in this cycle */
-    u64 rows_sent[RING][SIDES];       /* by slot of the cycle ring */
-    wsk_pending *pending[RING]; int n_pending[RING];      /* by arrival cycle: on-ramp and edge */
-    wsk_delivery *out[RING]; int n_out[RING];             /* by arrival cycle: off-ramp, edge, teardown */
-    int capacity_pending, capacity_out;
     int64_t stored;                   /* words given places minus words that left; a word that moved on to another strip
                                        * counts up here and down there, so only the sum over strips means anything */
     int64_t last_move;                /* last cycle in which a word moved, -1: none */
     int64_t last_out;                 /* cycle from which the last word that left a router for a core or edge is readable */
+    int64_t waiting;                  /* words outside */
+    u64 rows_sent[RING][SIDES];       /* by slot of the cycle ring */
+    wsk_pending *pending[RING]; int n_pending[RING];      /* by arrival cycle: on-ramp and edge */
+    wsk_delivery *out[RING]; int n_out[RING];             /* by arrival cycle: off-ramp, edge, teardown */
+    int capacity_pending, capacity_out;
     wsk_totals totals;
     wsk_report report;
     wsk_source **sources; int n_sources, room_sources;          /* every ramp and edge that words were injected at */
     int *feeding; int n_feeding;                                 /* those with words */
-    int64_t waiting;                                             /* words outside */
     wsk_override *overrides; int n_overrides, room_overrides;    /* sorted by key */
     wsk_filter_state *filter_states; int n_filter_states;        /* sorted by key */
     char pad[64];
@@ -259,6 +260,8 @@ int wsk_feed_strip(wsk_fabric *f, wsk_strip *s);
 void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const u32 *words, u64 control);
 void wsk_emit(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port, int latency);
 int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port);
+
+enum { AWAKE = 2 * (WSK_MAX_LATENCY + 2) };   /* every slot of every ring of cycles has been cleared by then */
 
 /* switch.c: control words. */
 int wsk_position_after(const wsk_route *route, int position, u32 data, int flags);

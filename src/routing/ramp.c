@@ -37,6 +37,7 @@ int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, 
     int bucket = (int)((f->cycle + (port == WSK_RAMP ? f->ramp : f->hop)) % f->ring);
     s->pending[bucket][s->n_pending[bucket]++] = (wsk_pending){ pe, data, (u8)c, (u8)flags, (u8)port, 0 };
     s->stored++;
+    s->awake_until = f->cycle + AWAKE;
     s->last_move = f->cycle;
     s->totals.injected[c]++;
     return 1;

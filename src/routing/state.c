@@ -178,6 +178,7 @@ static void clear_strip(wsk_strip *s)
 {
     free_sources(s);
     s->rows_active = s->rows_popped = 0;
+    s->awake_until = 0;
     memset(s->rows_sent, 0, sizeof s->rows_sent);
     memset(s->n_pending, 0, sizeof s->n_pending);
     memset(s->n_out, 0, sizeof s->n_out);
@@ -312,6 +313,7 @@ static int copy_strip(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
 {
     clear_strip(to);
     to->rows_active = from->rows_active;
+    to->awake_until = from->awake_until;
     to->rows_popped = from->rows_popped;
     memcpy(to->rows_sent, from->rows_sent, sizeof to->rows_sent);
     for (int b = 0; b < f->ring; b++) {
