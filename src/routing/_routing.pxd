@@ -40,8 +40,8 @@ cdef extern from "wsekern_fabric.h" nogil:
         uint64_t *stalls
         uint64_t *checksum
 
-# Stepping and ramps as C functions of this module (cimport, or _routing_api.h from C); none takes the GIL or allocates,
-# but wsk inject and rewrite, which may grow a list.
+# Stepping and ramps as C functions of this module (cimport, or _routing_api.h from C); none takes the GIL, and
+# none allocates but fabric_rewrite, which may grow a list. C includes wsekern_fabric.h first.
 cdef api int fabric_step(wsk_fabric *fabric) noexcept nogil
 cdef api int fabric_offer(wsk_fabric *fabric, uint32_t pe, int color, uint32_t data, int flags) noexcept nogil
 cdef api int fabric_offer_edge(wsk_fabric *fabric, uint32_t pe, int port, int color, uint32_t data,

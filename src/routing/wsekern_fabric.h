@@ -10,7 +10,7 @@
  * holds the words that cores may read from cycle t + 1 on.
  *
  * Stepping itself (the loop over the wafer grid) is Cython: fabric_step and fabric_run in _routing.pxd, and for C and C++
- * in the generated wsekern/include/_routing_api.h. The functions below may be called between two steps. Calls for PEs of
+ * in the generated wsekern/include/_routing_api.h (include this header first, then call import_wsekern___routing()). The functions below may be called between two steps. Calls for PEs of
  * different strips (64 rows each) may come from different threads. */
 #ifndef WSEKERN_FABRIC_H
 #define WSEKERN_FABRIC_H

@@ -1,0 +1,79 @@
+"""A Cython and a C consumer of the fabric, built against the installed package and stepped from outside Python."""
+
+import importlib.util
+import subprocess
+import sys
+import sysconfig
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import wsekern._routing
+from wsekern.fabric import Fabric, FabricPlan
+
+CYTHON = """
+from wsekern._routing cimport State, fabric_cycle, fabric_deliveries, fabric_offer, fabric_step, fabric_strips, wsk_delivery
+
+def send_and_listen(State state, int color, unsigned int data):
+    cdef const wsk_delivery *words
+    cdef int i
+    assert fabric_offer(state.fabric, 0, color, data, 0) == 1
+    while True:
+        assert fabric_step(state.fabric) == 0
+        for i in range(fabric_strips(state.fabric)):
+            if fabric_deliveries(state.fabric, i, &words):
+                return fabric_cycle(state.fabric), words[0].pe, words[0].data
+"""
+
+C = """
+#include <Python.h>
+#include "wsekern_fabric.h"
+#include "_routing_api.h"
+
+static PyObject *strips(PyObject *self, PyObject *unused)
+{
+    if (import_wsekern___routing() < 0)
+        return NULL;
+    return PyLong_FromLong(fabric_step != NULL && fabric_offer != NULL);
+}
+
+static PyMethodDef methods[] = { { "has_step", strips, METH_NOARGS, "" }, { NULL, NULL, 0, NULL } };
+static struct PyModuleDef module = { PyModuleDef_HEAD_INIT, "c_consumer", "", -1, methods };
+PyMODINIT_FUNC PyInit_c_consumer(void) { return PyModule_Create(&module); }
+"""
+
+INSTALLED = Path(wsekern._routing.__file__).parent
+INCLUDE = INSTALLED / "include"
+
+
+def compile_and_load(source: Path):
+    target = source.with_name(source.stem + EXTENSION_SUFFIXES[0])
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", f"-I{sysconfig.get_path('include')}", f"-I{INCLUDE}", str(source),
+                    "-o", str(target)], check=True, capture_output=True, text=True)
+    spec = importlib.util.spec_from_file_location(source.stem, target)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_cython_consumer_steps_the_fabric(tmp_path):
+    source = tmp_path / "cython_consumer.pyx"
+    source.write_text(CYTHON)
+    subprocess.run([sys.executable, "-m", "cython", "-3", "-I", str(INSTALLED.parent), str(source)], check=True,
+                   capture_output=True, text=True)
+    module = compile_and_load(source.with_suffix(".c"))
+    plan = FabricPlan(5, 1, "wse2")
+    plan.paint(4, "RAMP", "EAST")
+    plan.paint(4, "WEST", "EAST", x=1, width=3)
+    plan.paint(4, "WEST", "RAMP", x=4)
+    assert module.send_and_listen(Fabric(plan).state, 4, np.uint32(77)) == (2 + 4 + 2, 4, 77)
+
+
+@pytest.mark.slow
+def test_c_consumer_finds_the_functions(tmp_path):
+    source = tmp_path / "c_consumer.c"
+    source.write_text(C)
+    assert compile_and_load(source).has_step() == 1
