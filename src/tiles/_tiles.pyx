@@ -78,10 +78,15 @@ cdef class Grid:
         return self.data + y * self.dy + x * self.dx
 
 
+cdef inline int64_t whole_lines(int64_t bytes) noexcept nogil:
+    # Scratch of one thread: at least one cache line, shared with no other thread.
+    return (bytes + 127) & ~<int64_t> 63
+
+
 def gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumulate, bint transposed, int threads):
     """c (m, n) of every PE = or += x (m, k) times w (k, n), or times the transpose of w (n, k)."""
     cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
-    cdef int64_t word = wsk_tile_bytes(dtype), share = WSK_TILE_ROW_PES * m * k * 4 + k * n * word + 64
+    cdef int64_t word = wsk_tile_bytes(dtype), share = whole_lines(WSK_TILE_ROW_PES * m * k * 4 + k * n * word)
     cdef int level = simd_level_code()
     cdef Py_ssize_t i
     cdef char *scratch = <char *> malloc(share * threads)
@@ -130,7 +135,7 @@ def mesh_gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, int threads):
     """
     cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
     cdef Py_ssize_t p = gc.height, begin, end, i
-    cdef int64_t size = k * n * wsk_tile_bytes(dtype), share = 2 * p * sizeof(void *) + p * m * k * 4 + 64
+    cdef int64_t size = k * n * wsk_tile_bytes(dtype), share = whole_lines(2 * p * sizeof(void *) + p * m * k * 4)
     cdef int level = simd_level_code()
     cdef char *scratch = <char *> malloc(share * threads)
     cdef char *columns = <char *> malloc(MESH_BLOCK * p * size + 64)
@@ -213,7 +218,7 @@ def mesh_gemm_transposed(int dtype, q, keys, s, int64_t m, int64_t n, int64_t k,
     """
     cdef Grid gq = Grid(q), gk = Grid(keys), gs = Grid(s, True)
     cdef Py_ssize_t p = gs.height, j
-    cdef int64_t share = p * k * n * wsk_tile_bytes(dtype) + (m * k + 3 * m * n) * 4 + 64
+    cdef int64_t share = whole_lines(p * k * n * wsk_tile_bytes(dtype) + (m * k + 3 * m * n) * 4)
     cdef int level = simd_level_code()
     cdef char *scratch = <char *> malloc(share * threads)
     if scratch == NULL:
