@@ -57,7 +57,7 @@ def broadcast_rows(size: int, threads: int = 1, cycles: int = 60) -> Fabric:
 
 
 def crossing_colors(size: int, threads: int = 1) -> Fabric:
-    """Eight colors: two eastwards, two westwards, two south, two north; segments of 32 PEs, so links are shared by two."""
+    """Eight colors: two eastwards, two westwards, two south, two north; segments of 64 PEs, so links are shared by two."""
     plan = FabricPlan(size, size, "wse2")
     starts = []
     for color in range(8):
@@ -67,8 +67,8 @@ def crossing_colors(size: int, threads: int = 1) -> Fabric:
             come, go = go, come
         for i in range(size):
             along = i if forward else size - 1 - i
-            place = (along + 4 * color) % 32
-            first, last = along == 0 or place == 0, along == size - 1 or place == 31
+            place = (along + 8 * color) % 64
+            first, last = along == 0 or place == 0, along == size - 1 or place == 63
             if first and last:
                 continue
             box = {"x": i, "height": size} if across else {"y": i, "width": size}
@@ -79,7 +79,7 @@ def crossing_colors(size: int, threads: int = 1) -> Fabric:
     everywhere = np.arange(size)
     for color, i, across in starts:
         fabric.inject(*((i, everywhere) if across else (everywhere, i)), color, np.arange(300)[None, :])
-    fabric.step(60)
+    fabric.step(100)
     return fabric
 
 

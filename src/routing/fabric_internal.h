@@ -80,7 +80,7 @@ typedef struct { u32 pe, data; u8 index, flags, port, unused; } wsk_pending;
 
 /* Words waiting outside one ramp or edge: one stream per color, tried in turn. */
 typedef struct { int64_t n, at; u32 *data; u8 *flags; } wsk_stream;
-typedef struct { u32 pe; u8 port, next, run, feeding; int64_t last, left; wsk_stream of[WSK_COLORS]; } wsk_source;
+typedef struct { u32 pe; u8 port, next, run, feeding; u32 colors; int64_t last, left; wsk_stream of[WSK_COLORS]; } wsk_source;
 
 typedef struct { u64 key; wsk_route route; } wsk_override;
 typedef struct { u64 key; u32 count; u16 which; u8 wrapped, unused; } wsk_filter_state;

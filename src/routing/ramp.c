@@ -232,6 +232,7 @@ int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, c
     free(stream->data);
     free(stream->flags);
     *stream = (wsk_stream){ kept + n, 0, words, bits };
+    source->colors |= (u32)1 << c;
     source->left += n;
     s->waiting += n;
     return 0;
@@ -273,16 +274,17 @@ static int feed(wsk_fabric *f, wsk_strip *s, wsk_source *source)
         return 0;
     for (int i = 0; i < f->n_colors; i++) {
         int c = source->next + i < f->n_colors ? source->next + i : source->next + i - f->n_colors;
-        wsk_stream *stream = source->of + c;
-        if (stream->at == stream->n)
+        if (!(source->colors >> c & 1))
             continue;
+        wsk_stream *stream = source->of + c;
         int accepted = wsk_accept(f, s, source->pe, entry_color(f, source->pe, c, source->port), stream->data[stream->at],
                                   stream->flags ? stream->flags[stream->at] & 3 : 0, source->port);
         if (accepted < 0)
             return accepted;
         if (!accepted)
             continue;
-        stream->at++;
+        if (++stream->at == stream->n)
+            source->colors &= ~((u32)1 << c);
         source->left--;
         s->waiting--;
         source->next = (u8)(c + 1 < f->n_colors ? c + 1 : 0);
