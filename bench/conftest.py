@@ -1,4 +1,4 @@
-"""Child processes of the benchmarks import the installed package, as users do, never the uncompiled folder they happen to stand in."""
+"""Child processes of the benchmarks import the installed package, as users do, never the uncompiled folder beside them."""
 
 import os
 

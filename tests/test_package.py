@@ -25,7 +25,7 @@ def test_everything_is_in_the_package():
         if list((SOURCE / "src").glob(f"*/{extension}.pxd")):
             assert f"{extension}.pxd" in names
     for name in ("py.typed", "include/wsekern_status.h", "machine/data/wse3.toml", "workload/models/llama3-8b.json",
-                 "workload/sample/model/model.safetensors", "workload/sample/model/tokenizer.json"):
+                 "workload/sample/fairy-tales/model.safetensors", "workload/sample/fairy-tales/tokenizer.json"):
         assert name in names
 
 
@@ -36,7 +36,7 @@ def test_headers_are_found():
 def test_source_folder_without_extensions_says_what_to_do(tmp_path):
     (tmp_path / "wsekern").mkdir()
     (tmp_path / "wsekern" / "__init__.py").write_text((SOURCE / "wsekern" / "__init__.py").read_text())
-    done = subprocess.run([sys.executable, "-S", "-c", "import wsekern"], cwd=tmp_path, capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-S", "-c", "import sys; sys.path.insert(0, ''); import wsekern"], cwd=tmp_path, capture_output=True, text=True,
                           check=False)
     assert done.returncode != 0
     assert "not compiled" in done.stderr and "pip install ." in done.stderr

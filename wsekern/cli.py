@@ -130,10 +130,10 @@ def compare(model: str | None, wafer: str, wafers: str, cluster: str, prompt: in
 def _execute_sample(console, machine, precision: str, profile: str, threads: int):
     """Run the bundled model with a progress bar; return its shape and what came out."""
     from wsekern.compare import execute_sample
+    from wsekern.compare.execution import SAMPLE_TOKENS
 
-    count = 48
-    with _progress(console, "running the sample model on the simulated wafer", count) as advance:
-        checkpoint, executed = execute_sample(machine, count, precision, profile=profile, threads=threads,
+    with _progress(console, "running the sample model on the simulated wafer", SAMPLE_TOKENS) as advance:
+        checkpoint, executed = execute_sample(machine, SAMPLE_TOKENS, precision, profile=profile, threads=threads,
                                               on_token=lambda _: advance())
     return checkpoint.config, executed
 

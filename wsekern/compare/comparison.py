@@ -39,20 +39,21 @@ class Comparison:
 
     def reasons(self) -> list[str]:
         """The comparison in sentences."""
-        ratio = self.ratios()
-        words = {"tokens_per_second_per_user": "answers one user", "tokens_per_second": "serves all users together",
-                 "tokens_per_joule": "per joule", "tokens_per_usd": "per dollar"}
+        speeds = {"tokens_per_second_per_user": "answers one user {} times {} than",
+                  "tokens_per_second": "serves all users together {} times {} than"}
+        amounts = {"tokens_per_joule": "per joule", "tokens_per_usd": "per dollar"}
         sentences = []
-        for key, what in words.items():
-            factor = ratio[key]
-            verb = "faster" if factor >= 1 else "slower"
-            if key in ("tokens_per_joule", "tokens_per_usd"):
-                verb = "more tokens" if factor >= 1 else "fewer tokens"
-            sentences.append(f"{what}: the wafer side gives {max(factor, 1 / factor):.1f} times {verb}"
-                             if "per " in what else f"the wafer side {what} {max(factor, 1 / factor):.1f} times {verb}")
+        for key, factor in self.ratios().items():
+            times = f"{max(factor, 1 / factor):.1f}"
+            if key in speeds:
+                words = speeds[key].format(times, "faster" if factor >= 1 else "slower")
+                sentences.append(f"{self.wafer.name} {words} {self.cluster.name}")
+            elif key in amounts:
+                better, worse = (self.wafer, self.cluster) if factor >= 1 else (self.cluster, self.wafer)
+                sentences.append(f"{amounts[key]}, {better.name} gives {times} times the tokens of {worse.name}")
         for side in (self.wafer, self.cluster):
             cause = max(side.shares, key=side.shares.get)
-            sentences.append(f"{side.name} spends most of a token ({100 * side.shares[cause]:.0f} %) on {cause}")
+            sentences.append(f"the largest part of a token on {side.name} is {cause}: {100 * side.shares[cause]:.0f} %")
         return sentences
 
 

@@ -8,4 +8,4 @@ SAMPLE_PROMPT = "The fox said to the wolf,"
 
 def sample_path() -> Path:
     """Folder of the bundled model, in Hugging Face's layout."""
-    return Path(__file__).parent / "model"
+    return Path(__file__).parent / "fairy-tales"
