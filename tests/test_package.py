@@ -36,8 +36,8 @@ def test_headers_are_found():
 def test_source_folder_without_extensions_says_what_to_do(tmp_path):
     (tmp_path / "wsekern").mkdir()
     (tmp_path / "wsekern" / "__init__.py").write_text((SOURCE / "wsekern" / "__init__.py").read_text())
-    done = subprocess.run([sys.executable, "-S", "-c", "import sys; sys.path.insert(0, ''); import wsekern"], cwd=tmp_path, capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run([sys.executable, "-S", "-c", "import sys; sys.path.insert(0, ''); import wsekern"], cwd=tmp_path,
+                          capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "not compiled" in done.stderr and "pip install ." in done.stderr
 

@@ -77,7 +77,8 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
     return Execution(machine, mapping, prompt, checkpoint.decode(generation.tokens), generation, same, both)
 
 
-def execute_sample(machine: Machine, count: int = SAMPLE_TOKENS, precision: str = "fp16", **options) -> tuple[Checkpoint, Execution]:
+def execute_sample(machine: Machine, count: int = SAMPLE_TOKENS, precision: str = "fp16",
+                   **options) -> tuple[Checkpoint, Execution]:
     """Execute the model that ships inside the package on its default prompt; sampled, so that it does not repeat itself."""
     checkpoint, sampler = load_checkpoint(sample_path()), Sampler(temperature=0.5, top_p=0.9, seed=4)
     return checkpoint, execute(checkpoint, machine, SAMPLE_PROMPT, count, precision=precision, sampler=sampler, **options)
