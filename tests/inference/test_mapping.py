@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
+from wsekern.inference.layer import layer_steps
 from wsekern.inference.mapping import Mapping, place, place_vector
 from wsekern.machine import load_machine
+from wsekern.ops import Gemm
 from wsekern.workload import ModelConfig, load_config
 
 
@@ -79,8 +81,10 @@ def test_grid_larger_than_the_wafer():
 def test_unknown_precision_and_unmappable_model():
     with pytest.raises(InputError, match="fp12"):
         Mapping(shape(), 4, 4, "fp12")
-    with pytest.raises(InputError, match="experts"):
-        Mapping(shape(experts=4, experts_per_token=2, expert_ffn=8), 4, 4)
+    with pytest.raises(InputError, match="latent attention"):
+        Mapping(shape(kv_lora_rank=8), 4, 4)
+    with pytest.raises(InputError, match="linear attention"):
+        Mapping(shape(linear_layers=1), 4, 4)
 
 
 def test_memory_counts_every_tile():
@@ -88,3 +92,12 @@ def test_memory_counts_every_tile():
     tiles = 2 * (8 * (mapping.q + 2 * mapping.kv) + mapping.q * 8 + 3 * 8 * 12 + 2 * 8) + 2 * 8 * 24 + 8
     assert mapping.memory["weights"] == 2 * tiles
     assert mapping.memory["kv_cache"] == 2 * 2 * 2 * mapping.kv * 4
+
+
+def test_all_experts_take_room_and_only_the_chosen_ones_pass_through():
+    dense, moe = Mapping(shape(), 4, 4), Mapping(shape(experts=6, experts_per_token=2, expert_ffn=8), 4, 4)
+    piece = 2  # 8 elements of an expert over 4 columns
+    each_layer = moe.hidden * (2 + 3 * 6 * piece) - 3 * dense.hidden * dense.ffn  # 6 scores over 4 columns: 2 in one
+    assert moe.memory["weights"] - dense.memory["weights"] == 2 * moe.config.layers * each_layer
+    gemms = {step.name: step.operation for step in layer_steps(moe, 3, 1, experts=True) if step.name in ("gate_up", "down")}
+    assert gemms == {"gate_up": Gemm(6, moe.hidden, 2 * piece), "down": Gemm(6, piece, moe.hidden)}

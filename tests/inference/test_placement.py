@@ -1,5 +1,7 @@
 """Whole models on wafers: the fewest wafers, regions that fit, times that behave."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,8 @@ from wsekern.workload import Request, load_config
 WSE3 = load_machine("wse3")
 
 
-@pytest.mark.parametrize(("model", "wafers"), [("qwen3-0.6b", 1), ("llama3-8b", 1), ("llama3-70b", 5), ("llama3.1-405b", 32)])
+@pytest.mark.parametrize(("model", "wafers"), [("qwen3-0.6b", 1), ("llama3-8b", 1), ("llama3-70b", 5), ("llama3.1-405b", 32),
+                                              ("mixtral-8x7b", 3)])
 def test_fewest_wafers(model, wafers):
     placement = place_model(load_config(model), Request(), WSE3)
     assert placement.mapping.fits(WSE3) and placement.head_mapping.fits(WSE3)
@@ -26,6 +29,12 @@ def test_too_few_wafers_is_refused():
         place_model(load_config("llama3-70b"), Request(), WSE3, wafers=2)
     with pytest.raises(InputError, match="at least 1"):
         place_model(load_config("llama3-8b"), Request(), WSE3, wafers=0)
+
+
+def test_more_experts_for_each_token_take_longer():
+    two = load_config("mixtral-8x7b")
+    four = dataclasses.replace(two, experts_per_token=4)
+    assert place_model(four, Request(), WSE3, 3).token_seconds() > place_model(two, Request(), WSE3, 3).token_seconds()
 
 
 def test_more_users_share_the_wafer():

@@ -74,6 +74,18 @@ def wafer_side(placement: Placement) -> Side:
         "overhead": seconds["overhead"],
     }
     whole = sum(shares.values()) or 1.0
+    assumptions = [
+        f"clock {clock / 1e9:.2f} GHz: {placement.machine.clock.source}",
+        f"power {float(system.power) / 1e3:.0f} kW a system whatever the load: {system.power.source}",
+        f"{float(system.price_per_hour):.2f} USD an hour a system: {system.price_per_hour.source}",
+        f"{float(system.io_latency) * 1e6:.0f} us from wafer to wafer: {system.io_latency.source}",
+        "weights and cache stay in SRAM, read at the cores' own speed: memory time is inside compute",
+        "host, tokenizer and sampling take no time on either side",
+    ]
+    if placement.config.experts:
+        assumptions.append("every expert is spread over all columns of its region: no choice of experts is slower than another")
+    if placement.config.sliding_layers:
+        assumptions.append("layers with a sliding window keep and read the whole context, as the others do")
     return Side(
         name=f"{placement.wafers} x {placement.machine.title}",
         time_to_first_token_seconds=first, time_per_output_token_seconds=per_token,
@@ -87,14 +99,7 @@ def wafer_side(placement: Placement) -> Side:
                "prompt_chunk_tokens": placement.chunk, "tokens_per_region": placement.tokens_per_stage,
                "cycles_per_token": decode.cycles, "cycles_per_layer": decode.cycles / placement.config.layers,
                "profile": placement.profile, "breakdown_cycles": decode.breakdown},
-        assumptions=[
-            f"clock {clock / 1e9:.2f} GHz: {placement.machine.clock.source}",
-            f"power {float(system.power) / 1e3:.0f} kW a system whatever the load: {system.power.source}",
-            f"{float(system.price_per_hour):.2f} USD an hour a system: {system.price_per_hour.source}",
-            f"{float(system.io_latency) * 1e6:.0f} us from wafer to wafer: {system.io_latency.source}",
-            "weights and cache stay in SRAM, read at the cores' own speed: memory time is inside compute",
-            "host, tokenizer and sampling take no time on either side",
-        ])
+        assumptions=assumptions)
 
 
 def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, cluster: str,

@@ -95,10 +95,43 @@ def _feed_forward(mapping: Mapping, tokens: int) -> list[Step]:
     return [Step("ffn", name, operation) for name, operation in steps]
 
 
-def layer_steps(mapping: Mapping, tokens: int, slots: int) -> list[Step]:
-    """One layer for a chunk of ``tokens`` while every row keeps ``slots`` positions of the cache."""
+def _choice(mapping: Mapping, tokens: int) -> list[tuple[str, Operation]]:
+    """Which experts a token takes, known on every PE: scores, all columns' scores everywhere, the k largest, their weights."""
+    experts, chosen = mapping.config.experts, mapping.config.experts_per_token
+    return [("router", Gemm(tokens, mapping.hidden, mapping.router)),
+            ("router_reduce", _all_reduce(mapping, tokens * mapping.router, "y")),
+            ("router_gather", _all_reduce(mapping, tokens * experts, "x", op="max")),
+            ("choose", Local("rowmax", experts, tokens * chosen)),
+            ("weights_exp", Local("expsub", chosen, tokens)),
+            ("weights_sum", Local("rowsum", chosen, tokens)),
+            ("weights_divide", Local("rowdiv", chosen, tokens))]
+
+
+def _experts(mapping: Mapping, tokens: int) -> list[Step]:
+    """A mixture of experts: the chosen experts' pieces of every PE, a row of work for each token and expert."""
+    rows, shared = tokens * mapping.config.experts_per_token, mapping.shared_expert
+    steps = [*_choice(mapping, tokens), ("gate_up", Gemm(rows, mapping.hidden, 2 * mapping.expert))]
+    if shared:
+        steps.append(("shared_gate_up", Gemm(tokens, mapping.hidden, 2 * shared)))
+    steps += [("gate_up_reduce", _all_reduce(mapping, 2 * (rows * mapping.expert + tokens * shared), "y")),
+              ("silu_mul", Local("silu_mul", mapping.expert, rows)),
+              ("weigh", Local("scale", mapping.expert, rows)),
+              ("down", Gemm(rows, mapping.expert, mapping.hidden)),
+              ("sum_experts", Local("add", mapping.hidden, rows))]
+    if shared:
+        steps += [("shared_silu_mul", Local("silu_mul", shared, tokens)),
+                  ("shared_down", Gemm(tokens, shared, mapping.hidden)),
+                  ("shared_add", Local("add", mapping.hidden, tokens))]
+    steps += [("down_reduce", _all_reduce(mapping, tokens * mapping.hidden, "x")),
+              ("residual", Local("add", mapping.hidden, tokens))]
+    return [Step("ffn", name, operation) for name, operation in steps]
+
+
+def layer_steps(mapping: Mapping, tokens: int, slots: int, experts: bool = False) -> list[Step]:
+    """One layer for a chunk of ``tokens`` while every row keeps ``slots`` positions of the cache; ``experts``: a MoE layer."""
+    feed_forward = _experts(mapping, tokens) if experts else _feed_forward(mapping, tokens)
     return [*_norm(mapping, "attention", tokens), *_attention(mapping, tokens, slots),
-            *_norm(mapping, "ffn", tokens), *_feed_forward(mapping, tokens)]
+            *_norm(mapping, "ffn", tokens), *feed_forward]
 
 
 def embedding_steps(mapping: Mapping, columns: list[int]) -> list[Step]:

@@ -47,9 +47,10 @@ class Mapping:
         if not all(isinstance(side, int) and side >= 1 for side in (self.width, self.height)):
             raise InputError(f"grid is {self.width!r}x{self.height!r}, expected whole numbers of PEs of at least 1")
         check_precision(self.precision)
-        if self.config.experts or self.config.kv_lora_rank:
-            raise InputError(f"{self.config.name}: mixtures of experts and latent attention cannot be mapped onto a wafer "
-                             "yet; expected a dense Llama-like model")
+        if self.config.kv_lora_rank or self.config.linear_layers:
+            kind = "latent attention" if self.config.kv_lora_rank else "linear attention"
+            raise InputError(f"{self.config.name}: a model with {kind} cannot be mapped onto a wafer; expected grouped-query "
+                             "attention (Llama, Qwen, Mistral, Mixtral, gpt-oss, ...)")
 
     # -- sizes of the pieces ------------------------------------------------------------------------------------------
     @cached_property
@@ -61,6 +62,21 @@ class Mapping:
     def ffn(self) -> int:
         """Elements of the feed-forward layer per column."""
         return -(-self.config.ffn // self.width)
+
+    @cached_property
+    def expert(self) -> int:
+        """Elements of one expert per column: every expert is spread over all columns, so any of them is equally near."""
+        return -(-self.config.expert_ffn // self.width)
+
+    @cached_property
+    def shared_expert(self) -> int:
+        """Elements of the shared expert per column."""
+        return -(-self.config.shared_expert_ffn // self.width)
+
+    @cached_property
+    def router(self) -> int:
+        """Experts whose score one column computes."""
+        return -(-self.config.experts // self.width)
 
     @cached_property
     def vocab(self) -> int:
@@ -142,15 +158,25 @@ class Mapping:
         return self.config.layers if self.layers is None else self.layers
 
     @cached_property
+    def _feed_forward_elements(self) -> int:
+        """Weights of one layer's feed-forward part on one PE; of the larger kind where a model has dense and MoE layers."""
+        dense = 3 * self.hidden * self.ffn
+        if not self.config.experts:
+            return dense
+        experts = self.config.experts * self.expert + self.shared_expert
+        return max(dense if self.config.dense_layers else 0, self.hidden * (self.router + 3 * experts))
+
+    @cached_property
     def memory(self) -> dict[str, int]:
         """Bytes on the fullest PE, by use. All PEs hold tiles of the same size, so PE (0, 0) is one of them."""
         size = PRECISIONS[self.precision]
-        layer = self.hidden * (self.q + 2 * self.kv) + self.q * self.hidden + 3 * self.hidden * self.ffn
+        layer = self.hidden * (self.q + 2 * self.kv) + self.q * self.hidden + self._feed_forward_elements
         layer += 2 * self.hidden + (self.q + 2 * self.kv if self.config.attention_bias else 0)
         layer += 2 * self.features if self.config.qk_norm else 0
         tables = (1 if self.config.tied_embeddings else 2) * self.hidden * self.vocab + self.hidden
         scores = self.heads_per_column * self.group * self.slots
-        stream = 2 * self.hidden + self.q + 2 * self.kv + 3 * self.ffn
+        chosen = self.config.experts_per_token * self.expert + self.shared_expert
+        stream = 2 * self.hidden + self.q + 2 * self.kv + max(3 * self.ffn, 3 * chosen + self.config.experts)
         return {
             "weights": math.ceil(size * (self.held_layers * layer + (tables if self.with_head else 0))),
             "kv_cache": math.ceil(size * self.users * self.held_layers * 2 * self.kv * self.slots),

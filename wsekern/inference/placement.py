@@ -48,9 +48,16 @@ def time_steps(machine: Machine, mapping: Mapping, steps: list[Step], profile: s
 
 
 @lru_cache(maxsize=4096)
-def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str) -> StepTime:
-    """One layer for ``tokens`` tokens against ``slots`` cached positions per row."""
-    return time_steps(machine, mapping, layer_steps(mapping, tokens, max(1, slots)), profile)
+def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str, experts: bool) -> StepTime:
+    """One layer (with ``experts`` a mixture of them) for ``tokens`` tokens against ``slots`` cached positions per row."""
+    return time_steps(machine, mapping, layer_steps(mapping, tokens, max(1, slots), experts), profile)
+
+
+def time_layers(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str) -> StepTime:
+    """All layers of the model, one after the other on a region such as ``mapping``."""
+    moe = mapping.config.moe_layers
+    return sum((time_layer(machine, mapping, tokens, slots, profile, experts).times(count)
+                for experts, count in ((True, moe), (False, mapping.config.layers - moe)) if count), StepTime(0.0, {}))
 
 
 @lru_cache(maxsize=1024)
@@ -118,10 +125,10 @@ class Placement:
         return self._pass(self.tokens_per_stage, -(-context // self.height))
 
     def _pass(self, tokens: int, slots: int) -> StepTime:
-        layer = time_layer(self.machine, self.mapping, tokens, slots, self.profile)
+        layers = time_layers(self.machine, self.mapping, tokens, slots, self.profile)
         handover = _time_handover(self.machine, self.mapping, tokens, self.profile)
         head = _time_head(self.machine, self.head_mapping, self.profile)
-        return layer.times(self.config.layers) + handover.times(self.regions) + head.times(tokens)
+        return layers + handover.times(self.regions) + head.times(tokens)
 
     def crossing_seconds(self, tokens: int) -> float:
         """Time in the links between wafers for one pass, the return of the sampled token included."""
@@ -139,9 +146,9 @@ class Placement:
         """Time to the first token: the prompt's chunks follow each other through the regions."""
         chunks = -(-self.request.prompt // self.chunk)
         slots = -(-(self.request.prompt // 2 + 1) // self.height)
-        layer = time_layer(self.machine, self.mapping, self.chunk, slots, self.profile)
+        layers = time_layers(self.machine, self.mapping, self.chunk, slots, self.profile)
         handover = _time_handover(self.machine, self.mapping, self.chunk, self.profile)
-        stage = layer.cycles * self.layers + handover.cycles
+        stage = layers.cycles / self.config.layers * self.layers + handover.cycles
         head = _time_head(self.machine, self.head_mapping, self.profile).cycles
         # Users' prompts queue behind each other; the last one's last chunk is what the slowest user waits for.
         cycles = (chunks * self.request.batch + self.regions - 1) * stage + head

@@ -14,7 +14,7 @@ from typing import Any
 
 from wsekern.errors import InputError
 from wsekern.inference.mapping import Mapping
-from wsekern.inference.placement import CHUNKS, StepTime, time_layer
+from wsekern.inference.placement import CHUNKS, StepTime, time_layers
 from wsekern.machine import Machine, load_machine
 from wsekern.ops import AllReduce, FlowEngine, Gemv, MeshGemm, MeshGemmTransposed, Operation
 from wsekern.ops.predict import default_groups
@@ -213,7 +213,7 @@ def _ours(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
 
     def layer_of(chunk: int, slots: int) -> StepTime:
         mapping = Mapping(config, grid, grid, precision, context=context, chunk=chunk, users=batch, layers=1, with_head=False)
-        return time_layer(machine, mapping, chunk, slots, profile)
+        return time_layers(machine, mapping, chunk, slots, profile).times(1 / config.layers)
 
     if phase == "decode":
         layer = layer_of(batch, -(-context // grid))
@@ -261,6 +261,5 @@ def _check(config: ModelConfig, phase: str, context: int, batch: int, clock: flo
         raise InputError(f"context is {context} and batch {batch}: expected at least 1")
     if clock is not None and not clock > 0:
         raise InputError(f"clock is {clock}: expected a positive number of Hz")
-    if config.experts or config.kv_lora_rank:
-        raise InputError(f"{config.name}: mixtures of experts and latent attention cannot be predicted on a wafer; "
-                         "expected a dense Llama-like model")
+    if config.experts and mapping == "waferllm":
+        raise InputError(f"{config.name} is a mixture of experts, which the published kernels do not have; use mapping=ours")
