@@ -51,5 +51,6 @@ def test_import_is_light():
 
 def test_unknown_simd_level_is_refused():
     environment = {**os.environ, "WSEKERN_SIMD": "mmx"}
-    done = subprocess.run([sys.executable, "-c", "import wsekern"], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", "import wsekern"], env=environment, capture_output=True, text=True,
+                          check=False)
     assert done.returncode != 0 and "base, avx2, avx512" in done.stderr
