@@ -124,8 +124,10 @@ def kernel_fit(family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str)
 
 def _first_origin(family: str, systems: list[str], engines: tuple[str, ...], kind: str) -> list[dict]:
     fits = {system: [fit for fit in _index().get((family, system), []) if fit["kind"] == kind] for system in systems}
-    if engines == BEST:
-        found = next((fits[system] for system in systems if fits[system]), [])
+    if engines == BEST:  # of what each engine would take, so that none of them is better
+        names = sorted({fit["engine"].split("/")[0] for there in fits.values() for fit in there})
+        found = [fit for name in names for fit in _first_origin(family, systems, (name,), kind)]
+        found.sort(key=lambda fit: systems.index(fit["system"]))
         return [{**found[0], "parameters": _best_of(found)}] if found else []
     for engine in (*engines, ""):
         for system in systems:
