@@ -39,13 +39,15 @@ def _fact(value: Any) -> str:
 
 
 def validation_view(found: dict[str, list[dict]], show_rows: bool) -> RenderableType:
-    """Errors by group; with ``show_rows`` every row, else those without a prediction are counted by their reason."""
+    """Errors by group; with ``show_rows`` every row, else those without a prediction counted by their reason."""
     groups = Table("group", title="Predictions beside measurements", title_justify="left")
-    for name in ("rows", "predicted", "fitted", "median error", "worst error"):
+    for name in ("rows", "predicted", "fitted", "median error", "p90", "worst"):
         groups.add_column(name, justify="right")
     for group in found["groups"]:
+        if not group["predicted"]:
+            continue  # counted by reason below
         groups.add_row(group["group"], str(group["count"]), str(group["predicted"]), str(group["fitted"]),
-                       _percent(group["median_error"]), _percent(group["worst_error"]))
+                       _percent(group["median_error"]), _percent(group["p90_error"]), _percent(group["worst_error"]))
     return Group(groups, Text(""), _rows(found["rows"]) if show_rows else _unpredicted(found["rows"]))
 
 
