@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -168,8 +169,10 @@ def load_config(model: str | os.PathLike[str]) -> ModelConfig:
     if path.is_dir():
         path = path / "config.json"
     if not path.exists():
-        raise InputError(f"no model {str(model)!r}: it is neither a folder or file with a Hugging Face config.json nor "
-                         f"one of {', '.join(bundled_models())}")
+        near = get_close_matches(str(model), bundled_models())
+        raise InputError(f"no model {str(model)!r}: it is neither a folder or file with a Hugging Face config.json nor one of "
+                         f"the {len(bundled_models())} that `wsekern machines` lists"
+                         + (f"; did you mean {' or '.join(near)}?" if near else ""))
     try:
         data = json.loads(path.read_text())
     except OSError as error:
