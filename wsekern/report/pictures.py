@@ -53,19 +53,40 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
 
 
 def validation_plot(found: dict[str, list[dict]], path: str | os.PathLike[str]) -> None:
-    """Predictions against measurements, one colour per group, on logarithmic axes; the line is perfect agreement."""
-    figure = _figure_class()(figsize=(7.5, 6.5), layout="constrained")
-    axes = figure.subplots()
-    groups: dict[str, list[tuple[float, float]]] = {}
-    for row in found["rows"]:
-        if row["predicted"] is not None and row["predicted"] > 0 and row["measured"] > 0:
-            groups.setdefault(f"{row['group']} ({row['unit']})", []).append((row["measured"], row["predicted"]))
-    if not groups:
+    """Predictions against measurements, one colour per unit, beside predicted over measured, one line per group."""
+    rows = [row for row in found["rows"] if row["predicted"] is not None and row["predicted"] > 0 and row["measured"] > 0]
+    if not rows:
         raise InputError("there is nothing to draw: no row has a prediction")
-    for name, points in sorted(groups.items()):
-        axes.scatter(*zip(*points, strict=True), s=12, label=name, alpha=0.7)
-    every = [value for points in groups.values() for point in points for value in point]
-    axes.plot([min(every), max(every)], [min(every), max(every)], color="black", linewidth=0.8)
-    axes.set(xscale="log", yscale="log", xlabel="measured", ylabel="predicted")
-    axes.legend(fontsize=6)
+    groups = sorted({row["group"] for row in rows}, reverse=True)
+    figure = _figure_class()(figsize=(13, max(5.5, 1.5 + 0.19 * len(groups))), layout="constrained")
+    scatter, ratios = figure.subplots(1, 2)
+    _scatter_by_unit(scatter, rows)
+    _ratios_by_group(ratios, rows, groups)
     save_figure(figure, path)
+
+
+def _scatter_by_unit(axes: Any, rows: list[dict]) -> None:
+    for unit in sorted({row["unit"] for row in rows}):
+        here = [row for row in rows if row["unit"] == unit]
+        axes.scatter([row["measured"] for row in here], [row["predicted"] for row in here], s=10, label=unit, alpha=0.6)
+    ends = [min(row["measured"] for row in rows), max(row["measured"] for row in rows)]
+    axes.plot(ends, ends, color="black", linewidth=0.8)
+    axes.set(xscale="log", yscale="log", xlabel="measured", ylabel="predicted")
+    axes.legend(title="unit")
+
+
+def _ratios_by_group(axes: Any, rows: list[dict], groups: list[str]) -> None:
+    """Rows used for fitting are hollow; the band is 10 % to either side."""
+    axes.axvspan(0.9, 1.1, color="#e8e8e8")
+    axes.axvline(1, color="black", linewidth=0.8)
+    for fitted, face in ((False, "#4c78a8"), (True, "none")):
+        here = [row for row in rows if row["fitted"] == fitted]
+        axes.scatter([row["predicted"] / row["measured"] for row in here], [groups.index(row["group"]) for row in here], s=12,
+                     facecolors=face, edgecolors="#4c78a8", linewidths=0.6, alpha=0.5,
+                     label="used for fitting" if fitted else "predicted")
+    axes.set(xscale="log", xlabel="predicted / measured", xlim=(0.1, 10), ylim=(-1, len(groups)))
+    ticks = (0.1, 0.2, 0.5, 1, 2, 5, 10)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set_yticks(range(len(groups)), groups, fontsize=8)
+    axes.legend(loc="lower right")
