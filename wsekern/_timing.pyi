@@ -4,8 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 CAUSE_NAMES: tuple[str, ...]
-DTYPE_CODES: dict[str, int]
-OP_CODES: dict[str, int]
 
 class LineCosts:
     def __init__(
@@ -40,15 +38,10 @@ def shift_line(
 ) -> None: ...
 def level_line(line: NDArray[np.int64]) -> None: ...
 def spend(line: NDArray[np.int64], cycles: NDArray[np.int64]) -> None: ...
-def line_values(
-    kind: str,
-    dtype: str,
-    op: str,
-    shape: tuple[int, int, int],
-    axis: str,
-    segment: int,
-    parameter: int,
-    source: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-    threads: int,
-) -> int: ...
+def run_steps(
+    line: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    takes: NDArray[np.int64],
+    times: NDArray[np.int64],
+    costs: LineCosts,
+) -> None: ...

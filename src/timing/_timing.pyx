@@ -6,22 +6,13 @@ the sum of its causes. Every operation is homogeneous in max-plus algebra (a lin
 later), so the clock of PE (y, x) stays row[y] + column[x] and one line stands for all lines that are alike.
 """
 from libc.stdint cimport INT64_MAX, int64_t
-
-cimport wsekern._common as common
-
-cdef extern from "lines.h" nogil:
-    ctypedef struct wsk_line_plan:
-        int dtype, op
-        int64_t outer, length, inner, segment, groups
-    int wsk_line_allreduce(const wsk_line_plan *plan, const void *source, void *out, int threads, int simd_level)
-    int wsk_line_reduce(const wsk_line_plan *plan, const void *source, void *out, int64_t root, int threads, int simd_level)
-    int wsk_line_broadcast(const wsk_line_plan *plan, const void *source, void *out, int64_t root, int threads)
+from libc.stdlib cimport free, malloc
 
 CAUSE_NAMES = ("compute", "fabric", "stages", "overhead", "words")
 cdef enum:
     CAUSES = 5
     QUEUE = 16          # more than any input queue holds
-    FEEDS = 4           # streams that one PE takes in one operation, at most
+    FEEDS = 8           # streams that one PE takes in one operation, at most: its input queues
 
 cdef enum Cause:
     COMPUTE, FABRIC, STAGES, OVERHEAD, WORDS
@@ -41,8 +32,9 @@ cdef struct Feed:
     # A stream on its way into a core that takes several: when its words reach the router, and how far it is.
     int64_t first, last         # cycles at which the first and the last word are in the router
     int64_t step                # cycles between two of its words
-    int64_t sent, taken         # words put on the ramp, words executed
+    int64_t words, sent, taken  # words in all, put on the ramp, executed
     int64_t credits             # words that the input queue still has room for
+    int64_t color               # ramps serve colors in turn, from the lowest
     int64_t usable[QUEUE]       # ring: cycle from which each word on the ramp or in the queue may be executed
 
 
@@ -50,7 +42,8 @@ cdef struct Costs:
     int64_t call, setup_send, setup_add, setup_receive, stage, hop, convert
     int64_t words_send, words_add, paced_add, words_broadcast, words_receive, paced_broadcast
     int64_t sums, step_send, step_add, down, link_words, link_frame
-    int64_t depth[FEEDS]
+    int64_t depth[FEEDS], color[FEEDS]
+    int64_t length[FEEDS]       # words of each stream; 0: as many as the others
 
 
 cdef class LineCosts:
@@ -69,7 +62,8 @@ cdef class LineCosts:
         c.words_broadcast, c.words_receive, c.paced_broadcast = words_broadcast, words_receive, paced_broadcast
         c.link_words, c.link_frame = link
         for i in range(FEEDS):
-            c.depth[i] = min(depths[i], QUEUE)
+            c.depth[i] = min(depths[i], QUEUE) if i < len(depths) else 0
+            c.color[i], c.length[i] = i, 0
 
 
 cdef inline Path load(const int64_t *pe) noexcept nogil:
@@ -137,7 +131,18 @@ cdef inline int64_t on_link(const Costs *costs, int64_t step, int64_t word) noex
 cdef inline int64_t in_router(const Feed *feed, const Costs *costs) noexcept nogil:
     # When the next word of a stream is in the router: the last may be later than its place in the stream.
     cdef int64_t at = feed.first + on_link(costs, feed.step, feed.sent)
-    return max(at, feed.last) if feed.sent == costs.sums - 1 else at
+    return max(at, feed.last) if feed.sent == feed.words - 1 else at
+
+
+cdef void in_turn(const Feed *feed, int count, int *turn) noexcept nogil:
+    # The feeds in the order of their colors.
+    cdef int i, k
+    for i in range(count):
+        k = i
+        while k > 0 and feed[turn[k - 1]].color > feed[i].color:
+            turn[k] = turn[k - 1]
+            k -= 1
+        turn[k] = i
 
 
 cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, int64_t *first) noexcept nogil:
@@ -146,6 +151,8 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, 
     # the last element; `first`, that of the first element of the last stream.
     cdef int64_t cycle = INT64_MAX, run = 0, execute = ready, wake
     cdef int current = 0, start = 0, i, k, granted, loser
+    cdef int turn[FEEDS]
+    in_turn(feed, count, turn)
     for i in range(count):
         cycle = min(cycle, feed[i].first)
     while True:
@@ -156,7 +163,7 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, 
             feed[current].taken += 1
             feed[current].credits += 1
             execute = cycle + costs.step_add
-            if feed[current].taken == costs.sums:
+            if feed[current].taken == feed[current].words:
                 execute = cycle + 1 + costs.setup_add
                 current += 1
                 if current == count:
@@ -164,12 +171,12 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, 
         granted = loser = -1
         if costs.link_words >= costs.link_frame or run < costs.link_words:
             for k in range(count):
-                i = (start + k) % count
-                if feed[i].sent < costs.sums and feed[i].credits > 0 and in_router(feed + i, costs) <= cycle:
+                i = turn[(start + k) % count]
+                if feed[i].sent < feed[i].words and feed[i].credits > 0 and in_router(feed + i, costs) <= cycle:
                     if granted < 0:
                         granted = i
                     elif loser < 0:
-                        loser = i
+                        loser = (start + k) % count
         run = run + 1 if granted >= 0 else 0
         if granted >= 0:
             feed[granted].usable[feed[granted].sent % QUEUE] = cycle + costs.down
@@ -182,7 +189,7 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, 
             # Nothing is under way for the core: jump to the next word that can move.
             wake = INT64_MAX
             for i in range(count):
-                if feed[i].sent < costs.sums and feed[i].credits > 0:
+                if feed[i].sent < feed[i].words and feed[i].credits > 0:
                     wake = min(wake, in_router(feed + i, costs))
             if wake != INT64_MAX:
                 cycle = max(cycle, wake)
@@ -204,8 +211,8 @@ cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const
         feed[i].first = arrival.clock - costs.down
         feed[i].last = feed[i].first + messages[i].last - messages[i].first.clock
         feed[i].step = messages[i].step
-        feed[i].sent = feed[i].taken = 0
-        feed[i].credits = costs.depth[i]
+        feed[i].words, feed[i].sent, feed[i].taken = costs.length[i] if costs.length[i] else costs.sums, 0, 0
+        feed[i].credits, feed[i].color = costs.depth[i], costs.color[i]
     end = take_all(feed, count, costs, own.clock, &first)
     if out != NULL:
         # What the critical path waits for beyond the latest arrival is words of other streams.
@@ -393,39 +400,75 @@ def spend(int64_t[:, ::1] line, const int64_t[::1] cycles):
             line[k, i] += cycles[i]
 
 
-DTYPE_CODES = {"fp32": 0, "fp16": 1, "fp16_fp32": 2, "bf16": 3, "u32": 0}
-OP_CODES = {"sum": 0, "max": 1}
+cdef enum Kind:
+    WORK, SEND, TAKE, PART, JOIN
+
+cdef struct Step:
+    # Row of the steps of a schedule, in an order in which what is sent comes before what takes it.
+    int64_t kind, pe
+    int64_t first, count        # rows of the table of takes; PART: first is the whole; JOIN: its first and last part
+    int64_t out                 # message sent, or -1
+    int64_t setup, words, paced, step, wavelets
+
+cdef struct Take:
+    int64_t message, hops, depth, color, words
 
 
-cdef wsk_line_plan line_plan(str dtype, str op, shape, str axis, int64_t segment, int64_t groups) except *:
-    cdef wsk_line_plan plan
-    cdef int64_t height, width, elements
-    height, width, elements = shape
-    plan.dtype, plan.op = DTYPE_CODES[dtype], OP_CODES[op]
-    plan.segment, plan.groups = segment, groups
-    if axis == "y":
-        plan.outer, plan.length, plan.inner = 1, height, width * elements
-    else:
-        plan.outer, plan.length, plan.inner = height, width, elements
-    return plan
+cdef void take_step(int64_t *pe, Costs *c, const Step *step, const Take *takes, Message *messages) noexcept nogil:
+    # A PE takes one message, or several one after the other; the last may be sent on.
+    cdef Message incoming[FEEDS]
+    cdef int64_t hops[FEEDS]
+    cdef Py_ssize_t i
+    for i in range(step.count):
+        incoming[i] = messages[takes[i].message]
+        hops[i] = takes[i].hops
+        c.depth[i], c.color[i], c.length[i] = takes[i].depth, takes[i].color, takes[i].words
+    c.setup_add, c.words_add, c.paced_add, c.step_add, c.sums = step.setup, step.words, step.paced, step.step, step.wavelets
+    gather(pe, c, incoming, hops, <int>step.count, messages + step.out if step.out >= 0 else NULL)
 
 
-def line_values(str kind, str dtype, str op, shape, str axis, int64_t segment, int64_t parameter,
-                const unsigned char[::1] source, unsigned char[::1] out, int threads):
-    """Values of ``allreduce`` (parameter: groups), ``reduce`` or ``broadcast`` (parameter: root) along ``axis``.
+cdef void part(Message *messages, const Costs *c, const Step *step) noexcept nogil:
+    # The words of a message from a given one on, to its end or to another given one.
+    cdef const Message *whole = messages + step.first
+    cdef Message *out = messages + step.out
+    cdef int64_t last = whole.first.clock + on_link(c, whole.step, step.paced)
+    out.first = plus(whole.first, WORDS, on_link(c, whole.step, step.words))
+    out.step, out.sent = whole.step, 1
+    out.last = max(out.first.clock, whole.last if step.paced < 0 else last)
 
-    ``source`` and ``out`` are the bytes of contiguous tiles (height, width, elements). Returns a status code.
+
+def run_steps(int64_t[:, ::1] line, const int64_t[:, ::1] steps, const int64_t[:, ::1] takes, int64_t[:, ::1] times,
+              LineCosts costs):
+    """Clocks of a schedule: ``steps`` (n, 10) and ``takes`` (n, 5) are the fields of Step and Take.
+
+    ``times`` (messages, 2) takes the cycles at which the first and the last word of each message are sent.
     """
-    cdef wsk_line_plan plan = line_plan(dtype, op, shape, axis, segment, parameter if kind == "allreduce" else 1)
-    cdef int level = common.simd_level_code(), status
-    cdef const unsigned char *a = &source[0]
-    cdef unsigned char *b = &out[0]
-    cdef int which = ("allreduce", "reduce", "broadcast").index(kind)
+    cdef Py_ssize_t messages = times.shape[0]
+    cdef Costs c = costs.costs
+    cdef Message *message = <Message *>malloc((messages + 1) * sizeof(Message))
+    cdef const Step *step
+    cdef const Take *take = <const Take *>&takes[0, 0] if takes.shape[0] else NULL
+    cdef int64_t *pe
+    cdef Py_ssize_t i
+    if message == NULL:
+        raise MemoryError
     with nogil:
-        if which == 0:
-            status = wsk_line_allreduce(&plan, a, b, threads, level)
-        elif which == 1:
-            status = wsk_line_reduce(&plan, a, b, parameter, threads, level)
-        else:
-            status = wsk_line_broadcast(&plan, a, b, parameter, threads)
-    return status
+        for i in range(steps.shape[0]):
+            step = <const Step *>&steps[i, 0]
+            pe = &line[step.pe, 0]
+            if step.kind == WORK:
+                pe[<int>OVERHEAD] += step.setup
+                pe[<int>COMPUTE] += step.words
+            elif step.kind == SEND:
+                c.setup_send, c.step_send = step.setup, step.step
+                send(pe, &c, step.words, message + step.out)
+            elif step.kind == TAKE:
+                take_step(pe, &c, step, take + step.first, message)
+            elif step.kind == PART:
+                part(message, &c, step)
+            else:
+                message[step.out] = message[step.first]
+                message[step.out].last = message[step.count].last
+        for i in range(messages):
+            times[i, 0], times[i, 1] = message[i].first.clock, message[i].last
+    free(message)

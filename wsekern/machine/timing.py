@@ -112,10 +112,10 @@ class Timing:
             return last * step
         return last // words * frame + last % words * step
 
-    def sending(self, wavelets: int, step: int = 1) -> int:
-        """Cycles from the first to the last word that a core hands to output queue 0: its own pace, until the queue is
-        full of words that wait for the ramp."""
-        depth = self.machine.core.output_queues.values[0]
+    def sending(self, wavelets: int, step: int = 1, queue: int = 0) -> int:
+        """Cycles from the first to the last word that a core hands to output queue ``queue``: its own pace, until the
+        queue is full of words that wait for the ramp."""
+        depth = self.machine.core.output_queues.values[queue]
         own = max(0, wavelets - 1) * step
         return own if wavelets <= depth else max(own, self.latency("output") + 1 + self.stream(wavelets - depth, step))
 

@@ -61,9 +61,11 @@ class AllReduce:
         """Advance the clocks of ``engine`` by this operation."""
         if not self.words:
             return
-        length = engine.length(self.axis)
-        allreduce_line(engine.line(self.axis), self.segment or length, self.groups,
-                       line_costs(engine.timing_of(self.dtype), self.words, "allreduce_call", self.op))
+        segment = self.segment or engine.length(self.axis)
+        costs = line_costs(engine.timing_of(self.dtype), self.words, "allreduce_call", self.op)
+        engine.on_lines(self.axis, lambda line: allreduce_line(line, segment, self.groups, costs))
+        if 1 < self.groups < segment < 3 * self.groups:
+            engine.note(self, "groups of fewer than three PEs: sums between groups and within them share links")
         engine.energy += self.energy(engine)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:

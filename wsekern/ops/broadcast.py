@@ -50,8 +50,9 @@ class Broadcast:
         """Advance the clocks of ``engine`` by this operation."""
         if not self.words:
             return
-        broadcast_line(engine.line(self.axis), self.segment or engine.length(self.axis), self.root,
-                       line_costs(engine.timing_of(self.dtype), self.words, "broadcast_call"))
+        costs = line_costs(engine.timing_of(self.dtype), self.words, "broadcast_call")
+        segment = self.segment or engine.length(self.axis)
+        engine.on_lines(self.axis, lambda line: broadcast_line(line, segment, self.root, costs))
         engine.energy += self.energy(engine)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:

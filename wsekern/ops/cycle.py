@@ -10,6 +10,7 @@ from wsekern.errors import BudgetError, InputError
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
 from wsekern.ops.flow import FlowEngine
+from wsekern.ops.scheduled import lower
 from wsekern.program import Layout, Program, Simulation
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Emission:
     program: Program
     colors: Sequence[int]
     inputs: tuple[str, ...]
+    serial: int = 0
+    """Place of the operation in the sequence: keeps its buffers apart from others'."""
 
     @property
     def type(self) -> "ElementType":
@@ -122,6 +125,7 @@ def compile_operations(chain: list[CycleOperation], machine: Machine | str, widt
     layout = Layout(machine, width, height, profile)
     timing = Timing(layout.machine, profile, dtype)
     allocator, colors = ColorAllocator(layout.machine), {}
+    chain = [lower(operation, timing, width, height) for operation in chain]
     for operation in chain:
         if operation not in colors:
             colors[operation] = allocator.allot(operation.colors, type(operation).__name__)
@@ -158,18 +162,23 @@ def _place_programs(layout: Layout, timing: Timing, chain: list[CycleOperation],
             result = ""
             if delayed:
                 program.spend_parameter(0)
-            for operation, in_row, in_column, own in zip(chain, row, column, names, strict=True):
+            for serial, (operation, in_row, in_column, own) in enumerate(zip(chain, row, column, names, strict=True)):
                 inputs = (result, *own) if result else tuple(own)
                 costs = replace(timing, dtype=getattr(operation, "dtype", None) or timing.dtype)
                 for name, shape in zip(own, operation.tiles()[-len(own):] if own else (), strict=True):
                     program.memory(name, ELEMENT_TYPES[costs.dtype], int(np.prod(shape)))
                 role = in_row if getattr(operation, "axis", "y") == "y" else in_column
-                result = operation.emit(Emission(costs, program, colors[operation], inputs), role)
+                result = operation.emit(Emission(costs, program, colors[operation], inputs, serial), role)
             programs.append(program)
     row_of = np.array([row_kinds.index(row) for row in rows])
     column_of = np.array([column_kinds.index(column) for column in columns])
     layout.set_programs(programs, row_of[:, None] * len(column_kinds) + column_of[None, :])
     return result
+
+
+def sends(operation: Any) -> bool:
+    """Whether an operation has a program that sends words."""
+    return hasattr(operation, "lowered") or bool(getattr(operation, "colors", 0))
 
 
 class CycleEngine(FlowEngine):
@@ -189,15 +198,15 @@ class CycleEngine(FlowEngine):
 
     def run(self, operation: Any, *tiles: np.ndarray) -> Any:
         """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
-        if hasattr(operation, "paint") and operation.colors:
+        if sends(operation):
             super().time(operation)
             return self._run_program(operation, *tiles) if operation.words else tiles[0].copy()
-        before, column = self._row.sum(axis=1), self._column.copy()
+        before = FlowEngine.clock.fget(self)
         values = super().run(operation, *tiles)
-        spent = self._row.sum(axis=1) - before
-        if np.any(spent != spent[0]) or np.any(self._column != column):
+        spent = FlowEngine.clock.fget(self) - before
+        if np.any(spent != spent[0, 0]):
             raise InputError(f"{type(operation).__name__} has no program for the cycle engine: use the flow engine")
-        self._clock += spent[0]
+        self._clock += spent[0, 0]
         return values
 
     def time(self, operation: Any) -> None:
@@ -217,7 +226,7 @@ class CycleEngine(FlowEngine):
         done = compiled.run((np.ascontiguousarray(tile),))
         self._clock = start + done.clock
         self._traversals += simulation.link_traversals
-        return done.values.reshape(tile.shape)
+        return done.values.reshape(tile.shape) if done.values.size == tile.size else done.values
 
     @property
     def energy(self) -> int:

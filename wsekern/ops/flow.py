@@ -1,5 +1,6 @@
 """The flow engine: runs operations for all PEs of a grid at once, values and a local clock per PE."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,7 +27,8 @@ class FlowEngine:
     Every PE has a local clock and each operation starts on each PE when that PE is ready: there is no barrier that the
     hardware does not have. An operation along lines takes as long on a line that starts late as on one that starts
     early, so the clock of PE (y, x) is ``row[y] + column[x]``: two lines stand for the whole grid and clocks cost no
-    more on a full wafer than on one row and one column of it.
+    more on a full wafer than on one row and one column of it. After an operation that is not alike on all lines (a
+    reduction over both axes, operations on several regions) every PE has a clock of its own.
 
     Values are numpy arrays of shape (height, width, ...): float32 for ``fp32``, float16 for ``fp16`` and ``fp16_fp32``,
     uint16 for ``bf16``. Results do not depend on ``threads``.
@@ -46,8 +48,11 @@ class FlowEngine:
         """All clocks and counters to zero."""
         self._row = np.zeros((self.height, len(CAUSE_NAMES)), np.int64)
         self._column = np.zeros((self.width, len(CAUSE_NAMES)), np.int64)
+        self._grid: np.ndarray | None = None
         self.energy = 0
         """Link traversals so far: wavelets times links, over the whole grid."""
+        self.notes: dict[str, str] = {}
+        """Operations whose clocks are bounds rather than exact, with the reason."""
 
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
@@ -69,27 +74,54 @@ class FlowEngine:
         """Lines along ``axis``."""
         return self.width if axis == "y" else self.height
 
-    def line(self, axis: str) -> np.ndarray:
-        """Cycles by cause (PEs, causes) of a line along ``axis``: what the timing kernels work on."""
-        return self._row if axis == "y" else self._column
+    def on_lines(self, axis: str, advance: Callable[[np.ndarray], None]) -> None:
+        """Let ``advance`` move the clocks, cycles by cause (PEs, causes), of all lines along ``axis``: of one line while
+        all lines are alike, of each where they are not."""
+        if self._grid is None:
+            advance(self._row if axis == "y" else self._column)
+            return
+        lines = self._grid.swapaxes(0, 1) if axis == "y" else self._grid
+        for index in range(len(lines)):
+            line = np.ascontiguousarray(lines[index])
+            advance(line)
+            lines[index] = line
+
+    def grid(self) -> np.ndarray:
+        """Cycles by cause of every PE (height, width, causes), for operations that are not alike on all lines: from here
+        on every PE has a clock of its own."""
+        if self._grid is None:
+            self._grid = self._row[:, None] + self._column[None, :]
+        return self._grid
 
     def spend(self, *, compute: int = 0, fabric: int = 0, stages: int = 0, overhead: int = 0, words: int = 0) -> None:
         """Work that takes every PE the same number of cycles, by cause."""
-        spend(self._row, np.array((compute, fabric, stages, overhead, words), np.int64))
+        clocks = self._row if self._grid is None else self._grid.reshape(-1, len(CAUSE_NAMES))
+        spend(clocks, np.array((compute, fabric, stages, overhead, words), np.int64))
 
     def level(self) -> None:
         """Every PE waits for the latest one, as after many rounds of exchange between neighbours."""
+        if self._grid is not None:
+            level_line(self._grid.reshape(-1, len(CAUSE_NAMES)))
         level_line(self._row)
         level_line(self._column)
+
+    def note(self, operation: Operation, reason: str) -> None:
+        """Remember why the clocks of ``operation`` are bounds; nothing without a reason."""
+        if reason:
+            self.notes[type(operation).__name__] = reason
 
     @property
     def clock(self) -> np.ndarray:
         """Local clock of every PE in cycles, int64 (height, width)."""
+        if self._grid is not None:
+            return self._grid.sum(axis=2)
         return self._row.sum(axis=1)[:, None] + self._column.sum(axis=1)[None, :]
 
     @property
     def cycles(self) -> int:
         """Cycle at which the last PE is done."""
+        if self._grid is not None:
+            return int(self.clock.max())
         return int(self._row.sum(axis=1).max() + self._column.sum(axis=1).max())
 
     @property
@@ -99,6 +131,9 @@ class FlowEngine:
         ``compute``: elements of local instructions; ``fabric``: hops; ``stages``: ramps and the cores' in- and output
         pipelines; ``overhead``: calls and set-ups; ``words``: the rest of a message after its first word.
         """
+        if self._grid is not None:
+            last = self._grid.reshape(-1, len(CAUSE_NAMES))[self.clock.argmax()]
+            return {name: int(value) for name, value in zip(CAUSE_NAMES, last, strict=True)}
         row = self._row[self._row.sum(axis=1).argmax()]
         column = self._column[self._column.sum(axis=1).argmax()]
         return {name: int(value) for name, value in zip(CAUSE_NAMES, row + column, strict=True)}

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from wsekern._timing import LineCosts, line_values
+from wsekern._timing import LineCosts
+from wsekern._values import line_values
 from wsekern.errors import InputError, raise_for_status
 from wsekern.machine.timing import Timing
 from wsekern.program.program import Mem

@@ -58,8 +58,13 @@ class Reduce:
         """Advance the clocks of ``engine`` by this operation."""
         if not self.words:
             return
-        reduce_line(engine.line(self.axis), self.segment or engine.length(self.axis), self.root,
-                    line_costs(engine.timing_of(self.dtype), self.words, "reduce_call", self.op))
+        costs = line_costs(engine.timing_of(self.dtype), self.words, "reduce_call", self.op)
+        segment = self.segment or engine.length(self.axis)
+        engine.on_lines(self.axis, lambda line: reduce_line(line, segment, self.root, costs))
+        depth = min(engine.timing.machine.core.input_queues.values)
+        if 0 < self.root < segment - 1 and traffic(engine.timing_of(self.dtype), self.words).sums > depth:
+            engine.note(self, "the chain that the root takes second is held back once its queue is full: senders on that "
+                              "side end later than their clocks say, the root does not")
         engine.energy += self.energy(engine)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
@@ -133,12 +138,18 @@ class TwoPhaseReduce:
         if not self.words:
             return
         Reduce(self.words, self.axis, op=self.op, segment=self.group).time(engine)
-        line = engine.line(self.axis)
-        roots = np.ascontiguousarray(line[::self.group])
         costs = line_costs(engine.timing, self.words, "reduce_call", self.op, stride=self.group)
-        reduce_line(roots, len(roots), 0, costs)
-        line[::self.group] = roots
-        hops = (len(roots) - 1) * self.group
+
+        def between_groups(line: np.ndarray) -> None:
+            roots = np.ascontiguousarray(line[::self.group])
+            reduce_line(roots, len(roots), 0, costs)
+            line[::self.group] = roots
+
+        engine.on_lines(self.axis, between_groups)
+        length = engine.length(self.axis)
+        if length % self.group:
+            engine.note(self, "a shorter last group is done early, and its sum meets the chain before it on a link")
+        hops = (-(-length // self.group) - 1) * self.group
         engine.energy += hops * traffic(engine.timing, self.words).sums * engine.lines(self.axis)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:

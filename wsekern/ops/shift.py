@@ -44,7 +44,7 @@ class Shift:
         relay = max(timing.latency("relay_floor") - timing.stage - timing.hop - words, timing.latency("relay"))
         start = timing.latency("shift_call", timing.latency("call")) + timing.latency("relay_fill") * min(distance - 1, 2)
         start -= timing.latency("relay_overlap") * max(0, distance - engine.length(self.axis))
-        shift_line(engine.line(self.axis), self.relays, start, relay, timing.stage, timing.hop, words)
+        engine.on_lines(self.axis, lambda line: shift_line(line, self.relays, start, relay, timing.stage, timing.hop, words))
         engine.energy += self.energy(engine)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:

@@ -1,0 +1,82 @@
+# cython: language_level=3
+"""Values of operations along lines and paths of PEs, for the flow engine: thin calls of the C kernels."""
+from libc.stdint cimport int64_t
+
+cimport wsekern._common as common
+
+cdef extern from "lines.h" nogil:
+    ctypedef struct wsk_line_plan:
+        int dtype, op
+        int64_t outer, length, inner, segment, groups
+    int wsk_line_allreduce(const wsk_line_plan *plan, const void *source, void *out, int threads, int simd_level)
+    int wsk_line_reduce(const wsk_line_plan *plan, const void *source, void *out, int64_t root, int threads, int simd_level)
+    int wsk_line_broadcast(const wsk_line_plan *plan, const void *source, void *out, int64_t root, int threads)
+
+cdef extern from "paths.h" nogil:
+    ctypedef struct wsk_move:
+        int64_t op, words, dst, a, b
+    ctypedef struct wsk_path_plan:
+        int dtype
+        int64_t lines, length
+        const int64_t *pe
+        int64_t moves
+        const wsk_move *move
+        int64_t arena, reserved, in_words, out_words
+        const int64_t *result
+    int wsk_path_values(const wsk_path_plan *plan, const void *source, void *out, int threads, int simd_level)
+
+DTYPE_CODES = {"fp32": 0, "fp16": 1, "fp16_fp32": 2, "bf16": 3, "u32": 0}
+OP_CODES = {"sum": 0, "max": 1}
+
+
+cdef wsk_line_plan line_plan(str dtype, str op, shape, str axis, int64_t segment, int64_t groups) except *:
+    cdef wsk_line_plan plan
+    cdef int64_t height, width, elements
+    height, width, elements = shape
+    plan.dtype, plan.op = DTYPE_CODES[dtype], OP_CODES[op]
+    plan.segment, plan.groups = segment, groups
+    if axis == "y":
+        plan.outer, plan.length, plan.inner = 1, height, width * elements
+    else:
+        plan.outer, plan.length, plan.inner = height, width, elements
+    return plan
+
+
+def line_values(str kind, str dtype, str op, shape, str axis, int64_t segment, int64_t parameter,
+                const unsigned char[::1] source, unsigned char[::1] out, int threads):
+    """Values of ``allreduce`` (parameter: groups), ``reduce`` or ``broadcast`` (parameter: root) along ``axis``.
+
+    ``source`` and ``out`` are the bytes of contiguous tiles (height, width, elements). Returns a status code.
+    """
+    cdef wsk_line_plan plan = line_plan(dtype, op, shape, axis, segment, parameter if kind == "allreduce" else 1)
+    cdef int level = common.simd_level_code(), status
+    cdef const unsigned char *a = &source[0]
+    cdef unsigned char *b = &out[0]
+    cdef int which = ("allreduce", "reduce", "broadcast").index(kind)
+    with nogil:
+        if which == 0:
+            status = wsk_line_allreduce(&plan, a, b, threads, level)
+        elif which == 1:
+            status = wsk_line_reduce(&plan, a, b, parameter, threads, level)
+        else:
+            status = wsk_line_broadcast(&plan, a, b, parameter, threads)
+    return status
+
+
+def path_values(str dtype, const int64_t[:, ::1] pes, const int64_t[:, ::1] moves, int64_t arena, int64_t reserved,
+                int64_t in_words, int64_t out_words, const int64_t[::1] result, const unsigned char[::1] source,
+                unsigned char[::1] out, int threads):
+    """Run ``moves`` (n, 5) on every path: ``pes`` (paths, PEs of a path) are indices of tiles. Returns a status code."""
+    cdef wsk_path_plan plan
+    cdef int level = common.simd_level_code(), status
+    if not (pes.size and out.size):
+        return 0
+    plan.dtype, plan.lines, plan.length = DTYPE_CODES[dtype], pes.shape[0], pes.shape[1]
+    plan.pe, plan.moves = &pes[0, 0], moves.shape[0]
+    plan.move = <const wsk_move *>&moves[0, 0] if moves.shape[0] else NULL
+    plan.arena, plan.reserved, plan.in_words, plan.out_words = arena, reserved, in_words, out_words
+    plan.result = &result[0]
+    cdef const unsigned char *a = &source[0] if source.shape[0] else NULL
+    with nogil:
+        status = wsk_path_values(&plan, a, &out[0], threads, level)
+    return status

@@ -1,0 +1,31 @@
+import numpy as np
+from numpy.typing import NDArray
+
+DTYPE_CODES: dict[str, int]
+OP_CODES: dict[str, int]
+
+def line_values(
+    kind: str,
+    dtype: str,
+    op: str,
+    shape: tuple[int, int, int],
+    axis: str,
+    segment: int,
+    parameter: int,
+    source: NDArray[np.uint8],
+    out: NDArray[np.uint8],
+    threads: int,
+) -> int: ...
+def path_values(
+    dtype: str,
+    pes: NDArray[np.int64],
+    moves: NDArray[np.int64],
+    arena: int,
+    reserved: int,
+    in_words: int,
+    out_words: int,
+    result: NDArray[np.int64],
+    source: NDArray[np.uint8],
+    out: NDArray[np.uint8],
+    threads: int,
+) -> int: ...

@@ -1,0 +1,165 @@
+"""Scatter, gather and all-gather along lines: words that pass through the cores between, each taking or adding its own."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wsekern.errors import InputError
+from wsekern.machine.timing import Timing
+from wsekern.ops.line import Axis, along, check_line
+from wsekern.ops.schedule import Schedule
+from wsekern.ops.scheduled import Scheduled, check_even
+
+
+def write_gather(schedule: Schedule, root: int, words: int) -> None:
+    """Every PE's tile to the root's buffer ``gathered``, by place.
+
+    Above the root every PE sends its own tile, then hands on what comes from beyond; below it the other way round, so that
+    tiles arrive in their order.
+    """
+    last = schedule.length - 1
+    schedule.step(root, "mov", words, ("gathered", root * words), ("tile", 0))
+    arriving = None
+    for place in range(last, root, -1):
+        whole = schedule.message(place, place - 1, (last - place + 1) * words, sums=False)
+        schedule.step(place, "mov", words, schedule.part(whole, 0, words), ("tile", 0))
+        if arriving is not None:
+            beyond = (last - place) * words
+            schedule.step(place, "mov", beyond, schedule.part(whole, words, beyond), arriving)
+        arriving = whole
+    if arriving is not None:
+        schedule.step(root, "mov", (last - root) * words, ("gathered", (root + 1) * words), arriving)
+    arriving = None
+    for place in range(root):
+        whole = schedule.message(place, place + 1, (place + 1) * words, sums=False)
+        if arriving is not None:
+            schedule.step(place, "mov", place * words, schedule.part(whole, 0, place * words), arriving)
+        schedule.step(place, "mov", words, schedule.part(whole, place * words, words), ("tile", 0))
+        arriving = whole
+    if arriving is not None:
+        schedule.step(root, "mov", root * words, ("gathered", 0), arriving)
+
+
+@dataclass(frozen=True)
+class Gather(Scheduled):
+    """The tiles of ``words`` elements of all PEs of a line, in order, at its PE ``root``; nothing at the others.
+
+    Cost from one end, B wavelets a PE, P PEs, stage s and hop h: ``B (P - 1) + setup + s + h``, as every PE sends its own
+    tile while the next one's is on its way. In 16-bit precisions ``words`` is even: a tile fills its wavelets.
+    """
+
+    words: int
+    axis: Axis
+    root: int = 0
+
+    def __post_init__(self) -> None:
+        check_line(self.words, self.axis, 0, root=self.root + 1)
+
+    def write(self, length: int, timing: Timing) -> Schedule:
+        """Own tile and tiles from beyond."""
+        check_even(self.words, timing, "tiles")
+        root = min(self.root, length - 1)
+        schedule = Schedule(length, self.words, timing, "gather_call", length * self.words,
+                            {"gathered": (length * self.words, False)},
+                            result=[("gathered", 0) if k == root else None for k in range(length)])
+        write_gather(schedule, root, self.words)
+        return schedule
+
+    def reference(self, tile: np.ndarray, timing: Timing | None = None) -> np.ndarray:
+        """Plain numpy: (height, width, words) -> (height, width, PEs of a line x words)."""
+        lines = along(tile, self.axis)
+        out = np.zeros((*tile.shape[:2], lines.shape[1] * self.words), tile.dtype)
+        along(out, self.axis)[:, min(self.root, lines.shape[1] - 1)] = lines.reshape(len(lines), -1)
+        return out
+
+
+@dataclass(frozen=True)
+class AllGather(Scheduled):
+    """The tiles of ``words`` elements of all PEs of a line, in order, at every one of its PEs: gather, then multicast.
+
+    Cost, B wavelets a PE, P PEs: ``B (P - 1) + s + h`` to the first PE, then ``B P + h (P - 1) + s``.
+    """
+
+    words: int
+    axis: Axis
+
+    def __post_init__(self) -> None:
+        check_line(self.words, self.axis, 0)
+
+    def write(self, length: int, timing: Timing) -> Schedule:
+        """Gather at the first PE, then one multicast."""
+        check_even(self.words, timing, "tiles")
+        total = length * self.words
+        schedule = Schedule(length, self.words, timing, "gather_call", total, {"gathered": (total, False)},
+                            result=[("gathered", 0)] * length)
+        write_gather(schedule, 0, self.words)
+        if length > 1:
+            message = schedule.multicast(0, 0, length - 1, total)
+            schedule.step(0, "mov", total, message, ("gathered", 0))
+            for place in range(1, length):
+                schedule.step(place, "mov", total, ("gathered", 0), message)
+        return schedule
+
+    def reference(self, tile: np.ndarray, timing: Timing | None = None) -> np.ndarray:
+        """Plain numpy: (height, width, words) -> (height, width, PEs of a line x words)."""
+        lines = along(tile, self.axis)
+        out = np.zeros((*tile.shape[:2], lines.shape[1] * self.words), tile.dtype)
+        along(out, self.axis)[:] = lines.reshape(len(lines), 1, -1)
+        return out
+
+
+@dataclass(frozen=True)
+class Scatter(Scheduled):
+    """Part k of ``words`` elements of the tile of PE ``root`` to PE k of its line.
+
+    The tile is ``parts`` parts long, one for every PE of the line. Above the root every PE takes the first part that
+    arrives and hands on the rest; below it hands on first. Cost from one end, B wavelets a part: ``(P - 1)(B + setup + s +
+    h)``: the next PE's part waits until the one before has been told what to do with the rest.
+    """
+
+    words: int
+    axis: Axis
+    parts: int
+    root: int = 0
+
+    def __post_init__(self) -> None:
+        check_line(self.words, self.axis, 0, root=self.root + 1, parts=self.parts)
+
+    def write(self, length: int, timing: Timing) -> Schedule:
+        """Own part and the rest."""
+        check_even(self.words, timing, "parts")
+        if length != self.parts:
+            raise InputError(f"a scatter of {self.parts} parts on a line of {length} PEs: expected one part for each")
+        n, root, last = self.words, min(self.root, length - 1), length - 1
+        schedule = Schedule(length, length * n, timing, "scatter_call", n, {"own": (n, False)},
+                            result=[("own", 0)] * length)
+        if root < last:
+            arriving = schedule.message(root, root + 1, (last - root) * n, sums=False)
+            schedule.step(root, "mov", (last - root) * n, arriving, ("tile", (root + 1) * n))
+            for place in range(root + 1, length):
+                rest = (last - place) * n
+                schedule.step(place, "mov", n, ("own", 0), schedule.part(arriving, 0, n))
+                if rest:
+                    onward = schedule.message(place, place + 1, rest, sums=False)
+                    schedule.step(place, "mov", rest, onward, schedule.part(arriving, n, rest))
+                    arriving = onward
+        if root > 0:
+            arriving = schedule.message(root, root - 1, root * n, sums=False)
+            schedule.step(root, "mov", root * n, arriving, ("tile", 0))
+            for place in range(root - 1, -1, -1):
+                rest, whole = place * n, arriving
+                if rest:
+                    onward = schedule.message(place, place - 1, rest, sums=False)
+                    schedule.step(place, "mov", rest, onward, schedule.part(whole, 0, rest))
+                    arriving = onward
+                schedule.step(place, "mov", n, ("own", 0), schedule.part(whole, rest, n))
+        schedule.step(root, "mov", n, ("own", 0), ("tile", root * n))
+        return schedule
+
+    def reference(self, tile: np.ndarray, timing: Timing | None = None) -> np.ndarray:
+        """Plain numpy: (height, width, parts x words) -> (height, width, words)."""
+        lines = along(tile, self.axis)
+        out = np.empty((*tile.shape[:2], self.words), tile.dtype)
+        parts = lines[:, min(self.root, self.parts - 1)].reshape(len(lines), self.parts, self.words)
+        along(out, self.axis)[:] = parts
+        return out

@@ -1,0 +1,140 @@
+"""Rings folded onto lines: logical neighbours are at most two hops apart, and no link goes all the way round."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wsekern.machine.timing import Timing
+from wsekern.ops.line import Axis, add_in, along, check_line, travelling
+from wsekern.ops.schedule import Schedule
+from wsekern.ops.scheduled import Scheduled
+
+
+def folded_ring(length: int) -> list[int]:
+    """Places in the order of the ring: even ones up, odd ones back (MeshGEMM, OSDI'25)."""
+    return [*range(0, length, 2), *range(length - 1 - length % 2, 0, -2)]
+
+
+def exchange(schedule: Schedule, ring: list[int], send: list[tuple], take: list[tuple]) -> None:
+    """Every PE of the ring sends to the next and takes from the one before it, at the same time as all others.
+
+    ``send[i]`` is (words, place, sums) and ``take[i]`` (op, words, dst, own) of the i-th PE. A core sends and takes by one
+    instruction after the other: PEs at even places of the ring send first, the others take first.
+    """
+    message: dict[int, int] = {}
+
+    def sends(parity: int) -> None:
+        for i in range(parity, len(ring), 2):
+            words, place, sums = send[i]
+            message[i] = schedule.message(ring[i], ring[(i + 1) % len(ring)], words, sums)
+            schedule.step(ring[i], "mov", words, message[i], place)
+
+    def takes(parity: int) -> None:
+        for i in range(parity, len(ring), 2):
+            op, words, dst, own = take[i]
+            incoming = message[(i - 1) % len(ring)]
+            schedule.step(ring[i], op, words, dst, *((incoming,) if op == "mov" else (own, incoming)))
+
+    sends(0)
+    takes(1)
+    sends(1)
+    takes(0)
+
+
+@dataclass(frozen=True)
+class RingAllReduce(Scheduled):
+    """All-reduce of ``words`` elements per PE along ``axis`` on a folded ring: P - 1 rounds that add, P - 1 that copy.
+
+    The tile is cut into P parts, as equal as possible. In each round every PE passes one part on to its logical neighbour,
+    two hops away, and takes one: sending and taking are one instruction after the other. Part c is summed in the order of
+    the ring from PE c on. Cost, B wavelets, P PEs, stage s, hop h: ``2 (P - 1) (2 B / P + 2 (setup + s + 2 h))``; HPDC'24,
+    where a core sends while it takes: ``2 (P - 1) B / P + 4 P - 6 + 2 (P - 1)(2 T_R + 1)``.
+    """
+
+    words: int
+    axis: Axis
+    op: str = "sum"
+
+    def __post_init__(self) -> None:
+        check_line(self.words, self.axis, 0)
+
+    def part(self, length: int, index: int) -> tuple[int, int]:
+        """First element and elements of a part."""
+        index %= length
+        begin = index * self.words // length
+        return begin, (index + 1) * self.words // length - begin
+
+    def write(self, length: int, timing: Timing) -> Schedule:
+        """Rounds of exchange: first sums, then results."""
+        schedule = Schedule(length, self.words, timing, "allreduce_call", self.words, {"sum": (self.words, True)})
+        ring, held = folded_ring(length), "sum" if schedule.wide else "tile"
+        for t in range(length - 1):
+            send, take = [], []
+            for i in range(length):
+                at, words = self.part(length, i - t)
+                send.append((words, ("tile" if t == 0 else held, at), True))
+                at, words = self.part(length, i - t - 1)
+                take.append((self.op, words, (held, at), ("tile", at)))
+            exchange(schedule, ring, send, take)
+        for i in range(length if schedule.wide and length > 1 else 0):
+            at, words = self.part(length, i + 1)
+            schedule.step(ring[i], "round", words, ("tile", at), ("sum", at))
+        for t in range(length - 1):
+            send, take = [], []
+            for i in range(length):
+                at, words = self.part(length, i + 1 - t)
+                send.append((words, ("tile", at), False))
+                at, words = self.part(length, i - t)
+                take.append(("mov", words, ("tile", at), None))
+            exchange(schedule, ring, send, take)
+        return schedule
+
+    def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
+        """Plain numpy with the same order of adds, bit for bit."""
+        out, dtype = np.empty_like(tile), timing.dtype
+        for source, target in zip(along(tile, self.axis), along(out, self.axis), strict=True):
+            ring, line = folded_ring(len(source)), travelling(dtype, source)
+            for c in range(len(source)):
+                at, words = self.part(len(source), c)
+                total = line[ring[c], at:at + words]
+                for i in range(1, len(source)):
+                    total = add_in(dtype, line[ring[(c + i) % len(source)], at:at + words], total, self.op)
+                target[:, at:at + words] = total.astype(tile.dtype)
+        return out
+
+
+@dataclass(frozen=True)
+class RingShift(Scheduled):
+    """Move tiles of ``words`` elements by ``steps`` PEs around a folded ring along ``axis``: Cannon's shift on a mesh.
+
+    Logical neighbours are at most two hops apart and no link goes round. Cost, B wavelets: ``steps 2 (setup + s + 2 h + B)``
+    with a core that sends and takes by one instruction after the other.
+    """
+
+    words: int
+    axis: Axis
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        check_line(self.words, self.axis, 0, steps=self.steps)
+
+    def write(self, length: int, timing: Timing) -> Schedule:
+        """Rounds of exchange; the tile that goes and the one that comes lie in two buffers."""
+        schedule = Schedule(length, self.words, timing, "shift_call", self.words, {"other": (self.words, False)})
+        ring, held = folded_ring(length), ("tile", "other")
+        for t in range(self.steps if length > 1 else 0):
+            exchange(schedule, ring, [(self.words, (held[t % 2], 0), False)] * length,
+                     [("mov", self.words, (held[1 - t % 2], 0), None)] * length)
+        if length > 1 and self.steps % 2:
+            for place in range(length):
+                schedule.step(place, "mov", self.words, ("tile", 0), ("other", 0))
+        return schedule
+
+    def reference(self, tile: np.ndarray, timing: Timing | None = None) -> np.ndarray:
+        """Plain numpy: a permutation of each line."""
+        out = np.empty_like(tile)
+        source, target = along(tile, self.axis), along(out, self.axis)
+        ring = folded_ring(source.shape[1])
+        for i, place in enumerate(ring):
+            target[:, place] = source[:, ring[(i - self.steps) % len(ring)]]
+        return out

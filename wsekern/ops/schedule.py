@@ -1,0 +1,406 @@
+"""Schedules: what every PE does, step by step, from which programs, routes, clocks and values all follow.
+
+A schedule is for a line of PEs, whose places count from 0, or for a grid, whose places count row by row. Words travel along
+a row or a column as messages: one instruction of the sender puts the words of a message on a color, routers pass them on, and
+one instruction of each receiver takes them, adds its own, or hands them on. The steps are written down once, in an order in
+which every message is sent before it is taken.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from wsekern._timing import LineCosts
+from wsekern.errors import BudgetError
+from wsekern.machine.timing import Timing
+
+Place = tuple[str, int]
+"""Buffer and first element."""
+_WORK, _SEND, _TAKE, _PART, _JOIN = range(5)
+_MOVES = {"mov": 0, "sum": 1, "max": 2, "round": 3}
+MOST_FEEDS = 8
+"""Streams that one PE takes in at a time: input queues of every machine."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """``words`` elements from the core at ``source`` to all cores that take it in [low, high], or part of such a message.
+
+    Parts are taken one by one where the whole is sent at once, and sent one by one where the whole is taken at once.
+    """
+
+    source: int
+    low: int
+    high: int
+    words: int
+    sums: bool
+    """Whether it travels as sums do: in fp32 where fp16 is accumulated in fp32."""
+    whole: int | None = None
+    """The message that this is a part of, beginning at its element ``offset``."""
+    offset: int = 0
+    multicast: str = ""
+    """``line``: to every PE of [low, high]; ``plane``: to every PE of the grid; empty: to one."""
+
+    @property
+    def route(self) -> tuple[int, int, int, str]:
+        """What tells its route from others."""
+        return self.source, self.low, self.high, self.multicast
+
+
+@dataclass(frozen=True)
+class Step:
+    """One instruction of the PE at ``pe``: ``dst = a`` or ``a`` combined with message ``b``; numbers are messages."""
+
+    pe: int
+    op: str
+    words: int
+    dst: Place | int
+    a: Place | int
+    b: int | None = None
+
+    @property
+    def takes(self) -> int | None:
+        """The message that it takes in."""
+        return self.a if isinstance(self.a, int) else self.b
+
+    @property
+    def sends(self) -> int | None:
+        """The message that it sends."""
+        return self.dst if isinstance(self.dst, int) else None
+
+
+@dataclass(eq=False)
+class Schedule:
+    """Steps of ``length`` PEs, in rows of ``width`` (0: one line), each with a tile of ``words`` elements, timed by ``timing``.
+
+    ``call`` names the latency that every PE spends first. Beside its ``tile`` a PE has the buffers declared in
+    ``buffers`` (elements, whether it holds sums); ``result`` is where each PE finds what it ends with, None where it has
+    nothing.
+    """
+
+    length: int
+    words: int
+    timing: Timing
+    call: str
+    result_words: int
+    buffers: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    messages: list[Message] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    result: list[Place | None] = field(default_factory=list)
+    width: int = 0
+
+    def __post_init__(self) -> None:
+        self.width = self.width or max(1, self.length)
+        self.buffers = {"tile": (self.words, False), **self.buffers}
+        self.result = self.result or [("tile", 0)] * self.length
+
+    @property
+    def wide(self) -> bool:
+        """Whether sums are held and travel in fp32 while tiles are fp16."""
+        return self.timing.dtype == "fp16_fp32"
+
+    # What an operation writes.
+
+    def message(self, source: int, target: int, words: int, sums: bool = True) -> int:
+        """A message from one PE to another."""
+        self.messages.append(Message(source, min(source, target), max(source, target), words, sums))
+        return len(self.messages) - 1
+
+    def multicast(self, source: int, low: int, high: int, words: int, kind: str = "line") -> int:
+        """A message from one PE to all others in [low, high], both ways; of the grid, where ``kind`` is ``plane``."""
+        self.messages.append(Message(source, low, high, words, False, multicast=kind))
+        return len(self.messages) - 1
+
+    def part(self, message: int, offset: int, words: int) -> int:
+        """The elements of ``message`` from ``offset`` on, as something to take by itself."""
+        whole = self.messages[message]
+        self.messages.append(Message(whole.source, whole.low, whole.high, words, whole.sums, message, offset,
+                                     whole.multicast))
+        return len(self.messages) - 1
+
+    def step(self, pe: int, op: str, words: int, dst: Place | int, a: Place | int, b: int | None = None) -> None:
+        """One instruction; nothing where there are no words."""
+        if words:
+            self.steps.append(Step(pe, op, words, dst, a, b))
+
+    # What follows from it.
+
+    def span(self, route: tuple[int, int, int, str]) -> slice:
+        """Places of the routers on a route."""
+        _, low, high, kind = route
+        straight = low // self.width == high // self.width or kind == "plane"
+        return slice(low, high + 1, 1 if straight else self.width)
+
+    def hops(self, message: Message, pe: int) -> int:
+        """Links from the sender of ``message`` to ``pe``."""
+        (y0, x0), (y1, x1) = divmod(message.source, self.width), divmod(pe, self.width)
+        return abs(y1 - y0) + abs(x1 - x0)
+
+    def links(self, message: Message) -> int:
+        """Links that ``message`` goes over."""
+        if message.multicast == "plane":
+            return self.length - 1
+        return self.hops(Message(message.low, 0, 0, 0, False), message.high)
+
+    @cached_property
+    def shared_links(self) -> list[list[tuple[int, int]]]:
+        """For every link that messages of more than one route go over: those messages, and how far from their senders."""
+        on_link: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+        for index, message in enumerate(self.messages):
+            source, low, high, kind = message.route
+            if kind == "plane" or message.whole is not None:
+                continue
+            step = 1 if low // self.width == high // self.width else self.width
+            for ahead, end in ((step, high), (-step, low)):
+                for far, place in enumerate(range(source, end, ahead)):
+                    on_link[place, ahead].append((index, far))
+        return [use for use in on_link.values() if len({self.messages[index].route for index, _ in use}) > 1]
+
+    def meets_on_links(self, times: np.ndarray) -> bool:
+        """Whether words of two messages come to a link at the same time, or closer than it rests between them; ``times``
+        (messages, 2) are when their first and last words are sent."""
+        for use in self.shared_links:
+            spans = sorted((times[index, 0] + far * self.timing.hop, times[index, 1] + far * self.timing.hop)
+                           for index, far in use)
+            if any(after[0] <= before[1] + 2 for before, after in pairwise(spans)):
+                return True
+        return False
+
+    @cached_property
+    def holds_back(self) -> bool:
+        """Whether a PE may take a message later than its words arrive, or send a second one before the first has left, and
+        the words fill a queue: who fills it ends later than the clocks of the flow engine say. So it is where one of two
+        streams into a PE is sent in pieces, with pauses in which the other has the ramp."""
+        core, buffers = self.timing.machine.core, int(self.timing.machine.fabric.buffer_depth)
+        inputs, outputs = _queues(self, True), _queues(self, False)
+        busy, sent = set(), set()
+        pieced = {self.messages[step.sends].whole for step in self.steps if step.sends is not None}
+        for step in self.steps:
+            if step.takes is not None and step.pe in busy:
+                room = core.input_queues.values[inputs[step.pe].index(self.colors[step.takes])] + buffers
+                if step.takes in pieced or self.wavelets(self.messages[step.takes]) > room:
+                    return True
+            if step.sends is not None and step.pe in sent:
+                room = core.output_queues.values[outputs[step.pe].index(self.colors[step.sends])]
+                if self.wavelets(self.messages[step.sends]) > room:
+                    return True
+            busy.add(step.pe)
+            if step.sends is not None:
+                sent.add(step.pe)
+        return False
+
+    def note(self, times: np.ndarray) -> str:
+        """Why the flow engine's clocks are near the cycle engine's, and not the same; empty where they are the same."""
+        if self.meets_on_links(times):
+            return "messages share links: their words take turns, which the flow engine's clocks do not see"
+        return ("words wait for a core that is busy until its queue is full: the flow engine's clocks do not see what that "
+                "holds back") if self.holds_back else ""
+
+    @cached_property
+    def colors(self) -> list[int]:
+        """Color of every message, counted from 0: the lowest that no other route has at a router on its way."""
+        routes = sorted({message.route for message in self.messages},
+                        key=lambda route: (route[3] != "", route[2] - route[1], route[0]))
+        taken, color_of = np.zeros((64, self.length), bool), {}
+        for route in routes:
+            free = np.flatnonzero(~taken[:, self.span(route)].any(axis=1))
+            if not len(free):
+                raise BudgetError(f"a schedule on {self.length} PEs needs more than 64 colors: use another algorithm")
+            color_of[route] = int(free[0])
+            taken[free[0], self.span(route)] = True
+        return [color_of[message.route] for message in self.messages]
+
+    @property
+    def color_count(self) -> int:
+        """Colors it takes."""
+        return max(self.colors, default=-1) + 1
+
+    @cached_property
+    def energy(self) -> int:
+        """Link traversals on one path."""
+        return sum(self.links(message) * self.wavelets(message) for message in self.messages
+                   if message.whole is None)
+
+    def packing(self, message: Message) -> int:
+        """Elements in one wavelet of ``message``."""
+        return (1 if message.sums else 2) if self.wide else self.timing.packing
+
+    def wavelets(self, message: Message) -> int:
+        """Wavelets of ``message``."""
+        return -(-message.words // self.packing(message))
+
+    def instruction(self, op: str) -> str:
+        """Vector instruction of a step."""
+        return self.timing.instruction({"sum": "add", "round": "mov"}.get(op, op))
+
+    def role(self, place: int) -> tuple:
+        """Everything the PE at ``place`` does: PEs of the same role run the same program."""
+        return self._roles[place]
+
+    @cached_property
+    def _roles(self) -> list[tuple]:
+        roles: list[list] = [[] for _ in range(self.length)]
+        for step in self.steps:
+            roles[step.pe].append((step.op, step.words, *(self._operand(x) for x in (step.dst, step.a, step.b))))
+        return [(tuple(steps), place) for steps, place in zip(map(tuple, roles), self.result, strict=True)]
+
+    def _operand(self, operand: Place | int | None) -> tuple | None:
+        if isinstance(operand, int):
+            return self.colors[operand], self.messages[operand].sums
+        return operand
+
+    @cached_property
+    def clock_tables(self) -> tuple[np.ndarray, np.ndarray, LineCosts]:
+        """What the timing kernel runs: steps, takes, and the costs they share."""
+        return _ClockTables(self).build()
+
+    @cached_property
+    def value_tables(self) -> tuple[np.ndarray, int, int, np.ndarray]:
+        """What the value kernel runs: moves, elements of a path's arena and of each PE, place of each result."""
+        return _value_tables(self)
+
+
+class _ClockTables:
+    """Rows of the timing kernel's tables: see Step and Take of ``src/timing/_timing.pyx``."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule, self.timing = schedule, schedule.timing
+        self.steps: list[tuple[int, ...]] = []
+        self.takes: list[tuple[int, ...]] = []
+        self.inputs, self.outputs = _queues(schedule, True), _queues(schedule, False)
+        self.groups = _groups(schedule)
+        self.parts, sent = defaultdict(list), {step.sends for step in schedule.steps}
+        self.wholes = {}
+        for index, message in enumerate(schedule.messages):
+            if message.whole is not None and index in sent:
+                self.wholes.setdefault(message.whole, []).append(index)
+            elif message.whole is not None:
+                self.parts[message.whole].append(index)
+
+    def build(self) -> tuple[np.ndarray, np.ndarray, LineCosts]:
+        schedule, timing = self.schedule, self.timing
+        for index, step in enumerate(schedule.steps):
+            if index in self.groups:
+                self.take(self.groups[index])
+            elif step.takes is None and step.sends is not None:
+                self.send(step)
+            elif step.takes is None:
+                name = schedule.instruction(step.op)
+                self.row(_WORK, step.pe, setup=timing.setup(name), words=timing.elements(name, step.words))
+            if step.sends is not None:
+                self.split(step.sends)
+        costs = LineCosts(call=0, setup_send=0, setup_add=0, setup_receive=0, stage=timing.stage, hop=timing.hop,
+                          convert=0, words_send=0, words_add=0, paced_add=0, words_broadcast=0, words_receive=0,
+                          paced_broadcast=0, sums=0, step_send=1, step_add=1, down=timing.ramp + timing.latency("input"),
+                          link=timing.link, depths=timing.machine.core.input_queues.values)
+        return (np.array(self.steps, np.int64).reshape(-1, 10), np.array(self.takes, np.int64).reshape(-1, 5), costs)
+
+    def row(self, kind: int, pe: int, first: int = 0, count: int = 0, out: int = -1, setup: int = 0, words: int = 0,
+            paced: int = 0, step: int = 1, wavelets: int = 0) -> None:
+        self.steps.append((kind, pe, first, count, out, setup, words, paced, step, wavelets))
+
+    def send(self, step: Step) -> None:
+        message = self.schedule.messages[step.sends]
+        name, wavelets = self.schedule.instruction(step.op), self.schedule.wavelets(message)
+        pace = self.timing.step(name, self.schedule.packing(message))
+        queue = self.outputs[step.pe].index(self.schedule.colors[step.sends])
+        self.row(_SEND, step.pe, out=step.sends, setup=self.timing.setup(name),
+                 words=self.timing.sending(wavelets, pace, queue), step=pace)
+
+    def take(self, group: list[Step]) -> None:
+        last, first = group[-1], len(self.takes)
+        message = self.schedule.messages[last.takes]
+        packing, name = self.schedule.packing(message), self.schedule.instruction(last.op)
+        wavelets = -(-last.words // packing)
+        pace, send = self.timing.step(name, packing), self.timing.step(self.timing.instruction("mov"), packing)
+        depths = self.timing.machine.core.input_queues.values
+        for step in group:
+            queue = self.inputs[step.pe].index(self.schedule.colors[step.takes])
+            hops = self.schedule.hops(self.schedule.messages[step.takes], step.pe)
+            self.takes.append((step.takes, hops, depths[queue], self.schedule.colors[step.takes],
+                               -(-step.words // packing)))
+        self.row(_TAKE, last.pe, first, len(group), -1 if last.sends is None else last.sends, self.timing.setup(name),
+                 (wavelets - 1) * pace, self.timing.stream(wavelets, max(pace, send)), pace, wavelets)
+
+    def split(self, sent: int) -> None:
+        """Parts that are taken of a message sent, and the whole that is taken once its last part is sent."""
+        whole = self.schedule.messages[sent].whole
+        if whole in self.wholes and self.wholes[whole][-1] == sent:
+            self.row(_JOIN, self.schedule.messages[sent].source, first=self.wholes[whole][0], count=sent, out=whole)
+        for index in self.parts[sent]:
+            message, packing = self.schedule.messages[index], self.schedule.packing(self.schedule.messages[index])
+            end = message.offset + message.words
+            to_end = end >= self.schedule.messages[sent].words
+            self.row(_PART, message.source, first=sent, out=index, words=message.offset // packing,
+                     paced=-1 if to_end else -(-end // packing) - 1)
+
+
+def _queues(schedule: Schedule, takes: bool) -> list[list[int]]:
+    """Colors of the input (or output) queues of every PE: in the order in which its program first uses them.
+
+    Refused where a PE has too few.
+    """
+    bound: list[list[int]] = [[] for _ in range(schedule.length)]
+    core = schedule.timing.machine.core
+    there = len((core.input_queues if takes else core.output_queues).values)
+    for step in schedule.steps:
+        message = step.takes if takes else step.sends
+        if message is not None and schedule.colors[message] not in bound[step.pe]:
+            bound[step.pe].append(schedule.colors[message])
+    for pe, colors in enumerate(bound):
+        if len(colors) > there:
+            raise BudgetError(f"the PE at place {pe} of {schedule.length} needs {len(colors)} {'input' if takes else 'output'} "
+                              f"queues, a PE of {schedule.timing.machine.name} has {there}: use an algorithm with fewer "
+                              "streams into one PE")
+    return bound
+
+
+def _groups(schedule: Schedule) -> dict[int, list[Step]]:
+    """Index of a step -> the steps that take messages at one stretch and end with it: they share the ramp."""
+    groups: dict[int, list[Step]] = {}
+    open_group: dict[int, tuple[int, list[Step]]] = {}
+    for index, step in enumerate(schedule.steps):
+        if step.takes is None:
+            open_group.pop(step.pe, None)
+            continue
+        before = open_group.get(step.pe)
+        joins = before is not None and _joins(schedule, before[1][-1], step)
+        group = [*before[1], step] if joins else [step]
+        if joins:
+            del groups[before[0]]
+        groups[index] = group
+        open_group[step.pe] = (index, group)
+    return groups
+
+
+def _joins(schedule: Schedule, before: Step, step: Step) -> bool:
+    """Whether two steps of a PE take streams that are on its ramp at the same time, and by the same instruction."""
+    return (before.sends is None and before.op == step.op and schedule.colors[before.takes] != schedule.colors[step.takes]
+            and schedule.messages[before.takes].sums == schedule.messages[step.takes].sums)
+
+
+def _value_tables(schedule: Schedule) -> tuple[np.ndarray, int, int, np.ndarray]:
+    offsets, reserved = {}, 0
+    for name, (words, _) in schedule.buffers.items():
+        offsets[name] = reserved
+        reserved += words
+    at, slots = schedule.length * reserved, []
+    for message in schedule.messages:
+        if message.whole is None:
+            slots.append(at)
+            at += message.words
+        else:
+            slots.append(slots[message.whole] + message.offset)
+
+    def address(pe: int, operand: Place | int | None) -> int:
+        if isinstance(operand, int):
+            return slots[operand]
+        return 0 if operand is None else pe * reserved + offsets[operand[0]] + operand[1]
+
+    moves = [(_MOVES[step.op], step.words, *(address(step.pe, x) for x in (step.dst, step.a, step.b)))
+             for step in schedule.steps]
+    result = [-1 if place is None else offsets[place[0]] + place[1] for place in schedule.result]
+    return np.array(moves, np.int64).reshape(-1, 5), at, reserved, np.array(result, np.int64)

@@ -1,0 +1,175 @@
+"""Operations along lines that are given by a schedule: values, clocks, routes and programs all follow from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wsekern._timing import run_steps
+from wsekern._values import path_values
+from wsekern.errors import InputError, raise_for_status
+from wsekern.machine.timing import Timing
+from wsekern.ops.line import Axis, LinePainter, check_words
+from wsekern.ops.schedule import Schedule
+from wsekern.program.program import Fabric, Mem
+
+if TYPE_CHECKING:
+    from wsekern.ops.cycle import Emission
+    from wsekern.ops.flow import FlowEngine
+    from wsekern.program import Layout
+
+
+class Scheduled:
+    """What an operation gets for writing a schedule: the three views. Subclasses are frozen dataclasses."""
+
+    axis: Axis
+    words: int
+
+    def write(self, length: int, timing: Timing) -> Schedule:
+        """The schedule on a line of ``length`` PEs."""
+        raise NotImplementedError
+
+    def schedule(self, length: int, timing: Timing) -> Schedule:
+        """The schedule on a line of ``length`` PEs; kept."""
+        return _schedule(self, length, timing)
+
+    def time(self, engine: "FlowEngine") -> None:
+        """Advance the clocks of ``engine`` by this operation."""
+        if self.words:
+            schedule = self.schedule(engine.length(self.axis), engine.timing)
+            engine.on_lines(self.axis, lambda line: engine.note(self, run_schedule(schedule, line)))
+            engine.energy += schedule.energy * engine.lines(self.axis)
+
+    def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
+        """Tiles (height, width, ...) -> what each PE ends with; the same shape where it is as large."""
+        schedule = self.schedule(engine.length(self.axis), engine.timing)
+        tile = check_words(engine, tile, schedule.words, engine.dtype)
+        self.time(engine)
+        return schedule_values(schedule, tile, self.axis, engine.dtype, engine.threads)
+
+    def lowered(self, timing: Timing, width: int, height: int) -> "LoweredLine":
+        """What the cycle engine runs on a grid."""
+        return _lowered(self, timing, height if self.axis == "y" else width)
+
+
+@lru_cache(maxsize=256)
+def _schedule(operation: Scheduled, length: int, timing: Timing) -> Schedule:
+    return operation.write(length, timing)
+
+
+@lru_cache(maxsize=64)
+def _lowered(operation: Scheduled, timing: Timing, length: int) -> "LoweredLine":
+    return LoweredLine(operation.schedule(length, timing), operation.axis)
+
+
+def run_schedule(schedule: Schedule, line: np.ndarray) -> str:
+    """Advance the clocks (PEs, causes) by ``schedule``; why they are bounds, empty where they are exact."""
+    steps, takes, costs = schedule.clock_tables
+    line[:, 3] += schedule.timing.latency(schedule.call, schedule.timing.latency("call"))
+    times = np.zeros((len(schedule.messages), 2), np.int64)
+    run_steps(line, steps, takes, times, costs)
+    return schedule.note(times)
+
+
+def schedule_values(schedule: Schedule, tile: np.ndarray, axis: Axis, dtype: str, threads: int) -> np.ndarray:
+    """What every PE ends with, for all lines along ``axis``."""
+    height, width = tile.shape[:2]
+    places = np.arange(height * width).reshape(height, width)
+    return path_results(schedule, tile, places.T if axis == "y" else places, dtype, threads)
+
+
+def path_results(schedule: Schedule, tile: np.ndarray, paths: np.ndarray, dtype: str, threads: int) -> np.ndarray:
+    """What every PE ends with; ``paths`` (paths, PEs of a path) are the places of PEs in the grid, row by row."""
+    same = schedule.result_words == schedule.words
+    out = np.empty_like(tile) if same else np.empty((*tile.shape[:2], schedule.result_words), tile.dtype)
+    moves, arena, reserved, result = schedule.value_tables
+    raise_for_status(path_values(dtype, np.ascontiguousarray(paths, np.int64), moves, arena, reserved, schedule.words,
+                                 schedule.result_words, result, tile.reshape(-1).view(np.uint8),
+                                 out.reshape(-1).view(np.uint8), threads))
+    return out
+
+
+@dataclass(eq=False)
+class LoweredLine:
+    """A schedule on all lines along ``axis``, as the cycle engine takes operations."""
+
+    plan: Schedule
+    axis: Axis
+
+    @property
+    def colors(self) -> int:
+        """Colors it takes."""
+        return self.plan.color_count
+
+    def tiles(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of the tile on each PE."""
+        return ((self.plan.words,),)
+
+    def role(self, position: int, length: int) -> tuple:
+        """Everything that the PE at ``position`` of a line does."""
+        return self.plan.role(position)
+
+    def paint(self, layout: "Layout", colors: Sequence[int]) -> None:
+        """Routes of all lines."""
+        painter = LinePainter(layout, self.axis, 0)
+        for route, color in routes_of(self.plan).items():
+            source, low, high, multicast = route
+            if multicast:
+                painter.multicast(colors[color], source, low, high + 1)
+            else:
+                painter.link(colors[color], source, high if source == low else low)
+
+    def emit(self, out: "Emission", role: tuple) -> str:
+        """The steps of one PE."""
+        return emit_role(self.plan, out, role)
+
+
+def routes_of(schedule: Schedule) -> dict[tuple[int, int, int, str], int]:
+    """Color of every route."""
+    return {message.route: color for message, color in zip(schedule.messages, schedule.colors, strict=True)}
+
+
+def emit_role(schedule: Schedule, out: "Emission", role: tuple) -> str:
+    """Write the program of a PE: each step is one instruction. Returns the symbol of the result."""
+    steps, result = role
+    names = {"tile": out.inputs[0]}
+
+    def symbol(buffer: str) -> str:
+        if buffer not in names:
+            words, sums = schedule.buffers[buffer]
+            names[buffer] = f"{buffer}.{out.serial}"
+            out.program.memory(names[buffer], "fp32" if sums and schedule.wide else out.type, words)
+        return names[buffer]
+
+    def operand(place: tuple | None, words: int, target: bool) -> Mem | Fabric | None:
+        if place is None:
+            return None
+        if isinstance(place[0], str):
+            return Mem(symbol(place[0]), words, place[1])
+        type = "fp32" if place[1] and schedule.wide else out.type
+        fabric = out.program.fabout if target else out.program.fabin
+        return fabric(out.colors[place[0]], words, type)
+
+    if schedule.words:
+        out.program.spend(out.timing.latency(schedule.call, out.timing.latency("call")))
+    for op, words, dst, a, b in steps:
+        out.program.emit(schedule.instruction(op), operand(dst, words, True), operand(a, words, False),
+                         operand(b, words, False))
+    if result is not None:
+        return symbol(result[0])
+    held = {place[0] for place in schedule.result if place is not None}
+    return "tile" if "tile" in held else f"{held.pop()}.{out.serial}"
+
+
+def check_even(words: int, timing: Timing, what: str) -> None:
+    """Refuse parts of a stream that do not fill their wavelets."""
+    if words % timing.packing:
+        raise InputError(f"{what} of {words} elements of {timing.dtype} fill half of their last wavelet: pad them to "
+                         f"{words + 1}")
+
+
+def lower(operation: Any, timing: Timing, width: int, height: int) -> Any:
+    """What the cycle engine runs of ``operation`` on a grid."""
+    return operation.lowered(timing, width, height) if hasattr(operation, "lowered") else operation

@@ -1,0 +1,137 @@
+"""Reductions along lines over trees of PEs: star, binomial tree, two phases, the generated tree, K-trees of many levels."""
+
+from dataclasses import dataclass
+from math import isqrt
+
+import numpy as np
+
+from wsekern.errors import InputError
+from wsekern.machine.timing import Timing
+from wsekern.ops.line import Axis, add_in, along, check_line, travelling
+from wsekern.ops.schedule import Schedule
+from wsekern.ops.scheduled import Scheduled
+from wsekern.ops.trees import Tree, level_tree, tree_of
+
+ALGORITHMS = ("chain", "star", "tree", "two-phase", "auto")
+
+
+def write_reduce(schedule: Schedule, tree: Tree, op: str) -> None:
+    """Every PE adds the sums of its children to its tile, one after the other, and sends the last one on in the stream.
+
+    Sums that wait for another child lie beside the tile, which stays as it is but at the root.
+    """
+    n, sent = schedule.words, {}
+    for place in tree.bottom_up():
+        own, is_root = ("tile", 0), tree.parent[place] == place
+        if not is_root:
+            sent[place] = schedule.message(place, tree.parent[place], n)
+        taken = tree.children[place]
+        if not taken and not is_root:
+            schedule.step(place, "mov", n, sent[place], own)
+        for index, child in enumerate(taken):
+            beside = ("tile", 0) if is_root and not schedule.wide else ("sum", 0)
+            passes_on = not is_root and index == len(taken) - 1
+            schedule.step(place, op, n, sent[place] if passes_on else beside, own, sent[child])
+            own = beside
+        if is_root and own[0] == "sum":
+            schedule.step(place, "round", n, ("tile", 0), own)
+
+
+def write_multicast(schedule: Schedule, root: int) -> None:
+    """The root's tile to all PEs of the line."""
+    if schedule.length > 1:
+        message = schedule.multicast(root, 0, schedule.length - 1, schedule.words)
+        schedule.step(root, "mov", schedule.words, message, ("tile", 0))
+        for place in range(schedule.length):
+            if place != root:
+                schedule.step(place, "mov", schedule.words, ("tile", 0), message)
+
+
+def tree_sum(dtype: str, line: np.ndarray, tree: Tree, op: str) -> np.ndarray:
+    """Plain reference: the sum of ``line`` (PEs, words), as it travels, over ``tree``."""
+    sums = [line[k] for k in range(len(line))]
+    for place in tree.bottom_up():
+        for child in tree.children[place]:
+            sums[place] = add_in(dtype, sums[place], sums[child], op)
+    return sums[tree.root]
+
+
+@dataclass(frozen=True)
+class ReduceTree(Scheduled):
+    """Reduce ``words`` elements per PE along ``axis`` to PE ``root`` of every line over a tree of PEs (HPDC'24).
+
+    ``algorithm``: ``chain``; ``star``, all PEs to the root (as many as it has input queues); ``tree``, the binomial one
+    of log2 P rounds; ``two-phase``, chains of ``group`` PEs (0: about sqrt(P)), then a chain over their first PEs;
+    ``auto``, the tree that dynamic programming over P and the words finds fastest on this machine. Every PE adds its
+    children's sums to its own from near to far and sends the last one on in the stream; other PEs keep their tiles. Cost
+    on WSE-2, B wavelets, P PEs, T_R the ramp: chain ``B + (2 T_R + 2)(P - 1)``; star ``B (P - 1) + 2 T_R + 1 + P - 1``;
+    tree ``B log2 P + (2 T_R + 1) log2 P + P - 1``; two-phase ``2 B + (2 T_R + 1)(S - 1 + P/S - 1) + P - 1``; auto the
+    least of ``max(F(n - i) + 2 T_R + 1 + i, F(i) + B)``; and a set-up for each sum that a PE takes but the first.
+    """
+
+    words: int
+    axis: Axis
+    algorithm: str = "auto"
+    root: int = 0
+    op: str = "sum"
+    group: int = 0
+
+    def __post_init__(self) -> None:
+        check_line(self.words, self.axis, 0, root=self.root + 1, group=self.group + 1)
+        if self.algorithm not in ALGORITHMS:
+            raise InputError(f"no reduction {self.algorithm!r}: use one of {', '.join(ALGORITHMS)}")
+
+    def tree(self, length: int, timing: Timing) -> Tree:
+        """The tree on a line of ``length`` PEs."""
+        return tree_of(self.algorithm, length, min(self.root, length - 1), self.words, timing,
+                       self.group or max(1, isqrt(length)))
+
+    def write(self, length: int, timing: Timing) -> Schedule:
+        """Sums up the tree."""
+        schedule = Schedule(length, self.words, timing, "reduce_call", self.words, {"sum": (self.words, True)})
+        write_reduce(schedule, self.tree(length, timing), self.op)
+        return schedule
+
+    def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
+        """Plain numpy with the same order of adds, bit for bit."""
+        out = tile.copy()
+        for source, target in zip(along(tile, self.axis), along(out, self.axis), strict=True):
+            tree = self.tree(len(source), timing)
+            target[tree.root] = tree_sum(timing.dtype, travelling(timing.dtype, source), tree, self.op)
+        return out
+
+
+@dataclass(frozen=True)
+class KTreeAllReduce(Scheduled):
+    """All-reduce of ``words`` elements per PE along ``axis`` over a K-tree of any number of levels.
+
+    ``groups``: number of groups of each level, such as (60, 8): the PEs in 60 groups, their middle PEs in 8, the middle
+    PEs of those in one. Chains run from both ends of every group to its middle PE; at last one multicast both ways. Cost,
+    B wavelets, stage s, hop h, sizes S_1, S_2, ... of the groups of each level (P = S_1 S_2 ...): ``sum over levels of
+    (S_l / 2) s + h P / 2 + s + h P / 2 + O(B)``.
+    """
+
+    words: int
+    axis: Axis
+    groups: tuple[int, ...] = ()
+    op: str = "sum"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", tuple(self.groups))
+        check_line(self.words, self.axis, 0, **{f"groups of level {k + 1}": g for k, g in enumerate(self.groups)})
+
+    def write(self, length: int, timing: Timing) -> Schedule:
+        """Sums up the K-tree, the result back to all."""
+        schedule = Schedule(length, self.words, timing, "allreduce_call", self.words, {"sum": (self.words, True)})
+        tree = level_tree(length, self.groups)
+        write_reduce(schedule, tree, self.op)
+        write_multicast(schedule, tree.root)
+        return schedule
+
+    def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
+        """Plain numpy with the same order of adds, bit for bit."""
+        out = np.empty_like(tile)
+        for source, target in zip(along(tile, self.axis), along(out, self.axis), strict=True):
+            tree = level_tree(len(source), self.groups)
+            target[:] = tree_sum(timing.dtype, travelling(timing.dtype, source), tree, self.op).astype(tile.dtype)
+        return out
