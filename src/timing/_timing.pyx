@@ -364,6 +364,23 @@ def broadcast_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, Li
             broadcast(&line[begin, 0], c, 0, length, min(root, length - 1))
 
 
+def broadcast_plane(int64_t[:, :, ::1] grid, Py_ssize_t root_x, Py_ssize_t root_y, LineCosts costs):
+    """One multicast from PE (root_x, root_y) to all PEs of a grid of clocks (height, width, causes)."""
+    cdef const Costs *c = &costs.costs
+    cdef Py_ssize_t x, y, height = grid.shape[0], width = grid.shape[1]
+    cdef Message message
+    with nogil:
+        call(&grid[0, 0, 0], c, height * width)
+        if height * width > 1:
+            send(&grid[root_y, root_x, 0], c, c.words_broadcast, &message)
+        for y in range(height):
+            for x in range(width):
+                if x != root_x or y != root_y:
+                    receive(&grid[y, x, 0], c, message, (x - root_x if x > root_x else root_x - x)
+                            + (y - root_y if y > root_y else root_y - y), c.setup_receive, c.words_receive,
+                            c.paced_broadcast, NULL)
+
+
 def shift_line(int64_t[:, ::1] line, Py_ssize_t relays, int64_t start, int64_t relay, int64_t stage, int64_t hop,
                int64_t words):
     """Tiles move ``relays`` PEs up (or down) the line, stored and sent on at each: a PE waits for the tile's sender."""

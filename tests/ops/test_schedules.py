@@ -17,6 +17,7 @@ from wsekern.ops import (
     RingAllReduce,
     RingShift,
     Scatter,
+    TreeAllReduce,
 )
 from wsekern.ops.cycle import run_on_cycle_engine
 from wsekern.ops.line import NUMPY_DTYPES, round_bf16
@@ -77,7 +78,8 @@ def test_reductions_over_trees_are_the_same_on_both_engines(machine, length, lin
 def test_all_reduces_over_k_trees_and_rings_are_the_same_on_both_engines(machine, length, lines, axis, words, groups, op,
                                                                          dtype, seed, threads):
     width, height = (length, lines) if axis == "x" else (lines, length)
-    for operation in (KTreeAllReduce(words, axis, tuple(groups), op), RingAllReduce(words, axis, op)):
+    for operation in (KTreeAllReduce(words, axis, tuple(groups), op), RingAllReduce(words, axis, op),
+                      TreeAllReduce(words, axis, "auto", None, op)):
         assert_one_operation(operation, machine, width, height, dtype, words, seed, threads)
 
 

@@ -10,10 +10,12 @@ from wsekern.ops.flow import FlowEngine, Operation
 from wsekern.ops.gemm import Gemm, GemmTransposed, MeshGemm, MeshGemmTransposed
 from wsekern.ops.gemv import Gemv
 from wsekern.ops.local import LOCAL_KINDS, Local
+from wsekern.ops.plane import Broadcast2D, Reduce2D, Transpose
 from wsekern.ops.reduce import Reduce, TwoPhaseReduce
+from wsekern.ops.regions import Part, Region, run_regions, run_regions_on_cycle_engine
 from wsekern.ops.ring import RingAllReduce, RingShift
 from wsekern.ops.shift import Shift
-from wsekern.ops.tree import KTreeAllReduce, ReduceTree
+from wsekern.ops.tree import KTreeAllReduce, ReduceTree, TreeAllReduce
 
 __all__ = [
     "DTYPES",
@@ -21,6 +23,7 @@ __all__ = [
     "AllGather",
     "AllReduce",
     "Broadcast",
+    "Broadcast2D",
     "Choice",
     "CycleEngine",
     "FlowEngine",
@@ -33,14 +36,21 @@ __all__ = [
     "MeshGemm",
     "MeshGemmTransposed",
     "Operation",
+    "Part",
     "Reduce",
+    "Reduce2D",
     "ReduceTree",
+    "Region",
     "RingAllReduce",
     "RingShift",
     "Scatter",
     "Shift",
     "Timing",
+    "Transpose",
+    "TreeAllReduce",
     "TwoPhaseReduce",
     "best_allreduce",
     "best_reduce",
+    "run_regions",
+    "run_regions_on_cycle_engine",
 ]

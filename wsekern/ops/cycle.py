@@ -30,8 +30,8 @@ class Emission:
     program: Program
     colors: Sequence[int]
     inputs: tuple[str, ...]
-    serial: int = 0
-    """Place of the operation in the sequence: keeps its buffers apart from others'."""
+    serial: str = "0"
+    """Which operation of the sequence (and of the regions) it is: keeps its buffers apart from others'."""
 
     @property
     def type(self) -> "ElementType":
@@ -124,56 +124,80 @@ def compile_operations(chain: list[CycleOperation], machine: Machine | str, widt
     as its parameter 0 says."""
     layout = Layout(machine, width, height, profile)
     timing = Timing(layout.machine, profile, dtype)
-    allocator, colors = ColorAllocator(layout.machine), {}
-    chain = [lower(operation, timing, width, height) for operation in chain]
+    inputs, result = place_operations(layout, timing, chain, ColorAllocator(layout.machine), delayed)
+    if delayed:
+        layout.parameters = np.zeros((height, width, 1), np.int32)
+    return Compiled(layout.compile(), inputs, result)
+
+
+def place_operations(layout: Any, timing: Timing, chain: list[Any], allocator: ColorAllocator, delayed: bool = False,
+                     prefix: str = "") -> tuple[tuple[str, ...], str]:
+    """Write routes and programs of ``chain`` onto a layout, or onto a window of one: the symbols of the tiles that it takes
+    and of its result, all beginning with ``prefix``."""
+    chain, colors = [lower(operation, timing, layout.width, layout.height) for operation in chain], {}
     for operation in chain:
         if operation not in colors:
             colors[operation] = allocator.allot(operation.colors, type(operation).__name__)
             operation.paint(layout, colors[operation])
-    names = _input_names(chain)
-    result = _place_programs(layout, timing, chain, colors, names, delayed)
-    if delayed:
-        layout.parameters = np.zeros((height, width, 1), np.int32)
-    return Compiled(layout.compile(), tuple(name for group in names for name in group), result)
+    names = _input_names(chain, prefix)
+    kinds, which = _kinds(chain, layout)
+    programs, result = [], ""
+    for roles in kinds:
+        program = Program(f"{prefix}program {len(programs)}")
+        result = ""
+        if delayed:
+            program.spend_parameter(0)
+        for serial, (operation, role, own) in enumerate(zip(chain, roles, names, strict=True)):
+            inputs = (result, *own) if result else tuple(own)
+            costs = replace(timing, dtype=getattr(operation, "dtype", None) or timing.dtype)
+            for name, shape in zip(own, operation.tiles()[-len(own):] if own else (), strict=True):
+                program.memory(name, ELEMENT_TYPES[costs.dtype], int(np.prod(shape)))
+            result = operation.emit(Emission(costs, program, colors[operation], inputs, f"{prefix}{serial}"), role)
+        programs.append(program)
+    layout.set_programs(programs, which)
+    return tuple(name for group in names for name in group), result
 
 
-def _input_names(chain: list[CycleOperation]) -> list[list[str]]:
+def _input_names(chain: list[CycleOperation], prefix: str) -> list[list[str]]:
     names, at = [], 0
     for index, operation in enumerate(chain):
         count = len(operation.tiles()) - (index > 0)
-        names.append([f"in{at + i}" for i in range(count)])
+        names.append([f"{prefix}in{at + i}" for i in range(count)])
         at += count
     return names
 
 
-def _place_programs(layout: Layout, timing: Timing, chain: list[CycleOperation], colors: dict,
-                    names: list[list[str]], delayed: bool) -> str:
-    # The role of a PE in an operation depends on one coordinate only: programs are told apart by row and column roles.
+def _kinds(chain: list[Any], layout: Layout) -> tuple[list[tuple], np.ndarray]:
+    """All different sequences of roles, and which of them each PE (height, width) plays.
+
+    The role of a PE in an operation along lines depends on one coordinate only, so that rows and columns are told apart
+    by themselves; where an operation knows the whole grid, every PE is looked at.
+    """
+    height, width = layout.height, layout.width
+    if any(hasattr(operation, "role_at") for operation in chain):
+        found: dict[tuple, int] = {}
+        which = [[found.setdefault(tuple(_role_at(operation, x, y, width, height) for operation in chain), len(found))
+                  for x in range(width)] for y in range(height)]
+        return list(found), np.array(which)
+
     def roles(axis: str, length: int) -> list[tuple]:
         return [tuple(operation.role(k, length) if getattr(operation, "axis", "y") == axis else None
                       for operation in chain) for k in range(length)]
 
-    rows, columns = roles("y", layout.height), roles("x", layout.width)
+    rows, columns = roles("y", height), roles("x", width)
     row_kinds, column_kinds = list(dict.fromkeys(rows)), list(dict.fromkeys(columns))
-    programs, result = [], ""
-    for row in row_kinds:
-        for column in column_kinds:
-            program = Program(f"program {len(programs)}")
-            result = ""
-            if delayed:
-                program.spend_parameter(0)
-            for serial, (operation, in_row, in_column, own) in enumerate(zip(chain, row, column, names, strict=True)):
-                inputs = (result, *own) if result else tuple(own)
-                costs = replace(timing, dtype=getattr(operation, "dtype", None) or timing.dtype)
-                for name, shape in zip(own, operation.tiles()[-len(own):] if own else (), strict=True):
-                    program.memory(name, ELEMENT_TYPES[costs.dtype], int(np.prod(shape)))
-                role = in_row if getattr(operation, "axis", "y") == "y" else in_column
-                result = operation.emit(Emission(costs, program, colors[operation], inputs, serial), role)
-            programs.append(program)
+    kinds = [tuple(in_row if getattr(operation, "axis", "y") == "y" else in_column
+                   for operation, in_row, in_column in zip(chain, row, column, strict=True))
+             for row in row_kinds for column in column_kinds]
     row_of = np.array([row_kinds.index(row) for row in rows])
     column_of = np.array([column_kinds.index(column) for column in columns])
-    layout.set_programs(programs, row_of[:, None] * len(column_kinds) + column_of[None, :])
-    return result
+    return kinds, row_of[:, None] * len(column_kinds) + column_of[None, :]
+
+
+def _role_at(operation: Any, x: int, y: int, width: int, height: int) -> Any:
+    if hasattr(operation, "role_at"):
+        return operation.role_at(x, y)
+    return operation.role(y, height) if getattr(operation, "axis", "y") == "y" else operation.role(x, width)
 
 
 def sends(operation: Any) -> bool:

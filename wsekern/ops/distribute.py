@@ -1,5 +1,6 @@
 """Scatter, gather and all-gather along lines: words that pass through the cores between, each taking or adding its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,33 +12,60 @@ from wsekern.ops.schedule import Schedule
 from wsekern.ops.scheduled import Scheduled, check_even
 
 
-def write_gather(schedule: Schedule, root: int, words: int) -> None:
-    """Every PE's tile to the root's buffer ``gathered``, by place.
+def write_gather(schedule: Schedule, root: int, words: int, at: Sequence[int]) -> None:
+    """The tiles of the PEs ``at`` (in a straight line) to the buffer ``gathered`` of the root-th of them, in their order.
 
     Above the root every PE sends its own tile, then hands on what comes from beyond; below it the other way round, so that
     tiles arrive in their order.
     """
-    last = schedule.length - 1
-    schedule.step(root, "mov", words, ("gathered", root * words), ("tile", 0))
+    last = len(at) - 1
+    schedule.step(at[root], "mov", words, ("gathered", root * words), ("tile", 0))
     arriving = None
-    for place in range(last, root, -1):
-        whole = schedule.message(place, place - 1, (last - place + 1) * words, sums=False)
-        schedule.step(place, "mov", words, schedule.part(whole, 0, words), ("tile", 0))
+    for k in range(last, root, -1):
+        whole, beyond = schedule.message(at[k], at[k - 1], (last - k + 1) * words, sums=False), (last - k) * words
+        schedule.step(at[k], "mov", words, schedule.part(whole, 0, words), ("tile", 0))
         if arriving is not None:
-            beyond = (last - place) * words
-            schedule.step(place, "mov", beyond, schedule.part(whole, words, beyond), arriving)
+            schedule.step(at[k], "mov", beyond, schedule.part(whole, words, beyond), arriving)
         arriving = whole
     if arriving is not None:
-        schedule.step(root, "mov", (last - root) * words, ("gathered", (root + 1) * words), arriving)
+        schedule.step(at[root], "mov", (last - root) * words, ("gathered", (root + 1) * words), arriving)
     arriving = None
-    for place in range(root):
-        whole = schedule.message(place, place + 1, (place + 1) * words, sums=False)
+    for k in range(root):
+        whole = schedule.message(at[k], at[k + 1], (k + 1) * words, sums=False)
         if arriving is not None:
-            schedule.step(place, "mov", place * words, schedule.part(whole, 0, place * words), arriving)
-        schedule.step(place, "mov", words, schedule.part(whole, place * words, words), ("tile", 0))
+            schedule.step(at[k], "mov", k * words, schedule.part(whole, 0, k * words), arriving)
+        schedule.step(at[k], "mov", words, schedule.part(whole, k * words, words), ("tile", 0))
         arriving = whole
     if arriving is not None:
-        schedule.step(root, "mov", root * words, ("gathered", 0), arriving)
+        schedule.step(at[root], "mov", root * words, ("gathered", 0), arriving)
+
+
+def write_scatter(schedule: Schedule, root: int, words: int, at: Sequence[int], buffer: str) -> None:
+    """Parts of ``buffer`` of the root-th of the PEs ``at`` (in a straight line) to their buffers ``own``, in their order.
+
+    Above the root every PE takes the first part that arrives and hands on the rest; below it hands on first.
+    """
+    last = len(at) - 1
+    if root < last:
+        arriving = schedule.message(at[root], at[root + 1], (last - root) * words, sums=False)
+        schedule.step(at[root], "mov", (last - root) * words, arriving, (buffer, (root + 1) * words))
+        for k in range(root + 1, last + 1):
+            rest = (last - k) * words
+            schedule.step(at[k], "mov", words, ("own", 0), schedule.part(arriving, 0, words))
+            if rest:
+                onward = schedule.message(at[k], at[k + 1], rest, sums=False)
+                schedule.step(at[k], "mov", rest, onward, schedule.part(arriving, words, rest))
+                arriving = onward
+    if root > 0:
+        arriving = schedule.message(at[root], at[root - 1], root * words, sums=False)
+        schedule.step(at[root], "mov", root * words, arriving, (buffer, 0))
+        for k in range(root - 1, -1, -1):
+            rest, whole = k * words, arriving
+            if rest:
+                arriving = schedule.message(at[k], at[k - 1], rest, sums=False)
+                schedule.step(at[k], "mov", rest, arriving, schedule.part(whole, 0, rest))
+            schedule.step(at[k], "mov", words, ("own", 0), schedule.part(whole, rest, words))
+    schedule.step(at[root], "mov", words, ("own", 0), (buffer, root * words))
 
 
 @dataclass(frozen=True)
@@ -62,7 +90,7 @@ class Gather(Scheduled):
         schedule = Schedule(length, self.words, timing, "gather_call", length * self.words,
                             {"gathered": (length * self.words, False)},
                             result=[("gathered", 0) if k == root else None for k in range(length)])
-        write_gather(schedule, root, self.words)
+        write_gather(schedule, root, self.words, range(length))
         return schedule
 
     def reference(self, tile: np.ndarray, timing: Timing | None = None) -> np.ndarray:
@@ -92,7 +120,7 @@ class AllGather(Scheduled):
         total = length * self.words
         schedule = Schedule(length, self.words, timing, "gather_call", total, {"gathered": (total, False)},
                             result=[("gathered", 0)] * length)
-        write_gather(schedule, 0, self.words)
+        write_gather(schedule, 0, self.words, range(length))
         if length > 1:
             message = schedule.multicast(0, 0, length - 1, total)
             schedule.step(0, "mov", total, message, ("gathered", 0))
@@ -130,30 +158,9 @@ class Scatter(Scheduled):
         check_even(self.words, timing, "parts")
         if length != self.parts:
             raise InputError(f"a scatter of {self.parts} parts on a line of {length} PEs: expected one part for each")
-        n, root, last = self.words, min(self.root, length - 1), length - 1
-        schedule = Schedule(length, length * n, timing, "scatter_call", n, {"own": (n, False)},
+        schedule = Schedule(length, length * self.words, timing, "scatter_call", self.words, {"own": (self.words, False)},
                             result=[("own", 0)] * length)
-        if root < last:
-            arriving = schedule.message(root, root + 1, (last - root) * n, sums=False)
-            schedule.step(root, "mov", (last - root) * n, arriving, ("tile", (root + 1) * n))
-            for place in range(root + 1, length):
-                rest = (last - place) * n
-                schedule.step(place, "mov", n, ("own", 0), schedule.part(arriving, 0, n))
-                if rest:
-                    onward = schedule.message(place, place + 1, rest, sums=False)
-                    schedule.step(place, "mov", rest, onward, schedule.part(arriving, n, rest))
-                    arriving = onward
-        if root > 0:
-            arriving = schedule.message(root, root - 1, root * n, sums=False)
-            schedule.step(root, "mov", root * n, arriving, ("tile", 0))
-            for place in range(root - 1, -1, -1):
-                rest, whole = place * n, arriving
-                if rest:
-                    onward = schedule.message(place, place - 1, rest, sums=False)
-                    schedule.step(place, "mov", rest, onward, schedule.part(whole, 0, rest))
-                    arriving = onward
-                schedule.step(place, "mov", n, ("own", 0), schedule.part(whole, rest, n))
-        schedule.step(root, "mov", n, ("own", 0), ("tile", root * n))
+        write_scatter(schedule, min(self.root, length - 1), self.words, range(length), "tile")
         return schedule
 
     def reference(self, tile: np.ndarray, timing: Timing | None = None) -> np.ndarray:

@@ -82,11 +82,11 @@ class Gemv:
     def emit(self, out: "Emission", role: None) -> str:
         """One multiply-add of length cols, mapped over the rows; y is zero when the program is loaded."""
         x, w = out.inputs
-        y = out.program.memory("y", out.type, self.cols)
+        y = out.program.memory(f"y.{out.serial}", out.type, self.cols)
         if self.rows and self.cols:
             out.program.spend(out.timing.latency("gemv_call", out.timing.latency("call")))
             wide = out.timing.dtype in WIDE
-            target = Mem(out.program.memory("y32", "fp32", self.cols) if wide else y, self.cols)
+            target = Mem(out.program.memory(f"y32.{out.serial}", "fp32", self.cols) if wide else y, self.cols)
             out.program.emit(out.timing.instruction("fma"), target, target, Mem(x, self.cols, stride=0, advance=1),
                              Mem(w, self.cols, advance=self.cols), repeat=self.rows, between=out.timing.latency("map"))
             if wide:

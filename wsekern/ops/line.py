@@ -195,11 +195,14 @@ def stream_of(place: int, root: int, count: int, first: int) -> Stream:
 
 @dataclass(frozen=True)
 class LinePainter:
-    """Sets routes on all lines along ``axis``, by place on the line counted from ``begin``."""
+    """Sets routes on all lines along ``axis``, or on ``lines`` of them from ``first`` on, by place on the line counted
+    from ``begin``."""
 
     layout: "Layout"
     axis: Axis
     begin: int
+    first: int = 0
+    lines: int = 0
 
     @property
     def ports(self) -> tuple[str, str]:
@@ -211,8 +214,9 @@ class LinePainter:
         if last < first:
             return
         first, last = first + self.begin, last + self.begin
-        box = ((first, 0, last - first + 1, self.layout.height) if self.axis == "x"
-               else (0, first, self.layout.width, last - first + 1))
+        lines = self.lines or (self.layout.height if self.axis == "x" else self.layout.width)
+        box = (first, self.first, last - first + 1, lines) if self.axis == "x" else (self.first, first, lines,
+                                                                                     last - first + 1)
         self.layout.set_route(color, (rx,), tx, *box)
 
     def link(self, color: int, source: int, target: int) -> None:

@@ -52,7 +52,10 @@ class Message:
 
 @dataclass(frozen=True)
 class Step:
-    """One instruction of the PE at ``pe``: ``dst = a`` or ``a`` combined with message ``b``; numbers are messages."""
+    """One instruction of the PE at ``pe``: ``dst = a`` or ``a`` combined with message ``b``; numbers are messages.
+
+    ``op``: mov, sum, max, round (to the tile's precision), or spend: scalar code of ``words`` cycles.
+    """
 
     pe: int
     op: str
@@ -125,6 +128,10 @@ class Schedule:
         """One instruction; nothing where there are no words."""
         if words:
             self.steps.append(Step(pe, op, words, dst, a, b))
+
+    def spend(self, pe: int, cycles: int) -> None:
+        """Scalar code, such as the start of a further operation."""
+        self.step(pe, "spend", cycles, ("tile", 0), ("tile", 0))
 
     # What follows from it.
 
@@ -287,6 +294,8 @@ class _ClockTables:
                 self.take(self.groups[index])
             elif step.takes is None and step.sends is not None:
                 self.send(step)
+            elif step.op == "spend":
+                self.row(_WORK, step.pe, setup=step.words)
             elif step.takes is None:
                 name = schedule.instruction(step.op)
                 self.row(_WORK, step.pe, setup=timing.setup(name), words=timing.elements(name, step.words))
@@ -401,6 +410,6 @@ def _value_tables(schedule: Schedule) -> tuple[np.ndarray, int, int, np.ndarray]
         return 0 if operand is None else pe * reserved + offsets[operand[0]] + operand[1]
 
     moves = [(_MOVES[step.op], step.words, *(address(step.pe, x) for x in (step.dst, step.a, step.b)))
-             for step in schedule.steps]
+             for step in schedule.steps if step.op != "spend"]
     result = [-1 if place is None else offsets[place[0]] + place[1] for place in schedule.result]
     return np.array(moves, np.int64).reshape(-1, 5), at, reserved, np.array(result, np.int64)

@@ -54,6 +54,49 @@ class Scheduled:
         return _lowered(self, timing, height if self.axis == "y" else width)
 
 
+class PlaneScheduled:
+    """What an operation over a whole grid gets for writing a schedule. Subclasses are frozen dataclasses."""
+
+    words: int
+
+    def write(self, width: int, height: int, timing: Timing) -> Schedule:
+        """The schedule on a grid; its places count row by row."""
+        raise NotImplementedError
+
+    def schedule(self, width: int, height: int, timing: Timing) -> Schedule:
+        """The schedule on a grid; kept."""
+        return _plane(self, width, height, timing)
+
+    def time(self, engine: "FlowEngine") -> None:
+        """Advance the clocks of ``engine`` by this operation."""
+        if self.words:
+            schedule = self.schedule(engine.width, engine.height, engine.timing)
+            grid = engine.grid()
+            engine.note(self, run_schedule(schedule, grid.reshape(-1, grid.shape[2])))
+            engine.energy += schedule.energy
+
+    def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
+        """Tiles (height, width, ...) -> what each PE ends with."""
+        schedule = self.schedule(engine.width, engine.height, engine.timing)
+        tile = check_words(engine, tile, schedule.words, engine.dtype)
+        self.time(engine)
+        return path_results(schedule, tile, np.arange(schedule.length)[None], engine.dtype, engine.threads)
+
+    def lowered(self, timing: Timing, width: int, height: int) -> "LoweredPlane":
+        """What the cycle engine runs on a grid."""
+        return _lowered_plane(self, timing, width, height)
+
+
+@lru_cache(maxsize=16)
+def _plane(operation: PlaneScheduled, width: int, height: int, timing: Timing) -> Schedule:
+    return operation.write(width, height, timing)
+
+
+@lru_cache(maxsize=16)
+def _lowered_plane(operation: PlaneScheduled, timing: Timing, width: int, height: int) -> "LoweredPlane":
+    return LoweredPlane(operation.schedule(width, height, timing))
+
+
 @lru_cache(maxsize=256)
 def _schedule(operation: Scheduled, length: int, timing: Timing) -> Schedule:
     return operation.write(length, timing)
@@ -126,6 +169,59 @@ class LoweredLine:
         return emit_role(self.plan, out, role)
 
 
+@dataclass(eq=False)
+class LoweredPlane:
+    """A schedule on a whole grid, as the cycle engine takes operations."""
+
+    plan: Schedule
+
+    @property
+    def colors(self) -> int:
+        """Colors it takes."""
+        return self.plan.color_count
+
+    def tiles(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of the tile on each PE."""
+        return ((self.plan.words,),)
+
+    def role_at(self, x: int, y: int) -> tuple:
+        """Everything that PE (x, y) does."""
+        return self.plan.role(y * self.plan.width + x)
+
+    def paint(self, layout: "Layout", colors: Sequence[int]) -> None:
+        """All routes, each along a row or a column, or over the whole grid."""
+        width = self.plan.width
+        for (source, low, high, kind), color in routes_of(self.plan).items():
+            (y, x), (far_y, far_x) = divmod(source, width), divmod(high if source == low else low, width)
+            if kind == "plane":
+                paint_plane(layout, colors[color], x, y)
+            elif y == far_y:
+                LinePainter(layout, "x", 0, y, 1).link(colors[color], x, far_x)
+            else:
+                LinePainter(layout, "y", 0, x, 1).link(colors[color], y, far_y)
+
+    def emit(self, out: "Emission", role: tuple) -> str:
+        """The steps of one PE."""
+        return emit_role(self.plan, out, role)
+
+
+def paint_plane(layout: "Layout", color: int, x: int, y: int) -> None:
+    """From PE (x, y) to all others: both ways along its row, and from every PE of the row both ways along its column."""
+    def to(*ports: tuple[str, bool]) -> list[str]:
+        return [port for port, there in ports if there]
+
+    width, height = layout.width, layout.height
+    for k in range(width):
+        out = to(("N", y > 0), ("S", y < height - 1), ("W", 0 < k <= x), ("E", x <= k < width - 1))
+        source = "RAMP" if k == x else "E" if k < x else "W"
+        if k != x or out:
+            layout.set_route(color, (source,), (*out, *(["RAMP"] if k != x else [])), k, y)
+    for row in range(height):
+        if row != y:
+            onward = to(("N", 0 < row < y), ("S", y < row < height - 1))
+            layout.set_route(color, ("S" if row < y else "N",), (*onward, "RAMP"), 0, row, width, 1)
+
+
 def routes_of(schedule: Schedule) -> dict[tuple[int, int, int, str], int]:
     """Color of every route."""
     return {message.route: color for message, color in zip(schedule.messages, schedule.colors, strict=True)}
@@ -155,6 +251,9 @@ def emit_role(schedule: Schedule, out: "Emission", role: tuple) -> str:
     if schedule.words:
         out.program.spend(out.timing.latency(schedule.call, out.timing.latency("call")))
     for op, words, dst, a, b in steps:
+        if op == "spend":
+            out.program.spend(words)
+            continue
         out.program.emit(schedule.instruction(op), operand(dst, words, True), operand(a, words, False),
                          operand(b, words, False))
     if result is not None:

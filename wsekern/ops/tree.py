@@ -1,5 +1,6 @@
 """Reductions along lines over trees of PEs: star, binomial tree, two phases, the generated tree, K-trees of many levels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 
@@ -8,24 +9,25 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import Axis, add_in, along, check_line, travelling
-from wsekern.ops.schedule import Schedule
+from wsekern.ops.schedule import MOST_FEEDS, Schedule
 from wsekern.ops.scheduled import Scheduled
 from wsekern.ops.trees import Tree, level_tree, tree_of
 
 ALGORITHMS = ("chain", "star", "tree", "two-phase", "auto")
 
 
-def write_reduce(schedule: Schedule, tree: Tree, op: str) -> None:
+def write_reduce(schedule: Schedule, tree: Tree, op: str, places: Sequence[int] | None = None) -> None:
     """Every PE adds the sums of its children to its tile, one after the other, and sends the last one on in the stream.
 
-    Sums that wait for another child lie beside the tile, which stays as it is but at the root.
+    Sums that wait for another child lie beside the tile, which stays as it is but at the root. ``places``: where the
+    places of the tree lie in the schedule, if not in their order.
     """
-    n, sent = schedule.words, {}
-    for place in tree.bottom_up():
-        own, is_root = ("tile", 0), tree.parent[place] == place
+    n, sent, at = schedule.words, {}, range(schedule.length) if places is None else places
+    for member in tree.bottom_up():
+        place, own, is_root = at[member], ("tile", 0), tree.parent[member] == member
         if not is_root:
-            sent[place] = schedule.message(place, tree.parent[place], n)
-        taken = tree.children[place]
+            sent[place] = schedule.message(place, at[tree.parent[member]], n)
+        taken = [at[child] for child in tree.children[member]]
         if not taken and not is_root:
             schedule.step(place, "mov", n, sent[place], own)
         for index, child in enumerate(taken):
@@ -75,6 +77,8 @@ class ReduceTree(Scheduled):
     root: int = 0
     op: str = "sum"
     group: int = 0
+    fan_in: int = 0
+    """Most children of a PE of the generated tree; 0: as many as it has input queues."""
 
     def __post_init__(self) -> None:
         check_line(self.words, self.axis, 0, root=self.root + 1, group=self.group + 1)
@@ -84,7 +88,7 @@ class ReduceTree(Scheduled):
     def tree(self, length: int, timing: Timing) -> Tree:
         """The tree on a line of ``length`` PEs."""
         return tree_of(self.algorithm, length, min(self.root, length - 1), self.words, timing,
-                       self.group or max(1, isqrt(length)))
+                       self.group or max(1, isqrt(length)), self.fan_in)
 
     def write(self, length: int, timing: Timing) -> Schedule:
         """Sums up the tree."""
@@ -98,6 +102,46 @@ class ReduceTree(Scheduled):
         for source, target in zip(along(tile, self.axis), along(out, self.axis), strict=True):
             tree = self.tree(len(source), timing)
             target[tree.root] = tree_sum(timing.dtype, travelling(timing.dtype, source), tree, self.op)
+        return out
+
+
+@dataclass(frozen=True)
+class TreeAllReduce(Scheduled):
+    """All-reduce of ``words`` elements per PE along ``axis``: reduce over a tree as :class:`ReduceTree` does, to PE
+    ``root`` (the middle one where it is None), then one multicast both ways. Cost: that of the reduction, then ``B + d h +
+    output + 2 T_R + input`` to the PE d hops from the root.
+    """
+
+    words: int
+    axis: Axis
+    algorithm: str = "auto"
+    root: int | None = None
+    op: str = "sum"
+    group: int = 0
+
+    def __post_init__(self) -> None:
+        self.reduction(1)
+
+    def reduction(self, length: int) -> ReduceTree:
+        """The reduction on a line of ``length`` PEs."""
+        root = length // 2 if self.root is None else self.root
+        return ReduceTree(self.words, self.axis, self.algorithm, root, self.op, self.group, MOST_FEEDS - 1)
+
+    def write(self, length: int, timing: Timing) -> Schedule:
+        """Sums up the tree, the result back to all."""
+        schedule = Schedule(length, self.words, timing, "allreduce_call", self.words, {"sum": (self.words, True)})
+        tree = self.reduction(length).tree(length, timing)
+        write_reduce(schedule, tree, self.op)
+        write_multicast(schedule, tree.root)
+        return schedule
+
+    def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
+        """Plain numpy with the same order of adds, bit for bit."""
+        length = along(tile, self.axis).shape[1]
+        reduced = along(self.reduction(length).reference(tile, timing), self.axis)
+        root = min(self.reduction(length).root, length - 1)
+        out = np.empty_like(tile)
+        along(out, self.axis)[:] = reduced[:, root:root + 1]
         return out
 
 

@@ -152,20 +152,20 @@ def best_side(length: int, words: int, timing: Timing, most: int) -> tuple[tuple
     return tuple(map(tuple, children))
 
 
-def auto_tree(length: int, root: int, words: int, timing: Timing, most: int | None = None) -> Tree:
-    """Auto-gen: on each side of the root the tree of :func:`best_side`."""
-    most = min(MOST_FEEDS, len(timing.machine.core.input_queues.values)) if most is None else most
+def auto_tree(length: int, root: int, words: int, timing: Timing, fan_in: int = 0) -> Tree:
+    """Auto-gen: on each side of the root the tree of :func:`best_side`; at most ``fan_in`` children (0: as many as queues)."""
+    most = fan_in or min(MOST_FEEDS, len(timing.machine.core.input_queues.values))
     sides = _sides(length, root)
     limit = most if min(sides) == 1 else most // 2
     return _two_sided(length, root, [[list(c) for c in best_side(n, words, timing, limit)] for n in sides])
 
 
-def tree_of(algorithm: str, length: int, root: int, words: int, timing: Timing, group: int) -> Tree:
+def tree_of(algorithm: str, length: int, root: int, words: int, timing: Timing, group: int, fan_in: int) -> Tree:
     """The tree of a named algorithm."""
     if algorithm == "two-phase":
         return two_phase_tree(length, root, group)
     if algorithm == "auto":
-        return auto_tree(length, root, words, timing)
+        return auto_tree(length, root, words, timing, fan_in)
     trees = {"chain": chain_tree, "star": star_tree, "tree": binomial_tree}
     if algorithm not in trees:
         raise InputError(f"no reduction {algorithm!r}: use one of chain, star, tree, two-phase, auto")
