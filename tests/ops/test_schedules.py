@@ -17,6 +17,7 @@ from wsekern.ops import (
     RingAllReduce,
     RingShift,
     Scatter,
+    Shift,
     TreeAllReduce,
 )
 from wsekern.ops.cycle import run_on_cycle_engine
@@ -93,6 +94,24 @@ def test_operations_that_move_tiles_are_the_same_on_both_engines(machine, length
     assert_one_operation(Gather(words, axis, root), machine, width, height, dtype, words)
     assert_one_operation(AllGather(words, axis), machine, width, height, dtype, words)
     assert_one_operation(Scatter(words, axis, length, root), machine, width, height, dtype, words * length)
+
+
+@settings(max_examples=40, deadline=None)
+@given(machine=machines, length=sizes, lines=st.integers(1, 2), axis=st.sampled_from("xy"), words=lengths,
+       relays=st.integers(-14, 14).filter(bool), dtype=st.sampled_from(DTYPES))
+def test_software_relays_take_the_time_that_was_measured(machine, length, lines, axis, words, relays, dtype):
+    """The program's relays keep step, so that its clocks are those of the closed form set on silicon."""
+    width, height = (length, lines) if axis == "x" else (lines, length)
+    operation, tile = Shift(words, axis, relays), random_tile(0, dtype, height, width, words)
+    flow = FlowEngine(machine[0], width, height, machine[1], dtype)
+    values = flow.run(operation, tile)
+    run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], dtype, tile)
+    np.testing.assert_array_equal(run.values.reshape(values.shape).view(np.uint8), values.view(np.uint8))
+    assert run.simulation.link_traversals == flow.energy
+    if abs(relays) <= length and words <= 12 and "silicon" in machine and machine[0] == "wse3":
+        np.testing.assert_array_equal(run.clock, flow.clock)
+    else:
+        assert np.abs(run.clock - flow.clock).max() <= (abs(relays) + 1) * (words + 20)
 
 
 def test_most_clocks_are_exact():

@@ -7,7 +7,7 @@ from wsekern.ops.choose import Choice, best_allreduce, best_reduce
 from wsekern.ops.cycle import CycleEngine
 from wsekern.ops.distribute import AllGather, Gather, Scatter
 from wsekern.ops.flow import FlowEngine, Operation
-from wsekern.ops.gemm import Gemm, GemmTransposed, MeshGemm, MeshGemmTransposed
+from wsekern.ops.gemm import Cannon, Gemm, GemmTransposed, MeshGemm, MeshGemmTransposed, Summa
 from wsekern.ops.gemv import Gemv
 from wsekern.ops.local import LOCAL_KINDS, Local
 from wsekern.ops.plane import Broadcast2D, Reduce2D, Transpose
@@ -24,6 +24,7 @@ __all__ = [
     "AllReduce",
     "Broadcast",
     "Broadcast2D",
+    "Cannon",
     "Choice",
     "CycleEngine",
     "FlowEngine",
@@ -45,6 +46,7 @@ __all__ = [
     "RingShift",
     "Scatter",
     "Shift",
+    "Summa",
     "Timing",
     "Transpose",
     "TreeAllReduce",

@@ -107,15 +107,18 @@ class Compiled:
     simulation: Simulation
     inputs: tuple[str, ...]
     result: str
+    arranged: Any = None
+    """The operation, where the host lays its tiles onto the PEs in an order of its own."""
 
     def run(self, tiles: Sequence[np.ndarray]) -> CycleRun:
         """Copy ``tiles`` (height, width, ...) in, run, copy the result out."""
         if len(tiles) != len(self.inputs):
             raise InputError(f"{len(tiles)} tiles for operations that take {len(self.inputs)}")
-        for name, tile in zip(self.inputs, tiles, strict=True):
+        for name, tile in zip(self.inputs, self.arranged.arrange(tiles) if self.arranged else tiles, strict=True):
             self.simulation.memcpy_h2d(name, tile)
         self.simulation.run()
-        return CycleRun(self.simulation.memcpy_d2h(self.result), self.simulation.clock, self.simulation)
+        values = self.simulation.memcpy_d2h(self.result)
+        return CycleRun(self.arranged.restore(values) if self.arranged else values, self.simulation.clock, self.simulation)
 
 
 def compile_operations(chain: list[CycleOperation], machine: Machine | str, width: int, height: int, profile: str,
@@ -127,7 +130,8 @@ def compile_operations(chain: list[CycleOperation], machine: Machine | str, widt
     inputs, result = place_operations(layout, timing, chain, ColorAllocator(layout.machine), delayed)
     if delayed:
         layout.parameters = np.zeros((height, width, 1), np.int32)
-    return Compiled(layout.compile(), inputs, result)
+    alone = lower(chain[0], timing, width, height) if len(chain) == 1 else None
+    return Compiled(layout.compile(), inputs, result, alone if hasattr(alone, "arrange") else None)
 
 
 def place_operations(layout: Any, timing: Timing, chain: list[Any], allocator: ColorAllocator, delayed: bool = False,
@@ -224,7 +228,7 @@ class CycleEngine(FlowEngine):
         """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
         if sends(operation):
             super().time(operation)
-            return self._run_program(operation, *tiles) if operation.words else tiles[0].copy()
+            return self._run_program(operation, *tiles) if getattr(operation, "words", 1) else tiles[0].copy()
         before = FlowEngine.clock.fget(self)
         values = super().run(operation, *tiles)
         spent = FlowEngine.clock.fget(self) - before
@@ -237,7 +241,7 @@ class CycleEngine(FlowEngine):
         """Not offered: what wavelets do cannot be told without running them."""
         raise InputError("the cycle engine runs operations with values only: use the flow engine for time alone")
 
-    def _run_program(self, operation: Any, tile: np.ndarray) -> np.ndarray:
+    def _run_program(self, operation: Any, *tiles: np.ndarray) -> np.ndarray:
         if operation not in self._compiled:
             if len(self._compiled) >= min(64, 1 + KEPT_PES // (self.width * self.height)):
                 self._compiled.pop(next(iter(self._compiled)))
@@ -247,10 +251,12 @@ class CycleEngine(FlowEngine):
         simulation, start = compiled.simulation, self._clock.min()
         simulation.reset()
         simulation.parameters[:, 0] = (self._clock - start).reshape(-1)
-        done = compiled.run((np.ascontiguousarray(tile),))
+        done = compiled.run([np.ascontiguousarray(tile) for tile in tiles])
         self._clock = start + done.clock
         self._traversals += simulation.link_traversals
-        return done.values.reshape(tile.shape) if done.values.size == tile.size else done.values
+        if len(tiles) > 1:
+            return done.values.reshape(operation.result_shape(self))
+        return done.values.reshape(tiles[0].shape) if done.values.size == tiles[0].size else done.values
 
     @property
     def energy(self) -> int:

@@ -88,7 +88,7 @@ class Gather(Scheduled):
         check_even(self.words, timing, "tiles")
         root = min(self.root, length - 1)
         schedule = Schedule(length, self.words, timing, "gather_call", length * self.words,
-                            {"gathered": (length * self.words, False)},
+                            {"gathered": (length * self.words, "tile")},
                             result=[("gathered", 0) if k == root else None for k in range(length)])
         write_gather(schedule, root, self.words, range(length))
         return schedule
@@ -118,7 +118,7 @@ class AllGather(Scheduled):
         """Gather at the first PE, then one multicast."""
         check_even(self.words, timing, "tiles")
         total = length * self.words
-        schedule = Schedule(length, self.words, timing, "gather_call", total, {"gathered": (total, False)},
+        schedule = Schedule(length, self.words, timing, "gather_call", total, {"gathered": (total, "tile")},
                             result=[("gathered", 0)] * length)
         write_gather(schedule, 0, self.words, range(length))
         if length > 1:
@@ -158,7 +158,7 @@ class Scatter(Scheduled):
         check_even(self.words, timing, "parts")
         if length != self.parts:
             raise InputError(f"a scatter of {self.parts} parts on a line of {length} PEs: expected one part for each")
-        schedule = Schedule(length, length * self.words, timing, "scatter_call", self.words, {"own": (self.words, False)},
+        schedule = Schedule(length, length * self.words, timing, "scatter_call", self.words, {"own": (self.words, "tile")},
                             result=[("own", 0)] * length)
         write_scatter(schedule, min(self.root, length - 1), self.words, range(length), "tile")
         return schedule

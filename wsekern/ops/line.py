@@ -84,12 +84,17 @@ class LineTraffic:
     results: int
 
 
+def tile_packing(timing: Timing) -> int:
+    """Elements of a tile in one wavelet: two of any 16-bit precision."""
+    return 2 if timing.dtype == "fp16_fp32" else timing.packing
+
+
 def traffic(timing: Timing, words: int) -> LineTraffic:
     """Wavelets of a running sum and of a result of ``words`` elements: a sum in fp16 with fp32 accumulation travels as
     fp32, one element a wavelet; everything else is packed as tightly as its dtype allows."""
     wide = timing.dtype == "fp16_fp32"
     return LineTraffic(timing.wavelets(words, 1) if wide else timing.wavelets(words),
-                       timing.wavelets(words, 2) if wide else timing.wavelets(words))
+                       timing.wavelets(words, tile_packing(timing)))
 
 
 def line_costs(timing: Timing, words: int, call: str, op: str = "sum", stride: int = 1) -> LineCosts:

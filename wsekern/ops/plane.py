@@ -56,7 +56,7 @@ class Reduce2D(PlaneScheduled):
 
     def write(self, width: int, height: int, timing: Timing) -> Schedule:
         """Rows, then a column; or the snake."""
-        schedule = Schedule(width * height, self.words, timing, "reduce_call", self.words, {"sum": (self.words, True)},
+        schedule = Schedule(width * height, self.words, timing, "reduce_call", self.words, {"sum": (self.words, "sums")},
                             width=width)
         if self.path == "snake":
             write_reduce(schedule, chain_tree(schedule.length, 0), self.op, snake(width, height).tolist())
@@ -185,7 +185,7 @@ class Transpose(PlaneScheduled):
         if width != height:
             raise InputError(f"a transpose on {width}x{height} PEs: expected a square")
         schedule = Schedule(width * height, self.words, timing, "transpose_call", self.words,
-                            {"gathered": (width * self.words, False), "own": (self.words, False)},
+                            {"gathered": (width * self.words, "tile"), "own": (self.words, "tile")},
                             result=[("own", 0)] * (width * height), width=width)
         for k in range(width):
             write_gather(schedule, k, self.words, range(k * width, (k + 1) * width))

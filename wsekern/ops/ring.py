@@ -66,7 +66,7 @@ class RingAllReduce(Scheduled):
 
     def write(self, length: int, timing: Timing) -> Schedule:
         """Rounds of exchange: first sums, then results."""
-        schedule = Schedule(length, self.words, timing, "allreduce_call", self.words, {"sum": (self.words, True)})
+        schedule = Schedule(length, self.words, timing, "allreduce_call", self.words, {"sum": (self.words, "sums")})
         ring, held = folded_ring(length), "sum" if schedule.wide else "tile"
         for t in range(length - 1):
             send, take = [], []
@@ -120,7 +120,7 @@ class RingShift(Scheduled):
 
     def write(self, length: int, timing: Timing) -> Schedule:
         """Rounds of exchange; the tile that goes and the one that comes lie in two buffers."""
-        schedule = Schedule(length, self.words, timing, "shift_call", self.words, {"other": (self.words, False)})
+        schedule = Schedule(length, self.words, timing, "shift_call", self.words, {"other": (self.words, "tile")})
         ring, held = folded_ring(length), ("tile", "other")
         for t in range(self.steps if length > 1 else 0):
             exchange(schedule, ring, [(self.words, (held[t % 2], 0), False)] * length,

@@ -10,12 +10,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 
 from wsekern._timing import LineCosts
 from wsekern.errors import BudgetError
 from wsekern.machine.timing import Timing
+from wsekern.ops.line import tile_packing
 
 Place = tuple[str, int]
 """Buffer and first element."""
@@ -54,7 +56,8 @@ class Message:
 class Step:
     """One instruction of the PE at ``pe``: ``dst = a`` or ``a`` combined with message ``b``; numbers are messages.
 
-    ``op``: mov, sum, max, round (to the tile's precision), or spend: scalar code of ``words`` cycles.
+    ``op``: mov, sum, max, round (to the tile's precision), spend (scalar code of ``words`` cycles), clear, or multiply
+    (``dst += a b``, tiles of the sizes in the schedule's ``product``).
     """
 
     pe: int
@@ -62,12 +65,12 @@ class Step:
     words: int
     dst: Place | int
     a: Place | int
-    b: int | None = None
+    b: Place | int | None = None
 
     @property
     def takes(self) -> int | None:
         """The message that it takes in."""
-        return self.a if isinstance(self.a, int) else self.b
+        return next((operand for operand in (self.a, self.b) if isinstance(operand, int)), None)
 
     @property
     def sends(self) -> int | None:
@@ -80,8 +83,8 @@ class Schedule:
     """Steps of ``length`` PEs, in rows of ``width`` (0: one line), each with a tile of ``words`` elements, timed by ``timing``.
 
     ``call`` names the latency that every PE spends first. Beside its ``tile`` a PE has the buffers declared in
-    ``buffers`` (elements, whether it holds sums); ``result`` is where each PE finds what it ends with, None where it has
-    nothing.
+    ``buffers``: elements, and whether they are of the ``tile``'s precision, ``sums`` (fp32 where fp16 is accumulated in
+    fp32), or ``fp32``. ``result`` is where each PE finds what it ends with, None where it has nothing.
     """
 
     length: int
@@ -89,15 +92,19 @@ class Schedule:
     timing: Timing
     call: str
     result_words: int
-    buffers: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    buffers: dict[str, tuple[int, str]] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     result: list[Place | None] = field(default_factory=list)
     width: int = 0
+    second: int = 0
+    """Elements of a second tile of every PE, ``second``."""
+    product: tuple[int, int, int, bool] | None = None
+    """Rows, inner size and columns of tile products, and whether the right tile lies transposed."""
 
     def __post_init__(self) -> None:
         self.width = self.width or max(1, self.length)
-        self.buffers = {"tile": (self.words, False), **self.buffers}
+        self.buffers = {"tile": (self.words, "tile"), "second": (self.second, "tile"), **self.buffers}
         self.result = self.result or [("tile", 0)] * self.length
 
     @property
@@ -124,7 +131,8 @@ class Schedule:
                                      whole.multicast))
         return len(self.messages) - 1
 
-    def step(self, pe: int, op: str, words: int, dst: Place | int, a: Place | int, b: int | None = None) -> None:
+    def step(self, pe: int, op: str, words: int, dst: Place | int, a: Place | int,
+             b: Place | int | None = None) -> None:
         """One instruction; nothing where there are no words."""
         if words:
             self.steps.append(Step(pe, op, words, dst, a, b))
@@ -199,10 +207,31 @@ class Schedule:
                 sent.add(step.pe)
         return False
 
+    @cached_property
+    def _intake(self) -> tuple[np.ndarray, np.ndarray]:
+        """PE and step of every take."""
+        steps, takes, _ = self.clock_tables
+        of = np.zeros((len(takes), 2), np.int64)
+        for row in steps[steps[:, 0] == _TAKE]:
+            of[row[2]:row[2] + row[3]] = row[1], row[2]
+        return of[:, 0], of[:, 1]
+
+    def meets_on_ramps(self, times: np.ndarray) -> bool:
+        """Whether words of messages that a PE takes by steps apart from each other come to its ramp at the same time."""
+        takes, (pe, step) = self.clock_tables[1], self._intake
+        arrival = takes[:, 1] * self.timing.hop
+        first, last = times[takes[:, 0], 0] + arrival, times[takes[:, 0], 1] + arrival
+        order = np.lexsort((first, pe))
+        pe, step, first, last = pe[order], step[order], first[order], last[order]
+        meets = (pe[1:] == pe[:-1]) & (step[1:] != step[:-1]) & (first[1:] <= last[:-1])
+        return bool(meets.any())
+
     def note(self, times: np.ndarray) -> str:
         """Why the flow engine's clocks are near the cycle engine's, and not the same; empty where they are the same."""
         if self.meets_on_links(times):
             return "messages share links: their words take turns, which the flow engine's clocks do not see"
+        if self.meets_on_ramps(times):
+            return "words for one PE meet on its ramp: which go first is not in the flow engine's clocks"
         return ("words wait for a core that is busy until its queue is full: the flow engine's clocks do not see what that "
                 "holds back") if self.holds_back else ""
 
@@ -233,7 +262,7 @@ class Schedule:
 
     def packing(self, message: Message) -> int:
         """Elements in one wavelet of ``message``."""
-        return (1 if message.sums else 2) if self.wide else self.timing.packing
+        return 1 if self.wide and message.sums else tile_packing(self.timing)
 
     def wavelets(self, message: Message) -> int:
         """Wavelets of ``message``."""
@@ -241,7 +270,7 @@ class Schedule:
 
     def instruction(self, op: str) -> str:
         """Vector instruction of a step."""
-        return self.timing.instruction({"sum": "add", "round": "mov"}.get(op, op))
+        return self.timing.instruction({"sum": "add", "round": "mov", "clear": "mov"}.get(op, op))
 
     def role(self, place: int) -> tuple:
         """Everything the PE at ``place`` does: PEs of the same role run the same program."""
@@ -270,6 +299,25 @@ class Schedule:
         return _value_tables(self)
 
 
+def multiply_cycles(timing: Timing, m: int, k: int, n: int) -> tuple[int, int]:
+    """(compute, overhead) of one tile product: k loop bodies, each a map over n calls of a multiply-add of length m.
+
+    Rounded up once: what a mapped call takes is a mean over many, not a whole number of cycles. Not less than its k
+    instructions take on the core.
+    """
+    if not m * k * n:
+        return 0, 0
+    compute = ceil(k * n * m / timing.rate(timing.instruction("fma")))
+    overhead = timing.exact("gemm_call") + k * (timing.exact("gemm_row") + n * timing.exact("gemm_map"))
+    return compute, max(ceil(overhead), instruction_cycles(timing, m, k, n) - compute)
+
+
+def instruction_cycles(timing: Timing, m: int, k: int, n: int) -> int:
+    """Cycles of the k mapped multiply-adds of one tile product by themselves."""
+    fma = timing.instruction("fma")
+    return k * (timing.setup(fma) + n * timing.elements(fma, m))
+
+
 class _ClockTables:
     """Rows of the timing kernel's tables: see Step and Take of ``src/timing/_timing.pyx``."""
 
@@ -296,6 +344,9 @@ class _ClockTables:
                 self.send(step)
             elif step.op == "spend":
                 self.row(_WORK, step.pe, setup=step.words)
+            elif step.op == "multiply":
+                compute, overhead = multiply_cycles(timing, *schedule.product[:3])
+                self.row(_WORK, step.pe, setup=overhead, words=compute)
             elif step.takes is None:
                 name = schedule.instruction(step.op)
                 self.row(_WORK, step.pe, setup=timing.setup(name), words=timing.elements(name, step.words))

@@ -11,8 +11,8 @@ from wsekern._timing import run_steps
 from wsekern._values import path_values
 from wsekern.errors import InputError, raise_for_status
 from wsekern.machine.timing import Timing
-from wsekern.ops.line import Axis, LinePainter, check_words
-from wsekern.ops.schedule import Schedule
+from wsekern.ops.line import Axis, LinePainter, check_words, tile_packing
+from wsekern.ops.schedule import Schedule, instruction_cycles, multiply_cycles
 from wsekern.program.program import Fabric, Mem
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class PlaneScheduled:
 
     def time(self, engine: "FlowEngine") -> None:
         """Advance the clocks of ``engine`` by this operation."""
-        if self.words:
+        if getattr(self, "words", 1):
             schedule = self.schedule(engine.width, engine.height, engine.timing)
             grid = engine.grid()
             engine.note(self, run_schedule(schedule, grid.reshape(-1, grid.shape[2])))
@@ -81,6 +81,14 @@ class PlaneScheduled:
         tile = check_words(engine, tile, schedule.words, engine.dtype)
         self.time(engine)
         return path_results(schedule, tile, np.arange(schedule.length)[None], engine.dtype, engine.threads)
+
+    def arrange(self, tiles: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """Tiles (height, width, ...) as the host lays them onto the PEs: as they are, unless an operation says otherwise."""
+        return tiles
+
+    def restore(self, values: np.ndarray) -> np.ndarray:
+        """Values of the PEs as the host reads them: the inverse of :meth:`arrange`."""
+        return values
 
     def lowered(self, timing: Timing, width: int, height: int) -> "LoweredPlane":
         """What the cycle engine runs on a grid."""
@@ -94,7 +102,7 @@ def _plane(operation: PlaneScheduled, width: int, height: int, timing: Timing) -
 
 @lru_cache(maxsize=16)
 def _lowered_plane(operation: PlaneScheduled, timing: Timing, width: int, height: int) -> "LoweredPlane":
-    return LoweredPlane(operation.schedule(width, height, timing))
+    return LoweredPlane(operation.schedule(width, height, timing), operation)
 
 
 @lru_cache(maxsize=256)
@@ -174,6 +182,15 @@ class LoweredPlane:
     """A schedule on a whole grid, as the cycle engine takes operations."""
 
     plan: Schedule
+    operation: "PlaneScheduled"
+
+    def arrange(self, tiles: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """Tiles as the host lays them onto the PEs."""
+        return self.operation.arrange(tiles)
+
+    def restore(self, values: np.ndarray) -> np.ndarray:
+        """Values of the PEs as the host reads them."""
+        return self.operation.restore(values)
 
     @property
     def colors(self) -> int:
@@ -181,8 +198,8 @@ class LoweredPlane:
         return self.plan.color_count
 
     def tiles(self) -> tuple[tuple[int, ...], ...]:
-        """Shape of the tile on each PE."""
-        return ((self.plan.words,),)
+        """Shape of the tiles on each PE."""
+        return ((self.plan.words,), (self.plan.second,)) if self.plan.product else ((self.plan.words,),)
 
     def role_at(self, x: int, y: int) -> tuple:
         """Everything that PE (x, y) does."""
@@ -230,13 +247,14 @@ def routes_of(schedule: Schedule) -> dict[tuple[int, int, int, str], int]:
 def emit_role(schedule: Schedule, out: "Emission", role: tuple) -> str:
     """Write the program of a PE: each step is one instruction. Returns the symbol of the result."""
     steps, result = role
-    names = {"tile": out.inputs[0]}
+    names = dict(zip(("tile", "second"), out.inputs, strict=False))
 
     def symbol(buffer: str) -> str:
         if buffer not in names:
-            words, sums = schedule.buffers[buffer]
+            words, kind = schedule.buffers[buffer]
             names[buffer] = f"{buffer}.{out.serial}"
-            out.program.memory(names[buffer], "fp32" if sums and schedule.wide else out.type, words)
+            wide = kind == "fp32" or (kind == "sums" and schedule.wide)
+            out.program.memory(names[buffer], "fp32" if wide else out.type, words)
         return names[buffer]
 
     def operand(place: tuple | None, words: int, target: bool) -> Mem | Fabric | None:
@@ -248,11 +266,14 @@ def emit_role(schedule: Schedule, out: "Emission", role: tuple) -> str:
         fabric = out.program.fabout if target else out.program.fabin
         return fabric(out.colors[place[0]], words, type)
 
-    if schedule.words:
+    if schedule.words or schedule.product:
         out.program.spend(out.timing.latency(schedule.call, out.timing.latency("call")))
     for op, words, dst, a, b in steps:
         if op == "spend":
             out.program.spend(words)
+            continue
+        if op in ("multiply", "clear"):
+            emit_local(schedule, out, op, words, *(symbol(place[0]) for place in (dst, a, b) if place is not None))
             continue
         out.program.emit(schedule.instruction(op), operand(dst, words, True), operand(a, words, False),
                          operand(b, words, False))
@@ -262,9 +283,24 @@ def emit_role(schedule: Schedule, out: "Emission", role: tuple) -> str:
     return "tile" if "tile" in held else f"{held.pop()}.{out.serial}"
 
 
+def emit_local(schedule: Schedule, out: "Emission", op: str, words: int, dst: str, a: str, b: str = "") -> None:
+    """A step without messages: a buffer set to zero, or a tile product as one mapped multiply-add for each inner index."""
+    program = out.program
+    if op == "clear":
+        zero = program.memory(f"zero.{program.symbols[dst][0]}", program.symbols[dst][0], 1)
+        program.emit(schedule.instruction(op), Mem(dst, words), Mem(zero, words, stride=0))
+        return
+    m, k, n, transposed = schedule.product
+    target = Mem(dst, m, stride=n, advance=1)
+    program.spend(sum(multiply_cycles(out.timing, m, k, n)) - instruction_cycles(out.timing, m, k, n))
+    for inner in range(k):
+        right = Mem(b, m, inner, 0, k) if transposed else Mem(b, m, inner * n, 0, 1)
+        program.emit(out.timing.instruction("fma"), target, target, Mem(a, m, inner, k), right, repeat=n)
+
+
 def check_even(words: int, timing: Timing, what: str) -> None:
     """Refuse parts of a stream that do not fill their wavelets."""
-    if words % timing.packing:
+    if words % tile_packing(timing):
         raise InputError(f"{what} of {words} elements of {timing.dtype} fill half of their last wavelet: pad them to "
                          f"{words + 1}")
 

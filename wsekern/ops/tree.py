@@ -16,27 +16,28 @@ from wsekern.ops.trees import Tree, level_tree, tree_of
 ALGORITHMS = ("chain", "star", "tree", "two-phase", "auto")
 
 
-def write_reduce(schedule: Schedule, tree: Tree, op: str, places: Sequence[int] | None = None) -> None:
+def write_reduce(schedule: Schedule, tree: Tree, op: str, places: Sequence[int] | None = None,
+                 words: int | None = None, own_buffer: str = "tile", result: str = "tile") -> None:
     """Every PE adds the sums of its children to its tile, one after the other, and sends the last one on in the stream.
 
     Sums that wait for another child lie beside the tile, which stays as it is but at the root. ``places``: where the
-    places of the tree lie in the schedule, if not in their order.
+    places of the tree lie in the schedule, if not in their order; ``words`` of the buffers named, if not whole tiles.
     """
-    n, sent, at = schedule.words, {}, range(schedule.length) if places is None else places
+    n, sent, at = schedule.words if words is None else words, {}, range(schedule.length) if places is None else places
     for member in tree.bottom_up():
-        place, own, is_root = at[member], ("tile", 0), tree.parent[member] == member
+        place, own, is_root = at[member], (own_buffer, 0), tree.parent[member] == member
         if not is_root:
             sent[place] = schedule.message(place, at[tree.parent[member]], n)
         taken = [at[child] for child in tree.children[member]]
         if not taken and not is_root:
             schedule.step(place, "mov", n, sent[place], own)
         for index, child in enumerate(taken):
-            beside = ("tile", 0) if is_root and not schedule.wide else ("sum", 0)
+            beside = (own_buffer, 0) if is_root and not schedule.wide else ("sum", 0)
             passes_on = not is_root and index == len(taken) - 1
             schedule.step(place, op, n, sent[place] if passes_on else beside, own, sent[child])
             own = beside
-        if is_root and own[0] == "sum":
-            schedule.step(place, "round", n, ("tile", 0), own)
+        if is_root and own[0] != result:
+            schedule.step(place, "round", n, (result, 0), own)
 
 
 def write_multicast(schedule: Schedule, root: int) -> None:
@@ -92,7 +93,7 @@ class ReduceTree(Scheduled):
 
     def write(self, length: int, timing: Timing) -> Schedule:
         """Sums up the tree."""
-        schedule = Schedule(length, self.words, timing, "reduce_call", self.words, {"sum": (self.words, True)})
+        schedule = Schedule(length, self.words, timing, "reduce_call", self.words, {"sum": (self.words, "sums")})
         write_reduce(schedule, self.tree(length, timing), self.op)
         return schedule
 
@@ -129,7 +130,7 @@ class TreeAllReduce(Scheduled):
 
     def write(self, length: int, timing: Timing) -> Schedule:
         """Sums up the tree, the result back to all."""
-        schedule = Schedule(length, self.words, timing, "allreduce_call", self.words, {"sum": (self.words, True)})
+        schedule = Schedule(length, self.words, timing, "allreduce_call", self.words, {"sum": (self.words, "sums")})
         tree = self.reduction(length).tree(length, timing)
         write_reduce(schedule, tree, self.op)
         write_multicast(schedule, tree.root)
@@ -166,7 +167,7 @@ class KTreeAllReduce(Scheduled):
 
     def write(self, length: int, timing: Timing) -> Schedule:
         """Sums up the K-tree, the result back to all."""
-        schedule = Schedule(length, self.words, timing, "allreduce_call", self.words, {"sum": (self.words, True)})
+        schedule = Schedule(length, self.words, timing, "allreduce_call", self.words, {"sum": (self.words, "sums")})
         tree = level_tree(length, self.groups)
         write_reduce(schedule, tree, self.op)
         write_multicast(schedule, tree.root)
