@@ -142,3 +142,19 @@ def test_what_a_grid_cannot_hold_is_refused():
         Reduce2D(2, "spiral")
     with pytest.raises(BudgetError, match="49152 B"):
         run_on_cycle_engine(Gather(4000, "x"), "wse3", 8, 1, "silicon", "fp32", np.zeros((1, 8, 4000), np.float32))
+
+
+def test_closed_forms_of_long_rings_and_large_transposes_are_near_their_schedules(monkeypatch):
+    """Above LONGEST PEs nobody writes down every step."""
+    from wsekern.ops import RingAllReduce, plane, ring
+
+    for operation, width, height in ((RingAllReduce(100, "x"), 40, 1), (Transpose(8), 24, 24)):
+        cycles, energy = [], []
+        for longest in (64, 8):
+            for module in (plane, ring):
+                monkeypatch.setattr(module, "LONGEST", longest)
+            engine = FlowEngine("wse3", width, height, "silicon", "fp16")
+            engine.time(operation)
+            cycles.append(engine.cycles)
+            energy.append(engine.energy)
+        assert cycles[1] == pytest.approx(cycles[0], rel=0.06) and energy[1] == pytest.approx(energy[0], rel=0.01)

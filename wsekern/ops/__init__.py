@@ -3,7 +3,19 @@
 from wsekern.machine.timing import DTYPES, Timing
 from wsekern.ops.allreduce import AllReduce
 from wsekern.ops.broadcast import Broadcast
-from wsekern.ops.choose import Choice, best_allreduce, best_reduce
+from wsekern.ops.choose import (
+    Choice,
+    Crossover,
+    best_allreduce,
+    best_broadcast,
+    best_gemm,
+    best_gemv,
+    best_groups,
+    best_reduce,
+    best_reduce_2d,
+    crossover,
+    plot_crossover,
+)
 from wsekern.ops.cycle import CycleEngine
 from wsekern.ops.distribute import AllGather, Gather, Scatter
 from wsekern.ops.flow import FlowEngine, Operation
@@ -26,6 +38,7 @@ __all__ = [
     "Broadcast2D",
     "Cannon",
     "Choice",
+    "Crossover",
     "CycleEngine",
     "FlowEngine",
     "Gather",
@@ -52,7 +65,14 @@ __all__ = [
     "TreeAllReduce",
     "TwoPhaseReduce",
     "best_allreduce",
+    "best_broadcast",
+    "best_gemm",
+    "best_gemv",
+    "best_groups",
     "best_reduce",
+    "best_reduce_2d",
+    "crossover",
+    "plot_crossover",
     "run_regions",
     "run_regions_on_cycle_engine",
 ]

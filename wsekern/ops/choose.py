@@ -1,41 +1,59 @@
-"""Which algorithm, with which parameters, is fastest for a line of PEs: asked of the flow engine's clocks."""
+"""Which algorithm, with which parameters, is fastest: asked of the flow engine's clocks."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isqrt
+from typing import Any
 
+from wsekern.errors import BudgetError, InputError
 from wsekern.machine import Machine, load_machine
+from wsekern.machine.timing import Timing
 from wsekern.ops.allreduce import AllReduce
+from wsekern.ops.broadcast import Broadcast
 from wsekern.ops.flow import FlowEngine
+from wsekern.ops.gemm import Cannon, MeshGemm, Summa
+from wsekern.ops.gemv import Gemv
 from wsekern.ops.line import Axis, check_line
+from wsekern.ops.plane import Broadcast2D, Reduce2D
 from wsekern.ops.reduce import Reduce, TwoPhaseReduce
+from wsekern.ops.ring import RingAllReduce
+from wsekern.ops.tree import KTreeAllReduce, ReduceTree, TreeAllReduce
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The fastest operation found, its time, why it wins, and everything that was tried (name, cycles), fastest first."""
+    """The fastest operation found, its time, why it wins, and everything that was tried (name, cycles), fastest first.
 
-    operation: AllReduce | Reduce | TwoPhaseReduce
+    ``operation`` is a tuple where several run one after the other.
+    """
+
+    operation: Any
     cycles: int
     reason: str
     tried: tuple[tuple[str, int], ...]
 
 
-def _time(operation: AllReduce | Reduce | TwoPhaseReduce, machine: Machine, pes: int, profile: str, dtype: str) -> FlowEngine:
-    width, height = (pes, 1) if operation.axis == "x" else (1, pes)
+def _time(operation: Any, machine: Machine, width: int, height: int, profile: str, dtype: str) -> FlowEngine:
     engine = FlowEngine(machine, width, height, profile, dtype)
-    engine.time(operation)
+    for step in operation if isinstance(operation, tuple) else (operation,):
+        engine.time(step)
     return engine
 
 
-def _choose(candidates: dict[str, AllReduce | Reduce | TwoPhaseReduce], machine: Machine, pes: int, profile: str,
-            dtype: str) -> Choice:
-    engines = {name: _time(operation, machine, pes, profile, dtype) for name, operation in candidates.items()}
+def _choose(candidates: dict[str, Any], machine: Machine, width: int, height: int, profile: str, dtype: str) -> Choice:
+    engines = {}
+    for name, operation in candidates.items():
+        try:
+            engines[name] = _time(operation, machine, width, height, profile, dtype)
+        except BudgetError:
+            continue  # more queues or colors than the machine has: not a candidate
     tried = sorted(((name, engine.cycles) for name, engine in engines.items()), key=lambda item: item[1])
     best, cycles = tried[0]
     parts = {cause: value for cause, value in engines[best].breakdown.items() if value}
     share = max(parts, key=lambda cause: parts[cause]) if parts else "nothing"
-    reason = (f"{best}: {cycles} cycles on {pes} PEs, most of it {share} ({parts.get(share, 0)} cycles)"
+    where = f"{width * height} PEs" if min(width, height) == 1 else f"{width}x{height} PEs"
+    reason = (f"{best}: {cycles} cycles on {where}, most of it {share} ({parts.get(share, 0)} cycles)"
               + (f"; the slowest of {len(tried)} tried is {tried[-1][0]}: {tried[-1][1]}" if len(tried) > 1 else ""))
     return Choice(candidates[best], cycles, reason, tuple(tried))
 
@@ -49,33 +67,189 @@ def _some_sizes(pes: int) -> list[int]:
     return sizes
 
 
+def _loaded(machine: Machine | str) -> Machine:
+    return load_machine(machine) if isinstance(machine, str) else machine
+
+
+def _line(axis: Axis, pes: int) -> tuple[int, int]:
+    return (pes, 1) if axis == "x" else (1, pes)
+
+
+def best_groups(pes: int, words: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp16",
+                axis: Axis = "x", op: str = "sum") -> Choice:
+    """The number of groups with which the two-level all-reduce of ``words`` elements on ``pes`` PEs is fastest."""
+    check_line(words, axis, 0, pes=pes)
+    return _best_groups(pes, words, _loaded(machine), profile, dtype, axis, op)
+
+
+@lru_cache(maxsize=1024)
+def _best_groups(pes: int, words: int, machine: Machine, profile: str, dtype: str, axis: Axis, op: str) -> Choice:
+    most = min(pes, 4 * isqrt(pes) + 4)
+    candidates = {f"{g} groups": AllReduce(words, axis, g, op) for g in _some_sizes(most)}
+    return _choose(candidates, machine, *_line(axis, pes), profile, dtype)
+
+
 def best_allreduce(pes: int, words: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp16",
                    axis: Axis = "x", op: str = "sum") -> Choice:
-    """The number of groups with which an all-reduce of ``words`` elements on a line of ``pes`` PEs is fastest."""
+    """The fastest all-reduce of ``words`` elements on a line of ``pes`` PEs: the two-level one with the best number of
+    groups, a K-tree of three levels, reduce over the generated tree and multicast, or the ring."""
     check_line(words, axis, 0, pes=pes)
-    machine = load_machine(machine) if isinstance(machine, str) else machine
-    return _best_allreduce(pes, words, machine, profile, dtype, axis, op)
+    return _best_allreduce(pes, words, _loaded(machine), profile, dtype, axis, op)
 
 
 @lru_cache(maxsize=1024)
 def _best_allreduce(pes: int, words: int, machine: Machine, profile: str, dtype: str, axis: Axis, op: str) -> Choice:
-    most = min(pes, 4 * isqrt(pes) + 4)
-    candidates = {f"{g} groups": AllReduce(words, axis, g, op) for g in _some_sizes(most)}
-    return _choose(candidates, machine, pes, profile, dtype)
+    groups = _best_groups(pes, words, machine, profile, dtype, axis, op)
+    cube = max(1, round(pes ** (1 / 3)))
+    candidates = {groups.tried[0][0]: groups.operation, f"K-tree of {cube * cube} and {cube} groups":
+                  KTreeAllReduce(words, axis, (cube * cube, cube), op),
+                  "generated tree and multicast": TreeAllReduce(words, axis, "auto", None, op),
+                  "chains and multicast": TreeAllReduce(words, axis, "chain", None, op)}
+    if _ring_floor(pes, words, Timing(machine, profile, dtype)) <= groups.cycles:
+        candidates["ring"] = RingAllReduce(words, axis, op)
+    return _choose(candidates, machine, *_line(axis, pes), profile, dtype)
+
+
+def _ring_floor(pes: int, words: int, timing: Timing) -> int:
+    """What a ring takes at least: its rounds, each of a send and a take."""
+    return 2 * (pes - 1) * 2 * (timing.stage + timing.hop + timing.wavelets(words) // pes)
 
 
 def best_reduce(pes: int, words: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp32",
                 axis: Axis = "x", op: str = "sum") -> Choice:
-    """The fastest way to reduce ``words`` elements on a line of ``pes`` PEs to its first PE: chain, or two phases with
-    which size of group."""
+    """The fastest way to reduce ``words`` elements on a line of ``pes`` PEs to its first PE: chain, star, tree, two phases
+    with which size of group, or the generated tree."""
     check_line(words, axis, 0, pes=pes)
-    machine = load_machine(machine) if isinstance(machine, str) else machine
-    return _best_reduce(pes, words, machine, profile, dtype, axis, op)
+    return _best_reduce(pes, words, _loaded(machine), profile, dtype, axis, op)
 
 
 @lru_cache(maxsize=1024)
 def _best_reduce(pes: int, words: int, machine: Machine, profile: str, dtype: str, axis: Axis, op: str) -> Choice:
-    candidates: dict[str, AllReduce | Reduce | TwoPhaseReduce] = {"chain": Reduce(words, axis, op=op)}
+    candidates: dict[str, Any] = {"chain": Reduce(words, axis, op=op)}
     for group in _some_sizes(pes)[1:-1]:
         candidates[f"two phases, groups of {group} PEs"] = TwoPhaseReduce(words, axis, group, op)
-    return _choose(candidates, machine, pes, profile, dtype)
+    for name in ("tree", "star", "auto"):
+        if name != "star" or pes <= 9:
+            candidates[name] = ReduceTree(words, axis, name, 0, op)
+    return _choose(candidates, machine, *_line(axis, pes), profile, dtype)
+
+
+def best_reduce_2d(width: int, height: int, words: int, machine: Machine | str, profile: str = "silicon",
+                   dtype: str = "fp32", op: str = "sum") -> Choice:
+    """The fastest way to reduce ``words`` elements of all PEs of a grid to its first one: rows then column, by which line
+    algorithm, or a snake."""
+    check_line(words, "x", 0, width=width, height=height)
+    candidates: dict[str, Any] = {f"x then y, {name}": Reduce2D(words, "xy", name, op)
+                                  for name in ("chain", "two-phase", "auto")}
+    candidates["snake"] = Reduce2D(words, "snake", op=op)
+    return _choose(candidates, _loaded(machine), width, height, profile, dtype)
+
+
+def best_broadcast(width: int, height: int, words: int, machine: Machine | str, profile: str = "silicon",
+                   dtype: str = "fp16") -> Choice:
+    """The fastest way to bring ``words`` elements from the first PE of a grid to all: one multicast over both axes, or one
+    along the row, then one along every column."""
+    check_line(words, "x", 0, width=width, height=height)
+    candidates: dict[str, Any] = {"one multicast": Broadcast2D(words)}
+    if min(width, height) > 1:
+        candidates["rows, then columns"] = (Broadcast(words, "x"), Broadcast(words, "y"))
+    return _choose(candidates, _loaded(machine), width, height, profile, dtype)
+
+
+def best_gemv(pes: int, rows: int, cols: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp16") -> Choice:
+    """The fastest product of a vector and a matrix on ``pes`` x ``pes`` PEs, tiles of rows x cols: MeshGEMV with the best
+    number of groups, or the pipeline of chains that the vendor's examples use."""
+    check_line(cols, "y", 0, pes=pes)
+    product, machine = Gemv(rows, cols), _loaded(machine)
+    groups = _best_groups(pes, cols, machine, profile, dtype, "y", "sum")
+    candidates = {f"MeshGEMV, {groups.tried[0][0]}": (product, groups.operation),
+                  "pipeline": (product, TreeAllReduce(cols, "y", "chain", 0))}
+    return _choose(candidates, machine, pes, pes, profile, dtype)
+
+
+def best_gemm(pes: int, tile: tuple[int, int, int], machine: Machine | str, profile: str = "silicon",
+              dtype: str = "fp16") -> Choice:
+    """The fastest product of matrices on ``pes`` x ``pes`` PEs, tiles of m x k x n: MeshGEMM, Cannon's, or SUMMA."""
+    check_line(0, "x", 0, pes=pes)
+    candidates = {"MeshGEMM": MeshGemm(*tile), "Cannon": Cannon(*tile), "SUMMA": Summa(*tile)}
+    return _choose(candidates, _loaded(machine), pes, pes, profile, dtype)
+
+
+CROSSOVERS: dict[str, dict[str, Callable[[int, int], Any]]] = {
+    "reduce": {
+        "chain": lambda pes, words: Reduce(words, "x"),
+        "star": lambda pes, words: ReduceTree(words, "x", "star"),
+        "tree": lambda pes, words: ReduceTree(words, "x", "tree"),
+        "two phases": lambda pes, words: TwoPhaseReduce(words, "x", max(1, isqrt(pes))),
+        "generated": lambda pes, words: ReduceTree(words, "x", "auto"),
+    },
+    "allreduce": {
+        "one group": lambda pes, words: AllReduce(words, "x", 1),
+        "two levels": lambda pes, words: AllReduce(words, "x", max(1, isqrt(pes))),
+        "three levels": lambda pes, words: KTreeAllReduce(words, "x", (max(1, round(pes ** (2 / 3))),
+                                                                        max(1, round(pes ** (1 / 3))))),
+        "generated tree": lambda pes, words: TreeAllReduce(words, "x", "auto"),
+    },
+}
+"""Algorithms of each kind of operation whose times cross: name -> operation for (PEs, words)."""
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """Cycles of every algorithm on lines of ``pes`` PEs (None where it does not fit), and where the fastest changes."""
+
+    kind: str
+    words: int
+    machine: str
+    pes: tuple[int, ...]
+    cycles: dict[str, tuple[int | None, ...]]
+
+    @property
+    def fastest(self) -> tuple[str, ...]:
+        """The fastest algorithm at each number of PEs; the first of equals."""
+        return tuple(min((name for name in self.cycles if self.cycles[name][k] is not None),
+                         key=lambda name: self.cycles[name][k]) for k in range(len(self.pes)))
+
+    @property
+    def changes(self) -> tuple[tuple[int, str], ...]:
+        """(PEs, algorithm) from which on that algorithm is the fastest, of those tried."""
+        best = self.fastest
+        return tuple((self.pes[k], best[k]) for k in range(len(best)) if k == 0 or best[k - 1] != best[k])
+
+
+def crossover(kind: str, words: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp32",
+              pes: Sequence[int] = (2, 4, 8, 16, 32, 64, 128, 256, 512, 750)) -> Crossover:
+    """Cycles of all algorithms of ``kind`` ("reduce" or "allreduce") against PEs."""
+    if kind not in CROSSOVERS:
+        raise InputError(f"no crossovers of {kind!r}: use one of {', '.join(CROSSOVERS)}")
+    machine = _loaded(machine)
+    cycles: dict[str, tuple[int | None, ...]] = {}
+    for name, make in CROSSOVERS[kind].items():
+        row: list[int | None] = []
+        for count in pes:
+            try:
+                row.append(_time(make(count, words), machine, count, 1, profile, dtype).cycles)
+            except BudgetError:
+                row.append(None)
+        cycles[name] = tuple(row)
+    return Crossover(kind, words, machine.name, tuple(pes), cycles)
+
+
+def plot_crossover(found: Crossover, path: str) -> None:
+    """Draw time against PEs, a line for each algorithm, to a file (.png, .svg or .pdf); needs matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError("plots need matplotlib: pip install 'wsekern[plot]'") from None
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for name, row in found.cycles.items():
+        points = [(pes, cycles) for pes, cycles in zip(found.pes, row, strict=True) if cycles is not None]
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+    for pes, name in found.changes[1:]:
+        axes.axvline(pes, color="0.8", linewidth=1, zorder=0)
+        axes.annotate(f"{name} from {pes}", (pes, axes.get_ylim()[0]), rotation=90, fontsize=7, va="bottom", ha="right")
+    axes.set(xscale="log", yscale="log", xlabel="PEs of the line", ylabel="cycles",
+             title=f"{found.kind} of {found.words} words on {found.machine}")
+    axes.legend(frameon=False)
+    figure.savefig(path)

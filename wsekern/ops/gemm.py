@@ -10,7 +10,7 @@ from wsekern.machine.timing import Timing
 from wsekern.ops.gemv import Gemv
 from wsekern.ops.line import check_tile, tile_packing, traffic
 from wsekern.ops.products import write_cannon, write_summa, write_transposed
-from wsekern.ops.ring import folded_ring
+from wsekern.ops.ring import LONGEST, folded_ring
 from wsekern.ops.schedule import Schedule, multiply_cycles
 from wsekern.ops.scheduled import LoweredPlane, PlaneScheduled
 
@@ -110,6 +110,9 @@ class MeshProduct(PlaneScheduled):
         """Advance the clocks of ``engine`` by this operation."""
         _check(engine, type(self).__name__)
         if not self.overlapped:
+            if engine.width > LONGEST:
+                raise InputError(f"the staged form of {type(self).__name__} writes down every step: up to {LONGEST}x{LONGEST} "
+                                 f"PEs, not {engine.width}x{engine.height}")
             super().time(engine)
             return
         engine.level()

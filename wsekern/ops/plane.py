@@ -10,6 +10,7 @@ from wsekern.machine.timing import Timing
 from wsekern.ops.distribute import write_gather, write_scatter
 from wsekern.ops.flow import FlowEngine
 from wsekern.ops.line import check_line, check_words, line_costs, run_line, traffic
+from wsekern.ops.ring import LONGEST
 from wsekern.ops.schedule import MOST_FEEDS, Schedule
 from wsekern.ops.scheduled import PlaneScheduled, check_even, run_schedule, schedule_values
 from wsekern.ops.tree import ALGORITHMS, ReduceTree, write_reduce
@@ -170,7 +171,7 @@ class Transpose(PlaneScheduled):
     """Tile of ``words`` elements from PE (x, y) to PE (y, x), on a square of PEs; tiles stay as they are inside.
 
     Every row gathers at its PE on the diagonal, which scatters to its column. The diagonal holds P tiles, which is refused
-    where it does not fit a PE. Cost, B wavelets, P PEs: ``B (P - 1) + (P - 1)(B + setup + s + h)``. In 16-bit precisions
+    where it does not fit a PE. Cost, B wavelets, P PEs: ``max(P (s + h), B (P - 1)) + P (B + setup + s + h)``. In 16-bit precisions
     ``words`` is even.
     """
 
@@ -192,6 +193,29 @@ class Transpose(PlaneScheduled):
         for k in range(width):
             write_scatter(schedule, k, self.words, range(k, schedule.length, width), "gathered")
         return schedule
+
+    def time(self, engine: FlowEngine) -> None:
+        """Advance the clocks of ``engine`` by this operation; on large grids by its closed form."""
+        pes, timing = engine.width, engine.timing
+        if not self.words or pes <= LONGEST or engine.height != pes:
+            super().time(engine)
+            return
+        check_even(self.words, timing, "tiles")
+        wavelets, setup = traffic(timing, self.words).results, timing.setup(timing.instruction("mov"))
+        engine.level()
+        gather, chain = timing.stream(wavelets * (pes - 1)), pes * (timing.stage + timing.hop)
+        stages = 2 if chain >= gather else 1
+        engine.spend(overhead=timing.latency("transpose_call", timing.latency("call")) + pes * (setup + 1),
+                     stages=stages * pes * timing.stage, fabric=stages * pes * timing.hop,
+                     words=pes * wavelets + (0 if chain >= gather else gather))
+        engine.energy += 2 * pes * sum(abs(k - j) for k in range(pes) for j in range(pes)) // pes * wavelets
+        engine.note(self, f"a transpose over more than {LONGEST} PEs is timed by its closed form")
+
+    def flow(self, engine: FlowEngine, tile: np.ndarray) -> np.ndarray:
+        """Tiles (P, P, ...) of words elements -> the same, transposed over the grid."""
+        tile = check_words(engine, tile, self.words, engine.dtype)
+        self.time(engine)
+        return self.reference(tile)
 
     def reference(self, tile: np.ndarray, timing: Timing | None = None) -> np.ndarray:
         """Plain numpy."""

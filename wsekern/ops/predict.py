@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
@@ -14,12 +14,18 @@ from wsekern.machine.timing import Timing
 from wsekern.ops.allreduce import AllReduce
 from wsekern.ops.broadcast import Broadcast
 from wsekern.ops.cycle import CycleEngine
+from wsekern.ops.distribute import AllGather, Gather, Scatter
 from wsekern.ops.flow import FlowEngine, Operation
-from wsekern.ops.gemm import MeshGemm, MeshGemmTransposed
+from wsekern.ops.gemm import Cannon, MeshGemm, MeshGemmTransposed, MeshProduct, Summa
 from wsekern.ops.gemv import Gemv
 from wsekern.ops.line import NUMPY_DTYPES, Axis
+from wsekern.ops.local import Local
+from wsekern.ops.plane import Broadcast2D, Reduce2D, Transpose
 from wsekern.ops.reduce import Reduce, TwoPhaseReduce
+from wsekern.ops.ring import RingAllReduce, RingShift
+from wsekern.ops.scheduled import lower
 from wsekern.ops.shift import Shift
+from wsekern.ops.tree import KTreeAllReduce, ReduceTree, TreeAllReduce
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,31 +80,60 @@ def _allreduce(request: OpRequest, words: int) -> AllReduce:
     return AllReduce(words, request.axis, request.groups or default_groups(request.line))
 
 
+def _words(request: OpRequest) -> int:
+    return request.need("words", "elements on each PE")
+
+
 def _meshgemv(request: OpRequest) -> list[Operation]:
     rows, cols = request.tile_of("ROWSxCOLS")
     return [Gemv(rows, cols), _allreduce(request, cols)]
 
 
-def _words(request: OpRequest) -> int:
-    return request.need("words", "elements on each PE")
+def _gemv_pipeline(request: OpRequest) -> list[Operation]:
+    rows, cols = request.tile_of("ROWSxCOLS")
+    return [Gemv(rows, cols), TreeAllReduce(cols, request.axis, "chain", 0)]
+
+
+def _levels(request: OpRequest) -> tuple[int, ...]:
+    """Groups of three levels: those given, and as many as their root in the next one."""
+    groups = request.groups or max(1, round(request.line ** (2 / 3)))
+    return groups, max(1, math.isqrt(groups))
 
 
 _OPERATIONS: dict[str, Callable[[OpRequest], Sequence[Operation]]] = {
     "meshgemv": _meshgemv,
-    "meshgemm": lambda r: [MeshGemm(*r.tile_of("MxKxN"))],
-    "meshgemm-transposed": lambda r: [MeshGemmTransposed(*r.tile_of("MxNxK"))],
+    "gemv-pipeline": _gemv_pipeline,
     "gemv": lambda r: [Gemv(*r.tile_of("ROWSxCOLS"))],
+    "meshgemm": lambda r: [MeshGemm(*r.tile_of("MxKxN"))],
+    "cannon": lambda r: [Cannon(*r.tile_of("MxKxN"))],
+    "summa": lambda r: [Summa(*r.tile_of("MxKxN"))],
+    "meshgemm-transposed": lambda r: [MeshGemmTransposed(*r.tile_of("MxNxK"))],
     "shift": lambda r: [Shift(math.prod(r.tile_of("ROWSxCOLS")), "x", r.need("relays", "PEs to move by"))],
+    "ring-shift": lambda r: [RingShift(math.prod(r.tile_of("ROWSxCOLS")), r.axis, r.relays or 1)],
     "allreduce": lambda r: [_allreduce(r, _words(r))],
-    "broadcast": lambda r: [Broadcast(_words(r), r.axis)],
+    "ktree-allreduce": lambda r: [KTreeAllReduce(_words(r), r.axis, _levels(r))],
+    "tree-allreduce": lambda r: [TreeAllReduce(_words(r), r.axis)],
+    "ring-allreduce": lambda r: [RingAllReduce(_words(r), r.axis)],
     "chain-reduce": lambda r: [Reduce(_words(r), r.axis)],
+    "star-reduce": lambda r: [ReduceTree(_words(r), r.axis, "star")],
+    "tree-reduce": lambda r: [ReduceTree(_words(r), r.axis, "tree")],
     "two-phase-reduce": lambda r: [TwoPhaseReduce(_words(r), r.axis, r.need("groups", "PEs of a group"))],
+    "auto-reduce": lambda r: [ReduceTree(_words(r), r.axis, "auto")],
+    "reduce-2d": lambda r: [Reduce2D(_words(r), "xy", "auto")],
+    "snake-reduce": lambda r: [Reduce2D(_words(r), "snake")],
+    "broadcast": lambda r: [Broadcast(_words(r), r.axis)],
+    "broadcast-2d": lambda r: [Broadcast2D(_words(r))],
+    "scatter": lambda r: [Scatter(_words(r), r.axis, r.line)],
+    "gather": lambda r: [Gather(_words(r), r.axis)],
+    "all-gather": lambda r: [AllGather(_words(r), r.axis)],
+    "transpose": lambda r: [Transpose(_words(r))],
 }
-_DTYPES = {"line-multicast": "u32", "multicast": "u32", "broadcast": "fp32", "reduce": "fp32", "chain-reduce": "fp32",
-           "two-phase-reduce": "fp32", "allreduce": "fp32"}
+_WAVELETS = ("broadcast", "broadcast-2d", "scatter", "gather", "all-gather", "transpose")
+_DTYPES = {"line-multicast": "u32", "multicast": "u32", "reduce": "fp32"} | {
+    name: "fp32" for name in _OPERATIONS if name in _WAVELETS or name.endswith("reduce") or name == "reduce-2d"}
 _ALIASES = {"gemm": "meshgemm", "reduce": "chain-reduce", "line-multicast": "broadcast", "multicast": "broadcast"}
 
-OPERATIONS = (*_OPERATIONS, "line-multicast", "vector-INSTRUCTION")
+OPERATIONS = (*_OPERATIONS, "line-multicast", "vector-INSTRUCTION", "local-KIND")
 """Names that :func:`predict_op` knows."""
 
 
@@ -111,8 +146,9 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
     ``tile`` is what one PE holds: rows x cols, or m x k x n; ``groups`` counts groups of an all-reduce, and PEs of a
     group of the two-phase reduce; ``receivers`` stands for a grid of one line. A vector instruction such as
     ``vector-fmuls`` takes ``words`` elements, from operands that meet in a memory bank where ``conflict``. Without a
-    ``dtype``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16. ``engine="cycle"`` moves every
-    wavelet (of zeros) instead; operations that have no PE program are refused.
+    ``dtype``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16. ``local-KIND`` is local vector work
+    such as ``local-exp`` on ``words`` elements of a row. ``engine="cycle"`` moves every wavelet (of zeros) instead;
+    products of matrices then run staged, without microthreads. ``note`` says where the flow engine's clocks are bounds.
     """
     machine = load_machine(machine) if isinstance(machine, str) else machine
     if name.startswith("vector-"):
@@ -121,7 +157,7 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
     if receivers is not None:
         grid = (receivers + 1, 1)
     operation = _OPERATIONS.get(_ALIASES.get(name, name))
-    if operation is None:
+    if operation is None and not name.startswith("local-"):
         raise InputError(f"no operation {name!r}: use one of {', '.join(OPERATIONS)}")
     if grid is None:
         raise InputError("grid is missing: expected WIDTHxHEIGHT PEs")
@@ -130,24 +166,35 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
         raise InputError(f"no engine {engine!r}: use flow or cycle")
     run = kind(machine, *grid, profile=profile, dtype=dtype)
     request = OpRequest(width=grid[0], height=grid[1], tile=tile, groups=groups, relays=relays, words=words)
-    for step in operation(request):
+    steps = operation(request) if operation else [Local(name.removeprefix("local-"), _words(request))]
+    for step in steps:
         _run_step(run, step)
     energy = run.energy
-    if name == "shift":  # the whole block moves, past the edge of the grid given too
+    if name == "shift" and engine == "flow":  # the whole block moves, past the edge of the grid given too
         energy = math.prod(grid) * abs(relays or 0) * run.timing.wavelets(math.prod(tile or (0,)))
-    chosen = {"groups": groups or default_groups(request.line)} if name in ("meshgemv", "allreduce") else {}
+    chosen: dict[str, Any] = {"groups": groups or default_groups(request.line)} if name in ("meshgemv", "allreduce") else {}
+    notes = {"note": "; ".join(run.notes.values())} if run.notes and engine == "flow" else {}
+    if engine == "cycle" and any(getattr(step, "overlapped", False) for step in steps):
+        notes = {"note": "staged: each core sends, takes and multiplies one after the other"}
     return {"op": name, "machine": machine.name, "profile": profile, "grid": f"{grid[0]}x{grid[1]}", "dtype": dtype,
-            **chosen, "engine": engine, "cycles": run.cycles, "energy": energy, "breakdown": dict(run.breakdown)}
+            **chosen, "engine": engine, "cycles": run.cycles, "energy": energy, "breakdown": dict(run.breakdown), **notes}
 
 
 def _run_step(run: FlowEngine, step: Operation) -> None:
     """Time alone on the flow engine; on the cycle engine with tiles of zeros."""
     if not isinstance(run, CycleEngine):
         return run.time(step)
-    if not hasattr(step, "tiles"):
-        raise InputError(f"{type(step).__name__} has no program for the cycle engine: use the flow engine")
-    shapes = [(run.height, run.width, *shape) for shape in step.tiles()]
-    run.run(step, *(np.zeros(shape, NUMPY_DTYPES[run.dtype]) for shape in shapes))
+    if getattr(step, "overlapped", False):
+        step = replace(step, overlapped=False)
+    if isinstance(step, Local):
+        run.run(step)
+        return None
+    shapes = lower(step, run.timing, run.width, run.height).tiles()
+    if isinstance(step, MeshProduct):
+        right = (step.n, step.k) if isinstance(step, MeshGemmTransposed) else (step.k, step.n)
+        shapes = ((step.m, step.k), right)
+    run.run(step, *(np.zeros((run.height, run.width, *shape), NUMPY_DTYPES[run.dtype]) for shape in shapes))
+    return None
 
 
 def _predict_vector(name: str, machine: Machine, profile: str, words: int | None, dtype: str,

@@ -1,13 +1,21 @@
 """Rings folded onto lines: logical neighbours are at most two hops apart, and no link goes all the way round."""
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wsekern.machine.timing import Timing
-from wsekern.ops.line import Axis, add_in, along, check_line, travelling
+from wsekern.ops.line import Axis, add_in, along, check_line, check_words, tile_packing, travelling
 from wsekern.ops.schedule import Schedule
 from wsekern.ops.scheduled import Scheduled
+
+if TYPE_CHECKING:
+    from wsekern.ops.flow import FlowEngine
+
+LONGEST = 64
+"""PEs of a ring whose steps are written down one by one; P rounds of P PEs."""
 
 
 def folded_ring(length: int) -> list[int]:
@@ -89,17 +97,45 @@ class RingAllReduce(Scheduled):
             exchange(schedule, ring, send, take)
         return schedule
 
+    def time(self, engine: "FlowEngine") -> None:
+        """Advance the clocks of ``engine`` by this operation; on long lines by its closed form, all PEs in step."""
+        length = engine.length(self.axis)
+        if not self.words or length <= LONGEST:
+            super().time(engine)
+            return
+        timing, rounds, ring = engine.timing, length - 1, folded_ring(length)
+        hops = sum(abs(a - b) for a, b in pairwise([*ring, ring[0]]))
+        parts = np.array([self.part(length, c)[1] for c in range(length)])
+        engine.level()
+        engine.spend(overhead=timing.latency("allreduce_call", timing.latency("call")))
+        for op, packing in (("add" if self.op == "sum" else "max", 1 if timing.dtype == "fp16_fp32" else timing.packing),
+                            ("mov", tile_packing(timing))):
+            name, wavelets = timing.instruction(op), -(-int(parts.max()) // packing)
+            engine.spend(stages=2 * rounds * timing.stage, fabric=4 * rounds * timing.hop,
+                         overhead=rounds * (timing.setup(timing.instruction("mov")) * 2),
+                         words=2 * rounds * (timing.stream(wavelets, timing.step(name, packing)) + 1))
+            engine.energy += int((-(-parts // packing)).sum()) * rounds * hops // length * engine.lines(self.axis)
+        engine.note(self, "a long ring is timed by its closed form, all PEs in step")
+
+    def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
+        """Tiles (height, width, ...) -> the same, each PE with its line's result."""
+        if engine.length(self.axis) <= LONGEST:
+            return super().flow(engine, tile)
+        tile = check_words(engine, tile, self.words, engine.dtype)
+        self.time(engine)
+        return self.reference(tile.reshape(*tile.shape[:2], self.words), engine.timing).reshape(tile.shape)
+
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""
         out, dtype = np.empty_like(tile), timing.dtype
-        for source, target in zip(along(tile, self.axis), along(out, self.axis), strict=True):
-            ring, line = folded_ring(len(source)), travelling(dtype, source)
-            for c in range(len(source)):
-                at, words = self.part(len(source), c)
-                total = line[ring[c], at:at + words]
-                for i in range(1, len(source)):
-                    total = add_in(dtype, line[ring[(c + i) % len(source)], at:at + words], total, self.op)
-                target[:, at:at + words] = total.astype(tile.dtype)
+        lines, target = travelling(dtype, along(tile, self.axis)), along(out, self.axis)
+        ring = folded_ring(lines.shape[1])
+        for c in range(len(ring)):
+            at, words = self.part(len(ring), c)
+            total = lines[:, ring[c], at:at + words]
+            for i in range(1, len(ring)):
+                total = add_in(dtype, lines[:, ring[(c + i) % len(ring)], at:at + words], total, self.op)
+            target[:, :, at:at + words] = total.astype(tile.dtype)[:, None]
         return out
 
 
