@@ -14,7 +14,7 @@ cdef extern from "common/wsekern_status.h" nogil:
     int WSK_OK, WSK_ERR_NO_MEMORY
 
 cdef extern from "tiles/tiles.h" nogil:
-    int WSK_TILE_FP32, WSK_TILE_FP16_FP32, WSK_TILE_ADD, WSK_TILE_ROW_PES
+    int WSK_TILE_FP32, WSK_TILE_FP16_FP32, WSK_TILE_ADD, WSK_TILE_ROW_PES, WSK_TILE_FRESH, WSK_TILE_ONTO, WSK_TILE_STREAM
     ctypedef struct wsk_tile_rounds:
         const void *const *x
         const void *const *w
@@ -83,23 +83,36 @@ cdef inline int64_t whole_lines(int64_t bytes) noexcept nogil:
     return (bytes + 127) & ~<int64_t> 63
 
 
+cdef enum:
+    CACHES = 64 << 20   # bytes of tiles from which on results are not worth keeping in the caches
+
+
+cdef int beginning(int dtype, Grid c, int64_t m, int64_t k, int64_t n, bint accumulate) noexcept:
+    # How a product starts and ends: onto what c holds, afresh, or afresh and past the caches.
+    cdef bint lines = dtype == 0 and n % 16 == 0 and <size_t> c.data % 64 == 0 and c.dx % 64 == 0 and c.dy % 64 == 0
+    if accumulate:
+        return WSK_TILE_ONTO
+    return WSK_TILE_STREAM if lines and c.height * c.width * (m * k + k * n + m * n) * 4 > CACHES else WSK_TILE_FRESH
+
+
 def gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumulate, bint transposed, int threads):
     """c (m, n) of every PE = or += x (m, k) times w (k, n), or times the transpose of w (n, k)."""
     cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
     cdef int64_t word = wsk_tile_bytes(dtype), share = whole_lines(WSK_TILE_ROW_PES * m * k * 4 + k * n * word)
     cdef int level = simd_level_code()
+    cdef int begin = beginning(dtype, gc, m, k, n, accumulate)
     cdef Py_ssize_t i
     cdef char *scratch = <char *> malloc(share * threads)
     if scratch == NULL:
         return WSK_ERR_NO_MEMORY
     for i in prange(gc.height, nogil=True, num_threads=threads, schedule="static"):
-        gemm_row(dtype, level, gx, gw, gc, i, m, k, n, accumulate, transposed, scratch + threadid() * share)
+        gemm_row(dtype, level, gx, gw, gc, i, m, k, n, begin, transposed, scratch + threadid() * share)
     free(scratch)
     return WSK_OK
 
 
 cdef void gemm_row(int dtype, int level, Grid x, Grid w, Grid c, Py_ssize_t i, int64_t m, int64_t k, int64_t n,
-                   bint accumulate, bint transposed, char *scratch) noexcept nogil:
+                   int accumulate, bint transposed, char *scratch) noexcept nogil:
     cdef wsk_tile_row row
     cdef char *columns = scratch + WSK_TILE_ROW_PES * m * k * 4
     cdef Py_ssize_t j

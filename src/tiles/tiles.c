@@ -34,6 +34,10 @@ void wsk_tile_gemm_row(int dtype, int simd_level, const wsk_tile_row *row)
         }
         math->gemm(&x, &w, 1, row->m, row->k, row->n, row->c + j * row->c_stride, row->accumulate);
     }
+#ifdef __SSE__
+    if (row->accumulate == WSK_TILE_STREAM)
+        __builtin_ia32_sfence();        /* before anybody else reads them */
+#endif
 }
 
 static float load(int dtype, const void *p, int64_t i)

@@ -12,6 +12,10 @@ enum { WSK_TILE_FP32, WSK_TILE_FP16, WSK_TILE_FP16_FP32, WSK_TILE_BF16, WSK_TILE
 enum { WSK_TILE_ADD, WSK_TILE_SUB, WSK_TILE_MUL, WSK_TILE_MAX, WSK_TILE_SILU_MUL, WSK_TILE_BINARIES };
 enum { WSK_TILE_MOV, WSK_TILE_EXP, WSK_TILE_RECIPROCAL, WSK_TILE_RSQRT, WSK_TILE_SILU, WSK_TILE_UNARIES };
 
+/* What becomes of c: it starts from 0; it is added to; or it starts from 0 and is stored past the caches, which takes fp32
+ * tiles whose rows are whole cache lines and which nobody reads before long. */
+enum { WSK_TILE_FRESH, WSK_TILE_ONTO, WSK_TILE_STREAM };
+
 static inline int64_t wsk_tile_bytes(int dtype) { return dtype == WSK_TILE_FP32 ? 4 : 2; }
 
 /* The tiles of one PE: those of x and w round by round. */
@@ -36,7 +40,7 @@ typedef struct {
 typedef struct {
     /* c (m,n) += sum over rounds of x[r] (m,k) w[r] (k,n): one chain of fused multiply-adds per element, round by round, k
      * increasing. x: fp32. w and c: storage type. fp32: every step rounded to fp32. fp16: every step rounded once to fp16.
-     * fp16_fp32, bf16: steps in fp32, rounded to the storage type after the last. Unless `accumulate`, c starts from 0. */
+     * fp16_fp32, bf16: steps in fp32, rounded to the storage type after the last. `accumulate`: see above. */
     void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
                  int accumulate);
     /* The same for the small shapes of wsk_tile_is_small, with x in the storage type, on one PE or on two at once. */

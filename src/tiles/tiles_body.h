@@ -56,6 +56,11 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #define LOAD_TWO v_load_two
 #define STORE_TWO v_store_two
 #define NAME(x) f32_##x
+#ifdef __AVX512F__
+#define STREAM v_stream
+#else
+#define STREAM STORE
+#endif
 #define FMA v_fma
 #define ROUND(v) (v)
 #include "tiles_rows.h"
@@ -77,6 +82,8 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #undef REPEAT8
 #undef LOAD_TWO
 #undef STORE_TWO
+#undef STREAM
+#define STREAM STORE
 
 #define WORD uint16_t
 #define LOAD h_load

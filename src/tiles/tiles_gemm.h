@@ -11,7 +11,7 @@ INLINE void NAME(block)(const float *const *x, const void *const *w, int64_t rou
     vec sum[BLOCK], scalar[BLOCK], factor[4];
     UNROLL for (int e = 0; e < rows * vectors; e++) {
         const WORD *p = c + (m0 + e / vectors) * n + j + e % vectors * LANES;
-        sum[e] = !accumulate ? v_set(0) : partial && e % vectors == vectors - 1 ? LOAD_SOME(p, last) : LOAD(p);
+        sum[e] = accumulate != WSK_TILE_ONTO ? v_set(0) : partial && e % vectors == vectors - 1 ? LOAD_SOME(p, last) : LOAD(p);
     }
     for (int64_t r = 0; r < rounds; r++) {
         const float *left = x[r] + m0 * k;
@@ -32,6 +32,8 @@ INLINE void NAME(block)(const float *const *x, const void *const *w, int64_t rou
         WORD *p = c + (m0 + e / vectors) * n + j + e % vectors * LANES;
         if (partial && e % vectors == vectors - 1)
             STORE_SOME(p, sum[e], last);
+        else if (accumulate == WSK_TILE_STREAM)
+            STREAM(p, sum[e]);
         else
             STORE(p, sum[e]);
     }

@@ -13,7 +13,7 @@ INLINE void NAME(small_block)(const wsk_tile_rounds *pe, int64_t rounds, int64_t
     vec sum[2][4], left[2][4];
     UNROLL for (int p = 0; p < count; p++)
         UNROLL for (int v = 0; v < vectors; v++)
-            sum[p][v] = accumulate ? LOAD((const WORD *)pe[p].c + at + v * 16) : v_set(0);
+            sum[p][v] = accumulate == WSK_TILE_ONTO ? LOAD((const WORD *)pe[p].c + at + v * 16) : v_set(0);
     for (int64_t r = 0; r < rounds; r++) {
         UNROLL for (int p = 0; p < count; p++)
             UNROLL for (int v = 0; v < vectors; v++)
@@ -103,7 +103,7 @@ INLINE void NAME(gemv_pairs)(const wsk_tile_row *row, int64_t j, const int pairs
         c[p] = (WORD *)(row->c + pe * row->c_stride);
     }
     UNROLL for (int p = 0; p < pairs; p++)
-        sum[p] = row->accumulate ? LOAD_TWO(c[2 * p], c[2 * p + 1], n) : v_set(0);
+        sum[p] = row->accumulate == WSK_TILE_ONTO ? LOAD_TWO(c[2 * p], c[2 * p + 1], n) : v_set(0);
     for (int64_t kk = 0; kk < k; kk++)
         UNROLL for (int p = 0; p < pairs; p++) {
             const float *left = row->scratch + 2 * p * k + kk;

@@ -21,6 +21,7 @@ INLINE vec v_set(float x) { return _mm512_set1_ps(x); }
 INLINE vec v_load(const float *p) { return _mm512_loadu_ps(p); }
 INLINE vec v_load_some(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
 INLINE void v_store(float *p, vec v) { _mm512_storeu_ps(p, v); }
+INLINE void v_stream(float *p, vec v) { _mm512_stream_ps(p, v); }                   /* past the caches; p on a cache line */
 INLINE void v_store_some(float *p, vec v, int64_t n) { _mm512_mask_storeu_ps(p, first(n), v); }
 INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
 INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }

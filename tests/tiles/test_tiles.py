@@ -255,3 +255,13 @@ def test_inputs_are_not_changed():
 def test_errors_say_what_is_accepted(call, says):
     with pytest.raises(InputError, match=says):
         call(make(1, "fp32", 2, 3, 4, 5))
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_results_stored_past_the_caches_are_the_same(accumulate):
+    """More than 64 MB of tiles: fp32 results whose rows are whole cache lines are not kept in the caches."""
+    x, w = (tiles.mov(np.random.default_rng(seed).random((96, 96, 32, 32), dtype=np.float32)) for seed in (1, 2))
+    start = tiles.mov(x) if accumulate else None
+    whole = tiles.gemm(x, w, "fp32", c=start, threads=2)
+    rows = [tiles.gemm(x[i:i + 1], w[i:i + 1], "fp32", c=None if start is None else start[i:i + 1]) for i in (0, 50, 95)]
+    assert whole[[0, 50, 95]].tobytes() == np.concatenate(rows).tobytes()

@@ -171,8 +171,8 @@ class Transpose(PlaneScheduled):
     """Tile of ``words`` elements from PE (x, y) to PE (y, x), on a square of PEs; tiles stay as they are inside.
 
     Every row gathers at its PE on the diagonal, which scatters to its column. The diagonal holds P tiles, which is refused
-    where it does not fit a PE. Cost, B wavelets, P PEs: ``max(P (s + h), B (P - 1)) + P (B + setup + s + h)``. In 16-bit precisions
-    ``words`` is even.
+    where it does not fit a PE. Cost, B wavelets, P PEs: ``max(P (s + h), B (P - 1)) + P (B + setup + s + h)``. In 16-bit
+    precisions ``words`` is even.
     """
 
     words: int
