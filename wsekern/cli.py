@@ -206,6 +206,7 @@ def predict() -> None:
 @click.option("--relays", type=int, help="Software relays of a shift.")
 @click.option("--words", type=int, help="Elements (or wavelets, where no precision is given).")
 @click.option("--receivers", type=int, help="PEs that a multicast reaches.")
+@click.option("--plot", metavar="FILE", help="Draw a NAME-crossover: cycles against PEs for every algorithm.")
 @click.option("--dtype", help="fp32, fp16, fp16_fp32 or bf16.")
 @click.option("--engine", type=click.Choice(["flow", "cycle"]), default="flow", show_default=True,
               help="Clocks operation by operation, or every wavelet.")

@@ -98,3 +98,23 @@ def test_both_engines_predict_the_same(name):
     flow, cycle = (predict_op(name, "wse3", engine=engine, **sizes) for engine in ("flow", "cycle"))
     assert flow["cycles"] == cycle["cycles"] or "note" in flow
     assert flow["energy"] == cycle["energy"] or name == "shift"
+
+
+@pytest.mark.parametrize(("name", "sizes"), [
+    ("best-reduce", {"grid": (64, 1), "words": 16}), ("best-reduce", {"grid": (16, 8), "words": 16}),
+    ("best-allreduce", {"grid": (64, 1), "words": 4}), ("best-broadcast", {"grid": (16, 16), "words": 4}),
+    ("best-gemv", {"grid": (32, 32), "tile": (4, 4)}), ("best-gemm", {"grid": (32, 32), "tile": (4, 4, 4)}),
+])
+def test_the_best_algorithm_can_be_asked_for(name, sizes):
+    found = predict_op(name, "wse3", **sizes)
+    assert found["cycles"] == min(found["tried"].values()) and str(found["cycles"]) in found["reason"]
+
+
+def test_crossovers_can_be_asked_for(tmp_path):
+    found = predict_op("reduce-crossover", "wse2", "vendor-simulator", words=64, plot=str(tmp_path / "a.svg"))
+    assert found["fastest_from"]["2"] == "chain" and len(found["cycles"]["chain"]) == len(found["pes"])
+    assert (tmp_path / "a.svg").stat().st_size > 1000
+    with pytest.raises(InputError, match="words is missing"):
+        predict_op("allreduce-crossover", "wse2")
+    with pytest.raises(InputError, match="has no plot"):
+        predict_op("allreduce", "wse2", grid=(4, 4), words=1, plot="b.png")

@@ -1,4 +1,43 @@
-"""Mesh operations: what each computes, how it runs on the wafer, what it costs."""
+"""Mesh operations: what each computes, how it runs on the wafer, what it costs.
+
+Every operation is defined once and has three views: the numerical contract, in which order it adds (``reference``, plain
+numpy); how it runs on the wafer, colors, routes and PE programs for the cycle engine; what it costs, values and a local
+clock of every PE for the flow engine. One reduction, side by side:
+
+>>> from wsekern.ops import ReduceTree
+>>> from wsekern.ops.views import three_views
+>>> print(three_views(ReduceTree(words=2, axis="x", algorithm="two-phase", group=2), pes=4))
+1. what it computes: first word of every PE, before and after
+   [1.0, 2.0, 3.0, 4.0] -> [10.0, 2.0, 3.0, 4.0]
+2. how it runs: instructions of every PE in order, cycle engine's last cycle of each PE
+   PE 1: PE 0 over color 0 <- tile  (fmovs, 2 elements)
+   PE 3: PE 2 over color 0 <- tile  (fmovs, 2 elements)
+   PE 2: PE 0 over color 1 <- tile + PE 3  (fadds, 2 elements)
+   PE 0: tile <- tile + PE 1  (fadds, 2 elements)
+   PE 0: tile <- tile + PE 2  (fadds, 2 elements)
+   [15, 2, 8, 2], values the same
+3. what it costs: flow engine's clock of each PE, causes on the critical path, link traversals
+   [15, 2, 8, 2], {'compute': 1, 'fabric': 3, 'stages': 10, 'overhead': 0, 'words': 1}, 8
+
+Which algorithm is the fastest depends on the PEs and the words (``best_reduce`` and the like give the reason); its picture,
+time against PEs for each algorithm, is drawn by ``plot_crossover`` or ``wsekern predict op reduce-crossover --words 64
+--machine wse2 --profile vendor-simulator --plot FILE.svg``:
+
+>>> from wsekern.ops import crossover
+>>> found = crossover("reduce", 64, "wse2", "vendor-simulator", pes=(4, 16, 64, 256))
+>>> for name, cycles in found.cycles.items():
+...     print(f"{name:10} {cycles}")
+chain      (82, 154, 442, 1594)
+star       (208, None, None, None)
+tree       (140, 270, 400, 602)
+two phases (141, 173, 261, 533)
+generated  (82, 144, 217, 414)
+>>> found.changes
+((4, 'chain'), (16, 'generated'))
+
+None: more streams into one PE than it has input queues. Clocks of the two engines are equal on every PE, but where words of
+several messages meet on a link or a ramp, or wait for a busy core until its queue is full: there ``FlowEngine.notes`` says so.
+"""
 
 from wsekern.machine.timing import DTYPES, Timing
 from wsekern.ops.allreduce import AllReduce
@@ -28,6 +67,7 @@ from wsekern.ops.regions import Part, Region, run_regions, run_regions_on_cycle_
 from wsekern.ops.ring import RingAllReduce, RingShift
 from wsekern.ops.shift import Shift
 from wsekern.ops.tree import KTreeAllReduce, ReduceTree, TreeAllReduce
+from wsekern.ops.views import three_views
 
 __all__ = [
     "DTYPES",
@@ -75,4 +115,5 @@ __all__ = [
     "plot_crossover",
     "run_regions",
     "run_regions_on_cycle_engine",
+    "three_views",
 ]

@@ -248,8 +248,10 @@ def plot_crossover(found: Crossover, path: str) -> None:
         axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
     for pes, name in found.changes[1:]:
         axes.axvline(pes, color="0.8", linewidth=1, zorder=0)
-        axes.annotate(f"{name} from {pes}", (pes, axes.get_ylim()[0]), rotation=90, fontsize=7, va="bottom", ha="right")
-    axes.set(xscale="log", yscale="log", xlabel="PEs of the line", ylabel="cycles",
+        axes.text(pes, 0.02, f"{name} from {pes}", rotation=90, fontsize=7, va="bottom", ha="right",
+                  transform=axes.get_xaxis_transform())
+    axes.set_xscale("log", base=2)
+    axes.set(yscale="log", xlabel="PEs of the line", ylabel="cycles",
              title=f"{found.kind} of {found.words} words on {found.machine}")
     axes.legend(frameon=False)
     figure.savefig(path)

@@ -13,6 +13,18 @@ from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
 from wsekern.ops.allreduce import AllReduce
 from wsekern.ops.broadcast import Broadcast
+from wsekern.ops.choose import (
+    CROSSOVERS,
+    Choice,
+    best_allreduce,
+    best_broadcast,
+    best_gemm,
+    best_gemv,
+    best_reduce,
+    best_reduce_2d,
+    crossover,
+    plot_crossover,
+)
 from wsekern.ops.cycle import CycleEngine
 from wsekern.ops.distribute import AllGather, Gather, Scatter
 from wsekern.ops.flow import FlowEngine, Operation
@@ -140,7 +152,7 @@ OPERATIONS = (*_OPERATIONS, "line-multicast", "vector-INSTRUCTION", "local-KIND"
 def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, grid: tuple[int, int] | None = None,
                tile: tuple[int, ...] | None = None, groups: int | None = None, relays: int | None = None,
                words: int | None = None, dtype: str | None = None, receivers: int | None = None,
-               conflict: bool = False, engine: str = "flow") -> dict[str, Any]:
+               conflict: bool = False, engine: str = "flow", plot: str | None = None) -> dict[str, Any]:
     """Cycles, link traversals and breakdown of operation ``name`` on a ``grid`` (width, height) of PEs.
 
     ``tile`` is what one PE holds: rows x cols, or m x k x n; ``groups`` counts groups of an all-reduce, and PEs of a
@@ -149,16 +161,27 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
     ``dtype``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16. ``local-KIND`` is local vector work
     such as ``local-exp`` on ``words`` elements of a row. ``engine="cycle"`` moves every wavelet (of zeros) instead;
     products of matrices then run staged, without microthreads. ``note`` says where the flow engine's clocks are bounds.
+
+    ``best-OPERATION`` is the fastest algorithm with its reason; ``reduce-crossover`` and ``allreduce-crossover`` are the
+    cycles of every algorithm against PEs and where the fastest changes, drawn to the file ``plot`` where one is given.
     """
     machine = load_machine(machine) if isinstance(machine, str) else machine
     if name.startswith("vector-"):
         return _predict_vector(name, machine, profile, words, dtype or "fp16", conflict)
+    if name.endswith("-crossover"):
+        return _predict_crossover(name, machine, profile, words, dtype or "fp32", plot)
+    if plot is not None:
+        raise InputError(f"{name} has no plot: use one of {', '.join(f'{kind}-crossover' for kind in CROSSOVERS)}")
+    if name in _CHOICES and grid is not None:
+        request = OpRequest(width=grid[0], height=grid[1], tile=tile, words=words)
+        return _predict_choice(name, request, machine, profile, dtype)
     dtype = dtype or _DTYPES.get(name, "fp16")
     if receivers is not None:
         grid = (receivers + 1, 1)
     operation = _OPERATIONS.get(_ALIASES.get(name, name))
-    if operation is None and not name.startswith("local-"):
-        raise InputError(f"no operation {name!r}: use one of {', '.join(OPERATIONS)}")
+    if operation is None and name not in _CHOICES and not name.startswith("local-"):
+        raise InputError(f"no operation {name!r}: use one of {', '.join((*OPERATIONS, *_CHOICES))}, "
+                         f"{', '.join(f'{kind}-crossover' for kind in CROSSOVERS)}")
     if grid is None:
         raise InputError("grid is missing: expected WIDTHxHEIGHT PEs")
     kind = {"flow": FlowEngine, "cycle": CycleEngine}.get(engine)
@@ -178,6 +201,38 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
         notes = {"note": "staged: each core sends, takes and multiplies one after the other"}
     return {"op": name, "machine": machine.name, "profile": profile, "grid": f"{grid[0]}x{grid[1]}", "dtype": dtype,
             **chosen, "engine": engine, "cycles": run.cycles, "energy": energy, "breakdown": dict(run.breakdown), **notes}
+
+
+_CHOICES: dict[str, Callable[..., Choice]] = {
+    "best-reduce": lambda r, *how: best_reduce(r.line, _words(r), *how) if min(r.width, r.height) == 1
+    else best_reduce_2d(r.width, r.height, _words(r), *how),
+    "best-allreduce": lambda r, *how: best_allreduce(r.line, _words(r), *how),
+    "best-broadcast": lambda r, *how: best_broadcast(r.width, r.height, _words(r), *how),
+    "best-gemv": lambda r, *how: best_gemv(r.line, *r.tile_of("ROWSxCOLS"), *how),
+    "best-gemm": lambda r, *how: best_gemm(r.line, r.tile_of("MxKxN"), *how),
+}
+
+
+def _predict_choice(name: str, request: OpRequest, machine: Machine, profile: str, dtype: str | None) -> dict[str, Any]:
+    """The fastest algorithm for an operation, why, and what else was tried."""
+    dtype = dtype or ("fp16" if name.startswith("best-gem") else "fp32")
+    choice = _CHOICES[name](request, machine, profile, dtype)
+    return {"op": name, "machine": machine.name, "profile": profile, "grid": f"{request.width}x{request.height}",
+            "dtype": dtype, "cycles": choice.cycles, "operation": repr(choice.operation), "reason": choice.reason,
+            "tried": dict(choice.tried)}
+
+
+def _predict_crossover(name: str, machine: Machine, profile: str, words: int | None, dtype: str,
+                       plot: str | None) -> dict[str, Any]:
+    """Cycles of every algorithm against PEs."""
+    if words is None:
+        raise InputError("words is missing: expected elements on each PE")
+    found = crossover(name.removesuffix("-crossover"), words, machine, profile, dtype)
+    if plot:
+        plot_crossover(found, plot)
+    return {"op": name, "machine": machine.name, "profile": profile, "dtype": dtype, "words": words, "pes": list(found.pes),
+            "cycles": {algorithm: list(row) for algorithm, row in found.cycles.items()},
+            "fastest_from": {str(pes): algorithm for pes, algorithm in found.changes}}
 
 
 def _run_step(run: FlowEngine, step: Operation) -> None:

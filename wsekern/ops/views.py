@@ -1,0 +1,48 @@
+"""The three views of an operation along a line, side by side, as text."""
+
+from typing import Any
+
+import numpy as np
+
+from wsekern.machine import load_machine
+from wsekern.machine.timing import Timing
+from wsekern.ops.cycle import run_on_cycle_engine
+from wsekern.ops.flow import FlowEngine
+from wsekern.ops.line import NUMPY_DTYPES
+from wsekern.ops.schedule import Schedule, Step
+
+
+def step_text(schedule: Schedule, step: Step) -> str:
+    """One instruction in words: what it writes, from what, and over which color."""
+    def operand(place: Any) -> str:
+        if not isinstance(place, int):
+            return place[0] if place[1] == 0 else f"{place[0]}[{place[1]}:]"
+        message = schedule.messages[place]
+        if message.source == step.pe:
+            to = "all" if message.multicast else f"PE {message.high if message.source == message.low else message.low}"
+            return f"{to} over color {schedule.colors[place]}"
+        return f"PE {message.source}"
+
+    combine = {"sum": " + ", "max": " max "}.get(step.op, "")
+    right = operand(step.a) if step.b is None or not combine else f"{operand(step.a)}{combine}{operand(step.b)}"
+    return f"PE {step.pe}: {operand(step.dst)} <- {right}  ({schedule.instruction(step.op)}, {step.words} elements)"
+
+
+def three_views(operation: Any, pes: int, machine: str = "wse2", profile: str = "vendor-simulator", dtype: str = "fp32") -> str:
+    """What an operation given by a schedule computes, how it runs, and what it costs, on a line of ``pes`` PEs along x.
+
+    PE k holds the words k + 1. Both engines run it: their values and the clocks of every PE stand side by side.
+    """
+    schedule = operation.schedule(pes, Timing(load_machine(machine), profile, dtype))
+    tile = np.repeat(np.arange(1, pes + 1), schedule.words).reshape(1, pes, schedule.words).astype(NUMPY_DTYPES[dtype])
+    flow = FlowEngine(machine, pes, 1, profile, dtype)
+    values = flow.run(operation, tile)
+    run = run_on_cycle_engine(operation, machine, pes, 1, profile, dtype, tile)
+    lines = ["1. what it computes: first word of every PE, before and after",
+             f"   {[value.item() for value in tile[0, :, 0]]} -> {[value.item() for value in values[0, :, 0]]}",
+             "2. how it runs: instructions of every PE in order, cycle engine's last cycle of each PE",
+             *(f"   {step_text(schedule, step)}" for step in schedule.steps),
+             f"   {run.clock[0].tolist()}, values {'the same' if run.values.tobytes() == values.tobytes() else 'DIFFER'}",
+             "3. what it costs: flow engine's clock of each PE, causes on the critical path, link traversals",
+             f"   {flow.clock[0].tolist()}, {flow.breakdown}, {flow.energy}"]
+    return "\n".join(lines)
