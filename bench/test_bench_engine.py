@@ -3,7 +3,19 @@
 import numpy as np
 import pytest
 
-from wsekern.ops import AllReduce, CycleEngine, FlowEngine, Gemv
+from wsekern.ops import (
+    AllReduce,
+    Broadcast2D,
+    CycleEngine,
+    FlowEngine,
+    Gather,
+    Gemv,
+    KTreeAllReduce,
+    Reduce2D,
+    ReduceTree,
+    RingAllReduce,
+    Scatter,
+)
 from wsekern.ops.cycle import run_on_cycle_engine
 from wsekern.program import Layout, Program
 
@@ -115,10 +127,28 @@ def test_all_reduce_values_of_a_whole_grid(benchmark, threads):
                                 goal="<= 10 ms")
 
 
-def test_clocks_alone(benchmark):
-    """Clocks of one all-reduce on 750 x 994 PEs: two lines stand for all. Goal <= 20 ms."""
+@pytest.mark.parametrize("operation", [
+    AllReduce(7, "y", 31), KTreeAllReduce(7, "y", (100, 10)), RingAllReduce(994, "y"), ReduceTree(8, "y", "auto"),
+    Reduce2D(8), Reduce2D(8, "snake"), Broadcast2D(8), Gather(4, "y"), Scatter(4, "y", 994)],
+    ids=lambda operation: f"{type(operation).__name__} {getattr(operation, 'path', '')}".strip())
+def test_clocks_alone(benchmark, operation):
+    """Clocks of one operation on 750 x 994 PEs: two lines stand for all, or every PE has its own. Goal <= 20 ms."""
     engine = FlowEngine("wse2", 750, 994, "silicon", "fp16")
-    operation = AllReduce(7, "y", 31)
-    benchmark(engine.time, operation)
+    engine.time(operation)
+    benchmark.pedantic(engine.time, (operation,), setup=engine.reset, rounds=5)
     assert engine.cycles > 0
     benchmark.extra_info.update(width=750, height=994, threads=1, engine="flow", goal="<= 20 ms")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_gemv_with_all_reduce(benchmark, threads, axis):
+    """A whole MeshGEMV with values, 660 x 660 PEs, tile 7 x 7 fp16. Bound by fp16 sums of short rows; goal <= 25 ms on two."""
+    x, w = gemv_tiles(660, 7, 7)
+    engine = FlowEngine("wse2", 660, 660, "silicon", "fp16", threads)
+    product, reduction = Gemv(7, 7), AllReduce(7, axis, 22)
+    result = benchmark(lambda: engine.run(reduction, engine.run(product, x, w)))
+    assert result.shape == (660, 660, 7) and np.all(result == (result[:, :1] if axis == "x" else result[:1]))
+    seconds = benchmark.stats.stats.median if benchmark.stats else 1
+    benchmark.extra_info.update(mac_per_s=660 * 660 * 49 / seconds, width=660, height=660, threads=threads, tile="7x7",
+                                dtype="fp16", engine="flow", goal="two threads: <= 25 ms")

@@ -364,6 +364,38 @@ def broadcast_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, Li
             broadcast(&line[begin, 0], c, 0, length, min(root, length - 1))
 
 
+def spread(const int64_t[:, ::1] row, const int64_t[:, ::1] column, int64_t[:, :, ::1] grid):
+    """Clocks of every PE of a grid whose clocks are those of its row and its column."""
+    cdef Py_ssize_t x, y, i, width = column.shape[0]
+    with nogil:
+        for y in range(row.shape[0]):
+            for x in range(width):
+                for i in range(CAUSES):
+                    grid[y, x, i] = row[y, i] + column[x, i]
+
+
+def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs):
+    """One chain through all PEs of a grid of clocks to its first: row by row, every other row backwards."""
+    cdef const Costs *c = &costs.costs
+    cdef Py_ssize_t k, x, y, height = grid.shape[0], width = grid.shape[1]
+    cdef Message message
+    cdef Streams streams
+    message.sent = streams.count = 0
+    with nogil:
+        call(&grid[0, 0, 0], c, height * width)
+        for k in range(height * width - 1):
+            y = height - 1 - k // width
+            x = k % width if y % 2 else width - 1 - k % width
+            if message.sent:
+                receive(&grid[y, x, 0], c, message, 1, c.setup_add, c.words_add, c.paced_add, &message)
+            else:
+                send(&grid[y, x, 0], c, c.words_send, &message)
+        add_stream(&streams, message, 1)
+        if streams.count:
+            gather(&grid[0, 0, 0], c, streams.message, streams.hops, streams.count, NULL)
+            grid[0, 0, <int>COMPUTE] += c.convert
+
+
 def broadcast_plane(int64_t[:, :, ::1] grid, Py_ssize_t root_x, Py_ssize_t root_y, LineCosts costs):
     """One multicast from PE (root_x, root_y) to all PEs of a grid of clocks (height, width, causes)."""
     cdef const Costs *c = &costs.costs

@@ -181,3 +181,25 @@ def test_what_does_not_fit_is_refused():
         FlowEngine("wse3", 40, 1, "silicon", "fp16").run(Gather(3, "x"), tile.astype(np.float16))
     with pytest.raises(InputError, match="40 PEs"):
         FlowEngine("wse3", 40, 1, "silicon", "fp32").time(Scatter(3, "x", 39))
+
+
+@settings(max_examples=20, deadline=None)
+@given(machine=machines, length=st.sampled_from([2, 3, 5, 7]), words=st.sampled_from([2, 12, 40]), root=st.integers(0, 6),
+       dtype=st.sampled_from(DTYPES))
+def test_the_cycle_engine_can_be_asked_for_what_meets(machine, length, words, root, dtype):
+    """contended="cycle": operations whose words meet or wait are timed wavelet by wavelet, and every clock is exact."""
+    from wsekern.ops import AllReduce, Reduce
+
+    tile = random_tile(0, dtype, 2, length, words)
+    for operation in (Gather(words, "x", root), ReduceTree(words, "x", "star", root), Reduce(words, "x", min(root, length - 1)),
+                      AllReduce(words, "x", 3), RingShift(words, "x")):
+        engine = FlowEngine(machine[0], length, 2, machine[1], dtype, contended="cycle")
+        try:
+            engine.run(operation, tile)
+            run = run_on_cycle_engine(operation, machine[0], length, 2, machine[1], dtype, tile)
+        except BudgetError:
+            continue
+        np.testing.assert_array_equal(engine.clock, run.clock)
+        assert not engine.notes and sum(engine.breakdown.values()) == engine.cycles
+    with pytest.raises(InputError, match="contended is 'maybe'"):
+        FlowEngine("wse3", 2, 2, contended="maybe")

@@ -61,6 +61,7 @@ from wsekern.ops.flow import FlowEngine, Operation
 from wsekern.ops.gemm import Cannon, Gemm, GemmTransposed, MeshGemm, MeshGemmTransposed, Summa
 from wsekern.ops.gemv import Gemv
 from wsekern.ops.local import LOCAL_KINDS, Local
+from wsekern.ops.padding import Padded, join_tiles, split_matrix
 from wsekern.ops.plane import Broadcast2D, Reduce2D, Transpose
 from wsekern.ops.reduce import Reduce, TwoPhaseReduce
 from wsekern.ops.regions import Part, Region, run_regions, run_regions_on_cycle_engine
@@ -90,6 +91,7 @@ __all__ = [
     "MeshGemm",
     "MeshGemmTransposed",
     "Operation",
+    "Padded",
     "Part",
     "Reduce",
     "Reduce2D",
@@ -112,8 +114,10 @@ __all__ = [
     "best_reduce",
     "best_reduce_2d",
     "crossover",
+    "join_tiles",
     "plot_crossover",
     "run_regions",
     "run_regions_on_cycle_engine",
+    "split_matrix",
     "three_views",
 ]

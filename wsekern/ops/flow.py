@@ -1,11 +1,12 @@
 """The flow engine: runs operations for all PEs of a grid at once, values and a local clock per PE."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 
-from wsekern._timing import CAUSE_NAMES, level_line, spend
+from wsekern._timing import CAUSE_NAMES, level_line, spend, spread
 from wsekern.errors import InputError
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
@@ -32,16 +33,23 @@ class FlowEngine:
 
     Values are numpy arrays of shape (height, width, ...): float32 for ``fp32``, float16 for ``fp16`` and ``fp16_fp32``,
     uint16 for ``bf16``. Results do not depend on ``threads``.
+
+    Where words of several messages meet on a link or a ramp, or wait for a busy core, clocks are near those of the cycle
+    engine and ``notes`` says why; with ``contended="cycle"`` these operations alone are timed wavelet by wavelet.
     """
 
     def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", dtype: str = "fp16",
-                 threads: int = 1) -> None:
+                 threads: int = 1, contended: str = "bound") -> None:
         self.machine = load_machine(machine) if isinstance(machine, str) else machine
         self.machine.check_grid(width, height)
         if threads < 1:
             raise InputError(f"threads is {threads}: expected at least 1")
+        if contended not in ("bound", "cycle"):
+            raise InputError(f"contended is {contended!r}: use bound, or cycle to move the words of such operations one by one")
         self.width, self.height, self.profile, self.dtype, self.threads = width, height, profile, dtype, threads
+        self.contended = contended
         self.timing = Timing(self.machine, profile, dtype)
+        self._room: np.ndarray | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -56,11 +64,30 @@ class FlowEngine:
 
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
-        return operation.flow(self, *tiles)
+        with self._contention(operation):
+            return operation.flow(self, *tiles)
 
     def time(self, operation: Operation) -> None:
         """Move the clocks on by ``operation``, without values."""
-        operation.time(self)
+        with self._contention(operation):
+            operation.time(self)
+
+    @contextmanager
+    def _contention(self, operation: Operation) -> Iterator[None]:
+        """Clocks of an operation that leaves a note are the cycle engine's where that is asked for."""
+        if self.contended == "bound":
+            yield
+            return
+        from wsekern.ops.contention import time_by_wavelet
+
+        known, self.notes = self.notes, {}
+        row, column, grid = self._row.copy(), self._column.copy(), None if self._grid is None else self._grid.copy()
+        yield
+        if self.notes:
+            before = FlowEngine(self.machine, self.width, self.height, self.profile, self.dtype)
+            before._row, before._column, before._grid = row, column, grid
+            time_by_wavelet(self, before, operation)
+        self.notes = known
 
     def timing_of(self, dtype: str | None) -> Timing:
         """Costs in ``dtype``, the engine's own where it is None."""
@@ -90,7 +117,10 @@ class FlowEngine:
         """Cycles by cause of every PE (height, width, causes), for operations that are not alike on all lines: from here
         on every PE has a clock of its own."""
         if self._grid is None:
-            self._grid = self._row[:, None] + self._column[None, :]
+            if self._room is None:
+                self._room = np.empty((self.height, self.width, len(CAUSE_NAMES)), np.int64)
+            self._grid = self._room
+            spread(self._row, self._column, self._grid)
         return self._grid
 
     def spend(self, *, compute: int = 0, fabric: int = 0, stages: int = 0, overhead: int = 0, words: int = 0) -> None:
@@ -104,6 +134,25 @@ class FlowEngine:
             level_line(self._grid.reshape(-1, len(CAUSE_NAMES)))
         level_line(self._row)
         level_line(self._column)
+
+    def set_line(self, axis: str, clock: np.ndarray) -> None:
+        """Set the clocks of the line along ``axis`` for which all lines stand; what they differ by counts as words."""
+        line = self._row if axis == "y" else self._column
+        line[:, CAUSE_NAMES.index("words")] += clock - line.sum(axis=1)
+
+    def set_clock(self, clock: np.ndarray) -> None:
+        """Set the clocks of all PEs (height, width); what they differ by counts as words."""
+        grid = self.grid()
+        grid[:, :, CAUSE_NAMES.index("words")] += clock - grid.sum(axis=2)
+
+    @property
+    def lines_are_alike(self) -> bool:
+        """Whether one row and one column still stand for all PEs."""
+        return self._grid is None
+
+    def line_clock(self, axis: str) -> np.ndarray:
+        """Clocks of the line along ``axis`` for which all lines stand."""
+        return (self._row if axis == "y" else self._column).sum(axis=1)
 
     def note(self, operation: Operation, reason: str) -> None:
         """Remember why the clocks of ``operation`` are bounds; nothing without a reason."""

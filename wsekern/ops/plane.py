@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsekern._timing import broadcast_plane, reduce_line
+from wsekern._timing import broadcast_plane, reduce_snake
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops.distribute import write_gather, write_scatter
@@ -75,12 +75,8 @@ class Reduce2D(PlaneScheduled):
         if not self.words:
             return
         if self.path == "snake":
-            order, grid = snake(engine.width, engine.height), engine.grid()
-            clocks = grid.reshape(-1, grid.shape[2])
-            line = clocks[order]
-            reduce_line(line, len(line), 0, line_costs(engine.timing, self.words, "reduce_call", self.op))
-            clocks[order] = line
-            engine.energy += (len(line) - 1) * traffic(engine.timing, self.words).sums
+            reduce_snake(engine.grid(), line_costs(engine.timing, self.words, "reduce_call", self.op))
+            engine.energy += (engine.width * engine.height - 1) * traffic(engine.timing, self.words).sums
             return
         self.rows.time(engine)
         column, grid = self.column.schedule(engine.height, engine.timing), engine.grid()
