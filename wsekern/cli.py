@@ -1,19 +1,24 @@
 """The command line: thin wrappers that parse, call, and show."""
 
-import functools
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import click
 
+from wsekern.cli_compare import compare
+from wsekern.cli_shared import (
+    JSON,
+    PRECISION,
+    PROFILE,
+    ProgressBar,
+    emit,
+    open_console,
+    parse_grid,
+    parse_square,
+    parse_tile,
+    show,
+)
 from wsekern.errors import InputError, WsekernError
-
-PRECISION = click.option("--precision", default="fp16", show_default=True, help="fp32, fp16, fp16_fp32, bf16 (GPU: fp8 too).")
-PROFILE = click.option("--profile", default="silicon", show_default=True,
-                       help="Timing of the wafer: silicon or vendor-simulator.")
-JSON = click.option("--json", "json_path", metavar="FILE",
-                    help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -22,138 +27,7 @@ def cli() -> None:
     """LLM inference on a simulated wafer-scale engine, beside a modelled GPU cluster."""
 
 
-def _console(json_path: str | None = None):
-    """Where people read: standard output, or standard error when standard output carries JSON."""
-    from rich.console import Console
-
-    return Console(stderr=json_path == "-", highlight=False)
-
-
-def _emit(json_path: str | None, data: Any) -> None:
-    """Write ``data`` as JSON where the user asked for it."""
-    from wsekern.report import to_json, write_file
-
-    if json_path == "-":
-        sys.stdout.write(to_json(data))
-        sys.stdout.flush()
-    elif json_path:
-        write_file(json_path, to_json(data))
-
-
-def _grid(text: str | None) -> tuple[int, int] | None:
-    """``PxP`` (or ``WxH``) as numbers."""
-    if text is None:
-        return None
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.strip().lstrip("-").isdigit() for part in parts):
-        raise InputError(f"grid is {text!r}, expected WIDTHxHEIGHT such as 16x16")
-    width, height = (int(part) for part in parts)
-    if width < 1 or height < 1:
-        raise InputError(f"grid is {text!r}, expected at least 1x1")
-    return width, height
-
-
-def _square(text: str) -> int:
-    """``PxP`` as P, where an operation or a mapping asks for a square."""
-    width, height = _grid(text)
-    if width != height:
-        raise InputError(f"grid is {text!r}, expected a square such as {width}x{width}")
-    return width
-
-
-def _tile(text: str | None) -> tuple[int, ...] | None:
-    """``8x8`` or ``8x8x8`` as numbers."""
-    if text is None:
-        return None
-    parts = text.lower().split("x")
-    if not all(part.isdigit() for part in parts):
-        raise InputError(f"tile is {text!r}, expected sizes such as 8x8 or 8x8x8")
-    return tuple(int(part) for part in parts)
-
-
-def _wafers(text: str) -> int | None:
-    """A number of wafers, or None for auto."""
-    if text == "auto":
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise InputError(f"wafers is {text!r}, expected auto or a whole number of at least 1")
-    return int(text)
-
-
-@cli.command()
-@click.argument("model", required=False)
-@click.option("--wafer", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
-@click.option("--wafers", default="auto", show_default=True, help="How many wafers; auto takes the fewest that hold the model.")
-@click.option("--cluster", default="h100x8", show_default=True, help="GPU and count, such as h100x8, or a TOML file.")
-@click.option("--prompt", default=1024, show_default=True, help="Tokens in.")
-@click.option("--output", default=256, show_default=True, help="Tokens out.")
-@click.option("--batch", default=1, show_default=True, help="Users at once.")
-@PRECISION
-@PROFILE
-@click.option("--threads", default=1, show_default=True, help="Threads of the simulation.")
-@JSON
-@click.option("--html", "html_path", metavar="FILE", help="Write the report as a page.")
-@click.option("--plot", "plot_path", metavar="FILE", help="Draw the comparison (.png, .svg or .pdf).")
-def compare(model: str | None, wafer: str, wafers: str, cluster: str, prompt: int, output: int, batch: int, precision: str,
-            profile: str, threads: int, json_path: str | None, html_path: str | None, plot_path: str | None) -> None:
-    """Set wafers beside a GPU cluster. Without MODEL: execute the bundled sample on the simulated wafer first.
-
-    MODEL is a folder or file with a Hugging Face config.json, or a bundled name (see `wsekern machines`).
-    """
-    from rich.console import Group
-
-    from wsekern.compare import compare as compare_sides
-    from wsekern.machine import load_machine
-    from wsekern.report import comparison_plot, comparison_view, execution_view, html_page, write_file
-    from wsekern.workload import Request, load_config
-
-    machine, console = load_machine(wafer), _console(json_path)
-    executed = None
-    if model is None:
-        config, executed = _execute_sample(console, machine, precision, profile, threads)
-        prompt, output = min(prompt, config.max_context // 2), min(output, config.max_context // 2)
-    else:
-        config = load_config(model)
-    comparison = compare_sides(config, Request(prompt, output, batch, precision), machine, _wafers(wafers), cluster, profile)
-    views = [comparison_view(comparison)] if executed is None else [execution_view(executed), "", comparison_view(comparison)]
-    data = comparison.to_dict() if executed is None else {"execution": executed.to_dict(), **comparison.to_dict()}
-    if plot_path:
-        comparison_plot(comparison, plot_path)
-    if html_path:
-        write_file(html_path, html_page(Group(*views), f"wsekern: {config.name}"))
-    _emit(json_path, data)
-    if json_path != "-":
-        for view in views:
-            console.print(view)
-
-
-def _execute_sample(console, machine, precision: str, profile: str, threads: int):
-    """Run the bundled model with a progress bar; return its shape and what came out."""
-    from wsekern.compare import execute_sample
-    from wsekern.compare.execution import SAMPLE_TOKENS
-
-    with _progress(console, "running the sample model on the simulated wafer", SAMPLE_TOKENS) as advance:
-        checkpoint, executed = execute_sample(machine, SAMPLE_TOKENS, precision, profile=profile, threads=threads,
-                                              on_token=lambda _: advance())
-    return checkpoint.config, executed
-
-
-class _progress:
-    """A progress bar on standard error, only where somebody watches."""
-
-    def __init__(self, console, title: str, total: int):
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self._bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-        self._task = self._bar.add_task(title, total=total)
-
-    def __enter__(self) -> Callable[[], None]:
-        self._bar.start()
-        return functools.partial(self._bar.advance, self._task)
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
+cli.add_command(compare)
 
 
 @cli.command()
@@ -181,13 +55,13 @@ def run(model_dir: str, prompt: str, tokens: int, grid_text: str | None, engine:
     from wsekern.workload.checkpoint import load_checkpoint
     from wsekern.workload.sample import sample_path
 
-    console = _console(json_path)
+    console = open_console(json_path)
     wafer, sampler = load_machine(machine), Sampler(temperature, top_p, seed)
     checkpoint = load_checkpoint(sample_path() if model_dir == "sample" else model_dir)
-    with _progress(console, "generating", tokens) as advance:
-        executed = execute(checkpoint, wafer, prompt, tokens, precision=precision, grid=_grid(grid_text), sampler=sampler,
+    with ProgressBar("generating", tokens) as advance:
+        executed = execute(checkpoint, wafer, prompt, tokens, precision=precision, grid=parse_grid(grid_text), sampler=sampler,
                            profile=profile, threads=threads, engine=engine, on_token=lambda _: advance())
-    _emit(json_path, {"model": checkpoint.config.name, **executed.to_dict()})
+    emit(json_path, {"model": checkpoint.config.name, **executed.to_dict()})
     if json_path != "-":
         console.print(execution_view(executed))
 
@@ -217,8 +91,8 @@ def predict_operation(name: str, machine: str, grid_text: str | None, tile_text:
     """Cycles, link traversals and breakdown of the mesh operation NAME."""
     from wsekern.ops.predict import predict_op
 
-    found = predict_op(name, machine, profile, grid=_grid(grid_text), tile=_tile(tile_text), **sizes)
-    _show(json_path, name, found)
+    found = predict_op(name, machine, profile, grid=parse_grid(grid_text), tile=parse_tile(tile_text), **sizes)
+    show(json_path, name, found)
 
 
 @predict.command("wafer")
@@ -238,8 +112,8 @@ def predict_wafer(model: str, phase: str, machine: str, grid_text: str, context:
     """Cycles and tokens per second of a phase of MODEL on one grid of PEs."""
     from wsekern.inference.predict import predict_layer
 
-    found = predict_layer(model, phase, machine, _square(grid_text), context, profile, clock, mapping, batch, precision)
-    _show(json_path, f"{found['model']} {phase}", found)
+    found = predict_layer(model, phase, machine, parse_square(grid_text), context, profile, clock, mapping, batch, precision)
+    show(json_path, f"{found['model']} {phase}", found)
 
 
 @predict.command("gpu")
@@ -263,16 +137,60 @@ def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **option
     from wsekern.workload import load_config
 
     found = predict_step(load_config(model), load_cluster(f"{gpu}x{gpus}"), **options).to_dict()
-    _show(json_path, f"{model} {options['phase']} on {gpus} x {gpu}", found)
+    show(json_path, f"{model} {options['phase']} on {gpus} x {gpu}", found)
 
 
-def _show(json_path: str | None, title: str, facts: dict[str, Any]) -> None:
-    """One prediction, as JSON or as a table."""
-    from wsekern.report import facts_view
+@predict.command("cluster")
+@click.argument("model")
+@click.option("--cluster", "clusters", multiple=True,
+              help="Cluster to look at, such as h200x8; repeat it. Default: the usual ones.")
+@click.option("--prompt", default=1024, show_default=True, help="Tokens in.")
+@click.option("--output", default=256, show_default=True, help="Tokens out.")
+@click.option("--batch", default=1, show_default=True, help="Users at once (latency); throughput chooses them itself.")
+@click.option("--precision", default="bf16", show_default=True, help="bf16, fp16, fp8, int8, fp4, ...")
+@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned or ideal.")
+@click.option("--objective", type=click.Choice(["latency", "throughput"]), default="latency", show_default=True,
+              help="Least time per token, or most tokens per dollar.")
+@click.option("--max-tpot", type=float, metavar="MS", help="Longest time per output token.")
+@click.option("--max-ttft", type=float, metavar="MS", help="Longest time to the first token.")
+@click.option("--max-gpus", type=int)
+@click.option("--max-watts", type=float)
+@click.option("--max-usd-per-hour", type=float)
+@JSON
+@click.option("--plot", "plot_path", metavar="FILE", help="Draw the Pareto fronts (.png, .svg or .pdf).")
+def predict_cluster(model: str, clusters: tuple[str, ...], prompt: int, output: int, batch: int, precision: str,
+                    engine_level: str, objective: str, json_path: str | None, plot_path: str | None, **bounds: Any) -> None:
+    """The best GPU cluster and layout for MODEL inside bounds, and every cluster's Pareto front."""
+    from wsekern.cluster import best_cluster, pareto, sweep
+    from wsekern.cluster.choose import CANDIDATES
+    from wsekern.report import choice_view, facts_view, front_plot
+    from wsekern.workload import Request, load_config
 
-    _emit(json_path, facts)
+    config, request, clusters = load_config(model), Request(prompt, output, batch, precision), clusters or CANDIDATES
+    best, served = best_cluster(config, request, _constraint(**bounds), clusters=clusters, objective=objective,
+                                engine_level=engine_level)
+    fronts = {name: pareto(sweep(config, name, prompt=prompt, output=output, precision=precision, engine_level=engine_level))
+              for name in clusters}
+    if plot_path:
+        front_plot(fronts, plot_path)
+    users = round(served.tokens_per_second * served.time_per_output_token_seconds)
+    data = {"cluster": best.name, "batch": users, **served.to_dict()}
+    emit(json_path, {"best": data, "pareto": [point.to_dict() for front in fronts.values() for point in front]})
     if json_path != "-":
-        _console().print(facts_view(title, facts))
+        open_console().print(choice_view(facts_view(f"{config.name}: {objective}", data), fronts))
+
+
+def _constraint(max_tpot: float | None, max_ttft: float | None, max_gpus: int | None, max_watts: float | None,
+                max_usd_per_hour: float | None):
+    """Bounds as the cluster model takes them, in seconds."""
+    from wsekern.cluster import Constraint
+
+    asked = {"time_per_output_token_seconds": max_tpot and max_tpot / 1e3, "watts": max_watts, "gpus": max_gpus,
+             "time_to_first_token_seconds": max_ttft and max_ttft / 1e3, "usd_per_hour": max_usd_per_hour}
+    for name, value in asked.items():
+        if value is not None and not value > 0:
+            raise InputError(f"the bound on {name} is {value:g}, expected more than 0")
+    return Constraint(**{name: value for name, value in asked.items() if value is not None})
 
 
 @cli.command()
@@ -296,9 +214,9 @@ def validate(only: str | None, data_path: str | None, show_rows: bool, plot_path
     found = {key: [item for part in parts for item in part[key]] for key in ("rows", "groups")}
     if plot_path:
         validation_plot(found, plot_path)
-    _emit(json_path, found)
+    emit(json_path, found)
     if json_path != "-":
-        _console().print(validation_view(found, show_rows))
+        open_console().print(validation_view(found, show_rows))
 
 
 @cli.command()
@@ -314,9 +232,9 @@ def machines(name: str | None, json_path: str | None) -> None:
         if name not in found:
             raise InputError(f"no machine {name!r}: use one of {', '.join(found)}")
         data = found[name]
-    _emit(json_path, data)
+    emit(json_path, data)
     if json_path != "-":
-        _console().print(machines_view() if name is None else machine_view(name, data))
+        open_console().print(machines_view() if name is None else machine_view(name, data))
 
 
 def main() -> None:
@@ -336,7 +254,6 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
-
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def test_crossover_is_interpolated(cells):
     found = crossovers([fake(1, 1.0, 4.0, side), fake(4, 1.0, 2.0, side), fake(16, 1.0, 0.5, side), fake(64, 1.0, 0.1, side)])
     assert [round(c.batch, 6) for c in found] == [8.0, 8.0]
     assert "from about 8 users" in found[0].sentence() and "per dollar" in found[0].sentence()
-    assert crossovers([fake(1, 1.0, 2.0, side)])[0].always == "the wafers win at the largest batch"
+    assert crossovers([fake(1, 1.0, 2.0, side)])[0].always == "the wafers win throughout the sweep"
     assert "the GPUs win" in crossovers([fake(1, 3.0, 2.0, side)])[0].sentence()
 
 

@@ -131,27 +131,6 @@ def pareto(points: Sequence[Point]) -> list[Point]:
     return front
 
 
-def plot_pareto(fronts: dict[str, list[Point]], path: str) -> None:
-    """Draw fronts by name into the picture file ``path``."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
-    for name, front in fronts.items():
-        axes.plot(
-            [p.tokens_per_second_per_user for p in front],
-            [p.tokens_per_second_per_gpu for p in front],
-            marker="o",
-            label=name,
-        )
-    axes.set(xlabel="tokens/s per user", ylabel="tokens/s per GPU", xscale="log", yscale="log")
-    axes.legend()
-    figure.savefig(path, bbox_inches="tight")
-    pyplot.close(figure)
-
-
 def best_cluster(
     model: ModelConfig,
     request: Request,

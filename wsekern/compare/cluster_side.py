@@ -12,12 +12,19 @@ _SHARE_OF = {"weights": "memory", "kv": "memory", "compute": "compute", "fixed":
 """Parts of a GPU's step; whatever is not named is communication between GPUs."""
 
 
-def cluster_side(config: ModelConfig, request: Request, cluster: str, engine_level: str) -> Side:
-    """How the GPU ``cluster`` serves ``request`` with software of ``engine_level`` (stock, tuned, ideal)."""
+def gpu_precision(request: Request) -> str:
+    """What the request's precision is called on a GPU."""
+    return _GPU_PRECISION.get(request.precision, request.precision)
+
+
+def cluster_side(config: ModelConfig, request: Request, cluster: str, engine_level: str, **layout: int) -> Side:
+    """How the GPU ``cluster`` serves ``request`` with software of ``engine_level`` (stock, tuned, ideal).
+
+    ``layout`` may fix ``tp``, ``pp``, ``dp`` and ``ep``.
+    """
     described = load_cluster(cluster)
-    precision = _GPU_PRECISION.get(request.precision, request.precision)
-    served = serve(config, Request(request.prompt, request.output, request.batch, precision), described,
-                   engine_level=engine_level)
+    served = serve(config, Request(request.prompt, request.output, request.batch, gpu_precision(request)), described,
+                   engine_level=engine_level, **layout)
     shares = dict.fromkeys(("compute", "memory", "communication", "overhead"), 0.0)
     for part, seconds in served.breakdown.items():
         shares[_SHARE_OF.get(part, "communication")] += seconds

@@ -2,7 +2,8 @@
 
 from dataclasses import asdict, dataclass
 
-from wsekern.compare.cluster_side import cluster_side
+from wsekern.cluster import best_cluster
+from wsekern.compare.cluster_side import cluster_side, gpu_precision
 from wsekern.compare.side import Side
 from wsekern.inference.placement import Placement, place_model
 from wsekern.machine import Machine
@@ -103,8 +104,15 @@ def wafer_side(placement: Placement) -> Side:
 
 
 def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, cluster: str,
-            profile: str = "silicon") -> Comparison:
-    """Serve ``request`` on ``machine`` (the fewest wafers that hold it, or ``wafers``) and on the named GPU cluster."""
-    placement = place_model(config, request, machine, wafers, profile)
-    return Comparison(config.name, request, wafer_side(placement), cluster_side(config, request, cluster, "stock"),
-                      cluster_side(config, request, cluster, "ideal"))
+            profile: str = "silicon", engine_level: str = "stock") -> Comparison:
+    """Serve ``request`` on ``machine`` (the fewest wafers that hold it, or ``wafers``) and on the named GPU cluster.
+
+    ``cluster`` may be ``auto``: the usual system, and the layout on it, with the least time per output token.
+    """
+    wafer = wafer_side(place_model(config, request, machine, wafers, profile))
+    layout: dict[str, int] = {}
+    if cluster == "auto":
+        best, served = best_cluster(config, request, engine_level=engine_level, precision=gpu_precision(request))
+        cluster, layout = best.name, {"tp": served.tp, "pp": served.pp, "dp": served.dp, "ep": served.ep}
+    sides = (cluster_side(config, request, cluster, level, **layout) for level in (engine_level, "ideal"))
+    return Comparison(config.name, request, wafer, *sides)

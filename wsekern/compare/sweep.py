@@ -1,6 +1,6 @@
 """Wafers beside GPUs over batch and prompt length: who wins where, and from which concurrency on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import log2
 from typing import Any
@@ -82,6 +82,7 @@ def sweep(
     profile: str = "silicon",
     engine_level: str = "stock",
     mode: str = "as-given",
+    on_cell: Callable[[], None] = lambda: None,
 ) -> list[Cell]:
     """Every prompt length and batch. ``mode`` as-given compares one system with one; equal-power and equal-cost give the
     smaller side as many copies as the larger side's power, or price per hour, pays for, and share the users among them."""
@@ -99,21 +100,25 @@ def sweep(
 
     cells = []
     for prompt in prompts:
-        counts = _copies(wafer_at, cluster_at, Request(prompt, output, 1, precision), mode)
         for batch in batches:
             request = Request(prompt, output, batch, precision)
+            counts = _copies(wafer_at, cluster_at, request, mode)
             wafer, first = _shared(wafer_at, request, counts[0])
             gpus, second = _shared(cluster_at, request, counts[1])
             cells.append(Cell(prompt=prompt, output=output, batch=batch, wafer=wafer, cluster=gpus, wafer_copies=counts[0],
                               cluster_copies=counts[1], notes=tuple(note for note in (first, second) if note)))
+            on_cell()
     return cells
 
 
 def _copies(wafer_at, cluster_at, request: Request, mode: str) -> tuple[int, int]:
-    """How many systems of each side make them equal, as one user loads them."""
+    """How many systems of each side make them equal: wafers that hold the whole request, GPUs as one user loads them."""
     if mode == "as-given":
         return 1, 1
-    wafer, cluster = _budget(wafer_at(request), mode), _budget(cluster_at(request), mode)
+    try:
+        wafer, cluster = _budget(wafer_at(request), mode), _budget(cluster_at(replace(request, batch=1)), mode)
+    except InputError:
+        return 1, 1  # the cell says which side cannot
     return max(1, round(cluster / wafer)), max(1, round(wafer / cluster))
 
 
@@ -133,7 +138,7 @@ def _shared(make, request: Request, copies: int) -> tuple[Side | None, str]:
 
 @dataclass(frozen=True)
 class Crossover:
-    """From ``batch`` users on the GPUs are the better choice; None where one side wins throughout (``always`` says which)."""
+    """From ``batch`` users on the GPUs are the better choice; None where they never take over (``always`` says more)."""
 
     prompt: int
     measure: str
@@ -144,7 +149,7 @@ class Crossover:
         """For people."""
         what = MEASURES[self.measure]
         if self.batch is None:
-            return f"prompt {self.prompt}: {what}, {self.always} throughout the sweep"
+            return f"prompt {self.prompt}: {what}, {self.always}"
         return f"prompt {self.prompt}: {what}, the GPUs win from about {self.batch:.0f} users on"
 
 
@@ -164,9 +169,10 @@ def _crossover(prompt: int, measure: str, ratios: list[tuple[int, float]]) -> Cr
     if not ratios:
         return Crossover(prompt, measure, None, "no batch fits both sides")
     if ratios[-1][1] <= 0:
-        return Crossover(prompt, measure, None, "the wafers win at the largest batch")
+        always = "throughout the sweep" if all(ratio <= 0 for _, ratio in ratios) else "at the largest batch"
+        return Crossover(prompt, measure, None, f"the wafers win {always}")
     for (low, before), (high, after) in zip(reversed(ratios[:-1]), reversed(ratios[1:]), strict=True):
         if before < 0 <= after:
             share = -before / (after - before)
             return Crossover(prompt, measure, 2 ** (log2(low) + share * (log2(high) - log2(low))), "")
-    return Crossover(prompt, measure, None, "the GPUs win")
+    return Crossover(prompt, measure, None, "the GPUs win throughout the sweep")

@@ -13,8 +13,7 @@ from wsekern.report.words import amount
 
 def comparison_plot(comparison: Comparison, path: str | os.PathLike[str]) -> None:
     """One picture (PNG, SVG or PDF by the file's ending): speed for one user, and where a token's time goes."""
-    figure_class = _figure_class()
-    figure = figure_class(figsize=(10, 4.5), layout="constrained")
+    figure = new_figure((10, 4.5))
     speed, why = figure.subplots(1, 2)
     sides = (comparison.wafer, comparison.cluster, comparison.cluster_ideal)
     names = [side.name.replace(" (", "\n(") for side in sides]
@@ -34,12 +33,13 @@ def comparison_plot(comparison: Comparison, path: str | os.PathLike[str]) -> Non
     save_figure(figure, path)
 
 
-def _figure_class():
+def new_figure(inches: tuple[float, float]) -> Any:
+    """An empty matplotlib figure, drawn without a screen."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("pictures need matplotlib, which is not installed: type `pip install 'wsekern[plot]'`") from None
-    return Figure
+    return Figure(figsize=inches, layout="constrained")
 
 
 def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
@@ -58,7 +58,7 @@ def validation_plot(found: dict[str, list[dict]], path: str | os.PathLike[str]) 
     if not rows:
         raise InputError("there is nothing to draw: no row has a prediction")
     groups = sorted({row["group"] for row in rows}, reverse=True)
-    figure = _figure_class()(figsize=(13, max(5.5, 1.5 + 0.19 * len(groups))), layout="constrained")
+    figure = new_figure((13, max(5.5, 1.5 + 0.19 * len(groups))))
     scatter, ratios = figure.subplots(1, 2)
     _scatter_by_unit(scatter, rows)
     _ratios_by_group(ratios, rows, groups)

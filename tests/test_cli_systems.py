@@ -1,0 +1,87 @@
+"""Sweeps, datacentres and choices of clusters on the command line."""
+
+import json
+import sys
+
+import pytest
+
+from wsekern.cli import main
+
+
+@pytest.fixture
+def wsekern(monkeypatch, capsys):
+    """Run a command in this process; return its exit code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["wsekern", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return stop.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_a_sweep_says_who_wins_from_where_on(wsekern, tmp_path):
+    plot = tmp_path / "sweep.png"
+    code, out, _ = wsekern("compare", "llama3-8b", "--batches", "1,64", "--prompts", "512,4096", "--plot", str(plot))
+    assert code == 0 and out.count("WSE-3") >= 4 and "per dollar" in out and "per watt" in out and "Assumed" in out
+    assert plot.stat().st_size > 10_000
+
+
+def test_equal_power_gives_the_smaller_side_more_systems(wsekern):
+    code, out, _ = wsekern("compare", "llama3-8b", "--equal", "power", "--cluster", "h100x1", "--batch", "32", "--json", "-")
+    data = json.loads(out)
+    (cell,) = data["cells"]
+    assert code == 0 and data["mode"] == "equal-power" and cell["batch"] == 32 and cell["cluster_copies"] > 10
+    assert 0.7 < cell["cluster"]["watts"] / cell["wafer"]["watts"] < 1.5
+    assert {one["measure"] for one in data["crossovers"]} == {"usd_per_million_tokens", "joules_per_token"}
+
+
+def test_a_datacentre_is_filled_on_both_sides(wsekern):
+    code, out, _ = wsekern("compare", "llama3-8b", "--power", "750MW", "--min-speed", "100", "--json", "-")
+    data = json.loads(out)
+    assert code == 0
+    for site in (data["wafers"], data["gpus"]):
+        assert 0.7 * 570e6 < site["systems"] * site["system_watts"] <= 570.1e6  # 750 MW / 1.25 less 5 %
+        assert site["tokens_per_second_per_user"] >= 100 and site["users"] == site["systems"] * site["users_per_system"]
+        assert any("PUE" in line for line in site["assumptions"])
+    code, out, _ = wsekern("compare", "llama3-8b", "--power", "1 MW", "--min-speed", "700")
+    assert code == 0 and "The GPU side cannot" in out and "Assumed" in out
+
+
+def test_auto_takes_the_cluster_that_answers_soonest(wsekern):
+    speeds = {}
+    for cluster in ("auto", "h100x8", "b200x8"):
+        _, out, _ = wsekern("compare", "llama3-8b", "--cluster", cluster, "--json", "-")
+        speeds[cluster] = json.loads(out)["cluster"]["tokens_per_second_per_user"]
+    assert speeds["auto"] >= max(speeds.values())
+
+
+def test_predict_cluster_keeps_the_bounds_and_draws_the_fronts(wsekern, tmp_path):
+    plot = tmp_path / "fronts.svg"
+    arguments = ("predict", "cluster", "llama3-70b", "--cluster", "h100x8", "--cluster", "b200x8", "--objective", "throughput",
+                 "--max-tpot", "20")
+    code, out, _ = wsekern(*arguments, "--json", "-", "--plot", str(plot))
+    data = json.loads(out)
+    assert code == 0 and data["best"]["time_per_output_token_seconds"] <= 0.02 and data["best"]["batch"] > 1
+    assert {point["cluster"] for point in data["pareto"]} == {"h100x8", "b200x8"} and plot.stat().st_size > 1000
+    code, out, _ = wsekern(*arguments)
+    assert code == 0 and "Pareto front" in out
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["compare", "--batches", "1,2"], ["MODEL"]),
+    (["compare", "llama3-8b", "--batches", "1,zwei"], ["batches", "1,zwei"]),
+    (["compare", "llama3-8b", "--prompts", "0"], ["prompts"]),
+    (["compare", "llama3-8b", "--power", "lots"], ["lots", "750MW"]),
+    (["compare", "llama3-8b", "--power", "1MW", "--equal", "cost"], ["--power"]),
+    (["compare", "llama3-8b", "--min-speed", "5"], ["--power"]),
+    (["compare", "llama3-8b", "--engine-level", "magic"], ["magic"]),
+    (["predict", "cluster", "llama3-70b", "--max-tpot", "0.001"], ["relax a bound"]),
+    (["predict", "cluster", "llama3-70b", "--max-gpus", "-2"], ["gpus"]),
+    (["predict", "cluster", "llama3-70b", "--cluster", "abacusx8"], ["abacus"]),
+])
+def test_bad_input_is_one_sentence(wsekern, arguments, words):
+    code, out, err = wsekern(*arguments)
+    assert code == 2 and out == "" and err.startswith("wsekern: ") and err.count("\n") == 1
+    assert all(word in err for word in words)
