@@ -28,7 +28,7 @@ cdef extern from "tiles/tiles.h" nogil:
         float *scratch
     ctypedef struct wsk_tile_math:
         void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
-                     int accumulate) noexcept nogil
+                     int accumulate, const void *next_x, const void *next_w) noexcept nogil
         void (*gemm_small)(const wsk_tile_rounds *pe, int count, int64_t rounds, int64_t m, int64_t k,
                            int accumulate) noexcept nogil
         void (*widen)(const void *source, float *out, int64_t n) noexcept nogil
@@ -193,7 +193,7 @@ cdef void mesh_row(int dtype, int level, Grid x, Grid c, Py_ssize_t i, Py_ssize_
         if small:
             math.gemm_small(pe, count, p, m, k, False)
         else:
-            math.gemm(<const float *const *> pe[0].x, pe[0].w, p, m, k, n, pe[0].c, False)
+            math.gemm(<const float *const *> pe[0].x, pe[0].w, p, m, k, n, pe[0].c, False, pe[0].c, pe[0].c)
         j += count
 
 
@@ -286,7 +286,7 @@ cdef void multiply(Scores *t, Grid q, Py_ssize_t i, Py_ssize_t x, char *out) noe
     cdef const float *left = t.left
     cdef const void *right = t.keys + x * t.k * t.n * t.word
     t.math.widen(q.at(i, x), t.left, t.m * t.k)
-    t.math.gemm(&left, &right, 1, t.m, t.k, t.n, out, False)
+    t.math.gemm(&left, &right, 1, t.m, t.k, t.n, out, False, left, right)
     if t.wide:
         widen_in_place(t, out)
 

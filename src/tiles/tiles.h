@@ -37,12 +37,19 @@ typedef struct {
     float *scratch;
 } wsk_tile_row;
 
+/* What to bring into the cache while a product runs: the tiles of the PE that comes next, `step` bytes at a time. */
+typedef struct {
+    const char *x, *w;
+    int64_t step;
+} wsk_tile_ahead;
+
 typedef struct {
     /* c (m,n) += sum over rounds of x[r] (m,k) w[r] (k,n): one chain of fused multiply-adds per element, round by round, k
      * increasing. x: fp32. w and c: storage type. fp32: every step rounded to fp32. fp16: every step rounded once to fp16.
-     * fp16_fp32, bf16: steps in fp32, rounded to the storage type after the last. `accumulate`: see above. */
+     * fp16_fp32, bf16: steps in fp32, rounded to the storage type after the last. `accumulate`: see above.
+     * next_x, next_w: tiles that are wanted next, for the cache; any address will do. */
     void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
-                 int accumulate);
+                 int accumulate, const void *next_x, const void *next_w);
     /* The same for the small shapes of wsk_tile_is_small, with x in the storage type, on one PE or on two at once. */
     void (*gemm_small)(const wsk_tile_rounds *pe, int count, int64_t rounds, int64_t m, int64_t k, int accumulate);
     void (*gemm_small_row)(const wsk_tile_row *row);
