@@ -43,7 +43,7 @@ def _penalties(phase: str, gpu: str, family: str, routed: bool, engine: str) -> 
     return np.array(
         [
             (0.0 if point["gpu"] == gpu else 1.0 if point["family"] == family else 3.0)
-            + 2.0 * (point["moe"] != routed)
+            + 6.0 * (point["moe"] != routed)
             + 1.0 * (point["engine"] != engine)
             for point in points
         ]

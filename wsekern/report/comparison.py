@@ -24,7 +24,14 @@ def comparison_view(comparison: Comparison) -> RenderableType:
     reasons = Text("\n".join(f"* {reason}" for reason in comparison.reasons()))
     assumptions = Text("\n".join(f"- {side.name}: {line}" for side in sides[:2] for line in side.assumptions), style="dim")
     return Group(_figures(title, sides), Text(""), _speed_bars(sides), Text(""), _share_bars(sides[:2]), Text(""),
-                 reasons, Text(""), Text("Assumed", style="dim bold"), assumptions)
+                 reasons, Text(""), Text("Assumed", style="dim bold"), assumptions, Text(""), _trust(comparison.cluster))
+
+
+def _trust(side: Side) -> Text:
+    """The measurements nearest to a prediction, and how far the model is from them."""
+    lines = [f"- {point['what']}: the model is {100 * point['error']:+.0f} % off ({point['source']})"
+             for point in side.facts["nearest"]]
+    return Text("\n".join([f"Measured nearest to {side.name} (confidence {side.facts['confidence']})", *lines]), style="dim")
 
 
 def _figures(title: str, sides: tuple[Side, ...]) -> Table:
