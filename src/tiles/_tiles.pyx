@@ -24,7 +24,7 @@ cdef extern from "tiles/tiles.h" nogil:
         const char *w
         char *c
         int64_t x_stride, w_stride, c_stride, count, m, k, n
-        int accumulate
+        int accumulate, fetch
         float *scratch
     ctypedef struct wsk_tile_math:
         void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
@@ -84,15 +84,16 @@ cdef inline int64_t whole_lines(int64_t bytes) noexcept nogil:
 
 
 cdef enum:
-    CACHES = 64 << 20   # bytes of tiles from which on results are not worth keeping in the caches
+    CACHES = 20 << 20   # bytes of results from which on they are not worth keeping in the caches
+    NEAR = 1 << 20      # bytes of left tiles that are taken to be in a core's own caches
 
 
-cdef int beginning(int dtype, Grid c, int64_t m, int64_t k, int64_t n, bint accumulate) noexcept:
+cdef int beginning(int dtype, Grid c, int64_t n, bint accumulate) noexcept:
     # How a product starts and ends: onto what c holds, afresh, or afresh and past the caches.
     cdef bint lines = dtype == 0 and n % 16 == 0 and <size_t> c.data % 64 == 0 and c.dx % 64 == 0 and c.dy % 64 == 0
     if accumulate:
         return WSK_TILE_ONTO
-    return WSK_TILE_STREAM if lines and c.height * c.width * (m * k + k * n + m * n) * 4 > CACHES else WSK_TILE_FRESH
+    return WSK_TILE_STREAM if lines and c.dy * c.height > CACHES else WSK_TILE_FRESH
 
 
 def gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumulate, bint transposed, int threads):
@@ -100,7 +101,7 @@ def gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumulate, b
     cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
     cdef int64_t word = wsk_tile_bytes(dtype), share = whole_lines(WSK_TILE_ROW_PES * m * k * 4 + k * n * word)
     cdef int level = simd_level_code()
-    cdef int begin = beginning(dtype, gc, m, k, n, accumulate)
+    cdef int begin = beginning(dtype, gc, n, accumulate)
     cdef Py_ssize_t i
     cdef char *scratch = <char *> malloc(share * threads)
     if scratch == NULL:
@@ -119,6 +120,7 @@ cdef void gemm_row(int dtype, int level, Grid x, Grid w, Grid c, Py_ssize_t i, i
     row.x, row.w, row.c = x.at(i, 0), w.at(i, 0), c.at(i, 0)
     row.x_stride, row.w_stride, row.c_stride, row.count = x.dx, w.dx, c.dx, c.width
     row.m, row.k, row.n, row.accumulate, row.scratch = m, k, n, accumulate, <float *> scratch
+    row.fetch = x.dy * x.height > NEAR
     if not transposed:
         wsk_tile_gemm_row(dtype, level, &row)
         return
@@ -193,7 +195,7 @@ cdef void mesh_row(int dtype, int level, Grid x, Grid c, Py_ssize_t i, Py_ssize_
         if small:
             math.gemm_small(pe, count, p, m, k, False)
         else:
-            math.gemm(<const float *const *> pe[0].x, pe[0].w, p, m, k, n, pe[0].c, False, pe[0].c, pe[0].c)
+            math.gemm(<const float *const *> pe[0].x, pe[0].w, p, m, k, n, pe[0].c, False, NULL, NULL)
         j += count
 
 
@@ -286,7 +288,7 @@ cdef void multiply(Scores *t, Grid q, Py_ssize_t i, Py_ssize_t x, char *out) noe
     cdef const float *left = t.left
     cdef const void *right = t.keys + x * t.k * t.n * t.word
     t.math.widen(q.at(i, x), t.left, t.m * t.k)
-    t.math.gemm(&left, &right, 1, t.m, t.k, t.n, out, False, left, right)
+    t.math.gemm(&left, &right, 1, t.m, t.k, t.n, out, False, NULL, NULL)
     if t.wide:
         widen_in_place(t, out)
 

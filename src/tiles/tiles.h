@@ -34,20 +34,20 @@ typedef struct {
     int64_t x_stride, w_stride, c_stride, count;
     int64_t m, k, n;
     int accumulate;
+    int fetch;          /* whether tiles have to come from memory */
     float *scratch;
 } wsk_tile_row;
 
-/* What to bring into the cache while a product runs: the tiles of the PE that comes next, `step` bytes at a time. */
+/* What to bring into the cache while a product runs: the tiles of the PE that comes next. */
 typedef struct {
     const char *x, *w;
-    int64_t step;
 } wsk_tile_ahead;
 
 typedef struct {
     /* c (m,n) += sum over rounds of x[r] (m,k) w[r] (k,n): one chain of fused multiply-adds per element, round by round, k
      * increasing. x: fp32. w and c: storage type. fp32: every step rounded to fp32. fp16: every step rounded once to fp16.
      * fp16_fp32, bf16: steps in fp32, rounded to the storage type after the last. `accumulate`: see above.
-     * next_x, next_w: tiles that are wanted next, for the cache; any address will do. */
+     * next_x, next_w: tiles that are wanted next, to be fetched into the cache; NULL where they are there. */
     void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
                  int accumulate, const void *next_x, const void *next_w);
     /* The same for the small shapes of wsk_tile_is_small, with x in the storage type, on one PE or on two at once. */

@@ -6,7 +6,7 @@
 /* Rows m0 .. m0 + rows - 1, columns j .. of c; `vectors` vectors, of which the last has `last` < LANES columns if `partial`. */
 INLINE void NAME(block)(const float *const *x, const void *const *w, int64_t rounds, int64_t m0, int64_t k, int64_t n,
                         int64_t j, WORD *c, int accumulate, const int rows, const int vectors, const int partial,
-                        int64_t last, wsk_tile_ahead *ahead)
+                        int64_t last, wsk_tile_ahead *ahead, const int every)
 {
     vec sum[BLOCK], scalar[BLOCK], factor[4];
     UNROLL for (int e = 0; e < rows * vectors; e++) {
@@ -17,11 +17,13 @@ INLINE void NAME(block)(const float *const *x, const void *const *w, int64_t rou
         const float *left = x[r] + m0 * k;
         const WORD *right = (const WORD *)w[r] + j;
         for (int64_t kk = 0; kk < k; kk++, left++, right += n) {
-            if (ahead != NULL) {
+            if (ahead != NULL && kk % every == 0) {
                 __builtin_prefetch(ahead->x);
+                ahead->x += 64;
+            }
+            if (ahead != NULL && kk % every == every / 2) {
                 __builtin_prefetch(ahead->w);
-                ahead->x += ahead->step;
-                ahead->w += ahead->step;
+                ahead->w += 64;
             }
             UNROLL for (int v = 0; v < vectors; v++) {
                 const WORD *p = right + v * LANES;
@@ -48,53 +50,57 @@ INLINE void NAME(block)(const float *const *x, const void *const *w, int64_t rou
 /* All rows of one strip of columns, in blocks of at most BLOCK vectors. */
 INLINE void NAME(strip)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n,
                         int64_t j, WORD *c, int accumulate, const int vectors, const int partial, int64_t last,
-                        wsk_tile_ahead *ahead)
+                        wsk_tile_ahead *ahead, const int every)
 {
     int64_t i = 0;
     if (BLOCK / vectors >= 16 && k <= 16)
         for (; i + 16 <= m; i += 16)
-            NAME(block)(x, w, rounds, i, k, n, j, c, accumulate, BLOCK / vectors >= 16 ? 16 : 1, vectors, partial, last, ahead);
+            NAME(block)(x, w, rounds, i, k, n, j, c, accumulate, BLOCK / vectors >= 16 ? 16 : 1, vectors, partial, last, ahead, every);
     if (BLOCK / vectors >= 8)
         for (; i + 8 <= m; i += 8)
-            NAME(block)(x, w, rounds, i, k, n, j, c, accumulate, BLOCK / vectors >= 8 ? 8 : 1, vectors, partial, last, ahead);
+            NAME(block)(x, w, rounds, i, k, n, j, c, accumulate, BLOCK / vectors >= 8 ? 8 : 1, vectors, partial, last, ahead, every);
     for (; i + 4 <= m; i += 4)
-        NAME(block)(x, w, rounds, i, k, n, j, c, accumulate, 4, vectors, partial, last, ahead);
+        NAME(block)(x, w, rounds, i, k, n, j, c, accumulate, 4, vectors, partial, last, ahead, every);
     for (; i + 2 <= m; i += 2)
-        NAME(block)(x, w, rounds, i, k, n, j, c, accumulate, 2, vectors, partial, last, ahead);
+        NAME(block)(x, w, rounds, i, k, n, j, c, accumulate, 2, vectors, partial, last, ahead, every);
     if (i < m)
-        NAME(block)(x, w, rounds, i, k, n, j, c, accumulate, 1, vectors, partial, last, ahead);
+        NAME(block)(x, w, rounds, i, k, n, j, c, accumulate, 1, vectors, partial, last, ahead, every);
+}
+
+/* All strips of columns. */
+INLINE void NAME(columns)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n,
+                          WORD *c, int accumulate)
+{
+    int64_t j = 0;
+    if (LANES == 16)
+        for (; j + 4 * LANES <= n; j += 4 * LANES)
+            NAME(strip)(x, w, rounds, m, k, n, j, c, accumulate, LANES == 16 ? 4 : 2, 0, 0, NULL, 1);
+    for (; j + 2 * LANES <= n; j += 2 * LANES)
+        NAME(strip)(x, w, rounds, m, k, n, j, c, accumulate, 2, 0, 0, NULL, 1);
+    for (; j + LANES <= n; j += LANES)
+        NAME(strip)(x, w, rounds, m, k, n, j, c, accumulate, 1, 0, 0, NULL, 1);
+    if (LANES > 1 && j < n)
+        NAME(strip)(x, w, rounds, m, k, n, j, c, accumulate, 1, 1, n - j, NULL, 1);
 }
 
 static void NAME(gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n,
                        void *c, int accumulate, const void *next_x, const void *next_w)
 {
-    int64_t j = 0;
-    /* Square tiles: in each step of k, the same share of the tiles that come next. */
-    wsk_tile_ahead ahead = { next_x, next_w, 0 };
-    if (LANES == 16 && k == 16 && n == 16) {        /* known strides: every address is one register and a constant */
-        ahead.step = 16 * sizeof(WORD);
-        NAME(strip)(x, w, rounds, m, 16, 16, 0, c, accumulate, 1, 0, 0, &ahead);
-        return;
-    }
-    if (LANES == 16 && k == 32 && n == 32) {
-        ahead.step = 8 * sizeof(WORD);
-        NAME(strip)(x, w, rounds, m, 32, 32, 0, c, accumulate, 2, 0, 0, &ahead);
-        return;
-    }
-    if (LANES == 16 && k == 64 && n == 64) {
-        ahead.step = 4 * sizeof(WORD);
-        NAME(strip)(x, w, rounds, m, 64, 64, 0, c, accumulate, LANES == 16 ? 4 : 2, 0, 0, &ahead);
-        return;
-    }
-    if (LANES == 16)
-        for (; j + 4 * LANES <= n; j += 4 * LANES)
-            NAME(strip)(x, w, rounds, m, k, n, j, c, accumulate, LANES == 16 ? 4 : 2, 0, 0, NULL);
-    for (; j + 2 * LANES <= n; j += 2 * LANES)
-        NAME(strip)(x, w, rounds, m, k, n, j, c, accumulate, 2, 0, 0, NULL);
-    for (; j + LANES <= n; j += LANES)
-        NAME(strip)(x, w, rounds, m, k, n, j, c, accumulate, 1, 0, 0, NULL);
-    if (LANES > 1 && j < n)
-        NAME(strip)(x, w, rounds, m, k, n, j, c, accumulate, 1, 1, n - j, NULL);
+    /* Known strides: every address is one register and a constant. One cache line of each of the next two tiles is fetched
+     * in every one, two or four steps of k, so that all are there after the last. */
+    wsk_tile_ahead ahead = { next_x, next_w };
+    if (LANES == 16 && k == 16 && n == 16 && next_x != NULL)
+        NAME(strip)(x, w, rounds, m, 16, 16, 0, c, accumulate, 1, 0, 0, &ahead, 1);
+    else if (LANES == 16 && k == 32 && n == 32 && next_x != NULL)
+        NAME(strip)(x, w, rounds, m, 32, 32, 0, c, accumulate, 2, 0, 0, &ahead, 2);
+    else if (LANES == 16 && k == 64 && n == 64 && next_x != NULL)
+        NAME(strip)(x, w, rounds, m, 64, 64, 0, c, accumulate, LANES == 16 ? 4 : 2, 0, 0, &ahead, 4);
+    else if (LANES == 16 && k == 16 && n == 16)
+        NAME(strip)(x, w, rounds, m, 16, 16, 0, c, accumulate, 1, 0, 0, NULL, 1);
+    else if (LANES == 16 && k == 32 && n == 32)
+        NAME(strip)(x, w, rounds, m, 32, 32, 0, c, accumulate, 2, 0, 0, NULL, 1);
+    else
+        NAME(columns)(x, w, rounds, m, k, n, c, accumulate);
 }
 
 #undef UNROLL

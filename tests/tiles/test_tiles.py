@@ -259,7 +259,7 @@ def test_errors_say_what_is_accepted(call, says):
 
 @pytest.mark.parametrize("accumulate", [False, True])
 def test_results_stored_past_the_caches_are_the_same(accumulate):
-    """More than 64 MB of tiles: fp32 results whose rows are whole cache lines are not kept in the caches."""
+    """More than 20 MB of results: fp32 results whose rows are whole cache lines are not kept in the caches."""
     x, w = (tiles.mov(np.random.default_rng(seed).random((96, 96, 32, 32), dtype=np.float32)) for seed in (1, 2))
     start = tiles.mov(x) if accumulate else None
     whole = tiles.gemm(x, w, "fp32", c=start, threads=2)
