@@ -1,13 +1,16 @@
 """Closed forms of the fabric hold exactly."""
 
+import csv
+from importlib.resources import files
+
 import numpy as np
 import pytest
 
 from wsekern.fabric import Fabric, FabricPlan
 
 
-def row_broadcast(width: int, **rules) -> FabricPlan:
-    plan = FabricPlan(width, 1, "wse2", **rules)
+def row_broadcast(width: int, machine: str = "wse2", **rules) -> FabricPlan:
+    plan = FabricPlan(width, 1, machine, **rules)
     plan.paint(0, "RAMP", "EAST")
     if width > 2:
         plan.paint(0, "WEST", "EAST RAMP", x=1, width=width - 2)
@@ -69,3 +72,19 @@ def test_eight_in_nine_on_silicon():
     cycles = fabric.drain()["cycle"]
     i = np.arange(90)
     assert (cycles == 2 + 2 + 2 + i + i // 8).all()
+
+
+def test_line_multicast_on_silicon_is_the_fabric_and_one_constant():
+    """Published: 20 + 9K/32 + (N - 1) for K bytes to N receivers, by a clock that takes a cycle a hop off (WSE-3 silicon)."""
+    table = files("wsekern.inference") / "data" / "wafer-validation.csv"
+    rows = [row for row in csv.DictReader(table.read_text().splitlines())
+            if row["op"] == "line-multicast" and row["metric"] == "cycles_shortest"]
+    software = []
+    for row in rows:
+        receivers, words = int(row["receivers"]), int(row["words"])
+        fabric = Fabric(row_broadcast(receivers + 1, "wse3", profile="silicon"))
+        fabric.inject(0, 0, 0, np.arange(words))
+        cycles = fabric.run_until_idle()
+        assert cycles == 2 + 2 * receivers + 2 + (words - 1) + (words - 1) // 8
+        software.append(float(row["value"]) - (cycles - receivers))
+    assert len(rows) == 10 and max(software) - min(software) <= 1
