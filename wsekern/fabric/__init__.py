@@ -29,11 +29,12 @@ A row broadcast from PE 0, with a branch at PE 2 that a control word turns south
 >>> fabric.position(2, 0, 3)
 1
 
-A word needs the ramp's latency, the hops' and the ramp's again (2 + hops + 2 cycles on WSE-2); one word passes a link in a cycle (8 in
-9 cycles in the ``silicon`` profile of WSE-3); colors take turns on a link, a blocked color never blocks another, and a full queue (4
-words for each router and color) holds its sender back. Filters (:class:`RangeFilter`, :class:`CounterFilter`) keep words from a core,
-``rewrite``, ``set_position`` and ``teardown`` change routes while the fabric runs. What breaks the rules, two ports at once for one color, a
-word on an unrouted color, a ring of waiting queues, stops the run with PE, color, port, cycle and who waits for whom.
+A word needs the ramp's latency, the hops' and the ramp's again (2 + hops + 2 cycles on WSE-2); one word passes a link
+in a cycle (8 in 9 cycles in the ``silicon`` profile of WSE-3); colors take turns on a link, a blocked color never
+blocks another, and a full queue (4 words for each router and color) holds its sender back. Filters
+(:class:`RangeFilter`, :class:`CounterFilter`) keep words from a core, ``rewrite``, ``set_position`` and ``teardown``
+change routes while the fabric runs. What breaks the rules, two ports at once for one color, a word on an unrouted
+color, a ring of waiting queues, stops the run with PE, color, port, cycle and who waits for whom.
 
 ``link_counts``, ``stall_counts`` and ``occupancy`` say where words went and where they waited; :func:`text_heatmap` and
 :func:`plot_heatmap` show it, :func:`trace` writes a window of cycles for ui.perfetto.dev.
