@@ -232,8 +232,8 @@ class Summa(MeshProduct):
     columns, and every PE multiplies. Inner tiles are added in the order 0, 1, ..., P - 1.
 
     Routers cannot multicast from every column in turn with the colors there are: each PE takes a tile and hands it on.
-    Cost, overlapped: ``call + P (round + max(multiply, stage + h + 2 B)) + (P - 1)(stage + h + B)``, B wavelets of the
-    larger tile: the last term fills the pipeline.
+    Cost, overlapped, with r = ``max(relay_floor, relay + stage + h + 2 B)`` as measured for software relays, B wavelets of
+    the larger tile: ``call + P (round + max(multiply, r)) + (P - 1) r``: the last term fills the pipeline.
     """
 
     m: int
@@ -249,8 +249,9 @@ class Summa(MeshProduct):
         """Rounds of the slower of product and hand-over, and the time until the first tiles are everywhere."""
         timing, rounds = engine.timing, engine.width
         hand = exchange_cycles(timing, max(self.m * self.k, self.k * self.n), 1)
-        both = {**hand, "words": 2 * hand["words"]}
-        spend_rounds(engine, rounds, multiply_cycles(timing, self.m, self.k, self.n), both)
+        hand["words"] = 2 * (hand["words"] + 1)
+        hand["overhead"] = max(timing.latency("relay"), timing.latency("relay_floor") - sum(hand.values()))
+        spend_rounds(engine, rounds, multiply_cycles(timing, self.m, self.k, self.n), hand)
         engine.spend(**{cause: cycles * (rounds - 1) for cause, cycles in hand.items()})
         words = traffic(timing, self.m * self.k).results + traffic(timing, self.k * self.n).results
         engine.energy += rounds * rounds * (rounds - 1) * words
