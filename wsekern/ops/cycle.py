@@ -14,7 +14,7 @@ from wsekern.ops.scheduled import lower
 from wsekern.program import Layout, Program, Simulation
 
 if TYPE_CHECKING:
-    from wsekern.program.program import ElementType
+    from wsekern.program.operands import ElementType
 
 ELEMENT_TYPES: dict[str, "ElementType"] = {"fp32": "fp32", "fp16": "fp16", "fp16_fp32": "fp16", "bf16": "bf16",
                                             "u32": "u32"}
@@ -125,7 +125,7 @@ def compile_operations(chain: list[CycleOperation], machine: Machine | str, widt
                        dtype: str, delayed: bool = False) -> Compiled:
     """Routes and programs of operations run one after the other; where ``delayed``, each PE begins after as many cycles
     as its parameter 0 says."""
-    layout = Layout(machine, width, height, profile)
+    layout = Layout(machine, width, height, profile, banks=False)
     timing = Timing(layout.machine, profile, dtype)
     inputs, result = place_operations(layout, timing, chain, ColorAllocator(layout.machine), delayed)
     if delayed:
