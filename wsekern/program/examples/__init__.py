@@ -9,6 +9,8 @@ from wsekern.program.examples.registry import EXAMPLES, FEATURES, TIERS, Example
 
 _MODULES = (
     "single_pe",
+    "products",
+    "mesh_gemv",
 )
 """Where the programs are, in order of their tiers."""
 
