@@ -10,6 +10,8 @@ from wsekern.program.examples.registry import EXAMPLES, FEATURES, TIERS, Example
 _MODULES = (
     "single_pe",
     "products",
+    "life",
+    "transfers",
     "mesh_gemv",
 )
 """Where the programs are, in order of their tiers."""

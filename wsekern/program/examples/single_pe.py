@@ -17,9 +17,9 @@ def _arrays(program: Program, rows: int, columns: int) -> tuple[Array, Array, Ar
     return program.array("A", "f32", rows * columns), program.array("x", "f32", columns), program.array("y", "f32", rows)
 
 
-def _solve(layout: Layout, A: np.ndarray, x: np.ndarray, b: np.ndarray) -> Outcome:
-    """Run ``compute`` on every PE; y holds b at the start."""
-    expected = np.einsum("hwrc,hwc->hwr", A.astype(np.float64), x) + b
+def _solve(layout: Layout, A: np.ndarray, x: np.ndarray, b: np.ndarray, used: np.ndarray | float = 1.0) -> Outcome:
+    """Run ``compute`` on every PE; y holds b at the start. ``used``: 1 for the elements of x that count, 0 for others."""
+    expected = np.einsum("hwrc,hwc->hwr", A.astype(np.float64), x * used) + b
 
     def host(simulation: Simulation) -> np.ndarray:
         simulation.memcpy_h2d("A", A)
@@ -74,9 +74,7 @@ def gemv_parameters(machine: str, profile: str, pes: int = 4, rows: int = 4) -> 
     layout.set_program(program, width=pes)
     columns = np.arange(1, pes + 1)
     layout.set_parameter(program, "columns", columns)
-    A_values, x_values, b = _system(rows, pes, pes)
-    A_values *= np.arange(pes) < columns[:, None, None]        # what a PE is not to use must not matter
-    return _solve(layout, A_values, x_values, b)
+    return _solve(layout, *_system(rows, pes, pes), used=np.arange(pes) < columns[:, None])
 
 
 @example("map-lengths", tier="T0", features="host copy, map")
