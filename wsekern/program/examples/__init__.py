@@ -12,6 +12,11 @@ _MODULES = (
     "products",
     "life",
     "transfers",
+    "streams",
+    "uneven",
+    "streamed_products",
+    "sparse",
+    "fifos",
     "mesh_gemv",
 )
 """Where the programs are, in order of their tiers."""
