@@ -40,7 +40,8 @@ class Program:
     """Code, memory and queue bindings of the PEs that run it.
 
     ``symbols``: name -> (element type, elements). ``emit`` and ``spend`` write the task ``main``, which every PE begins by
-    itself at cycle 0; :meth:`task`, :meth:`function`, :meth:`data_task`, :meth:`control_task` and :meth:`subroutine` open others.
+    itself at cycle 0; :meth:`task`, :meth:`function`, :meth:`data_task`, :meth:`control_task` and :meth:`subroutine` open
+    others.
     """
 
     name: str
@@ -294,17 +295,24 @@ class Program:
         """Bytes of code and data on each PE."""
         return self.code_bytes + self.data_bytes
 
+    def queue_bytes(self, timing: Timing) -> int:
+        """Bytes of the queues in use, at the machine's depths."""
+        core = timing.machine.core
+        depths = ((self.inputs, core.input_queues.values), (self.outputs, core.output_queues.values))
+        return 4 * sum(depth[queue] for used, depth in depths for queue in used)
+
     def check(self, timing: Timing) -> None:
         """Refuse a program that does not fit a PE of the machine: memory, queues, colors, microthreads, task ids."""
         core, name = timing.machine.core, timing.machine.name
-        if self.bytes > int(core.sram):
-            raise BudgetError(f"program {self.name} takes {self.bytes} B of code and data, a PE of "
-                              f"{name} has {int(core.sram)} B: use smaller tiles or more PEs")
         for what, used, there in (("input", self.inputs, core.input_queues), ("output", self.outputs,
                                                                              core.output_queues)):
             if used and (len(used) > len(there.values) or max(used) >= len(there.values)):
                 raise BudgetError(f"program {self.name} uses {len(used)} {what} queues, a PE of "
                                   f"{name} has {len(there.values)}")
+        size = self.bytes + self.queue_bytes(timing)
+        if size > int(core.sram):
+            raise BudgetError(f"program {self.name} takes {size} B of code, data and queues, a PE of "
+                              f"{name} has {int(core.sram)} B: use smaller tiles or more PEs")
         most = int(core.fabric_inputs_per_instruction)
         for item in self.code:
             if isinstance(item, Vector):
