@@ -36,9 +36,9 @@ def run_one(item: Example, machine: str, profile: str) -> dict[str, Any]:
     """One example at its small size, as a row."""
     outcome = item.run(machine, profile)
     layout, error = outcome.simulation.layout, outcome.error
-    return {"name": item.name, "tier": item.tier, "features": list(item.features), "grid": f"{layout.width}x{layout.height}",
-            "cycles": outcome.cycles, "error": error if isfinite(error) else None, "tolerance": outcome.tolerance, "correct": outcome.correct,
-            "hops": outcome.simulation.link_traversals, "summary": item.summary}
+    return {"name": item.name, "tier": item.tier, "features": list(item.features), "summary": item.summary,
+            "grid": f"{layout.width}x{layout.height}", "cycles": outcome.cycles, "hops": outcome.simulation.link_traversals,
+            "error": error if isfinite(error) else None, "tolerance": outcome.tolerance, "correct": outcome.correct}
 
 
 def table(rows: list[dict[str, Any]], machine: str, profile: str, refused: list[str]) -> Any:

@@ -25,17 +25,20 @@ def _pipeline(machine: str, profile: str, stages: list[Program], words: np.ndarr
 
 @example("fifo-pipeline", tier="T3", features="streaming, FIFO, asynchronous")
 def fifo_pipeline(machine: str, profile: str, count: int = 30) -> Outcome:
-    """One microthread takes the stream into a FIFO, another adds to what it takes out, and sends it on."""
+    """One microthread takes the stream into a FIFO, another adds to what it takes out, and sends it on.
+
+    A microthread has the number of its queue: input queue 1 and output queue 0 let the two run side by side.
+    """
     program = Program("fifo")
     fifo = program.fifo("fifo", "u16", 8)
     with program.function("start") as t:
-        t.mov16(fifo.of(count), program.fabin(0, count, "u16", 1), asynchronous=True)
+        t.mov16(fifo.of(count), program.fabin(0, count, "u16", 1, queue=1), asynchronous=True)
         t.add16(program.fabout(1, count, "u16", 1), fifo.of(count), 5, asynchronous=True)
     numbers = np.random.default_rng(18).integers(0, 1 << 16, count).astype(np.uint16)
     return _pipeline(machine, profile, [program], numbers, numbers + np.uint16(5))
 
 
-@example("fifo-three-pes", tier="T3", features="streaming, FIFO, asynchronous, data tasks, local tasks")
+@example("fifo-three-pes", tier="T3", features="streaming, FIFO, asynchronous, data tasks")
 def fifo_three_pes(machine: str, profile: str, count: int = 24) -> Outcome:
     """Three stages on three PEs; the slow one in the middle, a task for each word, is buffered on both sides."""
     stages = []
@@ -44,7 +47,7 @@ def fifo_three_pes(machine: str, profile: str, count: int = 24) -> Outcome:
         if constant:
             fifo = program.fifo("fifo", "u32", 16)
             with program.function("start") as t:
-                t.mov32(fifo.of(count), program.fabin(k, count, "u32"), asynchronous=True)
+                t.mov32(fifo.of(count), program.fabin(k, count, "u32", queue=1), asynchronous=True)
                 t.add32(program.fabout(k + 1, count, "u32"), fifo.of(count), constant, asynchronous=True)
         else:
             with program.data_task("square", k) as t:
@@ -54,10 +57,11 @@ def fifo_three_pes(machine: str, profile: str, count: int = 24) -> Outcome:
     return _pipeline(machine, profile, stages, numbers, (numbers + np.uint32(3)) ** 2 + np.uint32(7))
 
 
-@example("fifo-events", tier="T3", features="host copy, streaming, FIFO, local tasks, asynchronous, explicit descriptors, "
-                                            "saved addresses")
+@example("fifo-events", tier="T3", features="host copy, streaming, FIFO, local tasks, explicit descriptors, saved addresses")
 def fifo_events(machine: str, profile: str, count: int = 20, room: int = 4) -> Outcome:
-    """A task fills a FIFO until it is full and ends; a pop from the full FIFO activates it again. A push activates its reader."""
+    """A task fills a FIFO until it is full; a pop from the full FIFO activates it again, a push into the empty one the
+    task that drains it.
+    """
     program = Program("events")
     fifo = program.fifo("fifo", "f32", room, on_push="drain", on_pop="fill")
     data = program.array("data", "f32", count)
@@ -78,7 +82,7 @@ def fifo_events(machine: str, profile: str, count: int = 20, room: int = 4) -> O
             loop.leave_if(pushed == 0)
             t.put(left, t.get(left) - 1)
     with program.task("drain") as t:
-        t.fmovs(program.fabout(1, room, "f32"), fifo.of(room))          # ends early where the FIFO is empty
+        t.fmovs(program.fabout(1, count, "f32"), fifo)                  # ends early where the FIFO is empty
     layout = Layout(machine, 1, 1, profile, open_edges=True)
     layout.set_program(program)
     layout.set_route(1, ["RAMP"], ["E"])
@@ -88,6 +92,6 @@ def fifo_events(machine: str, profile: str, count: int = 20, room: int = 4) -> O
         simulation.memcpy_h2d("data", values)
         simulation.launch("start")
         simulation.run()
-        return simulation.receive(1)["data"].view(np.float32)
+        return np.append(simulation.receive(1)["data"].view(np.float32), simulation.memcpy_d2h("times"))
 
-    return measure(layout.compile(), host, -values[0, 0])
+    return measure(layout.compile(), host, np.append(-values[0, 0], -(-count // room)))      # a full FIFO each time

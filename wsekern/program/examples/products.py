@@ -82,7 +82,7 @@ def _run(layout: Layout, rows: int, columns: int, function: str) -> Outcome:
     return measure(layout.compile(), host, expected, 1e-5)
 
 
-@example("gemv-2x2", tier="T1", features="host copy, multicast, local tasks, asynchronous, explicit descriptors")
+@example("gemv-2x2", tier="T1", features="host copy, local tasks, asynchronous, explicit descriptors")
 def gemv_2x2(machine: str, profile: str, width: int = 2, height: int = 2, rows: int = 4, columns: int = 4) -> Outcome:
     """x goes down each column as one vector, whose end activates the task that computes; sums go east along the rows."""
     layout = Layout(machine, width, height, profile)
@@ -140,7 +140,7 @@ def gemv_4x3(machine: str, profile: str, width: int = 4, height: int = 3, rows: 
     return _run(layout, rows, columns, "start")
 
 
-@example("residual", tier="T1", features="host copy, multicast, local tasks, asynchronous, explicit descriptors")
+@example("residual", tier="T1", features="host copy, local tasks, asynchronous, explicit descriptors")
 def residual(machine: str, profile: str, width: int = 2, height: int = 2, rows: int = 4, columns: int = 5) -> Outcome:
     """r = b - A x and its largest absolute element: products, a chain along rows, a chain of maxima down the last column."""
     layout = Layout(machine, width, height, profile)

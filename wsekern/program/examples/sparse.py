@@ -11,7 +11,7 @@ END = 0xFFFF
 
 
 def _program(comes: int | None, leaves: int, rows: int, columns: int, most: int) -> Program:
-    """A tile in compressed columns: column j has the elements from ``begin[j]`` to ``begin[j + 1]`` of ``row`` and ``value``."""
+    """A tile in compressed columns: column j has elements ``begin[j]`` to ``begin[j + 1]`` of ``row`` and ``value``."""
     program = Program(f"sparse {comes} {leaves}")
     begin = program.array("begin", "u16", columns + 1)
     row, value = program.array("row", "u16", most), program.array("value", "f32", most)

@@ -45,7 +45,7 @@ def bandwidth_test(machine: str, profile: str, hops: int = 3, words: int = 64) -
     return measure(layout.compile(), host, np.append(values[0, 0], timing.stream(2 * words) - timing.stream(words)))
 
 
-@example("microthreads", tier="T1", features="host copy, asynchronous, microthread ids", machines=("wse3",))
+@example("microthreads", tier="T1", features="host copy, asynchronous, microthread ids, priorities", machines=("wse3",))
 def microthreads(machine: str, profile: str, words: int = 40) -> Outcome:
     """One PE sends to both neighbors at once, and receives from both, on microthreads that are not those of the queues."""
     middle = Program("middle")

@@ -28,7 +28,7 @@ def wide_multiplication(machine: str, profile: str, limbs: int = 6) -> Outcome:
             t.write(out, place, part & 0xFFFF)
             t.set(carry, part >> 16)
         t.write(out, have + limbs, carry)
-        t.give(program.fabout(OUT, 1, "u16"), t.read(out, have))
+        t.give(program.fabout(OUT, 1, "u16", 1), t.read(out, have))
         t.put(have_b, have + 1)
         with t.if_(have == limbs - 1):
             t.activate("upper_half")
