@@ -283,3 +283,12 @@ def test_threads_change_nothing():
 
     for one, more in zip(run(1), run(3), strict=True):
         np.testing.assert_array_equal(one, more)
+def test_a_color_may_be_bound_to_a_queue_of_choice():
+    program = Program("queues")
+    assert program.fabin(5, 1, "fp32", queue=3).queue == 3 == program.fabin(5, 1, "fp32").queue
+    assert [program.fabin(color, 1, "fp32").queue for color in (6, 7, 8, 9)] == [0, 1, 2, 4]
+    assert program.fabout(5, 1, "fp32", queue=1).queue == 1
+    with pytest.raises(InputError, match="input queue 3 for color 4, but that queue has color 5"):
+        program.fabin(4, 1, "fp32", queue=3)
+    with pytest.raises(InputError, match="output queue 2 for color 5, but the color has queue 1"):
+        program.fabout(5, 1, "fp32", queue=2)

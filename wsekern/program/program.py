@@ -95,31 +95,33 @@ class Program:
         """A number in which the PEs of the program differ; ``Layout.set_parameter`` sets it."""
         return self.parameters.setdefault(name, len(self.parameters))
 
-    def input_queue(self, color: int) -> int:
-        """The input queue bound to ``color``, a new one where there is none yet."""
-        return self._queue(self.inputs, color)
+    def input_queue(self, color: int, queue: int | None = None) -> int:
+        """The input queue bound to ``color``: the one it has, else ``queue``, else a new one."""
+        return self._queue("input", self.inputs, color, queue)
 
-    def output_queue(self, color: int) -> int:
-        """The output queue bound to ``color``, a new one where there is none yet."""
-        return self._queue(self.outputs, color)
+    def output_queue(self, color: int, queue: int | None = None) -> int:
+        """The output queue bound to ``color``: the one it has, else ``queue``, else a new one."""
+        return self._queue("output", self.outputs, color, queue)
 
-    @staticmethod
-    def _queue(bindings: dict[int, int], color: int) -> int:
-        for queue, bound in bindings.items():
-            if bound == color:
-                return queue
-        free = next(queue for queue in range(len(bindings) + 1) if queue not in bindings)
-        bindings[free] = color
-        return free
+    def _queue(self, what: str, bindings: dict[int, int], color: int, wanted: int | None) -> int:
+        bound = next((queue for queue, other in bindings.items() if other == color), None)
+        if bound is None:
+            bound = next(queue for queue in range(len(bindings) + 1) if queue not in bindings) if wanted is None else wanted
+        if wanted not in (None, bound) or bindings.setdefault(bound, color) != color:
+            raise InputError(f"program {self.name}: {what} queue {wanted} for color {color}, but "
+                             + (f"that queue has color {bindings[wanted]}" if wanted in bindings else
+                                f"the color has queue {bound}"))
+        return bound
 
-    def fabin(self, color: int, extent: int, type: str, packing: int | None = None) -> Fabric:
-        """Descriptor of ``extent`` elements that arrive on ``color``."""
-        return Fabric(self.input_queue(color), extent, element_type(type), packing)
+    def fabin(self, color: int, extent: int, type: str, packing: int | None = None, *, queue: int | None = None) -> Fabric:
+        """Descriptor of ``extent`` elements that arrive on ``color``. ``queue``: the input queue to bind, where its number
+        matters: it is that of the microthread."""
+        return Fabric(self.input_queue(color, queue), extent, element_type(type), packing)
 
     def fabout(self, color: int, extent: int, type: str, packing: int | None = None, *, control: bool = False,
-               advance_switch: bool = False, index: int | None = None) -> Fabric:
+               advance_switch: bool = False, index: int | None = None, queue: int | None = None) -> Fabric:
         """Descriptor of ``extent`` elements that leave on ``color``."""
-        return Fabric(self.output_queue(color), extent, element_type(type), packing, control, advance_switch, index)
+        return Fabric(self.output_queue(color, queue), extent, element_type(type), packing, control, advance_switch, index)
 
     def descriptor(self, name: str, operand: Operand) -> Named:
         """A descriptor that each PE holds for itself (explicit DSR), and may change while it runs."""
