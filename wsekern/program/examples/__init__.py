@@ -13,6 +13,8 @@ _MODULES = (
     "life",
     "transfers",
     "mesh_gemv",
+    "stencil_7pt",
+    "conjugate_gradient",
 )
 """Where the programs are, in order of their tiers."""
 
