@@ -283,6 +283,8 @@ def test_threads_change_nothing():
 
     for one, more in zip(run(1), run(3), strict=True):
         np.testing.assert_array_equal(one, more)
+
+
 def test_a_color_may_be_bound_to_a_queue_of_choice():
     program = Program("queues")
     assert program.fabin(5, 1, "fp32", queue=3).queue == 3 == program.fabin(5, 1, "fp32").queue
