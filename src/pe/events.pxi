@@ -50,7 +50,7 @@ cdef int deliver(Core *s, Strip *t, const wsk_delivery *d) noexcept nogil:
     word = queue_word(s, queue, queue.count)
     word.bits, word.stamp, word.flags = d.data, <uint32_t>when, d.flags
     queue.count += 1
-    if wake_all(s, pe, WAIT_INPUT, q, when) or s.thread[pe.threads].state == IDLE:
+    if wake_all(s, pe, WAIT_INPUT, q, when) or not pe.busy & 1:
         schedule(s, t, p, when)
     return WSK_OK
 
@@ -68,18 +68,18 @@ cdef int deliver_all(Core *s, wsk_fabric *fabric, int strip) noexcept nogil:
 cdef int put(Core *s, wsk_fabric *fabric, Strip *t, int32_t p) noexcept nogil:
     # One word onto the ramp, from the first output queue that can give one; where all are refused, again next cycle.
     cdef Pe *pe = s.pe + p
-    cdef const Program *program = s.program + pe.program
     cdef Queue *q
     cdef Word *word
     cdef int64_t again = INT64_MAX
+    cdef uint32_t filled = pe.filled
     cdef int k, status, sent = 0
     pe.sending = 0
-    for k in range(PE_QUEUES):
-        if program.out_slot[k] < 0:
-            continue
+    while filled:
+        k = wsk_ctz(filled)
+        filled &= filled - 1
         q = output_queue(s, pe, k)
-        if q.count and not sent and stamp_of(s, queue_word(s, q, 0)) <= s.cycle:
-            word = queue_word(s, q, 0)
+        word = queue_word(s, q, 0)
+        if not sent and stamp_of(s, word) <= s.cycle:
             status = wsk_fabric_offer(fabric, pe.at, q.color, word.bits, word.flags)
             if status < 0:
                 t.fault_pe, t.fault_color = pe.at, q.color
@@ -90,8 +90,11 @@ cdef int put(Core *s, wsk_fabric *fabric, Strip *t, int32_t p) noexcept nogil:
                 queue_pop(q)
                 if wake_all(s, pe, WAIT_OUTPUT, k, s.cycle + 1):
                     schedule(s, t, p, s.cycle + 1)
-        if q.count:
-            again = min(again, max(stamp_of(s, queue_word(s, q, 0)), s.cycle + 1))
+                if q.count == 0:
+                    pe.filled &= ~(1 << k)
+                    continue
+                word = queue_word(s, q, 0)
+        again = min(again, max(stamp_of(s, word), s.cycle + 1))
     if again != INT64_MAX:
         schedule_ramp(s, t, p, again)
     return WSK_OK

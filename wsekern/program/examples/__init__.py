@@ -18,6 +18,8 @@ _MODULES = (
     "sparse",
     "fifos",
     "mesh_gemv",
+    "stencil_7pt",
+    "conjugate_gradient",
 )
 """Where the programs are, in order of their tiers."""
 
