@@ -50,6 +50,8 @@ class Core(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     sram: Annotated[Quantity, Unit("B", 1)]
     banks: Count
+    stride_width: Listing
+    full_rate: Annotated[Quantity, Unit("elements")]
     input_queues: Listing
     output_queues: Listing
     microthreads: Count

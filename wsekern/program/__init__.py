@@ -33,7 +33,7 @@ with four columns of A; partial sums run east, added as their words arrive:
 >>> bool((simulation.memcpy_d2h("y")[0, P - 1] == vector @ matrix.reshape(P * N, M)).all())
 True
 >>> simulation.stalls["input"].tolist()                                 # cycles that each PE waited for words
-[[0, 27, 60, 93]]
+[[0, 16, 49, 82]]
 
 Vector instructions have their CSL names (:data:`INSTRUCTIONS`) and run on the main thread, or with ``asynchronous=True`` on a
 microthread; scalars are Python expressions on what ``read``, ``let``, ``get`` and ``take`` return; ``range``, ``loop``, ``if_``
