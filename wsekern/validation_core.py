@@ -25,8 +25,8 @@ MOST_WORDS = 8192
 
 
 def validate_rows(path: str | Path | None = None) -> dict[str, list[dict[str, Any]]]:
-    """``{"rows": [...], "groups": [...]}`` of the measurements in ``path`` (those of other wafer operations too), or of the core
-    measurements that the package ships."""
+    """``{"rows": [...], "groups": [...]}`` of the measurements in ``path`` (those of other wafer operations too), or of
+    the core measurements that the package ships."""
     if path is not None:
         rows = validation_wafer.read_rows(path)
         others = [row for row in rows if not row["op"].startswith(PREFIX)]
