@@ -36,6 +36,11 @@ def simd_level() -> str:
     return _LEVELS[_level]
 
 
+def simd_forced() -> bool:
+    """Whether ``WSEKERN_SIMD`` names the level; unforced, a kernel may use more of the CPU than the level's own sets."""
+    return bool(os.environ.get("WSEKERN_SIMD"))
+
+
 def status_table() -> dict[int, tuple[str, str]]:
     """Every status code of the C kernels: ``{code: (name, sentence)}``."""
     return {wsk_status_code(i): (wsk_status_name(i).decode(), wsk_status_text(i).decode())

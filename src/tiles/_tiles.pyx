@@ -9,6 +9,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from wsekern._common cimport simd_level_code
+from wsekern._common import simd_forced
 
 cdef extern from "common/wsekern_status.h" nogil:
     int WSK_OK, WSK_ERR_NO_MEMORY
@@ -26,11 +27,13 @@ cdef extern from "tiles/tiles.h" nogil:
         int64_t x_stride, w_stride, c_stride, count, m, k, n
         int accumulate, fetch
         float *scratch
-    ctypedef struct wsk_tile_math:
+    ctypedef struct wsk_tile_products:
         void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
                      int accumulate, const void *next_x, const void *next_w) noexcept nogil
         void (*gemm_small)(const wsk_tile_rounds *pe, int count, int64_t rounds, int64_t m, int64_t k,
                            int accumulate) noexcept nogil
+        void (*left)(const void *source, float *out, int64_t n) noexcept nogil
+    ctypedef struct wsk_tile_math:
         void (*widen)(const void *source, float *out, int64_t n) noexcept nogil
         void (*narrow)(const float *source, void *out, int64_t n) noexcept nogil
         void (*unary[5])(const void *a, void *out, int64_t n) noexcept nogil
@@ -48,11 +51,19 @@ cdef extern from "tiles/tiles.h" nogil:
                      int64_t pairs) noexcept nogil
         int64_t (*peak)(int64_t steps, float *out) noexcept nogil
     const wsk_tile_math *wsk_tile_table(int dtype, int simd_level)
+    const wsk_tile_products *wsk_tile_products_of(int dtype, int simd_level)
+    int WSK_TILE_LEVEL_HALF
+    int wsk_tile_half_supported()
     int64_t wsk_tile_bytes(int dtype)
     bint wsk_tile_is_small(int simd_level, int64_t m, int64_t k, int64_t n)
     void wsk_tile_gemm_row(int dtype, int simd_level, const wsk_tile_row *row)
     void wsk_tile_transpose(const void *source, void *out, int64_t rows, int64_t columns, int64_t bytes)
     void wsk_tile_gemm_naive(int dtype, const void *x, const void *w, int64_t m, int64_t k, int64_t n, void *c, int accumulate)
+
+# The level of products: avx512 with the CPU's own fp16 where it has that and nobody asked for a level.
+cdef int _product_level = simd_level_code()
+if _product_level == 2 and not simd_forced() and wsk_tile_half_supported():
+    _product_level = WSK_TILE_LEVEL_HALF
 
 cdef enum:
     MESH_BLOCK = 4      # columns of PEs whose tiles of W mesh_gemm keeps in cache while all rows of PEs pass
@@ -100,7 +111,7 @@ def gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumulate, b
     """c (m, n) of every PE = or += x (m, k) times w (k, n), or times the transpose of w (n, k)."""
     cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
     cdef int64_t word = wsk_tile_bytes(dtype), share = whole_lines(WSK_TILE_ROW_PES * m * k * 4 + k * n * word)
-    cdef int level = simd_level_code()
+    cdef int level = _product_level
     cdef int begin = beginning(dtype, gc, n, accumulate)
     cdef Py_ssize_t i
     cdef char *scratch = <char *> malloc(share * threads)
@@ -151,7 +162,7 @@ def mesh_gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, int threads):
     cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
     cdef Py_ssize_t p = gc.height, begin, end, i
     cdef int64_t size = k * n * wsk_tile_bytes(dtype), share = whole_lines(2 * p * sizeof(void *) + p * m * k * 4)
-    cdef int level = simd_level_code()
+    cdef int level = _product_level
     cdef char *scratch = <char *> malloc(share * threads)
     cdef char *columns = <char *> malloc(MESH_BLOCK * p * size + 64)
     cdef const void **right = <const void **> malloc(MESH_BLOCK * 2 * p * sizeof(void *))
@@ -179,7 +190,7 @@ cdef void pack_column(Grid w, Py_ssize_t j, int64_t size, const void **tiles, ch
 cdef void mesh_row(int dtype, int level, Grid x, Grid c, Py_ssize_t i, Py_ssize_t begin, Py_ssize_t end, int64_t m, int64_t k,
                    int64_t n, const void **right, char *scratch) noexcept nogil:
     # PEs begin .. end - 1 of row i: all their rounds, two PEs at a time where tiles are small.
-    cdef const wsk_tile_math *math = wsk_tile_table(dtype, level)
+    cdef const wsk_tile_products *math = wsk_tile_products_of(dtype, level)
     cdef bint small = wsk_tile_is_small(level, m, k, n)
     cdef Py_ssize_t p = x.height, j = begin, start
     cdef const void **left = <const void **> scratch
@@ -199,21 +210,22 @@ cdef void mesh_row(int dtype, int level, Grid x, Grid c, Py_ssize_t i, Py_ssize_
         j += count
 
 
-cdef void row_of_x(const wsk_tile_math *math, int dtype, bint small, Grid x, Py_ssize_t i, int64_t size, const void **left,
+cdef void row_of_x(const wsk_tile_products *math, int dtype, bint small, Grid x, Py_ssize_t i, int64_t size, const void **left,
                    float *wide) noexcept nogil:
-    # The tiles of row i, twice: as they are for small tiles, else as fp32.
+    # The tiles of row i, twice: as they are for small tiles, else as gemm takes them.
     cdef Py_ssize_t j, p = x.height
     for j in range(p):
         if small or dtype == WSK_TILE_FP32:
             left[j] = x.at(i, j)
         else:
-            math.widen(x.at(i, j), wide + j * size, size)
+            math.left(x.at(i, j), wide + j * size, size)
             left[j] = wide + j * size
         left[p + j] = left[j]
 
 
 cdef struct Scores:
     # What the scores of one column of PEs need. Running sums are fp32 for fp16_fp32, else of the storage type.
+    const wsk_tile_products *products
     const wsk_tile_math *math
     const wsk_tile_math *sums
     bint wide
@@ -234,7 +246,7 @@ def mesh_gemm_transposed(int dtype, q, keys, s, int64_t m, int64_t n, int64_t k,
     cdef Grid gq = Grid(q), gk = Grid(keys), gs = Grid(s, True)
     cdef Py_ssize_t p = gs.height, j
     cdef int64_t share = whole_lines(p * k * n * wsk_tile_bytes(dtype) + (m * k + 3 * m * n) * 4)
-    cdef int level = simd_level_code()
+    cdef int level = _product_level
     cdef char *scratch = <char *> malloc(share * threads)
     if scratch == NULL:
         return WSK_ERR_NO_MEMORY
@@ -249,6 +261,7 @@ cdef void scores_column(int dtype, int level, Grid q, Grid keys, Grid s, Py_ssiz
     cdef Scores t
     cdef Py_ssize_t i, x, p = s.height
     t.math, t.wide = wsk_tile_table(dtype, level), dtype == WSK_TILE_FP16_FP32
+    t.products = wsk_tile_products_of(dtype, level)
     t.sums = wsk_tile_table(WSK_TILE_FP32, level) if t.wide else t.math
     t.m, t.k, t.n, t.word = m, k, n, wsk_tile_bytes(dtype)
     t.left = <float *> scratch
@@ -287,8 +300,8 @@ cdef void multiply(Scores *t, Grid q, Py_ssize_t i, Py_ssize_t x, char *out) noe
     # out = q (i, x) times the transposed keys of column x, as it travels.
     cdef const float *left = t.left
     cdef const void *right = t.keys + x * t.k * t.n * t.word
-    t.math.widen(q.at(i, x), t.left, t.m * t.k)
-    t.math.gemm(&left, &right, 1, t.m, t.k, t.n, out, False, NULL, NULL)
+    t.products.left(q.at(i, x), t.left, t.m * t.k)
+    t.products.gemm(&left, &right, 1, t.m, t.k, t.n, out, False, NULL, NULL)
     if t.wide:
         widen_in_place(t, out)
 
