@@ -192,7 +192,7 @@ class Schedule:
         the words fill a queue: who fills it ends later than the clocks of the flow engine say. So it is where one of two
         streams into a PE is sent in pieces, with pauses in which the other has the ramp."""
         core, buffers = self.timing.machine.core, int(self.timing.machine.fabric.buffer_depth)
-        inputs, outputs = _queues(self, True), _queues(self, False)
+        inputs, outputs = self.input_queues, self.output_queues
         busy, sent = set(), set()
         pieced = {self.messages[step.sends].whole for step in self.steps if step.sends is not None}
         for step in self.steps:
@@ -252,6 +252,16 @@ class Schedule:
             color_of[route] = color
             there |= np.uint64(1 << color)
         return [color_of[message.route] for message in self.messages]
+
+    @cached_property
+    def input_queues(self) -> list[list[int]]:
+        """Colors of the input queues of every PE."""
+        return _queues(self, True)
+
+    @cached_property
+    def output_queues(self) -> list[list[int]]:
+        """Colors of the output queues of every PE."""
+        return _queues(self, False)
 
     @property
     def color_count(self) -> int:
@@ -327,10 +337,11 @@ class _ClockTables:
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule, self.timing = schedule, schedule.timing
+        self.pace, self.setup = cache(self.timing.step), cache(self.timing.setup)
         self.sending_costs, self.taking_costs = cache(self._sending_costs), cache(self._taking_costs)
         self.steps: list[tuple[int, ...]] = []
         self.takes: list[tuple[int, ...]] = []
-        self.inputs, self.outputs = _queues(schedule, True), _queues(schedule, False)
+        self.inputs, self.outputs = schedule.input_queues, schedule.output_queues
         self.depths = schedule.timing.machine.core.input_queues.values
         self.groups = _groups(schedule)
         self.parts, sent = defaultdict(list), {step.sends for step in schedule.steps}
@@ -371,14 +382,14 @@ class _ClockTables:
     def _sending_costs(self, op: str, words: int, packing: int, queue: int) -> tuple[int, int, int]:
         """Set-up, cycles to the last word, and pace of sending ``words`` elements."""
         name = self.schedule.instruction(op)
-        pace = self.timing.step(name, packing)
-        return self.timing.setup(name), self.timing.sending(-(-words // packing), pace, queue), pace
+        pace = self.pace(name, packing)
+        return self.setup(name), self.timing.sending(-(-words // packing), pace, queue), pace
 
     def _taking_costs(self, op: str, words: int, packing: int) -> tuple[int, int, int, int, int]:
         """Set-up, cycles to the last word, the same where words come from a core, pace, and wavelets of taking ``words``."""
         name, wavelets = self.schedule.instruction(op), -(-words // packing)
-        pace, send = self.timing.step(name, packing), self.timing.step(self.timing.instruction("mov"), packing)
-        return (self.timing.setup(name), (wavelets - 1) * pace, self.timing.stream(wavelets, max(pace, send)), pace, wavelets)
+        pace, send = self.pace(name, packing), self.pace(self.timing.instruction("mov"), packing)
+        return (self.setup(name), (wavelets - 1) * pace, self.timing.stream(wavelets, max(pace, send)), pace, wavelets)
 
     def send(self, step: Step) -> None:
         message = self.schedule.messages[step.sends]
