@@ -152,27 +152,27 @@ def gemm_naive(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumul
                 wsk_tile_gemm_naive(dtype, gx.at(i, j), gw.at(i, j), m, k, n, gc.at(i, j), accumulate)
 
 
-def mesh_gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, int threads):
-    """P rounds on P x P PEs: PE (i, j) adds x of (i, (i + j + r) mod P) times w of ((i + j + r) mod P, j), r = 0 .. P - 1.
+def mesh_gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint skewed, int threads):
+    """L rounds on H x W PEs: PE (i, j) adds x of (i, b) times w of (b, j), b = (i + j + r) mod L, or r if not skewed.
 
     Tiles stay where they are: a PE's rounds are one list of pairs of tiles, and its sum stays in registers. Lists are
-    twice P long, so that every PE's rounds are a stretch of them. Columns of W are copied into one piece, MESH_BLOCK at a
+    twice L long, so that every PE's rounds are a stretch of them. Columns of W are copied into one piece, MESH_BLOCK at a
     time, and stay in cache while all rows pass.
     """
     cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
-    cdef Py_ssize_t p = gc.height, begin, end, i
+    cdef Py_ssize_t p = gx.width, begin, end, i
     cdef int64_t size = k * n * wsk_tile_bytes(dtype), share = whole_lines(2 * p * sizeof(void *) + p * m * k * 4)
     cdef int level = _product_level
     cdef char *scratch = <char *> malloc(share * threads)
     cdef char *columns = <char *> malloc(MESH_BLOCK * p * size + 64)
     cdef const void **right = <const void **> malloc(MESH_BLOCK * 2 * p * sizeof(void *))
     if scratch != NULL and columns != NULL and right != NULL:
-        for begin in range(0, p, MESH_BLOCK):
-            end = min(begin + MESH_BLOCK, p)
+        for begin in range(0, gc.width, MESH_BLOCK):
+            end = min(begin + MESH_BLOCK, gc.width)
             for i in prange(end - begin, nogil=True, num_threads=threads, schedule="static"):
                 pack_column(gw, begin + i, size, right + 2 * p * i, columns + i * p * size)
-            for i in prange(p, nogil=True, num_threads=threads, schedule="static"):
-                mesh_row(dtype, level, gx, gc, i, begin, end, m, k, n, right, scratch + threadid() * share)
+            for i in prange(gc.height, nogil=True, num_threads=threads, schedule="static"):
+                mesh_row(dtype, level, gx, gc, i, begin, end, m, k, n, skewed, right, scratch + threadid() * share)
     status = WSK_ERR_NO_MEMORY if scratch == NULL or columns == NULL or right == NULL else WSK_OK
     free(scratch)
     free(columns)
@@ -188,11 +188,11 @@ cdef void pack_column(Grid w, Py_ssize_t j, int64_t size, const void **tiles, ch
 
 
 cdef void mesh_row(int dtype, int level, Grid x, Grid c, Py_ssize_t i, Py_ssize_t begin, Py_ssize_t end, int64_t m, int64_t k,
-                   int64_t n, const void **right, char *scratch) noexcept nogil:
+                   int64_t n, bint skewed, const void **right, char *scratch) noexcept nogil:
     # PEs begin .. end - 1 of row i: all their rounds, two PEs at a time where tiles are small.
     cdef const wsk_tile_products *math = wsk_tile_products_of(dtype, level)
     cdef bint small = wsk_tile_is_small(level, m, k, n)
-    cdef Py_ssize_t p = x.height, j = begin, start
+    cdef Py_ssize_t p = x.width, j = begin, start
     cdef const void **left = <const void **> scratch
     cdef wsk_tile_rounds pe[2]
     cdef int count, e
@@ -200,7 +200,7 @@ cdef void mesh_row(int dtype, int level, Grid x, Grid c, Py_ssize_t i, Py_ssize_
     while j < end:
         count = 2 if small and j + 2 <= end else 1
         for e in range(count):
-            start = (i + j + e) % p
+            start = (i + j + e) % p if skewed else 0
             pe[e].x, pe[e].w = left + start, right + 2 * p * (j + e - begin) + start
             pe[e].c = c.at(i, j + e)
         if small:
@@ -213,7 +213,7 @@ cdef void mesh_row(int dtype, int level, Grid x, Grid c, Py_ssize_t i, Py_ssize_
 cdef void row_of_x(const wsk_tile_products *math, int dtype, bint small, Grid x, Py_ssize_t i, int64_t size, const void **left,
                    float *wide) noexcept nogil:
     # The tiles of row i, twice: as they are for small tiles, else as gemm takes them.
-    cdef Py_ssize_t j, p = x.height
+    cdef Py_ssize_t j, p = x.width
     for j in range(p):
         if small or dtype == WSK_TILE_FP32:
             left[j] = x.at(i, j)
@@ -224,7 +224,7 @@ cdef void row_of_x(const wsk_tile_products *math, int dtype, bint small, Grid x,
 
 
 cdef struct Scores:
-    # What the scores of one column of PEs need. Running sums are fp32 for fp16_fp32, else of the storage type.
+    # What one column of blocks of scores needs. Running sums are fp32 for fp16_fp32, else of the storage type.
     const wsk_tile_products *products
     const wsk_tile_math *math
     const wsk_tile_math *sums
@@ -238,28 +238,28 @@ cdef struct Scores:
 
 
 def mesh_gemm_transposed(int dtype, q, keys, s, int64_t m, int64_t n, int64_t k, int threads):
-    """s (m, n) of PE (i, j) = sum over columns x of q (m, k) of (i, x) times the transpose of keys (n, k) of (j, x).
+    """s (m, n) of (i, b) = sum over columns x of q (m, k) of (i, x) times the transpose of keys (n, k) of (b, x).
 
-    Each product is rounded to the storage type, then summed along the row of PEs to column j: to its own product the
-    chain from the left is added, then the chain from the right. Running sums are fp32 for fp16_fp32.
+    Each product is rounded to the storage type, then summed along the row of PEs to the block's column: to its own product
+    the chain from the left is added, then the chain from the right. Running sums are fp32 for fp16_fp32.
     """
     cdef Grid gq = Grid(q), gk = Grid(keys), gs = Grid(s, True)
-    cdef Py_ssize_t p = gs.height, j
+    cdef Py_ssize_t p = gq.width, b
     cdef int64_t share = whole_lines(p * k * n * wsk_tile_bytes(dtype) + (m * k + 3 * m * n) * 4)
     cdef int level = _product_level
     cdef char *scratch = <char *> malloc(share * threads)
     if scratch == NULL:
         return WSK_ERR_NO_MEMORY
-    for j in prange(p, nogil=True, num_threads=threads, schedule="static"):
-        scores_column(dtype, level, gq, gk, gs, j, m, k, n, scratch + threadid() * share)
+    for b in prange(gs.width, nogil=True, num_threads=threads, schedule="static"):
+        scores_column(dtype, level, gq, gk, gs, b, m, k, n, scratch + threadid() * share)
     free(scratch)
     return WSK_OK
 
 
-cdef void scores_column(int dtype, int level, Grid q, Grid keys, Grid s, Py_ssize_t j, int64_t m, int64_t k, int64_t n,
+cdef void scores_column(int dtype, int level, Grid q, Grid keys, Grid s, Py_ssize_t b, int64_t m, int64_t k, int64_t n,
                         char *scratch) noexcept nogil:
     cdef Scores t
-    cdef Py_ssize_t i, x, p = s.height
+    cdef Py_ssize_t i, x, p = q.width, j = b // (s.width // p)
     t.math, t.wide = wsk_tile_table(dtype, level), dtype == WSK_TILE_FP16_FP32
     t.products = wsk_tile_products_of(dtype, level)
     t.sums = wsk_tile_table(WSK_TILE_FP32, level) if t.wide else t.math
@@ -269,17 +269,17 @@ cdef void scores_column(int dtype, int level, Grid q, Grid keys, Grid s, Py_ssiz
     t.total, t.side = t.product + m * n * 4, t.product + 2 * m * n * 4
     t.keys = t.product + 3 * m * n * 4
     for x in range(p):
-        wsk_tile_transpose(keys.at(j, x), t.keys + x * k * n * t.word, n, k, t.word)
-    for i in range(p):
+        wsk_tile_transpose(keys.at(b, x), t.keys + x * k * n * t.word, n, k, t.word)
+    for i in range(s.height):
         multiply(&t, q, i, j, t.total)
         if scores_chain(&t, q, i, 0, j, 1):
             t.sums.binary[WSK_TILE_ADD](t.total, t.side, t.total, m * n)
         if scores_chain(&t, q, i, p - 1, j, -1):
             t.sums.binary[WSK_TILE_ADD](t.total, t.side, t.total, m * n)
         if t.wide:
-            t.math.narrow(<const float *> t.total, s.at(i, j), m * n)
+            t.math.narrow(<const float *> t.total, s.at(i, b), m * n)
         else:
-            memcpy(s.at(i, j), t.total, m * n * t.word)
+            memcpy(s.at(i, b), t.total, m * n * t.word)
 
 
 cdef bint scores_chain(Scores *t, Grid q, Py_ssize_t i, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t step) noexcept nogil:

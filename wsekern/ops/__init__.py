@@ -61,7 +61,7 @@ from wsekern.ops.flow import FlowEngine, Operation
 from wsekern.ops.gemm import Cannon, Gemm, GemmTransposed, MeshGemm, MeshGemmTransposed, Summa
 from wsekern.ops.gemv import Gemv
 from wsekern.ops.local import LOCAL_KINDS, Local
-from wsekern.ops.padding import Padded, join_tiles, split_matrix
+from wsekern.ops.padding import Padded, join_tiles, split_matrix, split_operands
 from wsekern.ops.plane import Broadcast2D, Reduce2D, Transpose
 from wsekern.ops.reduce import Reduce, TwoPhaseReduce
 from wsekern.ops.regions import Part, Region, run_regions, run_regions_on_cycle_engine
@@ -119,5 +119,6 @@ __all__ = [
     "run_regions",
     "run_regions_on_cycle_engine",
     "split_matrix",
+    "split_operands",
     "three_views",
 ]

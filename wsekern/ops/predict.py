@@ -246,8 +246,7 @@ def _run_step(run: FlowEngine, step: Operation) -> None:
         return None
     shapes = lower(step, run.timing, run.width, run.height).tiles()
     if isinstance(step, MeshProduct):
-        right = (step.n, step.k) if isinstance(step, MeshGemmTransposed) else (step.k, step.n)
-        shapes = ((step.m, step.k), right)
+        shapes = step.shapes(run.width, run.height)[:2]
     run.run(step, *(np.zeros((run.height, run.width, *shape), NUMPY_DTYPES[run.dtype]) for shape in shapes))
     return None
 

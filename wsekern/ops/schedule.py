@@ -219,13 +219,15 @@ class Schedule:
         return of[:, 0], of[:, 1]
 
     def meets_on_ramps(self, times: np.ndarray) -> bool:
-        """Whether words of messages that a PE takes by steps apart from each other come to its ramp at the same time."""
+        """Whether words of messages that a PE takes by steps apart from each other come to its ramp at the same time, or one
+        message right after another where the ramp has to rest between words."""
         takes, (pe, step) = self.clock_tables[1], self._intake
         arrival = takes[:, 1] * self.timing.hop
         first, last = times[takes[:, 0], 0] + arrival, times[takes[:, 0], 1] + arrival
         order = np.lexsort((first, pe))
         pe, step, first, last = pe[order], step[order], first[order], last[order]
-        meets = (pe[1:] == pe[:-1]) & (step[1:] != step[:-1]) & (first[1:] <= last[:-1])
+        words, frame = self.timing.link
+        meets = (pe[1:] == pe[:-1]) & (step[1:] != step[:-1]) & (first[1:] <= last[:-1] + (words < frame))
         return bool(meets.any())
 
     def note(self, times: np.ndarray) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import Axis, add_in, along, check_line, travelling
-from wsekern.ops.schedule import MOST_FEEDS, Schedule
+from wsekern.ops.schedule import MOST_FEEDS, Place, Schedule
 from wsekern.ops.scheduled import Scheduled
 from wsekern.ops.trees import Tree, level_tree, tree_of
 
@@ -17,7 +17,7 @@ ALGORITHMS = ("chain", "star", "tree", "two-phase", "auto")
 
 
 def write_reduce(schedule: Schedule, tree: Tree, op: str, places: Sequence[int] | None = None,
-                 words: int | None = None, own_buffer: str = "tile", result: str = "tile") -> None:
+                 words: int | None = None, own_buffer: str = "tile", result: Place = ("tile", 0)) -> None:
     """Every PE adds the sums of its children to its tile, one after the other, and sends the last one on in the stream.
 
     Sums that wait for another child lie beside the tile, which stays as it is but at the root. ``places``: where the
@@ -36,8 +36,8 @@ def write_reduce(schedule: Schedule, tree: Tree, op: str, places: Sequence[int] 
             passes_on = not is_root and index == len(taken) - 1
             schedule.step(place, op, n, sent[place] if passes_on else beside, own, sent[child])
             own = beside
-        if is_root and own[0] != result:
-            schedule.step(place, "round", n, (result, 0), own)
+        if is_root and own[0] != result[0]:
+            schedule.step(place, "round", n, result, own)
 
 
 def write_multicast(schedule: Schedule, root: int) -> None:
