@@ -28,14 +28,15 @@ time against PEs for each algorithm, is drawn by ``plot_crossover`` or ``wsekern
 >>> for name, cycles in found.cycles.items():
 ...     print(f"{name:10} {cycles}")
 chain      (82, 154, 442, 1594)
-star       (208, None, None, None)
+star       (208, 964, 4036, 16324)
 tree       (140, 270, 400, 602)
 two phases (141, 173, 261, 533)
 generated  (82, 144, 217, 414)
 >>> found.changes
 ((4, 'chain'), (16, 'generated'))
 
-None: more streams into one PE than it has input queues. Clocks of the two engines are equal on every PE, but where words of
+(A star of 16 PEs and more takes more streams into one PE than that has queues: timed by the published law, and the cycle
+engine refuses it.) Clocks of the two engines are equal on every PE, but where words of
 several messages meet on a link or a ramp, or wait for a busy core until its queue is full: there ``FlowEngine.notes`` says so.
 """
 

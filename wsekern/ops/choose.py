@@ -106,13 +106,13 @@ def _best_allreduce(pes: int, words: int, machine: Machine, profile: str, dtype:
                   "generated tree and multicast": TreeAllReduce(words, axis, "auto", None, op),
                   "chains and multicast": TreeAllReduce(words, axis, "chain", None, op)}
     if _ring_floor(pes, words, Timing(machine, profile, dtype)) <= groups.cycles:
-        candidates["ring"] = RingAllReduce(words, axis, op)
+        candidates["ring"] = RingAllReduce(words, axis, op, overlapped=True)
     return _choose(candidates, machine, *_line(axis, pes), profile, dtype)
 
 
 def _ring_floor(pes: int, words: int, timing: Timing) -> int:
-    """What a ring takes at least: its rounds, each of a send and a take."""
-    return 2 * (pes - 1) * 2 * (timing.stage + timing.hop + timing.wavelets(words) // pes)
+    """What a ring takes at least: its rounds."""
+    return 2 * (pes - 1) * (timing.stage + timing.hop + timing.wavelets(words) // pes)
 
 
 def best_reduce(pes: int, words: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp32",
@@ -129,8 +129,9 @@ def _best_reduce(pes: int, words: int, machine: Machine, profile: str, dtype: st
     for group in _some_sizes(pes)[1:-1]:
         candidates[f"two phases, groups of {group} PEs"] = TwoPhaseReduce(words, axis, group, op)
     for name in ("tree", "star", "auto"):
-        if name != "star" or pes <= 9:
-            candidates[name] = ReduceTree(words, axis, name, 0, op)
+        tree = ReduceTree(words, axis, name, 0, op)
+        if tree.fits(pes, Timing(machine, profile, dtype)):
+            candidates[name] = tree
     return _choose(candidates, machine, *_line(axis, pes), profile, dtype)
 
 
@@ -156,23 +157,27 @@ def best_broadcast(width: int, height: int, words: int, machine: Machine | str, 
     return _choose(candidates, _loaded(machine), width, height, profile, dtype)
 
 
-def best_gemv(pes: int, rows: int, cols: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp16") -> Choice:
-    """The fastest product of a vector and a matrix on ``pes`` x ``pes`` PEs, tiles of rows x cols: MeshGEMV with the best
-    number of groups, or the pipeline of chains that the vendor's examples use."""
-    check_line(cols, "y", 0, pes=pes)
+def best_gemv(pes: int, rows: int, cols: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp16",
+              height: int | None = None) -> Choice:
+    """The fastest product of a vector and a matrix on ``pes`` x ``pes`` PEs (or x ``height``), tiles of rows x cols: MeshGEMV
+    with the best number of groups, or the pipeline of chains that the vendor's examples use."""
+    height = pes if height is None else height
+    check_line(cols, "y", 0, pes=pes, height=height)
     product, machine = Gemv(rows, cols), _loaded(machine)
-    groups = _best_groups(pes, cols, machine, profile, dtype, "y", "sum")
+    groups = _best_groups(height, cols, machine, profile, dtype, "y", "sum")
     candidates = {f"MeshGEMV, {groups.tried[0][0]}": (product, groups.operation),
                   "pipeline": (product, TreeAllReduce(cols, "y", "chain", 0))}
-    return _choose(candidates, machine, pes, pes, profile, dtype)
+    return _choose(candidates, machine, pes, height, profile, dtype)
 
 
 def best_gemm(pes: int, tile: tuple[int, int, int], machine: Machine | str, profile: str = "silicon",
-              dtype: str = "fp16") -> Choice:
-    """The fastest product of matrices on ``pes`` x ``pes`` PEs, tiles of m x k x n: MeshGEMM, Cannon's, or SUMMA."""
-    check_line(0, "x", 0, pes=pes)
+              dtype: str = "fp16", height: int | None = None) -> Choice:
+    """The fastest product of matrices on ``pes`` x ``pes`` PEs (or x ``height``), blocks of m x k x n: MeshGEMM, Cannon's, or
+    SUMMA."""
+    height = pes if height is None else height
+    check_line(0, "x", 0, pes=pes, height=height)
     candidates = {"MeshGEMM": MeshGemm(*tile), "Cannon": Cannon(*tile), "SUMMA": Summa(*tile)}
-    return _choose(candidates, _loaded(machine), pes, pes, profile, dtype)
+    return _choose(candidates, _loaded(machine), pes, height, profile, dtype)
 
 
 CROSSOVERS: dict[str, dict[str, Callable[[int, int], Any]]] = {
@@ -189,6 +194,7 @@ CROSSOVERS: dict[str, dict[str, Callable[[int, int], Any]]] = {
         "three levels": lambda pes, words: KTreeAllReduce(words, "x", (max(1, round(pes ** (2 / 3))),
                                                                         max(1, round(pes ** (1 / 3))))),
         "generated tree": lambda pes, words: TreeAllReduce(words, "x", "auto"),
+        "ring": lambda pes, words: RingAllReduce(words, "x", overlapped=True),
     },
 }
 """Algorithms of each kind of operation whose times cross: name -> operation for (PEs, words)."""

@@ -213,8 +213,8 @@ class MeshGemm(MeshProduct):
         height, width = x.shape[:2]
         rings, blocks = self.rings(width, height), lcm(width, height)
         dealt_x = left_blocks(x, blocks, True).reshape(height, blocks // width, width, self.m, self.k).swapaxes(1, 2)
-        dealt_w = right_blocks(w, blocks, width).reshape(blocks // height, height, width, self.k, self.n).transpose(1, 2, 0, 3, 4)
-        return _skew(dealt_x, rings, False, self.skewed), _skew(dealt_w, rings, True, False)
+        dealt_w = right_blocks(w, blocks, width).reshape(blocks // height, height, width, self.k, self.n)
+        return _skew(dealt_x, rings, False, self.skewed), _skew(dealt_w.transpose(1, 2, 0, 3, 4), rings, True, False)
 
     def restore(self, values: np.ndarray) -> np.ndarray:
         """Places to logical rows and columns."""

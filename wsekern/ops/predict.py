@@ -30,7 +30,7 @@ from wsekern.ops.distribute import AllGather, Gather, Scatter
 from wsekern.ops.flow import FlowEngine, Operation
 from wsekern.ops.gemm import Cannon, MeshGemm, MeshGemmTransposed, MeshProduct, Summa
 from wsekern.ops.gemv import Gemv
-from wsekern.ops.line import NUMPY_DTYPES, Axis
+from wsekern.ops.line import NUMPY_DTYPES, Axis, traffic
 from wsekern.ops.local import Local
 from wsekern.ops.plane import Broadcast2D, Reduce2D, Transpose
 from wsekern.ops.reduce import Reduce, TwoPhaseReduce
@@ -106,6 +106,11 @@ def _gemv_pipeline(request: OpRequest) -> list[Operation]:
     return [Gemv(rows, cols), TreeAllReduce(cols, request.axis, "chain", 0)]
 
 
+def _group(request: OpRequest) -> int:
+    """PEs of a group: those given, or about the root of the line."""
+    return request.need("groups", "PEs of a group") if request.groups is not None else max(1, math.isqrt(request.line))
+
+
 def _levels(request: OpRequest) -> tuple[int, ...]:
     """Groups of three levels: those given, and as many as their root in the next one."""
     groups = request.groups or max(1, round(request.line ** (2 / 3)))
@@ -121,15 +126,16 @@ _OPERATIONS: dict[str, Callable[[OpRequest], Sequence[Operation]]] = {
     "summa": lambda r: [Summa(*r.tile_of("MxKxN"))],
     "meshgemm-transposed": lambda r: [MeshGemmTransposed(*r.tile_of("MxNxK"))],
     "shift": lambda r: [Shift(math.prod(r.tile_of("ROWSxCOLS")), "x", r.need("relays", "PEs to move by"))],
-    "ring-shift": lambda r: [RingShift(math.prod(r.tile_of("ROWSxCOLS")), r.axis, r.relays or 1)],
+    "ring-shift": lambda r: [RingShift(math.prod(r.tile_of("ROWSxCOLS")), r.axis, 1 if r.relays is None else r.relays,
+                                      overlapped=True)],
     "allreduce": lambda r: [_allreduce(r, _words(r))],
     "ktree-allreduce": lambda r: [KTreeAllReduce(_words(r), r.axis, _levels(r))],
     "tree-allreduce": lambda r: [TreeAllReduce(_words(r), r.axis)],
-    "ring-allreduce": lambda r: [RingAllReduce(_words(r), r.axis)],
+    "ring-allreduce": lambda r: [RingAllReduce(_words(r), r.axis, overlapped=True)],
     "chain-reduce": lambda r: [Reduce(_words(r), r.axis)],
     "star-reduce": lambda r: [ReduceTree(_words(r), r.axis, "star")],
     "tree-reduce": lambda r: [ReduceTree(_words(r), r.axis, "tree")],
-    "two-phase-reduce": lambda r: [TwoPhaseReduce(_words(r), r.axis, r.need("groups", "PEs of a group"))],
+    "two-phase-reduce": lambda r: [TwoPhaseReduce(_words(r), r.axis, _group(r))],
     "auto-reduce": lambda r: [ReduceTree(_words(r), r.axis, "auto")],
     "reduce-2d": lambda r: [Reduce2D(_words(r), "xy", "auto")],
     "snake-reduce": lambda r: [Reduce2D(_words(r), "snake")],
@@ -177,6 +183,8 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
         return _predict_choice(name, request, machine, profile, dtype)
     dtype = dtype or _DTYPES.get(name, "fp16")
     if receivers is not None:
+        if receivers < 1:
+            raise InputError(f"receivers is {receivers}: expected PEs that the multicast reaches, at least 1")
         grid = (receivers + 1, 1)
     operation = _OPERATIONS.get(_ALIASES.get(name, name))
     if operation is None and name not in _CHOICES and not name.startswith("local-"):
@@ -194,11 +202,11 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
         _run_step(run, step)
     energy = run.energy
     if name == "shift" and engine == "flow":  # the whole block moves, past the edge of the grid given too
-        energy = math.prod(grid) * abs(relays or 0) * run.timing.wavelets(math.prod(tile or (0,)))
+        energy = math.prod(grid) * abs(relays or 0) * traffic(run.timing, math.prod(tile or (0,))).results
     chosen: dict[str, Any] = {"groups": groups or default_groups(request.line)} if name in ("meshgemv", "allreduce") else {}
     notes = {"note": "; ".join(run.notes.values())} if run.notes and engine == "flow" else {}
     if engine == "cycle" and any(getattr(step, "overlapped", False) for step in steps):
-        notes = {"note": "staged: each core sends, takes and multiplies one after the other"}
+        notes = {"note": "staged: each core sends, takes and works one after the other, without microthreads"}
     return {"op": name, "machine": machine.name, "profile": profile, "grid": f"{grid[0]}x{grid[1]}", "dtype": dtype,
             **chosen, "engine": engine, "cycles": run.cycles, "energy": energy, "breakdown": dict(run.breakdown), **notes}
 
@@ -206,10 +214,10 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
 _CHOICES: dict[str, Callable[..., Choice]] = {
     "best-reduce": lambda r, *how: best_reduce(r.line, _words(r), *how) if min(r.width, r.height) == 1
     else best_reduce_2d(r.width, r.height, _words(r), *how),
-    "best-allreduce": lambda r, *how: best_allreduce(r.line, _words(r), *how),
+    "best-allreduce": lambda r, *how: best_allreduce(r.line, _words(r), *how, r.axis),
     "best-broadcast": lambda r, *how: best_broadcast(r.width, r.height, _words(r), *how),
-    "best-gemv": lambda r, *how: best_gemv(r.line, *r.tile_of("ROWSxCOLS"), *how),
-    "best-gemm": lambda r, *how: best_gemm(r.line, r.tile_of("MxKxN"), *how),
+    "best-gemv": lambda r, *how: best_gemv(r.width, *r.tile_of("ROWSxCOLS"), *how, r.height),
+    "best-gemm": lambda r, *how: best_gemm(r.width, r.tile_of("MxKxN"), *how, r.height),
 }
 
 

@@ -38,6 +38,11 @@ class Tree:
         return order[::-1]
 
     @property
+    def fan_in(self) -> int:
+        """Most sums that one PE takes."""
+        return max(map(len, self.children))
+
+    @property
     def depth(self) -> int:
         """Stages from the farthest leaf to the root."""
         depth = [0] * len(self.parent)
