@@ -34,6 +34,19 @@ two phases (141, 173, 261, 533)
 generated  (82, 144, 217, 414)
 >>> found.changes
 ((4, 'chain'), (16, 'generated'))
+>>> print(found.picture(9))
+cycles
+  16324     .    .    .    s
+   8423     .    .    .    .
+   4346     .    .    s    .
+   2242     .    .    .    .
+   1157     .    s    .    c
+    597     .    .    c    t
+    308     .    t    t    g
+    159     s    c    g    .
+     82     c    .    .    .
+    PEs     4   16   64  256
+c chain, s star, t tree, w two phases, g generated
 
 (A star of 16 PEs and more takes more streams into one PE than that has queues: timed by the published law, and the cycle
 engine refuses it.) Clocks of the two engines are equal on every PE, but where words of

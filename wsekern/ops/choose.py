@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import isqrt
+from math import isqrt, log2
 from typing import Any
 
 from wsekern.errors import BudgetError, InputError
@@ -223,6 +223,25 @@ class Crossover:
         return tuple((self.pes[k], best[k]) for k in range(len(best)) if k == 0 or best[k - 1] != best[k])
 
 
+    def picture(self, height: int = 12) -> str:
+        """Cycles (up, on a scale of factors) against PEs (to the right), each algorithm by a letter of its name, in text;
+        where several fall together, the first of them."""
+        letters: dict[str, str] = {}
+        for name in self.cycles:
+            letters[name] = next(letter for letter in name if letter not in letters.values())
+        known = [cycles for row in self.cycles.values() for cycles in row if cycles]
+        low, high = log2(min(known, default=1)), log2(max(known, default=1))
+        lines = [["." for _ in self.pes] for _ in range(height)]
+        for name, row in reversed(self.cycles.items()):
+            for k, cycles in enumerate(row):
+                if cycles:
+                    lines[round((log2(cycles) - low) / ((high - low) or 1) * (height - 1))][k] = letters[name]
+        scale = [round(2 ** (low + (high - low) * at / (height - 1))) for at in range(height)]
+        drawn = [f"{cycles:7} {''.join(f'{letter:>5}' for letter in line)}" for cycles, line in zip(scale, lines, strict=True)]
+        legend = ", ".join(f"{letter} {name}" for name, letter in letters.items())
+        return "\n".join(["cycles", *drawn[::-1], "    PEs " + "".join(f"{count:5}" for count in self.pes), legend])
+
+
 def crossover(kind: str, words: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp32",
               pes: Sequence[int] = (2, 4, 8, 16, 32, 64, 128, 256, 512, 750)) -> Crossover:
     """Cycles of all algorithms of ``kind`` ("reduce" or "allreduce") against PEs."""
@@ -247,17 +266,17 @@ def plot_crossover(found: Crossover, path: str) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("plots need matplotlib: pip install 'wsekern[plot]'") from None
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     for name, row in found.cycles.items():
         points = [(pes, cycles) for pes, cycles in zip(found.pes, row, strict=True) if cycles is not None]
         axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
     for pes, name in found.changes[1:]:
         axes.axvline(pes, color="0.8", linewidth=1, zorder=0)
-        axes.text(pes, 0.02, f"{name} from {pes}", rotation=90, fontsize=7, va="bottom", ha="right",
+        axes.text(pes, 0.98, f"{name} from {pes}", rotation=90, fontsize=7, va="top", ha="right", backgroundcolor="white",
                   transform=axes.get_xaxis_transform())
     axes.set_xscale("log", base=2)
     axes.set(yscale="log", xlabel="PEs of the line", ylabel="cycles",
              title=f"{found.kind} of {found.words} words on {found.machine}")
-    axes.legend(frameon=False)
+    figure.legend(loc="outside right upper", frameon=False)
     figure.savefig(path)
