@@ -117,11 +117,16 @@ def _lowered(operation: Scheduled, timing: Timing, length: int) -> "LoweredLine"
 
 def run_schedule(schedule: Schedule, line: np.ndarray) -> str:
     """Advance the clocks (PEs, causes) by ``schedule``; why they are bounds, empty where they are exact."""
+    return schedule.note(schedule_times(schedule, line))
+
+
+def schedule_times(schedule: Schedule, line: np.ndarray) -> np.ndarray:
+    """Advance the clocks (PEs, causes) by ``schedule``; the first and the last cycle in which every message is sent."""
     steps, takes, costs = schedule.clock_tables
     line[:, 3] += schedule.timing.latency(schedule.call, schedule.timing.latency("call"))
     times = np.zeros((len(schedule.messages), 2), np.int64)
     run_steps(line, steps, takes, times, costs)
-    return schedule.note(times)
+    return times
 
 
 def schedule_values(schedule: Schedule, tile: np.ndarray, axis: Axis, dtype: str, threads: int) -> np.ndarray:
