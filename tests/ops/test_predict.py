@@ -96,6 +96,8 @@ def test_groups_are_those_that_waferllm_chooses(pes, groups):
     ("gelu", {}, "meshgemv"), ("meshgemv", {}, "ROWSxCOLS"), ("meshgemv", {"tile": (8, 8, 8)}, "8x8x8"),
     ("meshgemm", {"tile": (8, 0, 8)}, "MxKxN"), ("shift", {"tile": (1, 1)}, "relays"),
     ("shift", {"tile": (1, 1), "relays": 0}, "at least 1"), ("allreduce", {}, "words"),
+    ("allreduce", {"words": 10**11}, "10,000,000"), ("meshgemm", {"tile": (10**6, 10**6, 1)}, "10,000,000"),
+    ("ring-shift", {"tile": (1, 1), "relays": 0}, "relays"), ("line-multicast", {"words": 1, "receivers": 0}, "receivers"),
     ("allreduce", {"words": 4, "groups": 0}, "groups"), ("vector-fdiv", {"words": 3}, "fdiv"), ("vector-fmach", {}, "words"),
 ])
 def test_bad_input_is_refused_in_one_sentence(name, options, words):
@@ -131,11 +133,19 @@ def test_both_engines_predict_the_same(name):
 @pytest.mark.parametrize(("name", "sizes"), [
     ("best-reduce", {"grid": (64, 1), "words": 16}), ("best-reduce", {"grid": (16, 8), "words": 16}),
     ("best-allreduce", {"grid": (64, 1), "words": 4}), ("best-broadcast", {"grid": (16, 16), "words": 4}),
-    ("best-gemv", {"grid": (32, 32), "tile": (4, 4)}), ("best-gemm", {"grid": (32, 32), "tile": (4, 4, 4)}),
+    ("best-gemv", {"grid": (32, 20), "tile": (4, 4)}), ("best-gemm", {"grid": (32, 32), "tile": (4, 4, 4)}),
 ])
 def test_the_best_algorithm_can_be_asked_for(name, sizes):
     found = predict_op(name, "wse3", **sizes)
     assert found["cycles"] == min(found["tried"].values()) and str(found["cycles"]) in found["reason"]
+
+
+def test_tiles_that_a_pe_cannot_hold_are_said_to_be():
+    assert "it has 49,152 B" in predict_op("meshgemm", "wse3", grid=(8, 8), tile=(64, 64, 64), dtype="fp32")["note"]
+    assert "note" not in predict_op("meshgemm", "wse3", grid=(8, 8), tile=(32, 32, 32), dtype="fp32")
+    for name, size in (("meshgemm", {"tile": (1, 1, 1)}), ("transpose", {"words": 2})):
+        with pytest.raises(InputError, match="every step"):
+            predict_op(name, "wse3", grid=(65, 65), engine="cycle", **size)
 
 
 def test_crossovers_can_be_asked_for(tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops.gemv import Gemv
-from wsekern.ops.line import check_tile, tile_packing, traffic
+from wsekern.ops.line import check_count, check_tile, tile_packing, traffic
 from wsekern.ops.products import align_rounds, write_cannon, write_summa, write_transposed
 from wsekern.ops.ring import LONGEST, folded_ring
 from wsekern.ops.schedule import Schedule, multiply_cycles
@@ -103,6 +103,8 @@ class MeshProduct(PlaneScheduled):
     def __post_init__(self) -> None:
         if min(self.m, self.k, self.n) < 0:
             raise InputError(f"tiles of {self.m} x {self.k} x {self.n}: expected sizes that are not negative")
+        for one, other in ((self.m, self.k), (self.k, self.n), (self.m, self.n)):
+            check_count("the elements of a tile", one * other)
 
     def shapes(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
         """Shapes of a PE's left tile, right tile and result on ``width`` x ``height`` PEs."""
@@ -116,10 +118,7 @@ class MeshProduct(PlaneScheduled):
     def time(self, engine: "FlowEngine") -> None:
         """Advance the clocks of ``engine`` by this operation."""
         if not self.overlapped:
-            if lcm(engine.width, engine.height) > LONGEST:
-                raise InputError(f"the staged form of {type(self).__name__} writes down every step: up to {LONGEST} blocks of "
-                                 f"the inner size, not the {lcm(engine.width, engine.height)} of "
-                                 f"{engine.width}x{engine.height} PEs")
+            self._check_staged(engine.width, engine.height)
             super().time(engine)
             return
         engine.level()
@@ -131,7 +130,13 @@ class MeshProduct(PlaneScheduled):
         if self.overlapped:
             raise InputError(f"{type(self).__name__} moves tiles while it multiplies, which takes microthreads: the cycle "
                              "engine's operations have one thread, give overlapped=False")
+        self._check_staged(width, height)
         return super().lowered(timing, width, height)
+
+    def _check_staged(self, width: int, height: int) -> None:
+        if lcm(width, height) > LONGEST:
+            raise InputError(f"the staged form of {type(self).__name__}, which the cycle engine runs, writes down every step: "
+                             f"up to {LONGEST} blocks of the inner size, not the {lcm(width, height)} of {width}x{height} PEs")
 
     def result_shape(self, engine: "FlowEngine") -> tuple[int, ...]:
         """Shape of the values."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
+from wsekern.ops.line import check_count
 from wsekern.program.program import Mem
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Local:
             raise InputError(f"no local work {self.kind!r}: use one of {', '.join(LOCAL_KINDS)}")
         if self.n < 0 or self.count < 0:
             raise InputError(f"n is {self.n} and count {self.count}: expected numbers that are not negative")
+        check_count("the elements of a tile", self.n * self.count)
 
     def cycles(self, timing: Timing) -> tuple[int, int]:
         """(compute, overhead) cycles of one PE."""

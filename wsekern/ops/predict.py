@@ -30,7 +30,7 @@ from wsekern.ops.distribute import AllGather, Gather, Scatter
 from wsekern.ops.flow import FlowEngine, Operation
 from wsekern.ops.gemm import Cannon, MeshGemm, MeshGemmTransposed, MeshProduct, Summa
 from wsekern.ops.gemv import Gemv
-from wsekern.ops.line import NUMPY_DTYPES, Axis, traffic
+from wsekern.ops.line import NUMPY_DTYPES, Axis, check_count, traffic
 from wsekern.ops.local import Local
 from wsekern.ops.plane import Broadcast2D, Reduce2D, Transpose
 from wsekern.ops.reduce import Reduce, TwoPhaseReduce
@@ -59,6 +59,7 @@ class OpRequest:
             raise InputError(f"{field} is missing: expected {meaning}")
         if value < 1:
             raise InputError(f"{field} is {value}: expected {meaning}, at least 1")
+        check_count(field, value)
         return value
 
     def tile_of(self, meaning: str) -> tuple[int, ...]:
@@ -126,7 +127,8 @@ _OPERATIONS: dict[str, Callable[[OpRequest], Sequence[Operation]]] = {
     "summa": lambda r: [Summa(*r.tile_of("MxKxN"))],
     "meshgemm-transposed": lambda r: [MeshGemmTransposed(*r.tile_of("MxNxK"))],
     "shift": lambda r: [Shift(math.prod(r.tile_of("ROWSxCOLS")), "x", r.need("relays", "PEs to move by"))],
-    "ring-shift": lambda r: [RingShift(math.prod(r.tile_of("ROWSxCOLS")), r.axis, 1 if r.relays is None else r.relays,
+    "ring-shift": lambda r: [RingShift(math.prod(r.tile_of("ROWSxCOLS")), r.axis,
+                                      1 if r.relays is None else r.need("relays", "PEs to move by"),
                                       overlapped=True)],
     "allreduce": lambda r: [_allreduce(r, _words(r))],
     "ktree-allreduce": lambda r: [KTreeAllReduce(_words(r), r.axis, _levels(r))],
@@ -204,11 +206,26 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
     if name == "shift" and engine == "flow":  # the whole block moves, past the edge of the grid given too
         energy = math.prod(grid) * abs(relays or 0) * traffic(run.timing, math.prod(tile or (0,))).results
     chosen: dict[str, Any] = {"groups": groups or default_groups(request.line)} if name in ("meshgemv", "allreduce") else {}
-    notes = {"note": "; ".join(run.notes.values())} if run.notes and engine == "flow" else {}
+    said = list(run.notes.values()) if engine == "flow" else []
     if engine == "cycle" and any(getattr(step, "overlapped", False) for step in steps):
-        notes = {"note": "staged: each core sends, takes and works one after the other, without microthreads"}
+        said.append("staged: each core sends, takes and works one after the other, without microthreads")
+    held, sram = max(_tile_bytes(step, run) for step in steps), int(machine.core.sram)
+    if held > sram:
+        said.append(f"the tiles of a PE take {held:,} B and it has {sram:,} B: cut them over more PEs")
+    notes = {"note": "; ".join(said)} if said else {}
     return {"op": name, "machine": machine.name, "profile": profile, "grid": f"{grid[0]}x{grid[1]}", "dtype": dtype,
             **chosen, "engine": engine, "cycles": run.cycles, "energy": energy, "breakdown": dict(run.breakdown), **notes}
+
+
+def _tile_bytes(step: Operation, run: FlowEngine) -> int:
+    """Bytes of the tiles that a PE holds; those that move are held twice."""
+    size = np.dtype(NUMPY_DTYPES[run.dtype]).itemsize
+    if isinstance(step, MeshProduct):
+        left, right, result = (math.prod(shape) for shape in step.shapes(run.width, run.height))
+        return size * (2 * (left + right) + result)
+    if isinstance(step, Gemv):
+        return size * (step.rows * step.cols + step.rows + step.cols)
+    return size * getattr(step, "words", 0)
 
 
 _CHOICES: dict[str, Callable[..., Choice]] = {
@@ -269,6 +286,7 @@ def _predict_vector(name: str, machine: Machine, profile: str, words: int | None
                          f"{', '.join(machine.core.simd)}")
     if words is None or words < 0:
         raise InputError(f"words is {words}: expected the number of elements")
+    check_count("words", words)
     special = f"{instruction}_conflict" if conflict else f"{instruction}_long"
     elements = ceil(words / timing.rate(special if special in rates else instruction))
     setup = timing.setup(instruction) if words else 0
