@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.ops import AllReduce, FlowEngine, Gemv
+from wsekern.ops import AllReduce, FlowEngine, Gemv, KTreeAllReduce
 from wsekern.ops.predict import OPERATIONS, default_groups, predict_op
 
 
@@ -146,6 +146,16 @@ def test_tiles_that_a_pe_cannot_hold_are_said_to_be():
     for name, size in (("meshgemm", {"tile": (1, 1, 1)}), ("transpose", {"words": 2})):
         with pytest.raises(InputError, match="every step"):
             predict_op(name, "wse3", grid=(65, 65), engine="cycle", **size)
+
+
+def test_a_k_tree_has_any_number_of_levels():
+    engine = FlowEngine("wse3", 64, 1, "silicon", "fp32")
+    engine.time(KTreeAllReduce(4, "x", (16, 8, 2)))
+    found = predict_op("ktree-allreduce", "wse3", grid=(64, 1), words=4, groups=(16, 8, 2), dtype="fp32")
+    assert found["cycles"] == engine.cycles
+    for name, groups in (("allreduce", (16, 8)), ("ktree-allreduce", (16, 0))):
+        with pytest.raises(InputError, match="groups"):
+            predict_op(name, "wse3", grid=(64, 1), words=4, groups=groups)
 
 
 def test_crossovers_can_be_asked_for(tmp_path):

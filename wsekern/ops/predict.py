@@ -48,6 +48,8 @@ class OpRequest:
     height: int
     tile: tuple[int, ...] | None = None
     groups: int | None = None
+    levels: tuple[int, ...] = ()
+    """Groups of every level of a K-tree."""
     relays: int | None = None
     words: int | None = None
     receivers: int | None = None
@@ -113,7 +115,11 @@ def _group(request: OpRequest) -> int:
 
 
 def _levels(request: OpRequest) -> tuple[int, ...]:
-    """Groups of three levels: those given, and as many as their root in the next one."""
+    """Groups of each level: those given; where there is one number, as many as its root in a third level."""
+    if request.levels:
+        for count in request.levels:
+            replace(request, groups=count).need("groups", "groups of PEs")
+        return request.levels
     groups = request.groups or max(1, round(request.line ** (2 / 3)))
     return groups, max(1, math.isqrt(groups))
 
@@ -158,17 +164,18 @@ OPERATIONS = (*_OPERATIONS, "line-multicast", "vector-INSTRUCTION", "local-KIND"
 
 
 def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, grid: tuple[int, int] | None = None,
-               tile: tuple[int, ...] | None = None, groups: int | None = None, relays: int | None = None,
+               tile: tuple[int, ...] | None = None, groups: int | tuple[int, ...] | None = None, relays: int | None = None,
                words: int | None = None, dtype: str | None = None, receivers: int | None = None,
                conflict: bool = False, engine: str = "flow", plot: str | None = None) -> dict[str, Any]:
     """Cycles, link traversals and breakdown of operation ``name`` on a ``grid`` (width, height) of PEs.
 
-    ``tile`` is what one PE holds: rows x cols, or m x k x n; ``groups`` counts groups of an all-reduce, and PEs of a
-    group of the two-phase reduce; ``receivers`` stands for a grid of one line. A vector instruction such as
-    ``vector-fmuls`` takes ``words`` elements, from operands that meet in a memory bank where ``conflict``. Without a
-    ``dtype``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16. ``local-KIND`` is local vector work
-    such as ``local-exp`` on ``words`` elements of a row. ``engine="cycle"`` moves every wavelet (of zeros) instead;
-    products of matrices then run staged, without microthreads. ``note`` says where the flow engine's clocks are bounds.
+    ``tile`` is what one PE holds: rows x cols, or m x k x n; ``groups`` counts groups of an all-reduce (of a K-tree those
+    of every level, such as (60, 8)), and PEs of a group of the two-phase reduce; ``receivers`` stands for a grid of one
+    line. A vector instruction such as ``vector-fmuls`` takes ``words`` elements, from operands that meet in a memory bank
+    where ``conflict``. Without a ``dtype``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16.
+    ``local-KIND`` is local vector work such as ``local-exp`` on ``words`` elements of a row. ``engine="cycle"`` moves every
+    wavelet (of zeros) instead; products of matrices and rings then run staged, without microthreads. ``note`` says where
+    the flow engine's clocks are bounds, and where tiles do not fit a PE.
 
     ``best-OPERATION`` is the fastest algorithm with its reason; ``reduce-crossover`` and ``allreduce-crossover`` are the
     cycles of every algorithm against PEs and where the fastest changes, drawn to the file ``plot`` where one is given.
@@ -198,7 +205,12 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
     if kind is None:
         raise InputError(f"no engine {engine!r}: use flow or cycle")
     run = kind(machine, *grid, profile=profile, dtype=dtype)
-    request = OpRequest(width=grid[0], height=grid[1], tile=tile, groups=groups, relays=relays, words=words)
+    levels = groups if isinstance(groups, tuple) else ()
+    if levels and name != "ktree-allreduce":
+        raise InputError(f"groups are {'x'.join(map(str, levels))}: {name} has one number of groups, a ktree-allreduce any "
+                         "number of levels")
+    groups = None if isinstance(groups, tuple) else groups
+    request = OpRequest(width=grid[0], height=grid[1], tile=tile, groups=groups, levels=levels, relays=relays, words=words)
     steps = operation(request) if operation else [Local(name.removeprefix("local-"), _words(request))]
     for step in steps:
         _run_step(run, step)
