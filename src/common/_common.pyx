@@ -32,7 +32,8 @@ cpdef int simd_level_code() noexcept:
 
 
 def simd_level() -> str:
-    """Name of the SIMD level in force: ``base``, ``avx2`` or ``avx512`` (set with ``WSEKERN_SIMD``)."""
+    """Name of the SIMD level in force: ``base``, ``avx2`` or ``avx512`` (set with ``WSEKERN_SIMD``; unforced, tile products at
+    ``avx512`` also use AVX512-FP16 where the CPU has it)."""
     return _LEVELS[_level]
 
 
