@@ -13,6 +13,7 @@ from wsekern.cli_shared import (
     emit,
     open_console,
     parse_grid,
+    parse_numbers,
     parse_square,
     parse_tile,
     run_command,
@@ -76,7 +77,8 @@ def predict() -> None:
 @click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
 @click.option("--grid", "grid_text", metavar="WxH", help="Grid of PEs.")
 @click.option("--tile", "tile_text", metavar="RxC|MxKxN", help="What one PE holds.")
-@click.option("--groups", type=int, help="Groups of a two-level reduction.")
+@click.option("--groups", "groups_text", metavar="G|G1xG2x..",
+              help="Groups of a two-level reduction, or of each level of a K-tree.")
 @click.option("--relays", type=int, help="Software relays of a shift.")
 @click.option("--words", type=int, help="Elements (or wavelets, where no precision is given).")
 @click.option("--receivers", type=int, help="PEs that a multicast reaches.")
@@ -86,12 +88,14 @@ def predict() -> None:
               help="Clocks operation by operation, or every wavelet.")
 @PROFILE
 @JSON
-def predict_operation(name: str, machine: str, grid_text: str | None, tile_text: str | None, json_path: str | None,
-                      profile: str, **sizes: Any) -> None:
+def predict_operation(name: str, machine: str, grid_text: str | None, tile_text: str | None, groups_text: str | None,
+                      json_path: str | None, profile: str, **sizes: Any) -> None:
     """Cycles, link traversals and breakdown of the mesh operation NAME."""
     from wsekern.ops.predict import predict_op
 
-    found = predict_op(name, machine, profile, grid=parse_grid(grid_text), tile=parse_tile(tile_text), **sizes)
+    groups = None if groups_text is None else parse_numbers("groups", groups_text.lower().replace("x", ","))
+    found = predict_op(name, machine, profile, grid=parse_grid(grid_text), tile=parse_tile(tile_text),
+                       groups=groups[0] if groups and len(groups) == 1 else groups, **sizes)
     show(json_path, name, found)
 
 
