@@ -37,8 +37,8 @@ cdef extern from "wsekern_fabric.h" nogil:
     int64_t wsk_fabric_next_event(const wsk_fabric *fabric)
     int wsk_fabric_skip(wsk_fabric *fabric, int64_t cycle)
     void wsk_fabric_totals(const wsk_fabric *fabric, wsk_totals *totals)
-    void wsk_fabric_link_counts(const wsk_fabric *fabric, int port, uint32_t *counts)
-    void wsk_fabric_stall_counts(const wsk_fabric *fabric, uint32_t *counts)
+    void wsk_fabric_link_counts(const wsk_fabric *fabric, int port, int color, uint32_t *counts)
+    void wsk_fabric_stall_counts(const wsk_fabric *fabric, int color, uint32_t *counts)
     void wsk_fabric_occupancy(const wsk_fabric *fabric, int color, uint8_t *words)
     int64_t wsk_fabric_moves(const wsk_fabric *fabric, wsk_delivery *words, int64_t room)
     const wsk_report *wsk_fabric_report(const wsk_fabric *fabric)
@@ -58,9 +58,8 @@ cdef extern from "fabric_internal.h" nogil:
     void wsk_open_cycle(wsk_fabric *f, wsk_strip *s)
     int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
     int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k)
-    int wsk_arrive_block(wsk_fabric *f, wsk_strip *s, int y, int k)
+    int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y)
     int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
-    uint64_t wsk_arrivals_of_row(const wsk_fabric *f, int y)
     uint64_t wsk_inner_arrivals(const wsk_fabric *f, int i)
     uint64_t wsk_outer_arrivals(const wsk_fabric *f, int i)
 
@@ -105,17 +104,6 @@ cdef int depart_row(wsk_fabric *f, wsk_strip *strip, int y) noexcept nogil:
     return 0
 
 
-cdef int arrive_row(wsk_fabric *f, wsk_strip *strip, int y) noexcept nogil:
-    cdef uint64_t blocks = wsk_arrivals_of_row(f, y)
-    cdef int status
-    while blocks:
-        status = wsk_arrive_block(f, strip, y, wsk_ctz(blocks))
-        if status < 0:
-            return status
-        blocks &= blocks - 1
-    return 0
-
-
 cdef int depart_strip(wsk_fabric *f, int i) noexcept nogil:
     """Words leave, row by row; words arrive in a row as soon as the rows beside it have sent, while they are in the cache.
     Only the first and last row of a strip wait for phase two, when the strips beside it have sent too."""
@@ -133,12 +121,12 @@ cdef int depart_strip(wsk_fabric *f, int i) noexcept nogil:
         waiting &= ~ready
         rows &= rows - 1
         while ready:
-            status = arrive_row(f, strip, top + wsk_ctz(ready))
+            status = wsk_arrive_row(f, strip, top + wsk_ctz(ready))
             if status < 0:
                 return status
             ready &= ready - 1
     while waiting:
-        status = arrive_row(f, strip, top + wsk_ctz(waiting))
+        status = wsk_arrive_row(f, strip, top + wsk_ctz(waiting))
         if status < 0:
             return status
         waiting &= waiting - 1
@@ -180,7 +168,7 @@ cdef int arrive_strips(wsk_fabric *f, int first, int last) noexcept nogil:
             continue
         rows = wsk_outer_arrivals(f, i)
         while rows:
-            status = arrive_row(f, inside.strip + i, STRIP_ROWS * i + wsk_ctz(rows))
+            status = wsk_arrive_row(f, inside.strip + i, STRIP_ROWS * i + wsk_ctz(rows))
             if status < 0:
                 return status
             rows &= rows - 1
@@ -603,18 +591,18 @@ cdef class State:
         memcpy(&v[0, 0], &totals, sizeof(totals))
         return dict(zip(names, values, strict=True))
 
-    def link_counts(self, int port):
-        """Words that left each router by a port since reset: (height, width) uint32."""
-        counts = np.zeros(self.plan.shape, np.uint32)
+    def link_counts(self, int port, int color=-1):
+        """Words (of one color, -1: of all) that left each router by a port since reset: (height, width) uint32."""
+        counts = np.empty(self.plan.shape, np.uint32)
         cdef uint32_t[:, ::1] c = counts
-        wsk_fabric_link_counts(self.fabric, port, &c[0, 0])
+        wsk_fabric_link_counts(self.fabric, port, color, &c[0, 0])
         return counts
 
-    def stall_counts(self):
-        """Cycles in which a head word of any color could not leave, per router: (height, width) uint32."""
-        counts = np.zeros(self.plan.shape, np.uint32)
+    def stall_counts(self, int color=-1):
+        """Cycles in which a head word (of one color, -1: of any) could not leave, per router: (height, width) uint32."""
+        counts = np.empty(self.plan.shape, np.uint32)
         cdef uint32_t[:, ::1] c = counts
-        wsk_fabric_stall_counts(self.fabric, &c[0, 0])
+        wsk_fabric_stall_counts(self.fabric, color, &c[0, 0])
         return counts
 
     def occupancy(self, int color):

@@ -13,7 +13,7 @@ void wsk_open_cycle(wsk_fabric *f, wsk_strip *s)
 {
     int slot = (int)(f->cycle % f->hop);
     s->n_out[f->cycle % f->ring] = 0;
-    s->rows_popped = 0;
+    s->rows_freed = 0;
     for (int d = 0; d < SIDES; d++)
         s->rows_sent[slot][d] = 0;
 }
@@ -214,19 +214,44 @@ static u64 run_commands(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 le
     return ignored;
 }
 
-/* Take the heads in m off their queues. */
-void wsk_pop(wsk_fabric *f, int y, int k, int c, u64 m)
+/* Words behind the heads in m move up. */
+static void move_up(wsk_fabric *f, int y, int k, int c, wsk_lane *lane, u64 m)
 {
-    wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
-    for (int i = 0; i < f->depth; i++) {
-        u64 follow = i + 1 < f->depth ? lane->valid[i + 1] & m : 0;
+    for (int i = 0; i + 1 < f->depth; i++) {
+        u64 follow = lane->valid[i + 1] & m;
         if (follow)
             wsk_copy_words(wsk_data_at(f, y, c, i) + 64 * k, wsk_data_at(f, y, c, i + 1) + 64 * k, follow, f->simd_level);
         lane->valid[i] = (lane->valid[i] & ~m) | follow;
-        if (!follow)
-            break;
         m = follow;
+        if (!m)
+            return;
     }
+    lane->valid[f->depth - 1] &= ~m;
+}
+
+/* Take the heads in m off their queues and give back their places; senders see that room in phase two. */
+void wsk_leave(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m)
+{
+    wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
+    wsk_block *block = f->block + wsk_block_at(f, y, k);
+    u64 row = (u64)1 << (y % STRIP_ROWS);
+    wsk_binary_subtract(lane->occupied, COUNT_BITS, m);
+    if (lane->full & m) {
+        block->freed |= (u32)1 << c;
+        f->row_freed[y] |= (u64)1 << k;
+        s->rows_freed |= row;
+    }
+    if (f->depth > 1 && (lane->valid[1] & m))
+        move_up(f, y, k, c, lane, m);
+    else
+        lane->valid[0] &= ~m;
+    if (lane->valid[0])
+        return;
+    block->active &= ~((u32)1 << c);
+    if (!block->active)
+        f->row_active[y] &= ~((u64)1 << k);
+    if (!f->row_active[y])
+        s->rows_active &= ~row;
 }
 
 static void pop_flags(wsk_fabric *f, size_t at, u64 m)
@@ -274,7 +299,7 @@ static void send_lane(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const ws
     for (int d = 0; d < PORTS; d++)
         leaving |= r->send[d];
     s->totals.stalls[c] += (u64)wsk_popcount(ready & ~leaving);
-    wsk_count(f, y, k, PORTS, ready & ~leaving);
+    wsk_count(f, at, PORTS, ready & ~leaving);
     if (!leaving)
         return;
     finished = f->plan->rules.multicast_all ? leaving : finish_branches(f, at, ready, r);
@@ -295,7 +320,7 @@ static void send_lane(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const ws
         wire->to[d] = m;
         if (!m)
             continue;
-        wsk_count(f, y, k, d, m);
+        wsk_count(f, at, d, m);
         u64 edge = m & edge_bits(f, y, k, d);
         if (edge) {
             leave_by_edge(f, s, y, k, c, d, edge, words, control);
@@ -316,7 +341,7 @@ static void send_lane(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const ws
     if (r->send[WSK_RAMP]) {
         u64 m = r->send[WSK_RAMP];
         copies += wsk_popcount(m);
-        wsk_count(f, y, k, WSK_RAMP, m);
+        wsk_count(f, at, WSK_RAMP, m);
         if (m & ignored) {
             s->totals.dropped[c] += (u64)wsk_popcount(m & ignored);
             m &= ~ignored;
@@ -327,9 +352,7 @@ static void send_lane(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const ws
     int left = wsk_popcount(finished);
     s->totals.copied[c] += (u64)(copies - left);
     s->stored -= left;
-    wsk_pop(f, y, k, c, finished);
-    lane->popped = finished;
-    f->block[wsk_block_at(f, y, k)].popped |= (u32)1 << c;
+    wsk_leave(f, s, y, k, c, finished);
 }
 
 int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k)
@@ -339,7 +362,7 @@ int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k)
     u64 ready[WSK_COLORS], resting[PORTS], *rest_mask = NULL;
     u8 colors[WSK_COLORS];
     int n = 0;
-    if (f->plain && !(block->active & (block->active - 1)) && wsk_depart_plain(f, s, y, k, __builtin_ctz(block->active)))
+    if (f->plain && wsk_depart_plain(f, s, y, k, block->active))
         return 0;
     if (f->plan->rules.link_frame > f->plan->rules.link_words) {
         resting_links(f, f->runs + wsk_block_at(f, y, k), resting);
@@ -355,7 +378,6 @@ int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k)
     else
         arbitrate(f, y, k, colors, n, requests);
 
-    block->popped = 0;
     *wsk_sent_at(f, (int)(f->cycle % f->hop), y, k) = (wsk_sent){ { 0 } };
     u64 taken[PORTS] = { 0 };
     for (int i = 0; i < n; i++) {
@@ -365,11 +387,7 @@ int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k)
     }
     if (rest_mask)
         remember_links(f, f->runs + wsk_block_at(f, y, k), taken);
-    if (taken[0] | taken[1] | taken[2] | taken[3] | taken[4]) {
-        u64 row = (u64)1 << (y % STRIP_ROWS);
-        f->row_popped[y] = (s->rows_popped & row ? f->row_popped[y] : 0) | (u64)1 << k;
-        s->rows_popped |= row;
+    if (taken[0] | taken[1] | taken[2] | taken[3] | taken[4])
         s->last_move = f->cycle;
-    }
     return 0;
 }

@@ -23,7 +23,7 @@ static size_t lay_out(wsk_fabric *f, char *base, int with_credits)
     layout l = { 0 };
 #define PLACE(field, count) { size_t at = take(&l, (count), sizeof *f->field); f->field = base ? (void *)(base + at) : NULL; }
     PLACE(row_active, rows)
-    PLACE(row_popped, rows)
+    PLACE(row_freed, rows)
     PLACE(row_sent, hop * rows * SIDES)
     PLACE(block, blocks)
     PLACE(sent, hop * blocks)
@@ -34,8 +34,8 @@ static size_t lay_out(wsk_fabric *f, char *base, int with_credits)
     PLACE(data, rows * f->n_colors * f->depth * f->data_stride)
     PLACE(stage, hop * rows * f->n_colors * f->stage_stride)
     PLACE(runs, f->plan->rules.link_frame > f->plan->rules.link_words ? blocks : 0)
-    PLACE(counted, blocks * (PORTS + 1) * LOW_BITS)
-    PLACE(counter, blocks * (PORTS + 1) * COUNTER_BITS)
+    PLACE(counted, lanes * (PORTS + 1) * LOW_BITS)
+    PLACE(counter, lanes * (PORTS + 1) * COUNTER_BITS)
     PLACE(credits, with_credits ? rows * f->n_colors * f->width : 0)
     PLACE(source_of, pes + SIDES * (size_t)(f->width > f->height ? f->width : f->height))
     PLACE(ramp_last, pes)
@@ -177,7 +177,7 @@ static void free_sources(wsk_strip *s)
 static void clear_strip(wsk_strip *s)
 {
     free_sources(s);
-    s->rows_active = s->rows_popped = 0;
+    s->rows_active = s->rows_freed = 0;
     s->awake_until = 0;
     memset(s->rows_sent, 0, sizeof s->rows_sent);
     memset(s->n_pending, 0, sizeof s->n_pending);
@@ -211,6 +211,8 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
     f->simd_level = simd_level;
     f->plain = plan->rules.multicast_all && plan->rules.link_frame == plan->rules.link_words && !plan->has_swap
             && !plan->n_filters && !plan->rules.open_edges;
+    for (int i = 0; i < COUNT_BITS; i++)
+        f->not_full[i] = f->depth >> i & 1 ? 0 : ~(u64)0;
     for (int c = 0; c < f->n_colors; c++)
         f->sinks[c] = sinks[plan->color_of[c]];
     f->strip = calloc((size_t)f->strips, sizeof *f->strip);
@@ -314,7 +316,7 @@ static int copy_strip(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
     clear_strip(to);
     to->rows_active = from->rows_active;
     to->awake_until = from->awake_until;
-    to->rows_popped = from->rows_popped;
+    to->rows_freed = from->rows_freed;
     memcpy(to->rows_sent, from->rows_sent, sizeof to->rows_sent);
     for (int b = 0; b < f->ring; b++) {
         to->n_pending[b] = from->n_pending[b];

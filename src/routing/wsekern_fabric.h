@@ -145,8 +145,9 @@ int64_t wsk_fabric_in_flight(const wsk_fabric *fabric);           /* words in ro
 int64_t wsk_fabric_next_event(const wsk_fabric *fabric);
 int wsk_fabric_skip(wsk_fabric *fabric, int64_t cycle);
 void wsk_fabric_totals(const wsk_fabric *fabric, wsk_totals *totals);
-void wsk_fabric_link_counts(const wsk_fabric *fabric, int port, uint32_t *counts);     /* [height][width] */
-void wsk_fabric_stall_counts(const wsk_fabric *fabric, uint32_t *counts);              /* [height][width] */
+/* Per router, [height][width]: words that left by a port, cycles that a head word could not leave; color -1: of all colors. */
+void wsk_fabric_link_counts(const wsk_fabric *fabric, int port, int color, uint32_t *counts);
+void wsk_fabric_stall_counts(const wsk_fabric *fabric, int color, uint32_t *counts);
 void wsk_fabric_occupancy(const wsk_fabric *fabric, int color, uint8_t *words);        /* [height][width] */
 /* Link crossings of the cycle just stepped, at most `room` of them; returns how many there were. port: where it left. */
 int64_t wsk_fabric_moves(const wsk_fabric *fabric, wsk_delivery *list, int64_t room);
