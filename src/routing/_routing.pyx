@@ -57,7 +57,7 @@ cdef extern from "fabric_internal.h" nogil:
     int wsk_ctz(uint64_t m)
     void wsk_open_cycle(wsk_fabric *f, wsk_strip *s)
     int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
-    int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k)
+    int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y)
     int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y)
     int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
     uint64_t wsk_inner_arrivals(const wsk_fabric *f, int i)
@@ -93,17 +93,6 @@ cdef int feed_strips(wsk_fabric *f, int first, int last) noexcept nogil:
     return 0
 
 
-cdef int depart_row(wsk_fabric *f, wsk_strip *strip, int y) noexcept nogil:
-    cdef uint64_t blocks = (<wsk_fabric_inside *>f).row_active[y]
-    cdef int status
-    while blocks:
-        status = wsk_depart_block(f, strip, y, wsk_ctz(blocks))
-        if status < 0:
-            return status
-        blocks &= blocks - 1
-    return 0
-
-
 cdef int depart_strip(wsk_fabric *f, int i) noexcept nogil:
     """Words leave, row by row; words arrive in a row as soon as the rows beside it have sent, while they are in the cache.
     Only the first and last row of a strip wait for phase two, when the strips beside it have sent too."""
@@ -113,7 +102,7 @@ cdef int depart_strip(wsk_fabric *f, int i) noexcept nogil:
     cdef uint64_t bit, rows = strip.rows_active, ready
     cdef uint64_t waiting = wsk_inner_arrivals(f, i)
     while rows:
-        status = depart_row(f, strip, top + wsk_ctz(rows))
+        status = wsk_depart_row(f, strip, top + wsk_ctz(rows))
         if status < 0:
             return status
         bit = rows & (~rows + 1)

@@ -4,8 +4,8 @@
 
 enum { RESERVE = 1, LAND = 2 };       /* what happens to words: with a hop latency of 1 both in the same cycle */
 
-/* Words on their way into one lane: who gets one, which are control words, words[b] for bit b, by which port. */
-typedef struct { u64 to, control; const u32 *words; int port; } wsk_inbound;
+/* Words on their way into one lane: who gets one, which are control words; words[b] for bit b, or `word` for a single one. */
+typedef struct { u64 to, control; const u32 *words; u32 single, word; } wsk_inbound;
 
 /* Whether the router at (x, y) sent a word by side d in the cycle of `slot` that is color index c at the far end. */
 static int sent_over(const wsk_fabric *f, int slot, int x, int y, int d, int c)
@@ -59,14 +59,20 @@ static void store(wsk_fabric *f, int y, int k, int c, wsk_lane *lane, const wsk_
 {
     u64 left = in->to;
     for (int i = 0; left && i < f->depth; i++) {
-        u64 here = left & ~lane->valid[i];
+        u64 *slot = wsk_slot(lane, i), here = left & ~*slot;
         if (!here)
             continue;
-        wsk_copy_words(wsk_data_at(f, y, c, i) + 64 * k, in->words, here, f->simd_level);
-        lane->valid[i] |= here;
+        *slot |= here;
+        u32 *places = wsk_data_at(f, y, c, i) + 64 * k;
+        if (in->single) {
+            places[wsk_ctz(here)] = in->word;
+            return;
+        }
+        wsk_copy_words(places, in->words, here, f->simd_level);
         if (here & in->control) {
             f->rest[wsk_lane_at(f, y, k, c)].control[i] |= here & in->control;
             lane->special += (u32)wsk_popcount(here & in->control);
+            wsk_note_odd(f, wsk_lane_at(f, y, k, c));
         }
         left &= ~here;
     }
@@ -95,17 +101,19 @@ static int take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbo
 }
 
 /* As take, for words that left by side d as color index `from`; those in `swapped` come as its partner. */
-static int take_from(wsk_fabric *f, wsk_strip *s, int y, int k, int from, const wsk_inbound *in, u64 swapped, int what)
+static int take_from(wsk_fabric *f, wsk_strip *s, int y, int k, int from, wsk_inbound in, u64 swapped, int what)
 {
+    wsk_inbound other = in;
     int status = 0;
-    if (!(in->to & swapped))
-        return take(f, s, y, k, from, in, what);
-    if (in->to & ~swapped)
-        status = take(f, s, y, k, from, &(wsk_inbound){ in->to & ~swapped, in->control & ~swapped, in->words, in->port }, what);
-    if (status < 0)
-        return status;
-    return take(f, s, y, k, f->plan->index_of[f->plan->color_of[from] ^ 1],
-                &(wsk_inbound){ in->to & swapped, in->control & swapped, in->words, in->port }, what);
+    if (!(in.to & swapped))
+        return take(f, s, y, k, from, &in, what);
+    in.to &= ~swapped;
+    in.control &= ~swapped;
+    other.to &= swapped;
+    other.control &= swapped;
+    if (in.to)
+        status = take(f, s, y, k, from, &in, what);
+    return status < 0 ? status : take(f, s, y, k, f->plan->index_of[f->plan->color_of[from] ^ 1], &other, what);
 }
 
 static u64 swapped_on(const wsk_fabric *f, const wsk_wire *wire, int d)
@@ -123,8 +131,8 @@ static int from_row(wsk_fabric *f, wsk_strip *s, int y, int from, int d, int slo
         for (u32 colors = wsk_sent_at(f, slot, from, k)->sent[d]; colors; colors &= colors - 1) {
             int c = __builtin_ctz(colors);
             const wsk_wire *wire = wsk_wire_at(f, slot, wsk_lane_at(f, from, k, c));
-            wsk_inbound in = { wire->to[d], wire->control & wire->to[d], wsk_stage_at(f, slot, from, c) + 64 * k, d ^ 2 };
-            int status = take_from(f, s, y, k, c, &in, swapped_on(f, wire, d), what);
+            wsk_inbound in = { wire->to[d], wire->control & wire->to[d], wsk_stage_at(f, slot, from, c) + 64 * k, wire->single, wire->word };
+            int status = take_from(f, s, y, k, c, in, swapped_on(f, wire, d), what);
             if (status < 0)
                 return status;
         }
@@ -132,71 +140,67 @@ static int from_row(wsk_fabric *f, wsk_strip *s, int y, int from, int d, int slo
     return 0;
 }
 
-/* Words that went east in row y: each block's own, one PE on, with the one that comes from the block before. */
-static int from_west(wsk_fabric *f, wsk_strip *s, int y, int slot, int what)
+/* Words of a block's own color that move one PE east (d: WSK_EAST) or west within the block. */
+static wsk_inbound own_words(const wsk_fabric *f, const wsk_wire *wire, int slot, int y, int k, int c, int d)
 {
-    u64 blocks = wsk_row_sent_at(f, slot, y)[WSK_EAST];
-    u32 carry = 0;
-    for (int k = 0; blocks | carry; k++) {
-        if (!carry)
-            k = wsk_ctz(blocks);
-        u32 own = blocks >> k & 1 ? wsk_sent_at(f, slot, y, k)->sent[WSK_EAST] : 0, next = 0;
-        for (u32 colors = own | carry; colors; colors &= colors - 1) {
-            int c = __builtin_ctz(colors);
-            const wsk_wire *wire = wsk_wire_at(f, slot, wsk_lane_at(f, y, k, c));
-            wsk_inbound in = { 0, 0, wsk_stage_at(f, slot, y, c) + 64 * k - 1, WSK_WEST };
-            u64 swapped = 0;
-            if (own >> c & 1) {
-                in.to = wire->to[WSK_EAST] << 1;
-                in.control = (wire->control & wire->to[WSK_EAST]) << 1;
-                swapped = swapped_on(f, wire, WSK_EAST) << 1;
-                next |= (u32)(wire->to[WSK_EAST] >> 63) << c;
-            }
-            if (carry >> c & 1) {
-                const wsk_wire *last = wire - f->n_colors;
-                in.to |= 1;
-                in.control |= last->control >> 63;
-                swapped |= swapped_on(f, last, WSK_EAST) >> 63;
-            }
-            int status = in.to ? take_from(f, s, y, k, c, &in, swapped, what) : 0;
-            if (status < 0)
-                return status;
-        }
-        blocks &= ~((u64)1 << k);
-        carry = next;
-    }
-    return 0;
+    u64 to = wire->to[d], control = wire->control & to;
+    const u32 *words = wsk_stage_at(f, slot, y, c) + 64 * k + (d == WSK_EAST ? -1 : 1);
+    return (wsk_inbound){ d == WSK_EAST ? to << 1 : to >> 1, d == WSK_EAST ? control << 1 : control >> 1, words,
+                          wire->single, wire->word };
 }
 
-/* The same for words that went west. */
-static int from_east(wsk_fabric *f, wsk_strip *s, int y, int slot, int what)
+/* The word of the block before that comes in over the border, at its first bit of the way. */
+static wsk_inbound carried_word(const wsk_fabric *f, const wsk_wire *wire, int slot, int y, int k, int c, int d)
 {
-    u64 blocks = wsk_row_sent_at(f, slot, y)[WSK_WEST];
-    u32 carry = 0;
-    for (int k = f->blocks - 1; blocks | carry; k--) {
+    u64 control = wire->control & wire->to[d];
+    const u32 *words = wsk_stage_at(f, slot, y, c) + 64 * k + (d == WSK_EAST ? -1 : 1);
+    return (wsk_inbound){ d == WSK_EAST ? 1 : (u64)1 << 63, d == WSK_EAST ? control >> 63 : control << 63, words,
+                          wire->single, wire->word };
+}
+
+/* One color of one block: its own words that went by side d, and the one that comes over the border from the block before. */
+static int sideways(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, int slot, int what, int own, int carry)
+{
+    const wsk_wire *wire = wsk_wire_at(f, slot, wsk_lane_at(f, y, k, c));
+    const wsk_wire *last = d == WSK_EAST ? wire - f->n_colors : wire + f->n_colors;
+    wsk_inbound in = { 0 }, one = { 0 };
+    u64 swapped = 0, border = 0;
+    if (own) {
+        in = own_words(f, wire, slot, y, k, c, d);
+        swapped = d == WSK_EAST ? swapped_on(f, wire, d) << 1 : swapped_on(f, wire, d) >> 1;
+    }
+    if (carry) {
+        one = carried_word(f, last, slot, y, k, c, d);
+        border = d == WSK_EAST ? swapped_on(f, last, d) >> 63 : swapped_on(f, last, d) << 63;
+    }
+    if (in.to && one.to && !in.single && !one.single) {
+        in.to |= one.to;
+        in.control |= one.control;
+        swapped |= border;
+        one.to = 0;
+    }
+    int status = in.to ? take_from(f, s, y, k, c, in, swapped, what) : 0;
+    return status < 0 || !one.to ? status : take_from(f, s, y, k, c, one, border, what);
+}
+
+/* Words that went east or west (d) in row y, block by block along their way. */
+static int from_side(wsk_fabric *f, wsk_strip *s, int y, int d, int slot, int what)
+{
+    u64 blocks = wsk_row_sent_at(f, slot, y)[d];
+    u32 carry = 0;                                    /* colors of which a word left the block before */
+    for (int k = 0; blocks | carry; k += d == WSK_EAST ? 1 : -1) {
         if (!carry)
-            k = 63 - __builtin_clzll(blocks);
-        u32 own = blocks >> k & 1 ? wsk_sent_at(f, slot, y, k)->sent[WSK_WEST] : 0, next = 0;
+            k = d == WSK_EAST ? wsk_ctz(blocks) : 63 - __builtin_clzll(blocks);
+        u32 own = blocks >> k & 1 ? wsk_sent_at(f, slot, y, k)->sent[d] : 0, next = 0;
         for (u32 colors = own | carry; colors; colors &= colors - 1) {
             int c = __builtin_ctz(colors);
-            const wsk_wire *wire = wsk_wire_at(f, slot, wsk_lane_at(f, y, k, c));
-            wsk_inbound in = { 0, 0, wsk_stage_at(f, slot, y, c) + 64 * k + 1, WSK_EAST };
-            u64 swapped = 0;
-            if (own >> c & 1) {
-                in.to = wire->to[WSK_WEST] >> 1;
-                in.control = (wire->control & wire->to[WSK_WEST]) >> 1;
-                swapped = swapped_on(f, wire, WSK_WEST) >> 1;
-                next |= (u32)(wire->to[WSK_WEST] & 1) << c;
-            }
-            if (carry >> c & 1) {
-                const wsk_wire *last = wire + f->n_colors;
-                in.to |= (u64)1 << 63;
-                in.control |= last->control << 63;
-                swapped |= swapped_on(f, last, WSK_WEST) << 63;
-            }
-            int status = in.to ? take_from(f, s, y, k, c, &in, swapped, what) : 0;
+            int status = sideways(f, s, y, k, c, d, slot, what, own >> c & 1, carry >> c & 1);
             if (status < 0)
                 return status;
+            if (own >> c & 1) {
+                u64 to = wsk_wire_at(f, slot, wsk_lane_at(f, y, k, c))->to[d];
+                next |= (u32)(d == WSK_EAST ? to >> 63 : to & 1) << c;
+            }
         }
         blocks &= ~((u64)1 << k);
         carry = next;
@@ -209,9 +213,9 @@ static int arrivals(wsk_fabric *f, wsk_strip *s, int y, int slot, int what)
 {
     int row = y % STRIP_ROWS, status = 0;
     if (s->rows_sent[slot][WSK_EAST] >> row & 1)
-        status = from_west(f, s, y, slot, what);
+        status = from_side(f, s, y, WSK_EAST, slot, what);
     if (!status && (s->rows_sent[slot][WSK_WEST] >> row & 1))
-        status = from_east(f, s, y, slot, what);
+        status = from_side(f, s, y, WSK_WEST, slot, what);
     if (!status)
         status = from_row(f, s, y, y - 1, WSK_SOUTH, slot, what);
     if (!status)
@@ -300,14 +304,15 @@ int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
             return two_inputs(f, s, y, k, c, bit);
         lane->arrived_at = (u32)(f->cycle + 1);
         lane->arrived = before | bit;
-        while (lane->valid[slot] & bit)
+        while (*wsk_slot(lane, slot) & bit)
             slot++;
-        lane->valid[slot] |= bit;
+        *wsk_slot(lane, slot) |= bit;
         wsk_data_at(f, y, c, slot)[x] = p->data;
         if (p->flags) {
             wsk_assign_bit(f->rest[at].control + slot, bit, p->flags & WSK_CONTROL);
             wsk_assign_bit(f->rest[at].advance + slot, bit, p->flags & WSK_ADVANCE);
             lane->special++;
+            wsk_note_odd(f, at);
         }
         wsk_wake(f, s, y, k, c);
     }

@@ -30,17 +30,19 @@ struct wsk_plan {
     int32_t *row_count;               /* [n_colors][height] */
 };
 
-/* One color of 64 PEs, four cache lines. A step over plain words touches the first three only. full, in and the slots change
- * in phase two only, so that in phase one every router sees its neighbours as they were at the start of the cycle. */
+/* One color of 64 PEs, four cache lines in the order of need: words that pass without waiting touch the first line of the
+ * router that they leave, and the first two of the one that they reach. full and in change in phase two only, so that in
+ * phase one every router sees its neighbours as they were at the start of the cycle. */
 typedef struct {
-    u64 valid[WSK_MAX_DEPTH];         /* slot i holds a word; slot 0 is the head */
-    u32 arrived_at, special;          /* special: control and advance words stored here */
+    u64 head;                         /* a word is first in the queue */
     u64 out[PORTS];                   /* ports that the head word leaves by */
-    u64 full;                         /* no room, as seen by senders */
     u64 arrived;                      /* words that come in for cycle arrived_at */
-    u64 frozen;                       /* in teardown */
-    u64 in[PORTS];                    /* ports that the router listens to now */
+    u32 arrived_at, special;          /* special: control and advance words stored here */
+    u64 full;                         /* no room, as seen by senders */
     u64 occupied[COUNT_BITS];         /* binary count of words stored or on their way here */
+    u64 in[PORTS];                    /* ports that the router listens to now */
+    u64 behind[WSK_MAX_DEPTH - 1];    /* slot i + 1 holds a word */
+    u64 frozen;                       /* in teardown */
     u64 shut;                         /* the core takes no word (CORE sinks) */
     u64 switched;                     /* more than one position */
     u64 filtered;                     /* a filter sits before the core */
@@ -63,14 +65,15 @@ typedef struct {
     u64 to[SIDES];
     u64 control;
     u64 swapped[2];                   /* on E/W, on N/S: arrives as color ^ 1 */
-    u64 unused;
+    u32 single, word;                 /* a word that travels alone is kept here, not with the words of its row */
 } wsk_wire;
 
 typedef struct { u32 sent[SIDES]; } wsk_sent;             /* color masks per direction */
 
 /* Per block: which lanes are busy. */
 typedef struct {
-    u32 active, freed;                /* color masks: words are stored; a full queue lost a word in this cycle */
+    u32 active, freed, odd;           /* color masks: words are stored; a full queue lost a word in this cycle; some words are
+                                       * special or frozen */
 } wsk_block;
 
 /* Per block, where links rest: consecutive cycles in which each link carried a word, binary. */
@@ -145,6 +148,8 @@ static inline int wsk_ctz(u64 m) { return __builtin_ctzll(m); }
 /* In line, for CPUs whose compilers may not assume the instruction. */
 static inline int wsk_popcount(u64 m)
 {
+    if (!(m & (m - 1)))
+        return m != 0;
     m -= m >> 1 & 0x5555555555555555u;
     m = (m & 0x3333333333333333u) + (m >> 2 & 0x3333333333333333u);
     return (int)(((m + (m >> 4)) & 0x0f0f0f0f0f0f0f0fu) * 0x0101010101010101u >> 56);
@@ -253,10 +258,21 @@ static inline void wsk_assign_bit(u64 *plane, u64 bit, int on) { *plane = on ? *
 void wsk_copy_words(u32 *to, const u32 *from, u64 m, int simd_level);
 u64 wsk_sum_words(const u32 *from, u64 m, int simd_level);
 
-/* depart.c, arrive.c: one block, one row in one cycle. Return 0 or a status; the strip's report then says more. */
-int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k);
-int wsk_depart_plain(wsk_fabric *f, wsk_strip *s, int y, int k, u32 active);
-void wsk_leave(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m);
+/* One row in one cycle: where its parts are. */
+typedef struct {
+    wsk_strip *strip;
+    int y, slot;                      /* slot: of the words that leave now, in the rings of hop cycles */
+    u64 bit, *sent_blocks;            /* of the row in its strip; row_sent of the row */
+    size_t first_lane;
+    wsk_lane *lanes; wsk_wire *wires; wsk_sent *sent; wsk_block *blocks;
+} wsk_row;
+
+/* depart.c, arrive.c: one row in one cycle. Return 0 or a status; the strip's report then says more. */
+enum { WSK_NOT_PLAIN = 1 };
+int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y);
+int wsk_depart_plain(wsk_fabric *f, const wsk_row *r, int k);
+int wsk_check_routed(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, u64 deaf);
+void wsk_leave(wsk_fabric *f, const wsk_row *r, int k, int c, u64 m);
 int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y);
 int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s);
 u64 wsk_inner_arrivals(const wsk_fabric *f, int i);
@@ -293,6 +309,14 @@ static inline void wsk_wake(wsk_fabric *f, wsk_strip *s, int y, int k, int c)
     f->block[wsk_block_at(f, y, k)].active |= (u32)1 << c;
     f->row_active[y] |= (u64)1 << k;
     s->rows_active |= (u64)1 << (y % STRIP_ROWS);
+}
+
+static inline u64 *wsk_slot(wsk_lane *lane, int i) { return i ? lane->behind + i - 1 : &lane->head; }
+/* After special or frozen of a lane has changed. */
+static inline void wsk_note_odd(wsk_fabric *f, size_t lane)
+{
+    u32 *odd = &f->block[lane / f->n_colors].odd, bit = (u32)1 << lane % f->n_colors;
+    *odd = f->lane[lane].special || f->lane[lane].frozen ? *odd | bit : *odd & ~bit;
 }
 
 static inline wsk_strip *wsk_strip_of(const wsk_fabric *f, int y) { return f->strip + y / STRIP_ROWS; }

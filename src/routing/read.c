@@ -144,7 +144,7 @@ int64_t wsk_fabric_moves(const wsk_fabric *f, wsk_delivery *list, int64_t room)
                     for (u64 m = wire->to[d]; m; m &= m - 1, n++) {
                         int b = wsk_ctz(m);
                         if (n < room)
-                            list[n] = (wsk_delivery){ (u32)(y * f->width + 64 * k + b), words[b],
+                            list[n] = (wsk_delivery){ (u32)(y * f->width + 64 * k + b), wire->single ? wire->word : words[b],
                                                       f->plan->color_of[c], (u8)(wire->control >> b & 1), (u8)d, 0 };
                     }
                 }

@@ -53,7 +53,7 @@ static int why(const wsk_fabric *f, int *x, int *y, int *c, wsk_waiting *wait)
         *x = nx;
         *y = ny;
         *c = to;
-        return (next->valid[0] & there) != 0;
+        return (next->head & there) != 0;
     }
     return 0;
 }
@@ -64,7 +64,7 @@ static int first_waiting(const wsk_fabric *f, int *x, int *y, int *c)
     for (*y = 0; *y < f->height; ++*y)
         for (int k = 0; k < f->blocks; k++)
             for (*c = 0; *c < f->n_colors; ++*c) {
-                u64 m = f->lane[wsk_lane_at(f, *y, k, *c)].valid[0];
+                u64 m = f->lane[wsk_lane_at(f, *y, k, *c)].head;
                 if (m) {
                     *x = 64 * k + wsk_ctz(m);
                     return 1;

@@ -76,6 +76,7 @@ static void expand_span(wsk_fabric *f, int y, int c, const wsk_span *span)
         }
         lane->switched |= r->positions > 1 ? m : 0;
         lane->frozen |= r->teardown ? m : 0;
+        wsk_note_odd(f, wsk_lane_at(f, y, k, c));
     }
 }
 
