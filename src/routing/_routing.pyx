@@ -1,7 +1,10 @@
 # cython: language_level=3
 """Wavelet routing over the wafer grid: the loop over cycles, strips, rows and blocks, and thin Python classes."""
+from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
+from time import perf_counter
+
 from cpython.exc cimport PyErr_CheckSignals
 
 import numpy as np
@@ -13,6 +16,7 @@ cdef extern from "wsekern_fabric.h" nogil:
                         const wsk_rect *rects, int n_rects, const wsk_filter *filters, int n_filters, wsk_report *report)
     void wsk_plan_free(wsk_plan *plan)
     const wsk_rules *wsk_plan_rules(const wsk_plan *plan)
+    int wsk_plan_configured(const wsk_plan *plan, int color)
     int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t *sinks, int simd_level)
     void wsk_fabric_free(wsk_fabric *fabric)
     int wsk_fabric_reset(wsk_fabric *fabric)
@@ -43,6 +47,7 @@ cdef extern from "wsekern_fabric.h" nogil:
     int64_t wsk_fabric_moves(const wsk_fabric *fabric, wsk_delivery *words, int64_t room)
     const wsk_report *wsk_fabric_report(const wsk_fabric *fabric)
     int wsk_fabric_explain(wsk_fabric *fabric)
+    int wsk_fabric_find_circle(wsk_fabric *fabric)
 
 cdef extern from "fabric_internal.h" nogil:
     ctypedef struct wsk_strip:
@@ -51,10 +56,11 @@ cdef extern from "fabric_internal.h" nogil:
     int AWAKE
     ctypedef struct wsk_fabric_inside "wsk_fabric":
         int64_t cycle
-        int height, strips
+        int height, strips, failed
         wsk_strip *strip
         uint64_t *row_active
     int wsk_ctz(uint64_t m)
+    void wsk_forget_reports(wsk_fabric *f)
     void wsk_open_cycle(wsk_fabric *f, wsk_strip *s)
     int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
     int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y)
@@ -165,15 +171,18 @@ cdef int arrive_strips(wsk_fabric *f, int first, int last) noexcept nogil:
 
 
 cdef int fabric_step(wsk_fabric *fabric) noexcept nogil:
-    """One cycle on the calling thread. Returns 0 or a negative status; fabric_report says more."""
+    """One cycle on the calling thread. Returns 0 or a negative status (again, until a reset); fabric_report says more."""
     cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>fabric
-    cdef int status = feed_strips(fabric, 0, inside.strips)
+    cdef int status = inside.failed
+    if status == 0:
+        status = feed_strips(fabric, 0, inside.strips)
     if status == 0:
         status = depart_strips(fabric, 0, inside.strips)
     if status == 0:
         status = arrive_strips(fabric, 0, inside.strips)
     if status == 0:
         inside.cycle += 1
+    inside.failed = status
     return status
 
 
@@ -294,7 +303,7 @@ cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
             status = failed(run, 2, team.size)
         if rank == 0:
             if status < 0:
-                run.state = status
+                run.state = inside.failed = status
             else:
                 inside.cycle += 1
                 if run.keep_log and append_log(run) < 0:
@@ -342,7 +351,8 @@ cdef int fabric_explain(wsk_fabric *fabric) noexcept nogil:
 
 PORTS = ("N", "E", "S", "W", "RAMP")
 REASONS = {1: "the next router's queue is full", 2: "the next router's switch does not listen to this port",
-           3: "the core takes no word", 4: "the color is in teardown", 5: "another color has the link"}
+           3: "the core takes no word", 4: "the color is in teardown", 5: "another color has the link",
+           6: "outside, as the router's switch does not listen to this port", 7: "it moves on"}
 DELIVERY = np.dtype([("pe", "u4"), ("data", "u4"), ("color", "u1"), ("flags", "u1"), ("port", "u1"), ("unused", "u1")])
 ROUTE = np.dtype([("positions", "u1"), ("initial", "u1"), ("ring", "u1"), ("pop", "u1"), ("swap", "u1"),
                   ("teardown", "u1"), ("in", "u1", 4), ("out", "u1", 4)])
@@ -358,7 +368,7 @@ cdef dict report_of(const wsk_report *r, int width):
     return {"status": r.status, "pe": (r.pe % width, r.pe // width), "color": r.color if r.color >= 0 else None,
             "port": PORTS[r.port] if r.port >= 0 else None,
             "other_port": PORTS[r.other_port] if r.other_port >= 0 else None, "cycle": r.cycle,
-            "chain": chain, "chain_loops": bool(r.chain_loops)}
+            "chain": chain, "chain_loops": bool(r.chain_loops), "chain_skipped": r.chain_skipped}
 
 
 cdef str sentence_of(dict report):
@@ -370,8 +380,12 @@ cdef str sentence_of(dict report):
         parts.append("port " + " and ".join(ports))
     parts.append(f"cycle {report['cycle']}")
     text = ", ".join(parts)
-    for link in report["chain"]:
-        text += f"; PE {link['pe']} color {link['color']} waits at {link['port']}: {link['waits_for']}"
+    for i, link in enumerate(report["chain"]):
+        if report["chain_skipped"] and i == WSK_CHAIN // 2:
+            text += f"; and so on for {report['chain_skipped']} more"
+        verb = "goes on" if link["waits_for"] == REASONS[7] else "waits"
+        text += f"; PE {link['pe']} color {link['color']} {verb} at {link['port']}" + (
+            "" if verb == "goes on" else f": {link['waits_for']}")
     return text + ("; and so on in a loop" if report["chain_loops"] else "")
 
 
@@ -406,6 +420,15 @@ cdef class Plan:
 
     def __dealloc__(self):
         wsk_plan_free(self.plan)
+
+    def configured(self, int color) -> bool:
+        """Whether a color has a route anywhere."""
+        return 0 <= color < WSK_COLORS and wsk_plan_configured(self.plan, color) != 0
+
+    @property
+    def open_edges(self) -> bool:
+        """Whether words may leave and enter over the edges of the wafer."""
+        return wsk_plan_rules(self.plan).open_edges != 0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -463,13 +486,20 @@ cdef class State:
             memcpy(self.log_cycles, other.log_cycles, n * sizeof(int64_t))
         self.log_length = n
 
-    def inject(self, int x, int y, int port, int color, data, flags=None) -> None:
-        """Words (uint32) that wait outside a ramp or edge and enter as room allows."""
-        cdef const uint32_t[::1] words = data
-        cdef const uint8_t[::1] bits = flags
-        if words.shape[0]:
-            self.done(wsk_fabric_inject(self.fabric, self.pe_of(x, y), port, color, &words[0],
-                                        &bits[0] if flags is not None else NULL, words.shape[0]))
+    def inject(self, pes, int port, int color, data, flags=None) -> None:
+        """Words (uint32, one row for each of ``pes``) that wait outside ramps or edges and enter as room allows."""
+        cdef const uint32_t[::1] places = pes
+        cdef const uint32_t[:, ::1] words = data
+        cdef const uint8_t[:, ::1] bits = flags
+        cdef Py_ssize_t i
+        cdef int status = 0
+        with nogil:
+            for i in range(places.shape[0] if words.shape[1] else 0):
+                status = wsk_fabric_inject(self.fabric, places[i], port, color, &words[i, 0],
+                                           &bits[i, 0] if bits is not None else NULL, words.shape[1])
+                if status < 0:
+                    break
+        self.done(status)
 
     def offer(self, int x, int y, int port, int color, uint32_t data, int flags=0) -> bool:
         """Offer one word in this cycle; whether it was accepted."""
@@ -485,23 +515,25 @@ cdef class State:
     def run(self, int64_t cycles, bint until_idle=False, int64_t patience=0) -> bool:
         """Step ``cycles`` cycles, or until idle; True if idle was met. Ctrl-C stops between two cycles."""
         cdef Run run
-        cdef int64_t end = wsk_fabric_cycle(self.fabric) + cycles
-        memset(&run, 0, sizeof(run))
-        run.fabric = self.fabric
-        run.until_idle = until_idle
-        run.start = wsk_fabric_cycle(self.fabric)
-        run.patience = patience
-        run.keep_log = 1
-        run.log_words = &self.log_words
-        run.log_cycles = &self.log_cycles
-        run.log_length = &self.log_length
-        run.log_room = &self.log_room
+        cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>self.fabric
+        cdef int64_t start = inside.cycle, end = start + min(cycles, INT64_MAX - start)
+        cdef int64_t slice_cycles = 16, look_for_circles
         cdef int size = max(1, min(self.threads, TEAM_MOST))
-        cdef int64_t slice_cycles = 64
+        self.done(inside.failed)
+        wsk_forget_reports(self.fabric)
+        height, width = self.plan.shape
+        look_for_circles = start + 16 * (height + width) + 1000
+        memset(&run, 0, sizeof(run))
+        run.fabric, run.until_idle, run.start, run.patience, run.keep_log = self.fabric, until_idle, start, patience, 1
+        run.log_words, run.log_cycles = &self.log_words, &self.log_cycles
+        run.log_length, run.log_room = &self.log_length, &self.log_room
         while True:
+            began = perf_counter()
             run.state = RUNNING
-            run.end = min(end, wsk_fabric_cycle(self.fabric) + slice_cycles)
+            run.end = min(end, inside.cycle + slice_cycles)
             with nogil:
+                if not until_idle and is_idle(self.fabric):
+                    wsk_fabric_skip(self.fabric, end)
                 decide(&run)
                 if run.state == RUNNING:
                     wsk_team_run(size, work, &run)
@@ -511,10 +543,13 @@ cdef class State:
                 self.done(run.state)
             if run.state == IDLE:
                 return True
-            if wsk_fabric_cycle(self.fabric) >= end:
+            if inside.cycle >= end:
                 return False
+            if until_idle and patience > 0 and inside.cycle >= look_for_circles:
+                self.done(wsk_fabric_find_circle(self.fabric))
+                look_for_circles = inside.cycle + 2 * (inside.cycle - start)
             PyErr_CheckSignals()
-            slice_cycles = min(2 * slice_cycles, 4096)
+            slice_cycles = slice_cycles * 2 if perf_counter() - began < 0.02 else max(slice_cycles // 2, 1)
 
     def log(self, bint clear=True):
         """(cycles int64, deliveries) of all words that left for cores and edges since the last call."""

@@ -82,8 +82,8 @@ typedef struct { u64 cycle, run[PORTS][RUN_BITS]; } wsk_runs;
 typedef struct { u32 pe, data; u8 index, flags, port, unused; } wsk_pending;
 
 /* Words waiting outside one ramp or edge: one stream per color, tried in turn. */
-typedef struct { int64_t n, at; u32 *data; u8 *flags; } wsk_stream;
-typedef struct { u32 pe; u8 port, next, run, feeding; u32 colors; int64_t last, left; wsk_stream of[WSK_COLORS]; } wsk_source;
+typedef struct { int64_t n, at, room; u32 *data; u8 *flags; } wsk_stream;
+typedef struct { u32 pe; u8 port, next, run, feeding; u32 colors; int64_t last, left; wsk_stream of[]; } wsk_source;
 
 typedef struct { u64 key; wsk_route route; } wsk_override;
 typedef struct { u64 key; u32 count; u16 which; u8 wrapped, unused; } wsk_filter_state;
@@ -105,7 +105,8 @@ typedef struct {
     wsk_totals totals;
     wsk_report report;
     wsk_source **sources; int n_sources, room_sources;          /* every ramp and edge that words were injected at */
-    int *feeding; int n_feeding;                                 /* those with words */
+    wsk_source **feeding; int n_feeding, unsorted;               /* those with words, in the order of rows, columns, ports */
+    int commands;                                                /* control or advance words have entered here */
     wsk_override *overrides; int n_overrides, room_overrides;    /* sorted by key */
     wsk_filter_state *filter_states; int n_filter_states;        /* sorted by key */
     char pad[64];
@@ -118,6 +119,7 @@ struct wsk_fabric {
     int data_stride, stage_stride;
     int simd_level;
     int plain;                        /* the rules allow depart_plain.c */
+    int failed;                       /* status of the step that broke a rule: only reset or a snapshot help */
     u64 not_full[COUNT_BITS];         /* complement of the depth, a word per binary digit */
     int64_t cycle;
     u8 sinks[WSK_COLORS];             /* by color index */
@@ -284,7 +286,7 @@ void wsk_open_cycle(wsk_fabric *f, wsk_strip *s);
 u32 *wsk_source_index(const wsk_fabric *f, u32 pe, int port);
 wsk_source *wsk_source_at(wsk_fabric *f, wsk_strip *s, u32 pe, int port);
 int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, const u8 *flags, int64_t n);
-void wsk_start_feeding(wsk_fabric *f, wsk_strip *s, wsk_source *source);
+void wsk_start_feeding(wsk_strip *s, wsk_source *source);
 int wsk_feed_strip(wsk_fabric *f, wsk_strip *s);
 void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const u32 *words, u64 control);
 void wsk_emit(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port, int latency);
@@ -301,6 +303,7 @@ void wsk_set_sending(wsk_fabric *f, size_t lane, int bit, const wsk_route *route
 
 
 /* report.c */
+void wsk_forget_reports(wsk_fabric *f);
 int wsk_fail(wsk_fabric *f, wsk_strip *s, int status, u32 pe, int color, int port, int other, int64_t cycle);
 
 /* A word is stored in lane (y, k, c). */

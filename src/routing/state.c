@@ -162,10 +162,10 @@ static int fill(wsk_fabric *f)
     return expand_filters(f);
 }
 
-static void free_sources(wsk_strip *s)
+static void free_sources(wsk_strip *s, int n_colors)
 {
     for (int i = 0; i < s->n_sources; i++) {
-        for (int c = 0; c < WSK_COLORS; c++) {
+        for (int c = 0; c < n_colors; c++) {
             free(s->sources[i]->of[c].data);
             free(s->sources[i]->of[c].flags);
         }
@@ -175,9 +175,9 @@ static void free_sources(wsk_strip *s)
     s->waiting = 0;
 }
 
-static void clear_strip(wsk_strip *s)
+static void clear_strip(wsk_strip *s, int n_colors)
 {
-    free_sources(s);
+    free_sources(s, n_colors);
     s->rows_active = s->rows_freed = 0;
     s->awake_until = 0;
     memset(s->rows_sent, 0, sizeof s->rows_sent);
@@ -188,6 +188,7 @@ static void clear_strip(wsk_strip *s)
     s->stored = s->last_out = 0;
     s->last_move = -1;
     s->n_overrides = 0;
+    s->unsorted = s->commands = 0;
 }
 
 int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t sinks[WSK_COLORS], int simd_level)
@@ -229,7 +230,7 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
             if (!s->pending[b] || !s->out[b])
                 goto out;
         }
-        clear_strip(s);
+        clear_strip(s, f->n_colors);
     }
     status = fill(f);
 out:
@@ -246,7 +247,7 @@ void wsk_fabric_free(wsk_fabric *f)
         return;
     for (int i = 0; f->strip && i < f->strips; i++) {
         wsk_strip *s = f->strip + i;
-        free_sources(s);
+        free_sources(s, f->n_colors);
         free(s->sources);
         free(s->feeding);
         free(s->overrides);
@@ -263,10 +264,10 @@ void wsk_fabric_free(wsk_fabric *f)
 
 int wsk_fabric_reset(wsk_fabric *f)
 {
-    f->cycle = 0;
+    f->cycle = f->failed = 0;
     memset(&f->report, 0, sizeof f->report);
     for (int i = 0; i < f->strips; i++)
-        clear_strip(f->strip + i);
+        clear_strip(f->strip + i, f->n_colors);
     return fill(f);
 }
 
@@ -298,7 +299,7 @@ static int copy_sources(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
         copy->run = source->run;
         copy->feeding = source->feeding;
         copy->last = source->last;
-        for (int c = 0; c < WSK_COLORS; c++) {
+        for (int c = 0; c < f->n_colors; c++) {
             const wsk_stream *stream = source->of + c;
             if (stream->at < stream->n
                 && wsk_append_words(to, copy, c, stream->data + stream->at, stream->flags ? stream->flags + stream->at : NULL,
@@ -307,14 +308,15 @@ static int copy_sources(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
         }
     }
     to->n_feeding = from->n_feeding;
-    if (from->n_feeding)
-        memcpy(to->feeding, from->feeding, (size_t)from->n_feeding * sizeof *to->feeding);
+    to->unsorted = from->unsorted;
+    for (int i = 0; i < from->n_feeding; i++)
+        to->feeding[i] = wsk_source_at(f, to, from->feeding[i]->pe, from->feeding[i]->port);
     return 0;
 }
 
 static int copy_strip(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
 {
-    clear_strip(to);
+    clear_strip(to, f->n_colors);
     to->rows_active = from->rows_active;
     to->awake_until = from->awake_until;
     to->rows_freed = from->rows_freed;
@@ -327,6 +329,7 @@ static int copy_strip(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
     }
     to->stored = from->stored;
     to->last_out = from->last_out;
+    to->commands = from->commands;
     to->last_move = from->last_move;
     to->totals = from->totals;
     to->report = from->report;
@@ -343,6 +346,7 @@ int wsk_fabric_copy(wsk_fabric *to, const wsk_fabric *from)
     if (to->plan != from->plan || memcmp(to->sinks, from->sinks, sizeof to->sinks) != 0)
         return WSK_ERR_BAD_ARGUMENT;
     to->cycle = from->cycle;
+    to->failed = from->failed;
     to->report = from->report;
     memcpy(to->row_active, from->row_active, from->arena_bytes);
     for (int i = 0; i < from->strips; i++) {

@@ -126,10 +126,10 @@ int wsk_fabric_rewrite(wsk_fabric *f, uint32_t pe, int color, const wsk_route *r
 {
     int x, y, c, any_in = 0, any_out = 0;
     if (locate(f, pe, color, &x, &y, &c) < 0 || route->positions < 1 || route->positions > WSK_POSITIONS
-        || route->initial >= route->positions || route->swap)
+        || route->initial >= route->positions || route->pop > WSK_POP_ON_ADVANCE_NOP || route->swap)
         return WSK_ERR_BAD_ARGUMENT;
     for (int p = 0; p < route->positions; p++) {
-        if (!route->in[p] || !route->out[p])
+        if (!route->in[p] || !route->out[p] || route->in[p] >> PORTS || route->out[p] >> PORTS)
             return WSK_ERR_BAD_ARGUMENT;
         any_in |= route->in[p];
         any_out |= route->out[p];

@@ -101,8 +101,7 @@ class FabricPlan:
     def paint_route(self, color: int, route: Route, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
         """As :meth:`paint`, with a ready route."""
         self._check_rectangle(color, x, y, width, height)
-        self._check_generation(color, route, x, y)
-        self._check_wafer(color, route, x, y, width, height)
+        self.check_route(color, route, x, y, width, height)
         number = self._routes.setdefault(route, len(self._routes))
         self._rects.append((color, x, y, width, height, number))
 
@@ -132,6 +131,11 @@ class FabricPlan:
         numbers = (self.width, self.height, rules.hop_latency, rules.ramp_latency, rules.buffer_depth, rules.link_words,
                    rules.link_frame, int(rules.multicast == "all"), int(self.open_edges))
         return _routing.Plan(numbers, routes, rects, filters, self)
+
+    def check_route(self, color: int, route: Route, x: int, y: int, width: int = 1, height: int = 1) -> None:
+        """Refuse a route that the generation does not allow, or that leads off the wafer."""
+        self._check_generation(color, route, x, y)
+        self._check_wafer(color, route, x, y, width, height)
 
     def _check_rectangle(self, color: int, x: int, y: int, width: int, height: int) -> None:
         if not 0 <= color < self.rules.colors:
