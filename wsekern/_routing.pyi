@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+LAST_CYCLE: int
 PORTS: tuple[str, ...]
 DELIVERY: np.dtype
 ROUTE: np.dtype

@@ -1,6 +1,5 @@
 # cython: language_level=3
 """Wavelet routing over the wafer grid: the loop over cycles, strips, rows and blocks, and thin Python classes."""
-from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 from time import perf_counter
@@ -349,6 +348,8 @@ cdef int fabric_explain(wsk_fabric *fabric) noexcept nogil:
 
 # ---- Python classes ------------------------------------------------------------------------------------------------------
 
+LAST_CYCLE = 1 << 62                  # the clock stops here
+cdef int64_t last_cycle = LAST_CYCLE
 PORTS = ("N", "E", "S", "W", "RAMP")
 REASONS = {1: "the next router's queue is full", 2: "the next router's switch does not listen to this port",
            3: "the core takes no word", 4: "the color is in teardown", 5: "another color has the link",
@@ -516,7 +517,7 @@ cdef class State:
         """Step ``cycles`` cycles, or until idle; True if idle was met. Ctrl-C stops between two cycles."""
         cdef Run run
         cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>self.fabric
-        cdef int64_t start = inside.cycle, end = start + min(cycles, INT64_MAX - start)
+        cdef int64_t start = inside.cycle, end = start + min(cycles, last_cycle - start)
         cdef int64_t slice_cycles = 16, look_for_circles
         cdef int size = max(1, min(self.threads, TEAM_MOST))
         self.done(inside.failed)

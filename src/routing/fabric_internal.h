@@ -106,7 +106,6 @@ typedef struct {
     wsk_report report;
     wsk_source **sources; int n_sources, room_sources;          /* every ramp and edge that words were injected at */
     wsk_source **feeding; int n_feeding, unsorted;               /* those with words, in the order of rows, columns, ports */
-    int commands;                                                /* control or advance words have entered here */
     wsk_override *overrides; int n_overrides, room_overrides;    /* sorted by key */
     wsk_filter_state *filter_states; int n_filter_states;        /* sorted by key */
     char pad[64];

@@ -40,7 +40,6 @@ int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, 
     s->awake_until = f->cycle + AWAKE;
     s->last_move = f->cycle;
     s->totals.injected[c]++;
-    s->commands |= flags != 0;
     return 1;
 }
 
@@ -272,7 +271,6 @@ int wsk_fabric_inject(wsk_fabric *f, uint32_t pe, int port, int color, const uin
         return 0;
     wsk_source *source = wsk_source_at(f, s, pe, port);
     int status = source ? wsk_append_words(s, source, c, data, flags, n) : WSK_ERR_NO_MEMORY;
-    s->commands |= flags != NULL;
     if (!status)
         wsk_start_feeding(s, source);
     return status;

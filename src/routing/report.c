@@ -250,13 +250,45 @@ static void report_circle(wsk_fabric *f, const walk *w, size_t first)
     take_place(r);
 }
 
+/* Whether control words that left lane (y, k, c) lately are still on its links. */
+static int commands_on_links(const wsk_fabric *f, int y, int k, int c)
+{
+    for (int slot = 0; slot < f->hop; slot++)
+        for (int d = 0; d < SIDES; d++)
+            if ((wsk_strip_of(f, y)->rows_sent[slot][d] >> (y % STRIP_ROWS) & 1) && (wsk_row_sent_at(f, slot, y)[d] >> k & 1)
+                && (wsk_sent_at(f, slot, y, k)->sent[d] >> c & 1)
+                && (wsk_wire_at(f, slot, wsk_lane_at(f, y, k, c))->control & wsk_wire_at(f, slot, wsk_lane_at(f, y, k, c))->to[d]))
+                return 1;
+    return 0;
+}
+
+/* Whether words that may move a switch are inside or wait outside. */
+static int commands_about(const wsk_fabric *f)
+{
+    for (int i = 0; i < f->strips; i++) {
+        const wsk_strip *s = f->strip + i;
+        for (int j = 0; j < s->n_feeding; j++)
+            for (int c = 0; c < f->n_colors; c++)
+                if ((s->feeding[j]->colors >> c & 1) && s->feeding[j]->of[c].flags)
+                    return 1;
+        for (int b = 0; b < f->ring; b++)
+            for (int j = 0; j < s->n_pending[b]; j++)
+                if (s->pending[b][j].flags)
+                    return 1;
+    }
+    for (int y = 0; y < f->height; y++)
+        for (int k = 0; k < f->blocks; k++)
+            for (int c = 0; c < f->n_colors; c++)
+                if (f->lane[wsk_lane_at(f, y, k, c)].special || (f->hop > 1 && commands_on_links(f, y, k, c)))
+                    return 1;
+    return 0;
+}
+
 int wsk_fabric_find_circle(wsk_fabric *f)
 {
-    walk w = { .f = f, .any_switch = 1, .state = calloc((size_t)f->width * f->height, (size_t)f->n_colors + 1) };
+    walk w = { .f = f, .any_switch = !commands_about(f), .state = calloc((size_t)f->width * f->height, (size_t)f->n_colors + 1) };
     int status = w.state ? 0 : WSK_ERR_NO_MEMORY;
     size_t first = 0;
-    for (int i = 0; i < f->strips; i++)
-        w.any_switch &= !f->strip[i].commands;
     for (size_t lane = 0, lanes = (size_t)f->height * f->blocks * f->n_colors; !status && lane < lanes; lane++) {
         const u64 *occupied = f->lane[lane].occupied;
         for (u64 m = occupied[0] | occupied[1] | occupied[2]; m && !status; m &= m - 1) {

@@ -188,7 +188,7 @@ static void clear_strip(wsk_strip *s, int n_colors)
     s->stored = s->last_out = 0;
     s->last_move = -1;
     s->n_overrides = 0;
-    s->unsorted = s->commands = 0;
+    s->unsorted = 0;
 }
 
 int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t sinks[WSK_COLORS], int simd_level)
@@ -329,7 +329,6 @@ static int copy_strip(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
     }
     to->stored = from->stored;
     to->last_out = from->last_out;
-    to->commands = from->commands;
     to->last_move = from->last_move;
     to->totals = from->totals;
     to->report = from->report;

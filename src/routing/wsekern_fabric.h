@@ -160,7 +160,7 @@ int64_t wsk_fabric_moves(const wsk_fabric *fabric, wsk_delivery *list, int64_t r
 const wsk_report *wsk_fabric_report(const wsk_fabric *fabric);
 int wsk_fabric_explain(wsk_fabric *fabric);
 /* Whether words are on a way that leads back to itself and, as nobody rewrites routes, can never leave it: 0, or
- * WSK_ERR_LIVELOCK with a report whose chain is that way. Switches count as long as no control word has entered. */
+ * WSK_ERR_LIVELOCK with a report whose chain is that way. Switches count unless control words are about. */
 int wsk_fabric_find_circle(wsk_fabric *fabric);
 
 #endif

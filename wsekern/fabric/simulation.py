@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from wsekern import _routing
 from wsekern.errors import DeadlineError, InputError
 from wsekern.fabric.plan import FabricPlan, route_record
-from wsekern.fabric.routes import Port, Route, port_of
+from wsekern.fabric.routes import Port, Route, check_whole, is_whole, port_of
 
 SINKS = {"count": 0, "log": 1, "core": 2}
 DELIVERED = np.dtype([("cycle", "i8"), ("x", "i4"), ("y", "i4"), ("color", "u1"), ("port", "u1"), ("control", "?"),
@@ -28,15 +28,14 @@ class Fabric:
                  patience: int = 50):
         self.plan = plan.build() if isinstance(plan, FabricPlan) else plan
         sinks = np.full(24, SINKS["log"], np.uint8)
+        if not isinstance(sink, str | Mapping):
+            raise InputError(f"sink {sink!r}: expected one of {', '.join(SINKS)}, or a dict of them by color")
         for color, name in (dict.fromkeys(range(24), sink) if isinstance(sink, str) else sink).items():
             if name not in SINKS:
                 raise InputError(f"sink {name!r} does not exist: use one of {', '.join(SINKS)}")
-            sinks[self._color(color)] = SINKS[name]
-        if not is_whole(threads) or threads < 1:
-            raise InputError(f"{threads!r} threads: expected a whole number of at least 1")
-        if not is_whole(patience) or patience < 0:
-            raise InputError(f"a patience of {patience!r} cycles: expected a whole number, 0 for never")
-        self.state = _routing.State(self.plan, sinks, threads)
+            sinks[check_color(color)] = SINKS[name]
+        threads, patience = _count(threads, "threads", 1), _count(patience, "cycles of patience", 0)
+        self.state = _routing.State(self.plan, sinks, min(threads, 64))
         self.patience = patience
         self.height, self.width = self.plan.shape
 
@@ -57,7 +56,7 @@ class Fabric:
         ``data``: 32-bit words, shape (n,) for one PE, or (m, n) for the m PEs whose ``x`` and ``y`` are given. ``control``
         and ``advance`` mark control wavelets and the advance-switch bit, broadcast to the shape of ``data``.
         """
-        port, color, pes, words = port_of(port), self._color(color), self._pes(x, y), words_of(data)
+        port, color, pes, words = port_of(port), check_color(color), self._pes(x, y), words_of(data)
         if words.ndim > 2 or (words.ndim == 2 and words.shape[0] not in (1, len(pes))):
             raise InputError(f"data of shape {words.shape} for {len(pes)} PEs: expected (n,) or ({len(pes)}, n)")
         words = np.ascontiguousarray(np.broadcast_to(words, (len(pes), words.shape[-1] if words.ndim else 1)))
@@ -72,19 +71,21 @@ class Fabric:
     def offer(self, x: int, y: int, color: int, data: int, *, control: bool = False, advance: bool = False,
               port: Port | str = Port.RAMP) -> bool:
         """Offer one word in this cycle, as a core does; False if the router has no room or the ramp is busy."""
-        port, pes = port_of(port), self._pes(x, y)
-        self._check_entry(pes, port)
-        word = int(words_of([data] if is_whole(data) else data).reshape(-1)[0])
-        return self.state.offer(int(x), int(y), port, self._color(color), word, bool(control) | bool(advance) << 1)
+        port, (x, y), word = port_of(port), self._pe(x, y), words_of(data).reshape(-1)
+        if len(word) != 1:
+            raise InputError(f"{data!r}: offer takes one word a cycle")
+        self._check_entry(self._pes(x, y), port)
+        return self.state.offer(x, y, port, check_color(color), int(word[0]), bool(control) | bool(advance) << 1)
 
     def credit(self, x: int, y: int, color: int, words: int = 1) -> None:
         """Let a core with sink "core" take ``words`` more words of ``color``."""
-        self._pes(x, y)
-        self.state.credit(int(x), int(y), self._color(color), min(_count(words, "words", 0), 255))
+        self.state.credit(*self._pe(x, y), check_color(color), min(_count(words, "words", 0), 255))
 
     def step(self, cycles: int = 1) -> None:
         """Step ``cycles`` cycles; a broken rule raises :class:`RoutingError` with its report."""
-        self.state.run(_count(cycles, "cycles", 0))
+        if check_whole(cycles, "cycles", 0) > _routing.LAST_CYCLE - self.cycle:
+            raise InputError(f"{cycles} cycles from cycle {self.cycle}: the clock counts to {_routing.LAST_CYCLE}")
+        self.state.run(cycles)
 
     def run_until_idle(self, deadline: int = 1 << 40) -> int:
         """Step until no word is left (all delivered and readable); returns the cycle.
@@ -121,15 +122,15 @@ class Fabric:
 
     def link_counts(self, port: Port | str, color: int | None = None) -> NDArray[np.uint32]:
         """Words (of one color, or of all) that left each router by ``port`` since reset, shape (height, width)."""
-        return self.state.link_counts(port_of(port), -1 if color is None else self._color(color))
+        return self.state.link_counts(port_of(port), -1 if color is None else check_color(color))
 
     def stall_counts(self, color: int | None = None) -> NDArray[np.uint32]:
         """Head words (of one color, or of all) that could not leave, summed over cycles, per router: shape (height, width)."""
-        return self.state.stall_counts(-1 if color is None else self._color(color))
+        return self.state.stall_counts(-1 if color is None else check_color(color))
 
     def occupancy(self, color: int) -> NDArray[np.uint8]:
         """Places taken in each router's queue of ``color``, shape (height, width)."""
-        return self.state.occupancy(self._color(color))
+        return self.state.occupancy(check_color(color))
 
     def position(self, x: int, y: int, color: int) -> int:
         """Switch position of a PE and color."""
@@ -139,8 +140,8 @@ class Fabric:
         """Set a switch from a core program; words already queued follow."""
         place = self._router(x, y, color)
         try:
-            self.state.set_position(*place, position)
-        except (InputError, OverflowError, TypeError):
+            self.state.set_position(*place, check_whole(position, "as a switch position", 0, 3))
+        except InputError:
             raise InputError(f"color {color} at ({x}, {y}) has no switch position {position!r}") from None
 
     def rewrite(self, x: int, y: int, color: int, route: Route) -> None:
@@ -180,11 +181,6 @@ class Fabric:
         """Back to cycle 0 without words."""
         self.state.reset()
 
-    def _color(self, color: int) -> int:
-        if not is_whole(color) or not 0 <= color < 24:
-            raise InputError(f"color {color!r} does not exist: use 0 to 23")
-        return int(color)
-
     def _pes(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.uint32]:
         """The numbers (y * width + x) of PEs, if they are on the fabric."""
         try:
@@ -201,11 +197,17 @@ class Fabric:
 
     def _router(self, x: int, y: int, color: int) -> tuple[int, int, int]:
         """A PE and a color that is configured somewhere on the fabric."""
-        if len(self._pes(x, y)) != 1:
-            raise InputError(f"x and y are those of one PE, not {x!r} and {y!r}")
-        if not self.plan.configured(self._color(color)):
+        x, y = self._pe(x, y)
+        if not self.plan.configured(check_color(color)):
             raise InputError(f"color {color} has no route anywhere on this fabric")
-        return int(x), int(y), int(color)
+        return x, y, int(color)
+
+    def _pe(self, x: int, y: int) -> tuple[int, int]:
+        """The place of one PE on the fabric."""
+        if not is_whole(x) or not is_whole(y):
+            raise InputError(f"x and y of a PE are whole numbers, not {x!r} and {y!r}")
+        self._pes(x, y)
+        return int(x), int(y)
 
     def _check_entry(self, pes: NDArray[np.uint32], port: Port) -> None:
         """Words from outside enter by ramps, and by the open edges of the fabric."""
@@ -214,22 +216,24 @@ class Fabric:
         y, x = np.divmod(pes.astype(np.int64), self.width)
         inside = {Port.NORTH: y > 0, Port.SOUTH: y < self.height - 1, Port.WEST: x > 0, Port.EAST: x < self.width - 1}[port]
         if inside.any():
-            raise InputError(f"PE ({x[inside][0]}, {y[inside][0]}) is not at the {port.name} edge of the {self.width}x{self.height} "
-                             "fabric")
+            raise InputError(f"PE ({x[inside][0]}, {y[inside][0]}) is not at the {port.name} edge of the "
+                             f"{self.width}x{self.height} fabric")
         if not self.plan.open_edges:
             raise InputError(f"port {port.name} leads off the fabric, whose edges are closed: use open_edges=True")
 
 
-def is_whole(value: object) -> bool:
-    """Whether a value is a whole number (no bool)."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
+
+def check_color(color: int) -> int:
+    """A color of the architecture, as a plain int."""
+    if not is_whole(color) or not 0 <= color < 24:
+        raise InputError(f"color {color!r} does not exist: use 0 to 23")
+    return int(color)
 
 
 def _count(value: int, what: str, least: int) -> int:
     """A whole number of cycles or words, at most what 63 bits hold."""
-    if not is_whole(value) or value < least:
-        raise InputError(f"{value!r} {what}: expected a whole number of at least {least}")
-    return min(int(value), (1 << 63) - 1)
+    check_whole(value, what, least)
+    return min(int(value), _routing.LAST_CYCLE)
 
 
 def words_of(data: ArrayLike) -> NDArray[np.uint32]:
