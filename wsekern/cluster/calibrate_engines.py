@@ -13,14 +13,17 @@ from wsekern.cluster import validation
 from wsekern.cluster.engine import Engine, engine_levels
 from wsekern.cluster.fit import minimise
 from wsekern.cluster.rows import Refused, read_rows, understand
+from wsekern.cluster.suspects import inconsistent
 
 BOXES = {
     "per_step": (3e-4, 1e-5, 3e-3),
     "per_sequence": (1e-5, 1e-7, 1e-4),
     "per_layer": (3e-6, 1e-7, 4e-5),
     "fixed_scale": (0.9, 0.3, 1.0),
+    "per_routed": (2e-5, 1e-7, 3e-4),
     "per_logit": (3e-10, 1e-12, 1e-9),
     "per_exchange": (5e-5, 1e-6, 1e-3),
+    "per_quantised_exchange": (1e-4, 1e-6, 1e-3),
 }
 """Start, least and greatest value of each fitted number."""
 
@@ -33,13 +36,13 @@ def changed(engine: Engine, values: dict[str, float]) -> Engine:
 
 def fitted_rows(rows: list[dict[str, str]], level: str) -> list[dict[str, str]]:
     """Rows used for fitting that this engine level serves."""
-    chosen, suspects = [], validation.inconsistent(rows)
+    chosen, suspects = [], inconsistent(rows)
     for row in rows:
         if row["id"] in suspects:
             continue
         try:
             group, _ = validation.predict_row(row)
-            if group.startswith("decode") and validation.is_fitted(row, group) and understand(row).engine == level:
+            if group.startswith(("decode", "request")) and validation.is_fitted(row, group) and understand(row).engine == level:
                 chosen.append(row)
         except (Refused, ValueError):
             continue

@@ -49,9 +49,10 @@ class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Power(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Power of one GPU as fractions of TDP, from streaming memory to busy tensor cores, and the host's share beside it."""
+    """Power of one GPU as fractions of TDP (waiting for work, streaming memory, busy tensor cores), and the host's share."""
 
     tdp: Annotated[Quantity, Unit("W", 1)]
+    waiting_fraction: Ratio
     low_fraction: Ratio
     high_fraction: Ratio
     host: Watts

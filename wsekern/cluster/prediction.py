@@ -164,7 +164,10 @@ def predict(
     step = make(model, cluster, layout, form, engine, batch, context)
     seconds = step.seconds
     tokens = batch * (context if phase == "prefill" else 1)
-    watts = cluster_watts(cluster, layout.gpus, step.flops / seconds, form.arithmetic)
+    share = min(1.0, batch / layout.dp / layout.pp) if phase == "decode" else 1.0 / layout.pp  # stages with work at a time
+    watts = cluster_watts(
+        cluster, layout.gpus, share * step.flops / seconds, form.arithmetic, share * step.device / seconds
+    )
     return Prediction(
         phase=phase,
         seconds=seconds,
@@ -232,8 +235,8 @@ def serve(
     )
     total = request.batch / token
     request_seconds = first + queue + token * (request.output - 1)
-    rate = flops_per_second(layout, decode, prefill, request.batch, request.output, token)
-    watts = cluster_watts(cluster, layout.gpus, rate, form.arithmetic)
+    rate, busy = gpu_load(layout, decode, prefill, request.batch, request.output, token)
+    watts = cluster_watts(cluster, layout.gpus, rate, form.arithmetic, busy)
     shares = {cause: seconds * token / decode.seconds for cause, seconds in decode.breakdown.items()}
     return Served(
         time_to_first_token_seconds=first + queue,
@@ -292,10 +295,15 @@ def steady_state(
     return decode, prefill, token, first, queue
 
 
-def flops_per_second(layout: Layout, decode: Step, prefill: Step, batch: float, output: float, token: float) -> float:
-    """Arithmetic of one GPU in steady state: its decode steps and the prompts of ``batch`` users."""
-    prompts = batch / layout.dp / max(1.0, output)
-    return (decode.flops + prompts * prefill.flops) / layout.pp / token
+def gpu_load(
+    layout: Layout, decode: Step, prefill: Step, batch: float, output: float, token: float
+) -> tuple[float, float]:
+    """(FLOP/s, share of the time in kernels) of one GPU in steady state: its decode steps and the prompts of ``batch`` users."""
+    users = batch / layout.dp
+    stages = min(1.0, users / layout.pp)  # of a pipeline with fewer users than stages, some stages wait
+    prompts = users / max(1.0, output) / layout.pp
+    rate = (stages * decode.flops + prompts * prefill.flops) / token
+    return rate, min(1.0, (stages * decode.device + prompts * prefill.device) / token)
 
 
 def _usd(cluster: Cluster, layout: Layout, seconds_per_token: float) -> float:
@@ -320,7 +328,8 @@ def assumptions(cluster: Cluster, engine: Engine, precision: Precision) -> list[
     return [
         f"engine: {engine.title}: {engine.generation}",
         f"weights {precision.weight:g} B, arithmetic {precision.arithmetic}, cache {precision.cache:g} B per element",
-        f"power {float(gpu.power.low_fraction):.2f} to {float(gpu.power.high_fraction):.2f} of "
+        f"power {float(gpu.power.waiting_fraction):.2f} (waiting), {float(gpu.power.low_fraction):.2f} (streaming) to "
+        f"{float(gpu.power.high_fraction):.2f} (tensor cores busy) of "
         f"{float(gpu.power.tdp):.0f} W by load and {float(gpu.power.host):.0f} W of host a GPU: "
         f"{gpu.power.low_fraction.source}",
         f"{float(gpu.price.per_hour):.2f} USD an hour a GPU: {gpu.price.per_hour.source}",

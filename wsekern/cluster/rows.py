@@ -69,6 +69,8 @@ def understand(row: dict[str, str]) -> Case:
         raise Refused("speculative decoding: not the time of one step")
     if "3.4x" in text or "eager mode likely" in text:
         raise Refused("the source itself suspects eager launches")
+    if notes.startswith("+") or notes.endswith("baseline"):
+        raise Refused("a step of an optimisation log: an unfinished build, not an engine that anyone runs")
     gpu = gpu_name(row["gpu"], notes)
     count = _whole(row["n_gpus"], "n_gpus")
     model = model_of(row["model"])
@@ -191,6 +193,12 @@ def model_of(text: str) -> ModelConfig:
     raise Refused(f"model {text!r} is not bundled")
 
 
+_TENSORRT = ("trtllm", "trt-llm", "tensorrt", "nim/", "nim ", "_trt")
+_OLD = re.compile(r"(?:vllm|tensorrt-llm|trt-llm)\s+20(?:23|24)\b|tensorrt-llm docs.*\bv0\.\d|vllm 0\.[0-6]\.")
+"""How a row says that its engine is one of 2023 or 2024: the year after its name, or a version before 1.0 (TensorRT-LLM) or
+0.7 (vLLM)."""
+
+
 def engine_of(source: str, notes: str) -> str:
     """Engine level that a source means: the generation decides, then the product."""
     text = f"{notes} {source}".lower()
@@ -198,11 +206,16 @@ def engine_of(source: str, notes: str) -> str:
         return "eager"
     if "no engine" in text:
         return "graph"
+    if "gpt-fast" in text or "torchao" in text:
+        return "compiled"
     if "sglang" in text:
         return "sglang"
-    if any(name in text for name in ("trtllm", "trt-llm", "tensorrt", "nim/", "nim ", "gpt-fast", "torchao", "_trt")):
-        return "tuned"
-    return "stock"
+    old = bool(_OLD.search(f"{source} {notes}".lower()) or _OLD.search(text))
+    if any(name in text for name in _TENSORRT):
+        return "tuned-2024" if old else "tuned"
+    if re.match(r"2023\b", notes):
+        return "eager"
+    return "stock-2024" if old else "stock"
 
 
 _PRECISION_NAMES = (
@@ -254,8 +267,8 @@ def settle(name: str, model: ModelConfig, engine: str) -> Precision:
     if name == "fp8wo":
         return PRECISIONS["int8"]
     if name == "nvfp4-experts" or (name == "fp4" and model.kv_lora_rank):
-        return _mixed("fp4", engine, True, 2.0 if engine != "tuned" else 1.0)
-    if name == "fp8" and engine == "tuned":
+        return _mixed("fp4", engine, True, 2.0 if not engine.startswith("tuned") else 1.0)
+    if name == "fp8" and engine.startswith("tuned"):
         return _mixed("fp8", engine, False, 1.0)
     return PRECISIONS[name]
 

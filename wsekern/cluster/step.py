@@ -155,7 +155,7 @@ class _Operators:
             step.kernels += count
 
 
-UNPACKING = {1.0: 0.86, 0.5625: 0.5}
+UNPACKING = {1.0: 0.86, 0.5625: 0.62}
 """Share of a 16-bit GEMM's bandwidth that weight-only int8 and int4 kernels keep while unpacking (by bytes per weight);
 set on the rows of pytorch/ao, which ``validate`` marks as fitted."""
 
@@ -229,7 +229,7 @@ def forward(model: ModelConfig, cluster: Cluster, layout: Layout, precision: Pre
         step.add(_expert_block(operators, model, cluster, layout, work), routed)
     _ends(operators, step, model, cluster, layout, work)
     _pipeline(step, cluster, layout, model, work)
-    _engine_cost(step, engine, cluster, model, work, layout)
+    _engine_cost(step, engine, cluster, model, precision, work, layout)
     return step
 
 
@@ -358,14 +358,20 @@ def _sort_load(gpu: Gpu, vocab: int, rows: float) -> float:
     return streaming * vocab * rows / (1.0 + rows / SORT_ROWS)
 
 
-def _engine_cost(step: Step, engine: Engine, cluster: Cluster, model: ModelConfig, work: Work, layout: Layout) -> None:
+def _engine_cost(
+    step: Step, engine: Engine, cluster: Cluster, model: ModelConfig, precision: Precision, work: Work, layout: Layout
+) -> None:
     step.engine = (
         float(engine.per_layer) * model.layers
+        + float(engine.per_routed) * model.moe_layers
         + float(engine.per_step)
         + float(engine.per_sequence) * work.sequences * layout.dp
     )
     if layout.dp > 1:
-        step.engine += float(engine.per_exchange) * model.moe_layers
+        if precision.part(experts=True)[2] < 2.0:  # the GPU works through groups padded to one size: it does not wait
+            step.compute += float(engine.per_quantised_exchange) * model.moe_layers
+        else:
+            step.engine += float(engine.per_exchange) * model.moe_layers
     if work.sampled and model.sorted_sampling:
         step.engine += float(engine.per_logit) * _sort_load(cluster.gpu, model.vocab, work.sequences)
     if work.prefill or not engine.graphs:

@@ -14,6 +14,7 @@ from wsekern.cluster.layout import memory_of
 from wsekern.cluster.power import gpu_watts
 from wsekern.cluster.rows import Case, Refused, gpu_name, read_rows, understand
 from wsekern.cluster.step import collective_seconds
+from wsekern.cluster.suspects import inconsistent
 from wsekern.errors import WsekernError
 from wsekern.validation import Row, summarise
 
@@ -123,9 +124,7 @@ def is_fitted(row: dict[str, str], group: str) -> bool:
     power = group.startswith(("power", "energy"))
     if group.startswith("decode") and "(eager)" in group:
         return True  # what the cost of a launch was read from
-    if not power and (not group.startswith("decode") or "batch 1 MoE" in group):
-        return False
-    if not power and " dense" not in group and "EP" not in (row.get("parallelism") or ""):
+    if not power and (not group.startswith(("decode", "request")) or "batch 1 MoE" in group):
         return False
     if (row.get("source") or "").startswith("pytorch/ao") and "wo" in (row.get("precision") or ""):
         return True  # what the cost of unpacking weights was set on
@@ -249,8 +248,8 @@ def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
     if not case.batch:
         raise Refused("energy at an unstated batch")
     decode, prefill, token, _, _ = _steady(case, case.batch)
-    rate = whole.flops_per_second(case.layout, decode, prefill, case.batch, case.output, token)
-    watts = case.layout.gpus * gpu_watts(case.cluster, rate, case.precision.arithmetic)
+    rate, busy = whole.gpu_load(case.layout, decode, prefill, case.batch, case.output, token)
+    watts = case.layout.gpus * gpu_watts(case.cluster, rate, case.precision.arithmetic, busy)
     if metric == "gpu_power_total":
         return f"power {kind}", watts
     return f"energy per token {kind}", watts * token / case.batch
@@ -315,64 +314,6 @@ def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
 def one_collective(cluster: Cluster, engines: tuple[str, ...], ranks: int, message: float) -> float:
     """Seconds of exactly this library's all-reduce."""
     return collective_seconds(cluster, engines, "all_reduce", ranks, message, only=True)
-
-
-def inconsistent(rows: list[dict[str, str]]) -> dict[str, str]:
-    """Rows that their own source contradicts. Looks at measurements only, never at predictions.
-
-    Either the same system, model and precision was measured at least twice as fast on another task at no smaller a batch;
-    or, in one set of synthetic runs, up to eight users had tokens at least three times slower than one user.
-    """
-    found = {**_slower_than_another_task(rows), **_slower_with_few_users(rows)}
-    configurations = {_configuration(row): found[row["id"]] for row in rows if row["id"] in found}
-    return {row["id"]: configurations[_configuration(row)] for row in rows if _configuration(row) in configurations}
-
-
-def _configuration(row: dict[str, str]) -> tuple[str, ...]:
-    """What a run was: its other metrics (energy, throughput) are from the same run."""
-    return tuple(row.get(name) or "" for name in (*SYSTEM, "isl", "osl", "batch_or_concurrency"))
-
-
-def _members(
-    rows: list[dict[str, str]], metrics: tuple[str, ...], tasks: bool, names: tuple[str, ...]
-) -> list[list[tuple[float, float, str, str]]]:
-    """(batch, value, prompt, id) of rows that agree in ``names``."""
-    groups: dict[tuple[str, ...], list[tuple[float, float, str, str]]] = {}
-    for row in rows:
-        prompt = row.get("isl") or ""
-        if row["metric"] not in metrics or prompt.startswith("task:") != tasks:
-            continue
-        try:
-            entry = (float(row["batch_or_concurrency"]), float(row["value"]), prompt, row["id"])
-        except ValueError:
-            continue
-        key = tuple((row.get(name) or "").split(":")[0] for name in names)
-        groups.setdefault(key, []).append(entry)
-    return list(groups.values())
-
-
-SYSTEM = ("source", "gpu", "n_gpus", "parallelism", "model", "precision")
-
-
-def _slower_than_another_task(rows: list[dict[str, str]]) -> dict[str, str]:
-    text = "its own source measured this system twice as fast on another task at no smaller a batch"
-    return {
-        name: text
-        for members in _members(rows, ("itl_median",), True, SYSTEM)
-        for batch, value, task, name in members
-        if any(b >= batch and v * 2.0 < value and t != task for b, v, t, _ in members)
-    }
-
-
-def _slower_with_few_users(rows: list[dict[str, str]]) -> dict[str, str]:
-    text = "in this set of runs eight users or fewer had tokens three times slower than one user"
-    found = {}
-    for members in _members(rows, ("tpot_mean",), False, SYSTEM):
-        alone = [value for batch, value, _, _ in members if batch == 1]
-        few = [value for batch, value, _, _ in members if 1 < batch <= 8]
-        if alone and few and max(few) > 3.0 * max(alone):
-            found.update({name: text for *_, name in members})
-    return found
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ class ModelConfig:
     qk_nope_head_dim: int = 0
     v_head_dim: int = 0
     sorted_sampling: bool = True  # its generation_config truncates by top-p or top-k, which sorts the logits
+    draft_layers: int = 0  # layers that predict tokens ahead (multi-token prediction), not counted in layers
     quantization: str = ""  # how the checkpoint is stored, where config.json says so (fp8, mxfp4, ...)
 
     @property
@@ -248,6 +249,7 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         qk_rope_head_dim=size("qk_rope_head_dim", 0, 0) if mla else 0,
         qk_nope_head_dim=size("qk_nope_head_dim", 0, 0) if mla else 0,
         v_head_dim=size("v_head_dim", 0, 0) if mla else 0,
+        draft_layers=size("num_nextn_predict_layers", size("mtp_num_hidden_layers", 0, 0), 0),
         sorted_sampling=_sorted_sampling(data.get("generation_config")),
         quantization=str((data.get("quantization_config") or {}).get("quant_method", "")),
     )
