@@ -1,6 +1,7 @@
 """Predictions: one step (:func:`predict`), and a whole request in steady state (:func:`serve`)."""
 
 from dataclasses import asdict, dataclass, field
+from math import exp
 from typing import Any
 
 from wsekern.cluster.engine import Engine, load_engine
@@ -285,6 +286,8 @@ def steady_state(
     prefill = prefill_step(model, cluster, layout, precision, engine, 1.0, prompt)
     others = max(0.0, batch / layout.dp - 1.0)
     begun = others / max(1.0, output)  # prompts that begin in the time of one decode step
+    if model.experts and layout.ep > 1 and layout.dp > 1:  # ranks that share experts go in step: all wait for the busiest
+        begun = _busiest(begun, layout.dp)
     # Launches and the engine's step are paid by the decode steps already; a chunk that rides along shares their weights.
     shared = min(1.0, begun) * (prefill.weights + prefill.fixed) if engine.chunked else 0.0
     token = decode.seconds + max(0.0, float(engine.interference) * begun * prefill.device - shared)
@@ -293,6 +296,16 @@ def steady_state(
     busy = min(0.95, begun * prefill.device / token)
     queue = 0.5 * prefill.device * busy / (1.0 - busy) + (decode.seconds * 0.5 if others else 0.0)
     return decode, prefill, token, first, queue
+
+
+def _busiest(mean: float, ranks: int) -> float:
+    """Expected largest of ``ranks`` Poisson counts of the same ``mean``."""
+    total, term, below = 0.0, exp(-mean), 0.0
+    for count in range(1, 10 + int(3.0 * mean)):
+        below += term
+        total += 1.0 - below**ranks
+        term *= mean / count
+    return total
 
 
 def gpu_load(
