@@ -42,7 +42,7 @@ def fitted_rows(rows: list[dict[str, str]], level: str) -> list[dict[str, str]]:
             continue
         try:
             group, _ = validation.predict_row(row)
-            if group.startswith(("decode", "request")) and validation.is_fitted(row, group) and understand(row).engine == level:
+            if group.startswith(validation.STEPS) and validation.is_fitted(row, group) and understand(row).engine == level:
                 chosen.append(row)
         except (Refused, ValueError):
             continue

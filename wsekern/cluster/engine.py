@@ -34,6 +34,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_quantised_exchange: Annotated[Quantity, Unit("s/layer")]
     interference: Annotated[Quantity, Unit("ratio")]
     launch: Seconds
+    staged_above: Annotated[Quantity, Unit("B")]
 
 
 @lru_cache(maxsize=1)

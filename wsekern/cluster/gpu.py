@@ -46,6 +46,7 @@ class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network_bandwidth: Rate
     network_latency: Annotated[Quantity, Unit("s")]
     network_efficiency: Ratio
+    host_bandwidth: Rate | None = None  # PCIe (or C2C) to host memory
 
 
 class Power(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -270,6 +270,10 @@ def serve(
     )
 
 
+STEP_TOKENS = 8192
+"""Tokens that one step of an engine takes at most (max_num_batched_tokens of vLLM, max_num_tokens of TensorRT-LLM)."""
+
+
 def steady_state(
     model: ModelConfig,
     cluster: Cluster,
@@ -288,9 +292,14 @@ def steady_state(
     begun = others / max(1.0, output)  # prompts that begin in the time of one decode step
     if model.experts and layout.ep > 1 and layout.dp > 1:  # ranks that share experts go in step: all wait for the busiest
         begun = _busiest(begun, layout.dp)
-    # Launches and the engine's step are paid by the decode steps already; a chunk that rides along shares their weights.
-    shared = min(1.0, begun) * (prefill.weights + prefill.fixed) if engine.chunked else 0.0
-    token = decode.seconds + max(0.0, float(engine.interference) * begun * prefill.device - shared)
+    # Launches and the engine's step are paid by the decode steps already. Prompts that ride along share the weights and the
+    # fixed times too, as long as a step has room for their tokens; each further step pays them again.
+    shared = again = 0.0
+    if engine.chunked:
+        once = prefill.weights + prefill.fixed
+        shared = begun * once
+        again = max(0.0, begun * prompt / STEP_TOKENS - 1.0) * once
+    token = decode.seconds + max(0.0, float(engine.interference) * begun * prefill.device - shared) + again
     first = prefill.seconds + float(engine.per_request)
     # Arrivals are spread over an answer's time, so a prompt meets another in service about as often as prefill is busy.
     busy = min(0.95, begun * prefill.device / token)

@@ -199,6 +199,9 @@ _OLD = re.compile(r"(?:vllm|tensorrt-llm|trt-llm)\s+20(?:23|24)\b|tensorrt-llm d
 """How a row says that its engine is one of 2023 or 2024: the year after its name, or a version before 1.0 (TensorRT-LLM) or
 0.7 (vLLM)."""
 
+_PAPER = re.compile(r"\b(?:osdi|sosp|asplos|isca|hpca|mlsys|nsdi)'2[45]\b")
+"""A paper of 2024 or 2025 measured the engines of the year before."""
+
 
 def engine_of(source: str, notes: str) -> str:
     """Engine level that a source means: the generation decides, then the product."""
@@ -210,7 +213,7 @@ def engine_of(source: str, notes: str) -> str:
     if "gpt-fast" in text or "torchao" in text:
         return "compiled"
     if "sglang" in text:
-        return "sglang"
+        return "sglang-2024" if _PAPER.search(text) else "sglang"
     old = bool(_OLD.search(f"{source} {notes}".lower()) or _OLD.search(text))
     if any(name in text for name in _TENSORRT):
         return "tuned-2024" if old else "tuned"

@@ -151,9 +151,19 @@ class _Operators:
     def collective(self, step: Step, operation: str, ranks: int, message: float, cluster: Cluster, count: float) -> None:
         """``count`` collectives over ``ranks`` GPUs, hierarchical where they span NVLink domains."""
         if ranks > 1 and count:
-            step.all_reduce += count * collective_seconds(cluster, self.engines, operation, ranks, message)
+            seconds = collective_seconds(cluster, self.engines, operation, ranks, message)
+            host = self.gpu.link.host_bandwidth
+            if host is not None and message > float(self.engine.staged_above):
+                seconds = max(seconds, message / (HOST_SHARE * float(host)))
+                if ranks > cluster.domain:  # and through one adapter to the next node
+                    link = self.gpu.link
+                    seconds += message / (float(link.network_bandwidth) * float(link.network_efficiency))
+            step.all_reduce += count * seconds
             step.kernels += count
 
+
+HOST_SHARE = 0.8
+"""Part of PCIe's rate that copies to host memory reach (25 of 32 GB/s)."""
 
 UNPACKING = {1.0: 0.86, 0.5625: 0.62}
 """Share of a 16-bit GEMM's bandwidth that weight-only int8 and int4 kernels keep while unpacking (by bytes per weight);
@@ -363,7 +373,7 @@ def _engine_cost(
 ) -> None:
     step.engine = (
         float(engine.per_layer) * model.layers
-        + float(engine.per_routed) * model.moe_layers
+        + (0.0 if precision.routed_inside else float(engine.per_routed)) * model.moe_layers
         + float(engine.per_step)
         + float(engine.per_sequence) * work.sequences * layout.dp
     )

@@ -118,13 +118,17 @@ def _row(row: dict[str, str], suspect: str | None) -> Row:
     )
 
 
+STEPS = ("decode", "request", "throughput at most load")
+"""Groups on a sixth of which engine levels are set."""
+
+
 def is_fitted(row: dict[str, str], group: str) -> bool:
     """Rows on which engine levels and power were set: one in six configurations of dense decode, of expert-parallel decode
     and of power, by a hash of what they state, and all decode of the eager level. A group's statistics never count them."""
     power = group.startswith(("power", "energy"))
     if group.startswith("decode") and "(eager)" in group:
         return True  # what the cost of a launch was read from
-    if not power and (not group.startswith(("decode", "request")) or "batch 1 MoE" in group):
+    if not power and (not group.startswith(STEPS) or "batch 1 MoE" in group):
         return False
     if (row.get("source") or "").startswith("pytorch/ao") and "wo" in (row.get("precision") or ""):
         return True  # what the cost of unpacking weights was set on
@@ -231,7 +235,7 @@ def _prompt_rate(row: dict[str, str], case: Case, kind: str) -> tuple[str, float
     step = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, 1.0, case.prompt)
     if float(row["value"]) * step.roofline > case.prompt:
         raise Refused("faster than the peak of the stated GPUs allows: the source scaled a part of the layers")
-    return f"prefill {kind} ({case.engine})", case.prompt / step.seconds
+    return f"prefill {kind} ({case.engine})", case.prompt / (step.seconds + float(engine.per_request))
 
 
 def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
