@@ -7,8 +7,9 @@ says why, and ``validate`` prints that.
 import csv
 import gzip
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import log
 from pathlib import Path
 
 from wsekern.cluster.gpu import Cluster, load_gpu
@@ -155,17 +156,29 @@ def gpu_name(text: str, notes: str) -> str:
 
 
 _DROP = re.compile(
-    r"-(instruct|it|hf|chat|base|thinking|fp8|nvfp4|fp4|awq|bf16|dynamic|text|2507|2407|0528|v0\.\d|16e|128e|17b|"
-    r"turbo)\b"
+    r"-(instruct|it|hf|chat|base|thinking|fp8|nvfp4|mxfp4|fp4|awq|gptq|int4|int8|w4a16|w8a8|bf16|dynamic|text|vision|\d{4}|"
+    r"v0\.\d|16e|128e|17b|turbo)\b"
 )
 _SAME = {
     "llama4-scout": "llama4-scout",
     "llama4-maverick": "llama4-maverick",
     "deepseek-v3.1": "deepseek-v3",
     "mistral-nemo": "mistral-nemo-12b",
-    "llama-7b": "llama2-7b",
-    "llama-13b": "llama2-13b",
-    "llama-70b": "llama2-70b",
+    "llama7b": "llama2-7b",
+    "llama13b": "llama2-13b",
+    "llama33b": "llama-33b",
+    "llama30b": "llama-33b",
+    "llama65b": "llama-65b",
+    "llama70b": "llama2-70b",
+    "kimi-k2.5": "kimi-k2",
+    "glm-4.6": "glm-4.5",
+    "glm-4.7": "glm-4.5",
+    "glm-4.6-air": "glm-4.5-air",
+    "minimax-m2.1": "minimax-m2",
+    "minimax-m2.5": "minimax-m2",
+    "bloom": "bloom-176b",
+    "deepseek-v3.2": "deepseek-v3",
+    "deepseek-v3.2-exp": "deepseek-v3",
     "qwen3-coder-30b-a3b": "qwen3-30b-a3b",
     "deepseek-r1": "deepseek-r1",
     "llama3.1-8b": "llama3.1-8b",
@@ -191,6 +204,9 @@ def model_of(text: str) -> ModelConfig:
             return load_config(candidate)
     if Path(text).exists():
         return load_config(text)
+    guess = shape_by_size(name)
+    if guess is not None:
+        return guess
     raise Refused(f"model {text!r} is not bundled")
 
 
@@ -201,6 +217,32 @@ _OLD = re.compile(r"(?:vllm|tensorrt-llm|trt-llm)\s+20(?:23|24)\b|tensorrt-llm d
 
 _PAPER = re.compile(r"\b(?:osdi|sosp|asplos|isca|hpca|mlsys|nsdi)'2[45]\b")
 """A paper of 2024 or 2025 measured the engines of the year before."""
+
+
+_SIZE = re.compile(r"(?:^|-)(\d+(?:\.\d+)?)b(?:-a(\d+(?:\.\d+)?)b)?(?=-|$)")
+GUESSED = "shape by size"
+"""Architecture of a shape that :func:`shape_by_size` made up."""
+
+
+def shape_by_size(name: str) -> ModelConfig | None:
+    """A shape for a model that is not bundled but says its size (8b, or 35b-a3b): that of the bundled model nearest in size,
+    with as many layers as give the size. None where no size is said."""
+    found = _SIZE.search(name)
+    if not found or not float(found[1]):
+        return None
+    whole, active = 1e9 * float(found[1]), 1e9 * float(found[2] or 0.0)
+    models = [model for model in map(load_config, bundled_models()) if bool(model.experts) == bool(active)]
+    if active:
+        near = min(models, key=lambda m: abs(log(m.parameters / whole)) + abs(log(m.active_parameters / active)))
+    else:
+        near = min((m for m in models if not m.linear_layers), key=lambda m: (abs(log(m.parameters / whole)), m.name))
+    ends = near.embedding_parameters * (1 if near.tied_embeddings else 2)
+    layers = max(1, round(near.layers * max(0.1 * whole, whole - ends) / (near.parameters - ends)))
+    share = layers / near.layers
+    return replace(
+        near, name=name, architecture=GUESSED, layers=layers, dense_layers=round(near.dense_layers * share),
+        sliding_layers=round(near.sliding_layers * share), linear_layers=round(near.linear_layers * share),
+    )
 
 
 def engine_of(source: str, notes: str) -> str:

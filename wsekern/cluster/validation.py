@@ -12,7 +12,7 @@ from wsekern.cluster.engine import load_engine
 from wsekern.cluster.gpu import Cluster, load_gpu
 from wsekern.cluster.layout import memory_of
 from wsekern.cluster.power import gpu_watts
-from wsekern.cluster.rows import Case, Refused, gpu_name, read_rows, understand
+from wsekern.cluster.rows import GUESSED, Case, Refused, gpu_name, read_rows, understand
 from wsekern.cluster.step import collective_seconds
 from wsekern.cluster.suspects import inconsistent
 from wsekern.errors import WsekernError
@@ -159,6 +159,8 @@ def predict_row(row: dict[str, str]) -> tuple[str, float]:
         raise Refused(f"metric {metric!r} is not predicted")
     case = understand(row)
     kind = "MoE" if case.model.experts else "dense"
+    if case.model.architecture == GUESSED:
+        kind += f" {GUESSED}"
     if metric in DECODE:
         return _decode(row, case, kind)
     if metric == "prefill_throughput":
