@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from wsekern.cluster import validation
-from wsekern.cluster.rows import Refused, gpu_name, layout_of, model_of, understand
+from wsekern.cluster.rows import Refused, gpu_name, layout_of, model_of, understand, unfolded
 from wsekern.errors import InputError
 from wsekern.workload import load_config
 
@@ -27,8 +27,10 @@ def test_shape_of_the_result(result):
 
 
 @pytest.mark.parametrize(("start", "bar"), [
-    ("decode dense mean TPOT", 0.10), ("decode dense inter-token median (stock)", 0.10), ("decode batch 1 dense (tuned)", 0.10),
-    ("throughput at most load dense (tuned)", 0.15), ("energy per token dense", 0.15), ("kernel all-reduce", 0.12),
+    ("decode dense mean TPOT", 0.10), ("decode dense inter-token median (stock)", 0.10), ("decode batch 1 dense (compiled)", 0.10),
+    ("prefill dense (eager)", 0.15), ("request latency dense", 0.15), ("decode MoE mean TPOT (sglang)", 0.20),
+    ("throughput MoE (stock)", 0.15), ("throughput at most load MoE (tuned-2024)", 0.15), ("energy per token MoE", 0.20),
+    ("throughput at most load dense (tuned", 0.15), ("energy per token dense", 0.15), ("kernel all-reduce", 0.12),
     ("decode MoE mean TPOT (stock)", 0.20), ("decode MoE mean TPOT (tuned)", 0.20), ("decode MoE inter-token", 0.20),
 ])
 def test_bars(result, start, bar):
@@ -60,8 +62,10 @@ def test_models_and_gpus_are_recognised_by_rule():
     assert layout_of("TP1 EP8", 8, moe).dp == 8
     assert layout_of("TP8 EP8", 8, dense).ep == 1
     assert layout_of("DEP4", 4, moe) == layout_of("TP1 EP4", 4, moe)
-    with pytest.raises(Refused, match="product of degrees"):
-        layout_of("TP64 EP8", 64, load_config("deepseek-r1"))
+    assert unfolded("TP64 EP8", 64) == ("TP8 EP8", 8) and unfolded("TP8 EP8", 8) == ("TP8 EP8", 8)
+    assert unfolded("TP16", 16) == ("TP16", 16)
+    assert model_of("Granite-4.2-8B").parameters == pytest.approx(8e9, rel=0.05)
+    assert model_of("Qwen3.6-35B-A3B").active_parameters == pytest.approx(3e9, rel=0.3)
     with pytest.raises(Refused, match="does not divide"):
         layout_of("TP48", 48, load_config("deepseek-r1"))
 

@@ -78,7 +78,8 @@ def understand(row: dict[str, str]) -> Case:
     model = model_of(row["model"])
     engine = engine_of(source, notes)
     precision = precision_from(row.get("precision") or "", row["model"], model, engine)
-    layout = layout_of(row.get("parallelism") or "", count, model)
+    parallelism, count = unfolded(row.get("parallelism") or "", count)
+    layout = layout_of(parallelism, count, model)
     prompt, output = _prompt(row), _length(row.get("osl"), 1)
     return Case(
         model, Cluster(load_gpu(gpu), count), layout, precision, engine, prompt, output, _batch(row, notes), is_sampled(row)
@@ -319,6 +320,18 @@ def settle(name: str, model: ModelConfig, engine: str) -> Precision:
     return PRECISIONS[name]
 
 
+def unfolded(text: str, count: int) -> tuple[str, int]:
+    """Label and GPUs of a row in which TP is the product of the tensor- and expert-parallel degree (TP64 EP8 for TP8 EP8), as
+    in aiconfigurator's sample, where the same runs stand under both labels."""
+    found = re.fullmatch(r"TP(\d+) EP(\d+)", text.strip())
+    if not found:
+        return text, count
+    tp, ep = int(found[1]), int(found[2])
+    if tp <= 8 or ep == 1 or tp != count or tp % ep or tp // ep > 8:
+        return text, count
+    return f"TP{tp // ep} EP{ep}", count // ep
+
+
 def layout_of(text: str, count: int, model: ModelConfig) -> Layout:
     """Degrees that a label such as "TP8 EP8", "TP1 EP4" or "DEP4" states; what is left over are data-parallel copies."""
     degrees = {name.lower(): int(value) for name, value in re.findall(r"\b(TP|PP|EP|DP|DEP|TEP)(\d+)", text)}
@@ -337,8 +350,6 @@ def layout_of(text: str, count: int, model: ModelConfig) -> Layout:
         ep = 1
     if model.heads % tp:
         raise Refused(f"parallelism {text!r}: {tp} does not divide {model.heads} heads, so it counts GPUs of several engines")
-    if tp > 8 and ep > 1:
-        raise Refused(f"parallelism {text!r} is a product of degrees, not a tensor-parallel degree")
     if (tp * dp) % ep:
         raise Refused(f"{ep} expert ranks do not divide {tp * dp} GPUs")
     return Layout(tp=tp, pp=pp, dp=dp, ep=ep)
