@@ -2,7 +2,7 @@
 
 from wsekern.cluster.gpu import Cluster
 
-SATURATION = 0.3
+SATURATION = 0.15
 """Share of the dense tensor peak at which a GPU draws its most (fitted on a sixth of ML.ENERGY's runs)."""
 
 
