@@ -368,6 +368,12 @@ def _sort_load(gpu: Gpu, vocab: int, rows: float) -> float:
     return streaming * vocab * rows / (1.0 + rows / SORT_ROWS)
 
 
+def _exchanged(model: ModelConfig, layout: Layout, work: Work) -> float:
+    """Share of the partners that a rank waits for in an exchange: the other ranks, by the experts that the tokens reach."""
+    reached = 1.0 - (1.0 - model.experts_per_token / model.experts) ** (work.tokens * layout.dp)
+    return (1.0 - 1.0 / layout.dp) * reached
+
+
 def _engine_cost(
     step: Step, engine: Engine, cluster: Cluster, model: ModelConfig, precision: Precision, work: Work, layout: Layout
 ) -> None:
@@ -381,7 +387,7 @@ def _engine_cost(
         if precision.part(experts=True)[2] < 2.0:  # the GPU works through groups padded to one size: it does not wait
             step.compute += float(engine.per_quantised_exchange) * model.moe_layers
         else:
-            step.engine += float(engine.per_exchange) * model.moe_layers
+            step.engine += float(engine.per_exchange) * model.moe_layers * _exchanged(model, layout, work)
     if work.sampled and model.sorted_sampling:
         step.engine += float(engine.per_logit) * _sort_load(cluster.gpu, model.vocab, work.sequences)
     if work.prefill or not engine.graphs:
