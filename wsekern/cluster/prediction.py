@@ -320,7 +320,7 @@ def _busiest(mean: float, ranks: int) -> float:
 def gpu_load(
     layout: Layout, decode: Step, prefill: Step, batch: float, output: float, token: float
 ) -> tuple[float, float]:
-    """(FLOP/s, share of the time in kernels) of one GPU in steady state: its decode steps and the prompts of ``batch`` users."""
+    """(FLOP/s, share of the time in kernels) of one GPU in steady state: decode steps and the prompts of ``batch`` users."""
     users = batch / layout.dp
     stages = min(1.0, users / layout.pp)  # of a pipeline with fewer users than stages, some stages wait
     prompts = users / max(1.0, output) / layout.pp

@@ -64,12 +64,12 @@ def _drafted(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[str, st
         if len(members) > 1:
             slowest = max(float(row["value"]) for row in members)
             ratios.update({row["id"]: slowest / float(row["value"]) for row in members})
+    text = "the same engine served this much slower in another run, and the model ships draft layers: drafted tokens"
     found = {}
     for members in sets.values():
         known = [name for name in members if name in ratios]
         quick = [name for name in known if ratios[name] >= DRAFTED]
-        for name in members if len(quick) > 1 and 2 * len(quick) >= len(known) else quick:
-            found[name] = "the same engine served this much slower in another run, and the model ships draft layers: drafted tokens"
+        found.update(dict.fromkeys(members if len(quick) > 1 and 2 * len(quick) >= len(known) else quick, text))
     return found
 
 
@@ -90,7 +90,8 @@ def _cached_prompts(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[
         steps = [(a, b) for a in slowest for b in slowest if a < b]
         case = members[0][2]
         rate = case.cluster.count * case.cluster.gpu.peak_flops(case.precision.arithmetic) / 2.0 / case.model.active_parameters
-        if any(slowest[b] - slowest[a] < (b - a) / rate for a, b in steps if a >= COMPUTE_BOUND or slowest[b] < 0.95 * slowest[a]):
+        bound = [(a, b) for a, b in steps if a >= COMPUTE_BOUND or slowest[b] < 0.95 * slowest[a]]
+        if any(slowest[b] - slowest[a] < (b - a) / rate for a, b in bound):
             shortest = members[0][0]
             found.update({name: text for prompt, *_, name in members if prompt > shortest})
     return found
