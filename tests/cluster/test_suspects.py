@@ -5,9 +5,11 @@ from wsekern.cluster.suspects import inconsistent
 
 
 def row(name, **changes):
-    base = {"id": name, "source": "mine:a_agg_1", "gpu": "H200-SXM", "n_gpus": "8", "parallelism": "TP8", "model": "DeepSeek-R1",
-            "precision": "fp8", "isl": "1024", "osl": "1024", "batch_or_concurrency": "4", "metric": "tpot_mean", "value": "14",
-            "unit": "ms", "confidence": "high", "notes": "sglang 0.5"}
+    base = {
+        "id": name, "source": "mine:a_agg_1", "gpu": "H200-SXM", "n_gpus": "8", "parallelism": "TP8", "model": "DeepSeek-R1",
+        "precision": "fp8", "isl": "1024", "osl": "1024", "batch_or_concurrency": "4", "metric": "tpot_mean", "value": "14",
+        "unit": "ms", "confidence": "high", "notes": "sglang 0.5",
+    }
     return {**base, **changes}
 
 

@@ -26,7 +26,8 @@ def cluster_side(config: ModelConfig, request: Request, cluster: str, engine_lev
     that serve these users soonest.
     """
     described, copies, precision = load_cluster(cluster), 1, gpu_precision(request)
-    if not layout:
+    given = bool(layout)
+    if not given:
         wanted = Request(request.prompt, request.output, request.batch, precision)
         found, copies = deployment(config, wanted, described, engine_level=engine_level)
         layout = asdict(found)
@@ -48,14 +49,17 @@ def cluster_side(config: ModelConfig, request: Request, cluster: str, engine_lev
         memory_used_bytes=copies * served.memory_used_bytes * served.gpus,
         memory_available_bytes=copies * served.memory_available_bytes * served.gpus,
         shares={name: seconds / whole for name, seconds in shares.items()},
-        facts={"gpus": copies * served.gpus, "copies": copies, "tp": served.tp, "pp": served.pp, "dp": served.dp, "ep": served.ep,
+        facts={"gpus": copies * served.gpus, "copies": copies,
+               "tp": served.tp, "pp": served.pp, "dp": served.dp, "ep": served.ep,
                "engine_level": served.engine_level, "confidence": served.confidence, "nearest": served.nearest,
                "prefill_seconds": served.prefill_seconds, "queueing_seconds": served.queueing_seconds,
                "breakdown_seconds": served.breakdown},
-        assumptions=[_laid_out(served, copies), *served.assumptions])
+        assumptions=[*([] if given else [_laid_out(served, copies, request.batch)]), *served.assumptions])
 
 
-def _laid_out(served: Served, copies: int) -> str:
+def _laid_out(served: Served, copies: int, users: int) -> str:
     """The layout in words."""
-    degrees = ", ".join(f"{name} {getattr(served, name)}" for name in ("tp", "pp", "dp", "ep") if getattr(served, name) > 1)
-    return f"{copies} x {served.gpus} GPUs ({degrees or 'tp 1'}): the layout that serves these users soonest"
+    names = ("tp", "pp", "dp", "ep")
+    degrees = ", ".join(f"{name} {getattr(served, name)}" for name in names if getattr(served, name) > 1)
+    where = f"{copies} x {served.gpus} GPUs ({degrees or 'tp 1'})"
+    return f"{users} users at once on {where}, the layout that serves them soonest"
