@@ -128,7 +128,7 @@ def predict_wafer(model: str, phase: str, machine: str, grid_text: str, context:
 @click.option("--context", required=True, type=int, help="Tokens in the cache, or of the prompt.")
 @click.option("--batch", default=1, show_default=True)
 @click.option("--precision", default="bf16", show_default=True, help="bf16, fp16, fp8, int8, fp4, ...")
-@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned or ideal.")
+@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned, ideal, sglang, ...")
 @JSON
 def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **options: Any) -> None:
     """Time, power and cost of one step of MODEL on a GPU cluster."""
@@ -148,7 +148,7 @@ def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **option
 @click.option("--output", default=256, show_default=True, help="Tokens out.")
 @click.option("--batch", default=1, show_default=True, help="Users at once (latency); throughput chooses them itself.")
 @click.option("--precision", default="bf16", show_default=True, help="bf16, fp16, fp8, int8, fp4, ...")
-@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned or ideal.")
+@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned, ideal, sglang, ...")
 @click.option("--objective", type=click.Choice(["latency", "throughput"]), default="latency", show_default=True,
               help="Least time per token, or most tokens per dollar.")
 @click.option("--max-tpot", type=float, metavar="MS", help="Longest time per output token.")

@@ -13,7 +13,7 @@ def gpu_watts(cluster: Cluster, flops_per_second: float, arithmetic: str, busy: 
     ``flops_per_second`` is that of one GPU, averaged over decode and prefill; ``busy`` the share of the time in kernels.
     """
     power = cluster.gpu.power
-    wait, low, high = (float(x) for x in (power.waiting_fraction, power.low_fraction, power.high_fraction))
+    wait, low, high = power.waiting, float(power.low_fraction), float(power.high_fraction)
     load = min(1.0, flops_per_second / cluster.gpu.peak_flops(arithmetic) / SATURATION)
     return float(power.tdp) * (wait + (low - wait) * min(1.0, busy) + (high - low) * load)
 

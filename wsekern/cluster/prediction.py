@@ -350,7 +350,7 @@ def assumptions(cluster: Cluster, engine: Engine, precision: Precision) -> list[
     return [
         f"engine: {engine.title}: {engine.generation}",
         f"weights {precision.weight:g} B, arithmetic {precision.arithmetic}, cache {precision.cache:g} B per element",
-        f"power {float(gpu.power.waiting_fraction):.2f} (waiting), {float(gpu.power.low_fraction):.2f} (streaming) to "
+        f"power {gpu.power.waiting:.2f} (waiting), {float(gpu.power.low_fraction):.2f} (streaming) to "
         f"{float(gpu.power.high_fraction):.2f} (tensor cores busy) of "
         f"{float(gpu.power.tdp):.0f} W by load and {float(gpu.power.host):.0f} W of host a GPU: "
         f"{gpu.power.low_fraction.source}",
