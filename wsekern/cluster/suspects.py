@@ -5,11 +5,16 @@ The rules look at measurements (and at datasheet peaks), never at predictions an
 
 from collections import defaultdict
 
+from wsekern.cluster.engine import load_engine
+from wsekern.cluster.layout import cache_bytes
+from wsekern.cluster.prediction import prefill_step
 from wsekern.cluster.rows import Case, Refused, understand
 from wsekern.errors import WsekernError
 
 MEMORY_SHARE = 0.93
 """No kernel streams at more than this part of the datasheet bandwidth (best copy known: 92 %, Azure ND GB200 v6)."""
+COMPUTE_SHARE = 0.87
+"""No GEMM runs at more than this part of the dense peak (best known: 86.9 % on an A100, stas00/ml-engineering)."""
 COMPUTE_BOUND = 1024
 """Tokens from which a prompt keeps tensor cores busy, so that more tokens cannot hide in the time of fewer."""
 DRAFTED = 1.3
@@ -26,7 +31,8 @@ def inconsistent(rows: list[dict[str, str]]) -> dict[str, str]:
     configurations = {_configuration(row): found[row["id"]] for row in rows if row["id"] in found}
     found = {row["id"]: configurations[_configuration(row)] for row in rows if _configuration(row) in configurations}
     cases = _cases(rows)
-    return {**_drafted(rows, cases), **_cached_prompts(rows, cases), **_unread_experts(rows, cases), **found}
+    rules = (_drafted, _cached_prompts, _unread_experts, _beyond_peaks)
+    return {name: text for rule in rules for name, text in rule(rows, cases).items()} | found
 
 
 def _cases(rows: list[dict[str, str]]) -> dict[str, Case]:
@@ -94,6 +100,30 @@ def _cached_prompts(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[
         if any(slowest[b] - slowest[a] < (b - a) / rate for a, b in bound):
             shortest = members[0][0]
             found.update({name: text for prompt, *_, name in members if prompt > shortest})
+    return found
+
+
+def _beyond_peaks(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[str, str]:
+    """Sets of synthetic runs of which a third or more (three at least) had tokens faster than reading their prompts and
+    their caches allows at the best rates known: those prompts were cached."""
+    text = "in this set of runs tokens came faster than prompts and caches can be read: prompts were cached"
+    sets: dict[tuple[str, ...], list[tuple[str, bool]]] = defaultdict(list)
+    for row in rows:
+        case = cases.get(row["id"])
+        if not case or row["metric"] not in STEP_METRICS or case.batch <= 1 or case.sampled:
+            continue
+        prompt = prefill_step(case.model, case.cluster, case.layout, case.precision, load_engine(case.engine), 1.0, case.prompt)
+        begun = max(0.0, case.batch / case.layout.dp - 1.0) / case.output
+        reading = float(load_engine(case.engine).interference) * begun * prompt.roofline / COMPUTE_SHARE
+        cache = cache_bytes(case.model, case.precision, case.prompt + case.output / 2.0, case.layout.tp)
+        cache *= case.batch / case.layout.dp / case.layout.pp / (MEMORY_SHARE * float(case.cluster.gpu.memory.bandwidth))
+        least = reading + cache  # kernels of one engine run one after the other
+        key = tuple((row.get(name) or "").split("_agg")[0] for name in ("source", "gpu", "model", "precision", "notes"))
+        sets[key].append((row["id"], float(row["value"]) * _SECONDS.get(row["unit"], 1.0) < least))
+    found = {}
+    for members in sets.values():
+        if sum(beyond for _, beyond in members) >= max(3, len(members) / 3):
+            found.update({name: text for name, _ in members})
     return found
 
 
