@@ -197,26 +197,32 @@ def _constraint(max_tpot: float | None, max_ttft: float | None, max_gpus: int | 
 @click.option("--only", type=click.Choice(["wafer", "gpu"]))
 @click.option("--data", "data_path", metavar="FILE.csv", help="Own measurements, recognised by their columns.")
 @click.option("--rows", "show_rows", is_flag=True, help="Show every row, not only the groups.")
+@click.option("--families", is_flag=True, help="Show errors per GPU and model family instead of groups.")
 @click.option("--plot", "plot_path", metavar="FILE", help="Draw predictions against measurements (.png, .svg or .pdf).")
 @JSON
-def validate(only: str | None, data_path: str | None, show_rows: bool, plot_path: str | None, json_path: str | None) -> None:
+def validate(only: str | None, data_path: str | None, show_rows: bool, families: bool, plot_path: str | None,
+             json_path: str | None) -> None:
     """Predictions beside published (or your own) measurements."""
     from wsekern import validation_wafer
     from wsekern.cluster import validation as validation_gpu
-    from wsekern.report import validation_plot, validation_view
+    from wsekern.report import families_view, validation_plot, validation_view
 
     kinds = {"wafer": validation_wafer, "gpu": validation_gpu}
     if data_path:
         kinds = {"own": validation_wafer if validation_wafer.is_wafer_table(data_path) else validation_gpu}
     elif only:
         kinds = {only: kinds[only]}
+    if families and validation_gpu not in kinds.values():
+        raise InputError("--families is for measurements of GPUs; leave it out, or use --only gpu")
     parts = [module.validate_rows(data_path) for module in kinds.values()]
     found = {key: [item for part in parts for item in part[key]] for key in ("rows", "groups")}
     if plot_path:
         validation_plot(found, plot_path)
+    if families:
+        found["families"] = validation_gpu.family_table(data_path)
     emit(json_path, found)
     if json_path != "-":
-        open_console().print(validation_view(found, show_rows))
+        open_console().print(families_view(found["families"]) if families else validation_view(found, show_rows))
 
 
 @cli.command()

@@ -188,9 +188,9 @@ def predict(
         ep=layout.ep,
         gpus=layout.gpus,
         engine_level=engine.title,
-        confidence=confidence(cluster, engine, form),
+        confidence=confidence(cluster, engine, form, layout),
         nearest=nearest_points(model, cluster, layout, form, engine, batch, context, phase),
-        assumptions=assumptions(cluster, engine, form),
+        assumptions=assumptions(cluster, engine, form, layout),
     )
 
 
@@ -260,13 +260,13 @@ def serve(
         ep=layout.ep,
         gpus=layout.gpus,
         engine_level=engine.title,
-        confidence=confidence(cluster, engine, form),
+        confidence=confidence(cluster, engine, form, layout),
         nearest=nearest_points(
             model, cluster, layout, form, engine, request.batch, request.prompt + request.output // 2, "decode"
         )
         if trust
         else [],
-        assumptions=assumptions(cluster, engine, form),
+        assumptions=assumptions(cluster, engine, form, layout),
     )
 
 
@@ -332,22 +332,28 @@ def _usd(cluster: Cluster, layout: Layout, seconds_per_token: float) -> float:
     return layout.gpus * float(cluster.gpu.price.per_hour) / 3600.0 * seconds_per_token * 1e6
 
 
-def confidence(cluster: Cluster, engine: Engine, precision: Precision) -> str:
+MEASURED_RANKS = 8
+"""GPUs of the largest NVLink collectives in the tables that kernels were fitted to."""
+
+
+def confidence(cluster: Cluster, engine: Engine, precision: Precision, layout: Layout) -> str:
     """high: this GPU's kernels were measured with this engine and precision; medium: another's stand in; low: only its
-    family was measured."""
+    family was measured. One less where collectives span more GPUs than any that were measured."""
     gpu = cluster.gpu
     if not gpu.kernels:
         return "low"
-    if gpu.kernels.split("_")[0] != gpu.name.split("-")[0]:
-        return "medium"
     evidence = kernel_fit("gemm", gpu, tuple(engine.kernels), precision.arithmetic).evidence
-    return "high" if evidence == "measured" else "medium"
+    own = gpu.kernels.split("_")[0] == gpu.name.split("-")[0] and evidence == "measured"
+    level = 2 if own else 1
+    return ("low", "medium", "high")[level - (layout.tp * layout.dp > MEASURED_RANKS)]
 
 
-def assumptions(cluster: Cluster, engine: Engine, precision: Precision) -> list[str]:
+def assumptions(cluster: Cluster, engine: Engine, precision: Precision, layout: Layout) -> list[str]:
     """Every choice a reader should know, in sentences."""
-    gpu = cluster.gpu
+    gpu, ranks = cluster.gpu, min(cluster.domain, layout.tp * layout.dp)
+    beyond = f"collectives over {ranks} GPUs of one NVLink domain are extrapolated: at most {MEASURED_RANKS} were measured"
     return [
+        *([beyond] if ranks > MEASURED_RANKS else []),
         f"engine: {engine.title}: {engine.generation}",
         f"weights {precision.weight:g} B, arithmetic {precision.arithmetic}, cache {precision.cache:g} B per element",
         f"power {gpu.power.waiting:.2f} (waiting), {float(gpu.power.low_fraction):.2f} (streaming) to "

@@ -41,14 +41,18 @@ def validate_rows(path: str | Path | None = None) -> dict[str, list[dict[str, An
         return summarise(predict_rows(read_rows(shipped)))
 
 
+FAMILY_KINDS = ("decode", "prefill", "request", "throughput", "energy")
+"""First words of the groups that :func:`family_table` splits."""
+
+
 def family_table(path: str | Path | None = None) -> list[dict[str, Any]]:
-    """Errors of decode, throughput and energy rows per GPU and model family; rows used for fitting are left out."""
+    """Errors of rows of :data:`FAMILY_KINDS` per GPU and model family; rows used for fitting are left out."""
     shipped = files("wsekern.cluster") / "data" / "gpu-measurements.csv.gz"
     rows = read_rows(Path(path) if path is not None else Path(str(shipped)))
     errors: dict[tuple[str, str, str], list[float]] = {}
     for row, result in zip(rows, predict_rows(rows), strict=True):
         kind = result.group.split()[0]
-        if result.error is None or result.fitted or kind not in ("decode", "throughput", "energy"):
+        if result.error is None or result.fitted or kind not in FAMILY_KINDS:
             continue
         case = understand(row)
         family = re.split(r"[-\d.]*-|\d", case.model.name)[0] + (" MoE" if case.model.experts else "")
@@ -64,17 +68,6 @@ def family_table(path: str | Path | None = None) -> list[dict[str, Any]]:
         }
         for (kind, gpu, family), found in sorted(errors.items())
     ]
-
-
-def main() -> int:
-    """Print the table per GPU and model family, as the README shows it."""
-    print("| kind | GPU | family | rows | median error | p90 |\n|---|---|---|---|---|---|")
-    for line in family_table():
-        print(
-            f"| {line['kind']} | {line['gpu']} | {line['family']} | {line['tested']} | {line['median_error']:.1%} "
-            f"| {line['p90_error']:.1%} |"
-        )
-    return 0
 
 
 def predict_rows(rows: list[dict[str, str]]) -> list[Row]:
@@ -320,7 +313,3 @@ def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
 def one_collective(cluster: Cluster, engines: tuple[str, ...], ranks: int, message: float) -> float:
     """Seconds of exactly this library's all-reduce."""
     return collective_seconds(cluster, engines, "all_reduce", ranks, message, only=True)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
