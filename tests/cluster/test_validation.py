@@ -57,8 +57,12 @@ def test_models_and_gpus_are_recognised_by_rule():
     assert model_of("Llama-4-Maverick").name == "llama4-maverick"
     assert gpu_name("A100", "suggests 40 GB") == "a100-40"
     assert gpu_name("NVIDIA H200-SXM-141GB", "") == "h200"
-    with pytest.raises(Refused, match="not described"):
-        gpu_name("V100", "")
+    assert gpu_name("NVIDIA H200-NVL-141GB", "") == "h200-nvl" and gpu_name("H100 PCIe", "") == "h100-pcie"
+    assert gpu_name("GB200-NVL72", "") == "gb200" and gpu_name("A100-PCIE-80GB", "") == "a100-pcie"
+    assert gpu_name("L40S", "") == "l40s" and gpu_name("NVIDIA L4", "") == "l4"
+    for unknown in ("V100", "L40", "MI300X"):
+        with pytest.raises(Refused, match="not described"):
+            gpu_name(unknown, "")
     moe, dense = load_config("qwen3-235b-a22b"), load_config("llama3-70b")
     assert layout_of("TP1 EP8", 8, moe).dp == 8
     assert layout_of("TP8 EP8", 8, dense).ep == 1

@@ -185,7 +185,7 @@ def is_held_out(shape: tuple[float, ...]) -> bool:
 def system_gpu(system: str) -> Gpu:
     """The described GPU on which ``system`` (a name such as h100_sxm, or a GPU's own name) was measured."""
     stem = system.split("_")[0]
-    same = [load_gpu(name) for name in bundled_gpus() if name.split("-")[0] == stem]
+    same = [load_gpu(name) for name in bundled_gpus() if re.fullmatch(rf"{re.escape(stem)}(-\d+)?", name)]
     return max(same, key=lambda gpu: float(gpu.memory.capacity)) if same else load_gpu(system)
 
 

@@ -137,6 +137,8 @@ _GPUS = (
     ("h100", "h100"),
     ("h20", "h20"),
     ("l40s", "l40s"),
+    ("rtx 4090", "rtx-4090"),
+    ("l4", "l4"),
     ("rtx pro 6000", "rtx-pro-6000"),
 )
 
@@ -145,13 +147,16 @@ _GPUS = (
 def gpu_name(text: str, notes: str) -> str:
     """Bundled GPU that a label means."""
     lower = text.lower()
-    if "nvl" in lower and "nvl72" not in lower and "gb" not in lower:
-        raise Refused(f"{text} is a PCIe card with an NVLink bridge, which is not described")
+    if re.search(r"\bh[12]00.*(\bnvl\b|pcie)|\ba100.*pcie", lower.replace("nvl72", "").replace("_", " ").replace("-", " ")):
+        for card in ("h200-nvl", "h100-nvl", "h100-pcie", "a100-pcie"):
+            if all(part in lower for part in card.split("-")):
+                return card
+        raise Refused(f"GPU {text!r} is not described")
     if "a100" in lower:
         small = "40gb" in lower.replace(" ", "") or ("80" not in lower and "40 gb" in notes.lower())
         return "a100-40" if small else "a100-80"
     for label, name in _GPUS:
-        if label in lower:
+        if re.search(rf"(?<![a-z0-9]){label}(?![0-9])", lower):
             return name
     raise Refused(f"GPU {text!r} is not described")
 
