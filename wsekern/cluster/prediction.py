@@ -266,7 +266,7 @@ def serve(
         )
         if trust
         else [],
-        assumptions=assumptions(cluster, engine, form, layout),
+        assumptions=[*assumptions(cluster, engine, form, layout), *_arrivals(request, layout, prefill)],
     )
 
 
@@ -330,6 +330,17 @@ def gpu_load(
 
 def _usd(cluster: Cluster, layout: Layout, seconds_per_token: float) -> float:
     return layout.gpus * float(cluster.gpu.price.per_hour) / 3600.0 * seconds_per_token * 1e6
+
+
+def _arrivals(request: Request, layout: Layout, prefill: Step) -> list[str]:
+    """What queueing takes for granted: benchmarks that start all users at once measure far more."""
+    waiting = -(-request.batch // layout.dp) - 1
+    if waiting < 1:
+        return []
+    return [
+        "users arrive evenly spread over the time of an answer; where all start at once the last first token comes "
+        f"{waiting * prefill.device:.2g} s later"
+    ]
 
 
 MEASURED_RANKS = 8
