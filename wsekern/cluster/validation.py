@@ -239,6 +239,8 @@ def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     if batch > 1 and row["metric"] != "prefill_time_batch":
         raise Refused("time to first token under load: a mean that includes queueing")
     step = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, batch, case.prompt)
+    if float(row["value"]) < SCALE[row["unit"]] * step.roofline:
+        raise Refused("faster than the peak of the stated GPUs allows")
     seconds = step.seconds + (float(engine.per_request) if row["metric"] != "prefill_time_batch" else 0.0)
     return f"prefill {kind} ({case.engine})", SCALE[row["unit"]] * seconds
 
