@@ -111,13 +111,23 @@ def _row(row: dict[str, str], suspect: str | None) -> Row:
     )
 
 
+INFERRED_PROMPTS = ("task:sourcegraph-fim",)
+"""Data sets whose prompt length was read from the rows themselves."""
+
 STEPS = ("decode", "request", "throughput at most load")
 """Groups on a sixth of which engine levels are set."""
 
 
 def is_fitted(row: dict[str, str], group: str) -> bool:
-    """Rows on which engine levels and power were set: one in six configurations of dense decode, of expert-parallel decode
-    and of power, by a hash of what they state, and all decode of the eager level. A group's statistics never count them."""
+    """Rows on which a constant was set; a group's statistics never count them.
+
+    One in six configurations of decode, requests, full load and power, by a hash of what they state; all decode and all batched
+    prompts of the eager level; weight-only rows of pytorch/ao; throughput and energy of data sets whose prompts were inferred.
+    """
+    if row["metric"] == "prefill_time_batch" and "(eager)" in group:
+        return True  # from which size on old engines stage all-reduces through PCIe
+    if group.startswith(("throughput", "energy")) and (row.get("isl") or "") in INFERRED_PROMPTS:
+        return True  # how long the prompts of this data set are
     power = group.startswith(("power", "energy"))
     if group.startswith("decode") and "(eager)" in group:
         return True  # what the cost of a launch was read from
