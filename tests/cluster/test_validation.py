@@ -85,7 +85,7 @@ def row(**changes):
 def test_own_table(tmp_path):
     own = tmp_path / "own.csv"
     rows = [row(), row(id="y", notes="speculative decoding"), row(id="z", model="unheard-of"), row(id="w", n_gpus="3",
-            parallelism="TP2"), row(id="v", value="fast")]
+            parallelism="TP2"), row(id="v", value="fast"), row(id="u", unit="furlongs")]
     with own.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, rows[0])
         writer.writeheader()
@@ -94,6 +94,7 @@ def test_own_table(tmp_path):
     assert found["x"]["predicted"] == pytest.approx(7.5, rel=0.25)
     assert "speculative" in found["y"]["note"] and "not bundled" in found["z"]["note"]
     assert "does not multiply" in found["w"]["note"] and "not a number" in found["v"]["note"]
+    assert "furlongs" in found["u"]["note"]
     own.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="expected the columns"):
         validation.validate_rows(own)

@@ -154,6 +154,8 @@ def _group_of(row: dict[str, str]) -> str:
 def predict_row(row: dict[str, str]) -> tuple[str, float]:
     """(group, prediction in the unit of the row); raise :class:`Refused` where the row has none."""
     metric = row["metric"]
+    if metric in (*DECODE, *FIRST, "e2e_latency", "allreduce_latency") and row.get("unit") not in SCALE:
+        raise Refused(f"unit {row.get('unit')!r} is unknown: a time is in {', '.join(SCALE)}")
     if metric == "allreduce_latency":
         return _all_reduce(row)
     if row["model"].startswith("microbench") or "one layer" in row["model"]:
