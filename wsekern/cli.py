@@ -132,7 +132,7 @@ def predict_wafer(model: str, phase: str, machine: str, grid_text: str, context:
 @click.option("--context", required=True, type=int, help="Tokens in the cache, or of the prompt.")
 @click.option("--batch", default=1, show_default=True)
 @click.option("--precision", default="bf16", show_default=True, help="bf16, fp16, fp8, int8, fp4, ...")
-@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned or ideal.")
+@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned, ideal, sglang, ...")
 @JSON
 def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **options: Any) -> None:
     """Time, power and cost of one step of MODEL on a GPU cluster."""
@@ -152,7 +152,7 @@ def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **option
 @click.option("--output", default=256, show_default=True, help="Tokens out.")
 @click.option("--batch", default=1, show_default=True, help="Users at once (latency); throughput chooses them itself.")
 @click.option("--precision", default="bf16", show_default=True, help="bf16, fp16, fp8, int8, fp4, ...")
-@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned or ideal.")
+@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned, ideal, sglang, ...")
 @click.option("--objective", type=click.Choice(["latency", "throughput"]), default="latency", show_default=True,
               help="Least time per token, or most tokens per dollar.")
 @click.option("--max-tpot", type=float, metavar="MS", help="Longest time per output token.")
@@ -201,26 +201,32 @@ def _constraint(max_tpot: float | None, max_ttft: float | None, max_gpus: int | 
 @click.option("--only", type=click.Choice(["wafer", "gpu"]))
 @click.option("--data", "data_path", metavar="FILE.csv", help="Own measurements, recognised by their columns.")
 @click.option("--rows", "show_rows", is_flag=True, help="Show every row, not only the groups.")
+@click.option("--families", is_flag=True, help="Show errors per GPU and model family instead of groups.")
 @click.option("--plot", "plot_path", metavar="FILE", help="Draw predictions against measurements (.png, .svg or .pdf).")
 @JSON
-def validate(only: str | None, data_path: str | None, show_rows: bool, plot_path: str | None, json_path: str | None) -> None:
+def validate(only: str | None, data_path: str | None, show_rows: bool, families: bool, plot_path: str | None,
+             json_path: str | None) -> None:
     """Predictions beside published (or your own) measurements."""
     from wsekern import validation_wafer
     from wsekern.cluster import validation as validation_gpu
-    from wsekern.report import validation_plot, validation_view
+    from wsekern.report import families_view, validation_plot, validation_view
 
     kinds = {"wafer": validation_wafer, "gpu": validation_gpu}
     if data_path:
         kinds = {"own": validation_wafer if validation_wafer.is_wafer_table(data_path) else validation_gpu}
     elif only:
         kinds = {only: kinds[only]}
+    if families and validation_gpu not in kinds.values():
+        raise InputError("--families is for measurements of GPUs; leave it out, or use --only gpu")
     parts = [module.validate_rows(data_path) for module in kinds.values()]
     found = {key: [item for part in parts for item in part[key]] for key in ("rows", "groups")}
     if plot_path:
         validation_plot(found, plot_path)
+    if families:
+        found["families"] = validation_gpu.family_table(data_path)
     emit(json_path, found)
     if json_path != "-":
-        open_console().print(validation_view(found, show_rows))
+        open_console().print(families_view(found["families"]) if families else validation_view(found, show_rows))
 
 
 @cli.command()

@@ -31,7 +31,18 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "Qwen3_5MoeForCausalLM": {"qk_norm": True, "attention_gate": True},
     "Qwen3_5MoeForConditionalGeneration": {"qk_norm": True, "attention_gate": True},
     "GraniteForCausalLM": {},
+    "Glm4MoeForCausalLM": {"attention_bias": True},
+    "GlmMoeDsaForCausalLM": {},
+    "KimiK25ForConditionalGeneration": {},
+    "MiniMaxM2ForCausalLM": {"qk_norm": True},
+    "BloomForCausalLM": {"plain_mlp": True},
+    "GPTJForCausalLM": {"plain_mlp": True},
+    "GPT2LMHeadModel": {"plain_mlp": True},
+    "OPTForCausalLM": {"plain_mlp": True},
+    "FalconForCausalLM": {"plain_mlp": True},
+    "NemotronHForCausalLM": {"plain_mlp": True},
 }
+"""``plain_mlp``: two matrices and no gate; counted as a gated one of two thirds of the width, which has as many weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +89,7 @@ class ModelConfig:
     qk_nope_head_dim: int = 0
     v_head_dim: int = 0
     sorted_sampling: bool = True  # its generation_config truncates by top-p or top-k, which sorts the logits
+    draft_layers: int = 0  # layers that predict tokens ahead (multi-token prediction), not counted in layers
     quantization: str = ""  # how the checkpoint is stored, where config.json says so (fp8, mxfp4, ...)
 
     @property
@@ -190,6 +202,7 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
     architecture = (data.get("architectures") or ["(none)"])[0]
     if isinstance(data.get("text_config"), dict):  # a multimodal model: its text part is what serves tokens
         data = {**data, **data["text_config"]}
+    data = _hybrid(data)
     if architecture not in ARCHITECTURES:
         raise InputError(f"{where}: architecture {architecture} is not supported; use one of "
                          f"{', '.join(ARCHITECTURES)}")
@@ -219,6 +232,8 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         raise InputError(f"{where}: {heads} attention heads are not a multiple of {kv_heads} key-value heads")
     narrow = size("moe_intermediate_size", 0, 0) if experts else 0
     ffn = size("intermediate_size_mlp", size("intermediate_size", narrow or None))
+    if ARCHITECTURES[architecture].get("plain_mlp"):
+        ffn = round(ffn * 2 / 3 * data.get("mlp_share", 1.0))
     expert_ffn = narrow or (size("intermediate_size") if experts else 0)
     linear = _linear_layers(data, layers)
     window = size("sliding_window", 0, 0) if data.get("use_sliding_window", True) else 0
@@ -248,9 +263,25 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         qk_rope_head_dim=size("qk_rope_head_dim", 0, 0) if mla else 0,
         qk_nope_head_dim=size("qk_nope_head_dim", 0, 0) if mla else 0,
         v_head_dim=size("v_head_dim", 0, 0) if mla else 0,
+        draft_layers=size("num_nextn_predict_layers", size("mtp_num_hidden_layers", 0, 0), 0),
         sorted_sampling=_sorted_sampling(data.get("generation_config")),
         quantization=str((data.get("quantization_config") or {}).get("quant_method", "")),
     )
+
+
+def _hybrid(data: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a Nemotron-H model, whose pattern lists Mamba (M), attention (*) and MLP (-) layers one by one, as those of
+    layers with both a mixer and an MLP: as many as there are mixers, with the MLPs' weights spread over them."""
+    pattern = data.get("hybrid_override_pattern")
+    if not isinstance(pattern, str):
+        return data
+    mamba, attention, mlp = (pattern.count(kind) for kind in "M*-")
+    return {
+        **data, "num_hidden_layers": mamba + attention, "mlp_share": mlp / max(1, mamba + attention),
+        "layer_types": ["linear_attention"] * mamba + ["full_attention"] * attention,
+        "linear_num_key_heads": data.get("n_groups"), "linear_key_head_dim": data.get("ssm_state_size"),
+        "linear_num_value_heads": data.get("mamba_num_heads"), "linear_value_head_dim": data.get("mamba_head_dim"),
+    }
 
 
 def _linear_layers(data: dict[str, Any], layers: int) -> int:
