@@ -1,6 +1,6 @@
 """A PE program: symbols, queues, descriptors, tasks and code, held once however many PEs run it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +35,7 @@ a vector instruction with the loads of its descriptors."""
 MAIN_TASK = "main"
 
 
-@dataclass
+@dataclass(eq=False)
 class Program:
     """Code, memory and queue bindings of the PEs that run it.
 
@@ -65,6 +65,30 @@ class Program:
     kept_registers: set[int] = field(default_factory=lambda: {0})
     """Registers that no task may use for itself: 0 holds the word of a data task, others belong to subroutines."""
     labels: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        """Whether another program is the same in all that it holds; initial values bit for bit."""
+        if not isinstance(other, Program):
+            return NotImplemented
+        mine, theirs = ({f.name: getattr(item, f.name) for f in fields(Program)} for item in (self, other))
+        for held in (mine, theirs):
+            held["initial"] = {name: (values.dtype, values.tobytes()) for name, values in held["initial"].items()}
+        return mine == theirs
+
+    __hash__ = object.__hash__
+
+    def text(self) -> str:
+        """The program as an assembler's listing, which :meth:`parse` reads back."""
+        from wsekern.program.text import program_text
+
+        return program_text(self)
+
+    @staticmethod
+    def parse(text: str, origin: str = "program text") -> "Program":
+        """The program that a listing describes; errors name ``origin``, line and column."""
+        from wsekern.program.text import parse_program
+
+        return parse_program(text, origin)
 
     # ---- memory and queues
 

@@ -41,9 +41,9 @@ class Simulation:
         sinks = np.full(24, _SINK_CORE, np.uint8)
         self._fabric = State(layout.fabric.build(), sinks)
         self._cores.attach(self._fabric)
-        for program in layout.programs:
+        for index, program in enumerate(layout.programs):
             for symbol, values in program.initial.items():
-                self._fill(program, symbol, values)
+                self._fill(index, program.addresses()[symbol], values)
 
     def _wide_enough(self) -> NDArray[np.int32]:
         needed = max([len(program.parameters) for program in self.layout.programs], default=0)
@@ -120,11 +120,11 @@ class Simulation:
             raise InputError(f"no program has a symbol {symbol!r}")
         return found
 
-    def _fill(self, program: object, symbol: str, values: np.ndarray) -> None:
-        pes = np.flatnonzero(self.layout.program_of.reshape(-1) == self.layout.programs.index(program)).astype(np.int32)
+    def _fill(self, program: int, address: int, values: np.ndarray) -> None:
+        pes = np.flatnonzero(self.layout.program_of.reshape(-1) == program).astype(np.int32)
         if len(pes) and values.size:
             rows = np.ascontiguousarray(np.broadcast_to(values, (len(pes), values.size)))
-            raise_for_status(self._cores.copy_in(program.addresses()[symbol], pes, rows.view(np.uint8)))
+            raise_for_status(self._cores.copy_in(address, pes, rows.view(np.uint8)))
 
     def timestamps(self, symbol: str, offset: int = 0) -> NDArray[np.int64]:
         """Time-stamp counters that ``code.timestamp`` wrote into ``symbol``: cycles (height, width)."""
@@ -254,7 +254,7 @@ class Simulation:
             return "?"
         code = self.layout.programs[program].code
         line = placed.lines[instruction]
-        return instruction_text(code[line]) if line < len(code) else "end"
+        return instruction_text(code[line], self.layout.programs[program]) if line < len(code) else "end"
 
     def _explain(self, status: int) -> tuple[str, dict]:
         layout = self.layout
