@@ -43,8 +43,8 @@ def text_heatmap(use: NDArray[np.uint32]) -> str:
     return "\n".join("".join(row) for row in shades)
 
 
-def plot_heatmap(use: NDArray[np.uint32], title: str = "Words sent over links, per router") -> Figure:
-    """Link use over the wafer; for an array of stretches (:func:`record_use`) also the total over time."""
+def plot_heatmap(use: NDArray[np.uint32], title: str = "Words sent over links, per router", label: str = "words") -> Figure:
+    """Link use (or any number per PE) over the wafer; for stretches of time (:func:`record_use`) also the total over time."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -54,7 +54,7 @@ def plot_heatmap(use: NDArray[np.uint32], title: str = "Words sent over links, p
     axes = figure.subplots(1, 2 if over_time else 1, squeeze=False)[0]
     image = axes[0].imshow(use.sum(axis=0) if over_time else use, interpolation="nearest", aspect="auto", cmap="magma")
     axes[0].set(title=title, xlabel="column (x)", ylabel="row (y)")
-    figure.colorbar(image, ax=axes[0], label="words")
+    figure.colorbar(image, ax=axes[0], label=label)
     if over_time:
         axes[1].plot(use.sum(axis=(1, 2)))
         axes[1].set(title="Over time", xlabel="stretch", ylabel="words in all links")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from wsekern.errors import InputError
@@ -35,18 +36,28 @@ def trace(fabric: Fabric, cycles: int, path: str | os.PathLike[str], *, x: int =
             if not (x <= column < x + width and y <= row < y + height):
                 continue
             flow += 1
-            events += _crossing(move, column, row, start, hop, flow)
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump({"traceEvents": events, "displayTimeUnit": "ns"}, file)
+            events += crossing(move, column, row, start, hop, flow, lambda x, y: {"pid": y, "tid": x + 1})
+    write_events(events, path)
     return flow
 
 
-def _crossing(move: Any, x: int, y: int, start: int, hop: int, flow: int) -> list[dict[str, Any]]:
-    """The slice in the router that a word leaves, the one where it arrives, and the arrow between them."""
+def write_events(events: list[dict[str, Any]], path: str | os.PathLike[str]) -> None:
+    """Write events as a trace file."""
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"traceEvents": events, "displayTimeUnit": "ns"}, file)
+    except OSError as error:
+        raise InputError(f"cannot write the trace {os.fspath(path)}: {error.strerror}") from None
+
+
+def crossing(move: Any, x: int, y: int, start: int, hop: int, flow: int,
+             row_of: Callable[[int, int], dict[str, int]]) -> list[dict[str, Any]]:
+    """The slice in the router that a word leaves, the one where it arrives, and the arrow between them; ``row_of``: process and
+    thread that stand for the router of a PE."""
     port = Port(int(move["port"]))
     dx, dy = STEP[port]
     name = f"color {move['color']}" + (" control" if move["flags"] & 1 else "")
-    place, there = {"pid": y, "tid": x + 1}, {"pid": y + dy, "tid": x + dx + 1}
+    place, there = row_of(x, y), row_of(x + dx, y + dy)
     detail = {"data": f"{int(move['data']):#010x}", "from": f"({x}, {y})", "port": port.name}
     return [
         {"ph": "X", "name": f"{name} out {port.name}", "cat": "wavelet", "ts": start, "dur": 1, "args": detail, **place},

@@ -226,7 +226,8 @@ class _Encoder:
         return thread
 
     def _scalar(self, item: Scalar, following: Any) -> list[int]:
-        row: dict[str, int] = {"form": _FORMS[item.form], "type": TYPE_CODES[item.type], "imm": item.imm - (1 << 32) if item.imm >= 1 << 31 else item.imm}
+        row: dict[str, int] = {"form": _FORMS[item.form], "type": TYPE_CODES[item.type],
+                               "imm": item.imm - (1 << 32) if item.imm >= 1 << 31 else item.imm}
         for name in ("dst", "a", "b", "c"):
             row[name] = _NONE if getattr(item, name) is None else getattr(item, name)
         if item.form != "spend":
@@ -336,5 +337,6 @@ def stack(placed: list[Placed]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
         descriptors += item.descriptors
         routes += item.routes
     route_bytes = (np.array(routes).view(np.uint8).reshape(len(routes), -1) if routes else np.zeros((0, 14), np.uint8))
-    return (np.array(headers, np.int32).reshape(len(headers), 150), np.array(code, np.int32).reshape(-1, len(INSTRUCTION_FIELDS)),
+    return (np.array(headers, np.int32).reshape(len(headers), 150),
+            np.array(code, np.int32).reshape(-1, len(INSTRUCTION_FIELDS)),
             np.array(descriptors, np.int32).reshape(-1, len(DESCRIPTOR_FIELDS)), np.ascontiguousarray(route_bytes))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 VECTOR_BYTES, SCALAR_BYTES = 16, 4
 """What instructions are counted as against the 48 KB of a PE: words of 32 bits (FABRICA: fixed-length instructions), four for
 a vector instruction with the loads of its descriptors."""
-MAIN_TASK = "main"
+MAIN_TASK, COLORS = "main", 24
 
 
 @dataclass(eq=False)
@@ -40,7 +40,8 @@ class Program:
     """Code, memory and queue bindings of the PEs that run it.
 
     ``symbols``: name -> (element type, elements). ``emit`` and ``spend`` write the task ``main``, which every PE begins by
-    itself at cycle 0; :meth:`task`, :meth:`function`, :meth:`data_task`, :meth:`control_task` and :meth:`subroutine` open others.
+    itself at cycle 0; :meth:`task`, :meth:`function`, :meth:`data_task`, :meth:`control_task` and :meth:`subroutine` open
+    others.
     """
 
     name: str
@@ -128,6 +129,8 @@ class Program:
 
     @staticmethod
     def _queue(bindings: dict[int, int], color: int) -> int:
+        if not 0 <= color < COLORS:
+            raise InputError(f"color {color} does not exist: use 0 to {COLORS - 1}")
         for queue, bound in bindings.items():
             if bound == color:
                 return queue

@@ -59,13 +59,19 @@ SLOT_FIELDS = {"bits": ("imm",), "from": ("source",), "element": ("target", "a")
 
 def program_text(program: "Program") -> str:
     """``program`` as text; :func:`parse_program` makes an equal program of it."""
-    lines = list(_directives(program))
+    return "\n".join(listing(program)[0]) + "\n"
+
+
+def listing(program: "Program") -> tuple[list[str], list[int]]:
+    """Lines of the text, and the number of the line (from 1 on) of each item of ``program.code``."""
+    lines, numbers = list(_directives(program)), []
     for item in program.code:
         if isinstance(item, Label):
             lines += [""] * item.name.startswith("task ") + [instruction_text(item)]
         else:
             lines.append("    " + instruction_text(item, program) + _remark(item, program))
-    return "\n".join(lines) + "\n"
+        numbers.append(len(lines))
+    return lines, numbers
 
 
 def parse_program(text: str, origin: str = "program text") -> "Program":
@@ -197,7 +203,7 @@ def _brackets(operand: Mem | Ring | Fabric, outside: tuple[str, ...]) -> str:
     words = [str(operand.extent)]
     for f in fields(operand):
         value = getattr(operand, f.name)
-        if f.name in (*outside, "extent") or value == f.default and type(value) is type(f.default):
+        if f.name in (*outside, "extent") or (value == f.default and type(value) is type(f.default)):
             continue
         words.append(f"{f.name}={'yes' if value is True else 'no' if value is False else int(value)}")
     return f"[{', '.join(words)}]"
