@@ -35,7 +35,7 @@ from wsekern.ops import (
 from wsekern.ops.cycle import compile_operations
 from wsekern.program import INSTRUCTIONS, Fabric, Fifo, Layout, Mem, Mem4d, Program, Ring
 from wsekern.program.encode import encode
-from wsekern.program.instructions import OPERATIONS, SOURCES, Label, Scalar, TaskEntry, Vector
+from wsekern.program.instructions import FORMS, OPERATIONS, SOURCES, Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import INTEGERS, NUMPY_TYPES, TYPE_CODES, Named, Register
 
 ELEMENTS = 60
@@ -109,10 +109,7 @@ def vectors(draw, program: Program, tasks: list[str]):
 
 @st.composite
 def scalars(draw, program: Program, tasks: list[str], labels: list[str]):
-    form = draw(st.sampled_from(["end", "return", "spend", "scalar", "scalar", "scalar", "constant", "parameter", "convert",
-                                 "load", "store", "take", "give", "jump", "branch", "call", "activate", "block", "unblock",
-                                 "block_queue", "time", "set_base", "move_base", "set_extent", "set_stride", "load_descriptor", "route", "position",
-                                 "leave_teardown", "torn_down", "unblock_queue"]))
+    form = draw(st.sampled_from([form for form in FORMS if form != "vector"] + ["scalar"] * 4))
     type, r = draw(st.sampled_from(sorted(TYPE_CODES))), draw(st.lists(registers, min_size=4, max_size=4))
     maybe = draw(st.one_of(st.none(), registers))
     values = {"form": form, "type": type, "cycles": draw(st.one_of(st.none(), st.integers(0, 9)))}

@@ -37,7 +37,7 @@ COUNTS = {
 }
 """What can be seen of every PE."""
 _WORK = {"instructions": "instructions", "elements": "elements", "elements_per_cycle": "per cycle", "words": "words",
-         "tasks": "tasks", "done": "idle from"}
+         "tasks": "tasks", "done": "end"}
 _WAITING = {"stalls": "waiting", "input": "input", "output": "output", "fifo": "FIFO", "microthread": "thread",
             "conflict_cycles": "banks"}
 """Columns of the tables."""

@@ -16,7 +16,7 @@ from wsekern.program.layout import Layout
 from wsekern.program.operands import NUMPY_TYPES
 from wsekern.program.program import COLORS, MAIN_TASK
 from wsekern.program.text import instruction_text, listing
-from wsekern.program.waiting import WAITS, fault_of, sentence_of, threads_that_wait
+from wsekern.program.waiting import STUCK, WAITS, fault_of, sentence_of, threads_that_wait
 
 _SINK_CORE = 2
 _DEADLINE = -14
@@ -280,7 +280,7 @@ class Simulation:
         return threads_that_wait(self)
 
     def _explain(self, status: int) -> tuple[str, dict]:
-        place = fault_of(self)
+        place = {} if status in STUCK else fault_of(self)
         report = {"cycle": self.cycle, "place": place, "waiting": self.waiting(), "fabric": self._fabric.report()}
         if report["fabric"] is None:
             report["fabric"] = self._fabric.explain()

@@ -101,11 +101,12 @@ class _Recorder:
 
     def _close(self, row: int, thread: int, kind: str) -> None:
         found = self.open.pop((row, thread, kind), None)
-        if found is not None and self.simulation.cycle > found[0]:
+        if found is not None:
             pid, tid = self._row(int(self.places[row]), 1 if thread == _THREADS - 1 else 2 + int(thread),
                                  thread_name(int(thread)))
-            self.events.append({"ph": "X", "ts": found[0], "dur": self.simulation.cycle - found[0], "pid": pid, "tid": tid,
-                                **found[1]})
+            # An instruction that ended the run with an error did so in its first cycle.
+            cycles = max(1, self.simulation.cycle - found[0])
+            self.events.append({"ph": "X", "ts": found[0], "dur": cycles, "pid": pid, "tid": tid, **found[1]})
             self.slices += kind == "instruction"
 
     def _row(self, pe: int, tid: int, name: str) -> tuple[int, int]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 WAITS = {"input": "words", "output": "room to send", "fifo": "a FIFO", "microthread": "a microthread"}
 """States in which a thread waits, and what for."""
+STUCK = frozenset({-12, -14})
+"""Status codes of runs that met no error and yet did not end: deadlock, deadline."""
 _MAIN, _MOST_PES, _MOST_SENDERS, _MOST_ROUTERS = 8, 20, 4, 4096
 
 
@@ -53,16 +55,16 @@ def fault_of(simulation: "Simulation") -> dict:
 
 def sentence_of(report: dict, status: int) -> str:
     """What went wrong where, and who waits first, in one sentence."""
-    parts, place, fabric = [], report["place"], report["fabric"]
+    parts, place, fabric, waiting = [], report["place"], report["fabric"], report["waiting"]
+    stuck = status in STUCK
     if place:
         parts.append(f"PE ({place['x']}, {place['y']})")
         parts += [f"color {place['color']}"] if "color" in place else []
         parts += [_code_words(place)] if "text" in place else []
-    elif fabric and fabric["status"] == status and not report["waiting"]:
+    elif fabric and fabric["status"] == status and not (stuck and waiting):
         parts += [f"PE {fabric['pe']}"] + [f"{key} {fabric[key]}" for key in ("color", "port") if fabric[key] is not None]
     parts.append(f"cycle {report['cycle']}")
-    waiting = report["waiting"]
-    if waiting and not place:
+    if waiting and stuck:
         first = waiting[0]
         count = f"{len(waiting)} threads wait, the first" if len(waiting) > 1 else "one thread waits, that"
         parts[-1] += (f"; {count} of PE ({first['x']}, {first['y']}), {_code_words(first)}, for {_what(first)} since cycle "
