@@ -90,13 +90,13 @@ def test_counts_are_sums_of_what_the_cores_counted():
     printed = text_of(simulation)
     print(printed)
     found = simulation.counters()
-    rows = {line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:-1]]
-            for line in printed.splitlines() if line.startswith("│") and line.split("│")[1].strip()}
+    rows = {line.split("  ")[0].strip(): line.split("  ")[1:] for line in printed.splitlines()}
+    cells = {name: [cell.strip() for cell in row if cell.strip()] for name, row in rows.items()}
     waiting = sum(found[name].sum() for name in ("input", "output", "fifo", "microthread"))
-    assert rows["all"][:2] == ["3", f"{waiting:,}"]
+    assert cells["all"][:2] == ["3", f"{waiting:,}"]
     assert f"{found['instructions'].sum():,}" in printed and f"{simulation.cycle:,} cycles" in printed
     assert max(len(line) for line in printed.splitlines()) <= 80 and "…" not in printed
-    assert "(1, 0)" in rows and rows["(1, 0)"][1] == f"{found['input'][0, 1] + found['output'][0, 1]:,}"
+    assert cells["(1, 0)"][:2] == ["adder", f"{found['input'][0, 1] + found['output'][0, 1]:,}"]
     assert counts(simulation, "elements_per_cycle")[0, 0] == found["elements"][0, 0] / found["vector_cycles"][0, 0]
 
 

@@ -52,7 +52,9 @@ def plot_heatmap(use: NDArray[np.uint32], title: str = "Words sent over links, p
     over_time = use.ndim == 3
     figure = Figure(figsize=(10 if over_time else 6, 5), layout="constrained")
     axes = figure.subplots(1, 2 if over_time else 1, squeeze=False)[0]
-    image = axes[0].imshow(use.sum(axis=0) if over_time else use, interpolation="nearest", aspect="auto", cmap="magma")
+    image = axes[0].imshow(use.sum(axis=0) if over_time else use, interpolation="nearest", aspect="auto", cmap="magma", vmin=0)
+    for axis in (axes[0].xaxis, axes[0].yaxis):
+        axis.get_major_locator().set_params(integer=True)       # there is no half a PE
     axes[0].set(title=title, xlabel="column (x)", ylabel="row (y)")
     figure.colorbar(image, ax=axes[0], label=label)
     if over_time:

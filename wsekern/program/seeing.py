@@ -36,12 +36,12 @@ COUNTS = {
     "done": "cycle at which the PE became idle",
 }
 """What can be seen of every PE."""
-_WORK = {"instructions": "instructions", "elements": "elements", "elements_per_cycle": "per cycle", "words": "words",
+_WORK = {"instructions": "instr.", "elements": "elements", "elements_per_cycle": "per cycle", "words": "words",
          "tasks": "tasks", "done": "end"}
 _WAITING = {"stalls": "waiting", "input": "input", "output": "output", "fifo": "FIFO", "microthread": "thread",
             "conflict_cycles": "banks"}
 """Columns of the tables."""
-_WIDEST = 100
+_WIDEST, _MOST_PROGRAMS = 100, 16
 
 
 def counts(simulation: Simulation, what: str) -> NDArray:
@@ -66,7 +66,7 @@ def counts_table(simulation: Simulation, worst: int = 5) -> "RenderableType":
     if worst < 0:
         raise InputError(f"{worst} PEs: expected at least 0")
     found, which = _counts(simulation), simulation.layout.program_of
-    title = f"{int((which >= 0).sum()):,} PEs with programs, {simulation.cycle:,} cycles; elements of vector instructions"
+    title = f"{int((which >= 0).sum()):,} PEs with programs, {simulation.cycle:,} cycles"
     tables = [_by_program(simulation, found, title, _WORK),
               _by_program(simulation, found, "Thread-cycles waiting, by what for; cycles that bank conflicts added", _WAITING)]
     order = [int(pe) for pe in np.argsort(-found["stalls"].reshape(-1), kind="stable")[:worst]]
@@ -83,20 +83,29 @@ def counts_table(simulation: Simulation, worst: int = 5) -> "RenderableType":
 
 def _by_program(simulation: Simulation, found: dict[str, NDArray], title: str, columns: dict[str, str]) -> "Table":
     table, which = _table(title, ("program", "PEs"), columns), simulation.layout.program_of
-    for number, program in enumerate(simulation.layout.programs):
-        if (which == number).any():
-            table.add_row(program.name, f"{int((which == number).sum()):,}", *_row(found, which == number, columns))
+    sizes = np.bincount(which[which >= 0], minlength=len(simulation.layout.programs))
+    largest = [int(number) for number in np.argsort(-sizes, kind="stable") if sizes[number]]
+    for number in sorted(largest[:_MOST_PROGRAMS]):
+        name = simulation.layout.programs[number].name
+        table.add_row(name, f"{sizes[number]:,}", *_row(found, which == number, columns))
+    others = largest[_MOST_PROGRAMS:]
+    if others:
+        here = np.isin(which, others)
+        table.add_row(f"{len(others)} more programs", f"{int(here.sum()):,}", *_row(found, here, columns))
     table.add_section()
     table.add_row("all", f"{int((which >= 0).sum()):,}", *_row(found, which >= 0, columns))
     return table
 
 
 def _table(title: str, heads: tuple[str, str], columns: dict[str, str]) -> "Table":
+    from rich import box
     from rich.table import Table
 
-    table = Table(*heads, title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, collapse_padding=True, pad_edge=False)
+    table.add_column(heads[0])
+    table.add_column(heads[1], justify="left" if heads[1] == "program" else "right")
     for head in columns.values():
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     return table
 
 

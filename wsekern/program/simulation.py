@@ -34,6 +34,7 @@ class Simulation:
             raise InputError(f"{threads} threads: expected at least 1")
         self.layout, self.threads, timing = layout, threads, layout.timing
         self._lines: dict[int, list[int]] = {}
+        self._places: dict[tuple[int, int], dict] = {}
         self._placed = []
         for program in layout.programs:
             program.check(timing)
@@ -263,6 +264,11 @@ class Simulation:
     def place_of(self, program: int, instruction: int) -> dict:
         """Where an instruction of a program (numbers as in :meth:`activity`) stands: ``program`` and ``task`` by name, ``line``
         of :meth:`Program.text`, its ``text``."""
+        if (program, instruction) not in self._places:
+            self._places[program, instruction] = self._place(program, instruction)
+        return dict(self._places[program, instruction])
+
+    def _place(self, program: int, instruction: int) -> dict:
         written = self.layout.programs[program]
         if program not in self._lines:
             lines, numbers = listing(written)

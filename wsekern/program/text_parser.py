@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, NoReturn
 
@@ -146,6 +146,8 @@ class Parser:
     """Reads one program."""
 
     def __init__(self, text: str, origin: str) -> None:
+        if not isinstance(text, str):
+            raise InputError(f"{origin}: expected the text of a program, not {type(text).__name__}")
         self.lines = [Line(line, number, origin) for number, line in enumerate(re.split(r"\r?\n", text), 1)]
         self.origin = origin
         self.program: Program | None = None
@@ -309,7 +311,7 @@ class Parser:
             line.fail(f"number=, {'the color' if kind == 'data' else 'the entry point'} of a {kind} task")
         entry = TaskEntry(name, kind, more.pop("at", f"task {name}"), **more)
         self.program.tasks[name] = entry
-        self._expect(line, label, entry.label, "code under the label", lambda: self._labels())
+        self._expect(line, label, entry.label, "code under the label", lambda: self.label_lines)
         if kind == "data":
             self._expect(line, label, entry.number, "an input queue of color", lambda: self.program.inputs.values())
 
@@ -323,13 +325,10 @@ class Parser:
 
     # ---- checks of the whole
 
-    def _labels(self) -> set[str]:
-        return {item.name for item in self.program.code if isinstance(item, Label)}
-
-    def _expect(self, line: Line, token: Token, name: Any, what: str, known: Callable[[], Iterable]) -> None:
+    def _expect(self, line: Line, token: Token, name: Any, what: str, known: Callable[[], Collection]) -> None:
         """Once the whole program is read, ``name`` must be among ``known()``."""
         def check() -> None:
-            names = list(known())
+            names = known()
             if name not in names:
                 there = ", ".join(sorted(map(str, names))[:8]) or "none"
                 raise InputError(f"{line.place(token)}: expected {what} {name!r}, which the program lacks; there are {there}")
@@ -339,7 +338,7 @@ class Parser:
     def _expect_task(self, line: Line, token: Token, name: str | None, *kinds: str) -> None:
         if name is not None:
             self._expect(line, token, name, f"a {' or '.join(kinds)} task",
-                         lambda: (task.name for task in self.program.tasks.values() if task.kind in kinds))
+                         lambda: [task.name for task in self.program.tasks.values() if task.kind in kinds])
 
     def _check(self, line: Line, token: Token, check: Callable[[], None]) -> None:
         def checked() -> None:
@@ -567,7 +566,7 @@ class Parser:
             return
         name = values["target"] = line.name(f"a {slot}")
         if slot == "label":
-            self._expect(line, token, name, "code under the label", self._labels)
+            self._expect(line, token, name, "code under the label", lambda: self.label_lines)
         elif slot == "route":
             self._expect(line, token, name, "a route", lambda: self.program.routes)
         else:

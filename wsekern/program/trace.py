@@ -152,3 +152,5 @@ class _Recorder:
         """Slices that are still open end here."""
         for row, thread, kind in list(self.open):
             self._close(row, thread, kind)
+        # A slice comes before those that lie in it, names before all.
+        self.events.sort(key=lambda event: (event.get("ts", -1), -event.get("dur", 0)))
