@@ -319,3 +319,54 @@ def test_equal_programs_on_one_layout_keep_their_initial_values_apart():
         programs_.append(program)
     assert programs_[0] == programs_[1]
     np.testing.assert_array_equal(layout.compile().memcpy_d2h("x"), [[[1, 2, 3], [1, 2, 3]]])
+
+
+@pytest.mark.parametrize(("lines", "message"), [
+    (["fmovs x[8], fabin 1 fp32[8]", "end"], "uses input queue 1, which has no color; bound are 0"),
+    (["fmovs fabout 0 fp32[8], x[8]", "end"], "uses output queue 0, which has no color; bound are 1"),
+    (["take.fp32 r1, fabin 1 fp32[1]", "end"], "take uses input queue 1, which has no color"),
+    (["take.fp32 r1, r2.fp32", "end"], "take needs a descriptor of memory or fabric"),
+    (["take.fp32 r1, fifo f", "end"], "take needs a descriptor of memory or fabric"),
+    (["fmovs x[8], ring none_left[8]", "end"], "a ring or FIFO in symbol none_left, which is empty"),
+])
+def test_code_that_a_core_cannot_run_is_refused_before_it_runs(lines, message):
+    program = Program.parse("\n".join([
+        ".program p", ".symbol x fp32 8", ".symbol none_left fp32 0", ".symbol f fp32 4", ".input 0 color 3", ".output 1 color 4",
+        ".fifo f = fifo f", ".task begin local active", "task begin:", *lines]))
+    layout = Layout("wse3", 1, 1)
+    layout.set_program(program)
+    with pytest.raises(InputError, match=message):
+        layout.compile()
+
+
+def test_code_without_an_end_is_refused():
+    program = Program("endless")
+    program.tasks["begin"] = TaskEntry("begin", "local", "task begin", active=True)
+    program.code += [Label("task begin"), Scalar("spend", imm=3)]
+    layout = Layout("wse3", 1, 1)
+    layout.set_program(program)
+    with pytest.raises(InputError, match="its code does not end with end, return or jump"):
+        layout.compile()
+
+
+def test_a_parameter_that_nobody_named_is_zero():
+    program = Program("late")
+    program.spend_parameter(1)
+    program.spend(7)
+    layout = Layout("wse3", 1, 1)
+    layout.set_program(program)
+    assert layout.compile().run() == 7
+
+
+def test_a_loop_that_says_it_costs_nothing_passes_time():
+    program = Program.parse(".program p\n.task begin local active\ntask begin:\nL:\njump L cycles=0\n")
+    layout = Layout("wse3", 1, 1)
+    layout.set_program(program)
+    simulation = layout.compile()
+    assert simulation.step(50) == 50 and simulation.counters()["instructions"][0, 0] == 50
+
+
+def test_colors_that_do_not_exist_are_refused():
+    for color in (-1, 24):
+        with pytest.raises(InputError, match=f"color {color} does not exist: use 0 to 23"):
+            Program("p").fabin(color, 4, "f32")

@@ -51,7 +51,7 @@ class Simulation:
                 self._fill(index, program.addresses()[symbol], values)
 
     def _wide_enough(self) -> NDArray[np.int32]:
-        needed = max([len(program.parameters) for program in self.layout.programs], default=0)
+        needed = max([placed.parameters for placed in self._placed], default=0)
         missing = needed - self.parameters.shape[1]
         if missing > 0:
             self.parameters = np.pad(self.parameters, ((0, 0), (0, missing)))
