@@ -327,12 +327,12 @@ def test_equal_programs_on_one_layout_keep_their_initial_values_apart():
     (["take.fp32 r1, fabin 1 fp32[1]", "end"], "take uses input queue 1, which has no color"),
     (["take.fp32 r1, r2.fp32", "end"], "take needs a descriptor of memory or fabric"),
     (["take.fp32 r1, fifo f", "end"], "take needs a descriptor of memory or fabric"),
-    (["fmovs x[8], ring none_left[8]", "end"], "a ring or FIFO in symbol none_left, which is empty"),
+    (["fmovs x[0], ring none_left[0]", "end"], "a ring or FIFO in symbol none_left, which is empty"),
 ])
 def test_code_that_a_core_cannot_run_is_refused_before_it_runs(lines, message):
     program = Program.parse("\n".join([
-        ".program p", ".symbol x fp32 8", ".symbol none_left fp32 0", ".symbol f fp32 4", ".input 0 color 3", ".output 1 color 4",
-        ".fifo f = fifo f", ".task begin local active", "task begin:", *lines]))
+        ".program p", ".symbol x fp32 8", ".symbol none_left fp32 0", ".symbol f fp32 4", ".input 0 color 3",
+        ".output 1 color 4", ".fifo f = fifo f", ".task begin local active", "task begin:", *lines]))
     layout = Layout("wse3", 1, 1)
     layout.set_program(program)
     with pytest.raises(InputError, match=message):
