@@ -1,6 +1,5 @@
 """The command line: thin wrappers that parse, call, and show."""
 
-import sys
 from typing import Any
 
 import click
@@ -16,9 +15,10 @@ from wsekern.cli_shared import (
     parse_grid,
     parse_square,
     parse_tile,
+    run_command,
     show,
 )
-from wsekern.errors import InputError, WsekernError
+from wsekern.errors import InputError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -238,22 +238,8 @@ def machines(name: str | None, json_path: str | None) -> None:
 
 
 def main() -> None:
-    """Entry point: one clear sentence and exit code 2 for anything a user can put right."""
-    try:
-        code = cli.main(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except WsekernError as error:
-        click.echo(f"wsekern: {error}", err=True)
-        sys.exit(2)
-    except click.ClickException as error:
-        click.echo(f"wsekern: {error.format_message()}", err=True)
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("wsekern: interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+    """Entry point."""
+    run_command(cli)
 
 
 if __name__ == "__main__":

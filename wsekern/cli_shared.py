@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, WsekernError
 
 PRECISION = click.option("--precision", default="fp16", show_default=True, help="fp32, fp16, fp16_fp32, bf16 (GPU: fp8 too).")
 PROFILE = click.option("--profile", default="silicon", show_default=True,
@@ -107,3 +107,22 @@ def show(json_path: str | None, title: str, facts: dict[str, Any]) -> None:
     emit(json_path, facts)
     if json_path != "-":
         open_console().print(facts_view(title, facts))
+
+
+def run_command(command: click.Command) -> None:
+    """Run a command and exit: one clear sentence and exit code 2 for anything a user can put right."""
+    try:
+        code = command.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except WsekernError as error:
+        click.echo(f"wsekern: {error}", err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        click.echo(f"wsekern: {error.format_message()}", err=True)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("wsekern: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)

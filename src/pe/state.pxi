@@ -14,8 +14,7 @@ cdef enum State:
 
 cdef struct Word:
     uint32_t bits
-    uint32_t stamp      # low bits of the cycle from which it may be used (input) or leaves (output)
-    uint32_t flags      # WSK_CONTROL, WSK_ADVANCE
+    uint32_t mark       # bits 0, 1: WSK_CONTROL, WSK_ADVANCE; above: low bits of the cycle from which it may be used or leaves
 
 cdef struct Queue:
     int32_t slot        # first of its words in the pool
@@ -40,17 +39,21 @@ cdef struct Thread:
     int8_t state, queue # queue: which one it waits for
     Place place[4]      # operands dst, a, b, c
 
-cdef struct Pe:
-    int64_t memory              # first byte of its memory in the pool
+cdef struct Pe:                 # what every event touches comes first
     int64_t resume              # cycle of its event
     int64_t slot_free           # first cycle in which an instruction may issue
+    int32_t at                  # its place in the fabric: y * width + x
+    int32_t program, queues, threads        # queues, threads: firsts in the pools
+    uint16_t busy, waits        # masks of threads (bit 0: the main one): not idle, and waiting
+    uint8_t filled              # mask of output queues that hold words
+    uint8_t blocked_queues, sending, scheduled, live, turn, depth       # depth: of calls
+    uint32_t activated, blocked # local tasks
+    int64_t words, vector_cycles, elements
+    int64_t memory              # first byte of its memory in the pool
+    int32_t registers, own, fifos, params   # firsts in the pools
     int64_t done                # cycle at which it became idle
     int64_t stalled[4]          # thread-cycles waiting for input, output, a FIFO, a microthread
-    int64_t instructions, elements, vector_cycles, conflict_cycles, words, tasks
-    int32_t at                  # its place in the fabric: y * width + x
-    int32_t program, params, registers, queues, threads, own, fifos     # firsts in the pools
-    uint32_t activated, blocked # local tasks
-    uint8_t blocked_queues, sending, scheduled, live, turn, depth       # depth: of calls
+    int64_t instructions, conflict_cycles, tasks
 
 cdef struct Program:
     pe_program code
@@ -163,8 +166,12 @@ cdef inline void queue_pop(Queue *q) noexcept nogil:
     q.count -= 1
 
 
+cdef inline void set_word(Word *word, uint32_t bits, int64_t cycle, uint32_t flags) noexcept nogil:
+    word.bits, word.mark = bits, <uint32_t>(cycle << 2) | flags
+
+
 cdef inline int64_t stamp_of(const Core *s, const Word *word) noexcept nogil:
-    return s.cycle + <int32_t>(word.stamp - <uint32_t>s.cycle)
+    return s.cycle + (<int32_t>((word.mark & ~<uint32_t>3) - <uint32_t>(s.cycle << 2)) >> 2)
 
 
 cdef void pop_input(Core *s, wsk_fabric *fabric, const Pe *pe, Queue *q) noexcept nogil:
@@ -182,27 +189,27 @@ cdef inline void unblock(Pe *pe, int task) noexcept nogil:
         pe.blocked &= ~(<uint32_t>1 << task)
 
 
-cdef void wait_for(Core *s, Thread *th, State why, int queue) noexcept nogil:
+cdef void wait_for(Core *s, Pe *pe, Thread *th, State why, int queue) noexcept nogil:
     if th.state != why:
         th.state = why
         th.resume = s.cycle
         th.issued = th.pc
     th.queue = queue
+    pe.waits |= 1 << <int>(th - s.thread - pe.threads)
 
 
-cdef void wake(Pe *pe, Thread *th, int64_t cycle) noexcept nogil:
-    pe.stalled[th.state - WAIT_INPUT] += cycle - th.resume
-    th.state = READY
-    th.resume = cycle
-
-
-cdef int64_t wake_all(Core *s, Pe *pe, State why, int queue, int64_t cycle) noexcept nogil:
+cdef int wake_all(Core *s, Pe *pe, State why, int queue, int64_t cycle) noexcept nogil:
     # Threads of a PE that wait for this go on at `cycle`; whether there is one.
     cdef int k, found = 0
+    cdef uint32_t waits = pe.waits
     cdef Thread *th
-    for k in range(s.program[pe.program].thread_count):
+    while waits:
+        k = wsk_ctz(waits)
+        waits &= waits - 1
         th = s.thread + pe.threads + k
         if th.state == why and (queue < 0 or th.queue == queue):
-            wake(pe, th, cycle)
+            pe.stalled[th.state - WAIT_INPUT] += cycle - th.resume
+            pe.waits &= ~(1 << k)
+            th.state, th.resume = READY, cycle
             found = 1
     return found

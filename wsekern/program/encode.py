@@ -250,8 +250,7 @@ class _Encoder:
         return thread
 
     def _scalar(self, item: Scalar, following: Any) -> list[int]:
-        row: dict[str, int] = {"form": _FORMS[item.form], "type": TYPE_CODES[item.type],
-                               "imm": item.imm - (1 << 32) if item.imm >= 1 << 31 else item.imm}
+        row: dict[str, int] = {"form": _FORMS[item.form], "type": TYPE_CODES[item.type], "imm": _signed(item.imm)}
         program = self.program
         for name in ("dst", "a", "b", "c"):
             row[name] = _NONE if getattr(item, name) is None else getattr(item, name)
@@ -345,7 +344,12 @@ class _Encoder:
         for task in program.tasks.values():
             if task.kind == "control":
                 entries[_TASKS + _QUEUES + task.number] = self._label(task.label)
-        return [value - (1 << 32) if value >= 1 << 31 else value for value in row + entries]
+        return [_signed(value) for value in row + entries]
+
+
+def _signed(bits: int) -> int:
+    """32 bits as the int32 that holds them."""
+    return bits - (1 << 32) if bits >= 1 << 31 else bits
 
 
 def _reads(item: Any, register: int | None) -> bool:
