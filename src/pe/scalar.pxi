@@ -83,7 +83,7 @@ cdef int take_word(Core *s, wsk_fabric *fabric, Pe *pe, Thread *th, const pe_ins
         return 0
     when = stamp_of(s, queue_word(s, q, 0))
     if when > s.cycle:
-        th.resume, th.state = when, READY
+        th.resume, th.state, th.issued = when, READY, th.pc
         return 0
     bits = queue_word(s, q, 0).bits
     s.register_[pe.registers + i.dst] = bits if pe_type_bytes(d.type) == 4 else bits & 0xffff

@@ -10,6 +10,7 @@ cdef enum:
 
 cdef enum State:
     IDLE, READY, BULK, WAIT_INPUT, WAIT_OUTPUT, WAIT_FIFO, WAIT_THREAD
+    STARTING            # only as it is shown: READY in a task that has issued nothing yet
 
 cdef struct Word:
     uint32_t bits
@@ -34,6 +35,7 @@ cdef struct Thread:
     int32_t pc          # main thread: next instruction; microthread: its instruction; counted in the whole code
     int32_t word        # next word of the instruction in the stream, PE_NONE before issue
     int32_t extent      # elements of that instruction
+    int32_t issued      # main thread: instruction that it is at until `resume`, PE_NONE: none yet of its task
     int8_t state, queue # queue: which one it waits for
     Place place[4]      # operands dst, a, b, c
 
@@ -191,6 +193,7 @@ cdef void wait_for(Core *s, Pe *pe, Thread *th, State why, int queue) noexcept n
     if th.state != why:
         th.state = why
         th.resume = s.cycle
+        th.issued = th.pc
     th.queue = queue
     pe.waits |= 1 << <int>(th - s.thread - pe.threads)
 

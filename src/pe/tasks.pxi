@@ -50,7 +50,7 @@ cdef int ready_queue(Core *s, const Pe *pe, uint32_t among, int64_t *when) noexc
 
 cdef void begin_task(Core *s, Pe *pe, Thread *main, int32_t entry, int64_t when) noexcept nogil:
     main.pc = s.program[pe.program].code.first + entry
-    main.word = PE_NONE
+    main.word = main.issued = PE_NONE
     main.state, main.resume = READY, when
     pe.busy |= 1
     pe.depth = 0
@@ -135,6 +135,7 @@ cdef int launch(Core *s, Pe *pe, Thread *main, const pe_instruction *i) noexcept
     if status < 0:
         return status
     th.pc, th.word = main.pc, 0
+    main.issued = main.pc
     main.pc += 1
     if th.extent == 0:
         end_vector(s, pe, th, i, 0)
@@ -231,7 +232,7 @@ cdef int step_main(Core *s, wsk_fabric *fabric, Strip *t, int32_t p, bint alone)
             if cycles > 0:
                 now += cycles
                 if not alone or now >= s.until:
-                    th.resume = now
+                    th.resume, th.issued = now, <int32_t>(i - s.code)
                     if i.form == PE_VECTOR and not alone:
                         th.state = BULK
                     pe.slot_free = s.cycle + 1
@@ -267,6 +268,7 @@ cdef int step_main(Core *s, wsk_fabric *fabric, Strip *t, int32_t p, bint alone)
             if status < 0:
                 return status
         pe.instructions += 1
+        th.issued = th.pc
         th.pc += 1
         th.resume = s.cycle + max(1, i.cycles)
         pe.slot_free = s.cycle + 1

@@ -645,6 +645,18 @@ cdef class State:
         wsk_fabric_occupancy(self.fabric, color, &w[0, 0])
         return words
 
+    def report(self):
+        """The rule that was broken last, as a dict; None where none was."""
+        cdef const wsk_report *found = wsk_fabric_report(self.fabric)
+        return report_of(found, self.plan.shape[1]) if found.status < 0 else None
+
+    def explain(self):
+        """Why the first word, in order of rows, that stands in a router does not move, and who waits for whom behind it, as a
+        dict; None where there is none."""
+        wsk_fabric_explain(self.fabric)
+        found = report_of(wsk_fabric_report(self.fabric), self.plan.shape[1])
+        return found if found["chain"] else None
+
     def moves(self):
         """Link crossings of the cycle just stepped, as delivery records (port: where the word left)."""
         cdef int64_t n = wsk_fabric_moves(self.fabric, NULL, 0)

@@ -53,8 +53,8 @@ def text_heatmap(use: NDArray[np.uint32]) -> str:
     return "\n".join("".join(row) for row in shades)
 
 
-def plot_heatmap(use: NDArray[np.uint32], title: str = "Words sent over links, per router") -> Figure:
-    """Link use over the wafer; for an array of stretches (:func:`record_use`) also the total over time."""
+def plot_heatmap(use: NDArray[np.uint32], title: str = "Words sent over links, per router", label: str = "words") -> Figure:
+    """Link use (or any number per PE) over the wafer; for stretches of time (:func:`record_use`) also the total over time."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -63,9 +63,11 @@ def plot_heatmap(use: NDArray[np.uint32], title: str = "Words sent over links, p
     over_time = use.ndim == 3
     figure = Figure(figsize=(10 if over_time else 6, 5), layout="constrained")
     axes = figure.subplots(1, 2 if over_time else 1, squeeze=False)[0]
-    image = axes[0].imshow(use.sum(axis=0) if over_time else use, interpolation="nearest", aspect="auto", cmap="magma")
+    image = axes[0].imshow(use.sum(axis=0) if over_time else use, interpolation="nearest", aspect="auto", cmap="magma", vmin=0)
+    for axis in (axes[0].xaxis, axes[0].yaxis):
+        axis.get_major_locator().set_params(integer=True)       # there is no half a PE
     axes[0].set(title=title, xlabel="column (x)", ylabel="row (y)")
-    figure.colorbar(image, ax=axes[0], label="words")
+    figure.colorbar(image, ax=axes[0], label=label)
     if over_time:
         axes[1].plot(use.sum(axis=(1, 2)))
         axes[1].set(title="Over time", xlabel="stretch", ylabel="words in all links")

@@ -115,6 +115,14 @@ class FabricPlan:
         number = self._routes.setdefault(route, len(self._routes))
         self._rects.append((color, x, y, width, height, number))
 
+    def route_at(self, color: int, x: int, y: int) -> Route | None:
+        """The route of ``color`` at PE (x, y), as it was painted last; None where there is none."""
+        routes = list(self._routes)
+        for painted, left, top, width, height, number in reversed(self._rects):
+            if painted == color and left <= x < left + width and top <= y < top + height:
+                return routes[number] if number >= 0 else None
+        return None
+
     def erase(self, color: int, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
         """Take the route of ``color`` away from a rectangle."""
         self._check_rectangle(color, x, y, width, height)

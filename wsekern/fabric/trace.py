@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from wsekern.errors import InputError
@@ -26,26 +27,31 @@ def trace(fabric: Fabric, cycles: int, path: str | os.PathLike[str], *, x: int =
     if not (all(map(is_whole, (x, y, width, height))) and x >= 0 and y >= 0 and width > 0 and height > 0
             and x + width <= fabric.width and y + height <= fabric.height):
         raise InputError(f"the window {width}x{height} at ({x}, {y}) does not lie on the {fabric.width}x{fabric.height} fabric")
+    write_events([], path)      # a place where nothing can be written is refused before anything runs
+    window = {(column, row) for row in range(y, y + height) for column in range(x, x + width)}
+    events, hop, flow, seen = [], fabric.plan.description.rules.hop_latency, 0, set(window)
+    for _ in range(cycles):
+        start = fabric.cycle
+        fabric.step()
+        for move in fabric.state.moves():
+            row, column = divmod(int(move["pe"]), fabric.width)
+            dx, dy = STEP[Port(int(move["port"]))]
+            ends = {(column, row), (column + dx, row + dy)}
+            if ends & window:
+                seen |= ends
+                flow += 1
+                events += crossing(move, column, row, start, hop, flow, lambda x, y: {"pid": y, "tid": x + 1})
+    write_events(_names(seen) + events, path)
+    return flow
+
+
+def write_events(events: list[dict[str, Any]], path: str | os.PathLike[str]) -> None:
+    """Write events as a trace file."""
     try:
-        file = open(path, "w", encoding="utf-8")  # noqa: SIM115 (opened before anything runs, closed by the block below)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"traceEvents": events, "displayTimeUnit": "ns"}, file)
     except OSError as error:
         raise InputError(f"cannot write the trace to {os.fspath(path)}: {error.strerror}") from None
-    with file:
-        window = {(column, row) for row in range(y, y + height) for column in range(x, x + width)}
-        events, hop, flow, seen = [], fabric.plan.description.rules.hop_latency, 0, set(window)
-        for _ in range(cycles):
-            start = fabric.cycle
-            fabric.step()
-            for move in fabric.state.moves():
-                row, column = divmod(int(move["pe"]), fabric.width)
-                dx, dy = STEP[Port(int(move["port"]))]
-                ends = {(column, row), (column + dx, row + dy)}
-                if ends & window:
-                    seen |= ends
-                    flow += 1
-                    events += _crossing(move, column, row, start, hop, flow)
-        json.dump({"traceEvents": _names(seen) + events, "displayTimeUnit": "ns"}, file)
-    return flow
 
 
 def _names(routers: set[tuple[int, int]]) -> list[dict[str, Any]]:
@@ -61,12 +67,14 @@ def _names(routers: set[tuple[int, int]]) -> list[dict[str, Any]]:
     return events
 
 
-def _crossing(move: Any, x: int, y: int, start: int, hop: int, flow: int) -> list[dict[str, Any]]:
-    """The slice in the router that a word leaves, the one where it arrives, and the arrow between them."""
+def crossing(move: Any, x: int, y: int, start: int, hop: int, flow: int,
+             row_of: Callable[[int, int], dict[str, int]]) -> list[dict[str, Any]]:
+    """The slice in the router that a word leaves, the one where it arrives, and the arrow between them; ``row_of``: process and
+    thread that stand for the router of a PE."""
     port = Port(int(move["port"]))
     dx, dy = STEP[port]
     name = f"color {move['color']}" + (" control" if move["flags"] & 1 else "")
-    place, there = {"pid": y, "tid": x + 1}, {"pid": y + dy, "tid": x + dx + 1}
+    place, there = row_of(x, y), row_of(x + dx, y + dy)
     detail = {"data": f"{int(move['data']):#010x}", "from": f"({x}, {y})", "port": port.name, "cycle": start}
     left, came = round(start + 0.5 + SLOT * port, 1), round(start + hop + SLOT * OPPOSITE[port], 1)
     word = {"ph": "X", "cat": "wavelet", "dur": SLOT, "args": detail}

@@ -68,7 +68,11 @@ class _Encoder:
                 self.labels[item.name] = len(kept)
             else:
                 kept.append((line, item))
+        self._check_end(kept)
         self.placed.tasks = self._task_ids()
+        read = [item.imm if item.form == "parameter" else item.a for _, item in kept
+                if isinstance(item, Scalar) and (item.form == "parameter" or (item.form == "spend" and item.a is not None))]
+        self.placed.parameters = max([-1, *program.parameters.values(), *read]) + 1
         for name in program.descriptors:            # those that PEs hold for themselves come first
             self._descriptor(Named(name), target=False)
         for at, (line, item) in enumerate(kept):
@@ -78,6 +82,21 @@ class _Encoder:
         self.placed.routes = [route_record(route) for route in program.routes.values()]
         self.placed.header = self._header()
         return self.placed
+
+    def _check_end(self, kept: list[tuple[int, Any]]) -> None:
+        """Refuse code that runs on behind its last instruction, into what is another program's."""
+        last = kept[-1][1] if kept else None
+        ends = isinstance(last, Scalar) and last.form in ("end", "return", "jump")
+        if (self.program.code and not ends) or any(at >= len(kept) for at in self.labels.values()):
+            raise InputError(f"program {self.program.name}: its code does not end with end, return or jump")
+
+    def _check_direction(self, form: str, operand: Operand, target: bool) -> None:
+        """Refuse a fabric descriptor whose queue is bound for the other direction only."""
+        stated = self.program.stated(operand)
+        bound = self.program.outputs if target else self.program.inputs
+        if isinstance(stated, Fabric) and stated.queue not in bound:
+            raise InputError(f"program {self.program.name}: {form} uses {'output' if target else 'input'} queue "
+                             f"{stated.queue}, which has no color; bound are {', '.join(map(str, bound)) or 'none'}")
 
     # ---- tasks
 
@@ -142,6 +161,8 @@ class _Encoder:
                     "advance_switch": stated.advance_switch, "index": stated.index is not None, "base": stated.index or 0}
         else:
             elements = self.program.symbols[stated.symbol][1]
+            if elements == 0 and isinstance(stated, (Ring, Fifo)):
+                raise InputError(f"program {self.program.name}: a ring or FIFO in symbol {stated.symbol}, which is empty")
             offset = getattr(stated, "offset", 0)
             row |= {"base": self.addresses[stated.symbol] + offset * size, "extent": stated.extent,
                     "stride": getattr(stated, "stride", 1), "save": getattr(stated, "save", False), "wrap": elements}
@@ -159,7 +180,8 @@ class _Encoder:
     @staticmethod
     def _dimensions(operand: Mem4d) -> dict[str, int]:
         missing = 4 - len(operand.shape)
-        shape, strides = (1,) * missing + tuple(operand.shape), (0,) * missing + tuple(operand.strides)
+        shape = (1,) * missing + tuple(max(1, size) for size in operand.shape)     # none of no element: the core divides by it
+        strides = (0,) * missing + tuple(operand.strides)
         return {f"shape{k}": shape[k] for k in range(4)} | {f"stride{k}": strides[k] for k in range(4)}
 
     def _uses(self, *registers: int | None) -> None:
@@ -193,6 +215,8 @@ class _Encoder:
         self._uses(item.done)
         operands = (item.dst, item.a, item.b, item.c)
         for name, operand in zip(("dst", "a", "b", "c"), operands, strict=True):
+            if operand is not None:
+                self._check_direction(item.name, operand, name == "dst")
             row[name] = self._descriptor(operand, target=name == "dst")
         return [int(row.get(name, 0)) for name in INSTRUCTION_FIELDS]
 
@@ -227,6 +251,7 @@ class _Encoder:
 
     def _scalar(self, item: Scalar, following: Any) -> list[int]:
         row: dict[str, int] = {"form": _FORMS[item.form], "type": TYPE_CODES[item.type], "imm": _signed(item.imm)}
+        program = self.program
         for name in ("dst", "a", "b", "c"):
             row[name] = _NONE if getattr(item, name) is None else getattr(item, name)
         if item.form != "spend":
@@ -238,6 +263,9 @@ class _Encoder:
         elif item.form in ("load", "store"):
             row["imm"] = self._address(item.target)
         elif item.form in ("take", "give"):
+            if isinstance(program.stated(item.target), (Register, Fifo)):
+                raise InputError(f"program {program.name}: {item.form} needs a descriptor of memory or fabric")
+            self._check_direction(item.form, item.target, item.form == "give")
             row["b"] = self._descriptor(item.target, target=item.form == "give")
         elif item.form in ("jump", "branch", "call"):
             row["imm"] = self._label(item.target)
@@ -270,7 +298,9 @@ class _Encoder:
         whole latency, any other one issue slot (FABRICA: independent 1, dependent 2)."""
         timing = self.timing
         if item.cycles is not None:
-            return item.cycles, item.cycles
+            # A loop without a cycle would never end.
+            leaps = item.form in ("jump", "call", "return")
+            return max(item.cycles, leaps), max(item.cycles, 1)
         if item.form == "branch":
             return timing.latency("branch", 1), timing.latency("taken", 1)
         if item.form == "scalar" and item.op in _SOFTWARE:

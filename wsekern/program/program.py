@@ -1,6 +1,6 @@
 """A PE program: symbols, queues, descriptors, tasks and code, held once however many PEs run it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 VECTOR_BYTES, SCALAR_BYTES = 16, 4
 """What instructions are counted as against the 48 KB of a PE: words of 32 bits (FABRICA: fixed-length instructions), four for
 a vector instruction with the loads of its descriptors."""
-MAIN_TASK = "main"
+MAIN_TASK, COLORS = "main", 24
 
 
-@dataclass
+@dataclass(eq=False)
 class Program:
     """Code, memory and queue bindings of the PEs that run it.
 
@@ -66,6 +66,30 @@ class Program:
     kept_registers: set[int] = field(default_factory=lambda: {0})
     """Registers that no task may use for itself: 0 holds the word of a data task, others belong to subroutines."""
     labels: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        """Whether another program is the same in all that it holds; initial values bit for bit."""
+        if not isinstance(other, Program):
+            return NotImplemented
+        mine, theirs = ({f.name: getattr(item, f.name) for f in fields(Program)} for item in (self, other))
+        for held in (mine, theirs):
+            held["initial"] = {name: (values.dtype, values.tobytes()) for name, values in held["initial"].items()}
+        return mine == theirs
+
+    __hash__ = object.__hash__
+
+    def text(self) -> str:
+        """The program as an assembler's listing, which :meth:`parse` reads back."""
+        from wsekern.program.text import program_text
+
+        return program_text(self)
+
+    @staticmethod
+    def parse(text: str, origin: str = "program text") -> "Program":
+        """The program that a listing describes; errors name ``origin``, line and column."""
+        from wsekern.program.text import parse_program
+
+        return parse_program(text, origin)
 
     # ---- memory and queues
 
@@ -104,6 +128,8 @@ class Program:
         return self._queue("output", self.outputs, color, queue)
 
     def _queue(self, what: str, bindings: dict[int, int], color: int, wanted: int | None) -> int:
+        if not 0 <= color < COLORS:
+            raise InputError(f"program {self.name}: color {color} does not exist: use 0 to {COLORS - 1}")
         bound = next((queue for queue, other in bindings.items() if other == color), None)
         if bound is None:
             bound = next(queue for queue in range(len(bindings) + 1) if queue not in bindings) if wanted is None else wanted
