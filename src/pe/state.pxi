@@ -48,7 +48,8 @@ cdef struct Pe:
     int32_t at                  # its place in the fabric: y * width + x
     int32_t program, params, registers, queues, threads, own, fifos     # firsts in the pools
     uint32_t activated, blocked # local tasks
-    uint8_t blocked_queues, sending, scheduled, live, turn, depth       # depth: of calls
+    uint8_t blocked_queues, sending, scheduled, live, depth     # depth: of calls
+    uint8_t turn[4]             # microthread of each priority that issued last
 
 cdef struct Program:
     pe_program code
@@ -199,7 +200,7 @@ cdef int64_t wake_all(Core *s, Pe *pe, State why, int queue, int64_t cycle) noex
     cdef Thread *th
     for k in range(s.program[pe.program].thread_count):
         th = s.thread + pe.threads + k
-        if th.state == why and (queue < 0 or th.queue == queue):
+        if th.state == why and th.queue == queue:
             wake(pe, th, cycle)
             found = 1
     return found

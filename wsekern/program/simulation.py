@@ -170,6 +170,7 @@ class Simulation:
 
     def reset(self) -> None:
         """Programs back to their start at cycle 0; memory stays as it is."""
+        self._edge = []
         self._cores.reset()
         self._fabric.reset()
         self._cores.attach(self._fabric)
