@@ -13,7 +13,7 @@ from wsekern.fabric.reference import OPPOSITE, STEP, BrokenRule, Word
 from wsekern.fabric.routes import Position, control_payload
 from wsekern.program import INSTRUCTIONS, Layout, Mem, Mem4d, Program, Ring
 from wsekern.program.instructions import SOURCES
-from wsekern.program.operands import INTEGERS, NUMPY_TYPES, TYPE_BYTES, Register
+from wsekern.program.operands import INTEGERS, NUMPY_TYPES, TYPE_BYTES, Fabric, Fifo
 from wsekern.program.reference import ReferenceSimulation
 from wsekern.program.reference_parts import BrokenProgram
 
@@ -39,6 +39,8 @@ class Author:
 
     def __init__(self, rng: random.Random, name: str, machine: str, hears: list[int], speaks: list[int]) -> None:
         self.rng, self.machine, self.hears, self.speaks = rng, machine, hears, speaks
+        self.weights = rng.choice([[4, 2, 3, 2, 6, 2, 3, 0.5], [1, 1, 2, 1, 12, 3, 1, 0.2], [1, 1, 1, 4, 4, 0, 1, 0]])
+        self.most = rng.choice([3, 7, 12])
         self.program = program = Program(name)
         self.arrays = {}
         for type in TYPES:
@@ -67,15 +69,15 @@ class Author:
     def stated(self, type: str, extent: int | None = None):
         """A descriptor of memory of one type; of any extent where none is given."""
         rng, array = self.rng, self.rng.choice(self.arrays[type])
-        extent = rng.randrange(0, 9) if extent is None else extent
+        extent = rng.randrange(0, self.most) if extent is None else extent
         kind = rng.random()
         if kind < 0.15:
             return Ring(array, extent, rng.choice([1, 2, -3]), self.chance(0.7))
         if kind < 0.3 and extent and extent % 2 == 0:
             return Mem4d(array, (extent // 2, 2), (rng.choice([1, 2, -1]), rng.choice([1, 4])), rng.randrange(8, 12))
         if kind < 0.4:
-            return Mem(array, extent, rng.randrange(12), -1 if extent and rng.random() < 0.3 and extent < 1 else 1)
-        return Mem(array, extent, rng.randrange(6), rng.choice([1, 1, 1, 2]), save=self.chance(0.5))
+            return Mem(array, extent, 12, -1, save=self.chance(0.5))
+        return Mem(array, extent, rng.randrange(3), rng.choice([1, 1, 1, 2]), save=self.chance(0.5))
 
     def source(self, type: str, extent: int):
         """A source in memory or a scalar."""
@@ -142,6 +144,8 @@ class Author:
             code.set(self.value(type), self.value(type) if self.chance(0.5) else self.rng.randrange(4))
         elif self.chance(0.15):
             self.live.append(code.convert(self.value(type), self.rng.choice(TYPES)))
+        elif self.chance(0.1):
+            self.live.append(code.get_parameter("who", "i32"))
         else:
             self.live.append(code.scalar(op, self.value(type), *others))
 
@@ -165,11 +169,13 @@ class Author:
 
     def vector(self) -> None:
         """A vector instruction from memory to memory."""
-        name, extent = self.rng.choice(list(INSTRUCTIONS)), self.rng.randrange(0, 9)
+        name, extent = self.rng.choice(list(INSTRUCTIONS)), self.rng.randrange(0, self.most)
         types, more = self.operand_types(name), {}
-        if self.chance(0.2):
+        if self.chance(0.15):
             more = {"repeat": self.rng.randrange(0, 4), "between": self.rng.randrange(3)}
             operands = [Mem(self.rng.choice(self.arrays[type]), extent, 0, 1, self.rng.choice([0, 1, 4])) for type in types]
+            if self.chance(0.3):
+                operands[0] = self.named_or(types[0], extent)
         else:
             operands = [self.target(types[0], extent)] + [self.source(type, extent) for type in types[1:]]
         if self.chance(0.2):
@@ -194,7 +200,7 @@ class Author:
 
     def stream(self) -> None:
         """A vector instruction with operands of the fabric or a FIFO, on the main thread or a microthread."""
-        rng, extent = self.rng, self.rng.randrange(0, 7)
+        rng, extent = self.rng, self.rng.randrange(0, self.most)
         name = rng.choice([name for name in INSTRUCTIONS if name not in ("fh2s", "fs2h", "fmachs", "faddhs")])
         types, program = self.operand_types(name), self.program
         packing = rng.choice([1, 2]) if TYPE_BYTES[types[0]] == 2 else 1
@@ -204,10 +210,7 @@ class Author:
         if place in ("in", "both") and self.hears:
             sources[rng.randrange(len(sources))] = program.fabin(rng.choice(self.hears), extent, types[1], packing)
         if place in ("out", "both") and self.speaks:
-            target, packing = self.fabout(types[0], extent, packing)
-            sources = [Register(0, "u32") if False else source for source in sources]
-            if packing is None:
-                return
+            target = self.fabout(types[0], extent, packing)
         if place == "fifo":
             fifo = rng.choice(self.fifos)
             type = program.type_of(fifo)
@@ -218,26 +221,24 @@ class Author:
                 sources = [program.fabin(rng.choice(self.hears), extent, type, packing)]
             elif self.speaks and self.chance(0.6):
                 target = program.fabout(rng.choice(self.speaks), extent, type, packing)
-            if self.chance(0.5) and not (self.program.outputs and getattr(target, "queue", None) is not None):
+            if self.chance(0.5) and not isinstance(target, Fabric):
                 target = fifo.of(extent)
             else:
                 sources = [fifo.of(extent)]
         self.code.vector(name, target, *sources, **self.ways(target, sources))
 
-    def fabout(self, type: str, extent: int, packing: int):
+    def fabout(self, type: str, extent: int, packing: int) -> Fabric:
         rng, more = self.rng, {}
         if self.chance(0.2) and packing == 1 and TYPE_BYTES[type] == 2:
             more["index"] = rng.randrange(200)
         if self.chance(0.15):
             more["advance_switch"] = True
-        return self.program.fabout(rng.choice(self.speaks), extent, type, packing, **more), packing
+        return self.program.fabout(rng.choice(self.speaks), extent, type, packing, **more)
 
     def ways(self, target, sources) -> dict:
         """How an instruction runs: where, and what its end does."""
         rng, more = self.rng, {}
-        streams = any(not isinstance(operand, (Mem, Mem4d, Ring)) and hasattr(operand, "extent")
-                      for operand in (target, *sources))
-        if streams and self.chance(0.6):
+        if any(isinstance(operand, (Fabric, Fifo)) for operand in (target, *sources)) and self.chance(0.6):
             more["asynchronous"] = True
             if self.machine == "wse3" and self.chance(0.6):
                 more["microthread"] = rng.randrange(8)
@@ -320,7 +321,7 @@ class Author:
         if depth < 2 and self.chance(0.2):
             self.rng.choice([self.branch, self.repeat])(depth)
         else:
-            self.rng.choices(kinds, [4, 2, 3, 2, 6, 2, 3, 0.5])[0]()
+            self.rng.choices(kinds, self.weights)[0]()
 
     def block(self, depth: int) -> None:
         kept = list(self.live)
@@ -350,16 +351,19 @@ class Author:
             self.body(program.teardown_task(), "teardown", 2)
         self.body(program.subroutine("sub"), "sub", 3)
         for name in self.tasks:
-            self.body(program.task(name, active=self.chance(0.2), blocked=self.chance(0.2), priority=rng.choice(["low", "high"])),
-                      name, 3)
+            self.body(program.task(name, active=self.chance(0.2), blocked=self.chance(0.2),
+                                   priority=rng.choice(["low", "high"])), name, 3)
         self.body(program.task("main", active=True), "main", rng.randrange(3, 12))
         self.body(program.function("later"), "later", 3)
 
 
 def random_tree(rng: random.Random, width: int, height: int) -> dict[tuple[int, int], tuple[Port, set[Port]]]:
-    """A multicast tree from a random ramp: place -> (where words come from, where they go)."""
-    place = (rng.randrange(width), rng.randrange(height))
-    tree, places = {place: (Port.RAMP, set())}, [place]
+    """A multicast tree from a random ramp, or from outside the grid, that may also leave it: place -> (where words come from,
+    where they go)."""
+    x, y = place = (rng.randrange(width), rng.randrange(height))
+    root = rng.choice([Port.RAMP] * 6 + [port for port, (dx, dy) in STEP.items()
+                                         if not (0 <= x + dx < width and 0 <= y + dy < height)])
+    tree, places = {place: (root, set())}, [place]
     for _ in range(2 * (width + height)):
         x, y = rng.choice(places)
         port = rng.choice(list(STEP))
@@ -368,16 +372,18 @@ def random_tree(rng: random.Random, width: int, height: int) -> dict[tuple[int, 
             tree[x, y][1].add(port)
             tree[there] = (OPPOSITE[port], set())
             places.append(there)
+        elif rng.random() < 0.05 and tree[x, y][0] != port and not (0 <= there[0] < width and 0 <= there[1] < height):
+            tree[x, y][1].add(port)
     for _, tx in tree.values():
         if not tx or rng.random() < 0.4:
             tx.add(Port.RAMP)
     return tree
 
 
-def random_layout(rng: random.Random, machine: str, profile: str, width: int, height: int, programs: int = 9) -> Layout:
-    """Routes of a few colors, and on each PE a program that uses them."""
-    layout = Layout(machine, width, height, profile, banks=rng.random() < 0.8)
-    hears, speaks = {}, {}
+def random_layout(rng: random.Random, machine: str, profile: str, width: int, height: int) -> tuple[Layout, list]:
+    """Routes of a few colors, on each PE a program that uses them, and where words may enter: (x, y, color, port)."""
+    layout = Layout(machine, width, height, profile, banks=rng.random() < 0.8, open_edges=True)
+    hears, speaks, entries = {}, {}, []
     for color in rng.sample([0, 1, 2, 3, 8, 12], rng.randrange(1, 4)):
         for (x, y), (source, tx) in random_tree(rng, width, height).items():
             switches = [Position(tx=[rng.choice(sorted(tx))]) for _ in range(rng.randrange(3))] if rng.random() < 0.3 else []
@@ -389,12 +395,20 @@ def random_layout(rng: random.Random, machine: str, profile: str, width: int, he
                     layout.fabric.filter(color, RangeFilter(0, 60000), x=x, y=y)
             if source == Port.RAMP:
                 speaks.setdefault((x, y), []).append(color)
+            if source == Port.RAMP or ((dx := STEP[source]) and not (0 <= x + dx[0] < width and 0 <= y + dx[1] < height)):
+                entries.append((x, y, color, source))
+    authors = {}
     for y in range(height):
         for x in range(width):
+            role = hears.get((x, y), []), speaks.get((x, y), [])
+            if str(role) not in authors or (width < 4 and height < 4 and rng.random() < 0.7):
+                authors[str(role)] = Author(rng, f"p{x}_{y}", machine, *role)
             if rng.random() < 0.9:
-                author = Author(rng, f"p{x}_{y}", machine, hears.get((x, y), []), speaks.get((x, y), []))
-                layout.set_program(author.program, x, y)
-    return layout
+                layout.set_program(authors[str(role)].program, x, y)
+    for program in layout.programs:
+        program.parameter("who")
+        layout.set_parameter(program, "who", [[rng.randrange(9) for _ in range(width)] for _ in range(height)])
+    return layout, entries
 
 
 def state_of(core) -> dict:
@@ -425,6 +439,13 @@ def seen(simulation, x: int, y: int, registers: dict[int, int]) -> dict:
     return state
 
 
+def different(core, there: np.ndarray) -> list[str]:
+    """Symbols whose bytes differ."""
+    sizes = {symbol: TYPE_BYTES[type] * elements for symbol, (type, elements) in core.program.symbols.items()}
+    return [symbol for symbol, at in core.placed.addresses.items()
+            if bytes(core.memory[at:at + sizes[symbol]]) != there[at:at + sizes[symbol]].tobytes()]
+
+
 def compare(simulation, reference: ReferenceSimulation) -> None:
     """Everything that every core holds and has counted."""
     assert simulation.cycle == reference.cycle
@@ -433,13 +454,9 @@ def compare(simulation, reference: ReferenceSimulation) -> None:
         where = f"PE ({x}, {y}), cycle {reference.cycle}"
         assert seen(simulation, x, y, core.registers) == state_of(core), where
         assert {name: int(values[y, x]) for name, values in counters.items()} == core.counters | {"done": core.done}, where
-    for symbol in {symbol for core in reference.cores.values() for symbol in core.program.symbols}:
-        values = simulation.memcpy_d2h(symbol)
-        for (x, y), core in reference.cores.items():
-            if symbol in core.program.symbols:
-                at = core.placed.addresses[symbol]
-                there = bytes(core.memory[at:at + values[y, x].nbytes])
-                assert values[y, x].tobytes() == there, f"{symbol} of PE ({x}, {y}), cycle {reference.cycle}"
+        there = np.zeros((1, len(core.memory)), np.uint8)
+        assert simulation._cores.copy_out(0, np.array([y * reference.layout.width + x], np.int32), there) == 0
+        assert there.tobytes() == core.memory, f"memory of {where}: {different(core, there[0])}"
     for color in reference.fabric.colors:
         there = np.zeros((reference.layout.height, reference.layout.width), np.uint8)
         for (x, y, c), queue in reference.fabric.queues.items():
@@ -448,13 +465,31 @@ def compare(simulation, reference: ReferenceSimulation) -> None:
         np.testing.assert_array_equal(simulation.fabric.occupancy(color), there)
 
 
-def run_both(rng: random.Random, simulation, reference: ReferenceSimulation, steps: list[int], launch_at: int) -> bool:
+def inject(rng: random.Random, simulation, reference: ReferenceSimulation, entries: list) -> None:
+    """Words of the host, at a random ramp or edge."""
+    x, y, color, port = rng.choice(entries)
+    words = [Word(rng.getrandbits(32), rng.random() < 0.1) for _ in range(rng.randrange(1, 12))]
+    simulation.send(color, np.array([word.data for word in words], np.uint32), x, y, port,
+                    control=[word.control for word in words])
+    reference.fabric.inject(x, y, color, words, port)
+
+
+def same_edge(simulation, reference: ReferenceSimulation) -> None:
+    """Words that left the grid."""
+    rows = simulation.receive()[["cycle", "x", "y", "color", "port", "control", "data"]].tolist()
+    assert sorted(rows) == sorted(reference.edge)
+    reference.edge = []
+
+
+def run_both(rng: random.Random, simulation, reference: ReferenceSimulation, steps: list[int], entries: list) -> bool:
     """Step both and compare; False where rules were broken, in both alike, or a result was no number."""
-    for number, cycles in enumerate(steps):
-        if number == launch_at:
+    for cycles in steps:
+        if rng.random() < 0.05:
             simulation.launch("later")
             for core in reference.cores.values():
                 core.launch("later")
+        if rng.random() < 0.15:
+            inject(rng, simulation, reference, entries)
         try:
             reference.step(cycles)
         except (BrokenRule, BrokenProgram):
@@ -465,6 +500,7 @@ def run_both(rng: random.Random, simulation, reference: ReferenceSimulation, ste
         if any(core.nans for core in reference.cores.values()):
             return False
         compare(simulation, reference)
+        same_edge(simulation, reference)
     return True
 
 
@@ -472,9 +508,9 @@ def run_both(rng: random.Random, simulation, reference: ReferenceSimulation, ste
 @given(st.integers(0, 2**63))
 def test_cycle_by_cycle(seed):
     rng = random.Random(seed)
-    layout = random_layout(rng, *rng.choice(MACHINES), rng.randrange(1, 4), rng.randrange(1, 4))
+    layout, entries = random_layout(rng, *rng.choice(MACHINES), rng.randrange(1, 4), rng.randrange(1, 4))
     if not layout.programs:
         return
     simulation, reference = layout.compile(), ReferenceSimulation(layout)
     steps = [rng.choice([1, 1, 2, 3, 7, 40]) for _ in range(60)]
-    run_both(rng, simulation, reference, steps, rng.randrange(60))
+    run_both(rng, simulation, reference, steps, entries)
