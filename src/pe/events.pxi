@@ -261,9 +261,10 @@ cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
     # What each member of the team does until the run stops: its own strips, in three phases per cycle.
     cdef Run *run = <Run *>context
     cdef Core *s = run.core
-    cdef int first = s.strips * rank // team.size, last = s.strips * (rank + 1) // team.size, i, status
+    cdef int first = s.strips * rank // team.size, last = s.strips * (rank + 1) // team.size, i, status, quiet
     while run.state == 0:
-        status = 0 if s.quiet else fabric_feed(run.fabric, first, last)
+        quiet = s.quiet                 # changes between two cycles, when others may still be in this one
+        status = 0 if quiet else fabric_feed(run.fabric, first, last)
         for i in range(first, last):
             if status < 0:
                 break
@@ -271,7 +272,7 @@ cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
         run.status[0][rank] = status
         wsk_team_meet(team)
         status = failed(run, 0, team.size)
-        if status == 0 and not s.quiet:
+        if status == 0 and not quiet:
             run.status[1][rank] = fabric_depart(run.fabric, first, last)
             wsk_team_meet(team)
             status = failed(run, 1, team.size)
@@ -284,7 +285,7 @@ cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
                 run.state = status
             else:
                 s.cycle += 1
-                if not s.quiet:
+                if not quiet:
                     fabric_tick(run.fabric)
                 decide(run)
         wsk_team_meet(team)
