@@ -40,7 +40,8 @@ class Program:
     """Code, memory and queue bindings of the PEs that run it.
 
     ``symbols``: name -> (element type, elements). ``emit`` and ``spend`` write the task ``main``, which every PE begins by
-    itself at cycle 0; :meth:`task`, :meth:`function`, :meth:`data_task`, :meth:`control_task` and :meth:`subroutine` open others.
+    itself at cycle 0; :meth:`task`, :meth:`function`, :meth:`data_task`, :meth:`control_task` and :meth:`subroutine` open
+    others.
     """
 
     name: str
