@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsekern.errors import WsekernError
+from wsekern.errors import DeadlineError, DeadlockError, WsekernError
 from wsekern.fabric.reference import BrokenRule, Word
 from wsekern.program.operands import TYPE_BYTES
 from wsekern.program.reference import ReferenceSimulation
@@ -119,7 +119,7 @@ def random_steps(rng: random.Random, count: int) -> list[int]:
     return [rng.choice([1, 1, 2, 3, 7, 40]) for _ in range(count)]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**63))
 def test_cycle_by_cycle(random_layout, seed):
     rng = random.Random(seed)
@@ -128,7 +128,32 @@ def test_cycle_by_cycle(random_layout, seed):
         run_both(rng, layout.compile(), ReferenceSimulation(layout), random_steps(rng, 40), entries)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**63))
+def test_whole_runs_skip_what_nothing_happens_in(random_layout, seed):
+    """A run that sleeps, jumps and lets scalar code run ahead ends in the state to which the reference goes step by step."""
+    rng = random.Random(seed)
+    layout, entries = random_layout(rng, *rng.choice(MACHINES), rng.randrange(1, 4), rng.randrange(1, 4))
+    if not layout.programs:
+        return
+    simulation, reference = layout.compile(), ReferenceSimulation(layout)
+    for _ in range(rng.randrange(4)):
+        inject(rng, simulation, reference, entries)
+    try:
+        simulation.run(deadline=rng.randrange(100, 700))
+    except (DeadlockError, DeadlineError):
+        pass
+    except WsekernError:
+        with pytest.raises((BrokenRule, BrokenProgram)):
+            reference.step(simulation.cycle + 700)
+        return
+    reference.step(simulation.cycle)
+    if not any(core.nans for core in reference.cores.values()):
+        compare(simulation, reference)
+        same_edge(simulation, reference)
+
+
+@settings(max_examples=4, deadline=None)
 @given(st.integers(0, 2**63))
 def test_two_threads_on_two_strips(random_layout, seed):
     """More than 64 rows: two threads step them, and words cross from one strip to the other."""
