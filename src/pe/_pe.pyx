@@ -55,6 +55,8 @@ cdef extern from "pe_math.h" nogil:
     int pe_compares(int op)
     pe_value pe_decode(int type, uint32_t bits)
     uint32_t pe_encode(int type, pe_value v)
+    uint32_t pe_load_bits(int type, const unsigned char *p)
+    void pe_store_bits(int type, unsigned char *p, uint32_t bits)
     pe_value pe_load(int type, const unsigned char *p)
     void pe_store(int type, unsigned char *p, pe_value v)
     pe_value pe_apply(int op, int type, pe_value a, pe_value b, pe_value c)

@@ -46,7 +46,8 @@ cdef struct Pe:                 # what every event touches comes first
     int32_t program, queues, threads        # queues, threads: firsts in the pools
     uint16_t busy, waits        # masks of threads (bit 0: the main one): not idle, and waiting
     uint8_t filled              # mask of output queues that hold words
-    uint8_t blocked_queues, sending, scheduled, live, turn, depth       # depth: of calls
+    uint8_t blocked_queues, sending, scheduled, live, depth     # depth: of calls
+    uint8_t turn[4]             # microthread of each priority that issued last
     uint32_t activated, blocked # local tasks
     int64_t words, vector_cycles, elements
     int64_t memory              # first byte of its memory in the pool
@@ -207,7 +208,7 @@ cdef int wake_all(Core *s, Pe *pe, State why, int queue, int64_t cycle) noexcept
         k = wsk_ctz(waits)
         waits &= waits - 1
         th = s.thread + pe.threads + k
-        if th.state == why and (queue < 0 or th.queue == queue):
+        if th.state == why and th.queue == queue:
             pe.stalled[th.state - WAIT_INPUT] += cycle - th.resume
             pe.waits &= ~(1 << k)
             th.state, th.resume = READY, cycle

@@ -10,6 +10,7 @@ from wsekern.fabric.plan import route_record
 from wsekern.machine.timing import Timing
 from wsekern.program.instructions import FORMS, INSTRUCTIONS, OPERATIONS, PRIORITIES, Label, Placed, Scalar, Vector
 from wsekern.program.operands import (
+    INTEGERS,
     TYPE_BYTES,
     TYPE_CODES,
     Fabric,
@@ -52,7 +53,7 @@ class _Encoder:
         self.addresses = program.addresses()
         self.own = {name: number for number, name in enumerate(program.descriptors)}
         self.fifos = {name: number for number, name in enumerate(program.fifos)}
-        self.numbers: dict[tuple[Operand, bool], int] = {}
+        self.numbers: dict[tuple[Operand, bool, str], int] = {}
         self.threads = 0
         self.registers = 1 + max(program.kept_registers)
         self.calls = any(isinstance(item, Scalar) and item.form == "call" for item in program.code)
@@ -138,19 +139,20 @@ class _Encoder:
 
     # ---- descriptors
 
-    def _descriptor(self, operand: Operand | None, target: bool) -> int:
+    def _descriptor(self, operand: Operand | None, target: bool, type: str | None = None) -> int:
+        """Number of an operand's record; ``type``: what its elements are taken for, where not what they are."""
         if operand is None:
             return _NONE
-        key = (operand, target and isinstance(self.program.stated(operand), Fabric))
+        key = (operand, target and isinstance(self.program.stated(operand), Fabric), type or self.program.type_of(operand))
         if key not in self.numbers:
             self.numbers[key] = len(self.placed.descriptors)
-            self.placed.descriptors.append(self._describe(operand, key[1]))
+            self.placed.descriptors.append(self._describe(operand, *key[1:]))
         return self.numbers[key]
 
-    def _describe(self, operand: Operand, target: bool) -> list[int]:
+    def _describe(self, operand: Operand, target: bool, type: str) -> list[int]:
         own = self.own[operand.name] if isinstance(operand, Named) else _NONE
         stated = self.program.stated(operand)
-        row: dict[str, int] = {"own": own, "on_push": _NONE, "on_pop": _NONE, "type": TYPE_CODES[self.program.type_of(stated)]}
+        row: dict[str, int] = {"own": own, "on_push": _NONE, "on_pop": _NONE, "type": TYPE_CODES[type]}
         size = TYPE_BYTES[self.program.type_of(stated)]
         if isinstance(stated, Register):
             row |= {"kind": _KINDS["register"], "queue": stated.number, "extent": 1}
@@ -191,10 +193,9 @@ class _Encoder:
 
     def _vector(self, item: Vector) -> list[int]:
         program, timing = self.program, self.timing
-        operation, arithmetic = INSTRUCTIONS[item.name]
+        operation = INSTRUCTIONS[item.name][0]
         stated = [program.stated(operand) for operand in item.operands]
-        if arithmetic == "fp16" and "bf16" in {program.type_of(operand) for operand in stated}:
-            arithmetic = "bf16"
+        arithmetic, types = _types(item.name, [program.type_of(operand) for operand in stated])
         fabric = [operand for operand in stated if isinstance(operand, Fabric)]
         packing = {operand.elements_per_word for operand in fabric} or {1}
         if len(packing) != 1:
@@ -213,11 +214,10 @@ class _Encoder:
             "control_activate": self._task(item.control_activate), "control_unblock": self._task(item.control_unblock),
         }
         self._uses(item.done)
-        operands = (item.dst, item.a, item.b, item.c)
-        for name, operand in zip(("dst", "a", "b", "c"), operands, strict=True):
-            if operand is not None:
-                self._check_direction(item.name, operand, name == "dst")
-            row[name] = self._descriptor(operand, target=name == "dst")
+        row |= dict.fromkeys(("b", "c"), _NONE)
+        for name, operand, type in zip(("dst", "a", "b", "c"), item.operands, types, strict=False):
+            self._check_direction(item.name, operand, name == "dst")
+            row[name] = self._descriptor(operand, target=name == "dst", type=type)
         return [int(row.get(name, 0)) for name in INSTRUCTION_FIELDS]
 
     @staticmethod
@@ -352,9 +352,23 @@ def _signed(bits: int) -> int:
     return bits - (1 << 32) if bits >= 1 << 31 else bits
 
 
+def _types(instruction: str, types: list[str]) -> tuple[str, list[str]]:
+    """The arithmetic of a vector instruction on operands of ``types``, and what it takes their elements for: a move within one
+    width moves bits, except from fp16 to bf16 and back, and integers are signed or not as the instruction says."""
+    operation, arithmetic = INSTRUCTIONS[instruction]
+    if arithmetic == "fp16" and "bf16" in types:
+        arithmetic = "bf16"
+    if operation == "mov" and len({TYPE_BYTES[type] for type in types}) == 1 and not {"fp16", "bf16"} <= set(types):
+        arithmetic = "u32" if TYPE_BYTES[types[0]] == 4 else "u16"
+        return arithmetic, [arithmetic] * len(types)
+    if arithmetic in INTEGERS:
+        types = [arithmetic if TYPE_BYTES[type] == TYPE_BYTES[arithmetic] else type for type in types]
+    return arithmetic, types
+
+
 def _reads(item: Any, register: int | None) -> bool:
     if isinstance(item, Scalar):
-        return register in (item.a, item.b, item.c)
+        return item.form != "spend" and register in (item.a, item.b, item.c)
     if isinstance(item, Vector):
         return any(isinstance(operand, Register) and operand.number == register for operand in item.operands)
     return False

@@ -261,9 +261,39 @@ class Program:
             raise InputError(f"{where}: a word with an index holds a 16-bit element, not {item.dst.type}")
         for operand in item.operands:
             self._check_operand(item.name, operand, item.repeat)
-        for operand in stated:
-            if (self.type_of(operand) in INTEGERS) != (arithmetic in INTEGERS) and operation != "mov":
-                raise InputError(f"{where}: an operand of type {self.type_of(operand)} does not fit")
+        self._check_types(item, stated, operation, arithmetic)
+        self._check_words(item, stated)
+
+    def _check_types(self, item: Vector, stated: list[Operand], operation: str, arithmetic: ElementType) -> None:
+        """Refuse operands that the arithmetic cannot take. Moves within one width move bits of any type; sources of a 16-bit
+        operation have 16 bits of one format, as all operands of integer operations have the instruction's width."""
+        types = [self.type_of(operand) for operand in stated]
+        if operation == "mov" and len({TYPE_BYTES[type] for type in types}) == 1:
+            return
+        narrow = TYPE_BYTES[arithmetic] == 2 and operation != "mov"
+        for k, type in enumerate(types):
+            same_width = TYPE_BYTES[type] == TYPE_BYTES[arithmetic]
+            if (type in INTEGERS) != (arithmetic in INTEGERS) or (
+                    operation != "mov" and not same_width and (arithmetic in INTEGERS or (narrow and k > 0))):
+                raise InputError(f"program {self.name}: {item.name}: an operand of type {type} does not fit")
+        if narrow and len({"fp16", "bf16"} & set(types[1:])) == 2:
+            raise InputError(f"program {self.name}: {item.name}: fp16 and bf16 sources in one instruction")
+
+    def _check_words(self, item: Vector, stated: list[Operand]) -> None:
+        """Refuse words that hold no whole elements, and queues or FIFOs that one instruction would read twice."""
+        where, seen = f"program {self.name}: {item.name}", set()
+        for k, operand in enumerate(stated):
+            if isinstance(operand, Fabric):
+                most = 1 if operand.index is not None else 4 // TYPE_BYTES[operand.type]
+                if not 1 <= operand.elements_per_word <= most:
+                    raise InputError(f"{where}: {operand.elements_per_word} elements of {operand.type} in a word; expected "
+                                     f"1{' or 2' if most == 2 else ''}")
+            if k == 0 or not isinstance(operand, (Fabric, Fifo)):
+                continue
+            source = operand.queue if isinstance(operand, Fabric) else operand.name
+            if source in seen:
+                raise InputError(f"{where}: two sources are the same queue or FIFO ({source})")
+            seen.add(source)
 
     def stated(self, operand: Operand) -> Operand:
         """A named descriptor as the program states it; any other operand as it is."""

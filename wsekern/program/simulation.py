@@ -88,6 +88,9 @@ class Simulation:
         for _, pes, type, elements, address in self._holders(symbol, x, y, width, height):
             if out is None:
                 out = np.zeros((height * width, elements), NUMPY_TYPES[type])
+            elif out.shape[1] != elements or out.dtype != NUMPY_TYPES[type]:
+                raise InputError(f"symbol {symbol} has {out.shape[1]} elements of {out.dtype} on some PEs of the rectangle, "
+                                 f"{elements} of {np.dtype(NUMPY_TYPES[type])} on others: copy them apart")
             rows = np.zeros((len(pes), elements), NUMPY_TYPES[type])
             if elements:
                 raise_for_status(self._cores.copy_out(address, pes, rows.view(np.uint8)))
@@ -175,6 +178,7 @@ class Simulation:
 
     def reset(self) -> None:
         """Programs back to their start at cycle 0; memory stays as it is."""
+        self._edge = []
         self._cores.reset()
         self._fabric.reset()
         self._cores.attach(self._fabric)
