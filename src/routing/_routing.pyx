@@ -526,12 +526,13 @@ cdef class State:
         cdef Run run
         cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>self.fabric
         cdef int64_t start = inside.cycle, end = start + min(cycles, last_cycle - start)
-        cdef int64_t slice_cycles = 16, look_for_circles
+        cdef int64_t slice_cycles, look_for_circles
         cdef int size = max(1, min(self.threads, TEAM_MOST))
         self.done(inside.failed)
         wsk_forget_reports(self.fabric)
         height, width = self.plan.shape
         look_for_circles = start + 16 * (height + width) + 1000
+        slice_cycles = min(max(40_000_000 // (height * width), 16), 4096)      # threads live as long as a slice
         memset(&run, 0, sizeof(run))
         run.fabric, run.until_idle, run.start, run.patience, run.keep_log = self.fabric, until_idle, start, patience, 1
         run.log_words, run.log_cycles = &self.log_words, &self.log_cycles
