@@ -15,6 +15,11 @@ _MODULES = (
     "mesh_gemv",
     "stencil_7pt",
     "conjugate_gradient",
+    "switches",
+    "sentinels",
+    "demultiplex",
+    "filters",
+    "color_swap",
 )
 """Where the programs are, in order of their tiers."""
 
