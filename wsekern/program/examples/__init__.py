@@ -15,10 +15,15 @@ _MODULES = (
     "mesh_gemv",
     "stencil_7pt",
     "conjugate_gradient",
+    "ring_all_reduce",
+    "mesh_gemm",
     "switches",
     "sentinels",
     "demultiplex",
+    "stencil_25pt",
+    "cholesky",
     "filters",
+    "fft",
     "color_swap",
 )
 """Where the programs are, in order of their tiers."""
