@@ -328,6 +328,10 @@ int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
             wsk_assign_bit(f->rest[at].advance + slot, bit, p->flags & WSK_ADVANCE);
             lane->special++;
         }
+        if (p->turns) {
+            wsk_binary_subtract(f->rest[at].turning, COUNT_BITS, bit);
+            wsk_set_accepting(f, at, x % 64, wsk_route_at(f, x, y, c), wsk_bits_at(f->rest[at].accepting, 2, x % 64));
+        }
         f->block[wsk_block_at(f, y, k)].active |= (u32)1 << c;
         f->row_active[y] |= (u64)1 << k;
         s->rows_active |= (u64)1 << (y % STRIP_ROWS);
