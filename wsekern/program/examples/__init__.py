@@ -17,6 +17,7 @@ _MODULES = (
     "conjugate_gradient",
     "ring_all_reduce",
     "mesh_gemm",
+    "regions",
     "switches",
     "sentinels",
     "demultiplex",
@@ -24,6 +25,9 @@ _MODULES = (
     "cholesky",
     "filters",
     "fft",
+    "rewriting",
+    "power_method",
+    "sparse",
     "color_swap",
 )
 """Where the programs are, in order of their tiers."""

@@ -1,8 +1,8 @@
 """T6: Cholesky factorization on a triangle of PEs, a tile of A on each.
 
-In step k the PEs of column k finish their tiles of L and multicast them east along their rows. A row's color is first PASS (west
-to east and core); the control wavelet behind a tile turns the next PE's switch to SEND, and each switch that it turns pops its
-command: one router after another gets its turn. The PE on the diagonal sends what comes along its row on down its column.
+In step k the PEs of column k finish their tiles of L and multicast them east along their rows. A row's color is first PASS
+(west to east and core); the control wavelet behind a tile turns the next PE's switch to SEND, and each switch that it turns
+pops its command: one router after another gets its turn. The PE on the diagonal sends what comes along its row down its column.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ others see a NOP that their cores ignore."""
 
 
 class Tile:
-    """Code on tiles of ``n`` x ``n`` fp32, stored by columns; ``n`` is known when the code is written, so loops are unrolled."""
+    """Code on tiles of ``n`` x ``n`` fp32, by columns; ``n`` is known when the code is written: loops are unrolled."""
 
     def __init__(self, t: Code, n: int) -> None:
         self.t, self.n = t, n

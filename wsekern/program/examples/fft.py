@@ -1,8 +1,8 @@
 """T7: a one-dimensional FFT across a line of PEs, in four steps with one transposition, done by counter filters.
 
-N = L * L points x[L n1 + n2]: each PE has r = L / PEs of the columns n2. FFTs over n1, twiddles, then the transposition: every PE
-multicasts all that it has, in turns, and a counter before each core lets one block of L r words in PEs blocks pass: its own
-rows. FFTs over n2 give X[k1 + L k2]. Turns east and west are chains of commands that routers pop (as in stencil_25pt).
+N = L * L points x[L n1 + n2]: each PE has r = L / PEs of the columns n2. FFTs over n1, twiddles, then the transposition: every
+PE multicasts all that it has, in turns, and a counter before each core lets one block of L r words in PEs blocks pass: its
+own rows. FFTs over n2 give X[k1 + L k2]. Turns east and west are chains of commands that routers pop (as in stencil_25pt).
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,8 @@ class Kind:
     fma: str
 
 
-KINDS = {"fp32": Kind("f32", "fmovs", "fadds", "fsubs", "fmuls", "fmacs"), "fp16": Kind("f16", "fmovh", "faddh", "fsubh", "fmulh", "fmach")}
+KINDS = {"fp32": Kind("f32", "fmovs", "fadds", "fsubs", "fmuls", "fmacs"),
+         "fp16": Kind("f16", "fmovh", "faddh", "fsubh", "fmulh", "fmach")}
 
 
 class Butterflies:

@@ -58,8 +58,8 @@ class FoldedRing:
 
 
 def ring_program(sends: int, listens: int, size: int, words: int) -> Program:
-    """``v``: the vector, cut into ``size`` pieces of ``words``. In round k a PE sends piece number - k and receives the one before
-    it: in the first size - 1 rounds to add, in the others, when the sums are complete, to keep."""
+    """``v``: the vector, cut into ``size`` pieces of ``words``. In round k a PE sends piece number - k and receives the one
+    before it: in the first size - 1 rounds to add, in the others, when the sums are complete, to keep."""
     p = Program(f"ring {sends} {listens}")
     v, count = p.array("v", "f32", size * words), p.variable("round", "i32")
     out, into = p.descriptor("out", v.view(words)), p.descriptor("into", v.view(words))
