@@ -5,7 +5,7 @@ A core that computes, waits or is idle costs nothing until something happens to 
 or wait for a word or for room in a queue and are woken by it. Within a cycle words are delivered first, then cores act,
 then output queues put words on the ramps, then the routers move.
 """
-from libc.stdint cimport INT64_MAX, int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport INT64_MAX, int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 

@@ -50,7 +50,7 @@ cdef int deliver(Core *s, Strip *t, const wsk_delivery *d) noexcept nogil:
     word = queue_word(s, queue, queue.count)
     word.bits, word.stamp, word.flags = d.data, <uint32_t>when, d.flags
     queue.count += 1
-    if wake_all(s, pe, WAIT_INPUT, q, when) or s.thread[pe.threads].state == IDLE:
+    if wake_all(s, pe, WAIT_INPUT, q, when) or not pe.busy & 1:
         schedule(s, t, p, when)
     return WSK_OK
 
@@ -68,18 +68,18 @@ cdef int deliver_all(Core *s, wsk_fabric *fabric, int strip) noexcept nogil:
 cdef int put(Core *s, wsk_fabric *fabric, Strip *t, int32_t p) noexcept nogil:
     # One word onto the ramp, from the first output queue that can give one; where all are refused, again next cycle.
     cdef Pe *pe = s.pe + p
-    cdef const Program *program = s.program + pe.program
     cdef Queue *q
     cdef Word *word
     cdef int64_t again = INT64_MAX
+    cdef uint32_t filled = pe.filled
     cdef int k, status, sent = 0
     pe.sending = 0
-    for k in range(PE_QUEUES):
-        if program.out_slot[k] < 0:
-            continue
+    while filled:
+        k = wsk_ctz(filled)
+        filled &= filled - 1
         q = output_queue(s, pe, k)
-        if q.count and not sent and stamp_of(s, queue_word(s, q, 0)) <= s.cycle:
-            word = queue_word(s, q, 0)
+        word = queue_word(s, q, 0)
+        if not sent and stamp_of(s, word) <= s.cycle:
             status = wsk_fabric_offer(fabric, pe.at, q.color, word.bits, word.flags)
             if status < 0:
                 t.fault_pe, t.fault_color = pe.at, q.color
@@ -90,8 +90,11 @@ cdef int put(Core *s, wsk_fabric *fabric, Strip *t, int32_t p) noexcept nogil:
                 queue_pop(q)
                 if wake_all(s, pe, WAIT_OUTPUT, k, s.cycle + 1):
                     schedule(s, t, p, s.cycle + 1)
-        if q.count:
-            again = min(again, max(stamp_of(s, queue_word(s, q, 0)), s.cycle + 1))
+                if q.count == 0:
+                    pe.filled &= ~(1 << k)
+                    continue
+                word = queue_word(s, q, 0)
+        again = min(again, max(stamp_of(s, word), s.cycle + 1))
     if again != INT64_MAX:
         schedule_ramp(s, t, p, again)
     return WSK_OK
@@ -259,9 +262,10 @@ cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
     # What each member of the team does until the run stops: its own strips, in three phases per cycle.
     cdef Run *run = <Run *>context
     cdef Core *s = run.core
-    cdef int first = s.strips * rank // team.size, last = s.strips * (rank + 1) // team.size, i, status
+    cdef int first = s.strips * rank // team.size, last = s.strips * (rank + 1) // team.size, i, status, quiet
     while run.state == 0:
-        status = 0 if s.quiet else fabric_feed(run.fabric, first, last)
+        quiet = s.quiet                 # changes between two cycles, when others may still be in this one
+        status = 0 if quiet else fabric_feed(run.fabric, first, last)
         for i in range(first, last):
             if status < 0:
                 break
@@ -269,7 +273,7 @@ cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
         run.status[0][rank] = status
         wsk_team_meet(team)
         status = failed(run, 0, team.size)
-        if status == 0 and not s.quiet:
+        if status == 0 and not quiet:
             run.status[1][rank] = fabric_depart(run.fabric, first, last)
             wsk_team_meet(team)
             status = failed(run, 1, team.size)
@@ -282,7 +286,7 @@ cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
                 run.state = status
             else:
                 s.cycle += 1
-                if not s.quiet:
+                if not quiet:
                     fabric_tick(run.fabric)
                 decide(run)
         wsk_team_meet(team)

@@ -79,7 +79,7 @@ cdef int take_word(Core *s, wsk_fabric *fabric, Pe *pe, Thread *th, const pe_ins
     cdef int64_t when
     cdef uint32_t bits
     if q.count == 0:
-        wait_for(s, th, WAIT_INPUT, d.queue)
+        wait_for(s, pe, th, WAIT_INPUT, d.queue)
         return 0
     when = stamp_of(s, queue_word(s, q, 0))
     if when > s.cycle:
@@ -100,7 +100,7 @@ cdef int give_word(Core *s, Strip *t, int32_t p, Thread *th, const pe_instructio
     cdef uint32_t *r = s.register_ + pe.registers
     cdef uint32_t bits = r[i.c]
     if q.count == q.depth:
-        wait_for(s, th, WAIT_OUTPUT, d.queue)
+        wait_for(s, pe, th, WAIT_OUTPUT, d.queue)
         return 0
     if pe_type_bytes(d.type) == 2:
         bits &= 0xffff

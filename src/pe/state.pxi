@@ -38,17 +38,21 @@ cdef struct Thread:
     int8_t state, queue # queue: which one it waits for
     Place place[4]      # operands dst, a, b, c
 
-cdef struct Pe:
-    int64_t memory              # first byte of its memory in the pool
+cdef struct Pe:                 # what every event touches comes first
     int64_t resume              # cycle of its event
     int64_t slot_free           # first cycle in which an instruction may issue
+    int32_t at                  # its place in the fabric: y * width + x
+    int32_t program, queues, threads        # queues, threads: firsts in the pools
+    uint16_t busy, waits        # masks of threads (bit 0: the main one): not idle, and waiting
+    uint8_t filled              # mask of output queues that hold words
+    uint8_t blocked_queues, sending, scheduled, live, turn, depth       # depth: of calls
+    uint32_t activated, blocked # local tasks
+    int64_t words, vector_cycles, elements
+    int64_t memory              # first byte of its memory in the pool
+    int32_t registers, own, fifos, params   # firsts in the pools
     int64_t done                # cycle at which it became idle
     int64_t stalled[4]          # thread-cycles waiting for input, output, a FIFO, a microthread
-    int64_t instructions, elements, vector_cycles, conflict_cycles, words, tasks
-    int32_t at                  # its place in the fabric: y * width + x
-    int32_t program, params, registers, queues, threads, own, fifos     # firsts in the pools
-    uint32_t activated, blocked # local tasks
-    uint8_t blocked_queues, sending, scheduled, live, turn, depth       # depth: of calls
+    int64_t instructions, conflict_cycles, tasks
 
 cdef struct Program:
     pe_program code
@@ -180,26 +184,26 @@ cdef inline void unblock(Pe *pe, int task) noexcept nogil:
         pe.blocked &= ~(<uint32_t>1 << task)
 
 
-cdef void wait_for(Core *s, Thread *th, State why, int queue) noexcept nogil:
+cdef void wait_for(Core *s, Pe *pe, Thread *th, State why, int queue) noexcept nogil:
     if th.state != why:
         th.state = why
         th.resume = s.cycle
     th.queue = queue
+    pe.waits |= 1 << <int>(th - s.thread - pe.threads)
 
 
-cdef void wake(Pe *pe, Thread *th, int64_t cycle) noexcept nogil:
-    pe.stalled[th.state - WAIT_INPUT] += cycle - th.resume
-    th.state = READY
-    th.resume = cycle
-
-
-cdef int64_t wake_all(Core *s, Pe *pe, State why, int queue, int64_t cycle) noexcept nogil:
+cdef int wake_all(Core *s, Pe *pe, State why, int queue, int64_t cycle) noexcept nogil:
     # Threads of a PE that wait for this go on at `cycle`; whether there is one.
     cdef int k, found = 0
+    cdef uint32_t waits = pe.waits
     cdef Thread *th
-    for k in range(s.program[pe.program].thread_count):
+    while waits:
+        k = wsk_ctz(waits)
+        waits &= waits - 1
         th = s.thread + pe.threads + k
         if th.state == why and (queue < 0 or th.queue == queue):
-            wake(pe, th, cycle)
+            pe.stalled[th.state - WAIT_INPUT] += cycle - th.resume
+            pe.waits &= ~(1 << k)
+            th.state, th.resume = READY, cycle
             found = 1
     return found

@@ -52,6 +52,7 @@ cdef void begin_task(Core *s, Pe *pe, Thread *main, int32_t entry, int64_t when)
     main.pc = s.program[pe.program].code.first + entry
     main.word = PE_NONE
     main.state, main.resume = READY, when
+    pe.busy |= 1
     pe.depth = 0
     pe.tasks += 1
 
@@ -94,28 +95,32 @@ cdef inline int rank_of(const Core *s, int k, const Thread *th) noexcept nogil:
     return MAIN_RANK if k == 0 else s.code[th.pc].priority
 
 
-cdef int choose_thread(Core *s, Pe *pe, int count) noexcept nogil:
+cdef int choose_thread(Core *s, Pe *pe) noexcept nogil:
     # The thread that issues now: best priority, in turns among equals; NOBODY: none is ready.
     cdef Thread *main = s.thread + pe.threads
     cdef Thread *th
-    cdef int k, at, best = NOBODY, best_rank = 99, rank
-    if count == 1:
-        if main.state == BULK and main.resume <= s.cycle:
-            main.state = READY
-        return 0 if main.state == READY and main.resume <= s.cycle else NOBODY
+    cdef uint32_t ready = pe.busy & ~pe.waits, later
+    cdef int k, best = NOBODY, best_rank = 99, rank
     if main.state == BULK and main.resume <= s.cycle:
         main.state = READY
-    for k in range(1, count + 1):
-        at = (pe.turn + k) % count
-        th = s.thread + pe.threads + at
+    if ready == 1:
+        return 0 if main.state == READY and main.resume <= s.cycle else NOBODY
+    later = ready & ~((<uint32_t>2 << pe.turn) - 1)         # those after the one that issued last come first
+    while ready:
+        if not later:
+            later = ready
+        k = wsk_ctz(later)
+        later &= later - 1
+        ready &= ~(<uint32_t>1 << k)
+        th = s.thread + pe.threads + k
         if th.state != READY or th.resume > s.cycle:
             continue
-        rank = rank_of(s, at, th)
-        if at > 0 and rank > MAIN_RANK and main.state == BULK:
+        rank = rank_of(s, k, th)
+        if k > 0 and rank > MAIN_RANK and main.state == BULK:
             th.resume = main.resume         # a vector instruction of the main thread comes before low priority
             continue
         if rank < best_rank:
-            best, best_rank = at, rank
+            best, best_rank = k, rank
     return best
 
 
@@ -124,7 +129,7 @@ cdef int launch(Core *s, Pe *pe, Thread *main, const pe_instruction *i) noexcept
     cdef Thread *th = s.thread + pe.threads + s.program[pe.program].thread_slot[i.thread]
     cdef int status
     if th.state != IDLE:
-        wait_for(s, main, WAIT_THREAD, i.thread)
+        wait_for(s, pe, main, WAIT_THREAD, i.thread)
         return 0
     status = begin(s, pe, th, i)
     if status < 0:
@@ -135,6 +140,7 @@ cdef int launch(Core *s, Pe *pe, Thread *main, const pe_instruction *i) noexcept
         end_vector(s, pe, th, i, 0)
     else:
         th.state, th.resume = READY, s.cycle + i.cycles
+        pe.busy |= 1 << <int>(th - main)
     main.resume = s.cycle + s.latency.launch
     return 1
 
@@ -156,6 +162,7 @@ cdef int step_microthread(Core *s, wsk_fabric *fabric, Strip *t, int32_t p, int 
         pe.slot_free = th.resume
         return WSK_OK
     th.state = IDLE
+    pe.busy &= ~(1 << k)
     if main.state == WAIT_THREAD:
         wake_all(s, pe, WAIT_THREAD, -1, s.cycle + 1)
     return WSK_OK
@@ -235,6 +242,7 @@ cdef int step_main(Core *s, wsk_fabric *fabric, Strip *t, int32_t p, bint alone)
             return WSK_OK
         if i.form == PE_END:
             th.state = IDLE
+            pe.busy &= ~1
             return WSK_OK
         if i.form == PE_VECTOR:
             if i.thread != PE_NONE:
@@ -269,14 +277,12 @@ cdef void settle(Core *s, Strip *t, int32_t p, int64_t when, bint acted) noexcep
     # After a core has acted: when it acts next, and whether it is at work at all.
     cdef Pe *pe = s.pe + p
     cdef const Thread *th
-    cdef int k, live = (pe.activated & ~pe.blocked) != 0
-    for k in range(s.program[pe.program].thread_count):
-        th = s.thread + pe.threads + k
-        if th.state == IDLE:
-            continue
-        live = 1
-        if th.state == READY or th.state == BULK:
-            when = min(when, th.resume)
+    cdef uint32_t ready = pe.busy & ~pe.waits
+    cdef int live = pe.busy != 0 or (pe.activated & ~pe.blocked) != 0
+    while ready:
+        th = s.thread + pe.threads + wsk_ctz(ready)
+        ready &= ready - 1
+        when = min(when, th.resume)
     if when != INT64_MAX:
         schedule(s, t, p, max(when, max(pe.slot_free, s.cycle + 1)))
     if live != pe.live:
@@ -291,7 +297,7 @@ cdef int act(Core *s, wsk_fabric *fabric, Strip *t, int32_t p) noexcept nogil:
     cdef Pe *pe = s.pe + p
     cdef Thread *main = s.thread + pe.threads
     cdef int64_t when = INT64_MAX
-    cdef int k, n, busy, acted = 0, status = WSK_OK, count = s.program[pe.program].thread_count
+    cdef int k, acted = 0, status = WSK_OK
     pe.scheduled = 0
     if pe.resume > s.cycle:
         schedule(s, t, p, pe.resume)
@@ -303,15 +309,12 @@ cdef int act(Core *s, wsk_fabric *fabric, Strip *t, int32_t p) noexcept nogil:
             status = pick_task(s, fabric, pe, main, &when)
             if status < 0:
                 break
-        k = choose_thread(s, pe, count)
+        k = choose_thread(s, pe)
         if k == NOBODY:
             break
         acted = 1
         if k == 0:
-            busy = 0
-            for n in range(1, count):
-                busy |= s.thread[pe.threads + n].state != IDLE
-            status = step_main(s, fabric, t, p, not busy)
+            status = step_main(s, fabric, t, p, pe.busy == 1)
         else:
             status = step_microthread(s, fabric, t, p, k)
         if status < 0:

@@ -207,7 +207,7 @@ cdef int sources_ready(Core *s, wsk_fabric *fabric, Pe *pe, Thread *th, const pe
         if d.kind == PE_FABIN:
             q = input_queue(s, pe, d.queue)
             if q.count == 0:
-                wait_for(s, th, WAIT_INPUT, d.queue)
+                wait_for(s, pe, th, WAIT_INPUT, d.queue)
                 return 0
             when = stamp_of(s, queue_word(s, q, 0))
             if when > s.cycle:
@@ -220,7 +220,7 @@ cdef int sources_ready(Core *s, wsk_fabric *fabric, Pe *pe, Thread *th, const pe
             s.fifo[pe.fifos + d.queue].starved = 1
             if i.thread == PE_NONE:
                 return 4
-            wait_for(s, th, WAIT_FIFO, d.queue)
+            wait_for(s, pe, th, WAIT_FIFO, d.queue)
             return 0
     return 1
 
@@ -232,13 +232,13 @@ cdef int target_ready(Core *s, Pe *pe, Thread *th, const pe_instruction *i, int3
     if d.kind == PE_FABOUT:
         q = output_queue(s, pe, d.queue)
         if q.count == q.depth:
-            wait_for(s, th, WAIT_OUTPUT, d.queue)
+            wait_for(s, pe, th, WAIT_OUTPUT, d.queue)
             return 0
     elif d.kind == PE_FIFO and s.fifo[pe.fifos + d.queue].count + n > d.wrap:
         s.fifo[pe.fifos + d.queue].full = 1
         if i.thread == PE_NONE:
             return 4
-        wait_for(s, th, WAIT_FIFO, d.queue)
+        wait_for(s, pe, th, WAIT_FIFO, d.queue)
         return 0
     return 1
 
@@ -294,6 +294,7 @@ cdef void send(Core *s, Strip *t, int32_t p, const pe_descriptor *d, uint32_t bi
     word.bits, word.stamp = bits, <uint32_t>(s.cycle + s.latency.output)
     word.flags = (WSK_CONTROL if d.control else 0) | (WSK_ADVANCE if d.advance_switch else 0)
     q.count += 1
+    pe.filled |= 1 << d.queue
     if not pe.sending:
         schedule_ramp(s, t, p, s.cycle + s.latency.output)
 

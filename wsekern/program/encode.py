@@ -226,7 +226,7 @@ class _Encoder:
         return thread
 
     def _scalar(self, item: Scalar, following: Any) -> list[int]:
-        row: dict[str, int] = {"form": _FORMS[item.form], "type": TYPE_CODES[item.type], "imm": item.imm - (1 << 32) if item.imm >= 1 << 31 else item.imm}
+        row: dict[str, int] = {"form": _FORMS[item.form], "type": TYPE_CODES[item.type], "imm": _signed(item.imm)}
         for name in ("dst", "a", "b", "c"):
             row[name] = _NONE if getattr(item, name) is None else getattr(item, name)
         if item.form != "spend":
@@ -314,7 +314,12 @@ class _Encoder:
         for task in program.tasks.values():
             if task.kind == "control":
                 entries[_TASKS + _QUEUES + task.number] = self._label(task.label)
-        return [value - (1 << 32) if value >= 1 << 31 else value for value in row + entries]
+        return [_signed(value) for value in row + entries]
+
+
+def _signed(bits: int) -> int:
+    """32 bits as the int32 that holds them."""
+    return bits - (1 << 32) if bits >= 1 << 31 else bits
 
 
 def _reads(item: Any, register: int | None) -> bool:
@@ -336,5 +341,6 @@ def stack(placed: list[Placed]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
         descriptors += item.descriptors
         routes += item.routes
     route_bytes = (np.array(routes).view(np.uint8).reshape(len(routes), -1) if routes else np.zeros((0, 14), np.uint8))
-    return (np.array(headers, np.int32).reshape(len(headers), 150), np.array(code, np.int32).reshape(-1, len(INSTRUCTION_FIELDS)),
+    return (np.array(headers, np.int32).reshape(len(headers), 150),
+            np.array(code, np.int32).reshape(-1, len(INSTRUCTION_FIELDS)),
             np.array(descriptors, np.int32).reshape(-1, len(DESCRIPTOR_FIELDS)), np.ascontiguousarray(route_bytes))

@@ -40,7 +40,8 @@ class Program:
     """Code, memory and queue bindings of the PEs that run it.
 
     ``symbols``: name -> (element type, elements). ``emit`` and ``spend`` write the task ``main``, which every PE begins by
-    itself at cycle 0; :meth:`task`, :meth:`function`, :meth:`data_task`, :meth:`control_task` and :meth:`subroutine` open others.
+    itself at cycle 0; :meth:`task`, :meth:`function`, :meth:`data_task`, :meth:`control_task` and :meth:`subroutine` open
+    others.
     """
 
     name: str
@@ -94,31 +95,33 @@ class Program:
         """A number in which the PEs of the program differ; ``Layout.set_parameter`` sets it."""
         return self.parameters.setdefault(name, len(self.parameters))
 
-    def input_queue(self, color: int) -> int:
-        """The input queue bound to ``color``, a new one where there is none yet."""
-        return self._queue(self.inputs, color)
+    def input_queue(self, color: int, queue: int | None = None) -> int:
+        """The input queue bound to ``color``: the one it has, else ``queue``, else a new one."""
+        return self._queue("input", self.inputs, color, queue)
 
-    def output_queue(self, color: int) -> int:
-        """The output queue bound to ``color``, a new one where there is none yet."""
-        return self._queue(self.outputs, color)
+    def output_queue(self, color: int, queue: int | None = None) -> int:
+        """The output queue bound to ``color``: the one it has, else ``queue``, else a new one."""
+        return self._queue("output", self.outputs, color, queue)
 
-    @staticmethod
-    def _queue(bindings: dict[int, int], color: int) -> int:
-        for queue, bound in bindings.items():
-            if bound == color:
-                return queue
-        free = next(queue for queue in range(len(bindings) + 1) if queue not in bindings)
-        bindings[free] = color
-        return free
+    def _queue(self, what: str, bindings: dict[int, int], color: int, wanted: int | None) -> int:
+        bound = next((queue for queue, other in bindings.items() if other == color), None)
+        if bound is None:
+            bound = next(queue for queue in range(len(bindings) + 1) if queue not in bindings) if wanted is None else wanted
+        if wanted not in (None, bound) or bindings.setdefault(bound, color) != color:
+            raise InputError(f"program {self.name}: {what} queue {wanted} for color {color}, but "
+                             + (f"that queue has color {bindings[wanted]}" if wanted in bindings else
+                                f"the color has queue {bound}"))
+        return bound
 
-    def fabin(self, color: int, extent: int, type: str, packing: int | None = None) -> Fabric:
-        """Descriptor of ``extent`` elements that arrive on ``color``."""
-        return Fabric(self.input_queue(color), extent, element_type(type), packing)
+    def fabin(self, color: int, extent: int, type: str, packing: int | None = None, *, queue: int | None = None) -> Fabric:
+        """Descriptor of ``extent`` elements that arrive on ``color``. ``queue``: the input queue to bind, where its number
+        matters: it is that of the microthread."""
+        return Fabric(self.input_queue(color, queue), extent, element_type(type), packing)
 
     def fabout(self, color: int, extent: int, type: str, packing: int | None = None, *, control: bool = False,
-               advance_switch: bool = False, index: int | None = None) -> Fabric:
+               advance_switch: bool = False, index: int | None = None, queue: int | None = None) -> Fabric:
         """Descriptor of ``extent`` elements that leave on ``color``."""
-        return Fabric(self.output_queue(color), extent, element_type(type), packing, control, advance_switch, index)
+        return Fabric(self.output_queue(color, queue), extent, element_type(type), packing, control, advance_switch, index)
 
     def descriptor(self, name: str, operand: Operand) -> Named:
         """A descriptor that each PE holds for itself (explicit DSR), and may change while it runs."""
@@ -294,17 +297,24 @@ class Program:
         """Bytes of code and data on each PE."""
         return self.code_bytes + self.data_bytes
 
+    def queue_bytes(self, timing: Timing) -> int:
+        """Bytes of the queues in use, at the machine's depths."""
+        core = timing.machine.core
+        depths = ((self.inputs, core.input_queues.values), (self.outputs, core.output_queues.values))
+        return 4 * sum(depth[queue] for used, depth in depths for queue in used)
+
     def check(self, timing: Timing) -> None:
         """Refuse a program that does not fit a PE of the machine: memory, queues, colors, microthreads, task ids."""
         core, name = timing.machine.core, timing.machine.name
-        if self.bytes > int(core.sram):
-            raise BudgetError(f"program {self.name} takes {self.bytes} B of code and data, a PE of "
-                              f"{name} has {int(core.sram)} B: use smaller tiles or more PEs")
         for what, used, there in (("input", self.inputs, core.input_queues), ("output", self.outputs,
                                                                              core.output_queues)):
             if used and (len(used) > len(there.values) or max(used) >= len(there.values)):
                 raise BudgetError(f"program {self.name} uses {len(used)} {what} queues, a PE of "
                                   f"{name} has {len(there.values)}")
+        size = self.bytes + self.queue_bytes(timing)
+        if size > int(core.sram):
+            raise BudgetError(f"program {self.name} takes {size} B of code, data and queues, a PE of "
+                              f"{name} has {int(core.sram)} B: use smaller tiles or more PEs")
         most = int(core.fabric_inputs_per_instruction)
         for item in self.code:
             if isinstance(item, Vector):

@@ -19,7 +19,7 @@ def main(names: tuple[str, ...], machine: str, profile: str, json_path: str | No
     """Run example programs (names or tiers such as T3; default: all that the machine can run) and check them against numpy."""
     selected = chosen(names)
     refused = [item.name for item in selected if machine not in item.machines]
-    if names and len(refused) == len(selected):
+    if refused and len(refused) == len(selected):
         raise InputError(f"{machine} cannot run {', '.join(refused)}: use --machine {selected[0].machines[0]}")
     runnable = [item for item in selected if machine in item.machines]
     with ProgressBar("running", len(runnable)) as advance:
@@ -27,8 +27,8 @@ def main(names: tuple[str, ...], machine: str, profile: str, json_path: str | No
         for item in runnable:
             rows.append(run_one(item, machine, profile))
             advance()
-    emit(json_path, {"machine": machine, "profile": profile, "examples": rows, "not_on_machine": refused})
     open_console(json_path).print(table(rows, machine, profile, refused))
+    emit(json_path, {"machine": machine, "profile": profile, "examples": rows, "not_on_machine": refused})
     return 0 if all(row["correct"] for row in rows) else 1
 
 
@@ -36,9 +36,9 @@ def run_one(item: Example, machine: str, profile: str) -> dict[str, Any]:
     """One example at its small size, as a row."""
     outcome = item.run(machine, profile)
     layout, error = outcome.simulation.layout, outcome.error
-    return {"name": item.name, "tier": item.tier, "features": list(item.features), "grid": f"{layout.width}x{layout.height}",
-            "cycles": outcome.cycles, "error": error if isfinite(error) else None, "tolerance": outcome.tolerance, "correct": outcome.correct,
-            "hops": outcome.simulation.link_traversals, "summary": item.summary}
+    return {"name": item.name, "tier": item.tier, "features": list(item.features), "summary": item.summary,
+            "grid": f"{layout.width}x{layout.height}", "cycles": outcome.cycles, "hops": outcome.simulation.link_traversals,
+            "error": error if isfinite(error) else None, "tolerance": outcome.tolerance, "correct": outcome.correct}
 
 
 def table(rows: list[dict[str, Any]], machine: str, profile: str, refused: list[str]) -> Any:

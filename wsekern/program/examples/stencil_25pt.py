@@ -1,8 +1,8 @@
 """T6: a 25-point stencil: four neighbors away in each direction of the plane, and along the column of each PE.
 
-In each direction every PE multicasts its column to itself and the next four, all on one color. PEs take turns: the switch of a
-router is in PASS (west to east and core), in SEND while it is its core's turn, and in END for the first sender after that, which
-is five PEs away from the next one. The control wavelet behind each column carries one command for each router on its way,
+In each direction every PE multicasts its column to itself and the next four, all on one color. PEs take turns: the switch of
+a router is in PASS (west to east and core), in SEND while it is its core's turn, and in END for the first sender after that,
+which is five PEs away from the next one. The control wavelet behind each column carries a command for each router on its way,
 and each pops its own: [sender, next: SEND, -, -, fifth: PASS]. So neither addresses nor barriers are needed.
 """
 
