@@ -63,7 +63,7 @@ def ring_program(sends: int, listens: int, size: int, words: int) -> Program:
     p = Program(f"ring {sends} {listens}")
     v, count = p.array("v", "f32", size * words), p.variable("round", "i32")
     out, into = p.descriptor("out", v.view(words)), p.descriptor("into", v.view(words))
-    p.inputs = {4: listens}         # so that the microthreads of the two directions are not the same
+    p.outputs, p.inputs = {0: sends}, {4: listens}      # on WSE-2 the number of a queue is that of its microthread
     with p.function("all_reduce") as t:
         t.put(count, 0)
         t.activate("exchange")
@@ -76,11 +76,11 @@ def ring_program(sends: int, listens: int, size: int, words: int) -> Program:
         piece = (t.get_parameter("number") + 2 * size - k) % size
         t.set_base(out, v, piece * words)
         t.set_base(into, v, (piece + (size - 1)) % size * words)
-        t.fmovs(p.fabout(sends, words, "f32"), out, asynchronous=True, activate="exchange")
+        t.fmovs(p.fabout(sends, words, "f32"), out, microthread=0, activate="exchange")
         with t.if_(k < size - 1):
-            t.fadds(into, into, p.fabin(listens, words, "f32"), asynchronous=True, unblock="exchange")
+            t.fadds(into, into, p.fabin(listens, words, "f32"), microthread=4, unblock="exchange")
         with t.else_():
-            t.fmovs(into, p.fabin(listens, words, "f32"), asynchronous=True, unblock="exchange")
+            t.fmovs(into, p.fabin(listens, words, "f32"), microthread=4, unblock="exchange")
     return p
 
 
