@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.fabric import Command, CounterFilter, Position, control_payload
 from wsekern.program import Layout, Mem4d, Program, Simulation
 from wsekern.program.code import Code
@@ -105,9 +106,16 @@ def fft_program(place: int, pes: int, length: int, kind: Kind) -> Program:
     return p
 
 
+def rows_per_pe(pes: int, length: int) -> int:
+    """Rows of ``length`` points on each PE; a control wavelet has commands for eight routers."""
+    if not 1 <= pes <= 8 or length < 1 or length & (length - 1) or length % pes:
+        raise InputError(f"an FFT of {length} x {length} points on {pes} PEs: expected a power of two, and 1, 2, 4 or 8 PEs")
+    return length // pes
+
+
 def fft_layout(machine: str, profile: str, pes: int, length: int, kind: Kind) -> Layout:
     """A line of ``pes`` PEs with their filters and switches."""
-    layout, r = Layout(machine, pes, 1, profile), length // pes
+    layout, r = Layout(machine, pes, 1, profile), rows_per_pe(pes, length)
     words = r * length
     for place in range(pes):
         layout.set_program(fft_program(place, pes, length, kind), place)
@@ -126,7 +134,7 @@ def bit_reversed(length: int) -> np.ndarray:
 
 
 def _run(machine: str, profile: str, pes: int, length: int, precision: str, tolerance: float) -> Outcome:
-    kind, order, r = KINDS[precision], bit_reversed(length), length // pes
+    kind, r, order = KINDS[precision], rows_per_pe(pes, length), bit_reversed(length)
     dtype = np.float32 if precision == "fp32" else np.float16
     rng = np.random.default_rng(11)
     x = (rng.standard_normal((2, length, length)) / length).astype(dtype)       # real and imaginary parts, by n1 and n2

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.program import Layout, Program, Simulation
 from wsekern.program.examples.registry import Outcome, example, measure
 
@@ -19,6 +20,10 @@ class FoldedRing:
 
     size: int
     first_color: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size < 2:
+            raise InputError(f"a ring of {self.size} PEs: expected at least 2")
 
     @property
     def order(self) -> list[int]:
