@@ -14,6 +14,9 @@ import numpy as np
 from wsekern._routing cimport (State as FabricState, fabric_arrive, fabric_depart, fabric_feed, fabric_tick, wsk_delivery,
                                wsk_fabric, wsk_route)
 
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+
 cdef extern from "pe_code.h" nogil:
     enum: PE_COLORS, PE_QUEUES, PE_MAIN, PE_THREADS, PE_TASKS, PE_CONTROL_TASKS, PE_STACK, PE_NONE
     enum: PE_END, PE_SPEND, PE_VECTOR, PE_SCALAR, PE_CONSTANT, PE_PARAMETER, PE_CONVERT, PE_LOAD, PE_STORE, PE_TAKE, PE_GIVE

@@ -28,7 +28,6 @@ cdef int deliver(Core *s, Strip *t, const wsk_delivery *d) noexcept nogil:
     cdef int32_t p, q
     cdef Pe *pe
     cdef Queue *queue
-    cdef Word *word
     cdef int64_t when = s.cycle + s.latency.input
     if d.port != WSK_RAMP:
         return remember_edge(t, d, s.cycle)
@@ -47,8 +46,7 @@ cdef int deliver(Core *s, Strip *t, const wsk_delivery *d) noexcept nogil:
         t.fault_pe, t.fault_color = d.pe, d.color
         return WSK_ERR_QUEUE_RANGE
     queue = input_queue(s, pe, q)
-    word = queue_word(s, queue, queue.count)
-    word.bits, word.stamp, word.flags = d.data, <uint32_t>when, d.flags
+    set_word(queue_word(s, queue, queue.count), d.data, when, d.flags & 3)
     queue.count += 1
     if wake_all(s, pe, WAIT_INPUT, q, when) or not pe.busy & 1:
         schedule(s, t, p, when)
@@ -80,7 +78,7 @@ cdef int put(Core *s, wsk_fabric *fabric, Strip *t, int32_t p) noexcept nogil:
         q = output_queue(s, pe, k)
         word = queue_word(s, q, 0)
         if not sent and stamp_of(s, word) <= s.cycle:
-            status = wsk_fabric_offer(fabric, pe.at, q.color, word.bits, word.flags)
+            status = wsk_fabric_offer(fabric, pe.at, q.color, word.bits, word.mark & 3)
             if status < 0:
                 t.fault_pe, t.fault_color = pe.at, q.color
                 return status

@@ -73,7 +73,7 @@ cdef bint make_pools(Core *s, const int32_t[::1] program_of, int32_t parameters)
     s.strips = (s.grid // max(1, s.width) + STRIP_ROWS - 1) // STRIP_ROWS
     s.memory = <unsigned char *>calloc(memory + 8, 1)
     s.queue = <Queue *>calloc(queues + 1, sizeof(Queue))
-    s.word = <Word *>calloc(words + 1, sizeof(Word))
+    s.word = <Word *>aligned_alloc(64, (words * sizeof(Word) + 127) // 64 * 64)       # a queue of eight words is a cache line
     s.thread = <Thread *>calloc(threads + 1, sizeof(Thread))
     s.own = <Place *>calloc(own + 1, sizeof(Place))
     s.fifo = <Fifo *>calloc(fifos + 1, sizeof(Fifo))

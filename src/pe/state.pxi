@@ -13,8 +13,7 @@ cdef enum State:
 
 cdef struct Word:
     uint32_t bits
-    uint32_t stamp      # low bits of the cycle from which it may be used (input) or leaves (output)
-    uint32_t flags      # WSK_CONTROL, WSK_ADVANCE
+    uint32_t mark       # bits 0, 1: WSK_CONTROL, WSK_ADVANCE; above: low bits of the cycle from which it may be used or leaves
 
 cdef struct Queue:
     int32_t slot        # first of its words in the pool
@@ -165,8 +164,12 @@ cdef inline void queue_pop(Queue *q) noexcept nogil:
     q.count -= 1
 
 
+cdef inline void set_word(Word *word, uint32_t bits, int64_t cycle, uint32_t flags) noexcept nogil:
+    word.bits, word.mark = bits, <uint32_t>(cycle << 2) | flags
+
+
 cdef inline int64_t stamp_of(const Core *s, const Word *word) noexcept nogil:
-    return s.cycle + <int32_t>(word.stamp - <uint32_t>s.cycle)
+    return s.cycle + (<int32_t>((word.mark & ~<uint32_t>3) - <uint32_t>(s.cycle << 2)) >> 2)
 
 
 cdef void pop_input(Core *s, wsk_fabric *fabric, const Pe *pe, Queue *q) noexcept nogil:

@@ -24,7 +24,7 @@ cdef int32_t entry_of_word(const Core *s, const Pe *pe, int queue, const Word *w
     # Instruction at which the task of a word begins, PE_NONE: it starts none.
     cdef const pe_program *program = &s.program[pe.program].code
     cdef int32_t entry = PE_NONE
-    if word.flags & WSK_CONTROL:
+    if word.mark & WSK_CONTROL:
         entry = program.control_entry[word.bits >> 16 & 63]
     return program.data_entry[queue] if entry == PE_NONE else entry
 
@@ -62,7 +62,7 @@ cdef void begin_word_task(Core *s, wsk_fabric *fabric, Pe *pe, Thread *main, int
     cdef Queue *q = input_queue(s, pe, k)
     cdef Word word = queue_word(s, q, 0)[0]
     cdef int32_t entry = entry_of_word(s, pe, k, &word)
-    cdef bint control = word.flags & WSK_CONTROL and entry != s.program[pe.program].code.data_entry[k]
+    cdef bint control = word.mark & WSK_CONTROL and entry != s.program[pe.program].code.data_entry[k]
     s.register_[pe.registers] = word.bits & 0xffff if control else word.bits
     pop_input(s, fabric, pe, q)
     pe.words += 1

@@ -214,7 +214,7 @@ cdef int sources_ready(Core *s, wsk_fabric *fabric, Pe *pe, Thread *th, const pe
                 th.resume = when
                 th.state = READY
                 return 0
-            if queue_word(s, q, 0).flags & WSK_CONTROL and hears_control(i):
+            if queue_word(s, q, 0).mark & WSK_CONTROL and hears_control(i):
                 return 2 + control_word(s, fabric, pe, th, i, q)
         elif d.kind == PE_FIFO and s.fifo[pe.fifos + d.queue].count < n:
             s.fifo[pe.fifos + d.queue].starved = 1
@@ -290,9 +290,8 @@ cdef void send(Core *s, Strip *t, int32_t p, const pe_descriptor *d, uint32_t bi
     # A word into an output queue that has room.
     cdef Pe *pe = s.pe + p
     cdef Queue *q = output_queue(s, pe, d.queue)
-    cdef Word *word = queue_word(s, q, q.count)
-    word.bits, word.stamp = bits, <uint32_t>(s.cycle + s.latency.output)
-    word.flags = (WSK_CONTROL if d.control else 0) | (WSK_ADVANCE if d.advance_switch else 0)
+    set_word(queue_word(s, q, q.count), bits, s.cycle + s.latency.output,
+             (WSK_CONTROL if d.control else 0) | (WSK_ADVANCE if d.advance_switch else 0))
     q.count += 1
     pe.filled |= 1 << d.queue
     if not pe.sending:

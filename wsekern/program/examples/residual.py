@@ -33,7 +33,7 @@ def residual(machine: str, profile: str, width: int = 2, height: int = 2, rows: 
         return simulation.memcpy_d2h("norm", width - 1, height - 1).reshape(1)
 
     r = b[:, 0] - np.einsum("hwcr,wc->hr", A.astype(np.float64), x_values[0])
-    return measure(layout.compile(), host, np.abs(r).max(keepdims=True).reshape(1), 1e-5)
+    return measure(layout.compile(), host, np.array([np.abs(r).max()]), 1e-5)
 
 
 def residual_program(x: int, y: int, width: int, height: int, rows: int, columns: int, colors: tuple[int, int]) -> Program:
