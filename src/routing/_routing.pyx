@@ -65,6 +65,7 @@ cdef extern from "fabric_internal.h" nogil:
     int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y)
     int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y)
     int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
+    void wsk_turn_landed(wsk_fabric *f, wsk_strip *s)
     uint64_t wsk_inner_arrivals(const wsk_fabric *f, int i)
     uint64_t wsk_outer_arrivals(const wsk_fabric *f, int i)
 
@@ -160,6 +161,7 @@ cdef int arrive_strips(wsk_fabric *f, int first, int last) noexcept nogil:
     for i in range(first, last):
         if not is_near_awake(inside, i):
             continue
+        wsk_turn_landed(f, inside.strip + i)
         rows = wsk_outer_arrivals(f, i)
         while rows:
             status = wsk_arrive_row(f, inside.strip + i, STRIP_ROWS * i + wsk_ctz(rows))

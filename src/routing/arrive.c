@@ -319,3 +319,19 @@ int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
     s->n_pending[bucket] = 0;
     return 0;
 }
+
+/* Phase two: where the landed word had turned its switch, words of the other ports may follow now. */
+void wsk_turn_landed(wsk_fabric *f, wsk_strip *s)
+{
+    wsk_pending *landed = s->pending[(f->cycle + 1) % f->ring];
+    for (int i = 0; i < s->n_landing; i++) {
+        wsk_pending *p = landed + i;
+        if (!p->turns)
+            continue;
+        int y = (int)(p->pe / (u32)f->width), x = (int)(p->pe % (u32)f->width), c = p->index;
+        size_t at = wsk_lane_at(f, y, x / 64, c);
+        wsk_binary_subtract(f->rest[at].turning, COUNT_BITS, (u64)1 << (x % 64));
+        wsk_set_accepting(f, at, x % 64, wsk_route_at(f, x, y, c), wsk_bits_at(f->rest[at].accepting, 2, x % 64));
+        p->turns = 0;
+    }
+}

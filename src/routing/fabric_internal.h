@@ -58,6 +58,8 @@ typedef struct {
     u64 branch[PORTS];                /* branches of the head already served */
     u64 accepting[2], sending[2];     /* switch position at the way in, and at the way out (binary) */
     u64 rewritten;                    /* the route differs from the plan's */
+    u64 turning[COUNT_BITS];           /* words on their way in from outside that turn the switch (binary) */
+    u64 turner[COUNT_BITS];            /* the port that they come through (binary) */
 } wsk_lane_rest;
 
 /* Words that left a lane in one cycle and are on its links. */
@@ -79,7 +81,7 @@ typedef struct {
 /* Per block, where links rest: consecutive cycles in which each link carried a word, binary. */
 typedef struct { u64 cycle, run[PORTS][RUN_BITS]; } wsk_runs;
 
-typedef struct { u32 pe, data; u8 index, flags, port, unused; } wsk_pending;
+typedef struct { u32 pe, data; u8 index, flags, port, turns; } wsk_pending;
 
 /* Words waiting outside one ramp or edge: one stream per color, tried in turn. */
 typedef struct { int64_t n, at, room; u32 *data; u8 *flags; } wsk_stream;
@@ -276,6 +278,7 @@ int wsk_check_routed(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, u6
 void wsk_leave(wsk_fabric *f, const wsk_row *r, int k, int c, u64 m);
 int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y);
 int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s);
+void wsk_turn_landed(wsk_fabric *f, wsk_strip *s);
 u64 wsk_inner_arrivals(const wsk_fabric *f, int i);
 u64 wsk_outer_arrivals(const wsk_fabric *f, int i);
 /* Clear what the ring of cycles reuses now. */

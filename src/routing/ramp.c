@@ -28,14 +28,20 @@ int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, 
         return 0;
     wsk_binary_add(lane->occupied, COUNT_BITS, bit);
     wsk_assign_bit(&lane->full, bit, wsk_bits_at(lane->occupied, COUNT_BITS, b) == f->depth);
+    int turns = 0;
     if (flags && (lane->switched & bit)) {
         const wsk_route *route = wsk_route_at(f, x, y, c);
         int before = wsk_bits_at(f->rest[at].accepting, 2, b), after = wsk_position_after(route, before, data, flags);
-        if (after != before)
+        turns = after != before;
+        if (turns) {
+            wsk_binary_add(f->rest[at].turning, COUNT_BITS, bit);
+            for (int i = 0; i < COUNT_BITS; i++)
+                wsk_assign_bit(f->rest[at].turner + i, bit, port >> i & 1);
             wsk_set_accepting(f, at, b, route, after);
+        }
     }
     int bucket = (int)((f->cycle + (port == WSK_RAMP ? f->ramp : f->hop)) % f->ring);
-    s->pending[bucket][s->n_pending[bucket]++] = (wsk_pending){ pe, data, (u8)c, (u8)flags, (u8)port, 0 };
+    s->pending[bucket][s->n_pending[bucket]++] = (wsk_pending){ pe, data, (u8)c, (u8)flags, (u8)port, (u8)turns };
     s->stored++;
     s->awake_until = f->cycle + AWAKE;
     s->last_move = f->cycle;

@@ -2,7 +2,8 @@
  *
  * A router keeps two positions per color: one at the way in, advanced when a control word gets its place in the queue, and
  * one at the way out, advanced when that word leaves. So a word is always routed by the position that its port was
- * selected by, and words of a port that is not selected wait outside. */
+ * selected by, and words of a port that is not selected wait outside. A word from a ramp or edge that turns the switch is on
+ * its way for longer than those of links may be: until it is there, only words of its own port follow. */
 #include "fabric_internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -58,8 +59,9 @@ const wsk_route *wsk_route_at(const wsk_fabric *f, int x, int y, int c)
 void wsk_set_accepting(wsk_fabric *f, size_t at, int b, const wsk_route *route, int position)
 {
     u64 bit = (u64)1 << b;
+    int only = wsk_bits_at(f->rest[at].turning, COUNT_BITS, b) ? wsk_bits_at(f->rest[at].turner, COUNT_BITS, b) : -1;
     for (int d = 0; d < PORTS; d++)
-        wsk_assign_bit(f->lane[at].in + d, bit, route->in[position] >> d & 1);
+        wsk_assign_bit(f->lane[at].in + d, bit, (route->in[position] >> d & 1) && (only < 0 || d == only));
     for (int i = 0; i < 2; i++)
         wsk_assign_bit(f->rest[at].accepting + i, bit, position >> i & 1);
 }

@@ -314,3 +314,23 @@ def test_the_rules_of_a_generation_hold_for_rewriting_too():
             fabric.rewrite(1, 0, 10, route)
     with pytest.raises(InputError, match="leads off"):
         fabric.rewrite(2, 0, 10, make_route("W", "E"))
+
+
+@pytest.mark.parametrize("machine", ["wse2", "wse3"])
+@pytest.mark.parametrize("words", [1, 2, 3, 9])
+@pytest.mark.parametrize("entry", [Port.RAMP, Port.WEST])
+def test_words_that_wait_at_a_switch_do_not_overtake_the_word_that_turns_it(machine, words, entry):
+    """The control word is longer on its way from the ramp than words that wait next to it are on their link."""
+    plan = FabricPlan(3, 1, machine, open_edges=True)
+    plan.paint(3, "RAMP", "WEST", x=2)
+    plan.paint(3, entry, "NORTH", x=0, switches=(Position(rx="EAST"),))
+    plan.paint(3, "EAST", "WEST", x=1)
+    fabric = Fabric(plan)
+    advance = control_payload([Command.SWITCH_ADV])
+    fabric.inject(2, 0, 3, np.arange(6))
+    fabric.step(20)                     # these wait at the way into PE 0
+    first = np.append(100 + np.arange(words), advance).astype(np.uint32)
+    fabric.inject(0, 0, 3, first, port=entry, control=np.arange(words + 1) == words)
+    fabric.run_until_idle()
+    heard = fabric.drain()
+    assert heard["data"].tolist() == [*first.tolist(), *range(6)]

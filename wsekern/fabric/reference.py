@@ -49,9 +49,12 @@ class Queue:
     frozen: bool = False
     served: set[Port] = field(default_factory=set)
     credit: int | None = None
+    turning: list[Word] = field(default_factory=list)
+    """Words on their way in from outside that turn the switch; until they are there, only words of their port follow."""
+    turner: Port | None = None
 
     def listens(self, port: Port) -> bool:
-        return bool(self.route.rx[self.accepting] >> port & 1)
+        return bool(self.route.rx[self.accepting] >> port & 1) and (not self.turning or port == self.turner)
 
     def listens_at_all(self, port: Port) -> bool:
         return any(mask >> port & 1 for mask in self.route.rx)
@@ -145,7 +148,10 @@ class ReferenceFabric:
         if not queue.listens(port) or queue.reserved == self.rules.buffer_depth:
             return False
         queue.reserved += 1
-        queue.accepting = position_after(queue.route, queue.accepting, word)
+        before, queue.accepting = queue.accepting, position_after(queue.route, queue.accepting, word)
+        if queue.accepting != before:
+            queue.turning.append(word)
+            queue.turner = port
         latency = self.rules.ramp_latency if port == Port.RAMP else self.rules.hop_latency
         self.travelling.append((self.cycle + latency, (x, y, color), port, word))
         return True
@@ -335,7 +341,9 @@ class ReferenceFabric:
             if place in seen:
                 failures.add((-11, place[:2], place[2], self.cycle + 1))
             seen.add(place)
-            self.queues[place].words.append(word)
+            queue = self.queues[place]
+            queue.words.append(word)
+            queue.turning = [item for item in queue.turning if item is not word]
 
     # -- leaving --
 
