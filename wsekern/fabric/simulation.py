@@ -65,7 +65,7 @@ class Fabric:
                                     words.shape)
         except ValueError:
             raise InputError("control and advance do not fit the data: expected one flag, or one per word") from None
-        self._check_entry(pes, port)
+        check_entry(self.plan, pes, port)
         self.state.inject(pes, port, color, words, np.ascontiguousarray(marks) if marks.any() else None)
 
     def offer(self, x: int, y: int, color: int, data: int, *, control: bool = False, advance: bool = False,
@@ -74,7 +74,7 @@ class Fabric:
         port, (x, y), word = port_of(port), self._pe(x, y), words_of(data).reshape(-1)
         if len(word) != 1:
             raise InputError(f"{data!r}: offer takes one word a cycle")
-        self._check_entry(self._pes(x, y), port)
+        check_entry(self.plan, self._pes(x, y), port)
         return self.state.offer(x, y, port, check_color(color), int(word[0]), bool(control) | bool(advance) << 1)
 
     def credit(self, x: int, y: int, color: int, words: int = 1) -> None:
@@ -209,18 +209,18 @@ class Fabric:
         self._pes(x, y)
         return int(x), int(y)
 
-    def _check_entry(self, pes: NDArray[np.uint32], port: Port) -> None:
-        """Words from outside enter by ramps, and by the open edges of the fabric."""
-        if port == Port.RAMP:
-            return
-        y, x = np.divmod(pes.astype(np.int64), self.width)
-        inside = {Port.NORTH: y > 0, Port.SOUTH: y < self.height - 1, Port.WEST: x > 0, Port.EAST: x < self.width - 1}[port]
-        if inside.any():
-            raise InputError(f"PE ({x[inside][0]}, {y[inside][0]}) is not at the {port.name} edge of the "
-                             f"{self.width}x{self.height} fabric")
-        if not self.plan.open_edges:
-            raise InputError(f"port {port.name} leads off the fabric, whose edges are closed: use open_edges=True")
 
+def check_entry(plan: _routing.Plan, pes: NDArray[np.uint32], port: Port) -> None:
+    """Refuse places of a plan at which no words enter from outside: they do by ramps, and by open edges of the fabric."""
+    if port == Port.RAMP:
+        return
+    height, width = plan.shape
+    y, x = np.divmod(pes.astype(np.int64), width)
+    inside = {Port.NORTH: y > 0, Port.SOUTH: y < height - 1, Port.WEST: x > 0, Port.EAST: x < width - 1}[port]
+    if inside.any():
+        raise InputError(f"PE ({x[inside][0]}, {y[inside][0]}) is not at the {port.name} edge of the {width}x{height} fabric")
+    if not plan.open_edges:
+        raise InputError(f"port {port.name} leads off the fabric, whose edges are closed: use open_edges=True")
 
 
 def check_color(color: int) -> int:

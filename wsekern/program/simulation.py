@@ -9,7 +9,7 @@ from wsekern._pe import COUNTERS, Cores
 from wsekern._routing import State
 from wsekern.errors import InputError, raise_for_status
 from wsekern.fabric.routes import Port, port_of
-from wsekern.fabric.simulation import DELIVERED, words_of
+from wsekern.fabric.simulation import DELIVERED, check_color, check_entry, words_of
 from wsekern.program.encode import encode, stack
 from wsekern.program.instructions import Label
 from wsekern.program.layout import Layout
@@ -188,10 +188,13 @@ class Simulation:
     def send(self, color: int, words: ArrayLike, x: int, y: int, port: Port | str = Port.WEST, *,
              control: ArrayLike | bool = False) -> None:
         """Let words (integers, or float32 by their bits) wait at an edge of the grid, or at a ramp, and come in one a cycle."""
-        data = np.ascontiguousarray(words_of(words).reshape(-1))
-        marks = np.ascontiguousarray(np.broadcast_to(np.asarray(control, bool), data.shape).astype(np.uint8))
+        self.layout.check_rectangle(x, y, 1, 1)
+        port, color, data = port_of(port), check_color(color), words_of(words).reshape(1, -1)
+        pes = np.array([y * self.layout.width + x], np.uint32)
+        check_entry(self._fabric.plan, pes, port)
+        marks = np.broadcast_to(np.asarray(control, bool), data.shape).astype(np.uint8)
         self._cores.open_fabric(self._fabric)
-        self._fabric.inject(x, y, port_of(port), color, data, marks if marks.any() else None)
+        self._fabric.inject(pes, port, color, np.ascontiguousarray(data), np.ascontiguousarray(marks) if marks.any() else None)
 
     def receive(self, color: int | None = None) -> NDArray[np.void]:
         """Words that left the grid over its edges since the last call, in order of cycle: records of

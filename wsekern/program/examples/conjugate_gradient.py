@@ -27,7 +27,7 @@ def dot(t: Code, into: Variable, a: Array, b: Array) -> None:
 
 
 def conjugate_gradient_program(place: Place, depth: int, iterations: int, tolerance: float) -> Program:
-    """``solve``: x with A x = b from x = 0, until the residual's square sum is ``tolerance`` ** 2 that of b, or ``iterations``."""
+    """``solve``: x with A x = b from 0, until the residual's square sum is ``tolerance`` ** 2 that of b, or ``iterations``."""
     p = Program(f"conjugate gradient {place.column}{place.row} {''.join(place.sides)}")
     b, x, r, d, q = (p.array(name, "f32", depth) for name in ("b", "x", "r", "d", "q"))
     number, total, rho, limit = (p.variable(name, "f32") for name in ("number", "total", "rho", "limit"))
