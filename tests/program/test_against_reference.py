@@ -42,7 +42,8 @@ def state_of(core) -> dict:
 def seen(simulation, x: int, y: int, core) -> dict:
     """The same of the kernel; of registers those that the reference has written."""
     state = simulation.state(x, y)
-    state["threads"] = {n: thread_of(*thread[:3], n == 8) for n, thread in state["threads"].items()}
+    state["threads"] = {n: thread_of(thread["state"], thread["instruction"], thread["word"], n == 8)
+                        for n, thread in state["threads"].items()}
     state["registers"] = {n: state["registers"][n] for n in core.registers}
     state["activated"], state["blocked"] = sorted(state["activated"]), sorted(state["blocked"])
     return state

@@ -36,7 +36,7 @@ from wsekern.ops.cycle import compile_operations
 from wsekern.program import INSTRUCTIONS, Fabric, Fifo, Layout, Mem, Mem4d, Program, Ring
 from wsekern.program.encode import encode
 from wsekern.program.instructions import FORMS, OPERATIONS, SOURCES, Label, Scalar, TaskEntry, Vector
-from wsekern.program.operands import INTEGERS, NUMPY_TYPES, TYPE_CODES, Named, Register
+from wsekern.program.operands import INTEGERS, NUMPY_TYPES, TYPE_BYTES, TYPE_CODES, Named, Register
 
 ELEMENTS = 60
 
@@ -57,8 +57,14 @@ registers = st.integers(0, 255)
 wholes = st.integers(0, 0x7FFF)
 
 
-def types_for(arithmetic: str, operation: str) -> list[str]:
-    return [type for type in TYPE_CODES if operation == "mov" or (type in INTEGERS) == (arithmetic in INTEGERS)]
+def types_for(arithmetic: str, operation: str) -> list[list[str]]:
+    """Types that operands of one instruction may have together."""
+    if operation == "mov":
+        return [[type for type in TYPE_CODES if TYPE_BYTES[type] == width] for width in (2, 4)]
+    if arithmetic == "fp16":
+        return [["fp16"], ["bf16"]]
+    return [[type for type in TYPE_CODES if TYPE_BYTES[type] == TYPE_BYTES[arithmetic]
+             and (type in INTEGERS) == (arithmetic in INTEGERS)]]
 
 
 @st.composite
@@ -91,14 +97,22 @@ def operands(draw, program: Program, types: list[str], extent: int, queues: dict
                draw(st.booleans()))
 
 
+def reads_the_same(one, other) -> bool:
+    return (isinstance(one, Fabric) and isinstance(other, Fabric) and one.queue == other.queue) or (
+        isinstance(one, Fifo) and isinstance(other, Fifo) and one.name == other.name)
+
+
 @st.composite
 def vectors(draw, program: Program, tasks: list[str]):
     name = draw(st.sampled_from(sorted(INSTRUCTIONS)))
     operation, arithmetic = INSTRUCTIONS[name]
     extent, repeat = draw(st.integers(0, 9)), draw(st.sampled_from([1, 1, 0, 3]))
-    types = types_for(arithmetic, operation)
+    types = draw(st.sampled_from(types_for(arithmetic, operation)))
     found = [draw(operands(program, types, extent, program.inputs if k else program.outputs, repeat != 1))
              for k in range(1 + SOURCES.get(operation, 2))]
+    for k in range(2, len(found)):          # no instruction reads a queue or FIFO twice
+        if any(reads_the_same(program.stated(found[k]), program.stated(other)) for other in found[1:k]):
+            found[k] = Register(k, program.type_of(found[k]))
     streams = any(isinstance(program.stated(operand), (Fabric, Fifo)) for operand in found)
     maybe = st.one_of(st.none(), st.sampled_from(tasks))
     return Vector(name, *(found + [None] * 3)[:4], repeat, draw(st.integers(0, 5)),
