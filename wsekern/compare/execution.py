@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wsekern.inference.generate import Generation, default_grid, generate, reference_tokens
+from wsekern.inference.generate import Generation, check_length, default_grid, generate, reference_tokens
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.sampling import Sampler
 from wsekern.inference.wafer import WaferModel
@@ -60,16 +60,22 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
     """Generate up to ``count`` tokens after ``prompt``, and compare with the numpy reference.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
+    What a :class:`KeyboardInterrupt` leaves finished is in its attribute ``generation``.
     """
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt)
-    context, chunk = len(ids) + count, min(len(ids), PREFILL_CHUNK)
+    context, chunk = check_length(checkpoint, ids, count), min(len(ids), PREFILL_CHUNK)
     width, height = grid or default_grid(checkpoint, machine, precision, context, chunk)
     mapping = Mapping(checkpoint.config, width, height, precision, context, chunk)
+    mapping.check(machine)  # before the weights are read
     kind = {"flow": FlowEngine, "cycle": BothEngines}[engine]
     model = WaferModel(checkpoint.config, checkpoint.weights, machine, mapping, profile, threads, kind)
     generation = generate(checkpoint, model, ids, count, sampler, on_token)
-    same = generation.tokens == reference_tokens(checkpoint, ids, count, sampler)
+    try:
+        same = generation.tokens == reference_tokens(checkpoint, ids, count, sampler)
+    except KeyboardInterrupt as interrupt:
+        interrupt.generation = generation
+        raise
     both = None
     if isinstance(model.engine, BothEngines):
         both = {"operations_by_wavelet": model.engine.operations_by_wavelet,

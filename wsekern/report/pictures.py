@@ -42,13 +42,18 @@ def new_figure(inches: tuple[float, float]) -> Any:
     return Figure(figsize=inches, layout="constrained")
 
 
-def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
-    """Write a matplotlib figure whole or not at all."""
+def picture_kind(path: str | os.PathLike[str]) -> str:
+    """Format of a picture by its name's ending; PNG if it has none."""
     kind = Path(path).suffix.lstrip(".").lower() or "png"
     if kind not in ("png", "svg", "pdf"):
         raise InputError(f"cannot draw {path}: expected a name that ends in .png, .svg or .pdf")
+    return kind
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Write a matplotlib figure whole or not at all."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=120)
+    figure.savefig(buffer, format=picture_kind(path), dpi=120)
     write_file(path, buffer.getvalue())
 
 

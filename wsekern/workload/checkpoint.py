@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.workload.config import ModelConfig, load_config, read_json
+from wsekern.workload.config import ModelConfig, bundled_models, load_config, read_json
 from wsekern.workload.rope import frequencies
 
 if TYPE_CHECKING:
@@ -98,8 +98,10 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     Everything but the values of the weights is checked here: a model that does not fit should not be read for minutes first.
     """
     path = Path(folder)
-    if not os.path.isdir(path):
-        raise InputError(f"no model folder {str(folder)!r}: expected a folder with config.json, model.safetensors and "
+    if not os.path.isfile(path / "config.json"):
+        known = f": {folder} is known by its shape only, which `wsekern compare` and `predict` take;" \
+            if str(folder) in bundled_models() else ":"
+        raise InputError(f"no model folder {str(folder)!r}{known} expected a folder with config.json, model.safetensors and "
                          "tokenizer.json")
     config = load_config(path)
     check_executable(config, str(path / "config.json"))
@@ -119,7 +121,7 @@ def check_executable(config: ModelConfig, where: str) -> None:
     if config.quantization:
         raise InputError(f"{where}: weights stored as {config.quantization} cannot be executed yet; expected float16, bfloat16 "
                          "or float32")
-    frequencies(config)
+    frequencies(config, where)
 
 
 def check_weights(path: Path, config: ModelConfig) -> None:

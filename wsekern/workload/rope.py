@@ -14,31 +14,32 @@ Frequencies = np.ndarray
 
 
 class _Scaling:
-    """The numbers of a ``rope_scaling`` (or ``rope_parameters``) table; ``name`` is the model's, for errors."""
+    """The numbers of a ``rope_scaling`` (or ``rope_parameters``) table; ``where`` names it in errors."""
 
-    def __init__(self, config: ModelConfig):
-        self.name, self.table = config.name, config.rope_scaling or {}
+    def __init__(self, config: ModelConfig, where: str):
+        self.where, self.table = where, config.rope_scaling or {}
         self.kind = self.table.get("rope_type", self.table.get("type", "default"))
 
     def number(self, key: str, default: float | None = None) -> float:
         value: Any = self.table.get(key)
         value = default if value is None else value
         if value is None:
-            raise InputError(f"{self.name}: rope scaling of type {self.kind} lacks the key '{key}'")
+            raise InputError(f"{self.where}: rope scaling of type {self.kind} lacks the key '{key}'")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise InputError(f"{self.name}: rope scaling: '{key}' is {str(value)[:60]!r}, expected a positive number")
+            raise InputError(f"{self.where}: rope scaling: '{key}' is {str(value)[:60]!r}, expected a positive number")
         return float(value)
 
 
-def frequencies(config: ModelConfig) -> tuple[Frequencies, float]:
+def frequencies(config: ModelConfig, where: str = "") -> tuple[Frequencies, float]:
     """(frequencies, factor on cosine and sine); :class:`InputError` where the scaling is unknown or incomplete."""
+    where = where or config.name
     if config.head_dim % 2:
-        raise InputError(f"{config.name}: head_dim is {config.head_dim}, but rotary embedding needs an even number")
-    scaling = _Scaling(config)
+        raise InputError(f"{where}: head_dim is {config.head_dim}, but rotary embedding needs an even number")
+    scaling = _Scaling(config, where)
     if not isinstance(scaling.kind, str) or scaling.kind not in _KINDS:
-        raise InputError(f"{config.name}: rope scaling {str(scaling.kind)[:60]!r} is not supported; use {', '.join(_KINDS)}")
+        raise InputError(f"{where}: rope scaling {str(scaling.kind)[:60]!r} is not supported; use {', '.join(_KINDS)}")
     if scaling.number("partial_rotary_factor", 1.0) != 1:
-        raise InputError(f"{config.name}: heads of which only a part is rotated are not supported; expected "
+        raise InputError(f"{where}: heads of which only a part is rotated are not supported; expected "
                          "partial_rotary_factor 1")
     exponent = np.arange(0, config.head_dim, 2, dtype=np.float64) / config.head_dim
     return _KINDS[scaling.kind](1.0 / config.rope_theta**exponent, scaling, config)
@@ -57,7 +58,7 @@ def _llama3(frequency: Frequencies, scaling: _Scaling, config: ModelConfig) -> t
     """Llama 3.1: long wavelengths are stretched by ``factor``, short ones kept, and a smooth step lies between."""
     factor, low, high = (scaling.number(key) for key in ("factor", "low_freq_factor", "high_freq_factor"))
     if not low < high:
-        raise InputError(f"{config.name}: rope scaling: low_freq_factor is {low:g}, expected less than the high one {high:g}")
+        raise InputError(f"{scaling.where}: rope scaling: low_freq_factor is {low:g}, expected less than the high one {high:g}")
     turns = scaling.number("original_max_position_embeddings") * frequency / (2 * math.pi)
     smooth = np.clip((turns - low) / (high - low), 0.0, 1.0)
     return frequency * (smooth + (1 - smooth) / factor), 1.0
@@ -66,7 +67,7 @@ def _llama3(frequency: Frequencies, scaling: _Scaling, config: ModelConfig) -> t
 def _yarn(frequency: Frequencies, scaling: _Scaling, config: ModelConfig) -> tuple[Frequencies, float]:
     """YaRN (arXiv 2309.00071): pairs that turn often in the original context keep their angle, slow ones are stretched."""
     if {"mscale", "mscale_all_dim"} & scaling.table.keys():
-        raise InputError(f"{config.name}: rope scaling of type yarn with mscale is not supported; use attention_factor")
+        raise InputError(f"{scaling.where}: rope scaling of type yarn with mscale is not supported; use attention_factor")
     factor, context = scaling.number("factor"), scaling.number("original_max_position_embeddings")
 
     def pair_that_turns(times: float) -> float:
