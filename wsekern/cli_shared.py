@@ -63,14 +63,13 @@ class Target(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """``value`` if a file can be written there."""
-        from wsekern.report import check_target, new_figure, picture_kind
+        from wsekern.report import check_target, picture_kind
 
         if self._standard and value == "-":
             return value
         check_target(value)
         if self._picture:
             picture_kind(value)
-            new_figure((1, 1))
         return value
 
 

@@ -1,4 +1,4 @@
-"""Pictures, with matplotlib where it is installed."""
+"""Pictures, with matplotlib, which is imported where one is drawn."""
 
 import io
 import os
@@ -35,10 +35,8 @@ def comparison_plot(comparison: Comparison, path: str | os.PathLike[str]) -> Non
 
 def new_figure(inches: tuple[float, float]) -> Any:
     """An empty matplotlib figure, drawn without a screen."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("pictures need matplotlib, which is not installed: type `pip install 'wsekern[plot]'`") from None
+    from matplotlib.figure import Figure
+
     return Figure(figsize=inches, layout="constrained")
 
 
