@@ -29,7 +29,7 @@ def comparison_plot(comparison: Comparison, path: str | os.PathLike[str]) -> Non
         bottom = [low + value for low, value in zip(bottom, values, strict=True)]
     why.set_ylabel("time per output token (ms)")
     why.set_title("where the time goes")
-    why.legend()
+    figure.legend(*why.get_legend_handles_labels(), loc="outside right center", reverse=True)
     save_figure(figure, path)
 
 
