@@ -74,9 +74,10 @@ def run(model_dir: str, prompt: str, tokens: int, grid_text: str | None, engine:
     wafer, sampler = load_machine(machine), Sampler(temperature, top_p, seed)
     checkpoint = load_checkpoint(sample_path() if model_dir == "sample" else model_dir)
     try:
-        with ProgressBar("generating", tokens) as advance:
+        with ProgressBar("reading the prompt and writing", len(checkpoint.encode(prompt)) + tokens) as advance:
             executed = execute(checkpoint, wafer, prompt, tokens, precision=precision, grid=parse_grid(grid_text),
-                               sampler=sampler, profile=profile, threads=threads, engine=engine, on_token=lambda _: advance())
+                               sampler=sampler, profile=profile, threads=threads, engine=engine, on_token=lambda _: advance(),
+                               on_chunk=advance)
     except KeyboardInterrupt as interrupt:
         if done := getattr(interrupt, "generation", None):
             console.print(f"{prompt}{checkpoint.decode(done.tokens)}", markup=False)

@@ -43,6 +43,9 @@ def test_logits_of_prefill_and_decode_match_the_reference(make_model, family, gr
 def test_chunk_length_does_not_matter(make_model):
     config, weights = make_model()
     whole = wafer_model(config, weights, chunk=9).prefill(PROMPT)
+    read = []
+    wafer_model(config, weights, chunk=4).prefill(PROMPT, read.append)
+    assert read == [4, 4, 1]
     np.testing.assert_allclose(wafer_model(config, weights, chunk=1).prefill(PROMPT), whole, atol=1e-5)
 
 

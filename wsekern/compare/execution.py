@@ -56,7 +56,8 @@ class Execution:
 def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *, precision: str = "fp16",
             grid: tuple[int, int] | None = None, engine: str = "flow", sampler: Sampler | None = None,
             profile: str = "silicon", threads: int = 1,
-            on_token: Callable[[int], None] | None = None) -> Execution:
+            on_token: Callable[[int], None] | None = None,
+            on_chunk: Callable[[int], None] | None = None) -> Execution:
     """Generate up to ``count`` tokens after ``prompt``, and compare with the numpy reference.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
@@ -70,7 +71,7 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
     mapping.check(machine)  # before the weights are read
     kind = {"flow": FlowEngine, "cycle": BothEngines}[engine]
     model = WaferModel(checkpoint.config, checkpoint.weights, machine, mapping, profile, threads, kind)
-    generation = generate(checkpoint, model, ids, count, sampler, on_token)
+    generation = generate(checkpoint, model, ids, count, sampler, on_token, on_chunk)
     try:
         same = generation.tokens == reference_tokens(checkpoint, ids, count, sampler)
     except KeyboardInterrupt as interrupt:

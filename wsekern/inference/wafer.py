@@ -1,6 +1,7 @@
 """A transformer executed on a simulated wafer: every value on every PE, every clock, operation by operation."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,10 +87,13 @@ class WaferModel:
         self.engine.reset()
         self.cycles_by_part.clear()
 
-    def prefill(self, tokens: list[int]) -> np.ndarray:
-        """Feed a prompt in chunks; return the logits (vocab,) after its last token."""
+    def prefill(self, tokens: list[int], on_chunk: Callable[[int], None] | None = None) -> np.ndarray:
+        """Feed a prompt in chunks (``on_chunk`` sees the length of each); return the logits (vocab,) after its last token."""
         for start in range(0, len(tokens), self.mapping.chunk):
-            hidden = self._forward(tokens[start:start + self.mapping.chunk])
+            chunk = tokens[start:start + self.mapping.chunk]
+            hidden = self._forward(chunk)
+            if on_chunk is not None:
+                on_chunk(len(chunk))
         return self._logits(hidden)
 
     def decode(self, token: int) -> np.ndarray:
