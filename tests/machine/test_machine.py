@@ -21,6 +21,13 @@ def test_bundled_machines_load():
         assert set(machine.profiles) == {"vendor-simulator", "silicon"}
 
 
+def test_scalar_code_has_a_cost_everywhere():
+    """Softmax and norms are not free on any machine, in any profile."""
+    for name in bundled_machines():
+        for profile in load_machine(name).profiles.values():
+            assert {"divide", "rsqrt", "exp", "scalar", "load_store", "loop", "address"} <= profile.latency.keys()
+
+
 def test_own_file_loads(tmp_path, text):
     path = tmp_path / "mine.toml"
     path.write_text(text.replace('name = "wse2"', 'name = "mine"'))
