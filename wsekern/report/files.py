@@ -54,7 +54,10 @@ def _replace(target: Path, data: bytes) -> None:
 
 def to_json(data: Any) -> str:
     """Indented JSON with a final newline; not-a-number is refused rather than written."""
-    return json.dumps(data, indent=2, allow_nan=False, default=_plain) + "\n"
+    try:
+        return json.dumps(data, indent=2, allow_nan=False, default=_plain) + "\n"
+    except ValueError:
+        raise InputError("the result holds a value that is not a finite number, which JSON cannot carry") from None
 
 
 def _plain(value: Any) -> Any:
