@@ -44,6 +44,7 @@ class Execution:
         clock, steps = float(self.machine.clock), self.generation
         rate = clock / self.cycles_per_token if self.cycles_per_token else None
         return {"prompt": self.prompt, "text": self.text, "prompt_tokens": len(steps.prompt_tokens),
+                "prompt_token_ids": steps.prompt_tokens,
                 "output_tokens": len(steps.tokens), "tokens": steps.tokens, "machine": self.machine.name,
                 "grid": f"{self.mapping.width}x{self.mapping.height}", "precision": self.mapping.precision,
                 "prefill_cycles": steps.prefill_cycles, "cycles_per_token": self.cycles_per_token,
