@@ -38,6 +38,15 @@ def test_a_place_for_no_file_is_refused(tmp_path, path):
         check_target(path.format(tmp_path))
 
 
+@pytest.mark.parametrize("closed", ["", "a.json"])
+def test_a_read_only_folder_or_file_is_refused(tmp_path, monkeypatch, closed):
+    """Root may write everywhere, so the answer of the system is given here."""
+    (tmp_path / "a.json").write_text("")
+    monkeypatch.setattr(os, "access", lambda path, mode: os.fspath(path) != os.fspath(tmp_path / closed))
+    with pytest.raises(InputError, match="read-only for you"):
+        check_target(tmp_path / "a.json")
+
+
 def test_json_holds_finite_numbers_only():
     assert to_json({"a": np.float32(0.5), "b": np.int64(3)}) == '{\n  "a": 0.5,\n  "b": 3\n}\n'
     for bad in (float("nan"), float("inf")):

@@ -19,6 +19,8 @@ def check_target(path: str | os.PathLike[str]) -> None:
         raise InputError(f"cannot write {target}: there is no folder {folder}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"cannot write {target}: the folder {folder} is read-only for you")
+    if os.path.exists(target) and not os.access(target, os.W_OK):
+        raise InputError(f"cannot write {target}: it is read-only for you")
 
 
 def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:
