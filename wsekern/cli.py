@@ -1,8 +1,6 @@
 """The command line: thin wrappers that parse, call, and show."""
 
-import os
-import sys
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -22,9 +20,9 @@ from wsekern.cli_shared import (
     parse_square,
     parse_tile,
     plot_option,
+    run_command,
     show,
 )
-from wsekern.errors import WsekernError
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -257,38 +255,8 @@ def machines(name: str | None, json_path: str | None) -> None:
 
 
 def main() -> None:
-    """Entry point: one clear sentence and exit code 2 for anything a user can put right."""
-    try:
-        code = cli.main(standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        sys.exit(code if isinstance(code, int) else 0)
-    except WsekernError as error:
-        _refuse(str(error))
-    except click.ClickException as error:
-        _refuse(error.format_message())
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("wsekern: interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        _forget_output()
-        sys.exit(141)
-    except OSError as error:
-        _forget_output()
-        _refuse(f"cannot read or write {error.filename or 'the output'}: {error.strerror or error}")
-    except MemoryError as error:
-        _refuse(f"not enough memory in this computer: {error or 'use a smaller model, grid or request'}")
-
-
-def _refuse(sentence: str) -> NoReturn:
-    """Say in one line why nothing was done."""
-    click.echo(f"wsekern: {' '.join(sentence.split())}", err=True)
-    sys.exit(2)
-
-
-def _forget_output() -> None:
-    """Nobody takes what is still buffered; Python would complain about that when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Entry point."""
+    run_command(cli)
 
 
 if __name__ == "__main__":

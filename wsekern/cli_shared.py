@@ -2,14 +2,15 @@
 
 import functools
 import math
+import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, WsekernError
 
 MOST = 10**9
 """No count on the command line is larger: no model, request or machine has more of anything."""
@@ -178,3 +179,38 @@ def show(json_path: str | None, title: str, facts: dict[str, Any]) -> None:
     emit(json_path, facts)
     if json_path != "-":
         open_console().print(facts_view(title, facts))
+
+
+def run_command(command: click.Command) -> None:
+    """Run a command and exit: one clear sentence and exit code 2 for anything a user can put right."""
+    try:
+        code = command.main(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except WsekernError as error:
+        _refuse(str(error))
+    except click.ClickException as error:
+        _refuse(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("wsekern: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        _forget_output()
+        sys.exit(141)
+    except OSError as error:
+        _forget_output()
+        _refuse(f"cannot read or write {error.filename or 'the output'}: {error.strerror or error}")
+    except MemoryError as error:
+        _refuse(f"not enough memory in this computer: {error or 'use a smaller model, grid or request'}")
+
+
+def _refuse(sentence: str) -> NoReturn:
+    """Say in one line why nothing was done."""
+    click.echo(f"wsekern: {' '.join(sentence.split())}", err=True)
+    sys.exit(2)
+
+
+def _forget_output() -> None:
+    """Nobody takes what is still buffered; Python would complain about that when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,10 +8,10 @@
 #include "common/wsekern_half.h"
 #include "pe_code.h"
 
-static inline int pe_type_bytes(int type) { return type == PE_F32 || type == PE_U32 ? 4 : 2; }
+static inline int pe_type_bytes(int type) { return type == PE_F32 || type == PE_U32 || type == PE_I32 ? 4 : 2; }
 
-/* A value between operands: 32-bit patterns of an integer, or a float that holds any of the float types exactly. */
-typedef union { float f; uint32_t u; } pe_value;
+/* A value between operands: 32-bit patterns of an integer (sign-extended), or a float that holds any float type exactly. */
+typedef union { float f; uint32_t u; int32_t i; } pe_value;
 
 static inline pe_value pe_decode(int type, uint32_t bits)
 {
@@ -19,6 +19,8 @@ static inline pe_value pe_decode(int type, uint32_t bits)
     switch (type) {
     case PE_F16: v.f = wsk_half_to_float((uint16_t)bits); break;
     case PE_BF16: v.f = wsk_bf16_to_float((uint16_t)bits); break;
+    case PE_U16: v.u = bits & 0xffff; break;
+    case PE_I16: v.i = (int16_t)bits; break;
     default: v.u = bits; break;
     }
     return v;
@@ -29,23 +31,35 @@ static inline uint32_t pe_encode(int type, pe_value v)
     switch (type) {
     case PE_F16: return wsk_float_to_half(v.f);
     case PE_BF16: return wsk_float_to_bf16(v.f);
-    case PE_U16: return v.u & 0xffff;
+    case PE_U16: case PE_I16: return v.u & 0xffff;
     default: return v.u;
     }
 }
 
 static inline pe_value pe_load(int type, const unsigned char *p)
 {
-    uint32_t bits = 0;
-    memcpy(&bits, p, (size_t)pe_type_bytes(type));
+    if (pe_type_bytes(type) == 4) {
+        uint32_t bits;
+        memcpy(&bits, p, 4);
+        return pe_decode(type, bits);
+    }
+    uint16_t bits;
+    memcpy(&bits, p, 2);
     return pe_decode(type, bits);
 }
 
 static inline void pe_store(int type, unsigned char *p, pe_value v)
 {
     uint32_t bits = pe_encode(type, v);
-    memcpy(p, &bits, (size_t)pe_type_bytes(type));
+    if (pe_type_bytes(type) == 4) {
+        memcpy(p, &bits, 4);
+    } else {
+        uint16_t half = (uint16_t)bits;
+        memcpy(p, &half, 2);
+    }
 }
+
+static inline int pe_is_integer(int type) { return type >= PE_U32; }
 
 /* a + b * c of fp16 or bf16 operands as a float that rounds to either type as the exact result would: the product is exact
  * in double, and both the sum and its conversion round to odd, which keeps what a later rounding needs to know. */
@@ -74,32 +88,92 @@ static inline pe_value pe_fma(int type, pe_value a, pe_value b, pe_value c)
     return pe_decode(type, pe_encode(type, r));
 }
 
-/* a (op) b, or a + b * c, rounded once to `type`. */
+/* Integer results modulo 2^16 or 2^32; a division by zero gives all ones, as no trap is documented; shifts by the low five
+ * bits of b, arithmetic to the right where signed. */
+static inline pe_value pe_apply_integer(int op, int type, pe_value a, pe_value b, pe_value c)
+{
+    int is_signed = type == PE_I32 || type == PE_I16;
+    pe_value r;
+    switch (op) {
+    case PE_ADD: r.u = a.u + b.u; break;
+    case PE_SUB: r.u = a.u - b.u; break;
+    case PE_MUL: r.u = a.u * b.u; break;
+    case PE_FMA: r.u = a.u + b.u * c.u; break;
+    case PE_NEG: r.u = 0u - a.u; break;
+    case PE_ABS: r.u = is_signed && a.i < 0 ? 0u - a.u : a.u; break;
+    case PE_AND: r.u = a.u & b.u; break;
+    case PE_OR: r.u = a.u | b.u; break;
+    case PE_XOR: r.u = a.u ^ b.u; break;
+    case PE_SHL: r.u = a.u << (b.u & 31); break;
+    case PE_SHR: r.u = is_signed ? (uint32_t)(a.i >> (b.u & 31)) : a.u >> (b.u & 31); break;
+    case PE_MAX: r = (is_signed ? a.i > b.i : a.u > b.u) ? a : b; break;
+    case PE_MIN: r = (is_signed ? a.i < b.i : a.u < b.u) ? a : b; break;
+    case PE_LT: r.u = is_signed ? a.i < b.i : a.u < b.u; break;
+    case PE_LE: r.u = is_signed ? a.i <= b.i : a.u <= b.u; break;
+    case PE_EQ: r.u = a.u == b.u; break;
+    case PE_NE: r.u = a.u != b.u; break;
+    case PE_DIV: r.u = b.u == 0 ? ~0u : !is_signed ? a.u / b.u : b.i == -1 ? 0u - a.u : (uint32_t)(a.i / b.i); break;
+    case PE_MOD: r.u = b.u == 0 ? ~0u : !is_signed ? a.u % b.u : b.i == -1 ? 0u : (uint32_t)(a.i % b.i); break;
+    default: r = a; break;
+    }
+    return pe_decode(type, r.u);
+}
+
+/* a (op) b, or a + b * c, rounded once to `type`. Comparisons give an integer. Two halves make a sum, product, quotient or
+ * root that fp32 rounds harmlessly: 24 >= 2 * 11 + 2. Functions of <math.h> are taken in double and rounded once more. */
 static inline pe_value pe_apply(int op, int type, pe_value a, pe_value b, pe_value c)
 {
     pe_value r;
-    if (type == PE_U32 || type == PE_U16) {
-        switch (op) {
-        case PE_ADD: r.u = a.u + b.u; break;
-        case PE_SUB: r.u = a.u - b.u; break;
-        case PE_MUL: r.u = a.u * b.u; break;
-        case PE_MAX: r.u = a.u > b.u ? a.u : b.u; break;
-        case PE_FMA: r.u = a.u + b.u * c.u; break;
-        default: r.u = a.u; break;
-        }
-        r.u &= type == PE_U16 ? 0xffffu : 0xffffffffu;
-        return r;
-    }
+    if (pe_is_integer(type))
+        return pe_apply_integer(op, type, a, b, c);
     switch (op) {
     case PE_ADD: r.f = a.f + b.f; break;
     case PE_SUB: r.f = a.f - b.f; break;
     case PE_MUL: r.f = a.f * b.f; break;
     case PE_MAX: r.f = a.f > b.f ? a.f : b.f; break;
+    case PE_MIN: r.f = a.f < b.f ? a.f : b.f; break;
     case PE_FMA: return pe_fma(type, a, b, c);
-    default: r.f = a.f; break;
+    case PE_NEG: r.u = a.u ^ 0x80000000u; break;
+    case PE_ABS: r.u = a.u & 0x7fffffffu; break;
+    case PE_LT: r.u = a.f < b.f; return r;
+    case PE_LE: r.u = a.f <= b.f; return r;
+    case PE_EQ: r.u = a.f == b.f; return r;
+    case PE_NE: r.u = a.f != b.f; return r;
+    case PE_DIV: r.f = a.f / b.f; break;
+    case PE_SQRT: r.f = sqrtf(a.f); break;
+    case PE_FLOOR: r.f = floorf(a.f); break;
+    case PE_EXP: r.f = (float)exp((double)a.f); break;
+    case PE_LOG: r.f = (float)log((double)a.f); break;
+    case PE_SIN: r.f = (float)sin((double)a.f); break;
+    case PE_COS: r.f = (float)cos((double)a.f); break;
+    default: r = a; break;
     }
-    /* Two halves make a sum or product that fp32 rounds harmlessly: 24 >= 2 * 11 + 2. */
     return pe_decode(type, pe_encode(type, r));
+}
+
+static inline int pe_compares(int op) { return op >= PE_LT && op <= PE_NE; }
+
+/* A value of type `from` as type `to`. Floats to integers toward zero, kept within the range; NaN gives 0. */
+static inline pe_value pe_convert(int from, int to, pe_value v)
+{
+    pe_value r;
+    if (!pe_is_integer(from) && pe_is_integer(to)) {
+        double low = to == PE_I32 ? -2147483648.0 : to == PE_I16 ? -32768.0 : 0.0;
+        double high = to == PE_I32 ? 2147483647.0 : to == PE_I16 ? 32767.0 : to == PE_U16 ? 65535.0 : 4294967295.0;
+        double x = isnan(v.f) ? 0.0 : v.f < low ? low : v.f > high ? high : v.f;
+        r.u = (uint32_t)(int64_t)x;
+    } else if (pe_is_integer(from) && !pe_is_integer(to)) {
+        double x = from == PE_I32 || from == PE_I16 ? (double)v.i : (double)v.u;
+        /* Rounded once: to odd on the way to fp32, so that a narrower type can be rounded from it. */
+        float f = (float)x;
+        uint32_t word = wsk_float_to_bits(f);
+        if (to != PE_F32 && (double)f != x && !(word & 1))
+            word += (fabs((double)f) < fabs(x)) ? 1 : (uint32_t)-1;
+        r.u = word;
+    } else {
+        r = v;
+    }
+    return pe_decode(to, pe_encode(to, r));
 }
 
 #endif

@@ -43,6 +43,12 @@ cdef extern from "wsekern_fabric.h" nogil:
 # Stepping and ramps as C functions of this module (cimport, or _routing_api.h from C); none takes the GIL, and
 # none allocates but fabric_rewrite, which may grow a list. C includes wsekern_fabric.h first.
 cdef api int fabric_step(wsk_fabric *fabric) noexcept nogil
+# The phases of a step for strips first to last - 1, for a caller with threads of its own: all strips end a phase before any
+# begins the next one; then the clock ticks once.
+cdef api int fabric_feed(wsk_fabric *fabric, int first, int last) noexcept nogil
+cdef api int fabric_depart(wsk_fabric *fabric, int first, int last) noexcept nogil
+cdef api int fabric_arrive(wsk_fabric *fabric, int first, int last) noexcept nogil
+cdef api void fabric_tick(wsk_fabric *fabric) noexcept nogil
 cdef api int fabric_offer(wsk_fabric *fabric, uint32_t pe, int color, uint32_t data, int flags) noexcept nogil
 cdef api int fabric_offer_edge(wsk_fabric *fabric, uint32_t pe, int port, int color, uint32_t data,
                                int flags) noexcept nogil

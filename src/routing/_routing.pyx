@@ -329,6 +329,14 @@ cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
 
 # ---- The C functions of this module ------------------------------------------------------------------------------------
 
+cdef int fabric_feed(wsk_fabric *fabric, int first, int last) noexcept nogil:
+    return feed_strips(fabric, first, last)
+cdef int fabric_depart(wsk_fabric *fabric, int first, int last) noexcept nogil:
+    return depart_strips(fabric, first, last)
+cdef int fabric_arrive(wsk_fabric *fabric, int first, int last) noexcept nogil:
+    return arrive_strips(fabric, first, last)
+cdef void fabric_tick(wsk_fabric *fabric) noexcept nogil:
+    (<wsk_fabric_inside *>fabric).cycle += 1
 cdef int fabric_offer(wsk_fabric *fabric, uint32_t pe, int color, uint32_t data, int flags) noexcept nogil:
     return wsk_fabric_offer(fabric, pe, color, data, flags)
 cdef int fabric_offer_edge(wsk_fabric *fabric, uint32_t pe, int port, int color, uint32_t data, int flags) noexcept nogil:

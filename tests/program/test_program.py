@@ -170,7 +170,7 @@ def test_a_core_that_waits_for_ever_is_reported():
     with pytest.raises(DeadlockError, match=r"PE \(1, 1\) of listener at instruction 0, for words") as caught:
         layout.compile().run()
     assert caught.value.report["waiting"] == [{"x": 1, "y": 1, "instruction": 0, "program": "listener",
-                                               "waits_for": "words"}]
+                                               "waits_for": "words", "color": 5}]
 
 
 def test_a_core_that_nobody_listens_to_is_reported():
@@ -241,7 +241,7 @@ def test_programs_that_do_not_fit_or_make_no_sense_are_refused():
         program.emit("fdivs", Mem("x", 4), Mem("x", 4))
     layout = Layout("wse3", 1, 1)
     layout.set_program(program)
-    with pytest.raises(BudgetError, match="program large takes 80016 B"):
+    with pytest.raises(BudgetError, match="program large takes 80000 B"):
         layout.compile()
     with pytest.raises(InputError, match="extents"):
         program.emit("fmovs", Mem("x", 4), Mem("x", 5))
@@ -258,3 +258,39 @@ def test_programs_that_do_not_fit_or_make_no_sense_are_refused():
     layout.set_program(greedy)
     with pytest.raises(BudgetError, match="9 input queues"):
         layout.compile()
+
+
+def test_threads_change_nothing():
+    """Strips of 64 rows on threads of their own: a reduce over 150 rows, and words that cross strips both ways."""
+    def run(threads: int) -> tuple:
+        layout = Layout("wse3", 5, 150, "silicon")
+        for parity in (0, 1):
+            program = Program(f"parity {parity}")
+            x = program.memory("x", "fp32", 8, np.arange(8) + parity)
+            with program.task("main", active=True) as code:
+                code.fmovs(program.fabout(parity, 8, "fp32"), x, asynchronous=True)
+                code.fadds(x, x, program.fabin(1 - parity, 8, "fp32"))
+                with code.range(5) as i:
+                    code.write(x, i, code.read(x, i) * 2.0)
+            for y in range(parity, 150, 2):
+                layout.set_program(program, 0, y, 5)
+                out, back = ("S", "S") if parity == 0 else ("N", "N")
+                layout.set_route(parity, ["RAMP"], [out], 0, y, 5)
+                layout.set_route(1 - parity, [back], ["RAMP"], 0, y, 5)
+        simulation = layout.compile(threads)
+        simulation.run()
+        return simulation.memcpy_d2h("x"), simulation.clock, simulation.cycle, simulation.counters()["input"]
+
+    for one, more in zip(run(1), run(3), strict=True):
+        np.testing.assert_array_equal(one, more)
+
+
+def test_a_color_may_be_bound_to_a_queue_of_choice():
+    program = Program("queues")
+    assert program.fabin(5, 1, "fp32", queue=3).queue == 3 == program.fabin(5, 1, "fp32").queue
+    assert [program.fabin(color, 1, "fp32").queue for color in (6, 7, 8, 9)] == [0, 1, 2, 4]
+    assert program.fabout(5, 1, "fp32", queue=1).queue == 1
+    with pytest.raises(InputError, match="input queue 3 for color 4, but that queue has color 5"):
+        program.fabin(4, 1, "fp32", queue=3)
+    with pytest.raises(InputError, match="output queue 2 for color 5, but the color has queue 1"):
+        program.fabout(5, 1, "fp32", queue=2)

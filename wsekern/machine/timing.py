@@ -78,6 +78,11 @@ class Timing:
         found = self.machine.profile(self.profile).rate.get(instruction) or self.machine.core.simd.get(instruction)
         return Fraction(1) if found is None else Fraction(found.value).limit_denominator(1000)
 
+    def conflict_rate(self, instruction: str) -> Fraction | None:
+        """Elements per cycle where two operands meet in a memory bank; None where the profile knows no difference."""
+        found = self.machine.profile(self.profile).rate.get(f"{instruction}_conflict")
+        return None if found is None else Fraction(found.value).limit_denominator(1000)
+
     def setup(self, instruction: str) -> int:
         """Cycles from the issue of a vector instruction to its first element."""
         found = self.machine.profile(self.profile).setup.get(instruction)

@@ -14,7 +14,7 @@ from wsekern.ops.scheduled import lower
 from wsekern.program import Layout, Program, Simulation
 
 if TYPE_CHECKING:
-    from wsekern.program.program import ElementType
+    from wsekern.program.operands import ElementType
 
 ELEMENT_TYPES: dict[str, "ElementType"] = {"fp32": "fp32", "fp16": "fp16", "fp16_fp32": "fp16", "bf16": "bf16",
                                             "u32": "u32"}
@@ -90,13 +90,13 @@ class CycleRun:
 
 
 def run_on_cycle_engine(operations: Any, machine: Machine | str, width: int, height: int, profile: str, dtype: str,
-                        *tiles: np.ndarray) -> CycleRun:
+                        *tiles: np.ndarray, threads: int = 1) -> CycleRun:
     """Run an operation, or a sequence of which each takes the result of the one before it first, wavelet by wavelet.
 
     ``tiles`` are the host's tiles in the order in which the operations take them. Equal operations share their colors.
     """
     chain = list(operations) if isinstance(operations, Sequence) else [operations]
-    compiled = compile_operations(chain, machine, width, height, profile, dtype)
+    compiled = compile_operations(chain, machine, width, height, profile, dtype, threads=threads)
     return compiled.run(tiles)
 
 
@@ -122,16 +122,16 @@ class Compiled:
 
 
 def compile_operations(chain: list[CycleOperation], machine: Machine | str, width: int, height: int, profile: str,
-                       dtype: str, delayed: bool = False) -> Compiled:
+                       dtype: str, delayed: bool = False, threads: int = 1) -> Compiled:
     """Routes and programs of operations run one after the other; where ``delayed``, each PE begins after as many cycles
     as its parameter 0 says."""
-    layout = Layout(machine, width, height, profile)
+    layout = Layout(machine, width, height, profile, banks=False)
     timing = Timing(layout.machine, profile, dtype)
     inputs, result = place_operations(layout, timing, chain, ColorAllocator(layout.machine), delayed)
     if delayed:
         layout.parameters = np.zeros((height, width, 1), np.int32)
     alone = lower(chain[0], timing, width, height) if len(chain) == 1 else None
-    return Compiled(layout.compile(), inputs, result, alone if hasattr(alone, "arrange") else None)
+    return Compiled(layout.compile(threads), inputs, result, alone if hasattr(alone, "arrange") else None)
 
 
 def place_operations(layout: Any, timing: Timing, chain: list[Any], allocator: ColorAllocator, delayed: bool = False,
@@ -246,7 +246,7 @@ class CycleEngine(FlowEngine):
             if len(self._compiled) >= min(64, 1 + KEPT_PES // (self.width * self.height)):
                 self._compiled.pop(next(iter(self._compiled)))
             self._compiled[operation] = compile_operations([operation], self.machine, self.width, self.height,
-                                                           self.profile, self.dtype, delayed=True)
+                                                           self.profile, self.dtype, True, self.threads)
         compiled = self._compiled[operation]
         simulation, start = compiled.simulation, self._clock.min()
         simulation.reset()

@@ -9,7 +9,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import NUMPY_DTYPES, check_tile, round_bf16, widen_bf16
-from wsekern.program.program import Mem
+from wsekern.program import Mem
 
 if TYPE_CHECKING:
     from wsekern.ops.cycle import Emission

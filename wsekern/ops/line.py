@@ -10,7 +10,7 @@ from wsekern._timing import LineCosts
 from wsekern._values import line_values
 from wsekern.errors import InputError, raise_for_status
 from wsekern.machine.timing import Timing
-from wsekern.program.program import Mem
+from wsekern.program import Mem
 
 if TYPE_CHECKING:
     from wsekern.ops.cycle import Emission

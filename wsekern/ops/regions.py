@@ -113,7 +113,7 @@ def run_regions_on_cycle_engine(parts: Sequence[Part], machine: Machine | str, w
     """Run operations at once on disjoint regions, wavelet by wavelet, in one simulation. Regions use the same colors."""
     machine = load_machine(machine) if isinstance(machine, str) else machine
     check_disjoint(parts, width, height)
-    layout = Layout(machine, width, height, profile)
+    layout = Layout(machine, width, height, profile, banks=False)
     placed = []
     for index, part in enumerate(parts):
         window = Window(layout, part.region)

@@ -13,7 +13,7 @@ from wsekern.errors import InputError, raise_for_status
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import Axis, LinePainter, check_words, tile_packing
 from wsekern.ops.schedule import Schedule, instruction_cycles, multiply_cycles
-from wsekern.program.program import Fabric, Mem
+from wsekern.program import Fabric, Mem
 
 if TYPE_CHECKING:
     from wsekern.ops.cycle import Emission

@@ -1,60 +1,47 @@
-"""A PE program: vector instructions over descriptors of memory and fabric, named as a CSL programmer knows them."""
+"""A PE program: symbols, queues, descriptors, tasks and code, held once however many PEs run it."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wsekern.errors import BudgetError, InputError
+from wsekern.fabric.routes import Ports, Position, Route, make_route
 from wsekern.machine.timing import Timing
+from wsekern.program.instructions import INSTRUCTIONS, SOURCES, Instruction, Label, Scalar, TaskEntry, Vector
+from wsekern.program.operands import (
+    INTEGERS,
+    MEMORY,
+    TYPE_BYTES,
+    Array,
+    ElementType,
+    Fabric,
+    Fifo,
+    Mem,
+    Mem4d,
+    Named,
+    Operand,
+    Register,
+    Ring,
+    element_type,
+)
 
-ElementType = Literal["fp32", "fp16", "bf16", "u32", "u16"]
+if TYPE_CHECKING:
+    from wsekern.program.code import Code, Variable
 
-TYPE_CODES = {"fp32": 0, "fp16": 1, "bf16": 2, "u32": 3, "u16": 4}
-TYPE_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "u32": 4, "u16": 2}
-NUMPY_TYPES = {"fp32": np.float32, "fp16": np.float16, "bf16": np.uint16, "u32": np.uint32, "u16": np.uint16}
-_OP_CODES = {"halt": 0, "spend": 1, "mov": 2, "add": 3, "sub": 4, "mul": 5, "max": 6, "fma": 7}
-_ABSENT, _MEM, _FABIN, _FABOUT = range(4)
-_QUEUES = 8
-INSTRUCTION_BYTES = 16
-"""What an instruction is counted as against the 48 KB of a PE: four 32-bit words of opcode and descriptor loads."""
-
-# Instruction -> (what it does, precision of the arithmetic); h instructions work in fp16 or, on bf16 operands, in bf16.
-INSTRUCTIONS = {
-    "mov32": ("mov", "u32"), "mov16": ("mov", "u16"), "add16": ("add", "u16"),
-    "fmovs": ("mov", "fp32"), "fadds": ("add", "fp32"), "fsubs": ("sub", "fp32"), "fmuls": ("mul", "fp32"),
-    "fmaxs": ("max", "fp32"), "fmacs": ("fma", "fp32"), "fmachs": ("fma", "fp32"), "faddhs": ("add", "fp32"),
-    "fmovh": ("mov", "fp16"), "faddh": ("add", "fp16"), "fsubh": ("sub", "fp16"), "fmulh": ("mul", "fp16"),
-    "fmaxh": ("max", "fp16"), "fmach": ("fma", "fp16"),
-}
-
-
-@dataclass(frozen=True)
-class Mem:
-    """Memory descriptor (mem1d): ``extent`` elements of ``symbol`` from ``offset``, ``stride`` elements apart (0: one
-    scalar for all); in each repeat of a map the first element moves on by ``advance``."""
-
-    symbol: str
-    extent: int
-    offset: int = 0
-    stride: int = 1
-    advance: int = 0
-
-
-@dataclass(frozen=True)
-class Fabric:
-    """Fabric descriptor: ``extent`` elements of ``type`` through input or output queue ``queue``."""
-
-    queue: int
-    extent: int
-    type: ElementType
+VECTOR_BYTES, SCALAR_BYTES = 16, 4
+"""What instructions are counted as against the 48 KB of a PE: words of 32 bits (FABRICA: fixed-length instructions), four for
+a vector instruction with the loads of its descriptors."""
+MAIN_TASK = "main"
 
 
 @dataclass
 class Program:
-    """Code, memory and queue bindings of the PEs that run it; held once however many PEs do.
+    """Code, memory and queue bindings of the PEs that run it.
 
-    ``symbols``: name -> (element type, elements). Instructions run in order and the program ends after the last.
+    ``symbols``: name -> (element type, elements). ``emit`` and ``spend`` write the task ``main``, which every PE begins by
+    itself at cycle 0; :meth:`task`, :meth:`function`, :meth:`data_task`, :meth:`control_task` and :meth:`subroutine` open
+    others.
     """
 
     name: str
@@ -63,84 +50,228 @@ class Program:
     """Color of each input queue in use."""
     outputs: dict[int, int] = field(default_factory=dict)
     """Color of each output queue in use."""
-    code: list[tuple] = field(default_factory=list)
+    code: list[Instruction] = field(default_factory=list)
+    tasks: dict[str, TaskEntry] = field(default_factory=dict)
+    descriptors: dict[str, Operand] = field(default_factory=dict)
+    """Descriptors that each PE holds for itself."""
+    fifos: dict[str, Fifo] = field(default_factory=dict)
+    routes: dict[str, Route] = field(default_factory=dict)
+    """Routes that the program may put on a color while it runs."""
+    initial: dict[str, np.ndarray] = field(default_factory=dict)
+    """Values of symbols at the start; zeros where none are given."""
+    blocked_queues: set[int] = field(default_factory=set)
+    """Input queues that start no task until they are unblocked."""
+    parameters: dict[str, int] = field(default_factory=dict)
+    """Names of the numbers in which PEs of the program differ, and their places."""
+    kept_registers: set[int] = field(default_factory=lambda: {0})
+    """Registers that no task may use for itself: 0 holds the word of a data task, others belong to subroutines."""
+    labels: int = 0
 
-    def memory(self, name: str, type: ElementType, elements: int) -> str:
-        """Reserve ``elements`` of ``type`` under ``name``."""
-        if self.symbols.setdefault(name, (type, elements)) != (type, elements):
-            raise InputError(f"program {self.name}: symbol {name} is {self.symbols[name]}, not {(type, elements)}")
+    # ---- memory and queues
+
+    def memory(self, name: str, type: str, elements: int, initial: object = None) -> Array:
+        """Reserve ``elements`` of ``type`` under ``name``; ``initial`` values fill it when the simulation is made."""
+        kind = element_type(type)
+        if elements < 0:
+            raise InputError(f"program {self.name}: symbol {name} of {elements} elements")
+        if self.symbols.setdefault(name, (kind, elements)) != (kind, elements):
+            raise InputError(f"program {self.name}: symbol {name} is {self.symbols[name]}, not {(kind, elements)}")
+        if initial is not None:
+            from wsekern.program.operands import NUMPY_TYPES
+
+            values = np.broadcast_to(np.asarray(initial), (elements,)).astype(NUMPY_TYPES[kind])
+            self.initial[name] = values
+        return Array(name, kind, elements)
+
+    array = memory
+
+    def variable(self, name: str, type: str, initial: float = 0) -> "Variable":
+        """A scalar in memory: read and written by every task, and by the host as a symbol of one element."""
+        from wsekern.program.code import Variable
+
+        return Variable(self.memory(name, type, 1, initial))
+
+    def parameter(self, name: str) -> int:
+        """A number in which the PEs of the program differ; ``Layout.set_parameter`` sets it."""
+        return self.parameters.setdefault(name, len(self.parameters))
+
+    def input_queue(self, color: int, queue: int | None = None) -> int:
+        """The input queue bound to ``color``: the one it has, else ``queue``, else a new one."""
+        return self._queue("input", self.inputs, color, queue)
+
+    def output_queue(self, color: int, queue: int | None = None) -> int:
+        """The output queue bound to ``color``: the one it has, else ``queue``, else a new one."""
+        return self._queue("output", self.outputs, color, queue)
+
+    def _queue(self, what: str, bindings: dict[int, int], color: int, wanted: int | None) -> int:
+        bound = next((queue for queue, other in bindings.items() if other == color), None)
+        if bound is None:
+            bound = next(queue for queue in range(len(bindings) + 1) if queue not in bindings) if wanted is None else wanted
+        if wanted not in (None, bound) or bindings.setdefault(bound, color) != color:
+            raise InputError(f"program {self.name}: {what} queue {wanted} for color {color}, but "
+                             + (f"that queue has color {bindings[wanted]}" if wanted in bindings else
+                                f"the color has queue {bound}"))
+        return bound
+
+    def fabin(self, color: int, extent: int, type: str, packing: int | None = None, *, queue: int | None = None) -> Fabric:
+        """Descriptor of ``extent`` elements that arrive on ``color``. ``queue``: the input queue to bind, where its number
+        matters: it is that of the microthread."""
+        return Fabric(self.input_queue(color, queue), extent, element_type(type), packing)
+
+    def fabout(self, color: int, extent: int, type: str, packing: int | None = None, *, control: bool = False,
+               advance_switch: bool = False, index: int | None = None, queue: int | None = None) -> Fabric:
+        """Descriptor of ``extent`` elements that leave on ``color``."""
+        return Fabric(self.output_queue(color, queue), extent, element_type(type), packing, control, advance_switch, index)
+
+    def descriptor(self, name: str, operand: Operand) -> Named:
+        """A descriptor that each PE holds for itself (explicit DSR), and may change while it runs."""
+        self._check_operand("descriptor", operand, 1)
+        self.descriptors[name] = operand
+        return Named(name)
+
+    def fifo(self, name: str, type: str, elements: int, on_push: str | None = None, on_pop: str | None = None) -> Fifo:
+        """A FIFO of ``elements`` in memory of its own."""
+        self.fifos[name] = Fifo(name, self.memory(name, type, elements), on_push, on_pop)
+        return self.fifos[name]
+
+    def route(self, name: str, rx: Ports, tx: Ports, switches: tuple[Position, ...] = (), **more: object) -> str:
+        """A route that ``set_route`` in the code can put on a color of its own PE while the program runs."""
+        self.routes[name] = make_route(rx, tx, switches, **more)
         return name
 
-    def input_queue(self, color: int) -> int:
-        """The input queue bound to ``color``, a new one where there is none yet."""
-        return self._queue(self.inputs, color)
+    # ---- tasks
 
-    def output_queue(self, color: int) -> int:
-        """The output queue bound to ``color``, a new one where there is none yet."""
-        return self._queue(self.outputs, color)
+    def task(self, name: str, *, active: bool = False, blocked: bool = False, priority: str = "low",
+             number: int | None = None) -> "Code":
+        """A local task; ``active``: it begins at cycle 0. Use it in a ``with`` statement, which yields its code."""
+        return self._open(TaskEntry(name, "local", f"task {name}", number, active, blocked, priority))
 
-    @staticmethod
-    def _queue(bindings: dict[int, int], color: int) -> int:
-        for queue, bound in bindings.items():
-            if bound == color:
-                return queue
-        bindings[len(bindings)] = color
-        return len(bindings) - 1
+    def function(self, name: str) -> "Code":
+        """A function that the host launches: a local task."""
+        return self.task(name)
 
-    def fabin(self, color: int, extent: int, type: ElementType) -> Fabric:
-        """Descriptor of ``extent`` elements that arrive on ``color``."""
-        return Fabric(self.input_queue(color), extent, type)
+    def data_task(self, name: str, color: int, *, blocked: bool = False, priority: str = "low") -> "Code":
+        """A task that every wavelet arriving on ``color`` starts; ``word`` of its code is the wavelet."""
+        self.input_queue(color)
+        return self._open(TaskEntry(name, "data", f"task {name}", color, False, blocked, priority))
 
-    def fabout(self, color: int, extent: int, type: ElementType) -> Fabric:
-        """Descriptor of ``extent`` elements that leave on ``color``."""
-        return Fabric(self.output_queue(color), extent, type)
+    def control_task(self, name: str, entry: int) -> "Code":
+        """A task that control wavelets with entry point ``entry`` start; ``word`` is their 16-bit argument."""
+        if not 0 <= entry < 64:
+            raise InputError(f"program {self.name}: control task {name} has entry point {entry}, expected 0 to 63")
+        return self._open(TaskEntry(name, "control", f"task {name}", entry))
+
+    def teardown_task(self, name: str = "teardown") -> "Code":
+        """The task that a teardown command starts (local task 29)."""
+        return self.task(name, number=29)
+
+    def subroutine(self, name: str) -> "Code":
+        """Code that ``call`` runs."""
+        return self._open(TaskEntry(name, "subroutine", f"task {name}"))
+
+    def _open(self, entry: TaskEntry) -> "Code":
+        from wsekern.program.code import Code
+
+        if entry.name in self.tasks:
+            raise InputError(f"program {self.name}: there is a task {entry.name} already")
+        if entry.priority not in ("low", "high"):
+            raise InputError(f"program {self.name}: task {entry.name} has priority {entry.priority!r}: use low or high")
+        self.tasks[entry.name] = entry
+        return Code(self, entry)
+
+    def new_label(self) -> str:
+        """A label that is not in use."""
+        self.labels += 1
+        return f"L{self.labels}"
+
+    # ---- straight code of the main task
+
+    def _main(self) -> None:
+        if MAIN_TASK not in self.tasks:
+            self.tasks[MAIN_TASK] = TaskEntry(MAIN_TASK, "local", f"task {MAIN_TASK}", active=True)
+            self.code.append(Label(f"task {MAIN_TASK}"))
 
     def spend(self, cycles: int) -> None:
         """Scalar code that takes ``cycles``: function entry, descriptor loads, software functions."""
         if cycles:
-            self.code.append(("spend", cycles))
+            self._main()
+            self.code.append(Scalar("spend", imm=cycles))
 
     def spend_parameter(self, index: int) -> None:
         """Scalar code that takes as many cycles as parameter ``index`` of the PE says."""
-        self.code.append(("spend_parameter", index))
+        self._main()
+        self.code.append(Scalar("spend", a=index))
 
-    def emit(self, instruction: str, dst: Mem | Fabric, a: Mem | Fabric, b: Mem | Fabric | None = None,
-             c: Mem | Fabric | None = None, *, repeat: int = 1, between: int = 0) -> None:
-        """One vector instruction: dst = a, a + b, a - b, a * b, max(a, b) or a + b * c for each element.
+    def emit(self, instruction: str, dst: Operand, a: Operand, b: Operand | None = None, c: Operand | None = None, *,
+             repeat: int = 1, between: int = 0) -> None:
+        """One synchronous vector instruction of the main task (see :class:`Vector`)."""
+        item = Vector(instruction, dst, a, b, c, repeat, between)
+        self.check_vector(item)
+        self._main()
+        self.code.append(item)
 
-        ``repeat`` runs it that many times with descriptors moving by their ``advance``, each time for ``between``
-        further cycles, as a map does; memory operands only.
-        """
-        if instruction not in INSTRUCTIONS:
-            raise InputError(f"program {self.name}: no instruction {instruction!r}: use one of {', '.join(INSTRUCTIONS)}")
-        operation, _ = INSTRUCTIONS[instruction]
-        operands = [operand for operand in (dst, a, b, c) if operand is not None]
-        if len(operands) != {"mov": 2, "fma": 4}.get(operation, 3):
-            raise InputError(f"program {self.name}: {instruction} has {len(operands)} operands")
-        extents = {operand.extent for operand in operands if isinstance(operand, Fabric) or operand.stride}
-        if len(extents) != 1 or min(extents) < 0 or repeat < 0:
-            raise InputError(f"program {self.name}: operands of {instruction} have extents {sorted(extents)}, "
-                             "expected one, not negative")
-        if repeat != 1 and any(isinstance(operand, Fabric) for operand in operands):
-            raise InputError(f"program {self.name}: a repeated {instruction} takes memory operands only")
-        for operand in operands:
-            self._check_operand(instruction, operand, repeat)
-        self.code.append((instruction, dst, a, b, c, repeat, between, extents.pop()))
+    # ---- checks
 
-    def _check_operand(self, instruction: str, operand: Mem | Fabric, repeat: int) -> None:
+    def check_vector(self, item: Vector) -> None:
+        """Refuse a vector instruction that does not exist or whose operands do not fit it."""
+        where = f"program {self.name}: {item.name}"
+        if item.name not in INSTRUCTIONS:
+            raise InputError(f"program {self.name}: no instruction {item.name!r}: use one of {', '.join(INSTRUCTIONS)}")
+        operation, arithmetic = INSTRUCTIONS[item.name]
+        if len(item.operands) != 1 + SOURCES.get(operation, 2):
+            raise InputError(f"{where} has {len(item.operands)} operands")
+        stated = [self.stated(operand) for operand in item.operands]
+        extents = {operand.extent for operand in stated if isinstance(operand, (Mem4d, Ring, Fabric))
+                   or (isinstance(operand, Mem) and operand.stride)}
+        if item.repeat < 0 or any(extent < 0 for extent in extents):
+            raise InputError(f"{where}: operands have extents {sorted(extents)}, expected one, not negative")
+        if len(extents) > 1 and not any(isinstance(operand, Named) for operand in item.operands):
+            raise InputError(f"{where}: operands of {item.name} have extents {sorted(extents)}, expected one, not negative")
+        if item.repeat != 1 and any(isinstance(operand, (Fabric, Fifo)) for operand in stated):
+            raise InputError(f"{where}: a repeated {item.name} takes memory operands only")
+        if item.microthread is not None and not any(isinstance(operand, (Fabric, Fifo)) for operand in stated):
+            raise InputError(f"{where}: an asynchronous instruction needs an operand of the fabric or a FIFO")
+        if isinstance(item.dst, Fabric) and item.dst.index is not None and TYPE_BYTES[item.dst.type] != 2:
+            raise InputError(f"{where}: a word with an index holds a 16-bit element, not {item.dst.type}")
+        for operand in item.operands:
+            self._check_operand(item.name, operand, item.repeat)
+        for operand in stated:
+            if (self.type_of(operand) in INTEGERS) != (arithmetic in INTEGERS) and operation != "mov":
+                raise InputError(f"{where}: an operand of type {self.type_of(operand)} does not fit")
+
+    def stated(self, operand: Operand) -> Operand:
+        """A named descriptor as the program states it; any other operand as it is."""
+        if not isinstance(operand, Named):
+            return operand
+        if operand.name not in self.descriptors:
+            raise InputError(f"program {self.name}: no descriptor {operand.name!r}")
+        return self.descriptors[operand.name]
+
+    def _check_operand(self, instruction: str, operand: Operand, repeat: int) -> None:
         """Refuse elements outside the operand's symbol, and queues that are not bound."""
         if isinstance(operand, Fabric):
             if operand.queue not in self.inputs and operand.queue not in self.outputs:
                 raise InputError(f"program {self.name}: {instruction} uses queue {operand.queue}, which has no color")
             return
+        if isinstance(operand, (Register, Named)):
+            self.stated(operand)
+            return
         if operand.symbol not in self.symbols:
             raise InputError(f"program {self.name}: {instruction} uses symbol {operand.symbol!r}, which has no memory")
-        last_repeat, last = max(0, repeat - 1) * operand.advance, max(0, operand.extent - 1) * operand.stride
-        corners = [operand.offset + a + b for a in (0, last_repeat) for b in (0, last)]
+        low, high = _reach(operand, repeat)
         elements = self.symbols[operand.symbol][1]
-        if operand.extent > 0 and repeat > 0 and not (min(corners) >= 0 and max(corners) < elements):
-            raise InputError(f"program {self.name}: {instruction} reaches elements {min(corners)} to {max(corners)} of "
+        if operand.extent > 0 and repeat > 0 and not (low >= 0 and high < elements):
+            raise InputError(f"program {self.name}: {instruction} reaches elements {low} to {high} of "
                              f"symbol {operand.symbol}, which has {elements}")
+
+    def type_of(self, operand: Operand) -> ElementType:
+        """Element type of an operand."""
+        operand = self.stated(operand)
+        if isinstance(operand, (Fabric, Register)):
+            return operand.type
+        return self.symbols[operand.symbol][0]
+
+    # ---- what it takes
 
     def addresses(self) -> dict[str, int]:
         """Byte address of every symbol; the code is counted apart, after the data."""
@@ -152,8 +283,9 @@ class Program:
 
     @property
     def code_bytes(self) -> int:
-        """Bytes of code, counted as INSTRUCTION_BYTES each, with the final halt."""
-        return INSTRUCTION_BYTES * (len(self.code) + 1)
+        """Bytes of code, with the end of the main task."""
+        sizes = {Vector: VECTOR_BYTES, Scalar: SCALAR_BYTES, Label: 0}
+        return sum(sizes[type(item)] for item in self.code) + SCALAR_BYTES * (MAIN_TASK in self.tasks)
 
     @property
     def data_bytes(self) -> int:
@@ -165,69 +297,43 @@ class Program:
         """Bytes of code and data on each PE."""
         return self.code_bytes + self.data_bytes
 
-    def check(self, timing: Timing) -> None:
-        """Refuse a program that does not fit a PE of the machine: memory, queues, colors."""
+    def queue_bytes(self, timing: Timing) -> int:
+        """Bytes of the queues in use, at the machine's depths."""
         core = timing.machine.core
-        if self.bytes > int(core.sram):
-            raise BudgetError(f"program {self.name} takes {self.bytes} B of code and data, a PE of "
-                              f"{timing.machine.name} has {int(core.sram)} B: use smaller tiles or more PEs")
+        depths = ((self.inputs, core.input_queues.values), (self.outputs, core.output_queues.values))
+        return 4 * sum(depth[queue] for used, depth in depths for queue in used)
+
+    def check(self, timing: Timing) -> None:
+        """Refuse a program that does not fit a PE of the machine: memory, queues, colors, microthreads, task ids."""
+        core, name = timing.machine.core, timing.machine.name
         for what, used, there in (("input", self.inputs, core.input_queues), ("output", self.outputs,
                                                                              core.output_queues)):
-            if len(used) > len(there.values):
+            if used and (len(used) > len(there.values) or max(used) >= len(there.values)):
                 raise BudgetError(f"program {self.name} uses {len(used)} {what} queues, a PE of "
-                                  f"{timing.machine.name} has {len(there.values)}")
-
-    def encode(self, timing: Timing) -> np.ndarray:
-        """int32 records of the code for the core, timed for one machine and profile."""
-        addresses = self.addresses()
-        rows = [self._record(timing, addresses, item) for item in self.code]
-        return np.array([*rows, _row(_OP_CODES["halt"])], np.int32)
-
-    def _record(self, timing: Timing, addresses: dict[str, int], item: tuple) -> list[int]:
-        if item[0] == "spend":
-            return _row(_OP_CODES["spend"], extent=item[1])
-        if item[0] == "spend_parameter":
-            return _row(_OP_CODES["spend"], extent_param=item[1])
-        instruction, dst, a, b, c, repeat, between, extent = item
-        operation, arithmetic = INSTRUCTIONS[instruction]
-        types = [self._type(operand) for operand in (dst, a, b, c) if operand is not None]
-        if arithmetic == "fp16" and "bf16" in types:
-            arithmetic = "bf16"
-        fabric = [operand for operand in (dst, a, b, c) if isinstance(operand, Fabric)]
-        packing = {4 // TYPE_BYTES[operand.type] for operand in fabric} or {1}
-        if len(packing) != 1:
-            raise InputError(f"program {self.name}: the words of {instruction} hold {sorted(packing)} elements each")
-        rate = timing.rate(instruction)
-        operands = [self._operand(addresses, operand, index == 0) for index, operand in enumerate((dst, a, b, c))]
-        return _row(_OP_CODES[operation], TYPE_CODES[arithmetic], extent, repeat=repeat, packing=packing.pop(),
-                    setup=timing.setup(instruction), between=between, num=rate.numerator, den=rate.denominator,
-                    operands=[value for operand in operands for value in operand])
-
-    def _type(self, operand: Mem | Fabric) -> ElementType:
-        return operand.type if isinstance(operand, Fabric) else self.symbols[operand.symbol][0]
-
-    def _operand(self, addresses: dict[str, int], operand: Mem | Fabric | None, target: bool) -> list[int]:
-        if operand is None:
-            return [_ABSENT, 0, 0, 0, -1, 0, 0]
-        type = self._type(operand)
-        if isinstance(operand, Fabric):
-            return [_FABOUT if target else _FABIN, TYPE_CODES[type], operand.queue, 0, -1, 0, 0]
-        base = addresses[operand.symbol] + operand.offset * TYPE_BYTES[type]
-        return [_MEM, TYPE_CODES[type], 0, base, -1, operand.stride, operand.advance]
-
-    def header(self, timing: Timing, first: int) -> list[int]:
-        """int32 record of the program whose code begins at record ``first``."""
-        core = timing.machine.core
-        depths = (core.input_queues.values, core.output_queues.values)
-        row = [first, len(self.code) + 1, self.data_bytes]
-        for bindings in (self.inputs, self.outputs):
-            row += [bindings.get(queue, -1) for queue in range(_QUEUES)]
-        for bindings, depth in zip((self.inputs, self.outputs), depths, strict=True):
-            row += [depth[queue] if queue in bindings else 0 for queue in range(_QUEUES)]
-        return row
+                                  f"{name} has {len(there.values)}")
+        size = self.bytes + self.queue_bytes(timing)
+        if size > int(core.sram):
+            raise BudgetError(f"program {self.name} takes {size} B of code, data and queues, a PE of "
+                              f"{name} has {int(core.sram)} B: use smaller tiles or more PEs")
+        most = int(core.fabric_inputs_per_instruction)
+        for item in self.code:
+            if isinstance(item, Vector):
+                sources = [operand for operand in item.operands[1:] if isinstance(self.stated(operand), Fabric)]
+                if len(sources) > most:
+                    raise BudgetError(f"program {self.name}: {item.name} takes {len(sources)} operands from the fabric; "
+                                      f"{name} allows {most}")
 
 
-def _row(op: int, type: int = 0, extent: int = 0, *, extent_param: int = -1, repeat: int = 1, packing: int = 1,
-         setup: int = 0, between: int = 0, num: int = 1, den: int = 1, operands: list[int] | None = None) -> list[int]:
-    absent = [_ABSENT, 0, 0, 0, -1, 0, 0] * 4
-    return [op, type, extent, extent_param, repeat, packing, setup, between, num, den, *(operands or absent)]
+def _reach(operand: Operand, repeat: int) -> tuple[int, int]:
+    """First and last element of its symbol that an operand touches."""
+    if isinstance(operand, Mem4d):
+        spans = [(size - 1) * stride for size, stride in zip(operand.shape, operand.strides, strict=True)]
+        return operand.offset + sum(min(0, span) for span in spans), operand.offset + sum(max(0, span) for span in spans)
+    if not isinstance(operand, Mem):
+        return 0, 0
+    last_repeat, last = max(0, repeat - 1) * operand.advance, max(0, operand.extent - 1) * operand.stride
+    corners = [operand.offset + a + b for a in (0, last_repeat) for b in (0, last)]
+    return min(corners), max(corners)
+
+
+__all__ = ["MAIN_TASK", "MEMORY", "Program"]

@@ -1,0 +1,212 @@
+# What a core holds. One record per PE that has a program, in the order of rows; everything of variable size lies in pools.
+
+cdef enum:
+    WHEEL = 1024        # slots of coming cycles; a longer delay goes round
+    STRIP_ROWS = 64     # rows of PEs whose events one thread handles, as in the fabric
+    NOBODY = -1
+    PATIENCE = 256      # cycles without any movement after which a run is stuck
+    MAIN_RANK = 2       # priority of the main thread: between medium (1) and low (3)
+    TORN_DOWN_TASK = 29
+
+cdef enum State:
+    IDLE, READY, BULK, WAIT_INPUT, WAIT_OUTPUT, WAIT_FIFO, WAIT_THREAD
+
+cdef struct Word:
+    uint32_t bits
+    uint32_t mark       # bits 0, 1: WSK_CONTROL, WSK_ADVANCE; above: low bits of the cycle from which it may be used or leaves
+
+cdef struct Queue:
+    int32_t slot        # first of its words in the pool
+    int16_t depth, head, count, color
+
+cdef struct Place:      # where a descriptor begins: of the PE, or of an instruction that is under way
+    int32_t base        # byte address
+    int32_t extent      # elements
+    int32_t stride      # elements
+    int32_t at          # element of a ring at which it goes on
+
+cdef struct Fifo:
+    int32_t head, count
+    int32_t starved, full   # a pop found it empty, a push found it full, since the last task that was told
+
+cdef struct Thread:
+    int64_t resume      # cycle at which it goes on, or since which it waits
+    int32_t pc          # main thread: next instruction; microthread: its instruction; counted in the whole code
+    int32_t word        # next word of the instruction in the stream, PE_NONE before issue
+    int32_t extent      # elements of that instruction
+    int8_t state, queue # queue: which one it waits for
+    Place place[4]      # operands dst, a, b, c
+
+cdef struct Pe:                 # what every event touches comes first
+    int64_t resume              # cycle of its event
+    int64_t slot_free           # first cycle in which an instruction may issue
+    int32_t at                  # its place in the fabric: y * width + x
+    int32_t program, queues, threads        # queues, threads: firsts in the pools
+    uint16_t busy, waits        # masks of threads (bit 0: the main one): not idle, and waiting
+    uint8_t filled              # mask of output queues that hold words
+    uint8_t blocked_queues, sending, scheduled, live, turn, depth       # depth: of calls
+    uint32_t activated, blocked # local tasks
+    int64_t words, vector_cycles, elements
+    int64_t memory              # first byte of its memory in the pool
+    int32_t registers, own, fifos, params   # firsts in the pools
+    int64_t done                # cycle at which it became idle
+    int64_t stalled[4]          # thread-cycles waiting for input, output, a FIFO, a microthread
+    int64_t instructions, conflict_cycles, tasks
+
+cdef struct Program:
+    pe_program code
+    int32_t queues              # queues in use: inputs, then outputs
+    int32_t words               # words of all their depths
+    int32_t thread_count        # the main thread and the microthreads in use
+    int32_t in_slot[8]          # place of each queue among the PE's, or PE_NONE
+    int32_t out_slot[8]
+    int32_t thread_slot[9]
+    int32_t color_queue[24]     # input queue of a color, or PE_NONE
+
+cdef struct Strip:              # rows whose PEs one thread steps
+    int32_t *core_slot          # first PE of each slot of the wheel of core events
+    int32_t *ramp_slot          # the same for output queues that put words on the ramp
+    int64_t core_events, ramp_events
+    int64_t progress            # last cycle in which a core acted or a ramp took a word
+    int64_t live, ended         # PEs that are at work; cycle at which the last one stopped
+    int32_t status, fault_pe, fault_color, fault_pc
+    int64_t edge_count, edge_room
+    wsk_delivery *edge          # words that left the wafer
+    int64_t *edge_cycle
+    char pad[32]
+
+cdef struct Core:
+    int64_t cycle
+    int64_t until               # no core runs ahead of this cycle
+    int32_t pes, strips, width
+    int32_t quiet               # the fabric is empty, and its clock stands still until a word is offered
+    int32_t grid                # PEs of the fabric
+    pe_latency latency
+    Pe *pe
+    Thread *thread
+    Queue *queue
+    Word *word
+    Place *own
+    Fifo *fifo
+    uint32_t *register_
+    unsigned char *memory
+    int32_t *core_next
+    int32_t *core_before
+    int32_t *ramp_next
+    int32_t *slot_of            # record of each PE of the fabric, NOBODY: it has no program
+    Strip *strip
+    const pe_instruction *code
+    const pe_descriptor *descriptor
+    const wsk_route *route
+    const Program *program
+    const int32_t *param
+
+
+cdef inline Strip *strip_of(Core *s, const Pe *pe) noexcept nogil:
+    return s.strip + pe.at // s.width // STRIP_ROWS
+
+
+cdef void unschedule(Core *s, Strip *t, int32_t p) noexcept nogil:
+    cdef Pe *pe = s.pe + p
+    cdef int32_t before = s.core_before[p], after = s.core_next[p]
+    if before >= 0:
+        s.core_next[before] = after
+    else:
+        t.core_slot[-1 - before] = after
+    if after != NOBODY:
+        s.core_before[after] = before
+    pe.scheduled = 0
+    t.core_events -= 1
+
+
+cdef void schedule(Core *s, Strip *t, int32_t p, int64_t cycle) noexcept nogil:
+    # The PE acts at `cycle` or before.
+    cdef Pe *pe = s.pe + p
+    cdef int64_t slot
+    if pe.scheduled:
+        if pe.resume <= cycle:
+            return
+        unschedule(s, t, p)
+    slot = min(cycle, s.cycle + WHEEL - 1) % WHEEL
+    pe.resume = cycle
+    pe.scheduled = 1
+    s.core_before[p] = -1 - <int32_t>slot       # negative: first of that slot
+    s.core_next[p] = t.core_slot[slot]
+    if t.core_slot[slot] != NOBODY:
+        s.core_before[t.core_slot[slot]] = p
+    t.core_slot[slot] = p
+    t.core_events += 1
+
+
+cdef void schedule_ramp(Core *s, Strip *t, int32_t p, int64_t cycle) noexcept nogil:
+    cdef int64_t slot = cycle % WHEEL
+    s.pe[p].sending = 1
+    s.ramp_next[p] = t.ramp_slot[slot]
+    t.ramp_slot[slot] = p
+    t.ramp_events += 1
+
+
+cdef inline Queue *input_queue(Core *s, const Pe *pe, int q) noexcept nogil:
+    return s.queue + pe.queues + s.program[pe.program].in_slot[q]
+
+
+cdef inline Queue *output_queue(Core *s, const Pe *pe, int q) noexcept nogil:
+    return s.queue + pe.queues + s.program[pe.program].out_slot[q]
+
+
+cdef inline Word *queue_word(Core *s, const Queue *q, int i) noexcept nogil:
+    cdef int at = q.head + i
+    return s.word + q.slot + (at if at < q.depth else at - q.depth)
+
+
+cdef inline void queue_pop(Queue *q) noexcept nogil:
+    q.head = q.head + 1 if q.head + 1 < q.depth else 0
+    q.count -= 1
+
+
+cdef inline void set_word(Word *word, uint32_t bits, int64_t cycle, uint32_t flags) noexcept nogil:
+    word.bits, word.mark = bits, <uint32_t>(cycle << 2) | flags
+
+
+cdef inline int64_t stamp_of(const Core *s, const Word *word) noexcept nogil:
+    return s.cycle + (<int32_t>((word.mark & ~<uint32_t>3) - <uint32_t>(s.cycle << 2)) >> 2)
+
+
+cdef void pop_input(Core *s, wsk_fabric *fabric, const Pe *pe, Queue *q) noexcept nogil:
+    queue_pop(q)
+    wsk_fabric_credit(fabric, pe.at, q.color, 1)
+
+
+cdef inline void activate(Pe *pe, int task) noexcept nogil:
+    if task >= 0:
+        pe.activated |= <uint32_t>1 << task
+
+
+cdef inline void unblock(Pe *pe, int task) noexcept nogil:
+    if task >= 0:
+        pe.blocked &= ~(<uint32_t>1 << task)
+
+
+cdef void wait_for(Core *s, Pe *pe, Thread *th, State why, int queue) noexcept nogil:
+    if th.state != why:
+        th.state = why
+        th.resume = s.cycle
+    th.queue = queue
+    pe.waits |= 1 << <int>(th - s.thread - pe.threads)
+
+
+cdef int wake_all(Core *s, Pe *pe, State why, int queue, int64_t cycle) noexcept nogil:
+    # Threads of a PE that wait for this go on at `cycle`; whether there is one.
+    cdef int k, found = 0
+    cdef uint32_t waits = pe.waits
+    cdef Thread *th
+    while waits:
+        k = wsk_ctz(waits)
+        waits &= waits - 1
+        th = s.thread + pe.threads + k
+        if th.state == why and (queue < 0 or th.queue == queue):
+            pe.stalled[th.state - WAIT_INPUT] += cycle - th.resume
+            pe.waits &= ~(1 << k)
+            th.state, th.resume = READY, cycle
+            found = 1
+    return found

@@ -1,0 +1,346 @@
+"""From a program to the records that the core reads (``src/pe/pe_code.h``), timed for one machine and profile."""
+
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from wsekern.errors import BudgetError, InputError
+from wsekern.fabric.plan import route_record
+from wsekern.machine.timing import Timing
+from wsekern.program.instructions import FORMS, INSTRUCTIONS, OPERATIONS, PRIORITIES, Label, Placed, Scalar, Vector
+from wsekern.program.operands import (
+    TYPE_BYTES,
+    TYPE_CODES,
+    Fabric,
+    Fifo,
+    Mem,
+    Mem4d,
+    Named,
+    Operand,
+    Register,
+    Ring,
+)
+from wsekern.program.program import MAIN_TASK, Program
+
+INSTRUCTION_FIELDS = ("form", "op", "type", "dst", "a", "b", "c", "imm", "cycles", "taken", "repeat", "between", "num", "den",
+                      "conflict_num", "conflict_den", "packing", "step", "counted", "stream", "thread", "priority",
+                      "activate", "unblock", "terminate", "control_activate", "control_unblock")
+DESCRIPTOR_FIELDS = ("kind", "type", "queue", "base", "extent", "stride", "advance", "save", "wrap", "shape0", "shape1",
+                     "shape2", "shape3", "stride0", "stride1", "stride2", "stride3", "control", "advance_switch", "index",
+                     "own", "on_push", "on_pop")
+_KINDS = {name: code for code, name in enumerate(("absent", "mem", "mem4d", "ring", "fifo", "register", "fabin", "fabout"))}
+_FORMS = {name: code for code, name in enumerate(FORMS)}
+_OPERATIONS = {name: code for code, name in enumerate(OPERATIONS)}
+_NONE, _QUEUES, _TASKS, _CONTROL_TASKS, _STACK = -1, 8, 32, 64, 8
+_SOFTWARE = {"div": "divide", "mod": "divide", "sqrt": "rsqrt", "exp": "exp", "log": "exp", "sin": "exp", "cos": "exp"}
+"""Scalar operations that are software, and the latency that they cost."""
+_FIXED = {"load": "load", "take": "load", "give": "scalar_issue", "call": "taken", "return": "taken", "jump": "taken",
+          "time": "timestamp", "set_base": "descriptor", "move_base": "descriptor", "set_extent": "descriptor",
+          "set_stride": "descriptor", "load_descriptor": "descriptor"}
+
+
+def encode(program: Program, timing: Timing, banks: bool = True) -> Placed:
+    """The records of ``program``. ``banks``: vector instructions slow down where their operands meet in a memory bank."""
+    return _Encoder(program, timing, banks).run()
+
+
+class _Encoder:
+    def __init__(self, program: Program, timing: Timing, banks: bool) -> None:
+        self.program, self.timing, self.banks = program, timing, banks
+        self.placed = Placed()
+        self.addresses = program.addresses()
+        self.own = {name: number for number, name in enumerate(program.descriptors)}
+        self.fifos = {name: number for number, name in enumerate(program.fifos)}
+        self.numbers: dict[tuple[Operand, bool], int] = {}
+        self.threads = 0
+        self.registers = 1 + max(program.kept_registers)
+        self.calls = any(isinstance(item, Scalar) and item.form == "call" for item in program.code)
+
+    def run(self) -> Placed:
+        program = self.program
+        code = list(program.code)
+        if MAIN_TASK in program.tasks and not (isinstance(code[-1], Scalar) and code[-1].form == "end"):
+            code.append(Scalar("end"))
+        self.labels, kept = {}, []
+        for line, item in enumerate(code):
+            if isinstance(item, Label):
+                self.labels[item.name] = len(kept)
+            else:
+                kept.append((line, item))
+        self.placed.tasks = self._task_ids()
+        for name in program.descriptors:            # those that PEs hold for themselves come first
+            self._descriptor(Named(name), target=False)
+        for at, (line, item) in enumerate(kept):
+            following = kept[at + 1][1] if at + 1 < len(kept) else None
+            self.placed.code.append(self._vector(item) if isinstance(item, Vector) else self._scalar(item, following))
+            self.placed.lines.append(line)
+        self.placed.routes = [route_record(route) for route in program.routes.values()]
+        self.placed.header = self._header()
+        return self.placed
+
+    # ---- tasks
+
+    def _task_ids(self) -> dict[str, int]:
+        program, core = self.program, self.timing.machine.core
+        local = [task for task in program.tasks.values() if task.kind == "local"]
+        taken = {task.number for task in local if task.number is not None}
+        reserved = set(core.reserved_task_ids.values)
+        if not core.data_tasks_bind_to_queue:
+            taken |= {task.number for task in program.tasks.values() if task.kind == "data"}
+        free = [number for number in core.local_task_ids.values if number not in reserved | taken]
+        ids = {}
+        for task in local:
+            if task.number is None:
+                if not free:
+                    raise BudgetError(f"program {program.name} has {len(local)} local tasks, more than ids on "
+                                      f"{self.timing.machine.name}")
+                ids[task.name] = free.pop(0)
+            elif task.number in core.local_task_ids.values:
+                ids[task.name] = task.number
+            else:
+                raise BudgetError(f"program {program.name}: task {task.name} has id {task.number}; local tasks of "
+                                  f"{self.timing.machine.name} have {core.local_task_ids.values[0]} to "
+                                  f"{core.local_task_ids.values[-1]}")
+        return ids
+
+    def _task(self, name: str | None) -> int:
+        if name is None:
+            return _NONE
+        if name not in self.placed.tasks:
+            raise InputError(f"program {self.program.name}: no local task {name!r}: there are "
+                             f"{', '.join(self.placed.tasks) or 'none'}")
+        return self.placed.tasks[name]
+
+    def _label(self, name: str) -> int:
+        if name not in self.labels:
+            raise InputError(f"program {self.program.name}: no code for {name!r}")
+        return self.labels[name]
+
+    # ---- descriptors
+
+    def _descriptor(self, operand: Operand | None, target: bool) -> int:
+        if operand is None:
+            return _NONE
+        key = (operand, target and isinstance(self.program.stated(operand), Fabric))
+        if key not in self.numbers:
+            self.numbers[key] = len(self.placed.descriptors)
+            self.placed.descriptors.append(self._describe(operand, key[1]))
+        return self.numbers[key]
+
+    def _describe(self, operand: Operand, target: bool) -> list[int]:
+        own = self.own[operand.name] if isinstance(operand, Named) else _NONE
+        stated = self.program.stated(operand)
+        row: dict[str, int] = {"own": own, "on_push": _NONE, "on_pop": _NONE, "type": TYPE_CODES[self.program.type_of(stated)]}
+        size = TYPE_BYTES[self.program.type_of(stated)]
+        if isinstance(stated, Register):
+            row |= {"kind": _KINDS["register"], "queue": stated.number, "extent": 1}
+            self._uses(stated.number)
+        elif isinstance(stated, Fabric):
+            row |= {"kind": _KINDS["fabout" if target or stated.queue not in self.program.inputs else "fabin"],
+                    "queue": stated.queue, "extent": stated.extent, "control": stated.control,
+                    "advance_switch": stated.advance_switch, "index": stated.index is not None, "base": stated.index or 0}
+        else:
+            elements = self.program.symbols[stated.symbol][1]
+            offset = getattr(stated, "offset", 0)
+            row |= {"base": self.addresses[stated.symbol] + offset * size, "extent": stated.extent,
+                    "stride": getattr(stated, "stride", 1), "save": getattr(stated, "save", False), "wrap": elements}
+            if isinstance(stated, Mem):
+                row |= {"kind": _KINDS["mem"], "advance": stated.advance}
+            elif isinstance(stated, Mem4d):
+                row |= {"kind": _KINDS["mem4d"]} | self._dimensions(stated)
+            elif isinstance(stated, Ring):
+                row |= {"kind": _KINDS["ring"]}
+            elif isinstance(stated, Fifo):
+                row |= {"kind": _KINDS["fifo"], "queue": self.fifos[stated.name], "on_push": self._task(stated.on_push),
+                        "on_pop": self._task(stated.on_pop)}
+        return [int(row.get(name, 0)) for name in DESCRIPTOR_FIELDS]
+
+    @staticmethod
+    def _dimensions(operand: Mem4d) -> dict[str, int]:
+        missing = 4 - len(operand.shape)
+        shape, strides = (1,) * missing + tuple(operand.shape), (0,) * missing + tuple(operand.strides)
+        return {f"shape{k}": shape[k] for k in range(4)} | {f"stride{k}": strides[k] for k in range(4)}
+
+    def _uses(self, *registers: int | None) -> None:
+        self.registers = max([self.registers, *(1 + number for number in registers if number is not None)])
+
+    # ---- instructions
+
+    def _vector(self, item: Vector) -> list[int]:
+        program, timing = self.program, self.timing
+        operation, arithmetic = INSTRUCTIONS[item.name]
+        stated = [program.stated(operand) for operand in item.operands]
+        if arithmetic == "fp16" and "bf16" in {program.type_of(operand) for operand in stated}:
+            arithmetic = "bf16"
+        fabric = [operand for operand in stated if isinstance(operand, Fabric)]
+        packing = {operand.elements_per_word for operand in fabric} or {1}
+        if len(packing) != 1:
+            raise InputError(f"program {program.name}: the words of {item.name} hold {sorted(packing)} elements each")
+        rate, per_word = timing.rate(item.name), packing.pop()
+        conflict = timing.conflict_rate(item.name) if self.banks else None
+        row = {
+            "form": _FORMS["vector"], "op": _OPERATIONS[operation], "type": TYPE_CODES[arithmetic],
+            "imm": _NONE if item.done is None else item.done, "cycles": timing.setup(item.name),
+            "repeat": item.repeat, "between": item.between, "num": rate.numerator, "den": rate.denominator,
+            "conflict_num": conflict.numerator if conflict else 0, "conflict_den": conflict.denominator if conflict else 0,
+            "packing": per_word, "step": max(1, ceil(per_word / rate)), "counted": self._counted(stated),
+            "stream": any(isinstance(operand, (Fabric, Fifo)) for operand in stated),
+            "thread": self._microthread(item), "priority": PRIORITIES[item.priority],
+            "activate": self._task(item.activate), "unblock": self._task(item.unblock), "terminate": item.terminate,
+            "control_activate": self._task(item.control_activate), "control_unblock": self._task(item.control_unblock),
+        }
+        self._uses(item.done)
+        operands = (item.dst, item.a, item.b, item.c)
+        for name, operand in zip(("dst", "a", "b", "c"), operands, strict=True):
+            row[name] = self._descriptor(operand, target=name == "dst")
+        return [int(row.get(name, 0)) for name in INSTRUCTION_FIELDS]
+
+    @staticmethod
+    def _counted(operands: list[Operand]) -> int:
+        """The operand whose extent is the instruction's: the first that is no scalar, a FIFO only where there is no other."""
+        def is_scalar(operand: Operand) -> bool:
+            return isinstance(operand, Register) or (isinstance(operand, Mem) and operand.stride == 0)
+
+        for k, operand in enumerate(operands):
+            if not is_scalar(operand) and not isinstance(operand, Fifo):
+                return k
+        return next((k for k, operand in enumerate(operands) if isinstance(operand, Fifo)), 0)
+
+    def _microthread(self, item: Vector) -> int:
+        """Microthread of an asynchronous instruction: as given, else the number of its queue (output before input)."""
+        if item.microthread is None:
+            return _NONE
+        core, program = self.timing.machine.core, self.program
+        stated = [program.stated(operand) for operand in item.operands]
+        queues = [operand.queue for operand in stated if isinstance(operand, Fabric)]
+        implied = queues[0] if queues else 0
+        thread = item.microthread if item.microthread >= 0 else implied
+        if not core.data_tasks_bind_to_queue and queues and thread != implied:
+            raise BudgetError(f"program {program.name}: {item.name} asks for microthread {thread}; on "
+                              f"{self.timing.machine.name} it is the number of its queue, {implied}")
+        if not 0 <= thread < int(core.microthreads):
+            raise BudgetError(f"program {program.name}: {item.name} asks for microthread {thread}; a PE of "
+                              f"{self.timing.machine.name} has {int(core.microthreads)}")
+        self.threads |= 1 << thread
+        return thread
+
+    def _scalar(self, item: Scalar, following: Any) -> list[int]:
+        row: dict[str, int] = {"form": _FORMS[item.form], "type": TYPE_CODES[item.type], "imm": _signed(item.imm)}
+        for name in ("dst", "a", "b", "c"):
+            row[name] = _NONE if getattr(item, name) is None else getattr(item, name)
+        if item.form != "spend":
+            self._uses(item.dst, *((item.a,) if item.form != "route" else ()), item.b, item.c)
+        if item.form == "scalar":
+            row["op"] = _OPERATIONS[item.op]
+        elif item.form == "convert":
+            row["b"] = TYPE_CODES[item.source]
+        elif item.form in ("load", "store"):
+            row["imm"] = self._address(item.target)
+        elif item.form in ("take", "give"):
+            row["b"] = self._descriptor(item.target, target=item.form == "give")
+        elif item.form in ("jump", "branch", "call"):
+            row["imm"] = self._label(item.target)
+        elif item.form in ("activate", "block", "unblock"):
+            entry = self.program.tasks.get(item.target)
+            if entry is not None and entry.kind == "data" and item.form != "activate":
+                row["form"], row["imm"] = _FORMS[f"{item.form}_queue"], self.program.input_queue(entry.number)
+            else:
+                row["imm"] = self._task(item.target)
+        elif item.form == "route":
+            row["a"] = list(self.program.routes).index(item.target)
+        elif item.form in ("set_base", "move_base", "set_extent", "set_stride", "load_descriptor"):
+            row["b"] = self._descriptor(Named(item.target), target=False)
+            if item.form == "set_base" and item.source is not None:
+                row["imm"] = self._address(item.source)
+            if item.form == "load_descriptor":
+                row["a"] = self._descriptor(Named(item.source), target=False)
+        row["cycles"], row["taken"] = self._cycles(item, following)
+        if row["form"] == _FORMS["spend"]:
+            row["cycles"] = item.imm
+        return [int(row.get(name, 0)) for name in INSTRUCTION_FIELDS]
+
+    def _address(self, symbol: str) -> int:
+        if symbol not in self.addresses:
+            raise InputError(f"program {self.program.name}: no symbol {symbol!r}")
+        return self.addresses[symbol]
+
+    def _cycles(self, item: Scalar, following: Any) -> tuple[int, int]:
+        """Cycles of a scalar instruction, and of a branch that is taken. A result that the next instruction uses costs its
+        whole latency, any other one issue slot (FABRICA: independent 1, dependent 2)."""
+        timing = self.timing
+        if item.cycles is not None:
+            return item.cycles, item.cycles
+        if item.form == "branch":
+            return timing.latency("branch", 1), timing.latency("taken", 1)
+        if item.form == "scalar" and item.op in _SOFTWARE:
+            return timing.latency(_SOFTWARE[item.op], 1), 0
+        if item.form in ("end", "spend"):
+            return 0, 0
+        full = timing.latency("scalar" if item.form == "scalar" else _FIXED.get(item.form, "scalar_issue"), 1)
+        if item.form in ("scalar", "load", "take") and not _reads(following, item.dst):
+            return 1, 0
+        return max(1, full), 0
+
+    # ---- header
+
+    def _header(self) -> list[int]:
+        program, core = self.program, self.timing.machine.core
+        local = [task for task in program.tasks.values() if task.kind == "local"]
+        data = {program.input_queue(task.number): task for task in program.tasks.values() if task.kind == "data"}
+        if core.data_tasks_bind_to_queue and any(queue not in core.data_task_ids.values for queue in data):
+            raise BudgetError(f"program {program.name}: data tasks of {self.timing.machine.name} bind to input queues "
+                              f"{core.data_task_ids.values[0]} to {core.data_task_ids.values[-1]}")
+
+        def mask(tasks: list, wanted: str) -> int:
+            return sum(1 << self.placed.tasks[task.name] for task in tasks
+                       if (task.priority == "high" if wanted == "high" else getattr(task, wanted)))
+
+        blocked = {queue for queue, task in data.items() if task.blocked} | program.blocked_queues
+        row = [0, len(self.placed.code), 0, program.data_bytes, self.registers + _STACK * self.calls, len(self.own),
+               len(self.fifos), self.threads, 0, mask(local, "active"), mask(local, "blocked"), mask(local, "high"),
+               sum(1 << queue for queue in blocked),
+               sum(1 << queue for queue, task in data.items() if task.priority == "high")]
+        depths = (core.input_queues.values, core.output_queues.values)
+        for bindings in (program.inputs, program.outputs):
+            row += [bindings.get(queue, _NONE) for queue in range(_QUEUES)]
+        for bindings, depth in zip((program.inputs, program.outputs), depths, strict=True):
+            row += [depth[queue] if queue in bindings else 0 for queue in range(_QUEUES)]
+        entries = [_NONE] * (_TASKS + _QUEUES + _CONTROL_TASKS)
+        for task in local:
+            entries[self.placed.tasks[task.name]] = self._label(task.label)
+        for queue, task in data.items():
+            entries[_TASKS + queue] = self._label(task.label)
+        for task in program.tasks.values():
+            if task.kind == "control":
+                entries[_TASKS + _QUEUES + task.number] = self._label(task.label)
+        return [_signed(value) for value in row + entries]
+
+
+def _signed(bits: int) -> int:
+    """32 bits as the int32 that holds them."""
+    return bits - (1 << 32) if bits >= 1 << 31 else bits
+
+
+def _reads(item: Any, register: int | None) -> bool:
+    if isinstance(item, Scalar):
+        return register in (item.a, item.b, item.c)
+    if isinstance(item, Vector):
+        return any(isinstance(operand, Register) and operand.number == register for operand in item.operands)
+    return False
+
+
+def stack(placed: list[Placed]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Programs behind each other as the core takes them: headers, code, descriptors, routes."""
+    code, descriptors, routes, headers = [], [], [], []
+    for item in placed:
+        header = list(item.header)
+        header[0], header[2], header[8] = len(code), len(descriptors), len(routes)
+        headers.append(header)
+        code += item.code
+        descriptors += item.descriptors
+        routes += item.routes
+    route_bytes = (np.array(routes).view(np.uint8).reshape(len(routes), -1) if routes else np.zeros((0, 14), np.uint8))
+    return (np.array(headers, np.int32).reshape(len(headers), 150),
+            np.array(code, np.int32).reshape(-1, len(INSTRUCTION_FIELDS)),
+            np.array(descriptors, np.int32).reshape(-1, len(DESCRIPTOR_FIELDS)), np.ascontiguousarray(route_bytes))

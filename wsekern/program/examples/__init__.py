@@ -1,0 +1,29 @@
+"""Programs for the simulated wafer, from a scalar loop on one PE to whole-wafer products; each is checked against numpy.
+
+``python -m wsekern.program.examples`` runs them; :data:`EXAMPLES` lists them; their sources are meant to be read.
+"""
+
+from importlib import import_module
+
+from wsekern.program.examples.registry import EXAMPLES, FEATURES, TIERS, Example, Outcome, chosen
+
+_MODULES = (
+    "single_pe",
+    "products",
+    "life",
+    "transfers",
+    "streams",
+    "uneven",
+    "streamed_products",
+    "sparse",
+    "fifos",
+    "mesh_gemv",
+    "stencil_7pt",
+    "conjugate_gradient",
+)
+"""Where the programs are, in order of their tiers."""
+
+for _name in _MODULES:
+    import_module(f"{__name__}.{_name}")
+
+__all__ = ["EXAMPLES", "FEATURES", "TIERS", "Example", "Outcome", "chosen"]

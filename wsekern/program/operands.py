@@ -1,0 +1,145 @@
+"""Operands of vector instructions: descriptors of memory and fabric, named as a CSL programmer knows them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from wsekern.errors import InputError
+
+ElementType = Literal["fp32", "fp16", "bf16", "u32", "u16", "i32", "i16"]
+
+TYPE_CODES = {"fp32": 0, "fp16": 1, "bf16": 2, "u32": 3, "u16": 4, "i32": 5, "i16": 6}
+TYPE_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "u32": 4, "u16": 2, "i32": 4, "i16": 2}
+NUMPY_TYPES = {"fp32": np.float32, "fp16": np.float16, "bf16": np.uint16, "u32": np.uint32, "u16": np.uint16,
+               "i32": np.int32, "i16": np.int16}
+INTEGERS = frozenset({"u32", "u16", "i32", "i16"})
+_ALIASES = {"f32": "fp32", "f16": "fp16"}
+
+
+def element_type(name: str) -> ElementType:
+    """An element type by its name here or in CSL (``f32``, ``f16``)."""
+    name = _ALIASES.get(name, name)
+    if name not in TYPE_CODES:
+        raise InputError(f"no element type {name!r}: use one of {', '.join([*TYPE_CODES, *_ALIASES])}")
+    return name
+
+
+class Array(str):
+    """A symbol of a program: its name, with its element ``type`` and number of ``elements``."""
+
+    type: ElementType
+    elements: int
+
+    def __new__(cls, name: str, type: ElementType, elements: int) -> "Array":
+        """Memory ``name`` of ``elements`` of ``type``."""
+        made = super().__new__(cls, name)
+        made.type, made.elements = type, elements
+        return made
+
+    def view(self, extent: int | None = None, offset: int = 0, stride: int = 1, **more: int | bool) -> "Mem":
+        """A mem1d descriptor of the symbol; all elements from ``offset`` on where ``extent`` is not given."""
+        if extent is None:
+            extent = -(-(self.elements - offset) // stride)
+        return Mem(self, extent, offset, stride, **more)
+
+
+@dataclass(frozen=True)
+class Mem:
+    """Memory descriptor (mem1d): ``extent`` elements of ``symbol`` from ``offset``, ``stride`` elements apart (0: one
+    scalar for all); in each repeat of a map the first element moves on by ``advance``. With ``save`` a named descriptor
+    goes on where its last instruction ended."""
+
+    symbol: str
+    extent: int
+    offset: int = 0
+    stride: int = 1
+    advance: int = 0
+    save: bool = False
+
+
+@dataclass(frozen=True)
+class Mem4d:
+    """Memory descriptor of up to four dimensions, the last one fastest: ``shape`` elements, ``strides`` elements apart."""
+
+    symbol: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int = 0
+
+    @property
+    def extent(self) -> int:
+        """Elements."""
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True)
+class Ring:
+    """Circular buffer: ``extent`` elements of ``symbol`` in each instruction, which begins again after the symbol's last
+    element; a named one goes on where its last instruction ended."""
+
+    symbol: str
+    extent: int
+    stride: int = 1
+    save: bool = True
+
+
+@dataclass(frozen=True)
+class Fifo:
+    """FIFO in the memory of ``symbol``: a target pushes, a source pops. An asynchronous instruction waits while it is full
+    or empty, a synchronous one ends early. ``on_push`` and ``on_pop``: tasks that are activated by a push after a pop
+    found it empty, by a pop after a push found it full. In instructions, ``extent`` elements (default: no limit)."""
+
+    name: str
+    symbol: str
+    on_push: str | None = None
+    on_pop: str | None = None
+    extent: int = 0x7FFF
+
+    def of(self, extent: int) -> "Fifo":
+        """The same FIFO, for an instruction of ``extent`` elements."""
+        return Fifo(self.name, self.symbol, self.on_push, self.on_pop, extent)
+
+
+@dataclass(frozen=True)
+class Fabric:
+    """Fabric descriptor: ``extent`` elements of ``type`` through input or output queue ``queue``.
+
+    ``packing``: elements in a word, by default as many as it holds. Of words that leave, ``control`` makes control
+    wavelets, ``advance_switch`` asks the router to advance the color's switch behind each, and with ``index`` the high half
+    of the first word is that number, of each next word one more (16-bit types, one element to a word).
+    """
+
+    queue: int
+    extent: int
+    type: ElementType
+    packing: int | None = None
+    control: bool = False
+    advance_switch: bool = False
+    index: int | None = None
+
+    @property
+    def elements_per_word(self) -> int:
+        """Elements in one wavelet."""
+        if self.packing is not None:
+            return self.packing
+        return 1 if self.index is not None else 4 // TYPE_BYTES[self.type]
+
+
+@dataclass(frozen=True)
+class Register:
+    """A scalar register as an operand: the same value for all elements; as a target it is reduced into."""
+
+    number: int
+    type: ElementType
+
+
+@dataclass(frozen=True)
+class Named:
+    """A descriptor that each PE holds for itself under a name (explicit DSR): instructions of the core may change it."""
+
+    name: str
+
+
+Operand = Mem | Mem4d | Ring | Fifo | Fabric | Register | Named
+MEMORY = (Mem, Mem4d, Ring)

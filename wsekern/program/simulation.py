@@ -1,0 +1,291 @@
+"""A layout in its running state, and the host's side of it: copies, streams, launches, and what one can look at."""
+
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wsekern._pe import COUNTERS, Cores
+from wsekern._routing import State
+from wsekern.errors import InputError, raise_for_status
+from wsekern.fabric.routes import Port, port_of
+from wsekern.fabric.simulation import DELIVERED, words_of
+from wsekern.program.encode import encode, stack
+from wsekern.program.layout import Layout
+from wsekern.program.operands import NUMPY_TYPES
+
+_SINK_CORE = 2
+_DEADLINE = -14
+_WAITS = {"input": "words", "output": "room to send", "fifo": "a FIFO", "microthread": "a microthread"}
+_LATENCIES = (("input", 0), ("output", 0), ("task", 0), ("data_task", 0), ("launch", 1))
+
+
+class Simulation:
+    """A layout in its running state: memory of every PE, cores, fabric, and the cycle.
+
+    Time is in cycles. The host's own time costs nothing: copies happen and functions begin in the coming cycle.
+    """
+
+    def __init__(self, layout: Layout, threads: int = 1) -> None:
+        if threads < 1:
+            raise InputError(f"{threads} threads: expected at least 1")
+        self.layout, self.threads, timing = layout, threads, layout.timing
+        self._placed = []
+        for program in layout.programs:
+            program.check(timing)
+            self._placed.append(encode(program, timing, layout.banks))
+        self.parameters = np.ascontiguousarray(layout.parameters.reshape(layout.program_of.size, -1).copy())
+        """(PEs, count); may be written between runs."""
+        self._cores = Cores(*stack(self._placed), layout.program_of.reshape(-1), self._wide_enough(),
+                            [timing.latency(key, default) for key, default in _LATENCIES], layout.width)
+        sinks = np.full(24, _SINK_CORE, np.uint8)
+        self._fabric = State(layout.fabric.build(), sinks)
+        self._cores.attach(self._fabric)
+        for program in layout.programs:
+            for symbol, values in program.initial.items():
+                self._fill(program, symbol, values)
+
+    def _wide_enough(self) -> NDArray[np.int32]:
+        needed = max([len(program.parameters) for program in self.layout.programs], default=0)
+        missing = needed - self.parameters.shape[1]
+        if missing > 0:
+            self.parameters = np.pad(self.parameters, ((0, 0), (0, missing)))
+        return self.parameters
+
+    # ---- memory
+
+    def memcpy_h2d(self, symbol: str, values: np.ndarray, x: int = 0, y: int = 0, width: int | None = None,
+                   height: int | None = None, order: str = "row") -> None:
+        """Copy ``values`` into ``symbol`` of every PE of a rectangle (default: the grid) whose program has it.
+
+        ``values``: (height, width, elements) of the symbol's type, or flat in ``order`` "row" (PE by PE along rows) or
+        "column" (element by element: all PEs' first elements, then all second ones).
+        """
+        width, height = self._rectangle(x, y, width, height)
+        for index, pes, type, elements, address in self._holders(symbol, x, y, width, height):
+            fits = values.dtype == NUMPY_TYPES[type] and (
+                values.size == height * width * elements if values.ndim == 1
+                else values.shape[:2] == (height, width) and values[0, 0].size == elements)
+            if not fits:
+                raise InputError(f"values of shape {values.shape} and type {values.dtype} for symbol {symbol} of "
+                                 f"{self.layout.programs[index].name}: expected {elements} elements of {type} per PE")
+            if elements:
+                rows = self._by_pe(values, height * width, elements, order)
+                here = (pes // self.layout.width - y) * width + pes % self.layout.width - x
+                raise_for_status(self._cores.copy_in(address, pes, np.ascontiguousarray(rows[here]).view(np.uint8)))
+
+    def memcpy_d2h(self, symbol: str, x: int = 0, y: int = 0, width: int | None = None, height: int | None = None,
+                   order: str | None = None) -> np.ndarray:
+        """``symbol`` of every PE of a rectangle (height, width, elements), flat where an ``order`` is given; zeros where a PE
+        has no such symbol."""
+        width, height = self._rectangle(x, y, width, height)
+        out = None
+        for _, pes, type, elements, address in self._holders(symbol, x, y, width, height):
+            if out is None:
+                out = np.zeros((height * width, elements), NUMPY_TYPES[type])
+            rows = np.zeros((len(pes), elements), NUMPY_TYPES[type])
+            if elements:
+                raise_for_status(self._cores.copy_out(address, pes, rows.view(np.uint8)))
+                out[(pes // self.layout.width - y) * width + pes % self.layout.width - x] = rows
+        if order is not None:
+            return out.reshape(-1) if _is_row(order) else out.T.reshape(-1)
+        return out.reshape(height, width, out.shape[1])
+
+    @staticmethod
+    def _by_pe(values: np.ndarray, pes: int, elements: int, order: str) -> np.ndarray:
+        if values.ndim > 1 or _is_row(order):
+            return values.reshape(pes, elements)
+        return values.reshape(elements, pes).T
+
+    def _rectangle(self, x: int, y: int, width: int | None, height: int | None) -> tuple[int, int]:
+        width = self.layout.width - x if width is None else width
+        height = self.layout.height - y if height is None else height
+        self.layout.check_rectangle(x, y, width, height)
+        return width, height
+
+    def _pes(self, x: int, y: int, width: int, height: int) -> tuple[NDArray[np.int32], np.ndarray]:
+        """Numbers of the PEs of a rectangle, and their programs."""
+        rows = np.arange(y, y + height)[:, None] * self.layout.width + np.arange(x, x + width)[None, :]
+        return rows.reshape(-1).astype(np.int32), self.layout.program_of[y:y + height, x:x + width].reshape(-1)
+
+    def _holders(self, symbol: str, x: int, y: int, width: int, height: int) -> list[tuple]:
+        numbers, programs = self._pes(x, y, width, height)
+        found = []
+        for index, program in enumerate(self.layout.programs):
+            pes = numbers[programs == index]
+            if symbol in program.symbols and len(pes):
+                type, elements = program.symbols[symbol]
+                found.append((index, pes, type, elements, program.addresses()[symbol]))
+        if not found:
+            raise InputError(f"no program has a symbol {symbol!r}")
+        return found
+
+    def _fill(self, program: object, symbol: str, values: np.ndarray) -> None:
+        pes = np.flatnonzero(self.layout.program_of.reshape(-1) == self.layout.programs.index(program)).astype(np.int32)
+        if len(pes) and values.size:
+            rows = np.ascontiguousarray(np.broadcast_to(values, (len(pes), values.size)))
+            raise_for_status(self._cores.copy_in(program.addresses()[symbol], pes, rows.view(np.uint8)))
+
+    def timestamps(self, symbol: str, offset: int = 0) -> NDArray[np.int64]:
+        """Time-stamp counters that ``code.timestamp`` wrote into ``symbol``: cycles (height, width)."""
+        parts = self.memcpy_d2h(symbol)[:, :, offset:offset + 3].astype(np.int64)
+        return parts[:, :, 0] | parts[:, :, 1] << 16 | parts[:, :, 2] << 32
+
+    # ---- running
+
+    def launch(self, function: str, x: int = 0, y: int = 0, width: int | None = None, height: int | None = None) -> None:
+        """Let ``function`` (a local task) begin on every PE of a rectangle whose program has it, in the coming cycle."""
+        numbers, programs = self._pes(x, y, *self._rectangle(x, y, width, height))
+        found = False
+        for index, placed in enumerate(self._placed):
+            pes = numbers[programs == index]
+            if function in placed.tasks and len(pes):
+                found = True
+                raise_for_status(self._cores.launch(pes, placed.tasks[function]))
+        if not found:
+            raise InputError(f"no program has a function {function!r}")
+
+    def run(self, deadline: int = 1 << 40) -> int:
+        """Run until every core is idle and no word is on its way; the cycle at which the last core became idle. Raises where it
+        is stuck."""
+        self._run(deadline, True)
+        return self._cores.ended
+
+    def step(self, cycles: int = 1) -> int:
+        """Run for ``cycles``, whether or not anything happens; the coming cycle."""
+        if cycles < 0:
+            raise InputError(f"{cycles} cycles: expected at least 0")
+        self._run(self.cycle + cycles, False)
+        return self.cycle
+
+    def _run(self, deadline: int, until_done: bool) -> None:
+        status, chunk = _DEADLINE, 256
+        while status == _DEADLINE and self.cycle < deadline:
+            began = perf_counter()
+            status = self._cores.run(self._fabric, min(deadline, self.cycle + chunk), until_done, self.threads)
+            # About a tenth of a second between two looks at Ctrl-C.
+            chunk = chunk * 2 if perf_counter() - began < 0.05 else max(64, chunk // 2)
+        if status < 0 and (until_done or status != _DEADLINE):
+            raise_for_status(status, *self._explain(status))
+
+    def reset(self) -> None:
+        """Programs back to their start at cycle 0; memory stays as it is."""
+        self._cores.reset()
+        self._fabric.reset()
+        self._cores.attach(self._fabric)
+
+    # ---- streams
+
+    def send(self, color: int, words: ArrayLike, x: int, y: int, port: Port | str = Port.WEST, *,
+             control: ArrayLike | bool = False) -> None:
+        """Let words (integers, or float32 by their bits) wait at an edge of the grid, or at a ramp, and come in one a cycle."""
+        data = np.ascontiguousarray(words_of(words).reshape(-1))
+        marks = np.ascontiguousarray(np.broadcast_to(np.asarray(control, bool), data.shape).astype(np.uint8))
+        self._cores.open_fabric(self._fabric)
+        self._fabric.inject(x, y, port_of(port), color, data, marks if marks.any() else None)
+
+    def receive(self, color: int | None = None) -> NDArray[np.void]:
+        """Words that left the grid over its edges since the last call, in order of cycle: records of
+        :data:`wsekern.fabric.simulation.DELIVERED`. With ``color``, words of others are kept for later."""
+        self._edge = getattr(self, "_edge", [])
+        self._edge += self._cores.edge_words()
+        chosen = [row for row in self._edge if color is None or row[3] == color]
+        self._edge = [] if color is None else [row for row in self._edge if row[3] != color]
+        out = np.zeros(len(chosen), DELIVERED)
+        for k, (cycle, pe, port, found, is_control, data) in enumerate(chosen):
+            out[k] = (cycle, pe % self.layout.width, pe // self.layout.width, found, port, is_control, False, data)
+        return out
+
+    # ---- looking
+
+    @property
+    def link_traversals(self) -> int:
+        """Wavelets times links so far."""
+        return int(self._fabric.totals()["hops"].sum())
+
+    @property
+    def fabric(self) -> State:
+        """The routers' state: link counts, stalls, occupancies, switch positions."""
+        return self._fabric
+
+    @property
+    def cycle(self) -> int:
+        """The coming cycle."""
+        return self._cores.cycle
+
+    @property
+    def clock(self) -> np.ndarray:
+        """Cycle at which each PE became idle, int64 (height, width)."""
+        return self.counters()["done"]
+
+    def counters(self) -> dict[str, NDArray[np.int64]]:
+        """What each PE did so far, (height, width) by name: see ``wsekern._pe.COUNTERS``."""
+        values = self._cores.counters().reshape(self.layout.height, self.layout.width, len(COUNTERS))
+        return {name: values[:, :, k] for k, name in enumerate(COUNTERS)}
+
+    @property
+    def stalls(self) -> dict[str, np.ndarray]:
+        """Thread-cycles that each PE waited, by what for: words (``input``), room to send (``output``), ``fifo``,
+        ``microthread``."""
+        counters = self.counters()
+        return {name: counters[name] for name in _WAITS}
+
+    def activity(self) -> NDArray[np.int32]:
+        """What each thread of each PE is at: see ``wsekern._pe.Cores.activity``."""
+        return self._cores.activity()
+
+    def state(self, x: int, y: int) -> dict:
+        """All that PE (x, y) holds beside its memory: threads, registers, queues, tasks, descriptors, FIFOs."""
+        self.layout.check_rectangle(x, y, 1, 1)
+        found = self._cores.state_of(y * self.layout.width + x)
+        if found is None:
+            raise InputError(f"PE ({x}, {y}) has no program")
+        tasks = self._placed[self.layout.program_of[y, x]].tasks
+        for mask in ("activated", "blocked"):
+            found[mask] = [name for name, number in tasks.items() if found[mask] >> number & 1]
+        return found
+
+    def describe(self, program: int, instruction: int) -> str:
+        """An instruction of a program (numbers as in :meth:`activity`), in words."""
+        from wsekern.program.text import instruction_text
+
+        placed = self._placed[program]
+        if not 0 <= instruction < len(placed.lines):
+            return "?"
+        code = self.layout.programs[program].code
+        line = placed.lines[instruction]
+        return instruction_text(code[line]) if line < len(code) else "end"
+
+    def _explain(self, status: int) -> tuple[str, dict]:
+        layout = self.layout
+        programs = layout.program_of.reshape(-1)
+        waiting = []
+        for pe, thread, state, instruction, _, queue in self._cores.waiting():
+            item = {"x": pe % layout.width, "y": pe // layout.width, "instruction": instruction,
+                    "program": layout.programs[programs[pe]].name, "waits_for": _WAITS[state]}
+            if thread != 8:
+                item["microthread"] = thread
+            if state in ("input", "output"):
+                item["color"] = self._color(programs[pe], state, queue)
+            waiting.append(item)
+        pe, color, instruction = self._cores.fault
+        place = f"PE ({pe % layout.width}, {pe // layout.width}), " if pe >= 0 else ""
+        place += f"color {color}, " if color >= 0 else ""
+        if pe >= 0 and instruction >= 0:
+            program = programs[pe]
+            here = instruction - int(np.cumsum([0] + [len(placed.code) for placed in self._placed])[program])
+            place += f"program {layout.programs[program].name} at instruction {here} ({self.describe(program, here)}), "
+        first = waiting[0] if waiting else None
+        wait = (f"; {len(waiting)} threads wait, the first is PE ({first['x']}, {first['y']}) of {first['program']} at "
+                f"instruction {first['instruction']}, for {first['waits_for']}" if first else "")
+        return f"{place}cycle {self.cycle}{wait}", {"cycle": self.cycle, "waiting": waiting}
+
+    def _color(self, program: int, state: str, queue: int) -> int:
+        bound = self.layout.programs[program]
+        return (bound.inputs if state == "input" else bound.outputs).get(queue, -1)
+
+
+def _is_row(order: str) -> bool:
+    if order not in ("row", "column"):
+        raise InputError(f"order {order!r}: use row or column")
+    return order == "row"
