@@ -26,8 +26,19 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "Qwen3_5MoeForCausalLM": {"model_type": "qwen3_5_moe_text", "qk_norm": True, "attention_gate": True},
     "Qwen3_5MoeForConditionalGeneration": {"model_type": "qwen3_5_moe", "qk_norm": True, "attention_gate": True},
     "GraniteForCausalLM": {"model_type": "granite"},
+    "Glm4MoeForCausalLM": {"model_type": "glm4_moe", "attention_bias": True},
+    "GlmMoeDsaForCausalLM": {"model_type": "glm_moe_dsa"},
+    "KimiK25ForConditionalGeneration": {"model_type": "kimi_k25"},
+    "MiniMaxM2ForCausalLM": {"model_type": "minimax_m2", "qk_norm": True},
+    "BloomForCausalLM": {"model_type": "bloom", "plain_mlp": True},
+    "GPTJForCausalLM": {"model_type": "gptj", "plain_mlp": True},
+    "GPT2LMHeadModel": {"model_type": "gpt2", "plain_mlp": True},
+    "OPTForCausalLM": {"model_type": "opt", "plain_mlp": True},
+    "FalconForCausalLM": {"model_type": "falcon", "plain_mlp": True},
+    "NemotronHForCausalLM": {"model_type": "nemotron_h", "plain_mlp": True},
 }
-"""Hugging Face architecture -> its model_type, and what its config.json leaves implicit."""
+"""Hugging Face architecture -> its model_type, and what its config.json leaves implicit. ``plain_mlp``: two matrices and no
+gate; counted as a gated one of two thirds of the width, which has as many weights."""
 
 LARGEST = 10**9
 """No size in a config.json is larger; beyond it a typing error is more likely than a model."""
@@ -92,6 +103,7 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
     architecture = _architecture(_Keys(data, where))
     if isinstance(data.get("text_config"), dict):  # a multimodal model: its text part is what serves tokens
         data = {**data, **data["text_config"]}
+    data = _hybrid(data)
     keys, implicit = _Keys(data, where), ARCHITECTURES[architecture]
     heads, hidden, layers = keys.size("num_attention_heads"), keys.size("hidden_size"), keys.size("num_hidden_layers")
     kv_heads = keys.size("num_key_value_heads", heads)
@@ -103,7 +115,8 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         max_context=keys.size("max_position_embeddings", 4096), tied_embeddings=keys.flag("tie_word_embeddings"),
         rms_eps=keys.number("rms_norm_eps", 1e-6), activation=_activation(keys), **_rope(keys), **_biases(keys, architecture),
         qk_norm=implicit.get("qk_norm", False), attention_gate=implicit.get("attention_gate", False),
-        **_linear(keys, layers), **_windows(keys, implicit, layers), **_feed_forward(keys, layers), **_latent(keys),
+        **_linear(keys, layers), **_windows(keys, implicit, layers), **_feed_forward(keys, implicit, layers), **_latent(keys),
+        draft_layers=keys.size("num_nextn_predict_layers", keys.size("mtp_num_hidden_layers", 0, 0), 0),
         sorted_sampling=_sorted_sampling(data.get("generation_config")),
         quantization=str(keys.table("quantization_config").get("quant_method", "")))
 
@@ -138,6 +151,21 @@ def _biases(keys: _Keys, architecture: str) -> dict[str, bool]:
             "output_bias": stated and not architecture.startswith("Qwen2")}
 
 
+def _hybrid(data: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a Nemotron-H model, whose pattern lists Mamba (M), attention (*) and MLP (-) layers one by one, as those of
+    layers with both a mixer and an MLP: as many as there are mixers, with the MLPs' weights spread over them."""
+    pattern = data.get("hybrid_override_pattern")
+    if not isinstance(pattern, str):
+        return data
+    mamba, attention, mlp = (pattern.count(kind) for kind in "M*-")
+    return {
+        **data, "num_hidden_layers": mamba + attention, "mlp_share": mlp / max(1, mamba + attention),
+        "layer_types": ["linear_attention"] * mamba + ["full_attention"] * attention,
+        "linear_num_key_heads": data.get("n_groups"), "linear_key_head_dim": data.get("ssm_state_size"),
+        "linear_num_value_heads": data.get("mamba_num_heads"), "linear_value_head_dim": data.get("mamba_head_dim"),
+    }
+
+
 def _linear(keys: _Keys, layers: int) -> dict[str, int]:
     """Layers with linear attention: those named so, or all but every n-th; and their sizes."""
     kinds, interval = keys.names("layer_types"), keys.size("full_attention_interval", 1)
@@ -170,11 +198,13 @@ def _windows(keys: _Keys, implicit: dict[str, Any], layers: int) -> dict[str, An
             "layer_windows": tuple(window if slides else 0 for slides in sliding)}
 
 
-def _feed_forward(keys: _Keys, layers: int) -> dict[str, int]:
+def _feed_forward(keys: _Keys, implicit: dict[str, Any], layers: int) -> dict[str, int]:
     """Width of the dense layers, and of the experts where there are any."""
     experts = keys.size("n_routed_experts", keys.size("num_local_experts", keys.size("num_experts", 0, 0), 0), 0)
     narrow = keys.size("moe_intermediate_size", 0, 0) if experts else 0
     ffn = keys.size("intermediate_size_mlp", keys.size("intermediate_size", narrow or None))
+    if implicit.get("plain_mlp"):
+        ffn = round(ffn * 2 / 3 * keys.number("mlp_share", 1.0))
     if not experts:
         return {"ffn": ffn}
     expert = narrow or keys.size("intermediate_size")
