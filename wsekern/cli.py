@@ -17,12 +17,14 @@ from wsekern.cli_shared import (
     emit,
     open_console,
     parse_grid,
+    parse_numbers,
     parse_square,
     parse_tile,
     plot_option,
     run_command,
     show,
 )
+from wsekern.errors import InputError
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -97,7 +99,8 @@ def predict(context: click.Context) -> None:
 @click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
 @click.option("--grid", "grid_text", metavar="WxH", help="Grid of PEs.")
 @click.option("--tile", "tile_text", metavar="RxC|MxKxN", help="What one PE holds.")
-@click.option("--groups", type=COUNT, help="Groups of a two-level reduction.")
+@click.option("--groups", "groups_text", metavar="G|G1xG2x..",
+              help="Groups of a two-level reduction, or of each level of a K-tree.")
 @click.option("--relays", type=Whole(least=0), help="Software relays of a shift.")
 @click.option("--words", type=COUNT, help="Elements (or wavelets, where no precision is given).")
 @click.option("--receivers", type=COUNT, help="PEs that a multicast reaches.")
@@ -107,12 +110,14 @@ def predict(context: click.Context) -> None:
               help="Clocks operation by operation, or every wavelet.")
 @PROFILE
 @JSON
-def predict_operation(name: str, machine: str, grid_text: str | None, tile_text: str | None, json_path: str | None,
-                      profile: str, plot_path: str | None, **sizes: Any) -> None:
+def predict_operation(name: str, machine: str, grid_text: str | None, tile_text: str | None, groups_text: str | None,
+                      json_path: str | None, profile: str, plot_path: str | None, **sizes: Any) -> None:
     """Cycles, link traversals and breakdown of the mesh operation NAME."""
     from wsekern.ops.predict import predict_op
 
-    found = predict_op(name, machine, profile, grid=parse_grid(grid_text), tile=parse_tile(tile_text), plot=plot_path, **sizes)
+    groups = None if groups_text is None else parse_numbers("groups", groups_text.lower().replace("x", ","))
+    found = predict_op(name, machine, profile, grid=parse_grid(grid_text), tile=parse_tile(tile_text), plot=plot_path,
+                       groups=groups[0] if groups and len(groups) == 1 else groups, **sizes)
     show(json_path, name, found)
 
 
@@ -149,7 +154,7 @@ def predict_wafer(model: str, phase: str, machine: str, grid_text: str, context:
 @click.option("--context", required=True, type=COUNT, help="Tokens in the cache, or of the prompt.")
 @click.option("--batch", default=1, show_default=True, type=COUNT, help="Sequences at once.")
 @click.option("--precision", default="bf16", show_default=True, help="bf16, fp16, fp8, int8, fp4, ...")
-@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned or ideal.")
+@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned, ideal, sglang, ...")
 @JSON
 def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **options: Any) -> None:
     """Time, power and cost of one step of MODEL on a GPU cluster."""
@@ -170,7 +175,7 @@ def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **option
 @click.option("--batch", default=1, show_default=True, type=COUNT,
               help="Users at once (latency); throughput chooses them itself.")
 @click.option("--precision", default="bf16", show_default=True, help="bf16, fp16, fp8, int8, fp4, ...")
-@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned or ideal.")
+@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned, ideal, sglang, ...")
 @click.option("--objective", type=click.Choice(["latency", "throughput"]), default="latency", show_default=True,
               help="Least time per token, or most tokens per dollar.")
 @click.option("--max-tpot", type=Number(above=True), metavar="MS", help="Longest time per output token.")
@@ -216,26 +221,32 @@ def _constraint(max_tpot: float | None, max_ttft: float | None, max_gpus: int | 
 @click.option("--only", type=click.Choice(["wafer", "gpu"]))
 @click.option("--data", "data_path", metavar="FILE.csv", help="Own measurements, recognised by their columns.")
 @click.option("--rows", "show_rows", is_flag=True, help="Show every row, not only the groups.")
+@click.option("--families", is_flag=True, help="Show errors per GPU and model family instead of groups.")
 @plot_option("Draw predictions against measurements")
 @JSON
-def validate(only: str | None, data_path: str | None, show_rows: bool, plot_path: str | None, json_path: str | None) -> None:
+def validate(only: str | None, data_path: str | None, show_rows: bool, families: bool, plot_path: str | None,
+             json_path: str | None) -> None:
     """Predictions beside published (or your own) measurements."""
     from wsekern import validation_wafer
     from wsekern.cluster import validation as validation_gpu
-    from wsekern.report import validation_plot, validation_view
+    from wsekern.report import families_view, validation_plot, validation_view
 
     kinds = {"wafer": validation_wafer, "gpu": validation_gpu}
     if data_path is not None:
         kinds = {"own": validation_wafer if validation_wafer.is_wafer_table(data_path) else validation_gpu}
     elif only:
         kinds = {only: kinds[only]}
+    if families and validation_gpu not in kinds.values():
+        raise InputError("--families is for measurements of GPUs; leave it out, or use --only gpu")
     parts = [module.validate_rows(data_path) for module in kinds.values()]
     found = {key: [item for part in parts for item in part[key]] for key in ("rows", "groups")}
     if plot_path:
         validation_plot(found, plot_path)
+    if families:
+        found["families"] = validation_gpu.family_table(data_path)
     emit(json_path, found)
     if json_path != "-":
-        open_console().print(validation_view(found, show_rows))
+        open_console().print(families_view(found["families"]) if families else validation_view(found, show_rows))
 
 
 @cli.command()

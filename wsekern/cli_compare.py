@@ -33,7 +33,7 @@ from wsekern.errors import InputError
 @click.option("--batch", default=1, show_default=True, type=COUNT, help="Users at once.")
 @PRECISION
 @PROFILE
-@click.option("--engine-level", default="stock", show_default=True, help="Serving software of the GPUs: stock, tuned, ideal.")
+@click.option("--engine-level", default="stock", show_default=True, help="Software of the GPUs: stock, tuned, ideal, ...")
 @click.option("--batches", metavar="N,N,...", help="Sweep over users at once.")
 @click.option("--prompts", metavar="N,N,...", help="Sweep over prompt lengths.")
 @click.option("--equal", type=click.Choice(["power", "cost"]),

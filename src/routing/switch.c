@@ -77,11 +77,11 @@ void wsk_set_sending(wsk_fabric *f, size_t at, int b, const wsk_route *route, in
 static void set_both(wsk_fabric *f, int x, int y, int c, const wsk_route *route, int position)
 {
     size_t at = wsk_lane_at(f, y, x / 64, c);
-    const wsk_lane *lane = f->lane + at;
+    wsk_lane *lane = f->lane + at;
     const wsk_lane_rest *rest = f->rest + at;
     int b = x % 64;
     wsk_set_sending(f, at, b, route, position);
-    for (int i = 0; i < f->depth && (lane->valid[i] >> b & 1); i++) {
+    for (int i = 0; i < f->depth && (*wsk_slot(lane, i) >> b & 1); i++) {
         int flags = (rest->control[i] >> b & 1 ? WSK_CONTROL : 0) | (rest->advance[i] >> b & 1 ? WSK_ADVANCE : 0);
         position = wsk_position_after(route, position, wsk_data_at(f, y, c, i)[x], flags);
     }
@@ -126,10 +126,10 @@ int wsk_fabric_rewrite(wsk_fabric *f, uint32_t pe, int color, const wsk_route *r
 {
     int x, y, c, any_in = 0, any_out = 0;
     if (locate(f, pe, color, &x, &y, &c) < 0 || route->positions < 1 || route->positions > WSK_POSITIONS
-        || route->initial >= route->positions || route->swap)
+        || route->initial >= route->positions || route->pop > WSK_POP_ON_ADVANCE_NOP || route->swap)
         return WSK_ERR_BAD_ARGUMENT;
     for (int p = 0; p < route->positions; p++) {
-        if (!route->in[p] || !route->out[p])
+        if (!route->in[p] || !route->out[p] || route->in[p] >> PORTS || route->out[p] >> PORTS)
             return WSK_ERR_BAD_ARGUMENT;
         any_in |= route->in[p];
         any_out |= route->out[p];
@@ -152,6 +152,7 @@ int wsk_fabric_rewrite(wsk_fabric *f, uint32_t pe, int color, const wsk_route *r
     lane->swapped[1] &= ~bit;
     if (route->teardown)
         lane->frozen |= bit;
+    wsk_note_odd(f, at);
     set_both(f, x, y, c, route, route->initial);
     return 0;
 }
@@ -181,7 +182,9 @@ int wsk_fabric_teardown(wsk_fabric *f, uint32_t pe, int color, int frozen)
     int x, y, c;
     if (locate(f, pe, color, &x, &y, &c) < 0)
         return WSK_ERR_BAD_ARGUMENT;
-    wsk_assign_bit(&f->lane[wsk_lane_at(f, y, x / 64, c)].frozen, (u64)1 << (x % 64), frozen);
+    size_t at = wsk_lane_at(f, y, x / 64, c);
+    wsk_assign_bit(&f->lane[at].frozen, (u64)1 << (x % 64), frozen);
+    wsk_note_odd(f, at);
     return 0;
 }
 

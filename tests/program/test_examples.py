@@ -1,11 +1,17 @@
 """The example programs: each says what numpy says, on every machine and profile that it supports, and again after a reset."""
 
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from wsekern.errors import InputError
 from wsekern.program import Fabric, Mem4d, Ring
 from wsekern.program.examples import EXAMPLES, FEATURES, TIERS, chosen
+from wsekern.program.examples.__main__ import main
 from wsekern.program.instructions import Scalar, Vector
 
 CASES = [(name, machine, profile) for name, item in EXAMPLES.items() for machine in item.machines
@@ -87,3 +93,53 @@ def test_examples_are_chosen_by_name_or_tier():
     assert {item.tier for item in chosen(("T0",))} == {"T0"}
     with pytest.raises(InputError, match="no example 'gemm'"):
         chosen(("gemm",))
+
+
+@pytest.mark.parametrize(("name", "sizes"), [
+    ("mesh-gemv", {"width": 1, "groups": 1}), ("mesh-gemv", {"width": 2, "groups": 1, "height": 1}),
+    ("mesh-gemv", {"width": 6, "groups": 6}), ("mesh-gemv", {"width": 33, "groups": 4, "tile_rows": 2, "tile_columns": 8}),
+    ("mesh-gemv", {"width": 7, "groups": 2, "tile_rows": 1, "tile_columns": 1, "repeats": 5}),
+    ("game-of-life", {"width": 1, "height": 5}), ("game-of-life", {"width": 7, "height": 2, "generations": 9}),
+    ("gemv-4x3", {"width": 7, "height": 2, "rows": 1, "columns": 9}), ("residual", {"width": 4, "height": 5}),
+    ("gemv-streaming", {"width": 1, "height": 1, "vectors": 6}), ("gemv-checkerboard", {"size": 5, "columns": 1}),
+    ("spmv", {"density": 0.9, "width": 3}), ("mandelbrot", {"width": 6, "height": 1, "most": 60}),
+    ("wide-multiplication", {"limbs": 40}), ("fifo-pipeline", {"count": 1}), ("fifo-events", {"room": 1}),
+])
+def test_a_program_has_other_sizes_too(name, sizes):
+    assert EXAMPLES[name].run("wse3", "silicon", **sizes).correct
+
+
+def test_mesh_gemv_refuses_more_groups_than_columns():
+    with pytest.raises(InputError, match="10 groups of 9 PEs: expected 1 to 9"):
+        EXAMPLES["mesh-gemv"].run("wse3", "silicon", groups=10)
+
+
+def run_main(*arguments: str):
+    return subprocess.run([sys.executable, "-m", "wsekern.program.examples", *arguments], capture_output=True, text=True)
+
+
+def test_the_command_prints_a_table_and_json():
+    found = run_main("gemv-scalar", "T3", "--machine", "wse2", "--json", "-")
+    data = json.loads(found.stdout)
+    assert found.returncode == 0 and all(row["correct"] and row["cycles"] > 0 for row in data["examples"])
+    assert "exact" in found.stderr and "gemv-scalar" in found.stderr
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("gemm",), "no example 'gemm'"), (("microthreads", "--machine", "wse2"), "wse2 cannot run microthreads"),
+    (("gemv-2x2", "--profile", "fast"), "fast"), (("--machine", "wse9"), "wse9")])
+def test_the_command_refuses_what_it_cannot_run(arguments, message):
+    found = run_main(*arguments)
+    assert found.returncode == 2 and message in found.stderr and "Traceback" not in found.stderr
+
+
+def test_the_command_says_when_a_result_is_wrong(monkeypatch, capsys):
+    item = EXAMPLES["gemv-scalar"]
+
+    def wrong(machine, profile):
+        outcome = item.run(machine, profile)
+        return replace(outcome, got=outcome.got + 1)
+
+    monkeypatch.setitem(EXAMPLES, "gemv-scalar", replace(item, run=wrong))
+    assert main.main(["gemv-scalar", "gemv-descriptors"], standalone_mode=False) == 1
+    assert "WRONG: gemv-scalar" in capsys.readouterr().out

@@ -13,6 +13,12 @@ PUBLISHED = {  # billions: all, active
     "qwen3-coder-480b-a35b": (480, 35), "deepseek-r1": (671, 37), "deepseek-v2": (236, 21), "gpt-oss-120b": (117, 5.1),
     "gpt-oss-20b": (21, 3.6), "llama4-scout": (109, 17), "llama4-maverick": (400, 17), "gemma3-27b": (27, 27),
     "qwen3.5-397b-a17b": (397, 17), "qwen3-next-80b-a3b": (80, 3.6), "yi-34b": (34.4, 34), "phi4": (14.7, 14.2),
+    "kimi-k2": (1027, 32.6), "deepseek-v2-lite": (15.7, 2.6), "glm-4.5": (355, 32), "glm-4.5-air": (107, 12.5),
+    "glm-5": (744, 40), "minimax-m2": (229, 10), "bloom-176b": (176, 176), "gpt-j-6b": (6.05, 5.8), "opt-66b": (65.7, 65.7),
+    "gpt3-175b": (174.6, 174.6), "falcon-40b": (41.5, 41.5), "falcon-180b": (179, 179), "falcon-7b": (6.9, 6.9),
+    "nemotron-nano-9b-v2": (8.89, 8.3), "nemotron-nano-12b-v2": (12.3, 11.6), "phi3-mini": (3.8, 3.7),
+    "phi3-medium": (14.0, 13.8),
+    "qwen2.5-3b": (3.09, 3.09), "qwen2.5-1.5b": (1.54, 1.54), "yi-6b": (6.06, 5.8), "llama-33b": (32.5, 32.3),
     "qwen2.5-72b": (72.7, 71.5), "mistral-nemo-12b": (12.2, 11.6),
 }
 
@@ -38,6 +44,8 @@ def raw(name):
 
 
 def test_layer_kinds():
+    hybrid = load_config("nemotron-nano-9b-v2")
+    assert (hybrid.layers, hybrid.linear_layers, hybrid.linear_state) == (31, 27, 128 * 128 * 80)
     assert load_config("gpt-oss-120b").sliding_layers == 18
     assert load_config("gemma3-27b").sliding_layers == 52
     assert load_config("mistral-7b").sliding_layers in (0, 32)

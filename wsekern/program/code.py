@@ -333,7 +333,7 @@ class Code:
         self._emit(Scalar("give", type=value.type, a=None if held is None else held.register, c=value.register,
                           target=target))
 
-    def timestamp(self, symbol: Array, offset: int = 0) -> None:
+    def timestamp(self, symbol: Array, offset: Number = 0) -> None:
         """The time-stamp counter into three u16 of ``symbol``, lowest first (``Simulation.timestamps`` puts them together)."""
         for part in range(3):
             value = self._new("u16")

@@ -53,6 +53,17 @@ def validation_view(found: dict[str, list[dict]], show_rows: bool) -> Renderable
     return Group(groups, Text(""), _rows(found["rows"]) if show_rows else _unpredicted(found["rows"]))
 
 
+def families_view(families: list[dict]) -> Table:
+    """Errors of GPU rows that set no constant, per kind, GPU and model family."""
+    table = Table("kind", "GPU", "family", title="Errors per GPU and model family, fitted rows left out", title_justify="left")
+    for name in ("rows", "median error", "p90"):
+        table.add_column(name, justify="right")
+    for line in families:
+        table.add_row(line["kind"], line["gpu"], line["family"], str(line["tested"]), _percent(line["median_error"]),
+                      _percent(line["p90_error"]))
+    return table
+
+
 def _rows(rows: list[dict]) -> Table:
     table = Table("id", "group")
     for name in ("measured", "predicted", "unit", "error"):

@@ -10,6 +10,7 @@ from wsekern.program.examples.registry import EXAMPLES, FEATURES, TIERS, Example
 _MODULES = (
     "single_pe",
     "products",
+    "residual",
     "life",
     "transfers",
     "streams",

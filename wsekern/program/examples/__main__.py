@@ -19,7 +19,7 @@ def main(names: tuple[str, ...], machine: str, profile: str, json_path: str | No
     """Run example programs (names or tiers such as T3; default: all that the machine can run) and check them against numpy."""
     selected = chosen(names)
     refused = [item.name for item in selected if machine not in item.machines]
-    if names and len(refused) == len(selected):
+    if refused and len(refused) == len(selected):
         raise InputError(f"{machine} cannot run {', '.join(refused)}: use --machine {selected[0].machines[0]}")
     runnable = [item for item in selected if machine in item.machines]
     with ProgressBar("running", len(runnable)) as advance:
@@ -27,8 +27,8 @@ def main(names: tuple[str, ...], machine: str, profile: str, json_path: str | No
         for item in runnable:
             rows.append(run_one(item, machine, profile))
             advance()
-    emit(json_path, {"machine": machine, "profile": profile, "examples": rows, "not_on_machine": refused})
     open_console(json_path).print(table(rows, machine, profile, refused))
+    emit(json_path, {"machine": machine, "profile": profile, "examples": rows, "not_on_machine": refused})
     return 0 if all(row["correct"] for row in rows) else 1
 
 

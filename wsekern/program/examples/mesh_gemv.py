@@ -2,7 +2,7 @@
 
 W stays where it is, a tile on each PE; x is cut along the rows of PEs and the same on all of them; partial sums of y run along
 each row: in every group of PEs from both ends to its middle, between the middles to that of the middle group, and back as
-one multicast. All numbers are fp16, two to a word.
+a multicast to either side. All numbers are fp16, two to a word.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from wsekern.program.code import Code
 from wsekern.program.examples.registry import Outcome, example, measure
 from wsekern.program.operands import Array
 
-GROUP, ROOTS, SPREAD = (0, 1, 2, 3), (4, 5, 6, 7), 8
-"""Colors of chains inside groups and between their roots (two to the east, two to the west, in turns), and of the multicast."""
+GROUP, ROOTS, SPREAD = (0, 1, 2, 3), (4, 5, 6, 7), {"W": 8, "E": 9}
+"""Colors of chains inside groups and between their roots (two to the east, two to the west, in turns), and of multicasts."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,16 @@ def _path(layout: Layout, color: int, sender: int, receiver: int, leave: str, en
 
 
 def _spread(layout: Layout, root: int) -> None:
-    """Multicast from column ``root`` to all others."""
+    """Multicasts from column ``root`` to those west and to those east of it."""
     last, height = layout.width - 1, layout.height
-    sides = ["W"] * (root > 0) + ["E"] * (root < last)
-    if sides:
-        layout.set_route(SPREAD, ["RAMP"], sides, root, 0, 1, height)
-    for leave, enter, begin, length in (("W", "E", 1, root - 1), ("E", "W", root + 1, last - root - 1)):
-        if leave in sides:
-            if length:
-                layout.set_route(SPREAD, [enter], [leave, "RAMP"], begin, 0, length, height)
-            layout.set_route(SPREAD, [enter], ["RAMP"], 0 if leave == "W" else last, 0, 1, height)
+    for leave, enter, far in (("W", "E", 0), ("E", "W", last)):
+        if root == far:
+            continue
+        layout.set_route(SPREAD[leave], ["RAMP"], [leave], root, 0, 1, height)
+        layout.set_route(SPREAD[leave], [enter], ["RAMP"], far, 0, 1, height)
+        between = range(1, root) if leave == "W" else range(root + 1, last)
+        if between:
+            layout.set_route(SPREAD[leave], [enter], [leave, "RAMP"], between.start, 0, len(between), height)
 
 
 def _pass_on(program: Program, t: Code, y: Array, part: Part) -> None:
@@ -89,10 +89,11 @@ def _pass_on(program: Program, t: Code, y: Array, part: Part) -> None:
             t.fmovh(out, y)
 
 
-def _program(parts: tuple[Part, ...], width: int, rows: int, columns: int) -> Program:
-    """Program of the PEs with these parts in their group's chain and, if they are its root, in the chain of roots."""
-    program = Program(f"mesh_gemv {parts}")
-    W, x, y = (program.array(name, "f16", n) for name, n in (("W", rows * columns), ("x", rows), ("y", columns)))
+def _program(name: str, parts: tuple[Part, ...], sides: tuple[str, ...], rows: int, columns: int) -> Program:
+    """Program of the PEs with these parts in their group's chain and, if they are its root, in the chain of roots. ``sides``
+    that the root of all sends to; the side of it on which any other PE lies."""
+    program = Program(name)
+    W, x, y = (program.array(symbol, "f16", n) for symbol, n in (("W", rows * columns), ("x", rows), ("y", columns)))
     repeats = program.variable("repeats", "i32", 1)
     x_now = program.descriptor("x_now", x.view(columns, stride=0, advance=1, save=True))
     w_now = program.descriptor("w_now", W.view(columns, advance=columns, save=True))
@@ -103,10 +104,11 @@ def _program(parts: tuple[Part, ...], width: int, rows: int, columns: int) -> Pr
         t.fmach(y, y, x_now, w_now, repeat=rows)        # mapped over the rows of the tile: both descriptors move on
         for part in parts:
             _pass_on(program, t, y, part)
-        if width > 1 and parts[-1].gives is None:
-            t.fmovh(program.fabout(SPREAD, columns, "f16"), y)
-        elif width > 1:
-            t.fmovh(y, program.fabin(SPREAD, columns, "f16"))
+        for side in sides:
+            if parts[-1].gives is None:
+                t.fmovh(program.fabout(SPREAD[side], columns, "f16"), y)
+            else:
+                t.fmovh(y, program.fabin(SPREAD[side], columns, "f16"))
     return program
 
 
@@ -120,16 +122,19 @@ def mesh_gemv_layout(machine: str, profile: str, width: int, height: int, tile_r
     bounds = [k * width // groups for k in range(groups + 1)]
     chains = [Chain(tuple(range(bounds[k], bounds[k + 1])), GROUP) for k in range(groups)]
     roots = Chain(tuple(chain.places[chain.root] for chain in chains), ROOTS)
-    programs: dict[tuple[Part, ...], Program] = {}
+    roots.paint(layout)
+    center = roots.places[roots.root]
+    _spread(layout, center)
+    programs: dict[tuple, Program] = {}
     for g, chain in enumerate(chains):
         chain.paint(layout)
         for k, column in enumerate(chain.places):
             parts = (chain.part(k), roots.part(g)) if k == chain.root else (chain.part(k),)
-            if parts not in programs:
-                programs[parts] = _program(parts, width, tile_rows, tile_columns)
-            layout.set_program(programs[parts], column, 0, 1, height)
-    roots.paint(layout)
-    _spread(layout, roots.places[roots.root])
+            around = ("W",) * (center > 0) + ("E",) * (center < width - 1)
+            role = parts, around if column == center else ("W",) if column < center else ("E",)
+            if role not in programs:
+                programs[role] = _program(f"mesh_gemv of column {column}", *role, tile_rows, tile_columns)
+            layout.set_program(programs[role], column, 0, 1, height)
     return layout
 
 

@@ -55,7 +55,8 @@ def reduce_row(program: Program, t: Code, y: str, rows: int, x: int, width: int,
         t.fadds(program.fabout(leaves, rows, "f32"), y, program.fabin(arrives, rows, "f32"), asynchronous=True, **more)
 
 
-def _paint(layout: Layout, width: int, height: int) -> None:
+def paint(layout: Layout, width: int, height: int) -> None:
+    """x down the columns, partial sums from column to column."""
     for x in range(width):
         line(layout, X, SOUTH, x, 0, height, multicast=True)
     for y in range(height):
@@ -86,7 +87,7 @@ def _run(layout: Layout, rows: int, columns: int, function: str) -> Outcome:
 def gemv_2x2(machine: str, profile: str, width: int = 2, height: int = 2, rows: int = 4, columns: int = 4) -> Outcome:
     """x goes down each column as one vector, whose end activates the task that computes; sums go east along the rows."""
     layout = Layout(machine, width, height, profile)
-    _paint(layout, width, height)
+    paint(layout, width, height)
     for x in range(width):
         for top in (True, False):
             program = Program(f"column {x}{' top' * top}")
@@ -112,7 +113,7 @@ def gemv_2x2(machine: str, profile: str, width: int = 2, height: int = 2, rows: 
 def gemv_4x3(machine: str, profile: str, width: int = 4, height: int = 3, rows: int = 4, columns: int = 4) -> Outcome:
     """Every word of x starts a data task, which multiplies it with its column of A."""
     layout = Layout(machine, width, height, profile)
-    _paint(layout, width, height)
+    paint(layout, width, height)
     for x in range(width):
         for top in (True, False):
             program = Program(f"column {x}{' top' * top}")
@@ -138,60 +139,3 @@ def gemv_4x3(machine: str, profile: str, width: int = 4, height: int = 3, rows: 
                 reduce_row(program, t, y, rows, x, width)
             layout.set_program(program, x, 0 if top else 1, 1, 1 if top else height - 1)
     return _run(layout, rows, columns, "start")
-
-
-@example("residual", tier="T1", features="host copy, local tasks, asynchronous, explicit descriptors")
-def residual(machine: str, profile: str, width: int = 2, height: int = 2, rows: int = 4, columns: int = 5) -> Outcome:
-    """r = b - A x and its largest absolute element: products, a chain along rows, a chain of maxima down the last column."""
-    layout = Layout(machine, width, height, profile)
-    _paint(layout, width, height)
-    norm_colors = (3, 4)
-    for y in range(height - 1):
-        step(layout, norm_colors[y % 2], SOUTH, width - 1, y)
-    for x in range(width):
-        for y in range(height):
-            layout.set_program(_residual(x, y, width, height, rows, columns, norm_colors), x, y)
-    rng = np.random.default_rng(6)
-    A = rng.standard_normal((height, width, columns, rows), np.float32)
-    x_values, b = rng.standard_normal((1, width, columns), np.float32), rng.standard_normal((height, 1, rows), np.float32)
-
-    def host(simulation: Simulation) -> np.ndarray:
-        simulation.memcpy_h2d("A", A)
-        simulation.memcpy_h2d("x", x_values, height=1)
-        simulation.memcpy_h2d("b", b, width - 1, width=1)
-        simulation.memcpy_h2d("y", np.zeros((height, width, rows), np.float32))
-        simulation.launch("start")
-        simulation.run()
-        return simulation.memcpy_d2h("norm", width - 1, height - 1).reshape(1)
-
-    r = b[:, 0] - np.einsum("hwcr,wc->hr", A.astype(np.float64), x_values[0])
-    return measure(layout.compile(), host, np.abs(r).max(keepdims=True).reshape(1), 1e-5)
-
-
-def _residual(x: int, y: int, width: int, height: int, rows: int, columns: int, colors: tuple[int, int]) -> Program:
-    """Program of one PE of the residual."""
-    program = Program(f"residual {x} {y}")
-    A, vector, total = (program.array(name, "f32", n) for name, n in (("A", rows * columns), ("x", columns), ("y", rows)))
-    column = program.descriptor("column", A.view(rows))
-    with program.function("start") as t:
-        fabric = program.fabout(X, columns, "f32") if y == 0 else program.fabin(X, columns, "f32")
-        t.fmovs(*((fabric, vector) if y == 0 else (vector, fabric)), asynchronous=True, activate="compute")
-    with program.task("compute") as t:
-        with t.range(columns) as j:
-            t.set_base(column, A, j * rows)
-            t.fmacs(total, total, column, t.read(vector, j))
-        more = {"activate": "subtract"} if x == width - 1 else {}
-        reduce_row(program, t, total, rows, x, width, **more)
-    if x < width - 1:
-        return program
-    b, norm = program.array("b", "f32", rows), program.variable("norm", "f32")
-    with program.task("subtract") as t:
-        t.fmacs(b, b, total, -1.0)
-        t.fabss(b, b)
-        t.put(norm, 0.0)
-        t.fmaxs(norm, norm, b)                          # a scalar target: the largest element of b
-        if y > 0:
-            t.fmaxs(norm, norm, program.fabin(colors[(y - 1) % 2], 1, "f32"))
-        if y < height - 1:
-            t.fmovs(program.fabout(colors[y % 2], 1, "f32"), norm)
-    return program

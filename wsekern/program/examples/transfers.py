@@ -75,3 +75,33 @@ def microthreads(machine: str, profile: str, words: int = 40) -> Outcome:
         return np.stack([simulation.memcpy_d2h(name, 1)[0, 0] for name in ("west", "east")])
 
     return measure(layout.compile(), host, np.broadcast_to(values[0, 0] * 2, (2, words)))
+
+
+@example("trace-buffers", tier="T1", features="host copy, multicast, data tasks, time stamps")
+def trace_buffers(machine: str, profile: str, receivers: int = 3, words: int = 4) -> Outcome:
+    """A log in each PE's memory, read by the host: a word multicast along a line reaches each next PE a hop later."""
+    sender, receiver = Program("sender"), Program("receiver")
+    with sender.function("start") as t:
+        t.mov32(sender.fabout(0, words, "u32"), sender.array("data", "u32", words))
+    log, entries = receiver.array("log", "u16", 4 * words), receiver.variable("entries", "i32")
+    with receiver.data_task("on_word", 0) as t:
+        at = t.get(entries)
+        t.timestamp(log, at * 4)
+        t.write(log, at * 4 + 3, t.word)
+        t.put(entries, at + 1)
+    layout = Layout(machine, receivers + 1, 1, profile)
+    layout.set_program(sender)
+    layout.set_program(receiver, 1, 0, receivers)
+    line(layout, 0, EAST, 0, 0, receivers + 1, multicast=True)
+    values = np.random.default_rng(21).integers(0, 1 << 16, (1, 1, words)).astype(np.uint32)
+
+    def host(simulation: Simulation) -> np.ndarray:
+        simulation.memcpy_h2d("data", values, width=1)
+        simulation.memcpy_h2d("entries", np.zeros((1, receivers, 1), np.int32), 1)
+        simulation.launch("start")
+        simulation.run()
+        cycles = np.stack([simulation.timestamps("log", 4 * k)[0, 1:] for k in range(words)])      # (words, receivers)
+        return np.concatenate([np.diff(cycles, axis=1).reshape(-1), simulation.memcpy_d2h("log", 1)[0, :, 3::4].reshape(-1)])
+
+    hops = np.full(words * (receivers - 1), layout.timing.hop)
+    return measure(layout.compile(), host, np.concatenate([hops, np.tile(values[0, 0], receivers)]))
