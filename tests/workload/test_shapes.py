@@ -6,7 +6,7 @@ import pytest
 
 from wsekern.errors import InputError
 from wsekern.workload import bundled_models, load_config
-from wsekern.workload.config import parse_config
+from wsekern.workload.parse import parse_config
 
 PUBLISHED = {  # billions: all, active
     "mixtral-8x7b": (46.7, 12.9), "mixtral-8x22b": (141, 39), "qwen3-30b-a3b": (30.5, 3.3), "qwen3-235b-a22b": (235, 22),
@@ -69,3 +69,13 @@ def test_missing_linear_sizes_are_named():
     del broken["linear_num_key_heads"]
     with pytest.raises(InputError, match="linear_num_key_heads"):
         parse_config(broken, "x", "x")
+
+
+def test_hybrid_patterns_plain_feed_forwards_and_draft_layers():
+    base = {"hidden_size": 64, "num_attention_heads": 4, "vocab_size": 100, "intermediate_size": 96}
+    hybrid = {**base, "architectures": ["NemotronHForCausalLM"], "hybrid_override_pattern": "M-M*-M-", "n_groups": 2,
+              "ssm_state_size": 8, "mamba_num_heads": 3, "mamba_head_dim": 5}
+    model = parse_config(hybrid, "x", "x")
+    assert (model.layers, model.linear_layers, model.linear_state, model.ffn) == (4, 3, 8 * 3 * 5, 96 * 2 // 3 * 3 // 4)
+    plain = parse_config({**base, "model_type": "opt", "num_hidden_layers": 2, "num_nextn_predict_layers": 1}, "x", "x")
+    assert (plain.architecture, plain.ffn, plain.draft_layers) == ("OPTForCausalLM", 64, 1)

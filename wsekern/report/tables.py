@@ -1,5 +1,6 @@
 """Predictions, validation and the catalogue of machines as tables."""
 
+import os
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -7,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wsekern.cluster import Gpu, bundled_clusters, bundled_gpus, load_gpu
+from wsekern.errors import InputError
 from wsekern.machine import Machine, bundled_machines, load_machine
 from wsekern.report.words import amount, size
 from wsekern.workload import bundled_models, load_config
@@ -97,6 +99,18 @@ def machines_data() -> dict[str, Any]:
     return {"wafers": {name: msgspec.to_builtins(load_machine(name)) for name in bundled_machines()},
             "gpus": {name: msgspec.to_builtins(load_gpu(name)) for name in bundled_gpus()},
             "clusters": bundled_clusters(), "models": {name: load_config(name).parameters for name in bundled_models()}}
+
+
+def machine_data(name: str) -> dict[str, Any]:
+    """One wafer (its name, or the user's own file) or GPU, every number with unit, source and confidence."""
+    import msgspec
+
+    if name in bundled_gpus():
+        return msgspec.to_builtins(load_gpu(name))
+    if name in bundled_machines() or os.path.isfile(name):
+        return msgspec.to_builtins(load_machine(name))
+    known = ", ".join([*bundled_machines(), *bundled_gpus()])
+    raise InputError(f"no machine {name[:80]!r}: use one of {known}, or the TOML file of a wafer")
 
 
 def machine_view(name: str, data: dict[str, Any]) -> RenderableType:
