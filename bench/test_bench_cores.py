@@ -1,8 +1,8 @@
 """PE cores under programs: a stencil, a solver, cores that sleep. Results are asserted, times never.
 
 What bounds them: each word costs an event of its sender (issue), of its ramp, of its receiver (delivery, issue) and the
-routers' step, and each event misses the cache on the state of its PE (some 2 KB: record, threads, queues with their words); vector
-instructions in memory cost a few nanoseconds an element. Cores that wait or sleep cost nothing.
+routers' step, and each event misses the cache on the state of its PE (some 2 KB: record, threads, queues with their words);
+vector instructions in memory cost a few nanoseconds an element. Cores that wait or sleep cost nothing.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def note_rate(benchmark, simulation, **more) -> None:
 
 @pytest.mark.parametrize(("width", "height", "threads"), [(64, 64, 1), (128, 512, 1), (128, 512, 2)])
 def test_stencil(benchmark, width, height, threads):
-    """Seven-point stencil, 16 fp32 deep, two steps. Goal: >= 1e7 PE-cycles/s (100x the vendor's rate); two threads >= 1.7x one."""
+    """Seven-point stencil, 16 fp32 deep, two steps. Goal: >= 1e7 PE-cycles/s (100x the vendor's), two threads >= 1.7x one."""
     depth, steps = 16, 2
     u = np.random.default_rng(0).standard_normal((height, width, depth)).astype(np.float32)
     simulation = stencil_layout("wse3", "vendor-simulator", width, height, depth, steps).compile(threads)

@@ -80,7 +80,8 @@ def test_numpy_matmul_over_the_grid(benchmark, tile):
 def test_tile_matmul_in_cache(benchmark, tile, dtype):
     """The same number of products on few tiles that stay in cache: what the kernel does when memory does not hold it up.
 
-    Bound by the multiply-add units from 16 on; by permutations and loads below; fp16 by the six operations of a step.
+    Bound by the multiply-add units from 16 on; by permutations and loads below; fp16 without AVX512-FP16 (WSEKERN_SIMD=avx512)
+    by the six operations of a step.
     """
     benchmark.group = f"tile matmul {tile}, in cache"
     grid = grid_for(tile)

@@ -1,6 +1,7 @@
 """The command line as a user meets it: real commands, real output, one sentence and exit code 2 for bad input."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -112,6 +113,51 @@ def test_interrupt_ends_at_once_and_cleanly():
     assert run.returncode == 130 and "Traceback" not in err and "interrupted" in err
 
 
+def test_interrupt_leaves_the_text_so_far(monkeypatch, capsys):
+    from wsekern.inference import generate
+    from wsekern.inference.wafer import WaferModel
+
+    decode, calls = WaferModel.decode, []
+
+    def decode_three(self, token):
+        calls.append(token)
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        return decode(self, token)
+
+    monkeypatch.setattr(generate.WaferModel, "decode", decode_three)
+    monkeypatch.setattr(sys, "argv", ["wsekern", "run", "sample", "--prompt", "The fox said", "--tokens", "9"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    out, err = capsys.readouterr()
+    assert stop.value.code == 130 and err.strip() == "wsekern: interrupted"
+    assert out.startswith("The fox said") and len(out) > len("The fox said\n")
+
+
+def test_output_that_nobody_takes():
+    """A closed pipe ends quietly; a full device is said in one sentence."""
+    script = f"{sys.executable} -m wsekern.cli machines"
+    closed = subprocess.run(["bash", "-c", f"{script} | true"], capture_output=True, text=True, check=False)
+    assert closed.stderr == ""
+    full = subprocess.run(["bash", "-c", f"{script} > /dev/full"], capture_output=True, text=True, check=False)
+    assert full.returncode == 2 and full.stderr == "wsekern: cannot read or write the output: No space left on device\n"
+
+
+def test_json_goes_through_links_and_into_devices(tmp_path):
+    (tmp_path / "link.json").symlink_to(tmp_path / "data.json")
+    wsekern("machines", "wse2", "--json", str(tmp_path / "link.json"))
+    assert (tmp_path / "link.json").is_symlink()
+    assert json.loads((tmp_path / "data.json").read_text())["name"] == "wse2"
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", str(tmp_path / "pipe")], stdout=subprocess.PIPE, text=True)
+    wsekern("machines", "wse2", "--json", str(tmp_path / "pipe"))
+    assert json.loads(reader.communicate(timeout=10)[0])["name"] == "wse2"
+
+
+def test_a_group_alone_shows_its_commands():
+    assert "compare" in wsekern().stdout and "wafer" in wsekern("predict").stdout
+
+
 def test_machines_lists_both_sides():
     done = wsekern("machines")
     for name in ("wse1", "wse2", "wse3", "a100", "h100", "h200", "b200", "gb200", "llama3-8b"):
@@ -142,11 +188,26 @@ def test_machines_lists_both_sides():
     (["run", "sample", "--prompt", "x", "--temperature", "-1"], ["temperature"]),
     (["run", "sample"], ["--prompt"]),
     (["nonsense"], ["nonsense"]),
+    (["run", "sample", "--prompt", "x", "--grid", "9x²"], ["WIDTHxHEIGHT"]),
+    (["run", "sample", "--prompt", "x", "--threads", "100000"], ["threads", "1,024"]),
+    (["run", "sample", "--prompt", "x", "--seed", "-1"], ["seed"]),
+    (["run", "sample", "--prompt", "x", "--top-p", "nan"], ["top_p"]),
+    (["run", "llama3-8b", "--prompt", "x"], ["shape only", "config.json"]),
+    (["run", "sample", "--prompt", "x", "--json", ""], ["name of a file"]),
+    (["run", "sample", "--prompt", "x", "--json", "/"], ["name of a file"]),
+    (["compare", "llama3-8b", "--batches", ""], ["batches"]),
+    (["compare", "llama3-8b", "--batch", "1000000000000"], ["batch"]),
+    (["compare", "llama3-8b", "--wafers", "²"], ["wafers"]),
+    (["compare", "llama3-8b", "--power", "1MW", "--min-speed", "nan"], ["min-speed", "finite"]),
+    (["compare", "x" * 5000], ["no model"]),
+    (["predict", "wafer", "llama3-8b", "--grid", "4x4", "--context", "9"], ["--phase", "decode, prefill"]),
+    (["predict", "wafer", "llama3-8b", "--phase", "decode", "--grid", "4x4", "--context", "9", "--clock", "inf"], ["clock"]),
+    (["predict", "op", "meshgemv", "--grid", "4x4", "--tile", "99999999999999999999x8"], ["tile"]),
     (["machines", "abacus"], ["abacus", "wse3"]),
     (["predict", "op", "nonsense"], ["nonsense"]),
     (["predict", "wafer", "llama3-8b", "--phase", "decode", "--grid", "4x5", "--context", "10"], ["square"]),
     (["predict", "gpu", "llama3-8b", "--phase", "decode", "--context", "0"], ["context"]),
-    (["predict", "gpu", "llama3-8b", "--phase", "decode", "--context", "9", "--gpus", "0"], ["count"]),
+    (["predict", "gpu", "llama3-8b", "--phase", "decode", "--context", "9", "--gpus", "0"], ["--gpus", "from 1"]),
     (["validate", "--data", "/no/such/file.csv"], ["/no/such/file.csv"]),
     (["validate", "--data", "pyproject.toml"], ["columns"]),
 ])

@@ -85,3 +85,10 @@ def test_bad_input_is_one_sentence(wsekern, arguments, words):
     code, out, err = wsekern(*arguments)
     assert code == 2 and out == "" and err.startswith("wsekern: ") and err.count("\n") == 1
     assert all(word in err for word in words)
+
+
+def test_errors_per_gpu_and_family(wsekern):
+    code, out, _ = wsekern("validate", "--only", "gpu", "--families")
+    assert code == 0 and "qwen MoE" in out and "h200" in out
+    code, _, errors = wsekern("validate", "--only", "wafer", "--families")
+    assert code == 2 and "--only gpu" in errors

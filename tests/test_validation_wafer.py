@@ -74,11 +74,25 @@ def test_own_tables_need_only_the_columns_of_their_operations(table):
     ("a,wse9,silicon,meshgemv,96x96,4x4,6,500", "wse9"), ("a,wse3,gold,meshgemv,96x96,4x4,6,500", "gold"),
     ("a,wse3,silicon,meshgemv,9600x9600,4x4,6,500", "9600"), ("a,wse3,silicon,meshgemv,96,4x4,6,500", "WIDTHxHEIGHT"),
     ("a,wse3,silicon,meshgemv,96x96,wide,6,500", "8x8"), ("a,wse3,silicon,meshgemv,96x96,4x4,6,fast", "fast"),
-    ("a,wse3,silicon,llm-layer,,,,500", "square grid"), ("a,wse3,silicon,llm-layer,96x96,,,500", "context"),
+    ("a,wse3,silicon,meshgemv,96x96,4x4,6,nan", "not a number"), ("a,wse3,silicon,llm-layer,,,,500", "square grid"),
+    ("a,wse3,silicon,llm-layer,96x96,,,500", "context"),
 ])
 def test_rows_without_a_prediction_are_listed_with_the_reason(table, line, words):
     (row,) = validate_rows(table(f"id,machine,profile,op,grid,tile,groups,value\n{line}\n"))["rows"]
     assert row["predicted"] is None and words in row["note"]
+
+
+def test_only_the_rows_on_which_constants_were_set_count_as_fitted(table):
+    """Not another measurement under the same name."""
+    path = table("id,machine,profile,op,grid,tile,value\nW0211,wse3,silicon,meshgemm,16x16,1x1x1,2637.4\n"
+                 "W0211,wse3,silicon,meshgemm,17x17,1x1x1,2637.4\n")
+    assert [row["fitted"] for row in validate_rows(path)["rows"]] == [True, False]
+
+
+def test_operations_are_predicted_in_cycles_only(table):
+    path = table("id,machine,profile,op,grid,tile,value,unit\na,wse3,silicon,meshgemm,8x8,1x1x1,3,us\n")
+    (row,) = validate_rows(path)["rows"]
+    assert row["predicted"] is None and "'us'" in row["note"]
 
 
 def test_an_unknown_metric_of_a_layer_is_listed_with_the_reason(table):

@@ -4,7 +4,21 @@ from typing import Any
 
 import click
 
-from wsekern.cli_shared import JSON, PRECISION, PROFILE, ProgressBar, emit, open_console, parse_numbers, parse_wafers
+from wsekern.cli_shared import (
+    COUNT,
+    JSON,
+    PRECISION,
+    PROFILE,
+    THREADS,
+    Number,
+    ProgressBar,
+    Target,
+    emit,
+    open_console,
+    parse_numbers,
+    parse_wafers,
+    plot_option,
+)
 from wsekern.errors import InputError
 
 
@@ -14,22 +28,23 @@ from wsekern.errors import InputError
 @click.option("--wafers", default="auto", show_default=True, help="How many wafers; auto takes the fewest that hold the model.")
 @click.option("--cluster", default="h100x8", show_default=True,
               help="GPU and count, such as h100x8, or a TOML file; auto takes the usual one that answers soonest.")
-@click.option("--prompt", default=1024, show_default=True, help="Tokens in.")
-@click.option("--output", default=256, show_default=True, help="Tokens out.")
-@click.option("--batch", default=1, show_default=True, help="Users at once.")
+@click.option("--prompt", default=1024, show_default=True, type=COUNT, help="Tokens in.")
+@click.option("--output", default=256, show_default=True, type=COUNT, help="Tokens out.")
+@click.option("--batch", default=1, show_default=True, type=COUNT, help="Users at once.")
 @PRECISION
 @PROFILE
-@click.option("--engine-level", default="stock", show_default=True, help="Serving software of the GPUs: stock, tuned, ideal.")
+@click.option("--engine-level", default="stock", show_default=True, help="Software of the GPUs: stock, tuned, ideal, ...")
 @click.option("--batches", metavar="N,N,...", help="Sweep over users at once.")
 @click.option("--prompts", metavar="N,N,...", help="Sweep over prompt lengths.")
 @click.option("--equal", type=click.Choice(["power", "cost"]),
               help="As many systems of the smaller side as the larger one's power, or price per hour, pays for.")
 @click.option("--power", metavar="750MW", help="Fill this much power at the meter with systems of either side.")
-@click.option("--min-speed", default=0.0, metavar="TOK/S", help="With --power: the least tokens/s for each user.")
-@click.option("--threads", default=1, show_default=True, help="Threads of the simulation.")
+@click.option("--min-speed", default=0.0, type=Number(), metavar="TOK/S",
+              help="With --power: the least tokens/s for each user.")
+@click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @JSON
-@click.option("--html", "html_path", metavar="FILE", help="Write the report as a page.")
-@click.option("--plot", "plot_path", metavar="FILE", help="Draw the comparison (.png, .svg or .pdf).")
+@click.option("--html", "html_path", metavar="FILE", type=Target(), help="Write the report as a page.")
+@plot_option("Draw the comparison")
 def compare(model: str | None, wafer: str, wafers: str, batches: str | None, prompts: str | None, equal: str | None,
             power: str | None, min_speed: float, json_path: str | None, html_path: str | None, plot_path: str | None,
             **request: Any) -> None:
@@ -41,16 +56,17 @@ def compare(model: str | None, wafer: str, wafers: str, batches: str | None, pro
     """
     from wsekern.machine import load_machine
 
+    sweeps = any(option is not None for option in (batches, prompts, equal))
     request |= {"machine": load_machine(wafer), "wafers": parse_wafers(wafers)}
     if power is None and min_speed:
         raise InputError("min-speed goes with --power")
-    if model is None and (power or batches or prompts or equal):
+    if model is None and (power is not None or sweeps):
         raise InputError("a sweep and a datacentre want a MODEL such as llama3-8b")
     if power is not None:
-        if batches or prompts or equal or plot_path:
+        if sweeps or plot_path:
             raise InputError("--power goes with neither --batches, --prompts, --equal nor --plot")
         views, data = _datacentre(model, power, min_speed, **request)
-    elif batches or prompts or equal:
+    elif sweeps:
         views, data = _sweep(model, batches, prompts, equal, plot_path, json_path, **request)
     else:
         views, data = _one_request(model, plot_path, json_path, **request)
@@ -108,8 +124,9 @@ def _sweep(model: str, batches: str | None, prompts: str | None, equal: str | No
     from wsekern.report import sweep_plot, sweep_view
     from wsekern.workload import load_config
 
-    sizes = parse_numbers("batches", batches) if batches else ((batch,) if equal and not prompts else BATCHES)
-    lengths = parse_numbers("prompts", prompts) if prompts else (prompt,)
+    alone = (batch,) if equal and prompts is None else BATCHES
+    sizes = alone if batches is None else parse_numbers("batches", batches)
+    lengths = (prompt,) if prompts is None else parse_numbers("prompts", prompts)
     mode = f"equal-{equal}" if equal else "as-given"
     with ProgressBar("placing and timing", len(sizes) * len(lengths)) as advance:
         cells = sweep(load_config(model), batches=sizes, prompts=lengths, mode=mode, on_cell=advance, **options)

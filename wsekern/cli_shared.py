@@ -1,19 +1,89 @@
 """What the commands share: options, where output goes, how text becomes numbers, progress."""
 
 import functools
+import math
+import os
+import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from wsekern.errors import InputError, WsekernError
 
+MOST = 10**9
+"""No count on the command line is larger: no model, request or machine has more of anything."""
+
+MOST_WAFERS = 2048
+"""Systems in the largest cluster that the vendor offers."""
+
+class Whole(click.ParamType):
+    """A whole number from ``least`` to ``most``."""
+
+    name = "integer"
+
+    def __init__(self, least: int = 1, most: int = MOST):
+        self._least, self._most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """``value`` as a number; a refusal says what was expected."""
+        text = str(value).strip()
+        if not re.fullmatch(r"[+-]?[0-9]{1,20}", text) or not self._least <= int(text) <= self._most:
+            self.fail(f"{text[:60]!r} is not a whole number from {self._least} to {self._most:,}.", param, ctx)
+        return int(text)
+
+
+COUNT = Whole()
+THREADS = Whole(most=1024)
+
+
+class Number(click.ParamType):
+    """A finite number of at least (or, ``above``, of more than) 0."""
+
+    name = "float"
+
+    def __init__(self, above: bool = False):
+        self._above = above
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """``value`` as a number; a refusal says what was expected."""
+        number = click.FLOAT.convert(value, param, ctx)
+        enough = number > 0 if self._above else number >= 0
+        if not enough or math.isinf(number):
+            self.fail(f"{value} is not a finite number of {'more than' if self._above else 'at least'} 0.", param, ctx)
+        return number
+
+
+class Target(click.Path):
+    """A file to write: checked before the work whose result should go there. ``standard``: '-' is standard output."""
+
+    def __init__(self, standard: bool = False, picture: bool = False):
+        super().__init__()
+        self._standard, self._picture = standard, picture
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """``value`` if a file can be written there."""
+        from wsekern.report import check_target, picture_kind
+
+        if self._standard and value == "-":
+            return value
+        check_target(value)
+        if self._picture:
+            picture_kind(value)
+        return value
+
+
 PRECISION = click.option("--precision", default="fp16", show_default=True, help="fp32, fp16, fp16_fp32, bf16 (GPU: fp8 too).")
 PROFILE = click.option("--profile", default="silicon", show_default=True,
                        help="Timing of the wafer: silicon or vendor-simulator.")
-JSON = click.option("--json", "json_path", metavar="FILE",
+JSON = click.option("--json", "json_path", metavar="FILE", type=Target(standard=True),
                     help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
+
+
+def plot_option(text: str):
+    """``--plot FILE`` with ``text`` as its help."""
+    return click.option("--plot", "plot_path", metavar="FILE", type=Target(picture=True), help=f"{text} (.png, .svg or .pdf).")
 
 
 def open_console(json_path: str | None = None):
@@ -28,23 +98,24 @@ def emit(json_path: str | None, data: Any) -> None:
     from wsekern.report import to_json, write_file
 
     if json_path == "-":
-        sys.stdout.write(to_json(data))
-        sys.stdout.flush()
+        click.echo(to_json(data), nl=False)
     elif json_path:
         write_file(json_path, to_json(data))
+
+
+def whole_number(text: str) -> int:
+    """A number in plain digits, at least 1; 0 for any other text."""
+    return int(text) if re.fullmatch(r"[0-9]{1,10}", text.strip()) and int(text) <= MOST else 0
 
 
 def parse_grid(text: str | None) -> tuple[int, int] | None:
     """``PxP`` (or ``WxH``) as numbers."""
     if text is None:
         return None
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.strip().lstrip("-").isdigit() for part in parts):
-        raise InputError(f"grid is {text!r}, expected WIDTHxHEIGHT such as 16x16")
-    width, height = (int(part) for part in parts)
-    if width < 1 or height < 1:
-        raise InputError(f"grid is {text!r}, expected at least 1x1")
-    return width, height
+    sizes = tuple(whole_number(part) for part in text.lower().split("x"))
+    if len(sizes) != 2 or not all(sizes):
+        raise InputError(f"grid is {text[:60]!r}, expected WIDTHxHEIGHT of at least 1x1, such as 16x16")
+    return sizes
 
 
 def parse_square(text: str) -> int:
@@ -59,27 +130,28 @@ def parse_tile(text: str | None) -> tuple[int, ...] | None:
     """``8x8`` or ``8x8x8`` as numbers."""
     if text is None:
         return None
-    parts = text.lower().split("x")
-    if not all(part.isdigit() for part in parts):
-        raise InputError(f"tile is {text!r}, expected sizes such as 8x8 or 8x8x8")
-    return tuple(int(part) for part in parts)
+    sizes = tuple(whole_number(part) for part in text.lower().split("x"))
+    if not all(sizes):
+        raise InputError(f"tile is {text[:60]!r}, expected sizes of at least 1, such as 8x8 or 8x8x8")
+    return sizes
 
 
 def parse_numbers(name: str, text: str) -> tuple[int, ...]:
     """``1,2,4`` as numbers."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() and int(part) for part in parts):
-        raise InputError(f"{name} is {text!r}, expected whole numbers of at least 1, such as 1,8,64")
-    return tuple(int(part) for part in parts)
+    numbers = tuple(whole_number(part) for part in text.split(","))
+    if not all(numbers):
+        raise InputError(f"{name} is {text[:60]!r}, expected whole numbers of at least 1, such as 1,8,64")
+    return numbers
 
 
 def parse_wafers(text: str) -> int | None:
     """A number of wafers, or None for auto."""
     if text == "auto":
         return None
-    if not text.isdigit() or int(text) < 1:
-        raise InputError(f"wafers is {text!r}, expected auto or a whole number of at least 1")
-    return int(text)
+    wafers = whole_number(text)
+    if not 1 <= wafers <= MOST_WAFERS:
+        raise InputError(f"wafers is {text[:60]!r}, expected auto or a whole number of 1 to {MOST_WAFERS:,}")
+    return wafers
 
 
 class ProgressBar:
@@ -113,16 +185,32 @@ def run_command(command: click.Command) -> None:
     """Run a command and exit: one clear sentence and exit code 2 for anything a user can put right."""
     try:
         code = command.main(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except WsekernError as error:
-        click.echo(f"wsekern: {error}", err=True)
-        sys.exit(2)
+        _refuse(str(error))
     except click.ClickException as error:
-        click.echo(f"wsekern: {error.format_message()}", err=True)
-        sys.exit(2)
+        _refuse(error.format_message())
     except (click.Abort, KeyboardInterrupt):
         click.echo("wsekern: interrupted", err=True)
         sys.exit(130)
     except BrokenPipeError:
-        sys.stderr.close()
+        _forget_output()
         sys.exit(141)
+    except OSError as error:
+        _forget_output()
+        _refuse(f"cannot read or write {error.filename or 'the output'}: {error.strerror or error}")
+    except MemoryError as error:
+        _refuse(f"not enough memory in this computer: {error or 'use a smaller model, grid or request'}")
+
+
+def _refuse(sentence: str) -> NoReturn:
+    """Say in one line why nothing was done."""
+    click.echo(f"wsekern: {' '.join(sentence.split())}", err=True)
+    sys.exit(2)
+
+
+def _forget_output() -> None:
+    """Nobody takes what is still buffered; Python would complain about that when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

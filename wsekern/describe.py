@@ -6,6 +6,7 @@ is a table ``{ value = 0.85e9, unit = "Hz", source = "...", confidence = "A" }``
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -32,11 +33,22 @@ class Quantity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return int(self.value)
 
 
+class Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whole numbers with their unit and source, e.g. the depth of each queue."""
+
+    values: tuple[int, ...]
+    unit: str
+    source: str
+    confidence: Confidence = "I"
+
+
 class Unit(msgspec.Struct, frozen=True):
-    """Annotation of a quantity: the unit it must have and the least value it may take."""
+    """Annotation of a quantity or listing: the unit it must have, the values it may take, whether they are whole numbers."""
 
     name: str
     minimum: float = 0.0
+    maximum: float = math.inf
+    whole: bool = False
 
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -60,30 +72,31 @@ def load_description(path: str | os.PathLike[str], cls: type[T]) -> T:
 
 
 def check_units(description: msgspec.Struct, where: str) -> None:
-    """Check the unit, sign and source of every quantity in ``description``."""
+    """Check the unit, values and source of every quantity in ``description``."""
     for field, annotation in get_type_hints(type(description), include_extras=True).items():
-        value = getattr(description, field)
-        unit = _unit_of(annotation)
-        if isinstance(value, msgspec.Struct) and not isinstance(value, Quantity):
-            check_units(value, f"{where}: {field}")
-        elif isinstance(value, Quantity):
-            _check_quantity(value, unit, f"{where}: {field}")
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                if isinstance(item, Quantity):
-                    _check_quantity(item, unit, f"{where}: {field}.{key}")
-                elif isinstance(item, msgspec.Struct):
-                    check_units(item, f"{where}: {field}.{key}")
+        value, unit = getattr(description, field), _unit_of(annotation)
+        items = value.items() if isinstance(value, dict) else ((None, value),)
+        for key, item in items:
+            place = f"{where}: {field}" if key is None else f"{where}: {field}.{key}"
+            if isinstance(item, Quantity | Listing):
+                _check_quantity(item, unit, place)
+            elif isinstance(item, msgspec.Struct):
+                check_units(item, place)
 
 
-def _check_quantity(quantity: Quantity, unit: Unit | None, place: str) -> None:
-    if not math.isfinite(quantity.value):
-        raise InputError(f"{place}: value is {quantity.value}, expected a finite number")
-    if unit is not None and quantity.unit != unit.name:
+def _check_quantity(quantity: Quantity | Listing, unit: Unit | None, place: str) -> None:
+    unit = unit or Unit(quantity.unit)
+    if quantity.unit != unit.name:
         raise InputError(f"{place}: unit is {quantity.unit!r}, expected {unit.name!r}")
-    minimum = unit.minimum if unit is not None else 0.0
-    if quantity.value < minimum:
-        raise InputError(f"{place}: value is {quantity.value:g}, expected at least {minimum:g}")
+    for value in quantity.values if isinstance(quantity, Listing) else (quantity.value,):
+        if not math.isfinite(value):
+            raise InputError(f"{place}: value is {value}, expected a finite number")
+        if value < unit.minimum:
+            raise InputError(f"{place}: value is {value:g}, expected at least {unit.minimum:g}")
+        if value > unit.maximum:
+            raise InputError(f"{place}: value is {value:g}, expected at most {unit.maximum:g}")
+        if unit.whole and value != int(value):
+            raise InputError(f"{place}: value is {value:g}, expected a whole number")
     if not quantity.source.strip():
         raise InputError(f"{place}: source is empty, expected where the number comes from")
 
@@ -102,4 +115,10 @@ def _unit_of(annotation: Any) -> Unit | None:
 
 
 def _plain(message: str) -> str:
-    return message.replace("`", "'").replace(" - at '$.", " - at '").replace("Object", "the description")
+    """msgspec's message in the words of this package: the place, then what is wrong there."""
+    what, _, place = message.replace("`", "'").partition(" - at '$")
+    place = place.rstrip("'").lstrip(".")
+    what = re.sub(r"^Object contains unknown field ('.*')$", r"unknown key \1", what)
+    what = re.sub(r"^Object missing required field ('.*')$", r"key \1 is missing", what)
+    what = what[:1].lower() + what[1:].replace("'object'", "a table")
+    return f"{place}: {what}" if place else what

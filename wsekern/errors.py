@@ -31,6 +31,10 @@ class DeadlockError(SimulationError):
     """Nothing moved while wavelets or PEs were waiting."""
 
 
+class LivelockError(DeadlockError):
+    """Wavelets move, but their routes lead them in a circle."""
+
+
 class DeadlineError(SimulationError):
     """The deadline passed before the condition was met."""
 
@@ -45,6 +49,7 @@ STATUS_EXCEPTIONS: dict[int, type[BaseException]] = {
     -12: DeadlockError,
     -13: RoutingError,
     -14: DeadlineError,
+    -15: LivelockError,
     -20: SimulationError,
     -21: SimulationError,
     -22: SimulationError,

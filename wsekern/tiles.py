@@ -59,37 +59,37 @@ def gemv(x: Array, w: Array, dtype: str = "fp32", y: Array | None = None, thread
     return gemm(x[:, :, None], w, dtype, start, threads)[:, :, 0]
 
 
-def mesh_gemm(x: Array, w: Array, dtype: str = "fp32", threads: int = 1) -> Array:
-    """X W over P x P PEs in Cannon's order: x (P, P, m, k), w (P, P, k, n) -> (P, P, m, n).
+def mesh_gemm(x: Array, w: Array, dtype: str = "fp32", threads: int = 1, skewed: bool = True) -> Array:
+    """X W over H x W PEs in Cannon's order: x (H, L, m, k), w (L, W, k, n), L blocks of the inner size -> (H, W, m, n).
 
-    PE (i, j) adds x of PE (i, (i + j + r) mod P) times w of PE ((i + j + r) mod P, j) for r = 0 .. P - 1, in one chain: with
-    ``fp16_fp32`` and ``bf16`` the sum is fp32 through all rounds.
+    PE (i, j) adds x (i, b) times w (b, j) for b = (i + j + r) mod L, r = 0 .. L - 1 (for b = r if not ``skewed``, the order of
+    SUMMA), in one chain: with ``fp16_fp32`` and ``bf16`` the sum is fp32 through all rounds.
     """
     x, w = _tile(x, "x", dtype, 4), _tile(w, "w", dtype, 4)
-    p, m, k, n = x.shape[0], x.shape[2], x.shape[3], w.shape[3]
-    _expect(x, "x", (p, p, m, k))
-    _expect(w, "w", (p, p, k, n))
-    out = _empty((p, p, m, n), x.dtype)
+    (height, blocks, m, k), width, n = x.shape, w.shape[1], w.shape[3]
+    _expect(w, "w", (blocks, width, k, n))
+    out = _empty((height, width, m, n), x.dtype)
     if out.size:
-        threads = _threads(threads, out.size * p * k)
-        raise_for_status(_tiles.mesh_gemm(DTYPES.index(dtype), _raw(x), _raw(w), _raw(out), m, k, n, threads))
+        threads = _threads(threads, out.size * blocks * k)
+        raise_for_status(_tiles.mesh_gemm(DTYPES.index(dtype), _raw(x), _raw(w), _raw(out), m, k, n, skewed, threads))
     return out
 
 
 def mesh_gemm_transposed(q: Array, keys: Array, dtype: str = "fp32", threads: int = 1) -> Array:
-    """Q K^T over P x P PEs: q (P, P, m, k), keys (P, P, n, k) -> (P, P, m, n).
+    """Q K^T over H x W PEs: q (H, W, m, k), keys (L, W, n, k), L a multiple of W -> blocks of scores (H, L, m, n).
 
-    PE (i, j) gets the sum over columns x of q of PE (i, x) times the transpose of keys of PE (j, x). Each product is rounded to
-    the storage type; to that of column j is added the chain of sums from column 0, then the chain from column P - 1.
-    With ``fp16_fp32`` those sums are fp32, rounded once at the end.
+    Block (i, b) is the sum over columns x of q (i, x) times the transpose of keys (b, x). Each product is rounded to the
+    storage type; to that of column b // (L / W), where the block ends up, is added the chain of sums from column 0, then the
+    chain from column W - 1. With ``fp16_fp32`` those sums are fp32, rounded once at the end.
     """
     q, keys = _tile(q, "q", dtype, 4), _tile(keys, "keys", dtype, 4)
-    p, m, k, n = q.shape[0], q.shape[2], q.shape[3], keys.shape[2]
-    _expect(q, "q", (p, p, m, k))
-    _expect(keys, "keys", (p, p, n, k))
-    out = _empty((p, p, m, n), q.dtype)
+    (height, width, m, k), blocks, n = q.shape, keys.shape[0], keys.shape[2]
+    _expect(keys, "keys", (blocks, width, n, k))
+    if width and blocks % width:
+        raise InputError(f"keys are {blocks} blocks for {width} columns of PEs: expected a multiple")
+    out = _empty((height, blocks, m, n), q.dtype)
     if out.size:
-        threads = _threads(threads, out.size * p * k)
+        threads = _threads(threads, out.size * width * k)
         raise_for_status(_tiles.mesh_gemm_transposed(DTYPES.index(dtype), _raw(q), _raw(keys), _raw(out), m, n, k, threads))
     return out
 

@@ -2,7 +2,9 @@
 
 import csv
 from collections.abc import Iterable
+from functools import cache
 from importlib.resources import as_file, files
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ FITTED = frozenset(
     + ["M0076", "M0077", "M0324", "M0326"])
 """Rows of the shipped table on which constants were set: MeshGEMM, MeshGEMV and Shift with P <= 80 on silicon; six Shift
 rows of the vendor simulator; the fmuls rows of 1,028 elements; the multicast of 16 words to 1 and 16 receivers. They are
-shown, and left out of the statistics."""
+shown, and left out of the statistics, wherever they come from; another row under one of these names is not."""
 
 NATIVE_GRID = 256
 """PEs a side of the Qwen3 engine of the agent-memory notes, whose rows do not state a grid."""
@@ -56,10 +58,25 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
 
 def validate_rows(path: str | Path | None = None) -> dict[str, list[dict[str, Any]]]:
     """``{"rows": [...], "groups": [...]}`` of the measurements in ``path``, or of those the package ships."""
-    if path is not None:
-        return summarise(predict_rows(read_rows(path)))
+    return summarise(predict_rows(read_rows(path) if path is not None else shipped_rows()))
+
+
+@cache
+def shipped_rows() -> list[dict[str, str]]:
+    """Rows of the table that the package ships."""
     with as_file(files("wsekern.inference") / "data" / "wafer-validation.csv") as shipped:
-        return summarise(predict_rows(read_rows(shipped)))
+        return read_rows(shipped)
+
+
+@cache
+def _fitted_rows() -> dict[str, dict[str, str]]:
+    return {row["id"]: row for row in shipped_rows() if row["id"] in FITTED}
+
+
+def _is_fitted(row: dict[str, str]) -> bool:
+    """Whether a constant was set on this very measurement."""
+    known = _fitted_rows().get(row["id"])
+    return known is not None and all(row.get(name, "") == known[name] for name in ("op", "grid", "tile", "relays", "value"))
 
 
 def predict_rows(rows: Iterable[dict[str, str]]) -> list[Row]:
@@ -71,6 +88,8 @@ def _row(row: dict[str, str]) -> Row:
     predicted, note = None, ""
     try:
         measured = float(row["value"])
+        if not isfinite(measured):
+            raise ValueError
     except ValueError:
         measured, note = 0.0, f"value {row['value']!r} is not a number"
     if not note:
@@ -79,7 +98,7 @@ def _row(row: dict[str, str]) -> Row:
         except WsekernError as error:
             note = str(error)
     return Row(id=row["id"], group=_group(row), measured=measured, predicted=predicted, unit=row.get("unit", "") or "cycles",
-               note=note, source=row.get("source", ""), fitted=row["id"] in FITTED)
+               note=note, source=row.get("source", ""), fitted=_is_fitted(row))
 
 
 def _group(row: dict[str, str]) -> str:
@@ -93,6 +112,8 @@ def _predict(row: dict[str, str]) -> tuple[float, str]:
     """(prediction, note) of one row through the functions of ``predict op`` and ``predict wafer``."""
     if row["op"] in ("llm-layer", "llm-token"):
         return _predict_model(row)
+    if (row.get("unit") or "cycles") != "cycles":
+        raise InputError(f"unit is {row['unit']!r}: operations are predicted in cycles")
     sizes = {name: _number(row, name) for name in ("groups", "relays", "words", "receivers")}
     text = row.get("note", "")
     result = predict_op(row["op"], row["machine"], row["profile"], grid=_grid(row), tile=_sizes(row, "tile"),

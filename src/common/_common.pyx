@@ -32,8 +32,14 @@ cpdef int simd_level_code() noexcept:
 
 
 def simd_level() -> str:
-    """Name of the SIMD level in force: ``base``, ``avx2`` or ``avx512`` (set with ``WSEKERN_SIMD``)."""
+    """Name of the SIMD level in force: ``base``, ``avx2`` or ``avx512`` (set with ``WSEKERN_SIMD``; unforced, tile products at
+    ``avx512`` also use AVX512-FP16 where the CPU has it)."""
     return _LEVELS[_level]
+
+
+def simd_forced() -> bool:
+    """Whether ``WSEKERN_SIMD`` names the level; unforced, a kernel may use more of the CPU than the level's own sets."""
+    return bool(os.environ.get("WSEKERN_SIMD"))
 
 
 def status_table() -> dict[int, tuple[str, str]]:

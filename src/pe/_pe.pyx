@@ -56,6 +56,8 @@ cdef extern from "pe_math.h" nogil:
     int pe_compares(int op)
     pe_value pe_decode(int type, uint32_t bits)
     uint32_t pe_encode(int type, pe_value v)
+    uint32_t pe_load_bits(int type, const unsigned char *p)
+    void pe_store_bits(int type, unsigned char *p, uint32_t bits)
     pe_value pe_load(int type, const unsigned char *p)
     void pe_store(int type, unsigned char *p, pe_value v)
     pe_value pe_apply(int op, int type, pe_value a, pe_value b, pe_value c)
@@ -95,7 +97,9 @@ include "tasks.pxi"
 include "events.pxi"
 include "set_up.pxi"
 
-STATES = ("idle", "ready", "busy", "input", "output", "fifo", "microthread")
+STATES = ("idle", "ready", "busy", "input", "output", "fifo", "microthread", "starting")
+"""What a thread does in the coming cycle: nothing; issue an instruction, if its turn has come; go on with one; wait for words, for
+room in an output queue, for a FIFO, for a microthread; begin a task, of which it has issued nothing yet."""
 COUNTERS = ("done", "input", "output", "fifo", "microthread", "instructions", "elements", "vector_cycles", "conflict_cycles",
             "words", "tasks")
 """Columns of :meth:`Cores.counters`: cycle at which a PE became idle; thread-cycles that it waited for words, for room in
@@ -250,7 +254,7 @@ cdef class Cores:
         return np.asarray(out)
 
     def waiting(self):
-        """Threads that wait: list of (PE, thread, instruction of its program, state, queue)."""
+        """Threads that wait: list of (PE, thread, state, instruction of its program, next word, queue, since cycle)."""
         cdef int32_t p
         cdef int k
         found = []
@@ -259,38 +263,47 @@ cdef class Cores:
                 continue
             for k in range(PE_THREADS):
                 seen = self.thread_of(self.core.pe + p, k)
-                if seen is not None and seen[1] in STATES[3:]:
+                if seen is not None and seen[1] in STATES[3:7]:
                     found.append((self.core.pe[p].at, *seen))
         return found
 
-    cdef thread_of(self, const Pe *pe, int k):
-        """(thread, state, instruction, next word, queue) of thread k, 8 the main one; None where it does not exist."""
+    cdef int doing(self, const Pe *pe, int k, int32_t *at):
+        # State (place in STATES) of thread k, 8 the main one, and the instruction that it is at; -1 where it does not exist.
         cdef const Program *program = self.programs + pe.program
         cdef const Thread *th
         if program.thread_slot[k] < 0:
-            return None
+            return -1
         th = self.core.thread + pe.threads + program.thread_slot[k]
-        return (k, STATES[th.state], th.pc - program.code.first, th.word, th.queue)
+        at[0] = th.pc - program.code.first
+        if (th.state != READY and th.state != BULK) or th.resume <= self.core.cycle:
+            return READY if th.state == BULK else th.state
+        if k == PE_MAIN and th.word == PE_NONE:     # its counter is at the next instruction already
+            if th.issued == PE_NONE:
+                return STARTING
+            at[0] = th.issued - program.code.first
+        return BULK
+
+    cdef thread_of(self, const Pe *pe, int k):
+        """(thread, state, instruction, next word, queue, since or until cycle) of thread k, 8 the main one; None where it
+        does not exist."""
+        cdef const Thread *th
+        cdef int32_t at = 0
+        cdef int state = self.doing(pe, k, &at)
+        if state < 0:
+            return None
+        th = self.core.thread + pe.threads + self.programs[pe.program].thread_slot[k]
+        return (k, STATES[state], at, th.word, th.queue, th.resume)
 
     def activity(self):
-        """int32 (PEs with programs, 1 + 9): place of a PE in the grid, and the instruction of each thread (8: main), -1 where
-        it is idle or absent, -2 - instruction where it waits."""
-        cdef int32_t[:, ::1] out = np.full((self.core.pes, 10), -1, np.int32)
+        """int32 (PEs with programs, 1 + 9 + 9): place of a PE in the grid, and of each thread (8: main) its state, as a place
+        in ``STATES`` (-1: it does not exist), and the instruction that it is at."""
+        cdef int32_t[:, ::1] out = np.zeros((self.core.pes, 1 + 2 * PE_THREADS), np.int32)
         cdef int32_t p
         cdef int k
-        cdef Pe *pe
-        cdef Thread *th
-        cdef int32_t at
         for p in range(self.core.pes):
-            pe = self.core.pe + p
-            out[p, 0] = pe.at
+            out[p, 0] = self.core.pe[p].at
             for k in range(PE_THREADS):
-                if self.programs[pe.program].thread_slot[k] < 0:
-                    continue
-                th = self.core.thread + pe.threads + self.programs[pe.program].thread_slot[k]
-                at = th.pc - self.programs[pe.program].code.first
-                if th.state != IDLE:
-                    out[p, 1 + k] = at if th.state < WAIT_INPUT else -2 - at
+                out[p, 1 + k] = self.doing(self.core.pe + p, k, &out[p, 1 + PE_THREADS + k])
         return np.asarray(out)
 
     def state_of(self, int64_t p):

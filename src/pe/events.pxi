@@ -33,6 +33,8 @@ cdef int deliver(Core *s, Strip *t, const wsk_delivery *d) noexcept nogil:
         return remember_edge(t, d, s.cycle)
     p = s.slot_of[d.pe]
     if p < 0:
+        if d.flags & WSK_TORN_DOWN:
+            return WSK_OK
         t.fault_pe, t.fault_color = d.pe, d.color
         return WSK_ERR_QUEUE_RANGE
     pe = s.pe + p

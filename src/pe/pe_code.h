@@ -34,7 +34,7 @@ enum pe_form {
     PE_MOVE_BASE,       /* descriptor b begins a elements later */
     PE_SET_EXTENT,      /* descriptor b has a elements */
     PE_SET_STRIDE,      /* descriptor b has stride a */
-    PE_LOAD_DESCRIPTOR, /* descriptor b = descriptor a, as its program states it */
+    PE_LOAD_DESCRIPTOR, /* descriptor b = descriptor a, as it is now */
     PE_ROUTE,           /* color imm takes route a of the program */
     PE_POSITION,        /* switch of color imm to position a (a register) */
     PE_LEAVE_TEARDOWN,  /* of color imm */

@@ -36,21 +36,20 @@ static inline uint32_t pe_encode(int type, pe_value v)
     }
 }
 
-static inline pe_value pe_load(int type, const unsigned char *p)
+static inline uint32_t pe_load_bits(int type, const unsigned char *p)
 {
+    uint32_t bits;
+    uint16_t half;
     if (pe_type_bytes(type) == 4) {
-        uint32_t bits;
         memcpy(&bits, p, 4);
-        return pe_decode(type, bits);
+        return bits;
     }
-    uint16_t bits;
-    memcpy(&bits, p, 2);
-    return pe_decode(type, bits);
+    memcpy(&half, p, 2);
+    return half;
 }
 
-static inline void pe_store(int type, unsigned char *p, pe_value v)
+static inline void pe_store_bits(int type, unsigned char *p, uint32_t bits)
 {
-    uint32_t bits = pe_encode(type, v);
     if (pe_type_bytes(type) == 4) {
         memcpy(p, &bits, 4);
     } else {
@@ -59,7 +58,24 @@ static inline void pe_store(int type, unsigned char *p, pe_value v)
     }
 }
 
+static inline pe_value pe_load(int type, const unsigned char *p) { return pe_decode(type, pe_load_bits(type, p)); }
+
+static inline void pe_store(int type, unsigned char *p, pe_value v) { pe_store_bits(type, p, pe_encode(type, v)); }
+
 static inline int pe_is_integer(int type) { return type >= PE_U32; }
+
+/* A double as a float that rounds to fp16 or bf16 as the double would: rounded to odd where it is not exact. */
+static inline float pe_to_odd(double x)
+{
+    float f = (float)x;
+    uint32_t word = wsk_float_to_bits(f);
+    if (isfinite(f) && (double)f != x && !(word & 1))
+        word += ((double)f < x) == (x > 0) ? 1 : (uint32_t)-1;
+    return wsk_bits_to_float(word);
+}
+
+/* A double, rounded once to `type` when it is encoded. */
+static inline float pe_narrow(int type, double x) { return type == PE_F32 ? (float)x : pe_to_odd(x); }
 
 /* a + b * c of fp16 or bf16 operands as a float that rounds to either type as the exact result would: the product is exact
  * in double, and both the sum and its conversion round to odd, which keeps what a later rounding needs to know. */
@@ -74,11 +90,7 @@ static inline float pe_fma_odd(float a, float b, float c)
     if (error != 0 && !(bits & 1))
         bits += (error > 0) == (sum > 0) ? 1 : (uint64_t)-1;
     memcpy(&sum, &bits, 8);
-    float f = (float)sum;
-    uint32_t word = wsk_float_to_bits(f);
-    if (isfinite(f) && (double)f != sum && !(word & 1))
-        word += ((double)f < sum) == (sum > 0) ? 1 : (uint32_t)-1;
-    return wsk_bits_to_float(word);
+    return pe_to_odd(sum);
 }
 
 static inline pe_value pe_fma(int type, pe_value a, pe_value b, pe_value c)
@@ -120,7 +132,7 @@ static inline pe_value pe_apply_integer(int op, int type, pe_value a, pe_value b
 }
 
 /* a (op) b, or a + b * c, rounded once to `type`. Comparisons give an integer. Two halves make a sum, product, quotient or
- * root that fp32 rounds harmlessly: 24 >= 2 * 11 + 2. Functions of <math.h> are taken in double and rounded once more. */
+ * root that fp32 rounds harmlessly: 24 >= 2 * 11 + 2. Functions of <math.h> are taken in double, and rounded once from there. */
 static inline pe_value pe_apply(int op, int type, pe_value a, pe_value b, pe_value c)
 {
     pe_value r;
@@ -142,10 +154,10 @@ static inline pe_value pe_apply(int op, int type, pe_value a, pe_value b, pe_val
     case PE_DIV: r.f = a.f / b.f; break;
     case PE_SQRT: r.f = sqrtf(a.f); break;
     case PE_FLOOR: r.f = floorf(a.f); break;
-    case PE_EXP: r.f = (float)exp((double)a.f); break;
-    case PE_LOG: r.f = (float)log((double)a.f); break;
-    case PE_SIN: r.f = (float)sin((double)a.f); break;
-    case PE_COS: r.f = (float)cos((double)a.f); break;
+    case PE_EXP: r.f = pe_narrow(type, exp(a.f)); break;
+    case PE_LOG: r.f = pe_narrow(type, log(a.f)); break;
+    case PE_SIN: r.f = pe_narrow(type, sin(a.f)); break;
+    case PE_COS: r.f = pe_narrow(type, cos(a.f)); break;
     default: r = a; break;
     }
     return pe_decode(type, pe_encode(type, r));
@@ -163,13 +175,7 @@ static inline pe_value pe_convert(int from, int to, pe_value v)
         double x = isnan(v.f) ? 0.0 : v.f < low ? low : v.f > high ? high : v.f;
         r.u = (uint32_t)(int64_t)x;
     } else if (pe_is_integer(from) && !pe_is_integer(to)) {
-        double x = from == PE_I32 || from == PE_I16 ? (double)v.i : (double)v.u;
-        /* Rounded once: to odd on the way to fp32, so that a narrower type can be rounded from it. */
-        float f = (float)x;
-        uint32_t word = wsk_float_to_bits(f);
-        if (to != PE_F32 && (double)f != x && !(word & 1))
-            word += (fabs((double)f) < fabs(x)) ? 1 : (uint32_t)-1;
-        r.u = word;
+        r.f = pe_narrow(to, from == PE_I32 || from == PE_I16 ? (double)v.i : (double)v.u);
     } else {
         r = v;
     }

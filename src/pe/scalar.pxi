@@ -24,14 +24,12 @@ cdef int scalar_operation(Core *s, const pe_instruction *i, uint32_t *r) noexcep
 
 cdef int load_or_store(Core *s, Pe *pe, const pe_instruction *i, uint32_t *r) noexcept nogil:
     cdef int64_t at = checked_address(s, pe, i.imm, <int32_t>r[i.a] if i.a >= 0 else 0, i.type)
-    cdef pe_value v
     if at == NOBODY:
         return WSK_ERR_MEMORY_RANGE
     if i.form == PE_LOAD:
-        r[i.dst] = pe_encode(i.type, pe_load(i.type, s.memory + at))
+        r[i.dst] = pe_load_bits(i.type, s.memory + at)
     else:
-        v = pe_decode(i.type, r[i.b])
-        pe_store(i.type, s.memory + at, v)
+        pe_store_bits(i.type, s.memory + at, r[i.b])
     return WSK_OK
 
 
@@ -66,9 +64,9 @@ cdef int take_or_give(Core *s, Pe *pe, const pe_instruction *i, uint32_t *r) noe
     if at == NOBODY:
         return WSK_ERR_MEMORY_RANGE
     if i.form == PE_TAKE:
-        r[i.dst] = pe_encode(d.type, pe_load(d.type, s.memory + at))
+        r[i.dst] = pe_load_bits(d.type, s.memory + at)
     else:
-        pe_store(d.type, s.memory + at, pe_decode(d.type, r[i.c]))
+        pe_store_bits(d.type, s.memory + at, r[i.c])
     return WSK_OK
 
 
@@ -83,7 +81,7 @@ cdef int take_word(Core *s, wsk_fabric *fabric, Pe *pe, Thread *th, const pe_ins
         return 0
     when = stamp_of(s, queue_word(s, q, 0))
     if when > s.cycle:
-        th.resume, th.state = when, READY
+        th.resume, th.state, th.issued = when, READY, th.pc
         return 0
     bits = queue_word(s, q, 0).bits
     s.register_[pe.registers + i.dst] = bits if pe_type_bytes(d.type) == 4 else bits & 0xffff

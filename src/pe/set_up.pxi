@@ -136,8 +136,9 @@ cdef int32_t reset_pe(Core *s, Pe *pe, int32_t slot) noexcept nogil:
     cdef const pe_descriptor *d
     cdef Place *own
     cdef int q
-    pe.scheduled = pe.sending = pe.live = pe.turn = pe.depth = pe.filled = 0
+    pe.scheduled = pe.sending = pe.live = pe.depth = pe.filled = 0
     pe.busy = pe.waits = 0
+    memset(pe.turn, 0, sizeof(pe.turn))
     pe.slot_free = pe.done = pe.instructions = pe.elements = pe.vector_cycles = pe.conflict_cycles = pe.words = pe.tasks = 0
     memset(pe.stalled, 0, sizeof(pe.stalled))
     pe.activated, pe.blocked, pe.blocked_queues = code.active, code.blocked, <uint8_t>code.blocked_queues

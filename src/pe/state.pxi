@@ -10,6 +10,7 @@ cdef enum:
 
 cdef enum State:
     IDLE, READY, BULK, WAIT_INPUT, WAIT_OUTPUT, WAIT_FIFO, WAIT_THREAD
+    STARTING            # only as it is shown: READY in a task that has issued nothing yet
 
 cdef struct Word:
     uint32_t bits
@@ -34,6 +35,7 @@ cdef struct Thread:
     int32_t pc          # main thread: next instruction; microthread: its instruction; counted in the whole code
     int32_t word        # next word of the instruction in the stream, PE_NONE before issue
     int32_t extent      # elements of that instruction
+    int32_t issued      # main thread: instruction that it is at until `resume`, PE_NONE: none yet of its task
     int8_t state, queue # queue: which one it waits for
     Place place[4]      # operands dst, a, b, c
 
@@ -44,7 +46,8 @@ cdef struct Pe:                 # what every event touches comes first
     int32_t program, queues, threads        # queues, threads: firsts in the pools
     uint16_t busy, waits        # masks of threads (bit 0: the main one): not idle, and waiting
     uint8_t filled              # mask of output queues that hold words
-    uint8_t blocked_queues, sending, scheduled, live, turn, depth       # depth: of calls
+    uint8_t blocked_queues, sending, scheduled, live, depth     # depth: of calls
+    uint8_t turn[4]             # microthread of each priority that issued last
     uint32_t activated, blocked # local tasks
     int64_t words, vector_cycles, elements
     int64_t memory              # first byte of its memory in the pool
@@ -191,6 +194,7 @@ cdef void wait_for(Core *s, Pe *pe, Thread *th, State why, int queue) noexcept n
     if th.state != why:
         th.state = why
         th.resume = s.cycle
+        th.issued = th.pc
     th.queue = queue
     pe.waits |= 1 << <int>(th - s.thread - pe.threads)
 
@@ -204,7 +208,7 @@ cdef int wake_all(Core *s, Pe *pe, State why, int queue, int64_t cycle) noexcept
         k = wsk_ctz(waits)
         waits &= waits - 1
         th = s.thread + pe.threads + k
-        if th.state == why and (queue < 0 or th.queue == queue):
+        if th.state == why and th.queue == queue:
             pe.stalled[th.state - WAIT_INPUT] += cycle - th.resume
             pe.waits &= ~(1 << k)
             th.state, th.resume = READY, cycle

@@ -50,7 +50,7 @@ cdef int ready_queue(Core *s, const Pe *pe, uint32_t among, int64_t *when) noexc
 
 cdef void begin_task(Core *s, Pe *pe, Thread *main, int32_t entry, int64_t when) noexcept nogil:
     main.pc = s.program[pe.program].code.first + entry
-    main.word = PE_NONE
+    main.word = main.issued = PE_NONE
     main.state, main.resume = READY, when
     pe.busy |= 1
     pe.depth = 0
@@ -99,28 +99,25 @@ cdef int choose_thread(Core *s, Pe *pe) noexcept nogil:
     # The thread that issues now: best priority, in turns among equals; NOBODY: none is ready.
     cdef Thread *main = s.thread + pe.threads
     cdef Thread *th
-    cdef uint32_t ready = pe.busy & ~pe.waits, later
-    cdef int k, best = NOBODY, best_rank = 99, rank
+    cdef uint32_t ready = pe.busy & ~pe.waits
+    cdef int k, best = NOBODY, best_rank = 99, rank, distance, nearest = 0
     if main.state == BULK and main.resume <= s.cycle:
         main.state = READY
     if ready == 1:
         return 0 if main.state == READY and main.resume <= s.cycle else NOBODY
-    later = ready & ~((<uint32_t>2 << pe.turn) - 1)         # those after the one that issued last come first
     while ready:
-        if not later:
-            later = ready
-        k = wsk_ctz(later)
-        later &= later - 1
-        ready &= ~(<uint32_t>1 << k)
+        k = wsk_ctz(ready)
+        ready &= ready - 1
         th = s.thread + pe.threads + k
         if th.state != READY or th.resume > s.cycle:
             continue
         rank = rank_of(s, k, th)
-        if k > 0 and rank > MAIN_RANK and main.state == BULK:
+        if rank > MAIN_RANK and main.state == BULK:
             th.resume = main.resume         # a vector instruction of the main thread comes before low priority
             continue
-        if rank < best_rank:
-            best, best_rank = k, rank
+        distance = k - pe.turn[rank] if k > pe.turn[rank] else k - pe.turn[rank] + PE_THREADS
+        if rank < best_rank or (rank == best_rank and distance < nearest):
+            best, best_rank, nearest = k, rank, distance
     return best
 
 
@@ -135,6 +132,7 @@ cdef int launch(Core *s, Pe *pe, Thread *main, const pe_instruction *i) noexcept
     if status < 0:
         return status
     th.pc, th.word = main.pc, 0
+    main.issued = main.pc
     main.pc += 1
     if th.extent == 0:
         end_vector(s, pe, th, i, 0)
@@ -153,7 +151,7 @@ cdef int step_microthread(Core *s, wsk_fabric *fabric, Strip *t, int32_t p, int 
     cdef int done = run_word(s, fabric, t, p, th, i)
     if done == 0:
         return WSK_OK
-    pe.turn = k
+    pe.turn[i.priority] = <uint8_t>k
     pe.slot_free = s.cycle + 1
     if main.state == BULK:
         main.resume += 1
@@ -164,7 +162,7 @@ cdef int step_microthread(Core *s, wsk_fabric *fabric, Strip *t, int32_t p, int 
     th.state = IDLE
     pe.busy &= ~(1 << k)
     if main.state == WAIT_THREAD:
-        wake_all(s, pe, WAIT_THREAD, -1, s.cycle + 1)
+        wake_all(s, pe, WAIT_THREAD, i.thread, s.cycle + 1)
     return WSK_OK
 
 
@@ -181,19 +179,18 @@ cdef int issue_stream(Core *s, wsk_fabric *fabric, Strip *t, int32_t p, Thread *
         done = begin(s, pe, th, i)
         if done < 0:
             return done
+        pe.instructions += 1
         if th.extent == 0:
             end_vector(s, pe, th, i, 0)
             th.pc += 1
             return 1
         th.word = 0
-        pe.instructions += 1
         if i.cycles > 0:
             th.resume = s.cycle + i.cycles
             return 0
     done = run_word(s, fabric, t, p, th, i)
     if done == 0:
         return 0
-    pe.turn = 0
     if done == 1:
         th.resume = s.cycle + i.step
     else:
@@ -231,7 +228,7 @@ cdef int step_main(Core *s, wsk_fabric *fabric, Strip *t, int32_t p, bint alone)
             if cycles > 0:
                 now += cycles
                 if not alone or now >= s.until:
-                    th.resume = now
+                    th.resume, th.issued = now, <int32_t>(i - s.code)
                     if i.form == PE_VECTOR and not alone:
                         th.state = BULK
                     pe.slot_free = s.cycle + 1
@@ -267,6 +264,7 @@ cdef int step_main(Core *s, wsk_fabric *fabric, Strip *t, int32_t p, bint alone)
             if status < 0:
                 return status
         pe.instructions += 1
+        th.issued = th.pc
         th.pc += 1
         th.resume = s.cycle + max(1, i.cycles)
         pe.slot_free = s.cycle + 1

@@ -5,10 +5,10 @@ cdef inline const pe_descriptor *descriptor_of(const Core *s, const Pe *pe, int 
 
 
 cdef inline void load_place(const Core *s, const Pe *pe, const pe_descriptor *d, Place *place) noexcept nogil:
-    if d.own >= 0:
-        place[0] = s.own[pe.own + d.own]
-    elif d.kind == PE_REGISTER:
+    if d.kind == PE_REGISTER:
         place.base, place.extent, place.stride, place.at = <int32_t>s.register_[pe.registers + d.queue], 1, 0, 0
+    elif d.own >= 0:
+        place[0] = s.own[pe.own + d.own]
     else:
         place.base, place.extent, place.stride, place.at = d.base, d.extent, d.stride, 0
 
@@ -50,6 +50,8 @@ cdef bint is_within(const Core *s, const Pe *pe, const pe_descriptor *d, const P
         low, high = low + min(0, reach), high + max(0, reach)
     elif d.kind == PE_MEM4D:
         for axis in range(4):
+            if d.shape[axis] < 1:           # no elements, however long the descriptor was made
+                return False
             reach = (d.shape[axis] - 1) * <int64_t>d.strides[axis]
             low, high = low + min(0, reach), high + max(0, reach)
     else:
@@ -302,7 +304,7 @@ cdef void consume(Core *s, wsk_fabric *fabric, Pe *pe, int number, int32_t n) no
         if fifo.full:
             fifo.full = 0
             activate(pe, d.on_pop)
-        wake_all(s, pe, WAIT_FIFO, -1, s.cycle + 1)
+        wake_all(s, pe, WAIT_FIFO, d.queue, s.cycle + 1)
 
 
 cdef void push_fifo(Core *s, Pe *pe, const pe_descriptor *d, pe_value v) noexcept nogil:
@@ -313,7 +315,7 @@ cdef void push_fifo(Core *s, Pe *pe, const pe_descriptor *d, pe_value v) noexcep
     if fifo.starved:
         fifo.starved = 0
         activate(pe, d.on_push)
-    wake_all(s, pe, WAIT_FIFO, -1, s.cycle + 1)
+    wake_all(s, pe, WAIT_FIFO, d.queue, s.cycle + 1)
 
 
 cdef void send(Core *s, Strip *t, int32_t p, const pe_descriptor *d, uint32_t bits) noexcept nogil:

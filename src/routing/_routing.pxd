@@ -30,6 +30,7 @@ cdef extern from "wsekern_fabric.h" nogil:
         int64_t cycle
         int32_t chain_length, chain_loops
         wsk_waiting *chain
+        int32_t chain_skipped
     ctypedef struct wsk_totals:
         uint64_t *hops
         uint64_t *injected

@@ -2,6 +2,8 @@
 """Wavelet routing over the wafer grid: the loop over cycles, strips, rows and blocks, and thin Python classes."""
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
+from time import perf_counter
+
 from cpython.exc cimport PyErr_CheckSignals
 
 import numpy as np
@@ -13,6 +15,7 @@ cdef extern from "wsekern_fabric.h" nogil:
                         const wsk_rect *rects, int n_rects, const wsk_filter *filters, int n_filters, wsk_report *report)
     void wsk_plan_free(wsk_plan *plan)
     const wsk_rules *wsk_plan_rules(const wsk_plan *plan)
+    int wsk_plan_configured(const wsk_plan *plan, int color)
     int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t *sinks, int simd_level)
     void wsk_fabric_free(wsk_fabric *fabric)
     int wsk_fabric_reset(wsk_fabric *fabric)
@@ -37,12 +40,13 @@ cdef extern from "wsekern_fabric.h" nogil:
     int64_t wsk_fabric_next_event(const wsk_fabric *fabric)
     int wsk_fabric_skip(wsk_fabric *fabric, int64_t cycle)
     void wsk_fabric_totals(const wsk_fabric *fabric, wsk_totals *totals)
-    void wsk_fabric_link_counts(const wsk_fabric *fabric, int port, uint32_t *counts)
-    void wsk_fabric_stall_counts(const wsk_fabric *fabric, uint32_t *counts)
+    void wsk_fabric_link_counts(const wsk_fabric *fabric, int port, int color, uint32_t *counts)
+    void wsk_fabric_stall_counts(const wsk_fabric *fabric, int color, uint32_t *counts)
     void wsk_fabric_occupancy(const wsk_fabric *fabric, int color, uint8_t *words)
     int64_t wsk_fabric_moves(const wsk_fabric *fabric, wsk_delivery *words, int64_t room)
     const wsk_report *wsk_fabric_report(const wsk_fabric *fabric)
     int wsk_fabric_explain(wsk_fabric *fabric)
+    int wsk_fabric_find_circle(wsk_fabric *fabric)
 
 cdef extern from "fabric_internal.h" nogil:
     ctypedef struct wsk_strip:
@@ -51,16 +55,17 @@ cdef extern from "fabric_internal.h" nogil:
     int AWAKE
     ctypedef struct wsk_fabric_inside "wsk_fabric":
         int64_t cycle
-        int height, strips
+        int height, strips, failed
         wsk_strip *strip
         uint64_t *row_active
     int wsk_ctz(uint64_t m)
+    void wsk_forget_reports(wsk_fabric *f)
     void wsk_open_cycle(wsk_fabric *f, wsk_strip *s)
     int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
-    int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k)
-    int wsk_arrive_block(wsk_fabric *f, wsk_strip *s, int y, int k)
+    int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y)
+    int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y)
     int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
-    uint64_t wsk_arrivals_of_row(const wsk_fabric *f, int y)
+    void wsk_turn_landed(wsk_fabric *f, wsk_strip *s)
     uint64_t wsk_inner_arrivals(const wsk_fabric *f, int i)
     uint64_t wsk_outer_arrivals(const wsk_fabric *f, int i)
 
@@ -94,28 +99,6 @@ cdef int feed_strips(wsk_fabric *f, int first, int last) noexcept nogil:
     return 0
 
 
-cdef int depart_row(wsk_fabric *f, wsk_strip *strip, int y) noexcept nogil:
-    cdef uint64_t blocks = (<wsk_fabric_inside *>f).row_active[y]
-    cdef int status
-    while blocks:
-        status = wsk_depart_block(f, strip, y, wsk_ctz(blocks))
-        if status < 0:
-            return status
-        blocks &= blocks - 1
-    return 0
-
-
-cdef int arrive_row(wsk_fabric *f, wsk_strip *strip, int y) noexcept nogil:
-    cdef uint64_t blocks = wsk_arrivals_of_row(f, y)
-    cdef int status
-    while blocks:
-        status = wsk_arrive_block(f, strip, y, wsk_ctz(blocks))
-        if status < 0:
-            return status
-        blocks &= blocks - 1
-    return 0
-
-
 cdef int depart_strip(wsk_fabric *f, int i) noexcept nogil:
     """Words leave, row by row; words arrive in a row as soon as the rows beside it have sent, while they are in the cache.
     Only the first and last row of a strip wait for phase two, when the strips beside it have sent too."""
@@ -125,7 +108,7 @@ cdef int depart_strip(wsk_fabric *f, int i) noexcept nogil:
     cdef uint64_t bit, rows = strip.rows_active, ready
     cdef uint64_t waiting = wsk_inner_arrivals(f, i)
     while rows:
-        status = depart_row(f, strip, top + wsk_ctz(rows))
+        status = wsk_depart_row(f, strip, top + wsk_ctz(rows))
         if status < 0:
             return status
         bit = rows & (~rows + 1)
@@ -133,12 +116,12 @@ cdef int depart_strip(wsk_fabric *f, int i) noexcept nogil:
         waiting &= ~ready
         rows &= rows - 1
         while ready:
-            status = arrive_row(f, strip, top + wsk_ctz(ready))
+            status = wsk_arrive_row(f, strip, top + wsk_ctz(ready))
             if status < 0:
                 return status
             ready &= ready - 1
     while waiting:
-        status = arrive_row(f, strip, top + wsk_ctz(waiting))
+        status = wsk_arrive_row(f, strip, top + wsk_ctz(waiting))
         if status < 0:
             return status
         waiting &= waiting - 1
@@ -178,9 +161,10 @@ cdef int arrive_strips(wsk_fabric *f, int first, int last) noexcept nogil:
     for i in range(first, last):
         if not is_near_awake(inside, i):
             continue
+        wsk_turn_landed(f, inside.strip + i)
         rows = wsk_outer_arrivals(f, i)
         while rows:
-            status = arrive_row(f, inside.strip + i, STRIP_ROWS * i + wsk_ctz(rows))
+            status = wsk_arrive_row(f, inside.strip + i, STRIP_ROWS * i + wsk_ctz(rows))
             if status < 0:
                 return status
             rows &= rows - 1
@@ -188,15 +172,18 @@ cdef int arrive_strips(wsk_fabric *f, int first, int last) noexcept nogil:
 
 
 cdef int fabric_step(wsk_fabric *fabric) noexcept nogil:
-    """One cycle on the calling thread. Returns 0 or a negative status; fabric_report says more."""
+    """One cycle on the calling thread. Returns 0 or a negative status (again, until a reset); fabric_report says more."""
     cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>fabric
-    cdef int status = feed_strips(fabric, 0, inside.strips)
+    cdef int status = inside.failed
+    if status == 0:
+        status = feed_strips(fabric, 0, inside.strips)
     if status == 0:
         status = depart_strips(fabric, 0, inside.strips)
     if status == 0:
         status = arrive_strips(fabric, 0, inside.strips)
     if status == 0:
         inside.cycle += 1
+    inside.failed = status
     return status
 
 
@@ -317,7 +304,7 @@ cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
             status = failed(run, 2, team.size)
         if rank == 0:
             if status < 0:
-                run.state = status
+                run.state = inside.failed = status
             else:
                 inside.cycle += 1
                 if run.keep_log and append_log(run) < 0:
@@ -371,9 +358,12 @@ cdef int fabric_explain(wsk_fabric *fabric) noexcept nogil:
 
 # ---- Python classes ------------------------------------------------------------------------------------------------------
 
+LAST_CYCLE = 1 << 62                  # the clock stops here
+cdef int64_t last_cycle = LAST_CYCLE
 PORTS = ("N", "E", "S", "W", "RAMP")
 REASONS = {1: "the next router's queue is full", 2: "the next router's switch does not listen to this port",
-           3: "the core takes no word", 4: "the color is in teardown", 5: "another color has the link"}
+           3: "the core takes no word", 4: "the color is in teardown", 5: "another color has the link",
+           6: "outside, as the router's switch does not listen to this port", 7: "it moves on"}
 DELIVERY = np.dtype([("pe", "u4"), ("data", "u4"), ("color", "u1"), ("flags", "u1"), ("port", "u1"), ("unused", "u1")])
 ROUTE = np.dtype([("positions", "u1"), ("initial", "u1"), ("ring", "u1"), ("pop", "u1"), ("swap", "u1"),
                   ("teardown", "u1"), ("in", "u1", 4), ("out", "u1", 4)])
@@ -389,7 +379,7 @@ cdef dict report_of(const wsk_report *r, int width):
     return {"status": r.status, "pe": (r.pe % width, r.pe // width), "color": r.color if r.color >= 0 else None,
             "port": PORTS[r.port] if r.port >= 0 else None,
             "other_port": PORTS[r.other_port] if r.other_port >= 0 else None, "cycle": r.cycle,
-            "chain": chain, "chain_loops": bool(r.chain_loops)}
+            "chain": chain, "chain_loops": bool(r.chain_loops), "chain_skipped": r.chain_skipped}
 
 
 cdef str sentence_of(dict report):
@@ -401,8 +391,12 @@ cdef str sentence_of(dict report):
         parts.append("port " + " and ".join(ports))
     parts.append(f"cycle {report['cycle']}")
     text = ", ".join(parts)
-    for link in report["chain"]:
-        text += f"; PE {link['pe']} color {link['color']} waits at {link['port']}: {link['waits_for']}"
+    for i, link in enumerate(report["chain"]):
+        if report["chain_skipped"] and i == WSK_CHAIN // 2:
+            text += f"; and so on for {report['chain_skipped']} more"
+        verb = "goes on" if link["waits_for"] == REASONS[7] else "waits"
+        text += f"; PE {link['pe']} color {link['color']} {verb} at {link['port']}" + (
+            "" if verb == "goes on" else f": {link['waits_for']}")
     return text + ("; and so on in a loop" if report["chain_loops"] else "")
 
 
@@ -437,6 +431,15 @@ cdef class Plan:
 
     def __dealloc__(self):
         wsk_plan_free(self.plan)
+
+    def configured(self, int color) -> bool:
+        """Whether a color has a route anywhere."""
+        return 0 <= color < WSK_COLORS and wsk_plan_configured(self.plan, color) != 0
+
+    @property
+    def open_edges(self) -> bool:
+        """Whether words may leave and enter over the edges of the wafer."""
+        return wsk_plan_rules(self.plan).open_edges != 0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -494,13 +497,20 @@ cdef class State:
             memcpy(self.log_cycles, other.log_cycles, n * sizeof(int64_t))
         self.log_length = n
 
-    def inject(self, int x, int y, int port, int color, data, flags=None) -> None:
-        """Words (uint32) that wait outside a ramp or edge and enter as room allows."""
-        cdef const uint32_t[::1] words = data
-        cdef const uint8_t[::1] bits = flags
-        if words.shape[0]:
-            self.done(wsk_fabric_inject(self.fabric, self.pe_of(x, y), port, color, &words[0],
-                                        &bits[0] if flags is not None else NULL, words.shape[0]))
+    def inject(self, pes, int port, int color, data, flags=None) -> None:
+        """Words (uint32, one row for each of ``pes``) that wait outside ramps or edges and enter as room allows."""
+        cdef const uint32_t[::1] places = pes
+        cdef const uint32_t[:, ::1] words = data
+        cdef const uint8_t[:, ::1] bits = flags
+        cdef Py_ssize_t i
+        cdef int status = 0
+        with nogil:
+            for i in range(places.shape[0] if words.shape[1] else 0):
+                status = wsk_fabric_inject(self.fabric, places[i], port, color, &words[i, 0],
+                                           &bits[i, 0] if bits is not None else NULL, words.shape[1])
+                if status < 0:
+                    break
+        self.done(status)
 
     def offer(self, int x, int y, int port, int color, uint32_t data, int flags=0) -> bool:
         """Offer one word in this cycle; whether it was accepted."""
@@ -516,23 +526,26 @@ cdef class State:
     def run(self, int64_t cycles, bint until_idle=False, int64_t patience=0) -> bool:
         """Step ``cycles`` cycles, or until idle; True if idle was met. Ctrl-C stops between two cycles."""
         cdef Run run
-        cdef int64_t end = wsk_fabric_cycle(self.fabric) + cycles
-        memset(&run, 0, sizeof(run))
-        run.fabric = self.fabric
-        run.until_idle = until_idle
-        run.start = wsk_fabric_cycle(self.fabric)
-        run.patience = patience
-        run.keep_log = 1
-        run.log_words = &self.log_words
-        run.log_cycles = &self.log_cycles
-        run.log_length = &self.log_length
-        run.log_room = &self.log_room
+        cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>self.fabric
+        cdef int64_t start = inside.cycle, end = start + min(cycles, last_cycle - start)
+        cdef int64_t slice_cycles, look_for_circles
         cdef int size = max(1, min(self.threads, TEAM_MOST))
-        cdef int64_t slice_cycles = 64
+        self.done(inside.failed)
+        wsk_forget_reports(self.fabric)
+        height, width = self.plan.shape
+        look_for_circles = start + 16 * (height + width) + 1000
+        slice_cycles = min(max(40_000_000 // (height * width), 16), 4096)      # threads live as long as a slice
+        memset(&run, 0, sizeof(run))
+        run.fabric, run.until_idle, run.start, run.patience, run.keep_log = self.fabric, until_idle, start, patience, 1
+        run.log_words, run.log_cycles = &self.log_words, &self.log_cycles
+        run.log_length, run.log_room = &self.log_length, &self.log_room
         while True:
+            began = perf_counter()
             run.state = RUNNING
-            run.end = min(end, wsk_fabric_cycle(self.fabric) + slice_cycles)
+            run.end = min(end, inside.cycle + slice_cycles)
             with nogil:
+                if not until_idle and is_idle(self.fabric):
+                    wsk_fabric_skip(self.fabric, end)
                 decide(&run)
                 if run.state == RUNNING:
                     wsk_team_run(size, work, &run)
@@ -542,10 +555,13 @@ cdef class State:
                 self.done(run.state)
             if run.state == IDLE:
                 return True
-            if wsk_fabric_cycle(self.fabric) >= end:
+            if inside.cycle >= end:
                 return False
+            if until_idle and patience > 0 and inside.cycle >= look_for_circles:
+                self.done(wsk_fabric_find_circle(self.fabric))
+                look_for_circles = inside.cycle + 2 * (inside.cycle - start)
             PyErr_CheckSignals()
-            slice_cycles = min(2 * slice_cycles, 4096)
+            slice_cycles = slice_cycles * 2 if perf_counter() - began < 0.02 else max(slice_cycles // 2, 1)
 
     def log(self, bint clear=True):
         """(cycles int64, deliveries) of all words that left for cores and edges since the last call."""
@@ -611,18 +627,18 @@ cdef class State:
         memcpy(&v[0, 0], &totals, sizeof(totals))
         return dict(zip(names, values, strict=True))
 
-    def link_counts(self, int port):
-        """Words that left each router by a port since reset: (height, width) uint32."""
-        counts = np.zeros(self.plan.shape, np.uint32)
+    def link_counts(self, int port, int color=-1):
+        """Words (of one color, -1: of all) that left each router by a port since reset: (height, width) uint32."""
+        counts = np.empty(self.plan.shape, np.uint32)
         cdef uint32_t[:, ::1] c = counts
-        wsk_fabric_link_counts(self.fabric, port, &c[0, 0])
+        wsk_fabric_link_counts(self.fabric, port, color, &c[0, 0])
         return counts
 
-    def stall_counts(self):
-        """Cycles in which a head word of any color could not leave, per router: (height, width) uint32."""
-        counts = np.zeros(self.plan.shape, np.uint32)
+    def stall_counts(self, int color=-1):
+        """Cycles in which a head word (of one color, -1: of any) could not leave, per router: (height, width) uint32."""
+        counts = np.empty(self.plan.shape, np.uint32)
         cdef uint32_t[:, ::1] c = counts
-        wsk_fabric_stall_counts(self.fabric, &c[0, 0])
+        wsk_fabric_stall_counts(self.fabric, color, &c[0, 0])
         return counts
 
     def occupancy(self, int color):
@@ -631,6 +647,18 @@ cdef class State:
         cdef uint8_t[:, ::1] w = words
         wsk_fabric_occupancy(self.fabric, color, &w[0, 0])
         return words
+
+    def report(self):
+        """The rule that was broken last, as a dict; None where none was."""
+        cdef const wsk_report *found = wsk_fabric_report(self.fabric)
+        return report_of(found, self.plan.shape[1]) if found.status < 0 else None
+
+    def explain(self):
+        """Why the first word, in order of rows, that stands in a router does not move, and who waits for whom behind it, as a
+        dict; None where there is none."""
+        wsk_fabric_explain(self.fabric)
+        found = report_of(wsk_fabric_report(self.fabric), self.plan.shape[1])
+        return found if found["chain"] else None
 
     def moves(self):
         """Link crossings of the cycle just stepped, as delivery records (port: where the word left)."""

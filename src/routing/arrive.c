@@ -1,96 +1,51 @@
 /* Phase two of a cycle: words sent in this cycle take their place in the next queue (occupied, full), words that reach the
- * end of their link are stored, and blocks become busy or idle. Reads the wires of neighbours, writes only its own block. */
+ * end of their link are stored, and blocks become busy. Reads the wires of the rows beside it, writes only its own row. */
 #include "fabric_internal.h"
 
-/* Words that travel towards one lane: which PEs, and from which lane and offset their data comes. */
-typedef struct { u64 to; u64 control; const u32 *words; int port; } wsk_inbound;
+enum { RESERVE = 1, LAND = 2 };       /* what happens to words: with a hop latency of 1 both in the same cycle */
 
-/* The blocks that can send into a block, and how they do. */
-enum { FROM_SOUTH, FROM_NORTH, FROM_HERE_EAST, FROM_WEST, FROM_HERE_WEST, FROM_EAST, ORIGINS };
-static const struct { int dy, dk, d; } origins[ORIGINS] = {
-    { 1, 0, WSK_NORTH }, { -1, 0, WSK_SOUTH }, { 0, 0, WSK_EAST }, { 0, -1, WSK_EAST }, { 0, 0, WSK_WEST }, { 0, 1, WSK_WEST } };
+/* Words on their way into one lane: who gets one, which are control words; words[b] for bit b, or `word` for a single one. */
+typedef struct { u64 to, control; const u32 *words; u32 single, word; } wsk_inbound;
 
-/* Words of lane (y, k, c) that left by d, as color c again (same) or as its partner (swapped). */
-static u64 leaving(const wsk_fabric *f, int slot, int y, int k, int d, int c, int swapped, u64 *control)
+/* Whether the router at (x, y) sent a word by side d in the cycle of `slot` that is color index c at the far end. */
+static int sent_over(const wsk_fabric *f, int slot, int x, int y, int d, int c)
 {
-    const wsk_wire *wire = wsk_wire_at(f, slot, wsk_lane_at(f, y, k, c));
-    u64 m = wire->to[d];
-    if (f->plan->has_swap)
-        m &= swapped ? wire->swapped[(d & 1) ? 0 : 1] : ~wire->swapped[(d & 1) ? 0 : 1];
-    *control = wire->control & m;
-    return m;
+    if (x < 0 || y < 0 || x >= f->width || y >= f->height)
+        return 0;
+    int k = x / 64, sent = (wsk_strip_of(f, y)->rows_sent[slot][d] >> (y % STRIP_ROWS) & 1)
+                        && (wsk_row_sent_at(f, slot, y)[d] >> k & 1);
+    for (int from = 0; sent && from < f->n_colors; from++) {
+        const wsk_wire *wire = wsk_wire_at(f, slot, wsk_lane_at(f, y, k, from));
+        int swapped = f->plan->has_swap && (wire->swapped[(d & 1) ? 0 : 1] >> (x % 64) & 1);
+        if ((wsk_sent_at(f, slot, y, k)->sent[d] >> from & 1) && (wire->to[d] >> (x % 64) & 1)
+            && f->plan->color_of[from] == (f->plan->color_of[c] ^ swapped))
+            return 1;
+    }
+    return 0;
 }
 
-/* All words of color index `from` that were sent into a block in the cycle of `slot`. */
-static int inbound(const wsk_fabric *f, int slot, int y, int k, int from, int swapped, const u32 sent[ORIGINS],
-                   wsk_inbound *list)
+/* Two words of one color that arrive at one router in one cycle break the architecture's rules: fail with both ports. */
+static int two_inputs(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 clash)
 {
-    int n = 0;
-    u64 control;
-    if (sent[FROM_SOUTH] >> from & 1) {
-        u64 m = leaving(f, slot, y + 1, k, WSK_NORTH, from, swapped, &control);
-        list[n++] = (wsk_inbound){ m, control, wsk_stage_at(f, slot, y + 1, from) + 64 * k, WSK_SOUTH };
-    }
-    if (sent[FROM_NORTH] >> from & 1) {
-        u64 m = leaving(f, slot, y - 1, k, WSK_SOUTH, from, swapped, &control);
-        list[n++] = (wsk_inbound){ m, control, wsk_stage_at(f, slot, y - 1, from) + 64 * k, WSK_NORTH };
-    }
-    if ((sent[FROM_HERE_EAST] | sent[FROM_WEST]) >> from & 1) {
-        u64 m = 0, all = 0;
-        if (sent[FROM_HERE_EAST] >> from & 1) {
-            m = leaving(f, slot, y, k, WSK_EAST, from, swapped, &control) << 1;
-            all = control << 1;
-        }
-        if (sent[FROM_WEST] >> from & 1) {
-            m |= leaving(f, slot, y, k - 1, WSK_EAST, from, swapped, &control) >> 63;
-            all |= control >> 63;
-        }
-        if (m)
-            list[n++] = (wsk_inbound){ m, all, wsk_stage_at(f, slot, y, from) + 64 * k - 1, WSK_WEST };
-    }
-    if ((sent[FROM_HERE_WEST] | sent[FROM_EAST]) >> from & 1) {
-        u64 m = 0, all = 0;
-        if (sent[FROM_HERE_WEST] >> from & 1) {
-            m = leaving(f, slot, y, k, WSK_WEST, from, swapped, &control) >> 1;
-            all = control >> 1;
-        }
-        if (sent[FROM_EAST] >> from & 1) {
-            m |= leaving(f, slot, y, k + 1, WSK_WEST, from, swapped, &control) << 63;
-            all |= control << 63;
-        }
-        if (m)
-            list[n++] = (wsk_inbound){ m, all, wsk_stage_at(f, slot, y, from) + 64 * k + 1, WSK_EAST };
-    }
-    return n;
-}
-
-static int inbound_of_lane(const wsk_fabric *f, int slot, int y, int k, int c, const u32 sent[ORIGINS], wsk_inbound *list)
-{
-    int n = inbound(f, slot, y, k, c, 0, sent, list);
-    int other = f->plan->has_swap ? f->plan->index_of[f->plan->color_of[c] ^ 1] : -1;
-    if (other >= 0)
-        n += inbound(f, slot, y, k, other, 1, sent, list + n);
-    return n;
-}
-
-/* Two words of one color that arrive at one router in one cycle break the architecture's rules. */
-static int two_inputs(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *list, int n, u64 ramp, u64 clash)
-{
-    int b = wsk_ctz(clash), ports[2] = { -1, -1 }, found = 0;
-    for (int i = 0; i < n && found < 2; i++)
-        if (list[i].to >> b & 1)
-            ports[found++] = list[i].port;
-    if (found < 2 && ramp >> b & 1)
-        ports[found] = WSK_RAMP;
-    return wsk_fail(f, s, WSK_ERR_TWO_INPUTS, (u32)(y * f->width + 64 * k + b), f->plan->color_of[c], ports[0], ports[1],
-                    f->cycle + 1);
+    static const struct { int dx, dy, port; } beside[SIDES] = {
+        { 0, 1, WSK_SOUTH }, { 0, -1, WSK_NORTH }, { -1, 0, WSK_WEST }, { 1, 0, WSK_EAST } };
+    int x = 64 * k + wsk_ctz(clash), ports[SIDES + PORTS + 1] = { -1, -1 }, found = 0;
+    u32 pe = (u32)(y * f->width + x);
+    for (int i = 0; i < SIDES; i++)
+        if (sent_over(f, (int)((f->cycle + 1) % f->hop), x + beside[i].dx, y + beside[i].dy, beside[i].port ^ 2, c))
+            ports[found++] = beside[i].port;
+    const wsk_pending *pending = s->pending[(f->cycle + 1) % f->ring];
+    for (int i = 0; i < s->n_landing && found < 2; i++)
+        if (pending[i].pe == pe && pending[i].index == c)
+            ports[found++] = pending[i].port;
+    return wsk_fail(f, s, WSK_ERR_TWO_INPUTS, pe, f->plan->color_of[c], ports[0], ports[1], f->cycle + 1);
 }
 
 /* Control words change the position at the way in as soon as they have a place, so that later words wait outside. */
 static void accept_commands(wsk_fabric *f, int y, int k, int c, const wsk_inbound *in)
 {
     size_t at = wsk_lane_at(f, y, k, c);
-    for (u64 m = in->to & in->control & f->lane[at].switched; m; m &= m - 1) {
+    for (u64 m = in->control & f->lane[at].switched; m; m &= m - 1) {
         int b = wsk_ctz(m), before = wsk_bits_at(f->rest[at].accepting, 2, b);
         const wsk_route *route = wsk_route_at(f, 64 * k + b, y, c);
         int after = wsk_position_after(route, before, in->words[b], WSK_CONTROL);
@@ -99,147 +54,198 @@ static void accept_commands(wsk_fabric *f, int y, int k, int c, const wsk_inboun
     }
 }
 
-static void store(wsk_fabric *f, int y, int k, int c, const wsk_inbound *in)
+/* Into the first free slot of each queue. */
+static void store(wsk_fabric *f, int y, int k, int c, wsk_lane *lane, const wsk_inbound *in)
 {
-    size_t at = wsk_lane_at(f, y, k, c);
-    wsk_lane *lane = f->lane + at;
     u64 left = in->to;
     for (int i = 0; left && i < f->depth; i++) {
-        u64 here = left & ~lane->valid[i];
+        u64 *slot = wsk_slot(lane, i), here = left & ~*slot;
         if (!here)
             continue;
-        wsk_copy_words(wsk_data_at(f, y, c, i) + 64 * k, in->words, here, f->simd_level);
-        lane->valid[i] |= here;
+        *slot |= here;
+        u32 *places = wsk_data_at(f, y, c, i) + 64 * k;
+        if (in->single) {
+            places[wsk_ctz(here)] = in->word;
+            return;
+        }
+        wsk_copy_words(places, in->words, here, f->simd_level);
         if (here & in->control) {
-            f->rest[at].control[i] |= here & in->control;
+            f->rest[wsk_lane_at(f, y, k, c)].control[i] |= here & in->control;
             lane->special += (u32)wsk_popcount(here & in->control);
+            wsk_note_odd(f, wsk_lane_at(f, y, k, c));
         }
         left &= ~here;
     }
 }
 
-/* Take places for the words sent in this cycle, give back those of the words that left. */
-static int reserve(wsk_fabric *f, int y, int k, int c, const wsk_inbound *list, int n, u64 popped)
+/* Words that come over links to lane (y, k, c). */
+static int take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in, int what)
 {
     wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
-    u64 coming = 0;
-    for (int i = 0; i < n; i++) {
-        coming |= list[i].to;
-        if (list[i].control)
-            accept_commands(f, y, k, c, list + i);
+    if (what & RESERVE) {
+        if (in->control)
+            accept_commands(f, y, k, c, in);
+        wsk_binary_add(lane->occupied, COUNT_BITS, in->to);
+        lane->full = wsk_full(f, lane);
     }
-    if (coming == popped)
+    if (!(what & LAND))
         return 0;
-    wsk_binary_add(lane->occupied, COUNT_BITS, coming & ~popped);
-    wsk_binary_subtract(lane->occupied, COUNT_BITS, popped & ~coming);
-    lane->full = wsk_binary_equals(lane->occupied, COUNT_BITS, f->depth);
+    u64 before = wsk_arrived(f, lane);
+    if (before & in->to)
+        return two_inputs(f, s, y, k, c, before & in->to);
+    lane->arrived_at = (u32)(f->cycle + 1);
+    lane->arrived = before | in->to;
+    store(f, y, k, c, lane, in);
+    wsk_wake(f, s, y, k, c);
     return 0;
 }
 
-static int land(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *list, int n)
+/* As take, for words that left by side d as color index `from`; those in `swapped` come as its partner. */
+static int take_from(wsk_fabric *f, wsk_strip *s, int y, int k, int from, wsk_inbound in, u64 swapped, int what)
 {
-    const wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
-    u64 ramp = lane->arrived_at == (u32)(f->cycle + 1) ? lane->arrived : 0, once = ramp, clash = 0;
-    for (int i = 0; i < n; i++) {
-        clash |= list[i].to & once;
-        once |= list[i].to;
-    }
-    if (clash)
-        return two_inputs(f, s, y, k, c, list, n, ramp, clash);
-    for (int i = 0; i < n; i++)
-        store(f, y, k, c, list + i);
-    return 0;
+    wsk_inbound other = in;
+    int status = 0;
+    if (!(in.to & swapped))
+        return take(f, s, y, k, from, &in, what);
+    in.to &= ~swapped;
+    in.control &= ~swapped;
+    other.to &= swapped;
+    other.control &= swapped;
+    if (in.to)
+        status = take(f, s, y, k, from, &in, what);
+    return status < 0 ? status : take(f, s, y, k, f->plan->index_of[f->plan->color_of[from] ^ 1], &other, what);
 }
 
-/* Colors that were sent into a block in the cycle of `slot`, by origin; returns all that may arrive. */
-static u32 colors_inbound(const wsk_fabric *f, int slot, int y, int k, u32 sent[ORIGINS])
+static u64 swapped_on(const wsk_fabric *f, const wsk_wire *wire, int d)
 {
-    u32 colors = 0;
-    for (int i = 0; i < ORIGINS; i++) {
-        int row = y + origins[i].dy, block = k + origins[i].dk, d = origins[i].d;
-        sent[i] = 0;
-        if (row < 0 || row >= f->height || block < 0 || block >= f->blocks)
-            continue;
-        if ((wsk_strip_of(f, row)->rows_sent[slot][d] >> (row % STRIP_ROWS) & 1)
-            && (wsk_row_sent_at(f, slot, row)[d] >> block & 1))
-            colors |= sent[i] = wsk_sent_at(f, slot, row, block)->sent[d];
-    }
-    if (f->plan->has_swap && colors) {
-        u32 more = 0;
-        for (u32 m = colors; m; m &= m - 1) {
-            int other = f->plan->index_of[f->plan->color_of[__builtin_ctz(m)] ^ 1];
-            more |= other >= 0 ? (u32)1 << other : 0;
+    return f->plan->has_swap ? wire->swapped[(d & 1) ? 0 : 1] : 0;
+}
+
+/* Words that row `from` sent north or south (d) to row y. */
+static int from_row(wsk_fabric *f, wsk_strip *s, int y, int from, int d, int slot, int what)
+{
+    if (from < 0 || from >= f->height || !(wsk_strip_of(f, from)->rows_sent[slot][d] >> (from % STRIP_ROWS) & 1))
+        return 0;
+    for (u64 blocks = wsk_row_sent_at(f, slot, from)[d]; blocks; blocks &= blocks - 1) {
+        int k = wsk_ctz(blocks);
+        for (u32 colors = wsk_sent_at(f, slot, from, k)->sent[d]; colors; colors &= colors - 1) {
+            int c = __builtin_ctz(colors);
+            const wsk_wire *wire = wsk_wire_at(f, slot, wsk_lane_at(f, from, k, c));
+            wsk_inbound in = { wire->to[d], wire->control & wire->to[d], wsk_stage_at(f, slot, from, c) + 64 * k, wire->single, wire->word };
+            int status = take_from(f, s, y, k, c, in, swapped_on(f, wire, d), what);
+            if (status < 0)
+                return status;
         }
-        colors |= more;
-    }
-    return colors;
-}
-
-int wsk_arrive_block(wsk_fabric *f, wsk_strip *s, int y, int k)
-{
-    wsk_block *block = f->block + wsk_block_at(f, y, k);
-    wsk_inbound list[16];
-    int now = (int)(f->cycle % f->hop), old = (int)((f->cycle + 1) % f->hop);
-    int departed = (int)(s->rows_popped >> (y % STRIP_ROWS) & 1) && (f->row_popped[y] >> k & 1);
-    u32 sent_now[ORIGINS], sent_old[ORIGINS];
-    u32 popped = departed ? block->popped : 0, sent = colors_inbound(f, now, y, k, sent_now);
-    u32 landing = f->hop == 1 ? sent : colors_inbound(f, old, y, k, sent_old);
-    for (u32 colors = popped | sent | landing; colors; colors &= colors - 1) {
-        int c = __builtin_ctz(colors), n = 0;
-        wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
-        if (sent >> c & 1)
-            n = inbound_of_lane(f, now, y, k, c, sent_now, list);
-        reserve(f, y, k, c, list, n, popped >> c & 1 ? lane->popped : 0);
-        if (landing >> c & 1) {
-            if (f->hop > 1)
-                n = inbound_of_lane(f, old, y, k, c, sent_old, list);
-            if (land(f, s, y, k, c, list, n) < 0)
-                return s->report.status;
-        }
-        if (lane->valid[0])
-            block->active |= (u32)1 << c;
-        else
-            block->active &= ~((u32)1 << c);
-    }
-    if (block->active) {
-        f->row_active[y] |= (u64)1 << k;
-        s->rows_active |= (u64)1 << (y % STRIP_ROWS);
-    } else {
-        f->row_active[y] &= ~((u64)1 << k);
-        if (!f->row_active[y])
-            s->rows_active &= ~((u64)1 << (y % STRIP_ROWS));
     }
     return 0;
 }
 
-/* Blocks of row y that words were sent to in the cycle of `slot`. */
-static u64 sent_to_row(const wsk_fabric *f, int slot, int y)
+/* Words of a block's own color that move one PE east (d: WSK_EAST) or west within the block. */
+static wsk_inbound own_words(const wsk_fabric *f, const wsk_wire *wire, int slot, int y, int k, int c, int d)
 {
-    u64 m = 0, row = (u64)1 << (y % STRIP_ROWS);
-    const wsk_strip *s = wsk_strip_of(f, y);
-    if (s->rows_sent[slot][WSK_EAST] & row) {
-        u64 blocks = wsk_row_sent_at(f, slot, y)[WSK_EAST];
-        m |= blocks | blocks << 1;
-    }
-    if (s->rows_sent[slot][WSK_WEST] & row) {
-        u64 blocks = wsk_row_sent_at(f, slot, y)[WSK_WEST];
-        m |= blocks | blocks >> 1;
-    }
-    if (y + 1 < f->height && (wsk_strip_of(f, y + 1)->rows_sent[slot][WSK_NORTH] >> ((y + 1) % STRIP_ROWS) & 1))
-        m |= wsk_row_sent_at(f, slot, y + 1)[WSK_NORTH];
-    if (y > 0 && (wsk_strip_of(f, y - 1)->rows_sent[slot][WSK_SOUTH] >> ((y - 1) % STRIP_ROWS) & 1))
-        m |= wsk_row_sent_at(f, slot, y - 1)[WSK_SOUTH];
-    return f->blocks == 64 ? m : m & (((u64)1 << f->blocks) - 1);
+    u64 to = wire->to[d], control = wire->control & to;
+    const u32 *words = wsk_stage_at(f, slot, y, c) + 64 * k + (d == WSK_EAST ? -1 : 1);
+    return (wsk_inbound){ d == WSK_EAST ? to << 1 : to >> 1, d == WSK_EAST ? control << 1 : control >> 1, words,
+                          wire->single, wire->word };
 }
 
-u64 wsk_arrivals_of_row(const wsk_fabric *f, int y)
+/* The word of the block before that comes in over the border, at its first bit of the way. */
+static wsk_inbound carried_word(const wsk_fabric *f, const wsk_wire *wire, int slot, int y, int k, int c, int d)
 {
-    const wsk_strip *s = wsk_strip_of(f, y);
-    u64 m = s->rows_popped >> (y % STRIP_ROWS) & 1 ? f->row_popped[y] : 0;
-    m |= sent_to_row(f, (int)(f->cycle % f->hop), y);
-    if (f->hop > 1)
-        m |= sent_to_row(f, (int)((f->cycle + 1) % f->hop), y);
-    return m;
+    u64 control = wire->control & wire->to[d];
+    const u32 *words = wsk_stage_at(f, slot, y, c) + 64 * k + (d == WSK_EAST ? -1 : 1);
+    return (wsk_inbound){ d == WSK_EAST ? 1 : (u64)1 << 63, d == WSK_EAST ? control >> 63 : control << 63, words,
+                          wire->single, wire->word };
+}
+
+/* One color of one block: its own words that went by side d, and the one that comes over the border from the block before. */
+static int sideways(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, int slot, int what, int own, int carry)
+{
+    const wsk_wire *wire = wsk_wire_at(f, slot, wsk_lane_at(f, y, k, c));
+    const wsk_wire *last = d == WSK_EAST ? wire - f->n_colors : wire + f->n_colors;
+    wsk_inbound in = { 0 }, one = { 0 };
+    u64 swapped = 0, border = 0;
+    if (own) {
+        in = own_words(f, wire, slot, y, k, c, d);
+        swapped = d == WSK_EAST ? swapped_on(f, wire, d) << 1 : swapped_on(f, wire, d) >> 1;
+    }
+    if (carry) {
+        one = carried_word(f, last, slot, y, k, c, d);
+        border = d == WSK_EAST ? swapped_on(f, last, d) >> 63 : swapped_on(f, last, d) << 63;
+    }
+    if (in.to && one.to && !in.single && !one.single) {
+        in.to |= one.to;
+        in.control |= one.control;
+        swapped |= border;
+        one.to = 0;
+    }
+    int status = in.to ? take_from(f, s, y, k, c, in, swapped, what) : 0;
+    return status < 0 || !one.to ? status : take_from(f, s, y, k, c, one, border, what);
+}
+
+/* Words that went east or west (d) in row y, block by block along their way. */
+static int from_side(wsk_fabric *f, wsk_strip *s, int y, int d, int slot, int what)
+{
+    u64 blocks = wsk_row_sent_at(f, slot, y)[d];
+    u32 carry = 0;                                    /* colors of which a word left the block before */
+    for (int k = 0; blocks | carry; k += d == WSK_EAST ? 1 : -1) {
+        if (!carry)
+            k = d == WSK_EAST ? wsk_ctz(blocks) : 63 - __builtin_clzll(blocks);
+        u32 own = blocks >> k & 1 ? wsk_sent_at(f, slot, y, k)->sent[d] : 0, next = 0;
+        for (u32 colors = own | carry; colors; colors &= colors - 1) {
+            int c = __builtin_ctz(colors);
+            int status = sideways(f, s, y, k, c, d, slot, what, own >> c & 1, carry >> c & 1);
+            if (status < 0)
+                return status;
+            if (own >> c & 1) {
+                u64 to = wsk_wire_at(f, slot, wsk_lane_at(f, y, k, c))->to[d];
+                next |= (u32)(d == WSK_EAST ? to >> 63 : to & 1) << c;
+            }
+        }
+        blocks &= ~((u64)1 << k);
+        carry = next;
+    }
+    return 0;
+}
+
+/* All words that were sent into row y in the cycle of `slot`. */
+static int arrivals(wsk_fabric *f, wsk_strip *s, int y, int slot, int what)
+{
+    int row = y % STRIP_ROWS, status = 0;
+    if (s->rows_sent[slot][WSK_EAST] >> row & 1)
+        status = from_side(f, s, y, WSK_EAST, slot, what);
+    if (!status && (s->rows_sent[slot][WSK_WEST] >> row & 1))
+        status = from_side(f, s, y, WSK_WEST, slot, what);
+    if (!status)
+        status = from_row(f, s, y, y - 1, WSK_SOUTH, slot, what);
+    if (!status)
+        status = from_row(f, s, y, y + 1, WSK_NORTH, slot, what);
+    return status;
+}
+
+/* Senders may see from now on that full queues have lost a word. */
+static void show_freed(wsk_fabric *f, int y)
+{
+    for (u64 blocks = f->row_freed[y]; blocks; blocks &= blocks - 1) {
+        int k = wsk_ctz(blocks);
+        wsk_block *block = f->block + wsk_block_at(f, y, k);
+        for (; block->freed; block->freed &= block->freed - 1) {
+            wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, __builtin_ctz(block->freed));
+            lane->full = wsk_full(f, lane);
+        }
+    }
+    f->row_freed[y] = 0;
+}
+
+int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y)
+{
+    int slot = (int)(f->cycle % f->hop);
+    if (s->rows_freed >> (y % STRIP_ROWS) & 1)
+        show_freed(f, y);
+    if (f->hop == 1)
+        return arrivals(f, s, y, slot, RESERVE | LAND);
+    int status = arrivals(f, s, y, slot, RESERVE);
+    return status ? status : arrivals(f, s, y, (int)((f->cycle + 1) % f->hop), LAND);
 }
 
 static u64 outer_rows(const wsk_fabric *f, int i)
@@ -268,7 +274,7 @@ u64 wsk_inner_arrivals(const wsk_fabric *f, int i)
 /* First and last row of strip i, if words left them or come to them. */
 u64 wsk_outer_arrivals(const wsk_fabric *f, int i)
 {
-    u64 rows = f->strip[i].rows_active | f->strip[i].rows_popped, outer = outer_rows(f, i);
+    u64 rows = f->strip[i].rows_freed, outer = outer_rows(f, i);
     for (int turn = 0; turn < (f->hop > 1 ? 2 : 1); turn++) {
         int slot = (int)((f->cycle + turn) % f->hop);
         rows |= rows_sending(f, i, slot);
@@ -281,57 +287,51 @@ u64 wsk_outer_arrivals(const wsk_fabric *f, int i)
     return rows & outer;
 }
 
-/* Whether a word came over a link into this queue in this cycle already (rows in the middle of a strip land early). */
-static int landed(const wsk_fabric *f, int y, int k, int c, u64 bit, int port)
-{
-    const wsk_lane_rest *rest = f->rest + wsk_lane_at(f, y, k, c);
-    wsk_inbound list[16];
-    u64 other = 0;
-    for (int d = 0; d < SIDES; d++)
-        other |= d == port ? 0 : rest->in_any[d];
-    if (!(other & bit))
-        return 0;
-    int slot = (int)((f->cycle + 1) % f->hop);
-    u64 coming = 0;
-    u32 sent[ORIGINS];
-    if (colors_inbound(f, slot, y, k, sent) >> c & 1)
-        for (int n = inbound_of_lane(f, slot, y, k, c, sent, list), i = 0; i < n; i++)
-            coming |= list[i].to;
-    return (coming & bit) != 0;
-}
-
 /* Words that come off on-ramps and edges in cycle + 1 (they have had their place since they were accepted). Called when
  * all words of the strip have left, after the links' words landed in its inner rows, before they land in its outer ones. */
 int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
 {
     int bucket = (int)((f->cycle + 1) % f->ring);
-    for (int i = 0; i < s->n_pending[bucket]; i++) {
+    s->n_landing = s->n_pending[bucket];
+    for (int i = 0; i < s->n_landing; i++) {
         const wsk_pending *p = s->pending[bucket] + i;
         int y = (int)(p->pe / (u32)f->width), x = (int)(p->pe % (u32)f->width), k = x / 64, c = p->index, slot = 0;
         size_t at = wsk_lane_at(f, y, k, c);
         wsk_lane *lane = f->lane + at;
         u64 bit = (u64)1 << (x % 64);
-        int inner = !(outer_rows(f, y / STRIP_ROWS) >> (y % STRIP_ROWS) & 1);
-        if (lane->arrived_at != (u32)(f->cycle + 1)) {
-            lane->arrived_at = (u32)(f->cycle + 1);
-            lane->arrived = 0;
-        }
-        if ((lane->arrived & bit) || (inner && landed(f, y, k, c, bit, p->port)))
-            return wsk_fail(f, s, WSK_ERR_TWO_INPUTS, p->pe, f->plan->color_of[c], p->port, -1, f->cycle + 1);
-        lane->arrived |= bit;
-        while (lane->valid[slot] & bit)
+        u64 before = wsk_arrived(f, lane);
+        if (before & bit)
+            return two_inputs(f, s, y, k, c, bit);
+        lane->arrived_at = (u32)(f->cycle + 1);
+        lane->arrived = before | bit;
+        while (*wsk_slot(lane, slot) & bit)
             slot++;
-        lane->valid[slot] |= bit;
+        *wsk_slot(lane, slot) |= bit;
         wsk_data_at(f, y, c, slot)[x] = p->data;
         if (p->flags) {
             wsk_assign_bit(f->rest[at].control + slot, bit, p->flags & WSK_CONTROL);
             wsk_assign_bit(f->rest[at].advance + slot, bit, p->flags & WSK_ADVANCE);
             lane->special++;
+            wsk_note_odd(f, at);
         }
-        f->block[wsk_block_at(f, y, k)].active |= (u32)1 << c;
-        f->row_active[y] |= (u64)1 << k;
-        s->rows_active |= (u64)1 << (y % STRIP_ROWS);
+        wsk_wake(f, s, y, k, c);
     }
     s->n_pending[bucket] = 0;
     return 0;
+}
+
+/* Phase two: where the landed word had turned its switch, words of the other ports may follow now. */
+void wsk_turn_landed(wsk_fabric *f, wsk_strip *s)
+{
+    wsk_pending *landed = s->pending[(f->cycle + 1) % f->ring];
+    for (int i = 0; i < s->n_landing; i++) {
+        wsk_pending *p = landed + i;
+        if (!p->turns)
+            continue;
+        int y = (int)(p->pe / (u32)f->width), x = (int)(p->pe % (u32)f->width), c = p->index;
+        size_t at = wsk_lane_at(f, y, x / 64, c);
+        wsk_binary_subtract(f->rest[at].turning, COUNT_BITS, (u64)1 << (x % 64));
+        wsk_set_accepting(f, at, x % 64, wsk_route_at(f, x, y, c), wsk_bits_at(f->rest[at].accepting, 2, x % 64));
+        p->turns = 0;
+    }
 }

@@ -13,7 +13,7 @@ void wsk_open_cycle(wsk_fabric *f, wsk_strip *s)
 {
     int slot = (int)(f->cycle % f->hop);
     s->n_out[f->cycle % f->ring] = 0;
-    s->rows_popped = 0;
+    s->rows_freed = 0;
     for (int d = 0; d < SIDES; d++)
         s->rows_sent[slot][d] = 0;
 }
@@ -66,7 +66,7 @@ static int listens_at_all(const wsk_fabric *f, int x, int y, int c, int port)
 }
 
 /* A word wants to cross to a router that does not listen to this port now: wait if some position does, else fail. */
-static int check_routed(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, u64 deaf)
+int wsk_check_routed(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, u64 deaf)
 {
     static const int dx[SIDES] = { 0, 1, 0, -1 }, dy[SIDES] = { -1, 0, 1, 0 };
     for (; deaf; deaf &= deaf - 1) {
@@ -96,7 +96,7 @@ static int room_beyond(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, 
         int to = turn ? partner(f, c) : c;
         wsk_far far = far_side(f, y, k, to, d, m);
         *room |= m & ~far.full & far.in;
-        if ((m & ~far.in) && check_routed(f, s, y, k, to, d, m & ~far.in) < 0)
+        if ((m & ~far.in) && wsk_check_routed(f, s, y, k, to, d, m & ~far.in) < 0)
             return s->report.status;
     }
     return 0;
@@ -127,7 +127,7 @@ static int gather(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const u64 *r
     size_t at = wsk_lane_at(f, y, k, c);
     const wsk_lane *lane = f->lane + at;
     int all = f->plan->rules.multicast_all;
-    *ready = lane->valid[0] & ~lane->frozen;
+    *ready = lane->head & ~lane->frozen;
     u64 able = *ready;
     for (int d = 0; d < PORTS; d++) {
         r->send[d] = r->room[d] = 0;
@@ -203,30 +203,54 @@ static u64 run_commands(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 le
         if (!(finished & bit))
             continue;
         lane->special--;
+        wsk_note_odd(f, at);
         int before = wsk_bits_at(rest->sending, 2, b), after = wsk_position_after(route, before, data, flags);
         if (after != before)
             wsk_set_sending(f, at, b, route, after);
         if ((flags & WSK_CONTROL) && (data >> 22 & 3) == WSK_TEARDOWN) {
             lane->frozen |= bit;
+            wsk_note_odd(f, at);
             wsk_emit(f, s, (u32)(y * f->width + x), c, data, WSK_TORN_DOWN, WSK_RAMP, f->ramp);
         }
     }
     return ignored;
 }
 
-/* Take the heads in m off their queues. */
-void wsk_pop(wsk_fabric *f, int y, int k, int c, u64 m)
+/* Words behind the heads in m move up. */
+static void move_up(wsk_fabric *f, int y, int k, int c, wsk_lane *lane, u64 m)
 {
-    wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
-    for (int i = 0; i < f->depth; i++) {
-        u64 follow = i + 1 < f->depth ? lane->valid[i + 1] & m : 0;
+    for (int i = 0; m; i++) {
+        u64 *slot = wsk_slot(lane, i), follow = i + 1 < f->depth ? *wsk_slot(lane, i + 1) & m : 0;
         if (follow)
             wsk_copy_words(wsk_data_at(f, y, c, i) + 64 * k, wsk_data_at(f, y, c, i + 1) + 64 * k, follow, f->simd_level);
-        lane->valid[i] = (lane->valid[i] & ~m) | follow;
-        if (!follow)
-            break;
+        *slot = (*slot & ~m) | follow;
         m = follow;
     }
+}
+
+/* Take the heads in m off their queues and give back their places; senders see that room in phase two. */
+void wsk_leave(wsk_fabric *f, const wsk_row *r, int k, int c, u64 m)
+{
+    wsk_lane *lane = r->lanes + (size_t)k * f->n_colors + c;
+    wsk_block *block = r->blocks + k;
+    wsk_binary_subtract(lane->occupied, COUNT_BITS, m);
+    if (lane->full & m) {
+        block->freed |= (u32)1 << c;
+        f->row_freed[r->y] |= (u64)1 << k;
+        r->strip->rows_freed |= r->bit;
+    }
+    if ((lane->occupied[0] | lane->occupied[1] | lane->occupied[2]) & m)
+        move_up(f, r->y, k, c, lane, m);
+    else
+        lane->head &= ~m;
+    if (lane->head)
+        return;
+    block->active &= ~((u32)1 << c);
+    if (block->active)
+        return;
+    f->row_active[r->y] &= ~((u64)1 << k);
+    if (!f->row_active[r->y])
+        r->strip->rows_active &= ~r->bit;
 }
 
 static void pop_flags(wsk_fabric *f, size_t at, u64 m)
@@ -265,16 +289,17 @@ static u64 finish_branches(wsk_fabric *f, size_t at, u64 ready, const wsk_reques
 }
 
 /* Put the granted words of one lane on their links and ramps. */
-static void send_lane(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_request *r, u64 ready)
+static void send_lane(wsk_fabric *f, const wsk_row *row, int k, int c, const wsk_request *r, u64 ready)
 {
+    wsk_strip *s = row->strip;
+    int y = row->y, slot = row->slot, copies = 0;
     size_t at = wsk_lane_at(f, y, k, c);
     wsk_lane *lane = f->lane + at;
-    int slot = (int)(f->cycle % f->hop), copies = 0;
     u64 leaving = 0, finished, control = 0, ignored = 0;
     for (int d = 0; d < PORTS; d++)
         leaving |= r->send[d];
     s->totals.stalls[c] += (u64)wsk_popcount(ready & ~leaving);
-    wsk_count(f, y, k, PORTS, ready & ~leaving);
+    wsk_count(f, at, PORTS, ready & ~leaving);
     if (!leaving)
         return;
     finished = f->plan->rules.multicast_all ? leaving : finish_branches(f, at, ready, r);
@@ -288,6 +313,7 @@ static void send_lane(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const ws
     }
     wsk_wire *wire = wsk_wire_at(f, slot, at);
     wire->control = control;
+    wire->single = 0;
     if (f->plan->has_swap)
         memcpy(wire->swapped, lane->swapped, sizeof wire->swapped);
     for (int d = 0; d < SIDES; d++) {
@@ -295,7 +321,7 @@ static void send_lane(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const ws
         wire->to[d] = m;
         if (!m)
             continue;
-        wsk_count(f, y, k, d, m);
+        wsk_count(f, at, d, m);
         u64 edge = m & edge_bits(f, y, k, d);
         if (edge) {
             leave_by_edge(f, s, y, k, c, d, edge, words, control);
@@ -304,10 +330,9 @@ static void send_lane(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const ws
         }
         if (m) {
             int n = wsk_popcount(m);
-            u64 *blocks = wsk_row_sent_at(f, slot, y) + d, row = (u64)1 << (y % STRIP_ROWS);
-            *blocks = (s->rows_sent[slot][d] & row ? *blocks : 0) | (u64)1 << k;
-            s->rows_sent[slot][d] |= row;
-            wsk_sent_at(f, slot, y, k)->sent[d] |= (u32)1 << c;
+            row->sent_blocks[d] |= (u64)1 << k;
+            s->rows_sent[slot][d] |= row->bit;
+            row->sent[k].sent[d] |= (u32)1 << c;
             s->totals.hops[c] += (u64)n;
             copies += n;
             s->stored += n;
@@ -316,7 +341,7 @@ static void send_lane(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const ws
     if (r->send[WSK_RAMP]) {
         u64 m = r->send[WSK_RAMP];
         copies += wsk_popcount(m);
-        wsk_count(f, y, k, WSK_RAMP, m);
+        wsk_count(f, at, WSK_RAMP, m);
         if (m & ignored) {
             s->totals.dropped[c] += (u64)wsk_popcount(m & ignored);
             m &= ~ignored;
@@ -327,20 +352,18 @@ static void send_lane(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const ws
     int left = wsk_popcount(finished);
     s->totals.copied[c] += (u64)(copies - left);
     s->stored -= left;
-    wsk_pop(f, y, k, c, finished);
-    lane->popped = finished;
-    f->block[wsk_block_at(f, y, k)].popped |= (u32)1 << c;
+    wsk_leave(f, row, k, c, finished);
 }
 
-int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k)
+static int depart_block(wsk_fabric *f, const wsk_row *row, int k)
 {
-    wsk_block *block = f->block + wsk_block_at(f, y, k);
+    wsk_strip *s = row->strip;
+    int y = row->y;
+    const wsk_block *block = row->blocks + k;
     wsk_request requests[WSK_COLORS];
     u64 ready[WSK_COLORS], resting[PORTS], *rest_mask = NULL;
     u8 colors[WSK_COLORS];
     int n = 0;
-    if (f->plain && !(block->active & (block->active - 1)) && wsk_depart_plain(f, s, y, k, __builtin_ctz(block->active)))
-        return 0;
     if (f->plan->rules.link_frame > f->plan->rules.link_words) {
         resting_links(f, f->runs + wsk_block_at(f, y, k), resting);
         rest_mask = resting;
@@ -355,21 +378,33 @@ int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k)
     else
         arbitrate(f, y, k, colors, n, requests);
 
-    block->popped = 0;
-    *wsk_sent_at(f, (int)(f->cycle % f->hop), y, k) = (wsk_sent){ { 0 } };
+    row->sent[k] = (wsk_sent){ { 0 } };
     u64 taken[PORTS] = { 0 };
     for (int i = 0; i < n; i++) {
-        send_lane(f, s, y, k, colors[i], requests + i, ready[i]);
+        send_lane(f, row, k, colors[i], requests + i, ready[i]);
         for (int d = 0; d < PORTS; d++)
             taken[d] |= requests[i].send[d];
     }
     if (rest_mask)
         remember_links(f, f->runs + wsk_block_at(f, y, k), taken);
-    if (taken[0] | taken[1] | taken[2] | taken[3] | taken[4]) {
-        u64 row = (u64)1 << (y % STRIP_ROWS);
-        f->row_popped[y] = (s->rows_popped & row ? f->row_popped[y] : 0) | (u64)1 << k;
-        s->rows_popped |= row;
+    if (taken[0] | taken[1] | taken[2] | taken[3] | taken[4])
         s->last_move = f->cycle;
+    return 0;
+}
+
+int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y)
+{
+    int slot = (int)(f->cycle % f->hop);
+    size_t first = wsk_lane_at(f, y, 0, 0);
+    const wsk_row row = { s, y, slot, (u64)1 << (y % STRIP_ROWS), wsk_row_sent_at(f, slot, y), first, f->lane + first,
+                          wsk_wire_at(f, slot, first), wsk_sent_at(f, slot, y, 0), f->block + wsk_block_at(f, y, 0) };
+    memset(row.sent_blocks, 0, SIDES * sizeof(u64));
+    for (u64 blocks = f->row_active[y]; blocks; blocks &= blocks - 1) {
+        int k = wsk_ctz(blocks), status = f->plain ? wsk_depart_plain(f, &row, k) : WSK_NOT_PLAIN;
+        if (status == WSK_NOT_PLAIN)
+            status = depart_block(f, &row, k);
+        if (status < 0)
+            return status;
     }
     return 0;
 }

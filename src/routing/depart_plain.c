@@ -1,111 +1,148 @@
-/* Phase one for the common case: one busy color in the block, no control words, links that do not rest, no swap, no filter,
- * closed edges. Same rules and same results as depart.c, with what cannot happen left out. */
+/* Phase one for the common case: no two colors of the block want one link, no control words, links that do not rest, no swap,
+ * no filter, closed edges. Same rules and same results as depart.c, with what cannot happen left out. */
 #include "fabric_internal.h"
 
-/* Room and listening of the routers beyond a sideways port, in the bits of the senders; `next` is the block beyond bit 63 or 0. */
-static int able_sideways(const wsk_lane *lane, const wsk_lane *next, int d, u64 want, u64 *able)
+/* Words that ask for side d and have no room beyond it: full[b], in[b] are the far router's of bit b. */
+static inline u64 stopped(wsk_fabric *f, const wsk_row *r, int k, int c, int d, u64 want, u64 full, u64 in, int *status)
 {
-    int port = d ^ 2;
-    u64 full, in;
-    if (d == WSK_EAST) {
-        full = lane->full >> 1;
-        in = lane->in[port] >> 1;
-        if (want >> 63) {
-            full |= next->full << 63;
-            in |= next->in[port] << 63;
-        }
-    } else {
-        full = lane->full << 1;
-        in = lane->in[port] << 1;
-        if (want & 1) {
-            full |= next->full >> 63;
-            in |= next->in[port] >> 63;
-        }
-    }
-    *able &= ~(want & full);
-    return (want & ~in) == 0;
+    u64 deaf = want & ~in;
+    if (deaf && !*status)
+        *status = wsk_check_routed(f, r->strip, r->y, k, c, d, deaf);
+    return (want & full) | deaf;
 }
 
-static int able_upright(const wsk_lane *far, int d, u64 want, u64 *able)
+/* The heads in m leave by side d. */
+static inline void put_on_link(wsk_fabric *f, const wsk_row *r, int k, int c, int d, size_t at, wsk_wire *wire, u64 m)
 {
-    *able &= ~(want & far->full);
-    return (want & ~far->in[d ^ 2]) == 0;
-}
-
-static void put_on_link(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, int slot, wsk_wire *wire, u64 m)
-{
-    u64 *blocks = wsk_row_sent_at(f, slot, y) + d, row = (u64)1 << (y % STRIP_ROWS);
     wire->to[d] = m;
-    wsk_count(f, y, k, d, m);
-    *blocks = (s->rows_sent[slot][d] & row ? *blocks : 0) | (u64)1 << k;
-    s->rows_sent[slot][d] |= row;
-    wsk_sent_at(f, slot, y, k)->sent[d] = (u32)1 << c;
+    r->sent_blocks[d] |= (u64)1 << k;
+    r->strip->rows_sent[r->slot][d] |= r->bit;
+    r->sent[k].sent[d] |= (u32)1 << c;
+    wsk_count(f, at, d, m);
 }
 
-/* 1: done; 0: not the common case after all, nothing has changed. */
-int wsk_depart_plain(wsk_fabric *f, wsk_strip *s, int y, int k, int c)
+/* Ready heads of a lane that have room on all their ways; to: the ways. */
+static inline u64 with_room(wsk_fabric *f, const wsk_row *r, int k, int c, const wsk_lane *lane, u64 ready, const u64 to[PORTS],
+                            int *status)
 {
-    size_t at = wsk_lane_at(f, y, k, c), row_of_lanes = (size_t)f->blocks * f->n_colors;
-    wsk_lane *lane = f->lane + at;
-    u64 ready = lane->valid[0] & ~lane->frozen, able = ready;
-    if (lane->special)
-        return 0;
-    if ((ready & lane->out[WSK_NORTH]) && !able_upright(lane - row_of_lanes, WSK_NORTH, ready & lane->out[WSK_NORTH], &able))
-        return 0;
-    if ((ready & lane->out[WSK_SOUTH]) && !able_upright(lane + row_of_lanes, WSK_SOUTH, ready & lane->out[WSK_SOUTH], &able))
-        return 0;
-    if ((ready & lane->out[WSK_EAST])
-        && !able_sideways(lane, lane + f->n_colors, WSK_EAST, ready & lane->out[WSK_EAST], &able))
-        return 0;
-    if ((ready & lane->out[WSK_WEST])
-        && !able_sideways(lane, lane - f->n_colors, WSK_WEST, ready & lane->out[WSK_WEST], &able))
-        return 0;
-    u64 heard = ready & lane->out[WSK_RAMP];
-    if (heard && f->sinks[c] == WSK_SINK_CORE)
-        able &= ~(heard & lane->shut);
-    heard &= able;
+    size_t row_of_lanes = (size_t)f->blocks * f->n_colors;
+    u64 able = ready;
+    if (to[WSK_NORTH]) {
+        const wsk_lane *far = lane - row_of_lanes;
+        able &= ~stopped(f, r, k, c, WSK_NORTH, to[WSK_NORTH], far->full, far->in[WSK_SOUTH], status);
+    }
+    if (to[WSK_SOUTH]) {
+        const wsk_lane *far = lane + row_of_lanes;
+        able &= ~stopped(f, r, k, c, WSK_SOUTH, to[WSK_SOUTH], far->full, far->in[WSK_NORTH], status);
+    }
+    if (to[WSK_EAST]) {
+        u64 full = lane->full >> 1, in = lane->in[WSK_WEST] >> 1;
+        if (to[WSK_EAST] >> 63) {
+            full |= lane[f->n_colors].full << 63;
+            in |= lane[f->n_colors].in[WSK_WEST] << 63;
+        }
+        able &= ~stopped(f, r, k, c, WSK_EAST, to[WSK_EAST], full, in, status);
+    }
+    if (to[WSK_WEST]) {
+        u64 full = lane->full << 1, in = lane->in[WSK_EAST] << 1;
+        if (to[WSK_WEST] & 1) {
+            full |= lane[-f->n_colors].full >> 63;
+            in |= lane[-f->n_colors].in[WSK_EAST] >> 63;
+        }
+        able &= ~stopped(f, r, k, c, WSK_WEST, to[WSK_WEST], full, in, status);
+    }
+    if (to[WSK_RAMP] && f->sinks[c] == WSK_SINK_CORE)
+        able &= ~(to[WSK_RAMP] & lane->shut);
+    return able;
+}
 
-    wsk_block *block = f->block + wsk_block_at(f, y, k);
-    int slot = (int)(f->cycle % f->hop), hops = 0, left;
-    *wsk_sent_at(f, slot, y, k) = (wsk_sent){ { 0 } };
-    block->popped = 0;
+/* One lane, whose ready heads share no link with another color's. */
+static int depart_lane(wsk_fabric *f, const wsk_row *r, int k, int c)
+{
+    size_t in_row = (size_t)k * f->n_colors + c, at = r->first_lane + in_row;
+    wsk_lane *lane = r->lanes + in_row;
+    wsk_strip *s = r->strip;
+    u64 to[PORTS], ready = lane->head, over_links = 0;
+    int status = 0, hops = 0, left;
+    for (int d = 0; d < PORTS; d++)
+        to[d] = ready & lane->out[d];
+    u64 able = with_room(f, r, k, c, lane, ready, to, &status);
+    if (status < 0)
+        return status;
     if (able != ready) {
         s->totals.stalls[c] += (u64)wsk_popcount(ready & ~able);
-        wsk_count(f, y, k, PORTS, ready & ~able);
+        wsk_count(f, at, PORTS, ready & ~able);
+        if (!able)
+            return 0;
     }
-    if (!able)
-        return 1;
-    wsk_wire *wire = wsk_wire_at(f, slot, at);
-    const u32 *heads = wsk_data_at(f, y, c, 0) + 64 * k;
-    u64 sideways = 0;
-    wire->control = 0;
+    wsk_wire *wire = r->wires + in_row;
+    const u32 *heads = wsk_data_at(f, r->y, c, 0) + 64 * k;
+    wire->control = wire->single = 0;
     for (int d = 0; d < SIDES; d++) {
-        u64 m = able & lane->out[d];
+        u64 m = able & to[d];
         if (m) {
-            put_on_link(f, s, y, k, c, d, slot, wire, m);
+            put_on_link(f, r, k, c, d, at, wire, m);
             hops += wsk_popcount(m);
-            sideways |= m;
+            over_links |= m;
         }
     }
-    wsk_copy_words(wsk_stage_at(f, slot, y, c) + 64 * k, heads, sideways, f->simd_level);
+    if (over_links & (over_links - 1)) {
+        wsk_copy_words(wsk_stage_at(f, r->slot, r->y, c) + 64 * k, heads, over_links, f->simd_level);
+    } else if (over_links) {
+        wire->single = 1;
+        wire->word = heads[wsk_ctz(over_links)];
+    }
     left = wsk_popcount(able);
     s->totals.hops[c] += (u64)hops;
     s->totals.copied[c] += (u64)(hops - left);
     s->stored += hops - left;
+    u64 heard = able & to[WSK_RAMP];
     if (heard) {
         s->totals.copied[c] += (u64)wsk_popcount(heard);
-        wsk_count(f, y, k, WSK_RAMP, heard);
-        wsk_deliver(f, s, y, k, c, heard, heads, 0);
+        wsk_count(f, at, WSK_RAMP, heard);
+        wsk_deliver(f, s, r->y, k, c, heard, heads, 0);
     }
-    if (lane->valid[1] & able)
-        wsk_pop(f, y, k, c, able);
-    else
-        lane->valid[0] &= ~able;
-    lane->popped = able;
-    block->popped = (u32)1 << c;
-    u64 row = (u64)1 << (y % STRIP_ROWS);
-    f->row_popped[y] = (s->rows_popped & row ? f->row_popped[y] : 0) | (u64)1 << k;
-    s->rows_popped |= row;
+    wsk_leave(f, r, k, c, able);
     s->last_move = f->cycle;
-    return 1;
+    return 0;
+}
+
+/* Whether two colors of a block want one link of one router. */
+static int contended(const wsk_lane *lanes, u32 active)
+{
+    u64 taken[PORTS] = { 0 }, clash = 0;
+    for (u32 colors = active; colors; colors &= colors - 1) {
+        const wsk_lane *lane = lanes + __builtin_ctz(colors);
+        for (int d = 0; d < PORTS; d++) {
+            u64 want = lane->head & lane->out[d];
+            clash |= want & taken[d];
+            taken[d] |= want;
+        }
+    }
+    return clash != 0;
+}
+
+/* 0, a status, or WSK_NOT_PLAIN: not the common case after all, nothing has changed. */
+int wsk_depart_plain(wsk_fabric *f, const wsk_row *r, int k)
+{
+    const wsk_block *block = r->blocks + k;
+    u32 active = block->active;
+    u64 seen = 0, met = 0;
+    const wsk_lane *lanes = r->lanes + (size_t)k * f->n_colors;
+    if (active & block->odd)
+        return WSK_NOT_PLAIN;
+    for (u32 colors = active & (active - 1) ? active : 0; colors; colors &= colors - 1) {
+        u64 heads = lanes[__builtin_ctz(colors)].head;
+        met |= seen & heads;
+        seen |= heads;
+    }
+    if (met && contended(lanes, active))
+        return WSK_NOT_PLAIN;
+    r->sent[k] = (wsk_sent){ { 0 } };
+    for (u32 colors = active; colors; colors &= colors - 1) {
+        int status = depart_lane(f, r, k, __builtin_ctz(colors));
+        if (status < 0)
+            return status;
+    }
+    return 0;
 }

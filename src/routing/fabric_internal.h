@@ -30,23 +30,25 @@ struct wsk_plan {
     int32_t *row_count;               /* [n_colors][height] */
 };
 
-/* One color of 64 PEs, four cache lines. A step over plain words touches the first three only. */
+/* One color of 64 PEs, four cache lines in the order of need: words that pass without waiting touch the first line of the
+ * router that they leave, and the first two of the one that they reach. full and in change in phase two only, so that in
+ * phase one every router sees its neighbours as they were at the start of the cycle. */
 typedef struct {
-    u64 valid[WSK_MAX_DEPTH];         /* slot i holds a word; slot 0 is the head */
-    u32 arrived_at, special;          /* special: control and advance words stored here */
+    u64 head;                         /* a word is first in the queue */
     u64 out[PORTS];                   /* ports that the head word leaves by */
+    u64 arrived;                      /* words that come in for cycle arrived_at */
+    u32 arrived_at, special;          /* special: control and advance words stored here */
     u64 full;                         /* no room, as seen by senders */
-    u64 popped;                       /* heads that left in this cycle */
-    u64 frozen;                       /* in teardown */
-    u64 in[PORTS];                    /* ports that the router listens to now */
     u64 occupied[COUNT_BITS];         /* binary count of words stored or on their way here */
+    u64 in[PORTS];                    /* ports that the router listens to now */
+    u64 behind[WSK_MAX_DEPTH - 1];    /* slot i + 1 holds a word */
+    u64 frozen;                       /* in teardown */
     u64 shut;                         /* the core takes no word (CORE sinks) */
     u64 switched;                     /* more than one position */
     u64 filtered;                     /* a filter sits before the core */
-    u64 arrived;                      /* words that come off the on-ramp in cycle arrived_at */
     u64 done;                         /* some branch of the head is served (partial multicast): see branch */
     u64 swapped[2];                   /* words leaving on E/W, on N/S change color */
-    u64 unused;
+    u64 unused[2];
 } wsk_lane;
 
 /* The rarely touched part of a lane. */
@@ -56,6 +58,8 @@ typedef struct {
     u64 branch[PORTS];                /* branches of the head already served */
     u64 accepting[2], sending[2];     /* switch position at the way in, and at the way out (binary) */
     u64 rewritten;                    /* the route differs from the plan's */
+    u64 turning[COUNT_BITS];           /* words on their way in from outside that turn the switch (binary) */
+    u64 turner[COUNT_BITS];            /* the port that they come through (binary) */
 } wsk_lane_rest;
 
 /* Words that left a lane in one cycle and are on its links. */
@@ -63,24 +67,25 @@ typedef struct {
     u64 to[SIDES];
     u64 control;
     u64 swapped[2];                   /* on E/W, on N/S: arrives as color ^ 1 */
-    u64 unused;
+    u32 single, word;                 /* a word that travels alone is kept here, not with the words of its row */
 } wsk_wire;
 
 typedef struct { u32 sent[SIDES]; } wsk_sent;             /* color masks per direction */
 
 /* Per block: which lanes are busy. */
 typedef struct {
-    u32 active, popped;               /* color masks */
+    u32 active, freed, odd;           /* color masks: words are stored; a full queue lost a word in this cycle; some words are
+                                       * special or frozen */
 } wsk_block;
 
 /* Per block, where links rest: consecutive cycles in which each link carried a word, binary. */
 typedef struct { u64 cycle, run[PORTS][RUN_BITS]; } wsk_runs;
 
-typedef struct { u32 pe, data; u8 index, flags, port, unused; } wsk_pending;
+typedef struct { u32 pe, data; u8 index, flags, port, turns; } wsk_pending;
 
 /* Words waiting outside one ramp or edge: one stream per color, tried in turn. */
-typedef struct { int64_t n, at; u32 *data; u8 *flags; } wsk_stream;
-typedef struct { u32 pe; u8 port, next, run, feeding; u32 colors; int64_t last, left; wsk_stream of[WSK_COLORS]; } wsk_source;
+typedef struct { int64_t n, at, room; u32 *data; u8 *flags; } wsk_stream;
+typedef struct { u32 pe; u8 port, next, run, feeding; u32 colors; int64_t last, left; wsk_stream of[]; } wsk_source;
 
 typedef struct { u64 key; wsk_route route; } wsk_override;
 typedef struct { u64 key; u32 count; u16 which; u8 wrapped, unused; } wsk_filter_state;
@@ -88,7 +93,7 @@ typedef struct { u64 key; u32 count; u16 which; u8 wrapped, unused; } wsk_filter
 typedef struct {
     u64 rows_active;                  /* rows with stored words */
     int64_t awake_until;              /* without rows_active, nothing is left to do from this cycle on */
-    u64 rows_popped;                  /* rows that sent in this cycle */
+    u64 rows_freed;                   /* rows in which a full queue lost a word in this cycle */
     int64_t stored;                   /* words given places minus words that left; a word that moved on to another strip
                                        * counts up here and down there, so only the sum over strips means anything */
     int64_t last_move;                /* last cycle in which a word moved, -1: none */
@@ -97,11 +102,12 @@ typedef struct {
     u64 rows_sent[RING][SIDES];       /* by slot of the cycle ring */
     wsk_pending *pending[RING]; int n_pending[RING];      /* by arrival cycle: on-ramp and edge */
     wsk_delivery *out[RING]; int n_out[RING];             /* by arrival cycle: off-ramp, edge, teardown */
+    int n_landing;                    /* words that came off on-ramps and edges in this cycle */
     int capacity_pending, capacity_out;
     wsk_totals totals;
     wsk_report report;
     wsk_source **sources; int n_sources, room_sources;          /* every ramp and edge that words were injected at */
-    int *feeding; int n_feeding;                                 /* those with words */
+    wsk_source **feeding; int n_feeding, unsorted;               /* those with words, in the order of rows, columns, ports */
     wsk_override *overrides; int n_overrides, room_overrides;    /* sorted by key */
     wsk_filter_state *filter_states; int n_filter_states;        /* sorted by key */
     char pad[64];
@@ -114,11 +120,13 @@ struct wsk_fabric {
     int data_stride, stage_stride;
     int simd_level;
     int plain;                        /* the rules allow depart_plain.c */
+    int failed;                       /* status of the step that broke a rule: only reset or a snapshot help */
+    u64 not_full[COUNT_BITS];         /* complement of the depth, a word per binary digit */
     int64_t cycle;
     u8 sinks[WSK_COLORS];             /* by color index */
     void *arena; size_t arena_bytes;
     u64 *row_active;                  /* [height]: blocks with stored words */
-    u64 *row_popped;                  /* [height]: blocks that sent in this cycle */
+    u64 *row_freed;                   /* [height]: blocks in which a full queue lost a word in this cycle */
     u64 *row_sent;                    /* [hop][height][SIDES]: blocks that sent that way */
     wsk_block *block;                 /* [height][blocks] */
     wsk_sent *sent;                   /* [hop][height][blocks] */
@@ -129,8 +137,8 @@ struct wsk_fabric {
     u32 *data;                        /* [height][n_colors][depth][data_stride] */
     u32 *stage;                       /* [hop][height][n_colors][stage_stride]: words on links, padded on both sides */
     wsk_runs *runs;                   /* [height][blocks], only where links rest */
-    u64 *counted;                     /* [height][blocks][PORTS + 1][LOW_BITS]: low bits of the counts, one cache line each */
-    u64 *counter;                     /* [height][blocks][PORTS + 1][COUNTER_BITS]: bit-sliced counts, above the low bits */
+    u64 *counted;                     /* [lanes][PORTS + 1][LOW_BITS]: low bits of the counts, one cache line each */
+    u64 *counter;                     /* [lanes][PORTS + 1][COUNTER_BITS]: bit-sliced counts, above the low bits */
     u8 *credits;                      /* [height][n_colors][width], only with a CORE sink */
     u32 *source_of;                   /* [height][width] ramps, then [SIDES][max(height, width)] edges: index + 1 in the strip */
     int64_t *ramp_last; u8 *ramp_run; /* [height][width] on-ramp: last cycle used, consecutive cycles */
@@ -143,6 +151,8 @@ static inline int wsk_ctz(u64 m) { return __builtin_ctzll(m); }
 /* In line, for CPUs whose compilers may not assume the instruction. */
 static inline int wsk_popcount(u64 m)
 {
+    if (!(m & (m - 1)))
+        return m != 0;
     m -= m >> 1 & 0x5555555555555555u;
     m = (m & 0x3333333333333333u) + (m >> 2 & 0x3333333333333333u);
     return (int)(((m + (m >> 4)) & 0x0f0f0f0f0f0f0f0fu) * 0x0101010101010101u >> 56);
@@ -175,19 +185,19 @@ static inline u32 *wsk_stage_at(const wsk_fabric *f, int slot, int y, int c)
 {
     return f->stage + (((size_t)slot * f->height + y) * f->n_colors + c) * f->stage_stride + ROW_PAD;
 }
-static inline u64 *wsk_counter_at(const wsk_fabric *f, int y, int k, int which)
+static inline u64 *wsk_counter_at(const wsk_fabric *f, size_t lane, int which)
 {
-    return f->counter + (wsk_block_at(f, y, k) * (PORTS + 1) + which) * COUNTER_BITS;
+    return f->counter + (lane * (PORTS + 1) + which) * COUNTER_BITS;
 }
-static inline u64 *wsk_counted_at(const wsk_fabric *f, int y, int k, int which)
+static inline u64 *wsk_counted_at(const wsk_fabric *f, size_t lane, int which)
 {
-    return f->counted + (wsk_block_at(f, y, k) * (PORTS + 1) + which) * LOW_BITS;
+    return f->counted + (lane * (PORTS + 1) + which) * LOW_BITS;
 }
 /* Add one to the bit-sliced counters of the PEs in m: a ripple carry that ends after two planes on average; the high
  * planes, elsewhere in memory, are touched when one of the 64 counts passes a multiple of 256. */
-static inline void wsk_count(wsk_fabric *f, int y, int k, int which, u64 m)
+static inline void wsk_count(wsk_fabric *f, size_t lane, int which, u64 m)
 {
-    u64 *low = wsk_counted_at(f, y, k, which);
+    u64 *low = wsk_counted_at(f, lane, which);
     for (int i = 0; m && i < LOW_BITS; i++) {
         u64 carry = low[i] & m;
         low[i] ^= m;
@@ -195,7 +205,7 @@ static inline void wsk_count(wsk_fabric *f, int y, int k, int which, u64 m)
     }
     if (!m)
         return;
-    u64 *high = wsk_counter_at(f, y, k, which);
+    u64 *high = wsk_counter_at(f, lane, which);
     for (int i = 0; m && i < COUNTER_BITS; i++) {
         u64 carry = high[i] & m;
         high[i] ^= m;
@@ -232,20 +242,43 @@ static inline int wsk_bits_at(const u64 *planes, int n, int bit)
         value |= (int)(planes[i] >> bit & 1) << i;
     return value;
 }
+/* Queues without room: occupied as often as they are deep. */
+static inline u64 wsk_full(const wsk_fabric *f, const wsk_lane *lane)
+{
+    u64 m = ~(u64)0;
+    for (int i = 0; i < COUNT_BITS; i++)
+        m &= lane->occupied[i] ^ f->not_full[i];
+    return m;
+}
+/* Queues that a word has come to for the next cycle. */
+static inline u64 wsk_arrived(const wsk_fabric *f, const wsk_lane *lane)
+{
+    return lane->arrived_at == (u32)(f->cycle + 1) ? lane->arrived : 0;
+}
 static inline void wsk_assign_bit(u64 *plane, u64 bit, int on) { *plane = on ? *plane | bit : *plane & ~bit; }
 
 /* copy.c: to[i] = from[i] for the bits of m, 0 <= i < 64; sum of from[i]. */
 void wsk_copy_words(u32 *to, const u32 *from, u64 m, int simd_level);
 u64 wsk_sum_words(const u32 *from, u64 m, int simd_level);
 
-/* depart.c, arrive.c: one block in one cycle. Return 0 or a status; the strip's report then says more. */
-int wsk_depart_block(wsk_fabric *f, wsk_strip *s, int y, int k);
-int wsk_depart_plain(wsk_fabric *f, wsk_strip *s, int y, int k, int c);
-void wsk_pop(wsk_fabric *f, int y, int k, int c, u64 m);
-int wsk_arrive_block(wsk_fabric *f, wsk_strip *s, int y, int k);
+/* One row in one cycle: where its parts are. */
+typedef struct {
+    wsk_strip *strip;
+    int y, slot;                      /* slot: of the words that leave now, in the rings of hop cycles */
+    u64 bit, *sent_blocks;            /* of the row in its strip; row_sent of the row */
+    size_t first_lane;
+    wsk_lane *lanes; wsk_wire *wires; wsk_sent *sent; wsk_block *blocks;
+} wsk_row;
+
+/* depart.c, arrive.c: one row in one cycle. Return 0 or a status; the strip's report then says more. */
+enum { WSK_NOT_PLAIN = 1 };
+int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y);
+int wsk_depart_plain(wsk_fabric *f, const wsk_row *r, int k);
+int wsk_check_routed(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, u64 deaf);
+void wsk_leave(wsk_fabric *f, const wsk_row *r, int k, int c, u64 m);
+int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y);
 int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s);
-/* Blocks of row y that phase two must visit. */
-u64 wsk_arrivals_of_row(const wsk_fabric *f, int y);
+void wsk_turn_landed(wsk_fabric *f, wsk_strip *s);
 u64 wsk_inner_arrivals(const wsk_fabric *f, int i);
 u64 wsk_outer_arrivals(const wsk_fabric *f, int i);
 /* Clear what the ring of cycles reuses now. */
@@ -255,7 +288,7 @@ void wsk_open_cycle(wsk_fabric *f, wsk_strip *s);
 u32 *wsk_source_index(const wsk_fabric *f, u32 pe, int port);
 wsk_source *wsk_source_at(wsk_fabric *f, wsk_strip *s, u32 pe, int port);
 int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, const u8 *flags, int64_t n);
-void wsk_start_feeding(wsk_fabric *f, wsk_strip *s, wsk_source *source);
+void wsk_start_feeding(wsk_strip *s, wsk_source *source);
 int wsk_feed_strip(wsk_fabric *f, wsk_strip *s);
 void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const u32 *words, u64 control);
 void wsk_emit(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port, int latency);
@@ -272,7 +305,24 @@ void wsk_set_sending(wsk_fabric *f, size_t lane, int bit, const wsk_route *route
 
 
 /* report.c */
+void wsk_forget_reports(wsk_fabric *f);
 int wsk_fail(wsk_fabric *f, wsk_strip *s, int status, u32 pe, int color, int port, int other, int64_t cycle);
+
+/* A word is stored in lane (y, k, c). */
+static inline void wsk_wake(wsk_fabric *f, wsk_strip *s, int y, int k, int c)
+{
+    f->block[wsk_block_at(f, y, k)].active |= (u32)1 << c;
+    f->row_active[y] |= (u64)1 << k;
+    s->rows_active |= (u64)1 << (y % STRIP_ROWS);
+}
+
+static inline u64 *wsk_slot(wsk_lane *lane, int i) { return i ? lane->behind + i - 1 : &lane->head; }
+/* After special or frozen of a lane has changed. */
+static inline void wsk_note_odd(wsk_fabric *f, size_t lane)
+{
+    u32 *odd = &f->block[lane / f->n_colors].odd, bit = (u32)1 << lane % f->n_colors;
+    *odd = f->lane[lane].special || f->lane[lane].frozen ? *odd | bit : *odd & ~bit;
+}
 
 static inline wsk_strip *wsk_strip_of(const wsk_fabric *f, int y) { return f->strip + y / STRIP_ROWS; }
 

@@ -73,14 +73,14 @@ static int check_rects(const wsk_rules *r, const wsk_route *routes, int n_routes
 }
 
 /* Paint one color's rectangles into ids[height][width] (route + 1, 0: none). */
-static void paint(u16 *ids, const wsk_rules *r, const wsk_rect *rects, int n_rects, int color)
+static void paint(u32 *ids, const wsk_rules *r, const wsk_rect *rects, int n_rects, int color)
 {
     memset(ids, 0, (size_t)r->width * r->height * sizeof *ids);
     for (int i = 0; i < n_rects; i++)
         if (rects[i].color == color)
             for (int y = rects[i].y; y < rects[i].y + rects[i].height; y++)
                 for (int x = rects[i].x; x < rects[i].x + rects[i].width; x++)
-                    ids[(size_t)y * r->width + x] = (u16)(rects[i].route + 1);
+                    ids[(size_t)y * r->width + x] = (u32)(rects[i].route + 1);
 }
 
 static int add_span(wsk_plan *p, int *room, int x0, int x1, int route)
@@ -97,11 +97,11 @@ static int add_span(wsk_plan *p, int *room, int x0, int x1, int route)
     return 0;
 }
 
-static int cut_spans(wsk_plan *p, int *room, const u16 *ids, int c)
+static int cut_spans(wsk_plan *p, int *room, const u32 *ids, int c)
 {
     int width = p->rules.width, height = p->rules.height;
     for (int y = 0; y < height; y++) {
-        const u16 *row = ids + (size_t)y * width;
+        const u32 *row = ids + (size_t)y * width;
         size_t at = (size_t)c * height + y;
         if (y && !memcmp(row, row - width, (size_t)width * sizeof *row)) {
             p->row_first[at] = p->row_first[at - 1];
@@ -111,7 +111,7 @@ static int cut_spans(wsk_plan *p, int *room, const u16 *ids, int c)
         p->row_first[at] = p->n_spans;
         for (int x = 0, x1; x < width; x = x1) {
             for (x1 = x + 1; x1 < width && row[x1] == row[x]; x1++) {}
-            if (row[x] && add_span(p, room, x, x1, row[x] - 1) < 0)
+            if (row[x] && add_span(p, room, x, x1, (int)row[x] - 1) < 0)
                 return WSK_ERR_NO_MEMORY;
         }
         p->row_count[at] = p->n_spans - p->row_first[at];
@@ -151,7 +151,7 @@ static void *copy_of(const void *from, size_t bytes)
 int wsk_plan_create(wsk_plan **plan, const wsk_rules *rules, const wsk_route *routes, int n_routes,
                     const wsk_rect *rects, int n_rects, const wsk_filter *filters, int n_filters, wsk_report *report)
 {
-    u16 *ids = NULL;
+    u32 *ids = NULL;
     wsk_plan *p = NULL;
     int status = check_rules(rules), room = 0;
     *plan = NULL;
@@ -206,6 +206,8 @@ void wsk_plan_free(wsk_plan *p)
 }
 
 const wsk_rules *wsk_plan_rules(const wsk_plan *p) { return &p->rules; }
+
+int wsk_plan_configured(const wsk_plan *p, int color) { return color >= 0 && color < WSK_COLORS && p->index_of[color] >= 0; }
 
 const wsk_route *wsk_plan_route(const wsk_plan *p, int x, int y, int color)
 {

@@ -28,14 +28,20 @@ int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, 
         return 0;
     wsk_binary_add(lane->occupied, COUNT_BITS, bit);
     wsk_assign_bit(&lane->full, bit, wsk_bits_at(lane->occupied, COUNT_BITS, b) == f->depth);
+    int turns = 0;
     if (flags && (lane->switched & bit)) {
         const wsk_route *route = wsk_route_at(f, x, y, c);
         int before = wsk_bits_at(f->rest[at].accepting, 2, b), after = wsk_position_after(route, before, data, flags);
-        if (after != before)
+        turns = after != before;
+        if (turns) {
+            wsk_binary_add(f->rest[at].turning, COUNT_BITS, bit);
+            for (int i = 0; i < COUNT_BITS; i++)
+                wsk_assign_bit(f->rest[at].turner + i, bit, port >> i & 1);
             wsk_set_accepting(f, at, b, route, after);
+        }
     }
     int bucket = (int)((f->cycle + (port == WSK_RAMP ? f->ramp : f->hop)) % f->ring);
-    s->pending[bucket][s->n_pending[bucket]++] = (wsk_pending){ pe, data, (u8)c, (u8)flags, (u8)port, 0 };
+    s->pending[bucket][s->n_pending[bucket]++] = (wsk_pending){ pe, data, (u8)c, (u8)flags, (u8)port, (u8)turns };
     s->stored++;
     s->awake_until = f->cycle + AWAKE;
     s->last_move = f->cycle;
@@ -84,11 +90,12 @@ static int check_edge(const wsk_fabric *f, u32 pe, int port)
 
 void wsk_fabric_credit(wsk_fabric *f, uint32_t pe, int color, int words)
 {
-    int c = f->plan->index_of[color], y = (int)(pe / (u32)f->width), x = (int)(pe % (u32)f->width);
-    if (c < 0 || f->sinks[c] != WSK_SINK_CORE || words < 1)
+    int c = color >= 0 && color < WSK_COLORS ? f->plan->index_of[color] : -1;
+    int y = (int)(pe / (u32)f->width), x = (int)(pe % (u32)f->width);
+    if (c < 0 || pe >= (u32)(f->width * f->height) || f->sinks[c] != WSK_SINK_CORE || words < 1)
         return;
     u8 *credit = f->credits + ((size_t)y * f->n_colors + c) * f->width + x;
-    *credit = (u8)(*credit + words > 255 ? 255 : *credit + words);
+    *credit = (u8)(words > 255 - *credit ? 255 : *credit + words);
     f->lane[wsk_lane_at(f, y, x / 64, c)].shut &= ~((u64)1 << (x % 64));
 }
 
@@ -179,13 +186,13 @@ wsk_source *wsk_source_at(wsk_fabric *f, wsk_strip *s, u32 pe, int port)
         if (!grown)
             return NULL;
         s->sources = grown;
-        int *feeding = realloc(s->feeding, (size_t)more * sizeof *feeding);
+        wsk_source **feeding = realloc(s->feeding, (size_t)more * sizeof *feeding);
         if (!feeding)
             return NULL;
         s->feeding = feeding;
         s->room_sources = more;
     }
-    wsk_source *source = calloc(1, sizeof *source);
+    wsk_source *source = calloc(1, sizeof *source + (size_t)f->n_colors * sizeof *source->of);
     if (source) {
         source->pe = pe;
         source->port = (u8)port;
@@ -198,40 +205,59 @@ wsk_source *wsk_source_at(wsk_fabric *f, wsk_strip *s, u32 pe, int port)
 
 static u64 order_of(const wsk_source *source) { return (u64)source->pe * PORTS + source->port; }
 
-/* Sources are fed in the order of rows, columns, ports. */
-void wsk_start_feeding(wsk_fabric *f, wsk_strip *s, wsk_source *source)
+static int by_order(const void *a, const void *b)
+{
+    u64 x = order_of(*(wsk_source *const *)a), y = order_of(*(wsk_source *const *)b);
+    return (x > y) - (x < y);
+}
+
+void wsk_start_feeding(wsk_strip *s, wsk_source *source)
 {
     if (source->feeding)
         return;
-    int at = s->n_feeding++;
-    for (; at > 0 && order_of(s->sources[s->feeding[at - 1]]) > order_of(source); at--)
-        s->feeding[at] = s->feeding[at - 1];
-    s->feeding[at] = (int)*wsk_source_index(f, source->pe, source->port) - 1;
+    s->unsorted |= s->n_feeding && order_of(s->feeding[s->n_feeding - 1]) > order_of(source);
+    s->feeding[s->n_feeding++] = source;
     source->feeding = 1;
+}
+
+/* Room for n more words at the end of a stream, and for their flags. */
+static int make_room(wsk_stream *stream, int64_t n, int flags)
+{
+    int64_t kept = stream->n - stream->at, room = 2 * kept + n;
+    if (stream->n + n > stream->room) {
+        u32 *words = malloc((size_t)room * sizeof *words);
+        u8 *bits = flags || stream->flags ? calloc((size_t)room, 1) : NULL;
+        if (!words || ((flags || stream->flags) && !bits)) {
+            free(words);
+            free(bits);
+            return WSK_ERR_NO_MEMORY;
+        }
+        if (kept)
+            memcpy(words, stream->data + stream->at, (size_t)kept * sizeof *words);
+        if (kept && stream->flags)
+            memcpy(bits, stream->flags + stream->at, (size_t)kept);
+        free(stream->data);
+        free(stream->flags);
+        *stream = (wsk_stream){ kept, 0, room, words, bits };
+    }
+    if (flags && !stream->flags)
+        stream->flags = calloc((size_t)stream->room, 1);
+    return flags && !stream->flags ? WSK_ERR_NO_MEMORY : 0;
 }
 
 /* Append n words to the stream of a color. */
 int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, const u8 *flags, int64_t n)
 {
     wsk_stream *stream = source->of + c;
-    int64_t kept = stream->n - stream->at;
-    u32 *words = malloc((size_t)(kept + n) * sizeof *words);
-    u8 *bits = flags || stream->flags ? calloc((size_t)(kept + n), 1) : NULL;
-    if (!words || ((flags || stream->flags) && !bits)) {
-        free(words);
-        free(bits);
-        return WSK_ERR_NO_MEMORY;
-    }
-    if (kept)
-        memcpy(words, stream->data + stream->at, (size_t)kept * sizeof *words);
-    memcpy(words + kept, data, (size_t)n * sizeof *words);
-    if (stream->flags)
-        memcpy(bits, stream->flags + stream->at, (size_t)kept);
+    int status = make_room(stream, n, flags != NULL);
+    if (status < 0)
+        return status;
+    memcpy(stream->data + stream->n, data, (size_t)n * sizeof *data);
     if (flags)
-        memcpy(bits + kept, flags, (size_t)n);
-    free(stream->data);
-    free(stream->flags);
-    *stream = (wsk_stream){ kept + n, 0, words, bits };
+        memcpy(stream->flags + stream->n, flags, (size_t)n);
+    else if (stream->flags)
+        memset(stream->flags + stream->n, 0, (size_t)n);
+    stream->n += n;
     source->colors |= (u32)1 << c;
     source->left += n;
     s->waiting += n;
@@ -252,7 +278,7 @@ int wsk_fabric_inject(wsk_fabric *f, uint32_t pe, int port, int color, const uin
     wsk_source *source = wsk_source_at(f, s, pe, port);
     int status = source ? wsk_append_words(s, source, c, data, flags, n) : WSK_ERR_NO_MEMORY;
     if (!status)
-        wsk_start_feeding(f, s, source);
+        wsk_start_feeding(s, source);
     return status;
 }
 
@@ -297,12 +323,15 @@ static int feed(wsk_fabric *f, wsk_strip *s, wsk_source *source)
 int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
 {
     int kept = 0, n = s->n_feeding, status = 0;
+    if (s->unsorted)
+        qsort(s->feeding, (size_t)n, sizeof *s->feeding, by_order);
+    s->unsorted = 0;
     for (int i = 0; i < n; i++) {
-        wsk_source *source = s->sources[s->feeding[i]];
+        wsk_source *source = s->feeding[i];
         if (!status)
             status = feed(f, s, source);
         if (source->left)
-            s->feeding[kept++] = s->feeding[i];
+            s->feeding[kept++] = source;
         else
             source->feeding = 0;
     }

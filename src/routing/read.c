@@ -94,19 +94,27 @@ void wsk_fabric_totals(const wsk_fabric *f, wsk_totals *totals)
     }
 }
 
-static void read_counter(const wsk_fabric *f, int which, uint32_t *counts)
+/* Add the counts of one lane to those of its PEs. */
+static void add_counts(const wsk_fabric *f, size_t lane, int which, int n, uint32_t *counts)
 {
-    for (int y = 0; y < f->height; y++)
-        for (int k = 0; k < f->blocks; k++) {
-            const u64 *high = wsk_counter_at(f, y, k, which), *low = wsk_counted_at(f, y, k, which);
-            int n = f->width - 64 * k < 64 ? f->width - 64 * k : 64;
-            for (int b = 0; b < n; b++)
-                counts[(size_t)y * f->width + 64 * k + b] = (u32)wsk_bits_at(high, COUNTER_BITS, b) << LOW_BITS | (u32)wsk_bits_at(low, LOW_BITS, b);
-        }
+    const u64 *high = wsk_counter_at(f, lane, which), *low = wsk_counted_at(f, lane, which);
+    for (int b = 0; b < n; b++)
+        counts[b] += (u32)wsk_bits_at(high, COUNTER_BITS, b) << LOW_BITS | (u32)wsk_bits_at(low, LOW_BITS, b);
 }
 
-void wsk_fabric_link_counts(const wsk_fabric *f, int port, uint32_t *counts) { read_counter(f, port, counts); }
-void wsk_fabric_stall_counts(const wsk_fabric *f, uint32_t *counts) { read_counter(f, PORTS, counts); }
+static void read_counter(const wsk_fabric *f, int which, int color, uint32_t *counts)
+{
+    memset(counts, 0, (size_t)f->width * f->height * sizeof *counts);
+    for (int y = 0; y < f->height; y++)
+        for (int k = 0; k < f->blocks; k++)
+            for (int c = 0; c < f->n_colors; c++)
+                if (color < 0 || f->plan->color_of[c] == color)
+                    add_counts(f, wsk_lane_at(f, y, k, c), which, f->width - 64 * k < 64 ? f->width - 64 * k : 64,
+                               counts + (size_t)y * f->width + 64 * k);
+}
+
+void wsk_fabric_link_counts(const wsk_fabric *f, int port, int color, uint32_t *counts) { read_counter(f, port, color, counts); }
+void wsk_fabric_stall_counts(const wsk_fabric *f, int color, uint32_t *counts) { read_counter(f, PORTS, color, counts); }
 
 void wsk_fabric_occupancy(const wsk_fabric *f, int color, uint8_t *words)
 {
@@ -136,7 +144,7 @@ int64_t wsk_fabric_moves(const wsk_fabric *f, wsk_delivery *list, int64_t room)
                     for (u64 m = wire->to[d]; m; m &= m - 1, n++) {
                         int b = wsk_ctz(m);
                         if (n < room)
-                            list[n] = (wsk_delivery){ (u32)(y * f->width + 64 * k + b), words[b],
+                            list[n] = (wsk_delivery){ (u32)(y * f->width + 64 * k + b), wire->single ? wire->word : words[b],
                                                       f->plan->color_of[c], (u8)(wire->control >> b & 1), (u8)d, 0 };
                     }
                 }

@@ -23,7 +23,7 @@ static size_t lay_out(wsk_fabric *f, char *base, int with_credits)
     layout l = { 0 };
 #define PLACE(field, count) { size_t at = take(&l, (count), sizeof *f->field); f->field = base ? (void *)(base + at) : NULL; }
     PLACE(row_active, rows)
-    PLACE(row_popped, rows)
+    PLACE(row_freed, rows)
     PLACE(row_sent, hop * rows * SIDES)
     PLACE(block, blocks)
     PLACE(sent, hop * blocks)
@@ -34,8 +34,8 @@ static size_t lay_out(wsk_fabric *f, char *base, int with_credits)
     PLACE(data, rows * f->n_colors * f->depth * f->data_stride)
     PLACE(stage, hop * rows * f->n_colors * f->stage_stride)
     PLACE(runs, f->plan->rules.link_frame > f->plan->rules.link_words ? blocks : 0)
-    PLACE(counted, blocks * (PORTS + 1) * LOW_BITS)
-    PLACE(counter, blocks * (PORTS + 1) * COUNTER_BITS)
+    PLACE(counted, lanes * (PORTS + 1) * LOW_BITS)
+    PLACE(counter, lanes * (PORTS + 1) * COUNTER_BITS)
     PLACE(credits, with_credits ? rows * f->n_colors * f->width : 0)
     PLACE(source_of, pes + SIDES * (size_t)(f->width > f->height ? f->width : f->height))
     PLACE(ramp_last, pes)
@@ -76,6 +76,7 @@ static void expand_span(wsk_fabric *f, int y, int c, const wsk_span *span)
         }
         lane->switched |= r->positions > 1 ? m : 0;
         lane->frozen |= r->teardown ? m : 0;
+        wsk_note_odd(f, wsk_lane_at(f, y, k, c));
     }
 }
 
@@ -161,10 +162,10 @@ static int fill(wsk_fabric *f)
     return expand_filters(f);
 }
 
-static void free_sources(wsk_strip *s)
+static void free_sources(wsk_strip *s, int n_colors)
 {
     for (int i = 0; i < s->n_sources; i++) {
-        for (int c = 0; c < WSK_COLORS; c++) {
+        for (int c = 0; c < n_colors; c++) {
             free(s->sources[i]->of[c].data);
             free(s->sources[i]->of[c].flags);
         }
@@ -174,10 +175,10 @@ static void free_sources(wsk_strip *s)
     s->waiting = 0;
 }
 
-static void clear_strip(wsk_strip *s)
+static void clear_strip(wsk_strip *s, int n_colors)
 {
-    free_sources(s);
-    s->rows_active = s->rows_popped = 0;
+    free_sources(s, n_colors);
+    s->rows_active = s->rows_freed = 0;
     s->awake_until = 0;
     memset(s->rows_sent, 0, sizeof s->rows_sent);
     memset(s->n_pending, 0, sizeof s->n_pending);
@@ -187,6 +188,7 @@ static void clear_strip(wsk_strip *s)
     s->stored = s->last_out = 0;
     s->last_move = -1;
     s->n_overrides = 0;
+    s->unsorted = 0;
 }
 
 int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t sinks[WSK_COLORS], int simd_level)
@@ -211,6 +213,8 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
     f->simd_level = simd_level;
     f->plain = plan->rules.multicast_all && plan->rules.link_frame == plan->rules.link_words && !plan->has_swap
             && !plan->n_filters && !plan->rules.open_edges;
+    for (int i = 0; i < COUNT_BITS; i++)
+        f->not_full[i] = f->depth >> i & 1 ? 0 : ~(u64)0;
     for (int c = 0; c < f->n_colors; c++)
         f->sinks[c] = sinks[plan->color_of[c]];
     f->strip = calloc((size_t)f->strips, sizeof *f->strip);
@@ -226,7 +230,7 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
             if (!s->pending[b] || !s->out[b])
                 goto out;
         }
-        clear_strip(s);
+        clear_strip(s, f->n_colors);
     }
     status = fill(f);
 out:
@@ -243,7 +247,7 @@ void wsk_fabric_free(wsk_fabric *f)
         return;
     for (int i = 0; f->strip && i < f->strips; i++) {
         wsk_strip *s = f->strip + i;
-        free_sources(s);
+        free_sources(s, f->n_colors);
         free(s->sources);
         free(s->feeding);
         free(s->overrides);
@@ -260,10 +264,10 @@ void wsk_fabric_free(wsk_fabric *f)
 
 int wsk_fabric_reset(wsk_fabric *f)
 {
-    f->cycle = 0;
+    f->cycle = f->failed = 0;
     memset(&f->report, 0, sizeof f->report);
     for (int i = 0; i < f->strips; i++)
-        clear_strip(f->strip + i);
+        clear_strip(f->strip + i, f->n_colors);
     return fill(f);
 }
 
@@ -295,7 +299,7 @@ static int copy_sources(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
         copy->run = source->run;
         copy->feeding = source->feeding;
         copy->last = source->last;
-        for (int c = 0; c < WSK_COLORS; c++) {
+        for (int c = 0; c < f->n_colors; c++) {
             const wsk_stream *stream = source->of + c;
             if (stream->at < stream->n
                 && wsk_append_words(to, copy, c, stream->data + stream->at, stream->flags ? stream->flags + stream->at : NULL,
@@ -304,17 +308,18 @@ static int copy_sources(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
         }
     }
     to->n_feeding = from->n_feeding;
-    if (from->n_feeding)
-        memcpy(to->feeding, from->feeding, (size_t)from->n_feeding * sizeof *to->feeding);
+    to->unsorted = from->unsorted;
+    for (int i = 0; i < from->n_feeding; i++)
+        to->feeding[i] = wsk_source_at(f, to, from->feeding[i]->pe, from->feeding[i]->port);
     return 0;
 }
 
 static int copy_strip(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
 {
-    clear_strip(to);
+    clear_strip(to, f->n_colors);
     to->rows_active = from->rows_active;
     to->awake_until = from->awake_until;
-    to->rows_popped = from->rows_popped;
+    to->rows_freed = from->rows_freed;
     memcpy(to->rows_sent, from->rows_sent, sizeof to->rows_sent);
     for (int b = 0; b < f->ring; b++) {
         to->n_pending[b] = from->n_pending[b];
@@ -340,6 +345,7 @@ int wsk_fabric_copy(wsk_fabric *to, const wsk_fabric *from)
     if (to->plan != from->plan || memcmp(to->sinks, from->sinks, sizeof to->sinks) != 0)
         return WSK_ERR_BAD_ARGUMENT;
     to->cycle = from->cycle;
+    to->failed = from->failed;
     to->report = from->report;
     memcpy(to->row_active, from->row_active, from->arena_bytes);
     for (int i = 0; i < from->strips; i++) {

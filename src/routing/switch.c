@@ -2,7 +2,8 @@
  *
  * A router keeps two positions per color: one at the way in, advanced when a control word gets its place in the queue, and
  * one at the way out, advanced when that word leaves. So a word is always routed by the position that its port was
- * selected by, and words of a port that is not selected wait outside. */
+ * selected by, and words of a port that is not selected wait outside. A word from a ramp or edge that turns the switch is on
+ * its way for longer than those of links may be: until it is there, only words of its own port follow. */
 #include "fabric_internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -58,8 +59,9 @@ const wsk_route *wsk_route_at(const wsk_fabric *f, int x, int y, int c)
 void wsk_set_accepting(wsk_fabric *f, size_t at, int b, const wsk_route *route, int position)
 {
     u64 bit = (u64)1 << b;
+    int only = wsk_bits_at(f->rest[at].turning, COUNT_BITS, b) ? wsk_bits_at(f->rest[at].turner, COUNT_BITS, b) : -1;
     for (int d = 0; d < PORTS; d++)
-        wsk_assign_bit(f->lane[at].in + d, bit, route->in[position] >> d & 1);
+        wsk_assign_bit(f->lane[at].in + d, bit, (route->in[position] >> d & 1) && (only < 0 || d == only));
     for (int i = 0; i < 2; i++)
         wsk_assign_bit(f->rest[at].accepting + i, bit, position >> i & 1);
 }
@@ -77,11 +79,11 @@ void wsk_set_sending(wsk_fabric *f, size_t at, int b, const wsk_route *route, in
 static void set_both(wsk_fabric *f, int x, int y, int c, const wsk_route *route, int position)
 {
     size_t at = wsk_lane_at(f, y, x / 64, c);
-    const wsk_lane *lane = f->lane + at;
+    wsk_lane *lane = f->lane + at;
     const wsk_lane_rest *rest = f->rest + at;
     int b = x % 64;
     wsk_set_sending(f, at, b, route, position);
-    for (int i = 0; i < f->depth && (lane->valid[i] >> b & 1); i++) {
+    for (int i = 0; i < f->depth && (*wsk_slot(lane, i) >> b & 1); i++) {
         int flags = (rest->control[i] >> b & 1 ? WSK_CONTROL : 0) | (rest->advance[i] >> b & 1 ? WSK_ADVANCE : 0);
         position = wsk_position_after(route, position, wsk_data_at(f, y, c, i)[x], flags);
     }
@@ -126,10 +128,10 @@ int wsk_fabric_rewrite(wsk_fabric *f, uint32_t pe, int color, const wsk_route *r
 {
     int x, y, c, any_in = 0, any_out = 0;
     if (locate(f, pe, color, &x, &y, &c) < 0 || route->positions < 1 || route->positions > WSK_POSITIONS
-        || route->initial >= route->positions || route->swap)
+        || route->initial >= route->positions || route->pop > WSK_POP_ON_ADVANCE_NOP || route->swap)
         return WSK_ERR_BAD_ARGUMENT;
     for (int p = 0; p < route->positions; p++) {
-        if (!route->in[p] || !route->out[p])
+        if (!route->in[p] || !route->out[p] || route->in[p] >> PORTS || route->out[p] >> PORTS)
             return WSK_ERR_BAD_ARGUMENT;
         any_in |= route->in[p];
         any_out |= route->out[p];
@@ -152,6 +154,7 @@ int wsk_fabric_rewrite(wsk_fabric *f, uint32_t pe, int color, const wsk_route *r
     lane->swapped[1] &= ~bit;
     if (route->teardown)
         lane->frozen |= bit;
+    wsk_note_odd(f, at);
     set_both(f, x, y, c, route, route->initial);
     return 0;
 }
@@ -181,7 +184,9 @@ int wsk_fabric_teardown(wsk_fabric *f, uint32_t pe, int color, int frozen)
     int x, y, c;
     if (locate(f, pe, color, &x, &y, &c) < 0)
         return WSK_ERR_BAD_ARGUMENT;
-    wsk_assign_bit(&f->lane[wsk_lane_at(f, y, x / 64, c)].frozen, (u64)1 << (x % 64), frozen);
+    size_t at = wsk_lane_at(f, y, x / 64, c);
+    wsk_assign_bit(&f->lane[at].frozen, (u64)1 << (x % 64), frozen);
+    wsk_note_odd(f, at);
     return 0;
 }
 

@@ -70,8 +70,10 @@ typedef struct {
 } wsk_delivery;
 
 /* Why a head word waits: link_full: the next router has no room; closed: its switch does not listen to this port;
- * core: the core takes no word; teardown; arbitration: another color has the link. */
-enum wsk_wait { WSK_WAIT_FULL = 1, WSK_WAIT_CLOSED = 2, WSK_WAIT_CORE = 3, WSK_WAIT_TEARDOWN = 4, WSK_WAIT_LINK = 5 };
+ * core: the core takes no word; teardown; link: another color has it; outside: a word before the ramp or edge, whose port this
+ * router's switch does not listen to; circles: it does not wait but moves on, in a circle. */
+enum wsk_wait { WSK_WAIT_FULL = 1, WSK_WAIT_CLOSED = 2, WSK_WAIT_CORE = 3, WSK_WAIT_TEARDOWN = 4, WSK_WAIT_LINK = 5,
+                WSK_WAIT_OUTSIDE = 6, WSK_WAIT_CIRCLES = 7 };
 typedef struct { uint32_t pe; uint8_t color, port, reason, unused; } wsk_waiting;
 
 /* What went wrong, where and when. */
@@ -81,7 +83,8 @@ typedef struct {
     int32_t color, port, other_port;  /* -1: not known */
     int64_t cycle;
     int32_t chain_length, chain_loops;    /* loops: the last link of the chain waits for one before it */
-    wsk_waiting chain[WSK_CHAIN];     /* who waits for whom, first to last */
+    wsk_waiting chain[WSK_CHAIN];     /* who waits for whom, first to last; of a longer chain its two ends */
+    int32_t chain_skipped, unused;    /* links left out in the middle, after chain[WSK_CHAIN / 2 - 1] */
 } wsk_report;
 
 /* Sums over the fabric since reset. hops: link crossings; injected: words accepted; copied: extra copies by multicast;
@@ -100,6 +103,8 @@ int wsk_plan_create(wsk_plan **plan, const wsk_rules *rules, const wsk_route *ro
                     const wsk_rect *rects, int n_rects, const wsk_filter *filters, int n_filters, wsk_report *report);
 void wsk_plan_free(wsk_plan *plan);
 const wsk_rules *wsk_plan_rules(const wsk_plan *plan);
+/* Whether a color has a route anywhere. */
+int wsk_plan_configured(const wsk_plan *plan, int color);
 /* The route of a color at a PE, NULL if there is none. */
 const wsk_route *wsk_plan_route(const wsk_plan *plan, int x, int y, int color);
 
@@ -145,13 +150,17 @@ int64_t wsk_fabric_in_flight(const wsk_fabric *fabric);           /* words in ro
 int64_t wsk_fabric_next_event(const wsk_fabric *fabric);
 int wsk_fabric_skip(wsk_fabric *fabric, int64_t cycle);
 void wsk_fabric_totals(const wsk_fabric *fabric, wsk_totals *totals);
-void wsk_fabric_link_counts(const wsk_fabric *fabric, int port, uint32_t *counts);     /* [height][width] */
-void wsk_fabric_stall_counts(const wsk_fabric *fabric, uint32_t *counts);              /* [height][width] */
+/* Per router, [height][width]: words that left by a port, cycles that a head word could not leave; color -1: of all colors. */
+void wsk_fabric_link_counts(const wsk_fabric *fabric, int port, int color, uint32_t *counts);
+void wsk_fabric_stall_counts(const wsk_fabric *fabric, int color, uint32_t *counts);
 void wsk_fabric_occupancy(const wsk_fabric *fabric, int color, uint8_t *words);        /* [height][width] */
 /* Link crossings of the cycle just stepped, at most `room` of them; returns how many there were. port: where it left. */
 int64_t wsk_fabric_moves(const wsk_fabric *fabric, wsk_delivery *list, int64_t room);
 /* The report of the last failure; a deadlock's is filled by wsk_fabric_explain. */
 const wsk_report *wsk_fabric_report(const wsk_fabric *fabric);
 int wsk_fabric_explain(wsk_fabric *fabric);
+/* Whether words are on a way that leads back to itself and, as nobody rewrites routes, can never leave it: 0, or
+ * WSK_ERR_LIVELOCK with a report whose chain is that way. Switches count unless control words are about. */
+int wsk_fabric_find_circle(wsk_fabric *fabric);
 
 #endif

@@ -9,6 +9,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from wsekern._common cimport simd_level_code
+from wsekern._common import simd_forced
 
 cdef extern from "common/wsekern_status.h" nogil:
     int WSK_OK, WSK_ERR_NO_MEMORY
@@ -26,11 +27,13 @@ cdef extern from "tiles/tiles.h" nogil:
         int64_t x_stride, w_stride, c_stride, count, m, k, n
         int accumulate, fetch
         float *scratch
-    ctypedef struct wsk_tile_math:
+    ctypedef struct wsk_tile_products:
         void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
                      int accumulate, const void *next_x, const void *next_w) noexcept nogil
         void (*gemm_small)(const wsk_tile_rounds *pe, int count, int64_t rounds, int64_t m, int64_t k,
                            int accumulate) noexcept nogil
+        void (*left)(const void *source, float *out, int64_t n) noexcept nogil
+    ctypedef struct wsk_tile_math:
         void (*widen)(const void *source, float *out, int64_t n) noexcept nogil
         void (*narrow)(const float *source, void *out, int64_t n) noexcept nogil
         void (*unary[5])(const void *a, void *out, int64_t n) noexcept nogil
@@ -48,11 +51,19 @@ cdef extern from "tiles/tiles.h" nogil:
                      int64_t pairs) noexcept nogil
         int64_t (*peak)(int64_t steps, float *out) noexcept nogil
     const wsk_tile_math *wsk_tile_table(int dtype, int simd_level)
+    const wsk_tile_products *wsk_tile_products_of(int dtype, int simd_level)
+    int WSK_TILE_LEVEL_HALF
+    int wsk_tile_half_supported()
     int64_t wsk_tile_bytes(int dtype)
     bint wsk_tile_is_small(int simd_level, int64_t m, int64_t k, int64_t n)
     void wsk_tile_gemm_row(int dtype, int simd_level, const wsk_tile_row *row)
     void wsk_tile_transpose(const void *source, void *out, int64_t rows, int64_t columns, int64_t bytes)
     void wsk_tile_gemm_naive(int dtype, const void *x, const void *w, int64_t m, int64_t k, int64_t n, void *c, int accumulate)
+
+# The level of products: avx512 with the CPU's own fp16 where it has that and nobody asked for a level.
+cdef int _product_level = simd_level_code()
+if _product_level == 2 and not simd_forced() and wsk_tile_half_supported():
+    _product_level = WSK_TILE_LEVEL_HALF
 
 cdef enum:
     MESH_BLOCK = 4      # columns of PEs whose tiles of W mesh_gemm keeps in cache while all rows of PEs pass
@@ -100,7 +111,7 @@ def gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumulate, b
     """c (m, n) of every PE = or += x (m, k) times w (k, n), or times the transpose of w (n, k)."""
     cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
     cdef int64_t word = wsk_tile_bytes(dtype), share = whole_lines(WSK_TILE_ROW_PES * m * k * 4 + k * n * word)
-    cdef int level = simd_level_code()
+    cdef int level = _product_level
     cdef int begin = beginning(dtype, gc, n, accumulate)
     cdef Py_ssize_t i
     cdef char *scratch = <char *> malloc(share * threads)
@@ -141,27 +152,27 @@ def gemm_naive(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumul
                 wsk_tile_gemm_naive(dtype, gx.at(i, j), gw.at(i, j), m, k, n, gc.at(i, j), accumulate)
 
 
-def mesh_gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, int threads):
-    """P rounds on P x P PEs: PE (i, j) adds x of (i, (i + j + r) mod P) times w of ((i + j + r) mod P, j), r = 0 .. P - 1.
+def mesh_gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint skewed, int threads):
+    """L rounds on H x W PEs: PE (i, j) adds x of (i, b) times w of (b, j), b = (i + j + r) mod L, or r if not skewed.
 
     Tiles stay where they are: a PE's rounds are one list of pairs of tiles, and its sum stays in registers. Lists are
-    twice P long, so that every PE's rounds are a stretch of them. Columns of W are copied into one piece, MESH_BLOCK at a
+    twice L long, so that every PE's rounds are a stretch of them. Columns of W are copied into one piece, MESH_BLOCK at a
     time, and stay in cache while all rows pass.
     """
     cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
-    cdef Py_ssize_t p = gc.height, begin, end, i
+    cdef Py_ssize_t p = gx.width, begin, end, i
     cdef int64_t size = k * n * wsk_tile_bytes(dtype), share = whole_lines(2 * p * sizeof(void *) + p * m * k * 4)
-    cdef int level = simd_level_code()
+    cdef int level = _product_level
     cdef char *scratch = <char *> malloc(share * threads)
     cdef char *columns = <char *> malloc(MESH_BLOCK * p * size + 64)
     cdef const void **right = <const void **> malloc(MESH_BLOCK * 2 * p * sizeof(void *))
     if scratch != NULL and columns != NULL and right != NULL:
-        for begin in range(0, p, MESH_BLOCK):
-            end = min(begin + MESH_BLOCK, p)
+        for begin in range(0, gc.width, MESH_BLOCK):
+            end = min(begin + MESH_BLOCK, gc.width)
             for i in prange(end - begin, nogil=True, num_threads=threads, schedule="static"):
                 pack_column(gw, begin + i, size, right + 2 * p * i, columns + i * p * size)
-            for i in prange(p, nogil=True, num_threads=threads, schedule="static"):
-                mesh_row(dtype, level, gx, gc, i, begin, end, m, k, n, right, scratch + threadid() * share)
+            for i in prange(gc.height, nogil=True, num_threads=threads, schedule="static"):
+                mesh_row(dtype, level, gx, gc, i, begin, end, m, k, n, skewed, right, scratch + threadid() * share)
     status = WSK_ERR_NO_MEMORY if scratch == NULL or columns == NULL or right == NULL else WSK_OK
     free(scratch)
     free(columns)
@@ -177,11 +188,11 @@ cdef void pack_column(Grid w, Py_ssize_t j, int64_t size, const void **tiles, ch
 
 
 cdef void mesh_row(int dtype, int level, Grid x, Grid c, Py_ssize_t i, Py_ssize_t begin, Py_ssize_t end, int64_t m, int64_t k,
-                   int64_t n, const void **right, char *scratch) noexcept nogil:
+                   int64_t n, bint skewed, const void **right, char *scratch) noexcept nogil:
     # PEs begin .. end - 1 of row i: all their rounds, two PEs at a time where tiles are small.
-    cdef const wsk_tile_math *math = wsk_tile_table(dtype, level)
+    cdef const wsk_tile_products *math = wsk_tile_products_of(dtype, level)
     cdef bint small = wsk_tile_is_small(level, m, k, n)
-    cdef Py_ssize_t p = x.height, j = begin, start
+    cdef Py_ssize_t p = x.width, j = begin, start
     cdef const void **left = <const void **> scratch
     cdef wsk_tile_rounds pe[2]
     cdef int count, e
@@ -189,7 +200,7 @@ cdef void mesh_row(int dtype, int level, Grid x, Grid c, Py_ssize_t i, Py_ssize_
     while j < end:
         count = 2 if small and j + 2 <= end else 1
         for e in range(count):
-            start = (i + j + e) % p
+            start = (i + j + e) % p if skewed else 0
             pe[e].x, pe[e].w = left + start, right + 2 * p * (j + e - begin) + start
             pe[e].c = c.at(i, j + e)
         if small:
@@ -199,21 +210,22 @@ cdef void mesh_row(int dtype, int level, Grid x, Grid c, Py_ssize_t i, Py_ssize_
         j += count
 
 
-cdef void row_of_x(const wsk_tile_math *math, int dtype, bint small, Grid x, Py_ssize_t i, int64_t size, const void **left,
+cdef void row_of_x(const wsk_tile_products *math, int dtype, bint small, Grid x, Py_ssize_t i, int64_t size, const void **left,
                    float *wide) noexcept nogil:
-    # The tiles of row i, twice: as they are for small tiles, else as fp32.
-    cdef Py_ssize_t j, p = x.height
+    # The tiles of row i, twice: as they are for small tiles, else as gemm takes them.
+    cdef Py_ssize_t j, p = x.width
     for j in range(p):
         if small or dtype == WSK_TILE_FP32:
             left[j] = x.at(i, j)
         else:
-            math.widen(x.at(i, j), wide + j * size, size)
+            math.left(x.at(i, j), wide + j * size, size)
             left[j] = wide + j * size
         left[p + j] = left[j]
 
 
 cdef struct Scores:
-    # What the scores of one column of PEs need. Running sums are fp32 for fp16_fp32, else of the storage type.
+    # What one column of blocks of scores needs. Running sums are fp32 for fp16_fp32, else of the storage type.
+    const wsk_tile_products *products
     const wsk_tile_math *math
     const wsk_tile_math *sums
     bint wide
@@ -226,29 +238,30 @@ cdef struct Scores:
 
 
 def mesh_gemm_transposed(int dtype, q, keys, s, int64_t m, int64_t n, int64_t k, int threads):
-    """s (m, n) of PE (i, j) = sum over columns x of q (m, k) of (i, x) times the transpose of keys (n, k) of (j, x).
+    """s (m, n) of (i, b) = sum over columns x of q (m, k) of (i, x) times the transpose of keys (n, k) of (b, x).
 
-    Each product is rounded to the storage type, then summed along the row of PEs to column j: to its own product the
-    chain from the left is added, then the chain from the right. Running sums are fp32 for fp16_fp32.
+    Each product is rounded to the storage type, then summed along the row of PEs to the block's column: to its own product
+    the chain from the left is added, then the chain from the right. Running sums are fp32 for fp16_fp32.
     """
     cdef Grid gq = Grid(q), gk = Grid(keys), gs = Grid(s, True)
-    cdef Py_ssize_t p = gs.height, j
+    cdef Py_ssize_t p = gq.width, b
     cdef int64_t share = whole_lines(p * k * n * wsk_tile_bytes(dtype) + (m * k + 3 * m * n) * 4)
-    cdef int level = simd_level_code()
+    cdef int level = _product_level
     cdef char *scratch = <char *> malloc(share * threads)
     if scratch == NULL:
         return WSK_ERR_NO_MEMORY
-    for j in prange(p, nogil=True, num_threads=threads, schedule="static"):
-        scores_column(dtype, level, gq, gk, gs, j, m, k, n, scratch + threadid() * share)
+    for b in prange(gs.width, nogil=True, num_threads=threads, schedule="static"):
+        scores_column(dtype, level, gq, gk, gs, b, m, k, n, scratch + threadid() * share)
     free(scratch)
     return WSK_OK
 
 
-cdef void scores_column(int dtype, int level, Grid q, Grid keys, Grid s, Py_ssize_t j, int64_t m, int64_t k, int64_t n,
+cdef void scores_column(int dtype, int level, Grid q, Grid keys, Grid s, Py_ssize_t b, int64_t m, int64_t k, int64_t n,
                         char *scratch) noexcept nogil:
     cdef Scores t
-    cdef Py_ssize_t i, x, p = s.height
+    cdef Py_ssize_t i, x, p = q.width, j = b // (s.width // p)
     t.math, t.wide = wsk_tile_table(dtype, level), dtype == WSK_TILE_FP16_FP32
+    t.products = wsk_tile_products_of(dtype, level)
     t.sums = wsk_tile_table(WSK_TILE_FP32, level) if t.wide else t.math
     t.m, t.k, t.n, t.word = m, k, n, wsk_tile_bytes(dtype)
     t.left = <float *> scratch
@@ -256,17 +269,17 @@ cdef void scores_column(int dtype, int level, Grid q, Grid keys, Grid s, Py_ssiz
     t.total, t.side = t.product + m * n * 4, t.product + 2 * m * n * 4
     t.keys = t.product + 3 * m * n * 4
     for x in range(p):
-        wsk_tile_transpose(keys.at(j, x), t.keys + x * k * n * t.word, n, k, t.word)
-    for i in range(p):
+        wsk_tile_transpose(keys.at(b, x), t.keys + x * k * n * t.word, n, k, t.word)
+    for i in range(s.height):
         multiply(&t, q, i, j, t.total)
         if scores_chain(&t, q, i, 0, j, 1):
             t.sums.binary[WSK_TILE_ADD](t.total, t.side, t.total, m * n)
         if scores_chain(&t, q, i, p - 1, j, -1):
             t.sums.binary[WSK_TILE_ADD](t.total, t.side, t.total, m * n)
         if t.wide:
-            t.math.narrow(<const float *> t.total, s.at(i, j), m * n)
+            t.math.narrow(<const float *> t.total, s.at(i, b), m * n)
         else:
-            memcpy(s.at(i, j), t.total, m * n * t.word)
+            memcpy(s.at(i, b), t.total, m * n * t.word)
 
 
 cdef bint scores_chain(Scores *t, Grid q, Py_ssize_t i, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t step) noexcept nogil:
@@ -287,8 +300,8 @@ cdef void multiply(Scores *t, Grid q, Py_ssize_t i, Py_ssize_t x, char *out) noe
     # out = q (i, x) times the transposed keys of column x, as it travels.
     cdef const float *left = t.left
     cdef const void *right = t.keys + x * t.k * t.n * t.word
-    t.math.widen(q.at(i, x), t.left, t.m * t.k)
-    t.math.gemm(&left, &right, 1, t.m, t.k, t.n, out, False, NULL, NULL)
+    t.products.left(q.at(i, x), t.left, t.m * t.k)
+    t.products.gemm(&left, &right, 1, t.m, t.k, t.n, out, False, NULL, NULL)
     if t.wide:
         widen_in_place(t, out)
 

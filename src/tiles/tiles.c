@@ -4,6 +4,16 @@
 
 #include "common/wsekern_half.h"
 
+int wsk_tile_half_supported(void)
+{
+#ifdef WSEKERN_AVX512FP16
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512fp16");
+#else
+    return 0;
+#endif
+}
+
 void wsk_tile_transpose(const void *in, void *out, int64_t rows, int64_t columns, int64_t bytes)
 {
     for (int64_t r = 0; r < rows; r++)
@@ -16,24 +26,24 @@ void wsk_tile_transpose(const void *in, void *out, int64_t rows, int64_t columns
 
 void wsk_tile_gemm_row(int dtype, int simd_level, const wsk_tile_row *row)
 {
-    const wsk_tile_math *math = wsk_tile_table(dtype, simd_level);
+    const wsk_tile_products *products = wsk_tile_products_of(dtype, simd_level);
     if (wsk_tile_is_small(simd_level, row->m, row->k, row->n)) {
-        math->gemm_small_row(row);
+        products->gemm_small_row(row);
         return;
     }
     if (simd_level > 1 && row->m == 1 && row->n <= 8) {
-        math->gemv_small_row(row);
+        products->gemv_small_row(row);
         return;
     }
     for (int64_t j = 0; j < row->count; j++) {
         const float *x = (const float *)(row->x + j * row->x_stride);
         const void *w = row->w + j * row->w_stride;
         if (dtype != WSK_TILE_FP32) {
-            math->widen(x, row->scratch, row->m * row->k);
+            products->left(x, row->scratch, row->m * row->k);
             x = row->scratch;
         }
         int64_t next = j + 1 < row->count ? j + 1 : j;
-        math->gemm(&x, &w, 1, row->m, row->k, row->n, row->c + j * row->c_stride, row->accumulate,
+        products->gemm(&x, &w, 1, row->m, row->k, row->n, row->c + j * row->c_stride, row->accumulate,
                    row->fetch ? row->x + next * row->x_stride : NULL, row->w + next * row->w_stride);
     }
 #ifdef __SSE__

@@ -43,10 +43,11 @@ typedef struct {
     const char *x, *w;
 } wsk_tile_ahead;
 
+/* Products of one precision. */
 typedef struct {
     /* c (m,n) += sum over rounds of x[r] (m,k) w[r] (k,n): one chain of fused multiply-adds per element, round by round, k
-     * increasing. x: fp32. w and c: storage type. fp32: every step rounded to fp32. fp16: every step rounded once to fp16.
-     * fp16_fp32, bf16: steps in fp32, rounded to the storage type after the last. `accumulate`: see above.
+     * increasing. x: as `left` writes it. w and c: storage type. fp32: every step rounded to fp32. fp16: every step rounded
+     * once to fp16. fp16_fp32, bf16: steps in fp32, rounded to the storage type after the last. `accumulate`: see above.
      * next_x, next_w: tiles that are wanted next, to be fetched into the cache; NULL where they are there. */
     void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
                  int accumulate, const void *next_x, const void *next_w);
@@ -54,6 +55,12 @@ typedef struct {
     void (*gemm_small)(const wsk_tile_rounds *pe, int count, int64_t rounds, int64_t m, int64_t k, int accumulate);
     void (*gemm_small_row)(const wsk_tile_row *row);
     void (*gemv_small_row)(const wsk_tile_row *row);     /* m = 1, n <= 8 */
+    /* x as gemm takes it, 4 bytes an element: fp32, or two copies of the fp16 where it is multiplied as such. */
+    void (*left)(const void *in, float *out, int64_t n);
+} wsk_tile_products;
+
+typedef struct {
+    wsk_tile_products products;
     void (*widen)(const void *in, float *out, int64_t n);               /* out = in, exact */
     void (*narrow)(const float *in, void *out, int64_t n);              /* out = in, rounded */
     void (*unary[WSK_TILE_UNARIES])(const void *a, void *out, int64_t n);
@@ -77,10 +84,23 @@ typedef struct {
 extern const wsk_tile_math wsk_tile_math_base[WSK_TILE_DTYPES];
 extern const wsk_tile_math wsk_tile_math_avx2[WSK_TILE_DTYPES];
 extern const wsk_tile_math wsk_tile_math_avx512[WSK_TILE_DTYPES];
+/* fp16 on a CPU that multiplies and adds halves itself (AVX512-FP16): exactly rounded too, so the same bits. */
+extern const wsk_tile_products wsk_tile_products_half;
+
+/* Level avx512, and the CPU and the operating system have AVX512-FP16 beside it. */
+enum { WSK_TILE_LEVEL_HALF = 3 };
+int wsk_tile_half_supported(void);
 
 static inline const wsk_tile_math *wsk_tile_table(int dtype, int simd_level)
 {
     return &(simd_level > 1 ? wsk_tile_math_avx512 : simd_level ? wsk_tile_math_avx2 : wsk_tile_math_base)[dtype];
+}
+
+static inline const wsk_tile_products *wsk_tile_products_of(int dtype, int simd_level)
+{
+    if (dtype == WSK_TILE_FP16 && simd_level == WSK_TILE_LEVEL_HALF)
+        return &wsk_tile_products_half;
+    return &wsk_tile_table(dtype, simd_level)->products;
 }
 
 /* Shapes of which several rows of c fill one vector of level avx512. */

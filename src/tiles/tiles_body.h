@@ -3,11 +3,9 @@
 
 #include "tiles_functions.h"
 #include "tiles_vector.h"
+#include "tiles_block.h"
 
 enum { TILES_PIECE = 256 };     /* elements of a row that are converted at a time */
-enum { GEMV_PAIRS = WSK_TILE_ROW_PES / 2 };
-/* Vectors of c that stay in registers, and how many of them take a step at once. */
-enum { BLOCK = LANES == 16 ? 16 : 8, GROUP = 4 };
 
 INLINE vec b_round(vec v)
 {
@@ -63,6 +61,7 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #endif
 #define FMA v_fma
 #define ROUND(v) (v)
+#define LEFT f32_widen
 #include "tiles_rows.h"
 #define STEPS v_fma_steps
 #include "tiles_gemm.h"
@@ -97,6 +96,8 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #define NAME(x) f16_##x
 #define FMA h_fma_odd
 #define ROUND h_round
+#undef LEFT
+#define LEFT f16_widen
 #include "tiles_rows.h"
 #define STEPS h_fma_steps
 #include "tiles_gemm.h"
@@ -106,7 +107,6 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #undef STEPS
 #undef NAME
 #define NAME(x) wide_##x
-#define wide_widen f16_widen
 #define STEPS v_fma_steps
 #include "tiles_gemm.h"
 #ifdef __AVX512F__
@@ -136,6 +136,8 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #define NAME(x) bf16_##x
 #define FMA b_fma
 #define ROUND b_round
+#undef LEFT
+#define LEFT bf16_widen
 #include "tiles_rows.h"
 #define STEPS v_fma_steps
 #include "tiles_gemm.h"
@@ -150,7 +152,8 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #endif
 #define TABLE(sums, storage)                                                                                      \
     {                                                                                                             \
-        sums##_gemm, SMALL(sums, gemm_small), SMALL(sums, gemm_small_row), SMALL(sums, gemv_small_row), storage##_widen, storage##_narrow,                                                           \
+        { sums##_gemm, SMALL(sums, gemm_small), SMALL(sums, gemm_small_row), SMALL(sums, gemv_small_row), storage##_widen }, \
+        storage##_widen, storage##_narrow,                                                                        \
         { storage##_mov, storage##_exp, storage##_reciprocal, storage##_rsqrt, storage##_silu },                  \
         { storage##_add, storage##_sub, storage##_mul, storage##_max, storage##_silu_mul },                       \
         storage##_scale, storage##_fma, storage##_rowsum, storage##_dot, storage##_rowmax, storage##_expsub,      \

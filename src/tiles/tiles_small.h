@@ -1,5 +1,5 @@
-/* Products of small tiles at level avx512: include with NAME(), WORD, LOAD(), STORE(), REPEAT4(),
- * REPEAT8(), LOAD_TWO(), STORE_TWO() and STEPS() defined.
+/* Products of small tiles at level avx512, on vectors of 16 lanes: include with NAME(), WORD, LOAD(), STORE(), REPEAT4(),
+ * REPEAT8(), LOAD_TWO(), STORE_TWO(), STEPS() and LEFT (what writes x as gemm takes it) defined.
  * One vector holds 16 / n rows of c, all its lanes take their element of x by one permutation of a vector of x, and the row
  * of w is repeated. Two PEs at once where the chains of one would leave the core waiting. */
 
@@ -18,16 +18,13 @@ INLINE void NAME(small_block)(const wsk_tile_rounds *pe, int64_t rounds, int64_t
         UNROLL for (int p = 0; p < count; p++)
             UNROLL for (int v = 0; v < vectors; v++)
                 left[p][v] = LOAD((const WORD *)pe[p].x[r] + at + v * 16);
-        /* Element kk of the row of x that a lane belongs to: lane / n * n + kk, as k = n. */
-        __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        __m512i from = _mm512_andnot_si512(_mm512_set1_epi32(n - 1), lane);
         UNROLL for (int kk = 0; kk < n; kk++) {
             vec scalar[8], right[2];
             UNROLL for (int p = 0; p < count; p++) {
                 const WORD *row = (const WORD *)pe[p].w[r] + kk * n;
                 right[p] = log_n == 2 ? REPEAT4(row) : REPEAT8(row);
                 UNROLL for (int v = 0; v < vectors; v++)
-                    scalar[v] = _mm512_permutexvar_ps(_mm512_add_epi32(from, _mm512_set1_epi32(kk)), left[p][v]);
+                    scalar[v] = v_pick(left[p][v], kk, n);
                 STEPS(sum[p], scalar, right + p, 0, vectors, 1, all_lanes());
             }
         }
@@ -92,13 +89,13 @@ static void NAME(gemm_small_row)(const wsk_tile_row *row)
 INLINE void NAME(gemv_pairs)(const wsk_tile_row *row, int64_t j, const int pairs)
 {
     const int64_t k = row->k, n = row->n, end = row->count - 1;
-    const lanes used = (lanes)(first(n) | first(n) << 8), high = 0xff00;
+    const lanes used = (lanes)(first(n) | first(n) << 8);
     const WORD *right[2 * GEMV_PAIRS];
     WORD *c[2 * GEMV_PAIRS];
     vec sum[GEMV_PAIRS];
     UNROLL for (int p = 0; p < 2 * pairs; p++) {
         int64_t pe = j + p < end ? j + p : end;
-        NAME(widen)(row->x + pe * row->x_stride, row->scratch + p * k, k);
+        LEFT(row->x + pe * row->x_stride, row->scratch + p * k, k);
         right[p] = (const WORD *)(row->w + pe * row->w_stride);
         c[p] = (WORD *)(row->c + pe * row->c_stride);
     }
@@ -107,7 +104,7 @@ INLINE void NAME(gemv_pairs)(const wsk_tile_row *row, int64_t j, const int pairs
     for (int64_t kk = 0; kk < k; kk++)
         UNROLL for (int p = 0; p < pairs; p++) {
             const float *left = row->scratch + 2 * p * k + kk;
-            vec scalar = _mm512_mask_mov_ps(v_set(left[0]), high, v_set(left[k]));
+            vec scalar = v_two(left[0], left[k]);
             vec factor = LOAD_TWO(right[2 * p] + kk * n, right[2 * p + 1] + kk * n, n);
             STEPS(sum + p, &scalar, &factor, 0, 1, 1, used);
         }

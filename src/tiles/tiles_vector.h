@@ -67,6 +67,15 @@ INLINE __m256i b_bits(vec v)
 INLINE void b_store(uint16_t *p, vec v) { _mm256_storeu_si256((__m256i *)p, b_bits(v)); }
 INLINE void b_store_some(uint16_t *p, vec v, int64_t n) { _mm256_mask_storeu_epi16(p, first(n), b_bits(v)); }
 
+/* Lane e gets element kk of the row of n elements that lane e of `rows` is in: e / n * n + kk. */
+INLINE vec v_pick(vec rows, const int kk, const int n)
+{
+    __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i from = _mm512_andnot_si512(_mm512_set1_epi32(n - 1), lane);
+    return _mm512_permutexvar_ps(_mm512_add_epi32(from, _mm512_set1_epi32(kk)), rows);
+}
+INLINE vec v_two(float low, float high) { return _mm512_mask_mov_ps(v_set(low), 0xff00, v_set(high)); }
+
 /* 4 or 8 elements, repeated to fill the vector. */
 INLINE vec v_repeat4(const float *p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
 INLINE vec v_repeat8(const float *p) { return _mm512_broadcast_f32x8(_mm256_loadu_ps(p)); }

@@ -113,3 +113,10 @@ def test_own_fits_replace_those_shipped(tmp_path):
     (tmp_path / "bad.json").write_text("[]")
     with pytest.raises(InputError, match="not a file that calibrate wrote"):
         use_fits(tmp_path / "bad.json")
+
+
+def test_shipped_residuals_and_worst_shapes_are_listed(capsys):
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    assert "held-out median error per family and GPU" in printed and "worst held-out shapes" in printed
+    assert "gemm               h100_sxm" in printed

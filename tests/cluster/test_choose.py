@@ -2,7 +2,17 @@
 
 import pytest
 
-from wsekern.cluster import Constraint, best_cluster, disaggregate, load_cluster, pareto, speculate, sweep
+from wsekern.cluster import (
+    Constraint,
+    best_cluster,
+    deployment,
+    disaggregate,
+    load_cluster,
+    pareto,
+    serve,
+    speculate,
+    sweep,
+)
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.layout import Layout, cache_bytes, memory_of
 from wsekern.cluster.precision import PRECISIONS
@@ -88,3 +98,16 @@ def test_speculation_pays_with_acceptance():
     assert drafted.step_seconds > some.step_seconds
     with pytest.raises(InputError, match="acceptance"):
         speculate(LLAMA, "h100x8", drafted=3, acceptance=1.5, context=64)
+
+
+def test_many_users_are_spread_over_copies():
+    model, cluster = load_config("llama3-8b"), load_cluster("h100x8")
+    alone, copies = deployment(model, Request(1024, 256, 1, "bf16"), cluster)
+    assert copies == 1 and alone.tp == 8
+    many, copies = deployment(model, Request(1024, 256, 512, "bf16"), cluster)
+    assert copies * many.gpus <= 8 and copies > 1
+    whole = serve(model, Request(1024, 256, 512, "bf16"), cluster).tokens_per_second
+    each = serve(model, Request(1024, 256, 512 // copies, "bf16"), cluster, tp=many.tp, pp=many.pp).tokens_per_second
+    assert copies * each > whole
+    huge, copies = deployment(load_config("llama3.1-405b"), Request(1024, 256, 1, "bf16"), load_cluster("h100x1"))
+    assert copies == 1 and huge.gpus == 1  # nothing fits: serve says so

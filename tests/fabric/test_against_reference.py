@@ -1,5 +1,6 @@
 """The kernel against the plain reference, cycle by cycle, on random fabrics; and the laws of the fabric."""
 
+import contextlib
 import random
 
 import numpy as np
@@ -103,11 +104,40 @@ def same_words(fabric: Fabric, reference: ReferenceFabric) -> None:
     assert heard == due
 
 
+def wild_plan(rng: random.Random) -> tuple[FabricPlan, list]:
+    """Any ports at all in every router: circles, dead ends, clashes, ways off the wafer."""
+    width, height = rng.choice([1, 2, 3, 5, 64, 66]), rng.choice([1, 2, 3, 5])
+    plan = FabricPlan(width, height, Rules(hop_latency=rng.randrange(1, 4), buffer_depth=rng.randrange(1, 8),
+                                           multicast=rng.choice(["all", "each"])), open_edges=True)
+    entries = []
+    for color in range(rng.randrange(1, 4)):
+        for x in range(width):
+            for y in range(height):
+                if rng.random() < 0.1:
+                    continue
+                rx, tx = (set(rng.sample(list(Port), rng.choice([1, 1, 2, 3]))) for _ in range(2))
+                plan.paint_route(color, random_route(rng, rx, tx, False), x=x, y=y)
+                if Port.RAMP in rx and rng.random() < 0.2:
+                    entries.append((x, y, color, Port.RAMP))
+    return plan, entries
+
+
 @FAST
 @given(st.integers(0, 2**63))
 def test_cycle_by_cycle(seed):
     rng = random.Random(seed)
-    plan, entries = random_plan(rng)
+    compare(*random_plan(rng), rng)
+
+
+@FAST
+@given(st.integers(0, 2**63))
+def test_any_routes(seed):
+    rng = random.Random(seed)
+    compare(*wild_plan(rng), rng)
+
+
+def compare(plan: FabricPlan, entries: list, rng: random.Random) -> None:
+    """The kernel beside the reference, for 40 cycles or until both find the same broken rule."""
     credit = {color: rng.randrange(4) for _, _, color, _ in entries if rng.random() < 0.15}
     fabric = Fabric(plan, dict.fromkeys(credit, "core"), threads=rng.choice([1, 1, 2]))
     reference = ReferenceFabric(plan, credit)
@@ -153,3 +183,103 @@ def check_counts(fabric: Fabric, reference: ReferenceFabric) -> None:
     assert fabric.in_flight == reference.words
     assert totals["injected"] + totals["copied"] == (totals["delivered"] + totals["dropped"] + totals["edge"]
                                                      + fabric.in_flight)
+
+
+IMAGES = {
+    "transposed": (lambda x, y, w, h: (y, x), {"NORTH": "WEST", "WEST": "NORTH", "SOUTH": "EAST", "EAST": "SOUTH"}),
+    "mirrored east to west": (lambda x, y, w, h: (w - 1 - x, y), {"EAST": "WEST", "WEST": "EAST"}),
+    "mirrored north to south": (lambda x, y, w, h: (x, h - 1 - y), {"NORTH": "SOUTH", "SOUTH": "NORTH"}),
+}
+
+
+def image_of(plan: FabricPlan, turn, names) -> FabricPlan:
+    """The plan with every place moved by ``turn`` and every port renamed."""
+    last = turn(plan.width - 1, plan.height - 1, plan.width, plan.height), turn(0, 0, plan.width, plan.height)
+    image = FabricPlan(max(p[0] for p in last) + 1, max(p[1] for p in last) + 1, plan.rules, open_edges=plan.open_edges)
+    swap = names.get("NORTH") == "WEST"
+
+    def turned(ports: int) -> int:
+        return mask(Port[names.get(port.name, port.name)] for port in Port if ports >> port & 1)
+
+    routes = list(plan._routes)
+    for color, x, y, _, _, number in plan._rects:
+        r = routes[number]
+        axes = (r.swap_ns, r.swap_ew) if swap else (r.swap_ew, r.swap_ns)
+        px, py = turn(x, y, plan.width, plan.height)
+        image.paint_route(color, Route(tuple(map(turned, r.rx)), tuple(map(turned, r.tx)), r.initial, r.ring, r.pop, *axes,
+                                       r.teardown), x=px, y=py)
+    for color, x, y, _, _, rule in plan._filters:
+        px, py = turn(x, y, plan.width, plan.height)
+        image.filter(color, rule, x=px, y=py)
+    return image
+
+
+def outcome(seed: int, image=None, threads: int = 1, split: bool = False, copies: bool = False) -> list:
+    """What a random fabric does in 40 cycles, seen in its own directions even where its image runs."""
+    rng = random.Random(seed)
+    plan, entries = random_plan(rng)
+    turn, names = IMAGES[image] if image else (lambda x, y, w, h: (x, y), {})
+    fabric = Fabric(image_of(plan, turn, names) if image else plan, threads=threads)
+    heard, left = [], {turn(x, y, plan.width, plan.height): (x, y) for x in range(plan.width) for y in range(plan.height)}
+    back = {there: here for here, there in names.items()}
+    for _ in range(4):
+        for x, y, color, port in entries:
+            if rng.random() < 0.6:
+                words = random_words(rng)
+                fabric.inject(*turn(x, y, plan.width, plan.height), color, np.array([w.data for w in words], np.uint32),
+                              control=[w.control for w in words], advance=[w.advance for w in words],
+                              port=names.get(port.name, port.name))
+        try:
+            for n in [1] * 10 if split else [10]:
+                fabric.step(n)
+        except RoutingError as error:
+            return [sorted(heard), "broken in cycle", error.report["cycle"]]
+        if copies:
+            kept = fabric.snapshot()
+            with contextlib.suppress(RoutingError):
+                fabric.step(7)
+            fabric.restore(kept)
+        for word in fabric.drain().tolist():
+            cycle, x, y, color, port, *rest = word
+            heard.append((cycle, *left[x, y], color, back.get(Port(port).name, Port(port).name), *rest))
+    totals = {name: values.tolist() for name, values in fabric.totals().items()}
+    return [sorted(heard), totals, fabric.in_flight]
+
+
+@FAST
+@given(st.integers(0, 2**63), st.sampled_from(sorted(IMAGES)))
+def test_images_of_a_fabric_give_images_of_results(seed, image):
+    assert outcome(seed, image)[-2:] == outcome(seed)[-2:]
+    assert sorted(map(str, outcome(seed, image)[0])) == sorted(map(str, outcome(seed)[0]))
+
+
+@FAST
+@given(st.integers(0, 2**63), st.integers(2, 4))
+def test_steps_threads_and_snapshots_change_nothing(seed, threads):
+    plain = outcome(seed)
+    assert outcome(seed, split=True)[-2:] == plain[-2:]
+    assert outcome(seed, threads=threads) == plain
+    assert outcome(seed, copies=True) == plain
+
+
+@FAST
+@given(st.integers(0, 2**63))
+def test_words_of_one_color_and_way_keep_their_order(seed):
+    rng = random.Random(seed)
+    width, height = rng.randrange(1, 9), rng.randrange(1, 9)
+    plan = FabricPlan(width, height, "wse2", buffer_depth=rng.randrange(1, 8), hop_latency=rng.randrange(1, 4))
+    sources = {}
+    for color in range(3):
+        tree = random_tree(rng, width, height)
+        for (x, y), (rx, tx) in tree.items():
+            plan.paint(color, rx, tx, x=x, y=y)
+            if rx == {Port.RAMP}:
+                sources[color] = (x, y)
+    fabric = Fabric(plan)
+    for color, (x, y) in sources.items():
+        fabric.inject(x, y, color, np.arange(20))
+    fabric.run_until_idle()
+    words = fabric.drain()
+    for place in {(w["x"], w["y"], w["color"]) for w in words}:
+        here = words[(words["x"] == place[0]) & (words["y"] == place[1]) & (words["color"] == place[2])]
+        assert here["data"].tolist() == list(range(20)) and (np.diff(here["cycle"]) > 0).all()

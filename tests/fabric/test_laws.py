@@ -1,10 +1,12 @@
 """Laws: split runs, snapshots, threads, mirror images, transposition; and what happens when rules are broken."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
-from wsekern.errors import BudgetError, DeadlineError, DeadlockError, InputError, RoutingError
-from wsekern.fabric import Command, Fabric, FabricPlan, Port, Position, control_payload
+from wsekern.errors import BudgetError, DeadlineError, DeadlockError, InputError, LivelockError, RoutingError
+from wsekern.fabric import Command, Fabric, FabricPlan, Port, Position, control_payload, make_route
 
 
 def crossing(width: int, height: int, turn=lambda x, y: (x, y), names=None, **rules) -> FabricPlan:
@@ -174,3 +176,161 @@ def test_control_wavelets_turn_a_switch_and_leave_teardown():
     words = fabric.drain()
     data = words[~words["control"] & ~words["teardown"]]
     assert sorted((w["x"].item(), w["y"].item(), w["data"].item()) for w in data) == [(1, 0, 1), (1, 0, 3), (1, 1, 2)]
+
+
+def test_states_of_one_plan_run_on_several_threads_at_once():
+    plan = crossing(40, 70).build()
+
+    def run(words: int) -> list:
+        fabric = load(Fabric(plan), 40, 70, words=words)
+        fabric.run_until_idle()
+        return everything(fabric)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(run, [3, 9, 3, 9, 5, 3])) == [run(n) for n in (3, 9, 3, 9, 5, 3)]
+
+
+def ring(hop: int = 1, **first) -> FabricPlan:
+    """Four routers that hand words round and round; the first also takes them from its ramp."""
+    plan = FabricPlan(2, 2, "wse2", hop_latency=hop)
+    for x, y, come, go in ((0, 0, "S RAMP", "E"), (1, 0, "W", "S RAMP"), (1, 1, "N", "W"), (0, 1, "E", "N")):
+        plan.paint(5, come, go, x=x, y=y, **(first if (x, y) == (0, 0) else {}))
+    return plan
+
+
+@pytest.mark.parametrize("hop", [1, 2, 3])
+def test_livelock_names_the_circle(hop):
+    fabric = Fabric(ring(hop))
+    fabric.inject(0, 0, 5, [1, 2])
+    with pytest.raises(LivelockError, match=r"in a circle.*goes on at .*in a loop") as caught:
+        fabric.run_until_idle()
+    assert {tuple(link["pe"]) for link in caught.value.report["chain"]} == {(0, 0), (1, 0), (1, 1), (0, 1)}
+    fabric.step(50)
+    assert fabric.totals()["hops"][5] > 1000 / hop
+
+
+def test_a_circle_that_a_control_word_may_open_is_not_a_livelock():
+    fabric = Fabric(ring(switches=(Position(tx="RAMP"),), pop_mode="no_pop"))
+    fabric.inject(0, 0, 5, [1])
+    fabric.step(3001)
+    fabric.inject(0, 0, 5, control_payload([Command.SWITCH_ADV]), control=True)
+    fabric.run_until_idle()
+    assert fabric.position(0, 0, 5) == 1
+
+
+def test_a_long_wait_shows_its_root():
+    plan = FabricPlan(100, 1, "wse2")
+    plan.paint(0, "RAMP", "EAST")
+    plan.paint(0, "WEST", "EAST", x=1, width=98)
+    plan.paint(0, "WEST", "RAMP", x=99)
+    fabric = Fabric(plan, "core")
+    fabric.inject(0, 0, 0, np.arange(1000))
+    with pytest.raises(DeadlockError, match=r"and so on for 68 more.*PE \(99, 0\) color 0 waits at RAMP: the core") as caught:
+        fabric.run_until_idle()
+    assert caught.value.report["chain"][0]["pe"] == (0, 0) and caught.value.report["chain_skipped"] == 68
+
+
+def test_a_word_outside_is_named():
+    plan = FabricPlan(3, 2, "wse2")
+    plan.paint(0, "RAMP", "EAST", y=1)
+    plan.paint(0, "WEST", "RAMP", x=1, y=1, switches=(Position(rx="RAMP"),))
+    fabric = Fabric(plan)
+    fabric.inject(1, 1, 0, [1])
+    with pytest.raises(DeadlockError, match=r"PE \(1, 1\) color 0 waits at RAMP: outside") as caught:
+        fabric.run_until_idle()
+    assert caught.value.report["pe"] == (1, 1)
+
+
+def test_a_broken_state_runs_no_further_until_it_is_reset():
+    plan = FabricPlan(3, 1, "wse2")
+    plan.paint(0, "RAMP", "EAST")
+    plan.paint(0, "RAMP", "WEST", x=2)
+    plan.paint(0, "EAST WEST", "RAMP", x=1)
+    fabric = Fabric(plan)
+    start = fabric.snapshot()
+    fabric.inject([0, 2], 0, 0, [[7], [8]])
+    for _ in range(3):
+        with pytest.raises(RoutingError, match="two ports"):
+            fabric.step(100)
+    fabric.restore(start)
+    fabric.inject(0, 0, 0, [7])
+    assert fabric.run_until_idle() == 5
+
+
+def test_counts_by_color_add_up():
+    fabric = load(Fabric(crossing(9, 7, buffer_depth=1)), 9, 7)
+    fabric.run_until_idle()
+    for port in Port:
+        np.testing.assert_array_equal(fabric.link_counts(port, 1) + fabric.link_counts(port, 2), fabric.link_counts(port))
+    assert fabric.link_counts("SOUTH", 1).sum() == 0 and fabric.link_counts("SOUTH", 2).sum() == 9 * 9 * 6
+    np.testing.assert_array_equal(fabric.stall_counts(1) + fabric.stall_counts(2), fabric.stall_counts())
+    assert fabric.stall_counts(1).sum() == fabric.totals()["stalls"][1]
+
+
+def test_nothing_moves_in_no_time():
+    fabric = Fabric(crossing(3, 3))
+    fabric.step(10**15)
+    assert fabric.cycle == 10**15
+    load(fabric, 3, 3).run_until_idle()
+    assert len(fabric.drain()) == 2 * 9 * 3 * 2
+
+
+@pytest.mark.parametrize("call", [
+    lambda f: f.inject(3, 0, 1, [1]), lambda f: f.inject(-1, 0, 1, [1]), lambda f: f.inject(2**70, 0, 1, [1]),
+    lambda f: f.inject(0.5, 0, 1, [1]), lambda f: f.inject([0, 1], [0, 1, 2], 1, [1]), lambda f: f.inject(0, 0, 24, [1]),
+    lambda f: f.inject(0, 0, -1, [1]), lambda f: f.inject(0, 0, "red", [1]), lambda f: f.inject(0, 0, 1, [1.5]),
+    lambda f: f.inject(0, 0, 1, "ab"), lambda f: f.inject([0, 1], 0, 1, [[1], [2], [3]]),
+    lambda f: f.inject(0, 0, 1, [[1], [2, 3]]), lambda f: f.inject(0, 0, 1, [1, 2], control=[True, False, True]),
+    lambda f: f.inject(0, 0, 1, [1], port="UP"), lambda f: f.inject(0, 0, 1, [1], port="WEST"),
+    lambda f: f.inject(1, 1, 1, [1], port="WEST"), lambda f: f.offer(0, 9, 1, 1), lambda f: f.offer(0, 0, 1, []),
+    lambda f: f.credit(0, 0, 99), lambda f: f.credit(0, 0, 1, -3), lambda f: f.step(-1), lambda f: f.step(2**63),
+    lambda f: f.step(1.5), lambda f: f.run_until_idle(-1), lambda f: f.run_until(lambda f: False, every=0),
+    lambda f: f.position(0, 0, 7), lambda f: f.set_position(0, 0, 1, 3), lambda f: f.set_position(0, 0, 1, 2**40),
+    lambda f: f.rewrite(0, 0, 1, "EAST"), lambda f: f.teardown(5, 5, 1), lambda f: f.link_counts("E", 24),
+    lambda f: f.restore(None), lambda f: f.restore(Fabric(crossing(3, 3))), lambda f: Fabric(f.plan, "bin"),
+    lambda f: Fabric(f.plan, {24: "log"}), lambda f: Fabric(f.plan, threads=0), lambda f: Fabric(f.plan, patience=-1),
+])
+def test_nonsense_is_refused_in_one_sentence(call):
+    fabric = Fabric(crossing(3, 3))
+    with pytest.raises(InputError, match=r"^[^\n]+$"):
+        call(fabric)
+    assert fabric.cycle == 0 and fabric.state.waiting_outside == 0
+
+
+def test_nothing_injected_is_nothing():
+    fabric = Fabric(crossing(1, 1))
+    for data in ([], np.zeros((1, 0), np.int32)):
+        fabric.inject(0, 0, 1, data)
+    fabric.inject([], [], 1, [5])
+    assert fabric.run_until_idle() == 0 and len(fabric.drain()) == 0
+
+
+def test_the_rules_of_a_generation_hold_for_rewriting_too():
+    plan = FabricPlan(3, 1, "wse3")
+    plan.paint(10, "WEST", "RAMP", x=1, width=2)
+    fabric = Fabric(plan)
+    for route in (make_route("W E", "RAMP"), make_route("W", "RAMP", (Position(tx="E"),)), make_route("W", "RAMP", swap="EW")):
+        with pytest.raises(InputError):
+            fabric.rewrite(1, 0, 10, route)
+    with pytest.raises(InputError, match="leads off"):
+        fabric.rewrite(2, 0, 10, make_route("W", "E"))
+
+
+@pytest.mark.parametrize("machine", ["wse2", "wse3"])
+@pytest.mark.parametrize("words", [1, 2, 3, 9])
+@pytest.mark.parametrize("entry", [Port.RAMP, Port.WEST])
+def test_words_that_wait_at_a_switch_do_not_overtake_the_word_that_turns_it(machine, words, entry):
+    """The control word is longer on its way from the ramp than words that wait next to it are on their link."""
+    plan = FabricPlan(3, 1, machine, open_edges=True)
+    plan.paint(3, "RAMP", "WEST", x=2)
+    plan.paint(3, entry, "NORTH", x=0, switches=(Position(rx="EAST"),))
+    plan.paint(3, "EAST", "WEST", x=1)
+    fabric = Fabric(plan)
+    advance = control_payload([Command.SWITCH_ADV])
+    fabric.inject(2, 0, 3, np.arange(6))
+    fabric.step(20)                     # these wait at the way into PE 0
+    first = np.append(100 + np.arange(words), advance).astype(np.uint32)
+    fabric.inject(0, 0, 3, first, port=entry, control=np.arange(words + 1) == words)
+    fabric.run_until_idle()
+    heard = fabric.drain()
+    assert heard["data"].tolist() == [*first.tolist(), *range(6)]

@@ -4,7 +4,9 @@ import json
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
+from wsekern.errors import InputError
 from wsekern.fabric import (
     Command,
     Fabric,
@@ -107,3 +109,40 @@ def test_trace_has_a_row_per_router_and_an_arrow_per_crossing(tmp_path):
     untraced.step(90)
     np.testing.assert_array_equal(untraced.drain(), fabric.drain())
     assert [untraced.link_counts(p).sum() for p in Port] == [fabric.link_counts(p).sum() for p in Port]
+
+
+def test_trace_of_a_window_names_every_row_and_overlaps_nothing(tmp_path):
+    crossings = trace(run_example(), 40, tmp_path / "trace.json", x=2, y=1, width=3, height=3)
+    document = json.loads((tmp_path / "trace.json").read_text())
+    events = document["traceEvents"]
+    named = {(e["pid"], e["tid"]) for e in events if e["name"] == "thread_name"}
+    assert {(row, column + 1) for row in (1, 2, 3) for column in (2, 3, 4)} <= named
+    slices, starts, ends = {}, {}, {}
+    for event in events:
+        assert event["ph"] in "MXsf" and {"name", "pid"} <= event.keys()
+        place = (event["pid"], event.get("tid"))
+        if event["ph"] == "X":
+            slices.setdefault(place, []).append((event["ts"], event["ts"] + event["dur"]))
+        elif event["ph"] in "sf":
+            (starts if event["ph"] == "s" else ends)[event["id"]] = (place, event["ts"])
+    assert slices.keys() <= named and len(starts) == len(ends) == crossings > 0 and starts.keys() == ends.keys()
+    for row in slices.values():
+        row.sort()
+        assert all(first[1] <= second[0] + 1e-6 for first, second in pairwise(row))
+    for number, (place, moment) in starts.items():
+        there, arrival = ends[number]
+        assert any(begin <= moment < end for begin, end in slices[place])
+        assert any(begin <= arrival < end for begin, end in slices[there])
+        assert moment < arrival and abs(place[0] - there[0]) + abs(place[1] - there[1]) == 1
+
+
+@pytest.mark.parametrize("call", [
+    lambda f, folder: trace(f, -1, folder / "t.json"), lambda f, folder: trace(f, 3, folder / "none" / "t.json"),
+    lambda f, folder: trace(f, 3, folder / "t.json", x=9), lambda f, folder: record_use(f, 3, 0),
+    lambda f, folder: text_heatmap(np.zeros((0, 3), np.uint32)), lambda f, folder: plot_heatmap(np.zeros(3, np.uint32)),
+])
+def test_what_cannot_be_shown_is_refused(tmp_path, call):
+    fabric = run_example()
+    with pytest.raises(InputError):
+        call(fabric, tmp_path)
+    assert fabric.cycle == 0

@@ -8,12 +8,13 @@ from wsekern.workload.checkpoint import LayerWeights, Weights
 
 
 def random_model(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, layers=2, bias=False, qk_norm=False,
-                 tied=False, seed=0) -> tuple[ModelConfig, Weights]:
+                 tied=False, every_bias=False, windows=(), seed=0) -> tuple[ModelConfig, Weights]:
     """Shape and random weights of a Llama-like model."""
     random = np.random.default_rng(seed)
     config = ModelConfig(name="tiny", architecture="LlamaForCausalLM", layers=layers, hidden=hidden, heads=heads,
                          kv_heads=kv_heads, head_dim=head_dim, ffn=ffn, vocab=vocab, max_context=128,
-                         attention_bias=bias, qk_norm=qk_norm, tied_embeddings=tied)
+                         attention_bias=bias or every_bias, output_bias=every_bias, mlp_bias=every_bias, qk_norm=qk_norm,
+                         tied_embeddings=tied, layer_windows=windows)
 
     def matrix(inputs: int, outputs: int, scale: float = 1.0) -> np.ndarray:
         return (scale * random.standard_normal((inputs, outputs)) / np.sqrt(inputs)).astype(np.float32)
@@ -23,8 +24,10 @@ def random_model(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, l
 
     def layer() -> LayerWeights:
         extra = {}
-        if bias:
+        if config.attention_bias:
             extra |= dict(q_bias=vector(config.q_size), k_bias=vector(config.kv_size), v_bias=vector(config.kv_size))
+        if every_bias:
+            extra |= dict(o_bias=vector(hidden), gate_bias=vector(ffn), up_bias=vector(ffn), down_bias=vector(hidden))
         if qk_norm:
             extra |= dict(q_norm=vector(head_dim), k_norm=vector(head_dim))
         return LayerWeights(

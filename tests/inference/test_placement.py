@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from wsekern.errors import BudgetError, InputError
 from wsekern.inference.placement import place_model
 from wsekern.machine import load_machine
 from wsekern.workload import Request, load_config
+from wsekern.workload.sample import sample_path
 
 WSE3 = load_machine("wse3")
 
@@ -29,6 +31,18 @@ def test_too_few_wafers_is_refused():
         place_model(load_config("llama3-70b"), Request(), WSE3, wafers=2)
     with pytest.raises(InputError, match="at least 1"):
         place_model(load_config("llama3-8b"), Request(), WSE3, wafers=0)
+
+
+def test_a_wafer_narrower_than_the_most_regions():
+    def side(value):
+        return msgspec.structs.replace(WSE3.fabric.width, value=value)
+
+    fabric = msgspec.structs.replace(WSE3.fabric, user_width=side(40), user_height=side(30))
+    small = msgspec.structs.replace(WSE3, fabric=fabric)
+    placement = place_model(load_config(sample_path()), Request(64, 64), small)
+    assert placement.wafers == 1 and placement.mapping.fits(small)
+    with pytest.raises(BudgetError, match="does not fit 256 wafers"):
+        place_model(load_config("llama3-8b"), Request(), small)
 
 
 def test_more_experts_for_each_token_take_longer():

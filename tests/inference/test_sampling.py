@@ -33,6 +33,18 @@ def test_top_p_leaves_out_the_tail():
     assert set(draw(Sampler(1.0, top_p=0.5))) == {1}
 
 
+def test_a_temperature_near_zero_is_greedy():
+    assert set(draw(Sampler(1e-310), 5)) == {1}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_logits_that_are_not_numbers_are_refused(bad, temperature):
+    sampler = Sampler(temperature)
+    with pytest.raises(InputError, match="not finite"):
+        sampler.choose(np.array([0, bad], np.float32), sampler.start())
+
+
 @pytest.mark.parametrize("bad", [dict(temperature=-1.0), dict(temperature=float("nan")), dict(top_p=0.0), dict(top_p=1.5),
                                  dict(seed=-1)])
 def test_bad_settings(bad):

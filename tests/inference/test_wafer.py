@@ -1,5 +1,7 @@
 """The transformer on the wafer against the plain numpy reference."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,8 @@ FAMILIES = {
     "bias-norm-tied": dict(bias=True, qk_norm=True, tied=True),
     "many-heads-odd-sizes": dict(heads=8, kv_heads=8, head_dim=6, hidden=40, ffn=50, vocab=97, layers=1),
     "uneven": dict(heads=6, kv_heads=3, head_dim=10, hidden=33, ffn=29, vocab=93, bias=True),
+    "every-bias": dict(every_bias=True, hidden=35, ffn=41),
+    "windows": dict(windows=(0, 5)),
     "one-kv-head": dict(kv_heads=1, head_dim=16, qk_norm=True, layers=1),
 }
 
@@ -39,6 +43,9 @@ def test_logits_of_prefill_and_decode_match_the_reference(make_model, family, gr
 def test_chunk_length_does_not_matter(make_model):
     config, weights = make_model()
     whole = wafer_model(config, weights, chunk=9).prefill(PROMPT)
+    read = []
+    wafer_model(config, weights, chunk=4).prefill(PROMPT, read.append)
+    assert read == [4, 4, 1]
     np.testing.assert_allclose(wafer_model(config, weights, chunk=1).prefill(PROMPT), whole, atol=1e-5)
 
 
@@ -59,8 +66,9 @@ def test_threads_change_nothing(make_model, precision):
     np.testing.assert_array_equal(one.engine.clock, two.engine.clock)
 
 
-def test_time_without_values_is_the_time_with_values(make_model):
-    config, weights = make_model(layers=1)
+@pytest.mark.parametrize("family", [{}, dict(every_bias=True)])
+def test_time_without_values_is_the_time_with_values(make_model, family):
+    config, weights = make_model(layers=1, **family)
     wafer = wafer_model(config, weights, chunk=1)
     wafer.prefill([3])
     mapping = wafer.mapping
@@ -69,6 +77,14 @@ def test_time_without_values_is_the_time_with_values(make_model):
         engine.time(step.operation)
     np.testing.assert_array_equal(engine.clock, wafer.engine.clock)
     assert sum(wafer.cycles_by_part.values()) == engine.cycles == sum(engine.breakdown.values())
+
+
+def test_biases_take_memory(make_model):
+    config, _ = make_model(every_bias=True, hidden=36, ffn=48)
+    without = dataclasses.replace(config, attention_bias=False, output_bias=False, mlp_bias=False)
+    have, less = (Mapping(one, 4, 4, "fp32").memory["weights"] for one in (config, without))
+    biases = 9 + 2 * 12 + 9 + Mapping(config, 4, 4).q + 2 * Mapping(config, 4, 4).kv  # o, gate and up, down, q k v
+    assert have - less == 4 * config.layers * biases
 
 
 def test_reset_starts_again(make_model):

@@ -21,6 +21,13 @@ def test_bundled_machines_load():
         assert set(machine.profiles) == {"vendor-simulator", "silicon"}
 
 
+def test_scalar_code_has_a_cost_everywhere():
+    """Softmax and norms are not free on any machine, in any profile."""
+    for name in bundled_machines():
+        for profile in load_machine(name).profiles.values():
+            assert {"divide", "rsqrt", "exp", "scalar", "load_store", "loop", "address"} <= profile.latency.keys()
+
+
 def test_own_file_loads(tmp_path, text):
     path = tmp_path / "mine.toml"
     path.write_text(text.replace('name = "wse2"', 'name = "mine"'))
@@ -35,11 +42,29 @@ def test_own_file_loads(tmp_path, text):
     ('value = 850000000, unit = "Hz"', 'value = "fast", unit = "Hz"', "clock"),
     ('value = 850000000, unit = "Hz"', 'value = nan, unit = "Hz"', "clock"),
     ('[core]', '[core', "TOML"),
+    ('year = 2021', 'year = 2021\ncolour = 3', "unknown key 'colour'"),
+    ('[fabric]\n', '[fabric]\nfoo = 1\n', "fabric: unknown key 'foo'"),
+    ('value = 850000000, unit = "Hz", ', 'value = 850000000, ', "clock: key 'unit' is missing"),
+    ('unit = "Hz", source = ', 'unit = "Hz", origin = ', "clock"),
+    ('confidence = "A" }\nsram_total', 'confidence = "Z" }\nsram_total', "clock.confidence"),
+    ("width = { value = 757", "width = { value = 757.5", "fabric: width: .*whole"),
+    ("width = { value = 757", "width = { value = 1e300", "fabric: width: .*at most"),
+    ("width = { value = 757", "width = { value = 749", "user_width is larger"),
+    ("hop_latency = { value = 1", "hop_latency = { value = 0", "fabric: hop_latency: .*at least 1"),
+    ("colors = { value = 24", "colors = { value = 12", "switch_colors: .*0 to 11"),
+    ("input_queues = { values = [6, 6", "input_queues = { values = [-6, 6", "core: input_queues: value is -6"),
+    ("input_queues = { values = [6, 6, 4, 4, 2, 2, 2, 2]", "input_queues = { values = []", "input_queues is empty"),
+    ('2, 2], unit = "wavelets"', '2, 2], unit = "cats"', "unit is 'cats', expected 'wavelets'"),
+    ("fmovs = {", "fmovz = {", "core.simd: unknown key 'fmovz'"),
+    ("[profiles.silicon.latency]\n", '[profiles.silicon.latency]\nfoo = { value = 1, unit = "cycles", source = "x" }\n',
+     "profiles.silicon.latency: unknown key 'foo'"),
+    ("link_frame = { value = 1", "link_frame = { value = 0.5", "link_frame"),
+    ("link_words = { value = 1", "link_words = { value = 2", "link_words is more than link_frame"),
 ])
 def test_bad_description_is_refused_with_its_place(tmp_path, text, old, new, place):
     assert old in text
     path = tmp_path / "bad.toml"
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new, 1))
     with pytest.raises(InputError, match=place) as error:
         load_machine(path)
     assert "\n" not in str(error.value) and "bad.toml" in str(error.value)
@@ -48,6 +73,8 @@ def test_bad_description_is_refused_with_its_place(tmp_path, text, old, new, pla
 def test_unknown_machine_and_profile():
     with pytest.raises(InputError, match="wse1, wse2, wse3"):
         load_machine("wse9")
+    with pytest.raises(InputError, match="no machine"):
+        load_machine("x" * 5000)
     with pytest.raises(InputError, match="vendor-simulator"):
         load_machine("wse2").profile("dream")
 

@@ -1,4 +1,7 @@
-"""Products of matrices over P x P PEs: the cycle engine's programs against the tile kernels and the schedules' clocks."""
+"""Products of matrices over rectangles of PEs: the cycle engine's programs against the tile kernels and the
+schedules' clocks."""
+
+from math import lcm
 
 import numpy as np
 import pytest
@@ -6,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import InputError
-from wsekern.ops import DTYPES, Cannon, CycleEngine, FlowEngine, MeshGemm, MeshGemmTransposed, Summa
+from wsekern.ops import (
+    DTYPES,
+    Cannon,
+    CycleEngine,
+    FlowEngine,
+    MeshGemm,
+    MeshGemmTransposed,
+    Summa,
+    join_tiles,
+    split_operands,
+)
 from wsekern.ops.cycle import run_on_cycle_engine
 from wsekern.ops.line import NUMPY_DTYPES, round_bf16
 
@@ -25,35 +38,58 @@ def assemble(tiles: np.ndarray) -> np.ndarray:
     return tiles.swapaxes(1, 2).reshape(rows * m, columns * n)
 
 
-@settings(max_examples=20, deadline=None)
-@given(machine=machines, pes=st.sampled_from([1, 2, 3, 4, 5]), sizes=st.tuples(*[st.integers(0, 4)] * 3),
+GRIDS = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (1, 3), (3, 1), (2, 3), (3, 2), (4, 2), (2, 4), (4, 6), (5, 2)]
+
+
+def check(machine, grid, operation, dtype, seed):
+    """Values and energy the same on both engines, clocks too where the flow engine does not say otherwise."""
+    width, height = grid
+    left, right, _ = operation.shapes(width, height)
+    x, w = random_tile(seed, dtype, height, width, *left), random_tile(seed + 1, dtype, height, width, *right)
+    flow = FlowEngine(machine[0], width, height, machine[1], dtype)
+    values = flow.run(operation, x, w)
+    assert values.shape == operation.result_shape(flow)
+    run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], dtype, x, w)
+    assert run.values.tobytes() == values.tobytes()
+    assert run.simulation.link_traversals == flow.energy
+    if not flow.notes:
+        np.testing.assert_array_equal(run.clock, flow.clock)
+    else:
+        words = left[0] * left[1] + right[0] * right[1] + values[0, 0].size
+        assert np.abs(run.clock - flow.clock).max() <= lcm(width, height) * (2 * words + 20)
+
+
+@settings(max_examples=30, deadline=None)
+@given(machine=machines, grid=st.sampled_from(GRIDS), sizes=st.tuples(*[st.integers(0, 4)] * 3),
        dtype=st.sampled_from(DTYPES), seed=st.integers(0, 99))
-def test_products_are_the_same_on_both_engines(machine, pes, sizes, dtype, seed):
+def test_products_are_the_same_on_both_engines(machine, grid, sizes, dtype, seed):
     m, k, n = sizes
-    x, w = random_tile(seed, dtype, pes, pes, m, k), random_tile(seed + 1, dtype, pes, pes, k, n)
-    keys = random_tile(seed + 2, dtype, pes, pes, n, k)
-    for operation, right in ((MeshGemm(m, k, n, overlapped=False), w), (MeshGemm(m, k, n, True, False), w),
-                             (Cannon(m, k, n, overlapped=False), w), (Summa(m, k, n, False), w),
-                             (MeshGemmTransposed(m, n, k, False), keys)):
-        flow = FlowEngine(machine[0], pes, pes, machine[1], dtype)
-        values = flow.run(operation, x, right)
-        run = run_on_cycle_engine(operation, machine[0], pes, pes, machine[1], dtype, x, right)
-        assert run.values.tobytes() == values.tobytes()
-        assert run.simulation.link_traversals == flow.energy
-        if not flow.notes:
-            np.testing.assert_array_equal(run.clock, flow.clock)
-        else:
-            assert np.abs(run.clock - flow.clock).max() <= pes * (2 * (m * n + m * k + k * n) + 20)
+    for operation in (MeshGemm(m, k, n, overlapped=False), MeshGemm(m, k, n, True, False), Cannon(m, k, n, overlapped=False),
+                      Summa(m, k, n, False), MeshGemmTransposed(m, n, k, False)):
+        check(machine, grid, operation, dtype, seed)
 
 
-@pytest.mark.parametrize("kind", [MeshGemm, Cannon, Summa])
-def test_products_are_those_of_the_matrices(kind):
-    x, w = random_tile(1, "fp32", 5, 5, 2, 3), random_tile(2, "fp32", 5, 5, 3, 4)
-    for overlapped in (True, False):
-        engine = FlowEngine("wse3", 5, 5, "silicon", "fp32")
-        product = engine.run(kind(2, 3, 4, overlapped=overlapped), x, w)
-        np.testing.assert_allclose(assemble(product), assemble(x) @ assemble(w), rtol=1e-4, atol=1e-5)
-        assert engine.cycles > 0 and engine.energy > 0
+@settings(max_examples=30, deadline=None)
+@given(kind=st.sampled_from([MeshGemm, Cannon, Summa]), width=st.integers(1, 7), height=st.integers(1, 7),
+       rows=st.integers(1, 20), inner=st.integers(1, 50), columns=st.integers(1, 20))
+def test_products_are_those_of_the_matrices(kind, width, height, rows, inner, columns):
+    """Any rectangle, sizes that do not divide: padded, multiplied, cut."""
+    random = np.random.default_rng(rows)
+    a, b = random.standard_normal((rows, inner), np.float32), random.standard_normal((inner, columns), np.float32)
+    x, w, sizes = split_operands(a, b, height, width)
+    engine = FlowEngine("wse3", width, height, "silicon", "fp32")
+    product = engine.run(kind(*sizes), x.tiles, w.tiles)
+    np.testing.assert_allclose(join_tiles(product, (rows, columns)), a @ b, rtol=1e-4, atol=1e-4)
+    assert engine.cycles > 0 and x.padding >= 0 and w.padding >= 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(width=st.integers(1, 7), height=st.integers(1, 7), m=st.integers(1, 3), n=st.integers(1, 3), k=st.integers(1, 3))
+def test_scores_are_queries_times_keys(width, height, m, n, k):
+    operation, engine = MeshGemmTransposed(m, n, k), FlowEngine("wse3", width, height, "silicon", "fp32")
+    left, right, _ = operation.shapes(width, height)
+    q, keys = random_tile(1, "fp32", height, width, *left), random_tile(2, "fp32", height, width, *right)
+    np.testing.assert_allclose(assemble(engine.run(operation, q, keys)), assemble(q) @ assemble(keys).T, rtol=1e-4, atol=1e-4)
 
 
 def test_a_round_of_cannon_grows_with_the_grid_and_one_of_meshgemm_does_not():
@@ -77,9 +113,11 @@ def test_the_cycle_engine_runs_products_again_and_again():
     assert abs(flow.cycles - cycle.cycles) <= 8
 
 
-def test_products_refuse_grids_that_are_not_square_and_threads_that_there_are_not():
+def test_products_refuse_tiles_that_do_not_belong_there_and_threads_that_there_are_not():
     x = np.zeros((2, 3, 1, 1), np.float16)
-    with pytest.raises(InputError, match="square"):
+    with pytest.raises(InputError, match="shape"):
         FlowEngine("wse3", 3, 2).run(Summa(1, 1, 1), x, x)
     with pytest.raises(InputError, match="overlapped=False"):
         run_on_cycle_engine(MeshGemm(1, 1, 1), "wse3", 2, 2, "silicon", "fp16", x[:, :2], x[:, :2])
+    with pytest.raises(InputError, match="420 of 60x7 PEs"):
+        FlowEngine("wse3", 60, 7).time(Summa(1, 1, 1, False))

@@ -173,8 +173,8 @@ def test_neighbours_on_a_folded_ring_are_two_hops_apart():
 
 def test_what_does_not_fit_is_refused():
     tile = np.zeros((1, 40, 3), np.float32)
-    with pytest.raises(BudgetError, match="input queues"):
-        FlowEngine("wse3", 40, 1, "silicon", "fp32").run(ReduceTree(3, "x", "star"), tile)
+    with pytest.raises(BudgetError, match="ReduceTree needs 39 colors"):
+        run_on_cycle_engine(ReduceTree(3, "x", "star"), "wse3", 40, 1, "silicon", "fp32", tile)
     with pytest.raises(InputError, match="no reduction 'bush'"):
         ReduceTree(3, "x", "bush")
     with pytest.raises(InputError, match="pad them to 4"):

@@ -167,10 +167,11 @@ def test_a_core_that_waits_for_ever_is_reported():
     program.memory("x", "fp32", 4)
     program.emit("fmovs", Mem("x", 4), program.fabin(5, 4, "fp32"))
     layout.set_program(program, 1, 1)
-    with pytest.raises(DeadlockError, match=r"PE \(1, 1\) of listener at instruction 0, for words") as caught:
+    with pytest.raises(DeadlockError, match=r"PE \(1, 1\), program listener, task main, line 7 .* for words of") as caught:
         layout.compile().run()
-    assert caught.value.report["waiting"] == [{"x": 1, "y": 1, "instruction": 0, "program": "listener",
-                                               "waits_for": "words", "color": 5}]
+    assert caught.value.report["waiting"] == [{
+        "x": 1, "y": 1, "thread": "main thread", "instruction": 0, "program": "listener", "task": "main", "line": 7,
+        "text": "fmovs x[4], fabin 0 fp32[4]", "waits_for": "words", "queue": 0, "color": 5, "since": 15, "words": 0}]
 
 
 def test_a_core_that_nobody_listens_to_is_reported():

@@ -29,14 +29,15 @@ def base() -> list[str]:
     return digest("base")
 
 
-def digest(level: str) -> list[str]:
+def digest(level: str | None) -> list[str]:
     done = run(level, str(SCRIPT))
     assert done.returncode == 0, done.stderr
-    assert done.stderr.strip() == level
+    assert done.stderr.strip() == (level or levels()[-1])
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("level", levels())
-def test_same_bits(level: str, base: list[str]):
+@pytest.mark.parametrize("level", [*levels(), None], ids=lambda level: level or "unforced")
+def test_same_bits(level: str | None, base: list[str]):
+    """Unforced, fp16 products may use the CPU's own fp16 arithmetic."""
     assert len(base) > 100
     assert [line for line in digest(level) if line not in base] == []

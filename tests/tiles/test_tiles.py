@@ -244,7 +244,7 @@ def test_inputs_are_not_changed():
     (lambda a: tiles.gemm(a[0], a), "expected 4"),
     (lambda a: tiles.gemm(a, a.swapaxes(2, 3), c=a), "c has shape"),
     (lambda a: tiles.gemm(a, a.swapaxes(2, 3), out=a), "out has shape"),
-    (lambda a: tiles.mesh_gemm(a, a.swapaxes(2, 3)), "x has shape"),
+    (lambda a: tiles.mesh_gemm(a, a.swapaxes(2, 3)), "w has shape"),
     (lambda a: tiles.add(a, a[:1]), "b has shape"),
     (lambda a: tiles.local("sort", a), "no local work 'sort'"),
     (lambda a: tiles.rowmax(a[..., :0]), "at least one"),

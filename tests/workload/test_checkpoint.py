@@ -45,8 +45,52 @@ def test_loads(folder):
     assert checkpoint.config.kv_heads == 2 and checkpoint.config.parameters == sum(
         tensor.size for name, tensor in tensors().items() if "norm" not in name)
     np.testing.assert_array_equal(checkpoint.weights.head, tensors()["lm_head.weight"].T)
-    assert (checkpoint.bos_token, checkpoint.eos_tokens) == (0, (1, 2))
-    assert checkpoint.encode("w3") == [0, 3]
+    assert checkpoint.eos_tokens == (1, 2)
+    assert checkpoint.encode("w3") == [3]
+
+
+@pytest.mark.parametrize(("added", "template", "ids"), [
+    (None, False, [3]), (None, True, [0, 3]), (True, False, [0, 3]), (True, True, [0, 3]), (False, True, [3])])
+def test_text_starts_as_in_transformers(folder, added, template, ids):
+    """tokenizer.json decides, unless tokenizer_config.json has a word on it; bos_token_id in config.json alone adds nothing."""
+    from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
+
+    file = str(folder / "tokenizer.json")
+    tokenizer = Tokenizer.from_file(file)
+    if template:
+        tokenizer.post_processor = TemplateProcessing(single="w0 $A", pair="w0 $A $B", special_tokens=[("w0", 0)])
+    tokenizer.enable_truncation(1)
+    tokenizer.save(file)
+    settings = {"bos_token": {"content": "w0"}} | ({} if added is None else {"add_bos_token": added})
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert load_checkpoint(folder).encode("w3") == ids
+
+
+def test_a_begin_token_that_is_none_is_refused(folder):
+    (folder / "tokenizer_config.json").write_text('{"add_bos_token": true, "bos_token": "nothing"}')
+    refuse(folder, "tokenizer_config.json", "nothing")
+
+
+def test_biases_are_read(folder):
+    change_config(folder, attention_bias=True, mlp_bias=True)
+    refuse(folder, "self_attn.q_proj.bias", "missing")
+    sizes = {"self_attn.q": 16, "self_attn.k": 8, "self_attn.v": 8, "self_attn.o": 16, "mlp.gate": 24, "mlp.up": 24,
+             "mlp.down": 16}
+    biases = {f"model.layers.0.{name}_proj.bias": np.full(size, size, np.float32) for name, size in sizes.items()}
+    save_file({**tensors(), **biases}, folder / "model.safetensors")
+    layer = load_checkpoint(folder).weights.layers[0]
+    assert layer.k_bias[0] == 8 and layer.o_bias[0] == layer.q_bias[0] == layer.down_bias[0] == 16 and layer.up_bias[0] == 24
+
+
+def test_end_tokens_that_no_token_has_are_left_out(folder):
+    change_config(folder, eos_token_id=[400, -1, 2])
+    assert load_checkpoint(folder).eos_tokens == (2,)
+
+
+def test_an_architecture_by_its_type(folder):
+    change_config(folder, architectures=None, model_type="llama")
+    assert load_checkpoint(folder).config.architecture == "LlamaForCausalLM"
 
 
 def test_generation_config_wins(folder):
@@ -111,10 +155,12 @@ def test_wrong_shape_missing_tensor_bad_values(folder):
     refuse(folder, "model.norm.weight", "[17]", "[16]")
     save_file({k: v for k, v in good.items() if k != "lm_head.weight"}, folder / "model.safetensors")
     refuse(folder, "lm_head.weight", "missing")
-    save_file({**good, "lm_head.weight": np.full((40, 16), np.nan, np.float32)}, folder / "model.safetensors")
-    refuse(folder, "lm_head.weight", "finite")
     save_file({**good, "lm_head.weight": np.zeros((40, 16), np.int8)}, folder / "model.safetensors")
-    refuse(folder, "lm_head.weight", "int8")
+    refuse(folder, "lm_head.weight", "I8")
+    for bad in (np.full((40, 16), np.nan, np.float32), np.full((40, 16), 1e300)):
+        save_file({**good, "lm_head.weight": bad}, folder / "model.safetensors")
+        with pytest.raises(InputError, match=r"lm_head\.weight holds values that are not finite"):
+            load_checkpoint(folder).weights  # noqa: B018  read when asked for
 
 
 @pytest.mark.parametrize(("changes", "words"), [
@@ -125,8 +171,30 @@ def test_wrong_shape_missing_tensor_bad_values(folder):
     ({"num_hidden_layers": 0}, ["num_hidden_layers"]),
     ({"num_key_value_heads": 3}, ["multiple"]),
     ({"vocab_size": 30}, ["tokens"]),
-    ({"eos_token_id": 400}, ["400"]),
-    ({"sliding_window": 8}, ["sliding window"]),
+    ({"eos_token_id": "end"}, ["eos_token_id", "end"]),
+    ({"eos_token_id": [True]}, ["eos_token_id"]),
+    ({"architectures": 5}, ["architectures"]),
+    ({"architectures": [["x"]]}, ["architectures"]),
+    ({"architectures": None}, ["(none)"]),
+    ({"hidden_size": 10**30}, ["hidden_size"]),
+    ({"hidden_size": True}, ["hidden_size"]),
+    ({"hidden_size": [10**300]}, ["hidden_size", "..."]),
+    ({"rms_norm_eps": float("inf")}, ["rms_norm_eps"]),
+    ({"rope_theta": "far"}, ["rope_theta"]),
+    ({"rope_parameters": [1]}, ["rope_parameters"]),
+    ({"rope_parameters": {"rope_theta": -1}}, ["rope_parameters", "rope_theta"]),
+    ({"rope_scaling": {"rope_type": "linear"}}, ["linear", "factor"]),
+    ({"rope_scaling": {"rope_type": "linear", "factor": 0}}, ["factor", "positive"]),
+    ({"rope_scaling": {"rope_type": "spiral"}}, ["spiral", "llama3"]),
+    ({"rope_scaling": {"rope_type": ["linear"]}}, ["not supported"]),
+    ({"rope_scaling": {"type": "llama3", "factor": 2.0}}, ["low_freq_factor"]),
+    ({"head_dim": 5}, ["head_dim", "even"]),
+    ({"partial_rotary_factor": 0.5, "rope_parameters": {"partial_rotary_factor": 0.5}}, ["partial_rotary_factor"]),
+    ({"tie_word_embeddings": "no"}, ["tie_word_embeddings"]),
+    ({"hidden_act": "gelu"}, ["gelu", "silu"]),
+    ({"quantization_config": {"quant_method": "awq"}}, ["awq"]),
+    ({"layer_types": ["full_attention"] * 2, "sliding_window": 8}, ["layer_types", "2 layers"]),
+    ({"text_config": 3, "attention_bias": "x"}, ["attention_bias"]),
 ])
 def test_bad_config(folder, changes, words):
     change_config(folder, **changes)
@@ -138,6 +206,30 @@ def test_config_that_is_not_json(folder):
     refuse(folder, "config.json", "JSON")
     (folder / "config.json").write_text("[]")
     refuse(folder, "config.json", "object")
+    (folder / "config.json").write_bytes(b"\xff\xfe\x00")
+    refuse(folder, "config.json", "JSON")
+    (folder / "config.json").write_text("[" * 100_000)
+    refuse(folder, "config.json", "JSON")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"eos_token_id": "x"}'])
+def test_broken_generation_config(folder, text):
+    (folder / "generation_config.json").write_text(text)
+    refuse(folder, str(folder))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": 4}}',
+                                  '{"weight_map": {"a": "gone.safetensors"}}', '{"weight_map": {}}'])
+def test_broken_shard_index(folder, text):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(text)
+    refuse(folder, str(folder))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"model": {"type": "BPE"}}'])
+def test_broken_tokenizer(folder, text):
+    (folder / "tokenizer.json").write_text(text)
+    refuse(folder, "tokenizer.json", "cannot be read as a tokenizer")
 
 
 def test_shard_outside_the_folder(folder):

@@ -170,6 +170,22 @@ def test_books_are_named_once():
     assert all(len(book.sha256) == 64 and book.title and book.author for book in corpus.BOOKS)
 
 
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path, capsys):
+    pytest.importorskip("torch", reason="training needs PyTorch: pip install 'wsekern[train]'")
+    (tmp_path / "file").write_text("")
+    assert train.main(command(tmp_path, tmp_path / "file", 1, 1)) == 2
+    error = capsys.readouterr().err
+    assert str(tmp_path / "file") in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("option", "value"), [("--steps", "0"), ("--minutes", "nan"), ("--threads", "-1"),
+                                               ("--threads", "99999")])
+def test_options_that_cannot_be_trained_with_are_refused(tmp_path, capsys, option, value):
+    assert train.main(["--text", "book.txt", "--out", str(tmp_path), option, value]) == 2
+    error = capsys.readouterr().err
+    assert option in error and len(error.splitlines()) == 1
+
+
 def test_missing_text_file_is_one_sentence(tmp_path, capsys):
     assert train.main(["--text", str(tmp_path / "none.txt"), "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err

@@ -6,13 +6,19 @@ import pytest
 
 from wsekern.errors import InputError
 from wsekern.workload import bundled_models, load_config
-from wsekern.workload.config import parse_config
+from wsekern.workload.parse import parse_config
 
 PUBLISHED = {  # billions: all, active
     "mixtral-8x7b": (46.7, 12.9), "mixtral-8x22b": (141, 39), "qwen3-30b-a3b": (30.5, 3.3), "qwen3-235b-a22b": (235, 22),
     "qwen3-coder-480b-a35b": (480, 35), "deepseek-r1": (671, 37), "deepseek-v2": (236, 21), "gpt-oss-120b": (117, 5.1),
     "gpt-oss-20b": (21, 3.6), "llama4-scout": (109, 17), "llama4-maverick": (400, 17), "gemma3-27b": (27, 27),
     "qwen3.5-397b-a17b": (397, 17), "qwen3-next-80b-a3b": (80, 3.6), "yi-34b": (34.4, 34), "phi4": (14.7, 14.2),
+    "kimi-k2": (1027, 32.6), "deepseek-v2-lite": (15.7, 2.6), "glm-4.5": (355, 32), "glm-4.5-air": (107, 12.5),
+    "glm-5": (744, 40), "minimax-m2": (229, 10), "bloom-176b": (176, 176), "gpt-j-6b": (6.05, 5.8), "opt-66b": (65.7, 65.7),
+    "gpt3-175b": (174.6, 174.6), "falcon-40b": (41.5, 41.5), "falcon-180b": (179, 179), "falcon-7b": (6.9, 6.9),
+    "nemotron-nano-9b-v2": (8.89, 8.3), "nemotron-nano-12b-v2": (12.3, 11.6), "phi3-mini": (3.8, 3.7),
+    "phi3-medium": (14.0, 13.8),
+    "qwen2.5-3b": (3.09, 3.09), "qwen2.5-1.5b": (1.54, 1.54), "yi-6b": (6.06, 5.8), "llama-33b": (32.5, 32.3),
     "qwen2.5-72b": (72.7, 71.5), "mistral-nemo-12b": (12.2, 11.6),
 }
 
@@ -38,6 +44,8 @@ def raw(name):
 
 
 def test_layer_kinds():
+    hybrid = load_config("nemotron-nano-9b-v2")
+    assert (hybrid.layers, hybrid.linear_layers, hybrid.linear_state) == (31, 27, 128 * 128 * 80)
     assert load_config("gpt-oss-120b").sliding_layers == 18
     assert load_config("gemma3-27b").sliding_layers == 52
     assert load_config("mistral-7b").sliding_layers in (0, 32)
@@ -61,3 +69,13 @@ def test_missing_linear_sizes_are_named():
     del broken["linear_num_key_heads"]
     with pytest.raises(InputError, match="linear_num_key_heads"):
         parse_config(broken, "x", "x")
+
+
+def test_hybrid_patterns_plain_feed_forwards_and_draft_layers():
+    base = {"hidden_size": 64, "num_attention_heads": 4, "vocab_size": 100, "intermediate_size": 96}
+    hybrid = {**base, "architectures": ["NemotronHForCausalLM"], "hybrid_override_pattern": "M-M*-M-", "n_groups": 2,
+              "ssm_state_size": 8, "mamba_num_heads": 3, "mamba_head_dim": 5}
+    model = parse_config(hybrid, "x", "x")
+    assert (model.layers, model.linear_layers, model.linear_state, model.ffn) == (4, 3, 8 * 3 * 5, 96 * 2 // 3 * 3 // 4)
+    plain = parse_config({**base, "model_type": "opt", "num_hidden_layers": 2, "num_nextn_predict_layers": 1}, "x", "x")
+    assert (plain.architecture, plain.ffn, plain.draft_layers) == ("OPTForCausalLM", 64, 1)

@@ -1,6 +1,6 @@
 """GPU clusters: described, calibrated on kernels, predicted as whole systems."""
 
-from wsekern.cluster.choose import Constraint, best_cluster, pareto, sweep
+from wsekern.cluster.choose import Constraint, best_cluster, deployment, pareto, sweep
 from wsekern.cluster.engine import engine_levels
 from wsekern.cluster.gpu import Cluster, Gpu, bundled_clusters, bundled_gpus, load_cluster, load_gpu
 from wsekern.cluster.layout import Layout
@@ -22,6 +22,7 @@ __all__ = [
     "best_cluster",
     "bundled_clusters",
     "bundled_gpus",
+    "deployment",
     "disaggregate",
     "engine_levels",
     "load_cluster",

@@ -12,7 +12,7 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 from wsekern.cluster import kernels
 from wsekern.cluster.fit import minimise, relative_loss
 from wsekern.cluster.gpu import Gpu, bundled_gpus, load_gpu
+from wsekern.cluster.parameters import all_fits
 from wsekern.errors import InputError
 
 DTYPES = {
@@ -184,7 +185,7 @@ def is_held_out(shape: tuple[float, ...]) -> bool:
 def system_gpu(system: str) -> Gpu:
     """The described GPU on which ``system`` (a name such as h100_sxm, or a GPU's own name) was measured."""
     stem = system.split("_")[0]
-    same = [load_gpu(name) for name in bundled_gpus() if name.split("-")[0] == stem]
+    same = [load_gpu(name) for name in bundled_gpus() if re.fullmatch(rf"{re.escape(stem)}(-\d+)?", name)]
     return max(same, key=lambda gpu: float(gpu.memory.capacity)) if same else load_gpu(system)
 
 
@@ -309,12 +310,35 @@ def calibrate(folder: Path, progress: Callable[[str], None] = lambda line: None)
     for family, key, columns in read_tables(folder):
         fit = fit_group(family, key, columns)
         fits.append(fit)
-        progress(
-            f"{family:18s} {fit['system']:10s} {fit['engine'][:44]:44s} {fit['kind']:18s} {fit['fitted']:5d} fitted "
-            f"{fit['fit_median_error']:7.1%}  {fit['tested']:5d} tested {fit['test_median_error']:7.1%} "
-            f"p90 {fit['test_p90_error']:6.1%}"
-        )
+        progress(residuals(fit))
     return {"format": 1, "split": "crc32 of the shape, modulo 3: remainder 2 is held out", "fits": fits}
+
+
+def residuals(fit: dict[str, Any]) -> str:
+    """Errors of one fit in a line."""
+    return (
+        f"{fit['family']:18s} {fit['system']:10s} {fit['engine'][:44]:44s} {fit['kind']:18s} {fit['fitted']:5d} fitted "
+        f"{fit['fit_median_error']:7.1%}  {fit['tested']:5d} tested {fit['test_median_error']:7.1%} "
+        f"p90 {fit['test_p90_error']:6.1%}"
+    )
+
+
+def summary(fits: Iterable[dict[str, Any]], worst: int = 15) -> Iterator[str]:
+    """Lines for people: held-out error per family and GPU (mean of the fits' medians, weighted by shapes), then the worst
+    held-out shapes."""
+    fits = [fit for fit in fits if fit["tested"]]
+    yield "held-out median error per family and GPU"
+    for family, system in sorted({(fit["family"], fit["system"]) for fit in fits}):
+        group = [fit for fit in fits if (fit["family"], fit["system"]) == (family, system)]
+        shapes = sum(fit["tested"] for fit in group)
+        error = sum(fit["tested"] * fit["test_median_error"] for fit in group) / shapes
+        yield f"{family:18s} {system:10s} {shapes:6d} shapes {error:6.1%}"
+    yield "worst held-out shapes"
+    shapes = [(shape["error"], fit, shape) for fit in fits for shape in fit["worst"]]
+    for error, fit, shape in sorted(shapes, key=lambda entry: -entry[0])[:worst]:
+        place = " ".join(f"{name}={value:g}" for name, value in shape.items() if name not in ("error", "seconds"))
+        where = f"{fit['family']} {fit['system']} {fit['engine'][:24]} {fit['kind']}"
+        yield f"{error:7.1%} of {1e6 * shape['seconds']:.4g} us: {where}: {place}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -324,15 +348,20 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, help="folder with the measured tables")
+    parser.add_argument("folder", type=Path, nargs="?", help="folder with the measured tables (default: list the shipped fits)")
     parser.add_argument("--output", type=Path, help="JSON file to write (default: only print the residuals)")
     parser.add_argument("--source", default="measured by the user", help="where the tables come from")
     options = parser.parse_args(arguments)
+    if options.folder is None:
+        fits = list(all_fits())
+        print("\n".join([*map(residuals, fits), *summary(fits)]))
+        return 0
     try:
         result = {"source": options.source, **calibrate(options.folder, print)}
     except InputError as error:
         print(f"calibrate: {error}", file=sys.stderr)
         return 2
+    print("\n".join(summary(result["fits"])))
     if options.output:
         options.output.write_text(json.dumps(result, indent=0) + "\n")
     return 0

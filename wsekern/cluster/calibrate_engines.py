@@ -4,6 +4,7 @@ Uses only the rows that :func:`wsekern.cluster.validation.is_fitted` names; prin
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,16 +14,27 @@ from wsekern.cluster import validation
 from wsekern.cluster.engine import Engine, engine_levels
 from wsekern.cluster.fit import minimise
 from wsekern.cluster.rows import Refused, read_rows, understand
+from wsekern.cluster.suspects import inconsistent
 
 BOXES = {
     "per_step": (3e-4, 1e-5, 3e-3),
-    "per_sequence": (1e-5, 1e-7, 1e-4),
+    "per_sequence": (1e-5, 1e-8, 1e-4),
     "per_layer": (3e-6, 1e-7, 4e-5),
-    "fixed_scale": (0.9, 0.3, 1.0),
+    "per_routed": (2e-5, 1e-7, 3e-4),
     "per_logit": (3e-10, 1e-12, 1e-9),
     "per_exchange": (5e-5, 1e-6, 1e-3),
+    "per_quantised_exchange": (1e-4, 1e-6, 1e-3),
 }
 """Start, least and greatest value of each fitted number."""
+
+FITTED = {
+    "tuned": ("per_step", "per_sequence", "per_layer", "per_routed"),
+    "tuned-2024": ("per_step", "per_sequence", "per_layer"),
+    "stock": ("per_sequence", "per_layer", "per_routed", "per_logit", "per_exchange", "per_quantised_exchange"),
+    "stock-2024": ("per_step", "per_sequence", "per_layer"),
+    "sglang": ("per_step", "per_sequence", "per_layer", "per_routed"),
+}
+"""Numbers of each level that the rows set; vLLM's time per step is from a direct probe, all others are read or defined."""
 
 
 def changed(engine: Engine, values: dict[str, float]) -> Engine:
@@ -33,20 +45,20 @@ def changed(engine: Engine, values: dict[str, float]) -> Engine:
 
 def fitted_rows(rows: list[dict[str, str]], level: str) -> list[dict[str, str]]:
     """Rows used for fitting that this engine level serves."""
-    chosen, suspects = [], validation.inconsistent(rows)
+    chosen, suspects = [], inconsistent(rows)
     for row in rows:
         if row["id"] in suspects:
             continue
         try:
             group, _ = validation.predict_row(row)
-            if group.startswith("decode") and validation.is_fitted(row, group) and understand(row).engine == level:
+            if group.startswith(validation.STEPS) and validation.is_fitted(row, group) and understand(row).engine == level:
                 chosen.append(row)
         except (Refused, ValueError):
             continue
     return chosen
 
 
-def fit_level(rows: list[dict[str, str]], level: str, names: list[str]) -> tuple[dict[str, float], float]:
+def fit_level(rows: list[dict[str, str]], level: str, names: Sequence[str]) -> tuple[dict[str, float], float]:
     """(numbers, median error on the fitted rows) of one engine level."""
     levels = engine_levels()
     original = levels[level]
@@ -69,13 +81,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m wsekern.cluster.calibrate_engines", description=__doc__)
     parser.add_argument("measurements", type=Path)
-    parser.add_argument("--level", action="append", help="engine level (default: tuned, stock, sglang)")
+    parser.add_argument("--level", action="append", choices=FITTED, help="engine level (default: all)")
     options = parser.parse_args(arguments)
     rows = read_rows(options.measurements)
-    for level in options.level or ["tuned", "stock", "sglang"]:
+    for level in options.level or FITTED:
         chosen = fitted_rows(rows, level)
-        names = list(BOXES) if any(row["isl"].startswith("task:") for row in chosen) else list(BOXES)[:4]
-        values, error = fit_level(chosen, level, names)
+        if not chosen:
+            print(f"[{level}] no row to fit")
+            continue
+        values, error = fit_level(chosen, level, FITTED[level])
         print(f"[{level}] {len(chosen)} rows, median error {error:.1%}")
         for name, value in values.items():
             print(f"{name} = {value:.4g}")

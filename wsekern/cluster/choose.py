@@ -6,7 +6,7 @@ from typing import Any
 
 from wsekern.cluster.engine import Engine, load_engine
 from wsekern.cluster.gpu import Cluster, load_cluster
-from wsekern.cluster.layout import Layout, memory_of
+from wsekern.cluster.layout import Layout, default_layout, memory_of
 from wsekern.cluster.precision import Precision, precision_of
 from wsekern.cluster.prediction import Served, serve, steady_state
 from wsekern.errors import InputError
@@ -119,6 +119,35 @@ def sweep(
                 )
             )
     return points
+
+
+def deployment(
+    model: ModelConfig,
+    request: Request,
+    cluster: Cluster | str,
+    *,
+    engine_level: str | Engine = "stock",
+    precision: str | Precision | None = None,
+) -> tuple[Layout, int]:
+    """Layout, and how many copies of it share the request's users, that give the least time per token on the whole
+    ``cluster`` (which is most tokens/s too, the users being given); of equals the fewest GPUs.
+
+    Where nothing fits, the default layout once, which :func:`serve` then refuses with the reason.
+    """
+    cluster, engine = load_cluster(cluster), load_engine(engine_level)
+    form = precision_of(precision if precision is not None else request.precision)
+    best: tuple[float, int, Layout, int] | None = None
+    for layout in layouts(model, cluster):
+        copies = max(1, min(cluster.count // layout.gpus, request.batch // layout.dp))
+        each = -(-request.batch // copies)
+        if each < layout.dp or memory_of(model, cluster, layout, form, request.context, each).sequences < each:
+            continue
+        token = steady_state(model, cluster, layout, form, engine, request.prompt, request.output, each)[2]
+        if best is None or (token, copies * layout.gpus) < best[:2]:
+            best = (token, copies * layout.gpus, layout, copies)
+    if best is None:
+        return default_layout(model, cluster, form, request.context, request.batch), 1
+    return best[2], best[3]
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:

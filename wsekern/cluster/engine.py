@@ -29,9 +29,12 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_sequence: Seconds
     per_request: Seconds
     per_logit: Annotated[Quantity, Unit("s/logit")]
+    per_routed: Annotated[Quantity, Unit("s/layer")]
     per_exchange: Annotated[Quantity, Unit("s/layer")]
+    per_quantised_exchange: Annotated[Quantity, Unit("s/layer")]
     interference: Annotated[Quantity, Unit("ratio")]
     launch: Seconds
+    staged_above: Annotated[Quantity, Unit("B")]
 
 
 @lru_cache(maxsize=1)

@@ -46,15 +46,22 @@ class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network_bandwidth: Rate
     network_latency: Annotated[Quantity, Unit("s")]
     network_efficiency: Ratio
+    host_bandwidth: Rate | None = None  # PCIe (or C2C) to host memory
 
 
 class Power(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Power of one GPU as fractions of TDP, from streaming memory to busy tensor cores, and the host's share beside it."""
+    """Power of one GPU as fractions of TDP (waiting for work, streaming memory, busy tensor cores), and the host's share."""
 
     tdp: Annotated[Quantity, Unit("W", 1)]
     low_fraction: Ratio
     high_fraction: Ratio
     host: Watts
+    waiting_fraction: Ratio | None = None
+
+    @property
+    def waiting(self) -> float:
+        """Fraction of TDP while nothing runs between kernels; that of Hopper over its streaming one where none is given."""
+        return 0.67 * float(self.low_fraction) if self.waiting_fraction is None else float(self.waiting_fraction)
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

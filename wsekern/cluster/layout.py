@@ -44,6 +44,8 @@ class Layout:
             raise InputError(
                 f"tp {self.tp} x pp {self.pp} x dp {self.dp} needs {self.gpus} GPUs, but {cluster.name} has {cluster.count}"
             )
+        if model.heads % self.tp:
+            raise InputError(f"tp {self.tp} does not divide the {model.heads} heads of {model.name}")
         if self.pp > model.layers:
             raise InputError(f"pp {self.pp} is more than the {model.layers} layers of {model.name}")
         if self.ep > 1 and not model.experts:

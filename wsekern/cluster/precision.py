@@ -20,6 +20,11 @@ class Precision:
     other_weight: float | None = None
     other_arithmetic: str | None = None
 
+    @property
+    def routed_inside(self) -> bool:
+        """Whether the kernels of the experts route tokens themselves (those for MXFP4 do), with nothing left to the engine."""
+        return self.name == "mxfp4"
+
     def part(self, experts: bool) -> tuple[float, str, float]:
         """(bytes per weight, arithmetic, bytes per activation) of the experts, or of the rest."""
         if experts or self.other_weight is None:

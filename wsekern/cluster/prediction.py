@@ -1,6 +1,7 @@
 """Predictions: one step (:func:`predict`), and a whole request in steady state (:func:`serve`)."""
 
 from dataclasses import asdict, dataclass, field
+from math import exp
 from typing import Any
 
 from wsekern.cluster.engine import Engine, load_engine
@@ -164,7 +165,10 @@ def predict(
     step = make(model, cluster, layout, form, engine, batch, context)
     seconds = step.seconds
     tokens = batch * (context if phase == "prefill" else 1)
-    watts = cluster_watts(cluster, layout.gpus, step.flops / seconds, form.arithmetic)
+    share = min(1.0, batch / layout.dp / layout.pp) if phase == "decode" else 1.0 / layout.pp  # stages with work at a time
+    watts = cluster_watts(
+        cluster, layout.gpus, share * step.flops / seconds, form.arithmetic, share * step.device / seconds
+    )
     return Prediction(
         phase=phase,
         seconds=seconds,
@@ -184,9 +188,9 @@ def predict(
         ep=layout.ep,
         gpus=layout.gpus,
         engine_level=engine.title,
-        confidence=confidence(cluster, engine, form),
+        confidence=confidence(cluster, engine, form, layout),
         nearest=nearest_points(model, cluster, layout, form, engine, batch, context, phase),
-        assumptions=assumptions(cluster, engine, form),
+        assumptions=assumptions(cluster, engine, form, layout),
     )
 
 
@@ -232,8 +236,8 @@ def serve(
     )
     total = request.batch / token
     request_seconds = first + queue + token * (request.output - 1)
-    rate = flops_per_second(layout, decode, prefill, request.batch, request.output, token)
-    watts = cluster_watts(cluster, layout.gpus, rate, form.arithmetic)
+    rate, busy = gpu_load(layout, decode, prefill, request.batch, request.output, token)
+    watts = cluster_watts(cluster, layout.gpus, rate, form.arithmetic, busy)
     shares = {cause: seconds * token / decode.seconds for cause, seconds in decode.breakdown.items()}
     return Served(
         time_to_first_token_seconds=first + queue,
@@ -256,14 +260,18 @@ def serve(
         ep=layout.ep,
         gpus=layout.gpus,
         engine_level=engine.title,
-        confidence=confidence(cluster, engine, form),
+        confidence=confidence(cluster, engine, form, layout),
         nearest=nearest_points(
             model, cluster, layout, form, engine, request.batch, request.prompt + request.output // 2, "decode"
         )
         if trust
         else [],
-        assumptions=assumptions(cluster, engine, form),
+        assumptions=[*assumptions(cluster, engine, form, layout), *_arrivals(request, layout, prefill)],
     )
+
+
+STEP_TOKENS = 8192
+"""Tokens that one step of an engine takes at most (max_num_batched_tokens of vLLM, max_num_tokens of TensorRT-LLM)."""
 
 
 def steady_state(
@@ -282,9 +290,16 @@ def steady_state(
     prefill = prefill_step(model, cluster, layout, precision, engine, 1.0, prompt)
     others = max(0.0, batch / layout.dp - 1.0)
     begun = others / max(1.0, output)  # prompts that begin in the time of one decode step
-    # Launches and the engine's step are paid by the decode steps already; a chunk that rides along shares their weights.
-    shared = min(1.0, begun) * (prefill.weights + prefill.fixed) if engine.chunked else 0.0
-    token = decode.seconds + max(0.0, float(engine.interference) * begun * prefill.device - shared)
+    if model.experts and layout.ep > 1 and layout.dp > 1:  # ranks that share experts go in step: all wait for the busiest
+        begun = _busiest(begun, layout.dp)
+    # Launches and the engine's step are paid by the decode steps already. Prompts that ride along share the weights and the
+    # fixed times too, as long as a step has room for their tokens; each further step pays them again.
+    shared = again = 0.0
+    if engine.chunked:
+        once = prefill.weights + prefill.fixed
+        shared = begun * once
+        again = max(0.0, begun * prompt / STEP_TOKENS - 1.0) * once
+    token = decode.seconds + max(0.0, float(engine.interference) * begun * prefill.device - shared) + again
     first = prefill.seconds + float(engine.per_request)
     # Arrivals are spread over an answer's time, so a prompt meets another in service about as often as prefill is busy.
     busy = min(0.95, begun * prefill.device / token)
@@ -292,35 +307,68 @@ def steady_state(
     return decode, prefill, token, first, queue
 
 
-def flops_per_second(layout: Layout, decode: Step, prefill: Step, batch: float, output: float, token: float) -> float:
-    """Arithmetic of one GPU in steady state: its decode steps and the prompts of ``batch`` users."""
-    prompts = batch / layout.dp / max(1.0, output)
-    return (decode.flops + prompts * prefill.flops) / layout.pp / token
+def _busiest(mean: float, ranks: int) -> float:
+    """Expected largest of ``ranks`` Poisson counts of the same ``mean``."""
+    total, term, below = 0.0, exp(-mean), 0.0
+    for count in range(1, 10 + int(3.0 * mean)):
+        below += term
+        total += 1.0 - below**ranks
+        term *= mean / count
+    return total
+
+
+def gpu_load(
+    layout: Layout, decode: Step, prefill: Step, batch: float, output: float, token: float
+) -> tuple[float, float]:
+    """(FLOP/s, share of the time in kernels) of one GPU in steady state: decode steps and the prompts of ``batch`` users."""
+    users = batch / layout.dp
+    stages = min(1.0, users / layout.pp)  # of a pipeline with fewer users than stages, some stages wait
+    prompts = users / max(1.0, output) / layout.pp
+    rate = (stages * decode.flops + prompts * prefill.flops) / token
+    return rate, min(1.0, (stages * decode.device + prompts * prefill.device) / token)
 
 
 def _usd(cluster: Cluster, layout: Layout, seconds_per_token: float) -> float:
     return layout.gpus * float(cluster.gpu.price.per_hour) / 3600.0 * seconds_per_token * 1e6
 
 
-def confidence(cluster: Cluster, engine: Engine, precision: Precision) -> str:
+def _arrivals(request: Request, layout: Layout, prefill: Step) -> list[str]:
+    """What queueing takes for granted: benchmarks that start all users at once measure far more."""
+    waiting = -(-request.batch // layout.dp) - 1
+    if waiting < 1:
+        return []
+    return [
+        "users arrive evenly spread over the time of an answer; where all start at once the last first token comes "
+        f"{waiting * prefill.device:.2g} s later"
+    ]
+
+
+MEASURED_RANKS = 8
+"""GPUs of the largest NVLink collectives in the tables that kernels were fitted to."""
+
+
+def confidence(cluster: Cluster, engine: Engine, precision: Precision, layout: Layout) -> str:
     """high: this GPU's kernels were measured with this engine and precision; medium: another's stand in; low: only its
-    family was measured."""
+    family was measured. One less where collectives span more GPUs than any that were measured."""
     gpu = cluster.gpu
     if not gpu.kernels:
         return "low"
-    if gpu.kernels.split("_")[0] != gpu.name.split("-")[0]:
-        return "medium"
     evidence = kernel_fit("gemm", gpu, tuple(engine.kernels), precision.arithmetic).evidence
-    return "high" if evidence == "measured" else "medium"
+    own = gpu.kernels.split("_")[0] == gpu.name.split("-")[0] and evidence == "measured"
+    level = 2 if own else 1
+    return ("low", "medium", "high")[level - (layout.tp * layout.dp > MEASURED_RANKS)]
 
 
-def assumptions(cluster: Cluster, engine: Engine, precision: Precision) -> list[str]:
+def assumptions(cluster: Cluster, engine: Engine, precision: Precision, layout: Layout) -> list[str]:
     """Every choice a reader should know, in sentences."""
-    gpu = cluster.gpu
+    gpu, ranks = cluster.gpu, min(cluster.domain, layout.tp * layout.dp)
+    beyond = f"collectives over {ranks} GPUs of one NVLink domain are extrapolated: at most {MEASURED_RANKS} were measured"
     return [
+        *([beyond] if ranks > MEASURED_RANKS else []),
         f"engine: {engine.title}: {engine.generation}",
         f"weights {precision.weight:g} B, arithmetic {precision.arithmetic}, cache {precision.cache:g} B per element",
-        f"power {float(gpu.power.low_fraction):.2f} to {float(gpu.power.high_fraction):.2f} of "
+        f"power {gpu.power.waiting:.2f} (waiting), {float(gpu.power.low_fraction):.2f} (streaming) to "
+        f"{float(gpu.power.high_fraction):.2f} (tensor cores busy) of "
         f"{float(gpu.power.tdp):.0f} W by load and {float(gpu.power.host):.0f} W of host a GPU: "
         f"{gpu.power.low_fraction.source}",
         f"{float(gpu.price.per_hour):.2f} USD an hour a GPU: {gpu.price.per_hour.source}",

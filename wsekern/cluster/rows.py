@@ -7,8 +7,9 @@ says why, and ``validate`` prints that.
 import csv
 import gzip
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import log
 from pathlib import Path
 
 from wsekern.cluster.gpu import Cluster, load_gpu
@@ -20,8 +21,9 @@ from wsekern.workload.config import ModelConfig, bundled_models, load_config
 COLUMNS = ("id", "gpu", "n_gpus", "model", "metric", "value", "unit")
 """Columns by which a file is recognised as GPU measurements."""
 
-TASK_PROMPTS = {"task:lm-arena-chat": 200, "task:gpqa": 300, "task:sourcegraph-fim": 500}
-"""Prompt tokens assumed for the data sets of ML.ENERGY, whose lengths are not in the rows."""
+TASK_PROMPTS = {"task:lm-arena-chat": 200, "task:gpqa": 300, "task:sourcegraph-fim": 1500}
+"""Prompt tokens assumed for the data sets of ML.ENERGY, whose lengths are not in the rows; for code to be filled in read from
+the gap between the rows' throughput and their median inter-token latency, which is the time of the prompts."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,15 @@ def understand(row: dict[str, str]) -> Case:
         raise Refused("speculative decoding: not the time of one step")
     if "3.4x" in text or "eager mode likely" in text:
         raise Refused("the source itself suspects eager launches")
+    if notes.startswith("+") or notes.endswith("baseline"):
+        raise Refused("a step of an optimisation log: an unfinished build, not an engine that anyone runs")
     gpu = gpu_name(row["gpu"], notes)
     count = _whole(row["n_gpus"], "n_gpus")
     model = model_of(row["model"])
     engine = engine_of(source, notes)
     precision = precision_from(row.get("precision") or "", row["model"], model, engine)
-    layout = layout_of(row.get("parallelism") or "", count, model)
+    parallelism, count = unfolded(row.get("parallelism") or "", count)
+    layout = layout_of(parallelism, count, model)
     prompt, output = _prompt(row), _length(row.get("osl"), 1)
     return Case(
         model, Cluster(load_gpu(gpu), count), layout, precision, engine, prompt, output, _batch(row, notes), is_sampled(row)
@@ -132,6 +137,8 @@ _GPUS = (
     ("h100", "h100"),
     ("h20", "h20"),
     ("l40s", "l40s"),
+    ("rtx 4090", "rtx-4090"),
+    ("l4", "l4"),
     ("rtx pro 6000", "rtx-pro-6000"),
 )
 
@@ -140,29 +147,47 @@ _GPUS = (
 def gpu_name(text: str, notes: str) -> str:
     """Bundled GPU that a label means."""
     lower = text.lower()
-    if "nvl" in lower and "nvl72" not in lower and "gb" not in lower:
-        raise Refused(f"{text} is a PCIe card with an NVLink bridge, which is not described")
+    if re.search(r"\bh[12]00.*(\bnvl\b|pcie)|\ba100.*pcie", lower.replace("nvl72", "").replace("_", " ").replace("-", " ")):
+        for card in ("h200-nvl", "h100-nvl", "h100-pcie", "a100-pcie"):
+            if all(part in lower for part in card.split("-")):
+                return card
+        raise Refused(f"GPU {text!r} is not described")
     if "a100" in lower:
         small = "40gb" in lower.replace(" ", "") or ("80" not in lower and "40 gb" in notes.lower())
         return "a100-40" if small else "a100-80"
     for label, name in _GPUS:
-        if label in lower:
+        if re.search(rf"(?<![a-z0-9]){label}(?![0-9])", lower):
             return name
     raise Refused(f"GPU {text!r} is not described")
 
 
 _DROP = re.compile(
-    r"-(instruct|it|hf|chat|base|thinking|fp8|nvfp4|fp4|awq|bf16|dynamic|text|2507|2407|0528|v0\.\d|16e|128e|17b|"
-    r"turbo)\b"
+    r"-(instruct|it|hf|chat|base|thinking|fp8|nvfp4|mxfp4|fp4|awq|gptq|int4|int8|w4a16|w8a8|bf16|dynamic|text|vision|\d{4}|"
+    r"v0\.\d|16e|128e|17b|turbo)\b"
 )
 _SAME = {
     "llama4-scout": "llama4-scout",
     "llama4-maverick": "llama4-maverick",
     "deepseek-v3.1": "deepseek-v3",
     "mistral-nemo": "mistral-nemo-12b",
-    "llama-7b": "llama2-7b",
-    "llama-13b": "llama2-13b",
-    "llama-70b": "llama2-70b",
+    "mistral-small-3-24b": "mistral-small-24b",
+    "mistral-small-3.1-24b": "mistral-small-24b",
+    "mistral-small-3.2-24b": "mistral-small-24b",
+    "llama7b": "llama2-7b",
+    "llama13b": "llama2-13b",
+    "llama33b": "llama-33b",
+    "llama30b": "llama-33b",
+    "llama65b": "llama-65b",
+    "llama70b": "llama2-70b",
+    "kimi-k2.5": "kimi-k2",
+    "glm-4.6": "glm-4.5",
+    "glm-4.7": "glm-4.5",
+    "glm-4.6-air": "glm-4.5-air",
+    "minimax-m2.1": "minimax-m2",
+    "minimax-m2.5": "minimax-m2",
+    "bloom": "bloom-176b",
+    "deepseek-v3.2": "deepseek-v3",
+    "deepseek-v3.2-exp": "deepseek-v3",
     "qwen3-coder-30b-a3b": "qwen3-30b-a3b",
     "deepseek-r1": "deepseek-r1",
     "llama3.1-8b": "llama3.1-8b",
@@ -188,7 +213,45 @@ def model_of(text: str) -> ModelConfig:
             return load_config(candidate)
     if Path(text).exists():
         return load_config(text)
+    guess = shape_by_size(name)
+    if guess is not None:
+        return guess
     raise Refused(f"model {text!r} is not bundled")
+
+
+_TENSORRT = ("trtllm", "trt-llm", "tensorrt", "nim/", "nim ", "_trt")
+_OLD = re.compile(r"(?:vllm|tensorrt-llm|trt-llm)\s+20(?:23|24)\b|tensorrt-llm docs.*\bv0\.\d|vllm 0\.[0-6]\.")
+"""How a row says that its engine is one of 2023 or 2024: the year after its name, or a version before 1.0 (TensorRT-LLM) or
+0.7 (vLLM)."""
+
+_PAPER = re.compile(r"\b(?:osdi|sosp|asplos|isca|hpca|mlsys|nsdi)'2[45]\b")
+"""A paper of 2024 or 2025 measured the engines of the year before."""
+
+
+_SIZE = re.compile(r"(?:^|-)(\d+(?:\.\d+)?)b(?:-a(\d+(?:\.\d+)?)b)?(?=-|$)")
+GUESSED = "shape by size"
+"""Architecture of a shape that :func:`shape_by_size` made up."""
+
+
+def shape_by_size(name: str) -> ModelConfig | None:
+    """A shape for a model that is not bundled but says its size (8b, or 35b-a3b): that of the bundled model nearest in size,
+    with as many layers as give the size. None where no size is said."""
+    found = _SIZE.search(name)
+    if not found or not float(found[1]):
+        return None
+    whole, active = 1e9 * float(found[1]), 1e9 * float(found[2] or 0.0)
+    models = [model for model in map(load_config, bundled_models()) if bool(model.experts) == bool(active)]
+    if active:
+        near = min(models, key=lambda m: abs(log(m.parameters / whole)) + abs(log(m.active_parameters / active)))
+    else:
+        near = min((m for m in models if not m.linear_layers), key=lambda m: (abs(log(m.parameters / whole)), m.name))
+    ends = near.embedding_parameters * (1 if near.tied_embeddings else 2)
+    layers = max(1, round(near.layers * max(0.1 * whole, whole - ends) / (near.parameters - ends)))
+    share = layers / near.layers
+    return replace(
+        near, name=name, architecture=GUESSED, layers=layers, dense_layers=round(near.dense_layers * share),
+        sliding_layers=round(near.sliding_layers * share), linear_layers=round(near.linear_layers * share),
+    )
 
 
 def engine_of(source: str, notes: str) -> str:
@@ -198,16 +261,25 @@ def engine_of(source: str, notes: str) -> str:
         return "eager"
     if "no engine" in text:
         return "graph"
+    if "gpt-fast" in text or "torchao" in text:
+        return "compiled"
     if "sglang" in text:
-        return "sglang"
-    if any(name in text for name in ("trtllm", "trt-llm", "tensorrt", "nim/", "nim ", "gpt-fast", "torchao", "_trt")):
-        return "tuned"
-    return "stock"
+        return "sglang-2024" if _PAPER.search(text) else "sglang"
+    old = bool(_OLD.search(f"{source} {notes}".lower()) or _OLD.search(text))
+    if any(name in text for name in _TENSORRT):
+        return "tuned-2024" if old else "tuned"
+    if re.match(r"2023\b", notes):
+        return "eager"
+    return "stock-2024" if old else "stock"
 
 
 _PRECISION_NAMES = (
     ("nvfp4 moe + bf16", "nvfp4-experts"),
     ("int8wo", "int8"),
+    ("w8a16", "int8"),
+    ("w4a16", "int4"),
+    ("awq", "int4"),
+    ("gptq", "int4"),
     ("int4", "int4"),
     ("fp8wo", "fp8wo"),
     ("mxfp4", "mxfp4"),
@@ -254,10 +326,22 @@ def settle(name: str, model: ModelConfig, engine: str) -> Precision:
     if name == "fp8wo":
         return PRECISIONS["int8"]
     if name == "nvfp4-experts" or (name == "fp4" and model.kv_lora_rank):
-        return _mixed("fp4", engine, True, 2.0 if engine != "tuned" else 1.0)
-    if name == "fp8" and engine == "tuned":
+        return _mixed("fp4", engine, True, 2.0 if not engine.startswith("tuned") else 1.0)
+    if name == "fp8" and engine.startswith("tuned"):
         return _mixed("fp8", engine, False, 1.0)
     return PRECISIONS[name]
+
+
+def unfolded(text: str, count: int) -> tuple[str, int]:
+    """Label and GPUs of a row in which TP is the product of the tensor- and expert-parallel degree (TP64 EP8 for TP8 EP8), as
+    in aiconfigurator's sample, where the same runs stand under both labels."""
+    found = re.fullmatch(r"TP(\d+) EP(\d+)", text.strip())
+    if not found:
+        return text, count
+    tp, ep = int(found[1]), int(found[2])
+    if tp <= 8 or ep == 1 or tp != count or tp % ep or tp // ep > 8:
+        return text, count
+    return f"TP{tp // ep} EP{ep}", count // ep
 
 
 def layout_of(text: str, count: int, model: ModelConfig) -> Layout:
@@ -278,8 +362,6 @@ def layout_of(text: str, count: int, model: ModelConfig) -> Layout:
         ep = 1
     if model.heads % tp:
         raise Refused(f"parallelism {text!r}: {tp} does not divide {model.heads} heads, so it counts GPUs of several engines")
-    if tp > 8 and ep > 1:
-        raise Refused(f"parallelism {text!r} is a product of degrees, not a tensor-parallel degree")
     if (tp * dp) % ep:
         raise Refused(f"{ep} expert ranks do not divide {tp * dp} GPUs")
     return Layout(tp=tp, pp=pp, dp=dp, ep=ep)

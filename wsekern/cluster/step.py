@@ -151,11 +151,21 @@ class _Operators:
     def collective(self, step: Step, operation: str, ranks: int, message: float, cluster: Cluster, count: float) -> None:
         """``count`` collectives over ``ranks`` GPUs, hierarchical where they span NVLink domains."""
         if ranks > 1 and count:
-            step.all_reduce += count * collective_seconds(cluster, self.engines, operation, ranks, message)
+            seconds = collective_seconds(cluster, self.engines, operation, ranks, message)
+            host = self.gpu.link.host_bandwidth
+            if host is not None and message > float(self.engine.staged_above):
+                seconds = max(seconds, message / (HOST_SHARE * float(host)))
+                if ranks > cluster.domain:  # and through one adapter to the next node
+                    link = self.gpu.link
+                    seconds += message / (float(link.network_bandwidth) * float(link.network_efficiency))
+            step.all_reduce += count * seconds
             step.kernels += count
 
 
-UNPACKING = {1.0: 0.86, 0.5625: 0.5}
+HOST_SHARE = 0.8
+"""Part of PCIe's rate that copies to host memory reach (25 of 32 GB/s)."""
+
+UNPACKING = {1.0: 0.86, 0.5625: 0.62}
 """Share of a 16-bit GEMM's bandwidth that weight-only int8 and int4 kernels keep while unpacking (by bytes per weight);
 set on the rows of pytorch/ao, which ``validate`` marks as fitted."""
 
@@ -229,7 +239,7 @@ def forward(model: ModelConfig, cluster: Cluster, layout: Layout, precision: Pre
         step.add(_expert_block(operators, model, cluster, layout, work), routed)
     _ends(operators, step, model, cluster, layout, work)
     _pipeline(step, cluster, layout, model, work)
-    _engine_cost(step, engine, cluster, model, work, layout)
+    _engine_cost(step, engine, cluster, model, precision, work, layout)
     return step
 
 
@@ -358,14 +368,26 @@ def _sort_load(gpu: Gpu, vocab: int, rows: float) -> float:
     return streaming * vocab * rows / (1.0 + rows / SORT_ROWS)
 
 
-def _engine_cost(step: Step, engine: Engine, cluster: Cluster, model: ModelConfig, work: Work, layout: Layout) -> None:
+def _exchanged(model: ModelConfig, layout: Layout, work: Work) -> float:
+    """Share of the partners that a rank waits for in an exchange: the other ranks, by the experts that the tokens reach."""
+    reached = 1.0 - (1.0 - model.experts_per_token / model.experts) ** (work.tokens * layout.dp)
+    return (1.0 - 1.0 / layout.dp) * reached
+
+
+def _engine_cost(
+    step: Step, engine: Engine, cluster: Cluster, model: ModelConfig, precision: Precision, work: Work, layout: Layout
+) -> None:
     step.engine = (
         float(engine.per_layer) * model.layers
+        + (0.0 if precision.routed_inside else float(engine.per_routed)) * model.moe_layers
         + float(engine.per_step)
         + float(engine.per_sequence) * work.sequences * layout.dp
     )
     if layout.dp > 1:
-        step.engine += float(engine.per_exchange) * model.moe_layers
+        if precision.part(experts=True)[2] < 2.0:  # the GPU works through groups padded to one size: it does not wait
+            step.compute += float(engine.per_quantised_exchange) * model.moe_layers
+        else:
+            step.engine += float(engine.per_exchange) * model.moe_layers * _exchanged(model, layout, work)
     if work.sampled and model.sorted_sampling:
         step.engine += float(engine.per_logit) * _sort_load(cluster.gpu, model.vocab, work.sequences)
     if work.prefill or not engine.graphs:

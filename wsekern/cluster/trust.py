@@ -1,13 +1,12 @@
 """The nearest measured points of a prediction, and how wrong the model is there.
 
-``python -m wsekern.cluster.trust`` writes ``data/points.json`` anew from the measurements that the package ships.
+``python -m wsekern.cluster.points`` writes ``data/points.json`` anew from the measurements that the package ships.
 """
 
 import json
 from functools import lru_cache
 from importlib.resources import files
 from math import log2
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,6 @@ from wsekern.cluster.gpu import Cluster
 from wsekern.cluster.layout import Layout
 from wsekern.cluster.precision import Precision
 from wsekern.workload.config import ModelConfig
-
-POINTS = 600
-"""Points that are shipped at most."""
 
 
 @lru_cache(maxsize=4)
@@ -80,52 +76,3 @@ def nearest_points(
         }
         for i in order
     ]
-
-
-def build_points() -> list[dict[str, Any]]:
-    """Every predicted decode and prefill row of the shipped measurements, thinned evenly to :data:`POINTS`."""
-    from wsekern.cluster import validation
-    from wsekern.cluster.engine import load_engine
-    from wsekern.cluster.rows import read_rows, understand
-
-    rows = read_rows(Path(str(files("wsekern.cluster") / "data" / "gpu-measurements.csv.gz")))
-    named = {row["id"]: row for row in rows}
-    points = []
-    for result in validation.predict_rows(rows):
-        phase = result.group.split()[0]
-        if result.error is None or phase not in ("decode", "prefill"):
-            continue
-        row = named[result.id]
-        case = understand(row)
-        context = case.prompt + (case.output / 2 if phase == "decode" else 0)
-        place = place_of(case.model, case.precision, case.layout.gpus, case.batch or 1.0, context)
-        gpu = case.cluster.gpu
-        points.append(
-            {
-                "id": result.id,
-                "phase": phase,
-                "gpu": gpu.name,
-                "family": gpu.family,
-                "moe": bool(case.model.experts),
-                "engine": load_engine(case.engine).title,
-                "place": [round(x, 2) for x in place],
-                "what": f"{row['model']} on {case.cluster.name}, batch {case.batch or 1:g}, context {context:g}",
-                "source": result.source[:60],
-                "error": round(result.error, 3),
-            }
-        )
-    decode = [point for point in points if point["phase"] == "decode"]
-    rest = [point for point in points if point["phase"] != "decode"]
-    step = max(1, -(-len(decode) // (POINTS - len(rest))))
-    return sorted(decode, key=lambda point: (point["gpu"], point["place"], point["id"]))[::step] + rest
-
-
-def main() -> int:
-    """Write the points."""
-    target = Path(str(files("wsekern.cluster") / "data" / "points.json"))
-    target.write_text("[" + ",\n".join(json.dumps(point) for point in build_points()) + "]\n")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -12,8 +12,9 @@ from wsekern.cluster.engine import load_engine
 from wsekern.cluster.gpu import Cluster, load_gpu
 from wsekern.cluster.layout import memory_of
 from wsekern.cluster.power import gpu_watts
-from wsekern.cluster.rows import Case, Refused, gpu_name, read_rows, understand
+from wsekern.cluster.rows import GUESSED, Case, Refused, gpu_name, read_rows, understand
 from wsekern.cluster.step import collective_seconds
+from wsekern.cluster.suspects import inconsistent
 from wsekern.errors import WsekernError
 from wsekern.validation import Row, summarise
 
@@ -40,14 +41,18 @@ def validate_rows(path: str | Path | None = None) -> dict[str, list[dict[str, An
         return summarise(predict_rows(read_rows(shipped)))
 
 
+FAMILY_KINDS = ("decode", "prefill", "request", "throughput", "energy")
+"""First words of the groups that :func:`family_table` splits."""
+
+
 def family_table(path: str | Path | None = None) -> list[dict[str, Any]]:
-    """Errors of decode, throughput and energy rows per GPU and model family; rows used for fitting are left out."""
+    """Errors of rows of :data:`FAMILY_KINDS` per GPU and model family; rows used for fitting are left out."""
     shipped = files("wsekern.cluster") / "data" / "gpu-measurements.csv.gz"
     rows = read_rows(Path(path) if path is not None else Path(str(shipped)))
     errors: dict[tuple[str, str, str], list[float]] = {}
     for row, result in zip(rows, predict_rows(rows), strict=True):
         kind = result.group.split()[0]
-        if result.error is None or result.fitted or kind not in ("decode", "throughput", "energy"):
+        if result.error is None or result.fitted or kind not in FAMILY_KINDS:
             continue
         case = understand(row)
         family = re.split(r"[-\d.]*-|\d", case.model.name)[0] + (" MoE" if case.model.experts else "")
@@ -63,17 +68,6 @@ def family_table(path: str | Path | None = None) -> list[dict[str, Any]]:
         }
         for (kind, gpu, family), found in sorted(errors.items())
     ]
-
-
-def main() -> int:
-    """Print the table per GPU and model family, as the README shows it."""
-    print("| kind | GPU | family | rows | median error | p90 |\n|---|---|---|---|---|---|")
-    for line in family_table():
-        print(
-            f"| {line['kind']} | {line['gpu']} | {line['family']} | {line['tested']} | {line['median_error']:.1%} "
-            f"| {line['p90_error']:.1%} |"
-        )
-    return 0
 
 
 def predict_rows(rows: list[dict[str, str]]) -> list[Row]:
@@ -117,15 +111,27 @@ def _row(row: dict[str, str], suspect: str | None) -> Row:
     )
 
 
+INFERRED_PROMPTS = ("task:sourcegraph-fim",)
+"""Data sets whose prompt length was read from the rows themselves."""
+
+STEPS = ("decode", "request", "throughput at most load")
+"""Groups on a sixth of which engine levels are set."""
+
+
 def is_fitted(row: dict[str, str], group: str) -> bool:
-    """Rows on which engine levels and power were set: one in six configurations of dense decode, of expert-parallel decode
-    and of power, by a hash of what they state, and all decode of the eager level. A group's statistics never count them."""
+    """Rows on which a constant was set; a group's statistics never count them.
+
+    One in six configurations of decode, requests, full load and power, by a hash of what they state; all decode and all batched
+    prompts of the eager level; weight-only rows of pytorch/ao; throughput and energy of data sets whose prompts were inferred.
+    """
+    if row["metric"] == "prefill_time_batch" and "(eager)" in group:
+        return True  # from which size on old engines stage all-reduces through PCIe
+    if group.startswith(("throughput", "energy")) and (row.get("isl") or "") in INFERRED_PROMPTS:
+        return True  # how long the prompts of this data set are
     power = group.startswith(("power", "energy"))
     if group.startswith("decode") and "(eager)" in group:
         return True  # what the cost of a launch was read from
-    if not power and (not group.startswith("decode") or "batch 1 MoE" in group):
-        return False
-    if not power and " dense" not in group and "EP" not in (row.get("parallelism") or ""):
+    if not power and (not group.startswith(STEPS) or "batch 1 MoE" in group):
         return False
     if (row.get("source") or "").startswith("pytorch/ao") and "wo" in (row.get("precision") or ""):
         return True  # what the cost of unpacking weights was set on
@@ -148,6 +154,8 @@ def _group_of(row: dict[str, str]) -> str:
 def predict_row(row: dict[str, str]) -> tuple[str, float]:
     """(group, prediction in the unit of the row); raise :class:`Refused` where the row has none."""
     metric = row["metric"]
+    if metric in (*DECODE, *FIRST, "e2e_latency", "allreduce_latency") and row.get("unit") not in SCALE:
+        raise Refused(f"unit {row.get('unit')!r} is unknown: a time is in {', '.join(SCALE)}")
     if metric == "allreduce_latency":
         return _all_reduce(row)
     if row["model"].startswith("microbench") or "one layer" in row["model"]:
@@ -156,6 +164,8 @@ def predict_row(row: dict[str, str]) -> tuple[str, float]:
         raise Refused(f"metric {metric!r} is not predicted")
     case = understand(row)
     kind = "MoE" if case.model.experts else "dense"
+    if case.model.architecture == GUESSED:
+        kind += f" {GUESSED}"
     if metric in DECODE:
         return _decode(row, case, kind)
     if metric == "prefill_throughput":
@@ -232,7 +242,7 @@ def _prompt_rate(row: dict[str, str], case: Case, kind: str) -> tuple[str, float
     step = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, 1.0, case.prompt)
     if float(row["value"]) * step.roofline > case.prompt:
         raise Refused("faster than the peak of the stated GPUs allows: the source scaled a part of the layers")
-    return f"prefill {kind} ({case.engine})", case.prompt / step.seconds
+    return f"prefill {kind} ({case.engine})", case.prompt / (step.seconds + float(engine.per_request))
 
 
 def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
@@ -241,6 +251,8 @@ def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     if batch > 1 and row["metric"] != "prefill_time_batch":
         raise Refused("time to first token under load: a mean that includes queueing")
     step = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, batch, case.prompt)
+    if float(row["value"]) < SCALE[row["unit"]] * step.roofline:
+        raise Refused("faster than the peak of the stated GPUs allows")
     seconds = step.seconds + (float(engine.per_request) if row["metric"] != "prefill_time_batch" else 0.0)
     return f"prefill {kind} ({case.engine})", SCALE[row["unit"]] * seconds
 
@@ -249,8 +261,8 @@ def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
     if not case.batch:
         raise Refused("energy at an unstated batch")
     decode, prefill, token, _, _ = _steady(case, case.batch)
-    rate = whole.flops_per_second(case.layout, decode, prefill, case.batch, case.output, token)
-    watts = case.layout.gpus * gpu_watts(case.cluster, rate, case.precision.arithmetic)
+    rate, busy = whole.gpu_load(case.layout, decode, prefill, case.batch, case.output, token)
+    watts = case.layout.gpus * gpu_watts(case.cluster, rate, case.precision.arithmetic, busy)
     if metric == "gpu_power_total":
         return f"power {kind}", watts
     return f"energy per token {kind}", watts * token / case.batch
@@ -315,65 +327,3 @@ def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
 def one_collective(cluster: Cluster, engines: tuple[str, ...], ranks: int, message: float) -> float:
     """Seconds of exactly this library's all-reduce."""
     return collective_seconds(cluster, engines, "all_reduce", ranks, message, only=True)
-
-
-def inconsistent(rows: list[dict[str, str]]) -> dict[str, str]:
-    """Rows that their own source contradicts. Looks at measurements only, never at predictions.
-
-    Either the same system, model and precision was measured at least twice as fast on another task at no smaller a batch;
-    or, in one set of synthetic runs, up to eight users had tokens at least three times slower than one user.
-    """
-    found = {**_slower_than_another_task(rows), **_slower_with_few_users(rows)}
-    configurations = {_configuration(row): found[row["id"]] for row in rows if row["id"] in found}
-    return {row["id"]: configurations[_configuration(row)] for row in rows if _configuration(row) in configurations}
-
-
-def _configuration(row: dict[str, str]) -> tuple[str, ...]:
-    """What a run was: its other metrics (energy, throughput) are from the same run."""
-    return tuple(row.get(name) or "" for name in (*SYSTEM, "isl", "osl", "batch_or_concurrency"))
-
-
-def _members(
-    rows: list[dict[str, str]], metrics: tuple[str, ...], tasks: bool, names: tuple[str, ...]
-) -> list[list[tuple[float, float, str, str]]]:
-    """(batch, value, prompt, id) of rows that agree in ``names``."""
-    groups: dict[tuple[str, ...], list[tuple[float, float, str, str]]] = {}
-    for row in rows:
-        prompt = row.get("isl") or ""
-        if row["metric"] not in metrics or prompt.startswith("task:") != tasks:
-            continue
-        try:
-            entry = (float(row["batch_or_concurrency"]), float(row["value"]), prompt, row["id"])
-        except ValueError:
-            continue
-        key = tuple((row.get(name) or "").split(":")[0] for name in names)
-        groups.setdefault(key, []).append(entry)
-    return list(groups.values())
-
-
-SYSTEM = ("source", "gpu", "n_gpus", "parallelism", "model", "precision")
-
-
-def _slower_than_another_task(rows: list[dict[str, str]]) -> dict[str, str]:
-    text = "its own source measured this system twice as fast on another task at no smaller a batch"
-    return {
-        name: text
-        for members in _members(rows, ("itl_median",), True, SYSTEM)
-        for batch, value, task, name in members
-        if any(b >= batch and v * 2.0 < value and t != task for b, v, t, _ in members)
-    }
-
-
-def _slower_with_few_users(rows: list[dict[str, str]]) -> dict[str, str]:
-    text = "in this set of runs eight users or fewer had tokens three times slower than one user"
-    found = {}
-    for members in _members(rows, ("tpot_mean",), False, SYSTEM):
-        alone = [value for batch, value, _, _ in members if batch == 1]
-        few = [value for batch, value, _, _ in members if 1 < batch <= 8]
-        if alone and few and max(few) > 3.0 * max(alone):
-            found.update({name: text for *_, name in members})
-    return found
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,6 +1,8 @@
 """The GPU cluster in the words of the comparison."""
 
-from wsekern.cluster import load_cluster, serve
+from dataclasses import asdict
+
+from wsekern.cluster import Served, deployment, load_cluster, serve
 from wsekern.compare.side import Side
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
@@ -20,11 +22,19 @@ def gpu_precision(request: Request) -> str:
 def cluster_side(config: ModelConfig, request: Request, cluster: str, engine_level: str, **layout: int) -> Side:
     """How the GPU ``cluster`` serves ``request`` with software of ``engine_level`` (stock, tuned, ideal).
 
-    ``layout`` may fix ``tp``, ``pp``, ``dp`` and ``ep``.
+    ``layout`` may fix ``tp``, ``pp``, ``dp`` and ``ep``; otherwise the layout, and as many copies of it as the cluster holds,
+    that serve these users soonest.
     """
-    described = load_cluster(cluster)
-    served = serve(config, Request(request.prompt, request.output, request.batch, gpu_precision(request)), described,
-                   engine_level=engine_level, **layout)
+    described, copies, precision = load_cluster(cluster), 1, gpu_precision(request)
+    given = bool(layout)
+    if not given:
+        wanted = Request(request.prompt, request.output, request.batch, precision)
+        found, copies = deployment(config, wanted, described, engine_level=engine_level)
+        layout = asdict(found)
+    each = Request(request.prompt, request.output, -(-request.batch // copies), precision)
+    served = serve(config, each, described, engine_level=engine_level, **layout)
+    total = request.batch / served.time_per_output_token_seconds  # users do not always divide evenly
+    uneven = copies * served.tokens_per_second / total
     shares = dict.fromkeys(("compute", "memory", "communication", "overhead"), 0.0)
     for part, seconds in served.breakdown.items():
         shares[_SHARE_OF.get(part, "communication")] += seconds
@@ -33,14 +43,23 @@ def cluster_side(config: ModelConfig, request: Request, cluster: str, engine_lev
         name=f"{described.name} ({engine_level})",
         time_to_first_token_seconds=served.time_to_first_token_seconds,
         time_per_output_token_seconds=served.time_per_output_token_seconds,
-        tokens_per_second_per_user=served.tokens_per_second_per_user, tokens_per_second=served.tokens_per_second,
-        watts=served.watts, joules_per_token=served.joules_per_token,
-        usd_per_million_tokens=served.usd_per_million_tokens,
-        memory_used_bytes=served.memory_used_bytes * served.gpus,
-        memory_available_bytes=served.memory_available_bytes * served.gpus,
+        tokens_per_second_per_user=served.tokens_per_second_per_user, tokens_per_second=total,
+        watts=copies * served.watts, joules_per_token=uneven * served.joules_per_token,
+        usd_per_million_tokens=uneven * served.usd_per_million_tokens,
+        memory_used_bytes=copies * served.memory_used_bytes * served.gpus,
+        memory_available_bytes=copies * served.memory_available_bytes * served.gpus,
         shares={name: seconds / whole for name, seconds in shares.items()},
-        facts={"gpus": served.gpus, "tp": served.tp, "pp": served.pp, "dp": served.dp, "ep": served.ep,
+        facts={"gpus": copies * served.gpus, "copies": copies,
+               "tp": served.tp, "pp": served.pp, "dp": served.dp, "ep": served.ep,
                "engine_level": served.engine_level, "confidence": served.confidence, "nearest": served.nearest,
                "prefill_seconds": served.prefill_seconds, "queueing_seconds": served.queueing_seconds,
                "breakdown_seconds": served.breakdown},
-        assumptions=served.assumptions)
+        assumptions=[*([] if given else [_laid_out(served, copies, request.batch)]), *served.assumptions])
+
+
+def _laid_out(served: Served, copies: int, users: int) -> str:
+    """The layout in words."""
+    names = ("tp", "pp", "dp", "ep")
+    degrees = ", ".join(f"{name} {getattr(served, name)}" for name in names if getattr(served, name) > 1)
+    where = f"{copies} x {served.gpus} GPUs ({degrees or 'tp 1'})"
+    return f"{users} users at once on {where}, the layout that serves them soonest"

@@ -83,6 +83,9 @@ def wafer_side(placement: Placement) -> Side:
         "weights and cache stay in SRAM, read at the cores' own speed: memory time is inside compute",
         "host, tokenizer and sampling take no time on either side",
     ]
+    known = placement.config.max_context
+    if request.context > known:
+        assumptions.append(f"{request.context:,} positions, although {placement.config.name} knows {known:,}")
     if placement.config.experts:
         assumptions.append("every expert is spread over all columns of its region: no choice of experts is slower than another")
     if placement.config.sliding_layers:

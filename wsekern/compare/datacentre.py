@@ -15,7 +15,7 @@ from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
-BATCHES = (1, 4, 16, 64, 128, 256, 512, 1024)
+BATCHES = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096)
 """Users per system that are tried."""
 OVERHEAD = 1.25
 """Power of the whole site over that of its computers (PUE): assumed, a usual figure of liquid-cooled sites."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wsekern.inference.generate import Generation, default_grid, generate, reference_tokens
+from wsekern.inference.generate import Generation, check_length, default_grid, generate, reference_tokens
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.sampling import Sampler
 from wsekern.inference.wafer import WaferModel
@@ -44,6 +44,7 @@ class Execution:
         clock, steps = float(self.machine.clock), self.generation
         rate = clock / self.cycles_per_token if self.cycles_per_token else None
         return {"prompt": self.prompt, "text": self.text, "prompt_tokens": len(steps.prompt_tokens),
+                "prompt_token_ids": steps.prompt_tokens,
                 "output_tokens": len(steps.tokens), "tokens": steps.tokens, "machine": self.machine.name,
                 "grid": f"{self.mapping.width}x{self.mapping.height}", "precision": self.mapping.precision,
                 "prefill_cycles": steps.prefill_cycles, "cycles_per_token": self.cycles_per_token,
@@ -56,20 +57,27 @@ class Execution:
 def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *, precision: str = "fp16",
             grid: tuple[int, int] | None = None, engine: str = "flow", sampler: Sampler | None = None,
             profile: str = "silicon", threads: int = 1,
-            on_token: Callable[[int], None] | None = None) -> Execution:
+            on_token: Callable[[int], None] | None = None,
+            on_chunk: Callable[[int], None] | None = None) -> Execution:
     """Generate up to ``count`` tokens after ``prompt``, and compare with the numpy reference.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
+    What a :class:`KeyboardInterrupt` leaves finished is in its attribute ``generation``.
     """
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt)
-    context, chunk = len(ids) + count, min(len(ids), PREFILL_CHUNK)
+    context, chunk = check_length(checkpoint, ids, count), min(len(ids), PREFILL_CHUNK)
     width, height = grid or default_grid(checkpoint, machine, precision, context, chunk)
     mapping = Mapping(checkpoint.config, width, height, precision, context, chunk)
+    mapping.check(machine)  # before the weights are read
     kind = {"flow": FlowEngine, "cycle": BothEngines}[engine]
     model = WaferModel(checkpoint.config, checkpoint.weights, machine, mapping, profile, threads, kind)
-    generation = generate(checkpoint, model, ids, count, sampler, on_token)
-    same = generation.tokens == reference_tokens(checkpoint, ids, count, sampler)
+    generation = generate(checkpoint, model, ids, count, sampler, on_token, on_chunk)
+    try:
+        same = generation.tokens == reference_tokens(checkpoint, ids, count, sampler)
+    except KeyboardInterrupt as interrupt:
+        interrupt.generation = generation
+        raise
     both = None
     if isinstance(model.engine, BothEngines):
         both = {"operations_by_wavelet": model.engine.operations_by_wavelet,

@@ -33,6 +33,7 @@ class Cell:
     cluster: Side | None
     wafer_copies: int
     cluster_copies: int
+    ideal: Side | None = None  # the same GPUs with no engine around the best kernels
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -46,6 +47,7 @@ class Cell:
             "notes": list(self.notes),
             "wafer": _figures(self.wafer),
             "cluster": _figures(self.cluster),
+            "ideal": _figures(self.ideal),
         }
 
 
@@ -98,6 +100,9 @@ def sweep(
     def cluster_at(request: Request) -> Side:
         return cluster_side(config, request, described, engine_level)
 
+    def ideal_at(request: Request) -> Side:
+        return cluster_side(config, request, described, "ideal")
+
     cells = []
     for prompt in prompts:
         for batch in batches:
@@ -105,8 +110,9 @@ def sweep(
             counts = _copies(wafer_at, cluster_at, request, mode)
             wafer, first = _shared(wafer_at, request, counts[0])
             gpus, second = _shared(cluster_at, request, counts[1])
+            ideal = None if engine_level == "ideal" else _shared(ideal_at, request, counts[1])[0]
             cells.append(Cell(prompt=prompt, output=output, batch=batch, wafer=wafer, cluster=gpus, wafer_copies=counts[0],
-                              cluster_copies=counts[1], notes=tuple(note for note in (first, second) if note)))
+                              cluster_copies=counts[1], ideal=ideal, notes=tuple(note for note in (first, second) if note)))
             on_cell()
     return cells
 
@@ -144,35 +150,42 @@ class Crossover:
     measure: str
     batch: float | None
     always: str
+    gpus: str = "the GPUs"
 
     def sentence(self) -> str:
         """For people."""
         what = MEASURES[self.measure]
         if self.batch is None:
             return f"prompt {self.prompt}: {what}, {self.always}"
-        return f"prompt {self.prompt}: {what}, the GPUs win from about {self.batch:.0f} users on"
+        return f"prompt {self.prompt}: {what}, {self.gpus} win from about {self.batch:.0f} users on"
 
 
 def crossovers(cells: Sequence[Cell]) -> list[Crossover]:
-    """Where the cost per token of the two sides crosses for good, for every prompt length and measure."""
+    """Where the cost per token of the two sides crosses for good, for every prompt length and measure, with the chosen engine
+    and with the ideal one."""
+    sides = {"cluster": "the GPUs", "ideal": "ideal GPUs"}
     found = []
     for prompt in sorted({cell.prompt for cell in cells}):
-        line = sorted((c for c in cells if c.prompt == prompt and c.wafer and c.cluster), key=lambda c: c.batch)
-        for measure in MEASURES:
-            ratios = [(cell.batch, log2(getattr(cell.wafer, measure) / getattr(cell.cluster, measure))) for cell in line]
-            found.append(_crossover(prompt, measure, ratios))
+        for side, name in sides.items():
+            line = sorted((c for c in cells if c.prompt == prompt and c.wafer and getattr(c, side)), key=lambda c: c.batch)
+            if side == "ideal" and not line:
+                continue
+            for measure in MEASURES:
+                ratios = [(c.batch, log2(getattr(c.wafer, measure) / getattr(getattr(c, side), measure))) for c in line]
+                found.append(_crossover(prompt, measure, ratios, name))
     return found
 
 
-def _crossover(prompt: int, measure: str, ratios: list[tuple[int, float]]) -> Crossover:
+def _crossover(prompt: int, measure: str, ratios: list[tuple[int, float]], gpus: str = "the GPUs") -> Crossover:
     """Logarithm of wafer cost over GPU cost against batch: the last change from negative to positive counts."""
     if not ratios:
-        return Crossover(prompt, measure, None, "no batch fits both sides")
+        return Crossover(prompt, measure, None, "no batch fits both sides", gpus)
     if ratios[-1][1] <= 0:
         always = "throughout the sweep" if all(ratio <= 0 for _, ratio in ratios) else "at the largest batch"
-        return Crossover(prompt, measure, None, f"the wafers win {always}")
+        against = "" if gpus == "the GPUs" else f" against {gpus}"
+        return Crossover(prompt, measure, None, f"the wafers win{against} {always}", gpus)
     for (low, before), (high, after) in zip(reversed(ratios[:-1]), reversed(ratios[1:]), strict=True):
         if before < 0 <= after:
             share = -before / (after - before)
-            return Crossover(prompt, measure, 2 ** (log2(low) + share * (log2(high) - log2(low))), "")
-    return Crossover(prompt, measure, None, "the GPUs win throughout the sweep")
+            return Crossover(prompt, measure, 2 ** (log2(low) + share * (log2(high) - log2(low))), "", gpus)
+    return Crossover(prompt, measure, None, f"{gpus} win throughout the sweep", gpus)

@@ -34,10 +34,11 @@ in a cycle (8 in 9 cycles in the ``silicon`` profile of WSE-3); colors take turn
 blocks another, and a full queue (4 words for each router and color) holds its sender back. Filters
 (:class:`RangeFilter`, :class:`CounterFilter`) keep words from a core, ``rewrite``, ``set_position`` and ``teardown``
 change routes while the fabric runs. What breaks the rules, two ports at once for one color, a word on an unrouted
-color, a ring of waiting queues, stops the run with PE, color, port, cycle and who waits for whom.
+color, a ring of waiting queues, words that run in a circle, stops the run with PE, color, port, cycle and who waits for
+whom.
 
-``link_counts``, ``stall_counts`` and ``occupancy`` say where words went and where they waited; :func:`text_heatmap` and
-:func:`plot_heatmap` show it, :func:`trace` writes a window of cycles for ui.perfetto.dev.
+``link_counts``, ``stall_counts`` (of one color or of all) and ``occupancy`` say where words went and where they waited;
+:func:`text_heatmap` and :func:`plot_heatmap` show it, :func:`trace` writes a window of cycles for ui.perfetto.dev.
 """
 
 from wsekern.fabric.heatmap import link_use, plot_heatmap, record_use, text_heatmap

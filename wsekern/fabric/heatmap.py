@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.fabric.routes import Port
+from wsekern.fabric.routes import Port, check_whole
 from wsekern.fabric.simulation import Fabric
 
 if TYPE_CHECKING:
@@ -24,37 +24,50 @@ def link_use(fabric: Fabric, since: NDArray[np.uint32] | None = None) -> NDArray
 
 
 def record_use(fabric: Fabric, cycles: int, every: int) -> NDArray[np.uint32]:
-    """Step ``cycles`` cycles; link use of each stretch of ``every`` cycles, (stretches, height, width)."""
-    if every < 1 or cycles < every:
-        raise InputError(f"{cycles} cycles in stretches of {every}: expected at least one whole stretch")
+    """Step ``cycles`` cycles; link use of each stretch of ``every`` cycles: (stretches, height, width).
+
+    The last stretch may be shorter.
+    """
+    check_whole(cycles, "cycles to record", 1)
+    check_whole(every, "cycles in a stretch", 1)
     frames, before = [], link_use(fabric)
-    for _ in range(cycles // every):
-        fabric.step(every)
+    for start in range(0, cycles, every):
+        fabric.step(min(every, cycles - start))
         after = link_use(fabric)
         frames.append(after - before)
         before = after
     return np.stack(frames)
 
 
+def _check_use(use: NDArray[np.uint32], dimensions: tuple[int, ...]) -> None:
+    if np.ndim(use) not in dimensions or not np.size(use):
+        raise InputError(f"link use of shape {np.shape(use)}: expected (height, width)"
+                         + (" or (stretches, height, width)" if 3 in dimensions else ""))
+
+
 def text_heatmap(use: NDArray[np.uint32]) -> str:
     """A heat map in characters, one per PE, from blank (unused) to ``@`` (the busiest)."""
+    _check_use(use, (2,))
     most = max(int(use.max()), 1)
     shades = np.array(list(SHADES))[-(-use.astype(np.int64) * (len(SHADES) - 1) // most)]
     return "\n".join("".join(row) for row in shades)
 
 
-def plot_heatmap(use: NDArray[np.uint32], title: str = "Words sent over links, per router") -> Figure:
-    """Link use over the wafer; for an array of stretches (:func:`record_use`) also the total over time."""
+def plot_heatmap(use: NDArray[np.uint32], title: str = "Words sent over links, per router", label: str = "words") -> Figure:
+    """Link use (or any number per PE) over the wafer; for stretches of time (:func:`record_use`) also the total over time."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("heat maps need matplotlib: pip install 'wsekern[plot]'") from None
+    _check_use(use, (2, 3))
     over_time = use.ndim == 3
     figure = Figure(figsize=(10 if over_time else 6, 5), layout="constrained")
     axes = figure.subplots(1, 2 if over_time else 1, squeeze=False)[0]
-    image = axes[0].imshow(use.sum(axis=0) if over_time else use, interpolation="nearest", aspect="auto", cmap="magma")
+    image = axes[0].imshow(use.sum(axis=0) if over_time else use, interpolation="nearest", aspect="auto", cmap="magma", vmin=0)
+    for axis in (axes[0].xaxis, axes[0].yaxis):
+        axis.get_major_locator().set_params(integer=True)       # there is no half a PE
     axes[0].set(title=title, xlabel="column (x)", ylabel="row (y)")
-    figure.colorbar(image, ax=axes[0], label="words")
+    figure.colorbar(image, ax=axes[0], label=label)
     if over_time:
         axes[1].plot(use.sum(axis=(1, 2)))
         axes[1].set(title="Over time", xlabel="stretch", ylabel="words in all links")

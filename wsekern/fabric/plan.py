@@ -1,6 +1,5 @@
 """Describe the routes of a fabric, check them against a machine, and compile them into a plan."""
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,18 @@ import numpy as np
 
 from wsekern import _routing
 from wsekern.errors import BudgetError, InputError
-from wsekern.fabric.routes import CounterFilter, Filter, Ports, Position, RangeFilter, Route, make_route, ports_of
+from wsekern.fabric.routes import (
+    CounterFilter,
+    Filter,
+    Ports,
+    Position,
+    RangeFilter,
+    Route,
+    check_whole,
+    is_whole,
+    make_route,
+    ports_of,
+)
 from wsekern.machine import Machine, load_machine
 
 
@@ -51,14 +61,12 @@ class Rules:
 
 
 def _check_rules(rules: Rules, width: int, height: int) -> None:
-    if not (1 <= width <= 4096 and 1 <= height <= 65536):
+    if not (is_whole(width) and is_whole(height) and 1 <= width <= 4096 and 1 <= height <= 65536):
         raise InputError(f"a fabric of {width}x{height} PEs: expected a width of 1 to 4096 and a height of 1 to 65536")
     for name, least, most in (("hop_latency", 1, 8), ("ramp_latency", 1, 8), ("buffer_depth", 1, 7), ("colors", 1, 24)):
-        value = getattr(rules, name)
-        if not least <= value <= most:
-            raise InputError(f"{rules.name}: {name} is {value}, expected {least} to {most}")
+        check_whole(getattr(rules, name), f"as {name} of {rules.name}", least, most)
     words, frame = rules.link_words, rules.link_frame
-    if words < 1 or not (frame == words or (frame == words + 1 and words <= 15)):
+    if not (is_whole(words) and is_whole(frame)) or words < 1 or not (frame == words or (frame == words + 1 and words <= 15)):
         raise InputError(f"{rules.name}: {words} words in {frame} cycles per link; expected n in n, or n in n + 1 (n up to 15)")
     if rules.multicast not in ("all", "each"):
         raise InputError(f"multicast {rules.multicast!r} does not exist: use 'all' (branches or none) or 'each' (when it can)")
@@ -101,10 +109,19 @@ class FabricPlan:
     def paint_route(self, color: int, route: Route, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
         """As :meth:`paint`, with a ready route."""
         self._check_rectangle(color, x, y, width, height)
-        self._check_generation(color, route, x, y)
-        self._check_wafer(color, route, x, y, width, height)
+        if not isinstance(route, Route):
+            raise InputError(f"{route!r} is not a route: use make_route")
+        self.check_route(color, route, x, y, width, height)
         number = self._routes.setdefault(route, len(self._routes))
         self._rects.append((color, x, y, width, height, number))
+
+    def route_at(self, color: int, x: int, y: int) -> Route | None:
+        """The route of ``color`` at PE (x, y), as it was painted last; None where there is none."""
+        routes = list(self._routes)
+        for painted, left, top, width, height, number in reversed(self._rects):
+            if painted == color and left <= x < left + width and top <= y < top + height:
+                return routes[number] if number >= 0 else None
+        return None
 
     def erase(self, color: int, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
         """Take the route of ``color`` away from a rectangle."""
@@ -114,6 +131,8 @@ class FabricPlan:
     def filter(self, color: int, rule: Filter, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
         """Put a filter before the cores of a rectangle; one per PE and color, at most ``rules.filters`` per PE."""
         self._check_rectangle(color, x, y, width, height)
+        if not isinstance(rule, RangeFilter | CounterFilter):
+            raise InputError(f"{rule!r} is not a filter: use RangeFilter or CounterFilter")
         self._filters.append((color, x, y, width, height, rule))
 
     def build(self) -> _routing.Plan:
@@ -133,13 +152,19 @@ class FabricPlan:
                    rules.link_frame, int(rules.multicast == "all"), int(self.open_edges))
         return _routing.Plan(numbers, routes, rects, filters, self)
 
+    def check_route(self, color: int, route: Route, x: int, y: int, width: int = 1, height: int = 1) -> None:
+        """Refuse a route that the generation does not allow, or that leads off the wafer."""
+        self._check_generation(color, route, x, y)
+        self._check_wafer(color, route, x, y, width, height)
+
     def _check_rectangle(self, color: int, x: int, y: int, width: int, height: int) -> None:
-        if not 0 <= color < self.rules.colors:
-            raise BudgetError(f"color {color} does not exist on {self.rules.name}: use 0 to {self.rules.colors - 1}")
+        if not is_whole(color) or not 0 <= color < self.rules.colors:
+            raise BudgetError(f"color {color!r} does not exist on {self.rules.name}: use 0 to {self.rules.colors - 1}")
         if color in self.rules.reserved_colors and not self.allow_reserved:
             raise BudgetError(f"color {color} is reserved on {self.rules.name} (memcpy); use another one, or "
                               "allow_reserved=True")
-        if width < 1 or height < 1 or x < 0 or y < 0 or x + width > self.width or y + height > self.height:
+        whole = all(map(is_whole, (x, y, width, height)))
+        if not whole or width < 1 or height < 1 or x < 0 or y < 0 or x + width > self.width or y + height > self.height:
             raise InputError(f"color {color}: the rectangle {width}x{height} at ({x}, {y}) does not lie on the "
                              f"{self.width}x{self.height} fabric")
 
@@ -173,18 +198,19 @@ class FabricPlan:
                                  "end the route there, or use open_edges=True")
 
     def _check_filters(self) -> None:
-        per_pe: Counter[tuple[int, int]] = Counter()
-        seen = set()
-        for color, x0, y0, width, height, _ in self._filters:
-            for y in range(y0, y0 + height):
-                for x in range(x0, x0 + width):
-                    if (x, y, color) in seen:
-                        raise InputError(f"color {color} at ({x}, {y}) has two filters; a PE has one per color")
-                    seen.add((x, y, color))
-                    per_pe[x, y] += 1
-        for (x, y), count in per_pe.items():
-            if count > self.rules.filters:
-                raise BudgetError(f"PE ({x}, {y}) has {count} filters; {self.rules.name} has {self.rules.filters} per PE")
+        per_pe, of_color = np.zeros((self.height, self.width), np.uint8), {}
+        for color, x, y, width, height, _ in self._filters:
+            box = slice(y, y + height), slice(x, x + width)
+            here = of_color.setdefault(color, np.zeros((self.height, self.width), bool))
+            if here[box].any():
+                row, column = np.argwhere(here[box])[0]
+                raise InputError(f"color {color} at ({x + column}, {y + row}) has two filters; a PE has one per color")
+            here[box] = True
+            per_pe[box] += 1
+        if (per_pe > self.rules.filters).any():
+            row, column = np.argwhere(per_pe > self.rules.filters)[0]
+            raise BudgetError(f"PE ({column}, {row}) has {per_pe[row, column]} filters; {self.rules.name} has "
+                              f"{self.rules.filters} per PE")
 
 
 def route_record(route: Route) -> np.void:
@@ -200,10 +226,8 @@ def route_record(route: Route) -> np.void:
 def _fill_filter(record: np.void, rule: Filter) -> None:
     if isinstance(rule, RangeFilter):
         record["kind"], record["low"], record["high"] = 1, rule.low, rule.high
-    elif isinstance(rule, CounterFilter):
+    else:
         record["kind"] = 2 if rule.first_limit is None else 3
         record["limit"], record["limit2"] = rule.limit, rule.first_limit or 0
         record["high"], record["start"] = rule.high, rule.start
         record["count_data"], record["count_control"] = rule.count_data, rule.count_control
-    else:
-        raise InputError(f"{rule!r} is not a filter: use RangeFilter or CounterFilter")

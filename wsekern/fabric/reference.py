@@ -49,9 +49,12 @@ class Queue:
     frozen: bool = False
     served: set[Port] = field(default_factory=set)
     credit: int | None = None
+    turning: list[Word] = field(default_factory=list)
+    """Words on their way in from outside that turn the switch; until they are there, only words of their port follow."""
+    turner: Port | None = None
 
     def listens(self, port: Port) -> bool:
-        return bool(self.route.rx[self.accepting] >> port & 1)
+        return bool(self.route.rx[self.accepting] >> port & 1) and (not self.turning or port == self.turner)
 
     def listens_at_all(self, port: Port) -> bool:
         return any(mask >> port & 1 for mask in self.route.rx)
@@ -116,6 +119,7 @@ class ReferenceFabric:
                     self.filters[x, y, color] = [rule, getattr(rule, "start", 0), False]
         self.crossings: dict[tuple[int, int, Port], int] = {}
         self.dropped = self.stalls = 0
+        self.unused_credit: dict[tuple[int, int, int], int] = {}
 
     # -- entering --
 
@@ -144,7 +148,10 @@ class ReferenceFabric:
         if not queue.listens(port) or queue.reserved == self.rules.buffer_depth:
             return False
         queue.reserved += 1
-        queue.accepting = position_after(queue.route, queue.accepting, word)
+        before, queue.accepting = queue.accepting, position_after(queue.route, queue.accepting, word)
+        if queue.accepting != before:
+            queue.turning.append(word)
+            queue.turner = port
         latency = self.rules.ramp_latency if port == Port.RAMP else self.rules.hop_latency
         self.travelling.append((self.cycle + latency, (x, y, color), port, word))
         return True
@@ -173,6 +180,53 @@ class ReferenceFabric:
                     break
         if failures:
             raise BrokenRule(failures)
+
+    # -- cores --
+
+    def offer(self, x: int, y: int, color: int, word: Word) -> bool:
+        """A word that a core puts on its ramp: whether it was taken."""
+        link = self.entries.setdefault((x, y, Port.RAMP), Link())
+        if self.rests(link) or not self.accept(x, y, color, word, Port.RAMP):
+            return False
+        self.use(link)
+        return True
+
+    def heard(self) -> list[tuple[int, int, int, int, bool, bool, int]]:
+        """What comes out in this cycle: (x, y, color, port, control, torn down, data)."""
+        now = [row[1:] for row in self.out if row[0] == self.cycle]
+        self.out = [row for row in self.out if row[0] > self.cycle]
+        return now
+
+    def give_credit(self, x: int, y: int, color: int, words: int = 1) -> None:
+        """A core has room for further words of a color."""
+        if (x, y, color) in self.queues:
+            self.queues[x, y, color].credit += words
+        else:
+            self.unused_credit[x, y, color] = self.unused_credit.get((x, y, color), 0) + words
+
+    def rewrite(self, x: int, y: int, color: int, route: Route) -> None:
+        """A core replaces a route; queued words follow the new one."""
+        queue = self.queues.get((x, y, color))
+        if queue is None:
+            queue = self.queues[x, y, color] = Queue(route, credit=self.unused_credit.pop((x, y, color), 0))
+        queue.route, queue.frozen = route, queue.frozen or route.teardown
+        self.set_position(x, y, color, route.initial)
+
+    def set_position(self, x: int, y: int, color: int, position: int) -> None:
+        """A core sets a switch; the way in is ahead of it by the control words that are queued."""
+        queue = self.queues[x, y, color]
+        queue.sending = queue.accepting = position
+        for word in queue.words:
+            queue.accepting = position_after(queue.route, queue.accepting, word)
+
+    def leave_teardown(self, x: int, y: int, color: int) -> None:
+        """A core lets a color move again."""
+        if (x, y, color) in self.queues:
+            self.queues[x, y, color].frozen = False
+
+    def torn_down(self, x: int, y: int) -> list[int]:
+        """Colors in teardown at a router."""
+        return [color for color in self.colors if (x, y, color) in self.queues and self.queues[x, y, color].frozen]
 
     # -- routing --
 
@@ -229,6 +283,10 @@ class ReferenceFabric:
     def step(self) -> None:
         """One cycle."""
         self.feed()
+        self.route()
+
+    def route(self) -> None:
+        """What the routers do in a cycle, after words have entered."""
         failures: set = set()
         places = sorted({(y, x) for (x, y, _), queue in self.queues.items() if queue.words})
         chosen = [(x, y, *choice) for y, x in places for choice in self.choose(x, y, failures)]
@@ -283,7 +341,9 @@ class ReferenceFabric:
             if place in seen:
                 failures.add((-11, place[:2], place[2], self.cycle + 1))
             seen.add(place)
-            self.queues[place].words.append(word)
+            queue = self.queues[place]
+            queue.words.append(word)
+            queue.turning = [item for item in queue.turning if item is not word]
 
     # -- leaving --
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
+
 from wsekern.errors import InputError
 
 
@@ -33,6 +35,19 @@ Ports = Port | str | Iterable["Port | str"]
 _BY_NAME = {port.name: port for port in Port} | {port.name[0]: port for port in Port}
 
 
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number (no bool)."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
+
+
+def check_whole(value: object, what: str, least: int, most: int | None = None) -> int:
+    """``value`` as an int, if it is a whole number in the range; else :class:`InputError` with ``what`` in it."""
+    if is_whole(value) and least <= value and (most is None or value <= most):
+        return int(value)
+    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise InputError(f"{value!r} {what}: expected a whole number {limits}")
+
+
 def port_of(name: Port | str) -> Port:
     """The port called ``name``; :class:`InputError` lists the names there are."""
     if isinstance(name, Port):
@@ -49,6 +64,8 @@ def port_mask(ports: Ports) -> int:
         ports = [ports]
     elif isinstance(ports, str):
         ports = ports.replace(",", " ").split()
+    if not isinstance(ports, Iterable):
+        raise InputError(f"{ports!r} is not a port: use one of {', '.join(port.name for port in Port)}")
     mask = 0
     for port in ports:
         mask |= 1 << port_of(port)
@@ -95,6 +112,8 @@ def make_route(rx: Ports, tx: Ports, switches: Iterable[Position] = (), *, initi
         raise InputError(f"a switch with {len(switches) + 1} positions: a color has at most 4 (0 to 3)")
     if pop_mode not in POP_MODES:
         raise InputError(f"pop mode {pop_mode!r} does not exist: use one of {', '.join(POP_MODES)}")
+    if not isinstance(swap, str):
+        raise InputError(f"color swap {swap!r} does not exist: use 'EW', 'NS' or 'EW NS'")
     axes = set(swap.upper().replace(",", " ").split())
     if not axes <= {"EW", "NS"}:
         raise InputError(f"color swap {swap!r} does not exist: use 'EW', 'NS' or 'EW NS'")
@@ -104,10 +123,10 @@ def make_route(rx: Ports, tx: Ports, switches: Iterable[Position] = (), *, initi
     for number, (inputs, outputs) in enumerate(zip(in_masks, out_masks, strict=True)):
         if not inputs or not outputs:
             raise InputError(f"switch position {number} has no {'rx' if not inputs else 'tx'} port: name at least one")
-    if not 0 <= initial < len(in_masks):
-        raise InputError(f"initial switch position {initial} is not valid: the switch has positions 0 to {len(in_masks) - 1}")
-    return Route(tuple(in_masks), tuple(out_masks), initial, ring_mode, POP_MODES.index(pop_mode), "EW" in axes,
-                 "NS" in axes, teardown)
+    if not is_whole(initial) or not 0 <= initial < len(in_masks):
+        raise InputError(f"initial switch position {initial!r} is not valid: the switch has positions 0 to {len(in_masks) - 1}")
+    return Route(tuple(in_masks), tuple(out_masks), int(initial), bool(ring_mode), POP_MODES.index(pop_mode), "EW" in axes,
+                 "NS" in axes, bool(teardown))
 
 
 def control_payload(commands: Iterable[Command | int], *, entry_point: int = 0,
@@ -117,14 +136,19 @@ def control_payload(commands: Iterable[Command | int], *, entry_point: int = 0,
     ``argument`` is the 16-bit datum of the single-command form. Bit layout: machine documentation of the control library
     (entry point 16 to 21; three bits per command from 22 to 29, then 0 to 15).
     """
-    commands = [Command(command) for command in commands]
+    try:
+        commands = [Command(command) for command in commands]
+    except ValueError as error:
+        raise InputError(f"{error}: use one of {', '.join(command.name for command in Command)}") from None
     if not 1 <= len(commands) <= 8:
         raise InputError(f"a control wavelet with {len(commands)} commands: it holds 1 to 8")
-    if not 0 <= entry_point < 64:
-        raise InputError(f"entry point {entry_point} does not exist: use 0 to 63")
+    if not is_whole(entry_point) or not 0 <= entry_point < 64:
+        raise InputError(f"entry point {entry_point!r} does not exist: use 0 to 63")
     if argument is not None and (len(commands) > 1 or not 0 <= argument < 1 << 16):
         raise InputError("an argument needs a single command, and 16 bits")
     ignored = [ignore_in_core] * len(commands) if isinstance(ignore_in_core, bool) else list(ignore_in_core)
+    if len(ignored) != len(commands):
+        raise InputError(f"{len(ignored)} ignore bits for {len(commands)} commands: give one, or one for each")
     packed = 0
     for index, (command, ignore) in enumerate(zip(commands, ignored, strict=True)):
         packed |= (int(command) | int(ignore) << 2) << 3 * index
@@ -137,6 +161,10 @@ class RangeFilter:
 
     low: int
     high: int
+
+    def __post_init__(self) -> None:
+        check_whole(self.low, "as the low end of a range filter", 0, 0xFFFF)
+        check_whole(self.high, "as the high end of a range filter", 0, 0xFFFF)
 
 
 @dataclass(frozen=True)
@@ -152,6 +180,11 @@ class CounterFilter:
     first_limit: int | None = None
     count_data: bool = True
     count_control: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "high", "start", "first_limit"):
+            if name != "first_limit" or self.first_limit is not None:
+                check_whole(getattr(self, name), f"as {name} of a counter filter", 0, 0xFFFFFFFF)
 
 
 Filter = RangeFilter | CounterFilter

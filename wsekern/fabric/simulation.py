@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from wsekern import _routing
 from wsekern.errors import DeadlineError, InputError
 from wsekern.fabric.plan import FabricPlan, route_record
-from wsekern.fabric.routes import Port, Route, port_of
+from wsekern.fabric.routes import Port, Route, check_whole, is_whole, port_of
 
 SINKS = {"count": 0, "log": 1, "core": 2}
 DELIVERED = np.dtype([("cycle", "i8"), ("x", "i4"), ("y", "i4"), ("color", "u1"), ("port", "u1"), ("control", "?"),
@@ -28,13 +28,14 @@ class Fabric:
                  patience: int = 50):
         self.plan = plan.build() if isinstance(plan, FabricPlan) else plan
         sinks = np.full(24, SINKS["log"], np.uint8)
+        if not isinstance(sink, str | Mapping):
+            raise InputError(f"sink {sink!r}: expected one of {', '.join(SINKS)}, or a dict of them by color")
         for color, name in (dict.fromkeys(range(24), sink) if isinstance(sink, str) else sink).items():
             if name not in SINKS:
                 raise InputError(f"sink {name!r} does not exist: use one of {', '.join(SINKS)}")
-            sinks[color] = SINKS[name]
-        if threads < 1:
-            raise InputError(f"{threads} threads: expected at least 1")
-        self.state = _routing.State(self.plan, sinks, threads)
+            sinks[check_color(color)] = SINKS[name]
+        threads, patience = _count(threads, "threads", 1), _count(patience, "cycles of patience", 0)
+        self.state = _routing.State(self.plan, sinks, min(threads, 64))
         self.patience = patience
         self.height, self.width = self.plan.shape
 
@@ -55,40 +56,51 @@ class Fabric:
         ``data``: 32-bit words, shape (n,) for one PE, or (m, n) for the m PEs whose ``x`` and ``y`` are given. ``control``
         and ``advance`` mark control wavelets and the advance-switch bit, broadcast to the shape of ``data``.
         """
-        xs, ys = np.broadcast_arrays(np.atleast_1d(np.asarray(x, np.int64)), np.atleast_1d(np.asarray(y, np.int64)))
-        words = words_of(data)
-        words = np.ascontiguousarray(np.broadcast_to(words, (len(xs), words.shape[-1] if words.ndim else 1)))
-        marks = np.broadcast_to(np.asarray(control, bool) * np.uint8(1) + np.asarray(advance, bool) * np.uint8(2), words.shape)
-        flags = np.ascontiguousarray(marks) if marks.any() else None
-        for i, (px, py) in enumerate(zip(xs.tolist(), ys.tolist(), strict=True)):
-            self.state.inject(px, py, port_of(port), color, words[i], None if flags is None else flags[i])
+        port, color, pes, words = port_of(port), check_color(color), self._pes(x, y), words_of(data)
+        if words.ndim > 2 or (words.ndim == 2 and words.shape[0] not in (1, len(pes))):
+            raise InputError(f"data of shape {words.shape} for {len(pes)} PEs: expected (n,) or ({len(pes)}, n)")
+        words = np.ascontiguousarray(np.broadcast_to(words, (len(pes), words.shape[-1] if words.ndim else 1)))
+        try:
+            marks = np.broadcast_to(np.asarray(control, bool) * np.uint8(1) + np.asarray(advance, bool) * np.uint8(2),
+                                    words.shape)
+        except ValueError:
+            raise InputError("control and advance do not fit the data: expected one flag, or one per word") from None
+        check_entry(self.plan, pes, port)
+        self.state.inject(pes, port, color, words, np.ascontiguousarray(marks) if marks.any() else None)
 
     def offer(self, x: int, y: int, color: int, data: int, *, control: bool = False, advance: bool = False,
               port: Port | str = Port.RAMP) -> bool:
         """Offer one word in this cycle, as a core does; False if the router has no room or the ramp is busy."""
-        return self.state.offer(x, y, port_of(port), color, data, control | advance << 1)
+        port, (x, y), word = port_of(port), self._pe(x, y), words_of(data).reshape(-1)
+        if len(word) != 1:
+            raise InputError(f"{data!r}: offer takes one word a cycle")
+        check_entry(self.plan, self._pes(x, y), port)
+        return self.state.offer(x, y, port, check_color(color), int(word[0]), bool(control) | bool(advance) << 1)
 
     def credit(self, x: int, y: int, color: int, words: int = 1) -> None:
         """Let a core with sink "core" take ``words`` more words of ``color``."""
-        self.state.credit(x, y, color, words)
+        self.state.credit(*self._pe(x, y), check_color(color), min(_count(words, "words", 0), 255))
 
     def step(self, cycles: int = 1) -> None:
         """Step ``cycles`` cycles; a broken rule raises :class:`RoutingError` with its report."""
+        if check_whole(cycles, "cycles", 0) > _routing.LAST_CYCLE - self.cycle:
+            raise InputError(f"{cycles} cycles from cycle {self.cycle}: the clock counts to {_routing.LAST_CYCLE}")
         self.state.run(cycles)
 
     def run_until_idle(self, deadline: int = 1 << 40) -> int:
         """Step until no word is left (all delivered and readable); returns the cycle.
 
-        :class:`DeadlockError` names who waits for whom; :class:`DeadlineError` after ``deadline`` more cycles.
+        :class:`DeadlockError` names who waits for whom, :class:`LivelockError` the circle in which words run;
+        :class:`DeadlineError` after ``deadline`` more cycles.
         """
-        if not self.state.run(deadline, True, self.patience):
+        if not self.state.run(_count(deadline, "cycles", 0), True, self.patience):
             raise DeadlineError(f"{self.in_flight + self.state.waiting_outside} words are still on their way after "
                                 f"{deadline} cycles (cycle {self.cycle})")
         return self.cycle
 
     def run_until(self, condition: Callable[["Fabric"], bool], deadline: int = 1 << 40, every: int = 1) -> int:
         """Step until ``condition(self)`` holds, asked every ``every`` cycles; returns the cycle."""
-        end = self.cycle + deadline
+        every, end = _count(every, "cycles between two looks", 1), self.cycle + _count(deadline, "cycles", 0)
         while not condition(self):
             if self.cycle >= end:
                 raise DeadlineError(f"the condition was not met within {deadline} cycles (cycle {self.cycle})")
@@ -108,37 +120,48 @@ class Fabric:
         """Sums per color since reset: hops, injected, delivered, dropped, copied, edge, stalls, checksum."""
         return self.state.totals()
 
-    def link_counts(self, port: Port | str) -> NDArray[np.uint32]:
-        """Words that left each router by ``port`` since reset, shape (height, width)."""
-        return self.state.link_counts(port_of(port))
+    def link_counts(self, port: Port | str, color: int | None = None) -> NDArray[np.uint32]:
+        """Words (of one color, or of all) that left each router by ``port`` since reset, shape (height, width)."""
+        return self.state.link_counts(port_of(port), -1 if color is None else check_color(color))
 
-    def stall_counts(self) -> NDArray[np.uint32]:
-        """Head words that could not leave, summed over cycles and colors, per router: shape (height, width)."""
-        return self.state.stall_counts()
+    def stall_counts(self, color: int | None = None) -> NDArray[np.uint32]:
+        """Head words (of one color, or of all) that could not leave, summed over cycles, per router: shape (height, width)."""
+        return self.state.stall_counts(-1 if color is None else check_color(color))
 
     def occupancy(self, color: int) -> NDArray[np.uint8]:
         """Places taken in each router's queue of ``color``, shape (height, width)."""
-        return self.state.occupancy(color)
+        return self.state.occupancy(check_color(color))
 
     def position(self, x: int, y: int, color: int) -> int:
         """Switch position of a PE and color."""
-        return self.state.position(x, y, color)
+        return self.state.position(*self._router(x, y, color))
 
     def set_position(self, x: int, y: int, color: int, position: int) -> None:
-        """Set a switch from a core program."""
-        self.state.set_position(x, y, color, position)
+        """Set a switch from a core program; words already queued follow."""
+        place = self._router(x, y, color)
+        try:
+            self.state.set_position(*place, check_whole(position, "as a switch position", 0, 3))
+        except InputError:
+            raise InputError(f"color {color} at ({x}, {y}) has no switch position {position!r}") from None
 
     def rewrite(self, x: int, y: int, color: int, route: Route) -> None:
-        """Replace a route from a core program; words already queued follow the new one."""
-        self.state.rewrite(x, y, color, route_record(route))
+        """Replace a route from a core program; words already queued follow the new one. No color swap."""
+        place = self._router(x, y, color)
+        if not isinstance(route, Route):
+            raise InputError(f"{route!r} is not a route: use make_route")
+        if route.swap_ew or route.swap_ns:
+            raise InputError(f"color {color} at ({x}, {y}): a route with a color swap is for the plan, not for a rewrite")
+        if isinstance(self.plan.description, FabricPlan):
+            self.plan.description.check_route(color, route, x, y)
+        self.state.rewrite(*place, route_record(route))
 
     def teardown(self, x: int, y: int, color: int, frozen: bool = False) -> None:
         """Leave (or enter) teardown from a core program."""
-        self.state.teardown(x, y, color, frozen)
+        self.state.teardown(*self._router(x, y, color), frozen)
 
     def torn_down(self, x: int, y: int, color: int) -> bool:
         """Whether a color is in teardown at a PE."""
-        return self.state.torn_down(x, y, color)
+        return self.state.torn_down(*self._router(x, y, color))
 
     def snapshot(self) -> "Fabric":
         """A second fabric in the same state."""
@@ -150,18 +173,77 @@ class Fabric:
 
     def restore(self, snapshot: "Fabric") -> None:
         """Back to the state of a snapshot of the same plan."""
+        if not isinstance(snapshot, Fabric) or snapshot.plan is not self.plan or snapshot.state.sinks != self.state.sinks:
+            raise InputError("this is no snapshot of this plan with these sinks: use one that snapshot() gave")
         self.state.copy_from(snapshot.state)
 
     def reset(self) -> None:
         """Back to cycle 0 without words."""
         self.state.reset()
 
+    def _pes(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.uint32]:
+        """The numbers (y * width + x) of PEs, if they are on the fabric."""
+        try:
+            xs, ys = np.broadcast_arrays(np.atleast_1d(np.asarray(x)), np.atleast_1d(np.asarray(y)))
+        except ValueError:
+            raise InputError(f"x and y of shapes {np.shape(x)} and {np.shape(y)} do not go together") from None
+        if xs.ndim != 1 or (xs.size and (xs.dtype.kind not in "iu" or ys.dtype.kind not in "iu")):
+            raise InputError("x and y of PEs are whole numbers, one or a list of them")
+        off = (xs < 0) | (xs >= self.width) | (ys < 0) | (ys >= self.height)
+        if off.any():
+            raise InputError(f"PE ({xs[off][0]}, {ys[off][0]}) is not on the fabric: expected x below {self.width} and y below "
+                             f"{self.height}")
+        return np.ascontiguousarray(ys.astype(np.int64) * self.width + xs.astype(np.int64), np.uint32)
+
+    def _router(self, x: int, y: int, color: int) -> tuple[int, int, int]:
+        """A PE and a color that is configured somewhere on the fabric."""
+        x, y = self._pe(x, y)
+        if not self.plan.configured(check_color(color)):
+            raise InputError(f"color {color} has no route anywhere on this fabric")
+        return x, y, int(color)
+
+    def _pe(self, x: int, y: int) -> tuple[int, int]:
+        """The place of one PE on the fabric."""
+        if not is_whole(x) or not is_whole(y):
+            raise InputError(f"x and y of a PE are whole numbers, not {x!r} and {y!r}")
+        self._pes(x, y)
+        return int(x), int(y)
+
+
+def check_entry(plan: _routing.Plan, pes: NDArray[np.uint32], port: Port) -> None:
+    """Refuse places of a plan at which no words enter from outside: they do by ramps, and by open edges of the fabric."""
+    if port == Port.RAMP:
+        return
+    height, width = plan.shape
+    y, x = np.divmod(pes.astype(np.int64), width)
+    inside = {Port.NORTH: y > 0, Port.SOUTH: y < height - 1, Port.WEST: x > 0, Port.EAST: x < width - 1}[port]
+    if inside.any():
+        raise InputError(f"PE ({x[inside][0]}, {y[inside][0]}) is not at the {port.name} edge of the {width}x{height} fabric")
+    if not plan.open_edges:
+        raise InputError(f"port {port.name} leads off the fabric, whose edges are closed: use open_edges=True")
+
+
+def check_color(color: int) -> int:
+    """A color of the architecture, as a plain int."""
+    if not is_whole(color) or not 0 <= color < 24:
+        raise InputError(f"color {color!r} does not exist: use 0 to 23")
+    return int(color)
+
+
+def _count(value: int, what: str, least: int) -> int:
+    """A whole number of cycles or words, at most what 63 bits hold."""
+    check_whole(value, what, least)
+    return min(int(value), _routing.LAST_CYCLE)
+
 
 def words_of(data: ArrayLike) -> NDArray[np.uint32]:
     """Data as 32-bit words: integers as they are (modulo 2^32), float32 by their bits."""
-    array = np.asarray(data)
+    try:
+        array = np.asarray(data)
+    except ValueError:
+        raise InputError("words of different numbers per PE do not make an array: inject them PE by PE") from None
     if array.dtype == np.float32:
-        return array.view(np.uint32)
-    if array.dtype.kind in "iu":
+        return np.ascontiguousarray(array).view(np.uint32).reshape(array.shape)
+    if array.dtype.kind in "iu" or not array.size:
         return array.astype(np.uint32)
     raise InputError(f"words of type {array.dtype} do not fit a wavelet: use integers or float32")

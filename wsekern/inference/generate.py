@@ -46,15 +46,17 @@ def check_length(checkpoint: Checkpoint, prompt: list[int], count: int) -> int:
 
 
 def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count: int, sampler: Sampler,
-             on_token: Callable[[int], None] | None = None) -> Generation:
+             on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None) -> Generation:
     """Run up to ``count`` tokens on the wafer; ``on_token`` sees each as it comes. Stops at an end token.
+
+    ``on_chunk`` sees how many tokens of the prompt have just been read.
 
     If it is interrupted (Ctrl-C), what is finished is kept in the ``generation`` attribute of the exception.
     """
     check_length(checkpoint, prompt, count)
     result, random = Generation(prompt), sampler.start()
     try:
-        logits = model.prefill(prompt)
+        logits = model.prefill(prompt, on_chunk)
         result.prefill_cycles = last = model.engine.cycles
         while True:
             token = sampler.choose(logits, random)

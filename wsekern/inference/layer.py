@@ -77,20 +77,24 @@ def _attention(mapping: Mapping, tokens: int, slots: int) -> list[Step]:
               step("softmax_sum", Local("rowsum", slots, heads * rows)),
               step("softmax_sum_reduce", _all_reduce(mapping, heads * rows, "y", dtype="fp32"))]
     steps += [step(f"values_{head}", Gemm(rows, slots, features)) for head in range(heads)]
-    return [*steps,
-            step("values_reduce", _all_reduce(mapping, tokens * mapping.q, "y")),
-            step("softmax_divide", Local("rowdiv", features, heads * rows)),
-            step("o", Gemm(tokens, mapping.q, mapping.hidden)),
-            step("o_reduce", _all_reduce(mapping, tokens * mapping.hidden, "x")),
-            step("residual", Local("add", mapping.hidden, tokens))]
+    steps += [step("values_reduce", _all_reduce(mapping, tokens * mapping.q, "y")),
+              step("softmax_divide", Local("rowdiv", features, heads * rows)),
+              step("o", Gemm(tokens, mapping.q, mapping.hidden)),
+              step("o_reduce", _all_reduce(mapping, tokens * mapping.hidden, "x"))]
+    if mapping.config.output_bias:
+        steps.append(step("o_bias", Local("add", mapping.hidden, tokens)))
+    return [*steps, step("residual", Local("add", mapping.hidden, tokens))]
 
 
 def _feed_forward(mapping: Mapping, tokens: int) -> list[Step]:
+    bias = mapping.config.mlp_bias
     steps = [("gate_up", Gemm(tokens, mapping.hidden, 2 * mapping.ffn)),
              ("gate_up_reduce", _all_reduce(mapping, 2 * tokens * mapping.ffn, "y")),
+             *([("gate_up_bias", Local("add", 2 * mapping.ffn, tokens))] if bias else []),
              ("silu_mul", Local("silu_mul", mapping.ffn, tokens)),
              ("down", Gemm(tokens, mapping.ffn, mapping.hidden)),
              ("down_reduce", _all_reduce(mapping, tokens * mapping.hidden, "x")),
+             *([("down_bias", Local("add", mapping.hidden, tokens))] if bias else []),
              ("residual", Local("add", mapping.hidden, tokens))]
     return [Step("ffn", name, operation) for name, operation in steps]
 

@@ -172,7 +172,8 @@ class Mapping:
         size = PRECISIONS[self.precision]
         layer = self.hidden * (self.q + 2 * self.kv) + self.q * self.hidden + self._feed_forward_elements
         layer += 2 * self.hidden + (self.q + 2 * self.kv if self.config.attention_bias else 0)
-        layer += 2 * self.features if self.config.qk_norm else 0
+        layer += (self.hidden if self.config.output_bias else 0) + (2 * self.features if self.config.qk_norm else 0)
+        layer += self.hidden + 2 * self.ffn if self.config.mlp_bias else 0
         tables = (1 if self.config.tied_embeddings else 2) * self.hidden * self.vocab + self.hidden
         scores = self.heads_per_column * self.group * self.slots
         chosen = self.config.experts_per_token * self.expert + self.shared_expert

@@ -214,8 +214,9 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
 def _placements(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str) -> list[Placement]:
     """Every cut of the wafers into regions on which the model fits, and smaller regions in the same places."""
     by_layers: dict[int, list[Placement]] = {}
-    for columns in range(1, MOST_REGIONS + 1):
-        for rows in range(1, MOST_REGIONS + 1):
+    fabric = machine.fabric
+    for columns in range(1, min(MOST_REGIONS, int(fabric.user_width)) + 1):
+        for rows in range(1, min(MOST_REGIONS, int(fabric.user_height)) + 1):
             placement = _cut(config, request, machine, wafers, columns, rows, profile)
             if placement is not None:
                 by_layers.setdefault(placement.layers, []).append(placement)

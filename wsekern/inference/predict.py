@@ -8,6 +8,7 @@ Constants come from micro-operations and from MeshGEMV, MeshGEMM and Shift (the 
 none is set on the decode or prefill measurements.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -259,7 +260,7 @@ def _check(config: ModelConfig, phase: str, context: int, batch: int, clock: flo
         raise InputError(f"no mapping {mapping!r}: use one of {', '.join(_MAPPINGS)}")
     if context < 1 or batch < 1:
         raise InputError(f"context is {context} and batch {batch}: expected at least 1")
-    if clock is not None and not clock > 0:
+    if clock is not None and not 0 < clock < math.inf:
         raise InputError(f"clock is {clock}: expected a positive number of Hz")
     if config.experts and mapping == "waferllm":
         raise InputError(f"{config.name} is a mixture of experts, which the published kernels do not have; use mapping=ours")

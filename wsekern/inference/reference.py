@@ -23,7 +23,8 @@ class ReferenceModel:
         for index, layer in enumerate(self.weights.layers):
             x = x + self._attention(index, layer, rms_norm(x, layer.attention_norm, self.config.rms_eps), cos, sin)
             h = rms_norm(x, layer.ffn_norm, self.config.rms_eps)
-            x = x + (silu(h @ layer.gate) * (h @ layer.up)) @ layer.down
+            gated = silu(biased(h @ layer.gate, layer.gate_bias)) * biased(h @ layer.up, layer.up_bias)
+            x = x + biased(gated @ layer.down, layer.down_bias)
         self.length += len(tokens)
         return rms_norm(x, self.weights.norm, self.config.rms_eps) @ self.weights.head
 
@@ -38,17 +39,18 @@ class ReferenceModel:
         self._cache[index] = (keys, values)
         q = rotate(q, cos, sin).reshape(c.kv_heads, c.heads // c.kv_heads, m, c.head_dim)
         scores = q @ keys[:, None].swapaxes(-1, -2) / np.sqrt(np.float32(c.head_dim))
-        causal = np.arange(keys.shape[1])[None, :] <= self.length + np.arange(m)[:, None]
-        scores = np.where(causal, scores, -np.inf)
+        position, now = np.arange(keys.shape[1])[None, :], self.length + np.arange(m)[:, None]
+        seen = (position <= now) & (position > now - c.window(index))
+        scores = np.where(seen, scores, -np.inf)
         probabilities = np.exp(scores - scores.max(-1, keepdims=True))
         probabilities /= probabilities.sum(-1, keepdims=True)
         out = (probabilities @ values[:, None]).reshape(c.heads, m, c.head_dim)
-        return out.transpose(1, 0, 2).reshape(m, c.q_size) @ layer.o
+        out = out.transpose(1, 0, 2).reshape(m, c.q_size)
+        return biased(out @ layer.o, layer.o_bias)
 
     def _heads(self, x: np.ndarray, bias: np.ndarray | None, norm: np.ndarray | None, heads: int) -> np.ndarray:
         """Split (m, heads * head_dim) into (heads, m, head_dim), with the optional bias and per-head norm."""
-        if bias is not None:
-            x = x + bias
+        x = biased(x, bias)
         x = x.reshape(len(x), heads, self.config.head_dim).transpose(1, 0, 2)
         return x if norm is None else rms_norm(x, norm, self.config.rms_eps)
 
@@ -58,9 +60,15 @@ def rms_norm(x: np.ndarray, gain: np.ndarray, eps: float) -> np.ndarray:
     return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + np.float32(eps)) * gain
 
 
+def biased(x: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    """x, plus the bias where there is one."""
+    return x if bias is None else x + bias
+
+
 def silu(x: np.ndarray) -> np.ndarray:
     """x * sigmoid(x)."""
-    return x / (1 + np.exp(-x))
+    with np.errstate(over="ignore"):  # far below zero exp(-x) is infinite, and the result 0 as it should be
+        return x / (1 + np.exp(-x))
 
 
 def rotate(x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:

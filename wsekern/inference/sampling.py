@@ -28,11 +28,14 @@ class Sampler:
         return np.random.Generator(np.random.PCG64(self.seed))
 
     def choose(self, logits: np.ndarray, generator: np.random.Generator) -> int:
-        """Token id for ``logits`` (vocab,)."""
+        """Token id for ``logits`` (vocab,); :class:`InputError` where one of them is not a number."""
+        if not np.isfinite(logits).all():
+            raise InputError("the model's logits are not finite: its values left the range of the precision; use bf16 or fp32")
         if self.temperature == 0:
             return int(np.argmax(logits))
-        scaled = logits.astype(np.float64) / self.temperature
-        probability = np.exp(scaled - scaled.max())
+        scaled = logits.astype(np.float64)
+        with np.errstate(over="ignore"):  # a temperature near 0 leaves the largest alone
+            probability = np.exp((scaled - scaled.max()) / self.temperature)
         order = np.argsort(-probability, kind="stable")
         cumulative = np.cumsum(probability[order])
         kept = int(np.searchsorted(cumulative, self.top_p * cumulative[-1])) + 1

@@ -1,6 +1,7 @@
 """A transformer executed on a simulated wafer: every value on every PE, every clock, operation by operation."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,9 @@ class LayerTiles:
     gate_up: Tiles  # hidden x 2 ffn, y to x
     down: Tiles  # ffn x hidden, x to y
     qkv_bias: Tiles | None = None  # q + 2 kv, along x
+    o_bias: Tiles | None = None  # hidden, along y
+    gate_up_bias: Tiles | None = None  # 2 ffn, along x
+    down_bias: Tiles | None = None  # hidden, along y
     q_norm: Tiles | None = None  # features, along x
     k_norm: Tiles | None = None
 
@@ -83,10 +87,13 @@ class WaferModel:
         self.engine.reset()
         self.cycles_by_part.clear()
 
-    def prefill(self, tokens: list[int]) -> np.ndarray:
-        """Feed a prompt in chunks; return the logits (vocab,) after its last token."""
+    def prefill(self, tokens: list[int], on_chunk: Callable[[int], None] | None = None) -> np.ndarray:
+        """Feed a prompt in chunks (``on_chunk`` sees the length of each); return the logits (vocab,) after its last token."""
         for start in range(0, len(tokens), self.mapping.chunk):
-            hidden = self._forward(tokens[start:start + self.mapping.chunk])
+            chunk = tokens[start:start + self.mapping.chunk]
+            hidden = self._forward(chunk)
+            if on_chunk is not None:
+                on_chunk(len(chunk))
         return self._logits(hidden)
 
     def decode(self, token: int) -> np.ndarray:
@@ -126,6 +133,10 @@ class WaferModel:
         rows = [self._run(steps, "embed", self._embedding[:, :, :, token % m.vocab]) for token in tokens]
         return np.stack(rows, axis=2)
 
+    def _biased(self, steps, name: str, x: Tiles, bias: Tiles | None) -> Tiles:
+        """``x`` (height, width, tokens, elements) plus ``bias`` (height, width, 1, elements), where the model has it."""
+        return x if bias is None else self._run(steps, name, x, np.broadcast_to(bias, x.shape))
+
     def _rms_norm(self, steps, x: Tiles, gain: Tiles) -> Tiles:
         squares = self._run(steps, "norm_reduce", self._run(steps, "norm_squares", x))
         return self._run(steps, "norm_scale", x, squares, gain)
@@ -134,8 +145,7 @@ class WaferModel:
         m, tokens = self.mapping, x.shape[2]
         h = self._rms_norm(steps, x, layer.attention_norm)
         qkv = self._run(steps, "qkv_reduce", self._run(steps, "qkv", h, layer.qkv))
-        if layer.qkv_bias is not None:
-            qkv = self._run(steps, "qkv_bias", qkv, np.broadcast_to(layer.qkv_bias, qkv.shape))
+        qkv = self._biased(steps, "qkv_bias", qkv, layer.qkv_bias)
         q, k, v = np.split(qkv, [m.q, m.q + m.kv], axis=-1)
         q = self._split_heads(q, m.heads_per_column * m.group)
         k, v = self._split_heads(k, m.heads_per_column), self._split_heads(v, m.heads_per_column)
@@ -147,6 +157,7 @@ class WaferModel:
         self._append(steps, index, k, v)
         attended = self._attend(steps, index, q, slots)
         out = self._run(steps, "o_reduce", self._run(steps, "o", attended, layer.o))
+        out = self._biased(steps, "o_bias", out, layer.o_bias)
         return self._run(steps, "residual", x, out)
 
     def _attend(self, steps, index: int, q: Tiles, slots: int) -> Tiles:
@@ -161,7 +172,7 @@ class WaferModel:
         if m.segment > 1:
             scores = self._run(steps, "scores_reduce", scores)
         flat = scores.reshape(m.height, m.width, m.heads_per_column * rows, slots)
-        flat = self._run(steps, "mask", flat, self._mask(tokens, slots))
+        flat = self._run(steps, "mask", flat, self._mask(tokens, slots, self.config.window(index)))
         top = self._run(steps, "softmax_max_reduce", self._run(steps, "softmax_max", flat))
         weights = self._run(steps, "softmax_exp", flat, top)
         total = self._run(steps, "softmax_sum_reduce", self._run(steps, "softmax_sum", weights))
@@ -175,9 +186,11 @@ class WaferModel:
 
     def _feed_forward(self, steps, layer: LayerTiles, x: Tiles) -> Tiles:
         h = self._rms_norm(steps, x, layer.ffn_norm)
-        gate, up = np.split(self._run(steps, "gate_up_reduce", self._run(steps, "gate_up", h, layer.gate_up)), 2, axis=-1)
+        h = self._run(steps, "gate_up_reduce", self._run(steps, "gate_up", h, layer.gate_up))
+        gate, up = np.split(self._biased(steps, "gate_up_bias", h, layer.gate_up_bias), 2, axis=-1)
         h = self._run(steps, "silu_mul", gate, up)
         out = self._run(steps, "down_reduce", self._run(steps, "down", h, layer.down))
+        out = self._biased(steps, "down_bias", out, layer.down_bias)
         return self._run(steps, "residual", x, out)
 
     def _logits(self, x: Tiles) -> np.ndarray:
@@ -205,11 +218,15 @@ class WaferModel:
         columns = [np.where(pairs[:, None] >= 0, part[:, pairs].swapaxes(0, 1), 0).astype(np.float32) for part in turn]
         return tuple(np.broadcast_to(self._cast(part, "rope"), (height, *part.shape)) for part in columns)
 
-    def _mask(self, tokens: int, slots: int) -> Tiles:
-        """0 where a query may see a position, very negative elsewhere: (height, width, heads * tokens * group, slots)."""
+    def _mask(self, tokens: int, slots: int, window: int) -> Tiles:
+        """0 where a query may see a position, very negative elsewhere: (height, width, heads * tokens * group, slots).
+
+        A query sees itself and what came before, ``window`` positions in all.
+        """
         m = self.mapping
         position = np.arange(slots) * m.height + np.arange(m.height)[:, None]  # (row, slot)
-        seen = position[:, None] <= self.length + np.arange(tokens)[:, None]  # (row, token, slot)
+        now = self.length + np.arange(tokens)[:, None]
+        seen = (position[:, None] <= now) & (position[:, None] > now - window)  # (row, token, slot)
         lowest = -3e4 if m.precision.startswith("fp16") else -1e30
         mask = np.where(seen, np.float32(0), np.float32(lowest))
         mask = np.tile(np.repeat(mask, m.group, axis=1), (1, m.heads_per_column, 1))
@@ -245,6 +262,12 @@ class WaferModel:
         where = f"layer {index}"
         tiles = np.concatenate([place(w.q * early, hidden, q), place(w.k, hidden, kv), place(w.v, hidden, kv)], axis=-1)
         extra: dict[str, Tiles] = {}
+        hidden_bias = {"o_bias": w.o_bias, "down_bias": w.down_bias}
+        extra |= {name: self._along_y(place_vector(bias, hidden)[:, None], where)
+                  for name, bias in hidden_bias.items() if bias is not None}
+        if w.gate_bias is not None:
+            parts = [place_vector(w.gate_bias, ffn), place_vector(w.up_bias, ffn)]
+            extra["gate_up_bias"] = self._along_x(np.concatenate(parts, axis=-1)[:, None], where)
         if w.q_bias is not None:
             parts = [place_vector(w.q_bias * early, q), place_vector(w.k_bias, kv), place_vector(w.v_bias, kv)]
             extra["qkv_bias"] = self._along_x(np.concatenate(parts, axis=-1)[:, None], where)

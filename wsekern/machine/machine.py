@@ -8,23 +8,19 @@ from typing import Annotated
 
 import msgspec
 
-from wsekern.describe import Quantity, Unit, load_description
+from wsekern.describe import Listing, Quantity, Unit, load_description
 from wsekern.errors import InputError
 
 Cycles = Annotated[Quantity, Unit("cycles")]
-Pes = Annotated[Quantity, Unit("PEs", 1)]
-Count = Annotated[Quantity, Unit("count")]
+WholeCycles = Annotated[Quantity, Unit("cycles", 1, whole=True)]
+Pes = Annotated[Quantity, Unit("PEs", 1, 100_000, whole=True)]
+Count = Annotated[Quantity, Unit("count", whole=True)]
+Some = Annotated[Quantity, Unit("count", 1, whole=True)]
+Colors = Annotated[Listing, Unit("color")]
+Depths = Annotated[Listing, Unit("wavelets", 1)]
+TaskIds = Annotated[Listing, Unit("id")]
 Bytes = Annotated[Quantity, Unit("B")]
 Rate = Annotated[Quantity, Unit("elements/cycle", 1e-6)]
-
-
-class Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A list of numbers with their unit and source, e.g. the depth of each queue."""
-
-    values: tuple[int, ...]
-    unit: str
-    source: str
-    confidence: str = "I"
 
 
 class Fabric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,13 +30,13 @@ class Fabric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     height: Pes
     user_width: Pes
     user_height: Pes
-    colors: Count
-    hop_latency: Cycles
-    ramp_latency: Cycles
-    buffer_depth: Annotated[Quantity, Unit("wavelets", 1)]
-    switch_colors: Listing
-    reserved_colors: Listing
-    inputs_per_position: Count
+    colors: Some
+    hop_latency: WholeCycles
+    ramp_latency: WholeCycles
+    buffer_depth: Annotated[Quantity, Unit("wavelets", 1, whole=True)]
+    switch_colors: Colors
+    reserved_colors: Colors
+    inputs_per_position: Some
     switch_replaces_both: bool
     color_swap: bool
 
@@ -48,19 +44,19 @@ class Fabric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Core(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One processing element: memory, queues, threads, task ids, SIMD widths."""
 
-    sram: Annotated[Quantity, Unit("B", 1)]
-    banks: Count
+    sram: Annotated[Quantity, Unit("B", 1, whole=True)]
+    banks: Some
     stride_width: Listing
-    full_rate: Annotated[Quantity, Unit("elements")]
-    input_queues: Listing
-    output_queues: Listing
-    microthreads: Count
-    local_task_ids: Listing
-    data_task_ids: Listing
+    full_rate: Annotated[Quantity, Unit("elements", 0, whole=True)]
+    input_queues: Depths
+    output_queues: Depths
+    microthreads: Some
+    local_task_ids: TaskIds
+    data_task_ids: TaskIds
     control_tasks: Count
-    reserved_task_ids: Listing
+    reserved_task_ids: TaskIds
     filters: Count
-    fabric_inputs_per_instruction: Count
+    fabric_inputs_per_instruction: Some
     data_tasks_bind_to_queue: bool
     simd: dict[str, Rate]
 
@@ -74,13 +70,13 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``core.full_rate`` elements. ``latency`` holds fixed costs:
     ``output`` and ``input`` of the core's pipelines, ``setup`` of instructions that are not listed, ``setup_loaded`` of
     those whose descriptors a program has loaded itself, ``map`` per mapped call, ``map_tile`` per tile of a mapped vector
-    instruction, ``<operation>_call``, ``gemm_row``, ``gemm_map``, ``gemm_round`` and ``gemm_align`` of MeshGEMM, ``relay`` and ``relay_*`` of the shift, ``ktree_stage`` of WaferLLM's
-    all-reduce; and of scalar code ``divide``, ``rsqrt``, ``exp`` (per element), ``scalar`` (dependent operation),
+    instruction, ``<operation>_call``, ``gemm_row``, ``gemm_map``, ``gemm_round`` and ``gemm_align`` of MeshGEMM, ``relay`` and ``relay_*``
+    of the shift, ``ktree_stage`` of WaferLLM's all-reduce; and of scalar code ``divide``, ``rsqrt``, ``exp`` (per element), ``scalar`` (dependent operation),
     ``load_store``, ``loop``, ``address``.
     """
 
-    link_words: Count
-    link_frame: Cycles
+    link_words: Some
+    link_frame: WholeCycles
     rate: dict[str, Rate]
     setup: dict[str, Cycles]
     latency: dict[str, Cycles]
@@ -90,7 +86,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The box around the wafer: power, price, and the way in and out."""
 
     power: Annotated[Quantity, Unit("W", 1)]
-    idle_fraction: Annotated[Quantity, Unit("ratio")]
+    idle_fraction: Annotated[Quantity, Unit("ratio", 0, 1)]
     price: Annotated[Quantity, Unit("USD")]
     price_per_hour: Annotated[Quantity, Unit("USD/h")]
     io_bandwidth: Annotated[Quantity, Unit("B/s", 1)]
@@ -136,22 +132,60 @@ def bundled_machines() -> list[str]:
 @lru_cache(maxsize=32)
 def _load(path: str, modified: int) -> Machine:
     machine = load_description(path, Machine)
+    fabric, core = machine.fabric, machine.core
     if not machine.profiles:
         raise InputError(f"{path}: profiles is empty, expected at least one timing profile")
-    if machine.fabric.user_width.value > machine.fabric.width.value:
-        raise InputError(f"{path}: fabric.user_width is larger than fabric.width")
-    if machine.fabric.user_height.value > machine.fabric.height.value:
-        raise InputError(f"{path}: fabric.user_height is larger than fabric.height")
+    for side in ("width", "height"):
+        if getattr(fabric, f"user_{side}").value > getattr(fabric, side).value:
+            raise InputError(f"{path}: fabric.user_{side} is larger than fabric.{side}")
+    for name in ("switch_colors", "reserved_colors"):
+        if max(getattr(fabric, name).values, default=0) >= fabric.colors.value:
+            raise InputError(f"{path}: fabric: {name}: expected colors from 0 to {int(fabric.colors) - 1}")
+    for name in ("input_queues", "output_queues"):
+        if not getattr(core, name).values:
+            raise InputError(f"{path}: core: {name} is empty, expected the depth of each queue")
+    for name, profile in machine.profiles.items():
+        if profile.link_words.value > profile.link_frame.value:
+            raise InputError(f"{path}: profiles.{name}: link_words is more than link_frame, but a link carries a word a cycle "
+                             "at most")
     return machine
+
+
+@lru_cache(maxsize=1)
+def _known_keys() -> tuple[set[str], set[str]]:
+    """Instructions and latencies that a description may give a number for: those of the bundled ones, and of the code."""
+    machines = [load_machine(name) for name in bundled_machines()]
+    profiles = [profile for machine in machines for profile in machine.profiles.values()]
+    instructions = {key for table in (machine.core.simd for machine in machines) for key in table}
+    instructions |= {key for profile in profiles for table in (profile.rate, profile.setup) for key in table}
+    latencies = {key for profile in profiles for key in profile.latency}
+    calls = {"call", "setup", "exchange"} | {f"{name}_call" for name in ("local", "gemm", "broadcast", "reduce", "transpose")}
+    return instructions | {"add32"}, latencies | calls
+
+
+def _check_keys(machine: Machine, path: str) -> None:
+    """Refuse a number that nothing would ever ask for: a typing error, most likely."""
+    instructions, latencies = _known_keys()
+    tables = [("core.simd", machine.core.simd, instructions)]
+    for name, profile in machine.profiles.items():
+        of_profile = (("rate", profile.rate, instructions), ("setup", profile.setup, instructions),
+                      ("latency", profile.latency, latencies))
+        tables += [(f"profiles.{name}.{key}", table, known) for key, table, known in of_profile]
+    for place, table, known in tables:
+        for key in table:
+            if key.removesuffix("_conflict").removesuffix("_long") not in known and key not in known:
+                raise InputError(f"{path}: {place}: unknown key {key!r}, expected one of {', '.join(sorted(known))}")
 
 
 def load_machine(machine: str | os.PathLike[str]) -> Machine:
     """The wafer ``machine``: a bundled name (``wse1``, ``wse2``, ``wse3``) or the path of a TOML description."""
     if str(machine) in bundled_machines():
         path = Path(str(files("wsekern.machine") / "data" / f"{machine}.toml"))
-    else:
-        path = Path(machine)
-        if not path.is_file():
-            raise InputError(f"no machine {str(machine)!r}: it is neither a TOML file nor one of "
-                             f"{', '.join(bundled_machines())}")
-    return _load(str(path), path.stat().st_mtime_ns)
+        return _load(str(path), 0)
+    path = Path(machine)
+    if not os.path.isfile(path):
+        raise InputError(f"no machine {str(machine)[:200]!r}: it is neither a TOML file nor one of "
+                         f"{', '.join(bundled_machines())}")
+    found = _load(str(path), path.stat().st_mtime_ns)
+    _check_keys(found, str(path))
+    return found

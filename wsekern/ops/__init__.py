@@ -28,14 +28,28 @@ time against PEs for each algorithm, is drawn by ``plot_crossover`` or ``wsekern
 >>> for name, cycles in found.cycles.items():
 ...     print(f"{name:10} {cycles}")
 chain      (82, 154, 442, 1594)
-star       (208, None, None, None)
+star       (208, 964, 4036, 16324)
 tree       (140, 270, 400, 602)
 two phases (141, 173, 261, 533)
 generated  (82, 144, 217, 414)
 >>> found.changes
 ((4, 'chain'), (16, 'generated'))
+>>> print(found.picture(9))
+cycles
+  16324     .    .    .    s
+   8423     .    .    .    .
+   4346     .    .    s    .
+   2242     .    .    .    .
+   1157     .    s    .    c
+    597     .    .    c    t
+    308     .    t    t    g
+    159     s    c    g    .
+     82     c    .    .    .
+    PEs     4   16   64  256
+c chain, s star, t tree, w two phases, g generated
 
-None: more streams into one PE than it has input queues. Clocks of the two engines are equal on every PE, but where words of
+(A star of 16 PEs and more takes more streams into one PE than that has queues: timed by the published law, and the cycle
+engine refuses it.) Clocks of the two engines are equal on every PE, but where words of
 several messages meet on a link or a ramp, or wait for a busy core until its queue is full: there ``FlowEngine.notes`` says so.
 """
 
@@ -61,7 +75,7 @@ from wsekern.ops.flow import FlowEngine, Operation
 from wsekern.ops.gemm import Cannon, Gemm, GemmTransposed, MeshGemm, MeshGemmTransposed, Summa
 from wsekern.ops.gemv import Gemv
 from wsekern.ops.local import LOCAL_KINDS, Local
-from wsekern.ops.padding import Padded, join_tiles, split_matrix
+from wsekern.ops.padding import Padded, join_tiles, split_matrix, split_operands
 from wsekern.ops.plane import Broadcast2D, Reduce2D, Transpose
 from wsekern.ops.reduce import Reduce, TwoPhaseReduce
 from wsekern.ops.regions import Part, Region, run_regions, run_regions_on_cycle_engine
@@ -119,5 +133,6 @@ __all__ = [
     "run_regions",
     "run_regions_on_cycle_engine",
     "split_matrix",
+    "split_operands",
     "three_views",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import isqrt
+from math import isqrt, log2
 from typing import Any
 
 from wsekern.errors import BudgetError, InputError
@@ -106,13 +106,13 @@ def _best_allreduce(pes: int, words: int, machine: Machine, profile: str, dtype:
                   "generated tree and multicast": TreeAllReduce(words, axis, "auto", None, op),
                   "chains and multicast": TreeAllReduce(words, axis, "chain", None, op)}
     if _ring_floor(pes, words, Timing(machine, profile, dtype)) <= groups.cycles:
-        candidates["ring"] = RingAllReduce(words, axis, op)
+        candidates["ring"] = RingAllReduce(words, axis, op, overlapped=True)
     return _choose(candidates, machine, *_line(axis, pes), profile, dtype)
 
 
 def _ring_floor(pes: int, words: int, timing: Timing) -> int:
-    """What a ring takes at least: its rounds, each of a send and a take."""
-    return 2 * (pes - 1) * 2 * (timing.stage + timing.hop + timing.wavelets(words) // pes)
+    """What a ring takes at least: its rounds."""
+    return 2 * (pes - 1) * (timing.stage + timing.hop + timing.wavelets(words) // pes)
 
 
 def best_reduce(pes: int, words: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp32",
@@ -129,8 +129,9 @@ def _best_reduce(pes: int, words: int, machine: Machine, profile: str, dtype: st
     for group in _some_sizes(pes)[1:-1]:
         candidates[f"two phases, groups of {group} PEs"] = TwoPhaseReduce(words, axis, group, op)
     for name in ("tree", "star", "auto"):
-        if name != "star" or pes <= 9:
-            candidates[name] = ReduceTree(words, axis, name, 0, op)
+        tree = ReduceTree(words, axis, name, 0, op)
+        if tree.fits(pes, Timing(machine, profile, dtype)):
+            candidates[name] = tree
     return _choose(candidates, machine, *_line(axis, pes), profile, dtype)
 
 
@@ -156,23 +157,27 @@ def best_broadcast(width: int, height: int, words: int, machine: Machine | str, 
     return _choose(candidates, _loaded(machine), width, height, profile, dtype)
 
 
-def best_gemv(pes: int, rows: int, cols: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp16") -> Choice:
-    """The fastest product of a vector and a matrix on ``pes`` x ``pes`` PEs, tiles of rows x cols: MeshGEMV with the best
-    number of groups, or the pipeline of chains that the vendor's examples use."""
-    check_line(cols, "y", 0, pes=pes)
+def best_gemv(pes: int, rows: int, cols: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp16",
+              height: int | None = None) -> Choice:
+    """The fastest product of a vector and a matrix on ``pes`` x ``pes`` PEs (or x ``height``), tiles of rows x cols: MeshGEMV
+    with the best number of groups, or the pipeline of chains that the vendor's examples use."""
+    height = pes if height is None else height
+    check_line(cols, "y", 0, pes=pes, height=height)
     product, machine = Gemv(rows, cols), _loaded(machine)
-    groups = _best_groups(pes, cols, machine, profile, dtype, "y", "sum")
+    groups = _best_groups(height, cols, machine, profile, dtype, "y", "sum")
     candidates = {f"MeshGEMV, {groups.tried[0][0]}": (product, groups.operation),
                   "pipeline": (product, TreeAllReduce(cols, "y", "chain", 0))}
-    return _choose(candidates, machine, pes, pes, profile, dtype)
+    return _choose(candidates, machine, pes, height, profile, dtype)
 
 
 def best_gemm(pes: int, tile: tuple[int, int, int], machine: Machine | str, profile: str = "silicon",
-              dtype: str = "fp16") -> Choice:
-    """The fastest product of matrices on ``pes`` x ``pes`` PEs, tiles of m x k x n: MeshGEMM, Cannon's, or SUMMA."""
-    check_line(0, "x", 0, pes=pes)
+              dtype: str = "fp16", height: int | None = None) -> Choice:
+    """The fastest product of matrices on ``pes`` x ``pes`` PEs (or x ``height``), blocks of m x k x n: MeshGEMM, Cannon's, or
+    SUMMA."""
+    height = pes if height is None else height
+    check_line(0, "x", 0, pes=pes, height=height)
     candidates = {"MeshGEMM": MeshGemm(*tile), "Cannon": Cannon(*tile), "SUMMA": Summa(*tile)}
-    return _choose(candidates, _loaded(machine), pes, pes, profile, dtype)
+    return _choose(candidates, _loaded(machine), pes, height, profile, dtype)
 
 
 CROSSOVERS: dict[str, dict[str, Callable[[int, int], Any]]] = {
@@ -189,6 +194,7 @@ CROSSOVERS: dict[str, dict[str, Callable[[int, int], Any]]] = {
         "three levels": lambda pes, words: KTreeAllReduce(words, "x", (max(1, round(pes ** (2 / 3))),
                                                                         max(1, round(pes ** (1 / 3))))),
         "generated tree": lambda pes, words: TreeAllReduce(words, "x", "auto"),
+        "ring": lambda pes, words: RingAllReduce(words, "x", overlapped=True),
     },
 }
 """Algorithms of each kind of operation whose times cross: name -> operation for (PEs, words)."""
@@ -217,6 +223,25 @@ class Crossover:
         return tuple((self.pes[k], best[k]) for k in range(len(best)) if k == 0 or best[k - 1] != best[k])
 
 
+    def picture(self, height: int = 12) -> str:
+        """Cycles (up, on a scale of factors) against PEs (to the right), each algorithm by a letter of its name, in text;
+        where several fall together, the first of them."""
+        letters: dict[str, str] = {}
+        for name in self.cycles:
+            letters[name] = next(letter for letter in name if letter not in letters.values())
+        known = [cycles for row in self.cycles.values() for cycles in row if cycles]
+        low, high = log2(min(known, default=1)), log2(max(known, default=1))
+        lines = [["." for _ in self.pes] for _ in range(height)]
+        for name, row in reversed(self.cycles.items()):
+            for k, cycles in enumerate(row):
+                if cycles:
+                    lines[round((log2(cycles) - low) / ((high - low) or 1) * (height - 1))][k] = letters[name]
+        scale = [round(2 ** (low + (high - low) * at / (height - 1))) for at in range(height)]
+        drawn = [f"{cycles:7} {''.join(f'{letter:>5}' for letter in line)}" for cycles, line in zip(scale, lines, strict=True)]
+        legend = ", ".join(f"{letter} {name}" for name, letter in letters.items())
+        return "\n".join(["cycles", *drawn[::-1], "    PEs " + "".join(f"{count:5}" for count in self.pes), legend])
+
+
 def crossover(kind: str, words: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp32",
               pes: Sequence[int] = (2, 4, 8, 16, 32, 64, 128, 256, 512, 750)) -> Crossover:
     """Cycles of all algorithms of ``kind`` ("reduce" or "allreduce") against PEs."""
@@ -241,17 +266,17 @@ def plot_crossover(found: Crossover, path: str) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("plots need matplotlib: pip install 'wsekern[plot]'") from None
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     for name, row in found.cycles.items():
         points = [(pes, cycles) for pes, cycles in zip(found.pes, row, strict=True) if cycles is not None]
         axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
     for pes, name in found.changes[1:]:
         axes.axvline(pes, color="0.8", linewidth=1, zorder=0)
-        axes.text(pes, 0.02, f"{name} from {pes}", rotation=90, fontsize=7, va="bottom", ha="right",
+        axes.text(pes, 0.98, f"{name} from {pes}", rotation=90, fontsize=7, va="top", ha="right", backgroundcolor="white",
                   transform=axes.get_xaxis_transform())
     axes.set_xscale("log", base=2)
     axes.set(yscale="log", xlabel="PEs of the line", ylabel="cycles",
              title=f"{found.kind} of {found.words} words on {found.machine}")
-    axes.legend(frameon=False)
+    figure.legend(loc="outside right upper", frameon=False)
     figure.savefig(path)

@@ -138,10 +138,11 @@ def place_operations(layout: Any, timing: Timing, chain: list[Any], allocator: C
                      prefix: str = "") -> tuple[tuple[str, ...], str]:
     """Write routes and programs of ``chain`` onto a layout, or onto a window of one: the symbols of the tiles that it takes
     and of its result, all beginning with ``prefix``."""
-    chain, colors = [lower(operation, timing, layout.width, layout.height) for operation in chain], {}
-    for operation in chain:
+    named, colors = [type(operation).__name__ for operation in chain], {}
+    chain = [lower(operation, timing, layout.width, layout.height) for operation in chain]
+    for operation, name in zip(chain, named, strict=True):
         if operation not in colors:
-            colors[operation] = allocator.allot(operation.colors, type(operation).__name__)
+            colors[operation] = allocator.allot(operation.colors, name)
             operation.paint(layout, colors[operation])
     names = _input_names(chain, prefix)
     kinds, which = _kinds(chain, layout)

@@ -10,6 +10,7 @@ from wsekern._timing import CAUSE_NAMES, level_line, spend, spread
 from wsekern.errors import InputError
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
+from wsekern.ops.sharing import LinkWatch
 
 
 class Operation(Protocol):
@@ -35,7 +36,8 @@ class FlowEngine:
     uint16 for ``bf16``. Results do not depend on ``threads``.
 
     Where words of several messages meet on a link or a ramp, or wait for a busy core, clocks are near those of the cycle
-    engine and ``notes`` says why; with ``contended="cycle"`` these operations alone are timed wavelet by wavelet.
+    engine and ``notes`` says why; with ``contended="cycle"`` these operations alone are timed wavelet by wavelet. Where words
+    of two operations may meet, ``notes`` says so too: run these on the cycle engine together.
     """
 
     def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", dtype: str = "fp16",
@@ -57,6 +59,7 @@ class FlowEngine:
         self._row = np.zeros((self.height, len(CAUSE_NAMES)), np.int64)
         self._column = np.zeros((self.width, len(CAUSE_NAMES)), np.int64)
         self._grid: np.ndarray | None = None
+        self._watch = LinkWatch()
         self.energy = 0
         """Link traversals so far: wavelets times links, over the whole grid."""
         self.notes: dict[str, str] = {}
@@ -64,13 +67,20 @@ class FlowEngine:
 
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
-        with self._contention(operation):
+        with self._watched(operation), self._contention(operation):
             return operation.flow(self, *tiles)
 
     def time(self, operation: Operation) -> None:
         """Move the clocks on by ``operation``, without values."""
-        with self._contention(operation):
+        with self._watched(operation), self._contention(operation):
             operation.time(self)
+
+    @contextmanager
+    def _watched(self, operation: Operation) -> Iterator[None]:
+        """An operation whose words may meet those of the one before leaves a note."""
+        sent = self._watch.before(self, operation)
+        yield
+        self._watch.after(self, operation, sent)
 
     @contextmanager
     def _contention(self, operation: Operation) -> Iterator[None]:

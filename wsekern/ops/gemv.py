@@ -8,7 +8,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
-from wsekern.ops.line import NUMPY_DTYPES, check_tile, round_bf16, widen_bf16
+from wsekern.ops.line import NUMPY_DTYPES, check_count, check_tile, round_bf16, widen_bf16
 from wsekern.program import Mem
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Gemv:
     def __post_init__(self) -> None:
         if self.rows < 0 or self.cols < 0:
             raise InputError(f"a tile of {self.rows} x {self.cols}: expected sizes that are not negative")
+        check_count("the elements of a tile", self.rows * self.cols)
 
     def cycles(self, timing: Timing) -> tuple[int, int]:
         """(compute, overhead) cycles of one PE."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from wsekern.program import Layout
 
 Axis = Literal["x", "y"]
+MOST = 10_000_000
+"""Elements, PEs or steps that any operation is asked for, at most."""
 NUMPY_DTYPES = {"fp32": np.float32, "fp16": np.float16, "fp16_fp32": np.float16, "bf16": np.uint16,
                 "u32": np.uint32}
 
@@ -52,9 +54,17 @@ def check_line(words: int, axis: str, segment: int, **counts: int) -> None:
         raise InputError(f"axis is {axis!r}: expected 'x' or 'y'")
     if words < 0 or segment < 0:
         raise InputError(f"words is {words} and segment {segment}: expected numbers that are not negative")
+    check_count("words", words)
     for name, count in counts.items():
         if count < 1:
             raise InputError(f"{name} is {count}: expected at least 1")
+        check_count(name, count)
+
+
+def check_count(name: str, count: int) -> None:
+    """Refuse numbers so far past what a PE holds that their cycles would not be worth waiting for."""
+    if count > MOST:
+        raise InputError(f"{name} is {count}: expected at most {MOST:,}, hundreds of times what a PE holds")
 
 
 def check_tile(engine: "FlowEngine", tile: np.ndarray, *shape: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Matrices whose sizes do not divide by the PEs: padded with zeros, and how much of it is padding."""
 
 from dataclasses import dataclass
+from math import lcm
 
 import numpy as np
 
@@ -31,8 +32,22 @@ def split_matrix(matrix: np.ndarray, height: int, width: int, even: bool = False
     if matrix.ndim != 2 or height < 1 or width < 1:
         raise InputError(f"a matrix of shape {matrix.shape} on {width}x{height} PEs: expected two dimensions and at least "
                          "one PE")
-    m, n = -(-matrix.shape[0] // height), -(-matrix.shape[1] // width)
-    n += n % 2 if even else 0
+    n = -(-matrix.shape[1] // width)
+    return _split(matrix, height, width, -(-matrix.shape[0] // height), n + (n % 2 if even else 0))
+
+
+def split_operands(x: np.ndarray, w: np.ndarray, height: int, width: int) -> tuple[Padded, Padded, tuple[int, int, int]]:
+    """Both operands of a product on height x width PEs and the sizes (m, k, n) of its blocks: the inner size is padded to
+    blocks that divide among the columns of PEs for ``x`` and among the rows for ``w``."""
+    if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[0] or height < 1 or width < 1:
+        raise InputError(f"matrices of shapes {x.shape} and {w.shape} on {width}x{height} PEs: expected two that can be "
+                         "multiplied and at least one PE")
+    blocks = lcm(width, height)
+    m, k, n = -(-x.shape[0] // height), -(-x.shape[1] // blocks), -(-w.shape[1] // width)
+    return (_split(x, height, width, m, k * (blocks // width)), _split(w, height, width, k * (blocks // height), n), (m, k, n))
+
+
+def _split(matrix: np.ndarray, height: int, width: int, m: int, n: int) -> Padded:
     whole = np.zeros((height * m, width * n), matrix.dtype)
     whole[:matrix.shape[0], :matrix.shape[1]] = matrix
     tiles = whole.reshape(height, m, width, n).swapaxes(1, 2)

@@ -12,7 +12,7 @@ from wsekern.ops.flow import FlowEngine
 from wsekern.ops.line import check_line, check_words, line_costs, run_line, traffic
 from wsekern.ops.ring import LONGEST
 from wsekern.ops.schedule import MOST_FEEDS, Schedule
-from wsekern.ops.scheduled import PlaneScheduled, check_even, run_schedule, schedule_values
+from wsekern.ops.scheduled import LoweredPlane, PlaneScheduled, check_even, run_schedule, schedule_values
 from wsekern.ops.tree import ALGORITHMS, ReduceTree, write_reduce
 from wsekern.ops.trees import chain_tree
 
@@ -189,6 +189,13 @@ class Transpose(PlaneScheduled):
         for k in range(width):
             write_scatter(schedule, k, self.words, range(k, schedule.length, width), "gathered")
         return schedule
+
+    def lowered(self, timing: Timing, width: int, height: int) -> LoweredPlane:
+        """What the cycle engine runs on a grid."""
+        if width > LONGEST:
+            raise InputError(f"a transpose on the cycle engine writes down every step: up to {LONGEST}x{LONGEST} PEs, not "
+                             f"{width}x{height}")
+        return super().lowered(timing, width, height)
 
     def time(self, engine: FlowEngine) -> None:
         """Advance the clocks of ``engine`` by this operation; on large grids by its closed form."""

@@ -30,7 +30,7 @@ from wsekern.ops.distribute import AllGather, Gather, Scatter
 from wsekern.ops.flow import FlowEngine, Operation
 from wsekern.ops.gemm import Cannon, MeshGemm, MeshGemmTransposed, MeshProduct, Summa
 from wsekern.ops.gemv import Gemv
-from wsekern.ops.line import NUMPY_DTYPES, Axis
+from wsekern.ops.line import NUMPY_DTYPES, Axis, check_count, traffic
 from wsekern.ops.local import Local
 from wsekern.ops.plane import Broadcast2D, Reduce2D, Transpose
 from wsekern.ops.reduce import Reduce, TwoPhaseReduce
@@ -48,6 +48,8 @@ class OpRequest:
     height: int
     tile: tuple[int, ...] | None = None
     groups: int | None = None
+    levels: tuple[int, ...] = ()
+    """Groups of every level of a K-tree."""
     relays: int | None = None
     words: int | None = None
     receivers: int | None = None
@@ -59,6 +61,7 @@ class OpRequest:
             raise InputError(f"{field} is missing: expected {meaning}")
         if value < 1:
             raise InputError(f"{field} is {value}: expected {meaning}, at least 1")
+        check_count(field, value)
         return value
 
     def tile_of(self, meaning: str) -> tuple[int, ...]:
@@ -106,8 +109,17 @@ def _gemv_pipeline(request: OpRequest) -> list[Operation]:
     return [Gemv(rows, cols), TreeAllReduce(cols, request.axis, "chain", 0)]
 
 
+def _group(request: OpRequest) -> int:
+    """PEs of a group: those given, or about the root of the line."""
+    return request.need("groups", "PEs of a group") if request.groups is not None else max(1, math.isqrt(request.line))
+
+
 def _levels(request: OpRequest) -> tuple[int, ...]:
-    """Groups of three levels: those given, and as many as their root in the next one."""
+    """Groups of each level: those given; where there is one number, as many as its root in a third level."""
+    if request.levels:
+        for count in request.levels:
+            replace(request, groups=count).need("groups", "groups of PEs")
+        return request.levels
     groups = request.groups or max(1, round(request.line ** (2 / 3)))
     return groups, max(1, math.isqrt(groups))
 
@@ -121,15 +133,17 @@ _OPERATIONS: dict[str, Callable[[OpRequest], Sequence[Operation]]] = {
     "summa": lambda r: [Summa(*r.tile_of("MxKxN"))],
     "meshgemm-transposed": lambda r: [MeshGemmTransposed(*r.tile_of("MxNxK"))],
     "shift": lambda r: [Shift(math.prod(r.tile_of("ROWSxCOLS")), "x", r.need("relays", "PEs to move by"))],
-    "ring-shift": lambda r: [RingShift(math.prod(r.tile_of("ROWSxCOLS")), r.axis, r.relays or 1)],
+    "ring-shift": lambda r: [RingShift(math.prod(r.tile_of("ROWSxCOLS")), r.axis,
+                                      1 if r.relays is None else r.need("relays", "PEs to move by"),
+                                      overlapped=True)],
     "allreduce": lambda r: [_allreduce(r, _words(r))],
     "ktree-allreduce": lambda r: [KTreeAllReduce(_words(r), r.axis, _levels(r))],
     "tree-allreduce": lambda r: [TreeAllReduce(_words(r), r.axis)],
-    "ring-allreduce": lambda r: [RingAllReduce(_words(r), r.axis)],
+    "ring-allreduce": lambda r: [RingAllReduce(_words(r), r.axis, overlapped=True)],
     "chain-reduce": lambda r: [Reduce(_words(r), r.axis)],
     "star-reduce": lambda r: [ReduceTree(_words(r), r.axis, "star")],
     "tree-reduce": lambda r: [ReduceTree(_words(r), r.axis, "tree")],
-    "two-phase-reduce": lambda r: [TwoPhaseReduce(_words(r), r.axis, r.need("groups", "PEs of a group"))],
+    "two-phase-reduce": lambda r: [TwoPhaseReduce(_words(r), r.axis, _group(r))],
     "auto-reduce": lambda r: [ReduceTree(_words(r), r.axis, "auto")],
     "reduce-2d": lambda r: [Reduce2D(_words(r), "xy", "auto")],
     "snake-reduce": lambda r: [Reduce2D(_words(r), "snake")],
@@ -150,17 +164,18 @@ OPERATIONS = (*_OPERATIONS, "line-multicast", "vector-INSTRUCTION", "local-KIND"
 
 
 def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, grid: tuple[int, int] | None = None,
-               tile: tuple[int, ...] | None = None, groups: int | None = None, relays: int | None = None,
+               tile: tuple[int, ...] | None = None, groups: int | tuple[int, ...] | None = None, relays: int | None = None,
                words: int | None = None, dtype: str | None = None, receivers: int | None = None,
                conflict: bool = False, engine: str = "flow", plot: str | None = None) -> dict[str, Any]:
     """Cycles, link traversals and breakdown of operation ``name`` on a ``grid`` (width, height) of PEs.
 
-    ``tile`` is what one PE holds: rows x cols, or m x k x n; ``groups`` counts groups of an all-reduce, and PEs of a
-    group of the two-phase reduce; ``receivers`` stands for a grid of one line. A vector instruction such as
-    ``vector-fmuls`` takes ``words`` elements, from operands that meet in a memory bank where ``conflict``. Without a
-    ``dtype``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16. ``local-KIND`` is local vector work
-    such as ``local-exp`` on ``words`` elements of a row. ``engine="cycle"`` moves every wavelet (of zeros) instead;
-    products of matrices then run staged, without microthreads. ``note`` says where the flow engine's clocks are bounds.
+    ``tile`` is what one PE holds: rows x cols, or m x k x n; ``groups`` counts groups of an all-reduce (of a K-tree those
+    of every level, such as (60, 8)), and PEs of a group of the two-phase reduce; ``receivers`` stands for a grid of one
+    line. A vector instruction such as ``vector-fmuls`` takes ``words`` elements, from operands that meet in a memory bank
+    where ``conflict``. Without a ``dtype``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16.
+    ``local-KIND`` is local vector work such as ``local-exp`` on ``words`` elements of a row. ``engine="cycle"`` moves every
+    wavelet (of zeros) instead; products of matrices and rings then run staged, without microthreads. ``note`` says where
+    the flow engine's clocks are bounds, and where tiles do not fit a PE.
 
     ``best-OPERATION`` is the fastest algorithm with its reason; ``reduce-crossover`` and ``allreduce-crossover`` are the
     cycles of every algorithm against PEs and where the fastest changes, drawn to the file ``plot`` where one is given.
@@ -177,6 +192,8 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
         return _predict_choice(name, request, machine, profile, dtype)
     dtype = dtype or _DTYPES.get(name, "fp16")
     if receivers is not None:
+        if receivers < 1:
+            raise InputError(f"receivers is {receivers}: expected PEs that the multicast reaches, at least 1")
         grid = (receivers + 1, 1)
     operation = _OPERATIONS.get(_ALIASES.get(name, name))
     if operation is None and name not in _CHOICES and not name.startswith("local-"):
@@ -188,28 +205,48 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
     if kind is None:
         raise InputError(f"no engine {engine!r}: use flow or cycle")
     run = kind(machine, *grid, profile=profile, dtype=dtype)
-    request = OpRequest(width=grid[0], height=grid[1], tile=tile, groups=groups, relays=relays, words=words)
+    levels = groups if isinstance(groups, tuple) else ()
+    if levels and name != "ktree-allreduce":
+        raise InputError(f"groups are {'x'.join(map(str, levels))}: {name} has one number of groups, a ktree-allreduce any "
+                         "number of levels")
+    groups = None if isinstance(groups, tuple) else groups
+    request = OpRequest(width=grid[0], height=grid[1], tile=tile, groups=groups, levels=levels, relays=relays, words=words)
     steps = operation(request) if operation else [Local(name.removeprefix("local-"), _words(request))]
     for step in steps:
         _run_step(run, step)
     energy = run.energy
     if name == "shift" and engine == "flow":  # the whole block moves, past the edge of the grid given too
-        energy = math.prod(grid) * abs(relays or 0) * run.timing.wavelets(math.prod(tile or (0,)))
+        energy = math.prod(grid) * abs(relays or 0) * traffic(run.timing, math.prod(tile or (0,))).results
     chosen: dict[str, Any] = {"groups": groups or default_groups(request.line)} if name in ("meshgemv", "allreduce") else {}
-    notes = {"note": "; ".join(run.notes.values())} if run.notes and engine == "flow" else {}
+    said = list(run.notes.values()) if engine == "flow" else []
     if engine == "cycle" and any(getattr(step, "overlapped", False) for step in steps):
-        notes = {"note": "staged: each core sends, takes and multiplies one after the other"}
+        said.append("staged: each core sends, takes and works one after the other, without microthreads")
+    held, sram = max(_tile_bytes(step, run) for step in steps), int(machine.core.sram)
+    if held > sram:
+        said.append(f"the tiles of a PE take {held:,} B and it has {sram:,} B: cut them over more PEs")
+    notes = {"note": "; ".join(said)} if said else {}
     return {"op": name, "machine": machine.name, "profile": profile, "grid": f"{grid[0]}x{grid[1]}", "dtype": dtype,
             **chosen, "engine": engine, "cycles": run.cycles, "energy": energy, "breakdown": dict(run.breakdown), **notes}
+
+
+def _tile_bytes(step: Operation, run: FlowEngine) -> int:
+    """Bytes of the tiles that a PE holds; those that move are held twice."""
+    size = np.dtype(NUMPY_DTYPES[run.dtype]).itemsize
+    if isinstance(step, MeshProduct):
+        left, right, result = (math.prod(shape) for shape in step.shapes(run.width, run.height))
+        return size * (2 * (left + right) + result)
+    if isinstance(step, Gemv):
+        return size * (step.rows * step.cols + step.rows + step.cols)
+    return size * getattr(step, "words", 0)
 
 
 _CHOICES: dict[str, Callable[..., Choice]] = {
     "best-reduce": lambda r, *how: best_reduce(r.line, _words(r), *how) if min(r.width, r.height) == 1
     else best_reduce_2d(r.width, r.height, _words(r), *how),
-    "best-allreduce": lambda r, *how: best_allreduce(r.line, _words(r), *how),
+    "best-allreduce": lambda r, *how: best_allreduce(r.line, _words(r), *how, r.axis),
     "best-broadcast": lambda r, *how: best_broadcast(r.width, r.height, _words(r), *how),
-    "best-gemv": lambda r, *how: best_gemv(r.line, *r.tile_of("ROWSxCOLS"), *how),
-    "best-gemm": lambda r, *how: best_gemm(r.line, r.tile_of("MxKxN"), *how),
+    "best-gemv": lambda r, *how: best_gemv(r.width, *r.tile_of("ROWSxCOLS"), *how, r.height),
+    "best-gemm": lambda r, *how: best_gemm(r.width, r.tile_of("MxKxN"), *how, r.height),
 }
 
 
@@ -246,8 +283,7 @@ def _run_step(run: FlowEngine, step: Operation) -> None:
         return None
     shapes = lower(step, run.timing, run.width, run.height).tiles()
     if isinstance(step, MeshProduct):
-        right = (step.n, step.k) if isinstance(step, MeshGemmTransposed) else (step.k, step.n)
-        shapes = ((step.m, step.k), right)
+        shapes = step.shapes(run.width, run.height)[:2]
     run.run(step, *(np.zeros((run.height, run.width, *shape), NUMPY_DTYPES[run.dtype]) for shape in shapes))
     return None
 
@@ -262,6 +298,7 @@ def _predict_vector(name: str, machine: Machine, profile: str, words: int | None
                          f"{', '.join(machine.core.simd)}")
     if words is None or words < 0:
         raise InputError(f"words is {words}: expected the number of elements")
+    check_count("words", words)
     special = f"{instruction}_conflict" if conflict else f"{instruction}_long"
     elements = ceil(words / timing.rate(special if special in rates else instruction))
     setup = timing.setup(instruction) if words else 0

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import Axis, add_in, along, check_line, check_words, tile_packing, travelling
 from wsekern.ops.schedule import Schedule
-from wsekern.ops.scheduled import Scheduled
+from wsekern.ops.scheduled import LoweredLine, Scheduled
 
 if TYPE_CHECKING:
     from wsekern.ops.flow import FlowEngine
@@ -49,19 +50,44 @@ def exchange(schedule: Schedule, ring: list[int], send: list[tuple], take: list[
     takes(0)
 
 
+def overlapped_hops(length: int, rounds: int) -> int:
+    """Links on the longest way that a word goes in ``rounds`` moves around the folded ring of ``length`` places: two a move,
+    and one on the two moves of a turn at its ends, which that way leaves out where it can."""
+    ring = folded_ring(length)
+    turns, rest = divmod(rounds, length)
+    moves = [abs(a - b) for a, b in pairwise([*ring, *ring[:1]])]
+    longest = max(sum((moves + moves)[k:k + rest]) for k in range(length)) if rest else 0
+    return turns * sum(moves) + longest
+
+
+class _Ring(Scheduled):
+    """What operations on a folded ring share. ``overlapped``: a PE sends and takes at the same time, in microthreads, as in the
+    published collectives; otherwise its core does one after the other, which is what the cycle engine runs."""
+
+    overlapped: bool
+
+    def lowered(self, timing: Timing, width: int, height: int) -> LoweredLine:
+        """What the cycle engine runs: one instruction after the other."""
+        if self.overlapped:
+            raise InputError(f"{type(self).__name__} sends while it takes, which takes microthreads: the cycle engine's "
+                             "operations have one thread, give overlapped=False")
+        return super().lowered(timing, width, height)
+
+
 @dataclass(frozen=True)
-class RingAllReduce(Scheduled):
+class RingAllReduce(_Ring):
     """All-reduce of ``words`` elements per PE along ``axis`` on a folded ring: P - 1 rounds that add, P - 1 that copy.
 
     The tile is cut into P parts, as equal as possible. In each round every PE passes one part on to its logical neighbour,
-    two hops away, and takes one: sending and taking are one instruction after the other. Part c is summed in the order of
-    the ring from PE c on. Cost, B wavelets, P PEs, stage s, hop h: ``2 (P - 1) (2 B / P + 2 (setup + s + 2 h))``; HPDC'24,
-    where a core sends while it takes: ``2 (P - 1) B / P + 4 P - 6 + 2 (P - 1)(2 T_R + 1)``.
+    two hops away, and takes one. Part c is summed in the order of the ring from PE c on. Cost, B wavelets, P PEs, stage s,
+    hop h, ``overlapped``: ``2 (P - 1)(B / P + setup + s) + (4 P - 6) h``, which is HPDC'24's ``2 (P - 1) B / P + 4 P - 6 +
+    2 (P - 1)(2 T_R + 1)``; one instruction after the other: ``2 (P - 1) (2 B / P + 2 (setup + s + 2 h))``.
     """
 
     words: int
     axis: Axis
     op: str = "sum"
+    overlapped: bool = False
 
     def __post_init__(self) -> None:
         check_line(self.words, self.axis, 0)
@@ -98,28 +124,31 @@ class RingAllReduce(Scheduled):
         return schedule
 
     def time(self, engine: "FlowEngine") -> None:
-        """Advance the clocks of ``engine`` by this operation; on long lines by its closed form, all PEs in step."""
+        """Advance the clocks of ``engine`` by this operation; overlapped, and on long lines, all PEs in step."""
         length = engine.length(self.axis)
-        if not self.words or length <= LONGEST:
+        if not self.words or (length <= LONGEST and not self.overlapped):
             super().time(engine)
             return
-        timing, rounds, ring = engine.timing, length - 1, folded_ring(length)
-        hops = sum(abs(a - b) for a, b in pairwise([*ring, ring[0]]))
+        timing, rounds = engine.timing, length - 1
+        hops = sum(abs(a - b) for a, b in pairwise([*folded_ring(length), 0]))
         parts = np.array([self.part(length, c)[1] for c in range(length)])
         engine.level()
         engine.spend(overhead=timing.latency("allreduce_call", timing.latency("call")))
+        turns = 1 if self.overlapped else 2
         for op, packing in (("add" if self.op == "sum" else "max", 1 if timing.dtype == "fp16_fp32" else timing.packing),
                             ("mov", tile_packing(timing))):
             name, wavelets = timing.instruction(op), -(-int(parts.max()) // packing)
-            engine.spend(stages=2 * rounds * timing.stage, fabric=4 * rounds * timing.hop,
-                         overhead=rounds * (timing.setup(timing.instruction("mov")) * 2),
-                         words=2 * rounds * (timing.stream(wavelets, timing.step(name, packing)) + 1))
+            engine.spend(stages=turns * rounds * timing.stage,
+                         overhead=turns * rounds * timing.setup(timing.instruction("mov")),
+                         words=turns * rounds * (timing.stream(wavelets, timing.step(name, packing)) + 1))
             engine.energy += int((-(-parts // packing)).sum()) * rounds * hops // length * engine.lines(self.axis)
-        engine.note(self, "a long ring is timed by its closed form, all PEs in step")
+        engine.spend(fabric=timing.hop * (overlapped_hops(length, 2 * rounds) if self.overlapped else 8 * rounds))
+        if not self.overlapped:
+            engine.note(self, "a long ring is timed by its closed form, all PEs in step")
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
         """Tiles (height, width, ...) -> the same, each PE with its line's result."""
-        if engine.length(self.axis) <= LONGEST:
+        if engine.length(self.axis) <= LONGEST and not self.overlapped:
             return super().flow(engine, tile)
         tile = check_words(engine, tile, self.words, engine.dtype)
         self.time(engine)
@@ -140,16 +169,18 @@ class RingAllReduce(Scheduled):
 
 
 @dataclass(frozen=True)
-class RingShift(Scheduled):
+class RingShift(_Ring):
     """Move tiles of ``words`` elements by ``steps`` PEs around a folded ring along ``axis``: Cannon's shift on a mesh.
 
-    Logical neighbours are at most two hops apart and no link goes round. Cost, B wavelets: ``steps 2 (setup + s + 2 h + B)``
-    with a core that sends and takes by one instruction after the other.
+    Logical neighbours are at most two hops apart and no link goes round. Cost, B wavelets, n steps, ``overlapped``: ``call +
+    n (setup + s + B) + hops of the longest way, at most 2 n h``; one instruction after the other: ``n 2 (setup + s + 2 h +
+    B)``.
     """
 
     words: int
     axis: Axis
     steps: int = 1
+    overlapped: bool = False
 
     def __post_init__(self) -> None:
         check_line(self.words, self.axis, 0, steps=self.steps)
@@ -165,6 +196,29 @@ class RingShift(Scheduled):
             for place in range(length):
                 schedule.step(place, "mov", self.words, ("tile", 0), ("other", 0))
         return schedule
+
+    def time(self, engine: "FlowEngine") -> None:
+        """Advance the clocks of ``engine`` by this operation; overlapped, and over many steps, all PEs in step."""
+        length, timing = engine.length(self.axis), engine.timing
+        if not self.words or length < 2 or (length * self.steps <= LONGEST * LONGEST and not self.overlapped):
+            super().time(engine)
+            return
+        move, turns = timing.instruction("mov"), 1 if self.overlapped else 2
+        wavelets = timing.wavelets(self.words, tile_packing(timing))
+        engine.level()
+        engine.spend(overhead=timing.latency("shift_call", timing.latency("call")) + turns * self.steps * timing.setup(move),
+                     stages=turns * self.steps * timing.stage,
+                     fabric=timing.hop * (overlapped_hops(length, self.steps) if self.overlapped else 4 * self.steps),
+                     words=turns * self.steps * (timing.stream(wavelets, timing.step(move, tile_packing(timing))) + 1))
+        engine.energy += self.steps * (2 * length - 2) * wavelets * engine.lines(self.axis)
+        if not self.overlapped:
+            engine.note(self, "many steps around a ring are timed by their closed form, all PEs in step")
+
+    def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
+        """Tiles (height, width, ...) -> the same, moved."""
+        tile = check_words(engine, tile, self.words, engine.dtype)
+        self.time(engine)
+        return self.reference(tile)
 
     def reference(self, tile: np.ndarray, timing: Timing | None = None) -> np.ndarray:
         """Plain numpy: a permutation of each line."""

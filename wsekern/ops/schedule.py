@@ -8,7 +8,7 @@ which every message is sent before it is taken.
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from math import ceil
 
@@ -70,7 +70,9 @@ class Step:
     @property
     def takes(self) -> int | None:
         """The message that it takes in."""
-        return next((operand for operand in (self.a, self.b) if isinstance(operand, int)), None)
+        if isinstance(self.a, int):
+            return self.a
+        return self.b if isinstance(self.b, int) else None
 
     @property
     def sends(self) -> int | None:
@@ -190,7 +192,7 @@ class Schedule:
         the words fill a queue: who fills it ends later than the clocks of the flow engine say. So it is where one of two
         streams into a PE is sent in pieces, with pauses in which the other has the ramp."""
         core, buffers = self.timing.machine.core, int(self.timing.machine.fabric.buffer_depth)
-        inputs, outputs = _queues(self, True), _queues(self, False)
+        inputs, outputs = self.input_queues, self.output_queues
         busy, sent = set(), set()
         pieced = {self.messages[step.sends].whole for step in self.steps if step.sends is not None}
         for step in self.steps:
@@ -217,13 +219,15 @@ class Schedule:
         return of[:, 0], of[:, 1]
 
     def meets_on_ramps(self, times: np.ndarray) -> bool:
-        """Whether words of messages that a PE takes by steps apart from each other come to its ramp at the same time."""
+        """Whether words of messages that a PE takes by steps apart from each other come to its ramp at the same time, or one
+        message right after another where the ramp has to rest between words."""
         takes, (pe, step) = self.clock_tables[1], self._intake
         arrival = takes[:, 1] * self.timing.hop
         first, last = times[takes[:, 0], 0] + arrival, times[takes[:, 0], 1] + arrival
         order = np.lexsort((first, pe))
         pe, step, first, last = pe[order], step[order], first[order], last[order]
-        meets = (pe[1:] == pe[:-1]) & (step[1:] != step[:-1]) & (first[1:] <= last[:-1])
+        words, frame = self.timing.link
+        meets = (pe[1:] == pe[:-1]) & (step[1:] != step[:-1]) & (first[1:] <= last[:-1] + (words < frame))
         return bool(meets.any())
 
     def note(self, times: np.ndarray) -> str:
@@ -240,14 +244,26 @@ class Schedule:
         """Color of every message, counted from 0: the lowest that no other route has at a router on its way."""
         routes = sorted({message.route for message in self.messages},
                         key=lambda route: (route[3] != "", route[2] - route[1], route[0]))
-        taken, color_of = np.zeros((64, self.length), bool), {}
+        taken, color_of = np.zeros(self.length, np.uint64), {}      # bit c: color c is taken at that router
         for route in routes:
-            free = np.flatnonzero(~taken[:, self.span(route)].any(axis=1))
-            if not len(free):
+            there = taken[self.span(route)]
+            used = int(np.bitwise_or.reduce(there))
+            color = (~used & (used + 1)).bit_length() - 1
+            if color >= 64:
                 raise BudgetError(f"a schedule on {self.length} PEs needs more than 64 colors: use another algorithm")
-            color_of[route] = int(free[0])
-            taken[free[0], self.span(route)] = True
+            color_of[route] = color
+            there |= np.uint64(1 << color)
         return [color_of[message.route] for message in self.messages]
+
+    @cached_property
+    def input_queues(self) -> list[list[int]]:
+        """Colors of the input queues of every PE."""
+        return _queues(self, True)
+
+    @cached_property
+    def output_queues(self) -> list[list[int]]:
+        """Colors of the output queues of every PE."""
+        return _queues(self, False)
 
     @property
     def color_count(self) -> int:
@@ -323,9 +339,12 @@ class _ClockTables:
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule, self.timing = schedule, schedule.timing
+        self.pace, self.setup = cache(self.timing.step), cache(self.timing.setup)
+        self.sending_costs, self.taking_costs = cache(self._sending_costs), cache(self._taking_costs)
         self.steps: list[tuple[int, ...]] = []
         self.takes: list[tuple[int, ...]] = []
-        self.inputs, self.outputs = _queues(schedule, True), _queues(schedule, False)
+        self.inputs, self.outputs = schedule.input_queues, schedule.output_queues
+        self.depths = schedule.timing.machine.core.input_queues.values
         self.groups = _groups(schedule)
         self.parts, sent = defaultdict(list), {step.sends for step in schedule.steps}
         self.wholes = {}
@@ -362,28 +381,35 @@ class _ClockTables:
             paced: int = 0, step: int = 1, wavelets: int = 0) -> None:
         self.steps.append((kind, pe, first, count, out, setup, words, paced, step, wavelets))
 
+    def _sending_costs(self, op: str, words: int, packing: int, queue: int) -> tuple[int, int, int]:
+        """Set-up, cycles to the last word, and pace of sending ``words`` elements."""
+        name = self.schedule.instruction(op)
+        pace = self.pace(name, packing)
+        return self.setup(name), self.timing.sending(-(-words // packing), pace, queue), pace
+
+    def _taking_costs(self, op: str, words: int, packing: int) -> tuple[int, int, int, int, int]:
+        """Set-up, cycles to the last word, the same where words come from a core, pace, and wavelets of taking ``words``."""
+        name, wavelets = self.schedule.instruction(op), -(-words // packing)
+        pace, send = self.pace(name, packing), self.pace(self.timing.instruction("mov"), packing)
+        return (self.setup(name), (wavelets - 1) * pace, self.timing.stream(wavelets, max(pace, send)), pace, wavelets)
+
     def send(self, step: Step) -> None:
         message = self.schedule.messages[step.sends]
-        name, wavelets = self.schedule.instruction(step.op), self.schedule.wavelets(message)
-        pace = self.timing.step(name, self.schedule.packing(message))
         queue = self.outputs[step.pe].index(self.schedule.colors[step.sends])
-        self.row(_SEND, step.pe, out=step.sends, setup=self.timing.setup(name),
-                 words=self.timing.sending(wavelets, pace, queue), step=pace)
+        setup, words, pace = self.sending_costs(step.op, message.words, self.schedule.packing(message), queue)
+        self.row(_SEND, step.pe, out=step.sends, setup=setup, words=words, step=pace)
 
     def take(self, group: list[Step]) -> None:
-        last, first = group[-1], len(self.takes)
-        message = self.schedule.messages[last.takes]
-        packing, name = self.schedule.packing(message), self.schedule.instruction(last.op)
-        wavelets = -(-last.words // packing)
-        pace, send = self.timing.step(name, packing), self.timing.step(self.timing.instruction("mov"), packing)
-        depths = self.timing.machine.core.input_queues.values
+        last, first, schedule = group[-1], len(self.takes), self.schedule
+        packing = schedule.packing(schedule.messages[last.takes])
         for step in group:
-            queue = self.inputs[step.pe].index(self.schedule.colors[step.takes])
-            hops = self.schedule.hops(self.schedule.messages[step.takes], step.pe)
-            self.takes.append((step.takes, hops, depths[queue], self.schedule.colors[step.takes],
-                               -(-step.words // packing)))
-        self.row(_TAKE, last.pe, first, len(group), -1 if last.sends is None else last.sends, self.timing.setup(name),
-                 (wavelets - 1) * pace, self.timing.stream(wavelets, max(pace, send)), pace, wavelets)
+            taken = step.takes
+            queue = self.inputs[step.pe].index(schedule.colors[taken])
+            self.takes.append((taken, schedule.hops(schedule.messages[taken], step.pe), self.depths[queue],
+                               schedule.colors[taken], -(-step.words // packing)))
+        setup, words, paced, pace, wavelets = self.taking_costs(last.op, last.words, packing)
+        self.row(_TAKE, last.pe, first, len(group), -1 if last.sends is None else last.sends, setup, words, paced, pace,
+                 wavelets)
 
     def split(self, sent: int) -> None:
         """Parts that are taken of a message sent, and the whole that is taken once its last part is sent."""

@@ -12,7 +12,7 @@ from wsekern._values import path_values
 from wsekern.errors import InputError, raise_for_status
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import Axis, LinePainter, check_words, tile_packing
-from wsekern.ops.schedule import Schedule, instruction_cycles, multiply_cycles
+from wsekern.ops.schedule import Place, Schedule, instruction_cycles, multiply_cycles
 from wsekern.program import Fabric, Mem
 
 if TYPE_CHECKING:
@@ -117,11 +117,16 @@ def _lowered(operation: Scheduled, timing: Timing, length: int) -> "LoweredLine"
 
 def run_schedule(schedule: Schedule, line: np.ndarray) -> str:
     """Advance the clocks (PEs, causes) by ``schedule``; why they are bounds, empty where they are exact."""
+    return schedule.note(schedule_times(schedule, line))
+
+
+def schedule_times(schedule: Schedule, line: np.ndarray) -> np.ndarray:
+    """Advance the clocks (PEs, causes) by ``schedule``; the first and the last cycle in which every message is sent."""
     steps, takes, costs = schedule.clock_tables
     line[:, 3] += schedule.timing.latency(schedule.call, schedule.timing.latency("call"))
     times = np.zeros((len(schedule.messages), 2), np.int64)
     run_steps(line, steps, takes, times, costs)
-    return schedule.note(times)
+    return times
 
 
 def schedule_values(schedule: Schedule, tile: np.ndarray, axis: Axis, dtype: str, threads: int) -> np.ndarray:
@@ -273,7 +278,7 @@ def emit_role(schedule: Schedule, out: "Emission", role: tuple) -> str:
             out.program.spend(words)
             continue
         if op in ("multiply", "clear"):
-            emit_local(schedule, out, op, words, *(symbol(place[0]) for place in (dst, a, b) if place is not None))
+            emit_local(schedule, out, op, words, *((symbol(place[0]), place[1]) for place in (dst, a, b) if place is not None))
             continue
         out.program.emit(schedule.instruction(op), operand(dst, words, True), operand(a, words, False),
                          operand(b, words, False))
@@ -283,19 +288,20 @@ def emit_role(schedule: Schedule, out: "Emission", role: tuple) -> str:
     return "tile" if "tile" in held else f"{held.pop()}.{out.serial}"
 
 
-def emit_local(schedule: Schedule, out: "Emission", op: str, words: int, dst: str, a: str, b: str = "") -> None:
-    """A step without messages: a buffer set to zero, or a tile product as one mapped multiply-add for each inner index."""
+def emit_local(schedule: Schedule, out: "Emission", op: str, words: int, dst: Place, a: Place, b: Place = ("", 0)) -> None:
+    """A step without messages, on symbols: a buffer set to zero, or a tile product as one mapped multiply-add for each inner
+    index."""
     program = out.program
     if op == "clear":
-        zero = program.memory(f"zero.{program.symbols[dst][0]}", program.symbols[dst][0], 1)
-        program.emit(schedule.instruction(op), Mem(dst, words), Mem(zero, words, stride=0))
+        zero = program.memory(f"zero.{program.symbols[dst[0]][0]}", program.symbols[dst[0]][0], 1)
+        program.emit(schedule.instruction(op), Mem(dst[0], words), Mem(zero, words, stride=0))
         return
     m, k, n, transposed = schedule.product
-    target = Mem(dst, m, stride=n, advance=1)
+    target = Mem(dst[0], m, stride=n, advance=1)
     program.spend(sum(multiply_cycles(out.timing, m, k, n)) - instruction_cycles(out.timing, m, k, n))
     for inner in range(k):
-        right = Mem(b, m, inner, 0, k) if transposed else Mem(b, m, inner * n, 0, 1)
-        program.emit(out.timing.instruction("fma"), target, target, Mem(a, m, inner, k), right, repeat=n)
+        right = Mem(b[0], m, b[1] + inner, 0, k) if transposed else Mem(b[0], m, b[1] + inner * n, 0, 1)
+        program.emit(out.timing.instruction("fma"), target, target, Mem(a[0], m, a[1] + inner, k), right, repeat=n)
 
 
 def check_even(words: int, timing: Timing, what: str) -> None:

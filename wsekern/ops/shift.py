@@ -8,7 +8,7 @@ import numpy as np
 from wsekern._timing import shift_line
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
-from wsekern.ops.line import Axis, along, check_line, check_tile, tile_packing
+from wsekern.ops.line import Axis, along, check_count, check_line, check_tile, tile_packing
 from wsekern.ops.schedule import Schedule
 from wsekern.ops.scheduled import Scheduled
 
@@ -49,6 +49,7 @@ class Shift(Scheduled):
         check_line(self.words, self.axis, 0)
         if self.relays == 0:
             raise InputError("relays is 0: expected at least one, or minus one")
+        check_count("relays", abs(self.relays))
 
     def _relay(self, timing: Timing) -> _Relay:
         move = timing.instruction("mov")

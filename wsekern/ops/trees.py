@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from wsekern._trees import best_children
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import group_begin, group_root
@@ -35,6 +36,11 @@ class Tree:
             order.append(place)
             waiting.extend(self.children[place])
         return order[::-1]
+
+    @property
+    def fan_in(self) -> int:
+        """Most sums that one PE takes."""
+        return max(map(len, self.children))
 
     @property
     def depth(self) -> int:
@@ -128,18 +134,10 @@ def best_side(length: int, words: int, timing: Timing, most: int) -> tuple[tuple
     instruction = timing.instruction("add")
     packing = 1 if timing.dtype == "fp16_fp32" else timing.packing
     run = timing.stream(timing.wavelets(words, packing), timing.step(instruction, packing)) + 1 + timing.setup(instruction)
-    first = np.full((most + 1, length + 1), np.inf)
-    free = np.full((most + 1, length + 1), np.inf)
-    choice = np.zeros((most + 1, length + 1), np.int64)
-    first[1:, 1] = timing.setup(timing.instruction("mov"))
-    free[:, 1] = timing.setup(instruction)
-    for n in range(2, length + 1):
-        places = np.arange(1, n)
-        for b in range(1, most + 1):
-            cycles = np.maximum(first[b, n - places] + timing.stage + timing.hop * places, free[b - 1, 1:n])
-            choice[b, n] = int(cycles.argmin()) + 1
-            first[b, n] = cycles[choice[b, n] - 1]
-            free[b, n] = first[b, n] + run
+    first, free, choice = (np.zeros((most + 1, length + 1), np.int64) for _ in range(3))
+    first[1:, 1:2] = timing.setup(timing.instruction("mov"))
+    free[:, 1:2] = timing.setup(instruction)
+    best_children(first, free, choice, timing.stage, timing.hop, run)
     children: list[list[int]] = [[] for _ in range(length)]
     waiting = [(0, length, most)]
     while waiting:

@@ -16,9 +16,12 @@ from wsekern.program.operands import (
     TYPE_BYTES,
     Array,
     Fabric,
+    Fifo,
+    Mem4d,
     Named,
     Operand,
     Register,
+    Ring,
     element_type,
 )
 
@@ -228,7 +231,7 @@ class Code:
             if item.type != type and not (item.type in INTEGERS and type in INTEGERS):
                 raise InputError(f"program {self.program.name}: a value of type {item.type} where {type} is expected: "
                                  "convert it with .to(...)")
-            return item
+            return self.convert(item, type) if item.type == "i16" and TYPE_BYTES[type] == 4 else item     # extend the sign
         return self.constant(item, type)
 
     def let(self, type: str, number: Number = 0) -> Value:
@@ -321,6 +324,7 @@ class Code:
 
     def take(self, source: Operand, index: Number | None = None) -> Value:
         """Element ``index`` of a descriptor; the next word of a fabric descriptor, for which the task waits."""
+        self._check_element(source)
         value = self._new(self.program.type_of(source))
         self._emit(Scalar("take", type=value.type, dst=value.register, a=self._index(index), target=source))
         return value
@@ -328,10 +332,17 @@ class Code:
     def give(self, target: Operand, number: Number, index: Number | None = None) -> None:
         """Element ``index`` of a descriptor = ``number``; a word of a fabric descriptor. ``index`` of a fabric descriptor with
         an index goes into the high half of the word."""
+        self._check_element(target)
         value = self.value(number, self.program.type_of(target))
         held = None if index is None else self.value(index, "i32")
         self._emit(Scalar("give", type=value.type, a=None if held is None else held.register, c=value.register,
                           target=target))
+
+    def _check_element(self, operand: Operand) -> None:
+        """Refuse to take or give single elements of what has none to choose from."""
+        if isinstance(self.program.stated(operand), (Fifo, Register)):
+            raise InputError(f"program {self.program.name}: take and give need a descriptor of memory or the fabric, not "
+                             f"{operand}")
 
     def timestamp(self, symbol: Array, offset: Number = 0) -> None:
         """The time-stamp counter into three u16 of ``symbol``, lowest first (``Simulation.timestamps`` puts them together)."""
@@ -363,7 +374,14 @@ class Code:
         self._emit(Scalar("set_stride", a=self._index(elements), target=descriptor.name))
 
     def load_descriptor(self, descriptor: Named, source: Named) -> None:
-        """Make a descriptor equal to another one (``@load_to_dsr``)."""
+        """Make a descriptor equal to another one, as it is now (``@load_to_dsr``); both are of one kind and element type."""
+        here, there = self.program.stated(descriptor), self.program.stated(source)
+        if type(here) is not type(there) or self.program.type_of(here) != self.program.type_of(there) or (
+                isinstance(here, Fabric) and here.queue != there.queue) or (
+                isinstance(here, Mem4d) and (here.shape, here.strides) != (there.shape, there.strides)) or (
+                isinstance(here, Ring) and self.program.symbols[here.symbol][1] != self.program.symbols[there.symbol][1]):
+            raise InputError(f"program {self.program.name}: descriptor {descriptor.name} ({here}) cannot become {source.name} "
+                             f"({there}): expected the same kind, type, queue, shape and ring")
         self._emit(Scalar("load_descriptor", target=descriptor.name, source=source.name))
 
     # ---- vector instructions

@@ -11,6 +11,7 @@ from wsekern.fabric.plan import route_record
 from wsekern.machine.timing import Timing
 from wsekern.program.instructions import FORMS, INSTRUCTIONS, OPERATIONS, PRIORITIES, Label, Placed, Scalar, Vector
 from wsekern.program.operands import (
+    INTEGERS,
     TYPE_BYTES,
     TYPE_CODES,
     Fabric,
@@ -54,7 +55,7 @@ class _Encoder:
         self.addresses = program.addresses()
         self.own = {name: number for number, name in enumerate(program.descriptors)}
         self.fifos = {name: number for number, name in enumerate(program.fifos)}
-        self.numbers: dict[tuple[Operand, bool], int] = {}
+        self.numbers: dict[tuple[Operand, bool, str], int] = {}
         self.threads = 0
         self.registers = 1 + max(program.kept_registers)
         self.calls = any(isinstance(item, Scalar) and item.form == "call" for item in program.code)
@@ -70,7 +71,11 @@ class _Encoder:
                 self.labels[item.name] = len(kept)
             else:
                 kept.append((line, item))
+        self._check_end(kept)
         self.placed.tasks = self._task_ids()
+        read = [item.imm if item.form == "parameter" else item.a for _, item in kept
+                if isinstance(item, Scalar) and (item.form == "parameter" or (item.form == "spend" and item.a is not None))]
+        self.placed.parameters = max([-1, *program.parameters.values(), *read]) + 1
         for name in program.descriptors:            # those that PEs hold for themselves come first
             self._descriptor(Named(name), target=False)
         for at, (line, item) in enumerate(kept):
@@ -80,6 +85,21 @@ class _Encoder:
         self.placed.routes = [route_record(route) for route in program.routes.values()]
         self.placed.header = self._header()
         return self.placed
+
+    def _check_end(self, kept: list[tuple[int, Any]]) -> None:
+        """Refuse code that runs on behind its last instruction, into what is another program's."""
+        last = kept[-1][1] if kept else None
+        ends = isinstance(last, Scalar) and last.form in ("end", "return", "jump")
+        if (self.program.code and not ends) or any(at >= len(kept) for at in self.labels.values()):
+            raise InputError(f"program {self.program.name}: its code does not end with end, return or jump")
+
+    def _check_direction(self, form: str, operand: Operand, target: bool) -> None:
+        """Refuse a fabric descriptor whose queue is bound for the other direction only."""
+        stated = self.program.stated(operand)
+        bound = self.program.outputs if target else self.program.inputs
+        if isinstance(stated, Fabric) and stated.queue not in bound:
+            raise InputError(f"program {self.program.name}: {form} uses {'output' if target else 'input'} queue "
+                             f"{stated.queue}, which has no color; bound are {', '.join(map(str, bound)) or 'none'}")
 
     # ---- tasks
 
@@ -121,19 +141,20 @@ class _Encoder:
 
     # ---- descriptors
 
-    def _descriptor(self, operand: Operand | None, target: bool) -> int:
+    def _descriptor(self, operand: Operand | None, target: bool, type: str | None = None) -> int:
+        """Number of an operand's record; ``type``: what its elements are taken for, where not what they are."""
         if operand is None:
             return _NONE
-        key = (operand, target and isinstance(self.program.stated(operand), Fabric))
+        key = (operand, target and isinstance(self.program.stated(operand), Fabric), type or self.program.type_of(operand))
         if key not in self.numbers:
             self.numbers[key] = len(self.placed.descriptors)
-            self.placed.descriptors.append(self._describe(operand, key[1]))
+            self.placed.descriptors.append(self._describe(operand, *key[1:]))
         return self.numbers[key]
 
-    def _describe(self, operand: Operand, target: bool) -> list[int]:
+    def _describe(self, operand: Operand, target: bool, type: str) -> list[int]:
         own = self.own[operand.name] if isinstance(operand, Named) else _NONE
         stated = self.program.stated(operand)
-        row: dict[str, int] = {"own": own, "on_push": _NONE, "on_pop": _NONE, "type": TYPE_CODES[self.program.type_of(stated)]}
+        row: dict[str, int] = {"own": own, "on_push": _NONE, "on_pop": _NONE, "type": TYPE_CODES[type]}
         size = TYPE_BYTES[self.program.type_of(stated)]
         if isinstance(stated, Register):
             row |= {"kind": _KINDS["register"], "queue": stated.number, "extent": 1}
@@ -144,6 +165,8 @@ class _Encoder:
                     "advance_switch": stated.advance_switch, "index": stated.index is not None, "base": stated.index or 0}
         else:
             elements = self.program.symbols[stated.symbol][1]
+            if elements == 0 and isinstance(stated, (Ring, Fifo)):
+                raise InputError(f"program {self.program.name}: a ring or FIFO in symbol {stated.symbol}, which is empty")
             offset = getattr(stated, "offset", 0)
             row |= {"base": self.addresses[stated.symbol] + offset * size, "extent": stated.extent,
                     "stride": getattr(stated, "stride", 1), "save": getattr(stated, "save", False), "wrap": elements}
@@ -161,7 +184,8 @@ class _Encoder:
     @staticmethod
     def _dimensions(operand: Mem4d) -> dict[str, int]:
         missing = 4 - len(operand.shape)
-        shape, strides = (1,) * missing + tuple(operand.shape), (0,) * missing + tuple(operand.strides)
+        shape = (1,) * missing + tuple(max(1, size) for size in operand.shape)     # none of no element: the core divides by it
+        strides = (0,) * missing + tuple(operand.strides)
         return {f"shape{k}": shape[k] for k in range(4)} | {f"stride{k}": strides[k] for k in range(4)}
 
     def _uses(self, *registers: int | None) -> None:
@@ -171,10 +195,9 @@ class _Encoder:
 
     def _vector(self, item: Vector) -> list[int]:
         program, timing = self.program, self.timing
-        operation, arithmetic = INSTRUCTIONS[item.name]
+        operation = INSTRUCTIONS[item.name][0]
         stated = [program.stated(operand) for operand in item.operands]
-        if arithmetic == "fp16" and "bf16" in {program.type_of(operand) for operand in stated}:
-            arithmetic = "bf16"
+        arithmetic, types = _types(item.name, [program.type_of(operand) for operand in stated])
         fabric = [operand for operand in stated if isinstance(operand, Fabric)]
         packing = {operand.elements_per_word for operand in fabric} or {1}
         if len(packing) != 1:
@@ -196,9 +219,10 @@ class _Encoder:
             "control_activate": self._task(item.control_activate), "control_unblock": self._task(item.control_unblock),
         }
         self._uses(item.done)
-        operands = (item.dst, item.a, item.b, item.c)
-        for name, operand in zip(("dst", "a", "b", "c"), operands, strict=True):
-            row[name] = self._descriptor(operand, target=name == "dst")
+        row |= dict.fromkeys(("b", "c"), _NONE)
+        for name, operand, type in zip(("dst", "a", "b", "c"), item.operands, types, strict=False):
+            self._check_direction(item.name, operand, name == "dst")
+            row[name] = self._descriptor(operand, target=name == "dst", type=type)
         return [int(row.get(name, 0)) for name in INSTRUCTION_FIELDS]
 
     def _rate(self, item: Vector) -> Fraction:
@@ -246,6 +270,7 @@ class _Encoder:
 
     def _scalar(self, item: Scalar, following: Any) -> list[int]:
         row: dict[str, int] = {"form": _FORMS[item.form], "type": TYPE_CODES[item.type], "imm": _signed(item.imm)}
+        program = self.program
         for name in ("dst", "a", "b", "c"):
             row[name] = _NONE if getattr(item, name) is None else getattr(item, name)
         if item.form != "spend":
@@ -257,6 +282,9 @@ class _Encoder:
         elif item.form in ("load", "store"):
             row["imm"] = self._address(item.target)
         elif item.form in ("take", "give"):
+            if isinstance(program.stated(item.target), (Register, Fifo)):
+                raise InputError(f"program {program.name}: {item.form} needs a descriptor of memory or fabric")
+            self._check_direction(item.form, item.target, item.form == "give")
             row["b"] = self._descriptor(item.target, target=item.form == "give")
         elif item.form in ("jump", "branch", "call"):
             row["imm"] = self._label(item.target)
@@ -289,7 +317,9 @@ class _Encoder:
         whole latency, any other one issue slot (FABRICA: independent 1, dependent 2)."""
         timing = self.timing
         if item.cycles is not None:
-            return item.cycles, item.cycles
+            # A loop without a cycle would never end.
+            leaps = item.form in ("jump", "call", "return")
+            return max(item.cycles, leaps), max(item.cycles, 1)
         if item.form == "branch":
             return timing.latency("branch", 1), timing.latency("taken", 1)
         if item.form == "scalar" and item.op in _SOFTWARE:
@@ -341,9 +371,23 @@ def _signed(bits: int) -> int:
     return bits - (1 << 32) if bits >= 1 << 31 else bits
 
 
+def _types(instruction: str, types: list[str]) -> tuple[str, list[str]]:
+    """The arithmetic of a vector instruction on operands of ``types``, and what it takes their elements for: a move within one
+    width moves bits, except from fp16 to bf16 and back, and integers are signed or not as the instruction says."""
+    operation, arithmetic = INSTRUCTIONS[instruction]
+    if arithmetic == "fp16" and "bf16" in types:
+        arithmetic = "bf16"
+    if operation == "mov" and len({TYPE_BYTES[type] for type in types}) == 1 and not {"fp16", "bf16"} <= set(types):
+        arithmetic = "u32" if TYPE_BYTES[types[0]] == 4 else "u16"
+        return arithmetic, [arithmetic] * len(types)
+    if arithmetic in INTEGERS:
+        types = [arithmetic if TYPE_BYTES[type] == TYPE_BYTES[arithmetic] else type for type in types]
+    return arithmetic, types
+
+
 def _reads(item: Any, register: int | None) -> bool:
     if isinstance(item, Scalar):
-        return register in (item.a, item.b, item.c)
+        return item.form != "spend" and register in (item.a, item.b, item.c)
     if isinstance(item, Vector):
         return any(isinstance(operand, Register) and operand.number == register for operand in item.operands)
     return False

@@ -137,3 +137,5 @@ class Placed:
     """Place in ``Program.code`` of each record."""
     tasks: dict[str, int] = field(default_factory=dict)
     """Id of each local task."""
+    parameters: int = 0
+    """Parameters that each PE holds: as many as the program names, or more where its code reads more."""

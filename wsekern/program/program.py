@@ -1,6 +1,6 @@
 """A PE program: symbols, queues, descriptors, tasks and code, held once however many PEs run it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 VECTOR_BYTES, SCALAR_BYTES = 16, 4
 """What instructions are counted as against the 48 KB of a PE: words of 32 bits (FABRICA: fixed-length instructions), four for
 a vector instruction with the loads of its descriptors."""
-MAIN_TASK = "main"
+MAIN_TASK, COLORS = "main", 24
 
 
-@dataclass
+@dataclass(eq=False)
 class Program:
     """Code, memory and queue bindings of the PEs that run it.
 
@@ -66,6 +66,30 @@ class Program:
     kept_registers: set[int] = field(default_factory=lambda: {0})
     """Registers that no task may use for itself: 0 holds the word of a data task, others belong to subroutines."""
     labels: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        """Whether another program is the same in all that it holds; initial values bit for bit."""
+        if not isinstance(other, Program):
+            return NotImplemented
+        mine, theirs = ({f.name: getattr(item, f.name) for f in fields(Program)} for item in (self, other))
+        for held in (mine, theirs):
+            held["initial"] = {name: (values.dtype, values.tobytes()) for name, values in held["initial"].items()}
+        return mine == theirs
+
+    __hash__ = object.__hash__
+
+    def text(self) -> str:
+        """The program as an assembler's listing, which :meth:`parse` reads back."""
+        from wsekern.program.text import program_text
+
+        return program_text(self)
+
+    @staticmethod
+    def parse(text: str, origin: str = "program text") -> "Program":
+        """The program that a listing describes; errors name ``origin``, line and column."""
+        from wsekern.program.text import parse_program
+
+        return parse_program(text, origin)
 
     # ---- memory and queues
 
@@ -104,6 +128,8 @@ class Program:
         return self._queue("output", self.outputs, color, queue)
 
     def _queue(self, what: str, bindings: dict[int, int], color: int, wanted: int | None) -> int:
+        if not 0 <= color < COLORS:
+            raise InputError(f"program {self.name}: color {color} does not exist: use 0 to {COLORS - 1}")
         bound = next((queue for queue, other in bindings.items() if other == color), None)
         if bound is None:
             bound = next(queue for queue in range(len(bindings) + 1) if queue not in bindings) if wanted is None else wanted
@@ -235,9 +261,39 @@ class Program:
             raise InputError(f"{where}: a word with an index holds a 16-bit element, not {item.dst.type}")
         for operand in item.operands:
             self._check_operand(item.name, operand, item.repeat)
-        for operand in stated:
-            if (self.type_of(operand) in INTEGERS) != (arithmetic in INTEGERS) and operation != "mov":
-                raise InputError(f"{where}: an operand of type {self.type_of(operand)} does not fit")
+        self._check_types(item, stated, operation, arithmetic)
+        self._check_words(item, stated)
+
+    def _check_types(self, item: Vector, stated: list[Operand], operation: str, arithmetic: ElementType) -> None:
+        """Refuse operands that the arithmetic cannot take. Moves within one width move bits of any type; sources of a 16-bit
+        operation have 16 bits of one format, as all operands of integer operations have the instruction's width."""
+        types = [self.type_of(operand) for operand in stated]
+        if operation == "mov" and len({TYPE_BYTES[type] for type in types}) == 1:
+            return
+        narrow = TYPE_BYTES[arithmetic] == 2 and operation != "mov"
+        for k, type in enumerate(types):
+            same_width = TYPE_BYTES[type] == TYPE_BYTES[arithmetic]
+            if (type in INTEGERS) != (arithmetic in INTEGERS) or (
+                    operation != "mov" and not same_width and (arithmetic in INTEGERS or (narrow and k > 0))):
+                raise InputError(f"program {self.name}: {item.name}: an operand of type {type} does not fit")
+        if narrow and len({"fp16", "bf16"} & set(types[1:])) == 2:
+            raise InputError(f"program {self.name}: {item.name}: fp16 and bf16 sources in one instruction")
+
+    def _check_words(self, item: Vector, stated: list[Operand]) -> None:
+        """Refuse words that hold no whole elements, and queues or FIFOs that one instruction would read twice."""
+        where, seen = f"program {self.name}: {item.name}", set()
+        for k, operand in enumerate(stated):
+            if isinstance(operand, Fabric):
+                most = 1 if operand.index is not None else 4 // TYPE_BYTES[operand.type]
+                if not 1 <= operand.elements_per_word <= most:
+                    raise InputError(f"{where}: {operand.elements_per_word} elements of {operand.type} in a word; expected "
+                                     f"1{' or 2' if most == 2 else ''}")
+            if k == 0 or not isinstance(operand, (Fabric, Fifo)):
+                continue
+            source = operand.queue if isinstance(operand, Fabric) else operand.name
+            if source in seen:
+                raise InputError(f"{where}: two sources are the same queue or FIFO ({source})")
+            seen.add(source)
 
     def stated(self, operand: Operand) -> Operand:
         """A named descriptor as the program states it; any other operand as it is."""

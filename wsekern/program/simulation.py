@@ -9,14 +9,17 @@ from wsekern._pe import COUNTERS, Cores
 from wsekern._routing import State
 from wsekern.errors import InputError, raise_for_status
 from wsekern.fabric.routes import Port, port_of
-from wsekern.fabric.simulation import DELIVERED, words_of
+from wsekern.fabric.simulation import DELIVERED, check_color, check_entry, words_of
 from wsekern.program.encode import encode, stack
+from wsekern.program.instructions import Label
 from wsekern.program.layout import Layout
 from wsekern.program.operands import NUMPY_TYPES
+from wsekern.program.program import COLORS, MAIN_TASK
+from wsekern.program.text import instruction_text, listing
+from wsekern.program.waiting import STUCK, WAITS, fault_of, sentence_of, threads_that_wait
 
 _SINK_CORE = 2
 _DEADLINE = -14
-_WAITS = {"input": "words", "output": "room to send", "fifo": "a FIFO", "microthread": "a microthread"}
 _LATENCIES = (("input", 0), ("output", 0), ("task", 0), ("data_task", 0), ("launch", 1))
 
 
@@ -30,6 +33,8 @@ class Simulation:
         if threads < 1:
             raise InputError(f"{threads} threads: expected at least 1")
         self.layout, self.threads, timing = layout, threads, layout.timing
+        self._lines: dict[int, list[int]] = {}
+        self._places: dict[tuple[int, int], dict] = {}
         self._placed = []
         for program in layout.programs:
             program.check(timing)
@@ -39,15 +44,15 @@ class Simulation:
         self._cores = Cores(*stack(self._placed), layout.program_of.reshape(-1), self._wide_enough(),
                             [timing.latency(key, default) for key, default in _LATENCIES],
                             timing.stride_width if layout.banks else (0,) * 8, layout.width)
-        sinks = np.full(24, _SINK_CORE, np.uint8)
+        sinks = np.full(COLORS, _SINK_CORE, np.uint8)
         self._fabric = State(layout.fabric.build(), sinks)
         self._cores.attach(self._fabric)
-        for program in layout.programs:
+        for index, program in enumerate(layout.programs):
             for symbol, values in program.initial.items():
-                self._fill(program, symbol, values)
+                self._fill(index, program.addresses()[symbol], values)
 
     def _wide_enough(self) -> NDArray[np.int32]:
-        needed = max([len(program.parameters) for program in self.layout.programs], default=0)
+        needed = max([placed.parameters for placed in self._placed], default=0)
         missing = needed - self.parameters.shape[1]
         if missing > 0:
             self.parameters = np.pad(self.parameters, ((0, 0), (0, missing)))
@@ -84,6 +89,9 @@ class Simulation:
         for _, pes, type, elements, address in self._holders(symbol, x, y, width, height):
             if out is None:
                 out = np.zeros((height * width, elements), NUMPY_TYPES[type])
+            elif out.shape[1] != elements or out.dtype != NUMPY_TYPES[type]:
+                raise InputError(f"symbol {symbol} has {out.shape[1]} elements of {out.dtype} on some PEs of the rectangle, "
+                                 f"{elements} of {np.dtype(NUMPY_TYPES[type])} on others: copy them apart")
             rows = np.zeros((len(pes), elements), NUMPY_TYPES[type])
             if elements:
                 raise_for_status(self._cores.copy_out(address, pes, rows.view(np.uint8)))
@@ -121,11 +129,11 @@ class Simulation:
             raise InputError(f"no program has a symbol {symbol!r}")
         return found
 
-    def _fill(self, program: object, symbol: str, values: np.ndarray) -> None:
-        pes = np.flatnonzero(self.layout.program_of.reshape(-1) == self.layout.programs.index(program)).astype(np.int32)
+    def _fill(self, program: int, address: int, values: np.ndarray) -> None:
+        pes = np.flatnonzero(self.layout.program_of.reshape(-1) == program).astype(np.int32)
         if len(pes) and values.size:
             rows = np.ascontiguousarray(np.broadcast_to(values, (len(pes), values.size)))
-            raise_for_status(self._cores.copy_in(program.addresses()[symbol], pes, rows.view(np.uint8)))
+            raise_for_status(self._cores.copy_in(address, pes, rows.view(np.uint8)))
 
     def timestamps(self, symbol: str, offset: int = 0) -> NDArray[np.int64]:
         """Time-stamp counters that ``code.timestamp`` wrote into ``symbol``: cycles (height, width)."""
@@ -171,6 +179,7 @@ class Simulation:
 
     def reset(self) -> None:
         """Programs back to their start at cycle 0; memory stays as it is."""
+        self._edge = []
         self._cores.reset()
         self._fabric.reset()
         self._cores.attach(self._fabric)
@@ -180,10 +189,13 @@ class Simulation:
     def send(self, color: int, words: ArrayLike, x: int, y: int, port: Port | str = Port.WEST, *,
              control: ArrayLike | bool = False) -> None:
         """Let words (integers, or float32 by their bits) wait at an edge of the grid, or at a ramp, and come in one a cycle."""
-        data = np.ascontiguousarray(words_of(words).reshape(-1))
-        marks = np.ascontiguousarray(np.broadcast_to(np.asarray(control, bool), data.shape).astype(np.uint8))
+        self.layout.check_rectangle(x, y, 1, 1)
+        port, color, data = port_of(port), check_color(color), words_of(words).reshape(1, -1)
+        pes = np.array([y * self.layout.width + x], np.uint32)
+        check_entry(self._fabric.plan, pes, port)
+        marks = np.broadcast_to(np.asarray(control, bool), data.shape).astype(np.uint8)
         self._cores.open_fabric(self._fabric)
-        self._fabric.inject(x, y, port_of(port), color, data, marks if marks.any() else None)
+        self._fabric.inject(pes, port, color, np.ascontiguousarray(data), np.ascontiguousarray(marks) if marks.any() else None)
 
     def receive(self, color: int | None = None) -> NDArray[np.void]:
         """Words that left the grid over its edges since the last call, in order of cycle: records of
@@ -229,61 +241,64 @@ class Simulation:
         """Thread-cycles that each PE waited, by what for: words (``input``), room to send (``output``), ``fifo``,
         ``microthread``."""
         counters = self.counters()
-        return {name: counters[name] for name in _WAITS}
+        return {name: counters[name] for name in WAITS}
 
     def activity(self) -> NDArray[np.int32]:
         """What each thread of each PE is at: see ``wsekern._pe.Cores.activity``."""
         return self._cores.activity()
 
     def state(self, x: int, y: int) -> dict:
-        """All that PE (x, y) holds beside its memory: threads, registers, queues, tasks, descriptors, FIFOs."""
+        """All that PE (x, y) holds beside its memory: threads, registers, queues, tasks, descriptors, FIFOs.
+
+        Of each thread (0 to 7, and 8 the main one): its ``state`` in the coming cycle (``wsekern._pe.STATES``), its
+        ``instruction`` and where that stands (:meth:`place_of`), the next ``word`` of a stream, the ``queue`` that it waits
+        for, the ``cycle`` since which it waits or until which it is busy.
+        """
         self.layout.check_rectangle(x, y, 1, 1)
         found = self._cores.state_of(y * self.layout.width + x)
         if found is None:
             raise InputError(f"PE ({x}, {y}) has no program")
-        tasks = self._placed[self.layout.program_of[y, x]].tasks
+        program = int(self.layout.program_of[y, x])
+        tasks = self._placed[program].tasks
         for mask in ("activated", "blocked"):
             found[mask] = [name for name, number in tasks.items() if found[mask] >> number & 1]
+        names = ("state", "instruction", "word", "queue", "cycle")
+        for thread, values in found["threads"].items():
+            found["threads"][thread] = dict(zip(names, values, strict=True))
+            if values[0] != "idle":
+                found["threads"][thread] |= self.place_of(program, values[1])
         return found
 
-    def describe(self, program: int, instruction: int) -> str:
-        """An instruction of a program (numbers as in :meth:`activity`), in words."""
-        from wsekern.program.text import instruction_text
+    def place_of(self, program: int, instruction: int) -> dict:
+        """Where an instruction of a program (numbers as in :meth:`activity`) stands: ``program`` and ``task`` by name, ``line``
+        of :meth:`Program.text`, its ``text``."""
+        if (program, instruction) not in self._places:
+            self._places[program, instruction] = self._place(program, instruction)
+        return dict(self._places[program, instruction])
 
-        placed = self._placed[program]
-        if not 0 <= instruction < len(placed.lines):
-            return "?"
-        code = self.layout.programs[program].code
-        line = placed.lines[instruction]
-        return instruction_text(code[line]) if line < len(code) else "end"
+    def _place(self, program: int, instruction: int) -> dict:
+        written = self.layout.programs[program]
+        if program not in self._lines:
+            lines, numbers = listing(written)
+            self._lines[program] = [*numbers, len(lines) + 1]       # what follows the code is the end of the main task
+        lines, placed = self._lines[program], self._placed[program].lines
+        at = placed[instruction] if 0 <= instruction < len(placed) else len(written.code)
+        tasks = {task.label: task.name for task in written.tasks.values()}
+        labels = (item.name for item in reversed(written.code[:at]) if isinstance(item, Label))
+        task = next((tasks[name] for name in labels if name in tasks), MAIN_TASK)
+        text = instruction_text(written.code[at], written) if at < len(written.code) else "end"
+        return {"program": written.name, "task": task, "line": lines[at], "text": text}
+
+    def waiting(self) -> list[dict]:
+        """Threads that wait, by PE: see :func:`wsekern.program.waiting.threads_that_wait`."""
+        return threads_that_wait(self)
 
     def _explain(self, status: int) -> tuple[str, dict]:
-        layout = self.layout
-        programs = layout.program_of.reshape(-1)
-        waiting = []
-        for pe, thread, state, instruction, _, queue in self._cores.waiting():
-            item = {"x": pe % layout.width, "y": pe // layout.width, "instruction": instruction,
-                    "program": layout.programs[programs[pe]].name, "waits_for": _WAITS[state]}
-            if thread != 8:
-                item["microthread"] = thread
-            if state in ("input", "output"):
-                item["color"] = self._color(programs[pe], state, queue)
-            waiting.append(item)
-        pe, color, instruction = self._cores.fault
-        place = f"PE ({pe % layout.width}, {pe // layout.width}), " if pe >= 0 else ""
-        place += f"color {color}, " if color >= 0 else ""
-        if pe >= 0 and instruction >= 0:
-            program = programs[pe]
-            here = instruction - int(np.cumsum([0] + [len(placed.code) for placed in self._placed])[program])
-            place += f"program {layout.programs[program].name} at instruction {here} ({self.describe(program, here)}), "
-        first = waiting[0] if waiting else None
-        wait = (f"; {len(waiting)} threads wait, the first is PE ({first['x']}, {first['y']}) of {first['program']} at "
-                f"instruction {first['instruction']}, for {first['waits_for']}" if first else "")
-        return f"{place}cycle {self.cycle}{wait}", {"cycle": self.cycle, "waiting": waiting}
-
-    def _color(self, program: int, state: str, queue: int) -> int:
-        bound = self.layout.programs[program]
-        return (bound.inputs if state == "input" else bound.outputs).get(queue, -1)
+        place = {} if status in STUCK else fault_of(self)
+        report = {"cycle": self.cycle, "place": place, "waiting": self.waiting(), "fabric": self._fabric.report()}
+        if report["fabric"] is None:
+            report["fabric"] = self._fabric.explain()
+        return sentence_of(report, status), report
 
 
 def _is_row(order: str) -> bool:

@@ -1,4 +1,4 @@
-"""Pictures, with matplotlib where it is installed."""
+"""Pictures, with matplotlib, which is imported where one is drawn."""
 
 import io
 import os
@@ -29,26 +29,29 @@ def comparison_plot(comparison: Comparison, path: str | os.PathLike[str]) -> Non
         bottom = [low + value for low, value in zip(bottom, values, strict=True)]
     why.set_ylabel("time per output token (ms)")
     why.set_title("where the time goes")
-    why.legend()
+    figure.legend(*why.get_legend_handles_labels(), loc="outside right center", reverse=True)
     save_figure(figure, path)
 
 
 def new_figure(inches: tuple[float, float]) -> Any:
     """An empty matplotlib figure, drawn without a screen."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("pictures need matplotlib, which is not installed: type `pip install 'wsekern[plot]'`") from None
+    from matplotlib.figure import Figure
+
     return Figure(figsize=inches, layout="constrained")
+
+
+def picture_kind(path: str | os.PathLike[str]) -> str:
+    """Format of a picture by its name's ending; PNG if it has none."""
+    kind = Path(path).suffix.lstrip(".").lower() or "png"
+    if kind not in ("png", "svg", "pdf"):
+        raise InputError(f"cannot draw {path}: expected a name that ends in .png, .svg or .pdf")
+    return kind
 
 
 def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
     """Write a matplotlib figure whole or not at all."""
-    kind = Path(path).suffix.lstrip(".").lower() or "png"
-    if kind not in ("png", "svg", "pdf"):
-        raise InputError(f"cannot draw {path}: expected a name that ends in .png, .svg or .pdf")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=120)
+    figure.savefig(buffer, format=picture_kind(path), dpi=120)
     write_file(path, buffer.getvalue())
 
 

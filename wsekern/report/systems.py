@@ -22,8 +22,10 @@ def sweep_view(model: str, mode: str, cells: list[Cell], crossovers: list[Crosso
                  "USD a\nmillion"):
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=name == "system")
     for cell in cells:
-        for side, place in ((cell.wafer, (f"{cell.prompt:,}", f"{cell.batch:,}")), (cell.cluster, ("", ""))):
-            table.add_row(*place, *_figures(side), end_section=side is cell.cluster)
+        table.add_row(f"{cell.prompt:,}", f"{cell.batch:,}", *_figures(cell.wafer))
+        table.add_row("", "", *_figures(cell.cluster), end_section=cell.ideal is None)
+        if cell.ideal is not None:
+            table.add_row("", "", *_figures(cell.ideal), end_section=True)
     words = Text("\n".join(f"* {one.sentence()}" for one in crossovers))
     notes = sorted({note for cell in cells for note in cell.notes})
     return Group(table, words, Text("\n".join(notes), style="dim"), _assumptions(_first_sides(cells)))
@@ -88,12 +90,12 @@ def sweep_plot(model: str, cells: list[Cell], path: str | os.PathLike[str]) -> N
                 "usd_per_million_tokens": "USD per million tokens"}
     for axes, (measure, label) in zip(figure.subplots(1, 3), measures.items(), strict=True):
         for index, prompt in enumerate(sorted({cell.prompt for cell in cells})):
-            for side, style in (("wafer", "o-"), ("cluster", "s--")):
+            for side, style, name in (("wafer", "o-", "wafers"), ("cluster", "s--", "GPUs"), ("ideal", ":", "GPUs, ideal")):
                 points = [(cell.batch, getattr(getattr(cell, side), measure)) for cell in cells
                           if cell.prompt == prompt and getattr(cell, side)]
                 if points:
                     axes.plot(*zip(*points, strict=True), style, color=f"C{index}", markersize=4,
-                              label=f"{'wafers' if side == 'wafer' else 'GPUs'}, prompt {prompt:,}")
+                              label=f"{name}, prompt {prompt:,}")
         axes.set(xscale="log", yscale="log", xlabel="users at once", ylabel=label)
     axes.legend(fontsize=8)
     figure.suptitle(model)

@@ -1,5 +1,6 @@
 """Predictions, validation and the catalogue of machines as tables."""
 
+import os
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -7,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wsekern.cluster import Gpu, bundled_clusters, bundled_gpus, load_gpu
+from wsekern.errors import InputError
 from wsekern.machine import Machine, bundled_machines, load_machine
 from wsekern.report.words import amount, size
 from wsekern.workload import bundled_models, load_config
@@ -51,6 +53,17 @@ def validation_view(found: dict[str, list[dict]], show_rows: bool) -> Renderable
     return Group(groups, Text(""), _rows(found["rows"]) if show_rows else _unpredicted(found["rows"]))
 
 
+def families_view(families: list[dict]) -> Table:
+    """Errors of GPU rows that set no constant, per kind, GPU and model family."""
+    table = Table("kind", "GPU", "family", title="Errors per GPU and model family, fitted rows left out", title_justify="left")
+    for name in ("rows", "median error", "p90"):
+        table.add_column(name, justify="right")
+    for line in families:
+        table.add_row(line["kind"], line["gpu"], line["family"], str(line["tested"]), _percent(line["median_error"]),
+                      _percent(line["p90_error"]))
+    return table
+
+
 def _rows(rows: list[dict]) -> Table:
     table = Table("id", "group")
     for name in ("measured", "predicted", "unit", "error"):
@@ -86,6 +99,18 @@ def machines_data() -> dict[str, Any]:
     return {"wafers": {name: msgspec.to_builtins(load_machine(name)) for name in bundled_machines()},
             "gpus": {name: msgspec.to_builtins(load_gpu(name)) for name in bundled_gpus()},
             "clusters": bundled_clusters(), "models": {name: load_config(name).parameters for name in bundled_models()}}
+
+
+def machine_data(name: str) -> dict[str, Any]:
+    """One wafer (its name, or the user's own file) or GPU, every number with unit, source and confidence."""
+    import msgspec
+
+    if name in bundled_gpus():
+        return msgspec.to_builtins(load_gpu(name))
+    if name in bundled_machines() or os.path.isfile(name):
+        return msgspec.to_builtins(load_machine(name))
+    known = ", ".join([*bundled_machines(), *bundled_gpus()])
+    raise InputError(f"no machine {name[:80]!r}: use one of {known}, or the TOML file of a wafer")
 
 
 def machine_view(name: str, data: dict[str, Any]) -> RenderableType:

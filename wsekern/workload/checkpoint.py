@@ -1,15 +1,16 @@
 """Weights and tokenizer of a Hugging Face folder: ``config.json``, ``*.safetensors``, ``tokenizer.json``."""
 
-import json
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.workload.config import ModelConfig, load_config
+from wsekern.workload.config import ModelConfig, bundled_models, load_config, read_json
+from wsekern.workload.rope import frequencies
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -37,6 +38,10 @@ class LayerWeights:
     q_bias: Vector | None = None
     k_bias: Vector | None = None
     v_bias: Vector | None = None
+    o_bias: Vector | None = None
+    gate_bias: Vector | None = None
+    up_bias: Vector | None = None
+    down_bias: Vector | None = None
     q_norm: Vector | None = None  # (head_dim,)
     k_norm: Vector | None = None
 
@@ -53,21 +58,33 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A model that can be executed."""
+    """A model that can be executed. Its weights are read when they are first asked for."""
 
+    folder: Path
     config: ModelConfig
-    weights: Weights
     tokenizer: "Tokenizer"
-    bos_token: int | None = None
+    special_tokens: bool = True  # whether the tokenizer adds those that its own file tells it to
+    first_token: int | None = None  # put in front of every text, where the tokenizer does not do so itself
     eos_tokens: tuple[int, ...] = field(default=())
 
+    @cached_property
+    def weights(self) -> Weights:
+        """All weights, float32; :class:`InputError` names the tensor that is missing or wrong."""
+        return load_weights(self.folder, self.config)
+
     def encode(self, text: str) -> list[int]:
-        """Token ids of ``text``, with the begin-of-text token in front where the model has one."""
-        ids = self.tokenizer.encode(text).ids
-        if self.bos_token is not None and ids[:1] != [self.bos_token]:
-            ids = [self.bos_token, *ids]
+        """Token ids of ``text``, as ``transformers`` encodes it."""
+        try:
+            ids = self.tokenizer.encode(text, add_special_tokens=self.special_tokens).ids
+        except Exception as error:  # the library raises bare Exception
+            raise InputError(f"{self.folder}: the tokenizer cannot encode the prompt: {error}") from None
+        if self.first_token is not None and ids[:1] != [self.first_token]:
+            ids = [self.first_token, *ids]
         if not ids:
             raise InputError("the prompt is empty: give at least one word")
+        if max(ids) >= self.config.vocab:
+            raise InputError(f"{self.folder}: the tokenizer gives token {max(ids)}, but config.json says vocab_size "
+                             f"{self.config.vocab}")
         return ids
 
     def decode(self, ids: list[int]) -> str:
@@ -76,61 +93,87 @@ class Checkpoint:
 
 
 def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
-    """Load a Hugging Face folder; raise :class:`InputError` naming what is missing or wrong."""
+    """Load a Hugging Face folder; raise :class:`InputError` naming what is missing or wrong.
+
+    Everything but the values of the weights is checked here: a model that does not fit should not be read for minutes first.
+    """
     path = Path(folder)
-    if not path.is_dir():
-        raise InputError(f"no model folder {str(folder)!r}: expected a folder with config.json, model.safetensors and "
+    if not os.path.isfile(path / "config.json"):
+        known = f": {folder} is known by its shape only, which `wsekern compare` and `predict` take;" \
+            if str(folder) in bundled_models() else ":"
+        raise InputError(f"no model folder {str(folder)!r}{known} expected a folder with config.json, model.safetensors and "
                          "tokenizer.json")
     config = load_config(path)
     check_executable(config, str(path / "config.json"))
-    bos, eos = _special_tokens(path, config)
-    return Checkpoint(config=config, weights=load_weights(path, config), tokenizer=_load_tokenizer(path, config),
-                      bos_token=bos, eos_tokens=eos)
+    check_weights(path, config)
+    tokenizer = _load_tokenizer(path, config)
+    adds, first = _text_start(path, tokenizer)
+    return Checkpoint(folder=path, config=config, tokenizer=tokenizer, special_tokens=adds, first_token=first,
+                      eos_tokens=_end_tokens(path, config))
 
 
 def check_executable(config: ModelConfig, where: str) -> None:
     """Refuse a model that is known by its shape only."""
     if config.architecture not in EXECUTABLE:
         raise InputError(f"{where}: {config.architecture} cannot be executed yet; use one of {', '.join(EXECUTABLE)}")
-    if 0 < config.sliding_window < config.max_context:
-        raise InputError(f"{where}: a sliding window of {config.sliding_window} tokens cannot be executed yet; expected "
-                         "full attention")
+    if config.activation not in ("silu", "swish"):
+        raise InputError(f"{where}: activation {config.activation[:60]!r} cannot be executed yet; expected hidden_act silu")
+    if config.quantization:
+        raise InputError(f"{where}: weights stored as {config.quantization} cannot be executed yet; expected float16, bfloat16 "
+                         "or float32")
+    frequencies(config, where)
+
+
+def check_weights(path: Path, config: ModelConfig) -> None:
+    """Check that every tensor of ``config`` is there with its shape and a known number format, without reading values."""
+    with _TensorFiles(path) as tensors:
+        for name, shape in _model_tensors(config).values():
+            tensors.check(name, shape)
+        for index in range(config.layers):
+            for name, shape in _layer_tensors(config, index).values():
+                tensors.check(name, shape)
 
 
 def load_weights(path: Path, config: ModelConfig) -> Weights:
     """Read every tensor of ``config`` from the safetensors file(s) in ``path`` as float32."""
     with _TensorFiles(path) as tensors:
-        embedding = tensors.read("model.embed_tokens.weight", (config.vocab, config.hidden))
-        layers = tuple(_load_layer(tensors, config, index) for index in range(config.layers))
-        norm = tensors.read("model.norm.weight", (config.hidden,))
-        tied = config.tied_embeddings
-        head = embedding if tied else tensors.read("lm_head.weight", (config.vocab, config.hidden))
-    return Weights(embedding=embedding, layers=layers, norm=norm, head=head.T)
+        outer = {field: tensors.read(name, shape) for field, (name, shape) in _model_tensors(config).items()}
+        # A file has matrices as (outputs, inputs); vectors stay as they are.
+        layers = tuple(LayerWeights(**{field: tensors.read(name, shape).T
+                                       for field, (name, shape) in _layer_tensors(config, index).items()})
+                       for index in range(config.layers))
+    return Weights(embedding=outer["embedding"], layers=layers, norm=outer["norm"],
+                   head=outer.get("head", outer["embedding"]).T)
 
 
-def _load_layer(tensors: "_TensorFiles", config: ModelConfig, index: int) -> LayerWeights:
-    prefix = f"model.layers.{index}."
-    hidden, ffn, q, kv = config.hidden, config.ffn, config.q_size, config.kv_size
+Tensors = dict[str, tuple[str, tuple[int, ...]]]
+"""Field of our weights -> name and shape of the tensor in the file."""
 
-    def matrix(name: str, inputs: int, outputs: int) -> Matrix:
-        return tensors.read(f"{prefix}{name}.weight", (outputs, inputs)).T
 
-    def vector(name: str, size: int) -> Vector:
-        return tensors.read(prefix + name, (size,))
+def _model_tensors(config: ModelConfig) -> Tensors:
+    """Tensors outside the layers."""
+    table = (config.vocab, config.hidden)
+    head: Tensors = {} if config.tied_embeddings else {"head": ("lm_head.weight", table)}
+    return {"embedding": ("model.embed_tokens.weight", table), "norm": ("model.norm.weight", (config.hidden,)), **head}
 
-    extra: dict[str, Vector] = {}
-    if config.attention_bias:
-        extra |= {f"{name}_bias": vector(f"self_attn.{name}_proj.bias", size)
-                  for name, size in (("q", q), ("k", kv), ("v", kv))}
+
+def _layer_tensors(config: ModelConfig, index: int) -> Tensors:
+    """Tensors of layer ``index``."""
+    prefix, hidden = f"model.layers.{index}.", config.hidden
+    outputs = {"q": config.q_size, "k": config.kv_size, "v": config.kv_size, "o": hidden,
+               "gate": config.ffn, "up": config.ffn, "down": hidden}
+    inputs = {"o": config.q_size, "down": config.ffn}
+    biased = {**dict.fromkeys("qkv", config.attention_bias), "o": config.output_bias}
+    found: Tensors = {"attention_norm": (f"{prefix}input_layernorm.weight", (hidden,)),
+                      "ffn_norm": (f"{prefix}post_attention_layernorm.weight", (hidden,))}
+    for name, size in outputs.items():
+        place = f"{prefix}{'self_attn' if name in 'qkvo' else 'mlp'}.{name}_proj"
+        found[name] = (f"{place}.weight", (size, inputs.get(name, hidden)))
+        if biased.get(name, config.mlp_bias):
+            found[f"{name}_bias"] = (f"{place}.bias", (size,))
     if config.qk_norm:
-        extra |= {f"{name}_norm": vector(f"self_attn.{name}_norm.weight", config.head_dim) for name in ("q", "k")}
-    return LayerWeights(
-        attention_norm=vector("input_layernorm.weight", hidden),
-        q=matrix("self_attn.q_proj", hidden, q), k=matrix("self_attn.k_proj", hidden, kv),
-        v=matrix("self_attn.v_proj", hidden, kv), o=matrix("self_attn.o_proj", q, hidden),
-        ffn_norm=vector("post_attention_layernorm.weight", hidden),
-        gate=matrix("mlp.gate_proj", hidden, ffn), up=matrix("mlp.up_proj", hidden, ffn),
-        down=matrix("mlp.down_proj", ffn, hidden), **extra)
+        found |= {f"{name}_norm": (f"{prefix}self_attn.{name}_norm.weight", (config.head_dim,)) for name in "qk"}
+    return found
 
 
 class _TensorFiles:
@@ -143,10 +186,7 @@ class _TensorFiles:
         if single.is_file():
             names = [single.name]
         elif index.is_file():
-            try:
-                names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-            except (ValueError, KeyError, AttributeError, OSError) as error:
-                raise InputError(f"{index} is not a shard index: {error}") from None
+            names = _shard_names(index)
         else:
             raise InputError(f"{path} has no model.safetensors (nor model.safetensors.index.json); other checkpoint "
                              "formats are not read")
@@ -160,8 +200,6 @@ class _TensorFiles:
         self._handles = []
         for name in self._names:
             file = self._path / name
-            if Path(name).name != name:
-                raise InputError(f"{self._path}: shard name {name!r} leads out of the folder")
             try:
                 handle = safe_open(file, framework="np")
             except (SafetensorError, OSError) as error:
@@ -174,20 +212,39 @@ class _TensorFiles:
         for handle in self._handles:
             handle.__exit__(None, None, None)
 
-    def read(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        """Refuse a tensor that is missing, of another shape, or of a number format that is not read."""
         if name not in self._where:
             raise InputError(f"{self._path}: tensor {name} is missing from the weights")
         handle, file = self._where[name]
-        found = tuple(handle.get_slice(name).get_shape())
+        tensor = handle.get_slice(name)
+        found, dtype = tuple(tensor.get_shape()), tensor.get_dtype()
         if found != shape:
             raise InputError(f"{file}: tensor {name} has shape {list(found)}, but config.json asks for {list(shape)}")
-        tensor = handle.get_tensor(name)
-        if tensor.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
-            raise InputError(f"{file}: tensor {name} is {tensor.dtype.name}; expected float16, bfloat16 or float32")
-        tensor = tensor.astype(np.float32)
+        if dtype not in ("F16", "BF16", "F32", "F64"):
+            raise InputError(f"{file}: tensor {name} is stored as {dtype}; expected F16, BF16 or F32")
+
+    def read(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Values of a tensor, float32."""
+        self.check(name, shape)
+        handle, file = self._where[name]
+        with np.errstate(over="ignore"):
+            tensor = handle.get_tensor(name).astype(np.float32)
         if not np.isfinite(tensor).all():
             raise InputError(f"{file}: tensor {name} holds values that are not finite")
         return tensor
+
+
+def _shard_names(index: Path) -> list[str]:
+    """Files that a shard index names, all of them in its own folder."""
+    data = read_json(index)
+    shards = data.get("weight_map") if isinstance(data, dict) else None
+    if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+        raise InputError(f"{index} is not a shard index: expected an object with a weight_map of file names")
+    for name in shards.values():
+        if Path(name).name != name:
+            raise InputError(f"{index}: shard name {name[:80]!r} leads out of the folder")
+    return sorted(set(shards.values()))
 
 
 def _load_tokenizer(path: Path, config: ModelConfig) -> "Tokenizer":
@@ -203,23 +260,48 @@ def _load_tokenizer(path: Path, config: ModelConfig) -> "Tokenizer":
     if tokenizer.get_vocab_size() > config.vocab:
         raise InputError(f"{file} has {tokenizer.get_vocab_size()} tokens, but config.json says vocab_size "
                          f"{config.vocab}")
+    tokenizer.no_truncation()  # settings that a training run left in the file
+    tokenizer.no_padding()
     return tokenizer
 
 
-def _special_tokens(path: Path, config: ModelConfig) -> tuple[int | None, tuple[int, ...]]:
-    """Begin and end tokens: generation_config.json wins over config.json."""
-    merged: dict = {}
+def _read_object(file: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is no such file."""
+    if not file.is_file():
+        return {}
+    data = read_json(file)
+    if not isinstance(data, dict):
+        raise InputError(f"{file}: expected a JSON object")
+    return data
+
+
+def _text_start(path: Path, tokenizer: "Tokenizer") -> tuple[bool, int | None]:
+    """(whether special tokens are those of tokenizer.json, the one in front of every text otherwise).
+
+    As in ``transformers``, tokenizer.json decides unless tokenizer_config.json has a word on the begin-of-text token;
+    ``bos_token_id`` in config.json says which it is, not that it is put there.
+    """
+    file = path / "tokenizer_config.json"
+    data = _read_object(file)
+    adds, token = data.get("add_bos_token"), data.get("bos_token")
+    if adds is None or token is None:
+        return True, None
+    token = token.get("content") if isinstance(token, dict) else token
+    number = tokenizer.token_to_id(token) if isinstance(token, str) else None
+    if not isinstance(adds, bool) or (adds and number is None):
+        raise InputError(f"{file}: add_bos_token is {adds!r} and bos_token {token!r}, expected true or false and a token of "
+                         "tokenizer.json")
+    return False, number if adds else None
+
+
+def _end_tokens(path: Path, config: ModelConfig) -> tuple[int, ...]:
+    """Tokens that end a text: generation_config.json wins over config.json; ids that no token has can never come."""
+    found: Any = None
     for name in ("config.json", "generation_config.json"):
-        if (path / name).is_file():
-            try:
-                data = json.loads((path / name).read_text())
-            except ValueError as error:
-                raise InputError(f"{path / name} is not valid JSON: {error}") from None
-            merged |= {key: data[key] for key in ("bos_token_id", "eos_token_id") if data.get(key) is not None}
-    bos, eos = merged.get("bos_token_id"), merged.get("eos_token_id", [])
-    eos = tuple(eos) if isinstance(eos, list) else (eos,)
-    for token in (*eos, *(() if bos is None else (bos,))):
-        if not isinstance(token, int) or not 0 <= token < config.vocab:
-            raise InputError(f"{path}: special token id {token!r} is not a token of the vocabulary (0 to "
-                             f"{config.vocab - 1})")
-    return bos, eos
+        given = _read_object(path / name).get("eos_token_id")
+        found = found if given is None else given
+    tokens = found if isinstance(found, list) else [] if found is None else [found]
+    for token in tokens:
+        if isinstance(token, bool) or not isinstance(token, int):
+            raise InputError(f"{path}: eos_token_id is {str(found)[:60]!r}, expected a token id or a list of them")
+    return tuple(token for token in tokens if 0 <= token < config.vocab)

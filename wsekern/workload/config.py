@@ -10,29 +10,6 @@ from typing import Any
 
 from wsekern.errors import InputError
 
-# Hugging Face architecture -> extra settings that its config.json leaves implicit.
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "LlamaForCausalLM": {},
-    "MistralForCausalLM": {},
-    "Qwen2ForCausalLM": {"attention_bias": True},
-    "Qwen3ForCausalLM": {"qk_norm": True},
-    "MixtralForCausalLM": {},
-    "Qwen2MoeForCausalLM": {"attention_bias": True},
-    "Qwen3MoeForCausalLM": {"qk_norm": True},
-    "DeepseekV2ForCausalLM": {},
-    "DeepseekV3ForCausalLM": {},
-    "GptOssForCausalLM": {"attention_bias": True},
-    "Llama4ForCausalLM": {},
-    "Llama4ForConditionalGeneration": {},
-    "Gemma3ForCausalLM": {"qk_norm": True},
-    "Gemma3ForConditionalGeneration": {"qk_norm": True},
-    "Phi3ForCausalLM": {},
-    "Qwen3NextForCausalLM": {"qk_norm": True, "attention_gate": True},
-    "Qwen3_5MoeForCausalLM": {"qk_norm": True, "attention_gate": True},
-    "Qwen3_5MoeForConditionalGeneration": {"qk_norm": True, "attention_gate": True},
-    "GraniteForCausalLM": {},
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -55,10 +32,14 @@ class ModelConfig:
     rms_eps: float = 1e-5
     rope_theta: float = 10000.0
     rope_scaling: dict[str, Any] | None = field(default=None, hash=False)
-    attention_bias: bool = False
+    activation: str = "silu"  # of the gate of the feed-forward part
+    attention_bias: bool = False  # of queries, keys and values
+    output_bias: bool = False  # of the attention's output projection
+    mlp_bias: bool = False  # of all three feed-forward projections
     qk_norm: bool = False
     sliding_window: int = 0
     sliding_layers: int = 0  # layers that look back over sliding_window tokens only
+    layer_windows: tuple[int, ...] = ()  # of each layer: tokens that it looks back over, 0 for all; empty if all see all
     attention_gate: bool = False  # a gate of the width of the queries
     # linear attention (gated delta rule): some layers keep a state instead of a cache
     linear_layers: int = 0
@@ -78,6 +59,7 @@ class ModelConfig:
     qk_nope_head_dim: int = 0
     v_head_dim: int = 0
     sorted_sampling: bool = True  # its generation_config truncates by top-p or top-k, which sorts the logits
+    draft_layers: int = 0  # layers that predict tokens ahead (multi-token prediction), not counted in layers
     quantization: str = ""  # how the checkpoint is stored, where config.json says so (fp8, mxfp4, ...)
 
     @property
@@ -89,6 +71,10 @@ class ModelConfig:
     def kv_size(self) -> int:
         """Width of all key (or value) heads."""
         return self.kv_heads * self.head_dim
+
+    def window(self, layer: int) -> int:
+        """Tokens, itself included, that ``layer`` looks back over."""
+        return (self.layer_windows[layer] if self.layer_windows else 0) or self.max_context
 
     @property
     def moe_layers(self) -> int:
@@ -162,128 +148,29 @@ def bundled_models() -> list[str]:
 
 def load_config(model: str | os.PathLike[str]) -> ModelConfig:
     """Shape of ``model``: a bundled name, a ``config.json``, or a folder that holds one."""
+    from wsekern.workload.parse import parse_config
+
     if str(model) in bundled_models():
         resource = files("wsekern.workload") / "models" / f"{model}.json"
         return parse_config(json.loads(resource.read_text()), str(model), str(resource))
     path = Path(model)
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / "config.json"
-    if not path.exists():
+    if not os.path.exists(path):  # unlike Path's, false for names that no file can have
         near = get_close_matches(str(model), bundled_models())
         raise InputError(f"no model {str(model)!r}: it is neither a folder or file with a Hugging Face config.json nor one of "
                          f"the {len(bundled_models())} that `wsekern machines` lists"
                          + (f"; did you mean {' or '.join(near)}?" if near else ""))
-    try:
-        data = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from None
+    data = read_json(path)
     name = path.parent.name if path.name == "config.json" else path.stem
     return parse_config(data, name or "model", str(path))
 
 
-def parse_config(data: Any, name: str, where: str) -> ModelConfig:
-    """Turn the keys of a Hugging Face ``config.json`` into a :class:`ModelConfig`; ``where`` names it in errors."""
-    if not isinstance(data, dict):
-        raise InputError(f"{where}: expected a JSON object")
-    architecture = (data.get("architectures") or ["(none)"])[0]
-    if isinstance(data.get("text_config"), dict):  # a multimodal model: its text part is what serves tokens
-        data = {**data, **data["text_config"]}
-    if architecture not in ARCHITECTURES:
-        raise InputError(f"{where}: architecture {architecture} is not supported; use one of "
-                         f"{', '.join(ARCHITECTURES)}")
-
-    def size(key: str, default: int | None = None, minimum: int = 1) -> int:
-        value = data.get(key)
-        if value is None:
-            value = default
-        if value is None:
-            raise InputError(f"{where}: key '{key}' is missing")
-        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-            raise InputError(f"{where}: '{key}' is {value!r}, expected a whole number of at least {minimum}")
-        return value
-
-    def number(key: str, default: float) -> float:
-        value = data.get(key)
-        value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise InputError(f"{where}: '{key}' is {value!r}, expected a positive number")
-        return float(value)
-
-    heads, hidden, layers = size("num_attention_heads"), size("hidden_size"), size("num_hidden_layers")
-    experts = size("n_routed_experts", size("num_local_experts", size("num_experts", 0, 0), 0), 0)
-    kv_heads = size("num_key_value_heads", heads)
-    mla = size("kv_lora_rank", 0, 0)
-    if heads % kv_heads:
-        raise InputError(f"{where}: {heads} attention heads are not a multiple of {kv_heads} key-value heads")
-    narrow = size("moe_intermediate_size", 0, 0) if experts else 0
-    ffn = size("intermediate_size_mlp", size("intermediate_size", narrow or None))
-    expert_ffn = narrow or (size("intermediate_size") if experts else 0)
-    linear = _linear_layers(data, layers)
-    window = size("sliding_window", 0, 0) if data.get("use_sliding_window", True) else 0
-    rope = data.get("rope_parameters") or {}
-    scaling = data.get("rope_scaling") or ({k: v for k, v in rope.items() if k != "rope_theta"} or None)
-    implicit = ARCHITECTURES[architecture]
-    return ModelConfig(
-        name=name, architecture=architecture, layers=layers, hidden=hidden, heads=heads, kv_heads=kv_heads,
-        head_dim=size("head_dim", hidden // heads), ffn=ffn, vocab=size("vocab_size"),
-        max_context=size("max_position_embeddings", 4096),
-        tied_embeddings=bool(data.get("tie_word_embeddings", False)),
-        rms_eps=number("rms_norm_eps", 1e-6), rope_theta=number("rope_theta", rope.get("rope_theta", 10000.0)),
-        rope_scaling=scaling, attention_bias=bool(data.get("attention_bias", implicit.get("attention_bias", False))),
-        qk_norm=bool(implicit.get("qk_norm", False)),
-        attention_gate=bool(implicit.get("attention_gate", False)), linear_layers=linear,
-        linear_key_size=size("linear_num_key_heads") * size("linear_key_head_dim") if linear else 0,
-        linear_value_size=size("linear_num_value_heads") * size("linear_value_head_dim") if linear else 0,
-        linear_state=size("linear_num_value_heads") * size("linear_key_head_dim") * size("linear_value_head_dim")
-        if linear else 0,
-        sliding_window=window, sliding_layers=_sliding_layers(data, layers) if window else 0,
-        experts=experts, experts_per_token=size("num_experts_per_tok", 0, 0) if experts else 0,
-        expert_ffn=expert_ffn if experts else 0,
-        shared_expert_ffn=_shared_ffn(data, expert_ffn) if experts else 0,
-        dense_layers=_dense_layers(size("first_k_dense_replace", 0, 0), size("interleave_moe_layer_step", 1), layers)
-        if experts else 0,
-        q_lora_rank=size("q_lora_rank", 0, 0), kv_lora_rank=mla,
-        qk_rope_head_dim=size("qk_rope_head_dim", 0, 0) if mla else 0,
-        qk_nope_head_dim=size("qk_nope_head_dim", 0, 0) if mla else 0,
-        v_head_dim=size("v_head_dim", 0, 0) if mla else 0,
-        sorted_sampling=_sorted_sampling(data.get("generation_config")),
-        quantization=str((data.get("quantization_config") or {}).get("quant_method", "")),
-    )
-
-
-def _linear_layers(data: dict[str, Any], layers: int) -> int:
-    """Layers with linear attention: those named so, or all but every n-th."""
-    if data.get("layer_types"):
-        return sum(kind == "linear_attention" for kind in data["layer_types"])
-    interval = data.get("full_attention_interval")
-    return layers - layers // interval if isinstance(interval, int) and interval > 1 else 0
-
-
-def _sorted_sampling(generation: Any) -> bool:
-    """Whether the model's own sampling sorts logits; assumed where nothing is said."""
-    if not isinstance(generation, dict):
-        return True
-    return generation.get("top_p", 1.0) < 1.0 or bool(generation.get("top_k", 50))
-
-
-def _sliding_layers(data: dict[str, Any], layers: int) -> int:
-    """How many layers use the sliding window: those named so, all but every n-th, or all."""
-    if data.get("layer_types"):
-        return sum(kind in ("sliding_attention", "chunked_attention") for kind in data["layer_types"])
-    pattern = data.get("sliding_window_pattern")
-    return layers - layers // pattern if isinstance(pattern, int) and pattern > 1 else layers
-
-
-def _dense_layers(first: int, step: int, layers: int) -> int:
-    """Layers without experts: the first ones (DeepSeek), or all but every n-th (Llama 4)."""
-    return max(first, layers - layers // step)
-
-
-def _shared_ffn(data: dict[str, Any], expert_ffn: int) -> int:
-    if "interleave_moe_layer_step" in data:  # Llama 4 always has one shared expert of the routed width
-        return expert_ffn
-    if data.get("shared_expert_intermediate_size"):
-        return int(data["shared_expert_intermediate_size"])
-    return int(data.get("n_shared_experts") or 0) * expert_ffn
+def read_json(path: Path) -> Any:
+    """What the JSON file at ``path`` holds; :class:`InputError` if it cannot be read or is none."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON: {error}") from None

@@ -1,44 +1,94 @@
 """Rotary position embedding: the angle of every pair of features, as Hugging Face defines it."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 
+Frequencies = np.ndarray
+"""Angle per position of feature pair d, shape (head_dim / 2,), float64. Feature d turns with d + head_dim / 2."""
 
-def inverse_frequencies(config: ModelConfig) -> np.ndarray:
-    """Angle per position of feature pair d, shape (head_dim / 2,), float64. Feature d turns with d + head_dim / 2."""
+
+class _Scaling:
+    """The numbers of a ``rope_scaling`` (or ``rope_parameters``) table; ``where`` names it in errors."""
+
+    def __init__(self, config: ModelConfig, where: str):
+        self.where, self.table = where, config.rope_scaling or {}
+        self.kind = self.table.get("rope_type", self.table.get("type", "default"))
+
+    def number(self, key: str, default: float | None = None) -> float:
+        value: Any = self.table.get(key)
+        value = default if value is None else value
+        if value is None:
+            raise InputError(f"{self.where}: rope scaling of type {self.kind} lacks the key '{key}'")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise InputError(f"{self.where}: rope scaling: '{key}' is {str(value)[:60]!r}, expected a positive number")
+        return float(value)
+
+
+def frequencies(config: ModelConfig, where: str = "") -> tuple[Frequencies, float]:
+    """(frequencies, factor on cosine and sine); :class:`InputError` where the scaling is unknown or incomplete."""
+    where = where or config.name
     if config.head_dim % 2:
-        raise InputError(f"{config.name}: head_dim is {config.head_dim}, but rotary embedding needs an even number")
+        raise InputError(f"{where}: head_dim is {config.head_dim}, but rotary embedding needs an even number")
+    scaling = _Scaling(config, where)
+    if not isinstance(scaling.kind, str) or scaling.kind not in _KINDS:
+        raise InputError(f"{where}: rope scaling {str(scaling.kind)[:60]!r} is not supported; use {', '.join(_KINDS)}")
+    if scaling.number("partial_rotary_factor", 1.0) != 1:
+        raise InputError(f"{where}: heads of which only a part is rotated are not supported; expected "
+                         "partial_rotary_factor 1")
     exponent = np.arange(0, config.head_dim, 2, dtype=np.float64) / config.head_dim
-    frequency = 1.0 / config.rope_theta**exponent
-    scaling = config.rope_scaling or {}
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
-    if kind == "default":
-        return frequency
-    if kind == "linear":
-        return frequency / float(scaling["factor"])
-    if kind == "llama3":
-        return _llama3(frequency, scaling)
-    raise InputError(f"{config.name}: rope scaling {kind!r} is not supported; use default, linear or llama3")
+    return _KINDS[scaling.kind](1.0 / config.rope_theta**exponent, scaling, config)
 
 
-def _llama3(frequency: np.ndarray, scaling: dict) -> np.ndarray:
+def _unscaled(frequency: Frequencies, scaling: _Scaling, config: ModelConfig) -> tuple[Frequencies, float]:
+    """No scaling. Dynamic scaling starts beyond ``max_position_embeddings``, where nothing is run here."""
+    return frequency, 1.0
+
+
+def _linear(frequency: Frequencies, scaling: _Scaling, config: ModelConfig) -> tuple[Frequencies, float]:
+    return frequency / scaling.number("factor"), 1.0
+
+
+def _llama3(frequency: Frequencies, scaling: _Scaling, config: ModelConfig) -> tuple[Frequencies, float]:
     """Llama 3.1: long wavelengths are stretched by ``factor``, short ones kept, and a smooth step lies between."""
-    try:
-        factor, low, high = (float(scaling[key]) for key in ("factor", "low_freq_factor", "high_freq_factor"))
-        old_context = float(scaling["original_max_position_embeddings"])
-    except KeyError as error:
-        raise InputError(f"rope scaling of type llama3 lacks the key {error}") from None
-    turns = old_context * frequency / (2 * math.pi)
+    factor, low, high = (scaling.number(key) for key in ("factor", "low_freq_factor", "high_freq_factor"))
+    if not low < high:
+        raise InputError(f"{scaling.where}: rope scaling: low_freq_factor is {low:g}, expected less than the high one {high:g}")
+    turns = scaling.number("original_max_position_embeddings") * frequency / (2 * math.pi)
     smooth = np.clip((turns - low) / (high - low), 0.0, 1.0)
-    return frequency * (smooth + (1 - smooth) / factor)
+    return frequency * (smooth + (1 - smooth) / factor), 1.0
+
+
+def _yarn(frequency: Frequencies, scaling: _Scaling, config: ModelConfig) -> tuple[Frequencies, float]:
+    """YaRN (arXiv 2309.00071): pairs that turn often in the original context keep their angle, slow ones are stretched."""
+    if {"mscale", "mscale_all_dim"} & scaling.table.keys():
+        raise InputError(f"{scaling.where}: rope scaling of type yarn with mscale is not supported; use attention_factor")
+    factor, context = scaling.number("factor"), scaling.number("original_max_position_embeddings")
+
+    def pair_that_turns(times: float) -> float:
+        return config.head_dim * math.log(context / (times * 2 * math.pi)) / (2 * math.log(config.rope_theta))
+
+    first, last = pair_that_turns(scaling.number("beta_fast", 32)), pair_that_turns(scaling.number("beta_slow", 1))
+    if scaling.table.get("truncate", True):
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, config.head_dim - 1)
+    stretched = np.clip((np.arange(len(frequency)) - first) / (last - first or 1e-3), 0.0, 1.0)
+    attention = scaling.number("attention_factor", 0.1 * math.log(factor) + 1 if factor > 1 else 1.0)
+    return frequency * (stretched / factor + 1 - stretched), attention
+
+
+_KINDS: dict[str, Callable[[Frequencies, _Scaling, ModelConfig], tuple[Frequencies, float]]] = {
+    "default": _unscaled, "dynamic": _unscaled, "linear": _linear, "llama3": _llama3, "yarn": _yarn}
 
 
 def rotation(config: ModelConfig, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cosine and sine, float32 of shape (positions, head_dim / 2)."""
+    frequency, factor = frequencies(config)
     # Angles are rounded to float32 as Hugging Face does, so that both agree at every position.
-    angle = np.asarray(positions, np.float32)[:, None] * inverse_frequencies(config).astype(np.float32)
-    return np.cos(angle, dtype=np.float32), np.sin(angle, dtype=np.float32)
+    angle = np.asarray(positions, np.float32)[:, None] * frequency.astype(np.float32)
+    return np.cos(angle, dtype=np.float32) * np.float32(factor), np.sin(angle, dtype=np.float32) * np.float32(factor)

@@ -21,6 +21,20 @@ _MODULES = (
     "mesh_gemv",
     "stencil_7pt",
     "conjugate_gradient",
+    "regions",
+    "ring_all_reduce",
+    "mesh_gemm",
+    "switches",
+    "sentinels",
+    "demultiplex",
+    "stencil_25pt",
+    "cholesky",
+    "filters",
+    "fft",
+    "rewriting",
+    "power_method",
+    "hypersparse",
+    "color_swap",
 )
 """Where the programs are, in order of their tiers."""
 

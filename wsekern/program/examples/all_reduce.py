@@ -1,4 +1,4 @@
-"""The sum of one fp32 over all PEs of a grid, on every PE: chains west along the rows and north along column 0, then a multicast."""
+"""The sum of one fp32 over a grid, on every PE: chains west along rows and north along column 0, then a multicast."""
 
 from wsekern.program import Fabric, Layout
 from wsekern.program.code import Code, Variable

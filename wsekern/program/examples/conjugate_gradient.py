@@ -7,6 +7,7 @@ All PEs see the same sums, so all leave in the same iteration.
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.program import Layout, Program, Simulation
 from wsekern.program.code import Code, Variable
 from wsekern.program.examples.all_reduce import paint_all_reduce, sum_over_grid
@@ -27,7 +28,7 @@ def dot(t: Code, into: Variable, a: Array, b: Array) -> None:
 
 
 def conjugate_gradient_program(place: Place, depth: int, iterations: int, tolerance: float) -> Program:
-    """``solve``: x with A x = b from x = 0, until the residual's square sum is ``tolerance`` ** 2 that of b, or ``iterations``."""
+    """``solve``: x with A x = b from x = 0, until |r| <= ``tolerance`` |b|, in at most ``iterations``."""
     p = Program(f"conjugate gradient {place.column}{place.row} {''.join(place.sides)}")
     b, x, r, d, q = (p.array(name, "f32", depth) for name in ("b", "x", "r", "d", "q"))
     number, total, rho, limit = (p.variable(name, "f32") for name in ("number", "total", "rho", "limit"))
@@ -82,6 +83,8 @@ def conjugate_gradient_layout(machine: str = "wse3", profile: str = "vendor-simu
                               depth: int = 16, iterations: int = 100, tolerance: float = 1e-5) -> Layout:
     """A domain of width x height x depth unknowns, fp32. Host: fill ``b`` (depth), launch ``solve``; the result is ``x``, and
     ``iterations`` on each PE."""
+    if depth < 1 or iterations < 0:
+        raise InputError(f"{iterations} iterations on columns of depth {depth}: expected 0 or more, and a depth of 1 or more")
     layout = Layout(machine, width, height, profile)
     found, which = places(width, height)
     layout.set_programs([conjugate_gradient_program(place, depth, iterations, tolerance) for place in found], which)

@@ -5,6 +5,7 @@ The four sends run on microthreads beside the arithmetic; what arrives is multip
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.program import Layout, Program, Simulation
 from wsekern.program.code import Code
 from wsekern.program.examples.neighbors import Place, paint_neighbors, places
@@ -61,6 +62,8 @@ def stencil_layout(machine: str = "wse3", profile: str = "vendor-simulator", wid
                    depth: int = 16, steps: int = 4) -> Layout:
     """A domain of width x height x depth fp32 on as many PEs as it has columns. Host: fill ``u`` (depth), launch ``run``; the
     result is ``u`` after an even number of steps, ``v`` after an odd one."""
+    if depth < 1 or steps < 0:
+        raise InputError(f"{steps} steps on columns of depth {depth}: expected 0 or more steps, and a depth of 1 or more")
     layout = Layout(machine, width, height, profile)
     found, which = places(width, height)
     layout.set_programs([stencil_program(place, depth, steps) for place in found], which)

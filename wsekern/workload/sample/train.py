@@ -26,10 +26,14 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: cannot write {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
 
 
 def build(options: argparse.Namespace) -> int:
     """Clean the books, train tokenizer and network, and keep the best model in ``options.out`` all the while."""
+    _check(options)
     stories = [story for path in options.text for story in _announced(path)]
     trained = [story for index, story in enumerate(stories) if index % _HELD_OUT_EVERY]
     held_out = stories[::_HELD_OUT_EVERY]
@@ -60,6 +64,15 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     parser.add_argument("--compile", action="store_true", help="use torch.compile: faster, needs a C++ compiler")
     return parser.parse_args(arguments)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what cannot be trained with, before anything is read."""
+    limits = {"steps": 10**9, "minutes": 10**6, "threads": 1024}
+    for name, most in limits.items():
+        value = getattr(options, name)
+        if value is not None and not 0 < value <= most:
+            raise InputError(f"--{name} is {value}, expected more than 0 and at most {most:,}")
 
 
 def _announced(path: Path) -> list[str]:

@@ -1,0 +1,150 @@
+"""Whether the words of an operation may come to links on which words of the one before it still are.
+
+An operation begins on each PE when that PE is done with the one before, which may still be under way elsewhere: its words
+then share links, each takes turns, and the flow engine's clocks of both are optimistic. After a multicast to all PEs nothing
+is under way any more behind it, so that only reductions and shifts are looked at.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wsekern.machine.timing import Timing
+from wsekern.ops.schedule import Schedule
+
+if TYPE_CHECKING:
+    from wsekern.ops.flow import FlowEngine
+
+MOST_LINES = 16
+"""Lines with clocks of their own that are looked at."""
+LARGEST_GRID = 1 << 16
+"""PEs with clocks of their own from which on nothing is looked at: reading them all would cost more than the operation."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """An operation along a line, and when (lines looked at, PEs) it began there."""
+
+    name: str
+    tree: Any
+    timing: Timing
+    starts: np.ndarray
+
+    @property
+    def schedule(self) -> Schedule:
+        """Its schedule, written when it is looked at."""
+        return self.tree.schedule(self.starts.shape[1], self.timing)
+
+    @property
+    def fits(self) -> bool:
+        """Whether cores have the queues that it takes; otherwise nothing is known of its words."""
+        return getattr(self.tree, "fits", lambda *_: True)(self.starts.shape[1], self.timing)
+
+    def times(self, line: int) -> np.ndarray:
+        """First and last cycle in which the sender of every message sends it."""
+        from wsekern.ops.scheduled import schedule_times
+
+        clocks = np.zeros((self.starts.shape[1], 5), np.int64)
+        clocks[:, 3] = self.starts[min(line, len(self.starts) - 1)]
+        return schedule_times(self.schedule, clocks)
+
+
+def as_trees(operation: Any) -> list[Any]:
+    """The operations given by a schedule that send what ``operation`` sends along lines, in their order."""
+    from wsekern.ops.allreduce import AllReduce
+    from wsekern.ops.plane import Reduce2D
+    from wsekern.ops.reduce import Reduce, TwoPhaseReduce
+    from wsekern.ops.tree import KTreeAllReduce, ReduceTree, TreeAllReduce
+
+    words, axis, op = (getattr(operation, name, None) for name in ("words", "axis", "op"))
+    if isinstance(operation, Reduce2D) and operation.path == "xy":
+        return [operation.rows, operation.column]
+    if isinstance(operation, ReduceTree | TreeAllReduce | KTreeAllReduce):
+        return [operation]
+    if getattr(operation, "segment", 0):
+        return []
+    if isinstance(operation, Reduce):
+        return [ReduceTree(words, axis, "chain", operation.root, op)]
+    if isinstance(operation, TwoPhaseReduce):
+        return [ReduceTree(words, axis, "two-phase", 0, op, operation.group)]
+    return [KTreeAllReduce(words, axis, (operation.groups,), op)] if isinstance(operation, AllReduce) else []
+
+
+def under_way(operation: Any) -> bool:
+    """Whether PEs may be done with ``operation`` while words of it that others sent are on links beside them."""
+    return all(type(tree).__name__ == "ReduceTree" for tree in as_trees(operation))
+
+
+class LinkWatch:
+    """The reductions of a flow engine that may still be under way, by axis."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, Sent] = {}
+
+    def starts(self, engine: "FlowEngine", axis: str) -> np.ndarray | None:
+        """Clocks (lines, PEs) of the lines along ``axis`` that differ; None where there are too many PEs."""
+        if engine.lines_are_alike:
+            return engine.line_clock(axis)[None]
+        if engine.width * engine.height > LARGEST_GRID:
+            return None
+        clock = engine.clock.T if axis == "y" else engine.clock
+        return clock[:MOST_LINES]
+
+    def before(self, engine: "FlowEngine", operation: Any) -> list[tuple[str, Sent]]:
+        """What ``operation`` is about to send along each axis."""
+        sent = []
+        for tree in as_trees(operation) if getattr(operation, "words", 0) else []:
+            starts = self.starts(engine, tree.axis)
+            if starts is None or (tree.axis not in self.last and not under_way(operation)):
+                continue
+            timing = engine.timing_of(getattr(operation, "dtype", None))
+            sent.append((tree.axis, Sent(type(operation).__name__, tree, timing, starts)))
+        return sent
+
+    def after(self, engine: "FlowEngine", operation: Any, sent: list[tuple[str, Sent]]) -> None:
+        """Note where words of ``operation`` may have met those of the one before, and remember it."""
+        for axis, now in sent:
+            before = self.last.get(axis)
+            if before is not None and before.fits and now.fits and meet(before, now):
+                engine.note(operation, f"its words may meet those of the {before.name} before it on links, ramps or at busy "
+                                       "cores, and wait: run both together on the cycle engine to see")
+        for axis in ("x", "y"):
+            if getattr(operation, "words", 0) and getattr(operation, "colors", 1) and not under_way(operation):
+                self.last.pop(axis, None)
+        if under_way(operation):
+            self.last.update(sent)
+
+
+def _intervals(sent: Sent, times: np.ndarray) -> dict[tuple[int, int], list[tuple[int, int, int]]]:
+    """(place, direction) of a link, or (place, 0) of the ramp into a core -> (source, first cycle, last cycle) of the messages
+    over it."""
+    found: dict[tuple[int, int], list[tuple[int, int, int]]] = defaultdict(list)
+    hop = sent.schedule.timing.hop
+    for (first, last), message in zip(times.tolist(), sent.schedule.messages, strict=True):
+        for ahead, end in ((1, message.high), (-1, message.low)):
+            for far, place in enumerate(range(message.source, end, ahead)):
+                found[place, ahead].append((message.source, first + far * hop, last + far * hop))
+            if end != message.source:
+                far = abs(end - message.source) * hop
+                found[end, 0].append((message.source, first + far, last + far))
+    return found
+
+
+def meet(before: Sent, now: Sent) -> bool:
+    """Whether on any line words of both come to a link or a ramp at the same time, or closer than it rests between words; or
+    words of ``now`` come to a core that is not done with ``before`` and fill its queue."""
+    depth = min(now.schedule.timing.machine.core.input_queues.values)
+    fills = any(now.schedule.wavelets(message) > depth for message in now.schedule.messages)
+    for line in range(max(len(before.starts), len(now.starts))):
+        earlier, later = _intervals(before, before.times(line)), _intervals(now, now.times(line))
+        starts = now.starts[min(line, len(now.starts) - 1)] - now.schedule.timing.stage
+        if fills and any(start < starts[place] for (place, way), over in later.items() if not way for _, start, _ in over):
+            return True
+        for link in earlier.keys() & later.keys():
+            for source, first, last in earlier[link]:
+                if any((other != source or not link[1]) and start <= last + 2 and first <= end
+                       for other, start, end in later[link]):
+                    return True
+    return False
