@@ -70,8 +70,9 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``core.full_rate`` elements. ``latency`` holds fixed costs:
     ``output`` and ``input`` of the core's pipelines, ``setup`` of instructions that are not listed, ``setup_loaded`` of
     those whose descriptors a program has loaded itself, ``map`` per mapped call, ``map_tile`` per tile of a mapped vector
-    instruction, ``<operation>_call``, ``gemm_row``, ``gemm_map``, ``gemm_round`` and ``gemm_align`` of MeshGEMM, ``relay`` and ``relay_*``
-    of the shift, ``ktree_stage`` of WaferLLM's all-reduce; and of scalar code ``divide``, ``rsqrt``, ``exp`` (per element), ``scalar`` (dependent operation),
+    instruction, ``<operation>_call``, ``gemm_row``, ``gemm_map``, ``gemm_round`` and ``gemm_align`` of MeshGEMM, ``relay``
+    and ``relay_*`` of the shift, ``ktree_stage`` of WaferLLM's all-reduce; and of scalar code ``divide``, ``rsqrt``,
+    ``exp`` (per element), ``scalar`` (dependent operation),
     ``load_store``, ``loop``, ``address``.
     """
 
