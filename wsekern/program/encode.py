@@ -44,7 +44,8 @@ _FIXED = {"load": "load", "take": "load", "give": "scalar_issue", "call": "taken
 
 
 def encode(program: Program, timing: Timing, banks: bool = True) -> Placed:
-    """The records of ``program``. ``banks``: vector instructions slow down where their operands meet in a memory bank."""
+    """The records of ``program``. ``banks``: vector instructions slow down where their operands meet in a memory bank, where one
+    is long, and where they reduce into a scalar; without, they take what the flow engine says."""
     return _Encoder(program, timing, banks).run()
 
 
@@ -229,7 +230,7 @@ class _Encoder:
         """Elements per cycle; a reduction into a scalar waits for each result (FABRICA: a dependent operation takes 2)."""
         rate, dst = self.timing.rate(item.name), self.program.stated(item.dst)
         is_scalar = isinstance(dst, Register) or (isinstance(dst, Mem) and dst.stride == 0)
-        if is_scalar and dst in [self.program.stated(operand) for operand in item.operands[1:]]:
+        if self.banks and is_scalar and dst in [self.program.stated(operand) for operand in item.operands[1:]]:
             return min(rate, Fraction(1, max(1, self.timing.latency("scalar", 1))))
         return rate
 

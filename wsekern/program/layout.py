@@ -21,7 +21,8 @@ class Layout:
 
     PE (x, y) lies x columns east and y rows south of the north-west corner. ``open_edges``: routes may lead over the edge of
     the grid, where the host sends and receives streams. ``banks``: vector instructions slow down where their operands meet
-    in a memory bank; False takes every operand for well placed, as the flow engine does.
+    in a memory bank, where one is long, and where they reduce into a scalar; False lets them all run at the full rate, as
+    the flow engine does.
     """
 
     def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "vendor-simulator", *,

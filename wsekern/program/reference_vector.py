@@ -189,7 +189,7 @@ class VectorUnit:
         """Elements per cycle; where the target is one scalar and a source too, an element waits for the one before."""
         target, *sources = map(self.program.stated, item.operands)
         one = isinstance(target, Register) or (isinstance(target, Mem) and target.stride == 0)
-        wait = max(1, self.timing.latency("scalar", 1)) if one and target in sources else 0
+        wait = max(1, self.timing.latency("scalar", 1)) if self.banks and one and target in sources else 0
         return min(self.timing.rate(item.name), Fraction(1, wait)) if wait else self.timing.rate(item.name)
 
     def element_cycles(self, thread: Thread, item: Vector) -> int:
