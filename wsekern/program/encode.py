@@ -44,8 +44,8 @@ _FIXED = {"load": "load", "take": "load", "give": "scalar_issue", "call": "taken
 
 
 def encode(program: Program, timing: Timing, banks: bool = True) -> Placed:
-    """The records of ``program``. ``banks``: vector instructions slow down where their operands meet in a memory bank, where one
-    is long, and where they reduce into a scalar; without, they take what the flow engine says."""
+    """The records of ``program``. ``banks``: vector instructions slow down where their operands meet in a memory bank, where
+    one is long, and where they reduce into a scalar; without, they take what the flow engine says."""
     return _Encoder(program, timing, banks).run()
 
 
