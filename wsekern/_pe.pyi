@@ -17,6 +17,7 @@ class Cores:
         program_of: NDArray[np.int32],
         parameters: NDArray[np.int32],
         latencies: Sequence[int],
+        stride_width: Sequence[int],
         width: int,
     ) -> None: ...
     @property

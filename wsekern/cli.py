@@ -227,18 +227,19 @@ def _constraint(max_tpot: float | None, max_ttft: float | None, max_gpus: int | 
 def validate(only: str | None, data_path: str | None, show_rows: bool, families: bool, plot_path: str | None,
              json_path: str | None) -> None:
     """Predictions beside published (or your own) measurements."""
-    from wsekern import validation_wafer
+    from wsekern import validation_core, validation_wafer
     from wsekern.cluster import validation as validation_gpu
     from wsekern.report import families_view, validation_plot, validation_view
 
-    kinds = {"wafer": validation_wafer, "gpu": validation_gpu}
+    kinds = {"wafer": [validation_wafer, validation_core], "gpu": [validation_gpu]}
     if data_path is not None:
-        kinds = {"own": validation_wafer if validation_wafer.is_wafer_table(data_path) else validation_gpu}
+        kinds = {"own": [validation_core] if validation_wafer.is_wafer_table(data_path) else [validation_gpu]}
     elif only:
         kinds = {only: kinds[only]}
-    if families and validation_gpu not in kinds.values():
+    modules = [module for group in kinds.values() for module in group]
+    if families and validation_gpu not in modules:
         raise InputError("--families is for measurements of GPUs; leave it out, or use --only gpu")
-    parts = [module.validate_rows(data_path) for module in kinds.values()]
+    parts = [module.validate_rows(data_path) for module in modules]
     found = {key: [item for part in parts for item in part[key]] for key in ("rows", "groups")}
     if plot_path:
         validation_plot(found, plot_path)

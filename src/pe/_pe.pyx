@@ -31,7 +31,7 @@ cdef extern from "pe_code.h" nogil:
         int32_t control, advance_switch, index, own, on_push, on_pop
     ctypedef struct pe_instruction:
         int32_t form, op, type, dst, a, b, c, imm, cycles, taken, repeat, between, num, den, conflict_num, conflict_den
-        int32_t packing, step, counted, stream, thread, priority, activate, unblock, terminate
+        int32_t full, long_num, long_den, packing, step, counted, stream, thread, priority, activate, unblock, terminate
         int32_t control_activate, control_unblock
     ctypedef struct pe_program:
         int32_t first, count, descriptor, memory, registers, own, fifos, threads, route, active, blocked, high
@@ -45,6 +45,7 @@ cdef extern from "pe_code.h" nogil:
         int32_t control_entry[64]
     ctypedef struct pe_latency:
         int32_t input, output, task, data_task, launch
+        int32_t stride_width[8]
 
 cdef extern from "pe_math.h" nogil:
     ctypedef union pe_value:
@@ -109,9 +110,9 @@ and how many of them bank conflicts added; words taken and sent; tasks."""
 cdef class Cores:
     """Cores of a grid of PEs: const programs, and the mutable state of every PE that has one.
 
-    Records of int32 as in ``pe_code.h``: ``programs`` (programs, 150), ``code`` (instructions, 27), ``descriptors``
+    Records of int32 as in ``pe_code.h``: ``programs`` (programs, 150), ``code`` (instructions, 30), ``descriptors``
     (descriptors, 23); ``routes`` (routes, 14) uint8; ``program_of`` int32 (PEs,) of a grid ``width`` wide, -1 where a PE has
-    none; ``parameters`` int32 (PEs, n); ``latencies`` input, output, task, data task, launch.
+    none; ``parameters`` int32 (PEs, n); ``latencies`` input, output, task, data task, launch; ``stride_width`` (8).
     """
     cdef Core core
     cdef Program *programs
@@ -119,13 +120,14 @@ cdef class Cores:
 
     def __cinit__(self, const int32_t[:, ::1] programs, const int32_t[:, ::1] code, const int32_t[:, ::1] descriptors,
                   const uint8_t[:, ::1] routes, const int32_t[::1] program_of, const int32_t[:, ::1] parameters,
-                  latencies, int width):
+                  latencies, stride_width, int width):
         cdef Core *s = &self.core
         if (programs.shape[1] * 4 != sizeof(pe_program) or code.shape[1] * 4 != sizeof(pe_instruction)
                 or descriptors.shape[1] * 4 != sizeof(pe_descriptor) or routes.shape[1] != 14):
             raise ValueError("records of programs, code, descriptors or routes have the wrong size")
         self.keep = (np.asarray(code), np.asarray(parameters), np.asarray(descriptors), np.asarray(routes))
         s.latency.input, s.latency.output, s.latency.task, s.latency.data_task, s.latency.launch = latencies
+        s.latency.stride_width = stride_width
         s.code = <const pe_instruction *>(&code[0, 0] if code.shape[0] else NULL)
         s.descriptor = <const pe_descriptor *>(&descriptors[0, 0] if descriptors.shape[0] else NULL)
         s.route = <const wsk_route *>(&routes[0, 0] if routes.shape[0] else NULL)

@@ -77,6 +77,7 @@ typedef struct {
     int32_t between;            /* further cycles in each repeat */
     int32_t num, den;           /* elements per cycle */
     int32_t conflict_num, conflict_den;     /* the same where two sources meet in a bank; 0: no difference */
+    int32_t full, long_num, long_den;   /* elements after the first `full` ones of a vector in memory; 0: no difference */
     int32_t packing;            /* elements in one wavelet */
     int32_t step;               /* cycles between two wavelets of a stream */
     int32_t counted;            /* which operand (0 dst, 1 a, 2 b, 3 c) tells the number of elements */
@@ -110,6 +111,7 @@ typedef struct {
     int32_t input, output;          /* from a queue to the first stage that uses a word; from there to a queue */
     int32_t task, data_task;        /* from the event to the first instruction of a local or control task, of a data task */
     int32_t launch;                 /* issue of an asynchronous instruction, for the thread that issues it */
+    int32_t stride_width[8];        /* elements that banks give in a cycle, by stride modulo 8 in 16-bit words; 0: no limit */
 } pe_latency;
 
 #endif

@@ -129,6 +129,40 @@ cdef bint banks_meet(const Core *s, const Pe *pe, const Thread *th, const pe_ins
     return False
 
 
+cdef int64_t bank_cycles(const Core *s, const Pe *pe, const Thread *th, const pe_instruction *i) noexcept nogil:
+    # Cycles that the banks need for the operand whose stride suits them least.
+    cdef int which
+    cdef int32_t stride, width
+    cdef int64_t most = 0
+    cdef const pe_descriptor *d
+    for which in range(4):
+        if operand_number(i, which) < 0:
+            continue
+        d = descriptor_of(s, pe, operand_number(i, which))
+        if not is_memory(d.kind) or d.kind == PE_FIFO:
+            continue
+        stride = d.strides[3] if d.kind == PE_MEM4D else th.place[which].stride
+        width = s.latency.stride_width[(stride * (pe_type_bytes(d.type) >> 1)) & 7]
+        if stride != 0 and stride != 1 and width > 0:
+            most = max(most, (<int64_t>th.extent + width - 1) // width)
+    return most
+
+
+cdef int64_t element_cycles(const Core *s, Pe *pe, const Thread *th, const pe_instruction *i) noexcept nogil:
+    # Cycles of the elements of a memory-to-memory instruction, once.
+    cdef int64_t first = th.extent, rest = 0, cycles, slowed
+    if i.long_num and first > i.full:
+        first, rest = i.full, first - i.full
+    cycles = (first * i.den + i.num - 1) // i.num
+    if rest:
+        cycles += (rest * i.long_den + i.long_num - 1) // i.long_num
+    slowed = max(cycles, bank_cycles(s, pe, th, i))
+    if i.conflict_num and banks_meet(s, pe, th, i):
+        slowed = max(slowed, (<int64_t>th.extent * i.conflict_den + i.conflict_num - 1) // i.conflict_num)
+    pe.conflict_cycles += (slowed - cycles) * i.repeat
+    return slowed
+
+
 cdef inline pe_value memory_value(Core *s, const Pe *pe, const pe_descriptor *d, const Place *place, int64_t r,
                                   int64_t k) noexcept nogil:
     return pe_load(d.type, s.memory + pe.memory + place.base
@@ -159,16 +193,12 @@ cdef inline void set_value(Core *s, const Pe *pe, const pe_descriptor *d, const 
 
 cdef int64_t run_in_memory(Core *s, Pe *pe, Thread *th, const pe_instruction *i) noexcept nogil:
     # All elements of a memory-to-memory instruction at once; its cycles.
-    cdef int64_t r, k, cycles, slowed
+    cdef int64_t r, k, cycles
     cdef const pe_descriptor *d = descriptor_of(s, pe, i.dst)
     if th.extent <= 0 or i.repeat <= 0:
         end_vector(s, pe, th, i, 0)
         return 0
-    cycles = (<int64_t>th.extent * i.den + i.num - 1) // i.num
-    if i.conflict_num and banks_meet(s, pe, th, i):
-        slowed = (<int64_t>th.extent * i.conflict_den + i.conflict_num - 1) // i.conflict_num
-        pe.conflict_cycles += (slowed - cycles) * i.repeat
-        cycles = slowed
+    cycles = element_cycles(s, pe, th, i)
     for r in range(i.repeat):
         for k in range(th.extent):
             set_value(s, pe, d, &th.place[0], r, k,

@@ -62,7 +62,7 @@ def test_vector_instructions_compute_what_numpy_computes(instruction, n, stride,
     for name in "abd":
         program.memory(name, type, length)
     program.emit(instruction, *(Mem(name, n, stride=stride) for name in "dab"))
-    layout = Layout("wse3", 1, 1)
+    layout = Layout("wse3", 1, 1, banks=False)      # strides in banks: test_timing.py
     layout.set_program(program)
     simulation = layout.compile()
     simulation.memcpy_h2d("a", a.reshape(1, 1, -1))

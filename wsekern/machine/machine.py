@@ -46,6 +46,8 @@ class Core(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     sram: Annotated[Quantity, Unit("B", 1, whole=True)]
     banks: Some
+    stride_width: Listing
+    full_rate: Annotated[Quantity, Unit("elements", 0, whole=True)]
     input_queues: Depths
     output_queues: Depths
     microthreads: Some
@@ -64,10 +66,13 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``link_words`` wavelets cross a link in every ``link_frame`` consecutive cycles at most. ``rate`` and ``setup`` are
     per vector instruction; instructions that are not listed run at the core's SIMD width; ``<instruction>_conflict`` and
-    ``<instruction>_long`` are rates of operands that meet in a bank, and of one long vector. ``latency`` holds fixed costs:
-    ``output`` and ``input`` of the core's pipelines, ``map`` per mapped call, ``<operation>_call``, ``gemm_row``, ``gemm_map``,
-    ``gemm_round`` and ``gemm_align`` of MeshGEMM, ``relay`` and ``relay_*`` of the shift, ``ktree_stage`` of WaferLLM's
-    all-reduce; and of scalar code ``divide``, ``rsqrt``, ``exp`` (per element), ``scalar`` (dependent operation),
+    ``<instruction>_long`` are rates of operands that meet in a bank, and of one long vector after its first
+    ``core.full_rate`` elements. ``latency`` holds fixed costs:
+    ``output`` and ``input`` of the core's pipelines, ``setup`` of instructions that are not listed, ``setup_loaded`` of
+    those whose descriptors a program has loaded itself, ``map`` per mapped call, ``map_tile`` per tile of a mapped vector
+    instruction, ``<operation>_call``, ``gemm_row``, ``gemm_map``, ``gemm_round`` and ``gemm_align`` of MeshGEMM, ``relay``
+    and ``relay_*`` of the shift, ``ktree_stage`` of WaferLLM's all-reduce; and of scalar code ``divide``, ``rsqrt``,
+    ``exp`` (per element), ``scalar`` (dependent operation),
     ``load_store``, ``loop``, ``address``.
     """
 

@@ -83,8 +83,23 @@ class Timing:
         found = self.machine.profile(self.profile).rate.get(f"{instruction}_conflict")
         return None if found is None else Fraction(found.value).limit_denominator(1000)
 
+    def long_rate(self, instruction: str) -> Fraction | None:
+        """Elements per cycle of one long vector, after its first :attr:`full_rate_elements`; None: no difference."""
+        found = self.machine.profile(self.profile).rate.get(f"{instruction}_long")
+        return None if found is None else Fraction(found.value).limit_denominator(1000)
+
+    @property
+    def full_rate_elements(self) -> int:
+        """Elements of a vector that run at the full rate where the profile has a lower one for long vectors."""
+        return int(self.machine.core.full_rate)
+
+    @property
+    def stride_width(self) -> tuple[int, ...]:
+        """Elements that the memory banks give in a cycle, by stride modulo 8 in 16-bit words."""
+        return self.machine.core.stride_width.values
+
     def setup(self, instruction: str) -> int:
-        """Cycles from the issue of a vector instruction to its first element."""
+        """Cycles from the issue of a vector instruction to its first element: its own, else the profile's ``setup``."""
         found = self.machine.profile(self.profile).setup.get(instruction)
         return self.latency("setup") if found is None else ceil(found.value)
 

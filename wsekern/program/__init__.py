@@ -29,11 +29,11 @@ with four columns of A; partial sums run east, added as their words arrive:
 >>> simulation.memcpy_h2d("x", vector.reshape(1, P, N))
 >>> simulation.launch("compute")
 >>> simulation.run()                                                    # cycles until all cores are idle
-270
+267
 >>> bool((simulation.memcpy_d2h("y")[0, P - 1] == vector @ matrix.reshape(P * N, M)).all())
 True
 >>> simulation.stalls["input"].tolist()                                 # cycles that each PE waited for words
-[[0, 27, 60, 93]]
+[[0, 16, 49, 82]]
 
 Vector instructions have their CSL names (:data:`INSTRUCTIONS`) and run on the main thread, or with ``asynchronous=True`` on a
 microthread; scalars are Python expressions on what ``read``, ``let``, ``get`` and ``take`` return; ``range``, ``loop``, ``if_``

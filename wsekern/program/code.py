@@ -307,10 +307,10 @@ class Code:
             test = counter < limit
             self._emit(Scalar("branch", a=test.register, target=after))
             del test
+        one = self.constant(1, "i32")           # before the loop: machine code has it in the addition
+        self.program.code[-1] = Scalar(**{**vars(self.program.code[-1]), "cycles": cycles})
         self.program.code.append(Label(top))
         yield counter
-        one = self.constant(1, "i32")
-        self.program.code[-1] = Scalar(**{**vars(self.program.code[-1]), "cycles": cycles})
         self._emit(Scalar("scalar", "add", "i32", counter.register, counter.register, one.register, cycles=cycles))
         done = self._new("u16")
         self._emit(Scalar("scalar", "le", "i32", done.register, limit.register, counter.register, cycles=cycles))

@@ -1,5 +1,6 @@
 """From a program to the records that the core reads (``src/pe/pe_code.h``), timed for one machine and profile."""
 
+from fractions import Fraction
 from math import ceil
 from typing import Any
 
@@ -25,8 +26,9 @@ from wsekern.program.operands import (
 from wsekern.program.program import MAIN_TASK, Program
 
 INSTRUCTION_FIELDS = ("form", "op", "type", "dst", "a", "b", "c", "imm", "cycles", "taken", "repeat", "between", "num", "den",
-                      "conflict_num", "conflict_den", "packing", "step", "counted", "stream", "thread", "priority",
-                      "activate", "unblock", "terminate", "control_activate", "control_unblock")
+                      "conflict_num", "conflict_den", "full", "long_num", "long_den", "packing", "step", "counted",
+                      "stream", "thread", "priority", "activate", "unblock", "terminate", "control_activate",
+                      "control_unblock")
 DESCRIPTOR_FIELDS = ("kind", "type", "queue", "base", "extent", "stride", "advance", "save", "wrap", "shape0", "shape1",
                      "shape2", "shape3", "stride0", "stride1", "stride2", "stride3", "control", "advance_switch", "index",
                      "own", "on_push", "on_pop")
@@ -200,13 +202,16 @@ class _Encoder:
         packing = {operand.elements_per_word for operand in fabric} or {1}
         if len(packing) != 1:
             raise InputError(f"program {program.name}: the words of {item.name} hold {sorted(packing)} elements each")
-        rate, per_word = timing.rate(item.name), packing.pop()
+        rate, per_word = self._rate(item), packing.pop()
         conflict = timing.conflict_rate(item.name) if self.banks else None
+        slow = timing.long_rate(item.name) if self.banks and rate == timing.rate(item.name) else None
         row = {
             "form": _FORMS["vector"], "op": _OPERATIONS[operation], "type": TYPE_CODES[arithmetic],
-            "imm": _NONE if item.done is None else item.done, "cycles": timing.setup(item.name),
+            "imm": _NONE if item.done is None else item.done, "cycles": self._setup(item),
             "repeat": item.repeat, "between": item.between, "num": rate.numerator, "den": rate.denominator,
             "conflict_num": conflict.numerator if conflict else 0, "conflict_den": conflict.denominator if conflict else 0,
+            "full": timing.full_rate_elements, "long_num": slow.numerator if slow else 0,
+            "long_den": slow.denominator if slow else 0,
             "packing": per_word, "step": max(1, ceil(per_word / rate)), "counted": self._counted(stated),
             "stream": any(isinstance(operand, (Fabric, Fifo)) for operand in stated),
             "thread": self._microthread(item), "priority": PRIORITIES[item.priority],
@@ -219,6 +224,20 @@ class _Encoder:
             self._check_direction(item.name, operand, name == "dst")
             row[name] = self._descriptor(operand, target=name == "dst", type=type)
         return [int(row.get(name, 0)) for name in INSTRUCTION_FIELDS]
+
+    def _rate(self, item: Vector) -> Fraction:
+        """Elements per cycle; a reduction into a scalar waits for each result (FABRICA: a dependent operation takes 2)."""
+        rate, dst = self.timing.rate(item.name), self.program.stated(item.dst)
+        is_scalar = isinstance(dst, Register) or (isinstance(dst, Mem) and dst.stride == 0)
+        if is_scalar and dst in [self.program.stated(operand) for operand in item.operands[1:]]:
+            return min(rate, Fraction(1, max(1, self.timing.latency("scalar", 1))))
+        return rate
+
+    def _setup(self, item: Vector) -> int:
+        """Cycles from issue to first element: fewer where the program has loaded all descriptors itself."""
+        full = self.timing.setup(item.name)
+        explicit = all(isinstance(operand, (Named, Register)) for operand in item.operands)
+        return min(full, self.timing.latency("setup_loaded", full)) if explicit else full
 
     @staticmethod
     def _counted(operands: list[Operand]) -> int:

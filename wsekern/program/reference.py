@@ -254,7 +254,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         if thread.extent == 0:
             self.end_vector(thread, item, 0)
         else:
-            thread.state, thread.resume = "ready", self.now + self.timing.setup(item.name)
+            thread.state, thread.resume = "ready", self.now + self.setup(item)
         main.resume = self.now + self.timing.latency("launch", 1)
         self.slot = self.now + min(1, main.resume - self.now)
 
@@ -266,7 +266,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
                 self.end_vector(main, item, 0)
                 main.at += 1
                 return
-            main.word, main.resume = 0, self.now + self.timing.setup(item.name)
+            main.word, main.resume = 0, self.now + self.setup(item)
             if main.resume > self.now:
                 return
         outcome = self.run_word(main, item)

@@ -1,5 +1,6 @@
 """Vector instructions of :mod:`wsekern.program.reference`: operands, elements in memory, words of streams."""
 
+from fractions import Fraction
 from math import ceil
 from typing import Any
 
@@ -169,18 +170,49 @@ class VectorUnit:
         if thread.extent == 0 or item.repeat <= 0:
             self.end_vector(thread, item, 0)
             return 0
-        cycles = ceil(thread.extent / self.timing.rate(item.name))
-        slow = self.timing.conflict_rate(item.name) if self.banks else None
-        if slow is not None and self.banks_meet(thread.loaded[1:]):
-            slowed = ceil(thread.extent / slow)
-            self.counters["conflict_cycles"] += (slowed - cycles) * item.repeat
-            cycles = slowed
+        cycles = self.element_cycles(thread, item)
         for repeat in range(item.repeat):
             for k in range(thread.extent):
                 self.put_element(thread.loaded[0], k, repeat, self.compute(thread, item, k, repeat))
         self.end_vector(thread, item, thread.extent)
         self.counters["vector_cycles"] += item.repeat * (item.between + cycles)
-        return self.timing.setup(item.name) + item.repeat * (item.between + cycles)
+        return self.setup(item) + item.repeat * (item.between + cycles)
+
+    def setup(self, item: Vector) -> int:
+        """Cycles from issue to first element; few where every operand is a register or an explicit descriptor."""
+        cycles = self.timing.setup(item.name)
+        if any(not isinstance(operand, (Named, Register)) for operand in item.operands):
+            return cycles
+        return min(cycles, self.timing.latency("setup_loaded", cycles))
+
+    def rate(self, item: Vector) -> Fraction:
+        """Elements per cycle; where the target is one scalar and a source too, an element waits for the one before."""
+        target, *sources = map(self.program.stated, item.operands)
+        one = isinstance(target, Register) or (isinstance(target, Mem) and target.stride == 0)
+        wait = max(1, self.timing.latency("scalar", 1)) if one and target in sources else 0
+        return min(self.timing.rate(item.name), Fraction(1, wait)) if wait else self.timing.rate(item.name)
+
+    def element_cycles(self, thread: Thread, item: Vector) -> int:
+        """Cycles of the elements of one repeat in memory: the first ones at the full rate, and what the banks add."""
+        timing, n, rate = self.timing, thread.extent, self.rate(item)
+        long = timing.long_rate(item.name) if self.banks and rate == timing.rate(item.name) else None
+        first = n if long is None else min(n, timing.full_rate_elements)
+        cycles = ceil(first / rate) + (ceil((n - first) / long) if n > first else 0)
+        needs = [cycles]
+        slow = timing.conflict_rate(item.name)
+        if self.banks:
+            needs += [ceil(n / width) for width in map(self.stride_width, thread.loaded) if width]
+            if slow is not None and self.banks_meet(thread.loaded[1:]):
+                needs.append(ceil(n / slow))
+        self.counters["conflict_cycles"] += (max(needs) - cycles) * item.repeat
+        return max(needs)
+
+    def stride_width(self, loaded: Loaded | None) -> int:
+        """Elements that the banks give an operand in a cycle; 0: no limit."""
+        if loaded is None or not isinstance(loaded.stated, MEMORY):
+            return 0
+        stride = loaded.stated.strides[-1] if isinstance(loaded.stated, Mem4d) else loaded.place.stride
+        return 0 if stride in (0, 1) else self.timing.stride_width[stride * TYPE_BYTES[loaded.type] // 2 % 8]
 
     @staticmethod
     def banks_meet(sources: list[Loaded | None]) -> bool:
@@ -228,7 +260,7 @@ class VectorUnit:
 
     def step(self, item: Vector) -> int:
         """Cycles from one word to the next."""
-        return max(1, ceil(self.packing(item) / self.timing.rate(item.name)))
+        return max(1, ceil(self.packing(item) / self.rate(item)))
 
     def run_word(self, thread: Thread, item: Vector) -> str:
         """Try the next word: "done", "ended" with it or before it, or "waits"."""

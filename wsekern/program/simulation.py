@@ -42,7 +42,8 @@ class Simulation:
         self.parameters = np.ascontiguousarray(layout.parameters.reshape(layout.program_of.size, -1).copy())
         """(PEs, count); may be written between runs."""
         self._cores = Cores(*stack(self._placed), layout.program_of.reshape(-1), self._wide_enough(),
-                            [timing.latency(key, default) for key, default in _LATENCIES], layout.width)
+                            [timing.latency(key, default) for key, default in _LATENCIES],
+                            timing.stride_width if layout.banks else (0,) * 8, layout.width)
         sinks = np.full(COLORS, _SINK_CORE, np.uint8)
         self._fabric = State(layout.fabric.build(), sinks)
         self._cores.attach(self._fabric)
