@@ -17,7 +17,6 @@ from wsekern.ops import (
     Scatter,
 )
 from wsekern.ops.cycle import run_on_cycle_engine
-from wsekern.program import Layout, Program
 
 VENDOR_SIMULATOR = 92_937
 """Active tile-cycles/s per thread of the vendor's simulator (SPMM sim_stats.json: 464,684 on 5 threads)."""
@@ -96,22 +95,6 @@ def test_decode_layer(benchmark, kind, pes, groups):
     benchmark.extra_info.update(pe_cycles_per_s=pes * pes * engine.cycles / seconds, width=pes, height=pes, threads=2,
                                 tile="7x7 and 7x22", dtype="fp16", engine=kind.__name__, cycles=engine.cycles,
                                 goal="660 x 660: flow <= 2 s, cycle <= 120 s")
-
-
-@pytest.mark.parametrize("fabric", [8, 700])
-def test_idle_pes_cost_nothing(benchmark, fabric):
-    """The same 4 x 4 program on a small and on a large fabric; bound by the 4 x 4 PEs. Goal: within 1.2x of each other."""
-    layout = Layout("wse2", fabric, fabric)
-    program = Program("work")
-    for _ in range(1000):
-        program.spend(3)
-    layout.set_program(program, fabric // 2, fabric // 2, 4, 4)
-    simulation = layout.compile()
-    cycles = benchmark.pedantic(lambda: simulation.run(), setup=simulation.reset, rounds=3)
-    assert cycles == 3000
-    rate = 16 * cycles / benchmark.stats.stats.median if benchmark.stats else 0
-    benchmark.extra_info.update(pe_cycles_per_s=rate, width=fabric, height=fabric, threads=1, engine="cycle",
-                                goal="time at 700 within 1.2x of that at 8")
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -1,4 +1,4 @@
-"""Heat maps of link use, over the wafer and over time (needs matplotlib: ``pip install 'wsekern[plot]'``)."""
+"""Heat maps of link use, over the wafer and over time (needs matplotlib)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def plot_heatmap(use: NDArray[np.uint32], title: str = "Words sent over links, p
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise InputError("heat maps need matplotlib: pip install 'wsekern[plot]'") from None
+        raise InputError("heat maps need matplotlib: pip install matplotlib") from None
     _check_use(use, (2, 3))
     over_time = use.ndim == 3
     figure = Figure(figsize=(10 if over_time else 6, 5), layout="constrained")

@@ -265,7 +265,7 @@ def plot_crossover(found: Crossover, path: str) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise InputError("plots need matplotlib: pip install 'wsekern[plot]'") from None
+        raise InputError("plots need matplotlib: pip install matplotlib") from None
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     for name, row in found.cycles.items():

@@ -27,7 +27,8 @@ from wsekern.program.operands import (
 )
 
 if TYPE_CHECKING:
-    from wsekern.program.code import Code, Variable
+    from wsekern.program.code import Code
+    from wsekern.program.values import Variable
 
 VECTOR_BYTES, SCALAR_BYTES = 16, 4
 """What instructions are counted as against the 48 KB of a PE: words of 32 bits (FABRICA: fixed-length instructions), four for
@@ -111,7 +112,7 @@ class Program:
 
     def variable(self, name: str, type: str, initial: float = 0) -> "Variable":
         """A scalar in memory: read and written by every task, and by the host as a symbol of one element."""
-        from wsekern.program.code import Variable
+        from wsekern.program.values import Variable
 
         return Variable(self.memory(name, type, 1, initial))
 

@@ -1,8 +1,9 @@
 """The sum of one fp32 over a grid, on every PE: chains west along rows and north along column 0, then a multicast."""
 
 from wsekern.program import Fabric, Layout
-from wsekern.program.code import Code, Variable
+from wsekern.program.code import Code
 from wsekern.program.examples.neighbors import Place
+from wsekern.program.values import Variable
 
 _ROWS, _COLUMN, _BACK = 8, 12, 10
 """Colors: two for each chain, by the sender's parity, and one for the way back."""

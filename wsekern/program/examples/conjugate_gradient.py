@@ -9,12 +9,13 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.program import Layout, Program, Simulation
-from wsekern.program.code import Code, Variable
+from wsekern.program.code import Code
 from wsekern.program.examples.all_reduce import paint_all_reduce, sum_over_grid
 from wsekern.program.examples.neighbors import Place, paint_neighbors, places
 from wsekern.program.examples.registry import Outcome, example, measure
 from wsekern.program.examples.stencil_7pt import seven_points, seven_points_of
 from wsekern.program.operands import Array
+from wsekern.program.values import Variable
 
 MATRIX = (6.5, -1.0, -1.0)
 CHECK, UPDATE = 0, 1
