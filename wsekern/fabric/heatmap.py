@@ -65,7 +65,7 @@ def plot_heatmap(use: NDArray[np.uint32], title: str = "Words sent over links, p
     axes = figure.subplots(1, 2 if over_time else 1, squeeze=False)[0]
     image = axes[0].imshow(use.sum(axis=0) if over_time else use, interpolation="nearest", aspect="auto", cmap="magma", vmin=0)
     for axis in (axes[0].xaxis, axes[0].yaxis):
-        axis.get_major_locator().set_params(integer=True)       # there is no half a PE
+        axis.get_major_locator().set_params(integer=True, min_n_ticks=1)       # there is no half a PE
     axes[0].set(title=title, xlabel="column (x)", ylabel="row (y)")
     figure.colorbar(image, ax=axes[0], label=label)
     if over_time:
