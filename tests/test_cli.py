@@ -105,7 +105,8 @@ def test_validate_shows_errors_and_draws(tmp_path):
 
 
 def test_interrupt_ends_at_once_and_cleanly():
-    run = subprocess.Popen([sys.executable, "-m", "wsekern.cli", "run", "sample", "--prompt", "x", "--tokens", "400"],
+    command = ["run", "sample", "--prompt", "x", "--tokens", "400", "--engine", "cycle"]    # minutes, were it let to end
+    run = subprocess.Popen([sys.executable, "-m", "wsekern.cli", *command],
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(3)
     run.send_signal(signal.SIGINT)
