@@ -11,7 +11,6 @@ from wsekern.machine.timing import Timing
 from wsekern.program.instructions import INSTRUCTIONS, SOURCES, Instruction, Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
     INTEGERS,
-    MEMORY,
     TYPE_BYTES,
     Array,
     ElementType,
@@ -393,4 +392,4 @@ def _reach(operand: Operand, repeat: int) -> tuple[int, int]:
     return min(corners), max(corners)
 
 
-__all__ = ["MAIN_TASK", "MEMORY", "Program"]
+__all__ = ["MAIN_TASK", "Program"]
