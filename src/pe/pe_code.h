@@ -41,9 +41,11 @@ enum pe_form {
     PE_TORN_DOWN        /* dst = colors in teardown, as a mask */
 };
 
-/* What PE_VECTOR and PE_SCALAR compute. FMA: a + b * c. Comparisons give 1 or 0; from PE_DIV on scalars only. */
+/* What PE_VECTOR and PE_SCALAR compute. FMA: a + b * c. Comparisons give 1 or 0; from PE_MOD to PE_COS on scalars only.
+ * PE_LIB: the functions of the software library, as the tile kernels compute them. */
 enum pe_op { PE_MOV, PE_ADD, PE_SUB, PE_MUL, PE_MAX, PE_MIN, PE_FMA, PE_NEG, PE_ABS, PE_AND, PE_OR, PE_XOR, PE_SHL, PE_SHR,
-             PE_DIV, PE_MOD, PE_LT, PE_LE, PE_EQ, PE_NE, PE_SQRT, PE_FLOOR, PE_EXP, PE_LOG, PE_SIN, PE_COS };
+             PE_DIV, PE_MOD, PE_LT, PE_LE, PE_EQ, PE_NE, PE_SQRT, PE_FLOOR, PE_EXP, PE_LOG, PE_SIN, PE_COS,
+             PE_LIB_EXP, PE_LIB_RSQRT, PE_LIB_SILU };
 
 enum pe_type { PE_F32, PE_F16, PE_BF16, PE_U32, PE_U16, PE_I32, PE_I16 };
 

@@ -7,6 +7,7 @@
 
 #include "common/wsekern_half.h"
 #include "pe_code.h"
+#include "tiles/tiles_functions.h"
 
 static inline int pe_type_bytes(int type) { return type == PE_F32 || type == PE_U32 || type == PE_I32 ? 4 : 2; }
 
@@ -131,6 +132,16 @@ static inline pe_value pe_apply_integer(int op, int type, pe_value a, pe_value b
     return pe_decode(type, r.u);
 }
 
+/* A function of the software library in fp32: the tile kernels' own, on one element. */
+static inline float pe_library(int op, float a)
+{
+    vec v = v_set(a);
+    float result;
+    v = op == PE_LIB_EXP ? v_exp(v) : op == PE_LIB_RSQRT ? v_rsqrt(v) : v_silu(v);
+    v_store_some(&result, v, 1);
+    return result;
+}
+
 /* a (op) b, or a + b * c, rounded once to `type`. Comparisons give an integer. Two halves make a sum, product, quotient or
  * root that fp32 rounds harmlessly: 24 >= 2 * 11 + 2. Functions of <math.h> are taken in double, and rounded once from there. */
 static inline pe_value pe_apply(int op, int type, pe_value a, pe_value b, pe_value c)
@@ -158,6 +169,7 @@ static inline pe_value pe_apply(int op, int type, pe_value a, pe_value b, pe_val
     case PE_LOG: r.f = pe_narrow(type, log(a.f)); break;
     case PE_SIN: r.f = pe_narrow(type, sin(a.f)); break;
     case PE_COS: r.f = pe_narrow(type, cos(a.f)); break;
+    case PE_LIB_EXP: case PE_LIB_RSQRT: case PE_LIB_SILU: r.f = pe_library(op, a.f); break;
     default: r = a; break;
     }
     return pe_decode(type, pe_encode(type, r));

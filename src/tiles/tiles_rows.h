@@ -126,23 +126,27 @@ static void NAME(expsub)(const void *a_, const void *maximum, void *out_, int64_
         EACH GIVE(out, v_exp(v_sub(TAKE(a), v_set(largest))));
     }
 }
+
+/* a * (1 / d): one division for each row. */
 static void NAME(rowdiv)(const void *a_, const float *d, void *out_, int64_t rows, int64_t n)
 {
     for (int64_t r = 0; r < rows; r++) {
         const WORD *a = (const WORD *)a_ + r * n;
         WORD *out = (WORD *)out_ + r * n;
-        EACH GIVE(out, v_div(TAKE(a), v_set(d[r])));
+        float reciprocal = 1.0f / d[r];
+        EACH GIVE(out, v_mul(TAKE(a), v_set(reciprocal)));
     }
 }
 
-/* (a * (1 / sqrt(s / divisor + eps))) * gain */
+/* (a * (1 / sqrt(s * (1 / divisor) + eps))) * gain, product and sum in the root rounded once */
 static void NAME(rownorm)(const void *a_, const float *s, const void *gain, float divisor, float eps, void *out_,
                           int64_t rows, int64_t n)
 {
+    float inverse = 1.0f / divisor;
     for (int64_t r = 0; r < rows; r++) {
         const WORD *a = (const WORD *)a_ + r * n;
         WORD *out = (WORD *)out_ + r * n;
-        float mean = s[r] / divisor, factor = 1.0f / sqrtf(mean + eps);
+        float factor = 1.0f / sqrtf(fmaf(s[r], inverse, eps));
         EACH GIVE(out, v_mul(v_mul(TAKE(a), v_set(factor)), TAKE((const WORD *)gain)));
     }
 }

@@ -19,6 +19,9 @@ _INSTRUCTIONS = {
     "bf16": {"mov": "fmovh", "add": "faddh", "sub": "fsubh", "mul": "fmulh", "fma": "fmachs", "max": "fmaxh"},
 }
 
+LIBRARY = {"lib_div": ("divide",), "lib_exp": ("exp",), "lib_rsqrt": ("rsqrt",), "lib_silu": ("exp", "divide")}
+"""Functions of the software library, called element by element, and the latencies that make up one call."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -69,14 +72,21 @@ class Timing:
         found = self.machine.profile(self.profile).latency.get(key)
         return Fraction(0) if found is None else Fraction(found.value).limit_denominator(1000)
 
-    def instruction(self, operation: str) -> str:
-        """Vector instruction (``fadds``, ``fmach``, ...) that does ``operation`` (``add``, ``fma``, ...) here."""
-        return _INSTRUCTIONS[self.dtype][operation]
+    def instruction(self, operation: str, dtype: str | None = None) -> str:
+        """Vector instruction (``fadds``, ``fmach``, ...) that does ``operation`` (``add``, ``fma``, ...) here, or in ``dtype``."""
+        return _INSTRUCTIONS[dtype or self.dtype][operation]
 
     def rate(self, instruction: str) -> Fraction:
-        """Elements per cycle of a vector instruction: the profile's, else the core's SIMD width, else one."""
+        """Elements per cycle of a vector instruction: the profile's, else the core's SIMD width, else one; of a function of the
+        software library as its calls take."""
+        if instruction in LIBRARY:
+            return Fraction(1, max(1, self.call(instruction)))
         found = self.machine.profile(self.profile).rate.get(instruction) or self.machine.core.simd.get(instruction)
         return Fraction(1) if found is None else Fraction(found.value).limit_denominator(1000)
+
+    def call(self, function: str) -> int:
+        """Cycles of one call of a function of the software library."""
+        return sum(self.latency(part, 1) for part in LIBRARY[function])
 
     def conflict_rate(self, instruction: str) -> Fraction | None:
         """Elements per cycle where two operands meet in a memory bank; None where the profile knows no difference."""
@@ -99,7 +109,10 @@ class Timing:
         return self.machine.core.stride_width.values
 
     def setup(self, instruction: str) -> int:
-        """Cycles from the issue of a vector instruction to its first element: its own, else the profile's ``setup``."""
+        """Cycles from the issue of a vector instruction to its first element: its own, else the profile's ``setup``; none of a
+        function of the software library, whose calls hold all they take."""
+        if instruction in LIBRARY:
+            return 0
         found = self.machine.profile(self.profile).setup.get(instruction)
         return self.latency("setup") if found is None else ceil(found.value)
 

@@ -155,8 +155,10 @@ def place_operations(layout: Any, timing: Timing, chain: list[Any], allocator: C
         for serial, (operation, role, own) in enumerate(zip(chain, roles, names, strict=True)):
             inputs = (result, *own) if result else tuple(own)
             costs = replace(timing, dtype=getattr(operation, "dtype", None) or timing.dtype)
-            for name, shape in zip(own, operation.tiles()[-len(own):] if own else (), strict=True):
-                program.memory(name, ELEMENT_TYPES[costs.dtype], int(np.prod(shape)))
+            shapes, of_dtype = operation.tiles(), ELEMENT_TYPES[costs.dtype]
+            types = operation.tile_types(of_dtype) if hasattr(operation, "tile_types") else (of_dtype,) * len(shapes)
+            for name, shape, kept in list(zip(own, shapes[-len(own):], types[-len(own):], strict=True)) if own else ():
+                program.memory(name, kept, int(np.prod(shape)))
             result = operation.emit(Emission(costs, program, colors[operation], inputs, f"{prefix}{serial}"), role)
         programs.append(program)
     layout.set_programs(programs, which)

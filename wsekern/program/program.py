@@ -7,7 +7,7 @@ import numpy as np
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.fabric.routes import Ports, Position, Route, make_route
-from wsekern.machine.timing import Timing
+from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.program.instructions import INSTRUCTIONS, SOURCES, Instruction, Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
     INTEGERS,
@@ -257,6 +257,8 @@ class Program:
             raise InputError(f"{where}: a repeated {item.name} takes memory operands only")
         if item.microthread is not None and not any(isinstance(operand, (Fabric, Fifo)) for operand in stated):
             raise InputError(f"{where}: an asynchronous instruction needs an operand of the fabric or a FIFO")
+        if item.microthread is not None and item.name in LIBRARY:
+            raise InputError(f"{where} is software, which runs on the main thread: leave out the microthread")
         if isinstance(item.dst, Fabric) and item.dst.index is not None and TYPE_BYTES[item.dst.type] != 2:
             raise InputError(f"{where}: a word with an index holds a 16-bit element, not {item.dst.type}")
         for operand in item.operands:

@@ -82,6 +82,39 @@ def _taken(function: str, a: float) -> float:
         return math.nan
 
 
+_MAGIC = 1.5 * 2.0**23
+"""Added to a small number in fp32 and taken off again it leaves the nearest whole number."""
+
+
+def _single(x: float) -> float:
+    """A double rounded to fp32: one operation on fp32 numbers, if it is exact or rounded in double before."""
+    return round_to("fp32", x)
+
+
+def library_exp(a: float) -> float:
+    """e ^ a by the steps of ``src/tiles/tiles_functions.h``, each rounded to fp32; 0 below -104, infinity above 89."""
+    if math.isnan(a):
+        return a
+    a = max(-104.0, min(89.0, a))
+    n = _single(_single(_single(a * _single(1.44269504088896341)) + _MAGIC) - _MAGIC)
+    r = _single(_single(a - _single(n * _single(0.693359375))) - _single(n * _single(-2.12194440e-4)))
+    p = _single(1.9875691500e-4)
+    for factor in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+        p = _single(_single(p * r) + _single(factor))
+    p = _single(_single(_single(p * _single(r * r)) + r) + 1.0)
+    half = _single(_single(_single(n * 0.5) + _MAGIC) - _MAGIC)
+    return _single(_single(p * 2.0**half) * 2.0**(n - half))
+
+
+def _library(op: str, a: float) -> float:
+    """A function of the software library, in fp32."""
+    if op == "lib_exp":
+        return library_exp(a)
+    if op == "lib_silu":
+        return _divided(a, _single(1.0 + library_exp(0.0 - a)))
+    return _divided(1.0, a if a == 0 else _single(_taken("sqrt", a)))
+
+
 def _special(op: str, a: float, b: float, c: float) -> float:
     """What an operation gives in double precision: right for infinities, NaNs and the signs of zeros."""
     if op == "fma":
@@ -108,6 +141,8 @@ def apply_float(op: str, type: str, a: float, b: float = 0.0, c: float = 0.0) ->
         return round_to(type, {"mov": a, "neg": -a, "abs": math.copysign(a, 1.0)}[op])
     if op in ("exp", "log", "sin", "cos", "sqrt"):
         return a if op == "sqrt" and a == 0 else round_to(type, _taken(op, a))
+    if op.startswith("lib_"):
+        return round_to(type, _single(_library(op, a)))
     if op == "floor":
         return round_to(type, math.copysign(float(math.floor(a)), a) if math.isfinite(a) else a)
     special = _special(op, a, b, c)

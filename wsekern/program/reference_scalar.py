@@ -8,7 +8,8 @@ from wsekern.program.operands import TYPE_BYTES, Fabric, Register, Ring
 from wsekern.program.reference_parts import BrokenProgram, Place, Thread
 
 DEEPEST_CALL = 8
-_SOFTWARE = {"div": "divide", "mod": "divide", "sqrt": "rsqrt", "exp": "exp", "log": "exp", "sin": "exp", "cos": "exp"}
+_SOFTWARE = {"div": ("divide",), "mod": ("divide",), "sqrt": ("rsqrt",), "exp": ("exp",), "log": ("exp",), "sin": ("exp",),
+             "cos": ("exp",), "lib_exp": ("exp",), "lib_rsqrt": ("rsqrt",), "lib_silu": ("exp", "divide")}
 _DESCRIPTORS = ("set_base", "move_base", "set_extent", "set_stride", "load_descriptor")
 
 
@@ -27,7 +28,7 @@ class ScalarUnit:
         if item.form in ("jump", "call", "return"):
             return max(1, latency("taken", 1)), 0
         if item.form == "scalar" and item.op in _SOFTWARE:
-            return latency(_SOFTWARE[item.op], 1), 0
+            return sum(latency(part, 1) for part in _SOFTWARE[item.op]), 0
         if item.form in ("scalar", "load", "take"):
             full = latency("scalar" if item.form == "scalar" else "load", 1)
             return (max(1, full) if _uses(following, item.dst) else 1), 0
