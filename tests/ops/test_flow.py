@@ -19,7 +19,6 @@ from wsekern.ops import (
     Shift,
     TwoPhaseReduce,
 )
-from wsekern.ops.cycle import run_on_cycle_engine
 from wsekern.ops.line import NUMPY_DTYPES, round_bf16
 
 
@@ -204,23 +203,3 @@ def test_mesh_products_are_the_products_of_the_matrices(pes):
     scores = engine.run(MeshGemmTransposed(2, 4, 3), x, keys)
     np.testing.assert_allclose(assemble(scores), assemble(x) @ assemble(keys).T, rtol=1e-4, atol=1e-5)
     assert engine.cycles > 0 and (engine.energy > 0) == (pes > 1)
-
-
-@settings(max_examples=30, deadline=None)
-@given(machine=st.sampled_from([("wse2", "vendor-simulator"), ("wse3", "silicon"), ("wse3", "vendor-simulator")]),
-       kind=st.sampled_from(["mov", "copy", "add", "sub", "mul", "max", "fma", "sum", "rowsum", "sumsq", "dot"]),
-       dtype=st.sampled_from(DTYPES), n=st.integers(0, 17), count=st.integers(0, 3), seed=st.integers(0, 9))
-def test_local_work_is_the_same_on_both_engines(machine, kind, dtype, n, count, seed):
-    operation = Local(kind, n, count)
-    values = np.random.default_rng(seed).standard_normal((len(operation.tiles()), 2, 3, count, n)).astype(np.float32)
-    tiles = [round_bf16(tile) if dtype == "bf16" else tile.astype(NUMPY_DTYPES[dtype]) for tile in values]
-    engine = FlowEngine(machine[0], 3, 2, machine[1], dtype)
-    expected = engine.run(operation, *tiles)
-    run = run_on_cycle_engine(operation, machine[0], 3, 2, machine[1], dtype, *tiles)
-    assert run.values.tobytes() == expected.tobytes()
-    np.testing.assert_array_equal(run.clock, engine.clock)
-
-
-def test_scalar_code_has_no_program():
-    with pytest.raises(InputError, match="exp has no program"):
-        run_on_cycle_engine(Local("exp", 4), "wse3", 1, 1, "silicon", "fp16", np.zeros((1, 1, 1, 4), np.float16))

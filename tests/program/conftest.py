@@ -17,7 +17,8 @@ TYPES = tuple(TYPE_BYTES)
 ELEMENTS = 24
 """Elements of every symbol that random programs use."""
 SCALAR_OPERATIONS = ("mov", "add", "sub", "mul", "max", "min", "fma", "neg", "abs", "lt", "le", "eq", "ne", "div")
-OF_INTEGERS, OF_FLOATS = ("and", "or", "xor", "shl", "shr", "mod"), ("sqrt", "floor", "exp", "log", "sin", "cos")
+OF_INTEGERS = ("and", "or", "xor", "shl", "shr", "mod")
+OF_FLOATS = ("sqrt", "floor", "exp", "log", "sin", "cos", "library_exp", "library_rsqrt", "library_silu")
 
 
 def values_of(rng: random.Random, type: str, elements: int) -> np.ndarray:
@@ -104,11 +105,13 @@ class Author:
                    "i32": ["u32", "i32"]}.get(arithmetic, [arithmetic])
         return self.rng.choice(choices), SOURCES.get(operation, 2)
 
-    def operand_types(self, name: str) -> list[str]:
+    def operand_types(self, name: str, mixed: bool = True) -> list[str]:
         """Types of target and sources: mostly one, mixed for the instructions that mix."""
         type, sources = self.types_for(name)
         if name in ("fmachs", "faddhs"):
             return ["fp32", "fp32", *self.rng.choices(["fp16", "bf16", "fp32"], k=sources - 1)]
+        if name.startswith("lib_") and mixed:
+            return self.rng.choices(["fp32", "fp16", "bf16"], k=1 + sources)
         if name == "fh2s":
             return ["fp32", self.rng.choice(["fp16", "bf16"])]
         if name == "fs2h":
@@ -197,7 +200,7 @@ class Author:
         """A vector instruction with operands of the fabric or a FIFO, on the main thread or a microthread."""
         rng, extent = self.rng, self.rng.randrange(0, self.most)
         name = rng.choice([name for name in INSTRUCTIONS if name not in ("fh2s", "fs2h", "fmachs", "faddhs")])
-        types, program = self.operand_types(name), self.program
+        types, program = self.operand_types(name, mixed=False), self.program
         packing = rng.choice([1, 2]) if TYPE_BYTES[types[0]] == 2 else 1
         sources = [self.source(type, extent) for type in types[1:]]
         target = self.target(types[0], extent)
@@ -220,7 +223,11 @@ class Author:
                 target = fifo.of(extent)
             else:
                 sources = [fifo.of(extent)]
-        self.code.vector(name, target, *sources, **self.ways(target, sources))
+        ways = self.ways(target, sources)
+        if name.startswith("lib_"):
+            ways.pop("asynchronous", None)
+            ways.pop("microthread", None)
+        self.code.vector(name, target, *sources, **ways)
 
     def fabout(self, type: str, extent: int, packing: int) -> Fabric:
         rng, more = self.rng, {}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from wsekern import tiles
 from wsekern.program import INSTRUCTIONS, Layout, Program
 from wsekern.program import reference_math as exact
 from wsekern.program.operands import INTEGERS, TYPE_BYTES
@@ -175,6 +176,22 @@ def test_operations_on_two_floats(type):
             same(type, run(vector(name), type, *((type, word) for word in bits)), expected)
     for op, function in COMPARISONS.items():
         np.testing.assert_array_equal(run(scalar(op), "u16", *((type, word) for word in bits)), function(a, b))
+
+
+@pytest.mark.parametrize("type", FLOATS)
+def test_functions_of_the_software_library_are_those_of_the_tile_kernels(type):
+    """Every 16-bit number, and many of fp32, against :mod:`wsekern.tiles` and against the steps in plain Python."""
+    bits = bits_of(type, 1 << 16)
+    held = bits if type == "bf16" else bits.view(np.float16 if type == "fp16" else np.float32)
+    for name, kernel in (("lib_exp", tiles.exp), ("lib_rsqrt", tiles.rsqrt), ("lib_silu", tiles.silu)):
+        found = run(vector(name), type, (type, bits))
+        same(type, found, kernel(held.reshape(1, 1, -1), type).reshape(-1).view(word_type(type)))
+        same(type, run(scalar(name.replace("lib_", "library_")), type, (type, bits)), found)
+        few = np.r_[0:60, 60:len(bits):61]
+        plain = [exact.encode(type, exact.apply(name.replace("lib_", "library_"), type, x)) for x in numbers(type, bits[few]).tolist()]
+        same(type, found[few], np.array(plain, word_type(type)))
+    a, b = products([type, type])
+    same(type, run(vector("lib_div"), type, (type, a), (type, b)), rounded(type, numbers(type, a) / numbers(type, b)))
 
 
 def exact_fma(result: str, types: list[str], bits: list[np.ndarray]) -> np.ndarray:

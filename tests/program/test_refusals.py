@@ -38,6 +38,10 @@ def test_one_queue_or_fifo_as_both_sources():
     refuses("same queue or FIFO", fifo_twice)
 
 
+def test_software_on_a_microthread():
+    refuses("lib_exp is software", lambda p, t, a: t.lib_exp(a["fp32"], p.fabin(1, 8, "fp32"), asynchronous=True))
+
+
 @pytest.mark.parametrize(("type", "packing"), [("fp32", 2), ("fp16", 3), ("u16", 0)])
 def test_words_that_hold_no_whole_elements(type, packing):
     name = {"fp32": "fmovs", "fp16": "fmovh", "u16": "mov16"}[type]

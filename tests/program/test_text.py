@@ -116,7 +116,8 @@ def vectors(draw, program: Program, tasks: list[str]):
     streams = any(isinstance(program.stated(operand), (Fabric, Fifo)) for operand in found)
     maybe = st.one_of(st.none(), st.sampled_from(tasks))
     return Vector(name, *(found + [None] * 3)[:4], repeat, draw(st.integers(0, 5)),
-                  draw(st.sampled_from([None, -1, 3])) if streams else None, draw(st.sampled_from(["high", "medium", "low"])),
+                  draw(st.sampled_from([None, -1, 3])) if streams and not name.startswith("lib_") else None,
+                  draw(st.sampled_from(["high", "medium", "low"])),
                   draw(maybe), draw(maybe), draw(st.booleans()), draw(maybe), draw(maybe),
                   draw(st.one_of(st.none(), registers)))
 

@@ -175,9 +175,11 @@ def test_rows(dtype, height, width, rows, n, seed):
     largest = make(seed + 2, dtype, height, width, rows)
     same(tiles.expsub(a, largest, dtype), from_float(plain_exp(x - to_float(largest)[..., None]), dtype))
     d = np.abs(make(seed + 3, "fp32", height, width, rows)) + np.float32(0.1)
-    same(tiles.rowdiv(a, d, dtype), from_float(x / d[..., None], dtype))
+    same(tiles.rowdiv(a, d, dtype), from_float(x * (np.float32(1) / d)[..., None], dtype))
     gain = make(seed + 4, dtype, height, width, n)
-    factor = np.float32(1) / np.sqrt(d / np.float32(37) + np.float32(1e-5))
+    # The product of two fp32 is exact in float64, and 53 bits are enough to round the sum once more without harm.
+    mean = d.astype(np.float64) * (np.float32(1) / np.float32(37)) + np.float32(1e-5)
+    factor = np.float32(1) / np.sqrt(mean.astype(np.float32))
     same(tiles.rownorm(a, d, gain, dtype, divisor=37, eps=1e-5),
          from_float(x * factor[..., None] * to_float(gain)[:, :, None], dtype))
 

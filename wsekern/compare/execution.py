@@ -80,7 +80,7 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
         raise
     both = None
     if isinstance(model.engine, BothEngines):
-        both = {"operations_by_wavelet": model.engine.operations_by_wavelet,
+        both = {"operations_by_wavelet": model.engine.operations_by_wavelet, "local_work": model.engine.local_work,
                 "largest_clock_difference_cycles": model.engine.clock_difference}
     return Execution(machine, mapping, prompt, checkpoint.decode(generation.tokens), generation, same, both)
 

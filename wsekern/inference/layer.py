@@ -63,8 +63,8 @@ def _attention(mapping: Mapping, tokens: int, slots: int) -> list[Step]:
         steps.append(step("qkv_bias", Local("add", qkv, tokens)))
     if mapping.config.qk_norm:
         steps += _head_norms(mapping, tokens)
-    steps += [step("rope_q", Local("rope", features, tokens * heads * group)),
-              step("rope_k", Local("rope", features, tokens * heads)),
+    steps += [step("rope_q", Local("rope", features, tokens * heads * group, heads=heads * group)),
+              step("rope_k", Local("rope", features, tokens * heads, heads=heads)),
               step("append", Local("mov", mapping.kv, 2 * math.ceil(tokens / mapping.height)))]
     steps += [step(f"scores_{head}", GemmTransposed(rows, slots, features)) for head in range(heads)]
     if mapping.segment > 1:

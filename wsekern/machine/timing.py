@@ -73,7 +73,7 @@ class Timing:
         return Fraction(0) if found is None else Fraction(found.value).limit_denominator(1000)
 
     def instruction(self, operation: str, dtype: str | None = None) -> str:
-        """Vector instruction (``fadds``, ``fmach``, ...) that does ``operation`` (``add``, ``fma``, ...) here, or in ``dtype``."""
+        """Vector instruction (``fadds``, ``fmach``) that does ``operation`` (``add``, ``fma``) here, or in ``dtype``."""
         return _INSTRUCTIONS[dtype or self.dtype][operation]
 
     def rate(self, instruction: str) -> Fraction:

@@ -1,4 +1,4 @@
-"""Both engines at once: every operation that sends also runs wavelet by wavelet, and must give the same."""
+"""Both engines at once: every operation that sends, and all local work, also runs on the cycle engine, and must give the same."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,26 +8,27 @@ import numpy as np
 from wsekern.errors import SimulationError
 from wsekern.ops.cycle import run_on_cycle_engine
 from wsekern.ops.flow import FlowEngine, Operation
+from wsekern.ops.local import Local
 
 
 class BothEngines(FlowEngine):
-    """A flow engine whose sending operations run on the cycle engine too, from the values that the PEs hold.
+    """A flow engine whose sending operations and local work run on the cycle engine too, from the values that the PEs hold.
 
     Values are the cycle engine's; :class:`SimulationError` if the flow engine's differ by a bit. Clocks are the flow engine's;
     ``clock_difference`` is the largest difference in cycles between the engines, over all operations and PEs, each operation
-    started on all PEs at once. Local work sends nothing and is the same on both.
+    started on all PEs at once. Products of the tiles of one PE are not run again.
     """
 
     def reset(self) -> None:
         """All clocks and counters to zero."""
         super().reset()
-        self.operations_by_wavelet = 0
+        self.operations_by_wavelet = self.local_work = 0
         self.clock_difference = 0
 
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation``; one with a wafer program runs on both engines."""
         values = super().run(operation, *tiles)
-        if not getattr(operation, "colors", 0):
+        if not getattr(operation, "colors", 0) and not (isinstance(operation, Local) and tiles):
             return values
         return self._by_wavelet(operation, values, *tiles)
 
@@ -43,6 +44,9 @@ class BothEngines(FlowEngine):
                                   f"{tuple(int(i) for i in where[0]) if len(where) else '(signs of zeros)'}")
         alone = FlowEngine(self.machine, self.width, self.height, self.profile, dtype)
         alone.time(plain)
-        self.operations_by_wavelet += 1
+        if isinstance(operation, Local):
+            self.local_work += 1
+        else:
+            self.operations_by_wavelet += 1
         self.clock_difference = max(self.clock_difference, int(np.abs(done.clock - alone.clock).max()))
         return found

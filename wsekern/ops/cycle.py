@@ -1,6 +1,7 @@
 """Operations on the cycle engine: the PE programs and routes of a sequence of operations, wavelet by wavelet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +11,7 @@ from wsekern.errors import BudgetError, InputError
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
 from wsekern.ops.flow import FlowEngine
+from wsekern.ops.local import Local
 from wsekern.ops.scheduled import lower
 from wsekern.program import Layout, Program, Simulation
 
@@ -114,6 +116,7 @@ class Compiled:
         """Copy ``tiles`` (height, width, ...) in, run, copy the result out."""
         if len(tiles) != len(self.inputs):
             raise InputError(f"{len(tiles)} tiles for operations that take {len(self.inputs)}")
+        self.simulation.fill_memory()
         for name, tile in zip(self.inputs, self.arranged.arrange(tiles) if self.arranged else tiles, strict=True):
             self.simulation.memcpy_h2d(name, tile)
         self.simulation.run()
@@ -215,9 +218,9 @@ def sends(operation: Any) -> bool:
 class CycleEngine(FlowEngine):
     """The flow engine's interface on the cycle engine: for proof, and where links are shared.
 
-    Operations that send anything run wavelet by wavelet, every PE starting at its own clock; local work, of which the
-    engines' laws are the same, is computed by the tile kernels and added to each clock. Operations that have no PE
-    program yet are refused. ``breakdown`` is the flow engine's, with what it does not see under ``words``.
+    Operations that send anything run wavelet by wavelet, and :class:`wsekern.ops.Local` work instruction by instruction, every
+    PE starting at its own clock; products of the tiles of one PE, of which the engines' laws are the same, are computed by the
+    tile kernels and added to each clock. ``breakdown`` is the flow engine's, with what it does not see under ``words``.
     """
 
     def reset(self) -> None:
@@ -232,17 +235,29 @@ class CycleEngine(FlowEngine):
         if sends(operation):
             super().time(operation)
             return self._run_program(operation, *tiles) if getattr(operation, "words", 1) else tiles[0].copy()
+        if isinstance(operation, Local) and tiles:
+            operation.check_tiles(tiles)
+            super().time(operation)
+            return self._run_program(operation, *tiles).reshape(operation.shaped_as(tiles[0]))
+        with self._alone(operation):
+            return super().run(operation, *tiles)
+
+    def time(self, operation: Any) -> None:
+        """Of work that sends nothing; what wavelets do cannot be told without running them."""
+        if sends(operation):
+            raise InputError("the cycle engine runs operations with values only: use the flow engine for time alone")
+        with self._alone(operation):
+            super().time(operation)
+
+    @contextmanager
+    def _alone(self, operation: Any) -> Iterator[None]:
+        """Add what the flow engine's clocks move by to each clock; all by the same, as nothing is sent."""
         before = FlowEngine.clock.fget(self)
-        values = super().run(operation, *tiles)
+        yield
         spent = FlowEngine.clock.fget(self) - before
         if np.any(spent != spent[0, 0]):
             raise InputError(f"{type(operation).__name__} has no program for the cycle engine: use the flow engine")
         self._clock += spent[0, 0]
-        return values
-
-    def time(self, operation: Any) -> None:
-        """Not offered: what wavelets do cannot be told without running them."""
-        raise InputError("the cycle engine runs operations with values only: use the flow engine for time alone")
 
     def _run_program(self, operation: Any, *tiles: np.ndarray) -> np.ndarray:
         if operation not in self._compiled:
@@ -257,7 +272,7 @@ class CycleEngine(FlowEngine):
         done = compiled.run([np.ascontiguousarray(tile) for tile in tiles])
         self._clock = start + done.clock
         self._traversals += simulation.link_traversals
-        if len(tiles) > 1:
+        if len(tiles) > 1 and not isinstance(operation, Local):
             return done.values.reshape(operation.result_shape(self))
         return done.values.reshape(tiles[0].shape) if done.values.size == tiles[0].size else done.values
 

@@ -177,7 +177,7 @@ class Local:
         """Element types of the tiles where ``type`` is the dtype's: sums are fp32."""
         return tuple("fp32" if tile == "sum" else type for tile in _KINDS[self.kind].tiles.split())
 
-    def result_shape(self, tile: np.ndarray) -> tuple[int, ...]:
+    def shaped_as(self, tile: np.ndarray) -> tuple[int, ...]:
         """Shape of the result for a first tile (height, width, ..., n)."""
         return tile.shape if _KINDS[self.kind].result == "row" else tile.shape[:-1]
 

@@ -25,7 +25,7 @@ from wsekern.ops.choose import (
     crossover,
     plot_crossover,
 )
-from wsekern.ops.cycle import CycleEngine
+from wsekern.ops.cycle import ELEMENT_TYPES, CycleEngine
 from wsekern.ops.distribute import AllGather, Gather, Scatter
 from wsekern.ops.flow import FlowEngine, Operation
 from wsekern.ops.gemm import Cannon, MeshGemm, MeshGemmTransposed, MeshProduct, Summa
@@ -278,13 +278,12 @@ def _run_step(run: FlowEngine, step: Operation) -> None:
         return run.time(step)
     if getattr(step, "overlapped", False):
         step = replace(step, overlapped=False)
-    if isinstance(step, Local):
-        run.run(step)
-        return None
     shapes = lower(step, run.timing, run.width, run.height).tiles()
     if isinstance(step, MeshProduct):
         shapes = step.shapes(run.width, run.height)[:2]
-    run.run(step, *(np.zeros((run.height, run.width, *shape), NUMPY_DTYPES[run.dtype]) for shape in shapes))
+    types = step.tile_types(ELEMENT_TYPES[run.dtype]) if isinstance(step, Local) else (run.dtype,) * len(shapes)
+    run.run(step, *(np.zeros((run.height, run.width, *shape), NUMPY_DTYPES[type])
+                    for shape, type in zip(shapes, types, strict=True)))
     return None
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.fabric.plan import route_record
-from wsekern.machine.timing import LIBRARY, Timing
+from wsekern.machine.timing import Timing
 from wsekern.program.instructions import FORMS, INSTRUCTIONS, OPERATIONS, PRIORITIES, Label, Placed, Scalar, Vector
 from wsekern.program.operands import (
     INTEGERS,
@@ -325,8 +325,8 @@ class _Encoder:
             return timing.latency("branch", 1), timing.latency("taken", 1)
         if item.form == "scalar" and item.op in _SOFTWARE:
             return timing.latency(_SOFTWARE[item.op], 1), 0
-        if item.form == "scalar" and item.op in LIBRARY:
-            return timing.call(item.op), 0
+        if item.form == "scalar" and item.op.startswith("library_"):
+            return timing.call(item.op.replace("library_", "lib_")), 0
         if item.form in ("end", "spend"):
             return 0, 0
         full = timing.latency("scalar" if item.form == "scalar" else _FIXED.get(item.form, "scalar_issue"), 1)

@@ -20,17 +20,18 @@ INSTRUCTIONS: dict[str, tuple[str, str]] = {
     "fmovh": ("mov", "fp16"), "faddh": ("add", "fp16"), "fsubh": ("sub", "fp16"), "fmulh": ("mul", "fp16"),
     "fmaxh": ("max", "fp16"), "fnegh": ("neg", "fp16"), "fabsh": ("abs", "fp16"), "fmach": ("fma", "fp16"),
     "fs2h": ("mov", "fp16"),
-    "lib_div": ("div", "fp32"), "lib_exp": ("lib_exp", "fp32"), "lib_rsqrt": ("lib_rsqrt", "fp32"),
-    "lib_silu": ("lib_silu", "fp32"),
+    "lib_div": ("div", "fp32"), "lib_exp": ("library_exp", "fp32"), "lib_rsqrt": ("library_rsqrt", "fp32"),
+    "lib_silu": ("library_silu", "fp32"),
 }
 """Those of ``lib_`` are functions of the software library, called for one element after the other: no hardware does them."""
 
 OPERATIONS = ("mov", "add", "sub", "mul", "max", "min", "fma", "neg", "abs", "and", "or", "xor", "shl", "shr", "div", "mod",
-              "lt", "le", "eq", "ne", "sqrt", "floor", "exp", "log", "sin", "cos", "lib_exp", "lib_rsqrt", "lib_silu")
+              "lt", "le", "eq", "ne", "sqrt", "floor", "exp", "log", "sin", "cos", "library_exp", "library_rsqrt",
+              "library_silu")
 """What vector and scalar instructions compute, in the order of their codes."""
 
 SOURCES = {"mov": 1, "neg": 1, "abs": 1, "sqrt": 1, "floor": 1, "exp": 1, "log": 1, "sin": 1, "cos": 1, "fma": 3,
-           "lib_exp": 1, "lib_rsqrt": 1, "lib_silu": 1}
+           "library_exp": 1, "library_rsqrt": 1, "library_silu": 1}
 """Sources of an operation, where they are not two."""
 
 FORMS = ("end", "spend", "vector", "scalar", "constant", "parameter", "convert", "load", "store", "take", "give", "jump",

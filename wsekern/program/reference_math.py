@@ -108,9 +108,9 @@ def library_exp(a: float) -> float:
 
 def _library(op: str, a: float) -> float:
     """A function of the software library, in fp32."""
-    if op == "lib_exp":
+    if op == "library_exp":
         return library_exp(a)
-    if op == "lib_silu":
+    if op == "library_silu":
         return _divided(a, _single(1.0 + library_exp(0.0 - a)))
     return _divided(1.0, a if a == 0 else _single(_taken("sqrt", a)))
 
@@ -141,7 +141,7 @@ def apply_float(op: str, type: str, a: float, b: float = 0.0, c: float = 0.0) ->
         return round_to(type, {"mov": a, "neg": -a, "abs": math.copysign(a, 1.0)}[op])
     if op in ("exp", "log", "sin", "cos", "sqrt"):
         return a if op == "sqrt" and a == 0 else round_to(type, _taken(op, a))
-    if op.startswith("lib_"):
+    if op.startswith("library_"):
         return round_to(type, _single(_library(op, a)))
     if op == "floor":
         return round_to(type, math.copysign(float(math.floor(a)), a) if math.isfinite(a) else a)

@@ -9,7 +9,7 @@ from wsekern.program.reference_parts import BrokenProgram, Place, Thread
 
 DEEPEST_CALL = 8
 _SOFTWARE = {"div": ("divide",), "mod": ("divide",), "sqrt": ("rsqrt",), "exp": ("exp",), "log": ("exp",), "sin": ("exp",),
-             "cos": ("exp",), "lib_exp": ("exp",), "lib_rsqrt": ("rsqrt",), "lib_silu": ("exp", "divide")}
+             "cos": ("exp",), "library_exp": ("exp",), "library_rsqrt": ("rsqrt",), "library_silu": ("exp", "divide")}
 _DESCRIPTORS = ("set_base", "move_base", "set_extent", "set_stride", "load_descriptor")
 
 

@@ -47,9 +47,7 @@ class Simulation:
         sinks = np.full(COLORS, _SINK_CORE, np.uint8)
         self._fabric = State(layout.fabric.build(), sinks)
         self._cores.attach(self._fabric)
-        for index, program in enumerate(layout.programs):
-            for symbol, values in program.initial.items():
-                self._fill(index, program.addresses()[symbol], values)
+        self.fill_memory()
 
     def _wide_enough(self) -> NDArray[np.int32]:
         needed = max([placed.parameters for placed in self._placed], default=0)
@@ -59,6 +57,12 @@ class Simulation:
         return self.parameters
 
     # ---- memory
+
+    def fill_memory(self) -> None:
+        """Give symbols that have initial values these again; ``reset`` leaves all memory as it is."""
+        for index, program in enumerate(self.layout.programs):
+            for symbol, values in program.initial.items():
+                self._fill(index, program.addresses()[symbol], values)
 
     def memcpy_h2d(self, symbol: str, values: np.ndarray, x: int = 0, y: int = 0, width: int | None = None,
                    height: int | None = None, order: str = "row") -> None:

@@ -91,8 +91,9 @@ def execution_view(execution: Execution) -> RenderableType:
     table.add_row("memory of a PE", f"{sum(execution.mapping.memory.values()):,} of {int(execution.machine.core.sram):,} B")
     if execution.both_engines is not None:
         both = execution.both_engines
-        table.add_row("both engines", f"{both['operations_by_wavelet']:,} operations also wavelet by wavelet: same values bit "
-                                      f"for bit, clocks within {both['largest_clock_difference_cycles']} cycles")
+        table.add_row("both engines", f"{both['operations_by_wavelet']:,} operations also wavelet by wavelet, "
+                                      f"{both['local_work']:,} pieces of local work instruction by instruction: same values "
+                                      f"bit for bit, clocks within {both['largest_clock_difference_cycles']} cycles")
     table.add_row("plain reference", "same tokens" if execution.same_as_reference else
                   "other tokens (expected where precision is below fp32)")
     return Group(text, Text(""), table)
