@@ -11,7 +11,7 @@ from wsekern.inference.mapping import Mapping
 from wsekern.inference.reference import ReferenceModel
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine
-from wsekern.ops import FlowEngine
+from wsekern.ops import CycleEngine, FlowEngine
 
 WSE3 = load_machine("wse3")
 PROMPT = [3, 14, 15, 92, 65, 35, 89, 79, 32]
@@ -55,6 +55,22 @@ def test_small_floats_stay_close(make_model, precision, bound):
     expected = ReferenceModel(config, weights).forward(PROMPT)[-1]
     logits = wafer_model(config, weights, precision=precision).prefill(PROMPT)
     assert 0 < np.abs(logits - expected).max() < bound * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "fp16_fp32", "bf16"])
+@pytest.mark.parametrize("grid", [(4, 4), (4, 9), (5, 3), (1, 4)])
+@pytest.mark.parametrize("family", ["bias-norm-tied", "many-heads-odd-sizes", "every-bias"])
+def test_a_whole_model_is_the_same_on_the_cycle_engine(make_model, family, grid, precision):
+    """Norms, rotations, softmax and SiLU instruction by instruction, reductions word by word, each where the last one ended."""
+    config, weights = make_model(**FAMILIES[family])
+    flow, cycle = (wafer_model(config, weights, grid, precision, engine=engine) for engine in (FlowEngine, CycleEngine))
+    for model in (flow, cycle):
+        model.logits = [model.prefill(PROMPT[:5]), model.decode(5)]
+    for expected, found in zip(flow.logits, cycle.logits, strict=True):
+        assert found.tobytes() == expected.tobytes()
+    if grid in ((4, 4), (4, 9)):
+        np.testing.assert_array_equal(cycle.engine.clock, flow.engine.clock)
+    assert abs(cycle.engine.cycles - flow.engine.cycles) <= 0.002 * flow.engine.cycles      # words of reductions meet
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

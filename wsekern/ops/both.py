@@ -1,4 +1,4 @@
-"""Both engines at once: every operation that sends, and all local work, also runs on the cycle engine, and must give the same."""
+"""Both engines at once: what sends, and all local work, also runs on the cycle engine, and must give the same."""
 
 from dataclasses import replace
 from typing import Any

@@ -15,6 +15,7 @@ from wsekern.errors import InputError
 from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.ops.line import NUMPY_DTYPES, check_count, round_bf16
 from wsekern.program import Mem, Mem4d
+from wsekern.program.operands import TYPE_BYTES
 
 if TYPE_CHECKING:
     from wsekern.ops.cycle import Emission
@@ -176,6 +177,11 @@ class Local:
     def tile_types(self, type: "ElementType") -> tuple["ElementType", ...]:
         """Element types of the tiles where ``type`` is the dtype's: sums are fp32."""
         return tuple("fp32" if tile == "sum" else type for tile in _KINDS[self.kind].tiles.split())
+
+    def result_bytes(self, type: "ElementType") -> int:
+        """Bytes of the result on a PE where ``type`` is the dtype's."""
+        result = _KINDS[self.kind].result
+        return self.count * (4 if result == "sum" else TYPE_BYTES[type] * (self.n if result == "row" else 1))
 
     def shaped_as(self, tile: np.ndarray) -> tuple[int, ...]:
         """Shape of the result for a first tile (height, width, ..., n)."""

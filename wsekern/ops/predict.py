@@ -38,6 +38,7 @@ from wsekern.ops.ring import RingAllReduce, RingShift
 from wsekern.ops.scheduled import lower
 from wsekern.ops.shift import Shift
 from wsekern.ops.tree import KTreeAllReduce, ReduceTree, TreeAllReduce
+from wsekern.program.operands import TYPE_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +238,10 @@ def _tile_bytes(step: Operation, run: FlowEngine) -> int:
         return size * (2 * (left + right) + result)
     if isinstance(step, Gemv):
         return size * (step.rows * step.cols + step.rows + step.cols)
+    if isinstance(step, Local):
+        types = step.tile_types(ELEMENT_TYPES[run.dtype])
+        taken = sum(math.prod(shape) * TYPE_BYTES[type] for shape, type in zip(step.tiles(), types, strict=True))
+        return taken + step.result_bytes(ELEMENT_TYPES[run.dtype])
     return size * getattr(step, "words", 0)
 
 
