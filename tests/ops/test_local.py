@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
-from wsekern.ops import DTYPES, LOCAL_KINDS, AllReduce, CycleEngine, FlowEngine, Local
+from wsekern.ops import (
+    DTYPES,
+    LOCAL_KINDS,
+    AllReduce,
+    CycleEngine,
+    FlowEngine,
+    Gemm,
+    GemmTransposed,
+    Local,
+)
 from wsekern.ops.both import BothEngines
 from wsekern.ops.cycle import ELEMENT_TYPES, run_on_cycle_engine
 from wsekern.ops.line import round_bf16
@@ -66,6 +75,23 @@ def test_every_kind_is_the_same_on_both_engines(machine, kind, dtype, grid, n, c
     same(done.values, expected)
     np.testing.assert_array_equal(done.clock, flow.clock)
     assert flow.cycles == sum(operation.cycles(flow.timing))
+
+
+@settings(max_examples=120, deadline=None)
+@given(machine=MACHINES, kind=st.sampled_from([Gemm, GemmTransposed]), dtype=st.sampled_from(DTYPES), grid=GRIDS,
+       sizes=st.tuples(*[st.one_of(st.integers(0, 5), st.just(17))] * 3), seed=st.integers(0, 99))
+def test_products_of_tiles_are_the_same_on_both_engines(machine, kind, dtype, grid, sizes, seed):
+    operation, rng = kind(*sizes), np.random.default_rng(seed)
+    tiles = [made(rng, ELEMENT_TYPES[dtype], 0.0, grid[1], grid[0], *shape) for shape in operation.tiles()]
+    engines = [engine(machine[0], *grid, machine[1], dtype) for engine in (FlowEngine, CycleEngine)]
+    for _ in range(2):
+        expected, found = (engine.run(operation, *tiles) for engine in engines)
+        assert found.shape == expected.shape
+        same(found, expected)
+        np.testing.assert_array_equal(engines[1].clock, engines[0].clock)
+    done = run_on_cycle_engine(operation, machine[0], *grid, machine[1], dtype, *tiles)
+    same(done.values, expected)
+    np.testing.assert_array_equal(2 * done.clock, engines[0].clock)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -134,7 +160,7 @@ def test_both_engines_compare_local_work():
 @pytest.mark.parametrize(("make", "says"), [
     (lambda: Local("gelu", 4), "no local work 'gelu'"), (lambda: Local("rope", 3), "even number"),
     (lambda: Local("rope", 4, 3, heads=2), "a divisor of the 3 rows"), (lambda: Local("rope", 4, heads=0), "heads is 0"),
-    (lambda: Local("exp", -1), "not negative"), (lambda: Local("exp", 1 << 40), "elements of a tile"),
+    (lambda: Local("exp", -1), "not negative"), (lambda: Gemm(2, -1, 3), "not negative"), (lambda: Local("exp", 1 << 40), "elements of a tile"),
 ])
 def test_work_that_does_not_exist_is_refused(make, says):
     with pytest.raises(InputError, match=says):
@@ -146,6 +172,8 @@ def test_tiles_of_other_sizes_are_refused(engine):
     run = engine("wse3", 2, 1, "silicon", "fp16").run
     with pytest.raises(InputError, match="b has 6 elements on a PE: add of 1 rows of 4 takes 4"):
         run(Local("add", 4), np.zeros((1, 2, 4), np.float16), np.zeros((1, 2, 6), np.float16))
+    with pytest.raises(InputError, match="1 tiles for add of 1 rows of 4, which takes 2"):
+        run(Local("add", 4), np.zeros((1, 2, 4), np.float16))
     with pytest.raises(InputError, match="at least one, for the largest"):
         run(Local("rowmax", 0, 2), np.zeros((1, 2, 2, 0), np.float16))
 

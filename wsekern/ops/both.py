@@ -1,4 +1,4 @@
-"""Both engines at once: what sends, and all local work, also runs on the cycle engine, and must give the same."""
+"""Both engines at once: every operation also runs on the cycle engine, and must give the same."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,17 +6,16 @@ from typing import Any
 import numpy as np
 
 from wsekern.errors import SimulationError
-from wsekern.ops.cycle import run_on_cycle_engine
+from wsekern.ops.cycle import run_on_cycle_engine, runs_alone
 from wsekern.ops.flow import FlowEngine, Operation
-from wsekern.ops.local import Local
 
 
 class BothEngines(FlowEngine):
-    """A flow engine whose sending operations and local work run on the cycle engine too, from the values that the PEs hold.
+    """A flow engine whose operations run on the cycle engine too, from the values that the PEs hold.
 
     Values are the cycle engine's; :class:`SimulationError` if the flow engine's differ by a bit. Clocks are the flow engine's;
     ``clock_difference`` is the largest difference in cycles between the engines, over all operations and PEs, each operation
-    started on all PEs at once. Products of the tiles of one PE are not run again.
+    started on all PEs at once.
     """
 
     def reset(self) -> None:
@@ -28,7 +27,7 @@ class BothEngines(FlowEngine):
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation``; one with a wafer program runs on both engines."""
         values = super().run(operation, *tiles)
-        if not getattr(operation, "colors", 0) and not (isinstance(operation, Local) and tiles):
+        if not getattr(operation, "colors", 0) and not (runs_alone(operation) and tiles):
             return values
         return self._by_wavelet(operation, values, *tiles)
 
@@ -44,7 +43,7 @@ class BothEngines(FlowEngine):
                                   f"{tuple(int(i) for i in where[0]) if len(where) else '(signs of zeros)'}")
         alone = FlowEngine(self.machine, self.width, self.height, self.profile, dtype)
         alone.time(plain)
-        if isinstance(operation, Local):
+        if runs_alone(operation):
             self.local_work += 1
         else:
             self.operations_by_wavelet += 1

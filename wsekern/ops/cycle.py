@@ -11,6 +11,7 @@ from wsekern.errors import BudgetError, InputError
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
 from wsekern.ops.flow import FlowEngine
+from wsekern.ops.line import check_elements
 from wsekern.ops.local import Local
 from wsekern.ops.scheduled import lower
 from wsekern.program import Layout, Program, Simulation
@@ -215,12 +216,16 @@ def sends(operation: Any) -> bool:
     return hasattr(operation, "lowered") or bool(getattr(operation, "colors", 0))
 
 
+def runs_alone(operation: Any) -> bool:
+    """Whether an operation sends nothing and has a program."""
+    return not sends(operation) and hasattr(operation, "emit")
+
+
 class CycleEngine(FlowEngine):
     """The flow engine's interface on the cycle engine: for proof, and where links are shared.
 
-    Operations that send anything run wavelet by wavelet, and :class:`wsekern.ops.Local` work instruction by instruction, every
-    PE starting at its own clock; products of the tiles of one PE, of which the engines' laws are the same, are computed by the
-    tile kernels and added to each clock. ``breakdown`` is the flow engine's, with what it does not see under ``words``.
+    Operations that send anything run wavelet by wavelet, those of a PE on its own tiles instruction by instruction, every PE
+    starting at its own clock. ``breakdown`` is the flow engine's, with what it does not see under ``words``.
     """
 
     def reset(self) -> None:
@@ -235,10 +240,10 @@ class CycleEngine(FlowEngine):
         if sends(operation):
             super().time(operation)
             return self._run_program(operation, *tiles) if getattr(operation, "words", 1) else tiles[0].copy()
-        if isinstance(operation, Local) and tiles:
-            operation.check_tiles(tiles)
+        if runs_alone(operation) and tiles:
+            check_elements(str(operation), operation.tiles(), tiles)
             super().time(operation)
-            return self._run_program(operation, *tiles).reshape(operation.shaped_as(tiles[0]))
+            return self._run_program(operation, *tiles)
         with self._alone(operation):
             return super().run(operation, *tiles)
 
@@ -272,7 +277,9 @@ class CycleEngine(FlowEngine):
         done = compiled.run([np.ascontiguousarray(tile) for tile in tiles])
         self._clock = start + done.clock
         self._traversals += simulation.link_traversals
-        if len(tiles) > 1 and not isinstance(operation, Local):
+        if isinstance(operation, Local):
+            return done.values.reshape(operation.shaped_as(tiles[0]))
+        if len(tiles) > 1:
             return done.values.reshape(operation.result_shape(self))
         return done.values.reshape(tiles[0].shape) if done.values.size == tiles[0].size else done.values
 

@@ -7,13 +7,13 @@ beside each other and L / H blocks of W below each other, one of each on a squar
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import lcm
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
-from wsekern.ops.gemv import Gemv
+from wsekern.ops.gemv import Gemv, emit_product
 from wsekern.ops.line import check_count, check_tile, tile_packing, traffic
 from wsekern.ops.products import align_rounds, write_cannon, write_summa, write_transposed
 from wsekern.ops.ring import LONGEST, folded_ring
@@ -21,6 +21,7 @@ from wsekern.ops.schedule import Schedule, multiply_cycles
 from wsekern.ops.scheduled import LoweredPlane, PlaneScheduled
 
 if TYPE_CHECKING:
+    from wsekern.ops.cycle import Emission
     from wsekern.ops.flow import FlowEngine
 
 
@@ -33,6 +34,14 @@ def local_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[int,
     return rows * compute, call + rows * (overhead - call)
 
 
+def check_product(product: Any) -> None:
+    """Refuse sizes m, k, n of tiles that no memory holds."""
+    if min(product.m, product.k, product.n) < 0:
+        raise InputError(f"tiles of {product.m} x {product.k} x {product.n}: expected sizes that are not negative")
+    for one, other in ((product.m, product.k), (product.k, product.n), (product.m, product.n)):
+        check_count("the elements of a tile", one * other)
+
+
 @dataclass(frozen=True)
 class Gemm:
     """C (m, n) = X (m, k) W (k, n) on every PE, nothing sent: a Gemv for each row of X, in the same order of adds. Cost:
@@ -42,6 +51,10 @@ class Gemm:
     m: int
     k: int
     n: int
+    colors: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        check_product(self)
 
     def time(self, engine: "FlowEngine") -> None:
         """Advance the clocks of ``engine`` by this operation."""
@@ -56,6 +69,24 @@ class Gemm:
         self.time(engine)
         return gemm(x, w, engine.dtype, threads=engine.threads)
 
+    def tiles(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the tiles on each PE."""
+        return (self.m, self.k), (self.k, self.n)
+
+    def role(self, position: int, length: int) -> None:
+        """All PEs run the same program."""
+
+    def paint(self, layout: Any, colors: Sequence[int]) -> None:
+        """Nothing is sent."""
+
+    def emit(self, out: "Emission", role: None) -> str:
+        """A multiply-add for each row of X, mapped over the rows of W."""
+        return emit_product(out, self.m, self.k, self.n)
+
+    def result_shape(self, engine: "FlowEngine") -> tuple[int, ...]:
+        """Shape of the values."""
+        return engine.height, engine.width, self.m, self.n
+
 
 @dataclass(frozen=True)
 class GemmTransposed:
@@ -68,6 +99,10 @@ class GemmTransposed:
     m: int
     n: int
     k: int
+    colors: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        check_product(self)
 
     def time(self, engine: "FlowEngine") -> None:
         """Advance the clocks of ``engine`` by this operation."""
@@ -81,6 +116,24 @@ class GemmTransposed:
         q, k = check_tile(engine, q, self.m, self.k), check_tile(engine, k, self.n, self.k)
         self.time(engine)
         return gemm_transposed(q, k, engine.dtype, threads=engine.threads)
+
+    def tiles(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the tiles on each PE."""
+        return (self.m, self.k), (self.n, self.k)
+
+    def role(self, position: int, length: int) -> None:
+        """All PEs run the same program."""
+
+    def paint(self, layout: Any, colors: Sequence[int]) -> None:
+        """Nothing is sent."""
+
+    def emit(self, out: "Emission", role: None) -> str:
+        """A multiply-add for each row of Q, mapped over the columns of K."""
+        return emit_product(out, self.m, self.k, self.n, transposed=True)
+
+    def result_shape(self, engine: "FlowEngine") -> tuple[int, ...]:
+        """Shape of the values."""
+        return engine.height, engine.width, self.m, self.n
 
 
 def exchange_cycles(timing: Timing, words: int, hops: int = 2) -> dict[str, int]:
@@ -101,10 +154,7 @@ class MeshProduct(PlaneScheduled):
     overlapped: bool
 
     def __post_init__(self) -> None:
-        if min(self.m, self.k, self.n) < 0:
-            raise InputError(f"tiles of {self.m} x {self.k} x {self.n}: expected sizes that are not negative")
-        for one, other in ((self.m, self.k), (self.k, self.n), (self.m, self.n)):
-            check_count("the elements of a tile", one * other)
+        check_product(self)
 
     def shapes(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
         """Shapes of a PE's left tile, right tile and result on ``width`` x ``height`` PEs."""

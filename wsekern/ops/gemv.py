@@ -82,15 +82,29 @@ class Gemv:
 
     def emit(self, out: "Emission", role: None) -> str:
         """One multiply-add of length cols, mapped over the rows; y is zero when the program is loaded."""
-        x, w = out.inputs
-        y = out.program.memory(f"y.{out.serial}", out.type, self.cols)
-        if self.rows and self.cols:
-            out.program.spend(out.timing.latency("gemv_call", out.timing.latency("call")))
-            wide = out.timing.dtype in WIDE
-            target = Mem(out.program.memory(f"y32.{out.serial}", "fp32", self.cols) if wide else y, self.cols)
-            out.program.emit(out.timing.instruction("fma"), target, target, Mem(x, self.cols, stride=0, advance=1),
-                             Mem(w, self.cols, advance=self.cols), repeat=self.rows, between=out.timing.latency("map"))
-            if wide:
-                out.program.emit(out.timing.instruction("mov"), Mem(y, self.cols), target)
-        return y
+        return emit_product(out, 1, self.rows, self.cols)
+
+    def result_shape(self, engine: "FlowEngine") -> tuple[int, ...]:
+        """Shape of the values."""
+        return engine.height, engine.width, self.cols
+
+
+def emit_product(out: "Emission", m: int, k: int, n: int, transposed: bool = False) -> str:
+    """Write the program of x (m, k) times w (k, n), or the transpose of w (n, k), on one PE: for each row of x a multiply-add
+    of n elements, mapped over k; sums are zero when the program is loaded. The symbol that holds the result."""
+    timing, program, (x, w) = out.timing, out.program, out.inputs
+    result = program.memory(f"y.{out.serial}", out.type, m * n, 0)
+    if not m or not k or not n:
+        return result
+    program.spend(timing.latency("gemv_call", timing.latency("call")))
+    wide = timing.dtype in WIDE
+    sums = program.memory(f"y32.{out.serial}", "fp32", m * n, 0) if wide else result
+    right = Mem(w, n, stride=k, advance=1) if transposed else Mem(w, n, advance=n)
+    for row in range(m):
+        target = Mem(sums, n, row * n)
+        program.emit(timing.instruction("fma"), target, target, Mem(x, n, row * k, stride=0, advance=1), right, repeat=k,
+                     between=timing.latency("map"))
+        if wide:
+            program.emit(timing.instruction("mov"), Mem(result, n, row * n), target)
+    return result
 

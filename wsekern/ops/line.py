@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -159,6 +160,16 @@ def _combine(own: np.ndarray, incoming: np.ndarray, op: str) -> np.ndarray:
 def widen_bf16(words: np.ndarray) -> np.ndarray:
     """bf16 in uint16 as float32."""
     return (words.astype(np.uint32) << 16).view(np.float32)
+
+
+def check_elements(what: str, shapes: Sequence[tuple[int, ...]], tiles: Sequence[np.ndarray]) -> None:
+    """Refuse tiles that are not as many, or not of as many elements on a PE, as ``what`` takes: they would be computed in one
+    size and timed in another."""
+    if len(tiles) != len(shapes):
+        raise InputError(f"{len(tiles)} tiles for {what}, which takes {len(shapes)}")
+    for name, shape, tile in zip("abc", shapes, tiles, strict=False):
+        if prod(tile.shape[2:]) != prod(shape):
+            raise InputError(f"{name} has {prod(tile.shape[2:])} elements on a PE: {what} takes {prod(shape)}")
 
 
 def round_bf16(values: np.ndarray) -> np.ndarray:

@@ -6,14 +6,13 @@ what both engines count, and what the tile kernels compute, step by step with th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import LIBRARY, Timing
-from wsekern.ops.line import NUMPY_DTYPES, check_count, round_bf16
+from wsekern.ops.line import NUMPY_DTYPES, check_count, check_elements, round_bf16
 from wsekern.program import Mem, Mem4d
 from wsekern.program.operands import TYPE_BYTES
 
@@ -155,18 +154,14 @@ class Local:
             return self.time(engine)
         from wsekern.tiles import local
 
-        self.check_tiles(tiles)
+        check_elements(str(self), self.tiles(), tiles)
         parameters = {name: getattr(self, name) for name in _KINDS[self.kind].parameters}
         result = local(self.kind, *tiles, dtype=engine.dtype, threads=engine.threads, **parameters)
         self.time(engine)
         return result
 
-    def check_tiles(self, tiles: Sequence[np.ndarray]) -> None:
-        """Refuse tiles of other sizes than the operation says, which would be computed in one size and timed in another."""
-        for name, shape, tile in zip("abc", self.tiles(), tiles, strict=False):
-            if prod(tile.shape[2:]) != prod(shape):
-                raise InputError(f"{name} has {prod(tile.shape[2:])} elements on a PE: {self.kind} of {self.count} rows of "
-                                 f"{self.n} takes {prod(shape)}")
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.count} rows of {self.n}"
 
     def tiles(self) -> tuple[tuple[int, ...], ...]:
         """Shapes of the tiles on each PE."""
