@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wsekern.ops.flow import FlowEngine
     from wsekern.program.operands import ElementType, Operand
 
-Precision = Literal["tile", "sums", "fp32"]
+Precision = Literal["tile", "stored", "sums", "fp32"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Step:
     """A vector operation (``mul``), or a function of the software library (``lib_exp``)."""
     operands: str
     precision: Precision = "tile"
-    """``tile``: what the dtype does that operation in; ``sums``: added in fp32, whatever is added; ``fp32``."""
+    """``tile``: what the dtype does that operation in; ``stored``: what its tiles are stored in, with one rounding; ``sums``:
+    added in fp32, whatever is added; ``fp32``."""
     elements: Literal["row", "half", "rows"] = "row"
     """A row at a time, half of one, or one number of every row in a single instruction."""
 
@@ -40,7 +41,8 @@ class Step:
         """The instruction that does it."""
         if self.operation in LIBRARY:
             return self.operation
-        dtype = {"tile": timing.dtype, "fp32": "fp32", "sums": "fp32" if timing.dtype == "fp32" else "fp16_fp32"}
+        dtype = {"tile": timing.dtype, "stored": "fp16" if timing.dtype == "fp16_fp32" else timing.dtype, "fp32": "fp32",
+                 "sums": "fp32" if timing.dtype == "fp32" else "fp16_fp32"}
         return timing.instruction(self.operation, dtype[self.precision])
 
 
@@ -68,7 +70,7 @@ _KINDS = {
     "add": _one("row row", "add", "out a b"), "sub": _one("row row", "sub", "out a b"),
     "mul": _one("row row", "mul", "out a b"), "max": _one("row row", "max", "out a b"),
     "scale": _one("row", "mul", "out a factor", parameters=("factor",)),
-    "fma": _one("row row row", "fma", "out c a b"),
+    "fma": Kind("row row row", (Step("fma", "out c a b", "stored"),)),
     "sum": _sum("row", "add", "total total a"), "rowsum": _sum("row", "add", "total total a"),
     "rowmax": Kind("row", (Step("mov", "totals firsts", elements="rows"), Step("max", "total a total")), "number"),
     "sumsq": _sum("row", "fma", "total total a a"), "dot": _sum("row row", "fma", "total total a b"),
