@@ -268,7 +268,7 @@ def expsub(a: Array, largest: Array, dtype: str = "fp32", threads: int = 1) -> A
 
 
 def rowdiv(a: Array, d: Array, dtype: str = "fp32", threads: int = 1) -> Array:
-    """a / d: a (H, W, ..., n), d float32 (H, W, ...) -> (H, W, ..., n)."""
+    """a * (1 / d), the quotient rounded to fp32: a (H, W, ..., n), d float32 (H, W, ...) -> (H, W, ..., n)."""
     a, rows, n = _rows(a, "a", dtype)
     d = _tile(d, "d", "fp32")
     _expect(d, "d", a.shape[:-1])
@@ -277,7 +277,8 @@ def rowdiv(a: Array, d: Array, dtype: str = "fp32", threads: int = 1) -> Array:
 
 def rownorm(a: Array, s: Array, gain: Array, dtype: str = "fp32", threads: int = 1, *, divisor: float = 1.0,
             eps: float = 0.0) -> Array:
-    """a * (1 / sqrt(s / divisor + eps)) * gain: a (H, W, ..., n), s float32 (H, W, ...), gain (H, W, n) -> (H, W, ..., n)."""
+    """a * (1 / sqrt(s * (1 / divisor) + eps)) * gain, each step rounded to fp32, product and sum in the root together: a
+    (H, W, ..., n), s float32 (H, W, ...), gain (H, W, n) -> (H, W, ..., n)."""
     a, rows, n = _rows(a, "a", dtype)
     s, gain = _tile(s, "s", "fp32"), _tile(gain, "gain", dtype, 3)
     _expect(s, "s", a.shape[:-1])
