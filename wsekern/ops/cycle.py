@@ -142,7 +142,8 @@ def place_operations(layout: Any, timing: Timing, chain: list[Any], allocator: C
                      prefix: str = "") -> tuple[tuple[str, ...], str]:
     """Write routes and programs of ``chain`` onto a layout, or onto a window of one: the symbols of the tiles that it takes
     and of its result, all beginning with ``prefix``."""
-    named, colors = [type(operation).__name__ for operation in chain], {}
+    named = [str(operation) if isinstance(operation, Local) else type(operation).__name__ for operation in chain]
+    title, colors = " to ".join(dict.fromkeys((named[0], named[-1]))), {}
     chain = [lower(operation, timing, layout.width, layout.height) for operation in chain]
     for operation, name in zip(chain, named, strict=True):
         if operation not in colors:
@@ -152,7 +153,7 @@ def place_operations(layout: Any, timing: Timing, chain: list[Any], allocator: C
     kinds, which = _kinds(chain, layout)
     programs, result = [], ""
     for roles in kinds:
-        program = Program(f"{prefix}program {len(programs)}")
+        program = Program(f"{prefix}{title}, role {len(programs)}" if len(kinds) > 1 else f"{prefix}{title}")
         result = ""
         if delayed:
             program.spend_parameter(0)
