@@ -22,6 +22,7 @@ from wsekern.ops.both import BothEngines
 from wsekern.ops.cycle import ELEMENT_TYPES, run_on_cycle_engine
 from wsekern.ops.line import round_bf16
 from wsekern.ops.predict import predict_op
+from wsekern.ops.regions import Part, Region, run_regions, run_regions_on_cycle_engine
 
 MACHINES = st.sampled_from([(machine, profile) for machine in ("wse1", "wse2", "wse3")
                             for profile in ("vendor-simulator", "silicon")])
@@ -151,6 +152,18 @@ def test_the_law_in_numbers():
                 Local("rownorm", 8, 3): 17 + 6 + 3 * 110 + 3 * 2 * (11 + 8), Local("rowmax", 8, 3): 15 + 1 + 3 * (11 + 1)}
     for operation, cycles in expected.items():
         assert sum(operation.cycles(timing)) == timing.latency("local_call", timing.latency("call")) + cycles, operation
+
+
+def test_kinds_run_at_once_on_regions():
+    regions = [Region(0, 0, 2, 3), Region(2, 0, 3, 1), Region(2, 1, 1, 2)]
+    work = [Local("rownorm", 5, 2, divisor=9), Local("rope", 6, 4, heads=2), Local("dot", 7, 3)]
+    parts = [Part(region, operation, tuple(tiles_of(operation, region.width, region.height, "bf16")))
+             for region, operation in zip(regions, work, strict=True)]
+    engine = FlowEngine("wse2", 5, 3, "silicon", "bf16")
+    expected, done = run_regions(engine, parts), run_regions_on_cycle_engine(parts, "wse2", 5, 3, "silicon", "bf16")
+    for found, values in zip(done.values, expected, strict=True):
+        same(found, values)
+    np.testing.assert_array_equal(done.clock, engine.clock)
 
 
 def test_both_engines_compare_local_work():

@@ -206,7 +206,7 @@ class Local:
     def emit(self, out: "Emission", role: None) -> str:
         """The steps that each row takes, one row after the other, behind those that all rows share."""
         kind, program = _KINDS[self.kind], out.program
-        if self.kind == "rowmax" and self.count and not self.n:
+        if self.kind == "rowmax" and not self.n:
             raise InputError("a has rows of no elements: expected at least one, for the largest")
         operands = _Operands(self, out)
         result = operands.result(kind.result)
