@@ -55,7 +55,7 @@ cdef extern from "fabric_internal.h" nogil:
     int AWAKE
     ctypedef struct wsk_fabric_inside "wsk_fabric":
         int64_t cycle
-        int height, strips, failed
+        int height, strips, failed, lone
         wsk_strip *strip
         uint64_t *row_active
     int wsk_ctz(uint64_t m)
@@ -66,6 +66,8 @@ cdef extern from "fabric_internal.h" nogil:
     int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y)
     int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
     void wsk_turn_landed(wsk_fabric *f, wsk_strip *s)
+    void wsk_depart_lone(wsk_fabric *f, wsk_strip *s)
+    int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s)
     uint64_t wsk_inner_arrivals(const wsk_fabric *f, int i)
     uint64_t wsk_outer_arrivals(const wsk_fabric *f, int i)
 
@@ -105,8 +107,11 @@ cdef int depart_strip(wsk_fabric *f, int i) noexcept nogil:
     cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
     cdef wsk_strip *strip = inside.strip + i
     cdef int top = STRIP_ROWS * i, status
-    cdef uint64_t bit, rows = strip.rows_active, ready
-    cdef uint64_t waiting = wsk_inner_arrivals(f, i)
+    cdef uint64_t bit, rows, ready, waiting
+    if inside.lone:
+        wsk_depart_lone(f, strip)
+    rows = strip.rows_active
+    waiting = wsk_inner_arrivals(f, i)
     while rows:
         status = wsk_depart_row(f, strip, top + wsk_ctz(rows))
         if status < 0:
@@ -168,6 +173,10 @@ cdef int arrive_strips(wsk_fabric *f, int first, int last) noexcept nogil:
             if status < 0:
                 return status
             rows &= rows - 1
+        if inside.lone:
+            status = wsk_arrive_lone(f, inside.strip + i)
+            if status < 0:
+                return status
     return 0
 
 

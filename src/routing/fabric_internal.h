@@ -83,6 +83,12 @@ typedef struct { u64 cycle, run[PORTS][RUN_BITS]; } wsk_runs;
 
 typedef struct { u32 pe, data; u8 index, flags, port, turns; } wsk_pending;
 
+/* A word that meets nobody: on its way to the router (x, y), or there and about to leave by the ports in `out`. It is listed
+ * here instead of marked in the planes of a block. */
+typedef struct { u16 x, y; u32 word; u8 index, out, from, state; } wsk_lone;
+enum { LONE_STORED = 1, LONE_PLACED = 2 };   /* now in its router's queue, no more alone; has a place in that queue, not there */
+typedef struct { wsk_lone *of; int n; } wsk_lones;
+
 /* Words waiting outside one ramp or edge: one stream per color, tried in turn. */
 typedef struct { int64_t n, at, room; u32 *data; u8 *flags; } wsk_stream;
 typedef struct { u32 pe; u8 port, next, run, feeding; u32 colors; int64_t last, left; wsk_stream of[]; } wsk_source;
@@ -102,6 +108,9 @@ typedef struct {
     u64 rows_sent[RING][SIDES];       /* by slot of the cycle ring */
     wsk_pending *pending[RING]; int n_pending[RING];      /* by arrival cycle: on-ramp and edge */
     wsk_delivery *out[RING]; int n_out[RING];             /* by arrival cycle: off-ramp, edge, teardown */
+    wsk_lones lone[RING];             /* by arrival cycle */
+    wsk_lones over[2];                /* lone words that left for the strip above, the strip below in this cycle */
+    int room_lone;                    /* more than that of one cycle do not travel alone */
     int n_landing;                    /* words that came off on-ramps and edges in this cycle */
     int capacity_pending, capacity_out;
     wsk_totals totals;
@@ -120,6 +129,7 @@ struct wsk_fabric {
     int data_stride, stage_stride;
     int simd_level;
     int plain;                        /* the rules allow depart_plain.c */
+    int lone;                         /* the rules allow lone.c */
     int failed;                       /* status of the step that broke a rule: only reset or a snapshot help */
     u64 not_full[COUNT_BITS];         /* complement of the depth, a word per binary digit */
     int64_t cycle;
@@ -127,6 +137,7 @@ struct wsk_fabric {
     void *arena; size_t arena_bytes;
     u64 *row_active;                  /* [height]: blocks with stored words */
     u64 *row_freed;                   /* [height]: blocks in which a full queue lost a word in this cycle */
+    u64 *row_busy;                    /* [height]: row_active as it was when the cycle began */
     u64 *row_sent;                    /* [hop][height][SIDES]: blocks that sent that way */
     wsk_block *block;                 /* [height][blocks] */
     wsk_sent *sent;                   /* [hop][height][blocks] */
@@ -139,6 +150,9 @@ struct wsk_fabric {
     wsk_runs *runs;                   /* [height][blocks], only where links rest */
     u64 *counted;                     /* [lanes][PORTS + 1][LOW_BITS]: low bits of the counts, one cache line each */
     u64 *counter;                     /* [lanes][PORTS + 1][COUNTER_BITS]: bit-sliced counts, above the low bits */
+    u8 *simple;                       /* [n_colors][height][width]: 1 + route that never changes and that lone words may take, or 0 */
+    u8 out_of[256], in_of[256];       /* masks of ports of these routes */
+    u16 *met;                         /* [height][width]: cycle and ports of the lone words that came last */
     u8 *credits;                      /* [height][n_colors][width], only with a CORE sink */
     u32 *source_of;                   /* [height][width] ramps, then [SIDES][max(height, width)] edges: index + 1 in the strip */
     int64_t *ramp_last; u8 *ramp_run; /* [height][width] on-ramp: last cycle used, consecutive cycles */
@@ -162,6 +176,10 @@ static inline size_t wsk_block_at(const wsk_fabric *f, int y, int k) { return (s
 static inline size_t wsk_lane_at(const wsk_fabric *f, int y, int k, int c)
 {
     return wsk_block_at(f, y, k) * f->n_colors + c;
+}
+static inline u8 *wsk_simple_at(const wsk_fabric *f, int x, int y, int c)
+{
+    return f->simple + ((size_t)c * f->height + y) * f->width + x;
 }
 static inline wsk_wire *wsk_wire_at(const wsk_fabric *f, int slot, size_t lane)
 {
@@ -257,6 +275,10 @@ static inline u64 wsk_arrived(const wsk_fabric *f, const wsk_lane *lane)
 }
 static inline void wsk_assign_bit(u64 *plane, u64 bit, int on) { *plane = on ? *plane | bit : *plane & ~bit; }
 
+/* Words on their way into one lane: who gets one, which are control words; words[b] for bit b, or `word` for a single one. */
+typedef struct { u64 to, control; const u32 *words; u32 single, word; } wsk_inbound;
+enum { RESERVE = 1, LAND = 2 };       /* what happens to words: with a hop latency of 1 both in the same cycle */
+
 /* copy.c: to[i] = from[i] for the bits of m, 0 <= i < 64; sum of from[i]. */
 void wsk_copy_words(u32 *to, const u32 *from, u64 m, int simd_level);
 u64 wsk_sum_words(const u32 *from, u64 m, int simd_level);
@@ -281,6 +303,15 @@ int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s);
 void wsk_turn_landed(wsk_fabric *f, wsk_strip *s);
 u64 wsk_inner_arrivals(const wsk_fabric *f, int i);
 u64 wsk_outer_arrivals(const wsk_fabric *f, int i);
+int wsk_take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in, int what);
+void wsk_keep(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in);
+
+/* lone.c: words that meet nobody. */
+int wsk_go_alone(wsk_fabric *f, const wsk_row *r, int k);
+void wsk_depart_lone(wsk_fabric *f, wsk_strip *s);
+int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s);
+void wsk_keep_lone(wsk_fabric *f, wsk_strip *s);
+int wsk_lone_from(const wsk_fabric *f, const wsk_strip *s, int x, int y, int c, int port);
 /* Clear what the ring of cycles reuses now. */
 void wsk_open_cycle(wsk_fabric *f, wsk_strip *s);
 

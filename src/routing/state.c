@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 enum { ARENA_ALIGN = 1 << 21 };
+enum { LONE_SHARE = 8 };              /* one router in so many may hold a lone word at a time */
 
 typedef struct { size_t at; } layout;
 
@@ -24,6 +25,7 @@ static size_t lay_out(wsk_fabric *f, char *base, int with_credits)
 #define PLACE(field, count) { size_t at = take(&l, (count), sizeof *f->field); f->field = base ? (void *)(base + at) : NULL; }
     PLACE(row_active, rows)
     PLACE(row_freed, rows)
+    PLACE(row_busy, rows)
     PLACE(row_sent, hop * rows * SIDES)
     PLACE(block, blocks)
     PLACE(sent, hop * blocks)
@@ -36,6 +38,8 @@ static size_t lay_out(wsk_fabric *f, char *base, int with_credits)
     PLACE(runs, f->plan->rules.link_frame > f->plan->rules.link_words ? blocks : 0)
     PLACE(counted, lanes * (PORTS + 1) * LOW_BITS)
     PLACE(counter, lanes * (PORTS + 1) * COUNTER_BITS)
+    PLACE(simple, f->lone ? pes * f->n_colors : 0)
+    PLACE(met, f->lone ? pes : 0)
     PLACE(credits, with_credits ? rows * f->n_colors * f->width : 0)
     PLACE(source_of, pes + SIDES * (size_t)(f->width > f->height ? f->width : f->height))
     PLACE(ramp_last, pes)
@@ -54,12 +58,20 @@ static u64 bits_of_block(int x0, int x1, int k)
     return low > 0 ? m & ~(((u64)1 << low) - 1) : m;
 }
 
+/* Whether lone words may take a route: it never changes, and what it gives the core is only counted. */
+static int is_simple(const wsk_fabric *f, int c, const wsk_route *r)
+{
+    return r->positions == 1 && !r->teardown && (!(r->out[0] >> WSK_RAMP & 1) || f->sinks[c] == WSK_SINK_COUNT);
+}
+
 static void expand_span(wsk_fabric *f, int y, int c, const wsk_span *span)
 {
     const wsk_route *r = f->plan->routes + span->route;
     int any = 0;
     for (int p = 0; p < r->positions; p++)
         any |= r->in[p];
+    if (f->lone && is_simple(f, c, r) && span->route < 255)
+        memset(wsk_simple_at(f, span->x0, y, c), span->route + 1, (size_t)(span->x1 - span->x0));
     for (int k = span->x0 / 64; k <= (span->x1 - 1) / 64; k++) {
         u64 m = bits_of_block(span->x0, span->x1, k);
         wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
@@ -149,6 +161,10 @@ static int fill(wsk_fabric *f)
         madvise(base, room, MADV_HUGEPAGE);           /* fewer TLB misses; only a hint */
 #endif
     lay_out(f, base, has_core_sink(f));
+    for (int i = 0; f->lone && i < p->n_routes && i < 255; i++) {
+        f->out_of[i + 1] = p->routes[i].out[0];
+        f->in_of[i + 1] = p->routes[i].in[0];
+    }
     for (int c = 0; c < f->n_colors; c++)
         for (int y = 0; y < f->height; y++) {
             size_t at = (size_t)c * f->height + y;
@@ -183,6 +199,9 @@ static void clear_strip(wsk_strip *s, int n_colors)
     memset(s->rows_sent, 0, sizeof s->rows_sent);
     memset(s->n_pending, 0, sizeof s->n_pending);
     memset(s->n_out, 0, sizeof s->n_out);
+    for (int b = 0; b < RING; b++)
+        s->lone[b].n = 0;
+    s->over[0].n = s->over[1].n = 0;
     memset(&s->totals, 0, sizeof s->totals);
     memset(&s->report, 0, sizeof s->report);
     s->stored = s->last_out = 0;
@@ -213,6 +232,7 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
     f->simd_level = simd_level;
     f->plain = plan->rules.multicast_all && plan->rules.link_frame == plan->rules.link_words && !plan->has_swap
             && !plan->n_filters && !plan->rules.open_edges;
+    f->lone = f->plain && f->depth >= f->ring;        /* words that nobody stops never fill a queue */
     for (int i = 0; i < COUNT_BITS; i++)
         f->not_full[i] = f->depth >> i & 1 ? 0 : ~(u64)0;
     for (int c = 0; c < f->n_colors; c++)
@@ -224,12 +244,17 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
         wsk_strip *s = f->strip + i;
         s->capacity_pending = (STRIP_ROWS + 2) * f->width + 2 * STRIP_ROWS;
         s->capacity_out = (STRIP_ROWS * (PORTS + 1) + 2) * f->width + 2 * STRIP_ROWS;
+        s->room_lone = STRIP_ROWS * f->width / LONE_SHARE;
         for (int b = 0; b < f->ring; b++) {
             s->pending[b] = malloc((size_t)s->capacity_pending * sizeof *s->pending[b]);
             s->out[b] = malloc((size_t)s->capacity_out * sizeof *s->out[b]);
-            if (!s->pending[b] || !s->out[b])
+            s->lone[b].of = f->lone ? malloc(((size_t)s->room_lone + 2 * (size_t)f->width) * sizeof(wsk_lone)) : NULL;
+            if (!s->pending[b] || !s->out[b] || (f->lone && !s->lone[b].of))
                 goto out;
         }
+        for (int i = 0; i < 2 && f->lone; i++)
+            if (!(s->over[i].of = malloc((size_t)f->width * sizeof(wsk_lone))))
+                goto out;
         clear_strip(s, f->n_colors);
     }
     status = fill(f);
@@ -255,7 +280,10 @@ void wsk_fabric_free(wsk_fabric *f)
         for (int b = 0; b < RING; b++) {
             free(s->pending[b]);
             free(s->out[b]);
+            free(s->lone[b].of);
         }
+        free(s->over[0].of);
+        free(s->over[1].of);
     }
     free(f->strip);
     free(f->arena);
@@ -324,6 +352,9 @@ static int copy_strip(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
     for (int b = 0; b < f->ring; b++) {
         to->n_pending[b] = from->n_pending[b];
         memcpy(to->pending[b], from->pending[b], (size_t)from->n_pending[b] * sizeof *to->pending[b]);
+        to->lone[b].n = from->lone[b].n;
+        if (from->lone[b].n)
+            memcpy(to->lone[b].of, from->lone[b].of, (size_t)from->lone[b].n * sizeof *to->lone[b].of);
         to->n_out[b] = from->n_out[b];
         memcpy(to->out[b], from->out[b], (size_t)from->n_out[b] * sizeof *to->out[b]);
     }
