@@ -85,9 +85,16 @@ typedef struct { u32 pe, data; u8 index, flags, port, turns; } wsk_pending;
 
 /* A word that meets nobody: on its way to the router (x, y), or there and about to leave by the ports in `out`. It is listed
  * here instead of marked in the planes of a block. */
-typedef struct { u16 x, y; u32 word; u8 index, out, from, state; } wsk_lone;
+typedef struct {
+    u32 block, word;                  /* block: of the router */
+    u16 x, y;
+    u16 run;                          /* links behind it in a straight line, east or west, that are still to be counted */
+    u8 index, out, from, state;
+} wsk_lone;
 enum { LONE_STORED = 1, LONE_PLACED = 2 };   /* now in its router's queue, no more alone; has a place in that queue, not there */
 typedef struct { wsk_lone *of; int n; } wsk_lones;
+/* Per block: by which ports lone words leave that came for a cycle, and where two of them met. */
+typedef struct { u64 out[PORTS], met; u32 cycle, unused[3]; } wsk_meeting;
 
 /* Words waiting outside one ramp or edge: one stream per color, tried in turn. */
 typedef struct { int64_t n, at, room; u32 *data; u8 *flags; } wsk_stream;
@@ -108,9 +115,9 @@ typedef struct {
     u64 rows_sent[RING][SIDES];       /* by slot of the cycle ring */
     wsk_pending *pending[RING]; int n_pending[RING];      /* by arrival cycle: on-ramp and edge */
     wsk_delivery *out[RING]; int n_out[RING];             /* by arrival cycle: off-ramp, edge, teardown */
-    wsk_lones lone[RING];             /* by arrival cycle */
-    wsk_lones over[2];                /* lone words that left for the strip above, the strip below in this cycle */
-    int room_lone;                    /* more than that of one cycle do not travel alone */
+    wsk_lones lone[RING][SIDES];      /* by arrival cycle and direction */
+    wsk_lones over[SIDES];            /* lone words that left for the strip above (north) and below (south) in this cycle */
+    int room_lone;                    /* more than that of one cycle and direction do not travel alone */
     int n_landing;                    /* words that came off on-ramps and edges in this cycle */
     int capacity_pending, capacity_out;
     wsk_totals totals;
@@ -151,8 +158,9 @@ struct wsk_fabric {
     u64 *counted;                     /* [lanes][PORTS + 1][LOW_BITS]: low bits of the counts, one cache line each */
     u64 *counter;                     /* [lanes][PORTS + 1][COUNTER_BITS]: bit-sliced counts, above the low bits */
     u8 *simple;                       /* [n_colors][height][width]: 1 + route that never changes and that lone words may take, or 0 */
-    u8 out_of[256], in_of[256];       /* masks of ports of these routes */
-    u16 *met;                         /* [height][width]: cycle and ports of the lone words that came last */
+    u16 *simple_lane;                 /* [height][blocks][n_colors]: its ports (wsk_simple_ports) if all PEs have the same, or 0 */
+    u16 simple_ports[256];            /* by simple: mask of ports out, shifted above it that of ports in; [0] is 0 */
+    wsk_meeting *meeting;             /* [height][blocks] */
     u8 *credits;                      /* [height][n_colors][width], only with a CORE sink */
     u32 *source_of;                   /* [height][width] ramps, then [SIDES][max(height, width)] edges: index + 1 in the strip */
     int64_t *ramp_last; u8 *ramp_run; /* [height][width] on-ramp: last cycle used, consecutive cycles */
@@ -180,6 +188,12 @@ static inline size_t wsk_lane_at(const wsk_fabric *f, int y, int k, int c)
 static inline u8 *wsk_simple_at(const wsk_fabric *f, int x, int y, int c)
 {
     return f->simple + ((size_t)c * f->height + y) * f->width + x;
+}
+/* Ports out, and above them ports in, of a router that lone words may take; 0 for others. */
+static inline int wsk_simple_ports(const wsk_fabric *f, size_t lane, int x, int y, int c)
+{
+    int whole = f->simple_lane[lane];
+    return whole ? whole : f->simple_ports[*wsk_simple_at(f, x, y, c)];
 }
 static inline wsk_wire *wsk_wire_at(const wsk_fabric *f, int slot, size_t lane)
 {
@@ -211,12 +225,12 @@ static inline u64 *wsk_counted_at(const wsk_fabric *f, size_t lane, int which)
 {
     return f->counted + (lane * (PORTS + 1) + which) * LOW_BITS;
 }
-/* Add one to the bit-sliced counters of the PEs in m: a ripple carry that ends after two planes on average; the high
- * planes, elsewhere in memory, are touched when one of the 64 counts passes a multiple of 256. */
-static inline void wsk_count(wsk_fabric *f, size_t lane, int which, u64 m)
+/* Add one to the bit-sliced counters of the PEs in m, from plane `first` on: a ripple carry that ends after two planes on
+ * average; the high planes, elsewhere in memory, are touched when one of the 64 counts passes a multiple of 256. */
+static inline void wsk_count_from(wsk_fabric *f, size_t lane, int which, u64 m, int first)
 {
     u64 *low = wsk_counted_at(f, lane, which);
-    for (int i = 0; m && i < LOW_BITS; i++) {
+    for (int i = first; m && i < LOW_BITS; i++) {
         u64 carry = low[i] & m;
         low[i] ^= m;
         m = carry;
@@ -229,6 +243,19 @@ static inline void wsk_count(wsk_fabric *f, size_t lane, int which, u64 m)
         high[i] ^= m;
         m = carry;
     }
+}
+static inline void wsk_count(wsk_fabric *f, size_t lane, int which, u64 m) { wsk_count_from(f, lane, which, m, 0); }
+/* The same where lanes come in no order, so that a branch per plane would be foretold wrongly. */
+static inline void wsk_count_any(wsk_fabric *f, size_t lane, int which, u64 m)
+{
+    u64 *low = wsk_counted_at(f, lane, which);
+    for (int i = 0; i < 4; i++) {
+        u64 carry = low[i] & m;
+        low[i] ^= m;
+        m = carry;
+    }
+    if (m)
+        wsk_count_from(f, lane, which, m, 4);
 }
 static inline void wsk_binary_add(u64 *planes, int bits, u64 m)
 {
@@ -307,11 +334,16 @@ int wsk_take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound
 void wsk_keep(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in);
 
 /* lone.c: words that meet nobody. */
+void wsk_mark_simple(wsk_fabric *f);
+void wsk_no_more_simple(wsk_fabric *f, int x, int y, int c);
 int wsk_go_alone(wsk_fabric *f, const wsk_row *r, int k);
 void wsk_depart_lone(wsk_fabric *f, wsk_strip *s);
 int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s);
 void wsk_keep_lone(wsk_fabric *f, wsk_strip *s);
 int wsk_lone_from(const wsk_fabric *f, const wsk_strip *s, int x, int y, int c, int port);
+void wsk_add_lone_counts(const wsk_fabric *f, const wsk_strip *s, int port, int color, u32 *counts);
+void wsk_add_lone_words(const wsk_fabric *f, const wsk_strip *s, int c, u8 *words);
+int64_t wsk_lone_moves(const wsk_fabric *f, const wsk_strip *s, wsk_delivery *list, int64_t n, int64_t room);
 /* Clear what the ring of cycles reuses now. */
 void wsk_open_cycle(wsk_fabric *f, wsk_strip *s);
 

@@ -76,8 +76,9 @@ int wsk_fabric_skip(wsk_fabric *f, int64_t cycle)
     for (int i = 0; i < f->strips; i++) {
         f->strip[i].n_out[f->cycle % f->ring] = 0;
         memset(f->strip[i].rows_sent, 0, sizeof f->strip[i].rows_sent);
-        for (int b = 0; b < f->ring; b++)
-            f->strip[i].lone[b].n = 0;                /* the fabric is empty: these have gone */
+        for (int b = 0; b < f->ring; b++)             /* no word is inside: these are no more alone, and have gone */
+            for (int d = 0; d < SIDES; d++)
+                f->strip[i].lone[b][d].n = 0;
     }
     f->cycle = cycle;
     return 0;
@@ -115,17 +116,14 @@ static void read_counter(const wsk_fabric *f, int which, int color, uint32_t *co
                                counts + (size_t)y * f->width + 64 * k);
 }
 
-void wsk_fabric_link_counts(const wsk_fabric *f, int port, int color, uint32_t *counts) { read_counter(f, port, color, counts); }
-void wsk_fabric_stall_counts(const wsk_fabric *f, int color, uint32_t *counts) { read_counter(f, PORTS, color, counts); }
-
-static void add_lone(const wsk_fabric *f, const wsk_lones *list, int c, uint8_t *words)
+void wsk_fabric_link_counts(const wsk_fabric *f, int port, int color, uint32_t *counts)
 {
-    for (int i = 0; i < list->n; i++) {
-        const wsk_lone *w = list->of + i;
-        if (w->index == c && !w->state)
-            words[(size_t)w->y * f->width + w->x]++;
-    }
+    read_counter(f, port, color, counts);
+    for (int i = 0; i < f->strips; i++)
+        wsk_add_lone_counts(f, f->strip + i, port, color, counts);
 }
+
+void wsk_fabric_stall_counts(const wsk_fabric *f, int color, uint32_t *counts) { read_counter(f, PORTS, color, counts); }
 
 void wsk_fabric_occupancy(const wsk_fabric *f, int color, uint8_t *words)
 {
@@ -135,26 +133,17 @@ void wsk_fabric_occupancy(const wsk_fabric *f, int color, uint8_t *words)
             words[(size_t)y * f->width + x] =
                 c < 0 ? 0 : (u8)wsk_bits_at(f->lane[wsk_lane_at(f, y, x / 64, c)].occupied, COUNT_BITS, x % 64);
     for (int i = 0; i < f->strips; i++)
-        for (int b = 0; b < f->ring; b++)
-            add_lone(f, f->strip[i].lone + b, c, words);
+        wsk_add_lone_words(f, f->strip + i, c, words);
 }
 
 int64_t wsk_fabric_moves(const wsk_fabric *f, wsk_delivery *list, int64_t room)
 {
-    static const int dx[SIDES] = { 0, 1, 0, -1 }, dy[SIDES] = { -1, 0, 1, 0 };
     int64_t n = 0;
     if (f->cycle == 0)
         return 0;
     int slot = (int)((f->cycle - 1) % f->hop);
-    for (int i = 0; i < f->strips; i++) {
-        const wsk_lones *sent = f->strip[i].lone + (f->cycle - 1 + f->hop) % f->ring;
-        for (int j = 0; j < sent->n; j++, n++) {
-            const wsk_lone *w = sent->of + j;
-            int x = w->x + dx[w->from], y = w->y + dy[w->from];
-            if (n < room)
-                list[n] = (wsk_delivery){ (u32)(y * f->width + x), w->word, f->plan->color_of[w->index], 0, w->from ^ 2, 0 };
-        }
-    }
+    for (int i = 0; i < f->strips; i++)
+        n = wsk_lone_moves(f, f->strip + i, list, n, room);
     for (int y = 0; y < f->height; y++)
         for (int d = 0; d < SIDES; d++) {
             if (!(wsk_strip_of(f, y)->rows_sent[slot][d] >> (y % STRIP_ROWS) & 1))

@@ -112,7 +112,7 @@ static void first_outside(const wsk_fabric *f, wsk_report *r)
 /* All words where the queues show them. */
 static void keep_all_lone(wsk_fabric *f)
 {
-    for (int i = 0; f->lone && i < f->strips; i++)
+    for (int i = 0; i < f->strips; i++)
         wsk_keep_lone(f, f->strip + i);
 }
 

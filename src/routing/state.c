@@ -39,7 +39,8 @@ static size_t lay_out(wsk_fabric *f, char *base, int with_credits)
     PLACE(counted, lanes * (PORTS + 1) * LOW_BITS)
     PLACE(counter, lanes * (PORTS + 1) * COUNTER_BITS)
     PLACE(simple, f->lone ? pes * f->n_colors : 0)
-    PLACE(met, f->lone ? pes : 0)
+    PLACE(simple_lane, f->lone ? lanes : 0)
+    PLACE(meeting, f->lone ? blocks : 0)
     PLACE(credits, with_credits ? rows * f->n_colors * f->width : 0)
     PLACE(source_of, pes + SIDES * (size_t)(f->width > f->height ? f->width : f->height))
     PLACE(ramp_last, pes)
@@ -58,20 +59,12 @@ static u64 bits_of_block(int x0, int x1, int k)
     return low > 0 ? m & ~(((u64)1 << low) - 1) : m;
 }
 
-/* Whether lone words may take a route: it never changes, and what it gives the core is only counted. */
-static int is_simple(const wsk_fabric *f, int c, const wsk_route *r)
-{
-    return r->positions == 1 && !r->teardown && (!(r->out[0] >> WSK_RAMP & 1) || f->sinks[c] == WSK_SINK_COUNT);
-}
-
 static void expand_span(wsk_fabric *f, int y, int c, const wsk_span *span)
 {
     const wsk_route *r = f->plan->routes + span->route;
     int any = 0;
     for (int p = 0; p < r->positions; p++)
         any |= r->in[p];
-    if (f->lone && is_simple(f, c, r) && span->route < 255)
-        memset(wsk_simple_at(f, span->x0, y, c), span->route + 1, (size_t)(span->x1 - span->x0));
     for (int k = span->x0 / 64; k <= (span->x1 - 1) / 64; k++) {
         u64 m = bits_of_block(span->x0, span->x1, k);
         wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
@@ -161,10 +154,6 @@ static int fill(wsk_fabric *f)
         madvise(base, room, MADV_HUGEPAGE);           /* fewer TLB misses; only a hint */
 #endif
     lay_out(f, base, has_core_sink(f));
-    for (int i = 0; f->lone && i < p->n_routes && i < 255; i++) {
-        f->out_of[i + 1] = p->routes[i].out[0];
-        f->in_of[i + 1] = p->routes[i].in[0];
-    }
     for (int c = 0; c < f->n_colors; c++)
         for (int y = 0; y < f->height; y++) {
             size_t at = (size_t)c * f->height + y;
@@ -175,6 +164,8 @@ static int fill(wsk_fabric *f)
             for (int k = 0; k < f->blocks && f->sinks[c] == WSK_SINK_CORE; k++)
                 f->lane[wsk_lane_at(f, y, k, c)].shut = ~(u64)0;
         }
+    if (f->lone)
+        wsk_mark_simple(f);
     return expand_filters(f);
 }
 
@@ -200,14 +191,29 @@ static void clear_strip(wsk_strip *s, int n_colors)
     memset(s->n_pending, 0, sizeof s->n_pending);
     memset(s->n_out, 0, sizeof s->n_out);
     for (int b = 0; b < RING; b++)
-        s->lone[b].n = 0;
-    s->over[0].n = s->over[1].n = 0;
+        for (int d = 0; d < SIDES; d++)
+            s->lone[b][d].n = s->over[d].n = 0;
     memset(&s->totals, 0, sizeof s->totals);
     memset(&s->report, 0, sizeof s->report);
     s->stored = s->last_out = 0;
     s->last_move = -1;
     s->n_overrides = 0;
     s->unsorted = 0;
+}
+
+/* The lists of lone words, in one piece: those of a cycle and direction, and what comes from beside. */
+static int make_lists(const wsk_fabric *f, wsk_strip *s)
+{
+    size_t room = (size_t)STRIP_ROWS * f->width / LONE_SHARE, with_others = room + f->width;
+    s->room_lone = (int)room;
+    wsk_lone *of = malloc((RING * SIDES * with_others + 2 * (size_t)f->width) * sizeof *of);
+    if (!of)
+        return WSK_ERR_NO_MEMORY;
+    for (int i = 0; i < RING * SIDES; i++, of += with_others)
+        s->lone[i / SIDES][i % SIDES].of = of;
+    s->over[WSK_NORTH].of = of;
+    s->over[WSK_SOUTH].of = of + f->width;
+    return 0;
 }
 
 int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t sinks[WSK_COLORS], int simd_level)
@@ -244,17 +250,14 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
         wsk_strip *s = f->strip + i;
         s->capacity_pending = (STRIP_ROWS + 2) * f->width + 2 * STRIP_ROWS;
         s->capacity_out = (STRIP_ROWS * (PORTS + 1) + 2) * f->width + 2 * STRIP_ROWS;
-        s->room_lone = STRIP_ROWS * f->width / LONE_SHARE;
         for (int b = 0; b < f->ring; b++) {
             s->pending[b] = malloc((size_t)s->capacity_pending * sizeof *s->pending[b]);
             s->out[b] = malloc((size_t)s->capacity_out * sizeof *s->out[b]);
-            s->lone[b].of = f->lone ? malloc(((size_t)s->room_lone + 2 * (size_t)f->width) * sizeof(wsk_lone)) : NULL;
-            if (!s->pending[b] || !s->out[b] || (f->lone && !s->lone[b].of))
+            if (!s->pending[b] || !s->out[b])
                 goto out;
         }
-        for (int i = 0; i < 2 && f->lone; i++)
-            if (!(s->over[i].of = malloc((size_t)f->width * sizeof(wsk_lone))))
-                goto out;
+        if (f->lone && make_lists(f, s) < 0)
+            goto out;
         clear_strip(s, f->n_colors);
     }
     status = fill(f);
@@ -280,10 +283,8 @@ void wsk_fabric_free(wsk_fabric *f)
         for (int b = 0; b < RING; b++) {
             free(s->pending[b]);
             free(s->out[b]);
-            free(s->lone[b].of);
         }
-        free(s->over[0].of);
-        free(s->over[1].of);
+        free(s->lone[0][0].of);
     }
     free(f->strip);
     free(f->arena);
@@ -352,9 +353,11 @@ static int copy_strip(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
     for (int b = 0; b < f->ring; b++) {
         to->n_pending[b] = from->n_pending[b];
         memcpy(to->pending[b], from->pending[b], (size_t)from->n_pending[b] * sizeof *to->pending[b]);
-        to->lone[b].n = from->lone[b].n;
-        if (from->lone[b].n)
-            memcpy(to->lone[b].of, from->lone[b].of, (size_t)from->lone[b].n * sizeof *to->lone[b].of);
+        for (int d = 0; d < SIDES; d++) {
+            to->lone[b][d].n = from->lone[b][d].n;
+            if (from->lone[b][d].n)
+                memcpy(to->lone[b][d].of, from->lone[b][d].of, (size_t)from->lone[b][d].n * sizeof *to->lone[b][d].of);
+        }
         to->n_out[b] = from->n_out[b];
         memcpy(to->out[b], from->out[b], (size_t)from->n_out[b] * sizeof *to->out[b]);
     }

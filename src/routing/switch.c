@@ -100,15 +100,6 @@ static int locate(const wsk_fabric *f, u32 pe, int color, int *x, int *y, int *c
     return 0;
 }
 
-/* Lone words may take this router no more; those that stand there go into its queue. */
-static void no_more_simple(wsk_fabric *f, int x, int y, int c)
-{
-    if (!f->lone || !*wsk_simple_at(f, x, y, c))
-        return;
-    wsk_keep_lone(f, wsk_strip_of(f, y));
-    *wsk_simple_at(f, x, y, c) = 0;
-}
-
 static int remember_override(wsk_fabric *f, int x, int y, int c, const wsk_route *route)
 {
     wsk_strip *s = wsk_strip_of(f, y);
@@ -155,7 +146,8 @@ int wsk_fabric_rewrite(wsk_fabric *f, uint32_t pe, int color, const wsk_route *r
     u64 bit = (u64)1 << (x % 64);
     wsk_lane *lane = f->lane + at;
     wsk_lane_rest *rest = f->rest + at;
-    no_more_simple(f, x, y, c);
+    wsk_keep_lone(f, wsk_strip_of(f, y));
+    wsk_no_more_simple(f, x, y, c);
     rest->rewritten |= bit;
     for (int d = 0; d < PORTS; d++)
         wsk_assign_bit(rest->in_any + d, bit, any_in >> d & 1);
@@ -195,7 +187,8 @@ int wsk_fabric_teardown(wsk_fabric *f, uint32_t pe, int color, int frozen)
     if (locate(f, pe, color, &x, &y, &c) < 0)
         return WSK_ERR_BAD_ARGUMENT;
     size_t at = wsk_lane_at(f, y, x / 64, c);
-    no_more_simple(f, x, y, c);
+    wsk_keep_lone(f, wsk_strip_of(f, y));
+    wsk_no_more_simple(f, x, y, c);
     wsk_assign_bit(&f->lane[at].frozen, (u64)1 << (x % 64), frozen);
     wsk_note_odd(f, at);
     return 0;
