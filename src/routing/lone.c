@@ -7,13 +7,14 @@
  * - a router that lone words may not take (switches, teardown, rewritten routes, cores that listen),
  * - no room, or a deaf port, at the next router.
  *
- * So lone words never wait, and with queues deeper than the latencies (`lone` of the fabric) they never fill one: a router
- * at which nothing waits holds places for one word per cycle of latency at most. Where that matters to words that are not
+ * So lone words never wait, and with queues deeper than the latencies (`lone` of the fabric) they never fill one: where
+ * nothing waits, one word lands per cycle, so that the words with places are those that land now, over links in the next
+ * hop - 1 cycles, over ramps in the next ramp. Where that matters to words that are not
  * alone, lone words on long links get a place in the queue they come to (`place`). */
 #include "fabric_internal.h"
 #include <string.h>
 
-enum { FEW = 3, AHEAD = 8 };          /* so many words of a lane may each go alone; so many words ahead, memory is asked for */
+enum { FEW = 5, AHEAD = 8 };          /* so many words of a lane may each go alone; so many words ahead, memory is asked for */
 
 static const int8_t dx[SIDES] = { 0, 1, 0, -1 }, dy[SIDES] = { -1, 0, 1, 0 };
 
@@ -279,27 +280,42 @@ static void pull(wsk_fabric *f, wsk_strip *s, const wsk_strip *from, int d)
     s->awake_until = f->cycle + AWAKE;
 }
 
-/* Where words land in this cycle: which ways they go on, and whether any may not go on alone. */
-static int meet(const wsk_fabric *f, wsk_lones *landing)
+/* Words that leave by other ports than the one opposite to where they came in. */
+static u64 meet_otherwise(wsk_meeting *block, int ports, u64 bit)
 {
+    u64 met = ports ? 0 : bit;
+    for (; ports; ports &= ports - 1) {
+        u64 *others = block->out + __builtin_ctz((unsigned)ports);
+        met |= *others & bit;
+        *others |= bit;
+    }
+    return met;
+}
+
+/* Where words that came by side d land in this cycle: which ways they go on, and whether any may not go on alone. */
+static inline int meet(const wsk_fabric *f, wsk_strip *s, const int d)
+{
+    wsk_lones *landing = s->lone[(f->cycle + 1) % f->ring] + d;
     const u32 next = (u32)f->cycle + 1;
     const int n = landing->n, n_colors = f->n_colors;
     const u64 *active = f->row_active;
+    const u16 *simple = f->simple_lane;
+    wsk_meeting *meeting = f->meeting;
     u64 any = 0;
     for (int i = 0; i < n; i++) {
         wsk_lone *w = landing->of + i;
-        wsk_meeting *block = f->meeting + w->block;
-        u64 bit = (u64)1 << (w->x % 64), met = 0;
-        int ports = wsk_simple_ports(f, (size_t)w->block * n_colors + w->index, w->x, w->y, w->index) & ((1 << PORTS) - 1);
-        w->out = (u8)ports;
+        wsk_meeting *block = meeting + w->block;
+        size_t lane = (size_t)w->block * n_colors + w->index;
+        u64 bit = (u64)1 << (w->x % 64), met;
+        int ports = simple[lane] ? simple[lane] : wsk_simple_ports(f, lane, w->x, w->y, w->index);
+        w->out = (u8)(ports &= (1 << PORTS) - 1);
         if (block->cycle != next)
             *block = (wsk_meeting){ .cycle = next };
-        if (!ports)
-            met = bit;
-        for (; ports; ports &= ports - 1) {
-            u64 *others = block->out + __builtin_ctz((unsigned)ports);
-            met |= *others & bit;
-            *others |= bit;
+        if (ports == 1 << d) {
+            met = block->out[d] & bit;
+            block->out[d] |= bit;
+        } else {
+            met = meet_otherwise(block, ports, bit);
         }
         block->met |= met;
         any |= met | (active[w->y] >> (w->x / 64) & 1) | w->state;
@@ -343,9 +359,7 @@ static int store_met(wsk_fabric *f, wsk_strip *s, wsk_lones *landing)
 static int land(wsk_fabric *f, wsk_strip *s)
 {
     wsk_lones *landing = s->lone[(f->cycle + 1) % f->ring];
-    int any = 0, status = 0;
-    for (int d = 0; d < SIDES; d++)
-        any |= meet(f, landing + d);
+    int any = meet(f, s, WSK_NORTH) | meet(f, s, WSK_EAST) | meet(f, s, WSK_SOUTH) | meet(f, s, WSK_WEST), status = 0;
     for (int d = 0; any && d < SIDES && !status; d++)
         status = store_met(f, s, landing + d);
     return status;

@@ -238,7 +238,7 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
     f->simd_level = simd_level;
     f->plain = plan->rules.multicast_all && plan->rules.link_frame == plan->rules.link_words && !plan->has_swap
             && !plan->n_filters && !plan->rules.open_edges;
-    f->lone = f->plain && f->depth >= f->ring;        /* words that nobody stops never fill a queue */
+    f->lone = f->plain && f->depth > f->hop && f->depth > f->ramp + 1;    /* words that nobody stops never fill a queue */
     for (int i = 0; i < COUNT_BITS; i++)
         f->not_full[i] = f->depth >> i & 1 ? 0 : ~(u64)0;
     for (int c = 0; c < f->n_colors; c++)
