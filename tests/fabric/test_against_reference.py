@@ -155,8 +155,8 @@ def lines_plan(rng: random.Random) -> tuple[FabricPlan, list]:
                 if rng.random() < odd:
                     rx |= set(rng.sample(list(STEP), 2))
                     tx = set(rng.sample(sorted(inside), 1)) | ({Port.RAMP} if rng.random() < 0.5 else set())
-                switches = rng.random() < odd
-                plan.paint_route(color, random_route(rng, rx, tx, False) if switches else Route((mask(rx),), (mask(tx),)), x=x, y=y)
+                route = random_route(rng, rx, tx, False) if rng.random() < odd else Route((mask(rx),), (mask(tx),))
+                plan.paint_route(color, route, x=x, y=y)
                 entries.append((x, y, color, Port.RAMP))
     return plan, rng.sample(entries, min(len(entries), rng.choice([3, 20, 80])))
 
