@@ -6,9 +6,8 @@ What bounds it (callgrind and cachegrind for instructions and misses, perf for w
   its bit planes and the masked copies of its words to the links and back (`wsk_copy_words_*`), so the bandwidth of the memory
   behind the second-level cache bounds it; rows are finished while they are cached.
 * mixed load: 63 instructions and 0.85 misses; half of it is the round robin over the colors of a block (`arbitrate`, `gather`).
-* scattered words (`scattered`): 550 instructions and 5 misses a hop. A block is visited for one or two words, so branches that
-  nothing predicts and cache lines that nothing shares bound it (`depart_lane`, `take`). Cost is in proportion to what moves,
-  but for one word it is highest there: this case does not reach the goal of 60 M hops/s that busy rows (`sparse`) pass.
+* scattered words (`scattered`): 180 instructions a hop, and the throughput of misses of the second-level cache: words that meet
+  nobody are listed one by one (`lone.c`), each touches the counts of its link and the meeting place of the next block.
 
 BookSim2's rates stand in shared/data/noc-peers-measured.csv (its tuned build, one core, router-to-router link crossings).
 """

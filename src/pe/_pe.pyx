@@ -84,7 +84,7 @@ cdef extern from "team.h" nogil:
     ctypedef struct wsk_team:
         int size
     int wsk_team_run(int size, void (*work)(wsk_team *, int, void *) noexcept nogil, void *context)
-    void wsk_team_meet(wsk_team *team)
+    void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *) noexcept nogil)
 
 cdef extern from "common/wsekern_status.h" nogil:
     int WSK_OK, WSK_ERR_NO_MEMORY, WSK_ERR_DEADLOCK, WSK_ERR_DEADLINE, WSK_ERR_BAD_INSTRUCTION, WSK_ERR_MEMORY_RANGE

@@ -258,38 +258,43 @@ cdef void decide(Run *run) noexcept nogil:
     wake_fabric(s, run.fabric)
 
 
+cdef void close_cycle(wsk_team *team, void *context) noexcept nogil:
+    # On one thread, when all strips are done with a cycle.
+    cdef Run *run = <Run *>context
+    cdef int status = failed(run, 2, team.size)
+    if status < 0:
+        run.state = status
+        return
+    if not run.core.quiet:
+        fabric_tick(run.fabric)
+    run.core.cycle += 1
+    decide(run)
+
+
 cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
     # What each member of the team does until the run stops: its own strips, in three phases per cycle.
     cdef Run *run = <Run *>context
     cdef Core *s = run.core
     cdef int first = s.strips * rank // team.size, last = s.strips * (rank + 1) // team.size, i, status, quiet
     while run.state == 0:
-        quiet = s.quiet                 # changes between two cycles, when others may still be in this one
+        quiet = s.quiet
         status = 0 if quiet else fabric_feed(run.fabric, first, last)
         for i in range(first, last):
             if status < 0:
                 break
             status = step_cores(s, run.fabric, i)
-        run.status[0][rank] = status
-        wsk_team_meet(team)
-        status = failed(run, 0, team.size)
+        if not quiet:
+            run.status[0][rank] = status
+            wsk_team_meet(team, NULL)
+            status = failed(run, 0, team.size)
         if status == 0 and not quiet:
             run.status[1][rank] = fabric_depart(run.fabric, first, last)
-            wsk_team_meet(team)
+            wsk_team_meet(team, NULL)
             status = failed(run, 1, team.size)
             if status == 0:
-                run.status[2][rank] = fabric_arrive(run.fabric, first, last)
-                wsk_team_meet(team)
-                status = failed(run, 2, team.size)
-        if rank == 0:
-            if status < 0:
-                run.state = status
-            else:
-                s.cycle += 1
-                if not quiet:
-                    fabric_tick(run.fabric)
-                decide(run)
-        wsk_team_meet(team)
+                status = fabric_arrive(run.fabric, first, last)
+        run.status[2][rank] = status
+        wsk_team_meet(team, close_cycle)
 
 
 cdef int run_cores(Core *s, wsk_fabric *fabric, int64_t deadline, bint until_done, int threads) noexcept nogil:

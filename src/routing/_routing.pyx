@@ -55,7 +55,7 @@ cdef extern from "fabric_internal.h" nogil:
     int AWAKE
     ctypedef struct wsk_fabric_inside "wsk_fabric":
         int64_t cycle
-        int height, strips, failed
+        int height, strips, failed, lone
         wsk_strip *strip
         uint64_t *row_active
     int wsk_ctz(uint64_t m)
@@ -66,6 +66,8 @@ cdef extern from "fabric_internal.h" nogil:
     int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y)
     int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
     void wsk_turn_landed(wsk_fabric *f, wsk_strip *s)
+    void wsk_depart_lone(wsk_fabric *f, wsk_strip *s)
+    int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s)
     uint64_t wsk_inner_arrivals(const wsk_fabric *f, int i)
     uint64_t wsk_outer_arrivals(const wsk_fabric *f, int i)
 
@@ -74,244 +76,18 @@ cdef extern from "team.h" nogil:
     ctypedef struct wsk_team:
         int size
     int wsk_team_run(int size, void (*work)(wsk_team *, int, void *) noexcept nogil, void *context)
-    void wsk_team_meet(wsk_team *team)
+    void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *) noexcept nogil)
 
 cdef enum:
     STRIP_ROWS = 64
-    NEVER = -1
     RUNNING = 0
     IDLE = 1
     ENDED = 2
     DEADLOCK = -12
     TEAM_MOST = 64
 
-
-# ---- One cycle: the loops over the wafer grid -------------------------------------------------------------------------
-
-cdef int feed_strips(wsk_fabric *f, int first, int last) noexcept nogil:
-    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
-    cdef int i, status
-    for i in range(first, last):
-        if inside.strip[i].waiting:
-            status = wsk_feed_strip(f, inside.strip + i)
-            if status < 0:
-                return status
-    return 0
-
-
-cdef int depart_strip(wsk_fabric *f, int i) noexcept nogil:
-    """Words leave, row by row; words arrive in a row as soon as the rows beside it have sent, while they are in the cache.
-    Only the first and last row of a strip wait for phase two, when the strips beside it have sent too."""
-    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
-    cdef wsk_strip *strip = inside.strip + i
-    cdef int top = STRIP_ROWS * i, status
-    cdef uint64_t bit, rows = strip.rows_active, ready
-    cdef uint64_t waiting = wsk_inner_arrivals(f, i)
-    while rows:
-        status = wsk_depart_row(f, strip, top + wsk_ctz(rows))
-        if status < 0:
-            return status
-        bit = rows & (~rows + 1)
-        ready = waiting & (bit - 1)
-        waiting &= ~ready
-        rows &= rows - 1
-        while ready:
-            status = wsk_arrive_row(f, strip, top + wsk_ctz(ready))
-            if status < 0:
-                return status
-            ready &= ready - 1
-    while waiting:
-        status = wsk_arrive_row(f, strip, top + wsk_ctz(waiting))
-        if status < 0:
-            return status
-        waiting &= waiting - 1
-    return wsk_arrive_pending(f, strip)
-
-
-cdef int depart_strips(wsk_fabric *f, int first, int last) noexcept nogil:
-    """Phase one of a cycle, strip by strip; strips without words are passed over."""
-    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
-    cdef int i, status
-    for i in range(first, last):
-        if inside.strip[i].rows_active:
-            inside.strip[i].awake_until = inside.cycle + AWAKE
-        elif inside.strip[i].awake_until <= inside.cycle:
-            continue
-        wsk_open_cycle(f, inside.strip + i)
-        status = depart_strip(f, i)
-        if status < 0:
-            return status
-    return 0
-
-
-cdef int is_near_awake(wsk_fabric_inside *inside, int i) noexcept nogil:
-    """Whether a strip or one beside it may have sent words lately."""
-    cdef int j
-    for j in range(max(i - 1, 0), min(i + 2, inside.strips)):
-        if inside.strip[j].awake_until > inside.cycle:
-            return 1
-    return 0
-
-
-cdef int arrive_strips(wsk_fabric *f, int first, int last) noexcept nogil:
-    """Phase two: words arrive in the first and last row of each strip."""
-    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
-    cdef uint64_t rows
-    cdef int i, status
-    for i in range(first, last):
-        if not is_near_awake(inside, i):
-            continue
-        wsk_turn_landed(f, inside.strip + i)
-        rows = wsk_outer_arrivals(f, i)
-        while rows:
-            status = wsk_arrive_row(f, inside.strip + i, STRIP_ROWS * i + wsk_ctz(rows))
-            if status < 0:
-                return status
-            rows &= rows - 1
-    return 0
-
-
-cdef int fabric_step(wsk_fabric *fabric) noexcept nogil:
-    """One cycle on the calling thread. Returns 0 or a negative status (again, until a reset); fabric_report says more."""
-    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>fabric
-    cdef int status = inside.failed
-    if status == 0:
-        status = feed_strips(fabric, 0, inside.strips)
-    if status == 0:
-        status = depart_strips(fabric, 0, inside.strips)
-    if status == 0:
-        status = arrive_strips(fabric, 0, inside.strips)
-    if status == 0:
-        inside.cycle += 1
-    inside.failed = status
-    return status
-
-
-# ---- Runs: many cycles on a team of threads ---------------------------------------------------------------------------
-
-ctypedef struct Run:
-    wsk_fabric *fabric
-    int64_t end                      # cycle at which to stop
-    int64_t start                    # cycle at which the run began
-    int64_t patience                 # cycles without movement that mean deadlock
-    int until_idle
-    int state                        # RUNNING, IDLE, ENDED or a negative status
-    int any_source
-    int keep_log
-    int status[3][TEAM_MOST]         # by phase, so that nobody overwrites what others still read
-    wsk_delivery **log_words
-    int64_t **log_cycles
-    int64_t *log_length
-    int64_t *log_room
-
-
-cdef int is_idle(wsk_fabric *f) noexcept nogil:
-    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
-    cdef int i
-    for i in range(inside.strips):
-        if inside.strip[i].last_out > inside.cycle:
-            return 0
-    return not stuck(f)
-
-
-cdef int append_log(Run *run) noexcept nogil:
-    """Copy the deliveries of the current cycle to the log."""
-    cdef const wsk_delivery *words
-    cdef wsk_delivery *more_words
-    cdef int64_t *more_cycles
-    cdef int64_t cycle = wsk_fabric_cycle(run.fabric), room, j, at
-    cdef int i, n
-    for i in range(wsk_fabric_strips(run.fabric)):
-        if (<wsk_fabric_inside *>run.fabric).strip[i].awake_until < cycle:
-            continue
-        n = wsk_fabric_deliveries(run.fabric, i, &words)
-        if not n:
-            continue
-        at = run.log_length[0]
-        if at + n > run.log_room[0]:
-            room = 2 * (at + n) + 1024
-            more_words = <wsk_delivery *>realloc(run.log_words[0], room * sizeof(wsk_delivery))
-            if more_words != NULL:
-                run.log_words[0] = more_words
-            more_cycles = <int64_t *>realloc(run.log_cycles[0], room * sizeof(int64_t))
-            if more_cycles != NULL:
-                run.log_cycles[0] = more_cycles
-            if more_words == NULL or more_cycles == NULL:
-                return -1
-            run.log_room[0] = room
-        memcpy(run.log_words[0] + at, words, n * sizeof(wsk_delivery))
-        for j in range(n):
-            run.log_cycles[0][at + j] = cycle
-        run.log_length[0] = at + n
-    return 0
-
-
-cdef int sources_wait(wsk_fabric *f) noexcept nogil:
-    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
-    cdef int i
-    for i in range(inside.strips):
-        if inside.strip[i].waiting:
-            return 1
-    return 0
-
-
-cdef void decide(Run *run) noexcept nogil:
-    """Between two cycles, on one thread: go on, or stop and why."""
-    cdef int64_t cycle = wsk_fabric_cycle(run.fabric), last
-    run.any_source = sources_wait(run.fabric)
-    if run.until_idle and is_idle(run.fabric):
-        run.state = IDLE
-    elif cycle >= run.end:
-        run.state = ENDED
-    elif run.patience > 0:
-        last = max(wsk_fabric_last_move(run.fabric), run.start)
-        if cycle - last > run.patience and stuck(run.fabric):
-            run.state = DEADLOCK
-
-
-cdef int stuck(wsk_fabric *f) noexcept nogil:
-    """Whether words are in routers, on links, on on-ramps or waiting outside."""
-    return wsk_fabric_in_flight(f) > 0 or wsk_fabric_waiting_outside(f) > 0
-
-
-cdef int failed(Run *run, int phase, int size) noexcept nogil:
-    cdef int i
-    for i in range(size):
-        if run.status[phase][i] < 0:
-            return run.status[phase][i]
-    return 0
-
-
-cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
-    """What each member of the team does until the run stops: its own strips, in three phases per cycle."""
-    cdef Run *run = <Run *>context
-    cdef wsk_fabric *f = run.fabric
-    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
-    cdef int first = inside.strips * rank // team.size, last = inside.strips * (rank + 1) // team.size, status
-    while run.state == RUNNING:
-        status = 0
-        if run.any_source:
-            run.status[0][rank] = feed_strips(f, first, last)
-            wsk_team_meet(team)
-            status = failed(run, 0, team.size)
-        if status == 0:
-            run.status[1][rank] = depart_strips(f, first, last)
-            wsk_team_meet(team)
-            status = failed(run, 1, team.size)
-        if status == 0:
-            run.status[2][rank] = arrive_strips(f, first, last)
-            wsk_team_meet(team)
-            status = failed(run, 2, team.size)
-        if rank == 0:
-            if status < 0:
-                run.state = inside.failed = status
-            else:
-                inside.cycle += 1
-                if run.keep_log and append_log(run) < 0:
-                    run.state = -1
-                else:
-                    decide(run)
-        wsk_team_meet(team)
+include "cycle.pxi"
+include "run.pxi"
 
 
 # ---- The C functions of this module ------------------------------------------------------------------------------------
@@ -358,57 +134,7 @@ cdef int fabric_explain(wsk_fabric *fabric) noexcept nogil:
 
 # ---- Python classes ------------------------------------------------------------------------------------------------------
 
-LAST_CYCLE = 1 << 62                  # the clock stops here
-cdef int64_t last_cycle = LAST_CYCLE
-PORTS = ("N", "E", "S", "W", "RAMP")
-REASONS = {1: "the next router's queue is full", 2: "the next router's switch does not listen to this port",
-           3: "the core takes no word", 4: "the color is in teardown", 5: "another color has the link",
-           6: "outside, as the router's switch does not listen to this port", 7: "it moves on"}
-DELIVERY = np.dtype([("pe", "u4"), ("data", "u4"), ("color", "u1"), ("flags", "u1"), ("port", "u1"), ("unused", "u1")])
-ROUTE = np.dtype([("positions", "u1"), ("initial", "u1"), ("ring", "u1"), ("pop", "u1"), ("swap", "u1"),
-                  ("teardown", "u1"), ("in", "u1", 4), ("out", "u1", 4)])
-RECT = np.dtype([(name, "i4") for name in ("color", "x", "y", "width", "height", "route")])
-FILTER = np.dtype([(name, "i4") for name in ("color", "x", "y", "width", "height", "kind")]
-                  + [(name, "u4") for name in ("low", "high", "limit", "limit2", "start")]
-                  + [("count_data", "i4"), ("count_control", "i4")])
-
-
-cdef dict report_of(const wsk_report *r, int width):
-    chain = [{"pe": (r.chain[i].pe % width, r.chain[i].pe // width), "color": r.chain[i].color,
-              "port": PORTS[r.chain[i].port], "waits_for": REASONS[r.chain[i].reason]} for i in range(r.chain_length)]
-    return {"status": r.status, "pe": (r.pe % width, r.pe // width), "color": r.color if r.color >= 0 else None,
-            "port": PORTS[r.port] if r.port >= 0 else None,
-            "other_port": PORTS[r.other_port] if r.other_port >= 0 else None, "cycle": r.cycle,
-            "chain": chain, "chain_loops": bool(r.chain_loops), "chain_skipped": r.chain_skipped}
-
-
-cdef str sentence_of(dict report):
-    parts = [f"PE {report['pe']}"]
-    if report["color"] is not None:
-        parts.append(f"color {report['color']}")
-    if report["port"] is not None:
-        ports = [report["port"]] + ([report["other_port"]] if report["other_port"] else [])
-        parts.append("port " + " and ".join(ports))
-    parts.append(f"cycle {report['cycle']}")
-    text = ", ".join(parts)
-    for i, link in enumerate(report["chain"]):
-        if report["chain_skipped"] and i == WSK_CHAIN // 2:
-            text += f"; and so on for {report['chain_skipped']} more"
-        verb = "goes on" if link["waits_for"] == REASONS[7] else "waits"
-        text += f"; PE {link['pe']} color {link['color']} {verb} at {link['port']}" + (
-            "" if verb == "goes on" else f": {link['waits_for']}")
-    return text + ("; and so on in a loop" if report["chain_loops"] else "")
-
-
-cdef int check(int status, const wsk_report *report, int width) except -1:
-    from wsekern.errors import raise_for_status
-
-    if status < 0:
-        if report != NULL and report.status == status:
-            found = report_of(report, width)
-            raise_for_status(status, sentence_of(found), found)
-        raise_for_status(status)
-    return status
+include "reports.pxi"
 
 
 cdef class Plan:

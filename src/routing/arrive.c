@@ -2,11 +2,6 @@
  * end of their link are stored, and blocks become busy. Reads the wires of the rows beside it, writes only its own row. */
 #include "fabric_internal.h"
 
-enum { RESERVE = 1, LAND = 2 };       /* what happens to words: with a hop latency of 1 both in the same cycle */
-
-/* Words on their way into one lane: who gets one, which are control words; words[b] for bit b, or `word` for a single one. */
-typedef struct { u64 to, control; const u32 *words; u32 single, word; } wsk_inbound;
-
 /* Whether the router at (x, y) sent a word by side d in the cycle of `slot` that is color index c at the far end. */
 static int sent_over(const wsk_fabric *f, int slot, int x, int y, int d, int c)
 {
@@ -32,7 +27,8 @@ static int two_inputs(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 clas
     int x = 64 * k + wsk_ctz(clash), ports[SIDES + PORTS + 1] = { -1, -1 }, found = 0;
     u32 pe = (u32)(y * f->width + x);
     for (int i = 0; i < SIDES; i++)
-        if (sent_over(f, (int)((f->cycle + 1) % f->hop), x + beside[i].dx, y + beside[i].dy, beside[i].port ^ 2, c))
+        if (sent_over(f, (int)((f->cycle + 1) % f->hop), x + beside[i].dx, y + beside[i].dy, beside[i].port ^ 2, c)
+            || wsk_lone_from(f, s, x, y, c, beside[i].port))
             ports[found++] = beside[i].port;
     const wsk_pending *pending = s->pending[(f->cycle + 1) % f->ring];
     for (int i = 0; i < s->n_landing && found < 2; i++)
@@ -78,8 +74,18 @@ static void store(wsk_fabric *f, int y, int k, int c, wsk_lane *lane, const wsk_
     }
 }
 
+/* Words that stand at their routers already, though not yet in their queues. */
+void wsk_keep(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in)
+{
+    wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
+    wsk_binary_add(lane->occupied, COUNT_BITS, in->to);
+    lane->full = wsk_full(f, lane);
+    store(f, y, k, c, lane, in);
+    wsk_wake(f, s, y, k, c);
+}
+
 /* Words that come over links to lane (y, k, c). */
-static int take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in, int what)
+int wsk_take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in, int what)
 {
     wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
     if (what & RESERVE) {
@@ -100,20 +106,20 @@ static int take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbo
     return 0;
 }
 
-/* As take, for words that left by side d as color index `from`; those in `swapped` come as its partner. */
+/* As wsk_take, for words that left by side d as color index `from`; those in `swapped` come as its partner. */
 static int take_from(wsk_fabric *f, wsk_strip *s, int y, int k, int from, wsk_inbound in, u64 swapped, int what)
 {
     wsk_inbound other = in;
     int status = 0;
     if (!(in.to & swapped))
-        return take(f, s, y, k, from, &in, what);
+        return wsk_take(f, s, y, k, from, &in, what);
     in.to &= ~swapped;
     in.control &= ~swapped;
     other.to &= swapped;
     other.control &= swapped;
     if (in.to)
-        status = take(f, s, y, k, from, &in, what);
-    return status < 0 ? status : take(f, s, y, k, f->plan->index_of[f->plan->color_of[from] ^ 1], &other, what);
+        status = wsk_take(f, s, y, k, from, &in, what);
+    return status < 0 ? status : wsk_take(f, s, y, k, f->plan->index_of[f->plan->color_of[from] ^ 1], &other, what);
 }
 
 static u64 swapped_on(const wsk_fabric *f, const wsk_wire *wire, int d)

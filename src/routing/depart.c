@@ -16,6 +16,7 @@ void wsk_open_cycle(wsk_fabric *f, wsk_strip *s)
     s->rows_freed = 0;
     for (int d = 0; d < SIDES; d++)
         s->rows_sent[slot][d] = 0;
+    s->over[WSK_NORTH].n = s->over[WSK_SOUTH].n = 0;
 }
 
 /* The last row or column of the wafer, seen from a block: words leaving there go to the edge. */
@@ -209,6 +210,7 @@ static u64 run_commands(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 le
             wsk_set_sending(f, at, b, route, after);
         if ((flags & WSK_CONTROL) && (data >> 22 & 3) == WSK_TEARDOWN) {
             lane->frozen |= bit;
+            wsk_no_more_simple(f, x, y, c);
             wsk_note_odd(f, at);
             wsk_emit(f, s, (u32)(y * f->width + x), c, data, WSK_TORN_DOWN, WSK_RAMP, f->ramp);
         }

@@ -138,6 +138,8 @@ int wsk_depart_plain(wsk_fabric *f, const wsk_row *r, int k)
     }
     if (met && contended(lanes, active))
         return WSK_NOT_PLAIN;
+    if (f->lone && wsk_go_alone(f, r, k))
+        return 0;
     r->sent[k] = (wsk_sent){ { 0 } };
     for (u32 colors = active; colors; colors &= colors - 1) {
         int status = depart_lane(f, r, k, __builtin_ctz(colors));

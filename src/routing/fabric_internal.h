@@ -83,6 +83,19 @@ typedef struct { u64 cycle, run[PORTS][RUN_BITS]; } wsk_runs;
 
 typedef struct { u32 pe, data; u8 index, flags, port, turns; } wsk_pending;
 
+/* A word that meets nobody: on its way to the router (x, y), or there and about to leave by the ports in `out`. It is listed
+ * here instead of marked in the planes of a block. */
+typedef struct {
+    u32 block, word;                  /* block: of the router */
+    u16 x, y;
+    u16 run;                          /* links behind it in a straight line, east or west, that are still to be counted */
+    u8 index, out, from, state;
+} wsk_lone;
+enum { LONE_STORED = 1, LONE_PLACED = 2 };   /* now in its router's queue, no more alone; has a place in that queue, not there */
+typedef struct { wsk_lone *of; int n; } wsk_lones;
+/* Per block: by which ports lone words leave that came for a cycle, and where two of them met. */
+typedef struct { u64 out[PORTS], met; u32 cycle, unused[3]; } wsk_meeting;
+
 /* Words waiting outside one ramp or edge: one stream per color, tried in turn. */
 typedef struct { int64_t n, at, room; u32 *data; u8 *flags; } wsk_stream;
 typedef struct { u32 pe; u8 port, next, run, feeding; u32 colors; int64_t last, left; wsk_stream of[]; } wsk_source;
@@ -102,6 +115,9 @@ typedef struct {
     u64 rows_sent[RING][SIDES];       /* by slot of the cycle ring */
     wsk_pending *pending[RING]; int n_pending[RING];      /* by arrival cycle: on-ramp and edge */
     wsk_delivery *out[RING]; int n_out[RING];             /* by arrival cycle: off-ramp, edge, teardown */
+    wsk_lones lone[RING][SIDES];      /* by arrival cycle and direction */
+    wsk_lones over[SIDES];            /* lone words that left for the strip above (north) and below (south) in this cycle */
+    int room_lone;                    /* more than that of one cycle and direction do not travel alone */
     int n_landing;                    /* words that came off on-ramps and edges in this cycle */
     int capacity_pending, capacity_out;
     wsk_totals totals;
@@ -120,6 +136,7 @@ struct wsk_fabric {
     int data_stride, stage_stride;
     int simd_level;
     int plain;                        /* the rules allow depart_plain.c */
+    int lone;                         /* the rules allow lone.c */
     int failed;                       /* status of the step that broke a rule: only reset or a snapshot help */
     u64 not_full[COUNT_BITS];         /* complement of the depth, a word per binary digit */
     int64_t cycle;
@@ -127,6 +144,7 @@ struct wsk_fabric {
     void *arena; size_t arena_bytes;
     u64 *row_active;                  /* [height]: blocks with stored words */
     u64 *row_freed;                   /* [height]: blocks in which a full queue lost a word in this cycle */
+    u64 *row_busy;                    /* [height]: row_active as it was when the cycle began */
     u64 *row_sent;                    /* [hop][height][SIDES]: blocks that sent that way */
     wsk_block *block;                 /* [height][blocks] */
     wsk_sent *sent;                   /* [hop][height][blocks] */
@@ -139,6 +157,10 @@ struct wsk_fabric {
     wsk_runs *runs;                   /* [height][blocks], only where links rest */
     u64 *counted;                     /* [lanes][PORTS + 1][LOW_BITS]: low bits of the counts, one cache line each */
     u64 *counter;                     /* [lanes][PORTS + 1][COUNTER_BITS]: bit-sliced counts, above the low bits */
+    u8 *simple;                       /* [n_colors][height][width]: 1 + route that never changes and that lone words may take, or 0 */
+    u16 *simple_lane;                 /* [height][blocks][n_colors]: its ports (wsk_simple_ports) if all PEs have the same, or 0 */
+    u16 simple_ports[256];            /* by simple: mask of ports out, shifted above it that of ports in; [0] is 0 */
+    wsk_meeting *meeting;             /* [height][blocks] */
     u8 *credits;                      /* [height][n_colors][width], only with a CORE sink */
     u32 *source_of;                   /* [height][width] ramps, then [SIDES][max(height, width)] edges: index + 1 in the strip */
     int64_t *ramp_last; u8 *ramp_run; /* [height][width] on-ramp: last cycle used, consecutive cycles */
@@ -162,6 +184,16 @@ static inline size_t wsk_block_at(const wsk_fabric *f, int y, int k) { return (s
 static inline size_t wsk_lane_at(const wsk_fabric *f, int y, int k, int c)
 {
     return wsk_block_at(f, y, k) * f->n_colors + c;
+}
+static inline u8 *wsk_simple_at(const wsk_fabric *f, int x, int y, int c)
+{
+    return f->simple + ((size_t)c * f->height + y) * f->width + x;
+}
+/* Ports out, and above them ports in, of a router that lone words may take; 0 for others. */
+static inline int wsk_simple_ports(const wsk_fabric *f, size_t lane, int x, int y, int c)
+{
+    int whole = f->simple_lane[lane];
+    return whole ? whole : f->simple_ports[*wsk_simple_at(f, x, y, c)];
 }
 static inline wsk_wire *wsk_wire_at(const wsk_fabric *f, int slot, size_t lane)
 {
@@ -193,12 +225,12 @@ static inline u64 *wsk_counted_at(const wsk_fabric *f, size_t lane, int which)
 {
     return f->counted + (lane * (PORTS + 1) + which) * LOW_BITS;
 }
-/* Add one to the bit-sliced counters of the PEs in m: a ripple carry that ends after two planes on average; the high
- * planes, elsewhere in memory, are touched when one of the 64 counts passes a multiple of 256. */
-static inline void wsk_count(wsk_fabric *f, size_t lane, int which, u64 m)
+/* Add one to the bit-sliced counters of the PEs in m, from plane `first` on: a ripple carry that ends after two planes on
+ * average; the high planes, elsewhere in memory, are touched when one of the 64 counts passes a multiple of 256. */
+static inline void wsk_count_from(wsk_fabric *f, size_t lane, int which, u64 m, int first)
 {
     u64 *low = wsk_counted_at(f, lane, which);
-    for (int i = 0; m && i < LOW_BITS; i++) {
+    for (int i = first; m && i < LOW_BITS; i++) {
         u64 carry = low[i] & m;
         low[i] ^= m;
         m = carry;
@@ -211,6 +243,19 @@ static inline void wsk_count(wsk_fabric *f, size_t lane, int which, u64 m)
         high[i] ^= m;
         m = carry;
     }
+}
+static inline void wsk_count(wsk_fabric *f, size_t lane, int which, u64 m) { wsk_count_from(f, lane, which, m, 0); }
+/* The same where lanes come in no order, so that a branch per plane would be foretold wrongly. */
+static inline void wsk_count_any(wsk_fabric *f, size_t lane, int which, u64 m)
+{
+    u64 *low = wsk_counted_at(f, lane, which);
+    for (int i = 0; i < 4; i++) {
+        u64 carry = low[i] & m;
+        low[i] ^= m;
+        m = carry;
+    }
+    if (m)
+        wsk_count_from(f, lane, which, m, 4);
 }
 static inline void wsk_binary_add(u64 *planes, int bits, u64 m)
 {
@@ -257,6 +302,10 @@ static inline u64 wsk_arrived(const wsk_fabric *f, const wsk_lane *lane)
 }
 static inline void wsk_assign_bit(u64 *plane, u64 bit, int on) { *plane = on ? *plane | bit : *plane & ~bit; }
 
+/* Words on their way into one lane: who gets one, which are control words; words[b] for bit b, or `word` for a single one. */
+typedef struct { u64 to, control; const u32 *words; u32 single, word; } wsk_inbound;
+enum { RESERVE = 1, LAND = 2 };       /* what happens to words: with a hop latency of 1 both in the same cycle */
+
 /* copy.c: to[i] = from[i] for the bits of m, 0 <= i < 64; sum of from[i]. */
 void wsk_copy_words(u32 *to, const u32 *from, u64 m, int simd_level);
 u64 wsk_sum_words(const u32 *from, u64 m, int simd_level);
@@ -281,6 +330,20 @@ int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s);
 void wsk_turn_landed(wsk_fabric *f, wsk_strip *s);
 u64 wsk_inner_arrivals(const wsk_fabric *f, int i);
 u64 wsk_outer_arrivals(const wsk_fabric *f, int i);
+int wsk_take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in, int what);
+void wsk_keep(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in);
+
+/* lone.c: words that meet nobody. */
+void wsk_mark_simple(wsk_fabric *f);
+void wsk_no_more_simple(wsk_fabric *f, int x, int y, int c);
+int wsk_go_alone(wsk_fabric *f, const wsk_row *r, int k);
+void wsk_depart_lone(wsk_fabric *f, wsk_strip *s);
+int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s);
+void wsk_keep_lone(wsk_fabric *f, wsk_strip *s);
+int wsk_lone_from(const wsk_fabric *f, const wsk_strip *s, int x, int y, int c, int port);
+void wsk_add_lone_counts(const wsk_fabric *f, const wsk_strip *s, int port, int color, u32 *counts);
+void wsk_add_lone_words(const wsk_fabric *f, const wsk_strip *s, int c, u8 *words);
+int64_t wsk_lone_moves(const wsk_fabric *f, const wsk_strip *s, wsk_delivery *list, int64_t n, int64_t room);
 /* Clear what the ring of cycles reuses now. */
 void wsk_open_cycle(wsk_fabric *f, wsk_strip *s);
 

@@ -76,6 +76,9 @@ int wsk_fabric_skip(wsk_fabric *f, int64_t cycle)
     for (int i = 0; i < f->strips; i++) {
         f->strip[i].n_out[f->cycle % f->ring] = 0;
         memset(f->strip[i].rows_sent, 0, sizeof f->strip[i].rows_sent);
+        for (int b = 0; b < f->ring; b++)             /* no word is inside: these are no more alone, and have gone */
+            for (int d = 0; d < SIDES; d++)
+                f->strip[i].lone[b][d].n = 0;
     }
     f->cycle = cycle;
     return 0;
@@ -113,7 +116,13 @@ static void read_counter(const wsk_fabric *f, int which, int color, uint32_t *co
                                counts + (size_t)y * f->width + 64 * k);
 }
 
-void wsk_fabric_link_counts(const wsk_fabric *f, int port, int color, uint32_t *counts) { read_counter(f, port, color, counts); }
+void wsk_fabric_link_counts(const wsk_fabric *f, int port, int color, uint32_t *counts)
+{
+    read_counter(f, port, color, counts);
+    for (int i = 0; i < f->strips; i++)
+        wsk_add_lone_counts(f, f->strip + i, port, color, counts);
+}
+
 void wsk_fabric_stall_counts(const wsk_fabric *f, int color, uint32_t *counts) { read_counter(f, PORTS, color, counts); }
 
 void wsk_fabric_occupancy(const wsk_fabric *f, int color, uint8_t *words)
@@ -123,6 +132,8 @@ void wsk_fabric_occupancy(const wsk_fabric *f, int color, uint8_t *words)
         for (int x = 0; x < f->width; x++)
             words[(size_t)y * f->width + x] =
                 c < 0 ? 0 : (u8)wsk_bits_at(f->lane[wsk_lane_at(f, y, x / 64, c)].occupied, COUNT_BITS, x % 64);
+    for (int i = 0; i < f->strips; i++)
+        wsk_add_lone_words(f, f->strip + i, c, words);
 }
 
 int64_t wsk_fabric_moves(const wsk_fabric *f, wsk_delivery *list, int64_t room)
@@ -131,6 +142,8 @@ int64_t wsk_fabric_moves(const wsk_fabric *f, wsk_delivery *list, int64_t room)
     if (f->cycle == 0)
         return 0;
     int slot = (int)((f->cycle - 1) % f->hop);
+    for (int i = 0; i < f->strips; i++)
+        n = wsk_lone_moves(f, f->strip + i, list, n, room);
     for (int y = 0; y < f->height; y++)
         for (int d = 0; d < SIDES; d++) {
             if (!(wsk_strip_of(f, y)->rows_sent[slot][d] >> (y % STRIP_ROWS) & 1))

@@ -109,6 +109,13 @@ static void first_outside(const wsk_fabric *f, wsk_report *r)
                                                      WSK_WAIT_OUTSIDE, 0 };
 }
 
+/* All words where the queues show them. */
+static void keep_all_lone(wsk_fabric *f)
+{
+    for (int i = 0; i < f->strips; i++)
+        wsk_keep_lone(f, f->strip + i);
+}
+
 /* Add a link to the chain; when that is full, its second half keeps the last ones. */
 static void add_link(wsk_report *r, wsk_waiting link)
 {
@@ -153,6 +160,7 @@ int wsk_fabric_explain(wsk_fabric *f)
 {
     place at, start;
     wsk_report *r = &f->report;
+    keep_all_lone(f);
     wsk_forget_reports(f);
     *r = (wsk_report){ .status = WSK_ERR_DEADLOCK, .port = -1, .color = -1, .other_port = -1, .cycle = f->cycle };
     if (first_waiting(f, &at)) {
@@ -289,6 +297,7 @@ int wsk_fabric_find_circle(wsk_fabric *f)
     walk w = { .f = f, .any_switch = !commands_about(f), .state = calloc((size_t)f->width * f->height, (size_t)f->n_colors + 1) };
     int status = w.state ? 0 : WSK_ERR_NO_MEMORY;
     size_t first = 0;
+    keep_all_lone(f);
     for (size_t lane = 0, lanes = (size_t)f->height * f->blocks * f->n_colors; !status && lane < lanes; lane++) {
         const u64 *occupied = f->lane[lane].occupied;
         for (u64 m = occupied[0] | occupied[1] | occupied[2]; m && !status; m &= m - 1) {

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 enum { ARENA_ALIGN = 1 << 21 };
+enum { LONE_SHARE = 8 };              /* one router in so many may hold a lone word at a time */
 
 typedef struct { size_t at; } layout;
 
@@ -24,6 +25,7 @@ static size_t lay_out(wsk_fabric *f, char *base, int with_credits)
 #define PLACE(field, count) { size_t at = take(&l, (count), sizeof *f->field); f->field = base ? (void *)(base + at) : NULL; }
     PLACE(row_active, rows)
     PLACE(row_freed, rows)
+    PLACE(row_busy, rows)
     PLACE(row_sent, hop * rows * SIDES)
     PLACE(block, blocks)
     PLACE(sent, hop * blocks)
@@ -36,6 +38,9 @@ static size_t lay_out(wsk_fabric *f, char *base, int with_credits)
     PLACE(runs, f->plan->rules.link_frame > f->plan->rules.link_words ? blocks : 0)
     PLACE(counted, lanes * (PORTS + 1) * LOW_BITS)
     PLACE(counter, lanes * (PORTS + 1) * COUNTER_BITS)
+    PLACE(simple, f->lone ? pes * f->n_colors : 0)
+    PLACE(simple_lane, f->lone ? lanes : 0)
+    PLACE(meeting, f->lone ? blocks : 0)
     PLACE(credits, with_credits ? rows * f->n_colors * f->width : 0)
     PLACE(source_of, pes + SIDES * (size_t)(f->width > f->height ? f->width : f->height))
     PLACE(ramp_last, pes)
@@ -159,6 +164,8 @@ static int fill(wsk_fabric *f)
             for (int k = 0; k < f->blocks && f->sinks[c] == WSK_SINK_CORE; k++)
                 f->lane[wsk_lane_at(f, y, k, c)].shut = ~(u64)0;
         }
+    if (f->lone)
+        wsk_mark_simple(f);
     return expand_filters(f);
 }
 
@@ -183,12 +190,30 @@ static void clear_strip(wsk_strip *s, int n_colors)
     memset(s->rows_sent, 0, sizeof s->rows_sent);
     memset(s->n_pending, 0, sizeof s->n_pending);
     memset(s->n_out, 0, sizeof s->n_out);
+    for (int b = 0; b < RING; b++)
+        for (int d = 0; d < SIDES; d++)
+            s->lone[b][d].n = s->over[d].n = 0;
     memset(&s->totals, 0, sizeof s->totals);
     memset(&s->report, 0, sizeof s->report);
     s->stored = s->last_out = 0;
     s->last_move = -1;
     s->n_overrides = 0;
     s->unsorted = 0;
+}
+
+/* The lists of lone words, in one piece: those of a cycle and direction, and what comes from beside. */
+static int make_lists(const wsk_fabric *f, wsk_strip *s)
+{
+    size_t room = (size_t)STRIP_ROWS * f->width / LONE_SHARE, with_others = room + f->width;
+    s->room_lone = (int)room;
+    wsk_lone *of = malloc((RING * SIDES * with_others + 2 * (size_t)f->width) * sizeof *of);
+    if (!of)
+        return WSK_ERR_NO_MEMORY;
+    for (int i = 0; i < RING * SIDES; i++, of += with_others)
+        s->lone[i / SIDES][i % SIDES].of = of;
+    s->over[WSK_NORTH].of = of;
+    s->over[WSK_SOUTH].of = of + f->width;
+    return 0;
 }
 
 int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t sinks[WSK_COLORS], int simd_level)
@@ -213,6 +238,7 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
     f->simd_level = simd_level;
     f->plain = plan->rules.multicast_all && plan->rules.link_frame == plan->rules.link_words && !plan->has_swap
             && !plan->n_filters && !plan->rules.open_edges;
+    f->lone = f->plain && f->depth > f->hop && f->depth > f->ramp + 1;    /* words that nobody stops never fill a queue */
     for (int i = 0; i < COUNT_BITS; i++)
         f->not_full[i] = f->depth >> i & 1 ? 0 : ~(u64)0;
     for (int c = 0; c < f->n_colors; c++)
@@ -230,6 +256,8 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
             if (!s->pending[b] || !s->out[b])
                 goto out;
         }
+        if (f->lone && make_lists(f, s) < 0)
+            goto out;
         clear_strip(s, f->n_colors);
     }
     status = fill(f);
@@ -256,6 +284,7 @@ void wsk_fabric_free(wsk_fabric *f)
             free(s->pending[b]);
             free(s->out[b]);
         }
+        free(s->lone[0][0].of);
     }
     free(f->strip);
     free(f->arena);
@@ -324,6 +353,11 @@ static int copy_strip(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
     for (int b = 0; b < f->ring; b++) {
         to->n_pending[b] = from->n_pending[b];
         memcpy(to->pending[b], from->pending[b], (size_t)from->n_pending[b] * sizeof *to->pending[b]);
+        for (int d = 0; d < SIDES; d++) {
+            to->lone[b][d].n = from->lone[b][d].n;
+            if (from->lone[b][d].n)
+                memcpy(to->lone[b][d].of, from->lone[b][d].of, (size_t)from->lone[b][d].n * sizeof *to->lone[b][d].of);
+        }
         to->n_out[b] = from->n_out[b];
         memcpy(to->out[b], from->out[b], (size_t)from->n_out[b] * sizeof *to->out[b]);
     }

@@ -146,6 +146,8 @@ int wsk_fabric_rewrite(wsk_fabric *f, uint32_t pe, int color, const wsk_route *r
     u64 bit = (u64)1 << (x % 64);
     wsk_lane *lane = f->lane + at;
     wsk_lane_rest *rest = f->rest + at;
+    wsk_keep_lone(f, wsk_strip_of(f, y));
+    wsk_no_more_simple(f, x, y, c);
     rest->rewritten |= bit;
     for (int d = 0; d < PORTS; d++)
         wsk_assign_bit(rest->in_any + d, bit, any_in >> d & 1);
@@ -185,6 +187,8 @@ int wsk_fabric_teardown(wsk_fabric *f, uint32_t pe, int color, int frozen)
     if (locate(f, pe, color, &x, &y, &c) < 0)
         return WSK_ERR_BAD_ARGUMENT;
     size_t at = wsk_lane_at(f, y, x / 64, c);
+    wsk_keep_lone(f, wsk_strip_of(f, y));
+    wsk_no_more_simple(f, x, y, c);
     wsk_assign_bit(&f->lane[at].frozen, (u64)1 << (x % 64), frozen);
     wsk_note_odd(f, at);
     return 0;

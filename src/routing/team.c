@@ -3,21 +3,37 @@
 #include <pthread.h>
 #include <sched.h>
 
+enum { SPINS = 300 };                 /* some ten microseconds at most; then another thread may need the core more */
 typedef struct { wsk_team *team; int rank; } member;
 
-void wsk_team_meet(wsk_team *team)
+/* Tell the core that this thread only waits. */
+static inline void rest(void)
 {
-    if (team->size == 1)
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *))
+{
+    if (team->size == 1) {
+        if (alone)
+            alone(team, team->context);
         return;
+    }
     int turn = atomic_load_explicit(&team->turn, memory_order_acquire);
     if (atomic_fetch_add_explicit(&team->here, 1, memory_order_acq_rel) + 1 == team->size) {
+        if (alone)
+            alone(team, team->context);
         atomic_store_explicit(&team->here, 0, memory_order_relaxed);
         atomic_store_explicit(&team->turn, turn + 1, memory_order_release);
         return;
     }
     for (int spins = 0; atomic_load_explicit(&team->turn, memory_order_acquire) == turn; spins++)
-        if (spins > 4000)
+        if (spins > SPINS)
             sched_yield();
+        else
+            rest();
 }
 
 static void *enter(void *argument)

@@ -1,4 +1,5 @@
-/* Threads for one run: work(team, rank, context) runs on every member; wsk_team_meet is their barrier. */
+/* Threads for one run: work(team, rank, context) runs on every member; wsk_team_meet is their barrier. Where there is an
+ * `alone`, the last member to come runs alone(team, context) before any goes on. */
 #ifndef WSEKERN_TEAM_H
 #define WSEKERN_TEAM_H
 
@@ -15,6 +16,6 @@ struct wsk_team {
 
 /* Returns the number of members. */
 int wsk_team_run(int size, void (*work)(wsk_team *, int, void *), void *context);
-void wsk_team_meet(wsk_team *team);
+void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *));
 
 #endif
