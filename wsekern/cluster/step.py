@@ -392,3 +392,5 @@ def _engine_cost(
         step.engine += float(engine.per_logit) * _sort_load(cluster.gpu, model.vocab, work.sequences)
     if work.prefill or not engine.graphs:
         step.engine += max(0.0, step.kernels * float(engine.launch) - step.device)
+    if work.prefill and not precision.routed_inside:
+        step.engine += float(engine.per_routed_prompt) * model.moe_layers

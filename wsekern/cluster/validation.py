@@ -41,7 +41,7 @@ def validate_rows(path: str | Path | None = None) -> dict[str, list[dict[str, An
         return summarise(predict_rows(read_rows(shipped)))
 
 
-FAMILY_KINDS = ("decode", "prefill", "request", "throughput", "energy")
+FAMILY_KINDS = ("decode", "prefill", "first", "request", "throughput", "energy")
 """First words of the groups that :func:`family_table` splits."""
 
 
@@ -114,7 +114,7 @@ def _row(row: dict[str, str], suspect: str | None) -> Row:
 INFERRED_PROMPTS = ("task:sourcegraph-fim",)
 """Data sets whose prompt length was read from the rows themselves."""
 
-STEPS = ("decode", "request", "throughput at most load")
+STEPS = ("decode", "request", "throughput at most load", "first token")
 """Groups on a sixth of which engine levels are set."""
 
 
@@ -249,12 +249,28 @@ def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     engine = load_engine(case.engine)
     batch = case.batch or 1.0
     if batch > 1 and row["metric"] != "prefill_time_batch":
-        raise Refused("time to first token under load: a mean that includes queueing")
+        return _first_under_load(row, case, kind)
     step = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, batch, case.prompt)
     if float(row["value"]) < SCALE[row["unit"]] * step.roofline:
         raise Refused("faster than the peak of the stated GPUs allows")
     seconds = step.seconds + (float(engine.per_request) if row["metric"] != "prefill_time_batch" else 0.0)
     return f"prefill {kind} ({case.engine})", SCALE[row["unit"]] * seconds
+
+
+ROUNDS = 10.0
+"""Prompts that each user of InferenceX sends: --num-prompts is ten times --max-concurrency, at an infinite request rate."""
+
+
+def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
+    """Mean time to the first token: all users start at once and then, their answers being of unequal lengths, take turns."""
+    if "inferencex" not in (row.get("notes") or "").lower():
+        raise Refused("time to first token under load, and how users arrive is not stated")
+    _check_capacity(case)
+    users = max(1.0, case.batch / case.layout.dp)
+    decode, prefill, _, first, queue = _steady(case, case.batch)
+    at_once = whole.burst(users, case.prompt, prefill) + first - prefill.seconds
+    seconds = at_once / ROUNDS + (1.0 - 1.0 / ROUNDS) * (first + queue)
+    return f"first token under load {kind} ({case.engine})", SCALE[row["unit"]] * seconds
 
 
 def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
