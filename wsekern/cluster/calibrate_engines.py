@@ -21,6 +21,7 @@ BOXES = {
     "per_sequence": (1e-5, 1e-8, 1e-4),
     "per_layer": (3e-6, 1e-7, 4e-5),
     "per_routed": (2e-5, 1e-7, 3e-4),
+    "per_routed_prompt": (1e-3, 1e-6, 5e-3),
     "per_logit": (3e-10, 1e-12, 1e-9),
     "per_exchange": (5e-5, 1e-6, 1e-3),
     "per_quantised_exchange": (1e-4, 1e-6, 1e-3),
@@ -29,10 +30,12 @@ BOXES = {
 
 FITTED = {
     "tuned": ("per_step", "per_sequence", "per_layer", "per_routed"),
+    "tuned-overlapped": ("per_layer", "per_routed", "per_routed_prompt"),
     "tuned-2024": ("per_step", "per_sequence", "per_layer"),
     "stock": ("per_sequence", "per_layer", "per_routed", "per_logit", "per_exchange", "per_quantised_exchange"),
+    "stock-overlapped": ("per_layer",),
     "stock-2024": ("per_step", "per_sequence", "per_layer"),
-    "sglang": ("per_step", "per_sequence", "per_layer", "per_routed"),
+    "sglang": ("per_step", "per_sequence", "per_layer", "per_routed", "per_routed_prompt"),
 }
 """Numbers of each level that the rows set; vLLM's time per step is from a direct probe, all others are read or defined."""
 

@@ -21,6 +21,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     graphs: bool
     autotune: bool
     chunked: bool
+    overlapped: bool
     fixed_scale: Annotated[Quantity, Unit("ratio")]
     elementwise: Annotated[Quantity, Unit("kernels/layer")]
     quantise: Annotated[Quantity, Unit("kernels/GEMM")]

@@ -377,12 +377,11 @@ def _exchanged(model: ModelConfig, layout: Layout, work: Work) -> float:
 def _engine_cost(
     step: Step, engine: Engine, cluster: Cluster, model: ModelConfig, precision: Precision, work: Work, layout: Layout
 ) -> None:
-    step.engine = (
-        float(engine.per_layer) * model.layers
-        + (0.0 if precision.routed_inside else float(engine.per_routed)) * model.moe_layers
-        + float(engine.per_step)
-        + float(engine.per_sequence) * work.sequences * layout.dp
-    )
+    host = float(engine.per_step) + float(engine.per_sequence) * work.sequences * layout.dp
+    if engine.overlapped:
+        host = max(0.0, host - step.device)
+    routed = 0.0 if precision.routed_inside else float(engine.per_routed)
+    step.engine = float(engine.per_layer) * model.layers + routed * model.moe_layers + host
     if layout.dp > 1:
         if precision.part(experts=True)[2] < 2.0:  # the GPU works through groups padded to one size: it does not wait
             step.compute += float(engine.per_quantised_exchange) * model.moe_layers
