@@ -288,6 +288,14 @@ def _recipe(engine: str, precision: Precision, gpu: Gpu) -> tuple[str, Precision
     return {"tuned": "tuned-overlapped", "stock": "stock-overlapped"}.get(engine, engine), precision
 
 
+def receive_interval(case: Case) -> float:
+    """Steps between two looks for new prompts: those recipes start SGLang on Blackwell with --scheduler-recv-interval 10, from
+    16 users on 30."""
+    if case.engine != "sglang" or case.cluster.gpu.family != "blackwell":
+        return 1.0
+    return 30.0 if case.batch >= 16 else 10.0
+
+
 _PRECISION_NAMES = (
     ("nvfp4 moe + bf16", "nvfp4-experts"),
     ("int8wo", "int8"),

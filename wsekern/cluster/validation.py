@@ -12,7 +12,7 @@ from wsekern.cluster.engine import load_engine
 from wsekern.cluster.gpu import Cluster, load_gpu
 from wsekern.cluster.layout import memory_of
 from wsekern.cluster.power import gpu_watts
-from wsekern.cluster.rows import GUESSED, INFERENCEX, Case, Refused, gpu_name, read_rows, understand
+from wsekern.cluster.rows import GUESSED, INFERENCEX, Case, Refused, gpu_name, read_rows, receive_interval, understand
 from wsekern.cluster.step import collective_seconds
 from wsekern.cluster.suspects import inconsistent
 from wsekern.errors import WsekernError
@@ -261,12 +261,6 @@ ROUNDS = 10.0
 """Prompts that each user of InferenceX sends: --num-prompts is ten times --max-concurrency, at an infinite request rate."""
 
 
-def RECEIVE(case: Case) -> float:
-    if case.engine != "sglang" or case.cluster.gpu.family != "blackwell":
-        return 0.0
-    return 30.0 if case.batch >= 16 else 10.0
-
-
 def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     """Mean time to the first token: all users start at once and then, their answers being of unequal lengths, take turns."""
     if INFERENCEX not in (row.get("notes") or "").lower():
@@ -274,8 +268,7 @@ def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, 
     _check_capacity(case)
     users = max(1.0, case.batch / case.layout.dp)
     decode, prefill, _, first, queue = _steady(case, case.batch)
-    polls = 0.5 * decode.seconds * RECEIVE(case)
-    first += polls
+    first += 0.5 * receive_interval(case) * decode.seconds
     at_once = whole.burst(users, case.prompt, prefill) + first - prefill.seconds
     seconds = at_once / ROUNDS + (1.0 - 1.0 / ROUNDS) * (first + queue)
     return f"first token under load {kind} ({case.engine})", SCALE[row["unit"]] * seconds
