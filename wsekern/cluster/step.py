@@ -133,6 +133,8 @@ class _Operators:
         chosen, total = model.experts_per_token, model.experts
         blocks = model.quantization == "fp8" or not self.engine.autotune
         fits = _moe_parameters(self.gpu, self.engines, self.precision, blocks)
+        if self.engine.autotune and float(self.engine.quantise) > 0.0:
+            fits = (*_moe_parameters(self.gpu, self.engines, self.precision, True), *_moe_parameters(self.gpu, self.engines, self.precision, False))
         shape = (tokens, model.hidden, inner, chosen, total, ranks, weight, activation, peak, self.bandwidth)
         choices = [kernels.expert_ffn(fit, *shape) for fit in (fits if self.engine.autotune else fits[:1])]
         parts = min(choices, key=sum)
