@@ -78,6 +78,8 @@ def understand(row: dict[str, str]) -> Case:
     model = model_of(row["model"])
     engine = engine_of(source, notes)
     precision = precision_from(row.get("precision") or "", row["model"], model, engine)
+    if engine == "tuned" and (row.get("batch_or_concurrency") or "").startswith("max"):
+        engine = "tuned-overlapped"  # trtllm-bench: no server beside the executor, whose scheduler works ahead
     if INFERENCEX in text:
         engine, precision = _recipe(engine, precision, load_gpu(gpu))
     parallelism, count = unfolded(row.get("parallelism") or "", count)

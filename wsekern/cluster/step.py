@@ -132,9 +132,9 @@ class _Operators:
         peak, inner = self.gpu.peak_flops(arithmetic), model.expert_ffn / split
         chosen, total = model.experts_per_token, model.experts
         blocks = model.quantization == "fp8" or not self.engine.autotune
-        fits = _moe_parameters(self.gpu, self.engines, self.precision, blocks)
-        if self.engine.autotune and float(self.engine.quantise) > 0.0:
-            fits = (*_moe_parameters(self.gpu, self.engines, self.precision, True), *_moe_parameters(self.gpu, self.engines, self.precision, False))
+        # an engine that takes checkpoints as published and tunes tries the kernels of either kind of scales
+        kinds = (True, False) if self.engine.autotune and float(self.engine.quantise) > 0.0 else (blocks,)
+        fits = [fit for kind in kinds for fit in _moe_parameters(self.gpu, self.engines, self.precision, kind)]
         shape = (tokens, model.hidden, inner, chosen, total, ranks, weight, activation, peak, self.bandwidth)
         choices = [kernels.expert_ffn(fit, *shape) for fit in (fits if self.engine.autotune else fits[:1])]
         parts = min(choices, key=sum)
@@ -191,7 +191,7 @@ ROUTING_SKEW = 1.0
 @lru_cache(maxsize=4096)
 def _moe_parameters(gpu: Gpu, engines: tuple[str, ...], precision: Precision, blocks: bool) -> tuple[dict[str, float], ...]:
     """Every kernel that the engine may choose. FP8 is scaled in ``blocks`` where the checkpoint is (DeepSeek), or where an
-    engine takes checkpoints as published; a tuned engine quantises per tensor."""
+    engine takes checkpoints as published; a tuned engine quantises per tensor, SGLang takes the faster."""
     weight, arithmetic, _ = precision.part(experts=True)
     packed = weight < 0.6 and arithmetic == "bf16"
     fits = kernel_fits("moe", gpu, engines, arithmetic, packed, blocks)

@@ -114,15 +114,16 @@ def _row(row: dict[str, str], suspect: str | None) -> Row:
 INFERRED_PROMPTS = ("task:sourcegraph-fim",)
 """Data sets whose prompt length was read from the rows themselves."""
 
-STEPS = ("decode", "request", "throughput at most load", "first token")
+STEPS = ("decode", "request", "throughput at most load", "first token under load MoE")
 """Groups on a sixth of which engine levels are set."""
 
 
 def is_fitted(row: dict[str, str], group: str) -> bool:
     """Rows on which a constant was set; a group's statistics never count them.
 
-    One in six configurations of decode, requests, full load and power, by a hash of what they state; all decode and all batched
-    prompts of the eager level; weight-only rows of pytorch/ao; throughput and energy of data sets whose prompts were inferred.
+    One in six configurations of decode, requests, full load, first tokens of expert models and power, by a hash of what they
+    state; all decode and all batched prompts of the eager level; weight-only rows of pytorch/ao; throughput and energy of data
+    sets whose prompts were inferred.
     """
     if row["metric"] == "prefill_time_batch" and "(eager)" in group:
         return True  # from which size on old engines stage all-reduces through PCIe
