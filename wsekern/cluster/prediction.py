@@ -302,7 +302,7 @@ def steady_state(
     token = decode.seconds + max(0.0, float(engine.interference) * begun * prefill.device - shared) + again
     first = prefill.seconds + float(engine.per_request)
     answer = output * (token if engine.chunked else decode.seconds)  # prompts go first elsewhere: no answer is made meanwhile
-    queue = waiting(users, prefill.device, answer) + (decode.seconds * 0.5 if users > 1.0 else 0.0)
+    queue = waiting(users, prefill.device / layout.pp, answer) + (decode.seconds * 0.5 if users > 1.0 else 0.0)
     return decode, prefill, token, first, queue
 
 
@@ -362,7 +362,7 @@ def _arrivals(request: Request, layout: Layout, prefill: Step) -> list[str]:
     if waiting < 1:
         return []
     return [
-        "users arrive evenly spread over the time of an answer; where all start at once the last first token comes "
+        "each user sends the next prompt when the answer is there; where all start at once the last first token comes "
         f"{waiting * prefill.device:.2g} s later"
     ]
 

@@ -66,7 +66,7 @@ def datacentre_view(model: str, power: str, sites: tuple[Site | None, Site | Non
         table.add_row(name, *(show(site) for site in there))
     missing = [f"The {name} cannot: the model does not fit, the power does not feed one system, or no load is as fast as asked."
                for name, site in zip(("wafer side", "GPU side"), sites[:2], strict=True) if site is None]
-    return Group(table, Text("\n".join(missing)), _assumptions(there))
+    return Group(table, Text("\n".join(missing)), _assumptions(there)) if there else Text("\n".join(missing))
 
 
 def choice_view(facts: RenderableType, fronts: dict[str, list[Point]]) -> RenderableType:
