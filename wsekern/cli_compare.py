@@ -145,6 +145,6 @@ def _datacentre(model: str, power: str, min_speed: float, *, batch: int, threads
     from wsekern.workload import load_config
 
     sites = datacentre(load_config(model), power=power, least_tokens_per_second_per_user=min_speed, **options)
-    names = ("wafers", "gpus")
+    names = ("wafers", "gpus", "gpus_ideal")
     return [datacentre_view(model, power, sites)], {
         "model": model, "power": power, **{name: site and site.to_dict() for name, site in zip(names, sites, strict=True)}}

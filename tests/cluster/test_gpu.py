@@ -58,9 +58,15 @@ def test_own_gpu_by_path_always_answers(tmp_path):
 
 
 def test_engine_levels_are_sourced():
-    assert list(engine_levels()) == ["ideal", "graph", "compiled", "tuned", "tuned-2024", "stock", "stock-2024",
-                                     "sglang", "sglang-2024", "eager"]
+    assert list(engine_levels()) == ["ideal", "graph", "compiled", "tuned", "tuned-overlapped", "tuned-2024", "stock",
+                                     "stock-overlapped", "stock-2024", "sglang", "sglang-2024", "eager"]
     for engine in engine_levels().values():
         assert engine.generation and engine.per_step.source
     with pytest.raises(InputError, match="engine level 'fast'"):
         predict(load_config("llama3-8b"), "h100x1", engine_level="fast")
+
+
+def test_a_cluster_has_a_largest_size():
+    with pytest.raises(InputError, match="count is 1000001, expected at most 1000000 GPUs"):
+        load_cluster("h100x1000001")
+    assert load_cluster("h100x1000000").count == 1_000_000

@@ -14,7 +14,7 @@ from wsekern.workload import load_config
 
 MODELS = ("llama3-8b", "llama3-70b", "mixtral-8x7b", "deepseek-r1", "gpt-oss-20b", "gemma3-12b", "qwen3-next-80b-a3b")
 GPUS = ("a100-80", "h100", "h200", "b200", "gb200", "l40s")
-LEVELS = ("ideal", "tuned", "stock", "sglang", "eager")
+LEVELS = ("ideal", "tuned", "tuned-overlapped", "stock", "stock-overlapped", "sglang", "eager")
 SETTINGS = settings(max_examples=25, deadline=None)
 
 cases = st.fixed_dictionaries({

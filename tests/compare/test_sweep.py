@@ -81,14 +81,16 @@ def test_bad_power(text):
 
 
 def test_datacentre_fills_the_budget():
-    wafers, gpus = datacentre(LLAMA, WSE3, "h100x8", "750MW", prompt=512, output=64, batches=(1, 16, 64))
-    for site in (wafers, gpus):
+    wafers, gpus, ideal = datacentre(LLAMA, WSE3, "h100x8", "750MW", prompt=512, output=64, batches=(1, 16, 64))
+    assert ideal.system == "h100x8 (ideal)" and ideal.tokens_per_second > gpus.tokens_per_second
+    assert datacentre(LLAMA, WSE3, "h100x8", "750MW", engine_level="ideal", batches=(1,))[2] is None
+    for site in (wafers, gpus, ideal):
         assert site.systems * site.system_watts <= 750e6 / 1.25
         assert site.users == site.systems * site.users_per_system
         assert site.tokens_per_second == pytest.approx(site.users * site.tokens_per_second_per_user)
         assert any("PUE" in line for line in site.assumptions)
         assert site.to_dict()["systems"] == site.systems
-    _, bounded = datacentre(LLAMA, WSE3, "h100x8", 750e6, prompt=512, output=64, batches=(1, 16, 64),
+    _, bounded, _ = datacentre(LLAMA, WSE3, "h100x8", 750e6, prompt=512, output=64, batches=(1, 16, 64),
                             least_tokens_per_second_per_user=gpus.tokens_per_second_per_user * 1.05)
     assert bounded is None or bounded.tokens_per_second < gpus.tokens_per_second
-    assert datacentre(LLAMA, WSE3, "h100x8", "1kW", prompt=512, output=64, batches=(1,)) == (None, None)
+    assert datacentre(LLAMA, WSE3, "h100x8", "1kW", prompt=512, output=64, batches=(1,)) == (None, None, None)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from wsekern import tiles
 from wsekern.program import INSTRUCTIONS, Layout, Program
 from wsekern.program import reference_math as exact
 from wsekern.program.operands import INTEGERS, TYPE_BYTES
@@ -181,6 +180,8 @@ def test_operations_on_two_floats(type):
 @pytest.mark.parametrize("type", FLOATS)
 def test_functions_of_the_software_library_are_those_of_the_tile_kernels(type):
     """Every 16-bit number, and many of fp32, against :mod:`wsekern.tiles` and against the steps in plain Python."""
+    from wsekern import tiles
+
     bits = bits_of(type, 1 << 16)
     held = bits if type == "bf16" else bits.view(np.float16 if type == "fp16" else np.float32)
     for name, kernel in (("lib_exp", tiles.exp), ("lib_rsqrt", tiles.rsqrt), ("lib_silu", tiles.silu)):

@@ -158,7 +158,7 @@ FORMS = {
             "depth": (5e-6, 1e-9, 1e-3),
             "route": (1e-5, 1e-9, 1e-3),
             "skew": (0.6, 0.05, 1.0),
-            "spread": (0.9, 0.3, 1.0),
+            "spread": (0.9, 0.75, 1.0),
         },
         ("num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size"),
     ),

@@ -21,6 +21,7 @@ BOXES = {
     "per_sequence": (1e-5, 1e-8, 1e-4),
     "per_layer": (3e-6, 1e-7, 4e-5),
     "per_routed": (2e-5, 1e-7, 3e-4),
+    "per_routed_prompt": (1e-3, 1e-6, 5e-3),
     "per_logit": (3e-10, 1e-12, 1e-9),
     "per_exchange": (5e-5, 1e-6, 1e-3),
     "per_quantised_exchange": (1e-4, 1e-6, 1e-3),
@@ -29,12 +30,18 @@ BOXES = {
 
 FITTED = {
     "tuned": ("per_step", "per_sequence", "per_layer", "per_routed"),
+    "tuned-overlapped": ("per_layer", "per_routed"),
     "tuned-2024": ("per_step", "per_sequence", "per_layer"),
     "stock": ("per_sequence", "per_layer", "per_routed", "per_logit", "per_exchange", "per_quantised_exchange"),
+    "stock-overlapped": ("per_layer",),
     "stock-2024": ("per_step", "per_sequence", "per_layer"),
     "sglang": ("per_step", "per_sequence", "per_layer", "per_routed"),
 }
 """Numbers of each level that the rows set; vLLM's time per step is from a direct probe, all others are read or defined."""
+
+
+PROMPTS = {"tuned-overlapped": ("per_routed_prompt",), "sglang": ("per_routed_prompt",)}
+"""Numbers that rows of first tokens set, after the others and apart from them: a step's cost is not read from a queue."""
 
 
 def changed(engine: Engine, values: dict[str, float]) -> Engine:
@@ -43,15 +50,16 @@ def changed(engine: Engine, values: dict[str, float]) -> Engine:
     return msgspec.structs.replace(engine, **fields)
 
 
-def fitted_rows(rows: list[dict[str, str]], level: str) -> list[dict[str, str]]:
-    """Rows used for fitting that this engine level serves."""
+def fitted_rows(rows: list[dict[str, str]], level: str, first: bool = False) -> list[dict[str, str]]:
+    """Rows used for fitting that this engine level serves: of ``first`` tokens under load, or all others."""
     chosen, suspects = [], inconsistent(rows)
     for row in rows:
         if row["id"] in suspects:
             continue
         try:
             group, _ = validation.predict_row(row)
-            if group.startswith(validation.STEPS) and validation.is_fitted(row, group) and understand(row).engine == level:
+            wanted = group.startswith(validation.STEPS) and group.startswith("first token") == first
+            if wanted and validation.is_fitted(row, group) and understand(row).engine == level:
                 chosen.append(row)
         except (Refused, ValueError):
             continue
@@ -85,14 +93,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     rows = read_rows(options.measurements)
     for level in options.level or FITTED:
-        chosen = fitted_rows(rows, level)
-        if not chosen:
-            print(f"[{level}] no row to fit")
-            continue
-        values, error = fit_level(chosen, level, FITTED[level])
-        print(f"[{level}] {len(chosen)} rows, median error {error:.1%}")
-        for name, value in values.items():
-            print(f"{name} = {value:.4g}")
+        for names, first in ((FITTED[level], False), (PROMPTS.get(level, ()), True)):
+            chosen = fitted_rows(rows, level, first) if names else []
+            if not chosen:
+                continue
+            values, error = fit_level(chosen, level, names)
+            print(f"[{level}] {len(chosen)} rows, median error {error:.1%}")
+            engine_levels()[level] = changed(engine_levels()[level], values)
+            for name, value in values.items():
+                print(f"{name} = {value:.4g}")
     return 0
 
 

@@ -15,6 +15,8 @@ from wsekern.workload.request import Request
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Sequences in flight that a sweep tries."""
+STAGES = 8
+"""Pipeline stages that a sweep tries at most."""
 CANDIDATES = ("h100x1", "h100x8", "h200x8", "b200x8", "gb200x72")
 """Clusters that :func:`best_cluster` looks at where none are named: the usual systems."""
 
@@ -62,21 +64,20 @@ class Constraint:
 
 
 def layouts(model: ModelConfig, cluster: Cluster) -> Iterator[Layout]:
-    """Every sensible layout: tp in an NVLink domain, pp across, experts over the same GPUs with the attention split or
-    copied."""
-    for tp in _powers(min(cluster.count, cluster.domain)):
+    """Every sensible layout: tp and copies of the attention (dp) in an NVLink domain, pp across, experts over the GPUs of a
+    stage. Copies of a dense model are deployments of their own, which :func:`deployment` counts."""
+    inside = min(cluster.count, cluster.domain)
+    for tp in _powers(inside):
         if model.heads % tp:
             continue
-        for pp in _powers(cluster.count // tp):
-            if pp > model.layers or pp > 8:
-                continue
-            yield Layout(tp=tp, pp=pp)
-            if model.experts and tp > 1 and model.experts % tp == 0:
-                yield Layout(tp=tp, pp=pp, ep=tp)
-        if model.experts:
-            for dp in _powers(min(cluster.count, cluster.domain) // tp)[1:]:
-                if model.experts % (tp * dp) == 0:
-                    yield Layout(tp=tp, dp=dp, ep=tp * dp)
+        for dp in _powers(inside // tp) if model.experts else [1]:
+            for pp in _powers(cluster.count // (tp * dp)):
+                if pp > min(model.layers, STAGES):
+                    continue
+                if dp == 1:
+                    yield Layout(tp=tp, pp=pp)
+                if model.experts and tp * dp > 1 and model.experts % (tp * dp) == 0:
+                    yield Layout(tp=tp, pp=pp, dp=dp, ep=tp * dp)
 
 
 def _powers(most: int) -> list[int]:

@@ -21,6 +21,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     graphs: bool
     autotune: bool
     chunked: bool
+    overlapped: bool
     fixed_scale: Annotated[Quantity, Unit("ratio")]
     elementwise: Annotated[Quantity, Unit("kernels/layer")]
     quantise: Annotated[Quantity, Unit("kernels/GEMM")]
@@ -30,6 +31,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_request: Seconds
     per_logit: Annotated[Quantity, Unit("s/logit")]
     per_routed: Annotated[Quantity, Unit("s/layer")]
+    per_routed_prompt: Annotated[Quantity, Unit("s/layer")]
     per_exchange: Annotated[Quantity, Unit("s/layer")]
     per_quantised_exchange: Annotated[Quantity, Unit("s/layer")]
     interference: Annotated[Quantity, Unit("ratio")]

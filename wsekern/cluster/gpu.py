@@ -105,6 +105,10 @@ _WIDER = {
 }
 
 
+MOST_GPUS = 1_000_000
+"""GPUs of the largest cluster that is taken: several times the largest site that was announced."""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """``count`` equal GPUs in domains of ``domain`` (NVLink inside, network between)."""
@@ -115,6 +119,8 @@ class Cluster:
     def __post_init__(self) -> None:
         if not isinstance(self.count, int) or self.count < 1:
             raise InputError(f"cluster of {self.gpu.name}: count is {self.count!r}, expected a whole number of at least 1")
+        if self.count > MOST_GPUS:
+            raise InputError(f"cluster of {self.gpu.name}: count is {self.count}, expected at most {MOST_GPUS} GPUs")
 
     @property
     def name(self) -> str:

@@ -288,8 +288,8 @@ def steady_state(
     """(decode step, prefill of one prompt, seconds per token, seconds to the first token, seconds queued)."""
     decode = decode_step(model, cluster, layout, precision, engine, batch, prompt + output / 2.0, sampled)
     prefill = prefill_step(model, cluster, layout, precision, engine, 1.0, prompt)
-    others = max(0.0, batch / layout.dp - 1.0)
-    begun = others / max(1.0, output)  # prompts that begin in the time of one decode step
+    users = max(1.0, batch / layout.dp)
+    begun = (users - 1.0) / max(1.0, output)  # prompts that begin in the time of one decode step
     if model.experts and layout.ep > 1 and layout.dp > 1:  # ranks that share experts go in step: all wait for the busiest
         begun = _busiest(begun, layout.dp)
     # Launches and the engine's step are paid by the decode steps already. Prompts that ride along share the weights and the
@@ -301,10 +301,34 @@ def steady_state(
         again = max(0.0, begun * prompt / STEP_TOKENS - 1.0) * once
     token = decode.seconds + max(0.0, float(engine.interference) * begun * prefill.device - shared) + again
     first = prefill.seconds + float(engine.per_request)
-    # Arrivals are spread over an answer's time, so a prompt meets another in service about as often as prefill is busy.
-    busy = min(0.95, begun * prefill.device / token)
-    queue = 0.5 * prefill.device * busy / (1.0 - busy) + (decode.seconds * 0.5 if others else 0.0)
+    answer = output * (token if engine.chunked else decode.seconds)  # prompts go first elsewhere: no answer is made meanwhile
+    queue = waiting(users, prefill.device / layout.pp, answer) + (decode.seconds * 0.5 if users > 1.0 else 0.0)
     return decode, prefill, token, first, queue
+
+
+def together(prompts: float, length: float) -> float:
+    """How many of ``prompts`` that are there at once one step takes."""
+    return max(1.0, min(prompts, STEP_TOKENS / length))
+
+
+def waiting(users: float, service: float, answer: float) -> float:
+    """Seconds that a prompt waits for others where ``users`` take turns: each sends its next prompt when its answer, which
+    takes ``answer`` seconds, is done; prompts of ``service`` seconds are served one after the other.
+
+    Mean value analysis of the closed queue with Schweitzer's approximation, and half a service for the prompt that is found
+    in service (Reiser and Lavenberg 1980; Schweitzer 1979): the positive root of a quadratic. No wait for one user; with no
+    time between answer and prompt nearly all users wait in line.
+    """
+    excess = users * service - answer
+    root = excess * excess + 4.0 * service * answer - 2.0 * service * service * (users - 1.0)
+    return max(0.0, 0.5 * (excess + max(0.0, root) ** 0.5) - service)
+
+
+def burst(users: float, prompt: float, prefill: Step) -> float:
+    """Mean seconds to the end of its prefill where ``users`` prompts come at once and steps take :func:`together`."""
+    shared = together(users, prompt)
+    each = shared * prefill.device + prefill.engine
+    return each * 0.5 * (max(1.0, users / shared) + 1.0)
 
 
 def _busiest(mean: float, ranks: int) -> float:
@@ -338,7 +362,7 @@ def _arrivals(request: Request, layout: Layout, prefill: Step) -> list[str]:
     if waiting < 1:
         return []
     return [
-        "users arrive evenly spread over the time of an answer; where all start at once the last first token comes "
+        "each user sends the next prompt when the answer is there; where all start at once the last first token comes "
         f"{waiting * prefill.device:.2g} s later"
     ]
 

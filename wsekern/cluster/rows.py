@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import log
 from pathlib import Path
 
-from wsekern.cluster.gpu import Cluster, load_gpu
+from wsekern.cluster.gpu import Cluster, Gpu, load_gpu
 from wsekern.cluster.layout import Layout
 from wsekern.cluster.precision import PRECISIONS, Precision
 from wsekern.errors import InputError
@@ -78,6 +78,10 @@ def understand(row: dict[str, str]) -> Case:
     model = model_of(row["model"])
     engine = engine_of(source, notes)
     precision = precision_from(row.get("precision") or "", row["model"], model, engine)
+    if engine == "tuned" and (row.get("batch_or_concurrency") or "").startswith("max"):
+        engine = "tuned-overlapped"  # trtllm-bench: no server beside the executor, whose scheduler works ahead
+    if INFERENCEX in text:
+        engine, precision = _recipe(engine, precision, load_gpu(gpu))
     parallelism, count = unfolded(row.get("parallelism") or "", count)
     layout = layout_of(parallelism, count, model)
     prompt, output = _prompt(row), _length(row.get("osl"), 1)
@@ -271,6 +275,27 @@ def engine_of(source: str, notes: str) -> str:
     if re.match(r"2023\b", notes):
         return "eager"
     return "stock-2024" if old else "stock"
+
+
+INFERENCEX = "inferencex run"
+"""How a row says that the recipes of SemiAnalysisAI/InferenceX were run (benchmarks/*.sh there)."""
+
+
+def _recipe(engine: str, precision: Precision, gpu: Gpu) -> tuple[str, Precision]:
+    """What those recipes set: vLLM's asynchronous scheduling and TensorRT-LLM's streaming every 10 to 20 tokens hide the host;
+    an 8-bit cache with TensorRT-LLM, and for 8-bit and narrower checkpoints with vLLM and, on Blackwell, SGLang."""
+    narrow = precision.weight < 2.0 and (gpu.family == "blackwell" or (engine == "stock" and precision.weight == 1.0))
+    if engine == "tuned" or narrow:
+        precision = replace(precision, cache=1.0)
+    return {"tuned": "tuned-overlapped", "stock": "stock-overlapped"}.get(engine, engine), precision
+
+
+def receive_interval(case: Case) -> float:
+    """Steps between two looks for new prompts: those recipes start SGLang on Blackwell with --scheduler-recv-interval 10, from
+    16 users on 30."""
+    if case.engine != "sglang" or case.cluster.gpu.family != "blackwell":
+        return 1.0
+    return 30.0 if case.batch >= 16 else 10.0
 
 
 _PRECISION_NAMES = (

@@ -132,7 +132,9 @@ class _Operators:
         peak, inner = self.gpu.peak_flops(arithmetic), model.expert_ffn / split
         chosen, total = model.experts_per_token, model.experts
         blocks = model.quantization == "fp8" or not self.engine.autotune
-        fits = _moe_parameters(self.gpu, self.engines, self.precision, blocks)
+        # an engine that takes checkpoints as published and tunes tries the kernels of either kind of scales
+        kinds = (True, False) if self.engine.autotune and float(self.engine.quantise) > 0.0 else (blocks,)
+        fits = [fit for kind in kinds for fit in _moe_parameters(self.gpu, self.engines, self.precision, kind)]
         shape = (tokens, model.hidden, inner, chosen, total, ranks, weight, activation, peak, self.bandwidth)
         choices = [kernels.expert_ffn(fit, *shape) for fit in (fits if self.engine.autotune else fits[:1])]
         parts = min(choices, key=sum)
@@ -189,7 +191,7 @@ ROUTING_SKEW = 1.0
 @lru_cache(maxsize=4096)
 def _moe_parameters(gpu: Gpu, engines: tuple[str, ...], precision: Precision, blocks: bool) -> tuple[dict[str, float], ...]:
     """Every kernel that the engine may choose. FP8 is scaled in ``blocks`` where the checkpoint is (DeepSeek), or where an
-    engine takes checkpoints as published; a tuned engine quantises per tensor."""
+    engine takes checkpoints as published; a tuned engine quantises per tensor, SGLang takes the faster."""
     weight, arithmetic, _ = precision.part(experts=True)
     packed = weight < 0.6 and arithmetic == "bf16"
     fits = kernel_fits("moe", gpu, engines, arithmetic, packed, blocks)
@@ -377,12 +379,11 @@ def _exchanged(model: ModelConfig, layout: Layout, work: Work) -> float:
 def _engine_cost(
     step: Step, engine: Engine, cluster: Cluster, model: ModelConfig, precision: Precision, work: Work, layout: Layout
 ) -> None:
-    step.engine = (
-        float(engine.per_layer) * model.layers
-        + (0.0 if precision.routed_inside else float(engine.per_routed)) * model.moe_layers
-        + float(engine.per_step)
-        + float(engine.per_sequence) * work.sequences * layout.dp
-    )
+    host = float(engine.per_step) + float(engine.per_sequence) * work.sequences * layout.dp
+    if engine.overlapped:
+        host = max(0.0, host - step.device)
+    routed = 0.0 if precision.routed_inside else float(engine.per_routed)
+    step.engine = float(engine.per_layer) * model.layers + routed * model.moe_layers + host
     if layout.dp > 1:
         if precision.part(experts=True)[2] < 2.0:  # the GPU works through groups padded to one size: it does not wait
             step.compute += float(engine.per_quantised_exchange) * model.moe_layers
@@ -392,3 +393,5 @@ def _engine_cost(
         step.engine += float(engine.per_logit) * _sort_load(cluster.gpu, model.vocab, work.sequences)
     if work.prefill or not engine.graphs:
         step.engine += max(0.0, step.kernels * float(engine.launch) - step.device)
+    if work.prefill and not precision.routed_inside:
+        step.engine += float(engine.per_routed_prompt) * model.moe_layers

@@ -12,7 +12,7 @@ from wsekern.cluster.engine import load_engine
 from wsekern.cluster.gpu import Cluster, load_gpu
 from wsekern.cluster.layout import memory_of
 from wsekern.cluster.power import gpu_watts
-from wsekern.cluster.rows import GUESSED, Case, Refused, gpu_name, read_rows, understand
+from wsekern.cluster.rows import GUESSED, INFERENCEX, Case, Refused, gpu_name, read_rows, receive_interval, understand
 from wsekern.cluster.step import collective_seconds
 from wsekern.cluster.suspects import inconsistent
 from wsekern.errors import WsekernError
@@ -41,7 +41,7 @@ def validate_rows(path: str | Path | None = None) -> dict[str, list[dict[str, An
         return summarise(predict_rows(read_rows(shipped)))
 
 
-FAMILY_KINDS = ("decode", "prefill", "request", "throughput", "energy")
+FAMILY_KINDS = ("decode", "prefill", "first", "request", "throughput", "energy")
 """First words of the groups that :func:`family_table` splits."""
 
 
@@ -114,15 +114,16 @@ def _row(row: dict[str, str], suspect: str | None) -> Row:
 INFERRED_PROMPTS = ("task:sourcegraph-fim",)
 """Data sets whose prompt length was read from the rows themselves."""
 
-STEPS = ("decode", "request", "throughput at most load")
+STEPS = ("decode", "request", "throughput at most load", "first token under load MoE")
 """Groups on a sixth of which engine levels are set."""
 
 
 def is_fitted(row: dict[str, str], group: str) -> bool:
     """Rows on which a constant was set; a group's statistics never count them.
 
-    One in six configurations of decode, requests, full load and power, by a hash of what they state; all decode and all batched
-    prompts of the eager level; weight-only rows of pytorch/ao; throughput and energy of data sets whose prompts were inferred.
+    One in six configurations of decode, requests, full load, first tokens of expert models and power, by a hash of what they
+    state; all decode and all batched prompts of the eager level; weight-only rows of pytorch/ao; throughput and energy of data
+    sets whose prompts were inferred.
     """
     if row["metric"] == "prefill_time_batch" and "(eager)" in group:
         return True  # from which size on old engines stage all-reduces through PCIe
@@ -249,12 +250,29 @@ def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     engine = load_engine(case.engine)
     batch = case.batch or 1.0
     if batch > 1 and row["metric"] != "prefill_time_batch":
-        raise Refused("time to first token under load: a mean that includes queueing")
+        return _first_under_load(row, case, kind)
     step = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, batch, case.prompt)
     if float(row["value"]) < SCALE[row["unit"]] * step.roofline:
         raise Refused("faster than the peak of the stated GPUs allows")
     seconds = step.seconds + (float(engine.per_request) if row["metric"] != "prefill_time_batch" else 0.0)
     return f"prefill {kind} ({case.engine})", SCALE[row["unit"]] * seconds
+
+
+ROUNDS = 10.0
+"""Prompts that each user of InferenceX sends: --num-prompts is ten times --max-concurrency, at an infinite request rate."""
+
+
+def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
+    """Mean time to the first token: all users start at once and then, their answers being of unequal lengths, take turns."""
+    if INFERENCEX not in (row.get("notes") or "").lower():
+        raise Refused("time to first token under load, and how users arrive is not stated")
+    _check_capacity(case)
+    users = max(1.0, case.batch / case.layout.dp)
+    decode, prefill, _, first, queue = _steady(case, case.batch)
+    first += 0.5 * receive_interval(case) * decode.seconds
+    at_once = whole.burst(users, case.prompt, prefill) + first - prefill.seconds
+    seconds = at_once / ROUNDS + (1.0 - 1.0 / ROUNDS) * (first + queue)
+    return f"first token under load {kind} ({case.engine})", SCALE[row["unit"]] * seconds
 
 
 def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:

@@ -1,7 +1,7 @@
 """A whole datacentre: how many systems a power budget feeds, how many users they serve, how many tokens a second."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -74,9 +74,10 @@ def datacentre(
     batches: Sequence[int] = BATCHES,
     overhead: float = OVERHEAD,
     network: float = NETWORK,
-) -> tuple[Site | None, Site | None]:
-    """(wafers, GPUs): each side with the users per system that give it most tokens a second at no less than the asked speed
-    per user; None where none reaches that speed or the model does not fit."""
+) -> tuple[Site | None, Site | None, Site | None]:
+    """(wafers, GPUs, GPUs with ideal software): each with the users per system that give it most tokens a second at no less
+    than the asked speed per user; None where none reaches that speed or the model does not fit, and for the last where the
+    engine level is the ideal one already."""
     watts = parse_power(power) if isinstance(power, str) else float(power)
     if overhead < 1.0 or not 0.0 <= network < 1.0:
         raise InputError(f"overhead is {overhead} and network {network}: expected at least 1, and a share from 0 to 1")
@@ -88,8 +89,8 @@ def datacentre(
         side = wafer_side(place_model(config, Request(prompt, output, batch, precision), machine, wafers, profile))
         return side, side.watts
 
-    def cluster_at(batch: int) -> tuple[Side, float]:
-        return cluster_side(config, Request(prompt, output, batch, precision), described, engine_level), rated
+    def cluster_at(level: str) -> Callable[[int], tuple[Side, float]]:
+        return lambda batch: (cluster_side(config, Request(prompt, output, batch, precision), described, level), rated)
 
     common = [
         f"{watts / 1e6:g} MW at the meter, {overhead:g} of it per watt of computers (PUE, assumed), {network:.0%} of the "
@@ -99,12 +100,14 @@ def datacentre(
         + (f"at least {least_tokens_per_second_per_user:g} tokens/s for each user" if least_tokens_per_second_per_user
            else "no bound on the speed of a user"),
     ]
-    return tuple(
-        _best(make, batches, usable, least_tokens_per_second_per_user, common) for make in (wafer_at, cluster_at)
-    )  # type: ignore[return-value]
+    def best(make: Callable[[int], tuple[Side, float]]) -> Site | None:
+        return _best(make, batches, usable, least_tokens_per_second_per_user, common)
+
+    return best(wafer_at), best(cluster_at(engine_level)), None if engine_level == "ideal" else best(cluster_at("ideal"))
 
 
-def _best(make, batches: Sequence[int], usable: float, least: float, common: list[str]) -> Site | None:
+def _best(make: Callable[[int], tuple[Side, float]], batches: Sequence[int], usable: float, least: float,
+          common: list[str]) -> Site | None:
     best: Site | None = None
     for batch in batches:
         try:

@@ -48,7 +48,7 @@ def _assumptions(sides: list[Side] | list[Site]) -> RenderableType:
     return Text("\n".join(["Assumed", *(f"- {line}" for line in dict.fromkeys(lines))]), style="dim")
 
 
-def datacentre_view(model: str, power: str, sites: tuple[Site | None, Site | None]) -> RenderableType:
+def datacentre_view(model: str, power: str, sites: tuple[Site | None, Site | None, Site | None]) -> RenderableType:
     """What each side does with the power."""
     table = Table("", title=f"{model} in a datacentre of {power}", title_justify="left")
     there = [site for site in sites if site is not None]
@@ -65,8 +65,8 @@ def datacentre_view(model: str, power: str, sites: tuple[Site | None, Site | Non
     ):
         table.add_row(name, *(show(site) for site in there))
     missing = [f"The {name} cannot: the model does not fit, the power does not feed one system, or no load is as fast as asked."
-               for name, site in zip(("wafer side", "GPU side"), sites, strict=True) if site is None]
-    return Group(table, Text("\n".join(missing)), _assumptions(there))
+               for name, site in zip(("wafer side", "GPU side"), sites[:2], strict=True) if site is None]
+    return Group(table, Text("\n".join(missing)), _assumptions(there)) if there else Text("\n".join(missing))
 
 
 def choice_view(facts: RenderableType, fronts: dict[str, list[Point]]) -> RenderableType:

@@ -1,0 +1,91 @@
+"""First tokens under load: the closed queue beside a simulation of it, and what benchmarks that start at once measure."""
+
+import heapq
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsekern.cluster import Cluster, load_gpu
+from wsekern.cluster.engine import load_engine
+from wsekern.cluster.layout import Layout
+from wsekern.cluster.precision import PRECISIONS
+from wsekern.cluster.prediction import STEP_TOKENS, burst, decode_step, prefill_step, steady_state, together, waiting
+from wsekern.cluster.rows import INFERENCEX, understand
+from wsekern.cluster.validation import predict_row
+from wsekern.workload import load_config
+
+seconds = st.floats(1e-4, 10.0)
+
+
+def simulated_wait(users, service, answer, rounds=400):
+    """Mean wait of ``users`` that take turns at one server; answers take 0 to 2 times ``answer``, after a first round."""
+    random = Random(1)
+    arrivals = [(random.uniform(0.0, 2.0 * answer), user) for user in range(users)]
+    heapq.heapify(arrivals)
+    free, waits = 0.0, []
+    for _ in range(rounds * users):
+        arrived, user = heapq.heappop(arrivals)
+        begun = max(arrived, free)
+        waits.append(begun - arrived)
+        free = begun + service
+        heapq.heappush(arrivals, (free + random.uniform(0.0, 2.0 * answer), user))
+    return sum(waits[10 * users:]) / len(waits[10 * users:])
+
+
+@pytest.mark.parametrize(("users", "answer"), [(2, 20.0), (4, 10.0), (8, 40.0), (16, 32.0), (32, 16.0), (64, 64.0), (64, 8.0)])
+def test_the_closed_queue_is_near_a_simulation_of_it(users, answer):
+    """Prompts of one second: the time to the first token, wait and service, within a quarter of the simulation's."""
+    assert 1.0 + waiting(users, 1.0, answer) == pytest.approx(1.0 + simulated_wait(users, 1.0, answer), rel=0.25)
+
+
+@given(st.integers(1, 2048), seconds, seconds, st.floats(1.0, 3.0))
+def test_laws_of_the_queue(users, service, answer, factor):
+    found = waiting(users, service, answer)
+    assert 0.0 <= found <= users * service
+    assert waiting(1, service, answer) == pytest.approx(0.0, abs=1e-6 * service)
+    assert waiting(users * 2, service, answer) >= found - 1e-6 * service
+    assert waiting(users, service, answer * factor) <= found + 1e-6 * service
+    assert waiting(users, service * factor, answer) >= found - 1e-6 * service
+
+
+@given(st.integers(1, 512), st.integers(1, 32768))
+def test_a_burst_takes_between_half_and_all_of_its_prompts(users, prompt):
+    assert 1.0 <= together(users, prompt) <= max(1.0, STEP_TOKENS / prompt)
+    step = prefill_step(load_config("llama3-8b"), Cluster(load_gpu("h100"), 1), Layout(), PRECISIONS["bf16"],
+                        load_engine("stock"), 1.0, prompt)
+    assert 0.5 * users * step.device <= burst(users, prompt, step) <= users * step.seconds * (1 + 1e-9)
+
+
+def test_first_tokens_wait_longer_with_more_users():
+    def first(batch):
+        *_, alone, queue = steady_state(load_config("llama3-8b"), Cluster(load_gpu("h100"), 1), Layout(), PRECISIONS["bf16"],
+                                        load_engine("stock"), 4096, 256, batch)
+        return alone + queue
+
+    times = [first(batch) for batch in (1, 2, 8, 32, 128)]
+    assert times == sorted(times)
+
+
+def test_hidden_hosts_show_only_where_they_are_slower_than_the_gpu():
+    case = (Cluster(load_gpu("b200"), 1), Layout(), PRECISIONS["fp8"])
+    plain, hidden = load_engine("stock"), load_engine("stock-overlapped")
+    large = decode_step(load_config("llama3-70b"), *case, hidden, 8, 1000)
+    assert large.engine == pytest.approx(float(hidden.per_layer) * 80)
+    small = load_config("llama3.2-1b")
+    host = float(plain.per_step) + 8 * float(plain.per_sequence)
+    tiny = decode_step(small, *case, hidden, 8, 10)
+    assert tiny.engine == pytest.approx(float(hidden.per_layer) * small.layers + max(0.0, host - tiny.device))
+
+
+def test_only_a_known_way_of_arriving_is_compared():
+    row = {"id": "x", "gpu": "H100-SXM-80GB", "n_gpus": "8", "model": "Llama-3.1-70B", "precision": "fp8", "parallelism": "TP8",
+           "isl": "1024", "osl": "1024", "batch_or_concurrency": "16", "metric": "ttft_mean", "value": "120", "unit": "ms",
+           "source": "a table", "notes": "vllm 0.12.0"}
+    with pytest.raises(Exception, match="how users arrive is not stated"):
+        predict_row(row)
+    known = {**row, "notes": "vllm nan; " + INFERENCEX + " 2025-10-29"}
+    group, predicted = predict_row(known)
+    assert group == "first token under load dense (stock-overlapped)" and 50 < predicted < 500
+    assert understand(known).precision.cache == 1.0 and understand(row).precision.cache == 2.0
