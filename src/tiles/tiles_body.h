@@ -16,32 +16,20 @@ INLINE vec b_round(vec v)
 /* In fp32, rounded to bf16 by the caller: the sum of products of bf16 is defined in fp32. */
 INLINE vec b_fma(vec a, vec b, vec c) { return v_fma(a, b, c); }
 
-/* One step of the chains sum[begin .. end): sum[e] = scalar[e / vectors] * factor[e % vectors] + sum[e]. Of the last
- * of the `vectors` vectors, lanes `used` are in use. */
-INLINE void v_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int begin, const int end, const int vectors,
-                        lanes used)
+/* One step of `count` chains: sum[e] = scalar[e / vectors] * factor[e % vectors] + sum[e]. Of the last of the `vectors`
+ * vectors, lanes `used` are in use. */
+INLINE void v_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int count, const int vectors, lanes used)
 {
     (void)used;
-    _Pragma("GCC unroll 16") for (int e = begin; e < end; e++)
+    _Pragma("GCC unroll 16") for (int e = 0; e < count; e++)
         sum[e] = v_fma(scalar[e / vectors], factor[e % vectors], sum[e]);
 }
 
-/* The same rounded once to half. Rounding to fp32 and then to half is rounding once unless the fp32 is halfway between two
- * halves: its last 12 bits are 0. Where any lane may be, the group takes the step again by way of rounding to odd. */
-INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int begin, const int end, const int vectors,
-                        lanes used)
+/* The same rounded once to half. */
+INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int count, const int vectors, lanes used)
 {
-    vec once[GROUP];
-    v_flags flags = v_no_flags();
-    _Pragma("GCC unroll 16") for (int e = begin; e < end; e++) {
-        once[e - begin] = v_fma(scalar[e / vectors], factor[e % vectors], sum[e]);
-        flags = h_flag_halfway(flags, once[e - begin], e % vectors == vectors - 1 ? used : all_lanes());
-    }
-    if (__builtin_expect(v_any_flag(flags), 0))
-        _Pragma("GCC unroll 16") for (int e = begin; e < end; e++)
-            once[e - begin] = h_fma_odd(scalar[e / vectors], factor[e % vectors], sum[e]);
-    _Pragma("GCC unroll 16") for (int e = begin; e < end; e++)
-        sum[e] = h_round(once[e - begin]);
+    _Pragma("GCC unroll 16") for (int e = 0; e < count; e++)
+        sum[e] = h_fma(scalar[e / vectors], factor[e % vectors], sum[e], e % vectors == vectors - 1 ? used : all_lanes());
 }
 
 #define WORD float
