@@ -374,6 +374,18 @@ def spread(const int64_t[:, ::1] row, const int64_t[:, ::1] column, int64_t[:, :
                     grid[y, x, i] = row[y, i] + column[x, i]
 
 
+def latest_clock(const int64_t[:, :, ::1] grid):
+    """The largest sum of causes of a grid of clocks."""
+    cdef Py_ssize_t x, y
+    cdef int64_t clock, latest = 0
+    with nogil:
+        for y in range(grid.shape[0]):
+            for x in range(grid.shape[1]):
+                clock = grid[y, x, 0] + grid[y, x, 1] + grid[y, x, 2] + grid[y, x, 3] + grid[y, x, 4]
+                latest = max(latest, clock)
+    return latest
+
+
 def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs):
     """One chain through all PEs of a grid of clocks to its first: row by row, every other row backwards."""
     cdef const Costs *c = &costs.costs

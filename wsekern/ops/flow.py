@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from wsekern._timing import CAUSE_NAMES, level_line, spend, spread
+from wsekern._timing import CAUSE_NAMES, latest_clock, level_line, spend, spread
 from wsekern.errors import InputError
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
@@ -180,7 +180,7 @@ class FlowEngine:
     def cycles(self) -> int:
         """Cycle at which the last PE is done."""
         if self._grid is not None:
-            return int(self.clock.max())
+            return latest_clock(self._grid)
         return int(self._row.sum(axis=1).max() + self._column.sum(axis=1).max())
 
     @property

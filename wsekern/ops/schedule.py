@@ -9,12 +9,13 @@ which every message is sent before it is taken.
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from itertools import pairwise
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 
 from wsekern._timing import LineCosts
+from wsekern._trees import lowest_colors
 from wsekern.errors import BudgetError
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import tile_packing
@@ -27,8 +28,7 @@ MOST_FEEDS = 8
 """Streams that one PE takes in at a time: input queues of every machine."""
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """``words`` elements from the core at ``source`` to all cores that take it in [low, high], or part of such a message.
 
     Parts are taken one by one where the whole is sent at once, and sent one by one where the whole is taken at once.
@@ -52,8 +52,7 @@ class Message:
         return self.source, self.low, self.high, self.multicast
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One instruction of the PE at ``pe``: ``dst = a`` or ``a`` combined with message ``b``; numbers are messages.
 
     ``op``: mov, sum, max, round (to the tile's precision), spend (scalar code of ``words`` cycles), clear, or multiply
@@ -160,31 +159,44 @@ class Schedule:
         """Links that ``message`` goes over."""
         if message.multicast == "plane":
             return self.length - 1
-        return self.hops(Message(message.low, 0, 0, 0, False), message.high)
+        (y0, x0), (y1, x1) = divmod(message.low, self.width), divmod(message.high, self.width)
+        return abs(y1 - y0) + abs(x1 - x0)
 
     @cached_property
-    def shared_links(self) -> list[list[tuple[int, int]]]:
-        """For every link that messages of more than one route go over: those messages, and how far from their senders."""
-        on_link: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
-        for index, message in enumerate(self.messages):
-            source, low, high, kind = message.route
-            if kind == "plane" or message.whole is not None:
-                continue
-            step = 1 if low // self.width == high // self.width else self.width
-            for ahead, end in ((step, high), (-step, low)):
-                for far, place in enumerate(range(source, end, ahead)):
-                    on_link[place, ahead].append((index, far))
-        return [use for use in on_link.values() if len({self.messages[index].route for index, _ in use}) > 1]
+    def ports(self) -> list[tuple[int | None, int | None]]:
+        """The message that each step takes in, and the one that it sends."""
+        return [(step.takes, step.sends) for step in self.steps]
+
+    @cached_property
+    def shared_links(self) -> np.ndarray:
+        """Rows (link, message, links from its sender) of all links that messages of more than one route go over."""
+        routes: dict[tuple[int, int, int, str], int] = {}
+        rows = [(index, message.source, message.low, message.high, routes.setdefault(message.route, len(routes)))
+                for index, message in enumerate(self.messages) if message.whole is None and message.multicast != "plane"]
+        index, source, low, high, route = np.array(rows, np.int64).reshape(-1, 5).T
+        across = low // self.width != high // self.width
+        step = np.where(across, self.width, 1)
+        uses = []
+        for ahead, end in ((1, high), (-1, low)):
+            links = ahead * (end - source) // step
+            row = np.repeat(np.arange(len(rows)), links)
+            far = np.arange(len(row)) - np.repeat(np.cumsum(links) - links, links)
+            link = 4 * (source[row] + ahead * far * step[row]) + 2 * across[row] + (ahead > 0)
+            uses.append(np.stack((link, index[row], far, route[row])))
+        use = np.concatenate(uses, axis=1)
+        use = use[:, np.lexsort((use[3], use[0]))]
+        link, other = use[0], use[3]
+        shared = link[1:][(link[1:] == link[:-1]) & (other[1:] != other[:-1])]
+        return use[:3, np.isin(link, shared)]
 
     def meets_on_links(self, times: np.ndarray) -> bool:
         """Whether words of two messages come to a link at the same time, or closer than it rests between them; ``times``
         (messages, 2) are when their first and last words are sent."""
-        for use in self.shared_links:
-            spans = sorted((times[index, 0] + far * self.timing.hop, times[index, 1] + far * self.timing.hop)
-                           for index, far in use)
-            if any(after[0] <= before[1] + 2 for before, after in pairwise(spans)):
-                return True
-        return False
+        link, message, far = self.shared_links
+        first, last = (times[message] + far[:, None] * self.timing.hop).T
+        order = np.lexsort((last, first, link))
+        link, first, last = link[order], first[order], last[order]
+        return bool(((link[1:] == link[:-1]) & (first[1:] <= last[:-1] + 2)).any())
 
     @cached_property
     def holds_back(self) -> bool:
@@ -194,29 +206,27 @@ class Schedule:
         core, buffers = self.timing.machine.core, int(self.timing.machine.fabric.buffer_depth)
         inputs, outputs = self.input_queues, self.output_queues
         busy, sent = set(), set()
-        pieced = {self.messages[step.sends].whole for step in self.steps if step.sends is not None}
-        for step in self.steps:
-            if step.takes is not None and step.pe in busy:
-                room = core.input_queues.values[inputs[step.pe].index(self.colors[step.takes])] + buffers
-                if step.takes in pieced or self.wavelets(self.messages[step.takes]) > room:
+        pieced = {self.messages[message].whole for _, message in self.ports if message is not None}
+        for step, (takes, sends) in zip(self.steps, self.ports, strict=True):
+            if takes is not None and step.pe in busy:
+                room = core.input_queues.values[inputs[step.pe].index(self.colors[takes])] + buffers
+                if takes in pieced or self.wavelets(self.messages[takes]) > room:
                     return True
-            if step.sends is not None and step.pe in sent:
-                room = core.output_queues.values[outputs[step.pe].index(self.colors[step.sends])]
-                if self.wavelets(self.messages[step.sends]) > room:
+            if sends is not None and step.pe in sent:
+                room = core.output_queues.values[outputs[step.pe].index(self.colors[sends])]
+                if self.wavelets(self.messages[sends]) > room:
                     return True
             busy.add(step.pe)
-            if step.sends is not None:
+            if sends is not None:
                 sent.add(step.pe)
         return False
 
     @cached_property
     def _intake(self) -> tuple[np.ndarray, np.ndarray]:
         """PE and step of every take."""
-        steps, takes, _ = self.clock_tables
-        of = np.zeros((len(takes), 2), np.int64)
-        for row in steps[steps[:, 0] == _TAKE]:
-            of[row[2]:row[2] + row[3]] = row[1], row[2]
-        return of[:, 0], of[:, 1]
+        steps = self.clock_tables[0]
+        _, pe, first, count = steps[steps[:, 0] == _TAKE, :4].T        # takes lie one after the other, in the order of steps
+        return np.repeat(pe, count), np.repeat(first, count)
 
     def meets_on_ramps(self, times: np.ndarray) -> bool:
         """Whether words of messages that a PE takes by steps apart from each other come to its ramp at the same time, or one
@@ -244,15 +254,12 @@ class Schedule:
         """Color of every message, counted from 0: the lowest that no other route has at a router on its way."""
         routes = sorted({message.route for message in self.messages},
                         key=lambda route: (route[3] != "", route[2] - route[1], route[0]))
-        taken, color_of = np.zeros(self.length, np.uint64), {}      # bit c: color c is taken at that router
-        for route in routes:
-            there = taken[self.span(route)]
-            used = int(np.bitwise_or.reduce(there))
-            color = (~used & (used + 1)).bit_length() - 1
-            if color >= 64:
-                raise BudgetError(f"a schedule on {self.length} PEs needs more than 64 colors: use another algorithm")
-            color_of[route] = color
-            there |= np.uint64(1 << color)
+        spans = [self.span(route) for route in routes]
+        rows = np.array([(span.start, span.stop, span.step) for span in spans], np.int64).reshape(-1, 3)
+        found = lowest_colors(rows, self.length).tolist()
+        if -1 in found:
+            raise BudgetError(f"a schedule on {self.length} PEs needs more than 64 colors: use another algorithm")
+        color_of = dict(zip(routes, found, strict=True))
         return [color_of[message.route] for message in self.messages]
 
     @cached_property
@@ -346,7 +353,7 @@ class _ClockTables:
         self.inputs, self.outputs = schedule.input_queues, schedule.output_queues
         self.depths = schedule.timing.machine.core.input_queues.values
         self.groups = _groups(schedule)
-        self.parts, sent = defaultdict(list), {step.sends for step in schedule.steps}
+        self.parts, sent = defaultdict(list), {message for _, message in schedule.ports}
         self.wholes = {}
         for index, message in enumerate(schedule.messages):
             if message.whole is not None and index in sent:
@@ -356,21 +363,21 @@ class _ClockTables:
 
     def build(self) -> tuple[np.ndarray, np.ndarray, LineCosts]:
         schedule, timing = self.schedule, self.timing
-        for index, step in enumerate(schedule.steps):
+        for index, (step, (takes, sends)) in enumerate(zip(schedule.steps, schedule.ports, strict=True)):
             if index in self.groups:
                 self.take(self.groups[index])
-            elif step.takes is None and step.sends is not None:
+            elif takes is None and sends is not None:
                 self.send(step)
             elif step.op == "spend":
                 self.row(_WORK, step.pe, setup=step.words)
             elif step.op == "multiply":
                 compute, overhead = multiply_cycles(timing, *schedule.product[:3])
                 self.row(_WORK, step.pe, setup=overhead, words=compute)
-            elif step.takes is None:
+            elif takes is None:
                 name = schedule.instruction(step.op)
                 self.row(_WORK, step.pe, setup=timing.setup(name), words=timing.elements(name, step.words))
-            if step.sends is not None:
-                self.split(step.sends)
+            if sends is not None:
+                self.split(sends)
         costs = LineCosts(call=0, setup_send=0, setup_add=0, setup_receive=0, stage=timing.stage, hop=timing.hop,
                           convert=0, words_send=0, words_add=0, paced_add=0, words_broadcast=0, words_receive=0,
                           paced_broadcast=0, sums=0, step_send=1, step_add=1, down=timing.ramp + timing.latency("input"),
@@ -432,10 +439,11 @@ def _queues(schedule: Schedule, takes: bool) -> list[list[int]]:
     bound: list[list[int]] = [[] for _ in range(schedule.length)]
     core = schedule.timing.machine.core
     there = len((core.input_queues if takes else core.output_queues).values)
-    for step in schedule.steps:
-        message = step.takes if takes else step.sends
-        if message is not None and schedule.colors[message] not in bound[step.pe]:
-            bound[step.pe].append(schedule.colors[message])
+    colors, port = schedule.colors, 0 if takes else 1
+    for step, messages in zip(schedule.steps, schedule.ports, strict=True):
+        message = messages[port]
+        if message is not None and colors[message] not in bound[step.pe]:
+            bound[step.pe].append(colors[message])
     for pe, colors in enumerate(bound):
         if len(colors) > there:
             raise BudgetError(f"the PE at place {pe} of {schedule.length} needs {len(colors)} {'input' if takes else 'output'} "
@@ -448,8 +456,8 @@ def _groups(schedule: Schedule) -> dict[int, list[Step]]:
     """Index of a step -> the steps that take messages at one stretch and end with it: they share the ramp."""
     groups: dict[int, list[Step]] = {}
     open_group: dict[int, tuple[int, list[Step]]] = {}
-    for index, step in enumerate(schedule.steps):
-        if step.takes is None:
+    for index, (step, (takes, _)) in enumerate(zip(schedule.steps, schedule.ports, strict=True)):
+        if takes is None:
             open_group.pop(step.pe, None)
             continue
         before = open_group.get(step.pe)
