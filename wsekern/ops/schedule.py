@@ -152,15 +152,19 @@ class Schedule:
 
     def hops(self, message: Message, pe: int) -> int:
         """Links from the sender of ``message`` to ``pe``."""
-        (y0, x0), (y1, x1) = divmod(message.source, self.width), divmod(pe, self.width)
+        return self._apart(message.source, pe)
+
+    def _apart(self, a: int, b: int) -> int:
+        if self.width == self.length:
+            return abs(a - b)
+        (y0, x0), (y1, x1) = divmod(a, self.width), divmod(b, self.width)
         return abs(y1 - y0) + abs(x1 - x0)
 
     def links(self, message: Message) -> int:
         """Links that ``message`` goes over."""
         if message.multicast == "plane":
             return self.length - 1
-        (y0, x0), (y1, x1) = divmod(message.low, self.width), divmod(message.high, self.width)
-        return abs(y1 - y0) + abs(x1 - x0)
+        return self._apart(message.low, message.high)
 
     @cached_property
     def ports(self) -> list[tuple[int | None, int | None]]:
@@ -285,7 +289,12 @@ class Schedule:
 
     def packing(self, message: Message) -> int:
         """Elements in one wavelet of ``message``."""
-        return 1 if self.wide and message.sums else tile_packing(self.timing)
+        return self._packing[message.sums]
+
+    @cached_property
+    def _packing(self) -> tuple[int, int]:
+        """Elements in one wavelet of a tile, and of sums."""
+        return tile_packing(self.timing), 1 if self.wide else tile_packing(self.timing)
 
     def wavelets(self, message: Message) -> int:
         """Wavelets of ``message``."""
@@ -408,15 +417,15 @@ class _ClockTables:
 
     def take(self, group: list[Step]) -> None:
         last, first, schedule = group[-1], len(self.takes), self.schedule
-        packing = schedule.packing(schedule.messages[last.takes])
+        messages, colors, queues, sends = schedule.messages, schedule.colors, self.inputs[last.pe], last.sends
+        packing = schedule.packing(messages[last.takes])
         for step in group:
             taken = step.takes
-            queue = self.inputs[step.pe].index(schedule.colors[taken])
-            self.takes.append((taken, schedule.hops(schedule.messages[taken], step.pe), self.depths[queue],
-                               schedule.colors[taken], -(-step.words // packing)))
+            color = colors[taken]
+            self.takes.append((taken, schedule.hops(messages[taken], last.pe), self.depths[queues.index(color)], color,
+                               -(-step.words // packing)))
         setup, words, paced, pace, wavelets = self.taking_costs(last.op, last.words, packing)
-        self.row(_TAKE, last.pe, first, len(group), -1 if last.sends is None else last.sends, setup, words, paced, pace,
-                 wavelets)
+        self.row(_TAKE, last.pe, first, len(group), -1 if sends is None else sends, setup, words, paced, pace, wavelets)
 
     def split(self, sent: int) -> None:
         """Parts that are taken of a message sent, and the whole that is taken once its last part is sent."""
