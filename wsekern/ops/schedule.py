@@ -7,9 +7,8 @@ which every message is sent before it is taken.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from itertools import pairwise
 from math import ceil
 
 import numpy as np
@@ -18,10 +17,11 @@ from wsekern._timing import LineCosts
 from wsekern.errors import BudgetError
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import tile_packing
+from wsekern.ops.meeting import TAKE, Meetings
 
 Place = tuple[str, int]
 """Buffer and first element."""
-_WORK, _SEND, _TAKE, _PART, _JOIN = range(5)
+_WORK, _SEND, _TAKE, _PART, _JOIN = 0, 1, TAKE, 3, 4
 _MOVES = {"mov": 0, "sum": 1, "max": 2, "round": 3}
 MOST_FEEDS = 8
 """Streams that one PE takes in at a time: input queues of every machine."""
@@ -45,10 +45,18 @@ class Message:
     offset: int = 0
     multicast: str = ""
     """``line``: to every PE of [low, high]; ``plane``: to every PE of the grid; empty: to one."""
+    far: int | None = None
+    """Where senders take turns on one color, from near to far: the farthest of them. The router of a sender passes on what
+    comes from beyond once its own core's last word has asked it to."""
+    hands_over: bool = False
+    """Whether it holds that last word."""
 
     @property
     def route(self) -> tuple[int, int, int, str]:
         """What tells its route from others."""
+        if self.far is not None:
+            target = self.high if self.source == self.low else self.low
+            return self.far, min(self.far, target), max(self.far, target), "turns"
         return self.source, self.low, self.high, self.multicast
 
 
@@ -116,10 +124,22 @@ class Schedule:
 
     # What an operation writes.
 
-    def message(self, source: int, target: int, words: int, sums: bool = True) -> int:
-        """A message from one PE to another."""
-        self.messages.append(Message(source, min(source, target), max(source, target), words, sums))
+    def message(self, source: int, target: int, words: int, sums: bool = True, far: int | None = None) -> int:
+        """A message from one PE to another, in turns with those of other PEs where the farthest of them is given."""
+        self.messages.append(Message(source, min(source, target), max(source, target), words, sums, far=far))
         return len(self.messages) - 1
+
+    def parts_in_turn(self, message: int) -> list[tuple[int, int, int]]:
+        """The parts, as (message, first element, elements), by which a PE sends ``message``: where others wait for their turn
+        its last wavelet is one by itself, which hands over; else the message alone."""
+        whole = self.messages[message]
+        if whole.far in (None, whole.source) or not whole.words:
+            return [(message, 0, whole.words)]
+        before = (self.wavelets(whole) - 1) * self.packing(whole)
+        parts = [(self.part(message, 0, before), 0, before)] if before else []
+        last = self.part(message, before, whole.words - before)
+        self.messages[last] = replace(self.messages[last], hands_over=True)
+        return [*parts, (last, before, whole.words - before)]
 
     def multicast(self, source: int, low: int, high: int, words: int, kind: str = "line") -> int:
         """A message from one PE to all others in [low, high], both ways; of the grid, where ``kind`` is ``plane``."""
@@ -129,8 +149,7 @@ class Schedule:
     def part(self, message: int, offset: int, words: int) -> int:
         """The elements of ``message`` from ``offset`` on, as something to take by itself."""
         whole = self.messages[message]
-        self.messages.append(Message(whole.source, whole.low, whole.high, words, whole.sums, message, offset,
-                                     whole.multicast))
+        self.messages.append(replace(whole, words=words, whole=message, offset=offset))
         return len(self.messages) - 1
 
     def step(self, pe: int, op: str, words: int, dst: Place | int, a: Place | int,
@@ -163,81 +182,9 @@ class Schedule:
         return self.hops(Message(message.low, 0, 0, 0, False), message.high)
 
     @cached_property
-    def shared_links(self) -> list[list[tuple[int, int]]]:
-        """For every link that messages of more than one route go over: those messages, and how far from their senders."""
-        on_link: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
-        for index, message in enumerate(self.messages):
-            source, low, high, kind = message.route
-            if kind == "plane" or message.whole is not None:
-                continue
-            step = 1 if low // self.width == high // self.width else self.width
-            for ahead, end in ((step, high), (-step, low)):
-                for far, place in enumerate(range(source, end, ahead)):
-                    on_link[place, ahead].append((index, far))
-        return [use for use in on_link.values() if len({self.messages[index].route for index, _ in use}) > 1]
-
-    def meets_on_links(self, times: np.ndarray) -> bool:
-        """Whether words of two messages come to a link at the same time, or closer than it rests between them; ``times``
-        (messages, 2) are when their first and last words are sent."""
-        for use in self.shared_links:
-            spans = sorted((times[index, 0] + far * self.timing.hop, times[index, 1] + far * self.timing.hop)
-                           for index, far in use)
-            if any(after[0] <= before[1] + 2 for before, after in pairwise(spans)):
-                return True
-        return False
-
-    @cached_property
-    def holds_back(self) -> bool:
-        """Whether a PE may take a message later than its words arrive, or send a second one before the first has left, and
-        the words fill a queue: who fills it ends later than the clocks of the flow engine say. So it is where one of two
-        streams into a PE is sent in pieces, with pauses in which the other has the ramp."""
-        core, buffers = self.timing.machine.core, int(self.timing.machine.fabric.buffer_depth)
-        inputs, outputs = self.input_queues, self.output_queues
-        busy, sent = set(), set()
-        pieced = {self.messages[step.sends].whole for step in self.steps if step.sends is not None}
-        for step in self.steps:
-            if step.takes is not None and step.pe in busy:
-                room = core.input_queues.values[inputs[step.pe].index(self.colors[step.takes])] + buffers
-                if step.takes in pieced or self.wavelets(self.messages[step.takes]) > room:
-                    return True
-            if step.sends is not None and step.pe in sent:
-                room = core.output_queues.values[outputs[step.pe].index(self.colors[step.sends])]
-                if self.wavelets(self.messages[step.sends]) > room:
-                    return True
-            busy.add(step.pe)
-            if step.sends is not None:
-                sent.add(step.pe)
-        return False
-
-    @cached_property
-    def _intake(self) -> tuple[np.ndarray, np.ndarray]:
-        """PE and step of every take."""
-        steps, takes, _ = self.clock_tables
-        of = np.zeros((len(takes), 2), np.int64)
-        for row in steps[steps[:, 0] == _TAKE]:
-            of[row[2]:row[2] + row[3]] = row[1], row[2]
-        return of[:, 0], of[:, 1]
-
-    def meets_on_ramps(self, times: np.ndarray) -> bool:
-        """Whether words of messages that a PE takes by steps apart from each other come to its ramp at the same time, or one
-        message right after another where the ramp has to rest between words."""
-        takes, (pe, step) = self.clock_tables[1], self._intake
-        arrival = takes[:, 1] * self.timing.hop
-        first, last = times[takes[:, 0], 0] + arrival, times[takes[:, 0], 1] + arrival
-        order = np.lexsort((first, pe))
-        pe, step, first, last = pe[order], step[order], first[order], last[order]
-        words, frame = self.timing.link
-        meets = (pe[1:] == pe[:-1]) & (step[1:] != step[:-1]) & (first[1:] <= last[:-1] + (words < frame))
-        return bool(meets.any())
-
-    def note(self, times: np.ndarray) -> str:
-        """Why the flow engine's clocks are near the cycle engine's, and not the same; empty where they are the same."""
-        if self.meets_on_links(times):
-            return "messages share links: their words take turns, which the flow engine's clocks do not see"
-        if self.meets_on_ramps(times):
-            return "words for one PE meet on its ramp: which go first is not in the flow engine's clocks"
-        return ("words wait for a core that is busy until its queue is full: the flow engine's clocks do not see what that "
-                "holds back") if self.holds_back else ""
+    def meetings(self) -> Meetings:
+        """Where its words may meet, or wait."""
+        return Meetings(self)
 
     @cached_property
     def colors(self) -> list[int]:
@@ -264,6 +211,11 @@ class Schedule:
     def output_queues(self) -> list[list[int]]:
         """Colors of the output queues of every PE."""
         return _queues(self, False)
+
+    @cached_property
+    def turns_switches(self) -> bool:
+        """Whether PEs take turns on a color."""
+        return any(message.hands_over for message in self.messages)
 
     @property
     def color_count(self) -> int:
@@ -301,7 +253,7 @@ class Schedule:
 
     def _operand(self, operand: Place | int | None) -> tuple | None:
         if isinstance(operand, int):
-            return self.colors[operand], self.messages[operand].sums
+            return self.colors[operand], self.messages[operand].sums, self.messages[operand].hands_over
         return operand
 
     @cached_property
