@@ -47,5 +47,6 @@ def run_steps(
     steps: NDArray[np.int64],
     takes: NDArray[np.int64],
     times: NDArray[np.int64],
+    waits: NDArray[np.int64],
     costs: LineCosts,
 ) -> None: ...

@@ -35,6 +35,7 @@ cdef struct Feed:
     int64_t words, sent, taken  # words in all, put on the ramp, executed
     int64_t credits             # words that the input queue still has room for
     int64_t color               # ramps serve colors in turn, from the lowest
+    int64_t began               # cycle of its first element
     int64_t usable[QUEUE]       # ring: cycle from which each word on the ramp or in the queue may be executed
 
 
@@ -145,10 +146,10 @@ cdef void in_turn(const Feed *feed, int count, int *turn) noexcept nogil:
         turn[k] = i
 
 
-cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, int64_t *first) noexcept nogil:
+cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
     # A core takes `count` streams one after the other while all of them share its ramp, cycle by cycle: one word a cycle,
     # round robin, each as far as its queue has room. `ready`: when the first instruction may execute. Returns the cycle of
-    # the last element; `first`, that of the first element of the last stream.
+    # the last element.
     cdef int64_t cycle = INT64_MAX, run = 0, execute = ready, wake
     cdef int current = 0, start = 0, i, k, granted, loser
     cdef int turn[FEEDS]
@@ -158,8 +159,8 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, 
     while True:
         if execute <= cycle and feed[current].taken < feed[current].sent \
                 and feed[current].usable[feed[current].taken % QUEUE] <= cycle:
-            if current == count - 1 and feed[current].taken == 0:
-                first[0] = cycle
+            if feed[current].taken == 0:
+                feed[current].began = cycle
             feed[current].taken += 1
             feed[current].credits += 1
             execute = cycle + costs.step_add
@@ -196,13 +197,16 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, 
 
 
 cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const int64_t *hops, int count,
-                 Message *out) noexcept nogil:
-    # A PE adds the sums of several streams, one after the other, and sends the last on where out is given.
+                 Message *out, int64_t *waits) noexcept nogil:
+    # A PE adds the sums of several streams, one after the other, and sends the last on where out is given. `waits`: for how
+    # long the first word of each was there before it was taken, or NULL.
     cdef Feed feed[FEEDS]
     cdef Path own = plus(load(pe), OVERHEAD, costs.setup_add), path = own, arrival
-    cdef int64_t end, first = 0
+    cdef int64_t end
     cdef int i
     if count == 1:
+        if waits != NULL:
+            waits[0] = own.clock - arrive(messages[0], costs, hops[0]).clock
         receive(pe, costs, messages[0], hops[0], costs.setup_add, costs.words_add, costs.paced_add, out)
         return
     for i in range(count):
@@ -213,10 +217,13 @@ cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const
         feed[i].step = messages[i].step
         feed[i].words, feed[i].sent, feed[i].taken = costs.length[i] if costs.length[i] else costs.sums, 0, 0
         feed[i].credits, feed[i].color = costs.depth[i], costs.color[i]
-    end = take_all(feed, count, costs, own.clock, &first)
+    end = take_all(feed, count, costs, own.clock)
+    if waits != NULL:
+        for i in range(count):
+            waits[i] = feed[i].began - feed[i].first - costs.down
     if out != NULL:
         # What the critical path waits for beyond the latest arrival is words of other streams.
-        out.first = plus(path, WORDS, first - path.clock)
+        out.first = plus(path, WORDS, feed[count - 1].began - path.clock)
         out.last = end
         out.step = costs.step_add
         out.sent = 1
@@ -285,7 +292,7 @@ cdef void reduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length, P
     add_stream(&streams, chain(line, costs, 0, root), 1)
     add_stream(&streams, chain(line, costs, length - 1, root), 1)
     if streams.count:
-        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, NULL)
+        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, NULL, NULL)
         line[root * CAUSES + <int>COMPUTE] += costs.convert
 
 
@@ -301,14 +308,14 @@ cdef Message group_sum(int64_t *line, const Costs *costs, Py_ssize_t length, Py_
     add_stream(&streams, chain(line, costs, end - 1, root), 1)
     if streams.count and passes_on and not (lower.sent or upper.sent):
         # The sum of the group is complete in memory before it is sent.
-        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, NULL)
+        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, NULL, NULL)
         streams.count = 0
     if lower.sent:
         add_stream(&streams, lower[0], root - group_root(j - 1, length, groups))
     if upper.sent:
         add_stream(&streams, upper[0], group_root(j + 1, length, groups) - root)
     if streams.count:
-        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, &out if passes_on else NULL)
+        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, &out if passes_on else NULL, NULL)
     elif passes_on:
         send(line + root * CAUSES, costs, costs.words_send, &out)
     return out
@@ -404,7 +411,7 @@ def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs):
                 send(&grid[y, x, 0], c, c.words_send, &message)
         add_stream(&streams, message, 1)
         if streams.count:
-            gather(&grid[0, 0, 0], c, streams.message, streams.hops, streams.count, NULL)
+            gather(&grid[0, 0, 0], c, streams.message, streams.hops, streams.count, NULL, NULL)
             grid[0, 0, <int>COMPUTE] += c.convert
 
 
@@ -475,7 +482,8 @@ cdef struct Take:
     int64_t message, hops, depth, color, words
 
 
-cdef void take_step(int64_t *pe, Costs *c, const Step *step, const Take *takes, Message *messages) noexcept nogil:
+cdef void take_step(int64_t *pe, Costs *c, const Step *step, const Take *takes, Message *messages,
+                    int64_t *waits) noexcept nogil:
     # A PE takes one message, or several one after the other; the last may be sent on.
     cdef Message incoming[FEEDS]
     cdef int64_t hops[FEEDS]
@@ -485,7 +493,8 @@ cdef void take_step(int64_t *pe, Costs *c, const Step *step, const Take *takes, 
         hops[i] = takes[i].hops
         c.depth[i], c.color[i], c.length[i] = takes[i].depth, takes[i].color, takes[i].words
     c.setup_add, c.words_add, c.paced_add, c.step_add, c.sums = step.setup, step.words, step.paced, step.step, step.wavelets
-    gather(pe, c, incoming, hops, <int>step.count, messages + step.out if step.out >= 0 else NULL)
+    gather(pe, c, incoming, hops, <int>step.count, messages + step.out if step.out >= 0 else NULL,
+           waits)
 
 
 cdef void part(Message *messages, const Costs *c, const Step *step) noexcept nogil:
@@ -499,10 +508,11 @@ cdef void part(Message *messages, const Costs *c, const Step *step) noexcept nog
 
 
 def run_steps(int64_t[:, ::1] line, const int64_t[:, ::1] steps, const int64_t[:, ::1] takes, int64_t[:, ::1] times,
-              LineCosts costs):
+              int64_t[::1] waits, LineCosts costs):
     """Clocks of a schedule: ``steps`` (n, 10) and ``takes`` (n, 5) are the fields of Step and Take.
 
-    ``times`` (messages, 2) takes the cycles at which the first and the last word of each message are sent.
+    ``times`` (messages, 2) takes the cycles at which the first and the last word of each message are sent, ``waits`` (takes)
+    how long the first word of each is there before the core takes it.
     """
     cdef Py_ssize_t messages = times.shape[0]
     cdef Costs c = costs.costs
@@ -524,7 +534,7 @@ def run_steps(int64_t[:, ::1] line, const int64_t[:, ::1] steps, const int64_t[:
                 c.setup_send, c.step_send = step.setup, step.step
                 send(pe, &c, step.words, message + step.out)
             elif step.kind == TAKE:
-                take_step(pe, &c, step, take + step.first, message)
+                take_step(pe, &c, step, take + step.first, message, &waits[step.first])
             elif step.kind == PART:
                 part(message, &c, step)
             else:

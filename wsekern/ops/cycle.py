@@ -93,7 +93,8 @@ def run_on_cycle_engine(operations: Any, machine: Machine | str, width: int, hei
                         *tiles: np.ndarray, threads: int = 1) -> CycleRun:
     """Run an operation, or a sequence of which each takes the result of the one before it first, wavelet by wavelet.
 
-    ``tiles`` are the host's tiles in the order in which the operations take them. Equal operations share their colors.
+    ``tiles`` are the host's tiles in the order in which the operations take them. Equal operations share their colors, but
+    for those that leave switches advanced.
     """
     chain = list(operations) if isinstance(operations, Sequence) else [operations]
     compiled = compile_operations(chain, machine, width, height, profile, dtype, threads=threads)
@@ -138,12 +139,13 @@ def place_operations(layout: Any, timing: Timing, chain: list[Any], allocator: C
                      prefix: str = "") -> tuple[tuple[str, ...], str]:
     """Write routes and programs of ``chain`` onto a layout, or onto a window of one: the symbols of the tiles that it takes
     and of its result, all beginning with ``prefix``."""
-    named, colors = [type(operation).__name__ for operation in chain], {}
-    chain = [lower(operation, timing, layout.width, layout.height) for operation in chain]
+    named, known = [type(operation).__name__ for operation in chain], {}
+    chain, colors = [lower(operation, timing, layout.width, layout.height) for operation in chain], []
     for operation, name in zip(chain, named, strict=True):
-        if operation not in colors:
-            colors[operation] = allocator.allot(operation.colors, name)
-            operation.paint(layout, colors[operation])
+        if operation not in known or getattr(operation, "turns_switches", False):
+            known[operation] = allocator.allot(operation.colors, name)
+            operation.paint(layout, known[operation])
+        colors.append(known[operation])
     names = _input_names(chain, prefix)
     kinds, which = _kinds(chain, layout)
     programs, result = [], ""
@@ -157,7 +159,7 @@ def place_operations(layout: Any, timing: Timing, chain: list[Any], allocator: C
             costs = replace(timing, dtype=getattr(operation, "dtype", None) or timing.dtype)
             for name, shape in zip(own, operation.tiles()[-len(own):] if own else (), strict=True):
                 program.memory(name, ELEMENT_TYPES[costs.dtype], int(np.prod(shape)))
-            result = operation.emit(Emission(costs, program, colors[operation], inputs, f"{prefix}{serial}"), role)
+            result = operation.emit(Emission(costs, program, colors[serial], inputs, f"{prefix}{serial}"), role)
         programs.append(program)
     layout.set_programs(programs, which)
     return tuple(name for group in names for name in group), result

@@ -224,15 +224,16 @@ class LinePainter:
         """Ports towards lower and towards higher places."""
         return ("W", "E") if self.axis == "x" else ("N", "S")
 
-    def at(self, color: int, first: int, last: int, rx: str, *tx: str) -> None:
-        """Route of ``color`` at places first to last, both included; nothing where there are none."""
+    def at(self, color: int, first: int, last: int, rx: str, *tx: str, then: str | None = None) -> None:
+        """Route of ``color`` at places first to last, both included; nothing where there are none. ``then``: the port that
+        words come in from once the switch is advanced."""
         if last < first:
             return
         first, last = first + self.begin, last + self.begin
         lines = self.lines or (self.layout.height if self.axis == "x" else self.layout.width)
         box = (first, self.first, last - first + 1, lines) if self.axis == "x" else (self.first, first, lines,
                                                                                      last - first + 1)
-        self.layout.set_route(color, (rx,), tx, *box)
+        self.layout.set_route(color, (rx,), tx, *box, then=then)
 
     def link(self, color: int, source: int, target: int) -> None:
         """From the core at ``source`` to the core at ``target``, through the routers between them."""
@@ -243,6 +244,16 @@ class LinePainter:
         if abs(target - source) > 1:
             self.at(color, first, last, low, high)
         self.at(color, target, target, low, "RAMP")
+
+    def turns(self, color: int, senders: Sequence[int], target: int) -> None:
+        """From the cores at ``senders``, all on one side, to the core at ``target``, in turns from near to far: the router of
+        each but the farthest passes on what comes from beyond once its switch is advanced."""
+        far = max(senders, key=lambda place: abs(place - target))
+        self.link(color, far, target)
+        near, beyond = self.ports if far > target else self.ports[::-1]
+        for place in senders:
+            if place != far:
+                self.at(color, place, place, "RAMP", near, then=beyond)
 
     def chains(self, colors: Sequence[int], places: Sequence[int], root: int) -> None:
         """Chains over ``places`` from both ends to ``places[root]``; colors by direction and parity of the sender."""

@@ -19,10 +19,11 @@ from wsekern._trees import lowest_colors
 from wsekern.errors import BudgetError
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import tile_packing
+from wsekern.ops.meeting import TAKE, Meetings
 
 Place = tuple[str, int]
 """Buffer and first element."""
-_WORK, _SEND, _TAKE, _PART, _JOIN = range(5)
+_WORK, _SEND, _TAKE, _PART, _JOIN = 0, 1, TAKE, 3, 4
 _MOVES = {"mov": 0, "sum": 1, "max": 2, "round": 3}
 MOST_FEEDS = 8
 """Streams that one PE takes in at a time: input queues of every machine."""
@@ -45,10 +46,18 @@ class Message(NamedTuple):
     offset: int = 0
     multicast: str = ""
     """``line``: to every PE of [low, high]; ``plane``: to every PE of the grid; empty: to one."""
+    far: int | None = None
+    """Where senders take turns on one color, from near to far: the farthest of them. The router of a sender passes on what
+    comes from beyond once its own core's last word has asked it to."""
+    hands_over: bool = False
+    """Whether it holds that last word."""
 
     @property
     def route(self) -> tuple[int, int, int, str]:
         """What tells its route from others."""
+        if self.far is not None:
+            target = self.high if self.source == self.low else self.low
+            return self.far, min(self.far, target), max(self.far, target), "turns"
         return self.source, self.low, self.high, self.multicast
 
 
@@ -115,10 +124,22 @@ class Schedule:
 
     # What an operation writes.
 
-    def message(self, source: int, target: int, words: int, sums: bool = True) -> int:
-        """A message from one PE to another."""
-        self.messages.append(Message(source, min(source, target), max(source, target), words, sums))
+    def message(self, source: int, target: int, words: int, sums: bool = True, far: int | None = None) -> int:
+        """A message from one PE to another, in turns with those of other PEs where the farthest of them is given."""
+        self.messages.append(Message(source, min(source, target), max(source, target), words, sums, far=far))
         return len(self.messages) - 1
+
+    def parts_in_turn(self, message: int) -> list[tuple[int, int, int]]:
+        """The parts, as (message, first element, elements), by which a PE sends ``message``: where others wait for their turn
+        its last wavelet is one by itself, which hands over; else the message alone."""
+        whole = self.messages[message]
+        if whole.far in (None, whole.source) or not whole.words:
+            return [(message, 0, whole.words)]
+        before = (self.wavelets(whole) - 1) * self.packing(whole)
+        parts = [(self.part(message, 0, before), 0, before)] if before else []
+        last = self.part(message, before, whole.words - before)
+        self.messages[last] = self.messages[last]._replace(hands_over=True)
+        return [*parts, (last, before, whole.words - before)]
 
     def multicast(self, source: int, low: int, high: int, words: int, kind: str = "line") -> int:
         """A message from one PE to all others in [low, high], both ways; of the grid, where ``kind`` is ``plane``."""
@@ -128,8 +149,7 @@ class Schedule:
     def part(self, message: int, offset: int, words: int) -> int:
         """The elements of ``message`` from ``offset`` on, as something to take by itself."""
         whole = self.messages[message]
-        self.messages.append(Message(whole.source, whole.low, whole.high, words, whole.sums, message, offset,
-                                     whole.multicast))
+        self.messages.append(whole._replace(words=words, whole=message, offset=offset))
         return len(self.messages) - 1
 
     def step(self, pe: int, op: str, words: int, dst: Place | int, a: Place | int,
@@ -172,86 +192,9 @@ class Schedule:
         return [(step.takes, step.sends) for step in self.steps]
 
     @cached_property
-    def shared_links(self) -> np.ndarray:
-        """Rows (link, message, links from its sender) of all links that messages of more than one route go over."""
-        routes: dict[tuple[int, int, int, str], int] = {}
-        rows = [(index, message.source, message.low, message.high, routes.setdefault(message.route, len(routes)))
-                for index, message in enumerate(self.messages) if message.whole is None and message.multicast != "plane"]
-        index, source, low, high, route = np.array(rows, np.int64).reshape(-1, 5).T
-        across = low // self.width != high // self.width
-        step = np.where(across, self.width, 1)
-        uses = []
-        for ahead, end in ((1, high), (-1, low)):
-            links = ahead * (end - source) // step
-            row = np.repeat(np.arange(len(rows)), links)
-            far = np.arange(len(row)) - np.repeat(np.cumsum(links) - links, links)
-            link = 4 * (source[row] + ahead * far * step[row]) + 2 * across[row] + (ahead > 0)
-            uses.append(np.stack((link, index[row], far, route[row])))
-        use = np.concatenate(uses, axis=1)
-        use = use[:, np.lexsort((use[3], use[0]))]
-        link, other = use[0], use[3]
-        shared = link[1:][(link[1:] == link[:-1]) & (other[1:] != other[:-1])]
-        return use[:3, np.isin(link, shared)]
-
-    def meets_on_links(self, times: np.ndarray) -> bool:
-        """Whether words of two messages come to a link at the same time, or closer than it rests between them; ``times``
-        (messages, 2) are when their first and last words are sent."""
-        link, message, far = self.shared_links
-        first, last = (times[message] + far[:, None] * self.timing.hop).T
-        order = np.lexsort((last, first, link))
-        link, first, last = link[order], first[order], last[order]
-        return bool(((link[1:] == link[:-1]) & (first[1:] <= last[:-1] + 2)).any())
-
-    @cached_property
-    def holds_back(self) -> bool:
-        """Whether a PE may take a message later than its words arrive, or send a second one before the first has left, and
-        the words fill a queue: who fills it ends later than the clocks of the flow engine say. So it is where one of two
-        streams into a PE is sent in pieces, with pauses in which the other has the ramp."""
-        core, buffers = self.timing.machine.core, int(self.timing.machine.fabric.buffer_depth)
-        inputs, outputs = self.input_queues, self.output_queues
-        busy, sent = set(), set()
-        pieced = {self.messages[message].whole for _, message in self.ports if message is not None}
-        for step, (takes, sends) in zip(self.steps, self.ports, strict=True):
-            if takes is not None and step.pe in busy:
-                room = core.input_queues.values[inputs[step.pe].index(self.colors[takes])] + buffers
-                if takes in pieced or self.wavelets(self.messages[takes]) > room:
-                    return True
-            if sends is not None and step.pe in sent:
-                room = core.output_queues.values[outputs[step.pe].index(self.colors[sends])]
-                if self.wavelets(self.messages[sends]) > room:
-                    return True
-            busy.add(step.pe)
-            if sends is not None:
-                sent.add(step.pe)
-        return False
-
-    @cached_property
-    def _intake(self) -> tuple[np.ndarray, np.ndarray]:
-        """PE and step of every take."""
-        steps = self.clock_tables[0]
-        _, pe, first, count = steps[steps[:, 0] == _TAKE, :4].T        # takes lie one after the other, in the order of steps
-        return np.repeat(pe, count), np.repeat(first, count)
-
-    def meets_on_ramps(self, times: np.ndarray) -> bool:
-        """Whether words of messages that a PE takes by steps apart from each other come to its ramp at the same time, or one
-        message right after another where the ramp has to rest between words."""
-        takes, (pe, step) = self.clock_tables[1], self._intake
-        arrival = takes[:, 1] * self.timing.hop
-        first, last = times[takes[:, 0], 0] + arrival, times[takes[:, 0], 1] + arrival
-        order = np.lexsort((first, pe))
-        pe, step, first, last = pe[order], step[order], first[order], last[order]
-        words, frame = self.timing.link
-        meets = (pe[1:] == pe[:-1]) & (step[1:] != step[:-1]) & (first[1:] <= last[:-1] + (words < frame))
-        return bool(meets.any())
-
-    def note(self, times: np.ndarray) -> str:
-        """Why the flow engine's clocks are near the cycle engine's, and not the same; empty where they are the same."""
-        if self.meets_on_links(times):
-            return "messages share links: their words take turns, which the flow engine's clocks do not see"
-        if self.meets_on_ramps(times):
-            return "words for one PE meet on its ramp: which go first is not in the flow engine's clocks"
-        return ("words wait for a core that is busy until its queue is full: the flow engine's clocks do not see what that "
-                "holds back") if self.holds_back else ""
+    def meetings(self) -> Meetings:
+        """Where its words may meet, or wait."""
+        return Meetings(self)
 
     @cached_property
     def colors(self) -> list[int]:
@@ -275,6 +218,11 @@ class Schedule:
     def output_queues(self) -> list[list[int]]:
         """Colors of the output queues of every PE."""
         return _queues(self, False)
+
+    @cached_property
+    def turns_switches(self) -> bool:
+        """Whether PEs take turns on a color."""
+        return any(message.hands_over for message in self.messages)
 
     @property
     def color_count(self) -> int:
@@ -317,7 +265,7 @@ class Schedule:
 
     def _operand(self, operand: Place | int | None) -> tuple | None:
         if isinstance(operand, int):
-            return self.colors[operand], self.messages[operand].sums
+            return self.colors[operand], self.messages[operand].sums, self.messages[operand].hands_over
         return operand
 
     @cached_property

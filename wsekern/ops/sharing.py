@@ -37,18 +37,13 @@ class Sent:
         """Its schedule, written when it is looked at."""
         return self.tree.schedule(self.starts.shape[1], self.timing)
 
-    @property
-    def fits(self) -> bool:
-        """Whether cores have the queues that it takes; otherwise nothing is known of its words."""
-        return getattr(self.tree, "fits", lambda *_: True)(self.starts.shape[1], self.timing)
-
     def times(self, line: int) -> np.ndarray:
         """First and last cycle in which the sender of every message sends it."""
         from wsekern.ops.scheduled import schedule_times
 
         clocks = np.zeros((self.starts.shape[1], 5), np.int64)
         clocks[:, 3] = self.starts[min(line, len(self.starts) - 1)]
-        return schedule_times(self.schedule, clocks)
+        return schedule_times(self.schedule, clocks)[0]
 
 
 def as_trees(operation: Any) -> list[Any]:
@@ -107,7 +102,7 @@ class LinkWatch:
         """Note where words of ``operation`` may have met those of the one before, and remember it."""
         for axis, now in sent:
             before = self.last.get(axis)
-            if before is not None and before.fits and now.fits and meet(before, now):
+            if before is not None and meet(before, now):
                 engine.note(operation, f"its words may meet those of the {before.name} before it on links, ramps or at busy "
                                        "cores, and wait: run both together on the cycle engine to see")
         for axis in ("x", "y"):
