@@ -38,25 +38,30 @@ class Meetings:
     @cached_property
     def shared_links(self) -> np.ndarray:
         """Rows (link, message, links from its sender) of all links that messages of more than one route go over."""
-        width, routes = self.schedule.width, {}
-        rows = [(index, message.source, message.low, message.high, routes.setdefault(message.route, len(routes)))
-                for index, message in enumerate(self.schedule.messages)
-                if message.whole is None and message.multicast != "plane"]
-        index, source, low, high, route = np.array(rows, np.int64).reshape(-1, 5).T
-        across = low // width != high // width
-        step = np.where(across, width, 1)
-        uses = []
+        alone = [(index, message) for index, message in enumerate(self.schedule.messages)
+                 if message.whole is None and message.multicast != "plane"]
+        _, _, link = self._links([route[:3] for route in {message.route for _, message in alone}])
+        link, routes = np.unique(link, return_counts=True)
+        shared = link[routes > 1]
+        if not len(shared):
+            return np.empty((3, 0), np.int64)
+        row, far, link = self._links([(message.source, message.low, message.high) for _, message in alone])
+        index = np.array([index for index, _ in alone])
+        return np.stack((link, index[row], far))[:, np.isin(link, shared)]
+
+    def _links(self, ways: list[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All links of ways from a source to the lowest and to the highest place: number of the way, links from its source,
+        and the link as a number."""
+        source, low, high = np.array(ways, np.int64).reshape(-1, 3).T
+        across = low // self.schedule.width != high // self.schedule.width
+        step, found = np.where(across, self.schedule.width, 1), []
         for ahead, end in ((1, high), (-1, low)):
             links = ahead * (end - source) // step
-            row = np.repeat(np.arange(len(rows)), links)
-            far = np.arange(len(row)) - np.repeat(np.cumsum(links) - links, links)
-            link = 4 * (source[row] + ahead * far * step[row]) + 2 * across[row] + (ahead > 0)
-            uses.append(np.stack((link, index[row], far, route[row])))
-        use = np.concatenate(uses, axis=1)
-        use = use[:, np.lexsort((use[3], use[0]))]
-        link, route = use[0], use[3]
-        shared = link[1:][(link[1:] == link[:-1]) & (route[1:] != route[:-1])]
-        return use[:3, np.isin(link, shared)]
+            way = np.repeat(np.arange(len(ways)), links)
+            far = np.arange(len(way)) - np.repeat(np.cumsum(links) - links, links)
+            found.append((way, far, 4 * (source[way] + ahead * far * step[way]) + 2 * across[way] + (ahead > 0)))
+        way, far, link = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return way, far, link
 
     def on_links(self, times: np.ndarray) -> bool:
         """Whether words of two messages come to a link at the same time, or closer than it rests between them."""
