@@ -27,12 +27,13 @@ def write_reduce(schedule: Schedule, tree: Tree, op: str, places: Sequence[int] 
     """
     n, sent, at = schedule.words if words is None else words, {}, range(schedule.length) if places is None else places
     queues = 0 if in_turns else min(MOST_FEEDS, len(schedule.timing.machine.core.input_queues.values))
+    ends = {parent: (min(children), max(children)) for parent, children in enumerate(tree.children) if len(children) > queues}
     for member in tree.bottom_up():
         place, own, parent = at[member], (own_buffer, 0), tree.parent[member]
         is_root = parent == member
         parts: list[tuple[int, int, int]] = []
         if not is_root:
-            far = _farthest(tree, member) if len(tree.children[parent]) > queues else None
+            far = ends[parent][member > parent] if parent in ends else None
             sent[place] = schedule.message(place, at[parent], n, far=None if far is None else at[far])
             parts = schedule.parts_in_turn(sent[place])
         taken = [at[child] for child in tree.children[member]]
@@ -50,13 +51,6 @@ def write_reduce(schedule: Schedule, tree: Tree, op: str, places: Sequence[int] 
             schedule.step(place, "mov", size, part, (own[0], begin))
         if is_root and own[0] != result[0]:
             schedule.step(place, "round", n, result, own)
-
-
-def _farthest(tree: Tree, member: int) -> int:
-    """The child of a place's parent, on its side, that is farthest from it."""
-    parent = tree.parent[member]
-    return max((child for child in tree.children[parent] if (child > parent) == (member > parent)),
-               key=lambda child: abs(child - parent))
 
 
 def write_multicast(schedule: Schedule, root: int) -> None:
