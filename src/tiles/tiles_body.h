@@ -47,6 +47,7 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #else
 #define STREAM STORE
 #endif
+INLINE void f32_stream(float *p, vec v) { STREAM(p, v); }
 #define FMA v_fma
 #define ROUND(v) (v)
 #define LEFT f32_widen
@@ -145,7 +146,7 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
         { storage##_mov, storage##_exp, storage##_reciprocal, storage##_rsqrt, storage##_silu },                  \
         { storage##_add, storage##_sub, storage##_mul, storage##_max, storage##_silu_mul },                       \
         storage##_scale, storage##_fma, storage##_rowsum, storage##_dot, storage##_rowmax, storage##_expsub,      \
-        storage##_rowdiv, storage##_rownorm, storage##_rope, peak,                                                \
+        storage##_rowdiv, storage##_rownorm, storage##_rope, peak, traffic,                                       \
     }
 
 /* Independent multiply-adds from registers: the rate that no kernel can exceed. */
@@ -161,6 +162,24 @@ static int64_t peak(int64_t steps, float *out)
     for (int e = 0; e < BLOCK; e++)
         v_store_some(out, v_add(sum[e], v_set(out[0])), 1);
     return steps * BLOCK * LANES;
+}
+
+/* What products of tiles move, without multiplying: the rate that memory does not let them exceed. */
+static void traffic(const float *a, const float *b, float *out, int64_t n, int past_caches)
+{
+    enum { AHEAD = 1024 };      /* 4 KB: what gemm fetches ahead at tiles of 32 */
+    for (int64_t i = 0; i < n; i += LANES) {
+        __builtin_prefetch(a + i + AHEAD);
+        __builtin_prefetch(b + i + AHEAD);
+        vec sum = v_add(v_load(a + i), v_load(b + i));
+        if (past_caches)
+            f32_stream(out + i, sum);
+        else
+            v_store(out + i, sum);
+    }
+#ifdef __SSE__
+    __builtin_ia32_sfence();
+#endif
 }
 
 const wsk_tile_math WSK_TILE_MATH[WSK_TILE_DTYPES] = {
