@@ -382,15 +382,16 @@ def spread(const int64_t[:, ::1] row, const int64_t[:, ::1] column, int64_t[:, :
 
 
 def latest_clock(const int64_t[:, :, ::1] grid):
-    """The largest sum of causes of a grid of clocks."""
-    cdef Py_ssize_t x, y
-    cdef int64_t clock, latest = 0
+    """The largest sum of causes of a grid of clocks, and the place, row by row, of the first PE that has it."""
+    cdef Py_ssize_t x, y, place = 0
+    cdef int64_t clock, latest = -1
     with nogil:
         for y in range(grid.shape[0]):
             for x in range(grid.shape[1]):
                 clock = grid[y, x, 0] + grid[y, x, 1] + grid[y, x, 2] + grid[y, x, 3] + grid[y, x, 4]
-                latest = max(latest, clock)
-    return latest
+                if clock > latest:
+                    latest, place = clock, y * grid.shape[1] + x
+    return latest, place
 
 
 def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs):

@@ -180,7 +180,7 @@ class FlowEngine:
     def cycles(self) -> int:
         """Cycle at which the last PE is done."""
         if self._grid is not None:
-            return latest_clock(self._grid)
+            return latest_clock(self._grid)[0]
         return int(self._row.sum(axis=1).max() + self._column.sum(axis=1).max())
 
     @property
@@ -191,7 +191,7 @@ class FlowEngine:
         pipelines; ``overhead``: calls and set-ups; ``words``: the rest of a message after its first word.
         """
         if self._grid is not None:
-            last = self._grid.reshape(-1, len(CAUSE_NAMES))[self.clock.argmax()]
+            last = self._grid.reshape(-1, len(CAUSE_NAMES))[latest_clock(self._grid)[1]]
             return {name: int(value) for name, value in zip(CAUSE_NAMES, last, strict=True)}
         row = self._row[self._row.sum(axis=1).argmax()]
         column = self._column[self._column.sum(axis=1).argmax()]
