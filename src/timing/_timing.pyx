@@ -45,6 +45,8 @@ cdef struct Costs:
     int64_t sums, step_send, step_add, down, link_words, link_frame
     int64_t depth[FEEDS], color[FEEDS]
     int64_t length[FEEDS]       # words of each stream; 0: as many as the others
+    int64_t room                # words that wait in queues and routers without holding their sender back
+    int *held                   # set where more than that wait for a core, or NULL
 
 
 cdef class LineCosts:
@@ -53,7 +55,7 @@ cdef class LineCosts:
 
     def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, words_send, words_add,
                  paced_add, words_broadcast, words_receive, paced_broadcast, sums, step_send, step_add, down,
-                 link, depths):
+                 link, depths, room):
         cdef Costs *c = &self.costs
         cdef int i
         c.call, c.setup_send, c.setup_add, c.setup_receive = call, setup_send, setup_add, setup_receive
@@ -62,6 +64,7 @@ cdef class LineCosts:
         c.words_send, c.words_add, c.paced_add = words_send, words_add, paced_add
         c.words_broadcast, c.words_receive, c.paced_broadcast = words_broadcast, words_receive, paced_broadcast
         c.link_words, c.link_frame = link
+        c.room, c.held = room, NULL
         for i in range(FEEDS):
             c.depth[i] = min(depths[i], QUEUE) if i < len(depths) else 0
             c.color[i], c.length[i] = i, 0
@@ -113,6 +116,8 @@ cdef inline void receive(int64_t *pe, const Costs *costs, Message message, int64
     # the set-up and for the first word, its last for the words at the core's rate and for the last word on the link.
     cdef Path ready = plus(load(pe), OVERHEAD, setup), arrival = arrive(message, costs, hops), end
     cdef int64_t late = message.last - message.first.clock - paced
+    if costs.held != NULL and ready.clock - arrival.clock > costs.room and words >= costs.room:
+        costs.held[0] = 1
     end = later(plus(ready, WORDS, words), plus(arrival, WORDS, paced + (late if late > 0 else 0)))
     store(pe, plus(end, COMPUTE, 1))
     if out != NULL:
@@ -221,6 +226,10 @@ cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const
     if waits != NULL:
         for i in range(count):
             waits[i] = feed[i].began - feed[i].first - costs.down
+    if costs.held != NULL:
+        for i in range(1, count):
+            if feed[i].began > feed[i].first + costs.down and feed[i].words > costs.depth[i]:
+                costs.held[0] = 1
     if out != NULL:
         # What the critical path waits for beyond the latest arrival is words of other streams.
         out.first = plus(path, WORDS, feed[count - 1].began - path.clock)
@@ -347,28 +356,34 @@ def allreduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t groups, 
             allreduce_segment(&line[begin, 0], c, length, min(groups, length))
 
 
-def reduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, LineCosts costs):
-    """Chains from both ends of every segment to its PE ``root``."""
+def reduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, LineCosts costs) -> bool:
+    """Chains from both ends of every segment to its PE ``root``. Returns whether words wait for a core until queues are full."""
     cdef Py_ssize_t k, begin, length, count = line.shape[0]
-    cdef const Costs *c = &costs.costs
+    cdef Costs c = costs.costs
+    cdef int held = 0
+    c.held = &held
     with nogil:
-        call(&line[0, 0], c, count)
+        call(&line[0, 0], &c, count)
         for k in range((count + segment - 1) // segment):
             begin = k * segment
             length = min(segment, count - begin)
-            reduce_segment(&line[begin, 0], c, length, min(root, length - 1))
+            reduce_segment(&line[begin, 0], &c, length, min(root, length - 1))
+    return held != 0
 
 
-def broadcast_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, LineCosts costs):
-    """One multicast from PE ``root`` of every segment to all its PEs."""
+def broadcast_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, LineCosts costs) -> bool:
+    """One multicast from PE ``root`` of every segment to all its PEs. Returns whether a PE that is late holds it back."""
     cdef Py_ssize_t k, begin, length, count = line.shape[0]
-    cdef const Costs *c = &costs.costs
+    cdef Costs c = costs.costs
+    cdef int held = 0
+    c.held = &held
     with nogil:
-        call(&line[0, 0], c, count)
+        call(&line[0, 0], &c, count)
         for k in range((count + segment - 1) // segment):
             begin = k * segment
             length = min(segment, count - begin)
-            broadcast(&line[begin, 0], c, 0, length, min(root, length - 1))
+            broadcast(&line[begin, 0], &c, 0, length, min(root, length - 1))
+    return held != 0
 
 
 def spread(const int64_t[:, ::1] row, const int64_t[:, ::1] column, int64_t[:, :, ::1] grid):
@@ -381,12 +396,16 @@ def spread(const int64_t[:, ::1] row, const int64_t[:, ::1] column, int64_t[:, :
                     grid[y, x, i] = row[y, i] + column[x, i]
 
 
-def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs):
-    """One chain through all PEs of a grid of clocks to its first: row by row, every other row backwards."""
-    cdef const Costs *c = &costs.costs
+def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs) -> bool:
+    """One chain through all PEs of a grid of clocks to its first: row by row, every other row backwards. Returns whether
+    words wait for a core until queues are full."""
+    cdef Costs local = costs.costs
+    cdef const Costs *c = &local
+    cdef int held = 0
     cdef Py_ssize_t k, x, y, height = grid.shape[0], width = grid.shape[1]
     cdef Message message
     cdef Streams streams
+    local.held = &held
     message.sent = streams.count = 0
     with nogil:
         call(&grid[0, 0, 0], c, height * width)
@@ -401,13 +420,18 @@ def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs):
         if streams.count:
             gather(&grid[0, 0, 0], c, streams.message, streams.hops, streams.count, NULL, NULL)
             grid[0, 0, <int>COMPUTE] += c.convert
+    return held != 0
 
 
-def broadcast_plane(int64_t[:, :, ::1] grid, Py_ssize_t root_x, Py_ssize_t root_y, LineCosts costs):
-    """One multicast from PE (root_x, root_y) to all PEs of a grid of clocks (height, width, causes)."""
-    cdef const Costs *c = &costs.costs
+def broadcast_plane(int64_t[:, :, ::1] grid, Py_ssize_t root_x, Py_ssize_t root_y, LineCosts costs) -> bool:
+    """One multicast from PE (root_x, root_y) to all PEs of a grid of clocks (height, width, causes). Returns whether a PE that is late
+    holds it back."""
+    cdef Costs local = costs.costs
+    cdef const Costs *c = &local
+    cdef int held = 0
     cdef Py_ssize_t x, y, height = grid.shape[0], width = grid.shape[1]
     cdef Message message
+    local.held = &held
     with nogil:
         call(&grid[0, 0, 0], c, height * width)
         if height * width > 1:
@@ -418,6 +442,7 @@ def broadcast_plane(int64_t[:, :, ::1] grid, Py_ssize_t root_x, Py_ssize_t root_
                     receive(&grid[y, x, 0], c, message, (x - root_x if x > root_x else root_x - x)
                             + (y - root_y if y > root_y else root_y - y), c.setup_receive, c.words_receive,
                             c.paced_broadcast, NULL)
+    return held != 0
 
 
 def shift_line(int64_t[:, ::1] line, Py_ssize_t relays, int64_t start, int64_t relay, int64_t stage, int64_t hop,

@@ -9,6 +9,7 @@ import numpy as np
 from wsekern._timing import reduce_line
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import (
+    LATE,
     Axis,
     LineEmitter,
     LinePainter,
@@ -64,11 +65,7 @@ class Reduce:
             return
         costs = line_costs(engine.timing_of(self.dtype), self.words, "reduce_call", self.op)
         segment = self.segment or engine.length(self.axis)
-        engine.on_lines(self.axis, lambda line: reduce_line(line, segment, self.root, costs))
-        depth = min(engine.timing.machine.core.input_queues.values)
-        if 0 < self.root < segment - 1 and traffic(engine.timing_of(self.dtype), self.words).sums > depth:
-            engine.note(self, "the chain that the root takes second is held back once its queue is full: senders on that "
-                              "side end later than their clocks say, the root does not")
+        engine.on_lines(self.axis, lambda line: engine.note(self, LATE * reduce_line(line, segment, self.root, costs)))
         engine.energy += self.energy(engine)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
