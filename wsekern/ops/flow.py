@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from wsekern._timing import CAUSE_NAMES, level_line, spend, spread
+from wsekern._timing import CAUSE_NAMES, HELD_FLAG, level_line, spend, spread
 from wsekern.errors import InputError
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
@@ -168,6 +168,13 @@ class FlowEngine:
         """Remember why the clocks of ``operation`` are bounds; nothing without a reason."""
         if reason:
             self.notes[type(operation).__name__] = reason
+
+    def happened(self, operation: Operation, flags: int) -> None:
+        """Note what happened to words of ``operation`` on their way that its clocks do not see, or may not."""
+        if flags & HELD_FLAG:
+            self.note(operation, "words wait for a core that is late until its queue is full: the flow engine's clocks do not "
+                                 "see what that holds back")
+        self._watch.happened(self, operation, flags)
 
     @property
     def clock(self) -> np.ndarray:

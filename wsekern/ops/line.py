@@ -133,10 +133,6 @@ def waiting_room(timing: Timing) -> int:
     return min(timing.machine.core.input_queues.values) + int(timing.machine.fabric.buffer_depth)
 
 
-LATE = ("words wait for a core that is late until its queue is full: the flow engine's clocks do not see what that holds back")
-"""Note of an operation in which that happens."""
-
-
 def run_line(engine: "FlowEngine", kind: str, op: str, tile: np.ndarray, axis: str, segment: int, parameter: int,
              dtype: str) -> np.ndarray:
     """Values of a line operation for all PEs, in the kernel's threads."""

@@ -9,7 +9,7 @@ from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops.distribute import write_gather, write_scatter
 from wsekern.ops.flow import FlowEngine
-from wsekern.ops.line import LATE, check_line, check_words, line_costs, run_line, traffic
+from wsekern.ops.line import check_line, check_words, line_costs, run_line, traffic
 from wsekern.ops.ring import LONGEST
 from wsekern.ops.schedule import MOST_FEEDS, Schedule
 from wsekern.ops.scheduled import LoweredPlane, PlaneScheduled, check_even, run_schedule, schedule_values
@@ -76,13 +76,13 @@ class Reduce2D(PlaneScheduled):
             return
         if self.path == "snake":
             costs = line_costs(engine.timing, self.words, "reduce_call", self.op)
-            engine.note(self, LATE * reduce_snake(engine.grid(), costs))
+            engine.happened(self, reduce_snake(engine.grid(), costs))
             engine.energy += (engine.width * engine.height - 1) * traffic(engine.timing, self.words).sums
             return
         self.rows.time(engine)
         column, grid = self.column.schedule(engine.height, engine.timing), engine.grid()
         line = np.ascontiguousarray(grid[:, 0])
-        engine.note(self, run_schedule(column, line))
+        run_schedule(self, engine, column, line)
         grid[:, 0] = line
         engine.energy += column.energy
 
@@ -148,7 +148,7 @@ class Broadcast2D(PlaneScheduled):
         """Advance the clocks of ``engine`` by this operation."""
         if self.words:
             costs = line_costs(engine.timing, self.words, "broadcast_call")
-            engine.note(self, LATE * broadcast_plane(engine.grid(), *self._root(engine.width, engine.height), costs))
+            engine.happened(self, broadcast_plane(engine.grid(), *self._root(engine.width, engine.height), costs))
             engine.energy += (engine.width * engine.height - 1) * traffic(engine.timing, self.words).results
 
     def flow(self, engine: FlowEngine, tile: np.ndarray) -> np.ndarray:

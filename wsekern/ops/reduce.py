@@ -9,7 +9,6 @@ import numpy as np
 from wsekern._timing import reduce_line
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import (
-    LATE,
     Axis,
     LineEmitter,
     LinePainter,
@@ -65,7 +64,7 @@ class Reduce:
             return
         costs = line_costs(engine.timing_of(self.dtype), self.words, "reduce_call", self.op)
         segment = self.segment or engine.length(self.axis)
-        engine.on_lines(self.axis, lambda line: engine.note(self, LATE * reduce_line(line, segment, self.root, costs)))
+        engine.on_lines(self.axis, lambda line: engine.happened(self, reduce_line(line, segment, self.root, costs)))
         engine.energy += self.energy(engine)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
