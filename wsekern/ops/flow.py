@@ -23,6 +23,10 @@ class Operation(Protocol):
         """Advance the clocks and return the values."""
 
 
+MOST_THREADS = 1024
+"""More would only wait for each other on any computer."""
+
+
 class FlowEngine:
     """Values and clocks of a ``width`` x ``height`` grid of PEs, operation by operation, without stepping cycles.
 
@@ -44,8 +48,8 @@ class FlowEngine:
                  threads: int = 1, contended: str = "bound") -> None:
         self.machine = load_machine(machine) if isinstance(machine, str) else machine
         self.machine.check_grid(width, height)
-        if threads < 1:
-            raise InputError(f"threads is {threads}: expected at least 1")
+        if not 1 <= threads <= MOST_THREADS:
+            raise InputError(f"threads is {threads}: expected 1 to {MOST_THREADS}")
         if contended not in ("bound", "cycle"):
             raise InputError(f"contended is {contended!r}: use bound, or cycle to move the words of such operations one by one")
         self.width, self.height, self.profile, self.dtype, self.threads = width, height, profile, dtype, threads
