@@ -8,6 +8,7 @@ later), so the clock of PE (y, x) stays row[y] + column[x] and one line stands f
 from libc.stdint cimport INT64_MAX, int64_t
 from libc.stdlib cimport free, malloc
 
+HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG = 1, 2, 4, 8
 CAUSE_NAMES = ("compute", "fabric", "stages", "overhead", "words")
 cdef enum:
     CAUSES = 5
@@ -16,6 +17,12 @@ cdef enum:
 
 cdef enum Cause:
     COMPUTE, FABRIC, STAGES, OVERHEAD, WORDS
+
+cdef enum Flag:
+    HELD = 1            # words wait for a core until its queue is full
+    CONTENDED = 2       # words of two streams come to a ramp in one cycle
+    TURNED = 4          # and the ramp is left with another stream's turn than it began with
+    EARLY = 8           # words come to a core that is not done with the operation before
 
 cdef struct Path:
     int64_t clock
@@ -45,6 +52,8 @@ cdef struct Costs:
     int64_t sums, step_send, step_add, down, link_words, link_frame
     int64_t depth[FEEDS], color[FEEDS]
     int64_t length[FEEDS]       # words of each stream; 0: as many as the others
+    int64_t room                # words that wait in queues and routers without holding their sender back
+    int *flags                  # takes what happened, see Flag; or NULL
 
 
 cdef class LineCosts:
@@ -53,7 +62,7 @@ cdef class LineCosts:
 
     def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, words_send, words_add,
                  paced_add, words_broadcast, words_receive, paced_broadcast, sums, step_send, step_add, down,
-                 link, depths):
+                 link, depths, room):
         cdef Costs *c = &self.costs
         cdef int i
         c.call, c.setup_send, c.setup_add, c.setup_receive = call, setup_send, setup_add, setup_receive
@@ -62,6 +71,7 @@ cdef class LineCosts:
         c.words_send, c.words_add, c.paced_add = words_send, words_add, paced_add
         c.words_broadcast, c.words_receive, c.paced_broadcast = words_broadcast, words_receive, paced_broadcast
         c.link_words, c.link_frame = link
+        c.room, c.flags = room, NULL
         for i in range(FEEDS):
             c.depth[i] = min(depths[i], QUEUE) if i < len(depths) else 0
             c.color[i], c.length[i] = i, 0
@@ -113,6 +123,11 @@ cdef inline void receive(int64_t *pe, const Costs *costs, Message message, int64
     # the set-up and for the first word, its last for the words at the core's rate and for the last word on the link.
     cdef Path ready = plus(load(pe), OVERHEAD, setup), arrival = arrive(message, costs, hops), end
     cdef int64_t late = message.last - message.first.clock - paced
+    if costs.flags != NULL and arrival.clock < ready.clock:
+        if arrival.clock < ready.clock - setup:
+            costs.flags[0] |= EARLY
+        if ready.clock - arrival.clock > costs.room and words >= costs.room:
+            costs.flags[0] |= HELD
     end = later(plus(ready, WORDS, words), plus(arrival, WORDS, paced + (late if late > 0 else 0)))
     store(pe, plus(end, COMPUTE, 1))
     if out != NULL:
@@ -168,6 +183,8 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready) 
                 execute = cycle + 1 + costs.setup_add
                 current += 1
                 if current == count:
+                    if costs.flags != NULL and start != 0:
+                        costs.flags[0] |= TURNED
                     return cycle
         granted = loser = -1
         if costs.link_words >= costs.link_frame or run < costs.link_words:
@@ -185,6 +202,8 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready) 
             feed[granted].credits -= 1
         if loser >= 0:
             start = loser
+            if costs.flags != NULL:
+                costs.flags[0] |= CONTENDED
         cycle += 1
         if granted < 0 and feed[current].taken == feed[current].sent:
             # Nothing is under way for the core: jump to the next word that can move.
@@ -221,6 +240,12 @@ cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const
     if waits != NULL:
         for i in range(count):
             waits[i] = feed[i].began - feed[i].first - costs.down
+    if costs.flags != NULL:
+        for i in range(count):
+            if feed[i].first + costs.down < own.clock - costs.setup_add:
+                costs.flags[0] |= EARLY
+            if i > 0 and feed[i].began > feed[i].first + costs.down and feed[i].words > costs.depth[i]:
+                costs.flags[0] |= HELD
     if out != NULL:
         # What the critical path waits for beyond the latest arrival is words of other streams.
         out.first = plus(path, WORDS, feed[count - 1].began - path.clock)
@@ -335,40 +360,50 @@ cdef void allreduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length
     broadcast(line, costs, 0, length, root)
 
 
-def allreduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t groups, LineCosts costs):
-    """Two-level all-reduce on every segment of the line: chains in groups, chains over group roots, one multicast."""
+def allreduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t groups, LineCosts costs) -> int:
+    """Two-level all-reduce on every segment of the line: chains in groups, chains over group roots, one multicast. Returns what
+    happened (flags)."""
     cdef Py_ssize_t k, begin, length, count = line.shape[0]
-    cdef const Costs *c = &costs.costs
+    cdef Costs c = costs.costs
+    cdef int flags = 0
+    c.flags = &flags
     with nogil:
-        call(&line[0, 0], c, count)
+        call(&line[0, 0], &c, count)
         for k in range((count + segment - 1) // segment):
             begin = k * segment
             length = min(segment, count - begin)
-            allreduce_segment(&line[begin, 0], c, length, min(groups, length))
+            allreduce_segment(&line[begin, 0], &c, length, min(groups, length))
+    return flags
 
 
-def reduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, LineCosts costs):
-    """Chains from both ends of every segment to its PE ``root``."""
+def reduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, LineCosts costs) -> int:
+    """Chains from both ends of every segment to its PE ``root``. Returns what happened (flags)."""
     cdef Py_ssize_t k, begin, length, count = line.shape[0]
-    cdef const Costs *c = &costs.costs
+    cdef Costs c = costs.costs
+    cdef int flags = 0
+    c.flags = &flags
     with nogil:
-        call(&line[0, 0], c, count)
+        call(&line[0, 0], &c, count)
         for k in range((count + segment - 1) // segment):
             begin = k * segment
             length = min(segment, count - begin)
-            reduce_segment(&line[begin, 0], c, length, min(root, length - 1))
+            reduce_segment(&line[begin, 0], &c, length, min(root, length - 1))
+    return flags
 
 
-def broadcast_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, LineCosts costs):
-    """One multicast from PE ``root`` of every segment to all its PEs."""
+def broadcast_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, LineCosts costs) -> int:
+    """One multicast from PE ``root`` of every segment to all its PEs. Returns what happened (flags)."""
     cdef Py_ssize_t k, begin, length, count = line.shape[0]
-    cdef const Costs *c = &costs.costs
+    cdef Costs c = costs.costs
+    cdef int flags = 0
+    c.flags = &flags
     with nogil:
-        call(&line[0, 0], c, count)
+        call(&line[0, 0], &c, count)
         for k in range((count + segment - 1) // segment):
             begin = k * segment
             length = min(segment, count - begin)
-            broadcast(&line[begin, 0], c, 0, length, min(root, length - 1))
+            broadcast(&line[begin, 0], &c, 0, length, min(root, length - 1))
+    return flags
 
 
 def spread(const int64_t[:, ::1] row, const int64_t[:, ::1] column, int64_t[:, :, ::1] grid):
@@ -394,12 +429,16 @@ def latest_clock(const int64_t[:, :, ::1] grid):
     return latest, place
 
 
-def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs):
-    """One chain through all PEs of a grid of clocks to its first: row by row, every other row backwards."""
-    cdef const Costs *c = &costs.costs
+def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs) -> int:
+    """One chain through all PEs of a grid of clocks to its first: row by row, every other row backwards. Returns what
+    happened (flags)."""
+    cdef Costs local = costs.costs
+    cdef const Costs *c = &local
+    cdef int flags = 0
     cdef Py_ssize_t k, x, y, height = grid.shape[0], width = grid.shape[1]
     cdef Message message
     cdef Streams streams
+    local.flags = &flags
     message.sent = streams.count = 0
     with nogil:
         call(&grid[0, 0, 0], c, height * width)
@@ -414,13 +453,18 @@ def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs):
         if streams.count:
             gather(&grid[0, 0, 0], c, streams.message, streams.hops, streams.count, NULL, NULL)
             grid[0, 0, <int>COMPUTE] += c.convert
+    return flags
 
 
-def broadcast_plane(int64_t[:, :, ::1] grid, Py_ssize_t root_x, Py_ssize_t root_y, LineCosts costs):
-    """One multicast from PE (root_x, root_y) to all PEs of a grid of clocks (height, width, causes)."""
-    cdef const Costs *c = &costs.costs
+def broadcast_plane(int64_t[:, :, ::1] grid, Py_ssize_t root_x, Py_ssize_t root_y, LineCosts costs) -> int:
+    """One multicast from PE (root_x, root_y) to all PEs of a grid of clocks (height, width, causes). Returns what happened
+    (flags)."""
+    cdef Costs local = costs.costs
+    cdef const Costs *c = &local
+    cdef int flags = 0
     cdef Py_ssize_t x, y, height = grid.shape[0], width = grid.shape[1]
     cdef Message message
+    local.flags = &flags
     with nogil:
         call(&grid[0, 0, 0], c, height * width)
         if height * width > 1:
@@ -431,6 +475,7 @@ def broadcast_plane(int64_t[:, :, ::1] grid, Py_ssize_t root_x, Py_ssize_t root_
                     receive(&grid[y, x, 0], c, message, (x - root_x if x > root_x else root_x - x)
                             + (y - root_y if y > root_y else root_y - y), c.setup_receive, c.words_receive,
                             c.paced_broadcast, NULL)
+    return flags
 
 
 def shift_line(int64_t[:, ::1] line, Py_ssize_t relays, int64_t start, int64_t relay, int64_t stage, int64_t hop,
@@ -509,14 +554,15 @@ cdef void part(Message *messages, const Costs *c, const Step *step) noexcept nog
 
 
 def run_steps(int64_t[:, ::1] line, const int64_t[:, ::1] steps, const int64_t[:, ::1] takes, int64_t[:, ::1] times,
-              int64_t[::1] waits, LineCosts costs):
+              int64_t[::1] waits, LineCosts costs) -> int:
     """Clocks of a schedule: ``steps`` (n, 10) and ``takes`` (n, 5) are the fields of Step and Take.
 
     ``times`` (messages, 2) takes the cycles at which the first and the last word of each message are sent, ``waits`` (takes)
-    how long the first word of each is there before the core takes it.
+    how long the first word of each is there before the core takes it. Returns what happened (flags).
     """
     cdef Py_ssize_t messages = times.shape[0]
     cdef Costs c = costs.costs
+    cdef int flags = 0
     cdef Message *message = <Message *>malloc((messages + 1) * sizeof(Message))
     cdef const Step *step
     cdef const Take *take = <const Take *>&takes[0, 0] if takes.shape[0] else NULL
@@ -524,6 +570,7 @@ def run_steps(int64_t[:, ::1] line, const int64_t[:, ::1] steps, const int64_t[:
     cdef Py_ssize_t i
     if message == NULL:
         raise MemoryError
+    c.flags = &flags
     with nogil:
         for i in range(steps.shape[0]):
             step = <const Step *>&steps[i, 0]
@@ -544,3 +591,4 @@ def run_steps(int64_t[:, ::1] line, const int64_t[:, ::1] steps, const int64_t[:
         for i in range(messages):
             times[i, 0], times[i, 1] = message[i].first.clock, message[i].last
     free(message)
+    return flags

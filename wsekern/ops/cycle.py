@@ -65,12 +65,13 @@ class ColorAllocator:
     machine: Machine
     taken: set[int] = field(default_factory=set)
 
-    def allot(self, count: int, purpose: str) -> list[int]:
-        """``count`` free colors, lowest first."""
+    def allot(self, count: int, purpose: str, switches: bool = False) -> list[int]:
+        """``count`` free colors, lowest first; ``switches``: of those that have some."""
         reserved = set(self.machine.fabric.reserved_colors.values)
-        free = [color for color in range(int(self.machine.fabric.colors)) if color not in reserved | self.taken]
+        able = self.machine.fabric.switch_colors.values if switches else range(int(self.machine.fabric.colors))
+        free = [color for color in able if color not in reserved | self.taken]
         if len(free) < count:
-            raise BudgetError(f"{purpose} needs {count} colors, {len(free)} of {int(self.machine.fabric.colors)} are "
+            raise BudgetError(f"{purpose} needs {count} colors{' with switches' * switches}, {len(free)} of {len(able)} are "
                               f"free on {self.machine.name}: run fewer operations at once, free finished ones' colors")
         self.taken.update(free[:count])
         return free[:count]
@@ -143,7 +144,7 @@ def place_operations(layout: Any, timing: Timing, chain: list[Any], allocator: C
     chain, colors = [lower(operation, timing, layout.width, layout.height) for operation in chain], []
     for operation, name in zip(chain, named, strict=True):
         if operation not in known or getattr(operation, "turns_switches", False):
-            known[operation] = allocator.allot(operation.colors, name)
+            known[operation] = allocator.allot(operation.colors, name, getattr(operation, "turns_switches", False))
             operation.paint(layout, known[operation])
         colors.append(known[operation])
     names = _input_names(chain, prefix)

@@ -125,7 +125,12 @@ def line_costs(timing: Timing, words: int, call: str, op: str = "sum", stride: i
         words_broadcast=timing.sending(wavelets.results, receive), words_receive=(wavelets.results - 1) * receive,
         paced_broadcast=timing.stream(wavelets.results, receive),
         sums=wavelets.sums, step_send=send, step_add=add, down=timing.ramp + timing.latency("input"),
-        link=timing.link, depths=timing.machine.core.input_queues.values)
+        link=timing.link, depths=timing.machine.core.input_queues.values, room=waiting_room(timing))
+
+
+def waiting_room(timing: Timing) -> int:
+    """Words that may wait for a core, in its shallowest queue and its router, without holding their sender back."""
+    return min(timing.machine.core.input_queues.values) + int(timing.machine.fabric.buffer_depth)
 
 
 def run_line(engine: "FlowEngine", kind: str, op: str, tile: np.ndarray, axis: str, segment: int, parameter: int,

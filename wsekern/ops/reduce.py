@@ -64,11 +64,7 @@ class Reduce:
             return
         costs = line_costs(engine.timing_of(self.dtype), self.words, "reduce_call", self.op)
         segment = self.segment or engine.length(self.axis)
-        engine.on_lines(self.axis, lambda line: reduce_line(line, segment, self.root, costs))
-        depth = min(engine.timing.machine.core.input_queues.values)
-        if 0 < self.root < segment - 1 and traffic(engine.timing_of(self.dtype), self.words).sums > depth:
-            engine.note(self, "the chain that the root takes second is held back once its queue is full: senders on that "
-                              "side end later than their clocks say, the root does not")
+        engine.on_lines(self.axis, lambda line: engine.happened(self, reduce_line(line, segment, self.root, costs)))
         engine.energy += self.energy(engine)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:

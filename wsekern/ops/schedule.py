@@ -338,7 +338,7 @@ class _ClockTables:
         costs = LineCosts(call=0, setup_send=0, setup_add=0, setup_receive=0, stage=timing.stage, hop=timing.hop,
                           convert=0, words_send=0, words_add=0, paced_add=0, words_broadcast=0, words_receive=0,
                           paced_broadcast=0, sums=0, step_send=1, step_add=1, down=timing.ramp + timing.latency("input"),
-                          link=timing.link, depths=timing.machine.core.input_queues.values)
+                          link=timing.link, depths=timing.machine.core.input_queues.values, room=0)
         return (np.array(self.steps, np.int64).reshape(-1, 10), np.array(self.takes, np.int64).reshape(-1, 5), costs)
 
     def row(self, kind: int, pe: int, first: int = 0, count: int = 0, out: int = -1, setup: int = 0, words: int = 0,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsekern._timing import run_steps
+from wsekern._timing import HELD_FLAG, run_steps
 from wsekern._values import path_values
 from wsekern.errors import InputError, raise_for_status
 from wsekern.machine.timing import Timing
@@ -39,7 +39,7 @@ class Scheduled:
         """Advance the clocks of ``engine`` by this operation."""
         if self.words:
             schedule = self.schedule(engine.length(self.axis), engine.timing)
-            engine.on_lines(self.axis, lambda line: engine.note(self, run_schedule(schedule, line)))
+            engine.on_lines(self.axis, lambda line: run_schedule(self, engine, schedule, line))
             engine.energy += schedule.energy * engine.lines(self.axis)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
@@ -72,7 +72,7 @@ class PlaneScheduled:
         if getattr(self, "words", 1):
             schedule = self.schedule(engine.width, engine.height, engine.timing)
             grid = engine.grid()
-            engine.note(self, run_schedule(schedule, grid.reshape(-1, grid.shape[2])))
+            run_schedule(self, engine, schedule, grid.reshape(-1, grid.shape[2]))
             engine.energy += schedule.energy
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
@@ -115,19 +115,21 @@ def _lowered(operation: Scheduled, timing: Timing, length: int) -> "LoweredLine"
     return LoweredLine(operation.schedule(length, timing), operation.axis)
 
 
-def run_schedule(schedule: Schedule, line: np.ndarray) -> str:
-    """Advance the clocks (PEs, causes) by ``schedule``; why they are bounds, empty where they are exact."""
-    return schedule.meetings.note(*schedule_times(schedule, line))
+def run_schedule(operation: Any, engine: "FlowEngine", schedule: Schedule, line: np.ndarray) -> None:
+    """Advance the clocks (PEs, causes) by the ``schedule`` of an operation, and note why they are bounds where they are."""
+    times, waits, flags = schedule_times(schedule, line)
+    engine.happened(operation, flags & ~HELD_FLAG)
+    engine.note(operation, schedule.meetings.note(times, waits))
 
 
-def schedule_times(schedule: Schedule, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Advance the clocks (PEs, causes) by ``schedule``; the first and the last cycle in which every message is sent, and how
-    long the first word of every message that is taken waits."""
+def schedule_times(schedule: Schedule, line: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Advance the clocks (PEs, causes) by ``schedule``; the first and the last cycle in which every message is sent, how
+    long the first word of every message that is taken waits, and what happened (flags)."""
     steps, takes, costs = schedule.clock_tables
     line[:, 3] += schedule.timing.latency(schedule.call, schedule.timing.latency("call"))
     times, waits = np.zeros((len(schedule.messages), 2), np.int64), np.zeros(len(takes), np.int64)
-    run_steps(line, steps, takes, times, waits, costs)
-    return times, waits
+    flags = run_steps(line, steps, takes, times, waits, costs)
+    return times, waits, flags
 
 
 def schedule_values(schedule: Schedule, tile: np.ndarray, axis: Axis, dtype: str, threads: int) -> np.ndarray:
