@@ -80,8 +80,8 @@ def test_tile_matmul_over_the_grid(benchmark, tile, dtype):
     """Every PE its own tiles, which come from memory: three numbers move for 2 x tile operations.
 
     ``bytes_per_s`` is what the memory gives one core for that traffic, and ``bound_peak_share`` the share of the peak that it
-    allows: on the machine of the README 25 GB/s, so that 70 % of 240 GFLOP/s at tile 32, which takes 32 GB/s, is out of
-    reach there however the products are made.
+    allows. Where that is 25 GB/s, as on the shared server with a peak of 240 GFLOP/s on which these were written, 70 % of
+    the peak at tile 32 takes 32 GB/s and is out of reach however the products are made; in cache it is met.
     """
     benchmark.group = f"tile matmul {tile}, all PEs"
     grid = grid_for(tile)
