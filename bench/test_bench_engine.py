@@ -15,8 +15,11 @@ from wsekern.ops import (
     ReduceTree,
     RingAllReduce,
     Scatter,
+    scheduled,
+    trees,
 )
 from wsekern.ops.cycle import run_on_cycle_engine
+from wsekern.ops.predict import predict_op
 
 VENDOR_SIMULATOR = 92_937
 """Active tile-cycles/s per thread of the vendor's simulator (SPMM sim_stats.json: 464,684 on 5 threads)."""
@@ -120,6 +123,28 @@ def test_clocks_alone(benchmark, operation):
     engine.time(operation)
     benchmark.pedantic(engine.time, (operation,), setup=engine.reset, rounds=5)
     assert engine.cycles > 0
+    benchmark.extra_info.update(width=750, height=994, threads=1, engine="flow", goal="<= 20 ms")
+
+
+@pytest.mark.parametrize("name", [
+    "meshgemv", "gemv-pipeline", "meshgemm", "cannon", "summa", "meshgemm-transposed", "shift", "ring-shift", "allreduce",
+    "ktree-allreduce", "tree-allreduce", "ring-allreduce", "chain-reduce", "star-reduce", "tree-reduce", "two-phase-reduce",
+    "auto-reduce", "reduce-2d", "snake-reduce", "broadcast", "broadcast-2d", "gather", "scatter", "all-gather"])
+def test_clocks_at_first(benchmark, name):
+    """Clocks alone where nothing of the operation is known yet: its schedule is written, colored and turned into tables.
+
+    Bound by the interpreter, a few microseconds for each step of a line, and where every PE has a clock of its own by the
+    memory for them.
+    """
+    grid, tile = (750, 994), {"meshgemv": (8, 8), "gemv-pipeline": (8, 8), "shift": (8, 8), "ring-shift": (8, 8)}
+
+    def forget() -> None:
+        for known in (scheduled._schedule, scheduled._plane, trees.best_side):
+            known.cache_clear()
+
+    sizes = {"tile": tile.get(name, (8, 8, 8)), "words": 8, "relays": 3}
+    found = benchmark.pedantic(lambda: predict_op(name, "wse2", grid=grid, **sizes), setup=forget, rounds=7, warmup_rounds=1)
+    assert found["cycles"] > 0
     benchmark.extra_info.update(width=750, height=994, threads=1, engine="flow", goal="<= 20 ms")
 
 

@@ -66,6 +66,7 @@ cdef extern from "fabric_internal.h" nogil:
     int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y)
     int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
     void wsk_turn_landed(wsk_fabric *f, wsk_strip *s)
+    int wsk_has_lone(const wsk_fabric *f, const wsk_strip *s)
     void wsk_depart_lone(wsk_fabric *f, wsk_strip *s)
     int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s)
     uint64_t wsk_inner_arrivals(const wsk_fabric *f, int i)

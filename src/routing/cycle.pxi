@@ -48,7 +48,7 @@ cdef int depart_strips(wsk_fabric *f, int first, int last) noexcept nogil:
     cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
     cdef int i, status
     for i in range(first, last):
-        if inside.strip[i].rows_active:
+        if inside.strip[i].rows_active or wsk_has_lone(f, inside.strip + i):
             inside.strip[i].awake_until = inside.cycle + AWAKE
         elif inside.strip[i].awake_until <= inside.cycle:
             continue

@@ -337,6 +337,7 @@ void wsk_keep(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inboun
 void wsk_mark_simple(wsk_fabric *f);
 void wsk_no_more_simple(wsk_fabric *f, int x, int y, int c);
 int wsk_go_alone(wsk_fabric *f, const wsk_row *r, int k);
+int wsk_has_lone(const wsk_fabric *f, const wsk_strip *s);
 void wsk_depart_lone(wsk_fabric *f, wsk_strip *s);
 int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s);
 void wsk_keep_lone(wsk_fabric *f, wsk_strip *s);

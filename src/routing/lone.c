@@ -60,21 +60,26 @@ void wsk_no_more_simple(wsk_fabric *f, int x, int y, int c)
 
 static inline int block_bit(const u64 *rows, int x, int y) { return (int)(rows[y] >> (x / 64) & 1); }
 
-/* Whether the router at (x, y) listened to a port and had room when the cycle began. */
-static inline int is_open(const wsk_fabric *f, size_t lane, int x, int y, int c, int port)
+static inline int is_own(const wsk_fabric *f, const wsk_strip *s, int y) { return y / STRIP_ROWS == s - f->strip; }
+
+/* Whether the router at (x, y) listened to a port and had room when the cycle began. Whether routers of other strips are
+ * simple is not for this one to read: theirs may end to be so in this phase. */
+static inline int is_open(const wsk_fabric *f, const wsk_strip *s, size_t lane, int x, int y, int c, int port)
 {
-    int ports = wsk_simple_ports(f, lane, x, y, c);
-    if (ports && !block_bit(f->row_busy, x, y))
-        return ports >> (PORTS + port) & 1;
+    if (is_own(f, s, y) && !block_bit(f->row_busy, x, y)) {
+        int ports = wsk_simple_ports(f, lane, x, y, c);
+        if (ports)
+            return ports >> (PORTS + port) & 1;
+    }
     const wsk_lane *l = f->lane + lane;
     return (int)((l->in[port] & ~l->full) >> (x % 64) & 1);
 }
 
-static int all_open(const wsk_fabric *f, int x, int y, int c, int out)
+static int all_open(const wsk_fabric *f, const wsk_strip *s, int x, int y, int c, int out)
 {
     for (out &= ~(1 << WSK_RAMP); out; out &= out - 1) {
         int d = __builtin_ctz((unsigned)out), nx = x + dx[d], ny = y + dy[d];
-        if (!is_open(f, wsk_lane_at(f, ny, nx / 64, c), nx, ny, c, d ^ 2))
+        if (!is_open(f, s, wsk_lane_at(f, ny, nx / 64, c), nx, ny, c, d ^ 2))
             return 0;
     }
     return 1;
@@ -83,7 +88,7 @@ static int all_open(const wsk_fabric *f, int x, int y, int c, int out)
 /* The list that words for row y join when they leave by side d in this cycle. */
 static inline wsk_lones *list_for(const wsk_fabric *f, wsk_strip *s, int d, int y)
 {
-    return y / STRIP_ROWS == s - f->strip ? s->lone[(f->cycle + f->hop) % f->ring] + d : s->over + d;
+    return is_own(f, s, y) ? s->lone[(f->cycle + f->hop) % f->ring] + d : s->over + d;
 }
 
 /* Count the links that are still to be counted behind a word. */
@@ -146,7 +151,7 @@ static void keep(wsk_fabric *f, wsk_strip *s, wsk_lone *w)
 /* A word turns, forks, comes to its core, or is stopped. */
 static void leave_otherwise(wsk_fabric *f, wsk_strip *s, wsk_lone *w)
 {
-    if (!has_room(f, s, 1) || !all_open(f, w->x, w->y, w->index, w->out)) {
+    if (!has_room(f, s, 1) || !all_open(f, s, w->x, w->y, w->index, w->out)) {
         keep(f, s, w);
         return;
     }
@@ -183,10 +188,10 @@ static inline void depart_side(wsk_fabric *f, wsk_strip *s, const int d)
             leave_otherwise(f, s, w);
             continue;
         }
-        if (simple[lane] && !(busy[y] >> (x >> 6) & 1))
+        if ((across || y != border) && simple[lane] && !(busy[y] >> (x >> 6) & 1))
             listens = simple[lane] >> (PORTS + (d ^ 2)) & 1;
         else
-            listens = is_open(f, lane, x, y, c, d ^ 2);
+            listens = is_open(f, s, lane, x, y, c, d ^ 2);
         if (!listens) {
             leave_otherwise(f, s, w);
             continue;
@@ -202,12 +207,16 @@ static inline void depart_side(wsk_fabric *f, wsk_strip *s, const int d)
         s->totals.hops[c] += hops[c];
 }
 
-void wsk_depart_lone(wsk_fabric *f, wsk_strip *s)
+int wsk_has_lone(const wsk_fabric *f, const wsk_strip *s)
 {
     const wsk_lones *here = s->lone[f->cycle % f->ring];
-    if (!(here[0].n | here[1].n | here[2].n | here[3].n))
+    return (here[0].n | here[1].n | here[2].n | here[3].n) != 0;
+}
+
+void wsk_depart_lone(wsk_fabric *f, wsk_strip *s)
+{
+    if (!wsk_has_lone(f, s))
         return;
-    s->awake_until = f->cycle + AWAKE;
     s->last_move = f->cycle;
     depart_side(f, s, WSK_NORTH);
     depart_side(f, s, WSK_EAST);
@@ -233,11 +242,11 @@ static int gather(const wsk_fabric *f, int y, int k, int c, wsk_lone *words, int
 }
 
 /* Whether a word goes on for some while: next to its aim it is not worth while. */
-static int goes_far(const wsk_fabric *f, const wsk_lone *w)
+static int goes_far(const wsk_fabric *f, const wsk_strip *s, const wsk_lone *w)
 {
     for (int out = w->out & ~(1 << WSK_RAMP); out; out &= out - 1) {
         int d = __builtin_ctz((unsigned)out), x = w->x + dx[d], y = w->y + dy[d];
-        if (!wsk_simple_ports(f, wsk_lane_at(f, y, x / 64, w->index), x, y, w->index))
+        if (is_own(f, s, y) && !wsk_simple_ports(f, wsk_lane_at(f, y, x / 64, w->index), x, y, w->index))
             return 0;
     }
     return w->out != 1 << WSK_RAMP;
@@ -257,7 +266,7 @@ int wsk_go_alone(wsk_fabric *f, const wsk_row *r, int k)
     if (!has_room(f, s, n))
         return 0;
     for (int i = 0; i < n; i++)
-        if (!goes_far(f, words + i) || !all_open(f, words[i].x, r->y, words[i].index, words[i].out))
+        if (!goes_far(f, s, words + i) || !all_open(f, s, words[i].x, r->y, words[i].index, words[i].out))
             return 0;
     for (int i = 0; i < n; i++) {
         wsk_leave(f, r, k, words[i].index, (u64)1 << (words[i].x % 64));
@@ -273,11 +282,9 @@ int wsk_go_alone(wsk_fabric *f, const wsk_row *r, int k)
 static void pull(wsk_fabric *f, wsk_strip *s, const wsk_strip *from, int d)
 {
     wsk_lones *sent = s->lone[(f->cycle + f->hop) % f->ring] + d;
-    if (!from->over[d].n)
-        return;
-    memcpy(sent->of + sent->n, from->over[d].of, (size_t)from->over[d].n * sizeof *sent->of);
+    if (from->over[d].n)
+        memcpy(sent->of + sent->n, from->over[d].of, (size_t)from->over[d].n * sizeof *sent->of);
     sent->n += from->over[d].n;
-    s->awake_until = f->cycle + AWAKE;
 }
 
 /* Words that leave by other ports than the one opposite to where they came in. */

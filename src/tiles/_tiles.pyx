@@ -50,6 +50,7 @@ cdef extern from "tiles/tiles.h" nogil:
         void (*rope)(const void *a, const void *cosine, const void *sine, void *out, int64_t rows, int64_t heads,
                      int64_t pairs) noexcept nogil
         int64_t (*peak)(int64_t steps, float *out) noexcept nogil
+        void (*traffic)(const float *a, const float *b, float *out, int64_t n, int past_caches) noexcept nogil
     const wsk_tile_math *wsk_tile_table(int dtype, int simd_level)
     const wsk_tile_products *wsk_tile_products_of(int dtype, int simd_level)
     int WSK_TILE_LEVEL_HALF
@@ -431,6 +432,15 @@ def peak(int64_t steps):
     with nogil:
         steps = math.peak(steps, &out)
     return steps
+
+
+def traffic(const float[::1] a, const float[::1] b, float[::1] out, bint past_caches):
+    """Read a and b and write out, each on a cache line and of the same size, a multiple of 16: what products of tiles move."""
+    cdef const wsk_tile_math *math = wsk_tile_table(WSK_TILE_FP32, simd_level_code())
+    cdef int64_t n = min(a.shape[0], b.shape[0], out.shape[0]) // 16 * 16
+    if n:
+        with nogil:
+            math.traffic(&a[0], &b[0], &out[0], n, past_caches)
 
 
 # -- the plain conversions of common/wsekern_half.h, for tests and other references ---------------------------------------

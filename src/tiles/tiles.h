@@ -79,6 +79,8 @@ typedef struct {
     void (*rope)(const void *a, const void *cosine, const void *sine, void *out, int64_t rows, int64_t heads, int64_t pairs);
     /* `steps` rounds of independent multiply-adds in registers; returns how many. out: one float, read and written. */
     int64_t (*peak)(int64_t steps, float *out);
+    /* out = a + b, n elements, a multiple of 16, each on a cache line; written past the caches where the level can. */
+    void (*traffic)(const float *a, const float *b, float *out, int64_t n, int past_caches);
 } wsk_tile_math;
 
 extern const wsk_tile_math wsk_tile_math_base[WSK_TILE_DTYPES];

@@ -51,11 +51,10 @@ INLINE void h_store_two(uint16_t *p, uint16_t *q, vec v, int64_t n)
     _mm_mask_storeu_epi16(p, (__mmask8)first(n), _mm256_castsi256_si128(words));
     _mm_mask_storeu_epi16(q, (__mmask8)first(n), _mm256_extracti128_si256(words, 1));
 }
-INLINE void h_steps(vec *sum, const vec *scalar, const vec *factor, const int begin, const int end, const int vectors,
-                    lanes used)
+INLINE void h_steps(vec *sum, const vec *scalar, const vec *factor, const int count, const int vectors, lanes used)
 {
     (void)used;
-    _Pragma("GCC unroll 16") for (int e = begin; e < end; e++)
+    _Pragma("GCC unroll 16") for (int e = 0; e < count; e++)
         sum[e] = _mm256_fmadd_ph(scalar[e / vectors], factor[e % vectors], sum[e]);
 }
 

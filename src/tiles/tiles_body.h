@@ -16,32 +16,20 @@ INLINE vec b_round(vec v)
 /* In fp32, rounded to bf16 by the caller: the sum of products of bf16 is defined in fp32. */
 INLINE vec b_fma(vec a, vec b, vec c) { return v_fma(a, b, c); }
 
-/* One step of the chains sum[begin .. end): sum[e] = scalar[e / vectors] * factor[e % vectors] + sum[e]. Of the last
- * of the `vectors` vectors, lanes `used` are in use. */
-INLINE void v_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int begin, const int end, const int vectors,
-                        lanes used)
+/* One step of `count` chains: sum[e] = scalar[e / vectors] * factor[e % vectors] + sum[e]. Of the last of the `vectors`
+ * vectors, lanes `used` are in use. */
+INLINE void v_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int count, const int vectors, lanes used)
 {
     (void)used;
-    _Pragma("GCC unroll 16") for (int e = begin; e < end; e++)
+    _Pragma("GCC unroll 16") for (int e = 0; e < count; e++)
         sum[e] = v_fma(scalar[e / vectors], factor[e % vectors], sum[e]);
 }
 
-/* The same rounded once to half. Rounding to fp32 and then to half is rounding once unless the fp32 is halfway between two
- * halves: its last 12 bits are 0. Where any lane may be, the group takes the step again by way of rounding to odd. */
-INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int begin, const int end, const int vectors,
-                        lanes used)
+/* The same rounded once to half. */
+INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int count, const int vectors, lanes used)
 {
-    vec once[GROUP];
-    v_flags flags = v_no_flags();
-    _Pragma("GCC unroll 16") for (int e = begin; e < end; e++) {
-        once[e - begin] = v_fma(scalar[e / vectors], factor[e % vectors], sum[e]);
-        flags = h_flag_halfway(flags, once[e - begin], e % vectors == vectors - 1 ? used : all_lanes());
-    }
-    if (__builtin_expect(v_any_flag(flags), 0))
-        _Pragma("GCC unroll 16") for (int e = begin; e < end; e++)
-            once[e - begin] = h_fma_odd(scalar[e / vectors], factor[e % vectors], sum[e]);
-    _Pragma("GCC unroll 16") for (int e = begin; e < end; e++)
-        sum[e] = h_round(once[e - begin]);
+    _Pragma("GCC unroll 16") for (int e = 0; e < count; e++)
+        sum[e] = h_fma(scalar[e / vectors], factor[e % vectors], sum[e], e % vectors == vectors - 1 ? used : all_lanes());
 }
 
 #define WORD float
@@ -59,6 +47,7 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
 #else
 #define STREAM STORE
 #endif
+INLINE void f32_stream(float *p, vec v) { STREAM(p, v); }
 #define FMA v_fma
 #define ROUND(v) (v)
 #define LEFT f32_widen
@@ -157,7 +146,7 @@ INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const in
         { storage##_mov, storage##_exp, storage##_reciprocal, storage##_rsqrt, storage##_silu },                  \
         { storage##_add, storage##_sub, storage##_mul, storage##_max, storage##_silu_mul },                       \
         storage##_scale, storage##_fma, storage##_rowsum, storage##_dot, storage##_rowmax, storage##_expsub,      \
-        storage##_rowdiv, storage##_rownorm, storage##_rope, peak,                                                \
+        storage##_rowdiv, storage##_rownorm, storage##_rope, peak, traffic,                                       \
     }
 
 /* Independent multiply-adds from registers: the rate that no kernel can exceed. */
@@ -173,6 +162,24 @@ static int64_t peak(int64_t steps, float *out)
     for (int e = 0; e < BLOCK; e++)
         v_store_some(out, v_add(sum[e], v_set(out[0])), 1);
     return steps * BLOCK * LANES;
+}
+
+/* What products of tiles move, without multiplying: the rate that memory does not let them exceed. */
+static void traffic(const float *a, const float *b, float *out, int64_t n, int past_caches)
+{
+    enum { AHEAD = 1024 };      /* 4 KB: what gemm fetches ahead at tiles of 32 */
+    for (int64_t i = 0; i < n; i += LANES) {
+        __builtin_prefetch(a + i + AHEAD);
+        __builtin_prefetch(b + i + AHEAD);
+        vec sum = v_add(v_load(a + i), v_load(b + i));
+        if (past_caches)
+            f32_stream(out + i, sum);
+        else
+            v_store(out + i, sum);
+    }
+#ifdef __SSE__
+    __builtin_ia32_sfence();
+#endif
 }
 
 const wsk_tile_math WSK_TILE_MATH[WSK_TILE_DTYPES] = {

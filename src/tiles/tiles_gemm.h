@@ -31,9 +31,7 @@ INLINE void NAME(block)(const float *const *x, const void *const *w, int64_t rou
             }
             UNROLL for (int i = 0; i < rows; i++)
                 scalar[i] = v_set(left[i * k]);
-            UNROLL for (int e = 0; e < rows * vectors; e += GROUP)
-                STEPS(sum, scalar, factor, e, e + GROUP < rows * vectors ? e + GROUP : rows * vectors, vectors,
-                      partial ? first(last) : all_lanes());
+            STEPS(sum, scalar, factor, rows * vectors, vectors, partial ? first(last) : all_lanes());
         }
     }
     UNROLL for (int e = 0; e < rows * vectors; e++) {

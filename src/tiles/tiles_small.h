@@ -25,7 +25,7 @@ INLINE void NAME(small_block)(const wsk_tile_rounds *pe, int64_t rounds, int64_t
                 right[p] = log_n == 2 ? REPEAT4(row) : REPEAT8(row);
                 UNROLL for (int v = 0; v < vectors; v++)
                     scalar[v] = v_pick(left[p][v], kk, n);
-                STEPS(sum[p], scalar, right + p, 0, vectors, 1, all_lanes());
+                STEPS(sum[p], scalar, right + p, vectors, 1, all_lanes());
             }
         }
     }
@@ -106,7 +106,7 @@ INLINE void NAME(gemv_pairs)(const wsk_tile_row *row, int64_t j, const int pairs
             const float *left = row->scratch + 2 * p * k + kk;
             vec scalar = v_two(left[0], left[k]);
             vec factor = LOAD_TWO(right[2 * p] + kk * n, right[2 * p + 1] + kk * n, n);
-            STEPS(sum + p, &scalar, &factor, 0, 1, 1, used);
+            STEPS(sum + p, &scalar, &factor, 1, 1, used);
         }
     UNROLL for (int p = 0; p < pairs; p++)
         STORE_TWO(c[2 * p], c[2 * p + 1], sum[p], n);

@@ -10,6 +10,10 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* Makes the compiler store `words` and load them again. Converting to and from memory costs two operations of the vector units
+ * less than between registers; stores and loads have units of their own. */
+#define THROUGH_MEMORY(words) __asm__("" : "+m"(words))
+
 #if defined(__AVX512F__)
 #include <immintrin.h>
 enum { LANES = 16 };
@@ -46,6 +50,12 @@ INLINE __m256i h_bits(vec v) { return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_I
 INLINE void h_store(uint16_t *p, vec v) { _mm256_storeu_si256((__m256i *)p, h_bits(v)); }
 INLINE void h_store_some(uint16_t *p, vec v, int64_t n) { _mm256_mask_storeu_epi16(p, first(n), h_bits(v)); }
 INLINE vec h_round(vec v) { return _mm512_cvtph_ps(h_bits(v)); }
+INLINE vec h_round_in_memory(vec v)
+{
+    __m256i words = h_bits(v);
+    THROUGH_MEMORY(words);
+    return _mm512_cvtph_ps(words);
+}
 INLINE vec h_fma_odd(vec a, vec b, vec c)
 {
     /* Rounded down and up: equal where exact, else neighbours, one of them odd. */
@@ -159,6 +169,12 @@ INLINE __m128i h_bits(vec v) { return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_I
 INLINE void h_store(uint16_t *p, vec v) { _mm_storeu_si128((__m128i *)p, h_bits(v)); }
 INLINE void h_store_some(uint16_t *p, vec v, int64_t n) { store_words(p, h_bits(v), n); }
 INLINE vec h_round(vec v) { return _mm256_cvtph_ps(h_bits(v)); }
+INLINE vec h_round_in_memory(vec v)
+{
+    __m128i words = h_bits(v);
+    THROUGH_MEMORY(words);
+    return _mm256_cvtph_ps(words);
+}
 INLINE vec h_fma_odd(vec a, vec b, vec c)
 {
     /* The product is exact; the error of the sum (TwoSum) says where an even sum moves to an odd neighbour. */
@@ -221,33 +237,31 @@ INLINE void b_store(uint16_t *p, vec v) { *p = wsk_float_to_bf16(v); }
 INLINE void b_store_some(uint16_t *p, vec v, int64_t n) { if (n) *p = wsk_float_to_bf16(v); }
 #endif
 
-/* Flags gather, over several vectors, whether any lane in use of one has its last 12 bits 0. */
+/* a * b + c of halves, rounded once to half; lanes out of use may hold anything. */
 #if defined(__AVX512F__)
-typedef lanes v_flags;
-INLINE v_flags v_no_flags(void) { return 0xffff; }
-INLINE v_flags h_flag_halfway(v_flags flags, vec v, lanes used)
+INLINE vec h_fma(vec a, vec b, vec c, lanes used)
 {
-    return _mm512_mask_test_epi32_mask(flags, _mm512_castps_si512(v), _mm512_set1_epi32(0xfff)) | (lanes)~used;
+    (void)used;
+    return h_round_in_memory(h_fma_odd(a, b, c));
 }
-INLINE int v_any_flag(v_flags flags) { return flags != 0xffff; }
 #elif defined(__AVX2__)
-typedef __m256i v_flags;
-INLINE v_flags v_no_flags(void) { return _mm256_setzero_si256(); }
-INLINE v_flags h_flag_halfway(v_flags flags, vec v, lanes used)
+/* Rounding to fp32 and then to half is rounding once unless the fp32 is halfway between two halves: its last 12 bits are 0.
+ * Where any lane may be, the step is taken again by way of rounding to odd. */
+INLINE vec h_fma(vec a, vec b, vec c, lanes used)
 {
-    __m256i last = _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0xfff));
+    vec once = v_fma(a, b, c);
+    __m256i last = _mm256_and_si256(_mm256_castps_si256(once), _mm256_set1_epi32(0xfff));
     __m256i halfway = _mm256_cmpeq_epi32(last, _mm256_setzero_si256());
-    return _mm256_or_si256(flags, _mm256_and_si256(halfway, used));
+    if (__builtin_expect(!_mm256_testz_si256(halfway, used), 0))
+        once = h_fma_odd(a, b, c);
+    return h_round_in_memory(once);
 }
-INLINE int v_any_flag(v_flags flags) { return !_mm256_testz_si256(flags, flags); }
 #else
-typedef int v_flags;
-INLINE v_flags v_no_flags(void) { return 0; }
-INLINE v_flags h_flag_halfway(v_flags flags, vec v, lanes used)
+INLINE vec h_fma(vec a, vec b, vec c, lanes used)
 {
-    return flags | (used && !(wsk_float_to_bits(v) & 0xfff));
+    (void)used;
+    return h_round(h_fma_odd(a, b, c));
 }
-INLINE int v_any_flag(v_flags flags) { return flags; }
 #endif
 
 #endif

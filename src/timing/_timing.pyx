@@ -8,6 +8,7 @@ later), so the clock of PE (y, x) stays row[y] + column[x] and one line stands f
 from libc.stdint cimport INT64_MAX, int64_t
 from libc.stdlib cimport free, malloc
 
+HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG = 1, 2, 4, 8
 CAUSE_NAMES = ("compute", "fabric", "stages", "overhead", "words")
 cdef enum:
     CAUSES = 5
@@ -16,6 +17,12 @@ cdef enum:
 
 cdef enum Cause:
     COMPUTE, FABRIC, STAGES, OVERHEAD, WORDS
+
+cdef enum Flag:
+    HELD = 1            # words wait for a core until its queue is full
+    CONTENDED = 2       # words of two streams come to a ramp in one cycle
+    TURNED = 4          # and the ramp is left with another stream's turn than it began with
+    EARLY = 8           # words come to a core that is not done with the operation before
 
 cdef struct Path:
     int64_t clock
@@ -35,6 +42,7 @@ cdef struct Feed:
     int64_t words, sent, taken  # words in all, put on the ramp, executed
     int64_t credits             # words that the input queue still has room for
     int64_t color               # ramps serve colors in turn, from the lowest
+    int64_t began               # cycle of its first element
     int64_t usable[QUEUE]       # ring: cycle from which each word on the ramp or in the queue may be executed
 
 
@@ -44,6 +52,8 @@ cdef struct Costs:
     int64_t sums, step_send, step_add, down, link_words, link_frame
     int64_t depth[FEEDS], color[FEEDS]
     int64_t length[FEEDS]       # words of each stream; 0: as many as the others
+    int64_t room                # words that wait in queues and routers without holding their sender back
+    int *flags                  # takes what happened, see Flag; or NULL
 
 
 cdef class LineCosts:
@@ -52,7 +62,7 @@ cdef class LineCosts:
 
     def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, words_send, words_add,
                  paced_add, words_broadcast, words_receive, paced_broadcast, sums, step_send, step_add, down,
-                 link, depths):
+                 link, depths, room):
         cdef Costs *c = &self.costs
         cdef int i
         c.call, c.setup_send, c.setup_add, c.setup_receive = call, setup_send, setup_add, setup_receive
@@ -61,6 +71,7 @@ cdef class LineCosts:
         c.words_send, c.words_add, c.paced_add = words_send, words_add, paced_add
         c.words_broadcast, c.words_receive, c.paced_broadcast = words_broadcast, words_receive, paced_broadcast
         c.link_words, c.link_frame = link
+        c.room, c.flags = room, NULL
         for i in range(FEEDS):
             c.depth[i] = min(depths[i], QUEUE) if i < len(depths) else 0
             c.color[i], c.length[i] = i, 0
@@ -112,6 +123,11 @@ cdef inline void receive(int64_t *pe, const Costs *costs, Message message, int64
     # the set-up and for the first word, its last for the words at the core's rate and for the last word on the link.
     cdef Path ready = plus(load(pe), OVERHEAD, setup), arrival = arrive(message, costs, hops), end
     cdef int64_t late = message.last - message.first.clock - paced
+    if costs.flags != NULL and arrival.clock < ready.clock:
+        if arrival.clock < ready.clock - setup:
+            costs.flags[0] |= EARLY
+        if ready.clock - arrival.clock > costs.room and words >= costs.room:
+            costs.flags[0] |= HELD
     end = later(plus(ready, WORDS, words), plus(arrival, WORDS, paced + (late if late > 0 else 0)))
     store(pe, plus(end, COMPUTE, 1))
     if out != NULL:
@@ -145,10 +161,10 @@ cdef void in_turn(const Feed *feed, int count, int *turn) noexcept nogil:
         turn[k] = i
 
 
-cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, int64_t *first) noexcept nogil:
+cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
     # A core takes `count` streams one after the other while all of them share its ramp, cycle by cycle: one word a cycle,
     # round robin, each as far as its queue has room. `ready`: when the first instruction may execute. Returns the cycle of
-    # the last element; `first`, that of the first element of the last stream.
+    # the last element.
     cdef int64_t cycle = INT64_MAX, run = 0, execute = ready, wake
     cdef int current = 0, start = 0, i, k, granted, loser
     cdef int turn[FEEDS]
@@ -158,8 +174,8 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, 
     while True:
         if execute <= cycle and feed[current].taken < feed[current].sent \
                 and feed[current].usable[feed[current].taken % QUEUE] <= cycle:
-            if current == count - 1 and feed[current].taken == 0:
-                first[0] = cycle
+            if feed[current].taken == 0:
+                feed[current].began = cycle
             feed[current].taken += 1
             feed[current].credits += 1
             execute = cycle + costs.step_add
@@ -167,6 +183,8 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, 
                 execute = cycle + 1 + costs.setup_add
                 current += 1
                 if current == count:
+                    if costs.flags != NULL and start != 0:
+                        costs.flags[0] |= TURNED
                     return cycle
         granted = loser = -1
         if costs.link_words >= costs.link_frame or run < costs.link_words:
@@ -184,6 +202,8 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, 
             feed[granted].credits -= 1
         if loser >= 0:
             start = loser
+            if costs.flags != NULL:
+                costs.flags[0] |= CONTENDED
         cycle += 1
         if granted < 0 and feed[current].taken == feed[current].sent:
             # Nothing is under way for the core: jump to the next word that can move.
@@ -196,13 +216,16 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready, 
 
 
 cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const int64_t *hops, int count,
-                 Message *out) noexcept nogil:
-    # A PE adds the sums of several streams, one after the other, and sends the last on where out is given.
+                 Message *out, int64_t *waits) noexcept nogil:
+    # A PE adds the sums of several streams, one after the other, and sends the last on where out is given. `waits`: for how
+    # long the first word of each was there before it was taken, or NULL.
     cdef Feed feed[FEEDS]
     cdef Path own = plus(load(pe), OVERHEAD, costs.setup_add), path = own, arrival
-    cdef int64_t end, first = 0
+    cdef int64_t end
     cdef int i
     if count == 1:
+        if waits != NULL:
+            waits[0] = own.clock - arrive(messages[0], costs, hops[0]).clock
         receive(pe, costs, messages[0], hops[0], costs.setup_add, costs.words_add, costs.paced_add, out)
         return
     for i in range(count):
@@ -213,10 +236,19 @@ cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const
         feed[i].step = messages[i].step
         feed[i].words, feed[i].sent, feed[i].taken = costs.length[i] if costs.length[i] else costs.sums, 0, 0
         feed[i].credits, feed[i].color = costs.depth[i], costs.color[i]
-    end = take_all(feed, count, costs, own.clock, &first)
+    end = take_all(feed, count, costs, own.clock)
+    if waits != NULL:
+        for i in range(count):
+            waits[i] = feed[i].began - feed[i].first - costs.down
+    if costs.flags != NULL:
+        for i in range(count):
+            if feed[i].first + costs.down < own.clock - costs.setup_add:
+                costs.flags[0] |= EARLY
+            if i > 0 and feed[i].began > feed[i].first + costs.down and feed[i].words > costs.depth[i]:
+                costs.flags[0] |= HELD
     if out != NULL:
         # What the critical path waits for beyond the latest arrival is words of other streams.
-        out.first = plus(path, WORDS, first - path.clock)
+        out.first = plus(path, WORDS, feed[count - 1].began - path.clock)
         out.last = end
         out.step = costs.step_add
         out.sent = 1
@@ -285,7 +317,7 @@ cdef void reduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length, P
     add_stream(&streams, chain(line, costs, 0, root), 1)
     add_stream(&streams, chain(line, costs, length - 1, root), 1)
     if streams.count:
-        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, NULL)
+        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, NULL, NULL)
         line[root * CAUSES + <int>COMPUTE] += costs.convert
 
 
@@ -301,14 +333,14 @@ cdef Message group_sum(int64_t *line, const Costs *costs, Py_ssize_t length, Py_
     add_stream(&streams, chain(line, costs, end - 1, root), 1)
     if streams.count and passes_on and not (lower.sent or upper.sent):
         # The sum of the group is complete in memory before it is sent.
-        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, NULL)
+        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, NULL, NULL)
         streams.count = 0
     if lower.sent:
         add_stream(&streams, lower[0], root - group_root(j - 1, length, groups))
     if upper.sent:
         add_stream(&streams, upper[0], group_root(j + 1, length, groups) - root)
     if streams.count:
-        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, &out if passes_on else NULL)
+        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, &out if passes_on else NULL, NULL)
     elif passes_on:
         send(line + root * CAUSES, costs, costs.words_send, &out)
     return out
@@ -328,40 +360,50 @@ cdef void allreduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length
     broadcast(line, costs, 0, length, root)
 
 
-def allreduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t groups, LineCosts costs):
-    """Two-level all-reduce on every segment of the line: chains in groups, chains over group roots, one multicast."""
+def allreduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t groups, LineCosts costs) -> int:
+    """Two-level all-reduce on every segment of the line: chains in groups, chains over group roots, one multicast. Returns what
+    happened (flags)."""
     cdef Py_ssize_t k, begin, length, count = line.shape[0]
-    cdef const Costs *c = &costs.costs
+    cdef Costs c = costs.costs
+    cdef int flags = 0
+    c.flags = &flags
     with nogil:
-        call(&line[0, 0], c, count)
+        call(&line[0, 0], &c, count)
         for k in range((count + segment - 1) // segment):
             begin = k * segment
             length = min(segment, count - begin)
-            allreduce_segment(&line[begin, 0], c, length, min(groups, length))
+            allreduce_segment(&line[begin, 0], &c, length, min(groups, length))
+    return flags
 
 
-def reduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, LineCosts costs):
-    """Chains from both ends of every segment to its PE ``root``."""
+def reduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, LineCosts costs) -> int:
+    """Chains from both ends of every segment to its PE ``root``. Returns what happened (flags)."""
     cdef Py_ssize_t k, begin, length, count = line.shape[0]
-    cdef const Costs *c = &costs.costs
+    cdef Costs c = costs.costs
+    cdef int flags = 0
+    c.flags = &flags
     with nogil:
-        call(&line[0, 0], c, count)
+        call(&line[0, 0], &c, count)
         for k in range((count + segment - 1) // segment):
             begin = k * segment
             length = min(segment, count - begin)
-            reduce_segment(&line[begin, 0], c, length, min(root, length - 1))
+            reduce_segment(&line[begin, 0], &c, length, min(root, length - 1))
+    return flags
 
 
-def broadcast_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, LineCosts costs):
-    """One multicast from PE ``root`` of every segment to all its PEs."""
+def broadcast_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, LineCosts costs) -> int:
+    """One multicast from PE ``root`` of every segment to all its PEs. Returns what happened (flags)."""
     cdef Py_ssize_t k, begin, length, count = line.shape[0]
-    cdef const Costs *c = &costs.costs
+    cdef Costs c = costs.costs
+    cdef int flags = 0
+    c.flags = &flags
     with nogil:
-        call(&line[0, 0], c, count)
+        call(&line[0, 0], &c, count)
         for k in range((count + segment - 1) // segment):
             begin = k * segment
             length = min(segment, count - begin)
-            broadcast(&line[begin, 0], c, 0, length, min(root, length - 1))
+            broadcast(&line[begin, 0], &c, 0, length, min(root, length - 1))
+    return flags
 
 
 def spread(const int64_t[:, ::1] row, const int64_t[:, ::1] column, int64_t[:, :, ::1] grid):
@@ -374,12 +416,29 @@ def spread(const int64_t[:, ::1] row, const int64_t[:, ::1] column, int64_t[:, :
                     grid[y, x, i] = row[y, i] + column[x, i]
 
 
-def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs):
-    """One chain through all PEs of a grid of clocks to its first: row by row, every other row backwards."""
-    cdef const Costs *c = &costs.costs
+def latest_clock(const int64_t[:, :, ::1] grid):
+    """The largest sum of causes of a grid of clocks, and the place, row by row, of the first PE that has it."""
+    cdef Py_ssize_t x, y, place = 0
+    cdef int64_t clock, latest = -1
+    with nogil:
+        for y in range(grid.shape[0]):
+            for x in range(grid.shape[1]):
+                clock = grid[y, x, 0] + grid[y, x, 1] + grid[y, x, 2] + grid[y, x, 3] + grid[y, x, 4]
+                if clock > latest:
+                    latest, place = clock, y * grid.shape[1] + x
+    return latest, place
+
+
+def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs) -> int:
+    """One chain through all PEs of a grid of clocks to its first: row by row, every other row backwards. Returns what
+    happened (flags)."""
+    cdef Costs local = costs.costs
+    cdef const Costs *c = &local
+    cdef int flags = 0
     cdef Py_ssize_t k, x, y, height = grid.shape[0], width = grid.shape[1]
     cdef Message message
     cdef Streams streams
+    local.flags = &flags
     message.sent = streams.count = 0
     with nogil:
         call(&grid[0, 0, 0], c, height * width)
@@ -392,15 +451,20 @@ def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs):
                 send(&grid[y, x, 0], c, c.words_send, &message)
         add_stream(&streams, message, 1)
         if streams.count:
-            gather(&grid[0, 0, 0], c, streams.message, streams.hops, streams.count, NULL)
+            gather(&grid[0, 0, 0], c, streams.message, streams.hops, streams.count, NULL, NULL)
             grid[0, 0, <int>COMPUTE] += c.convert
+    return flags
 
 
-def broadcast_plane(int64_t[:, :, ::1] grid, Py_ssize_t root_x, Py_ssize_t root_y, LineCosts costs):
-    """One multicast from PE (root_x, root_y) to all PEs of a grid of clocks (height, width, causes)."""
-    cdef const Costs *c = &costs.costs
+def broadcast_plane(int64_t[:, :, ::1] grid, Py_ssize_t root_x, Py_ssize_t root_y, LineCosts costs) -> int:
+    """One multicast from PE (root_x, root_y) to all PEs of a grid of clocks (height, width, causes). Returns what happened
+    (flags)."""
+    cdef Costs local = costs.costs
+    cdef const Costs *c = &local
+    cdef int flags = 0
     cdef Py_ssize_t x, y, height = grid.shape[0], width = grid.shape[1]
     cdef Message message
+    local.flags = &flags
     with nogil:
         call(&grid[0, 0, 0], c, height * width)
         if height * width > 1:
@@ -411,6 +475,7 @@ def broadcast_plane(int64_t[:, :, ::1] grid, Py_ssize_t root_x, Py_ssize_t root_
                     receive(&grid[y, x, 0], c, message, (x - root_x if x > root_x else root_x - x)
                             + (y - root_y if y > root_y else root_y - y), c.setup_receive, c.words_receive,
                             c.paced_broadcast, NULL)
+    return flags
 
 
 def shift_line(int64_t[:, ::1] line, Py_ssize_t relays, int64_t start, int64_t relay, int64_t stage, int64_t hop,
@@ -463,7 +528,8 @@ cdef struct Take:
     int64_t message, hops, depth, color, words
 
 
-cdef void take_step(int64_t *pe, Costs *c, const Step *step, const Take *takes, Message *messages) noexcept nogil:
+cdef void take_step(int64_t *pe, Costs *c, const Step *step, const Take *takes, Message *messages,
+                    int64_t *waits) noexcept nogil:
     # A PE takes one message, or several one after the other; the last may be sent on.
     cdef Message incoming[FEEDS]
     cdef int64_t hops[FEEDS]
@@ -473,7 +539,8 @@ cdef void take_step(int64_t *pe, Costs *c, const Step *step, const Take *takes, 
         hops[i] = takes[i].hops
         c.depth[i], c.color[i], c.length[i] = takes[i].depth, takes[i].color, takes[i].words
     c.setup_add, c.words_add, c.paced_add, c.step_add, c.sums = step.setup, step.words, step.paced, step.step, step.wavelets
-    gather(pe, c, incoming, hops, <int>step.count, messages + step.out if step.out >= 0 else NULL)
+    gather(pe, c, incoming, hops, <int>step.count, messages + step.out if step.out >= 0 else NULL,
+           waits)
 
 
 cdef void part(Message *messages, const Costs *c, const Step *step) noexcept nogil:
@@ -487,13 +554,15 @@ cdef void part(Message *messages, const Costs *c, const Step *step) noexcept nog
 
 
 def run_steps(int64_t[:, ::1] line, const int64_t[:, ::1] steps, const int64_t[:, ::1] takes, int64_t[:, ::1] times,
-              LineCosts costs):
+              int64_t[::1] waits, LineCosts costs) -> int:
     """Clocks of a schedule: ``steps`` (n, 10) and ``takes`` (n, 5) are the fields of Step and Take.
 
-    ``times`` (messages, 2) takes the cycles at which the first and the last word of each message are sent.
+    ``times`` (messages, 2) takes the cycles at which the first and the last word of each message are sent, ``waits`` (takes)
+    how long the first word of each is there before the core takes it. Returns what happened (flags).
     """
     cdef Py_ssize_t messages = times.shape[0]
     cdef Costs c = costs.costs
+    cdef int flags = 0
     cdef Message *message = <Message *>malloc((messages + 1) * sizeof(Message))
     cdef const Step *step
     cdef const Take *take = <const Take *>&takes[0, 0] if takes.shape[0] else NULL
@@ -501,6 +570,7 @@ def run_steps(int64_t[:, ::1] line, const int64_t[:, ::1] steps, const int64_t[:
     cdef Py_ssize_t i
     if message == NULL:
         raise MemoryError
+    c.flags = &flags
     with nogil:
         for i in range(steps.shape[0]):
             step = <const Step *>&steps[i, 0]
@@ -512,7 +582,7 @@ def run_steps(int64_t[:, ::1] line, const int64_t[:, ::1] steps, const int64_t[:
                 c.setup_send, c.step_send = step.setup, step.step
                 send(pe, &c, step.words, message + step.out)
             elif step.kind == TAKE:
-                take_step(pe, &c, step, take + step.first, message)
+                take_step(pe, &c, step, take + step.first, message, &waits[step.first])
             elif step.kind == PART:
                 part(message, &c, step)
             else:
@@ -521,3 +591,4 @@ def run_steps(int64_t[:, ::1] line, const int64_t[:, ::1] steps, const int64_t[:
         for i in range(messages):
             times[i, 0], times[i, 1] = message[i].first.clock, message[i].last
     free(message)
+    return flags

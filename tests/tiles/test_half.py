@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import ml_dtypes
 import numpy as np
+import pytest
 
 from wsekern import _tiles, tiles
 
@@ -52,6 +53,11 @@ def kernel_fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     return tiles.fma(a[None, None], b[None, None], c[None, None], "fp16")[0, 0]
 
 
+def step_fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """The same by the step of products: a (rows, 1), b and c (rows, n), one row on each PE."""
+    return tiles.gemm(a[:, None, None], b[:, None, None], "fp16", c[:, None, None])[:, 0, 0]
+
+
 def test_every_half_widens_exactly():
     out = np.empty(HALVES.size, np.float32)
     _tiles.half_to_float(HALVES, out)
@@ -85,6 +91,8 @@ def test_fma_of_all_special_triples():
     a, b, c = (t.view(np.float16) for t in (a, b, c))
     same(header_fma(a, b, c), exact_fma(a, b, c))
     same(kernel_fma(a, b, c), exact_fma(a, b, c))
+    rows = [t.reshape(SPECIALS.size, SPECIALS.size, SPECIALS.size).swapaxes(0, 1).reshape(SPECIALS.size, -1) for t in (a, b, c)]
+    same(step_fma(rows[0][:, :1], *rows[1:]), exact_fma(*rows))
 
 
 def test_fma_of_random_triples():
@@ -97,6 +105,15 @@ def test_fma_of_random_triples():
         want = exact_fma(a, b, addend)
         same(header_fma(a, b, addend), want)
         same(kernel_fma(a, b, addend), want)
+
+
+@pytest.mark.parametrize("columns", [5, 16, 23, 64])
+def test_step_of_products_on_random_triples(columns):
+    random = np.random.default_rng(columns)
+    a, b = (random.integers(0, 1 << 16, (3000, n), dtype=np.uint16).view(np.float16) for n in (1, columns))
+    with np.errstate(all="ignore"):
+        near = (a.astype(np.float64) * b * 2.0 ** random.integers(-14, 15, b.shape)).astype(np.float16)
+    same(step_fma(a, b, near), exact_fma(a, b, near))
 
 
 def test_exact_reference_is_exact():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsekern import tiles
+from wsekern import _tiles, tiles
 from wsekern.errors import InputError
 
 DTYPES = st.sampled_from(tiles.DTYPES)
@@ -267,3 +267,11 @@ def test_results_stored_past_the_caches_are_the_same(accumulate):
     whole = tiles.gemm(x, w, "fp32", c=start, threads=2)
     rows = [tiles.gemm(x[i:i + 1], w[i:i + 1], "fp32", c=None if start is None else start[i:i + 1]) for i in (0, 50, 95)]
     assert whole[[0, 50, 95]].tobytes() == np.concatenate(rows).tobytes()
+
+
+@pytest.mark.parametrize("past_caches", [False, True])
+def test_traffic_reads_and_writes_whole_grids(past_caches):
+    a, b = (tiles.mov(make(seed, "fp32", 4, 4, 1024)).reshape(-1) for seed in (1, 2))
+    out = tiles.mov(a.reshape(4, 4, 1024)).reshape(-1)
+    _tiles.traffic(a, b, out, past_caches)
+    same(out, a + b)

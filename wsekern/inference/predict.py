@@ -249,7 +249,7 @@ def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, 
     return {"model": config.name, "phase": phase, "machine": machine.name, "profile": profile, "mapping": mapping,
             "grid": f"{grid}x{grid}", "context": context, "batch": batch, "precision": precision,
             "cycles_per_layer": layer.cycles, "layers": config.layers, "cycles": cycles, "head_cycles": head,
-            "clock_hz": rate, "seconds": cycles / rate, "tokens_per_second": tokens * rate / cycles,
+            "clock_hertz": rate, "seconds": cycles / rate, "tokens_per_second": tokens * rate / cycles,
             "breakdown": layer.breakdown, "parts": parts}
 
 

@@ -12,12 +12,13 @@ clock of every PE for the flow engine. One reduction, side by side:
 2. how it runs: instructions of every PE in order, cycle engine's last cycle of each PE
    PE 1: PE 0 over color 0 <- tile  (fmovs, 2 elements)
    PE 3: PE 2 over color 0 <- tile  (fmovs, 2 elements)
-   PE 2: PE 0 over color 1 <- tile + PE 3  (fadds, 2 elements)
+   PE 2: sum <- tile + PE 3  (fadds, 2 elements)
+   PE 2: PE 0 over color 1 <- sum  (fmovs, 2 elements)
    PE 0: tile <- tile + PE 1  (fadds, 2 elements)
    PE 0: tile <- tile + PE 2  (fadds, 2 elements)
-   [15, 2, 8, 2], values the same
+   [17, 2, 10, 2], values the same
 3. what it costs: flow engine's clock of each PE, causes on the critical path, link traversals
-   [15, 2, 8, 2], {'compute': 1, 'fabric': 3, 'stages': 10, 'overhead': 0, 'words': 1}, 8
+   [17, 2, 10, 2], {'compute': 2, 'fabric': 3, 'stages': 10, 'overhead': 0, 'words': 2}, 8
 
 Which algorithm is the fastest depends on the PEs and the words (``best_reduce`` and the like give the reason); its picture,
 time against PEs for each algorithm, is drawn by ``plot_crossover`` or ``wsekern predict op reduce-crossover --words 64
@@ -28,7 +29,7 @@ time against PEs for each algorithm, is drawn by ``plot_crossover`` or ``wsekern
 >>> for name, cycles in found.cycles.items():
 ...     print(f"{name:10} {cycles}")
 chain      (82, 154, 442, 1594)
-star       (208, 964, 4036, 16324)
+star       (198, 966, 4038, 16326)
 tree       (140, 270, 400, 602)
 two phases (141, 173, 261, 533)
 generated  (82, 144, 217, 414)
@@ -36,8 +37,8 @@ generated  (82, 144, 217, 414)
 ((4, 'chain'), (16, 'generated'))
 >>> print(found.picture(9))
 cycles
-  16324     .    .    .    s
-   8423     .    .    .    .
+  16326     .    .    .    s
+   8424     .    .    .    .
    4346     .    .    s    .
    2242     .    .    .    .
    1157     .    s    .    c
@@ -48,8 +49,7 @@ cycles
     PEs     4   16   64  256
 c chain, s star, t tree, w two phases, g generated
 
-(A star of 16 PEs and more takes more streams into one PE than that has queues: timed by the published law, and the cycle
-engine refuses it.) Clocks of the two engines are equal on every PE, but where words of
+Clocks of the two engines are equal on every PE, but where words of
 several messages meet on a link or a ramp, or wait for a busy core until its queue is full: there ``FlowEngine.notes`` says so.
 """
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from wsekern._timing import allreduce_line
+from wsekern._timing import HELD_FLAG, allreduce_line
 from wsekern.ops.line import (
     Axis,
     LineEmitter,
@@ -63,7 +63,12 @@ class AllReduce:
             return
         segment = self.segment or engine.length(self.axis)
         costs = line_costs(engine.timing_of(self.dtype), self.words, "allreduce_call", self.op)
-        engine.on_lines(self.axis, lambda line: allreduce_line(line, segment, self.groups, costs))
+
+        def advance(line: np.ndarray) -> None:
+            # Who is held back waits for the result anyway.
+            engine.happened(self, allreduce_line(line, segment, self.groups, costs) & ~HELD_FLAG)
+
+        engine.on_lines(self.axis, advance)
         if 1 < self.groups < segment < 3 * self.groups:
             engine.note(self, "groups of fewer than three PEs: sums between groups and within them share links")
         engine.energy += self.energy(engine)

@@ -52,7 +52,7 @@ class Broadcast:
             return
         costs = line_costs(engine.timing_of(self.dtype), self.words, "broadcast_call")
         segment = self.segment or engine.length(self.axis)
-        engine.on_lines(self.axis, lambda line: broadcast_line(line, segment, self.root, costs))
+        engine.on_lines(self.axis, lambda line: engine.happened(self, broadcast_line(line, segment, self.root, costs)))
         engine.energy += self.energy(engine)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:

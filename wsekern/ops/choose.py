@@ -129,9 +129,7 @@ def _best_reduce(pes: int, words: int, machine: Machine, profile: str, dtype: st
     for group in _some_sizes(pes)[1:-1]:
         candidates[f"two phases, groups of {group} PEs"] = TwoPhaseReduce(words, axis, group, op)
     for name in ("tree", "star", "auto"):
-        tree = ReduceTree(words, axis, name, 0, op)
-        if tree.fits(pes, Timing(machine, profile, dtype)):
-            candidates[name] = tree
+        candidates[name] = ReduceTree(words, axis, name, 0, op)
     return _choose(candidates, machine, *_line(axis, pes), profile, dtype)
 
 

@@ -68,12 +68,13 @@ class ColorAllocator:
     machine: Machine
     taken: set[int] = field(default_factory=set)
 
-    def allot(self, count: int, purpose: str) -> list[int]:
-        """``count`` free colors, lowest first."""
+    def allot(self, count: int, purpose: str, switches: bool = False) -> list[int]:
+        """``count`` free colors, lowest first; ``switches``: of those that have some."""
         reserved = set(self.machine.fabric.reserved_colors.values)
-        free = [color for color in range(int(self.machine.fabric.colors)) if color not in reserved | self.taken]
+        able = self.machine.fabric.switch_colors.values if switches else range(int(self.machine.fabric.colors))
+        free = [color for color in able if color not in reserved | self.taken]
         if len(free) < count:
-            raise BudgetError(f"{purpose} needs {count} colors, {len(free)} of {int(self.machine.fabric.colors)} are "
+            raise BudgetError(f"{purpose} needs {count} colors{' with switches' * switches}, {len(free)} of {len(able)} are "
                               f"free on {self.machine.name}: run fewer operations at once, free finished ones' colors")
         self.taken.update(free[:count])
         return free[:count]
@@ -96,7 +97,8 @@ def run_on_cycle_engine(operations: Any, machine: Machine | str, width: int, hei
                         *tiles: np.ndarray, threads: int = 1) -> CycleRun:
     """Run an operation, or a sequence of which each takes the result of the one before it first, wavelet by wavelet.
 
-    ``tiles`` are the host's tiles in the order in which the operations take them. Equal operations share their colors.
+    ``tiles`` are the host's tiles in the order in which the operations take them. Equal operations share their colors, but
+    for those that leave switches advanced.
     """
     chain = list(operations) if isinstance(operations, Sequence) else [operations]
     compiled = compile_operations(chain, machine, width, height, profile, dtype, threads=threads)
@@ -143,12 +145,13 @@ def place_operations(layout: Any, timing: Timing, chain: list[Any], allocator: C
     """Write routes and programs of ``chain`` onto a layout, or onto a window of one: the symbols of the tiles that it takes
     and of its result, all beginning with ``prefix``."""
     named = [str(operation) if isinstance(operation, Local) else type(operation).__name__ for operation in chain]
-    title, colors = " to ".join(dict.fromkeys((named[0], named[-1]))), {}
-    chain = [lower(operation, timing, layout.width, layout.height) for operation in chain]
+    title, known = " to ".join(dict.fromkeys((named[0], named[-1]))), {}
+    chain, colors = [lower(operation, timing, layout.width, layout.height) for operation in chain], []
     for operation, name in zip(chain, named, strict=True):
-        if operation not in colors:
-            colors[operation] = allocator.allot(operation.colors, name)
-            operation.paint(layout, colors[operation])
+        if operation not in known or getattr(operation, "turns_switches", False):
+            known[operation] = allocator.allot(operation.colors, name, getattr(operation, "turns_switches", False))
+            operation.paint(layout, known[operation])
+        colors.append(known[operation])
     names = _input_names(chain, prefix)
     kinds, which = _kinds(chain, layout)
     programs, result = [], ""
@@ -164,7 +167,7 @@ def place_operations(layout: Any, timing: Timing, chain: list[Any], allocator: C
             types = operation.tile_types(of_dtype) if hasattr(operation, "tile_types") else (of_dtype,) * len(shapes)
             for name, shape, kept in list(zip(own, shapes[-len(own):], types[-len(own):], strict=True)) if own else ():
                 program.memory(name, kept, int(np.prod(shape)))
-            result = operation.emit(Emission(costs, program, colors[operation], inputs, f"{prefix}{serial}"), role)
+            result = operation.emit(Emission(costs, program, colors[serial], inputs, f"{prefix}{serial}"), role)
         programs.append(program)
     layout.set_programs(programs, which)
     return tuple(name for group in names for name in group), result

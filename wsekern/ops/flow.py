@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from wsekern._timing import CAUSE_NAMES, level_line, spend, spread
+from wsekern._timing import CAUSE_NAMES, HELD_FLAG, latest_clock, level_line, spend, spread
 from wsekern.errors import InputError
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
@@ -21,6 +21,10 @@ class Operation(Protocol):
 
     def flow(self, engine: "FlowEngine", *tiles: np.ndarray) -> Any:
         """Advance the clocks and return the values."""
+
+
+MOST_THREADS = 1024
+"""More would only wait for each other on any computer."""
 
 
 class FlowEngine:
@@ -44,8 +48,8 @@ class FlowEngine:
                  threads: int = 1, contended: str = "bound") -> None:
         self.machine = load_machine(machine) if isinstance(machine, str) else machine
         self.machine.check_grid(width, height)
-        if threads < 1:
-            raise InputError(f"threads is {threads}: expected at least 1")
+        if not 1 <= threads <= MOST_THREADS:
+            raise InputError(f"threads is {threads}: expected 1 to {MOST_THREADS}")
         if contended not in ("bound", "cycle"):
             raise InputError(f"contended is {contended!r}: use bound, or cycle to move the words of such operations one by one")
         self.width, self.height, self.profile, self.dtype, self.threads = width, height, profile, dtype, threads
@@ -169,6 +173,13 @@ class FlowEngine:
         if reason:
             self.notes[type(operation).__name__] = reason
 
+    def happened(self, operation: Operation, flags: int) -> None:
+        """Note what happened to words of ``operation`` on their way that its clocks do not see, or may not."""
+        if flags & HELD_FLAG:
+            self.note(operation, "words wait for a core that is late until its queue is full: the flow engine's clocks do not "
+                                 "see what that holds back")
+        self._watch.happened(self, operation, flags)
+
     @property
     def clock(self) -> np.ndarray:
         """Local clock of every PE in cycles, int64 (height, width)."""
@@ -180,7 +191,7 @@ class FlowEngine:
     def cycles(self) -> int:
         """Cycle at which the last PE is done."""
         if self._grid is not None:
-            return int(self.clock.max())
+            return latest_clock(self._grid)[0]
         return int(self._row.sum(axis=1).max() + self._column.sum(axis=1).max())
 
     @property
@@ -191,7 +202,7 @@ class FlowEngine:
         pipelines; ``overhead``: calls and set-ups; ``words``: the rest of a message after its first word.
         """
         if self._grid is not None:
-            last = self._grid.reshape(-1, len(CAUSE_NAMES))[self.clock.argmax()]
+            last = self._grid.reshape(-1, len(CAUSE_NAMES))[latest_clock(self._grid)[1]]
             return {name: int(value) for name, value in zip(CAUSE_NAMES, last, strict=True)}
         row = self._row[self._row.sum(axis=1).argmax()]
         column = self._column[self._column.sum(axis=1).argmax()]

@@ -126,7 +126,12 @@ def line_costs(timing: Timing, words: int, call: str, op: str = "sum", stride: i
         words_broadcast=timing.sending(wavelets.results, receive), words_receive=(wavelets.results - 1) * receive,
         paced_broadcast=timing.stream(wavelets.results, receive),
         sums=wavelets.sums, step_send=send, step_add=add, down=timing.ramp + timing.latency("input"),
-        link=timing.link, depths=timing.machine.core.input_queues.values)
+        link=timing.link, depths=timing.machine.core.input_queues.values, room=waiting_room(timing))
+
+
+def waiting_room(timing: Timing) -> int:
+    """Words that may wait for a core, in its shallowest queue and its router, without holding their sender back."""
+    return min(timing.machine.core.input_queues.values) + int(timing.machine.fabric.buffer_depth)
 
 
 def run_line(engine: "FlowEngine", kind: str, op: str, tile: np.ndarray, axis: str, segment: int, parameter: int,
@@ -235,15 +240,16 @@ class LinePainter:
         """Ports towards lower and towards higher places."""
         return ("W", "E") if self.axis == "x" else ("N", "S")
 
-    def at(self, color: int, first: int, last: int, rx: str, *tx: str) -> None:
-        """Route of ``color`` at places first to last, both included; nothing where there are none."""
+    def at(self, color: int, first: int, last: int, rx: str, *tx: str, then: str | None = None) -> None:
+        """Route of ``color`` at places first to last, both included; nothing where there are none. ``then``: the port that
+        words come in from once the switch is advanced."""
         if last < first:
             return
         first, last = first + self.begin, last + self.begin
         lines = self.lines or (self.layout.height if self.axis == "x" else self.layout.width)
         box = (first, self.first, last - first + 1, lines) if self.axis == "x" else (self.first, first, lines,
                                                                                      last - first + 1)
-        self.layout.set_route(color, (rx,), tx, *box)
+        self.layout.set_route(color, (rx,), tx, *box, then=then)
 
     def link(self, color: int, source: int, target: int) -> None:
         """From the core at ``source`` to the core at ``target``, through the routers between them."""
@@ -254,6 +260,16 @@ class LinePainter:
         if abs(target - source) > 1:
             self.at(color, first, last, low, high)
         self.at(color, target, target, low, "RAMP")
+
+    def turns(self, color: int, senders: Sequence[int], target: int) -> None:
+        """From the cores at ``senders``, all on one side, to the core at ``target``, in turns from near to far: the router of
+        each but the farthest passes on what comes from beyond once its switch is advanced."""
+        far = max(senders, key=lambda place: abs(place - target))
+        self.link(color, far, target)
+        near, beyond = self.ports if far > target else self.ports[::-1]
+        for place in senders:
+            if place != far:
+                self.at(color, place, place, "RAMP", near, then=beyond)
 
     def chains(self, colors: Sequence[int], places: Sequence[int], root: int) -> None:
         """Chains over ``places`` from both ends to ``places[root]``; colors by direction and parity of the sender."""

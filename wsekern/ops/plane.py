@@ -75,13 +75,14 @@ class Reduce2D(PlaneScheduled):
         if not self.words:
             return
         if self.path == "snake":
-            reduce_snake(engine.grid(), line_costs(engine.timing, self.words, "reduce_call", self.op))
+            costs = line_costs(engine.timing, self.words, "reduce_call", self.op)
+            engine.happened(self, reduce_snake(engine.grid(), costs))
             engine.energy += (engine.width * engine.height - 1) * traffic(engine.timing, self.words).sums
             return
         self.rows.time(engine)
         column, grid = self.column.schedule(engine.height, engine.timing), engine.grid()
         line = np.ascontiguousarray(grid[:, 0])
-        engine.note(self, run_schedule(column, line))
+        run_schedule(self, engine, column, line)
         grid[:, 0] = line
         engine.energy += column.energy
 
@@ -147,7 +148,7 @@ class Broadcast2D(PlaneScheduled):
         """Advance the clocks of ``engine`` by this operation."""
         if self.words:
             costs = line_costs(engine.timing, self.words, "broadcast_call")
-            broadcast_plane(engine.grid(), *self._root(engine.width, engine.height), costs)
+            engine.happened(self, broadcast_plane(engine.grid(), *self._root(engine.width, engine.height), costs))
             engine.energy += (engine.width * engine.height - 1) * traffic(engine.timing, self.words).results
 
     def flow(self, engine: FlowEngine, tile: np.ndarray) -> np.ndarray:

@@ -155,6 +155,8 @@ _OPERATIONS: dict[str, Callable[[OpRequest], Sequence[Operation]]] = {
     "all-gather": lambda r: [AllGather(_words(r), r.axis)],
     "transpose": lambda r: [Transpose(_words(r))],
 }
+ENERGY_UNIT = {"energy_unit": "link traversals"}
+"""What energy counts: wavelets times links."""
 _WAVELETS = ("broadcast", "broadcast-2d", "scatter", "gather", "all-gather", "transpose")
 _DTYPES = {"line-multicast": "u32", "multicast": "u32", "reduce": "fp32"} | {
     name: "fp32" for name in _OPERATIONS if name in _WAVELETS or name.endswith("reduce") or name == "reduce-2d"}
@@ -227,7 +229,8 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
         said.append(f"the tiles of a PE take {held:,} B and it has {sram:,} B: cut them over more PEs")
     notes = {"note": "; ".join(said)} if said else {}
     return {"op": name, "machine": machine.name, "profile": profile, "grid": f"{grid[0]}x{grid[1]}", "dtype": dtype,
-            **chosen, "engine": engine, "cycles": run.cycles, "energy": energy, "breakdown": dict(run.breakdown), **notes}
+            **chosen, "engine": engine, "cycles": run.cycles, "energy": energy, **ENERGY_UNIT,
+            "breakdown": dict(run.breakdown), **notes}
 
 
 def _tile_bytes(step: Operation, run: FlowEngine) -> int:
@@ -306,5 +309,5 @@ def _predict_vector(name: str, machine: Machine, profile: str, words: int | None
     special = f"{instruction}_conflict" if conflict else f"{instruction}_long"
     elements = ceil(words / timing.rate(special if special in rates else instruction))
     setup = timing.setup(instruction) if words else 0
-    return {"op": name, "machine": machine.name, "profile": profile, "cycles": setup + elements, "energy": 0,
+    return {"op": name, "machine": machine.name, "profile": profile, "cycles": setup + elements, "energy": 0, **ENERGY_UNIT,
             "breakdown": {"compute": elements, "fabric": 0, "stages": 0, "overhead": setup, "words": 0}}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from wsekern._timing import reduce_line
+from wsekern.machine.timing import Timing
 from wsekern.ops.line import (
     Axis,
     LineEmitter,
@@ -24,6 +25,9 @@ from wsekern.ops.line import (
     traffic,
     travelling,
 )
+from wsekern.ops.schedule import Schedule
+from wsekern.ops.scheduled import Scheduled
+from wsekern.ops.tree import ReduceTree
 
 if TYPE_CHECKING:
     from wsekern.ops.cycle import Emission
@@ -60,11 +64,7 @@ class Reduce:
             return
         costs = line_costs(engine.timing_of(self.dtype), self.words, "reduce_call", self.op)
         segment = self.segment or engine.length(self.axis)
-        engine.on_lines(self.axis, lambda line: reduce_line(line, segment, self.root, costs))
-        depth = min(engine.timing.machine.core.input_queues.values)
-        if 0 < self.root < segment - 1 and traffic(engine.timing_of(self.dtype), self.words).sums > depth:
-            engine.note(self, "the chain that the root takes second is held back once its queue is full: senders on that "
-                              "side end later than their clocks say, the root does not")
+        engine.on_lines(self.axis, lambda line: engine.happened(self, reduce_line(line, segment, self.root, costs)))
         engine.energy += self.energy(engine)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
@@ -115,9 +115,10 @@ class Reduce:
 
 
 @dataclass(frozen=True)
-class TwoPhaseReduce:
+class TwoPhaseReduce(Scheduled):
     """Reduce along ``axis`` to the first PE of every line in two phases (HPDC'24): chains of ``group`` PEs to their
-    first PE, then a chain over those, whose words pass the routers between them.
+    first PE, then a chain over those, whose words pass the routers between them. Where PEs are left over, the first group is
+    smaller.
 
     Cost, B wavelets, P PEs, S of them in a group, s = output + 2 T_R + input: ``2 B + (S - 1)(s + h) + (P/S - 1)(s +
     S h)``.
@@ -127,76 +128,19 @@ class TwoPhaseReduce:
     axis: Axis
     group: int
     op: str = "sum"
-    colors: ClassVar[int] = 4
-    """By parity of the sender, within groups and between their first PEs."""
 
     def __post_init__(self) -> None:
         check_line(self.words, self.axis, 0, group=self.group)
 
-    def time(self, engine: "FlowEngine") -> None:
-        """Advance the clocks of ``engine`` by this operation."""
-        if not self.words:
-            return
-        Reduce(self.words, self.axis, op=self.op, segment=self.group).time(engine)
-        costs = line_costs(engine.timing, self.words, "reduce_call", self.op, stride=self.group)
+    @property
+    def tree(self) -> ReduceTree:
+        """The same over a tree."""
+        return ReduceTree(self.words, self.axis, "two-phase", 0, self.op, self.group)
 
-        def between_groups(line: np.ndarray) -> None:
-            roots = np.ascontiguousarray(line[::self.group])
-            reduce_line(roots, len(roots), 0, costs)
-            line[::self.group] = roots
+    def write(self, length: int, timing: Timing) -> Schedule:
+        """Sums up the tree."""
+        return self.tree.write(length, timing)
 
-        engine.on_lines(self.axis, between_groups)
-        length = engine.length(self.axis)
-        if length % self.group:
-            engine.note(self, "a shorter last group is done early, and its sum meets the chain before it on a link")
-        hops = (-(-length // self.group) - 1) * self.group
-        engine.energy += hops * traffic(engine.timing, self.words).sums * engine.lines(self.axis)
-
-    def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
-        """Tiles (height, width, ...) of words elements -> the same, with the result at the first PE of every line."""
-        tile = check_words(engine, tile, self.words, engine.dtype)
-        self.time(engine)
-        out = run_line(engine, "reduce", self.op, tile, self.axis, self.group, 0, engine.dtype)
-        roots = out[::self.group] if self.axis == "y" else out[:, ::self.group]
-        roots[:] = run_line(engine, "reduce", self.op, np.ascontiguousarray(roots), self.axis, 0, 0, engine.dtype)
-        return out
-
-    def reference(self, tile: np.ndarray, dtype: str = "fp32") -> np.ndarray:
-        """Plain numpy with the same order of adds; in fp16 with fp32 accumulation a group's sum is rounded to fp16."""
-        out = Reduce(self.words, self.axis, op=self.op, segment=self.group).reference(tile, dtype)
-        for line in along(out, self.axis):
-            line[0] = chains(dtype, travelling(dtype, line[::self.group]), 0, self.op)
-        return out
-
-    def tiles(self) -> tuple[tuple[int, ...], ...]:
-        """Shape of the tile on each PE."""
-        return ((self.words,),)
-
-    def role(self, position: int, length: int) -> tuple[Stream, Stream | None]:
-        """Streams of the PE at ``position`` of a line in its group, and, for a first PE, between groups."""
-        begin, end = segment_at(position, length, self.group)
-        group = stream_of(position - begin, 0, end - begin, -2)
-        if position != begin:
-            return group, None
-        return group, stream_of(begin // self.group, 0, -(-length // self.group), 0)
-
-    def paint(self, layout: "Layout", colors: Sequence[int]) -> None:
-        """Routes of all lines: only the two colors of chains towards lower places are ever used."""
-        length = layout.height if self.axis == "y" else layout.width
-        painter = LinePainter(layout, self.axis, 0)
-        for begin, end in segments(length, self.group):
-            painter.chains((*colors[:2], *colors[:2]), range(begin, end), 0)
-        painter.chains((*colors[2:], *colors[2:]), range(0, length, self.group), 0)
-
-    def emit(self, out: "Emission", role: tuple[Stream, Stream | None]) -> str:
-        """The chain of the group, and for a first PE the chain between groups, each an operation of its own."""
-        tile = out.inputs[0]
-        for stream in role if self.words else ():
-            if stream is None:
-                continue
-            out.program.spend(out.timing.latency("reduce_call", out.timing.latency("call")))
-            emitter = LineEmitter(out, self.words, self.op, tile)
-            emitter.combine(stream)
-            if emitter.held != tile:
-                emitter.finish()
-        return tile
+    def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
+        """Plain numpy with the same order of adds, bit for bit."""
+        return self.tree.reference(tile, timing)

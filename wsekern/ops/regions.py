@@ -88,9 +88,9 @@ class Window:
         self.width, self.height = region.width, region.height
 
     def set_route(self, color: int, rx: Iterable[str], tx: Iterable[str], x: int = 0, y: int = 0, width: int = 1,
-                  height: int = 1) -> None:
+                  height: int = 1, then: str | None = None) -> None:
         """As Layout.set_route, from the region's first PE on."""
-        self.layout.set_route(color, rx, tx, x + self.region.x, y + self.region.y, width, height)
+        self.layout.set_route(color, rx, tx, x + self.region.x, y + self.region.y, width, height, then)
 
     def set_programs(self, programs: list[Program], which: np.ndarray) -> None:
         """As Layout.set_programs, on the region."""

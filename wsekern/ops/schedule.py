@@ -9,26 +9,27 @@ which every message is sent before it is taken.
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from itertools import pairwise
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 
 from wsekern._timing import LineCosts
+from wsekern._trees import lowest_colors
 from wsekern.errors import BudgetError
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import tile_packing
+from wsekern.ops.meeting import TAKE, Meetings
 
 Place = tuple[str, int]
 """Buffer and first element."""
-_WORK, _SEND, _TAKE, _PART, _JOIN = range(5)
+_WORK, _SEND, _TAKE, _PART, _JOIN = 0, 1, TAKE, 3, 4
 _MOVES = {"mov": 0, "sum": 1, "max": 2, "round": 3}
 MOST_FEEDS = 8
 """Streams that one PE takes in at a time: input queues of every machine."""
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """``words`` elements from the core at ``source`` to all cores that take it in [low, high], or part of such a message.
 
     Parts are taken one by one where the whole is sent at once, and sent one by one where the whole is taken at once.
@@ -45,15 +46,22 @@ class Message:
     offset: int = 0
     multicast: str = ""
     """``line``: to every PE of [low, high]; ``plane``: to every PE of the grid; empty: to one."""
+    far: int | None = None
+    """Where senders take turns on one color, from near to far: the farthest of them. The router of a sender passes on what
+    comes from beyond once its own core's last word has asked it to."""
+    hands_over: bool = False
+    """Whether it holds that last word."""
 
     @property
     def route(self) -> tuple[int, int, int, str]:
         """What tells its route from others."""
+        if self.far is not None:
+            target = self.high if self.source == self.low else self.low
+            return self.far, min(self.far, target), max(self.far, target), "turns"
         return self.source, self.low, self.high, self.multicast
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One instruction of the PE at ``pe``: ``dst = a`` or ``a`` combined with message ``b``; numbers are messages.
 
     ``op``: mov, sum, max, round (to the tile's precision), spend (scalar code of ``words`` cycles), clear, or multiply
@@ -116,10 +124,22 @@ class Schedule:
 
     # What an operation writes.
 
-    def message(self, source: int, target: int, words: int, sums: bool = True) -> int:
-        """A message from one PE to another."""
-        self.messages.append(Message(source, min(source, target), max(source, target), words, sums))
+    def message(self, source: int, target: int, words: int, sums: bool = True, far: int | None = None) -> int:
+        """A message from one PE to another, in turns with those of other PEs where the farthest of them is given."""
+        self.messages.append(Message(source, min(source, target), max(source, target), words, sums, far=far))
         return len(self.messages) - 1
+
+    def parts_in_turn(self, message: int) -> list[tuple[int, int, int]]:
+        """The parts, as (message, first element, elements), by which a PE sends ``message``: where others wait for their turn
+        its last wavelet is one by itself, which hands over; else the message alone."""
+        whole = self.messages[message]
+        if whole.far in (None, whole.source) or not whole.words:
+            return [(message, 0, whole.words)]
+        before = (self.wavelets(whole) - 1) * self.packing(whole)
+        parts = [(self.part(message, 0, before), 0, before)] if before else []
+        last = self.part(message, before, whole.words - before)
+        self.messages[last] = self.messages[last]._replace(hands_over=True)
+        return [*parts, (last, before, whole.words - before)]
 
     def multicast(self, source: int, low: int, high: int, words: int, kind: str = "line") -> int:
         """A message from one PE to all others in [low, high], both ways; of the grid, where ``kind`` is ``plane``."""
@@ -129,8 +149,7 @@ class Schedule:
     def part(self, message: int, offset: int, words: int) -> int:
         """The elements of ``message`` from ``offset`` on, as something to take by itself."""
         whole = self.messages[message]
-        self.messages.append(Message(whole.source, whole.low, whole.high, words, whole.sums, message, offset,
-                                     whole.multicast))
+        self.messages.append(whole._replace(words=words, whole=message, offset=offset))
         return len(self.messages) - 1
 
     def step(self, pe: int, op: str, words: int, dst: Place | int, a: Place | int,
@@ -153,106 +172,41 @@ class Schedule:
 
     def hops(self, message: Message, pe: int) -> int:
         """Links from the sender of ``message`` to ``pe``."""
-        (y0, x0), (y1, x1) = divmod(message.source, self.width), divmod(pe, self.width)
+        return self._apart(message.source, pe)
+
+    def _apart(self, a: int, b: int) -> int:
+        if self.width == self.length:
+            return abs(a - b)
+        (y0, x0), (y1, x1) = divmod(a, self.width), divmod(b, self.width)
         return abs(y1 - y0) + abs(x1 - x0)
 
     def links(self, message: Message) -> int:
         """Links that ``message`` goes over."""
         if message.multicast == "plane":
             return self.length - 1
-        return self.hops(Message(message.low, 0, 0, 0, False), message.high)
+        return self._apart(message.low, message.high)
 
     @cached_property
-    def shared_links(self) -> list[list[tuple[int, int]]]:
-        """For every link that messages of more than one route go over: those messages, and how far from their senders."""
-        on_link: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
-        for index, message in enumerate(self.messages):
-            source, low, high, kind = message.route
-            if kind == "plane" or message.whole is not None:
-                continue
-            step = 1 if low // self.width == high // self.width else self.width
-            for ahead, end in ((step, high), (-step, low)):
-                for far, place in enumerate(range(source, end, ahead)):
-                    on_link[place, ahead].append((index, far))
-        return [use for use in on_link.values() if len({self.messages[index].route for index, _ in use}) > 1]
-
-    def meets_on_links(self, times: np.ndarray) -> bool:
-        """Whether words of two messages come to a link at the same time, or closer than it rests between them; ``times``
-        (messages, 2) are when their first and last words are sent."""
-        for use in self.shared_links:
-            spans = sorted((times[index, 0] + far * self.timing.hop, times[index, 1] + far * self.timing.hop)
-                           for index, far in use)
-            if any(after[0] <= before[1] + 2 for before, after in pairwise(spans)):
-                return True
-        return False
+    def ports(self) -> list[tuple[int | None, int | None]]:
+        """The message that each step takes in, and the one that it sends."""
+        return [(step.takes, step.sends) for step in self.steps]
 
     @cached_property
-    def holds_back(self) -> bool:
-        """Whether a PE may take a message later than its words arrive, or send a second one before the first has left, and
-        the words fill a queue: who fills it ends later than the clocks of the flow engine say. So it is where one of two
-        streams into a PE is sent in pieces, with pauses in which the other has the ramp."""
-        core, buffers = self.timing.machine.core, int(self.timing.machine.fabric.buffer_depth)
-        inputs, outputs = self.input_queues, self.output_queues
-        busy, sent = set(), set()
-        pieced = {self.messages[step.sends].whole for step in self.steps if step.sends is not None}
-        for step in self.steps:
-            if step.takes is not None and step.pe in busy:
-                room = core.input_queues.values[inputs[step.pe].index(self.colors[step.takes])] + buffers
-                if step.takes in pieced or self.wavelets(self.messages[step.takes]) > room:
-                    return True
-            if step.sends is not None and step.pe in sent:
-                room = core.output_queues.values[outputs[step.pe].index(self.colors[step.sends])]
-                if self.wavelets(self.messages[step.sends]) > room:
-                    return True
-            busy.add(step.pe)
-            if step.sends is not None:
-                sent.add(step.pe)
-        return False
-
-    @cached_property
-    def _intake(self) -> tuple[np.ndarray, np.ndarray]:
-        """PE and step of every take."""
-        steps, takes, _ = self.clock_tables
-        of = np.zeros((len(takes), 2), np.int64)
-        for row in steps[steps[:, 0] == _TAKE]:
-            of[row[2]:row[2] + row[3]] = row[1], row[2]
-        return of[:, 0], of[:, 1]
-
-    def meets_on_ramps(self, times: np.ndarray) -> bool:
-        """Whether words of messages that a PE takes by steps apart from each other come to its ramp at the same time, or one
-        message right after another where the ramp has to rest between words."""
-        takes, (pe, step) = self.clock_tables[1], self._intake
-        arrival = takes[:, 1] * self.timing.hop
-        first, last = times[takes[:, 0], 0] + arrival, times[takes[:, 0], 1] + arrival
-        order = np.lexsort((first, pe))
-        pe, step, first, last = pe[order], step[order], first[order], last[order]
-        words, frame = self.timing.link
-        meets = (pe[1:] == pe[:-1]) & (step[1:] != step[:-1]) & (first[1:] <= last[:-1] + (words < frame))
-        return bool(meets.any())
-
-    def note(self, times: np.ndarray) -> str:
-        """Why the flow engine's clocks are near the cycle engine's, and not the same; empty where they are the same."""
-        if self.meets_on_links(times):
-            return "messages share links: their words take turns, which the flow engine's clocks do not see"
-        if self.meets_on_ramps(times):
-            return "words for one PE meet on its ramp: which go first is not in the flow engine's clocks"
-        return ("words wait for a core that is busy until its queue is full: the flow engine's clocks do not see what that "
-                "holds back") if self.holds_back else ""
+    def meetings(self) -> Meetings:
+        """Where its words may meet, or wait."""
+        return Meetings(self)
 
     @cached_property
     def colors(self) -> list[int]:
         """Color of every message, counted from 0: the lowest that no other route has at a router on its way."""
         routes = sorted({message.route for message in self.messages},
                         key=lambda route: (route[3] != "", route[2] - route[1], route[0]))
-        taken, color_of = np.zeros(self.length, np.uint64), {}      # bit c: color c is taken at that router
-        for route in routes:
-            there = taken[self.span(route)]
-            used = int(np.bitwise_or.reduce(there))
-            color = (~used & (used + 1)).bit_length() - 1
-            if color >= 64:
-                raise BudgetError(f"a schedule on {self.length} PEs needs more than 64 colors: use another algorithm")
-            color_of[route] = color
-            there |= np.uint64(1 << color)
+        spans = [self.span(route) for route in routes]
+        rows = np.array([(span.start, span.stop, span.step) for span in spans], np.int64).reshape(-1, 3)
+        found = lowest_colors(rows, self.length).tolist()
+        if -1 in found:
+            raise BudgetError(f"a schedule on {self.length} PEs needs more than 64 colors: use another algorithm")
+        color_of = dict(zip(routes, found, strict=True))
         return [color_of[message.route] for message in self.messages]
 
     @cached_property
@@ -264,6 +218,11 @@ class Schedule:
     def output_queues(self) -> list[list[int]]:
         """Colors of the output queues of every PE."""
         return _queues(self, False)
+
+    @cached_property
+    def turns_switches(self) -> bool:
+        """Whether PEs take turns on a color."""
+        return any(message.hands_over for message in self.messages)
 
     @property
     def color_count(self) -> int:
@@ -278,7 +237,12 @@ class Schedule:
 
     def packing(self, message: Message) -> int:
         """Elements in one wavelet of ``message``."""
-        return 1 if self.wide and message.sums else tile_packing(self.timing)
+        return self._packing[message.sums]
+
+    @cached_property
+    def _packing(self) -> tuple[int, int]:
+        """Elements in one wavelet of a tile, and of sums."""
+        return tile_packing(self.timing), 1 if self.wide else tile_packing(self.timing)
 
     def wavelets(self, message: Message) -> int:
         """Wavelets of ``message``."""
@@ -301,7 +265,7 @@ class Schedule:
 
     def _operand(self, operand: Place | int | None) -> tuple | None:
         if isinstance(operand, int):
-            return self.colors[operand], self.messages[operand].sums
+            return self.colors[operand], self.messages[operand].sums, self.messages[operand].hands_over
         return operand
 
     @cached_property
@@ -346,7 +310,7 @@ class _ClockTables:
         self.inputs, self.outputs = schedule.input_queues, schedule.output_queues
         self.depths = schedule.timing.machine.core.input_queues.values
         self.groups = _groups(schedule)
-        self.parts, sent = defaultdict(list), {step.sends for step in schedule.steps}
+        self.parts, sent = defaultdict(list), {message for _, message in schedule.ports}
         self.wholes = {}
         for index, message in enumerate(schedule.messages):
             if message.whole is not None and index in sent:
@@ -356,25 +320,25 @@ class _ClockTables:
 
     def build(self) -> tuple[np.ndarray, np.ndarray, LineCosts]:
         schedule, timing = self.schedule, self.timing
-        for index, step in enumerate(schedule.steps):
+        for index, (step, (takes, sends)) in enumerate(zip(schedule.steps, schedule.ports, strict=True)):
             if index in self.groups:
                 self.take(self.groups[index])
-            elif step.takes is None and step.sends is not None:
+            elif takes is None and sends is not None:
                 self.send(step)
             elif step.op == "spend":
                 self.row(_WORK, step.pe, setup=step.words)
             elif step.op == "multiply":
                 compute, overhead = multiply_cycles(timing, *schedule.product[:3])
                 self.row(_WORK, step.pe, setup=overhead, words=compute)
-            elif step.takes is None:
+            elif takes is None:
                 name = schedule.instruction(step.op)
                 self.row(_WORK, step.pe, setup=timing.setup(name), words=timing.elements(name, step.words))
-            if step.sends is not None:
-                self.split(step.sends)
+            if sends is not None:
+                self.split(sends)
         costs = LineCosts(call=0, setup_send=0, setup_add=0, setup_receive=0, stage=timing.stage, hop=timing.hop,
                           convert=0, words_send=0, words_add=0, paced_add=0, words_broadcast=0, words_receive=0,
                           paced_broadcast=0, sums=0, step_send=1, step_add=1, down=timing.ramp + timing.latency("input"),
-                          link=timing.link, depths=timing.machine.core.input_queues.values)
+                          link=timing.link, depths=timing.machine.core.input_queues.values, room=0)
         return (np.array(self.steps, np.int64).reshape(-1, 10), np.array(self.takes, np.int64).reshape(-1, 5), costs)
 
     def row(self, kind: int, pe: int, first: int = 0, count: int = 0, out: int = -1, setup: int = 0, words: int = 0,
@@ -401,15 +365,15 @@ class _ClockTables:
 
     def take(self, group: list[Step]) -> None:
         last, first, schedule = group[-1], len(self.takes), self.schedule
-        packing = schedule.packing(schedule.messages[last.takes])
+        messages, colors, queues, sends = schedule.messages, schedule.colors, self.inputs[last.pe], last.sends
+        packing = schedule.packing(messages[last.takes])
         for step in group:
             taken = step.takes
-            queue = self.inputs[step.pe].index(schedule.colors[taken])
-            self.takes.append((taken, schedule.hops(schedule.messages[taken], step.pe), self.depths[queue],
-                               schedule.colors[taken], -(-step.words // packing)))
+            color = colors[taken]
+            self.takes.append((taken, schedule.hops(messages[taken], last.pe), self.depths[queues.index(color)], color,
+                               -(-step.words // packing)))
         setup, words, paced, pace, wavelets = self.taking_costs(last.op, last.words, packing)
-        self.row(_TAKE, last.pe, first, len(group), -1 if last.sends is None else last.sends, setup, words, paced, pace,
-                 wavelets)
+        self.row(_TAKE, last.pe, first, len(group), -1 if sends is None else sends, setup, words, paced, pace, wavelets)
 
     def split(self, sent: int) -> None:
         """Parts that are taken of a message sent, and the whole that is taken once its last part is sent."""
@@ -432,10 +396,11 @@ def _queues(schedule: Schedule, takes: bool) -> list[list[int]]:
     bound: list[list[int]] = [[] for _ in range(schedule.length)]
     core = schedule.timing.machine.core
     there = len((core.input_queues if takes else core.output_queues).values)
-    for step in schedule.steps:
-        message = step.takes if takes else step.sends
-        if message is not None and schedule.colors[message] not in bound[step.pe]:
-            bound[step.pe].append(schedule.colors[message])
+    colors, port = schedule.colors, 0 if takes else 1
+    for step, messages in zip(schedule.steps, schedule.ports, strict=True):
+        message = messages[port]
+        if message is not None and colors[message] not in bound[step.pe]:
+            bound[step.pe].append(colors[message])
     for pe, colors in enumerate(bound):
         if len(colors) > there:
             raise BudgetError(f"the PE at place {pe} of {schedule.length} needs {len(colors)} {'input' if takes else 'output'} "
@@ -448,8 +413,8 @@ def _groups(schedule: Schedule) -> dict[int, list[Step]]:
     """Index of a step -> the steps that take messages at one stretch and end with it: they share the ramp."""
     groups: dict[int, list[Step]] = {}
     open_group: dict[int, tuple[int, list[Step]]] = {}
-    for index, step in enumerate(schedule.steps):
-        if step.takes is None:
+    for index, (step, (takes, _)) in enumerate(zip(schedule.steps, schedule.ports, strict=True)):
+        if takes is None:
             open_group.pop(step.pe, None)
             continue
         before = open_group.get(step.pe)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsekern._timing import run_steps
+from wsekern._timing import HELD_FLAG, run_steps
 from wsekern._values import path_values
 from wsekern.errors import InputError, raise_for_status
 from wsekern.machine.timing import Timing
@@ -39,7 +39,7 @@ class Scheduled:
         """Advance the clocks of ``engine`` by this operation."""
         if self.words:
             schedule = self.schedule(engine.length(self.axis), engine.timing)
-            engine.on_lines(self.axis, lambda line: engine.note(self, run_schedule(schedule, line)))
+            engine.on_lines(self.axis, lambda line: run_schedule(self, engine, schedule, line))
             engine.energy += schedule.energy * engine.lines(self.axis)
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
@@ -72,7 +72,7 @@ class PlaneScheduled:
         if getattr(self, "words", 1):
             schedule = self.schedule(engine.width, engine.height, engine.timing)
             grid = engine.grid()
-            engine.note(self, run_schedule(schedule, grid.reshape(-1, grid.shape[2])))
+            run_schedule(self, engine, schedule, grid.reshape(-1, grid.shape[2]))
             engine.energy += schedule.energy
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
@@ -115,18 +115,21 @@ def _lowered(operation: Scheduled, timing: Timing, length: int) -> "LoweredLine"
     return LoweredLine(operation.schedule(length, timing), operation.axis)
 
 
-def run_schedule(schedule: Schedule, line: np.ndarray) -> str:
-    """Advance the clocks (PEs, causes) by ``schedule``; why they are bounds, empty where they are exact."""
-    return schedule.note(schedule_times(schedule, line))
+def run_schedule(operation: Any, engine: "FlowEngine", schedule: Schedule, line: np.ndarray) -> None:
+    """Advance the clocks (PEs, causes) by the ``schedule`` of an operation, and note why they are bounds where they are."""
+    times, waits, flags = schedule_times(schedule, line)
+    engine.happened(operation, flags & ~HELD_FLAG)
+    engine.note(operation, schedule.meetings.note(times, waits))
 
 
-def schedule_times(schedule: Schedule, line: np.ndarray) -> np.ndarray:
-    """Advance the clocks (PEs, causes) by ``schedule``; the first and the last cycle in which every message is sent."""
+def schedule_times(schedule: Schedule, line: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Advance the clocks (PEs, causes) by ``schedule``; the first and the last cycle in which every message is sent, how
+    long the first word of every message that is taken waits, and what happened (flags)."""
     steps, takes, costs = schedule.clock_tables
     line[:, 3] += schedule.timing.latency(schedule.call, schedule.timing.latency("call"))
-    times = np.zeros((len(schedule.messages), 2), np.int64)
-    run_steps(line, steps, takes, times, costs)
-    return times
+    times, waits = np.zeros((len(schedule.messages), 2), np.int64), np.zeros(len(takes), np.int64)
+    flags = run_steps(line, steps, takes, times, waits, costs)
+    return times, waits, flags
 
 
 def schedule_values(schedule: Schedule, tile: np.ndarray, axis: Axis, dtype: str, threads: int) -> np.ndarray:
@@ -159,6 +162,11 @@ class LoweredLine:
         """Colors it takes."""
         return self.plan.color_count
 
+    @property
+    def turns_switches(self) -> bool:
+        """Whether it leaves switches advanced: its colors do not serve a second run."""
+        return self.plan.turns_switches
+
     def tiles(self) -> tuple[tuple[int, ...], ...]:
         """Shape of the tile on each PE."""
         return ((self.plan.words,),)
@@ -171,11 +179,14 @@ class LoweredLine:
         """Routes of all lines."""
         painter = LinePainter(layout, self.axis, 0)
         for route, color in routes_of(self.plan).items():
-            source, low, high, multicast = route
-            if multicast:
+            source, low, high, kind = route
+            target = high if source == low else low
+            if kind == "turns":
+                painter.turns(colors[color], senders_of(self.plan, route), target)
+            elif kind:
                 painter.multicast(colors[color], source, low, high + 1)
             else:
-                painter.link(colors[color], source, high if source == low else low)
+                painter.link(colors[color], source, target)
 
     def emit(self, out: "Emission", role: tuple) -> str:
         """The steps of one PE."""
@@ -202,6 +213,11 @@ class LoweredPlane:
         """Colors it takes."""
         return self.plan.color_count
 
+    @property
+    def turns_switches(self) -> bool:
+        """Whether it leaves switches advanced: its colors do not serve a second run."""
+        return self.plan.turns_switches
+
     def tiles(self) -> tuple[tuple[int, ...], ...]:
         """Shape of the tiles on each PE."""
         return ((self.plan.words,), (self.plan.second,)) if self.plan.product else ((self.plan.words,),)
@@ -215,12 +231,15 @@ class LoweredPlane:
         width = self.plan.width
         for (source, low, high, kind), color in routes_of(self.plan).items():
             (y, x), (far_y, far_x) = divmod(source, width), divmod(high if source == low else low, width)
+            along_x = y == far_y
+            painter = LinePainter(layout, "x", 0, y, 1) if along_x else LinePainter(layout, "y", 0, x, 1)
             if kind == "plane":
                 paint_plane(layout, colors[color], x, y)
-            elif y == far_y:
-                LinePainter(layout, "x", 0, y, 1).link(colors[color], x, far_x)
+            elif kind == "turns":
+                senders = [divmod(place, width)[along_x] for place in senders_of(self.plan, (source, low, high, kind))]
+                painter.turns(colors[color], senders, far_x if along_x else far_y)
             else:
-                LinePainter(layout, "y", 0, x, 1).link(colors[color], y, far_y)
+                painter.link(colors[color], *((x, far_x) if along_x else (y, far_y)))
 
     def emit(self, out: "Emission", role: tuple) -> str:
         """The steps of one PE."""
@@ -249,6 +268,11 @@ def routes_of(schedule: Schedule) -> dict[tuple[int, int, int, str], int]:
     return {message.route: color for message, color in zip(schedule.messages, schedule.colors, strict=True)}
 
 
+def senders_of(schedule: Schedule, route: tuple[int, int, int, str]) -> list[int]:
+    """Places of the PEs that take turns on a route, in order."""
+    return sorted({message.source for message in schedule.messages if message.route == route})
+
+
 def emit_role(schedule: Schedule, out: "Emission", role: tuple) -> str:
     """Write the program of a PE: each step is one instruction. Returns the symbol of the result."""
     steps, result = role
@@ -268,8 +292,9 @@ def emit_role(schedule: Schedule, out: "Emission", role: tuple) -> str:
         if isinstance(place[0], str):
             return Mem(symbol(place[0]), words, place[1])
         type = "fp32" if place[1] and schedule.wide else out.type
-        fabric = out.program.fabout if target else out.program.fabin
-        return fabric(out.colors[place[0]], words, type)
+        if target:
+            return out.program.fabout(out.colors[place[0]], words, type, advance_switch=place[2])
+        return out.program.fabin(out.colors[place[0]], words, type)
 
     if schedule.words or schedule.product:
         out.program.spend(out.timing.latency(schedule.call, out.timing.latency("call")))

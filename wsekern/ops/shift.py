@@ -73,9 +73,22 @@ class Shift(Scheduled):
         packing = tile_packing(timing)
         step = timing.step(timing.instruction("mov"), packing)
         words = 2 * (timing.stream(timing.wavelets(self.words, packing), step) + 1)
-        start = self._start(timing) - timing.latency("relay_overlap") * max(0, distance - engine.length(self.axis))
+        over = min(timing.latency("relay_overlap"), relay.whole - 2 * relay.half) * max(0, distance - engine.length(self.axis))
+        start = self._start(timing) - over
         software = relay.whole - timing.stage - timing.hop - words
-        engine.on_lines(self.axis, lambda line: shift_line(line, self.relays, start, software, timing.stage, timing.hop, words))
+
+        if relay.copy > self._start(timing):
+            engine.note(self, "the cycle engine's program puts tiles into their place by a copy that is longer than the call, "
+                              "which the law of published relays leaves out")
+
+        def advance(line: np.ndarray) -> None:
+            begin = line.sum(axis=1)
+            if begin.min() < begin.max():
+                engine.note(self, "PEs begin at different times: relays are timed as if each only waited for where its tile is "
+                                  "from, and not for its neighbors")
+            shift_line(line, self.relays, start, software, timing.stage, timing.hop, words)
+
+        engine.on_lines(self.axis, advance)
         engine.energy += self.energy(engine)
 
     def write(self, length: int, timing: Timing) -> Schedule:

@@ -3,43 +3,52 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
-from wsekern.ops.line import Axis, add_in, along, check_line, check_words, travelling
+from wsekern.ops.line import Axis, add_in, along, check_line, travelling
 from wsekern.ops.schedule import MOST_FEEDS, Place, Schedule
 from wsekern.ops.scheduled import Scheduled
 from wsekern.ops.trees import Tree, level_tree, tree_of
-
-if TYPE_CHECKING:
-    from wsekern.ops.flow import FlowEngine
 
 ALGORITHMS = ("chain", "star", "tree", "two-phase", "auto")
 
 
 def write_reduce(schedule: Schedule, tree: Tree, op: str, places: Sequence[int] | None = None,
-                 words: int | None = None, own_buffer: str = "tile", result: Place = ("tile", 0)) -> None:
+                 words: int | None = None, own_buffer: str = "tile", result: Place = ("tile", 0),
+                 in_turns: bool = False) -> None:
     """Every PE adds the sums of its children to its tile, one after the other, and sends the last one on in the stream.
 
     Sums that wait for another child lie beside the tile, which stays as it is but at the root. ``places``: where the
     places of the tree lie in the schedule, if not in their order; ``words`` of the buffers named, if not whole tiles.
+    The children of a PE that has more of them than input queues, or any where ``in_turns``, take turns on one color.
     """
     n, sent, at = schedule.words if words is None else words, {}, range(schedule.length) if places is None else places
+    queues = 0 if in_turns else min(MOST_FEEDS, len(schedule.timing.machine.core.input_queues.values))
+    ends = {parent: (min(children), max(children)) for parent, children in enumerate(tree.children) if len(children) > queues}
     for member in tree.bottom_up():
-        place, own, is_root = at[member], (own_buffer, 0), tree.parent[member] == member
+        place, own, parent = at[member], (own_buffer, 0), tree.parent[member]
+        is_root = parent == member
+        parts: list[tuple[int, int, int]] = []
         if not is_root:
-            sent[place] = schedule.message(place, at[tree.parent[member]], n)
+            far = ends[parent][member > parent] if parent in ends else None
+            sent[place] = schedule.message(place, at[parent], n, far=None if far is None else at[far])
+            parts = schedule.parts_in_turn(sent[place])
         taken = [at[child] for child in tree.children[member]]
-        if not taken and not is_root:
-            schedule.step(place, "mov", n, sent[place], own)
+        streams = member not in tree.stores and (len(parts) == 1 or (taken and schedule.messages[sent[taken[-1]]].far is None))
         for index, child in enumerate(taken):
             beside = (own_buffer, 0) if is_root and not schedule.wide else ("sum", 0)
-            passes_on = not is_root and index == len(taken) - 1
-            schedule.step(place, op, n, sent[place] if passes_on else beside, own, sent[child])
-            own = beside
+            if not is_root and streams and index == len(taken) - 1:
+                for part, begin, size in parts:
+                    incoming = sent[child] if size == n else schedule.part(sent[child], begin, size)
+                    schedule.step(place, op, size, part, (own[0], begin), incoming)
+            else:
+                schedule.step(place, op, n, beside, own, sent[child])
+                own = beside
+        for part, begin, size in () if streams and taken else parts:
+            schedule.step(place, "mov", size, part, (own[0], begin))
         if is_root and own[0] != result[0]:
             schedule.step(place, "round", n, result, own)
 
@@ -63,23 +72,6 @@ def tree_sum(dtype: str, line: np.ndarray, tree: Tree, op: str) -> np.ndarray:
     return sums[tree.root]
 
 
-def spend_by_law(engine: "FlowEngine", tree: Tree, words: int, axis: Axis, op: str) -> None:
-    """Clocks and energy of a reduction by HPDC'24's law ``max(C, E / N + L) + (2 T_R + 1) D``: C the most wavelets that a PE
-    takes in, E link traversals over N links, L the longest way, D the depth of the tree."""
-    timing, length = engine.timing, len(tree.parent)
-    packing, add = 1 if timing.dtype == "fp16_fp32" else timing.packing, timing.instruction("add" if op == "sum" else "max")
-    wavelets, pace = timing.wavelets(words, packing), timing.step(add, packing)
-    far = sum(abs(place - parent) for place, parent in enumerate(tree.parent))
-    way = timing.hop * max(abs(place - tree.root) for place in range(length))
-    at_core = timing.stream(tree.fan_in * wavelets, pace)
-    on_links = timing.stream(-(-far * wavelets // (length - 1)), pace)
-    engine.level()
-    engine.spend(overhead=timing.latency("reduce_call", timing.latency("call")) + timing.setup(add),
-                 stages=tree.depth * timing.stage, words=at_core if at_core > on_links + way else on_links,
-                 fabric=0 if at_core > on_links + way else way)
-    engine.energy += far * wavelets * engine.lines(axis)
-
-
 @dataclass(frozen=True)
 class ReduceTree(Scheduled):
     """Reduce ``words`` elements per PE along ``axis`` to PE ``root`` of every line over a tree of PEs (HPDC'24).
@@ -88,11 +80,11 @@ class ReduceTree(Scheduled):
     chains of ``group`` PEs (0: about sqrt(P)), then a chain over their first PEs; ``auto``, the tree that dynamic
     programming over P and the words finds fastest on this machine. Every PE adds its children's sums to its own from near
     to far and sends the last one on in the stream; other PEs keep their tiles. Cost on WSE-2, B wavelets, P PEs, T_R the
-    ramp: chain ``B + (2 T_R + 2)(P - 1)``; star ``B (P - 1) + 2 T_R + 1 + P - 1``; tree ``B log2 P + (2 T_R + 1) log2 P +
+    ramp: chain ``B + (2 T_R + 2)(P - 1)``; star ``B (P - 1) + 2 T_R + 1 + h``; tree ``B log2 P + (2 T_R + 1) log2 P +
     P - 1``; two-phase ``2 B + (2 T_R + 1)(S - 1 + P/S - 1) + P - 1``; auto the least of ``max(F(n - i) + 2 T_R + 1 + i,
     F(i) + B)``; and a set-up for each sum that a PE takes but the first.
-    Past the queues of a core (a star of more than 9 PEs, a tree of more than 256), by the law ``max(C, E / N + L) + (2 T_R +
-    1) D``.
+    The PEs of a star, and of a tree past the queues of a core (of more than 256 PEs), take turns on one color for each
+    side: the last word of each advances the switch of its router, which passes on from then what comes from beyond.
     """
 
     words: int
@@ -109,29 +101,6 @@ class ReduceTree(Scheduled):
         if self.algorithm not in ALGORITHMS:
             raise InputError(f"no reduction {self.algorithm!r}: use one of {', '.join(ALGORITHMS)}")
 
-    def time(self, engine: "FlowEngine") -> None:
-        """Advance the clocks of ``engine`` by this operation; where a PE takes more streams than it has queues, which takes
-        routes that change while it runs, by the published law, all PEs in step."""
-        if not self.words or self.fits(engine.length(self.axis), engine.timing):
-            super().time(engine)
-            return
-        tree = self.tree(engine.length(self.axis), engine.timing)
-        spend_by_law(engine, tree, self.words, self.axis, self.op)
-        engine.note(self, f"a PE takes {tree.fan_in} streams, which is more queues than a core has: timed by the published law "
-                          "for routes that change in the meantime")
-
-    def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
-        """Tiles (height, width, ...) -> the same, with the result at the root of every line."""
-        if self.fits(engine.length(self.axis), engine.timing):
-            return super().flow(engine, tile)
-        tile = check_words(engine, tile, self.words, engine.dtype)
-        self.time(engine)
-        return self.reference(tile.reshape(*tile.shape[:2], self.words), engine.timing).reshape(tile.shape)
-
-    def fits(self, length: int, timing: Timing) -> bool:
-        """Whether every PE has the queues for the sums that it takes, as the cycle engine's programs need them."""
-        return self.tree(length, timing).fan_in <= min(MOST_FEEDS, len(timing.machine.core.input_queues.values))
-
     def tree(self, length: int, timing: Timing) -> Tree:
         """The tree on a line of ``length`` PEs."""
         return tree_of(self.algorithm, length, min(self.root, length - 1), self.words, timing,
@@ -140,7 +109,7 @@ class ReduceTree(Scheduled):
     def write(self, length: int, timing: Timing) -> Schedule:
         """Sums up the tree."""
         schedule = Schedule(length, self.words, timing, "reduce_call", self.words, {"sum": (self.words, "sums")})
-        write_reduce(schedule, self.tree(length, timing), self.op)
+        write_reduce(schedule, self.tree(length, timing), self.op, in_turns=self.algorithm == "star")
         return schedule
 
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
@@ -178,7 +147,7 @@ class TreeAllReduce(Scheduled):
         """Sums up the tree, the result back to all."""
         schedule = Schedule(length, self.words, timing, "allreduce_call", self.words, {"sum": (self.words, "sums")})
         tree = self.reduction(length).tree(length, timing)
-        write_reduce(schedule, tree, self.op)
+        write_reduce(schedule, tree, self.op, in_turns=self.algorithm == "star")
         write_multicast(schedule, tree.root)
         return schedule
 

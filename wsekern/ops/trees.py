@@ -4,8 +4,9 @@ A tree is the parent of every place (its own at the root) and, for every place, 
 their sums. Sums travel along the line, past the PEs between.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,6 +23,8 @@ class Tree:
 
     parent: tuple[int, ...]
     children: tuple[tuple[int, ...], ...]
+    stores: frozenset[int] = frozenset()
+    """Places that put the sum of all their children into memory before they send it; others send it as it comes."""
 
     @property
     def root(self) -> int:
@@ -92,13 +95,17 @@ def binomial_tree(length: int, root: int) -> Tree:
 
 
 def two_phase_tree(length: int, root: int, group: int) -> Tree:
-    """Chains of ``group`` PEs to the one nearest to the root, then a chain over those."""
+    """Chains of ``group`` PEs to the one nearest to the root, then a chain over those. Where PEs are left over, it is the
+    root's own group that is smaller. The second phase begins with a sum that is complete, so that no chain between groups meets
+    one within a group."""
     def side(n: int) -> list[list[int]]:
-        return [[c for c in ([k + 1] if (k + 1) % group else []) + ([k + group] if k % group == 0 else []) if c < n
-                 and (c != k + 1 or c % group or group == 1)] if group > 1 else ([k + 1] if k + 1 < n else [])
-                for k in range(n)]
+        first = [0, *range(n % group or group, n, group)]       # of every group
+        beyond = dict(pairwise(first))
+        return [[k + 1] * (k + 1 < n and k + 1 not in first) + ([beyond[k]] if k in beyond else []) for k in range(n)]
 
-    return _two_sided(length, root, [side(n) for n in _sides(length, root)])
+    sides = _sides(length, root)
+    ends = {root + sign * (n - group) for n, sign in zip(sides, (-1, 1), strict=True) if 1 < group < n}
+    return replace(_two_sided(length, root, [side(n) for n in sides]), stores=frozenset(ends))
 
 
 def level_tree(length: int, groups: tuple[int, ...]) -> Tree:

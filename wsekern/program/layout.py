@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from wsekern.errors import InputError
-from wsekern.fabric import FabricPlan
+from wsekern.fabric import FabricPlan, Position
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
 from wsekern.program.program import Program
@@ -51,9 +51,11 @@ class Layout:
         self.program_of[:] = indices[which]
 
     def set_route(self, color: int, rx: Iterable[str], tx: Iterable[str], x: int = 0, y: int = 0, width: int = 1,
-                  height: int = 1) -> None:
-        """Route ``color`` on a rectangle: words come in from ``rx`` and leave to ``tx`` (N, E, S, W, RAMP)."""
-        self.fabric.paint(color, tuple(rx), tuple(tx), x=x, y=y, width=width, height=height)
+                  height: int = 1, then: str | None = None) -> None:
+        """Route ``color`` on a rectangle: words come in from ``rx`` and leave to ``tx`` (N, E, S, W, RAMP). ``then``: where
+        they come in from once the color's switch is advanced."""
+        switches = () if then is None else (Position(rx=then),)
+        self.fabric.paint(color, tuple(rx), tuple(tx), x=x, y=y, width=width, height=height, switches=switches)
 
     def set_parameter(self, program: Program, name: str, values: ArrayLike) -> None:
         """Give parameter ``name`` of ``program`` a value on each PE: integers, broadcast to (height, width)."""

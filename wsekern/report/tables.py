@@ -3,8 +3,9 @@
 import os
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from wsekern.cluster import Gpu, bundled_clusters, bundled_gpus, load_gpu
@@ -42,7 +43,8 @@ def _fact(value: Any) -> str:
 
 def validation_view(found: dict[str, list[dict]], show_rows: bool) -> RenderableType:
     """Errors by group; with ``show_rows`` every row, else those without a prediction counted by their reason."""
-    groups = Table("group", title="Predictions beside measurements", title_justify="left")
+    groups = Table(_names("group"), title="Predictions beside measurements", title_justify="left", box=SIMPLE_HEAD,
+                   padding=(0, 1, 0, 0))
     for name in ("rows", "predicted", "fitted", "median error", "p90", "worst"):
         groups.add_column(name, justify="right")
     for group in found["groups"]:
@@ -64,11 +66,16 @@ def families_view(families: list[dict]) -> Table:
     return table
 
 
+def _names(header: str) -> Column:
+    """A column of names: as wide as their longest word on a narrow screen, and never cut."""
+    return Column(header, overflow="fold", min_width=16 if header == "group" else 5)
+
+
 def _rows(rows: list[dict]) -> Table:
-    table = Table("id", "group")
+    table = Table(_names("id"), _names("group"), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("measured", "predicted", "unit", "error"):
-        table.add_column(name, justify="right")
-    table.add_column("note")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("note", overflow="fold", min_width=8)
     for row in rows:
         predicted = "-" if row["predicted"] is None else amount(row["predicted"])
         note = "fitted" if row["fitted"] else row["note"]
