@@ -41,6 +41,8 @@ class Meetings:
     def shared_links(self) -> list[list[tuple[int, int]]]:
         """For every link that messages of more than one route go over: those messages, and how far from their senders."""
         messages, width = self.schedule.messages, self.schedule.width
+        if len({message.route for message in messages}) < 2:
+            return []
         on_link: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
         for index, message in enumerate(messages):
             if message.multicast == "plane" or message.whole is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from math import isqrt
 
 import numpy as np
@@ -26,12 +27,13 @@ def write_reduce(schedule: Schedule, tree: Tree, op: str, places: Sequence[int] 
     """
     n, sent, at = schedule.words if words is None else words, {}, range(schedule.length) if places is None else places
     queues = 0 if tree.in_turns else min(MOST_FEEDS, len(schedule.timing.machine.core.input_queues.values))
+    farthest = cache(partial(_farthest, tree))
     for member in tree.bottom_up():
         place, own, parent = at[member], (own_buffer, 0), tree.parent[member]
         is_root = parent == member
         parts: list[tuple[int, int, int]] = []
         if not is_root:
-            far = _farthest(tree, member) if len(tree.children[parent]) > queues else None
+            far = farthest(parent, member > parent) if len(tree.children[parent]) > queues else None
             sent[place] = schedule.message(place, at[parent], n, far=None if far is None else at[far])
             parts = schedule.parts_in_turn(sent[place])
         taken = [at[child] for child in tree.children[member]]
@@ -51,11 +53,9 @@ def write_reduce(schedule: Schedule, tree: Tree, op: str, places: Sequence[int] 
             schedule.step(place, "round", n, result, own)
 
 
-def _farthest(tree: Tree, member: int) -> int:
-    """The child of a place's parent, on its side, that is farthest from it."""
-    parent = tree.parent[member]
-    return max((child for child in tree.children[parent] if (child > parent) == (member > parent)),
-               key=lambda child: abs(child - parent))
+def _farthest(tree: Tree, parent: int, above: bool) -> int:
+    """The child of a place that is farthest from it, of those above or below."""
+    return max((child for child in tree.children[parent] if (child > parent) == above), key=lambda child: abs(child - parent))
 
 
 def write_multicast(schedule: Schedule, root: int) -> None:
