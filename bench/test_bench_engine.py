@@ -82,18 +82,19 @@ class DecodeLayer:
         return product(hidden, self.down, "x")
 
 
-@pytest.mark.parametrize(("kind", "pes", "groups"), [(FlowEngine, 660, 22), (CycleEngine, 96, 8)])
+@pytest.mark.parametrize(("kind", "pes", "groups"), [(FlowEngine, 660, 22), (CycleEngine, 96, 8), (CycleEngine, 660, 22)])
 def test_decode_layer(benchmark, kind, pes, groups):
     """Llama-3-8B's decode layer as WaferLLM cuts it for 660 x 660 PEs (7 x 7 and 7 x 22 tiles), with values.
 
     Flow: bound by memory traffic of the weight tiles, goal <= 2 s at 660. Cycle: every wavelet, bound by cache
-    misses, goal <= 120 s at 660 (here on fewer PEs; the flow engine's clocks are asserted).
+    misses, goal <= 120 s and <= 8 GB at 660; the flow engine's values and the clocks of every PE are asserted.
     """
     layer, engine = DecodeLayer(pes, 7, 22, groups), kind("wse2", pes, pes, "silicon", "fp16", 2)
-    values = benchmark.pedantic(layer.run, args=(engine,), setup=engine.reset, rounds=2)
+    rounds = 1 if kind is CycleEngine and pes > 96 else 2
+    values = benchmark.pedantic(layer.run, args=(engine,), setup=engine.reset, rounds=rounds)
     flow = FlowEngine("wse2", pes, pes, "silicon", "fp16", 1)
     np.testing.assert_array_equal(layer.run(flow), values)
-    assert engine.cycles == flow.cycles
+    np.testing.assert_array_equal(engine.clock, flow.clock)
     seconds = benchmark.stats.stats.median if benchmark.stats else 1
     benchmark.extra_info.update(pe_cycles_per_s=pes * pes * engine.cycles / seconds, width=pes, height=pes, threads=2,
                                 tile="7x7 and 7x22", dtype="fp16", engine=kind.__name__, cycles=engine.cycles,

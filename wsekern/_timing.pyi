@@ -7,6 +7,7 @@ HELD_FLAG: int
 CONTENDED_FLAG: int
 TURNED_FLAG: int
 EARLY_FLAG: int
+QUEUED_FLAG: int
 CAUSE_NAMES: tuple[str, ...]
 
 class LineCosts:

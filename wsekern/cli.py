@@ -227,11 +227,11 @@ def _constraint(max_tpot: float | None, max_ttft: float | None, max_gpus: int | 
 def validate(only: str | None, data_path: str | None, show_rows: bool, families: bool, plot_path: str | None,
              json_path: str | None) -> None:
     """Predictions beside published (or your own) measurements."""
-    from wsekern import validation_core, validation_wafer
+    from wsekern import validation_core, validation_formulas, validation_wafer
     from wsekern.cluster import validation as validation_gpu
     from wsekern.report import families_view, validation_plot, validation_view
 
-    kinds = {"wafer": [validation_wafer, validation_core], "gpu": [validation_gpu]}
+    kinds = {"wafer": [validation_wafer, validation_formulas, validation_core], "gpu": [validation_gpu]}
     if data_path is not None:
         kinds = {"own": [validation_core] if validation_wafer.is_wafer_table(data_path) else [validation_gpu]}
     elif only:

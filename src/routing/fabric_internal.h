@@ -106,6 +106,7 @@ typedef struct { u64 key; u32 count; u16 which; u8 wrapped, unused; } wsk_filter
 typedef struct {
     u64 rows_active;                  /* rows with stored words */
     int64_t awake_until;              /* without rows_active, nothing is left to do from this cycle on */
+    u64 rows_busy;                    /* rows_active as it was when the cycle began */
     u64 rows_freed;                   /* rows in which a full queue lost a word in this cycle */
     int64_t stored;                   /* words given places minus words that left; a word that moved on to another strip
                                        * counts up here and down there, so only the sum over strips means anything */

@@ -380,10 +380,19 @@ static void place_coming(wsk_fabric *f, wsk_lones *coming)
             place(f, coming->of + i, 1);
 }
 
+/* Remember for the next cycle which blocks are active as it begins. */
+static void note_busy(wsk_fabric *f, wsk_strip *s)
+{
+    const size_t top = (size_t)STRIP_ROWS * (size_t)(s - f->strip);
+    for (u64 rows = s->rows_active | s->rows_busy; rows; rows &= rows - 1)
+        f->row_busy[top + wsk_ctz(rows)] = f->row_active[top + wsk_ctz(rows)];
+    s->rows_busy = s->rows_active;
+}
+
 /* End of phase two, when the other words of the strip have arrived. */
 int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s)
 {
-    int i = (int)(s - f->strip), top = STRIP_ROWS * i;
+    int i = (int)(s - f->strip);
     if (i > 0)
         pull(f, s, s - 1, WSK_SOUTH);
     if (i + 1 < f->strips)
@@ -392,8 +401,7 @@ int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s)
     for (int ahead = 2; ahead <= f->hop; ahead++)
         for (int d = 0; d < SIDES; d++)
             place_coming(f, s->lone[(f->cycle + ahead) % f->ring] + d);
-    for (int y = top; y < f->height && y < top + STRIP_ROWS; y++)
-        f->row_busy[y] = f->row_active[y];
+    note_busy(f, s);
     return status;
 }
 
@@ -405,10 +413,8 @@ void wsk_keep_lone(wsk_fabric *f, wsk_strip *s)
     for (int d = 0; d < SIDES; d++) {
         wsk_lones *here = s->lone[f->cycle % f->ring] + d;
         for (int i = 0; i < here->n; i++)
-            if (here->of[i].state != LONE_STORED) {
+            if (here->of[i].state != LONE_STORED)
                 keep(f, s, here->of + i);
-                f->row_busy[here->of[i].y] = f->row_active[here->of[i].y];
-            }
         for (int ahead = 1; ahead < f->hop; ahead++) {
             wsk_lones *coming = s->lone[(f->cycle + ahead) % f->ring] + d;
             for (int i = 0; i < coming->n; i++)
@@ -416,6 +422,8 @@ void wsk_keep_lone(wsk_fabric *f, wsk_strip *s)
                     place(f, coming->of + i, 1);
         }
     }
+    if (f->lone)
+        note_busy(f, s);
 }
 
 /* Whether a lone word comes, in the next cycle, to the router (x, y) by a port. */

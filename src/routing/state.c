@@ -185,7 +185,7 @@ static void free_sources(wsk_strip *s, int n_colors)
 static void clear_strip(wsk_strip *s, int n_colors)
 {
     free_sources(s, n_colors);
-    s->rows_active = s->rows_freed = 0;
+    s->rows_active = s->rows_busy = s->rows_freed = 0;
     s->awake_until = 0;
     memset(s->rows_sent, 0, sizeof s->rows_sent);
     memset(s->n_pending, 0, sizeof s->n_pending);
@@ -347,6 +347,7 @@ static int copy_strip(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
 {
     clear_strip(to, f->n_colors);
     to->rows_active = from->rows_active;
+    to->rows_busy = from->rows_busy;
     to->awake_until = from->awake_until;
     to->rows_freed = from->rows_freed;
     memcpy(to->rows_sent, from->rows_sent, sizeof to->rows_sent);

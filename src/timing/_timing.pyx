@@ -8,7 +8,7 @@ later), so the clock of PE (y, x) stays row[y] + column[x] and one line stands f
 from libc.stdint cimport INT64_MAX, int64_t
 from libc.stdlib cimport free, malloc
 
-HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG = 1, 2, 4, 8
+HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG, QUEUED_FLAG = 1, 2, 4, 8, 16
 CAUSE_NAMES = ("compute", "fabric", "stages", "overhead", "words")
 cdef enum:
     CAUSES = 5
@@ -22,6 +22,7 @@ cdef enum Flag:
     HELD = 1            # words wait for a core until its queue is full
     CONTENDED = 2       # words of two streams come to a ramp in one cycle
     TURNED = 4          # and the ramp is left with another stream's turn than it began with
+    QUEUED = 16         # words of a stream wait in their queue while another is taken
     EARLY = 8           # words come to a core that is not done with the operation before
 
 cdef struct Path:
@@ -244,8 +245,8 @@ cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const
         for i in range(count):
             if feed[i].first + costs.down < own.clock - costs.setup_add:
                 costs.flags[0] |= EARLY
-            if i > 0 and feed[i].began > feed[i].first + costs.down and feed[i].words > costs.depth[i]:
-                costs.flags[0] |= HELD
+            if i > 0 and feed[i].began > feed[i].first + costs.down:
+                costs.flags[0] |= HELD | QUEUED if feed[i].words > costs.depth[i] else QUEUED
     if out != NULL:
         # What the critical path waits for beyond the latest arrival is words of other streams.
         out.first = plus(path, WORDS, feed[count - 1].began - path.clock)

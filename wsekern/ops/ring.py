@@ -100,7 +100,7 @@ class RingAllReduce(_Ring):
 
     def write(self, length: int, timing: Timing) -> Schedule:
         """Rounds of exchange: first sums, then results."""
-        schedule = Schedule(length, self.words, timing, "allreduce_call", self.words, {"sum": (self.words, "sums")})
+        schedule = Schedule(length, self.words, timing, "ring_call", self.words, {"sum": (self.words, "sums")})
         ring, held = folded_ring(length), "sum" if schedule.wide else "tile"
         for t in range(length - 1):
             send, take = [], []
@@ -133,7 +133,7 @@ class RingAllReduce(_Ring):
         hops = sum(abs(a - b) for a, b in pairwise([*folded_ring(length), 0]))
         parts = np.array([self.part(length, c)[1] for c in range(length)])
         engine.level()
-        engine.spend(overhead=timing.latency("allreduce_call", timing.latency("call")))
+        engine.spend(overhead=timing.latency("ring_call", timing.latency("call")))
         turns = 1 if self.overlapped else 2
         for op, packing in (("add" if self.op == "sum" else "max", 1 if timing.dtype == "fp16_fp32" else timing.packing),
                             ("mov", tile_packing(timing))):

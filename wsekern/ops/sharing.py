@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsekern._timing import CONTENDED_FLAG, EARLY_FLAG, TURNED_FLAG
+from wsekern._timing import CONTENDED_FLAG, EARLY_FLAG, QUEUED_FLAG, TURNED_FLAG
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import traffic
 from wsekern.ops.schedule import Schedule
@@ -105,7 +105,7 @@ class LinkWatch:
         if flags & CONTENDED_FLAG and operation in self.turned:
             engine.note(operation, "of words that come to a ramp at the same time, another stream's go first than when it ran "
                                    "before")
-        elif flags & CONTENDED_FLAG and self.ran - {operation} and deep:
+        elif flags & (CONTENDED_FLAG | QUEUED_FLAG) and self.ran - {operation} and deep:
             engine.note(operation, "its streams come through queues of other depths than if it ran alone: which of their "
                                    "words are taken first is not in the flow engine's clocks")
         if flags & TURNED_FLAG:

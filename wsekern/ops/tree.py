@@ -17,16 +17,15 @@ ALGORITHMS = ("chain", "star", "tree", "two-phase", "auto")
 
 
 def write_reduce(schedule: Schedule, tree: Tree, op: str, places: Sequence[int] | None = None,
-                 words: int | None = None, own_buffer: str = "tile", result: Place = ("tile", 0),
-                 in_turns: bool = False) -> None:
+                 words: int | None = None, own_buffer: str = "tile", result: Place = ("tile", 0)) -> None:
     """Every PE adds the sums of its children to its tile, one after the other, and sends the last one on in the stream.
 
     Sums that wait for another child lie beside the tile, which stays as it is but at the root. ``places``: where the
     places of the tree lie in the schedule, if not in their order; ``words`` of the buffers named, if not whole tiles.
-    The children of a PE that has more of them than input queues, or any where ``in_turns``, take turns on one color.
+    The children of a PE that has more of them than input queues, or any in a star, take turns on one color.
     """
     n, sent, at = schedule.words if words is None else words, {}, range(schedule.length) if places is None else places
-    queues = 0 if in_turns else min(MOST_FEEDS, len(schedule.timing.machine.core.input_queues.values))
+    queues = 0 if tree.in_turns else min(MOST_FEEDS, len(schedule.timing.machine.core.input_queues.values))
     ends = {parent: (min(children), max(children)) for parent, children in enumerate(tree.children) if len(children) > queues}
     for member in tree.bottom_up():
         place, own, parent = at[member], (own_buffer, 0), tree.parent[member]
@@ -109,7 +108,7 @@ class ReduceTree(Scheduled):
     def write(self, length: int, timing: Timing) -> Schedule:
         """Sums up the tree."""
         schedule = Schedule(length, self.words, timing, "reduce_call", self.words, {"sum": (self.words, "sums")})
-        write_reduce(schedule, self.tree(length, timing), self.op, in_turns=self.algorithm == "star")
+        write_reduce(schedule, self.tree(length, timing), self.op)
         return schedule
 
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
@@ -147,7 +146,7 @@ class TreeAllReduce(Scheduled):
         """Sums up the tree, the result back to all."""
         schedule = Schedule(length, self.words, timing, "allreduce_call", self.words, {"sum": (self.words, "sums")})
         tree = self.reduction(length).tree(length, timing)
-        write_reduce(schedule, tree, self.op, in_turns=self.algorithm == "star")
+        write_reduce(schedule, tree, self.op)
         write_multicast(schedule, tree.root)
         return schedule
 

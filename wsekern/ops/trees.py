@@ -25,6 +25,8 @@ class Tree:
     children: tuple[tuple[int, ...], ...]
     stores: frozenset[int] = frozenset()
     """Places that put the sum of all their children into memory before they send it; others send it as it comes."""
+    in_turns: bool = False
+    """Whether the children of every PE take turns on one color; otherwise only where it has more of them than queues."""
 
     @property
     def root(self) -> int:
@@ -83,7 +85,8 @@ def chain_tree(length: int, root: int) -> Tree:
 
 def star_tree(length: int, root: int) -> Tree:
     """Every PE sends to the root."""
-    return _two_sided(length, root, [[list(range(1, n))] + [[] for _ in range(n - 1)] for n in _sides(length, root)])
+    sides = [[list(range(1, n))] + [[] for _ in range(n - 1)] for n in _sides(length, root)]
+    return replace(_two_sided(length, root, sides), in_turns=True)
 
 
 def binomial_tree(length: int, root: int) -> Tree:
@@ -130,8 +133,9 @@ def level_tree(length: int, groups: tuple[int, ...]) -> Tree:
 
 
 @lru_cache(maxsize=256)
-def best_side(length: int, words: int, timing: Timing, most: int) -> tuple[tuple[int, ...], ...]:
-    """The tree on ``length`` PEs with its root at place 0 that is done first: dynamic programming as in HPDC'24.
+def best_side(length: int, words: int, timing: Timing, most: int) -> tuple[tuple[tuple[int, ...], ...], int]:
+    """The tree on ``length`` PEs with its root at place 0 that is done first: dynamic programming as in HPDC'24. Children of
+    every PE, and the cycles that it takes longer than a star.
 
     The root takes its children from near to far, the last one streaming. With F(b, n) the cycle at which the root of n PEs
     executes the first word of its last child, no more than b sums passing over any router, B words and a child of n - i PEs
@@ -154,15 +158,20 @@ def best_side(length: int, words: int, timing: Timing, most: int) -> tuple[tuple
             children[place].insert(0, place + i)
             waiting.append((place + i, n - i, b))
             n, b = i, b - 1
-    return tuple(map(tuple, children))
+    star = timing.stage + timing.hop + (length - 1) * run
+    return tuple(map(tuple, children)), int(first[most, length]) + run - star
 
 
 def auto_tree(length: int, root: int, words: int, timing: Timing, fan_in: int = 0) -> Tree:
-    """Auto-gen: on each side of the root the tree of :func:`best_side`; at most ``fan_in`` children (0: as many as queues)."""
+    """Auto-gen: on each side of the root the tree of :func:`best_side`; at most ``fan_in`` children (0: as many as queues).
+    From the end of a line a star, where that is faster: its senders need no queue each, as they take turns."""
     most = fan_in or min(MOST_FEEDS, len(timing.machine.core.input_queues.values))
     sides = _sides(length, root)
     limit = most if min(sides) == 1 else most // 2
-    return _two_sided(length, root, [[list(c) for c in best_side(n, words, timing, limit)] for n in sides])
+    best = [best_side(n, words, timing, limit) for n in sides]
+    if min(sides) == 1 and best[sides[1] > 1][1] > 0:
+        return star_tree(length, root)
+    return _two_sided(length, root, [[list(taken) for taken in children] for children, _ in best])
 
 
 def tree_of(algorithm: str, length: int, root: int, words: int, timing: Timing, group: int, fan_in: int) -> Tree:
