@@ -1,10 +1,13 @@
 """A Cython and a C consumer of the fabric, built against the installed package and stepped from outside Python."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 import sysconfig
 from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.metadata import entry_points
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +47,19 @@ static struct PyModuleDef module = { PyModuleDef_HEAD_INIT, "c_consumer", "", -1
 PyMODINIT_FUNC PyInit_c_consumer(void) { return PyModule_Create(&module); }
 """
 
+CMAKE = """
+cmake_minimum_required(VERSION 3.20...4.0)
+project(consumer LANGUAGES C)
+find_package(wsekern 0.1 CONFIG REQUIRED)
+if(NOT EXISTS "${wsekern_PXD_DIR}/wsekern/_routing.pxd")
+  message(FATAL_ERROR "no declarations in ${wsekern_PXD_DIR}")
+endif()
+add_library(c_consumer MODULE c_consumer.c)
+target_include_directories(c_consumer PRIVATE ${PYTHON_INCLUDE})
+target_link_libraries(c_consumer PRIVATE wsekern::headers)
+set_target_properties(c_consumer PROPERTIES PREFIX "" SUFFIX ${EXTENSION_SUFFIX})
+"""
+
 INSTALLED = Path(wsekern._routing.__file__).parent
 INCLUDE = INSTALLED / "include"
 
@@ -52,7 +68,11 @@ def compile_and_load(source: Path):
     target = source.with_name(source.stem + EXTENSION_SUFFIXES[0])
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", f"-I{sysconfig.get_path('include')}", f"-I{INCLUDE}", str(source),
                     "-o", str(target)], check=True, capture_output=True, text=True)
-    spec = importlib.util.spec_from_file_location(source.stem, target)
+    return load(target)
+
+
+def load(target: Path):
+    spec = importlib.util.spec_from_file_location(target.name.split(".")[0], target)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -77,3 +97,17 @@ def test_c_consumer_finds_the_functions(tmp_path):
     source = tmp_path / "c_consumer.c"
     source.write_text(C)
     assert compile_and_load(source).has_step() == 1
+
+
+@pytest.mark.slow
+def test_cmake_consumer_finds_the_package(tmp_path):
+    (found,) = entry_points(group="cmake.root", name="wsekern")
+    package = files(found.value)
+    roots = ";".join(os.fspath(path) for path in getattr(package, "_paths", [package]))  # two where the install is editable
+    (tmp_path / "c_consumer.c").write_text(C)
+    (tmp_path / "CMakeLists.txt").write_text(CMAKE)
+    for command in (["cmake", "-G", "Ninja", "-S", ".", "-B", "build", f"-Dwsekern_ROOT={roots}",
+                     f"-DPYTHON_INCLUDE={sysconfig.get_path('include')}", f"-DEXTENSION_SUFFIX={EXTENSION_SUFFIXES[0]}"],
+                    ["cmake", "--build", "build"]):
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert load(tmp_path / "build" / f"c_consumer{EXTENSION_SUFFIXES[0]}").has_step() == 1
