@@ -206,10 +206,10 @@ static int make_lists(const wsk_fabric *f, wsk_strip *s)
 {
     size_t room = (size_t)STRIP_ROWS * f->width / LONE_SHARE, with_others = room + f->width;
     s->room_lone = (int)room;
-    wsk_lone *of = malloc((RING * SIDES * with_others + 2 * (size_t)f->width) * sizeof *of);
+    wsk_lone *of = malloc(((size_t)f->ring * SIDES * with_others + 2 * (size_t)f->width) * sizeof *of);
     if (!of)
         return WSK_ERR_NO_MEMORY;
-    for (int i = 0; i < RING * SIDES; i++, of += with_others)
+    for (int i = 0; i < f->ring * SIDES; i++, of += with_others)
         s->lone[i / SIDES][i % SIDES].of = of;
     s->over[WSK_NORTH].of = of;
     s->over[WSK_SOUTH].of = of + f->width;
