@@ -32,11 +32,12 @@ from wsekern.ops.gemm import Cannon, MeshGemm, MeshGemmTransposed, MeshProduct, 
 from wsekern.ops.gemv import Gemv
 from wsekern.ops.line import NUMPY_DTYPES, Axis, check_count, traffic
 from wsekern.ops.local import Local
-from wsekern.ops.plane import Broadcast2D, Reduce2D, Transpose
+from wsekern.ops.plane import Broadcast2D, Reduce2D
 from wsekern.ops.reduce import Reduce, TwoPhaseReduce
 from wsekern.ops.ring import RingAllReduce, RingShift
 from wsekern.ops.scheduled import lower
 from wsekern.ops.shift import Shift
+from wsekern.ops.transpose import Transpose
 from wsekern.ops.tree import KTreeAllReduce, ReduceTree, TreeAllReduce
 from wsekern.program.operands import TYPE_BYTES
 
@@ -239,6 +240,8 @@ def _tile_bytes(step: Operation, run: FlowEngine) -> int:
     if isinstance(step, MeshProduct):
         left, right, result = (math.prod(shape) for shape in step.shapes(run.width, run.height))
         return size * (2 * (left + right) + result)
+    if isinstance(step, Transpose):
+        return size * step.held(run.width, run.height)
     if isinstance(step, Gemv):
         return size * (step.rows * step.cols + step.rows + step.cols)
     if isinstance(step, Local):
