@@ -183,8 +183,8 @@ class MeshProduct(PlaneScheduled):
     def lowered(self, timing: Timing, width: int, height: int) -> LoweredPlane:
         """What the cycle engine runs: the staged form."""
         if self.overlapped:
-            raise InputError(f"{type(self).__name__} moves tiles while it multiplies, which takes microthreads: the cycle "
-                             "engine's operations have one thread, give overlapped=False")
+            raise InputError(f"{type(self).__name__} moves tiles while it multiplies: the cycle engine has programs of "
+                             "products in the staged form only, give overlapped=False")
         self._check_staged(width, height)
         return super().lowered(timing, width, height)
 

@@ -306,7 +306,7 @@ def emit_role(schedule: Schedule, out: "Emission", role: tuple) -> str:
             emit_local(schedule, out, op, words, *((symbol(place[0]), place[1]) for place in (dst, a, b) if place is not None))
         else:
             out.program.emit(schedule.instruction(op), operand(dst, words, True), operand(a, words, False),
-                             operand(b, words, False))
+                             operand(b, words, False), microthread=-1 if op == "aside" else None)
 
     code, known = out.program.code, {}
     for step in steps:                      # rounds repeat: what was written once is checked and encoded once
