@@ -6,6 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
+from wsekern.machine import load_machine
+from wsekern.machine.timing import Timing
 from wsekern.ops import DTYPES, FlowEngine, Transpose, transpose
 from wsekern.ops.cycle import run_on_cycle_engine
 from wsekern.ops.line import NUMPY_DTYPES
@@ -43,8 +45,8 @@ def test_transposes_are_the_same_on_both_engines(machine, grid, words, dtype):
     assert run.simulation.link_traversals == flow.energy
     if not flow.notes:
         np.testing.assert_array_equal(run.clock, flow.clock)
-    else:
-        assert run.clock.max() == pytest.approx(flow.cycles, rel=0.35)
+    else:                                   # words wait for cores: never sooner; over all these cases 0 % at the median
+        assert flow.cycles <= run.clock.max() <= 1.5 * flow.cycles
 
 
 @pytest.mark.parametrize("grid", [(67, 67), (72, 48), (66, 2)])
@@ -77,6 +79,9 @@ def test_transposes_that_do_not_fit_are_refused():
         FlowEngine("wse3", 4, 3, "silicon", "fp16").time(Transpose(3))
     with pytest.raises(InputError, match="48 elements"):
         FlowEngine("wse3", 3, 4, "silicon", "fp16").run(Transpose(4), np.zeros((4, 3, 4), np.float16))
+    for refused, error, match in ((Transpose(2), InputError, "up to 1,000,000"), (Transpose(40), BudgetError, "more factors")):
+        with pytest.raises(error, match=match):
+            refused.lowered(Timing(load_machine("wse3"), "silicon", "fp32"), 994, 994)
     with pytest.raises(BudgetError, match="49152 B"):
         run_on_cycle_engine(Transpose(400), "wse3", 5, 7, "silicon", "fp32", np.zeros((7, 5, 14000), np.float32))
     assert "a PE take 196,000 B" in predict_op("transpose", "wse3", grid=(5, 7), words=200)["note"]

@@ -5,15 +5,19 @@ from math import lcm
 
 import numpy as np
 
+from wsekern.errors import BudgetError, InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops.distribute import Into, write_gather, write_scatter
 from wsekern.ops.flow import FlowEngine
-from wsekern.ops.line import check_line, check_words, traffic
+from wsekern.ops.line import check_line, check_words, tile_packing, traffic
 from wsekern.ops.schedule import Schedule
-from wsekern.ops.scheduled import PlaneScheduled, check_even
+from wsekern.ops.scheduled import LoweredPlane, PlaneScheduled, check_even
 
 MOST_STEPS = 25_000
 """Instructions of all PEs up to which the flow engine goes through them one by one: those of 64 x 64 PEs."""
+MOST_WRITTEN = 1_000_000
+"""Instructions of all PEs, hardly two of which run the same program, that may be written down for the cycle engine: some 4 GB
+and two minutes."""
 
 
 def busiest(pes: int, parts: int, each: int) -> int:
@@ -74,10 +78,25 @@ class Transpose(PlaneScheduled):
                           ("gathered", slot(row)), Into("own", row % columns * self.words, parts, part))
         return schedule
 
+    @staticmethod
+    def instructions(width: int, height: int) -> int:
+        """About how many instructions all PEs run."""
+        return lcm(width, height) * (3 * width + 2 * height + lcm(width, height))
+
+    def lowered(self, timing: Timing, width: int, height: int) -> LoweredPlane:
+        """What the cycle engine runs on a grid; refused before it is written down where it cannot be run."""
+        size, sram = self.held(width, height) * 4 // tile_packing(timing), int(timing.machine.core.sram)
+        if size > sram:
+            raise BudgetError(f"a transpose of {self.words}-element blocks on {width}x{height} PEs takes {size} B on a PE, one "
+                              f"of {timing.machine.name} has {sram} B: use smaller blocks, or sides with more factors in common")
+        if self.instructions(width, height) > MOST_WRITTEN:
+            raise InputError(f"a transpose on {width}x{height} PEs: expected up to {MOST_WRITTEN:,} instructions to write down "
+                             f"for the cycle engine, not some {self.instructions(width, height):,}")
+        return super().lowered(timing, width, height)
+
     def time(self, engine: FlowEngine) -> None:
         """Advance the clocks of ``engine`` by this operation; on large grids by its closed form."""
-        width, height, blocks = engine.width, engine.height, lcm(engine.width, engine.height)
-        if not self.words or blocks * (3 * width + 2 * height + blocks) <= MOST_STEPS:
+        if not self.words or self.instructions(engine.width, engine.height) <= MOST_STEPS:
             super().time(engine)
         else:
             self._spend(engine)
