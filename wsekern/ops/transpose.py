@@ -88,7 +88,7 @@ class Transpose(PlaneScheduled):
         size, sram = self.held(width, height) * 4 // tile_packing(timing), int(timing.machine.core.sram)
         if size > sram:
             raise BudgetError(f"a transpose of {self.words}-element blocks on {width}x{height} PEs takes {size} B on a PE, one "
-                              f"of {timing.machine.name} has {sram} B: use smaller blocks, or sides with more factors in common")
+                              f"of {timing.machine.name} has {sram} B: use smaller blocks, or sides with more common factors")
         if self.instructions(width, height) > MOST_WRITTEN:
             raise InputError(f"a transpose on {width}x{height} PEs: expected up to {MOST_WRITTEN:,} instructions to write down "
                              f"for the cycle engine, not some {self.instructions(width, height):,}")
