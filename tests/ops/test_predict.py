@@ -146,9 +146,8 @@ def test_the_best_algorithm_can_be_asked_for(name, sizes):
 def test_tiles_that_a_pe_cannot_hold_are_said_to_be():
     assert "it has 49,152 B" in predict_op("meshgemm", "wse3", grid=(8, 8), tile=(64, 64, 64), dtype="fp32")["note"]
     assert "note" not in predict_op("meshgemm", "wse3", grid=(8, 8), tile=(32, 32, 32), dtype="fp32")
-    for name, size in (("meshgemm", {"tile": (1, 1, 1)}), ("transpose", {"words": 2})):
-        with pytest.raises(InputError, match="every step"):
-            predict_op(name, "wse3", grid=(65, 65), engine="cycle", **size)
+    with pytest.raises(InputError, match="every step"):
+        predict_op("meshgemm", "wse3", grid=(90, 90), engine="cycle", tile=(1, 1, 1))
 
 
 def test_a_k_tree_has_any_number_of_levels():

@@ -69,6 +69,14 @@ def test_products_are_the_same_on_both_engines(machine, grid, sizes, dtype, seed
         check(machine, grid, operation, dtype, seed)
 
 
+@pytest.mark.parametrize("grid", [(11, 7), (7, 11), (1, 70), (67, 1), (24, 9)])
+def test_staged_products_have_more_than_64_blocks_a_side(grid):
+    for operation in (MeshGemm(1, 2, 1, overlapped=False), Cannon(1, 1, 2, overlapped=False), Summa(2, 1, 1, False),
+                      MeshGemmTransposed(1, 1, 1, False)):
+        assert lcm(*grid) > 64
+        check(("wse3", "silicon"), grid, operation, "fp16_fp32", 3)
+
+
 @settings(max_examples=30, deadline=None)
 @given(kind=st.sampled_from([MeshGemm, Cannon, Summa]), width=st.integers(1, 7), height=st.integers(1, 7),
        rows=st.integers(1, 20), inner=st.integers(1, 50), columns=st.integers(1, 20))
@@ -119,5 +127,5 @@ def test_products_refuse_tiles_that_do_not_belong_there_and_threads_that_there_a
         FlowEngine("wse3", 3, 2).run(Summa(1, 1, 1), x, x)
     with pytest.raises(InputError, match="overlapped=False"):
         run_on_cycle_engine(MeshGemm(1, 1, 1), "wse3", 2, 2, "silicon", "fp16", x[:, :2], x[:, :2])
-    with pytest.raises(InputError, match="420 of 60x7 PEs"):
-        FlowEngine("wse3", 60, 7).time(Summa(1, 1, 1, False))
+    with pytest.raises(InputError, match="for 10100 blocks of the inner size on 101x100 PEs"):
+        FlowEngine("wse3", 101, 100).time(Summa(1, 1, 1, False))

@@ -76,11 +76,12 @@ from wsekern.ops.gemm import Cannon, Gemm, GemmTransposed, MeshGemm, MeshGemmTra
 from wsekern.ops.gemv import Gemv
 from wsekern.ops.local import LOCAL_KINDS, Local
 from wsekern.ops.padding import Padded, join_tiles, split_matrix, split_operands
-from wsekern.ops.plane import Broadcast2D, Reduce2D, Transpose
+from wsekern.ops.plane import Broadcast2D, Reduce2D
 from wsekern.ops.reduce import Reduce, TwoPhaseReduce
 from wsekern.ops.regions import Part, Region, run_regions, run_regions_on_cycle_engine
 from wsekern.ops.ring import RingAllReduce, RingShift
 from wsekern.ops.shift import Shift
+from wsekern.ops.transpose import Transpose
 from wsekern.ops.tree import KTreeAllReduce, ReduceTree, TreeAllReduce
 from wsekern.ops.views import three_views
 

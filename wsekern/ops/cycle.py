@@ -14,7 +14,8 @@ from wsekern.ops.flow import FlowEngine
 from wsekern.ops.line import check_elements
 from wsekern.ops.local import Local
 from wsekern.ops.scheduled import lower
-from wsekern.program import Layout, Program, Simulation
+from wsekern.program import Layout, Mem, Program, Simulation
+from wsekern.program.instructions import Vector
 
 if TYPE_CHECKING:
     from wsekern.program.operands import ElementType
@@ -167,10 +168,19 @@ def place_operations(layout: Any, timing: Timing, chain: list[Any], allocator: C
             types = operation.tile_types(of_dtype) if hasattr(operation, "tile_types") else (of_dtype,) * len(shapes)
             for name, shape, kept in list(zip(own, shapes[-len(own):], types[-len(own):], strict=True)) if own else ():
                 program.memory(name, kept, int(np.prod(shape)))
+            _settle(program, result)
             result = operation.emit(Emission(costs, program, colors[serial], inputs, f"{prefix}{serial}"), role)
         programs.append(program)
     layout.set_programs(programs, which)
     return tuple(name for group in names for name in group), result
+
+
+def _settle(program: Program, result: str) -> None:
+    """Let the core wait for what microthreads of the operation before still send from ``result``: for who uses one again."""
+    pending = dict.fromkeys((item.name, item.dst) for item in program.code
+                            if isinstance(item, Vector) and item.microthread is not None)
+    for name, target in {(name, target.queue): (name, target) for name, target in pending}.values():
+        program.emit(name, replace(target, extent=0), Mem(result, 0), microthread=-1)
 
 
 def _input_names(chain: list[CycleOperation], prefix: str) -> list[list[str]]:

@@ -2,70 +2,92 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import Axis, along, check_line
-from wsekern.ops.schedule import Schedule
+from wsekern.ops.schedule import Place, Schedule
 from wsekern.ops.scheduled import Scheduled, check_even
 
 
-def write_gather(schedule: Schedule, root: int, words: int, at: Sequence[int]) -> None:
-    """The tiles of the PEs ``at`` (in a straight line) to the buffer ``gathered`` of the root-th of them, in their order.
+class Into(NamedTuple):
+    """Where words end: in ``parts`` equal parts, the first at element ``first`` of ``buffer``, ``stride`` elements apart."""
+
+    buffer: str
+    first: int = 0
+    parts: int = 1
+    stride: int = 0
+
+
+def write_gather(schedule: Schedule, root: int, words: int, at: Sequence[int], first: int = 0, slot: int = 0) -> None:
+    """Elements [first, first + words) of the tiles of the PEs ``at`` (in a straight line) to element ``slot`` on of the buffer
+    ``gathered`` of the root-th of them, in their order.
 
     Above the root every PE sends its own tile, then hands on what comes from beyond; below it the other way round, so that
     tiles arrive in their order.
     """
     last = len(at) - 1
-    schedule.step(at[root], "mov", words, ("gathered", root * words), ("tile", 0))
+    schedule.step(at[root], "mov", words, ("gathered", slot + root * words), ("tile", first))
     arriving = None
     for k in range(last, root, -1):
         whole, beyond = schedule.message(at[k], at[k - 1], (last - k + 1) * words, sums=False), (last - k) * words
-        schedule.step(at[k], "mov", words, schedule.part(whole, 0, words), ("tile", 0))
+        schedule.step(at[k], "mov", words, schedule.part(whole, 0, words), ("tile", first))
         if arriving is not None:
             schedule.step(at[k], "mov", beyond, schedule.part(whole, words, beyond), arriving)
         arriving = whole
     if arriving is not None:
-        schedule.step(at[root], "mov", (last - root) * words, ("gathered", (root + 1) * words), arriving)
+        schedule.step(at[root], "mov", (last - root) * words, ("gathered", slot + (root + 1) * words), arriving)
     arriving = None
     for k in range(root):
         whole = schedule.message(at[k], at[k + 1], (k + 1) * words, sums=False)
         if arriving is not None:
             schedule.step(at[k], "mov", k * words, schedule.part(whole, 0, k * words), arriving)
-        schedule.step(at[k], "mov", words, schedule.part(whole, k * words, words), ("tile", 0))
+        schedule.step(at[k], "mov", words, schedule.part(whole, k * words, words), ("tile", first))
         arriving = whole
     if arriving is not None:
-        schedule.step(at[root], "mov", root * words, ("gathered", 0), arriving)
+        schedule.step(at[root], "mov", root * words, ("gathered", slot), arriving)
 
 
-def write_scatter(schedule: Schedule, root: int, words: int, at: Sequence[int], buffer: str) -> None:
-    """Parts of ``buffer`` of the root-th of the PEs ``at`` (in a straight line) to their buffers ``own``, in their order.
+def write_scatter(schedule: Schedule, root: int, words: int, at: Sequence[int], source: Place, into: Into) -> None:
+    """Parts of what begins at ``source`` of the root-th of the PEs ``at`` (in a straight line), one to each, in their order.
 
     Above the root every PE takes the first part that arrives and hands on the rest; below it hands on first.
     """
-    last = len(at) - 1
+    last, (buffer, first) = len(at) - 1, source
     if root < last:
         arriving = schedule.message(at[root], at[root + 1], (last - root) * words, sums=False)
-        schedule.step(at[root], "mov", (last - root) * words, arriving, (buffer, (root + 1) * words))
+        schedule.step(at[root], "mov", (last - root) * words, arriving, (buffer, first + (root + 1) * words))
         for k in range(root + 1, last + 1):
             rest = (last - k) * words
-            schedule.step(at[k], "mov", words, ("own", 0), schedule.part(arriving, 0, words))
+            _take(schedule, at[k], words, into, arriving, 0)
             if rest:
                 onward = schedule.message(at[k], at[k + 1], rest, sums=False)
                 schedule.step(at[k], "mov", rest, onward, schedule.part(arriving, words, rest))
                 arriving = onward
     if root > 0:
         arriving = schedule.message(at[root], at[root - 1], root * words, sums=False)
-        schedule.step(at[root], "mov", root * words, arriving, (buffer, 0))
+        schedule.step(at[root], "mov", root * words, arriving, (buffer, first))
         for k in range(root - 1, -1, -1):
             rest, whole = k * words, arriving
             if rest:
                 arriving = schedule.message(at[k], at[k - 1], rest, sums=False)
                 schedule.step(at[k], "mov", rest, arriving, schedule.part(whole, 0, rest))
-            schedule.step(at[k], "mov", words, ("own", 0), schedule.part(whole, rest, words))
-    schedule.step(at[root], "mov", words, ("own", 0), (buffer, root * words))
+            _take(schedule, at[k], words, into, whole, rest)
+    size = words // into.parts
+    for i in range(into.parts):
+        schedule.step(at[root], "mov", size, (into.buffer, into.first + i * into.stride),
+                      (buffer, first + root * words + i * size))
+
+
+def _take(schedule: Schedule, pe: int, words: int, into: Into, arriving: int, offset: int) -> None:
+    """The elements from ``offset`` on of a message that arrives, to where they end."""
+    size = words // into.parts
+    for i in range(into.parts):
+        schedule.step(pe, "mov", size, (into.buffer, into.first + i * into.stride),
+                      schedule.part(arriving, offset + i * size, size))
 
 
 @dataclass(frozen=True)
@@ -160,7 +182,8 @@ class Scatter(Scheduled):
             raise InputError(f"a scatter of {self.parts} parts on a line of {length} PEs: expected one part for each")
         schedule = Schedule(length, length * self.words, timing, "scatter_call", self.words, {"own": (self.words, "tile")},
                             result=[("own", 0)] * length)
-        write_scatter(schedule, min(self.root, length - 1), self.words, range(length), "tile")
+        write_scatter(schedule, min(self.root, length - 1), self.words, range(length), ("tile", 0),
+                      Into("own"))
         return schedule
 
     def reference(self, tile: np.ndarray, timing: Timing | None = None) -> np.ndarray:

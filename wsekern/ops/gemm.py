@@ -16,13 +16,18 @@ from wsekern.machine.timing import Timing
 from wsekern.ops.gemv import Gemv, emit_product
 from wsekern.ops.line import check_count, check_tile, tile_packing, traffic
 from wsekern.ops.products import align_rounds, write_cannon, write_summa, write_transposed
-from wsekern.ops.ring import LONGEST, folded_ring
+from wsekern.ops.ring import folded_ring
 from wsekern.ops.schedule import Schedule, multiply_cycles
 from wsekern.ops.scheduled import LoweredPlane, PlaneScheduled
 
 if TYPE_CHECKING:
     from wsekern.ops.cycle import Emission
     from wsekern.ops.flow import FlowEngine
+
+MOST_STEPS = 4_000_000
+"""Instructions of all PEs that a staged product may have written down: some 4 GB and half a minute."""
+STEPS_OF_A_ROUND = 7
+"""Instructions of a PE in a round: scalar code, a product, and two of each tile that moves; more where X is aligned first."""
 
 
 def local_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[int, int]:
@@ -178,15 +183,17 @@ class MeshProduct(PlaneScheduled):
     def lowered(self, timing: Timing, width: int, height: int) -> LoweredPlane:
         """What the cycle engine runs: the staged form."""
         if self.overlapped:
-            raise InputError(f"{type(self).__name__} moves tiles while it multiplies, which takes microthreads: the cycle "
-                             "engine's operations have one thread, give overlapped=False")
+            raise InputError(f"{type(self).__name__} moves tiles while it multiplies: the cycle engine has programs of "
+                             "products in the staged form only, give overlapped=False")
         self._check_staged(width, height)
         return super().lowered(timing, width, height)
 
     def _check_staged(self, width: int, height: int) -> None:
-        if lcm(width, height) > LONGEST:
+        steps = lcm(width, height) * width * height * STEPS_OF_A_ROUND
+        if steps > MOST_STEPS:
             raise InputError(f"the staged form of {type(self).__name__}, which the cycle engine runs, writes down every step: "
-                             f"up to {LONGEST} blocks of the inner size, not the {lcm(width, height)} of {width}x{height} PEs")
+                             f"up to {MOST_STEPS:,}, not the {steps:,} or so for {lcm(width, height)} blocks of the inner size "
+                             f"on {width}x{height} PEs")
 
     def result_shape(self, engine: "FlowEngine") -> tuple[int, ...]:
         """Shape of the values."""

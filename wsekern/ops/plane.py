@@ -1,4 +1,4 @@
-"""Operations over both axes of a grid: reductions to one PE, multicast to all, transpose."""
+"""Operations over both axes of a grid: reductions to one PE, multicast to all."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,10 @@ import numpy as np
 from wsekern._timing import broadcast_plane, reduce_snake
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
-from wsekern.ops.distribute import write_gather, write_scatter
 from wsekern.ops.flow import FlowEngine
 from wsekern.ops.line import check_line, check_words, line_costs, run_line, traffic
-from wsekern.ops.ring import LONGEST
 from wsekern.ops.schedule import MOST_FEEDS, Schedule
-from wsekern.ops.scheduled import LoweredPlane, PlaneScheduled, check_even, run_schedule, schedule_values
+from wsekern.ops.scheduled import PlaneScheduled, run_schedule, schedule_values
 from wsekern.ops.tree import ALGORITHMS, ReduceTree, write_reduce
 from wsekern.ops.trees import chain_tree
 
@@ -161,66 +159,3 @@ class Broadcast2D(PlaneScheduled):
         """Plain numpy."""
         x, y = self._root(tile.shape[1], tile.shape[0])
         return np.broadcast_to(tile[y, x], tile.shape).copy()
-
-
-@dataclass(frozen=True)
-class Transpose(PlaneScheduled):
-    """Tile of ``words`` elements from PE (x, y) to PE (y, x), on a square of PEs; tiles stay as they are inside.
-
-    Every row gathers at its PE on the diagonal, which scatters to its column. The diagonal holds P tiles, which is refused
-    where it does not fit a PE. Cost, B wavelets, P PEs: ``max(P (s + h), B (P - 1)) + P (B + setup + s + h)``. In 16-bit
-    precisions ``words`` is even.
-    """
-
-    words: int
-
-    def __post_init__(self) -> None:
-        check_line(self.words, "x", 0)
-
-    def write(self, width: int, height: int, timing: Timing) -> Schedule:
-        """All rows to the diagonal, then all columns from it."""
-        check_even(self.words, timing, "tiles")
-        if width != height:
-            raise InputError(f"a transpose on {width}x{height} PEs: expected a square")
-        schedule = Schedule(width * height, self.words, timing, "transpose_call", self.words,
-                            {"gathered": (width * self.words, "tile"), "own": (self.words, "tile")},
-                            result=[("own", 0)] * (width * height), width=width)
-        for k in range(width):
-            write_gather(schedule, k, self.words, range(k * width, (k + 1) * width))
-        for k in range(width):
-            write_scatter(schedule, k, self.words, range(k, schedule.length, width), "gathered")
-        return schedule
-
-    def lowered(self, timing: Timing, width: int, height: int) -> LoweredPlane:
-        """What the cycle engine runs on a grid."""
-        if width > LONGEST:
-            raise InputError(f"a transpose on the cycle engine writes down every step: up to {LONGEST}x{LONGEST} PEs, not "
-                             f"{width}x{height}")
-        return super().lowered(timing, width, height)
-
-    def time(self, engine: FlowEngine) -> None:
-        """Advance the clocks of ``engine`` by this operation; on large grids by its closed form."""
-        pes, timing = engine.width, engine.timing
-        if not self.words or pes <= LONGEST or engine.height != pes:
-            super().time(engine)
-            return
-        check_even(self.words, timing, "tiles")
-        wavelets, setup = traffic(timing, self.words).results, timing.setup(timing.instruction("mov"))
-        engine.level()
-        gather, chain = timing.stream(wavelets * (pes - 1)), pes * (timing.stage + timing.hop)
-        stages = 2 if chain >= gather else 1
-        engine.spend(overhead=timing.latency("transpose_call", timing.latency("call")) + pes * (setup + 1),
-                     stages=stages * pes * timing.stage, fabric=stages * pes * timing.hop,
-                     words=pes * wavelets + (0 if chain >= gather else gather))
-        engine.energy += 2 * pes * sum(abs(k - j) for k in range(pes) for j in range(pes)) // pes * wavelets
-        engine.note(self, f"a transpose over more than {LONGEST} PEs is timed by its closed form")
-
-    def flow(self, engine: FlowEngine, tile: np.ndarray) -> np.ndarray:
-        """Tiles (P, P, ...) of words elements -> the same, transposed over the grid."""
-        tile = check_words(engine, tile, self.words, engine.dtype)
-        self.time(engine)
-        return self.reference(tile)
-
-    def reference(self, tile: np.ndarray, timing: Timing | None = None) -> np.ndarray:
-        """Plain numpy."""
-        return np.ascontiguousarray(tile.swapaxes(0, 1))

@@ -32,11 +32,12 @@ from wsekern.ops.gemm import Cannon, MeshGemm, MeshGemmTransposed, MeshProduct, 
 from wsekern.ops.gemv import Gemv
 from wsekern.ops.line import NUMPY_DTYPES, Axis, check_count, traffic
 from wsekern.ops.local import Local
-from wsekern.ops.plane import Broadcast2D, Reduce2D, Transpose
+from wsekern.ops.plane import Broadcast2D, Reduce2D
 from wsekern.ops.reduce import Reduce, TwoPhaseReduce
 from wsekern.ops.ring import RingAllReduce, RingShift
 from wsekern.ops.scheduled import lower
 from wsekern.ops.shift import Shift
+from wsekern.ops.transpose import Transpose
 from wsekern.ops.tree import KTreeAllReduce, ReduceTree, TreeAllReduce
 from wsekern.program.operands import TYPE_BYTES
 
@@ -177,7 +178,7 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
     line. A vector instruction such as ``vector-fmuls`` takes ``words`` elements, from operands that meet in a memory bank
     where ``conflict``. Without a ``dtype``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16.
     ``local-KIND`` is local vector work such as ``local-exp`` on ``words`` elements of a row. ``engine="cycle"`` moves every
-    wavelet (of zeros) instead; products of matrices and rings then run staged, without microthreads. ``note`` says where
+    wavelet (of zeros) instead; products of matrices then run staged, without microthreads. ``note`` says where
     the flow engine's clocks are bounds, and where tiles do not fit a PE.
 
     ``best-OPERATION`` is the fastest algorithm with its reason; ``reduce-crossover`` and ``allreduce-crossover`` are the
@@ -222,7 +223,7 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
         energy = math.prod(grid) * abs(relays or 0) * traffic(run.timing, math.prod(tile or (0,))).results
     chosen: dict[str, Any] = {"groups": groups or default_groups(request.line)} if name in ("meshgemv", "allreduce") else {}
     said = list(run.notes.values()) if engine == "flow" else []
-    if engine == "cycle" and any(getattr(step, "overlapped", False) for step in steps):
+    if engine == "cycle" and any(isinstance(step, MeshProduct) and step.overlapped for step in steps):
         said.append("staged: each core sends, takes and works one after the other, without microthreads")
     held, sram = max(_tile_bytes(step, run) for step in steps), int(machine.core.sram)
     if held > sram:
@@ -239,6 +240,8 @@ def _tile_bytes(step: Operation, run: FlowEngine) -> int:
     if isinstance(step, MeshProduct):
         left, right, result = (math.prod(shape) for shape in step.shapes(run.width, run.height))
         return size * (2 * (left + right) + result)
+    if isinstance(step, Transpose):
+        return size * step.held(run.width, run.height)
     if isinstance(step, Gemv):
         return size * (step.rows * step.cols + step.rows + step.cols)
     if isinstance(step, Local):
@@ -284,7 +287,7 @@ def _run_step(run: FlowEngine, step: Operation) -> None:
     """Time alone on the flow engine; on the cycle engine with tiles of zeros."""
     if not isinstance(run, CycleEngine):
         return run.time(step)
-    if getattr(step, "overlapped", False):
+    if isinstance(step, MeshProduct) and step.overlapped:
         step = replace(step, overlapped=False)
     shapes = lower(step, run.timing, run.width, run.height).tiles()
     if isinstance(step, MeshProduct):

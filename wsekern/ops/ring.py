@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops.line import Axis, add_in, along, check_line, check_words, tile_packing, travelling
 from wsekern.ops.schedule import Schedule
-from wsekern.ops.scheduled import LoweredLine, Scheduled
+from wsekern.ops.scheduled import Scheduled
 
 if TYPE_CHECKING:
     from wsekern.ops.flow import FlowEngine
 
 LONGEST = 64
 """PEs of a ring whose steps are written down one by one; P rounds of P PEs."""
+ASIDE = ("timed as published, all PEs in step, as if a core sent a word and took one in the same cycle: on the cycle engine "
+         "its threads take turns")
 
 
 def folded_ring(length: int) -> list[int]:
@@ -24,11 +25,12 @@ def folded_ring(length: int) -> list[int]:
     return [*range(0, length, 2), *range(length - 1 - length % 2, 0, -2)]
 
 
-def exchange(schedule: Schedule, ring: list[int], send: list[tuple], take: list[tuple]) -> None:
+def exchange(schedule: Schedule, ring: list[int], send: list[tuple], take: list[tuple], overlapped: bool = False) -> None:
     """Every PE of the ring sends to the next and takes from the one before it, at the same time as all others.
 
     ``send[i]`` is (words, place, sums) and ``take[i]`` (op, words, dst, own) of the i-th PE. A core sends and takes by one
-    instruction after the other: PEs at even places of the ring send first, the others take first.
+    instruction after the other: PEs at even places of the ring send first, the others take first. ``overlapped``: a
+    microthread sends while the core takes; the next one waits for it, as it has the same microthread.
     """
     message: dict[int, int] = {}
 
@@ -36,7 +38,7 @@ def exchange(schedule: Schedule, ring: list[int], send: list[tuple], take: list[
         for i in range(parity, len(ring), 2):
             words, place, sums = send[i]
             message[i] = schedule.message(ring[i], ring[(i + 1) % len(ring)], words, sums)
-            schedule.step(ring[i], "mov", words, message[i], place)
+            schedule.step(ring[i], "aside" if overlapped else "mov", words, message[i], place)
 
     def takes(parity: int) -> None:
         for i in range(parity, len(ring), 2):
@@ -45,8 +47,11 @@ def exchange(schedule: Schedule, ring: list[int], send: list[tuple], take: list[
             schedule.step(ring[i], op, words, dst, *((incoming,) if op == "mov" else (own, incoming)))
 
     sends(0)
+    if overlapped:
+        sends(1)
     takes(1)
-    sends(1)
+    if not overlapped:
+        sends(1)
     takes(0)
 
 
@@ -60,28 +65,16 @@ def overlapped_hops(length: int, rounds: int) -> int:
     return turns * sum(moves) + longest
 
 
-class _Ring(Scheduled):
-    """What operations on a folded ring share. ``overlapped``: a PE sends and takes at the same time, in microthreads, as in the
-    published collectives; otherwise its core does one after the other, which is what the cycle engine runs."""
-
-    overlapped: bool
-
-    def lowered(self, timing: Timing, width: int, height: int) -> LoweredLine:
-        """What the cycle engine runs: one instruction after the other."""
-        if self.overlapped:
-            raise InputError(f"{type(self).__name__} sends while it takes, which takes microthreads: the cycle engine's "
-                             "operations have one thread, give overlapped=False")
-        return super().lowered(timing, width, height)
-
-
 @dataclass(frozen=True)
-class RingAllReduce(_Ring):
+class RingAllReduce(Scheduled):
     """All-reduce of ``words`` elements per PE along ``axis`` on a folded ring: P - 1 rounds that add, P - 1 that copy.
 
     The tile is cut into P parts, as equal as possible. In each round every PE passes one part on to its logical neighbour,
     two hops away, and takes one. Part c is summed in the order of the ring from PE c on. Cost, B wavelets, P PEs, stage s,
-    hop h, ``overlapped``: ``2 (P - 1)(B / P + setup + s) + (4 P - 6) h``, which is HPDC'24's ``2 (P - 1) B / P + 4 P - 6 +
-    2 (P - 1)(2 T_R + 1)``; one instruction after the other: ``2 (P - 1) (2 B / P + 2 (setup + s + 2 h))``.
+    hop h, ``overlapped`` (a microthread sends while the core takes, as in the published collectives): ``2 (P - 1)(B / P +
+    setup + s) + (4 P - 6) h``, which is HPDC'24's ``2 (P - 1) B / P + 4 P - 6 + 2 (P - 1)(2 T_R + 1)``; on the cycle engine,
+    whose threads take turns, no less than ``2 (P - 1)(2 B / P + setup)``. One instruction after the other: ``2 (P - 1) (2 B
+    / P + 2 (setup + s + 2 h))``.
     """
 
     words: int
@@ -109,7 +102,7 @@ class RingAllReduce(_Ring):
                 send.append((words, ("tile" if t == 0 else held, at), True))
                 at, words = self.part(length, i - t - 1)
                 take.append((self.op, words, (held, at), ("tile", at)))
-            exchange(schedule, ring, send, take)
+            exchange(schedule, ring, send, take, self.overlapped)
         for i in range(length if schedule.wide and length > 1 else 0):
             at, words = self.part(length, i + 1)
             schedule.step(ring[i], "round", words, ("tile", at), ("sum", at))
@@ -120,7 +113,7 @@ class RingAllReduce(_Ring):
                 send.append((words, ("tile", at), False))
                 at, words = self.part(length, i - t)
                 take.append(("mov", words, ("tile", at), None))
-            exchange(schedule, ring, send, take)
+            exchange(schedule, ring, send, take, self.overlapped)
         return schedule
 
     def time(self, engine: "FlowEngine") -> None:
@@ -130,21 +123,22 @@ class RingAllReduce(_Ring):
             super().time(engine)
             return
         timing, rounds = engine.timing, length - 1
-        hops = sum(abs(a - b) for a, b in pairwise([*folded_ring(length), 0]))
+        edges = np.array([abs(a - b) for a, b in pairwise([*folded_ring(length), 0])])
         parts = np.array([self.part(length, c)[1] for c in range(length)])
         engine.level()
         engine.spend(overhead=timing.latency("ring_call", timing.latency("call")))
         turns = 1 if self.overlapped else 2
-        for op, packing in (("add" if self.op == "sum" else "max", 1 if timing.dtype == "fp16_fp32" else timing.packing),
-                            ("mov", tile_packing(timing))):
+        sums = 1 if timing.dtype == "fp16_fp32" else timing.packing
+        for op, packing, spared in (("add" if self.op == "sum" else "max", sums, 1), ("mov", tile_packing(timing), 2)):
             name, wavelets = timing.instruction(op), -(-int(parts.max()) // packing)
             engine.spend(stages=turns * rounds * timing.stage,
                          overhead=turns * rounds * timing.setup(timing.instruction("mov")),
                          words=turns * rounds * (timing.stream(wavelets, timing.step(name, packing)) + 1))
-            engine.energy += int((-(-parts // packing)).sum()) * rounds * hops // length * engine.lines(self.axis)
+            # A part goes all the way round but for one move: the last sums are not passed on, nor the last results.
+            links = -(-parts // packing) * (edges.sum() - np.roll(edges, spared))
+            engine.energy += int(links.sum()) * engine.lines(self.axis)
         engine.spend(fabric=timing.hop * (overlapped_hops(length, 2 * rounds) if self.overlapped else 8 * rounds))
-        if not self.overlapped:
-            engine.note(self, "a long ring is timed by its closed form, all PEs in step")
+        engine.note(self, ASIDE if self.overlapped else "a long ring is timed by its closed form, all PEs in step")
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
         """Tiles (height, width, ...) -> the same, each PE with its line's result."""
@@ -169,12 +163,13 @@ class RingAllReduce(_Ring):
 
 
 @dataclass(frozen=True)
-class RingShift(_Ring):
+class RingShift(Scheduled):
     """Move tiles of ``words`` elements by ``steps`` PEs around a folded ring along ``axis``: Cannon's shift on a mesh.
 
-    Logical neighbours are at most two hops apart and no link goes round. Cost, B wavelets, n steps, ``overlapped``: ``call +
-    n (setup + s + B) + hops of the longest way, at most 2 n h``; one instruction after the other: ``n 2 (setup + s + 2 h +
-    B)``.
+    Logical neighbours are at most two hops apart and no link goes round. Cost, B wavelets, n steps, ``overlapped`` (a
+    microthread sends while the core takes): ``call + n (setup + s + B) + hops of the longest way, at most 2 n h``, on the
+    cycle engine, whose threads take turns, no less than ``call + n (setup + 2 B)``. One instruction after the other: ``n 2
+    (setup + s + 2 h + B)``.
     """
 
     words: int
@@ -187,12 +182,14 @@ class RingShift(_Ring):
 
     def write(self, length: int, timing: Timing) -> Schedule:
         """Rounds of exchange; the tile that goes and the one that comes lie in two buffers."""
-        schedule = Schedule(length, self.words, timing, "shift_call", self.words, {"other": (self.words, "tile")})
+        ends = "other" if self.overlapped and length > 1 and self.steps % 2 else "tile"
+        schedule = Schedule(length, self.words, timing, "shift_call", self.words, {"other": (self.words, "tile")},
+                            result=[(ends, 0)] * length)
         ring, held = folded_ring(length), ("tile", "other")
         for t in range(self.steps if length > 1 else 0):
             exchange(schedule, ring, [(self.words, (held[t % 2], 0), False)] * length,
-                     [("mov", self.words, (held[1 - t % 2], 0), None)] * length)
-        if length > 1 and self.steps % 2:
+                     [("mov", self.words, (held[1 - t % 2], 0), None)] * length, self.overlapped)
+        if length > 1 and self.steps % 2 and not self.overlapped:
             for place in range(length):
                 schedule.step(place, "mov", self.words, ("tile", 0), ("other", 0))
         return schedule
@@ -211,8 +208,8 @@ class RingShift(_Ring):
                      fabric=timing.hop * (overlapped_hops(length, self.steps) if self.overlapped else 4 * self.steps),
                      words=turns * self.steps * (timing.stream(wavelets, timing.step(move, tile_packing(timing))) + 1))
         engine.energy += self.steps * (2 * length - 2) * wavelets * engine.lines(self.axis)
-        if not self.overlapped:
-            engine.note(self, "many steps around a ring are timed by their closed form, all PEs in step")
+        engine.note(self, ASIDE if self.overlapped else "many steps around a ring are timed by their closed form, all PEs in "
+                                                        "step")
 
     def flow(self, engine: "FlowEngine", tile: np.ndarray) -> np.ndarray:
         """Tiles (height, width, ...) -> the same, moved."""

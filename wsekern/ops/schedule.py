@@ -24,7 +24,7 @@ from wsekern.ops.meeting import TAKE, Meetings
 Place = tuple[str, int]
 """Buffer and first element."""
 _WORK, _SEND, _TAKE, _PART, _JOIN = 0, 1, TAKE, 3, 4
-_MOVES = {"mov": 0, "sum": 1, "max": 2, "round": 3}
+_MOVES = {"mov": 0, "aside": 0, "sum": 1, "max": 2, "round": 3}
 MOST_FEEDS = 8
 """Streams that one PE takes in at a time: input queues of every machine."""
 
@@ -64,8 +64,9 @@ class Message(NamedTuple):
 class Step(NamedTuple):
     """One instruction of the PE at ``pe``: ``dst = a`` or ``a`` combined with message ``b``; numbers are messages.
 
-    ``op``: mov, sum, max, round (to the tile's precision), spend (scalar code of ``words`` cycles), clear, or multiply
-    (``dst += a b``, tiles of the sizes in the schedule's ``product``).
+    ``op``: mov, aside (a mov by which a microthread sends while the core goes on), sum, max, round (to the tile's
+    precision), spend (scalar code of ``words`` cycles), clear, or multiply (``dst += a b``, tiles of the sizes in the
+    schedule's ``product``).
     """
 
     pe: int
@@ -250,7 +251,7 @@ class Schedule:
 
     def instruction(self, op: str) -> str:
         """Vector instruction of a step."""
-        return self.timing.instruction({"sum": "add", "round": "mov", "clear": "mov"}.get(op, op))
+        return self.timing.instruction({"sum": "add", "round": "mov", "clear": "mov", "aside": "mov"}.get(op, op))
 
     def role(self, place: int) -> tuple:
         """Everything the PE at ``place`` does: PEs of the same role run the same program."""

@@ -14,6 +14,7 @@ from wsekern.machine.timing import Timing
 from wsekern.ops.line import Axis, LinePainter, check_words, tile_packing
 from wsekern.ops.schedule import Place, Schedule, instruction_cycles, multiply_cycles
 from wsekern.program import Fabric, Mem
+from wsekern.program.instructions import Label
 
 if TYPE_CHECKING:
     from wsekern.ops.cycle import Emission
@@ -298,15 +299,23 @@ def emit_role(schedule: Schedule, out: "Emission", role: tuple) -> str:
 
     if schedule.words or schedule.product:
         out.program.spend(out.timing.latency(schedule.call, out.timing.latency("call")))
-    for op, words, dst, a, b in steps:
+    def write(op: str, words: int, dst: tuple, a: tuple | None, b: tuple | None) -> None:
         if op == "spend":
             out.program.spend(words)
-            continue
-        if op in ("multiply", "clear"):
+        elif op in ("multiply", "clear"):
             emit_local(schedule, out, op, words, *((symbol(place[0]), place[1]) for place in (dst, a, b) if place is not None))
-            continue
-        out.program.emit(schedule.instruction(op), operand(dst, words, True), operand(a, words, False),
-                         operand(b, words, False))
+        else:
+            out.program.emit(schedule.instruction(op), operand(dst, words, True), operand(a, words, False),
+                             operand(b, words, False), microthread=-1 if op == "aside" else None)
+
+    code, known = out.program.code, {}
+    for step in steps:                      # rounds repeat: what was written once is checked and encoded once
+        if step in known:
+            code.extend(known[step])
+        else:
+            before = len(code)
+            write(*step)
+            known[step] = [item for item in code[before:] if not isinstance(item, Label)]
     if result is not None:
         return symbol(result[0])
     held = {place[0] for place in schedule.result if place is not None}

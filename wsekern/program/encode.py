@@ -79,9 +79,14 @@ class _Encoder:
         self.placed.parameters = max([-1, *program.parameters.values(), *read]) + 1
         for name in program.descriptors:            # those that PEs hold for themselves come first
             self._descriptor(Named(name), target=False)
+        known: dict[int, list[int]] = {}            # one instruction in many places has one record
         for at, (line, item) in enumerate(kept):
             following = kept[at + 1][1] if at + 1 < len(kept) else None
-            self.placed.code.append(self._vector(item) if isinstance(item, Vector) else self._scalar(item, following))
+            if not isinstance(item, Vector):
+                record = self._scalar(item, following)
+            elif (record := known.get(id(item))) is None:
+                record = known[id(item)] = self._vector(item)
+            self.placed.code.append(record)
             self.placed.lines.append(line)
         self.placed.routes = [route_record(route) for route in program.routes.values()]
         self.placed.header = self._header()

@@ -32,6 +32,7 @@ class Layout:
         self.width, self.height, self.profile, self.banks = width, height, profile, banks
         self.timing = Timing(self.machine, profile, "fp32")
         self.programs: list[Program] = []
+        self._numbers: dict[int, int] = {}
         self.program_of = np.full((height, width), -1, np.int32)
         self.fabric = FabricPlan(width, height, self.machine, profile, open_edges=open_edges)
         """The routes; paint here what :meth:`set_route` does not offer: switches, filters, teardown, color swap."""
@@ -70,11 +71,10 @@ class Layout:
         self.parameters[here, place] = np.broadcast_to(np.asarray(values), here.shape)[here]
 
     def _index(self, program: Program) -> int:
-        for index, known in enumerate(self.programs):
-            if known is program:
-                return index
-        self.programs.append(program)
-        return len(self.programs) - 1
+        if id(program) not in self._numbers:
+            self._numbers[id(program)] = len(self.programs)
+            self.programs.append(program)
+        return self._numbers[id(program)]
 
     def check_rectangle(self, x: int, y: int, width: int, height: int) -> None:
         """Refuse a rectangle of PEs that does not lie on the grid."""

@@ -229,9 +229,9 @@ class Program:
         self.code.append(Scalar("spend", a=index))
 
     def emit(self, instruction: str, dst: Operand, a: Operand, b: Operand | None = None, c: Operand | None = None, *,
-             repeat: int = 1, between: int = 0) -> None:
-        """One synchronous vector instruction of the main task (see :class:`Vector`)."""
-        item = Vector(instruction, dst, a, b, c, repeat, between)
+             repeat: int = 1, between: int = 0, microthread: int | None = None) -> None:
+        """One vector instruction of the main task (see :class:`Vector`), asynchronous on a ``microthread``."""
+        item = Vector(instruction, dst, a, b, c, repeat, between, microthread)
         self.check_vector(item)
         self._main()
         self.code.append(item)
