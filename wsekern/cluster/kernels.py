@@ -74,36 +74,24 @@ def prefill_attention(
     return parameters["fixed"] + parameters["length"] * tokens / 1024.0, memory, body - memory
 
 
-def active_experts(parameters: dict[str, float], tokens: Number, chosen: Number, experts: Number, ranks: Number) -> Number:
-    """Distinct experts that ``tokens`` tokens reach on the busiest of ``ranks`` GPUs.
-
-    ``spread`` below one: tokens prefer the same experts. ``skew`` one: ranks are loaded evenly, zero: one takes all.
-    """
-    reached = experts * (1.0 - (1.0 - np.minimum(chosen / experts, 0.999999)) ** (tokens ** parameters["spread"]))
-    return np.minimum(experts / ranks, np.maximum(1.0, reached / ranks ** parameters["skew"]))
-
-
 def expert_ffn(
     parameters: dict[str, float],
-    tokens: Number,
+    rows: Number,
+    active: Number,
     hidden: Number,
     inner: Number,
-    chosen: Number,
-    experts: Number,
-    ranks: Number,
     weight_bytes: float,
     input_bytes: float,
     flops: float,
     bandwidth: float,
 ) -> Parts:
-    """Grouped GEMMs of the routed experts on the busiest of ``ranks`` GPUs, routing included.
+    """Grouped GEMMs of ``active`` experts over ``rows`` rows (a token counts once for each of its experts on this GPU), routing
+    included.
 
     ``inner`` is the width of an expert on this GPU. ``pad`` is the number of rows that a group is filled up by,
-    ``group`` the time per 128 groups, ``depth`` as in :func:`gemm`, ``route`` the time per 1024 tokens for sorting and
-    scattering.
+    ``group`` the time per 128 groups, ``depth`` as in :func:`gemm`, ``route`` the time for gathering and scattering 8192 rows
+    of 4096.
     """
-    active = active_experts(parameters, tokens, chosen, experts, ranks)
-    rows = tokens * chosen / ranks ** parameters["skew"]
     moved = active * 3.0 * hidden * inner * weight_bytes + rows * (2.0 * hidden + 3.0 * inner) * input_bytes
     memory = moved / (parameters["memory"] * bandwidth)
     compute = 6.0 * (rows + active * parameters["pad"]) * hidden * inner / (parameters["compute"] * flops)
@@ -112,7 +100,7 @@ def expert_ffn(
         parameters["fixed"]
         + parameters["group"] * active / 128.0
         + parameters["depth"] * (hidden + inner) / 8192.0
-        + parameters["route"] * tokens / 1024.0
+        + parameters["route"] * rows * hidden / (8192.0 * 4096.0)
     )
     return fixed, memory, body - memory
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from wsekern.cluster.gpu import Gpu
 from wsekern.errors import InputError
@@ -39,13 +40,17 @@ class Fit:
     test_median_error: float | None
 
 
+def shipped() -> dict[str, Any]:
+    """What calibrate wrote for the package: ``fits`` with residuals, and ``families`` with the held-out error of each GPU."""
+    return json.loads((files("wsekern.cluster") / "data" / "kernels.json").read_text())
+
+
 @lru_cache(maxsize=1)
 def all_fits() -> tuple[dict, ...]:
     """Every fit in use, with residuals: those shipped, and those of :func:`use_fits` in place of theirs."""
-    text = (files("wsekern.cluster") / "data" / "kernels.json").read_text()
     replaced = {(fit["family"], fit["system"], fit["kind"]) for fit in _own}
-    shipped = (fit for fit in json.loads(text)["fits"] if (fit["family"], fit["system"], fit["kind"]) not in replaced)
-    return (*_own, *shipped)
+    others = (fit for fit in shipped()["fits"] if (fit["family"], fit["system"], fit["kind"]) not in replaced)
+    return (*_own, *others)
 
 
 _own: list[dict] = []
@@ -159,7 +164,7 @@ def _kinds(family: str, arithmetic: str, packed: bool, blocks: bool) -> tuple[st
 
 def _best_of(fits: list[dict]) -> dict[str, float]:
     """The most favourable value of every parameter that any engine reached on this GPU: a bound, not a kernel."""
-    most = ("memory", "compute", "overlap", "links", "direct", "skew")
+    most = ("memory", "compute", "overlap", "links", "direct")
     names = fits[0]["parameters"]
     return {name: (max if name in most else min)(fit["parameters"][name] for fit in fits) for name in names}
 

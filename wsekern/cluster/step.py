@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from wsekern.cluster import kernels
 from wsekern.cluster.engine import Engine
+from wsekern.cluster.experts import even
 from wsekern.cluster.gpu import Cluster, Gpu
 from wsekern.cluster.layout import STATE_BYTES, Layout
 from wsekern.cluster.parameters import elementwise_fit, kernel_fit, kernel_fits
@@ -135,11 +136,11 @@ class _Operators:
         # an engine that takes checkpoints as published and tunes tries the kernels of either kind of scales
         kinds = (True, False) if self.engine.autotune and float(self.engine.quantise) > 0.0 else (blocks,)
         fits = [fit for kind in kinds for fit in _moe_parameters(self.gpu, self.engines, self.precision, kind)]
-        shape = (tokens, model.hidden, inner, chosen, total, ranks, weight, activation, peak, self.bandwidth)
+        rows, active = even(tokens, chosen, total, ranks)
+        shape = (rows, active, model.hidden, inner, weight, activation, peak, self.bandwidth)
         choices = [kernels.expert_ffn(fit, *shape) for fit in (fits if self.engine.autotune else fits[:1])]
         parts = min(choices, key=sum)
-        rows = tokens * chosen / ranks
-        flops = 6.0 * rows * model.hidden * inner
+        flops = 6.0 * tokens * chosen / ranks * model.hidden * inner
         least = 3.0 * model.hidden * inner * weight * min(total, chosen) / ranks
         self._charge(step, "weights", parts, count, flops, max(least / self.bandwidth, flops / peak))
 
@@ -184,10 +185,6 @@ def _gemm_parameters(gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quanti
     return {**fit, "fixed": min(fit["fixed"], fused)}
 
 
-ROUTING_SKEW = 1.0
-"""How evenly experts' ranks are loaded in service: 1 is even. The tables time a deliberately uneven routing."""
-
-
 @lru_cache(maxsize=4096)
 def _moe_parameters(gpu: Gpu, engines: tuple[str, ...], precision: Precision, blocks: bool) -> tuple[dict[str, float], ...]:
     """Every kernel that the engine may choose. FP8 is scaled in ``blocks`` where the checkpoint is (DeepSeek), or where an
@@ -195,7 +192,7 @@ def _moe_parameters(gpu: Gpu, engines: tuple[str, ...], precision: Precision, bl
     weight, arithmetic, _ = precision.part(experts=True)
     packed = weight < 0.6 and arithmetic == "bf16"
     fits = kernel_fits("moe", gpu, engines, arithmetic, packed, blocks)
-    return tuple({**fit.parameters, "skew": max(fit.parameters["skew"], ROUTING_SKEW)} for fit in fits)
+    return tuple(fit.parameters for fit in fits)
 
 
 def _causal_pairs(tokens: float, window: float) -> float:
