@@ -55,13 +55,14 @@ def decode_attention(
 ) -> Parts:
     """One new token of ``sequences`` against ``context`` cached ones; ``moved`` bytes of cache, ``work`` FLOP.
 
-    ``ramp`` is the loss while too few thread blocks are in flight: it grows as the square root of the streaming time.
+    ``ramp`` is what is lost while loads fill the memory pipeline: the whole of it once streaming takes much longer than ``fill``.
     """
     memory = moved / (parameters["memory"] * bandwidth)
     compute = work / (parameters["compute"] * flops)
     body = smooth_max(memory, compute, parameters["overlap"])
     spread = parameters["rows"] * sequences * heads / 1024.0 + parameters["length"] * context / 8192.0
-    return parameters["fixed"] + spread, memory + parameters["ramp"] * (MICRO * body) ** 0.5, body - memory
+    filling = parameters["ramp"] * body / (body + parameters["fill"])
+    return parameters["fixed"] + spread, memory + filling, body - memory
 
 
 def prefill_attention(
