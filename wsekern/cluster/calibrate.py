@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from wsekern.cluster import kernels
-from wsekern.cluster.experts import power_law
+from wsekern.cluster.experts import in_tables
 from wsekern.cluster.fit import minimise, relative_loss
 from wsekern.cluster.gpu import Gpu, bundled_gpus, load_gpu
 from wsekern.cluster.parameters import shipped
@@ -109,7 +109,7 @@ def _moe(p: dict[str, float], rows: Rows, gpu: Gpu, dtype: str) -> np.ndarray:
 def _busiest_rank(rows: Rows) -> Rows:
     """``rows`` with what the routing of the tables gives the timed GPU: ``rows`` of tokens and ``active`` experts."""
     names = ("num_tokens", "topk", "num_experts", "moe_ep_size")
-    drawn = [power_law(*map(int, choice)) for choice in zip(*(rows[name] for name in names), strict=True)]
+    drawn = [in_tables(*map(int, choice)) for choice in zip(*(rows[name] for name in names), strict=True)]
     return {**rows, "rows": np.array([count for count, _ in drawn]), "active": np.array([active for _, active in drawn])}
 
 

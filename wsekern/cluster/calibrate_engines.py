@@ -4,7 +4,7 @@ Uses only the rows that :func:`wsekern.cluster.validation.is_fitted` names; prin
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -30,18 +30,28 @@ BOXES = {
 
 FITTED = {
     "tuned": ("per_step", "per_sequence", "per_layer", "per_routed"),
-    "tuned-overlapped": ("per_layer", "per_routed"),
+    "tuned-overlapped": ("per_layer", "per_routed", "per_routed_prompt"),
     "tuned-2024": ("per_step", "per_sequence", "per_layer"),
-    "stock": ("per_sequence", "per_layer", "per_routed", "per_logit", "per_exchange", "per_quantised_exchange"),
+    "stock": ("per_sequence", "per_layer", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange"),
     "stock-overlapped": ("per_layer",),
     "stock-2024": ("per_step", "per_sequence", "per_layer"),
-    "sglang": ("per_step", "per_sequence", "per_layer", "per_routed"),
+    "sglang": ("per_step", "per_sequence", "per_layer", "per_routed", "per_routed_prompt"),
 }
 """Numbers of each level that the rows set; vLLM's time per step is from a direct probe, all others are read or defined."""
 
+SAME = {
+    "tuned-overlapped": ("tuned", ("per_step", "per_sequence")),
+    "stock-overlapped": (
+        "stock", ("per_sequence", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange"),
+    ),
+}
+"""Numbers that a level takes from another, which is fitted before it."""
 
-PROMPTS = {"tuned-overlapped": ("per_routed_prompt",), "sglang": ("per_routed_prompt",)}
-"""Numbers that rows of first tokens set, after the others and apart from them: a step's cost is not read from a queue."""
+STAGES = (
+    ("step", ("per_step", "per_sequence", "per_layer", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange")),
+    ("first token", ("per_routed_prompt",)),
+)
+"""Rows, and the numbers they set, one after the other: a step's cost is not read from a queue."""
 
 
 def changed(engine: Engine, values: dict[str, float]) -> Engine:
@@ -50,15 +60,15 @@ def changed(engine: Engine, values: dict[str, float]) -> Engine:
     return msgspec.structs.replace(engine, **fields)
 
 
-def fitted_rows(rows: list[dict[str, str]], level: str, first: bool = False) -> list[dict[str, str]]:
-    """Rows used for fitting that this engine level serves: of ``first`` tokens under load, or all others."""
+def fitted_rows(rows: list[dict[str, str]], level: str, stage: str) -> list[dict[str, str]]:
+    """Rows used for fitting that this engine level serves, of one of :data:`STAGES`."""
     chosen, suspects = [], inconsistent(rows)
     for row in rows:
         if row["id"] in suspects:
             continue
         try:
             group, _ = validation.predict_row(row)
-            wanted = group.startswith(validation.STEPS) and group.startswith("first token") == first
+            wanted = group.startswith(validation.STEPS) and group.startswith("first token") == (stage == "first token")
             if wanted and validation.is_fitted(row, group) and understand(row).engine == level:
                 chosen.append(row)
         except (Refused, ValueError):
@@ -85,23 +95,31 @@ def fit_level(rows: list[dict[str, str]], level: str, names: Sequence[str]) -> t
         levels[level] = original
 
 
+def fit_levels(rows: list[dict[str, str]], names: Sequence[str] = tuple(FITTED)) -> Iterator[tuple[str, str, int, float, dict]]:
+    """(level, stage, rows, median error, numbers) of every fit, each made with the numbers of those before it."""
+    levels = engine_levels()
+    for level in names:
+        origin, same = SAME.get(level, (level, ()))
+        levels[level] = changed(levels[level], {name: float(getattr(levels[origin], name)) for name in same})
+        for stage, numbers in STAGES:
+            wanted = [name for name in numbers if name in FITTED[level]]
+            chosen = fitted_rows(rows, level, stage) if wanted else []
+            if chosen:
+                values, error = fit_level(chosen, level, wanted)
+                levels[level] = changed(levels[level], values)
+                yield level, stage, len(chosen), error, values
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m wsekern.cluster.calibrate_engines", description=__doc__)
     parser.add_argument("measurements", type=Path)
     parser.add_argument("--level", action="append", choices=FITTED, help="engine level (default: all)")
     options = parser.parse_args(arguments)
-    rows = read_rows(options.measurements)
-    for level in options.level or FITTED:
-        for names, first in ((FITTED[level], False), (PROMPTS.get(level, ()), True)):
-            chosen = fitted_rows(rows, level, first) if names else []
-            if not chosen:
-                continue
-            values, error = fit_level(chosen, level, names)
-            print(f"[{level}] {len(chosen)} rows, median error {error:.1%}")
-            engine_levels()[level] = changed(engine_levels()[level], values)
-            for name, value in values.items():
-                print(f"{name} = {value:.4g}")
+    for level, stage, count, error, values in fit_levels(read_rows(options.measurements), options.level or tuple(FITTED)):
+        print(f"[{level}] {count} rows ({stage}), median error {error:.1%}")
+        for name, value in values.items():
+            print(f"{name} = {value:.4g}")
     return 0
 
 

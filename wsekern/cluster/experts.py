@@ -1,4 +1,7 @@
-"""Rows and experts on the busiest of the GPUs that share a layer's experts: chosen evenly, or as benchmarks draw them."""
+"""Rows and experts on the busiest of the GPUs that share a layer's experts: in service, and as benchmark tables draw them.
+
+GPUs that share experts go in step, so the busiest sets the time.
+"""
 
 from functools import lru_cache
 from statistics import NormalDist
@@ -7,49 +10,66 @@ import numpy as np
 
 from wsekern.errors import InputError
 
-POWER_LAW = 1.2
+POPULARITY = 0.9
+"""In service the i-th most popular expert is chosen in proportion to i^-0.9 (of 0, 0.4, 0.6, 0.9, 1.05 and 1.2 the exponent with
+the least error on the rows that ``validate`` marks as fitted, engine levels refitted with each)."""
+
+TABLES = 1.2
 """Exponent of the loads for which the tables of aiconfigurator hold (column ``distribution``: power_law_1.2)."""
 DRAWS = 20
-"""Routings that :func:`power_law` averages over; the tables average over five."""
+"""Routings that :func:`in_tables` averages over; the tables average over five."""
 
 
-def even(tokens: float, chosen: int, experts: int, ranks: int) -> tuple[float, float]:
-    """(rows, distinct experts) on the busiest of ``ranks`` when each of ``tokens`` tokens takes ``chosen`` experts at random.
+@lru_cache(maxsize=65536)
+def in_service(tokens: float, chosen: int, experts: int, ranks: int) -> tuple[float, float]:
+    """(rows, distinct experts) on the busiest of ``ranks`` when each of ``tokens`` tokens takes ``chosen`` experts.
 
-    The busiest of several equal ranks has more than the mean: by the expected maximum of as many normal deviates (Blom 1958).
+    Experts are taken by :data:`POPULARITY` and placed at random. The busiest rank exceeds the mean by the expected maximum of
+    normal deviates whose variance is that of the choices and of the placement.
     """
-    held = experts / ranks
-    mean = tokens * chosen / ranks
-    deviation = (mean * (1.0 - 1.0 / ranks) * (experts - chosen) / max(experts - 1.0, 1.0)) ** 0.5
-    rows = min(mean + _most(ranks) * deviation, tokens * min(chosen, held))
-    share = min(rows / (tokens * held), 1.0)
-    return rows, held * (1.0 - (1.0 - share) ** tokens)
+    popular = _popularity(chosen, experts)
+    held, mean, elsewhere = experts / ranks, tokens * chosen / ranks, 1.0 - 1.0 / ranks
+    choices = mean * elsewhere * (experts - chosen) / max(experts - 1.0, 1.0)
+    placement = held * elsewhere * float(popular.var()) * tokens**2
+    rows = min(max(1.0, mean + _greatest(ranks) * (choices + placement) ** 0.5), tokens * min(chosen, held))
+    reached = 1.0 - (1.0 - np.minimum(popular * rows / mean, 1.0)) ** tokens
+    return rows, max(1.0, float(reached.sum()) / ranks)
 
 
 @lru_cache(maxsize=256)
-def _most(count: int) -> float:
-    """Expected greatest of ``count`` standard normal deviates."""
+def _popularity(chosen: int, experts: int) -> np.ndarray:
+    """Chance of each expert to be among the ``chosen`` of a token; they add up to ``chosen``, and none exceeds one."""
+    chances = np.arange(1.0, experts + 1.0) ** -POPULARITY
+    for sure in range(chosen):
+        chances[sure:] *= (chosen - sure) / chances[sure:].sum()
+        if chances[sure] <= 1.0:
+            break
+        chances[sure] = 1.0
+    return chances
+
+
+@lru_cache(maxsize=256)
+def _greatest(count: int) -> float:
+    """Expected greatest of ``count`` standard normal deviates (Blom 1958)."""
     return NormalDist().inv_cdf((count - 0.375) / (count + 0.25)) if count > 1 else 0.0
 
 
 @lru_cache(maxsize=4096)
-def power_law(tokens: int, chosen: int, experts: int, ranks: int, exponent: float = POWER_LAW) -> tuple[float, float]:
+def in_tables(tokens: int, chosen: int, experts: int, ranks: int) -> tuple[float, float]:
     """(rows, distinct experts) on the busiest of ``ranks`` as the collector of ai-dynamo/aiconfigurator draws them: the mean of
     :data:`DRAWS` draws from a fixed seed. Raises :class:`InputError` for a choice that cannot be made."""
     if min(tokens, chosen, ranks) < 1 or chosen > experts or experts % ranks:
         raise InputError(f"{tokens} tokens cannot each take {chosen} of {experts} experts on {ranks} ranks that hold equally many")
     generator = np.random.default_rng(0)
-    drawn = [_draw(generator, tokens, chosen, experts, ranks, exponent) for _ in range(DRAWS)]
+    drawn = [_draw(generator, tokens, chosen, experts, ranks) for _ in range(DRAWS)]
     return float(np.mean([loads.sum() for loads in drawn])), float(np.mean([np.count_nonzero(loads) for loads in drawn]))
 
 
-def _draw(
-    generator: np.random.Generator, tokens: int, chosen: int, experts: int, ranks: int, exponent: float
-) -> np.ndarray:
+def _draw(generator: np.random.Generator, tokens: int, chosen: int, experts: int, ranks: int) -> np.ndarray:
     """Rows of each expert of the busiest rank. Loads follow a truncated power law, are scaled to ``tokens * chosen``, rounded and
     held to a row a token; what that leaves over goes to the least loaded expert of each rank in turn."""
     least, most = (1.0, 0.8 * tokens) if tokens * chosen > experts else (0.01, 2.0)
-    power = 1.0 - exponent
+    power = 1.0 - TABLES
     loads = (least**power + (most**power - least**power) * generator.random(experts)) ** (1.0 / power)
     rows = np.minimum(np.rint(loads * (tokens * chosen / loads.sum())).astype(int), tokens).reshape(ranks, -1)
     left = tokens * chosen - int(rows.sum())

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from wsekern.cluster import kernels
 from wsekern.cluster.engine import Engine
-from wsekern.cluster.experts import even
+from wsekern.cluster.experts import in_service
 from wsekern.cluster.gpu import Cluster, Gpu
 from wsekern.cluster.layout import STATE_BYTES, Layout
 from wsekern.cluster.parameters import elementwise_fit, kernel_fit, kernel_fits
@@ -136,7 +136,7 @@ class _Operators:
         # an engine that takes checkpoints as published and tunes tries the kernels of either kind of scales
         kinds = (True, False) if self.engine.autotune and float(self.engine.quantise) > 0.0 else (blocks,)
         fits = [fit for kind in kinds for fit in _moe_parameters(self.gpu, self.engines, self.precision, kind)]
-        rows, active = even(tokens, chosen, total, ranks)
+        rows, active = in_service(tokens, chosen, total, ranks)
         shape = (rows, active, model.hidden, inner, weight, activation, peak, self.bandwidth)
         choices = [kernels.expert_ffn(fit, *shape) for fit in (fits if self.engine.autotune else fits[:1])]
         parts = min(choices, key=sum)
