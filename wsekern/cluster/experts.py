@@ -21,19 +21,23 @@ DRAWS = 20
 
 
 @lru_cache(maxsize=65536)
-def in_service(tokens: float, chosen: int, experts: int, ranks: int) -> tuple[float, float]:
-    """(rows, distinct experts) on the busiest of ``ranks`` when each of ``tokens`` tokens takes ``chosen`` experts.
+def in_service(tokens: float, chosen: int, experts: int, ranks: int, mean: bool = False) -> tuple[float, float]:
+    """(rows, distinct experts) on the busiest of ``ranks``, or on the ``mean`` one, when each of ``tokens`` tokens takes
+    ``chosen`` experts.
 
     Experts are taken by :data:`POPULARITY` and placed at random. The busiest rank exceeds the mean by the expected maximum of
     normal deviates whose variance is that of the choices and of the placement.
     """
     popular = _popularity(chosen, experts)
-    held, mean, elsewhere = experts / ranks, tokens * chosen / ranks, 1.0 - 1.0 / ranks
-    choices = mean * elsewhere * (experts - chosen) / max(experts - 1.0, 1.0)
-    placement = held * elsewhere * float(popular.var()) * tokens**2
-    rows = min(max(1.0, mean + _greatest(ranks) * (choices + placement) ** 0.5), tokens * min(chosen, held))
-    reached = 1.0 - (1.0 - np.minimum(popular * rows / mean, 1.0)) ** tokens
-    return rows, max(1.0, float(reached.sum()) / ranks)
+    held, rows, elsewhere = experts / ranks, tokens * chosen / ranks, 1.0 - 1.0 / ranks
+    excess = 1.0
+    if not mean:
+        choices = rows * elsewhere * (experts - chosen) / max(experts - 1.0, 1.0)
+        placement = held * elsewhere * float(popular.var()) * tokens**2
+        most = rows + _greatest(ranks) * (choices + placement) ** 0.5
+        excess = min(max(1.0, most), tokens * min(chosen, held)) / rows
+    reached = float((1.0 - (1.0 - np.minimum(popular * excess, 1.0)) ** tokens).sum()) / ranks
+    return rows * excess, reached if mean else max(1.0, reached)
 
 
 @lru_cache(maxsize=256)

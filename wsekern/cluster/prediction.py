@@ -167,7 +167,7 @@ def predict(
     tokens = batch * (context if phase == "prefill" else 1)
     share = min(1.0, batch / layout.dp / layout.pp) if phase == "decode" else 1.0 / layout.pp  # stages with work at a time
     watts = cluster_watts(
-        cluster, layout.gpus, share * step.flops / seconds, form.arithmetic, share * step.device / seconds
+        cluster, layout.gpus, share * step.flops / seconds, form.arithmetic, share * step.busy / seconds
     )
     return Prediction(
         phase=phase,
@@ -349,7 +349,7 @@ def gpu_load(
     stages = min(1.0, users / layout.pp)  # of a pipeline with fewer users than stages, some stages wait
     prompts = users / max(1.0, output) / layout.pp
     rate = (stages * decode.flops + prompts * prefill.flops) / token
-    return rate, min(1.0, (stages * decode.device + prompts * prefill.device) / token)
+    return rate, min(1.0, (stages * decode.busy + prompts * prefill.busy) / token)
 
 
 def _usd(cluster: Cluster, layout: Layout, seconds_per_token: float) -> float:

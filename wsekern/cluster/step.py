@@ -19,7 +19,8 @@ collectives, serving software."""
 
 @dataclass
 class Step:
-    """Seconds by cause; ``kernels`` are launches and ``flops`` the arithmetic of one GPU."""
+    """Seconds by cause; ``kernels`` are launches and ``flops`` the arithmetic of one GPU, ``idle`` the part of the device's seconds
+    in which the mean GPU waits for the busiest."""
 
     weights: float = 0.0
     kv: float = 0.0
@@ -29,12 +30,18 @@ class Step:
     engine: float = 0.0
     kernels: float = 0.0
     flops: float = 0.0
+    idle: float = 0.0
     roofline: float = 0.0  # what plain peaks would allow: never more than the sum
 
     @property
     def device(self) -> float:
         """Seconds the GPU is busy."""
         return self.weights + self.kv + self.compute + self.fixed + self.all_reduce
+
+    @property
+    def busy(self) -> float:
+        """Seconds the mean GPU is busy."""
+        return self.device - self.idle
 
     @property
     def seconds(self) -> float:
@@ -48,7 +55,7 @@ class Step:
 
     def add(self, other: "Step", times: float = 1.0) -> None:
         """Add ``times`` of ``other``."""
-        for name in (*CAUSES, "kernels", "flops", "roofline"):
+        for name in (*CAUSES, "kernels", "flops", "idle", "roofline"):
             setattr(self, name, getattr(self, name) + times * getattr(other, name))
 
 
@@ -136,10 +143,11 @@ class _Operators:
         # an engine that takes checkpoints as published and tunes tries the kernels of either kind of scales
         kinds = (True, False) if self.engine.autotune and float(self.engine.quantise) > 0.0 else (blocks,)
         fits = [fit for kind in kinds for fit in _moe_parameters(self.gpu, self.engines, self.precision, kind)]
-        rows, active = in_service(tokens, chosen, total, ranks)
-        shape = (rows, active, model.hidden, inner, weight, activation, peak, self.bandwidth)
-        choices = [kernels.expert_ffn(fit, *shape) for fit in (fits if self.engine.autotune else fits[:1])]
-        parts = min(choices, key=sum)
+        shape = (model.hidden, inner, weight, activation, peak, self.bandwidth)
+        load, others = (in_service(tokens, chosen, total, ranks, mean) for mean in (False, True))
+        choices = [(kernels.expert_ffn(fit, *load, *shape), fit) for fit in (fits if self.engine.autotune else fits[:1])]
+        parts, fit = min(choices, key=lambda choice: sum(choice[0]))
+        step.idle += count * float(sum(parts) - sum(kernels.expert_ffn(fit, *others, *shape)))
         flops = 6.0 * tokens * chosen / ranks * model.hidden * inner
         least = 3.0 * model.hidden * inner * weight * min(total, chosen) / ranks
         self._charge(step, "weights", parts, count, flops, max(least / self.bandwidth, flops / peak))
@@ -369,8 +377,8 @@ def _sort_load(gpu: Gpu, vocab: int, rows: float) -> float:
 
 def _exchanged(model: ModelConfig, layout: Layout, work: Work) -> float:
     """Share of the partners that a rank waits for in an exchange: the other ranks, by the experts that the tokens reach."""
-    reached = 1.0 - (1.0 - model.experts_per_token / model.experts) ** (work.tokens * layout.dp)
-    return (1.0 - 1.0 / layout.dp) * reached
+    _, reached = in_service(work.tokens * layout.dp, model.experts_per_token, model.experts, 1)
+    return (1.0 - 1.0 / layout.dp) * reached / model.experts
 
 
 def _engine_cost(
