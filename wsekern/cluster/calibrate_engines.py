@@ -1,4 +1,4 @@
-"""Fit the engine levels to measured decode steps: ``python -m wsekern.cluster.calibrate_engines MEASUREMENTS.csv``.
+"""Fit the engine levels to measured steps, and the power of GPUs to measured power: ``python -m wsekern.cluster.calibrate_engines MEASUREMENTS.csv``.
 
 Uses only the rows that :func:`wsekern.cluster.validation.is_fitted` names; prints what ``engines.toml`` should say.
 """
@@ -13,6 +13,7 @@ import numpy as np
 from wsekern.cluster import validation
 from wsekern.cluster.engine import Engine, engine_levels
 from wsekern.cluster.fit import minimise
+from wsekern.cluster.power import power_share
 from wsekern.cluster.rows import Refused, read_rows, understand
 from wsekern.cluster.suspects import inconsistent
 
@@ -110,16 +111,57 @@ def fit_levels(rows: list[dict[str, str]], names: Sequence[str] = tuple(FITTED))
                 yield level, stage, len(chosen), error, values
 
 
+def power_rows(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
+    """Per GPU one line for each measured power used for fitting: share of the peak FLOP/s, share of the time in kernels, watts
+    over TDP."""
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    suspects = inconsistent(rows)
+    for row in rows:
+        try:
+            if row["metric"] != "gpu_power_total" or row["id"] in suspects:
+                continue
+            group, _ = validation.predict_row(row)
+            case = understand(row)
+        except (Refused, ValueError):
+            continue
+        if validation.is_fitted(row, group):
+            gpu, peak = case.cluster.gpu, case.cluster.gpu.peak_flops(case.precision.arithmetic)
+            rate, busy = validation.load_of(case)
+            watts = float(row["value"]) / case.layout.gpus
+            found.setdefault(gpu.name, []).append((rate / peak, busy, watts / float(gpu.power.tdp)))
+    return {name: np.array(lines) for name, lines in found.items()}
+
+
+def fit_power(lines: np.ndarray) -> tuple[np.ndarray, float]:
+    """(waiting, low and high fraction of TDP, mean error) of one GPU."""
+    rates, busy, measured = lines.T
+
+    def loss(x: np.ndarray) -> float:
+        predicted = np.array([power_share(*x, rate, part) for rate, part in zip(rates, busy, strict=True)])
+        disorder = max(0.0, x[0] - x[1]) + max(0.0, x[1] - x[2])
+        return float(np.mean(np.abs(np.log(predicted / measured)))) + 10.0 * disorder
+
+    best = minimise(loss, np.array([0.4, 0.7, 0.95]), np.array([0.1, 0.2, 0.3]), np.array([0.9, 1.0, 1.0]), 400)
+    return best, loss(best)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m wsekern.cluster.calibrate_engines", description=__doc__)
     parser.add_argument("measurements", type=Path)
     parser.add_argument("--level", action="append", choices=FITTED, help="engine level (default: all)")
     options = parser.parse_args(arguments)
-    for level, stage, count, error, values in fit_levels(read_rows(options.measurements), options.level or tuple(FITTED)):
+    rows = read_rows(options.measurements)
+    for level, stage, count, error, values in fit_levels(rows, options.level or tuple(FITTED)):
         print(f"[{level}] {count} rows ({stage}), median error {error:.1%}")
         for name, value in values.items():
             print(f"{name} = {value:.4g}")
+    if not options.level:
+        for name, lines in power_rows(rows).items():
+            fractions, error = fit_power(lines)
+            print(f"[{name}.power] {len(lines)} rows, mean error {error:.1%}")
+            for part, value in zip(("waiting", "low", "high"), fractions, strict=True):
+                print(f"{part}_fraction = {value:.3g}")
     return 0
 
 

@@ -2,8 +2,15 @@
 
 from wsekern.cluster.gpu import Cluster
 
-SATURATION = 0.15
-"""Share of the dense tensor peak at which a GPU draws its most (fitted on a sixth of ML.ENERGY's runs)."""
+SATURATION = 0.1
+"""Share of the dense tensor peak at which a GPU draws its most (of 0.06 to 0.3 the one with the least error on the sixth of
+ML.ENERGY's runs that is used for fitting)."""
+
+
+def power_share(waiting: float, low: float, high: float, rate: float, busy: float) -> float:
+    """Power over TDP at ``rate`` (FLOP/s over the dense peak), kernels running for a ``busy`` share of the time; ``waiting``,
+    ``low`` and ``high`` as in :class:`wsekern.cluster.gpu.Power`."""
+    return waiting + (low - waiting) * min(1.0, busy) + (high - low) * min(1.0, rate / SATURATION)
 
 
 def gpu_watts(cluster: Cluster, flops_per_second: float, arithmetic: str, busy: float = 1.0) -> float:
@@ -13,9 +20,8 @@ def gpu_watts(cluster: Cluster, flops_per_second: float, arithmetic: str, busy: 
     ``flops_per_second`` is that of one GPU, averaged over decode and prefill; ``busy`` the share of the time in kernels.
     """
     power = cluster.gpu.power
-    wait, low, high = power.waiting, float(power.low_fraction), float(power.high_fraction)
-    load = min(1.0, flops_per_second / cluster.gpu.peak_flops(arithmetic) / SATURATION)
-    return float(power.tdp) * (wait + (low - wait) * min(1.0, busy) + (high - low) * load)
+    rate = flops_per_second / cluster.gpu.peak_flops(arithmetic)
+    return float(power.tdp) * power_share(power.waiting, float(power.low_fraction), float(power.high_fraction), rate, busy)
 
 
 def cluster_watts(cluster: Cluster, gpus: int, flops_per_second: float, arithmetic: str, busy: float = 1.0) -> float:
