@@ -13,7 +13,7 @@ import re
 import sys
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,8 @@ Rows = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Form:
-    """A kernel family: its formula on measured rows, the box of its parameters (start, least, greatest), the columns that make a
-    shape, and what is worked out from them once before the fit."""
+    """A kernel family: its formula on measured rows, the box of its parameters (start, least, greatest), the columns that make
+    a shape, and what is worked out from them once before the fit."""
 
     time: Callable[[dict[str, float], Rows, Gpu, str], np.ndarray]
     box: dict[str, tuple[float, float, float]]

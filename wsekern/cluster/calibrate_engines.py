@@ -1,6 +1,7 @@
-"""Fit the engine levels to measured steps, and the power of GPUs to measured power: ``python -m wsekern.cluster.calibrate_engines MEASUREMENTS.csv``.
+"""Fit engine levels and power of GPUs to measurements: ``python -m wsekern.cluster.calibrate_engines MEASUREMENTS.csv``.
 
-Uses only the rows that :func:`wsekern.cluster.validation.is_fitted` names; prints what ``engines.toml`` should say.
+Uses only the rows that :func:`wsekern.cluster.validation.is_fitted` names; prints what
+``engines.toml`` and the files of the GPUs should say.
 """
 
 import argparse
@@ -43,7 +44,8 @@ FITTED = {
 SAME = {
     "tuned-overlapped": ("tuned", ("per_step", "per_sequence")),
     "stock-overlapped": (
-        "stock", ("per_sequence", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange"),
+        "stock",
+        ("per_sequence", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange"),
     ),
 }
 """Numbers that a level takes from another, which is fitted before it."""

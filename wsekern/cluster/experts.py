@@ -11,8 +11,8 @@ import numpy as np
 from wsekern.errors import InputError
 
 POPULARITY = 0.9
-"""In service the i-th most popular expert is chosen in proportion to i^-0.9 (of 0, 0.4, 0.6, 0.9, 1.05 and 1.2 the exponent with
-the least error on the rows that ``validate`` marks as fitted, engine levels refitted with each)."""
+"""In service the i-th most popular expert is chosen in proportion to i^-0.9 (of 0, 0.4, 0.6, 0.9, 1.05 and 1.2 the exponent
+with the least error on the rows that ``validate`` marks as fitted, engine levels refitted with each)."""
 
 TABLES = 1.2
 """Exponent of the loads for which the tables of aiconfigurator hold (column ``distribution``: power_law_1.2)."""
@@ -63,15 +63,15 @@ def in_tables(tokens: int, chosen: int, experts: int, ranks: int) -> tuple[float
     """(rows, distinct experts) on the busiest of ``ranks`` as the collector of ai-dynamo/aiconfigurator draws them: the mean of
     :data:`DRAWS` draws from a fixed seed. Raises :class:`InputError` for a choice that cannot be made."""
     if min(tokens, chosen, ranks) < 1 or chosen > experts or experts % ranks:
-        raise InputError(f"{tokens} tokens cannot each take {chosen} of {experts} experts on {ranks} ranks that hold equally many")
+        raise InputError(f"{tokens} tokens cannot each take {chosen} of {experts} experts on {ranks} equal ranks")
     generator = np.random.default_rng(0)
     drawn = [_draw(generator, tokens, chosen, experts, ranks) for _ in range(DRAWS)]
     return float(np.mean([loads.sum() for loads in drawn])), float(np.mean([np.count_nonzero(loads) for loads in drawn]))
 
 
 def _draw(generator: np.random.Generator, tokens: int, chosen: int, experts: int, ranks: int) -> np.ndarray:
-    """Rows of each expert of the busiest rank. Loads follow a truncated power law, are scaled to ``tokens * chosen``, rounded and
-    held to a row a token; what that leaves over goes to the least loaded expert of each rank in turn."""
+    """Rows of each expert of the busiest rank. Loads follow a truncated power law, are scaled to ``tokens * chosen``, rounded
+    and held to a row a token; what that leaves over goes to the least loaded expert of each rank in turn."""
     least, most = (1.0, 0.8 * tokens) if tokens * chosen > experts else (0.01, 2.0)
     power = 1.0 - TABLES
     loads = (least**power + (most**power - least**power) * generator.random(experts)) ** (1.0 / power)

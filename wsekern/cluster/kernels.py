@@ -55,7 +55,7 @@ def decode_attention(
 ) -> Parts:
     """One new token of ``sequences`` against ``context`` cached ones; ``moved`` bytes of cache, ``work`` FLOP.
 
-    ``ramp`` is what is lost while loads fill the memory pipeline: the whole of it once streaming takes much longer than ``fill``.
+    ``ramp`` is what is lost while loads fill the memory pipeline, all of it where streaming takes much longer than ``fill``.
     """
     memory = moved / (parameters["memory"] * bandwidth)
     compute = work / (parameters["compute"] * flops)

@@ -166,9 +166,7 @@ def predict(
     seconds = step.seconds
     tokens = batch * (context if phase == "prefill" else 1)
     share = min(1.0, batch / layout.dp / layout.pp) if phase == "decode" else 1.0 / layout.pp  # stages with work at a time
-    watts = cluster_watts(
-        cluster, layout.gpus, share * step.flops / seconds, form.arithmetic, share * step.busy / seconds
-    )
+    watts = cluster_watts(cluster, layout.gpus, share * step.flops / seconds, form.arithmetic, share * step.busy / seconds)
     return Prediction(
         phase=phase,
         seconds=seconds,
@@ -341,9 +339,7 @@ def _busiest(mean: float, ranks: int) -> float:
     return total
 
 
-def gpu_load(
-    layout: Layout, decode: Step, prefill: Step, batch: float, output: float, token: float
-) -> tuple[float, float]:
+def gpu_load(layout: Layout, decode: Step, prefill: Step, batch: float, output: float, token: float) -> tuple[float, float]:
     """(FLOP/s, share of the time in kernels) of one GPU in steady state: decode steps and the prompts of ``batch`` users."""
     users = batch / layout.dp
     stages = min(1.0, users / layout.pp)  # of a pipeline with fewer users than stages, some stages wait

@@ -253,8 +253,13 @@ def shape_by_size(name: str) -> ModelConfig | None:
     layers = max(1, round(near.layers * max(0.1 * whole, whole - ends) / (near.parameters - ends)))
     share = layers / near.layers
     return replace(
-        near, name=name, architecture=GUESSED, layers=layers, dense_layers=round(near.dense_layers * share),
-        sliding_layers=round(near.sliding_layers * share), linear_layers=round(near.linear_layers * share),
+        near,
+        name=name,
+        architecture=GUESSED,
+        layers=layers,
+        dense_layers=round(near.dense_layers * share),
+        sliding_layers=round(near.sliding_layers * share),
+        linear_layers=round(near.linear_layers * share),
     )
 
 

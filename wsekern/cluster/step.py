@@ -19,8 +19,8 @@ collectives, serving software."""
 
 @dataclass
 class Step:
-    """Seconds by cause; ``kernels`` are launches and ``flops`` the arithmetic of one GPU, ``idle`` the part of the device's seconds
-    in which the mean GPU waits for the busiest."""
+    """Seconds by cause; ``kernels`` are launches and ``flops`` the arithmetic of one GPU, ``idle`` the part of the device's
+    seconds in which the mean GPU waits for the busiest."""
 
     weights: float = 0.0
     kv: float = 0.0
