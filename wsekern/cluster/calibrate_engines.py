@@ -92,7 +92,7 @@ def fit_level(rows: list[dict[str, str]], level: str, names: Sequence[str]) -> t
         return np.abs(np.log(predicted / measured))
 
     try:
-        best = minimise(lambda x: float(np.mean(np.minimum(errors(x), 0.5))), start, low, high, 60)
+        best = minimise(lambda x: float(np.mean(np.minimum(errors(x), 0.5))), start, low, high, 150)
         return dict(zip(names, best, strict=True)), float(np.median(errors(best)))
     finally:
         levels[level] = original

@@ -16,7 +16,7 @@ with the least error on the rows that ``validate`` marks as fitted, engine level
 
 TABLES = 1.2
 """Exponent of the loads for which the tables of aiconfigurator hold (column ``distribution``: power_law_1.2)."""
-DRAWS = 20
+DRAWS = 100
 """Routings that :func:`in_tables` averages over; the tables average over five."""
 
 
