@@ -137,6 +137,9 @@ class RingAllReduce(Scheduled):
             # A part goes all the way round but for one move: the last sums are not passed on, nor the last results.
             links = -(-parts // packing) * (edges.sum() - np.roll(edges, spared))
             engine.energy += int(links.sum()) * engine.lines(self.axis)
+        if timing.dtype == "fp16_fp32" and length > 1:  # each PE rounds the part that it has summed
+            move = timing.instruction("mov")
+            engine.spend(overhead=timing.setup(move), compute=timing.elements(move, int(parts.max())))
         engine.spend(fabric=timing.hop * (overlapped_hops(length, 2 * rounds) if self.overlapped else 8 * rounds))
         engine.note(self, ASIDE if self.overlapped else "a long ring is timed by its closed form, all PEs in step")
 
