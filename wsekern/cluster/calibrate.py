@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from wsekern.cluster import kernels
-from wsekern.cluster.experts import in_tables
+from wsekern.cluster.experts import TABLES, in_tables
 from wsekern.cluster.fit import minimise, relative_loss
 from wsekern.cluster.gpu import Gpu, bundled_gpus, load_gpu
-from wsekern.cluster.parameters import shipped
+from wsekern.cluster.parameters import FORMAT, shipped
 from wsekern.errors import InputError
 
 DTYPES = {
@@ -47,6 +47,9 @@ FILES = {
     "collectives": ("collectives.csv", "aic_collectives.csv"),
     "moe": ("moe.csv", "aic_moe_subset.csv"),
 }
+
+ROUTING = f"power_law_{TABLES}"
+"""The only ``distribution`` of experts whose rows are read; also taken where a table has no such column."""
 
 Rows = dict[str, np.ndarray]
 
@@ -226,6 +229,8 @@ def _groups(table: str, path: Path) -> Iterator[tuple[str, tuple[str, str, str],
                 columns = groups.setdefault((family, key), {})
                 for name in (*FORMS[family].shape, "latency_us"):
                     columns.setdefault(name, []).append(float(row[name]))
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from None
             except (KeyError, TypeError, ValueError) as error:
                 raise InputError(f"{path}: in {dict(row)} column {error} is missing or not a number") from None
     for (family, key), columns in sorted(groups.items()):
@@ -254,6 +259,8 @@ def _classify(table: str, row: dict[str, str]) -> tuple[str | None, tuple[str, s
     if table == "attention":
         return ("decode_attention" if row["phase"] == "generation" else "prefill_attention"), (system, engine, "bf16")
     if table == "moe":
+        if row.get("distribution") not in (None, "", ROUTING):
+            raise InputError(f"experts chosen by {row['distribution']!r} are not modelled: keep the rows of {ROUTING}")
         if row["kernel_source"] == "mtf_min_latency" and _gated(row):
             return None, (system, engine, "")
         return "moe", (system, f"{engine}/{row['kernel_source']}", row["moe_dtype"])
@@ -336,7 +343,7 @@ def calibrate(folder: Path, progress: Callable[[str], None] = lambda line: None)
         for (family, system), found in sorted(errors.items())
     ]
     split = "crc32 of the shape, modulo 3: remainder 2 is held out"
-    return {"format": 2, "split": split, "families": families, "fits": fits}
+    return {"format": FORMAT, "split": split, "families": families, "fits": fits}
 
 
 def residuals(fit: dict[str, Any]) -> str:

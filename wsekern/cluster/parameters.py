@@ -22,6 +22,9 @@ _KINDS = {
     "fp16": ("bfloat16", "bf16"),
 }
 
+FORMAT = 2
+"""Of the files that calibrate writes: another one has other parameters."""
+
 BEST = ("best",)
 """In place of a list of engines: the best that any of them reached."""
 
@@ -62,9 +65,12 @@ def use_fits(path: str | os.PathLike[str] | None) -> None:
     fits: list[dict] = []
     if path is not None:
         try:
-            fits = json.loads(Path(path).read_text())["fits"]
+            result = json.loads(Path(path).read_text())
+            fits, form = result["fits"], result["format"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not a file that calibrate wrote: {error!r}") from None
+        if form != FORMAT:
+            raise InputError(f"{path} was written by another version of wsekern (format {form!r}): run calibrate again")
     _own[:] = fits
     for cache in (all_fits, _index, kernel_fits):
         cache.cache_clear()
