@@ -103,7 +103,7 @@ def test_experts_behind_a_strange_gate_are_left_out(tmp_path):
     assert found == {"trtllm/mtf_cutlass": 4, "trtllm/mtf_min_latency": 1}
     lines = [f"{line},{'distribution' if line.startswith('system') else 'balanced'}" for line in lines]
     (tmp_path / "moe.csv").write_text("\n".join(lines) + "\n")
-    with pytest.raises(InputError, match="balanced.*keep the rows of power_law_1.2"):
+    with pytest.raises(InputError, match=r"balanced.*keep the rows of power_law_1.2"):
         list(read_tables(tmp_path))
 
 
@@ -140,7 +140,7 @@ def test_own_fits_replace_those_shipped(tmp_path):
     with pytest.raises(InputError, match="not a file that calibrate wrote"):
         use_fits(tmp_path / "bad.json")
     (tmp_path / "old.json").write_text('{"format": 1, "fits": []}')
-    with pytest.raises(InputError, match="another version.*run calibrate again"):
+    with pytest.raises(InputError, match=r"another version.*run calibrate again"):
         use_fits(tmp_path / "old.json")
 
 
