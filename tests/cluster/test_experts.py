@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsekern.cluster import predict
 from wsekern.cluster.experts import _popularity, in_service, in_tables
 from wsekern.errors import InputError
+from wsekern.workload import load_config
 
 layouts = st.tuples(st.sampled_from([(2, 8), (8, 128), (1, 16), (4, 4), (8, 256)]), st.sampled_from([1, 2, 4]))
 
@@ -52,3 +54,9 @@ def test_routing_of_the_tables():
     for wrong in ((0, 8, 128, 1), (1, 9, 8, 1), (1, 2, 9, 2)):
         with pytest.raises(InputError, match="cannot each take"):
             in_tables(*wrong)
+
+
+def test_predictions_say_how_experts_are_chosen():
+    said = predict(load_config("gpt-oss-120b"), "h100x8", context=1000, tp=1, dp=8, ep=8, batch=8).assumptions
+    assert any("most popular expert" in line and "wait for the busiest" in line for line in said)
+    assert not any("expert" in line for line in predict(load_config("llama3-8b"), "h100x1", context=1000).assumptions)

@@ -5,6 +5,7 @@ from math import exp
 from typing import Any
 
 from wsekern.cluster.engine import Engine, load_engine
+from wsekern.cluster.experts import POPULARITY
 from wsekern.cluster.gpu import Cluster, load_cluster
 from wsekern.cluster.layout import Layout, default_layout, memory_of, require_fit
 from wsekern.cluster.parameters import kernel_fit
@@ -188,7 +189,7 @@ def predict(
         engine_level=engine.title,
         confidence=confidence(cluster, engine, form, layout),
         nearest=nearest_points(model, cluster, layout, form, engine, batch, context, phase),
-        assumptions=assumptions(cluster, engine, form, layout),
+        assumptions=assumptions(model, cluster, engine, form, layout),
     )
 
 
@@ -264,7 +265,7 @@ def serve(
         )
         if trust
         else [],
-        assumptions=[*assumptions(cluster, engine, form, layout), *_arrivals(request, layout, prefill)],
+        assumptions=[*assumptions(model, cluster, engine, form, layout), *_arrivals(request, layout, prefill)],
     )
 
 
@@ -379,12 +380,15 @@ def confidence(cluster: Cluster, engine: Engine, precision: Precision, layout: L
     return ("low", "medium", "high")[level - (layout.tp * layout.dp > MEASURED_RANKS)]
 
 
-def assumptions(cluster: Cluster, engine: Engine, precision: Precision, layout: Layout) -> list[str]:
+def assumptions(model: ModelConfig, cluster: Cluster, engine: Engine, precision: Precision, layout: Layout) -> list[str]:
     """Every choice a reader should know, in sentences."""
     gpu, ranks = cluster.gpu, min(cluster.domain, layout.tp * layout.dp)
+    shared = "; GPUs that share the experts of a layer wait for the busiest" if layout.ep > 1 else ""
+    popular = f"the i-th most popular expert is chosen in proportion to i^-{POPULARITY:g}{shared}"
     beyond = f"collectives over {ranks} GPUs of one NVLink domain are extrapolated: at most {MEASURED_RANKS} were measured"
     return [
         *([beyond] if ranks > MEASURED_RANKS else []),
+        *([popular] if model.experts else []),
         f"engine: {engine.title}: {engine.generation}",
         f"weights {precision.weight:g} B, arithmetic {precision.arithmetic}, cache {precision.cache:g} B per element",
         f"power {gpu.power.waiting:.2f} (waiting), {float(gpu.power.low_fraction):.2f} (streaming) to "
