@@ -13,7 +13,10 @@ Seconds = Annotated[Quantity, Unit("s")]
 
 
 class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Cost of one generation of serving software, per layer, step, sequence and request."""
+    """Cost of one generation of serving software, per layer, step, sequence and request.
+
+    ``overlapped``: the host works while the GPU does; ``balanced``: prompts start on all data-parallel ranks together.
+    """
 
     title: str
     generation: str
@@ -22,6 +25,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     autotune: bool
     chunked: bool
     overlapped: bool
+    balanced: bool
     fixed_scale: Annotated[Quantity, Unit("ratio")]
     elementwise: Annotated[Quantity, Unit("kernels/layer")]
     quantise: Annotated[Quantity, Unit("kernels/GEMM")]

@@ -289,7 +289,8 @@ def steady_state(
     prefill = prefill_step(model, cluster, layout, precision, engine, 1.0, prompt)
     users = max(1.0, batch / layout.dp)
     begun = (users - 1.0) / max(1.0, output)  # prompts that begin in the time of one decode step
-    if model.experts and layout.ep > 1 and layout.dp > 1:  # ranks that share experts go in step: all wait for the busiest
+    # ranks that share experts go in step: all wait for the busiest
+    if model.experts and layout.ep > 1 and layout.dp > 1 and not engine.balanced:
         begun = _busiest(begun, layout.dp)
     # Launches and the engine's step are paid by the decode steps already. Prompts that ride along share the weights and the
     # fixed times too, as long as a step has room for their tokens; each further step pays them again.
