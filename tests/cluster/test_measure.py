@@ -31,7 +31,6 @@ def test_system_names(device, system):
 
 
 def test_shapes_are_bounded():
-    assert len(list(measure.gemm_shapes())) == len(measure.GEMM_M) * len(measure.GEMM_NK)
     assert all(4.0 * batch * context * kv * 128 <= measure.CACHE_LIMIT
                for batch, context, _, kv in measure.decode_shapes())
 
@@ -39,7 +38,7 @@ def test_shapes_are_bounded():
 def test_tables_are_read_back(tmp_path):
     head = ("h100_sxm", "torch", "2.0")
     gemm = [dict(zip(measure.GEMM_COLUMNS, (*head, "bfloat16", m, n, k, 5.0 + m * n * k / 1e9), strict=True))
-            for m, n, k in measure.gemm_shapes()]
+            for m in measure.GEMM_M for n, k in measure.GEMM_NK]
     measure.write_table(tmp_path / "gemm.csv", measure.GEMM_COLUMNS, gemm)
     rows = [dict(zip(measure.ATTENTION_COLUMNS, (*head, "generation", b, 1, c, h, kv, 128, 9.0), strict=True))
             for b, c, h, kv in measure.decode_shapes()]

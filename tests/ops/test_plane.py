@@ -143,11 +143,12 @@ def test_the_closed_form_of_long_rings_is_near_their_schedule(monkeypatch):
     """Above LONGEST PEs nobody writes down every step."""
     from wsekern.ops import RingAllReduce, ring
 
-    cycles, energy = [], []
-    for longest in (64, 8):
-        monkeypatch.setattr(ring, "LONGEST", longest)
-        engine = FlowEngine("wse3", 40, 1, "silicon", "fp16")
-        engine.time(RingAllReduce(100, "x"))
-        cycles.append(engine.cycles)
-        energy.append(engine.energy)
-    assert cycles[1] == pytest.approx(cycles[0], rel=0.06) and energy[1] == pytest.approx(energy[0], rel=0.01)
+    for dtype in ("fp16", "fp16_fp32"):
+        cycles, energy = [], []
+        for longest in (64, 8):
+            monkeypatch.setattr(ring, "LONGEST", longest)
+            engine = FlowEngine("wse3", 40, 1, "silicon", dtype)
+            engine.time(RingAllReduce(100, "x"))
+            cycles.append(engine.cycles)
+            energy.append(engine.energy)
+        assert cycles[1] == pytest.approx(cycles[0], rel=0.06) and energy[1] == pytest.approx(energy[0], rel=0.01)

@@ -6,7 +6,7 @@ from wsekern.cluster.gpu import Cluster, Gpu, bundled_clusters, bundled_gpus, lo
 from wsekern.cluster.layout import Layout
 from wsekern.cluster.precision import PRECISIONS, Precision
 from wsekern.cluster.prediction import Prediction, Served, predict, serve
-from wsekern.cluster.systems import Disaggregated, Speculative, disaggregate, speculate
+from wsekern.cluster.systems import Disaggregated, Speculative, chunked_prefill, disaggregate, speculate
 
 __all__ = [
     "PRECISIONS",
@@ -22,6 +22,7 @@ __all__ = [
     "best_cluster",
     "bundled_clusters",
     "bundled_gpus",
+    "chunked_prefill",
     "deployment",
     "disaggregate",
     "engine_levels",

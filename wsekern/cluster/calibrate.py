@@ -276,8 +276,8 @@ def _gated(row: dict[str, str]) -> bool:
     return int(row["num_experts"]) <= 8 or int(row["moe_ep_size"]) > 1
 
 
-def fit_group(family: str, key: tuple[str, str, str], columns: dict[str, list[float]]) -> dict[str, Any]:
-    """Fit one family on one GPU and engine; return parameters, residuals and the worst held-out shapes."""
+def fit_group(family: str, key: tuple[str, str, str], columns: dict[str, list[float]]) -> tuple[dict[str, Any], np.ndarray]:
+    """Fit one family on one GPU and engine: parameters, residuals and worst shapes; and the errors of all held-out shapes."""
     form, gpu = FORMS[family], system_gpu(key[0])
     rows = form.prepare({name: np.asarray(values, float) for name, values in columns.items()})
     measured = rows.pop("latency_us") * 1e-6
@@ -298,7 +298,7 @@ def fit_group(family: str, key: tuple[str, str, str], columns: dict[str, list[fl
     best = min(trials, key=loss)
     parameters = {name: float(f"{value:.5g}") for name, value in zip(names, best, strict=True)}
     error = np.abs(form.time(parameters, rows, gpu, key[2]) / measured - 1.0)
-    return {
+    fit = {
         "family": family,
         "system": key[0],
         "engine": key[1],
@@ -310,8 +310,8 @@ def fit_group(family: str, key: tuple[str, str, str], columns: dict[str, list[fl
         "test_median_error": _round(np.median(error[test])) if test.any() else None,
         "test_p90_error": _round(np.percentile(error[test], 90)) if test.any() else None,
         "worst": _worst(form.shape, shapes, test, error, measured),
-        "errors": error[test],
     }
+    return fit, error[test]
 
 
 def _worst(names: tuple[str, ...], shapes: list, test: np.ndarray, error: np.ndarray, measured: np.ndarray) -> list[dict]:
@@ -334,8 +334,8 @@ def calibrate(folder: Path, progress: Callable[[str], None] = lambda line: None)
     """Fit everything in ``folder``; the result is what the package ships as ``kernels.json``."""
     fits, errors = [], defaultdict(list)
     for family, key, columns in read_tables(folder):
-        fit = fit_group(family, key, columns)
-        errors[family, key[0]].extend(fit.pop("errors"))
+        fit, held_out = fit_group(family, key, columns)
+        errors[family, key[0]].extend(held_out)
         fits.append(fit)
         progress(residuals(fit))
     families = [

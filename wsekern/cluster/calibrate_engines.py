@@ -7,15 +7,16 @@ Uses only the rows that :func:`wsekern.cluster.validation.is_fitted` names; prin
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from wsekern.cluster import validation
+from wsekern.cluster import experts, validation
 from wsekern.cluster.engine import Engine, engine_levels
 from wsekern.cluster.fit import minimise
-from wsekern.cluster.power import power_share
-from wsekern.cluster.rows import Refused, read_rows, understand
+from wsekern.cluster.power import SATURATION, power_share
+from wsekern.cluster.rows import Case, Refused, read_rows, understand
 from wsekern.cluster.suspects import inconsistent
 
 BOXES = {
@@ -63,20 +64,32 @@ def changed(engine: Engine, values: dict[str, float]) -> Engine:
     return msgspec.structs.replace(engine, **fields)
 
 
-def fitted_rows(rows: list[dict[str, str]], level: str, stage: str) -> list[dict[str, str]]:
-    """Rows used for fitting that this engine level serves, of one of :data:`STAGES`."""
+def fitted_rows(rows: list[dict[str, str]]) -> list[tuple[dict[str, str], str, Case]]:
+    """(row, group, what it states) of the rows used for fitting."""
     chosen, suspects = [], inconsistent(rows)
     for row in rows:
-        if row["id"] in suspects:
-            continue
         try:
             group, _ = validation.predict_row(row)
-            wanted = group.startswith(validation.STEPS) and group.startswith("first token") == (stage == "first token")
-            if wanted and validation.is_fitted(row, group) and understand(row).engine == level:
-                chosen.append(row)
+            if row["id"] not in suspects and validation.is_fitted(row, group):
+                chosen.append((row, group, understand(row)))
         except (Refused, ValueError):
             continue
     return chosen
+
+
+def of_level(fitted: list[tuple[dict[str, str], str, Case]], level: str, stage: str) -> list[dict[str, str]]:
+    """Those of :func:`fitted_rows` that an engine level serves, of one of :data:`STAGES`."""
+    first = stage == "first token"
+    return [
+        row
+        for row, group, case in fitted
+        if case.engine == level and group.startswith(validation.STEPS) and group.startswith("first token") == first
+    ]
+
+
+def _error(measured: Any, predicted: Any) -> Any:
+    """|ln(predicted / measured)|, at most a half: no row counts for more."""
+    return np.minimum(np.abs(np.log(predicted / measured)), 0.5)
 
 
 def fit_level(rows: list[dict[str, str]], level: str, names: Sequence[str]) -> tuple[dict[str, float], float]:
@@ -89,10 +102,10 @@ def fit_level(rows: list[dict[str, str]], level: str, names: Sequence[str]) -> t
     def errors(x: np.ndarray) -> np.ndarray:
         levels[level] = changed(original, dict(zip(names, x, strict=True)))
         predicted = np.array([validation.predict_row(row)[1] for row in rows])
-        return np.abs(np.log(predicted / measured))
+        return _error(measured, predicted)
 
     try:
-        best = minimise(lambda x: float(np.mean(np.minimum(errors(x), 0.5))), start, low, high, 150)
+        best = minimise(lambda x: float(np.mean(errors(x))), start, low, high, 150)
         return dict(zip(names, best, strict=True)), float(np.median(errors(best)))
     finally:
         levels[level] = original
@@ -100,51 +113,85 @@ def fit_level(rows: list[dict[str, str]], level: str, names: Sequence[str]) -> t
 
 def fit_levels(rows: list[dict[str, str]], names: Sequence[str] = tuple(FITTED)) -> Iterator[tuple[str, str, int, float, dict]]:
     """(level, stage, rows, median error, numbers) of every fit, each made with the numbers of those before it."""
-    levels = engine_levels()
+    levels, fitted = engine_levels(), fitted_rows(rows)
     for level in names:
         origin, same = SAME.get(level, (level, ()))
-        levels[level] = changed(levels[level], {name: float(getattr(levels[origin], name)) for name in same})
+        known = {name: float(getattr(levels[origin], name)) for name in same}
+        levels[level] = changed(levels[level], known)
         for stage, numbers in STAGES:
             wanted = [name for name in numbers if name in FITTED[level]]
-            chosen = fitted_rows(rows, level, stage) if wanted else []
+            chosen = of_level(fitted, level, stage) if wanted else []
             if chosen:
                 values, error = fit_level(chosen, level, wanted)
                 levels[level] = changed(levels[level], values)
-                yield level, stage, len(chosen), error, values
+                yield level, stage, len(chosen), error, {**known, **values}
+                known = {}
+
+
+EXPONENTS = (0.0, 0.3, 0.6, 0.75, 0.9, 1.05, 1.2)
+"""Of the popularity of experts, that ``--popularity`` compares."""
+
+
+def compare_popularity(rows: list[dict[str, str]]) -> Iterator[tuple[float, float, float]]:
+    """(exponent, mean error of all fitted rows, of those of experts), every engine level refitted with each."""
+    shipped, levels = experts.POPULARITY, dict(engine_levels())
+    try:
+        for exponent in EXPONENTS:
+            experts.set_popularity(exponent)
+            engine_levels().update(levels)
+            for _ in fit_levels(rows):
+                pass
+            steps = [entry for entry in fitted_rows(rows) if entry[1].startswith(validation.STEPS)]
+            steps = [entry for entry in steps if not entry[1].startswith("first token") and entry[2].engine in FITTED]
+            found = [_error(float(row["value"]), validation.predict_row(row)[1]) for row, _, _ in steps]
+            routed = [error for error, (_, _, case) in zip(found, steps, strict=True) if case.model.experts]
+            yield exponent, float(np.mean(found)), float(np.mean(routed))
+    finally:
+        experts.set_popularity(shipped)
+        engine_levels().update(levels)
 
 
 def power_rows(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
     """Per GPU one line for each measured power used for fitting: share of the peak FLOP/s, share of the time in kernels, watts
     over TDP."""
     found: dict[str, list[tuple[float, float, float]]] = {}
-    suspects = inconsistent(rows)
-    for row in rows:
-        try:
-            if row["metric"] != "gpu_power_total" or row["id"] in suspects:
-                continue
-            group, _ = validation.predict_row(row)
-            case = understand(row)
-        except (Refused, ValueError):
-            continue
-        if validation.is_fitted(row, group):
+    for row, _, case in fitted_rows(rows):
+        if row["metric"] == "gpu_power_total":
             gpu, peak = case.cluster.gpu, case.cluster.gpu.peak_flops(case.precision.arithmetic)
-            rate, busy = validation.load_of(case)
+            rate, busy, _ = validation.load_of(case)
             watts = float(row["value"]) / case.layout.gpus
             found.setdefault(gpu.name, []).append((rate / peak, busy, watts / float(gpu.power.tdp)))
     return {name: np.array(lines) for name, lines in found.items()}
 
 
-def fit_power(lines: np.ndarray) -> tuple[np.ndarray, float]:
+def fit_power(lines: np.ndarray, saturation: float = SATURATION) -> tuple[np.ndarray, float]:
     """(waiting, low and high fraction of TDP, mean error) of one GPU."""
     rates, busy, measured = lines.T
 
     def loss(x: np.ndarray) -> float:
-        predicted = np.array([power_share(*x, rate, part) for rate, part in zip(rates, busy, strict=True)])
+        predicted = power_share(*x, rates, busy, saturation)
         disorder = max(0.0, x[0] - x[1]) + max(0.0, x[1] - x[2])
         return float(np.mean(np.abs(np.log(predicted / measured)))) + 10.0 * disorder
 
-    best = minimise(loss, np.array([0.4, 0.7, 0.95]), np.array([0.1, 0.2, 0.3]), np.array([0.9, 1.0, 1.0]), 400)
+    box = np.array([0.1, 0.2, 0.3]), np.array([0.9, 1.0, 1.0])
+    trials = [minimise(loss, np.array([waiting, 0.7, 0.95]), *box, 400) for waiting in (0.2, 0.3, 0.4, 0.5, 0.6)]
+    best = min(trials, key=loss)
     return best, loss(best)
+
+
+def print_power(rows: list[dict[str, str]]) -> None:
+    """The power of each GPU, and how well it fits with other saturations."""
+    for name, lines in power_rows(rows).items():
+        fractions, error = fit_power(lines)
+        print(f"[{name}.power] {len(lines)} rows, mean error {error:.1%}")
+        for part, value in zip(("waiting", "low", "high"), fractions, strict=True):
+            print(f"{part}_fraction = {value:.3g}")
+        others = ", ".join(f"{share:g} {fit_power(lines, share)[1]:.1%}" for share in SATURATIONS)
+        print(f"mean error by SATURATION: {others}")
+
+
+SATURATIONS = (0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
+"""Shares of the tensor peak that :func:`print_power` compares."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -152,18 +199,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m wsekern.cluster.calibrate_engines", description=__doc__)
     parser.add_argument("measurements", type=Path)
     parser.add_argument("--level", action="append", choices=FITTED, help="engine level (default: all)")
+    parser.add_argument(
+        "--popularity", action="store_true", help="only compare exponents of the popularity of experts (minutes)"
+    )
     options = parser.parse_args(arguments)
     rows = read_rows(options.measurements)
+    if options.popularity:
+        for exponent, error, routed in compare_popularity(rows):
+            print(f"POPULARITY {exponent:g}: mean error {error:.2%}, of experts {routed:.2%}", flush=True)
+        return 0
     for level, stage, count, error, values in fit_levels(rows, options.level or tuple(FITTED)):
         print(f"[{level}] {count} rows ({stage}), median error {error:.1%}")
         for name, value in values.items():
             print(f"{name} = {value:.4g}")
     if not options.level:
-        for name, lines in power_rows(rows).items():
-            fractions, error = fit_power(lines)
-            print(f"[{name}.power] {len(lines)} rows, mean error {error:.1%}")
-            for part, value in zip(("waiting", "low", "high"), fractions, strict=True):
-                print(f"{part}_fraction = {value:.3g}")
+        print_power(rows)
     return 0
 
 

@@ -11,8 +11,18 @@ import numpy as np
 from wsekern.errors import InputError
 
 POPULARITY = 0.9
-"""In service the i-th most popular expert is chosen in proportion to i^-0.9 (of 0, 0.4, 0.6, 0.9, 1.05 and 1.2 the exponent
-with the least error on the rows that ``validate`` marks as fitted, engine levels refitted with each)."""
+"""In service the i-th most popular expert is chosen in proportion to i^-0.9: the least error on the rows of expert models that
+are used for fitting, engine levels refitted with each exponent (``calibrate_engines --popularity`` compares; from 0.6 to 0.9
+they hardly differ)."""
+
+
+def set_popularity(exponent: float) -> None:
+    """Use another :data:`POPULARITY`, and forget what followed from the one before."""
+    global POPULARITY
+    POPULARITY = exponent
+    in_service.cache_clear()
+    _popularity.cache_clear()
+
 
 TABLES = 1.2
 """Exponent of the loads for which the tables of aiconfigurator hold (column ``distribution``: power_law_1.2)."""

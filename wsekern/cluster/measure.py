@@ -94,13 +94,6 @@ def system_name(device: str) -> str:
     return "_".join(lower.replace("nvidia", "").split()) or "gpu"
 
 
-def gemm_shapes() -> Iterator[tuple[int, int, int]]:
-    """(m, n, k) of every product that is timed."""
-    for m in GEMM_M:
-        for n, k in GEMM_NK:
-            yield m, n, k
-
-
 def decode_shapes() -> Iterator[tuple[int, int, int, int]]:
     """(batch, context, heads, kv heads) of every decode attention that is timed and whose cache fits."""
     for batch in DECODE_BATCHES:

@@ -1,16 +1,20 @@
 """Power of a cluster under load."""
 
+from typing import Any
+
+import numpy as np
+
 from wsekern.cluster.gpu import Cluster
 
 SATURATION = 0.1
-"""Share of the dense tensor peak at which a GPU draws its most (of 0.06 to 0.3 the one with the least error on the sixth of
-ML.ENERGY's runs that is used for fitting)."""
+"""Share of the dense tensor peak at which a GPU draws its most: the least error on the sixth of ML.ENERGY's runs that is used
+for fitting, over the GPUs together (``calibrate_engines`` prints others)."""
 
 
-def power_share(waiting: float, low: float, high: float, rate: float, busy: float) -> float:
+def power_share(waiting: float, low: float, high: float, rate: Any, busy: Any, saturation: float = SATURATION) -> Any:
     """Power over TDP at ``rate`` (FLOP/s over the dense peak), kernels running for a ``busy`` share of the time; ``waiting``,
     ``low`` and ``high`` as in :class:`wsekern.cluster.gpu.Power`."""
-    return waiting + (low - waiting) * min(1.0, busy) + (high - low) * min(1.0, rate / SATURATION)
+    return waiting + (low - waiting) * np.minimum(1.0, busy) + (high - low) * np.minimum(1.0, rate / saturation)
 
 
 def gpu_watts(cluster: Cluster, flops_per_second: float, arithmetic: str, busy: float = 1.0) -> float:
@@ -21,7 +25,9 @@ def gpu_watts(cluster: Cluster, flops_per_second: float, arithmetic: str, busy: 
     """
     power = cluster.gpu.power
     rate = flops_per_second / cluster.gpu.peak_flops(arithmetic)
-    return float(power.tdp) * power_share(power.waiting, float(power.low_fraction), float(power.high_fraction), rate, busy)
+    return float(power.tdp) * float(
+        power_share(power.waiting, float(power.low_fraction), float(power.high_fraction), rate, busy)
+    )
 
 
 def cluster_watts(cluster: Cluster, gpus: int, flops_per_second: float, arithmetic: str, busy: float = 1.0) -> float:

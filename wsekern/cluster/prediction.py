@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass, field
 from math import exp
 from typing import Any
 
+from wsekern.cluster import experts
 from wsekern.cluster.engine import Engine, load_engine
-from wsekern.cluster.experts import POPULARITY
 from wsekern.cluster.gpu import Cluster, load_cluster
 from wsekern.cluster.layout import Layout, default_layout, memory_of, require_fit
 from wsekern.cluster.parameters import kernel_fit
@@ -385,7 +385,7 @@ def assumptions(model: ModelConfig, cluster: Cluster, engine: Engine, precision:
     """Every choice a reader should know, in sentences."""
     gpu, ranks = cluster.gpu, min(cluster.domain, layout.tp * layout.dp)
     shared = "; GPUs that share the experts of a layer wait for the busiest" if layout.ep > 1 else ""
-    popular = f"the i-th most popular expert is chosen in proportion to i^-{POPULARITY:g}{shared}"
+    popular = f"the i-th most popular expert is chosen in proportion to i^-{experts.POPULARITY:g}{shared}"
     beyond = f"collectives over {ranks} GPUs of one NVLink domain are extrapolated: at most {MEASURED_RANKS} were measured"
     return [
         *([beyond] if ranks > MEASURED_RANKS else []),

@@ -278,17 +278,17 @@ def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, 
 def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
     if not case.batch:
         raise Refused("energy at an unstated batch")
-    rate, busy = load_of(case)
+    rate, busy, token = load_of(case)
     watts = case.layout.gpus * gpu_watts(case.cluster, rate, case.precision.arithmetic, busy)
     if metric == "gpu_power_total":
         return f"power {kind}", watts
-    return f"energy per token {kind}", watts * _steady(case, case.batch)[2] / case.batch
+    return f"energy per token {kind}", watts * token / case.batch
 
 
-def load_of(case: Case) -> tuple[float, float]:
-    """(FLOP/s, share of the time in kernels) of one GPU while it serves ``case``."""
+def load_of(case: Case) -> tuple[float, float, float]:
+    """(FLOP/s, share of the time in kernels, seconds per token) of one GPU while it serves ``case``."""
     decode, prefill, token, _, _ = _steady(case, case.batch)
-    return whole.gpu_load(case.layout, decode, prefill, case.batch, case.output, token)
+    return *whole.gpu_load(case.layout, decode, prefill, case.batch, case.output, token), token
 
 
 def _request(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
