@@ -319,6 +319,8 @@ def waiting(users: float, service: float, answer: float) -> float:
     in service (Reiser and Lavenberg 1980; Schweitzer 1979): the positive root of a quadratic. No wait for one user; with no
     time between answer and prompt nearly all users wait in line.
     """
+    if users <= 1.0:
+        return 0.0
     excess = users * service - answer
     root = excess * excess + 4.0 * service * answer - 2.0 * service * service * (users - 1.0)
     return max(0.0, 0.5 * (excess + max(0.0, root) ** 0.5) - service)
