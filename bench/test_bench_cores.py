@@ -8,9 +8,9 @@ vector instructions in memory cost a few nanoseconds an element. Cores that wait
 import numpy as np
 import pytest
 
+from wsekern.examples.conjugate_gradient import conjugate_gradient_layout
+from wsekern.examples.stencil_7pt import CENTRE, COLUMN, PLANE, seven_points_of, stencil_layout
 from wsekern.program import Layout, Program
-from wsekern.program.examples.conjugate_gradient import conjugate_gradient_layout
-from wsekern.program.examples.stencil_7pt import CENTRE, COLUMN, PLANE, seven_points_of, stencil_layout
 
 VENDOR_SIMULATOR = 92_937
 """Active tile-cycles/s per thread of the vendor's simulator (SPMM sim_stats.json: 464,684 on 5 threads)."""

@@ -18,7 +18,7 @@ from wsekern.ops import (
     scheduled,
     trees,
 )
-from wsekern.ops.cycle import run_on_cycle_engine
+from wsekern.ops.engines.cycle import run_on_cycle_engine
 from wsekern.ops.predict import predict_op
 
 VENDOR_SIMULATOR = 92_937

@@ -4,7 +4,7 @@ import pytest
 
 from wsekern.inference.predict import predict_layer
 from wsekern.ops.predict import predict_op
-from wsekern.validation_wafer import validate_rows
+from wsekern.validation.wafer import validate_rows
 
 CASES = {"meshgemv": {"tile": (8, 8), "groups": 24}, "meshgemm": {"tile": (8, 8, 8)}, "shift": {"tile": (8, 8), "relays": 32}}
 

@@ -13,7 +13,8 @@ import time
 import numpy as np
 import pytest
 
-from wsekern import _tiles, tiles
+from wsekern import tiles
+from wsekern.tiles import _tiles
 
 pytestmark = pytest.mark.benchmark(timer=time.thread_time)
 

@@ -16,7 +16,7 @@ from wsekern.cluster import (
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.layout import Layout, cache_bytes, memory_of
 from wsekern.cluster.precision import PRECISIONS
-from wsekern.cluster.prediction import prefill_step
+from wsekern.cluster.serving import prefill_step
 from wsekern.cluster.systems import chunked_prefill
 from wsekern.errors import InputError
 from wsekern.workload import Request, load_config

@@ -9,7 +9,7 @@ from wsekern.cluster import Cluster, load_gpu, predict
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.layout import Layout
 from wsekern.cluster.precision import PRECISIONS
-from wsekern.cluster.prediction import decode_step, prefill_step
+from wsekern.cluster.serving import decode_step, prefill_step
 from wsekern.workload import load_config
 
 MODELS = ("llama3-8b", "llama3-70b", "mixtral-8x7b", "deepseek-r1", "gpt-oss-20b", "gemma3-12b", "qwen3-next-80b-a3b")

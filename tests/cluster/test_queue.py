@@ -11,9 +11,9 @@ from wsekern.cluster import Cluster, load_gpu
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.layout import Layout
 from wsekern.cluster.precision import PRECISIONS
-from wsekern.cluster.prediction import STEP_TOKENS, burst, decode_step, prefill_step, steady_state, together, waiting
-from wsekern.cluster.rows import INFERENCEX, understand
-from wsekern.cluster.validation import predict_row
+from wsekern.cluster.serving import STEP_TOKENS, burst, decode_step, prefill_step, steady_state, together, waiting
+from wsekern.validation.gpu import predict_row
+from wsekern.validation.gpu_rows import INFERENCEX, understand
 from wsekern.workload import load_config
 
 seconds = st.floats(1e-4, 10.0)

@@ -76,7 +76,7 @@ def test_eight_in_nine_on_silicon():
 
 def test_line_multicast_on_silicon_is_the_fabric_and_one_constant():
     """Published: 20 + 9K/32 + (N - 1) for K bytes to N receivers, by a clock that takes a cycle a hop off (WSE-3 silicon)."""
-    table = files("wsekern.inference") / "data" / "wafer-validation.csv"
+    table = files("wsekern.validation") / "data" / "wafer-validation.csv"
     rows = [row for row in csv.DictReader(table.read_text().splitlines())
             if row["op"] == "line-multicast" and row["metric"] == "cycles_shortest"]
     software = []

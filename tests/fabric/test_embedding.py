@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import wsekern._routing
+import wsekern.fabric._routing
 from wsekern.fabric import Fabric, FabricPlan
 
 CYTHON = """
-from wsekern._routing cimport State, fabric_cycle, fabric_deliveries, fabric_offer, fabric_step, fabric_strips, wsk_delivery
+from wsekern.fabric._routing cimport (State, fabric_cycle, fabric_deliveries, fabric_offer, fabric_step, fabric_strips,
+                                      wsk_delivery)
 
 def send_and_listen(State state, int color, unsigned int data):
     cdef const wsk_delivery *words
@@ -60,7 +61,7 @@ target_link_libraries(c_consumer PRIVATE wsekern::headers)
 set_target_properties(c_consumer PROPERTIES PREFIX "" SUFFIX ${EXTENSION_SUFFIX})
 """
 
-INSTALLED = Path(wsekern._routing.__file__).parent
+INSTALLED = Path(wsekern.fabric._routing.__file__).parent
 INCLUDE = INSTALLED / "include"
 
 

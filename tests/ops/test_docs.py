@@ -3,7 +3,7 @@
 import doctest
 
 import wsekern.ops
-import wsekern.ops.local
+import wsekern.ops.local.rows
 
 
 def test_the_page_of_the_package_is_true():
@@ -12,5 +12,5 @@ def test_the_page_of_the_package_is_true():
 
 
 def test_the_page_of_local_work_is_true():
-    result = doctest.testmod(wsekern.ops.local)
+    result = doctest.testmod(wsekern.ops.local.rows)
     assert result.attempted >= 5 and result.failed == 0

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from wsekern.errors import DeadlineError, DeadlockError, WsekernError
 from wsekern.fabric.reference import BrokenRule, Word
 from wsekern.program.operands import TYPE_BYTES
-from wsekern.program.reference import ReferenceSimulation
-from wsekern.program.reference_parts import BrokenProgram
+from wsekern.program.reference.core import ReferenceSimulation
+from wsekern.program.reference.parts import BrokenProgram
 
 MACHINES = [(machine, profile) for machine in ("wse2", "wse3") for profile in ("vendor-simulator", "silicon")]
 

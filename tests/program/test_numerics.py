@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from wsekern.program import INSTRUCTIONS, Layout, Program
-from wsekern.program import reference_math as exact
 from wsekern.program.operands import INTEGERS, TYPE_BYTES
+from wsekern.program.reference import math as exact
 
 CHUNK = 2048
 FLOATS, WHOLE = ("fp16", "bf16", "fp32"), ("u16", "i16", "u32", "i32")

@@ -5,8 +5,8 @@ import pytest
 
 from wsekern.errors import InputError
 from wsekern.program import Layout, Program
-from wsekern.program.measure import Bench
-from wsekern.validation_core import FITTED, predict_rows, validate_rows
+from wsekern.validation.core_programs import Bench
+from wsekern.validation.cores import FITTED, predict_rows, validate_rows
 
 UNMET = {
     "FABRICA-stride-2": 1.01,       # two sources contradict each other

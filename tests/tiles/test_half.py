@@ -6,7 +6,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from wsekern import _tiles, tiles
+from wsekern import tiles
+from wsekern.tiles import _tiles
 
 HALVES = np.arange(1 << 16, dtype=np.uint16)
 SPECIALS = np.array([0x0000, 0x8000, 0x0001, 0x8001, 0x03FF, 0x0400, 0x8400, 0x3BFF, 0x3C00, 0xBC00, 0x3C01, 0x7BFF, 0xFBFF,

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsekern import _tiles, tiles
+from wsekern import tiles
 from wsekern.errors import InputError
+from wsekern.tiles import _tiles
 
 DTYPES = st.sampled_from(tiles.DTYPES)
 SIZES = st.integers(0, 20)

@@ -2,10 +2,10 @@
 
 from wsekern.cluster.choose import Constraint, best_cluster, deployment, pareto, sweep
 from wsekern.cluster.engine import engine_levels
-from wsekern.cluster.gpu import Cluster, Gpu, bundled_clusters, bundled_gpus, load_cluster, load_gpu
+from wsekern.cluster.hardware import Cluster, Gpu, bundled_clusters, bundled_gpus, load_cluster, load_gpu
 from wsekern.cluster.layout import Layout
 from wsekern.cluster.precision import PRECISIONS, Precision
-from wsekern.cluster.prediction import Prediction, Served, predict, serve
+from wsekern.cluster.serving import Prediction, Served, predict, serve
 from wsekern.cluster.systems import Disaggregated, Speculative, chunked_prefill, disaggregate, speculate
 
 __all__ = [

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from wsekern.cluster.engine import Engine, load_engine
-from wsekern.cluster.gpu import Cluster, load_cluster
+from wsekern.cluster.hardware import Cluster, load_cluster
 from wsekern.cluster.layout import Layout, default_layout, memory_of
 from wsekern.cluster.precision import Precision, precision_of
-from wsekern.cluster.prediction import Served, serve, steady_state
+from wsekern.cluster.serving import Served, serve, steady_state
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from wsekern.describe import Quantity, Unit, check_units
+from wsekern.description import Quantity, Unit, check_units
 from wsekern.errors import InputError
 
 Seconds = Annotated[Quantity, Unit("s")]

@@ -2,7 +2,7 @@
 
 Every form takes numbers or numpy arrays (the fit evaluates thousands of shapes at once), bytes, FLOP and counts in, and
 returns (fixed, memory, excess) seconds, whose sum is the kernel's time: ``excess`` is what compute adds to streaming.
-Parameters come from ``python -m wsekern.cluster.calibrate``. Efficiencies are at most one and every other
+Parameters come from ``python -m wsekern.calibration.kernels``. Efficiencies are at most one and every other
 term is positive, so no kernel is ever faster than the plain roofline, and more bandwidth or FLOP/s never slows one.
 """
 

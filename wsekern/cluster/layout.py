@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from wsekern.cluster.gpu import Cluster
+from wsekern.cluster.hardware import Cluster
 from wsekern.cluster.precision import Precision
 from wsekern.errors import BudgetError, InputError
 from wsekern.workload.config import ModelConfig

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from wsekern.cluster.gpu import Gpu
+from wsekern.cluster.hardware import Gpu
 from wsekern.errors import InputError
 
 FAMILY_SYSTEMS = {"ampere": "a100_sxm", "ada": "h100_sxm", "hopper": "h100_sxm", "blackwell": "b200_sxm"}

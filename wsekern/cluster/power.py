@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from wsekern.cluster.gpu import Cluster
+from wsekern.cluster.hardware import Cluster
 
 SATURATION = 0.1
 """Share of the dense tensor peak at which a GPU draws its most: the least error on the sixth of ML.ENERGY's runs that is used
@@ -13,7 +13,7 @@ for fitting, over the GPUs together (``calibrate_engines`` prints others)."""
 
 def power_share(waiting: float, low: float, high: float, rate: Any, busy: Any, saturation: float = SATURATION) -> Any:
     """Power over TDP at ``rate`` (FLOP/s over the dense peak), kernels running for a ``busy`` share of the time; ``waiting``,
-    ``low`` and ``high`` as in :class:`wsekern.cluster.gpu.Power`."""
+    ``low`` and ``high`` as in :class:`wsekern.cluster.hardware.Power`."""
     return waiting + (low - waiting) * np.minimum(1.0, busy) + (high - low) * np.minimum(1.0, rate / saturation)
 
 

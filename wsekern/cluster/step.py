@@ -6,7 +6,7 @@ from functools import lru_cache
 from wsekern.cluster import kernels
 from wsekern.cluster.engine import Engine
 from wsekern.cluster.experts import in_service
-from wsekern.cluster.gpu import Cluster, Gpu
+from wsekern.cluster.hardware import Cluster, Gpu
 from wsekern.cluster.layout import STATE_BYTES, Layout
 from wsekern.cluster.parameters import elementwise_fit, kernel_fit, kernel_fits
 from wsekern.cluster.precision import Precision

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from wsekern.cluster.engine import Engine, load_engine
-from wsekern.cluster.gpu import Cluster, load_cluster
+from wsekern.cluster.hardware import Cluster, load_cluster
 from wsekern.cluster.layout import Layout, cache_bytes
 from wsekern.cluster.precision import Precision, precision_of
-from wsekern.cluster.prediction import choose_layout, decode_step, prefill_step
+from wsekern.cluster.serving import choose_layout, decode_step, prefill_step
 from wsekern.cluster.step import Work, forward
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from wsekern import _routing
 from wsekern.errors import BudgetError, InputError
+from wsekern.fabric import _routing
 from wsekern.fabric.routes import (
     CounterFilter,
     Filter,

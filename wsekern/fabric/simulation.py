@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern import _routing
 from wsekern.errors import DeadlineError, InputError
+from wsekern.fabric import _routing
 from wsekern.fabric.plan import FabricPlan, route_record
 from wsekern.fabric.routes import Port, Route, check_whole, is_whole, port_of
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from wsekern.describe import Listing, Quantity, Unit, load_description
+from wsekern.description import Listing, Quantity, Unit, load_description
 from wsekern.errors import InputError
 
 Cycles = Annotated[Quantity, Unit("cycles")]

@@ -54,8 +54,6 @@ several messages meet on a link or a ramp, or wait for a busy core until its que
 """
 
 from wsekern.machine.timing import DTYPES, Timing
-from wsekern.ops.allreduce import AllReduce
-from wsekern.ops.broadcast import Broadcast
 from wsekern.ops.choose import (
     Choice,
     Crossover,
@@ -69,20 +67,22 @@ from wsekern.ops.choose import (
     crossover,
     plot_crossover,
 )
-from wsekern.ops.cycle import CycleEngine
-from wsekern.ops.distribute import AllGather, Gather, Scatter
-from wsekern.ops.flow import FlowEngine, Operation
-from wsekern.ops.gemm import Cannon, Gemm, GemmTransposed, MeshGemm, MeshGemmTransposed, Summa
-from wsekern.ops.gemv import Gemv
-from wsekern.ops.local import LOCAL_KINDS, Local
-from wsekern.ops.padding import Padded, join_tiles, split_matrix, split_operands
-from wsekern.ops.plane import Broadcast2D, Reduce2D
-from wsekern.ops.reduce import Reduce, TwoPhaseReduce
-from wsekern.ops.regions import Part, Region, run_regions, run_regions_on_cycle_engine
-from wsekern.ops.ring import RingAllReduce, RingShift
-from wsekern.ops.shift import Shift
-from wsekern.ops.transpose import Transpose
-from wsekern.ops.tree import KTreeAllReduce, ReduceTree, TreeAllReduce
+from wsekern.ops.engines.cycle import CycleEngine
+from wsekern.ops.engines.flow import FlowEngine, Operation
+from wsekern.ops.engines.regions import Part, Region, run_regions, run_regions_on_cycle_engine
+from wsekern.ops.grid.gemm import Cannon, Gemm, GemmTransposed, MeshGemm, MeshGemmTransposed, Summa
+from wsekern.ops.grid.plane import Broadcast2D, Reduce2D
+from wsekern.ops.grid.transpose import Transpose
+from wsekern.ops.lines.allreduce import AllReduce
+from wsekern.ops.lines.broadcast import Broadcast
+from wsekern.ops.lines.distribute import AllGather, Gather, Scatter
+from wsekern.ops.lines.reduce import Reduce, TwoPhaseReduce
+from wsekern.ops.lines.ring import RingAllReduce, RingShift
+from wsekern.ops.lines.shift import Shift
+from wsekern.ops.lines.tree_reduce import KTreeAllReduce, ReduceTree, TreeAllReduce
+from wsekern.ops.local.gemv import Gemv
+from wsekern.ops.local.padding import Padded, join_tiles, split_matrix, split_operands
+from wsekern.ops.local.rows import LOCAL_KINDS, Local
 from wsekern.ops.views import three_views
 
 __all__ = [

@@ -9,16 +9,16 @@ from typing import Any
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
-from wsekern.ops.allreduce import AllReduce
-from wsekern.ops.broadcast import Broadcast
-from wsekern.ops.flow import FlowEngine
-from wsekern.ops.gemm import Cannon, MeshGemm, Summa
-from wsekern.ops.gemv import Gemv
-from wsekern.ops.line import Axis, check_line
-from wsekern.ops.plane import Broadcast2D, Reduce2D
-from wsekern.ops.reduce import Reduce, TwoPhaseReduce
-from wsekern.ops.ring import RingAllReduce
-from wsekern.ops.tree import KTreeAllReduce, ReduceTree, TreeAllReduce
+from wsekern.ops.engines.flow import FlowEngine
+from wsekern.ops.grid.gemm import Cannon, MeshGemm, Summa
+from wsekern.ops.grid.plane import Broadcast2D, Reduce2D
+from wsekern.ops.lines.allreduce import AllReduce
+from wsekern.ops.lines.broadcast import Broadcast
+from wsekern.ops.lines.line import Axis, check_line
+from wsekern.ops.lines.reduce import Reduce, TwoPhaseReduce
+from wsekern.ops.lines.ring import RingAllReduce
+from wsekern.ops.lines.tree_reduce import KTreeAllReduce, ReduceTree, TreeAllReduce
+from wsekern.ops.local.gemv import Gemv
 
 
 @dataclass(frozen=True)

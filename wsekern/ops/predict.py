@@ -11,8 +11,6 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
-from wsekern.ops.allreduce import AllReduce
-from wsekern.ops.broadcast import Broadcast
 from wsekern.ops.choose import (
     CROSSOVERS,
     Choice,
@@ -25,20 +23,22 @@ from wsekern.ops.choose import (
     crossover,
     plot_crossover,
 )
-from wsekern.ops.cycle import ELEMENT_TYPES, CycleEngine
-from wsekern.ops.distribute import AllGather, Gather, Scatter
-from wsekern.ops.flow import FlowEngine, Operation
-from wsekern.ops.gemm import Cannon, MeshGemm, MeshGemmTransposed, MeshProduct, Summa
-from wsekern.ops.gemv import Gemv
-from wsekern.ops.line import NUMPY_DTYPES, Axis, check_count, traffic
-from wsekern.ops.local import Local
-from wsekern.ops.plane import Broadcast2D, Reduce2D
-from wsekern.ops.reduce import Reduce, TwoPhaseReduce
-from wsekern.ops.ring import RingAllReduce, RingShift
-from wsekern.ops.scheduled import lower
-from wsekern.ops.shift import Shift
-from wsekern.ops.transpose import Transpose
-from wsekern.ops.tree import KTreeAllReduce, ReduceTree, TreeAllReduce
+from wsekern.ops.engines.cycle import ELEMENT_TYPES, CycleEngine
+from wsekern.ops.engines.flow import FlowEngine, Operation
+from wsekern.ops.grid.gemm import Cannon, MeshGemm, MeshGemmTransposed, MeshProduct, Summa
+from wsekern.ops.grid.plane import Broadcast2D, Reduce2D
+from wsekern.ops.grid.transpose import Transpose
+from wsekern.ops.lines.allreduce import AllReduce
+from wsekern.ops.lines.broadcast import Broadcast
+from wsekern.ops.lines.distribute import AllGather, Gather, Scatter
+from wsekern.ops.lines.line import NUMPY_DTYPES, Axis, check_count, traffic
+from wsekern.ops.lines.reduce import Reduce, TwoPhaseReduce
+from wsekern.ops.lines.ring import RingAllReduce, RingShift
+from wsekern.ops.lines.shift import Shift
+from wsekern.ops.lines.tree_reduce import KTreeAllReduce, ReduceTree, TreeAllReduce
+from wsekern.ops.local.gemv import Gemv
+from wsekern.ops.local.rows import Local
+from wsekern.ops.schedule.scheduled import lower
 from wsekern.program.operands import TYPE_BYTES
 
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
-from wsekern.ops.cycle import run_on_cycle_engine
-from wsekern.ops.flow import FlowEngine
-from wsekern.ops.line import NUMPY_DTYPES
-from wsekern.ops.schedule import Schedule, Step
+from wsekern.ops.engines.cycle import run_on_cycle_engine
+from wsekern.ops.engines.flow import FlowEngine
+from wsekern.ops.lines.line import NUMPY_DTYPES
+from wsekern.ops.schedule.schedule import Schedule, Step
 
 
 def step_text(schedule: Schedule, step: Step) -> str:

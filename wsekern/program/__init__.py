@@ -39,7 +39,7 @@ Vector instructions have their CSL names (:data:`INSTRUCTIONS`) and run on the m
 microthread; ``lib_exp``, ``lib_div``, ``lib_rsqrt`` and ``lib_silu`` call the software library for each element. Scalars are
 Python expressions on what ``read``, ``let``, ``get`` and ``take`` return; ``range``, ``loop``, ``if_`` and ``else_`` are the
 control flow of the PE. ``data_task``, ``control_task``, ``task`` and ``subroutine`` open other code; ``activate``, ``block``
-and ``unblock`` steer it. Whole programs: ``python -m wsekern.program.examples``.
+and ``unblock`` steer it. Whole programs: ``python -m wsekern.examples``.
 """
 
 from wsekern.program.instructions import INSTRUCTIONS

@@ -80,14 +80,14 @@ class Program:
 
     def text(self) -> str:
         """The program as an assembler's listing, which :meth:`parse` reads back."""
-        from wsekern.program.text import program_text
+        from wsekern.program.text.listing import program_text
 
         return program_text(self)
 
     @staticmethod
     def parse(text: str, origin: str = "program text") -> "Program":
         """The program that a listing describes; errors name ``origin``, line and column."""
-        from wsekern.program.text import parse_program
+        from wsekern.program.text.listing import parse_program
 
         return parse_program(text, origin)
 

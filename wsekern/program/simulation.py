@@ -5,17 +5,17 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern._pe import COUNTERS, Cores
-from wsekern._routing import State
 from wsekern.errors import InputError, raise_for_status
+from wsekern.fabric._routing import State
 from wsekern.fabric.routes import Port, port_of
 from wsekern.fabric.simulation import DELIVERED, check_color, check_entry, words_of
+from wsekern.program._pe import COUNTERS, Cores
 from wsekern.program.encode import encode, stack
 from wsekern.program.instructions import Label
 from wsekern.program.layout import Layout
 from wsekern.program.operands import NUMPY_TYPES
 from wsekern.program.program import COLORS, MAIN_TASK
-from wsekern.program.text import instruction_text, listing
+from wsekern.program.text.listing import instruction_text, listing
 from wsekern.program.waiting import STUCK, WAITS, fault_of, sentence_of, threads_that_wait
 
 _SINK_CORE = 2
@@ -236,7 +236,7 @@ class Simulation:
         return self.counters()["done"]
 
     def counters(self) -> dict[str, NDArray[np.int64]]:
-        """What each PE did so far, (height, width) by name: see ``wsekern._pe.COUNTERS``."""
+        """What each PE did so far, (height, width) by name: see ``wsekern.program._pe.COUNTERS``."""
         values = self._cores.counters().reshape(self.layout.height, self.layout.width, len(COUNTERS))
         return {name: values[:, :, k] for k, name in enumerate(COUNTERS)}
 
@@ -248,13 +248,13 @@ class Simulation:
         return {name: counters[name] for name in WAITS}
 
     def activity(self) -> NDArray[np.int32]:
-        """What each thread of each PE is at: see ``wsekern._pe.Cores.activity``."""
+        """What each thread of each PE is at: see ``wsekern.program._pe.Cores.activity``."""
         return self._cores.activity()
 
     def state(self, x: int, y: int) -> dict:
         """All that PE (x, y) holds beside its memory: threads, registers, queues, tasks, descriptors, FIFOs.
 
-        Of each thread (0 to 7, and 8 the main one): its ``state`` in the coming cycle (``wsekern._pe.STATES``), its
+        Of each thread (0 to 7, and 8 the main one): its ``state`` in the coming cycle (``wsekern.program._pe.STATES``), its
         ``instruction`` and where that stands (:meth:`place_of`), the next ``word`` of a stream, the ``queue`` that it waits
         for, the ``cycle`` since which it waits or until which it is busy.
         """

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from wsekern._pe import STATES
 from wsekern.errors import InputError
 from wsekern.fabric.trace import crossing, write_events
+from wsekern.program._pe import STATES
 from wsekern.program.simulation import Simulation
 from wsekern.program.waiting import WAITS, thread_name
 

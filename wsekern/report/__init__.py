@@ -1,7 +1,7 @@
 """What people see: tables and bars on a terminal, pictures, pages; and JSON for machines."""
 
+from wsekern.output import check_target, to_json, write_file
 from wsekern.report.comparison import comparison_view, execution_view
-from wsekern.report.files import check_target, to_json, write_file
 from wsekern.report.page import html_page
 from wsekern.report.pictures import comparison_plot, picture_kind, save_figure, validation_plot
 from wsekern.report.systems import choice_view, datacentre_view, front_plot, sweep_plot, sweep_view

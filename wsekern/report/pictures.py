@@ -7,7 +7,7 @@ from typing import Any
 
 from wsekern.compare import SHARES, Comparison
 from wsekern.errors import InputError
-from wsekern.report.files import write_file
+from wsekern.output import write_file
 from wsekern.report.words import amount
 
 

@@ -1,0 +1,84 @@
+"""The fit of engine levels and power finds the numbers that made the measurements, and leaves the levels as they were."""
+
+import csv
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+from wsekern.calibration.engines import FITTED, SAME, changed, fit_level, fit_power, fitted_rows, main, of_level
+from wsekern.cluster import experts
+from wsekern.cluster.engine import engine_levels
+from wsekern.cluster.power import power_share
+from wsekern.validation import gpu as validation
+from wsekern.validation.gpu_rows import read_rows
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return read_rows(files("wsekern.validation") / "data" / "gpu-measurements.csv.gz")
+
+
+@pytest.fixture(scope="module")
+def fitted(rows):
+    return fitted_rows(rows)
+
+
+def test_only_marked_rows_are_fitted(rows, fitted):
+    marked = {result.id for result in validation.predict_rows(rows) if result.fitted}
+    assert {row["id"] for row, _, _ in fitted} == marked
+    assert all(of_level(fitted, level, "step") for level in FITTED)
+
+
+def test_known_numbers_are_found(fitted):
+    known, levels = {"per_step": 3e-3, "per_layer": 1e-5}, engine_levels()
+    before = levels["stock-2024"]
+    chosen = of_level(fitted, "stock-2024", "step")
+    try:
+        levels["stock-2024"] = changed(before, known)
+        made = [{**row, "value": str(validation.predict_row(row)[1])} for row in chosen]
+    finally:
+        levels["stock-2024"] = before
+    found, error = fit_level(made, "stock-2024", list(known))
+    assert found == pytest.approx(known, rel=0.02) and error < 0.005
+    assert engine_levels()["stock-2024"] == before
+
+
+def test_shipped_levels_share_what_they_should():
+    for level, (origin, names) in SAME.items():
+        for name in names:
+            assert getattr(engine_levels()[level], name).value == getattr(engine_levels()[origin], name).value, (level, name)
+
+
+def test_known_power_is_found():
+    generator = np.random.default_rng(0)
+    rates, busy = generator.random(60) * 0.2, generator.random(60)
+    lines = np.stack([rates, busy, power_share(0.3, 0.6, 0.9, rates, busy)], axis=1)
+    best, error = fit_power(lines)
+    assert best == pytest.approx([0.3, 0.6, 0.9], rel=0.01) and error < 0.002
+
+
+def test_the_command_prints_one_level(rows, tmp_path, capsys):
+    few = [row for row, _, case in fitted_rows(rows) if case.engine == "stock-2024"]
+    with (tmp_path / "rows.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(few[0]))
+        writer.writeheader()
+        writer.writerows(few)
+    before = dict(engine_levels())
+    try:
+        assert main([str(tmp_path / "rows.csv"), "--level", "stock-2024"]) == 0
+    finally:
+        engine_levels().update(before)
+    printed = capsys.readouterr().out
+    assert "[stock-2024]" in printed and "per_step = " in printed and ".power]" not in printed
+
+
+def test_another_popularity_is_used_at_once():
+    shipped, usual = experts.POPULARITY, experts.in_service(20, 8, 128, 1)
+    try:
+        experts.set_popularity(0.0)
+        _, reached = experts.in_service(20, 8, 128, 1)
+        assert reached == pytest.approx(128 * (1 - (1 - 8 / 128) ** 20)) and reached > usual[1]
+    finally:
+        experts.set_popularity(shipped)
+    assert experts.in_service(20, 8, 128, 1) == usual

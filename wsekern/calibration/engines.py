@@ -1,0 +1,222 @@
+"""Fit engine levels and power of GPUs to measurements: ``python -m wsekern.calibration.engines MEASUREMENTS.csv``.
+
+Uses only the rows that :func:`wsekern.validation.gpu.is_fitted` names; prints what
+``engines.toml`` and the files of the GPUs should say.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from wsekern.calibration.minimise import minimise
+from wsekern.cluster import experts
+from wsekern.cluster.engine import Engine, engine_levels
+from wsekern.cluster.power import SATURATION, power_share
+from wsekern.validation import gpu as validation
+from wsekern.validation.gpu_rows import Case, Refused, read_rows, understand
+from wsekern.validation.gpu_suspects import inconsistent
+
+BOXES = {
+    "per_step": (3e-4, 1e-5, 3e-3),
+    "per_sequence": (1e-5, 1e-8, 1e-4),
+    "per_layer": (3e-6, 1e-7, 4e-5),
+    "per_routed": (2e-5, 1e-7, 3e-4),
+    "per_routed_prompt": (1e-3, 1e-6, 5e-3),
+    "per_logit": (3e-10, 1e-12, 1e-9),
+    "per_exchange": (5e-5, 1e-6, 1e-3),
+    "per_quantised_exchange": (1e-4, 1e-6, 1e-3),
+}
+"""Start, least and greatest value of each fitted number."""
+
+FITTED = {
+    "tuned": ("per_step", "per_sequence", "per_layer", "per_routed"),
+    "tuned-overlapped": ("per_layer", "per_routed", "per_routed_prompt"),
+    "tuned-2024": ("per_step", "per_sequence", "per_layer"),
+    "stock": ("per_sequence", "per_layer", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange"),
+    "stock-overlapped": ("per_layer",),
+    "stock-2024": ("per_step", "per_sequence", "per_layer"),
+    "sglang": ("per_step", "per_sequence", "per_layer", "per_routed", "per_routed_prompt"),
+}
+"""Numbers of each level that the rows set; vLLM's time per step is from a direct probe, all others are read or defined."""
+
+SAME = {
+    "tuned-overlapped": ("tuned", ("per_step", "per_sequence")),
+    "stock-overlapped": (
+        "stock",
+        ("per_sequence", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange"),
+    ),
+}
+"""Numbers that a level takes from another, which is fitted before it."""
+
+STAGES = (
+    ("step", ("per_step", "per_sequence", "per_layer", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange")),
+    ("first token", ("per_routed_prompt",)),
+)
+"""Rows, and the numbers they set, one after the other: a step's cost is not read from a queue."""
+
+
+def changed(engine: Engine, values: dict[str, float]) -> Engine:
+    """``engine`` with other numbers."""
+    fields = {name: msgspec.structs.replace(getattr(engine, name), value=float(value)) for name, value in values.items()}
+    return msgspec.structs.replace(engine, **fields)
+
+
+def fitted_rows(rows: list[dict[str, str]]) -> list[tuple[dict[str, str], str, Case]]:
+    """(row, group, what it states) of the rows used for fitting."""
+    chosen, suspects = [], inconsistent(rows)
+    for row in rows:
+        try:
+            group, _ = validation.predict_row(row)
+            if row["id"] not in suspects and validation.is_fitted(row, group):
+                chosen.append((row, group, understand(row)))
+        except (Refused, ValueError):
+            continue
+    return chosen
+
+
+def of_level(fitted: list[tuple[dict[str, str], str, Case]], level: str, stage: str) -> list[dict[str, str]]:
+    """Those of :func:`fitted_rows` that an engine level serves, of one of :data:`STAGES`."""
+    first = stage == "first token"
+    return [
+        row
+        for row, group, case in fitted
+        if case.engine == level and group.startswith(validation.STEPS) and group.startswith("first token") == first
+    ]
+
+
+def _error(measured: Any, predicted: Any) -> Any:
+    """|ln(predicted / measured)|, at most a half: no row counts for more."""
+    return np.minimum(np.abs(np.log(predicted / measured)), 0.5)
+
+
+def fit_level(rows: list[dict[str, str]], level: str, names: Sequence[str]) -> tuple[dict[str, float], float]:
+    """(numbers, median error on the fitted rows) of one engine level."""
+    levels = engine_levels()
+    original = levels[level]
+    measured = np.array([float(row["value"]) for row in rows])
+    start, low, high = (np.array(values) for values in zip(*(BOXES[name] for name in names), strict=True))
+
+    def errors(x: np.ndarray) -> np.ndarray:
+        levels[level] = changed(original, dict(zip(names, x, strict=True)))
+        predicted = np.array([validation.predict_row(row)[1] for row in rows])
+        return _error(measured, predicted)
+
+    try:
+        best = minimise(lambda x: float(np.mean(errors(x))), start, low, high, 150)
+        return dict(zip(names, best, strict=True)), float(np.median(errors(best)))
+    finally:
+        levels[level] = original
+
+
+def fit_levels(rows: list[dict[str, str]], names: Sequence[str] = tuple(FITTED)) -> Iterator[tuple[str, str, int, float, dict]]:
+    """(level, stage, rows, median error, numbers) of every fit, each made with the numbers of those before it."""
+    levels, fitted = engine_levels(), fitted_rows(rows)
+    for level in names:
+        origin, same = SAME.get(level, (level, ()))
+        known = {name: float(getattr(levels[origin], name)) for name in same}
+        levels[level] = changed(levels[level], known)
+        for stage, numbers in STAGES:
+            wanted = [name for name in numbers if name in FITTED[level]]
+            chosen = of_level(fitted, level, stage) if wanted else []
+            if chosen:
+                values, error = fit_level(chosen, level, wanted)
+                levels[level] = changed(levels[level], values)
+                yield level, stage, len(chosen), error, {**known, **values}
+                known = {}
+
+
+EXPONENTS = (0.0, 0.3, 0.6, 0.75, 0.9, 1.05, 1.2)
+"""Of the popularity of experts, that ``--popularity`` compares."""
+
+
+def compare_popularity(rows: list[dict[str, str]]) -> Iterator[tuple[float, float, float]]:
+    """(exponent, mean error of all fitted rows, of those of experts), every engine level refitted with each."""
+    shipped, levels = experts.POPULARITY, dict(engine_levels())
+    try:
+        for exponent in EXPONENTS:
+            experts.set_popularity(exponent)
+            engine_levels().update(levels)
+            for _ in fit_levels(rows):
+                pass
+            steps = [entry for entry in fitted_rows(rows) if entry[1].startswith(validation.STEPS)]
+            steps = [entry for entry in steps if not entry[1].startswith("first token") and entry[2].engine in FITTED]
+            found = [_error(float(row["value"]), validation.predict_row(row)[1]) for row, _, _ in steps]
+            routed = [error for error, (_, _, case) in zip(found, steps, strict=True) if case.model.experts]
+            yield exponent, float(np.mean(found)), float(np.mean(routed))
+    finally:
+        experts.set_popularity(shipped)
+        engine_levels().update(levels)
+
+
+def power_rows(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
+    """Per GPU one line for each measured power used for fitting: share of the peak FLOP/s, share of the time in kernels, watts
+    over TDP."""
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for row, _, case in fitted_rows(rows):
+        if row["metric"] == "gpu_power_total":
+            gpu, peak = case.cluster.gpu, case.cluster.gpu.peak_flops(case.precision.arithmetic)
+            rate, busy, _ = validation.load_of(case)
+            watts = float(row["value"]) / case.layout.gpus
+            found.setdefault(gpu.name, []).append((rate / peak, busy, watts / float(gpu.power.tdp)))
+    return {name: np.array(lines) for name, lines in found.items()}
+
+
+def fit_power(lines: np.ndarray, saturation: float = SATURATION) -> tuple[np.ndarray, float]:
+    """(waiting, low and high fraction of TDP, mean error) of one GPU."""
+    rates, busy, measured = lines.T
+
+    def loss(x: np.ndarray) -> float:
+        predicted = power_share(*x, rates, busy, saturation)
+        disorder = max(0.0, x[0] - x[1]) + max(0.0, x[1] - x[2])
+        return float(np.mean(np.abs(np.log(predicted / measured)))) + 10.0 * disorder
+
+    box = np.array([0.1, 0.2, 0.3]), np.array([0.9, 1.0, 1.0])
+    trials = [minimise(loss, np.array([waiting, 0.7, 0.95]), *box, 400) for waiting in (0.2, 0.3, 0.4, 0.5, 0.6)]
+    best = min(trials, key=loss)
+    return best, loss(best)
+
+
+def print_power(rows: list[dict[str, str]]) -> None:
+    """The power of each GPU, and how well it fits with other saturations."""
+    for name, lines in power_rows(rows).items():
+        fractions, error = fit_power(lines)
+        print(f"[{name}.power] {len(lines)} rows, mean error {error:.1%}")
+        for part, value in zip(("waiting", "low", "high"), fractions, strict=True):
+            print(f"{part}_fraction = {value:.3g}")
+        others = ", ".join(f"{share:g} {fit_power(lines, share)[1]:.1%}" for share in SATURATIONS)
+        print(f"mean error by SATURATION: {others}")
+
+
+SATURATIONS = (0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
+"""Shares of the tensor peak that :func:`print_power` compares."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m wsekern.calibration.engines", description=__doc__)
+    parser.add_argument("measurements", type=Path)
+    parser.add_argument("--level", action="append", choices=FITTED, help="engine level (default: all)")
+    parser.add_argument(
+        "--popularity", action="store_true", help="only compare exponents of the popularity of experts (minutes)"
+    )
+    options = parser.parse_args(arguments)
+    rows = read_rows(options.measurements)
+    if options.popularity:
+        for exponent, error, routed in compare_popularity(rows):
+            print(f"POPULARITY {exponent:g}: mean error {error:.2%}, of experts {routed:.2%}", flush=True)
+        return 0
+    for level, stage, count, error, values in fit_levels(rows, options.level or tuple(FITTED)):
+        print(f"[{level}] {count} rows ({stage}), median error {error:.1%}")
+        for name, value in values.items():
+            print(f"{name} = {value:.4g}")
+    if not options.level:
+        print_power(rows)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,62 @@
+"""The measured points that predictions name: ``python -m wsekern.calibration.points`` writes ``data/points.json`` anew from the
+measurements that the package ships."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from wsekern.cluster.engine import load_engine
+from wsekern.cluster.evidence import place_of
+from wsekern.validation import gpu as validation
+from wsekern.validation.gpu_rows import GUESSED, read_rows, understand
+
+POINTS = 600
+"""Points that are shipped at most."""
+
+
+def build_points() -> list[dict[str, Any]]:
+    """Every predicted decode and prefill row of the shipped measurements, thinned evenly to :data:`POINTS`."""
+    rows = read_rows(Path(str(files("wsekern.validation") / "data" / "gpu-measurements.csv.gz")))
+    named = {row["id"]: row for row in rows}
+    points = []
+    for result in validation.predict_rows(rows):
+        phase = result.group.split()[0]
+        if result.error is None or phase not in ("decode", "prefill"):
+            continue
+        row = named[result.id]
+        case = understand(row)
+        if case.model.architecture == GUESSED:
+            continue
+        context = case.prompt + (case.output / 2 if phase == "decode" else 0)
+        place = place_of(case.model, case.precision, case.layout.gpus, case.batch or 1.0, context)
+        gpu = case.cluster.gpu
+        points.append(
+            {
+                "id": result.id,
+                "phase": phase,
+                "gpu": gpu.name,
+                "family": gpu.family,
+                "moe": bool(case.model.experts),
+                "engine": load_engine(case.engine).title,
+                "place": [round(x, 2) for x in place],
+                "what": f"{row['model']} on {case.cluster.name}, batch {case.batch or 1:g}, context {context:g}",
+                "source": result.source[:60],
+                "error": round(result.error, 3),
+            }
+        )
+    decode = [point for point in points if point["phase"] == "decode"]
+    rest = [point for point in points if point["phase"] != "decode"]
+    step = max(1, -(-len(decode) // (POINTS - len(rest))))
+    return sorted(decode, key=lambda point: (point["gpu"], point["place"], point["id"]))[::step] + rest
+
+
+def main() -> int:
+    """Write the points."""
+    target = Path(str(files("wsekern.cluster") / "data" / "points.json"))
+    target.write_text("[" + ",\n".join(json.dumps(point) for point in build_points()) + "]\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,5 @@
+"""The command line as a module: ``python -m wsekern.cli``."""
+
+from wsekern.cli import main
+
+main()

@@ -1,0 +1,150 @@
+"""``wsekern compare``: one request, a sweep of requests, or a whole datacentre, on wafers and on GPUs."""
+
+from typing import Any
+
+import click
+
+from wsekern.cli.options import (
+    COUNT,
+    JSON,
+    PRECISION,
+    PROFILE,
+    THREADS,
+    Number,
+    ProgressBar,
+    Target,
+    emit,
+    open_console,
+    parse_numbers,
+    parse_wafers,
+    plot_option,
+)
+from wsekern.errors import InputError
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--wafer", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
+@click.option("--wafers", default="auto", show_default=True, help="How many wafers; auto takes the fewest that hold the model.")
+@click.option("--cluster", default="h100x8", show_default=True,
+              help="GPU and count, such as h100x8, or a TOML file; auto takes the usual one that answers soonest.")
+@click.option("--prompt", default=1024, show_default=True, type=COUNT, help="Tokens in.")
+@click.option("--output", default=256, show_default=True, type=COUNT, help="Tokens out.")
+@click.option("--batch", default=1, show_default=True, type=COUNT, help="Users at once.")
+@PRECISION
+@PROFILE
+@click.option("--engine-level", default="stock", show_default=True, help="Software of the GPUs: stock, tuned, ideal, ...")
+@click.option("--batches", metavar="N,N,...", help="Sweep over users at once.")
+@click.option("--prompts", metavar="N,N,...", help="Sweep over prompt lengths.")
+@click.option("--equal", type=click.Choice(["power", "cost"]),
+              help="As many systems of the smaller side as the larger one's power, or price per hour, pays for.")
+@click.option("--power", metavar="750MW", help="Fill this much power at the meter with systems of either side.")
+@click.option("--min-speed", default=0.0, type=Number(), metavar="TOK/S",
+              help="With --power: the least tokens/s for each user.")
+@click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
+@JSON
+@click.option("--html", "html_path", metavar="FILE", type=Target(), help="Write the report as a page.")
+@plot_option("Draw the comparison")
+def compare(model: str | None, wafer: str, wafers: str, batches: str | None, prompts: str | None, equal: str | None,
+            power: str | None, min_speed: float, json_path: str | None, html_path: str | None, plot_path: str | None,
+            **request: Any) -> None:
+    """Set wafers beside a GPU cluster. Without MODEL: execute the bundled sample on the simulated wafer first.
+
+    MODEL is a folder or file with a Hugging Face config.json, or a bundled name (see `wsekern machines`). --batches, --prompts
+    and --equal compare many requests and say from how many users on which side is the better choice; --power asks for a
+    whole datacentre.
+    """
+    from wsekern.machine import load_machine
+
+    sweeps = any(option is not None for option in (batches, prompts, equal))
+    request |= {"machine": load_machine(wafer), "wafers": parse_wafers(wafers)}
+    if power is None and min_speed:
+        raise InputError("min-speed goes with --power")
+    if model is None and (power is not None or sweeps):
+        raise InputError("a sweep and a datacentre want a MODEL such as llama3-8b")
+    if power is not None:
+        if sweeps or plot_path:
+            raise InputError("--power goes with neither --batches, --prompts, --equal nor --plot")
+        views, data = _datacentre(model, power, min_speed, **request)
+    elif sweeps:
+        views, data = _sweep(model, batches, prompts, equal, plot_path, json_path, **request)
+    else:
+        views, data = _one_request(model, plot_path, json_path, **request)
+    _report(views, data, html_path, json_path)
+
+
+def _report(views: list[Any], data: dict[str, Any], html_path: str | None, json_path: str | None) -> None:
+    from rich.console import Group
+
+    from wsekern.report import html_page, write_file
+
+    if html_path:
+        write_file(html_path, html_page(Group(*views), "wsekern compare"))
+    emit(json_path, data)
+    if json_path != "-":
+        for view in views:
+            open_console().print(view)
+
+
+def _one_request(model: str | None, plot_path: str | None, json_path: str | None, *, machine, wafers, cluster: str, prompt: int,
+                 output: int, batch: int, precision: str, profile: str, engine_level: str,
+                 threads: int) -> tuple[list[Any], dict[str, Any]]:
+    from wsekern.compare import compare as compare_sides
+    from wsekern.report import comparison_plot, comparison_view, execution_view
+    from wsekern.workload import Request, load_config
+
+    views, data = [], {}
+    if model is None:
+        config, executed = _execute_sample(machine, precision, profile, threads)
+        prompt, output = min(prompt, config.max_context // 2), min(output, config.max_context // 2)
+        views, data = [execution_view(executed), ""], {"execution": executed.to_dict()}
+    else:
+        config = load_config(model)
+    request = Request(prompt, output, batch, precision)
+    comparison = compare_sides(config, request, machine, wafers, cluster, profile, engine_level)
+    if plot_path:
+        comparison_plot(comparison, plot_path)
+    return [*views, comparison_view(comparison)], {**data, **comparison.to_dict()}
+
+
+def _execute_sample(machine, precision: str, profile: str, threads: int):
+    """Run the bundled model with a progress bar; return its shape and what came out."""
+    from wsekern.compare import execute_sample
+    from wsekern.inference.execution import SAMPLE_TOKENS
+
+    with ProgressBar("running the sample model on the simulated wafer", SAMPLE_TOKENS) as advance:
+        checkpoint, executed = execute_sample(machine, SAMPLE_TOKENS, precision, profile=profile, threads=threads,
+                                              on_token=lambda _: advance())
+    return checkpoint.config, executed
+
+
+def _sweep(model: str, batches: str | None, prompts: str | None, equal: str | None, plot_path: str | None,
+           json_path: str | None, *, prompt: int, batch: int, threads: int, **options: Any) -> tuple[list[Any], dict[str, Any]]:
+    from wsekern.compare.sweep import BATCHES, crossovers, sweep
+    from wsekern.report import sweep_plot, sweep_view
+    from wsekern.workload import load_config
+
+    alone = (batch,) if equal and prompts is None else BATCHES
+    sizes = alone if batches is None else parse_numbers("batches", batches)
+    lengths = (prompt,) if prompts is None else parse_numbers("prompts", prompts)
+    mode = f"equal-{equal}" if equal else "as-given"
+    with ProgressBar("placing and timing", len(sizes) * len(lengths)) as advance:
+        cells = sweep(load_config(model), batches=sizes, prompts=lengths, mode=mode, on_cell=advance, **options)
+    found = crossovers(cells)
+    if plot_path:
+        sweep_plot(model, cells, plot_path)
+    data = {"model": model, "mode": mode, "cells": [cell.to_dict() for cell in cells],
+            "crossovers": [{**vars(one), "sentence": one.sentence()} for one in found]}
+    return [sweep_view(model, mode, cells, found)], data
+
+
+def _datacentre(model: str, power: str, min_speed: float, *, batch: int, threads: int,
+                **options: Any) -> tuple[list[Any], dict[str, Any]]:
+    from wsekern.compare.datacentre import datacentre
+    from wsekern.report import datacentre_view
+    from wsekern.workload import load_config
+
+    sites = datacentre(load_config(model), power=power, least_tokens_per_second_per_user=min_speed, **options)
+    names = ("wafers", "gpus", "gpus_ideal")
+    return [datacentre_view(model, power, sites)], {
+        "model": model, "power": power, **{name: site and site.to_dict() for name, site in zip(names, sites, strict=True)}}

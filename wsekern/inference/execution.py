@@ -1,0 +1,92 @@
+"""The bundled sample, executed on the simulated wafer and checked against the plain reference."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wsekern.inference.generate import Generation, check_length, default_grid, generate, reference_tokens
+from wsekern.inference.mapping import Mapping
+from wsekern.inference.sampling import Sampler
+from wsekern.inference.wafer import WaferModel
+from wsekern.machine import Machine
+from wsekern.ops import FlowEngine
+from wsekern.ops.engines.both import BothEngines
+from wsekern.workload.checkpoint import Checkpoint, load_checkpoint
+from wsekern.workload.sample import SAMPLE_PROMPT, sample_path
+
+SAMPLE_TOKENS = 52
+"""How much of its default prompt's story the bundled sample tells: two sentences."""
+
+PREFILL_CHUNK = 8
+"""Prompt tokens that pass through the layers together when a model is executed."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A model that ran with all its values on a simulated wafer."""
+
+    machine: Machine
+    mapping: Mapping
+    prompt: str
+    text: str
+    generation: Generation
+    same_as_reference: bool
+    both_engines: dict[str, int] | None = None
+    """Where operations also ran wavelet by wavelet: how many, and the largest difference of a clock in cycles."""
+
+    @property
+    def cycles_per_token(self) -> float:
+        """Mean cycles of a decoded token; 0 if only the prompt ran."""
+        cycles = self.generation.token_cycles
+        return sum(cycles) / len(cycles) if cycles else 0.0
+
+    def to_dict(self) -> dict:
+        """Plain data for JSON; keys carry units."""
+        clock, steps = float(self.machine.clock), self.generation
+        rate = clock / self.cycles_per_token if self.cycles_per_token else None
+        return {"prompt": self.prompt, "text": self.text, "prompt_tokens": len(steps.prompt_tokens),
+                "prompt_token_ids": steps.prompt_tokens,
+                "output_tokens": len(steps.tokens), "tokens": steps.tokens, "machine": self.machine.name,
+                "grid": f"{self.mapping.width}x{self.mapping.height}", "precision": self.mapping.precision,
+                "prefill_cycles": steps.prefill_cycles, "cycles_per_token": self.cycles_per_token,
+                "prefill_seconds": steps.prefill_cycles / clock, "tokens_per_second": rate, "clock_hertz": clock,
+                "cycles_by_part": steps.cycles_by_part, "breakdown_cycles": steps.breakdown,
+                "link_traversals": steps.link_traversals, "memory_per_pe_bytes": self.mapping.memory,
+                "same_tokens_as_reference": self.same_as_reference, "both_engines": self.both_engines}
+
+
+def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *, precision: str = "fp16",
+            grid: tuple[int, int] | None = None, engine: str = "flow", sampler: Sampler | None = None,
+            profile: str = "silicon", threads: int = 1,
+            on_token: Callable[[int], None] | None = None,
+            on_chunk: Callable[[int], None] | None = None) -> Execution:
+    """Generate up to ``count`` tokens after ``prompt``, and compare with the numpy reference.
+
+    ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
+    What a :class:`KeyboardInterrupt` leaves finished is in its attribute ``generation``.
+    """
+    sampler = sampler or Sampler()
+    ids = checkpoint.encode(prompt)
+    context, chunk = check_length(checkpoint, ids, count), min(len(ids), PREFILL_CHUNK)
+    width, height = grid or default_grid(checkpoint, machine, precision, context, chunk)
+    mapping = Mapping(checkpoint.config, width, height, precision, context, chunk)
+    mapping.check(machine)  # before the weights are read
+    kind = {"flow": FlowEngine, "cycle": BothEngines}[engine]
+    model = WaferModel(checkpoint.config, checkpoint.weights, machine, mapping, profile, threads, kind)
+    generation = generate(checkpoint, model, ids, count, sampler, on_token, on_chunk)
+    try:
+        same = generation.tokens == reference_tokens(checkpoint, ids, count, sampler)
+    except KeyboardInterrupt as interrupt:
+        interrupt.generation = generation
+        raise
+    both = None
+    if isinstance(model.engine, BothEngines):
+        both = {"operations_by_wavelet": model.engine.operations_by_wavelet, "local_work": model.engine.local_work,
+                "largest_clock_difference_cycles": model.engine.clock_difference}
+    return Execution(machine, mapping, prompt, checkpoint.decode(generation.tokens), generation, same, both)
+
+
+def execute_sample(machine: Machine, count: int = SAMPLE_TOKENS, precision: str = "fp16",
+                   **options) -> tuple[Checkpoint, Execution]:
+    """Execute the model that ships inside the package on its default prompt; sampled, so that it does not repeat itself."""
+    checkpoint, sampler = load_checkpoint(sample_path()), Sampler(temperature=0.5, top_p=0.9, seed=4)
+    return checkpoint, execute(checkpoint, machine, SAMPLE_PROMPT, count, precision=precision, sampler=sampler, **options)

@@ -1,0 +1,209 @@
+"""The flow engine: runs operations for all PEs of a grid at once, values and a local clock per PE."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+
+from wsekern.errors import InputError
+from wsekern.machine import Machine, load_machine
+from wsekern.machine.timing import Timing
+from wsekern.ops._timing import CAUSE_NAMES, HELD_FLAG, latest_clock, level_line, spend, spread
+from wsekern.ops.engines.sharing import LinkWatch
+
+
+class Operation(Protocol):
+    """What the flow engine asks of an operation."""
+
+    def time(self, engine: "FlowEngine") -> None:
+        """Advance the clocks."""
+
+    def flow(self, engine: "FlowEngine", *tiles: np.ndarray) -> Any:
+        """Advance the clocks and return the values."""
+
+
+MOST_THREADS = 1024
+"""More would only wait for each other on any computer."""
+
+
+class FlowEngine:
+    """Values and clocks of a ``width`` x ``height`` grid of PEs, operation by operation, without stepping cycles.
+
+    Every PE has a local clock and each operation starts on each PE when that PE is ready: there is no barrier that the
+    hardware does not have. An operation along lines takes as long on a line that starts late as on one that starts
+    early, so the clock of PE (y, x) is ``row[y] + column[x]``: two lines stand for the whole grid and clocks cost no
+    more on a full wafer than on one row and one column of it. After an operation that is not alike on all lines (a
+    reduction over both axes, operations on several regions) every PE has a clock of its own.
+
+    Values are numpy arrays of shape (height, width, ...): float32 for ``fp32``, float16 for ``fp16`` and ``fp16_fp32``,
+    uint16 for ``bf16``. Results do not depend on ``threads``.
+
+    Where words of several messages meet on a link or a ramp, or wait for a busy core, clocks are near those of the cycle
+    engine and ``notes`` says why; with ``contended="cycle"`` these operations alone are timed wavelet by wavelet. Where words
+    of two operations may meet, ``notes`` says so too: run these on the cycle engine together.
+    """
+
+    def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", dtype: str = "fp16",
+                 threads: int = 1, contended: str = "bound") -> None:
+        self.machine = load_machine(machine) if isinstance(machine, str) else machine
+        self.machine.check_grid(width, height)
+        if not 1 <= threads <= MOST_THREADS:
+            raise InputError(f"threads is {threads}: expected 1 to {MOST_THREADS}")
+        if contended not in ("bound", "cycle"):
+            raise InputError(f"contended is {contended!r}: use bound, or cycle to move the words of such operations one by one")
+        self.width, self.height, self.profile, self.dtype, self.threads = width, height, profile, dtype, threads
+        self.contended = contended
+        self.timing = Timing(self.machine, profile, dtype)
+        self._room: np.ndarray | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """All clocks and counters to zero."""
+        self._row = np.zeros((self.height, len(CAUSE_NAMES)), np.int64)
+        self._column = np.zeros((self.width, len(CAUSE_NAMES)), np.int64)
+        self._grid: np.ndarray | None = None
+        self._watch = LinkWatch()
+        self.energy = 0
+        """Link traversals so far: wavelets times links, over the whole grid."""
+        self.notes: dict[str, str] = {}
+        """Operations whose clocks are bounds rather than exact, with the reason."""
+
+    def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
+        """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
+        with self._watched(operation), self._contention(operation):
+            return operation.flow(self, *tiles)
+
+    def time(self, operation: Operation) -> None:
+        """Move the clocks on by ``operation``, without values."""
+        with self._watched(operation), self._contention(operation):
+            operation.time(self)
+
+    @contextmanager
+    def _watched(self, operation: Operation) -> Iterator[None]:
+        """An operation whose words may meet those of the one before leaves a note."""
+        sent = self._watch.before(self, operation)
+        yield
+        self._watch.after(self, operation, sent)
+
+    @contextmanager
+    def _contention(self, operation: Operation) -> Iterator[None]:
+        """Clocks of an operation that leaves a note are the cycle engine's where that is asked for."""
+        if self.contended == "bound":
+            yield
+            return
+        from wsekern.ops.engines.contention import time_by_wavelet
+
+        known, self.notes = self.notes, {}
+        row, column, grid = self._row.copy(), self._column.copy(), None if self._grid is None else self._grid.copy()
+        yield
+        if self.notes:
+            before = FlowEngine(self.machine, self.width, self.height, self.profile, self.dtype)
+            before._row, before._column, before._grid = row, column, grid
+            time_by_wavelet(self, before, operation)
+        self.notes = known
+
+    def timing_of(self, dtype: str | None) -> Timing:
+        """Costs in ``dtype``, the engine's own where it is None."""
+        return self.timing if dtype in (None, self.dtype) else Timing(self.machine, self.profile, dtype)
+
+    def length(self, axis: str) -> int:
+        """PEs of a line along ``axis``."""
+        return self.height if axis == "y" else self.width
+
+    def lines(self, axis: str) -> int:
+        """Lines along ``axis``."""
+        return self.width if axis == "y" else self.height
+
+    def on_lines(self, axis: str, advance: Callable[[np.ndarray], None]) -> None:
+        """Let ``advance`` move the clocks, cycles by cause (PEs, causes), of all lines along ``axis``: of one line while
+        all lines are alike, of each where they are not."""
+        if self._grid is None:
+            advance(self._row if axis == "y" else self._column)
+            return
+        lines = self._grid.swapaxes(0, 1) if axis == "y" else self._grid
+        for index in range(len(lines)):
+            line = np.ascontiguousarray(lines[index])
+            advance(line)
+            lines[index] = line
+
+    def grid(self) -> np.ndarray:
+        """Cycles by cause of every PE (height, width, causes), for operations that are not alike on all lines: from here
+        on every PE has a clock of its own."""
+        if self._grid is None:
+            if self._room is None:
+                self._room = np.empty((self.height, self.width, len(CAUSE_NAMES)), np.int64)
+            self._grid = self._room
+            spread(self._row, self._column, self._grid)
+        return self._grid
+
+    def spend(self, *, compute: int = 0, fabric: int = 0, stages: int = 0, overhead: int = 0, words: int = 0) -> None:
+        """Work that takes every PE the same number of cycles, by cause."""
+        clocks = self._row if self._grid is None else self._grid.reshape(-1, len(CAUSE_NAMES))
+        spend(clocks, np.array((compute, fabric, stages, overhead, words), np.int64))
+
+    def level(self) -> None:
+        """Every PE waits for the latest one, as after many rounds of exchange between neighbours."""
+        if self._grid is not None:
+            level_line(self._grid.reshape(-1, len(CAUSE_NAMES)))
+        level_line(self._row)
+        level_line(self._column)
+
+    def set_line(self, axis: str, clock: np.ndarray) -> None:
+        """Set the clocks of the line along ``axis`` for which all lines stand; what they differ by counts as words."""
+        line = self._row if axis == "y" else self._column
+        line[:, CAUSE_NAMES.index("words")] += clock - line.sum(axis=1)
+
+    def set_clock(self, clock: np.ndarray) -> None:
+        """Set the clocks of all PEs (height, width); what they differ by counts as words."""
+        grid = self.grid()
+        grid[:, :, CAUSE_NAMES.index("words")] += clock - grid.sum(axis=2)
+
+    @property
+    def lines_are_alike(self) -> bool:
+        """Whether one row and one column still stand for all PEs."""
+        return self._grid is None
+
+    def line_clock(self, axis: str) -> np.ndarray:
+        """Clocks of the line along ``axis`` for which all lines stand."""
+        return (self._row if axis == "y" else self._column).sum(axis=1)
+
+    def note(self, operation: Operation, reason: str) -> None:
+        """Remember why the clocks of ``operation`` are bounds; nothing without a reason."""
+        if reason:
+            self.notes[type(operation).__name__] = reason
+
+    def happened(self, operation: Operation, flags: int) -> None:
+        """Note what happened to words of ``operation`` on their way that its clocks do not see, or may not."""
+        if flags & HELD_FLAG:
+            self.note(operation, "words wait for a core that is late until its queue is full: the flow engine's clocks do not "
+                                 "see what that holds back")
+        self._watch.happened(self, operation, flags)
+
+    @property
+    def clock(self) -> np.ndarray:
+        """Local clock of every PE in cycles, int64 (height, width)."""
+        if self._grid is not None:
+            return self._grid.sum(axis=2)
+        return self._row.sum(axis=1)[:, None] + self._column.sum(axis=1)[None, :]
+
+    @property
+    def cycles(self) -> int:
+        """Cycle at which the last PE is done."""
+        if self._grid is not None:
+            return latest_clock(self._grid)[0]
+        return int(self._row.sum(axis=1).max() + self._column.sum(axis=1).max())
+
+    @property
+    def breakdown(self) -> dict[str, int]:
+        """Cycles on the critical path of the last PE to finish, by cause; they add up to :attr:`cycles`.
+
+        ``compute``: elements of local instructions; ``fabric``: hops; ``stages``: ramps and the cores' in- and output
+        pipelines; ``overhead``: calls and set-ups; ``words``: the rest of a message after its first word.
+        """
+        if self._grid is not None:
+            last = self._grid.reshape(-1, len(CAUSE_NAMES))[latest_clock(self._grid)[1]]
+            return {name: int(value) for name, value in zip(CAUSE_NAMES, last, strict=True)}
+        row = self._row[self._row.sum(axis=1).argmax()]
+        column = self._column[self._column.sum(axis=1).argmax()]
+        return {name: int(value) for name, value in zip(CAUSE_NAMES, row + column, strict=True)}

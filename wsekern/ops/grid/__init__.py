@@ -1,0 +1,1 @@
+"""Operations over both axes of the grid."""

@@ -1,0 +1,1 @@
+"""Operations along rows or columns: reductions, broadcasts, shifts, rings."""

@@ -1,0 +1,1 @@
+"""Operations of each PE on its own: nothing is sent."""

@@ -1,0 +1,1 @@
+"""Operations written as a schedule of messages: values, clocks and programs follow from it."""

@@ -1,0 +1,146 @@
+"""Where words of a schedule meet on a link or a ramp, or wait for a core: there the flow engine's clocks are not exact."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from wsekern.ops.schedule.schedule import Schedule
+
+TAKE = 2
+"""Kind of the rows of a clock table that take messages."""
+NEVER = -(1 << 60)
+"""Words that wait without holding anything back, where the clocks of a message are never exact."""
+
+
+class Meetings:
+    """What can meet in a schedule; whether it does depends on the cycles in which its messages are sent.
+
+    ``times`` (messages, 2): when their first and last words are sent; ``waits`` (takes): how long the first word of each
+    message is there before the core takes it.
+    """
+
+    def __init__(self, schedule: "Schedule") -> None:
+        self.schedule, self.timing = schedule, schedule.timing
+
+    def note(self, times: np.ndarray, waits: np.ndarray) -> str:
+        """Why the flow engine's clocks are near the cycle engine's, and not the same; empty where they are the same."""
+        if self.on_links(times):
+            return "messages share links: their words take turns, which the flow engine's clocks do not see"
+        if self.waits_for_turns:
+            return "senders wait for their turn while their queues are full: the flow engine's clocks do not see until when"
+        if self.on_ramps(times):
+            return "words for one PE meet on its ramp: which go first is not in the flow engine's clocks"
+        return ("words wait for a core that is busy until its queue is full: the flow engine's clocks do not see what that "
+                "holds back") if self.held_back(times, waits) else ""
+
+    @cached_property
+    def shared_links(self) -> np.ndarray:
+        """Rows (link, message, links from its sender) of all links that messages of more than one route go over."""
+        alone = [(index, message) for index, message in enumerate(self.schedule.messages)
+                 if message.whole is None and message.multicast != "plane"]
+        _, _, link = self._links([route[:3] for route in {message.route for _, message in alone}])
+        link, routes = np.unique(link, return_counts=True)
+        shared = link[routes > 1]
+        if not len(shared):
+            return np.empty((3, 0), np.int64)
+        row, far, link = self._links([(message.source, message.low, message.high) for _, message in alone])
+        index = np.array([index for index, _ in alone])
+        return np.stack((link, index[row], far))[:, np.isin(link, shared)]
+
+    def _links(self, ways: list[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All links of ways from a source to the lowest and to the highest place: number of the way, links from its source,
+        and the link as a number."""
+        source, low, high = np.array(ways, np.int64).reshape(-1, 3).T
+        across = low // self.schedule.width != high // self.schedule.width
+        step, found = np.where(across, self.schedule.width, 1), []
+        for ahead, end in ((1, high), (-1, low)):
+            links = ahead * (end - source) // step
+            way = np.repeat(np.arange(len(ways)), links)
+            far = np.arange(len(way)) - np.repeat(np.cumsum(links) - links, links)
+            found.append((way, far, 4 * (source[way] + ahead * far * step[way]) + 2 * across[way] + (ahead > 0)))
+        way, far, link = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return way, far, link
+
+    def on_links(self, times: np.ndarray) -> bool:
+        """Whether words of two messages come to a link at the same time, or closer than it rests between them."""
+        link, message, far = self.shared_links
+        first, last = (times[message] + far[:, None] * self.timing.hop).T
+        order = np.lexsort((last, first, link))
+        link, first, last = link[order], first[order], last[order]
+        return bool(((link[1:] == link[:-1]) & (first[1:] <= last[:-1] + 2)).any())
+
+    @cached_property
+    def waits_for_turns(self) -> bool:
+        """Whether words of a PE that takes turns may fill its output queue before its turn, or words of two such colors, or of
+        links that rest between words, come into one PE."""
+        turns = [message for message in self.schedule.messages if message.hands_over]
+        into = {message.route[:3] for message in turns}
+        words, frame = self.timing.link
+        one_each = len({low + high - far for far, low, high in into}) == len(into)
+        small = min(self.timing.machine.core.output_queues.values)
+        return bool(turns) and not (one_each and all(
+            message.offset + message.words <= small * self.schedule.packing(message) for message in turns)
+            and (words >= frame or len(turns) < words))
+
+    @cached_property
+    def _intake(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """PE and step of every take, and whether others of its step come before it."""
+        steps = self.schedule.clock_tables[0]
+        _, pe, first, count = steps[steps[:, 0] == TAKE, :4].T      # takes lie one after the other, in the order of steps
+        step = np.repeat(first, count)
+        return np.repeat(pe, count), step, np.arange(len(step)) > step
+
+    def on_ramps(self, times: np.ndarray) -> bool:
+        """Whether words of messages that a PE takes by steps apart from each other come to its ramp at the same time, or one
+        message right after another where the ramp has to rest between words."""
+        takes, (pe, step, _) = self.schedule.clock_tables[1], self._intake
+        arrival = takes[:, 1] * self.timing.hop
+        first, last = times[takes[:, 0], 0] + arrival, times[takes[:, 0], 1] + arrival
+        order = np.lexsort((first, pe))
+        pe, step, first, last = pe[order], step[order], first[order], last[order]
+        words, frame = self.timing.link
+        meets = (pe[1:] == pe[:-1]) & (step[1:] != step[:-1]) & (first[1:] <= last[:-1] + (words < frame))
+        if self.schedule.turns_switches:         # words of one color come one after the other
+            meets &= np.diff(takes[order, 3]) != 0
+        return bool(meets.any())
+
+    @cached_property
+    def _full(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of every take: the words that wait in queues and routers without holding anything back, and whether it has more, or
+        is sent in pieces: with pauses in which another has the ramp, and after which a link that rests counts anew."""
+        takes, messages = self.schedule.clock_tables[1], self.schedule.messages
+        pieced = np.zeros(len(messages), bool)
+        for _, sends in self.schedule.ports:
+            if sends is not None and messages[sends].whole is not None:
+                pieced[messages[sends].whole] = True
+        room = takes[:, 2] + int(self.timing.machine.fabric.buffer_depth)
+        pieced, (words, frame) = pieced[takes[:, 0]], self.timing.link
+        return np.where(pieced, NEVER if words < frame else 0, room), (takes[:, 4] > room) | pieced
+
+    @cached_property
+    def _sent_after(self) -> np.ndarray:
+        """Rows of (message, the next one of the same PE that may fill its output queue, words in that queue)."""
+        schedule, values = self.schedule, self.timing.machine.core.output_queues.values
+        before: dict[int, int] = {}
+        found = []
+        for step, (_, sends) in zip(schedule.steps, schedule.ports, strict=True):
+            if sends is None:
+                continue
+            room = values[schedule.output_queues[step.pe].index(schedule.colors[sends])]
+            if step.pe in before and schedule.wavelets(schedule.messages[sends]) > room:
+                found.append((before[step.pe], sends, max(values)))
+            before[step.pe] = sends
+        return np.array(found, np.int64).reshape(-1, 3)
+
+    def held_back(self, times: np.ndarray, waits: np.ndarray) -> bool:
+        """Whether words fill a queue because their core takes them later than they come, or because those sent before have
+        not left: who fills it ends later than the clocks of the flow engine say."""
+        room, full = self._full
+        _, _, behind = self._intake
+        if bool((full & (waits > np.where(behind & (room > 0), 0, room))).any()):
+            return True
+        before, after, depth = self._sent_after.T
+        words, frame = self.timing.link
+        return bool((times[after, 0] <= times[before, 1] + (depth if words < frame else 1)).any())

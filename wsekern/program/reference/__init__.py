@@ -1,0 +1,1 @@
+"""Plain reference of the PE cores: what the kernels compute, one step at a time."""

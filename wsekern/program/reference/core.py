@@ -1,0 +1,417 @@
+"""The rules of the cores as plain Python: slow, readable, the specification that the kernel is compared with.
+
+Every core acts in every cycle, instruction by instruction; nothing runs ahead and nothing sleeps. The rules in words are in
+``src/pe/README.md``, the arithmetic in :mod:`wsekern.program.reference.math`, the routers in :mod:`wsekern.fabric.reference`.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from wsekern.fabric.reference import ReferenceFabric, Word
+from wsekern.fabric.routes import Port
+from wsekern.program.encode import encode
+from wsekern.program.instructions import Label, Scalar, Vector
+from wsekern.program.layout import Layout
+from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Named
+from wsekern.program.program import Program
+from wsekern.program.reference.parts import FifoState, Thread
+from wsekern.program.reference.scalar import ScalarUnit
+from wsekern.program.reference.vector import VectorUnit
+
+MAIN, TEARDOWN_TASK = 8, 29
+_RANKS = {"high": 0, "medium": 1, "main": 2, "low": 3}
+
+
+@dataclass
+class Placed:
+    """A program with its places: instructions without labels, where labels lead, ids of tasks, addresses of symbols."""
+
+    program: Program
+    code: list[Scalar | Vector]
+    labels: dict[str, int]
+    tasks: dict[str, int]
+    addresses: dict[str, int]
+
+
+def place(program: Program, timing: Any) -> Placed:
+    """Number the instructions of a program."""
+    code, labels = [], {}
+    for item in [*program.code, Scalar("end")]:
+        if isinstance(item, Label):
+            labels[item.name] = len(code)
+        else:
+            code.append(item)
+    return Placed(program, code, labels, encode(program, timing).tasks, program.addresses())
+
+
+class ReferenceCore(VectorUnit, ScalarUnit):
+    """One PE."""
+
+    def __init__(self, placed: Placed, layout: Layout, x: int, y: int, parameters: list[int]) -> None:
+        self.placed, self.program, self.timing, self.banks = placed, placed.program, layout.timing, layout.banks
+        self.x, self.y, self.parameters = x, y, parameters
+        self.memory = bytearray(self.program.data_bytes)
+        self.local = {number: placed.labels[self.program.tasks[name].label] for name, number in placed.tasks.items()}
+        by_kind = {kind: [task for task in self.program.tasks.values() if task.kind == kind] for kind in ("data", "control")}
+        self.data = {self.program.input_queue(task.number): task for task in by_kind["data"]}
+        self.control = {task.number: placed.labels[task.label] for task in by_kind["control"]}
+        self.high = {placed.tasks[name] for name in placed.tasks if self.program.tasks[name].priority == "high"}
+        self.reset()
+
+    def reset(self) -> None:
+        """At the start of the program; memory stays."""
+        program, ids = self.program, self.placed.tasks
+        self.registers: dict[int, int] = {}
+        self.threads = {MAIN: Thread(MAIN)} | {number: Thread(number) for number in self.microthreads()}
+        self.activated = {ids[name] for name in ids if program.tasks[name].active}
+        self.blocked = {ids[name] for name in ids if program.tasks[name].blocked}
+        self.blocked_queues = {queue for queue, task in self.data.items() if task.blocked} | set(program.blocked_queues)
+        self.inputs = {queue: deque() for queue in program.inputs}
+        self.outputs = {queue: deque() for queue in program.outputs}
+        self.own = {name: self.stated_place(program.stated(Named(name))) for name in program.descriptors}
+        self.fifos = {name: FifoState() for name in program.fifos}
+        self.calls: list[int] = []
+        self.slot = self.now = self.done = 0
+        self.turn = dict.fromkeys(_RANKS, MAIN)
+        self.counters = dict.fromkeys(("input", "output", "fifo", "microthread", "instructions", "elements",
+                                       "vector_cycles", "conflict_cycles", "words", "tasks"), 0)
+        self.begin_at_once()
+
+    def microthreads(self) -> list[int]:
+        """Microthreads that the program uses."""
+        vectors = [item for item in self.placed.code if isinstance(item, Vector) and item.microthread is not None]
+        return sorted({self.microthread_of(item) for item in vectors})
+
+    def microthread_of(self, item: Vector) -> int:
+        """As given, else the number of the instruction's queue, output before input."""
+        queues = [operand.queue for operand in map(self.program.stated, item.operands) if isinstance(operand, Fabric)]
+        return item.microthread if item.microthread >= 0 else (queues or [0])[0]
+
+    # ---- tasks
+
+    def begin(self, entry: int, when: int) -> None:
+        main = self.threads[MAIN]
+        main.at, main.word, main.state, main.resume = entry, -1, "ready", when
+        self.calls.clear()
+        self.counters["tasks"] += 1
+
+    def begin_at_once(self) -> None:
+        """What is active at the start, or launched by the host, begins in the coming cycle."""
+        ready = self.activated - self.blocked
+        if ready and self.threads[MAIN].state == "idle":
+            task = min(ready & self.high or ready)
+            self.activated.remove(task)
+            self.begin(self.local[task], self.now)
+
+    def launch(self, function: str) -> None:
+        """The host launches a function."""
+        self.activated.add(self.placed.tasks[function])
+        self.begin_at_once()
+
+    def pick_task(self) -> None:
+        """The next task: high priority first, then local tasks by number, then words by queue."""
+        ready, latency = self.activated - self.blocked, self.timing.latency
+        urgent = {queue for queue, task in self.data.items() if task.priority == "high"}
+        for tasks, queues in ((ready & self.high, urgent), (ready, set(self.inputs))):
+            if tasks:
+                task = min(tasks)
+                self.activated.remove(task)
+                self.begin(self.local[task], self.now + latency("task"))
+                return
+            for queue in sorted(queues - self.blocked_queues):
+                if self.inputs[queue] and self.entry_of(queue) is not None and not self.is_read(queue) and \
+                        self.inputs[queue][0][2] <= self.now:
+                    self.begin_word_task(queue)
+                    return
+
+    def entry_of(self, queue: int) -> int | None:
+        """Where the task of a queue's first word begins."""
+        bits, control, _ = self.inputs[queue][0]
+        if control and bits >> 16 & 63 in self.control:
+            return self.control[bits >> 16 & 63]
+        return self.placed.labels[self.data[queue].label] if queue in self.data else None
+
+    def is_read(self, queue: int) -> bool:
+        """Whether a microthread is reading a queue."""
+        return any(loaded is not None and isinstance(loaded.stated, Fabric) and loaded.stated.queue == queue
+                   for thread in self.threads.values() if thread.number != MAIN and thread.state != "idle"
+                   for loaded in thread.loaded[1:])
+
+    def begin_word_task(self, queue: int) -> None:
+        entry = self.entry_of(queue)
+        bits, control, _ = self.pop(queue)
+        is_control = control and bits >> 16 & 63 in self.control
+        self.registers[0] = bits & 0xFFFF if is_control else bits
+        self.counters["words"] += 1
+        self.begin(entry, self.now + self.timing.latency("task" if is_control else "data_task"))
+
+    # ---- threads
+
+    def wait(self, thread: Thread, what: str, number: int) -> None:
+        if thread.state != what:
+            thread.state, thread.resume = what, self.now
+        thread.waits = number
+
+    def wake(self, what: str, number: int, when: int) -> None:
+        """Threads that wait for this go on at ``when``."""
+        for thread in self.threads.values():
+            if thread.state == what and thread.waits == number:
+                self.counters[what] += when - thread.resume
+                thread.state, thread.resume = "ready", when
+
+    def rank(self, thread: Thread) -> str:
+        return "main" if thread.number == MAIN else self.placed.code[thread.at].priority
+
+    def choose(self) -> Thread | None:
+        """The thread that issues: best priority first, in turns among equals."""
+        main = self.threads[MAIN]
+        if main.state == "busy" and main.resume <= self.now:
+            main.state = "ready"
+        ready = [thread for thread in self.threads.values() if thread.state == "ready" and thread.resume <= self.now]
+        if main.state == "busy":
+            ready = [thread for thread in ready if self.rank(thread) != "low"]
+        if not ready:
+            return None
+        best = min((self.rank(thread) for thread in ready), key=_RANKS.get)
+        equals = [thread for thread in ready if self.rank(thread) == best]
+        return min(equals, key=lambda thread: (thread.number - self.turn[best] - 1) % (MAIN + 1))
+
+    def act(self) -> None:
+        """What this core does in one cycle."""
+        main, acted = self.threads[MAIN], False
+        while self.slot <= self.now:
+            if main.state == "idle":
+                self.pick_task()
+            thread = self.choose()
+            if thread is None:
+                break
+            acted = True
+            if thread is main:
+                self.issue()
+            else:
+                self.next_word(thread)
+        if main.state == "idle":
+            self.pick_task()
+        if acted and not self.live:
+            self.done = self.now
+
+    @property
+    def live(self) -> bool:
+        """Whether the core is at work."""
+        return bool(self.activated - self.blocked) or any(thread.state != "idle" for thread in self.threads.values())
+
+    def next_word(self, thread: Thread) -> None:
+        """One word of a microthread."""
+        item, main = self.placed.code[thread.at], self.threads[MAIN]
+        outcome = self.run_word(thread, item)
+        if outcome == "waits":
+            return
+        self.turn[item.priority] = thread.number
+        if main.state == "busy":
+            main.resume += 1
+        self.slot = self.now + 1
+        if outcome == "done":
+            self.slot = thread.resume = self.now + self.step(item)
+        else:
+            thread.state = "idle"
+            self.wake("microthread", thread.number, self.now + 1)
+
+    # ---- what the main thread issues
+
+    def issue(self) -> None:
+        main = self.threads[MAIN]
+        item = self.placed.code[main.at]
+        if isinstance(item, Vector):
+            self.issue_vector(main, item)
+        elif item.form == "end":
+            main.state = "idle"
+        else:
+            self.issue_scalar(main, item)
+
+    def issue_vector(self, main: Thread, item: Vector) -> None:
+        if item.microthread is not None:
+            self.launch_vector(main, item)
+        elif any(isinstance(self.program.stated(operand), (Fabric, Fifo)) for operand in item.operands):
+            self.issue_stream(main, item)
+        else:
+            self.load_operands(main, item)
+            self.counters["instructions"] += 1
+            cycles = self.run_in_memory(main, item)
+            main.at += 1
+            if cycles:
+                main.state, main.resume, self.slot = "busy", self.now + cycles, self.now + 1
+
+    def launch_vector(self, main: Thread, item: Vector) -> None:
+        thread = self.threads[self.microthread_of(item)]
+        if thread.state != "idle":
+            self.wait(main, "microthread", thread.number)
+            return
+        self.load_operands(thread, item)
+        thread.at, thread.word = main.at, 0
+        main.at += 1
+        self.counters["instructions"] += 1
+        if thread.extent == 0:
+            self.end_vector(thread, item, 0)
+        else:
+            thread.state, thread.resume = "ready", self.now + self.setup(item)
+        main.resume = self.now + self.timing.latency("launch", 1)
+        self.slot = self.now + min(1, main.resume - self.now)
+
+    def issue_stream(self, main: Thread, item: Vector) -> None:
+        if main.word < 0:
+            self.load_operands(main, item)
+            self.counters["instructions"] += 1
+            if main.extent == 0:
+                self.end_vector(main, item, 0)
+                main.at += 1
+                return
+            main.word, main.resume = 0, self.now + self.setup(item)
+            if main.resume > self.now:
+                return
+        outcome = self.run_word(main, item)
+        if outcome == "waits":
+            return
+        main.resume = self.now + self.step(item) if outcome == "done" else self.now + 1
+        self.slot = main.resume
+        if outcome == "ended":
+            main.word, main.at = -1, main.at + 1
+
+    def issue_scalar(self, main: Thread, item: Scalar) -> None:
+        cycles, taken = self.cycles(item, self.placed.code[main.at + 1])
+        if item.form in ("take", "give") and isinstance(self.program.stated(item.target), Fabric):
+            if not (self.take_word(main, item) if item.form == "take" else self.give_word(main, item)):
+                return
+            cycles = max(1, cycles)
+        self.counters["instructions"] += 1
+        main.at += 1
+        if item.form == "branch":
+            if self.registers.get(item.a, 0) == 0:
+                main.at, cycles = self.placed.labels[item.target], taken
+        elif item.form in ("jump", "call", "return"):
+            self.go(main, item)
+        else:
+            getattr(self, f"do_{item.form}")(item)
+        if cycles:
+            main.resume, self.slot = self.now + cycles, self.now + 1
+
+    # ---- words
+
+    def pop(self, queue: int) -> tuple[int, bool, int]:
+        """The first word of an input queue; there is room for another one."""
+        self.fabric.give_credit(self.x, self.y, self.program.inputs[queue])
+        return self.inputs[queue].popleft()
+
+    def push(self, operand: Fabric, bits: int) -> None:
+        word = Word(bits, operand.control, operand.advance_switch)
+        self.outputs[operand.queue].append((word, self.now + self.timing.latency("output")))
+        self.counters["words"] += 1
+
+    def take_word(self, main: Thread, item: Scalar) -> bool:
+        """Whether the next word of a queue has come into a register."""
+        operand = self.program.stated(item.target)
+        words = self.inputs[operand.queue]
+        if not words:
+            self.wait(main, "input", operand.queue)
+        elif words[0][2] > self.now:
+            main.resume = words[0][2]
+        else:
+            bits = self.pop(operand.queue)[0]
+            self.registers[item.dst] = bits & (0xFFFFFFFF if TYPE_BYTES[operand.type] == 4 else 0xFFFF)
+            self.counters["words"] += 1
+            return True
+        return False
+
+    def give_word(self, main: Thread, item: Scalar) -> bool:
+        """Whether a register has gone into a queue."""
+        operand, bits = self.program.stated(item.target), self.registers.get(item.c, 0)
+        if len(self.outputs[operand.queue]) == self.depth(operand.queue):
+            self.wait(main, "output", operand.queue)
+            return False
+        if TYPE_BYTES[operand.type] == 2:
+            bits &= 0xFFFF
+            if operand.index is not None and item.a is not None:
+                bits |= self.registers.get(item.a, 0) << 16 & 0xFFFFFFFF
+        self.push(operand, bits)
+        return True
+
+    def depth(self, queue: int) -> int:
+        return self.timing.machine.core.output_queues.values[queue]
+
+    def hear(self, color: int, data: int, control: bool, torn_down: bool) -> None:
+        """A word, or the news of a teardown, arrives."""
+        if torn_down:
+            if TEARDOWN_TASK in self.local:
+                self.activated.add(TEARDOWN_TASK)
+            return
+        queue = next(queue for queue, bound in self.program.inputs.items() if bound == color)
+        when = self.now + self.timing.latency("input")
+        self.inputs[queue].append((data, control, when))
+        self.wake("input", queue, when)
+
+    def speak(self) -> None:
+        """One word onto the ramp, from the first output queue that can give one."""
+        for queue in sorted(self.outputs):
+            words = self.outputs[queue]
+            if words and words[0][1] <= self.now and \
+                    self.fabric.offer(self.x, self.y, self.program.outputs[queue], words[0][0]):
+                words.popleft()
+                self.wake("output", queue, self.now + 1)
+                return
+
+
+class ReferenceSimulation:
+    """Same layout, same cycles, same memory as :class:`wsekern.program.Simulation`."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        placed = [place(program, layout.timing) for program in layout.programs]
+        self.cores = {}
+        for y in range(layout.height):
+            for x in range(layout.width):
+                which = layout.program_of[y, x]
+                if which >= 0:
+                    parameters = [int(value) for value in layout.parameters[y, x]]
+                    missing = len(placed[which].program.parameters) - len(parameters)
+                    self.cores[x, y] = ReferenceCore(placed[which], layout, x, y, parameters + [0] * max(0, missing))
+                    self._fill(self.cores[x, y])
+        self.reset()
+
+    @staticmethod
+    def _fill(core: ReferenceCore) -> None:
+        for symbol, values in core.program.initial.items():
+            at = core.placed.addresses[symbol]
+            core.memory[at:at + values.nbytes] = values.tobytes()
+
+    def reset(self) -> None:
+        """All cores and routers at cycle 0; memory stays."""
+        self.cycle = 0
+        self.edge: list[tuple[int, ...]] = []
+        """Words that left the grid: (cycle, x, y, color, port, control, data)."""
+        self.fabric = ReferenceFabric(self.layout.fabric)
+        for queue in self.fabric.queues.values():
+            queue.credit = 0
+        depths = self.layout.machine.core.input_queues.values
+        for (x, y), core in self.cores.items():
+            core.fabric = self.fabric
+            core.reset()
+            for queue, color in core.program.inputs.items():
+                self.fabric.give_credit(x, y, color, depths[queue])
+
+    def step(self, cycles: int = 1) -> None:
+        """Run for ``cycles``."""
+        for _ in range(cycles):
+            self.fabric.feed()
+            for x, y, color, port, control, torn_down, data in self.fabric.heard():
+                if port != Port.RAMP:
+                    self.edge.append((self.cycle, x, y, color, port, control, data))
+                elif (x, y) in self.cores:
+                    self.cores[x, y].hear(color, data, control, torn_down)
+            for core in self.cores.values():
+                core.act()
+            for core in self.cores.values():
+                core.speak()
+            self.fabric.route()
+            self.cycle += 1
+            for core in self.cores.values():
+                core.now = self.cycle

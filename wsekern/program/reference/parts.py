@@ -1,0 +1,53 @@
+"""What a core of :mod:`wsekern.program.reference.core` holds."""
+
+from dataclasses import dataclass, field
+
+from wsekern.program.operands import Operand
+
+
+class BrokenProgram(Exception):
+    """An element outside the memory of a PE, calls too deep, or a task that does not exist."""
+
+
+@dataclass
+class Place:
+    """Where a descriptor begins: byte address (or index), elements, stride, element of a ring."""
+
+    base: int
+    extent: int
+    stride: int
+    at: int = 0
+
+
+@dataclass
+class FifoState:
+    head: int = 0
+    count: int = 0
+    starved: bool = False
+    full: bool = False
+
+
+@dataclass
+class Loaded:
+    """An operand of an instruction under way: as it was when the instruction issued."""
+
+    operand: Operand
+    stated: Operand
+    type: str
+    place: Place
+    live: bool = False
+    """Of a register: read anew for each element, as the instruction also writes it."""
+
+
+@dataclass
+class Thread:
+    """The main thread or a microthread: ``state`` idle, ready, busy (a vector instruction in memory), or what it waits for."""
+
+    number: int
+    state: str = "idle"
+    resume: int = 0
+    at: int = 0
+    word: int = -1
+    extent: int = 0
+    loaded: list[Loaded | None] = field(default_factory=list)
+    waits: int = -1

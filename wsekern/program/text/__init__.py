@@ -1,0 +1,1 @@
+"""PE programs as text: the listing and its parser."""

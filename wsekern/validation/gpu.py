@@ -1,0 +1,352 @@
+"""Predictions beside published GPU measurements, row by row, with the traps of the data handled by rule."""
+
+import re
+import zlib
+from importlib.resources import as_file, files
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from wsekern.cluster import serving as whole
+from wsekern.cluster.engine import load_engine
+from wsekern.cluster.hardware import Cluster, load_gpu
+from wsekern.cluster.layout import memory_of
+from wsekern.cluster.power import gpu_watts
+from wsekern.cluster.step import collective_seconds
+from wsekern.errors import WsekernError
+from wsekern.validation.gpu_rows import GUESSED, INFERENCEX, Case, Refused, gpu_name, read_rows, receive_interval, understand
+from wsekern.validation.gpu_suspects import inconsistent
+from wsekern.validation.rows import Row, summarise
+
+SCALE = {"s": 1.0, "ms": 1e3, "us": 1e6}
+DECODE = ("tpot", "tpot_mean", "tpot_median", "itl_mean", "itl_median", "itl_p50", "decode_step")
+FIRST = ("ttft", "ttft_mean", "ttft_p50", "prefill_time_batch")
+THROUGHPUT = (
+    "output_throughput",
+    "output_throughput_per_gpu",
+    "total_throughput_per_gpu",
+    "decode_throughput",
+    "tokens_per_s_user",
+)
+
+ENERGY = ("gpu_energy_per_output_token", "gpu_power_total")
+PREDICTED = (*DECODE, *FIRST, *THROUGHPUT, *ENERGY, "e2e_latency", "prefill_throughput")
+
+
+def validate_rows(path: str | Path | None = None) -> dict[str, list[dict[str, Any]]]:
+    """``{"rows": [...], "groups": [...]}`` of the measurements in ``path``, or of those the package ships."""
+    if path is not None:
+        return summarise(predict_rows(read_rows(Path(path))))
+    with as_file(files("wsekern.validation") / "data" / "gpu-measurements.csv.gz") as shipped:
+        return summarise(predict_rows(read_rows(shipped)))
+
+
+FAMILY_KINDS = ("decode", "prefill", "first", "request", "throughput", "energy")
+"""First words of the groups that :func:`family_table` splits."""
+
+
+def family_table(path: str | Path | None = None) -> list[dict[str, Any]]:
+    """Errors of rows of :data:`FAMILY_KINDS` per GPU and model family; rows used for fitting are left out."""
+    shipped = files("wsekern.validation") / "data" / "gpu-measurements.csv.gz"
+    rows = read_rows(Path(path) if path is not None else Path(str(shipped)))
+    errors: dict[tuple[str, str, str], list[float]] = {}
+    for row, result in zip(rows, predict_rows(rows), strict=True):
+        kind = result.group.split()[0]
+        if result.error is None or result.fitted or kind not in FAMILY_KINDS:
+            continue
+        case = understand(row)
+        family = re.split(r"[-\d.]*-|\d", case.model.name)[0] + (" MoE" if case.model.experts else "")
+        errors.setdefault((kind, case.cluster.gpu.name, family), []).append(abs(result.error))
+    return [
+        {
+            "kind": kind,
+            "gpu": gpu,
+            "family": family,
+            "tested": len(found),
+            "median_error": median(found),
+            "p90_error": sorted(found)[min(len(found) - 1, int(0.9 * len(found)))],
+        }
+        for (kind, gpu, family), found in sorted(errors.items())
+    ]
+
+
+def predict_rows(rows: list[dict[str, str]]) -> list[Row]:
+    """One :class:`Row` per measurement."""
+    suspects = inconsistent(rows)
+    return [_row(row, suspects.get(row["id"])) for row in rows]
+
+
+def _row(row: dict[str, str], suspect: str | None) -> Row:
+    group, predicted, note = "other", None, suspect or ""
+    unit, source = row.get("unit") or "", row.get("source") or ""
+    try:
+        measured = float(row["value"])
+    except (TypeError, ValueError):
+        return Row(
+            id=row["id"],
+            group=group,
+            measured=0.0,
+            predicted=None,
+            unit=unit,
+            source=source,
+            note=f"value {row['value']!r} is not a number",
+        )
+    try:
+        group, seconds_or_value = predict_row(row)
+        if not suspect:
+            predicted = seconds_or_value
+    except Refused as reason:
+        group, note = _group_of(row), suspect or str(reason)
+    except WsekernError as error:
+        group, note = _group_of(row), suspect or str(error)
+    return Row(
+        id=row["id"],
+        group=group,
+        measured=measured,
+        predicted=predicted,
+        unit=unit,
+        note=note,
+        source=source,
+        fitted=predicted is not None and is_fitted(row, group),
+    )
+
+
+INFERRED_PROMPTS = ("task:sourcegraph-fim",)
+"""Data sets whose prompt length was read from the rows themselves."""
+
+STEPS = ("decode", "request", "throughput at most load", "first token under load MoE")
+"""Groups on a sixth of which engine levels are set."""
+
+
+def is_fitted(row: dict[str, str], group: str) -> bool:
+    """Rows on which a constant was set; a group's statistics never count them.
+
+    One in six configurations of decode, requests, full load, first tokens of expert models and power, by a hash of what they
+    state; all decode and all batched prompts of the eager level; weight-only rows of pytorch/ao; throughput and energy of data
+    sets whose prompts were inferred.
+    """
+    if row["metric"] == "prefill_time_batch" and "(eager)" in group:
+        return True  # from which size on old engines stage all-reduces through PCIe
+    if group.startswith(("throughput", "energy")) and (row.get("isl") or "") in INFERRED_PROMPTS:
+        return True  # how long the prompts of this data set are
+    power = group.startswith(("power", "energy"))
+    if group.startswith("decode") and "(eager)" in group:
+        return True  # what the cost of a launch was read from
+    if not power and (not group.startswith(STEPS) or "batch 1 MoE" in group):
+        return False
+    if (row.get("source") or "").startswith("pytorch/ao") and "wo" in (row.get("precision") or ""):
+        return True  # what the cost of unpacking weights was set on
+    key = "|".join(
+        row.get(name) or "" for name in ("gpu", "model", "precision", "n_gpus", "parallelism", "isl", "batch_or_concurrency")
+    )
+    return zlib.crc32(key.encode()) % 6 == 0
+
+
+def _group_of(row: dict[str, str]) -> str:
+    metric = row["metric"]
+    if row["model"].startswith("microbench"):
+        return f"kernel {metric}"
+    for names, group in ((DECODE, "decode"), (FIRST, "prefill"), (THROUGHPUT, "throughput")):
+        if metric in names:
+            return f"{group} (not predicted)"
+    return f"{metric} (not predicted)"
+
+
+def predict_row(row: dict[str, str]) -> tuple[str, float]:
+    """(group, prediction in the unit of the row); raise :class:`Refused` where the row has none."""
+    metric = row["metric"]
+    if metric in (*DECODE, *FIRST, "e2e_latency", "allreduce_latency") and row.get("unit") not in SCALE:
+        raise Refused(f"unit {row.get('unit')!r} is unknown: a time is in {', '.join(SCALE)}")
+    if metric == "allreduce_latency":
+        return _all_reduce(row)
+    if row["model"].startswith("microbench") or "one layer" in row["model"]:
+        raise Refused("a kernel of one framework: the fitted kernels are judged by calibrate")
+    if metric not in PREDICTED:
+        raise Refused(f"metric {metric!r} is not predicted")
+    case = understand(row)
+    kind = "MoE" if case.model.experts else "dense"
+    if case.model.architecture == GUESSED:
+        kind += f" {GUESSED}"
+    if metric in DECODE:
+        return _decode(row, case, kind)
+    if metric == "prefill_throughput":
+        return _prompt_rate(row, case, kind)
+    if metric in FIRST:
+        return _first(row, case, kind)
+    if metric in ("gpu_energy_per_output_token", "gpu_power_total"):
+        return _energy(metric, case, kind)
+    if metric == "e2e_latency":
+        return _request(row, case, kind)
+    return _throughput(row, case, kind)
+
+
+def _steady(case: Case, batch: float):
+    return whole.steady_state(
+        case.model,
+        case.cluster,
+        case.layout,
+        case.precision,
+        load_engine(case.engine),
+        case.prompt,
+        case.output,
+        batch,
+        case.sampled,
+    )
+
+
+def _plain_step(case: Case):
+    context = case.prompt + case.output / 2
+    return whole.decode_step(
+        case.model,
+        case.cluster,
+        case.layout,
+        case.precision,
+        load_engine(case.engine),
+        case.batch,
+        context,
+        case.sampled,
+    )
+
+
+def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
+    if not case.batch:
+        raise Refused("decode at an unstated batch")
+    _check_capacity(case)
+    scale = SCALE[row["unit"]]
+    if row["metric"] == "decode_step":
+        return f"decode step {kind} ({case.engine})", scale * _plain_step(case).seconds
+    if case.batch == 1:
+        return f"decode batch 1 {kind} ({case.engine})", scale * _plain_step(case).seconds
+    if row["metric"] in ("itl_median", "itl_p50", "tpot_median", "tpot") and not _prefills_in_most_steps(case):
+        return f"decode {kind} inter-token median ({case.engine})", scale * _plain_step(case).seconds
+    label = "inter-token median" if row["metric"] == "itl_median" else "mean TPOT"
+    decode, prefill, token, _, _ = _steady(case, case.batch)
+    begun = float(load_engine(case.engine).interference) * (case.batch / case.layout.dp - 1.0) / case.output
+    if float(row["value"]) < scale * max(decode.roofline, begun * prefill.roofline):
+        raise Refused("faster than the peaks of the stated GPUs allow: prompts were cached, or fewer users were served")
+    return f"decode {kind} {label} ({case.engine})", scale * token
+
+
+def _prefills_in_most_steps(case: Case) -> bool:
+    """Whether a median step carries the prefill of a new request: in steady state batch / output begin in each."""
+    return case.batch / case.layout.dp > 0.69 * case.output
+
+
+def _check_capacity(case: Case) -> None:
+    memory = memory_of(case.model, case.cluster, case.layout, case.precision, case.prompt + case.output / 2, 1)
+    if memory.sequences < 1:
+        raise Refused("the stated precision does not fit the stated GPUs")
+
+
+def _prompt_rate(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
+    engine = load_engine(case.engine)
+    step = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, 1.0, case.prompt)
+    if float(row["value"]) * step.roofline > case.prompt:
+        raise Refused("faster than the peak of the stated GPUs allows: the source scaled a part of the layers")
+    return f"prefill {kind} ({case.engine})", case.prompt / (step.seconds + float(engine.per_request))
+
+
+def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
+    engine = load_engine(case.engine)
+    batch = case.batch or 1.0
+    if batch > 1 and row["metric"] != "prefill_time_batch":
+        return _first_under_load(row, case, kind)
+    step = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, batch, case.prompt)
+    if float(row["value"]) < SCALE[row["unit"]] * step.roofline:
+        raise Refused("faster than the peak of the stated GPUs allows")
+    seconds = step.seconds + (float(engine.per_request) if row["metric"] != "prefill_time_batch" else 0.0)
+    return f"prefill {kind} ({case.engine})", SCALE[row["unit"]] * seconds
+
+
+ROUNDS = 10.0
+"""Prompts that each user of InferenceX sends: --num-prompts is ten times --max-concurrency, at an infinite request rate."""
+
+
+def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
+    """Mean time to the first token: all users start at once and then, their answers being of unequal lengths, take turns."""
+    if INFERENCEX not in (row.get("notes") or "").lower():
+        raise Refused("time to first token under load, and how users arrive is not stated")
+    _check_capacity(case)
+    users = max(1.0, case.batch / case.layout.dp)
+    decode, prefill, _, first, queue = _steady(case, case.batch)
+    first += 0.5 * receive_interval(case) * decode.seconds
+    at_once = whole.burst(users, case.prompt, prefill) + first - prefill.seconds
+    seconds = at_once / ROUNDS + (1.0 - 1.0 / ROUNDS) * (first + queue)
+    return f"first token under load {kind} ({case.engine})", SCALE[row["unit"]] * seconds
+
+
+def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
+    if not case.batch:
+        raise Refused("energy at an unstated batch")
+    rate, busy, token = load_of(case)
+    watts = case.layout.gpus * gpu_watts(case.cluster, rate, case.precision.arithmetic, busy)
+    if metric == "gpu_power_total":
+        return f"power {kind}", watts
+    return f"energy per token {kind}", watts * token / case.batch
+
+
+def load_of(case: Case) -> tuple[float, float, float]:
+    """(FLOP/s, share of the time in kernels, seconds per token) of one GPU while it serves ``case``."""
+    decode, prefill, token, _, _ = _steady(case, case.batch)
+    return *whole.gpu_load(case.layout, decode, prefill, case.batch, case.output, token), token
+
+
+def _request(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
+    engine = load_engine(case.engine)
+    if not case.batch:
+        raise Refused("latency at an unstated batch")
+    prefill = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, case.batch, case.prompt)
+    total = prefill.seconds + (case.output - 1) * _plain_step(case).seconds
+    return f"request latency {kind} ({case.engine})", SCALE[row["unit"]] * total
+
+
+def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
+    metric = row["metric"]
+    if metric in ("tokens_per_s_user", "decode_throughput") and case.batch in (0.0, 1.0):
+        return f"decode batch 1 {kind} ({case.engine})", 1.0 / _plain_step(case).seconds
+    batch = case.batch
+    if not batch:
+        context = case.prompt + case.output
+        fits = memory_of(case.model, case.cluster, case.layout, case.precision, context, 1).sequences
+        if fits < 1:
+            raise Refused("the stated precision does not fit the stated GPUs")
+        batch = min(MAX_BATCH * case.layout.dp, fits)
+    token = _steady(case, batch)[2]
+    rate = batch / token
+    if metric == "tokens_per_s_user":
+        rate = 1.0 / token
+    if metric == "total_throughput_per_gpu":
+        rate *= (case.prompt + case.output) / case.output
+    if metric.endswith("per_gpu"):
+        rate /= case.layout.gpus
+    label = "throughput at most load" if not case.batch else "throughput"
+    return f"{label} {kind} ({case.engine})", rate
+
+
+MAX_BATCH = 2048
+"""Sequences that TensorRT-LLM schedules at most (its default max_batch_size)."""
+
+
+def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
+    text = f"{row['model']} {row.get('source', '')} {row.get('notes', '')}".lower()
+    if "eager" in text or "eager" in (row.get("notes") or "").lower():
+        raise Refused("eager launch: the floor is the CPU, not the wire")
+    gpu = load_gpu(gpu_name(row["gpu"], row.get("notes") or ""))
+    ranks, message = int(row["n_gpus"]), float(row["batch_or_concurrency"])
+    if ranks > int(gpu.link.domain):
+        raise Refused("spans several NVLink domains")
+    if "nccl" in text:
+        engines: tuple[str, ...] = ("nccl",)
+    elif "trtllm" in text:
+        engines = ("trtllm",)
+    elif "vllm" in text:
+        engines = ("vllm",)
+    else:
+        raise Refused("an all-reduce kernel that is not modelled")
+    seconds = one_collective(Cluster(gpu, ranks), engines, ranks, message)
+    return f"kernel all-reduce ({engines[0]})", SCALE[row["unit"]] * seconds
+
+
+def one_collective(cluster: Cluster, engines: tuple[str, ...], ranks: int, message: float) -> float:
+    """Seconds of exactly this library's all-reduce."""
+    return collective_seconds(cluster, engines, "all_reduce", ranks, message, only=True)

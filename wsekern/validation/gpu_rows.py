@@ -1,0 +1,397 @@
+"""Reading measured LLM rows (the schema of ``gpu-measurements.csv``): what each says, and which say too little.
+
+Rules look at what a row states (source, notes, parallelism, units), never at which row it is. A rule that refuses a row
+says why, and ``validate`` prints that.
+"""
+
+import csv
+import gzip
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import log
+from pathlib import Path
+
+from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
+from wsekern.cluster.layout import Layout
+from wsekern.cluster.precision import PRECISIONS, Precision
+from wsekern.errors import InputError
+from wsekern.workload.config import ModelConfig, bundled_models, load_config
+
+COLUMNS = ("id", "gpu", "n_gpus", "model", "metric", "value", "unit")
+"""Columns by which a file is recognised as GPU measurements."""
+
+TASK_PROMPTS = {"task:lm-arena-chat": 200, "task:gpqa": 300, "task:sourcegraph-fim": 1500}
+"""Prompt tokens assumed for the data sets of ML.ENERGY, whose lengths are not in the rows; for code to be filled in read from
+the gap between the rows' throughput and their median inter-token latency, which is the time of the prompts."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measured configuration, understood."""
+
+    model: ModelConfig
+    cluster: Cluster
+    layout: Layout
+    precision: Precision
+    engine: str
+    prompt: int
+    output: int
+    batch: float  # sequences in flight; 0 for as many as fit
+    sampled: bool = False
+
+
+class Refused(Exception):
+    """Why a row has no prediction."""
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV (plain or gzip); :class:`InputError` if its columns are not those of GPU measurements."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+    if not rows or not is_gpu_table(rows[0].keys()):
+        raise InputError(f"{path} is not a table of GPU measurements: expected the columns {', '.join(COLUMNS)}")
+    return rows
+
+
+def is_gpu_table(columns) -> bool:
+    """Whether a file with these columns holds GPU measurements."""
+    return set(COLUMNS) <= {str(column) for column in columns}
+
+
+def understand(row: dict[str, str]) -> Case:
+    """The configuration of a row; raise :class:`Refused` with the reason where it does not say enough."""
+    notes, source = row.get("notes") or "", row.get("source") or ""
+    text = f"{source} {notes}".lower()
+    if "speculative" in text or re.search(r"\bmtp\s*\d|mtp on", f"{notes} {row.get('parallelism', '')}".lower()):
+        raise Refused("speculative decoding: not the time of one step")
+    if "3.4x" in text or "eager mode likely" in text:
+        raise Refused("the source itself suspects eager launches")
+    if notes.startswith("+") or notes.endswith("baseline"):
+        raise Refused("a step of an optimisation log: an unfinished build, not an engine that anyone runs")
+    gpu = gpu_name(row["gpu"], notes)
+    count = _whole(row["n_gpus"], "n_gpus")
+    model = model_of(row["model"])
+    engine = engine_of(source, notes)
+    precision = precision_from(row.get("precision") or "", row["model"], model, engine)
+    if engine == "tuned" and (row.get("batch_or_concurrency") or "").startswith("max"):
+        engine = "tuned-overlapped"  # trtllm-bench: no server beside the executor, whose scheduler works ahead
+    if INFERENCEX in text:
+        engine, precision = _recipe(engine, precision, load_gpu(gpu))
+    parallelism, count = unfolded(row.get("parallelism") or "", count)
+    layout = layout_of(parallelism, count, model)
+    prompt, output = _prompt(row), _length(row.get("osl"), 1)
+    return Case(
+        model, Cluster(load_gpu(gpu), count), layout, precision, engine, prompt, output, _batch(row, notes), is_sampled(row)
+    )
+
+
+def is_sampled(row: dict[str, str]) -> bool:
+    """Task data are answered with the model's own top-p or top-k; synthetic benchmarks take the likeliest token."""
+    return (row.get("isl") or "").startswith("task:")
+
+
+def _whole(text: str, name: str) -> int:
+    match = re.match(r"\s*(\d+)", text or "")
+    if not match or int(match[1]) < 1:
+        raise Refused(f"{name} is {text!r}")
+    return int(match[1])
+
+
+def _length(text: str | None, default: int) -> int:
+    match = re.match(r"\s*([\d.]+)", text or "")
+    return max(1, round(float(match[1]))) if match else default
+
+
+def _prompt(row: dict[str, str]) -> int:
+    text = (row.get("isl") or "").strip()
+    if text in TASK_PROMPTS:
+        return TASK_PROMPTS[text]
+    if not text:
+        return 128
+    if not re.match(r"(ctx ~)?\d", text):
+        raise Refused(f"prompt length is {text!r}: not a number")
+    return _length(text.removeprefix("ctx ~"), 128)
+
+
+def _batch(row: dict[str, str], notes: str) -> float:
+    average = re.search(r"avg batch ([\d.]+)", notes)
+    if average:
+        return max(1.0, float(average[1]))
+    text = (row.get("batch_or_concurrency") or "").strip()
+    if text.startswith(("max", "offline")):
+        return 0.0
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        raise Refused(f"batch or concurrency is {text!r}: not a number")
+    return max(1.0, float(text))
+
+
+_GPUS = (
+    ("gb300", "gb300"),
+    ("gb200", "gb200"),
+    ("gh200", "gh200"),
+    ("b300", "b300"),
+    ("b200", "b200"),
+    ("h200", "h200"),
+    ("h800", "h800"),
+    ("h100", "h100"),
+    ("h20", "h20"),
+    ("l40s", "l40s"),
+    ("rtx 4090", "rtx-4090"),
+    ("l4", "l4"),
+    ("rtx pro 6000", "rtx-pro-6000"),
+)
+
+
+@lru_cache(maxsize=1024)
+def gpu_name(text: str, notes: str) -> str:
+    """Bundled GPU that a label means."""
+    lower = text.lower()
+    if re.search(r"\bh[12]00.*(\bnvl\b|pcie)|\ba100.*pcie", lower.replace("nvl72", "").replace("_", " ").replace("-", " ")):
+        for card in ("h200-nvl", "h100-nvl", "h100-pcie", "a100-pcie"):
+            if all(part in lower for part in card.split("-")):
+                return card
+        raise Refused(f"GPU {text!r} is not described")
+    if "a100" in lower:
+        small = "40gb" in lower.replace(" ", "") or ("80" not in lower and "40 gb" in notes.lower())
+        return "a100-40" if small else "a100-80"
+    for label, name in _GPUS:
+        if re.search(rf"(?<![a-z0-9]){label}(?![0-9])", lower):
+            return name
+    raise Refused(f"GPU {text!r} is not described")
+
+
+_DROP = re.compile(
+    r"-(instruct|it|hf|chat|base|thinking|fp8|nvfp4|mxfp4|fp4|awq|gptq|int4|int8|w4a16|w8a8|bf16|dynamic|text|vision|\d{4}|"
+    r"v0\.\d|16e|128e|17b|turbo)\b"
+)
+_SAME = {
+    "llama4-scout": "llama4-scout",
+    "llama4-maverick": "llama4-maverick",
+    "deepseek-v3.1": "deepseek-v3",
+    "mistral-nemo": "mistral-nemo-12b",
+    "mistral-small-3-24b": "mistral-small-24b",
+    "mistral-small-3.1-24b": "mistral-small-24b",
+    "mistral-small-3.2-24b": "mistral-small-24b",
+    "llama7b": "llama2-7b",
+    "llama13b": "llama2-13b",
+    "llama33b": "llama-33b",
+    "llama30b": "llama-33b",
+    "llama65b": "llama-65b",
+    "llama70b": "llama2-70b",
+    "kimi-k2.5": "kimi-k2",
+    "glm-4.6": "glm-4.5",
+    "glm-4.7": "glm-4.5",
+    "glm-4.6-air": "glm-4.5-air",
+    "minimax-m2.1": "minimax-m2",
+    "minimax-m2.5": "minimax-m2",
+    "bloom": "bloom-176b",
+    "deepseek-v3.2": "deepseek-v3",
+    "deepseek-v3.2-exp": "deepseek-v3",
+    "qwen3-coder-30b-a3b": "qwen3-30b-a3b",
+    "deepseek-r1": "deepseek-r1",
+    "llama3.1-8b": "llama3.1-8b",
+}
+"""Published names of shapes that are bundled under another (the same architecture and sizes)."""
+
+
+@lru_cache(maxsize=1024)
+def model_of(text: str) -> ModelConfig:
+    """The bundled shape that a published model name means, or a folder or file with a config.json."""
+    name = text.split("/")[-1].lower().replace("_", ".").replace(" ", "-")
+    name = re.sub(r"\(.*?\)", "", name).strip("-")
+    name = name.removeprefix("meta-").removeprefix("nvidia-")
+    previous = None
+    while previous != name:
+        previous, name = name, _DROP.sub("", name)
+    name = re.sub(r"^(llama|gemma)-(\d)", r"\1\2", name)
+    name = re.sub(r"^codellama-", "codellama-", name).rstrip("-")
+    name = re.sub(r"-99(\.9)?$", "", name)
+    known = bundled_models()
+    for candidate in (name, _SAME.get(name, "")):
+        if candidate in known:
+            return load_config(candidate)
+    if Path(text).exists():
+        return load_config(text)
+    guess = shape_by_size(name)
+    if guess is not None:
+        return guess
+    raise Refused(f"model {text!r} is not bundled")
+
+
+_TENSORRT = ("trtllm", "trt-llm", "tensorrt", "nim/", "nim ", "_trt")
+_OLD = re.compile(r"(?:vllm|tensorrt-llm|trt-llm)\s+20(?:23|24)\b|tensorrt-llm docs.*\bv0\.\d|vllm 0\.[0-6]\.")
+"""How a row says that its engine is one of 2023 or 2024: the year after its name, or a version before 1.0 (TensorRT-LLM) or
+0.7 (vLLM)."""
+
+_PAPER = re.compile(r"\b(?:osdi|sosp|asplos|isca|hpca|mlsys|nsdi)'2[45]\b")
+"""A paper of 2024 or 2025 measured the engines of the year before."""
+
+
+_SIZE = re.compile(r"(?:^|-)(\d+(?:\.\d+)?)b(?:-a(\d+(?:\.\d+)?)b)?(?=-|$)")
+GUESSED = "shape by size"
+"""Architecture of a shape that :func:`shape_by_size` made up."""
+
+
+def shape_by_size(name: str) -> ModelConfig | None:
+    """A shape for a model that is not bundled but says its size (8b, or 35b-a3b): that of the bundled model nearest in size,
+    with as many layers as give the size. None where no size is said."""
+    found = _SIZE.search(name)
+    if not found or not float(found[1]):
+        return None
+    whole, active = 1e9 * float(found[1]), 1e9 * float(found[2] or 0.0)
+    models = [model for model in map(load_config, bundled_models()) if bool(model.experts) == bool(active)]
+    if active:
+        near = min(models, key=lambda m: abs(log(m.parameters / whole)) + abs(log(m.active_parameters / active)))
+    else:
+        near = min((m for m in models if not m.linear_layers), key=lambda m: (abs(log(m.parameters / whole)), m.name))
+    ends = near.embedding_parameters * (1 if near.tied_embeddings else 2)
+    layers = max(1, round(near.layers * max(0.1 * whole, whole - ends) / (near.parameters - ends)))
+    share = layers / near.layers
+    return replace(
+        near,
+        name=name,
+        architecture=GUESSED,
+        layers=layers,
+        dense_layers=round(near.dense_layers * share),
+        sliding_layers=round(near.sliding_layers * share),
+        linear_layers=round(near.linear_layers * share),
+    )
+
+
+def engine_of(source: str, notes: str) -> str:
+    """Engine level that a source means: the generation decides, then the product."""
+    text = f"{notes} {source}".lower()
+    if "splitwise" in text:
+        return "eager"
+    if "no engine" in text:
+        return "graph"
+    if "gpt-fast" in text or "torchao" in text:
+        return "compiled"
+    if "sglang" in text:
+        return "sglang-2024" if _PAPER.search(text) else "sglang"
+    old = bool(_OLD.search(f"{source} {notes}".lower()) or _OLD.search(text))
+    if any(name in text for name in _TENSORRT):
+        return "tuned-2024" if old else "tuned"
+    if re.match(r"2023\b", notes):
+        return "eager"
+    return "stock-2024" if old else "stock"
+
+
+INFERENCEX = "inferencex run"
+"""How a row says that the recipes of SemiAnalysisAI/InferenceX were run (benchmarks/*.sh there)."""
+
+
+def _recipe(engine: str, precision: Precision, gpu: Gpu) -> tuple[str, Precision]:
+    """What those recipes set: vLLM's asynchronous scheduling and TensorRT-LLM's streaming every 10 to 20 tokens hide the host;
+    an 8-bit cache with TensorRT-LLM, and for 8-bit and narrower checkpoints with vLLM and, on Blackwell, SGLang."""
+    narrow = precision.weight < 2.0 and (gpu.family == "blackwell" or (engine == "stock" and precision.weight == 1.0))
+    if engine == "tuned" or narrow:
+        precision = replace(precision, cache=1.0)
+    return {"tuned": "tuned-overlapped", "stock": "stock-overlapped"}.get(engine, engine), precision
+
+
+def receive_interval(case: Case) -> float:
+    """Steps between two looks for new prompts: those recipes start SGLang on Blackwell with --scheduler-recv-interval 10, from
+    16 users on 30."""
+    if case.engine != "sglang" or case.cluster.gpu.family != "blackwell":
+        return 1.0
+    return 30.0 if case.batch >= 16 else 10.0
+
+
+_PRECISION_NAMES = (
+    ("nvfp4 moe + bf16", "nvfp4-experts"),
+    ("int8wo", "int8"),
+    ("w8a16", "int8"),
+    ("w4a16", "int4"),
+    ("awq", "int4"),
+    ("gptq", "int4"),
+    ("int4", "int4"),
+    ("fp8wo", "fp8wo"),
+    ("mxfp4", "mxfp4"),
+    ("nvfp4", "fp4"),
+    ("fp4", "fp4"),
+    ("fp8", "fp8"),
+    ("bf16", "bf16"),
+    ("bfloat16", "bf16"),
+    ("fp16", "fp16"),
+    ("float16", "fp16"),
+    ("fp32", "fp32"),
+)
+
+
+def precision_from(text: str, label: str, model: ModelConfig, engine: str) -> Precision:
+    """Precision of a row: its own column, the checkpoint's name, and how the checkpoint is quantised."""
+    lower = text.lower()
+    found = next((name for key, name in _PRECISION_NAMES if key in lower), None)
+    if found is None:
+        found = "fp8" if "fp8" in label.lower() else "bf16" if not lower else None
+    if found is None:
+        raise Refused(f"precision {text!r} is unknown")
+    return settle(found, model, engine)
+
+
+@lru_cache(maxsize=1024)
+def _mixed(base: str, engine: str, experts_only: bool, cache: float) -> Precision:
+    chosen = PRECISIONS[base]
+    extra = (
+        {"other_weight": 2.0, "other_arithmetic": "bf16"}
+        if experts_only
+        else {"other_weight": chosen.other_weight, "other_arithmetic": chosen.other_arithmetic}
+    )
+    return Precision(
+        name=chosen.name, weight=chosen.weight, arithmetic=chosen.arithmetic, activation=chosen.activation, cache=cache, **extra
+    )
+
+
+def settle(name: str, model: ModelConfig, engine: str) -> Precision:
+    """Which parts of ``model`` are in ``name``: a checkpoint stored in MXFP4 stays so, FP4 of a latent-attention model is its
+    experts, and TensorRT-LLM keeps an 8-bit cache beside 8-bit weights."""
+    if model.quantization == "mxfp4" and name in ("fp4", "mxfp4", "fp8"):
+        return PRECISIONS["mxfp4"]
+    if name == "fp8wo":
+        return PRECISIONS["int8"]
+    if name == "nvfp4-experts" or (name == "fp4" and model.kv_lora_rank):
+        return _mixed("fp4", engine, True, 2.0 if not engine.startswith("tuned") else 1.0)
+    if name == "fp8" and engine.startswith("tuned"):
+        return _mixed("fp8", engine, False, 1.0)
+    return PRECISIONS[name]
+
+
+def unfolded(text: str, count: int) -> tuple[str, int]:
+    """Label and GPUs of a row in which TP is the product of the tensor- and expert-parallel degree (TP64 EP8 for TP8 EP8), as
+    in aiconfigurator's sample, where the same runs stand under both labels."""
+    found = re.fullmatch(r"TP(\d+) EP(\d+)", text.strip())
+    if not found:
+        return text, count
+    tp, ep = int(found[1]), int(found[2])
+    if tp <= 8 or ep == 1 or tp != count or tp % ep or tp // ep > 8:
+        return text, count
+    return f"TP{tp // ep} EP{ep}", count // ep
+
+
+def layout_of(text: str, count: int, model: ModelConfig) -> Layout:
+    """Degrees that a label such as "TP8 EP8", "TP1 EP4" or "DEP4" states; what is left over are data-parallel copies."""
+    degrees = {name.lower(): int(value) for name, value in re.findall(r"\b(TP|PP|EP|DP|DEP|TEP)(\d+)", text)}
+    if "dep" in degrees:
+        return Layout(tp=1, dp=degrees["dep"], ep=degrees["dep"] if model.experts else 1)
+    if "tep" in degrees:
+        return Layout(tp=degrees["tep"], ep=degrees["tep"] if model.experts else 1)
+    tp, pp = degrees.get("tp", count if not degrees else 1), degrees.get("pp", 1)
+    if tp * pp > count or count % (tp * pp):
+        raise Refused(f"parallelism {text!r} does not multiply to {count} GPUs")
+    dp = count // (tp * pp)
+    if "dp" in degrees and degrees["dp"] not in (dp, 1):
+        raise Refused(f"parallelism {text!r} does not multiply to {count} GPUs")
+    ep = degrees.get("ep", 1)
+    if not model.experts:
+        ep = 1
+    if model.heads % tp:
+        raise Refused(f"parallelism {text!r}: {tp} does not divide {model.heads} heads, so it counts GPUs of several engines")
+    if (tp * dp) % ep:
+        raise Refused(f"{ep} expert ranks do not divide {tp * dp} GPUs")
+    return Layout(tp=tp, pp=pp, dp=dp, ep=ep)
