@@ -10,6 +10,7 @@ from wsekern.errors import InputError
 from wsekern.inference.layer import Step, embedding_steps, head_steps, layer_steps
 from wsekern.inference.mapping import Mapping, place, place_vector
 from wsekern.machine import Machine
+from wsekern.number_formats import narrow, widen
 from wsekern.ops import FlowEngine
 from wsekern.workload.checkpoint import LayerWeights, Weights
 from wsekern.workload.config import ModelConfig
@@ -35,28 +36,6 @@ class LayerTiles:
     down_bias: Tiles | None = None  # hidden, along y
     q_norm: Tiles | None = None  # features, along x
     k_norm: Tiles | None = None
-
-
-def cast(values: np.ndarray, precision: str, what: str) -> np.ndarray:
-    """``values`` (float32) in the number format of ``precision``; bf16 as its 16-bit patterns."""
-    if precision == "fp32":
-        return values
-    if precision == "bf16":
-        import ml_dtypes
-
-        return values.astype(ml_dtypes.bfloat16).view(np.uint16)
-    with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
-    if not np.isfinite(half).all():
-        raise InputError(f"{what} holds values beyond fp16 (largest {np.abs(values).max():.3g}); use bf16 or fp32")
-    return half
-
-
-def uncast(tiles: np.ndarray, precision: str) -> np.ndarray:
-    """Back to float32."""
-    if precision == "bf16":
-        return (tiles.astype(np.uint32) << 16).view(np.float32)
-    return tiles.astype(np.float32)
 
 
 class WaferModel:
@@ -198,7 +177,7 @@ class WaferModel:
         steps = iter(head_steps(self.mapping))
         h = self._rms_norm(steps, np.ascontiguousarray(x[:, :, -1:]), self._norm)
         logits = self._run(steps, "logits_reduce", self._run(steps, "logits", h, self._head))
-        return uncast(logits[0, :, 0].reshape(-1)[:self.config.vocab], self.mapping.precision)
+        return widen(logits[0, :, 0].reshape(-1)[:self.config.vocab], self.mapping.precision)
 
     # -- parts of attention -------------------------------------------------------------------------------------------
     def _split_heads(self, x: Tiles, heads: int) -> Tiles:
@@ -242,7 +221,7 @@ class WaferModel:
 
     # -- placement ----------------------------------------------------------------------------------------------------
     def _cast(self, values: np.ndarray, what: str) -> np.ndarray:
-        return cast(values, self.mapping.precision, what)
+        return narrow(values, self.mapping.precision, what)
 
     def _along_y(self, pieces: np.ndarray, what: str) -> Tiles:
         m = self.mapping

@@ -11,6 +11,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
+from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.choose import (
     CROSSOVERS,
     Choice,
@@ -31,7 +32,7 @@ from wsekern.ops.grid.transpose import Transpose
 from wsekern.ops.lines.allreduce import AllReduce
 from wsekern.ops.lines.broadcast import Broadcast
 from wsekern.ops.lines.distribute import AllGather, Gather, Scatter
-from wsekern.ops.lines.line import NUMPY_DTYPES, Axis, check_count, traffic
+from wsekern.ops.lines.line import Axis, check_count, traffic
 from wsekern.ops.lines.reduce import Reduce, TwoPhaseReduce
 from wsekern.ops.lines.ring import RingAllReduce, RingShift
 from wsekern.ops.lines.shift import Shift

@@ -6,9 +6,9 @@ import numpy as np
 
 from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
+from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.engines.cycle import run_on_cycle_engine
 from wsekern.ops.engines.flow import FlowEngine
-from wsekern.ops.lines.line import NUMPY_DTYPES
 from wsekern.ops.schedule.schedule import Schedule, Step
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from wsekern.errors import InputError, raise_for_status
+from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.tiles import _tiles
 
 Array = np.ndarray[Any, Any]
@@ -334,7 +335,7 @@ def _tile(array: Array, name: str, dtype: str, ndim: int | None = None) -> Array
     array = np.asarray(array)
     if dtype == "bf16" and array.dtype.name == "bfloat16":
         array = array.view(np.uint16)
-    expected = np.dtype({"fp32": np.float32, "bf16": np.uint16}.get(dtype, np.float16))
+    expected = np.dtype(NUMPY_DTYPES[dtype])
     if array.dtype != expected:
         raise InputError(f"{name} holds {array.dtype}: expected {expected} for {dtype}")
     if array.ndim < 2 if ndim is None else array.ndim != ndim:

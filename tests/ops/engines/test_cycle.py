@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import load_machine
+from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops import DTYPES, AllReduce, Broadcast, CycleEngine, FlowEngine, Gemm, Gemv, Local, Reduce, Shift, TwoPhaseReduce
 from wsekern.ops.engines.cycle import ColorAllocator, run_on_cycle_engine
-from wsekern.ops.lines.line import NUMPY_DTYPES, round_bf16
 from wsekern.ops.predict import predict_op
 
 

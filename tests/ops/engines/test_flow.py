@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import InputError
+from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops import (
     DTYPES,
     AllReduce,
@@ -19,7 +20,7 @@ from wsekern.ops import (
     Shift,
     TwoPhaseReduce,
 )
-from wsekern.ops.lines.line import NUMPY_DTYPES, chains, round_bf16
+from wsekern.ops.lines.line import chains
 
 
 def random_tile(seed: int, dtype: str, *shape: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
+from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops import (
     DTYPES,
     AllReduce,
@@ -29,7 +30,6 @@ from wsekern.ops import (
 )
 from wsekern.ops.engines.cycle import run_on_cycle_engine
 from wsekern.ops.grid.plane import snake
-from wsekern.ops.lines.line import NUMPY_DTYPES, round_bf16
 
 machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"),
                             ("wse3", "silicon")])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import InputError
+from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops import (
     DTYPES,
     Cannon,
@@ -21,7 +22,6 @@ from wsekern.ops import (
     split_operands,
 )
 from wsekern.ops.engines.cycle import run_on_cycle_engine
-from wsekern.ops.lines.line import NUMPY_DTYPES, round_bf16
 
 machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"),
                             ("wse3", "silicon")])

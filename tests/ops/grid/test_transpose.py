@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
+from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops import DTYPES, FlowEngine, Transpose
 from wsekern.ops.engines.cycle import run_on_cycle_engine
 from wsekern.ops.grid import transpose
-from wsekern.ops.lines.line import NUMPY_DTYPES
 from wsekern.ops.predict import predict_op
 
 machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"),

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError
+from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops import (
     DTYPES,
     AllReduce,
@@ -24,7 +25,6 @@ from wsekern.ops import (
     TwoPhaseReduce,
 )
 from wsekern.ops.engines.cycle import run_on_cycle_engine
-from wsekern.ops.lines.line import NUMPY_DTYPES, round_bf16
 from wsekern.ops.lines.tree_reduce import ALGORITHMS
 
 machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"),

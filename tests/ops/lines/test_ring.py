@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
+from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops import DTYPES, AllReduce, Broadcast, FlowEngine, Reduce, RingAllReduce, RingShift, Shift
 from wsekern.ops.engines.cycle import run_on_cycle_engine
-from wsekern.ops.lines.line import NUMPY_DTYPES, round_bf16
 from wsekern.ops.predict import predict_op
 
 machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"),

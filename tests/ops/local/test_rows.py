@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
+from wsekern.number_formats import round_bf16
 from wsekern.ops import (
     DTYPES,
     LOCAL_KINDS,
@@ -21,7 +22,6 @@ from wsekern.ops import (
 from wsekern.ops.engines.both import BothEngines
 from wsekern.ops.engines.cycle import ELEMENT_TYPES, run_on_cycle_engine
 from wsekern.ops.engines.regions import Part, Region, run_regions, run_regions_on_cycle_engine
-from wsekern.ops.lines.line import round_bf16
 from wsekern.ops.predict import predict_op
 
 MACHINES = st.sampled_from([(machine, profile) for machine in ("wse1", "wse2", "wse3")

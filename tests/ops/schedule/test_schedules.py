@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine.timing import timing
+from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops import (
     DTYPES,
     AllGather,
@@ -21,7 +22,6 @@ from wsekern.ops import (
     TreeAllReduce,
 )
 from wsekern.ops.engines.cycle import run_on_cycle_engine
-from wsekern.ops.lines.line import NUMPY_DTYPES, round_bf16
 from wsekern.ops.lines.ring import folded_ring
 from wsekern.ops.lines.tree_reduce import ALGORITHMS
 from wsekern.ops.lines.trees import auto_tree, binomial_tree, chain_tree, level_tree, star_tree, two_phase_tree

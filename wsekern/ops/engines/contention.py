@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from wsekern.machine.timing import Timing
+from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.engines.cycle import compile_operations
 from wsekern.ops.engines.flow import FlowEngine
-from wsekern.ops.lines.line import NUMPY_DTYPES
 from wsekern.ops.schedule.scheduled import lower
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from wsekern.errors import InputError, raise_for_status
 from wsekern.machine.timing import Timing
+from wsekern.number_formats import NUMPY_DTYPES, round_bf16, widen_bf16
 from wsekern.ops._timing import LineCosts
 from wsekern.ops._values import line_values
 from wsekern.program import Mem
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 Axis = Literal["x", "y"]
 MOST = 10_000_000
 """Elements, PEs or steps that any operation is asked for, at most."""
-NUMPY_DTYPES = {"fp32": np.float32, "fp16": np.float16, "fp16_fp32": np.float16, "bf16": np.uint16,
-                "u32": np.uint32}
 
 
 def group_begin(group: int, length: int, groups: int) -> int:
@@ -162,11 +161,6 @@ def _combine(own: np.ndarray, incoming: np.ndarray, op: str) -> np.ndarray:
     return own + incoming if op == "sum" else np.where(own > incoming, own, incoming)
 
 
-def widen_bf16(words: np.ndarray) -> np.ndarray:
-    """bf16 in uint16 as float32."""
-    return (words.astype(np.uint32) << 16).view(np.float32)
-
-
 def check_elements(what: str, shapes: Sequence[tuple[int, ...]], tiles: Sequence[np.ndarray]) -> None:
     """Refuse tiles that are not as many, or not of as many elements on a PE, as ``what`` takes: they would be computed in one
     size and timed in another."""
@@ -175,13 +169,6 @@ def check_elements(what: str, shapes: Sequence[tuple[int, ...]], tiles: Sequence
     for name, shape, tile in zip("abc", shapes, tiles, strict=False):
         if prod(tile.shape[2:]) != prod(shape):
             raise InputError(f"{name} has {prod(tile.shape[2:])} elements on a PE: {what} takes {prod(shape)}")
-
-
-def round_bf16(values: np.ndarray) -> np.ndarray:
-    """float32 rounded to nearest even bf16 in uint16; finite values only need apply."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-    return np.where(np.isnan(values), np.uint16(0x7FC0), rounded)
 
 
 def travelling(dtype: str, tile: np.ndarray) -> np.ndarray:

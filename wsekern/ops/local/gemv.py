@@ -8,7 +8,8 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
-from wsekern.ops.lines.line import NUMPY_DTYPES, check_count, check_tile, round_bf16, widen_bf16
+from wsekern.number_formats import NUMPY_DTYPES, round_bf16, widen_bf16
+from wsekern.ops.lines.line import check_count, check_tile
 from wsekern.program import Mem
 
 if TYPE_CHECKING:

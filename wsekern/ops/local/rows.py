@@ -25,7 +25,8 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import LIBRARY, Timing
-from wsekern.ops.lines.line import NUMPY_DTYPES, check_count, check_elements, round_bf16
+from wsekern.number_formats import NUMPY_DTYPES, round_bf16
+from wsekern.ops.lines.line import check_count, check_elements
 from wsekern.program import Mem, Mem4d
 from wsekern.program.operands import TYPE_BYTES
 

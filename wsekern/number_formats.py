@@ -1,0 +1,42 @@
+"""Number formats of tiles: the numpy type that stores each, rounding to bf16, and changing between float32 and a format.
+
+``fp32``; ``fp16`` (sums rounded to fp16); ``fp16_fp32`` (fp16 tiles, fp32 sums); ``bf16`` (fp32 sums), kept as its 16-bit
+patterns because numpy has no such type; ``u32`` words, which are moved and never added.
+"""
+
+import numpy as np
+
+from wsekern.errors import InputError
+
+NUMPY_DTYPES = {"fp32": np.float32, "fp16": np.float16, "fp16_fp32": np.float16, "bf16": np.uint16, "u32": np.uint32}
+"""numpy type that stores a tile of each format."""
+
+
+def widen_bf16(words: np.ndarray) -> np.ndarray:
+    """bf16 in uint16 as float32."""
+    return (words.astype(np.uint32) << 16).view(np.float32)
+
+
+def round_bf16(values: np.ndarray) -> np.ndarray:
+    """float32 rounded to nearest even bf16 in uint16; a NaN stays one."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(values), np.uint16(0x7FC0), rounded)
+
+
+def narrow(values: np.ndarray, precision: str, what: str) -> np.ndarray:
+    """``values`` (float32) in ``precision``; :class:`InputError`, naming ``what``, where fp16 cannot hold them."""
+    if precision == "fp32":
+        return values
+    if precision == "bf16":
+        return round_bf16(values).reshape(values.shape)
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise InputError(f"{what} holds values beyond fp16 (largest {np.abs(values).max():.3g}); use bf16 or fp32")
+    return half
+
+
+def widen(tiles: np.ndarray, precision: str) -> np.ndarray:
+    """``tiles`` in ``precision`` as float32."""
+    return widen_bf16(tiles) if precision == "bf16" else tiles.astype(np.float32)
