@@ -13,7 +13,8 @@ from wsekern.cluster.layout import Layout
 from wsekern.cluster.precision import PRECISIONS
 from wsekern.cluster.serving import STEP_TOKENS, burst, decode_step, prefill_step, steady_state, together, waiting
 from wsekern.validation.gpu import predict_row
-from wsekern.validation.gpu_rows import INFERENCEX, understand
+from wsekern.validation.gpu_notes import INFERENCEX
+from wsekern.validation.gpu_rows import understand
 from wsekern.workload import load_config
 
 seconds = st.floats(1e-4, 10.0)
