@@ -26,7 +26,8 @@ def markdown(kind: str) -> str:
 def wafer_groups() -> str:
     """Groups of wafer operations, of published formulas and of the cores."""
     groups = [group for module in (wafer, formulas, cores) for group in module.validate_rows()["groups"]]
-    lines = [(group["group"], group["predicted"], group["fitted"], _percent(group["median_error"]), _percent(group["worst_error"]))
+    lines = [(group["group"], group["predicted"], group["fitted"],
+              *(_percent(group[name]) for name in ("median_error", "worst_error")))
              for group in sorted(groups, key=lambda group: group["group"]) if group["predicted"]]
     return _table(("group", "rows", "of them fitted", "median error", "worst"), lines)
 
