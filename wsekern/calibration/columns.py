@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from wsekern.validation import gpu
-from wsekern.validation.gpu_notes import level_by_words, library_by_words, reason_by_words
+from wsekern.validation.gpu_notes import is_kernel, level_by_words, library_by_words, reason_by_words
 from wsekern.validation.gpu_suspects import by_measurements
 
 Table = list[dict[str, str]]
@@ -60,8 +60,7 @@ def _yes(answer: bool) -> str:
 
 def _is_predicted(row: dict[str, str]) -> bool:
     """Whether the metric of a row has predictions at all."""
-    layer = row["model"].startswith("microbench") or "one layer" in row["model"]
-    return row["metric"] == "allreduce_latency" or (row["metric"] in gpu.PREDICTED and not layer)
+    return row["metric"] == "allreduce_latency" or (row["metric"] in gpu.PREDICTED and not is_kernel(row))
 
 
 def _engine(row: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from dataclasses import replace
 from importlib.resources import as_file, files
 from math import inf
 from pathlib import Path
@@ -15,7 +16,7 @@ from wsekern.cluster.power import gpu_watts
 from wsekern.cluster.serving import burst, decode_step, gpu_load, prefill_step, steady_state
 from wsekern.cluster.step import collective_seconds
 from wsekern.errors import WsekernError
-from wsekern.validation.gpu_notes import INFERENCEX, LIBRARIES, library_by_words
+from wsekern.validation.gpu_notes import INFERENCEX, LIBRARIES, is_kernel, library_by_words
 from wsekern.validation.gpu_rows import (
     GUESSED,
     Case,
@@ -99,33 +100,19 @@ def predict_rows(rows: list[dict[str, str]]) -> list[Row]:
 
 def _row(row: dict[str, str], suspect: str) -> Row:
     """The measurement beside its prediction, which a row that is suspect does not get."""
-    group, measured, predicted, note, fitted = "other", 0.0, None, suspect, False
+    source, unit = row.get("source") or "", row.get("unit") or ""
+    result = Row(id=row["id"], group="other", measured=0.0, predicted=None, unit=unit, note=suspect, source=source)
     try:
-        measured = read_value(row)
-        group, predicted, fitted, note = _judge(row, suspect)
+        result = replace(result, measured=read_value(row))
     except WsekernError as error:
-        note = str(error)
-    return Row(
-        id=row["id"],
-        group=group,
-        measured=measured,
-        predicted=predicted,
-        unit=row.get("unit") or "",
-        note=note,
-        source=row.get("source") or "",
-        fitted=fitted,
-    )
-
-
-def _judge(row: dict[str, str], suspect: str) -> tuple[str, float | None, bool, str]:
-    """(group, prediction, whether a constant was set on it, why there is no prediction)."""
+        return replace(result, note=str(error))
     try:
         group, predicted = predict_row(row)
         if suspect:
-            return group, None, False, suspect
-        return group, predicted, is_fitted(row, group), ""
+            return replace(result, group=group)
+        return replace(result, group=group, predicted=predicted, fitted=is_fitted(row, group))
     except WsekernError as error:
-        return _group_of(row), None, False, suspect or str(error)
+        return replace(result, group=_group_of(row), note=suspect or str(error))
 
 
 INFERRED_PROMPTS = ("task:sourcegraph-fim",)
@@ -181,7 +168,7 @@ def predict_row(row: dict[str, str]) -> tuple[str, float]:
         raise Refused(f"unit {row.get('unit')!r} is unknown: a time is in {', '.join(SCALE)}")
     if metric == "allreduce_latency":
         return _all_reduce(row)
-    if row["model"].startswith("microbench") or "one layer" in row["model"]:
+    if is_kernel(row):
         raise Refused("a kernel of one framework: the fitted kernels are judged by calibrate")
     if metric not in PREDICTED:
         raise Refused(f"metric {metric!r} is not predicted")
@@ -195,7 +182,7 @@ def predict_row(row: dict[str, str]) -> tuple[str, float]:
         return _prompt_rate(row, case, kind)
     if metric in FIRST:
         return _first(row, case, kind)
-    if metric in ("gpu_energy_per_output_token", "gpu_power_total"):
+    if metric in ENERGY:
         return _energy(metric, case, kind)
     if metric == "e2e_latency":
         return _request(row, case, kind)

@@ -31,6 +31,11 @@ _OVERLAPPED = {"tuned": "tuned-overlapped", "stock": "stock-overlapped"}
 """Levels whose host works while the GPU does."""
 
 
+def is_kernel(row: dict[str, str]) -> bool:
+    """Whether a row times a kernel, or one layer, of one framework."""
+    return row["model"].startswith("microbench") or "one layer" in row["model"]
+
+
 def reason_by_words(row: dict[str, str]) -> str:
     """Why a row is not comparable, as its own words say; empty if they say nothing of the kind."""
     notes, parallelism = row.get("notes") or "", row.get("parallelism") or ""
