@@ -15,7 +15,8 @@ from typing import Any
 
 from wsekern.errors import InputError
 from wsekern.inference.mapping import Mapping
-from wsekern.inference.placement import CHUNKS, StepTime, time_layers
+from wsekern.inference.placement import CHUNKS
+from wsekern.inference.step_times import StepCycles, time_layers
 from wsekern.machine import Machine, load_machine
 from wsekern.ops import AllReduce, FlowEngine, Gemv, MeshGemm, MeshGemmTransposed, Operation
 from wsekern.ops.predict import default_groups
@@ -191,7 +192,7 @@ def _clocks(machine: Machine, grid: int, profile: str, precision: str) -> FlowEn
 
 
 def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
-              batch: int) -> tuple[StepTime, dict[str, int], int]:
+              batch: int) -> tuple[StepCycles, dict[str, int], int]:
     """(one layer, its parts, the head) for one token of each sequence, or the whole prompt of each."""
     t = Tiles.of(config, engine.width, context, batch if phase == "decode" else 1)
     parts: dict[str, int] = {}
@@ -200,7 +201,7 @@ def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
         for operation in operations:
             engine.time(operation)
         parts[part] = engine.cycles - before
-    layer = StepTime(engine.cycles, dict(engine.breakdown)).times(1 if phase == "decode" else batch)
+    layer = StepCycles(engine.cycles, dict(engine.breakdown)).times(1 if phase == "decode" else batch)
     engine.reset()
     for operation in _head_steps(Tiles(t.dim, t.ffn, t.seq, batch), config, engine.width):
         engine.time(operation)
@@ -208,11 +209,11 @@ def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
 
 
 def _ours(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
-          batch: int) -> tuple[StepTime, dict[str, int], int]:
+          batch: int) -> tuple[StepCycles, dict[str, int], int]:
     """The executed mapping: decode at the full context; prefill in chunks, each against half of the prompt on average."""
     machine, grid, precision, profile = engine.machine, engine.width, engine.dtype, engine.profile
 
-    def layer_of(chunk: int, slots: int) -> StepTime:
+    def layer_of(chunk: int, slots: int) -> StepCycles:
         mapping = Mapping(config, grid, grid, precision, context=context, chunk=chunk, users=batch, layers=1, with_head=False)
         return time_layers(machine, mapping, chunk, slots, profile).times(1 / config.layers)
 
@@ -227,7 +228,7 @@ def _ours(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
     return layer, {}, engine.cycles
 
 
-_MAPPINGS: dict[str, Callable[..., tuple[StepTime, dict[str, int], int]]] = {"waferllm": _waferllm, "ours": _ours}
+_MAPPINGS: dict[str, Callable[..., tuple[StepCycles, dict[str, int], int]]] = {"waferllm": _waferllm, "ours": _ours}
 
 
 def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, grid: int, context: int,
