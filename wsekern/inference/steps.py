@@ -209,8 +209,7 @@ def refuse_timed_only(steps: Steps, model: str) -> None:
     """Raise :class:`InputError` if ``steps`` of ``model`` have a time but no values."""
     for step in steps:
         if step.name in TIMED_ONLY:
-            raise InputError(f"{model} has a time but cannot be executed yet: no step gives {TIMED_ONLY[step.name]}; use a model "
-                             "without experts")
+            raise InputError(f"{model} cannot be executed yet: its steps have a time, but none gives {TIMED_ONLY[step.name]}")
 
 
 def last_uses(steps: Steps, kept: Iterable[str]) -> list[tuple[LayerStep | View, tuple[str, ...]]]:
@@ -224,9 +223,29 @@ def last_uses(steps: Steps, kept: Iterable[str]) -> list[tuple[LayerStep | View,
 
 
 def describe_steps(steps: Steps) -> str:
-    """One line for each step: part, name, inputs -> outputs, and the operation; views have no part."""
-    rows = [(getattr(step, "part", ""), step.name, f"{', '.join(step.inputs)} -> {', '.join(step.outputs)}",
-             str(step.operation) if isinstance(step, LayerStep) else f"axis {step.axis} {step.sizes or ''}".strip())
-            for step in steps]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
+    """A line for each step: its part, its name, inputs -> output, its operation. Views have no part.
+
+    >>> from wsekern.inference.layer import head_steps
+    >>> from wsekern.inference.mapping import Mapping
+    >>> from wsekern.workload import load_config
+    >>> print(describe_steps(head_steps(Mapping(load_config("llama3-8b"), 64, 64))))  # doctest: +ELLIPSIS
+          last           x -> x                       axis 0
+    head  norm_squares   x -> squares                 sumsq of 1 rows of 64
+    head  norm_reduce    squares -> squares           AllReduce(...)
+    head  norm_scale     x, squares, model.norm -> h  rownorm of 1 rows of 64
+    head  logits         h, model.head -> logits      Gemm(m=1, k=64, n=2004)
+    head  logits_reduce  logits -> logits             AllReduce(...)
+    """
+    rows = [_describe(step) for step in steps]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _describe(step: LayerStep | View) -> tuple[str, str, str, str]:
+    names = f"{', '.join(step.inputs)} -> {', '.join(step.outputs)}".strip()
+    if isinstance(step, LayerStep):
+        return step.part, step.name, names.removesuffix("->").strip(), str(step.operation)
+    if step.kind == "append" or step.kind in TIMED_ONLY:
+        return "", step.kind, names, ""
+    sizes = [str(size) for size in step.sizes]
+    return "", step.kind, names, "x".join(sizes) if step.kind == "reshape" else " ".join(["axis", str(step.axis), *sizes])

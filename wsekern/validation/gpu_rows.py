@@ -16,7 +16,7 @@ from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
 from wsekern.cluster.layout import Layout
 from wsekern.cluster.precision import PRECISIONS, Precision
 from wsekern.errors import InputError
-from wsekern.workload.config import ModelConfig, bundled_models, load_config
+from wsekern.workload import ModelConfig, bundled_models, load_config
 
 COLUMNS = ("id", "gpu", "n_gpus", "model", "metric", "value", "unit")
 """Columns by which a file is recognised as GPU measurements."""

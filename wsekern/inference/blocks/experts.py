@@ -15,14 +15,14 @@ def expert_steps(mapping: Mapping, tokens: int) -> Steps:
     hidden, shared, rows = mapping.hidden, mapping.shared_expert, tokens * mapping.config.experts_per_token
     steps = [*_route_tokens(mapping, tokens),
              timed_only("take experts", ("h", "chosen", "weights.experts_gate_up", "weights.experts_down"),
-                        ("routed", "chosen.gate_up", "chosen.down")),
-             _step("gate_up", Gemm(rows, hidden, 2 * mapping.expert), ("routed", "chosen.gate_up"), "gate_up")]
+                        ("routed", "chosen_gate_up", "chosen_down")),
+             _step("gate_up", Gemm(rows, hidden, 2 * mapping.expert), ("routed", "chosen_gate_up"), "gate_up")]
     if shared:
         steps.append(_step("shared_gate_up", Gemm(tokens, hidden, 2 * shared), ("h", "weights.shared_gate_up"), "shared"))
     steps += [*_reduce_gates(mapping, tokens, rows),
               _step("silu_mul", Local("silu_mul", mapping.expert, rows), ("gate", "up"), "active"),
               _step("weigh", Local("scale", mapping.expert, rows), ("active", "shares"), "active"),
-              _step("down", Gemm(rows, mapping.expert, hidden), ("active", "chosen.down"), "outputs"),
+              _step("down", Gemm(rows, mapping.expert, hidden), ("active", "chosen_down"), "outputs"),
               _step("sum_experts", Local("add", hidden, rows), ("outputs",), "out")]
     if shared:
         steps += [split("shared", ("shared_gate", "shared_up"), (shared, shared), axis=1),
