@@ -73,12 +73,18 @@ def run(model_dir: str, prompt: str, tokens: int, grid_text: str | None, engine:
     console = open_console(json_path)
     wafer, sampler = load_machine(machine), Sampler(temperature, top_p, seed)
     checkpoint = load_checkpoint(sample_path() if model_dir == "sample" else model_dir)
-    prompt_tokens, written = checkpoint.encode(prompt), []
+    prompt_tokens = checkpoint.encode(prompt)
+    written: list[int] = []
     try:
         with ProgressBar("reading the prompt and writing", len(prompt_tokens) + tokens) as advance:
+
+            def write(token: int) -> None:
+                written.append(token)
+                advance()
+
             executed = execute(checkpoint, wafer, prompt, tokens, precision=precision, grid=parse_grid(grid_text),
                                sampler=sampler, profile=profile, threads=threads, engine=engine, prompt_tokens=prompt_tokens,
-                               on_token=lambda token: (written.append(token), advance()), on_chunk=advance)
+                               on_token=write, on_chunk=advance)
     except KeyboardInterrupt:
         if written:
             console.print(f"{prompt}{checkpoint.decode(written)}", markup=False)

@@ -126,10 +126,10 @@ def _head_region(config: ModelConfig, width: int, height: int, request: Request)
     return Mapping(config, width, height, request.precision, context=1, layers=0)
 
 
-MOST_WAFERS = 256
+MAX_WAFERS = 256
 """Where the search for enough wafers gives up; the vendor offers clusters of up to 2,048."""
 
-MOST_REGIONS = 48
+MAX_REGIONS = 48
 """Regions on one side of a wafer at most: beyond that a region is smaller than 25 x 16 PEs."""
 
 CUTS_TRIED = 10
@@ -148,13 +148,13 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
     whole = Mapping(config, 1, 1, request.precision, request.context, users=request.batch).memory
     room = float(machine.core.sram) * int(machine.fabric.user_width) * int(machine.fabric.user_height)
     least = max(1, math.ceil((whole["weights"] + whole["kv_cache"]) / room))
-    for count in range(least, MOST_WAFERS + 1) if wafers is None else (wafers,):
+    for count in range(least, MAX_WAFERS + 1) if wafers is None else (wafers,):
         placements = _placements(config, request, machine, count, profile)
         if placements:
             best = min(placements, key=lambda placement: placement.request_seconds())
             return _with_best_chunk(best)
     raise BudgetError(f"{config.name} with {request.batch} x {request.context} tokens of {request.precision} cache does not "
-                      f"fit {MOST_WAFERS if wafers is None else wafers} wafers of {machine.name}: use "
+                      f"fit {MAX_WAFERS if wafers is None else wafers} wafers of {machine.name}: use "
                       f"{'a smaller request' if wafers is None else 'more wafers (or auto) or a smaller request'}")
 
 
@@ -162,8 +162,8 @@ def _placements(config: ModelConfig, request: Request, machine: Machine, wafers:
     """Every cut of the wafers into regions on which the model fits, and smaller regions in the same places."""
     by_layers: dict[int, list[Placement]] = {}
     fabric = machine.fabric
-    for columns in range(1, min(MOST_REGIONS, int(fabric.user_width)) + 1):
-        for rows in range(1, min(MOST_REGIONS, int(fabric.user_height)) + 1):
+    for columns in range(1, min(MAX_REGIONS, int(fabric.user_width)) + 1):
+        for rows in range(1, min(MAX_REGIONS, int(fabric.user_height)) + 1):
             placement = _cut(config, request, machine, wafers, columns, rows, profile)
             if placement is not None:
                 by_layers.setdefault(placement.layers, []).append(placement)
