@@ -20,7 +20,7 @@ from wsekern.cluster.layout import Layout
 from wsekern.cluster.precision import PRECISIONS, Precision
 from wsekern.errors import InputError, WsekernError
 from wsekern.validation.gpu_notes import OTHER_THINGS, is_recipe, level_by_words, reason_by_words
-from wsekern.workload.config import ModelConfig, bundled_models, load_config
+from wsekern.workload import ModelConfig, bundled_models, load_config
 
 COLUMNS = ("id", "gpu", "n_gpus", "model", "metric", "value", "unit")
 """Columns by which a file is recognised as GPU measurements."""
