@@ -10,7 +10,7 @@ from wsekern.fabric._routing import State
 from wsekern.fabric.routes import Port, port_of
 from wsekern.fabric.simulation import DELIVERED, check_color, check_entry, words_of
 from wsekern.program._pe import COUNTERS, Cores
-from wsekern.program.encode import encode, stack
+from wsekern.program.encode import core_latency, encode, stack
 from wsekern.program.instructions import Label
 from wsekern.program.layout import Layout
 from wsekern.program.operands import NUMPY_TYPES
@@ -20,7 +20,6 @@ from wsekern.program.waiting import STUCK, WAITS, fault_of, sentence_of, threads
 
 _SINK_CORE = 2
 _DEADLINE = -14
-_LATENCIES = (("input", 0), ("output", 0), ("task", 0), ("data_task", 0), ("launch", 1))
 
 
 class Simulation:
@@ -42,8 +41,7 @@ class Simulation:
         self.parameters = np.ascontiguousarray(layout.parameters.reshape(layout.program_of.size, -1).copy())
         """(PEs, count); may be written between runs."""
         self._cores = Cores(*stack(self._placed), layout.program_of.reshape(-1), self._wide_enough(),
-                            [timing.latency(key, default) for key, default in _LATENCIES],
-                            timing.stride_width if layout.banks else (0,) * 8, layout.width)
+                            core_latency(timing, layout.banks), layout.width)
         sinks = np.full(COLORS, _SINK_CORE, np.uint8)
         self._fabric = State(layout.fabric.build(), sinks)
         self._cores.attach(self._fabric)
