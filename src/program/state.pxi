@@ -2,7 +2,6 @@
 
 cdef enum:
     WHEEL = 1024        # slots of coming cycles; a longer delay goes round
-    STRIP_ROWS = 64     # rows of PEs whose events one thread handles, as in the fabric
     NOBODY = -1
     PATIENCE = 256      # cycles without any movement after which a run is stuck
     MAIN_RANK = 2       # priority of the main thread: between medium (1) and low (3)
