@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import wsekern.fabric._routing
+import wsekern._common
 from wsekern.fabric import Fabric, FabricPlan
 
 CYTHON = """
@@ -38,7 +38,7 @@ C = """
 
 static PyObject *strips(PyObject *self, PyObject *unused)
 {
-    if (import_wsekern___routing() < 0)
+    if (import_wsekern__fabric___routing() < 0)
         return NULL;
     return PyLong_FromLong(fabric_step != NULL && fabric_offer != NULL);
 }
@@ -52,7 +52,7 @@ CMAKE = """
 cmake_minimum_required(VERSION 3.20...4.0)
 project(consumer LANGUAGES C)
 find_package(wsekern 0.1 CONFIG REQUIRED)
-if(NOT EXISTS "${wsekern_PXD_DIR}/wsekern/_routing.pxd")
+if(NOT EXISTS "${wsekern_PXD_DIR}/wsekern/fabric/_routing.pxd")
   message(FATAL_ERROR "no declarations in ${wsekern_PXD_DIR}")
 endif()
 add_library(c_consumer MODULE c_consumer.c)
@@ -61,7 +61,7 @@ target_link_libraries(c_consumer PRIVATE wsekern::headers)
 set_target_properties(c_consumer PROPERTIES PREFIX "" SUFFIX ${EXTENSION_SUFFIX})
 """
 
-INSTALLED = Path(wsekern.fabric._routing.__file__).parent
+INSTALLED = Path(wsekern._common.__file__).parent
 INCLUDE = INSTALLED / "include"
 
 

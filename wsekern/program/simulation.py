@@ -5,7 +5,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import InputError, raise_for_status
+from wsekern.errors import STATUS, InputError, raise_for_status
 from wsekern.fabric._routing import State
 from wsekern.fabric.routes import Port, port_of
 from wsekern.fabric.simulation import DELIVERED, check_color, check_entry, words_of
@@ -19,7 +19,7 @@ from wsekern.program.text.listing import instruction_text, listing
 from wsekern.program.waiting import STUCK, WAITS, fault_of, sentence_of, threads_that_wait
 
 _SINK_CORE = 2
-_DEADLINE = -14
+_DEADLINE = STATUS["DEADLINE"]
 _LATENCIES = (("input", 0), ("output", 0), ("task", 0), ("data_task", 0), ("launch", 1))
 
 

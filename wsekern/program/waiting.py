@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from wsekern.errors import STATUS
 from wsekern.fabric.reference import OPPOSITE, STEP
 from wsekern.fabric.routes import Port, Route, ports_of
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 WAITS = {"input": "words", "output": "room to send", "fifo": "a FIFO", "microthread": "a microthread"}
 """States in which a thread waits, and what for."""
-STUCK = frozenset({-12, -14})
+STUCK = frozenset({STATUS["DEADLOCK"], STATUS["DEADLINE"]})
 """Status codes of runs that met no error and yet did not end: deadlock, deadline."""
 _MAIN, _MOST_PES, _MOST_SENDERS, _MOST_ROUTERS = 8, 20, 4, 4096
 
