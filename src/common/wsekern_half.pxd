@@ -1,7 +1,7 @@
 # cython: language_level=3
 # wsekern_half.h for Cython.
 
-cdef extern from "common/wsekern_half.h" nogil:
+cdef extern from "wsekern_half.h" nogil:
     float wsk_half_to_float(unsigned short h)
     unsigned short wsk_float_to_half(float f)
     float wsk_bf16_to_float(unsigned short h)

@@ -17,15 +17,16 @@ import wsekern._common
 from wsekern.fabric import Fabric, FabricPlan
 
 CYTHON = """
-from wsekern.fabric._routing cimport (State, fabric_cycle, fabric_deliveries, fabric_offer, fabric_step, fabric_strips,
-                                      wsk_delivery)
+from wsekern.fabric._routing cimport State, fabric_cycle, fabric_deliveries, fabric_offer, fabric_step, fabric_strips
+from wsekern.fabric.wsekern_fabric cimport wsk_delivery
+from wsekern.wsekern_status cimport WSK_OK
 
 def send_and_listen(State state, int color, unsigned int data):
     cdef const wsk_delivery *words
     cdef int i
     assert fabric_offer(state.fabric, 0, color, data, 0) == 1
     while True:
-        assert fabric_step(state.fabric) == 0
+        assert fabric_step(state.fabric) == WSK_OK
         for i in range(fabric_strips(state.fabric)):
             if fabric_deliveries(state.fabric, i, &words):
                 return fabric_cycle(state.fabric), words[0].pe, words[0].data
