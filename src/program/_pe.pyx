@@ -12,29 +12,13 @@ from libc.string cimport memcpy
 import numpy as np
 
 from wsekern.fabric._routing import ROUTE
-
-from wsekern.fabric._routing cimport (State as FabricState, fabric_arrive, fabric_depart, fabric_feed, fabric_tick, wsk_delivery,
-                               wsk_fabric, wsk_route)
-
-cdef extern from "wsekern_fabric.h" nogil:
-    int WSK_RAMP, WSK_CONTROL, WSK_ADVANCE, WSK_TORN_DOWN
-    int wsk_fabric_offer(wsk_fabric *fabric, uint32_t pe, int color, uint32_t data, int flags)
-    void wsk_fabric_credit(wsk_fabric *fabric, uint32_t pe, int color, int words)
-    int wsk_fabric_strips(const wsk_fabric *fabric)
-    int wsk_fabric_deliveries(const wsk_fabric *fabric, int strip, const wsk_delivery **words)
-    int wsk_fabric_rewrite(wsk_fabric *fabric, uint32_t pe, int color, const wsk_route *route)
-    int wsk_fabric_set_position(wsk_fabric *fabric, uint32_t pe, int color, int position)
-    int wsk_fabric_teardown(wsk_fabric *fabric, uint32_t pe, int color, int frozen)
-    int wsk_fabric_torn_down(const wsk_fabric *fabric, uint32_t pe, int color)
-    int64_t wsk_fabric_last_move(const wsk_fabric *fabric)
-    int64_t wsk_fabric_next_event(const wsk_fabric *fabric)
-    int wsk_fabric_skip(wsk_fabric *fabric, int64_t cycle)
-
+from wsekern.fabric._routing cimport State as FabricState
+from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, wsk_fabric, wsk_fabric_skip, wsk_route
+from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_MEMORY_RANGE, WSK_OK
 from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_THREADS, pe_descriptor, pe_descriptor_fields,
                                       pe_field, pe_form_names, pe_instruction, pe_instruction_fields, pe_kind_names,
                                       pe_latency, pe_latency_fields, pe_op_names, pe_program, pe_program_fields,
                                       pe_type_names)
-from wsekern.program.routers cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_MEMORY_RANGE, WSK_OK
 from wsekern.program.state cimport (BULK, Grid, Pe, Program, Queue, READY, STARTING, Strip, Thread, activate, input_queue,
                                     output_queue, queue_word)
 from wsekern.program.events cimport run_cores

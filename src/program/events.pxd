@@ -5,12 +5,14 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint32_t
 from libc.stdlib cimport realloc
 from libc.string cimport memset
 
+from wsekern.fabric._routing cimport fabric_arrive, fabric_depart, fabric_feed, fabric_tick
+from wsekern.fabric.fabric_internal cimport wsk_ctz
+from wsekern.fabric.team cimport wsk_team, wsk_team_meet, wsk_team_run
+from wsekern.fabric.wsekern_fabric cimport (WSK_RAMP, WSK_TORN_DOWN, wsk_delivery, wsk_fabric, wsk_fabric_deliveries,
+                                            wsk_fabric_last_move, wsk_fabric_next_event, wsk_fabric_offer, wsk_fabric_skip,
+                                            wsk_fabric_strips)
+from wsekern.wsekern_status cimport WSK_ERR_DEADLINE, WSK_ERR_DEADLOCK, WSK_ERR_NO_MEMORY, WSK_ERR_QUEUE_RANGE, WSK_OK
 from wsekern.program.pe_code cimport PE_NONE
-from wsekern.program.routers cimport (WSK_ERR_DEADLINE, WSK_ERR_DEADLOCK, WSK_ERR_NO_MEMORY, WSK_ERR_QUEUE_RANGE, WSK_OK,
-                                      WSK_RAMP, WSK_TORN_DOWN, fabric_arrive, fabric_depart, fabric_feed, fabric_tick,
-                                      wsk_ctz, wsk_delivery, wsk_fabric, wsk_fabric_deliveries, wsk_fabric_last_move,
-                                      wsk_fabric_next_event, wsk_fabric_offer, wsk_fabric_skip, wsk_fabric_strips, wsk_team,
-                                      wsk_team_meet, wsk_team_run)
 from wsekern.program.state cimport (Grid, NOBODY, PATIENCE, Pe, Queue, Strip, TORN_DOWN_TASK, WAIT_INPUT, WAIT_OUTPUT, WHEEL,
                                     Word, activate, input_queue, output_queue, queue_pop, queue_word, schedule,
                                     schedule_ramp, set_word, stamp_of, unschedule, wake_all)

@@ -2,6 +2,9 @@
 # Scalar code of the main thread: registers, memory, branches, descriptors, tasks, routes.
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
+from wsekern.fabric.wsekern_fabric cimport (wsk_fabric, wsk_fabric_rewrite, wsk_fabric_set_position, wsk_fabric_teardown,
+                                            wsk_fabric_torn_down)
+from wsekern.wsekern_status cimport WSK_ERR_BAD_INSTRUCTION, WSK_ERR_MEMORY_RANGE, WSK_OK
 from wsekern.program.pe_code cimport (PE_ACTIVATE, PE_BLOCK, PE_BLOCK_QUEUE, PE_BRANCH, PE_CALL, PE_COLORS, PE_CONSTANT,
                                       PE_CONVERT, PE_GIVE, PE_JUMP, PE_LOAD, PE_LOAD_DESCRIPTOR, PE_MOVE_BASE, PE_PARAMETER,
                                       PE_POSITION, PE_RETURN, PE_RING, PE_ROUTE, PE_SCALAR, PE_SET_BASE, PE_SET_EXTENT,
@@ -9,8 +12,6 @@ from wsekern.program.pe_code cimport (PE_ACTIVATE, PE_BLOCK, PE_BLOCK_QUEUE, PE_
                                       PE_UNBLOCK_QUEUE, pe_descriptor, pe_instruction)
 from wsekern.program.pe_math cimport (pe_apply, pe_compares, pe_convert, pe_decode, pe_encode, pe_load_bits, pe_store_bits,
                                       pe_type_bytes, pe_value)
-from wsekern.program.routers cimport (WSK_ERR_BAD_INSTRUCTION, WSK_ERR_MEMORY_RANGE, WSK_OK, wsk_fabric, wsk_fabric_rewrite,
-                                      wsk_fabric_set_position, wsk_fabric_teardown, wsk_fabric_torn_down)
 from wsekern.program.state cimport (Grid, NOBODY, Pe, Place, Queue, READY, Strip, Thread, WAIT_INPUT, WAIT_OUTPUT, activate,
                                     input_queue, output_queue, pop_input, queue_word, stamp_of, unblock, wait_for)
 from wsekern.program.vector cimport descriptor_of, element_of, is_memory, load_place, ring_element, send

@@ -4,8 +4,9 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+from wsekern.fabric.fabric_internal cimport STRIP_ROWS, wsk_ctz
+from wsekern.fabric.wsekern_fabric cimport wsk_fabric, wsk_fabric_credit
 from wsekern.program.pe_code cimport PE_COLORS, PE_MAIN, PE_NONE, PE_QUEUES, pe_descriptor, pe_program
-from wsekern.program.routers cimport STRIP_ROWS, wsk_ctz, wsk_fabric, wsk_fabric_credit
 from wsekern.program.state cimport (Fifo, Grid, IDLE, NOBODY, Pe, Place, Program, Queue, Strip, Thread, WHEEL,
                                     Word, input_queue, output_queue, schedule, strip_of)
 from wsekern.program.tasks cimport begin_task

@@ -2,8 +2,9 @@
 # What a core holds. One record per PE that has a program, in the order of rows; everything of variable size lies in pools.
 from libc.stdint cimport int16_t, int32_t, int64_t, int8_t, uint16_t, uint32_t, uint8_t
 
+from wsekern.fabric.fabric_internal cimport STRIP_ROWS, wsk_ctz
+from wsekern.fabric.wsekern_fabric cimport wsk_delivery, wsk_fabric, wsk_fabric_credit, wsk_route
 from wsekern.program.pe_code cimport pe_descriptor, pe_instruction, pe_latency, pe_program
-from wsekern.program.routers cimport STRIP_ROWS, wsk_ctz, wsk_delivery, wsk_fabric, wsk_fabric_credit, wsk_route
 
 cdef enum:
     WHEEL = 1024        # slots of coming cycles; a longer delay goes round

@@ -2,9 +2,11 @@
 # Tasks and threads: which task begins, which thread issues, and what the issued instruction does.
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint32_t, uint8_t
 
+from wsekern.fabric.fabric_internal cimport wsk_ctz
+from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, wsk_fabric
+from wsekern.wsekern_status cimport WSK_ERR_BAD_INSTRUCTION, WSK_OK
 from wsekern.program.pe_code cimport (PE_END, PE_FABIN, PE_GIVE, PE_LOAD_DESCRIPTOR, PE_NONE, PE_QUEUES, PE_SPEND, PE_TAKE,
                                       PE_THREADS, PE_VECTOR, pe_descriptor, pe_instruction, pe_program)
-from wsekern.program.routers cimport WSK_CONTROL, WSK_ERR_BAD_INSTRUCTION, WSK_OK, wsk_ctz, wsk_fabric
 from wsekern.program.state cimport (BULK, Grid, IDLE, MAIN_RANK, NOBODY, Pe, Program, Queue, READY, Strip, Thread,
                                     WAIT_THREAD, Word, input_queue, pop_input, queue_word, schedule, stamp_of, wait_for,
                                     wake_all)

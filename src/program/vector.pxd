@@ -2,10 +2,11 @@
 # Vector instructions: operands, all elements at once in memory, word by word where the fabric or a FIFO takes part.
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
+from wsekern.fabric.wsekern_fabric cimport WSK_ADVANCE, WSK_CONTROL, wsk_fabric
+from wsekern.wsekern_status cimport WSK_ERR_MEMORY_RANGE, WSK_OK
 from wsekern.program.pe_code cimport (PE_FABIN, PE_FABOUT, PE_FIFO, PE_MEM, PE_MEM4D, PE_NONE, PE_REGISTER, PE_RING,
                                       pe_descriptor, pe_instruction)
 from wsekern.program.pe_math cimport pe_apply, pe_decode, pe_encode, pe_load, pe_store, pe_type_bytes, pe_value
-from wsekern.program.routers cimport WSK_ADVANCE, WSK_CONTROL, WSK_ERR_MEMORY_RANGE, WSK_OK, wsk_fabric
 from wsekern.program.state cimport (Fifo, Grid, Pe, Place, Queue, READY, Strip, Thread, WAIT_FIFO, WAIT_INPUT, WAIT_OUTPUT,
                                     activate, input_queue, output_queue, pop_input, queue_word, schedule_ramp, set_word,
                                     stamp_of, unblock, wait_for, wake_all)

@@ -14,7 +14,7 @@ from wsekern.fabric._routing import ROUTE
 from wsekern.fabric.plan import route_record
 from wsekern.machine.timing import Timing
 from wsekern.program._pe import DESCRIPTOR, FORMS, INSTRUCTION, KINDS, LATENCY, OPERATIONS, PROGRAM, TYPES
-from wsekern.program.instructions import INSTRUCTIONS, PRIORITIES, Label, Placed, Scalar, TaskEntry, Vector
+from wsekern.program.instructions import INSTRUCTIONS, MAIN_TASK, PRIORITIES, Label, Placed, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
     INTEGERS,
     TYPE_BYTES,
@@ -27,7 +27,7 @@ from wsekern.program.operands import (
     Register,
     Ring,
 )
-from wsekern.program.program import MAIN_TASK, Program
+from wsekern.program.program import Program
 
 _NONE, _STACK = -1, 8
 _SOFTWARE = {"div": "divide", "mod": "divide", "sqrt": "rsqrt", "exp": "exp", "log": "exp", "sin": "exp", "cos": "exp"}
@@ -337,7 +337,7 @@ class _Encoder:
     # ---- header
 
     def _header(self) -> dict[str, Any]:
-        """What a ``PROGRAM`` record says, but for the places of its code, descriptors and routes among those of other programs."""
+        """Fields of a ``PROGRAM`` record, but for where its code, descriptors and routes begin: :func:`stack` fills these."""
         program = self.program
         data = {program.input_queue(task.number): task for task in program.tasks.values() if task.kind == "data"}
         core = self.timing.machine.core

@@ -5,6 +5,11 @@ from typing import Any
 
 from wsekern.program.operands import Operand
 
+COLORS, MAX_REGISTERS = 24, 256
+"""Colors of a router, and registers of a task."""
+MAIN_TASK = "main"
+"""Task that every PE begins by itself at cycle 0."""
+
 # Vector instruction -> (what it does, precision of the arithmetic); h instructions work in fp16 or, on bf16 operands, in bf16.
 INSTRUCTIONS: dict[str, tuple[str, str]] = {
     "mov32": ("mov", "u32"), "add32": ("add", "u32"), "sub32": ("sub", "u32"), "mul32": ("mul", "u32"),

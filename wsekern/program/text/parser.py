@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Collection
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -11,11 +11,11 @@ from wsekern.errors import InputError
 from wsekern.fabric.routes import POP_MODES, Port, Route, port_mask
 from wsekern.program.instructions import INSTRUCTIONS, OPERATIONS, PRIORITIES, SOURCES, Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import NUMPY_TYPES, Fabric, Fifo, Mem, Mem4d, Named, Operand, Register, Ring
-from wsekern.program.program import Program
+from wsekern.program.symbols import Symbols
+from wsekern.program.text.grammar import REGISTER, SLOTS, number_of
 from wsekern.program.text.line import INT32, Line, Token
-from wsekern.program.text.listing import REGISTER, SLOTS, number_of
 
-_MOST_INITIAL = 1 << 20
+_MAX_INITIAL = 1 << 20
 _KINDS = ("local", "data", "control", "subroutine")
 _TASK_NUMBERS = {"local": 31, "data": 23, "control": 63, "subroutine": 0}
 _IMMEDIATES = {"spend": (0, 0x7FFFFFFF), "parameter": (0, 0x7FFF), "block_queue": (0, 7), "unblock_queue": (0, 7),
@@ -23,20 +23,31 @@ _IMMEDIATES = {"spend": (0, 0x7FFFFFFF), "parameter": (0, 0x7FFF), "block_queue"
 """Smallest and largest number of the forms that have one."""
 
 
-class Parser:
+Read = TypeVar("Read", bound=Symbols)
+
+
+def parse_program(kind: Callable[[str], Read], text: str, origin: str = "program text") -> Read:
+    """The program that ``text`` describes; errors name ``origin``, the line, the column and what would be accepted.
+
+    ``kind`` makes an empty program of a name: :class:`wsekern.program.Program`.
+    """
+    return Parser(kind, text, origin).run()
+
+
+class Parser(Generic[Read]):
     """Reads one program."""
 
-    def __init__(self, text: str, origin: str) -> None:
+    def __init__(self, kind: Callable[[str], Read], text: str, origin: str) -> None:
         if not isinstance(text, str):
             raise InputError(f"{origin}: expected the text of a program, not {type(text).__name__}")
         self.lines = [Line(line, number, origin) for number, line in enumerate(re.split(r"\r?\n", text), 1)]
-        self.origin = origin
-        self.program: Program | None = None
+        self.kind, self.origin = kind, origin
+        self.program: Read | None = None
         self.values: dict[str, tuple[list[int], Line, Token]] = {}
         self.label_lines: dict[str, int] = {}
         self.later: list[Callable[[], None]] = []       # checks that need the whole program
 
-    def run(self) -> Program:
+    def run(self) -> Read:
         """The program."""
         for line in self.lines:
             if line.next.kind == "end":
@@ -64,7 +75,7 @@ class Parser:
             line.at -= 1
             line.fail("one '.program' only")
         if word == "program":
-            self.program = Program(line.name("a name of the program"))
+            self.program = self.kind(line.name("a name of the program"))
         else:
             _DIRECTIVES[word](self, line)
 
@@ -89,9 +100,9 @@ class Parser:
         found = self.values.setdefault(name, ([], line, start))[0]
         while line.next.kind != "end":
             value = self._value(line, type)
-            count = line.integer("a number of values", 1, _MOST_INITIAL) if line.has("*") else 1
-            if len(found) + count > min(elements, _MOST_INITIAL):
-                line.fail(f"no more than {min(elements, _MOST_INITIAL)} values of {name!r}", start)
+            count = line.integer("a number of values", 1, _MAX_INITIAL) if line.has("*") else 1
+            if len(found) + count > min(elements, _MAX_INITIAL):
+                line.fail(f"no more than {min(elements, _MAX_INITIAL)} values of {name!r}", start)
             found += [value] * count
 
     def _fill(self) -> None:
@@ -231,7 +242,7 @@ class Parser:
         self.later.append(checked)
 
     def _check_operand(self, line: Line, token: Token, operand: Operand) -> None:
-        self._check(line, token, lambda: self.program._check_operand("the operand", operand, 1))
+        self._check(line, token, lambda: self.program.check_operand("the operand", operand, 1))
         if isinstance(operand, Fifo):
             self._expect(line, token, operand.name, "a fifo", lambda: self.program.fifos)
             self._expect_task(line, token, operand.on_push, "local")
