@@ -71,8 +71,8 @@ class Waits:
 
     def threads(self) -> list[dict]:
         """Threads that wait, by PE: ``x``, ``y``, ``thread``, where its instruction stands (:meth:`Places.of`), the number of
-        the ``instruction``, ``waits_for`` (:data:`WAITS`), ``queue``, ``color`` where it is one, ``since`` which cycle, ``words``
-        done of a stream."""
+        the ``instruction``, ``waits_for`` (:data:`WAITS`), ``queue``, ``color`` where it is one, ``since`` which cycle,
+        ``words`` done of a stream."""
         plan, found = self.plan, []
         programs = plan.program_of.reshape(-1)
         for pe, thread, state, instruction, word, queue, since in self.cores.waiting():
