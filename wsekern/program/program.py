@@ -9,7 +9,6 @@ from wsekern.program.instructions import MAIN_TASK, Label, Scalar, TaskEntry, Ve
 from wsekern.program.operands import TYPE_BYTES, Fabric, Operand
 from wsekern.program.symbols import Symbols
 from wsekern.program.text.listing import program_text
-from wsekern.program.text.parser import parse_program
 
 VECTOR_BYTES, SCALAR_BYTES = 16, 4
 """What instructions are counted as against the 48 KB of a PE: words of 32 bits (FABRICA: fixed-length instructions), four for
@@ -43,6 +42,8 @@ class Program(Symbols):
     @classmethod
     def parse(cls, text: str, origin: str = "program text") -> "Program":
         """The program that a listing describes; errors name ``origin``, line and column."""
+        from wsekern.program.text.parser import parse_program  # few programs are read: import it where one is
+
         return parse_program(cls, text, origin)
 
     # ---- tasks

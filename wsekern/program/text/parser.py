@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import fields, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -10,10 +9,11 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.fabric.routes import POP_MODES, Port, Route, port_mask
 from wsekern.program.instructions import INSTRUCTIONS, OPERATIONS, PRIORITIES, SOURCES, Label, Scalar, TaskEntry, Vector
-from wsekern.program.operands import NUMPY_TYPES, Fabric, Fifo, Mem, Mem4d, Named, Operand, Register, Ring
+from wsekern.program.operands import NUMPY_TYPES, Fifo, Named, Operand
 from wsekern.program.symbols import Symbols
 from wsekern.program.text.grammar import REGISTER, SLOTS, number_of
 from wsekern.program.text.line import INT32, Line, Token
+from wsekern.program.text.operand import read_operand
 
 _MAX_INITIAL = 1 << 20
 _KINDS = ("local", "data", "control", "subroutine")
@@ -155,7 +155,7 @@ class Parser(Generic[Read]):
         name = self._new(line, "fifo", self.program.fifos)
         line.need("=")
         start = line.next
-        found = self._operand(line, "fabric")
+        found = read_operand(line, "fabric", self.program.fifos)
         if not isinstance(found, Fifo) or found.name != name:
             line.fail(f"'fifo' and the name {name!r} again", start)
         self.program.fifos[name] = found
@@ -165,7 +165,7 @@ class Parser(Generic[Read]):
         name = self._new(line, "descriptor", self.program.descriptors)
         line.need("=")
         start = line.next
-        found = self._operand(line, "fabric")
+        found = read_operand(line, "fabric", self.program.fifos)
         if isinstance(found, Named):
             line.fail("an operand that is no named descriptor", start)
         self.program.descriptors[name] = found
@@ -268,92 +268,6 @@ class Parser(Generic[Read]):
             found[key] = True if reader is None else reader(line)
         return found
 
-    def _operand(self, line: Line, direction: str) -> Operand:
-        if line.next.kind == "word":
-            if line.has(direction):
-                return self._fabric(line)
-            if line.has("fifo"):
-                return self._fifo_operand(line)
-            if REGISTER.fullmatch(line.next.text):
-                number = line.register()
-                line.need(".")
-                return Register(number, line.type())
-        if line.has("@"):
-            return Named(line.name("a descriptor"))
-        ring = line.has("ring")
-        symbol = line.name(f"an operand: a symbol, ring, fifo, {direction}, a register or @descriptor")
-        line.need("[")
-        if not ring and line.next.text == "(":
-            return self._mem4d(line, symbol)
-        extent = line.integer("elements")
-        more = self._options(line, Ring if ring else Mem, ("symbol", "extent"))
-        return (Ring if ring else Mem)(symbol, extent, **more)
-
-    def _options(self, line: Line, kind: type, given: tuple[str, ...]) -> dict[str, Any]:
-        """``, key=value`` up to the closing bracket, for the fields of an operand."""
-        known = {f.name: f.default for f in fields(kind) if f.name not in given}
-        found: dict[str, Any] = {}
-        while not line.has("]"):
-            line.need(",")
-            key = line.one_of("one of", [name for name in known if name not in found])
-            line.need("=")
-            if isinstance(known[key], bool):
-                found[key] = line.one_of("yes or no", ("yes", "no")) == "yes"
-            else:
-                low, high = {"packing": (1, 2), "index": (0, 0xFFFF)}.get(key, INT32)
-                found[key] = line.integer(key, low, high)
-        return found
-
-    def _fabric(self, line: Line) -> Fabric:
-        queue, type = line.integer("a queue", 0, 7), line.type()
-        line.need("[")
-        extent = line.integer("elements")
-        start = line.next
-        more = self._options(line, Fabric, ("queue", "extent", "type"))
-        if more.get("packing") == 2 and NUMPY_TYPES[type]().itemsize == 4:
-            line.fail(f"packing=1 for elements of {type}", start)
-        return Fabric(queue, extent, type, **more)
-
-    def _mem4d(self, line: Line, symbol: str) -> Mem4d:
-        start = line.next
-        shape = self._numbers(line, 0)
-        for word in (",", "strides", "="):
-            line.need(word)
-        strides = self._numbers(line, INT32[0])
-        if len(shape) > 4 or len(shape) != len(strides):
-            line.fail("a shape of at most 4 dimensions and as many strides", start)
-        offset = 0
-        if line.has(",", "offset", "="):
-            offset = line.integer("an offset")
-        line.need("]")
-        return Mem4d(symbol, shape, strides, offset)
-
-    @staticmethod
-    def _numbers(line: Line, low: int) -> tuple[int, ...]:
-        line.need("(")
-        found: list[int] = []
-        while not line.has(")"):
-            if found:
-                line.need(",")
-            found.append(line.integer("a number", low))
-        return tuple(found)
-
-    def _fifo_operand(self, line: Line) -> Fifo:
-        name = line.name("a fifo")
-        found = self.program.fifos.get(name) or Fifo(name, name)
-        if not line.has("["):
-            return found
-        if line.next.kind == "number":
-            found = replace(found, extent=line.integer("elements"))
-            line.has(",")
-        while not line.has("]"):
-            key = line.one_of("] or one of", ("symbol", "on_push", "on_pop"))
-            line.need("=")
-            none = key != "symbol" and line.has("none")
-            found = replace(found, **{key: None if none else line.name("a symbol" if key == "symbol" else "a task")})
-            line.has(",")
-        return found
-
     # ---- code
 
     def _code(self, line: Line) -> None:
@@ -375,11 +289,11 @@ class Parser(Generic[Read]):
 
     def _vector(self, line: Line) -> None:
         start = line.take()
-        operands: list[Operand | None] = [self._operand(line, "fabout")]
+        operands: list[Operand | None] = [read_operand(line, "fabout", self.program.fifos)]
         while line.has(","):
             if len(operands) == 4:
                 line.fail("at most 4 operands")
-            operands.append(None if line.has("-") else self._operand(line, "fabin"))
+            operands.append(None if line.has("-") else read_operand(line, "fabin", self.program.fifos))
         if len(operands) == 1:
             line.fail("',' and a source")
         more = self._keys(line, _VECTOR_KEYS)
@@ -435,7 +349,7 @@ class Parser(Generic[Read]):
         elif slot == "from":
             values["source"] = line.type()
         elif slot in ("read", "written"):
-            values["target"] = self._operand(line, "fabin" if slot == "read" else "fabout")
+            values["target"] = read_operand(line, "fabin" if slot == "read" else "fabout", self.program.fifos)
             self._check_operand(line, token, values["target"])
         elif slot in ("own", "copied"):
             line.need("@")
