@@ -1,4 +1,4 @@
-"""What programs take on the cores, beside published measurements and the rules of src/pe/README.md."""
+"""What programs take on the cores, beside published measurements and the rules of docs/machine-model.md."""
 
 import numpy as np
 import pytest
