@@ -232,22 +232,27 @@ static u64 finish_branches(wsk_fabric *f, size_t at, u64 ready, const wsk_reques
 static int send_by_side(wsk_fabric *f, const wsk_row *row, int k, int c, int d, u64 m, wsk_wire *wire, const u32 *words)
 {
     wsk_strip *s = row->strip;
-    u64 edge = m & edge_bits(f, row->y, k, d);
-    wire->to[d] = m & ~edge;
+    int copies = 0;
+    wire->to[d] = m;
     if (!m)
         return 0;
     wsk_count(f, wsk_lane_at(f, row->y, k, c), d, m);
-    if (edge)
+    u64 edge = m & edge_bits(f, row->y, k, d);
+    if (edge) {
         leave_by_edge(f, s, row->y, k, c, d, edge, words, wire->control);
-    int over_link = wsk_popcount(m & ~edge);
-    if (over_link) {
+        wire->to[d] = m &= ~edge;
+        copies = wsk_popcount(edge);
+    }
+    if (m) {
+        int n = wsk_popcount(m);
         row->sent_blocks[d] |= (u64)1 << k;
         s->rows_sent[row->slot][d] |= row->bit;
         row->sent[k].sent[d] |= (u32)1 << c;
-        s->totals.hops[c] += (u64)over_link;
-        s->stored += over_link;
+        s->totals.hops[c] += (u64)n;
+        s->stored += n;
+        copies += n;
     }
-    return over_link + wsk_popcount(edge);
+    return copies;
 }
 
 /* The granted words of one lane leave by the ramp, but for those that the core ignores. Returns how many. */
