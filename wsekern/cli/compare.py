@@ -76,7 +76,8 @@ def compare(model: str | None, wafer: str, wafers: str, batches: str | None, pro
 def _report(views: list[Any], data: dict[str, Any], html_path: str | None, json_path: str | None) -> None:
     from rich.console import Group
 
-    from wsekern.report import html_page, write_file
+    from wsekern.output import write_file
+    from wsekern.report import html_page
 
     if html_path:
         write_file(html_path, html_page(Group(*views), "wsekern compare"))
