@@ -135,17 +135,16 @@ def _sweep(model: str, batches: str | None, prompts: str | None, equal: str | No
     if plot_path:
         sweep_plot(model, cells, plot_path)
     data = {"model": model, "mode": mode, "cells": [cell.to_dict() for cell in cells],
-            "crossovers": [{**vars(one), "sentence": one.sentence()} for one in found]}
+            "crossovers": [{**vars(crossover), "sentence": crossover.sentence()} for crossover in found]}
     return [sweep_view(model, mode, cells, found)], data
 
 
-def _datacentre(model: str, power: str, min_speed: float, *, batch: int, threads: int,
-                **options: Any) -> tuple[list[Any], dict[str, Any]]:
-    from wsekern.compare.datacentre import datacentre
+def _datacentre(model: str, power: str, min_speed: float, *, prompt: int, output: int, precision: str, batch: int,
+                threads: int, **options: Any) -> tuple[list[Any], dict[str, Any]]:
+    from wsekern.compare.datacentre import Budget, datacentre, parse_power
     from wsekern.report import datacentre_view
-    from wsekern.workload import load_config
+    from wsekern.workload import Request, load_config
 
-    sites = datacentre(load_config(model), power=power, least_tokens_per_second_per_user=min_speed, **options)
-    names = ("wafers", "gpus", "gpus_ideal")
-    return [datacentre_view(model, power, sites)], {
-        "model": model, "power": power, **{name: site and site.to_dict() for name, site in zip(names, sites, strict=True)}}
+    budget, request = Budget(parse_power(power), min_speed), Request(prompt, output, precision=precision)
+    sites = datacentre(load_config(model), budget=budget, request=request, **options)
+    return [datacentre_view(model, power, sites)], {"model": model, "power": power, **sites.to_dict()}

@@ -124,16 +124,17 @@ def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **option
 def predict_cluster(model: str, clusters: tuple[str, ...], prompt: int, output: int, batch: int, precision: str,
                     engine_level: str, objective: str, json_path: str | None, plot_path: str | None, **bounds: Any) -> None:
     """The best GPU cluster and layout for MODEL inside bounds, and every cluster's Pareto front."""
-    from wsekern.cluster import best_cluster, pareto, sweep
+    from wsekern.cluster import best_cluster, load_cluster, pareto, sweep
     from wsekern.cluster.choose import CANDIDATES
     from wsekern.report import choice_view, facts_view, front_plot
     from wsekern.workload import Request, load_config
 
-    config, request, clusters = load_config(model), Request(prompt, output, batch, precision), clusters or CANDIDATES
-    best, served = best_cluster(config, request, _constraint(**bounds), clusters=clusters, objective=objective,
-                                engine_level=engine_level)
-    fronts = {name: pareto(sweep(config, name, prompt=prompt, output=output, precision=precision, engine_level=engine_level))
-              for name in clusters}
+    config, request = load_config(model), Request(prompt, output, batch, precision)
+    described = {name: load_cluster(name) for name in clusters or CANDIDATES}
+    best, served = best_cluster(config, request, _constraint(**bounds), clusters=tuple(described.values()),
+                                objective=objective, engine_level=engine_level)
+    fronts = {name: pareto(sweep(config, cluster, prompt=prompt, output=output, precision=precision, engine_level=engine_level))
+              for name, cluster in described.items()}
     if plot_path:
         front_plot(fronts, plot_path)
     users = round(served.tokens_per_second * served.time_per_output_token_seconds)
