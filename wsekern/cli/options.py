@@ -6,11 +6,14 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from wsekern.errors import InputError, WsekernError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 MAX_COUNT = 10**9
 """Sanity limit of a count on the command line."""
@@ -82,12 +85,12 @@ JSON = click.option("--json", "json_path", metavar="FILE", type=Target(standard=
                     help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
 
 
-def plot_option(text: str):
+def plot_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """``--plot FILE`` with ``text`` as its help."""
     return click.option("--plot", "plot_path", metavar="FILE", type=Target(picture=True), help=f"{text} (.png, .svg or .pdf).")
 
 
-def open_console(json_path: str | None = None):
+def open_console(json_path: str | None = None) -> "Console":
     """Where people read: standard output, or standard error when standard output carries JSON."""
     from rich.console import Console
 

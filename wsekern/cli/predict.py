@@ -1,6 +1,6 @@
 """``wsekern predict``: the time of an operation, or of a model on a wafer or on GPUs, without executing values."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,9 @@ from wsekern.cli.options import (
     plot_option,
     show,
 )
+
+if TYPE_CHECKING:
+    from wsekern.cluster import Constraint
 
 
 @click.group(invoke_without_command=True)
@@ -52,9 +55,9 @@ def predict_operation(name: str, machine: str, grid_text: str | None, tile_text:
     from wsekern.ops.predict import predict_op
 
     groups = None if groups_text is None else parse_numbers("groups", groups_text.lower().replace("x", ","))
-    found = predict_op(name, machine, profile, grid=parse_grid(grid_text), tile=parse_tile(tile_text), plot=plot_path,
+    prediction = predict_op(name, machine, profile, grid=parse_grid(grid_text), tile=parse_tile(tile_text), plot=plot_path,
                        groups=groups[0] if groups and len(groups) == 1 else groups, **sizes)
-    show(json_path, name, found)
+    show(json_path, name, prediction)
 
 
 @predict.command("wafer")
@@ -74,8 +77,9 @@ def predict_wafer(model: str, phase: str, machine: str, grid_text: str, context:
     """Cycles and tokens per second of a phase of MODEL on one grid of PEs."""
     from wsekern.inference.predict import predict_layer
 
-    found = predict_layer(model, phase, machine, parse_square(grid_text), context, profile, clock, mapping, batch, precision)
-    show(json_path, f"{found['model']} {phase}", found)
+    prediction = predict_layer(model, phase, machine, parse_square(grid_text), context, profile, clock, mapping, batch,
+                               precision)
+    show(json_path, f"{prediction['model']} {phase}", prediction)
 
 
 @predict.command("gpu")
@@ -98,8 +102,8 @@ def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **option
     from wsekern.cluster import predict as predict_step
     from wsekern.workload import load_config
 
-    found = predict_step(load_config(model), load_cluster(f"{gpu}x{gpus}"), **options).to_dict()
-    show(json_path, f"{model} {options['phase']} on {gpus} x {gpu}", found)
+    prediction = predict_step(load_config(model), load_cluster(f"{gpu}x{gpus}"), **options).to_dict()
+    show(json_path, f"{model} {options['phase']} on {gpus} x {gpu}", prediction)
 
 
 @predict.command("cluster")
@@ -145,7 +149,7 @@ def predict_cluster(model: str, clusters: tuple[str, ...], prompt: int, output: 
 
 
 def _constraint(max_tpot: float | None, max_ttft: float | None, max_gpus: int | None, max_watts: float | None,
-                max_usd_per_hour: float | None):
+                max_usd_per_hour: float | None) -> "Constraint":
     """Bounds as the cluster model takes them, in seconds."""
     from wsekern.cluster import Constraint
 

@@ -28,11 +28,11 @@ def validate(only: str | None, data_path: str | None, show_rows: bool, families:
     if families and gpu not in modules:
         raise InputError("--families is for measurements of GPUs; leave it out, or use --only gpu")
     parts = [module.validate_rows(data_path) for module in modules]
-    found = {key: [item for part in parts for item in part[key]] for key in ("rows", "groups")}
+    validation = {key: [item for part in parts for item in part[key]] for key in ("rows", "groups")}
     if plot_path:
-        validation_plot(found, plot_path)
+        validation_plot(validation, plot_path)
     if families:
-        found["families"] = gpu.family_table(data_path)
-    emit(json_path, found)
+        validation["families"] = gpu.family_table(data_path)
+    emit(json_path, validation)
     if json_path != "-":
-        open_console().print(families_view(found["families"]) if families else validation_view(found, show_rows))
+        open_console().print(families_view(validation["families"]) if families else validation_view(validation, show_rows))

@@ -29,8 +29,8 @@ def cluster_side(config: ModelConfig, request: Request, cluster: Cluster, engine
     given = bool(layout)
     if not given:
         wanted = Request(request.prompt, request.output, request.batch, precision)
-        found, copies = deployment(config, wanted, cluster, engine_level=engine_level)
-        layout = asdict(found)
+        chosen, copies = deployment(config, wanted, cluster, engine_level=engine_level)
+        layout = asdict(chosen)
     each = Request(request.prompt, request.output, -(-request.batch // copies), precision)
     served = serve(config, each, cluster, engine_level=engine_level, **layout)
     total = request.batch / served.time_per_output_token_seconds  # users do not always divide evenly

@@ -136,14 +136,14 @@ def _shared(make: Callable[[Request], Side], request: Request, copies: int) -> t
     """``copies`` systems sharing the request's users evenly; with fewer users than copies the others wait (and draw power)."""
     each = -(-request.batch // copies)
     try:
-        one = make(replace(request, batch=each))
+        system = make(replace(request, batch=each))
     except InputError as error:
         return None, str(error)
-    side = copies_of(one, copies)
-    total = request.batch / one.time_per_output_token_seconds
+    side = copies_of(system, copies)
+    total = request.batch / system.time_per_output_token_seconds
     scale = total / side.tokens_per_second  # users do not always divide evenly
     return replace(side, tokens_per_second=total, joules_per_token=side.watts / total,
-                   usd_per_million_tokens=one.usd_per_million_tokens / scale), ""
+                   usd_per_million_tokens=system.usd_per_million_tokens / scale), ""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def crossovers(cells: Sequence[Cell]) -> list[Crossover]:
     """Where the cost per token of the two sides crosses for good, for every prompt length and measure, with the chosen engine
     and with the ideal one."""
     sides = {"cluster": "the GPUs", "ideal": "ideal GPUs"}
-    found = []
+    crossings = []
     for prompt in sorted({cell.prompt for cell in cells}):
         for side, name in sides.items():
             line = sorted((c for c in cells if c.prompt == prompt and c.wafer and getattr(c, side)), key=lambda c: c.batch)
@@ -176,8 +176,8 @@ def crossovers(cells: Sequence[Cell]) -> list[Crossover]:
                 continue
             for measure in MEASURES:
                 ratios = [(c.batch, log2(getattr(c.wafer, measure) / getattr(getattr(c, side), measure))) for c in line]
-                found.append(_crossover(prompt, measure, ratios, name))
-    return found
+                crossings.append(_crossover(prompt, measure, ratios, name))
+    return crossings
 
 
 def _crossover(prompt: int, measure: str, ratios: list[tuple[int, float]], gpus: str = "the GPUs") -> Crossover:

@@ -46,9 +46,9 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
     write_file(path, buffer.getvalue())
 
 
-def validation_plot(found: dict[str, list[dict]], path: str | os.PathLike[str]) -> None:
+def validation_plot(validation: dict[str, list[dict]], path: str | os.PathLike[str]) -> None:
     """Predictions against measurements, one color per unit, beside predicted over measured, one line per group."""
-    rows = [row for row in found["rows"] if row["predicted"] is not None and row["predicted"] > 0 and row["measured"] > 0]
+    rows = [row for row in validation["rows"] if row["predicted"] is not None and row["predicted"] > 0 and row["measured"] > 0]
     if not rows:
         raise InputError("there is nothing to draw: no row has a prediction")
     groups = sorted({row["group"] for row in rows}, reverse=True)

@@ -27,7 +27,7 @@ def sweep_view(model: str, mode: str, cells: list[Cell], crossovers: list[Crosso
         table.add_row("", "", *_figures(cell.cluster), end_section=cell.ideal is None)
         if cell.ideal is not None:
             table.add_row("", "", *_figures(cell.ideal), end_section=True)
-    words = Text("\n".join(f"* {one.sentence()}" for one in crossovers))
+    words = Text("\n".join(f"* {crossover.sentence()}" for crossover in crossovers))
     notes = sorted({note for cell in cells for note in cell.notes})
     counted = [line for cell in cells for line in cell.assumptions]
     return Group(table, words, Text("\n".join(notes), style="dim"), _assumptions(_first_sides(cells), counted))
@@ -53,8 +53,8 @@ def _assumptions(sides: list[Side] | list[Site], more: Sequence[str] = ()) -> Re
 def datacentre_view(model: str, power: str, sites: Sites) -> RenderableType:
     """What each side does with the power."""
     table = Table("", title=f"{model} in a datacentre of {power}", title_justify="left")
-    there = [site for site in (sites.wafers, sites.gpus, sites.gpus_ideal) if site is not None]
-    for site in there:
+    filled = [site for site in (sites.wafers, sites.gpus, sites.gpus_ideal) if site is not None]
+    for site in filled:
         table.add_column(site.system, justify="right")
     for name, show in (
         ("systems", lambda s: f"{s.systems:,}"), ("users for each system", lambda s: f"{s.users_per_system:,}"),
@@ -65,10 +65,10 @@ def datacentre_view(model: str, power: str, sites: Sites) -> RenderableType:
         ("cost per million tokens", lambda s: f"{amount(s.usd_per_million_tokens)} USD"),
         ("rated power of a system", lambda s: f"{s.system_watts / 1e3:.3g} kW"),
     ):
-        table.add_row(name, *(show(site) for site in there))
+        table.add_row(name, *(show(site) for site in filled))
     missing = [f"The {name} cannot: the model does not fit, the power does not feed one system, or no load is as fast as asked."
                for name, site in (("wafer side", sites.wafers), ("GPU side", sites.gpus)) if site is None]
-    return Group(table, Text("\n".join(missing)), _assumptions(there)) if there else Text("\n".join(missing))
+    return Group(table, Text("\n".join(missing)), _assumptions(filled)) if filled else Text("\n".join(missing))
 
 
 def choice_view(facts: RenderableType, fronts: dict[str, list[Point]]) -> RenderableType:
