@@ -39,7 +39,7 @@ def test_equal_power_gives_the_smaller_side_more_systems(wsekern):
 
 def test_equal_power_says_at_which_batch_the_sides_are_equal(wsekern):
     arguments = ("compare", "llama3-8b", "--equal", "power", "--batches", "1,4")
-    said = "copies equalise watts: the wafers' at the full batch, the GPUs' at batch 1"
+    said = "copies equalise the watts: the wafers' at the full batch, the GPUs' at batch 1"
     _, out, _ = wsekern(*arguments, "--json", "-")
     assert all(said in cell["notes"] for cell in json.loads(out)["cells"])
     _, out, _ = wsekern(*arguments)

@@ -42,7 +42,7 @@ def test_equal_budgets(mode, cells):
 @pytest.mark.parametrize(("mode", "unit"), [("equal-power", "watts"), ("equal-cost", "dollars an hour")])
 def test_equal_budgets_say_at_which_batch_they_are_equal(mode, unit):
     (cell,) = sweep(LLAMA, WSE3, "h100x1", batches=(2,), prompts=(512,), output=64, mode=mode)
-    assert cell.assumptions == (f"copies equalise {unit}: the wafers' at the full batch, the GPUs' at batch 1",)
+    assert cell.assumptions == (f"copies equalise the {unit}: the wafers' at the full batch, the GPUs' at batch 1",)
     assert cell.to_dict()["notes"] == [*cell.notes, *cell.assumptions]
 
 

@@ -129,7 +129,7 @@ def _equal_copies(pairing: Pairing, request: Request, mode: str) -> tuple[int, i
 
 def _counted(mode: str) -> str:
     """The asymmetry of :func:`_equal_copies` for people: it can decide the result."""
-    return f"copies equalise {BUDGETS[mode]}: the wafers' at the full batch, the GPUs' at batch 1"
+    return f"copies equalise the {BUDGETS[mode]}: the wafers' at the full batch, the GPUs' at batch 1"
 
 
 def _shared(make: Callable[[Request], Side], request: Request, copies: int) -> tuple[Side | None, str]:
