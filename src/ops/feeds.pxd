@@ -1,6 +1,6 @@
 # cython: language_level=3
-# One PE: the cycles on its critical path, what it sends, and the streams of words that it takes in. (Bodies of _timing.pyx,
-# compiled into it: inline functions, no module of their own.)
+# One PE: the cycles on its critical path, what it sends, and the streams of words that it takes in. (Short bodies of
+# _timing.pyx, compiled into it: inline functions, no module of their own. What takes several streams is there.)
 from libc.stdint cimport INT64_MAX, int64_t
 
 cdef enum:
@@ -182,80 +182,3 @@ cdef inline int64_t next_word(const Feed *feed, int count, const Costs *costs) n
         if may_go(feed + i):
             wake = min(wake, in_router(feed + i, costs))
     return wake if wake != INT64_MAX else 0
-
-
-cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
-    # A core takes `count` streams one after the other while all of them share its ramp, cycle by cycle: one word a cycle,
-    # round robin, each as far as its queue has room. `ready`: when the first instruction may execute. Returns the cycle of
-    # the last element.
-    cdef int64_t cycle = INT64_MAX, run = 0, execute = ready
-    cdef int current = 0, start = 0, i, granted
-    cdef int turn[FEEDS]
-    in_turn(feed, count, turn)
-    for i in range(count):
-        cycle = min(cycle, feed[i].first)
-    while True:
-        # The core executes a word of its stream; after the last one, the instruction for the next stream is set up.
-        if execute <= cycle and may_run(feed + current, cycle):
-            run_word(feed + current, cycle)
-            execute = cycle + costs.step_add
-            if feed[current].taken == feed[current].words:
-                execute = cycle + 1 + costs.setup_add
-                current += 1
-                if current == count:
-                    if costs.flags != NULL and start != 0:
-                        costs.flags[0] |= TURNED
-                    return cycle
-
-        # The ramp takes a word, but for the cycles in which it rests.
-        granted = -1
-        if costs.link_words >= costs.link_frame or run < costs.link_words:
-            granted = grant(feed, count, turn, &start, costs, cycle)
-        if granted >= 0:
-            put_on_ramp(feed + granted, cycle + costs.down)
-        run = run + 1 if granted >= 0 else 0
-
-        # Where nothing is under way for the core, the next cycle is that of the next word that can move.
-        cycle += 1
-        if granted < 0 and feed[current].taken == feed[current].sent:
-            cycle = max(cycle, next_word(feed, count, costs))
-
-
-cdef inline void gather(int64_t *pe, const Costs *costs, const Message *messages, const int64_t *hops, int count,
-                 Message *out, int64_t *waits) noexcept nogil:
-    # A PE adds the sums of several streams, one after the other, and sends the last on where out is given. `waits`: for how
-    # long the first word of each was there before it was taken, or NULL.
-    cdef Feed feed[FEEDS]
-    cdef Path own = plus(load(pe), OVERHEAD, costs.setup_add), path = own, arrival
-    cdef int64_t end
-    cdef int i
-    if count == 1:
-        if waits != NULL:
-            waits[0] = own.clock - arrive(messages[0], costs, hops[0]).clock
-        receive(pe, costs, messages[0], hops[0], costs.setup_add, costs.words_add, costs.paced_add, out)
-        return
-    for i in range(count):
-        arrival = arrive(messages[i], costs, hops[i])
-        path = later(path, arrival)
-        feed[i].first = arrival.clock - costs.down
-        feed[i].last = feed[i].first + messages[i].last - messages[i].first.clock
-        feed[i].step = messages[i].step
-        feed[i].words, feed[i].sent, feed[i].taken = costs.length[i] if costs.length[i] else costs.sums, 0, 0
-        feed[i].credits, feed[i].color = costs.depth[i], costs.color[i]
-    end = take_all(feed, count, costs, own.clock)
-    if waits != NULL:
-        for i in range(count):
-            waits[i] = feed[i].began - feed[i].first - costs.down
-    if costs.flags != NULL:
-        for i in range(count):
-            if feed[i].first + costs.down < own.clock - costs.setup_add:
-                costs.flags[0] |= EARLY
-            if i > 0 and feed[i].began > feed[i].first + costs.down:
-                costs.flags[0] |= HELD | QUEUED if feed[i].words > costs.depth[i] else QUEUED
-    if out != NULL:
-        # What the critical path waits for beyond the latest arrival is words of other streams.
-        out.first = plus(path, WORDS, feed[count - 1].began - path.clock)
-        out.last = end
-        out.step = costs.step_add
-        out.sent = 1
-    store(pe, plus(plus(path, WORDS, end - path.clock), COMPUTE, 1))

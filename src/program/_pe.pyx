@@ -15,10 +15,10 @@ from wsekern.fabric._routing import ROUTE
 from wsekern.fabric._routing cimport State as FabricState
 from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, wsk_fabric, wsk_fabric_skip, wsk_route
 from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_MEMORY_RANGE, WSK_OK
-from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_THREADS, pe_descriptor, pe_descriptor_fields,
-                                      pe_field, pe_form_names, pe_instruction, pe_instruction_fields, pe_kind_names,
-                                      pe_latency, pe_latency_fields, pe_op_names, pe_program, pe_program_fields,
-                                      pe_type_names)
+from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_THREADS, pe_descriptor,
+                                      pe_descriptor_fields, pe_field, pe_form_names, pe_instruction,
+                                      pe_instruction_fields, pe_kind_names, pe_latency, pe_latency_fields, pe_op_names,
+                                      pe_program, pe_program_fields, pe_type_names)
 from wsekern.program.state cimport (BULK, Grid, Pe, Program, Queue, READY, STARTING, Strip, Thread, activate, input_queue,
                                     output_queue, queue_word)
 from wsekern.program.events cimport run_cores
@@ -46,8 +46,10 @@ cdef record_of(const pe_field *fields, size_t size):
     return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
 
 
-FORMS, OPERATIONS = codes_of(pe_form_names), codes_of(pe_op_names)
-TYPES, KINDS = codes_of(pe_type_names), codes_of(pe_kind_names)
+NONE, STACK, THREADS, MAIN_THREAD = PE_NONE, PE_STACK, PE_THREADS, PE_MAIN
+"""What a field says where there is none; calls within each other; threads of a core, and the number of the main one."""
+FORM_CODES, OPERATION_CODES = codes_of(pe_form_names), codes_of(pe_op_names)
+TYPE_CODES, KIND_CODES = codes_of(pe_type_names), codes_of(pe_kind_names)
 """Codes of the forms of instructions, of what they compute, of element types, of kinds of operands."""
 PROGRAM = record_of(pe_program_fields, sizeof(pe_program))
 INSTRUCTION = record_of(pe_instruction_fields, sizeof(pe_instruction))

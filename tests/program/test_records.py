@@ -10,9 +10,7 @@ from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
 from wsekern.program import _pe
 from wsekern.program.encode import core_latency, encode, stack
-from wsekern.program.instructions import FORMS as FORM_NAMES
-from wsekern.program.instructions import INSTRUCTIONS, PRIORITIES
-from wsekern.program.instructions import OPERATIONS as OPERATION_NAMES
+from wsekern.program.instructions import FORMS, INSTRUCTIONS, OPERATIONS, PRIORITIES
 from wsekern.program.operands import TYPE_BYTES
 from wsekern.program.program import Program
 
@@ -21,12 +19,12 @@ DECLARATIONS = Path(__file__).parents[2] / "src/program/pe_code.pxd"
 
 
 def test_every_name_that_programs_use_has_a_code():
-    assert tuple(_pe.FORMS) == FORM_NAMES
-    assert tuple(_pe.OPERATIONS) == OPERATION_NAMES
-    assert tuple(_pe.TYPES) == tuple(TYPE_BYTES)
-    assert {operation for operation, _ in INSTRUCTIONS.values()} <= set(_pe.OPERATIONS)
-    assert {arithmetic for _, arithmetic in INSTRUCTIONS.values()} <= set(_pe.TYPES)
-    for codes in (_pe.FORMS, _pe.OPERATIONS, _pe.TYPES, _pe.KINDS):
+    assert tuple(_pe.FORM_CODES) == FORMS
+    assert tuple(_pe.OPERATION_CODES) == OPERATIONS
+    assert tuple(_pe.TYPE_CODES) == tuple(TYPE_BYTES)
+    assert {operation for operation, _ in INSTRUCTIONS.values()} <= set(_pe.OPERATION_CODES)
+    assert {arithmetic for _, arithmetic in INSTRUCTIONS.values()} <= set(_pe.TYPE_CODES)
+    for codes in (_pe.FORM_CODES, _pe.OPERATION_CODES, _pe.TYPE_CODES, _pe.KIND_CODES):
         assert list(codes.values()) == list(range(len(codes)))
     assert PRIORITIES == {"high": 0, "medium": 1, "low": 3}
 
@@ -82,12 +80,12 @@ def test_a_program_becomes_records_by_name():
     timing = Timing(load_machine("wse3"), "silicon", "fp32")
     assert len(headers) == 1 and headers["count"][0] == len(code) == 3 and not len(routes)
     assert headers["memory"][0] == 32 and headers["active"][0].bit_count() == 1
-    add = code[code["form"] == _pe.FORMS["vector"]][0]
-    assert add["op"] == _pe.OPERATIONS["add"] and add["type"] == _pe.TYPES["fp32"]
+    add = code[code["form"] == _pe.FORM_CODES["vector"]][0]
+    assert add["op"] == _pe.OPERATION_CODES["add"] and add["type"] == _pe.TYPE_CODES["fp32"]
     assert add["cycles"] == timing.setup("fadds")
     assert add["num"] / add["den"] == timing.rate("fadds")
-    assert descriptors[add["dst"]]["kind"] == _pe.KINDS["mem"] and descriptors[add["dst"]]["extent"] == 8
-    assert descriptors[add["b"]]["kind"] == _pe.KINDS["register"]
+    assert descriptors[add["dst"]]["kind"] == _pe.KIND_CODES["mem"] and descriptors[add["dst"]]["extent"] == 8
+    assert descriptors[add["b"]]["kind"] == _pe.KIND_CODES["register"]
     assert latency["output"] == timing.latency("output") and latency["stride_width"].tolist() == list(timing.stride_width)
 
 

@@ -3,10 +3,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FORMS: dict[str, int]
-OPERATIONS: dict[str, int]
-TYPES: dict[str, int]
-KINDS: dict[str, int]
+NONE: int
+STACK: int
+THREADS: int
+MAIN_THREAD: int
+FORM_CODES: dict[str, int]
+OPERATION_CODES: dict[str, int]
+TYPE_CODES: dict[str, int]
+KIND_CODES: dict[str, int]
 PROGRAM: np.dtype
 INSTRUCTION: np.dtype
 DESCRIPTOR: np.dtype

@@ -13,7 +13,18 @@ from wsekern.errors import BudgetError, InputError
 from wsekern.fabric._routing import ROUTE
 from wsekern.fabric.plan import route_record
 from wsekern.machine.timing import Timing
-from wsekern.program._pe import DESCRIPTOR, FORMS, INSTRUCTION, KINDS, LATENCY, OPERATIONS, PROGRAM, TYPES
+from wsekern.program._pe import (
+    DESCRIPTOR,
+    FORM_CODES,
+    INSTRUCTION,
+    KIND_CODES,
+    LATENCY,
+    NONE,
+    OPERATION_CODES,
+    PROGRAM,
+    STACK,
+    TYPE_CODES,
+)
 from wsekern.program.instructions import INSTRUCTIONS, MAIN_TASK, PRIORITIES, Label, Placed, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
     INTEGERS,
@@ -29,7 +40,6 @@ from wsekern.program.operands import (
 )
 from wsekern.program.program import Program
 
-_NONE, _STACK = -1, 8
 _SOFTWARE = {"div": "divide", "mod": "divide", "sqrt": "rsqrt", "exp": "exp", "log": "exp", "sin": "exp", "cos": "exp"}
 """Scalar operations that are software, and the latency that they cost."""
 _FIXED = {"load": "load", "take": "load", "give": "scalar_issue", "call": "taken", "return": "taken", "jump": "taken",
@@ -128,7 +138,7 @@ class _Encoder:
 
     def _task(self, name: str | None) -> int:
         if name is None:
-            return _NONE
+            return NONE
         if name not in self.placed.tasks:
             raise InputError(f"program {self.program.name}: no local task {name!r}: there are "
                              f"{', '.join(self.placed.tasks) or 'none'}")
@@ -144,7 +154,7 @@ class _Encoder:
     def _descriptor(self, operand: Operand | None, target: bool, type: str | None = None) -> int:
         """Number of an operand's record; ``type``: what its elements are taken for, where not what they are."""
         if operand is None:
-            return _NONE
+            return NONE
         key = (operand, target and isinstance(self.program.stated(operand), Fabric), type or self.program.type_of(operand))
         if key not in self.numbers:
             self.numbers[key] = len(self.placed.descriptors)
@@ -152,16 +162,16 @@ class _Encoder:
         return self.numbers[key]
 
     def _describe(self, operand: Operand, target: bool, type: str) -> tuple:
-        own = self.own[operand.name] if isinstance(operand, Named) else _NONE
+        own = self.own[operand.name] if isinstance(operand, Named) else NONE
         stated = self.program.stated(operand)
-        row: dict[str, Any] = {"own": own, "on_push": _NONE, "on_pop": _NONE, "type": TYPES[type], "shape": (0,) * 4,
+        row: dict[str, Any] = {"own": own, "on_push": NONE, "on_pop": NONE, "type": TYPE_CODES[type], "shape": (0,) * 4,
                                "strides": (0,) * 4}
         size = TYPE_BYTES[self.program.type_of(stated)]
         if isinstance(stated, Register):
-            row |= {"kind": KINDS["register"], "queue": stated.number, "extent": 1}
+            row |= {"kind": KIND_CODES["register"], "queue": stated.number, "extent": 1}
             self._uses(stated.number)
         elif isinstance(stated, Fabric):
-            row |= {"kind": KINDS["fabout" if target or stated.queue not in self.program.inputs else "fabin"],
+            row |= {"kind": KIND_CODES["fabout" if target or stated.queue not in self.program.inputs else "fabin"],
                     "queue": stated.queue, "extent": stated.extent, "control": stated.control,
                     "advance_switch": stated.advance_switch, "index": stated.index is not None, "base": stated.index or 0}
         else:
@@ -172,13 +182,13 @@ class _Encoder:
             row |= {"base": self.addresses[stated.symbol] + offset * size, "extent": stated.extent,
                     "stride": getattr(stated, "stride", 1), "save": getattr(stated, "save", False), "wrap": elements}
             if isinstance(stated, Mem):
-                row |= {"kind": KINDS["mem"], "advance": stated.advance}
+                row |= {"kind": KIND_CODES["mem"], "advance": stated.advance}
             elif isinstance(stated, Mem4d):
-                row |= {"kind": KINDS["mem4d"]} | self._dimensions(stated)
+                row |= {"kind": KIND_CODES["mem4d"]} | self._dimensions(stated)
             elif isinstance(stated, Ring):
-                row |= {"kind": KINDS["ring"]}
+                row |= {"kind": KIND_CODES["ring"]}
             elif isinstance(stated, Fifo):
-                row |= {"kind": KINDS["fifo"], "queue": self.fifos[stated.name], "on_push": self._task(stated.on_push),
+                row |= {"kind": KIND_CODES["fifo"], "queue": self.fifos[stated.name], "on_push": self._task(stated.on_push),
                         "on_pop": self._task(stated.on_pop)}
         return _in_order(row, DESCRIPTOR)
 
@@ -207,8 +217,8 @@ class _Encoder:
         conflict = timing.conflict_rate(item.name) if self.banks else None
         slow = timing.long_rate(item.name) if self.banks and rate == timing.rate(item.name) else None
         row = {
-            "form": FORMS["vector"], "op": OPERATIONS[operation], "type": TYPES[arithmetic],
-            "imm": _NONE if item.done is None else item.done, "cycles": self._setup(item),
+            "form": FORM_CODES["vector"], "op": OPERATION_CODES[operation], "type": TYPE_CODES[arithmetic],
+            "imm": NONE if item.done is None else item.done, "cycles": self._setup(item),
             "repeat": item.repeat, "between": item.between, "num": rate.numerator, "den": rate.denominator,
             "conflict_num": conflict.numerator if conflict else 0, "conflict_den": conflict.denominator if conflict else 0,
             "full": timing.full_rate_elements, "long_num": slow.numerator if slow else 0,
@@ -220,7 +230,7 @@ class _Encoder:
             "control_activate": self._task(item.control_activate), "control_unblock": self._task(item.control_unblock),
         }
         self._uses(item.done)
-        row |= dict.fromkeys(("b", "c"), _NONE)
+        row |= dict.fromkeys(("b", "c"), NONE)
         for name, operand, type in zip(("dst", "a", "b", "c"), item.operands, types, strict=False):
             self._check_direction(item.name, operand, name == "dst")
             row[name] = self._descriptor(operand, target=name == "dst", type=type)
@@ -254,7 +264,7 @@ class _Encoder:
     def _microthread(self, item: Vector) -> int:
         """Microthread of an asynchronous instruction: as given, else the number of its queue (output before input)."""
         if item.microthread is None:
-            return _NONE
+            return NONE
         core, program = self.timing.machine.core, self.program
         stated = [program.stated(operand) for operand in item.operands]
         queues = [operand.queue for operand in stated if isinstance(operand, Fabric)]
@@ -270,16 +280,16 @@ class _Encoder:
         return thread
 
     def _scalar(self, item: Scalar, following: Any) -> tuple:
-        row: dict[str, int] = {"form": FORMS[item.form], "type": TYPES[item.type], "imm": _signed(item.imm)}
+        row: dict[str, int] = {"form": FORM_CODES[item.form], "type": TYPE_CODES[item.type], "imm": _signed(item.imm)}
         program = self.program
         for name in ("dst", "a", "b", "c"):
-            row[name] = _NONE if getattr(item, name) is None else getattr(item, name)
+            row[name] = NONE if getattr(item, name) is None else getattr(item, name)
         if item.form != "spend":
             self._uses(item.dst, *((item.a,) if item.form != "route" else ()), item.b, item.c)
         if item.form == "scalar":
-            row["op"] = OPERATIONS[item.op]
+            row["op"] = OPERATION_CODES[item.op]
         elif item.form == "convert":
-            row["b"] = TYPES[item.source]
+            row["b"] = TYPE_CODES[item.source]
         elif item.form in ("load", "store"):
             row["imm"] = self._address(item.target)
         elif item.form in ("take", "give"):
@@ -292,7 +302,7 @@ class _Encoder:
         elif item.form in ("activate", "block", "unblock"):
             entry = self.program.tasks.get(item.target)
             if entry is not None and entry.kind == "data" and item.form != "activate":
-                row["form"], row["imm"] = FORMS[f"{item.form}_queue"], self.program.input_queue(entry.number)
+                row["form"], row["imm"] = FORM_CODES[f"{item.form}_queue"], self.program.input_queue(entry.number)
             else:
                 row["imm"] = self._task(item.target)
         elif item.form == "route":
@@ -304,7 +314,7 @@ class _Encoder:
             if item.form == "load_descriptor":
                 row["a"] = self._descriptor(Named(item.source), target=False)
         row["cycles"], row["taken"] = self._cycles(item, following)
-        if row["form"] == FORMS["spend"]:
+        if row["form"] == FORM_CODES["spend"]:
             row["cycles"] = item.imm
         return _in_order(row, INSTRUCTION)
 
@@ -347,7 +357,7 @@ class _Encoder:
         local = {self.placed.tasks[task.name]: task for task in program.tasks.values() if task.kind == "local"}
         blocked_queues = {queue for queue, task in data.items() if task.blocked} | program.blocked_queues
         return {
-            "count": len(self.placed.code), "memory": program.data_bytes, "registers": self.registers + _STACK * self.calls,
+            "count": len(self.placed.code), "memory": program.data_bytes, "registers": self.registers + STACK * self.calls,
             "own": len(self.own), "fifos": len(self.fifos), "threads": self.threads,
             "active": _mask(number for number, task in local.items() if task.active),
             "blocked": _mask(number for number, task in local.items() if task.blocked),
@@ -379,7 +389,7 @@ def _mask(numbers: Iterable[int]) -> int:
     return _signed(sum(1 << number for number in numbers))
 
 
-def _list_of(field: str, values: dict[int, int], other: int = _NONE) -> list[int]:
+def _list_of(field: str, values: dict[int, int], other: int = NONE) -> list[int]:
     """``values`` at their places in an array field of ``PROGRAM``, ``other`` at all others."""
     return [values.get(place, other) for place in range(PROGRAM[field].shape[0])]
 

@@ -8,7 +8,7 @@ from wsekern.errors import STATUS
 from wsekern.fabric._routing import State
 from wsekern.fabric.reference import OPPOSITE, STEP
 from wsekern.fabric.routes import Port, Route, ports_of
-from wsekern.program._pe import Cores
+from wsekern.program._pe import MAIN_THREAD, Cores
 from wsekern.program.places import Places, state_of
 from wsekern.program.plan import ProgramPlan
 
@@ -16,12 +16,12 @@ WAITS = {"input": "words", "output": "room to send", "fifo": "a FIFO", "microthr
 """States in which a thread waits, and what for."""
 STUCK = frozenset({STATUS["DEADLOCK"], STATUS["DEADLINE"]})
 """Status codes of runs that met no error and yet did not end: deadlock, deadline."""
-_MAIN, _MAX_PES, _MAX_SENDERS, _MAX_ROUTERS = 8, 20, 4, 4096
+_MAX_PES, _MAX_SENDERS, _MAX_ROUTERS = 20, 4, 4096
 
 
 def thread_name(thread: int) -> str:
     """Name of a thread, by its number."""
-    return "main thread" if thread == _MAIN else f"microthread {thread}"
+    return "main thread" if thread == MAIN_THREAD else f"microthread {thread}"
 
 
 def sentence_of(report: dict, status: int) -> str:

@@ -255,7 +255,7 @@ class Parser(Generic[Read]):
         if last is not None and not main and not (isinstance(last, Scalar) and last.form in ("end", "return", "jump")):
             raise InputError(f"{self.origin}: expected end, return or jump as the last instruction")
 
-    # ---- operands
+    # ---- ends of lines
 
     def _keys(self, line: Line, readers: dict[str, Callable[[Line], Any] | None]) -> dict[str, Any]:
         """``key=value`` and flags (no reader) up to the end of the line."""
