@@ -116,6 +116,6 @@ def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int
     layout: dict[str, int] = {}
     if cluster == "auto":
         best, served = best_cluster(config, request, engine_level=engine_level, precision=gpu_precision(request))
-        cluster, layout = best.name, {"tp": served.tp, "pp": served.pp, "dp": served.dp, "ep": served.ep}
+        cluster, layout = best.name, asdict(served.layout)
     sides = (cluster_side(config, request, cluster, level, **layout) for level in (engine_level, "ideal"))
     return Comparison(config.name, request, wafer, *sides)

@@ -5,20 +5,12 @@ The rules look at measurements (and at datasheet peaks), never at predictions an
 
 from collections import defaultdict
 
+from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.layout import cache_bytes
-from wsekern.cluster.serving import prefill_step
+from wsekern.cluster.step import prefill_step
 from wsekern.errors import WsekernError
 from wsekern.validation.gpu_rows import Case, Refused, understand
-
-MEMORY_SHARE = 0.93
-"""No kernel streams at more than this part of the datasheet bandwidth (best copy known: 92 %, Azure ND GB200 v6)."""
-COMPUTE_SHARE = 0.87
-"""No GEMM runs at more than this part of the dense peak (best known: 86.9 % on an A100, stas00/ml-engineering)."""
-COMPUTE_BOUND = 1024
-"""Tokens from which a prompt keeps tensor cores busy, so that more tokens cannot hide in the time of fewer."""
-DRAFTED = 1.3
-"""How much faster a run must be than another of the same configuration before it counts as drafting tokens."""
 
 
 def inconsistent(rows: list[dict[str, str]]) -> dict[str, str]:
@@ -74,7 +66,7 @@ def _drafted(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[str, st
     found = {}
     for members in sets.values():
         known = [name for name in members if name in ratios]
-        quick = [name for name in known if ratios[name] >= DRAFTED]
+        quick = [name for name in known if ratios[name] >= constants().drafted_speedup.value]
         found.update(dict.fromkeys(members if len(quick) > 1 and 2 * len(quick) >= len(known) else quick, text))
     return found
 
@@ -83,6 +75,7 @@ def _cached_prompts(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[
     """Sets of one-user prompts in which a longer prompt took less extra time than the peak rate needs for its extra tokens;
     all but the shortest prompts are suspect then."""
     text = "in this set of runs a longer prompt took less time than the peak allows for its extra tokens: prompts were cached"
+    compute_bound = constants().compute_bound_tokens.value
     sets = defaultdict(list)
     for row in rows:
         case = cases.get(row["id"])
@@ -96,7 +89,7 @@ def _cached_prompts(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[
         steps = [(a, b) for a in slowest for b in slowest if a < b]
         case = members[0][2]
         rate = case.cluster.count * case.cluster.gpu.peak_flops(case.precision.arithmetic) / 2.0 / case.model.active_parameters
-        bound = [(a, b) for a, b in steps if a >= COMPUTE_BOUND or slowest[b] < 0.95 * slowest[a]]
+        bound = [(a, b) for a, b in steps if a >= compute_bound or slowest[b] < 0.95 * slowest[a]]
         if any(slowest[b] - slowest[a] < (b - a) / rate for a, b in bound):
             shortest = members[0][0]
             found.update({name: text for prompt, *_, name in members if prompt > shortest})
@@ -112,11 +105,13 @@ def _beyond_peaks(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[st
         case = cases.get(row["id"])
         if not case or row["metric"] not in STEP_METRICS or case.batch <= 1 or case.sampled:
             continue
-        prompt = prefill_step(case.model, case.cluster, case.layout, case.precision, load_engine(case.engine), 1.0, case.prompt)
-        begun = max(0.0, case.batch / case.layout.dp - 1.0) / case.output
-        reading = float(load_engine(case.engine).interference) * begun * prompt.roofline / COMPUTE_SHARE
+        prompt = prefill_step(case.deployment, 1.0, case.prompt)
+        arrivals = max(0.0, case.batch / case.layout.dp - 1.0) / case.output
+        compute = constants().attainable_compute.value
+        reading = float(load_engine(case.engine).interference) * arrivals * prompt.roofline / compute
         cache = cache_bytes(case.model, case.precision, case.prompt + case.output / 2.0, case.layout.tp)
-        cache *= case.batch / case.layout.dp / case.layout.pp / (MEMORY_SHARE * float(case.cluster.gpu.memory.bandwidth))
+        bandwidth = constants().attainable_bandwidth.value * float(case.cluster.gpu.memory.bandwidth)
+        cache *= case.batch / case.layout.dp / case.layout.pp / bandwidth
         least = reading + cache  # kernels of one engine run one after the other
         key = tuple((row.get(name) or "").split("_agg")[0] for name in ("source", "gpu", "model", "precision", "notes"))
         sets[key].append((row["id"], float(row["value"]) * _SECONDS.get(row["unit"], 1.0) < least))
@@ -144,7 +139,7 @@ def _unread_experts(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[
         model, tokens = case.model, case.batch * (1 if whole else case.prompt)
         reached = model.experts * (1.0 - (1.0 - model.experts_per_token / model.experts) ** tokens)
         weights = model.moe_layers * reached * 3.0 * model.hidden * model.expert_ffn * case.precision.weight
-        rate = MEMORY_SHARE * case.cluster.count * float(case.cluster.gpu.memory.bandwidth)
+        rate = constants().attainable_bandwidth.value * case.cluster.count * float(case.cluster.gpu.memory.bandwidth)
         if float(row["value"]) * _SECONDS.get(row["unit"], 1.0) < weights / rate * (case.output if whole else 1):
             found[row["id"]] = text
     return found
