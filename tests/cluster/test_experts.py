@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsekern.cluster import predict
-from wsekern.cluster.experts import _popularity, in_service, in_tables
+from wsekern.cluster.constants import constants
+from wsekern.cluster.experts import in_service, in_tables, popularity
 from wsekern.errors import InputError
 from wsekern.workload import load_config
 
@@ -38,7 +39,7 @@ def test_one_rank_has_everything():
 
 def test_distinct_experts_of_random_choices():
     """Against choices drawn one by one."""
-    chances = _popularity(8, 128)
+    chances = popularity(constants().popularity_exponent.value, 8, 128)
     assert chances.sum() == pytest.approx(8) and chances.max() <= 1
     generator = np.random.default_rng(1)
     drawn = np.mean([(generator.random((20, 128)) < chances).any(axis=0).sum() for _ in range(400)])

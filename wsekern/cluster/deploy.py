@@ -21,10 +21,10 @@ class Degrees(TypedDict, total=False):
 
 
 def resolve(
-    model: ModelConfig, cluster: Cluster | str, precision: str | Precision, engine_level: str | Engine, layout: Layout | None = None
+    model: ModelConfig, cluster: Cluster | str, precision: str | Precision, engine_level: str | Engine
 ) -> Deployment:
-    """Names and objects to a deployment with ``layout`` (default: one GPU), which is not checked."""
-    return Deployment(model, load_cluster(cluster), layout or Layout(), precision_of(precision), load_engine(engine_level))
+    """Names and objects to a deployment on one GPU of the cluster: a start for others."""
+    return Deployment(model, load_cluster(cluster), Layout(), precision_of(precision), load_engine(engine_level))
 
 
 def deploy(

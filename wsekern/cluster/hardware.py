@@ -80,9 +80,9 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One GPU.
 
-    ``kernels`` names the measured system whose fitted efficiencies it uses. Where it is empty, those of the ``typical`` GPU of its
-    ``family`` stand in, or of the ``fallback`` family where the own one has none; the same for ``small_kernel``, the smallest
-    kernel in a CUDA graph. ``aliases`` are other names of the GPU, ``racks`` names of one whole NVLink domain of it.
+    ``kernels`` names the measured system whose fitted efficiencies it uses. Where it is empty, those of the ``typical`` GPU of
+    its ``family`` stand in, or of the ``fallback`` family where the own one has none; the same for ``small_kernel``, the
+    smallest kernel in a CUDA graph. ``aliases`` are other names of the GPU, ``racks`` names of one whole NVLink domain of it.
     """
 
     name: str

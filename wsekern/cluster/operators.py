@@ -91,7 +91,9 @@ class Operators:
         self.scale = float(self.engine.fixed_scale)
         self.small = elementwise_parameters(self.gpu)
 
-    def charge(self, step: StepTime, stream: str, parts: kernels.Parts, work: float, roofline: float, count: float = 1.0) -> None:
+    def charge(
+        self, step: StepTime, stream: str, parts: kernels.Parts, work: float, roofline: float, count: float = 1.0
+    ) -> None:
         """``count`` kernels of ``parts`` seconds; streaming goes to the cause ``stream``, ``work`` are the FLOP of one."""
         fixed, memory, excess = parts
         step.fixed += count * self.scale * float(fixed)

@@ -1,7 +1,7 @@
 """The fitted parameters the package ships (``data/kernels.json``), looked up with a stated fallback.
 
-:data:`fits` are those in use; ``with fits.replaced(read_fits(path)):`` uses kernels that ``python -m wsekern.calibration.kernels
---output`` wrote, in place of the shipped ones of the same GPU, family and precision.
+:data:`fits` are those in use; ``with fits.replaced(read_fits(path)):`` uses kernels that ``python -m
+wsekern.calibration.kernels --output`` wrote, in place of the shipped ones of the same GPU, family and precision.
 """
 
 import json
@@ -120,15 +120,18 @@ def gemm_parameters(gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantis
 
 
 def expert_parameters(gpu: Gpu, engines: tuple[str, ...], precision: Precision, blocks: bool) -> list[dict[str, float]]:
-    """Every kernel of the experts that the engine may choose. FP8 is scaled in ``blocks`` where the checkpoint is (DeepSeek), or
-    where an engine takes checkpoints as published; a tuned engine quantises per tensor, SGLang takes the faster."""
+    """Every kernel of the experts that the engine may choose.
+
+    FP8 is scaled in ``blocks`` where the checkpoint is (DeepSeek), or where an engine takes checkpoints as published; a tuned
+    engine quantises per tensor, SGLang takes the faster.
+    """
     weight, arithmetic, _ = precision.part(experts=True)
     packed = weight < 0.6 and arithmetic == "bf16"
     return [fit.parameters for fit in kernel_fits("moe", gpu, engines, arithmetic, packed, blocks)]
 
 
 def unpacking(weight: float) -> float:
-    """Share of a 16-bit GEMM's bandwidth that a kernel keeps while it unpacks weights of ``weight`` bytes; 1 where it need not."""
+    """Share of a 16-bit GEMM's bandwidth that a kernel keeps while it unpacks weights of ``weight`` bytes, at most 1."""
     known = constants()
     return {1.0: known.unpacking_8_bit.value, 0.5625: known.unpacking_4_bit.value}.get(weight, 1.0)
 

@@ -7,6 +7,7 @@ import numpy as np
 from wsekern.cluster.constants import constants
 from wsekern.cluster.hardware import Cluster
 
+
 def power_share(waiting: float, low: float, high: float, rate: Any, busy: Any, saturation: float | None = None) -> Any:
     """Power over TDP at ``rate`` (FLOP/s over the dense peak), kernels running for a ``busy`` share of the time; ``waiting``,
     ``low`` and ``high`` as in :class:`wsekern.cluster.hardware.Power`. ``saturation`` is the rate at which a GPU draws its most

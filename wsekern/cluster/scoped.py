@@ -12,8 +12,8 @@ T = TypeVar("T")
 class Scoped(Generic[T]):
     """A shipped value, read at its first use; call it to get the value in use.
 
-    ``with scoped.replaced(value):`` uses ``value`` inside the block, in this thread and its contexts only. Nothing is changed in
-    place and no cache is cleared: caches take the value, or numbers read from it, as a part of their key.
+    ``with scoped.replaced(value):`` uses ``value`` inside the block, in this thread and its contexts only. Nothing is changed
+    in place and no cache is cleared: caches take the value, or numbers read from it, as a part of their key.
     """
 
     def __init__(self, name: str, load: Callable[[], T]) -> None:

@@ -212,7 +212,8 @@ def steady_state(deployment: Deployment, prompt: float, output: float, batch: fl
     delay, again = _interruption(deployment, prefill, prompt, _arrivals_per_step(deployment, users, output))
     token = decode.seconds + delay + again
     first = prefill.seconds + float(engine.per_request)
-    answer = output * (token if engine.chunked else decode.seconds)  # without chunked prefill decoding stops while a prompt runs
+    # Without chunked prefill decoding stops while a prompt runs.
+    answer = output * (token if engine.chunked else decode.seconds)
     queue = waiting(users, prefill.device / layout.pp, answer) + (decode.seconds * 0.5 if users > 1.0 else 0.0)
     rate, busy = _gpu_load(layout, decode, prefill, batch, output, token)
     return SteadyState(decode, prefill, token, first, queue, rate, busy)
