@@ -1,4 +1,4 @@
-"""Sweeps, the Pareto front, the best cluster, and the other ways of serving."""
+"""Sweeps, the Pareto front, the best cluster, and how users are spread over copies."""
 
 import pytest
 
@@ -7,17 +7,13 @@ from wsekern.cluster import (
     best_cluster,
     best_deployment,
     deploy,
-    disaggregate,
     load_cluster,
     pareto,
     serve,
-    speculate,
     sweep,
 )
 from wsekern.cluster.layout import cache_bytes, memory_of
 from wsekern.cluster.precision import PRECISIONS
-from wsekern.cluster.step import prefill_step
-from wsekern.cluster.systems import chunked_prefill
 from wsekern.errors import InputError
 from wsekern.workload import Request, load_config
 
@@ -65,39 +61,6 @@ def test_memory_counts_pages_and_heads():
     memory = memory_of(deploy(LLAMA, "h100x8", context=4096, tp=8), 4096, 16)
     assert memory.weights == pytest.approx(2 * LLAMA.parameters / 8)
     assert memory.sequences > 16
-
-
-def test_chunks_cost_more_in_all_and_less_at_once():
-    deployment = deploy(LLAMA, "h100x8", context=8192, tp=8)
-    whole = prefill_step(deployment, 1, 8192).seconds
-    total, longest = chunked_prefill(deployment, 8192, 1024)
-    assert longest < whole < total
-    one, same = chunked_prefill(deployment, 8192, 8192)
-    assert one == same == pytest.approx(whole)
-    assert chunked_prefill(deployment, 8192, 1024, decoding=32)[0] > total
-
-
-def test_disaggregation_moves_prefill_out_of_the_way():
-    from wsekern.cluster import serve
-
-    request = Request(4096, 128, 32, "fp8")
-    apart = disaggregate(LLAMA, request, "h100x4", "h100x4")
-    together = serve(LLAMA, request, "h100x4")
-    assert apart.time_per_output_token_seconds < together.time_per_output_token_seconds
-    assert apart.transfer_seconds > 0 and apart.prefill_engines_per_decode_engine > 0
-
-
-def test_speculation_pays_with_acceptance():
-    none = speculate(LLAMA, "h100x8", drafted=3, acceptance=0.0, context=2048)
-    some = speculate(LLAMA, "h100x8", drafted=3, acceptance=0.7, context=2048)
-    every = speculate(LLAMA, "h100x8", drafted=3, acceptance=1.0, context=2048)
-    assert none.tokens_per_step == 1.0 and every.tokens_per_step == 4.0
-    assert some.tokens_per_step == pytest.approx(1 + 0.7 + 0.49 + 0.343)
-    assert none.speedup < 1.0 < some.speedup < every.speedup
-    drafted = speculate(LLAMA, "h100x8", drafted=3, acceptance=0.7, context=2048, draft=load_config("llama3.2-1b"))
-    assert drafted.step_seconds > some.step_seconds
-    with pytest.raises(InputError, match="acceptance"):
-        speculate(LLAMA, "h100x8", drafted=3, acceptance=1.5, context=64)
 
 
 def test_many_users_are_spread_over_copies():

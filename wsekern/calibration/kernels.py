@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from wsekern.calibration.minimise import minimise, relative_loss
+from wsekern.calibration.routing import TABLE_EXPONENT, in_tables
 from wsekern.cluster import kernels
-from wsekern.cluster.experts import TABLE_EXPONENT, in_tables
 from wsekern.cluster.hardware import Gpu, bundled_gpus, load_gpu
 from wsekern.cluster.parameters import FORMAT, shipped
 from wsekern.errors import InputError
