@@ -12,7 +12,7 @@ from wsekern.calibration.engines import changed
 from wsekern.cluster import engine_levels, load_gpu, predict
 from wsekern.cluster.constants import Constants, constants
 from wsekern.cluster.layout import cache_bytes
-from wsekern.cluster.parameters import Fits, fits, unpacking
+from wsekern.cluster.parameters import Fits, fits, gemm_parameters
 from wsekern.cluster.precision import PRECISIONS
 from wsekern.description import load_description
 from wsekern.errors import InputError
@@ -101,8 +101,12 @@ def test_engine_levels_and_fits_are_replaced_and_never_changed():
 
 
 def test_weight_only_kernels_unpack():
-    assert unpacking(1.0) == constants().unpacking_8_bit.value and unpacking(0.5625) == constants().unpacking_4_bit.value
-    assert unpacking(2.0) == unpacking(0.53125) == 1.0
+    def bandwidth(weight):
+        return gemm_parameters(load_gpu("h100"), ("vllm",), "bf16", 1.0, weight)["memory"]
+
+    assert bandwidth(1.0) == bandwidth(2.0) * constants().unpacking_8_bit.value
+    assert bandwidth(0.5625) == bandwidth(2.0) * constants().unpacking_4_bit.value
+    assert bandwidth(0.53125) == bandwidth(2.0)
 
 
 def test_waiting_power_is_assumed_where_a_gpu_states_none():

@@ -49,7 +49,7 @@ def test_the_stated_family_stands_in(tmp_path):
     for kernel in ("gemm", "decode_attention", "prefill_attention", "moe"):
         taken, lent = (kernel_fit(kernel, owner, ("vllm",), "bf16") for owner in (gpu, load_gpu("b200")))
         assert taken.parameters == lent.parameters and "taken from b200_sxm" in taken.evidence
-    assert small_kernel_seconds(gpu) == small_kernel_seconds(load_gpu("b200"))
+    assert small_kernel_seconds(gpu, constants()) == small_kernel_seconds(load_gpu("b200"), constants())
     older = load_gpu(write_rubin(tmp_path / "older.toml", fallback='fallback = "ampere"'))
     assert "taken from a100_sxm" in kernel_fit("gemm", older, ("vllm",), "bf16").evidence
 
@@ -57,7 +57,7 @@ def test_the_stated_family_stands_in(tmp_path):
 def test_the_file_may_state_its_own_smallest_kernel(tmp_path):
     line = 'small_kernel = { value = 1e-6, unit = "s", source = "measured here", confidence = "A" }'
     gpu = load_gpu(write_rubin(tmp_path / "rubin.toml", line))
-    assert small_kernel_seconds(gpu) == 1e-6
+    assert small_kernel_seconds(gpu, constants()) == 1e-6
 
 
 @pytest.mark.parametrize("fallback", ["", 'fallback = "fermi"'])
@@ -65,7 +65,7 @@ def test_a_new_family_without_a_known_one_behind_it_is_refused(tmp_path, fallbac
     gpu = load_gpu(write_rubin(tmp_path / "rubin.toml", fallback=fallback))
     with pytest.raises(InputError, match=r"rubin: family 'rubin' .*fallback = one of ampere, blackwell, hopper"):
         kernel_fit("gemm", gpu, ("vllm",), "bf16")
-    assert small_kernel_seconds(gpu) == constants().small_kernel.value
+    assert small_kernel_seconds(gpu, constants()) == constants().small_kernel.value
 
 
 def test_partly_measured_gpus_take_the_rest_from_their_fallback(tmp_path):

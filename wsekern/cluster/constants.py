@@ -17,8 +17,11 @@ Tokens = Annotated[Quantity, Unit("tokens", 1, whole=True)]
 Doublings = Annotated[Quantity, Unit("doublings")]
 
 
-class Constants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Every constant that is neither a GPU's, nor an engine's, nor a kernel's; ``model.toml`` says what each means."""
+class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True):
+    """Every constant that is neither a GPU's, nor an engine's, nor a kernel's; ``model.toml`` says what each means.
+
+    Compared by identity, so that caches keep two sets apart.
+    """
 
     popularity_exponent: Annotated[Quantity, Unit("exponent")]
     small_kernel: Seconds

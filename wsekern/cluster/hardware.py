@@ -77,7 +77,7 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_hour: Annotated[Quantity, Unit("USD/h")]
 
 
-class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
     """One GPU.
 
     ``kernels`` names the measured system whose fitted efficiencies it uses. Where it is empty, those of the ``typical`` GPU of

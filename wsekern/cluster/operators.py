@@ -1,6 +1,7 @@
 """Kernels and collectives of a step: each is charged to the cause of its time."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from wsekern.cluster import kernels
 from wsekern.cluster.constants import constants
@@ -82,6 +83,15 @@ class AttentionShape:
     window: float = float("inf")
 
 
+class GemmKernel(NamedTuple):
+    """A fitted GEMM: its parameters, bytes per weight and per input, FLOP/s at peak."""
+
+    parameters: dict[str, float]
+    weight: float
+    activation: float
+    peak: float
+
+
 class Operators:
     """Adds kernels of a deployment to a step: the shapes are per GPU."""
 
@@ -90,6 +100,13 @@ class Operators:
         self.bandwidth = float(self.gpu.memory.bandwidth)
         self.scale = float(self.engine.fixed_scale)
         self.small = elementwise_parameters(self.gpu)
+        self.narrow = self._gemm_kernel(*deployment.precision.part(experts=False))
+        self.wide = self._gemm_kernel(2.0, "bf16", 2.0)
+
+    def _gemm_kernel(self, weight: float, arithmetic: str, activation: float) -> GemmKernel:
+        quantise = float(self.engine.quantise)
+        parameters = gemm_parameters(self.gpu, self.engine.kernels, arithmetic, quantise, weight)
+        return GemmKernel(parameters, weight, activation, self.gpu.peak_flops(arithmetic))
 
     def charge(
         self, step: StepTime, stream: str, parts: kernels.Parts, work: float, roofline: float, count: float = 1.0
@@ -105,9 +122,7 @@ class Operators:
 
     def gemm(self, step: StepTime, m: float, n: float, k: float, wide: bool = False) -> None:
         """(m, k) x (k, n) outside the experts; ``wide`` weights stay in 16 bit whatever the precision (LM head, router)."""
-        weight, arithmetic, activation = (2.0, "bf16", 2.0) if wide else self.deployment.precision.part(experts=False)
-        parameters = gemm_parameters(self.gpu, self.engine.kernels, arithmetic, float(self.engine.quantise), weight)
-        peak = self.gpu.peak_flops(arithmetic)
+        parameters, weight, activation, peak = self.wide if wide else self.narrow
         parts = kernels.gemm(parameters, m, n, k, weight, activation, peak, self.bandwidth)
         moved = n * k * weight + m * k * activation + m * n * 2.0
         self.charge(step, "weights", parts, 2.0 * m * n * k, max(moved / self.bandwidth, 2.0 * m * n * k / peak))

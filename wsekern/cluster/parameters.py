@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wsekern.cluster.constants import constants
+from wsekern.cluster.constants import Constants, constants
 from wsekern.cluster.hardware import Gpu, bundled_gpus, family_gpu, load_gpu, typical_families
 from wsekern.cluster.precision import Precision
 from wsekern.cluster.scoped import Scoped
@@ -97,26 +97,31 @@ def kernel_fits(
     GPUs of other families; and the same again for the next precision. ``packed`` weights are MXFP4, FP8 is
     scaled in ``blocks`` or per tensor.
     """
-    found = _kernel_fits(fits(), _origin(gpu), family, engines, arithmetic, packed, blocks)
-    if not found:
-        raise InputError(f"no fitted {family} for {gpu.name}")
-    return found
+    return _kernel_fits(fits(), family, gpu, engines, arithmetic, packed, blocks)
 
 
 def kernel_fit(family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str) -> Fit:
     """The first of :func:`kernel_fits`."""
-    return kernel_fits(family, gpu, engines, arithmetic)[0]
+    return _kernel_fits(fits(), family, gpu, engines, arithmetic, False, True)[0]
 
 
 def gemm_parameters(gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float) -> dict[str, float]:
     """Fitted GEMM of ``weight`` bytes per weight; tables of narrow formats time a separate quantise step, of which an engine
     launches ``quantise`` kernels and fuses the rest."""
-    own = kernel_fit("gemm", gpu, engines, arithmetic).parameters
+    return _gemm_parameters(fits(), constants(), gpu, engines, arithmetic, quantise, weight)
+
+
+@lru_cache(maxsize=4096)
+def _gemm_parameters(
+    known: Fits, used: Constants, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float
+) -> dict[str, float]:
+    """:func:`gemm_parameters` with fits and constants that are in use."""
+    own = _kernel_fits(known, "gemm", gpu, engines, arithmetic, False, True)[0].parameters
     if arithmetic in ("bf16", "fp16"):
-        kept = unpacking(weight)
+        kept = _unpacking(used, weight)
         return {**own, "memory": own["memory"] * kept} if kept < 1.0 else own
-    plain = kernel_fit("gemm", gpu, engines, "bf16").parameters
-    return {**own, "fixed": min(own["fixed"], plain["fixed"] + quantise * small_kernel_seconds(gpu))}
+    plain = _kernel_fits(known, "gemm", gpu, engines, "bf16", False, True)[0].parameters
+    return {**own, "fixed": min(own["fixed"], plain["fixed"] + quantise * small_kernel_seconds(gpu, used))}
 
 
 def expert_parameters(gpu: Gpu, engines: tuple[str, ...], precision: Precision, blocks: bool) -> list[dict[str, float]]:
@@ -130,24 +135,24 @@ def expert_parameters(gpu: Gpu, engines: tuple[str, ...], precision: Precision, 
     return [fit.parameters for fit in kernel_fits("moe", gpu, engines, arithmetic, packed, blocks)]
 
 
-def unpacking(weight: float) -> float:
+def _unpacking(used: Constants, weight: float) -> float:
     """Share of a 16-bit GEMM's bandwidth that a kernel keeps while it unpacks weights of ``weight`` bytes, at most 1."""
-    known = constants()
-    return {1.0: known.unpacking_8_bit.value, 0.5625: known.unpacking_4_bit.value}.get(weight, 1.0)
+    return {1.0: used.unpacking_8_bit.value, 0.5625: used.unpacking_4_bit.value}.get(weight, 1.0)
 
 
 def elementwise_parameters(gpu: Gpu) -> dict[str, float]:
     """Parameters of a small streaming kernel."""
-    return {"fixed": small_kernel_seconds(gpu), "memory": constants().small_kernel_bandwidth.value}
+    used = constants()
+    return {"fixed": small_kernel_seconds(gpu, used), "memory": used.small_kernel_bandwidth.value}
 
 
-def small_kernel_seconds(gpu: Gpu) -> float:
+def small_kernel_seconds(gpu: Gpu, used: Constants) -> float:
     """Seconds of the smallest kernel in a CUDA graph: the GPU's own, its family's, or a usual one."""
     if gpu.small_kernel is not None:
         return gpu.small_kernel.value
     typical = family_gpu(gpu)
     stated = typical.small_kernel if typical is not None else None
-    return constants().small_kernel.value if stated is None else stated.value
+    return used.small_kernel.value if stated is None else stated.value
 
 
 class _Origin(NamedTuple):
@@ -181,9 +186,10 @@ def system_family(system: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _kernel_fits(
-    known: Fits, origin: _Origin, family: str, engines: tuple[str, ...], arithmetic: str, packed: bool, blocks: bool
+    known: Fits, family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, packed: bool, blocks: bool
 ) -> tuple[Fit, ...]:
-    """:func:`kernel_fits` of a GPU whose kernels come from ``origin``; empty where none were fitted."""
+    """:func:`kernel_fits` among ``known``."""
+    origin = _origin(gpu)
     families = {system: system_family(system) for system in known.systems} | {origin.system: origin.family}
 
     def distance(system: str) -> tuple[bool, bool, bool, str]:
@@ -199,7 +205,7 @@ def _kernel_fits(
                 exact = kind == kinds[0]
                 entries = sorted(entries, key=lambda entry: -entry["fitted"])
                 return tuple(_as_fit(entry, exact and entry["system"] == origin.measured, engines) for entry in entries)
-    return ()
+    raise InputError(f"no fitted {family} for {gpu.name}")
 
 
 def _first_origin(
