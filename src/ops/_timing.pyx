@@ -5,13 +5,37 @@ A line is an int64 array (PEs, CAUSES): the cycles on the critical path of each 
 the sum of its causes. Every operation is homogeneous in max-plus algebra (a line that starts c cycles later ends c cycles
 later), so the clock of PE (y, x) stays row[y] + column[x] and one line stands for all lines that are alike.
 """
-from libc.stdint cimport INT64_MAX, int64_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
-HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG, QUEUED_FLAG = 1, 2, 4, 8, 16
-CAUSE_NAMES = ("compute", "fabric", "stages", "overhead", "words")
+from wsekern.ops.feeds cimport (
+    CAUSES, COMPUTE, CONTENDED, EARLY, FABRIC, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STAGES, TURNED, WORDS, Costs, Message,
+    Path, gather, later, load, on_link, plus, receive, send, store)
 
-include "feeds.pxi"
+HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG, QUEUED_FLAG = HELD, CONTENDED, TURNED, EARLY, QUEUED
+_NAMES = {COMPUTE: "compute", FABRIC: "fabric", STAGES: "stages", OVERHEAD: "overhead", WORDS: "words"}
+CAUSE_NAMES = tuple(_NAMES[cause] for cause in range(CAUSES))
+
+
+cdef class LineCosts:
+    """Whole-cycle constants of one operation: see wsekern.machine.timing for how each follows from the machine."""
+    cdef Costs costs
+
+    def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, words_send, words_add,
+                 paced_add, words_broadcast, words_receive, paced_broadcast, sums, step_send, step_add, down,
+                 link, depths, room):
+        cdef Costs *c = &self.costs
+        cdef int i
+        c.call, c.setup_send, c.setup_add, c.setup_receive = call, setup_send, setup_add, setup_receive
+        c.stage, c.hop, c.convert, c.sums, c.down = stage, hop, convert, sums, down
+        c.step_send, c.step_add = step_send, step_add
+        c.words_send, c.words_add, c.paced_add = words_send, words_add, paced_add
+        c.words_broadcast, c.words_receive, c.paced_broadcast = words_broadcast, words_receive, paced_broadcast
+        c.link_words, c.link_frame = link
+        c.room, c.flags = room, NULL
+        for i in range(FEEDS):
+            c.depth[i] = min(depths[i], QUEUE) if i < len(depths) else 0
+            c.color[i], c.length[i] = i, 0
 
 
 cdef Message chain(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:

@@ -13,7 +13,8 @@ from wsekern.cluster.engine import load_engine
 from wsekern.cluster.queueing import burst, together, waiting
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.validation.gpu import predict_row
-from wsekern.validation.gpu_rows import INFERENCEX, understand
+from wsekern.validation.gpu_notes import INFERENCEX
+from wsekern.validation.gpu_rows import understand
 from wsekern.workload import load_config
 
 seconds = st.floats(1e-4, 10.0)

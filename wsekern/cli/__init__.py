@@ -73,14 +73,21 @@ def run(model_dir: str, prompt: str, tokens: int, grid_text: str | None, engine:
     console = open_console(json_path)
     wafer, sampler = load_machine(machine), Sampler(temperature, top_p, seed)
     checkpoint = load_checkpoint(sample_path() if model_dir == "sample" else model_dir)
+    prompt_tokens = checkpoint.encode(prompt)
+    written: list[int] = []
     try:
-        with ProgressBar("reading the prompt and writing", len(checkpoint.encode(prompt)) + tokens) as advance:
+        with ProgressBar("reading the prompt and writing", len(prompt_tokens) + tokens) as advance:
+
+            def write(token: int) -> None:
+                written.append(token)
+                advance()
+
             executed = execute(checkpoint, wafer, prompt, tokens, precision=precision, grid=parse_grid(grid_text),
-                               sampler=sampler, profile=profile, threads=threads, engine=engine, on_token=lambda _: advance(),
-                               on_chunk=advance)
-    except KeyboardInterrupt as interrupt:
-        if done := getattr(interrupt, "generation", None):
-            console.print(f"{prompt}{checkpoint.decode(done.tokens)}", markup=False)
+                               sampler=sampler, profile=profile, threads=threads, engine=engine, prompt_tokens=prompt_tokens,
+                               on_token=write, on_chunk=advance)
+    except KeyboardInterrupt:
+        if written:
+            console.print(f"{prompt}{checkpoint.decode(written)}", markup=False)
         raise
     emit(json_path, {"model": checkpoint.config.name, **executed.to_dict()})
     if json_path != "-":

@@ -2,7 +2,9 @@
 
 import re
 import zlib
+from dataclasses import replace
 from importlib.resources import as_file, files
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,9 +19,20 @@ from wsekern.cluster.queueing import burst
 from wsekern.cluster.serving import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
-from wsekern.validation.gpu_rows import GUESSED, INFERENCEX, Case, Refused, gpu_name, read_rows, receive_interval, understand
+from wsekern.validation.gpu_notes import INFERENCEX, LIBRARIES, is_kernel, library_by_words
+from wsekern.validation.gpu_rows import (
+    GUESSED,
+    Case,
+    Refused,
+    gpu_name,
+    read_rows,
+    reason_against,
+    receive_interval,
+    understand,
+    whole_number,
+)
 from wsekern.validation.gpu_suspects import inconsistent
-from wsekern.validation.rows import Row, summarise
+from wsekern.validation.rows import Row, ninetieth, read_value, stated_fitted, summarise
 
 SCALE = {"s": 1.0, "ms": 1e3, "us": 1e6}
 DECODE = ("tpot", "tpot_mean", "tpot_median", "itl_mean", "itl_median", "itl_p50", "decode_step")
@@ -36,12 +49,17 @@ ENERGY = ("gpu_energy_per_output_token", "gpu_power_total")
 PREDICTED = (*DECODE, *FIRST, *THROUGHPUT, *ENERGY, "e2e_latency", "prefill_throughput")
 
 
+def measurements(path: str | Path | None = None) -> list[dict[str, str]]:
+    """Rows of the table in ``path``, or of the one that the package ships."""
+    if path is not None:
+        return read_rows(Path(path))
+    with as_file(files("wsekern.validation") / "data" / "gpu-measurements.csv.gz") as shipped:
+        return read_rows(shipped)
+
+
 def validate_rows(path: str | Path | None = None) -> dict[str, list[dict[str, Any]]]:
     """``{"rows": [...], "groups": [...]}`` of the measurements in ``path``, or of those the package ships."""
-    if path is not None:
-        return summarise(predict_rows(read_rows(Path(path))))
-    with as_file(files("wsekern.validation") / "data" / "gpu-measurements.csv.gz") as shipped:
-        return summarise(predict_rows(read_rows(shipped)))
+    return summarise(predict_rows(measurements(path)))
 
 
 FAMILY_KINDS = ("decode", "prefill", "first", "request", "throughput", "energy")
@@ -50,10 +68,14 @@ FAMILY_KINDS = ("decode", "prefill", "first", "request", "throughput", "energy")
 
 def family_table(path: str | Path | None = None) -> list[dict[str, Any]]:
     """Errors of rows of :data:`FAMILY_KINDS` per GPU and model family; rows used for fitting are left out."""
-    shipped = files("wsekern.validation") / "data" / "gpu-measurements.csv.gz"
-    rows = read_rows(Path(path) if path is not None else Path(str(shipped)))
+    rows = measurements(path)
+    return families_of(rows, predict_rows(rows))
+
+
+def families_of(rows: list[dict[str, str]], results: list[Row]) -> list[dict[str, Any]]:
+    """:func:`family_table` of rows that are predicted already."""
     errors: dict[tuple[str, str, str], list[float]] = {}
-    for row, result in zip(rows, predict_rows(rows), strict=True):
+    for row, result in zip(rows, results, strict=True):
         kind = result.group.split()[0]
         if result.error is None or result.fitted or kind not in FAMILY_KINDS:
             continue
@@ -67,7 +89,7 @@ def family_table(path: str | Path | None = None) -> list[dict[str, Any]]:
             "family": family,
             "tested": len(found),
             "median_error": median(found),
-            "p90_error": sorted(found)[min(len(found) - 1, int(0.9 * len(found)))],
+            "p90_error": ninetieth(found),
         }
         for (kind, gpu, family), found in sorted(errors.items())
     ]
@@ -76,42 +98,24 @@ def family_table(path: str | Path | None = None) -> list[dict[str, Any]]:
 def predict_rows(rows: list[dict[str, str]]) -> list[Row]:
     """One :class:`Row` per measurement."""
     suspects = inconsistent(rows)
-    return [_row(row, suspects.get(row["id"])) for row in rows]
+    return [_row(row, suspects.get(row["id"], "")) for row in rows]
 
 
-def _row(row: dict[str, str], suspect: str | None) -> Row:
-    group, predicted, note = "other", None, suspect or ""
-    unit, source = row.get("unit") or "", row.get("source") or ""
+def _row(row: dict[str, str], suspect: str) -> Row:
+    """The measurement beside its prediction, which a row that is suspect does not get."""
+    source, unit = row.get("source") or "", row.get("unit") or ""
+    result = Row(id=row["id"], group="other", measured=0.0, predicted=None, unit=unit, note=suspect, source=source)
     try:
-        measured = float(row["value"])
-    except (TypeError, ValueError):
-        return Row(
-            id=row["id"],
-            group=group,
-            measured=0.0,
-            predicted=None,
-            unit=unit,
-            source=source,
-            note=f"value {row['value']!r} is not a number",
-        )
-    try:
-        group, seconds_or_value = predict_row(row)
-        if not suspect:
-            predicted = seconds_or_value
-    except Refused as reason:
-        group, note = _group_of(row), suspect or str(reason)
+        result = replace(result, measured=read_value(row))
     except WsekernError as error:
-        group, note = _group_of(row), suspect or str(error)
-    return Row(
-        id=row["id"],
-        group=group,
-        measured=measured,
-        predicted=predicted,
-        unit=unit,
-        note=note,
-        source=source,
-        fitted=predicted is not None and is_fitted(row, group),
-    )
+        return replace(result, note=str(error))
+    try:
+        group, predicted = predict_row(row)
+        if suspect:
+            return replace(result, group=group)
+        return replace(result, group=group, predicted=predicted, fitted=is_fitted(row, group))
+    except WsekernError as error:
+        return replace(result, group=_group_of(row), note=suspect or str(error))
 
 
 INFERRED_PROMPTS = ("task:sourcegraph-fim",)
@@ -122,9 +126,14 @@ STEPS = ("decode", "request", "throughput at most load", "first token under load
 
 
 def is_fitted(row: dict[str, str], group: str) -> bool:
-    """Rows on which a constant was set; a group's statistics never count them.
+    """Rows on which a constant was set, as the column ``fitted`` states or :func:`fitted_by_rule` says in a table without it; a
+    group's statistics never count them."""
+    stated = stated_fitted(row)
+    return fitted_by_rule(row, group) if stated is None else stated
 
-    One in six configurations of decode, requests, full load, first tokens of expert models and power, by a hash of what they
+
+def fitted_by_rule(row: dict[str, str], group: str) -> bool:
+    """One in six configurations of decode, requests, full load, first tokens of expert models and power, by a hash of what they
     state; all decode and all batched prompts of the eager level; weight-only rows of pytorch/ao; throughput and energy of data
     sets whose prompts were inferred.
     """
@@ -132,9 +141,9 @@ def is_fitted(row: dict[str, str], group: str) -> bool:
         return True  # from which size on old engines stage all-reduces through PCIe
     if group.startswith(("throughput", "energy")) and (row.get("isl") or "") in INFERRED_PROMPTS:
         return True  # how long the prompts of this data set are
-    power = group.startswith(("power", "energy"))
     if group.startswith("decode") and "(eager)" in group:
         return True  # what the cost of a launch was read from
+    power = group.startswith(("power", "energy"))
     if not power and (not group.startswith(STEPS) or "batch 1 MoE" in group):
         return False
     if (row.get("source") or "").startswith("pytorch/ao") and "wo" in (row.get("precision") or ""):
@@ -162,7 +171,7 @@ def predict_row(row: dict[str, str]) -> tuple[str, float]:
         raise Refused(f"unit {row.get('unit')!r} is unknown: a time is in {', '.join(SCALE)}")
     if metric == "allreduce_latency":
         return _all_reduce(row)
-    if row["model"].startswith("microbench") or "one layer" in row["model"]:
+    if is_kernel(row):
         raise Refused("a kernel of one framework: the fitted kernels are judged by calibrate")
     if metric not in PREDICTED:
         raise Refused(f"metric {metric!r} is not predicted")
@@ -176,7 +185,7 @@ def predict_row(row: dict[str, str]) -> tuple[str, float]:
         return _prompt_rate(row, case, kind)
     if metric in FIRST:
         return _first(row, case, kind)
-    if metric in ("gpu_energy_per_output_token", "gpu_power_total"):
+    if metric in ENERGY:
         return _energy(metric, case, kind)
     if metric == "e2e_latency":
         return _request(row, case, kind)
@@ -294,23 +303,29 @@ def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]
 
 
 def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
-    text = f"{row['model']} {row.get('source', '')} {row.get('notes', '')}".lower()
-    if "eager" in text or "eager" in (row.get("notes") or "").lower():
-        raise Refused("eager launch: the floor is the CPU, not the wire")
+    reason = reason_against(row)
+    if reason:
+        raise Refused(reason)
     gpu = load_gpu(gpu_name(row["gpu"], row.get("notes") or ""))
-    ranks, message = int(row["n_gpus"]), float(row["batch_or_concurrency"])
+    ranks, message = whole_number(row["n_gpus"], "n_gpus"), _message_bytes(row)
     if ranks > int(gpu.link.domain):
         raise Refused("spans several NVLink domains")
-    if "nccl" in text:
-        engines: tuple[str, ...] = ("nccl",)
-    elif "trtllm" in text:
-        engines = ("trtllm",)
-    elif "vllm" in text:
-        engines = ("vllm",)
-    else:
+    library = row.get("engine") or library_by_words(row)
+    if library not in LIBRARIES:
         raise Refused("an all-reduce kernel that is not modelled")
-    seconds = one_collective(Cluster(gpu, ranks), engines, ranks, message)
-    return f"kernel all-reduce ({engines[0]})", SCALE[row["unit"]] * seconds
+    seconds = one_collective(Cluster(gpu, ranks), (library,), ranks, message)
+    return f"kernel all-reduce ({library})", SCALE[row["unit"]] * seconds
+
+
+def _message_bytes(row: dict[str, str]) -> float:
+    text = row.get("batch_or_concurrency") or ""
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0.0 < size < inf:
+        raise Refused(f"a message of {text!r} bytes: expected a positive number")
+    return size
 
 
 def one_collective(cluster: Cluster, engines: tuple[str, ...], ranks: int, message: float) -> float:

@@ -1,4 +1,7 @@
-# One PE: the cycles on its critical path, what it sends, and the streams of words that it takes in.
+# cython: language_level=3
+# One PE: the cycles on its critical path, what it sends, and the streams of words that it takes in. (Bodies of _timing.pyx,
+# compiled into it: inline functions, no module of their own.)
+from libc.stdint cimport INT64_MAX, int64_t
 
 cdef enum:
     CAUSES = 5
@@ -41,31 +44,11 @@ cdef struct Costs:
     int64_t call, setup_send, setup_add, setup_receive, stage, hop, convert
     int64_t words_send, words_add, paced_add, words_broadcast, words_receive, paced_broadcast
     int64_t sums, step_send, step_add, down, link_words, link_frame
-    int64_t depth[FEEDS], color[FEEDS]
+    int64_t depth[FEEDS]
+    int64_t color[FEEDS]
     int64_t length[FEEDS]       # words of each stream; 0: as many as the others
     int64_t room                # words that wait in queues and routers without holding their sender back
     int *flags                  # takes what happened, see Flag; or NULL
-
-
-cdef class LineCosts:
-    """Whole-cycle constants of one operation: see wsekern.machine.timing for how each follows from the machine."""
-    cdef Costs costs
-
-    def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, words_send, words_add,
-                 paced_add, words_broadcast, words_receive, paced_broadcast, sums, step_send, step_add, down,
-                 link, depths, room):
-        cdef Costs *c = &self.costs
-        cdef int i
-        c.call, c.setup_send, c.setup_add, c.setup_receive = call, setup_send, setup_add, setup_receive
-        c.stage, c.hop, c.convert, c.sums, c.down = stage, hop, convert, sums, down
-        c.step_send, c.step_add = step_send, step_add
-        c.words_send, c.words_add, c.paced_add = words_send, words_add, paced_add
-        c.words_broadcast, c.words_receive, c.paced_broadcast = words_broadcast, words_receive, paced_broadcast
-        c.link_words, c.link_frame = link
-        c.room, c.flags = room, NULL
-        for i in range(FEEDS):
-            c.depth[i] = min(depths[i], QUEUE) if i < len(depths) else 0
-            c.color[i], c.length[i] = i, 0
 
 
 cdef inline Path load(const int64_t *pe) noexcept nogil:
@@ -141,7 +124,7 @@ cdef inline int64_t in_router(const Feed *feed, const Costs *costs) noexcept nog
     return max(at, feed.last) if feed.sent == feed.words - 1 else at
 
 
-cdef void in_turn(const Feed *feed, int count, int *turn) noexcept nogil:
+cdef inline void in_turn(const Feed *feed, int count, int *turn) noexcept nogil:
     # The feeds in the order of their colors.
     cdef int i, k
     for i in range(count):
@@ -152,23 +135,69 @@ cdef void in_turn(const Feed *feed, int count, int *turn) noexcept nogil:
         turn[k] = i
 
 
-cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
+cdef inline int may_run(const Feed *feed, int64_t cycle) noexcept nogil:
+    # Whether the core may execute the next word of the stream that it is at.
+    return feed.taken < feed.sent and feed.usable[feed.taken % QUEUE] <= cycle
+
+
+cdef inline int may_go(const Feed *feed) noexcept nogil:
+    # Whether the next word of a stream finds room in its queue, once it is in the router.
+    return feed.sent < feed.words and feed.credits > 0
+
+
+cdef inline void run_word(Feed *feed, int64_t cycle) noexcept nogil:
+    if feed.taken == 0:
+        feed.began = cycle
+    feed.taken += 1
+    feed.credits += 1
+
+
+cdef inline void put_on_ramp(Feed *feed, int64_t usable) noexcept nogil:
+    feed.usable[feed.sent % QUEUE] = usable
+    feed.sent += 1
+    feed.credits -= 1
+
+
+cdef inline int grant(const Feed *feed, int count, const int *turn, int *start, const Costs *costs, int64_t cycle) noexcept nogil:
+    # The ramp's round robin: the first stream, in turn from `start` on, that has a word for it, or -1. The next one that has
+    # a word too finds the ramp taken, and is the next start.
+    cdef int granted = -1, place, k
+    for k in range(count):
+        place = (start[0] + k) % count
+        if may_go(feed + turn[place]) and in_router(feed + turn[place], costs) <= cycle:
+            if granted >= 0:
+                start[0] = place
+                if costs.flags != NULL:
+                    costs.flags[0] |= CONTENDED
+                break
+            granted = turn[place]
+    return granted
+
+
+cdef inline int64_t next_word(const Feed *feed, int count, const Costs *costs) noexcept nogil:
+    # When the first of the words that could go on the ramp is in the router; 0 where there is none.
+    cdef int64_t wake = INT64_MAX
+    cdef int i
+    for i in range(count):
+        if may_go(feed + i):
+            wake = min(wake, in_router(feed + i, costs))
+    return wake if wake != INT64_MAX else 0
+
+
+cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
     # A core takes `count` streams one after the other while all of them share its ramp, cycle by cycle: one word a cycle,
     # round robin, each as far as its queue has room. `ready`: when the first instruction may execute. Returns the cycle of
     # the last element.
-    cdef int64_t cycle = INT64_MAX, run = 0, execute = ready, wake
-    cdef int current = 0, start = 0, i, k, granted, loser
+    cdef int64_t cycle = INT64_MAX, run = 0, execute = ready
+    cdef int current = 0, start = 0, i, granted
     cdef int turn[FEEDS]
     in_turn(feed, count, turn)
     for i in range(count):
         cycle = min(cycle, feed[i].first)
     while True:
-        if execute <= cycle and feed[current].taken < feed[current].sent \
-                and feed[current].usable[feed[current].taken % QUEUE] <= cycle:
-            if feed[current].taken == 0:
-                feed[current].began = cycle
-            feed[current].taken += 1
-            feed[current].credits += 1
+        # The core executes a word of its stream; after the last one, the instruction for the next stream is set up.
+        if execute <= cycle and may_run(feed + current, cycle):
+            run_word(feed + current, cycle)
             execute = cycle + costs.step_add
             if feed[current].taken == feed[current].words:
                 execute = cycle + 1 + costs.setup_add
@@ -177,36 +206,22 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready) 
                     if costs.flags != NULL and start != 0:
                         costs.flags[0] |= TURNED
                     return cycle
-        granted = loser = -1
+
+        # The ramp takes a word, but for the cycles in which it rests.
+        granted = -1
         if costs.link_words >= costs.link_frame or run < costs.link_words:
-            for k in range(count):
-                i = turn[(start + k) % count]
-                if feed[i].sent < feed[i].words and feed[i].credits > 0 and in_router(feed + i, costs) <= cycle:
-                    if granted < 0:
-                        granted = i
-                    elif loser < 0:
-                        loser = (start + k) % count
-        run = run + 1 if granted >= 0 else 0
+            granted = grant(feed, count, turn, &start, costs, cycle)
         if granted >= 0:
-            feed[granted].usable[feed[granted].sent % QUEUE] = cycle + costs.down
-            feed[granted].sent += 1
-            feed[granted].credits -= 1
-        if loser >= 0:
-            start = loser
-            if costs.flags != NULL:
-                costs.flags[0] |= CONTENDED
+            put_on_ramp(feed + granted, cycle + costs.down)
+        run = run + 1 if granted >= 0 else 0
+
+        # Where nothing is under way for the core, the next cycle is that of the next word that can move.
         cycle += 1
         if granted < 0 and feed[current].taken == feed[current].sent:
-            # Nothing is under way for the core: jump to the next word that can move.
-            wake = INT64_MAX
-            for i in range(count):
-                if feed[i].sent < feed[i].words and feed[i].credits > 0:
-                    wake = min(wake, in_router(feed + i, costs))
-            if wake != INT64_MAX:
-                cycle = max(cycle, wake)
+            cycle = max(cycle, next_word(feed, count, costs))
 
 
-cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const int64_t *hops, int count,
+cdef inline void gather(int64_t *pe, const Costs *costs, const Message *messages, const int64_t *hops, int count,
                  Message *out, int64_t *waits) noexcept nogil:
     # A PE adds the sums of several streams, one after the other, and sends the last on where out is given. `waits`: for how
     # long the first word of each was there before it was taken, or NULL.

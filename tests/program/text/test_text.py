@@ -36,7 +36,7 @@ from wsekern.ops.engines.cycle import compile_operations
 from wsekern.program import INSTRUCTIONS, Fabric, Fifo, Layout, Mem, Mem4d, Program, Ring
 from wsekern.program.encode import encode
 from wsekern.program.instructions import FORMS, OPERATIONS, SOURCES, Label, Scalar, TaskEntry, Vector
-from wsekern.program.operands import INTEGERS, NUMPY_TYPES, TYPE_BYTES, TYPE_CODES, Named, Register
+from wsekern.program.operands import INTEGERS, NUMPY_TYPES, TYPE_BYTES, Named, Register
 
 ELEMENTS = 60
 
@@ -60,10 +60,10 @@ wholes = st.integers(0, 0x7FFF)
 def types_for(arithmetic: str, operation: str) -> list[list[str]]:
     """Types that operands of one instruction may have together."""
     if operation == "mov":
-        return [[type for type in TYPE_CODES if TYPE_BYTES[type] == width] for width in (2, 4)]
+        return [[type for type in TYPE_BYTES if TYPE_BYTES[type] == width] for width in (2, 4)]
     if arithmetic == "fp16":
         return [["fp16"], ["bf16"]]
-    return [[type for type in TYPE_CODES if TYPE_BYTES[type] == TYPE_BYTES[arithmetic]
+    return [[type for type in TYPE_BYTES if TYPE_BYTES[type] == TYPE_BYTES[arithmetic]
              and (type in INTEGERS) == (arithmetic in INTEGERS)]]
 
 
@@ -125,7 +125,7 @@ def vectors(draw, program: Program, tasks: list[str]):
 @st.composite
 def scalars(draw, program: Program, tasks: list[str], labels: list[str]):
     form = draw(st.sampled_from([form for form in FORMS if form != "vector"] + ["scalar"] * 4))
-    type, r = draw(st.sampled_from(sorted(TYPE_CODES))), draw(st.lists(registers, min_size=4, max_size=4))
+    type, r = draw(st.sampled_from(sorted(TYPE_BYTES))), draw(st.lists(registers, min_size=4, max_size=4))
     maybe = draw(st.one_of(st.none(), registers))
     values = {"form": form, "type": type, "cycles": draw(st.one_of(st.none(), st.integers(0, 9)))}
     own = draw(st.sampled_from(sorted(program.descriptors)))
@@ -137,7 +137,7 @@ def scalars(draw, program: Program, tasks: list[str], labels: list[str]):
     values |= {
         "constant": {"dst": r[0], "imm": draw(st.sampled_from([bits, -5]))}, "parameter": {"dst": r[0], "imm": 0},
         "spend": {"imm": draw(wholes), "a": draw(st.sampled_from([None, 0]))},
-        "convert": {"dst": r[0], "a": r[1], "source": draw(st.sampled_from(sorted(TYPE_CODES)))},
+        "convert": {"dst": r[0], "a": r[1], "source": draw(st.sampled_from(sorted(TYPE_BYTES)))},
         "load": {"dst": r[0], "target": symbol, "a": maybe}, "store": {"target": symbol, "a": maybe, "b": r[1]},
         "jump": {"target": draw(st.sampled_from(labels))}, "call": {"target": draw(st.sampled_from(labels))},
         "branch": {"a": r[1], "target": draw(st.sampled_from(labels))}, "time": {"dst": r[0], "imm": draw(st.integers(0, 2))},
@@ -150,7 +150,7 @@ def scalars(draw, program: Program, tasks: list[str], labels: list[str]):
         values["target"] = draw(st.sampled_from(tasks))
     if form in ("take", "give"):
         queues = program.inputs if form == "take" else program.outputs
-        values |= {"target": draw(operands(program, list(TYPE_CODES), 5, queues, False)), "a": maybe}
+        values |= {"target": draw(operands(program, list(TYPE_BYTES), 5, queues, False)), "a": maybe}
         values["dst" if form == "take" else "c"] = r[0]
     if form in ("block_queue", "unblock_queue"):
         values["imm"] = draw(st.integers(0, 7))
@@ -162,7 +162,7 @@ def scalars(draw, program: Program, tasks: list[str], labels: list[str]):
 @st.composite
 def programs(draw) -> Program:
     program = Program(draw(names))
-    for type, name in zip(TYPE_CODES, draw(st.lists(names, min_size=7, max_size=7, unique=True)), strict=True):
+    for type, name in zip(TYPE_BYTES, draw(st.lists(names, min_size=7, max_size=7, unique=True)), strict=True):
         raw = draw(st.one_of(st.none(), st.binary(min_size=8, max_size=8), st.just(bytes(8))))
         program.memory(name, type, ELEMENTS)
         if raw is not None:
@@ -178,7 +178,7 @@ def programs(draw) -> Program:
         told = st.one_of(st.none(), st.sampled_from(locals_))
         program.fifos[name] = Fifo(name, draw(st.sampled_from(sorted(program.symbols))), draw(told), draw(told))
     for name in draw(st.lists(names, min_size=1, max_size=3, unique=True)):
-        program.descriptors[name] = draw(operands(program, list(TYPE_CODES), 4, program.inputs, False).filter(
+        program.descriptors[name] = draw(operands(program, list(TYPE_BYTES), 4, program.inputs, False).filter(
             lambda operand: not isinstance(operand, Named)))
     masks = st.integers(1, 31)
     for name in draw(st.lists(names, min_size=1, max_size=2, unique=True)):

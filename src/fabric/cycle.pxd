@@ -1,6 +1,15 @@
-# One cycle: the loops over the wafer grid.
+# cython: language_level=3
+# One cycle: the loops over the wafer grid. (Bodies of _routing.pyx, compiled into it: inline functions, no module of their own.)
+from libc.stdint cimport uint64_t
 
-cdef int feed_strips(wsk_fabric *f, int first, int last) noexcept nogil:
+from wsekern.fabric.fabric_internal cimport (
+    AWAKE, STRIP_ROWS, wsk_arrive_lone, wsk_arrive_pending, wsk_arrive_row, wsk_ctz, wsk_depart_lone, wsk_depart_row,
+    wsk_fabric_inside, wsk_feed_strip, wsk_has_lone, wsk_inner_arrivals, wsk_open_cycle, wsk_outer_arrivals, wsk_strip,
+    wsk_turn_landed)
+from wsekern.fabric.wsekern_fabric cimport wsk_fabric
+
+
+cdef inline int feed_strips(wsk_fabric *f, int first, int last) noexcept nogil:
     cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
     cdef int i, status
     for i in range(first, last):
@@ -11,7 +20,7 @@ cdef int feed_strips(wsk_fabric *f, int first, int last) noexcept nogil:
     return 0
 
 
-cdef int depart_strip(wsk_fabric *f, int i) noexcept nogil:
+cdef inline int depart_strip(wsk_fabric *f, int i) noexcept nogil:
     """Words leave, row by row; words arrive in a row as soon as the rows beside it have sent, while they are in the cache.
     Only the first and last row of a strip wait for phase two, when the strips beside it have sent too."""
     cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
@@ -43,7 +52,7 @@ cdef int depart_strip(wsk_fabric *f, int i) noexcept nogil:
     return wsk_arrive_pending(f, strip)
 
 
-cdef int depart_strips(wsk_fabric *f, int first, int last) noexcept nogil:
+cdef inline int depart_strips(wsk_fabric *f, int first, int last) noexcept nogil:
     """Phase one of a cycle, strip by strip; strips without words are passed over."""
     cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
     cdef int i, status
@@ -59,7 +68,7 @@ cdef int depart_strips(wsk_fabric *f, int first, int last) noexcept nogil:
     return 0
 
 
-cdef int is_near_awake(wsk_fabric_inside *inside, int i) noexcept nogil:
+cdef inline int is_near_awake(wsk_fabric_inside *inside, int i) noexcept nogil:
     """Whether a strip or one beside it may have sent words lately."""
     cdef int j
     for j in range(max(i - 1, 0), min(i + 2, inside.strips)):
@@ -68,7 +77,7 @@ cdef int is_near_awake(wsk_fabric_inside *inside, int i) noexcept nogil:
     return 0
 
 
-cdef int arrive_strips(wsk_fabric *f, int first, int last) noexcept nogil:
+cdef inline int arrive_strips(wsk_fabric *f, int first, int last) noexcept nogil:
     """Phase two: words arrive in the first and last row of each strip."""
     cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
     cdef uint64_t rows
@@ -88,19 +97,3 @@ cdef int arrive_strips(wsk_fabric *f, int first, int last) noexcept nogil:
             if status < 0:
                 return status
     return 0
-
-
-cdef int fabric_step(wsk_fabric *fabric) noexcept nogil:
-    """One cycle on the calling thread. Returns 0 or a negative status (again, until a reset); fabric_report says more."""
-    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>fabric
-    cdef int status = inside.failed
-    if status == 0:
-        status = feed_strips(fabric, 0, inside.strips)
-    if status == 0:
-        status = depart_strips(fabric, 0, inside.strips)
-    if status == 0:
-        status = arrive_strips(fabric, 0, inside.strips)
-    if status == 0:
-        inside.cycle += 1
-    inside.failed = status
-    return status

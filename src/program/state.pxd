@@ -1,8 +1,13 @@
+# cython: language_level=3
 # What a core holds. One record per PE that has a program, in the order of rows; everything of variable size lies in pools.
+from libc.stdint cimport int16_t, int32_t, int64_t, int8_t, uint16_t, uint32_t, uint8_t
+
+from wsekern.fabric.fabric_internal cimport STRIP_ROWS, wsk_ctz
+from wsekern.fabric.wsekern_fabric cimport wsk_delivery, wsk_fabric, wsk_fabric_credit, wsk_route
+from wsekern.program.pe_code cimport pe_descriptor, pe_instruction, pe_latency, pe_program
 
 cdef enum:
     WHEEL = 1024        # slots of coming cycles; a longer delay goes round
-    STRIP_ROWS = 64     # rows of PEs whose events one thread handles, as in the fabric
     NOBODY = -1
     PATIENCE = 256      # cycles without any movement after which a run is stuck
     MAIN_RANK = 2       # priority of the main thread: between medium (1) and low (3)
@@ -78,12 +83,12 @@ cdef struct Strip:              # rows whose PEs one thread steps
     int64_t *edge_cycle
     char pad[32]
 
-cdef struct Core:
+cdef struct Grid:                # all cores, and what they share
     int64_t cycle
     int64_t until               # no core runs ahead of this cycle
     int32_t pes, strips, width
     int32_t quiet               # the fabric is empty, and its clock stands still until a word is offered
-    int32_t grid                # PEs of the fabric
+    int32_t fabric_pes          # PEs of the fabric, with and without a program
     pe_latency latency
     Pe *pe
     Thread *thread
@@ -105,61 +110,61 @@ cdef struct Core:
     const int32_t *param
 
 
-cdef inline Strip *strip_of(Core *s, const Pe *pe) noexcept nogil:
-    return s.strip + pe.at // s.width // STRIP_ROWS
+cdef inline Strip *strip_of(Grid *g, const Pe *pe) noexcept nogil:
+    return g.strip + pe.at // g.width // STRIP_ROWS
 
 
-cdef void unschedule(Core *s, Strip *t, int32_t p) noexcept nogil:
-    cdef Pe *pe = s.pe + p
-    cdef int32_t before = s.core_before[p], after = s.core_next[p]
+cdef inline void unschedule(Grid *g, Strip *s, int32_t p) noexcept nogil:
+    cdef Pe *pe = g.pe + p
+    cdef int32_t before = g.core_before[p], after = g.core_next[p]
     if before >= 0:
-        s.core_next[before] = after
+        g.core_next[before] = after
     else:
-        t.core_slot[-1 - before] = after
+        s.core_slot[-1 - before] = after
     if after != NOBODY:
-        s.core_before[after] = before
+        g.core_before[after] = before
     pe.scheduled = 0
-    t.core_events -= 1
+    s.core_events -= 1
 
 
-cdef void schedule(Core *s, Strip *t, int32_t p, int64_t cycle) noexcept nogil:
+cdef inline void schedule(Grid *g, Strip *s, int32_t p, int64_t cycle) noexcept nogil:
     # The PE acts at `cycle` or before.
-    cdef Pe *pe = s.pe + p
+    cdef Pe *pe = g.pe + p
     cdef int64_t slot
     if pe.scheduled:
         if pe.resume <= cycle:
             return
-        unschedule(s, t, p)
-    slot = min(cycle, s.cycle + WHEEL - 1) % WHEEL
+        unschedule(g, s, p)
+    slot = min(cycle, g.cycle + WHEEL - 1) % WHEEL
     pe.resume = cycle
     pe.scheduled = 1
-    s.core_before[p] = -1 - <int32_t>slot       # negative: first of that slot
-    s.core_next[p] = t.core_slot[slot]
-    if t.core_slot[slot] != NOBODY:
-        s.core_before[t.core_slot[slot]] = p
-    t.core_slot[slot] = p
-    t.core_events += 1
+    g.core_before[p] = -1 - <int32_t>slot       # negative: first of that slot
+    g.core_next[p] = s.core_slot[slot]
+    if s.core_slot[slot] != NOBODY:
+        g.core_before[s.core_slot[slot]] = p
+    s.core_slot[slot] = p
+    s.core_events += 1
 
 
-cdef void schedule_ramp(Core *s, Strip *t, int32_t p, int64_t cycle) noexcept nogil:
+cdef inline void schedule_ramp(Grid *g, Strip *s, int32_t p, int64_t cycle) noexcept nogil:
     cdef int64_t slot = cycle % WHEEL
-    s.pe[p].sending = 1
-    s.ramp_next[p] = t.ramp_slot[slot]
-    t.ramp_slot[slot] = p
-    t.ramp_events += 1
+    g.pe[p].sending = 1
+    g.ramp_next[p] = s.ramp_slot[slot]
+    s.ramp_slot[slot] = p
+    s.ramp_events += 1
 
 
-cdef inline Queue *input_queue(Core *s, const Pe *pe, int q) noexcept nogil:
-    return s.queue + pe.queues + s.program[pe.program].in_slot[q]
+cdef inline Queue *input_queue(Grid *g, const Pe *pe, int q) noexcept nogil:
+    return g.queue + pe.queues + g.program[pe.program].in_slot[q]
 
 
-cdef inline Queue *output_queue(Core *s, const Pe *pe, int q) noexcept nogil:
-    return s.queue + pe.queues + s.program[pe.program].out_slot[q]
+cdef inline Queue *output_queue(Grid *g, const Pe *pe, int q) noexcept nogil:
+    return g.queue + pe.queues + g.program[pe.program].out_slot[q]
 
 
-cdef inline Word *queue_word(Core *s, const Queue *q, int i) noexcept nogil:
+cdef inline Word *queue_word(Grid *g, const Queue *q, int i) noexcept nogil:
     cdef int at = q.head + i
-    return s.word + q.slot + (at if at < q.depth else at - q.depth)
+    return g.word + q.slot + (at if at < q.depth else at - q.depth)
 
 
 cdef inline void queue_pop(Queue *q) noexcept nogil:
@@ -171,11 +176,11 @@ cdef inline void set_word(Word *word, uint32_t bits, int64_t cycle, uint32_t fla
     word.bits, word.mark = bits, <uint32_t>(cycle << 2) | flags
 
 
-cdef inline int64_t stamp_of(const Core *s, const Word *word) noexcept nogil:
-    return s.cycle + (<int32_t>((word.mark & ~<uint32_t>3) - <uint32_t>(s.cycle << 2)) >> 2)
+cdef inline int64_t stamp_of(const Grid *g, const Word *word) noexcept nogil:
+    return g.cycle + (<int32_t>((word.mark & ~<uint32_t>3) - <uint32_t>(g.cycle << 2)) >> 2)
 
 
-cdef void pop_input(Core *s, wsk_fabric *fabric, const Pe *pe, Queue *q) noexcept nogil:
+cdef inline void pop_input(Grid *g, wsk_fabric *fabric, const Pe *pe, Queue *q) noexcept nogil:
     queue_pop(q)
     wsk_fabric_credit(fabric, pe.at, q.color, 1)
 
@@ -190,16 +195,16 @@ cdef inline void unblock(Pe *pe, int task) noexcept nogil:
         pe.blocked &= ~(<uint32_t>1 << task)
 
 
-cdef void wait_for(Core *s, Pe *pe, Thread *th, State why, int queue) noexcept nogil:
+cdef inline void wait_for(Grid *g, Pe *pe, Thread *th, State why, int queue) noexcept nogil:
     if th.state != why:
         th.state = why
-        th.resume = s.cycle
+        th.resume = g.cycle
         th.issued = th.pc
     th.queue = queue
-    pe.waits |= 1 << <int>(th - s.thread - pe.threads)
+    pe.waits |= 1 << <int>(th - g.thread - pe.threads)
 
 
-cdef int wake_all(Core *s, Pe *pe, State why, int queue, int64_t cycle) noexcept nogil:
+cdef inline int wake_all(Grid *g, Pe *pe, State why, int queue, int64_t cycle) noexcept nogil:
     # Threads of a PE that wait for this go on at `cycle`; whether there is one.
     cdef int k, found = 0
     cdef uint32_t waits = pe.waits
@@ -207,7 +212,7 @@ cdef int wake_all(Core *s, Pe *pe, State why, int queue, int64_t cycle) noexcept
     while waits:
         k = wsk_ctz(waits)
         waits &= waits - 1
-        th = s.thread + pe.threads + k
+        th = g.thread + pe.threads + k
         if th.state == why and th.queue == queue:
             pe.stalled[th.state - WAIT_INPUT] += cycle - th.resume
             pe.waits &= ~(1 << k)
