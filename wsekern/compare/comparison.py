@@ -68,7 +68,7 @@ def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int
     layout: dict[str, int] = {}
     if cluster == "auto":
         described, served = best_cluster(config, request, engine_level=engine_level, precision=gpu_precision(request))
-        layout = {"tp": served.tp, "pp": served.pp, "dp": served.dp, "ep": served.ep}
+        layout = asdict(served.layout)
     else:
         described = load_cluster(cluster)
     pairing = Pairing(config, machine, described, wafers, profile, engine_level)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -78,7 +79,7 @@ def choice_view(facts: RenderableType, fronts: dict[str, list[Point]]) -> Render
         table.add_column(name, justify="right")
     for name, front in fronts.items():
         for point in front:
-            layout = " ".join(f"{key}{getattr(point, key)}" for key in ("tp", "pp", "dp", "ep") if getattr(point, key) > 1)
+            layout = " ".join(f"{key}{degree}" for key, degree in asdict(point.layout).items() if degree > 1)
             table.add_row(name, layout or "1 GPU", f"{point.batch:,}", amount(point.tokens_per_second_per_user),
                           amount(point.tokens_per_second_per_gpu), seconds(point.time_to_first_token_seconds),
                           amount(point.usd_per_million_tokens))

@@ -9,12 +9,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.hardware import Cluster, load_gpu
 from wsekern.cluster.layout import memory_of
+from wsekern.cluster.operators import StepTime, collective_seconds
 from wsekern.cluster.power import gpu_watts
-from wsekern.cluster.serving import burst, decode_step, gpu_load, prefill_step, steady_state
-from wsekern.cluster.step import collective_seconds
+from wsekern.cluster.queueing import burst
+from wsekern.cluster.serving import SteadyState, steady_state
+from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
 from wsekern.validation.gpu_notes import INFERENCEX, LIBRARIES, is_kernel, library_by_words
 from wsekern.validation.gpu_rows import (
@@ -189,32 +192,12 @@ def predict_row(row: dict[str, str]) -> tuple[str, float]:
     return _throughput(row, case, kind)
 
 
-def _steady(case: Case, batch: float):
-    return steady_state(
-        case.model,
-        case.cluster,
-        case.layout,
-        case.precision,
-        load_engine(case.engine),
-        case.prompt,
-        case.output,
-        batch,
-        case.sampled,
-    )
+def _steady(case: Case, batch: float) -> SteadyState:
+    return steady_state(case.deployment, case.prompt, case.output, batch, case.sampled)
 
 
-def _plain_step(case: Case):
-    context = case.prompt + case.output / 2
-    return decode_step(
-        case.model,
-        case.cluster,
-        case.layout,
-        case.precision,
-        load_engine(case.engine),
-        case.batch,
-        context,
-        case.sampled,
-    )
+def _plain_step(case: Case) -> StepTime:
+    return decode_step(case.deployment, case.batch, case.prompt + case.output / 2, case.sampled)
 
 
 def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
@@ -229,32 +212,26 @@ def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     if row["metric"] in ("itl_median", "itl_p50", "tpot_median", "tpot") and not _prefills_in_most_steps(case):
         return f"decode {kind} inter-token median ({case.engine})", scale * _plain_step(case).seconds
     label = "inter-token median" if row["metric"] == "itl_median" else "mean TPOT"
-    decode, prefill, token, _, _ = _steady(case, case.batch)
-    begun = float(load_engine(case.engine).interference) * (case.batch / case.layout.dp - 1.0) / case.output
-    if float(row["value"]) < scale * max(decode.roofline, begun * prefill.roofline):
+    state = _steady(case, case.batch)
+    prompts = float(load_engine(case.engine).interference) * (case.batch / case.layout.dp - 1.0) / case.output
+    if float(row["value"]) < scale * max(state.decode.roofline, prompts * state.prefill.roofline):
         raise Refused("faster than the peaks of the stated GPUs allow: prompts were cached, or fewer users were served")
-    return f"decode {kind} {label} ({case.engine})", scale * token
+    return f"decode {kind} {label} ({case.engine})", scale * state.token_seconds
 
 
 def _prefills_in_most_steps(case: Case) -> bool:
     """Whether a median step carries the prefill of a new request: in steady state batch / output begin in each."""
-    return case.batch / case.layout.dp > BEGUN_IN_HALF_THE_STEPS * case.output
-
-
-BEGUN_IN_HALF_THE_STEPS = 0.69
-"""Requests that begin in a step, on average, where at least one begins in every other step: ln 2, as they begin independently
-of each other (Poisson), to two digits."""
+    return case.batch / case.layout.dp > constants().arrivals_in_most_steps.value * case.output
 
 
 def _check_capacity(case: Case) -> None:
-    memory = memory_of(case.model, case.cluster, case.layout, case.precision, case.prompt + case.output / 2, 1)
-    if memory.sequences < 1:
+    if memory_of(case.deployment, case.prompt + case.output / 2, 1).sequences < 1:
         raise Refused("the stated precision does not fit the stated GPUs")
 
 
 def _prompt_rate(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     engine = load_engine(case.engine)
-    step = prefill_step(case.model, case.cluster, case.layout, case.precision, engine, 1.0, case.prompt)
+    step = prefill_step(case.deployment, 1.0, case.prompt)
     if float(row["value"]) * step.roofline > case.prompt:
         raise Refused("faster than the peak of the stated GPUs allows: the source scaled a part of the layers")
     return f"prefill {kind} ({case.engine})", case.prompt / (step.seconds + float(engine.per_request))
@@ -265,15 +242,11 @@ def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     batch = case.batch or 1.0
     if batch > 1 and row["metric"] != "prefill_time_batch":
         return _first_under_load(row, case, kind)
-    step = prefill_step(case.model, case.cluster, case.layout, case.precision, engine, batch, case.prompt)
+    step = prefill_step(case.deployment, batch, case.prompt)
     if float(row["value"]) < SCALE[row["unit"]] * step.roofline:
         raise Refused("faster than the peak of the stated GPUs allows")
     seconds = step.seconds + (float(engine.per_request) if row["metric"] != "prefill_time_batch" else 0.0)
     return f"prefill {kind} ({case.engine})", SCALE[row["unit"]] * seconds
-
-
-ROUNDS = 10.0
-"""Prompts that each user of InferenceX sends: --num-prompts is ten times --max-concurrency, at an infinite request rate."""
 
 
 def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
@@ -282,34 +255,27 @@ def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, 
         raise Refused("time to first token under load, and how users arrive is not stated")
     _check_capacity(case)
     users = max(1.0, case.batch / case.layout.dp)
-    decode, prefill, _, first, queue = _steady(case, case.batch)
-    first += 0.5 * receive_interval(case) * decode.seconds
-    at_once = burst(users, case.prompt, prefill) + first - prefill.seconds
-    seconds = at_once / ROUNDS + (1.0 - 1.0 / ROUNDS) * (first + queue)
+    state, rounds = _steady(case, case.batch), constants().benchmark_rounds.value
+    first = state.first_token_seconds + 0.5 * receive_interval(case) * state.decode.seconds
+    at_once = burst(users, case.prompt, state.prefill) + first - state.prefill.seconds
+    seconds = at_once / rounds + (1.0 - 1.0 / rounds) * (first + state.queueing_seconds)
     return f"first token under load {kind} ({case.engine})", SCALE[row["unit"]] * seconds
 
 
 def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
     if not case.batch:
         raise Refused("energy at an unstated batch")
-    rate, busy, token = load_of(case)
-    watts = case.layout.gpus * gpu_watts(case.cluster, rate, case.precision.arithmetic, busy)
+    state = _steady(case, case.batch)
+    watts = case.layout.gpus * gpu_watts(case.cluster, state.flops_per_second, case.precision.arithmetic, state.busy)
     if metric == "gpu_power_total":
         return f"power {kind}", watts
-    return f"energy per token {kind}", watts * token / case.batch
-
-
-def load_of(case: Case) -> tuple[float, float, float]:
-    """(FLOP/s, share of the time in kernels, seconds per token) of one GPU while it serves ``case``."""
-    decode, prefill, token, _, _ = _steady(case, case.batch)
-    return *gpu_load(case.layout, decode, prefill, case.batch, case.output, token), token
+    return f"energy per token {kind}", watts * state.token_seconds / case.batch
 
 
 def _request(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
-    engine = load_engine(case.engine)
     if not case.batch:
         raise Refused("latency at an unstated batch")
-    prefill = prefill_step(case.model, case.cluster, case.layout, case.precision, engine, case.batch, case.prompt)
+    prefill = prefill_step(case.deployment, case.batch, case.prompt)
     total = prefill.seconds + (case.output - 1) * _plain_step(case).seconds
     return f"request latency {kind} ({case.engine})", SCALE[row["unit"]] * total
 
@@ -320,12 +286,11 @@ def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]
         return f"decode batch 1 {kind} ({case.engine})", 1.0 / _plain_step(case).seconds
     batch = case.batch
     if not batch:
-        context = case.prompt + case.output
-        fits = memory_of(case.model, case.cluster, case.layout, case.precision, context, 1).sequences
+        fits = memory_of(case.deployment, case.prompt + case.output, 1).sequences
         if fits < 1:
             raise Refused("the stated precision does not fit the stated GPUs")
-        batch = min(MAX_BATCH * case.layout.dp, fits)
-    token = _steady(case, batch)[2]
+        batch = min(constants().scheduled_sequences.value * case.layout.dp, fits)
+    token = _steady(case, batch).token_seconds
     rate = batch / token
     if metric == "tokens_per_s_user":
         rate = 1.0 / token
@@ -335,10 +300,6 @@ def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]
         rate /= case.layout.gpus
     label = "throughput at most load" if not case.batch else "throughput"
     return f"{label} {kind} ({case.engine})", rate
-
-
-MAX_BATCH = 2048
-"""Sequences that TensorRT-LLM schedules at most (its default max_batch_size)."""
 
 
 def _all_reduce(row: dict[str, str]) -> tuple[str, float]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
-from wsekern.cluster.layout import Layout
+from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.precision import PRECISIONS, Precision
 from wsekern.errors import InputError, WsekernError
 from wsekern.validation.gpu_notes import OTHER_THINGS, is_recipe, level_by_words, reason_by_words
@@ -43,6 +43,11 @@ class Case:
     output: int
     batch: float  # sequences in flight; 0 for as many as fit
     sampled: bool = False
+
+    @property
+    def deployment(self) -> Deployment:
+        """What served it, with the engine level in use."""
+        return Deployment(self.model, self.cluster, self.layout, self.precision, load_engine(self.engine))
 
 
 class Refused(WsekernError):

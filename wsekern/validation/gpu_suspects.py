@@ -6,23 +6,14 @@ that look at measurements alone stand in the shipped table (column ``not_compara
 
 from collections import defaultdict
 
+from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.layout import cache_bytes
-from wsekern.cluster.serving import prefill_step
+from wsekern.cluster.step import prefill_step
 from wsekern.errors import WsekernError
 from wsekern.validation.gpu_notes import OTHER_THINGS
 from wsekern.validation.gpu_rows import Case, understand
 from wsekern.validation.rows import read_value
-
-BEST_BANDWIDTH_SHARE = 0.93
-"""No kernel streams at more than this part of the datasheet bandwidth (best copy known: 92 %, Azure ND GB200 v6). How much of
-the capacity an engine fills is another number: MEMORY_SHARE of ``wsekern.cluster.layout``."""
-BEST_COMPUTE_SHARE = 0.87
-"""No GEMM runs at more than this part of the dense peak (best known: 86.9 % on an A100, stas00/ml-engineering)."""
-COMPUTE_BOUND = 1024
-"""Tokens from which a prompt keeps tensor cores busy, so that more tokens cannot hide in the time of fewer."""
-DRAFTED = 1.3
-"""How much faster a run must be than another of the same configuration before it counts as drafting tokens."""
 
 
 def inconsistent(rows: list[dict[str, str]]) -> dict[str, str]:
@@ -93,7 +84,7 @@ def _drafted(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[str, st
     found = {}
     for members in sets.values():
         known = [name for name in members if name in ratios]
-        quick = [name for name in known if ratios[name] >= DRAFTED]
+        quick = [name for name in known if ratios[name] >= constants().drafted_speedup.value]
         found.update(dict.fromkeys(members if len(quick) > 1 and 2 * len(quick) >= len(known) else quick, text))
     return found
 
@@ -127,7 +118,7 @@ def _extra_tokens_too_quick(members: list[tuple[int, float, Case, str]]) -> bool
         return False
     rate = case.cluster.count * peak / 2.0 / case.model.active_parameters
     steps = [(a, b) for a in slowest for b in slowest if a < b]
-    bound = [(a, b) for a, b in steps if a >= COMPUTE_BOUND or slowest[b] < 0.95 * slowest[a]]
+    bound = [(a, b) for a, b in steps if a >= constants().compute_bound_tokens.value or slowest[b] < 0.95 * slowest[a]]
     return any(slowest[b] - slowest[a] < (b - a) / rate for a, b in bound)
 
 
@@ -152,13 +143,13 @@ def _beyond_peaks(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[st
 def _least_seconds(case: Case) -> float:
     """Least time of a step that reads its share of the prompts, and all caches, at the best rates known; 0 without a peak."""
     try:
-        prompt = prefill_step(case.model, case.cluster, case.layout, case.precision, load_engine(case.engine), 1.0, case.prompt)
+        prompt = prefill_step(case.deployment, 1.0, case.prompt)
     except WsekernError:
         return 0.0
-    begun = max(0.0, case.batch / case.layout.dp - 1.0) / case.output
-    reading = float(load_engine(case.engine).interference) * begun * prompt.roofline / BEST_COMPUTE_SHARE
+    arrivals = max(0.0, case.batch / case.layout.dp - 1.0) / case.output
+    reading = float(load_engine(case.engine).interference) * arrivals * prompt.roofline / constants().attainable_compute.value
     cache = cache_bytes(case.model, case.precision, case.prompt + case.output / 2.0, case.layout.tp)
-    bandwidth = BEST_BANDWIDTH_SHARE * float(case.cluster.gpu.memory.bandwidth)
+    bandwidth = constants().attainable_bandwidth.value * float(case.cluster.gpu.memory.bandwidth)
     cache *= case.batch / case.layout.dp / case.layout.pp / bandwidth
     return reading + cache  # kernels of one engine run one after the other
 
@@ -184,7 +175,7 @@ def _unread_experts(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[
         model, tokens = case.model, case.batch * (1 if whole else case.prompt)
         reached = model.experts * (1.0 - (1.0 - model.experts_per_token / model.experts) ** tokens)
         weights = model.moe_layers * reached * 3.0 * model.hidden * model.expert_ffn * case.precision.weight
-        rate = BEST_BANDWIDTH_SHARE * case.cluster.count * float(case.cluster.gpu.memory.bandwidth)
+        rate = constants().attainable_bandwidth.value * case.cluster.count * float(case.cluster.gpu.memory.bandwidth)
         if _seconds(row) < weights / rate * (case.output if whole else 1):
             found[row["id"]] = text
     return found
