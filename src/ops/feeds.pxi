@@ -6,7 +6,7 @@ cdef enum:
     FEEDS = 8           # streams that one PE takes in one operation, at most: its input queues
 
 cdef enum Cause:
-    COMPUTE, FABRIC, STAGES, OVERHEAD, WORDS
+    COMPUTE, FABRIC, STAGES, OVERHEAD, STREAM
 
 cdef enum Flag:
     HELD = 1            # words wait for a core until its queue is full
@@ -39,7 +39,7 @@ cdef struct Feed:
 
 cdef struct Costs:
     int64_t call, setup_send, setup_add, setup_receive, stage, hop, convert
-    int64_t words_send, words_add, paced_add, words_broadcast, words_receive, paced_broadcast
+    int64_t stream_send, stream_add, paced_add, stream_broadcast, stream_receive, paced_broadcast
     int64_t sums, step_send, step_add, down, link_words, link_frame
     int64_t depth[FEEDS], color[FEEDS]
     int64_t length[FEEDS]       # words of each stream; 0: as many as the others
@@ -51,16 +51,16 @@ cdef class LineCosts:
     """Whole-cycle constants of one operation: see wsekern.machine.timing for how each follows from the machine."""
     cdef Costs costs
 
-    def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, words_send, words_add,
-                 paced_add, words_broadcast, words_receive, paced_broadcast, sums, step_send, step_add, down,
+    def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, stream_send, stream_add,
+                 paced_add, stream_broadcast, stream_receive, paced_broadcast, sums, step_send, step_add, down,
                  link, depths, room):
         cdef Costs *c = &self.costs
         cdef int i
         c.call, c.setup_send, c.setup_add, c.setup_receive = call, setup_send, setup_add, setup_receive
         c.stage, c.hop, c.convert, c.sums, c.down = stage, hop, convert, sums, down
         c.step_send, c.step_add = step_send, step_add
-        c.words_send, c.words_add, c.paced_add = words_send, words_add, paced_add
-        c.words_broadcast, c.words_receive, c.paced_broadcast = words_broadcast, words_receive, paced_broadcast
+        c.stream_send, c.stream_add, c.paced_add = stream_send, stream_add, paced_add
+        c.stream_broadcast, c.stream_receive, c.paced_broadcast = stream_broadcast, stream_receive, paced_broadcast
         c.link_words, c.link_frame = link
         c.room, c.flags = room, NULL
         for i in range(FEEDS):
@@ -94,21 +94,21 @@ cdef inline Path later(Path own, Path other) noexcept nogil:
     return own if own.clock >= other.clock else other
 
 
-cdef inline void send(int64_t *pe, const Costs *costs, int64_t words, Message *out) noexcept nogil:
+cdef inline void send(int64_t *pe, const Costs *costs, int64_t stream, Message *out) noexcept nogil:
     # One instruction from memory to the fabric; out leaves with its first element.
     cdef Path ready = plus(load(pe), OVERHEAD, costs.setup_send)
     out.first = ready
-    out.last = ready.clock + words
+    out.last = ready.clock + stream
     out.step = costs.step_send
     out.sent = 1
-    store(pe, plus(plus(ready, WORDS, words), COMPUTE, 1))
+    store(pe, plus(plus(ready, STREAM, stream), COMPUTE, 1))
 
 
 cdef inline Path arrive(Message message, const Costs *costs, int64_t hops) noexcept nogil:
     return plus(plus(message.first, STAGES, costs.stage), FABRIC, hops * costs.hop)
 
 
-cdef inline void receive(int64_t *pe, const Costs *costs, Message message, int64_t hops, int64_t setup, int64_t words,
+cdef inline void receive(int64_t *pe, const Costs *costs, Message message, int64_t hops, int64_t setup, int64_t stream,
                          int64_t paced, Message *out) noexcept nogil:
     # One instruction that takes words from the fabric (and sends each on, where out is given): its first element waits for
     # the set-up and for the first word, its last for the words at the core's rate and for the last word on the link.
@@ -117,9 +117,9 @@ cdef inline void receive(int64_t *pe, const Costs *costs, Message message, int64
     if costs.flags != NULL and arrival.clock < ready.clock:
         if arrival.clock < ready.clock - setup:
             costs.flags[0] |= EARLY
-        if ready.clock - arrival.clock > costs.room and words >= costs.room:
+        if ready.clock - arrival.clock > costs.room and stream >= costs.room:
             costs.flags[0] |= HELD
-    end = later(plus(ready, WORDS, words), plus(arrival, WORDS, paced + (late if late > 0 else 0)))
+    end = later(plus(ready, STREAM, stream), plus(arrival, STREAM, paced + (late if late > 0 else 0)))
     store(pe, plus(end, COMPUTE, 1))
     if out != NULL:
         out.first = later(ready, arrival)
@@ -217,7 +217,7 @@ cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const
     if count == 1:
         if waits != NULL:
             waits[0] = own.clock - arrive(messages[0], costs, hops[0]).clock
-        receive(pe, costs, messages[0], hops[0], costs.setup_add, costs.words_add, costs.paced_add, out)
+        receive(pe, costs, messages[0], hops[0], costs.setup_add, costs.stream_add, costs.paced_add, out)
         return
     for i in range(count):
         arrival = arrive(messages[i], costs, hops[i])
@@ -239,8 +239,8 @@ cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const
                 costs.flags[0] |= HELD | QUEUED if feed[i].words > costs.depth[i] else QUEUED
     if out != NULL:
         # What the critical path waits for beyond the latest arrival is words of other streams.
-        out.first = plus(path, WORDS, feed[count - 1].began - path.clock)
+        out.first = plus(path, STREAM, feed[count - 1].began - path.clock)
         out.last = end
         out.step = costs.step_add
         out.sent = 1
-    store(pe, plus(plus(path, WORDS, end - path.clock), COMPUTE, 1))
+    store(pe, plus(plus(path, STREAM, end - path.clock), COMPUTE, 1))

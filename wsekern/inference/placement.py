@@ -20,7 +20,7 @@ from wsekern.workload.request import PRECISIONS, Request
 CHUNKS = (1, 2, 4, 8, 16, 32, 64)
 """Prompt chunk lengths that are tried."""
 
-CAUSES = ("compute", "fabric", "stages", "words", "overhead")
+CAUSES = ("compute", "fabric", "stages", "stream", "overhead")
 
 
 @dataclass(frozen=True)

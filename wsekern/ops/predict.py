@@ -24,23 +24,23 @@ from wsekern.ops.choose import (
     crossover,
     plot_crossover,
 )
-from wsekern.ops.engines.cycle import ELEMENT_TYPES, CycleEngine
-from wsekern.ops.engines.flow import FlowEngine, Operation
-from wsekern.ops.grid.gemm import Cannon, MeshGemm, MeshGemmTransposed, MeshProduct, Summa
+from wsekern.ops.engines.cycle import CycleEngine
+from wsekern.ops.engines.engine import Engine
+from wsekern.ops.engines.flow import FlowEngine
+from wsekern.ops.grid.gemm import Cannon, MeshGemm, MeshGemmTransposed, Summa
 from wsekern.ops.grid.plane import Broadcast2D, Reduce2D
 from wsekern.ops.grid.transpose import Transpose
 from wsekern.ops.lines.allreduce import AllReduce
 from wsekern.ops.lines.broadcast import Broadcast
 from wsekern.ops.lines.distribute import AllGather, Gather, Scatter
-from wsekern.ops.lines.line import Axis, check_count, traffic
 from wsekern.ops.lines.reduce import Reduce, TwoPhaseReduce
 from wsekern.ops.lines.ring import RingAllReduce, RingShift
 from wsekern.ops.lines.shift import Shift
 from wsekern.ops.lines.tree_reduce import KTreeAllReduce, ReduceTree, TreeAllReduce
 from wsekern.ops.local.gemv import Gemv
 from wsekern.ops.local.rows import Local
-from wsekern.ops.schedule.scheduled import lower
-from wsekern.program.operands import TYPE_BYTES
+from wsekern.ops.operation import ELEMENT_TYPES, Axis, Operation, check_count
+from wsekern.ops.packing import traffic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,37 +219,20 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
     steps = operation(request) if operation else [Local(name.removeprefix("local-"), _words(request))]
     for step in steps:
         _run_step(run, step)
-    energy = run.energy
+    energy = run.link_traversals
     if name == "shift" and engine == "flow":  # the whole block moves, past the edge of the grid given too
         energy = math.prod(grid) * abs(relays or 0) * traffic(run.timing, math.prod(tile or (0,))).results
     chosen: dict[str, Any] = {"groups": groups or default_groups(request.line)} if name in ("meshgemv", "allreduce") else {}
     said = list(run.notes.values()) if engine == "flow" else []
-    if engine == "cycle" and any(isinstance(step, MeshProduct) and step.overlapped for step in steps):
+    if engine == "cycle" and any(step.staged() is not step for step in steps):
         said.append("staged: each core sends, takes and works one after the other, without microthreads")
-    held, sram = max(_tile_bytes(step, run) for step in steps), int(machine.core.sram)
+    held, sram = max(step.memory_bytes(run) for step in steps), int(machine.core.sram)
     if held > sram:
         said.append(f"the tiles of a PE take {held:,} B and it has {sram:,} B: cut them over more PEs")
     notes = {"note": "; ".join(said)} if said else {}
     return {"op": name, "machine": machine.name, "profile": profile, "grid": f"{grid[0]}x{grid[1]}", "dtype": dtype,
             **chosen, "engine": engine, "cycles": run.cycles, "energy": energy, **ENERGY_UNIT,
             "breakdown": dict(run.breakdown), **notes}
-
-
-def _tile_bytes(step: Operation, run: FlowEngine) -> int:
-    """Bytes of the tiles that a PE holds; those that move are held twice."""
-    size = np.dtype(NUMPY_DTYPES[run.dtype]).itemsize
-    if isinstance(step, MeshProduct):
-        left, right, result = (math.prod(shape) for shape in step.shapes(run.width, run.height))
-        return size * (2 * (left + right) + result)
-    if isinstance(step, Transpose):
-        return size * step.held(run.width, run.height)
-    if isinstance(step, Gemv):
-        return size * (step.rows * step.cols + step.rows + step.cols)
-    if isinstance(step, Local):
-        types = step.tile_types(ELEMENT_TYPES[run.dtype])
-        taken = sum(math.prod(shape) * TYPE_BYTES[type] for shape, type in zip(step.tiles(), types, strict=True))
-        return taken + step.result_bytes(ELEMENT_TYPES[run.dtype])
-    return size * getattr(step, "words", 0)
 
 
 _CHOICES: dict[str, Callable[..., Choice]] = {
@@ -284,16 +267,13 @@ def _predict_crossover(name: str, machine: Machine, profile: str, words: int | N
             "fastest_from": {str(pes): algorithm for pes, algorithm in found.changes}}
 
 
-def _run_step(run: FlowEngine, step: Operation) -> None:
+def _run_step(run: Engine, step: Operation) -> None:
     """Time alone on the flow engine; on the cycle engine with tiles of zeros."""
-    if not isinstance(run, CycleEngine):
+    if isinstance(run, FlowEngine):
         return run.time(step)
-    if isinstance(step, MeshProduct) and step.overlapped:
-        step = replace(step, overlapped=False)
-    shapes = lower(step, run.timing, run.width, run.height).tiles()
-    if isinstance(step, MeshProduct):
-        shapes = step.shapes(run.width, run.height)[:2]
-    types = step.tile_types(ELEMENT_TYPES[run.dtype]) if isinstance(step, Local) else (run.dtype,) * len(shapes)
+    step = step.staged()
+    program, shapes = step.lowered(run.timing, run.width, run.height), step.host_tiles(run.timing, run.width, run.height)
+    types = program.tile_types(ELEMENT_TYPES[run.dtype])
     run.run(step, *(np.zeros((run.height, run.width, *shape), NUMPY_DTYPES[type])
                     for shape, type in zip(shapes, types, strict=True)))
     return None
@@ -314,4 +294,4 @@ def _predict_vector(name: str, machine: Machine, profile: str, words: int | None
     elements = ceil(words / timing.rate(special if special in rates else instruction))
     setup = timing.setup(instruction) if words else 0
     return {"op": name, "machine": machine.name, "profile": profile, "cycles": setup + elements, "energy": 0, **ENERGY_UNIT,
-            "breakdown": {"compute": elements, "fabric": 0, "stages": 0, "overhead": setup, "words": 0}}
+            "breakdown": {"compute": elements, "fabric": 0, "stages": 0, "overhead": setup, "stream": 0}}

@@ -7,8 +7,9 @@ import numpy as np
 from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
-from wsekern.ops.engines.cycle import run_on_cycle_engine
 from wsekern.ops.engines.flow import FlowEngine
+from wsekern.ops.engines.programs import run_on_cycle_engine
+from wsekern.ops.operation import Operation
 from wsekern.ops.schedule.schedule import Schedule, Step
 
 
@@ -25,16 +26,17 @@ def step_text(schedule: Schedule, step: Step) -> str:
 
     combine = {"sum": " + ", "max": " max "}.get(step.op, "")
     right = operand(step.a) if step.b is None or not combine else f"{operand(step.a)}{combine}{operand(step.b)}"
-    return f"PE {step.pe}: {operand(step.dst)} <- {right}  ({schedule.instruction(step.op)}, {step.words} elements)"
+    return f"PE {step.pe}: {operand(step.dst)} <- {right}  ({schedule.instruction(step.op)}, {step.elements} elements)"
 
 
-def three_views(operation: Any, pes: int, machine: str = "wse2", profile: str = "vendor-simulator", dtype: str = "fp32") -> str:
+def three_views(operation: Operation, pes: int, machine: str = "wse2", profile: str = "vendor-simulator",
+                dtype: str = "fp32") -> str:
     """What an operation given by a schedule computes, how it runs, and what it costs, on a line of ``pes`` PEs along x.
 
     PE k holds the words k + 1. Both engines run it: their values and the clocks of every PE stand side by side.
     """
     schedule = operation.schedule(pes, Timing(load_machine(machine), profile, dtype))
-    tile = np.repeat(np.arange(1, pes + 1), schedule.words).reshape(1, pes, schedule.words).astype(NUMPY_DTYPES[dtype])
+    tile = np.repeat(np.arange(1, pes + 1), schedule.elements).reshape(1, pes, schedule.elements).astype(NUMPY_DTYPES[dtype])
     flow = FlowEngine(machine, pes, 1, profile, dtype)
     values = flow.run(operation, tile)
     run = run_on_cycle_engine(operation, machine, pes, 1, profile, dtype, tile)
@@ -44,5 +46,5 @@ def three_views(operation: Any, pes: int, machine: str = "wse2", profile: str = 
              *(f"   {step_text(schedule, step)}" for step in schedule.steps),
              f"   {run.clock[0].tolist()}, values {'the same' if run.values.tobytes() == values.tobytes() else 'DIFFER'}",
              "3. what it costs: flow engine's clock of each PE, causes on the critical path, link traversals",
-             f"   {flow.clock[0].tolist()}, {flow.breakdown}, {flow.energy}"]
+             f"   {flow.clock[0].tolist()}, {flow.breakdown}, {flow.link_traversals}"]
     return "\n".join(lines)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wsekern.ops import AllReduce, Broadcast, FlowEngine, Reduce, Reduce2D, ReduceTree, TwoPhaseReduce
-from wsekern.ops.engines.cycle import run_on_cycle_engine
+from wsekern.ops.engines.programs import run_on_cycle_engine
 
 
 def run_both(operations, width, height, words):

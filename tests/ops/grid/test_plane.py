@@ -28,7 +28,7 @@ from wsekern.ops import (
     run_regions,
     run_regions_on_cycle_engine,
 )
-from wsekern.ops.engines.cycle import run_on_cycle_engine
+from wsekern.ops.engines.programs import run_on_cycle_engine
 from wsekern.ops.grid.plane import snake
 
 machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"),
@@ -59,7 +59,7 @@ def test_operations_over_a_grid_are_the_same_on_both_engines(machine, width, hei
         assert same_bits(values, operation.reference(tile, flow.timing))
         run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], dtype, tile)
         assert same_bits(run.values, values)
-        assert run.simulation.link_traversals == flow.energy
+        assert run.simulation.link_traversals == flow.link_traversals
         if not flow.notes:
             np.testing.assert_array_equal(run.clock, flow.clock)
         else:
@@ -99,8 +99,8 @@ def test_after_an_operation_over_the_grid_every_pe_has_a_clock_of_its_own():
     (flow, expected), (cycle, found) = engines
     assert same_bits(expected, found)
     assert np.abs(flow.clock - cycle.clock).max() <= 8
-    assert flow.cycles == sum(flow.breakdown.values()) and flow.energy == cycle.energy
-    flow.level()
+    assert flow.cycles == sum(flow.breakdown.values()) and flow.link_traversals == cycle.link_traversals
+    flow.synchronise()
     assert len(np.unique(flow.clock)) == 1
 
 
@@ -117,7 +117,7 @@ def test_operations_on_disjoint_regions_run_at_once(machine, words, dtype, seed)
     run = run_regions_on_cycle_engine(parts, machine[0], 8, 7, machine[1], dtype)
     for found, expected in zip(run.values, values, strict=True):
         assert same_bits(found, expected)
-    assert run.simulation.link_traversals == engine.energy
+    assert run.simulation.link_traversals == engine.link_traversals
     for part in parts:
         if type(part.operation).__name__ not in engine.notes:
             np.testing.assert_array_equal(run.clock[part.region.slices], engine.clock[part.region.slices])
@@ -151,5 +151,5 @@ def test_the_closed_form_of_long_rings_is_near_their_schedule(monkeypatch):
             engine = FlowEngine("wse3", 40, 1, "silicon", dtype)
             engine.time(RingAllReduce(100, "x"))
             cycles.append(engine.cycles)
-            energy.append(engine.energy)
+            energy.append(engine.link_traversals)
         assert cycles[1] == pytest.approx(cycles[0], rel=0.06) and energy[1] == pytest.approx(energy[0], rel=0.01)

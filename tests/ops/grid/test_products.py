@@ -21,7 +21,7 @@ from wsekern.ops import (
     join_tiles,
     split_operands,
 )
-from wsekern.ops.engines.cycle import run_on_cycle_engine
+from wsekern.ops.engines.programs import run_on_cycle_engine
 
 machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"),
                             ("wse3", "silicon")])
@@ -51,7 +51,7 @@ def check(machine, grid, operation, dtype, seed):
     assert values.shape == operation.result_shape(flow)
     run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], dtype, x, w)
     assert run.values.tobytes() == values.tobytes()
-    assert run.simulation.link_traversals == flow.energy
+    assert run.simulation.link_traversals == flow.link_traversals
     if not flow.notes:
         np.testing.assert_array_equal(run.clock, flow.clock)
     else:

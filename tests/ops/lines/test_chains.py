@@ -24,7 +24,7 @@ from wsekern.ops import (
     TreeAllReduce,
     TwoPhaseReduce,
 )
-from wsekern.ops.engines.cycle import run_on_cycle_engine
+from wsekern.ops.engines.programs import run_on_cycle_engine
 from wsekern.ops.lines.tree_reduce import ALGORITHMS
 
 machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"),

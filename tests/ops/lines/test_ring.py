@@ -8,7 +8,7 @@ from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops import DTYPES, AllReduce, Broadcast, FlowEngine, Reduce, RingAllReduce, RingShift, Shift
-from wsekern.ops.engines.cycle import run_on_cycle_engine
+from wsekern.ops.engines.programs import run_on_cycle_engine
 from wsekern.ops.predict import predict_op
 
 machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"),
@@ -31,7 +31,7 @@ def test_overlapped_rings_are_the_same_on_both_engines(machine, grid, words, axi
         values = flow.run(operation, tile)
         run = run_on_cycle_engine(operation, machine[0], *grid, machine[1], dtype, tile)
         assert run.values.tobytes() == values.tobytes()
-        assert run.simulation.link_traversals == flow.energy
+        assert run.simulation.link_traversals == flow.link_traversals
         if not flow.notes:
             np.testing.assert_array_equal(run.clock, flow.clock)
         else:

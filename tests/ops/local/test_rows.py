@@ -20,8 +20,9 @@ from wsekern.ops import (
     Local,
 )
 from wsekern.ops.engines.both import BothEngines
-from wsekern.ops.engines.cycle import ELEMENT_TYPES, run_on_cycle_engine
+from wsekern.ops.engines.programs import run_on_cycle_engine
 from wsekern.ops.engines.regions import Part, Region, run_regions, run_regions_on_cycle_engine
+from wsekern.ops.operation import ELEMENT_TYPES
 from wsekern.ops.predict import predict_op
 
 MACHINES = st.sampled_from([(machine, profile) for machine in ("wse1", "wse2", "wse3")

@@ -21,7 +21,7 @@ from wsekern.ops import (
     Shift,
     TreeAllReduce,
 )
-from wsekern.ops.engines.cycle import run_on_cycle_engine
+from wsekern.ops.engines.programs import run_on_cycle_engine
 from wsekern.ops.lines.ring import folded_ring
 from wsekern.ops.lines.tree_reduce import ALGORITHMS
 from wsekern.ops.lines.trees import auto_tree, binomial_tree, chain_tree, level_tree, star_tree, two_phase_tree
@@ -46,7 +46,7 @@ def assert_one_operation(operation, machine, width, height, dtype, words, seed=0
     np.testing.assert_array_equal(values.view(np.uint8), expected.view(np.uint8))
     run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], dtype, tile)
     np.testing.assert_array_equal(run.values.reshape(values.shape).view(np.uint8), values.view(np.uint8))
-    assert run.simulation.link_traversals == flow.energy
+    assert run.simulation.link_traversals == flow.link_traversals
     assert sum(flow.breakdown.values()) == flow.cycles
     if not flow.notes:
         np.testing.assert_array_equal(run.clock, flow.clock)
@@ -106,7 +106,7 @@ def test_software_relays_take_the_time_that_was_measured(machine, length, lines,
     values = flow.run(operation, tile)
     run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], dtype, tile)
     np.testing.assert_array_equal(run.values.reshape(values.shape).view(np.uint8), values.view(np.uint8))
-    assert run.simulation.link_traversals == flow.energy
+    assert run.simulation.link_traversals == flow.link_traversals
     if abs(relays) <= length and words <= 12 and "silicon" in machine and machine[0] == "wse3":
         np.testing.assert_array_equal(run.clock, flow.clock)
     else:
@@ -161,7 +161,7 @@ def test_a_k_tree_of_two_levels_is_the_all_reduce_of_meshgemv():
     tile = random_tile(5, "fp16", 1, 60, 7)
     one, two = (FlowEngine("wse3", 60, 1, "silicon", "fp16") for _ in range(2))
     np.testing.assert_array_equal(one.run(AllReduce(7, "x", 6), tile), two.run(KTreeAllReduce(7, "x", (6,)), tile))
-    assert one.energy == two.energy and abs(one.cycles - two.cycles) <= 40
+    assert one.link_traversals == two.link_traversals and abs(one.cycles - two.cycles) <= 40
 
 
 def test_neighbours_on_a_folded_ring_are_two_hops_apart():
