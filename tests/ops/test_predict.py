@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from wsekern.errors import InputError
 from wsekern.ops import AllReduce, FlowEngine, Gemv, KTreeAllReduce
-from wsekern.ops.predict import OPERATIONS, default_groups, predict_op
+from wsekern.ops.lines.allreduce import default_groups
+from wsekern.ops.predict import OPERATIONS, predict_op
 
 
 def test_meshgemv_is_a_product_and_an_all_reduce():

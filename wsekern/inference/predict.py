@@ -18,8 +18,8 @@ from wsekern.inference.mapping import Mapping
 from wsekern.inference.placement import CHUNKS, StepTime, time_layers
 from wsekern.machine import Machine, load_machine
 from wsekern.ops import AllReduce, FlowEngine, Gemv, MeshGemm, MeshGemmTransposed, Operation
+from wsekern.ops.lines.allreduce import default_groups
 from wsekern.ops.operation import Axis, Clocks
-from wsekern.ops.predict import default_groups
 from wsekern.workload.config import ModelConfig, load_config
 
 PHASES = ("decode", "prefill")

@@ -1,6 +1,6 @@
 """Which algorithm, with which parameters, is fastest: asked of the flow engine's clocks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isqrt, log2
@@ -19,6 +19,7 @@ from wsekern.ops.lines.ring import RingAllReduce
 from wsekern.ops.lines.tree_reduce import KTreeAllReduce, ReduceTree, TreeAllReduce
 from wsekern.ops.local.gemv import Gemv
 from wsekern.ops.operation import Axis, check_line
+from wsekern.ops.registry import algorithms
 
 
 @dataclass(frozen=True)
@@ -178,26 +179,6 @@ def best_gemm(pes: int, tile: tuple[int, int, int], machine: Machine | str, prof
     return _choose(candidates, _loaded(machine), pes, height, profile, dtype)
 
 
-CROSSOVERS: dict[str, dict[str, Callable[[int, int], Any]]] = {
-    "reduce": {
-        "chain": lambda pes, elements: Reduce(elements, "x"),
-        "star": lambda pes, elements: ReduceTree(elements, "x", "star"),
-        "tree": lambda pes, elements: ReduceTree(elements, "x", "tree"),
-        "two phases": lambda pes, elements: TwoPhaseReduce(elements, "x", max(1, isqrt(pes))),
-        "generated": lambda pes, elements: ReduceTree(elements, "x", "auto"),
-    },
-    "allreduce": {
-        "one group": lambda pes, elements: AllReduce(elements, "x", 1),
-        "two levels": lambda pes, elements: AllReduce(elements, "x", max(1, isqrt(pes))),
-        "three levels": lambda pes, elements: KTreeAllReduce(elements, "x", (max(1, round(pes ** (2 / 3))),
-                                                                        max(1, round(pes ** (1 / 3))))),
-        "generated tree": lambda pes, elements: TreeAllReduce(elements, "x", "auto"),
-        "ring": lambda pes, elements: RingAllReduce(elements, "x", overlapped=True),
-    },
-}
-"""Algorithms of each kind of operation whose times cross: name -> operation for (PEs, words)."""
-
-
 @dataclass(frozen=True)
 class Crossover:
     """Cycles of every algorithm on lines of ``pes`` PEs (None where it does not fit), and where the fastest changes."""
@@ -219,7 +200,6 @@ class Crossover:
         """(PEs, algorithm) from which on that algorithm is the fastest, of those tried."""
         best = self.fastest
         return tuple((self.pes[k], best[k]) for k in range(len(best)) if k == 0 or best[k - 1] != best[k])
-
 
     def picture(self, height: int = 12) -> str:
         """Cycles (up, on a scale of factors) against PEs (to the right), each algorithm by a letter of its name, in text;
@@ -243,11 +223,9 @@ class Crossover:
 def crossover(kind: str, elements: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp32",
               pes: Sequence[int] = (2, 4, 8, 16, 32, 64, 128, 256, 512, 750)) -> Crossover:
     """Cycles of all algorithms of ``kind`` ("reduce" or "allreduce") against PEs."""
-    if kind not in CROSSOVERS:
-        raise InputError(f"no crossovers of {kind!r}: use one of {', '.join(CROSSOVERS)}")
-    machine = _loaded(machine)
+    candidates, machine = algorithms(kind), _loaded(machine)
     cycles: dict[str, tuple[int | None, ...]] = {}
-    for name, make in CROSSOVERS[kind].items():
+    for name, make in candidates.items():
         row: list[int | None] = []
         for count in pes:
             try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +13,12 @@ from wsekern.ops.lines.tree_reduce import KTreeAllReduce
 from wsekern.ops.operation import Axis, Clocks, Operation, check_line
 from wsekern.ops.reference import chains
 from wsekern.ops.schedule.painter import LinePainter
+
+
+def default_groups(pes: int) -> int:
+    """Groups of the two-level all-reduce on ``pes`` PEs: the divisor nearest to the root, as WaferLLM chooses them."""
+    divisors = [g for g in range(1, pes + 1) if pes % g == 0]
+    return min(divisors, key=lambda g: (abs(g - sqrt(pes)), g))
 
 
 @dataclass(frozen=True)
