@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import InputError
-from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops import (
     DTYPES,
     AllReduce,
@@ -22,17 +21,6 @@ from wsekern.ops import (
 )
 from wsekern.ops.reference import chains
 
-
-def random_tile(seed: int, dtype: str, *shape: int) -> np.ndarray:
-    values = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-    return round_bf16(values).reshape(shape) if dtype == "bf16" else values.astype(NUMPY_DTYPES[dtype])
-
-
-def assert_same_bits(a: np.ndarray, b: np.ndarray) -> None:
-    assert a.shape == b.shape and a.dtype == b.dtype
-    np.testing.assert_array_equal(a.view(np.uint8), b.view(np.uint8))
-
-
 sizes = st.sampled_from([1, 2, 3, 5, 8, 13, 16])
 
 
@@ -40,7 +28,8 @@ sizes = st.sampled_from([1, 2, 3, 5, 8, 13, 16])
 @given(width=sizes, height=sizes, words=st.sampled_from([1, 2, 7, 33]), groups=st.integers(1, 5),
        axis=st.sampled_from("xy"), op=st.sampled_from(["sum", "max"]), dtype=st.sampled_from(DTYPES),
        segment=st.sampled_from([0, 1, 4]), threads=st.sampled_from([1, 2]), seed=st.integers(0, 99))
-def test_values_equal_the_reference_bit_for_bit(width, height, words, groups, axis, op, dtype, segment, threads, seed):
+def test_values_equal_the_reference_bit_for_bit(random_tile, assert_same_bits, width, height, words, groups, axis, op, dtype,
+                                                segment, threads, seed):
     tile = random_tile(seed, dtype, height, width, words)
     engine = FlowEngine("wse3", width, height, "silicon", dtype, threads)
     for operation in (AllReduce(words, axis, groups, op, segment), Reduce(words, axis, 0, op, segment),
@@ -48,7 +37,7 @@ def test_values_equal_the_reference_bit_for_bit(width, height, words, groups, ax
         assert_same_bits(engine.run(operation, tile), operation.reference(tile, engine.timing))
 
 
-def test_blocks_longer_than_the_kernel_buffer_do_not_change_values():
+def test_blocks_longer_than_the_kernel_buffer_do_not_change_values(random_tile, assert_same_bits):
     tile = random_tile(3, "fp16", 6, 5, 2500)
     for axis in "xy":
         operation = AllReduce(2500, axis, 2)
@@ -133,7 +122,7 @@ def test_bad_input_is_refused_in_one_sentence(make, words):
     assert words in str(caught.value)
 
 
-def test_statistics_travel_in_fp32_on_an_fp16_engine_whatever_the_shape_of_the_tile():
+def test_statistics_travel_in_fp32_on_an_fp16_engine_whatever_the_shape_of_the_tile(random_tile, assert_same_bits):
     tile = random_tile(5, "fp32", 6, 4, 2, 3)
     operation = AllReduce(6, "y", 2, dtype="fp32")
     engine = FlowEngine("wse3", 4, 6, "silicon", "fp16")
@@ -146,7 +135,8 @@ def test_statistics_travel_in_fp32_on_an_fp16_engine_whatever_the_shape_of_the_t
 @settings(max_examples=20, deadline=None)
 @given(pes=st.integers(1, 17), group=st.integers(1, 6), words=st.sampled_from([1, 2, 9]), axis=st.sampled_from("xy"),
        dtype=st.sampled_from(["fp32", "fp16", "bf16"]), seed=st.integers(0, 99))
-def test_two_phase_reduce_is_a_chain_over_the_sums_of_chains(pes, group, words, axis, dtype, seed):
+def test_two_phase_reduce_is_a_chain_over_the_sums_of_chains(random_tile, assert_same_bits, pes, group, words, axis, dtype,
+                                                             seed):
     """Groups are full but for the first: their chains from the line's other end, then one over their sums."""
     width, height = (pes, 2) if axis == "x" else (2, pes)
     tile = random_tile(seed, dtype, height, width, words)
@@ -197,7 +187,7 @@ def assemble(tiles: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("pes", [1, 4, 5])
-def test_mesh_products_are_the_products_of_the_matrices(pes):
+def test_mesh_products_are_the_products_of_the_matrices(random_tile, pes):
     x, w = random_tile(1, "fp32", pes, pes, 2, 3), random_tile(2, "fp32", pes, pes, 3, 4)
     engine = FlowEngine("wse3", pes, pes, "silicon", "fp32")
     np.testing.assert_allclose(assemble(engine.run(MeshGemm(2, 3, 4), x, w)), assemble(x) @ assemble(w), rtol=1e-4, atol=1e-5)
