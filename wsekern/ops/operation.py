@@ -270,7 +270,7 @@ def _check(engine: Clocks, tile: np.ndarray, dtype: str, fits: bool, wanted: str
     return np.ascontiguousarray(tile)
 
 
-def check_tiles(what: str, shapes: Shapes, tiles: Sequence[np.ndarray]) -> None:
+def check_operands(what: str, shapes: Shapes, tiles: Sequence[np.ndarray]) -> None:
     """Refuse tiles that are not as many, or not of as many elements on a PE, as ``what`` takes: they would be computed in one
     size and timed in another."""
     if len(tiles) != len(shapes):

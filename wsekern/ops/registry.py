@@ -16,6 +16,7 @@ from wsekern.ops.lines.broadcast import Broadcast
 from wsekern.ops.lines.distribute import AllGather, Gather, Scatter
 from wsekern.ops.lines.reduce import Reduce, TwoPhaseReduce
 from wsekern.ops.lines.ring import RingAllReduce, RingShift
+from wsekern.ops.lines.scan import Scan
 from wsekern.ops.lines.shift import Shift
 from wsekern.ops.lines.tree_reduce import KTreeAllReduce, ReduceTree, TreeAllReduce
 from wsekern.ops.local.gemv import Gemv
@@ -158,7 +159,8 @@ SPECS = (
     OpSpec("gather", "The tiles of a line, in order, to its first PE.", lambda r: [Gather(r.elements(), r.axis)]),
     OpSpec("all-gather", "The tiles of a line, in order, to all its PEs.", lambda r: [AllGather(r.elements(), r.axis)]),
     OpSpec("transpose", "A matrix of blocks, transposed over a rectangle of PEs.", lambda r: [Transpose(r.elements())]),
-    OpSpec("line-multicast", "32-bit words of the first PE of a line to all its PEs.",
+    OpSpec("scan", "The sum of each PE's tile and those before it on its line.", lambda r: [Scan(r.elements(), r.axis)]),
+    OpSpec("line-multicast", "Words of 32 bits from the first PE of a line to all its PEs.",
            lambda r: [Broadcast(r.elements(), r.axis)], "words [receivers]", "u32", aliases=("multicast",)),
 )
 """Operations, in the order in which they are listed."""

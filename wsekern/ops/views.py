@@ -15,18 +15,18 @@ from wsekern.ops.schedule.schedule import Schedule, Step
 
 def step_text(schedule: Schedule, step: Step) -> str:
     """One instruction in words: what it writes, from what, and over which color."""
-    def operand(place: Any) -> str:
-        if not isinstance(place, int):
-            return place[0] if place[1] == 0 else f"{place[0]}[{place[1]}:]"
-        message = schedule.messages[place]
+    def words_of(operand: Any) -> str:
+        if not isinstance(operand, int):
+            return operand[0] if operand[1] == 0 else f"{operand[0]}[{operand[1]}:]"
+        message = schedule.messages[operand]
         if message.source == step.pe:
             to = "all" if message.multicast else f"PE {message.high if message.source == message.low else message.low}"
-            return f"{to} over color {schedule.colors[place]}"
+            return f"{to} over color {schedule.colors[operand]}"
         return f"PE {message.source}"
 
     combine = {"sum": " + ", "max": " max "}.get(step.op, "")
-    right = operand(step.a) if step.b is None or not combine else f"{operand(step.a)}{combine}{operand(step.b)}"
-    return f"PE {step.pe}: {operand(step.dst)} <- {right}  ({schedule.instruction(step.op)}, {step.elements} elements)"
+    right = words_of(step.a) if step.b is None or not combine else f"{words_of(step.a)}{combine}{words_of(step.b)}"
+    return f"PE {step.pe}: {words_of(step.dst)} <- {right}  ({schedule.instruction(step.op)}, {step.elements} elements)"
 
 
 def three_views(operation: Operation, pes: int, machine: str = "wse2", profile: str = "vendor-simulator",

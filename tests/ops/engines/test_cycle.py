@@ -11,9 +11,8 @@ from wsekern.ops import DTYPES, AllReduce, Broadcast, CycleEngine, FlowEngine, G
 from wsekern.ops.engines.programs import ColorAllocator, run_on_cycle_engine
 from wsekern.ops.predict import predict_op
 
-
 LATE = 16
-"""Cycles that a word may be late where two messages meet once: a stage and its hops take 12 at most, and a few words go first."""
+"""Cycles that a word may be late where two messages meet once: a stage and its hops, 12 at most, and a few words ahead."""
 QUEUE = 8
 """Words of the deepest input queue of a core, in cycles at one word each."""
 

@@ -10,7 +10,7 @@ from wsekern.machine import Machine
 from wsekern.ops.engines.engine import Engine
 from wsekern.ops.engines.flow import FlowEngine
 from wsekern.ops.engines.programs import Compiled, compile_operations
-from wsekern.ops.operation import Operation, check_tiles
+from wsekern.ops.operation import Operation, check_operands
 
 KEPT_PES = 2_000_000
 """PEs of compiled operations that a cycle engine keeps, at roughly 500 B each."""
@@ -43,7 +43,7 @@ class CycleEngine(Engine):
             self._flow.time(operation)
             return tiles[0].copy() if operation.elements == 0 else self._run_program(operation, *tiles)
         if operation.runs_alone and tiles:
-            check_tiles(str(operation), operation.tiles(), tiles)
+            check_operands(str(operation), operation.tiles(), tiles)
             self._flow.time(operation)
             return self._run_program(operation, *tiles)
         return self._by_clocks_alone(operation, lambda: self._flow.run(operation, *tiles))

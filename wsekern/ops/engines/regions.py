@@ -1,4 +1,15 @@
-"""Several operations at once, each on a rectangle of the grid of its own."""
+"""Several operations at once, each on a rectangle of the grid of its own.
+
+Two reductions side by side take as long as the longer one alone, and every other PE stays at cycle 0:
+
+>>> from wsekern.ops import FlowEngine, Part, Reduce, Region, run_regions
+>>> engine = FlowEngine("wse2", 8, 2, "vendor-simulator", "fp32")
+>>> left, right = Region(0, 0, 3, 1), Region(3, 0, 5, 1)
+>>> run_regions(engine, [Part(left, Reduce(4, "x")), Part(right, Reduce(4, "x"))])
+[]
+>>> engine.clock[:, [0, 3]].tolist(), engine.link_traversals
+([[16, 28], [0, 0]], 24)
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -21,6 +21,7 @@ from wsekern.ops.operation import Clocks, Operation, Shapes, WaferProgram, check
 from wsekern.ops.packing import tile_packing, traffic
 from wsekern.ops.schedule.operations import PlaneScheduled
 from wsekern.ops.schedule.schedule import Schedule
+from wsekern.tiles import mesh_gemm, mesh_gemm_transposed
 
 MAX_STEPS = 4_000_000
 """Instructions of all PEs that a staged product may have written down: some 4 GB and half a minute."""
@@ -215,8 +216,6 @@ class MeshGemm(MeshProduct):
 
     def flow(self, engine: Clocks, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         """x (H, W, m, k L / W), w (H, W, k L / H, n) -> c (H, W, m, n): the product of the matrices that the tiles make up."""
-        from wsekern.tiles import mesh_gemm
-
         x, w = self.checked(engine, x, w)
         self.time(engine)
         blocks = lcm(engine.width, engine.height)
@@ -287,8 +286,6 @@ class Summa(MeshProduct):
 
     def flow(self, engine: Clocks, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         """x (H, W, m, k L / W), w (H, W, k L / H, n) -> c (H, W, m, n): the product of the matrices that the tiles make up."""
-        from wsekern.tiles import mesh_gemm
-
         x, w = self.checked(engine, x, w)
         self.time(engine)
         blocks = lcm(engine.width, engine.height)
@@ -357,8 +354,6 @@ class MeshGemmTransposed(MeshProduct):
 
     def flow(self, engine: Clocks, q: np.ndarray, k: np.ndarray) -> np.ndarray:
         """q (H, W, m, k), k (H, W, n L / H, k) -> s (H, W, m, n L / W)."""
-        from wsekern.tiles import mesh_gemm_transposed
-
         q, k = self.checked(engine, q, k)
         self.time(engine)
         keys = right_blocks(k, lcm(engine.width, engine.height))

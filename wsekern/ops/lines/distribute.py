@@ -11,7 +11,7 @@ from wsekern.machine.timing import Timing
 from wsekern.ops.operation import Axis, check_line
 from wsekern.ops.packing import check_even
 from wsekern.ops.reference import along
-from wsekern.ops.schedule.operations import Scheduled
+from wsekern.ops.schedule.operations import LineScheduled
 from wsekern.ops.schedule.schedule import Buffer, Schedule
 
 
@@ -93,7 +93,7 @@ def _take(schedule: Schedule, pe: int, elements: int, into: Into, arriving: int,
 
 
 @dataclass(frozen=True)
-class Gather(Scheduled):
+class Gather(LineScheduled):
     """The tiles of ``elements`` elements of all PEs of a line, in order, at its PE ``root``; nothing at the others.
 
     Cost from one end, B wavelets a PE, P PEs, stage s and hop h: ``B (P - 1) + setup + s + h``, as every PE sends its own
@@ -126,7 +126,7 @@ class Gather(Scheduled):
 
 
 @dataclass(frozen=True)
-class AllGather(Scheduled):
+class AllGather(LineScheduled):
     """The tiles of ``elements`` elements of all PEs of a line, in order, at every one of its PEs: gather, then multicast.
 
     Cost, B wavelets a PE, P PEs: ``B (P - 1) + s + h`` to the first PE, then ``B P + h (P - 1) + s``.
@@ -161,7 +161,7 @@ class AllGather(Scheduled):
 
 
 @dataclass(frozen=True)
-class Scatter(Scheduled):
+class Scatter(LineScheduled):
     """Part k of ``elements`` elements of the tile of PE ``root`` to PE k of its line.
 
     The tile is ``parts`` parts long, one for every PE of the line. Above the root every PE takes the first part that

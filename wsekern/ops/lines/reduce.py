@@ -12,7 +12,7 @@ from wsekern.ops.lines.line import LineEmitter, LineOperation, Stream, stream_of
 from wsekern.ops.lines.tree_reduce import ReduceTree
 from wsekern.ops.operation import Axis, Operation, check_line
 from wsekern.ops.reference import chains
-from wsekern.ops.schedule.operations import Scheduled
+from wsekern.ops.schedule.operations import LineScheduled
 from wsekern.ops.schedule.painter import LinePainter
 from wsekern.ops.schedule.schedule import Schedule
 
@@ -84,7 +84,7 @@ class Reduce(LineOperation):
 
 
 @dataclass(frozen=True)
-class TwoPhaseReduce(Scheduled):
+class TwoPhaseReduce(LineScheduled):
     """Reduce along ``axis`` to the first PE of every line in two phases (HPDC'24): chains of ``group`` PEs to their
     first PE, then a chain over those, whose words pass the routers between them. Where PEs are left over, the first group is
     smaller.

@@ -10,7 +10,7 @@ from wsekern.machine.timing import Timing
 from wsekern.ops.operation import Axis, Clocks, check_flat_tile, check_line
 from wsekern.ops.packing import tile_packing
 from wsekern.ops.reference import add_in, along, travelling
-from wsekern.ops.schedule.operations import Scheduled
+from wsekern.ops.schedule.operations import LineScheduled
 from wsekern.ops.schedule.schedule import Buffer, Schedule
 
 LONGEST = 64
@@ -82,7 +82,7 @@ def overlapped_hops(length: int, rounds: int) -> int:
 
 
 @dataclass(frozen=True)
-class RingAllReduce(Scheduled):
+class RingAllReduce(LineScheduled):
     """All-reduce of ``elements`` elements per PE along ``axis`` on a folded ring: P - 1 rounds that add, P - 1 that copy.
 
     The tile is cut into P parts, as equal as possible. In each round every PE passes one part on to its logical neighbor,
@@ -199,7 +199,7 @@ class RingAllReduce(Scheduled):
 
 
 @dataclass(frozen=True)
-class RingShift(Scheduled):
+class RingShift(LineScheduled):
     """Move tiles of ``elements`` elements by ``steps`` PEs around a folded ring along ``axis``: Cannon's shift on a mesh.
 
     Logical neighbors are at most two hops apart and no link goes round. Cost, B wavelets, n steps, ``overlapped`` (a

@@ -10,7 +10,7 @@ from wsekern.ops._timing import shift_line
 from wsekern.ops.operation import Axis, Clocks, check_count, check_line, check_tile
 from wsekern.ops.packing import tile_packing
 from wsekern.ops.reference import along
-from wsekern.ops.schedule.operations import Scheduled
+from wsekern.ops.schedule.operations import LineScheduled
 from wsekern.ops.schedule.schedule import Schedule
 
 
@@ -29,7 +29,7 @@ class _Relay:
 
 
 @dataclass(frozen=True)
-class Shift(Scheduled):
+class Shift(LineScheduled):
     """Move tiles of ``elements`` elements ``relays`` PEs along ``axis`` (negative: towards lower coordinates).
 
     PE k ends with the tile of PE k - relays; a PE that has no such neighbor keeps its own. Each of the relays receives

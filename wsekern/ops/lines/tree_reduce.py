@@ -12,7 +12,7 @@ from wsekern.machine.timing import Timing
 from wsekern.ops.lines.trees import Tree, level_tree, tree_of
 from wsekern.ops.operation import Axis, Operation, check_line
 from wsekern.ops.reference import add_in, along, travelling
-from wsekern.ops.schedule.operations import Scheduled
+from wsekern.ops.schedule.operations import LineScheduled
 from wsekern.ops.schedule.schedule import MAX_FEEDS, Buffer, Schedule
 
 ALGORITHMS = ("chain", "star", "tree", "two-phase", "auto")
@@ -104,7 +104,7 @@ def tree_sum(dtype: str, line: np.ndarray, tree: Tree, op: str) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class ReduceTree(Scheduled):
+class ReduceTree(LineScheduled):
     """Reduce ``elements`` elements per PE along ``axis`` to PE ``root`` of every line over a tree of PEs (HPDC'24).
 
     ``algorithm``: ``chain``; ``star``, all PEs to the root; ``tree``, the binomial one of log2 P rounds; ``two-phase``,
@@ -157,7 +157,7 @@ class ReduceTree(Scheduled):
 
 
 @dataclass(frozen=True)
-class TreeAllReduce(Scheduled):
+class TreeAllReduce(LineScheduled):
     """All-reduce of ``elements`` elements per PE along ``axis``: reduce over a tree as :class:`ReduceTree` does, to PE
     ``root`` (the middle one where it is None), then one multicast both ways. Cost: that of the reduction, then ``B + d h +
     output + 2 T_R + input`` to the PE d hops from the root.
@@ -202,7 +202,7 @@ class TreeAllReduce(Scheduled):
 
 
 @dataclass(frozen=True)
-class KTreeAllReduce(Scheduled):
+class KTreeAllReduce(LineScheduled):
     """All-reduce of ``elements`` elements per PE along ``axis`` over a K-tree of any number of levels.
 
     ``groups``: number of groups of each level, such as (60, 8): the PEs in 60 groups, their middle PEs in 8, the middle

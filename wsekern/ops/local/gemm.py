@@ -1,7 +1,5 @@
 """Local products of matrices: every PE multiplies its own tiles."""
 
-from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -13,6 +11,7 @@ from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.local.gemv import Gemv, emit_product, multiply_reference
 from wsekern.ops.operation import Clocks, Emission, LocalOperation, Shapes, check_count, check_tile
+from wsekern.tiles import gemm, gemm_transposed
 
 
 def local_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[int, int]:
@@ -44,10 +43,6 @@ class LocalProduct(LocalOperation):
     def __post_init__(self) -> None:
         check_product(self)
 
-    @abstractmethod
-    def kernel(self) -> Callable[..., np.ndarray]:
-        """The tile kernel that computes it."""
-
     def cycles(self, timing: Timing) -> tuple[int, int]:
         """(compute, overhead) cycles of one PE."""
         return local_cycles(timing, self.m, self.k, self.n)
@@ -57,7 +52,8 @@ class LocalProduct(LocalOperation):
         -> (height, width, m, n)."""
         left, right = (check_tile(engine, tile, *shape) for tile, shape in zip((left, right), self.tiles(), strict=True))
         self.time(engine)
-        return self.kernel()(left, right, engine.dtype, threads=engine.threads)
+        kernel = gemm_transposed if self.transposed else gemm
+        return kernel(left, right, engine.dtype, threads=engine.threads)
 
     def reference(self, left: np.ndarray, right: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""
@@ -90,12 +86,6 @@ class Gemm(LocalProduct):
     k: int
     n: int
 
-    def kernel(self) -> Callable[..., np.ndarray]:
-        """The tile kernel that computes it."""
-        from wsekern.tiles import gemm
-
-        return gemm
-
 
 @dataclass(frozen=True)
 class GemmTransposed(LocalProduct):
@@ -109,12 +99,6 @@ class GemmTransposed(LocalProduct):
     n: int
     k: int
     transposed = True
-
-    def kernel(self) -> Callable[..., np.ndarray]:
-        """The tile kernel that computes it."""
-        from wsekern.tiles import gemm_transposed
-
-        return gemm_transposed
 
 
 def multiply_cycles(timing: Timing, m: int, k: int, n: int) -> tuple[int, int]:

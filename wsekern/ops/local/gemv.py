@@ -9,6 +9,7 @@ from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16, widen_bf16
 from wsekern.ops.operation import Clocks, Emission, LocalOperation, Shapes, check_count, check_tile
 from wsekern.program import Mem
+from wsekern.tiles import gemv
 
 WIDE = ("fp16_fp32", "bf16")
 """Number formats whose products are summed in fp32 and rounded once at the end."""
@@ -42,8 +43,6 @@ class Gemv(LocalOperation):
 
     def flow(self, engine: Clocks, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         """x (height, width, rows), w (height, width, rows, cols) -> y (height, width, cols)."""
-        from wsekern.tiles import gemv
-
         x, w = check_tile(engine, x, self.rows), check_tile(engine, w, self.rows, self.cols)
         self.time(engine)
         return gemv(x, w, engine.dtype, threads=engine.threads)

@@ -26,9 +26,10 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16
-from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_tiles
+from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.program import Mem, Mem4d
 from wsekern.program.operands import TYPE_BYTES, ElementType, Operand
+from wsekern.tiles import local
 
 Precision = Literal["tile", "stored", "sums", "fp32"]
 
@@ -157,9 +158,7 @@ class Local(LocalOperation):
         """
         if not tiles:
             return self.time(engine)
-        from wsekern.tiles import local
-
-        check_tiles(str(self), self.tiles(), tiles)
+        check_operands(str(self), self.tiles(), tiles)
         numbers = {"factor": self.factor, "divisor": self.divisor, "eps": self.eps}
         parameters = {name: numbers[name] for name in _KINDS[self.kind].parameters}
         result = local(self.kind, *tiles, dtype=engine.dtype, threads=engine.threads, **parameters)

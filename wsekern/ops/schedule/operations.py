@@ -12,7 +12,7 @@ from wsekern.ops.schedule.lowering import LoweredLine, LoweredPlane
 from wsekern.ops.schedule.schedule import Schedule
 
 
-class Scheduled(Operation):
+class LineScheduled(Operation):
     """Base class along lines: write one schedule; values, clocks and programs follow from it."""
 
     axis: Axis
@@ -110,10 +110,10 @@ def _lowered_plane(operation: PlaneScheduled, timing: Timing, width: int, height
 
 
 @lru_cache(maxsize=256)
-def _schedule(operation: Scheduled, length: int, timing: Timing) -> Schedule:
+def _schedule(operation: LineScheduled, length: int, timing: Timing) -> Schedule:
     return operation.write(length, timing)
 
 
 @lru_cache(maxsize=64)
-def _lowered(operation: Scheduled, timing: Timing, length: int) -> LoweredLine:
+def _lowered(operation: LineScheduled, timing: Timing, length: int) -> LoweredLine:
     return LoweredLine(operation.schedule(length, timing), operation.axis)
