@@ -107,6 +107,10 @@ class RingAllReduce(LineScheduled):
         begin = index * self.elements // length
         return begin, (index + 1) * self.elements // length - begin
 
+    def parts(self, length: int) -> np.ndarray:
+        """Elements of all parts."""
+        return np.diff(np.arange(length + 1) * self.elements // length)
+
     def write(self, length: int, timing: Timing) -> Schedule:
         """Rounds of exchange: first sums, then results."""
         schedule = Schedule(length, self.elements, timing, "ring_call", self.elements, {"sum": (self.elements, "sums")})
@@ -151,7 +155,7 @@ class RingAllReduce(LineScheduled):
         if not self.elements or self.written_down(length):
             super().time(engine)
             return
-        rounds, turns, longest = length - 1, 1 if self.overlapped else 2, max(self.part(length, c)[1] for c in range(length))
+        rounds, turns, longest = length - 1, 1 if self.overlapped else 2, int(self.parts(length).max())
         move = timing.instruction("mov")
         engine.synchronise()
         engine.spend(overhead=timing.latency("ring_call", timing.latency("call")))
@@ -171,7 +175,7 @@ class RingAllReduce(LineScheduled):
         if not self.elements or self.written_down(length):
             return super().link_traversals(engine)
         edges = np.array([abs(a - b) for a, b in pairwise([*folded_ring(length), 0])])
-        parts = np.array([self.part(length, c)[1] for c in range(length)])
+        parts = self.parts(length)
         links = sum(int((-(-parts // packing) * (edges.sum() - np.roll(edges, spared))).sum())
                     for _, packing, spared in self._phases(engine.timing))
         return links * engine.lines(self.axis)
