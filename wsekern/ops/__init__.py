@@ -51,6 +51,9 @@ c chain, s star, t tree, w two phases, g generated
 
 Clocks of the two engines are equal on every PE, but where words of
 several messages meet on a link or a ramp, or wait for a busy core until its queue is full: there ``FlowEngine.notes`` says so.
+
+``operation.py`` is the contract: what an engine may ask of an operation, and an operation of an engine. An operation is written
+as a schedule (``lines/scan.py`` is the shortest) and named by one line of ``registry.py``.
 """
 
 from wsekern.machine.timing import DTYPES, Timing

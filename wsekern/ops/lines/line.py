@@ -45,8 +45,8 @@ def segment_at(position: int, length: int, segment: int) -> tuple[int, int]:
     return begin, min(begin + size, length)
 
 
-def line_costs(timing: Timing, elements: int, call: str, op: str = "sum", stride: int = 1) -> LineCosts:
-    """Whole-cycle constants of an operation on ``elements`` elements over PEs that are ``stride`` links apart."""
+def line_costs(timing: Timing, elements: int, call: str, op: str = "sum") -> LineCosts:
+    """Whole-cycle constants of an operation on ``elements`` elements of every PE of a line."""
     move, combine = timing.instruction("mov"), timing.instruction("add" if op == "sum" else "max")
     wide = timing.dtype == "fp16_fp32"
     wavelets = traffic(timing, elements)
@@ -57,7 +57,7 @@ def line_costs(timing: Timing, elements: int, call: str, op: str = "sum", stride
     return LineCosts(
         call=timing.latency(call, timing.latency("call")),
         setup_send=timing.setup(move), setup_add=timing.setup(combine), setup_receive=timing.setup(move),
-        stage=timing.stage, hop=stride * timing.hop, convert=timing.vector(move, elements) if wide else 0,
+        stage=timing.stage, hop=timing.hop, convert=timing.vector(move, elements) if wide else 0,
         stream_send=timing.sending(wavelets.sums, send),
         stream_add=(wavelets.sums - 1) * add, paced_add=timing.stream(wavelets.sums, max(send, add)),
         stream_broadcast=timing.sending(wavelets.results, receive), stream_receive=(wavelets.results - 1) * receive,
@@ -188,7 +188,7 @@ class LineOperation(Operation):
         """Routes of an independent line."""
 
     @abstractmethod
-    def write(self, emitter: "LineEmitter", role: Any) -> None:
+    def write(self, emitter: LineEmitter, role: Any) -> None:
         """The instructions of one role; what the emitter holds at the end lies in the tile."""
 
     def time(self, engine: Clocks) -> None:
