@@ -9,7 +9,7 @@ cdef enum:
     FEEDS = 8           # streams that one PE takes in one operation, at most: its input queues
 
 cdef enum Cause:
-    COMPUTE, FABRIC, STAGES, OVERHEAD, WORDS
+    COMPUTE, FABRIC, STAGES, OVERHEAD, STREAM
 
 cdef enum Flag:
     HELD = 1            # words wait for a core until its queue is full
@@ -42,7 +42,7 @@ cdef struct Feed:
 
 cdef struct Costs:
     int64_t call, setup_send, setup_add, setup_receive, stage, hop, convert
-    int64_t words_send, words_add, paced_add, words_broadcast, words_receive, paced_broadcast
+    int64_t stream_send, stream_add, paced_add, stream_broadcast, stream_receive, paced_broadcast
     int64_t sums, step_send, step_add, down, link_words, link_frame
     int64_t depth[FEEDS]
     int64_t color[FEEDS]
@@ -77,21 +77,21 @@ cdef inline Path later(Path own, Path other) noexcept nogil:
     return own if own.clock >= other.clock else other
 
 
-cdef inline void send(int64_t *pe, const Costs *costs, int64_t words, Message *out) noexcept nogil:
+cdef inline void send(int64_t *pe, const Costs *costs, int64_t stream, Message *out) noexcept nogil:
     # One instruction from memory to the fabric; out leaves with its first element.
     cdef Path ready = plus(load(pe), OVERHEAD, costs.setup_send)
     out.first = ready
-    out.last = ready.clock + words
+    out.last = ready.clock + stream
     out.step = costs.step_send
     out.sent = 1
-    store(pe, plus(plus(ready, WORDS, words), COMPUTE, 1))
+    store(pe, plus(plus(ready, STREAM, stream), COMPUTE, 1))
 
 
 cdef inline Path arrive(Message message, const Costs *costs, int64_t hops) noexcept nogil:
     return plus(plus(message.first, STAGES, costs.stage), FABRIC, hops * costs.hop)
 
 
-cdef inline void receive(int64_t *pe, const Costs *costs, Message message, int64_t hops, int64_t setup, int64_t words,
+cdef inline void receive(int64_t *pe, const Costs *costs, Message message, int64_t hops, int64_t setup, int64_t stream,
                          int64_t paced, Message *out) noexcept nogil:
     # One instruction that takes words from the fabric (and sends each on, where out is given): its first element waits for
     # the set-up and for the first word, its last for the words at the core's rate and for the last word on the link.
@@ -100,9 +100,9 @@ cdef inline void receive(int64_t *pe, const Costs *costs, Message message, int64
     if costs.flags != NULL and arrival.clock < ready.clock:
         if arrival.clock < ready.clock - setup:
             costs.flags[0] |= EARLY
-        if ready.clock - arrival.clock > costs.room and words >= costs.room:
+        if ready.clock - arrival.clock > costs.room and stream >= costs.room:
             costs.flags[0] |= HELD
-    end = later(plus(ready, WORDS, words), plus(arrival, WORDS, paced + (late if late > 0 else 0)))
+    end = later(plus(ready, STREAM, stream), plus(arrival, STREAM, paced + (late if late > 0 else 0)))
     store(pe, plus(end, COMPUTE, 1))
     if out != NULL:
         out.first = later(ready, arrival)

@@ -10,7 +10,7 @@ from wsekern.ops import FlowEngine, MeshGemm, MeshGemmTransposed
 def test_a_decode_layer_has_ten_all_reduces_with_alternating_axes():
     steps = [step for part in decode_steps(TileSizes(10, 35, 10)).values() for step in part if isinstance(step, KTree)]
     assert [step.axis for step in steps] == ["y", "y", "x", "y", "y", "y", "x", "y", "y", "x"]
-    assert [step.words for step in steps] == [1, 30, 10, 1, 1, 10, 10, 1, 70, 10]
+    assert [step.elements for step in steps] == [1, 30, 10, 1, 1, 10, 10, 1, 70, 10]
 
 
 def test_a_prefill_layer_has_eight_products_and_a_transposed_one():

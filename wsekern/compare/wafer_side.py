@@ -17,7 +17,7 @@ def wafer_side(placement: Placement) -> Side:
     shares = {
         "compute": seconds["compute"],
         "memory": 0.0,
-        "communication": seconds["fabric"] + seconds["stages"] + seconds["words"] + crossing,
+        "communication": seconds["fabric"] + seconds["stages"] + seconds["stream"] + crossing,
         "overhead": seconds["overhead"],
     }
     whole = sum(shares.values()) or 1.0

@@ -68,7 +68,7 @@ def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count
         last = model.engine.cycles
     result.cycles_by_part = dict(model.cycles_by_part)
     result.breakdown = dict(model.engine.breakdown)
-    result.link_traversals = int(model.engine.energy)
+    result.link_traversals = int(model.engine.link_traversals)
     return result
 
 

@@ -11,7 +11,7 @@ none is set on the decode or prefill measurements.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from wsekern.errors import InputError
 from wsekern.inference.mapping import Mapping
@@ -19,14 +19,15 @@ from wsekern.inference.placement import CHUNKS
 from wsekern.inference.step_times import StepCycles, time_layers
 from wsekern.machine import Machine, load_machine
 from wsekern.ops import AllReduce, FlowEngine, Gemv, MeshGemm, MeshGemmTransposed, Operation
-from wsekern.ops.predict import default_groups
+from wsekern.ops.lines.allreduce import default_groups
+from wsekern.ops.operation import Axis, Clocks
 from wsekern.workload import ModelConfig, load_config
 
 PHASES = ("decode", "prefill")
 
 
 @dataclass(frozen=True)
-class Software:
+class Software(Operation):
     """Local work as a kernel's source spells it, ``times`` over: vector instructions (operation, elements), scalar code.
 
     ``scalar`` counts by keys of the profile's latencies (``divide``, ``exp``, ``loop``, ...). Each vector instruction
@@ -36,8 +37,10 @@ class Software:
     vector: tuple[tuple[str, int], ...] = ()
     scalar: tuple[tuple[str, int], ...] = ()
     times: int = 1
+    axis: ClassVar[None] = None
+    elements: ClassVar[None] = None
 
-    def time(self, engine: FlowEngine) -> None:
+    def time(self, engine: Clocks) -> None:
         """Advance the clocks of ``engine`` by this work."""
         timing = engine.timing
         names = [(timing.instruction(operation), count) for operation, count in self.vector if count]
@@ -46,28 +49,28 @@ class Software:
         overhead += sum(timing.latency(key) * count for key, count in self.scalar)
         engine.spend(compute=self.times * compute, overhead=self.times * overhead)
 
-    def flow(self, engine: FlowEngine, *tiles: Any) -> Any:
+    def flow(self, engine: Clocks, *tiles: Any) -> Any:
         """Clocks only: the released kernels' arithmetic is a timing reference, not a numerical one."""
         raise InputError("this work has a time but no values")
 
 
 @dataclass(frozen=True)
-class KTree:
+class KTree(Operation):
     """All-reduce of the MeshGEMV kernel: :class:`AllReduce`, each chained stage ``ktree_stage`` cycles longer where the
     machine's in-stream figure is not that of the kernel."""
 
-    words: int
-    axis: str
+    elements: int
+    axis: Axis
     op: str = "sum"
 
-    def time(self, engine: FlowEngine) -> None:
+    def time(self, engine: Clocks) -> None:
         """Advance the clocks of ``engine`` by this operation."""
         pes = engine.length(self.axis)
         groups = default_groups(pes)
-        engine.time(AllReduce(self.words, self.axis, groups, self.op))
+        engine.time(AllReduce(self.elements, self.axis, groups, self.op))
         engine.spend(stages=engine.timing.latency("ktree_stage") * (pes // groups // 2 + groups // 2))
 
-    def flow(self, engine: FlowEngine, *tiles: Any) -> Any:
+    def flow(self, engine: Clocks, *tiles: Any) -> Any:
         """Clocks only."""
         raise InputError("this work has a time but no values")
 

@@ -9,7 +9,7 @@ from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.ops import Broadcast, FlowEngine
 
-CAUSES = ("compute", "fabric", "stages", "words", "overhead")
+CAUSES = ("compute", "fabric", "stages", "stream", "overhead")
 
 
 @dataclass(frozen=True)

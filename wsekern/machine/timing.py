@@ -129,9 +129,9 @@ class Timing:
         """Elements of the dtype in one 32-bit wavelet."""
         return 2 if self.dtype in ("fp16", "bf16") else 1
 
-    def wavelets(self, words: int, packing: int | None = None) -> int:
-        """Wavelets that carry ``words`` elements."""
-        return -(-words // (packing or self.packing))
+    def wavelets(self, elements: int, packing: int | None = None) -> int:
+        """Wavelets that carry ``elements`` elements."""
+        return -(-elements // (packing or self.packing))
 
     def step(self, instruction: str, packing: int | None = None) -> int:
         """Cycles between two wavelets that a streaming ``instruction`` takes in or puts out."""

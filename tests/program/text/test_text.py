@@ -32,7 +32,7 @@ from wsekern.ops import (
     TreeAllReduce,
     TwoPhaseReduce,
 )
-from wsekern.ops.engines.cycle import compile_operations
+from wsekern.ops.engines.programs import compile_operations
 from wsekern.program import INSTRUCTIONS, Fabric, Fifo, Layout, Mem, Mem4d, Program, Ring
 from wsekern.program.encode import encode
 from wsekern.program.instructions import FORMS, OPERATIONS, SOURCES, Label, Scalar, TaskEntry, Vector
