@@ -177,8 +177,8 @@ def find_spec(name: str) -> OpSpec | None:
 
 def algorithms(crossover: str) -> dict[str, Callable[[int, int], Operation]]:
     """Algorithms whose times cross ("reduce" or "allreduce"): name -> operation for (PEs of a line, elements)."""
-    found = {algorithm.name: algorithm.build for spec in SPECS for algorithm in spec.algorithms
+    named = {algorithm.name: algorithm.build for spec in SPECS for algorithm in spec.algorithms
              if algorithm.crossover == crossover}
-    if not found:
+    if not named:
         raise InputError(f"no crossovers of {crossover!r}: use one of {', '.join(CROSSOVERS)}")
-    return found
+    return named
