@@ -1,5 +1,6 @@
-/* Phase two of a cycle, link traversal and buffer write: words sent in this cycle take their place in the next queue (occupied, full), words that reach the
- * end of their link are stored, and blocks become busy. Reads the wires of the rows beside it, writes only its own row. */
+/* Phase two of a cycle, link traversal and buffer write: words sent in this cycle take their place in the next queue
+ * (occupied, full), words that reach the end of their link are stored, and blocks become busy. Reads the wires of the rows
+ * beside it, writes only its own row. */
 #include "fabric_internal.h"
 
 /* As wsk_take, for words that left by side d as color index `from`; those in `swapped` come as its partner. */

@@ -15,7 +15,7 @@ from wsekern.ops.feeds cimport (
 
 HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG, QUEUED_FLAG = <int>HELD, <int>CONTENDED, <int>TURNED, <int>EARLY, <int>QUEUED
 _NAMES = {<int>COMPUTE: "compute", <int>FABRIC: "fabric", <int>STAGES: "stages", <int>OVERHEAD: "overhead", <int>STREAM: "stream"}
-CAUSE_NAMES = tuple(_NAMES[cause] for cause in range(CAUSES))
+CAUSE_NAMES = tuple([_NAMES[cause] for cause in range(CAUSES)])    # a list: generators would bring in machinery of their own
 
 
 cdef class LineCosts:
