@@ -48,7 +48,9 @@ class PlainDocstrings(Extension):
 
 
 def _document(module: Object, source: str) -> None:
-    """Give members of ``module`` without a docstring those of the same name in ``source``."""
+    """Give ``module`` and its members without a docstring those of the same name in ``source``."""
+    if module.docstring is None and (first := re.match(r'(?:#.*\n)*\s*"""(.*?)"""', source, re.DOTALL)):
+        module.docstring = Docstring(markdown(first[1]), parent=module)
     owner = module
     for match in DEFINITION.finditer(source):
         parent = module if not match["indent"] else owner

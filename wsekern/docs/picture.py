@@ -32,8 +32,13 @@ def draw_overview() -> str:
         _cluster_side(axes)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": "python -m wsekern.docs"})
-    shorter = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", buffer.getvalue())
+    shorter = re.sub(r'(?<= d=")[^"]*', _short_numbers, buffer.getvalue())
     return "\n".join(line.strip() for line in shorter.splitlines()) + "\n"
+
+
+def _short_numbers(path: re.Match[str]) -> str:
+    """Hundredths of a point are enough for the outline of a shape."""
+    return re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", path[0])
 
 
 def labels_of(svg: str) -> list[str]:
@@ -63,7 +68,7 @@ def _wafer_side(axes: Any) -> None:
     _heading(axes, 0.15, 2.95, "two engines")
     _box(axes, 0.15, 1.83, 3.3, 0.98, ENGINE, "cycle engine", "every wavelet, every core,\nevery cycle")
     _box(axes, 3.75, 1.83, 3.3, 0.98, ENGINE, "flow engine", "whole operations,\nall PEs at once")
-    _heading(axes, 3.6, 1.62, "same values bit for bit, same clocks", "center")
+    _heading(axes, 3.6, 1.62, "tests compare both: same values, bit for bit", "center")
     for x in (1.2, 6.0):
         _arrow(axes, (x, 1.81), (x, 1.42))
     names = ("fabric", "program", "tiles", "ops")

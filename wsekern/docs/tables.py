@@ -19,12 +19,13 @@ FITTED_SYSTEMS = ("a100_sxm", "h100_sxm", "h200_sxm", "b200_sxm", "gb200")
 def operations() -> str:
     """Names that ``wsekern predict op`` knows."""
     try:
-        from wsekern.ops.registry import operation_table
-    except ModuleNotFoundError:
-        from wsekern.ops.predict import OPERATIONS
+        from wsekern.ops.predict import operation_table
+    except ImportError:
+        from wsekern.docs import unmerged
 
-        return table(("operation", ), [(f"`{name}`", ) for name in OPERATIONS])
-    return operation_table()
+        return unmerged.operations()
+    return table(("operation", "what it does", "sizes", "number format"),
+                 [(f"`{row.name}`", row.summary, row.sizes, row.dtype) for row in operation_table()])
 
 
 def wafers() -> str:
@@ -87,5 +88,5 @@ def _validation(kind: str) -> str:
     try:
         from wsekern.validation.tables import markdown
     except ModuleNotFoundError:
-        from wsekern.docs.validation import markdown
+        from wsekern.docs.unmerged import markdown
     return markdown(kind)

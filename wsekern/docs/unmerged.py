@@ -1,9 +1,15 @@
-"""Tables of ``wsekern validate``, made here until ``wsekern.validation.tables`` is merged."""
+"""Tables made here until ``wsekern.validation.tables`` and ``wsekern.ops.predict.operation_table`` are there."""
 
 from wsekern.docs.markdown import table
+from wsekern.ops.predict import OPERATIONS
 from wsekern.validation import cores, formulas, gpu, wafer
 
 FAMILIES = "Errors per GPU and model family, `wsekern validate --only gpu --families`; fitted rows are left out:"
+
+
+def operations() -> str:
+    """Names alone."""
+    return table(("operation", ), [(f"`{name}`", ) for name in OPERATIONS])
 
 
 def markdown(kind: str) -> str:
