@@ -49,7 +49,7 @@ class PlainDocstrings(Extension):
 
 def _document(module: Object, source: str) -> None:
     """Give ``module`` and its members without a docstring those of the same name in ``source``."""
-    if module.docstring is None and (first := re.match(r'(?:#.*\n)*\s*"""(.*?)"""', source, re.DOTALL)):
+    if module.docstring is None and (first := re.match(r'(?:#[^\n]*\n)*\s*"""(.*?)"""', source, re.DOTALL)):
         module.docstring = Docstring(markdown(first[1]), parent=module)
     owner = module
     for match in DEFINITION.finditer(source):
