@@ -1,5 +1,6 @@
 """Tables of what the package ships: operations, machines, models, and how far predictions are from measurements."""
 
+import inspect
 import json
 from importlib.resources import files
 
@@ -26,6 +27,15 @@ def operations() -> str:
         return unmerged.operations()
     return table(("operation", "what it does", "sizes", "number format"),
                  [(f"`{row.name}`", row.summary, row.sizes, row.dtype) for row in operation_table()])
+
+
+def scan() -> str:
+    """The file of the operation that the guide to extending adds."""
+    try:
+        from wsekern.ops.lines import scan
+    except ImportError:
+        return "`wsekern/ops/lines/scan.py`"
+    return f"```python\n{inspect.getsource(scan)}```"
 
 
 def wafers() -> str:
