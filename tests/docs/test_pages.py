@@ -2,14 +2,15 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
 
+import wsekern.docs.__main__ as command
 from wsekern.cli import cli
-from wsekern.docs.__main__ import main
+from wsekern.cli.options import run_command
 from wsekern.docs.pages import CLOSING, OPENING, Picture, rewrite
 from wsekern.docs.parts import PARTS, PICTURES
 from wsekern.docs.picture import labels_of
@@ -74,9 +75,28 @@ def test_broken_markers_are_refused(tmp_path, text, parts, sentence):
         rewrite(tmp_path, {name: str for name in parts}, [])
 
 
-def test_another_folder_is_refused(tmp_path):
-    result = CliRunner().invoke(main, ["--root", str(tmp_path), "--check"])
-    assert isinstance(result.exception, InputError) and "give --root the source folder" in str(result.exception)
+def run_main(monkeypatch, *arguments: str) -> int:
+    """Exit code of ``python -m wsekern.docs`` where the only part says "new"."""
+    monkeypatch.setattr(command, "PARTS", {"one": lambda: "new"})
+    monkeypatch.setattr(command, "PICTURES", [])
+    monkeypatch.setattr(sys, "argv", ["wsekern.docs", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run_command(command.main)
+    return ended.value.code
+
+
+def test_check_fails_and_names_what_differs_until_it_is_written(tmp_path, monkeypatch, capsys):
+    site(tmp_path, f"{OPENING.format('one')}\n\nold\n\n{CLOSING}\n")
+    where = ("--root", str(tmp_path))
+    assert run_main(monkeypatch, *where, "--check") == 1
+    assert "differs: docs/page.md: one" in capsys.readouterr().out
+    assert run_main(monkeypatch, *where) == 0
+    assert run_main(monkeypatch, *where, "--check") == 0
+
+
+def test_another_folder_is_refused_in_one_sentence(tmp_path, monkeypatch, capsys):
+    assert run_main(monkeypatch, "--root", str(tmp_path), "--check") == 2
+    assert "give --root the source folder" in capsys.readouterr().err
 
 
 def test_pictures_are_compared_by_what_they_say(tmp_path):
@@ -104,13 +124,13 @@ def test_links_lead_to_files_of_the_tree(page):
 def test_commands_are_accepted_by_the_command_line(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for line in commands_of(page.read_text(encoding="utf-8")):
-        command, words = cli, shlex.split(line)[1:]
+        asked, words = cli, shlex.split(line)[1:]
         context = click.Context(cli, info_name="wsekern")
-        while isinstance(command, click.Group) and words and words[0] in command.commands:
-            command, words = command.commands[words[0]], words[1:]
-            context = click.Context(command, parent=context, info_name=command.name)
-        if words or not line.endswith(f" {command.name}"):  # else the command is only named
-            command.make_context(str(command.name), words, parent=context)
+        while isinstance(asked, click.Group) and words and words[0] in asked.commands:
+            asked, words = asked.commands[words[0]], words[1:]
+            context = click.Context(asked, parent=context, info_name=asked.name)
+        if words or not line.endswith(f" {asked.name}"):  # else the command is only named
+            asked.make_context(str(asked.name), words, parent=context)
 
 
 def commands_of(text: str) -> list[str]:
