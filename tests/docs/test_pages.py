@@ -21,9 +21,12 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 SHOWN = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
+FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
 def blocks(page: Path, language: str) -> list[str]:
-    """Fenced blocks of ``language`` on a page."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    """Fenced blocks of ``language`` on a page; of none, where it is empty."""
+    return [found["text"] for found in FENCE.finditer(page.read_text(encoding="utf-8")) if found["language"] == language]
 
 
 def test_generated_parts_are_current():
@@ -123,7 +126,7 @@ def test_links_lead_to_files_of_the_tree(page):
 @pytest.mark.parametrize("page", PAGES, ids=SHOWN)
 def test_commands_are_accepted_by_the_command_line(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for line in commands_of(page.read_text(encoding="utf-8")):
+    for line in commands_of(page):
         asked, words = cli, shlex.split(line)[1:]
         context = click.Context(cli, info_name="wsekern")
         while isinstance(asked, click.Group) and words and words[0] in asked.commands:
@@ -133,10 +136,10 @@ def test_commands_are_accepted_by_the_command_line(page, tmp_path, monkeypatch):
             asked.make_context(str(asked.name), words, parent=context)
 
 
-def commands_of(text: str) -> list[str]:
+def commands_of(page: Path) -> list[str]:
     """Commands on a page: lines of blocks without a language, and inline code that begins with ``wsekern``."""
-    lines = [line for block in re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
-    lines += re.findall(r"`(wsekern [^`]*)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
+    lines = [line for block in blocks(page, "") for line in block.splitlines()]
+    lines += re.findall(r"`(wsekern [^`]*)`", FENCE.sub("", page.read_text(encoding="utf-8")))
     found = [re.split(r"\s{2,}", line.strip())[0] for line in (re.sub(r"\n\s*", " ", line) for line in lines)]
     return [line for line in found if line.startswith("wsekern ")]
 
