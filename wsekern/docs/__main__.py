@@ -1,0 +1,28 @@
+"""``python -m wsekern.docs [--root FOLDER] [--check]``."""
+
+from pathlib import Path
+
+import click
+
+from wsekern.cli.options import run_command
+from wsekern.docs.pages import rewrite
+from wsekern.docs.parts import PARTS, PICTURES
+
+
+@click.command()
+@click.option("--root", default=".", show_default=True, metavar="FOLDER",
+              help="Source folder: the one that holds README.md and docs.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 and name the parts that differ.")
+def main(root: str, check: bool) -> int:
+    """Write the generated parts of README.md and docs/."""
+    differing = rewrite(Path(root), PARTS, PICTURES, check)
+    for name in differing:
+        click.echo(f"{'differs' if check else 'written'}: {name}")
+    if check and differing:
+        click.echo("type `python -m wsekern.docs` in the source folder to write them", err=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

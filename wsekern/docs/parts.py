@@ -1,0 +1,25 @@
+"""Which generated part is made by which function."""
+
+from collections.abc import Callable
+
+from wsekern.docs.commands import command_reference
+from wsekern.docs.pages import Picture
+from wsekern.docs.picture import draw_overview, labels_of
+from wsekern.docs.results import comparison_of_one_model, speeds_of_models
+from wsekern.docs.tables import clusters, gpus, kernels, models, operations, scan, validation_gpu, validation_wafer, wafers
+
+PARTS: dict[str, Callable[[], str]] = {
+    "results": speeds_of_models,
+    "comparison": comparison_of_one_model,
+    "operations": operations,
+    "scan": scan,
+    "wafers": wafers,
+    "gpus": gpus,
+    "clusters": clusters,
+    "models": models,
+    "commands": command_reference,
+    "kernels": kernels,
+    "validation-wafer": validation_wafer,
+    "validation-gpu": validation_gpu,
+}
+PICTURES = [Picture("docs/overview.svg", draw_overview, labels_of)]

@@ -1,0 +1,102 @@
+"""Tables of what the package ships: operations, machines, models, and how far predictions are from measurements."""
+
+import inspect
+import json
+from importlib.resources import files
+
+from wsekern.cluster import bundled_clusters, bundled_gpus, load_gpu
+from wsekern.docs.markdown import table
+from wsekern.machine import bundled_machines, load_machine
+from wsekern.report.words import size
+from wsekern.workload import bundled_models, load_config
+
+KERNEL_FAMILIES = {"gemm": "GEMM", "decode_attention": "attention, decode", "prefill_attention": "attention, prefill",
+                   "moe": "experts", "collective": "collectives"}
+"""Families of fitted GPU kernels, and their names for people."""
+FITTED_SYSTEMS = ("a100_sxm", "h100_sxm", "h200_sxm", "b200_sxm", "gb200")
+"""Measured systems, the oldest first."""
+
+
+def operations() -> str:
+    """Names that ``wsekern predict op`` knows."""
+    try:
+        from wsekern.ops.predict import operation_table
+    except ImportError:
+        from wsekern.docs import unmerged
+
+        return unmerged.operations()
+    return table(("operation", "what it does", "sizes", "number format"),
+                 [(f"`{row.name}`", row.summary, row.sizes, row.dtype) for row in operation_table()])
+
+
+def scan() -> str:
+    """The file of the operation that the guide to extending adds."""
+    try:
+        from wsekern.ops.lines import scan
+    except ImportError:
+        return "`wsekern/ops/lines/scan.py`"
+    return f"```python\n{inspect.getsource(scan)}```"
+
+
+def wafers() -> str:
+    """Every wafer: size, clock, memory, latency of a hop, power."""
+    rows = []
+    for name in bundled_machines():
+        wafer = load_machine(name)
+        fabric = wafer.fabric
+        rows.append((f"`{name}`", wafer.title, f"{int(fabric.user_width)}x{int(fabric.user_height)}",
+                     f"{float(wafer.clock) / 1e9:.2f} GHz", size(float(wafer.sram_total)),
+                     f"{int(fabric.hop_latency)}", f"{float(wafer.system.power) / 1e3:.0f} kW"))
+    return table(("name", "wafer", "PEs", "clock", "SRAM", "cycles a hop", "power"), rows)
+
+
+def gpus() -> str:
+    """Every GPU: memory, peak, links, power."""
+    rows = []
+    for name in bundled_gpus():
+        gpu = load_gpu(name)
+        rows.append((f"`{name}`", gpu.title, size(float(gpu.memory.capacity)), f"{float(gpu.memory.bandwidth) / 1e12:.2f} TB/s",
+                     f"{float(gpu.peak.bf16) / 1e12:.0f} TF/s", f"{float(gpu.link.bandwidth) / 1e9:.0f} GB/s",
+                     int(gpu.link.domain), f"{float(gpu.power.tdp):.0f} W"))
+    return table(("name", "GPU", "memory", "bandwidth", "bf16", "link", "GPUs of a domain", "power"), rows)
+
+
+def clusters() -> str:
+    """Names of clusters that ship; any GPU and count makes another."""
+    return ", ".join(f"`{name}`" for name in bundled_clusters())
+
+
+def models() -> str:
+    """Every bundled model shape: parameters, and cache of a token in 16 bit."""
+    rows = []
+    for name in bundled_models():
+        config = load_config(name)
+        rows.append((f"`{name}`", f"{config.parameters / 1e9:,.2f} billion", size(2.0 * config.kv_elements_per_token)))
+    return table(("model", "parameters", "cache of a token"), rows)
+
+
+def validation_wafer() -> str:
+    """Errors of every group of wafer measurements."""
+    return _validation("wafer")
+
+
+def validation_gpu() -> str:
+    """Errors of every group of GPU measurements, and per GPU and model family."""
+    return _validation("gpu")
+
+
+def kernels() -> str:
+    """Median error of fitted GPU kernels on the shapes that were kept back, a line a family of kernels, a column a GPU."""
+    fitted = json.loads((files("wsekern.cluster") / "data" / "kernels.json").read_text())
+    errors = {(group["family"], group["system"]): group["test_median_error"] for group in fitted["families"]}
+    rows = [(name, *(f"{100 * errors[family, system]:.1f} %" for system in FITTED_SYSTEMS))
+            for family, name in KERNEL_FAMILIES.items()]
+    return table(("kernels", *(system.removesuffix("_sxm") for system in FITTED_SYSTEMS)), rows)
+
+
+def _validation(kind: str) -> str:
+    try:
+        from wsekern.validation.tables import markdown
+    except ModuleNotFoundError:
+        from wsekern.docs.unmerged import markdown
+    return markdown(kind)
