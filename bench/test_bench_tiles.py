@@ -32,14 +32,14 @@ def peak_macs_per_s() -> float:
     return best
 
 
-def make(dtype: str, grid: int, tile: int) -> tuple[np.ndarray, np.ndarray]:
+def make(precision: str, grid: int, tile: int) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(1)
     values = [random.random((grid, grid, tile, tile), dtype=np.float32) - np.float32(0.5) for _ in range(2)]
-    if dtype == "fp32":
+    if precision == "fp32":
         return tuple(tiles.mov(v) for v in values)      # to arrays that start on a cache line, for numpy too
-    if dtype == "bf16":
+    if precision == "bf16":
         return tuple((v.view(np.uint32) >> 16).astype(np.uint16) for v in values)
-    return tuple(tiles.mov(v.astype(np.float16), dtype) for v in values)
+    return tuple(tiles.mov(v.astype(np.float16), precision) for v in values)
 
 
 def grid_for(tile: int) -> int:
@@ -75,9 +75,9 @@ def report(benchmark, macs: int, **parameters) -> None:
     benchmark.extra_info.update(mac_per_s=rate, peak_share=rate / peak_macs_per_s(), threads=1, engine="tiles", **parameters)
 
 
-@pytest.mark.parametrize("dtype", tiles.DTYPES)
+@pytest.mark.parametrize("precision", tiles.PRECISIONS)
 @pytest.mark.parametrize("tile", [4, 8, 16, 32, 64])
-def test_tile_matmul_over_the_grid(benchmark, tile, dtype):
+def test_tile_matmul_over_the_grid(benchmark, tile, precision):
     """Every PE its own tiles, which come from memory: three numbers move for 2 x tile operations.
 
     ``bytes_per_s`` is what the memory gives one core for that traffic, and ``bound_peak_share`` the share of the peak that it
@@ -86,13 +86,13 @@ def test_tile_matmul_over_the_grid(benchmark, tile, dtype):
     """
     benchmark.group = f"tile matmul {tile}, all PEs"
     grid = grid_for(tile)
-    x, w = make(dtype, grid, tile)
-    out = tiles.mov(x, dtype)
-    benchmark.pedantic(tiles.gemm, (x, w, dtype), {"out": out}, warmup_rounds=1, rounds=5)
+    x, w = make(precision, grid, tile)
+    out = tiles.mov(x, precision)
+    benchmark.pedantic(tiles.gemm, (x, w, precision), {"out": out}, warmup_rounds=1, rounds=5)
     some = slice(3, 5), slice(7, 9)
-    assert out[some].tobytes() == tiles.gemm_naive(x[some], w[some], dtype).tobytes()
-    report_bound(benchmark, grid**2 * tile**3, out.nbytes, width=grid, height=grid, tile=tile, dtype=dtype,
-           goal={"fp32": "ahead of numpy.matmul; 70 % of peak at 32", "fp16": ">= 25 % of fp32 at 8 to 32"}.get(dtype, ""))
+    assert out[some].tobytes() == tiles.gemm_naive(x[some], w[some], precision).tobytes()
+    report_bound(benchmark, grid**2 * tile**3, out.nbytes, width=grid, height=grid, tile=tile, dtype=precision,
+           goal={"fp32": "ahead of numpy.matmul; 70 % of peak at 32", "fp16": ">= 25 % of fp32 at 8 to 32"}.get(precision, ""))
 
 
 @pytest.mark.parametrize("tile", [4, 8, 16, 32, 64])
@@ -107,9 +107,9 @@ def test_numpy_matmul_over_the_grid(benchmark, tile):
     report(benchmark, grid**2 * tile**3, width=grid, height=grid, tile=tile, dtype="fp32", goal="")
 
 
-@pytest.mark.parametrize("dtype", tiles.DTYPES)
+@pytest.mark.parametrize("precision", tiles.PRECISIONS)
 @pytest.mark.parametrize("tile", [4, 8, 16, 32, 64])
-def test_tile_matmul_in_cache(benchmark, tile, dtype):
+def test_tile_matmul_in_cache(benchmark, tile, precision):
     """The same number of products on few tiles that stay in cache: what the kernel does when memory does not hold it up.
 
     Bound by the multiply-add units from 16 on; by permutations and loads below; fp16 without AVX512-FP16 (WSEKERN_SIMD=avx512)
@@ -118,13 +118,13 @@ def test_tile_matmul_in_cache(benchmark, tile, dtype):
     benchmark.group = f"tile matmul {tile}, in cache"
     grid = grid_for(tile)
     few = max(1, 2048 // tile**2)
-    x, w = (np.broadcast_to(t[:1, :few], (grid**2 // few, few, tile, tile)) for t in make(dtype, grid, tile))
+    x, w = (np.broadcast_to(t[:1, :few], (grid**2 // few, few, tile, tile)) for t in make(precision, grid, tile))
     out = np.lib.stride_tricks.as_strided(np.empty_like(x[0]), x.shape, (0, *x[0].copy().strides))
-    benchmark.pedantic(tiles.gemm, (x, w, dtype), {"out": out}, warmup_rounds=1, rounds=5)
-    assert out[0].tobytes() == tiles.gemm_naive(x[:1], w[:1], dtype)[0].tobytes()
-    report(benchmark, out.size * tile, width=few, height=grid**2 // few, tile=tile, dtype=dtype,
+    benchmark.pedantic(tiles.gemm, (x, w, precision), {"out": out}, warmup_rounds=1, rounds=5)
+    assert out[0].tobytes() == tiles.gemm_naive(x[:1], w[:1], precision)[0].tobytes()
+    report(benchmark, out.size * tile, width=few, height=grid**2 // few, tile=tile, dtype=precision,
            goal={"fp32": f"{LIBXSMM[tile] / 1.25 / 115:.0%} of peak (libxsmm / 1.25); 70 % at 32",
-                 "fp16": ">= 25 % of fp32 at 8 to 32"}.get(dtype, ""))
+                 "fp16": ">= 25 % of fp32 at 8 to 32"}.get(precision, ""))
 
 
 def test_gemv_of_a_decode_step(benchmark):
@@ -164,14 +164,14 @@ def test_mesh_gemm_against_the_tile_kernel(benchmark):
 
 
 @pytest.mark.parametrize("kind", ["add", "mul", "silu_mul", "exp"])
-@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
-def test_element_wise(benchmark, kind, dtype):
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_element_wise(benchmark, kind, precision):
     """660 x 660 PEs of 32 elements. Bound by memory, exp and silu_mul by division and the polynomial."""
     random = np.random.default_rng(3)
-    a = random.standard_normal((660, 660, 32), dtype=np.float32).astype(np.float32 if dtype == "fp32" else np.float16)
+    a = random.standard_normal((660, 660, 32), dtype=np.float32).astype(np.float32 if precision == "fp32" else np.float16)
     operands = (a,) if kind == "exp" else (a, a)
-    got = benchmark.pedantic(tiles.local, (kind, *operands), {"dtype": dtype, "threads": 1}, warmup_rounds=1, rounds=5)
+    got = benchmark.pedantic(tiles.local, (kind, *operands), {"precision": precision, "threads": 1}, warmup_rounds=1, rounds=5)
     one = tuple(t[:1, :1] for t in operands)
-    assert got[:1, :1].tobytes() == tiles.local(kind, *one, dtype=dtype).tobytes()
+    assert got[:1, :1].tobytes() == tiles.local(kind, *one, precision=precision).tobytes()
     benchmark.extra_info.update(elements_per_s=a.size / benchmark.stats.stats.min if benchmark.stats else 0, width=660,
-                                height=660, threads=1, tile=32, dtype=dtype, engine="tiles", goal="")
+                                height=660, threads=1, tile=32, dtype=precision, engine="tiles", goal="")

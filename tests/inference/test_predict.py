@@ -62,7 +62,7 @@ def test_bad_input_is_refused_in_one_sentence(change, words):
 
 
 def test_steps_of_the_released_kernels_have_no_values():
-    engine = FlowEngine("wse2", 4, 4, dtype="fp16")
+    engine = FlowEngine("wse2", 4, 4, precision="fp16")
     for step in (KTree(2, "y"), decode_steps(TileSizes(2, 2, 2))["silu"][0]):
         engine.time(step)
         with pytest.raises(InputError, match="no values"):

@@ -148,7 +148,7 @@ def test_a_mixture_of_experts_is_timed_and_refused_in_one_sentence(make_model):
     config, weights = make_model()
     config = dataclasses.replace(config, **EXPERTS)
     mapping = Mapping(config, 4, 4, "fp32", 24, 4)
-    engine = FlowEngine(WSE3, 4, 4, dtype="fp32")
+    engine = FlowEngine(WSE3, 4, 4, precision="fp32")
     for step in layer_steps(mapping, 2, 1, experts=True):
         step.time(engine)
     assert engine.cycles > 0

@@ -88,7 +88,7 @@ def test_time_without_values_is_the_time_with_values(make_model, family):
     wafer = wafer_model(config, weights, chunk=1)
     wafer.prefill([3])
     mapping = wafer.mapping
-    engine = FlowEngine(WSE3, mapping.width, mapping.height, profile="silicon", dtype="fp32")
+    engine = FlowEngine(WSE3, mapping.width, mapping.height, profile="silicon", precision="fp32")
     for step in [*embedding_steps(mapping, [3]), *layer_steps(mapping, 1, 1), *head_steps(mapping)]:
         step.time(engine)
     np.testing.assert_array_equal(engine.clock, wafer.engine.clock)

@@ -10,9 +10,9 @@ from wsekern.ops import FlowEngine, Operation
 from wsekern.ops.engines.programs import run_on_cycle_engine
 
 
-def _random_tile(seed: int | np.random.Generator, dtype: str, *shape: int) -> np.ndarray:
+def _random_tile(seed: int | np.random.Generator, precision: str, *shape: int) -> np.ndarray:
     values = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-    return round_bf16(values).reshape(shape) if dtype == "bf16" else values.astype(NUMPY_DTYPES[dtype])
+    return round_bf16(values).reshape(shape) if precision == "bf16" else values.astype(NUMPY_DTYPES[precision])
 
 
 def bits_of(tile: np.ndarray) -> np.ndarray:
@@ -79,13 +79,13 @@ SET_UPS = 40
 @pytest.fixture(scope="session")
 def assert_one_operation(random_tile, assert_same_bits, assert_same_clocks) -> Callable[..., None]:
     """The three views of an operation along lines are one: the numerical contract, the program, values and clocks."""
-    def check(operation: Operation, machine: tuple[str, str], width: int, height: int, dtype: str, elements: int, seed: int = 0,
-              threads: int = 1) -> None:
-        tile = random_tile(seed, dtype, height, width, elements)
-        flow = FlowEngine(machine[0], width, height, machine[1], dtype, threads)
+    def check(operation: Operation, machine: tuple[str, str], width: int, height: int, precision: str, elements: int,
+              seed: int = 0, threads: int = 1) -> None:
+        tile = random_tile(seed, precision, height, width, elements)
+        flow = FlowEngine(machine[0], width, height, machine[1], precision, threads)
         values = flow.run(operation, tile)
         assert_same_bits(values, operation.reference(tile, flow.timing))
-        run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], dtype, tile)
+        run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], precision, tile)
         assert_same_bits(run.values, values)
         assert run.simulation.link_traversals == flow.link_traversals == operation.link_traversals(flow)
         assert sum(flow.breakdown.values()) == flow.cycles

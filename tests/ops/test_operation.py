@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import wsekern.ops
 from wsekern.errors import InputError
 from wsekern.ops import (
-    DTYPES,
+    PRECISIONS,
     AllReduce,
     Broadcast,
     Broadcast2D,
@@ -77,11 +77,12 @@ def test_an_operation_counts_the_link_traversals_that_its_clocks_count(width, he
 
 
 @settings(max_examples=30, deadline=None)
-@given(m=st.integers(1, 4), k=st.integers(0, 6), n=st.integers(1, 7), dtype=st.sampled_from(DTYPES), seed=st.integers(0, 99))
-def test_local_products_equal_their_plain_reference(random_tile, assert_same_bits, m, k, n, dtype, seed):
-    engine = FlowEngine("wse3", 3, 2, "silicon", dtype)
+@given(m=st.integers(1, 4), k=st.integers(0, 6), n=st.integers(1, 7), precision=st.sampled_from(PRECISIONS),
+       seed=st.integers(0, 99))
+def test_local_products_equal_their_plain_reference(random_tile, assert_same_bits, m, k, n, precision, seed):
+    engine = FlowEngine("wse3", 3, 2, "silicon", precision)
     for operation in (Gemm(m, k, n), GemmTransposed(m, n, k)):
-        tiles = [random_tile(seed + i, dtype, 2, 3, *shape) for i, shape in enumerate(operation.tiles())]
+        tiles = [random_tile(seed + i, precision, 2, 3, *shape) for i, shape in enumerate(operation.tiles())]
         assert_same_bits(engine.run(operation, *tiles), operation.reference(*tiles, engine.timing))
 
 
@@ -91,9 +92,9 @@ def test_work_without_a_plain_reference_says_so():
 
 
 def test_a_reduction_in_another_format_is_the_same_in_an_engine_of_that_format():
-    operation = AllReduce(4, "y", 2, dtype="fp32")
+    operation = AllReduce(4, "y", 2, precision="fp32")
     assert operation.in_engine_format() == AllReduce(4, "y", 2) and Gemv(1, 2).in_engine_format() == Gemv(1, 2)
-    assert operation.along_x() == AllReduce(4, "x", 2, dtype="fp32")
+    assert operation.along_x() == AllReduce(4, "x", 2, precision="fp32")
 
 
 def test_what_is_under_way_after_an_operation():

@@ -83,7 +83,7 @@ def test_a_shift_moves_the_whole_block():
 
 def test_vector_instructions_take_set_up_and_elements():
     def cycles(words: int, **options: bool) -> int:
-        return predict_op("vector-fmuls", "wse2", "vendor-simulator", words=words, dtype="fp32", **options)["cycles"]
+        return predict_op("vector-fmuls", "wse2", "vendor-simulator", words=words, precision="fp32", **options)["cycles"]
 
     assert cycles(1028) == 1034 and cycles(1028, conflict=True) == 2062 and cycles(0) == 0
     long = predict_op("vector-fmach", "wse3", words=4096)["cycles"]
@@ -145,8 +145,8 @@ def test_the_best_algorithm_can_be_asked_for(name, sizes):
 
 
 def test_tiles_that_a_pe_cannot_hold_are_said_to_be():
-    assert "it has 49,152 B" in predict_op("meshgemm", "wse3", grid=(8, 8), tile=(64, 64, 64), dtype="fp32")["note"]
-    assert "note" not in predict_op("meshgemm", "wse3", grid=(8, 8), tile=(32, 32, 32), dtype="fp32")
+    assert "it has 49,152 B" in predict_op("meshgemm", "wse3", grid=(8, 8), tile=(64, 64, 64), precision="fp32")["note"]
+    assert "note" not in predict_op("meshgemm", "wse3", grid=(8, 8), tile=(32, 32, 32), precision="fp32")
     with pytest.raises(InputError, match="every step"):
         predict_op("meshgemm", "wse3", grid=(90, 90), engine="cycle", tile=(1, 1, 1))
 
@@ -154,7 +154,7 @@ def test_tiles_that_a_pe_cannot_hold_are_said_to_be():
 def test_a_k_tree_has_any_number_of_levels():
     engine = FlowEngine("wse3", 64, 1, "silicon", "fp32")
     engine.time(KTreeAllReduce(4, "x", (16, 8, 2)))
-    found = predict_op("ktree-allreduce", "wse3", grid=(64, 1), words=4, groups=(16, 8, 2), dtype="fp32")
+    found = predict_op("ktree-allreduce", "wse3", grid=(64, 1), words=4, groups=(16, 8, 2), precision="fp32")
     assert found["cycles"] == engine.cycles
     for name, groups in (("allreduce", (16, 8)), ("ktree-allreduce", (16, 0))):
         with pytest.raises(InputError, match="groups"):

@@ -14,7 +14,7 @@ def test_every_name_stands_in_the_table_once_with_a_sentence():
     assert {"best-reduce", "best-gemm", "reduce-crossover", "allreduce-crossover"} <= set(names)
     for row in table:
         assert row.summary.endswith(".") and row.summary[0].isupper() and len(row.summary) > 20, row.name
-        assert row.sizes.startswith(("words", "tile")) and row.dtype in ("fp32", "fp16", "u32")
+        assert row.sizes.startswith(("words", "tile")) and row.precision in ("fp32", "fp16", "u32")
 
 
 def test_names_and_aliases_are_unambiguous():
@@ -27,7 +27,7 @@ def test_names_and_aliases_are_unambiguous():
 def test_the_number_format_of_a_row_is_the_one_that_is_used():
     for row in operation_table():
         if row.name in ("allreduce", "broadcast", "line-multicast", "scan", "transpose"):
-            assert predict_op(row.name, "wse3", grid=(4, 4), words=4)["dtype"] == row.dtype
+            assert predict_op(row.name, "wse3", grid=(4, 4), words=4)["dtype"] == row.precision
 
 
 def test_a_crossover_has_several_algorithms():

@@ -9,17 +9,17 @@ from wsekern import tiles
 from wsekern.errors import InputError
 from wsekern.tiles import _tiles
 
-DTYPES = st.sampled_from(tiles.DTYPES)
+PRECISIONS = st.sampled_from(tiles.PRECISIONS)
 SIZES = st.integers(0, 20)
 
 
-def from_float(values: np.ndarray, dtype: str) -> np.ndarray:
+def from_float(values: np.ndarray, precision: str) -> np.ndarray:
     """float32 rounded to the storage type."""
     values = np.asarray(values, np.float32)
-    if dtype == "fp32":
+    if precision == "fp32":
         return values
     with np.errstate(all="ignore"):
-        if dtype != "bf16":
+        if precision != "bf16":
             return values.astype(np.float16)
     bits = values.view(np.uint32)
     return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
@@ -31,8 +31,8 @@ def to_float(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def make(seed: int, dtype: str, *shape: int) -> np.ndarray:
-    return from_float(np.random.default_rng(seed).standard_normal(shape), dtype)
+def make(seed: int, precision: str, *shape: int) -> np.ndarray:
+    return from_float(np.random.default_rng(seed).standard_normal(shape), precision)
 
 
 def same(got: np.ndarray, want: np.ndarray) -> None:
@@ -61,51 +61,51 @@ def plain_silu(x: np.ndarray) -> np.ndarray:
 
 # -- products ----------------------------------------------------------------------------------------------------------
 @settings(max_examples=150, deadline=None)
-@given(DTYPES, st.integers(1, 3), st.integers(1, 3), SIZES, SIZES, st.integers(0, 70), st.booleans(), st.integers(0, 99))
-def test_gemm_is_three_plain_loops(dtype, height, width, m, k, n, accumulate, seed):
-    x, w = make(seed, dtype, height, width, m, k), make(seed + 1, dtype, height, width, k, n)
-    c = make(seed + 2, dtype, height, width, m, n) if accumulate else None
-    want = tiles.gemm_naive(x, w, dtype, c)
-    same(tiles.gemm(x, w, dtype, c), want)
-    same(tiles.gemm_transposed(x, np.swapaxes(w, 2, 3), dtype, c), want)
+@given(PRECISIONS, st.integers(1, 3), st.integers(1, 3), SIZES, SIZES, st.integers(0, 70), st.booleans(), st.integers(0, 99))
+def test_gemm_is_three_plain_loops(precision, height, width, m, k, n, accumulate, seed):
+    x, w = make(seed, precision, height, width, m, k), make(seed + 1, precision, height, width, k, n)
+    c = make(seed + 2, precision, height, width, m, n) if accumulate else None
+    want = tiles.gemm_naive(x, w, precision, c)
+    same(tiles.gemm(x, w, precision, c), want)
+    same(tiles.gemm_transposed(x, np.swapaxes(w, 2, 3), precision, c), want)
 
 
-@pytest.mark.parametrize("dtype", tiles.DTYPES)
+@pytest.mark.parametrize("precision", tiles.PRECISIONS)
 @pytest.mark.parametrize("size", [4, 8, 16, 32, 33, 64])
-def test_gemm_of_square_tiles(dtype, size):
-    x, w, c = (make(seed, dtype, 2, 3, size, size) for seed in range(3))
-    same(tiles.gemm(x, w, dtype, c), tiles.gemm_naive(x, w, dtype, c))
+def test_gemm_of_square_tiles(precision, size):
+    x, w, c = (make(seed, precision, 2, 3, size, size) for seed in range(3))
+    same(tiles.gemm(x, w, precision, c), tiles.gemm_naive(x, w, precision, c))
 
 
-@pytest.mark.parametrize("dtype", tiles.DTYPES)
-def test_gemv_is_gemm_of_one_row(dtype):
-    x, w, y = make(1, dtype, 3, 4, 9), make(2, dtype, 3, 4, 9, 5), make(3, dtype, 3, 4, 5)
-    same(tiles.gemv(x, w, dtype, y), tiles.gemm_naive(x[:, :, None], w, dtype, y[:, :, None])[:, :, 0])
+@pytest.mark.parametrize("precision", tiles.PRECISIONS)
+def test_gemv_is_gemm_of_one_row(precision):
+    x, w, y = make(1, precision, 3, 4, 9), make(2, precision, 3, 4, 9, 5), make(3, precision, 3, 4, 5)
+    same(tiles.gemv(x, w, precision, y), tiles.gemm_naive(x[:, :, None], w, precision, y[:, :, None])[:, :, 0])
     for width in range(1, 20):
-        x, w, y = make(4, dtype, 1, width, 7), make(5, dtype, 1, width, 7, 7), make(6, dtype, 1, width, 7)
-        same(tiles.gemv(x, w, dtype, y), tiles.gemm_naive(x[:, :, None], w, dtype, y[:, :, None])[:, :, 0])
-    assert tiles.gemv(x[:, :, :0], w[:, :, :0], dtype).shape == (1, 19, 7)
+        x, w, y = make(4, precision, 1, width, 7), make(5, precision, 1, width, 7, 7), make(6, precision, 1, width, 7)
+        same(tiles.gemv(x, w, precision, y), tiles.gemm_naive(x[:, :, None], w, precision, y[:, :, None])[:, :, 0])
+    assert tiles.gemv(x[:, :, :0], w[:, :, :0], precision).shape == (1, 19, 7)
 
 
 @settings(max_examples=60, deadline=None)
-@given(DTYPES, st.integers(1, 7), st.integers(1, 9), st.integers(0, 9), st.integers(1, 18), st.integers(0, 99))
-def test_mesh_gemm_is_one_product_in_cannon_order(dtype, p, m, k, n, seed):
-    x, w = make(seed, dtype, p, p, m, k), make(seed + 1, dtype, p, p, k, n)
+@given(PRECISIONS, st.integers(1, 7), st.integers(1, 9), st.integers(0, 9), st.integers(1, 18), st.integers(0, 99))
+def test_mesh_gemm_is_one_product_in_cannon_order(precision, p, m, k, n, seed):
+    x, w = make(seed, precision, p, p, m, k), make(seed + 1, precision, p, p, k, n)
     want = np.empty((p, p, m, n), x.dtype)
     for i in range(p):
         for j in range(p):
             order = [(i + j + r) % p for r in range(p)]
             left = np.concatenate([x[i, t] for t in order], axis=1)
             right = np.concatenate([w[t, j] for t in order], axis=0)
-            want[i, j] = tiles.gemm_naive(left[None, None], right[None, None], dtype)[0, 0]
-    same(tiles.mesh_gemm(x, w, dtype), want)
+            want[i, j] = tiles.gemm_naive(left[None, None], right[None, None], precision)[0, 0]
+    same(tiles.mesh_gemm(x, w, precision), want)
 
 
 @settings(max_examples=40, deadline=None)
-@given(DTYPES, st.integers(1, 6), st.integers(1, 5), st.integers(0, 7), st.integers(1, 18), st.integers(0, 99))
-def test_mesh_gemm_transposed_is_a_chain_of_products(dtype, p, m, k, n, seed):
-    q, keys = make(seed, dtype, p, p, m, k), make(seed + 1, dtype, p, p, n, k)
-    travels = "fp32" if dtype == "fp16_fp32" else dtype
+@given(PRECISIONS, st.integers(1, 6), st.integers(1, 5), st.integers(0, 7), st.integers(1, 18), st.integers(0, 99))
+def test_mesh_gemm_transposed_is_a_chain_of_products(precision, p, m, k, n, seed):
+    q, keys = make(seed, precision, p, p, m, k), make(seed + 1, precision, p, p, n, k)
+    travels = "fp32" if precision == "fp16_fp32" else precision
 
     def chain(tile_of, columns):
         total = None
@@ -117,14 +117,14 @@ def test_mesh_gemm_transposed_is_a_chain_of_products(dtype, p, m, k, n, seed):
     for i in range(p):
         for j in range(p):
             def product(x, i=i, j=j):
-                tile = tiles.gemm_naive(q[None, None, i, x], np.swapaxes(keys[None, None, j, x], 2, 3), dtype)[0, 0]
-                return to_float(tile) if travels != dtype else tile
+                tile = tiles.gemm_naive(q[None, None, i, x], np.swapaxes(keys[None, None, j, x], 2, 3), precision)[0, 0]
+                return to_float(tile) if travels != precision else tile
             total = product(j)
             for side in (chain(product, range(j)), chain(product, range(p - 1, j, -1))):
                 if side is not None:
                     total = from_float(to_float(total) + to_float(side), travels)
-            want = from_float(total, dtype) if travels != dtype else total
-            same(tiles.mesh_gemm_transposed(q, keys, dtype)[i, j], want)
+            want = from_float(total, precision) if travels != precision else total
+            same(tiles.mesh_gemm_transposed(q, keys, precision)[i, j], want)
 
 
 def test_products_are_the_matrix_products():
@@ -136,68 +136,69 @@ def test_products_are_the_matrix_products():
 
 # -- element by element, row by row --------------------------------------------------------------------------------------
 @settings(max_examples=60, deadline=None)
-@given(DTYPES, st.integers(1, 3), st.integers(1, 3), st.integers(0, 40), st.integers(0, 99))
-def test_elements(dtype, height, width, n, seed):
-    a, b, c = (make(seed + i, dtype, height, width, n) for i in range(3))
+@given(PRECISIONS, st.integers(1, 3), st.integers(1, 3), st.integers(0, 40), st.integers(0, 99))
+def test_elements(precision, height, width, n, seed):
+    a, b, c = (make(seed + i, precision, height, width, n) for i in range(3))
     x, y, z = to_float(a), to_float(b), to_float(c)
     with np.errstate(all="ignore"):
         expected = {"add": x + y, "sub": x - y, "mul": x * y, "max": np.where(x > y, x, y), "silu_mul": plain_silu(x) * y}
         for kind, want in expected.items():
-            same(tiles.local(kind, a, b, dtype=dtype), from_float(want, dtype))
+            same(tiles.local(kind, a, b, precision=precision), from_float(want, precision))
         expected = {"mov": x, "exp": plain_exp(x), "reciprocal": 1 / x, "silu": plain_silu(x)}
         for kind, want in expected.items():
-            same(tiles.local(kind, a, dtype=dtype), from_float(want, dtype))
-        same(tiles.rsqrt(tiles.mul(a, a, dtype), dtype), from_float(1 / np.sqrt(to_float(from_float(x * x, dtype))), dtype))
-    same(tiles.scale(a, 0.3, dtype), from_float(x * to_float(from_float(np.float32(0.3), dtype)), dtype))
-    if dtype in ("fp32", "fp16"):
+            same(tiles.local(kind, a, precision=precision), from_float(want, precision))
+        squares = to_float(from_float(x * x, precision))
+        same(tiles.rsqrt(tiles.mul(a, a, precision), precision), from_float(1 / np.sqrt(squares), precision))
+    same(tiles.scale(a, 0.3, precision), from_float(x * to_float(from_float(np.float32(0.3), precision)), precision))
+    if precision in ("fp32", "fp16"):
         shape = (height, width * n, 1, 1)
-        fma = tiles.gemm_naive(a.reshape(shape), b.reshape(shape), dtype, c.reshape(shape))
-        same(tiles.fma(a, b, c, dtype), fma.reshape(a.shape))
+        fma = tiles.gemm_naive(a.reshape(shape), b.reshape(shape), precision, c.reshape(shape))
+        same(tiles.fma(a, b, c, precision), fma.reshape(a.shape))
     assert z.shape == a.shape
 
 
 @settings(max_examples=60, deadline=None)
-@given(DTYPES, st.integers(1, 3), st.integers(1, 3), st.integers(0, 4), st.one_of(st.integers(0, 40), st.just(600)),
+@given(PRECISIONS, st.integers(1, 3), st.integers(1, 3), st.integers(0, 4), st.one_of(st.integers(0, 40), st.just(600)),
        st.integers(0, 99))
-def test_rows(dtype, height, width, rows, n, seed):
-    a, b = make(seed, dtype, height, width, rows, n), make(seed + 1, dtype, height, width, rows, n)
+def test_rows(precision, height, width, rows, n, seed):
+    a, b = make(seed, precision, height, width, rows, n), make(seed + 1, precision, height, width, rows, n)
     x, y = to_float(a), to_float(b)
     total = np.zeros((height, width, rows), np.float32)
     for e in range(n):
         total = total + x[..., e]
-    same(tiles.rowsum(a, dtype), total)
+    same(tiles.rowsum(a, precision), total)
     grid = (height, width * rows)
     chain = tiles.gemm_naive(x.reshape(*grid, 1, n), y.reshape(*grid, n, 1)).reshape(total.shape)
-    same(tiles.dot(a, b, dtype), chain)
+    same(tiles.dot(a, b, precision), chain)
     squares = tiles.gemm_naive(x.reshape(*grid, 1, n), x.reshape(*grid, n, 1)).reshape(total.shape)
-    same(tiles.sumsq(a, dtype), squares)
+    same(tiles.sumsq(a, precision), squares)
     if n:
-        same(tiles.rowmax(a, dtype), from_float(x.max(axis=-1), dtype))
-    largest = make(seed + 2, dtype, height, width, rows)
-    same(tiles.expsub(a, largest, dtype), from_float(plain_exp(x - to_float(largest)[..., None]), dtype))
+        same(tiles.rowmax(a, precision), from_float(x.max(axis=-1), precision))
+    largest = make(seed + 2, precision, height, width, rows)
+    same(tiles.expsub(a, largest, precision), from_float(plain_exp(x - to_float(largest)[..., None]), precision))
     d = np.abs(make(seed + 3, "fp32", height, width, rows)) + np.float32(0.1)
-    same(tiles.rowdiv(a, d, dtype), from_float(x * (np.float32(1) / d)[..., None], dtype))
-    gain = make(seed + 4, dtype, height, width, n)
+    same(tiles.rowdiv(a, d, precision), from_float(x * (np.float32(1) / d)[..., None], precision))
+    gain = make(seed + 4, precision, height, width, n)
     # The product of two fp32 is exact in float64, and 53 bits are enough to round the sum once more without harm.
     mean = d.astype(np.float64) * (np.float32(1) / np.float32(37)) + np.float32(1e-5)
     factor = np.float32(1) / np.sqrt(mean.astype(np.float32))
-    same(tiles.rownorm(a, d, gain, dtype, divisor=37, eps=1e-5),
-         from_float(x * factor[..., None] * to_float(gain)[:, :, None], dtype))
+    same(tiles.rownorm(a, d, gain, precision, divisor=37, eps=1e-5),
+         from_float(x * factor[..., None] * to_float(gain)[:, :, None], precision))
 
 
 @settings(max_examples=40, deadline=None)
-@given(DTYPES, st.integers(0, 3), st.integers(0, 3), st.integers(0, 20), st.integers(0, 99))
-def test_rope(dtype, rows, heads, pairs, seed):
-    a = make(seed, dtype, 2, 3, rows, heads, 2 * pairs)
-    cosine, sine = make(seed + 1, dtype, 2, 3, rows, pairs), make(seed + 2, dtype, 2, 3, rows, pairs)
+@given(PRECISIONS, st.integers(0, 3), st.integers(0, 3), st.integers(0, 20), st.integers(0, 99))
+def test_rope(precision, rows, heads, pairs, seed):
+    a = make(seed, precision, 2, 3, rows, heads, 2 * pairs)
+    cosine, sine = make(seed + 1, precision, 2, 3, rows, pairs), make(seed + 2, precision, 2, 3, rows, pairs)
     first, second = to_float(a[..., :pairs]), to_float(a[..., pairs:])
     c, s = to_float(cosine)[:, :, :, None], to_float(sine)[:, :, :, None]
 
     def product(u, v):
-        return to_float(from_float(u * v, dtype))
+        return to_float(from_float(u * v, precision))
 
     want = np.concatenate([product(first, c) - product(second, s), product(second, c) + product(first, s)], axis=-1)
-    same(tiles.rope(a, cosine, sine, dtype), from_float(want, dtype))
+    same(tiles.rope(a, cosine, sine, precision), from_float(want, precision))
 
 
 def test_exp_is_within_two_ulp_and_ends_in_zero_and_infinity():
@@ -212,15 +213,15 @@ def test_exp_is_within_two_ulp_and_ends_in_zero_and_infinity():
 
 
 # -- views, threads, errors ------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("dtype", tiles.DTYPES)
-def test_broadcast_views_are_grids(dtype):
-    x, w = make(1, dtype, 1, 3, 2, 5), make(2, dtype, 4, 1, 5, 6)
+@pytest.mark.parametrize("precision", tiles.PRECISIONS)
+def test_broadcast_views_are_grids(precision):
+    x, w = make(1, precision, 1, 3, 2, 5), make(2, precision, 4, 1, 5, 6)
     wide, tall = np.broadcast_to(x, (4, 3, 2, 5)), np.broadcast_to(w, (4, 3, 5, 6))
-    same(tiles.gemm(wide, tall, dtype), tiles.gemm(wide.copy(), tall.copy(), dtype))
-    same(tiles.add(wide, wide, dtype), tiles.add(wide.copy(), wide.copy(), dtype))
-    same(tiles.rowsum(wide[:, :, :, ::2], dtype), tiles.rowsum(wide[:, :, :, ::2].copy(), dtype))
+    same(tiles.gemm(wide, tall, precision), tiles.gemm(wide.copy(), tall.copy(), precision))
+    same(tiles.add(wide, wide, precision), tiles.add(wide.copy(), wide.copy(), precision))
+    same(tiles.rowsum(wide[:, :, :, ::2], precision), tiles.rowsum(wide[:, :, :, ::2].copy(), precision))
     one = np.broadcast_to(x[..., :1], (4, 3, 2, 5))
-    same(tiles.mul(one, wide, dtype), tiles.mul(one.copy(), wide, dtype))
+    same(tiles.mul(one, wide, precision), tiles.mul(one.copy(), wide, precision))
 
 
 def test_gemm_adds_in_place():

@@ -44,7 +44,7 @@ def predict(context: click.Context) -> None:
 @click.option("--words", type=COUNT, help="Elements (or wavelets, where no precision is given).")
 @click.option("--receivers", type=COUNT, help="PEs that a multicast reaches.")
 @plot_option("Draw a NAME-crossover: cycles against PEs for every algorithm")
-@click.option("--dtype", help="fp32, fp16, fp16_fp32 or bf16.")
+@click.option("--precision", "--dtype", "precision", help="fp32, fp16, fp16_fp32 or bf16.")
 @click.option("--engine", type=click.Choice(["flow", "cycle"]), default="flow", show_default=True,
               help="Clocks operation by operation, or every wavelet.")
 @PROFILE

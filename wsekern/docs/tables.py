@@ -26,7 +26,7 @@ def operations() -> str:
 
         return unmerged.operations()
     return table(("operation", "what it does", "sizes", "number format"),
-                 [(f"`{row.name}`", row.summary, row.sizes, row.dtype) for row in operation_table()])
+                 [(f"`{row.name}`", row.summary, row.sizes, row.precision) for row in operation_table()])
 
 
 def scan() -> str:

@@ -135,16 +135,16 @@ def bit_reversed(length: int) -> np.ndarray:
 
 def _run(machine: str, profile: str, pes: int, length: int, precision: str, tolerance: float) -> Outcome:
     kind, r, order = KINDS[precision], rows_per_pe(pes, length), bit_reversed(length)
-    dtype = np.float32 if precision == "fp32" else np.float16
+    precision = np.float32 if precision == "fp32" else np.float16
     rng = np.random.default_rng(11)
-    x = (rng.standard_normal((2, length, length)) / length).astype(dtype)       # real and imaginary parts, by n1 and n2
+    x = (rng.standard_normal((2, length, length)) / length).astype(precision)       # real and imaginary parts, by n1 and n2
     columns = x.reshape(2, length, pes, r).transpose(2, 0, 3, 1).reshape(1, pes, -1)
     angles = np.exp(-2j * np.pi * np.outer(np.arange(length), order) / length**2)   # by n2 and place of k1
     twiddles = np.stack([angles.real, -angles.imag, angles.imag]).reshape(3, pes, -1).transpose(1, 0, 2).reshape(1, pes, -1)
 
     def host(simulation: Simulation) -> np.ndarray:
         simulation.memcpy_h2d("x", np.ascontiguousarray(columns))
-        simulation.memcpy_h2d("twiddles", twiddles.astype(dtype))
+        simulation.memcpy_h2d("twiddles", twiddles.astype(precision))
         simulation.launch("run")
         simulation.run()
         rows = simulation.memcpy_d2h("y").reshape(pes, 2, r, length).astype(np.float64)

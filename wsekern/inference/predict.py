@@ -191,7 +191,7 @@ def _head_steps(t: TileSizes, config: ModelConfig, grid: int) -> list[Operation]
 
 
 def _clocks(machine: Machine, grid: int, profile: str, precision: str) -> FlowEngine:
-    return FlowEngine(machine, grid, grid, profile=profile, dtype=precision)
+    return FlowEngine(machine, grid, grid, profile=profile, precision=precision)
 
 
 def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
@@ -214,7 +214,7 @@ def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
 def _ours(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
           batch: int) -> tuple[StepCycles, dict[str, int], int]:
     """The executed mapping: decode at the full context; prefill in chunks, each against half of the prompt on average."""
-    machine, grid, precision, profile = engine.machine, engine.width, engine.dtype, engine.profile
+    machine, grid, precision, profile = engine.machine, engine.width, engine.precision, engine.profile
 
     def layer_of(chunk: int, slots: int) -> StepCycles:
         mapping = Mapping(config, grid, grid, precision, context=context, chunk=chunk, users=batch, layers=1, with_head=False)

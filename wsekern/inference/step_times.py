@@ -30,7 +30,7 @@ class StepCycles:
 
 def time_steps(machine: Machine, mapping: Mapping, steps: Steps, profile: str) -> StepCycles:
     """Time ``steps`` on the flow engine, without values."""
-    engine = FlowEngine(machine, mapping.width, mapping.height, profile=profile, dtype=mapping.precision)
+    engine = FlowEngine(machine, mapping.width, mapping.height, profile=profile, precision=mapping.precision)
     for step in steps:
         step.time(engine)
     return StepCycles(engine.cycles, dict(engine.breakdown))

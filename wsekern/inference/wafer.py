@@ -29,7 +29,7 @@ class WaferModel:
         mapping.check(machine)
         refuse_timed_only(layer_steps(mapping, 1, 1, experts=bool(config.moe_layers)), config.name)
         self.config, self.mapping = config, mapping
-        self.engine = engine(machine, mapping.width, mapping.height, profile=profile, dtype=mapping.precision,
+        self.engine = engine(machine, mapping.width, mapping.height, profile=profile, precision=mapping.precision,
                              threads=threads)
         self._layers = [layer_tiles(mapping, layer, index) for index, layer in enumerate(weights.layers)]
         self._model = model_tiles(mapping, weights)
@@ -38,8 +38,8 @@ class WaferModel:
 
     def reset(self) -> None:
         """Forget the sequence and set all clocks to zero."""
-        m, dtype = self.mapping, NUMPY_DTYPES[self.mapping.precision]
-        self._caches = [{name: np.zeros((m.height, m.width, *tile), dtype) for name, tile in layer_cache(m).items()}
+        m, precision = self.mapping, NUMPY_DTYPES[self.mapping.precision]
+        self._caches = [{name: np.zeros((m.height, m.width, *tile), precision) for name, tile in layer_cache(m).items()}
                         for _ in self._layers]
         self.length = 0
         self.engine.reset()

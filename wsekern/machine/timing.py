@@ -8,7 +8,7 @@ from math import ceil
 from wsekern.errors import InputError
 from wsekern.machine.machine import Machine, load_machine
 
-DTYPES = ("fp32", "fp16", "fp16_fp32", "bf16")
+PRECISIONS = ("fp32", "fp16", "fp16_fp32", "bf16")
 """fp32; fp16 with fp16 accumulation; fp16 with fp32 accumulation; bf16."""
 
 _INSTRUCTIONS = {
@@ -25,7 +25,7 @@ LIBRARY = {"lib_div": ("divide",), "lib_exp": ("exp",), "lib_rsqrt": ("rsqrt",),
 
 @dataclass(frozen=True)
 class Timing:
-    """What things cost on ``machine`` under ``profile`` for ``dtype``, in whole cycles.
+    """What things cost on ``machine`` under ``profile`` for ``precision``, in whole cycles.
 
     The rules are those of ``docs/machine-model.md``: an instruction issued at ``s`` executes its first element at
     ``s + setup``, then one word every ``step`` cycles as the words arrive; the next one issues a cycle after its last
@@ -34,11 +34,11 @@ class Timing:
 
     machine: Machine
     profile: str
-    dtype: str
+    precision: str
 
     def __post_init__(self) -> None:
-        if self.dtype not in _INSTRUCTIONS:
-            raise InputError(f"no precision {self.dtype!r}: use one of {', '.join(DTYPES)}")
+        if self.precision not in _INSTRUCTIONS:
+            raise InputError(f"no precision {self.precision!r}: use one of {', '.join(PRECISIONS)}")
         self.machine.profile(self.profile)
 
     @property
@@ -72,9 +72,9 @@ class Timing:
         found = self.machine.profile(self.profile).latency.get(key)
         return Fraction(0) if found is None else Fraction(found.value).limit_denominator(1000)
 
-    def instruction(self, operation: str, dtype: str | None = None) -> str:
-        """Vector instruction (``fadds``, ``fmach``) that does ``operation`` (``add``, ``fma``) here, or in ``dtype``."""
-        return _INSTRUCTIONS[dtype or self.dtype][operation]
+    def instruction(self, operation: str, precision: str | None = None) -> str:
+        """Vector instruction (``fadds``, ``fmach``) that does ``operation`` (``add``, ``fma``) here, or in ``precision``."""
+        return _INSTRUCTIONS[precision or self.precision][operation]
 
     def rate(self, instruction: str) -> Fraction:
         """Elements per cycle of a vector instruction: the profile's, else the core's SIMD width, else one; of a function of the
@@ -126,8 +126,8 @@ class Timing:
 
     @property
     def packing(self) -> int:
-        """Elements of the dtype in one 32-bit wavelet."""
-        return 2 if self.dtype in ("fp16", "bf16") else 1
+        """Elements of the precision in one 32-bit wavelet."""
+        return 2 if self.precision in ("fp16", "bf16") else 1
 
     def wavelets(self, elements: int, packing: int | None = None) -> int:
         """Wavelets that carry ``elements`` elements."""
@@ -154,6 +154,6 @@ class Timing:
 
 
 @lru_cache(maxsize=128)
-def timing(machine: str, profile: str, dtype: str) -> Timing:
+def timing(machine: str, profile: str, precision: str) -> Timing:
     """The :class:`Timing` of a named machine."""
-    return Timing(load_machine(machine), profile, dtype)
+    return Timing(load_machine(machine), profile, precision)

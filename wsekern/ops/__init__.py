@@ -56,7 +56,7 @@ several messages meet on a link or a ramp, or wait for a busy core until its que
 as a schedule (``lines/scan.py`` is the shortest) and named by one line of ``registry.py``.
 """
 
-from wsekern.machine.timing import DTYPES, Timing
+from wsekern.machine.timing import PRECISIONS, Timing
 from wsekern.ops.choose import (
     Choice,
     Crossover,
@@ -92,8 +92,8 @@ from wsekern.ops.operation import Operation
 from wsekern.ops.views import three_views
 
 __all__ = [
-    "DTYPES",
     "LOCAL_KINDS",
+    "PRECISIONS",
     "AllGather",
     "AllReduce",
     "Broadcast",

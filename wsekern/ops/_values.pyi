@@ -6,7 +6,7 @@ OP_CODES: dict[str, int]
 
 def line_values(
     kind: str,
-    dtype: str,
+    precision: str,
     op: str,
     shape: tuple[int, int, int],
     axis: str,
@@ -17,7 +17,7 @@ def line_values(
     threads: int,
 ) -> int: ...
 def path_values(
-    dtype: str,
+    precision: str,
     pes: NDArray[np.int64],
     moves: NDArray[np.int64],
     arena: int,

@@ -35,18 +35,18 @@ class Choice:
     tried: tuple[tuple[str, int], ...]
 
 
-def _time(operation: Any, machine: Machine, width: int, height: int, profile: str, dtype: str) -> FlowEngine:
-    engine = FlowEngine(machine, width, height, profile, dtype)
+def _time(operation: Any, machine: Machine, width: int, height: int, profile: str, precision: str) -> FlowEngine:
+    engine = FlowEngine(machine, width, height, profile, precision)
     for step in operation if isinstance(operation, tuple) else (operation,):
         engine.time(step)
     return engine
 
 
-def _choose(candidates: dict[str, Any], machine: Machine, width: int, height: int, profile: str, dtype: str) -> Choice:
+def _choose(candidates: dict[str, Any], machine: Machine, width: int, height: int, profile: str, precision: str) -> Choice:
     engines = {}
     for name, operation in candidates.items():
         try:
-            engines[name] = _time(operation, machine, width, height, profile, dtype)
+            engines[name] = _time(operation, machine, width, height, profile, precision)
         except BudgetError:
             continue  # more queues or colors than the machine has: not a candidate
     tried = sorted(((name, engine.cycles) for name, engine in engines.items()), key=lambda item: item[1])
@@ -76,39 +76,39 @@ def _line(axis: Axis, pes: int) -> tuple[int, int]:
     return (pes, 1) if axis == "x" else (1, pes)
 
 
-def best_groups(pes: int, elements: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp16",
+def best_groups(pes: int, elements: int, machine: Machine | str, profile: str = "silicon", precision: str = "fp16",
                 axis: Axis = "x", op: str = "sum") -> Choice:
     """The number of groups with which the two-level all-reduce of ``elements`` elements on ``pes`` PEs is fastest."""
     check_line(elements, axis, 0, pes=pes)
-    return _best_groups(pes, elements, _loaded(machine), profile, dtype, axis, op)
+    return _best_groups(pes, elements, _loaded(machine), profile, precision, axis, op)
 
 
 @lru_cache(maxsize=1024)
-def _best_groups(pes: int, elements: int, machine: Machine, profile: str, dtype: str, axis: Axis, op: str) -> Choice:
+def _best_groups(pes: int, elements: int, machine: Machine, profile: str, precision: str, axis: Axis, op: str) -> Choice:
     most = min(pes, 4 * isqrt(pes) + 4)
     candidates = {f"{g} groups": AllReduce(elements, axis, g, op) for g in _some_sizes(most)}
-    return _choose(candidates, machine, *_line(axis, pes), profile, dtype)
+    return _choose(candidates, machine, *_line(axis, pes), profile, precision)
 
 
-def best_allreduce(pes: int, elements: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp16",
+def best_allreduce(pes: int, elements: int, machine: Machine | str, profile: str = "silicon", precision: str = "fp16",
                    axis: Axis = "x", op: str = "sum") -> Choice:
     """The fastest all-reduce of ``elements`` elements on a line of ``pes`` PEs: the two-level one with the best number of
     groups, a K-tree of three levels, reduce over the generated tree and multicast, or the ring."""
     check_line(elements, axis, 0, pes=pes)
-    return _best_allreduce(pes, elements, _loaded(machine), profile, dtype, axis, op)
+    return _best_allreduce(pes, elements, _loaded(machine), profile, precision, axis, op)
 
 
 @lru_cache(maxsize=1024)
-def _best_allreduce(pes: int, elements: int, machine: Machine, profile: str, dtype: str, axis: Axis, op: str) -> Choice:
-    groups = _best_groups(pes, elements, machine, profile, dtype, axis, op)
+def _best_allreduce(pes: int, elements: int, machine: Machine, profile: str, precision: str, axis: Axis, op: str) -> Choice:
+    groups = _best_groups(pes, elements, machine, profile, precision, axis, op)
     cube = max(1, round(pes ** (1 / 3)))
     candidates = {groups.tried[0][0]: groups.operation, f"K-tree of {cube * cube} and {cube} groups":
                   KTreeAllReduce(elements, axis, (cube * cube, cube), op),
                   "generated tree and multicast": TreeAllReduce(elements, axis, "auto", None, op),
                   "chains and multicast": TreeAllReduce(elements, axis, "chain", None, op)}
-    if _ring_floor(pes, elements, Timing(machine, profile, dtype)) <= groups.cycles:
+    if _ring_floor(pes, elements, Timing(machine, profile, precision)) <= groups.cycles:
         candidates["ring"] = RingAllReduce(elements, axis, op, overlapped=True)
-    return _choose(candidates, machine, *_line(axis, pes), profile, dtype)
+    return _choose(candidates, machine, *_line(axis, pes), profile, precision)
 
 
 def _ring_floor(pes: int, elements: int, timing: Timing) -> int:
@@ -116,67 +116,67 @@ def _ring_floor(pes: int, elements: int, timing: Timing) -> int:
     return 2 * (pes - 1) * (timing.stage + timing.hop + timing.wavelets(elements) // pes)
 
 
-def best_reduce(pes: int, elements: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp32",
+def best_reduce(pes: int, elements: int, machine: Machine | str, profile: str = "silicon", precision: str = "fp32",
                 axis: Axis = "x", op: str = "sum") -> Choice:
     """The fastest way to reduce ``elements`` elements on a line of ``pes`` PEs to its first PE: chain, star, tree, two phases
     with which size of group, or the generated tree."""
     check_line(elements, axis, 0, pes=pes)
-    return _best_reduce(pes, elements, _loaded(machine), profile, dtype, axis, op)
+    return _best_reduce(pes, elements, _loaded(machine), profile, precision, axis, op)
 
 
 @lru_cache(maxsize=1024)
-def _best_reduce(pes: int, elements: int, machine: Machine, profile: str, dtype: str, axis: Axis, op: str) -> Choice:
+def _best_reduce(pes: int, elements: int, machine: Machine, profile: str, precision: str, axis: Axis, op: str) -> Choice:
     candidates: dict[str, Any] = {"chain": Reduce(elements, axis, op=op)}
     for group in _some_sizes(pes)[1:-1]:
         candidates[f"two phases, groups of {group} PEs"] = TwoPhaseReduce(elements, axis, group, op)
     for name in ("tree", "star", "auto"):
         candidates[name] = ReduceTree(elements, axis, name, 0, op)
-    return _choose(candidates, machine, *_line(axis, pes), profile, dtype)
+    return _choose(candidates, machine, *_line(axis, pes), profile, precision)
 
 
 def best_reduce_2d(width: int, height: int, elements: int, machine: Machine | str, profile: str = "silicon",
-                   dtype: str = "fp32", op: str = "sum") -> Choice:
+                   precision: str = "fp32", op: str = "sum") -> Choice:
     """The fastest way to reduce ``elements`` elements of all PEs of a grid to its first one: rows then column, by which line
     algorithm, or a snake."""
     check_line(elements, "x", 0, width=width, height=height)
     candidates: dict[str, Any] = {f"x then y, {name}": Reduce2D(elements, "xy", name, op)
                                   for name in ("chain", "two-phase", "auto")}
     candidates["snake"] = Reduce2D(elements, "snake", op=op)
-    return _choose(candidates, _loaded(machine), width, height, profile, dtype)
+    return _choose(candidates, _loaded(machine), width, height, profile, precision)
 
 
 def best_broadcast(width: int, height: int, elements: int, machine: Machine | str, profile: str = "silicon",
-                   dtype: str = "fp16") -> Choice:
+                   precision: str = "fp16") -> Choice:
     """The fastest way to bring ``elements`` elements from the first PE of a grid to all: one multicast over both axes, or one
     along the row, then one along every column."""
     check_line(elements, "x", 0, width=width, height=height)
     candidates: dict[str, Any] = {"one multicast": Broadcast2D(elements)}
     if min(width, height) > 1:
         candidates["rows, then columns"] = (Broadcast(elements, "x"), Broadcast(elements, "y"))
-    return _choose(candidates, _loaded(machine), width, height, profile, dtype)
+    return _choose(candidates, _loaded(machine), width, height, profile, precision)
 
 
-def best_gemv(pes: int, rows: int, cols: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp16",
+def best_gemv(pes: int, rows: int, cols: int, machine: Machine | str, profile: str = "silicon", precision: str = "fp16",
               height: int | None = None) -> Choice:
     """The fastest product of a vector and a matrix on ``pes`` x ``pes`` PEs (or x ``height``), tiles of rows x cols: MeshGEMV
     with the best number of groups, or the pipeline of chains that the vendor's examples use."""
     height = pes if height is None else height
     check_line(cols, "y", 0, pes=pes, height=height)
     product, machine = Gemv(rows, cols), _loaded(machine)
-    groups = _best_groups(height, cols, machine, profile, dtype, "y", "sum")
+    groups = _best_groups(height, cols, machine, profile, precision, "y", "sum")
     candidates = {f"MeshGEMV, {groups.tried[0][0]}": (product, groups.operation),
                   "pipeline": (product, TreeAllReduce(cols, "y", "chain", 0))}
-    return _choose(candidates, machine, pes, height, profile, dtype)
+    return _choose(candidates, machine, pes, height, profile, precision)
 
 
 def best_gemm(pes: int, tile: tuple[int, int, int], machine: Machine | str, profile: str = "silicon",
-              dtype: str = "fp16", height: int | None = None) -> Choice:
+              precision: str = "fp16", height: int | None = None) -> Choice:
     """The fastest product of matrices on ``pes`` x ``pes`` PEs (or x ``height``), blocks of m x k x n: MeshGEMM, Cannon's, or
     SUMMA."""
     height = pes if height is None else height
     check_line(0, "x", 0, pes=pes, height=height)
     candidates = {"MeshGEMM": MeshGemm(*tile), "Cannon": Cannon(*tile), "SUMMA": Summa(*tile)}
-    return _choose(candidates, _loaded(machine), pes, height, profile, dtype)
+    return _choose(candidates, _loaded(machine), pes, height, profile, precision)
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ class Crossover:
         return "\n".join(["cycles", *drawn[::-1], "    PEs " + "".join(f"{count:5}" for count in self.pes), legend])
 
 
-def crossover(kind: str, elements: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp32",
+def crossover(kind: str, elements: int, machine: Machine | str, profile: str = "silicon", precision: str = "fp32",
               pes: Sequence[int] = (2, 4, 8, 16, 32, 64, 128, 256, 512, 750)) -> Crossover:
     """Cycles of all algorithms of ``kind`` ("reduce" or "allreduce") against PEs."""
     candidates, machine = algorithms(kind), _loaded(machine)
@@ -229,7 +229,7 @@ def crossover(kind: str, elements: int, machine: Machine | str, profile: str = "
         row: list[int | None] = []
         for count in pes:
             try:
-                row.append(_time(make(count, elements), machine, count, 1, profile, dtype).cycles)
+                row.append(_time(make(count, elements), machine, count, 1, profile, precision).cycles)
             except BudgetError:
                 row.append(None)
         cycles[name] = tuple(row)

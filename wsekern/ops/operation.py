@@ -32,7 +32,7 @@ class Clocks(Protocol):
 
     width: int
     height: int
-    dtype: str
+    precision: str
     """Number format of tiles."""
     threads: int
     """Threads for kernels that compute values."""
@@ -40,8 +40,8 @@ class Clocks(Protocol):
     link_traversals: int
     """Wavelets times links so far; an operation adds its own."""
 
-    def timing_of(self, dtype: str | None) -> Timing:
-        """Costs in ``dtype``, the engine's own where it is None."""
+    def timing_of(self, precision: str | None) -> Timing:
+        """Costs in ``precision``, the engine's own where it is None."""
 
     def length(self, axis: str) -> int:
         """PEs of a line along ``axis``."""
@@ -85,7 +85,7 @@ class Emission:
     @property
     def type(self) -> ElementType:
         """Element type of tiles."""
-        return ELEMENT_TYPES[self.timing.dtype]
+        return ELEMENT_TYPES[self.timing.precision]
 
 
 class WaferProgram(ABC):
@@ -93,7 +93,7 @@ class WaferProgram(ABC):
 
     axis: Axis | None
     """Axis of the lines that the operation goes along; None where it goes along neither, or both."""
-    dtype: str | None = None
+    precision: str | None = None
     """Number format other than the engine's."""
     colors: int = 0
     """Colors it takes."""
@@ -195,7 +195,7 @@ class Operation(WaferProgram):
 
     def memory_bytes(self, engine: Clocks) -> int:
         """Bytes of the tiles that a PE holds; those that move are held twice."""
-        return np.dtype(NUMPY_DTYPES[engine.dtype]).itemsize * (self.elements or 0)
+        return np.dtype(NUMPY_DTYPES[engine.precision]).itemsize * (self.elements or 0)
 
     def sent_along(self) -> Sequence["Operation"]:
         """The operations given by a schedule that send what this one sends along lines, in their order; empty where none
@@ -212,7 +212,7 @@ class Operation(WaferProgram):
 
     def in_engine_format(self) -> Self:
         """The same operation in the number format of its engine."""
-        return self if self.dtype is None else replace(self, dtype=None)
+        return self if self.precision is None else replace(self, precision=None)
 
 
 class LocalOperation(Operation):
@@ -253,20 +253,20 @@ def check_line(elements: int, axis: str, segment: int, **counts: int) -> None:
 
 def check_tile(engine: Clocks, tile: np.ndarray, *shape: int) -> np.ndarray:
     """``tile`` as a contiguous array (height, width, *shape) of the engine's number format, or an error that says so."""
-    return _check(engine, tile, engine.dtype, tile.shape == (engine.height, engine.width, *shape), str(shape))
+    return _check(engine, tile, engine.precision, tile.shape == (engine.height, engine.width, *shape), str(shape))
 
 
-def check_flat_tile(engine: Clocks, tile: np.ndarray, elements: int, dtype: str) -> np.ndarray:
-    """``tile`` as a contiguous array (height, width, ...) with ``elements`` elements of ``dtype`` on each PE."""
+def check_flat_tile(engine: Clocks, tile: np.ndarray, elements: int, precision: str) -> np.ndarray:
+    """``tile`` as a contiguous array (height, width, ...) with ``elements`` elements of ``precision`` on each PE."""
     fits = tile.shape[:2] == (engine.height, engine.width) and int(np.prod(tile.shape[2:])) == elements
-    return _check(engine, tile, dtype, fits, f"{elements} elements")
+    return _check(engine, tile, precision, fits, f"{elements} elements")
 
 
-def _check(engine: Clocks, tile: np.ndarray, dtype: str, fits: bool, wanted: str) -> np.ndarray:
-    expected = np.dtype(NUMPY_DTYPES[dtype])
+def _check(engine: Clocks, tile: np.ndarray, precision: str, fits: bool, wanted: str) -> np.ndarray:
+    expected = np.dtype(NUMPY_DTYPES[precision])
     if not fits or tile.dtype != expected:
         raise InputError(f"a tile of shape {tile.shape} and type {tile.dtype}: expected {wanted} of {expected} on each "
-                         f"PE, for {dtype} on {engine.width}x{engine.height} PEs (height first)")
+                         f"PE, for {precision} on {engine.width}x{engine.height} PEs (height first)")
     return np.ascontiguousarray(tile)
 
 

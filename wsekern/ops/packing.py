@@ -16,13 +16,13 @@ class LineTraffic:
 
 def tile_packing(timing: Timing) -> int:
     """Elements of a tile in one wavelet: two of any 16-bit precision."""
-    return 2 if timing.dtype == "fp16_fp32" else timing.packing
+    return 2 if timing.precision == "fp16_fp32" else timing.packing
 
 
 def traffic(timing: Timing, elements: int) -> LineTraffic:
     """Wavelets of a running sum and of a result of ``elements`` elements: a sum in fp16 with fp32 accumulation travels as
     fp32, one element a wavelet; everything else is packed as tightly as its number format allows."""
-    wide = timing.dtype == "fp16_fp32"
+    wide = timing.precision == "fp16_fp32"
     return LineTraffic(timing.wavelets(elements, 1) if wide else timing.wavelets(elements),
                        timing.wavelets(elements, tile_packing(timing)))
 
@@ -30,5 +30,5 @@ def traffic(timing: Timing, elements: int) -> LineTraffic:
 def check_even(elements: int, timing: Timing, what: str) -> None:
     """Refuse parts of a stream that do not fill their wavelets."""
     if elements % tile_packing(timing):
-        raise InputError(f"{what} of {elements} elements of {timing.dtype} fill half of their last wavelet: pad them to "
+        raise InputError(f"{what} of {elements} elements of {timing.precision} fill half of their last wavelet: pad them to "
                          f"{elements + 1}")

@@ -39,7 +39,7 @@ class ChoiceSpec(NamedTuple):
 
     summary: str
     sizes: str
-    dtype: str
+    precision: str
     choose: Callable[[OpRequest, tuple[Any, ...]], Choice]
 
 
@@ -72,16 +72,16 @@ class OperationRow(NamedTuple):
     """What it does, in one sentence."""
     sizes: str
     """Sizes that it needs beside the grid; those in brackets have a default."""
-    dtype: str
+    precision: str
     """Number format where none is asked for."""
 
 
 def operation_table() -> list[OperationRow]:
     """Everything that ``predict op`` can be asked for, in the order in which it is listed."""
-    operations = [OperationRow(spec.name, spec.summary, spec.sizes, spec.dtype) for spec in (*SPECS, LOCAL)]
+    operations = [OperationRow(spec.name, spec.summary, spec.sizes, spec.precision) for spec in (*SPECS, LOCAL)]
     operations.insert(-1, OperationRow("vector-INSTRUCTION", "One vector instruction of one PE, such as vector-fmuls.",
                                        "words, no grid", "fp16"))
-    choices = [OperationRow(name, choice.summary, choice.sizes, choice.dtype) for name, choice in _CHOICES.items()]
+    choices = [OperationRow(name, choice.summary, choice.sizes, choice.precision) for name, choice in _CHOICES.items()]
     crossovers = [OperationRow(f"{kind}-crossover", f"Cycles of every algorithm of {kind} against PEs, and where the fastest "
                                "changes.", "words, no grid", "fp32") for kind in CROSSOVERS]
     return operations + choices + crossovers
@@ -89,14 +89,14 @@ def operation_table() -> list[OperationRow]:
 
 def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, grid: tuple[int, int] | None = None,
                tile: tuple[int, ...] | None = None, groups: int | tuple[int, ...] | None = None, relays: int | None = None,
-               words: int | None = None, dtype: str | None = None, receivers: int | None = None,
+               words: int | None = None, precision: str | None = None, receivers: int | None = None,
                conflict: bool = False, engine: str = "flow", plot: str | None = None) -> dict[str, Any]:
     """Cycles, link traversals and breakdown of operation ``name`` on a ``grid`` (width, height) of PEs.
 
     ``tile`` is what one PE holds: rows x cols, or m x k x n; ``groups`` counts groups of an all-reduce (of a K-tree those
     of every level, such as (60, 8)), and PEs of a group of the two-phase reduce; ``receivers`` stands for a grid of one
     line. A vector instruction such as ``vector-fmuls`` takes ``words`` elements, from operands that meet in a memory bank
-    where ``conflict``. Without a ``dtype``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16.
+    where ``conflict``. Without a ``precision``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16.
     ``local-KIND`` is local vector work such as ``local-exp`` on ``words`` elements of a row. ``engine="cycle"`` moves every
     wavelet (of zeros) instead; products of matrices then run staged, without microthreads. ``note`` says where
     the flow engine's clocks are bounds, and where tiles do not fit a PE.
@@ -108,7 +108,7 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
     levels = groups if isinstance(groups, tuple) else ()
     request = OpRequest(name=name, machine=load_machine(machine) if isinstance(machine, str) else machine, profile=profile,
                         grid=grid, tile=tile, groups=None if isinstance(groups, tuple) else groups, levels=levels,
-                        relays=relays, words=words, receivers=receivers, dtype=dtype, conflict=conflict, engine=engine,
+                        relays=relays, words=words, receivers=receivers, precision=precision, conflict=conflict, engine=engine,
                         plot=plot)
     if name.startswith("vector-"):
         return _predict_vector(request)
@@ -140,7 +140,7 @@ def _predict_operation(request: OpRequest) -> dict[str, Any]:
     chosen = {"groups": request.groups or default_groups(request.line)} if spec.reports_groups else {}
     notes = _notes(run, steps, is_flow)
     return {"op": request.name, "machine": run.machine.name, "profile": request.profile, "grid": f"{run.width}x{run.height}",
-            "dtype": run.dtype, **chosen, "engine": request.engine, "cycles": run.cycles, "energy": energy, **ENERGY_UNIT,
+            "dtype": run.precision, **chosen, "engine": request.engine, "cycles": run.cycles, "energy": energy, **ENERGY_UNIT,
             "breakdown": dict(run.breakdown), **({"note": "; ".join(notes)} if notes else {})}
 
 
@@ -160,7 +160,8 @@ def _engine(request: OpRequest, spec: OpSpec) -> Engine:
     kind = {"flow": FlowEngine, "cycle": CycleEngine}.get(request.engine)
     if kind is None:
         raise InputError(f"no engine {request.engine!r}: use flow or cycle")
-    return kind(request.machine, request.width, request.height, profile=request.profile, dtype=request.dtype or spec.dtype)
+    return kind(request.machine, request.width, request.height, profile=request.profile,
+                precision=request.precision or spec.precision)
 
 
 def _run_step(run: Engine, step: Operation) -> None:
@@ -169,7 +170,7 @@ def _run_step(run: Engine, step: Operation) -> None:
         return run.time(step)
     step = step.staged()
     program, shapes = step.lowered(run.timing, run.width, run.height), step.host_tiles(run.timing, run.width, run.height)
-    types = program.tile_types(ELEMENT_TYPES[run.dtype])
+    types = program.tile_types(ELEMENT_TYPES[run.precision])
     run.run(step, *(np.zeros((run.height, run.width, *shape), NUMPY_DTYPES[type])
                     for shape, type in zip(shapes, types, strict=True)))
     return None
@@ -189,10 +190,10 @@ def _notes(run: Engine, steps: Sequence[Operation], is_flow: bool) -> list[str]:
 def _predict_choice(request: OpRequest) -> dict[str, Any]:
     """The fastest algorithm for an operation, why, and what else was tried."""
     spec = _CHOICES[request.name]
-    dtype = request.dtype or spec.dtype
-    choice = spec.choose(request, (request.machine, request.profile, dtype))
+    precision = request.precision or spec.precision
+    choice = spec.choose(request, (request.machine, request.profile, precision))
     return {"op": request.name, "machine": request.machine.name, "profile": request.profile,
-            "grid": f"{request.width}x{request.height}", "dtype": dtype, "cycles": choice.cycles,
+            "grid": f"{request.width}x{request.height}", "dtype": precision, "cycles": choice.cycles,
             "operation": repr(choice.operation), "reason": choice.reason, "tried": dict(choice.tried)}
 
 
@@ -200,11 +201,11 @@ def _predict_crossover(request: OpRequest) -> dict[str, Any]:
     """Cycles of every algorithm against PEs."""
     if request.words is None:
         raise InputError("words is missing: expected elements on each PE")
-    dtype = request.dtype or "fp32"
-    result = crossover(request.name.removesuffix("-crossover"), request.words, request.machine, request.profile, dtype)
+    precision = request.precision or "fp32"
+    result = crossover(request.name.removesuffix("-crossover"), request.words, request.machine, request.profile, precision)
     if request.plot:
         plot_crossover(result, request.plot)
-    return {"op": request.name, "machine": request.machine.name, "profile": request.profile, "dtype": dtype,
+    return {"op": request.name, "machine": request.machine.name, "profile": request.profile, "dtype": precision,
             "words": request.words, "pes": list(result.pes),
             "cycles": {algorithm: list(row) for algorithm, row in result.cycles.items()},
             "fastest_from": {str(pes): algorithm for pes, algorithm in result.changes}}
@@ -213,7 +214,7 @@ def _predict_crossover(request: OpRequest) -> dict[str, Any]:
 def _predict_vector(request: OpRequest) -> dict[str, Any]:
     """One vector instruction from memory to memory: its set-up and its elements."""
     instruction, machine, words = request.name.removeprefix("vector-"), request.machine, request.words
-    timing, rates = Timing(machine, request.profile, request.dtype or "fp16"), machine.profile(request.profile).rate
+    timing, rates = Timing(machine, request.profile, request.precision or "fp16"), machine.profile(request.profile).rate
     if instruction not in rates and instruction not in machine.core.simd:
         raise InputError(f"no vector instruction {instruction!r} on {machine.name}: use one of "
                          f"{', '.join(machine.core.simd)}")

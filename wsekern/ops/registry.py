@@ -48,7 +48,7 @@ class OpSpec:
     """The operations, one after the other, that a request stands for."""
     sizes: str = "words"
     """Sizes that it needs beside the grid; those in brackets have a default."""
-    dtype: str = "fp32"
+    precision: str = "fp32"
     """Number format where none is asked for."""
     aliases: tuple[str, ...] = ()
     levels: bool = False
@@ -165,7 +165,7 @@ SPECS = (
 )
 """Operations, in the order in which they are listed."""
 LOCAL = OpSpec("local-KIND", f"Vector work of every PE on a row of its own; KIND is {', '.join(LOCAL_KINDS)}.",
-               lambda r: [Local(r.name.removeprefix("local-"), r.elements())], dtype="fp16")
+               lambda r: [Local(r.name.removeprefix("local-"), r.elements())], precision="fp16")
 """All kinds of local work."""
 _BY_NAME = {name: spec for spec in SPECS for name in (spec.name, *spec.aliases)}
 

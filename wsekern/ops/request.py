@@ -23,7 +23,7 @@ class OpRequest:
     relays: int | None = None
     words: int | None = None
     receivers: int | None = None
-    dtype: str | None = None
+    precision: str | None = None
     conflict: bool = False
     engine: str = "flow"
     plot: str | None = None

@@ -30,16 +30,16 @@ def step_text(schedule: Schedule, step: Step) -> str:
 
 
 def three_views(operation: Operation, pes: int, machine: str = "wse2", profile: str = "vendor-simulator",
-                dtype: str = "fp32") -> str:
+                precision: str = "fp32") -> str:
     """What an operation given by a schedule computes, how it runs, and what it costs, on a line of ``pes`` PEs along x.
 
     PE k holds the words k + 1. Both engines run it: their values and the clocks of every PE stand side by side.
     """
-    schedule = operation.schedule(pes, Timing(load_machine(machine), profile, dtype))
-    tile = np.repeat(np.arange(1, pes + 1), schedule.elements).reshape(1, pes, schedule.elements).astype(NUMPY_DTYPES[dtype])
-    flow = FlowEngine(machine, pes, 1, profile, dtype)
+    schedule = operation.schedule(pes, Timing(load_machine(machine), profile, precision))
+    tile = np.repeat(np.arange(1, pes + 1), schedule.elements).reshape(1, pes, -1).astype(NUMPY_DTYPES[precision])
+    flow = FlowEngine(machine, pes, 1, profile, precision)
     values = flow.run(operation, tile)
-    run = run_on_cycle_engine(operation, machine, pes, 1, profile, dtype, tile)
+    run = run_on_cycle_engine(operation, machine, pes, 1, profile, precision, tile)
     lines = ["1. what it computes: first word of every PE, before and after",
              f"   {[value.item() for value in tile[0, :, 0]]} -> {[value.item() for value in values[0, :, 0]]}",
              "2. how it runs: instructions of every PE in order, cycle engine's last cycle of each PE",

@@ -10,12 +10,12 @@ the end to the storage type. All other functions compute in fp32 and round each 
 except where their docstring says otherwise.
 """
 
-from wsekern.tiles.arguments import DTYPES, Array
+from wsekern.tiles.arguments import PRECISIONS, Array
 from wsekern.tiles.by_name import local
 from wsekern.tiles.elements import add, exp, fma, maximum, mov, mul, reciprocal, rope, rsqrt, scale, silu, silu_mul, sub
 from wsekern.tiles.products import gemm, gemm_naive, gemm_transposed, gemv, mesh_gemm, mesh_gemm_transposed
 from wsekern.tiles.rows import dot, expsub, rowdiv, rowmax, rownorm, rowsum, sumsq
 
-__all__ = ["DTYPES", "Array", "add", "dot", "exp", "expsub", "fma", "gemm", "gemm_naive", "gemm_transposed", "gemv",
+__all__ = ["PRECISIONS", "Array", "add", "dot", "exp", "expsub", "fma", "gemm", "gemm_naive", "gemm_transposed", "gemv",
            "local", "maximum", "mesh_gemm", "mesh_gemm_transposed", "mov", "mul", "reciprocal", "rope", "rowdiv", "rowmax",
            "rownorm", "rowsum", "rsqrt", "scale", "silu", "silu_mul", "sub", "sumsq"]

@@ -10,7 +10,7 @@ from wsekern.number_formats import NUMPY_DTYPES, round_bf16, widen_bf16
 
 Array = np.ndarray[Any, Any]
 
-DTYPES = ("fp32", "fp16", "fp16_fp32", "bf16")
+PRECISIONS = ("fp32", "fp16", "fp16_fp32", "bf16")
 """Precisions; their places are the kernels' codes."""
 
 # Below this many multiply-adds or elements a second thread costs more than it saves.
@@ -19,16 +19,16 @@ _WORTH_ALIGNING = 1 << 16
 _CACHE_LINE = 64
 
 
-def check_tile(array: Array, name: str, dtype: str, ndim: int | None = None) -> Array:
-    """``array`` with contiguous tiles and the storage type of ``dtype`` (bf16 as uint16), or an error."""
-    if dtype not in DTYPES:
-        raise InputError(f"no precision {dtype!r}: use one of {', '.join(DTYPES)}")
+def check_tile(array: Array, name: str, precision: str, ndim: int | None = None) -> Array:
+    """``array`` with contiguous tiles and the storage type of ``precision`` (bf16 as uint16), or an error."""
+    if precision not in PRECISIONS:
+        raise InputError(f"no precision {precision!r}: use one of {', '.join(PRECISIONS)}")
     array = np.asarray(array)
-    if dtype == "bf16" and array.dtype.name == "bfloat16":
+    if precision == "bf16" and array.dtype.name == "bfloat16":
         array = array.view(np.uint16)
-    expected = np.dtype(NUMPY_DTYPES[dtype])
+    expected = np.dtype(NUMPY_DTYPES[precision])
     if array.dtype != expected:
-        raise InputError(f"{name} holds {array.dtype}: expected {expected} for {dtype}")
+        raise InputError(f"{name} holds {array.dtype}: expected {expected} for {precision}")
     if array.ndim < 2 if ndim is None else array.ndim != ndim:
         axes = "at least 2" if ndim is None else ndim
         raise InputError(f"{name} has {array.ndim} axes: expected {axes}, (height, width) of PEs and then the tile")
@@ -51,9 +51,9 @@ def check_shape(array: Array, name: str, shape: tuple[int, ...]) -> None:
         raise InputError(f"{name} has shape {array.shape}: expected {shape}")
 
 
-def check_rows(array: Array, name: str, dtype: str) -> tuple[Array, int, int]:
+def check_rows(array: Array, name: str, precision: str) -> tuple[Array, int, int]:
     """The tiles as rows of the last axis: (tiles, rows per PE, elements of a row)."""
-    array = check_tile(array, name, dtype)
+    array = check_tile(array, name, precision)
     if array.ndim < 3:
         raise InputError(f"{name} has {array.ndim} axes: expected (height, width) of PEs, then rows, then their elements")
     return array, int(np.prod(array.shape[2:-1])), array.shape[-1]
@@ -75,15 +75,15 @@ def flat_all(*arrays: Array) -> tuple[list[Array], tuple[int, ...]]:
     return [strided(a, (*shape[:2], n), (*a.strides[:2], a.itemsize), writeable=False) for a in arrays], shape
 
 
-def empty(shape: tuple[int, ...], dtype: Any) -> Array:
+def empty(shape: tuple[int, ...], precision: Any) -> Array:
     """A new array; a large one starts on a cache line, so that no vector of the next operation lies across two."""
-    dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
+    precision = np.dtype(precision)
+    size = math.prod(shape) * precision.itemsize
     if size < _WORTH_ALIGNING:
-        return np.empty(shape, dtype)
+        return np.empty(shape, precision)
     memory = np.empty(size + _CACHE_LINE, np.uint8)
     start = -memory.ctypes.data % _CACHE_LINE
-    return memory[start:start + size].view(dtype).reshape(shape)
+    return memory[start:start + size].view(precision).reshape(shape)
 
 
 def raw(array: Array) -> Array:
@@ -91,12 +91,12 @@ def raw(array: Array) -> Array:
     return array.view(np.uint16) if array.dtype == np.float16 else array
 
 
-def round_number(number: float, dtype: str) -> float:
+def round_number(number: float, precision: str) -> float:
     """``number`` rounded to the storage type."""
     with np.errstate(over="ignore"):
-        if dtype == "bf16":
+        if precision == "bf16":
             return float(widen_bf16(round_bf16(np.array([number], np.float32)))[0])
-        return float(np.float32(number) if dtype == "fp32" else np.float16(number))
+        return float(np.float32(number) if precision == "fp32" else np.float16(number))
 
 
 def worthwhile_threads(threads: int, work: int) -> int:

@@ -14,8 +14,8 @@ _LOCAL: dict[str, Callable[..., Array]] = {
 }
 
 
-def local(kind: str, *tiles: Array, dtype: str = "fp32", threads: int = 1, **parameters: float) -> Array:
+def local(kind: str, *tiles: Array, precision: str = "fp32", threads: int = 1, **parameters: float) -> Array:
     """The function of :mod:`wsekern.tiles` that does ``kind`` of local work, on ``tiles``."""
     if kind not in _LOCAL:
         raise InputError(f"no local work {kind!r}: use one of {', '.join(_LOCAL)}")
-    return _LOCAL[kind](*tiles, dtype=dtype, threads=threads, **parameters)
+    return _LOCAL[kind](*tiles, precision=precision, threads=threads, **parameters)

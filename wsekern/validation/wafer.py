@@ -113,7 +113,7 @@ def _predict(row: dict[str, str]) -> tuple[float, str]:
     sizes = {name: _number(row, name) for name in ("groups", "relays", "words", "receivers")}
     text = row.get("note", "")
     result = predict_op(row["op"], row["machine"], row["profile"], grid=_grid(row), tile=_sizes(row, "tile"),
-                        dtype=row.get("dtype") or None, conflict="bank-conflicting" in text, **sizes)
+                        precision=row.get("dtype") or None, conflict="bank-conflicting" in text, **sizes)
     cycles = float(result["cycles"])
     if row["op"] == "line-multicast":
         return _multicast(row, cycles, sizes["receivers"] or 1)

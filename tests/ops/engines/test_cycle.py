@@ -7,7 +7,19 @@ from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import load_machine
-from wsekern.ops import DTYPES, AllReduce, Broadcast, CycleEngine, FlowEngine, Gemm, Gemv, Local, Reduce, Shift, TwoPhaseReduce
+from wsekern.ops import (
+    PRECISIONS,
+    AllReduce,
+    Broadcast,
+    CycleEngine,
+    FlowEngine,
+    Gemm,
+    Gemv,
+    Local,
+    Reduce,
+    Shift,
+    TwoPhaseReduce,
+)
 from wsekern.ops.engines.programs import ColorAllocator, run_on_cycle_engine
 from wsekern.ops.predict import predict_op
 
@@ -30,17 +42,17 @@ sizes = st.sampled_from([1, 2, 3, 5, 7, 8, 11, 13, 16])
 @settings(max_examples=60, deadline=None)
 @given(machine=machines, width=sizes, height=sizes, rows=st.integers(0, 9), cols=st.sampled_from([1, 2, 3, 8, 21]),
        axis=st.sampled_from("xy"), groups=st.integers(1, 5), op=st.sampled_from(["sum", "max"]),
-       segment=st.sampled_from([0, 0, 4]), dtype=st.sampled_from(DTYPES), seed=st.integers(0, 99))
+       segment=st.sampled_from([0, 0, 4]), precision=st.sampled_from(PRECISIONS), seed=st.integers(0, 99))
 def test_gemv_and_all_reduce_are_the_same_on_both_engines(random_tile, assert_same_bits, assert_same_clocks, machine, width,
-                                                          height, rows, cols, axis, groups, op, segment, dtype, seed):
+                                                          height, rows, cols, axis, groups, op, segment, precision, seed):
     rng = np.random.default_rng(seed)
-    x, w = random_tile(rng, dtype, height, width, rows), random_tile(rng, dtype, height, width, rows, cols)
+    x, w = random_tile(rng, precision, height, width, rows), random_tile(rng, precision, height, width, rows, cols)
     gemv, reduce = Gemv(rows, cols), AllReduce(cols, axis, groups, op, segment)
-    flow = FlowEngine(machine[0], width, height, machine[1], dtype)
+    flow = FlowEngine(machine[0], width, height, machine[1], precision)
     product = flow.run(gemv, x, w)
     assert_same_bits(product, gemv.reference(x, w, flow.timing))
     values = flow.run(reduce, product)
-    run = run_on_cycle_engine([gemv, reduce], machine[0], width, height, machine[1], dtype, x, w)
+    run = run_on_cycle_engine([gemv, reduce], machine[0], width, height, machine[1], precision, x, w)
     assert_same_bits(run.values, values)
     length = height if axis == "y" else width
     lengths = {min(segment or length, length), (length % segment or segment) if segment else length}
@@ -53,18 +65,18 @@ def test_gemv_and_all_reduce_are_the_same_on_both_engines(random_tile, assert_sa
 @settings(max_examples=40, deadline=None)
 @given(machine=machines, width=sizes, height=sizes, words=st.sampled_from([1, 2, 5, 12, 40]), axis=st.sampled_from("xy"),
        op=st.sampled_from(["sum", "max"]), segment=st.sampled_from([0, 0, 5]), root=st.integers(0, 15),
-       dtype=st.sampled_from(DTYPES), seed=st.integers(0, 99))
+       precision=st.sampled_from(PRECISIONS), seed=st.integers(0, 99))
 def test_reduce_and_broadcast_are_the_same_on_both_engines(random_tile, assert_same_bits, assert_same_clocks, machine, width,
-                                                           height, words, axis, op, segment, root, dtype, seed):
+                                                           height, words, axis, op, segment, root, precision, seed):
     """All clocks exactly, but where a chain is held back while the root takes the other one: there its senders end later,
     by no more than the words held back, and the root exactly."""
     length = height if axis == "y" else width
     root %= min(segment or length, length)
-    tile = random_tile(np.random.default_rng(seed), dtype, height, width, words)
+    tile = random_tile(np.random.default_rng(seed), precision, height, width, words)
     for operation in (Reduce(words, axis, root, op, segment), Broadcast(words, axis, root, segment)):
-        flow = FlowEngine(machine[0], width, height, machine[1], dtype)
+        flow = FlowEngine(machine[0], width, height, machine[1], precision)
         values = flow.run(operation, tile)
-        run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], dtype, tile)
+        run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], precision, tile)
         assert_same_bits(run.values, values)
         assert run.clock.max() == flow.cycles
         late = run.clock - flow.clock
@@ -77,16 +89,17 @@ def test_reduce_and_broadcast_are_the_same_on_both_engines(random_tile, assert_s
 
 @settings(max_examples=40, deadline=None)
 @given(machine=machines, width=sizes, height=sizes, words=st.sampled_from([1, 2, 5, 12, 40]), axis=st.sampled_from("xy"),
-       op=st.sampled_from(["sum", "max"]), group=st.integers(1, 6), dtype=st.sampled_from(DTYPES), seed=st.integers(0, 99))
+       op=st.sampled_from(["sum", "max"]), group=st.integers(1, 6), precision=st.sampled_from(PRECISIONS),
+       seed=st.integers(0, 99))
 def test_two_phase_reduce_is_the_same_on_both_engines(random_tile, assert_same_bits, assert_same_clocks, machine, width, height,
-                                                      words, axis, op, group, dtype, seed):
+                                                      words, axis, op, group, precision, seed):
     """All clocks exactly where the groups are equal; a shorter last group is done early and meets the chain before it."""
     length = height if axis == "y" else width
-    tile = random_tile(np.random.default_rng(seed), dtype, height, width, words)
+    tile = random_tile(np.random.default_rng(seed), precision, height, width, words)
     operation = TwoPhaseReduce(words, axis, group, op)
-    flow = FlowEngine(machine[0], width, height, machine[1], dtype)
+    flow = FlowEngine(machine[0], width, height, machine[1], precision)
     values = flow.run(operation, tile)
-    run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], dtype, tile)
+    run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], precision, tile)
     assert_same_bits(run.values, values)
     assert run.simulation.link_traversals == flow.link_traversals
     if length % group == 0:
@@ -97,7 +110,7 @@ def test_two_phase_reduce_is_the_same_on_both_engines(random_tile, assert_same_b
 
 def test_a_reduction_in_another_precision_than_the_engine_runs_on_both(random_tile, assert_same_bits, assert_same_clocks):
     tile = random_tile(np.random.default_rng(4), "fp32", 6, 3, 5)
-    operation = AllReduce(5, "y", 2, dtype="fp32")
+    operation = AllReduce(5, "y", 2, precision="fp32")
     flow = FlowEngine("wse3", 3, 6, "silicon", "fp16")
     values = flow.run(operation, tile)
     run = run_on_cycle_engine(operation, "wse3", 3, 6, "silicon", "fp16", tile)
@@ -107,21 +120,21 @@ def test_a_reduction_in_another_precision_than_the_engine_runs_on_both(random_ti
 
 @settings(max_examples=15, deadline=None)
 @given(machine=machines, width=st.integers(3, 12), height=st.integers(3, 12), words=st.integers(1, 12),
-       dtype=st.sampled_from(["fp32", "fp16"]), seed=st.integers(0, 99))
+       precision=st.sampled_from(["fp32", "fp16"]), seed=st.integers(0, 99))
 def test_a_second_all_reduce_starts_on_each_pe_when_that_pe_is_ready(random_tile, assert_same_bits, assert_same_clocks, machine,
-                                                                     width, height, words, dtype, seed):
+                                                                     width, height, words, precision, seed):
     """No barrier between operations: the second one starts at clocks that differ from PE to PE.
 
     Its streams come through queues of another depth than if it ran alone, which moves who has the ramp by that depth.
     """
-    tile = random_tile(np.random.default_rng(seed), dtype, height, width, words)
+    tile = random_tile(np.random.default_rng(seed), precision, height, width, words)
     chain = [AllReduce(words, "y"), AllReduce(words, "x")]
-    flow = FlowEngine(machine[0], width, height, machine[1], dtype)
+    flow = FlowEngine(machine[0], width, height, machine[1], precision)
     values = flow.run(chain[1], flow.run(chain[0], tile))
-    run = run_on_cycle_engine(chain, machine[0], width, height, machine[1], dtype, tile)
+    run = run_on_cycle_engine(chain, machine[0], width, height, machine[1], precision, tile)
     assert_same_bits(run.values, values)
     assert np.abs(run.clock - flow.clock).max() <= QUEUE
-    if words * (4 if dtype == "fp32" else 2) <= 4:
+    if words * (4 if precision == "fp32" else 2) <= 4:
         assert_same_clocks(run.clock, flow.clock)
 
 
@@ -151,7 +164,7 @@ def test_a_cycle_engine_is_a_flow_engine_that_moves_every_wavelet(random_tile, a
     x, w = random_tile(rng, "fp16", 6, 6, 1, 4), random_tile(rng, "fp16", 6, 6, 4, 5)
     for kind in (FlowEngine, CycleEngine):
         engine = kind("wse3", 6, 6, "silicon", "fp16")
-        squares = engine.run(AllReduce(1, "y", 2, dtype="fp32"), engine.run(Local("sumsq", 4), x))
+        squares = engine.run(AllReduce(1, "y", 2, precision="fp32"), engine.run(Local("sumsq", 4), x))
         normed = engine.run(Local("rownorm", 4, divisor=24, eps=1e-5), x, squares, np.ones((6, 6, 4), np.float16))
         y = engine.run(AllReduce(5, "x", 2), engine.run(Gemm(1, 4, 5), normed, w))
         y = engine.run(Broadcast(5, "y", 3), y)

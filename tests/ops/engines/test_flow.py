@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wsekern.errors import InputError
 from wsekern.ops import (
-    DTYPES,
+    PRECISIONS,
     AllReduce,
     Broadcast,
     FlowEngine,
@@ -26,12 +26,13 @@ sizes = st.sampled_from([1, 2, 3, 5, 8, 13, 16])
 
 @settings(max_examples=40, deadline=None)
 @given(width=sizes, height=sizes, words=st.sampled_from([1, 2, 7, 33]), groups=st.integers(1, 5),
-       axis=st.sampled_from("xy"), op=st.sampled_from(["sum", "max"]), dtype=st.sampled_from(DTYPES),
+       axis=st.sampled_from("xy"), op=st.sampled_from(["sum", "max"]), precision=st.sampled_from(PRECISIONS),
        segment=st.sampled_from([0, 1, 4]), threads=st.sampled_from([1, 2]), seed=st.integers(0, 99))
-def test_values_equal_the_reference_bit_for_bit(random_tile, assert_same_bits, width, height, words, groups, axis, op, dtype,
+def test_values_equal_the_reference_bit_for_bit(random_tile, assert_same_bits, width, height, words, groups, axis, op,
+                                                precision,
                                                 segment, threads, seed):
-    tile = random_tile(seed, dtype, height, width, words)
-    engine = FlowEngine("wse3", width, height, "silicon", dtype, threads)
+    tile = random_tile(seed, precision, height, width, words)
+    engine = FlowEngine("wse3", width, height, "silicon", precision, threads)
     for operation in (AllReduce(words, axis, groups, op, segment), Reduce(words, axis, 0, op, segment),
                       Broadcast(words, axis, 0, segment), Shift(words, axis, -1)):
         assert_same_bits(engine.run(operation, tile), operation.reference(tile, engine.timing))
@@ -41,9 +42,9 @@ def test_blocks_longer_than_the_kernel_buffer_do_not_change_values(random_tile, 
     tile = random_tile(3, "fp16", 6, 5, 2500)
     for axis in "xy":
         operation = AllReduce(2500, axis, 2)
-        one, two = (FlowEngine("wse2", 5, 6, dtype="fp16", threads=n).run(operation, tile) for n in (1, 2))
+        one, two = (FlowEngine("wse2", 5, 6, precision="fp16", threads=n).run(operation, tile) for n in (1, 2))
         assert_same_bits(one, two)
-        assert_same_bits(one, operation.reference(tile, FlowEngine("wse2", 5, 6, dtype="fp16").timing))
+        assert_same_bits(one, operation.reference(tile, FlowEngine("wse2", 5, 6, precision="fp16").timing))
 
 
 def test_chain_reduce_takes_the_published_time():
@@ -110,7 +111,7 @@ def test_cost_of_a_meshgemm_round_does_not_depend_on_the_grid():
 @pytest.mark.parametrize(("make", "words"), [
     (lambda: AllReduce(4, "z"), "axis"), (lambda: AllReduce(-1, "x"), "elements"), (lambda: AllReduce(1, "x", 0),
     "groups"), (lambda: Shift(1, "x", 0), "relays"), (lambda: Local("gelu", 4), "gelu"), (lambda: Gemv(-1, 2),
-    "tile"), (lambda: FlowEngine("wse3", 4, 4, dtype="fp8"), "fp8"), (lambda: FlowEngine("wse3", 0, 4), "0x4"),
+    "tile"), (lambda: FlowEngine("wse3", 4, 4, precision="fp8"), "fp8"), (lambda: FlowEngine("wse3", 0, 4), "0x4"),
     (lambda: FlowEngine("wse3", 4, 4, threads=0), "threads"), (lambda: FlowEngine("wse3", 4, 4, "gold"), "gold"),
     (lambda: MeshGemm(1, -1, 1), "sizes"), (lambda: FlowEngine("wse3", 4,
     3).run(AllReduce(2, "x"), np.zeros((4, 3, 2), np.float16)), "2 elements"), (lambda: FlowEngine("wse3", 4,
@@ -124,7 +125,7 @@ def test_bad_input_is_refused_in_one_sentence(make, words):
 
 def test_statistics_travel_in_fp32_on_an_fp16_engine_whatever_the_shape_of_the_tile(random_tile, assert_same_bits):
     tile = random_tile(5, "fp32", 6, 4, 2, 3)
-    operation = AllReduce(6, "y", 2, dtype="fp32")
+    operation = AllReduce(6, "y", 2, precision="fp32")
     engine = FlowEngine("wse3", 4, 6, "silicon", "fp16")
     assert_same_bits(engine.run(operation, tile), operation.reference(tile, engine.timing))
     halves = FlowEngine("wse3", 4, 6, "silicon", "fp16")
@@ -134,19 +135,19 @@ def test_statistics_travel_in_fp32_on_an_fp16_engine_whatever_the_shape_of_the_t
 
 @settings(max_examples=20, deadline=None)
 @given(pes=st.integers(1, 17), group=st.integers(1, 6), words=st.sampled_from([1, 2, 9]), axis=st.sampled_from("xy"),
-       dtype=st.sampled_from(["fp32", "fp16", "bf16"]), seed=st.integers(0, 99))
-def test_two_phase_reduce_is_a_chain_over_the_sums_of_chains(random_tile, assert_same_bits, pes, group, words, axis, dtype,
+       precision=st.sampled_from(["fp32", "fp16", "bf16"]), seed=st.integers(0, 99))
+def test_two_phase_reduce_is_a_chain_over_the_sums_of_chains(random_tile, assert_same_bits, pes, group, words, axis, precision,
                                                              seed):
     """Groups are full but for the first: their chains from the line's other end, then one over their sums."""
     width, height = (pes, 2) if axis == "x" else (2, pes)
-    tile = random_tile(seed, dtype, height, width, words)
-    engine = FlowEngine("wse2", width, height, "vendor-simulator", dtype)
+    tile = random_tile(seed, precision, height, width, words)
+    engine = FlowEngine("wse2", width, height, "vendor-simulator", precision)
     lines = engine.run(TwoPhaseReduce(words, axis, group), tile)
     lines, source = (lines, tile) if axis == "x" else (lines.swapaxes(0, 1), tile.swapaxes(0, 1))
     for found, line in zip(lines, source, strict=True):
         ends = range(pes, 0, -group)
-        sums = [chains(dtype, line[max(0, end - group):end], 0, "sum") for end in ends][::-1]
-        assert_same_bits(np.ascontiguousarray(found[0]), np.ascontiguousarray(chains(dtype, np.stack(sums), 0, "sum")))
+        sums = [chains(precision, line[max(0, end - group):end], 0, "sum") for end in ends][::-1]
+        assert_same_bits(np.ascontiguousarray(found[0]), np.ascontiguousarray(chains(precision, np.stack(sums), 0, "sum")))
 
 
 def test_two_phase_reduce_takes_the_published_time():

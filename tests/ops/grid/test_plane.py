@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.ops import (
-    DTYPES,
+    PRECISIONS,
     AllReduce,
     Broadcast,
     Broadcast2D,
@@ -41,18 +41,18 @@ lengths = st.sampled_from([0, 1, 2, 6, 12, 40])
 
 
 @settings(max_examples=40, deadline=None)
-@given(machine=machines, width=sizes, height=sizes, words=lengths, dtype=st.sampled_from(DTYPES), x=st.integers(0, 6),
+@given(machine=machines, width=sizes, height=sizes, words=lengths, precision=st.sampled_from(PRECISIONS), x=st.integers(0, 6),
        y=st.integers(0, 6), op=st.sampled_from(["sum", "max"]), seed=st.integers(0, 99))
 def test_operations_over_a_grid_are_the_same_on_both_engines(random_tile, assert_same_bits, assert_same_clocks, machine, width,
-                                                             height, words, dtype, x, y, op, seed):
+                                                             height, words, precision, x, y, op, seed):
     operations = [Reduce2D(words, "xy", "chain", op), Reduce2D(words, "xy", "auto", op), Reduce2D(words, "snake", op=op),
                   Broadcast2D(words, x, y)]
-    tile = random_tile(seed, dtype, height, width, words)
+    tile = random_tile(seed, precision, height, width, words)
     for operation in operations:
-        flow = FlowEngine(machine[0], width, height, machine[1], dtype)
+        flow = FlowEngine(machine[0], width, height, machine[1], precision)
         values = flow.run(operation, tile)
         assert_same_bits(values, operation.reference(tile, flow.timing))
-        run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], dtype, tile)
+        run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], precision, tile)
         assert_same_bits(run.values, values)
         assert run.simulation.link_traversals == flow.link_traversals
         if not flow.notes:
@@ -100,16 +100,16 @@ def test_after_an_operation_over_the_grid_every_pe_has_a_clock_of_its_own(random
 
 
 @settings(max_examples=15, deadline=None)
-@given(machine=machines, words=st.sampled_from([1, 4, 12]), dtype=st.sampled_from(DTYPES), seed=st.integers(0, 99))
-def test_operations_on_disjoint_regions_run_at_once(random_tile, assert_same_bits, machine, words, dtype, seed):
+@given(machine=machines, words=st.sampled_from([1, 4, 12]), precision=st.sampled_from(PRECISIONS), seed=st.integers(0, 99))
+def test_operations_on_disjoint_regions_run_at_once(random_tile, assert_same_bits, machine, words, precision, seed):
     """Four operations on four rectangles of one grid: as each alone, in one simulation, with the same colors."""
     regions = [Region(0, 0, 5, 3), Region(5, 0, 2, 7), Region(0, 3, 4, 4), Region(4, 3, 1, 4)]
     operations = [Reduce(words, "x"), AllReduce(words, "y", 2), ReduceTree(words, "y", "auto", 2), RingShift(words, "y", 2)]
-    parts = [Part(region, operation, (random_tile(seed, dtype, region.height, region.width, words),))
+    parts = [Part(region, operation, (random_tile(seed, precision, region.height, region.width, words),))
              for region, operation in zip(regions, operations, strict=True)]
-    engine = FlowEngine(machine[0], 8, 7, machine[1], dtype)
+    engine = FlowEngine(machine[0], 8, 7, machine[1], precision)
     values = run_regions(engine, parts)
-    run = run_regions_on_cycle_engine(parts, machine[0], 8, 7, machine[1], dtype)
+    run = run_regions_on_cycle_engine(parts, machine[0], 8, 7, machine[1], precision)
     for found, expected in zip(run.values, values, strict=True):
         assert_same_bits(found, expected)
     assert run.simulation.link_traversals == engine.link_traversals
@@ -139,11 +139,11 @@ def test_the_closed_form_of_long_rings_is_near_their_schedule(monkeypatch):
     from wsekern.ops import RingAllReduce
     from wsekern.ops.lines import ring
 
-    for dtype in ("fp16", "fp16_fp32"):
+    for precision in ("fp16", "fp16_fp32"):
         cycles, energy = [], []
         for longest in (64, 8):
             monkeypatch.setattr(ring, "LONGEST", longest)
-            engine = FlowEngine("wse3", 40, 1, "silicon", dtype)
+            engine = FlowEngine("wse3", 40, 1, "silicon", precision)
             engine.time(RingAllReduce(100, "x"))
             cycles.append(engine.cycles)
             energy.append(engine.link_traversals)

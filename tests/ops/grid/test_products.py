@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wsekern.errors import InputError
 from wsekern.ops import (
-    DTYPES,
+    PRECISIONS,
     Cannon,
     CycleEngine,
     FlowEngine,
@@ -37,15 +37,15 @@ QUEUE = 8
 GRIDS = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (1, 3), (3, 1), (2, 3), (3, 2), (4, 2), (2, 4), (4, 6), (5, 2)]
 
 
-def check(random_tile, assert_same_bits, assert_same_clocks, machine, grid, operation, dtype, seed):
+def check(random_tile, assert_same_bits, assert_same_clocks, machine, grid, operation, precision, seed):
     """Values and energy the same on both engines, clocks too where the flow engine does not say otherwise."""
     width, height = grid
     left, right, _ = operation.shapes(width, height)
-    x, w = random_tile(seed, dtype, height, width, *left), random_tile(seed + 1, dtype, height, width, *right)
-    flow = FlowEngine(machine[0], width, height, machine[1], dtype)
+    x, w = random_tile(seed, precision, height, width, *left), random_tile(seed + 1, precision, height, width, *right)
+    flow = FlowEngine(machine[0], width, height, machine[1], precision)
     values = flow.run(operation, x, w)
     assert values.shape == operation.result_shape(flow)
-    run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], dtype, x, w)
+    run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], precision, x, w)
     assert_same_bits(run.values, values)
     assert run.simulation.link_traversals == flow.link_traversals
     if not flow.notes:
@@ -57,13 +57,14 @@ def check(random_tile, assert_same_bits, assert_same_clocks, machine, grid, oper
 
 @settings(max_examples=30, deadline=None)
 @given(machine=machines, grid=st.sampled_from(GRIDS), sizes=st.tuples(*[st.integers(0, 4)] * 3),
-       dtype=st.sampled_from(DTYPES), seed=st.integers(0, 99))
-def test_products_are_the_same_on_both_engines(random_tile, assert_same_bits, assert_same_clocks, machine, grid, sizes, dtype,
+       precision=st.sampled_from(PRECISIONS), seed=st.integers(0, 99))
+def test_products_are_the_same_on_both_engines(random_tile, assert_same_bits, assert_same_clocks, machine, grid, sizes,
+                                               precision,
                                                seed):
     m, k, n = sizes
     for operation in (MeshGemm(m, k, n, overlapped=False), MeshGemm(m, k, n, True, False), Cannon(m, k, n, overlapped=False),
                       Summa(m, k, n, False), MeshGemmTransposed(m, n, k, False)):
-        check(random_tile, assert_same_bits, assert_same_clocks, machine, grid, operation, dtype, seed)
+        check(random_tile, assert_same_bits, assert_same_clocks, machine, grid, operation, precision, seed)
 
 
 @pytest.mark.parametrize("grid", [(11, 7), (7, 11), (1, 70), (67, 1), (24, 9)])

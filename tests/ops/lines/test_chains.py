@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from wsekern.errors import BudgetError
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops import (
-    DTYPES,
+    PRECISIONS,
     AllReduce,
     Broadcast,
     Broadcast2D,
@@ -53,14 +53,14 @@ def chains(draw):
 
 @settings(max_examples=150, deadline=None)
 @given(machine=machines, width=st.sampled_from([1, 2, 3, 5, 8, 11]), height=st.sampled_from([1, 2, 3, 5, 12]), chain=chains(),
-       dtype=st.sampled_from(DTYPES), seed=st.integers(0, 99))
-def test_no_chain_differs_in_silence(assert_same_bits, assert_same_clocks, machine, width, height, chain, dtype, seed):
+       precision=st.sampled_from(PRECISIONS), seed=st.integers(0, 99))
+def test_no_chain_differs_in_silence(assert_same_bits, assert_same_clocks, machine, width, height, chain, precision, seed):
     words, operations = chain
     tile = np.random.default_rng(seed).standard_normal((height, width, words)).astype(np.float32)
-    tile = round_bf16(tile).reshape(tile.shape) if dtype == "bf16" else tile.astype(NUMPY_DTYPES[dtype])
-    engine, values = FlowEngine(machine[0], width, height, machine[1], dtype), tile
+    tile = round_bf16(tile).reshape(tile.shape) if precision == "bf16" else tile.astype(NUMPY_DTYPES[precision])
+    engine, values = FlowEngine(machine[0], width, height, machine[1], precision), tile
     try:
-        run = run_on_cycle_engine(operations, machine[0], width, height, machine[1], dtype, tile)
+        run = run_on_cycle_engine(operations, machine[0], width, height, machine[1], precision, tile)
     except BudgetError:
         return      # more colors or queues than a PE has for all of them at once
     for operation in operations:

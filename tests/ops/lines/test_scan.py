@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import InputError
-from wsekern.ops import DTYPES, FlowEngine
+from wsekern.ops import PRECISIONS, FlowEngine
 from wsekern.ops.lines.scan import Scan
 from wsekern.ops.predict import predict_op
 
@@ -16,18 +16,19 @@ machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), (
 
 @settings(max_examples=60, deadline=None)
 @given(machine=machines, length=st.integers(1, 14), lines=st.integers(1, 3), axis=st.sampled_from("xy"),
-       elements=st.sampled_from([0, 1, 2, 5, 12, 40]), op=st.sampled_from(["sum", "max"]), dtype=st.sampled_from(DTYPES),
+       elements=st.sampled_from([0, 1, 2, 5, 12, 40]), op=st.sampled_from(["sum", "max"]),
+       precision=st.sampled_from(PRECISIONS),
        seed=st.integers(0, 99), threads=st.integers(1, 2))
-def test_scans_are_the_same_on_both_engines(assert_one_operation, machine, length, lines, axis, elements, op, dtype, seed,
+def test_scans_are_the_same_on_both_engines(assert_one_operation, machine, length, lines, axis, elements, op, precision, seed,
                                             threads):
     width, height = (length, lines) if axis == "x" else (lines, length)
-    assert_one_operation(Scan(elements, axis, op), machine, width, height, dtype, elements, seed, threads)
+    assert_one_operation(Scan(elements, axis, op), machine, width, height, precision, elements, seed, threads)
 
 
 @settings(max_examples=20, deadline=None)
-@given(machine=machines, length=st.integers(1, 40), elements=st.integers(1, 60), dtype=st.sampled_from(DTYPES))
-def test_no_clock_of_a_scan_is_a_bound(machine, length, elements, dtype):
-    engine = FlowEngine(machine[0], length, 1, machine[1], dtype)
+@given(machine=machines, length=st.integers(1, 40), elements=st.integers(1, 60), precision=st.sampled_from(PRECISIONS))
+def test_no_clock_of_a_scan_is_a_bound(machine, length, elements, precision):
+    engine = FlowEngine(machine[0], length, 1, machine[1], precision)
     engine.time(Scan(elements, "x"))
     assert not engine.notes
 

@@ -10,8 +10,8 @@ from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import round_bf16
 from wsekern.ops import (
-    DTYPES,
     LOCAL_KINDS,
+    PRECISIONS,
     AllReduce,
     CycleEngine,
     FlowEngine,
@@ -39,10 +39,11 @@ def made(rng: np.random.Generator, type: str, special: float, *shape: int) -> np
         return round_bf16(values) if type == "bf16" else values.astype({"fp32": np.float32, "fp16": np.float16}[type])
 
 
-def tiles_of(operation: Local, width: int, height: int, dtype: str, seed: int = 0, special: float = 0.0) -> list[np.ndarray]:
+def tiles_of(operation: Local, width: int, height: int, precision: str, seed: int = 0,
+             special: float = 0.0) -> list[np.ndarray]:
     """Tiles as the tile kernels take them; sums are positive, as those of squares and exponentials are."""
     rng, found = np.random.default_rng(seed), []
-    for shape, type in zip(operation.tiles(), operation.tile_types(ELEMENT_TYPES[dtype]), strict=True):
+    for shape, type in zip(operation.tiles(), operation.tile_types(ELEMENT_TYPES[precision]), strict=True):
         tile = made(rng, type, special, height, width, *shape)
         found.append(np.abs(tile) + np.float32(0.01) if type == "fp32" and found and operation.kind != "dot" else tile)
     if operation.kind == "rope":
@@ -61,53 +62,55 @@ def same(found: np.ndarray, expected: np.ndarray) -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(machine=MACHINES, kind=st.sampled_from(LOCAL_KINDS), dtype=st.sampled_from(DTYPES), grid=GRIDS,
+@given(machine=MACHINES, kind=st.sampled_from(LOCAL_KINDS), precision=st.sampled_from(PRECISIONS), grid=GRIDS,
        n=st.one_of(st.integers(0, 20), st.sampled_from([64, 131, 300])), count=st.sampled_from([0, 1, 2, 3, 6, 12]),
        heads=st.sampled_from([1, 2, 3]), factor=st.floats(-3, 3), divisor=st.sampled_from([1.0, 37.0, 4096.0]),
        special=st.sampled_from([0.0, 0.2]), seed=st.integers(0, 99))
-@example(machine=("wse1", "vendor-simulator"), kind="fma", dtype="fp16_fp32", grid=(7, 3), n=64, count=1, heads=1, factor=0.0,
+@example(machine=("wse1", "vendor-simulator"), kind="fma", precision="fp16_fp32", grid=(7, 3), n=64, count=1, heads=1,
+         factor=0.0,
          divisor=1.0, special=0.2, seed=0)      # a sum that fp32 rounds into the middle of two halves
-def test_every_kind_is_the_same_on_both_engines(machine, kind, dtype, grid, n, count, heads, factor, divisor, special, seed):
+def test_every_kind_is_the_same_on_both_engines(machine, kind, precision, grid, n, count, heads, factor, divisor, special,
+                                                seed):
     n = max(n, 1) if kind == "rowmax" else n - n % 2 if kind == "rope" else n
     heads = heads if count % heads == 0 else 1
     operation = Local(kind, n, count, factor=factor, divisor=divisor, eps=1e-5, heads=heads)
-    flow = FlowEngine(machine[0], *grid, machine[1], dtype)
-    tiles = tiles_of(operation, *grid, dtype, seed, special)
+    flow = FlowEngine(machine[0], *grid, machine[1], precision)
+    tiles = tiles_of(operation, *grid, precision, seed, special)
     with np.errstate(all="ignore"):
         expected = flow.run(operation, *tiles)
-    done = run_on_cycle_engine(operation, machine[0], *grid, machine[1], dtype, *tiles)
+    done = run_on_cycle_engine(operation, machine[0], *grid, machine[1], precision, *tiles)
     same(done.values, expected)
     np.testing.assert_array_equal(done.clock, flow.clock)
     assert flow.cycles == sum(operation.cycles(flow.timing))
 
 
 @settings(max_examples=120, deadline=None)
-@given(machine=MACHINES, kind=st.sampled_from([Gemm, GemmTransposed]), dtype=st.sampled_from(DTYPES), grid=GRIDS,
+@given(machine=MACHINES, kind=st.sampled_from([Gemm, GemmTransposed]), precision=st.sampled_from(PRECISIONS), grid=GRIDS,
        sizes=st.tuples(*[st.one_of(st.integers(0, 5), st.just(17))] * 3), seed=st.integers(0, 99))
-def test_products_of_tiles_are_the_same_on_both_engines(machine, kind, dtype, grid, sizes, seed):
+def test_products_of_tiles_are_the_same_on_both_engines(machine, kind, precision, grid, sizes, seed):
     operation, rng = kind(*sizes), np.random.default_rng(seed)
-    tiles = [made(rng, ELEMENT_TYPES[dtype], 0.0, grid[1], grid[0], *shape) for shape in operation.tiles()]
-    engines = [engine(machine[0], *grid, machine[1], dtype) for engine in (FlowEngine, CycleEngine)]
+    tiles = [made(rng, ELEMENT_TYPES[precision], 0.0, grid[1], grid[0], *shape) for shape in operation.tiles()]
+    engines = [engine(machine[0], *grid, machine[1], precision) for engine in (FlowEngine, CycleEngine)]
     for _ in range(2):
         expected, found = (engine.run(operation, *tiles) for engine in engines)
         assert found.shape == expected.shape
         same(found, expected)
         np.testing.assert_array_equal(engines[1].clock, engines[0].clock)
-    done = run_on_cycle_engine(operation, machine[0], *grid, machine[1], dtype, *tiles)
+    done = run_on_cycle_engine(operation, machine[0], *grid, machine[1], precision, *tiles)
     same(done.values, expected)
     np.testing.assert_array_equal(2 * done.clock, engines[0].clock)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("kind", LOCAL_KINDS)
-def test_a_cycle_engine_runs_the_program_again_and_again(assert_same_clocks, kind, dtype):
+def test_a_cycle_engine_runs_the_program_again_and_again(assert_same_clocks, kind, precision):
     """What a program adds to is clear at each run; PEs that begin at clocks of their own keep what lies between them."""
     operation = Local(kind, 6, 4, factor=0.7, divisor=24, eps=1e-5, heads=2)
-    flow, cycle = (engine("wse3", 3, 2, "silicon", dtype) for engine in (FlowEngine, CycleEngine))
+    flow, cycle = (engine("wse3", 3, 2, "silicon", precision) for engine in (FlowEngine, CycleEngine))
     for engine in (flow, cycle):
-        engine.run(AllReduce(3, "x"), made(np.random.default_rng(1), ELEMENT_TYPES[dtype], 0, 2, 3, 3))
+        engine.run(AllReduce(3, "x"), made(np.random.default_rng(1), ELEMENT_TYPES[precision], 0, 2, 3, 3))
     for seed in range(2):
-        tiles = tiles_of(operation, 3, 2, dtype, seed)
+        tiles = tiles_of(operation, 3, 2, precision, seed)
         expected, found = flow.run(operation, *tiles), cycle.run(operation, *tiles)
         assert found.shape == expected.shape
         same(found, expected)
@@ -116,21 +119,21 @@ def test_a_cycle_engine_runs_the_program_again_and_again(assert_same_clocks, kin
 
 
 @settings(max_examples=25, deadline=None)
-@given(machine=MACHINES, dtype=st.sampled_from(DTYPES), width=st.integers(1, 4), height=st.integers(1, 4),
+@given(machine=MACHINES, precision=st.sampled_from(PRECISIONS), width=st.integers(1, 4), height=st.integers(1, 4),
        n=st.integers(1, 9), count=st.integers(1, 4), seed=st.integers(0, 99))
-def test_softmax_is_one_program_for_each_pe(machine, dtype, width, height, n, count, seed):
+def test_softmax_is_one_program_for_each_pe(machine, precision, width, height, n, count, seed):
     """A chain: the maximum of a column of PEs, then the exponentials of another tile against it, and their sum."""
     chain = [Local("rowmax", n, count), AllReduce(count, "y", op="max")]
     rng = np.random.default_rng(seed)
-    x = made(rng, ELEMENT_TYPES[dtype], 0, height, width, count, n)
-    flow = FlowEngine(machine[0], width, height, machine[1], dtype)
+    x = made(rng, ELEMENT_TYPES[precision], 0, height, width, count, n)
+    flow = FlowEngine(machine[0], width, height, machine[1], precision)
     top = flow.run(chain[1], flow.run(chain[0], x))
-    done = run_on_cycle_engine(chain, machine[0], width, height, machine[1], dtype, x)
+    done = run_on_cycle_engine(chain, machine[0], width, height, machine[1], precision, x)
     same(done.values, top)
     np.testing.assert_array_equal(done.clock, flow.clock)
     tail, start = [Local("silu", n, count), Local("sumsq", n, count)], flow.clock
     total = flow.run(tail[1], flow.run(tail[0], x))
-    done = run_on_cycle_engine(tail, machine[0], width, height, machine[1], dtype, x)
+    done = run_on_cycle_engine(tail, machine[0], width, height, machine[1], precision, x)
     same(done.values, total)
     np.testing.assert_array_equal(done.clock, flow.clock - start)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine.timing import timing
 from wsekern.ops import (
-    DTYPES,
+    PRECISIONS,
     AllGather,
     FlowEngine,
     Gather,
@@ -36,53 +36,54 @@ lengths = st.sampled_from([0, 1, 2, 6, 12, 40])
 @settings(max_examples=60, deadline=None)
 @given(machine=machines, length=sizes, lines=st.integers(1, 3), axis=st.sampled_from("xy"), words=lengths,
        algorithm=st.sampled_from(ALGORITHMS), root=st.integers(0, 12), op=st.sampled_from(["sum", "max"]),
-       dtype=st.sampled_from(DTYPES), seed=st.integers(0, 99))
+       precision=st.sampled_from(PRECISIONS), seed=st.integers(0, 99))
 def test_reductions_over_trees_are_the_same_on_both_engines(assert_one_operation, machine, length, lines, axis, words,
-                                                            algorithm, root, op, dtype, seed):
+                                                            algorithm, root, op, precision, seed):
     operation = ReduceTree(words, axis, algorithm, root, op)
     width, height = (length, lines) if axis == "x" else (lines, length)
     try:
-        assert_one_operation(operation, machine, width, height, dtype, words, seed)
+        assert_one_operation(operation, machine, width, height, precision, words, seed)
     except BudgetError as error:
         assert "queues" in str(error) and machine[0] == "wse2"
 
 
 @settings(max_examples=60, deadline=None)
 @given(machine=machines, length=sizes, lines=st.integers(1, 3), axis=st.sampled_from("xy"), words=lengths,
-       groups=st.lists(st.integers(1, 6), max_size=2), op=st.sampled_from(["sum", "max"]), dtype=st.sampled_from(DTYPES),
+       groups=st.lists(st.integers(1, 6), max_size=2), op=st.sampled_from(["sum", "max"]),
+       precision=st.sampled_from(PRECISIONS),
        seed=st.integers(0, 99), threads=st.integers(1, 2))
 def test_all_reduces_over_k_trees_and_rings_are_the_same_on_both_engines(assert_one_operation, machine, length, lines, axis,
-                                                                         words, groups, op, dtype, seed, threads):
+                                                                         words, groups, op, precision, seed, threads):
     width, height = (length, lines) if axis == "x" else (lines, length)
     for operation in (KTreeAllReduce(words, axis, tuple(groups), op), RingAllReduce(words, axis, op),
                       TreeAllReduce(words, axis, "auto", None, op)):
-        assert_one_operation(operation, machine, width, height, dtype, words, seed, threads)
+        assert_one_operation(operation, machine, width, height, precision, words, seed, threads)
 
 
 @settings(max_examples=60, deadline=None)
 @given(machine=machines, length=sizes, lines=st.integers(1, 2), axis=st.sampled_from("xy"), words=lengths,
-       root=st.integers(0, 12), steps=st.integers(1, 4), dtype=st.sampled_from(DTYPES))
+       root=st.integers(0, 12), steps=st.integers(1, 4), precision=st.sampled_from(PRECISIONS))
 def test_operations_that_move_tiles_are_the_same_on_both_engines(assert_one_operation, machine, length, lines, axis, words,
-                                                                 root, steps, dtype):
+                                                                 root, steps, precision):
     width, height = (length, lines) if axis == "x" else (lines, length)
-    assert_one_operation(RingShift(words, axis, steps), machine, width, height, dtype, words)
+    assert_one_operation(RingShift(words, axis, steps), machine, width, height, precision, words)
     words += words % 2
-    assert_one_operation(Gather(words, axis, root), machine, width, height, dtype, words)
-    assert_one_operation(AllGather(words, axis), machine, width, height, dtype, words)
-    assert_one_operation(Scatter(words, axis, length, root), machine, width, height, dtype, words * length)
+    assert_one_operation(Gather(words, axis, root), machine, width, height, precision, words)
+    assert_one_operation(AllGather(words, axis), machine, width, height, precision, words)
+    assert_one_operation(Scatter(words, axis, length, root), machine, width, height, precision, words * length)
 
 
 @settings(max_examples=40, deadline=None)
 @given(machine=machines, length=sizes, lines=st.integers(1, 2), axis=st.sampled_from("xy"), words=lengths,
-       relays=st.integers(-14, 14).filter(bool), dtype=st.sampled_from(DTYPES))
+       relays=st.integers(-14, 14).filter(bool), precision=st.sampled_from(PRECISIONS))
 def test_software_relays_take_the_time_that_was_measured(random_tile, assert_same_bits, assert_same_clocks, machine, length,
-                                                         lines, axis, words, relays, dtype):
+                                                         lines, axis, words, relays, precision):
     """The program's relays keep step, so that its clocks are those of the closed form set on silicon."""
     width, height = (length, lines) if axis == "x" else (lines, length)
-    operation, tile = Shift(words, axis, relays), random_tile(0, dtype, height, width, words)
-    flow = FlowEngine(machine[0], width, height, machine[1], dtype)
+    operation, tile = Shift(words, axis, relays), random_tile(0, precision, height, width, words)
+    flow = FlowEngine(machine[0], width, height, machine[1], precision)
     values = flow.run(operation, tile)
-    run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], dtype, tile)
+    run = run_on_cycle_engine(operation, machine[0], width, height, machine[1], precision, tile)
     assert_same_bits(run.values, values)
     assert run.simulation.link_traversals == flow.link_traversals
     if abs(relays) <= length and words <= 12 and "silicon" in machine and machine[0] == "wse3":
@@ -161,18 +162,18 @@ def test_what_does_not_fit_is_refused():
 
 @settings(max_examples=20, deadline=None)
 @given(machine=machines, length=st.sampled_from([2, 3, 5, 7]), words=st.sampled_from([2, 12, 40]), root=st.integers(0, 6),
-       dtype=st.sampled_from(DTYPES))
-def test_the_cycle_engine_can_be_asked_for_what_meets(random_tile, assert_same_clocks, machine, length, words, root, dtype):
+       precision=st.sampled_from(PRECISIONS))
+def test_the_cycle_engine_can_be_asked_for_what_meets(random_tile, assert_same_clocks, machine, length, words, root, precision):
     """contended="cycle": operations whose words meet or wait are timed wavelet by wavelet, and every clock is exact."""
     from wsekern.ops import AllReduce, Reduce
 
-    tile = random_tile(0, dtype, 2, length, words)
+    tile = random_tile(0, precision, 2, length, words)
     for operation in (Gather(words, "x", root), ReduceTree(words, "x", "star", root), Reduce(words, "x", min(root, length - 1)),
                       AllReduce(words, "x", 3), RingShift(words, "x")):
-        engine = FlowEngine(machine[0], length, 2, machine[1], dtype, contended="cycle")
+        engine = FlowEngine(machine[0], length, 2, machine[1], precision, contended="cycle")
         try:
             engine.run(operation, tile)
-            run = run_on_cycle_engine(operation, machine[0], length, 2, machine[1], dtype, tile)
+            run = run_on_cycle_engine(operation, machine[0], length, 2, machine[1], precision, tile)
         except BudgetError:
             continue
         assert_same_clocks(engine.clock, run.clock)

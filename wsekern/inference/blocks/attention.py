@@ -73,7 +73,7 @@ def _head_norm(mapping: Mapping, x: str, tokens: int, heads: int) -> Steps:
     rows, features, squares = tokens * heads, mapping.features, f"{x}_squares"
     steps: Steps = [reshape(x, rows, features), _step(f"{x}_norm_squares", Local("sumsq", features, rows), (x,), squares)]
     if mapping.segment > 1:
-        reduce = all_reduce(mapping, rows, "x", segment=mapping.segment, dtype="fp32")
+        reduce = all_reduce(mapping, rows, "x", segment=mapping.segment, precision="fp32")
         steps.append(_step(f"{x}_norm_reduce", reduce, (squares,), squares))
     scale = Local("rownorm", features, rows, divisor=mapping.config.head_dim, eps=mapping.config.rms_eps)
     return [*steps, _step(f"{x}_norm_scale", scale, (x, squares, f"weights.{x}_norm"), x), reshape(x, tokens, heads, features)]
@@ -114,7 +114,7 @@ def _softmax(mapping: Mapping, tokens: int, slots: int) -> Steps:
         _step("softmax_max_reduce", all_reduce(mapping, heads * rows, "y", op="max"), ("top",), "top"),
         _step("softmax_exp", Local("expsub", slots, heads * rows), ("scores", "top"), "shares"),
         _step("softmax_sum", Local("rowsum", slots, heads * rows), ("shares",), "total"),
-        _step("softmax_sum_reduce", all_reduce(mapping, heads * rows, "y", dtype="fp32"), ("total",), "total"),
+        _step("softmax_sum_reduce", all_reduce(mapping, heads * rows, "y", precision="fp32"), ("total",), "total"),
         reshape("shares", heads, rows, slots), pick("shares", parts, 0, range(heads)),
         first("cache.values", "values", 1, slots), pick("values", values, 0, range(heads))]
     steps += [_step(f"values_{head}", Gemm(rows, slots, features), (parts[head], values[head]), attended[head])

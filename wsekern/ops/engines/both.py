@@ -32,15 +32,15 @@ class BothEngines(FlowEngine):
         return values
 
     def _by_wavelet(self, operation: Operation, values: np.ndarray, *tiles: np.ndarray) -> np.ndarray:
-        dtype, plain = operation.dtype or self.dtype, operation.in_engine_format().staged()
+        precision, plain = operation.precision or self.precision, operation.in_engine_format().staged()
         tiles = tuple(np.ascontiguousarray(tile) for tile in tiles)
-        done = run_on_cycle_engine(plain, self.machine, self.width, self.height, self.profile, dtype, *tiles)
+        done = run_on_cycle_engine(plain, self.machine, self.width, self.height, self.profile, precision, *tiles)
         by_wavelet = done.values.reshape(values.shape)
         if by_wavelet.tobytes() != values.tobytes():
             where = np.argwhere(by_wavelet != values)
             raise SimulationError(f"{operation}: the engines' values differ, first on PE (y, x, ...) = "
                                   f"{tuple(int(i) for i in where[0]) if len(where) else '(signs of zeros)'}")
-        alone = FlowEngine(self.machine, self.width, self.height, self.profile, dtype)
+        alone = FlowEngine(self.machine, self.width, self.height, self.profile, precision)
         alone.time(plain)
         if operation.sends:
             self.operations_by_wavelet += 1

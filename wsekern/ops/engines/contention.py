@@ -13,11 +13,11 @@ from wsekern.ops.operation import Operation
 def clocks_by_wavelet(operation: Operation, timing: Timing, start: np.ndarray) -> np.ndarray:
     """Clocks (height, width) after ``operation`` moved every wavelet (of zeros), every PE starting at its clock in ``start``
     (height, width); ``timing`` is the engine's, whose number format counts where the operation has none of its own."""
-    timing = replace(timing, dtype=operation.dtype or timing.dtype)
+    timing = replace(timing, precision=operation.precision or timing.precision)
     plain, (height, width) = operation.in_engine_format(), start.shape
-    compiled = compile_operations([plain], timing.machine, width, height, timing.profile, timing.dtype, delayed=True)
+    compiled = compile_operations([plain], timing.machine, width, height, timing.profile, timing.precision, delayed=True)
     compiled.simulation.parameters[:, 0] = (start - start.min()).reshape(-1)
     compiled.arranged = None
     shapes = plain.lowered(timing, width, height).tiles()
-    tiles = [np.zeros((height, width, *shape), NUMPY_DTYPES[timing.dtype]) for shape in shapes]
+    tiles = [np.zeros((height, width, *shape), NUMPY_DTYPES[timing.precision]) for shape in shapes]
     return start.min() + compiled.run(tiles).clock

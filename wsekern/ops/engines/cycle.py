@@ -23,10 +23,10 @@ class CycleEngine(Engine):
     starting at its own clock. A flow engine beside it tells the causes of cycles and times work that has no program.
     """
 
-    def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", dtype: str = "fp16",
+    def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", precision: str = "fp16",
                  threads: int = 1) -> None:
-        super().__init__(machine, width, height, profile, dtype, threads)
-        self._flow = FlowEngine(self.machine, width, height, profile, dtype, threads)
+        super().__init__(machine, width, height, profile, precision, threads)
+        self._flow = FlowEngine(self.machine, width, height, profile, precision, threads)
         self.reset()
 
     def reset(self) -> None:
@@ -80,7 +80,7 @@ class CycleEngine(Engine):
             if len(self._compiled) >= min(64, 1 + KEPT_PES // (self.width * self.height)):
                 self._compiled.pop(next(iter(self._compiled)))
             self._compiled[operation] = compile_operations([operation], self.machine, self.width, self.height,
-                                                           self.profile, self.dtype, True, self.threads)
+                                                           self.profile, self.precision, True, self.threads)
         return self._compiled[operation]
 
     @property

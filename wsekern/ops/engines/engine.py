@@ -27,14 +27,14 @@ class Engine(ABC):
     notes: dict[str, str]
     """Operations whose clocks are bounds rather than exact, with the reason."""
 
-    def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", dtype: str = "fp16",
+    def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", precision: str = "fp16",
                  threads: int = 1) -> None:
         self.machine = load_machine(machine) if isinstance(machine, str) else machine
         self.machine.check_grid(width, height)
         if not 1 <= threads <= MAX_THREADS:
             raise InputError(f"threads is {threads}: expected 1 to {MAX_THREADS}")
-        self.width, self.height, self.profile, self.dtype, self.threads = width, height, profile, dtype, threads
-        self.timing = Timing(self.machine, profile, dtype)
+        self.width, self.height, self.profile, self.precision, self.threads = width, height, profile, precision, threads
+        self.timing = Timing(self.machine, profile, precision)
 
     @abstractmethod
     def reset(self) -> None:

@@ -30,9 +30,9 @@ class FlowEngine(Engine):
     of two operations may meet, ``notes`` says so too: run these on the cycle engine together.
     """
 
-    def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", dtype: str = "fp16",
+    def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", precision: str = "fp16",
                  threads: int = 1, contended: str = "bound") -> None:
-        super().__init__(machine, width, height, profile, dtype, threads)
+        super().__init__(machine, width, height, profile, precision, threads)
         if contended not in ("bound", "cycle"):
             raise InputError(f"contended is {contended!r}: use bound, or cycle to move the words of such operations one by one")
         self.contended = contended
@@ -83,9 +83,9 @@ class FlowEngine(Engine):
         finally:
             self.notes = known
 
-    def timing_of(self, dtype: str | None) -> Timing:
-        """Costs in ``dtype``, the engine's own where it is None."""
-        return self.timing if dtype in (None, self.dtype) else Timing(self.machine, self.profile, dtype)
+    def timing_of(self, precision: str | None) -> Timing:
+        """Costs in ``precision``, the engine's own where it is None."""
+        return self.timing if precision in (None, self.precision) else Timing(self.machine, self.profile, precision)
 
     def length(self, axis: str) -> int:
         """PEs of a line along ``axis``."""

@@ -47,14 +47,14 @@ class CycleRun:
 
 
 def run_on_cycle_engine(operations: Operation | Sequence[Operation], machine: Machine | str, width: int, height: int,
-                        profile: str, dtype: str, *tiles: np.ndarray, threads: int = 1) -> CycleRun:
+                        profile: str, precision: str, *tiles: np.ndarray, threads: int = 1) -> CycleRun:
     """Run an operation, or a sequence of which each takes the result of the one before it first, wavelet by wavelet.
 
     ``tiles`` are the host's tiles in the order in which the operations take them. Equal operations share their colors, but
     for those that leave switches advanced.
     """
     chain = list(operations) if isinstance(operations, Sequence) else [operations]
-    compiled = compile_operations(chain, machine, width, height, profile, dtype, threads=threads)
+    compiled = compile_operations(chain, machine, width, height, profile, precision, threads=threads)
     return compiled.run(tiles)
 
 
@@ -91,11 +91,11 @@ class Canvas(Protocol):
 
 
 def compile_operations(chain: Sequence[Operation], machine: Machine | str, width: int, height: int, profile: str,
-                       dtype: str, delayed: bool = False, threads: int = 1) -> Compiled:
+                       precision: str, delayed: bool = False, threads: int = 1) -> Compiled:
     """Routes and programs of operations run one after the other; where ``delayed``, each PE begins after as many cycles
     as its parameter 0 says."""
     layout = Layout(machine, width, height, profile, banks=False)
-    timing = Timing(layout.machine, profile, dtype)
+    timing = Timing(layout.machine, profile, precision)
     inputs, result = place_operations(layout, timing, chain, ColorAllocator(layout.machine), delayed)
     if delayed:
         layout.parameters = np.zeros((height, width, 1), np.int32)
@@ -119,7 +119,7 @@ def place_operations(layout: Canvas, timing: Timing, chain: Sequence[Operation],
             program.spend_parameter(0)
         result = ""
         for serial, operation in enumerate(lowered):
-            costs = replace(timing, dtype=operation.dtype or timing.dtype)
+            costs = replace(timing, precision=operation.precision or timing.precision)
             _declare(program, operation, names[serial], costs)
             _settle(program, result)
             inputs = (result, *names[serial]) if result else tuple(names[serial])
@@ -145,7 +145,7 @@ def _allot(layout: Any, chain: list[WaferProgram], labels: list[str], allocator:
 
 def _declare(program: Program, operation: WaferProgram, names: list[str], timing: Timing) -> None:
     """Memory for the tiles that the host gives an operation: its last ones, as the first may be the result before it."""
-    shapes, types = operation.tiles(), operation.tile_types(ELEMENT_TYPES[timing.dtype])
+    shapes, types = operation.tiles(), operation.tile_types(ELEMENT_TYPES[timing.precision])
     given = len(shapes) - len(names)
     for name, shape, type in zip(names, shapes[given:], types[given:], strict=True):
         program.memory(name, type, int(np.prod(shape)))

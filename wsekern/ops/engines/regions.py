@@ -74,7 +74,7 @@ def run_regions(engine: FlowEngine, parts: Sequence[Part]) -> list[NDArray]:
     check_disjoint(parts, engine.width, engine.height)
     values = []
     for part in parts:
-        inner = FlowEngine(engine.machine, part.region.width, part.region.height, engine.profile, engine.dtype,
+        inner = FlowEngine(engine.machine, part.region.width, part.region.height, engine.profile, engine.precision,
                            engine.threads)
         clocks = engine.grid()[part.region.slices]
         inner.grid()[:] = clocks
@@ -118,7 +118,7 @@ class RegionsRun:
 
 
 def run_regions_on_cycle_engine(parts: Sequence[Part], machine: Machine | str, width: int, height: int, profile: str,
-                                dtype: str) -> RegionsRun:
+                                precision: str) -> RegionsRun:
     """Run operations at once on disjoint regions, wavelet by wavelet, in one simulation. Regions use the same colors."""
     machine = load_machine(machine) if isinstance(machine, str) else machine
     check_disjoint(parts, width, height)
@@ -126,7 +126,7 @@ def run_regions_on_cycle_engine(parts: Sequence[Part], machine: Machine | str, w
     placed = []
     for index, part in enumerate(parts):
         window = Window(layout, part.region)
-        placed.append(place_operations(window, Timing(machine, profile, dtype), [part.operation],
+        placed.append(place_operations(window, Timing(machine, profile, precision), [part.operation],
                                        ColorAllocator(machine), prefix=f"part{index}."))
     simulation = layout.compile()
     for part, (inputs, _) in zip(parts, placed, strict=True):

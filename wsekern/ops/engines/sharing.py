@@ -139,7 +139,7 @@ class LinkWatch:
         for scheduled in operation.sent_along():
             starts = self.starts(engine, scheduled.axis)
             if starts is not None and (scheduled.axis in self.last or operation.leaves_words_under_way):
-                timing = engine.timing_of(operation.dtype)
+                timing = engine.timing_of(operation.precision)
                 sent.append((scheduled.axis, Sent(operation.label, scheduled, timing, starts)))
         return sent
 

@@ -89,7 +89,7 @@ class MeshProduct(PlaneScheduled):
     def memory_bytes(self, engine: Clocks) -> int:
         """Bytes of the tiles that a PE holds; those that move are held twice."""
         left, right, result = (prod(shape) for shape in self.shapes(engine.width, engine.height))
-        return np.dtype(NUMPY_DTYPES[engine.dtype]).itemsize * (2 * (left + right) + result)
+        return np.dtype(NUMPY_DTYPES[engine.precision]).itemsize * (2 * (left + right) + result)
 
     def lowered(self, timing: Timing, width: int, height: int) -> WaferProgram:
         """What the cycle engine runs: the staged form."""
@@ -219,7 +219,7 @@ class MeshGemm(MeshProduct):
         x, w = self.checked(engine, x, w)
         self.time(engine)
         blocks = lcm(engine.width, engine.height)
-        return mesh_gemm(left_blocks(x, blocks, True), right_blocks(w, blocks, engine.width), engine.dtype,
+        return mesh_gemm(left_blocks(x, blocks, True), right_blocks(w, blocks, engine.width), engine.precision,
                          threads=engine.threads)
 
 
@@ -289,7 +289,7 @@ class Summa(MeshProduct):
         x, w = self.checked(engine, x, w)
         self.time(engine)
         blocks = lcm(engine.width, engine.height)
-        return mesh_gemm(left_blocks(x, blocks, False), right_blocks(w, blocks), engine.dtype, threads=engine.threads,
+        return mesh_gemm(left_blocks(x, blocks, False), right_blocks(w, blocks), engine.precision, threads=engine.threads,
                          skewed=False)
 
 
@@ -357,7 +357,8 @@ class MeshGemmTransposed(MeshProduct):
         q, k = self.checked(engine, q, k)
         self.time(engine)
         keys = right_blocks(k, lcm(engine.width, engine.height))
-        return self._beside(mesh_gemm_transposed(q, keys, engine.dtype, threads=engine.threads), engine.height, engine.width)
+        return self._beside(mesh_gemm_transposed(q, keys, engine.precision, threads=engine.threads), engine.height,
+                            engine.width)
 
 
 def spend_rounds(engine: Clocks, rounds: int, multiply: tuple[int, int], exchange: dict[str, int]) -> None:

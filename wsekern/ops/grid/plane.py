@@ -101,17 +101,17 @@ class Reduce2D(PlaneScheduled):
 
     def flow(self, engine: Clocks, tile: np.ndarray) -> np.ndarray:
         """Tiles (height, width, ...) of ``elements`` elements -> the same, with the result at PE (0, 0)."""
-        tile = check_flat_tile(engine, tile, self.elements, engine.dtype)
+        tile = check_flat_tile(engine, tile, self.elements, engine.precision)
         self.time(engine)
         if self.path == "snake":
             order = snake(engine.width, engine.height)
             out = tile.copy()
             line = np.ascontiguousarray(tile.reshape(1, len(order), -1)[:, order])
-            out[0, 0] = run_line(engine, "reduce", self.op, line, "x", 0, 0, engine.dtype)[0, 0].reshape(out[0, 0].shape)
+            out[0, 0] = run_line(engine, "reduce", self.op, line, "x", 0, 0, engine.precision)[0, 0].reshape(out[0, 0].shape)
             return out
-        out = schedule_values(self.rows.schedule(engine.width, engine.timing), tile, "x", engine.dtype, engine.threads)
+        out = schedule_values(self.rows.schedule(engine.width, engine.timing), tile, "x", engine.precision, engine.threads)
         column = np.ascontiguousarray(out[:, :1])
-        out[:, :1] = schedule_values(self.column.schedule(engine.height, engine.timing), column, "y", engine.dtype, 1)
+        out[:, :1] = schedule_values(self.column.schedule(engine.height, engine.timing), column, "y", engine.precision, 1)
         return out
 
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
@@ -176,7 +176,7 @@ class Broadcast2D(PlaneScheduled):
 
     def flow(self, engine: Clocks, tile: np.ndarray) -> np.ndarray:
         """Tiles (height, width, ...) of ``elements`` elements -> the same, each PE with the root's tile."""
-        tile = check_flat_tile(engine, tile, self.elements, engine.dtype)
+        tile = check_flat_tile(engine, tile, self.elements, engine.precision)
         self.time(engine)
         return self.reference(tile, engine.timing)
 

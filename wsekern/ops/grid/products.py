@@ -34,7 +34,7 @@ class _Product:
         self.schedule = Schedule(width * height, left, timing, "meshgemm_call", result, buffers,
                                  result=[("scores" if transposed else "product", 0)] * (width * height), width=width,
                                  second=right, product=(m, k, n, transposed))
-        self.accumulator = "accumulator" if timing.dtype in WIDE else "product"
+        self.accumulator = "accumulator" if timing.precision in WIDE else "product"
 
     def pe(self, row: int, column: int) -> int:
         """A PE, counted row by row."""

@@ -136,12 +136,12 @@ class Transpose(PlaneScheduled):
 
     def memory_bytes(self, engine: Clocks) -> int:
         """Bytes of the tiles on a PE where block rows are gathered."""
-        return np.dtype(NUMPY_DTYPES[engine.dtype]).itemsize * self.held(engine.width, engine.height)
+        return np.dtype(NUMPY_DTYPES[engine.precision]).itemsize * self.held(engine.width, engine.height)
 
     def flow(self, engine: Clocks, tile: np.ndarray) -> np.ndarray:
         """Tiles (H, W, ...) of a b ``elements`` elements -> the same, transposed over the grid."""
         rows, columns = self.shares(engine.width, engine.height)
-        tile = check_flat_tile(engine, tile, rows * columns * self.elements, engine.dtype)
+        tile = check_flat_tile(engine, tile, rows * columns * self.elements, engine.precision)
         self.time(engine)
         return self.reference(tile, engine.timing)
 

@@ -37,7 +37,7 @@ class AllReduce(LineOperation):
     groups: int = 1
     op: str = "sum"
     segment: int = 0
-    dtype: str | None = None
+    precision: str | None = None
     """Number format other than the engine's, such as fp32 for statistics."""
     colors: ClassVar[int] = 9
     """Up and down, by parity of the sender: 4 within groups, 4 between group roots; and the multicast."""
@@ -70,13 +70,13 @@ class AllReduce(LineOperation):
         """Advance the clocks (PEs, causes) of a line; who is held back waits for the result anyway."""
         return allreduce_line(line, segment, self.groups, costs) & ~HELD_FLAG
 
-    def reference_line(self, dtype: str, line: np.ndarray) -> np.ndarray:
+    def reference_line(self, precision: str, line: np.ndarray) -> np.ndarray:
         """The sum of the groups' sums on all PEs."""
         length, groups, sums = len(line), min(self.groups, len(line)), []
         for j in range(groups):
             begin, end = group_begin(j, length, groups), group_begin(j + 1, length, groups)
-            sums.append(chains(dtype, line[begin:end], group_root(j, length, groups) - begin, self.op))
-        return np.broadcast_to(chains(dtype, np.stack(sums), groups // 2, self.op), line.shape)
+            sums.append(chains(precision, line[begin:end], group_root(j, length, groups) - begin, self.op))
+        return np.broadcast_to(chains(precision, np.stack(sums), groups // 2, self.op), line.shape)
 
     def hops(self, length: int) -> tuple[int, int]:
         """Sums within groups and between their roots; results over every link."""

@@ -24,7 +24,7 @@ class Broadcast(LineOperation):
     axis: Axis
     root: int = 0
     segment: int = 0
-    dtype: str | None = None
+    precision: str | None = None
     """Number format other than the engine's, such as fp32 for statistics."""
     colors: ClassVar[int] = 1
     kind: ClassVar[str] = "broadcast"
@@ -50,7 +50,7 @@ class Broadcast(LineOperation):
         """Advance the clocks (PEs, causes) of a line."""
         return broadcast_line(line, segment, self.root, costs)
 
-    def reference_line(self, dtype: str, line: np.ndarray) -> np.ndarray:
+    def reference_line(self, precision: str, line: np.ndarray) -> np.ndarray:
         """The root's tile."""
         return np.broadcast_to(line[self.root_of(len(line))], line.shape)
 

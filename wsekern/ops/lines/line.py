@@ -48,7 +48,7 @@ def segment_at(position: int, length: int, segment: int) -> tuple[int, int]:
 def line_costs(timing: Timing, elements: int, call: str, op: str = "sum") -> LineCosts:
     """Whole-cycle constants of an operation on ``elements`` elements of every PE of a line."""
     move, combine = timing.instruction("mov"), timing.instruction("add" if op == "sum" else "max")
-    wide = timing.dtype == "fp16_fp32"
+    wide = timing.precision == "fp16_fp32"
     wavelets = traffic(timing, elements)
     sum_packing = 1 if wide else timing.packing
     result_packing = 2 if wide else timing.packing
@@ -72,15 +72,15 @@ def waiting_room(timing: Timing) -> int:
 
 
 def run_line(engine: Clocks, kind: str, op: str, tile: np.ndarray, axis: str, segment: int, parameter: int,
-             dtype: str) -> np.ndarray:
+             precision: str) -> np.ndarray:
     """Values of a line operation for all PEs, in the kernel's threads."""
-    if dtype == "u32" and kind != "broadcast":
+    if precision == "u32" and kind != "broadcast":
         raise InputError(f"u32 words can be broadcast only, not taken through {kind}")
     out = np.empty_like(tile)
     if tile.size:
         length = tile.shape[0 if axis == "y" else 1]
         shape = (*tile.shape[:2], tile[0, 0].size)
-        raise_for_status(line_values(kind, dtype, op, shape, axis, segment or length, parameter,
+        raise_for_status(line_values(kind, precision, op, shape, axis, segment or length, parameter,
                                      tile.reshape(-1).view(np.uint8), out.reshape(-1).view(np.uint8), engine.threads))
     return out
 
@@ -112,7 +112,7 @@ class LineEmitter:
 
     def __init__(self, out: Emission, elements: int, op: str, tile: str) -> None:
         self.out, self.elements, self.tile, self.held = out, elements, tile, tile
-        self.wide = out.timing.dtype == "fp16_fp32"
+        self.wide = out.timing.precision == "fp16_fp32"
         self.sum_type = "fp32" if self.wide else out.type
         self.move = out.timing.instruction("mov")
         self.add = out.timing.instruction("add" if op == "sum" else "max")
@@ -172,7 +172,7 @@ class LineOperation(Operation):
         """Advance the clocks (PEs, causes) of a line; what happened to words on their way (flags)."""
 
     @abstractmethod
-    def reference_line(self, dtype: str, line: np.ndarray) -> np.ndarray:
+    def reference_line(self, precision: str, line: np.ndarray) -> np.ndarray:
         """Plain numpy: what the PEs of one independent line (PEs, elements) end with."""
 
     @abstractmethod
@@ -194,29 +194,29 @@ class LineOperation(Operation):
     def time(self, engine: Clocks) -> None:
         """Advance the clocks of ``engine`` by this operation."""
         if self.elements:
-            costs = line_costs(engine.timing_of(self.dtype), self.elements, f"{self.kind}_call", self.op)
+            costs = line_costs(engine.timing_of(self.precision), self.elements, f"{self.kind}_call", self.op)
             segment = self.segment or engine.length(self.axis)
             engine.on_lines(self.axis, lambda line: engine.happened(self, self.advance(line, segment, costs)))
             engine.link_traversals += self.link_traversals(engine)
 
     def flow(self, engine: Clocks, tile: np.ndarray) -> np.ndarray:
         """Tiles (height, width, ...) of ``elements`` elements -> what each PE ends with, the same shape."""
-        dtype = self.dtype or engine.dtype
-        tile = check_flat_tile(engine, tile, self.elements, dtype)
+        precision = self.precision or engine.precision
+        tile = check_flat_tile(engine, tile, self.elements, precision)
         self.time(engine)
-        return run_line(engine, self.kind, self.op, tile, self.axis, self.segment, self.parameter, dtype)
+        return run_line(engine, self.kind, self.op, tile, self.axis, self.segment, self.parameter, precision)
 
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""
-        out, dtype = np.empty_like(tile), self.dtype or timing.dtype
+        out, precision = np.empty_like(tile), self.precision or timing.precision
         for source, target in zip(along(tile, self.axis), along(out, self.axis), strict=True):
             for begin, end in segments(len(source), self.segment):
-                target[begin:end] = self.reference_line(dtype, travelling(dtype, source[begin:end])).astype(tile.dtype)
+                target[begin:end] = self.reference_line(precision, travelling(precision, source[begin:end])).astype(tile.dtype)
         return out
 
     def link_traversals(self, engine: Clocks) -> int:
         """Wavelets times links of one run on the whole grid."""
-        wavelets, total = traffic(engine.timing_of(self.dtype), self.elements), 0
+        wavelets, total = traffic(engine.timing_of(self.precision), self.elements), 0
         for begin, end in segments(engine.length(self.axis), self.segment):
             sums, results = self.hops(end - begin)
             total += sums * wavelets.sums + results * wavelets.results

@@ -32,7 +32,7 @@ class Reduce(LineOperation):
     root: int = 0
     op: str = "sum"
     segment: int = 0
-    dtype: str | None = None
+    precision: str | None = None
     """Number format other than the engine's, such as fp32 for statistics."""
     colors: ClassVar[int] = 4
     """Up and down, by parity of the sender."""
@@ -58,10 +58,10 @@ class Reduce(LineOperation):
         """Advance the clocks (PEs, causes) of a line."""
         return reduce_line(line, segment, self.root, costs)
 
-    def reference_line(self, dtype: str, line: np.ndarray) -> np.ndarray:
+    def reference_line(self, precision: str, line: np.ndarray) -> np.ndarray:
         """The sum at the root, the other tiles as they are."""
         out, root = line.copy(), self.root_of(len(line))
-        out[root] = chains(dtype, line, root, self.op)
+        out[root] = chains(precision, line, root, self.op)
         return out
 
     def hops(self, length: int) -> tuple[int, int]:

@@ -145,7 +145,7 @@ class RingAllReduce(LineScheduled):
 
         A part goes all the way round but for a move: the last sums are not passed on, nor the last results.
         """
-        sums = 1 if timing.dtype == "fp16_fp32" else timing.packing
+        sums = 1 if timing.precision == "fp16_fp32" else timing.packing
         add = timing.instruction("add" if self.op == "sum" else "max")
         return (add, sums, 1), (timing.instruction("mov"), tile_packing(timing), 2)
 
@@ -163,7 +163,7 @@ class RingAllReduce(LineScheduled):
             stream = timing.stream(-(-longest // packing), timing.step(name, packing)) + 1
             engine.spend(stages=turns * rounds * timing.stage, overhead=turns * rounds * timing.setup(move),
                          stream=turns * rounds * stream)
-        if timing.dtype == "fp16_fp32" and length > 1:  # each PE rounds the part that it has summed
+        if timing.precision == "fp16_fp32" and length > 1:  # each PE rounds the part that it has summed
             engine.spend(overhead=timing.setup(move), compute=timing.elements(move, longest))
         engine.spend(fabric=timing.hop * (overlapped_hops(length, 2 * rounds) if self.overlapped else 8 * rounds))
         engine.link_traversals += self.link_traversals(engine)
@@ -184,20 +184,20 @@ class RingAllReduce(LineScheduled):
         """Tiles (height, width, ...) -> the same, each PE with its line's result."""
         if self.written_down(engine.length(self.axis)):
             return super().flow(engine, tile)
-        tile = check_flat_tile(engine, tile, self.elements, engine.dtype)
+        tile = check_flat_tile(engine, tile, self.elements, engine.precision)
         self.time(engine)
         return self.reference(tile.reshape(*tile.shape[:2], self.elements), engine.timing).reshape(tile.shape)
 
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""
-        out, dtype = np.empty_like(tile), timing.dtype
-        lines, target = travelling(dtype, along(tile, self.axis)), along(out, self.axis)
+        out, precision = np.empty_like(tile), timing.precision
+        lines, target = travelling(precision, along(tile, self.axis)), along(out, self.axis)
         ring = folded_ring(lines.shape[1])
         for c in range(len(ring)):
             at, elements = self.part(len(ring), c)
             total = lines[:, ring[c], at:at + elements]
             for i in range(1, len(ring)):
-                total = add_in(dtype, lines[:, ring[(c + i) % len(ring)], at:at + elements], total, self.op)
+                total = add_in(precision, lines[:, ring[(c + i) % len(ring)], at:at + elements], total, self.op)
             target[:, :, at:at + elements] = total.astype(tile.dtype)[:, None]
         return out
 
@@ -265,7 +265,7 @@ class RingShift(LineScheduled):
 
     def flow(self, engine: Clocks, tile: np.ndarray) -> np.ndarray:
         """Tiles (height, width, ...) -> the same, moved."""
-        tile = check_flat_tile(engine, tile, self.elements, engine.dtype)
+        tile = check_flat_tile(engine, tile, self.elements, engine.precision)
         self.time(engine)
         return self.reference(tile, engine.timing)
 

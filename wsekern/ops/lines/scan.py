@@ -45,9 +45,9 @@ class Scan(LineScheduled):
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""
         out = np.empty_like(tile)
-        lines, results = travelling(timing.dtype, along(tile, self.axis)), along(out, self.axis)
+        lines, results = travelling(timing.precision, along(tile, self.axis)), along(out, self.axis)
         total = lines[:, 0]
         for pe in range(lines.shape[1]):
-            total = add_in(timing.dtype, lines[:, pe], total, self.op) if pe else total
+            total = add_in(timing.precision, lines[:, pe], total, self.op) if pe else total
             results[:, pe] = total.astype(tile.dtype)
         return out

@@ -94,12 +94,12 @@ def write_multicast(schedule: Schedule, root: int) -> None:
                 schedule.step(pe, "mov", schedule.elements, ("tile", 0), message)
 
 
-def tree_sum(dtype: str, line: np.ndarray, tree: Tree, op: str) -> np.ndarray:
+def tree_sum(precision: str, line: np.ndarray, tree: Tree, op: str) -> np.ndarray:
     """Plain reference: the sum of ``line`` (PEs, elements), as it travels, over ``tree``."""
     sums = [line[k] for k in range(len(line))]
     for pe in tree.bottom_up():
         for child in tree.children[pe]:
-            sums[pe] = add_in(dtype, sums[pe], sums[child], op)
+            sums[pe] = add_in(precision, sums[pe], sums[child], op)
     return sums[tree.root]
 
 
@@ -152,7 +152,7 @@ class ReduceTree(LineScheduled):
         out = tile.copy()
         for source, target in zip(along(tile, self.axis), along(out, self.axis), strict=True):
             tree = self.tree(len(source), timing)
-            target[tree.root] = tree_sum(timing.dtype, travelling(timing.dtype, source), tree, self.op)
+            target[tree.root] = tree_sum(timing.precision, travelling(timing.precision, source), tree, self.op)
         return out
 
 
@@ -238,5 +238,5 @@ class KTreeAllReduce(LineScheduled):
         out = np.empty_like(tile)
         for source, target in zip(along(tile, self.axis), along(out, self.axis), strict=True):
             tree = level_tree(len(source), self.groups)
-            target[:] = tree_sum(timing.dtype, travelling(timing.dtype, source), tree, self.op).astype(tile.dtype)
+            target[:] = tree_sum(timing.precision, travelling(timing.precision, source), tree, self.op).astype(tile.dtype)
         return out

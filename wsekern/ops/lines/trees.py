@@ -143,7 +143,7 @@ def best_side(length: int, elements: int, timing: Timing, most: int) -> tuple[tu
     PE has more than ``most`` children, and no more than most + 2 colors are needed.
     """
     instruction = timing.instruction("add")
-    packing = 1 if timing.dtype == "fp16_fp32" else timing.packing
+    packing = 1 if timing.precision == "fp16_fp32" else timing.packing
     run = timing.stream(timing.wavelets(elements, packing), timing.step(instruction, packing)) + 1 + timing.setup(instruction)
     first, free, choice = (np.zeros((most + 1, length + 1), np.int64) for _ in range(3))
     first[1:, 1:2] = timing.setup(timing.instruction("mov"))

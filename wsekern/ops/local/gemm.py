@@ -53,11 +53,11 @@ class LocalProduct(LocalOperation):
         left, right = (check_tile(engine, tile, *shape) for tile, shape in zip((left, right), self.tiles(), strict=True))
         self.time(engine)
         kernel = gemm_transposed if self.transposed else gemm
-        return kernel(left, right, engine.dtype, threads=engine.threads)
+        return kernel(left, right, engine.precision, threads=engine.threads)
 
     def reference(self, left: np.ndarray, right: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""
-        return multiply_reference(left, right.swapaxes(-1, -2) if self.transposed else right, timing.dtype)
+        return multiply_reference(left, right.swapaxes(-1, -2) if self.transposed else right, timing.precision)
 
     def tiles(self) -> Shapes:
         """Shapes of the tiles on each PE."""
@@ -73,7 +73,7 @@ class LocalProduct(LocalOperation):
 
     def memory_bytes(self, engine: Clocks) -> int:
         """Bytes of the tiles that a PE holds."""
-        return np.dtype(NUMPY_DTYPES[engine.dtype]).itemsize * (self.m * self.k + self.k * self.n + self.m * self.n)
+        return np.dtype(NUMPY_DTYPES[engine.precision]).itemsize * (self.m * self.k + self.k * self.n + self.m * self.n)
 
 
 @dataclass(frozen=True)

@@ -38,18 +38,18 @@ class Gemv(LocalOperation):
             return 0, 0
         fma = timing.instruction("fma")
         overhead = timing.latency("gemv_call", timing.latency("call")) + timing.setup(fma)
-        convert = timing.vector(timing.instruction("mov"), self.cols) if timing.dtype in WIDE else 0
+        convert = timing.vector(timing.instruction("mov"), self.cols) if timing.precision in WIDE else 0
         return self.rows * timing.elements(fma, self.cols) + convert, overhead + self.rows * timing.latency("map")
 
     def flow(self, engine: Clocks, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         """x (height, width, rows), w (height, width, rows, cols) -> y (height, width, cols)."""
         x, w = check_tile(engine, x, self.rows), check_tile(engine, w, self.rows, self.cols)
         self.time(engine)
-        return gemv(x, w, engine.dtype, threads=engine.threads)
+        return gemv(x, w, engine.precision, threads=engine.threads)
 
     def reference(self, x: np.ndarray, w: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""
-        return multiply_reference(x[..., None, :], w, timing.dtype)[..., 0, :]
+        return multiply_reference(x[..., None, :], w, timing.precision)[..., 0, :]
 
     def tiles(self) -> Shapes:
         """Shapes of x and W on each PE."""
@@ -65,20 +65,20 @@ class Gemv(LocalOperation):
 
     def memory_bytes(self, engine: Clocks) -> int:
         """Bytes of the tiles that a PE holds."""
-        return np.dtype(NUMPY_DTYPES[engine.dtype]).itemsize * (self.rows * self.cols + self.rows + self.cols)
+        return np.dtype(NUMPY_DTYPES[engine.precision]).itemsize * (self.rows * self.cols + self.rows + self.cols)
 
 
-def multiply_reference(x: np.ndarray, w: np.ndarray, dtype: str) -> np.ndarray:
+def multiply_reference(x: np.ndarray, w: np.ndarray, precision: str) -> np.ndarray:
     """x (..., m, k) times w (..., k, n) in plain numpy, inner index outermost: float64 holds every product exactly, and each
     sum is rounded once to the number format of sums."""
     total = np.zeros((*x.shape[:-1], w.shape[-1]))
-    x, w = ((widen_bf16(tile) if dtype == "bf16" else tile).astype(np.float64) for tile in (x, w))
+    x, w = ((widen_bf16(tile) if precision == "bf16" else tile).astype(np.float64) for tile in (x, w))
     for k in range(w.shape[-2]):
         total = x[..., :, k, None] * w[..., None, k, :] + total
-        total = total.astype(np.float16 if dtype == "fp16" else np.float32).astype(np.float64)
-    if dtype == "bf16":
+        total = total.astype(np.float16 if precision == "fp16" else np.float32).astype(np.float64)
+    if precision == "bf16":
         return round_bf16(total.astype(np.float32)).reshape(total.shape)
-    return total.astype(NUMPY_DTYPES[dtype])
+    return total.astype(NUMPY_DTYPES[precision])
 
 
 def emit_product(out: Emission, m: int, k: int, n: int, transposed: bool = False) -> str:
@@ -89,7 +89,7 @@ def emit_product(out: Emission, m: int, k: int, n: int, transposed: bool = False
     if not m or not k or not n:
         return result
     program.spend(timing.latency("gemv_call", timing.latency("call")))
-    wide = timing.dtype in WIDE
+    wide = timing.precision in WIDE
     sums = program.memory(f"y32.{out.serial}", "fp32", m * n, 0) if wide else result
     right = Mem(w, n, stride=k, advance=1) if transposed else Mem(w, n, advance=n)
     for row in range(m):

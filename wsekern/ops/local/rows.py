@@ -42,8 +42,8 @@ class LocalStep:
     """A vector operation (``mul``), or a function of the software library (``lib_exp``)."""
     operands: str
     precision: Precision = "tile"
-    """``tile``: what the dtype does that operation in; ``stored``: what its tiles are stored in, with one rounding; ``sums``:
-    added in fp32, whatever is added; ``fp32``."""
+    """``tile``: what the engine's precision does that operation in; ``stored``: what its tiles are stored in, with one
+    rounding; ``sums``: added in fp32, whatever is added; ``fp32``."""
     elements: Literal["row", "half", "rows"] = "row"
     """A row at a time, half of one, or one number of every row in a single instruction."""
 
@@ -51,14 +51,15 @@ class LocalStep:
         """The instruction that does it."""
         if self.operation in LIBRARY:
             return self.operation
-        dtype = {"tile": timing.dtype, "stored": "fp16" if timing.dtype == "fp16_fp32" else timing.dtype, "fp32": "fp32",
-                 "sums": "fp32" if timing.dtype == "fp32" else "fp16_fp32"}
-        return timing.instruction(self.operation, dtype[self.precision])
+        wide = timing.precision == "fp32"
+        precision = {"tile": timing.precision, "stored": "fp16" if timing.precision == "fp16_fp32" else timing.precision,
+                     "fp32": "fp32", "sums": "fp32" if wide else "fp16_fp32"}
+        return timing.instruction(self.operation, precision[self.precision])
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of local work: its tiles and its steps. ``row``: (count, n); ``number``: (count,) of the dtype, ``sum``: in
+    """A kind of local work: its tiles and its steps. ``row``: (count, n); ``number``: (count,) of the precision, ``sum``: in
     fp32; ``gain``: (n,); ``turn``: (count / heads, n / 2)."""
 
     tiles: str
@@ -112,7 +113,7 @@ class Local(LocalOperation):
     rownorm (row times rsqrt(s * (1 / divisor) + eps) times gain).
 
     Sums are fp32 chains from 0, elements in order. Functions of the software library compute in fp32, as do the steps that
-    take or give a number between two roundings; every other step is rounded to the dtype. Cost: ``local_call +`` for each
+    take or give a number between two roundings; every other step is rounded to the precision. Cost: ``local_call +`` for each
     row and vector instruction ``setup + n / rate`` and for each call of the library its latency (``exp``, ``divide``,
     ``rsqrt``; silu: ``exp + divide``) an element; what is one number a row is done for all rows in one instruction.
     """
@@ -161,7 +162,7 @@ class Local(LocalOperation):
         check_operands(str(self), self.tiles(), tiles)
         numbers = {"factor": self.factor, "divisor": self.divisor, "eps": self.eps}
         parameters = {name: numbers[name] for name in _KINDS[self.kind].parameters}
-        result = local(self.kind, *tiles, dtype=engine.dtype, threads=engine.threads, **parameters)
+        result = local(self.kind, *tiles, precision=engine.precision, threads=engine.threads, **parameters)
         self.time(engine)
         return result
 
@@ -180,12 +181,12 @@ class Local(LocalOperation):
         return tuple(shapes[tile] for tile in _KINDS[self.kind].tiles.split())
 
     def tile_types(self, type: ElementType) -> tuple[ElementType, ...]:
-        """Element types of the tiles where ``type`` is the dtype's: sums are fp32."""
+        """Element types of the tiles where ``type`` is the precision's: sums are fp32."""
         return tuple("fp32" if tile == "sum" else type for tile in _KINDS[self.kind].tiles.split())
 
     def memory_bytes(self, engine: Clocks) -> int:
         """Bytes of the tiles and of the result that a PE holds."""
-        type, result = ELEMENT_TYPES[engine.dtype], _KINDS[self.kind].result
+        type, result = ELEMENT_TYPES[engine.precision], _KINDS[self.kind].result
         taken = sum(prod(shape) * TYPE_BYTES[kept] for shape, kept in zip(self.tiles(), self.tile_types(type), strict=True))
         return taken + self.count * (4 if result == "sum" else TYPE_BYTES[type] * (self.n if result == "row" else 1))
 
@@ -217,20 +218,20 @@ class _Operands:
     ================================  =============  ========================================================
     word                              elements       type, and what it is
     ================================  =============  ========================================================
-    ``a`` ``b`` ``c``                 n              dtype; this row of the first, second, third tile
+    ``a`` ``b`` ``c``                 n              precision; this row of the first, second, third tile
     ``b_number``                      1, repeated    the tile's; the number of this row in a tile (count,)
-    ``c_gain``                        n              dtype; the tile (n,) that all rows share
-    ``b_turn`` ``c_turn``             n / 2, twice   dtype; this row's angles, for both halves
-    ``out``                           n              dtype; this row of the result
-    ``total``                         1, repeated    dtype or fp32; the number of this row in the result
+    ``c_gain``                        n              precision; the tile (n,) that all rows share
+    ``b_turn`` ``c_turn``             n / 2, twice   precision; this row's angles, for both halves
+    ``out``                           n              precision; this row of the result
+    ``total``                         1, repeated    precision or fp32; the number of this row in the result
     ``wide``                          n              fp32; room for one row
-    ``cosines`` ``sines``             n              dtype; room for one row
+    ``cosines`` ``sines``             n              precision; room for one row
     ``number``                        1, repeated    fp32; room for a number of this row
     ``..._first`` ``..._second``      n / 2          a half of a row
-    ``firsts``                        count          dtype; the first element of every row of the first tile
+    ``firsts``                        count          precision; the first element of every row of the first tile
     ``totals`` ``numbers`` ``b_all``  count          numbers of all rows: the result, the room, the second tile
     ``one`` ``eps`` ``inverse``       1, repeated    fp32 constants: 1, ``eps``, 1 / ``divisor``
-    ``factor``                        1, repeated    dtype; the constant ``factor``
+    ``factor``                        1, repeated    precision; the constant ``factor``
     ================================  =============  ========================================================
     """
 
@@ -290,7 +291,7 @@ class _Operands:
         return self.memory(name, "fp32" if name == "wide" else self.out.type, self.work.n)
 
     def _constant(self, name: str) -> Mem:
-        """One number for all elements; the factor in the dtype, others in fp32."""
+        """One number for all elements; the factor in the precision, others in fp32."""
         work, type = self.work, self.out.type if name == "factor" else "fp32"
         with np.errstate(all="ignore"):
             if type == "bf16":

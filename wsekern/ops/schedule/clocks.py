@@ -28,19 +28,19 @@ def schedule_times(schedule: Schedule, line: np.ndarray) -> tuple[np.ndarray, np
     return times, waits, flags
 
 
-def schedule_values(schedule: Schedule, tile: np.ndarray, axis: Axis, dtype: str, threads: int) -> np.ndarray:
+def schedule_values(schedule: Schedule, tile: np.ndarray, axis: Axis, precision: str, threads: int) -> np.ndarray:
     """What every PE ends with, for all lines along ``axis``."""
     height, width = tile.shape[:2]
     pes = np.arange(height * width).reshape(height, width)
-    return path_results(schedule, tile, pes.T if axis == "y" else pes, dtype, threads)
+    return path_results(schedule, tile, pes.T if axis == "y" else pes, precision, threads)
 
 
-def path_results(schedule: Schedule, tile: np.ndarray, paths: np.ndarray, dtype: str, threads: int) -> np.ndarray:
+def path_results(schedule: Schedule, tile: np.ndarray, paths: np.ndarray, precision: str, threads: int) -> np.ndarray:
     """What every PE ends with; ``paths`` (paths, PEs of a path) are the PEs of the grid, counted row by row."""
     same = schedule.result_elements == schedule.elements
     out = np.empty_like(tile) if same else np.empty((*tile.shape[:2], schedule.result_elements), tile.dtype)
     moves, arena, reserved, result = schedule.derived(value_tables)
-    raise_for_status(path_values(dtype, np.ascontiguousarray(paths, np.int64), moves, arena, reserved, schedule.elements,
+    raise_for_status(path_values(precision, np.ascontiguousarray(paths, np.int64), moves, arena, reserved, schedule.elements,
                                  schedule.result_elements, result, tile.reshape(-1).view(np.uint8),
                                  out.reshape(-1).view(np.uint8), threads))
     return out

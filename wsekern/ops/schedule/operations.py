@@ -41,9 +41,9 @@ class LineScheduled(Operation):
     def flow(self, engine: Clocks, tile: np.ndarray) -> np.ndarray:
         """Tiles (height, width, ...) -> what each PE ends with; the same shape where it is as large."""
         schedule = self.schedule_on(engine)
-        tile = check_flat_tile(engine, tile, schedule.elements, engine.dtype)
+        tile = check_flat_tile(engine, tile, schedule.elements, engine.precision)
         self.time(engine)
-        return schedule_values(schedule, tile, self.axis, engine.dtype, engine.threads)
+        return schedule_values(schedule, tile, self.axis, engine.precision, engine.threads)
 
     def link_traversals(self, engine: Clocks) -> int:
         """Wavelets times links of one run on the whole grid."""
@@ -85,9 +85,9 @@ class PlaneScheduled(Operation):
     def flow(self, engine: Clocks, tile: np.ndarray) -> np.ndarray:
         """Tiles (height, width, ...) -> what each PE ends with."""
         schedule = self.schedule(engine.width, engine.height, engine.timing)
-        tile = check_flat_tile(engine, tile, schedule.elements, engine.dtype)
+        tile = check_flat_tile(engine, tile, schedule.elements, engine.precision)
         self.time(engine)
-        return path_results(schedule, tile, np.arange(schedule.length)[None], engine.dtype, engine.threads)
+        return path_results(schedule, tile, np.arange(schedule.length)[None], engine.precision, engine.threads)
 
     def link_traversals(self, engine: Clocks) -> int:
         """Wavelets times links of one run on the whole grid."""

@@ -118,7 +118,7 @@ class Schedule:
     @property
     def wide(self) -> bool:
         """Whether sums are held and travel in fp32 while tiles are fp16."""
-        return self.timing.dtype == "fp16_fp32"
+        return self.timing.precision == "fp16_fp32"
 
     # What an operation writes.
 
