@@ -15,11 +15,11 @@ from wsekern.ops import (
     ReduceTree,
     RingAllReduce,
     Scatter,
-    scheduled,
-    trees,
 )
-from wsekern.ops.engines.cycle import run_on_cycle_engine
+from wsekern.ops.engines.programs import run_on_cycle_engine
+from wsekern.ops.lines import trees
 from wsekern.ops.predict import predict_op
+from wsekern.ops.schedule import operations
 
 VENDOR_SIMULATOR = 92_937
 """Active tile-cycles/s per thread of the vendor's simulator (SPMM sim_stats.json: 464,684 on 5 threads)."""
@@ -140,7 +140,7 @@ def test_clocks_at_first(benchmark, name):
     grid, tile = (750, 994), {"meshgemv": (8, 8), "gemv-pipeline": (8, 8), "shift": (8, 8), "ring-shift": (8, 8)}
 
     def forget() -> None:
-        for known in (scheduled._schedule, scheduled._plane, trees.best_side):
+        for known in (operations._schedule, operations._plane, trees.best_side):
             known.cache_clear()
 
     sizes = {"tile": tile.get(name, (8, 8, 8)), "words": 8, "relays": 3}

@@ -5,7 +5,8 @@ What bounds it (callgrind and cachegrind for instructions and misses, perf for w
 * dense rows: 23 instructions and 0.25 misses of a 2 MB cache for each hop. A block of 64 PEs costs some 1,500 instructions,
   its bit planes and the masked copies of its words to the links and back (`wsk_copy_words_*`), so the bandwidth of the memory
   behind the second-level cache bounds it; rows are finished while they are cached.
-* mixed load: 63 instructions and 0.85 misses; half of it is the round robin over the colors of a block (`arbitrate`, `gather`).
+* mixed load: 63 instructions and 0.85 misses; half of it is the round robin over the colors of a block
+  (`allocate_switch`, `compute_requests`).
 * scattered words (`scattered`): 180 instructions a hop, and the throughput of misses of the second-level cache: words that meet
   nobody are listed one by one (`lone.c`), each touches the counts of its link and the meeting place of the next block.
 

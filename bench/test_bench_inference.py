@@ -9,8 +9,8 @@ import pytest
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine
+from wsekern.workload import ModelConfig, load_config
 from wsekern.workload.checkpoint import LayerWeights, Weights
-from wsekern.workload.config import ModelConfig, load_config
 
 PES, CACHED = 660, 4000
 

@@ -18,16 +18,27 @@ def installed() -> set[str]:
     return names | {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
 
+def place_of(source: Path) -> str:
+    """Where under the package a file of src/X goes, without suffix: into wsekern/X; what all share (src/common) to the top."""
+    return source.stem if source.parent.name == "common" else f"{source.parent.name}/{source.stem}"
+
+
 def test_everything_is_in_the_package():
     names = installed()
-    for extension in (path.stem for path in (SOURCE / "src").glob("*/_*.pyx")):
+    for source in (SOURCE / "src").glob("*/_*.pyx"):
+        extension = place_of(source)
         assert any(name.startswith(f"{extension}.") and name.endswith(".so") for name in names), extension
         assert f"{extension}.pyi" in names, f"{extension} has no stub"
-        if list((SOURCE / "src").glob(f"*/{extension}.pxd")):
-            assert f"{extension}.pxd" in names
     for name in ("py.typed", "include/wsekern_status.h", "machine/data/wse3.toml", "workload/models/llama3-8b.json",
                  "workload/sample/fairy-tales/model.safetensors", "workload/sample/fairy-tales/tokenizer.json"):
         assert name in names
+
+
+def test_declarations_of_what_is_installed_are_installed_and_no_others():
+    public = {f"{place_of(path)}.pxd" for pattern in ("*/_*.pxd", "*/wsekern_*.pxd") for path in (SOURCE / "src").glob(pattern)}
+    assert {name for name in installed() if name.endswith(".pxd")} == public
+    for path in (SOURCE / "src").glob("*/wsekern_*.pxd"):
+        assert f"include/{path.stem}.h" in installed(), f"{path.name} declares a header that is not installed"
 
 
 def test_headers_are_found():

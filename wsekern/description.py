@@ -108,9 +108,9 @@ def _unit_of(annotation: Any) -> Unit | None:
             if isinstance(extra, Unit):
                 return extra
     for arg in get_args(annotation):
-        found = _unit_of(arg)
-        if found is not None:
-            return found
+        unit = _unit_of(arg)
+        if unit is not None:
+            return unit
     return None
 
 

@@ -39,20 +39,23 @@ class DeadlineError(SimulationError):
     """The deadline passed before the condition was met."""
 
 
-# One table from C status code to Python exception; a test asserts that no code is missing.
+STATUS: dict[str, int] = {name.removeprefix("WSK_").removeprefix("ERR_"): code for code, (name, _) in status_table().items()}
+"""Codes of the C kernels' statuses by their names: ``STATUS["DEADLOCK"]``."""
+
+# One table from C status to Python exception; a test asserts that no status is missing.
 STATUS_EXCEPTIONS: dict[int, type[BaseException]] = {
-    -1: MemoryError,
-    -2: InputError,
-    -3: KeyboardInterrupt,
-    -10: RoutingError,
-    -11: RoutingError,
-    -12: DeadlockError,
-    -13: RoutingError,
-    -14: DeadlineError,
-    -15: LivelockError,
-    -20: SimulationError,
-    -21: SimulationError,
-    -22: SimulationError,
+    STATUS["NO_MEMORY"]: MemoryError,
+    STATUS["BAD_ARGUMENT"]: InputError,
+    STATUS["INTERRUPTED"]: KeyboardInterrupt,
+    STATUS["UNROUTED"]: RoutingError,
+    STATUS["TWO_INPUTS"]: RoutingError,
+    STATUS["DEADLOCK"]: DeadlockError,
+    STATUS["OFF_WAFER"]: RoutingError,
+    STATUS["DEADLINE"]: DeadlineError,
+    STATUS["LIVELOCK"]: LivelockError,
+    STATUS["BAD_INSTRUCTION"]: SimulationError,
+    STATUS["MEMORY_RANGE"]: SimulationError,
+    STATUS["QUEUE_RANGE"]: SimulationError,
 }
 
 

@@ -23,6 +23,14 @@ def check_target(path: str | os.PathLike[str]) -> None:
         raise InputError(f"cannot write {target}: it is read-only for you")
 
 
+def picture_kind(path: str | os.PathLike[str]) -> str:
+    """Format of a picture by its name's ending; PNG if it has none."""
+    kind = Path(path).suffix.lstrip(".").lower() or "png"
+    if kind not in ("png", "svg", "pdf"):
+        raise InputError(f"cannot draw {path}: expected a name that ends in .png, .svg or .pdf")
+    return kind
+
+
 def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Write a whole file or nothing: a temporary file beside it takes its place when complete.
 

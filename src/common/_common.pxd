@@ -1,6 +1,4 @@
 # cython: language_level=3
-cdef extern from "common/wsekern_simd.h" nogil:
-    int wsk_simd_supported()
 
 # The level in force (0 base, 1 avx2, 2 avx512); kernels of other extensions read it through _common.simd_level_code().
 cpdef int simd_level_code() noexcept

@@ -2,11 +2,8 @@
 """Status codes and SIMD level, shared by all kernels."""
 import os
 
-cdef extern from "common/wsekern_status.h" nogil:
-    int wsk_status_count()
-    int wsk_status_code(int i)
-    const char *wsk_status_name(int i)
-    const char *wsk_status_text(int i)
+from wsekern.wsekern_simd cimport wsk_simd_supported
+from wsekern.wsekern_status cimport wsk_status_code, wsk_status_count, wsk_status_name, wsk_status_text
 
 _LEVELS = ("base", "avx2", "avx512")
 

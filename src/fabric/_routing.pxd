@@ -1,45 +1,7 @@
 # cython: language_level=3
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 
-cdef extern from "wsekern_fabric.h" nogil:
-    int WSK_COLORS, WSK_CHAIN
-    ctypedef struct wsk_plan
-    ctypedef struct wsk_fabric
-    ctypedef struct wsk_rules:
-        int32_t width, height, hop_latency, ramp_latency, buffer_depth, link_words, link_frame, multicast_all, open_edges
-    ctypedef struct wsk_route:
-        uint8_t positions, initial, ring, pop, swap, teardown
-        uint8_t *in_ "in"
-        uint8_t *out
-    ctypedef struct wsk_rect:
-        int32_t color, x, y, width, height, route
-    ctypedef struct wsk_filter:
-        int32_t color, x, y, width, height, kind
-        uint32_t low, high, limit, limit2, start
-        int32_t count_data, count_control
-    ctypedef struct wsk_delivery:
-        uint32_t pe, data
-        uint8_t color, flags, port, unused
-    ctypedef struct wsk_waiting:
-        uint32_t pe
-        uint8_t color, port, reason, unused
-    ctypedef struct wsk_report:
-        int32_t status
-        uint32_t pe
-        int32_t color, port, other_port
-        int64_t cycle
-        int32_t chain_length, chain_loops
-        wsk_waiting *chain
-        int32_t chain_skipped
-    ctypedef struct wsk_totals:
-        uint64_t *hops
-        uint64_t *injected
-        uint64_t *delivered
-        uint64_t *dropped
-        uint64_t *copied
-        uint64_t *edge
-        uint64_t *stalls
-        uint64_t *checksum
+from wsekern.fabric.wsekern_fabric cimport wsk_delivery, wsk_fabric, wsk_plan, wsk_report, wsk_route
 
 # Stepping and ramps as C functions of this module (cimport, or _routing_api.h from C); none takes the GIL, and
 # none allocates but fabric_rewrite, which may grow a list. C includes wsekern_fabric.h first.

@@ -1,5 +1,6 @@
 # cython: language_level=3
 """Wavelet routing over the wafer grid: the loop over cycles, strips, rows and blocks, and thin Python classes."""
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 from time import perf_counter
@@ -9,89 +10,57 @@ from cpython.exc cimport PyErr_CheckSignals
 import numpy as np
 
 from wsekern._common cimport simd_level_code
+from wsekern.fabric.cycle cimport arrive_strips, depart_strips, feed_strips
+from wsekern.fabric.fabric_internal cimport wsk_fabric_inside, wsk_forget_reports
+from wsekern.fabric.run cimport IDLE, RUNNING, Run, decide, is_idle, work
+from wsekern.fabric.team cimport WSK_TEAM_MOST, wsk_team_run
+from wsekern.fabric.wsekern_fabric cimport (
+    WSK_CHAIN, WSK_COLORS, WSK_RAMP, WSK_WAIT_CIRCLES, WSK_WAIT_CLOSED, WSK_WAIT_CORE, WSK_WAIT_FULL, WSK_WAIT_LINK,
+    WSK_WAIT_OUTSIDE, WSK_WAIT_TEARDOWN, wsk_delivery, wsk_fabric, wsk_fabric_bytes, wsk_fabric_copy,
+    wsk_fabric_create, wsk_fabric_credit, wsk_fabric_cycle, wsk_fabric_deliveries, wsk_fabric_explain,
+    wsk_fabric_find_circle, wsk_fabric_free, wsk_fabric_in_flight, wsk_fabric_inject, wsk_fabric_last_move,
+    wsk_fabric_link_counts, wsk_fabric_moves, wsk_fabric_next_event, wsk_fabric_occupancy, wsk_fabric_offer,
+    wsk_fabric_offer_edge, wsk_fabric_position, wsk_fabric_report, wsk_fabric_reset, wsk_fabric_rewrite,
+    wsk_fabric_set_position, wsk_fabric_skip, wsk_fabric_stall_counts, wsk_fabric_strips, wsk_fabric_teardown,
+    wsk_fabric_torn_down, wsk_fabric_totals, wsk_fabric_waiting_outside, wsk_filter, wsk_plan, wsk_plan_configured,
+    wsk_plan_create, wsk_plan_free, wsk_plan_rules, wsk_rect, wsk_report, wsk_route, wsk_rules, wsk_totals)
+from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_DEADLOCK
 
-cdef extern from "wsekern_fabric.h" nogil:
-    int wsk_plan_create(wsk_plan **plan, const wsk_rules *rules, const wsk_route *routes, int n_routes,
-                        const wsk_rect *rects, int n_rects, const wsk_filter *filters, int n_filters, wsk_report *report)
-    void wsk_plan_free(wsk_plan *plan)
-    const wsk_rules *wsk_plan_rules(const wsk_plan *plan)
-    int wsk_plan_configured(const wsk_plan *plan, int color)
-    int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t *sinks, int simd_level)
-    void wsk_fabric_free(wsk_fabric *fabric)
-    int wsk_fabric_reset(wsk_fabric *fabric)
-    int wsk_fabric_copy(wsk_fabric *to, const wsk_fabric *source)
-    size_t wsk_fabric_bytes(const wsk_fabric *fabric)
-    int wsk_fabric_offer(wsk_fabric *fabric, uint32_t pe, int color, uint32_t data, int flags)
-    int wsk_fabric_offer_edge(wsk_fabric *fabric, uint32_t pe, int port, int color, uint32_t data, int flags)
-    void wsk_fabric_credit(wsk_fabric *fabric, uint32_t pe, int color, int words)
-    int wsk_fabric_strips(const wsk_fabric *fabric)
-    int wsk_fabric_deliveries(const wsk_fabric *fabric, int strip, const wsk_delivery **words)
-    int wsk_fabric_inject(wsk_fabric *fabric, uint32_t pe, int port, int color, const uint32_t *data,
-                          const uint8_t *flags, int64_t n)
-    int64_t wsk_fabric_waiting_outside(const wsk_fabric *fabric)
-    int wsk_fabric_rewrite(wsk_fabric *fabric, uint32_t pe, int color, const wsk_route *route)
-    int wsk_fabric_set_position(wsk_fabric *fabric, uint32_t pe, int color, int position)
-    int wsk_fabric_position(const wsk_fabric *fabric, uint32_t pe, int color)
-    int wsk_fabric_teardown(wsk_fabric *fabric, uint32_t pe, int color, int frozen)
-    int wsk_fabric_torn_down(const wsk_fabric *fabric, uint32_t pe, int color)
-    int64_t wsk_fabric_cycle(const wsk_fabric *fabric)
-    int64_t wsk_fabric_last_move(const wsk_fabric *fabric)
-    int64_t wsk_fabric_in_flight(const wsk_fabric *fabric)
-    int64_t wsk_fabric_next_event(const wsk_fabric *fabric)
-    int wsk_fabric_skip(wsk_fabric *fabric, int64_t cycle)
-    void wsk_fabric_totals(const wsk_fabric *fabric, wsk_totals *totals)
-    void wsk_fabric_link_counts(const wsk_fabric *fabric, int port, int color, uint32_t *counts)
-    void wsk_fabric_stall_counts(const wsk_fabric *fabric, int color, uint32_t *counts)
-    void wsk_fabric_occupancy(const wsk_fabric *fabric, int color, uint8_t *words)
-    int64_t wsk_fabric_moves(const wsk_fabric *fabric, wsk_delivery *words, int64_t room)
-    const wsk_report *wsk_fabric_report(const wsk_fabric *fabric)
-    int wsk_fabric_explain(wsk_fabric *fabric)
-    int wsk_fabric_find_circle(wsk_fabric *fabric)
+# ---- Records of the C library as numpy knows them ------------------------------------------------------------------------
 
-cdef extern from "fabric_internal.h" nogil:
-    ctypedef struct wsk_strip:
-        uint64_t rows_active
-        int64_t stored, last_out, last_move, waiting, awake_until
-    int AWAKE
-    ctypedef struct wsk_fabric_inside "wsk_fabric":
-        int64_t cycle
-        int height, strips, failed, lone
-        wsk_strip *strip
-        uint64_t *row_active
-    int wsk_ctz(uint64_t m)
-    void wsk_forget_reports(wsk_fabric *f)
-    void wsk_open_cycle(wsk_fabric *f, wsk_strip *s)
-    int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
-    int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y)
-    int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y)
-    int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
-    void wsk_turn_landed(wsk_fabric *f, wsk_strip *s)
-    int wsk_has_lone(const wsk_fabric *f, const wsk_strip *s)
-    void wsk_depart_lone(wsk_fabric *f, wsk_strip *s)
-    int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s)
-    uint64_t wsk_inner_arrivals(const wsk_fabric *f, int i)
-    uint64_t wsk_outer_arrivals(const wsk_fabric *f, int i)
-
-cdef extern from "team.h" nogil:
-    int WSK_TEAM_MOST
-    ctypedef struct wsk_team:
-        int size
-    int wsk_team_run(int size, void (*work)(wsk_team *, int, void *) noexcept nogil, void *context)
-    void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *) noexcept nogil)
-
-cdef enum:
-    STRIP_ROWS = 64
-    RUNNING = 0
-    IDLE = 1
-    ENDED = 2
-    DEADLOCK = -12
-    TEAM_MOST = 64
-
-include "cycle.pxi"
-include "run.pxi"
+LAST_CYCLE = 1 << 62                  # the clock stops here
+cdef int64_t last_cycle = LAST_CYCLE
+PORTS = ("N", "E", "S", "W", "RAMP")
+REASONS = {WSK_WAIT_FULL: "the next router's queue is full",
+           WSK_WAIT_CLOSED: "the next router's switch does not listen to this port", WSK_WAIT_CORE: "the core takes no word",
+           WSK_WAIT_TEARDOWN: "the color is in teardown", WSK_WAIT_LINK: "another color has the link",
+           WSK_WAIT_OUTSIDE: "outside, as the router's switch does not listen to this port", WSK_WAIT_CIRCLES: "it moves on"}
+DELIVERY = np.dtype([("pe", "u4"), ("data", "u4"), ("color", "u1"), ("flags", "u1"), ("port", "u1"), ("unused", "u1")])
+ROUTE = np.dtype([("positions", "u1"), ("initial", "u1"), ("ring", "u1"), ("pop", "u1"), ("swap", "u1"),
+                  ("teardown", "u1"), ("in", "u1", 4), ("out", "u1", 4)])
+RECT = np.dtype([(name, "i4") for name in ("color", "x", "y", "width", "height", "route")])
+FILTER = np.dtype([(name, "i4") for name in ("color", "x", "y", "width", "height", "kind")]
+                  + [(name, "u4") for name in ("low", "high", "limit", "limit2", "start")]
+                  + [("count_data", "i4"), ("count_control", "i4")])
 
 
 # ---- The C functions of this module ------------------------------------------------------------------------------------
+
+cdef int fabric_step(wsk_fabric *fabric) noexcept nogil:
+    """One cycle on the calling thread. Returns 0 or a negative status (again, until a reset); fabric_report says more."""
+    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>fabric
+    cdef int status = inside.failed
+    if status == 0:
+        status = feed_strips(fabric, 0, inside.strips)
+    if status == 0:
+        status = depart_strips(fabric, 0, inside.strips)
+    if status == 0:
+        status = arrive_strips(fabric, 0, inside.strips)
+    if status == 0:
+        inside.cycle += 1
+    inside.failed = status
+    return status
+
 
 cdef int fabric_feed(wsk_fabric *fabric, int first, int last) noexcept nogil:
     return feed_strips(fabric, first, last)
@@ -133,9 +102,47 @@ cdef int fabric_explain(wsk_fabric *fabric) noexcept nogil:
     return wsk_fabric_explain(fabric)
 
 
-# ---- Python classes ------------------------------------------------------------------------------------------------------
+# ---- Failures as sentences -----------------------------------------------------------------------------------------------
 
-include "reports.pxi"
+cdef dict report_of(const wsk_report *r, int width):
+    chain = [{"pe": (r.chain[i].pe % width, r.chain[i].pe // width), "color": r.chain[i].color,
+              "port": PORTS[r.chain[i].port], "waits_for": REASONS[r.chain[i].reason]} for i in range(r.chain_length)]
+    return {"status": r.status, "pe": (r.pe % width, r.pe // width), "color": r.color if r.color >= 0 else None,
+            "port": PORTS[r.port] if r.port >= 0 else None,
+            "other_port": PORTS[r.other_port] if r.other_port >= 0 else None, "cycle": r.cycle,
+            "chain": chain, "chain_loops": bool(r.chain_loops), "chain_skipped": r.chain_skipped}
+
+
+cdef str sentence_of(dict report):
+    parts = [f"PE {report['pe']}"]
+    if report["color"] is not None:
+        parts.append(f"color {report['color']}")
+    if report["port"] is not None:
+        ports = [report["port"]] + ([report["other_port"]] if report["other_port"] else [])
+        parts.append("port " + " and ".join(ports))
+    parts.append(f"cycle {report['cycle']}")
+    text = ", ".join(parts)
+    for i, link in enumerate(report["chain"]):
+        if report["chain_skipped"] and i == WSK_CHAIN // 2:
+            text += f"; and so on for {report['chain_skipped']} more"
+        verb = "goes on" if link["waits_for"] == REASONS[WSK_WAIT_CIRCLES] else "waits"
+        text += f"; PE {link['pe']} color {link['color']} {verb} at {link['port']}" + (
+            "" if verb == "goes on" else f": {link['waits_for']}")
+    return text + ("; and so on in a loop" if report["chain_loops"] else "")
+
+
+cdef int check(int status, const wsk_report *report, int width) except -1:
+    from wsekern.errors import raise_for_status
+
+    if status < 0:
+        if report != NULL and report.status == status:
+            found = report_of(report, width)
+            raise_for_status(status, sentence_of(found), found)
+        raise_for_status(status)
+    return status
+
+
+# ---- Python classes ------------------------------------------------------------------------------------------------------
 
 
 cdef class Plan:
@@ -181,7 +188,7 @@ cdef class State:
     def __cinit__(self, Plan plan, sinks, int threads=1):
         cdef const uint8_t[::1] codes = np.ascontiguousarray(sinks, np.uint8)
         if codes.shape[0] != WSK_COLORS:
-            check(-2, NULL, 1)
+            check(WSK_ERR_BAD_ARGUMENT, NULL, 1)
         self.plan = plan
         self.sinks = tuple(codes)
         self.threads = threads
@@ -242,7 +249,7 @@ cdef class State:
     def offer(self, int x, int y, int port, int color, uint32_t data, int flags=0) -> bool:
         """Offer one word in this cycle; whether it was accepted."""
         cdef uint32_t pe = self.pe_of(x, y)
-        if port == 4:
+        if port == WSK_RAMP:
             return self.done(wsk_fabric_offer(self.fabric, pe, color, data, flags)) == 1
         return self.done(wsk_fabric_offer_edge(self.fabric, pe, port, color, data, flags)) == 1
 
@@ -256,7 +263,7 @@ cdef class State:
         cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>self.fabric
         cdef int64_t start = inside.cycle, end = start + min(cycles, last_cycle - start)
         cdef int64_t slice_cycles, look_for_circles
-        cdef int size = max(1, min(self.threads, TEAM_MOST))
+        cdef int size = max(1, min(self.threads, WSK_TEAM_MOST))
         self.done(inside.failed)
         wsk_forget_reports(self.fabric)
         height, width = self.plan.shape
@@ -277,7 +284,7 @@ cdef class State:
                 if run.state == RUNNING:
                     wsk_team_run(size, work, &run)
             if run.state < 0:
-                if run.state == DEADLOCK:
+                if run.state == WSK_ERR_DEADLOCK:
                     wsk_fabric_explain(self.fabric)
                 self.done(run.state)
             if run.state == IDLE:

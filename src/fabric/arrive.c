@@ -1,110 +1,7 @@
-/* Phase two of a cycle: words sent in this cycle take their place in the next queue (occupied, full), words that reach the
- * end of their link are stored, and blocks become busy. Reads the wires of the rows beside it, writes only its own row. */
+/* Phase two of a cycle, link traversal and buffer write: words sent in this cycle take their place in the next queue
+ * (occupied, full), words that reach the end of their link are stored, and blocks become busy. Reads the wires of the rows
+ * beside it, writes only its own row. */
 #include "fabric_internal.h"
-
-/* Whether the router at (x, y) sent a word by side d in the cycle of `slot` that is color index c at the far end. */
-static int sent_over(const wsk_fabric *f, int slot, int x, int y, int d, int c)
-{
-    if (x < 0 || y < 0 || x >= f->width || y >= f->height)
-        return 0;
-    int k = x / 64, sent = (wsk_strip_of(f, y)->rows_sent[slot][d] >> (y % STRIP_ROWS) & 1)
-                        && (wsk_row_sent_at(f, slot, y)[d] >> k & 1);
-    for (int from = 0; sent && from < f->n_colors; from++) {
-        const wsk_wire *wire = wsk_wire_at(f, slot, wsk_lane_at(f, y, k, from));
-        int swapped = f->plan->has_swap && (wire->swapped[(d & 1) ? 0 : 1] >> (x % 64) & 1);
-        if ((wsk_sent_at(f, slot, y, k)->sent[d] >> from & 1) && (wire->to[d] >> (x % 64) & 1)
-            && f->plan->color_of[from] == (f->plan->color_of[c] ^ swapped))
-            return 1;
-    }
-    return 0;
-}
-
-/* Two words of one color that arrive at one router in one cycle break the architecture's rules: fail with both ports. */
-static int two_inputs(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 clash)
-{
-    static const struct { int dx, dy, port; } beside[SIDES] = {
-        { 0, 1, WSK_SOUTH }, { 0, -1, WSK_NORTH }, { -1, 0, WSK_WEST }, { 1, 0, WSK_EAST } };
-    int x = 64 * k + wsk_ctz(clash), ports[SIDES + PORTS + 1] = { -1, -1 }, found = 0;
-    u32 pe = (u32)(y * f->width + x);
-    for (int i = 0; i < SIDES; i++)
-        if (sent_over(f, (int)((f->cycle + 1) % f->hop), x + beside[i].dx, y + beside[i].dy, beside[i].port ^ 2, c)
-            || wsk_lone_from(f, s, x, y, c, beside[i].port))
-            ports[found++] = beside[i].port;
-    const wsk_pending *pending = s->pending[(f->cycle + 1) % f->ring];
-    for (int i = 0; i < s->n_landing && found < 2; i++)
-        if (pending[i].pe == pe && pending[i].index == c)
-            ports[found++] = pending[i].port;
-    return wsk_fail(f, s, WSK_ERR_TWO_INPUTS, pe, f->plan->color_of[c], ports[0], ports[1], f->cycle + 1);
-}
-
-/* Control words change the position at the way in as soon as they have a place, so that later words wait outside. */
-static void accept_commands(wsk_fabric *f, int y, int k, int c, const wsk_inbound *in)
-{
-    size_t at = wsk_lane_at(f, y, k, c);
-    for (u64 m = in->control & f->lane[at].switched; m; m &= m - 1) {
-        int b = wsk_ctz(m), before = wsk_bits_at(f->rest[at].accepting, 2, b);
-        const wsk_route *route = wsk_route_at(f, 64 * k + b, y, c);
-        int after = wsk_position_after(route, before, in->words[b], WSK_CONTROL);
-        if (after != before)
-            wsk_set_accepting(f, at, b, route, after);
-    }
-}
-
-/* Into the first free slot of each queue. */
-static void store(wsk_fabric *f, int y, int k, int c, wsk_lane *lane, const wsk_inbound *in)
-{
-    u64 left = in->to;
-    for (int i = 0; left && i < f->depth; i++) {
-        u64 *slot = wsk_slot(lane, i), here = left & ~*slot;
-        if (!here)
-            continue;
-        *slot |= here;
-        u32 *places = wsk_data_at(f, y, c, i) + 64 * k;
-        if (in->single) {
-            places[wsk_ctz(here)] = in->word;
-            return;
-        }
-        wsk_copy_words(places, in->words, here, f->simd_level);
-        if (here & in->control) {
-            f->rest[wsk_lane_at(f, y, k, c)].control[i] |= here & in->control;
-            lane->special += (u32)wsk_popcount(here & in->control);
-            wsk_note_odd(f, wsk_lane_at(f, y, k, c));
-        }
-        left &= ~here;
-    }
-}
-
-/* Words that stand at their routers already, though not yet in their queues. */
-void wsk_keep(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in)
-{
-    wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
-    wsk_binary_add(lane->occupied, COUNT_BITS, in->to);
-    lane->full = wsk_full(f, lane);
-    store(f, y, k, c, lane, in);
-    wsk_wake(f, s, y, k, c);
-}
-
-/* Words that come over links to lane (y, k, c). */
-int wsk_take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in, int what)
-{
-    wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
-    if (what & RESERVE) {
-        if (in->control)
-            accept_commands(f, y, k, c, in);
-        wsk_binary_add(lane->occupied, COUNT_BITS, in->to);
-        lane->full = wsk_full(f, lane);
-    }
-    if (!(what & LAND))
-        return 0;
-    u64 before = wsk_arrived(f, lane);
-    if (before & in->to)
-        return two_inputs(f, s, y, k, c, before & in->to);
-    lane->arrived_at = (u32)(f->cycle + 1);
-    lane->arrived = before | in->to;
-    store(f, y, k, c, lane, in);
-    wsk_wake(f, s, y, k, c);
-    return 0;
-}
 
 /* As wsk_take, for words that left by side d as color index `from`; those in `swapped` come as its partner. */
 static int take_from(wsk_fabric *f, wsk_strip *s, int y, int k, int from, wsk_inbound in, u64 swapped, int what)
@@ -307,7 +204,7 @@ int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
         u64 bit = (u64)1 << (x % 64);
         u64 before = wsk_arrived(f, lane);
         if (before & bit)
-            return two_inputs(f, s, y, k, c, bit);
+            return wsk_two_inputs(f, s, y, k, c, bit);
         lane->arrived_at = (u32)(f->cycle + 1);
         lane->arrived = before | bit;
         while (*wsk_slot(lane, slot) & bit)

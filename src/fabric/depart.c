@@ -1,5 +1,7 @@
-/* Phase one of a cycle: every head word that may leave, leaves. Reads the queues of neighbours as they were at the start of
- * the cycle (full and in are written in phase two only); writes only what belongs to its own block. */
+/* Phase one of a cycle, in any case that the rules know: every head word that may leave, leaves. Its steps are those of a
+ * router: route computation (compute_requests), switch allocation (allocate_switch), switch traversal (send_lane). Reads the
+ * queues of neighbors as they were at the start of the cycle (full and in are written in phase two only); writes only what
+ * belongs to its own block. */
 #include "fabric_internal.h"
 #include <string.h>
 
@@ -8,16 +10,6 @@ typedef struct {
     u64 room[PORTS];                  /* of these, where the far side has room and the link is not resting */
     u64 send[PORTS];                  /* granted */
 } wsk_request;
-
-void wsk_open_cycle(wsk_fabric *f, wsk_strip *s)
-{
-    int slot = (int)(f->cycle % f->hop);
-    s->n_out[f->cycle % f->ring] = 0;
-    s->rows_freed = 0;
-    for (int d = 0; d < SIDES; d++)
-        s->rows_sent[slot][d] = 0;
-    s->over[WSK_NORTH].n = s->over[WSK_SOUTH].n = 0;
-}
 
 /* The last row or column of the wafer, seen from a block: words leaving there go to the edge. */
 static u64 edge_bits(const wsk_fabric *f, int y, int k, int d)
@@ -59,24 +51,6 @@ static wsk_far far_side(const wsk_fabric *f, int y, int k, int c, int d, u64 wan
         }
     }
     return far;
-}
-
-static int listens_at_all(const wsk_fabric *f, int x, int y, int c, int port)
-{
-    return (int)(f->rest[wsk_lane_at(f, y, x / 64, c)].in_any[port] >> (x % 64) & 1);
-}
-
-/* A word wants to cross to a router that does not listen to this port now: wait if some position does, else fail. */
-int wsk_check_routed(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, u64 deaf)
-{
-    static const int dx[SIDES] = { 0, 1, 0, -1 }, dy[SIDES] = { -1, 0, 1, 0 };
-    for (; deaf; deaf &= deaf - 1) {
-        int x = 64 * k + wsk_ctz(deaf) + dx[d];
-        if (!listens_at_all(f, x, y + dy[d], c, d ^ 2))
-            return wsk_fail(f, s, WSK_ERR_UNROUTED, (u32)((y + dy[d]) * f->width + x), f->plan->color_of[c], d ^ 2, -1,
-                            f->cycle);
-    }
-    return 0;
 }
 
 static int partner(const wsk_fabric *f, int c) { return f->plan->index_of[f->plan->color_of[c] ^ 1]; }
@@ -122,8 +96,9 @@ static void remember_links(const wsk_fabric *f, wsk_runs *runs, const u64 taken[
     runs->cycle = (u64)f->cycle + 1;
 }
 
-/* What the heads of one lane ask for and where there is room. Returns the heads that could leave but for arbitration. */
-static int gather(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const u64 *resting, wsk_request *r, u64 *ready)
+/* Route computation: what the heads of one lane ask for and where there is room. ready: those that could leave but for
+ * allocation. */
+static int compute_requests(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const u64 *resting, wsk_request *r, u64 *ready)
 {
     size_t at = wsk_lane_at(f, y, k, c);
     const wsk_lane *lane = f->lane + at;
@@ -151,9 +126,9 @@ static int gather(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const u64 *r
     return 0;
 }
 
-/* Round robin over the colors of each router: the scan starts at the router's pointer; the first color that finds a link
+/* Switch allocation. Round robin over the colors of each router: the scan starts at the router's pointer; the first color that finds a link
  * taken becomes the next start. All 64 routers at once: turn 0 takes the colors from the pointer up, turn 1 the rest. */
-static void arbitrate(wsk_fabric *f, int y, int k, const u8 *colors, int n, wsk_request *requests)
+static void allocate_switch(wsk_fabric *f, int y, int k, const u8 *colors, int n, wsk_request *requests)
 {
     u64 *pointer = f->pointer + wsk_lane_at(f, y, k, 0);
     u64 taken[PORTS] = { 0 }, lost_any = 0, first_lost[WSK_COLORS];
@@ -218,43 +193,6 @@ static u64 run_commands(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 le
     return ignored;
 }
 
-/* Words behind the heads in m move up. */
-static void move_up(wsk_fabric *f, int y, int k, int c, wsk_lane *lane, u64 m)
-{
-    for (int i = 0; m; i++) {
-        u64 *slot = wsk_slot(lane, i), follow = i + 1 < f->depth ? *wsk_slot(lane, i + 1) & m : 0;
-        if (follow)
-            wsk_copy_words(wsk_data_at(f, y, c, i) + 64 * k, wsk_data_at(f, y, c, i + 1) + 64 * k, follow, f->simd_level);
-        *slot = (*slot & ~m) | follow;
-        m = follow;
-    }
-}
-
-/* Take the heads in m off their queues and give back their places; senders see that room in phase two. */
-void wsk_leave(wsk_fabric *f, const wsk_row *r, int k, int c, u64 m)
-{
-    wsk_lane *lane = r->lanes + (size_t)k * f->n_colors + c;
-    wsk_block *block = r->blocks + k;
-    wsk_binary_subtract(lane->occupied, COUNT_BITS, m);
-    if (lane->full & m) {
-        block->freed |= (u32)1 << c;
-        f->row_freed[r->y] |= (u64)1 << k;
-        r->strip->rows_freed |= r->bit;
-    }
-    if ((lane->occupied[0] | lane->occupied[1] | lane->occupied[2]) & m)
-        move_up(f, r->y, k, c, lane, m);
-    else
-        lane->head &= ~m;
-    if (lane->head)
-        return;
-    block->active &= ~((u32)1 << c);
-    if (block->active)
-        return;
-    f->row_active[r->y] &= ~((u64)1 << k);
-    if (!f->row_active[r->y])
-        r->strip->rows_active &= ~r->bit;
-}
-
 static void pop_flags(wsk_fabric *f, size_t at, u64 m)
 {
     wsk_lane_rest *rest = f->rest + at;
@@ -290,74 +228,92 @@ static u64 finish_branches(wsk_fabric *f, size_t at, u64 ready, const wsk_reques
     return finished;
 }
 
-/* Put the granted words of one lane on their links and ramps. */
+/* The granted words of one lane leave by side d; over an open edge they are listed as deliveries. Returns how many. */
+static int send_by_side(wsk_fabric *f, const wsk_row *row, int k, int c, int d, u64 m, wsk_wire *wire, const u32 *words)
+{
+    wsk_strip *s = row->strip;
+    int copies = 0;
+    wire->to[d] = m;
+    if (!m)
+        return 0;
+    wsk_count(f, wsk_lane_at(f, row->y, k, c), d, m);
+    u64 edge = m & edge_bits(f, row->y, k, d);
+    if (edge) {
+        leave_by_edge(f, s, row->y, k, c, d, edge, words, wire->control);
+        wire->to[d] = m &= ~edge;
+        copies = wsk_popcount(edge);
+    }
+    if (m) {
+        int n = wsk_popcount(m);
+        row->sent_blocks[d] |= (u64)1 << k;
+        s->rows_sent[row->slot][d] |= row->bit;
+        row->sent[k].sent[d] |= (u32)1 << c;
+        s->totals.hops[c] += (u64)n;
+        s->stored += n;
+        copies += n;
+    }
+    return copies;
+}
+
+/* The granted words of one lane leave by the ramp, but for those that the core ignores. Returns how many. */
+static int send_by_ramp(wsk_fabric *f, const wsk_row *row, int k, int c, u64 m, u64 ignored, const u32 *words, u64 control)
+{
+    if (!m)
+        return 0;
+    wsk_count(f, wsk_lane_at(f, row->y, k, c), WSK_RAMP, m);
+    if (m & ignored)
+        row->strip->totals.dropped[c] += (u64)wsk_popcount(m & ignored);
+    if (m & ~ignored)
+        wsk_deliver(f, row->strip, row->y, k, c, m & ~ignored, words, control);
+    return wsk_popcount(m);
+}
+
+/* Switch traversal: put the granted words of one lane on their links and ramps. */
 static void send_lane(wsk_fabric *f, const wsk_row *row, int k, int c, const wsk_request *r, u64 ready)
 {
     wsk_strip *s = row->strip;
-    int y = row->y, slot = row->slot, copies = 0;
-    size_t at = wsk_lane_at(f, y, k, c);
+    size_t at = wsk_lane_at(f, row->y, k, c);
     wsk_lane *lane = f->lane + at;
-    u64 leaving = 0, finished, control = 0, ignored = 0;
-    for (int d = 0; d < PORTS; d++)
-        leaving |= r->send[d];
+    u64 leaving = r->send[0] | r->send[1] | r->send[2] | r->send[3] | r->send[WSK_RAMP], control = 0, ignored = 0;
+
+    /* Heads that were granted nothing stall; of the others, those that now have all their branches leave the queue. */
     s->totals.stalls[c] += (u64)wsk_popcount(ready & ~leaving);
     wsk_count(f, at, PORTS, ready & ~leaving);
     if (!leaving)
         return;
-    finished = f->plan->rules.multicast_all ? leaving : finish_branches(f, at, ready, r);
+    u64 finished = f->plan->rules.multicast_all ? leaving : finish_branches(f, at, ready, r);
 
-    u32 *words = wsk_stage_at(f, slot, y, c) + 64 * k;
-    wsk_copy_words(words, wsk_data_at(f, y, c, 0) + 64 * k, leaving, f->simd_level);
+    /* Their data go to the stage of the row's links; control words act on this router as they pass. */
+    u32 *words = wsk_stage_at(f, row->slot, row->y, c) + 64 * k;
+    wsk_copy_words(words, wsk_data_at(f, row->y, c, 0) + 64 * k, leaving, f->simd_level);
     if (lane->special) {
         control = f->rest[at].control[0] & leaving;
-        ignored = run_commands(f, s, y, k, c, leaving, finished, words);
+        ignored = run_commands(f, s, row->y, k, c, leaving, finished, words);
         pop_flags(f, at, finished);
     }
-    wsk_wire *wire = wsk_wire_at(f, slot, at);
+
+    /* The wires of the four links say who sent, for phase two to read. */
+    wsk_wire *wire = wsk_wire_at(f, row->slot, at);
+    int copies = 0;
     wire->control = control;
     wire->single = 0;
     if (f->plan->has_swap)
         memcpy(wire->swapped, lane->swapped, sizeof wire->swapped);
-    for (int d = 0; d < SIDES; d++) {
-        u64 m = r->send[d];
-        wire->to[d] = m;
-        if (!m)
-            continue;
-        wsk_count(f, at, d, m);
-        u64 edge = m & edge_bits(f, y, k, d);
-        if (edge) {
-            leave_by_edge(f, s, y, k, c, d, edge, words, control);
-            wire->to[d] = m &= ~edge;
-            copies += wsk_popcount(edge);
-        }
-        if (m) {
-            int n = wsk_popcount(m);
-            row->sent_blocks[d] |= (u64)1 << k;
-            s->rows_sent[slot][d] |= row->bit;
-            row->sent[k].sent[d] |= (u32)1 << c;
-            s->totals.hops[c] += (u64)n;
-            copies += n;
-            s->stored += n;
-        }
-    }
-    if (r->send[WSK_RAMP]) {
-        u64 m = r->send[WSK_RAMP];
-        copies += wsk_popcount(m);
-        wsk_count(f, at, WSK_RAMP, m);
-        if (m & ignored) {
-            s->totals.dropped[c] += (u64)wsk_popcount(m & ignored);
-            m &= ~ignored;
-        }
-        if (m)
-            wsk_deliver(f, s, y, k, c, m, words, control);
-    }
+    for (int d = 0; d < SIDES; d++)
+        copies += send_by_side(f, row, k, c, d, r->send[d], wire, words);
+
+    /* The ramp leads to the core, past its filter. */
+    copies += send_by_ramp(f, row, k, c, r->send[WSK_RAMP], ignored, words, control);
+
+    /* The queue gives back the places of those that are done; more copies than words were made by multicast. */
     int left = wsk_popcount(finished);
     s->totals.copied[c] += (u64)(copies - left);
     s->stored -= left;
     wsk_leave(f, row, k, c, finished);
 }
 
-static int depart_block(wsk_fabric *f, const wsk_row *row, int k)
+/* Phase one of one block. Returns 0 or a status. */
+int wsk_depart_block(wsk_fabric *f, const wsk_row *row, int k)
 {
     wsk_strip *s = row->strip;
     int y = row->y;
@@ -372,13 +328,13 @@ static int depart_block(wsk_fabric *f, const wsk_row *row, int k)
     }
     for (u32 active = block->active; active; active &= active - 1, n++) {
         colors[n] = (u8)__builtin_ctz(active);
-        if (gather(f, s, y, k, colors[n], rest_mask, requests + n, ready + n) < 0)
+        if (compute_requests(f, s, y, k, colors[n], rest_mask, requests + n, ready + n) < 0)
             return s->report.status;
     }
     if (n == 1)
         memcpy(requests[0].send, requests[0].room, sizeof requests[0].send);
     else
-        arbitrate(f, y, k, colors, n, requests);
+        allocate_switch(f, y, k, colors, n, requests);
 
     row->sent[k] = (wsk_sent){ { 0 } };
     u64 taken[PORTS] = { 0 };
@@ -394,19 +350,3 @@ static int depart_block(wsk_fabric *f, const wsk_row *row, int k)
     return 0;
 }
 
-int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y)
-{
-    int slot = (int)(f->cycle % f->hop);
-    size_t first = wsk_lane_at(f, y, 0, 0);
-    const wsk_row row = { s, y, slot, (u64)1 << (y % STRIP_ROWS), wsk_row_sent_at(f, slot, y), first, f->lane + first,
-                          wsk_wire_at(f, slot, first), wsk_sent_at(f, slot, y, 0), f->block + wsk_block_at(f, y, 0) };
-    memset(row.sent_blocks, 0, SIDES * sizeof(u64));
-    for (u64 blocks = f->row_active[y]; blocks; blocks &= blocks - 1) {
-        int k = wsk_ctz(blocks), status = f->plain ? wsk_depart_plain(f, &row, k) : WSK_NOT_PLAIN;
-        if (status == WSK_NOT_PLAIN)
-            status = depart_block(f, &row, k);
-        if (status < 0)
-            return status;
-    }
-    return 0;
-}

@@ -1,6 +1,10 @@
-/* Phase one for the common case: no two colors of the block want one link, no control words, links that do not rest, no swap,
- * no filter, closed edges. Same rules and same results as depart.c, with what cannot happen left out. */
+/* Phase one of a row, block by block: by depart.c or, in the common case, here. Common: no two colors of the block want one
+ * link, no control words, links that do not rest, no swap, no filter, closed edges. Same rules and same results as depart.c,
+ * with what cannot happen left out: nothing is allocated, as every request is granted. */
 #include "fabric_internal.h"
+#include <string.h>
+
+enum { NOT_PLAIN = 1 };
 
 /* Words that ask for side d and have no room beyond it: full[b], in[b] are the far router's of bit b. */
 static inline u64 stopped(wsk_fabric *f, const wsk_row *r, int k, int c, int d, u64 want, u64 full, u64 in, int *status)
@@ -122,27 +126,44 @@ static int contended(const wsk_lane *lanes, u32 active)
     return clash != 0;
 }
 
-/* 0, a status, or WSK_NOT_PLAIN: not the common case after all, nothing has changed. */
-int wsk_depart_plain(wsk_fabric *f, const wsk_row *r, int k)
+/* 0, a status, or NOT_PLAIN: not the common case after all, nothing has changed. */
+static int depart_plain(wsk_fabric *f, const wsk_row *r, int k)
 {
     const wsk_block *block = r->blocks + k;
     u32 active = block->active;
     u64 seen = 0, met = 0;
     const wsk_lane *lanes = r->lanes + (size_t)k * f->n_colors;
     if (active & block->odd)
-        return WSK_NOT_PLAIN;
+        return NOT_PLAIN;
     for (u32 colors = active & (active - 1) ? active : 0; colors; colors &= colors - 1) {
         u64 heads = lanes[__builtin_ctz(colors)].head;
         met |= seen & heads;
         seen |= heads;
     }
     if (met && contended(lanes, active))
-        return WSK_NOT_PLAIN;
+        return NOT_PLAIN;
     if (f->lone && wsk_go_alone(f, r, k))
         return 0;
     r->sent[k] = (wsk_sent){ { 0 } };
     for (u32 colors = active; colors; colors &= colors - 1) {
         int status = depart_lane(f, r, k, __builtin_ctz(colors));
+        if (status < 0)
+            return status;
+    }
+    return 0;
+}
+
+int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y)
+{
+    int slot = (int)(f->cycle % f->hop);
+    size_t first = wsk_lane_at(f, y, 0, 0);
+    const wsk_row row = { s, y, slot, (u64)1 << (y % STRIP_ROWS), wsk_row_sent_at(f, slot, y), first, f->lane + first,
+                          wsk_wire_at(f, slot, first), wsk_sent_at(f, slot, y, 0), f->block + wsk_block_at(f, y, 0) };
+    memset(row.sent_blocks, 0, SIDES * sizeof(u64));
+    for (u64 blocks = f->row_active[y]; blocks; blocks &= blocks - 1) {
+        int k = wsk_ctz(blocks), status = f->plain ? depart_plain(f, &row, k) : NOT_PLAIN;
+        if (status == NOT_PLAIN)
+            status = wsk_depart_block(f, &row, k);
         if (status < 0)
             return status;
     }

@@ -12,7 +12,11 @@ typedef uint32_t u32;
 typedef uint16_t u16;
 typedef uint8_t u8;
 
-enum { SIDES = 4, PORTS = 5, STRIP_ROWS = 64, COUNTER_BITS = 24, ROW_PAD = 16, RUN_BITS = 4, COUNT_BITS = 3, LOW_BITS = 8, RING = WSK_MAX_LATENCY + 1 };
+enum { SIDES = 4, PORTS = 5, STRIP_ROWS = 64, COUNTER_BITS = 24, ROW_PAD = 16, RUN_BITS = 4, COUNT_BITS = 3, LOW_BITS = 8,
+       RING = WSK_MAX_LATENCY + 1 };
+
+/* The step to the next router by each side. */
+static const int8_t dx[SIDES] = { 0, 1, 0, -1 }, dy[SIDES] = { -1, 0, 1, 0 };
 
 /* A stretch of PEs of one row with one route. */
 typedef struct { int32_t x0, x1, route; } wsk_span;
@@ -32,7 +36,7 @@ struct wsk_plan {
 
 /* One color of 64 PEs, four cache lines in the order of need: words that pass without waiting touch the first line of the
  * router that they leave, and the first two of the one that they reach. full and in change in phase two only, so that in
- * phase one every router sees its neighbours as they were at the start of the cycle. */
+ * phase one every router sees its neighbors as they were at the start of the cycle. */
 typedef struct {
     u64 head;                         /* a word is first in the queue */
     u64 out[PORTS];                   /* ports that the head word leaves by */
@@ -305,11 +309,8 @@ static inline void wsk_assign_bit(u64 *plane, u64 bit, int on) { *plane = on ? *
 
 /* Words on their way into one lane: who gets one, which are control words; words[b] for bit b, or `word` for a single one. */
 typedef struct { u64 to, control; const u32 *words; u32 single, word; } wsk_inbound;
+enum { AWAKE = 2 * (WSK_MAX_LATENCY + 2) };   /* every slot of every ring of cycles has been cleared by then */
 enum { RESERVE = 1, LAND = 2 };       /* what happens to words: with a hop latency of 1 both in the same cycle */
-
-/* copy.c: to[i] = from[i] for the bits of m, 0 <= i < 64; sum of from[i]. */
-void wsk_copy_words(u32 *to, const u32 *from, u64 m, int simd_level);
-u64 wsk_sum_words(const u32 *from, u64 m, int simd_level);
 
 /* One row in one cycle: where its parts are. */
 typedef struct {
@@ -319,59 +320,6 @@ typedef struct {
     size_t first_lane;
     wsk_lane *lanes; wsk_wire *wires; wsk_sent *sent; wsk_block *blocks;
 } wsk_row;
-
-/* depart.c, arrive.c: one row in one cycle. Return 0 or a status; the strip's report then says more. */
-enum { WSK_NOT_PLAIN = 1 };
-int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y);
-int wsk_depart_plain(wsk_fabric *f, const wsk_row *r, int k);
-int wsk_check_routed(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, u64 deaf);
-void wsk_leave(wsk_fabric *f, const wsk_row *r, int k, int c, u64 m);
-int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y);
-int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s);
-void wsk_turn_landed(wsk_fabric *f, wsk_strip *s);
-u64 wsk_inner_arrivals(const wsk_fabric *f, int i);
-u64 wsk_outer_arrivals(const wsk_fabric *f, int i);
-int wsk_take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in, int what);
-void wsk_keep(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in);
-
-/* lone.c: words that meet nobody. */
-void wsk_mark_simple(wsk_fabric *f);
-void wsk_no_more_simple(wsk_fabric *f, int x, int y, int c);
-int wsk_go_alone(wsk_fabric *f, const wsk_row *r, int k);
-int wsk_has_lone(const wsk_fabric *f, const wsk_strip *s);
-void wsk_depart_lone(wsk_fabric *f, wsk_strip *s);
-int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s);
-void wsk_keep_lone(wsk_fabric *f, wsk_strip *s);
-int wsk_lone_from(const wsk_fabric *f, const wsk_strip *s, int x, int y, int c, int port);
-void wsk_add_lone_counts(const wsk_fabric *f, const wsk_strip *s, int port, int color, u32 *counts);
-void wsk_add_lone_words(const wsk_fabric *f, const wsk_strip *s, int c, u8 *words);
-int64_t wsk_lone_moves(const wsk_fabric *f, const wsk_strip *s, wsk_delivery *list, int64_t n, int64_t room);
-/* Clear what the ring of cycles reuses now. */
-void wsk_open_cycle(wsk_fabric *f, wsk_strip *s);
-
-/* ramp.c */
-u32 *wsk_source_index(const wsk_fabric *f, u32 pe, int port);
-wsk_source *wsk_source_at(wsk_fabric *f, wsk_strip *s, u32 pe, int port);
-int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, const u8 *flags, int64_t n);
-void wsk_start_feeding(wsk_strip *s, wsk_source *source);
-int wsk_feed_strip(wsk_fabric *f, wsk_strip *s);
-void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const u32 *words, u64 control);
-void wsk_emit(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port, int latency);
-int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port);
-
-enum { AWAKE = 2 * (WSK_MAX_LATENCY + 2) };   /* every slot of every ring of cycles has been cleared by then */
-
-/* switch.c: control words. */
-int wsk_position_after(const wsk_route *route, int position, u32 data, int flags);
-u32 wsk_popped_control(const wsk_route *route, u32 data);
-const wsk_route *wsk_route_at(const wsk_fabric *f, int x, int y, int c);
-void wsk_set_accepting(wsk_fabric *f, size_t lane, int bit, const wsk_route *route, int position);
-void wsk_set_sending(wsk_fabric *f, size_t lane, int bit, const wsk_route *route, int position);
-
-
-/* report.c */
-void wsk_forget_reports(wsk_fabric *f);
-int wsk_fail(wsk_fabric *f, wsk_strip *s, int status, u32 pe, int color, int port, int other, int64_t cycle);
 
 /* A word is stored in lane (y, k, c). */
 static inline void wsk_wake(wsk_fabric *f, wsk_strip *s, int y, int k, int c)
@@ -389,6 +337,76 @@ static inline void wsk_note_odd(wsk_fabric *f, size_t lane)
     *odd = f->lane[lane].special || f->lane[lane].frozen ? *odd | bit : *odd & ~bit;
 }
 
+/* Where filters and overrides of a router and color are looked up. */
+static inline u64 wsk_key_of(const wsk_fabric *f, int x, int y, int c) { return ((u64)y * f->width + x) * WSK_COLORS + c; }
+
 static inline wsk_strip *wsk_strip_of(const wsk_fabric *f, int y) { return f->strip + y / STRIP_ROWS; }
+
+/* ---- What the C files offer each other, from the lowest layer up: calls go to a file further up in this list only ---- */
+
+/* fail.c: note a broken rule; returns the status. */
+int wsk_fail(wsk_fabric *f, wsk_strip *s, int status, u32 pe, int color, int port, int other, int64_t cycle);
+
+/* copy.c: to[i] = from[i] for the bits of m, 0 <= i < 64; sum of from[i]. */
+void wsk_copy_words(u32 *to, const u32 *from, u64 m, int simd_level);
+u64 wsk_sum_words(const u32 *from, u64 m, int simd_level);
+
+/* simple.c: routers that lone words may take. */
+void wsk_mark_simple(wsk_fabric *f);
+void wsk_no_more_simple(wsk_fabric *f, int x, int y, int c);
+
+/* lone_read.c: reading the lists of lone words. */
+int wsk_has_lone(const wsk_fabric *f, const wsk_strip *s);
+int wsk_lone_from(const wsk_fabric *f, const wsk_strip *s, int x, int y, int c, int port);
+void wsk_add_lone_counts(const wsk_fabric *f, const wsk_strip *s, int port, int color, u32 *counts);
+void wsk_add_lone_words(const wsk_fabric *f, const wsk_strip *s, int c, u8 *words);
+int64_t wsk_lone_moves(const wsk_fabric *f, const wsk_strip *s, wsk_delivery *list, int64_t n, int64_t room);
+
+/* switch.c: control words and switch positions. find_override: where the override of a key is, or would be. */
+int wsk_position_after(const wsk_route *route, int position, u32 data, int flags);
+u32 wsk_popped_control(const wsk_route *route, u32 data);
+wsk_override *wsk_find_override(const wsk_strip *s, u64 key);
+const wsk_route *wsk_route_at(const wsk_fabric *f, int x, int y, int c);
+void wsk_set_accepting(wsk_fabric *f, size_t lane, int bit, const wsk_route *route, int position);
+void wsk_set_sending(wsk_fabric *f, size_t lane, int bit, const wsk_route *route, int position);
+
+/* queue.c: words come to the queues of a lane (keep: they stand at their routers already, though not yet in their queues; take:
+ * over links; what: RESERVE, LAND), or leave them. check_routed: words want to cross side d to routers that do not listen to
+ * them now; 0 if some position of each does. two_inputs: words in clash have come by two ports in one cycle. */
+void wsk_keep(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in);
+int wsk_take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in, int what);
+int wsk_check_routed(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, u64 deaf);
+int wsk_two_inputs(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 clash);
+void wsk_leave(wsk_fabric *f, const wsk_row *r, int k, int c, u64 m);
+
+/* ramp.c: words in and out by ramps and edges. */
+u32 *wsk_source_index(const wsk_fabric *f, u32 pe, int port);
+wsk_source *wsk_source_at(wsk_fabric *f, wsk_strip *s, u32 pe, int port);
+int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, const u8 *flags, int64_t n);
+void wsk_start_feeding(wsk_strip *s, wsk_source *source);
+int wsk_feed_strip(wsk_fabric *f, wsk_strip *s);
+void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const u32 *words, u64 control);
+void wsk_emit(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port, int latency);
+int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port);
+
+/* lone.c: both phases of words that meet nobody. */
+int wsk_go_alone(wsk_fabric *f, const wsk_row *r, int k);
+void wsk_depart_lone(wsk_fabric *f, wsk_strip *s);
+int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s);
+void wsk_keep_lone(wsk_fabric *f, wsk_strip *s);
+
+/* depart.c, depart_plain.c, arrive.c: one block or one row in one cycle. Return 0 or a status; the strip's report then says
+ * more. */
+int wsk_depart_block(wsk_fabric *f, const wsk_row *r, int k);
+int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y);
+int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y);
+int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s);
+void wsk_turn_landed(wsk_fabric *f, wsk_strip *s);
+u64 wsk_inner_arrivals(const wsk_fabric *f, int i);
+u64 wsk_outer_arrivals(const wsk_fabric *f, int i);
+
+/* state.c: clear what the ring of cycles reuses now. report.c: forget what went wrong before. */
+void wsk_open_cycle(wsk_fabric *f, wsk_strip *s);
+void wsk_forget_reports(wsk_fabric *f);
 
 #endif

@@ -16,47 +16,7 @@
 
 enum { FEW = 5, AHEAD = 8 };          /* so many words of a lane may each go alone; so many words ahead, memory is asked for */
 
-static const int8_t dx[SIDES] = { 0, 1, 0, -1 }, dy[SIDES] = { -1, 0, 1, 0 };
-
-/* ---- Routers that lone words may take: routes that never change, and cores that only count ---- */
-
-static int is_simple(const wsk_fabric *f, int c, const wsk_route *r)
-{
-    return r->positions == 1 && !r->teardown && (!(r->out[0] >> WSK_RAMP & 1) || f->sinks[c] == WSK_SINK_COUNT);
-}
-
-static int same_in_block(const u8 *of, int n) { return memcmp(of, of + 1, (size_t)n - 1) == 0; }
-
-void wsk_mark_simple(wsk_fabric *f)
-{
-    const wsk_plan *p = f->plan;
-    for (int i = 0; i < p->n_routes && i < 255; i++)
-        f->simple_ports[i + 1] = (u16)(p->routes[i].out[0] | p->routes[i].in[0] << PORTS);
-    for (int c = 0; c < f->n_colors; c++)
-        for (int y = 0; y < f->height; y++) {
-            size_t row = (size_t)c * f->height + y;
-            for (int i = 0; i < p->row_count[row]; i++) {
-                const wsk_span *span = p->spans + p->row_first[row] + i;
-                if (span->route < 255 && is_simple(f, c, p->routes + span->route))
-                    memset(wsk_simple_at(f, span->x0, y, c), span->route + 1, (size_t)(span->x1 - span->x0));
-            }
-            for (int k = 0; k < f->blocks; k++) {
-                const u8 *of = wsk_simple_at(f, 64 * k, y, c);
-                int n = f->width - 64 * k < 64 ? f->width - 64 * k : 64;
-                f->simple_lane[wsk_lane_at(f, y, k, c)] = same_in_block(of, n) ? f->simple_ports[*of] : 0;
-            }
-        }
-}
-
-void wsk_no_more_simple(wsk_fabric *f, int x, int y, int c)
-{
-    if (!f->lone)
-        return;
-    *wsk_simple_at(f, x, y, c) = 0;
-    f->simple_lane[wsk_lane_at(f, y, x / 64, c)] = 0;
-}
-
-/* ---- Phase one ---- */
+/* ---- Phase one: switch traversal ---- */
 
 static inline int block_bit(const u64 *rows, int x, int y) { return (int)(rows[y] >> (x / 64) & 1); }
 
@@ -207,12 +167,6 @@ static inline void depart_side(wsk_fabric *f, wsk_strip *s, const int d)
         s->totals.hops[c] += hops[c];
 }
 
-int wsk_has_lone(const wsk_fabric *f, const wsk_strip *s)
-{
-    const wsk_lones *here = s->lone[f->cycle % f->ring];
-    return (here[0].n | here[1].n | here[2].n | here[3].n) != 0;
-}
-
 void wsk_depart_lone(wsk_fabric *f, wsk_strip *s)
 {
     if (!wsk_has_lone(f, s))
@@ -276,7 +230,7 @@ int wsk_go_alone(wsk_fabric *f, const wsk_row *r, int k)
     return 1;
 }
 
-/* ---- Phase two ---- */
+/* ---- Phase two: link traversal and buffer write ---- */
 
 /* Words that left by side d for this strip from the one beside it. */
 static void pull(wsk_fabric *f, wsk_strip *s, const wsk_strip *from, int d)
@@ -426,56 +380,3 @@ void wsk_keep_lone(wsk_fabric *f, wsk_strip *s)
         note_busy(f, s);
 }
 
-/* Whether a lone word comes, in the next cycle, to the router (x, y) by a port. */
-int wsk_lone_from(const wsk_fabric *f, const wsk_strip *s, int x, int y, int c, int port)
-{
-    const wsk_lones *landing = s->lone[(f->cycle + 1) % f->ring] + (port ^ 2);
-    for (int i = 0; i < landing->n; i++) {
-        const wsk_lone *w = landing->of + i;
-        if (w->x == x && w->y == y && w->index == c)
-            return 1;
-    }
-    return 0;
-}
-
-/* Add the links that are still to be counted. */
-void wsk_add_lone_counts(const wsk_fabric *f, const wsk_strip *s, int port, int color, u32 *counts)
-{
-    for (int b = 0; port < SIDES && b < f->ring; b++) {
-        const wsk_lones *list = s->lone[b] + port;
-        for (int i = 0; i < list->n; i++) {
-            const wsk_lone *w = list->of + i;
-            if (color >= 0 && f->plan->color_of[w->index] != color)
-                continue;
-            for (int n = 1; n <= w->run; n++)
-                counts[(size_t)w->y * f->width + w->x - n * dx[port]]++;
-        }
-    }
-}
-
-/* Add the words that have no place in a queue. */
-void wsk_add_lone_words(const wsk_fabric *f, const wsk_strip *s, int c, u8 *words)
-{
-    for (int b = 0; b < f->ring; b++)
-        for (int d = 0; d < SIDES; d++)
-            for (int i = 0; i < s->lone[b][d].n; i++) {
-                const wsk_lone *w = s->lone[b][d].of + i;
-                if (w->index == c && !w->state)
-                    words[(size_t)w->y * f->width + w->x]++;
-            }
-}
-
-/* List the words that left in the cycle just stepped, from place n on; how many are listed then. */
-int64_t wsk_lone_moves(const wsk_fabric *f, const wsk_strip *s, wsk_delivery *list, int64_t n, int64_t room)
-{
-    for (int d = 0; d < SIDES; d++) {
-        const wsk_lones *sent = s->lone[(f->cycle - 1 + f->hop) % f->ring] + d;
-        for (int i = 0; i < sent->n; i++, n++) {
-            const wsk_lone *w = sent->of + i;
-            u32 pe = (u32)((w->y - dy[d]) * f->width + w->x - dx[d]);
-            if (n < room)
-                list[n] = (wsk_delivery){ pe, w->word, f->plan->color_of[w->index], 0, (u8)d, 0 };
-        }
-    }
-    return n;
-}

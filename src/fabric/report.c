@@ -1,19 +1,10 @@
-/* Failures: what happened where, who waits for whom, and who runs in circles. */
+/* Failures explained: who waits for whom, and who runs in circles. */
 #include "fabric_internal.h"
 #include <stdlib.h>
 #include <string.h>
 
 /* One color of one router. */
 typedef struct { int x, y, c; } place;
-
-static const int dx[SIDES] = { 0, 1, 0, -1 }, dy[SIDES] = { -1, 0, 1, 0 };
-
-int wsk_fail(wsk_fabric *f, wsk_strip *s, int status, u32 pe, int color, int port, int other, int64_t cycle)
-{
-    (void)f;
-    s->report = (wsk_report){ .status = status, .pe = pe, .color = color, .port = port, .other_port = other, .cycle = cycle };
-    return status;
-}
 
 const wsk_report *wsk_fabric_report(const wsk_fabric *f)
 {

@@ -120,7 +120,7 @@ static int expand_filters(wsk_fabric *f)
                         return WSK_ERR_BAD_ARGUMENT;
                     lane->filtered |= (u64)1 << (x % 64);
                     wsk_filter_state *state = strip->filter_states + strip->n_filter_states++;
-                    state->key = ((u64)y * f->width + x) * WSK_COLORS + c;
+                    state->key = wsk_key_of(f, x, y, c);
                     state->count = t->start;
                     state->which = (u16)i;
                 }
@@ -199,6 +199,17 @@ static void clear_strip(wsk_strip *s, int n_colors)
     s->last_move = -1;
     s->n_overrides = 0;
     s->unsorted = 0;
+}
+
+/* Clear what the ring of cycles reuses now. */
+void wsk_open_cycle(wsk_fabric *f, wsk_strip *s)
+{
+    int slot = (int)(f->cycle % f->hop);
+    s->n_out[f->cycle % f->ring] = 0;
+    s->rows_freed = 0;
+    for (int d = 0; d < SIDES; d++)
+        s->rows_sent[slot][d] = 0;
+    s->over[WSK_NORTH].n = s->over[WSK_SOUTH].n = 0;
 }
 
 /* The lists of lone words, in one piece: those of a cycle and direction, and what comes from beside. */

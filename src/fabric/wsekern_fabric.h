@@ -9,9 +9,10 @@
  * as they were after (1), (3) words arrive. After the step of cycle t the clock reads t + 1, and the list of deliveries
  * holds the words that cores may read from cycle t + 1 on.
  *
- * Stepping itself (the loop over the wafer grid) is Cython: fabric_step and fabric_run in _routing.pxd, and for C and C++
- * in the generated wsekern/include/_routing_api.h (include this header first, then call import_wsekern___routing()). The functions below may be called between two steps. Calls for PEs of
- * different strips (64 rows each) may come from different threads. */
+ * Stepping itself (the loop over the wafer grid) is Cython: fabric_step and its phases in wsekern/fabric/_routing.pxd, and
+ * for C and C++ in the generated wsekern/include/_routing_api.h (include this header first, then call
+ * import_wsekern__fabric___routing()). The functions below may be called between two steps. Calls for PEs of different strips
+ * (64 rows each) may come from different threads. Cython has them in wsekern/fabric/wsekern_fabric.pxd. */
 #ifndef WSEKERN_FABRIC_H
 #define WSEKERN_FABRIC_H
 

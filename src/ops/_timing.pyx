@@ -8,10 +8,112 @@ later), so the clock of PE (y, x) stays row[y] + column[x] and one line stands f
 from libc.stdint cimport INT64_MAX, int64_t
 from libc.stdlib cimport free, malloc
 
-HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG, QUEUED_FLAG = 1, 2, 4, 8, 16
-CAUSE_NAMES = ("compute", "fabric", "stages", "overhead", "words")
+from wsekern.ops.feeds cimport (
+    CAUSES, COMPUTE, CONTENDED, EARLY, FABRIC, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STAGES, TURNED, STREAM, Costs, Feed,
+    Message, Path, arrive, grant, in_turn, later, load, may_run, next_word, on_link, plus, put_on_ramp, receive,
+    run_word, send, store)
 
-include "feeds.pxi"
+HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG, QUEUED_FLAG = <int>HELD, <int>CONTENDED, <int>TURNED, <int>EARLY, <int>QUEUED
+_NAMES = {<int>COMPUTE: "compute", <int>FABRIC: "fabric", <int>STAGES: "stages", <int>OVERHEAD: "overhead", <int>STREAM: "stream"}
+CAUSE_NAMES = tuple([_NAMES[cause] for cause in range(CAUSES)])    # a list: generators would bring in machinery of their own
+
+
+cdef class LineCosts:
+    """Whole-cycle constants of one operation: see wsekern.machine.timing for how each follows from the machine."""
+    cdef Costs costs
+
+    def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, stream_send, stream_add,
+                 paced_add, stream_broadcast, stream_receive, paced_broadcast, sums, step_send, step_add, down,
+                 link, depths, room):
+        cdef Costs *c = &self.costs
+        cdef int i
+        c.call, c.setup_send, c.setup_add, c.setup_receive = call, setup_send, setup_add, setup_receive
+        c.stage, c.hop, c.convert, c.sums, c.down = stage, hop, convert, sums, down
+        c.step_send, c.step_add = step_send, step_add
+        c.stream_send, c.stream_add, c.paced_add = stream_send, stream_add, paced_add
+        c.stream_broadcast, c.stream_receive, c.paced_broadcast = stream_broadcast, stream_receive, paced_broadcast
+        c.link_words, c.link_frame = link
+        c.room, c.flags = room, NULL
+        for i in range(FEEDS):
+            c.depth[i] = min(depths[i], QUEUE) if i < len(depths) else 0
+            c.color[i], c.length[i] = i, 0
+
+
+cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
+    # A core takes `count` streams one after the other while all of them share its ramp, cycle by cycle: one word a cycle,
+    # round robin, each as far as its queue has room. `ready`: when the first instruction may execute. Returns the cycle of
+    # the last element.
+    cdef int64_t cycle = INT64_MAX, run = 0, execute = ready
+    cdef int current = 0, start = 0, i, granted
+    cdef int turn[FEEDS]
+    in_turn(feed, count, turn)
+    for i in range(count):
+        cycle = min(cycle, feed[i].first)
+    while True:
+        # The core executes a word of its stream; after the last one, the instruction for the next stream is set up.
+        if execute <= cycle and may_run(feed + current, cycle):
+            run_word(feed + current, cycle)
+            execute = cycle + costs.step_add
+            if feed[current].taken == feed[current].words:
+                execute = cycle + 1 + costs.setup_add
+                current += 1
+                if current == count:
+                    if costs.flags != NULL and start != 0:
+                        costs.flags[0] |= TURNED
+                    return cycle
+
+        # The ramp takes a word, but for the cycles in which it rests.
+        granted = -1
+        if costs.link_words >= costs.link_frame or run < costs.link_words:
+            granted = grant(feed, count, turn, &start, costs, cycle)
+        if granted >= 0:
+            put_on_ramp(feed + granted, cycle + costs.down)
+        run = run + 1 if granted >= 0 else 0
+
+        # Where nothing is under way for the core, the next cycle is that of the next word that can move.
+        cycle += 1
+        if granted < 0 and feed[current].taken == feed[current].sent:
+            cycle = max(cycle, next_word(feed, count, costs))
+
+
+cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const int64_t *hops, int count,
+                 Message *out, int64_t *waits) noexcept nogil:
+    # A PE adds the sums of several streams, one after the other, and sends the last on where out is given. `waits`: for how
+    # long the first word of each was there before it was taken, or NULL.
+    cdef Feed feed[FEEDS]
+    cdef Path own = plus(load(pe), OVERHEAD, costs.setup_add), path = own, arrival
+    cdef int64_t end
+    cdef int i
+    if count == 1:
+        if waits != NULL:
+            waits[0] = own.clock - arrive(messages[0], costs, hops[0]).clock
+        receive(pe, costs, messages[0], hops[0], costs.setup_add, costs.stream_add, costs.paced_add, out)
+        return
+    for i in range(count):
+        arrival = arrive(messages[i], costs, hops[i])
+        path = later(path, arrival)
+        feed[i].first = arrival.clock - costs.down
+        feed[i].last = feed[i].first + messages[i].last - messages[i].first.clock
+        feed[i].step = messages[i].step
+        feed[i].words, feed[i].sent, feed[i].taken = costs.length[i] if costs.length[i] else costs.sums, 0, 0
+        feed[i].credits, feed[i].color = costs.depth[i], costs.color[i]
+    end = take_all(feed, count, costs, own.clock)
+    if waits != NULL:
+        for i in range(count):
+            waits[i] = feed[i].began - feed[i].first - costs.down
+    if costs.flags != NULL:
+        for i in range(count):
+            if feed[i].first + costs.down < own.clock - costs.setup_add:
+                costs.flags[0] |= EARLY
+            if i > 0 and feed[i].began > feed[i].first + costs.down:
+                costs.flags[0] |= HELD | QUEUED if feed[i].words > costs.depth[i] else QUEUED
+    if out != NULL:
+        # What the critical path waits for beyond the latest arrival is words of other streams.
+        out.first = plus(path, STREAM, feed[count - 1].began - path.clock)
+        out.last = end
+        out.step = costs.step_add
+        out.sent = 1
+    store(pe, plus(plus(path, STREAM, end - path.clock), COMPUTE, 1))
 
 
 cdef Message chain(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
@@ -21,9 +123,9 @@ cdef Message chain(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize
     message.sent = 0
     while k != end:
         if message.sent:
-            receive(line + k * CAUSES, costs, message, 1, costs.setup_add, costs.words_add, costs.paced_add, &message)
+            receive(line + k * CAUSES, costs, message, 1, costs.setup_add, costs.stream_add, costs.paced_add, &message)
         else:
-            send(line + k * CAUSES, costs, costs.words_send, &message)
+            send(line + k * CAUSES, costs, costs.stream_send, &message)
         k += 1 if end > begin else -1
     return message
 
@@ -34,11 +136,11 @@ cdef void broadcast(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssiz
     cdef Py_ssize_t k
     if end - begin < 2:
         return
-    send(line + root * CAUSES, costs, costs.words_broadcast, &message)
+    send(line + root * CAUSES, costs, costs.stream_broadcast, &message)
     for k in range(begin, end):
         if k != root:
             receive(line + k * CAUSES, costs, message, k - root if k > root else root - k, costs.setup_receive,
-                    costs.words_receive, costs.paced_broadcast, NULL)
+                    costs.stream_receive, costs.paced_broadcast, NULL)
 
 
 cdef inline Py_ssize_t group_begin(Py_ssize_t j, Py_ssize_t length, Py_ssize_t groups) noexcept nogil:
@@ -101,7 +203,7 @@ cdef Message group_sum(int64_t *line, const Costs *costs, Py_ssize_t length, Py_
     if streams.count:
         gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, &out if passes_on else NULL, NULL)
     elif passes_on:
-        send(line + root * CAUSES, costs, costs.words_send, &out)
+        send(line + root * CAUSES, costs, costs.stream_send, &out)
     return out
 
 
@@ -205,9 +307,9 @@ def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs) -> int:
             y = height - 1 - k // width
             x = k % width if y % 2 else width - 1 - k % width
             if message.sent:
-                receive(&grid[y, x, 0], c, message, 1, c.setup_add, c.words_add, c.paced_add, &message)
+                receive(&grid[y, x, 0], c, message, 1, c.setup_add, c.stream_add, c.paced_add, &message)
             else:
-                send(&grid[y, x, 0], c, c.words_send, &message)
+                send(&grid[y, x, 0], c, c.stream_send, &message)
         add_stream(&streams, message, 1)
         if streams.count:
             gather(&grid[0, 0, 0], c, streams.message, streams.hops, streams.count, NULL, NULL)
@@ -227,18 +329,18 @@ def broadcast_plane(int64_t[:, :, ::1] grid, Py_ssize_t root_x, Py_ssize_t root_
     with nogil:
         call(&grid[0, 0, 0], c, height * width)
         if height * width > 1:
-            send(&grid[root_y, root_x, 0], c, c.words_broadcast, &message)
+            send(&grid[root_y, root_x, 0], c, c.stream_broadcast, &message)
         for y in range(height):
             for x in range(width):
                 if x != root_x or y != root_y:
                     receive(&grid[y, x, 0], c, message, (x - root_x if x > root_x else root_x - x)
-                            + (y - root_y if y > root_y else root_y - y), c.setup_receive, c.words_receive,
+                            + (y - root_y if y > root_y else root_y - y), c.setup_receive, c.stream_receive,
                             c.paced_broadcast, NULL)
     return flags
 
 
 def shift_line(int64_t[:, ::1] line, Py_ssize_t relays, int64_t start, int64_t relay, int64_t stage, int64_t hop,
-               int64_t words):
+               int64_t stream):
     """Tiles move ``relays`` PEs up (or down) the line, stored and sent on at each: a PE waits for the tile's sender."""
     cdef Py_ssize_t count = line.shape[0], distance = relays if relays > 0 else -relays, i, k, source
     cdef Path path
@@ -251,10 +353,10 @@ def shift_line(int64_t[:, ::1] line, Py_ssize_t relays, int64_t start, int64_t r
             if 0 <= source < count:
                 path = later(path, load(&line[source, 0]))
             path = plus(plus(path, OVERHEAD, start + distance * relay), STAGES, distance * stage)
-            store(&line[k, 0], plus(plus(path, FABRIC, distance * hop), WORDS, distance * words))
+            store(&line[k, 0], plus(plus(path, FABRIC, distance * hop), STREAM, distance * stream))
 
 
-def level_line(int64_t[:, ::1] line):
+def synchronise_line(int64_t[:, ::1] line):
     """Every PE waits for the latest of its line: what many rounds of exchange between neighbours come to."""
     cdef Py_ssize_t k, count = line.shape[0]
     cdef Path path, latest = load(&line[0, 0])
@@ -281,7 +383,7 @@ cdef struct Step:
     int64_t kind, pe
     int64_t first, count        # rows of the table of takes; PART: first is the whole; JOIN: its first and last part
     int64_t out                 # message sent, or -1
-    int64_t setup, words, paced, step, wavelets
+    int64_t setup, stream, paced, step, wavelets
 
 cdef struct Take:
     int64_t message, hops, depth, color, words
@@ -297,7 +399,7 @@ cdef void take_step(int64_t *pe, Costs *c, const Step *step, const Take *takes, 
         incoming[i] = messages[takes[i].message]
         hops[i] = takes[i].hops
         c.depth[i], c.color[i], c.length[i] = takes[i].depth, takes[i].color, takes[i].words
-    c.setup_add, c.words_add, c.paced_add, c.step_add, c.sums = step.setup, step.words, step.paced, step.step, step.wavelets
+    c.setup_add, c.stream_add, c.paced_add, c.step_add, c.sums = step.setup, step.stream, step.paced, step.step, step.wavelets
     gather(pe, c, incoming, hops, <int>step.count, messages + step.out if step.out >= 0 else NULL,
            waits)
 
@@ -307,7 +409,7 @@ cdef void part(Message *messages, const Costs *c, const Step *step) noexcept nog
     cdef const Message *whole = messages + step.first
     cdef Message *out = messages + step.out
     cdef int64_t last = whole.first.clock + on_link(c, whole.step, step.paced)
-    out.first = plus(whole.first, WORDS, on_link(c, whole.step, step.words))
+    out.first = plus(whole.first, STREAM, on_link(c, whole.step, step.stream))
     out.step, out.sent = whole.step, 1
     out.last = max(out.first.clock, whole.last if step.paced < 0 else last)
 
@@ -336,10 +438,10 @@ def run_steps(int64_t[:, ::1] line, const int64_t[:, ::1] steps, const int64_t[:
             pe = &line[step.pe, 0]
             if step.kind == WORK:
                 pe[<int>OVERHEAD] += step.setup
-                pe[<int>COMPUTE] += step.words
+                pe[<int>COMPUTE] += step.stream
             elif step.kind == SEND:
                 c.setup_send, c.step_send = step.setup, step.step
-                send(pe, &c, step.words, message + step.out)
+                send(pe, &c, step.stream, message + step.out)
             elif step.kind == TAKE:
                 take_step(pe, &c, step, take + step.first, message, &waits[step.first])
             elif step.kind == PART:

@@ -4,29 +4,14 @@ from libc.stdint cimport int64_t
 
 cimport wsekern._common as common
 
-cdef extern from "lines.h" nogil:
-    ctypedef struct wsk_line_plan:
-        int dtype, op
-        int64_t outer, length, inner, segment, groups
-    int wsk_line_allreduce(const wsk_line_plan *plan, const void *source, void *out, int threads, int simd_level)
-    int wsk_line_reduce(const wsk_line_plan *plan, const void *source, void *out, int64_t root, int threads, int simd_level)
-    int wsk_line_broadcast(const wsk_line_plan *plan, const void *source, void *out, int64_t root, int threads)
+from wsekern.ops.lines cimport (
+    WSK_LINE_BF16, WSK_LINE_FP16, WSK_LINE_FP16_FP32, WSK_LINE_FP32, WSK_LINE_MAX, WSK_LINE_SUM, wsk_line_allreduce,
+    wsk_line_broadcast, wsk_line_plan, wsk_line_reduce)
+from wsekern.ops.paths cimport wsk_move, wsk_path_plan, wsk_path_values
 
-cdef extern from "paths.h" nogil:
-    ctypedef struct wsk_move:
-        int64_t op, words, dst, a, b
-    ctypedef struct wsk_path_plan:
-        int dtype
-        int64_t lines, length
-        const int64_t *pe
-        int64_t moves
-        const wsk_move *move
-        int64_t arena, reserved, in_words, out_words
-        const int64_t *result
-    int wsk_path_values(const wsk_path_plan *plan, const void *source, void *out, int threads, int simd_level)
-
-DTYPE_CODES = {"fp32": 0, "fp16": 1, "fp16_fp32": 2, "bf16": 3, "u32": 0}
-OP_CODES = {"sum": 0, "max": 1}
+DTYPE_CODES = {"fp32": WSK_LINE_FP32, "fp16": WSK_LINE_FP16, "fp16_fp32": WSK_LINE_FP16_FP32, "bf16": WSK_LINE_BF16,
+               "u32": WSK_LINE_FP32}
+OP_CODES = {"sum": WSK_LINE_SUM, "max": WSK_LINE_MAX}
 
 
 cdef wsk_line_plan line_plan(str dtype, str op, shape, str axis, int64_t segment, int64_t groups) except *:

@@ -5,98 +5,57 @@ A core that computes, waits or is idle costs nothing until something happens to 
 or wait for a word or for room in a queue and are woken by it. Within a cycle words are delivered first, then cores act,
 then output queues put words on the ramps, then the routers move.
 """
-from libc.stdint cimport INT64_MAX, int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
 
 import numpy as np
 
-from wsekern.fabric._routing cimport (State as FabricState, fabric_arrive, fabric_depart, fabric_feed, fabric_tick, wsk_delivery,
-                               wsk_fabric, wsk_route)
+from wsekern.fabric._routing import ROUTE
+from wsekern.fabric._routing cimport State as FabricState
+from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, wsk_fabric, wsk_fabric_skip, wsk_route
+from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_MEMORY_RANGE, WSK_OK
+from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_THREADS, pe_descriptor,
+                                      pe_descriptor_fields, pe_field, pe_form_names, pe_instruction,
+                                      pe_instruction_fields, pe_kind_names, pe_latency, pe_latency_fields, pe_op_names,
+                                      pe_program, pe_program_fields, pe_type_names)
+from wsekern.program.state cimport (BULK, Grid, Pe, Program, Queue, READY, STARTING, Strip, Thread, activate, input_queue,
+                                    output_queue, queue_word)
+from wsekern.program.events cimport run_cores
+from wsekern.program.set_up cimport begin_first_task, free_cores, give_credits, make_pools, make_programs, reset_cores
 
-cdef extern from "<stdlib.h>" nogil:
-    void *aligned_alloc(size_t alignment, size_t size)
+cdef codes_of(const char **names):
+    """Codes by the names that Python has for them."""
+    cdef int n = 0
+    codes = {}
+    while names[n] != NULL:
+        codes[names[n].decode().removeprefix("PE_").lower()] = n
+        n += 1
+    return codes
 
-cdef extern from "pe_code.h" nogil:
-    enum: PE_COLORS, PE_QUEUES, PE_MAIN, PE_THREADS, PE_TASKS, PE_CONTROL_TASKS, PE_STACK, PE_NONE
-    enum: PE_END, PE_SPEND, PE_VECTOR, PE_SCALAR, PE_CONSTANT, PE_PARAMETER, PE_CONVERT, PE_LOAD, PE_STORE, PE_TAKE, PE_GIVE
-    enum: PE_JUMP, PE_BRANCH, PE_CALL, PE_RETURN, PE_ACTIVATE, PE_BLOCK, PE_UNBLOCK, PE_BLOCK_QUEUE, PE_UNBLOCK_QUEUE
-    enum: PE_TIME, PE_SET_BASE, PE_MOVE_BASE, PE_SET_EXTENT, PE_SET_STRIDE, PE_LOAD_DESCRIPTOR, PE_ROUTE, PE_POSITION
-    enum: PE_LEAVE_TEARDOWN, PE_TORN_DOWN
-    enum: PE_ABSENT, PE_MEM, PE_MEM4D, PE_RING, PE_FIFO, PE_REGISTER, PE_FABIN, PE_FABOUT
-    ctypedef struct pe_descriptor:
-        int32_t kind, type, queue, base, extent, stride, advance, save, wrap
-        int32_t shape[4]
-        int32_t strides[4]
-        int32_t control, advance_switch, index, own, on_push, on_pop
-    ctypedef struct pe_instruction:
-        int32_t form, op, type, dst, a, b, c, imm, cycles, taken, repeat, between, num, den, conflict_num, conflict_den
-        int32_t full, long_num, long_den, packing, step, counted, stream, thread, priority, activate, unblock, terminate
-        int32_t control_activate, control_unblock
-    ctypedef struct pe_program:
-        int32_t first, count, descriptor, memory, registers, own, fifos, threads, route, active, blocked, high
-        int32_t blocked_queues, high_queues
-        int32_t in_color[8]
-        int32_t out_color[8]
-        int32_t in_depth[8]
-        int32_t out_depth[8]
-        int32_t local_entry[32]
-        int32_t data_entry[8]
-        int32_t control_entry[64]
-    ctypedef struct pe_latency:
-        int32_t input, output, task, data_task, launch
-        int32_t stride_width[8]
 
-cdef extern from "pe_math.h" nogil:
-    ctypedef union pe_value:
-        float f
-        uint32_t u
-        int32_t i
-    int pe_type_bytes(int type)
-    int pe_compares(int op)
-    pe_value pe_decode(int type, uint32_t bits)
-    uint32_t pe_encode(int type, pe_value v)
-    uint32_t pe_load_bits(int type, const unsigned char *p)
-    void pe_store_bits(int type, unsigned char *p, uint32_t bits)
-    pe_value pe_load(int type, const unsigned char *p)
-    void pe_store(int type, unsigned char *p, pe_value v)
-    pe_value pe_apply(int op, int type, pe_value a, pe_value b, pe_value c)
-    pe_value pe_convert(int source, int target, pe_value v)
+cdef record_of(const pe_field *fields, size_t size):
+    """The numpy type of a record of ``pe_code.h``: every field by its name, at its place in the C struct."""
+    cdef int n = 0
+    names, formats, offsets = [], [], []
+    while fields[n].name != NULL:
+        names.append(fields[n].name.decode())
+        formats.append((np.int32, (fields[n].count,)) if fields[n].count else np.int32)
+        offsets.append(fields[n].offset)
+        n += 1
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
 
-cdef extern from "wsekern_fabric.h" nogil:
-    int WSK_RAMP, WSK_CONTROL, WSK_ADVANCE, WSK_TORN_DOWN
-    int wsk_fabric_offer(wsk_fabric *fabric, uint32_t pe, int color, uint32_t data, int flags)
-    void wsk_fabric_credit(wsk_fabric *fabric, uint32_t pe, int color, int words)
-    int wsk_fabric_strips(const wsk_fabric *fabric)
-    int wsk_fabric_deliveries(const wsk_fabric *fabric, int strip, const wsk_delivery **words)
-    int wsk_fabric_rewrite(wsk_fabric *fabric, uint32_t pe, int color, const wsk_route *route)
-    int wsk_fabric_set_position(wsk_fabric *fabric, uint32_t pe, int color, int position)
-    int wsk_fabric_teardown(wsk_fabric *fabric, uint32_t pe, int color, int frozen)
-    int wsk_fabric_torn_down(const wsk_fabric *fabric, uint32_t pe, int color)
-    int64_t wsk_fabric_last_move(const wsk_fabric *fabric)
-    int64_t wsk_fabric_next_event(const wsk_fabric *fabric)
-    int wsk_fabric_skip(wsk_fabric *fabric, int64_t cycle)
 
-cdef extern from "fabric_internal.h" nogil:
-    int wsk_ctz(unsigned long long m)
-
-cdef extern from "team.h" nogil:
-    ctypedef struct wsk_team:
-        int size
-    int wsk_team_run(int size, void (*work)(wsk_team *, int, void *) noexcept nogil, void *context)
-    void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *) noexcept nogil)
-
-cdef extern from "common/wsekern_status.h" nogil:
-    int WSK_OK, WSK_ERR_NO_MEMORY, WSK_ERR_DEADLOCK, WSK_ERR_DEADLINE, WSK_ERR_BAD_INSTRUCTION, WSK_ERR_MEMORY_RANGE
-    int WSK_ERR_QUEUE_RANGE, WSK_ERR_BAD_ARGUMENT
-
-include "state.pxi"
-include "vector.pxi"
-include "scalar.pxi"
-include "tasks.pxi"
-include "events.pxi"
-include "set_up.pxi"
-
+NONE, STACK, THREADS, MAIN_THREAD = PE_NONE, PE_STACK, PE_THREADS, PE_MAIN
+"""What a field says where there is none; calls within each other; threads of a core, and the number of the main one."""
+FORM_CODES, OPERATION_CODES = codes_of(pe_form_names), codes_of(pe_op_names)
+TYPE_CODES, KIND_CODES = codes_of(pe_type_names), codes_of(pe_kind_names)
+"""Codes of the forms of instructions, of what they compute, of element types, of kinds of operands."""
+PROGRAM = record_of(pe_program_fields, sizeof(pe_program))
+INSTRUCTION = record_of(pe_instruction_fields, sizeof(pe_instruction))
+DESCRIPTOR = record_of(pe_descriptor_fields, sizeof(pe_descriptor))
+LATENCY = record_of(pe_latency_fields, sizeof(pe_latency))
+"""Records that a core reads, as they are in ``pe_code.h``."""
 STATES = ("idle", "ready", "busy", "input", "output", "fifo", "microthread", "starting")
 """What a thread does in the coming cycle: nothing; issue an instruction, if its turn has come; go on with one; wait for words, for
 room in an output queue, for a FIFO, for a microthread; begin a task, of which it has issued nothing yet."""
@@ -110,42 +69,46 @@ and how many of them bank conflicts added; words taken and sent; tasks."""
 cdef class Cores:
     """Cores of a grid of PEs: const programs, and the mutable state of every PE that has one.
 
-    Records of int32 as in ``pe_code.h``: ``programs`` (programs, 150), ``code`` (instructions, 30), ``descriptors``
-    (descriptors, 23); ``routes`` (routes, 14) uint8; ``program_of`` int32 (PEs,) of a grid ``width`` wide, -1 where a PE has
-    none; ``parameters`` int32 (PEs, n); ``latencies`` input, output, task, data task, launch; ``stride_width`` (8).
+    ``programs`` of ``PROGRAM``, ``code`` of ``INSTRUCTION``, ``descriptors`` of ``DESCRIPTOR``, ``latency`` one ``LATENCY``;
+    ``routes`` of ``wsekern.fabric._routing.ROUTE``; ``program_of`` int32 (PEs,) of a grid ``width`` wide, -1 where a PE has
+    none; ``parameters`` int32 (PEs, n).
     """
-    cdef Core core
+    cdef Grid grid
     cdef Program *programs
     cdef object keep
 
-    def __cinit__(self, const int32_t[:, ::1] programs, const int32_t[:, ::1] code, const int32_t[:, ::1] descriptors,
-                  const uint8_t[:, ::1] routes, const int32_t[::1] program_of, const int32_t[:, ::1] parameters,
-                  latencies, stride_width, int width):
-        cdef Core *s = &self.core
-        if (programs.shape[1] * 4 != sizeof(pe_program) or code.shape[1] * 4 != sizeof(pe_instruction)
-                or descriptors.shape[1] * 4 != sizeof(pe_descriptor) or routes.shape[1] != 14):
-            raise ValueError("records of programs, code, descriptors or routes have the wrong size")
-        self.keep = (np.asarray(code), np.asarray(parameters), np.asarray(descriptors), np.asarray(routes))
-        s.latency.input, s.latency.output, s.latency.task, s.latency.data_task, s.latency.launch = latencies
-        s.latency.stride_width = stride_width
-        s.code = <const pe_instruction *>(&code[0, 0] if code.shape[0] else NULL)
-        s.descriptor = <const pe_descriptor *>(&descriptors[0, 0] if descriptors.shape[0] else NULL)
-        s.route = <const wsk_route *>(&routes[0, 0] if routes.shape[0] else NULL)
-        s.param = &parameters[0, 0] if parameters.shape[1] else NULL
-        s.grid, s.width = <int32_t>program_of.shape[0], width
-        s.program = self.programs = make_programs(programs)
-        if self.programs == NULL or not make_pools(s, program_of, <int32_t>parameters.shape[1]):
+    def __cinit__(self, programs, code, descriptors, routes, const int32_t[::1] program_of, const int32_t[:, ::1] parameters,
+                  latency, int width):
+        cdef Grid *g = &self.grid
+        self.keep = [np.asarray(parameters)]
+        g.latency = (<const pe_latency *>self.records(latency, LATENCY))[0]
+        g.code = <const pe_instruction *>self.records(code, INSTRUCTION)
+        g.descriptor = <const pe_descriptor *>self.records(descriptors, DESCRIPTOR)
+        g.route = <const wsk_route *>self.records(routes, ROUTE)
+        g.param = &parameters[0, 0] if parameters.shape[1] else NULL
+        g.fabric_pes, g.width = <int32_t>program_of.shape[0], width
+        g.program = self.programs = make_programs(<const pe_program *>self.records(programs, PROGRAM), len(programs))
+        if self.programs == NULL or not make_pools(g, &program_of[0], <int32_t>parameters.shape[1]):
             raise MemoryError
-        reset_cores(s)
+        reset_cores(g)
+
+    cdef const void *records(self, array, kind) except? NULL:
+        """Where the records of an array begin, which is kept as long as the cores; NULL where it has none."""
+        cdef const uint8_t[::1] data
+        if array.dtype != kind:
+            raise ValueError(f"records of type {array.dtype}: expected {kind}")
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        self.keep.append(data)
+        return &data[0] if data.shape[0] else NULL
 
     def __dealloc__(self):
-        free_core(&self.core)
+        free_cores(&self.grid)
         free(self.programs)
 
     @property
     def count(self):
         """PEs that have a program."""
-        return self.core.pes
+        return self.grid.pes
 
     def copy_in(self, int64_t address, const int32_t[::1] pes, const unsigned char[:, ::1] data):
         """Write row i of ``data`` (PEs, bytes) at byte ``address`` of PE ``pes[i]``; returns a status code."""
@@ -172,23 +135,23 @@ cdef class Cores:
         return WSK_OK
 
     cdef Pe *record(self, int64_t p):
-        if not 0 <= p < self.core.grid or self.core.slot_of[p] < 0:
+        if not 0 <= p < self.grid.fabric_pes or self.grid.slot_of[p] < 0:
             return NULL
-        return self.core.pe + self.core.slot_of[p]
+        return self.grid.pe + self.grid.slot_of[p]
 
     cdef unsigned char *bytes_of(self, int64_t p, int64_t address, int64_t n):
         cdef Pe *pe = self.record(p)
         if pe == NULL or address < 0 or address + n > self.programs[pe.program].code.memory:
             return NULL
-        return self.core.memory + pe.memory + address
+        return self.grid.memory + pe.memory + address
 
     def reset(self):
         """All cores to the start of their programs at cycle 0; memory stays."""
-        reset_cores(&self.core)
+        reset_cores(&self.grid)
 
     def attach(self, FabricState fabric):
         """Open the input queues towards a fabric that is at cycle 0."""
-        give_credits(&self.core, fabric.fabric)
+        give_credits(&self.grid, fabric.fabric)
 
     def launch(self, const int32_t[::1] pes, int task):
         """Activate local task ``task`` on PEs, from the coming cycle on; returns a status code."""
@@ -199,53 +162,53 @@ cdef class Cores:
             if pe == NULL or self.programs[pe.program].code.local_entry[task] == PE_NONE:
                 return WSK_ERR_BAD_ARGUMENT
             activate(pe, task)
-            begin_first_task(&self.core, self.core.slot_of[pes[i]])
+            begin_first_task(&self.grid, self.grid.slot_of[pes[i]])
         return WSK_OK
 
     def open_fabric(self, FabricState fabric):
         """Bring the clock of an empty fabric up to date, before the host offers words to it."""
-        if self.core.quiet:
-            wsk_fabric_skip(fabric.fabric, self.core.cycle)
-            self.core.quiet = 0
+        if self.grid.quiet:
+            wsk_fabric_skip(fabric.fabric, self.grid.cycle)
+            self.grid.quiet = 0
 
     def run(self, FabricState fabric, int64_t deadline, bint until_done=True, int threads=1):
         """Step cores and fabric until all is done, something goes wrong, or cycle ``deadline``: status code."""
         cdef int status
         cdef wsk_fabric *f = fabric.fabric
         with nogil:
-            status = run_cores(&self.core, f, deadline, until_done, threads)
+            status = run_cores(&self.grid, f, deadline, until_done, threads)
         return status
 
     @property
     def cycle(self):
         """The coming cycle."""
-        return self.core.cycle
+        return self.grid.cycle
 
     @property
     def ended(self):
         """Cycle at which the last PE so far became idle."""
         cdef int i
-        return max([self.core.strip[i].ended for i in range(self.core.strips)], default=0)
+        return max([self.grid.strip[i].ended for i in range(self.grid.strips)], default=0)
 
     @property
     def fault(self):
         """(PE, color, instruction) where the last error was met, -1 where it has none."""
         cdef int i
-        cdef Strip *t
-        for i in range(self.core.strips):
-            t = self.core.strip + i
-            if t.fault_pe >= 0:
-                return t.fault_pe, t.fault_color, t.fault_pc
+        cdef Strip *s
+        for i in range(self.grid.strips):
+            s = self.grid.strip + i
+            if s.fault_pe >= 0:
+                return s.fault_pe, s.fault_color, s.fault_pc
         return -1, -1, -1
 
     def counters(self):
         """int64 (PEs, 11): what each PE did so far, in the columns of ``COUNTERS``; zeros where a PE has no program."""
-        cdef int64_t[:, ::1] out = np.zeros((self.core.grid, 11), np.int64)
+        cdef int64_t[:, ::1] out = np.zeros((self.grid.fabric_pes, 11), np.int64)
         cdef int32_t p
         cdef int k
         cdef Pe *pe
-        for p in range(self.core.pes):
-            pe = self.core.pe + p
+        for p in range(self.grid.pes):
+            pe = self.grid.pe + p
             out[pe.at, 0] = pe.done
             for k in range(4):
                 out[pe.at, 1 + k] = pe.stalled[k]
@@ -258,13 +221,13 @@ cdef class Cores:
         cdef int32_t p
         cdef int k
         found = []
-        for p in range(self.core.pes):
-            if not self.core.pe[p].live:
+        for p in range(self.grid.pes):
+            if not self.grid.pe[p].live:
                 continue
             for k in range(PE_THREADS):
-                seen = self.thread_of(self.core.pe + p, k)
+                seen = self.thread_of(self.grid.pe + p, k)
                 if seen is not None and seen[1] in STATES[3:7]:
-                    found.append((self.core.pe[p].at, *seen))
+                    found.append((self.grid.pe[p].at, *seen))
         return found
 
     cdef int doing(self, const Pe *pe, int k, int32_t *at):
@@ -273,9 +236,9 @@ cdef class Cores:
         cdef const Thread *th
         if program.thread_slot[k] < 0:
             return -1
-        th = self.core.thread + pe.threads + program.thread_slot[k]
+        th = self.grid.thread + pe.threads + program.thread_slot[k]
         at[0] = th.pc - program.code.first
-        if (th.state != READY and th.state != BULK) or th.resume <= self.core.cycle:
+        if (th.state != READY and th.state != BULK) or th.resume <= self.grid.cycle:
             return READY if th.state == BULK else th.state
         if k == PE_MAIN and th.word == PE_NONE:     # its counter is at the next instruction already
             if th.issued == PE_NONE:
@@ -291,19 +254,19 @@ cdef class Cores:
         cdef int state = self.doing(pe, k, &at)
         if state < 0:
             return None
-        th = self.core.thread + pe.threads + self.programs[pe.program].thread_slot[k]
+        th = self.grid.thread + pe.threads + self.programs[pe.program].thread_slot[k]
         return (k, STATES[state], at, th.word, th.queue, th.resume)
 
     def activity(self):
         """int32 (PEs with programs, 1 + 9 + 9): place of a PE in the grid, and of each thread (8: main) its state, as a place
         in ``STATES`` (-1: it does not exist), and the instruction that it is at."""
-        cdef int32_t[:, ::1] out = np.zeros((self.core.pes, 1 + 2 * PE_THREADS), np.int32)
+        cdef int32_t[:, ::1] out = np.zeros((self.grid.pes, 1 + 2 * PE_THREADS), np.int32)
         cdef int32_t p
         cdef int k
-        for p in range(self.core.pes):
-            out[p, 0] = self.core.pe[p].at
+        for p in range(self.grid.pes):
+            out[p, 0] = self.grid.pe[p].at
             for k in range(PE_THREADS):
-                out[p, 1 + k] = self.doing(self.core.pe + p, k, &out[p, 1 + PE_THREADS + k])
+                out[p, 1 + k] = self.doing(self.grid.pe + p, k, &out[p, 1 + PE_THREADS + k])
         return np.asarray(out)
 
     def state_of(self, int64_t p):
@@ -316,30 +279,30 @@ cdef class Cores:
         threads = [self.thread_of(pe, k) for k in range(PE_THREADS)]
         return {
             "threads": {thread[0]: thread[1:] for thread in threads if thread is not None},
-            "registers": [self.core.register_[pe.registers + k] for k in range(program.registers)],
+            "registers": [self.grid.register_[pe.registers + k] for k in range(program.registers)],
             "activated": pe.activated, "blocked": pe.blocked, "blocked_queues": pe.blocked_queues, "live": bool(pe.live),
             "inputs": {k: self.words_of(pe, k, True) for k in range(PE_QUEUES) if program.in_color[k] >= 0},
             "outputs": {k: self.words_of(pe, k, False) for k in range(PE_QUEUES) if program.out_color[k] >= 0},
-            "descriptors": [(self.core.own[pe.own + k].base, self.core.own[pe.own + k].extent, self.core.own[pe.own + k].stride,
-                             self.core.own[pe.own + k].at) for k in range(program.own)],
-            "fifos": [(self.core.fifo[pe.fifos + k].head, self.core.fifo[pe.fifos + k].count) for k in range(program.fifos)],
+            "descriptors": [(self.grid.own[pe.own + k].base, self.grid.own[pe.own + k].extent, self.grid.own[pe.own + k].stride,
+                             self.grid.own[pe.own + k].at) for k in range(program.own)],
+            "fifos": [(self.grid.fifo[pe.fifos + k].head, self.grid.fifo[pe.fifos + k].count) for k in range(program.fifos)],
         }
 
     cdef words_of(self, Pe *pe, int k, bint inputs):
-        cdef Queue *q = input_queue(&self.core, pe, k) if inputs else output_queue(&self.core, pe, k)
+        cdef Queue *q = input_queue(&self.grid, pe, k) if inputs else output_queue(&self.grid, pe, k)
         cdef int i
-        return [queue_word(&self.core, q, i).bits for i in range(q.count)]
+        return [queue_word(&self.grid, q, i).bits for i in range(q.count)]
 
     def edge_words(self):
         """Words that left the wafer since the last call, by strip: list of (cycle, PE, port, color, control, data)."""
         cdef int i
         cdef int64_t n
-        cdef Strip *t
+        cdef Strip *s
         found = []
-        for i in range(self.core.strips):
-            t = self.core.strip + i
-            for n in range(t.edge_count):
-                found.append((t.edge_cycle[n], t.edge[n].pe, t.edge[n].port, t.edge[n].color,
-                              bool(t.edge[n].flags & WSK_CONTROL), t.edge[n].data))
-            t.edge_count = 0
+        for i in range(self.grid.strips):
+            s = self.grid.strip + i
+            for n in range(s.edge_count):
+                found.append((s.edge_cycle[n], s.edge[n].pe, s.edge[n].port, s.edge[n].color,
+                              bool(s.edge[n].flags & WSK_CONTROL), s.edge[n].data))
+            s.edge_count = 0
         return sorted(found)

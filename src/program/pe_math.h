@@ -9,7 +9,7 @@
 #include "pe_code.h"
 #include "tiles/tiles_functions.h"
 
-static inline int pe_type_bytes(int type) { return type == PE_F32 || type == PE_U32 || type == PE_I32 ? 4 : 2; }
+static inline int pe_type_bytes(int type) { return type == PE_FP32 || type == PE_U32 || type == PE_I32 ? 4 : 2; }
 
 /* A value between operands: 32-bit patterns of an integer (sign-extended), or a float that holds any float type exactly. */
 typedef union { float f; uint32_t u; int32_t i; } pe_value;
@@ -18,7 +18,7 @@ static inline pe_value pe_decode(int type, uint32_t bits)
 {
     pe_value v;
     switch (type) {
-    case PE_F16: v.f = wsk_half_to_float((uint16_t)bits); break;
+    case PE_FP16: v.f = wsk_half_to_float((uint16_t)bits); break;
     case PE_BF16: v.f = wsk_bf16_to_float((uint16_t)bits); break;
     case PE_U16: v.u = bits & 0xffff; break;
     case PE_I16: v.i = (int16_t)bits; break;
@@ -30,7 +30,7 @@ static inline pe_value pe_decode(int type, uint32_t bits)
 static inline uint32_t pe_encode(int type, pe_value v)
 {
     switch (type) {
-    case PE_F16: return wsk_float_to_half(v.f);
+    case PE_FP16: return wsk_float_to_half(v.f);
     case PE_BF16: return wsk_float_to_bf16(v.f);
     case PE_U16: case PE_I16: return v.u & 0xffff;
     default: return v.u;
@@ -76,7 +76,7 @@ static inline float pe_to_odd(double x)
 }
 
 /* A double, rounded once to `type` when it is encoded. */
-static inline float pe_narrow(int type, double x) { return type == PE_F32 ? (float)x : pe_to_odd(x); }
+static inline float pe_narrow(int type, double x) { return type == PE_FP32 ? (float)x : pe_to_odd(x); }
 
 /* a + b * c of fp16 or bf16 operands as a float that rounds to either type as the exact result would: the product is exact
  * in double, and both the sum and its conversion round to odd, which keeps what a later rounding needs to know. */
@@ -97,7 +97,7 @@ static inline float pe_fma_odd(float a, float b, float c)
 static inline pe_value pe_fma(int type, pe_value a, pe_value b, pe_value c)
 {
     pe_value r;
-    r.f = type == PE_F32 ? fmaf(b.f, c.f, a.f) : pe_fma_odd(a.f, b.f, c.f);
+    r.f = type == PE_FP32 ? fmaf(b.f, c.f, a.f) : pe_fma_odd(a.f, b.f, c.f);
     return pe_decode(type, pe_encode(type, r));
 }
 
@@ -137,7 +137,7 @@ static inline float pe_library(int op, float a)
 {
     vec v = v_set(a);
     float result;
-    v = op == PE_LIB_EXP ? v_exp(v) : op == PE_LIB_RSQRT ? v_rsqrt(v) : v_silu(v);
+    v = op == PE_LIBRARY_EXP ? v_exp(v) : op == PE_LIBRARY_RSQRT ? v_rsqrt(v) : v_silu(v);
     v_store_some(&result, v, 1);
     return result;
 }
@@ -169,7 +169,7 @@ static inline pe_value pe_apply(int op, int type, pe_value a, pe_value b, pe_val
     case PE_LOG: r.f = pe_narrow(type, log(a.f)); break;
     case PE_SIN: r.f = pe_narrow(type, sin(a.f)); break;
     case PE_COS: r.f = pe_narrow(type, cos(a.f)); break;
-    case PE_LIB_EXP: case PE_LIB_RSQRT: case PE_LIB_SILU: r.f = pe_library(op, a.f); break;
+    case PE_LIBRARY_EXP: case PE_LIBRARY_RSQRT: case PE_LIBRARY_SILU: r.f = pe_library(op, a.f); break;
     default: r = a; break;
     }
     return pe_decode(type, pe_encode(type, r));

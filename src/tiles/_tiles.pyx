@@ -11,64 +11,20 @@ from libc.string cimport memcpy
 from wsekern._common cimport simd_level_code
 from wsekern._common import simd_forced
 
-cdef extern from "common/wsekern_status.h" nogil:
-    int WSK_OK, WSK_ERR_NO_MEMORY
-
-cdef extern from "tiles/tiles.h" nogil:
-    int WSK_TILE_FP32, WSK_TILE_FP16_FP32, WSK_TILE_ADD, WSK_TILE_ROW_PES, WSK_TILE_FRESH, WSK_TILE_ONTO, WSK_TILE_STREAM
-    ctypedef struct wsk_tile_rounds:
-        const void *const *x
-        const void *const *w
-        void *c
-    ctypedef struct wsk_tile_row:
-        const char *x
-        const char *w
-        char *c
-        int64_t x_stride, w_stride, c_stride, count, m, k, n
-        int accumulate, fetch
-        float *scratch
-    ctypedef struct wsk_tile_products:
-        void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
-                     int accumulate, const void *next_x, const void *next_w) noexcept nogil
-        void (*gemm_small)(const wsk_tile_rounds *pe, int count, int64_t rounds, int64_t m, int64_t k,
-                           int accumulate) noexcept nogil
-        void (*left)(const void *source, float *out, int64_t n) noexcept nogil
-    ctypedef struct wsk_tile_math:
-        void (*widen)(const void *source, float *out, int64_t n) noexcept nogil
-        void (*narrow)(const float *source, void *out, int64_t n) noexcept nogil
-        void (*unary[5])(const void *a, void *out, int64_t n) noexcept nogil
-        void (*binary[5])(const void *a, const void *b, void *out, int64_t n) noexcept nogil
-        void (*scale)(const void *a, float factor, void *out, int64_t n) noexcept nogil
-        void (*fma)(const void *a, const void *b, const void *c, void *out, int64_t n) noexcept nogil
-        void (*rowsum)(const void *a, float *out, int64_t rows, int64_t n) noexcept nogil
-        void (*dot)(const void *a, const void *b, float *out, int64_t rows, int64_t n) noexcept nogil
-        void (*rowmax)(const void *a, void *out, int64_t rows, int64_t n) noexcept nogil
-        void (*expsub)(const void *a, const void *maximum, void *out, int64_t rows, int64_t n) noexcept nogil
-        void (*rowdiv)(const void *a, const float *d, void *out, int64_t rows, int64_t n) noexcept nogil
-        void (*rownorm)(const void *a, const float *s, const void *gain, float divisor, float eps, void *out, int64_t rows,
-                        int64_t n) noexcept nogil
-        void (*rope)(const void *a, const void *cosine, const void *sine, void *out, int64_t rows, int64_t heads,
-                     int64_t pairs) noexcept nogil
-        int64_t (*peak)(int64_t steps, float *out) noexcept nogil
-        void (*traffic)(const float *a, const float *b, float *out, int64_t n, int past_caches) noexcept nogil
-    const wsk_tile_math *wsk_tile_table(int dtype, int simd_level)
-    const wsk_tile_products *wsk_tile_products_of(int dtype, int simd_level)
-    int WSK_TILE_LEVEL_HALF
-    int wsk_tile_half_supported()
-    int64_t wsk_tile_bytes(int dtype)
-    bint wsk_tile_is_small(int simd_level, int64_t m, int64_t k, int64_t n)
-    void wsk_tile_gemm_row(int dtype, int simd_level, const wsk_tile_row *row)
-    void wsk_tile_transpose(const void *source, void *out, int64_t rows, int64_t columns, int64_t bytes)
-    void wsk_tile_gemm_naive(int dtype, const void *x, const void *w, int64_t m, int64_t k, int64_t n, void *c, int accumulate)
+from wsekern.tiles.tiles cimport (
+    WSK_TILE_ADD, WSK_TILE_FP16_FP32, WSK_TILE_FP32, WSK_TILE_FRESH, WSK_TILE_LEVEL_HALF, WSK_TILE_ONTO, WSK_TILE_ROW_PES,
+    WSK_TILE_STREAM, wsk_tile_bytes, wsk_tile_gemm_naive, wsk_tile_gemm_row, wsk_tile_half_supported, wsk_tile_is_small,
+    wsk_tile_math, wsk_tile_products, wsk_tile_products_of, wsk_tile_rounds, wsk_tile_row, wsk_tile_table,
+    wsk_tile_transpose)
+from wsekern.wsekern_half cimport (
+    wsk_bf16_to_float, wsk_float_to_bf16, wsk_float_to_half, wsk_half_fma, wsk_half_to_float)
+from wsekern.wsekern_simd cimport WSK_SIMD_AVX512
+from wsekern.wsekern_status cimport WSK_ERR_NO_MEMORY, WSK_OK
 
 # The level of products: avx512 with the CPU's own fp16 where it has that and nobody asked for a level.
 cdef int _product_level = simd_level_code()
-if _product_level == 2 and not simd_forced() and wsk_tile_half_supported():
+if _product_level == WSK_SIMD_AVX512 and not simd_forced() and wsk_tile_half_supported():
     _product_level = WSK_TILE_LEVEL_HALF
-
-cdef enum:
-    MESH_BLOCK = 4      # columns of PEs whose tiles of W mesh_gemm keeps in cache while all rows of PEs pass
-
 
 @cython.final
 cdef class Grid:
@@ -96,13 +52,14 @@ cdef inline int64_t whole_lines(int64_t bytes) noexcept nogil:
 
 
 cdef enum:
+    MESH_BLOCK = 4      # columns of PEs whose tiles of W mesh_gemm keeps in cache while all rows of PEs pass
     CACHES = 20 << 20   # bytes of results from which on they are not worth keeping in the caches
     NEAR = 1 << 20      # bytes of left tiles that are taken to be in a core's own caches
 
 
 cdef int beginning(int dtype, Grid c, int64_t n, bint accumulate) noexcept:
     # How a product starts and ends: onto what c holds, afresh, or afresh and past the caches.
-    cdef bint lines = dtype == 0 and n % 16 == 0 and <size_t> c.data % 64 == 0 and c.dx % 64 == 0 and c.dy % 64 == 0
+    cdef bint lines = dtype == WSK_TILE_FP32 and n % 16 == 0 and <size_t> c.data % 64 == 0 and c.dx % 64 == 0 and c.dy % 64 == 0
     if accumulate:
         return WSK_TILE_ONTO
     return WSK_TILE_STREAM if lines and c.dy * c.height > CACHES else WSK_TILE_FRESH
@@ -444,13 +401,6 @@ def traffic(const float[::1] a, const float[::1] b, float[::1] out, bint past_ca
 
 
 # -- the plain conversions of common/wsekern_half.h, for tests and other references ---------------------------------------
-cdef extern from "common/wsekern_half.h" nogil:
-    float wsk_half_to_float(unsigned short h)
-    unsigned short wsk_float_to_half(float f)
-    float wsk_bf16_to_float(unsigned short h)
-    unsigned short wsk_float_to_bf16(float f)
-    unsigned short wsk_half_fma(float a, float b, float c)
-
 
 def half_to_float(const unsigned short[::1] halves, float[::1] out):
     """out = halves as fp32."""

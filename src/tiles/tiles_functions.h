@@ -1,5 +1,5 @@
 /* exp, SiLU and 1 / sqrt in fp32: fixed sequences of IEEE operations, so the same bits on every machine. The software library
- * of the PE cores (src/pe/pe_math.h) and of the tile kernels. */
+ * of the PE cores (src/program/pe_math.h) and of the tile kernels. */
 #ifndef WSEKERN_TILES_FUNCTIONS_H
 #define WSEKERN_TILES_FUNCTIONS_H
 

@@ -81,24 +81,28 @@ INLINE void NAME(columns)(const float *const *x, const void *const *w, int64_t r
         NAME(strip)(x, w, rounds, m, k, n, j, c, accumulate, 1, 1, n - j, NULL, 1);
 }
 
+/* Tiles of w of a known size, k = n: every address is one register and a constant. (size, vectors of a row, steps of k between
+ * two fetches): one cache line of each of the next two tiles is fetched so often that all are there after the last step. */
+#define KNOWN_SIZES(X) X(16, 1, 1) X(32, 2, 2) X(64, 4, 4)
+
 static void NAME(gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n,
                        void *c, int accumulate, const void *next_x, const void *next_w)
 {
-    /* Known strides: every address is one register and a constant. One cache line of each of the next two tiles is fetched
-     * in every one, two or four steps of k, so that all are there after the last. */
     wsk_tile_ahead ahead = { next_x, next_w };
-    if (LANES == 16 && k == 16 && n == 16 && next_x != NULL)
-        NAME(strip)(x, w, rounds, m, 16, 16, 0, c, accumulate, 1, 0, 0, &ahead, 1);
-    else if (LANES == 16 && k == 32 && n == 32 && next_x != NULL)
-        NAME(strip)(x, w, rounds, m, 32, 32, 0, c, accumulate, 2, 0, 0, &ahead, 2);
-    else if (LANES == 16 && k == 64 && n == 64 && next_x != NULL)
-        NAME(strip)(x, w, rounds, m, 64, 64, 0, c, accumulate, LANES == 16 ? 4 : 2, 0, 0, &ahead, 4);
-    else if (LANES == 16 && k == 16 && n == 16)
-        NAME(strip)(x, w, rounds, m, 16, 16, 0, c, accumulate, 1, 0, 0, NULL, 1);
-    else if (LANES == 16 && k == 32 && n == 32)
-        NAME(strip)(x, w, rounds, m, 32, 32, 0, c, accumulate, 2, 0, 0, NULL, 1);
+#define WITH_FETCHES(size, vectors, every)                                                                            \
+    if (LANES == 16 && k == size && n == size && next_x != NULL)                                                      \
+        NAME(strip)(x, w, rounds, m, size, size, 0, c, accumulate, LANES == 16 ? vectors : 1, 0, 0, &ahead, every);   \
     else
+#define WITHOUT(size, vectors, every)                                                                                 \
+    if (LANES == 16 && vectors < 4 && k == size && n == size)    /* 4: as fast as it comes */                        \
+        NAME(strip)(x, w, rounds, m, size, size, 0, c, accumulate, LANES == 16 ? vectors : 1, 0, 0, NULL, 1);         \
+    else
+    KNOWN_SIZES(WITH_FETCHES)
+    KNOWN_SIZES(WITHOUT)
         NAME(columns)(x, w, rounds, m, k, n, c, accumulate);
+#undef WITH_FETCHES
+#undef WITHOUT
 }
 
+#undef KNOWN_SIZES
 #undef UNROLL

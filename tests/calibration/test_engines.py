@@ -6,8 +6,20 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from wsekern.calibration.engines import FITTED, SAME, changed, fit_level, fit_power, fitted_rows, main, of_level
+from wsekern.calibration.engines import (
+    FITTED,
+    SAME,
+    changed,
+    fit_level,
+    fit_levels,
+    fit_power,
+    fitted_rows,
+    main,
+    of_level,
+    popularity_errors,
+)
 from wsekern.cluster import experts
+from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import engine_levels
 from wsekern.cluster.power import power_share
 from wsekern.validation import gpu as validation
@@ -31,14 +43,10 @@ def test_only_marked_rows_are_fitted(rows, fitted):
 
 
 def test_known_numbers_are_found(fitted):
-    known, levels = {"per_step": 3e-3, "per_layer": 1e-5}, engine_levels()
-    before = levels["stock-2024"]
+    known, before = {"per_step": 3e-3, "per_layer": 1e-5}, engine_levels()["stock-2024"]
     chosen = of_level(fitted, "stock-2024", "step")
-    try:
-        levels["stock-2024"] = changed(before, known)
+    with engine_levels.replaced({**engine_levels(), "stock-2024": changed(before, known)}):
         made = [{**row, "value": str(validation.predict_row(row)[1])} for row in chosen]
-    finally:
-        levels["stock-2024"] = before
     found, error = fit_level(made, "stock-2024", list(known))
     assert found == pytest.approx(known, rel=0.02) and error < 0.005
     assert engine_levels()["stock-2024"] == before
@@ -65,20 +73,37 @@ def test_the_command_prints_one_level(rows, tmp_path, capsys):
         writer.writeheader()
         writer.writerows(few)
     before = dict(engine_levels())
-    try:
-        assert main([str(tmp_path / "rows.csv"), "--level", "stock-2024"]) == 0
-    finally:
-        engine_levels().update(before)
+    assert main([str(tmp_path / "rows.csv"), "--level", "stock-2024"]) == 0
+    assert engine_levels() == before
     printed = capsys.readouterr().out
     assert "[stock-2024]" in printed and "per_step = " in printed and ".power]" not in printed
 
 
 def test_another_popularity_is_used_at_once():
-    shipped, usual = experts.POPULARITY, experts.in_service(20, 8, 128, 1)
-    try:
-        experts.set_popularity(0.0)
+    usual = experts.in_service(20, 8, 128, 1)
+    with constants.replaced(changed(constants(), {"popularity_exponent": 0.0})):
         _, reached = experts.in_service(20, 8, 128, 1)
         assert reached == pytest.approx(128 * (1 - (1 - 8 / 128) ** 20)) and reached > usual[1]
-    finally:
-        experts.set_popularity(shipped)
     assert experts.in_service(20, 8, 128, 1) == usual
+
+
+def test_popularities_are_compared_and_nothing_is_left_changed(rows):
+    """On the rows of two levels, of which one takes numbers from the other."""
+    few = [row for row, _, case in fitted_rows(rows) if case.engine in ("tuned-2024", "stock-2024") and case.model.experts]
+    shipped, before = constants(), dict(engine_levels())
+    error, routed = popularity_errors(few, 0.0)
+    assert 0.0 < error == routed < 0.5
+    assert error != popularity_errors(few, 1.2)[0]
+    assert constants() is shipped and engine_levels() == before
+
+
+def test_levels_are_fitted_with_those_before_them(rows):
+    few = [row for row, _, case in fitted_rows(rows) if case.engine in ("tuned", "tuned-overlapped")][::12]
+    before = dict(engine_levels())
+    fits = list(fit_levels(few, ("tuned", "tuned-overlapped")))
+    levels = [fit.level for fit in fits]
+    assert levels[0] == "tuned" and levels[-1] == "tuned-overlapped"
+    last = fits[-1].levels
+    for name in SAME["tuned-overlapped"][1]:
+        assert getattr(last["tuned-overlapped"], name).value == getattr(last["tuned"], name).value == fits[0].values[name]
+    assert engine_levels() == before

@@ -10,7 +10,7 @@ from wsekern.calibration.kernels import FORMS, is_held_out, main, read_tables
 from wsekern.calibration.minimise import minimise
 from wsekern.cluster import kernels
 from wsekern.cluster.hardware import load_gpu
-from wsekern.cluster.parameters import all_fits, kernel_fit, kernel_fits, shipped
+from wsekern.cluster.parameters import fits, kernel_fit, kernel_fits, read_fits, shipped
 from wsekern.errors import InputError
 
 BEYOND = {
@@ -71,7 +71,7 @@ def test_minimise_stays_in_its_box():
 def test_shipped_fits_keep_their_bars():
     """Issue's bars on held-out shapes; the few groups beyond them are named, so that a change is seen."""
     beyond = set()
-    for fit in all_fits():
+    for fit in fits().entries:
         if fit["family"] == "moe" or fit["tested"] < 10:
             continue
         bar = 0.12 if fit["family"] == "collective" or fit["system"] == "a100_sxm" else 0.07
@@ -108,7 +108,7 @@ def test_experts_behind_a_strange_gate_are_left_out(tmp_path):
 
 
 def test_efficiencies_never_exceed_the_datasheet():
-    for fit in all_fits():
+    for fit in fits().entries:
         for name in ("memory", "compute", "links", "direct"):
             assert 0 < fit["parameters"].get(name, 1.0) <= 1.0
         assert all(value > 0 for value in fit["parameters"].values())
@@ -123,25 +123,21 @@ def test_fallbacks_are_named():
 
 def test_own_fits_replace_those_shipped(tmp_path):
     from wsekern.cluster import predict
-    from wsekern.cluster.parameters import use_fits
     from wsekern.workload import load_config
 
     write_gemm(tmp_path / "gemm.csv")
     main([str(tmp_path), "--output", str(tmp_path / "own.json")])
     model = load_config("llama3-8b")
     before = predict(model, "h100x1", context=512).seconds
-    try:
-        use_fits(tmp_path / "own.json")
+    with fits.replaced(read_fits(tmp_path / "own.json")):
         assert predict(model, "h100x1", context=512).seconds != before
-    finally:
-        use_fits(None)
     assert predict(model, "h100x1", context=512).seconds == before
     (tmp_path / "bad.json").write_text("[]")
     with pytest.raises(InputError, match="not a file that calibrate wrote"):
-        use_fits(tmp_path / "bad.json")
+        read_fits(tmp_path / "bad.json")
     (tmp_path / "old.json").write_text('{"format": 1, "fits": []}')
     with pytest.raises(InputError, match=r"another version.*run calibrate again"):
-        use_fits(tmp_path / "old.json")
+        read_fits(tmp_path / "old.json")
 
 
 def test_shipped_residuals_and_worst_shapes_are_listed(capsys):

@@ -135,6 +135,32 @@ def test_interrupt_leaves_the_text_so_far(monkeypatch, capsys):
     assert out.startswith("The fox said") and len(out) > len("The fox said\n")
 
 
+def test_interrupt_before_the_first_token_leaves_no_text(monkeypatch, capsys):
+    from wsekern.inference.wafer import WaferModel
+
+    def interrupt(self, tokens, on_chunk=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(WaferModel, "prefill", interrupt)
+    monkeypatch.setattr(sys, "argv", ["wsekern", "run", "sample", "--prompt", "The fox said"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    out, err = capsys.readouterr()
+    assert stop.value.code == 130 and err.strip() == "wsekern: interrupted" and not out
+
+
+def test_a_prompt_is_encoded_once(monkeypatch, capsys):
+    from wsekern.workload.checkpoint import Checkpoint
+
+    encode, seen = Checkpoint.encode, []
+    monkeypatch.setattr(Checkpoint, "encode", lambda self, text: seen.append(text) or encode(self, text))
+    monkeypatch.setattr(sys, "argv", ["wsekern", "run", "sample", "--prompt", "The fox", "--tokens", "1", "--json", "-"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0 and seen == ["The fox"]
+    assert json.loads(capsys.readouterr().out)["prompt"] == "The fox"
+
+
 def test_output_that_nobody_takes():
     """A closed pipe ends quietly; a full device is said in one sentence."""
     script = f"{sys.executable} -m wsekern.cli machines"

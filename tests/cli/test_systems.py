@@ -37,6 +37,15 @@ def test_equal_power_gives_the_smaller_side_more_systems(wsekern):
     assert {one["measure"] for one in data["crossovers"]} == {"usd_per_million_tokens", "joules_per_token"}
 
 
+def test_equal_power_says_at_which_batch_the_sides_are_equal(wsekern):
+    arguments = ("compare", "llama3-8b", "--equal", "power", "--batches", "1,4")
+    said = "copies equalise the watts: the wafers' at the full batch, the GPUs' at batch 1"
+    _, out, _ = wsekern(*arguments, "--json", "-")
+    assert all(said in cell["notes"] for cell in json.loads(out)["cells"])
+    _, out, _ = wsekern(*arguments)
+    assert out.count(f"- {said}") == 1
+
+
 def test_a_datacentre_is_filled_on_both_sides(wsekern):
     code, out, _ = wsekern("compare", "llama3-8b", "--power", "750MW", "--min-speed", "100", "--json", "-")
     data = json.loads(out)

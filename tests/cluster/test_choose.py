@@ -1,23 +1,19 @@
-"""Sweeps, the Pareto front, the best cluster, and the other ways of serving."""
+"""Sweeps, the Pareto front, the best cluster, and how users are spread over copies."""
 
 import pytest
 
 from wsekern.cluster import (
     Constraint,
     best_cluster,
-    deployment,
-    disaggregate,
+    best_deployment,
+    deploy,
     load_cluster,
     pareto,
     serve,
-    speculate,
     sweep,
 )
-from wsekern.cluster.engine import load_engine
-from wsekern.cluster.layout import Layout, cache_bytes, memory_of
+from wsekern.cluster.layout import cache_bytes, memory_of
 from wsekern.cluster.precision import PRECISIONS
-from wsekern.cluster.serving import prefill_step
-from wsekern.cluster.systems import chunked_prefill
 from wsekern.errors import InputError
 from wsekern.workload import Request, load_config
 
@@ -38,7 +34,7 @@ def test_pareto_front_is_undominated():
 def test_best_cluster_keeps_its_bounds():
     request = Request(1024, 256, 4, "fp8")
     cluster, served = best_cluster(LLAMA, request, Constraint(gpus=8), clusters=("h100x8", "b200x8"))
-    assert cluster.gpu.name == "b200" and served.gpus <= 8
+    assert cluster.gpu.name == "b200" and served.layout.gpus <= 8
     bound = Constraint(time_per_output_token_seconds=0.02)
     _, cheap = best_cluster(LLAMA, request, bound, clusters=("h100x8",), objective="throughput")
     assert cheap.time_per_output_token_seconds <= 0.02
@@ -51,8 +47,8 @@ def test_best_cluster_keeps_its_bounds():
 
 def test_expert_models_sweep_expert_layouts():
     points = sweep(load_config("qwen3-235b-a22b"), "h200x8", precision="fp8", batches=(8, 64))
-    assert any(p.dp > 1 and p.ep == p.tp * p.dp for p in points)
-    assert any(p.ep == p.tp > 1 for p in points)
+    assert any(p.layout.dp > 1 and p.layout.ep == p.layout.tp * p.layout.dp for p in points)
+    assert any(p.layout.ep == p.layout.tp > 1 for p in points)
 
 
 def test_memory_counts_pages_and_heads():
@@ -62,52 +58,20 @@ def test_memory_counts_pages_and_heads():
     assert cache_bytes(LLAMA, bf16, 4096, tp=64) == cache_bytes(LLAMA, bf16, 4096, tp=8)
     r1 = load_config("deepseek-r1")
     assert cache_bytes(r1, bf16, 16, tp=8) == 61 * 576 * 2 * 16
-    memory = memory_of(LLAMA, load_cluster("h100x8"), Layout(tp=8), bf16, 4096, 16)
+    memory = memory_of(deploy(LLAMA, "h100x8", context=4096, tp=8), 4096, 16)
     assert memory.weights == pytest.approx(2 * LLAMA.parameters / 8)
     assert memory.sequences > 16
 
 
-def test_chunks_cost_more_in_all_and_less_at_once():
-    stock, bf16, cluster, layout = load_engine("stock"), PRECISIONS["bf16"], load_cluster("h100x8"), Layout(tp=8)
-    whole = prefill_step(LLAMA, cluster, layout, bf16, stock, 1, 8192).seconds
-    total, longest = chunked_prefill(LLAMA, cluster, layout, bf16, stock, 8192, 1024)
-    assert longest < whole < total
-    one, same = chunked_prefill(LLAMA, cluster, layout, bf16, stock, 8192, 8192)
-    assert one == same == pytest.approx(whole)
-    assert chunked_prefill(LLAMA, cluster, layout, bf16, stock, 8192, 1024, decoding=32)[0] > total
-
-
-def test_disaggregation_moves_prefill_out_of_the_way():
-    from wsekern.cluster import serve
-
-    request = Request(4096, 128, 32, "fp8")
-    apart = disaggregate(LLAMA, request, "h100x4", "h100x4")
-    together = serve(LLAMA, request, "h100x4")
-    assert apart.time_per_output_token_seconds < together.time_per_output_token_seconds
-    assert apart.transfer_seconds > 0 and apart.prefill_engines_per_decode_engine > 0
-
-
-def test_speculation_pays_with_acceptance():
-    none = speculate(LLAMA, "h100x8", drafted=3, acceptance=0.0, context=2048)
-    some = speculate(LLAMA, "h100x8", drafted=3, acceptance=0.7, context=2048)
-    every = speculate(LLAMA, "h100x8", drafted=3, acceptance=1.0, context=2048)
-    assert none.tokens_per_step == 1.0 and every.tokens_per_step == 4.0
-    assert some.tokens_per_step == pytest.approx(1 + 0.7 + 0.49 + 0.343)
-    assert none.speedup < 1.0 < some.speedup < every.speedup
-    drafted = speculate(LLAMA, "h100x8", drafted=3, acceptance=0.7, context=2048, draft=load_config("llama3.2-1b"))
-    assert drafted.step_seconds > some.step_seconds
-    with pytest.raises(InputError, match="acceptance"):
-        speculate(LLAMA, "h100x8", drafted=3, acceptance=1.5, context=64)
-
-
 def test_many_users_are_spread_over_copies():
     model, cluster = load_config("llama3-8b"), load_cluster("h100x8")
-    alone, copies = deployment(model, Request(1024, 256, 1, "bf16"), cluster)
-    assert copies == 1 and alone.tp == 8
-    many, copies = deployment(model, Request(1024, 256, 512, "bf16"), cluster)
+    alone, copies = best_deployment(model, Request(1024, 256, 1, "bf16"), cluster)
+    assert copies == 1 and alone.layout.tp == 8
+    found, copies = best_deployment(model, Request(1024, 256, 512, "bf16"), cluster)
+    many = found.layout
     assert copies * many.gpus <= 8 and copies > 1
     whole = serve(model, Request(1024, 256, 512, "bf16"), cluster).tokens_per_second
     each = serve(model, Request(1024, 256, 512 // copies, "bf16"), cluster, tp=many.tp, pp=many.pp).tokens_per_second
     assert copies * each > whole
-    huge, copies = deployment(load_config("llama3.1-405b"), Request(1024, 256, 1, "bf16"), load_cluster("h100x1"))
-    assert copies == 1 and huge.gpus == 1  # nothing fits: serve says so
+    huge, copies = best_deployment(load_config("llama3.1-405b"), Request(1024, 256, 1, "bf16"), load_cluster("h100x1"))
+    assert copies == 1 and huge.layout.gpus == 1  # nothing fits: serve says so

@@ -1,4 +1,4 @@
-"""Rows and experts on the busiest GPU: laws, and the routing of the tables against a plain count."""
+"""Rows and experts on the busiest GPU: laws, and distinct experts against a plain count."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsekern.cluster import predict
-from wsekern.cluster.experts import _popularity, in_service, in_tables
-from wsekern.errors import InputError
+from wsekern.cluster.constants import constants
+from wsekern.cluster.experts import in_service, popularity
 from wsekern.workload import load_config
 
 layouts = st.tuples(st.sampled_from([(2, 8), (8, 128), (1, 16), (4, 4), (8, 256)]), st.sampled_from([1, 2, 4]))
@@ -38,22 +38,11 @@ def test_one_rank_has_everything():
 
 def test_distinct_experts_of_random_choices():
     """Against choices drawn one by one."""
-    chances = _popularity(8, 128)
+    chances = popularity(constants().popularity_exponent.value, 8, 128)
     assert chances.sum() == pytest.approx(8) and chances.max() <= 1
     generator = np.random.default_rng(1)
     drawn = np.mean([(generator.random((20, 128)) < chances).any(axis=0).sum() for _ in range(400)])
     assert in_service(20, 8, 128, 1)[1] == pytest.approx(drawn, rel=0.02)
-
-
-def test_routing_of_the_tables():
-    for tokens in (1, 4, 64, 300):
-        rows, active = in_tables(tokens, 8, 128, 1)
-        assert rows == tokens * 8 and min(8, tokens * 8) <= active <= 128
-        rows, active = in_tables(tokens, 8, 128, 8)
-        assert tokens <= rows <= 8 * tokens and active <= 16
-    for wrong in ((0, 8, 128, 1), (1, 9, 8, 1), (1, 2, 9, 2)):
-        with pytest.raises(InputError, match="cannot each take"):
-            in_tables(*wrong)
 
 
 def test_predictions_say_how_experts_are_chosen():

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from wsekern.cluster import Cluster, load_gpu, predict
 from wsekern.cluster.engine import load_engine
-from wsekern.cluster.layout import Layout
+from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.precision import PRECISIONS
-from wsekern.cluster.serving import decode_step, prefill_step
+from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.workload import load_config
 
 MODELS = ("llama3-8b", "llama3-70b", "mixtral-8x7b", "deepseek-r1", "gpt-oss-20b", "gemma3-12b", "qwen3-next-80b-a3b")
@@ -45,8 +45,9 @@ def step(case, gpu=None, model=None, **changes):
     model = model or load_config(case["model"])
     make = prefill_step if case["prefill"] else decode_step
     sequences, tokens = (1, min(case["context"], 8192)) if case["prefill"] else (case["batch"], case["context"])
-    return make(model, Cluster(gpu, 8), Layout(tp=case["tp"]), PRECISIONS[case["precision"]], load_engine(case["level"]),
-                sequences, tokens)
+    deployment = Deployment(model, Cluster(gpu, 8), Layout(tp=case["tp"]), PRECISIONS[case["precision"]],
+                            load_engine(case["level"]))
+    return make(deployment, sequences, tokens)
 
 
 @SETTINGS

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsekern.cluster import Cluster, load_gpu
+from wsekern.cluster import deploy, steady_state
+from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import load_engine
-from wsekern.cluster.layout import Layout
-from wsekern.cluster.precision import PRECISIONS
-from wsekern.cluster.serving import STEP_TOKENS, burst, decode_step, prefill_step, steady_state, together, waiting
+from wsekern.cluster.queueing import burst, together, waiting
+from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.validation.gpu import predict_row
-from wsekern.validation.gpu_rows import INFERENCEX, understand
+from wsekern.validation.gpu_notes import INFERENCEX
+from wsekern.validation.gpu_rows import understand
 from wsekern.workload import load_config
 
 seconds = st.floats(1e-4, 10.0)
@@ -52,30 +53,30 @@ def test_laws_of_the_queue(users, service, answer, factor):
 
 @given(st.integers(1, 512), st.integers(1, 32768))
 def test_a_burst_takes_between_half_and_all_of_its_prompts(users, prompt):
-    assert 1.0 <= together(users, prompt) <= max(1.0, STEP_TOKENS / prompt)
-    step = prefill_step(load_config("llama3-8b"), Cluster(load_gpu("h100"), 1), Layout(), PRECISIONS["bf16"],
-                        load_engine("stock"), 1.0, prompt)
+    assert 1.0 <= together(users, prompt) <= max(1.0, constants().step_tokens.value / prompt)
+    step = prefill_step(deploy(load_config("llama3-8b"), "h100x1", context=prompt, tp=1), 1.0, prompt)
     assert 0.5 * users * step.device <= burst(users, prompt, step) <= users * step.seconds * (1 + 1e-9)
 
 
 def test_first_tokens_wait_longer_with_more_users():
     def first(batch):
-        *_, alone, queue = steady_state(load_config("llama3-8b"), Cluster(load_gpu("h100"), 1), Layout(), PRECISIONS["bf16"],
-                                        load_engine("stock"), 4096, 256, batch)
-        return alone + queue
+        state = steady_state(deploy(load_config("llama3-8b"), "h100x1", context=4096, tp=1), 4096, 256, batch)
+        return state.first_token_seconds + state.queueing_seconds
 
     times = [first(batch) for batch in (1, 2, 8, 32, 128)]
     assert times == sorted(times)
 
 
 def test_hidden_hosts_show_only_where_they_are_slower_than_the_gpu():
-    case = (Cluster(load_gpu("b200"), 1), Layout(), PRECISIONS["fp8"])
+    def step(model, context):
+        return decode_step(deploy(model, "b200x1", context=context, tp=1, precision="fp8", engine_level=hidden), 8, context)
+
     plain, hidden = load_engine("stock"), load_engine("stock-overlapped")
-    large = decode_step(load_config("llama3-70b"), *case, hidden, 8, 1000)
+    large = step(load_config("llama3-70b"), 1000)
     assert large.engine == pytest.approx(float(hidden.per_layer) * 80)
     small = load_config("llama3.2-1b")
     host = float(plain.per_step) + 8 * float(plain.per_sequence)
-    tiny = decode_step(small, *case, hidden, 8, 10)
+    tiny = step(small, 10)
     assert tiny.engine == pytest.approx(float(hidden.per_layer) * small.layers + max(0.0, host - tiny.device))
 
 

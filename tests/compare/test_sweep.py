@@ -2,11 +2,12 @@
 
 import pytest
 
-from wsekern.compare.datacentre import datacentre, parse_power
+from wsekern.cluster import load_cluster
+from wsekern.compare.datacentre import Budget, Sites, datacentre, parse_power
 from wsekern.compare.sweep import Cell, copies_of, crossovers, sweep
 from wsekern.errors import InputError
 from wsekern.machine import load_machine
-from wsekern.workload import load_config
+from wsekern.workload import Request, load_config
 
 LLAMA = load_config("llama3-8b")
 WSE3 = load_machine("wse3")
@@ -36,6 +37,24 @@ def test_equal_budgets(mode, cells):
         assert cell.cluster.watts == pytest.approx(cell.wafer.watts, rel=0.25)
     assert cell.cluster.tokens_per_second == pytest.approx(16 / cell.cluster.time_per_output_token_seconds)
     assert cell.cluster.joules_per_token == pytest.approx(cell.cluster.watts / cell.cluster.tokens_per_second)
+
+
+@pytest.mark.parametrize(("mode", "unit"), [("equal-power", "watts"), ("equal-cost", "dollars an hour")])
+def test_equal_budgets_say_at_which_batch_they_are_equal(mode, unit):
+    (cell,) = sweep(LLAMA, WSE3, "h100x1", batches=(2,), prompts=(512,), output=64, mode=mode)
+    assert cell.assumptions == (f"copies equalise the {unit}: the wafers' at the full batch, the GPUs' at batch 1",)
+    assert cell.to_dict()["notes"] == [*cell.notes, *cell.assumptions]
+
+
+def test_a_cell_without_copies_assumes_none(cells):
+    assert all(cell.assumptions == () for cell in cells)
+    (too_large,) = sweep(LLAMA, WSE3, "h100x1", batches=(1,), prompts=(10**6,), wafers=1, mode="equal-power")
+    assert too_large.wafer is None and too_large.assumptions == ()
+    assert too_large.wafer_copies == too_large.cluster_copies == 1
+
+
+def test_names_and_objects_give_the_same_cells(cells):
+    assert sweep(LLAMA, WSE3, load_cluster("h100x8"), batches=(1, 8, 64), prompts=(512,), output=64) == cells
 
 
 def fake(batch, wafer_cost, cluster_cost, side):
@@ -81,16 +100,24 @@ def test_bad_power(text):
 
 
 def test_datacentre_fills_the_budget():
-    wafers, gpus, ideal = datacentre(LLAMA, WSE3, "h100x8", "750MW", prompt=512, output=64, batches=(1, 16, 64))
+    asked, large = Request(512, 64), Budget(parse_power("750MW"))
+    found = datacentre(LLAMA, WSE3, "h100x8", large, request=asked, batches=(1, 16, 64))
+    wafers, gpus, ideal = found.wafers, found.gpus, found.gpus_ideal
     assert ideal.system == "h100x8 (ideal)" and ideal.tokens_per_second > gpus.tokens_per_second
-    assert datacentre(LLAMA, WSE3, "h100x8", "750MW", engine_level="ideal", batches=(1,))[2] is None
+    assert datacentre(LLAMA, WSE3, "h100x8", large, engine_level="ideal", batches=(1,)).gpus_ideal is None
     for site in (wafers, gpus, ideal):
         assert site.systems * site.system_watts <= 750e6 / 1.25
         assert site.users == site.systems * site.users_per_system
         assert site.tokens_per_second == pytest.approx(site.users * site.tokens_per_second_per_user)
         assert any("PUE" in line for line in site.assumptions)
         assert site.to_dict()["systems"] == site.systems
-    _, bounded, _ = datacentre(LLAMA, WSE3, "h100x8", 750e6, prompt=512, output=64, batches=(1, 16, 64),
-                            least_tokens_per_second_per_user=gpus.tokens_per_second_per_user * 1.05)
+    faster = Budget(750e6, least_tokens_per_second_per_user=gpus.tokens_per_second_per_user * 1.05)
+    bounded = datacentre(LLAMA, WSE3, "h100x8", faster, request=asked, batches=(1, 16, 64)).gpus
     assert bounded is None or bounded.tokens_per_second < gpus.tokens_per_second
-    assert datacentre(LLAMA, WSE3, "h100x8", "1kW", prompt=512, output=64, batches=(1,)) == (None, None, None)
+    assert datacentre(LLAMA, WSE3, "h100x8", Budget(1e3), request=asked, batches=(1,)) == Sites(None, None, None)
+
+
+@pytest.mark.parametrize(("overhead", "network"), [(0.9, 0.05), (1.25, 1.0), (1.25, -0.1)])
+def test_a_budget_that_makes_power_is_refused(overhead, network):
+    with pytest.raises(InputError, match="expected at least 1, and a share from 0 to 1"):
+        Budget(1e6, overhead=overhead, network=network)

@@ -39,7 +39,8 @@ def features_of(layout) -> set[str]:
     operands += [item.target for item in code if isinstance(item, Scalar) and item.form in ("take", "give")]
     fabric = [operand for operand in operands if isinstance(operand, Fabric)]
     forms, kinds = {item.form for item in code if isinstance(item, Scalar)}, {task.kind for task in tasks}
-    routes = list(layout.fabric._routes) + [route for program in layout.programs for route in program.routes.values()]
+    routes = [item.route for item in layout.fabric.painted if item.route]
+    routes += [route for program in layout.programs for route in program.routes.values()]
     seen = {
         "streaming": layout.fabric.open_edges,
         "local tasks": "activate" in forms or any(item.activate or item.unblock for item in vectors),
@@ -55,7 +56,7 @@ def features_of(layout) -> set[str]:
         "saved addresses": any(getattr(operand, "save", False) for operand in held),
         "packed words": any(operand.elements_per_word == 2 for operand in fabric),
         "advance_switch": any(operand.advance_switch for operand in fabric),
-        "switches": any(route.positions > 1 for route in routes), "filters": bool(layout.fabric._filters),
+        "switches": any(route.positions > 1 for route in routes), "filters": bool(layout.fabric.placed_filters),
         "teardown": "leave_teardown" in forms, "route rewrite": bool({"route", "position"} & forms),
         "color swap": any(route.swap_ew or route.swap_ns for route in routes), "time stamps": "time" in forms,
         "map": any(item.repeat > 1 for item in vectors) or any(

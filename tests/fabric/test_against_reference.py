@@ -272,16 +272,15 @@ def image_of(plan: FabricPlan, turn, names) -> FabricPlan:
     def turned(ports: int) -> int:
         return mask(Port[names.get(port.name, port.name)] for port in Port if ports >> port & 1)
 
-    routes = list(plan._routes)
-    for color, x, y, _, _, number in plan._rects:
-        r = routes[number]
+    for item in plan.painted:
+        r = item.route
         axes = (r.swap_ns, r.swap_ew) if swap else (r.swap_ew, r.swap_ns)
-        px, py = turn(x, y, plan.width, plan.height)
-        image.paint_route(color, Route(tuple(map(turned, r.rx)), tuple(map(turned, r.tx)), r.initial, r.ring, r.pop, *axes,
-                                       r.teardown), x=px, y=py)
-    for color, x, y, _, _, rule in plan._filters:
-        px, py = turn(x, y, plan.width, plan.height)
-        image.filter(color, rule, x=px, y=py)
+        px, py = turn(item.x, item.y, plan.width, plan.height)
+        route = Route(tuple(map(turned, r.rx)), tuple(map(turned, r.tx)), r.initial, r.ring, r.pop, *axes, r.teardown)
+        image.paint_route(item.color, route, x=px, y=py)
+    for placed in plan.placed_filters:
+        px, py = turn(placed.x, placed.y, plan.width, plan.height)
+        image.filter(placed.color, placed.rule, x=px, y=py)
     return image
 
 

@@ -13,19 +13,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import wsekern.fabric._routing
+import wsekern._common
 from wsekern.fabric import Fabric, FabricPlan
 
 CYTHON = """
-from wsekern.fabric._routing cimport (State, fabric_cycle, fabric_deliveries, fabric_offer, fabric_step, fabric_strips,
-                                      wsk_delivery)
+from wsekern.fabric._routing cimport State, fabric_cycle, fabric_deliveries, fabric_offer, fabric_step, fabric_strips
+from wsekern.fabric.wsekern_fabric cimport wsk_delivery
+from wsekern.wsekern_status cimport WSK_OK
 
 def send_and_listen(State state, int color, unsigned int data):
     cdef const wsk_delivery *words
     cdef int i
     assert fabric_offer(state.fabric, 0, color, data, 0) == 1
     while True:
-        assert fabric_step(state.fabric) == 0
+        assert fabric_step(state.fabric) == WSK_OK
         for i in range(fabric_strips(state.fabric)):
             if fabric_deliveries(state.fabric, i, &words):
                 return fabric_cycle(state.fabric), words[0].pe, words[0].data
@@ -38,7 +39,7 @@ C = """
 
 static PyObject *strips(PyObject *self, PyObject *unused)
 {
-    if (import_wsekern___routing() < 0)
+    if (import_wsekern__fabric___routing() < 0)
         return NULL;
     return PyLong_FromLong(fabric_step != NULL && fabric_offer != NULL);
 }
@@ -52,7 +53,7 @@ CMAKE = """
 cmake_minimum_required(VERSION 3.20...4.0)
 project(consumer LANGUAGES C)
 find_package(wsekern 0.1 CONFIG REQUIRED)
-if(NOT EXISTS "${wsekern_PXD_DIR}/wsekern/_routing.pxd")
+if(NOT EXISTS "${wsekern_PXD_DIR}/wsekern/fabric/_routing.pxd")
   message(FATAL_ERROR "no declarations in ${wsekern_PXD_DIR}")
 endif()
 add_library(c_consumer MODULE c_consumer.c)
@@ -61,7 +62,7 @@ target_link_libraries(c_consumer PRIVATE wsekern::headers)
 set_target_properties(c_consumer PROPERTIES PREFIX "" SUFFIX ${EXTENSION_SUFFIX})
 """
 
-INSTALLED = Path(wsekern.fabric._routing.__file__).parent
+INSTALLED = Path(wsekern._common.__file__).parent
 INCLUDE = INSTALLED / "include"
 
 

@@ -136,6 +136,28 @@ def test_broken_rules_say_where_and_when():
         fabric.run_until_idle()
 
 
+@pytest.mark.parametrize("every", [1, 4])
+def test_a_run_until_stops_at_the_first_look_that_finds_its_condition(every):
+    def enough(fabric: Fabric) -> bool:
+        return fabric.totals()["delivered"].sum() >= 50
+
+    fabric, single = (load(Fabric(crossing(5, 5)), 5, 5) for _ in range(2))
+    while not enough(single):
+        single.step(every)
+    assert fabric.run_until(enough, every=every) == single.cycle > 0
+    assert everything(fabric) == everything(single)
+    assert fabric.run_until(enough) == fabric.cycle, "what holds already takes no cycle"
+
+
+def test_a_run_until_ends_with_its_deadline_or_a_deadlock():
+    fabric = load(Fabric(crossing(5, 5)), 5, 5)
+    with pytest.raises(DeadlineError, match=r"not met within 3 cycles \(cycle 3\)"):
+        fabric.run_until(lambda f: False, deadline=3, every=2)
+    stuck = load(Fabric(crossing(5, 5), sink="core"), 5, 5)
+    with pytest.raises(DeadlockError, match="the core takes no word"):
+        stuck.run_until(lambda f: False, deadline=1000, every=100)
+
+
 def test_deadline():
     plan = crossing(5, 5)
     with pytest.raises(DeadlineError, match="after 3 cycles"):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.layer import layer_steps
-from wsekern.inference.mapping import Mapping, place, place_vector
+from wsekern.inference.mapping import Mapping, cut_into_pieces, cut_into_tiles
 from wsekern.machine import load_machine
 from wsekern.ops import Gemm
 from wsekern.workload import ModelConfig, load_config
@@ -42,8 +42,8 @@ def test_tiles_hold_the_matrix(width, height, inputs, outputs, transposed):
     vector = np.arange(1, inputs + 1, dtype=np.float32)
     first, second = (mapping.index_x, mapping.index_y) if transposed else (mapping.index_y, mapping.index_x)
     rows, columns = first(inputs), second(outputs)
-    tiles = place(matrix, rows, columns, transposed)
-    pieces = place_vector(vector, rows)
+    tiles = cut_into_tiles(matrix, rows, columns, transposed)
+    pieces = cut_into_pieces(vector, rows)
     order = "jk,ijkn->in" if transposed else "ik,ijkn->jn"
     product = np.einsum(order, pieces, tiles).reshape(-1)
     np.testing.assert_array_equal(product[:outputs], vector @ matrix)

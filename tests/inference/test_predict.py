@@ -3,18 +3,18 @@
 import pytest
 
 from wsekern.errors import InputError
-from wsekern.inference.predict import KTree, Tiles, decode_steps, predict_layer, prefill_steps
+from wsekern.inference.predict import KTree, TileSizes, decode_steps, predict_layer, prefill_steps
 from wsekern.ops import FlowEngine, MeshGemm, MeshGemmTransposed
 
 
 def test_a_decode_layer_has_ten_all_reduces_with_alternating_axes():
-    steps = [step for part in decode_steps(Tiles(10, 35, 10)).values() for step in part if isinstance(step, KTree)]
+    steps = [step for part in decode_steps(TileSizes(10, 35, 10)).values() for step in part if isinstance(step, KTree)]
     assert [step.axis for step in steps] == ["y", "y", "x", "y", "y", "y", "x", "y", "y", "x"]
-    assert [step.words for step in steps] == [1, 30, 10, 1, 1, 10, 10, 1, 70, 10]
+    assert [step.elements for step in steps] == [1, 30, 10, 1, 1, 10, 10, 1, 70, 10]
 
 
 def test_a_prefill_layer_has_eight_products_and_a_transposed_one():
-    steps = [step for part in prefill_steps(Tiles(9, 30, 9), 4).values() for step in part]
+    steps = [step for part in prefill_steps(TileSizes(9, 30, 9), 4).values() for step in part]
     assert sum(isinstance(step, MeshGemm) for step in steps) == 8
     assert sum(isinstance(step, MeshGemmTransposed) for step in steps) == 1
 
@@ -63,7 +63,7 @@ def test_bad_input_is_refused_in_one_sentence(change, words):
 
 def test_steps_of_the_released_kernels_have_no_values():
     engine = FlowEngine("wse2", 4, 4, dtype="fp16")
-    for step in (KTree(2, "y"), decode_steps(Tiles(2, 2, 2))["silu"][0]):
+    for step in (KTree(2, "y"), decode_steps(TileSizes(2, 2, 2))["silu"][0]):
         engine.time(step)
         with pytest.raises(InputError, match="no values"):
             engine.run(step)

@@ -2,7 +2,11 @@
 
 import doctest
 
+import pytest
+
 import wsekern.ops
+import wsekern.ops.engines.regions
+import wsekern.ops.local.padding
 import wsekern.ops.local.rows
 
 
@@ -14,3 +18,9 @@ def test_the_page_of_the_package_is_true():
 def test_the_page_of_local_work_is_true():
     result = doctest.testmod(wsekern.ops.local.rows)
     assert result.attempted >= 5 and result.failed == 0
+
+
+@pytest.mark.parametrize("module", [wsekern.ops.engines.regions, wsekern.ops.local.padding])
+def test_the_pages_of_regions_and_of_padding_are_true(module):
+    result = doctest.testmod(module)
+    assert result.attempted >= 4 and result.failed == 0

@@ -293,7 +293,7 @@ class Author:
 
     def task(self) -> None:
         code, rng = self.code, self.rng
-        kind = rng.randrange(7)
+        kind = rng.randrange(8)
         names = [*self.tasks, *([self.listener] if self.listener else [])]
         if kind == 0:
             code.activate(rng.choice(self.tasks))
@@ -305,6 +305,9 @@ class Author:
             code.timestamp(self.stamps)
         elif kind == 5:
             code.spend(rng.randrange(9))
+        elif kind == 7:
+            if self.hears:
+                rng.choice([code.block_color, code.unblock_color])(rng.choice(self.hears))
         elif self.entry == "main" or rng.random() < 0.5:
             code.call("sub") if self.entry != "sub" else None
 

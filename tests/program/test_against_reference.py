@@ -49,11 +49,11 @@ def seen(simulation, x: int, y: int, core) -> dict:
     return state
 
 
-def different(core, there: np.ndarray) -> list[str]:
+def different(core, there: bytes) -> list[str]:
     """Symbols whose bytes differ."""
     sizes = {symbol: TYPE_BYTES[type] * elements for symbol, (type, elements) in core.program.symbols.items()}
     return [symbol for symbol, at in core.placed.addresses.items()
-            if bytes(core.memory[at:at + sizes[symbol]]) != there[at:at + sizes[symbol]].tobytes()]
+            if bytes(core.memory[at:at + sizes[symbol]]) != there[at:at + sizes[symbol]]]
 
 
 def compare(simulation, reference: ReferenceSimulation) -> None:
@@ -66,9 +66,8 @@ def compare(simulation, reference: ReferenceSimulation) -> None:
         for name, expected in state_of(core).items():
             assert state[name] == expected, f"{name} of {where}"
         assert {name: int(counters[name][y, x]) for name in counts} == counts, where
-        there = np.zeros((1, len(core.memory)), np.uint8)
-        assert simulation._cores.copy_out(0, np.array([y * reference.layout.width + x], np.int32), there) == 0
-        assert there.tobytes() == core.memory, f"memory of {where}: {different(core, there[0])}"
+        there = simulation.memory_of(x, y)
+        assert there == core.memory, f"memory of {where}: {different(core, there)}"
     for color in reference.fabric.colors:
         there = np.zeros((reference.layout.height, reference.layout.width), np.uint8)
         for (x, y, c), queue in reference.fabric.queues.items():

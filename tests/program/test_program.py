@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, DeadlineError, DeadlockError, InputError, RoutingError
+from wsekern.fabric.routes import Command, control_payload
 from wsekern.program import Layout, Mem, Program
 
 MACHINES = [("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"), ("wse3", "silicon")]
@@ -295,3 +296,82 @@ def test_a_color_may_be_bound_to_a_queue_of_choice():
         program.fabin(4, 1, "fp32", queue=3)
     with pytest.raises(InputError, match="output queue 2 for color 5, but the color has queue 1"):
         program.fabout(5, 1, "fp32", queue=2)
+
+
+def run_alone(program: Program, machine: str = "wse3"):
+    """The simulation of a program on one PE, after it has run."""
+    layout = Layout(machine, 1, 1, open_edges=True)
+    layout.set_program(program)
+    simulation = layout.compile()
+    simulation.run()
+    return simulation
+
+
+def test_a_descriptor_may_be_made_shorter_and_longer_while_a_program_runs():
+    program = Program("lengths")
+    x, y = program.array("x", "fp32", 8, 1.0), program.array("y", "fp32", 8)
+    target = program.descriptor("target", y.view(4))
+    with program.task("main", active=True) as code:
+        code.set_length(target, 2)
+        code.fmovs(target, x.view(4))           # the target tells the number of elements
+        code.set_base(target, y, 3)
+        code.set_length(target, code.let("i32", 3) + 1)
+        code.fmovs(target, x.view(8))
+    np.testing.assert_array_equal(run_alone(program).memcpy_d2h("y")[0, 0], [1, 1, 0, 1, 1, 1, 1, 0])
+
+
+def test_words_of_a_blocked_color_start_no_task_until_it_is_unblocked():
+    layout = Layout("wse3", 1, 1, open_edges=True)
+    program = Program("blocked")
+    seen = program.variable("seen", "u32")
+    with program.data_task("listener", 3) as code:
+        code.put(seen, code.get(seen) + code.word)
+    with program.function("close") as code:
+        code.block_color(3)
+    with program.function("open") as code:
+        code.unblock_color(3)
+    layout.set_program(program)
+    layout.set_route(3, ["W"], ["RAMP"])
+    simulation = layout.compile()
+    for function, expected in (("close", 0), ("open", 5 + 7), ("close", 5 + 7)):
+        simulation.launch(function)
+        simulation.step(50)
+        simulation.send(3, np.array([5, 7] if function == "close" else [], np.uint32), 0, 0)
+        simulation.step(200)
+        assert simulation.memcpy_d2h("seen")[0, 0, 0] == expected
+
+
+def test_a_program_knows_which_colors_are_torn_down():
+    layout = Layout("wse2", 1, 1, open_edges=True)
+    program = Program("torn")
+    found = program.array("found", "u32", 3)
+    program.input_queue(4)
+    with program.teardown_task() as code:
+        code.write(found, 1, code.colors_torn_down())
+        code.leave_teardown(4)
+        code.write(found, 2, code.colors_torn_down())
+    with program.task("main", active=True) as code:
+        code.write(found, 0, code.colors_torn_down())
+    layout.set_program(program)
+    layout.set_route(4, ["W"], ["RAMP"])
+    simulation = layout.compile()
+    simulation.step(20)
+    command = control_payload([Command.TEARDOWN], ignore_in_core=True)
+    simulation.send(4, np.array([command], np.uint32), 0, 0, control=True)
+    simulation.step(100)
+    assert simulation.memcpy_d2h("found")[0, 0].tolist() == [0, 1 << 4, 0]
+
+
+def test_the_memory_of_a_pe_holds_its_symbols_in_order():
+    program = Program("memory")
+    program.array("a", "u16", 3, np.arange(3))
+    program.array("b", "fp32", 2, 1.5)
+    program.spend(1)
+    simulation = run_alone(program)
+    at = program.addresses()
+    assert simulation.memory_of(0, 0)[:6] == np.arange(3, dtype=np.uint16).tobytes()
+    assert simulation.memory_of(0, 0)[at["b"]:] == np.full(2, 1.5, np.float32).tobytes()
+    empty = Layout("wse3", 2, 1)
+    empty.set_program(program)
+    with pytest.raises(InputError, match=r"PE \(1, 0\) has no program"):
+        empty.compile().memory_of(1, 0)

@@ -179,6 +179,20 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path, capsys):
     assert str(tmp_path / "file") in error and len(error.splitlines()) == 1
 
 
+def test_the_trainer_says_how_it_is_called():
+    done = subprocess.run([sys.executable, "-m", "wsekern.sample.train", "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: python -m wsekern.sample.train ") and "--text FILE" in done.stdout and not done.stderr
+
+
+def test_the_trainer_without_pytorch_says_how_to_get_it(tmp_path):
+    (tmp_path / "tales.txt").write_text(FRAMED)
+    program = ("import sys; sys.modules['torch'] = None\nfrom wsekern.sample.train import main\n"
+               "sys.exit(main(sys.argv[1:]))")
+    arguments = ["--text", str(tmp_path / "tales.txt"), "--out", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("error: training needs PyTorch") and done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(("option", "value"), [("--steps", "0"), ("--minutes", "nan"), ("--threads", "-1"),
                                                ("--threads", "99999")])
 def test_options_that_cannot_be_trained_with_are_refused(tmp_path, capsys, option, value):

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 
 from wsekern import simd_level, tiles
+from wsekern.tiles import arguments
 
 GRID = (13, 11)
 
@@ -58,7 +59,7 @@ def canonical(result: np.ndarray) -> bytes:
 
 if __name__ == "__main__":
     np.seterr(all="ignore")
-    tiles._WORTH_THREADS = 0
+    arguments.WORTH_THREADS = 0
     print(simd_level(), file=sys.stderr)
     for precision in tiles.DTYPES:
         one, two = (results(np.random.default_rng(3), precision, threads) for threads in (1, 2))

@@ -1,6 +1,7 @@
 """Rules that find measurements which cannot be what they say, from the measurements alone."""
 
-from wsekern.validation.gpu_rows import engine_of, shape_by_size
+from wsekern.validation.gpu_notes import engine_of
+from wsekern.validation.gpu_rows import shape_by_size
 from wsekern.validation.gpu_suspects import inconsistent
 
 

@@ -4,8 +4,9 @@ from statistics import median
 
 import pytest
 
+from wsekern.calibration.columns import WAFER_FITTED
 from wsekern.errors import InputError
-from wsekern.validation.wafer import FITTED, is_wafer_table, read_rows, validate_rows
+from wsekern.validation.wafer import is_wafer_table, read_rows, validate_rows
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def errors(shipped, *words: str) -> list[float]:
 def test_every_row_is_predicted_or_says_why(shipped):
     assert len(shipped["rows"]) == 192
     assert all(row["predicted"] is not None or row["note"] for row in shipped["rows"])
-    assert {row["id"] for row in shipped["rows"] if row["fitted"]} <= FITTED
+    assert {row["id"] for row in shipped["rows"] if row["fitted"]} <= WAFER_FITTED
 
 
 @pytest.mark.parametrize("operation", ["meshgemv", "meshgemm", "shift"])

@@ -1,21 +1,24 @@
 """Fit engine levels and power of GPUs to measurements: ``python -m wsekern.calibration.engines MEASUREMENTS.csv``.
 
-Uses only the rows that :func:`wsekern.validation.gpu.is_fitted` names; prints what
-``engines.toml`` and the files of the GPUs should say.
+Uses only the rows that :func:`wsekern.validation.gpu.is_fitted` names; prints what ``wsekern/cluster/data/engines.toml`` and
+``wsekern/cluster/data/gpus`` should say. Levels and constants are tried inside ``with`` blocks, so that the package's own stay
+as they are.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
 from wsekern.calibration.minimise import minimise
-from wsekern.cluster import experts
+from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import Engine, engine_levels
-from wsekern.cluster.power import SATURATION, power_share
+from wsekern.cluster.power import power_share
+from wsekern.cluster.serving import steady_state
 from wsekern.validation import gpu as validation
 from wsekern.validation.gpu_rows import Case, Refused, read_rows, understand
 from wsekern.validation.gpu_suspects import inconsistent
@@ -59,10 +62,13 @@ STAGES = (
 """Rows, and the numbers they set, one after the other: a step's cost is not read from a queue."""
 
 
-def changed(engine: Engine, values: dict[str, float]) -> Engine:
-    """``engine`` with other numbers."""
-    fields = {name: msgspec.structs.replace(getattr(engine, name), value=float(value)) for name, value in values.items()}
-    return msgspec.structs.replace(engine, **fields)
+Description = TypeVar("Description", bound=msgspec.Struct)
+
+
+def changed(description: Description, values: dict[str, float]) -> Description:
+    """An engine level, or the constants, with other numbers."""
+    fields = {name: msgspec.structs.replace(getattr(description, name), value=float(value)) for name, value in values.items()}
+    return msgspec.structs.replace(description, **fields)
 
 
 def fitted_rows(rows: list[dict[str, str]]) -> list[tuple[dict[str, str], str, Case]]:
@@ -93,28 +99,39 @@ def _error(measured: Any, predicted: Any) -> Any:
     return np.minimum(np.abs(np.log(predicted / measured)), 0.5)
 
 
-def fit_level(rows: list[dict[str, str]], level: str, names: Sequence[str]) -> tuple[dict[str, float], float]:
-    """(numbers, median error on the fitted rows) of one engine level."""
-    levels = engine_levels()
-    original = levels[level]
+def fit_level(
+    rows: list[dict[str, str]], level: str, names: Sequence[str], levels: Mapping[str, Engine] | None = None
+) -> tuple[dict[str, float], float]:
+    """(numbers, median error on the fitted rows) of one engine level, tried in place of that of ``levels`` (default: those in
+    use)."""
+    others = engine_levels() if levels is None else levels
     measured = np.array([float(row["value"]) for row in rows])
     start, low, high = (np.array(values) for values in zip(*(BOXES[name] for name in names), strict=True))
 
     def errors(x: np.ndarray) -> np.ndarray:
-        levels[level] = changed(original, dict(zip(names, x, strict=True)))
-        predicted = np.array([validation.predict_row(row)[1] for row in rows])
-        return _error(measured, predicted)
+        tried = changed(others[level], dict(zip(names, x, strict=True)))
+        with engine_levels.replaced({**others, level: tried}):
+            return _error(measured, np.array([validation.predict_row(row)[1] for row in rows]))
 
-    try:
-        best = minimise(lambda x: float(np.mean(errors(x))), start, low, high, 150)
-        return dict(zip(names, best, strict=True)), float(np.median(errors(best)))
-    finally:
-        levels[level] = original
+    best = minimise(lambda x: float(np.mean(errors(x))), start, low, high, 150)
+    return dict(zip(names, best, strict=True)), float(np.median(errors(best)))
 
 
-def fit_levels(rows: list[dict[str, str]], names: Sequence[str] = tuple(FITTED)) -> Iterator[tuple[str, str, int, float, dict]]:
-    """(level, stage, rows, median error, numbers) of every fit, each made with the numbers of those before it."""
-    levels, fitted = engine_levels(), fitted_rows(rows)
+@dataclass(frozen=True)
+class LevelFit:
+    """Numbers of one engine level that rows set in one of :data:`STAGES`."""
+
+    level: str
+    stage: str
+    rows: int
+    error: float  # median on the rows
+    values: dict[str, float]
+    levels: Mapping[str, Engine]  # every level, with what was fitted up to here
+
+
+def fit_levels(rows: list[dict[str, str]], names: Sequence[str] = tuple(FITTED)) -> Iterator[LevelFit]:
+    """Every fit, each made with the numbers of those before it."""
+    levels, fitted = dict(engine_levels()), fitted_rows(rows)
     for level in names:
         origin, same = SAME.get(level, (level, ()))
         known = {name: float(getattr(levels[origin], name)) for name in same}
@@ -123,9 +140,9 @@ def fit_levels(rows: list[dict[str, str]], names: Sequence[str] = tuple(FITTED))
             wanted = [name for name in numbers if name in FITTED[level]]
             chosen = of_level(fitted, level, stage) if wanted else []
             if chosen:
-                values, error = fit_level(chosen, level, wanted)
+                values, error = fit_level(chosen, level, wanted, levels)
                 levels[level] = changed(levels[level], values)
-                yield level, stage, len(chosen), error, {**known, **values}
+                yield LevelFit(level, stage, len(chosen), error, {**known, **values}, dict(levels))
                 known = {}
 
 
@@ -133,23 +150,16 @@ EXPONENTS = (0.0, 0.3, 0.6, 0.75, 0.9, 1.05, 1.2)
 """Of the popularity of experts, that ``--popularity`` compares."""
 
 
-def compare_popularity(rows: list[dict[str, str]]) -> Iterator[tuple[float, float, float]]:
-    """(exponent, mean error of all fitted rows, of those of experts), every engine level refitted with each."""
-    shipped, levels = experts.POPULARITY, dict(engine_levels())
-    try:
-        for exponent in EXPONENTS:
-            experts.set_popularity(exponent)
-            engine_levels().update(levels)
-            for _ in fit_levels(rows):
-                pass
+def popularity_errors(rows: list[dict[str, str]], exponent: float) -> tuple[float, float]:
+    """(mean error of all fitted rows, of those of experts), every engine level refitted with ``exponent``."""
+    with constants.replaced(changed(constants(), {"popularity_exponent": exponent})):
+        levels = [engine_levels(), *(fit.levels for fit in fit_levels(rows))][-1]
+        with engine_levels.replaced(levels):
             steps = [entry for entry in fitted_rows(rows) if entry[1].startswith(validation.STEPS)]
             steps = [entry for entry in steps if not entry[1].startswith("first token") and entry[2].engine in FITTED]
-            found = [_error(float(row["value"]), validation.predict_row(row)[1]) for row, _, _ in steps]
-            routed = [error for error, (_, _, case) in zip(found, steps, strict=True) if case.model.experts]
-            yield exponent, float(np.mean(found)), float(np.mean(routed))
-    finally:
-        experts.set_popularity(shipped)
-        engine_levels().update(levels)
+            errors = [_error(float(row["value"]), validation.predict_row(row)[1]) for row, _, _ in steps]
+    routed = [error for error, (_, _, case) in zip(errors, steps, strict=True) if case.model.experts]
+    return float(np.mean(errors)), float(np.mean(routed))
 
 
 def power_rows(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
@@ -159,13 +169,14 @@ def power_rows(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
     for row, _, case in fitted_rows(rows):
         if row["metric"] == "gpu_power_total":
             gpu, peak = case.cluster.gpu, case.cluster.gpu.peak_flops(case.precision.arithmetic)
-            rate, busy, _ = validation.load_of(case)
+            state = steady_state(case.deployment, case.prompt, case.output, case.batch, case.sampled)
             watts = float(row["value"]) / case.layout.gpus
-            found.setdefault(gpu.name, []).append((rate / peak, busy, watts / float(gpu.power.tdp)))
+            line = (state.flops_per_second / peak, state.busy, watts / float(gpu.power.tdp))
+            found.setdefault(gpu.name, []).append(line)
     return {name: np.array(lines) for name, lines in found.items()}
 
 
-def fit_power(lines: np.ndarray, saturation: float = SATURATION) -> tuple[np.ndarray, float]:
+def fit_power(lines: np.ndarray, saturation: float | None = None) -> tuple[np.ndarray, float]:
     """(waiting, low and high fraction of TDP, mean error) of one GPU."""
     rates, busy, measured = lines.T
 
@@ -188,7 +199,7 @@ def print_power(rows: list[dict[str, str]]) -> None:
         for part, value in zip(("waiting", "low", "high"), fractions, strict=True):
             print(f"{part}_fraction = {value:.3g}")
         others = ", ".join(f"{share:g} {fit_power(lines, share)[1]:.1%}" for share in SATURATIONS)
-        print(f"mean error by SATURATION: {others}")
+        print(f"mean error by power_saturation: {others}")
 
 
 SATURATIONS = (0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
@@ -198,7 +209,7 @@ SATURATIONS = (0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m wsekern.calibration.engines", description=__doc__)
-    parser.add_argument("measurements", type=Path)
+    parser.add_argument("measurements", type=Path, help="a table of GPU measurements, such as the shipped one")
     parser.add_argument("--level", action="append", choices=FITTED, help="engine level (default: all)")
     parser.add_argument(
         "--popularity", action="store_true", help="only compare exponents of the popularity of experts (minutes)"
@@ -206,12 +217,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     rows = read_rows(options.measurements)
     if options.popularity:
-        for exponent, error, routed in compare_popularity(rows):
-            print(f"POPULARITY {exponent:g}: mean error {error:.2%}, of experts {routed:.2%}", flush=True)
+        for exponent in EXPONENTS:
+            error, routed = popularity_errors(rows, exponent)
+            print(f"popularity_exponent {exponent:g}: mean error {error:.2%}, of experts {routed:.2%}", flush=True)
         return 0
-    for level, stage, count, error, values in fit_levels(rows, options.level or tuple(FITTED)):
-        print(f"[{level}] {count} rows ({stage}), median error {error:.1%}")
-        for name, value in values.items():
+    for fit in fit_levels(rows, options.level or tuple(FITTED)):
+        print(f"[{fit.level}] {fit.rows} rows ({fit.stage}), median error {fit.error:.1%}")
+        for name, value in fit.values.items():
             print(f"{name} = {value:.4g}")
     if not options.level:
         print_power(rows)

@@ -2,7 +2,8 @@
 
 FOLDER holds any of ``gemm.csv``, ``attention.csv``, ``collectives.csv`` and ``moe.csv`` (or the names of the
 aiconfigurator extracts, ``aic_gemm_subset.csv`` and so on). Two thirds of the shapes, chosen by a hash of the shape,
-are fitted; the others are the test. The result, with residuals and the worst shapes, is one JSON file.
+are fitted; the others are the test. The result, with residuals and the worst shapes, is one JSON file; the package ships
+its own as ``wsekern/cluster/data/kernels.json``, and :func:`wsekern.cluster.parameters.read_fits` reads one of yours.
 """
 
 import argparse
@@ -21,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from wsekern.calibration.minimise import minimise, relative_loss
+from wsekern.calibration.routing import TABLE_EXPONENT, in_tables
 from wsekern.cluster import kernels
-from wsekern.cluster.experts import TABLES, in_tables
 from wsekern.cluster.hardware import Gpu, bundled_gpus, load_gpu
 from wsekern.cluster.parameters import FORMAT, shipped
 from wsekern.errors import InputError
@@ -48,7 +49,7 @@ FILES = {
     "moe": ("moe.csv", "aic_moe_subset.csv"),
 }
 
-ROUTING = f"power_law_{TABLES}"
+ROUTING = f"power_law_{TABLE_EXPONENT}"
 """The only ``distribution`` of experts whose rows are read; also taken where a table has no such column."""
 
 Rows = dict[str, np.ndarray]

@@ -340,7 +340,10 @@ def measure_device(torch: Any) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m wsekern.calibration.measure", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="where the tables go; made if missing")
     parser.add_argument("--system", help="name of the measured system (default: from the device)")
     options = parser.parse_args(arguments)

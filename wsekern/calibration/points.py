@@ -1,13 +1,14 @@
-"""The measured points that predictions name: ``python -m wsekern.calibration.points`` writes ``data/points.json`` anew from the
-measurements that the package ships."""
+"""The measured points that predictions name: ``python -m wsekern.calibration.points`` writes
+``wsekern/cluster/data/points.json`` anew from the measurements that the package ships."""
 
+import argparse
 import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from wsekern.cluster.engine import load_engine
-from wsekern.cluster.evidence import place_of
+from wsekern.cluster.evidence import coordinates
 from wsekern.validation import gpu as validation
 from wsekern.validation.gpu_rows import GUESSED, read_rows, understand
 
@@ -29,7 +30,7 @@ def build_points() -> list[dict[str, Any]]:
         if case.model.architecture == GUESSED:
             continue
         context = case.prompt + (case.output / 2 if phase == "decode" else 0)
-        place = place_of(case.model, case.precision, case.layout.gpus, case.batch or 1.0, context)
+        place = coordinates(case.model, case.precision, case.layout.gpus, case.batch or 1.0, context)
         gpu = case.cluster.gpu
         points.append(
             {
@@ -39,7 +40,7 @@ def build_points() -> list[dict[str, Any]]:
                 "family": gpu.family,
                 "moe": bool(case.model.experts),
                 "engine": load_engine(case.engine).title,
-                "place": [round(x, 2) for x in place],
+                "coordinates": [round(x, 2) for x in place],
                 "what": f"{row['model']} on {case.cluster.name}, batch {case.batch or 1:g}, context {context:g}",
                 "source": result.source[:60],
                 "error": round(result.error, 3),
@@ -48,13 +49,16 @@ def build_points() -> list[dict[str, Any]]:
     decode = [point for point in points if point["phase"] == "decode"]
     rest = [point for point in points if point["phase"] != "decode"]
     step = max(1, -(-len(decode) // (POINTS - len(rest))))
-    return sorted(decode, key=lambda point: (point["gpu"], point["place"], point["id"]))[::step] + rest
+    return sorted(decode, key=lambda point: (point["gpu"], point["coordinates"], point["id"]))[::step] + rest
 
 
-def main() -> int:
-    """Write the points."""
-    target = Path(str(files("wsekern.cluster") / "data" / "points.json"))
-    target.write_text("[" + ",\n".join(json.dumps(point) for point in build_points()) + "]\n")
+def main(arguments: list[str] | None = None) -> int:
+    """Command line."""
+    shipped = Path(str(files("wsekern.cluster") / "data" / "points.json"))
+    parser = argparse.ArgumentParser(prog="python -m wsekern.calibration.points", description=__doc__)
+    parser.add_argument("--output", type=Path, default=shipped, help="JSON file to write (default: the one that is shipped)")
+    options = parser.parse_args(arguments)
+    options.output.write_text("[" + ",\n".join(json.dumps(point) for point in build_points()) + "]\n")
     return 0
 
 

@@ -1,6 +1,6 @@
 """``wsekern compare``: one request, a sweep of requests, or a whole datacentre, on wafers and on GPUs."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,11 @@ from wsekern.cli.options import (
     plot_option,
 )
 from wsekern.errors import InputError
+
+if TYPE_CHECKING:
+    from wsekern.compare import Execution
+    from wsekern.machine import Machine
+    from wsekern.workload import ModelConfig
 
 
 @click.command()
@@ -76,7 +81,8 @@ def compare(model: str | None, wafer: str, wafers: str, batches: str | None, pro
 def _report(views: list[Any], data: dict[str, Any], html_path: str | None, json_path: str | None) -> None:
     from rich.console import Group
 
-    from wsekern.report import html_page, write_file
+    from wsekern.output import write_file
+    from wsekern.report import html_page
 
     if html_path:
         write_file(html_path, html_page(Group(*views), "wsekern compare"))
@@ -86,8 +92,8 @@ def _report(views: list[Any], data: dict[str, Any], html_path: str | None, json_
             open_console().print(view)
 
 
-def _one_request(model: str | None, plot_path: str | None, json_path: str | None, *, machine, wafers, cluster: str, prompt: int,
-                 output: int, batch: int, precision: str, profile: str, engine_level: str,
+def _one_request(model: str | None, plot_path: str | None, json_path: str | None, *, machine: "Machine", wafers: int | None,
+                 cluster: str, prompt: int, output: int, batch: int, precision: str, profile: str, engine_level: str,
                  threads: int) -> tuple[list[Any], dict[str, Any]]:
     from wsekern.compare import compare as compare_sides
     from wsekern.report import comparison_plot, comparison_view, execution_view
@@ -107,7 +113,7 @@ def _one_request(model: str | None, plot_path: str | None, json_path: str | None
     return [*views, comparison_view(comparison)], {**data, **comparison.to_dict()}
 
 
-def _execute_sample(machine, precision: str, profile: str, threads: int):
+def _execute_sample(machine: "Machine", precision: str, profile: str, threads: int) -> tuple["ModelConfig", "Execution"]:
     """Run the bundled model with a progress bar; return its shape and what came out."""
     from wsekern.compare import execute_sample
     from wsekern.inference.execution import SAMPLE_TOKENS
@@ -130,21 +136,20 @@ def _sweep(model: str, batches: str | None, prompts: str | None, equal: str | No
     mode = f"equal-{equal}" if equal else "as-given"
     with ProgressBar("placing and timing", len(sizes) * len(lengths)) as advance:
         cells = sweep(load_config(model), batches=sizes, prompts=lengths, mode=mode, on_cell=advance, **options)
-    found = crossovers(cells)
+    crossings = crossovers(cells)
     if plot_path:
         sweep_plot(model, cells, plot_path)
     data = {"model": model, "mode": mode, "cells": [cell.to_dict() for cell in cells],
-            "crossovers": [{**vars(one), "sentence": one.sentence()} for one in found]}
-    return [sweep_view(model, mode, cells, found)], data
+            "crossovers": [{**vars(crossover), "sentence": crossover.sentence()} for crossover in crossings]}
+    return [sweep_view(model, mode, cells, crossings)], data
 
 
-def _datacentre(model: str, power: str, min_speed: float, *, batch: int, threads: int,
-                **options: Any) -> tuple[list[Any], dict[str, Any]]:
-    from wsekern.compare.datacentre import datacentre
+def _datacentre(model: str, power: str, min_speed: float, *, prompt: int, output: int, precision: str, batch: int,
+                threads: int, **options: Any) -> tuple[list[Any], dict[str, Any]]:
+    from wsekern.compare.datacentre import Budget, datacentre, parse_power
     from wsekern.report import datacentre_view
-    from wsekern.workload import load_config
+    from wsekern.workload import Request, load_config
 
-    sites = datacentre(load_config(model), power=power, least_tokens_per_second_per_user=min_speed, **options)
-    names = ("wafers", "gpus", "gpus_ideal")
-    return [datacentre_view(model, power, sites)], {
-        "model": model, "power": power, **{name: site and site.to_dict() for name, site in zip(names, sites, strict=True)}}
+    budget, request = Budget(parse_power(power), min_speed), Request(prompt, output, precision=precision)
+    sites = datacentre(load_config(model), budget=budget, request=request, **options)
+    return [datacentre_view(model, power, sites)], {"model": model, "power": power, **sites.to_dict()}

@@ -6,24 +6,28 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from wsekern.errors import InputError, WsekernError
 
-MOST = 10**9
-"""No count on the command line is larger: no model, request or machine has more of anything."""
+if TYPE_CHECKING:
+    from rich.console import Console
 
-MOST_WAFERS = 2048
+MAX_COUNT = 10**9
+"""Sanity limit of a count on the command line."""
+
+MAX_WAFERS = 2048
 """Systems in the largest cluster that the vendor offers."""
+
 
 class Whole(click.ParamType):
     """A whole number from ``least`` to ``most``."""
 
     name = "integer"
 
-    def __init__(self, least: int = 1, most: int = MOST):
+    def __init__(self, least: int = 1, most: int = MAX_COUNT):
         self._least, self._most = least, most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -64,7 +68,7 @@ class Target(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """``value`` if a file can be written there."""
-        from wsekern.report import check_target, picture_kind
+        from wsekern.output import check_target, picture_kind
 
         if self._standard and value == "-":
             return value
@@ -81,12 +85,12 @@ JSON = click.option("--json", "json_path", metavar="FILE", type=Target(standard=
                     help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
 
 
-def plot_option(text: str):
+def plot_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """``--plot FILE`` with ``text`` as its help."""
     return click.option("--plot", "plot_path", metavar="FILE", type=Target(picture=True), help=f"{text} (.png, .svg or .pdf).")
 
 
-def open_console(json_path: str | None = None):
+def open_console(json_path: str | None = None) -> "Console":
     """Where people read: standard output, or standard error when standard output carries JSON."""
     from rich.console import Console
 
@@ -95,7 +99,7 @@ def open_console(json_path: str | None = None):
 
 def emit(json_path: str | None, data: Any) -> None:
     """Write ``data`` as JSON where the user asked for it."""
-    from wsekern.report import to_json, write_file
+    from wsekern.output import to_json, write_file
 
     if json_path == "-":
         click.echo(to_json(data), nl=False)
@@ -105,7 +109,7 @@ def emit(json_path: str | None, data: Any) -> None:
 
 def whole_number(text: str) -> int:
     """A number in plain digits, at least 1; 0 for any other text."""
-    return int(text) if re.fullmatch(r"[0-9]{1,10}", text.strip()) and int(text) <= MOST else 0
+    return int(text) if re.fullmatch(r"[0-9]{1,10}", text.strip()) and int(text) <= MAX_COUNT else 0
 
 
 def parse_grid(text: str | None) -> tuple[int, int] | None:
@@ -149,8 +153,8 @@ def parse_wafers(text: str) -> int | None:
     if text == "auto":
         return None
     wafers = whole_number(text)
-    if not 1 <= wafers <= MOST_WAFERS:
-        raise InputError(f"wafers is {text[:60]!r}, expected auto or a whole number of 1 to {MOST_WAFERS:,}")
+    if not 1 <= wafers <= MAX_WAFERS:
+        raise InputError(f"wafers is {text[:60]!r}, expected auto or a whole number of 1 to {MAX_WAFERS:,}")
     return wafers
 
 
@@ -179,6 +183,12 @@ def show(json_path: str | None, title: str, facts: dict[str, Any]) -> None:
     emit(json_path, facts)
     if json_path != "-":
         open_console().print(facts_view(title, facts))
+
+
+def help_alone(context: click.Context) -> None:
+    """Print help when no subcommand is given."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def run_command(command: click.Command) -> None:
@@ -212,5 +222,5 @@ def _refuse(sentence: str) -> NoReturn:
 
 
 def _forget_output() -> None:
-    """Nobody takes what is still buffered; Python would complain about that when it ends."""
+    """stdout is closed: point it at /dev/null so that the final flush cannot raise."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,14 +1,15 @@
 """Choosing: layouts that fit, the best cluster under a bound, and the Pareto front of speed per user against per GPU."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from wsekern.cluster.engine import Engine, load_engine
-from wsekern.cluster.hardware import Cluster, load_cluster
-from wsekern.cluster.layout import Layout, default_layout, memory_of
-from wsekern.cluster.precision import Precision, precision_of
-from wsekern.cluster.serving import Served, serve, steady_state
+from wsekern.cluster.deploy import default_layout, resolve
+from wsekern.cluster.engine import Engine
+from wsekern.cluster.hardware import Cluster
+from wsekern.cluster.layout import Deployment, Layout, memory_of
+from wsekern.cluster.precision import Precision
+from wsekern.cluster.serving import Served, serve_on, steady_state
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
@@ -26,11 +27,7 @@ class Point:
     """One configuration of a sweep."""
 
     cluster: str
-    gpus: int
-    tp: int
-    pp: int
-    dp: int
-    ep: int
+    layout: Layout
     batch: int
     tokens_per_second_per_user: float
     tokens_per_second_per_gpu: float
@@ -38,8 +35,9 @@ class Point:
     usd_per_million_tokens: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
+        """Plain data; the layout's GPUs and degrees stand beside the rest."""
+        data = asdict(self)
+        return {"cluster": data.pop("cluster"), "gpus": self.layout.gpus, **data.pop("layout"), **data}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +55,7 @@ class Constraint:
         return (
             served.time_per_output_token_seconds <= self.time_per_output_token_seconds
             and served.time_to_first_token_seconds <= self.time_to_first_token_seconds
-            and served.gpus <= self.gpus
+            and served.layout.gpus <= self.gpus
             and served.watts <= self.watts
             and usd_per_hour <= self.usd_per_hour
         )
@@ -65,7 +63,7 @@ class Constraint:
 
 def layouts(model: ModelConfig, cluster: Cluster) -> Iterator[Layout]:
     """Every sensible layout: tp and copies of the attention (dp) in an NVLink domain, pp across, experts over the GPUs of a
-    stage. Copies of a dense model are deployments of their own, which :func:`deployment` counts."""
+    stage. Copies of a dense model are deployments of their own, which :func:`best_deployment` counts."""
     inside = min(cluster.count, cluster.domain)
     for tp in _powers(inside):
         if model.heads % tp:
@@ -84,77 +82,72 @@ def _powers(most: int) -> list[int]:
     return [2**exponent for exponent in range(max(1, most).bit_length())]
 
 
+def _laid_out(deployment: Deployment) -> Iterator[Deployment]:
+    """``deployment`` in every layout."""
+    return (replace(deployment, layout=layout) for layout in layouts(deployment.model, deployment.cluster))
+
+
 def sweep(
-    model: ModelConfig,
-    cluster: Cluster | str,
-    *,
-    prompt: int = 1024,
-    output: int = 256,
-    precision: str | Precision = "bf16",
-    engine_level: str | Engine = "stock",
-    batches: Sequence[int] = BATCHES,
+    model: ModelConfig, cluster: Cluster | str, *, prompt: int = 1024, output: int = 256, precision: str | Precision = "bf16",
+    engine_level: str | Engine = "stock", batches: Sequence[int] = BATCHES
 ) -> list[Point]:
     """Every layout and batch that fits the memory."""
-    cluster, form, engine = load_cluster(cluster), precision_of(precision), load_engine(engine_level)
+    return _points(resolve(model, cluster, precision, engine_level), prompt, output, batches)
+
+
+def _points(deployment: Deployment, prompt: int, output: int, batches: Sequence[int]) -> list[Point]:
     points = []
-    for layout in layouts(model, cluster):
-        fits = memory_of(model, cluster, layout, form, prompt + output, 1).sequences
-        for batch in batches:
-            if batch > fits or batch < layout.dp:
-                continue
-            _, _, token, first, queue = steady_state(model, cluster, layout, form, engine, prompt, output, batch)
-            rate = batch / token / layout.gpus
-            points.append(
-                Point(
-                    cluster=cluster.name,
-                    gpus=layout.gpus,
-                    tp=layout.tp,
-                    pp=layout.pp,
-                    dp=layout.dp,
-                    ep=layout.ep,
-                    batch=batch,
-                    tokens_per_second_per_user=1.0 / token,
-                    tokens_per_second_per_gpu=rate,
-                    time_to_first_token_seconds=first + queue,
-                    usd_per_million_tokens=float(cluster.gpu.price.per_hour) / 3600.0 / rate * 1e6,
-                )
-            )
+    for laid_out in _laid_out(deployment):
+        fits = memory_of(laid_out, prompt + output, 1).sequences
+        points += [_point(laid_out, prompt, output, batch) for batch in batches if laid_out.layout.dp <= batch <= fits]
     return points
 
 
-def deployment(
-    model: ModelConfig,
-    request: Request,
-    cluster: Cluster | str,
-    *,
-    engine_level: str | Engine = "stock",
-    precision: str | Precision | None = None,
-) -> tuple[Layout, int]:
-    """Layout, and how many copies of it share the request's users, that give the least time per token on the whole
+def _point(deployment: Deployment, prompt: int, output: int, batch: int) -> Point:
+    state = steady_state(deployment, prompt, output, batch)
+    rate = batch / state.token_seconds / deployment.layout.gpus
+    return Point(
+        cluster=deployment.cluster.name,
+        layout=deployment.layout,
+        batch=batch,
+        tokens_per_second_per_user=1.0 / state.token_seconds,
+        tokens_per_second_per_gpu=rate,
+        time_to_first_token_seconds=state.first_token_seconds + state.queueing_seconds,
+        usd_per_million_tokens=float(deployment.gpu.price.per_hour) / 3600.0 / rate * 1e6,
+    )
+
+
+def best_deployment(
+    model: ModelConfig, request: Request, cluster: Cluster | str, *, engine_level: str | Engine = "stock",
+    precision: str | Precision | None = None
+) -> tuple[Deployment, int]:
+    """A deployment, and how many copies of it share the request's users, that give the least time per token on the whole
     ``cluster`` (which is most tokens/s too, the users being given); of equals the fewest GPUs.
 
-    Where nothing fits, the default layout once, which :func:`serve` then refuses with the reason.
+    Where nothing fits, the default layout once, which :func:`serve_on` then refuses with the reason.
     """
-    cluster, engine = load_cluster(cluster), load_engine(engine_level)
-    form = precision_of(precision if precision is not None else request.precision)
-    best: tuple[float, int, Layout, int] | None = None
-    for layout in layouts(model, cluster):
-        copies = max(1, min(cluster.count // layout.gpus, request.batch // layout.dp))
+    alone = resolve(model, cluster, precision if precision is not None else request.precision, engine_level)
+    best: tuple[float, int, Deployment, int] | None = None
+    for deployment in _laid_out(alone):
+        layout = deployment.layout
+        copies = max(1, min(alone.cluster.count // layout.gpus, request.batch // layout.dp))
         each = -(-request.batch // copies)
-        if each < layout.dp or memory_of(model, cluster, layout, form, request.context, each).sequences < each:
+        if each < layout.dp or memory_of(deployment, request.context, each).sequences < each:
             continue
-        token = steady_state(model, cluster, layout, form, engine, request.prompt, request.output, each)[2]
+        token = steady_state(deployment, request.prompt, request.output, each).token_seconds
         if best is None or (token, copies * layout.gpus) < best[:2]:
-            best = (token, copies * layout.gpus, layout, copies)
+            best = (token, copies * layout.gpus, deployment, copies)
     if best is None:
-        return default_layout(model, cluster, form, request.context, request.batch), 1
+        return replace(alone, layout=default_layout(alone, request.context, request.batch)), 1
     return best[2], best[3]
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:
     """Points that no other beats in both tokens/s per user and per GPU, fastest user first."""
     front: list[Point] = []
-    ordered = sorted(points, key=lambda p: (-p.tokens_per_second_per_user, -p.tokens_per_second_per_gpu, p.gpus, p.tp))
+    ordered = sorted(
+        points, key=lambda p: (-p.tokens_per_second_per_user, -p.tokens_per_second_per_gpu, p.layout.gpus, p.layout.tp)
+    )
     for point in ordered:
         if not front or point.tokens_per_second_per_gpu > front[-1].tokens_per_second_per_gpu:
             front.append(point)
@@ -162,14 +155,9 @@ def pareto(points: Sequence[Point]) -> list[Point]:
 
 
 def best_cluster(
-    model: ModelConfig,
-    request: Request,
-    constraint: Constraint | None = None,
-    *,
-    clusters: Sequence[str | Cluster] = CANDIDATES,
-    objective: str = "latency",
-    engine_level: str | Engine = "stock",
-    precision: str | Precision | None = None,
+    model: ModelConfig, request: Request, constraint: Constraint | None = None, *,
+    clusters: Sequence[str | Cluster] = CANDIDATES, objective: str = "latency", engine_level: str | Engine = "stock",
+    precision: str | Precision | None = None
 ) -> tuple[Cluster, Served]:
     """The cluster and layout with the least time per token, or the most tokens/s per dollar, inside ``constraint``.
 
@@ -178,46 +166,35 @@ def best_cluster(
     """
     if objective not in ("latency", "throughput"):
         raise InputError(f"objective {objective!r} is unknown; use latency or throughput")
-    constraint = constraint or Constraint()
-    form = precision_of(precision if precision is not None else request.precision)
-    batches = (request.batch,) if objective == "latency" else BATCHES
+    form = precision if precision is not None else request.precision
     best: tuple[float, Cluster, Served] | None = None
-    for name in clusters:
-        cluster = load_cluster(name)
-        options = sweep(
-            model,
-            cluster,
-            prompt=request.prompt,
-            output=request.output,
-            precision=form,
-            engine_level=engine_level,
-            batches=batches,
-        )
-        if objective == "latency":
-            options.sort(key=lambda p: (-p.tokens_per_second_per_user, p.gpus))
-        else:
-            options.sort(key=lambda p: (p.usd_per_million_tokens, p.gpus))
-        for point in options:
-            score = 1.0 / point.tokens_per_second_per_user if objective == "latency" else point.usd_per_million_tokens
-            if best is not None and score >= best[0]:
-                break
-            served = serve(
-                model,
-                Request(request.prompt, request.output, point.batch, request.precision),
-                cluster,
-                engine_level=engine_level,
-                tp=point.tp,
-                pp=point.pp,
-                dp=point.dp,
-                ep=point.ep,
-                precision=form,
-            )
-            if constraint.kept_by(served, point.gpus * float(cluster.gpu.price.per_hour)):
-                best = (score, cluster, served)
-                break
+    for cluster in clusters:
+        deployment = resolve(model, cluster, form, engine_level)
+        least = best[0] if best is not None else float("inf")
+        better = _best_point(deployment, request, constraint or Constraint(), objective, least)
+        if better is not None:
+            best = (better[0], deployment.cluster, better[1])
     if best is None:
         raise InputError(
             f"no cluster of {', '.join(str(getattr(c, 'name', c)) for c in clusters)} serves {model.name} "
             "inside the constraint; relax a bound or allow more GPUs"
         )
     return best[1], best[2]
+
+
+def _best_point(
+    deployment: Deployment, request: Request, constraint: Constraint, objective: str, least: float
+) -> tuple[float, Served] | None:
+    """(score, what is served) of the best layout and batch inside ``constraint`` with a score below ``least``."""
+    latency = objective == "latency"
+    points = _points(deployment, request.prompt, request.output, (request.batch,) if latency else BATCHES)
+    points.sort(key=lambda p: (-p.tokens_per_second_per_user if latency else p.usd_per_million_tokens, p.layout.gpus))
+    for point in points:
+        score = 1.0 / point.tokens_per_second_per_user if latency else point.usd_per_million_tokens
+        if score >= least:
+            break
+        each = Request(request.prompt, request.output, point.batch, request.precision)
+        served = serve_on(replace(deployment, layout=point.layout), each)
+        if constraint.kept_by(served, point.layout.gpus * float(deployment.gpu.price.per_hour)):
+            return score, served
+    return None

@@ -1,11 +1,13 @@
 """Engine levels: what serving software adds to the kernels (``data/engines.toml``)."""
 
-from functools import lru_cache
+from collections.abc import Mapping
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Annotated
 
 import msgspec
 
+from wsekern.cluster.scoped import Scoped
 from wsekern.description import Quantity, Unit, check_units
 from wsekern.errors import InputError
 
@@ -20,7 +22,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     title: str
     generation: str
-    kernels: list[str]
+    kernels: tuple[str, ...]
     graphs: bool
     autotune: bool
     chunked: bool
@@ -43,21 +45,27 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     staged_above: Annotated[Quantity, Unit("B")]
 
 
-@lru_cache(maxsize=1)
-def engine_levels() -> dict[str, Engine]:
-    """Every level by name, least cost first."""
+def _shipped() -> Mapping[str, Engine]:
     resource = files("wsekern.cluster") / "data" / "engines.toml"
     levels = msgspec.toml.decode(resource.read_text(), type=dict[str, Engine])
     for name, engine in levels.items():
         check_units(engine, f"{resource}: {name}")
-    return levels
+    return MappingProxyType(levels)
 
 
-def load_engine(level: "str | Engine") -> Engine:
-    """Level by name (ideal, tuned, stock, eager) or an engine of one's own."""
+engine_levels: Scoped[Mapping[str, Engine]] = Scoped("engine_levels", _shipped)
+"""Every level in use by name, least cost first; ``engine_levels.replaced`` uses others inside a ``with`` block."""
+
+PRODUCTS = {"trtllm": "tuned", "vllm": "stock", "sglang": "sglang"}
+"""Level of a product's newest generation."""
+
+
+def load_engine(level: str | Engine) -> Engine:
+    """Level by name (ideal, tuned, stock, eager), by product, or an engine of one's own."""
     if isinstance(level, Engine):
         return level
-    name = {"trtllm": "tuned", "vllm": "stock", "sglang": "sglang"}.get(level, level)
-    if name not in engine_levels():
-        raise InputError(f"engine level {level!r} is unknown; use one of {', '.join(engine_levels())}")
-    return engine_levels()[name]
+    levels = engine_levels()
+    name = PRODUCTS.get(level, level)
+    if name not in levels:
+        raise InputError(f"engine level {level!r} is unknown; use one of {', '.join(levels)}")
+    return levels[name]

@@ -1,4 +1,4 @@
-"""The nearest measured points of a prediction, and how wrong the model is there.
+"""How sure a prediction is: the nearest measured points and the model's error there, a word, and every assumption.
 
 ``python -m wsekern.calibration.points`` writes ``data/points.json`` anew from the measurements that the package ships.
 """
@@ -11,22 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from wsekern.cluster.engine import Engine
-from wsekern.cluster.hardware import Cluster
-from wsekern.cluster.layout import Layout
+from wsekern.cluster.constants import constants
+from wsekern.cluster.layout import Deployment
+from wsekern.cluster.parameters import kernel_fit
 from wsekern.cluster.precision import Precision
 from wsekern.workload.config import ModelConfig
 
 
 @lru_cache(maxsize=4)
 def measured_points(phase: str) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """(points of ``phase`` with this model's error, their places as rows of four logarithms)."""
+    """(points of ``phase`` with this model's error, their coordinates as rows of four logarithms)."""
     resource = files("wsekern.cluster") / "data" / "points.json"
     points = [point for point in json.loads(resource.read_text()) if point["phase"] == phase]
-    return points, np.array([point["place"] for point in points], float).reshape(-1, 4)
+    return points, np.array([point["coordinates"] for point in points], float).reshape(-1, 4)
 
 
-def place_of(
+def coordinates(
     model: ModelConfig, precision: Precision, gpus: int, batch: float, context: float
 ) -> tuple[float, float, float, float]:
     """Logarithms of active weight bytes, batch, context and GPUs: what distances are measured in."""
@@ -34,37 +34,32 @@ def place_of(
 
 
 @lru_cache(maxsize=256)
-def _penalties(phase: str, gpu: str, family: str, routed: bool, engine: str) -> np.ndarray:
+def _penalties(phase: str, gpu: str, family: str, routed: bool, engine: str, costs: tuple[float, ...]) -> np.ndarray:
+    """What each point's GPU, kind of model and engine add to its distance."""
     points, _ = measured_points(phase)
+    another_gpu, another_family, another_kind, another_engine = costs
     return np.array(
         [
-            (0.0 if point["gpu"] == gpu else 1.0 if point["family"] == family else 3.0)
-            + 6.0 * (point["moe"] != routed)
-            + 1.0 * (point["engine"] != engine)
+            (0.0 if point["gpu"] == gpu else another_gpu if point["family"] == family else another_family)
+            + another_kind * (point["moe"] != routed)
+            + another_engine * (point["engine"] != engine)
             for point in points
         ]
     )
 
 
 def nearest_points(
-    model: ModelConfig,
-    cluster: Cluster,
-    layout: Layout,
-    precision: Precision,
-    engine: Engine,
-    batch: float,
-    context: float,
-    phase: str,
-    count: int = 3,
+    deployment: Deployment, batch: float, context: float, phase: str, count: int = 3
 ) -> list[dict[str, Any]]:
     """The ``count`` measured rows most like this prediction, each with the model's signed error there."""
     points, places = measured_points(phase)
     if not points:
         return []
-    here = np.array(place_of(model, precision, layout.gpus, batch, context))
-    gpu = cluster.gpu
+    model, gpu, known = deployment.model, deployment.gpu, constants()
+    here = np.array(coordinates(model, deployment.precision, deployment.layout.gpus, batch, context))
+    costs = (known.another_gpu.value, known.another_family.value, known.another_kind.value, known.another_engine.value)
     distance = np.abs(places - here).sum(axis=1)
-    distance += _penalties(phase, gpu.name, gpu.family, bool(model.experts), engine.title)
+    distance += _penalties(phase, gpu.name, gpu.family, bool(model.experts), deployment.engine.title, costs)
     order = np.argsort(distance, kind="stable")[:count]
     return [
         {
@@ -75,4 +70,37 @@ def nearest_points(
             "distance": round(float(distance[i]), 2),
         }
         for i in order
+    ]
+
+
+def confidence(deployment: Deployment) -> str:
+    """high: this GPU's kernels were measured with this engine and precision; medium: another's stand in; low: only its
+    family was measured. One less where collectives span more GPUs than any that were measured."""
+    gpu, layout = deployment.gpu, deployment.layout
+    if not gpu.kernels:
+        return "low"
+    evidence = kernel_fit("gemm", gpu, deployment.engine.kernels, deployment.precision.arithmetic).evidence
+    own = gpu.kernels.split("_")[0] == gpu.name.split("-")[0] and evidence == "measured"
+    level = 2 if own else 1
+    return ("low", "medium", "high")[level - (layout.tp * layout.dp > constants().measured_ranks.value)]
+
+
+def assumptions(deployment: Deployment) -> list[str]:
+    """Every choice a reader should know, in sentences."""
+    gpu, layout, precision, engine = deployment.gpu, deployment.layout, deployment.precision, deployment.engine
+    ranks, measured = min(deployment.cluster.domain, layout.tp * layout.dp), int(constants().measured_ranks)
+    shared = "; GPUs that share the experts of a layer wait for the busiest" if layout.ep > 1 else ""
+    exponent = constants().popularity_exponent.value
+    popular = f"the i-th most popular expert is chosen in proportion to i^-{exponent:g}{shared}"
+    beyond = f"collectives over {ranks} GPUs of one NVLink domain are extrapolated: at most {measured} were measured"
+    return [
+        *([beyond] if ranks > measured else []),
+        *([popular] if deployment.model.experts else []),
+        f"engine: {engine.title}: {engine.generation}",
+        f"weights {precision.weight:g} B, arithmetic {precision.arithmetic}, cache {precision.cache:g} B per element",
+        f"power {gpu.power.waiting:.2f} (waiting), {float(gpu.power.low_fraction):.2f} (streaming) to "
+        f"{float(gpu.power.high_fraction):.2f} (tensor cores busy) of "
+        f"{float(gpu.power.tdp):.0f} W by load and {float(gpu.power.host):.0f} W of host a GPU: "
+        f"{gpu.power.low_fraction.source}",
+        f"{float(gpu.price.per_hour):.2f} USD an hour a GPU: {gpu.price.per_hour.source}",
     ]

@@ -1,4 +1,7 @@
-"""GPUs and clusters of them: about twenty sourced numbers each, loaded from TOML."""
+"""GPUs and clusters of them: about twenty sourced numbers each, loaded from TOML.
+
+One file describes a GPU whole: its numbers, its family, the names it answers to, and whose kernels stand in for its own.
+"""
 
 import os
 import re
@@ -10,6 +13,7 @@ from typing import Annotated
 
 import msgspec
 
+from wsekern.cluster.constants import constants
 from wsekern.description import Quantity, Unit, load_description
 from wsekern.errors import InputError
 
@@ -60,8 +64,10 @@ class Power(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def waiting(self) -> float:
-        """Fraction of TDP while nothing runs between kernels; that of Hopper over its streaming one where none is given."""
-        return 0.67 * float(self.low_fraction) if self.waiting_fraction is None else float(self.waiting_fraction)
+        """Fraction of TDP while nothing runs between kernels; a usual part of the streaming one where none is given."""
+        if self.waiting_fraction is None:
+            return constants().waiting_power.value * float(self.low_fraction)
+        return float(self.waiting_fraction)
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,8 +77,13 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_hour: Annotated[Quantity, Unit("USD/h")]
 
 
-class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One GPU. ``kernels`` names the measured system whose fitted efficiencies it uses ("" for its family's)."""
+class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
+    """One GPU.
+
+    ``kernels`` names the measured system whose fitted efficiencies it uses. Where it is empty, those of the ``typical`` GPU of
+    its ``family`` stand in, or of the ``fallback`` family where the own one has none; the same for ``small_kernel``, the
+    smallest kernel in a CUDA graph. ``aliases`` are other names of the GPU, ``racks`` names of one whole NVLink domain of it.
+    """
 
     name: str
     title: str
@@ -85,6 +96,11 @@ class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     power: Power
     price: Price
     kernels: str = ""
+    typical: bool = False
+    fallback: str = ""
+    small_kernel: Annotated[Quantity, Unit("s")] | None = None
+    aliases: tuple[str, ...] = ()
+    racks: tuple[str, ...] = ()
 
     def peak_flops(self, precision: str) -> float:
         """FLOP/s at ``precision``; the nearest wider one where the tensor cores lack it."""
@@ -105,8 +121,8 @@ _WIDER = {
 }
 
 
-MOST_GPUS = 1_000_000
-"""GPUs of the largest cluster that is taken: several times the largest site that was announced."""
+MAX_GPUS = 1_000_000
+"""Sanity limit: several times the largest announced site."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +135,8 @@ class Cluster:
     def __post_init__(self) -> None:
         if not isinstance(self.count, int) or self.count < 1:
             raise InputError(f"cluster of {self.gpu.name}: count is {self.count!r}, expected a whole number of at least 1")
-        if self.count > MOST_GPUS:
-            raise InputError(f"cluster of {self.gpu.name}: count is {self.count}, expected at most {MOST_GPUS} GPUs")
+        if self.count > MAX_GPUS:
+            raise InputError(f"cluster of {self.gpu.name}: count is {self.count}, expected at most {MAX_GPUS} GPUs")
 
     @property
     def name(self) -> str:
@@ -158,16 +174,6 @@ class Cluster:
         return self.count * float(self.gpu.price.per_hour)
 
 
-ALIASES = {
-    "a100": "a100-80",
-    "a100-80gb": "a100-80",
-    "a100-40gb": "a100-40",
-    "gb200-nvl72": "gb200",
-    "gb300-nvl72": "gb300",
-}
-_RACKS = {"gb200-nvl72": 72, "nvl72": 72, "gb300-nvl72": 72}
-
-
 def bundled_gpus() -> list[str]:
     """Names of the GPUs described in the package."""
     return sorted(_bundled())
@@ -183,15 +189,43 @@ def _bundled() -> dict[str, Gpu]:
     }
 
 
+@lru_cache(maxsize=1)
+def _names() -> dict[str, str]:
+    """Bundled GPU of every name and alias."""
+    return {name: key for key, gpu in _bundled().items() for name in (key, *gpu.aliases)}
+
+
+@lru_cache(maxsize=1)
+def _racks() -> dict[str, Gpu]:
+    return {name: gpu for gpu in _bundled().values() for name in gpu.racks}
+
+
+def family_gpu(gpu: Gpu) -> Gpu | None:
+    """The bundled GPU whose measured kernels stand in for ``gpu``: the typical one of its family, else of the family that the
+    file of ``gpu``, or of a bundled GPU of the same family, names as ``fallback``; None where no file says."""
+    return _family_gpu(gpu.family, gpu.fallback)
+
+
+@lru_cache(maxsize=256)
+def _family_gpu(family: str, fallback: str) -> Gpu | None:
+    typical = {known.family: known for known in _bundled().values() if known.typical}
+    fallbacks = [known.fallback for known in _bundled().values() if known.family == family]
+    return next((typical[name] for name in (family, fallback, *fallbacks) if name in typical), None)
+
+
+def typical_families() -> list[str]:
+    """Families that have measured kernels, so that others can fall back on them."""
+    return sorted(gpu.family for gpu in _bundled().values() if gpu.typical)
+
+
 def load_gpu(name: str | os.PathLike[str]) -> Gpu:
     """A bundled GPU by name, or the user's own by the path of its TOML file."""
-    known = _bundled()
-    key = ALIASES.get(str(name).lower(), str(name).lower())
-    if key in known:
-        return known[key]
+    key = _names().get(str(name).lower())
+    if key is not None:
+        return _bundled()[key]
     if Path(name).exists() and str(name).endswith(".toml"):
         return load_description(name, Gpu)
-    raise InputError(f"no GPU {str(name)!r}: expected a TOML file or one of {', '.join(sorted(known))}")
+    raise InputError(f"no GPU {str(name)!r}: expected a TOML file or one of {', '.join(bundled_gpus())}")
 
 
 def load_cluster(name: str | os.PathLike[str] | Cluster, count: int | None = None) -> Cluster:
@@ -199,9 +233,9 @@ def load_cluster(name: str | os.PathLike[str] | Cluster, count: int | None = Non
     if isinstance(name, Cluster):
         return name if count is None else Cluster(name.gpu, count)
     text = str(name)
-    lower = text.lower()
-    if lower in _RACKS:
-        return Cluster(load_gpu("gb200" if lower == "nvl72" else ALIASES[lower]), count or _RACKS[lower])
+    rack = _racks().get(text.lower())
+    if rack is not None:
+        return Cluster(rack, count or int(rack.link.domain))
     if count is not None:
         return Cluster(load_gpu(text), count)
     for pattern in (r"(?P<gpu>.+?)x(?P<count>\d+)", r"(?P<count>\d+)x(?P<gpu>.+)"):
@@ -217,11 +251,14 @@ def load_cluster(name: str | os.PathLike[str] | Cluster, count: int | None = Non
 
 
 def _is_gpu(name: str) -> bool:
-    key = ALIASES.get(name.lower(), name.lower())
-    return key in _bundled() or (name.endswith(".toml") and Path(name).exists())
+    return name.lower() in _names() or (name.endswith(".toml") and Path(name).exists())
 
 
 def bundled_clusters() -> list[str]:
     """The clusters that a listing shows: each GPU as its usual system."""
-    racks = {"gb200": "gb200-nvl72", "gb300": "gb300-nvl72"}
-    return [racks.get(name, f"{name}x{min(8, int(load_gpu(name).link.domain))}") for name in bundled_gpus()]
+    known = _bundled()
+    return [known[name].racks[0] if known[name].racks else _usual(known[name]) for name in bundled_gpus()]
+
+
+def _usual(gpu: Gpu) -> str:
+    return f"{gpu.name}x{min(8, int(gpu.link.domain))}"

@@ -26,14 +26,8 @@ def smooth_max(a: Number, b: Number, power: Number) -> Number:
 
 
 def gemm(
-    parameters: dict[str, float],
-    m: Number,
-    n: Number,
-    k: Number,
-    weight_bytes: float,
-    input_bytes: float,
-    flops: float,
-    bandwidth: float,
+    parameters: dict[str, float], m: Number, n: Number, k: Number, weight_bytes: float, input_bytes: float, flops: float,
+    bandwidth: float
 ) -> Parts:
     """(m, k) x (k, n) with 2-byte results. ``depth`` is the latency of walking k = 8192, in seconds."""
     moved = n * k * weight_bytes + m * k * input_bytes + m * n * 2.0
@@ -44,14 +38,8 @@ def gemm(
 
 
 def decode_attention(
-    parameters: dict[str, float],
-    sequences: Number,
-    context: Number,
-    heads: Number,
-    moved: Number,
-    work: Number,
-    flops: float,
-    bandwidth: float,
+    parameters: dict[str, float], sequences: Number, context: Number, heads: Number, moved: Number, work: Number, flops: float,
+    bandwidth: float
 ) -> Parts:
     """One new token of ``sequences`` against ``context`` cached ones; ``moved`` bytes of cache, ``work`` FLOP.
 
@@ -76,15 +64,8 @@ def prefill_attention(
 
 
 def expert_ffn(
-    parameters: dict[str, float],
-    rows: Number,
-    active: Number,
-    hidden: Number,
-    inner: Number,
-    weight_bytes: float,
-    input_bytes: float,
-    flops: float,
-    bandwidth: float,
+    parameters: dict[str, float], rows: Number, active: Number, hidden: Number, inner: Number, weight_bytes: float,
+    input_bytes: float, flops: float, bandwidth: float
 ) -> Parts:
     """Grouped GEMMs of ``active`` experts over ``rows`` rows (a token counts once for each of its experts on this GPU), routing
     included.

@@ -1,37 +1,38 @@
-"""The fitted parameters the package ships (``data/kernels.json``), looked up with a stated fallback."""
+"""The fitted parameters the package ships (``data/kernels.json``), looked up with a stated fallback.
+
+:data:`fits` are those in use; ``with fits.replaced(read_fits(path)):`` uses kernels that ``python -m
+wsekern.calibration.kernels --output`` wrote, in place of the shipped ones of the same GPU, family and precision.
+"""
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from wsekern.cluster.hardware import Gpu
+from wsekern.cluster.constants import Constants, constants
+from wsekern.cluster.hardware import Gpu, bundled_gpus, family_gpu, load_gpu, typical_families
+from wsekern.cluster.precision import Precision
+from wsekern.cluster.scoped import Scoped
 from wsekern.errors import InputError
 
-FAMILY_SYSTEMS = {"ampere": "a100_sxm", "ada": "h100_sxm", "hopper": "h100_sxm", "blackwell": "b200_sxm"}
-"""Measured system whose efficiencies a GPU of a family takes when it was not measured itself."""
-
-_KINDS = {
+KINDS = {
     "fp4": ("nvfp4", "w4a8_mxfp4_mxfp8", "fp8", "bfloat16"),
     "fp8": ("fp8", "fp8_block", "bfloat16"),
     "int8": ("fp8", "bfloat16"),
     "bf16": ("bfloat16", "bf16"),
     "fp16": ("bfloat16", "bf16"),
 }
+"""Measured number formats that serve an arithmetic, best first."""
 
 FORMAT = 2
-"""Of the files that calibrate writes: another one has other parameters."""
+"""Of the files that :mod:`wsekern.calibration.kernels` writes: another number means other parameters."""
 
 BEST = ("best",)
 """In place of a list of engines: the best that any of them reached."""
-
-ELEMENTWISE = {"ampere": 2.45e-6, "ada": 2.55e-6, "hopper": 2.55e-6, "blackwell": 1.78e-6}
-"""Seconds of the smallest kernel in a CUDA graph (aiconfigurator, smallest bf16 GEMM, median over engines)."""
-ELEMENTWISE_MEMORY = 0.8
-"""Share of the memory bandwidth that a streaming kernel reaches (aiconfigurator systems/*.yaml)."""
 
 
 @dataclass(frozen=True)
@@ -43,71 +44,52 @@ class Fit:
     test_median_error: float | None
 
 
+class Fits:
+    """Fitted kernels, each as calibrate wrote it. Compared by identity, so that caches keep two sets apart."""
+
+    def __init__(self, entries: Iterable[dict[str, Any]]) -> None:
+        self.entries = tuple(entries)
+        self._index: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for entry in self.entries:
+            self._index.setdefault((entry["family"], entry["system"]), []).append(entry)
+        self.systems = frozenset(entry["system"] for entry in self.entries)
+
+    def of(self, family: str, system: str, kind: str) -> list[dict[str, Any]]:
+        """Kernels of ``family`` that were measured on ``system`` with ``kind`` of numbers."""
+        return [entry for entry in self._index.get((family, system), []) if entry["kind"] == kind]
+
+
 def shipped() -> dict[str, Any]:
     """What calibrate wrote for the package: ``fits`` with residuals, and ``families`` with the held-out error of each GPU."""
     return json.loads((files("wsekern.cluster") / "data" / "kernels.json").read_text())
 
 
-@lru_cache(maxsize=1)
-def all_fits() -> tuple[dict, ...]:
-    """Every fit in use, with residuals: those shipped, and those of :func:`use_fits` in place of theirs."""
-    replaced = {(fit["family"], fit["system"], fit["kind"]) for fit in _own}
-    others = (fit for fit in shipped()["fits"] if (fit["family"], fit["system"], fit["kind"]) not in replaced)
-    return (*_own, *others)
+fits: Scoped[Fits] = Scoped("fits", lambda: Fits(shipped()["fits"]))
+"""The fitted kernels in use; ``fits.replaced`` uses others inside a ``with`` block."""
 
 
-_own: list[dict] = []
+def read_fits(path: str | os.PathLike[str]) -> Fits:
+    """The kernels that calibrate wrote to ``path``, and the shipped ones of all other GPUs, families and precisions.
+
+    Raises :class:`InputError` where ``path`` is no such file, or one of another version.
+    """
+    try:
+        result = json.loads(Path(path).read_text())
+        own, form = result["fits"], result["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a file that calibrate wrote: {error!r}") from None
+    if form != FORMAT:
+        raise InputError(f"{path} was written by another version of wsekern (format {form!r}): run calibrate again")
+    replaced = {_what(entry) for entry in own}
+    return Fits([*own, *(entry for entry in shipped()["fits"] if _what(entry) not in replaced)])
 
 
-def use_fits(path: str | os.PathLike[str] | None) -> None:
-    """Use the kernels that ``calibrate --output`` wrote to ``path`` in place of the shipped ones of the same GPU, family and
-    precision; None goes back to those shipped."""
-    fits: list[dict] = []
-    if path is not None:
-        try:
-            result = json.loads(Path(path).read_text())
-            fits, form = result["fits"], result["format"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is not a file that calibrate wrote: {error!r}") from None
-        if form != FORMAT:
-            raise InputError(f"{path} was written by another version of wsekern (format {form!r}): run calibrate again")
-    _own[:] = fits
-    for cache in (all_fits, _index, kernel_fits):
-        cache.cache_clear()
-    step_caches_clear()
+def _what(entry: dict[str, Any]) -> tuple[str, str, str]:
+    return entry["family"], entry["system"], entry["kind"]
 
 
-def step_caches_clear() -> None:
-    """Forget parameters that steps have looked up."""
-    from wsekern.cluster import step
-
-    for name in ("_gemm_parameters", "_moe_parameters"):
-        getattr(step, name).cache_clear()
-
-
-@lru_cache(maxsize=1)
-def _index() -> dict[tuple[str, str], list[dict]]:
-    index: dict[tuple[str, str], list[dict]] = {}
-    for fit in all_fits():
-        index.setdefault((fit["family"], fit["system"]), []).append(fit)
-    return index
-
-
-def _kernel_system(gpu: Gpu) -> str:
-    system = gpu.kernels or FAMILY_SYSTEMS.get(gpu.family, "")
-    if not system:
-        raise InputError(f"{gpu.name}: family {gpu.family!r} has no measured kernels; use one of {', '.join(FAMILY_SYSTEMS)}")
-    return system
-
-
-@lru_cache(maxsize=4096)
 def kernel_fits(
-    family: str,
-    gpu: Gpu,
-    engines: tuple[str, ...],
-    arithmetic: str,
-    packed: bool = False,
-    blocks: bool = True,
+    family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, packed: bool = False, blocks: bool = True
 ) -> tuple[Fit, ...]:
     """Kernels of ``family`` that an engine can choose between on ``gpu``, all of one origin.
 
@@ -115,73 +97,155 @@ def kernel_fits(
     GPUs of other families; and the same again for the next precision. ``packed`` weights are MXFP4, FP8 is
     scaled in ``blocks`` or per tensor.
     """
-    own = _kernel_system(gpu)
-    systems = sorted({system for _, system in _index()} | {own}, key=lambda name: (_distance(name, own), name))
-    near = [system for system in systems if _generation(system) == _generation(own)]
-    kinds = _kinds(family, arithmetic, packed, blocks)
-    for place in (near, systems):
-        for kind in kinds:
-            found = _first_origin(family, place, engines, kind)
-            if found:
-                found = sorted(found, key=lambda fit: -fit["fitted"])
-                return tuple(_as_fit(fit, gpu, kind == kinds[0], engines) for fit in found)
-    raise InputError(f"no fitted {family} for {gpu.name}")
+    return _kernel_fits(fits(), family, gpu, engines, arithmetic, packed, blocks)
 
 
 def kernel_fit(family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str) -> Fit:
     """The first of :func:`kernel_fits`."""
-    return kernel_fits(family, gpu, engines, arithmetic)[0]
+    return _kernel_fits(fits(), family, gpu, engines, arithmetic, False, True)[0]
 
 
-def _first_origin(family: str, systems: list[str], engines: tuple[str, ...], kind: str) -> list[dict]:
-    fits = {system: [fit for fit in _index().get((family, system), []) if fit["kind"] == kind] for system in systems}
+def gemm_parameters(gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float) -> dict[str, float]:
+    """Fitted GEMM of ``weight`` bytes per weight; tables of narrow formats time a separate quantise step, of which an engine
+    launches ``quantise`` kernels and fuses the rest."""
+    return _gemm_parameters(fits(), constants(), gpu, engines, arithmetic, quantise, weight)
+
+
+@lru_cache(maxsize=4096)
+def _gemm_parameters(
+    known: Fits, used: Constants, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float
+) -> dict[str, float]:
+    """:func:`gemm_parameters` with fits and constants that are in use."""
+    own = _kernel_fits(known, "gemm", gpu, engines, arithmetic, False, True)[0].parameters
+    if arithmetic in ("bf16", "fp16"):
+        kept = _unpacking(used, weight)
+        return {**own, "memory": own["memory"] * kept} if kept < 1.0 else own
+    plain = _kernel_fits(known, "gemm", gpu, engines, "bf16", False, True)[0].parameters
+    return {**own, "fixed": min(own["fixed"], plain["fixed"] + quantise * small_kernel_seconds(gpu, used))}
+
+
+def expert_parameters(gpu: Gpu, engines: tuple[str, ...], precision: Precision, blocks: bool) -> list[dict[str, float]]:
+    """Every kernel of the experts that the engine may choose.
+
+    FP8 is scaled in ``blocks`` where the checkpoint is (DeepSeek), or where an engine takes checkpoints as published; a tuned
+    engine quantises per tensor, SGLang takes the faster.
+    """
+    weight, arithmetic, _ = precision.part(experts=True)
+    packed = weight < 0.6 and arithmetic == "bf16"
+    return [fit.parameters for fit in kernel_fits("moe", gpu, engines, arithmetic, packed, blocks)]
+
+
+def _unpacking(used: Constants, weight: float) -> float:
+    """Share of a 16-bit GEMM's bandwidth that a kernel keeps while it unpacks weights of ``weight`` bytes, at most 1."""
+    return {1.0: used.unpacking_8_bit.value, 0.5625: used.unpacking_4_bit.value}.get(weight, 1.0)
+
+
+def elementwise_parameters(gpu: Gpu) -> dict[str, float]:
+    """Parameters of a small streaming kernel."""
+    used = constants()
+    return {"fixed": small_kernel_seconds(gpu, used), "memory": used.small_kernel_bandwidth.value}
+
+
+def small_kernel_seconds(gpu: Gpu, used: Constants) -> float:
+    """Seconds of the smallest kernel in a CUDA graph: the GPU's own, its family's, or a usual one."""
+    if gpu.small_kernel is not None:
+        return gpu.small_kernel.value
+    typical = family_gpu(gpu)
+    stated = typical.small_kernel if typical is not None else None
+    return used.small_kernel.value if stated is None else stated.value
+
+
+class _Origin(NamedTuple):
+    """Where the kernels of a GPU come from."""
+
+    measured: str  # the system on which the GPU itself was measured, or ""
+    system: str  # the system whose kernels it takes
+    family: str  # the family whose other systems come next
+    fallback: str  # the family that comes after those
+
+
+def _origin(gpu: Gpu) -> _Origin:
+    typical = family_gpu(gpu)
+    if gpu.kernels:
+        return _Origin(gpu.kernels, gpu.kernels, gpu.family, typical.family if typical else "")
+    if typical is None:
+        raise InputError(
+            f"{gpu.name}: family {gpu.family!r} has no measured kernels; state the family that stands in for it, "
+            f"fallback = one of {', '.join(typical_families())}"
+        )
+    return _Origin("", typical.kernels, typical.family, typical.family)
+
+
+@lru_cache(maxsize=1024)
+def system_family(system: str) -> str:
+    """Family of the bundled GPU on which ``system`` was measured (h100_sxm, or a GPU's own name); of others their own name."""
+    gpus = [load_gpu(name) for name in bundled_gpus()]
+    stem = system.split("_")[0]
+    return next((gpu.family for gpu in gpus if gpu.name in (system, stem) or gpu.kernels == system), system)
+
+
+@lru_cache(maxsize=4096)
+def _kernel_fits(
+    known: Fits, family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, packed: bool, blocks: bool
+) -> tuple[Fit, ...]:
+    """:func:`kernel_fits` among ``known``."""
+    origin = _origin(gpu)
+    families = {system: system_family(system) for system in known.systems} | {origin.system: origin.family}
+
+    def distance(system: str) -> tuple[bool, bool, bool, str]:
+        return system != origin.system, families[system] != origin.family, families[system] != origin.fallback, system
+
+    systems = sorted(families, key=distance)
+    near = [system for system in systems if families[system] == origin.family]
+    kinds = _kinds(family, arithmetic, packed, blocks)
+    for candidates in (near, systems):
+        for kind in kinds:
+            entries = _first_origin(known, family, candidates, engines, kind)
+            if entries:
+                exact = kind == kinds[0]
+                entries = sorted(entries, key=lambda entry: -entry["fitted"])
+                return tuple(_as_fit(entry, exact and entry["system"] == origin.measured, engines) for entry in entries)
+    raise InputError(f"no fitted {family} for {gpu.name}")
+
+
+def _first_origin(
+    known: Fits, family: str, systems: list[str], engines: tuple[str, ...], kind: str
+) -> list[dict[str, Any]]:
+    by_system = {system: known.of(family, system, kind) for system in systems}
     if engines == BEST:  # of what each engine would take, so that none of them is better
-        names = sorted({fit["engine"].split("/")[0] for there in fits.values() for fit in there})
-        found = [fit for name in names for fit in _first_origin(family, systems, (name,), kind)]
-        found.sort(key=lambda fit: systems.index(fit["system"]))
-        return [{**found[0], "parameters": _best_of(found)}] if found else []
+        names = sorted({_engine(entry) for entries in by_system.values() for entry in entries})
+        taken = [entry for name in names for entry in _first_origin(known, family, systems, (name,), kind)]
+        taken.sort(key=lambda entry: systems.index(entry["system"]))
+        return [{**taken[0], "parameters": _best_of(taken)}] if taken else []
     for engine in (*engines, ""):
-        for system in systems:
-            found = [fit for fit in fits[system] if not engine or fit["engine"].split("/")[0] == engine]
-            if found:
-                return found
+        for entries in by_system.values():
+            taken = [entry for entry in entries if not engine or _engine(entry) == engine]
+            if taken:
+                return taken
     return []
 
 
-def _as_fit(fit: dict, gpu: Gpu, exact: bool, engines: tuple[str, ...]) -> Fit:
-    measured = exact and fit["system"] == gpu.kernels
-    evidence = "measured" if measured else f"taken from {fit['system']} {fit['kind']}"
-    return Fit(fit["parameters"], evidence, None if engines == BEST else fit["test_median_error"])
+def _engine(entry: dict[str, Any]) -> str:
+    return entry["engine"].split("/")[0]
 
 
-def _generation(system: str) -> str:
-    return {"a": "ampere", "h": "hopper", "b": "blackwell", "g": "blackwell"}.get(system[:1], system)
+def _as_fit(entry: dict[str, Any], measured: bool, engines: tuple[str, ...]) -> Fit:
+    evidence = "measured" if measured else f"taken from {entry['system']} {entry['kind']}"
+    return Fit(entry["parameters"], evidence, None if engines == BEST else entry["test_median_error"])
 
 
 def _kinds(family: str, arithmetic: str, packed: bool, blocks: bool) -> tuple[str, ...]:
     if family == "collective":
         return (arithmetic,)
     if family == "moe" and packed:
-        return ("w4a8_mxfp4_mxfp8", "w4a16_mxfp4", *_KINDS["bf16"])
+        return ("w4a8_mxfp4_mxfp8", "w4a16_mxfp4", *KINDS["bf16"])
     if family == "moe" and arithmetic == "fp8" and blocks:
-        return ("fp8_block", *_KINDS["fp8"])
-    return _KINDS[arithmetic]
+        return ("fp8_block", *KINDS["fp8"])
+    return KINDS[arithmetic]
 
 
-def _best_of(fits: list[dict]) -> dict[str, float]:
+def _best_of(entries: list[dict[str, Any]]) -> dict[str, float]:
     """The most favourable value of every parameter that any engine reached on this GPU: a bound, not a kernel."""
-    most = ("memory", "compute", "overlap", "links", "direct")
-    names = fits[0]["parameters"]
-    return {name: (max if name in most else min)(fit["parameters"][name] for fit in fits) for name in names}
-
-
-def _distance(system: str, own: str) -> int:
-    order = ["a100_sxm", "h100_sxm", "h200_sxm", "b200_sxm", "gb200"]
-    if system not in order or own not in order:
-        return len(order)
-    return abs(order.index(system) - order.index(own))
-
-
-def elementwise_fit(gpu: Gpu) -> dict[str, float]:
-    """Parameters of a small streaming kernel."""
-    return {"fixed": ELEMENTWISE.get(gpu.family, 2.5e-6), "memory": ELEMENTWISE_MEMORY}
+    rates = ("memory", "compute", "overlap", "links", "direct")
+    names = entries[0]["parameters"]
+    return {name: (max if name in rates else min)(entry["parameters"][name] for entry in entries) for name in names}

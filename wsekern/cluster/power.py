@@ -4,17 +4,16 @@ from typing import Any
 
 import numpy as np
 
+from wsekern.cluster.constants import constants
 from wsekern.cluster.hardware import Cluster
 
-SATURATION = 0.1
-"""Share of the dense tensor peak at which a GPU draws its most: the least error on the sixth of ML.ENERGY's runs that is used
-for fitting, over the GPUs together (``calibrate_engines`` prints others)."""
 
-
-def power_share(waiting: float, low: float, high: float, rate: Any, busy: Any, saturation: float = SATURATION) -> Any:
+def power_share(waiting: float, low: float, high: float, rate: Any, busy: Any, saturation: float | None = None) -> Any:
     """Power over TDP at ``rate`` (FLOP/s over the dense peak), kernels running for a ``busy`` share of the time; ``waiting``,
-    ``low`` and ``high`` as in :class:`wsekern.cluster.hardware.Power`."""
-    return waiting + (low - waiting) * np.minimum(1.0, busy) + (high - low) * np.minimum(1.0, rate / saturation)
+    ``low`` and ``high`` as in :class:`wsekern.cluster.hardware.Power`. ``saturation`` is the rate at which a GPU draws its most
+    (default: the constant ``power_saturation``)."""
+    most = constants().power_saturation.value if saturation is None else saturation
+    return waiting + (low - waiting) * np.minimum(1.0, busy) + (high - low) * np.minimum(1.0, rate / most)
 
 
 def gpu_watts(cluster: Cluster, flops_per_second: float, arithmetic: str, busy: float = 1.0) -> float:

@@ -1,28 +1,21 @@
 """Ways of serving beyond one batch on one engine: chunked prefill, prefill and decode apart, speculative decoding."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Unpack
 
-from wsekern.cluster.engine import Engine, load_engine
-from wsekern.cluster.hardware import Cluster, load_cluster
-from wsekern.cluster.layout import Layout, cache_bytes
-from wsekern.cluster.precision import Precision, precision_of
-from wsekern.cluster.serving import choose_layout, decode_step, prefill_step
-from wsekern.cluster.step import Work, forward
+from wsekern.cluster.deploy import Degrees, deploy
+from wsekern.cluster.engine import Engine
+from wsekern.cluster.hardware import Cluster
+from wsekern.cluster.layout import Deployment, Layout, cache_bytes
+from wsekern.cluster.operators import Work
+from wsekern.cluster.precision import Precision
+from wsekern.cluster.step import decode_step, forward, prefill_step
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
 
-def chunked_prefill(
-    model: ModelConfig,
-    cluster: Cluster,
-    layout: Layout,
-    precision: Precision,
-    engine: Engine,
-    prompt: int,
-    chunk: int,
-    decoding: int = 0,
-) -> tuple[float, float]:
+def chunked_prefill(deployment: Deployment, prompt: int, chunk: int, decoding: int = 0) -> tuple[float, float]:
     """(seconds until a prompt cut into chunks is read, longest step) beside ``decoding`` sequences that go on.
 
     Each step holds one chunk and a token of every decoding sequence: weights are streamed once for both, so the step is
@@ -34,10 +27,9 @@ def chunked_prefill(
     read = 0
     while read < prompt:
         tokens = min(chunk, prompt - read)
-        step = forward(model, cluster, layout, precision, engine, Work(tokens + decoding, 1.0, float(read), True))
-        seconds = step.seconds
+        seconds = forward(deployment, Work(tokens + decoding, 1.0, float(read), True)).seconds
         if decoding:
-            seconds += decode_step(model, cluster, layout, precision, engine, decoding, prompt).kv
+            seconds += decode_step(deployment, decoding, prompt).kv
         total, longest, read = total + seconds, max(longest, seconds), read + tokens
     return total, longest
 
@@ -58,41 +50,44 @@ class Disaggregated:
 
 
 def disaggregate(
-    model: ModelConfig,
-    request: Request,
-    prefill: Cluster | str,
-    decode: Cluster | str,
-    *,
-    engine_level: str | Engine = "stock",
-    precision: str | Precision | None = None,
+    model: ModelConfig, request: Request, prefill: Cluster | str, decode: Cluster | str, *,
+    engine_level: str | Engine = "stock", precision: str | Precision | None = None
 ) -> Disaggregated:
-    """One decode engine at the request's batch, with as many prefill engines as keep it busy (a fraction of one counts)."""
-    engine = load_engine(engine_level)
-    form = precision_of(precision if precision is not None else request.precision)
-    first, second = load_cluster(prefill), load_cluster(decode)
-    reading = choose_layout(model, first, form, request.prompt, 1)
-    writing = choose_layout(model, second, form, request.context, request.batch)
-    prompt = prefill_step(model, first, reading, form, engine, 1.0, request.prompt)
-    token = decode_step(model, second, writing, form, engine, request.batch, request.prompt + request.output / 2.0).seconds
-    link = first.gpu.link
-    moved = cache_bytes(model, form, request.prompt)
-    wires = min(reading.gpus, writing.gpus) * float(link.network_bandwidth) * float(link.network_efficiency)
-    transfer = float(link.network_latency) + moved / wires
-    requests = request.batch / (token * request.output)
-    needed = requests * prompt.seconds
+    """One decode engine at the request's batch, with as many prefill engines as keep it busy (a fraction of one counts).
+
+    ``precision`` is the request's unless given.
+    """
+    form = precision if precision is not None else request.precision
+    reading = deploy(model, prefill, context=request.prompt, precision=form, engine_level=engine_level)
+    writing = deploy(
+        model, decode, context=request.context, batch=request.batch, precision=form, engine_level=engine_level
+    )
+    prompt = prefill_step(reading, 1.0, request.prompt)
+    token = decode_step(writing, request.batch, request.prompt + request.output / 2.0).seconds
+    transfer = _transfer_seconds(reading, writing, request.prompt)
+    needed = request.batch / (token * request.output) * prompt.seconds
     rate = request.batch / token
-    gpus = writing.gpus + needed * reading.gpus
+    gpus = writing.layout.gpus + needed * reading.layout.gpus
     return Disaggregated(
-        time_to_first_token_seconds=prompt.seconds + transfer + float(engine.per_request),
+        time_to_first_token_seconds=prompt.seconds + transfer + float(writing.engine.per_request),
         transfer_seconds=transfer,
         time_per_output_token_seconds=token,
         tokens_per_second_per_user=1.0 / token,
         tokens_per_second=rate,
         tokens_per_second_per_gpu=rate / gpus,
         prefill_engines_per_decode_engine=needed,
-        prefill_gpus=reading.gpus,
-        decode_gpus=writing.gpus,
+        prefill_gpus=reading.layout.gpus,
+        decode_gpus=writing.layout.gpus,
     )
+
+
+def _transfer_seconds(reading: Deployment, writing: Deployment, prompt: int) -> float:
+    """Seconds of sending the cache of a prompt from ``reading`` to ``writing``, every GPU through its own adapter."""
+    link = reading.gpu.link
+    moved = cache_bytes(reading.model, reading.precision, prompt)
+    adapters = min(reading.layout.gpus, writing.layout.gpus)
+    wires = adapters * float(link.network_bandwidth) * float(link.network_efficiency)
+    return float(link.network_latency) + moved / wires
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,17 +101,9 @@ class Speculative:
 
 
 def speculate(
-    model: ModelConfig,
-    cluster: Cluster | str,
-    *,
-    drafted: int,
-    acceptance: float,
-    context: int,
-    batch: int = 1,
-    draft: ModelConfig | None = None,
-    precision: str | Precision = "bf16",
-    engine_level: str | Engine = "stock",
-    tp: int | None = None,
+    model: ModelConfig, cluster: Cluster | str, *, drafted: int, acceptance: float, context: int, batch: int = 1,
+    draft: ModelConfig | None = None, precision: str | Precision = "bf16", engine_level: str | Engine = "stock",
+    **degrees: Unpack[Degrees]
 ) -> Speculative:
     """``drafted`` tokens a step, each accepted with probability ``acceptance`` if all before it were.
 
@@ -126,19 +113,19 @@ def speculate(
         raise InputError(f"drafted is {drafted!r}, expected a whole number of at least 1")
     if not 0.0 <= acceptance <= 1.0:
         raise InputError(f"acceptance is {acceptance!r}, expected a probability from 0 to 1")
-    cluster, form, engine = load_cluster(cluster), precision_of(precision), load_engine(engine_level)
-    layout = choose_layout(model, cluster, form, context, batch, tp)
+    deployment = deploy(
+        model, cluster, context=context, batch=batch, precision=precision, engine_level=engine_level, **degrees
+    )
+    layout = deployment.layout
     each = max(1.0, batch / (layout.dp * layout.pp))
-    verify = forward(model, cluster, layout, form, engine, Work(each * (drafted + 1), each, context, False))
-    plain = decode_step(model, cluster, layout, form, engine, batch, context)
-    seconds = verify.seconds
+    seconds = forward(deployment, Work(each * (drafted + 1), each, context, False)).seconds
     if draft is not None:
-        step = decode_step(draft, cluster, Layout(tp=layout.tp), form, engine, batch, context)
-        seconds += drafted * (step.seconds - float(engine.per_step))
+        beside = replace(deployment, model=draft, layout=Layout(tp=layout.tp))
+        seconds += drafted * (decode_step(beside, batch, context).seconds - float(deployment.engine.per_step))
     kept = drafted + 1.0 if acceptance == 1.0 else (1.0 - acceptance ** (drafted + 1)) / (1.0 - acceptance)
     return Speculative(
         tokens_per_step=kept,
         step_seconds=seconds,
         time_per_output_token_seconds=seconds / kept,
-        speedup=plain.seconds * kept / seconds,
+        speedup=decode_step(deployment, batch, context).seconds * kept / seconds,
     )

@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from wsekern.cluster import load_cluster
-from wsekern.compare.cluster_side import cluster_side
-from wsekern.compare.comparison import wafer_side
+from wsekern.cluster import Cluster, load_cluster
+from wsekern.compare.pairing import IDEAL, Pairing
 from wsekern.compare.side import Side
 from wsekern.errors import InputError
-from wsekern.inference.placement import place_model
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
@@ -22,6 +20,7 @@ OVERHEAD = 1.25
 NETWORK = 0.05
 """Share of the computers' power for network, storage and hosts that no system counts: assumed."""
 
+_REQUEST = Request()
 _UNITS = {"": 1.0, "W": 1.0, "KW": 1e3, "MW": 1e6, "GW": 1e9}
 
 
@@ -58,64 +57,96 @@ class Site:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Sites:
+    """The same power given to either side; None where a side cannot use it, or ideal software was asked for anyway."""
+
+    wafers: Site | None
+    gpus: Site | None
+    gpus_ideal: Site | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data by side."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Power at the meter in watts, how much of it reaches the systems, and the least speed that it must buy for each user."""
+
+    watts: float
+    least_tokens_per_second_per_user: float = 0.0
+    overhead: float = OVERHEAD
+    network: float = NETWORK
+
+    def __post_init__(self) -> None:
+        if self.overhead < 1.0 or not 0.0 <= self.network < 1.0:
+            raise InputError(f"overhead is {self.overhead} and network {self.network}: expected at least 1, and a share from 0 "
+                             "to 1")
+
+    @property
+    def usable_watts(self) -> float:
+        """What the systems themselves may draw."""
+        return self.watts / self.overhead * (1.0 - self.network)
+
+    def assumptions(self, request: Request) -> list[str]:
+        """What a site inside this budget takes for granted when its users ask for ``request``, a sentence each."""
+        least = self.least_tokens_per_second_per_user
+        return [
+            f"{self.watts / 1e6:g} MW at the meter, {self.overhead:g} of it per watt of computers (PUE, assumed), "
+            f"{self.network:.0%} of the computers' share for network, storage and spare hosts (assumed)",
+            "power is provisioned at each system's rating, energy per token at its load",
+            f"prompt {request.prompt}, output {request.output}, {request.precision}; every system busy; "
+            + (f"at least {least:g} tokens/s for each user" if least else "no bound on the speed of a user"),
+        ]
+
+
 def datacentre(
     config: ModelConfig,
     machine: Machine,
-    cluster: str,
-    power: str | float,
+    cluster: str | Cluster,
+    budget: Budget,
     *,
-    prompt: int = 1024,
-    output: int = 256,
-    precision: str = "fp16",
-    least_tokens_per_second_per_user: float = 0.0,
-    engine_level: str = "stock",
+    request: Request = _REQUEST,
     wafers: int | None = None,
     profile: str = "silicon",
+    engine_level: str = "stock",
     batches: Sequence[int] = BATCHES,
-    overhead: float = OVERHEAD,
-    network: float = NETWORK,
-) -> tuple[Site | None, Site | None, Site | None]:
-    """(wafers, GPUs, GPUs with ideal software): each with the users per system that give it most tokens a second at no less
-    than the asked speed per user; None where none reaches that speed or the model does not fit, and for the last where the
-    engine level is the ideal one already."""
-    watts = parse_power(power) if isinstance(power, str) else float(power)
-    if overhead < 1.0 or not 0.0 <= network < 1.0:
-        raise InputError(f"overhead is {overhead} and network {network}: expected at least 1, and a share from 0 to 1")
-    usable = watts / overhead * (1.0 - network)
-    described = load_cluster(cluster)
-    rated = described.power_max
+) -> Sites:
+    """Fill ``budget`` with systems of either side, each with the users of ``batches`` that give it most tokens a second.
 
-    def wafer_at(batch: int) -> tuple[Side, float]:
-        side = wafer_side(place_model(config, Request(prompt, output, batch, precision), machine, wafers, profile))
+    ``request`` is what each user asks for; its batch is not used. A side is None where no batch reaches the speed that the
+    budget asks for each user or the model does not fit, and ``gpus_ideal`` where ``engine_level`` is the ideal one already.
+    """
+    pairing = Pairing(config, machine, load_cluster(cluster), wafers, profile, engine_level)
+    rated = pairing.cluster.power_max
+
+    def wafers_at(batch: int) -> tuple[Side, float]:
+        side = pairing.wafer(replace(request, batch=batch))
         return side, side.watts
 
-    def cluster_at(level: str) -> Callable[[int], tuple[Side, float]]:
-        return lambda batch: (cluster_side(config, Request(prompt, output, batch, precision), described, level), rated)
+    def gpus_at(batch: int) -> tuple[Side, float]:
+        return pairing.gpus(replace(request, batch=batch)), rated
 
-    common = [
-        f"{watts / 1e6:g} MW at the meter, {overhead:g} of it per watt of computers (PUE, assumed), {network:.0%} of the "
-        "computers' share for network, storage and spare hosts (assumed)",
-        "power is provisioned at each system's rating, energy per token at its load",
-        f"prompt {prompt}, output {output}, {precision}; every system busy; "
-        + (f"at least {least_tokens_per_second_per_user:g} tokens/s for each user" if least_tokens_per_second_per_user
-           else "no bound on the speed of a user"),
-    ]
+    def ideal_gpus_at(batch: int) -> tuple[Side, float]:
+        return pairing.ideal_gpus(replace(request, batch=batch)), rated
+
     def best(make: Callable[[int], tuple[Side, float]]) -> Site | None:
-        return _best(make, batches, usable, least_tokens_per_second_per_user, common)
+        return _best(make, batches, budget, budget.assumptions(request))
 
-    return best(wafer_at), best(cluster_at(engine_level)), None if engine_level == "ideal" else best(cluster_at("ideal"))
+    return Sites(best(wafers_at), best(gpus_at), None if engine_level == IDEAL else best(ideal_gpus_at))
 
 
-def _best(make: Callable[[int], tuple[Side, float]], batches: Sequence[int], usable: float, least: float,
-          common: list[str]) -> Site | None:
+def _best(make: Callable[[int], tuple[Side, float]], batches: Sequence[int], budget: Budget, common: list[str]) -> Site | None:
+    """The site with most tokens a second; ``make`` gives one system under a batch, and its rated watts."""
     best: Site | None = None
     for batch in batches:
         try:
             side, rated = make(batch)
         except InputError:
             continue
-        systems = int(usable / rated)
-        if side.tokens_per_second_per_user < least or systems < 1:
+        systems = int(budget.usable_watts / rated)
+        if side.tokens_per_second_per_user < budget.least_tokens_per_second_per_user or systems < 1:
             continue
         site = Site(
             system=side.name, systems=systems, users=systems * batch, users_per_system=batch,

@@ -5,26 +5,29 @@ from dataclasses import dataclass, replace
 from math import log2
 from typing import Any
 
-from wsekern.cluster import load_cluster
-from wsekern.compare.cluster_side import cluster_side
-from wsekern.compare.comparison import wafer_side
+from wsekern.cluster import Cluster, load_cluster
+from wsekern.compare.pairing import IDEAL, Pairing
 from wsekern.compare.side import Side
 from wsekern.errors import InputError
-from wsekern.inference.placement import place_model
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Users at once that a sweep tries."""
-MODES = ("as-given", "equal-power", "equal-cost")
+BUDGETS = {"equal-power": "watts", "equal-cost": "dollars an hour"}
+"""What copies of the systems equalise, by mode."""
+MODES = ("as-given", *BUDGETS)
 MEASURES = {"usd_per_million_tokens": "per dollar", "joules_per_token": "per watt"}
 """Costs whose crossover is looked for; less is better."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One batch and prompt length on both sides; None where a side cannot hold the request, and ``notes`` says why."""
+    """One batch and prompt length on both sides; None where a side cannot hold the request, and ``notes`` says why.
+
+    ``assumptions`` says how copies of the systems were counted, where they were; ``to_dict`` lists it with the notes.
+    """
 
     prompt: int
     output: int
@@ -35,6 +38,7 @@ class Cell:
     cluster_copies: int
     ideal: Side | None = None  # the same GPUs with no engine around the best kernels
     notes: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: the figures of both sides, without their explanations."""
@@ -44,7 +48,7 @@ class Cell:
             "batch": self.batch,
             "wafer_copies": self.wafer_copies,
             "cluster_copies": self.cluster_copies,
-            "notes": list(self.notes),
+            "notes": [*self.notes, *self.assumptions],
             "wafer": _figures(self.wafer),
             "cluster": _figures(self.cluster),
             "ideal": _figures(self.ideal),
@@ -74,7 +78,7 @@ def _budget(side: Side, mode: str) -> float:
 def sweep(
     config: ModelConfig,
     machine: Machine,
-    cluster: str,
+    cluster: str | Cluster,
     *,
     batches: Sequence[int] = BATCHES,
     prompts: Sequence[int] = (1024,),
@@ -92,54 +96,54 @@ def sweep(
         raise InputError(f"mode {mode!r} is unknown; use one of {', '.join(MODES)}")
     if not batches or not prompts:
         raise InputError("a sweep needs at least one batch and one prompt length")
-    described = load_cluster(cluster)
-
-    def wafer_at(request: Request) -> Side:
-        return wafer_side(place_model(config, request, machine, wafers, profile))
-
-    def cluster_at(request: Request) -> Side:
-        return cluster_side(config, request, described, engine_level)
-
-    def ideal_at(request: Request) -> Side:
-        return cluster_side(config, request, described, "ideal")
-
+    pairing = Pairing(config, machine, load_cluster(cluster), wafers, profile, engine_level)
     cells = []
     for prompt in prompts:
         for batch in batches:
-            request = Request(prompt, output, batch, precision)
-            counts = _copies(wafer_at, cluster_at, request, mode)
-            wafer, first = _shared(wafer_at, request, counts[0])
-            gpus, second = _shared(cluster_at, request, counts[1])
-            ideal = None if engine_level == "ideal" else _shared(ideal_at, request, counts[1])[0]
-            cells.append(Cell(prompt=prompt, output=output, batch=batch, wafer=wafer, cluster=gpus, wafer_copies=counts[0],
-                              cluster_copies=counts[1], ideal=ideal, notes=tuple(note for note in (first, second) if note)))
+            cells.append(_cell(pairing, Request(prompt, output, batch, precision), mode))
             on_cell()
     return cells
 
 
-def _copies(wafer_at, cluster_at, request: Request, mode: str) -> tuple[int, int]:
-    """How many systems of each side make them equal: wafers that hold the whole request, GPUs as one user loads them."""
-    if mode == "as-given":
-        return 1, 1
+def _cell(pairing: Pairing, request: Request, mode: str) -> Cell:
+    """Both sides of one request, each with as many copies as ``mode`` gives it."""
+    copies = _equal_copies(pairing, request, mode) if mode in BUDGETS else None
+    wafer_copies, cluster_copies = copies or (1, 1)
+    wafer, first = _shared(pairing.wafer, request, wafer_copies)
+    gpus, second = _shared(pairing.gpus, request, cluster_copies)
+    ideal = None if pairing.engine_level == IDEAL else _shared(pairing.ideal_gpus, request, cluster_copies)[0]
+    return Cell(prompt=request.prompt, output=request.output, batch=request.batch, wafer=wafer, cluster=gpus,
+                wafer_copies=wafer_copies, cluster_copies=cluster_copies, ideal=ideal,
+                notes=tuple(note for note in (first, second) if note), assumptions=(_counted(mode),) if copies else ())
+
+
+def _equal_copies(pairing: Pairing, request: Request, mode: str) -> tuple[int, int] | None:
+    """Copies that equalise the budget: the wafers' at the full batch, the GPUs' at batch 1. None if a side cannot do so."""
     try:
-        wafer, cluster = _budget(wafer_at(request), mode), _budget(cluster_at(replace(request, batch=1)), mode)
+        wafer = _budget(pairing.wafer(request), mode)
+        cluster = _budget(pairing.gpus(replace(request, batch=1)), mode)
     except InputError:
-        return 1, 1  # the cell says which side cannot
+        return None  # the cell says which side cannot
     return max(1, round(cluster / wafer)), max(1, round(wafer / cluster))
 
 
-def _shared(make, request: Request, copies: int) -> tuple[Side | None, str]:
+def _counted(mode: str) -> str:
+    """The asymmetry of :func:`_equal_copies` for people: it can decide the result."""
+    return f"copies equalise the {BUDGETS[mode]}: the wafers' at the full batch, the GPUs' at batch 1"
+
+
+def _shared(make: Callable[[Request], Side], request: Request, copies: int) -> tuple[Side | None, str]:
     """``copies`` systems sharing the request's users evenly; with fewer users than copies the others wait (and draw power)."""
     each = -(-request.batch // copies)
     try:
-        one = make(replace(request, batch=each))
+        system = make(replace(request, batch=each))
     except InputError as error:
         return None, str(error)
-    side = copies_of(one, copies)
-    total = request.batch / one.time_per_output_token_seconds
+    side = copies_of(system, copies)
+    total = request.batch / system.time_per_output_token_seconds
     scale = total / side.tokens_per_second  # users do not always divide evenly
     return replace(side, tokens_per_second=total, joules_per_token=side.watts / total,
-                   usd_per_million_tokens=one.usd_per_million_tokens / scale), ""
+                   usd_per_million_tokens=system.usd_per_million_tokens / scale), ""
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ def crossovers(cells: Sequence[Cell]) -> list[Crossover]:
     """Where the cost per token of the two sides crosses for good, for every prompt length and measure, with the chosen engine
     and with the ideal one."""
     sides = {"cluster": "the GPUs", "ideal": "ideal GPUs"}
-    found = []
+    crossings = []
     for prompt in sorted({cell.prompt for cell in cells}):
         for side, name in sides.items():
             line = sorted((c for c in cells if c.prompt == prompt and c.wafer and getattr(c, side)), key=lambda c: c.batch)
@@ -172,8 +176,8 @@ def crossovers(cells: Sequence[Cell]) -> list[Crossover]:
                 continue
             for measure in MEASURES:
                 ratios = [(c.batch, log2(getattr(c.wafer, measure) / getattr(getattr(c, side), measure))) for c in line]
-                found.append(_crossover(prompt, measure, ratios, name))
-    return found
+                crossings.append(_crossover(prompt, measure, ratios, name))
+    return crossings
 
 
 def _crossover(prompt: int, measure: str, ratios: list[tuple[int, float]], gpus: str = "the GPUs") -> Crossover:

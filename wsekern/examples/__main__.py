@@ -1,35 +1,58 @@
 """Run the examples: ``python -m wsekern.examples [NAME ...]``."""
 
+import os
+import sys
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from wsekern.cli.options import JSON, PROFILE, ProgressBar, emit, open_console, run_command
-from wsekern.errors import InputError
+from wsekern.errors import InputError, WsekernError
 from wsekern.examples import Example, chosen
+from wsekern.output import check_target, to_json, write_file
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--machine", type=click.Choice(["wse2", "wse3"]), default="wse3", show_default=True)
-@PROFILE
-@JSON
+@click.option("--profile", default="silicon", show_default=True, help="Timing of the wafer: silicon or vendor-simulator.")
+@click.option("--json", "json_path", metavar="FILE",
+              help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
 def main(names: tuple[str, ...], machine: str, profile: str, json_path: str | None) -> int:
     """Run example programs (names or tiers such as T3; default: all that the machine can run) and check them against numpy."""
     selected = chosen(names)
     refused = [item.name for item in selected if machine not in item.machines]
     if refused and len(refused) == len(selected):
         raise InputError(f"{machine} cannot run {', '.join(refused)}: use --machine {selected[0].machines[0]}")
-    runnable = [item for item in selected if machine in item.machines]
-    with ProgressBar("running", len(runnable)) as advance:
-        rows = []
-        for item in runnable:
-            rows.append(run_one(item, machine, profile))
-            advance()
-    open_console(json_path).print(table(rows, machine, profile, refused))
-    emit(json_path, {"machine": machine, "profile": profile, "examples": rows, "not_on_machine": refused})
+    if json_path not in (None, "-"):
+        check_target(json_path)
+    rows = run_all([item for item in selected if machine in item.machines], machine, profile)
+    show(json_path, table(rows, machine, profile, refused),
+         {"machine": machine, "profile": profile, "examples": rows, "not_on_machine": refused})
     return 0 if all(row["correct"] for row in rows) else 1
+
+
+def run_all(examples: list[Example], machine: str, profile: str) -> list[dict[str, Any]]:
+    """Each example as a row, with a progress bar on standard error where somebody watches."""
+    from rich.console import Console
+    from rich.progress import track
+
+    watched = track(examples, "running", console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    return [run_one(item, machine, profile) for item in watched]
+
+
+def show(json_path: str | None, for_people: "Group", data: dict[str, Any]) -> None:
+    """A table for people on standard output, or on standard error where JSON goes to standard output."""
+    from rich.console import Console
+
+    Console(stderr=json_path == "-", highlight=False).print(for_people)
+    if json_path == "-":
+        click.echo(to_json(data), nl=False)
+    elif json_path:
+        write_file(json_path, to_json(data))
 
 
 def run_one(item: Example, machine: str, profile: str) -> dict[str, Any]:
@@ -41,7 +64,7 @@ def run_one(item: Example, machine: str, profile: str) -> dict[str, Any]:
             "error": error if isfinite(error) else None, "tolerance": outcome.tolerance, "correct": outcome.correct}
 
 
-def table(rows: list[dict[str, Any]], machine: str, profile: str, refused: list[str]) -> Any:
+def table(rows: list[dict[str, Any]], machine: str, profile: str, refused: list[str]) -> "Group":
     """The rows for people."""
     from rich.console import Group
     from rich.table import Table
@@ -63,5 +86,23 @@ def table(rows: list[dict[str, Any]], machine: str, profile: str, refused: list[
     return Group(out, *lines)
 
 
+def run() -> NoReturn:
+    """Run the command and exit: one sentence and exit code 2 for anything that a user can put right."""
+    try:
+        code = main.main(standalone_mode=False)
+        sys.stdout.flush()
+    except (WsekernError, click.ClickException) as error:
+        sentence = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        click.echo(f"wsekern: {' '.join(sentence.split())}", err=True)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("wsekern: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
 if __name__ == "__main__":
-    run_command(main)
+    run()

@@ -60,6 +60,30 @@ class Rules:
         return cls(**(values | changes))
 
 
+@dataclass(frozen=True)
+class Painted:
+    """A route on a rectangle of PEs; without one, the color is taken away there."""
+
+    color: int
+    x: int
+    y: int
+    width: int
+    height: int
+    route: Route | None
+
+
+@dataclass(frozen=True)
+class PlacedFilter:
+    """A filter before the cores of a rectangle of PEs."""
+
+    color: int
+    x: int
+    y: int
+    width: int
+    height: int
+    rule: Filter
+
+
 def _check_rules(rules: Rules, width: int, height: int) -> None:
     if not (is_whole(width) and is_whole(height) and 1 <= width <= 4096 and 1 <= height <= 65536):
         raise InputError(f"a fabric of {width}x{height} PEs: expected a width of 1 to 4096 and a height of 1 to 65536")
@@ -70,6 +94,9 @@ def _check_rules(rules: Rules, width: int, height: int) -> None:
         raise InputError(f"{rules.name}: {words} words in {frame} cycles per link; expected n in n, or n in n + 1 (n up to 15)")
     if rules.multicast not in ("all", "each"):
         raise InputError(f"multicast {rules.multicast!r} does not exist: use 'all' (branches or none) or 'each' (when it can)")
+
+
+_ERASED = -1  # number of no route: the last of the routes and None
 
 
 class FabricPlan:
@@ -96,7 +123,7 @@ class FabricPlan:
         self.open_edges, self.allow_reserved = open_edges, allow_reserved
         self._routes: dict[Route, int] = {}
         self._rects: list[tuple[int, int, int, int, int, int]] = []
-        self._filters: list[tuple[int, int, int, int, int, Filter]] = []
+        self._filters: list[PlacedFilter] = []
 
     def paint(self, color: int, rx: Ports, tx: Ports, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1,
               switches: tuple[Position, ...] = (), initial: int = 0, ring_mode: bool = False, pop_mode: str = "no_pop",
@@ -115,6 +142,17 @@ class FabricPlan:
         number = self._routes.setdefault(route, len(self._routes))
         self._rects.append((color, x, y, width, height, number))
 
+    @property
+    def painted(self) -> tuple[Painted, ...]:
+        """All that was painted and erased, in order: later rectangles hold over earlier ones."""
+        routes = [*self._routes, None]
+        return tuple(Painted(*rectangle, routes[number]) for *rectangle, number in self._rects)
+
+    @property
+    def placed_filters(self) -> tuple[PlacedFilter, ...]:
+        """All filters, in the order of their calls."""
+        return tuple(self._filters)
+
     def route_at(self, color: int, x: int, y: int) -> Route | None:
         """The route of ``color`` at PE (x, y), as it was painted last; None where there is none."""
         routes = list(self._routes)
@@ -126,14 +164,14 @@ class FabricPlan:
     def erase(self, color: int, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
         """Take the route of ``color`` away from a rectangle."""
         self._check_rectangle(color, x, y, width, height)
-        self._rects.append((color, x, y, width, height, -1))
+        self._rects.append((color, x, y, width, height, _ERASED))
 
     def filter(self, color: int, rule: Filter, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
         """Put a filter before the cores of a rectangle; one per PE and color, at most ``rules.filters`` per PE."""
         self._check_rectangle(color, x, y, width, height)
         if not isinstance(rule, RangeFilter | CounterFilter):
             raise InputError(f"{rule!r} is not a filter: use RangeFilter or CounterFilter")
-        self._filters.append((color, x, y, width, height, rule))
+        self._filters.append(PlacedFilter(color, x, y, width, height, rule))
 
     def build(self) -> _routing.Plan:
         """Compile: a read-only plan, shared by any number of states."""
@@ -144,10 +182,10 @@ class FabricPlan:
             routes[number] = route_record(route)
         rects = np.array(self._rects, np.int32).reshape(-1, 6).copy().view(_routing.RECT).reshape(-1)
         filters = np.zeros(len(self._filters), _routing.FILTER)
-        for record, (color, x, y, width, height, rule) in zip(filters, self._filters, strict=True):
-            for name, value in zip(("color", "x", "y", "width", "height"), (color, x, y, width, height), strict=True):
-                record[name] = value
-            _fill_filter(record, rule)
+        for record, placed in zip(filters, self._filters, strict=True):
+            for name in ("color", "x", "y", "width", "height"):
+                record[name] = getattr(placed, name)
+            _fill_filter(record, placed.rule)
         numbers = (self.width, self.height, rules.hop_latency, rules.ramp_latency, rules.buffer_depth, rules.link_words,
                    rules.link_frame, int(rules.multicast == "all"), int(self.open_edges))
         return _routing.Plan(numbers, routes, rects, filters, self)
@@ -199,12 +237,13 @@ class FabricPlan:
 
     def _check_filters(self) -> None:
         per_pe, of_color = np.zeros((self.height, self.width), np.uint8), {}
-        for color, x, y, width, height, _ in self._filters:
-            box = slice(y, y + height), slice(x, x + width)
-            here = of_color.setdefault(color, np.zeros((self.height, self.width), bool))
+        for placed in self._filters:
+            box = slice(placed.y, placed.y + placed.height), slice(placed.x, placed.x + placed.width)
+            here = of_color.setdefault(placed.color, np.zeros((self.height, self.width), bool))
             if here[box].any():
                 row, column = np.argwhere(here[box])[0]
-                raise InputError(f"color {color} at ({x + column}, {y + row}) has two filters; a PE has one per color")
+                raise InputError(f"color {placed.color} at ({placed.x + column}, {placed.y + row}) has two filters; a PE has "
+                                 "one per color")
             here[box] = True
             per_pe[box] += 1
         if (per_pe > self.rules.filters).any():

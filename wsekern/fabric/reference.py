@@ -93,17 +93,17 @@ class ReferenceFabric:
     def __init__(self, plan: FabricPlan, credit: dict[int, int] | None = None):
         self.plan, self.rules, self.cycle = plan, plan.rules, 0
         self.queues: dict[tuple[int, int, int], Queue] = {}
-        routes = list(plan._routes)
-        for color, x0, y0, width, height, number in plan._rects:
-            for y in range(y0, y0 + height):
-                for x in range(x0, x0 + width):
+        for item in plan.painted:
+            color, r = item.color, item.route
+            for y in range(item.y, item.y + item.height):
+                for x in range(item.x, item.x + item.width):
                     self.queues.pop((x, y, color), None)
-                    if number >= 0:
-                        r = routes[number]
+                    if r:
                         self.queues[x, y, color] = Queue(r, accepting=r.initial, sending=r.initial, frozen=r.teardown,
                                                          credit=(credit or {}).get(color))
-        colors = {color for color, *_, number in plan._rects if number >= 0}
-        swapping = {color ^ 1 for color, *_, n in plan._rects if n >= 0 and (routes[n].swap_ew or routes[n].swap_ns)}
+        routes = [(item.color, item.route) for item in plan.painted if item.route]
+        colors = {color for color, _ in routes}
+        swapping = {color ^ 1 for color, route in routes if route.swap_ew or route.swap_ns}
         self.colors = sorted(colors | swapping)
         self.pointer: dict[tuple[int, int], int] = {}
         self.links: dict[tuple[int, int, Port], Link] = {}
@@ -113,10 +113,10 @@ class ReferenceFabric:
         self.travelling: list[tuple[int, tuple[int, int, int], Port, Word]] = []
         self.out: list[tuple[int, int, int, int, int, bool, bool, int]] = []
         self.filters = {}
-        for color, x0, y0, width, height, rule in plan._filters:
-            for y in range(y0, y0 + height):
-                for x in range(x0, x0 + width):
-                    self.filters[x, y, color] = [rule, getattr(rule, "start", 0), False]
+        for placed in plan.placed_filters:
+            for y in range(placed.y, placed.y + placed.height):
+                for x in range(placed.x, placed.x + placed.width):
+                    self.filters[x, y, placed.color] = [placed.rule, getattr(placed.rule, "start", 0), False]
         self.crossings: dict[tuple[int, int, Port], int] = {}
         self.dropped = self.stalls = 0
         self.unused_credit: dict[tuple[int, int, int], int] = {}

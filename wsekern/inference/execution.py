@@ -1,8 +1,9 @@
-"""The bundled sample, executed on the simulated wafer and checked against the plain reference."""
+"""One model, executed on the simulated wafer and checked against the plain reference."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from wsekern.errors import InputError
 from wsekern.inference.generate import Generation, check_length, default_grid, generate, reference_tokens
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.sampling import Sampler
@@ -18,6 +19,8 @@ SAMPLE_TOKENS = 52
 
 PREFILL_CHUNK = 8
 """Prompt tokens that pass through the layers together when a model is executed."""
+
+ENGINES = {"flow": FlowEngine, "cycle": BothEngines}
 
 
 @dataclass(frozen=True)
@@ -56,28 +59,25 @@ class Execution:
 
 def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *, precision: str = "fp16",
             grid: tuple[int, int] | None = None, engine: str = "flow", sampler: Sampler | None = None,
-            profile: str = "silicon", threads: int = 1,
+            profile: str = "silicon", threads: int = 1, prompt_tokens: list[int] | None = None,
             on_token: Callable[[int], None] | None = None,
             on_chunk: Callable[[int], None] | None = None) -> Execution:
     """Generate up to ``count`` tokens after ``prompt``, and compare with the numpy reference.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
-    What a :class:`KeyboardInterrupt` leaves finished is in its attribute ``generation``.
+    ``prompt_tokens``: ``prompt`` encoded, where the caller has done so. ``on_chunk`` and ``on_token`` as in :func:`generate`.
     """
+    if engine not in ENGINES:
+        raise InputError(f"no engine {engine!r}: use one of {', '.join(ENGINES)}")
     sampler = sampler or Sampler()
-    ids = checkpoint.encode(prompt)
+    ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
     context, chunk = check_length(checkpoint, ids, count), min(len(ids), PREFILL_CHUNK)
     width, height = grid or default_grid(checkpoint, machine, precision, context, chunk)
     mapping = Mapping(checkpoint.config, width, height, precision, context, chunk)
     mapping.check(machine)  # before the weights are read
-    kind = {"flow": FlowEngine, "cycle": BothEngines}[engine]
-    model = WaferModel(checkpoint.config, checkpoint.weights, machine, mapping, profile, threads, kind)
+    model = WaferModel(checkpoint.config, checkpoint.weights, machine, mapping, profile, threads, ENGINES[engine])
     generation = generate(checkpoint, model, ids, count, sampler, on_token, on_chunk)
-    try:
-        same = generation.tokens == reference_tokens(checkpoint, ids, count, sampler)
-    except KeyboardInterrupt as interrupt:
-        interrupt.generation = generation
-        raise
+    same = generation.tokens == reference_tokens(checkpoint, ids, count, sampler)
     both = None
     if isinstance(model.engine, BothEngines):
         both = {"operations_by_wavelet": model.engine.operations_by_wavelet, "local_work": model.engine.local_work,

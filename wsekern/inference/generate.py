@@ -14,7 +14,7 @@ from wsekern.workload.checkpoint import Checkpoint
 
 @dataclass
 class Generation:
-    """What came out, and what it took."""
+    """Tokens that came out, and the cycles that they took."""
 
     prompt_tokens: list[int]
     tokens: list[int] = field(default_factory=list)
@@ -47,34 +47,28 @@ def check_length(checkpoint: Checkpoint, prompt: list[int], count: int) -> int:
 
 def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count: int, sampler: Sampler,
              on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None) -> Generation:
-    """Run up to ``count`` tokens on the wafer; ``on_token`` sees each as it comes. Stops at an end token.
+    """Run up to ``count`` tokens on the wafer. Stops at an end token.
 
-    ``on_chunk`` sees how many tokens of the prompt have just been read.
-
-    If it is interrupted (Ctrl-C), what is finished is kept in the ``generation`` attribute of the exception.
+    ``on_chunk`` sees how many tokens of the prompt have just been read, ``on_token`` each token as it comes: a caller that
+    wants what an interrupt (Ctrl-C) leaves keeps the tokens that it has seen.
     """
     check_length(checkpoint, prompt, count)
     result, random = Generation(prompt), sampler.start()
-    try:
-        logits = model.prefill(prompt, on_chunk)
-        result.prefill_cycles = last = model.engine.cycles
-        while True:
-            token = sampler.choose(logits, random)
-            result.tokens.append(token)
-            if on_token is not None:
-                on_token(token)
-            if token in checkpoint.eos_tokens or len(result.tokens) == count:
-                break
-            logits = model.decode(token)
-            result.token_cycles.append(model.engine.cycles - last)
-            last = model.engine.cycles
-    except KeyboardInterrupt as interrupt:
-        interrupt.generation = result
-        raise
-    finally:
-        result.cycles_by_part = dict(model.cycles_by_part)
-        result.breakdown = dict(model.engine.breakdown)
-        result.link_traversals = int(model.engine.energy)
+    logits = model.prefill(prompt, on_chunk)
+    result.prefill_cycles = last = model.engine.cycles
+    while True:
+        token = sampler.choose(logits, random)
+        result.tokens.append(token)
+        if on_token is not None:
+            on_token(token)
+        if token in checkpoint.eos_tokens or len(result.tokens) == count:
+            break
+        logits = model.decode(token)
+        result.token_cycles.append(model.engine.cycles - last)
+        last = model.engine.cycles
+    result.cycles_by_part = dict(model.cycles_by_part)
+    result.breakdown = dict(model.engine.breakdown)
+    result.link_traversals = int(model.engine.link_traversals)
     return result
 
 

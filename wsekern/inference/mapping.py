@@ -217,7 +217,7 @@ def _pieces(size: int, count: int) -> np.ndarray:
     return np.where(places < size, places, -1)
 
 
-def place(matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray, transposed: bool = False) -> np.ndarray:
+def cut_into_tiles(matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray, transposed: bool = False) -> np.ndarray:
     """Tiles (height, width, inputs per line, outputs per line) of a matrix (inputs, outputs).
 
     ``rows`` (lines, inputs per line) and ``columns`` (lines, outputs per line) give the element of each place, -1 for
@@ -228,6 +228,6 @@ def place(matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray, transposed:
     return padded[row[..., :, None], column[..., None, :]]
 
 
-def place_vector(vector: np.ndarray, index: np.ndarray) -> np.ndarray:
+def cut_into_pieces(vector: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Pieces (lines, ...) of a vector; padding is zero."""
     return np.append(vector, np.float32(0))[index]

@@ -10,67 +10,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.inference.layer import Step, head_steps, layer_steps
 from wsekern.inference.mapping import Mapping
+from wsekern.inference.step_times import StepCycles, time_handover, time_head, time_layers
 from wsekern.machine import Machine
-from wsekern.ops import Broadcast, FlowEngine
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS, Request
 
 CHUNKS = (1, 2, 4, 8, 16, 32, 64)
 """Prompt chunk lengths that are tried."""
-
-CAUSES = ("compute", "fabric", "stages", "words", "overhead")
-
-
-@dataclass(frozen=True)
-class StepTime:
-    """Cycles of a sequence of operations, and their share by cause."""
-
-    cycles: float
-    breakdown: dict[str, float]
-
-    def __add__(self, other: "StepTime") -> "StepTime":
-        causes = {cause: self.breakdown.get(cause, 0) + other.breakdown.get(cause, 0) for cause in CAUSES}
-        return StepTime(self.cycles + other.cycles, causes)
-
-    def times(self, factor: float) -> "StepTime":
-        """``factor`` repetitions."""
-        return StepTime(self.cycles * factor, {cause: value * factor for cause, value in self.breakdown.items()})
-
-
-def time_steps(machine: Machine, mapping: Mapping, steps: list[Step], profile: str) -> StepTime:
-    """Time ``steps`` on the flow engine, without values."""
-    engine = FlowEngine(machine, mapping.width, mapping.height, profile=profile, dtype=mapping.precision)
-    for step in steps:
-        engine.time(step.operation)
-    return StepTime(engine.cycles, dict(engine.breakdown))
-
-
-@lru_cache(maxsize=4096)
-def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str, experts: bool) -> StepTime:
-    """One layer (with ``experts`` a mixture of them) for ``tokens`` tokens against ``slots`` cached positions per row."""
-    return time_steps(machine, mapping, layer_steps(mapping, tokens, max(1, slots), experts), profile)
-
-
-def time_layers(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str) -> StepTime:
-    """All layers of the model, one after the other on a region such as ``mapping``."""
-    moe = mapping.config.moe_layers
-    return sum((time_layer(machine, mapping, tokens, slots, profile, experts).times(count)
-                for experts, count in ((True, moe), (False, mapping.config.layers - moe)) if count), StepTime(0.0, {}))
-
-
-@lru_cache(maxsize=1024)
-def _time_head(machine: Machine, mapping: Mapping, profile: str) -> StepTime:
-    steps = [*head_steps(mapping), Step("embedding", "embed", Broadcast(mapping.hidden, "x"))]
-    return time_steps(machine, mapping, steps, profile)
-
-
-@lru_cache(maxsize=1024)
-def _time_handover(machine: Machine, mapping: Mapping, tokens: int, profile: str) -> StepTime:
-    """Residual stream from one region to all columns of the next one."""
-    return time_steps(machine, mapping, [Step("handover", "handover", Broadcast(tokens * mapping.hidden, "x"))], profile)
-
 
 @dataclass(frozen=True)
 class Placement:
@@ -119,15 +66,15 @@ class Placement:
         """The region of the embedding and the LM head."""
         return _head_region(self.config, self.width * self.head_columns, self.height * self.head_rows, self.request)
 
-    def decode(self) -> StepTime:
+    def decode(self) -> StepCycles:
         """One token of one user from end to end, halfway through the answer; wafer crossings left out."""
         context = self.request.prompt + self.request.output // 2
         return self._pass(self.tokens_per_stage, -(-context // self.height))
 
-    def _pass(self, tokens: int, slots: int) -> StepTime:
+    def _pass(self, tokens: int, slots: int) -> StepCycles:
         layers = time_layers(self.machine, self.mapping, tokens, slots, self.profile)
-        handover = _time_handover(self.machine, self.mapping, tokens, self.profile)
-        head = _time_head(self.machine, self.head_mapping, self.profile)
+        handover = time_handover(self.machine, self.mapping, tokens, self.profile)
+        head = time_head(self.machine, self.head_mapping, self.profile)
         return layers + handover.times(self.regions) + head.times(tokens)
 
     def crossing_seconds(self, tokens: int) -> float:
@@ -147,9 +94,9 @@ class Placement:
         chunks = -(-self.request.prompt // self.chunk)
         slots = -(-(self.request.prompt // 2 + 1) // self.height)
         layers = time_layers(self.machine, self.mapping, self.chunk, slots, self.profile)
-        handover = _time_handover(self.machine, self.mapping, self.chunk, self.profile)
+        handover = time_handover(self.machine, self.mapping, self.chunk, self.profile)
         stage = layers.cycles / self.config.layers * self.layers + handover.cycles
-        head = _time_head(self.machine, self.head_mapping, self.profile).cycles
+        head = time_head(self.machine, self.head_mapping, self.profile).cycles
         # Users' prompts queue behind each other; the last one's last chunk is what the slowest user waits for.
         cycles = (chunks * self.request.batch + self.regions - 1) * stage + head
         return cycles / float(self.machine.clock) + self.crossing_seconds(self.chunk)
@@ -179,10 +126,10 @@ def _head_region(config: ModelConfig, width: int, height: int, request: Request)
     return Mapping(config, width, height, request.precision, context=1, layers=0)
 
 
-MOST_WAFERS = 256
+MAX_WAFERS = 256
 """Where the search for enough wafers gives up; the vendor offers clusters of up to 2,048."""
 
-MOST_REGIONS = 48
+MAX_REGIONS = 48
 """Regions on one side of a wafer at most: beyond that a region is smaller than 25 x 16 PEs."""
 
 CUTS_TRIED = 10
@@ -201,13 +148,13 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
     whole = Mapping(config, 1, 1, request.precision, request.context, users=request.batch).memory
     room = float(machine.core.sram) * int(machine.fabric.user_width) * int(machine.fabric.user_height)
     least = max(1, math.ceil((whole["weights"] + whole["kv_cache"]) / room))
-    for count in range(least, MOST_WAFERS + 1) if wafers is None else (wafers,):
+    for count in range(least, MAX_WAFERS + 1) if wafers is None else (wafers,):
         placements = _placements(config, request, machine, count, profile)
         if placements:
             best = min(placements, key=lambda placement: placement.request_seconds())
             return _with_best_chunk(best)
     raise BudgetError(f"{config.name} with {request.batch} x {request.context} tokens of {request.precision} cache does not "
-                      f"fit {MOST_WAFERS if wafers is None else wafers} wafers of {machine.name}: use "
+                      f"fit {MAX_WAFERS if wafers is None else wafers} wafers of {machine.name}: use "
                       f"{'a smaller request' if wafers is None else 'more wafers (or auto) or a smaller request'}")
 
 
@@ -215,8 +162,8 @@ def _placements(config: ModelConfig, request: Request, machine: Machine, wafers:
     """Every cut of the wafers into regions on which the model fits, and smaller regions in the same places."""
     by_layers: dict[int, list[Placement]] = {}
     fabric = machine.fabric
-    for columns in range(1, min(MOST_REGIONS, int(fabric.user_width)) + 1):
-        for rows in range(1, min(MOST_REGIONS, int(fabric.user_height)) + 1):
+    for columns in range(1, min(MAX_REGIONS, int(fabric.user_width)) + 1):
+        for rows in range(1, min(MAX_REGIONS, int(fabric.user_height)) + 1):
             placement = _cut(config, request, machine, wafers, columns, rows, profile)
             if placement is not None:
                 by_layers.setdefault(placement.layers, []).append(placement)

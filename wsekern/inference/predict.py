@@ -11,21 +11,23 @@ none is set on the decode or prefill measurements.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from wsekern.errors import InputError
 from wsekern.inference.mapping import Mapping
-from wsekern.inference.placement import CHUNKS, StepTime, time_layers
+from wsekern.inference.placement import CHUNKS
+from wsekern.inference.step_times import StepCycles, time_layers
 from wsekern.machine import Machine, load_machine
 from wsekern.ops import AllReduce, FlowEngine, Gemv, MeshGemm, MeshGemmTransposed, Operation
-from wsekern.ops.predict import default_groups
-from wsekern.workload.config import ModelConfig, load_config
+from wsekern.ops.lines.allreduce import default_groups
+from wsekern.ops.operation import Axis, Clocks
+from wsekern.workload import ModelConfig, load_config
 
 PHASES = ("decode", "prefill")
 
 
 @dataclass(frozen=True)
-class Software:
+class Software(Operation):
     """Local work as a kernel's source spells it, ``times`` over: vector instructions (operation, elements), scalar code.
 
     ``scalar`` counts by keys of the profile's latencies (``divide``, ``exp``, ``loop``, ...). Each vector instruction
@@ -35,8 +37,10 @@ class Software:
     vector: tuple[tuple[str, int], ...] = ()
     scalar: tuple[tuple[str, int], ...] = ()
     times: int = 1
+    axis: ClassVar[None] = None
+    elements: ClassVar[None] = None
 
-    def time(self, engine: FlowEngine) -> None:
+    def time(self, engine: Clocks) -> None:
         """Advance the clocks of ``engine`` by this work."""
         timing = engine.timing
         names = [(timing.instruction(operation), count) for operation, count in self.vector if count]
@@ -45,34 +49,34 @@ class Software:
         overhead += sum(timing.latency(key) * count for key, count in self.scalar)
         engine.spend(compute=self.times * compute, overhead=self.times * overhead)
 
-    def flow(self, engine: FlowEngine, *tiles: Any) -> Any:
+    def flow(self, engine: Clocks, *tiles: Any) -> Any:
         """Clocks only: the released kernels' arithmetic is a timing reference, not a numerical one."""
         raise InputError("this work has a time but no values")
 
 
 @dataclass(frozen=True)
-class KTree:
+class KTree(Operation):
     """All-reduce of the MeshGEMV kernel: :class:`AllReduce`, each chained stage ``ktree_stage`` cycles longer where the
     machine's in-stream figure is not that of the kernel."""
 
-    words: int
-    axis: str
+    elements: int
+    axis: Axis
     op: str = "sum"
 
-    def time(self, engine: FlowEngine) -> None:
+    def time(self, engine: Clocks) -> None:
         """Advance the clocks of ``engine`` by this operation."""
         pes = engine.length(self.axis)
         groups = default_groups(pes)
-        engine.time(AllReduce(self.words, self.axis, groups, self.op))
+        engine.time(AllReduce(self.elements, self.axis, groups, self.op))
         engine.spend(stages=engine.timing.latency("ktree_stage") * (pes // groups // 2 + groups // 2))
 
-    def flow(self, engine: FlowEngine, *tiles: Any) -> Any:
+    def flow(self, engine: Clocks, *tiles: Any) -> Any:
         """Clocks only."""
         raise InputError("this work has a time but no values")
 
 
 @dataclass(frozen=True)
-class Tiles:
+class TileSizes:
     """Sizes on one PE: model width, feed-forward width, positions; and the sequences decoded together."""
 
     dim: int
@@ -81,31 +85,31 @@ class Tiles:
     batch: int = 1
 
     @classmethod
-    def of(cls, config: ModelConfig, grid: int, context: int, batch: int) -> "Tiles":
+    def of(cls, config: ModelConfig, grid: int, context: int, batch: int) -> "TileSizes":
         """Every size padded to a multiple of the grid and cut."""
         return cls(-(-config.hidden // grid), -(-config.ffn // grid), -(-context // grid), batch)
 
 
-def _matvec(t: Tiles, rows: int, cols: int) -> list[Operation]:
+def _matvec(t: TileSizes, rows: int, cols: int) -> list[Operation]:
     """Zero the result, set addresses, then one mapped multiply-add per row; for every sequence."""
     clear = Software((("mov", t.batch * cols),), (("address", t.batch),))
     return [clear, *[Gemv(rows, cols)] * t.batch]
 
 
-def _rmsnorm(t: Tiles) -> list[Operation]:
+def _rmsnorm(t: TileSizes) -> list[Operation]:
     """Squares, their sum, the all-reduce, weights, and one root and two divisions for each sequence."""
     width = t.batch * t.dim
     return [Software((("mul", width),), (("scalar", width), ("loop", t.batch))), KTree(t.batch, "y"),
             Software((("mul", width), ("mul", width)), (("divide", t.batch), ("rsqrt", t.batch)))]
 
 
-def _rope(t: Tiles) -> Software:
+def _rope(t: TileSizes) -> Software:
     """Rotation of queries and keys: four products, a difference and a sum of half the length each, for both."""
     half = t.dim // 2
     return Software((("mul", half),) * (8 * t.batch) + (("sub", half), ("add", half)) * (2 * t.batch))
 
 
-def _softmax(t: Tiles) -> list[Operation]:
+def _softmax(t: TileSizes) -> list[Operation]:
     """Scale, maximum, exponentials (a division and a short polynomial each), sum, and one reciprocal per sequence."""
     scores = t.batch * t.seq
     return [Software((("mul", scores),), (("scalar", scores), ("loop", t.batch))), KTree(t.batch, "y", "max"),
@@ -113,13 +117,13 @@ def _softmax(t: Tiles) -> list[Operation]:
             Software((), (("loop", t.batch),)), KTree(t.batch, "y"), Software((("mul", scores),), (("divide", t.batch),))]
 
 
-def _silu(t: Tiles) -> Software:
+def _silu(t: TileSizes) -> Software:
     """SiLU of one value after the other, two divisions each; as released, over batch x dim of the fused buffer."""
     count = t.batch * t.dim
     return Software((), (("divide", 2 * count), ("scalar", 6 * count), ("load_store", 2 * count), ("loop", count)))
 
 
-def decode_steps(t: Tiles) -> dict[str, list[Operation]]:
+def decode_steps(t: TileSizes) -> dict[str, list[Operation]]:
     """One layer for one token of each sequence: ten all-reduces, axes alternating."""
     width, wide = t.batch * t.dim, t.batch * t.ffn
     qkv = [operation for _ in range(3) for operation in _matvec(t, t.dim, t.dim)]
@@ -138,14 +142,14 @@ def decode_steps(t: Tiles) -> dict[str, list[Operation]]:
     }
 
 
-def _norm_rows(t: Tiles) -> list[Operation]:
+def _norm_rows(t: TileSizes) -> list[Operation]:
     """RMSNorm of the prompt's rows: sums over the row of PEs by plain chains."""
     rows = (("mul", t.seq),) * (2 * t.dim)
     return [Software((("mul", t.seq * t.dim), *(("add", t.seq),) * t.dim)), AllReduce(t.seq, "x"),
             Software(rows, (("divide", t.seq), ("rsqrt", t.seq), ("loop", 2 * t.dim)))]
 
 
-def _softmax_rows(t: Tiles) -> list[Operation]:
+def _softmax_rows(t: TileSizes) -> list[Operation]:
     """Softmax of the prompt's scores, one exponential after the other."""
     rows = (("mul", t.seq),) * t.seq
     return [Software((("mul", t.seq**2), *(("max", t.seq),) * t.seq)), AllReduce(t.seq, "x", op="max"),
@@ -153,12 +157,12 @@ def _softmax_rows(t: Tiles) -> list[Operation]:
             AllReduce(t.seq, "x"), Software(rows, (("divide", t.seq),))]
 
 
-def _next_roots(t: Tiles, rounds: int) -> Software:
+def _next_roots(t: TileSizes, rounds: int) -> Software:
     """Software of transposed rounds beside the products: which PE is the root (a division, modulo P), a clear tile."""
     return Software((("mov", t.seq**2),), (("divide", 1), ("load_store", 6), ("address", 1)), rounds)
 
 
-def prefill_steps(t: Tiles, grid: int) -> dict[str, list[Operation]]:
+def prefill_steps(t: TileSizes, grid: int) -> dict[str, list[Operation]]:
     """One layer for the whole prompt: eight MeshGEMMs and the transposed one. K, V and gate reuse an X skewed before."""
     square = MeshGemm(t.seq, t.dim, t.dim)
     again = MeshGemm(t.seq, t.dim, t.dim, skewed=True)
@@ -180,7 +184,7 @@ def prefill_steps(t: Tiles, grid: int) -> dict[str, list[Operation]]:
     }
 
 
-def _head_steps(t: Tiles, config: ModelConfig, grid: int) -> list[Operation]:
+def _head_steps(t: TileSizes, config: ModelConfig, grid: int) -> list[Operation]:
     """Final norm and LM head of the last token of each sequence."""
     vocab = -(-config.vocab // grid)
     return [*_rmsnorm(t), *_matvec(t, t.dim, vocab), KTree(t.batch * vocab, "y")]
@@ -191,28 +195,28 @@ def _clocks(machine: Machine, grid: int, profile: str, precision: str) -> FlowEn
 
 
 def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
-              batch: int) -> tuple[StepTime, dict[str, int], int]:
+              batch: int) -> tuple[StepCycles, dict[str, int], int]:
     """(one layer, its parts, the head) for one token of each sequence, or the whole prompt of each."""
-    t = Tiles.of(config, engine.width, context, batch if phase == "decode" else 1)
+    t = TileSizes.of(config, engine.width, context, batch if phase == "decode" else 1)
     parts: dict[str, int] = {}
     for part, operations in (decode_steps(t) if phase == "decode" else prefill_steps(t, engine.width)).items():
         before = engine.cycles
         for operation in operations:
             engine.time(operation)
         parts[part] = engine.cycles - before
-    layer = StepTime(engine.cycles, dict(engine.breakdown)).times(1 if phase == "decode" else batch)
+    layer = StepCycles(engine.cycles, dict(engine.breakdown)).times(1 if phase == "decode" else batch)
     engine.reset()
-    for operation in _head_steps(Tiles(t.dim, t.ffn, t.seq, batch), config, engine.width):
+    for operation in _head_steps(TileSizes(t.dim, t.ffn, t.seq, batch), config, engine.width):
         engine.time(operation)
     return layer, parts, engine.cycles
 
 
 def _ours(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
-          batch: int) -> tuple[StepTime, dict[str, int], int]:
+          batch: int) -> tuple[StepCycles, dict[str, int], int]:
     """The executed mapping: decode at the full context; prefill in chunks, each against half of the prompt on average."""
     machine, grid, precision, profile = engine.machine, engine.width, engine.dtype, engine.profile
 
-    def layer_of(chunk: int, slots: int) -> StepTime:
+    def layer_of(chunk: int, slots: int) -> StepCycles:
         mapping = Mapping(config, grid, grid, precision, context=context, chunk=chunk, users=batch, layers=1, with_head=False)
         return time_layers(machine, mapping, chunk, slots, profile).times(1 / config.layers)
 
@@ -222,12 +226,12 @@ def _ours(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
         slots = -(-(context // 2 + 1) // grid)
         layer = min((layer_of(chunk, slots).times(batch * -(-context // chunk)) for chunk in CHUNKS if chunk <= context),
                     key=lambda time: time.cycles)
-    for operation in _head_steps(Tiles.of(config, grid, context, batch), config, grid):
+    for operation in _head_steps(TileSizes.of(config, grid, context, batch), config, grid):
         engine.time(operation)
     return layer, {}, engine.cycles
 
 
-_MAPPINGS: dict[str, Callable[..., tuple[StepTime, dict[str, int], int]]] = {"waferllm": _waferllm, "ours": _ours}
+_MAPPINGS: dict[str, Callable[..., tuple[StepCycles, dict[str, int], int]]] = {"waferllm": _waferllm, "ours": _ours}
 
 
 def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, grid: int, context: int,

@@ -27,7 +27,7 @@ LIBRARY = {"lib_div": ("divide",), "lib_exp": ("exp",), "lib_rsqrt": ("rsqrt",),
 class Timing:
     """What things cost on ``machine`` under ``profile`` for ``dtype``, in whole cycles.
 
-    The rules are those of ``src/pe/README.md``: an instruction issued at ``s`` executes its first element at
+    The rules are those of ``docs/machine-model.md``: an instruction issued at ``s`` executes its first element at
     ``s + setup``, then one word every ``step`` cycles as the words arrive; the next one issues a cycle after its last
     element. A word sent by the element executed at ``e`` can be used ``stage + hops * hop`` cycles later.
     """
@@ -129,9 +129,9 @@ class Timing:
         """Elements of the dtype in one 32-bit wavelet."""
         return 2 if self.dtype in ("fp16", "bf16") else 1
 
-    def wavelets(self, words: int, packing: int | None = None) -> int:
-        """Wavelets that carry ``words`` elements."""
-        return -(-words // (packing or self.packing))
+    def wavelets(self, elements: int, packing: int | None = None) -> int:
+        """Wavelets that carry ``elements`` elements."""
+        return -(-elements // (packing or self.packing))
 
     def step(self, instruction: str, packing: int | None = None) -> int:
         """Cycles between two wavelets that a streaming ``instruction`` takes in or puts out."""

@@ -6,7 +6,7 @@ clock of every PE for the flow engine. One reduction, side by side:
 
 >>> from wsekern.ops import ReduceTree
 >>> from wsekern.ops.views import three_views
->>> print(three_views(ReduceTree(words=2, axis="x", algorithm="two-phase", group=2), pes=4))
+>>> print(three_views(ReduceTree(elements=2, axis="x", algorithm="two-phase", group=2), pes=4))
 1. what it computes: first word of every PE, before and after
    [1.0, 2.0, 3.0, 4.0] -> [10.0, 2.0, 3.0, 4.0]
 2. how it runs: instructions of every PE in order, cycle engine's last cycle of each PE
@@ -18,7 +18,7 @@ clock of every PE for the flow engine. One reduction, side by side:
    PE 0: tile <- tile + PE 2  (fadds, 2 elements)
    [17, 2, 10, 2], values the same
 3. what it costs: flow engine's clock of each PE, causes on the critical path, link traversals
-   [17, 2, 10, 2], {'compute': 2, 'fabric': 3, 'stages': 10, 'overhead': 0, 'words': 2}, 8
+   [17, 2, 10, 2], {'compute': 2, 'fabric': 3, 'stages': 10, 'overhead': 0, 'stream': 2}, 8
 
 Which algorithm is the fastest depends on the PEs and the words (``best_reduce`` and the like give the reason); its picture,
 time against PEs for each algorithm, is drawn by ``plot_crossover`` or ``wsekern predict op reduce-crossover --words 64
@@ -51,6 +51,9 @@ c chain, s star, t tree, w two phases, g generated
 
 Clocks of the two engines are equal on every PE, but where words of
 several messages meet on a link or a ramp, or wait for a busy core until its queue is full: there ``FlowEngine.notes`` says so.
+
+``operation.py`` is the contract: what an engine may ask of an operation, and an operation of an engine. An operation is written
+as a schedule (``lines/scan.py`` is the shortest) and named by one line of ``registry.py``.
 """
 
 from wsekern.machine.timing import DTYPES, Timing
@@ -68,9 +71,10 @@ from wsekern.ops.choose import (
     plot_crossover,
 )
 from wsekern.ops.engines.cycle import CycleEngine
-from wsekern.ops.engines.flow import FlowEngine, Operation
+from wsekern.ops.engines.engine import Engine
+from wsekern.ops.engines.flow import FlowEngine
 from wsekern.ops.engines.regions import Part, Region, run_regions, run_regions_on_cycle_engine
-from wsekern.ops.grid.gemm import Cannon, Gemm, GemmTransposed, MeshGemm, MeshGemmTransposed, Summa
+from wsekern.ops.grid.gemm import Cannon, MeshGemm, MeshGemmTransposed, Summa
 from wsekern.ops.grid.plane import Broadcast2D, Reduce2D
 from wsekern.ops.grid.transpose import Transpose
 from wsekern.ops.lines.allreduce import AllReduce
@@ -80,9 +84,11 @@ from wsekern.ops.lines.reduce import Reduce, TwoPhaseReduce
 from wsekern.ops.lines.ring import RingAllReduce, RingShift
 from wsekern.ops.lines.shift import Shift
 from wsekern.ops.lines.tree_reduce import KTreeAllReduce, ReduceTree, TreeAllReduce
+from wsekern.ops.local.gemm import Gemm, GemmTransposed
 from wsekern.ops.local.gemv import Gemv
 from wsekern.ops.local.padding import Padded, join_tiles, split_matrix, split_operands
 from wsekern.ops.local.rows import LOCAL_KINDS, Local
+from wsekern.ops.operation import Operation
 from wsekern.ops.views import three_views
 
 __all__ = [
@@ -96,6 +102,7 @@ __all__ = [
     "Choice",
     "Crossover",
     "CycleEngine",
+    "Engine",
     "FlowEngine",
     "Gather",
     "Gemm",

@@ -21,11 +21,11 @@ class LineCosts:
         stage: int,
         hop: int,
         convert: int,
-        words_send: int,
-        words_add: int,
+        stream_send: int,
+        stream_add: int,
         paced_add: int,
-        words_broadcast: int,
-        words_receive: int,
+        stream_broadcast: int,
+        stream_receive: int,
         paced_broadcast: int,
         sums: int,
         step_send: int,
@@ -44,9 +44,9 @@ def latest_clock(grid: NDArray[np.int64]) -> tuple[int, int]: ...
 def reduce_snake(grid: NDArray[np.int64], costs: LineCosts) -> int: ...
 def broadcast_plane(grid: NDArray[np.int64], root_x: int, root_y: int, costs: LineCosts) -> int: ...
 def shift_line(
-    line: NDArray[np.int64], relays: int, start: int, relay: int, stage: int, hop: int, words: int
+    line: NDArray[np.int64], relays: int, start: int, relay: int, stage: int, hop: int, stream: int
 ) -> None: ...
-def level_line(line: NDArray[np.int64]) -> None: ...
+def synchronise_line(line: NDArray[np.int64]) -> None: ...
 def spend(line: NDArray[np.int64], cycles: NDArray[np.int64]) -> None: ...
 def run_steps(
     line: NDArray[np.int64],

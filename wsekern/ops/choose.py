@@ -1,6 +1,6 @@
 """Which algorithm, with which parameters, is fastest: asked of the flow engine's clocks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isqrt, log2
@@ -14,11 +14,12 @@ from wsekern.ops.grid.gemm import Cannon, MeshGemm, Summa
 from wsekern.ops.grid.plane import Broadcast2D, Reduce2D
 from wsekern.ops.lines.allreduce import AllReduce
 from wsekern.ops.lines.broadcast import Broadcast
-from wsekern.ops.lines.line import Axis, check_line
 from wsekern.ops.lines.reduce import Reduce, TwoPhaseReduce
 from wsekern.ops.lines.ring import RingAllReduce
 from wsekern.ops.lines.tree_reduce import KTreeAllReduce, ReduceTree, TreeAllReduce
 from wsekern.ops.local.gemv import Gemv
+from wsekern.ops.operation import Axis, check_line
+from wsekern.ops.registry import algorithms
 
 
 @dataclass(frozen=True)
@@ -75,83 +76,83 @@ def _line(axis: Axis, pes: int) -> tuple[int, int]:
     return (pes, 1) if axis == "x" else (1, pes)
 
 
-def best_groups(pes: int, words: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp16",
+def best_groups(pes: int, elements: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp16",
                 axis: Axis = "x", op: str = "sum") -> Choice:
-    """The number of groups with which the two-level all-reduce of ``words`` elements on ``pes`` PEs is fastest."""
-    check_line(words, axis, 0, pes=pes)
-    return _best_groups(pes, words, _loaded(machine), profile, dtype, axis, op)
+    """The number of groups with which the two-level all-reduce of ``elements`` elements on ``pes`` PEs is fastest."""
+    check_line(elements, axis, 0, pes=pes)
+    return _best_groups(pes, elements, _loaded(machine), profile, dtype, axis, op)
 
 
 @lru_cache(maxsize=1024)
-def _best_groups(pes: int, words: int, machine: Machine, profile: str, dtype: str, axis: Axis, op: str) -> Choice:
+def _best_groups(pes: int, elements: int, machine: Machine, profile: str, dtype: str, axis: Axis, op: str) -> Choice:
     most = min(pes, 4 * isqrt(pes) + 4)
-    candidates = {f"{g} groups": AllReduce(words, axis, g, op) for g in _some_sizes(most)}
+    candidates = {f"{g} groups": AllReduce(elements, axis, g, op) for g in _some_sizes(most)}
     return _choose(candidates, machine, *_line(axis, pes), profile, dtype)
 
 
-def best_allreduce(pes: int, words: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp16",
+def best_allreduce(pes: int, elements: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp16",
                    axis: Axis = "x", op: str = "sum") -> Choice:
-    """The fastest all-reduce of ``words`` elements on a line of ``pes`` PEs: the two-level one with the best number of
+    """The fastest all-reduce of ``elements`` elements on a line of ``pes`` PEs: the two-level one with the best number of
     groups, a K-tree of three levels, reduce over the generated tree and multicast, or the ring."""
-    check_line(words, axis, 0, pes=pes)
-    return _best_allreduce(pes, words, _loaded(machine), profile, dtype, axis, op)
+    check_line(elements, axis, 0, pes=pes)
+    return _best_allreduce(pes, elements, _loaded(machine), profile, dtype, axis, op)
 
 
 @lru_cache(maxsize=1024)
-def _best_allreduce(pes: int, words: int, machine: Machine, profile: str, dtype: str, axis: Axis, op: str) -> Choice:
-    groups = _best_groups(pes, words, machine, profile, dtype, axis, op)
+def _best_allreduce(pes: int, elements: int, machine: Machine, profile: str, dtype: str, axis: Axis, op: str) -> Choice:
+    groups = _best_groups(pes, elements, machine, profile, dtype, axis, op)
     cube = max(1, round(pes ** (1 / 3)))
     candidates = {groups.tried[0][0]: groups.operation, f"K-tree of {cube * cube} and {cube} groups":
-                  KTreeAllReduce(words, axis, (cube * cube, cube), op),
-                  "generated tree and multicast": TreeAllReduce(words, axis, "auto", None, op),
-                  "chains and multicast": TreeAllReduce(words, axis, "chain", None, op)}
-    if _ring_floor(pes, words, Timing(machine, profile, dtype)) <= groups.cycles:
-        candidates["ring"] = RingAllReduce(words, axis, op, overlapped=True)
+                  KTreeAllReduce(elements, axis, (cube * cube, cube), op),
+                  "generated tree and multicast": TreeAllReduce(elements, axis, "auto", None, op),
+                  "chains and multicast": TreeAllReduce(elements, axis, "chain", None, op)}
+    if _ring_floor(pes, elements, Timing(machine, profile, dtype)) <= groups.cycles:
+        candidates["ring"] = RingAllReduce(elements, axis, op, overlapped=True)
     return _choose(candidates, machine, *_line(axis, pes), profile, dtype)
 
 
-def _ring_floor(pes: int, words: int, timing: Timing) -> int:
+def _ring_floor(pes: int, elements: int, timing: Timing) -> int:
     """What a ring takes at least: its rounds."""
-    return 2 * (pes - 1) * (timing.stage + timing.hop + timing.wavelets(words) // pes)
+    return 2 * (pes - 1) * (timing.stage + timing.hop + timing.wavelets(elements) // pes)
 
 
-def best_reduce(pes: int, words: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp32",
+def best_reduce(pes: int, elements: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp32",
                 axis: Axis = "x", op: str = "sum") -> Choice:
-    """The fastest way to reduce ``words`` elements on a line of ``pes`` PEs to its first PE: chain, star, tree, two phases
+    """The fastest way to reduce ``elements`` elements on a line of ``pes`` PEs to its first PE: chain, star, tree, two phases
     with which size of group, or the generated tree."""
-    check_line(words, axis, 0, pes=pes)
-    return _best_reduce(pes, words, _loaded(machine), profile, dtype, axis, op)
+    check_line(elements, axis, 0, pes=pes)
+    return _best_reduce(pes, elements, _loaded(machine), profile, dtype, axis, op)
 
 
 @lru_cache(maxsize=1024)
-def _best_reduce(pes: int, words: int, machine: Machine, profile: str, dtype: str, axis: Axis, op: str) -> Choice:
-    candidates: dict[str, Any] = {"chain": Reduce(words, axis, op=op)}
+def _best_reduce(pes: int, elements: int, machine: Machine, profile: str, dtype: str, axis: Axis, op: str) -> Choice:
+    candidates: dict[str, Any] = {"chain": Reduce(elements, axis, op=op)}
     for group in _some_sizes(pes)[1:-1]:
-        candidates[f"two phases, groups of {group} PEs"] = TwoPhaseReduce(words, axis, group, op)
+        candidates[f"two phases, groups of {group} PEs"] = TwoPhaseReduce(elements, axis, group, op)
     for name in ("tree", "star", "auto"):
-        candidates[name] = ReduceTree(words, axis, name, 0, op)
+        candidates[name] = ReduceTree(elements, axis, name, 0, op)
     return _choose(candidates, machine, *_line(axis, pes), profile, dtype)
 
 
-def best_reduce_2d(width: int, height: int, words: int, machine: Machine | str, profile: str = "silicon",
+def best_reduce_2d(width: int, height: int, elements: int, machine: Machine | str, profile: str = "silicon",
                    dtype: str = "fp32", op: str = "sum") -> Choice:
-    """The fastest way to reduce ``words`` elements of all PEs of a grid to its first one: rows then column, by which line
+    """The fastest way to reduce ``elements`` elements of all PEs of a grid to its first one: rows then column, by which line
     algorithm, or a snake."""
-    check_line(words, "x", 0, width=width, height=height)
-    candidates: dict[str, Any] = {f"x then y, {name}": Reduce2D(words, "xy", name, op)
+    check_line(elements, "x", 0, width=width, height=height)
+    candidates: dict[str, Any] = {f"x then y, {name}": Reduce2D(elements, "xy", name, op)
                                   for name in ("chain", "two-phase", "auto")}
-    candidates["snake"] = Reduce2D(words, "snake", op=op)
+    candidates["snake"] = Reduce2D(elements, "snake", op=op)
     return _choose(candidates, _loaded(machine), width, height, profile, dtype)
 
 
-def best_broadcast(width: int, height: int, words: int, machine: Machine | str, profile: str = "silicon",
+def best_broadcast(width: int, height: int, elements: int, machine: Machine | str, profile: str = "silicon",
                    dtype: str = "fp16") -> Choice:
-    """The fastest way to bring ``words`` elements from the first PE of a grid to all: one multicast over both axes, or one
+    """The fastest way to bring ``elements`` elements from the first PE of a grid to all: one multicast over both axes, or one
     along the row, then one along every column."""
-    check_line(words, "x", 0, width=width, height=height)
-    candidates: dict[str, Any] = {"one multicast": Broadcast2D(words)}
+    check_line(elements, "x", 0, width=width, height=height)
+    candidates: dict[str, Any] = {"one multicast": Broadcast2D(elements)}
     if min(width, height) > 1:
-        candidates["rows, then columns"] = (Broadcast(words, "x"), Broadcast(words, "y"))
+        candidates["rows, then columns"] = (Broadcast(elements, "x"), Broadcast(elements, "y"))
     return _choose(candidates, _loaded(machine), width, height, profile, dtype)
 
 
@@ -178,32 +179,12 @@ def best_gemm(pes: int, tile: tuple[int, int, int], machine: Machine | str, prof
     return _choose(candidates, _loaded(machine), pes, height, profile, dtype)
 
 
-CROSSOVERS: dict[str, dict[str, Callable[[int, int], Any]]] = {
-    "reduce": {
-        "chain": lambda pes, words: Reduce(words, "x"),
-        "star": lambda pes, words: ReduceTree(words, "x", "star"),
-        "tree": lambda pes, words: ReduceTree(words, "x", "tree"),
-        "two phases": lambda pes, words: TwoPhaseReduce(words, "x", max(1, isqrt(pes))),
-        "generated": lambda pes, words: ReduceTree(words, "x", "auto"),
-    },
-    "allreduce": {
-        "one group": lambda pes, words: AllReduce(words, "x", 1),
-        "two levels": lambda pes, words: AllReduce(words, "x", max(1, isqrt(pes))),
-        "three levels": lambda pes, words: KTreeAllReduce(words, "x", (max(1, round(pes ** (2 / 3))),
-                                                                        max(1, round(pes ** (1 / 3))))),
-        "generated tree": lambda pes, words: TreeAllReduce(words, "x", "auto"),
-        "ring": lambda pes, words: RingAllReduce(words, "x", overlapped=True),
-    },
-}
-"""Algorithms of each kind of operation whose times cross: name -> operation for (PEs, words)."""
-
-
 @dataclass(frozen=True)
 class Crossover:
     """Cycles of every algorithm on lines of ``pes`` PEs (None where it does not fit), and where the fastest changes."""
 
     kind: str
-    words: int
+    elements: int
     machine: str
     pes: tuple[int, ...]
     cycles: dict[str, tuple[int | None, ...]]
@@ -219,7 +200,6 @@ class Crossover:
         """(PEs, algorithm) from which on that algorithm is the fastest, of those tried."""
         best = self.fastest
         return tuple((self.pes[k], best[k]) for k in range(len(best)) if k == 0 or best[k - 1] != best[k])
-
 
     def picture(self, height: int = 12) -> str:
         """Cycles (up, on a scale of factors) against PEs (to the right), each algorithm by a letter of its name, in text;
@@ -240,22 +220,20 @@ class Crossover:
         return "\n".join(["cycles", *drawn[::-1], "    PEs " + "".join(f"{count:5}" for count in self.pes), legend])
 
 
-def crossover(kind: str, words: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp32",
+def crossover(kind: str, elements: int, machine: Machine | str, profile: str = "silicon", dtype: str = "fp32",
               pes: Sequence[int] = (2, 4, 8, 16, 32, 64, 128, 256, 512, 750)) -> Crossover:
     """Cycles of all algorithms of ``kind`` ("reduce" or "allreduce") against PEs."""
-    if kind not in CROSSOVERS:
-        raise InputError(f"no crossovers of {kind!r}: use one of {', '.join(CROSSOVERS)}")
-    machine = _loaded(machine)
+    candidates, machine = algorithms(kind), _loaded(machine)
     cycles: dict[str, tuple[int | None, ...]] = {}
-    for name, make in CROSSOVERS[kind].items():
+    for name, make in candidates.items():
         row: list[int | None] = []
         for count in pes:
             try:
-                row.append(_time(make(count, words), machine, count, 1, profile, dtype).cycles)
+                row.append(_time(make(count, elements), machine, count, 1, profile, dtype).cycles)
             except BudgetError:
                 row.append(None)
         cycles[name] = tuple(row)
-    return Crossover(kind, words, machine.name, tuple(pes), cycles)
+    return Crossover(kind, elements, machine.name, tuple(pes), cycles)
 
 
 def plot_crossover(found: Crossover, path: str) -> None:
@@ -275,6 +253,6 @@ def plot_crossover(found: Crossover, path: str) -> None:
                   transform=axes.get_xaxis_transform())
     axes.set_xscale("log", base=2)
     axes.set(yscale="log", xlabel="PEs of the line", ylabel="cycles",
-             title=f"{found.kind} of {found.words} words on {found.machine}")
+             title=f"{found.kind} of {found.elements} words on {found.machine}")
     figure.legend(loc="outside right upper", frameon=False)
     figure.savefig(path)

@@ -1,10 +1,9 @@
 """``predict op``: one mesh operation on the flow engine's clocks, without values."""
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.choose import (
-    CROSSOVERS,
     Choice,
     best_allreduce,
     best_broadcast,
@@ -24,148 +22,69 @@ from wsekern.ops.choose import (
     crossover,
     plot_crossover,
 )
-from wsekern.ops.engines.cycle import ELEMENT_TYPES, CycleEngine
-from wsekern.ops.engines.flow import FlowEngine, Operation
-from wsekern.ops.grid.gemm import Cannon, MeshGemm, MeshGemmTransposed, MeshProduct, Summa
-from wsekern.ops.grid.plane import Broadcast2D, Reduce2D
-from wsekern.ops.grid.transpose import Transpose
-from wsekern.ops.lines.allreduce import AllReduce
-from wsekern.ops.lines.broadcast import Broadcast
-from wsekern.ops.lines.distribute import AllGather, Gather, Scatter
-from wsekern.ops.lines.line import Axis, check_count, traffic
-from wsekern.ops.lines.reduce import Reduce, TwoPhaseReduce
-from wsekern.ops.lines.ring import RingAllReduce, RingShift
-from wsekern.ops.lines.shift import Shift
-from wsekern.ops.lines.tree_reduce import KTreeAllReduce, ReduceTree, TreeAllReduce
-from wsekern.ops.local.gemv import Gemv
-from wsekern.ops.local.rows import Local
-from wsekern.ops.schedule.scheduled import lower
-from wsekern.program.operands import TYPE_BYTES
+from wsekern.ops.engines.cycle import CycleEngine
+from wsekern.ops.engines.engine import Engine
+from wsekern.ops.engines.flow import FlowEngine
+from wsekern.ops.lines.allreduce import default_groups
+from wsekern.ops.operation import ELEMENT_TYPES, Operation, check_count
+from wsekern.ops.registry import CROSSOVERS, LOCAL, SPECS, OpSpec, find_spec
+from wsekern.ops.request import OpRequest
 
-
-@dataclass(frozen=True, kw_only=True)
-class OpRequest:
-    """What to predict: the grid, and those sizes that the operation needs."""
-
-    width: int
-    height: int
-    tile: tuple[int, ...] | None = None
-    groups: int | None = None
-    levels: tuple[int, ...] = ()
-    """Groups of every level of a K-tree."""
-    relays: int | None = None
-    words: int | None = None
-    receivers: int | None = None
-
-    def need(self, field: str, meaning: str) -> int:
-        """A size that must be there and at least one."""
-        value = getattr(self, field)
-        if value is None:
-            raise InputError(f"{field} is missing: expected {meaning}")
-        if value < 1:
-            raise InputError(f"{field} is {value}: expected {meaning}, at least 1")
-        check_count(field, value)
-        return value
-
-    def tile_of(self, meaning: str) -> tuple[int, ...]:
-        """The tile, of as many sizes as ``meaning`` names."""
-        sizes = len(meaning.split("x"))
-        if self.tile is None or len(self.tile) != sizes or min(self.tile) < 1:
-            given = "missing" if self.tile is None else "x".join(map(str, self.tile))
-            raise InputError(f"tile is {given}: expected {meaning}, sizes of one PE's tile")
-        return self.tile
-
-    @property
-    def axis(self) -> Axis:
-        """Axis of operations along one line."""
-        return "x" if self.height == 1 else "y"
-
-    @property
-    def line(self) -> int:
-        """PEs of a line along :attr:`axis`."""
-        return self.width if self.axis == "x" else self.height
-
-
-def default_groups(pes: int) -> int:
-    """Groups of the two-level all-reduce on ``pes`` PEs: the divisor nearest to the root, as WaferLLM chooses them."""
-    divisors = [g for g in range(1, pes + 1) if pes % g == 0]
-    return min(divisors, key=lambda g: (abs(g - math.sqrt(pes)), g))
-
-
-def _allreduce(request: OpRequest, words: int) -> AllReduce:
-    if request.groups is not None:
-        request.need("groups", "groups of PEs")
-    return AllReduce(words, request.axis, request.groups or default_groups(request.line))
-
-
-def _words(request: OpRequest) -> int:
-    return request.need("words", "elements on each PE")
-
-
-def _meshgemv(request: OpRequest) -> list[Operation]:
-    rows, cols = request.tile_of("ROWSxCOLS")
-    return [Gemv(rows, cols), _allreduce(request, cols)]
-
-
-def _gemv_pipeline(request: OpRequest) -> list[Operation]:
-    rows, cols = request.tile_of("ROWSxCOLS")
-    return [Gemv(rows, cols), TreeAllReduce(cols, request.axis, "chain", 0)]
-
-
-def _group(request: OpRequest) -> int:
-    """PEs of a group: those given, or about the root of the line."""
-    return request.need("groups", "PEs of a group") if request.groups is not None else max(1, math.isqrt(request.line))
-
-
-def _levels(request: OpRequest) -> tuple[int, ...]:
-    """Groups of each level: those given; where there is one number, as many as its root in a third level."""
-    if request.levels:
-        for count in request.levels:
-            replace(request, groups=count).need("groups", "groups of PEs")
-        return request.levels
-    groups = request.groups or max(1, round(request.line ** (2 / 3)))
-    return groups, max(1, math.isqrt(groups))
-
-
-_OPERATIONS: dict[str, Callable[[OpRequest], Sequence[Operation]]] = {
-    "meshgemv": _meshgemv,
-    "gemv-pipeline": _gemv_pipeline,
-    "gemv": lambda r: [Gemv(*r.tile_of("ROWSxCOLS"))],
-    "meshgemm": lambda r: [MeshGemm(*r.tile_of("MxKxN"))],
-    "cannon": lambda r: [Cannon(*r.tile_of("MxKxN"))],
-    "summa": lambda r: [Summa(*r.tile_of("MxKxN"))],
-    "meshgemm-transposed": lambda r: [MeshGemmTransposed(*r.tile_of("MxNxK"))],
-    "shift": lambda r: [Shift(math.prod(r.tile_of("ROWSxCOLS")), "x", r.need("relays", "PEs to move by"))],
-    "ring-shift": lambda r: [RingShift(math.prod(r.tile_of("ROWSxCOLS")), r.axis,
-                                      1 if r.relays is None else r.need("relays", "PEs to move by"),
-                                      overlapped=True)],
-    "allreduce": lambda r: [_allreduce(r, _words(r))],
-    "ktree-allreduce": lambda r: [KTreeAllReduce(_words(r), r.axis, _levels(r))],
-    "tree-allreduce": lambda r: [TreeAllReduce(_words(r), r.axis)],
-    "ring-allreduce": lambda r: [RingAllReduce(_words(r), r.axis, overlapped=True)],
-    "chain-reduce": lambda r: [Reduce(_words(r), r.axis)],
-    "star-reduce": lambda r: [ReduceTree(_words(r), r.axis, "star")],
-    "tree-reduce": lambda r: [ReduceTree(_words(r), r.axis, "tree")],
-    "two-phase-reduce": lambda r: [TwoPhaseReduce(_words(r), r.axis, _group(r))],
-    "auto-reduce": lambda r: [ReduceTree(_words(r), r.axis, "auto")],
-    "reduce-2d": lambda r: [Reduce2D(_words(r), "xy", "auto")],
-    "snake-reduce": lambda r: [Reduce2D(_words(r), "snake")],
-    "broadcast": lambda r: [Broadcast(_words(r), r.axis)],
-    "broadcast-2d": lambda r: [Broadcast2D(_words(r))],
-    "scatter": lambda r: [Scatter(_words(r), r.axis, r.line)],
-    "gather": lambda r: [Gather(_words(r), r.axis)],
-    "all-gather": lambda r: [AllGather(_words(r), r.axis)],
-    "transpose": lambda r: [Transpose(_words(r))],
-}
 ENERGY_UNIT = {"energy_unit": "link traversals"}
 """What energy counts: wavelets times links."""
-_WAVELETS = ("broadcast", "broadcast-2d", "scatter", "gather", "all-gather", "transpose")
-_DTYPES = {"line-multicast": "u32", "multicast": "u32", "reduce": "fp32"} | {
-    name: "fp32" for name in _OPERATIONS if name in _WAVELETS or name.endswith("reduce") or name == "reduce-2d"}
-_ALIASES = {"gemm": "meshgemm", "reduce": "chain-reduce", "line-multicast": "broadcast", "multicast": "broadcast"}
 
-OPERATIONS = (*_OPERATIONS, "line-multicast", "vector-INSTRUCTION", "local-KIND")
+
+class ChoiceSpec(NamedTuple):
+    """A choice of the fastest algorithm: what it chooses, its sizes, the number format where none is asked for, and how."""
+
+    summary: str
+    sizes: str
+    dtype: str
+    choose: Callable[[OpRequest, tuple[Any, ...]], Choice]
+
+
+def _best_reduce(r: OpRequest, how: tuple[Any, ...]) -> Choice:
+    if min(r.width, r.height) == 1:
+        return best_reduce(r.line, r.elements(), *how)
+    return best_reduce_2d(r.width, r.height, r.elements(), *how)
+
+
+_CHOICES = {
+    "best-reduce": ChoiceSpec("The fastest reduction of a line, or of a grid, to its first PE.", "words", "fp32", _best_reduce),
+    "best-allreduce": ChoiceSpec("The fastest sum of a line to all its PEs.", "words", "fp32",
+                                 lambda r, how: best_allreduce(r.line, r.elements(), *how, r.axis)),
+    "best-broadcast": ChoiceSpec("The fastest way of a tile from the first PE of a grid to all.", "words", "fp32",
+                                 lambda r, how: best_broadcast(r.width, r.height, r.elements(), *how)),
+    "best-gemv": ChoiceSpec("The fastest product of a vector and a matrix.", "tile ROWSxCOLS", "fp16",
+                            lambda r, how: best_gemv(r.width, *r.tile_of("ROWSxCOLS"), *how, r.height)),
+    "best-gemm": ChoiceSpec("The fastest product of matrices.", "tile MxKxN", "fp16",
+                            lambda r, how: best_gemm(r.width, r.tile_of("MxKxN"), *how, r.height)),
+}
+OPERATIONS = (*(spec.name for spec in SPECS), "vector-INSTRUCTION", LOCAL.name)
 """Names that :func:`predict_op` knows."""
+
+
+class OperationRow(NamedTuple):
+    """A row of the table of operations."""
+
+    name: str
+    summary: str
+    """What it does, in one sentence."""
+    sizes: str
+    """Sizes that it needs beside the grid; those in brackets have a default."""
+    dtype: str
+    """Number format where none is asked for."""
+
+
+def operation_table() -> list[OperationRow]:
+    """Everything that ``predict op`` can be asked for, in the order in which it is listed."""
+    operations = [OperationRow(spec.name, spec.summary, spec.sizes, spec.dtype) for spec in (*SPECS, LOCAL)]
+    operations.insert(-1, OperationRow("vector-INSTRUCTION", "One vector instruction of one PE, such as vector-fmuls.",
+                                       "words, no grid", "fp16"))
+    choices = [OperationRow(name, choice.summary, choice.sizes, choice.dtype) for name, choice in _CHOICES.items()]
+    crossovers = [OperationRow(f"{kind}-crossover", f"Cycles of every algorithm of {kind} against PEs, and where the fastest "
+                               "changes.", "words, no grid", "fp32") for kind in CROSSOVERS]
+    return operations + choices + crossovers
 
 
 def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, grid: tuple[int, int] | None = None,
@@ -184,134 +103,125 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
 
     ``best-OPERATION`` is the fastest algorithm with its reason; ``reduce-crossover`` and ``allreduce-crossover`` are the
     cycles of every algorithm against PEs and where the fastest changes, drawn to the file ``plot`` where one is given.
+    :func:`operation_table` lists all names.
     """
-    machine = load_machine(machine) if isinstance(machine, str) else machine
+    levels = groups if isinstance(groups, tuple) else ()
+    request = OpRequest(name=name, machine=load_machine(machine) if isinstance(machine, str) else machine, profile=profile,
+                        grid=grid, tile=tile, groups=None if isinstance(groups, tuple) else groups, levels=levels,
+                        relays=relays, words=words, receivers=receivers, dtype=dtype, conflict=conflict, engine=engine,
+                        plot=plot)
     if name.startswith("vector-"):
-        return _predict_vector(name, machine, profile, words, dtype or "fp16", conflict)
+        return _predict_vector(request)
     if name.endswith("-crossover"):
-        return _predict_crossover(name, machine, profile, words, dtype or "fp32", plot)
+        return _predict_crossover(request)
     if plot is not None:
         raise InputError(f"{name} has no plot: use one of {', '.join(f'{kind}-crossover' for kind in CROSSOVERS)}")
     if name in _CHOICES and grid is not None:
-        request = OpRequest(width=grid[0], height=grid[1], tile=tile, words=words)
-        return _predict_choice(name, request, machine, profile, dtype)
-    dtype = dtype or _DTYPES.get(name, "fp16")
-    if receivers is not None:
-        if receivers < 1:
-            raise InputError(f"receivers is {receivers}: expected PEs that the multicast reaches, at least 1")
-        grid = (receivers + 1, 1)
-    operation = _OPERATIONS.get(_ALIASES.get(name, name))
-    if operation is None and name not in _CHOICES and not name.startswith("local-"):
-        raise InputError(f"no operation {name!r}: use one of {', '.join((*OPERATIONS, *_CHOICES))}, "
-                         f"{', '.join(f'{kind}-crossover' for kind in CROSSOVERS)}")
-    if grid is None:
-        raise InputError("grid is missing: expected WIDTHxHEIGHT PEs")
-    kind = {"flow": FlowEngine, "cycle": CycleEngine}.get(engine)
-    if kind is None:
-        raise InputError(f"no engine {engine!r}: use flow or cycle")
-    run = kind(machine, *grid, profile=profile, dtype=dtype)
-    levels = groups if isinstance(groups, tuple) else ()
-    if levels and name != "ktree-allreduce":
-        raise InputError(f"groups are {'x'.join(map(str, levels))}: {name} has one number of groups, a ktree-allreduce any "
-                         "number of levels")
-    groups = None if isinstance(groups, tuple) else groups
-    request = OpRequest(width=grid[0], height=grid[1], tile=tile, groups=groups, levels=levels, relays=relays, words=words)
-    steps = operation(request) if operation else [Local(name.removeprefix("local-"), _words(request))]
+        return _predict_choice(request)
+    return _predict_operation(request)
+
+
+def _predict_operation(request: OpRequest) -> dict[str, Any]:
+    """An operation of the registry on an engine."""
+    if request.receivers is not None:
+        if request.receivers < 1:
+            raise InputError(f"receivers is {request.receivers}: expected PEs that the multicast reaches, at least 1")
+        request = replace(request, grid=(request.receivers + 1, 1))
+    spec = _spec(request)
+    run = _engine(request, spec)
+    if request.levels and not spec.levels:
+        raise InputError(f"groups are {'x'.join(map(str, request.levels))}: {request.name} has one number of groups, a "
+                         "ktree-allreduce any number of levels")
+    steps = spec.build(request)
     for step in steps:
         _run_step(run, step)
-    energy = run.energy
-    if name == "shift" and engine == "flow":  # the whole block moves, past the edge of the grid given too
-        energy = math.prod(grid) * abs(relays or 0) * traffic(run.timing, math.prod(tile or (0,))).results
-    chosen: dict[str, Any] = {"groups": groups or default_groups(request.line)} if name in ("meshgemv", "allreduce") else {}
-    said = list(run.notes.values()) if engine == "flow" else []
-    if engine == "cycle" and any(isinstance(step, MeshProduct) and step.overlapped for step in steps):
-        said.append("staged: each core sends, takes and works one after the other, without microthreads")
-    held, sram = max(_tile_bytes(step, run) for step in steps), int(machine.core.sram)
-    if held > sram:
-        said.append(f"the tiles of a PE take {held:,} B and it has {sram:,} B: cut them over more PEs")
-    notes = {"note": "; ".join(said)} if said else {}
-    return {"op": name, "machine": machine.name, "profile": profile, "grid": f"{grid[0]}x{grid[1]}", "dtype": dtype,
-            **chosen, "engine": engine, "cycles": run.cycles, "energy": energy, **ENERGY_UNIT,
-            "breakdown": dict(run.breakdown), **notes}
+    is_flow = request.engine == "flow"
+    energy = spec.traversals(request, run) if spec.traversals and is_flow else run.link_traversals
+    chosen = {"groups": request.groups or default_groups(request.line)} if spec.reports_groups else {}
+    notes = _notes(run, steps, is_flow)
+    return {"op": request.name, "machine": run.machine.name, "profile": request.profile, "grid": f"{run.width}x{run.height}",
+            "dtype": run.dtype, **chosen, "engine": request.engine, "cycles": run.cycles, "energy": energy, **ENERGY_UNIT,
+            "breakdown": dict(run.breakdown), **({"note": "; ".join(notes)} if notes else {})}
 
 
-def _tile_bytes(step: Operation, run: FlowEngine) -> int:
-    """Bytes of the tiles that a PE holds; those that move are held twice."""
-    size = np.dtype(NUMPY_DTYPES[run.dtype]).itemsize
-    if isinstance(step, MeshProduct):
-        left, right, result = (math.prod(shape) for shape in step.shapes(run.width, run.height))
-        return size * (2 * (left + right) + result)
-    if isinstance(step, Transpose):
-        return size * step.held(run.width, run.height)
-    if isinstance(step, Gemv):
-        return size * (step.rows * step.cols + step.rows + step.cols)
-    if isinstance(step, Local):
-        types = step.tile_types(ELEMENT_TYPES[run.dtype])
-        taken = sum(math.prod(shape) * TYPE_BYTES[type] for shape, type in zip(step.tiles(), types, strict=True))
-        return taken + step.result_bytes(ELEMENT_TYPES[run.dtype])
-    return size * getattr(step, "words", 0)
+def _spec(request: OpRequest) -> OpSpec:
+    """The operation asked for; refused where no operation has that name, or no grid is given."""
+    spec = find_spec(request.name)
+    if spec is None and request.name not in _CHOICES:
+        raise InputError(f"no operation {request.name!r}: use one of {', '.join((*OPERATIONS, *_CHOICES))}, "
+                         f"{', '.join(f'{kind}-crossover' for kind in CROSSOVERS)}")
+    if spec is None or request.grid is None:
+        raise InputError("grid is missing: expected WIDTHxHEIGHT PEs")
+    return spec
 
 
-_CHOICES: dict[str, Callable[..., Choice]] = {
-    "best-reduce": lambda r, *how: best_reduce(r.line, _words(r), *how) if min(r.width, r.height) == 1
-    else best_reduce_2d(r.width, r.height, _words(r), *how),
-    "best-allreduce": lambda r, *how: best_allreduce(r.line, _words(r), *how, r.axis),
-    "best-broadcast": lambda r, *how: best_broadcast(r.width, r.height, _words(r), *how),
-    "best-gemv": lambda r, *how: best_gemv(r.width, *r.tile_of("ROWSxCOLS"), *how, r.height),
-    "best-gemm": lambda r, *how: best_gemm(r.width, r.tile_of("MxKxN"), *how, r.height),
-}
+def _engine(request: OpRequest, spec: OpSpec) -> Engine:
+    """A fresh engine of the kind asked for."""
+    kind = {"flow": FlowEngine, "cycle": CycleEngine}.get(request.engine)
+    if kind is None:
+        raise InputError(f"no engine {request.engine!r}: use flow or cycle")
+    return kind(request.machine, request.width, request.height, profile=request.profile, dtype=request.dtype or spec.dtype)
 
 
-def _predict_choice(name: str, request: OpRequest, machine: Machine, profile: str, dtype: str | None) -> dict[str, Any]:
-    """The fastest algorithm for an operation, why, and what else was tried."""
-    dtype = dtype or ("fp16" if name.startswith("best-gem") else "fp32")
-    choice = _CHOICES[name](request, machine, profile, dtype)
-    return {"op": name, "machine": machine.name, "profile": profile, "grid": f"{request.width}x{request.height}",
-            "dtype": dtype, "cycles": choice.cycles, "operation": repr(choice.operation), "reason": choice.reason,
-            "tried": dict(choice.tried)}
-
-
-def _predict_crossover(name: str, machine: Machine, profile: str, words: int | None, dtype: str,
-                       plot: str | None) -> dict[str, Any]:
-    """Cycles of every algorithm against PEs."""
-    if words is None:
-        raise InputError("words is missing: expected elements on each PE")
-    found = crossover(name.removesuffix("-crossover"), words, machine, profile, dtype)
-    if plot:
-        plot_crossover(found, plot)
-    return {"op": name, "machine": machine.name, "profile": profile, "dtype": dtype, "words": words, "pes": list(found.pes),
-            "cycles": {algorithm: list(row) for algorithm, row in found.cycles.items()},
-            "fastest_from": {str(pes): algorithm for pes, algorithm in found.changes}}
-
-
-def _run_step(run: FlowEngine, step: Operation) -> None:
+def _run_step(run: Engine, step: Operation) -> None:
     """Time alone on the flow engine; on the cycle engine with tiles of zeros."""
-    if not isinstance(run, CycleEngine):
+    if isinstance(run, FlowEngine):
         return run.time(step)
-    if isinstance(step, MeshProduct) and step.overlapped:
-        step = replace(step, overlapped=False)
-    shapes = lower(step, run.timing, run.width, run.height).tiles()
-    if isinstance(step, MeshProduct):
-        shapes = step.shapes(run.width, run.height)[:2]
-    types = step.tile_types(ELEMENT_TYPES[run.dtype]) if isinstance(step, Local) else (run.dtype,) * len(shapes)
+    step = step.staged()
+    program, shapes = step.lowered(run.timing, run.width, run.height), step.host_tiles(run.timing, run.width, run.height)
+    types = program.tile_types(ELEMENT_TYPES[run.dtype])
     run.run(step, *(np.zeros((run.height, run.width, *shape), NUMPY_DTYPES[type])
                     for shape, type in zip(shapes, types, strict=True)))
     return None
 
 
-def _predict_vector(name: str, machine: Machine, profile: str, words: int | None, dtype: str,
-                    conflict: bool) -> dict[str, Any]:
+def _notes(run: Engine, steps: Sequence[Operation], is_flow: bool) -> list[str]:
+    """Where clocks are bounds, where the cycle engine runs another form, and where tiles do not fit a PE."""
+    notes = list(run.notes.values()) if is_flow else []
+    if not is_flow and any(step.staged() is not step for step in steps):
+        notes.append("staged: each core sends, takes and works one after the other, without microthreads")
+    size, sram = max(step.memory_bytes(run) for step in steps), int(run.machine.core.sram)
+    if size > sram:
+        notes.append(f"the tiles of a PE take {size:,} B and it has {sram:,} B: cut them over more PEs")
+    return notes
+
+
+def _predict_choice(request: OpRequest) -> dict[str, Any]:
+    """The fastest algorithm for an operation, why, and what else was tried."""
+    spec = _CHOICES[request.name]
+    dtype = request.dtype or spec.dtype
+    choice = spec.choose(request, (request.machine, request.profile, dtype))
+    return {"op": request.name, "machine": request.machine.name, "profile": request.profile,
+            "grid": f"{request.width}x{request.height}", "dtype": dtype, "cycles": choice.cycles,
+            "operation": repr(choice.operation), "reason": choice.reason, "tried": dict(choice.tried)}
+
+
+def _predict_crossover(request: OpRequest) -> dict[str, Any]:
+    """Cycles of every algorithm against PEs."""
+    if request.words is None:
+        raise InputError("words is missing: expected elements on each PE")
+    dtype = request.dtype or "fp32"
+    result = crossover(request.name.removesuffix("-crossover"), request.words, request.machine, request.profile, dtype)
+    if request.plot:
+        plot_crossover(result, request.plot)
+    return {"op": request.name, "machine": request.machine.name, "profile": request.profile, "dtype": dtype,
+            "words": request.words, "pes": list(result.pes),
+            "cycles": {algorithm: list(row) for algorithm, row in result.cycles.items()},
+            "fastest_from": {str(pes): algorithm for pes, algorithm in result.changes}}
+
+
+def _predict_vector(request: OpRequest) -> dict[str, Any]:
     """One vector instruction from memory to memory: its set-up and its elements."""
-    instruction, timing = name.removeprefix("vector-"), Timing(machine, profile, dtype)
-    rates = machine.profile(profile).rate
+    instruction, machine, words = request.name.removeprefix("vector-"), request.machine, request.words
+    timing, rates = Timing(machine, request.profile, request.dtype or "fp16"), machine.profile(request.profile).rate
     if instruction not in rates and instruction not in machine.core.simd:
         raise InputError(f"no vector instruction {instruction!r} on {machine.name}: use one of "
                          f"{', '.join(machine.core.simd)}")
     if words is None or words < 0:
         raise InputError(f"words is {words}: expected the number of elements")
     check_count("words", words)
-    special = f"{instruction}_conflict" if conflict else f"{instruction}_long"
+    special = f"{instruction}_conflict" if request.conflict else f"{instruction}_long"
     elements = ceil(words / timing.rate(special if special in rates else instruction))
     setup = timing.setup(instruction) if words else 0
-    return {"op": name, "machine": machine.name, "profile": profile, "cycles": setup + elements, "energy": 0, **ENERGY_UNIT,
-            "breakdown": {"compute": elements, "fabric": 0, "stages": 0, "overhead": setup, "words": 0}}
+    return {"op": request.name, "machine": machine.name, "profile": request.profile, "cycles": setup + elements, "energy": 0,
+            **ENERGY_UNIT, "breakdown": {"compute": elements, "fabric": 0, "stages": 0, "overhead": setup, "stream": 0}}

@@ -12,7 +12,7 @@ with four columns of A; partial sums run east, added as their words arrive:
 ...     pe = Program(f"PE {k}")
 ...     A, x, y = pe.array("A", "f32", M * N), pe.array("x", "f32", N), pe.array("y", "f32", M)
 ...     column = pe.descriptor("column", A.view(M, save=True))          # a mem1d that moves on by itself
-...     west, east = k % 2, 1 - k % 2                                   # neighbours' links alternate between two colors
+...     west, east = k % 2, 1 - k % 2                                   # neighbors' links alternate between two colors
 ...     with pe.function("compute") as code:                            # what the host launches
 ...         with code.range(N) as j:
 ...             code.fmacs(y, y, code.read(x, j), column)               # y += x[j] * A[:, j]

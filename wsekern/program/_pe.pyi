@@ -1,23 +1,33 @@
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+NONE: int
+STACK: int
+THREADS: int
+MAIN_THREAD: int
+FORM_CODES: dict[str, int]
+OPERATION_CODES: dict[str, int]
+TYPE_CODES: dict[str, int]
+KIND_CODES: dict[str, int]
+PROGRAM: np.dtype
+INSTRUCTION: np.dtype
+DESCRIPTOR: np.dtype
+LATENCY: np.dtype
 STATES: tuple[str, ...]
 COUNTERS: tuple[str, ...]
 
 class Cores:
     def __init__(
         self,
-        programs: NDArray[np.int32],
-        code: NDArray[np.int32],
-        descriptors: NDArray[np.int32],
-        routes: NDArray[np.uint8],
+        programs: NDArray[np.void],
+        code: NDArray[np.void],
+        descriptors: NDArray[np.void],
+        routes: NDArray[np.void],
         program_of: NDArray[np.int32],
         parameters: NDArray[np.int32],
-        latencies: Sequence[int],
-        stride_width: Sequence[int],
+        latency: NDArray[np.void],
         width: int,
     ) -> None: ...
     @property

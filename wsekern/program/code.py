@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.program.instructions import INSTRUCTIONS, Label, Scalar, TaskEntry, Vector
+from wsekern.program.instructions import INSTRUCTIONS, MAX_REGISTERS, Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
     INTEGERS,
     TYPE_BYTES,
@@ -20,12 +20,8 @@ from wsekern.program.operands import (
     Ring,
     element_type,
 )
+from wsekern.program.symbols import Symbols
 from wsekern.program.values import Number, Value, Variable, register_bits
-
-if TYPE_CHECKING:
-    from wsekern.program.program import Program
-
-MOST_REGISTERS = 256
 
 
 class Code:
@@ -35,7 +31,7 @@ class Code:
     descriptors, symbols (all their elements), variables, values and numbers. Keywords are those of :class:`Vector`.
     """
 
-    def __init__(self, program: "Program", entry: TaskEntry) -> None:
+    def __init__(self, program: Symbols, entry: TaskEntry) -> None:
         self.program, self.entry = program, entry
         self._free: list[int] = []
         self._next = 1
@@ -67,9 +63,13 @@ class Code:
         while self._next in self.program.kept_registers:
             self._next += 1
         self._next += 1
-        if self._next > MOST_REGISTERS:
-            raise BudgetError(f"program {self.program.name}: task {self.entry.name} holds more than {MOST_REGISTERS} values")
+        if self._next > MAX_REGISTERS:
+            raise BudgetError(f"program {self.program.name}: task {self.entry.name} holds more than {MAX_REGISTERS} values")
         return self._next - 1
+
+    def release(self, register: int) -> None:
+        """Let ``register`` hold another value: nobody uses the one that it holds any more."""
+        self._free.append(register)
 
     def _new(self, type: str) -> Value:
         return Value(self, self._register(), type)

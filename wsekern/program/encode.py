@@ -1,5 +1,8 @@
-"""From a program to the records that the core reads (``src/pe/pe_code.h``), timed for one machine and profile."""
+"""From a program to the records that the core reads (``src/program/pe_code.h``), timed for one machine and profile.
 
+Codes and records come from that header (:mod:`wsekern.program._pe`): here every field is filled by its name."""
+
+from collections.abc import Iterable
 from fractions import Fraction
 from math import ceil
 from typing import Any
@@ -7,13 +10,25 @@ from typing import Any
 import numpy as np
 
 from wsekern.errors import BudgetError, InputError
+from wsekern.fabric._routing import ROUTE
 from wsekern.fabric.plan import route_record
 from wsekern.machine.timing import Timing
-from wsekern.program.instructions import FORMS, INSTRUCTIONS, OPERATIONS, PRIORITIES, Label, Placed, Scalar, Vector
+from wsekern.program._pe import (
+    DESCRIPTOR,
+    FORM_CODES,
+    INSTRUCTION,
+    KIND_CODES,
+    LATENCY,
+    NONE,
+    OPERATION_CODES,
+    PROGRAM,
+    STACK,
+    TYPE_CODES,
+)
+from wsekern.program.instructions import INSTRUCTIONS, MAIN_TASK, PRIORITIES, Label, Placed, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
     INTEGERS,
     TYPE_BYTES,
-    TYPE_CODES,
     Fabric,
     Fifo,
     Mem,
@@ -23,19 +38,8 @@ from wsekern.program.operands import (
     Register,
     Ring,
 )
-from wsekern.program.program import MAIN_TASK, Program
+from wsekern.program.program import Program
 
-INSTRUCTION_FIELDS = ("form", "op", "type", "dst", "a", "b", "c", "imm", "cycles", "taken", "repeat", "between", "num", "den",
-                      "conflict_num", "conflict_den", "full", "long_num", "long_den", "packing", "step", "counted",
-                      "stream", "thread", "priority", "activate", "unblock", "terminate", "control_activate",
-                      "control_unblock")
-DESCRIPTOR_FIELDS = ("kind", "type", "queue", "base", "extent", "stride", "advance", "save", "wrap", "shape0", "shape1",
-                     "shape2", "shape3", "stride0", "stride1", "stride2", "stride3", "control", "advance_switch", "index",
-                     "own", "on_push", "on_pop")
-_KINDS = {name: code for code, name in enumerate(("absent", "mem", "mem4d", "ring", "fifo", "register", "fabin", "fabout"))}
-_FORMS = {name: code for code, name in enumerate(FORMS)}
-_OPERATIONS = {name: code for code, name in enumerate(OPERATIONS)}
-_NONE, _QUEUES, _TASKS, _CONTROL_TASKS, _STACK = -1, 8, 32, 64, 8
 _SOFTWARE = {"div": "divide", "mod": "divide", "sqrt": "rsqrt", "exp": "exp", "log": "exp", "sin": "exp", "cos": "exp"}
 """Scalar operations that are software, and the latency that they cost."""
 _FIXED = {"load": "load", "take": "load", "give": "scalar_issue", "call": "taken", "return": "taken", "jump": "taken",
@@ -79,7 +83,7 @@ class _Encoder:
         self.placed.parameters = max([-1, *program.parameters.values(), *read]) + 1
         for name in program.descriptors:            # those that PEs hold for themselves come first
             self._descriptor(Named(name), target=False)
-        known: dict[int, list[int]] = {}            # one instruction in many places has one record
+        known: dict[int, tuple] = {}            # one instruction in many places has one record
         for at, (line, item) in enumerate(kept):
             following = kept[at + 1][1] if at + 1 < len(kept) else None
             if not isinstance(item, Vector):
@@ -134,7 +138,7 @@ class _Encoder:
 
     def _task(self, name: str | None) -> int:
         if name is None:
-            return _NONE
+            return NONE
         if name not in self.placed.tasks:
             raise InputError(f"program {self.program.name}: no local task {name!r}: there are "
                              f"{', '.join(self.placed.tasks) or 'none'}")
@@ -150,23 +154,24 @@ class _Encoder:
     def _descriptor(self, operand: Operand | None, target: bool, type: str | None = None) -> int:
         """Number of an operand's record; ``type``: what its elements are taken for, where not what they are."""
         if operand is None:
-            return _NONE
+            return NONE
         key = (operand, target and isinstance(self.program.stated(operand), Fabric), type or self.program.type_of(operand))
         if key not in self.numbers:
             self.numbers[key] = len(self.placed.descriptors)
             self.placed.descriptors.append(self._describe(operand, *key[1:]))
         return self.numbers[key]
 
-    def _describe(self, operand: Operand, target: bool, type: str) -> list[int]:
-        own = self.own[operand.name] if isinstance(operand, Named) else _NONE
+    def _describe(self, operand: Operand, target: bool, type: str) -> tuple:
+        own = self.own[operand.name] if isinstance(operand, Named) else NONE
         stated = self.program.stated(operand)
-        row: dict[str, int] = {"own": own, "on_push": _NONE, "on_pop": _NONE, "type": TYPE_CODES[type]}
+        row: dict[str, Any] = {"own": own, "on_push": NONE, "on_pop": NONE, "type": TYPE_CODES[type], "shape": (0,) * 4,
+                               "strides": (0,) * 4}
         size = TYPE_BYTES[self.program.type_of(stated)]
         if isinstance(stated, Register):
-            row |= {"kind": _KINDS["register"], "queue": stated.number, "extent": 1}
+            row |= {"kind": KIND_CODES["register"], "queue": stated.number, "extent": 1}
             self._uses(stated.number)
         elif isinstance(stated, Fabric):
-            row |= {"kind": _KINDS["fabout" if target or stated.queue not in self.program.inputs else "fabin"],
+            row |= {"kind": KIND_CODES["fabout" if target or stated.queue not in self.program.inputs else "fabin"],
                     "queue": stated.queue, "extent": stated.extent, "control": stated.control,
                     "advance_switch": stated.advance_switch, "index": stated.index is not None, "base": stated.index or 0}
         else:
@@ -177,29 +182,29 @@ class _Encoder:
             row |= {"base": self.addresses[stated.symbol] + offset * size, "extent": stated.extent,
                     "stride": getattr(stated, "stride", 1), "save": getattr(stated, "save", False), "wrap": elements}
             if isinstance(stated, Mem):
-                row |= {"kind": _KINDS["mem"], "advance": stated.advance}
+                row |= {"kind": KIND_CODES["mem"], "advance": stated.advance}
             elif isinstance(stated, Mem4d):
-                row |= {"kind": _KINDS["mem4d"]} | self._dimensions(stated)
+                row |= {"kind": KIND_CODES["mem4d"]} | self._dimensions(stated)
             elif isinstance(stated, Ring):
-                row |= {"kind": _KINDS["ring"]}
+                row |= {"kind": KIND_CODES["ring"]}
             elif isinstance(stated, Fifo):
-                row |= {"kind": _KINDS["fifo"], "queue": self.fifos[stated.name], "on_push": self._task(stated.on_push),
+                row |= {"kind": KIND_CODES["fifo"], "queue": self.fifos[stated.name], "on_push": self._task(stated.on_push),
                         "on_pop": self._task(stated.on_pop)}
-        return [int(row.get(name, 0)) for name in DESCRIPTOR_FIELDS]
+        return _in_order(row, DESCRIPTOR)
 
     @staticmethod
-    def _dimensions(operand: Mem4d) -> dict[str, int]:
+    def _dimensions(operand: Mem4d) -> dict[str, tuple[int, ...]]:
         missing = 4 - len(operand.shape)
         shape = (1,) * missing + tuple(max(1, size) for size in operand.shape)     # none of no element: the core divides by it
         strides = (0,) * missing + tuple(operand.strides)
-        return {f"shape{k}": shape[k] for k in range(4)} | {f"stride{k}": strides[k] for k in range(4)}
+        return {"shape": shape, "strides": strides}
 
     def _uses(self, *registers: int | None) -> None:
         self.registers = max([self.registers, *(1 + number for number in registers if number is not None)])
 
     # ---- instructions
 
-    def _vector(self, item: Vector) -> list[int]:
+    def _vector(self, item: Vector) -> tuple:
         program, timing = self.program, self.timing
         operation = INSTRUCTIONS[item.name][0]
         stated = [program.stated(operand) for operand in item.operands]
@@ -212,8 +217,8 @@ class _Encoder:
         conflict = timing.conflict_rate(item.name) if self.banks else None
         slow = timing.long_rate(item.name) if self.banks and rate == timing.rate(item.name) else None
         row = {
-            "form": _FORMS["vector"], "op": _OPERATIONS[operation], "type": TYPE_CODES[arithmetic],
-            "imm": _NONE if item.done is None else item.done, "cycles": self._setup(item),
+            "form": FORM_CODES["vector"], "op": OPERATION_CODES[operation], "type": TYPE_CODES[arithmetic],
+            "imm": NONE if item.done is None else item.done, "cycles": self._setup(item),
             "repeat": item.repeat, "between": item.between, "num": rate.numerator, "den": rate.denominator,
             "conflict_num": conflict.numerator if conflict else 0, "conflict_den": conflict.denominator if conflict else 0,
             "full": timing.full_rate_elements, "long_num": slow.numerator if slow else 0,
@@ -225,11 +230,11 @@ class _Encoder:
             "control_activate": self._task(item.control_activate), "control_unblock": self._task(item.control_unblock),
         }
         self._uses(item.done)
-        row |= dict.fromkeys(("b", "c"), _NONE)
+        row |= dict.fromkeys(("b", "c"), NONE)
         for name, operand, type in zip(("dst", "a", "b", "c"), item.operands, types, strict=False):
             self._check_direction(item.name, operand, name == "dst")
             row[name] = self._descriptor(operand, target=name == "dst", type=type)
-        return [int(row.get(name, 0)) for name in INSTRUCTION_FIELDS]
+        return _in_order(row, INSTRUCTION)
 
     def _rate(self, item: Vector) -> Fraction:
         """Elements per cycle; a reduction into a scalar waits for each result (FABRICA: a dependent operation takes 2)."""
@@ -259,7 +264,7 @@ class _Encoder:
     def _microthread(self, item: Vector) -> int:
         """Microthread of an asynchronous instruction: as given, else the number of its queue (output before input)."""
         if item.microthread is None:
-            return _NONE
+            return NONE
         core, program = self.timing.machine.core, self.program
         stated = [program.stated(operand) for operand in item.operands]
         queues = [operand.queue for operand in stated if isinstance(operand, Fabric)]
@@ -274,15 +279,15 @@ class _Encoder:
         self.threads |= 1 << thread
         return thread
 
-    def _scalar(self, item: Scalar, following: Any) -> list[int]:
-        row: dict[str, int] = {"form": _FORMS[item.form], "type": TYPE_CODES[item.type], "imm": _signed(item.imm)}
+    def _scalar(self, item: Scalar, following: Any) -> tuple:
+        row: dict[str, int] = {"form": FORM_CODES[item.form], "type": TYPE_CODES[item.type], "imm": _signed(item.imm)}
         program = self.program
         for name in ("dst", "a", "b", "c"):
-            row[name] = _NONE if getattr(item, name) is None else getattr(item, name)
+            row[name] = NONE if getattr(item, name) is None else getattr(item, name)
         if item.form != "spend":
             self._uses(item.dst, *((item.a,) if item.form != "route" else ()), item.b, item.c)
         if item.form == "scalar":
-            row["op"] = _OPERATIONS[item.op]
+            row["op"] = OPERATION_CODES[item.op]
         elif item.form == "convert":
             row["b"] = TYPE_CODES[item.source]
         elif item.form in ("load", "store"):
@@ -297,7 +302,7 @@ class _Encoder:
         elif item.form in ("activate", "block", "unblock"):
             entry = self.program.tasks.get(item.target)
             if entry is not None and entry.kind == "data" and item.form != "activate":
-                row["form"], row["imm"] = _FORMS[f"{item.form}_queue"], self.program.input_queue(entry.number)
+                row["form"], row["imm"] = FORM_CODES[f"{item.form}_queue"], self.program.input_queue(entry.number)
             else:
                 row["imm"] = self._task(item.target)
         elif item.form == "route":
@@ -309,9 +314,9 @@ class _Encoder:
             if item.form == "load_descriptor":
                 row["a"] = self._descriptor(Named(item.source), target=False)
         row["cycles"], row["taken"] = self._cycles(item, following)
-        if row["form"] == _FORMS["spend"]:
+        if row["form"] == FORM_CODES["spend"]:
             row["cycles"] = item.imm
-        return [int(row.get(name, 0)) for name in INSTRUCTION_FIELDS]
+        return _in_order(row, INSTRUCTION)
 
     def _address(self, symbol: str) -> int:
         if symbol not in self.addresses:
@@ -341,37 +346,57 @@ class _Encoder:
 
     # ---- header
 
-    def _header(self) -> list[int]:
-        program, core = self.program, self.timing.machine.core
-        local = [task for task in program.tasks.values() if task.kind == "local"]
+    def _header(self) -> dict[str, Any]:
+        """Fields of a ``PROGRAM`` record, but for where its code, descriptors and routes begin: :func:`stack` fills these."""
+        program = self.program
         data = {program.input_queue(task.number): task for task in program.tasks.values() if task.kind == "data"}
+        core = self.timing.machine.core
         if core.data_tasks_bind_to_queue and any(queue not in core.data_task_ids.values for queue in data):
             raise BudgetError(f"program {program.name}: data tasks of {self.timing.machine.name} bind to input queues "
                               f"{core.data_task_ids.values[0]} to {core.data_task_ids.values[-1]}")
+        local = {self.placed.tasks[task.name]: task for task in program.tasks.values() if task.kind == "local"}
+        blocked_queues = {queue for queue, task in data.items() if task.blocked} | program.blocked_queues
+        return {
+            "count": len(self.placed.code), "memory": program.data_bytes, "registers": self.registers + STACK * self.calls,
+            "own": len(self.own), "fifos": len(self.fifos), "threads": self.threads,
+            "active": _mask(number for number, task in local.items() if task.active),
+            "blocked": _mask(number for number, task in local.items() if task.blocked),
+            "high": _mask(number for number, task in local.items() if task.priority == "high"),
+            "blocked_queues": _mask(blocked_queues),
+            "high_queues": _mask(queue for queue, task in data.items() if task.priority == "high"),
+            **self._queues(), **self._entries(local, data),
+        }
 
-        def mask(tasks: list, wanted: str) -> int:
-            return sum(1 << self.placed.tasks[task.name] for task in tasks
-                       if (task.priority == "high" if wanted == "high" else getattr(task, wanted)))
+    def _queues(self) -> dict[str, list[int]]:
+        """Color and depth of each queue that is bound."""
+        found, core = {}, self.timing.machine.core
+        for name, bindings, depths in (("in", self.program.inputs, core.input_queues.values),
+                                       ("out", self.program.outputs, core.output_queues.values)):
+            found[f"{name}_color"] = _list_of(f"{name}_color", bindings)
+            found[f"{name}_depth"] = _list_of(f"{name}_depth", {queue: depths[queue] for queue in bindings}, 0)
+        return found
 
-        blocked = {queue for queue, task in data.items() if task.blocked} | program.blocked_queues
-        row = [0, len(self.placed.code), 0, program.data_bytes, self.registers + _STACK * self.calls, len(self.own),
-               len(self.fifos), self.threads, 0, mask(local, "active"), mask(local, "blocked"), mask(local, "high"),
-               sum(1 << queue for queue in blocked),
-               sum(1 << queue for queue, task in data.items() if task.priority == "high")]
-        depths = (core.input_queues.values, core.output_queues.values)
-        for bindings in (program.inputs, program.outputs):
-            row += [bindings.get(queue, _NONE) for queue in range(_QUEUES)]
-        for bindings, depth in zip((program.inputs, program.outputs), depths, strict=True):
-            row += [depth[queue] if queue in bindings else 0 for queue in range(_QUEUES)]
-        entries = [_NONE] * (_TASKS + _QUEUES + _CONTROL_TASKS)
-        for task in local:
-            entries[self.placed.tasks[task.name]] = self._label(task.label)
-        for queue, task in data.items():
-            entries[_TASKS + queue] = self._label(task.label)
-        for task in program.tasks.values():
-            if task.kind == "control":
-                entries[_TASKS + _QUEUES + task.number] = self._label(task.label)
-        return [_signed(value) for value in row + entries]
+    def _entries(self, local: dict[int, TaskEntry], data: dict[int, TaskEntry]) -> dict[str, list[int]]:
+        """Where each task begins: local ones by id, data tasks by queue, control tasks by entry point."""
+        control = {task.number: task for task in self.program.tasks.values() if task.kind == "control"}
+        kinds = {"local_entry": local, "data_entry": data, "control_entry": control}
+        return {name: _list_of(name, {number: self._label(task.label) for number, task in tasks.items()})
+                for name, tasks in kinds.items()}
+
+
+def _mask(numbers: Iterable[int]) -> int:
+    """One bit for each number, as the int32 that holds them."""
+    return _signed(sum(1 << number for number in numbers))
+
+
+def _list_of(field: str, values: dict[int, int], other: int = NONE) -> list[int]:
+    """``values`` at their places in an array field of ``PROGRAM``, ``other`` at all others."""
+    return [values.get(place, other) for place in range(PROGRAM[field].shape[0])]
+
+
+def _in_order(row: dict[str, Any], kind: np.dtype) -> tuple:
+    """The fields of a record, 0 where ``row`` does not name one, as numpy takes them."""
+    return tuple([row.get(name, 0) for name in kind.names])
 
 
 def _signed(bits: int) -> int:
@@ -402,16 +427,24 @@ def _reads(item: Any, register: int | None) -> bool:
 
 
 def stack(placed: list[Placed]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Programs behind each other as the core takes them: headers, code, descriptors, routes."""
-    code, descriptors, routes, headers = [], [], [], []
-    for item in placed:
-        header = list(item.header)
-        header[0], header[2], header[8] = len(code), len(descriptors), len(routes)
-        headers.append(header)
+    """Programs behind each other as the core takes them: ``PROGRAM``, ``INSTRUCTION``, ``DESCRIPTOR`` and ``ROUTE`` records."""
+    headers = np.zeros(len(placed), PROGRAM)
+    code, descriptors, routes = [], [], []
+    for header, item in zip(headers, placed, strict=True):
+        for name, value in item.header.items():
+            header[name] = value
+        header["first"], header["descriptor"], header["route"] = len(code), len(descriptors), len(routes)
         code += item.code
         descriptors += item.descriptors
         routes += item.routes
-    route_bytes = (np.array(routes).view(np.uint8).reshape(len(routes), -1) if routes else np.zeros((0, 14), np.uint8))
-    return (np.array(headers, np.int32).reshape(len(headers), 150),
-            np.array(code, np.int32).reshape(-1, len(INSTRUCTION_FIELDS)),
-            np.array(descriptors, np.int32).reshape(-1, len(DESCRIPTOR_FIELDS)), np.ascontiguousarray(route_bytes))
+    return headers, np.array(code, INSTRUCTION), np.array(descriptors, DESCRIPTOR), np.array(routes, ROUTE)
+
+
+def core_latency(timing: Timing, banks: bool) -> np.ndarray:
+    """The ``LATENCY`` record of a machine and profile. Without ``banks``, no stride slows an instruction."""
+    record = np.zeros((), LATENCY)
+    for name in ("input", "output", "task", "data_task"):
+        record[name] = timing.latency(name, 0)
+    record["launch"] = timing.latency("launch", 1)
+    record["stride_width"] = timing.stride_width if banks else 0
+    return record

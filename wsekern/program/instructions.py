@@ -5,6 +5,11 @@ from typing import Any
 
 from wsekern.program.operands import Operand
 
+COLORS, MAX_REGISTERS = 24, 256
+"""Colors of a router, and registers of a task."""
+MAIN_TASK = "main"
+"""Task that every PE begins by itself at cycle 0."""
+
 # Vector instruction -> (what it does, precision of the arithmetic); h instructions work in fp16 or, on bf16 operands, in bf16.
 INSTRUCTIONS: dict[str, tuple[str, str]] = {
     "mov32": ("mov", "u32"), "add32": ("add", "u32"), "sub32": ("sub", "u32"), "mul32": ("mul", "u32"),
@@ -28,7 +33,7 @@ INSTRUCTIONS: dict[str, tuple[str, str]] = {
 OPERATIONS = ("mov", "add", "sub", "mul", "max", "min", "fma", "neg", "abs", "and", "or", "xor", "shl", "shr", "div", "mod",
               "lt", "le", "eq", "ne", "sqrt", "floor", "exp", "log", "sin", "cos", "library_exp", "library_rsqrt",
               "library_silu")
-"""What vector and scalar instructions compute, in the order of their codes."""
+"""What vector and scalar instructions compute (``pe_code.h`` has their codes)."""
 
 SOURCES = {"mov": 1, "neg": 1, "abs": 1, "sqrt": 1, "floor": 1, "exp": 1, "log": 1, "sin": 1, "cos": 1, "fma": 3,
            "library_exp": 1, "library_rsqrt": 1, "library_silu": 1}
@@ -37,7 +42,7 @@ SOURCES = {"mov": 1, "neg": 1, "abs": 1, "sqrt": 1, "floor": 1, "exp": 1, "log":
 FORMS = ("end", "spend", "vector", "scalar", "constant", "parameter", "convert", "load", "store", "take", "give", "jump",
          "branch", "call", "return", "activate", "block", "unblock", "block_queue", "unblock_queue", "time", "set_base",
          "move_base", "set_extent", "set_stride", "load_descriptor", "route", "position", "leave_teardown", "torn_down")
-"""Forms of instructions, in the order of their codes (``pe_code.h``)."""
+"""Forms of instructions (``pe_code.h`` has their codes)."""
 
 PRIORITIES = {"high": 0, "medium": 1, "low": 3}
 """Ranks of microthreads; the main thread stands between medium and low."""
@@ -132,12 +137,16 @@ def changed(item: Any) -> dict[str, Any]:
 
 @dataclass
 class Placed:
-    """Result of encoding: int32 records, and what the core's numbers mean."""
+    """Result of encoding: records for the core, and what its numbers mean."""
 
-    code: list[list[int]] = field(default_factory=list)
-    descriptors: list[list[int]] = field(default_factory=list)
+    code: list[tuple] = field(default_factory=list)
+    """Fields of ``INSTRUCTION`` records."""
+    descriptors: list[tuple] = field(default_factory=list)
+    """Fields of ``DESCRIPTOR`` records."""
     routes: list[Any] = field(default_factory=list)
-    header: list[int] = field(default_factory=list)
+    """``ROUTE`` records."""
+    header: dict[str, Any] = field(default_factory=dict)
+    """Fields of the ``PROGRAM`` record."""
     lines: list[int] = field(default_factory=list)
     """Place in ``Program.code`` of each record."""
     tasks: dict[str, int] = field(default_factory=dict)

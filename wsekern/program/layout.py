@@ -1,22 +1,10 @@
-"""A layout: programs on rectangles of PEs, their parameters, and routes of colors."""
+"""A layout: programs on PEs, ready to be compiled."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import ArrayLike
-
-from wsekern.errors import InputError
-from wsekern.fabric import FabricPlan, Position
-from wsekern.machine import Machine, load_machine
-from wsekern.machine.timing import Timing
-from wsekern.program.program import Program
-
-if TYPE_CHECKING:
-    from wsekern.program.simulation import Simulation
+from wsekern.program.plan import ProgramPlan
+from wsekern.program.simulation import Simulation
 
 
-class Layout:
+class Layout(ProgramPlan):
     """Programs and routes of a ``width`` x ``height`` grid of PEs of one machine under one timing profile.
 
     PE (x, y) lies x columns east and y rows south of the north-west corner. ``open_edges``: routes may lead over the edge of
@@ -25,65 +13,6 @@ class Layout:
     the flow engine does.
     """
 
-    def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "vendor-simulator", *,
-                 open_edges: bool = False, banks: bool = True) -> None:
-        self.machine = load_machine(machine) if isinstance(machine, str) else machine
-        self.machine.check_grid(width, height)
-        self.width, self.height, self.profile, self.banks = width, height, profile, banks
-        self.timing = Timing(self.machine, profile, "fp32")
-        self.programs: list[Program] = []
-        self._numbers: dict[int, int] = {}
-        self.program_of = np.full((height, width), -1, np.int32)
-        self.fabric = FabricPlan(width, height, self.machine, profile, open_edges=open_edges)
-        """The routes; paint here what :meth:`set_route` does not offer: switches, filters, teardown, color swap."""
-        self.parameters = np.zeros((height, width, 0), np.int32)
-        """Parameters of each PE, (height, width, count): numbers in which PEs of one program differ."""
-
-    def set_program(self, program: Program, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
-        """Put ``program`` on a rectangle of PEs, in place of what was there."""
-        self.check_rectangle(x, y, width, height)
-        self.program_of[y:y + height, x:x + width] = self._index(program)
-
-    def set_programs(self, programs: list[Program], which: np.ndarray) -> None:
-        """Put ``programs[which[y, x]]`` on PE (x, y) of the whole grid."""
-        if which.shape != (self.height, self.width):
-            raise InputError(f"a map of programs of shape {which.shape}: expected {(self.height, self.width)}")
-        indices = np.array([self._index(program) for program in programs], np.int32)
-        self.program_of[:] = indices[which]
-
-    def set_route(self, color: int, rx: Iterable[str], tx: Iterable[str], x: int = 0, y: int = 0, width: int = 1,
-                  height: int = 1, then: str | None = None) -> None:
-        """Route ``color`` on a rectangle: words come in from ``rx`` and leave to ``tx`` (N, E, S, W, RAMP). ``then``: where
-        they come in from once the color's switch is advanced."""
-        switches = () if then is None else (Position(rx=then),)
-        self.fabric.paint(color, tuple(rx), tuple(tx), x=x, y=y, width=width, height=height, switches=switches)
-
-    def set_parameter(self, program: Program, name: str, values: ArrayLike) -> None:
-        """Give parameter ``name`` of ``program`` a value on each PE: integers, broadcast to (height, width)."""
-        if name not in program.parameters:
-            raise InputError(f"program {program.name} has no parameter {name!r}: it has "
-                             f"{', '.join(program.parameters) or 'none'}")
-        place = program.parameters[name]
-        if place >= self.parameters.shape[2]:
-            missing = place + 1 - self.parameters.shape[2]
-            self.parameters = np.pad(self.parameters, ((0, 0), (0, 0), (0, missing)))
-        here = self.program_of == self._index(program)
-        self.parameters[here, place] = np.broadcast_to(np.asarray(values), here.shape)[here]
-
-    def _index(self, program: Program) -> int:
-        if id(program) not in self._numbers:
-            self._numbers[id(program)] = len(self.programs)
-            self.programs.append(program)
-        return self._numbers[id(program)]
-
-    def check_rectangle(self, x: int, y: int, width: int, height: int) -> None:
-        """Refuse a rectangle of PEs that does not lie on the grid."""
-        if x < 0 or y < 0 or width < 1 or height < 1 or x + width > self.width or y + height > self.height:
-            raise InputError(f"a rectangle of {width}x{height} PEs at ({x}, {y}) does not lie on {self.width}x"
-                             f"{self.height} PEs")
-
-    def compile(self, threads: int = 1) -> "Simulation":
+    def compile(self, threads: int = 1) -> Simulation:
         """Check every budget, and make the simulation; it steps strips of 64 rows on up to ``threads`` threads."""
-        from wsekern.program.simulation import Simulation
-
         return Simulation(self, threads)

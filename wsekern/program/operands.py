@@ -9,7 +9,6 @@ from wsekern.errors import InputError
 
 ElementType = Literal["fp32", "fp16", "bf16", "u32", "u16", "i32", "i16"]
 
-TYPE_CODES = {"fp32": 0, "fp16": 1, "bf16": 2, "u32": 3, "u16": 4, "i32": 5, "i16": 6}
 TYPE_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "u32": 4, "u16": 2, "i32": 4, "i16": 2}
 NUMPY_TYPES = {"fp32": np.float32, "fp16": np.float16, "bf16": np.uint16, "u32": np.uint32, "u16": np.uint16,
                "i32": np.int32, "i16": np.int16}
@@ -20,8 +19,8 @@ _ALIASES = {"f32": "fp32", "f16": "fp16"}
 def element_type(name: str) -> ElementType:
     """An element type by its name here or in CSL (``f32``, ``f16``)."""
     name = _ALIASES.get(name, name)
-    if name not in TYPE_CODES:
-        raise InputError(f"no element type {name!r}: use one of {', '.join([*TYPE_CODES, *_ALIASES])}")
+    if name not in TYPE_BYTES:
+        raise InputError(f"no element type {name!r}: use one of {', '.join([*TYPE_BYTES, *_ALIASES])}")
     return name
 
 

@@ -20,7 +20,7 @@ from wsekern.errors import InputError
 from wsekern.fabric.heatmap import plot_heatmap, text_heatmap
 from wsekern.program.simulation import Simulation
 from wsekern.program.trace import trace
-from wsekern.program.waiting import WAITS, wait_report
+from wsekern.program.waiting import WAITS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,7 +41,7 @@ _WORK = {"instructions": "instr.", "elements": "elements", "elements_per_cycle":
 _WAITING = {"stalls": "waiting", "input": "input", "output": "output", "fifo": "FIFO", "microthread": "thread",
             "conflict_cycles": "banks"}
 """Columns of the tables."""
-_WIDEST, _MOST_PROGRAMS = 100, 16
+_WIDEST, _MAX_PROGRAMS = 100, 16
 
 
 def counts(simulation: Simulation, what: str) -> NDArray:
@@ -85,10 +85,10 @@ def _by_program(simulation: Simulation, found: dict[str, NDArray], title: str, c
     table, which = _table(title, ("program", "PEs"), columns), simulation.layout.program_of
     sizes = np.bincount(which[which >= 0], minlength=len(simulation.layout.programs))
     largest = [int(number) for number in np.argsort(-sizes, kind="stable") if sizes[number]]
-    for number in sorted(largest[:_MOST_PROGRAMS]):
+    for number in sorted(largest[:_MAX_PROGRAMS]):
         name = simulation.layout.programs[number].name
         table.add_row(name, f"{sizes[number]:,}", *_row(found, which == number, columns))
-    others = largest[_MOST_PROGRAMS:]
+    others = largest[_MAX_PROGRAMS:]
     if others:
         here = np.isin(which, others)
         table.add_row(f"{len(others)} more programs", f"{int(here.sum()):,}", *_row(found, here, columns))
@@ -119,6 +119,11 @@ def _row(found: dict[str, NDArray], here: NDArray[np.bool_], columns: dict[str, 
         else:
             cells.append(f"{int(found[name][here].max(initial=0) if name == 'done' else found[name][here].sum()):,}")
     return cells
+
+
+def wait_report(simulation: Simulation) -> str:
+    """Who waits for whom in the coming cycle, as text: see :meth:`wsekern.program.waiting.Waits.report`."""
+    return simulation.wait_report()
 
 
 def heat_map(simulation: Simulation, what: str = "stalls") -> str:

@@ -5,22 +5,20 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import InputError, raise_for_status
+from wsekern.errors import STATUS, InputError, raise_for_status
 from wsekern.fabric._routing import State
 from wsekern.fabric.routes import Port, port_of
 from wsekern.fabric.simulation import DELIVERED, check_color, check_entry, words_of
 from wsekern.program._pe import COUNTERS, Cores
-from wsekern.program.encode import encode, stack
-from wsekern.program.instructions import Label
-from wsekern.program.layout import Layout
+from wsekern.program.encode import core_latency, encode, stack
+from wsekern.program.instructions import COLORS
 from wsekern.program.operands import NUMPY_TYPES
-from wsekern.program.program import COLORS, MAIN_TASK
-from wsekern.program.text.listing import instruction_text, listing
-from wsekern.program.waiting import STUCK, WAITS, fault_of, sentence_of, threads_that_wait
+from wsekern.program.places import Places, state_of
+from wsekern.program.plan import ProgramPlan
+from wsekern.program.waiting import STUCK, WAITS, Waits, sentence_of
 
 _SINK_CORE = 2
-_DEADLINE = -14
-_LATENCIES = (("input", 0), ("output", 0), ("task", 0), ("data_task", 0), ("launch", 1))
+_DEADLINE = STATUS["DEADLINE"]
 
 
 class Simulation:
@@ -29,12 +27,11 @@ class Simulation:
     Time is in cycles. The host's own time costs nothing: copies happen and functions begin in the coming cycle.
     """
 
-    def __init__(self, layout: Layout, threads: int = 1) -> None:
+    def __init__(self, layout: ProgramPlan, threads: int = 1) -> None:
         if threads < 1:
             raise InputError(f"{threads} threads: expected at least 1")
         self.layout, self.threads, timing = layout, threads, layout.timing
-        self._lines: dict[int, list[int]] = {}
-        self._places: dict[tuple[int, int], dict] = {}
+        self._edge: list[tuple] = []        # words that left the grid and were not asked for yet
         self._placed = []
         for program in layout.programs:
             program.check(timing)
@@ -42,11 +39,12 @@ class Simulation:
         self.parameters = np.ascontiguousarray(layout.parameters.reshape(layout.program_of.size, -1).copy())
         """(PEs, count); may be written between runs."""
         self._cores = Cores(*stack(self._placed), layout.program_of.reshape(-1), self._wide_enough(),
-                            [timing.latency(key, default) for key, default in _LATENCIES],
-                            timing.stride_width if layout.banks else (0,) * 8, layout.width)
+                            core_latency(timing, layout.banks), layout.width)
         sinks = np.full(COLORS, _SINK_CORE, np.uint8)
         self._fabric = State(layout.fabric.build(), sinks)
         self._cores.attach(self._fabric)
+        self._places = Places(layout.programs, self._placed)
+        self._waits = Waits(layout, self._cores, self._places, self._fabric)
         self.fill_memory()
 
     def _wide_enough(self) -> NDArray[np.int32]:
@@ -204,7 +202,6 @@ class Simulation:
     def receive(self, color: int | None = None) -> NDArray[np.void]:
         """Words that left the grid over its edges since the last call, in order of cycle: records of
         :data:`wsekern.fabric.simulation.DELIVERED`. With ``color``, words of others are kept for later."""
-        self._edge = getattr(self, "_edge", [])
         self._edge += self._cores.edge_words()
         chosen = [row for row in self._edge if color is None or row[3] == color]
         self._edge = [] if color is None else [row for row in self._edge if row[3] != color]
@@ -258,47 +255,34 @@ class Simulation:
         ``instruction`` and where that stands (:meth:`place_of`), the next ``word`` of a stream, the ``queue`` that it waits
         for, the ``cycle`` since which it waits or until which it is busy.
         """
+        return state_of(self.layout, self._cores, self._places, x, y)
+
+    def memory_of(self, x: int, y: int) -> bytes:
+        """All bytes of the symbols of PE (x, y), in the order of :meth:`Program.addresses`."""
         self.layout.check_rectangle(x, y, 1, 1)
-        found = self._cores.state_of(y * self.layout.width + x)
-        if found is None:
-            raise InputError(f"PE ({x}, {y}) has no program")
         program = int(self.layout.program_of[y, x])
-        tasks = self._placed[program].tasks
-        for mask in ("activated", "blocked"):
-            found[mask] = [name for name, number in tasks.items() if found[mask] >> number & 1]
-        names = ("state", "instruction", "word", "queue", "cycle")
-        for thread, values in found["threads"].items():
-            found["threads"][thread] = dict(zip(names, values, strict=True))
-            if values[0] != "idle":
-                found["threads"][thread] |= self.place_of(program, values[1])
-        return found
+        if program < 0:
+            raise InputError(f"PE ({x}, {y}) has no program")
+        found = np.zeros((1, self.layout.programs[program].data_bytes), np.uint8)
+        pe = np.array([y * self.layout.width + x], np.int32)
+        raise_for_status(self._cores.copy_out(0, pe, found))
+        return found.tobytes()
 
     def place_of(self, program: int, instruction: int) -> dict:
         """Where an instruction of a program (numbers as in :meth:`activity`) stands: ``program`` and ``task`` by name, ``line``
         of :meth:`Program.text`, its ``text``."""
-        if (program, instruction) not in self._places:
-            self._places[program, instruction] = self._place(program, instruction)
-        return dict(self._places[program, instruction])
-
-    def _place(self, program: int, instruction: int) -> dict:
-        written = self.layout.programs[program]
-        if program not in self._lines:
-            lines, numbers = listing(written)
-            self._lines[program] = [*numbers, len(lines) + 1]       # what follows the code is the end of the main task
-        lines, placed = self._lines[program], self._placed[program].lines
-        at = placed[instruction] if 0 <= instruction < len(placed) else len(written.code)
-        tasks = {task.label: task.name for task in written.tasks.values()}
-        labels = (item.name for item in reversed(written.code[:at]) if isinstance(item, Label))
-        task = next((tasks[name] for name in labels if name in tasks), MAIN_TASK)
-        text = instruction_text(written.code[at], written) if at < len(written.code) else "end"
-        return {"program": written.name, "task": task, "line": lines[at], "text": text}
+        return self._places.of(program, instruction)
 
     def waiting(self) -> list[dict]:
-        """Threads that wait, by PE: see :func:`wsekern.program.waiting.threads_that_wait`."""
-        return threads_that_wait(self)
+        """Threads that wait, by PE: see :meth:`wsekern.program.waiting.Waits.threads`."""
+        return self._waits.threads()
+
+    def wait_report(self) -> str:
+        """Who waits for whom in the coming cycle, as text: see :meth:`wsekern.program.waiting.Waits.report`."""
+        return self._waits.report()
 
     def _explain(self, status: int) -> tuple[str, dict]:
-        place = {} if status in STUCK else fault_of(self)
+        place = {} if status in STUCK else self._waits.fault()
         report = {"cycle": self.cycle, "place": place, "waiting": self.waiting(), "fabric": self._fabric.report()}
         if report["fabric"] is None:
             report["fabric"] = self._fabric.explain()

@@ -8,11 +8,11 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.fabric.trace import crossing, write_events
-from wsekern.program._pe import STATES
+from wsekern.program._pe import MAIN_THREAD, STATES, THREADS
 from wsekern.program.simulation import Simulation
 from wsekern.program.waiting import WAITS, thread_name
 
-_THREADS, _ROUTER = 9, 0
+_ROUTER = 0
 _IDLE, _STARTING = STATES.index("idle"), STATES.index("starting")
 
 
@@ -55,14 +55,14 @@ class _Recorder:
                 self.chosen[y * layout.width + x] = True
         self.rows = np.flatnonzero(self.chosen[simulation.activity()[:, 0]])
         self.places = simulation.activity()[self.rows, 0]
-        shape = (len(self.rows), _THREADS)
+        shape = (len(self.rows), THREADS)
         self.last = (np.full(shape, -1, np.int32), np.full(shape, -1, np.int32))
         self.open: dict[tuple[int, int, str], tuple[int, dict]] = {}
 
     def look(self) -> None:
         """What every thread does in the coming cycle: where it is something else than in the last one, slices end and begin."""
         found = self.simulation.activity()[self.rows, 1:]
-        states, instructions = found[:, :_THREADS], found[:, _THREADS:]
+        states, instructions = found[:, :THREADS], found[:, THREADS:]
         busy = states > _IDLE
         # While an instruction goes on, words that it handles are no change; a new task or a new wait is.
         at = np.where(busy, np.where(states == _STARTING, -2, instructions), -1)
@@ -102,7 +102,7 @@ class _Recorder:
     def _close(self, row: int, thread: int, kind: str) -> None:
         found = self.open.pop((row, thread, kind), None)
         if found is not None:
-            pid, tid = self._row(int(self.places[row]), 1 if thread == _THREADS - 1 else 2 + int(thread),
+            pid, tid = self._row(int(self.places[row]), 1 if thread == MAIN_THREAD else 2 + int(thread),
                                  thread_name(int(thread)))
             # An instruction that ended the run with an error did so in its first cycle.
             cycles = max(1, self.simulation.cycle - found[0])

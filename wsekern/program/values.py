@@ -1,15 +1,12 @@
 """Scalars of a program while its code is written: variables in memory, values in registers."""
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.program.operands import INTEGERS, NUMPY_TYPES, Array, Operand, element_type
-
-if TYPE_CHECKING:
-    from wsekern.program.code import Code
 
 
 class Variable:
@@ -28,15 +25,34 @@ class Variable:
         return self.symbol.view(1, stride=0)
 
 
+class Writer(Protocol):
+    """What a value asks of the code that it is written in (:class:`wsekern.program.code.Code`)."""
+
+    def scalar(self, op: str, a: "Value", b: "Number | None" = None, c: "Number | None" = None) -> "Value":
+        """One scalar operation in the type of ``a``."""
+
+    def in_place(self, op: str, target: "Value", other: "Number") -> "Value":
+        """``target`` = ``target`` op ``other``."""
+
+    def value(self, item: "Number", type: str) -> "Value":
+        """A number, variable or value as a value of ``type``."""
+
+    def convert(self, a: "Value", type: str) -> "Value":
+        """``a`` as ``type``."""
+
+    def release(self, register: int) -> None:
+        """Nobody uses ``register`` any more."""
+
+
 class Value:
     """A scalar in a register, in the code that made it. Arithmetic on it writes instructions; ``+=`` changes it in place."""
 
-    def __init__(self, code: "Code", register: int, type: str, owned: bool = True) -> None:
+    def __init__(self, code: Writer, register: int, type: str, owned: bool = True) -> None:
         self.code, self.register, self.type, self._owned = code, register, type, owned
 
     def __del__(self) -> None:
         if self._owned:
-            self.code._free.append(self.register)
+            self.code.release(self.register)
 
     def __add__(self, other: Any) -> "Value":
         return self.code.scalar("add", self, other)

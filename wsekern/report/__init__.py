@@ -1,9 +1,8 @@
-"""What people see: tables and bars on a terminal, pictures, pages; and JSON for machines."""
+"""What people see: tables and bars on a terminal, pictures, pages."""
 
-from wsekern.output import check_target, to_json, write_file
 from wsekern.report.comparison import comparison_view, execution_view
 from wsekern.report.page import html_page
-from wsekern.report.pictures import comparison_plot, picture_kind, save_figure, validation_plot
+from wsekern.report.pictures import comparison_plot, save_figure, validation_plot
 from wsekern.report.systems import choice_view, datacentre_view, front_plot, sweep_plot, sweep_view
 from wsekern.report.tables import (
     facts_view,
@@ -15,7 +14,6 @@ from wsekern.report.tables import (
     validation_view,
 )
 
-__all__ = ["check_target", "choice_view", "comparison_plot", "comparison_view", "datacentre_view", "execution_view",
+__all__ = ["choice_view", "comparison_plot", "comparison_view", "datacentre_view", "execution_view",
            "facts_view", "families_view", "front_plot", "html_page", "machine_data", "machine_view", "machines_data",
-           "machines_view", "picture_kind", "save_figure", "sweep_plot", "sweep_view", "to_json", "validation_plot",
-           "validation_view", "write_file"]
+           "machines_view", "save_figure", "sweep_plot", "sweep_view", "validation_plot", "validation_view"]

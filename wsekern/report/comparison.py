@@ -7,13 +7,13 @@ from rich.text import Text
 from wsekern.compare import SHARES, Comparison, Execution, Side
 from wsekern.report.words import amount, seconds, size
 
-COLOURS = {"compute": "green", "memory": "blue", "communication": "magenta", "overhead": "yellow"}
+COLORS = {"compute": "green", "memory": "blue", "communication": "magenta", "overhead": "yellow"}
 
 
-def bar(share: float, width: int = 24, colour: str = "cyan") -> Text:
+def bar(share: float, width: int = 24, color: str = "cyan") -> Text:
     """A horizontal bar for a share of 1."""
     eighths = round(share * width * 8)
-    return Text("█" * (eighths // 8) + (" ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else ""), style=colour)
+    return Text("█" * (eighths // 8) + (" ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else ""), style=color)
 
 
 def comparison_view(comparison: Comparison) -> RenderableType:
@@ -70,7 +70,7 @@ def _share_bars(sides: tuple[Side, ...]) -> Table:
     for side in sides:
         table.add_row(Text(side.name, style="underline"))
         for name in SHARES:
-            table.add_row(f"  {name}", bar(side.shares[name], 40, COLOURS[name]), f"{100 * side.shares[name]:.0f} %")
+            table.add_row(f"  {name}", bar(side.shares[name], 40, COLORS[name]), f"{100 * side.shares[name]:.0f} %")
     return table
 
 

@@ -2,12 +2,11 @@
 
 import io
 import os
-from pathlib import Path
 from typing import Any
 
 from wsekern.compare import SHARES, Comparison
 from wsekern.errors import InputError
-from wsekern.output import write_file
+from wsekern.output import picture_kind, write_file
 from wsekern.report.words import amount
 
 
@@ -21,11 +20,11 @@ def comparison_plot(comparison: Comparison, path: str | os.PathLike[str]) -> Non
     speed.bar_label(bars, [amount(side.tokens_per_second_per_user) for side in sides])
     speed.set_ylabel("tokens/s for each user")
     speed.set_title(f"{comparison.model}, {comparison.request.batch} user(s)")
-    colours = {"compute": "#54a24b", "memory": "#4c78a8", "communication": "#b279a2", "overhead": "#eeca3b"}
+    colors = {"compute": "#54a24b", "memory": "#4c78a8", "communication": "#b279a2", "overhead": "#eeca3b"}
     bottom = [0.0] * len(sides)
     for share in SHARES:
         values = [1e3 * side.time_per_output_token_seconds * side.shares[share] for side in sides]
-        why.bar(names, values, bottom=bottom, label=share, color=colours[share])
+        why.bar(names, values, bottom=bottom, label=share, color=colors[share])
         bottom = [low + value for low, value in zip(bottom, values, strict=True)]
     why.set_ylabel("time per output token (ms)")
     why.set_title("where the time goes")
@@ -40,14 +39,6 @@ def new_figure(inches: tuple[float, float]) -> Any:
     return Figure(figsize=inches, layout="constrained")
 
 
-def picture_kind(path: str | os.PathLike[str]) -> str:
-    """Format of a picture by its name's ending; PNG if it has none."""
-    kind = Path(path).suffix.lstrip(".").lower() or "png"
-    if kind not in ("png", "svg", "pdf"):
-        raise InputError(f"cannot draw {path}: expected a name that ends in .png, .svg or .pdf")
-    return kind
-
-
 def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
     """Write a matplotlib figure whole or not at all."""
     buffer = io.BytesIO()
@@ -55,9 +46,9 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
     write_file(path, buffer.getvalue())
 
 
-def validation_plot(found: dict[str, list[dict]], path: str | os.PathLike[str]) -> None:
-    """Predictions against measurements, one colour per unit, beside predicted over measured, one line per group."""
-    rows = [row for row in found["rows"] if row["predicted"] is not None and row["predicted"] > 0 and row["measured"] > 0]
+def validation_plot(validation: dict[str, list[dict]], path: str | os.PathLike[str]) -> None:
+    """Predictions against measurements, one color per unit, beside predicted over measured, one line per group."""
+    rows = [row for row in validation["rows"] if row["predicted"] is not None and row["predicted"] > 0 and row["measured"] > 0]
     if not rows:
         raise InputError("there is nothing to draw: no row has a prediction")
     groups = sorted({row["group"] for row in rows}, reverse=True)

@@ -1,6 +1,8 @@
 """Sweeps, datacentres and choices of clusters: tables and pictures."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import asdict
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -8,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wsekern.cluster.choose import Point
-from wsekern.compare.datacentre import Site
+from wsekern.compare.datacentre import Site, Sites
 from wsekern.compare.side import Side
 from wsekern.compare.sweep import Cell, Crossover
 from wsekern.report.pictures import new_figure, save_figure
@@ -26,9 +28,10 @@ def sweep_view(model: str, mode: str, cells: list[Cell], crossovers: list[Crosso
         table.add_row("", "", *_figures(cell.cluster), end_section=cell.ideal is None)
         if cell.ideal is not None:
             table.add_row("", "", *_figures(cell.ideal), end_section=True)
-    words = Text("\n".join(f"* {one.sentence()}" for one in crossovers))
+    words = Text("\n".join(f"* {crossover.sentence()}" for crossover in crossovers))
     notes = sorted({note for cell in cells for note in cell.notes})
-    return Group(table, words, Text("\n".join(notes), style="dim"), _assumptions(_first_sides(cells)))
+    counted = [line for cell in cells for line in cell.assumptions]
+    return Group(table, words, Text("\n".join(notes), style="dim"), _assumptions(_first_sides(cells), counted))
 
 
 def _figures(side: Side | None) -> tuple[str, ...]:
@@ -43,16 +46,16 @@ def _first_sides(cells: list[Cell]) -> list[Side]:
     return [*wafers[:1], *clusters[:1]]
 
 
-def _assumptions(sides: list[Side] | list[Site]) -> RenderableType:
-    lines = [line for side in sides for line in side.assumptions]
+def _assumptions(sides: list[Side] | list[Site], more: Sequence[str] = ()) -> RenderableType:
+    lines = [*more, *(line for side in sides for line in side.assumptions)]
     return Text("\n".join(["Assumed", *(f"- {line}" for line in dict.fromkeys(lines))]), style="dim")
 
 
-def datacentre_view(model: str, power: str, sites: tuple[Site | None, Site | None, Site | None]) -> RenderableType:
+def datacentre_view(model: str, power: str, sites: Sites) -> RenderableType:
     """What each side does with the power."""
     table = Table("", title=f"{model} in a datacentre of {power}", title_justify="left")
-    there = [site for site in sites if site is not None]
-    for site in there:
+    filled = [site for site in (sites.wafers, sites.gpus, sites.gpus_ideal) if site is not None]
+    for site in filled:
         table.add_column(site.system, justify="right")
     for name, show in (
         ("systems", lambda s: f"{s.systems:,}"), ("users for each system", lambda s: f"{s.users_per_system:,}"),
@@ -63,10 +66,10 @@ def datacentre_view(model: str, power: str, sites: tuple[Site | None, Site | Non
         ("cost per million tokens", lambda s: f"{amount(s.usd_per_million_tokens)} USD"),
         ("rated power of a system", lambda s: f"{s.system_watts / 1e3:.3g} kW"),
     ):
-        table.add_row(name, *(show(site) for site in there))
+        table.add_row(name, *(show(site) for site in filled))
     missing = [f"The {name} cannot: the model does not fit, the power does not feed one system, or no load is as fast as asked."
-               for name, site in zip(("wafer side", "GPU side"), sites[:2], strict=True) if site is None]
-    return Group(table, Text("\n".join(missing)), _assumptions(there)) if there else Text("\n".join(missing))
+               for name, site in (("wafer side", sites.wafers), ("GPU side", sites.gpus)) if site is None]
+    return Group(table, Text("\n".join(missing)), _assumptions(filled)) if filled else Text("\n".join(missing))
 
 
 def choice_view(facts: RenderableType, fronts: dict[str, list[Point]]) -> RenderableType:
@@ -76,7 +79,7 @@ def choice_view(facts: RenderableType, fronts: dict[str, list[Point]]) -> Render
         table.add_column(name, justify="right")
     for name, front in fronts.items():
         for point in front:
-            layout = " ".join(f"{key}{getattr(point, key)}" for key in ("tp", "pp", "dp", "ep") if getattr(point, key) > 1)
+            layout = " ".join(f"{key}{degree}" for key, degree in asdict(point.layout).items() if degree > 1)
             table.add_row(name, layout or "1 GPU", f"{point.batch:,}", amount(point.tokens_per_second_per_user),
                           amount(point.tokens_per_second_per_gpu), seconds(point.time_to_first_token_seconds),
                           amount(point.usd_per_million_tokens))

@@ -1,6 +1,7 @@
 """Predictions, validation and the catalogue of machines as tables."""
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -41,18 +42,18 @@ def _fact(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def validation_view(found: dict[str, list[dict]], show_rows: bool) -> RenderableType:
+def validation_view(validation: dict[str, list[dict]], show_rows: bool) -> RenderableType:
     """Errors by group; with ``show_rows`` every row, else those without a prediction counted by their reason."""
     groups = Table(_names("group"), title="Predictions beside measurements", title_justify="left", box=SIMPLE_HEAD,
                    padding=(0, 1, 0, 0))
     for name in ("rows", "predicted", "fitted", "median error", "p90", "worst"):
         groups.add_column(name, justify="right")
-    for group in found["groups"]:
+    for group in validation["groups"]:
         if not group["predicted"]:
             continue  # counted by reason below
         groups.add_row(group["group"], str(group["count"]), str(group["predicted"]), str(group["fitted"]),
                        _percent(group["median_error"]), _percent(group["p90_error"]), _percent(group["worst_error"]))
-    return Group(groups, Text(""), _rows(found["rows"]) if show_rows else _unpredicted(found["rows"]))
+    return Group(groups, Text(""), _rows(validation["rows"]) if show_rows else _unpredicted(validation["rows"]))
 
 
 def families_view(families: list[dict]) -> Table:
@@ -130,7 +131,7 @@ def machine_view(name: str, data: dict[str, Any]) -> RenderableType:
     return table
 
 
-def _quantities(data: Any, prefix: str):
+def _quantities(data: Any, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """(name, quantity) of every quantity in nested plain data."""
     if not isinstance(data, dict):
         return

@@ -1,7 +1,7 @@
 """Published micro-measurements of cores beside what PE programs take on the cycle engine (``validate --only wafer``)."""
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -10,30 +10,42 @@ from wsekern.errors import InputError, WsekernError
 from wsekern.program.instructions import INSTRUCTIONS
 from wsekern.validation import wafer
 from wsekern.validation.core_programs import SCALARS, Bench
-from wsekern.validation.rows import Row, summarise
+from wsekern.validation.rows import Row, read_value, stated_fitted, summarise
 
 PREFIX = "core-"
 """Operations of rows that a PE program predicts begin with it."""
 
-FITTED = frozenset(f"M{n:04d}" for n in (
-    429, 431, 458, 459, 460, 461, 464, 465, 466, 470, 471, 473, 474, 475, 476, 477, 478, 479, 480, 482, 484, 493, 495, 497,
-    498, 504, 505, 507, 508, 509, 516, 524)) | {"M0076-core", "M0077-core", "M0482-mul", "AGMEM-tsc"}
-"""Rows from which constants of the machine files were read: rates (M0497 and M0498 are M0476 and M0470 in other units),
-set-ups, latencies of the pipeline, branches, a mapped tile, the data task. They are shown, and left out of the statistics."""
-
-MOST_WORDS = 8192
+MAX_WORDS = 8192
+"""Elements of a measured instruction at most: four bytes each, they nearly fill the 48 KB of a PE."""
 
 
 def validate_rows(path: str | Path | None = None) -> dict[str, list[dict[str, Any]]]:
     """``{"rows": [...], "groups": [...]}`` of the measurements in ``path`` (those of other wafer operations too), or of
     the core measurements that the package ships."""
-    if path is not None:
-        rows = wafer.read_rows(path)
-        others = [row for row in rows if not row["op"].startswith(PREFIX)]
-        return summarise([*predict_rows(row for row in rows if row["op"].startswith(PREFIX)),
-                          *wafer.predict_rows(others)])
+    if path is None:
+        return summarise(predict_rows(shipped_rows()))
+    rows = wafer.read_rows(path)
+    others = [row for row in rows if not row["op"].startswith(PREFIX)]
+    return summarise([*predict_rows(row for row in rows if row["op"].startswith(PREFIX)), *wafer.predict_rows(others)])
+
+
+@cache
+def shipped_rows() -> list[dict[str, str]]:
+    """Rows of the table that the package ships."""
     with as_file(files("wsekern.validation") / "data" / "core-validation.csv") as shipped:
-        return summarise(predict_rows(wafer.read_rows(shipped)))
+        return wafer.read_rows(shipped)
+
+
+@cache
+def _fitted_names() -> frozenset[str]:
+    return frozenset(row["id"] for row in shipped_rows() if stated_fitted(row))
+
+
+def is_fitted(row: dict[str, str]) -> bool:
+    """Whether a constant of the machine files was read from this row: as its table states, else if a shipped row of its name
+    is such a row."""
+    stated = stated_fitted(row)
+    return row["id"] in _fitted_names() if stated is None else stated
 
 
 def predict_rows(rows: Iterable[dict[str, str]]) -> list[Row]:
@@ -42,18 +54,15 @@ def predict_rows(rows: Iterable[dict[str, str]]) -> list[Row]:
 
 
 def _row(row: dict[str, str]) -> Row:
-    predicted, measured, note = None, 0.0, row.get("note", "")
+    measured, predicted, note, fitted = 0.0, None, row.get("note", ""), False
     try:
-        measured = float(row["value"])
-    except ValueError:
-        return Row(id=row["id"], group=_group(row), measured=measured, predicted=None, unit=row.get("unit", "") or "cycles",
-                   note=f"value {row['value']!r} is not a number", source=row.get("source", ""))
-    try:
+        measured = read_value(row)
+        fitted = is_fitted(row)
         predicted = _predict(row)
     except WsekernError as error:
         note = str(error)
     return Row(id=row["id"], group=_group(row), measured=measured, predicted=predicted, unit=row.get("unit", "") or "cycles",
-               note=note, source=row.get("source", ""), fitted=row["id"] in FITTED)
+               note=note, source=row.get("source", ""), fitted=fitted)
 
 
 def _group(row: dict[str, str]) -> str:
@@ -74,8 +83,8 @@ def _predict(row: dict[str, str]) -> float:
 
 def _number(row: dict[str, str], column: str, default: int) -> int:
     text = row.get(column) or str(default)
-    if not text.isdecimal() or not 1 <= int(text) <= MOST_WORDS:
-        raise InputError(f"{column} is {text!r}: expected a whole number from 1 to {MOST_WORDS}")
+    if not text.isdecimal() or len(text) > len(str(MAX_WORDS)) or not 1 <= int(text) <= MAX_WORDS:
+        raise InputError(f"{column} is {text!r}: expected a whole number from 1 to {MAX_WORDS}")
     return int(text)
 
 

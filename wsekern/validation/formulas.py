@@ -37,7 +37,7 @@ def star(pes: int, words: int) -> float:
 
 
 def chain(pes: int, words: int) -> float:
-    """Each to its neighbour."""
+    """Each to its neighbor."""
     return words + (STAGE + 1) * (pes - 1)
 
 

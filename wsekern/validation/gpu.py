@@ -2,21 +2,37 @@
 
 import re
 import zlib
+from dataclasses import replace
 from importlib.resources import as_file, files
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from wsekern.cluster import serving as whole
+from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.hardware import Cluster, load_gpu
 from wsekern.cluster.layout import memory_of
+from wsekern.cluster.operators import StepTime, collective_seconds
 from wsekern.cluster.power import gpu_watts
-from wsekern.cluster.step import collective_seconds
+from wsekern.cluster.queueing import burst
+from wsekern.cluster.serving import SteadyState, steady_state
+from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
-from wsekern.validation.gpu_rows import GUESSED, INFERENCEX, Case, Refused, gpu_name, read_rows, receive_interval, understand
+from wsekern.validation.gpu_notes import INFERENCEX, LIBRARIES, is_kernel, library_by_words
+from wsekern.validation.gpu_rows import (
+    GUESSED,
+    Case,
+    Refused,
+    gpu_name,
+    read_rows,
+    reason_against,
+    receive_interval,
+    understand,
+    whole_number,
+)
 from wsekern.validation.gpu_suspects import inconsistent
-from wsekern.validation.rows import Row, summarise
+from wsekern.validation.rows import Row, ninetieth, read_value, stated_fitted, summarise
 
 SCALE = {"s": 1.0, "ms": 1e3, "us": 1e6}
 DECODE = ("tpot", "tpot_mean", "tpot_median", "itl_mean", "itl_median", "itl_p50", "decode_step")
@@ -33,12 +49,17 @@ ENERGY = ("gpu_energy_per_output_token", "gpu_power_total")
 PREDICTED = (*DECODE, *FIRST, *THROUGHPUT, *ENERGY, "e2e_latency", "prefill_throughput")
 
 
+def measurements(path: str | Path | None = None) -> list[dict[str, str]]:
+    """Rows of the table in ``path``, or of the one that the package ships."""
+    if path is not None:
+        return read_rows(Path(path))
+    with as_file(files("wsekern.validation") / "data" / "gpu-measurements.csv.gz") as shipped:
+        return read_rows(shipped)
+
+
 def validate_rows(path: str | Path | None = None) -> dict[str, list[dict[str, Any]]]:
     """``{"rows": [...], "groups": [...]}`` of the measurements in ``path``, or of those the package ships."""
-    if path is not None:
-        return summarise(predict_rows(read_rows(Path(path))))
-    with as_file(files("wsekern.validation") / "data" / "gpu-measurements.csv.gz") as shipped:
-        return summarise(predict_rows(read_rows(shipped)))
+    return summarise(predict_rows(measurements(path)))
 
 
 FAMILY_KINDS = ("decode", "prefill", "first", "request", "throughput", "energy")
@@ -47,10 +68,14 @@ FAMILY_KINDS = ("decode", "prefill", "first", "request", "throughput", "energy")
 
 def family_table(path: str | Path | None = None) -> list[dict[str, Any]]:
     """Errors of rows of :data:`FAMILY_KINDS` per GPU and model family; rows used for fitting are left out."""
-    shipped = files("wsekern.validation") / "data" / "gpu-measurements.csv.gz"
-    rows = read_rows(Path(path) if path is not None else Path(str(shipped)))
+    rows = measurements(path)
+    return families_of(rows, predict_rows(rows))
+
+
+def families_of(rows: list[dict[str, str]], results: list[Row]) -> list[dict[str, Any]]:
+    """:func:`family_table` of rows that are predicted already."""
     errors: dict[tuple[str, str, str], list[float]] = {}
-    for row, result in zip(rows, predict_rows(rows), strict=True):
+    for row, result in zip(rows, results, strict=True):
         kind = result.group.split()[0]
         if result.error is None or result.fitted or kind not in FAMILY_KINDS:
             continue
@@ -64,7 +89,7 @@ def family_table(path: str | Path | None = None) -> list[dict[str, Any]]:
             "family": family,
             "tested": len(found),
             "median_error": median(found),
-            "p90_error": sorted(found)[min(len(found) - 1, int(0.9 * len(found)))],
+            "p90_error": ninetieth(found),
         }
         for (kind, gpu, family), found in sorted(errors.items())
     ]
@@ -73,42 +98,24 @@ def family_table(path: str | Path | None = None) -> list[dict[str, Any]]:
 def predict_rows(rows: list[dict[str, str]]) -> list[Row]:
     """One :class:`Row` per measurement."""
     suspects = inconsistent(rows)
-    return [_row(row, suspects.get(row["id"])) for row in rows]
+    return [_row(row, suspects.get(row["id"], "")) for row in rows]
 
 
-def _row(row: dict[str, str], suspect: str | None) -> Row:
-    group, predicted, note = "other", None, suspect or ""
-    unit, source = row.get("unit") or "", row.get("source") or ""
+def _row(row: dict[str, str], suspect: str) -> Row:
+    """The measurement beside its prediction, which a row that is suspect does not get."""
+    source, unit = row.get("source") or "", row.get("unit") or ""
+    result = Row(id=row["id"], group="other", measured=0.0, predicted=None, unit=unit, note=suspect, source=source)
     try:
-        measured = float(row["value"])
-    except (TypeError, ValueError):
-        return Row(
-            id=row["id"],
-            group=group,
-            measured=0.0,
-            predicted=None,
-            unit=unit,
-            source=source,
-            note=f"value {row['value']!r} is not a number",
-        )
-    try:
-        group, seconds_or_value = predict_row(row)
-        if not suspect:
-            predicted = seconds_or_value
-    except Refused as reason:
-        group, note = _group_of(row), suspect or str(reason)
+        result = replace(result, measured=read_value(row))
     except WsekernError as error:
-        group, note = _group_of(row), suspect or str(error)
-    return Row(
-        id=row["id"],
-        group=group,
-        measured=measured,
-        predicted=predicted,
-        unit=unit,
-        note=note,
-        source=source,
-        fitted=predicted is not None and is_fitted(row, group),
-    )
+        return replace(result, note=str(error))
+    try:
+        group, predicted = predict_row(row)
+        if suspect:
+            return replace(result, group=group)
+        return replace(result, group=group, predicted=predicted, fitted=is_fitted(row, group))
+    except WsekernError as error:
+        return replace(result, group=_group_of(row), note=suspect or str(error))
 
 
 INFERRED_PROMPTS = ("task:sourcegraph-fim",)
@@ -119,9 +126,14 @@ STEPS = ("decode", "request", "throughput at most load", "first token under load
 
 
 def is_fitted(row: dict[str, str], group: str) -> bool:
-    """Rows on which a constant was set; a group's statistics never count them.
+    """Rows on which a constant was set, as the column ``fitted`` states or :func:`fitted_by_rule` says in a table without it; a
+    group's statistics never count them."""
+    stated = stated_fitted(row)
+    return fitted_by_rule(row, group) if stated is None else stated
 
-    One in six configurations of decode, requests, full load, first tokens of expert models and power, by a hash of what they
+
+def fitted_by_rule(row: dict[str, str], group: str) -> bool:
+    """One in six configurations of decode, requests, full load, first tokens of expert models and power, by a hash of what they
     state; all decode and all batched prompts of the eager level; weight-only rows of pytorch/ao; throughput and energy of data
     sets whose prompts were inferred.
     """
@@ -129,9 +141,9 @@ def is_fitted(row: dict[str, str], group: str) -> bool:
         return True  # from which size on old engines stage all-reduces through PCIe
     if group.startswith(("throughput", "energy")) and (row.get("isl") or "") in INFERRED_PROMPTS:
         return True  # how long the prompts of this data set are
-    power = group.startswith(("power", "energy"))
     if group.startswith("decode") and "(eager)" in group:
         return True  # what the cost of a launch was read from
+    power = group.startswith(("power", "energy"))
     if not power and (not group.startswith(STEPS) or "batch 1 MoE" in group):
         return False
     if (row.get("source") or "").startswith("pytorch/ao") and "wo" in (row.get("precision") or ""):
@@ -159,7 +171,7 @@ def predict_row(row: dict[str, str]) -> tuple[str, float]:
         raise Refused(f"unit {row.get('unit')!r} is unknown: a time is in {', '.join(SCALE)}")
     if metric == "allreduce_latency":
         return _all_reduce(row)
-    if row["model"].startswith("microbench") or "one layer" in row["model"]:
+    if is_kernel(row):
         raise Refused("a kernel of one framework: the fitted kernels are judged by calibrate")
     if metric not in PREDICTED:
         raise Refused(f"metric {metric!r} is not predicted")
@@ -173,39 +185,19 @@ def predict_row(row: dict[str, str]) -> tuple[str, float]:
         return _prompt_rate(row, case, kind)
     if metric in FIRST:
         return _first(row, case, kind)
-    if metric in ("gpu_energy_per_output_token", "gpu_power_total"):
+    if metric in ENERGY:
         return _energy(metric, case, kind)
     if metric == "e2e_latency":
         return _request(row, case, kind)
     return _throughput(row, case, kind)
 
 
-def _steady(case: Case, batch: float):
-    return whole.steady_state(
-        case.model,
-        case.cluster,
-        case.layout,
-        case.precision,
-        load_engine(case.engine),
-        case.prompt,
-        case.output,
-        batch,
-        case.sampled,
-    )
+def _steady(case: Case, batch: float) -> SteadyState:
+    return steady_state(case.deployment, case.prompt, case.output, batch, case.sampled)
 
 
-def _plain_step(case: Case):
-    context = case.prompt + case.output / 2
-    return whole.decode_step(
-        case.model,
-        case.cluster,
-        case.layout,
-        case.precision,
-        load_engine(case.engine),
-        case.batch,
-        context,
-        case.sampled,
-    )
+def _plain_step(case: Case) -> StepTime:
+    return decode_step(case.deployment, case.batch, case.prompt + case.output / 2, case.sampled)
 
 
 def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
@@ -220,27 +212,26 @@ def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     if row["metric"] in ("itl_median", "itl_p50", "tpot_median", "tpot") and not _prefills_in_most_steps(case):
         return f"decode {kind} inter-token median ({case.engine})", scale * _plain_step(case).seconds
     label = "inter-token median" if row["metric"] == "itl_median" else "mean TPOT"
-    decode, prefill, token, _, _ = _steady(case, case.batch)
-    begun = float(load_engine(case.engine).interference) * (case.batch / case.layout.dp - 1.0) / case.output
-    if float(row["value"]) < scale * max(decode.roofline, begun * prefill.roofline):
+    state = _steady(case, case.batch)
+    prompts = float(load_engine(case.engine).interference) * (case.batch / case.layout.dp - 1.0) / case.output
+    if float(row["value"]) < scale * max(state.decode.roofline, prompts * state.prefill.roofline):
         raise Refused("faster than the peaks of the stated GPUs allow: prompts were cached, or fewer users were served")
-    return f"decode {kind} {label} ({case.engine})", scale * token
+    return f"decode {kind} {label} ({case.engine})", scale * state.token_seconds
 
 
 def _prefills_in_most_steps(case: Case) -> bool:
     """Whether a median step carries the prefill of a new request: in steady state batch / output begin in each."""
-    return case.batch / case.layout.dp > 0.69 * case.output
+    return case.batch / case.layout.dp > constants().arrivals_in_most_steps.value * case.output
 
 
 def _check_capacity(case: Case) -> None:
-    memory = memory_of(case.model, case.cluster, case.layout, case.precision, case.prompt + case.output / 2, 1)
-    if memory.sequences < 1:
+    if memory_of(case.deployment, case.prompt + case.output / 2, 1).sequences < 1:
         raise Refused("the stated precision does not fit the stated GPUs")
 
 
 def _prompt_rate(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     engine = load_engine(case.engine)
-    step = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, 1.0, case.prompt)
+    step = prefill_step(case.deployment, 1.0, case.prompt)
     if float(row["value"]) * step.roofline > case.prompt:
         raise Refused("faster than the peak of the stated GPUs allows: the source scaled a part of the layers")
     return f"prefill {kind} ({case.engine})", case.prompt / (step.seconds + float(engine.per_request))
@@ -251,15 +242,11 @@ def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     batch = case.batch or 1.0
     if batch > 1 and row["metric"] != "prefill_time_batch":
         return _first_under_load(row, case, kind)
-    step = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, batch, case.prompt)
+    step = prefill_step(case.deployment, batch, case.prompt)
     if float(row["value"]) < SCALE[row["unit"]] * step.roofline:
         raise Refused("faster than the peak of the stated GPUs allows")
     seconds = step.seconds + (float(engine.per_request) if row["metric"] != "prefill_time_batch" else 0.0)
     return f"prefill {kind} ({case.engine})", SCALE[row["unit"]] * seconds
-
-
-ROUNDS = 10.0
-"""Prompts that each user of InferenceX sends: --num-prompts is ten times --max-concurrency, at an infinite request rate."""
 
 
 def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
@@ -268,34 +255,27 @@ def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, 
         raise Refused("time to first token under load, and how users arrive is not stated")
     _check_capacity(case)
     users = max(1.0, case.batch / case.layout.dp)
-    decode, prefill, _, first, queue = _steady(case, case.batch)
-    first += 0.5 * receive_interval(case) * decode.seconds
-    at_once = whole.burst(users, case.prompt, prefill) + first - prefill.seconds
-    seconds = at_once / ROUNDS + (1.0 - 1.0 / ROUNDS) * (first + queue)
+    state, rounds = _steady(case, case.batch), constants().benchmark_rounds.value
+    first = state.first_token_seconds + 0.5 * receive_interval(case) * state.decode.seconds
+    at_once = burst(users, case.prompt, state.prefill) + first - state.prefill.seconds
+    seconds = at_once / rounds + (1.0 - 1.0 / rounds) * (first + state.queueing_seconds)
     return f"first token under load {kind} ({case.engine})", SCALE[row["unit"]] * seconds
 
 
 def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
     if not case.batch:
         raise Refused("energy at an unstated batch")
-    rate, busy, token = load_of(case)
-    watts = case.layout.gpus * gpu_watts(case.cluster, rate, case.precision.arithmetic, busy)
+    state = _steady(case, case.batch)
+    watts = case.layout.gpus * gpu_watts(case.cluster, state.flops_per_second, case.precision.arithmetic, state.busy)
     if metric == "gpu_power_total":
         return f"power {kind}", watts
-    return f"energy per token {kind}", watts * token / case.batch
-
-
-def load_of(case: Case) -> tuple[float, float, float]:
-    """(FLOP/s, share of the time in kernels, seconds per token) of one GPU while it serves ``case``."""
-    decode, prefill, token, _, _ = _steady(case, case.batch)
-    return *whole.gpu_load(case.layout, decode, prefill, case.batch, case.output, token), token
+    return f"energy per token {kind}", watts * state.token_seconds / case.batch
 
 
 def _request(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
-    engine = load_engine(case.engine)
     if not case.batch:
         raise Refused("latency at an unstated batch")
-    prefill = whole.prefill_step(case.model, case.cluster, case.layout, case.precision, engine, case.batch, case.prompt)
+    prefill = prefill_step(case.deployment, case.batch, case.prompt)
     total = prefill.seconds + (case.output - 1) * _plain_step(case).seconds
     return f"request latency {kind} ({case.engine})", SCALE[row["unit"]] * total
 
@@ -306,12 +286,11 @@ def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]
         return f"decode batch 1 {kind} ({case.engine})", 1.0 / _plain_step(case).seconds
     batch = case.batch
     if not batch:
-        context = case.prompt + case.output
-        fits = memory_of(case.model, case.cluster, case.layout, case.precision, context, 1).sequences
+        fits = memory_of(case.deployment, case.prompt + case.output, 1).sequences
         if fits < 1:
             raise Refused("the stated precision does not fit the stated GPUs")
-        batch = min(MAX_BATCH * case.layout.dp, fits)
-    token = _steady(case, batch)[2]
+        batch = min(constants().scheduled_sequences.value * case.layout.dp, fits)
+    token = _steady(case, batch).token_seconds
     rate = batch / token
     if metric == "tokens_per_s_user":
         rate = 1.0 / token
@@ -323,28 +302,30 @@ def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]
     return f"{label} {kind} ({case.engine})", rate
 
 
-MAX_BATCH = 2048
-"""Sequences that TensorRT-LLM schedules at most (its default max_batch_size)."""
-
-
 def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
-    text = f"{row['model']} {row.get('source', '')} {row.get('notes', '')}".lower()
-    if "eager" in text or "eager" in (row.get("notes") or "").lower():
-        raise Refused("eager launch: the floor is the CPU, not the wire")
+    reason = reason_against(row)
+    if reason:
+        raise Refused(reason)
     gpu = load_gpu(gpu_name(row["gpu"], row.get("notes") or ""))
-    ranks, message = int(row["n_gpus"]), float(row["batch_or_concurrency"])
+    ranks, message = whole_number(row["n_gpus"], "n_gpus"), _message_bytes(row)
     if ranks > int(gpu.link.domain):
         raise Refused("spans several NVLink domains")
-    if "nccl" in text:
-        engines: tuple[str, ...] = ("nccl",)
-    elif "trtllm" in text:
-        engines = ("trtllm",)
-    elif "vllm" in text:
-        engines = ("vllm",)
-    else:
+    library = row.get("engine") or library_by_words(row)
+    if library not in LIBRARIES:
         raise Refused("an all-reduce kernel that is not modelled")
-    seconds = one_collective(Cluster(gpu, ranks), engines, ranks, message)
-    return f"kernel all-reduce ({engines[0]})", SCALE[row["unit"]] * seconds
+    seconds = one_collective(Cluster(gpu, ranks), (library,), ranks, message)
+    return f"kernel all-reduce ({library})", SCALE[row["unit"]] * seconds
+
+
+def _message_bytes(row: dict[str, str]) -> float:
+    text = row.get("batch_or_concurrency") or ""
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0.0 < size < inf:
+        raise Refused(f"a message of {text!r} bytes: expected a positive number")
+    return size
 
 
 def one_collective(cluster: Cluster, engines: tuple[str, ...], ranks: int, message: float) -> float:

@@ -7,16 +7,20 @@ says why, and ``validate`` prints that.
 import csv
 import gzip
 import re
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import log
 from pathlib import Path
 
+from wsekern.cluster.engine import load_engine
 from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
-from wsekern.cluster.layout import Layout
+from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.precision import PRECISIONS, Precision
-from wsekern.errors import InputError
-from wsekern.workload.config import ModelConfig, bundled_models, load_config
+from wsekern.errors import InputError, WsekernError
+from wsekern.validation.gpu_notes import OTHER_THINGS, is_recipe, level_by_words, reason_by_words
+from wsekern.workload import ModelConfig, bundled_models, load_config
 
 COLUMNS = ("id", "gpu", "n_gpus", "model", "metric", "value", "unit")
 """Columns by which a file is recognised as GPU measurements."""
@@ -40,54 +44,67 @@ class Case:
     batch: float  # sequences in flight; 0 for as many as fit
     sampled: bool = False
 
+    @property
+    def deployment(self) -> Deployment:
+        """What served it, with the engine level in use."""
+        return Deployment(self.model, self.cluster, self.layout, self.precision, load_engine(self.engine))
 
-class Refused(Exception):
+
+class Refused(WsekernError):
     """Why a row has no prediction."""
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV (plain or gzip); :class:`InputError` if its columns are not those of GPU measurements."""
+    """Rows of a CSV (plain or gzip); :class:`InputError` if its columns are not those of GPU measurements.
+
+    A row that ends early has empty values; a column that the table lacks is in no row.
+    """
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", newline="") as stream:
             rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error}") from None
     if not rows or not is_gpu_table(rows[0].keys()):
         raise InputError(f"{path} is not a table of GPU measurements: expected the columns {', '.join(COLUMNS)}")
-    return rows
+    return [{key: value or "" for key, value in row.items() if key is not None} for row in rows]
 
 
-def is_gpu_table(columns) -> bool:
+def is_gpu_table(columns: Iterable[object]) -> bool:
     """Whether a file with these columns holds GPU measurements."""
     return set(COLUMNS) <= {str(column) for column in columns}
 
 
 def understand(row: dict[str, str]) -> Case:
     """The configuration of a row; raise :class:`Refused` with the reason where it does not say enough."""
-    notes, source = row.get("notes") or "", row.get("source") or ""
-    text = f"{source} {notes}".lower()
-    if "speculative" in text or re.search(r"\bmtp\s*\d|mtp on", f"{notes} {row.get('parallelism', '')}".lower()):
-        raise Refused("speculative decoding: not the time of one step")
-    if "3.4x" in text or "eager mode likely" in text:
-        raise Refused("the source itself suspects eager launches")
-    if notes.startswith("+") or notes.endswith("baseline"):
-        raise Refused("a step of an optimisation log: an unfinished build, not an engine that anyone runs")
-    gpu = gpu_name(row["gpu"], notes)
-    count = _whole(row["n_gpus"], "n_gpus")
+    reason = reason_against(row)
+    if reason in OTHER_THINGS:
+        raise Refused(reason)
+    gpu = load_gpu(gpu_name(row["gpu"], row.get("notes") or ""))
+    count = whole_number(row["n_gpus"], "n_gpus")
     model = model_of(row["model"])
-    engine = engine_of(source, notes)
+    engine = engine_level(row)
     precision = precision_from(row.get("precision") or "", row["model"], model, engine)
-    if engine == "tuned" and (row.get("batch_or_concurrency") or "").startswith("max"):
-        engine = "tuned-overlapped"  # trtllm-bench: no server beside the executor, whose scheduler works ahead
-    if INFERENCEX in text:
-        engine, precision = _recipe(engine, precision, load_gpu(gpu))
+    if is_recipe(row):
+        precision = _recipe_cache(precision, engine, gpu)
     parallelism, count = unfolded(row.get("parallelism") or "", count)
     layout = layout_of(parallelism, count, model)
     prompt, output = _prompt(row), _length(row.get("osl"), 1)
-    return Case(
-        model, Cluster(load_gpu(gpu), count), layout, precision, engine, prompt, output, _batch(row, notes), is_sampled(row)
-    )
+    batch = _batch(row)
+    return Case(model, Cluster(gpu, count), layout, precision, engine, prompt, output, batch, is_sampled(row))
+
+
+def reason_against(row: dict[str, str]) -> str:
+    """Why a row is not comparable: its column ``not_comparable``, or what its words say where the table has no such column."""
+    stated = row.get("not_comparable")
+    return reason_by_words(row) if stated is None else stated
+
+
+def engine_level(row: dict[str, str]) -> str:
+    """Engine level of a row: its column ``engine``, or what its words say where that is empty or absent."""
+    level = row.get("engine") or level_by_words(row)
+    load_engine(level)  # refuses an unknown one
+    return level
 
 
 def is_sampled(row: dict[str, str]) -> bool:
@@ -95,16 +112,26 @@ def is_sampled(row: dict[str, str]) -> bool:
     return (row.get("isl") or "").startswith("task:")
 
 
-def _whole(text: str, name: str) -> int:
-    match = re.match(r"\s*(\d+)", text or "")
-    if not match or int(match[1]) < 1:
+MAX_NUMBER = 10**9
+"""Sanity limit of GPUs, tokens and sequences that a row states."""
+
+
+def whole_number(text: str | None, name: str) -> int:
+    """The positive whole number that a text begins with; :class:`Refused` if it has none."""
+    match = re.match(r"\s*(\d{1,10})(?!\d)", text or "")
+    if not match or not 1 <= int(match[1]) <= MAX_NUMBER:
         raise Refused(f"{name} is {text!r}")
     return int(match[1])
 
 
 def _length(text: str | None, default: int) -> int:
-    match = re.match(r"\s*([\d.]+)", text or "")
-    return max(1, round(float(match[1]))) if match else default
+    """Tokens that a text begins with, at least one."""
+    match = re.match(r"\s*(\d+(?:\.\d+)?)", text or "")
+    if not match:
+        return default
+    if float(match[1]) > MAX_NUMBER:
+        raise Refused(f"a length is {text!r}: expected at most {MAX_NUMBER} tokens")
+    return max(1, round(float(match[1])))
 
 
 def _prompt(row: dict[str, str]) -> int:
@@ -112,21 +139,26 @@ def _prompt(row: dict[str, str]) -> int:
     if text in TASK_PROMPTS:
         return TASK_PROMPTS[text]
     if not text:
-        return 128
+        return DEFAULT_PROMPT
     if not re.match(r"(ctx ~)?\d", text):
         raise Refused(f"prompt length is {text!r}: not a number")
-    return _length(text.removeprefix("ctx ~"), 128)
+    return _length(text.removeprefix("ctx ~"), DEFAULT_PROMPT)
 
 
-def _batch(row: dict[str, str], notes: str) -> float:
-    average = re.search(r"avg batch ([\d.]+)", notes)
-    if average:
-        return max(1.0, float(average[1]))
-    text = (row.get("batch_or_concurrency") or "").strip()
+DEFAULT_PROMPT = 128
+"""Prompt tokens of a row that states none; in the shipped table, those are pytorch/ao's generations for one user."""
+
+
+def _batch(row: dict[str, str]) -> float:
+    """Sequences in flight: the average that the notes give, else the column; 0 for as many as fit."""
+    average = re.search(r"avg batch (\d+(?:\.\d+)?)", row.get("notes") or "")
+    text = average[1] if average else (row.get("batch_or_concurrency") or "").strip()
     if text.startswith(("max", "offline")):
         return 0.0
     if not re.fullmatch(r"\d+(\.\d+)?", text):
         raise Refused(f"batch or concurrency is {text!r}: not a number")
+    if float(text) > MAX_NUMBER:
+        raise Refused(f"batch or concurrency is {text!r}: expected at most {MAX_NUMBER}")
     return max(1.0, float(text))
 
 
@@ -215,7 +247,7 @@ def model_of(text: str) -> ModelConfig:
     for candidate in (name, _SAME.get(name, "")):
         if candidate in known:
             return load_config(candidate)
-    if Path(text).exists():
+    if _is_path(text):
         return load_config(text)
     guess = shape_by_size(name)
     if guess is not None:
@@ -223,13 +255,11 @@ def model_of(text: str) -> ModelConfig:
     raise Refused(f"model {text!r} is not bundled")
 
 
-_TENSORRT = ("trtllm", "trt-llm", "tensorrt", "nim/", "nim ", "_trt")
-_OLD = re.compile(r"(?:vllm|tensorrt-llm|trt-llm)\s+20(?:23|24)\b|tensorrt-llm docs.*\bv0\.\d|vllm 0\.[0-6]\.")
-"""How a row says that its engine is one of 2023 or 2024: the year after its name, or a version before 1.0 (TensorRT-LLM) or
-0.7 (vLLM)."""
-
-_PAPER = re.compile(r"\b(?:osdi|sosp|asplos|isca|hpca|mlsys|nsdi)'2[45]\b")
-"""A paper of 2024 or 2025 measured the engines of the year before."""
+def _is_path(text: str) -> bool:
+    try:
+        return bool(text) and Path(text).exists()
+    except OSError:  # longer than a name may be
+        return False
 
 
 _SIZE = re.compile(r"(?:^|-)(\d+(?:\.\d+)?)b(?:-a(\d+(?:\.\d+)?)b)?(?=-|$)")
@@ -237,11 +267,15 @@ GUESSED = "shape by size"
 """Architecture of a shape that :func:`shape_by_size` made up."""
 
 
+MAX_BILLIONS = 1e6
+"""Sanity limit of the parameters in a model's name, in units of 1e9."""
+
+
 def shape_by_size(name: str) -> ModelConfig | None:
     """A shape for a model that is not bundled but says its size (8b, or 35b-a3b): that of the bundled model nearest in size,
     with as many layers as give the size. None where no size is said."""
     found = _SIZE.search(name)
-    if not found or not float(found[1]):
+    if not found or not 0.0 < float(found[1]) <= MAX_BILLIONS or float(found[2] or 0.0) > MAX_BILLIONS:
         return None
     whole, active = 1e9 * float(found[1]), 1e9 * float(found[2] or 0.0)
     models = [model for model in map(load_config, bundled_models()) if bool(model.experts) == bool(active)]
@@ -263,36 +297,12 @@ def shape_by_size(name: str) -> ModelConfig | None:
     )
 
 
-def engine_of(source: str, notes: str) -> str:
-    """Engine level that a source means: the generation decides, then the product."""
-    text = f"{notes} {source}".lower()
-    if "splitwise" in text:
-        return "eager"
-    if "no engine" in text:
-        return "graph"
-    if "gpt-fast" in text or "torchao" in text:
-        return "compiled"
-    if "sglang" in text:
-        return "sglang-2024" if _PAPER.search(text) else "sglang"
-    old = bool(_OLD.search(f"{source} {notes}".lower()) or _OLD.search(text))
-    if any(name in text for name in _TENSORRT):
-        return "tuned-2024" if old else "tuned"
-    if re.match(r"2023\b", notes):
-        return "eager"
-    return "stock-2024" if old else "stock"
-
-
-INFERENCEX = "inferencex run"
-"""How a row says that the recipes of SemiAnalysisAI/InferenceX were run (benchmarks/*.sh there)."""
-
-
-def _recipe(engine: str, precision: Precision, gpu: Gpu) -> tuple[str, Precision]:
-    """What those recipes set: vLLM's asynchronous scheduling and TensorRT-LLM's streaming every 10 to 20 tokens hide the host;
-    an 8-bit cache with TensorRT-LLM, and for 8-bit and narrower checkpoints with vLLM and, on Blackwell, SGLang."""
-    narrow = precision.weight < 2.0 and (gpu.family == "blackwell" or (engine == "stock" and precision.weight == 1.0))
-    if engine == "tuned" or narrow:
-        precision = replace(precision, cache=1.0)
-    return {"tuned": "tuned-overlapped", "stock": "stock-overlapped"}.get(engine, engine), precision
+def _recipe_cache(precision: Precision, engine: str, gpu: Gpu) -> Precision:
+    """What the recipes of InferenceX set: an 8-bit cache with TensorRT-LLM, and for 8-bit and narrower checkpoints with vLLM
+    and, on Blackwell, SGLang."""
+    stock = engine in ("stock", "stock-overlapped")
+    narrow = precision.weight < 2.0 and (gpu.family == "blackwell" or (stock and precision.weight == 1.0))
+    return replace(precision, cache=1.0) if narrow or engine in ("tuned", "tuned-overlapped") else precision
 
 
 def receive_interval(case: Case) -> float:
@@ -336,7 +346,7 @@ def precision_from(text: str, label: str, model: ModelConfig, engine: str) -> Pr
 
 
 @lru_cache(maxsize=1024)
-def _mixed(base: str, engine: str, experts_only: bool, cache: float) -> Precision:
+def _mixed(base: str, experts_only: bool, cache: float) -> Precision:
     chosen = PRECISIONS[base]
     extra = (
         {"other_weight": 2.0, "other_arithmetic": "bf16"}
@@ -356,9 +366,9 @@ def settle(name: str, model: ModelConfig, engine: str) -> Precision:
     if name == "fp8wo":
         return PRECISIONS["int8"]
     if name == "nvfp4-experts" or (name == "fp4" and model.kv_lora_rank):
-        return _mixed("fp4", engine, True, 2.0 if not engine.startswith("tuned") else 1.0)
+        return _mixed("fp4", True, 2.0 if not engine.startswith("tuned") else 1.0)
     if name == "fp8" and engine.startswith("tuned"):
-        return _mixed("fp8", engine, False, 1.0)
+        return _mixed("fp8", False, 1.0)
     return PRECISIONS[name]
 
 
@@ -377,6 +387,10 @@ def unfolded(text: str, count: int) -> tuple[str, int]:
 def layout_of(text: str, count: int, model: ModelConfig) -> Layout:
     """Degrees that a label such as "TP8 EP8", "TP1 EP4" or "DEP4" states; what is left over are data-parallel copies."""
     degrees = {name.lower(): int(value) for name, value in re.findall(r"\b(TP|PP|EP|DP|DEP|TEP)(\d+)", text)}
+    if not model.experts:
+        degrees.pop("ep", None)
+    if 0 in degrees.values():
+        raise Refused(f"parallelism {text!r}: a degree is at least 1")
     if "dep" in degrees:
         return Layout(tp=1, dp=degrees["dep"], ep=degrees["dep"] if model.experts else 1)
     if "tep" in degrees:
@@ -388,8 +402,6 @@ def layout_of(text: str, count: int, model: ModelConfig) -> Layout:
     if "dp" in degrees and degrees["dp"] not in (dp, 1):
         raise Refused(f"parallelism {text!r} does not multiply to {count} GPUs")
     ep = degrees.get("ep", 1)
-    if not model.experts:
-        ep = 1
     if model.heads % tp:
         raise Refused(f"parallelism {text!r}: {tp} does not divide {model.heads} heads, so it counts GPUs of several engines")
     if (tp * dp) % ep:

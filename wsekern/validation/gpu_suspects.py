@@ -1,38 +1,48 @@
 """Measurements that their own source, or the peaks of the stated GPUs, contradict.
 
-The rules look at measurements (and at datasheet peaks), never at predictions and never at which row it is.
+The rules look at measurements (and at datasheet peaks), never at predictions and never at which row it is. Verdicts of rules
+that look at measurements alone stand in the shipped table (column ``not_comparable``); those that need a peak are found anew.
 """
 
 from collections import defaultdict
 
+from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.layout import cache_bytes
-from wsekern.cluster.serving import prefill_step
+from wsekern.cluster.step import prefill_step
 from wsekern.errors import WsekernError
-from wsekern.validation.gpu_rows import Case, Refused, understand
-
-MEMORY_SHARE = 0.93
-"""No kernel streams at more than this part of the datasheet bandwidth (best copy known: 92 %, Azure ND GB200 v6)."""
-COMPUTE_SHARE = 0.87
-"""No GEMM runs at more than this part of the dense peak (best known: 86.9 % on an A100, stas00/ml-engineering)."""
-COMPUTE_BOUND = 1024
-"""Tokens from which a prompt keeps tensor cores busy, so that more tokens cannot hide in the time of fewer."""
-DRAFTED = 1.3
-"""How much faster a run must be than another of the same configuration before it counts as drafting tokens."""
+from wsekern.validation.gpu_notes import OTHER_THINGS
+from wsekern.validation.gpu_rows import Case, understand
+from wsekern.validation.rows import read_value
 
 
 def inconsistent(rows: list[dict[str, str]]) -> dict[str, str]:
-    """Row id -> why it is not comparable.
+    """Row id -> why it is not comparable: as its column ``not_comparable`` states, or, in a table without it, as the rows
+    contradict each other; and rows that come to their values only with prompts cached or experts not read."""
+    cases = _cases(rows)
+    beyond = {**_cached_prompts(rows, cases), **_unread_experts(rows, cases), **_beyond_peaks(rows, cases)}
+    if any("not_comparable" in row for row in rows):
+        return beyond | stated_reasons(rows)
+    return _drafted(rows, cases) | beyond | _contradicted(rows)
 
-    Rows that their own source contradicts (twice as fast on another task at no smaller a batch; eight users or fewer three
-    times slower than one), and rows that can only be explained by tokens drafted, prompts cached or experts not read.
-    """
+
+def stated_reasons(rows: list[dict[str, str]]) -> dict[str, str]:
+    """Row id -> what its column ``not_comparable`` says, but for rows that measure something else and are refused as such."""
+    reasons = {row["id"]: row.get("not_comparable") or "" for row in rows}
+    return {name: reason for name, reason in reasons.items() if reason and reason not in OTHER_THINGS}
+
+
+def by_measurements(rows: list[dict[str, str]]) -> dict[str, str]:
+    """Row id -> why the other measurements of the same table speak against it; no peak and no prediction has a part in it."""
+    return _drafted(rows, _cases(rows)) | _contradicted(rows)
+
+
+def _contradicted(rows: list[dict[str, str]]) -> dict[str, str]:
+    """Rows that their own source contradicts (twice as fast on another task at no smaller a batch; eight users or fewer three
+    times slower than one), with the other metrics of the same runs."""
     found = {**_slower_than_another_task(rows), **_slower_with_few_users(rows)}
     configurations = {_configuration(row): found[row["id"]] for row in rows if row["id"] in found}
-    found = {row["id"]: configurations[_configuration(row)] for row in rows if _configuration(row) in configurations}
-    cases = _cases(rows)
-    rules = (_drafted, _cached_prompts, _unread_experts, _beyond_peaks)
-    return {name: text for rule in rules for name, text in rule(rows, cases).items()} | found
+    return {row["id"]: configurations[_configuration(row)] for row in rows if _configuration(row) in configurations}
 
 
 def _cases(rows: list[dict[str, str]]) -> dict[str, Case]:
@@ -41,9 +51,9 @@ def _cases(rows: list[dict[str, str]]) -> dict[str, Case]:
     for row in rows:
         if row["metric"] in (*STEP_METRICS, *FIRST_METRICS, "e2e_latency"):
             try:
-                float(row["value"])
-                cases[row["id"]] = understand(row)
-            except (WsekernError, Refused, TypeError, ValueError):
+                if read_value(row) > 0.0:
+                    cases[row["id"]] = understand(row)
+            except WsekernError:
                 continue
     return cases
 
@@ -74,7 +84,7 @@ def _drafted(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[str, st
     found = {}
     for members in sets.values():
         known = [name for name in members if name in ratios]
-        quick = [name for name in known if ratios[name] >= DRAFTED]
+        quick = [name for name in known if ratios[name] >= constants().drafted_speedup.value]
         found.update(dict.fromkeys(members if len(quick) > 1 and 2 * len(quick) >= len(known) else quick, text))
     return found
 
@@ -83,24 +93,33 @@ def _cached_prompts(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[
     """Sets of one-user prompts in which a longer prompt took less extra time than the peak rate needs for its extra tokens;
     all but the shortest prompts are suspect then."""
     text = "in this set of runs a longer prompt took less time than the peak allows for its extra tokens: prompts were cached"
-    sets = defaultdict(list)
+    sets: dict[tuple[str, ...], list[tuple[int, float, Case, str]]] = defaultdict(list)
     for row in rows:
         case = cases.get(row["id"])
         if case and row["metric"] in FIRST_METRICS and case.batch == 1:
             key = tuple(row.get(name) or "" for name in SYSTEM)
-            sets[key].append((case.prompt, float(row["value"]) * _SECONDS.get(row["unit"], 1.0), case, row["id"]))
+            sets[key].append((case.prompt, _seconds(row), case, row["id"]))
     found = {}
     for members in sets.values():
         members.sort(key=lambda member: member[:2])
-        slowest = {prompt: max(t for p, t, *_ in members if p == prompt) for prompt, *_ in members}
-        steps = [(a, b) for a in slowest for b in slowest if a < b]
-        case = members[0][2]
-        rate = case.cluster.count * case.cluster.gpu.peak_flops(case.precision.arithmetic) / 2.0 / case.model.active_parameters
-        bound = [(a, b) for a, b in steps if a >= COMPUTE_BOUND or slowest[b] < 0.95 * slowest[a]]
-        if any(slowest[b] - slowest[a] < (b - a) / rate for a, b in bound):
+        if _extra_tokens_too_quick(members):
             shortest = members[0][0]
             found.update({name: text for prompt, *_, name in members if prompt > shortest})
     return found
+
+
+def _extra_tokens_too_quick(members: list[tuple[int, float, Case, str]]) -> bool:
+    """Whether tokens by which one prompt is longer than another came faster than the peak of their GPUs allows."""
+    slowest = {prompt: max(t for p, t, *_ in members if p == prompt) for prompt, *_ in members}
+    case = members[0][2]
+    try:
+        peak = case.cluster.gpu.peak_flops(case.precision.arithmetic)
+    except WsekernError:  # no peak to hold them against
+        return False
+    rate = case.cluster.count * peak / 2.0 / case.model.active_parameters
+    steps = [(a, b) for a in slowest for b in slowest if a < b]
+    bound = [(a, b) for a, b in steps if a >= constants().compute_bound_tokens.value or slowest[b] < 0.95 * slowest[a]]
+    return any(slowest[b] - slowest[a] < (b - a) / rate for a, b in bound)
 
 
 def _beyond_peaks(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[str, str]:
@@ -112,14 +131,8 @@ def _beyond_peaks(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[st
         case = cases.get(row["id"])
         if not case or row["metric"] not in STEP_METRICS or case.batch <= 1 or case.sampled:
             continue
-        prompt = prefill_step(case.model, case.cluster, case.layout, case.precision, load_engine(case.engine), 1.0, case.prompt)
-        begun = max(0.0, case.batch / case.layout.dp - 1.0) / case.output
-        reading = float(load_engine(case.engine).interference) * begun * prompt.roofline / COMPUTE_SHARE
-        cache = cache_bytes(case.model, case.precision, case.prompt + case.output / 2.0, case.layout.tp)
-        cache *= case.batch / case.layout.dp / case.layout.pp / (MEMORY_SHARE * float(case.cluster.gpu.memory.bandwidth))
-        least = reading + cache  # kernels of one engine run one after the other
         key = tuple((row.get(name) or "").split("_agg")[0] for name in ("source", "gpu", "model", "precision", "notes"))
-        sets[key].append((row["id"], float(row["value"]) * _SECONDS.get(row["unit"], 1.0) < least))
+        sets[key].append((row["id"], _seconds(row) < _least_seconds(case)))
     found = {}
     for members in sets.values():
         if sum(beyond for _, beyond in members) >= max(3, len(members) / 3):
@@ -127,7 +140,25 @@ def _beyond_peaks(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[st
     return found
 
 
+def _least_seconds(case: Case) -> float:
+    """Least time of a step that reads its share of the prompts, and all caches, at the best rates known; 0 without a peak."""
+    try:
+        prompt = prefill_step(case.deployment, 1.0, case.prompt)
+    except WsekernError:
+        return 0.0
+    arrivals = max(0.0, case.batch / case.layout.dp - 1.0) / case.output
+    reading = float(load_engine(case.engine).interference) * arrivals * prompt.roofline / constants().attainable_compute.value
+    cache = cache_bytes(case.model, case.precision, case.prompt + case.output / 2.0, case.layout.tp)
+    bandwidth = constants().attainable_bandwidth.value * float(case.cluster.gpu.memory.bandwidth)
+    cache *= case.batch / case.layout.dp / case.layout.pp / bandwidth
+    return reading + cache  # kernels of one engine run one after the other
+
+
 _SECONDS = {"ms": 1e-3, "s": 1.0, "us": 1e-6}
+
+
+def _seconds(row: dict[str, str]) -> float:
+    return float(row["value"]) * _SECONDS.get(row["unit"], 1.0)
 
 
 def _unread_experts(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[str, str]:
@@ -144,8 +175,8 @@ def _unread_experts(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[
         model, tokens = case.model, case.batch * (1 if whole else case.prompt)
         reached = model.experts * (1.0 - (1.0 - model.experts_per_token / model.experts) ** tokens)
         weights = model.moe_layers * reached * 3.0 * model.hidden * model.expert_ffn * case.precision.weight
-        rate = MEMORY_SHARE * case.cluster.count * float(case.cluster.gpu.memory.bandwidth)
-        if float(row["value"]) * _SECONDS.get(row["unit"], 1.0) < weights / rate * (case.output if whole else 1):
+        rate = constants().attainable_bandwidth.value * case.cluster.count * float(case.cluster.gpu.memory.bandwidth)
+        if _seconds(row) < weights / rate * (case.output if whole else 1):
             found[row["id"]] = text
     return found
 
@@ -165,7 +196,7 @@ def _members(
         if row["metric"] not in metrics or prompt.startswith("task:") != tasks:
             continue
         try:
-            entry = (float(row["batch_or_concurrency"]), float(row["value"]), prompt, row["id"])
+            entry = (float(row.get("batch_or_concurrency") or ""), read_value(row), prompt, row["id"])
         except ValueError:
             continue
         key = tuple((row.get(name) or "").split(":")[0] for name in names)

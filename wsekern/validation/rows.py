@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from math import isfinite
 from statistics import median
 from typing import Any
+
+from wsekern.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,20 +37,61 @@ class Row:
         return {**asdict(self), "error": self.error}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Rows of one kind. Errors are absolute fractions over the ``tested`` rows: predicted, and not used for fitting."""
+
+    group: str
+    count: int
+    predicted: int
+    fitted: int
+    tested: int
+    median_error: float | None
+    p90_error: float | None
+    worst_error: float | None
+
+    @classmethod
+    def of(cls, name: str, members: list[Row]) -> "Group":
+        """The summary of ``members``."""
+        errors = [abs(row.error) for row in members if row.error is not None and not row.fitted]
+        return cls(group=name, count=len(members), predicted=sum(row.predicted is not None for row in members),
+                   fitted=sum(row.fitted for row in members), tested=len(errors),
+                   median_error=median(errors) if errors else None, p90_error=ninetieth(errors) if errors else None,
+                   worst_error=max(errors) if errors else None)
+
+
+def ninetieth(errors: list[float]) -> float:
+    """The error that nine in ten of ``errors`` do not exceed."""
+    return sorted(errors)[min(len(errors) - 1, int(0.9 * len(errors)))]
+
+
 def summarise(rows: Iterable[Row]) -> dict[str, list[dict[str, Any]]]:
-    """``{"rows": [...], "groups": [...]}``; group errors are absolute fractions over the rows not used for fitting."""
+    """``{"rows": [...], "groups": [...]}``, plain data for JSON."""
     rows = list(rows)
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.group, []).append(row)
     return {"rows": [row.as_dict() for row in rows],
-            "groups": [_group(name, members) for name, members in sorted(groups.items())]}
+            "groups": [asdict(Group.of(name, members)) for name, members in sorted(groups.items())]}
 
 
-def _group(name: str, members: list[Row]) -> dict[str, Any]:
-    errors = sorted(abs(row.error) for row in members if row.error is not None and not row.fitted)
-    return {"group": name, "count": len(members), "predicted": sum(row.predicted is not None for row in members),
-            "fitted": sum(row.fitted for row in members), "tested": len(errors),
-            "median_error": median(errors) if errors else None,
-            "p90_error": errors[min(len(errors) - 1, int(0.9 * len(errors)))] if errors else None,
-            "worst_error": errors[-1] if errors else None}
+def read_value(row: dict[str, str]) -> float:
+    """The measurement of a row of a table; :class:`InputError` if it is no finite number."""
+    text = row.get("value") or ""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not isfinite(value):
+        raise InputError(f"value {text!r} is not a number")
+    return value
+
+
+def stated_fitted(row: dict[str, str]) -> bool | None:
+    """What the column ``fitted`` says, None in a table without it; :class:`InputError` if it is neither yes, no nor empty."""
+    text = row.get("fitted")
+    if text is None:
+        return None
+    if text not in ("yes", "no", ""):
+        raise InputError(f"fitted is {text!r}: expected yes, no or nothing")
+    return text == "yes"

@@ -4,24 +4,16 @@ import csv
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import as_file, files
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from wsekern.errors import InputError, WsekernError
 from wsekern.inference.predict import predict_layer
 from wsekern.ops.predict import predict_op
-from wsekern.validation.rows import Row, summarise
+from wsekern.validation.rows import Row, read_value, stated_fitted, summarise
 
 COLUMNS = ("id", "machine", "profile", "op", "value")
 """Columns that tell a table of wafer measurements from others."""
-
-FITTED = frozenset(
-    [f"W{n:04d}" for n in (*range(211, 231), *range(333, 345), *range(461, 490, 2), 460, 462, 464, 466, 470, 480)]
-    + ["M0076", "M0077", "M0324", "M0326"])
-"""Rows of the shipped table on which constants were set: MeshGEMM, MeshGEMV and Shift with P <= 80 on silicon; six Shift
-rows of the vendor simulator; the fmuls rows of 1,028 elements; the multicast of 16 words to 1 and 16 receivers. They are
-shown, and left out of the statistics, wherever they come from; another row under one of these names is not."""
 
 NATIVE_GRID = 256
 """PEs a side of the Qwen3 engine of the agent-memory notes, whose rows do not state a grid."""
@@ -70,13 +62,22 @@ def shipped_rows() -> list[dict[str, str]]:
 
 @cache
 def _fitted_rows() -> dict[str, dict[str, str]]:
-    return {row["id"]: row for row in shipped_rows() if row["id"] in FITTED}
+    """Shipped rows on which a constant was set, by id."""
+    return {row["id"]: row for row in shipped_rows() if stated_fitted(row)}
 
 
-def _is_fitted(row: dict[str, str]) -> bool:
-    """Whether a constant was set on this very measurement."""
+SAME_MEASUREMENT = ("op", "grid", "tile", "relays", "value")
+"""Columns by which a row of a table without the column ``fitted`` is known as the shipped row of its name."""
+
+
+def is_fitted(row: dict[str, str]) -> bool:
+    """Whether a constant was set on this very measurement: as its table states, else if it is such a row of the shipped table;
+    another measurement under the same name is not."""
+    stated = stated_fitted(row)
+    if stated is not None:
+        return stated
     known = _fitted_rows().get(row["id"])
-    return known is not None and all(row.get(name, "") == known[name] for name in ("op", "grid", "tile", "relays", "value"))
+    return known is not None and all(row.get(name, "") == known[name] for name in SAME_MEASUREMENT)
 
 
 def predict_rows(rows: Iterable[dict[str, str]]) -> list[Row]:
@@ -85,20 +86,15 @@ def predict_rows(rows: Iterable[dict[str, str]]) -> list[Row]:
 
 
 def _row(row: dict[str, str]) -> Row:
-    predicted, note = None, ""
+    measured, predicted, note, fitted = 0.0, None, "", False
     try:
-        measured = float(row["value"])
-        if not isfinite(measured):
-            raise ValueError
-    except ValueError:
-        measured, note = 0.0, f"value {row['value']!r} is not a number"
-    if not note:
-        try:
-            predicted, note = _predict(row)
-        except WsekernError as error:
-            note = str(error)
+        fitted = is_fitted(row)
+        measured = read_value(row)
+        predicted, note = _predict(row)
+    except WsekernError as error:
+        note = str(error)
     return Row(id=row["id"], group=_group(row), measured=measured, predicted=predicted, unit=row.get("unit", "") or "cycles",
-               note=note, source=row.get("source", ""), fitted=_is_fitted(row))
+               note=note, source=row.get("source", ""), fitted=fitted)
 
 
 def _group(row: dict[str, str]) -> str:

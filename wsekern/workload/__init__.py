@@ -1,6 +1,7 @@
 """The workload: a transformer (Hugging Face configuration and weights) and a request."""
 
-from wsekern.workload.config import ModelConfig, bundled_models, load_config
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.load import bundled_models, load_config
 from wsekern.workload.request import Request
 
 __all__ = ["ModelConfig", "Request", "bundled_models", "load_config"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.workload.config import ModelConfig, bundled_models, load_config, read_json
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.load import bundled_models, load_config, read_json
 from wsekern.workload.rope import frequencies
 
 if TYPE_CHECKING:

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from wsekern.ops import AllReduce, Broadcast, FlowEngine, Reduce, Reduce2D, ReduceTree, TwoPhaseReduce
-from wsekern.ops.engines.cycle import run_on_cycle_engine
+from wsekern.ops.engines.programs import run_on_cycle_engine
 
 
-def run_both(operations, width, height, words):
+def run_both(assert_same_bits, operations, width, height, words):
     """The flow engine after ``operations``, and how far the cycle engine's clocks are from its own."""
     engine = FlowEngine("wse3", width, height, "silicon", "fp32")
     tile = values = np.ones((height, width, words), np.float32)
     for operation in operations:
         values = engine.run(operation, values)
     run = run_on_cycle_engine(operations, "wse3", width, height, "silicon", "fp32", tile)
-    assert run.values.tobytes() == values.tobytes()
+    assert_same_bits(run.values, values)
     return engine, int(np.abs(run.clock - engine.clock).max())
 
 
@@ -22,8 +22,8 @@ def run_both(operations, width, height, words):
     ((Reduce2D(32), Reduce2D(32)), 6, 6), ((TwoPhaseReduce(32, "y", 2), ReduceTree(32, "y", "auto")), 5, 4),
     ((Reduce2D(32), Reduce(32, "y"), Reduce(32, "x")), 16, 2),
 ])
-def test_operations_whose_words_meet_leave_a_note(operations, width, height):
-    engine, difference = run_both(operations, width, height, 32)
+def test_operations_whose_words_meet_leave_a_note(assert_same_bits, operations, width, height):
+    engine, difference = run_both(assert_same_bits, operations, width, height, 32)
     assert difference > 20 and any("before it" in note for note in engine.notes.values())
 
 
@@ -31,8 +31,8 @@ def test_operations_whose_words_meet_leave_a_note(operations, width, height):
     (AllReduce(8, "x", 2), AllReduce(8, "x", 2)), (Reduce(8, "x"), Broadcast(8, "x"), Reduce(8, "x")),
     (Reduce(8, "x"), Reduce(8, "y")),
 ])
-def test_operations_that_do_not_meet_leave_none(operations):
-    engine, difference = run_both(operations, 8, 3, 8)
+def test_operations_that_do_not_meet_leave_none(assert_same_bits, operations):
+    engine, difference = run_both(assert_same_bits, operations, 8, 3, 8)
     assert not engine.notes and difference == 0
 
 

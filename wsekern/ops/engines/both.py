@@ -1,13 +1,13 @@
 """Both engines at once: every operation also runs on the cycle engine, and must give the same."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from wsekern.errors import SimulationError
-from wsekern.ops.engines.cycle import run_on_cycle_engine, runs_alone
-from wsekern.ops.engines.flow import FlowEngine, Operation
+from wsekern.ops.engines.flow import FlowEngine
+from wsekern.ops.engines.programs import run_on_cycle_engine
+from wsekern.ops.operation import Operation
 
 
 class BothEngines(FlowEngine):
@@ -27,25 +27,24 @@ class BothEngines(FlowEngine):
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation``; one with a wafer program runs on both engines."""
         values = super().run(operation, *tiles)
-        if not getattr(operation, "colors", 0) and not (runs_alone(operation) and tiles):
-            return values
-        return self._by_wavelet(operation, values, *tiles)
+        if operation.sends or (operation.runs_alone and tiles):
+            return self._by_wavelet(operation, values, *tiles)
+        return values
 
-    def _by_wavelet(self, operation: Any, values: np.ndarray, *tiles: np.ndarray) -> np.ndarray:
-        dtype = getattr(operation, "dtype", None) or self.dtype
-        plain = replace(operation, dtype=None) if getattr(operation, "dtype", None) else operation
-        flat = [np.ascontiguousarray(tile).reshape(self.height, self.width, -1) for tile in tiles]
-        done = run_on_cycle_engine(plain, self.machine, self.width, self.height, self.profile, dtype, *flat)
-        found = done.values.reshape(values.shape)
-        if found.tobytes() != values.tobytes():
-            where = np.argwhere(found != values)
+    def _by_wavelet(self, operation: Operation, values: np.ndarray, *tiles: np.ndarray) -> np.ndarray:
+        dtype, plain = operation.dtype or self.dtype, operation.in_engine_format().staged()
+        tiles = tuple(np.ascontiguousarray(tile) for tile in tiles)
+        done = run_on_cycle_engine(plain, self.machine, self.width, self.height, self.profile, dtype, *tiles)
+        by_wavelet = done.values.reshape(values.shape)
+        if by_wavelet.tobytes() != values.tobytes():
+            where = np.argwhere(by_wavelet != values)
             raise SimulationError(f"{operation}: the engines' values differ, first on PE (y, x, ...) = "
                                   f"{tuple(int(i) for i in where[0]) if len(where) else '(signs of zeros)'}")
         alone = FlowEngine(self.machine, self.width, self.height, self.profile, dtype)
         alone.time(plain)
-        if runs_alone(operation):
-            self.local_work += 1
-        else:
+        if operation.sends:
             self.operations_by_wavelet += 1
+        else:
+            self.local_work += 1
         self.clock_difference = max(self.clock_difference, int(np.abs(done.clock - alone.clock).max()))
-        return found
+        return by_wavelet

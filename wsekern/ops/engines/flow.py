@@ -2,32 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.machine import Machine, load_machine
+from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
-from wsekern.ops._timing import CAUSE_NAMES, HELD_FLAG, latest_clock, level_line, spend, spread
+from wsekern.ops._timing import CAUSE_NAMES, HELD_FLAG, latest_clock, spend, spread, synchronise_line
+from wsekern.ops.engines.contention import clocks_by_wavelet
+from wsekern.ops.engines.engine import Engine
 from wsekern.ops.engines.sharing import LinkWatch
+from wsekern.ops.operation import Operation
 
 
-class Operation(Protocol):
-    """What the flow engine asks of an operation."""
-
-    def time(self, engine: "FlowEngine") -> None:
-        """Advance the clocks."""
-
-    def flow(self, engine: "FlowEngine", *tiles: np.ndarray) -> Any:
-        """Advance the clocks and return the values."""
-
-
-MOST_THREADS = 1024
-"""More would only wait for each other on any computer."""
-
-
-class FlowEngine:
+class FlowEngine(Engine):
     """Values and clocks of a ``width`` x ``height`` grid of PEs, operation by operation, without stepping cycles.
 
     Every PE has a local clock and each operation starts on each PE when that PE is ready: there is no barrier that the
@@ -36,9 +25,6 @@ class FlowEngine:
     more on a full wafer than on one row and one column of it. After an operation that is not alike on all lines (a
     reduction over both axes, operations on several regions) every PE has a clock of its own.
 
-    Values are numpy arrays of shape (height, width, ...): float32 for ``fp32``, float16 for ``fp16`` and ``fp16_fp32``,
-    uint16 for ``bf16``. Results do not depend on ``threads``.
-
     Where words of several messages meet on a link or a ramp, or wait for a busy core, clocks are near those of the cycle
     engine and ``notes`` says why; with ``contended="cycle"`` these operations alone are timed wavelet by wavelet. Where words
     of two operations may meet, ``notes`` says so too: run these on the cycle engine together.
@@ -46,15 +32,10 @@ class FlowEngine:
 
     def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", dtype: str = "fp16",
                  threads: int = 1, contended: str = "bound") -> None:
-        self.machine = load_machine(machine) if isinstance(machine, str) else machine
-        self.machine.check_grid(width, height)
-        if not 1 <= threads <= MOST_THREADS:
-            raise InputError(f"threads is {threads}: expected 1 to {MOST_THREADS}")
+        super().__init__(machine, width, height, profile, dtype, threads)
         if contended not in ("bound", "cycle"):
             raise InputError(f"contended is {contended!r}: use bound, or cycle to move the words of such operations one by one")
-        self.width, self.height, self.profile, self.dtype, self.threads = width, height, profile, dtype, threads
         self.contended = contended
-        self.timing = Timing(self.machine, profile, dtype)
         self._room: np.ndarray | None = None
         self.reset()
 
@@ -64,10 +45,8 @@ class FlowEngine:
         self._column = np.zeros((self.width, len(CAUSE_NAMES)), np.int64)
         self._grid: np.ndarray | None = None
         self._watch = LinkWatch()
-        self.energy = 0
-        """Link traversals so far: wavelets times links, over the whole grid."""
-        self.notes: dict[str, str] = {}
-        """Operations whose clocks are bounds rather than exact, with the reason."""
+        self.link_traversals = 0
+        self.notes = {}
 
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
@@ -81,7 +60,7 @@ class FlowEngine:
 
     @contextmanager
     def _watched(self, operation: Operation) -> Iterator[None]:
-        """An operation whose words may meet those of the one before leaves a note."""
+        """An operation whose words may meet those of the one before leaves a note; one that is refused is not remembered."""
         sent = self._watch.before(self, operation)
         yield
         self._watch.after(self, operation, sent)
@@ -89,19 +68,20 @@ class FlowEngine:
     @contextmanager
     def _contention(self, operation: Operation) -> Iterator[None]:
         """Clocks of an operation that leaves a note are the cycle engine's where that is asked for."""
-        if self.contended == "bound":
+        if self.contended == "bound" or not operation.sends:
             yield
             return
-        from wsekern.ops.engines.contention import time_by_wavelet
-
         known, self.notes = self.notes, {}
-        row, column, grid = self._row.copy(), self._column.copy(), None if self._grid is None else self._grid.copy()
-        yield
-        if self.notes:
-            before = FlowEngine(self.machine, self.width, self.height, self.profile, self.dtype)
-            before._row, before._column, before._grid = row, column, grid
-            time_by_wavelet(self, before, operation)
-        self.notes = known
+        alike, axis = self.lines_are_alike, operation.axis
+        start = self.line_clock(axis)[None] if alike and axis is not None else self.clock
+        try:
+            yield
+            if self.notes and alike and axis is not None:
+                self.set_line(axis, clocks_by_wavelet(operation.along_x(), self.timing, start)[0])
+            elif self.notes:
+                self.set_clock(clocks_by_wavelet(operation, self.timing, start))
+        finally:
+            self.notes = known
 
     def timing_of(self, dtype: str | None) -> Timing:
         """Costs in ``dtype``, the engine's own where it is None."""
@@ -137,27 +117,27 @@ class FlowEngine:
             spread(self._row, self._column, self._grid)
         return self._grid
 
-    def spend(self, *, compute: int = 0, fabric: int = 0, stages: int = 0, overhead: int = 0, words: int = 0) -> None:
+    def spend(self, *, compute: int = 0, fabric: int = 0, stages: int = 0, overhead: int = 0, stream: int = 0) -> None:
         """Work that takes every PE the same number of cycles, by cause."""
         clocks = self._row if self._grid is None else self._grid.reshape(-1, len(CAUSE_NAMES))
-        spend(clocks, np.array((compute, fabric, stages, overhead, words), np.int64))
+        spend(clocks, np.array((compute, fabric, stages, overhead, stream), np.int64))
 
-    def level(self) -> None:
-        """Every PE waits for the latest one, as after many rounds of exchange between neighbours."""
+    def synchronise(self) -> None:
+        """Set every clock to the latest: a barrier, the bound of many rounds of neighbor exchange."""
         if self._grid is not None:
-            level_line(self._grid.reshape(-1, len(CAUSE_NAMES)))
-        level_line(self._row)
-        level_line(self._column)
+            synchronise_line(self._grid.reshape(-1, len(CAUSE_NAMES)))
+        synchronise_line(self._row)
+        synchronise_line(self._column)
 
     def set_line(self, axis: str, clock: np.ndarray) -> None:
-        """Set the clocks of the line along ``axis`` for which all lines stand; what they differ by counts as words."""
+        """Set the clocks of the line along ``axis`` for which all lines stand; what they differ by counts as stream."""
         line = self._row if axis == "y" else self._column
-        line[:, CAUSE_NAMES.index("words")] += clock - line.sum(axis=1)
+        line[:, CAUSE_NAMES.index("stream")] += clock - line.sum(axis=1)
 
     def set_clock(self, clock: np.ndarray) -> None:
-        """Set the clocks of all PEs (height, width); what they differ by counts as words."""
+        """Set the clocks of all PEs (height, width); what they differ by counts as stream."""
         grid = self.grid()
-        grid[:, :, CAUSE_NAMES.index("words")] += clock - grid.sum(axis=2)
+        grid[:, :, CAUSE_NAMES.index("stream")] += clock - grid.sum(axis=2)
 
     @property
     def lines_are_alike(self) -> bool:
@@ -168,13 +148,19 @@ class FlowEngine:
         """Clocks of the line along ``axis`` for which all lines stand."""
         return (self._row if axis == "y" else self._column).sum(axis=1)
 
+    def clocks_along(self, axis: str | None) -> np.ndarray:
+        """Clocks (lines, PEs) of all lines along ``axis`` that differ; of the whole grid as one line where it is None."""
+        if axis is not None and self.lines_are_alike:
+            return self.line_clock(axis)[None]
+        return {"x": self.clock, "y": self.clock.T, None: self.clock.reshape(1, -1)}[axis]
+
     def note(self, operation: Operation, reason: str) -> None:
         """Remember why the clocks of ``operation`` are bounds; nothing without a reason."""
         if reason:
-            self.notes[type(operation).__name__] = reason
+            self.notes[operation.label] = reason
 
     def happened(self, operation: Operation, flags: int) -> None:
-        """Note what happened to words of ``operation`` on their way that its clocks do not see, or may not."""
+        """Record from the kernel's flags why this operation's clocks may be early."""
         if flags & HELD_FLAG:
             self.note(operation, "words wait for a core that is late until its queue is full: the flow engine's clocks do not "
                                  "see what that holds back")
@@ -199,7 +185,7 @@ class FlowEngine:
         """Cycles on the critical path of the last PE to finish, by cause; they add up to :attr:`cycles`.
 
         ``compute``: elements of local instructions; ``fabric``: hops; ``stages``: ramps and the cores' in- and output
-        pipelines; ``overhead``: calls and set-ups; ``words``: the rest of a message after its first word.
+        pipelines; ``overhead``: calls and set-ups; ``stream``: the rest of a message after its first word.
         """
         if self._grid is not None:
             last = self._grid.reshape(-1, len(CAUSE_NAMES))[latest_clock(self._grid)[1]]

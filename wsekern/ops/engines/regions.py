@@ -1,20 +1,29 @@
-"""Several operations at once, each on a rectangle of the grid of its own."""
+"""Several operations at once, each on a rectangle of the grid of its own.
+
+Two reductions side by side take as long as the longer one alone, and every other PE stays at cycle 0:
+
+>>> from wsekern.ops import FlowEngine, Part, Reduce, Region, run_regions
+>>> engine = FlowEngine("wse2", 8, 2, "vendor-simulator", "fp32")
+>>> left, right = Region(0, 0, 3, 1), Region(3, 0, 5, 1)
+>>> run_regions(engine, [Part(left, Reduce(4, "x")), Part(right, Reduce(4, "x"))])
+[]
+>>> engine.clock[:, [0, 3]].tolist(), engine.link_traversals
+([[16, 28], [0, 0]], 24)
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsekern.errors import InputError
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
-from wsekern.ops.engines.cycle import ColorAllocator, place_operations
 from wsekern.ops.engines.flow import FlowEngine
+from wsekern.ops.engines.programs import ColorAllocator, place_operations
+from wsekern.ops.operation import Operation
 from wsekern.program import Layout, Program, Simulation
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -37,8 +46,8 @@ class Part:
     """An operation on a region, with its tiles (height, width of the region, ...)."""
 
     region: Region
-    operation: Any
-    tiles: tuple["NDArray", ...] = ()
+    operation: Operation
+    tiles: tuple[NDArray, ...] = ()
 
 
 def check_disjoint(parts: Iterable[Part], width: int, height: int) -> None:
@@ -57,7 +66,7 @@ def check_disjoint(parts: Iterable[Part], width: int, height: int) -> None:
         overlap[:] = index
 
 
-def run_regions(engine: FlowEngine, parts: Sequence[Part]) -> list["NDArray"]:
+def run_regions(engine: FlowEngine, parts: Sequence[Part]) -> list[NDArray]:
     """Run operations at once on disjoint regions of the flow engine's grid: their values; clocks alone without tiles.
 
     No operation leaves its region, so that no two share a link: the clocks are those of each alone.
@@ -74,7 +83,7 @@ def run_regions(engine: FlowEngine, parts: Sequence[Part]) -> list["NDArray"]:
         else:
             inner.time(part.operation)
         clocks[:] = inner.grid()
-        engine.energy += inner.energy
+        engine.link_traversals += inner.link_traversals
         engine.notes |= inner.notes
     return values
 
@@ -103,8 +112,8 @@ class Window:
 class RegionsRun:
     """Values of each region's operation, end of each PE in cycles (height, width), and the simulation."""
 
-    values: list["NDArray"]
-    clock: "NDArray"
+    values: list[NDArray]
+    clock: NDArray
     simulation: Simulation
 
 

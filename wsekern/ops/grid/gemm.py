@@ -4,149 +4,37 @@ On W x H PEs the inner size is cut into L blocks, L the least common multiple of
 beside each other and L / H blocks of W below each other, one of each on a square.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import lcm
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from math import lcm, prod
 
 import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
+from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.grid.products import align_rounds, write_cannon, write_summa, write_transposed
-from wsekern.ops.lines.line import check_count, check_tile, tile_packing, traffic
 from wsekern.ops.lines.ring import folded_ring
-from wsekern.ops.local.gemv import Gemv, emit_product
-from wsekern.ops.schedule.schedule import Schedule, multiply_cycles
-from wsekern.ops.schedule.scheduled import LoweredPlane, PlaneScheduled
+from wsekern.ops.local.gemm import check_product, multiply_cycles
+from wsekern.ops.operation import Clocks, Operation, Shapes, WaferProgram, check_tile
+from wsekern.ops.packing import tile_packing, traffic
+from wsekern.ops.schedule.operations import PlaneScheduled
+from wsekern.ops.schedule.schedule import Schedule
+from wsekern.tiles import mesh_gemm, mesh_gemm_transposed
 
-if TYPE_CHECKING:
-    from wsekern.ops.engines.cycle import Emission
-    from wsekern.ops.engines.flow import FlowEngine
-
-MOST_STEPS = 4_000_000
+MAX_STEPS = 4_000_000
 """Instructions of all PEs that a staged product may have written down: some 4 GB and half a minute."""
 STEPS_OF_A_ROUND = 7
 """Instructions of a PE in a round: scalar code, a product, and two of each tile that moves; more where X is aligned first."""
 
 
-def local_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[int, int]:
-    """(compute, overhead) of rows x inner times inner x cols on one PE: a GEMV for each row, called once."""
-    compute, overhead = Gemv(inner, cols).cycles(timing)
-    if not rows or not compute:
-        return 0, 0
-    call = timing.latency("gemv_call", timing.latency("call"))
-    return rows * compute, call + rows * (overhead - call)
-
-
-def check_product(product: Any) -> None:
-    """Refuse sizes m, k, n of tiles that no memory holds."""
-    if min(product.m, product.k, product.n) < 0:
-        raise InputError(f"tiles of {product.m} x {product.k} x {product.n}: expected sizes that are not negative")
-    for one, other in ((product.m, product.k), (product.k, product.n), (product.m, product.n)):
-        check_count("the elements of a tile", one * other)
-
-
-@dataclass(frozen=True)
-class Gemm:
-    """C (m, n) = X (m, k) W (k, n) on every PE, nothing sent: a Gemv for each row of X, in the same order of adds. Cost:
-    that of m Gemvs, called once.
-    """
-
-    m: int
-    k: int
-    n: int
-    colors: ClassVar[int] = 0
-
-    def __post_init__(self) -> None:
-        check_product(self)
-
-    def time(self, engine: "FlowEngine") -> None:
-        """Advance the clocks of ``engine`` by this operation."""
-        compute, overhead = local_cycles(engine.timing, self.m, self.k, self.n)
-        engine.spend(compute=compute, overhead=overhead)
-
-    def flow(self, engine: "FlowEngine", x: np.ndarray, w: np.ndarray) -> np.ndarray:
-        """x (height, width, m, k), w (height, width, k, n) -> c (height, width, m, n)."""
-        from wsekern.tiles import gemm
-
-        x, w = check_tile(engine, x, self.m, self.k), check_tile(engine, w, self.k, self.n)
-        self.time(engine)
-        return gemm(x, w, engine.dtype, threads=engine.threads)
-
-    def tiles(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the tiles on each PE."""
-        return (self.m, self.k), (self.k, self.n)
-
-    def role(self, position: int, length: int) -> None:
-        """All PEs run the same program."""
-
-    def paint(self, layout: Any, colors: Sequence[int]) -> None:
-        """Nothing is sent."""
-
-    def emit(self, out: "Emission", role: None) -> str:
-        """A multiply-add for each row of X, mapped over the rows of W."""
-        return emit_product(out, self.m, self.k, self.n)
-
-    def result_shape(self, engine: "FlowEngine") -> tuple[int, ...]:
-        """Shape of the values."""
-        return engine.height, engine.width, self.m, self.n
-
-
-@dataclass(frozen=True)
-class GemmTransposed:
-    """S (m, n) = Q (m, k) K^T on every PE, K (n, k), nothing sent: columns of K are the rows that a Gemv goes through.
-
-    The inner index is outermost, so each multiply-add is n long; K is stored so that its columns are strided. Cost: that of
-    m Gemvs, called once.
-    """
-
-    m: int
-    n: int
-    k: int
-    colors: ClassVar[int] = 0
-
-    def __post_init__(self) -> None:
-        check_product(self)
-
-    def time(self, engine: "FlowEngine") -> None:
-        """Advance the clocks of ``engine`` by this operation."""
-        compute, overhead = local_cycles(engine.timing, self.m, self.k, self.n)
-        engine.spend(compute=compute, overhead=overhead)
-
-    def flow(self, engine: "FlowEngine", q: np.ndarray, k: np.ndarray) -> np.ndarray:
-        """q (height, width, m, k), k (height, width, n, k) -> s (height, width, m, n)."""
-        from wsekern.tiles import gemm_transposed
-
-        q, k = check_tile(engine, q, self.m, self.k), check_tile(engine, k, self.n, self.k)
-        self.time(engine)
-        return gemm_transposed(q, k, engine.dtype, threads=engine.threads)
-
-    def tiles(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the tiles on each PE."""
-        return (self.m, self.k), (self.n, self.k)
-
-    def role(self, position: int, length: int) -> None:
-        """All PEs run the same program."""
-
-    def paint(self, layout: Any, colors: Sequence[int]) -> None:
-        """Nothing is sent."""
-
-    def emit(self, out: "Emission", role: None) -> str:
-        """A multiply-add for each row of Q, mapped over the columns of K."""
-        return emit_product(out, self.m, self.k, self.n, transposed=True)
-
-    def result_shape(self, engine: "FlowEngine") -> tuple[int, ...]:
-        """Shape of the values."""
-        return engine.height, engine.width, self.m, self.n
-
-
-def exchange_cycles(timing: Timing, words: int, hops: int = 2) -> dict[str, int]:
-    """Cycles by cause of one exchange with the neighbour ``hops`` away: two on the folded ring."""
+def exchange_cycles(timing: Timing, elements: int, hops: int = 2) -> dict[str, int]:
+    """Cycles by cause of one exchange with the neighbor ``hops`` away: two on the folded ring."""
     packing = tile_packing(timing)
-    wavelets = timing.wavelets(words, packing)
+    wavelets = timing.wavelets(elements, packing)
     return {"overhead": timing.latency("exchange"), "stages": timing.stage, "fabric": hops * timing.hop,
-            "words": timing.stream(wavelets, timing.step(timing.instruction("mov"), packing))}
+            "stream": timing.stream(wavelets, timing.step(timing.instruction("mov"), packing))}
 
 
 class MeshProduct(PlaneScheduled):
@@ -157,6 +45,7 @@ class MeshProduct(PlaneScheduled):
     k: int
     n: int
     overlapped: bool
+    elements = None
 
     def __post_init__(self) -> None:
         check_product(self)
@@ -166,21 +55,43 @@ class MeshProduct(PlaneScheduled):
         blocks = lcm(width, height)
         return (self.m, self.k * (blocks // width)), (self.k * (blocks // height), self.n), (self.m, self.n)
 
-    def spend_overlapped(self, engine: "FlowEngine") -> None:
-        """Clocks and energy of the overlapped form."""
-        raise NotImplementedError
+    @abstractmethod
+    def spend_overlapped(self, engine: Clocks) -> None:
+        """Clocks of the overlapped form."""
 
-    def time(self, engine: "FlowEngine") -> None:
+    @abstractmethod
+    def traversals_overlapped(self, engine: Clocks) -> int:
+        """Wavelets times links of the overlapped form."""
+
+    def time(self, engine: Clocks) -> None:
         """Advance the clocks of ``engine`` by this operation."""
         if not self.overlapped:
             self._check_staged(engine.width, engine.height)
             super().time(engine)
             return
-        engine.level()
+        engine.synchronise()
         engine.spend(overhead=engine.timing.latency("meshgemm_call", engine.timing.latency("call")))
         self.spend_overlapped(engine)
+        engine.link_traversals += self.traversals_overlapped(engine)
 
-    def lowered(self, timing: Timing, width: int, height: int) -> LoweredPlane:
+    def link_traversals(self, engine: Clocks) -> int:
+        """Wavelets times links of one run on the whole grid."""
+        return self.traversals_overlapped(engine) if self.overlapped else super().link_traversals(engine)
+
+    def staged(self) -> Operation:
+        """The form that the cycle engine can run."""
+        return replace(self, overlapped=False) if self.overlapped else self
+
+    def host_tiles(self, timing: Timing, width: int, height: int) -> Shapes:
+        """Shapes of a PE's left and right tile."""
+        return self.shapes(width, height)[:2]
+
+    def memory_bytes(self, engine: Clocks) -> int:
+        """Bytes of the tiles that a PE holds; those that move are held twice."""
+        left, right, result = (prod(shape) for shape in self.shapes(engine.width, engine.height))
+        return np.dtype(NUMPY_DTYPES[engine.dtype]).itemsize * (2 * (left + right) + result)
+
+    def lowered(self, timing: Timing, width: int, height: int) -> WaferProgram:
         """What the cycle engine runs: the staged form."""
         if self.overlapped:
             raise InputError(f"{type(self).__name__} moves tiles while it multiplies: the cycle engine has programs of "
@@ -190,16 +101,16 @@ class MeshProduct(PlaneScheduled):
 
     def _check_staged(self, width: int, height: int) -> None:
         steps = lcm(width, height) * width * height * STEPS_OF_A_ROUND
-        if steps > MOST_STEPS:
+        if steps > MAX_STEPS:
             raise InputError(f"the staged form of {type(self).__name__}, which the cycle engine runs, writes down every step: "
-                             f"up to {MOST_STEPS:,}, not the {steps:,} or so for {lcm(width, height)} blocks of the inner size "
+                             f"up to {MAX_STEPS:,}, not the {steps:,} or so for {lcm(width, height)} blocks of the inner size "
                              f"on {width}x{height} PEs")
 
-    def result_shape(self, engine: "FlowEngine") -> tuple[int, ...]:
+    def result_shape(self, engine: Clocks, *tiles: np.ndarray) -> tuple[int, ...]:
         """Shape of the values."""
         return engine.height, engine.width, *self.shapes(engine.width, engine.height)[2]
 
-    def checked(self, engine: "FlowEngine", *tiles: np.ndarray) -> list[np.ndarray]:
+    def checked(self, engine: Clocks, *tiles: np.ndarray) -> list[np.ndarray]:
         """The tiles of all PEs, of the shapes that the grid asks for."""
         shapes = self.shapes(engine.width, engine.height)
         return [check_tile(engine, tile, *shape) for tile, shape in zip(tiles, shapes[:2], strict=True)]
@@ -223,7 +134,7 @@ def right_blocks(w: np.ndarray, blocks: int, columns: int = 1) -> np.ndarray:
                                                                                                    inner // stack, n)
 
 
-def _skew(tiles: np.ndarray, rings: "tuple[Sequence[int], Sequence[int]]", by_row: bool, by_column: bool) -> np.ndarray:
+def _skew(tiles: np.ndarray, rings: tuple[Sequence[int], Sequence[int]], by_row: bool, by_column: bool) -> np.ndarray:
     """Tiles (H, W, ...) of the logical grid on the physical one: PE (i, j) of the rings gets tile (i, j), with i + j for the
     row, or for the column, where that is asked for."""
     out, (ring_x, ring_y) = np.empty_like(tiles), rings
@@ -238,7 +149,7 @@ class MeshGemm(MeshProduct):
     """C = X W on W x H PEs (MeshGEMM of WaferLLM, OSDI'25): per PE X (m, k), W (k, n), C (m, n) on a square of P x P; on a
     rectangle L / W times as many columns of X and L / H times as many rows of W, L the least common multiple.
 
-    Cannon's algorithm on rings folded so that logical neighbours are two hops apart. X is skewed on the device in P
+    Cannon's algorithm on rings folded so that logical neighbors are two hops apart. X is skewed on the device in P
     // 2 rounds of exchange, W by the host. Then L rounds: multiply the blocks at hand while all are passed on. PE (i,
     j) adds the products of inner blocks in the order (i + j) mod L, (i + j + 1) mod L, ..., block b being the one that
     column b mod W has b // W of; within a tile product the inner index is outermost. ``skewed``: X lies skewed already,
@@ -254,7 +165,7 @@ class MeshGemm(MeshProduct):
     overlapped: bool = True
 
     def ring(self, pes: int) -> list[int]:
-        """Physical place of every logical one."""
+        """Physical PE of every logical one."""
         return folded_ring(pes)
 
     def rings(self, width: int, height: int) -> tuple[list[int], list[int]]:
@@ -262,14 +173,14 @@ class MeshGemm(MeshProduct):
         return self.ring(width), self.ring(height)
 
     def hops(self, pes: int) -> int:
-        """Links between logical neighbours."""
+        """Links between logical neighbors."""
         return 2
 
     def write(self, width: int, height: int, timing: Timing) -> Schedule:
         """Alignment, then rounds of product and exchange."""
         return write_cannon(width, height, timing, self.m, self.k, self.n, self.rings(width, height), self.skewed)
 
-    def arrange(self, tiles: "Sequence[np.ndarray]") -> "Sequence[np.ndarray]":
+    def arrange(self, tiles: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """Blocks dealt out, logical rows and columns to their places, W skewed, and X where it is to lie so."""
         x, w = tiles
         height, width = x.shape[:2]
@@ -283,26 +194,28 @@ class MeshGemm(MeshProduct):
         ring_x, ring_y = self.rings(values.shape[1], values.shape[0])
         return np.ascontiguousarray(values[ring_y][:, ring_x])
 
-    def spend_overlapped(self, engine: "FlowEngine") -> None:
+    def spend_overlapped(self, engine: Clocks) -> None:
         """Alignment, then rounds of the slower of product and exchange."""
         timing, width, height = engine.timing, engine.width, engine.height
         rounds = lcm(width, height)
-        x_words, w_words = (tile[0] * tile[1] for tile in self.shapes(width, height)[:2])
-        exchange_x = exchange_cycles(timing, x_words, self.hops(width)) if width > 1 else {}
-        exchange_w = exchange_cycles(timing, w_words, self.hops(height)) if height > 1 else {}
+        x_elements, w_elements = (tile[0] * tile[1] for tile in self.shapes(width, height)[:2])
+        exchange_x = exchange_cycles(timing, x_elements, self.hops(width)) if width > 1 else {}
+        exchange_w = exchange_cycles(timing, w_elements, self.hops(height)) if height > 1 else {}
         if not self.skewed:
             spend_slower(engine, align_rounds(width, height), {"overhead": timing.latency("gemm_align")}, exchange_x)
-            shifted = sum(min(i % width, width - i % width) for i in range(height))
-            engine.energy += shifted * (2 * width - 2) * traffic(timing, x_words).results
         spend_rounds(engine, rounds, multiply_cycles(timing, self.m, self.k, self.n),
                      max(exchange_x, exchange_w, key=lambda exchange: sum(exchange.values())))
-        engine.energy += rounds * (height * (2 * width - 2) * traffic(timing, x_words).results
-                                   + width * (2 * height - 2) * traffic(timing, w_words).results)
 
-    def flow(self, engine: "FlowEngine", x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    def traversals_overlapped(self, engine: Clocks) -> int:
+        """Wavelets times links of alignment and rounds."""
+        width, height = engine.width, engine.height
+        x, w = (traffic(engine.timing, prod(tile)).results for tile in self.shapes(width, height)[:2])
+        shifted = 0 if self.skewed else sum(min(i % width, width - i % width) for i in range(height))
+        return (shifted * (2 * width - 2) * x
+                + lcm(width, height) * (height * (2 * width - 2) * x + width * (2 * height - 2) * w))
+
+    def flow(self, engine: Clocks, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         """x (H, W, m, k L / W), w (H, W, k L / H, n) -> c (H, W, m, n): the product of the matrices that the tiles make up."""
-        from wsekern.tiles import mesh_gemm
-
         x, w = self.checked(engine, x, w)
         self.time(engine)
         blocks = lcm(engine.width, engine.height)
@@ -312,7 +225,7 @@ class MeshGemm(MeshProduct):
 
 @dataclass(frozen=True)
 class Cannon(MeshGemm):
-    """C = X W on W x H PEs by Cannon's algorithm on plain rings: neighbours are one hop apart, and one link goes all the
+    """C = X W on W x H PEs by Cannon's algorithm on plain rings: neighbors are one hop apart, and one link goes all the
     way back over P - 1 hops, P the longer side. Tiles and order of adds as in MeshGEMM. Cost: ``call + (P // 2) max(align,
     exchange) + L (round + max(multiply, exchange))`` with an exchange of P - 1 hops: a round grows with P.
     """
@@ -346,31 +259,33 @@ class Summa(MeshProduct):
         """Rounds of two broadcasts and a product."""
         return write_summa(width, height, timing, self.m, self.k, self.n)
 
-    def arrange(self, tiles: "Sequence[np.ndarray]") -> "Sequence[np.ndarray]":
+    def arrange(self, tiles: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """The blocks of a PE one after the other."""
         x, w = tiles
         height, width, m, inner = x.shape
         stack = lcm(width, height) // width
         return np.ascontiguousarray(x.reshape(height, width, m, stack, inner // stack).swapaxes(2, 3)), w
 
-    def spend_overlapped(self, engine: "FlowEngine") -> None:
+    def spend_overlapped(self, engine: Clocks) -> None:
         """Rounds of the slower of product and hand-over, and the time until the first tiles are everywhere."""
         timing, width, height = engine.timing, engine.width, engine.height
         rounds = lcm(width, height)
         hand: dict[str, int] = {}
         if rounds > 1:
             hand = exchange_cycles(timing, max(self.m * self.k, self.k * self.n), 1)
-            hand["words"] = 2 * (hand["words"] + 1)
+            hand["stream"] = 2 * (hand["stream"] + 1)
             hand["overhead"] = max(timing.latency("relay"), timing.latency("relay_floor") - sum(hand.values()))
         spend_rounds(engine, rounds, multiply_cycles(timing, self.m, self.k, self.n), hand)
         engine.spend(**{cause: cycles * (max(width, height) - 1) for cause, cycles in hand.items()})
-        engine.energy += rounds * (height * (width - 1) * traffic(timing, self.m * self.k).results
-                                   + width * (height - 1) * traffic(timing, self.k * self.n).results)
 
-    def flow(self, engine: "FlowEngine", x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    def traversals_overlapped(self, engine: Clocks) -> int:
+        """Wavelets times links of all rounds."""
+        width, height = engine.width, engine.height
+        x, w = (traffic(engine.timing, size).results for size in (self.m * self.k, self.k * self.n))
+        return lcm(width, height) * (height * (width - 1) * x + width * (height - 1) * w)
+
+    def flow(self, engine: Clocks, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         """x (H, W, m, k L / W), w (H, W, k L / H, n) -> c (H, W, m, n): the product of the matrices that the tiles make up."""
-        from wsekern.tiles import mesh_gemm
-
         x, w = self.checked(engine, x, w)
         self.time(engine)
         blocks = lcm(engine.width, engine.height)
@@ -403,7 +318,7 @@ class MeshGemmTransposed(MeshProduct):
         """Rounds of product, chains and exchange."""
         return write_transposed(width, height, timing, self.m, self.k, self.n, folded_ring(height))
 
-    def arrange(self, tiles: "Sequence[np.ndarray]") -> "Sequence[np.ndarray]":
+    def arrange(self, tiles: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """Logical rows to their places."""
         order = np.argsort(folded_ring(len(tiles[0])))
         return [np.ascontiguousarray(tile[order]) for tile in tiles]
@@ -417,37 +332,41 @@ class MeshGemmTransposed(MeshProduct):
         blocks = scores.reshape(height, width, stack, self.m, self.n).swapaxes(2, 3)
         return np.ascontiguousarray(blocks.reshape(height, width, self.m, stack * self.n))
 
-    def spend_overlapped(self, engine: "FlowEngine") -> None:
+    def spend_overlapped(self, engine: Clocks) -> None:
         """Rounds of the slower of product and exchange, and the last chain."""
         timing, width, height = engine.timing, engine.width, engine.height
         blocks = lcm(width, height)
         stack, (compute, overhead) = blocks // height, multiply_cycles(timing, self.m, self.k, self.n)
         # In steady state a PE is in the chain of one block while others multiply: it spends one add for each.
         add = timing.instruction("add")
-        words = timing.stream(traffic(timing, self.m * self.n).sums, timing.step(add)) + 1
-        spend_rounds(engine, height, (stack * compute, stack * (overhead + timing.setup(add) + words)),
+        stream = timing.stream(traffic(timing, self.m * self.n).sums, timing.step(add)) + 1
+        spend_rounds(engine, height, (stack * compute, stack * (overhead + timing.setup(add) + stream)),
                      exchange_cycles(timing, stack * self.k * self.n) if height > 1 else {})
-        engine.spend(stages=(width - 1) * timing.stage, fabric=(width - 1) * timing.hop, words=words)
-        engine.energy += (height * blocks * (width - 1) * traffic(timing, self.m * self.n).sums
-                          + height * (2 * height - 2) * width * traffic(timing, stack * self.k * self.n).results)
+        engine.spend(stages=(width - 1) * timing.stage, fabric=(width - 1) * timing.hop, stream=stream)
 
-    def flow(self, engine: "FlowEngine", q: np.ndarray, k: np.ndarray) -> np.ndarray:
+    def traversals_overlapped(self, engine: Clocks) -> int:
+        """Wavelets times links of all chains and exchanges."""
+        width, height, timing = engine.width, engine.height, engine.timing
+        blocks = lcm(width, height)
+        keys = blocks // height * self.k * self.n
+        return (height * blocks * (width - 1) * traffic(timing, self.m * self.n).sums
+                + height * (2 * height - 2) * width * traffic(timing, keys).results)
+
+    def flow(self, engine: Clocks, q: np.ndarray, k: np.ndarray) -> np.ndarray:
         """q (H, W, m, k), k (H, W, n L / H, k) -> s (H, W, m, n L / W)."""
-        from wsekern.tiles import mesh_gemm_transposed
-
         q, k = self.checked(engine, q, k)
         self.time(engine)
         keys = right_blocks(k, lcm(engine.width, engine.height))
         return self._beside(mesh_gemm_transposed(q, keys, engine.dtype, threads=engine.threads), engine.height, engine.width)
 
 
-def spend_rounds(engine: "FlowEngine", rounds: int, multiply: tuple[int, int], exchange: dict[str, int]) -> None:
+def spend_rounds(engine: Clocks, rounds: int, multiply: tuple[int, int], exchange: dict[str, int]) -> None:
     """``rounds`` rounds of the slower of multiply and exchange, by its causes, each with its fixed cost."""
     spend_slower(engine, rounds, {"compute": multiply[0], "overhead": multiply[1]}, exchange)
     engine.spend(overhead=rounds * engine.timing.latency("gemm_round"))
 
 
-def spend_slower(engine: "FlowEngine", rounds: int, work: dict[str, int], exchange: dict[str, int]) -> None:
+def spend_slower(engine: Clocks, rounds: int, work: dict[str, int], exchange: dict[str, int]) -> None:
     """``rounds`` rounds in which PEs work while tiles are exchanged: the slower of the two, by its causes."""
     slower = work if sum(work.values()) >= sum(exchange.values()) else exchange
     engine.spend(**{cause: cycles * rounds for cause, cycles in slower.items()})

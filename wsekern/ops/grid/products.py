@@ -13,11 +13,11 @@ from itertools import pairwise
 from math import lcm
 
 from wsekern.machine.timing import Timing
-from wsekern.ops.lines.ring import exchange
+from wsekern.ops.lines.ring import Send, Take, exchange
 from wsekern.ops.lines.tree_reduce import write_reduce
 from wsekern.ops.lines.trees import chain_tree
 from wsekern.ops.local.gemv import WIDE
-from wsekern.ops.schedule.schedule import Place, Schedule
+from wsekern.ops.schedule.schedule import Buffer, Schedule
 
 
 class _Product:
@@ -36,37 +36,37 @@ class _Product:
                                  second=right, product=(m, k, n, transposed))
         self.accumulator = "accumulator" if timing.dtype in WIDE else "product"
 
-    def place(self, row: int, column: int) -> int:
-        """Place of a PE."""
+    def pe(self, row: int, column: int) -> int:
+        """A PE, counted row by row."""
         return row * self.width + column
 
     def clear(self) -> None:
         """All sums to zero."""
-        for place in range(self.schedule.length):
-            self.schedule.step(place, "clear", self.m * self.n, (self.accumulator, 0), (self.accumulator, 0))
+        for pe in range(self.schedule.length):
+            self.schedule.step(pe, "clear", self.m * self.n, (self.accumulator, 0), (self.accumulator, 0))
 
-    def multiply(self, place: int, x: Place, w: Place) -> None:
+    def multiply(self, pe: int, x: Buffer, w: Buffer) -> None:
         """One tile product onto a PE's sum."""
         if self.k:
-            self.schedule.step(place, "multiply", self.m * self.n, (self.accumulator, 0), x, w)
+            self.schedule.step(pe, "multiply", self.m * self.n, (self.accumulator, 0), x, w)
 
     def finish(self) -> None:
         """All sums rounded to the tile's precision."""
         if self.accumulator != "product":
-            for place in range(self.schedule.length):
-                self.schedule.step(place, "round", self.m * self.n, ("product", 0), (self.accumulator, 0))
+            for pe in range(self.schedule.length):
+                self.schedule.step(pe, "round", self.m * self.n, ("product", 0), (self.accumulator, 0))
 
     def spend_all(self, key: str) -> None:
         """A fixed cost of a round."""
-        for place in range(self.schedule.length):
-            self.schedule.spend(place, self.schedule.timing.latency(key))
+        for pe in range(self.schedule.length):
+            self.schedule.spend(pe, self.schedule.timing.latency(key))
 
 
 class _Moving:
     """A tile that goes round rings of PEs: it lies in one of two buffers on every PE of a ring."""
 
-    def __init__(self, product: _Product, buffers: tuple[str, str], words: int, rings: Sequence[Sequence[int]]) -> None:
-        self.product, self.buffers, self.words, self.rings = product, buffers, words, rings
+    def __init__(self, product: _Product, buffers: tuple[str, str], elements: int, rings: Sequence[Sequence[int]]) -> None:
+        self.product, self.buffers, self.elements, self.rings = product, buffers, elements, rings
         self.turn = [0] * len(rings)
 
     def buffer(self, ring: int) -> str:
@@ -79,8 +79,8 @@ class _Moving:
             return
         order = list(self.rings[ring] if backwards else self.rings[ring][::-1])
         here, there = (self.buffer(ring), 0), (self.buffers[1 - self.turn[ring]], 0)
-        exchange(self.product.schedule, order, [(self.words, here, False)] * len(order),
-                 [("mov", self.words, there, None)] * len(order))
+        exchange(self.product.schedule, order, [Send(self.elements, here, False)] * len(order),
+                 [Take("mov", self.elements, there)] * len(order))
         self.turn[ring] = 1 - self.turn[ring]
 
 
@@ -93,14 +93,14 @@ def write_cannon(width: int, height: int, timing: Timing, m: int, k: int, n: int
     """
     product, (ring_x, ring_y) = _Product(width, height, timing, m, k, n), rings
     x = _Moving(product, ("tile", "x"), m * k * product.x_blocks,
-                [[product.place(row, column) for column in ring_x] for row in ring_y])
+                [[product.pe(row, column) for column in ring_x] for row in ring_y])
     w = _Moving(product, ("second", "w"), k * n * product.w_blocks,
-                [[product.place(row, column) for row in ring_y] for column in ring_x])
+                [[product.pe(row, column) for row in ring_y] for column in ring_x])
     for t in range(0 if skewed else align_rounds(width, height)):
         for i in range(height):
             if min(i % width, width - i % width) > t:
-                for place in x.rings[i]:
-                    product.schedule.spend(place, timing.latency("gemm_align"))
+                for pe in x.rings[i]:
+                    product.schedule.spend(pe, timing.latency("gemm_align"))
                 x.shift(i, backwards=i % width > width // 2)
     product.clear()
     for t in range(product.rounds):
@@ -122,14 +122,14 @@ def align_rounds(width: int, height: int) -> int:
     return max(min(i % width, width - i % width) for i in range(height))
 
 
-def _hand_out(product: _Product, line: Sequence[int], owner: int, source: Place, buffer: str, words: int) -> None:
+def _hand_out(product: _Product, line: Sequence[int], owner: int, source: Buffer, buffer: str, elements: int) -> None:
     """The tile of one PE of a line to all others, which take it into ``buffer`` and hand it on."""
     schedule = product.schedule
     for side in (line[owner::-1], line[owner:]):
         for here, there in pairwise(side):
-            message = schedule.message(here, there, words, sums=False)
-            schedule.step(here, "mov", words, message, source if here == line[owner] else (buffer, 0))
-            schedule.step(there, "mov", words, (buffer, 0), message)
+            message = schedule.message(here, there, elements, sums=False)
+            schedule.step(here, "mov", elements, message, source if here == line[owner] else (buffer, 0))
+            schedule.step(there, "mov", elements, (buffer, 0), message)
 
 
 def write_summa(width: int, height: int, timing: Timing, m: int, k: int, n: int) -> Schedule:
@@ -142,12 +142,12 @@ def write_summa(width: int, height: int, timing: Timing, m: int, k: int, n: int)
         column_of, row_of = q // product.x_blocks, q // product.w_blocks
         x, w = ("tile", q % product.x_blocks * m * k), ("second", q % product.w_blocks * k * n)
         for row in range(height):
-            _hand_out(product, [product.place(row, c) for c in range(width)], column_of, x, "x", m * k)
+            _hand_out(product, [product.pe(row, c) for c in range(width)], column_of, x, "x", m * k)
         for column in range(width):
-            _hand_out(product, [product.place(r, column) for r in range(height)], row_of, w, "w", k * n)
+            _hand_out(product, [product.pe(r, column) for r in range(height)], row_of, w, "w", k * n)
         for row in range(height):
             for column in range(width):
-                product.multiply(product.place(row, column), x if column == column_of else ("x", 0),
+                product.multiply(product.pe(row, column), x if column == column_of else ("x", 0),
                                  w if row == row_of else ("w", 0))
     product.finish()
     return product.schedule
@@ -156,9 +156,9 @@ def write_summa(width: int, height: int, timing: Timing, m: int, k: int, n: int)
 def write_transposed(width: int, height: int, timing: Timing, m: int, k: int, n: int, ring: Sequence[int]) -> Schedule:
     """Q K^T: only K moves, along y; in every round each row's products are summed by chains to a root that moves along."""
     product = _Product(width, height, timing, m, k, n, transposed=True)
-    rows = [[product.place(row, column) for column in range(width)] for row in ring]
+    rows = [[product.pe(row, column) for column in range(width)] for row in ring]
     keys = _Moving(product, ("second", "w"), k * n * product.w_blocks,
-                   [[product.place(row, column) for row in ring] for column in range(width)])
+                   [[product.pe(row, column) for row in ring] for column in range(width)])
     for t in range(height):
         product.spend_all("gemm_round")
         for u in range(product.w_blocks):

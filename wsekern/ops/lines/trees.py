@@ -1,7 +1,7 @@
 """Trees of PEs on a line: who sends its sum to whom, for every way to reduce a line to one PE.
 
-A tree is the parent of every place (its own at the root) and, for every place, the children in the order in which it takes
-their sums. Sums travel along the line, past the PEs between.
+A tree is the parent of every member, the PEs of the line in their order (its own at the root), and for every member the
+children in the order in which it takes their sums. Sums travel along the line, past the PEs between.
 """
 
 from dataclasses import dataclass, replace
@@ -14,17 +14,17 @@ from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops._trees import best_children
 from wsekern.ops.lines.line import group_begin, group_root
-from wsekern.ops.schedule.schedule import MOST_FEEDS
+from wsekern.ops.schedule.schedule import MAX_FEEDS
 
 
 @dataclass(frozen=True)
 class Tree:
-    """Parents of the places of a line, and the children of each in the order in which their sums are taken."""
+    """Parents of the members of a line, and the children of each in the order in which their sums are taken."""
 
     parent: tuple[int, ...]
     children: tuple[tuple[int, ...], ...]
     stores: frozenset[int] = frozenset()
-    """Places that put the sum of all their children into memory before they send it; others send it as it comes."""
+    """Members that put the sum of all their children into memory before they send it; others send it as it comes."""
     in_turns: bool = False
     """Whether the children of every PE take turns on one color; otherwise only where it has more of them than queues."""
 
@@ -34,12 +34,12 @@ class Tree:
         return next(k for k, parent in enumerate(self.parent) if parent == k)
 
     def bottom_up(self) -> list[int]:
-        """All places, every one after its children."""
+        """All members, each after its children."""
         order, waiting = [], [self.root]
         while waiting:
-            place = waiting.pop()
-            order.append(place)
-            waiting.extend(self.children[place])
+            member = waiting.pop()
+            order.append(member)
+            waiting.extend(self.children[member])
         return order[::-1]
 
     @property
@@ -51,25 +51,25 @@ class Tree:
     def depth(self) -> int:
         """Stages from the farthest leaf to the root."""
         depth = [0] * len(self.parent)
-        for place in reversed(self.bottom_up()):
-            depth[place] = depth[self.parent[place]] + (self.parent[place] != place)
+        for member in reversed(self.bottom_up()):
+            depth[member] = depth[self.parent[member]] + (self.parent[member] != member)
         return max(depth)
 
 
 def _tree(children: list[list[int]], root: int) -> Tree:
     parent = [root] * len(children)
-    for place, taken in enumerate(children):
+    for member, taken in enumerate(children):
         for child in taken:
-            parent[child] = place
+            parent[child] = member
     return Tree(tuple(parent), tuple(map(tuple, children)))
 
 
 def _two_sided(length: int, root: int, one_side: list[list[list[int]]]) -> Tree:
-    """A tree from two that have their root at place 0, of the places below and of those above, mirrored about ``root``."""
+    """A tree from two that have their root at member 0, of the members below and of those above, mirrored about ``root``."""
     children: list[list[int]] = [[] for _ in range(length)]
     for side, sign in zip(one_side, (-1, 1), strict=True):
-        for place, taken in enumerate(side):
-            children[root + sign * place].extend(root + sign * child for child in taken)
+        for member, taken in enumerate(side):
+            children[root + sign * member].extend(root + sign * child for child in taken)
     return _tree(children, root)
 
 
@@ -79,7 +79,7 @@ def _sides(length: int, root: int) -> tuple[int, int]:
 
 
 def chain_tree(length: int, root: int) -> Tree:
-    """Every PE sends to its neighbour."""
+    """Every PE sends to its neighbor."""
     return _two_sided(length, root, [[[k + 1] if k + 1 < n else [] for k in range(n)] for n in _sides(length, root)])
 
 
@@ -133,18 +133,18 @@ def level_tree(length: int, groups: tuple[int, ...]) -> Tree:
 
 
 @lru_cache(maxsize=256)
-def best_side(length: int, words: int, timing: Timing, most: int) -> tuple[tuple[tuple[int, ...], ...], int]:
-    """The tree on ``length`` PEs with its root at place 0 that is done first: dynamic programming as in HPDC'24. Children of
+def best_side(length: int, elements: int, timing: Timing, most: int) -> tuple[tuple[tuple[int, ...], ...], int]:
+    """The tree on ``length`` PEs with its root at member 0 that is done first: dynamic programming as in HPDC'24. Children of
     every PE, and the cycles that it takes longer than a star.
 
     The root takes its children from near to far, the last one streaming. With F(b, n) the cycle at which the root of n PEs
     executes the first word of its last child, no more than b sums passing over any router, B words and a child of n - i PEs
-    that lies i places away: ``F(b, n) = min over i of max(F(b, n - i) + stage + i hop, F(b - 1, i) + B + setup)``. Then no
+    that lies i PEs away: ``F(b, n) = min over i of max(F(b, n - i) + stage + i hop, F(b - 1, i) + B + setup)``. Then no
     PE has more than ``most`` children, and no more than most + 2 colors are needed.
     """
     instruction = timing.instruction("add")
     packing = 1 if timing.dtype == "fp16_fp32" else timing.packing
-    run = timing.stream(timing.wavelets(words, packing), timing.step(instruction, packing)) + 1 + timing.setup(instruction)
+    run = timing.stream(timing.wavelets(elements, packing), timing.step(instruction, packing)) + 1 + timing.setup(instruction)
     first, free, choice = (np.zeros((most + 1, length + 1), np.int64) for _ in range(3))
     first[1:, 1:2] = timing.setup(timing.instruction("mov"))
     free[:, 1:2] = timing.setup(instruction)
@@ -152,34 +152,34 @@ def best_side(length: int, words: int, timing: Timing, most: int) -> tuple[tuple
     children: list[list[int]] = [[] for _ in range(length)]
     waiting = [(0, length, most)]
     while waiting:
-        place, n, b = waiting.pop()
+        member, n, b = waiting.pop()
         while n > 1:
             i = int(choice[b, n])
-            children[place].insert(0, place + i)
-            waiting.append((place + i, n - i, b))
+            children[member].insert(0, member + i)
+            waiting.append((member + i, n - i, b))
             n, b = i, b - 1
     star = timing.stage + timing.hop + (length - 1) * run
     return tuple(map(tuple, children)), int(first[most, length]) + run - star
 
 
-def auto_tree(length: int, root: int, words: int, timing: Timing, fan_in: int = 0) -> Tree:
+def auto_tree(length: int, root: int, elements: int, timing: Timing, fan_in: int = 0) -> Tree:
     """Auto-gen: on each side of the root the tree of :func:`best_side`; at most ``fan_in`` children (0: as many as queues).
     From the end of a line a star, where that is faster: its senders need no queue each, as they take turns."""
-    most = fan_in or min(MOST_FEEDS, len(timing.machine.core.input_queues.values))
+    most = fan_in or min(MAX_FEEDS, len(timing.machine.core.input_queues.values))
     sides = _sides(length, root)
     limit = most if min(sides) == 1 else most // 2
-    best = [best_side(n, words, timing, limit) for n in sides]
+    best = [best_side(n, elements, timing, limit) for n in sides]
     if min(sides) == 1 and best[sides[1] > 1][1] > 0:
         return star_tree(length, root)
     return _two_sided(length, root, [[list(taken) for taken in children] for children, _ in best])
 
 
-def tree_of(algorithm: str, length: int, root: int, words: int, timing: Timing, group: int, fan_in: int) -> Tree:
+def tree_of(algorithm: str, length: int, root: int, elements: int, timing: Timing, group: int, fan_in: int) -> Tree:
     """The tree of a named algorithm."""
     if algorithm == "two-phase":
         return two_phase_tree(length, root, group)
     if algorithm == "auto":
-        return auto_tree(length, root, words, timing, fan_in)
+        return auto_tree(length, root, elements, timing, fan_in)
     trees = {"chain": chain_tree, "star": star_tree, "tree": binomial_tree}
     if algorithm not in trees:
         raise InputError(f"no reduction {algorithm!r}: use one of chain, star, tree, two-phase, auto")

@@ -1,27 +1,22 @@
 """Local matrix-vector product: every PE multiplies its slice of x with its tile of W."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16, widen_bf16
-from wsekern.ops.lines.line import check_count, check_tile
+from wsekern.ops.operation import Clocks, Emission, LocalOperation, Shapes, check_count, check_tile
 from wsekern.program import Mem
-
-if TYPE_CHECKING:
-    from wsekern.ops.engines.cycle import Emission
-    from wsekern.ops.engines.flow import FlowEngine
+from wsekern.tiles import gemv
 
 WIDE = ("fp16_fp32", "bf16")
-"""Precisions whose products are summed in fp32 and rounded once at the end."""
+"""Number formats whose products are summed in fp32 and rounded once at the end."""
 
 
 @dataclass(frozen=True)
-class Gemv:
+class Gemv(LocalOperation):
     """y(cols) = x(rows) W(rows, cols) on every PE, nothing sent.
 
     y starts at zero; for each row k in turn one multiply-add of x[k] and row k of W onto y (fused, one rounding; in
@@ -31,7 +26,6 @@ class Gemv:
 
     rows: int
     cols: int
-    colors: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         if self.rows < 0 or self.cols < 0:
@@ -47,50 +41,47 @@ class Gemv:
         convert = timing.vector(timing.instruction("mov"), self.cols) if timing.dtype in WIDE else 0
         return self.rows * timing.elements(fma, self.cols) + convert, overhead + self.rows * timing.latency("map")
 
-    def time(self, engine: "FlowEngine") -> None:
-        """Advance the clocks of ``engine`` by this operation."""
-        compute, overhead = self.cycles(engine.timing)
-        engine.spend(compute=compute, overhead=overhead)
-
-    def flow(self, engine: "FlowEngine", x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    def flow(self, engine: Clocks, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         """x (height, width, rows), w (height, width, rows, cols) -> y (height, width, cols)."""
-        from wsekern.tiles import gemv
-
         x, w = check_tile(engine, x, self.rows), check_tile(engine, w, self.rows, self.cols)
         self.time(engine)
         return gemv(x, w, engine.dtype, threads=engine.threads)
 
-    def reference(self, x: np.ndarray, w: np.ndarray, dtype: str = "fp32") -> np.ndarray:
-        """Plain numpy: float64 holds every product exactly, and each sum is rounded once to the precision of y."""
-        y = np.zeros((*x.shape[:-1], self.cols))
-        x, w = ((widen_bf16(tile) if dtype == "bf16" else tile).astype(np.float64) for tile in (x, w))
-        for k in range(self.rows):
-            y = x[..., k, None] * w[..., k, :] + y
-            y = y.astype(np.float16 if dtype == "fp16" else np.float32).astype(np.float64)
-        if dtype == "bf16":
-            return round_bf16(y.astype(np.float32)).reshape(y.shape)
-        return y.astype(NUMPY_DTYPES[dtype])
+    def reference(self, x: np.ndarray, w: np.ndarray, timing: Timing) -> np.ndarray:
+        """Plain numpy with the same order of adds, bit for bit."""
+        return multiply_reference(x[..., None, :], w, timing.dtype)[..., 0, :]
 
-    def tiles(self) -> tuple[tuple[int, ...], ...]:
+    def tiles(self) -> Shapes:
         """Shapes of x and W on each PE."""
         return (self.rows,), (self.rows, self.cols)
 
-    def role(self, position: int, length: int) -> None:
-        """All PEs run the same program."""
-
-    def paint(self, layout: Any, colors: Sequence[int]) -> None:
-        """Nothing is sent."""
-
-    def emit(self, out: "Emission", role: None) -> str:
+    def emit(self, out: Emission, role: None) -> str:
         """One multiply-add of length cols, mapped over the rows; y is zero when the program is loaded."""
         return emit_product(out, 1, self.rows, self.cols)
 
-    def result_shape(self, engine: "FlowEngine") -> tuple[int, ...]:
+    def result_shape(self, engine: Clocks, *tiles: np.ndarray) -> tuple[int, ...]:
         """Shape of the values."""
         return engine.height, engine.width, self.cols
 
+    def memory_bytes(self, engine: Clocks) -> int:
+        """Bytes of the tiles that a PE holds."""
+        return np.dtype(NUMPY_DTYPES[engine.dtype]).itemsize * (self.rows * self.cols + self.rows + self.cols)
 
-def emit_product(out: "Emission", m: int, k: int, n: int, transposed: bool = False) -> str:
+
+def multiply_reference(x: np.ndarray, w: np.ndarray, dtype: str) -> np.ndarray:
+    """x (..., m, k) times w (..., k, n) in plain numpy, inner index outermost: float64 holds every product exactly, and each
+    sum is rounded once to the number format of sums."""
+    total = np.zeros((*x.shape[:-1], w.shape[-1]))
+    x, w = ((widen_bf16(tile) if dtype == "bf16" else tile).astype(np.float64) for tile in (x, w))
+    for k in range(w.shape[-2]):
+        total = x[..., :, k, None] * w[..., None, k, :] + total
+        total = total.astype(np.float16 if dtype == "fp16" else np.float32).astype(np.float64)
+    if dtype == "bf16":
+        return round_bf16(total.astype(np.float32)).reshape(total.shape)
+    return total.astype(NUMPY_DTYPES[dtype])
+
+
+def emit_product(out: Emission, m: int, k: int, n: int, transposed: bool = False) -> str:
     """Write the program of x (m, k) times w (k, n), or the transpose of w (n, k), on one PE: for each row of x a multiply-add
     of n elements, mapped over k; sums are zero when the program is loaded. The symbol that holds the result."""
     timing, program, (x, w) = out.timing, out.program, out.inputs
@@ -108,4 +99,3 @@ def emit_product(out: "Emission", m: int, k: int, n: int, transposed: bool = Fal
         if wide:
             program.emit(timing.instruction("mov"), Mem(result, n, row * n), target)
     return result
-

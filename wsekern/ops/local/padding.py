@@ -1,4 +1,17 @@
-"""Matrices whose sizes do not divide by the PEs: padded with zeros, and how much of it is padding."""
+"""Matrices whose sizes do not divide by the PEs: padded with zeros, and how much of it is padding.
+
+A product of 5 x 7 and 7 x 3 on 2 x 2 PEs; the tiles are cut back to 5 x 3:
+
+>>> import numpy as np
+>>> from wsekern.ops import FlowEngine, MeshGemm, join_tiles, split_operands
+>>> a, b = np.ones((5, 7), np.float32), np.ones((7, 3), np.float32)
+>>> x, w, (m, k, n) = split_operands(a, b, 2, 2)
+>>> x.tiles.shape, x.padding, round(x.efficiency, 2)
+((2, 2, 3, 4), 13, 0.73)
+>>> tiles = FlowEngine("wse3", 2, 2, "silicon", "fp32").run(MeshGemm(m, k, n), x.tiles, w.tiles)
+>>> join_tiles(tiles, (5, 3)).tolist()[0]
+[7.0, 7.0, 7.0]
+"""
 
 from dataclasses import dataclass
 from math import lcm

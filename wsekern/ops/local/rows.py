@@ -5,7 +5,7 @@ what both engines count, and what the tile kernels compute, step by step with th
 softmax, two rows of four fp16, each minus its row's largest; differences stay in fp32 until the exponential is taken:
 
 >>> from wsekern.ops import Local
->>> from wsekern.ops.engines.cycle import compile_operations
+>>> from wsekern.ops.engines.programs import compile_operations
 >>> work = Local("expsub", n=4, count=2)
 >>> compiled = compile_operations([work], "wse3", 1, 1, "silicon", "fp16")
 >>> print(compiled.simulation.layout.programs[0].text().partition("task main:")[2].strip(chr(10)))
@@ -17,30 +17,26 @@ softmax, two rows of four fp16, each minus its row's largest; differences stay i
 (584, (562, 22))
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from math import prod
+from typing import Any, Literal
 
 import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16
-from wsekern.ops.lines.line import check_count, check_elements
+from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.program import Mem, Mem4d
-from wsekern.program.operands import TYPE_BYTES
-
-if TYPE_CHECKING:
-    from wsekern.ops.engines.cycle import Emission
-    from wsekern.ops.engines.flow import FlowEngine
-    from wsekern.program.operands import ElementType, Operand
+from wsekern.program.operands import TYPE_BYTES, ElementType, Operand
+from wsekern.tiles import local
 
 Precision = Literal["tile", "stored", "sums", "fp32"]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One instruction of a kind of local work: target, then sources, as :class:`_Operands` knows them."""
+class LocalStep:
+    """One instruction of a kind of local work: target, then sources, by the words in the table of :class:`_Operands`."""
 
     operation: str
     """A vector operation (``mul``), or a function of the software library (``lib_exp``)."""
@@ -66,17 +62,17 @@ class Kind:
     fp32; ``gain``: (n,); ``turn``: (count / heads, n / 2)."""
 
     tiles: str
-    steps: tuple[Step, ...]
+    steps: tuple[LocalStep, ...]
     result: Literal["row", "number", "sum"] = "row"
     parameters: tuple[str, ...] = ()
 
 
 def _one(tiles: str, operation: str, operands: str, **more: Any) -> Kind:
-    return Kind(tiles, (Step(operation, operands),), **more)
+    return Kind(tiles, (LocalStep(operation, operands),), **more)
 
 
 def _sum(tiles: str, operation: str, operands: str) -> Kind:
-    return Kind(tiles, (Step(operation, operands, "sums"),), "sum")
+    return Kind(tiles, (LocalStep(operation, operands, "sums"),), "sum")
 
 
 _KINDS = {
@@ -84,30 +80,30 @@ _KINDS = {
     "add": _one("row row", "add", "out a b"), "sub": _one("row row", "sub", "out a b"),
     "mul": _one("row row", "mul", "out a b"), "max": _one("row row", "max", "out a b"),
     "scale": _one("row", "mul", "out a factor", parameters=("factor",)),
-    "fma": Kind("row row row", (Step("fma", "out c a b", "stored"),)),
+    "fma": Kind("row row row", (LocalStep("fma", "out c a b", "stored"),)),
     "sum": _sum("row", "add", "total total a"), "rowsum": _sum("row", "add", "total total a"),
-    "rowmax": Kind("row", (Step("mov", "totals firsts", elements="rows"), Step("max", "total a total")), "number"),
+    "rowmax": Kind("row", (LocalStep("mov", "totals firsts", elements="rows"), LocalStep("max", "total a total")), "number"),
     "sumsq": _sum("row", "fma", "total total a a"), "dot": _sum("row row", "fma", "total total a b"),
-    "rownorm": Kind("row sum gain", (Step("fma", "numbers eps b_all inverse", "fp32", "rows"),
-                                     Step("lib_rsqrt", "numbers numbers", elements="rows"),
-                                     Step("mul", "wide a number", "fp32"), Step("mul", "out wide c_gain", "fp32")),
+    "rownorm": Kind("row sum gain", (LocalStep("fma", "numbers eps b_all inverse", "fp32", "rows"),
+                                     LocalStep("lib_rsqrt", "numbers numbers", elements="rows"),
+                                     LocalStep("mul", "wide a number", "fp32"), LocalStep("mul", "out wide c_gain", "fp32")),
                     parameters=("divisor", "eps")),
-    "rowdiv": Kind("row sum", (Step("lib_div", "numbers one b_all", elements="rows"),
-                               Step("mul", "out a number", "fp32"))),
-    "expsub": Kind("row number", (Step("sub", "wide a b_number", "fp32"), Step("lib_exp", "out wide"))),
-    "rope": Kind("row turn turn", (Step("mul", "cosines a b_turn"), Step("mul", "sines a c_turn"),
-                                   Step("sub", "out_first cosines_first sines_second", elements="half"),
-                                   Step("add", "out_second cosines_second sines_first", elements="half"))),
+    "rowdiv": Kind("row sum", (LocalStep("lib_div", "numbers one b_all", elements="rows"),
+                               LocalStep("mul", "out a number", "fp32"))),
+    "expsub": Kind("row number", (LocalStep("sub", "wide a b_number", "fp32"), LocalStep("lib_exp", "out wide"))),
+    "rope": Kind("row turn turn", (LocalStep("mul", "cosines a b_turn"), LocalStep("mul", "sines a c_turn"),
+                                   LocalStep("sub", "out_first cosines_first sines_second", elements="half"),
+                                   LocalStep("add", "out_second cosines_second sines_first", elements="half"))),
     "exp": _one("row", "lib_exp", "out a"), "reciprocal": _one("row", "lib_div", "out one a"),
     "rsqrt": _one("row", "lib_rsqrt", "out a"), "silu": _one("row", "lib_silu", "out a"),
-    "silu_mul": Kind("row row", (Step("lib_silu", "wide a"), Step("mul", "out wide b", "fp32"))),
+    "silu_mul": Kind("row row", (LocalStep("lib_silu", "wide a"), LocalStep("mul", "out wide b", "fp32"))),
 }
 
 LOCAL_KINDS = tuple(_KINDS)
 
 
 @dataclass(frozen=True)
-class Local:
+class Local(LocalOperation):
     """``kind`` on ``count`` rows of ``n`` elements of every PE.
 
     Element-wise: mov, copy, add, sub, mul, max, scale (by ``factor``), fma, exp, reciprocal, rsqrt, silu, silu_mul
@@ -128,7 +124,6 @@ class Local:
     divisor: float = 1.0
     eps: float = 0.0
     heads: int = 1
-    colors: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
@@ -152,26 +147,20 @@ class Local:
             overhead += times * timing.setup(instruction)
         return compute, overhead
 
-    def _extent(self, step: Step) -> tuple[int, int]:
+    def _extent(self, step: LocalStep) -> tuple[int, int]:
         """How many instructions a step is, and their elements."""
         return (1, self.count) if step.elements == "rows" else (self.count, self.n // 2 if step.elements == "half" else self.n)
 
-    def time(self, engine: "FlowEngine") -> None:
-        """Advance the clocks of ``engine`` by this operation."""
-        compute, overhead = self.cycles(engine.timing)
-        engine.spend(compute=compute, overhead=overhead)
-
-    def flow(self, engine: "FlowEngine", *tiles: np.ndarray) -> np.ndarray | None:
+    def flow(self, engine: Clocks, *tiles: np.ndarray) -> np.ndarray | None:
         """Values by :mod:`wsekern.tiles`: tiles (height, width, [count,] n) -> the same, or one number per row.
 
         Without tiles only the clocks move: the caller has moved the data itself.
         """
         if not tiles:
             return self.time(engine)
-        from wsekern.tiles import local
-
-        check_elements(str(self), self.tiles(), tiles)
-        parameters = {name: getattr(self, name) for name in _KINDS[self.kind].parameters}
+        check_operands(str(self), self.tiles(), tiles)
+        numbers = {"factor": self.factor, "divisor": self.divisor, "eps": self.eps}
+        parameters = {name: numbers[name] for name in _KINDS[self.kind].parameters}
         result = local(self.kind, *tiles, dtype=engine.dtype, threads=engine.threads, **parameters)
         self.time(engine)
         return result
@@ -179,32 +168,32 @@ class Local:
     def __str__(self) -> str:
         return f"{self.kind} of {self.count} rows of {self.n}"
 
-    def tiles(self) -> tuple[tuple[int, ...], ...]:
+    @property
+    def label(self) -> str:
+        """Its kind and its size."""
+        return str(self)
+
+    def tiles(self) -> Shapes:
         """Shapes of the tiles on each PE."""
         shapes = {"row": (self.count, self.n), "number": (self.count,), "sum": (self.count,), "gain": (self.n,),
                   "turn": (self.count // self.heads, self.n // 2)}
         return tuple(shapes[tile] for tile in _KINDS[self.kind].tiles.split())
 
-    def tile_types(self, type: "ElementType") -> tuple["ElementType", ...]:
+    def tile_types(self, type: ElementType) -> tuple[ElementType, ...]:
         """Element types of the tiles where ``type`` is the dtype's: sums are fp32."""
         return tuple("fp32" if tile == "sum" else type for tile in _KINDS[self.kind].tiles.split())
 
-    def result_bytes(self, type: "ElementType") -> int:
-        """Bytes of the result on a PE where ``type`` is the dtype's."""
-        result = _KINDS[self.kind].result
-        return self.count * (4 if result == "sum" else TYPE_BYTES[type] * (self.n if result == "row" else 1))
+    def memory_bytes(self, engine: Clocks) -> int:
+        """Bytes of the tiles and of the result that a PE holds."""
+        type, result = ELEMENT_TYPES[engine.dtype], _KINDS[self.kind].result
+        taken = sum(prod(shape) * TYPE_BYTES[kept] for shape, kept in zip(self.tiles(), self.tile_types(type), strict=True))
+        return taken + self.count * (4 if result == "sum" else TYPE_BYTES[type] * (self.n if result == "row" else 1))
 
-    def shaped_as(self, tile: np.ndarray) -> tuple[int, ...]:
+    def result_shape(self, engine: Clocks, *tiles: np.ndarray) -> tuple[int, ...]:
         """Shape of the result for a first tile (height, width, ..., n)."""
-        return tile.shape if _KINDS[self.kind].result == "row" else tile.shape[:-1]
+        return tiles[0].shape if _KINDS[self.kind].result == "row" else tiles[0].shape[:-1]
 
-    def role(self, position: int, length: int) -> None:
-        """All PEs run the same program."""
-
-    def paint(self, layout: Any, colors: Sequence[int]) -> None:
-        """Nothing is sent."""
-
-    def emit(self, out: "Emission", role: None) -> str:
+    def emit(self, out: Emission, role: None) -> str:
         """The steps that each row takes, one row after the other, behind those that all rows share."""
         kind, program = _KINDS[self.kind], out.program
         if self.kind == "rowmax" and not self.n:
@@ -223,19 +212,33 @@ class Local:
 
 
 class _Operands:
-    """Operands of the steps of one operation by their names, with memory for what they need beside the tiles.
+    """Operands of the steps of one operation by their words, with memory for what they need beside the tiles.
 
-    ``a``, ``b``, ``c``: rows of the tiles; ``b_number``, ``c_gain``, ``b_turn``: what a tile that has no rows gives a row;
-    ``out``, ``total``: row and number of the result; ``wide``: an fp32 row, ``cosines``, ``sines``: rows of the dtype;
-    ``number``: an fp32 number of each row; ``_first``, ``_second``: halves of a row. ``one``, ``factor``, ``eps``,
-    ``inverse``: constants.
+    ================================  =============  ========================================================
+    word                              elements       type, and what it is
+    ================================  =============  ========================================================
+    ``a`` ``b`` ``c``                 n              dtype; this row of the first, second, third tile
+    ``b_number``                      1, repeated    the tile's; the number of this row in a tile (count,)
+    ``c_gain``                        n              dtype; the tile (n,) that all rows share
+    ``b_turn`` ``c_turn``             n / 2, twice   dtype; this row's angles, for both halves
+    ``out``                           n              dtype; this row of the result
+    ``total``                         1, repeated    dtype or fp32; the number of this row in the result
+    ``wide``                          n              fp32; room for one row
+    ``cosines`` ``sines``             n              dtype; room for one row
+    ``number``                        1, repeated    fp32; room for a number of this row
+    ``..._first`` ``..._second``      n / 2          a half of a row
+    ``firsts``                        count          dtype; the first element of every row of the first tile
+    ``totals`` ``numbers`` ``b_all``  count          numbers of all rows: the result, the room, the second tile
+    ``one`` ``eps`` ``inverse``       1, repeated    fp32 constants: 1, ``eps``, 1 / ``divisor``
+    ``factor``                        1, repeated    dtype; the constant ``factor``
+    ================================  =============  ========================================================
     """
 
-    def __init__(self, work: Local, out: "Emission") -> None:
+    def __init__(self, work: Local, out: Emission) -> None:
         self.work, self.out = work, out
         self.tile = dict(zip("abc", out.inputs, strict=False))
 
-    def memory(self, name: str, type: "ElementType", elements: int, initial: Any = None) -> str:
+    def memory(self, name: str, type: ElementType, elements: int, initial: Any = None) -> str:
         """A symbol of this operation's own."""
         return self.out.program.memory(f"{name}.{self.out.serial}", type, elements, initial)
 
@@ -248,7 +251,7 @@ class _Operands:
             return self.memory("local", self.out.type, work.count)
         return self.memory("local", "fp32", work.count, 0)
 
-    def all_rows(self, name: str) -> "Operand":
+    def all_rows(self, name: str) -> Operand:
         """An operand of an instruction that all rows share."""
         work = self.work
         if name == "firsts":
@@ -258,26 +261,26 @@ class _Operands:
             return Mem(symbol, work.count)
         return self._constant(name)
 
-    def of_row(self, name: str, row: int) -> "Operand":
+    def of_row(self, name: str, row: int) -> Operand:
         """An operand of an instruction for one row."""
-        work, n, (place, _, part) = self.work, self.work.n, name.partition("_")
+        work, n, (base, _, part) = self.work, self.work.n, name.partition("_")
         if part in ("first", "second"):
-            symbol, offset = (f"local.{self.out.serial}", row * n) if place == "out" else (self._row_of(place), 0)
+            symbol, offset = (f"local.{self.out.serial}", row * n) if base == "out" else (self._row_of(base), 0)
             return Mem(symbol, n // 2, offset + n // 2 * (part == "second"))
         if part == "turn":
-            return Mem4d(self.tile[place], (2, n // 2), (0, 1), row // work.heads * (n // 2))
+            return Mem4d(self.tile[base], (2, n // 2), (0, 1), row // work.heads * (n // 2))
         if part == "gain":
-            return Mem(self.tile[place], n)
+            return Mem(self.tile[base], n)
         if part == "number":
-            return Mem(self.tile[place], n, row, 0)
-        if place in self.tile:
-            return Mem(self.tile[place], n, row * n)
-        if place == "out":
+            return Mem(self.tile[base], n, row, 0)
+        if base in self.tile:
+            return Mem(self.tile[base], n, row * n)
+        if base == "out":
             return Mem(f"local.{self.out.serial}", n, row * n)
-        if place in ("total", "number"):
-            return Mem(f"local.{self.out.serial}" if place == "total" else self._numbers(), n, row, 0)
-        if place in ("wide", "cosines", "sines"):
-            return Mem(self._row_of(place), n)
+        if base in ("total", "number"):
+            return Mem(f"local.{self.out.serial}" if base == "total" else self._numbers(), n, row, 0)
+        if base in ("wide", "cosines", "sines"):
+            return Mem(self._row_of(base), n)
         return self._constant(name)
 
     def _numbers(self) -> str:

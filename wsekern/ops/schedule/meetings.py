@@ -1,15 +1,12 @@
 """Where words of a schedule meet on a link or a ramp, or wait for a core: there the flow engine's clocks are not exact."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from wsekern.ops.schedule.schedule import Schedule
+from wsekern.ops.schedule.schedule import Schedule
+from wsekern.ops.schedule.tables import TAKE, clock_tables
 
-TAKE = 2
-"""Kind of the rows of a clock table that take messages."""
 NEVER = -(1 << 60)
 """Words that wait without holding anything back, where the clocks of a message are never exact."""
 
@@ -21,7 +18,7 @@ class Meetings:
     message is there before the core takes it.
     """
 
-    def __init__(self, schedule: "Schedule") -> None:
+    def __init__(self, schedule: Schedule) -> None:
         self.schedule, self.timing = schedule, schedule.timing
 
     def note(self, times: np.ndarray, waits: np.ndarray) -> str:
@@ -50,7 +47,7 @@ class Meetings:
         return np.stack((link, index[row], far))[:, np.isin(link, shared)]
 
     def _links(self, ways: list[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All links of ways from a source to the lowest and to the highest place: number of the way, links from its source,
+        """All links of ways from a source to the lowest and to the highest PE: number of the way, links from its source,
         and the link as a number."""
         source, low, high = np.array(ways, np.int64).reshape(-1, 3).T
         across = low // self.schedule.width != high // self.schedule.width
@@ -81,13 +78,13 @@ class Meetings:
         one_each = len({low + high - far for far, low, high in into}) == len(into)
         small = min(self.timing.machine.core.output_queues.values)
         return bool(turns) and not (one_each and all(
-            message.offset + message.words <= small * self.schedule.packing(message) for message in turns)
+            message.offset + message.elements <= small * self.schedule.packing(message) for message in turns)
             and (words >= frame or len(turns) < words))
 
     @cached_property
     def _intake(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """PE and step of every take, and whether others of its step come before it."""
-        steps = self.schedule.clock_tables[0]
+        steps = self.schedule.derived(clock_tables)[0]
         _, pe, first, count = steps[steps[:, 0] == TAKE, :4].T      # takes lie one after the other, in the order of steps
         step = np.repeat(first, count)
         return np.repeat(pe, count), step, np.arange(len(step)) > step
@@ -95,7 +92,7 @@ class Meetings:
     def on_ramps(self, times: np.ndarray) -> bool:
         """Whether words of messages that a PE takes by steps apart from each other come to its ramp at the same time, or one
         message right after another where the ramp has to rest between words."""
-        takes, (pe, step, _) = self.schedule.clock_tables[1], self._intake
+        takes, (pe, step, _) = self.schedule.derived(clock_tables)[1], self._intake
         arrival = takes[:, 1] * self.timing.hop
         first, last = times[takes[:, 0], 0] + arrival, times[takes[:, 0], 1] + arrival
         order = np.lexsort((first, pe))
@@ -110,7 +107,7 @@ class Meetings:
     def _full(self) -> tuple[np.ndarray, np.ndarray]:
         """Of every take: the words that wait in queues and routers without holding anything back, and whether it has more, or
         is sent in pieces: with pauses in which another has the ramp, and after which a link that rests counts anew."""
-        takes, messages = self.schedule.clock_tables[1], self.schedule.messages
+        takes, messages = self.schedule.derived(clock_tables)[1], self.schedule.messages
         pieced = np.zeros(len(messages), bool)
         for _, sends in self.schedule.ports:
             if sends is not None and messages[sends].whole is not None:

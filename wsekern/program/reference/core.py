@@ -1,7 +1,7 @@
 """The rules of the cores as plain Python: slow, readable, the specification that the kernel is compared with.
 
 Every core acts in every cycle, instruction by instruction; nothing runs ahead and nothing sleeps. The rules in words are in
-``src/pe/README.md``, the arithmetic in :mod:`wsekern.program.reference.math`, the routers in :mod:`wsekern.fabric.reference`.
+``docs/machine-model.md``, arithmetic in :mod:`wsekern.program.reference.math`, routers in :mod:`wsekern.fabric.reference`.
 """
 
 from collections import deque

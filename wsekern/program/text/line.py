@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from wsekern.errors import InputError
-from wsekern.program.code import MOST_REGISTERS
-from wsekern.program.operands import TYPE_CODES
-from wsekern.program.text.listing import REGISTER, RESERVED
+from wsekern.program.instructions import MAX_REGISTERS
+from wsekern.program.operands import TYPE_BYTES
+from wsekern.program.text.grammar import REGISTER, RESERVED
 
 _TOKEN = re.compile(r"""(?P<space>\s+|;.*$)|(?P<string>"(?:[^"\\]|\\.)*")|(?P<punctuation>->|[\[\](),=:@*.])|(?P<number>[-+]?(?:
     0x[0-9a-fA-F]+|inf\b|nan\b|[0-9]+(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?)(?![A-Za-z_]))|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<dash>-)""",
@@ -111,10 +111,10 @@ class Line:
     def register(self) -> int:
         """A register."""
         token = self.next
-        if token.kind != "word" or not REGISTER.fullmatch(token.text) or int(token.text[1:]) >= MOST_REGISTERS:
-            self.fail(f"a register, r0 to r{MOST_REGISTERS - 1}")
+        if token.kind != "word" or not REGISTER.fullmatch(token.text) or int(token.text[1:]) >= MAX_REGISTERS:
+            self.fail(f"a register, r0 to r{MAX_REGISTERS - 1}")
         return int(self.take().text[1:])
 
     def type(self) -> str:
         """An element type."""
-        return self.one_of("an element type", TYPE_CODES)
+        return self.one_of("an element type", TYPE_BYTES)

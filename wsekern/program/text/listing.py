@@ -1,4 +1,4 @@
-"""Programs as readable text, an assembler's listing, that :func:`parse_program` reads back.
+"""Programs as readable text, an assembler's listing, that :mod:`wsekern.program.text.parser` reads back.
 
 A line is a directive, a label or an instruction; ``;`` begins a comment::
 
@@ -22,47 +22,27 @@ descriptor. What differs from its default follows as ``key=value``. A name that 
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from wsekern.fabric.routes import POP_MODES, Route, ports_of
 from wsekern.program.instructions import OPERATIONS, Instruction, Label, Scalar, Vector
 from wsekern.program.operands import NUMPY_TYPES, Fabric, Fifo, Mem, Mem4d, Named, Operand, Register, Ring
+from wsekern.program.symbols import Symbols
+from wsekern.program.text.grammar import REGISTER, RESERVED, SLOT_FIELDS, SLOTS, WORD, number_of
 
-if TYPE_CHECKING:
-    from wsekern.program.program import Program
-
-WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-REGISTER = re.compile(r"r(0|[1-9][0-9]{0,2})")
-RESERVED = frozenset({"task", "none", "inf", "nan", "ring", "fifo", "fabin", "fabout", "fabric"})
 VALUES_PER_LINE = 16
 
-SLOTS: dict[str, tuple[str, ...]] = {
-    "end": (), "return": (), "spend": ("imm",), "scalar": ("dst", "a", "b", "c"), "constant": ("dst", "bits"),
-    "parameter": ("dst", "imm"), "convert": ("dst", "a", "from"), "load": ("dst", "element"), "store": ("element", "b"),
-    "take": ("dst", "read", "index"), "give": ("written", "c", "index"), "jump": ("label",), "branch": ("a", "label"),
-    "call": ("label",), "activate": ("task",), "block": ("task",), "unblock": ("task",), "block_queue": ("imm",),
-    "unblock_queue": ("imm",), "time": ("dst", "imm"), "set_base": ("own", "place"), "move_base": ("own", "index"),
-    "set_extent": ("own", "index"), "set_stride": ("own", "index"), "load_descriptor": ("own", "copied"),
-    "route": ("imm", "route"), "position": ("imm", "a"), "leave_teardown": ("imm",), "torn_down": ("dst",),
-}
-"""What stands behind each form of scalar instruction, in order; :data:`SLOT_FIELDS` has the fields that a slot holds."""
 
-SLOT_FIELDS = {"bits": ("imm",), "from": ("source",), "element": ("target", "a"), "read": ("target",), "written": ("target",),
-               "index": ("a",), "label": ("target",), "task": ("target",), "own": ("target",), "place": ("source", "a"),
-               "copied": ("source",), "route": ("target",)}
-
-
-def program_text(program: "Program") -> str:
-    """``program`` as text; :func:`parse_program` makes an equal program of it."""
+def program_text(program: Symbols) -> str:
+    """``program`` as text; ``Program.parse`` makes an equal program of it."""
     return "\n".join(listing(program)[0]) + "\n"
 
 
-def listing(program: "Program") -> tuple[list[str], list[int]]:
+def listing(program: Symbols) -> tuple[list[str], list[int]]:
     """Lines of the text, and the number of the line (from 1 on) of each item of ``program.code``."""
     lines, numbers = list(_directives(program)), []
     for item in program.code:
@@ -74,14 +54,7 @@ def listing(program: "Program") -> tuple[list[str], list[int]]:
     return lines, numbers
 
 
-def parse_program(text: str, origin: str = "program text") -> "Program":
-    """The program that ``text`` describes; errors name ``origin``, the line, the column and what would be accepted."""
-    from wsekern.program.text.parser import Parser
-
-    return Parser(text, origin).run()
-
-
-def instruction_text(item: Instruction, program: "Program | None" = None) -> str:
+def instruction_text(item: Instruction, program: Symbols | None = None) -> str:
     """One instruction as a line; FIFOs in short where ``program`` says what they are."""
     if isinstance(item, Label):
         return f"{name_text(item.name)}:"
@@ -104,7 +77,7 @@ def _is_plain(name: str) -> bool:
 
 # ---- directives
 
-def _directives(program: "Program") -> Iterator[str]:
+def _directives(program: Symbols) -> Iterator[str]:
     yield f".program {name_text(program.name)}"
     for name, (type, elements) in program.symbols.items():
         yield f".symbol {name_text(name)} {type} {elements}"
@@ -158,12 +131,6 @@ def value_text(value: Any, type: str) -> str:
     return text
 
 
-def number_of(text: str, type: str) -> Any:
-    """A number of an element type, as :func:`value_text` wrote it (not in hexadecimal)."""
-    with np.errstate(over="ignore"):
-        return NUMPY_TYPES[type](text)
-
-
 def _route_text(route: Route) -> str:
     def ports(mask: int) -> str:
         return " ".join(port.name for port in ports_of(mask))
@@ -176,7 +143,7 @@ def _route_text(route: Route) -> str:
 
 # ---- operands
 
-def operand_text(operand: Operand | None, direction: str, program: "Program | None" = None) -> str:
+def operand_text(operand: Operand | None, direction: str, program: Symbols | None = None) -> str:
     """One operand; ``direction`` is what a fabric descriptor is called there: fabin, fabout, or fabric where both go."""
     if operand is None:
         return "-"
@@ -209,7 +176,7 @@ def _brackets(operand: Mem | Ring | Fabric, outside: tuple[str, ...]) -> str:
     return f"[{', '.join(words)}]"
 
 
-def _fifo_text(fifo: Fifo, program: "Program | None") -> str:
+def _fifo_text(fifo: Fifo, program: Symbols | None) -> str:
     """A FIFO as an operand: what its program says of it already is left out."""
     known = program.fifos.get(fifo.name) if program else None
     base = known or Fifo(fifo.name, fifo.name)
@@ -223,7 +190,7 @@ def _fifo_text(fifo: Fifo, program: "Program | None") -> str:
 
 # ---- instructions
 
-def _vector_text(item: Vector, program: "Program | None") -> str:
+def _vector_text(item: Vector, program: Symbols | None) -> str:
     operands = [item.dst, item.a, item.b, item.c]
     while operands[-1] is None:
         operands.pop()
@@ -244,7 +211,7 @@ def _vector_text(item: Vector, program: "Program | None") -> str:
     return " ".join([f"{item.name} {', '.join(words)}", *more])
 
 
-def _scalar_text(item: Scalar, program: "Program | None") -> str:
+def _scalar_text(item: Scalar, program: Symbols | None) -> str:
     is_operation = item.form == "scalar" and item.op in OPERATIONS
     slots = SLOTS[item.form]
     written = {name for slot in slots for name in SLOT_FIELDS.get(slot, (slot,))} | {"form", "type"}
@@ -268,7 +235,7 @@ def _field_text(name: str, value: Any) -> str:
     return f"r{value}" if name in ("dst", "a", "b", "c") else str(value)
 
 
-def _register(item: Scalar, slot: str, program: "Program | None") -> str:
+def _register(item: Scalar, slot: str, program: Symbols | None) -> str:
     number = getattr(item, slot)
     return "-" if number is None else f"r{number}"
 
@@ -280,7 +247,7 @@ def _with_index(name: str | None, register: int | None) -> str:
     return name_text(name) + ("" if register is None else f"[r{register}]")
 
 
-def _bits_text(item: Scalar, slot: str, program: "Program | None") -> str:
+def _bits_text(item: Scalar, slot: str, program: Symbols | None) -> str:
     kind = np.dtype(NUMPY_TYPES[item.type])
     if not 0 <= item.imm < 1 << 8 * kind.itemsize:
         return f"bits {item.imm}"
@@ -288,11 +255,11 @@ def _bits_text(item: Scalar, slot: str, program: "Program | None") -> str:
     return value_text(bits.view(kind)[()], item.type)
 
 
-def _name(item: Scalar, slot: str, program: "Program | None") -> str:
+def _name(item: Scalar, slot: str, program: Symbols | None) -> str:
     return "-" if item.target is None else name_text(item.target)
 
 
-_SLOT_TEXTS: dict[str, Callable[[Scalar, str, "Program | None"], str]] = {
+_SLOT_TEXTS: dict[str, Callable[[Scalar, str, Symbols | None], str]] = {
     "imm": lambda item, slot, program: str(item.imm),
     "bits": _bits_text,
     "from": lambda item, slot, program: str(item.source),
@@ -307,7 +274,7 @@ _SLOT_TEXTS: dict[str, Callable[[Scalar, str, "Program | None"], str]] = {
 }
 
 
-def _remark(item: Instruction, program: "Program") -> str:
+def _remark(item: Instruction, program: Symbols) -> str:
     """Colors of the queues and names of the parameters that an instruction speaks of, as a comment."""
     words = []
     if isinstance(item, Scalar):

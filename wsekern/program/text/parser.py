@@ -2,20 +2,20 @@
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.fabric.routes import POP_MODES, Port, Route, port_mask
 from wsekern.program.instructions import INSTRUCTIONS, OPERATIONS, PRIORITIES, SOURCES, Label, Scalar, TaskEntry, Vector
-from wsekern.program.operands import NUMPY_TYPES, Fabric, Fifo, Mem, Mem4d, Named, Operand, Register, Ring
-from wsekern.program.program import Program
+from wsekern.program.operands import NUMPY_TYPES, Fifo, Named, Operand
+from wsekern.program.symbols import Symbols
+from wsekern.program.text.grammar import REGISTER, SLOTS, number_of
 from wsekern.program.text.line import INT32, Line, Token
-from wsekern.program.text.listing import REGISTER, SLOTS, number_of
+from wsekern.program.text.operand import read_operand
 
-_MOST_INITIAL = 1 << 20
+_MAX_INITIAL = 1 << 20
 _KINDS = ("local", "data", "control", "subroutine")
 _TASK_NUMBERS = {"local": 31, "data": 23, "control": 63, "subroutine": 0}
 _IMMEDIATES = {"spend": (0, 0x7FFFFFFF), "parameter": (0, 0x7FFF), "block_queue": (0, 7), "unblock_queue": (0, 7),
@@ -23,20 +23,31 @@ _IMMEDIATES = {"spend": (0, 0x7FFFFFFF), "parameter": (0, 0x7FFF), "block_queue"
 """Smallest and largest number of the forms that have one."""
 
 
-class Parser:
+Read = TypeVar("Read", bound=Symbols)
+
+
+def parse_program(kind: Callable[[str], Read], text: str, origin: str = "program text") -> Read:
+    """The program that ``text`` describes; errors name ``origin``, the line, the column and what would be accepted.
+
+    ``kind`` makes an empty program of a name: :class:`wsekern.program.Program`.
+    """
+    return Parser(kind, text, origin).run()
+
+
+class Parser(Generic[Read]):
     """Reads one program."""
 
-    def __init__(self, text: str, origin: str) -> None:
+    def __init__(self, kind: Callable[[str], Read], text: str, origin: str) -> None:
         if not isinstance(text, str):
             raise InputError(f"{origin}: expected the text of a program, not {type(text).__name__}")
         self.lines = [Line(line, number, origin) for number, line in enumerate(re.split(r"\r?\n", text), 1)]
-        self.origin = origin
-        self.program: Program | None = None
+        self.kind, self.origin = kind, origin
+        self.program: Read | None = None
         self.values: dict[str, tuple[list[int], Line, Token]] = {}
         self.label_lines: dict[str, int] = {}
         self.later: list[Callable[[], None]] = []       # checks that need the whole program
 
-    def run(self) -> Program:
+    def run(self) -> Read:
         """The program."""
         for line in self.lines:
             if line.next.kind == "end":
@@ -64,7 +75,7 @@ class Parser:
             line.at -= 1
             line.fail("one '.program' only")
         if word == "program":
-            self.program = Program(line.name("a name of the program"))
+            self.program = self.kind(line.name("a name of the program"))
         else:
             _DIRECTIVES[word](self, line)
 
@@ -89,9 +100,9 @@ class Parser:
         found = self.values.setdefault(name, ([], line, start))[0]
         while line.next.kind != "end":
             value = self._value(line, type)
-            count = line.integer("a number of values", 1, _MOST_INITIAL) if line.has("*") else 1
-            if len(found) + count > min(elements, _MOST_INITIAL):
-                line.fail(f"no more than {min(elements, _MOST_INITIAL)} values of {name!r}", start)
+            count = line.integer("a number of values", 1, _MAX_INITIAL) if line.has("*") else 1
+            if len(found) + count > min(elements, _MAX_INITIAL):
+                line.fail(f"no more than {min(elements, _MAX_INITIAL)} values of {name!r}", start)
             found += [value] * count
 
     def _fill(self) -> None:
@@ -144,7 +155,7 @@ class Parser:
         name = self._new(line, "fifo", self.program.fifos)
         line.need("=")
         start = line.next
-        found = self._operand(line, "fabric")
+        found = read_operand(line, "fabric", self.program.fifos)
         if not isinstance(found, Fifo) or found.name != name:
             line.fail(f"'fifo' and the name {name!r} again", start)
         self.program.fifos[name] = found
@@ -154,7 +165,7 @@ class Parser:
         name = self._new(line, "descriptor", self.program.descriptors)
         line.need("=")
         start = line.next
-        found = self._operand(line, "fabric")
+        found = read_operand(line, "fabric", self.program.fifos)
         if isinstance(found, Named):
             line.fail("an operand that is no named descriptor", start)
         self.program.descriptors[name] = found
@@ -231,7 +242,7 @@ class Parser:
         self.later.append(checked)
 
     def _check_operand(self, line: Line, token: Token, operand: Operand) -> None:
-        self._check(line, token, lambda: self.program._check_operand("the operand", operand, 1))
+        self._check(line, token, lambda: self.program.check_operand("the operand", operand, 1))
         if isinstance(operand, Fifo):
             self._expect(line, token, operand.name, "a fifo", lambda: self.program.fifos)
             self._expect_task(line, token, operand.on_push, "local")
@@ -244,7 +255,7 @@ class Parser:
         if last is not None and not main and not (isinstance(last, Scalar) and last.form in ("end", "return", "jump")):
             raise InputError(f"{self.origin}: expected end, return or jump as the last instruction")
 
-    # ---- operands
+    # ---- ends of lines
 
     def _keys(self, line: Line, readers: dict[str, Callable[[Line], Any] | None]) -> dict[str, Any]:
         """``key=value`` and flags (no reader) up to the end of the line."""
@@ -255,92 +266,6 @@ class Parser:
             if reader is not None:
                 line.need("=")
             found[key] = True if reader is None else reader(line)
-        return found
-
-    def _operand(self, line: Line, direction: str) -> Operand:
-        if line.next.kind == "word":
-            if line.has(direction):
-                return self._fabric(line)
-            if line.has("fifo"):
-                return self._fifo_operand(line)
-            if REGISTER.fullmatch(line.next.text):
-                number = line.register()
-                line.need(".")
-                return Register(number, line.type())
-        if line.has("@"):
-            return Named(line.name("a descriptor"))
-        ring = line.has("ring")
-        symbol = line.name(f"an operand: a symbol, ring, fifo, {direction}, a register or @descriptor")
-        line.need("[")
-        if not ring and line.next.text == "(":
-            return self._mem4d(line, symbol)
-        extent = line.integer("elements")
-        more = self._options(line, Ring if ring else Mem, ("symbol", "extent"))
-        return (Ring if ring else Mem)(symbol, extent, **more)
-
-    def _options(self, line: Line, kind: type, given: tuple[str, ...]) -> dict[str, Any]:
-        """``, key=value`` up to the closing bracket, for the fields of an operand."""
-        known = {f.name: f.default for f in fields(kind) if f.name not in given}
-        found: dict[str, Any] = {}
-        while not line.has("]"):
-            line.need(",")
-            key = line.one_of("one of", [name for name in known if name not in found])
-            line.need("=")
-            if isinstance(known[key], bool):
-                found[key] = line.one_of("yes or no", ("yes", "no")) == "yes"
-            else:
-                low, high = {"packing": (1, 2), "index": (0, 0xFFFF)}.get(key, INT32)
-                found[key] = line.integer(key, low, high)
-        return found
-
-    def _fabric(self, line: Line) -> Fabric:
-        queue, type = line.integer("a queue", 0, 7), line.type()
-        line.need("[")
-        extent = line.integer("elements")
-        start = line.next
-        more = self._options(line, Fabric, ("queue", "extent", "type"))
-        if more.get("packing") == 2 and NUMPY_TYPES[type]().itemsize == 4:
-            line.fail(f"packing=1 for elements of {type}", start)
-        return Fabric(queue, extent, type, **more)
-
-    def _mem4d(self, line: Line, symbol: str) -> Mem4d:
-        start = line.next
-        shape = self._numbers(line, 0)
-        for word in (",", "strides", "="):
-            line.need(word)
-        strides = self._numbers(line, INT32[0])
-        if len(shape) > 4 or len(shape) != len(strides):
-            line.fail("a shape of at most 4 dimensions and as many strides", start)
-        offset = 0
-        if line.has(",", "offset", "="):
-            offset = line.integer("an offset")
-        line.need("]")
-        return Mem4d(symbol, shape, strides, offset)
-
-    @staticmethod
-    def _numbers(line: Line, low: int) -> tuple[int, ...]:
-        line.need("(")
-        found: list[int] = []
-        while not line.has(")"):
-            if found:
-                line.need(",")
-            found.append(line.integer("a number", low))
-        return tuple(found)
-
-    def _fifo_operand(self, line: Line) -> Fifo:
-        name = line.name("a fifo")
-        found = self.program.fifos.get(name) or Fifo(name, name)
-        if not line.has("["):
-            return found
-        if line.next.kind == "number":
-            found = replace(found, extent=line.integer("elements"))
-            line.has(",")
-        while not line.has("]"):
-            key = line.one_of("] or one of", ("symbol", "on_push", "on_pop"))
-            line.need("=")
-            none = key != "symbol" and line.has("none")
-            found = replace(found, **{key: None if none else line.name("a symbol" if key == "symbol" else "a task")})
-            line.has(",")
         return found
 
     # ---- code
@@ -364,11 +289,11 @@ class Parser:
 
     def _vector(self, line: Line) -> None:
         start = line.take()
-        operands: list[Operand | None] = [self._operand(line, "fabout")]
+        operands: list[Operand | None] = [read_operand(line, "fabout", self.program.fifos)]
         while line.has(","):
             if len(operands) == 4:
                 line.fail("at most 4 operands")
-            operands.append(None if line.has("-") else self._operand(line, "fabin"))
+            operands.append(None if line.has("-") else read_operand(line, "fabin", self.program.fifos))
         if len(operands) == 1:
             line.fail("',' and a source")
         more = self._keys(line, _VECTOR_KEYS)
@@ -424,7 +349,7 @@ class Parser:
         elif slot == "from":
             values["source"] = line.type()
         elif slot in ("read", "written"):
-            values["target"] = self._operand(line, "fabin" if slot == "read" else "fabout")
+            values["target"] = read_operand(line, "fabin" if slot == "read" else "fabout", self.program.fifos)
             self._check_operand(line, token, values["target"])
         elif slot in ("own", "copied"):
             line.need("@")

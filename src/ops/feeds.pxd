@@ -1,0 +1,184 @@
+# cython: language_level=3
+# One PE: the cycles on its critical path, what it sends, and the streams of words that it takes in. (Short bodies of
+# _timing.pyx, compiled into it: inline functions, no module of their own. What takes several streams is there.)
+from libc.stdint cimport INT64_MAX, int64_t
+
+cdef enum:
+    CAUSES = 5
+    QUEUE = 16          # more than any input queue holds
+    FEEDS = 8           # streams that one PE takes in one operation, at most: its input queues
+
+cdef enum Cause:
+    COMPUTE, FABRIC, STAGES, OVERHEAD, STREAM
+
+cdef enum Flag:
+    HELD = 1            # words wait for a core until its queue is full
+    CONTENDED = 2       # words of two streams come to a ramp in one cycle
+    TURNED = 4          # and the ramp is left with another stream's turn than it began with
+    QUEUED = 16         # words of a stream wait in their queue while another is taken
+    EARLY = 8           # words come to a core that is not done with the operation before
+
+cdef struct Path:
+    int64_t clock
+    int64_t cause[CAUSES]
+
+cdef struct Message:
+    # A stream of words on its way: when its sender executes the first element and the last, and whether there is one.
+    Path first
+    int64_t last
+    int64_t step                # cycles between two words that nothing holds up
+    int sent
+
+cdef struct Feed:
+    # A stream on its way into a core that takes several: when its words reach the router, and how far it is.
+    int64_t first, last         # cycles at which the first and the last word are in the router
+    int64_t step                # cycles between two of its words
+    int64_t words, sent, taken  # words in all, put on the ramp, executed
+    int64_t credits             # words that the input queue still has room for
+    int64_t color               # ramps serve colors in turn, from the lowest
+    int64_t began               # cycle of its first element
+    int64_t usable[QUEUE]       # ring: cycle from which each word on the ramp or in the queue may be executed
+
+
+cdef struct Costs:
+    int64_t call, setup_send, setup_add, setup_receive, stage, hop, convert
+    int64_t stream_send, stream_add, paced_add, stream_broadcast, stream_receive, paced_broadcast
+    int64_t sums, step_send, step_add, down, link_words, link_frame
+    int64_t depth[FEEDS]
+    int64_t color[FEEDS]
+    int64_t length[FEEDS]       # words of each stream; 0: as many as the others
+    int64_t room                # words that wait in queues and routers without holding their sender back
+    int *flags                  # takes what happened, see Flag; or NULL
+
+
+cdef inline Path load(const int64_t *pe) noexcept nogil:
+    cdef Path path
+    cdef int i
+    path.clock = 0
+    for i in range(CAUSES):
+        path.cause[i] = pe[i]
+        path.clock += pe[i]
+    return path
+
+
+cdef inline void store(int64_t *pe, Path path) noexcept nogil:
+    cdef int i
+    for i in range(CAUSES):
+        pe[i] = path.cause[i]
+
+
+cdef inline Path plus(Path path, Cause cause, int64_t cycles) noexcept nogil:
+    path.clock += cycles
+    path.cause[<int>cause] += cycles
+    return path
+
+
+cdef inline Path later(Path own, Path other) noexcept nogil:
+    return own if own.clock >= other.clock else other
+
+
+cdef inline void send(int64_t *pe, const Costs *costs, int64_t stream, Message *out) noexcept nogil:
+    # One instruction from memory to the fabric; out leaves with its first element.
+    cdef Path ready = plus(load(pe), OVERHEAD, costs.setup_send)
+    out.first = ready
+    out.last = ready.clock + stream
+    out.step = costs.step_send
+    out.sent = 1
+    store(pe, plus(plus(ready, STREAM, stream), COMPUTE, 1))
+
+
+cdef inline Path arrive(Message message, const Costs *costs, int64_t hops) noexcept nogil:
+    return plus(plus(message.first, STAGES, costs.stage), FABRIC, hops * costs.hop)
+
+
+cdef inline void receive(int64_t *pe, const Costs *costs, Message message, int64_t hops, int64_t setup, int64_t stream,
+                         int64_t paced, Message *out) noexcept nogil:
+    # One instruction that takes words from the fabric (and sends each on, where out is given): its first element waits for
+    # the set-up and for the first word, its last for the words at the core's rate and for the last word on the link.
+    cdef Path ready = plus(load(pe), OVERHEAD, setup), arrival = arrive(message, costs, hops), end
+    cdef int64_t late = message.last - message.first.clock - paced
+    if costs.flags != NULL and arrival.clock < ready.clock:
+        if arrival.clock < ready.clock - setup:
+            costs.flags[0] |= EARLY
+        if ready.clock - arrival.clock > costs.room and stream >= costs.room:
+            costs.flags[0] |= HELD
+    end = later(plus(ready, STREAM, stream), plus(arrival, STREAM, paced + (late if late > 0 else 0)))
+    store(pe, plus(end, COMPUTE, 1))
+    if out != NULL:
+        out.first = later(ready, arrival)
+        out.last = end.clock
+        out.step = max(message.step, costs.step_add)
+        out.sent = 1
+
+
+cdef inline int64_t on_link(const Costs *costs, int64_t step, int64_t word) noexcept nogil:
+    # Cycles from the first to the given word of an unhindered stream of one word every `step` cycles.
+    if step * costs.link_words >= costs.link_frame:
+        return word * step
+    return word // costs.link_words * costs.link_frame + word % costs.link_words * step
+
+
+cdef inline int64_t in_router(const Feed *feed, const Costs *costs) noexcept nogil:
+    # When the next word of a stream is in the router: the last may be later than its place in the stream.
+    cdef int64_t at = feed.first + on_link(costs, feed.step, feed.sent)
+    return max(at, feed.last) if feed.sent == feed.words - 1 else at
+
+
+cdef inline void in_turn(const Feed *feed, int count, int *turn) noexcept nogil:
+    # The feeds in the order of their colors.
+    cdef int i, k
+    for i in range(count):
+        k = i
+        while k > 0 and feed[turn[k - 1]].color > feed[i].color:
+            turn[k] = turn[k - 1]
+            k -= 1
+        turn[k] = i
+
+
+cdef inline int may_run(const Feed *feed, int64_t cycle) noexcept nogil:
+    # Whether the core may execute the next word of the stream that it is at.
+    return feed.taken < feed.sent and feed.usable[feed.taken % QUEUE] <= cycle
+
+
+cdef inline int may_go(const Feed *feed) noexcept nogil:
+    # Whether the next word of a stream finds room in its queue, once it is in the router.
+    return feed.sent < feed.words and feed.credits > 0
+
+
+cdef inline void run_word(Feed *feed, int64_t cycle) noexcept nogil:
+    if feed.taken == 0:
+        feed.began = cycle
+    feed.taken += 1
+    feed.credits += 1
+
+
+cdef inline void put_on_ramp(Feed *feed, int64_t usable) noexcept nogil:
+    feed.usable[feed.sent % QUEUE] = usable
+    feed.sent += 1
+    feed.credits -= 1
+
+
+cdef inline int grant(const Feed *feed, int count, const int *turn, int *start, const Costs *costs, int64_t cycle) noexcept nogil:
+    # The ramp's round robin: the first stream, in turn from `start` on, that has a word for it, or -1. The next one that has
+    # a word too finds the ramp taken, and is the next start.
+    cdef int granted = -1, place, k
+    for k in range(count):
+        place = (start[0] + k) % count
+        if may_go(feed + turn[place]) and in_router(feed + turn[place], costs) <= cycle:
+            if granted >= 0:
+                start[0] = place
+                if costs.flags != NULL:
+                    costs.flags[0] |= CONTENDED
+                break
+            granted = turn[place]
+    return granted
+
+
+cdef inline int64_t next_word(const Feed *feed, int count, const Costs *costs) noexcept nogil:
+    # When the first of the words that could go on the ramp is in the router; 0 where there is none.
+    cdef int64_t wake = INT64_MAX
+    cdef int i
+    for i in range(count):
+        if may_go(feed + i):
+            wake = min(wake, in_router(feed + i, costs))
+    return wake if wake != INT64_MAX else 0

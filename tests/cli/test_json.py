@@ -1,0 +1,86 @@
+"""Every command's JSON: one document and nothing else, with the keys that design.md, section 6, promises for its kind."""
+
+import importlib.util
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+_spec = importlib.util.spec_from_file_location("json_outputs", Path(__file__).with_name("json_outputs.py"))
+json_outputs = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(json_outputs)
+
+SIDE = {"name", "time_to_first_token_seconds", "time_per_output_token_seconds", "tokens_per_second_per_user",
+        "tokens_per_second", "watts", "joules_per_token", "usd_per_million_tokens"}
+COMPARISON = {"model", "request", "wafer", "cluster", "cluster_ideal", "wafer_better_by", "reasons"}
+SITE = {"system", "systems", "users", "tokens_per_second", "joules_per_token", "system_watts", "assumptions"}
+RUN = {"text", "tokens", "prefill_cycles", "cycles_per_token", "tokens_per_second", "clock_hertz", "breakdown_cycles",
+       "link_traversals", "both_engines"}
+KEYS = {
+    "machines": {"wafers", "gpus", "clusters", "models"},
+    "machines NAME": {"name", "clock", "core", "fabric", "system"},
+    "compare": COMPARISON | {"execution"},
+    "compare MODEL": COMPARISON,
+    "compare --batches": {"model", "mode", "cells", "crossovers"},
+    "compare --power": {"model", "power", "wafers", "gpus", "gpus_ideal"},
+    "run": RUN | {"model"},
+    "predict wafer": {"tokens_per_second", "seconds", "cycles", "cycles_per_layer", "breakdown"},
+    "predict gpu": {"tokens_per_second", "seconds", "breakdown", "watts", "joules_per_token"},
+    "predict cluster": {"best", "pareto"},
+    "predict op": {"cycles", "energy", "breakdown"},
+    "predict op crossover": {"op", "machine", "pes", "cycles"},
+    "validate": {"rows", "groups"},
+}
+"""What the document of each kind of command holds at least."""
+
+INSIDE = {
+    "compare": [("execution", RUN - {"link_traversals"}), ("wafer", SIDE | {"shares"}), ("cluster", SIDE | {"shares"})],
+    "compare MODEL": [("wafer", SIDE | {"shares"}), ("cluster", SIDE), ("cluster_ideal", SIDE)],
+    "compare --batches": [("cells", {"prompt", "output", "batch", "wafer", "cluster", "ideal", "notes"}),
+                          ("crossovers", {"prompt", "measure", "batch", "sentence"})],
+    "compare --power": [("wafers", SITE), ("gpus", SITE), ("gpus_ideal", SITE)],
+    "predict cluster": [("best", {"cluster", "tokens_per_second", "watts"}), ("pareto", {"cluster", "tp", "batch"})],
+    "validate": [("rows", {"id", "group", "measured", "predicted", "unit", "error"}),
+                 ("groups", {"group", "count", "predicted", "median_error", "worst_error"})],
+}
+"""What lies under a key: the keys of that table, or of every table in that list."""
+
+
+def kind_of(arguments: list[str]) -> str:
+    """Which document of ``KEYS`` a command prints."""
+    command, rest = arguments[0], arguments[1:]
+    if command == "predict":
+        return "predict op crossover" if rest[1].endswith("-crossover") else f"predict {rest[0]}"
+    if command == "compare" and "--power" in rest:
+        return "compare --power"
+    if command == "compare" and {"--batches", "--prompts", "--equal"} & set(rest):
+        return "compare --batches"
+    return {"machines": "machines NAME", "compare": "compare MODEL"}.get(command, command) if rest else command
+
+
+@pytest.mark.parametrize("arguments", json_outputs.COMMANDS, ids=shlex.join)
+def test_a_command_prints_one_document_with_the_promised_keys(arguments, capfd):
+    code, text = json_outputs.run(arguments)
+    data, kind = json.loads(text), kind_of(arguments)
+    assert code == 0 and capfd.readouterr().out == ""  # nothing passes the redirected stream by
+    assert set(data) >= KEYS[kind]
+    for name, keys in INSIDE.get(kind, []):
+        for item in data[name] if isinstance(data[name], list) else [data[name]]:
+            assert set(item) >= keys
+        assert data[name]
+
+
+def test_the_commands_are_of_every_kind_engine_and_precision():
+    text = "\n".join(shlex.join(arguments) for arguments in json_outputs.COMMANDS)
+    assert {kind_of(arguments) for arguments in json_outputs.COMMANDS} == set(KEYS)
+    assert set(re.findall(r"--engine (\w+)", text)) == {"flow", "cycle"}
+    assert {"fp32", "fp16", "fp16_fp32", "bf16", "fp8"} <= set(re.findall(r"--(?:precision|dtype) (\w+)", text))
+
+
+def test_a_failed_command_is_reported(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(json_outputs, "COMMANDS", [["machines", "wse2"], ["machines", "abacus"]])
+    assert json_outputs.main(tmp_path / "new") == 1
+    assert json.loads((tmp_path / "new" / "01.json").read_text())["name"] == "wse2"
+    assert (tmp_path / "new" / "02.json").read_text() == "" and "exit code 2" in capsys.readouterr().err

@@ -1,0 +1,158 @@
+"""``wsekern predict``: the time of an operation, or of a model on a wafer or on GPUs, without executing values."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wsekern.cli.options import (
+    COUNT,
+    JSON,
+    PRECISION,
+    PROFILE,
+    Number,
+    Whole,
+    emit,
+    help_alone,
+    open_console,
+    parse_grid,
+    parse_numbers,
+    parse_square,
+    parse_tile,
+    plot_option,
+    show,
+)
+
+if TYPE_CHECKING:
+    from wsekern.cluster import Constraint
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def predict(context: click.Context) -> None:
+    """Time of one operation, or of a model on a wafer or on GPUs, without executing values."""
+    help_alone(context)
+
+
+@predict.command("op")
+@click.argument("name")
+@click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
+@click.option("--grid", "grid_text", metavar="WxH", help="Grid of PEs.")
+@click.option("--tile", "tile_text", metavar="RxC|MxKxN", help="What one PE holds.")
+@click.option("--groups", "groups_text", metavar="G|G1xG2x..",
+              help="Groups of a two-level reduction, or of each level of a K-tree.")
+@click.option("--relays", type=Whole(least=0), help="Software relays of a shift.")
+@click.option("--words", type=COUNT, help="Elements (or wavelets, where no precision is given).")
+@click.option("--receivers", type=COUNT, help="PEs that a multicast reaches.")
+@plot_option("Draw a NAME-crossover: cycles against PEs for every algorithm")
+@click.option("--dtype", help="fp32, fp16, fp16_fp32 or bf16.")
+@click.option("--engine", type=click.Choice(["flow", "cycle"]), default="flow", show_default=True,
+              help="Clocks operation by operation, or every wavelet.")
+@PROFILE
+@JSON
+def predict_operation(name: str, machine: str, grid_text: str | None, tile_text: str | None, groups_text: str | None,
+                      json_path: str | None, profile: str, plot_path: str | None, **sizes: Any) -> None:
+    """Cycles, link traversals and breakdown of the mesh operation NAME."""
+    from wsekern.ops.predict import predict_op
+
+    groups = None if groups_text is None else parse_numbers("groups", groups_text.lower().replace("x", ","))
+    prediction = predict_op(name, machine, profile, grid=parse_grid(grid_text), tile=parse_tile(tile_text), plot=plot_path,
+                       groups=groups[0] if groups and len(groups) == 1 else groups, **sizes)
+    show(json_path, name, prediction)
+
+
+@predict.command("wafer")
+@click.argument("model")
+@click.option("--phase", type=click.Choice(["decode", "prefill"]), required=True)
+@click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
+@click.option("--grid", "grid_text", required=True, metavar="PxP", help="Grid of PEs.")
+@click.option("--context", required=True, type=COUNT, help="Tokens in the cache, or of the prompt.")
+@click.option("--batch", default=1, show_default=True, type=COUNT, help="Sequences at once.")
+@click.option("--clock", type=Number(above=True), help="Hz; default: the machine's.")
+@click.option("--mapping", type=click.Choice(["waferllm", "ours"]), default="waferllm", show_default=True)
+@PRECISION
+@PROFILE
+@JSON
+def predict_wafer(model: str, phase: str, machine: str, grid_text: str, context: int, batch: int, clock: float | None,
+                  mapping: str, precision: str, profile: str, json_path: str | None) -> None:
+    """Cycles and tokens per second of a phase of MODEL on one grid of PEs."""
+    from wsekern.inference.predict import predict_layer
+
+    prediction = predict_layer(model, phase, machine, parse_square(grid_text), context, profile, clock, mapping, batch,
+                               precision)
+    show(json_path, f"{prediction['model']} {phase}", prediction)
+
+
+@predict.command("gpu")
+@click.argument("model")
+@click.option("--phase", type=click.Choice(["decode", "prefill"]), required=True)
+@click.option("--gpu", default="h100", show_default=True, help="A GPU of `wsekern machines`, or a TOML file.")
+@click.option("--gpus", default=8, show_default=True, type=COUNT, help="How many.")
+@click.option("--tp", type=COUNT, help="Tensor parallel degree; default: all GPUs that one model can use.")
+@click.option("--pp", type=COUNT, help="Pipeline parallel degree.")
+@click.option("--dp", type=COUNT, help="Data parallel degree.")
+@click.option("--ep", type=COUNT, help="Expert parallel degree.")
+@click.option("--context", required=True, type=COUNT, help="Tokens in the cache, or of the prompt.")
+@click.option("--batch", default=1, show_default=True, type=COUNT, help="Sequences at once.")
+@click.option("--precision", default="bf16", show_default=True, help="bf16, fp16, fp8, int8, fp4, ...")
+@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned, ideal, sglang, ...")
+@JSON
+def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **options: Any) -> None:
+    """Time, power and cost of one step of MODEL on a GPU cluster."""
+    from wsekern.cluster import load_cluster
+    from wsekern.cluster import predict as predict_step
+    from wsekern.workload import load_config
+
+    prediction = predict_step(load_config(model), load_cluster(f"{gpu}x{gpus}"), **options).to_dict()
+    show(json_path, f"{model} {options['phase']} on {gpus} x {gpu}", prediction)
+
+
+@predict.command("cluster")
+@click.argument("model")
+@click.option("--cluster", "clusters", multiple=True,
+              help="Cluster to look at, such as h200x8; repeat it. Default: the usual ones.")
+@click.option("--prompt", default=1024, show_default=True, type=COUNT, help="Tokens in.")
+@click.option("--output", default=256, show_default=True, type=COUNT, help="Tokens out.")
+@click.option("--batch", default=1, show_default=True, type=COUNT,
+              help="Users at once (latency); throughput chooses them itself.")
+@click.option("--precision", default="bf16", show_default=True, help="bf16, fp16, fp8, int8, fp4, ...")
+@click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned, ideal, sglang, ...")
+@click.option("--objective", type=click.Choice(["latency", "throughput"]), default="latency", show_default=True,
+              help="Least time per token, or most tokens per dollar.")
+@click.option("--max-tpot", type=Number(above=True), metavar="MS", help="Longest time per output token.")
+@click.option("--max-ttft", type=Number(above=True), metavar="MS", help="Longest time to the first token.")
+@click.option("--max-gpus", type=COUNT)
+@click.option("--max-watts", type=Number(above=True))
+@click.option("--max-usd-per-hour", type=Number(above=True))
+@JSON
+@plot_option("Draw the Pareto fronts")
+def predict_cluster(model: str, clusters: tuple[str, ...], prompt: int, output: int, batch: int, precision: str,
+                    engine_level: str, objective: str, json_path: str | None, plot_path: str | None, **bounds: Any) -> None:
+    """The best GPU cluster and layout for MODEL inside bounds, and every cluster's Pareto front."""
+    from wsekern.cluster import best_cluster, load_cluster, pareto, sweep
+    from wsekern.cluster.choose import CANDIDATES
+    from wsekern.report import choice_view, facts_view, front_plot
+    from wsekern.workload import Request, load_config
+
+    config, request = load_config(model), Request(prompt, output, batch, precision)
+    described = {name: load_cluster(name) for name in clusters or CANDIDATES}
+    best, served = best_cluster(config, request, _constraint(**bounds), clusters=tuple(described.values()),
+                                objective=objective, engine_level=engine_level)
+    fronts = {name: pareto(sweep(config, cluster, prompt=prompt, output=output, precision=precision, engine_level=engine_level))
+              for name, cluster in described.items()}
+    if plot_path:
+        front_plot(fronts, plot_path)
+    users = round(served.tokens_per_second * served.time_per_output_token_seconds)
+    data = {"cluster": best.name, "batch": users, **served.to_dict()}
+    emit(json_path, {"best": data, "pareto": [point.to_dict() for front in fronts.values() for point in front]})
+    if json_path != "-":
+        open_console().print(choice_view(facts_view(f"{config.name}: {objective}", data), fronts))
+
+
+def _constraint(max_tpot: float | None, max_ttft: float | None, max_gpus: int | None, max_watts: float | None,
+                max_usd_per_hour: float | None) -> "Constraint":
+    """Bounds as the cluster model takes them, in seconds."""
+    from wsekern.cluster import Constraint
+
+    asked = {"time_per_output_token_seconds": max_tpot and max_tpot / 1e3, "watts": max_watts, "gpus": max_gpus,
+             "time_to_first_token_seconds": max_ttft and max_ttft / 1e3, "usd_per_hour": max_usd_per_hour}
+    return Constraint(**{name: value for name, value in asked.items() if value is not None})

@@ -1,0 +1,38 @@
+"""``wsekern validate``: predictions beside published (or the user's own) measurements."""
+
+import click
+
+from wsekern.cli.options import JSON, emit, open_console, plot_option
+from wsekern.errors import InputError
+
+
+@click.command()
+@click.option("--only", type=click.Choice(["wafer", "gpu"]))
+@click.option("--data", "data_path", metavar="FILE.csv", help="Own measurements, recognised by their columns.")
+@click.option("--rows", "show_rows", is_flag=True, help="Show every row, not only the groups.")
+@click.option("--families", is_flag=True, help="Show errors per GPU and model family instead of groups.")
+@plot_option("Draw predictions against measurements")
+@JSON
+def validate(only: str | None, data_path: str | None, show_rows: bool, families: bool, plot_path: str | None,
+             json_path: str | None) -> None:
+    """Predictions beside published (or your own) measurements."""
+    from wsekern.report import families_view, validation_plot, validation_view
+    from wsekern.validation import cores, formulas, gpu, wafer
+
+    kinds = {"wafer": [wafer, formulas, cores], "gpu": [gpu]}
+    if data_path is not None:
+        kinds = {"own": [cores] if wafer.is_wafer_table(data_path) else [gpu]}
+    elif only:
+        kinds = {only: kinds[only]}
+    modules = [module for group in kinds.values() for module in group]
+    if families and gpu not in modules:
+        raise InputError("--families is for measurements of GPUs; leave it out, or use --only gpu")
+    parts = [module.validate_rows(data_path) for module in modules]
+    validation = {key: [item for part in parts for item in part[key]] for key in ("rows", "groups")}
+    if plot_path:
+        validation_plot(validation, plot_path)
+    if families:
+        validation["families"] = gpu.family_table(data_path)
+    emit(json_path, validation)
+    if json_path != "-":
+        open_console().print(families_view(validation["families"]) if families else validation_view(validation, show_rows))

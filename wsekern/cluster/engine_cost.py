@@ -1,0 +1,91 @@
+"""What serving software adds to the kernels of a step: one function for each cost, all in seconds."""
+
+from wsekern.cluster.constants import constants
+from wsekern.cluster.experts import in_service
+from wsekern.cluster.hardware import Gpu
+from wsekern.cluster.layout import Deployment
+from wsekern.cluster.operators import StepTime, Work
+
+
+def charge_engine(deployment: Deployment, step: StepTime, work: Work) -> None:
+    """Set ``step.engine``, and add to ``step.compute`` the part of the software that runs on the GPU.
+
+    The host hides behind the kernels alone; launches hide behind all that the GPU does.
+    """
+    per_step = layers(deployment) + host(deployment, step, work)
+    step.compute += padded_exchanges(deployment)
+    step.engine = (
+        per_step
+        + exchanges(deployment, work)
+        + sampling(deployment, work)
+        + launches(deployment, step, work)
+        + routed_prompts(deployment, work)
+    )
+
+
+def layers(deployment: Deployment) -> float:
+    """Work of every layer, and of the layers with experts where the kernels do not route tokens themselves."""
+    engine, model = deployment.engine, deployment.model
+    routed = 0.0 if deployment.precision.routed_inside else float(engine.per_routed)
+    return float(engine.per_layer) * model.layers + routed * model.moe_layers
+
+
+def host(deployment: Deployment, step: StepTime, work: Work) -> float:
+    """Scheduling of a step and of its sequences; an engine that works ahead shows only what is longer than the kernels."""
+    engine = deployment.engine
+    seconds = float(engine.per_step) + float(engine.per_sequence) * work.sequences * deployment.layout.dp
+    return max(0.0, seconds - step.device) if engine.overlapped else seconds
+
+
+def _quantises_exchanges(deployment: Deployment) -> bool:
+    return deployment.layout.dp > 1 and deployment.precision.part(experts=True)[2] < 2.0
+
+
+def padded_exchanges(deployment: Deployment) -> float:
+    """Quantised exchanges run on the GPU over padded groups: their cost is compute, not host time."""
+    if not _quantises_exchanges(deployment):
+        return 0.0
+    return float(deployment.engine.per_quantised_exchange) * deployment.model.moe_layers
+
+
+def exchanges(deployment: Deployment, work: Work) -> float:
+    """Waiting for partners in the exchanges of tokens in 16 bit: the other ranks, by the experts that the tokens reach."""
+    model, copies = deployment.model, deployment.layout.dp
+    if copies < 2 or _quantises_exchanges(deployment):
+        return 0.0
+    waiting = float(deployment.engine.per_exchange) * model.moe_layers
+    if not waiting:
+        return 0.0
+    _, reached = in_service(work.tokens * copies, model.experts_per_token, model.experts, 1)
+    return waiting * ((1.0 - 1.0 / copies) * reached / model.experts)
+
+
+def sampling(deployment: Deployment, work: Work) -> float:
+    """Sorting the logits for top-p or top-k."""
+    model = deployment.model
+    if not (work.sampled and model.sorted_sampling):
+        return 0.0
+    return float(deployment.engine.per_logit) * _sort_load(deployment.gpu, model.vocab, work.sequences)
+
+
+def _sort_load(gpu: Gpu, vocab: int, rows: float) -> float:
+    """Logits to sort, as if on the measured GPU: a part of the work is streaming, and more rows fill the GPU better."""
+    known = constants()
+    part = known.sort_streaming.value
+    streaming = (1.0 - part) + part * known.sort_bandwidth.value / float(gpu.memory.bandwidth)
+    return streaming * vocab * rows / (1.0 + rows / known.sort_rows.value)
+
+
+def launches(deployment: Deployment, step: StepTime, work: Work) -> float:
+    """Kernels that the host launches one by one, where that takes longer than they run: all prompts, and all steps of an engine
+    without CUDA graphs."""
+    if deployment.engine.graphs and not work.prefill:
+        return 0.0
+    return max(0.0, step.kernels * float(deployment.engine.launch) - step.device)
+
+
+def routed_prompts(deployment: Deployment, work: Work) -> float:
+    """Routing the tokens of a prompt, where the kernels do not."""
+    if not work.prefill or deployment.precision.routed_inside:
+        return 0.0
+    return float(deployment.engine.per_routed_prompt) * deployment.model.moe_layers

@@ -1,0 +1,62 @@
+"""How long lists of steps take on a region of PEs, without values."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from wsekern.inference.layer import head_steps, layer_steps
+from wsekern.inference.mapping import Mapping
+from wsekern.inference.steps import LayerStep, Steps
+from wsekern.machine import Machine
+from wsekern.ops import Broadcast, FlowEngine
+
+CAUSES = ("compute", "fabric", "stages", "stream", "overhead")
+
+
+@dataclass(frozen=True)
+class StepCycles:
+    """Cycles of a sequence of operations, and their share by cause."""
+
+    cycles: float
+    breakdown: dict[str, float]
+
+    def __add__(self, other: "StepCycles") -> "StepCycles":
+        causes = {cause: self.breakdown.get(cause, 0) + other.breakdown.get(cause, 0) for cause in CAUSES}
+        return StepCycles(self.cycles + other.cycles, causes)
+
+    def times(self, factor: float) -> "StepCycles":
+        """``factor`` repetitions."""
+        return StepCycles(self.cycles * factor, {cause: value * factor for cause, value in self.breakdown.items()})
+
+
+def time_steps(machine: Machine, mapping: Mapping, steps: Steps, profile: str) -> StepCycles:
+    """Time ``steps`` on the flow engine, without values."""
+    engine = FlowEngine(machine, mapping.width, mapping.height, profile=profile, dtype=mapping.precision)
+    for step in steps:
+        step.time(engine)
+    return StepCycles(engine.cycles, dict(engine.breakdown))
+
+
+@lru_cache(maxsize=4096)
+def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str, experts: bool) -> StepCycles:
+    """One layer (with ``experts`` a mixture of them) for ``tokens`` tokens against ``slots`` cached positions per row."""
+    return time_steps(machine, mapping, layer_steps(mapping, tokens, max(1, slots), experts), profile)
+
+
+def time_layers(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str) -> StepCycles:
+    """All layers of the model, one after the other on a region such as ``mapping``."""
+    moe = mapping.config.moe_layers
+    return sum((time_layer(machine, mapping, tokens, slots, profile, experts).times(count)
+                for experts, count in ((True, moe), (False, mapping.config.layers - moe)) if count), StepCycles(0.0, {}))
+
+
+@lru_cache(maxsize=1024)
+def time_head(machine: Machine, mapping: Mapping, profile: str) -> StepCycles:
+    """One token's embedding, and from its residual stream to its logits."""
+    steps = [*head_steps(mapping), LayerStep("embedding", "embed", Broadcast(mapping.hidden, "x"))]
+    return time_steps(machine, mapping, steps, profile)
+
+
+@lru_cache(maxsize=1024)
+def time_handover(machine: Machine, mapping: Mapping, tokens: int, profile: str) -> StepCycles:
+    """Residual stream from one region to all columns of the next one."""
+    return time_steps(machine, mapping, [LayerStep("handover", "handover", Broadcast(tokens * mapping.hidden, "x"))], profile)

@@ -1,0 +1,251 @@
+"""What a forward pass is made of, as data: a list of steps over named values.
+
+A :class:`LayerStep` is one operation of the mesh, with the names of the values that it reads and of the one that it makes. A
+:class:`View` cuts, joins or reorders values inside every PE: it sends nothing and takes no time. One list is executed
+(:mod:`wsekern.inference.wafer`), timed without values (:mod:`wsekern.inference.step_times`) and printed
+(:func:`describe_steps`).
+
+Every value is a tile on each PE, (height, width, ...tile). Names with a dot are given to a list: ``weights.*`` of the layer,
+``model.*`` outside the layers, ``cache.*`` what the layer keeps between tokens (given and left), ``table.*`` what the host
+computes for the tokens of a pass. ``x`` is the residual stream, given and left. All other names live inside their list.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wsekern.errors import InputError
+from wsekern.ops import FlowEngine, Operation
+
+Values = dict[str, np.ndarray]
+"""Named values: tiles (height, width, ...tile) in the engine's number format; ``table.positions`` is (tokens,) int."""
+
+
+@dataclass(frozen=True)
+class LayerStep:
+    """One operation of the mesh and the part of the model that it belongs to.
+
+    A step without inputs only takes time: what it moves inside the PEs is said by the views before it.
+    """
+
+    part: str
+    name: str
+    operation: Operation
+    inputs: tuple[str, ...] = ()
+    output: str = ""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names that the step makes."""
+        return (self.output,) if self.output else ()
+
+    def time(self, engine: FlowEngine) -> None:
+        """Move the clocks of ``engine`` on by this step, without values."""
+        engine.time(self.operation)
+
+    def run(self, engine: FlowEngine, values: Values) -> None:
+        """Run this step on ``values``, to which its result is added; the clocks of ``engine`` move on."""
+        if not self.inputs:
+            return self.time(engine)
+        values[self.output] = engine.run(self.operation, *(values[name] for name in self.inputs))
+
+
+@dataclass(frozen=True)
+class View:
+    """Values seen otherwise by every PE: nothing is sent and nothing takes time.
+
+    ``kind`` is a key of :data:`VIEWS`, or of :data:`TIMED_ONLY` where it stands for what is not executed yet. ``axis`` counts
+    the axes of a tile, behind (height, width).
+    """
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    axis: int = 0
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What a listing shows."""
+        return self.kind
+
+    def time(self, engine: FlowEngine) -> None:
+        """A view takes no time."""
+
+    def run(self, values: Values) -> None:
+        """Add the outputs to ``values``."""
+        made = VIEWS[self.kind](self, *(values[name] for name in self.inputs))
+        values.update(zip(self.outputs, made, strict=True))
+
+
+Steps = list[LayerStep | View]
+
+
+# -- the views, a closed set -------------------------------------------------------------------------------------------
+def split(x: str, outputs: Sequence[str], sizes: Sequence[int], axis: int) -> View:
+    """``x`` cut along ``axis`` into pieces of ``sizes``."""
+    return View("split", (x,), tuple(outputs), axis, tuple(sizes))
+
+
+def join(inputs: Sequence[str], output: str, axis: int) -> View:
+    """``inputs`` one behind the other along ``axis``."""
+    return View("join", tuple(inputs), (output,), axis)
+
+
+def pick(x: str, outputs: Sequence[str], axis: int, indexes: Sequence[int]) -> View:
+    """The slices of ``x`` at ``indexes`` of ``axis``, which they lose."""
+    return View("pick", (x,), tuple(outputs), axis, tuple(indexes))
+
+
+def stack(inputs: Sequence[str], output: str, axis: int) -> View:
+    """``inputs`` side by side along a new axis: undoes :func:`pick`."""
+    return View("stack", tuple(inputs), (output,), axis)
+
+
+def reshape(x: str, *sizes: int, output: str | None = None) -> View:
+    """The elements of ``x`` in the same order as a tile of ``sizes``."""
+    return View("reshape", (x,), (output or x,), 0, sizes)
+
+
+def swap(x: str, axis: int) -> View:
+    """``x`` with ``axis`` and the next one swapped."""
+    return View("swap", (x,), (x,), axis)
+
+
+def repeat(x: str, output: str, axis: int, count: int) -> View:
+    """``x``, which has one element along ``axis``, seen ``count`` times."""
+    return View("repeat", (x,), (output,), axis, (count,))
+
+
+def first(x: str, output: str, axis: int, count: int) -> View:
+    """The first ``count`` elements of ``x`` along ``axis``."""
+    return View("first", (x,), (output,), axis, (count,))
+
+
+def last(x: str, output: str, axis: int) -> View:
+    """The last element of ``x`` along ``axis``, which stays with size 1."""
+    return View("last", (x,), (output,), axis)
+
+
+def append(cache: str, x: str) -> View:
+    """``cache`` (heads, slots, features) with the tokens of ``x`` (tokens, heads, features) put into it.
+
+    The token of position t of the sequence goes to slot t // height of the PEs of row t mod height. The step that follows
+    takes the time of the move inside the PEs.
+    """
+    return View("append", (cache, x, "table.positions"), (cache,))
+
+
+def timed_only(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> View:
+    """What the steps behind it need and nothing computes yet: a list with it has a time but no values."""
+    return View(kind, tuple(inputs), tuple(outputs))
+
+
+def _along(axis: int, index: int | slice) -> tuple[int | slice, ...]:
+    return (*(slice(None),) * (2 + axis), index)
+
+
+def _split(view: View, x: np.ndarray) -> list[np.ndarray]:
+    return np.split(x, np.cumsum(view.sizes)[:-1], axis=2 + view.axis)
+
+
+def _join(view: View, *tiles: np.ndarray) -> list[np.ndarray]:
+    return [np.concatenate(tiles, axis=2 + view.axis)]
+
+
+def _pick(view: View, x: np.ndarray) -> list[np.ndarray]:
+    return [x[_along(view.axis, index)] for index in view.sizes]
+
+
+def _stack(view: View, *tiles: np.ndarray) -> list[np.ndarray]:
+    return [np.stack(tiles, axis=2 + view.axis) if len(tiles) > 1 else np.expand_dims(tiles[0], 2 + view.axis)]
+
+
+def _reshape(view: View, x: np.ndarray) -> list[np.ndarray]:
+    return [x.reshape(*x.shape[:2], *view.sizes)]
+
+
+def _swap(view: View, x: np.ndarray) -> list[np.ndarray]:
+    return [x.swapaxes(2 + view.axis, 3 + view.axis)]
+
+
+def _repeat(view: View, x: np.ndarray) -> list[np.ndarray]:
+    axis = 2 + view.axis
+    return [np.broadcast_to(x, (*x.shape[:axis], *view.sizes, *x.shape[axis + 1:]))]
+
+
+def _first(view: View, x: np.ndarray) -> list[np.ndarray]:
+    return [x[_along(view.axis, slice(*view.sizes))]]
+
+
+def _last(view: View, x: np.ndarray) -> list[np.ndarray]:
+    return [x[_along(view.axis, slice(-1, None))]]
+
+
+def _append(view: View, cache: np.ndarray, x: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:
+    for token, position in enumerate(positions):
+        slot, row = divmod(int(position), len(cache))
+        cache[row, :, :, slot] = x[row, :, token]
+    return [cache]
+
+
+VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
+    "split": _split, "join": _join, "pick": _pick, "stack": _stack, "reshape": _reshape, "swap": _swap, "repeat": _repeat,
+    "first": _first, "last": _last, "append": _append,
+}
+"""Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
+
+TIMED_ONLY = {
+    "place scores": "the scores of a column at their places among those of all experts",
+    "rounds": "the scores once for each expert to choose, each time without those already chosen",
+    "take experts": "the weights of the chosen experts, a row of work for each token and expert",
+}
+"""What a list may name but nothing computes yet -> what it would give."""
+
+
+# -- whole lists -------------------------------------------------------------------------------------------------------
+def refuse_timed_only(steps: Steps, model: str) -> None:
+    """Raise :class:`InputError` if ``steps`` of ``model`` have a time but no values."""
+    for step in steps:
+        if step.name in TIMED_ONLY:
+            raise InputError(f"{model} cannot be executed yet: its steps have a time, but none gives {TIMED_ONLY[step.name]}")
+
+
+def last_uses(steps: Steps, kept: Iterable[str]) -> list[tuple[LayerStep | View, tuple[str, ...]]]:
+    """Each step with the names that nothing behind it reads and that are not ``kept``: their values can be dropped."""
+    live, plan = set(kept), []
+    for step in reversed(steps):
+        names = dict.fromkeys((*step.inputs, *step.outputs))
+        plan.append((step, tuple(name for name in names if name not in live)))
+        live = live - set(step.outputs) | set(step.inputs)
+    return plan[::-1]
+
+
+def describe_steps(steps: Steps) -> str:
+    """A line for each step: its part, its name, inputs -> output, its operation. Views have no part.
+
+    >>> from wsekern.inference.layer import head_steps
+    >>> from wsekern.inference.mapping import Mapping
+    >>> from wsekern.workload import load_config
+    >>> print(describe_steps(head_steps(Mapping(load_config("llama3-8b"), 64, 64))))  # doctest: +ELLIPSIS
+          last           x -> x                       axis 0
+    head  norm_squares   x -> squares                 sumsq of 1 rows of 64
+    head  norm_reduce    squares -> squares           AllReduce(...)
+    head  norm_scale     x, squares, model.norm -> h  rownorm of 1 rows of 64
+    head  logits         h, model.head -> logits      Gemm(m=1, k=64, n=2004)
+    head  logits_reduce  logits -> logits             AllReduce(...)
+    """
+    rows = [_describe(step) for step in steps]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _describe(step: LayerStep | View) -> tuple[str, str, str, str]:
+    names = f"{', '.join(step.inputs)} -> {', '.join(step.outputs)}".strip()
+    if isinstance(step, LayerStep):
+        return step.part, step.name, names.removesuffix("->").strip(), str(step.operation)
+    if step.kind == "append" or step.kind in TIMED_ONLY:
+        return "", step.kind, names, ""
+    sizes = [str(size) for size in step.sizes]
+    return "", step.kind, names, "x".join(sizes) if step.kind == "reshape" else " ".join(["axis", str(step.axis), *sizes])

@@ -1,0 +1,56 @@
+"""Weights as tiles on the grid, in the engine's number format."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from wsekern.inference.mapping import Mapping, cut_into_pieces, cut_into_tiles
+from wsekern.inference.steps import Values
+from wsekern.number_formats import narrow
+from wsekern.workload.checkpoint import Weights
+
+
+class TileCutter:
+    """Cuts matrices and vectors for ``mapping``; ``where`` names them in errors (values beyond the number format)."""
+
+    def __init__(self, mapping: Mapping, where: str):
+        self.mapping, self.where = mapping, where
+
+    def matrix(self, matrices: Sequence[np.ndarray], rows: np.ndarray, columns: Sequence[np.ndarray],
+               transposed: bool = False) -> np.ndarray:
+        """Tiles (height, width, inputs, outputs) of ``matrices`` (inputs, outputs) side by side, each with its columns.
+
+        ``rows`` and ``columns`` say which element lies where, as in :func:`cut_into_tiles`.
+        """
+        return self._narrow(_side_by_side([cut_into_tiles(matrix, rows, column, transposed)
+                                           for matrix, column in zip(matrices, columns, strict=True)]))
+
+    def along_y(self, vector: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Pieces (height, width, elements) of ``vector``: row i has piece i, with elements ``index[i]``."""
+        m, pieces = self.mapping, self._narrow(cut_into_pieces(vector, index))
+        return np.broadcast_to(pieces[:, None], (m.height, m.width, *pieces.shape[1:]))
+
+    def along_x(self, vectors: Sequence[np.ndarray], indexes: Sequence[np.ndarray]) -> np.ndarray:
+        """Pieces (height, width, elements) of ``vectors`` side by side: column j has piece j of each."""
+        m = self.mapping
+        pieces = self._narrow(_side_by_side([cut_into_pieces(*pair) for pair in zip(vectors, indexes, strict=True)]))
+        return np.broadcast_to(pieces[None], (m.height, m.width, *pieces.shape[1:]))
+
+    def _narrow(self, values: np.ndarray) -> np.ndarray:
+        return narrow(values, self.mapping.precision, self.where)
+
+
+def _side_by_side(parts: list[np.ndarray]) -> np.ndarray:
+    """``parts`` joined along their last axis; a single one is not copied, they can be large."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+
+def model_tiles(mapping: Mapping, weights: Weights) -> Values:
+    """The weights outside the layers: ``model.norm`` (hidden), ``model.head`` and ``model.embedding`` (hidden, vocab)."""
+    config = mapping.config
+    hidden, vocab = mapping.index_y(config.hidden), mapping.index_x(config.vocab)
+    tiles = {"model.norm": TileCutter(mapping, "model.norm").along_y(weights.norm, hidden),
+             "model.head": TileCutter(mapping, "lm_head").matrix([weights.head], hidden, [vocab])}
+    tiles["model.embedding"] = (tiles["model.head"] if config.tied_embeddings else
+                                TileCutter(mapping, "embed_tokens").matrix([weights.embedding.T], hidden, [vocab]))
+    return tiles

@@ -1,0 +1,64 @@
+"""What all engines are: a grid of PEs with local clocks, on which operations run one after the other."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from wsekern.errors import InputError
+from wsekern.machine import Machine, load_machine
+from wsekern.machine.timing import Timing
+from wsekern.ops.operation import Operation
+
+MAX_THREADS = 1024
+"""Sanity limit."""
+
+
+class Engine(ABC):
+    """A ``width`` x ``height`` grid of PEs of a machine. Every PE has a local clock, and each operation starts on each PE when
+    that PE is ready.
+
+    Values are numpy arrays of shape (height, width, ...): float32 for ``fp32``, float16 for ``fp16`` and ``fp16_fp32``,
+    uint16 for ``bf16``. Results do not depend on ``threads``.
+    """
+
+    link_traversals: int
+    """Wavelets times links so far, over the whole grid."""
+    notes: dict[str, str]
+    """Operations whose clocks are bounds rather than exact, with the reason."""
+
+    def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", dtype: str = "fp16",
+                 threads: int = 1) -> None:
+        self.machine = load_machine(machine) if isinstance(machine, str) else machine
+        self.machine.check_grid(width, height)
+        if not 1 <= threads <= MAX_THREADS:
+            raise InputError(f"threads is {threads}: expected 1 to {MAX_THREADS}")
+        self.width, self.height, self.profile, self.dtype, self.threads = width, height, profile, dtype, threads
+        self.timing = Timing(self.machine, profile, dtype)
+
+    @abstractmethod
+    def reset(self) -> None:
+        """All clocks and counters to zero."""
+
+    @abstractmethod
+    def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
+        """Run ``operation`` on ``tiles`` (height, width, ...): its values, and the clocks move on."""
+
+    @abstractmethod
+    def time(self, operation: Operation) -> None:
+        """Move the clocks on by ``operation``, without values."""
+
+    @property
+    @abstractmethod
+    def clock(self) -> np.ndarray:
+        """Local clock of every PE in cycles, int64 (height, width)."""
+
+    @property
+    @abstractmethod
+    def cycles(self) -> int:
+        """Cycle at which the last PE is done."""
+
+    @property
+    @abstractmethod
+    def breakdown(self) -> dict[str, int]:
+        """Cycles on the critical path of the last PE to finish, by cause; they add up to :attr:`cycles`."""

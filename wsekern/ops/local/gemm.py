@@ -1,0 +1,120 @@
+"""Local products of matrices: every PE multiplies its own tiles."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from wsekern.errors import InputError
+from wsekern.machine.timing import Timing
+from wsekern.number_formats import NUMPY_DTYPES
+from wsekern.ops.local.gemv import Gemv, emit_product, multiply_reference
+from wsekern.ops.operation import Clocks, Emission, LocalOperation, Shapes, check_count, check_tile
+from wsekern.tiles import gemm, gemm_transposed
+
+
+def local_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[int, int]:
+    """(compute, overhead) of rows x inner times inner x cols on one PE: a GEMV for each row, called once."""
+    compute, overhead = Gemv(inner, cols).cycles(timing)
+    if not rows or not compute:
+        return 0, 0
+    call = timing.latency("gemv_call", timing.latency("call"))
+    return rows * compute, call + rows * (overhead - call)
+
+
+def check_product(product: Any) -> None:
+    """Refuse sizes m, k, n of tiles that no memory holds."""
+    if min(product.m, product.k, product.n) < 0:
+        raise InputError(f"tiles of {product.m} x {product.k} x {product.n}: expected sizes that are not negative")
+    for one, other in ((product.m, product.k), (product.k, product.n), (product.m, product.n)):
+        check_count("the elements of a tile", one * other)
+
+
+class LocalProduct(LocalOperation):
+    """A product of tiles m x k and k x n, the right one stored as it is or transposed: a Gemv for each row of the left one, in
+    the same order of adds. Cost: that of m Gemvs, called once."""
+
+    m: int
+    k: int
+    n: int
+    transposed: bool = False
+
+    def __post_init__(self) -> None:
+        check_product(self)
+
+    def cycles(self, timing: Timing) -> tuple[int, int]:
+        """(compute, overhead) cycles of one PE."""
+        return local_cycles(timing, self.m, self.k, self.n)
+
+    def flow(self, engine: Clocks, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Tiles (height, width, m, k) and (height, width, k, n), or (height, width, n, k) where the right one lies transposed
+        -> (height, width, m, n)."""
+        left, right = (check_tile(engine, tile, *shape) for tile, shape in zip((left, right), self.tiles(), strict=True))
+        self.time(engine)
+        kernel = gemm_transposed if self.transposed else gemm
+        return kernel(left, right, engine.dtype, threads=engine.threads)
+
+    def reference(self, left: np.ndarray, right: np.ndarray, timing: Timing) -> np.ndarray:
+        """Plain numpy with the same order of adds, bit for bit."""
+        return multiply_reference(left, right.swapaxes(-1, -2) if self.transposed else right, timing.dtype)
+
+    def tiles(self) -> Shapes:
+        """Shapes of the tiles on each PE."""
+        return (self.m, self.k), (self.n, self.k) if self.transposed else (self.k, self.n)
+
+    def emit(self, out: Emission, role: None) -> str:
+        """A multiply-add for each row of the left tile, mapped over the inner index."""
+        return emit_product(out, self.m, self.k, self.n, self.transposed)
+
+    def result_shape(self, engine: Clocks, *tiles: np.ndarray) -> tuple[int, ...]:
+        """Shape of the values."""
+        return engine.height, engine.width, self.m, self.n
+
+    def memory_bytes(self, engine: Clocks) -> int:
+        """Bytes of the tiles that a PE holds."""
+        return np.dtype(NUMPY_DTYPES[engine.dtype]).itemsize * (self.m * self.k + self.k * self.n + self.m * self.n)
+
+
+@dataclass(frozen=True)
+class Gemm(LocalProduct):
+    """C (m, n) = X (m, k) W (k, n) on every PE, nothing sent: a Gemv for each row of X, in the same order of adds. Cost:
+    that of m Gemvs, called once.
+    """
+
+    m: int
+    k: int
+    n: int
+
+
+@dataclass(frozen=True)
+class GemmTransposed(LocalProduct):
+    """S (m, n) = Q (m, k) K^T on every PE, K (n, k), nothing sent: columns of K are the rows that a Gemv goes through.
+
+    The inner index is outermost, so each multiply-add is n long; K is stored so that its columns are strided. Cost: that of
+    m Gemvs, called once.
+    """
+
+    m: int
+    n: int
+    k: int
+    transposed = True
+
+
+def multiply_cycles(timing: Timing, m: int, k: int, n: int) -> tuple[int, int]:
+    """(compute, overhead) of one tile product: k loop bodies, each a map over n calls of a multiply-add of length m.
+
+    Rounded up once: what a mapped call takes is a mean over many, not a whole number of cycles. Not less than its k
+    instructions take on the core.
+    """
+    if not m * k * n:
+        return 0, 0
+    compute = ceil(k * n * m / timing.rate(timing.instruction("fma")))
+    overhead = timing.exact("gemm_call") + k * (timing.exact("gemm_row") + n * timing.exact("gemm_map"))
+    return compute, max(ceil(overhead), instruction_cycles(timing, m, k, n) - compute)
+
+
+def instruction_cycles(timing: Timing, m: int, k: int, n: int) -> int:
+    """Cycles of the k mapped multiply-adds of one tile product by themselves."""
+    fma = timing.instruction("fma")
+    return k * (timing.setup(fma) + n * timing.elements(fma, m))

@@ -1,0 +1,106 @@
+"""What the kernels of tiles expect of their arrays: types, shapes, contiguous tiles, aligned results."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from wsekern.errors import InputError
+from wsekern.number_formats import NUMPY_DTYPES, round_bf16, widen_bf16
+
+Array = np.ndarray[Any, Any]
+
+DTYPES = ("fp32", "fp16", "fp16_fp32", "bf16")
+"""Precisions; their places are the kernels' codes."""
+
+# Below this many multiply-adds or elements a second thread costs more than it saves.
+WORTH_THREADS = 1 << 16
+_WORTH_ALIGNING = 1 << 16
+_CACHE_LINE = 64
+
+
+def check_tile(array: Array, name: str, dtype: str, ndim: int | None = None) -> Array:
+    """``array`` with contiguous tiles and the storage type of ``dtype`` (bf16 as uint16), or an error."""
+    if dtype not in DTYPES:
+        raise InputError(f"no precision {dtype!r}: use one of {', '.join(DTYPES)}")
+    array = np.asarray(array)
+    if dtype == "bf16" and array.dtype.name == "bfloat16":
+        array = array.view(np.uint16)
+    expected = np.dtype(NUMPY_DTYPES[dtype])
+    if array.dtype != expected:
+        raise InputError(f"{name} holds {array.dtype}: expected {expected} for {dtype}")
+    if array.ndim < 2 if ndim is None else array.ndim != ndim:
+        axes = "at least 2" if ndim is None else ndim
+        raise InputError(f"{name} has {array.ndim} axes: expected {axes}, (height, width) of PEs and then the tile")
+    return array if has_contiguous_tiles(array) else np.ascontiguousarray(array)
+
+
+def has_contiguous_tiles(array: Array) -> bool:
+    """Whether the tile of every PE is contiguous; tiles may lie anywhere, several PEs may share one."""
+    step = array.itemsize
+    for size, stride in zip(array.shape[:1:-1], array.strides[:1:-1], strict=True):
+        if size > 1 and stride != step:
+            return False
+        step *= size
+    return True
+
+
+def check_shape(array: Array, name: str, shape: tuple[int, ...]) -> None:
+    """Refuse an array of another shape."""
+    if array.shape != shape:
+        raise InputError(f"{name} has shape {array.shape}: expected {shape}")
+
+
+def check_rows(array: Array, name: str, dtype: str) -> tuple[Array, int, int]:
+    """The tiles as rows of the last axis: (tiles, rows per PE, elements of a row)."""
+    array = check_tile(array, name, dtype)
+    if array.ndim < 3:
+        raise InputError(f"{name} has {array.ndim} axes: expected (height, width) of PEs, then rows, then their elements")
+    return array, int(np.prod(array.shape[2:-1])), array.shape[-1]
+
+
+def flat(array: Array) -> tuple[Array, tuple[int, ...]]:
+    """As :func:`flat_all`, of one array."""
+    (array,), shape = flat_all(array)
+    return array, shape
+
+
+def flat_all(*arrays: Array) -> tuple[list[Array], tuple[int, ...]]:
+    """Element-wise operands as (height, width, n), or (height, 1, width * n) if all lie in one piece; and their shape."""
+    shape = arrays[0].shape
+    n = int(np.prod(shape[2:]))
+    if all(array.flags.c_contiguous for array in arrays):
+        return [array.reshape(shape[0], 1, shape[1] * n) for array in arrays], shape
+    strided = np.lib.stride_tricks.as_strided
+    return [strided(a, (*shape[:2], n), (*a.strides[:2], a.itemsize), writeable=False) for a in arrays], shape
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """A new array; a large one starts on a cache line, so that no vector of the next operation lies across two."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < _WORTH_ALIGNING:
+        return np.empty(shape, dtype)
+    memory = np.empty(size + _CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % _CACHE_LINE
+    return memory[start:start + size].view(dtype).reshape(shape)
+
+
+def raw(array: Array) -> Array:
+    """Small floats as 16-bit words."""
+    return array.view(np.uint16) if array.dtype == np.float16 else array
+
+
+def round_number(number: float, dtype: str) -> float:
+    """``number`` rounded to the storage type."""
+    with np.errstate(over="ignore"):
+        if dtype == "bf16":
+            return float(widen_bf16(round_bf16(np.array([number], np.float32)))[0])
+        return float(np.float32(number) if dtype == "fp32" else np.float16(number))
+
+
+def worthwhile_threads(threads: int, work: int) -> int:
+    """``threads`` where there are enough multiply-adds or elements for more than one, else 1."""
+    if threads < 1:
+        raise InputError(f"threads is {threads}: expected 1 or more")
+    return threads if work >= WORTH_THREADS else 1
