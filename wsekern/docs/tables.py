@@ -7,7 +7,10 @@ from importlib.resources import files
 from wsekern.cluster import bundled_clusters, bundled_gpus, load_gpu
 from wsekern.docs.markdown import table
 from wsekern.machine import bundled_machines, load_machine
+from wsekern.ops.lines import scan
+from wsekern.ops.predict import operation_table
 from wsekern.report.words import size
+from wsekern.validation.tables import markdown
 from wsekern.workload import bundled_models, load_config
 
 KERNEL_FAMILIES = {"gemm": "GEMM", "decode_attention": "attention, decode", "prefill_attention": "attention, prefill",
@@ -19,22 +22,12 @@ FITTED_SYSTEMS = ("a100_sxm", "h100_sxm", "h200_sxm", "b200_sxm", "gb200")
 
 def operations() -> str:
     """Names that ``wsekern predict op`` knows."""
-    try:
-        from wsekern.ops.predict import operation_table
-    except ImportError:
-        from wsekern.docs import unmerged
-
-        return unmerged.operations()
     return table(("operation", "what it does", "sizes", "number format"),
                  [(f"`{row.name}`", row.summary, row.sizes, row.precision) for row in operation_table()])
 
 
-def scan() -> str:
+def scan_file() -> str:
     """The file of the operation that the guide to extending adds."""
-    try:
-        from wsekern.ops.lines import scan
-    except ImportError:
-        return "`wsekern/ops/lines/scan.py`"
     return f"```python\n{inspect.getsource(scan)}```"
 
 
@@ -77,12 +70,12 @@ def models() -> str:
 
 def validation_wafer() -> str:
     """Errors of every group of wafer measurements."""
-    return _validation("wafer")
+    return markdown("wafer")
 
 
 def validation_gpu() -> str:
     """Errors of every group of GPU measurements, and per GPU and model family."""
-    return _validation("gpu")
+    return markdown("gpu")
 
 
 def kernels() -> str:
@@ -92,11 +85,3 @@ def kernels() -> str:
     rows = [(name, *(f"{100 * errors[family, system]:.1f} %" for system in FITTED_SYSTEMS))
             for family, name in KERNEL_FAMILIES.items()]
     return table(("kernels", *(system.removesuffix("_sxm") for system in FITTED_SYSTEMS)), rows)
-
-
-def _validation(kind: str) -> str:
-    try:
-        from wsekern.validation.tables import markdown
-    except ModuleNotFoundError:
-        from wsekern.docs.unmerged import markdown
-    return markdown(kind)
