@@ -24,7 +24,7 @@ with four columns of A; partial sums run east, added as their words arrive:
 ...             layout.set_route(east, ["RAMP"], ["E"], k)
 ...     layout.set_program(pe, k)
 >>> simulation = layout.compile()
->>> matrix, vector = np.arange(P * N * M, precision=np.float32), np.arange(P * N, precision=np.float32)
+>>> matrix, vector = np.arange(P * N * M, dtype=np.float32), np.arange(P * N, dtype=np.float32)
 >>> simulation.memcpy_h2d("A", matrix.reshape(1, P, N * M))
 >>> simulation.memcpy_h2d("x", vector.reshape(1, P, N))
 >>> simulation.launch("compute")

@@ -67,11 +67,11 @@ def same(found: np.ndarray, expected: np.ndarray) -> None:
        heads=st.sampled_from([1, 2, 3]), factor=st.floats(-3, 3), divisor=st.sampled_from([1.0, 37.0, 4096.0]),
        special=st.sampled_from([0.0, 0.2]), seed=st.integers(0, 99))
 @example(machine=("wse1", "vendor-simulator"), kind="fma", precision="fp16_fp32", grid=(7, 3), n=64, count=1, heads=1,
-         factor=0.0,
-         divisor=1.0, special=0.2, seed=0)      # a sum that fp32 rounds into the middle of two halves
+         factor=0.0, divisor=1.0, special=0.2, seed=0)      # a sum that fp32 rounds into the middle of two halves
 def test_every_kind_is_the_same_on_both_engines(machine, kind, precision, grid, n, count, heads, factor, divisor, special,
                                                 seed):
     n = max(n, 1) if kind == "rowmax" else n - n % 2 if kind == "rope" else n
+    count = min(count, 6) if n == 300 else count        # four tiles of 12 such rows do not fit a PE
     heads = heads if count % heads == 0 else 1
     operation = Local(kind, n, count, factor=factor, divisor=divisor, eps=1e-5, heads=heads)
     flow = FlowEngine(machine[0], *grid, machine[1], precision)

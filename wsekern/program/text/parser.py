@@ -126,7 +126,7 @@ class Parser(Generic[Read]):
             else:
                 value = np.asarray(number_of(text, type))
                 bits = int(value.view(np.uint16 if size == 2 else np.uint32))
-                if value.precision.kind == "f" and np.isinf(value) and "inf" not in text:
+                if value.dtype.kind == "f" and np.isinf(value) and "inf" not in text:
                     line.fail(what)
         except (ValueError, OverflowError):
             line.fail(what)
