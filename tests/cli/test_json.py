@@ -76,7 +76,7 @@ def test_the_commands_are_of_every_kind_engine_and_precision():
     text = "\n".join(shlex.join(arguments) for arguments in json_outputs.COMMANDS)
     assert {kind_of(arguments) for arguments in json_outputs.COMMANDS} == set(KEYS)
     assert set(re.findall(r"--engine (\w+)", text)) == {"flow", "cycle"}
-    assert {"fp32", "fp16", "fp16_fp32", "bf16", "fp8"} <= set(re.findall(r"--(?:precision|precision) (\w+)", text))
+    assert {"fp32", "fp16", "fp16_fp32", "bf16", "fp8"} <= set(re.findall(r"--(?:precision|dtype) (\w+)", text))
 
 
 def test_a_failed_command_is_reported(tmp_path, monkeypatch, capsys):
