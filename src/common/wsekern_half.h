@@ -49,7 +49,7 @@ static inline uint16_t wsk_float_to_bf16(float f)
     return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-/* a + b rounded to odd: the exact sum if it is an fp32, else whichever neighbour has an odd last bit. Rounding that once
+/* a + b rounded to odd: the exact sum if it is an fp32, else whichever neighbor has an odd last bit. Rounding that once
  * more, to any format of at most 22 bits, gives the correctly rounded sum (Boldo and Melquiond, 2008). */
 static inline float wsk_add_to_odd(float a, float b)
 {

@@ -357,7 +357,7 @@ def shift_line(int64_t[:, ::1] line, Py_ssize_t relays, int64_t start, int64_t r
 
 
 def synchronise_line(int64_t[:, ::1] line):
-    """Every PE waits for the latest of its line: what many rounds of exchange between neighbours come to."""
+    """Every PE waits for the latest of its line: what many rounds of exchange between neighbors come to."""
     cdef Py_ssize_t k, count = line.shape[0]
     cdef Path path, latest = load(&line[0, 0])
     for k in range(1, count):

@@ -58,7 +58,7 @@ INLINE vec h_round_in_memory(vec v)
 }
 INLINE vec h_fma_odd(vec a, vec b, vec c)
 {
-    /* Rounded down and up: equal where exact, else neighbours, one of them odd. */
+    /* Rounded down and up: equal where exact, else neighbors, one of them odd. */
     __m512i low = _mm512_castps_si512(_mm512_fmadd_round_ps(a, b, c, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
     __m512i high = _mm512_castps_si512(_mm512_fmadd_round_ps(a, b, c, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC));
     return _mm512_castsi512_ps(_mm512_mask_mov_epi32(high, _mm512_test_epi32_mask(low, _mm512_set1_epi32(1)), low));
@@ -177,7 +177,7 @@ INLINE vec h_round_in_memory(vec v)
 }
 INLINE vec h_fma_odd(vec a, vec b, vec c)
 {
-    /* The product is exact; the error of the sum (TwoSum) says where an even sum moves to an odd neighbour. */
+    /* The product is exact; the error of the sum (TwoSum) says where an even sum moves to an odd neighbor. */
     vec product = v_mul(a, b), sum = v_add(product, c), of_c = v_sub(sum, product);
     vec error = v_add(v_sub(product, v_sub(sum, of_c)), v_sub(c, of_c));
     __m256i bits = _mm256_castps_si256(sum), one = _mm256_set1_epi32(1);

@@ -86,7 +86,7 @@ class _Moving:
 
 def write_cannon(width: int, height: int, timing: Timing, m: int, k: int, n: int, rings: tuple[Sequence[int], Sequence[int]],
                  skewed: bool) -> Schedule:
-    """Cannon's algorithm, logical neighbours along x and y as in ``rings``: align X on the device, then a round of product
+    """Cannon's algorithm, logical neighbors along x and y as in ``rings``: align X on the device, then a round of product
     and shift for every block of the inner size.
 
     Row i needs its tiles i logical PEs lower: it shifts i times, or P - i times the other way round.
