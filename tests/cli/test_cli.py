@@ -106,8 +106,8 @@ def test_validate_shows_errors_and_draws(tmp_path):
 
 def test_interrupt_ends_at_once_and_cleanly():
     command = ["run", "sample", "--prompt", "x", "--tokens", "400", "--engine", "cycle"]    # minutes, were it let to end
-    run = subprocess.Popen([sys.executable, "-m", "wsekern.cli", *command],
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen([sys.executable, "-m", "wsekern.cli", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored in background jobs
     time.sleep(3)
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=10)
