@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -106,8 +107,9 @@ def test_validate_shows_errors_and_draws(tmp_path):
 
 def test_interrupt_ends_at_once_and_cleanly():
     command = ["run", "sample", "--prompt", "x", "--tokens", "400", "--engine", "cycle"]    # minutes, were it let to end
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)      # jobs in the background are born deaf to it
     run = subprocess.Popen([sys.executable, "-m", "wsekern.cli", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                           text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored in background jobs
+                           text=True, preexec_fn=listen)
     time.sleep(3)
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=10)
