@@ -122,8 +122,8 @@ def scattered_words(size: int) -> Fabric:
     return fabric
 
 
-def neighbours(size: int) -> Fabric:
-    """Every PE sends a word in every cycle, in turn to its four neighbours: two colors a direction, by parity."""
+def neighbors(size: int) -> Fabric:
+    """Every PE sends a word in every cycle, in turn to its four neighbors: two colors a direction, by parity."""
     plan = FabricPlan(size, size, "wse2")
     for direction, (come, go, across) in enumerate([("WEST", "EAST", True), ("EAST", "WEST", True), ("NORTH", "SOUTH", False),
                                                     ("SOUTH", "NORTH", False)]):
@@ -147,18 +147,18 @@ def neighbours(size: int) -> Fabric:
     return fabric
 
 
-# BookSim2, tuned build, mesh of the same size, DOR, one virtual channel, 1-flit packets to the four neighbours (nn4), offered
+# BookSim2, tuned build, mesh of the same size, DOR, one virtual channel, 1-flit packets to the four neighbors (nn4), offered
 # 0.8 flits per node and cycle, the quickest of its loads: flit-hops per second.
-BOOKSIM_NEIGHBOURS = {64: 42_942.0}
+BOOKSIM_NEIGHBORS = {64: 42_942.0}
 
 
 @pytest.mark.parametrize("size", [64])
-def test_neighbours_beside_booksim(benchmark, size):
-    """The load that both can run: every node sends to its four neighbours (here 1 word per PE and cycle, entries included)."""
-    fabric = neighbours(size)
-    rate(benchmark, fabric, 100, 100 * BOOKSIM_NEIGHBOURS[size], case="neighbours")
+def test_neighbors_beside_booksim(benchmark, size):
+    """The load that both can run: every node sends to its four neighbors (here 1 word per PE and cycle, entries included)."""
+    fabric = neighbors(size)
+    rate(benchmark, fabric, 100, 100 * BOOKSIM_NEIGHBORS[size], case="neighbors")
     assert benchmark.extra_info["hops"] > 0.95 * 100 * size * size
-    yardstick, per_s = BOOKSIM_NEIGHBOURS[size], benchmark.extra_info["wavelet_hops_per_cpu_s"]
+    yardstick, per_s = BOOKSIM_NEIGHBORS[size], benchmark.extra_info["wavelet_hops_per_cpu_s"]
     benchmark.extra_info.update(booksim_flit_hops_per_s=yardstick, times_booksim=per_s / yardstick)
 
 

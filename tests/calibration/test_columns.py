@@ -80,3 +80,9 @@ def test_reasons_are_shown_as_the_column_states_them():
     assert len(stated) > 200 and {row["not_comparable"] for row in stated} > OTHER_THINGS
     for row in stated:
         assert results[row["id"]].predicted is None and results[row["id"]].note == row["not_comparable"]
+
+
+def test_a_folder_without_the_tables_is_refused_before_anything_is_written(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([str(tmp_path)])
+    assert stop.value.code == 2 and "gpu-measurements.csv.gz" in capsys.readouterr().err and not list(tmp_path.iterdir())

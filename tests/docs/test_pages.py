@@ -31,7 +31,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def test_generated_parts_are_current():
     differing = rewrite(ROOT, PARTS, PICTURES, check=True)
-    assert not differing, f"type `python -m wsekern.docs` in the source folder: {', '.join(differing)}"
+    assert not differing, f"type `python -P -m wsekern.docs` in the source folder: {', '.join(differing)}"
 
 
 def test_readme_is_a_front_door():

@@ -15,7 +15,7 @@ SPECIALS = np.array([0x0000, 0x8000, 0x0001, 0x8001, 0x03FF, 0x0400, 0x8400, 0x3
 
 
 def around(values: np.ndarray) -> np.ndarray:
-    """Values, the midpoints between neighbours, and the fp32 next to each of them."""
+    """Values, the midpoints between neighbors, and the fp32 next to each of them."""
     with np.errstate(all="ignore"):
         middle = ((values[:-1].astype(np.float64) + values[1:]) / 2).astype(np.float32)
         every = np.concatenate([values, middle, np.float32([65519.996, 65520, 65536, 3.4e38, 2.0**-25, 2.0**-26, 1e-45])])

@@ -103,7 +103,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m wsekern.calibration.columns", description=__doc__)
     shipped = Path(str(files("wsekern.validation") / "data"))
     parser.add_argument("folder", type=Path, nargs="?", default=shipped, help="where the tables are (default: as shipped)")
-    write_columns(parser.parse_args(arguments).folder)
+    folder = parser.parse_args(arguments).folder
+    missing = [name for name in TABLES if not (folder / name).is_file()]
+    if missing:
+        parser.error(f"{folder} lacks {', '.join(missing)}: expected the folder of the shipped tables, such as {shipped}")
+    write_columns(folder)
     return 0
 
 

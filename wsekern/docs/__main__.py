@@ -19,7 +19,7 @@ def main(root: str, check: bool) -> int:
     for name in differing:
         click.echo(f"{'differs' if check else 'written'}: {name}")
     if check and differing:
-        click.echo("type `python -m wsekern.docs` in the source folder to write them", err=True)
+        click.echo("type `python -P -m wsekern.docs` in the source folder to write them", err=True)
         return 1
     return 0
 

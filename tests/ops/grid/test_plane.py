@@ -74,7 +74,7 @@ def test_the_published_times_of_operations_over_a_grid():
     assert engine.cycles == 64 + 6 * 29 + 64 + 6 * 19
 
 
-def test_a_snake_goes_from_neighbour_to_neighbour():
+def test_a_snake_goes_from_neighbor_to_neighbor():
     order = snake(5, 4)
     assert sorted(order.tolist()) == list(range(20))
     assert all(abs(a % 5 - b % 5) + abs(a // 5 - b // 5) == 1 for a, b in pairwise(order.tolist()))

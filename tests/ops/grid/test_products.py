@@ -99,7 +99,7 @@ def test_scores_are_queries_times_keys(random_tile, width, height, m, n, k):
 
 
 def test_a_round_of_cannon_grows_with_the_grid_and_one_of_meshgemm_does_not():
-    """PLMR: Cannon's wrap-around edge crosses the row; folding the ring keeps neighbours two hops apart."""
+    """PLMR: Cannon's wrap-around edge crosses the row; folding the ring keeps neighbors two hops apart."""
     def per_round(kind: type, pes: int) -> float:
         engine = FlowEngine("wse3", pes, pes, "silicon", "fp16")
         engine.time(kind(1, 1, 1))

@@ -143,7 +143,7 @@ def test_a_k_tree_of_two_levels_is_the_all_reduce_of_meshgemv(random_tile):
     assert one.link_traversals == two.link_traversals and abs(one.cycles - two.cycles) <= 2 * SET_UP
 
 
-def test_neighbours_on_a_folded_ring_are_two_hops_apart():
+def test_neighbors_on_a_folded_ring_are_two_hops_apart():
     for length in range(1, 40):
         ring = folded_ring(length)
         assert sorted(ring) == list(range(length))

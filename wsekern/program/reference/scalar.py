@@ -14,7 +14,7 @@ _DESCRIPTORS = ("set_base", "move_base", "set_extent", "set_stride", "load_descr
 
 
 class ScalarUnit:
-    """What a core does with scalar instructions; the rest of it is :class:`wsekern.program.reference.ReferenceCore`."""
+    """What a core does with scalar instructions; the rest of it is :class:`wsekern.program.reference.core.ReferenceCore`."""
 
     def cycles(self, item: Scalar, following: Any) -> tuple[int, int]:
         """Cycles until the next instruction; of a branch, where it is not taken and where it is."""

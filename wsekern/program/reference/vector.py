@@ -32,7 +32,7 @@ def vector_types(program: Program, item: Vector) -> tuple[str, str, list[str | N
 
 
 class VectorUnit:
-    """What a core does with vector instructions; the rest of it is :class:`wsekern.program.reference.ReferenceCore`."""
+    """What a core does with vector instructions; the rest of it is :class:`wsekern.program.reference.core.ReferenceCore`."""
 
     nans = 0
     """Results so far that were no number: their bits are not specified."""
