@@ -1,5 +1,7 @@
 """What instructions compute, against numpy float64 and exact fractions rounded once, and against whole numbers."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -345,3 +347,11 @@ def test_a_negative_16_bit_number_stays_negative_among_32_bits():
             t.write(d, i, t.let("i32", 5) + t.read(a, i))
     bits = np.arange(1 << 16, dtype=np.uint16)
     np.testing.assert_array_equal(run(build, "i32", ("i16", bits)), rounded("i32", numbers("i16", bits) + 5))
+
+
+def test_division_by_zero_is_that_of_ieee_754():
+    for a in (0.0, 1.0, -2.0, math.inf, math.nan):
+        for b in (0.0, -0.0):
+            with np.errstate(all="ignore"):
+                want = np.float32(a) / np.float32(b)
+            np.testing.assert_array_equal(exact.apply("div", "fp32", a, b, 0.0), want)

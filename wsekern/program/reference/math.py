@@ -65,8 +65,8 @@ def encode(type: str, value: Number) -> int:
 
 
 def _divided(a: float, b: float) -> float:
-    if b == 0 and not math.isnan(a):
-        return math.nan if a == 0 else math.copysign(math.inf, a) * math.copysign(1, b)
+    if b == 0:
+        return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a) * math.copysign(1, b)
     return a / b
 
 
