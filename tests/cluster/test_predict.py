@@ -61,3 +61,11 @@ def test_refusals_say_what_to_change():
         predict(LLAMA, "h100x8", context=128, tp=16)
     with pytest.raises(InputError, match="no cluster"):
         load_cluster("h101x8")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp8"])
+@pytest.mark.parametrize("phase", ["decode", "prefill"])
+def test_copies_of_a_dense_model_have_no_experts_to_share(phase, precision):
+    model = load_config("llama3-8b")
+    done = predict(model, "h100x2", phase=phase, context=1024, precision=precision, tp=1, dp=2)
+    assert 0 < done.seconds < float("inf") and done.layout.dp == 2
