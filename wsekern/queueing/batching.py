@@ -3,8 +3,8 @@ matter here.
 
 Rules of current engines (vLLM V1, TensorRT-LLM): in every step each decoding sequence takes a token; what is left of the token
 budget of the step reads waiting prompts, first come first served. A prompt is admitted if its tokens fit the cache, and yields
-its first token with the end of the step that reads its last. Where the cache is full, the latest admitted is pre-empted: it goes
-to the head of the line and is read again, with its answer so far.
+its first token with the end of the step that reads its last. Where the cache is full, the latest admitted is pre-empted: it
+goes to the head of the line and is read again, with its answer so far.
 """
 
 from dataclasses import dataclass
