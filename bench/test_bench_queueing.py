@@ -8,8 +8,8 @@ from wsekern.queueing.traffic import poisson, turns
 GRID = np.array([1.0, 8192.0])
 COSTS = StepCosts(
     decode_grid=np.array([1.0, 1024.0]), decode_base=np.array([5e-3, 2e-2]), decode_slope=np.array([1e-8, 1e-5]),
-    prompt_grid=GRID, alone=np.array([5e-3, 0.3]), alone_look=np.array([1e-8, 1e-5]), extra=np.array([0.0, 0.3]),
-    extra_look=np.array([1e-8, 1e-5]), step_tokens=8192, cache_tokens=1_000_000, sequences=1024)
+    prompt_grid=GRID, crowded=GRID, alone=np.array([5e-3, 0.3]), together=np.array([0.0, 0.3]),
+    look=np.array([1e-8, 1e-5]), step_tokens=8192, cache_tokens=1_000_000, sequences=1024)
 
 
 def rate(benchmark, count: int) -> float:

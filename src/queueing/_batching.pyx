@@ -84,7 +84,7 @@ cdef class Batching:
     cdef int64_t stepped, decoding, inside, context, used, reading, latest, head, waiting, completed
     cdef double think, base, slope
     cdef bint chunked
-    cdef const double[::1] decode_grid, decode_base, decode_slope, prompt_grid, alone, alone_look, extra, extra_look, delay
+    cdef const double[::1] decode_grid, decode_base, decode_slope, prompt_grid, crowded, alone, look, together, delay
     cdef const int64_t[::1] prompt, output
     cdef double[::1] arrival, first, finish, due, ends
     cdef int64_t[::1] written, read, line, before, after, complete, phases
@@ -94,8 +94,8 @@ cdef class Batching:
     def __init__(self, costs, traffic, delay, arrival, first, finish):
         cdef int64_t i, n = len(traffic.prompt)
         self.decode_grid, self.decode_base, self.decode_slope = costs.decode_grid, costs.decode_base, costs.decode_slope
-        self.prompt_grid, self.alone, self.alone_look = costs.prompt_grid, costs.alone, costs.alone_look
-        self.extra, self.extra_look = costs.extra, costs.extra_look
+        self.prompt_grid, self.crowded = costs.prompt_grid, costs.crowded
+        self.alone, self.look, self.together = costs.alone, costs.look, costs.together
         self.chunked, self.budget, self.most = costs.chunked, costs.step_tokens, costs.sequences
         self.page, self.pages = costs.page_tokens, costs.pages
         self.prompt, self.output, self.delay = traffic.prompt, traffic.output, delay
@@ -247,17 +247,16 @@ cdef class Batching:
         return tokens
 
     cdef void read_step(self, int64_t tokens, double look) noexcept nogil:
-        cdef double seconds
+        cdef double seconds = look * interpolate(self.prompt_grid, self.look, tokens), crowd
         cdef int64_t i, request
         if self.chunked and self.decoding:
-            seconds = (self.base + self.slope * (<double> self.context / self.decoding)
-                       + interpolate(self.prompt_grid, self.extra, tokens)
-                       + look * interpolate(self.prompt_grid, self.extra_look, tokens))
+            crowd = interpolate(self.prompt_grid, self.crowded, tokens)
+            seconds += (self.base + self.slope * (<double> self.context / self.decoding)
+                        + interpolate(self.prompt_grid, self.together, self.decoding + crowd)
+                        - interpolate(self.prompt_grid, self.together, self.decoding))
             self.forward(1, seconds)
         else:
-            seconds = (interpolate(self.prompt_grid, self.alone, tokens)
-                       + look * interpolate(self.prompt_grid, self.alone_look, tokens))
-            self.forward(0, seconds)
+            self.forward(0, seconds + interpolate(self.prompt_grid, self.alone, tokens))
         self.prompt_tokens += tokens
         for i in range(self.completed):
             request = self.complete[i]

@@ -25,8 +25,8 @@ def costs(seed=0, **fields):
     decode, prompt = points + 1
     return StepCosts(**{
         "decode_grid": grids[0], "decode_base": table(decode, 1e-3, 1e-3), "decode_slope": table(decode, 1e-6, 1e-6),
-        "prompt_grid": grids[1], "alone": table(prompt, 1e-3, 5e-3), "alone_look": table(prompt, 1e-6, 1e-5),
-        "extra": table(prompt, 1e-4, 5e-3), "extra_look": table(prompt, 1e-6, 1e-5),
+        "prompt_grid": grids[1], "crowded": grids[1] * random.uniform(1.0, 2.0), "alone": table(prompt, 1e-3, 5e-3),
+        "together": table(prompt, 1e-4, 5e-3), "look": table(prompt, 1e-6, 1e-5),
         "step_tokens": 64, "cache_tokens": 4096, "sequences": 16, **fields})
 
 
@@ -34,8 +34,9 @@ def server(seconds, **fields):
     """An engine that reads prompts one after the other, in ``seconds`` a token."""
     zero = np.zeros(2)
     fields = {"step_tokens": 10**9, "cache_tokens": 10**12, "sequences": 1, **fields}
-    return StepCosts(decode_grid=np.array([1.0, 2.0]), decode_base=zero, decode_slope=zero, prompt_grid=np.array([0.0, 1.0]),
-                     alone=np.array([0.0, seconds]), alone_look=zero, extra=np.array([0.0, seconds]), extra_look=zero, **fields)
+    grid = np.array([0.0, 1.0])
+    return StepCosts(decode_grid=np.array([1.0, 2.0]), decode_base=zero, decode_slope=zero, prompt_grid=grid, crowded=grid,
+                     alone=grid * seconds, together=grid * seconds, look=zero, **fields)
 
 
 def agree(engine, traffic):
@@ -143,5 +144,5 @@ def test_tables_are_straight_between_their_points_and_beyond():
 def test_faster_steps_serve_sooner():
     traffic = poisson(20.0, 200, 50, 30)
     slow = costs(4)
-    fast = replace(slow, decode_base=slow.decode_base / 2, extra=slow.extra / 2, alone=slow.alone / 2)
+    fast = replace(slow, decode_base=slow.decode_base / 2, together=slow.together / 2, alone=slow.alone / 2)
     assert simulate_batching(fast, traffic).request_time.mean() < simulate_batching(slow, traffic).request_time.mean()

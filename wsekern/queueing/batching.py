@@ -27,17 +27,18 @@ class StepCosts:
 
     A step of ``D`` decoding sequences that look back on ``c`` tokens on average takes ``base(D) + slope(D) c``. ``P`` tokens of
     prompts that look back on ``L`` on average (what of the prompt is cached, and half of what is read) take
-    ``alone(P) + alone_look(P) L`` in a step of their own, and ``extra(P) + extra_look(P) L`` beside decoding sequences.
+    ``alone(P) + look(P) L`` in a step of their own. Beside decoding sequences they share its weights and its fixed times: the
+    step takes ``together(D + crowded(P)) - together(D) + look(P) L`` more than without them.
     """
 
     decode_grid: NDArray[np.float64]  # [d] numbers of decoding sequences, ascending
     decode_base: NDArray[np.float64]  # [d] s
     decode_slope: NDArray[np.float64]  # [d] s/token
-    prompt_grid: NDArray[np.float64]  # [p] new tokens of prompts, ascending
+    prompt_grid: NDArray[np.float64]  # [p] tokens, ascending
+    crowded: NDArray[np.float64]  # [p] tokens, were the prompts on all ranks as many as on the busiest: P for one rank
     alone: NDArray[np.float64]  # [p] s
-    alone_look: NDArray[np.float64]  # [p] s/token
-    extra: NDArray[np.float64]  # [p] s
-    extra_look: NDArray[np.float64]  # [p] s/token
+    together: NDArray[np.float64]  # [p] s of tokens of any kind, what they look back on left out, software too
+    look: NDArray[np.float64]  # [p] s/token
     step_tokens: int  # of a step at most
     cache_tokens: int  # of all sequences inside
     sequences: int  # inside at most
@@ -56,17 +57,21 @@ class StepCosts:
         base, slope = self.decode_base, self.decode_slope
         return interpolate(self.decode_grid, base, sequences) + context * interpolate(self.decode_grid, slope, sequences)
 
-    def prompt_seconds(self, tokens: float, look: float, beside: bool) -> float:
-        """``tokens`` of prompts that look back on ``look`` each: ``beside`` decoding sequences, what they add to the step."""
-        flat, steep = (self.extra, self.extra_look) if beside else (self.alone, self.alone_look)
-        return interpolate(self.prompt_grid, flat, tokens) + look * interpolate(self.prompt_grid, steep, tokens)
+    def prompt_seconds(self, tokens: float, look: float, decoding: float = 0.0) -> float:
+        """``tokens`` of prompts that look back on ``look`` each: in a step of their own, or what they add to ``decoding``."""
+        steep = look * interpolate(self.prompt_grid, self.look, tokens)
+        if not (decoding and self.chunked):
+            return steep + interpolate(self.prompt_grid, self.alone, tokens)
+        crowd = decoding + interpolate(self.prompt_grid, self.crowded, tokens)
+        grid, seconds = self.prompt_grid, self.together
+        return steep + interpolate(grid, seconds, crowd) - interpolate(grid, seconds, decoding)
 
     def outside_seconds(self, prompt: int) -> float:
         """Seconds of a request in which no step works on it: the request's own, and its last tokens' way down the pipeline."""
         if self.stages == 1:
             return self.request_seconds
         last = min(prompt, self.step_tokens)
-        return self.request_seconds + (self.stages - 1) * self.prompt_seconds(last, prompt - 0.5 * last, False)
+        return self.request_seconds + (self.stages - 1) * self.prompt_seconds(last, prompt - 0.5 * last)
 
 
 def interpolate(grid: NDArray[np.float64], values: NDArray[np.float64], x: float) -> float:

@@ -129,7 +129,7 @@ class ReferenceEngine:
         seconds = self.costs.decode_seconds(len(contexts), sum(contexts) / len(contexts)) if contexts else 0.0
         if tokens:
             look = sum(part * (job.cached + 0.5 * part) for job, part in chosen) / tokens
-            seconds += self.costs.prompt_seconds(tokens, look, bool(contexts))
+            seconds += self.costs.prompt_seconds(tokens, look, len(contexts))
         return seconds
 
     def done(self, job: Job, tokens: int) -> None:
