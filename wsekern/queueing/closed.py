@@ -1,9 +1,9 @@
 """Users who take turns on one engine with continuous batching: the steady state in closed form, without running it.
 
-Time is counted in steps first. ``arrivals`` prompts come in a step, as many as answers end; an answer takes a step for each token
-after the first. From the number of arrivals follow the sequences that decode, from these the seconds of a step and the tokens
-that it has left for prompts, from these the steps that prompts wait. Every user is somewhere in this cycle, which settles the
-number of arrivals. :func:`wsekern.queueing.batching.simulate_batching` runs the same queue step by step.
+Time is counted in steps first. ``arrivals`` prompts come in a step, as many as answers end; an answer takes a step for each
+token after the first. From the number of arrivals follow the sequences that decode, from these the seconds of a step and the
+tokens that it has left for prompts, from these the steps that prompts wait. Every user is somewhere in this cycle, which settles
+the number of arrivals. :func:`wsekern.queueing.batching.simulate_batching` runs the same queue step by step.
 """
 
 from bisect import bisect_right
@@ -55,8 +55,8 @@ def closed_queue(costs: StepCosts, users: float, prompt: float, output: float, t
 
 @dataclass(frozen=True)
 class _State:
-    """``sequences`` that decode, seconds of their step, what prompts add to it on average, seconds from entering the line to the
-    first token."""
+    """``sequences`` that decode, seconds of their step, what prompts add to it on average, seconds from entering the line to
+    the first token."""
 
     sequences: float
     step: float
