@@ -18,7 +18,7 @@ cdef class Line:
     cdef readonly object arrival, first, finish                 # float64 [n]
     cdef double[::1] arrivals, firsts, finishes, token_times, freed_times
     cdef const int64_t[::1] prompt, output, need                # tokens, tokens, cache slots
-    cdef int64_t[::1] made, tokens                              # output tokens so far; ring of requests with a token on its way
+    cdef int64_t[::1] made, tokens                              # output tokens so far; ring of requests that are answered, next token first
     cdef int64_t[::1] freed                                     # cache slots to be free at freed_times
     cdef const double[::1] group_base, group_slope, chunk_base, chunk_slope
     cdef double[::1] left                                       # [regions] when the last job left
@@ -86,8 +86,10 @@ cdef class Line:
             self.born += 1
 
     cdef void group(self, double start) noexcept nogil:
-        """Send the tokens that have come back by ``start`` into the line, as many as may travel together."""
-        cdef int64_t n = self.tokens.shape[0], most = self.group_base.shape[0], count = 0, j, request
+        """Send the tokens that have come back by ``start`` into the line, as many as may travel together: as it takes for all
+        tokens to have a region, so that tokens that met once do not stay together for good."""
+        cdef int64_t n = self.tokens.shape[0], count = 0, j, request
+        cdef int64_t most = min(<int64_t> self.group_base.shape[0], (self.token_count - 1) // self.left.shape[0] + 1)
         cdef double context = 0.0
         while count < most and count < self.token_count and self.token_times[(self.token_head + count) % n] <= start:
             request = self.tokens[(self.token_head + count) % n]

@@ -35,6 +35,7 @@ class Line:
         self.tokens: deque[int] = deque()
         self.coming: deque[int] = deque()
         self.free, self.busy, self.born = costs.cache_slots, 0.0, traffic.users or len(traffic)
+        self.decoding = 0  # requests that have read their prompt and whose last token has not entered
         self.stirred = self.env.event()
 
     def run(self) -> Outcome:
@@ -71,7 +72,8 @@ class Line:
                 reading, read = self.waiting.popleft(), 0
                 self.free -= self.need(reading)
             if self.tokens and not (reading is not None and tokens_last):
-                group = [self.tokens.popleft() for _ in range(min(len(self.tokens), self.costs.most_together))]
+                most = min(self.costs.most_together, -(-self.decoding // self.costs.regions))
+                group = [self.tokens.popleft() for _ in range(min(len(self.tokens), most))]
                 context = sum(self.traffic.prompt[request] + self.made[request] for request in group) / len(group)
                 size, tokens_last = len(group), True
                 seconds = self.costs.group_base[size - 1] + self.costs.group_slope[size - 1] * context
@@ -93,6 +95,8 @@ class Line:
         yield self.env.timeout(seconds * share)
         self.busy += seconds * share
         self.env.process(self.rest(seconds, requests, size))
+        for request in requests:
+            self.decoding += int(self.made[request] == 0) - int(self.made[request] + 1 == self.traffic.output[request])
 
     def rest(self, seconds: float, requests: list[int], size: int) -> Process:
         """The other regions of a job, then the head for each of its ``requests``."""
