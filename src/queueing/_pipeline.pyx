@@ -21,11 +21,11 @@ cdef class Line:
     cdef int64_t[::1] made, tokens                              # output tokens so far; ring of requests that are answered, next token first
     cdef int64_t[::1] freed                                     # cache slots to be free at freed_times
     cdef const double[::1] group_base, group_slope, chunk_base, chunk_slope
-    cdef double[::1] left                                       # [regions] when the last job left
+    cdef double[::1] left, out                                  # [regions] when the last job left; ring: when chunks came out
     cdef readonly double busy                                   # seconds of work in the first region
     cdef double now, head_left, returned, think, last_share, head, crossing, crossing_token
     cdef int64_t users, born, starting, following, reading, read, free, unanswered
-    cdef int64_t token_head, token_count, freed_head, freed_count
+    cdef int64_t token_head, token_count, freed_head, freed_count, chunks
     cdef bint closed, tokens_last
 
     def __init__(self, double[::1] arrival, const int64_t[::1] prompt, const int64_t[::1] output, const int64_t[::1] need,
@@ -39,7 +39,7 @@ cdef class Line:
         self.made, self.tokens, self.freed = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
         self.token_times, self.freed_times = np.zeros(n), np.zeros(n)
         self.group_base, self.group_slope, self.chunk_base, self.chunk_slope = group_base, group_slope, chunk_base, chunk_slope
-        self.left = np.zeros(regions)
+        self.left, self.out = np.zeros(regions), np.zeros(regions)
         self.last_share, self.head, self.crossing, self.crossing_token = last_share, head, crossing, crossing_token
         self.think, self.free, self.unanswered, self.reading = think, slots, n, -1
         self.closed = users > 0
@@ -108,6 +108,8 @@ cdef class Line:
         cdef int64_t size = min(<int64_t> self.chunk_base.shape[0], self.prompt[self.reading] - self.read)
         cdef double context = self.read + 0.5 * (size + 1)
         cdef double leaves = self.through(start, self.chunk_base[size - 1] + self.chunk_slope[size - 1] * context)
+        self.out[self.chunks % self.out.shape[0]] = leaves
+        self.chunks += 1
         self.read += size
         if self.read == self.prompt[self.reading]:
             self.answer(self.reading, leaves, size)
@@ -128,28 +130,27 @@ cdef class Line:
         while jobs > 0 and self.unanswered > 0:
             jobs -= 1
             token_at = self.token_times[self.token_head] if self.token_count > 0 else INFINITY
-            next, prompt_at = -1, self.now
+            next, prompt_at = -1, self.out[self.chunks % self.out.shape[0]]  # when there are fewer chunks than regions in line
             if self.reading < 0:
-                next, prompt_at = self.waiting(), INFINITY
-                if next >= 0:
-                    prompt_at = self.arrivals[next]
-                    if self.need[next] > self.free:      # look again when the next answer has left the cache
-                        prompt_at = max(prompt_at, self.freed_times[self.freed_head] if self.freed_count > 0 else INFINITY)
+                next = self.waiting()
+                prompt_at = max(prompt_at, self.arrivals[next] if next >= 0 else INFINITY)
+                if next >= 0 and self.need[next] > self.free:      # look again when the next answer has left the cache
+                    prompt_at = max(prompt_at, self.freed_times[self.freed_head] if self.freed_count > 0 else INFINITY)
             start = max(self.now, min(token_at, prompt_at))
             while self.freed_count > 0 and self.freed_times[self.freed_head] <= start:
                 self.free += self.freed[self.freed_head]
                 self.freed_head = (self.freed_head + 1) % n
                 self.freed_count -= 1
-            if next >= 0 and self.arrivals[next] <= start and self.need[next] <= self.free:
+            if next >= 0 and prompt_at <= start and self.need[next] <= self.free:
                 self.free -= self.need[next]
                 self.reading, self.read = next, 0
                 if next < self.users:
                     self.starting += 1
                 else:
                     self.following += 1
-            if token_at <= start and not (self.reading >= 0 and self.tokens_last):
+            if token_at <= start and not (self.reading >= 0 and prompt_at <= start and self.tokens_last):
                 self.group(start)
-            elif self.reading >= 0:
+            elif self.reading >= 0 and prompt_at <= start:
                 self.chunk(start)
             else:
                 self.now = start

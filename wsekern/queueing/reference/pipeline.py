@@ -28,7 +28,7 @@ class Line:
     def __init__(self, costs: LineCosts, traffic: Traffic) -> None:
         self.env, self.costs, self.traffic = simpy.Environment(), costs, traffic
         self.regions = [simpy.Resource(self.env) for _ in range(costs.regions)]
-        self.head, self.returned = simpy.Resource(self.env), 0.0
+        self.head, self.returned, self.chunks = simpy.Resource(self.env), 0.0, 0
         self.arrival, (self.first, self.finish) = np.array(traffic.arrival_seconds, float), np.zeros((2, len(traffic)))
         self.made = [0] * len(traffic)
         self.waiting: deque[int] = deque()
@@ -68,42 +68,46 @@ class Line:
         reading, read, tokens_last = None, 0, False
         while True:
             yield Settled(self.env)
-            if reading is None and self.waiting and self.need(self.waiting[0]) <= self.free:
+            room = self.chunks < self.costs.regions
+            if room and reading is None and self.waiting and self.need(self.waiting[0]) <= self.free:
                 reading, read = self.waiting.popleft(), 0
                 self.free -= self.need(reading)
-            if self.tokens and not (reading is not None and tokens_last):
+            if self.tokens and not (reading is not None and room and tokens_last):
                 most = min(self.costs.most_together, -(-self.decoding // self.costs.regions))
                 group = [self.tokens.popleft() for _ in range(min(len(self.tokens), most))]
                 context = sum(self.traffic.prompt[request] + self.made[request] for request in group) / len(group)
                 size, tokens_last = len(group), True
                 seconds = self.costs.group_base[size - 1] + self.costs.group_slope[size - 1] * context
-                yield from self.enter(seconds, group, size)
-            elif reading is not None:
+                yield from self.enter(seconds, group, size, False)
+            elif reading is not None and room:
+                self.chunks += 1
                 size = min(self.costs.chunk, int(self.traffic.prompt[reading]) - read)
                 seconds = self.costs.chunk_base[size - 1] + self.costs.chunk_slope[size - 1] * (read + 0.5 * (size + 1))
                 read, tokens_last = read + size, False
                 ends = read == self.traffic.prompt[reading]
-                yield from self.enter(seconds, [reading] if ends else [], size)
+                yield from self.enter(seconds, [reading] if ends else [], size, True)
                 reading = None if ends else reading
             else:
                 self.stirred = self.env.event()
                 yield self.stirred
 
-    def enter(self, seconds: float, requests: list[int], size: int) -> Process:
+    def enter(self, seconds: float, requests: list[int], size: int, chunk: bool) -> Process:
         """The first region of a job; it goes on by itself."""
         share = self.costs.last_share if self.costs.regions == 1 else 1.0
         yield self.env.timeout(seconds * share)
         self.busy += seconds * share
-        self.env.process(self.rest(seconds, requests, size))
+        self.env.process(self.rest(seconds, requests, size, chunk))
         for request in requests:
             self.decoding += int(self.made[request] == 0) - int(self.made[request] + 1 == self.traffic.output[request])
 
-    def rest(self, seconds: float, requests: list[int], size: int) -> Process:
+    def rest(self, seconds: float, requests: list[int], size: int, chunk: bool) -> Process:
         """The other regions of a job, then the head for each of its ``requests``."""
         for index, region in enumerate(self.regions[1:], 2):
             with region.request() as turn:
                 yield turn
                 yield self.env.timeout(seconds * (self.costs.last_share if index == self.costs.regions else 1.0))
+        self.chunks -= chunk
+        self.stir()
         for request in requests:
             self.env.process(self.answer(request, size))
 
