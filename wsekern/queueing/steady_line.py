@@ -57,7 +57,7 @@ class _State:
         self.chunk, self.read, self.chunks, self.jam = _chunks(costs, prompt)
         self.together = self.behind_together = 1.0
         self.decoding = self.groups = self.contiguous = self.share = self.wait = self.service = 0.0
-        self.phase = self.read
+        self.phase, self.step, self.last = self.read, 0.5, 0.0
         self.token = self.free_pass()
 
     def group(self, together: float, users: float) -> float:
@@ -150,9 +150,13 @@ class _State:
         if self.more:
             kept = 1.0 - into - out  # of the phase at the start, from pass to pass
             self.share += (self.reading - self.share) * (1.0 - kept**self.more) / (self.more * (1.0 - kept))
-        self.token += 0.5 * (free + self.share * (behind - free) - self.token)
+        change = free + self.share * (behind - free) - self.token
+        if change * self.last < 0.0:  # past the fixed point: slower tokens bring fewer prompts, which make them quicker
+            self.step *= 0.7
+        self.last = change
+        self.token += self.step * change
         decoding = self.reading / self.service * self.more * self.token
-        self.decoding += 0.5 * (min(float(self.others), decoding) - self.decoding)
+        self.decoding += self.step * (min(float(self.others), decoding) - self.decoding)
 
     def result(self) -> SteadyLine:
         """The figures of this estimate."""
