@@ -53,7 +53,8 @@ class _State:
         self.costs, self.users, self.prompt, self.output, self.think = costs, users, prompt, output, think_seconds
         self.more, self.others = output - 1, users - 1
         self.base, self.slope = costs.group_base.tolist(), costs.group_slope.tolist()
-        self.tail = costs.head_seconds + costs.crossing_seconds
+        self.tail = costs.head_seconds + costs.crossing_seconds + costs.crossing_token_seconds
+        self.last_tokens = prompt % costs.chunk or costs.chunk
         self.chunk, self.read, self.chunks, self.jam = _chunks(costs, prompt)
         self.together = self.behind_together = 1.0
         self.decoding = self.groups = self.contiguous = self.share = self.wait = self.service = 0.0
@@ -108,6 +109,7 @@ class _State:
         self.service = self.read + self.chunks * crowded * own
         self.service += decoding * (1.0 - self.contiguous) * (1.0 - crowded) * self.group(1.0, 1.0 + decoding)
         travel = (self.costs.passed - 1.0) * (self.chunk + crowded * max(0.0, own - self.chunk)) + self.tail
+        travel += self.costs.crossing_token_seconds * (self.last_tokens - 1)
         self.first = self.service + travel
         if self.others:
             self.queue(travel + self.think, free, behind)
@@ -124,7 +126,9 @@ class _State:
         variance = (SPREAD * self.more * self.token) ** 2 / 3.0
         variance += (self.more * (behind - free)) ** 2 * self.share * (1.0 - self.share) / phases
         # Users whose turns vary by less than the time between two of them keep their order and hardly meet.
-        vary = min(1.0, variance * (self.users / (self.wait + self.service + mean)) ** 2)
+        apart = (self.wait + self.service + mean) / self.users
+        vary = min(1.0, variance / apart**2)
+        self.met = vary + (1.0 - vary) * min(1.0, self.more * self.token / apart)
 
         def wait(users: int) -> float:
             least = max(0.0, (users - 1) * self.service - slow)
@@ -150,6 +154,7 @@ class _State:
         if self.more:
             kept = 1.0 - into - out  # of the phase at the start, from pass to pass
             self.share += (self.reading - self.share) * (1.0 - kept**self.more) / (self.more * (1.0 - kept))
+        self.share *= self.met
         change = free + self.share * (behind - free) - self.token
         if change * self.last < 0.0:  # past the fixed point: slower tokens bring fewer prompts, which make them quicker
             self.step *= 0.7
