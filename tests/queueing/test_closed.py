@@ -79,7 +79,7 @@ def test_more_users_are_served_no_less(case, users):
     """Up to the accuracy of the closed form, which is worst for answers of few tokens."""
     engine, prompt, output, think = case
     few, more = (closed_queue(engine, count, prompt, output, think).requests_per_second for count in (users, 2 * users))
-    assert more >= (0.99 if output >= 32 else 0.9) * few
+    assert more >= (0.97 if output >= 32 else 0.9) * few
 
 
 @given(cases)
