@@ -51,11 +51,9 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     another_kind: Doublings
     another_engine: Doublings
     benchmark_rounds: Annotated[Quantity, Unit("prompts/user", 1)]
+    shortest_length: Ratio
     arrivals_in_most_steps: Annotated[Quantity, Unit("prompts/step")]
     scheduled_sequences: Annotated[Quantity, Unit("sequences", 1, whole=True)]
-    attainable_bandwidth: Ratio
-    attainable_compute: Ratio
-    compute_bound_tokens: Tokens
     drafted_speedup: Annotated[Quantity, Unit("ratio", 1)]
 
 

@@ -56,6 +56,11 @@ def is_recipe(row: dict[str, str]) -> bool:
     return INFERENCEX in f"{row.get('source') or ''} {row.get('notes') or ''}".lower()
 
 
+def is_decode_only(row: dict[str, str]) -> bool:
+    """Whether a run says that no prompt was read in it: every cache was there when it began."""
+    return bool(re.search(r"decode[- ]?only\b(?! cuda)", (row.get("notes") or "").lower()))
+
+
 def library_by_words(row: dict[str, str]) -> str:
     """The library of an all-reduce; empty if the words name none of :data:`LIBRARIES`."""
     text = f"{row['model']} {row.get('source') or ''} {row.get('notes') or ''}".lower()
