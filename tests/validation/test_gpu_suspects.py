@@ -36,7 +36,7 @@ def test_a_run_that_had_no_time_for_its_prompts_is_told_by_both_of_its_rows():
     found = inconsistent(run(500, 20))
     assert set(found) == {"first", "token"} and "32 users" in found["token"] and "at the peak" in found["token"]
     assert not inconsistent(run(4000, 20)) and not inconsistent(run(500, 60))
-    recipe = {"notes": "vllm; InferenceX run 2026-01-01"}  # ten rounds: nine tenths of the users are there, prompts a tenth shorter
+    recipe = {"notes": "vllm; InferenceX run 2026-01-01"}  # ten rounds: nine tenths of the users, prompts a tenth shorter
     assert "58 users" in inconsistent(run(2500, 20, **recipe))["first"]
     assert not inconsistent(run(2500, 20)) and not inconsistent(run(8000, 20, **recipe))
     assert not inconsistent(run(500, 20, notes="vllm, decode only"))  # no prompts were read

@@ -105,8 +105,8 @@ def predict_rows(rows: list[dict[str, str]]) -> list[Row]:
 def _row(row: dict[str, str], suspect: str) -> Row:
     """The measurement beside its prediction, which a row that is suspect does not get.
 
-    Whatever goes wrong with one row is the note of that row: an error of the program is named with its type, so that it is seen,
-    and the other rows are predicted all the same.
+    Whatever goes wrong with one row is the note of that row: an error of the program is named with its type, so that it is
+    seen, and the other rows are predicted all the same.
     """
     source, unit = row.get("source") or "", row.get("unit") or ""
     result = Row(id=row["id"], group="other", measured=0.0, predicted=None, unit=unit, note=suspect, source=source)

@@ -1,7 +1,7 @@
 """What the datasheet peaks of a row's GPUs forbid: the least time of what it states, and the bound that it breaks, in numbers.
 
-Every bound is below what can be built: peaks of the datasheet, products in the fastest arithmetic of the precision, weights read
-once a step, caches of one byte an element, as few experts as one token takes. Users who wait for their first token do not
+Every bound is below what can be built: peaks of the datasheet, products in the fastest arithmetic of the precision, weights
+read once a step, caches of one byte an element, as few experts as one token takes. Users who wait for their first token do not
 decode, so that a time per token alone is held against one user's step; :func:`against_run` also knows the first token.
 """
 
@@ -68,8 +68,8 @@ def against_token(case: Case, seconds: float) -> str:
     least = least_token(case)
     if seconds >= least:
         return ""
-    return (f"{_text(seconds * 1e3)} ms a token, but reading the weights and one user's cache for it needs {_text(least * 1e3)} ms at the "
-            "peak bandwidth of the stated GPUs")
+    return (f"{_text(seconds * 1e3)} ms a token, but reading the weights and one user's cache for it needs "
+            f"{_text(least * 1e3)} ms at the peak bandwidth of the stated GPUs")
 
 
 def against_first(case: Case, prompts: float, seconds: float) -> str:
@@ -77,7 +77,8 @@ def against_first(case: Case, prompts: float, seconds: float) -> str:
     least = least_first(case, prompts)
     if seconds >= least:
         return ""
-    what = f"{prompts:,.0f} prompts of {case.prompt:,} tokens need" if prompts > 1 else f"a prompt of {case.prompt:,} tokens needs"
+    several = f"{prompts:,.0f} prompts of {case.prompt:,} tokens need"
+    what = several if prompts > 1 else f"a prompt of {case.prompt:,} tokens needs"
     return f"{_text(seconds * 1e3)} ms to the first token, but {what} {_text(least * 1e3)} ms at the peak of the stated GPUs"
 
 
@@ -118,8 +119,8 @@ def against_run(case: Case, first: float, token: float, recipe: bool) -> str:
     decoding = users * answer / (first + answer) if answer else 0.0
     least = least_token(replace(case, prompt=max(1, int(length))), decoding)
     if token < least:
-        return (f"{_text(token * 1e3)} ms a token, but weights and caches of the {decoding:,.0f} users that decode at a time need "
-                f"{_text(least * 1e3)} ms at the peak bandwidth of the stated GPUs")
+        return (f"{_text(token * 1e3)} ms a token, but weights and caches of the {decoding:,.0f} users that decode at a time "
+                f"need {_text(least * 1e3)} ms at the peak bandwidth of the stated GPUs")
     return ""
 
 
@@ -130,5 +131,5 @@ def against_memory(case: Case, context: float) -> str:
     cache = cache_bytes(case.model, _lean(case).precision, context, case.layout.tp) / case.layout.pp
     if weights + cache <= capacity:
         return ""
-    return (f"weights of {weights / 1e9:,.0f} GB and a cache of {cache / 1e9:.2g} GB a GPU do not fit its {capacity / 1e9:,.0f} GB: "
-            "the precision or the number of GPUs is not what is stated")
+    return (f"weights of {weights / 1e9:,.0f} GB and a cache of {cache / 1e9:.2g} GB a GPU do not fit its "
+            f"{capacity / 1e9:,.0f} GB: the precision or the number of GPUs is not what is stated")

@@ -59,8 +59,8 @@ STEP_METRICS = ("tpot_mean", "tpot_median")
 
 
 def _drafted(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[str, str]:
-    """Runs of models that ship draft layers, when the same engine served the same configuration much slower elsewhere; only where
-    the experts lie may differ.
+    """Runs of models that ship draft layers, when the same engine served the same configuration much slower elsewhere: only
+    where the experts lie may differ.
 
     Where at least half of a set's comparable runs are so, all of the set are.
     """
