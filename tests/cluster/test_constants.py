@@ -106,7 +106,7 @@ def test_weight_only_kernels_unpack():
 
     assert bandwidth(1.0) == bandwidth(2.0) * constants().unpacking_8_bit.value
     assert bandwidth(0.5625) == bandwidth(2.0) * constants().unpacking_4_bit.value
-    assert bandwidth(0.53125) == bandwidth(2.0)
+    assert bandwidth(0.53125) == bandwidth(0.5625)
 
 
 def test_waiting_power_is_assumed_where_a_gpu_states_none():

@@ -25,7 +25,7 @@ Ratio = Annotated[Quantity, Unit("ratio")]
 
 
 class Peak(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Dense tensor peaks. A missing precision is computed at the next wider one (weights stay small)."""
+    """Dense tensor peaks. Weights made for a missing arithmetic are unpacked to bf16 (:meth:`Precision.on`)."""
 
     bf16: Flops
     fp16: Flops
@@ -102,6 +102,11 @@ class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=Tr
     aliases: tuple[str, ...] = ()
     racks: tuple[str, ...] = ()
 
+    @property
+    def arithmetics(self) -> frozenset[str]:
+        """What the tensor cores compute in: every format with a peak."""
+        return _arithmetics(self.peak)
+
     def peak_flops(self, precision: str) -> float:
         """FLOP/s at ``precision``; the nearest wider one where the tensor cores lack it."""
         for name in _WIDER[precision]:
@@ -109,6 +114,11 @@ class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=Tr
             if quantity is not None:
                 return float(quantity)
         raise InputError(f"{self.name} has no tensor peak for {precision}")
+
+
+@lru_cache(maxsize=256)
+def _arithmetics(peak: Peak) -> frozenset[str]:
+    return frozenset(name for name, value in msgspec.structs.asdict(peak).items() if value is not None)
 
 
 _WIDER = {
