@@ -57,7 +57,7 @@ def test_every_layout_is_predicted_and_served(name):
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(MODELS), st.sampled_from(bundled_gpus()), st.sampled_from(DEGREES), st.sampled_from(sorted(PRECISIONS)),
-       st.sampled_from([*engine_levels()]), st.sampled_from([1, 2, 7, 64]),
+       st.sampled_from([*engine_levels(), "stock-eager", "sglang-eager", "tuned-unchunked"]), st.sampled_from([1, 2, 7, 64]),
        st.sampled_from([16, 4096]))
 def test_any_options_are_a_number_or_a_refusal(model, gpu, degrees, precision, level, batch, context):
     options = dict(zip(("tp", "pp", "dp", "ep"), degrees, strict=True))

@@ -28,6 +28,7 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     small_kernel_bandwidth: Ratio
     unpacking_8_bit: Ratio
     unpacking_4_bit: Ratio
+    expert_kernels: Annotated[Quantity, Unit("kernels/layer", 1)]
     linear_kernels: Annotated[Quantity, Unit("kernels/layer")]
     linear_chunk: Tokens
     linear_compute: Ratio

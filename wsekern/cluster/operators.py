@@ -161,6 +161,7 @@ class Operators:
         parts, fit = min(choices, key=lambda choice: sum(choice[0]))
         step.idle += float(sum(parts) - sum(kernels.expert_ffn(fit, *others, *shape)))
         flops = 6.0 * tokens * chosen / layout.ep * model.hidden * inner
+        step.kernels += constants().expert_kernels.value - 1.0
         least = 3.0 * model.hidden * inner * weight * min(total, chosen) / layout.ep
         self.charge(step, "weights", parts, flops, max(least / self.bandwidth, flops / peak))
 

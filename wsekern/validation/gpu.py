@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import msgspec
+
 from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.hardware import Cluster, load_gpu
@@ -20,7 +22,7 @@ from wsekern.cluster.serving import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
 from wsekern.validation.gpu_bounds import against_answers, against_first, against_memory, against_prompt_rate, against_token
-from wsekern.validation.gpu_notes import INFERENCEX, LIBRARIES, is_decode_only, is_kernel, library_by_words
+from wsekern.validation.gpu_notes import INFERENCEX, LIBRARIES, is_kernel, library_by_words
 from wsekern.validation.gpu_rows import (
     GUESSED,
     Case,
@@ -32,6 +34,7 @@ from wsekern.validation.gpu_rows import (
     understand,
     whole_number,
 )
+from wsekern.validation.gpu_settings import is_decode_only, is_static, step_tokens_stated, words
 from wsekern.validation.gpu_suspects import inconsistent
 from wsekern.validation.rows import Row, ninetieth, read_value, stated_fitted, summarise
 
@@ -175,6 +178,17 @@ def _group_of(row: dict[str, str]) -> str:
 
 def predict_row(row: dict[str, str]) -> tuple[str, float]:
     """(group, prediction in the unit of the row); raise :class:`Refused` where the row has none."""
+    tokens = step_tokens_stated(words(row))
+    if tokens is None:
+        return _predict_row(row)
+    known = constants()
+    limit = msgspec.structs.replace(known.step_tokens, value=float(tokens))
+    with constants.replaced(msgspec.structs.replace(known, step_tokens=limit)):
+        return _predict_row(row)
+
+
+def _predict_row(row: dict[str, str]) -> tuple[str, float]:
+    """:func:`predict_row` with the constants in use."""
     metric = row["metric"]
     if metric in (*DECODE, *FIRST, "e2e_latency", "allreduce_latency") and row.get("unit") not in SCALE:
         raise Refused(f"unit {row.get('unit')!r} is unknown: a time is in {', '.join(SCALE)}")
@@ -295,7 +309,7 @@ def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]
         _refuse(against_memory(case, case.prompt + case.output))
         fits = max(case.layout.dp, memory_of(case.deployment, case.prompt + case.output, 1).sequences)
         batch = min(constants().scheduled_sequences.value * case.layout.dp, fits)
-    token = _steady(case, batch).token_seconds
+    token = _static(case, batch) if is_static(words(row)) else _steady(case, batch).token_seconds
     rate = batch / token
     if metric == "tokens_per_s_user":
         rate = 1.0 / token
@@ -305,6 +319,13 @@ def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]
         rate /= case.layout.gpus
     label = "throughput at most load" if not case.batch else "throughput"
     return f"{label} {kind} ({case.engine})", rate
+
+
+def _static(case: Case, batch: float) -> float:
+    """Seconds per token of each of ``batch`` that start and end together, their prompts included."""
+    whole = replace(case, batch=batch)
+    steps = (case.output - 1) * _plain_step(whole).seconds
+    return (prefill_step(case.deployment, batch, case.prompt).seconds + steps) / case.output
 
 
 def _all_reduce(row: dict[str, str]) -> tuple[str, float]:

@@ -8,8 +8,9 @@ from collections import defaultdict
 
 from wsekern.cluster.constants import constants
 from wsekern.validation.gpu_bounds import against_run
-from wsekern.validation.gpu_notes import OTHER_THINGS, is_decode_only, is_recipe
+from wsekern.validation.gpu_notes import OTHER_THINGS, is_recipe
 from wsekern.validation.gpu_rows import Case, understand
+from wsekern.validation.gpu_settings import is_decode_only
 from wsekern.validation.rows import read_value
 
 
