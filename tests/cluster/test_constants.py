@@ -114,3 +114,7 @@ def test_waiting_power_is_assumed_where_a_gpu_states_none():
     assert power.waiting == float(power.waiting_fraction)
     unstated = msgspec.structs.replace(power, waiting_fraction=None)
     assert unstated.waiting == constants().waiting_power.value * float(power.low_fraction)
+    assert power.latency == float(power.latency_fraction)
+    unstated = msgspec.structs.replace(power, latency_fraction=None)
+    way = constants().latency_power.value * (float(power.low_fraction) - power.waiting)
+    assert unstated.latency == power.waiting + way

@@ -76,6 +76,7 @@ def test_the_steady_state_adds_up(level, batch, prompt, output):
     state = steady_state(deployment, prompt, output, batch)
     assert state.token_seconds >= state.decode.seconds and state.queueing_seconds >= 0.0
     assert state.first_token_seconds == state.prefill.seconds + float(deployment.engine.per_request)
-    assert 0.0 < state.busy <= 1.0 and state.flops_per_second > 0.0
+    doing = state.activity
+    assert doing.streaming > 0.0 and doing.latency + doing.streaming + doing.computing <= 1.0 + 1e-9 and 1.0 > doing.rate > 0.0
     if batch == 1:
         assert state.token_seconds == state.decode.seconds and state.queueing_seconds == 0.0

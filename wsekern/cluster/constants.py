@@ -46,6 +46,7 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     spread_experts: Annotated[Quantity, Unit("experts", 1, whole=True)]
     power_saturation: Ratio
     waiting_power: Ratio
+    latency_power: Ratio
     measured_ranks: Annotated[Quantity, Unit("GPUs", 1, whole=True)]
     another_gpu: Doublings
     another_family: Doublings

@@ -116,7 +116,8 @@ def assumptions(deployment: Deployment) -> list[str]:
         *([kept] if precision.other_weight == 2.0 and not deployment.model.experts else []),
         f"engine: {engine.title}: {engine.generation}",
         f"weights {precision.weight:g} B, arithmetic {precision.arithmetic}, cache {precision.cache:g} B per element",
-        f"power {gpu.power.waiting:.2f} (waiting), {float(gpu.power.low_fraction):.2f} (streaming) to "
+        f"power {gpu.power.waiting:.2f} (waiting), {gpu.power.latency:.2f} (latencies of kernels and all-reduces), "
+        f"{float(gpu.power.low_fraction):.2f} (streaming) to "
         f"{float(gpu.power.high_fraction):.2f} (tensor cores busy) of "
         f"{float(gpu.power.tdp):.0f} W by load and {float(gpu.power.host):.0f} W of host a GPU: "
         f"{gpu.power.low_fraction.source}",

@@ -13,7 +13,7 @@ from wsekern.cluster.evidence import assumptions, confidence, nearest_points
 from wsekern.cluster.hardware import Cluster
 from wsekern.cluster.layout import Deployment, Layout, Memory, memory_of, require_fit
 from wsekern.cluster.operators import StepTime
-from wsekern.cluster.power import cluster_watts
+from wsekern.cluster.power import Activity, activity, cluster_watts
 from wsekern.cluster.precision import Precision
 from wsekern.cluster.queueing import busiest, waiting
 from wsekern.cluster.step import decode_step, prefill_step
@@ -114,7 +114,7 @@ def predict_on(deployment: Deployment, phase: str, context: int, batch: int, che
     step = decode_step(deployment, batch, context) if decode else prefill_step(deployment, batch, context)
     seconds, tokens = step.seconds, batch * (1 if decode else context)
     share = min(1.0, batch / layout.dp / layout.pp) if decode else 1.0 / layout.pp  # stages with work at a time
-    watts = _watts(deployment, share * step.flops / seconds, share * step.busy / seconds)
+    watts = _watts(deployment, activity([(share, step)], seconds, _peak(deployment)))
     return Prediction(
         phase=phase,
         seconds=seconds,
@@ -159,7 +159,7 @@ def serve_on(deployment: Deployment, request: Request, check_memory: bool = True
     state = steady_state(deployment, request.prompt, request.output, request.batch)
     token, first = state.token_seconds, state.first_token_seconds + state.queueing_seconds
     total = request.batch / token
-    watts = _watts(deployment, state.flops_per_second, state.busy)
+    watts = _watts(deployment, state.activity)
     return Served(
         time_to_first_token_seconds=first,
         prefill_seconds=state.prefill.seconds,
@@ -197,10 +197,8 @@ class SteadyState:
     """From the start of a prompt to its first token."""
     queueing_seconds: float
     """Until a prompt starts."""
-    flops_per_second: float
-    """Rate of one GPU."""
-    busy: float
-    """Share of the time in which one GPU runs kernels."""
+    activity: Activity
+    """What one GPU does with its time: decode steps and the prompts of all users."""
 
 
 def steady_state(deployment: Deployment, prompt: float, output: float, batch: float, sampled: bool = False) -> SteadyState:
@@ -215,8 +213,7 @@ def steady_state(deployment: Deployment, prompt: float, output: float, batch: fl
     # Without chunked prefill decoding stops while a prompt runs.
     answer = output * (token if engine.chunked else decode.seconds)
     queue = waiting(users, prefill.device / layout.pp, answer) + (decode.seconds * 0.5 if users > 1.0 else 0.0)
-    rate, busy = _gpu_load(layout, decode, prefill, batch, output, token)
-    return SteadyState(decode, prefill, token, first, queue, rate, busy)
+    return SteadyState(decode, prefill, token, first, queue, _activity(deployment, decode, prefill, batch, output, token))
 
 
 def _arrivals_per_step(deployment: Deployment, users: float, output: float) -> float:
@@ -243,15 +240,15 @@ def _interruption(deployment: Deployment, prefill: StepTime, prompt: float, arri
     return max(0.0, float(engine.interference) * arrivals_per_step * prefill.device - shared), again
 
 
-def _gpu_load(
-    layout: Layout, decode: StepTime, prefill: StepTime, batch: float, output: float, token: float
-) -> tuple[float, float]:
-    """(FLOP/s, share of the time in kernels) of one GPU in steady state: decode steps and the prompts of ``batch`` users."""
+def _activity(
+    deployment: Deployment, decode: StepTime, prefill: StepTime, batch: float, output: float, token: float
+) -> Activity:
+    """What one GPU does in steady state: decode steps and the prompts of ``batch`` users."""
+    layout = deployment.layout
     users = batch / layout.dp
     stages = min(1.0, users / layout.pp)  # of a pipeline with fewer users than stages, some stages wait
     prompts = users / max(1.0, output) / layout.pp
-    rate = (stages * decode.flops + prompts * prefill.flops) / token
-    return rate, min(1.0, (stages * decode.busy + prompts * prefill.busy) / token)
+    return activity([(stages, decode), (prompts, prefill)], token, _peak(deployment))
 
 
 def _memory(deployment: Deployment, context: int, batch: int, check: bool) -> Memory:
@@ -261,10 +258,13 @@ def _memory(deployment: Deployment, context: int, batch: int, check: bool) -> Me
     return memory
 
 
-def _watts(deployment: Deployment, flops_per_second: float, busy: float) -> float:
-    return cluster_watts(
-        deployment.cluster, deployment.layout.gpus, flops_per_second, deployment.precision.arithmetic, busy
-    )
+def _watts(deployment: Deployment, doing: Activity) -> float:
+    return cluster_watts(deployment.cluster, deployment.layout.gpus, doing)
+
+
+def _peak(deployment: Deployment) -> float:
+    """FLOP/s of one GPU in the arithmetic of the weights."""
+    return deployment.gpu.peak_flops(deployment.precision.arithmetic)
 
 
 def _usd(deployment: Deployment, seconds_per_token: float) -> float:

@@ -285,7 +285,7 @@ def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
     if not case.batch:
         raise Refused("energy at an unstated batch")
     state = _steady(case, case.batch)
-    watts = case.layout.gpus * gpu_watts(case.cluster, state.flops_per_second, case.precision.arithmetic, state.busy)
+    watts = case.layout.gpus * gpu_watts(case.cluster, state.activity)
     if metric == "gpu_power_total":
         return f"power {kind}", watts
     return f"energy per token {kind}", watts * state.token_seconds / case.batch
