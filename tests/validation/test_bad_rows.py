@@ -130,3 +130,19 @@ def test_copies_of_a_dense_model_are_predicted(table):
     """Two copies of Llama-3.1-8B ended every validation in a division by zero before copies had no experts to share."""
     rows = [row(n_gpus="2", parallelism="TP1 DP2", batch_or_concurrency="8", isl="512", osl="128")]
     assert gpu.validate_rows(table(rows))["rows"][0]["predicted"] > 0.0
+
+
+@pytest.mark.parametrize("module", [wafer, cores])
+def test_a_fault_at_one_row_of_the_wafer_never_ends_a_validation_either(module, monkeypatch):
+    rows = module.shipped_rows()[:3]
+    usual = module._predict
+
+    def predict(one):
+        if one["id"] == rows[1]["id"]:
+            raise ZeroDivisionError("division by zero")
+        return usual(one)
+
+    monkeypatch.setattr(module, "_predict", predict)
+    first, bad, last = module.predict_rows(rows)
+    assert bad.predicted is None and bad.note == "could not be predicted: ZeroDivisionError: division by zero"
+    assert first.predicted == module.predict_rows([rows[0]])[0].predicted and last.id == rows[2]["id"]

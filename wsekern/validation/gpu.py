@@ -36,7 +36,7 @@ from wsekern.validation.gpu_rows import (
 )
 from wsekern.validation.gpu_settings import is_decode_only, is_static, step_tokens_stated, words
 from wsekern.validation.gpu_suspects import inconsistent
-from wsekern.validation.rows import Row, ninetieth, read_value, stated_fitted, summarise
+from wsekern.validation.rows import Row, fault_note, ninetieth, read_value, stated_fitted, summarise
 
 SCALE = {"s": 1.0, "ms": 1e3, "us": 1e6}
 DECODE = ("tpot", "tpot_mean", "tpot_median", "itl_mean", "itl_median", "itl_p50", "decode_step")
@@ -127,7 +127,7 @@ def _row(row: dict[str, str], suspect: str) -> Row:
     except WsekernError as error:
         return replace(result, group=_group_of(row), note=suspect or str(error))
     except Exception as error:  # a fault of one row, or of the program at it, never ends a validation
-        return replace(result, group=_group_of(row), note=f"could not be predicted: {type(error).__name__}: {error}")
+        return replace(result, group=_group_of(row), note=fault_note(error))
 
 
 INFERRED_PROMPTS = ("task:sourcegraph-fim",)
