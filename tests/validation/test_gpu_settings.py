@@ -17,9 +17,9 @@ from wsekern.validation.gpu_settings import (
     is_eager,
     is_static,
     is_unchunked,
+    limits_stated,
     refused_setting,
     stated,
-    step_tokens_stated,
 )
 from wsekern.workload import load_config
 
@@ -104,8 +104,22 @@ def test_most_tokens_of_a_step_are_used():
     assert small > usual
     assert gpu.predict_row(row(notes="vllm, max_num_batched_tokens=8192", **many))[1] == usual
     assert gpu.predict_row(row(notes="vllm", **many))[1] == usual  # and nothing is left changed
-    assert step_tokens_stated("--max-num-batched-tokens 2048") == 2048 == step_tokens_stated("max num tokens: 2048")
-    assert step_tokens_stated("chunked_prefill_size=0") is None and step_tokens_stated("2048 tokens") is None
+
+
+@pytest.mark.parametrize(("text", "limits"), [
+    ("--max-num-batched-tokens 2048", {"step_tokens": 2048}), ("max num tokens: 2048", {"step_tokens": 2048}),
+    ("chunked_prefill_size=0", {}), ("2048 tokens", {}), ("max_num_seqs=64", {"scheduled_sequences": 64}),
+    ("--max-running-requests 8, gpu_memory_utilization=0.95", {"scheduled_sequences": 8, "memory_share": 0.95}),
+    ("mem-fraction-static .8", {"memory_share": 0.8}), ("gpu_memory_utilization 95", {}), ("", {})])
+def test_limits_of_an_engine_are_read(text, limits):
+    assert limits_stated(text) == limits
+
+
+def test_most_sequences_and_more_memory_are_used():
+    full = {"metric": "output_throughput", "unit": "tok/s", "batch_or_concurrency": "max", "isl": "4096", "value": "1000"}
+    usual, few, more = (gpu.predict_row(row(notes=f"vllm; {text}", **full))[1]
+                        for text in ("", "max_num_seqs=4", "gpu_memory_utilization=0.98"))
+    assert few < 0.5 * usual < 0.5 * more
 
 
 @pytest.mark.parametrize(("text", "width"), [

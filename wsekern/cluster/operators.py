@@ -37,11 +37,6 @@ class StepTime:
         return self.weights + self.kv + self.compute + self.fixed + self.all_reduce
 
     @property
-    def busy(self) -> float:
-        """Seconds the mean GPU is busy."""
-        return self.device - self.idle
-
-    @property
     def seconds(self) -> float:
         """The whole step."""
         return self.device + self.engine

@@ -34,7 +34,7 @@ from wsekern.validation.gpu_rows import (
     understand,
     whole_number,
 )
-from wsekern.validation.gpu_settings import is_decode_only, is_static, step_tokens_stated, words
+from wsekern.validation.gpu_settings import is_decode_only, is_static, limits_stated, words
 from wsekern.validation.gpu_suspects import inconsistent
 from wsekern.validation.rows import Row, fault_note, ninetieth, read_value, stated_fitted, summarise
 
@@ -178,12 +178,11 @@ def _group_of(row: dict[str, str]) -> str:
 
 def predict_row(row: dict[str, str]) -> tuple[str, float]:
     """(group, prediction in the unit of the row); raise :class:`Refused` where the row has none."""
-    tokens = step_tokens_stated(words(row))
-    if tokens is None:
+    limits, known = limits_stated(words(row)), constants()
+    if not limits:
         return _predict_row(row)
-    known = constants()
-    limit = msgspec.structs.replace(known.step_tokens, value=float(tokens))
-    with constants.replaced(msgspec.structs.replace(known, step_tokens=limit)):
+    stated = {name: msgspec.structs.replace(getattr(known, name), value=value) for name, value in limits.items()}
+    with constants.replaced(msgspec.structs.replace(known, **stated)):
         return _predict_row(row)
 
 

@@ -1,7 +1,8 @@
 """Settings that the words of a row state: each is used by the prediction, or refuses the row with the reason, never dropped.
 
-Used: eager launches, chunked prefill off, the width of the cache, attention in data parallel, most tokens of a step, a static
-batch, decode only. Refused: drafted tokens, cached prompts, prompts read on other GPUs, of which the rows never say how much.
+Used: eager launches, chunked prefill off, the width of the cache, attention in data parallel, limits of an engine (tokens of
+a step, sequences, memory), a static batch, decode only. Refused: drafted tokens, cached prompts, prompts read on other GPUs, of
+which the rows never say how much.
 """
 
 import re
@@ -74,11 +75,18 @@ def cache_bytes_stated(text: str) -> float | None:
     return 2.0 if "16" in found[1] else 1.0
 
 
-def step_tokens_stated(text: str) -> int | None:
-    """Most tokens of one step that a text states, None where it states none."""
-    option = r"(?:max[\s_-]num[\s_-](?:batched[\s_-])?tokens|chunked[\s_-]prefill[\s_-]size)"
-    found = re.search(option + r"[\s_:=]*(\d{1,7})\b", text.lower())
-    return int(found[1]) if found and int(found[1]) > 0 else None
+_LIMITS = {
+    "step_tokens": r"(?:max[\s_-]num[\s_-](?:batched[\s_-])?tokens|chunked[\s_-]prefill[\s_-]size)[\s_:=]*(\d{1,7})\b",
+    "scheduled_sequences": r"max[\s_-](?:num[\s_-]seqs|batch[\s_-]size|running[\s_-]requests)[\s_:=]*(\d{1,7})\b",
+    "memory_share": r"(?:gpu[\s_-]memory[\s_-]utilization|mem[\s_-]fraction[\s_-]static)[\s_:=]*(0?\.\d{1,4}|1(?:\.0+)?)\b",
+}
+"""Constants of :mod:`wsekern.cluster.constants` that an option of an engine sets, and how a text states it."""
+
+
+def limits_stated(text: str) -> dict[str, float]:
+    """Values of the constants that a text states: most tokens of a step, most sequences, part of the memory in use."""
+    found = {name: re.search(option, text.lower()) for name, option in _LIMITS.items()}
+    return {name: float(match[1]) for name, match in found.items() if match and float(match[1]) > 0.0}
 
 
 def refused_setting(text: str) -> str:
