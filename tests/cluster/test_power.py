@@ -60,6 +60,7 @@ def test_what_a_step_does_is_parted_by_cause():
     assert twice == doing
     together = activity([(1.0, step), (1.0, step)], 6.0, 50.0)  # 12 s of kernels in 6 s: some were shared
     assert together.latency + together.streaming + together.computing == pytest.approx(11.0 / 12.0)
+    assert together.rate == pytest.approx(200.0 / 12.0 / 50.0)
 
 
 def test_eight_gpus_for_few_users_draw_less_each_than_one():

@@ -28,7 +28,8 @@ class Activity:
 def activity(steps: Iterable[tuple[float, StepTime]], seconds: float, peak: float) -> Activity:
     """What a GPU does in ``seconds`` with so many of each of ``steps``; ``peak`` FLOP/s.
 
-    Where steps share kernels (prompts that ride along with decoding), they take less than their sum, and all shares shrink.
+    Where steps share kernels (prompts that ride along with decoding), they take less than their sum: all shares, and the rate,
+    are then those of the sum. No rate exceeds the peak, since no step is faster than its own roofline.
     """
     done = StepTime()
     for times, step in steps:
@@ -38,7 +39,7 @@ def activity(steps: Iterable[tuple[float, StepTime]], seconds: float, peak: floa
         latency=scale * (done.fixed + done.all_reduce),
         streaming=scale * max(0.0, done.weights + done.kv - done.idle),
         computing=scale * done.compute,
-        rate=done.flops / seconds / peak,
+        rate=scale * done.flops / peak,
     )
 
 
