@@ -109,5 +109,5 @@ def test_half_load_is_halfway_unless_stated(tmp_path, text):
 def test_half_load_below_idle_is_refused(tmp_path, text):
     path = tmp_path / "mine.toml"
     path.write_text(text.replace("half_load_fraction = { value = 0.75", "half_load_fraction = { value = 0.25"))
-    with pytest.raises(InputError, match="half_load_fraction is less than system.idle_fraction"):
+    with pytest.raises(InputError, match=r"half_load_fraction is less than system\.idle_fraction"):
         load_machine(path)
