@@ -39,7 +39,8 @@ class SteadyLine:
 def steady_line(costs: LineCosts, users: int, prompt: int, output: int, think_seconds: float = 0.0) -> SteadyLine:
     """The closed queue of ``users`` who each send the next prompt ``think_seconds`` after the answer is complete.
 
-    Prompts have ``prompt`` tokens, answers ``output`` on average and vary as those of :func:`wsekern.queueing.turns`.
+    Prompts have ``prompt`` tokens, answers ``output`` on average and vary as those of :func:`wsekern.queueing.turns`. Where
+    several tokens of a user are checked in a pass, they follow each other without a gap.
     """
     state = _State(costs, users, prompt, output, think_seconds)
     for _ in range(ROUNDS if users > 1 else 1):
@@ -53,7 +54,7 @@ class _State:
 
     def __init__(self, costs: LineCosts, users: int, prompt: int, output: int, think_seconds: float) -> None:
         self.costs, self.users, self.prompt, self.output, self.think = costs, users, prompt, output, think_seconds
-        self.more, self.others = output - 1, users - 1
+        self.more, self.others = (output - 1) / costs.kept, users - 1  # passes of an answer, other users
         self.base, self.slope = costs.group_base.tolist(), costs.group_slope.tolist()
         self.tail = costs.head_seconds + costs.crossing_seconds + costs.crossing_token_seconds
         self.last_tokens = prompt % costs.chunk or costs.chunk
@@ -61,7 +62,11 @@ class _State:
         self.together = self.behind_together = 1.0
         self.decoding = self.groups = self.contiguous = self.share = self.wait = self.service = 0.0
         self.phase, self.step, self.last = self.read, 0.5, 0.0
-        self.token = self.free_pass()
+        self.token = self.free_pass()  # of a pass
+
+    def train(self, own: float) -> float:
+        """Seconds between a user's first and last token in a pass, of which a region takes ``own`` each."""
+        return (self.costs.checked - 1) * max(own, self.costs.head_seconds)
 
     def group(self, together: float, users: float) -> float:
         """Seconds of a region for a group of ``together`` tokens (or a fraction between two numbers of them) of ``users``.
@@ -80,24 +85,24 @@ class _State:
         """Seconds of a token's pass while no prompt is read, in groups as large as it takes to keep all on their way."""
         costs, users = self.costs, 1.0 + self.decoding
         own = self.group(self.together, users)
-        seconds = costs.passed * own + 0.5 * (self.together - 1.0) * costs.head_seconds + self.tail
-        turn = users / self.together * own
+        seconds = costs.passed * own + self.train(own) + 0.5 * (self.together - 1.0) * costs.head_seconds + self.tail
+        turn = users / self.together * costs.checked * own
         self.together = min(max(1.0, self.together * turn / seconds), float(costs.most_together))
         self.queued = max(0.0, turn - seconds)
-        return max(seconds, turn, users * costs.head_seconds)
+        return max(seconds, turn, users * costs.checked * costs.head_seconds)
 
     def behind_pass(self) -> float:
         """Seconds of a token's pass while prompts are read."""
         costs, users = self.costs, 1.0 + self.decoding
-        most = min(float(costs.most_together), max(1.0, users / costs.regions))
+        most = min(float(costs.most_together), max(1.0, users * costs.checked / costs.regions))
         own = self.group(self.behind_together, users)
         pace = self.chunk + self.contiguous * (self.jam - self.chunk)
-        cycle = self.chunk + self.groups * own
-        seconds = (costs.passed - 1.0) * max(pace, own) + own + 0.5 * cycle + self.tail
+        cycle = self.chunk + self.groups * costs.checked * own
+        seconds = (costs.passed - 1.0) * max(pace, own) + own + self.train(own) + 0.5 * cycle + self.tail
         seconds += 0.5 * (self.behind_together - 1.0) * costs.head_seconds
         # When reading begins, all tokens on their way come to the gate at once.
         reading = self.service / max(NEVER, 1.0 - self.contiguous)
-        crowd = min(self.decoding / most * (self.chunk + own), reading)
+        crowd = min(self.decoding / most * (self.chunk + costs.checked * own), reading)
         first = 0.5 * crowd * seconds / (seconds + reading) if crowd else 0.0
         turn = users * cycle / most
         here = users * cycle / max(seconds, turn)
@@ -111,8 +116,9 @@ class _State:
         free, behind = self.free_pass(), self.behind_pass()
         own = self.group(self.behind_together, 1.0 + decoding)
         crowded = self.groups * decoding / (1.0 + decoding)
-        self.service = self.read + self.chunks * crowded * own
-        self.service += decoding * (1.0 - self.contiguous) * (1.0 - crowded) * self.group(1.0, 1.0 + decoding)
+        checked = self.costs.checked
+        self.service = self.read + self.chunks * crowded * checked * own
+        self.service += decoding * (1.0 - self.contiguous) * (1.0 - crowded) * checked * self.group(1.0, 1.0 + decoding)
         travel = (self.costs.passed - 1.0) * (self.chunk + crowded * max(0.0, own - self.chunk)) + self.tail
         travel += self.costs.crossing_token_seconds * (self.last_tokens - 1)
         self.first = self.service + travel
@@ -120,7 +126,7 @@ class _State:
             self.queue(travel + self.think, free, behind)
             self.mix(free, behind, max(0.0, (self.chunk - own) * (self.costs.passed - 1.0) - self.queued))
         self.work = (1.0 - self.share) * self.group(self.together, 1.0 + decoding) / self.together
-        self.work += self.share * own / self.behind_together
+        self.work = checked * (self.work + self.share * own / self.behind_together)
         self.free = free
         return max(abs(self.token / token - 1.0), abs(self.decoding - decoding) / self.users)
 
@@ -179,9 +185,10 @@ class _State:
         wait = self.wait if self.more else self.wait + more
         first, rate = self.first + wait, self.users / (cycle + more)
         together = (1.0 - self.share) * self.together + self.share * self.behind_together
-        return SteadyLine(time_to_first_token_seconds=first, time_per_output_token_seconds=token, waiting_seconds=wait,
-                          free_token_seconds=self.free, decoding_users=rate * self.more * token,
-                          busy=rate * work, tokens_together=together)
+        kept = self.costs.kept
+        return SteadyLine(time_to_first_token_seconds=first, time_per_output_token_seconds=token / kept,
+                          waiting_seconds=wait, free_token_seconds=self.free / kept,
+                          decoding_users=rate * self.more * token, busy=rate * work, tokens_together=together)
 
 
 def _chunks(costs: LineCosts, prompt: int) -> tuple[float, float, int, float]:
