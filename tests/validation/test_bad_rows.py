@@ -40,6 +40,13 @@ def test_any_text_in_any_column_is_predicted_or_refused_in_words(module):
     check()
 
 
+@pytest.mark.parametrize("metric", ["ttft", "tpot_mean"])
+def test_two_rows_of_one_id_of_which_one_has_no_number_are_both_listed(metric):
+    good = {**next(entry for entry in gpu.measurements() if entry["metric"] == metric), "not_comparable": ""}
+    first, second = gpu.predict_rows([good, {**good, "value": ""}])
+    assert first.id == second.id and second.predicted is None and "not a number" in second.note
+
+
 def test_what_is_refused_is_an_error_of_the_package():
     assert issubclass(Refused, WsekernError)
 
@@ -100,10 +107,3 @@ def test_a_value_of_nothing_speaks_against_no_other_row():
     rows = [{**run, "id": name, "value": value} for name, value in (("a", "0"), ("b", "14"), ("c", "-3"))]
     found = {result.id: result for result in gpu.predict_rows(rows)}
     assert found["b"].predicted and not found["b"].note
-
-
-@pytest.mark.parametrize("metric", ["ttft", "tpot_mean"])
-def test_two_rows_of_one_id_of_which_one_has_no_number_are_both_listed(metric):
-    good = {**next(entry for entry in gpu.measurements() if entry["metric"] == metric), "not_comparable": ""}
-    first, second = gpu.predict_rows([good, {**good, "value": ""}])
-    assert first.id == second.id and second.predicted is None and "not a number" in second.note
