@@ -165,7 +165,7 @@ def test_wrong_shape_missing_tensor_bad_values(folder):
 
 @pytest.mark.parametrize(("changes", "words"), [
     ({"architectures": ["GPT2LMHeadModel"]}, ["GPT2LMHeadModel", "LlamaForCausalLM"]),
-    ({"architectures": ["MixtralForCausalLM"], "num_local_experts": 2}, ["cannot be executed"]),
+    ({"architectures": ["MixtralForCausalLM"], "num_local_experts": 2, "num_experts_per_tok": 2}, ["cannot be executed"]),
     ({"hidden_size": -16}, ["hidden_size", "-16"]),
     ({"hidden_size": "big"}, ["hidden_size", "big"]),
     ({"num_hidden_layers": 0}, ["num_hidden_layers"]),

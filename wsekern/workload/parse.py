@@ -1,6 +1,6 @@
 """From the keys of a Hugging Face ``config.json`` to a :class:`ModelConfig`; every key is checked before it is used."""
 
-import math
+import sys
 from typing import Any
 
 from wsekern.errors import InputError
@@ -65,7 +65,7 @@ class _Keys:
     def number(self, key: str, default: float) -> float:
         value = self.data.get(key)
         value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
             raise self.refuse(key, "a positive number")
         return float(value)
 
@@ -208,9 +208,12 @@ def _feed_forward(keys: _Keys, implicit: dict[str, Any], layers: int) -> dict[st
     if not experts:
         return {"ffn": ffn}
     expert = narrow or keys.size("intermediate_size")
+    chosen = keys.size("num_experts_per_tok")
+    if chosen > experts:
+        raise keys.refuse("num_experts_per_tok", f"at most the {experts} experts of a layer")
     # Layers without experts: the first ones (DeepSeek), or all but every n-th (Llama 4).
     dense = max(keys.size("first_k_dense_replace", 0, 0), layers - layers // keys.size("interleave_moe_layer_step", 1))
-    return {"ffn": ffn, "experts": experts, "experts_per_token": keys.size("num_experts_per_tok", 0, 0), "expert_ffn": expert,
+    return {"ffn": ffn, "experts": experts, "experts_per_token": chosen, "expert_ffn": expert,
             "shared_expert_ffn": _shared_ffn(keys, expert), "dense_layers": dense}
 
 
