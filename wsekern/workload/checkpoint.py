@@ -108,7 +108,6 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     config = load_config(path)
     check_executable(config, str(path / "config.json"))
     check_weights(path, config)
-    frequencies(config, str(path / "config.json"))  # after the weights, which tell whether sizes are those of a model
     tokenizer = _load_tokenizer(path, config)
     adds, first = _text_start(path, tokenizer)
     return Checkpoint(folder=path, config=config, tokenizer=tokenizer, special_tokens=adds, first_token=first,
@@ -124,6 +123,7 @@ def check_executable(config: ModelConfig, where: str) -> None:
     if config.quantization:
         raise InputError(f"{where}: weights stored as {config.quantization} cannot be executed yet; expected float16, bfloat16 "
                          "or float32")
+    frequencies(config, where)
 
 
 DERIVED = "rotary_emb.inv_freq"

@@ -44,6 +44,10 @@ LARGEST = 10**9
 """No size in a config.json is larger; beyond it a typing error is more likely than a model."""
 
 
+WIDEST_HEAD = 65_536
+"""Sanity limit of the features of one attention head."""
+
+
 class _Keys:
     """The keys of one ``config.json``; ``where`` names it in errors. A null counts as not given."""
 
@@ -53,13 +57,13 @@ class _Keys:
     def refuse(self, key: str, expected: str) -> InputError:
         return InputError(f"{self.where}: '{key}' is {_short(self.data.get(key))}, expected {expected}")
 
-    def size(self, key: str, default: int | None = None, minimum: int = 1) -> int:
+    def size(self, key: str, default: int | None = None, minimum: int = 1, maximum: int = LARGEST) -> int:
         value = self.data.get(key)
         value = default if value is None else value
         if value is None:
             raise InputError(f"{self.where}: key '{key}' is missing")
-        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= LARGEST:
-            raise InputError(f"{self.where}: '{key}' is {_short(value)}, expected a whole number of {minimum} to {LARGEST:,}")
+        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+            raise InputError(f"{self.where}: '{key}' is {_short(value)}, expected a whole number of {minimum} to {maximum:,}")
         return value
 
     def number(self, key: str, default: float) -> float:
@@ -111,7 +115,7 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         raise InputError(f"{where}: {heads} attention heads are not a multiple of {kv_heads} key-value heads")
     return ModelConfig(
         name=name, architecture=architecture, layers=layers, hidden=hidden, heads=heads, kv_heads=kv_heads,
-        head_dim=keys.size("head_dim", hidden // heads), vocab=keys.size("vocab_size"),
+        head_dim=keys.size("head_dim", hidden // heads, maximum=WIDEST_HEAD), vocab=keys.size("vocab_size"),
         max_context=keys.size("max_position_embeddings", 4096), tied_embeddings=keys.flag("tie_word_embeddings"),
         rms_eps=keys.number("rms_norm_eps", 1e-6), activation=_activation(keys), **_rope(keys), **_biases(keys, architecture),
         qk_norm=implicit.get("qk_norm", False), attention_gate=implicit.get("attention_gate", False),
