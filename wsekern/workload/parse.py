@@ -216,7 +216,8 @@ def _feed_forward(keys: _Keys, implicit: dict[str, Any], layers: int) -> dict[st
     if chosen > experts:
         raise keys.refuse("num_experts_per_tok", f"at most the {experts} experts of a layer")
     # Layers without experts: the first ones (DeepSeek), or all but every n-th (Llama 4).
-    dense = max(keys.size("first_k_dense_replace", 0, 0), layers - layers // keys.size("interleave_moe_layer_step", 1))
+    first = min(layers, keys.size("first_k_dense_replace", 0, 0))
+    dense = max(first, layers - layers // keys.size("interleave_moe_layer_step", 1))
     return {"ffn": ffn, "experts": experts, "experts_per_token": chosen, "expert_ffn": expert,
             "shared_expert_ffn": _shared_ffn(keys, expert), "dense_layers": dense}
 
