@@ -72,6 +72,10 @@ def test_streams_have_the_set_up_of_memory_where_a_file_says_nothing_else(tmp_pa
     ("[profiles.silicon.latency]\n", '[profiles.silicon.latency]\nfoo = { value = 1, unit = "cycles", source = "x" }\n',
      "profiles.silicon.latency: unknown key 'foo'"),
     ("link_frame = { value = 1", "link_frame = { value = 0.5", "link_frame"),
+    ("hop_latency = { value = 1", "hop_latency = { value = 1e308", "fabric: hop_latency: .*at most 1e\\+06 cycles"),
+    ("input_queues = { values = [6, 6", "input_queues = { values = [1000000000, 6", "input_queues: value is 1e\\+09"),
+    ("input_queues = { values = [6, 6", "input_queues = { values = [99999999999999999999999, 6", "input_queues|TOML"),
+    ("year = 2021", "year = 2021\nx = " + 5000 * "[" + 5000 * "]", "nested too deeply|TOML"),
     ("link_words = { value = 1", "link_words = { value = 2", "link_words is more than link_frame"),
 ])
 def test_bad_description_is_refused_with_its_place(tmp_path, text, old, new, place):
