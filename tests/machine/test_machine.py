@@ -1,11 +1,12 @@
 """Machine descriptions: the bundled ones load, bad ones are refused with their place."""
 
+import re
 from importlib.resources import files
 
 import pytest
 
 from wsekern.errors import InputError
-from wsekern.machine import bundled_machines, load_machine
+from wsekern.machine import Timing, bundled_machines, load_machine
 
 
 @pytest.fixture
@@ -34,6 +35,15 @@ def test_own_file_loads(tmp_path, text):
     assert load_machine(path).name == "mine"
 
 
+def test_streams_have_the_set_up_of_memory_where_a_file_says_nothing_else(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text("".join(part for part in re.split(r"(?m)^(?=\[)", text) if "stream_setup" not in part))
+    own, bundled = (Timing(load_machine(machine), "silicon", "fp16") for machine in (path, "wse2"))
+    assert own.stream_setup("faddh") == own.setup("faddh") == bundled.setup("faddh") == 11
+    assert bundled.stream_setup("faddh") == 0
+    assert own.stream_setup("lib_exp") == 0
+
+
 @pytest.mark.parametrize(("old", "new", "place"), [
     ("hop_latency = {", "hop_latencie = {", "fabric"),
     ('value = 850000000, unit = "Hz"', 'value = -1, unit = "Hz"', "clock"),
@@ -56,9 +66,16 @@ def test_own_file_loads(tmp_path, text):
     ("input_queues = { values = [6, 6, 4, 4, 2, 2, 2, 2]", "input_queues = { values = []", "input_queues is empty"),
     ('2, 2], unit = "wavelets"', '2, 2], unit = "cats"', "unit is 'cats', expected 'wavelets'"),
     ("fmovs = {", "fmovz = {", "core.simd: unknown key 'fmovz'"),
+    ("[profiles.silicon.stream_setup]\n",
+     '[profiles.silicon.stream_setup]\nfoo = { value = 1, unit = "cycles", source = "x" }\n',
+     "profiles.silicon.stream_setup: unknown key 'foo'"),
     ("[profiles.silicon.latency]\n", '[profiles.silicon.latency]\nfoo = { value = 1, unit = "cycles", source = "x" }\n',
      "profiles.silicon.latency: unknown key 'foo'"),
     ("link_frame = { value = 1", "link_frame = { value = 0.5", "link_frame"),
+    ("hop_latency = { value = 1", "hop_latency = { value = 1e308", "fabric: hop_latency: .*at most 1e\\+06 cycles"),
+    ("input_queues = { values = [6, 6", "input_queues = { values = [1000000000, 6", "input_queues: value is 1e\\+09"),
+    ("input_queues = { values = [6, 6", "input_queues = { values = [99999999999999999999999, 6", "input_queues|TOML"),
+    ("year = 2021", "year = 2021\nx = " + 5000 * "[" + 5000 * "]", "nested too deeply|TOML"),
     ("link_words = { value = 1", "link_words = { value = 2", "link_words is more than link_frame"),
 ])
 def test_bad_description_is_refused_with_its_place(tmp_path, text, old, new, place):

@@ -1,9 +1,10 @@
 """What one request costs on either side, in the same words."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from wsekern.cluster import Cluster, best_cluster, load_cluster
 from wsekern.compare.cluster_side import gpu_precision
+from wsekern.compare.forced import with_note
 from wsekern.compare.pairing import Pairing
 from wsekern.compare.side import Side
 from wsekern.machine import Machine
@@ -72,5 +73,8 @@ def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int
     else:
         described = load_cluster(cluster)
     pairing = Pairing(config, machine, described, wafers, profile, engine_level)
-    return Comparison(config.name, request, pairing.wafer(request), pairing.gpus(request, **layout),
+    wafer = pairing.wafer(request)
+    if wafers is not None:
+        wafer = with_note(wafer, replace(pairing, wafers=None).wafer(request), request, machine)
+    return Comparison(config.name, request, wafer, pairing.gpus(request, **layout),
                       pairing.ideal_gpus(request, **layout))

@@ -6,10 +6,12 @@ Different users' tokens are in different regions at the same time, so users cost
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from wsekern.errors import BudgetError, InputError
+from wsekern.inference.causes import why_not
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.step_times import StepCycles, time_handover, time_head, time_layers
 from wsekern.machine import Machine
@@ -153,23 +155,28 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
         if placements:
             best = min(placements, key=lambda placement: placement.request_seconds())
             return _with_best_chunk(best)
-    raise BudgetError(f"{config.name} with {request.batch} x {request.context} tokens of {request.precision} cache does not "
-                      f"fit {MAX_WAFERS if wafers is None else wafers} wafers of {machine.name}: use "
-                      f"{'a smaller request' if wafers is None else 'more wafers (or auto) or a smaller request'}")
+    raise BudgetError(why_not(config, request, machine, wafers, MAX_WAFERS,
+                              lambda asked, count: any(_cuts(config, asked, machine, count, profile))))
 
 
 def _placements(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str) -> list[Placement]:
     """Every cut of the wafers into regions on which the model fits, and smaller regions in the same places."""
     by_layers: dict[int, list[Placement]] = {}
+    for placement in _cuts(config, request, machine, wafers, profile):
+        by_layers.setdefault(placement.layers, []).append(placement)
+    return [_shrink(placement) for cuts in by_layers.values() for placement in _most_promising(cuts)]
+
+
+def _cuts(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str) -> Iterator[Placement]:
+    """Every cut of the wafers into regions that fill them and on which the model fits."""
     fabric = machine.fabric
     for columns in range(1, min(MAX_REGIONS, int(fabric.user_width)) + 1):
         for rows in range(1, min(MAX_REGIONS, int(fabric.user_height)) + 1):
             placement = _cut(config, request, machine, wafers, columns, rows, profile)
             if placement is not None:
-                by_layers.setdefault(placement.layers, []).append(placement)
+                yield placement
             if columns * rows * wafers >= 2 * config.layers:
                 break
-    return [_shrink(placement) for cuts in by_layers.values() for placement in _most_promising(cuts)]
 
 
 def _most_promising(cuts: list[Placement]) -> list[Placement]:

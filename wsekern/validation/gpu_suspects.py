@@ -44,8 +44,8 @@ def _contradicted(rows: list[dict[str, str]]) -> dict[str, str]:
 
 
 def _cases(rows: list[dict[str, str]]) -> dict[str, Case]:
-    """What the rows that the rules below look at state, by id."""
-    cases = {}
+    """What the rows that the rules below look at state, by id; none of an id that another row without a number has too."""
+    cases, unread = {}, _unread(rows)
     for row in rows:
         if row["metric"] in (*STEP_METRICS, "ttft_mean"):
             try:
@@ -53,7 +53,7 @@ def _cases(rows: list[dict[str, str]]) -> dict[str, Case]:
                     cases[row["id"]] = understand(row)
             except Exception:  # refused, or a fault of the program: the row says which when its turn comes
                 continue
-    return cases
+    return {name: case for name, case in cases.items() if name not in unread}
 
 
 STEP_METRICS = ("tpot_mean", "tpot_median")
@@ -168,3 +168,14 @@ def _slower_with_few_users(rows: list[dict[str, str]]) -> dict[str, str]:
         if alone and few and max(few) > 3.0 * max(alone):
             found.update({name: text for *_, name in members})
     return found
+
+
+def _unread(rows: list[dict[str, str]]) -> set[str]:
+    """Ids of rows whose value is no number."""
+    unread = set()
+    for row in rows:
+        try:
+            read_value(row)
+        except WsekernError:
+            unread.add(row["id"])
+    return unread
