@@ -7,6 +7,7 @@ that look at measurements alone stand in the shipped table (column ``not_compara
 from collections import defaultdict
 
 from wsekern.cluster.constants import constants
+from wsekern.errors import WsekernError
 from wsekern.validation.gpu_bounds import against_run
 from wsekern.validation.gpu_notes import OTHER_THINGS, is_recipe
 from wsekern.validation.gpu_rows import Case, understand
