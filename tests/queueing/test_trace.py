@@ -169,7 +169,7 @@ def test_no_request_is_lost_or_made_up(tmp_path_factory, rows):
     assert sorted(again) == sorted((arrival - kept[0][0], prompt, output) for arrival, prompt, output in kept)
 
 
-def test_the_first_minute_of_the_code_trace_has_long_prompts_and_short_answers():
+def test_the_first_requests_of_the_code_trace_have_long_prompts_and_short_answers():
     trace = read_trace(Path(__file__).parent / "data" / "azure-llm-code-2023-head.csv")
     traffic = trace.traffic
     assert trace.rows == 150 and (traffic.prompt[0], traffic.output[0]) == (4808, 10)
