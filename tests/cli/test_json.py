@@ -13,9 +13,12 @@ json_outputs = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(json_outputs)
 
 SIDE = {"name", "time_to_first_token_seconds", "time_per_output_token_seconds", "tokens_per_second_per_user",
-        "tokens_per_second", "watts", "joules_per_token", "usd_per_million_tokens"}
-COMPARISON = {"model", "request", "wafer", "cluster", "cluster_ideal", "wafer_better_by", "reasons"}
-SITE = {"system", "systems", "users", "tokens_per_second", "joules_per_token", "system_watts", "assumptions"}
+        "tokens_per_second", "watts", "joules_per_token", "usd_per_million_tokens", "lone_time_to_first_token_seconds",
+        "lone_time_per_output_token_seconds", "request_seconds", "requests_per_second", "prompt_tokens_per_second",
+        "joules_per_request", "usd_per_request", "usd_per_hour"}
+COMPARISON = {"model", "request", "wafer", "cluster", "cluster_ideal", "wafer_better_by", "reasons", "not_served"}
+SITE = {"system", "systems", "users", "tokens_per_second", "joules_per_token", "system_watts", "assumptions",
+        "requests_per_second", "request_seconds", "joules_per_request", "usd_per_request", "time_per_output_token_seconds"}
 RUN = {"text", "tokens", "prefill_cycles", "cycles_per_token", "tokens_per_second", "clock_hertz", "breakdown_cycles",
        "link_traversals", "both_engines"}
 KEYS = {

@@ -1,33 +1,36 @@
 """The wafers in the words of the comparison."""
 
+from dataclasses import replace
+
+from wsekern.compare.serving import Serving
 from wsekern.compare.side import Side
-from wsekern.inference.placement import Placement
+from wsekern.errors import InputError
+from wsekern.inference.placement import Placement, place_model
+from wsekern.machine import Machine
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.measure import Measure
+from wsekern.workload.request import Request
 
 
-def wafer_side(placement: Placement) -> Side:
-    """How ``placement`` serves its request."""
-    request, system = placement.request, placement.machine.system
-    per_token, first = placement.token_seconds(), placement.first_token_seconds()
+def wafer_side(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, profile: str,
+               serving: Serving) -> Side:
+    """How ``wafers`` (None: the fewest that hold it) of ``machine`` serve ``request``; :class:`InputError` if they cannot."""
+    _check_cache(request.precision, serving.kv_precision, machine)
+    placement = place_model(config, request, machine, wafers, profile)
+    system = placement.machine.system
     decode = placement.decode()
-    crossing = placement.crossing_seconds(placement.tokens_per_stage)
-    total = request.batch / per_token
-    watts = placement.wafers * float(system.power)
-    clock = float(placement.machine.clock)
-    seconds = {cause: cycles / clock for cause, cycles in decode.breakdown.items()}
-    shares = {
-        "compute": seconds["compute"],
-        "memory": 0.0,
-        "communication": seconds["fabric"] + seconds["stages"] + seconds["stream"] + crossing,
-        "overhead": seconds["overhead"],
-    }
-    whole = sum(shares.values()) or 1.0
+    measure = Measure(users=request.batch, prompt=request.prompt, output=request.output,
+                      time_to_first_token_seconds=placement.first_token_seconds(),
+                      time_per_output_token_seconds=placement.token_seconds(), think_seconds=serving.think_seconds)
+    alone = replace(placement, request=replace(request, batch=1))
     return Side(
-        name=f"{placement.wafers} x {placement.machine.title}",
-        time_to_first_token_seconds=first, time_per_output_token_seconds=per_token,
-        tokens_per_second_per_user=1 / per_token, tokens_per_second=total, watts=watts, joules_per_token=watts / total,
-        usd_per_million_tokens=placement.wafers * float(system.price_per_hour) / 3600 / total * 1e6,
+        name=f"{placement.wafers} x {placement.machine.title}", measure=measure,
+        lone_time_to_first_token_seconds=alone.first_token_seconds(),
+        lone_time_per_output_token_seconds=alone.token_seconds(),
+        watts=placement.wafers * float(system.power), rated_watts=placement.wafers * float(system.power),
+        usd_per_hour=placement.wafers * float(system.price_per_hour),
         memory_used_bytes=placement.memory_used(), memory_available_bytes=placement.memory_there(),
-        shares={name: value / whole for name, value in shares.items()},
+        shares=_shares(placement),
         facts={"wafers": placement.wafers, "grid": f"{placement.width}x{placement.height}", "regions": placement.regions,
                "layers_per_region": placement.layers,
                "head_grid": f"{placement.head_mapping.width}x{placement.head_mapping.height}",
@@ -37,10 +40,34 @@ def wafer_side(placement: Placement) -> Side:
         assumptions=_assumptions(placement))
 
 
+def _check_cache(precision: str, cache: str | None, machine: Machine) -> None:
+    """Refuse a cache in another format than that of the weights, which the cores' programs do not convert."""
+    held = precision.removesuffix("_fp32")
+    if cache is not None and cache != held:
+        raise InputError(f"{machine.title} keeps its cache in the format of its weights, here {held}: it cannot hold one in "
+                         f"{cache}")
+
+
+def _shares(placement: Placement) -> dict[str, float]:
+    """Parts of the time per output token."""
+    clock = float(placement.machine.clock)
+    seconds = {cause: cycles / clock for cause, cycles in placement.decode().breakdown.items()}
+    crossing = placement.crossing_seconds(placement.tokens_per_stage)
+    shares = {
+        "compute": seconds["compute"],
+        "memory": 0.0,
+        "communication": seconds["fabric"] + seconds["stages"] + seconds["stream"] + crossing,
+        "overhead": seconds["overhead"],
+    }
+    whole = sum(shares.values()) or 1.0
+    return {name: value / whole for name, value in shares.items()}
+
+
 def _assumptions(placement: Placement) -> list[str]:
     """What the figures of the wafers take for granted, a sentence each."""
     clock, system, request = placement.machine.clock, placement.machine.system, placement.request
     assumptions = [
+        f"weights and cache in {request.precision} on the wafers",
         f"clock {float(clock) / 1e9:.2f} GHz: {clock.source}",
         f"power {float(system.power) / 1e3:.0f} kW a system whatever the load: {system.power.source}",
         f"{float(system.price_per_hour):.2f} USD an hour a system: {system.price_per_hour.source}",

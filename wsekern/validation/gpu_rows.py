@@ -14,10 +14,11 @@ from functools import lru_cache
 from math import log
 from pathlib import Path
 
+from wsekern.cluster.checkpoint import settle
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
 from wsekern.cluster.layout import Deployment, Layout
-from wsekern.cluster.precision import PRECISIONS, Precision
+from wsekern.cluster.precision import Precision
 from wsekern.errors import InputError, WsekernError
 from wsekern.validation.gpu_notes import OTHER_THINGS, is_recipe, level_by_words, reason_by_words
 from wsekern.workload import ModelConfig, bundled_models, load_config
@@ -343,33 +344,6 @@ def precision_from(text: str, label: str, model: ModelConfig, engine: str) -> Pr
     if found is None:
         raise Refused(f"precision {text!r} is unknown")
     return settle(found, model, engine)
-
-
-@lru_cache(maxsize=1024)
-def _mixed(base: str, experts_only: bool, cache: float) -> Precision:
-    chosen = PRECISIONS[base]
-    extra = (
-        {"other_weight": 2.0, "other_arithmetic": "bf16"}
-        if experts_only
-        else {"other_weight": chosen.other_weight, "other_arithmetic": chosen.other_arithmetic}
-    )
-    return Precision(
-        name=chosen.name, weight=chosen.weight, arithmetic=chosen.arithmetic, activation=chosen.activation, cache=cache, **extra
-    )
-
-
-def settle(name: str, model: ModelConfig, engine: str) -> Precision:
-    """Which parts of ``model`` are in ``name``: a checkpoint stored in MXFP4 stays so, FP4 of a latent-attention model is its
-    experts, and TensorRT-LLM keeps an 8-bit cache beside 8-bit weights."""
-    if model.quantization == "mxfp4" and name in ("fp4", "mxfp4", "fp8"):
-        return PRECISIONS["mxfp4"]
-    if name == "fp8wo":
-        return PRECISIONS["int8"]
-    if name == "nvfp4-experts" or (name == "fp4" and model.kv_lora_rank):
-        return _mixed("fp4", True, 2.0 if not engine.startswith("tuned") else 1.0)
-    if name == "fp8" and engine.startswith("tuned"):
-        return _mixed("fp8", False, 1.0)
-    return PRECISIONS[name]
 
 
 def unfolded(text: str, count: int) -> tuple[str, int]:
