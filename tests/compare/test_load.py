@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsekern.compare.load import lone_outcome, run_load, systems_needed
+from wsekern.compare.load import cheapest, cheapest_needed, lone_outcome, run_load, systems_needed
 from wsekern.compare.load_comparison import Load, compare_load, poisson_load, trace_load, within_context
 from wsekern.compare.load_report import INTERVALS, TIMES, LoadReport, Slo, percent
-from wsekern.compare.load_verdict import keeps_up
 from wsekern.errors import InputError
 from wsekern.output import to_json
 from wsekern.queueing import Traffic
@@ -169,6 +168,43 @@ def test_the_search_gives_up_at_a_stated_number(one_server):
     assert needed.systems is None and report.systems == 3 and "3 systems do not suffice" in needed.reason
 
 
+def test_the_cheapest_kind_that_keeps_up_is_taken_and_dearer_ones_are_not_tried(one_server):
+    def kinds():
+        yield one_server("too slow", output_seconds=1.0)
+        yield one_server("slow", output_seconds=0.02)
+        yield one_server("quick", output_seconds=0.01)
+        yield one_server("dear", output_seconds=0.001, usd_per_hour=4.0)
+        raise AssertionError("no dearer kind is made")
+
+    traffic, runs = poisson(1.0, 300, 10, 10), []
+    report = cheapest(kinds(), traffic, 2, Slo(), on_run=lambda: runs.append(1))
+    assert report.system == "quick" and len(runs) == 3
+    within = Slo(time_per_output_token_seconds=0.005)
+    dear = cheapest([one_server("slow"), one_server("dear", output_seconds=0.001, usd_per_hour=4.0)], traffic, 1, within)
+    assert dear.system == "dear" and dear.keeps_objective
+    none = cheapest([one_server("slow", output_seconds=2.0), one_server("slower", output_seconds=3.0)], traffic, 1, within)
+    assert none.system == "slow" and not none.succeeds
+    with pytest.raises(InputError):
+        cheapest([], traffic, 1, Slo())
+
+
+def test_systems_are_counted_of_the_kind_of_which_they_cost_least_together(one_server):
+    traffic, slo = poisson(60.0, 1500, 1000, 20, seed=2), Slo(time_to_first_token_seconds=0.5)
+    slow, quick = one_server("slow"), one_server("quick", 2e-5, 2e-3, usd_per_hour=4.0)
+    dear = one_server("dear", 2e-5, 2e-3, usd_per_hour=400.0)
+    counts = {kind.name: systems_needed(kind, traffic, slo)[0].systems for kind in (slow, quick, dear)}
+    assert counts["slow"] > 2 * counts["quick"] == 2 * counts["dear"]
+    needed, report = cheapest_needed([slow, quick, dear], traffic, slo)
+    assert (report.system, needed.systems) == ("quick", counts["quick"])
+    needed, report = cheapest_needed([slow, dear], traffic, slo)
+    assert (report.system, needed.systems) == ("slow", counts["slow"])
+    never = Slo(time_to_first_token_seconds=1e-3)
+    needed, report = cheapest_needed([slow, quick], traffic, never)
+    assert needed.systems is None
+    with pytest.raises(InputError):
+        cheapest_needed([], traffic, slo)
+
+
 def test_without_an_objective_no_number_of_systems_is_looked_for(one_server):
     with pytest.raises(InputError, match="objective"):
         systems_needed(one_server(), poisson(1.0, 5, 10, 10), Slo())
@@ -178,7 +214,7 @@ def test_without_an_objective_no_number_of_systems_is_looked_for(one_server):
 @settings(deadline=None)
 def test_a_wafer_and_a_gpu_with_the_same_service_times_give_the_same_report(one_server, config, rows, bound):
     load = Load(traffic_of(rows), "made up", {})
-    comparison = compare_load(config, load, lambda traffic: one_server("wafer"), lambda traffic: one_server("gpu"),
+    comparison = compare_load(config, load, lambda traffic: [one_server("wafer")], lambda traffic: [one_server("gpu")],
                               Slo(time_to_first_token_seconds=bound), None)
     data = comparison.to_dict()
     for side in ("wafer", "cluster"):
@@ -192,7 +228,7 @@ def test_a_side_that_cannot_serve_leaves_the_other_and_says_why(one_server, conf
         raise InputError("it does not fit")
 
     load = poisson_load(2.0, 50, 100, 10)
-    comparison = compare_load(config, load, cannot, lambda traffic: one_server(), Slo())
+    comparison = compare_load(config, load, cannot, lambda traffic: [one_server()], Slo())
     data = comparison.to_dict()
     assert comparison.wafer is None and data["wafer"] is None and data["cluster"]["requests"] == 50
     assert data["not_served"] == {"wafer": "it does not fit"}
@@ -225,8 +261,8 @@ def test_a_load_says_where_its_requests_come_from(tmp_path):
 
 def test_the_verdict_says_who_is_faster_who_keeps_the_objective_and_at_what_price(one_server, config):
     def compare(slo, systems=1, rate=0.5):
-        return compare_load(config, poisson_load(rate, 400, 1000, 20), lambda traffic: one_server("quick", 1e-5, 1e-3),
-                            lambda traffic: one_server("slow", usd_per_hour=1.0, busy_watts=110.0), slo, systems).sentences()
+        return compare_load(config, poisson_load(rate, 400, 1000, 20), lambda traffic: [one_server("quick", 1e-5, 1e-3)],
+                            lambda traffic: [one_server("slow", usd_per_hour=1.0, busy_watts=110.0)], slo, systems).sentences()
 
     words = "\n".join(compare(Slo()))
     assert "further tokens are 10.0 times faster on quick than on slow" in words and "objective" not in words
@@ -243,11 +279,11 @@ def test_the_verdict_says_who_is_faster_who_keeps_the_objective_and_at_what_pric
 @pytest.mark.parametrize(("rate", "steady"), [(1.0, True), (3.0, True), (4.0, False), (50.0, False)])
 def test_a_queue_that_grows_is_noticed(one_server, rate, steady):
     report = run_load(one_server(), poisson(rate, 3000, 1000, 20), 1, Slo())  # 3.3 requests a second at most
-    assert keeps_up(report) is steady
+    assert report.keeps_up is steady
 
 
 def test_a_few_requests_at_once_are_no_growing_queue(one_server):
-    assert keeps_up(run_load(one_server(), Traffic(np.zeros(1), np.array([10]), np.array([10])), 1, Slo()))
+    assert run_load(one_server(), Traffic(np.zeros(1), np.array([10]), np.array([10])), 1, Slo()).keeps_up
 
 
 def test_names_of_times_are_those_of_the_report(one_server):

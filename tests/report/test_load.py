@@ -18,8 +18,8 @@ def compared(one_server):
 
     def compare(load=None, slo=None, systems=1, wafer=None):
         return compare_load(load_config("llama3-8b"), load or poisson_load(2.0, 300, 1000, 20),
-                            wafer or (lambda traffic: one_server("quick", 1e-5, 1e-3, assumptions=["it is quick"])),
-                            lambda traffic: one_server("slow"), slo or Slo(), systems)
+                            wafer or (lambda traffic: [one_server("quick", 1e-5, 1e-3, assumptions=["it is quick"])]),
+                            lambda traffic: [one_server("slow")], slo or Slo(), systems)
 
     return compare
 

@@ -1,6 +1,6 @@
 """Real load: every request through one system, or through several that share them, and how many systems it takes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -117,10 +117,11 @@ def lone_outcome(system: LoadSystem, traffic: Traffic) -> tuple[Outcome, NDArray
         gap *= 10.0
 
 
-def systems_needed(system: LoadSystem, traffic: Traffic, slo: Slo, most: int = MOST_SYSTEMS,
+def systems_needed(system: LoadSystem, traffic: Traffic, slo: Slo, most: int = MOST_SYSTEMS, first: int = 1,
                    on_run: Callable[[], None] = lambda: None) -> tuple[Needed, LoadReport]:
-    """The fewest systems, up to ``most``, with which the objective is kept, and the report of that many (of one where none
-    do): doubled until it is kept, then halved in between. ``on_run`` is called after each load that was run."""
+    """The fewest systems, up to ``most``, with which the objective is kept, and the report of that many (of ``first`` where a
+    lone request misses it): doubled from ``first`` on until it is kept, then halved in between. ``on_run`` is called after
+    each load that was run."""
     if slo.empty:
         raise InputError("the number of systems depends on an objective: give a time to the first token or per output token")
 
@@ -129,23 +130,76 @@ def systems_needed(system: LoadSystem, traffic: Traffic, slo: Slo, most: int = M
         on_run()
         return report
 
-    def kept(report: LoadReport) -> bool:
-        return float(slo.kept(report.outcome).mean()) >= slo.share
-
+    most = min(most, len(traffic))
+    low, report = 0, run(min(first, most))
     outcome, which = lone_outcome(system, traffic)
     alone = float(slo.kept(outcome)[which].mean())
     if alone < slo.share:
-        return Needed(None, alone, f"of requests that are alone on it, {percent(alone)} keep the objective, not "
-                      f"{percent(slo.share)}"), run(1)
-    most = min(most, len(traffic))
-    low, report = 0, run(1)
-    while not kept(report) and report.systems < most:
+        return Needed(None, alone, f"of requests that are alone on it, {percent(alone)} keep the objective"), report
+    while not report.keeps_objective and report.systems < most:
         low = report.systems
         report = run(min(most, 2 * low))
-    if not kept(report):
+    if not report.keeps_objective:
         return Needed(None, alone, f"{most:,} systems do not suffice, and no more are tried"), report
     while report.systems - low > 1:
         middle = run((low + report.systems) // 2)
-        low, report = (low, middle) if kept(middle) else (middle.systems, report)
+        low, report = (low, middle) if middle.keeps_objective else (middle.systems, report)
     return Needed(report.systems, alone), report
 
+
+def cheapest(systems: Iterable[LoadSystem], traffic: Traffic, count: int, slo: Slo,
+             on_run: Callable[[], None] = lambda: None) -> LoadReport:
+    """The load on ``count`` systems of the cheapest kind in ``systems`` (in order of price) that keeps the objective, or keeps
+    up where there is none; of equally cheap ones the kind with the shortest mean request time. Where none does, the kind with
+    the largest share of requests within the objective, of equals with the shortest mean request time."""
+    best: LoadReport | None = None
+    refused = InputError("there is no system to serve the load")
+    for system in systems:
+        if best is not None and best.succeeds and count * system.usd_per_hour > best.usd_per_hour:
+            break
+        try:
+            report = run_load(system, traffic, count, slo)
+        except InputError as error:  # a request that does not fit it
+            refused = error
+            continue
+        on_run()
+        best = report if best is None or _order(report) < _order(best) else best
+    if best is None:
+        raise refused
+    return best
+
+
+def _order(report: LoadReport) -> tuple[float, ...]:
+    """Less is better."""
+    time = float(report.outcome.request_time.mean())
+    return (0.0, report.usd_per_hour, time) if report.succeeds else (1.0, -report.share_kept, time)
+
+
+def cheapest_needed(systems: Iterable[LoadSystem], traffic: Traffic, slo: Slo, most: int = MOST_SYSTEMS,
+                    on_run: Callable[[], None] = lambda: None) -> tuple[Needed, LoadReport]:
+    """As many systems as are needed of the kind in ``systems`` of which they cost least together, as :func:`cheapest` orders
+    them."""
+    best: tuple[Needed, LoadReport] | None = None
+    refused = InputError("there is no system to serve the load")
+    for system in systems:
+        enough = best is not None and best[0].systems is not None
+        bound = min(most, int(best[1].usd_per_hour / system.usd_per_hour * (1.0 + 1e-9))) if enough else most
+        if bound < 1:
+            break
+        try:
+            found = systems_needed(system, traffic, slo, bound, bound if enough else 1, on_run)
+        except InputError as error:  # a request that does not fit it
+            refused = error
+            continue
+        if best is None or _order_needed(*found) < _order_needed(*best):
+            best = found
+    if best is None:
+        raise refused
+    return best
+
+
+def _order_needed(needed: Needed, report: LoadReport) -> tuple[float, ...]:
+    """Less is better; of kinds that no number of is enough, that which comes nearest alone."""
+    if needed.systems is not None:
+        return _order(report)
+    return 2.0, -needed.lone_share, float(report.outcome.request_time.mean())

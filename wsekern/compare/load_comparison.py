@@ -1,11 +1,11 @@
 """The same load on wafers and on GPUs, side by side, and the verdict in sentences."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from wsekern.compare.load import LoadSystem, Needed, run_load, systems_needed
+from wsekern.compare.load import LoadSystem, Needed, cheapest, cheapest_needed
 from wsekern.compare.load_report import LoadReport, Slo
 from wsekern.compare.load_verdict import load_sentences
 from wsekern.errors import InputError
@@ -108,13 +108,13 @@ class LoadComparison:
                 "not_served": self.not_served, "reasons": self.sentences()}
 
 
-def compare_load(config: ModelConfig, load: Load, wafer: Callable[[Traffic], LoadSystem],
-                 cluster: Callable[[Traffic], LoadSystem], slo: Slo, systems: int | None = 1,
+def compare_load(config: ModelConfig, load: Load, wafer: Callable[[Traffic], Iterable[LoadSystem]],
+                 cluster: Callable[[Traffic], Iterable[LoadSystem]], slo: Slo, systems: int | None = 1,
                  on_run: Callable[[], None] = lambda: None) -> LoadComparison:
-    """``load`` on both sides; ``wafer`` and ``cluster`` make a system that is fit for the traffic they are given.
+    """``load`` on both sides; ``wafer`` and ``cluster`` make the kinds of system that may serve it, in order of price.
 
-    On ``systems`` systems of each side, or (None) on the fewest with which the objective is kept. ``on_run`` is called after
-    each load that was run. :class:`InputError` where neither side can serve the load.
+    On ``systems`` systems of the :func:`cheapest` kind of each side, or (None) on as many as keep the objective. ``on_run`` is
+    called after each load that was run. :class:`InputError` where neither side can serve the load.
     """
     load = within_context(load, config)
     reports: dict[str, LoadReport | None] = dict.fromkeys(SIDES)
@@ -123,10 +123,9 @@ def compare_load(config: ModelConfig, load: Load, wafer: Callable[[Traffic], Loa
     for name, make in zip(SIDES, (wafer, cluster), strict=True):
         try:
             if systems is None:
-                needed[name], reports[name] = systems_needed(make(load.traffic), load.traffic, slo, on_run=on_run)
+                needed[name], reports[name] = cheapest_needed(make(load.traffic), load.traffic, slo, on_run=on_run)
             else:
-                reports[name] = run_load(make(load.traffic), load.traffic, systems, slo)
-                on_run()
+                reports[name] = cheapest(make(load.traffic), load.traffic, systems, slo, on_run)
         except InputError as error:
             not_served[name] = str(error)
     if not any(reports.values()):

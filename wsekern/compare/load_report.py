@@ -13,6 +13,10 @@ from wsekern.queueing.over_time import mean_present, most_present
 INTERVALS = 200
 """Points of the series over time."""
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+DRAIN = 0.05
+"""Share of the time of all arrivals after which a system that keeps up has answered the last of them."""
+GROWN = 3.0
+"""How many times longer than the first tenth of the requests the last tenth takes at most on a system that keeps up."""
 TIMES = ("time_to_first_token_seconds", "time_per_output_token_seconds", "request_seconds")
 """What a user waits for."""
 
@@ -120,6 +124,29 @@ class LoadReport:
     def usd(self) -> float:
         """Cost of all systems over the run."""
         return self.usd_per_hour * self.seconds / 3600.0
+
+    @property
+    def share_kept(self) -> float:
+        """Share of requests that kept the objective; 1 where there is none."""
+        return float(self.slo.kept(self.outcome).mean())
+
+    @property
+    def keeps_objective(self) -> bool:
+        """Whether enough requests kept it."""
+        return self.share_kept >= self.slo.share
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether the queue does not grow to the end: False where both :data:`DRAIN` and :data:`GROWN` are exceeded."""
+        times, arrival = self.outcome.request_time, self.outcome.arrival_seconds
+        tenth = max(1, len(times) // 10)
+        grown = times[-tenth:].mean() > GROWN * times[:tenth].mean()
+        return not (grown and self.drain_seconds > DRAIN * float(arrival.max() - arrival.min()))
+
+    @property
+    def succeeds(self) -> bool:
+        """Whether the objective is kept or, without one, the system keeps up."""
+        return self.keeps_up if self.slo.empty else self.keeps_objective
 
     def times(self, name: str) -> NDArray[np.float64]:
         """[n] what one of :data:`TIMES` was for each request; per output token only requests with more than one count."""

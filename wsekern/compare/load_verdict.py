@@ -5,25 +5,12 @@ from collections.abc import Mapping
 from wsekern.compare.load import Needed
 from wsekern.compare.load_report import LoadReport, Slo, percent
 
-DRAIN = 0.05
-"""Share of the time of all arrivals after which a system that keeps up has answered the last of them."""
-GROWN = 3.0
-"""How many times longer than the first tenth of the requests the last tenth takes at most on a system that keeps up."""
-
-
-def keeps_up(report: LoadReport) -> bool:
-    """Whether the queue does not grow to the end: False where both :data:`DRAIN` and :data:`GROWN` are exceeded."""
-    times, arrival = report.outcome.request_time, report.outcome.arrival_seconds
-    tenth = max(1, len(times) // 10)
-    grown = times[-tenth:].mean() > GROWN * times[:tenth].mean()
-    return not (grown and report.drain_seconds > DRAIN * float(arrival.max() - arrival.min()))
-
 
 def load_sentences(reports: Mapping[str, LoadReport], needed: Mapping[str, Needed], slo: Slo) -> list[str]:
     """The comparison in words, the verdict last; ``reports`` and ``needed`` by side."""
     sentences = [f"{report.name} cannot keep up: its queue grows, and its last answer is complete "
                  f"{report.drain_seconds:,.0f} s after the last request came"
-                 for report in reports.values() if not keeps_up(report)]
+                 for report in reports.values() if not report.keeps_up]
     if len(reports) == 2:
         sentences += _ratios(*reports.values())
     if needed:
@@ -53,9 +40,8 @@ def _times(one: float, other: float) -> str:
 
 
 def _kept(report: LoadReport, slo: Slo) -> str:
-    share = float(slo.kept(report.outcome).mean())
-    verdict = "keeps" if share >= slo.share else "misses"
-    return (f"{report.name} {verdict} the objective ({slo.words()}): {percent(share)} of the requests have that, "
+    verdict = "keeps" if report.keeps_objective else "misses"
+    return (f"{report.name} {verdict} the objective ({slo.words()}): {percent(report.share_kept)} of the requests have that, "
             f"{percent(slo.share)} should, {_price(report)}")
 
 
@@ -66,7 +52,7 @@ def _system_count(needed: Needed, report: LoadReport, slo: Slo) -> str:
         return f"no number of systems ({report.system}) is enough for {objective}: {needed.reason}"
     count = f"{needed.systems:,} system{'s' if needed.systems > 1 else ''} ({report.system})"
     enough = "is enough" if needed.systems == 1 else f"are enough, {needed.systems - 1:,} are not,"
-    return f"{count} {enough} for {objective}: {percent(float(slo.kept(report.outcome).mean()))} have that, {_price(report)}"
+    return f"{count} {enough} for {objective}: {percent(report.share_kept)} have that, {_price(report)}"
 
 
 def _price(report: LoadReport) -> str:
