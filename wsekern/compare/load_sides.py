@@ -1,13 +1,29 @@
-"""The kinds of system on either side that may serve a load: wafers placed, and GPUs laid out, for more and more users at once."""
+"""The kinds of system that may serve a load: wafers placed, and GPUs laid out, for more and more users at once."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from wsekern.cluster import Cluster, Deployment, best_deployment, deploy, load_cluster
+from wsekern.cluster.checkpoint import served_precision
+from wsekern.cluster.load import ClusterSystem
+from wsekern.compare.cluster_side import engine_of
+from wsekern.compare.comparison import chosen_cluster
 from wsekern.compare.load import LoadSystem
+from wsekern.compare.pairing import Pairing
 from wsekern.compare.serving import Serving
+from wsekern.compare.wafer_side import check_cache
+from wsekern.errors import BudgetError
+from wsekern.inference.load import WaferSystem
+from wsekern.inference.placement import Placement, place_model
 from wsekern.machine import Machine
 from wsekern.queueing import Traffic
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.request import Request
+
+MOST_USERS = 1024
+"""Users at once for which systems are made at most; more may be served."""
+WAFERS = 2
+"""Times the fewest wafers that hold one user, up to which more wafers are tried where a load needs them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +41,75 @@ class LoadSides:
     users: int | None
 
     def check(self) -> None:
-        """Refuse with :class:`InputError` what no request could change."""
+        """Refuse with :class:`InputError` what no load could change."""
+        Request(precision=self.precision)
+        cluster = load_cluster("h100x8" if self.cluster == "auto" else self.cluster)
+        Pairing(self.config, self.machine, cluster, self.wafers, self.profile, self.engine_level, self.serving).check()
 
     def wafers_for(self, traffic: Traffic) -> Iterator[LoadSystem]:
-        """Wafers, in order of price."""
-        raise NotImplementedError
+        """Wafers on which the longest request fits, once for each number of users at once, as many as twice the fewest wafers
+        hold; in order of price. Cuts that only differ in the users are one kind, that with room for the most."""
+        check_cache(self.precision, self.serving.kv_precision, self.machine)
+        before: Placement | None = None
+        fewest = 0
+        for users in self._numbers_of_users(traffic):
+            try:
+                placement = self._placed(traffic, users)
+            except BudgetError:
+                if before is None:
+                    raise
+                break
+            fewest = fewest or placement.wafers
+            if placement.wafers > WAFERS * fewest:
+                break
+            if before is not None and replace(before, request=placement.request) != placement:
+                yield WaferSystem(before)
+            before = placement
+        if before is not None:
+            yield WaferSystem(before)
+
+    def _placed(self, traffic: Traffic, users: int) -> Placement:
+        """Wafers for ``users`` requests as long as the longest, whose answers are of the mean length."""
+        longest = int((traffic.prompt + traffic.output).max())
+        output = min(longest - 1, _mean(traffic)[1])
+        return place_model(self.config, Request(longest - output, output, users, self.precision), self.machine, self.wafers,
+                           self.profile)
 
     def gpus_for(self, traffic: Traffic) -> Iterator[LoadSystem]:
-        """GPUs, in order of price."""
-        raise NotImplementedError
+        """The cluster in the layout asked for, or in each that has the least time per token for a number of users at once."""
+        seen: list[Deployment] = []
+        numbers = self._numbers_of_users(traffic)
+        cluster = self._cluster(traffic, numbers[0])
+        for users in numbers:
+            deployment = self._deployed(traffic, users, cluster)
+            if deployment not in seen:
+                seen.append(deployment)
+                yield ClusterSystem(deployment)
+
+    def _cluster(self, traffic: Traffic, users: int) -> Cluster:
+        """The cluster, or for ``auto`` that which has the least time per token for ``users`` at once."""
+        if self.cluster != "auto":
+            return load_cluster(self.cluster)
+        return chosen_cluster(self.config, self._mean_request(traffic, users), self.engine_level, self.serving)
+
+    def _mean_request(self, traffic: Traffic, users: int) -> Request:
+        """``users`` requests of the mean lengths."""
+        return Request(*_mean(traffic), users, self.precision)
+
+    def _deployed(self, traffic: Traffic, users: int, cluster: Cluster) -> Deployment:
+        engine, serving, request = engine_of(self.engine_level, self.serving), self.serving, self._mean_request(traffic, users)
+        precision = served_precision(self.config, self.engine_level, serving.gpu_precision, serving.kv_precision)
+        if serving.degrees:
+            return deploy(self.config, cluster, context=request.context, batch=users, engine_level=engine,
+                          precision=precision, **serving.degrees)
+        return best_deployment(self.config, request, cluster, engine_level=engine, precision=precision)[0]
+
+    def _numbers_of_users(self, traffic: Traffic) -> list[int]:
+        """What the user asks for, or 1, 2, 4, ... up to the number of requests."""
+        most = min(MOST_USERS, len(traffic))
+        return [2**exponent for exponent in range(most.bit_length())] if self.users is None else [self.users]
+
+
+def _mean(traffic: Traffic) -> tuple[int, int]:
+    """Mean tokens of prompts and answers."""
+    return round(float(traffic.prompt.mean())), round(float(traffic.output.mean()))

@@ -15,7 +15,7 @@ from wsekern.workload.request import Request
 def wafer_side(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, profile: str,
                serving: Serving) -> Side:
     """How ``wafers`` (None: the fewest that hold it) of ``machine`` serve ``request``; :class:`InputError` if they cannot."""
-    _check_cache(request.precision, serving.kv_precision, machine)
+    check_cache(request.precision, serving.kv_precision, machine)
     placement = place_model(config, request, machine, wafers, profile)
     system = placement.machine.system
     decode = placement.decode()
@@ -40,7 +40,7 @@ def wafer_side(config: ModelConfig, request: Request, machine: Machine, wafers: 
         assumptions=_assumptions(placement))
 
 
-def _check_cache(precision: str, cache: str | None, machine: Machine) -> None:
+def check_cache(precision: str, cache: str | None, machine: Machine) -> None:
     """Refuse a cache in another format than that of the weights, which the cores' programs do not convert."""
     held = precision.removesuffix("_fp32")
     if cache is not None and cache != held:
