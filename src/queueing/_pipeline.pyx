@@ -21,7 +21,7 @@ cdef class Line:
     cdef int64_t[::1] made, tokens                              # output tokens so far; ring of requests that are answered, next token first
     cdef int64_t[::1] freed                                     # cache slots to be free at freed_times
     cdef const double[::1] group_base, group_slope, chunk_base, chunk_slope
-    cdef double[::1] left, out                                  # [regions] when the last job left; ring: when chunks came out
+    cdef double[::1] left, out                                  # [regions] when the last job left; [2 regions] ring: when chunks came out
     cdef readonly double busy                                   # seconds of work in the first region
     cdef double now, head_left, returned, think, last_share, head, crossing, crossing_token
     cdef int64_t users, born, starting, following, reading, read, free, unanswered
@@ -39,7 +39,7 @@ cdef class Line:
         self.made, self.tokens, self.freed = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
         self.token_times, self.freed_times = np.zeros(n), np.zeros(n)
         self.group_base, self.group_slope, self.chunk_base, self.chunk_slope = group_base, group_slope, chunk_base, chunk_slope
-        self.left, self.out = np.zeros(regions), np.zeros(regions)
+        self.left, self.out = np.zeros(regions), np.zeros(2 * regions)
         self.last_share, self.head, self.crossing, self.crossing_token = last_share, head, crossing, crossing_token
         self.think, self.free, self.unanswered, self.reading = think, slots, n, -1
         self.closed = users > 0
@@ -130,7 +130,7 @@ cdef class Line:
         while jobs > 0 and self.unanswered > 0:
             jobs -= 1
             token_at = self.token_times[self.token_head] if self.token_count > 0 else INFINITY
-            next, prompt_at = -1, self.out[self.chunks % self.out.shape[0]]  # when there are fewer chunks than regions in line
+            next, prompt_at = -1, self.out[self.chunks % self.out.shape[0]]  # when the line has room for a chunk
             if self.reading < 0:
                 next = self.waiting()
                 prompt_at = max(prompt_at, self.arrivals[next] if next >= 0 else INFINITY)

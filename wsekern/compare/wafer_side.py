@@ -1,14 +1,12 @@
 """The wafers in the words of the comparison."""
 
-from dataclasses import replace
-
 from wsekern.compare.serving import Serving
 from wsekern.compare.side import Side
 from wsekern.errors import InputError
+from wsekern.inference.load import WaferServed, serve_on_wafers
 from wsekern.inference.placement import Placement, place_model
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.measure import Measure
 from wsekern.workload.request import Request
 
 
@@ -16,28 +14,24 @@ def wafer_side(config: ModelConfig, request: Request, machine: Machine, wafers: 
                serving: Serving) -> Side:
     """How ``wafers`` (None: the fewest that hold it) of ``machine`` serve ``request``; :class:`InputError` if they cannot."""
     check_cache(request.precision, serving.kv_precision, machine)
-    placement = place_model(config, request, machine, wafers, profile)
-    system = placement.machine.system
-    decode = placement.decode()
-    measure = Measure(users=request.batch, prompt=request.prompt, output=request.output,
-                      time_to_first_token_seconds=placement.first_token_seconds(),
-                      time_per_output_token_seconds=placement.token_seconds(), think_seconds=serving.think_seconds)
-    alone = replace(placement, request=replace(request, batch=1))
+    placement = place_model(config, request, machine, wafers, profile, serving.think_seconds)
+    system, served, decode = placement.machine.system, serve_on_wafers(placement), placement.decode()
     return Side(
-        name=f"{placement.wafers} x {placement.machine.title}", measure=measure,
-        lone_time_to_first_token_seconds=alone.first_token_seconds(),
-        lone_time_per_output_token_seconds=alone.token_seconds(),
-        watts=placement.wafers * float(system.power), rated_watts=placement.wafers * float(system.power),
+        name=f"{placement.wafers} x {placement.machine.title}", measure=served.measure,
+        lone_time_to_first_token_seconds=served.lone_time_to_first_token_seconds,
+        lone_time_per_output_token_seconds=served.lone_time_per_output_token_seconds,
+        watts=served.watts, rated_watts=placement.wafers * float(system.power),
         usd_per_hour=placement.wafers * float(system.price_per_hour),
         memory_used_bytes=placement.memory_used(), memory_available_bytes=placement.memory_there(),
-        shares=_shares(placement),
+        shares=_shares(served),
         facts={"wafers": placement.wafers, "grid": f"{placement.width}x{placement.height}", "regions": placement.regions,
                "layers_per_region": placement.layers,
                "head_grid": f"{placement.head_mapping.width}x{placement.head_mapping.height}",
-               "prompt_chunk_tokens": placement.chunk, "tokens_per_region": placement.tokens_per_stage,
+               "prompt_chunk_tokens": placement.chunk, "tokens_per_region": served.tokens_together,
+               "decoding_users": served.decoding_users, "busy_share": served.busy, "active_share_of_pes": served.activity,
                "cycles_per_token": decode.cycles, "cycles_per_layer": decode.cycles / placement.config.layers,
-               "profile": placement.profile, "breakdown_cycles": decode.breakdown},
-        assumptions=_assumptions(placement))
+               "profile": placement.profile, "breakdown_cycles": decode.breakdown, "breakdown_seconds": served.breakdown},
+        assumptions=wafer_assumptions(placement, request))
 
 
 def check_cache(precision: str, cache: str | None, machine: Machine) -> None:
@@ -48,28 +42,26 @@ def check_cache(precision: str, cache: str | None, machine: Machine) -> None:
                          f"{cache}")
 
 
-def _shares(placement: Placement) -> dict[str, float]:
+def _shares(served: WaferServed) -> dict[str, float]:
     """Parts of the time per output token."""
-    clock = float(placement.machine.clock)
-    seconds = {cause: cycles / clock for cause, cycles in placement.decode().breakdown.items()}
-    crossing = placement.crossing_seconds(placement.tokens_per_stage)
+    seconds = served.breakdown
     shares = {
         "compute": seconds["compute"],
         "memory": 0.0,
-        "communication": seconds["fabric"] + seconds["stages"] + seconds["stream"] + crossing,
-        "overhead": seconds["overhead"],
+        "communication": seconds["fabric"] + seconds["stages"] + seconds["stream"] + seconds["crossing"],
+        "overhead": seconds["overhead"] + seconds["waiting"],
     }
     whole = sum(shares.values()) or 1.0
     return {name: value / whole for name, value in shares.items()}
 
 
-def _assumptions(placement: Placement) -> list[str]:
+def wafer_assumptions(placement: Placement, request: Request) -> list[str]:
     """What the figures of the wafers take for granted, a sentence each."""
-    clock, system, request = placement.machine.clock, placement.machine.system, placement.request
+    clock, system = placement.machine.clock, placement.machine.system
     assumptions = [
         f"weights and cache in {request.precision} on the wafers",
         f"clock {float(clock) / 1e9:.2f} GHz: {clock.source}",
-        f"power {float(system.power) / 1e3:.0f} kW a system whatever the load: {system.power.source}",
+        *system.describe_power(),
         f"{float(system.price_per_hour):.2f} USD an hour a system: {system.price_per_hour.source}",
         f"{float(system.io_latency) * 1e6:.0f} us from wafer to wafer: {system.io_latency.source}",
         "weights and cache stay in SRAM, read at the cores' own speed: memory time is inside compute",

@@ -202,6 +202,11 @@ class Mapping:
         """Whether every PE has room."""
         return sum(self.memory.values()) <= int(machine.core.sram)
 
+    def most_slots(self, machine: Machine) -> int:
+        """Cached positions of all users together for which every row has room beside weights, buffers and code."""
+        room = int(machine.core.sram) - sum(size for use, size in self.memory.items() if use != "kv_cache")
+        return int(room / (PRECISIONS[self.precision] * self.held_layers * 2 * self.kv))
+
     def smallest_grid(self, machine: Machine) -> int | None:
         """Side of the smallest square grid on ``machine`` on which the model fits, or None."""
         largest = min(int(machine.fabric.user_width), int(machine.fabric.user_height))

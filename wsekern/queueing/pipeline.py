@@ -16,6 +16,9 @@ from wsekern.queueing._pipeline import Line
 from wsekern.queueing.outcome import Outcome
 from wsekern.queueing.traffic import Traffic
 
+JAM = 2
+"""Chunks in the line for each of its regions at most: one that it works on and one that waits."""
+
 SLICE = 100_000
 """Jobs between two looks for Ctrl-C: some tens of milliseconds."""
 

@@ -1,117 +1,193 @@
-"""The steady state of a line of regions that users take turns on, in formulas (events: :mod:`wsekern.queueing.pipeline`)."""
+"""The steady state of a line of regions that users take turns on, in formulas (events: :mod:`wsekern.queueing.pipeline`).
+
+The line is in one of two phases. While no prompt is read, an output token passes the regions at its own pace, or at that of the
+groups in which tokens travel when there are more of them than regions. While a prompt is read, its chunks fill the line, and
+since nothing overtakes, a token takes as long in each region as a chunk; between two chunks passes one group of tokens. Prompts
+wait for each other at the gate as before a single server, whose users come back slowly while it works.
+"""
 
 from dataclasses import dataclass
-from math import exp
+from math import exp, sqrt
 
 from wsekern.queueing.closed import waiting
-from wsekern.queueing.pipeline import LineCosts
+from wsekern.queueing.pipeline import JAM, LineCosts
+from wsekern.queueing.traffic import SPREAD
 
 ROUNDS = 60
+"""Most iterations of the fixed point."""
+
+CLOSE = 1e-6
+"""Relative change of its figures at which the fixed point is found."""
+
+NEVER = 1e-9
+"""Stands for a share of zero where it divides."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LineState:
+class SteadyLine:
+    """Means over the requests of users who take turns on a line. Seconds."""
+
     time_to_first_token_seconds: float
     time_per_output_token_seconds: float
-    decoding: float
-    busy: float
-    together: float
+    waiting_seconds: float  # of a prompt for others, part of the time to the first token
+    free_token_seconds: float  # of an output token while no prompt is read
+    decoding_users: float  # whose answer grows
+    busy: float  # share of the time in which a region works
+    tokens_together: float  # output tokens in a group, those passed while prompts are read included
 
 
-@dataclass
-class Pace:
-    c: float
-    rest: float
-    n: int
-    gs: list
-    most: int
-    costs: LineCosts
-
-    def s(self, k):
-        i = min(int(k), self.most) - 1
-        if i + 1 >= self.most:
-            return self.gs[self.most - 1]
-        return self.gs[i] + (k - 1 - i) * (self.gs[i + 1] - self.gs[i])
-
-    def alone(self, d):
-        """token round trip with d decoders and no prompts"""
-        co = self.costs
-        x, h = co.crossing_seconds, co.head_seconds
-        s1 = self.gs[0]
-        t0 = co.passed * s1 + h + x
-        if d * s1 <= t0:
-            return t0, 1.0
-        lo, hi = 1.0, float(self.most)
-        f = lambda k: d * self.s(k) / k - (co.passed * self.s(k) + x + h * (k + 1) / 2)
-        if f(hi) > 0:
-            return max(d * h, d * self.s(hi) / hi), hi
-        for _ in range(30):
-            mid = (lo + hi) / 2
-            if f(mid) > 0: lo = mid
-            else: hi = mid
-        return max(d * h, d * self.s(hi) / hi), hi
-
-    def behind(self, d):
-        """token round trip while prompts are read; (seconds, groups per chunk, tokens per group)"""
-        co = self.costs
-        x, h = co.crossing_seconds, co.head_seconds
-        c = self.c
-        g, k = 0.0, 1.0
-        for _ in range(20):
-            s = self.s(k)
-            cycle = c + g * s
-            t = (co.passed - 1) * max(c, s) + s + h * (k + 1) / 2 + x + cycle / 2
-            per = d * cycle / t
-            g2, k2 = min(1.0, per), min(max(1.0, per), self.most, max(1.0, d / co.regions))
-            if abs(g2-g) + abs(k2-k) < 1e-6: break
-            g, k = .5*(g+g2), .5*(k+k2)
-        lim = min(self.most, max(1.0, d / co.regions))
-        if per > lim:
-            t = d * cycle / lim
-            k = lim
-        return t, g, k
+def steady_line(costs: LineCosts, users: int, prompt: int, output: int, think_seconds: float = 0.0) -> SteadyLine:
+    """The closed queue of ``users`` who each send a prompt of ``prompt`` tokens ``think_seconds`` after the answer of ``output``
+    tokens to the one before is complete. Answers vary as those of :func:`wsekern.queueing.turns`."""
+    state = _State(costs, users, prompt, output, think_seconds)
+    for _ in range(ROUNDS if users > 1 else 1):
+        if state.improve() < CLOSE:
+            break
+    return state.result()
 
 
-def steady_line(costs: LineCosts, users: int, prompt: int, output: int, think: float = 0.0, debug=False) -> LineState:
-    co = costs
-    full, rest = divmod(prompt, co.chunk)
-    mc = (prompt + 1) / 2
-    c = co.chunk_base[co.chunk - 1] + co.chunk_slope[co.chunk - 1] * mc if full else co.chunk_base[rest - 1] + co.chunk_slope[rest - 1] * mc
-    cr = co.chunk_base[rest - 1] + co.chunk_slope[rest - 1] * mc if rest else 0.0
-    read, n = full * c + cr, full + (rest > 0)
-    gs = (co.group_base + co.group_slope * (prompt + output / 2)).tolist()
-    p = Pace(c, cr, n, gs, len(gs), co)
-    tail = co.crossing_seconds + co.head_seconds
-    N, o1 = users, output - 1
-    tpot, k = p.alone(1.0)
-    g, s, kb = 0.0, p.s(1.0), 1.0
-    W = 0.0
-    for it in range(ROUNDS):
-        S = read + n * g * s
-        travel = (co.passed - 1) * (c + g * max(0.0, s - c)) + tail
-        Y = travel + o1 * tpot + think
-        W = waiting(N, S, Y)
-        W1 = waiting(N - 1, S, Y)
-        X1 = (N - 1) / (W1 + S + Y)
-        U1 = min(1.0, X1 * S)
-        Do = X1 * o1 * tpot
-        if o1 == 0: break
-        TA, ka = p.alone(1 + Do)
-        TB, g2, kb2 = p.behind(1 + Do)
-        _, g3, kb3 = p.behind(Do)
-        w = (co.passed - 1) * max(0.0, c - s)
-        if N > 1:
-            a = (N - 1) / Y
-            U = 1 - (1 - U1) * exp(-a * w / 2) 
-            b = a * (1 - U) / U
-            pAB, pBA = U * (1 - exp(-(a + b) * TA)), (1 - U) * (1 - exp(-(a + b) * TB))
-            pi = pAB / (pAB + pBA)
-        else:
-            pi = 0.0
-        new = (1 - pi) * TA + pi * TB
-        tpot = .5 * (tpot + new)
-        g, s = .5 * (g + g3), .5*(s + p.s(kb3))
-        if debug and it > ROUNDS-3: print(it, "W",W,"S",S,"U1",U1,"Do",Do,"TA",TA,"TB",TB,"g",g,"kb",kb3,"pi",pi,"tpot",tpot)
-    ttft = W + S + travel
-    X = N / (ttft + o1 * tpot + think)
-    return LineState(time_to_first_token_seconds=ttft, time_per_output_token_seconds=tpot, decoding=X*o1*tpot, busy=X*(read+o1*s), together=kb)
+class _State:
+    """An estimate of the steady state, improved from round to round."""
+
+    def __init__(self, costs: LineCosts, users: int, prompt: int, output: int, think_seconds: float) -> None:
+        self.costs, self.users, self.prompt, self.output, self.think = costs, users, prompt, output, think_seconds
+        self.more, self.others = output - 1, users - 1
+        self.base, self.slope = costs.group_base.tolist(), costs.group_slope.tolist()
+        self.tail = costs.head_seconds + costs.crossing_seconds + costs.crossing_token_seconds
+        self.last_tokens = prompt % costs.chunk or costs.chunk
+        self.chunk, self.read, self.chunks, self.jam = _chunks(costs, prompt)
+        self.together = self.behind_together = 1.0
+        self.decoding = self.groups = self.contiguous = self.share = self.wait = self.service = 0.0
+        self.phase, self.step, self.last = self.read, 0.5, 0.0
+        self.token = self.free_pass()
+
+    def group(self, together: float, users: float) -> float:
+        """Seconds of a region for a group of ``together`` tokens (or a fraction between two numbers of them) of ``users``.
+
+        All come to follow the group with the most context: of g contexts spread evenly over an answer the largest is at
+        g / (g + 1) of it on average, nearer to the middle where a group takes the mean of several.
+        """
+        groups = users / together
+        context = self.prompt + self.output * (0.5 + (groups / (groups + 1.0) - 0.5) / sqrt(together))
+        low = min(int(together), len(self.base)) - 1
+        high = min(low + 1, len(self.base) - 1)
+        below, above = self.base[low] + self.slope[low] * context, self.base[high] + self.slope[high] * context
+        return below + (together - 1.0 - low) * (above - below)
+
+    def free_pass(self) -> float:
+        """Seconds of a token's pass while no prompt is read, in groups as large as it takes to keep all on their way."""
+        costs, users = self.costs, 1.0 + self.decoding
+        own = self.group(self.together, users)
+        seconds = costs.passed * own + 0.5 * (self.together - 1.0) * costs.head_seconds + self.tail
+        turn = users / self.together * own
+        self.together = min(max(1.0, self.together * turn / seconds), float(costs.most_together))
+        return max(seconds, turn, users * costs.head_seconds)
+
+    def behind_pass(self) -> float:
+        """Seconds of a token's pass while prompts are read."""
+        costs, users = self.costs, 1.0 + self.decoding
+        most = min(float(costs.most_together), max(1.0, users / costs.regions))
+        own = self.group(self.behind_together, users)
+        pace = self.chunk + self.contiguous * (self.jam - self.chunk)
+        cycle = self.chunk + self.groups * own
+        seconds = (costs.passed - 1.0) * max(pace, own) + own + 0.5 * cycle + self.tail
+        seconds = max(seconds + 0.5 * (self.behind_together - 1.0) * costs.head_seconds, users * cycle / most)
+        here = users * cycle / seconds
+        self.groups += 0.5 * (min(1.0, here) - self.groups)
+        self.behind_together += 0.5 * (min(max(1.0, here), most) - self.behind_together)
+        # When reading begins, all tokens on their way come to the gate at once.
+        reading = self.service / max(NEVER, 1.0 - self.contiguous)
+        crowd = min(self.decoding / most * (self.chunk + own), reading)
+        return seconds + 0.5 * crowd * seconds / (seconds + reading) if crowd else seconds
+
+    def improve(self) -> float:
+        """One round; the largest relative change."""
+        token, decoding = self.token, self.decoding
+        free, behind = self.free_pass(), self.behind_pass()
+        own = self.group(self.behind_together, 1.0 + decoding)
+        crowded = self.groups * decoding / (1.0 + decoding)
+        self.service = self.read + self.chunks * crowded * own
+        self.service += decoding * (1.0 - self.contiguous) * (1.0 - crowded) * self.group(1.0, 1.0 + decoding)
+        travel = (self.costs.passed - 1.0) * (self.chunk + crowded * max(0.0, own - self.chunk)) + self.tail
+        travel += self.costs.crossing_token_seconds * (self.last_tokens - 1)
+        self.first = self.service + travel
+        if self.others:
+            self.queue(travel + self.think, free, behind)
+            self.mix(free, behind, max(0.0, self.chunk - own) * (self.costs.passed - 1.0))
+        self.work = (1.0 - self.share) * self.group(self.together, 1.0 + decoding) / self.together
+        self.work += self.share * own / self.behind_together
+        self.free = free
+        return max(abs(self.token / token - 1.0), abs(self.decoding - decoding) / self.users)
+
+    def queue(self, rest: float, free: float, behind: float) -> None:
+        """How long prompts wait, and how others' prompts come: ``rest`` seconds are neither waiting, read nor decoded."""
+        slow, mean = rest + self.more * behind, rest + self.more * self.token
+        phases = max(1.0, self.more * self.token / self.phase)
+        variance = (SPREAD * self.more * self.token) ** 2 / 3.0
+        variance += (self.more * (behind - free)) ** 2 * self.share * (1.0 - self.share) / phases
+        # Users whose turns vary by less than the time between two of them keep their order and hardly meet.
+        apart = (self.wait + self.service + mean) / self.users
+        vary = min(1.0, variance / apart**2)
+        self.met = vary + (1.0 - vary) * min(1.0, self.more * self.token / apart)
+
+        def wait(users: int) -> float:
+            least = max(0.0, (users - 1) * self.service - slow)
+            return least + vary * (waiting(users, self.service, slow) - least)
+
+        self.wait = wait(self.users)
+        self.reading = min(1.0, self.others * self.service / (wait(self.others) + self.service + mean))
+        cycle = wait(self.others - 1) + self.service + slow
+        self.contiguous = min(1.0, (self.others - 1) * self.service / cycle) if self.others > 1 else 0.0
+
+    def mix(self, free: float, behind: float, held: float) -> None:
+        """The mean token: passes see the phases in turn, each as they meet it at the gate.
+
+        The first chunk-free pass behind the last chunk is ``held`` up too, the less the later it enters.
+        """
+        busy = self.service / max(NEVER, 1.0 - self.contiguous)
+        idle = busy * max(NEVER, 1.0 - self.reading) / max(NEVER, self.reading)
+        self.phase = busy + idle
+        slow = 1.0 - (1.0 - self.reading) * exp(-0.5 * held / idle)
+        rate = 1.0 / idle + (1.0 - slow) / slow / idle
+        into, out = slow * (1.0 - exp(-rate * free)), (1.0 - slow) * (1.0 - exp(-rate * behind))
+        self.share = into / (into + out)
+        if self.more:
+            kept = 1.0 - into - out  # of the phase at the start, from pass to pass
+            self.share += (self.reading - self.share) * (1.0 - kept**self.more) / (self.more * (1.0 - kept))
+        self.share *= self.met
+        change = free + self.share * (behind - free) - self.token
+        if change * self.last < 0.0:  # past the fixed point: slower tokens bring fewer prompts, which make them quicker
+            self.step *= 0.7
+        self.last = change
+        self.token += self.step * change
+        decoding = self.reading / self.service * self.more * self.token
+        self.decoding += self.step * (min(float(self.others), decoding) - self.decoding)
+
+    def result(self) -> SteadyLine:
+        """The figures of this estimate."""
+        work = self.read + self.more * self.work
+        cycle = self.first + self.more * self.token + self.think
+        wait = max(self.wait, self.users * work - cycle)  # regions work no more than all the time
+        first, rate = self.first + wait, self.users / (cycle + wait)
+        together = (1.0 - self.share) * self.together + self.share * self.behind_together
+        return SteadyLine(time_to_first_token_seconds=first, time_per_output_token_seconds=self.token, waiting_seconds=wait,
+                          free_token_seconds=self.free, decoding_users=rate * self.more * self.token,
+                          busy=rate * work, tokens_together=together)
+
+
+def _chunks(costs: LineCosts, prompt: int) -> tuple[float, float, int, float]:
+    """Seconds of a region for a chunk and for all chunks of a prompt, their number, and the mean pace of the line, in seconds a
+    region, where prompts follow each other without a gap.
+
+    The last chunks of a prompt, which see the most context, are the slowest, and those of the next prompt jam behind them: they
+    take as long as these or, where the line has no room for more, ``JAM`` times their own.
+    """
+    full, rest = divmod(prompt, costs.chunk)
+    size = (costs.chunk if full else rest) - 1
+    base, slope = float(costs.chunk_base[size]), float(costs.chunk_slope[size])
+    chunk = base + slope * 0.5 * (prompt + 1)
+    last = float(costs.chunk_base[rest - 1] + costs.chunk_slope[rest - 1] * 0.5 * (prompt + 1)) if full and rest else 0.0
+    ratio = base / (base + slope * prompt)
+    held = max(0.0, (1.0 / JAM - ratio) / (1.0 - ratio)) if ratio < 1.0 else 0.0  # share of the chunks that are short of room
+    speed = held / JAM + (1.0 - held) * 0.5 * (max(ratio, 1.0 / JAM) + 1.0)
+    return chunk, (full or 1) * chunk + last, full + bool(rest), chunk / speed

@@ -68,7 +68,7 @@ class Line:
         reading, read, tokens_last = None, 0, False
         while True:
             yield Settled(self.env)
-            room = self.chunks < self.costs.regions
+            room = self.chunks < 2 * self.costs.regions
             if room and reading is None and self.waiting and self.need(self.waiting[0]) <= self.free:
                 reading, read = self.waiting.popleft(), 0
                 self.free -= self.need(reading)
