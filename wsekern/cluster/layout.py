@@ -8,6 +8,7 @@ from wsekern.cluster.hardware import Cluster, Gpu
 from wsekern.cluster.precision import Precision
 from wsekern.errors import BudgetError, InputError
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.speculation import Speculation
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Deployment:
     layout: Layout
     precision: Precision
     engine: Engine
+    speculation: Speculation | None = None  # drafted tokens that every decode step checks beside its own
 
     @property
     def gpu(self) -> Gpu:

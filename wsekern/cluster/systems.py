@@ -13,6 +13,7 @@ from wsekern.cluster.step import decode_step, forward, prefill_step
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
+from wsekern.workload.speculation import Speculation
 
 
 def chunked_prefill(deployment: Deployment, prompt: int, chunk: int, decoding: int = 0) -> tuple[float, float]:
@@ -109,23 +110,18 @@ def speculate(
 
     The draft comes from ``draft`` (a model on the same GPUs, one step a token); without one it costs nothing.
     """
-    if not isinstance(drafted, int) or drafted < 1:
-        raise InputError(f"drafted is {drafted!r}, expected a whole number of at least 1")
-    if not 0.0 <= acceptance <= 1.0:
-        raise InputError(f"acceptance is {acceptance!r}, expected a probability from 0 to 1")
-    deployment = deploy(
+    speculation = Speculation(drafted, acceptance)
+    alone = deploy(
         model, cluster, context=context, batch=batch, precision=precision, engine_level=engine_level, **degrees
     )
-    layout = deployment.layout
-    each = max(1.0, batch / (layout.dp * layout.pp))
-    seconds = forward(deployment, Work(each * (drafted + 1), each, context, False)).seconds
+    seconds = decode_step(replace(alone, speculation=speculation), batch, context).seconds
     if draft is not None:
-        beside = replace(deployment, model=draft, layout=Layout(tp=layout.tp))
-        seconds += drafted * (decode_step(beside, batch, context).seconds - float(deployment.engine.per_step))
-    kept = drafted + 1.0 if acceptance == 1.0 else (1.0 - acceptance ** (drafted + 1)) / (1.0 - acceptance)
+        beside = replace(alone, model=draft, layout=Layout(tp=alone.layout.tp))
+        seconds += drafted * (decode_step(beside, batch, context).seconds - float(alone.engine.per_step))
+    kept = speculation.kept
     return Speculative(
         tokens_per_step=kept,
         step_seconds=seconds,
         time_per_output_token_seconds=seconds / kept,
-        speedup=decode_step(deployment, batch, context).seconds * kept / seconds,
+        speedup=decode_step(alone, batch, context).seconds * kept / seconds,
     )
