@@ -9,7 +9,7 @@ wait for each other at the gate as before a single server, whose users come back
 from dataclasses import dataclass
 from math import exp, sqrt
 
-from wsekern.queueing.closed import waiting
+from wsekern.queueing.waiting import waiting
 from wsekern.queueing.pipeline import JAM, LineCosts
 from wsekern.queueing.traffic import SPREAD
 
