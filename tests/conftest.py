@@ -1,12 +1,13 @@
 """What tests of several rooms share."""
 
 import os
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from wsekern.compare.load import Kind
 from wsekern.queueing import Outcome, Traffic
 
 # Child processes of the tests import the installed package, as users do, never the uncompiled folder beside them.
@@ -24,8 +25,6 @@ class OneServer:
     usd_per_hour: float = 3.6
     idle_watts: float = 100.0
     busy_watts: float = 500.0
-    facts: dict[str, Any] = field(default_factory=dict)
-    assumptions: list[str] = field(default_factory=list)
 
     def simulate(self, traffic: Traffic) -> Outcome:
         """Lindley's recursion: a request starts when it is there and the one before is answered."""
@@ -42,6 +41,6 @@ class OneServer:
 
 
 @pytest.fixture(scope="session")
-def one_server() -> type[OneServer]:
-    """The class, of which a test makes the servers it needs."""
-    return OneServer
+def one_server() -> Callable[..., Kind]:
+    """Makes a kind of such a server from the fields of :class:`OneServer`, and what it assumes."""
+    return lambda *fields, assumptions=(), **named: Kind(OneServer(*fields, **named), {}, list(assumptions))

@@ -82,7 +82,7 @@ def test_systems_share_the_requests_in_turn_and_each_serves_its_own(one_server, 
     systems = min(systems, len(traffic))
     report = run_load(server, traffic, systems, Slo())
     for k in range(systems):
-        alone = server.simulate(Traffic(traffic.arrival_seconds[k::systems], traffic.prompt[k::systems],
+        alone = server.system.simulate(Traffic(traffic.arrival_seconds[k::systems], traffic.prompt[k::systems],
                                         traffic.output[k::systems]))
         assert np.array_equal(report.outcome.finish_seconds[k::systems], alone.finish_seconds)
         assert np.array_equal(report.outcome.first_token_seconds[k::systems], alone.first_token_seconds)
@@ -134,7 +134,7 @@ def test_a_share_below_1_never_reads_as_all():
 
 def test_alone_no_request_meets_another(one_server):
     traffic = Traffic(np.zeros(5), np.array([10, 20, 10, 10, 20]), np.array([200_000, 1, 200_000, 1, 1]))
-    outcome, which = lone_outcome(one_server(), traffic)
+    outcome, which = lone_outcome(one_server().system, traffic)
     assert len(outcome.traffic) == 3  # requests alike are served once
     alone = 1e-4 * traffic.prompt + 1e-2 * traffic.output
     assert outcome.request_time[which] == pytest.approx(alone)
@@ -192,7 +192,7 @@ def test_systems_are_counted_of_the_kind_of_which_they_cost_least_together(one_s
     traffic, slo = poisson(60.0, 1500, 1000, 20, seed=2), Slo(time_to_first_token_seconds=0.5)
     slow, quick = one_server("slow"), one_server("quick", 2e-5, 2e-3, usd_per_hour=4.0)
     dear = one_server("dear", 2e-5, 2e-3, usd_per_hour=400.0)
-    counts = {kind.name: systems_needed(kind, traffic, slo)[0].systems for kind in (slow, quick, dear)}
+    counts = {kind.system.name: systems_needed(kind, traffic, slo)[0].systems for kind in (slow, quick, dear)}
     assert counts["slow"] > 2 * counts["quick"] == 2 * counts["dear"]
     needed, report = cheapest_needed([slow, quick, dear], traffic, slo)
     assert (report.system, needed.systems) == ("quick", counts["quick"])

@@ -29,7 +29,7 @@ def traffic():
 
 def test_wafers_come_in_order_of_price_and_hold_the_longest_request(sides, traffic):
     kinds = list(sides.wafers_for(traffic))
-    prices = [kind.usd_per_hour for kind in kinds]
+    prices = [kind.system.usd_per_hour for kind in kinds]
     assert len(kinds) > 1 and prices == sorted(prices) and prices[-1] <= WAFERS * prices[0]
     for kind in kinds:
         assert run_load(kind, traffic, 1, Slo()).outcome.finish_seconds[-1] > traffic.arrival_seconds[-1]
@@ -44,14 +44,14 @@ def test_what_the_user_fixes_is_the_only_kind(sides, traffic):
     fixed = replace(sides, users=8, serving=Serving(tp=4))
     (wafers,), (gpus,) = fixed.wafers_for(traffic), fixed.gpus_for(traffic)
     assert gpus.facts["tp"] == 4
-    assert wafers.name.startswith("1 x WSE-3") or wafers.name.startswith("2 x WSE-3")
+    assert wafers.system.name.startswith("1 x WSE-3") or wafers.system.name.startswith("2 x WSE-3")
     (three,) = replace(fixed, wafers=3).wafers_for(traffic)
-    assert three.name.startswith("3 x WSE-3")
+    assert three.system.name.startswith("3 x WSE-3")
 
 
 def test_auto_names_a_cluster(sides, traffic):
     kind = next(iter(replace(sides, cluster="auto").gpus_for(traffic)))
-    assert "x" in kind.name and kind.usd_per_hour > 0
+    assert "x" in kind.system.name and kind.system.usd_per_hour > 0
 
 
 def test_wafers_that_are_too_small_or_keep_another_cache_are_refused(sides, traffic):

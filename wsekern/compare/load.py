@@ -1,7 +1,7 @@
 """Real load: every request through one system, or through several that share them, and how many systems it takes."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,19 +28,20 @@ class LoadSystem(Protocol):
     def usd_per_hour(self) -> float:
         """Price, whatever the load."""
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the system is, as plain data."""
-
-    @property
-    def assumptions(self) -> list[str]:
-        """What its figures take for granted, a sentence each."""
-
     def simulate(self, traffic: Traffic) -> Outcome:
         """Serve all requests, which arrive at their own times."""
 
     def watts(self, outcome: Outcome) -> float:
         """Mean power over :attr:`Outcome.seconds`."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of system that may serve a load, with what it is as plain data, and what its figures take for granted."""
+
+    system: LoadSystem
+    facts: dict[str, Any] = field(default_factory=dict)
+    assumptions: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,17 @@ class Needed:
         return {"systems": self.systems, "share_within_slo_alone": self.lone_share, "reason": self.reason}
 
 
-def run_load(system: LoadSystem, traffic: Traffic, systems: int, slo: Slo) -> LoadReport:
+def run_load(kind: Kind, traffic: Traffic, systems: int, slo: Slo) -> LoadReport:
     """``traffic`` on ``systems`` systems alike. Requests go to them in turn, in order of arrival (round robin)."""
     if not 1 <= systems <= len(traffic):
         raise InputError(f"systems is {systems}, expected 1 to {len(traffic):,}, the number of requests")
+    system = kind.system
     outcomes = [system.simulate(part) for part in _in_turn(traffic, systems)]
     whole = _joined(traffic, outcomes)
     watts = sum(system.watts(replace(outcome, window_seconds=whole.seconds)) for outcome in outcomes)
     return LoadReport(system=system.name, systems=systems, outcome=whole, watts=watts,
-                      usd_per_hour=systems * system.usd_per_hour, slo=slo, facts=system.facts,
-                      assumptions=[*_shared(systems), *system.assumptions])
+                      usd_per_hour=systems * system.usd_per_hour, slo=slo, facts=kind.facts,
+                      assumptions=[*_shared(systems), *kind.assumptions])
 
 
 def _shared(systems: int) -> list[str]:
@@ -117,7 +119,7 @@ def lone_outcome(system: LoadSystem, traffic: Traffic) -> tuple[Outcome, NDArray
         gap *= 10.0
 
 
-def systems_needed(system: LoadSystem, traffic: Traffic, slo: Slo, most: int = MOST_SYSTEMS, first: int = 1,
+def systems_needed(kind: Kind, traffic: Traffic, slo: Slo, most: int = MOST_SYSTEMS, first: int = 1,
                    on_run: Callable[[], None] = lambda: None) -> tuple[Needed, LoadReport]:
     """The fewest systems, up to ``most``, with which the objective is kept, and the report of that many (of ``first`` where a
     lone request misses it): doubled from ``first`` on until it is kept, then halved in between. ``on_run`` is called after
@@ -126,13 +128,13 @@ def systems_needed(system: LoadSystem, traffic: Traffic, slo: Slo, most: int = M
         raise InputError("the number of systems depends on an objective: give a time to the first token or per output token")
 
     def run(systems: int) -> LoadReport:
-        report = run_load(system, traffic, systems, slo)
+        report = run_load(kind, traffic, systems, slo)
         on_run()
         return report
 
     most = min(most, len(traffic))
     low, report = 0, run(min(first, most))
-    outcome, which = lone_outcome(system, traffic)
+    outcome, which = lone_outcome(kind.system, traffic)
     alone = float(slo.kept(outcome)[which].mean())
     if alone < slo.share:
         return Needed(None, alone, f"of requests that are alone on it, {percent(alone)} keep the objective"), report
@@ -147,18 +149,18 @@ def systems_needed(system: LoadSystem, traffic: Traffic, slo: Slo, most: int = M
     return Needed(report.systems, alone), report
 
 
-def cheapest(systems: Iterable[LoadSystem], traffic: Traffic, count: int, slo: Slo,
+def cheapest(kinds: Iterable[Kind], traffic: Traffic, count: int, slo: Slo,
              on_run: Callable[[], None] = lambda: None) -> LoadReport:
-    """The load on ``count`` systems of the cheapest kind in ``systems`` (in order of price) that keeps the objective, or keeps
+    """The load on ``count`` systems of the cheapest kind in ``kinds`` (in order of price) that keeps the objective, or keeps
     up where there is none; of equally cheap ones the kind with the shortest mean request time. Where none does, the kind with
     the largest share of requests within the objective, of equals with the shortest mean request time."""
     best: LoadReport | None = None
     refused = InputError("there is no system to serve the load")
-    for system in systems:
-        if best is not None and best.succeeds and count * system.usd_per_hour > best.usd_per_hour:
+    for kind in kinds:
+        if best is not None and best.succeeds and count * kind.system.usd_per_hour > best.usd_per_hour:
             break
         try:
-            report = run_load(system, traffic, count, slo)
+            report = run_load(kind, traffic, count, slo)
         except InputError as error:  # a request that does not fit it
             refused = error
             continue
@@ -175,19 +177,19 @@ def _order(report: LoadReport) -> tuple[float, ...]:
     return (0.0, report.usd_per_hour, time) if report.succeeds else (1.0, -report.share_kept, time)
 
 
-def cheapest_needed(systems: Iterable[LoadSystem], traffic: Traffic, slo: Slo, most: int = MOST_SYSTEMS,
+def cheapest_needed(kinds: Iterable[Kind], traffic: Traffic, slo: Slo, most: int = MOST_SYSTEMS,
                     on_run: Callable[[], None] = lambda: None) -> tuple[Needed, LoadReport]:
-    """As many systems as are needed of the kind in ``systems`` of which they cost least together, as :func:`cheapest` orders
+    """As many systems as are needed of the kind in ``kinds`` of which they cost least together, as :func:`cheapest` orders
     them."""
     best: tuple[Needed, LoadReport] | None = None
     refused = InputError("there is no system to serve the load")
-    for system in systems:
+    for kind in kinds:
         enough = best is not None and best[0].systems is not None
-        bound = min(most, int(best[1].usd_per_hour / system.usd_per_hour * (1.0 + 1e-9))) if enough else most
+        bound = min(most, int(best[1].usd_per_hour / kind.system.usd_per_hour * (1.0 + 1e-9))) if enough else most
         if bound < 1:
             break
         try:
-            found = systems_needed(system, traffic, slo, bound, bound if enough else 1, on_run)
+            found = systems_needed(kind, traffic, slo, bound, bound if enough else 1, on_run)
         except InputError as error:  # a request that does not fit it
             refused = error
             continue

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from wsekern.compare.load import LoadSystem, Needed, cheapest, cheapest_needed
+from wsekern.compare.load import Kind, Needed, cheapest, cheapest_needed
 from wsekern.compare.load_report import LoadReport, Slo
 from wsekern.compare.load_verdict import load_sentences
 from wsekern.errors import InputError
@@ -108,8 +108,8 @@ class LoadComparison:
                 "not_served": self.not_served, "reasons": self.sentences()}
 
 
-def compare_load(config: ModelConfig, load: Load, wafer: Callable[[Traffic], Iterable[LoadSystem]],
-                 cluster: Callable[[Traffic], Iterable[LoadSystem]], slo: Slo, systems: int | None = 1,
+def compare_load(config: ModelConfig, load: Load, wafer: Callable[[Traffic], Iterable[Kind]],
+                 cluster: Callable[[Traffic], Iterable[Kind]], slo: Slo, systems: int | None = 1,
                  on_run: Callable[[], None] = lambda: None) -> LoadComparison:
     """``load`` on both sides; ``wafer`` and ``cluster`` make the kinds of system that may serve it, in order of price.
 

@@ -8,7 +8,7 @@ from wsekern.cluster.checkpoint import served_precision
 from wsekern.cluster.load import ClusterSystem
 from wsekern.compare.cluster_side import engine_of
 from wsekern.compare.comparison import chosen_cluster
-from wsekern.compare.load import LoadSystem
+from wsekern.compare.load import Kind
 from wsekern.compare.pairing import Pairing
 from wsekern.compare.serving import Serving
 from wsekern.compare.wafer_side import check_cache
@@ -46,7 +46,7 @@ class LoadSides:
         cluster = load_cluster("h100x8" if self.cluster == "auto" else self.cluster)
         Pairing(self.config, self.machine, cluster, self.wafers, self.profile, self.engine_level, self.serving).check()
 
-    def wafers_for(self, traffic: Traffic) -> Iterator[LoadSystem]:
+    def wafers_for(self, traffic: Traffic) -> Iterator[Kind]:
         """Wafers on which the longest request fits, once for each number of users at once, as many as twice the fewest wafers
         hold; in order of price. Cuts that only differ in the users are one kind, that with room for the most."""
         check_cache(self.precision, self.serving.kv_precision, self.machine)
@@ -75,7 +75,7 @@ class LoadSides:
         return place_model(self.config, Request(longest - output, output, users, self.precision), self.machine, self.wafers,
                            self.profile)
 
-    def gpus_for(self, traffic: Traffic) -> Iterator[LoadSystem]:
+    def gpus_for(self, traffic: Traffic) -> Iterator[Kind]:
         """The cluster in the layout asked for, or in each that has the least time per token for a number of users at once."""
         seen: list[Deployment] = []
         numbers = self._numbers_of_users(traffic)
