@@ -21,7 +21,7 @@ cdef class Line:
     cdef int64_t[::1] made, tokens                              # output tokens so far; ring of requests that are answered, next token first
     cdef int64_t[::1] freed                                     # cache slots to be free at freed_times
     cdef const double[::1] group_base, group_slope, chunk_base, chunk_slope
-    cdef double[::1] left, out                                  # [regions] when the last job left; [2 regions] ring: when chunks came out
+    cdef double[::1] left, out                                  # [regions] when the last job left; [jam x regions] ring: when chunks came out
     cdef readonly double busy                                   # seconds of work in the first region
     cdef double now, head_left, returned, think, last_share, head, crossing, crossing_token
     cdef int64_t users, born, starting, following, reading, read, free, unanswered
@@ -31,7 +31,7 @@ cdef class Line:
     def __init__(self, double[::1] arrival, const int64_t[::1] prompt, const int64_t[::1] output, const int64_t[::1] need,
                  int64_t users, double think, int64_t regions, double last_share, const double[::1] group_base,
                  const double[::1] group_slope, const double[::1] chunk_base, const double[::1] chunk_slope, double head,
-                 double crossing, double crossing_token, int64_t slots):
+                 double crossing, double crossing_token, int64_t slots, int64_t jam):
         n = len(prompt)
         self.arrival, self.first, self.finish = np.asarray(arrival), np.zeros(n), np.zeros(n)
         self.arrivals, self.firsts, self.finishes = arrival, self.first, self.finish
@@ -39,7 +39,7 @@ cdef class Line:
         self.made, self.tokens, self.freed = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
         self.token_times, self.freed_times = np.zeros(n), np.zeros(n)
         self.group_base, self.group_slope, self.chunk_base, self.chunk_slope = group_base, group_slope, chunk_base, chunk_slope
-        self.left, self.out = np.zeros(regions), np.zeros(2 * regions)
+        self.left, self.out = np.zeros(regions), np.zeros(jam * regions)
         self.last_share, self.head, self.crossing, self.crossing_token = last_share, head, crossing, crossing_token
         self.think, self.free, self.unanswered, self.reading = think, slots, n, -1
         self.closed = users > 0

@@ -32,7 +32,7 @@ class WaferServed:
     tokens_together: float
     """Output tokens of different users that travel together."""
     breakdown: dict[str, float]
-    """Seconds of the time per output token by cause: those of a lone token, crossings between wafers, and waiting for others."""
+    """Seconds of the time per output token by cause: those of a lone token, and waiting for others."""
 
 
 def serve_on_wafers(placement: Placement) -> WaferServed:
@@ -96,11 +96,11 @@ class WaferSystem:
         return self.placement.general_line()
 
     def simulate(self, traffic: Traffic) -> Outcome:
-        """Serve ``traffic`` event by event; :class:`InputError` if a request is longer than those that the regions were cut for."""
+        """Serve ``traffic`` event by event; :class:`InputError` if a request is longer than any the regions are cut for."""
         longest, room = int((traffic.prompt + traffic.output).max()), self.placement.mapping.slots * self.placement.height
         if longest > room:
-            raise InputError(f"a request has {longest:,} tokens in all, but {self.name} is placed for up to {room:,}: place the "
-                             "model for the longest request")
+            raise InputError(f"a request has {longest:,} tokens in all, but {self.name} is placed for up to {room:,}: place "
+                             "the model for the longest request")
         return simulate_line(self.costs, traffic)
 
     def watts(self, outcome: Outcome) -> float:

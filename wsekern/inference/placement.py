@@ -28,9 +28,9 @@ CHUNKS = (1, 2, 4, 8, 16, 32, 64)
 class Placement:
     """``layers`` layers in each region of ``width`` x ``height`` PEs; there is room for ``columns`` x ``rows`` on each wafer.
 
-    The embedding and the LM head take the room of ``head_columns`` x ``head_rows`` regions together, on the last wafer. The users
-    of the request take turns: each sends the next prompt ``think_seconds`` after the answer. Prompts are read in chunks of
-    ``chunk`` tokens.
+    The embedding and the LM head take the room of ``head_columns`` x ``head_rows`` regions together, on the last wafer. Prompts
+    are read in chunks of ``chunk`` tokens. The users of the request take turns: each sends the next prompt ``think_seconds``
+    after the answer.
     """
 
     config: ModelConfig
@@ -99,8 +99,11 @@ class Placement:
 
     def _costs(self, most: int, between: tuple[int, int], slots: float,
                context: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Seconds of a region for 1 to ``most`` tokens at context 0, and more per token of context: straight lines through the
-        times ``between`` two numbers of slots, of which ``slots`` are those of ``context``, and through 1 and ``most`` tokens."""
+        """Seconds of a region for 1 to ``most`` tokens at context 0, and more per token of context.
+
+        Straight lines through 1 and ``most`` tokens, and through the times ``between`` two numbers of cached positions a row;
+        ``slots`` of them are those of ``context``.
+        """
         low, high = between
         ends = []
         for tokens in (1, most):
@@ -160,10 +163,17 @@ class Placement:
     def _steady(self, users: int) -> SteadyLine:
         return steady_line(self.line, users, self.request.prompt, self.request.output, self.think_seconds)
 
+    def first_token_seconds(self) -> float:
+        """Mean time to the first token under the load of all users."""
+        return self.steady.time_to_first_token_seconds
+
+    def token_seconds(self) -> float:
+        """Mean time per output token of one user under the load of all."""
+        return self.steady.time_per_output_token_seconds
+
     def request_seconds(self) -> float:
         """Mean time of a whole request under the load of all users: the first token and all that follow it."""
-        steady = self.steady
-        return steady.time_to_first_token_seconds + (self.request.output - 1) * steady.time_per_output_token_seconds
+        return self.first_token_seconds() + (self.request.output - 1) * self.token_seconds()
 
     def memory_used(self) -> float:
         """Bytes in use on all wafers: weights, cache, buffers and code of every PE in a region."""
@@ -201,9 +211,9 @@ SHRINK = 0.7
 
 def place_model(config: ModelConfig, request: Request, machine: Machine, wafers: int | None = None,
                 profile: str = "silicon", think_seconds: float = 0.0) -> Placement:
-    """The placement that serves the users' requests soonest on the fewest wafers (or on ``wafers``); :class:`BudgetError` if none.
+    """The placement that serves the request soonest on the fewest wafers (or on ``wafers``); :class:`BudgetError` if none.
 
-    Each user sends the next prompt ``think_seconds`` after the answer is there.
+    It is judged under the load of all users. Each sends the next prompt ``think_seconds`` after the answer is there.
     """
     machine.profile(profile)
     if wafers is not None and wafers < 1:

@@ -113,11 +113,12 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"power {full * idle:.1f} kW a system where none works: {self.idle_fraction.source}"]
 
     def watts(self, activity: float) -> float:
-        """Mean power where ``activity`` is the share of the PEs that work, on average over the time: straight lines between idle,
-        half load and full load."""
+        """Mean power where ``activity``, from 0 to 1, is the share of the PEs that work, on average over the time: straight
+        lines between idle, half load and full load."""
         idle, half = float(self.idle_fraction), self.half_load
-        part = min(max(activity, 0.0), 1.0)
-        return float(self.power) * (idle + 2.0 * part * (half - idle) if part < 0.5 else 1.0 - 2.0 * (1.0 - part) * (1.0 - half))
+        if activity < 0.5:
+            return float(self.power) * (idle + 2.0 * activity * (half - idle))
+        return float(self.power) * (half + (2.0 * activity - 1.0) * (1.0 - half))
 
 
 class Machine(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True):
@@ -173,8 +174,8 @@ def _load(path: str, modified: int) -> Machine:
             raise InputError(f"{path}: core: {name} is empty, expected the depth of each queue")
     half = machine.system.half_load_fraction
     if half is not None and half.value < machine.system.idle_fraction.value:
-        raise InputError(f"{path}: system.half_load_fraction is less than system.idle_fraction, but half load draws no less than "
-                         "none")
+        raise InputError(f"{path}: system.half_load_fraction is less than system.idle_fraction, but half load draws no less "
+                         "than none")
     for name, profile in machine.profiles.items():
         if profile.link_words.value > profile.link_frame.value:
             raise InputError(f"{path}: profiles.{name}: link_words is more than link_frame, but a link carries a word a cycle "

@@ -24,5 +24,6 @@ class Line:
         crossing: float,
         crossing_token: float,
         slots: int,
+        jam: int,
     ) -> None: ...
     def run(self, jobs: int) -> bool: ...

@@ -2,8 +2,12 @@
 
 Every output token of a user passes all regions once, then the head, and the next token can only start when it is back; a
 prompt is cut into chunks that follow each other through the regions. Jobs (a chunk, or the tokens of several users that travel
-together) enter the first region when it is free and never overtake. When output tokens and a prompt wait at that gate they
-take turns: all tokens that wait, as many as may travel together, then a chunk of the prompt that came first.
+together) enter the first region when it is free and never overtake.
+
+At that gate output tokens and the prompt that came first take turns where both wait. Waiting tokens travel together, but no
+more than it takes for all tokens to have a region: else those that met once would stay together, and a large group is slow. No
+more than ``JAM`` chunks a region are in the line: else those of a new prompt would jam behind the slow last ones of a long one,
+and tokens behind them. Requests for which the cache has no room wait outside.
 """
 
 from dataclasses import dataclass
@@ -25,8 +29,11 @@ SLICE = 100_000
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LineCosts:
-    """What a line takes, in seconds. Cost arrays have an entry for each number of tokens from 1; a job's seconds in a region are
-    base + slope x its mean context in tokens. Handing on to the next region is part of them."""
+    """What a line takes, in seconds.
+
+    Cost arrays have an entry for each number of tokens from 1. A job's seconds in a region, handing on included, are base +
+    slope x its mean context in tokens.
+    """
 
     regions: int
     group_base: NDArray[np.float64]  # [most tokens of different users that travel together]
@@ -70,7 +77,8 @@ def simulate_line(costs: LineCosts, traffic: Traffic) -> Outcome:
     line = Line(np.array(traffic.arrival_seconds, np.float64), np.ascontiguousarray(traffic.prompt, np.int64),
                 np.ascontiguousarray(traffic.output, np.int64), np.ascontiguousarray(need, np.int64), traffic.users or 0,
                 traffic.think_seconds, costs.regions, costs.last_share, costs.group_base, costs.group_slope, costs.chunk_base,
-                costs.chunk_slope, costs.head_seconds, costs.crossing_seconds, costs.crossing_token_seconds, costs.cache_slots)
+                costs.chunk_slope, costs.head_seconds, costs.crossing_seconds, costs.crossing_token_seconds, costs.cache_slots,
+                JAM)
     while not line.run(SLICE):
         pass
     return Outcome(traffic, line.arrival, line.first, line.finish, line.busy, int(traffic.prompt.sum()),

@@ -9,9 +9,9 @@ wait for each other at the gate as before a single server, whose users come back
 from dataclasses import dataclass
 from math import exp, sqrt
 
-from wsekern.queueing.waiting import waiting
 from wsekern.queueing.pipeline import JAM, LineCosts
 from wsekern.queueing.traffic import SPREAD
+from wsekern.queueing.waiting import waiting
 
 ROUNDS = 60
 """Most iterations of the fixed point."""
@@ -37,8 +37,10 @@ class SteadyLine:
 
 
 def steady_line(costs: LineCosts, users: int, prompt: int, output: int, think_seconds: float = 0.0) -> SteadyLine:
-    """The closed queue of ``users`` who each send a prompt of ``prompt`` tokens ``think_seconds`` after the answer of ``output``
-    tokens to the one before is complete. Answers vary as those of :func:`wsekern.queueing.turns`."""
+    """The closed queue of ``users`` who each send the next prompt ``think_seconds`` after the answer is complete.
+
+    Prompts have ``prompt`` tokens, answers ``output`` on average and vary as those of :func:`wsekern.queueing.turns`.
+    """
     state = _State(costs, users, prompt, output, think_seconds)
     for _ in range(ROUNDS if users > 1 else 1):
         if state.improve() < CLOSE:

@@ -7,7 +7,7 @@ import numpy as np
 import simpy
 
 from wsekern.queueing.outcome import Outcome
-from wsekern.queueing.pipeline import LineCosts
+from wsekern.queueing.pipeline import JAM, LineCosts
 from wsekern.queueing.traffic import Traffic
 
 Process = Generator[simpy.Event, object, None]
@@ -68,7 +68,7 @@ class Line:
         reading, read, tokens_last = None, 0, False
         while True:
             yield Settled(self.env)
-            room = self.chunks < 2 * self.costs.regions
+            room = self.chunks < JAM * self.costs.regions
             if room and reading is None and self.waiting and self.need(self.waiting[0]) <= self.free:
                 reading, read = self.waiting.popleft(), 0
                 self.free -= self.need(reading)
@@ -117,7 +117,8 @@ class Line:
             yield turn
             yield self.env.timeout(self.costs.head_seconds)
         self.coming.append(request)
-        self.returned = max(self.returned, self.env.now + self.costs.crossing_seconds + self.costs.crossing_token_seconds * size)
+        crossing = self.costs.crossing_seconds + self.costs.crossing_token_seconds * size
+        self.returned = max(self.returned, self.env.now + crossing)
         yield self.env.timeout(self.returned - self.env.now)
         self.back(self.coming.popleft())
 
