@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from wsekern.compare.load import cheapest, run_load
+from wsekern.compare.load_comparison import compare_load, poisson_load
 from wsekern.compare.load_report import Slo
 from wsekern.compare.load_sides import WAFERS, LoadSides
 from wsekern.compare.serving import Serving
@@ -75,10 +76,18 @@ def test_what_no_load_could_change_is_refused_before_it_runs(sides, bad):
         replace(sides, **bad).check()
 
 
-@pytest.mark.parametrize("model", ["llama3-8b", "qwen3-30b-a3b", "deepseek-v2-lite"])
-def test_dense_models_mixtures_and_latent_attention_are_served_on_both_sides(sides, model):
+@pytest.mark.parametrize("model", ["llama3-8b", "qwen3-30b-a3b"])
+def test_dense_models_and_mixtures_are_served_on_both_sides(sides, model):
     traffic = poisson(1.0, 30, 500, 50)
     both = replace(sides, config=load_config(model))
     for kinds in (both.wafers_for(traffic), both.gpus_for(traffic)):
         report = cheapest(kinds, traffic, 1, Slo())
         assert 0.0 < report.utilisation <= 1.0 and report.watts > 0
+
+
+def test_latent_attention_is_served_by_gpus_and_the_reason_is_told_for_wafers(sides):
+    config = load_config("deepseek-v2-lite")
+    both = replace(sides, config=config)
+    comparison = compare_load(config, poisson_load(1.0, 30, 500, 50), both.wafers_for, both.gpus_for, Slo())
+    assert comparison.wafer is None and "latent attention" in comparison.not_served["wafer"]
+    assert comparison.cluster.watts > 0

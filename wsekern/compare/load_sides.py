@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 from wsekern.cluster import Cluster, Deployment, best_deployment, deploy, load_cluster
 from wsekern.cluster.checkpoint import served_precision
-from wsekern.cluster.load import ClusterSystem
-from wsekern.compare.cluster_side import engine_of
+from wsekern.cluster.system import ClusterSystem
+from wsekern.compare.cluster_side import degrees, engine_of
 from wsekern.compare.comparison import chosen_cluster
 from wsekern.compare.load import Kind
 from wsekern.compare.pairing import Pairing
 from wsekern.compare.serving import Serving
-from wsekern.compare.wafer_side import check_cache
+from wsekern.compare.wafer_side import check_cache, wafer_assumptions
 from wsekern.errors import BudgetError
 from wsekern.inference.load import WaferSystem
 from wsekern.inference.placement import Placement, place_model
@@ -63,10 +63,10 @@ class LoadSides:
             if placement.wafers > WAFERS * fewest:
                 break
             if before is not None and replace(before, request=placement.request) != placement:
-                yield WaferSystem(before)
+                yield _wafers(before)
             before = placement
         if before is not None:
-            yield WaferSystem(before)
+            yield _wafers(before)
 
     def _placed(self, traffic: Traffic, users: int) -> Placement:
         """Wafers for ``users`` requests as long as the longest, whose answers are of the mean length."""
@@ -84,7 +84,7 @@ class LoadSides:
             deployment = self._deployed(traffic, users, cluster)
             if deployment not in seen:
                 seen.append(deployment)
-                yield ClusterSystem(deployment)
+                yield self._gpus(deployment, traffic, users)
 
     def _cluster(self, traffic: Traffic, users: int) -> Cluster:
         """The cluster, or for ``auto`` that which has the least time per token for ``users`` at once."""
@@ -104,10 +104,28 @@ class LoadSides:
                           precision=precision, **serving.degrees)
         return best_deployment(self.config, request, cluster, engine_level=engine, precision=precision)[0]
 
+    def _gpus(self, deployment: Deployment, traffic: Traffic, users: int) -> Kind:
+        """As many copies of ``deployment`` as the cluster holds, unless the user says how many (dp)."""
+        copies = deployment.cluster.count // deployment.layout.gpus if self.serving.dp is None else 1
+        system = ClusterSystem.of(deployment, traffic, copies)
+        why = "as asked" if self.serving.degrees else f"the layout with the least time per token of {users} users at once"
+        laid_out = f"{copies} x {deployment.layout.gpus} GPUs ({degrees(deployment.layout)}), {why}"
+        stored = f"weights in {deployment.precision.name} on the GPUs"
+        return Kind(system, system.facts, [laid_out, stored, *system.assumptions])
+
     def _numbers_of_users(self, traffic: Traffic) -> list[int]:
         """What the user asks for, or 1, 2, 4, ... up to the number of requests."""
         most = min(MOST_USERS, len(traffic))
         return [2**exponent for exponent in range(most.bit_length())] if self.users is None else [self.users]
+
+
+def _wafers(placement: Placement) -> Kind:
+    request = placement.request
+    facts = {"wafers": placement.wafers, "grid": f"{placement.width}x{placement.height}", "regions": placement.regions,
+             "layers_per_region": placement.layers, "prompt_chunk_tokens": placement.chunk, "profile": placement.profile,
+             "cache_tokens": request.context * request.batch, "users_placed_for": request.batch}
+    room = f"room for {request.batch:,} requests as long as the longest ({request.context:,} tokens), or more that are shorter"
+    return Kind(WaferSystem(placement), facts, [room, *wafer_assumptions(placement, request)])
 
 
 def _mean(traffic: Traffic) -> tuple[int, int]:

@@ -18,6 +18,8 @@ LABELS = dict(zip(TIMES, ("time to first token", "time per output token", "reque
 
 COLORS = {"wafer": "#e07a1f", "cluster": "#4c78a8"}
 
+_SHORT = dict(zip(TIMES, ("first token", "output token", "request"), strict=True))
+
 _POINTS = 500  # of a distribution's line
 
 
@@ -42,7 +44,7 @@ def load_view(comparison: LoadComparison) -> RenderableType:
 def _rows(reports: list[LoadReport]) -> list[tuple[str, list[str]]]:
     """Lines of the table: a name, and a cell for each side."""
     rows = []
-    for time, label in LABELS.items():
+    for time, label in _SHORT.items():
         summaries = [report.summary(time) for report in reports]
         for name in QUANTILES:
             cells = ["-" if summary is None else seconds(summary[name]) for summary in summaries]
@@ -54,14 +56,14 @@ def _rows(reports: list[LoadReport]) -> list[tuple[str, list[str]]]:
         ("requests/s served", lambda r: amount(len(r.outcome.traffic) / r.seconds)),
         ("output tokens/s", lambda r: amount(r.outcome.output_tokens / r.seconds)),
         ("requests in the system", lambda r: _mean_most(r.queues()["requests_in_system"])),
-        ("waiting for the first token", lambda r: _mean_most(r.queues()["requests_waiting"])),
+        ("waiting for first token", lambda r: _mean_most(r.queues()["requests_waiting"])),
         ("busy", lambda r: percent(r.utilisation)),
         ("power", lambda r: f"{r.watts / 1e3:.3g} kW"),
         ("energy", lambda r: f"{r.joules / 3.6e6:.3g} kWh in {r.seconds:,.4g} s"),
         ("energy per request", lambda r: f"{amount(r.joules / len(r.outcome.traffic))} J"),
         ("energy per output token", lambda r: f"{amount(r.joules / r.outcome.output_tokens)} J"),
         ("cost", lambda r: f"{amount(r.usd)} USD ({amount(r.usd_per_hour)} an hour)"),
-        ("cost per million output tokens", lambda r: f"{amount(r.usd / r.outcome.output_tokens * 1e6)} USD"),
+        ("cost per million tokens", lambda r: f"{amount(r.usd / r.outcome.output_tokens * 1e6)} USD"),
     ):
         rows.append((name, [show(report) for report in reports]))
     return rows
@@ -70,17 +72,17 @@ def _rows(reports: list[LoadReport]) -> list[tuple[str, list[str]]]:
 def _objective_rows(reports: list[LoadReport]) -> list[tuple[str, list[str]]]:
     """Shares within each bound, and what is served within all of them."""
     rows, slo = [], reports[0].slo
-    bounds = {"time_to_first_token": slo.time_to_first_token_seconds,
-              "time_per_output_token": slo.time_per_output_token_seconds}
+    bounds = {"time_to_first_token": ("first token", slo.time_to_first_token_seconds),
+              "time_per_output_token": ("output token", slo.time_per_output_token_seconds)}
     shares = [report.shares_within() for report in reports]
-    for name, bound in bounds.items():
+    for name, (words, bound) in bounds.items():
         if bound is not None:
-            rows.append((f"{name.replace('_', ' ')} within {seconds(bound)}", [percent(share[name]) for share in shares]))
-    if None not in bounds.values():
-        rows.append(("both", [percent(share["both"]) for share in shares]))
+            rows.append((f"{words} in {seconds(bound)}", [percent(share[name]) for share in shares]))
+    if len(rows) == 2:
+        rows.append(("both in time", [percent(share["both"]) for share in shares]))
     goods = [report.goodput() for report in reports]
-    rows.append(("requests/s within it", [amount(good["requests_per_second"]) for good in goods]))
-    rows.append(("output tokens/s within it", [amount(good["tokens_per_second"]) for good in goods]))
+    rows.append(("requests/s in time", [amount(good["requests_per_second"]) for good in goods]))
+    rows.append(("output tokens/s in time", [amount(good["tokens_per_second"]) for good in goods]))
     return rows
 
 
