@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsekern.cli.options import COUNT, Number
+from wsekern.errors import InputError
+from wsekern.workload.speculation import Speculation
 
 if TYPE_CHECKING:
     from wsekern.compare import Serving
@@ -23,6 +25,12 @@ _OPTIONS = (
                  help="Cache on either side: bf16, fp16, fp8, ...; a wafer refuses what it cannot hold."),
     click.option("--no-chunked-prefill", "chunked_prefill", is_flag=True, flag_value=False, default=True,
                  help="GPUs stop decoding while they read a prompt."),
+    click.option("--speculate", type=COUNT, metavar="K", help="Drafted tokens that every pass checks, on both sides."),
+    click.option("--acceptance", type=Number(), metavar="A",
+                 help="With --speculate: probability that a drafted token is accepted if all before it were."),
+    click.option("--shared-prefix", default=0.0, type=Number(), metavar="SHARE",
+                 help="Share of every prompt that is in the cache already, once for all users."),
+    click.option("--prefill-cluster", metavar="NAME", help="GPUs that read the prompts of either side and send it the cache."),
 )
 
 
@@ -33,12 +41,17 @@ def serving_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-NAMES = ("think_seconds", "tp", "pp", "dp", "ep", "gpu_precision", "kv_precision", "chunked_prefill")
-"""Parameters that :func:`serving_options` adds."""
+NAMES = ("think_seconds", "tp", "pp", "dp", "ep", "gpu_precision", "kv_precision", "chunked_prefill", "shared_prefix",
+         "prefill_cluster")
+"""Parameters that :func:`serving_options` adds, but for those of speculation."""
 
 
 def serving_of(given: dict[str, Any]) -> "Serving":
     """The choices among ``given`` parameters, which are taken out."""
     from wsekern.compare import Serving
 
-    return Serving(**{name: given.pop(name) for name in NAMES})
+    drafted, acceptance = given.pop("speculate"), given.pop("acceptance")
+    if (drafted is None) != (acceptance is None):
+        raise InputError("--speculate and --acceptance go together: how many tokens are drafted, and how often one is accepted")
+    speculation = None if drafted is None else Speculation(drafted, acceptance)
+    return Serving(speculation=speculation, **{name: given.pop(name) for name in NAMES})

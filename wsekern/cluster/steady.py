@@ -85,10 +85,11 @@ def _gpu_load(
     steps = requests * (measure.output - 1.0) / queue.step_sequences
     stages = min(1.0, queue.step_sequences / ranks_of(deployment) / pp)  # of a pipeline with fewer users than stages, some wait
     prompts = requests / ranks_of(deployment) / pp
-    shared = prefill.weights + prefill.fixed if chunked else 0.0
     beside = min(1.0, steps * measure.time_per_output_token_seconds)  # share of the time in which sequences decode
+    share = 1.0 - (prefill.idle if chunked else prefill.idle + prefill.engine) / prefill.seconds
     rate = steps * stages * decode.flops + prompts * prefill.flops
-    return rate, min(1.0, steps * stages * decode.busy + prompts * max(0.0, prefill.busy - beside * shared))
+    busy = steps * (stages * decode.busy + share * queue.stalled_seconds) + (1.0 - beside) * prompts * prefill.busy
+    return rate, min(1.0, busy)
 
 
 def _breakdown(decode: StepTime, prefill: StepTime, stalled: float, chunked: bool) -> dict[str, float]:

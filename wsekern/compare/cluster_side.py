@@ -24,16 +24,15 @@ def cluster_side(config: ModelConfig, request: Request, cluster: Cluster, engine
     cluster holds share the users, the fullest of them being shown.
     """
     deployment, copies = _deployed(config, request, cluster, engine_level, serving)
-    served = serve_on(deployment, replace(request, batch=-(-request.batch // copies)))
-    alone = serve_on(deployment, replace(request, batch=1))
+    served = serve_on(deployment, replace(request, batch=-(-request.batch // copies)), think_seconds=serving.think_seconds)
     gpus = copies * served.layout.gpus
     measure = Measure(users=request.batch, prompt=request.prompt, output=request.output,
                       time_to_first_token_seconds=served.time_to_first_token_seconds,
                       time_per_output_token_seconds=served.time_per_output_token_seconds, think_seconds=serving.think_seconds)
     return Side(
         name=f"{cluster.name} ({engine_level})", measure=measure,
-        lone_time_to_first_token_seconds=alone.time_to_first_token_seconds,
-        lone_time_per_output_token_seconds=alone.time_per_output_token_seconds,
+        lone_time_to_first_token_seconds=served.lone_time_to_first_token_seconds,
+        lone_time_per_output_token_seconds=served.lone_time_per_output_token_seconds,
         watts=copies * served.watts, rated_watts=cluster.power_max, usd_per_hour=gpus * float(cluster.gpu.price.per_hour),
         memory_used_bytes=gpus * served.memory_used_bytes, memory_available_bytes=gpus * served.memory_available_bytes,
         shares=_shares(served),
@@ -41,6 +40,7 @@ def cluster_side(config: ModelConfig, request: Request, cluster: Cluster, engine
                "cache_bytes_per_element": deployment.precision.cache,
                "engine_level": served.engine_level, "confidence": served.confidence, "nearest": served.nearest,
                "prefill_seconds": served.prefill_seconds, "queueing_seconds": served.queueing_seconds,
+               "decoding_users": copies * served.decoding_users,
                "breakdown_seconds": served.breakdown},
         assumptions=[_laid_out(deployment, copies, request.batch, bool(serving.degrees)), _stored(deployment, serving),
                      *served.assumptions])
