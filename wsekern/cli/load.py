@@ -124,8 +124,6 @@ def serve_load(model: str, wanted: LoadRequest, plot_path: str | None, *, machin
     from wsekern.report import load_plot, load_view
     from wsekern.workload import load_config
 
-    if serving.think_seconds:
-        raise InputError("--think goes with neither --rate nor --trace: requests come when they come")
     slo, systems, config = wanted.slo(), wanted.system_count(), load_config(model)
     sides = LoadSides(config=config, machine=machine, wafers=wafers, cluster=cluster, precision=precision, profile=profile,
                       engine_level=engine_level, serving=serving, users=batch if stated_by_user("batch") else None)

@@ -12,7 +12,7 @@ from wsekern.compare.load import Kind
 from wsekern.compare.pairing import Pairing
 from wsekern.compare.serving import Serving
 from wsekern.compare.wafer_side import check_cache, wafer_assumptions
-from wsekern.errors import BudgetError
+from wsekern.errors import BudgetError, InputError
 from wsekern.inference.load import WaferSystem
 from wsekern.inference.placement import Placement, place_model
 from wsekern.machine import Machine
@@ -41,7 +41,13 @@ class LoadSides:
     users: int | None
 
     def check(self) -> None:
-        """Refuse with :class:`InputError` what no load could change."""
+        """Refuse with :class:`InputError` what no load could change, and choices that requests one by one do not obey yet."""
+        serving = self.serving
+        stated = {"--think": serving.think_seconds, "--speculate": serving.speculation,
+                  "--shared-prefix": serving.shared_prefix, "--prefill-cluster": serving.prefill_cluster}
+        for name, value in stated.items():
+            if value:
+                raise InputError(f"{name} goes with neither --rate nor --trace")
         Request(precision=self.precision)
         cluster = load_cluster("h100x8" if self.cluster == "auto" else self.cluster)
         Pairing(self.config, self.machine, cluster, self.wafers, self.profile, self.engine_level, self.serving).check()
