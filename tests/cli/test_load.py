@@ -1,7 +1,11 @@
 """Real load on the command line."""
 
 import json
+import signal
+import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -121,3 +125,32 @@ def test_a_bad_row_of_a_trace_is_named(wsekern, tmp_path):
     (tmp_path / "t.csv").write_text(HEADER + "0,10,10\n1,ten,10\n")
     code, _, err = wsekern("compare", "llama3-8b", "--trace", str(tmp_path / "t.csv"))
     assert code == 2 and "row 2" in err and "'ten'" in err
+
+
+def test_a_number_of_wafers_that_is_too_small_is_refused(wsekern):
+    code, out, err = wsekern("compare", "llama3-70b", "--rate", "1", "--requests", "10", "--wafers", "3")
+    assert code == 2 and out == "" and "3 wafers" in err and err.count("\n") == 1
+
+
+def test_real_wafers_and_gpus_serve_a_trace(wsekern):
+    code, out, _ = wsekern("compare", "llama3-8b", "--trace", str(TRACE), "--slo-ttft", "1", "--json", "-")
+    data = json.loads(out)
+    assert code == 0 and data["not_served"] == {}
+    for side in ("wafer", "cluster"):
+        figures = data[side]
+        assert figures["requests"] == 150 and 0.0 < figures["utilisation"] < 1.0 and figures["watts"] > 1000
+        assert figures["requests_in_system"]["mean"] == pytest.approx(
+            figures["requests_per_second"] * figures["request_seconds"]["mean"])
+        assert figures["joules_per_token"] == pytest.approx(figures["watts"] / figures["tokens_per_second"])
+        assert figures["share_within_slo"]["both"] > 0.5
+
+
+def test_an_interrupt_ends_at_once_and_cleanly():
+    command = ["compare", "llama3-8b", "--rate", "30", "--requests", "3000000"]     # half a minute, were it let to end
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)      # jobs in the background are born deaf to it
+    run = subprocess.Popen([sys.executable, "-m", "wsekern.cli", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           text=True, preexec_fn=listen)
+    time.sleep(4)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=10)
+    assert run.returncode == 130 and "Traceback" not in err and "interrupted" in err

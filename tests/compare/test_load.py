@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from wsekern.compare.load import cheapest, cheapest_needed, lone_outcome, run_load, systems_needed
 from wsekern.compare.load_comparison import Load, compare_load, poisson_load, trace_load, within_context
 from wsekern.compare.load_report import INTERVALS, TIMES, LoadReport, Slo, percent
-from wsekern.errors import InputError
+from wsekern.errors import BudgetError, InputError
 from wsekern.output import to_json
 from wsekern.queueing import Traffic
 from wsekern.queueing.traffic import poisson, turns
@@ -234,6 +234,16 @@ def test_a_side_that_cannot_serve_leaves_the_other_and_says_why(one_server, conf
     assert data["not_served"] == {"wafer": "it does not fit"}
     with pytest.raises(InputError, match="it does not fit"):
         compare_load(config, load, cannot, cannot, Slo())
+
+
+def test_a_size_that_the_user_fixed_and_that_is_too_small_is_refused(one_server, config):
+    def too_small(traffic):
+        raise BudgetError("use more wafers")
+
+    load = poisson_load(2.0, 50, 100, 10)
+    assert compare_load(config, load, too_small, lambda traffic: [one_server()], Slo(), forced=["cluster"]).not_served
+    with pytest.raises(BudgetError, match="more wafers"):
+        compare_load(config, load, too_small, lambda traffic: [one_server()], Slo(), forced=["wafer"])
 
 
 def test_requests_longer_than_the_context_are_left_out_and_told(config):

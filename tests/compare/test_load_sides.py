@@ -46,6 +46,7 @@ def test_what_the_user_fixes_is_the_only_kind(sides, traffic):
     (wafers,), (gpus,) = fixed.wafers_for(traffic), fixed.gpus_for(traffic)
     assert gpus.facts["tp"] == 4
     assert wafers.system.name.startswith("1 x WSE-3") or wafers.system.name.startswith("2 x WSE-3")
+    assert sides.forced == [] and fixed.forced == ["cluster"] and replace(sides, wafers=3).forced == ["wafer"]
     (three,) = replace(fixed, wafers=3).wafers_for(traffic)
     assert three.system.name.startswith("3 x WSE-3")
 
@@ -64,8 +65,8 @@ def test_wafers_that_are_too_small_or_keep_another_cache_are_refused(sides, traf
 
 def test_a_request_that_no_gpu_can_hold_is_refused_with_the_reason(sides):
     big = replace(sides, config=load_config("llama3-70b"), cluster="h100x1")
-    with pytest.raises(InputError):
-        cheapest(big.gpus_for(poisson(1.0, 5, 100, 10)), poisson(1.0, 5, 100, 10), 1, Slo())
+    with pytest.raises(BudgetError, match="weights take"):
+        list(big.gpus_for(poisson(1.0, 5, 100, 10)))
 
 
 @pytest.mark.parametrize("bad", [{"engine_level": "magic"}, {"cluster": "abacusx8"}, {"profile": "wood"}, {"precision": "fp3"},

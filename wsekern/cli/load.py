@@ -130,7 +130,7 @@ def serve_load(model: str, wanted: LoadRequest, plot_path: str | None, *, machin
     sides.check()
     load = wanted.load(prompt, output)
     with ProgressBar(f"serving {len(load.traffic):,} requests on both sides", None) as advance:
-        comparison = compare_load(config, load, sides.wafers_for, sides.gpus_for, slo, systems, on_run=advance)
+        comparison = compare_load(config, load, sides.wafers_for, sides.gpus_for, slo, systems, sides.forced, on_run=advance)
     if plot_path:
         load_plot(comparison, plot_path)
     return [load_view(comparison)], comparison.to_dict()

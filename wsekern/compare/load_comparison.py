@@ -1,14 +1,14 @@
 """The same load on wafers and on GPUs, side by side, and the verdict in sentences."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wsekern.compare.load import Kind, Needed, cheapest, cheapest_needed
 from wsekern.compare.load_report import LoadReport, Slo
 from wsekern.compare.load_verdict import load_sentences
-from wsekern.errors import InputError
+from wsekern.errors import BudgetError, InputError
 from wsekern.queueing import Traffic
 from wsekern.queueing.trace import read_trace
 from wsekern.queueing.traffic import poisson
@@ -110,11 +110,12 @@ class LoadComparison:
 
 def compare_load(config: ModelConfig, load: Load, wafer: Callable[[Traffic], Iterable[Kind]],
                  cluster: Callable[[Traffic], Iterable[Kind]], slo: Slo, systems: int | None = 1,
-                 on_run: Callable[[], None] = lambda: None) -> LoadComparison:
+                 forced: Collection[str] = (), on_run: Callable[[], None] = lambda: None) -> LoadComparison:
     """``load`` on both sides; ``wafer`` and ``cluster`` make the kinds of system that may serve it, in order of price.
 
     On ``systems`` systems of the :func:`cheapest` kind of each side, or (None) on as many as keep the objective. ``on_run`` is
-    called after each load that was run. :class:`InputError` where neither side can serve the load.
+    called after each load that was run. :class:`InputError` where neither side can serve the load, :class:`BudgetError` where
+    one whose size is ``forced``, by name, is too small for it.
     """
     load = within_context(load, config)
     reports: dict[str, LoadReport | None] = dict.fromkeys(SIDES)
@@ -127,6 +128,8 @@ def compare_load(config: ModelConfig, load: Load, wafer: Callable[[Traffic], Ite
             else:
                 reports[name] = cheapest(make(load.traffic), load.traffic, systems, slo, on_run)
         except InputError as error:
+            if name in forced and isinstance(error, BudgetError):
+                raise
             not_served[name] = str(error)
     if not any(reports.values()):
         raise InputError("; ".join(dict.fromkeys(not_served.values())))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from wsekern.cluster import Cluster, Deployment, best_deployment, deploy, load_cluster
 from wsekern.cluster.checkpoint import served_precision
+from wsekern.cluster.layout import memory_of, require_fit
 from wsekern.cluster.system import ClusterSystem
 from wsekern.compare.cluster_side import degrees, engine_of
 from wsekern.compare.comparison import chosen_cluster
@@ -52,6 +53,11 @@ class LoadSides:
         cluster = load_cluster("h100x8" if self.cluster == "auto" else self.cluster)
         Pairing(self.config, self.machine, cluster, self.wafers, self.profile, self.engine_level, self.serving).check()
 
+    @property
+    def forced(self) -> list[str]:
+        """Sides whose size the user has fixed."""
+        return [*(["wafer"] if self.wafers is not None else []), *(["cluster"] if self.serving.degrees else [])]
+
     def wafers_for(self, traffic: Traffic) -> Iterator[Kind]:
         """Wafers on which the longest request fits, once for each number of users at once, as many as twice the fewest wafers
         hold; in order of price. Cuts that only differ in the users are one kind, that with room for the most."""
@@ -76,21 +82,35 @@ class LoadSides:
 
     def _placed(self, traffic: Traffic, users: int) -> Placement:
         """Wafers for ``users`` requests as long as the longest, whose answers are of the mean length."""
-        longest = int((traffic.prompt + traffic.output).max())
+        longest = _longest(traffic)
         output = min(longest - 1, _mean(traffic)[1])
         return place_model(self.config, Request(longest - output, output, users, self.precision), self.machine, self.wafers,
                            self.profile)
 
     def gpus_for(self, traffic: Traffic) -> Iterator[Kind]:
-        """The cluster in the layout asked for, or in each that has the least time per token for a number of users at once."""
+        """The cluster in the layout asked for, or in each that has the least time per token for a number of users at once, in
+        order of price; only layouts whose cache holds the longest request."""
+        kinds = [self._gpus(*found, traffic) for found in self._layouts(traffic)]
+        yield from sorted(kinds, key=lambda kind: kind.system.usd_per_hour)
+
+    def _layouts(self, traffic: Traffic) -> Iterator[tuple[Deployment, int]]:
+        """Deployments and the users at once that they are for."""
+        longest = _longest(traffic)
         seen: list[Deployment] = []
         numbers = self._numbers_of_users(traffic)
         cluster = self._cluster(traffic, numbers[0])
         for users in numbers:
             deployment = self._deployed(traffic, users, cluster)
-            if deployment not in seen:
-                seen.append(deployment)
-                yield self._gpus(deployment, traffic, users)
+            if deployment in seen:
+                continue
+            try:
+                require_fit(deployment, memory_of(deployment, longest, 1), longest, 1)
+            except BudgetError:
+                if users == numbers[-1] and not seen:
+                    raise
+                continue
+            seen.append(deployment)
+            yield deployment, users
 
     def _cluster(self, traffic: Traffic, users: int) -> Cluster:
         """The cluster, or for ``auto`` that which has the least time per token for ``users`` at once."""
@@ -110,7 +130,7 @@ class LoadSides:
                           precision=precision, **serving.degrees)
         return best_deployment(self.config, request, cluster, engine_level=engine, precision=precision)[0]
 
-    def _gpus(self, deployment: Deployment, traffic: Traffic, users: int) -> Kind:
+    def _gpus(self, deployment: Deployment, users: int, traffic: Traffic) -> Kind:
         """As many copies of ``deployment`` as the cluster holds, unless the user says how many (dp)."""
         copies = deployment.cluster.count // deployment.layout.gpus if self.serving.dp is None else 1
         system = ClusterSystem.of(deployment, traffic, copies)
@@ -132,6 +152,11 @@ def _wafers(placement: Placement) -> Kind:
              "cache_tokens": request.context * request.batch, "users_placed_for": request.batch}
     room = f"room for {request.batch:,} requests as long as the longest ({request.context:,} tokens), or more that are shorter"
     return Kind(WaferSystem(placement), facts, [room, *wafer_assumptions(placement, request)])
+
+
+def _longest(traffic: Traffic) -> int:
+    """Tokens of the longest request, answer included."""
+    return int((traffic.prompt + traffic.output).max())
 
 
 def _mean(traffic: Traffic) -> tuple[int, int]:

@@ -51,7 +51,8 @@ def _system_count(needed: Needed, report: LoadReport, slo: Slo) -> str:
     if needed.systems is None:
         return f"no number of systems ({report.system}) is enough for {objective}: {needed.reason}"
     count = f"{needed.systems:,} system{'s' if needed.systems > 1 else ''} ({report.system})"
-    enough = "is enough" if needed.systems == 1 else f"are enough, {needed.systems - 1:,} are not,"
+    fewer = needed.systems - 1
+    enough = "is enough" if not fewer else f"are enough, {fewer:,} {'is' if fewer == 1 else 'are'} not,"
     return f"{count} {enough} for {objective}: {percent(report.share_kept)} have that, {_price(report)}"
 
 
