@@ -67,8 +67,8 @@ def test_energy_and_cost_of_requests_are_those_of_their_tokens_and_of_the_hour(l
 
 @SETTINGS
 @given(loads)
-def test_nobody_waits_less_under_load_than_alone(load):
-    side = side_of(load)
+def test_nobody_waits_less_under_load_than_alone_on_wafers(load):
+    side = side_of(load, wafers=True)
     if side is None:
         return
     assert side.time_to_first_token_seconds >= side.lone_time_to_first_token_seconds * (1.0 - 1e-9)

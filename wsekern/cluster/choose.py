@@ -14,6 +14,7 @@ from wsekern.cluster.steady import steady_state
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
+from wsekern.workload.speculation import Speculation
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Sequences in flight that a sweep tries."""
@@ -120,24 +121,29 @@ def _point(deployment: Deployment, prompt: int, output: int, batch: int) -> Poin
 
 def best_deployment(
     model: ModelConfig, request: Request, cluster: Cluster | str, *, engine_level: str | Engine = "stock",
-    precision: str | Precision | None = None
+    precision: str | Precision | None = None, think_seconds: float = 0.0, speculation: Speculation | None = None,
+    cached: float | None = None
 ) -> tuple[Deployment, int]:
-    """A deployment, and how many copies of it share the request's users, that give the least time per token on the whole
-    ``cluster`` (which is most tokens/s too, the users being given); of equals the fewest GPUs.
+    """A deployment, and how many copies of it share the request's users, that answer a request in the least time on the whole
+    ``cluster`` (which is most requests/s too, the users being given); of equals the fewest GPUs.
 
-    Where nothing fits, the default layout once, which :func:`serve_on` then refuses with the reason.
+    ``speculation`` is the deployment's; ``think_seconds`` and ``cached`` as in :func:`serve_on`. Where nothing fits, the
+    default layout once, which :func:`serve_on` then refuses with the reason.
     """
     alone = resolve(model, cluster, precision if precision is not None else request.precision, engine_level)
+    alone = replace(alone, speculation=speculation)
     best: tuple[float, int, Deployment, int] | None = None
     for deployment in _laid_out(alone):
         layout = deployment.layout
         copies = max(1, min(alone.cluster.count // layout.gpus, request.batch // layout.dp))
         each = -(-request.batch // copies)
-        if each < layout.dp or memory_of(deployment, request.context, each).sequences < each:
+        if each < layout.dp or memory_of(deployment, request.context, each, request.shared).sequences < each:
             continue
-        token = steady_state(deployment, request.prompt, request.output, each).token_seconds
-        if best is None or (token, copies * layout.gpus) < best[:2]:
-            best = (token, copies * layout.gpus, deployment, copies)
+        state = steady_state(deployment, request.prompt, request.output, each, think_seconds=think_seconds,
+                             shared=request.shared, cached=cached)
+        seconds = state.measure.request_seconds
+        if best is None or (seconds, copies * layout.gpus) < best[:2]:
+            best = (seconds, copies * layout.gpus, deployment, copies)
     if best is None:
         return replace(alone, layout=default_layout(alone, request.context, request.batch)), 1
     return best[2], best[3]

@@ -169,12 +169,13 @@ def serve(
 
 def serve_on(
     deployment: Deployment, request: Request, check_memory: bool = True, *, think_seconds: float = 0.0,
-    chunked: bool | None = None
+    chunked: bool | None = None, cached: float | None = None
 ) -> Served:
-    """:func:`serve` on a deployment, whose precision counts."""
-    memory = _memory(deployment, request.context, request.batch, check_memory)
+    """:func:`serve` on a deployment, whose precision counts. The first ``cached`` tokens of every prompt need not be read: the
+    request's shared ones unless given."""
+    memory = _memory(deployment, request.context, request.batch, check_memory, request.shared)
     state = steady_state(deployment, request.prompt, request.output, request.batch, think_seconds=think_seconds,
-                         chunked=chunked, bounded=check_memory)
+                         chunked=chunked, bounded=check_memory, shared=request.shared, cached=cached)
     measure, gpus = state.measure, deployment.layout.gpus
     watts = _watts(deployment, state.flops_per_second, state.busy)
     usd_per_hour = gpus * float(deployment.gpu.price.per_hour)
@@ -209,8 +210,8 @@ def serve_on(
     )
 
 
-def _memory(deployment: Deployment, context: int, batch: int, check: bool) -> Memory:
-    memory = memory_of(deployment, context, batch)
+def _memory(deployment: Deployment, context: int, batch: int, check: bool, shared: int = 0) -> Memory:
+    memory = memory_of(deployment, context, batch, shared)
     if check:
         require_fit(deployment, memory, context, batch)
     return memory

@@ -65,7 +65,7 @@ def disaggregate(
     )
     prompt = prefill_step(reading, 1.0, request.prompt)
     token = decode_step(writing, request.batch, request.prompt + request.output / 2.0).seconds
-    transfer = _transfer_seconds(reading, writing, request.prompt)
+    transfer = transfer_seconds(reading, request.prompt, network_rate(writing))
     needed = request.batch / (token * request.output) * prompt.seconds
     rate = request.batch / token
     gpus = writing.layout.gpus + needed * reading.layout.gpus
@@ -82,13 +82,17 @@ def disaggregate(
     )
 
 
-def _transfer_seconds(reading: Deployment, writing: Deployment, prompt: int) -> float:
-    """Seconds of sending the cache of a prompt from ``reading`` to ``writing``, every GPU through its own adapter."""
-    link = reading.gpu.link
-    moved = cache_bytes(reading.model, reading.precision, prompt)
-    adapters = min(reading.layout.gpus, writing.layout.gpus)
-    wires = adapters * float(link.network_bandwidth) * float(link.network_efficiency)
-    return float(link.network_latency) + moved / wires
+def network_rate(deployment: Deployment) -> float:
+    """Bytes per second between ``deployment`` and other systems, every GPU through its own adapter."""
+    link = deployment.gpu.link
+    return deployment.layout.gpus * float(link.network_bandwidth) * float(link.network_efficiency)
+
+
+def transfer_seconds(reading: Deployment, prompt: float, rate: float, moved: float | None = None) -> float:
+    """Seconds of sending the cache of ``prompt`` tokens from ``reading`` to what takes ``rate`` bytes per second: ``moved``
+    bytes where the cache has another format there."""
+    size = cache_bytes(reading.model, reading.precision, prompt) if moved is None else moved
+    return float(reading.gpu.link.network_latency) + size / min(rate, network_rate(reading))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,7 @@ def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int
     not_served = {name: side for name, side in tried.items() if isinstance(side, str)}
     if not any(sides.values()):
         raise InputError("; ".join(dict.fromkeys(not_served.values())))
-    return Comparison(config.name, request, **sides, not_served=not_served)
+    return Comparison(config.name, pairing.load(request), **sides, not_served=not_served)
 
 
 def _attempt(serve: Callable[[Request], Side], request: Request, forced: bool) -> Side | str:

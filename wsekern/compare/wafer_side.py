@@ -10,11 +10,16 @@ from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
 
-def wafer_side(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, profile: str,
-               serving: Serving) -> Side:
-    """How ``wafers`` (None: the fewest that hold it) of ``machine`` serve ``request``; :class:`InputError` if they cannot."""
+def placed(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, profile: str, serving: Serving,
+           cached: int | None = None) -> Placement:
+    """Where ``config`` lies on ``wafers`` (None: the fewest that hold the request) of ``machine``; :class:`InputError` if they
+    cannot hold it. ``cached`` tokens of every prompt need not be read: the request's shared ones unless given."""
     check_cache(request.precision, serving.kv_precision, machine)
-    placement = place_model(config, request, machine, wafers, profile, serving.think_seconds)
+    return place_model(config, request, machine, wafers, profile, serving.think_seconds, serving.speculation, cached)
+
+
+def wafer_side(placement: Placement) -> Side:
+    """How ``placement`` serves its request."""
     system, served, decode = placement.machine.system, serve_on_wafers(placement), placement.decode()
     return Side(
         name=f"{placement.wafers} x {placement.machine.title}", measure=served.measure,
@@ -31,7 +36,7 @@ def wafer_side(config: ModelConfig, request: Request, machine: Machine, wafers: 
                "decoding_users": served.decoding_users, "busy_share": served.busy, "active_share_of_pes": served.activity,
                "cycles_per_token": decode.cycles, "cycles_per_layer": decode.cycles / placement.config.layers,
                "profile": placement.profile, "breakdown_cycles": decode.breakdown, "breakdown_seconds": served.breakdown},
-        assumptions=wafer_assumptions(placement, request))
+        assumptions=wafer_assumptions(placement, placement.request))
 
 
 def check_cache(precision: str, cache: str | None, machine: Machine) -> None:

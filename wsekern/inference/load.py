@@ -70,7 +70,7 @@ def active_share(placement: Placement, busy: float, tokens_per_second: float) ->
     ``tokens_per_second``. PEs outside all regions never do."""
     fabric, head, line = placement.machine.fabric, placement.head_mapping, placement.line
     regions = busy * line.passed * placement.width * placement.height
-    heads = tokens_per_second * line.head_seconds * head.width * head.height
+    heads = tokens_per_second * line.checked / line.kept * line.head_seconds * head.width * head.height
     return (regions + heads) / (placement.wafers * int(fabric.user_width) * int(fabric.user_height))
 
 

@@ -30,7 +30,8 @@ class Mapping:
     """A model with room for ``context`` tokens on ``width`` x ``height`` PEs, fed with chunks of up to ``chunk`` tokens.
 
     ``layers`` layers lie on the grid (all of them unless the model is cut over several regions or wafers);
-    ``with_head`` says whether embedding and LM head lie there too. ``users`` sequences have their own cache.
+    ``with_head`` says whether embedding and LM head lie there too. ``users`` sequences have their own cache,
+    but for the first ``shared`` tokens, which are kept once.
     """
 
     config: ModelConfig
@@ -42,6 +43,7 @@ class Mapping:
     users: int = 1
     layers: int | None = None
     with_head: bool = True
+    shared: int = 0
 
     def __post_init__(self) -> None:
         if not all(isinstance(side, int) and side >= 1 for side in (self.width, self.height)):
@@ -118,6 +120,13 @@ class Mapping:
         """Positions that one row keeps."""
         return -(-self.context // self.height)
 
+    @cached_property
+    def all_slots(self) -> int:
+        """Positions that one row keeps of all users together."""
+        if not self.shared:
+            return self.users * self.slots
+        return -(-self.shared // self.height) + self.users * -(-(self.context - self.shared) // self.height)
+
     # -- which element lies where -------------------------------------------------------------------------------------
     def index_y(self, size: int) -> np.ndarray:
         """Element of each place of a vector along y, (height, piece); -1 where padded."""
@@ -180,7 +189,7 @@ class Mapping:
         stream = 2 * self.hidden + self.q + 2 * self.kv + max(3 * self.ffn, 3 * chosen + self.config.experts)
         return {
             "weights": math.ceil(size * (self.held_layers * layer + (tables if self.with_head else 0))),
-            "kv_cache": math.ceil(size * self.users * self.held_layers * 2 * self.kv * self.slots),
+            "kv_cache": math.ceil(size * self.held_layers * 2 * self.kv * self.all_slots),
             "buffers": math.ceil(size * (self.chunk * (stream + scores) + (self.vocab if self.with_head else 0))),
             "code": RESERVED_BYTES,
         }

@@ -8,6 +8,7 @@ Different users' tokens are in different regions at the same time, so users cost
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from wsekern.machine import Machine
 from wsekern.queueing import LineCosts, SteadyLine, steady_line
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS, Request
+from wsekern.workload.speculation import Speculation
 
 CHUNKS = (1, 2, 4, 8, 16, 32, 64)
 """Prompt chunk lengths that are tried."""
@@ -30,7 +32,8 @@ class Placement:
 
     The embedding and the LM head take the room of ``head_columns`` x ``head_rows`` regions together, on the last wafer. Prompts
     are read in chunks of ``chunk`` tokens. The users of the request take turns: each sends the next prompt ``think_seconds``
-    after the answer.
+    after the answer. The first ``cached`` tokens of every prompt need not be read: those of the request that are shared, unless
+    given. With ``speculation`` the tokens to be checked follow each other through the regions.
     """
 
     config: ModelConfig
@@ -47,6 +50,18 @@ class Placement:
     chunk: int = 1
     profile: str = "silicon"
     think_seconds: float = 0.0
+    speculation: Speculation | None = None
+    cached: int | None = None
+
+    @property
+    def unread(self) -> int:
+        """Tokens of a prompt that are read here."""
+        return self.request.prompt - (self.request.shared if self.cached is None else self.cached)
+
+    @property
+    def checked(self) -> int:
+        """Tokens of one user that follow each other in a pass."""
+        return self.speculation.checked if self.speculation else 1
 
     @property
     def stages(self) -> int:
@@ -60,8 +75,8 @@ class Placement:
 
     @property
     def tokens_per_stage(self) -> int:
-        """Tokens of different users that a region handles together: 1 until there are more users than regions."""
-        return -(-self.request.batch // self.stages)
+        """Tokens that a region handles together: 1 until there are more to be passed on than regions."""
+        return -(-self.request.batch * self.checked // self.stages)
 
     @cached_property
     def mapping(self) -> Mapping:
@@ -87,8 +102,8 @@ class Placement:
 
     @property
     def _prompt_slots(self) -> int:
-        """Positions that a row keeps halfway through the prompt."""
-        return -(-(self.request.prompt // 2 + 1) // self.height)
+        """Positions that a row keeps halfway through what is read of the prompt."""
+        return -(-(self.request.prompt - self.unread + self.unread // 2 + 1) // self.height)
 
     def region_seconds(self, tokens: int, slots: int, layers: float | None = None) -> float:
         """Time of ``tokens`` tokens, of one user or several, in a region of ``layers`` layers (as most have), handing them on
@@ -119,9 +134,9 @@ class Placement:
         """What the regions take, exact for this request: a lone token halfway through its answer, and a whole chunk halfway
         through the prompt."""
         request, prompt, token = self.request, self._prompt_slots, self._token_slots
-        together = min(self.mapping.chunk, -(-request.batch // self.regions))
-        group = self._costs(together, (prompt, token), token, request.prompt + 0.5 * request.output)
-        chunk = self._costs(self.chunk, (prompt, token), prompt, 0.5 * (request.prompt + 1))
+        together = min(self.mapping.chunk, -(-request.batch * self.checked // self.regions))
+        group = self._costs(together, (prompt, token), token, self.unread + 0.5 * request.output)
+        chunk = self._costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1))
         return self._line(group, chunk)
 
     def general_line(self) -> LineCosts:
@@ -140,7 +155,8 @@ class Placement:
             head_seconds=head, crossing_seconds=self.crossing_seconds(0),
             crossing_token_seconds=self.crossing_seconds(1) - self.crossing_seconds(0),
             last_share=self.region_seconds(1, slots, rest) / self.region_seconds(1, slots),
-            cache_slots=self.mapping.most_slots(self.machine), slot_tokens=self.height)
+            cache_slots=self.mapping.most_slots(self.machine) - -(-self.request.shared // self.height), slot_tokens=self.height,
+            checked=self.checked, kept=self.speculation.kept if self.speculation else 1.0)
 
     def crossing_seconds(self, tokens: int) -> float:
         """Time in the links between wafers for one pass of ``tokens`` tokens, the return of the sampled token included."""
@@ -161,7 +177,7 @@ class Placement:
         return self._steady(1)
 
     def _steady(self, users: int) -> SteadyLine:
-        return steady_line(self.line, users, self.request.prompt, self.request.output, self.think_seconds)
+        return steady_line(self.line, users, self.unread, self.request.output, self.think_seconds)
 
     def first_token_seconds(self) -> float:
         """Mean time to the first token under the load of all users."""
@@ -189,7 +205,7 @@ class Placement:
 
 def _region(config: ModelConfig, width: int, height: int, request: Request, layers: int, chunk: int) -> Mapping:
     return Mapping(config, width, height, request.precision, context=request.context, chunk=chunk, users=request.batch,
-                   layers=layers, with_head=False)
+                   layers=layers, with_head=False, shared=request.shared)
 
 
 def _head_region(config: ModelConfig, width: int, height: int, request: Request) -> Mapping:
@@ -210,19 +226,23 @@ SHRINK = 0.7
 
 
 def place_model(config: ModelConfig, request: Request, machine: Machine, wafers: int | None = None,
-                profile: str = "silicon", think_seconds: float = 0.0) -> Placement:
+                profile: str = "silicon", think_seconds: float = 0.0, speculation: Speculation | None = None,
+                cached: int | None = None) -> Placement:
     """The placement that serves the request soonest on the fewest wafers (or on ``wafers``); :class:`BudgetError` if none.
 
-    It is judged under the load of all users. Each sends the next prompt ``think_seconds`` after the answer is there.
+    It is judged under the load of all users. Each sends the next prompt ``think_seconds`` after the answer is there;
+    ``speculation`` and ``cached`` as in :class:`Placement`.
     """
+    load = {"think_seconds": think_seconds, "speculation": speculation, "cached": cached}
     machine.profile(profile)
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
-    whole = Mapping(config, 1, 1, request.precision, request.context, users=request.batch).memory
+    whole = Mapping(config, 1, 1, request.precision, request.context, users=request.batch,
+                    shared=request.shared).memory
     room = float(machine.core.sram) * int(machine.fabric.user_width) * int(machine.fabric.user_height)
     least = max(1, math.ceil((whole["weights"] + whole["kv_cache"]) / room))
     for count in range(least, MAX_WAFERS + 1) if wafers is None else (wafers,):
-        placements = _placements(config, request, machine, count, profile, think_seconds)
+        placements = _placements(config, request, machine, count, profile, load)
         if placements:
             best = min(placements, key=lambda placement: placement.request_seconds())
             return _with_best_chunk(best)
@@ -232,18 +252,18 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
 
 
 def _placements(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str,
-                think_seconds: float) -> list[Placement]:
+                load: dict[str, Any]) -> list[Placement]:
     """Every cut of the wafers into regions on which the model fits, and smaller regions in the same places."""
     by_layers: dict[int, list[Placement]] = {}
     fabric = machine.fabric
     for columns in range(1, min(MAX_REGIONS, int(fabric.user_width)) + 1):
         for rows in range(1, min(MAX_REGIONS, int(fabric.user_height)) + 1):
-            placement = _cut(config, request, machine, wafers, columns, rows, profile)
+            placement = _cut(config, request, machine, wafers, columns, rows, profile, load)
             if placement is not None:
                 by_layers.setdefault(placement.layers, []).append(placement)
             if columns * rows * wafers >= 2 * config.layers:
                 break
-    return [_shrink(replace(placement, think_seconds=think_seconds))
+    return [_shrink(placement)
             for cuts in by_layers.values() for placement in _most_promising(cuts)]
 
 
@@ -256,7 +276,7 @@ def _most_promising(cuts: list[Placement]) -> list[Placement]:
 
 
 def _cut(config: ModelConfig, request: Request, machine: Machine, wafers: int, columns: int, rows: int,
-         profile: str) -> Placement | None:
+         profile: str, load: dict[str, Any]) -> Placement | None:
     """The placement with ``columns`` x ``rows`` regions per wafer that fill it, if there is one."""
     width, height = int(machine.fabric.user_width) // columns, int(machine.fabric.user_height) // rows
     head = _head_cells(config, request, machine, columns, rows, width, height)
@@ -266,7 +286,8 @@ def _cut(config: ModelConfig, request: Request, machine: Machine, wafers: int, c
     if regions < min(wafers, config.layers):
         return None
     layers = -(-config.layers // regions)
-    placement = Placement(config, machine, request, wafers, columns, rows, width, height, layers, *head, profile=profile)
+    placement = Placement(config, machine, request, wafers, columns, rows, width, height, layers, *head, profile=profile,
+                          **load)
     return placement if placement.mapping.fits(machine) else None
 
 
@@ -300,7 +321,7 @@ def _with_best_chunk(placement: Placement) -> Placement:
     best = placement
     for chunk in CHUNKS:
         option = replace(placement, chunk=chunk)
-        fits = chunk <= placement.request.prompt and option.mapping.fits(placement.machine)
+        fits = chunk <= placement.unread and option.mapping.fits(placement.machine)
         if not fits or option.request_seconds() > best.request_seconds():
             break
         best = option

@@ -46,6 +46,11 @@ class StepCosts:
     chunked: bool = True  # else prompts are never cut and read in steps of their own, before anything decodes
     stages: int = 1  # of a pipeline: a prompt leaves the last stage as many steps less one after the first
     request_seconds: float = 0.0  # outside the steps
+    # of steady states only (wsekern.queueing.closed):
+    checked: int = 1  # tokens of a decoding sequence in a step: its own and drafted ones
+    kept: float = 1.0  # of these, on average
+    cached: float = 0.0  # tokens before every prompt that need not be read
+    shared: float = 0.0  # of these, kept once for all sequences
 
     @property
     def pages(self) -> int:

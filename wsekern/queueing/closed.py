@@ -2,8 +2,8 @@
 
 Time is counted in steps first. ``arrivals`` prompts come in a step, as many as answers end; an answer takes a step for each
 token after the first. From the number of arrivals follow the sequences that decode, from these the seconds of a step and the
-tokens that it has left for prompts, from these the steps that prompts wait. Every user is somewhere in this cycle, which settles
-the number of arrivals. :func:`wsekern.queueing.batching.simulate_batching` runs the same queue step by step.
+tokens that it has left for prompts, from these the steps that prompts wait. Every user is somewhere in this cycle, which
+settles the number of arrivals. :func:`wsekern.queueing.batching.simulate_batching` runs the same queue step by step.
 """
 
 from bisect import bisect_right
@@ -39,17 +39,18 @@ class ClosedQueue:
 
 
 def closed_queue(costs: StepCosts, users: float, prompt: float, output: float, think_seconds: float = 0.0) -> ClosedQueue:
-    """Steady state of ``users`` with prompts of ``prompt`` and answers of about ``output`` tokens. As many are inside as the
-    cache holds, the others wait for a place. ``users`` may be broken: the mean of several engines."""
+    """Steady state of ``users`` with prompts of ``prompt`` tokens to be read and answers of about ``output`` tokens. As many
+    are inside as the cache holds, the others wait for a place. ``users`` may be broken: the mean of several engines."""
     turn = _Turn(costs, prompt, output, think_seconds)
-    inside = max(1.0, min(users, costs.sequences, costs.pages * costs.page_tokens / turn.held))
+    room = costs.pages * costs.page_tokens - costs.shared
+    inside = max(1.0, min(users, costs.sequences, room / turn.held))
     state = turn.settle(inside)
-    token = state.step + state.stalled
+    token = (state.step + state.stalled) / costs.kept
     answer = (output - 1.0) * token
     cycle = (turn.away + state.first + answer) * max(users, 1.0) / inside
     return ClosedQueue(
         time_to_first_token_seconds=cycle - answer - think_seconds, time_per_output_token_seconds=token,
-        stalled_seconds=state.stalled, step_sequences=state.sequences, decoding_users=users * answer / cycle,
+        stalled_seconds=state.stalled / costs.kept, step_sequences=state.sequences, decoding_users=users * answer / cycle,
         requests_per_second=users / cycle)
 
 
@@ -69,10 +70,12 @@ class _Turn:
 
     def __init__(self, costs: StepCosts, prompt: float, output: float, think_seconds: float) -> None:
         self.costs, self.prompt, self.output = costs, prompt, output
+        self.passes = (output - 1.0) / costs.kept  # steps in which an answer grows
         self.away = think_seconds + costs.outside_seconds(round(prompt))
-        self.held = prompt + 0.5 * output + 0.5 * costs.page_tokens  # tokens of the cache
+        self.held = costs.cached - costs.shared + prompt + 0.5 * output + 0.5 * costs.page_tokens  # tokens of the cache
+        self.back = costs.cached + 0.5 * prompt  # tokens that a prompt's look back on
         base, slope = costs.decode_base, costs.decode_slope
-        self.decode = _lines(costs.decode_grid, base + slope * (prompt + 0.5 * output))
+        self.decode = _lines(costs.decode_grid, base + slope * (costs.cached + prompt + 0.5 * output))
         self.crowded, self.alone, self.together, self.look = (
             _lines(costs.prompt_grid, values) for values in (costs.crowded, costs.alone, costs.together, costs.look))
         self.one = self._whole_prompt()
@@ -80,20 +83,21 @@ class _Turn:
     def _whole_prompt(self) -> float:
         """Seconds of a prompt on an engine that does nothing else."""
         if not self.costs.chunked or self.prompt <= self.costs.step_tokens:
-            return self._alone(self.prompt, 0.5 * self.prompt)
+            return self._alone(self.prompt, self.back)
         part = float(self.costs.step_tokens)
         full = int(self.prompt // part)
         rest = self.prompt - full * part
-        seconds = full * self._alone(part, 0.5 * full * part)
-        return seconds + (self._alone(rest, self.prompt - 0.5 * rest) if rest else 0.0)
+        before = self.costs.cached
+        seconds = full * self._alone(part, before + 0.5 * full * part)
+        return seconds + (self._alone(rest, before + self.prompt - 0.5 * rest) if rest else 0.0)
 
     def _alone(self, tokens: float, look: float) -> float:
         return self.alone(tokens) + look * self.look(tokens)
 
     def _beside(self, tokens: float, sequences: float) -> float:
         """What new tokens of prompts add to a step."""
-        crowd = sequences + self.crowded(tokens)
-        return self.together(crowd) - self.together(sequences) + 0.5 * self.prompt * self.look(tokens)
+        crowd = sequences * self.costs.checked
+        return self.together(crowd + self.crowded(tokens)) - self.together(crowd) + self.back * self.look(tokens)
 
     def settle(self, users: float) -> _State:
         """The number of arrivals at which ``users`` fill the cycle."""
@@ -101,13 +105,14 @@ class _Turn:
             return _State(1.0, self.decode(1.0), 0.0, self.one)
         if self.output <= 1.0:
             return self.prompts_only(users)
-        most = users / (self.output - 1.0)
+        most, checked = users / self.passes, self.costs.checked
         if self.costs.chunked:  # a step's tokens are a prompt's or an answer's
-            most = min(most, (self.costs.step_tokens - 1.0) / (self.prompt + self.output - 1.0) * users / (users - 1.0))
+            left = max(1.0, float(self.costs.step_tokens - checked))
+            most = min(most, left / (self.prompt + self.passes * checked) * users / (users - 1.0))
 
         def missing(arrivals: float) -> float:
             state = self.at(arrivals, users)
-            steps = self.output - 1.0 + (self.away + state.first) / (state.step + state.stalled)
+            steps = self.passes + (self.away + state.first) / (state.step + state.stalled)
             return arrivals * steps / users - 1.0
 
         return self.at(_root(missing, most), users)
@@ -115,7 +120,7 @@ class _Turn:
     def at(self, arrivals: float, users: float) -> _State:
         """The state where so many prompts arrive in a step."""
         others = arrivals * (users - 1.0) / users
-        decoding = others * (self.output - 1.0)
+        decoding = others * self.passes
         alone = max(0.0, 1.0 - decoding / (users - 1.0)) ** (users - 1.0) if arrivals else 1.0  # nobody else decodes
         make = self._riding if self.costs.chunked else self._before
         return make(others, 1.0 + decoding, alone)
@@ -127,7 +132,7 @@ class _Turn:
 
     def _riding(self, others: float, sequences: float, alone: float) -> _State:
         """Prompts that ride along with decoding sequences, as many tokens as a step has left."""
-        left = max(1.0, self.costs.step_tokens - sequences)
+        left = max(1.0, self.costs.step_tokens - sequences * self.costs.checked)
         room = left / self.prompt  # prompts in a step
         decode = self.decode(sequences)
         if room >= 1.0:
@@ -151,7 +156,7 @@ class _Turn:
         """Prompts that are read before anything decodes."""
         decode = self.decode(sequences)
         batch = self._batch(others, self.costs.step_tokens // self.prompt)
-        each = self._alone(batch * self.prompt, 0.5 * self.prompt) / batch
+        each = self._alone(batch * self.prompt, self.back) / batch
         moment = (decode * decode + others * each * each * batch) / (decode + others * each)
         residual, more = self._residual(decode, moment, others, 0.0)
         return _State(sequences, decode, others * each, (1.0 - alone) * residual + self.one + more * each)
@@ -175,7 +180,7 @@ class _Turn:
             most = 1.0
 
         def seconds(batch: float) -> float:
-            return self.one + self._alone(batch * self.prompt, 0.5 * self.prompt) - self._alone(self.prompt, 0.5 * self.prompt)
+            return self.one + self._alone(batch * self.prompt, self.back) - self._alone(self.prompt, self.back)
 
         def missing(batch: float) -> float:
             step = seconds(batch)

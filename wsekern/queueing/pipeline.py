@@ -46,6 +46,9 @@ class LineCosts:
     last_share: float = 1.0  # of a region's seconds that the last one takes, which may hold fewer layers
     cache_slots: int = 2**62  # of requests that are read or answered; others wait outside
     slot_tokens: int = 1  # tokens of one request in a slot of the cache
+    # of steady states only (wsekern.queueing.steady_line):
+    checked: int = 1  # tokens of one user that follow each other in a pass: its own and drafted ones
+    kept: float = 1.0  # of these, on average
 
     @property
     def chunk(self) -> int:

@@ -7,7 +7,7 @@ wait for each other at the gate as before a single server, whose users come back
 """
 
 from dataclasses import dataclass
-from math import exp, sqrt
+from math import exp, expm1, sqrt
 
 from wsekern.queueing.pipeline import JAM, LineCosts
 from wsekern.queueing.traffic import SPREAD
@@ -39,7 +39,8 @@ class SteadyLine:
 def steady_line(costs: LineCosts, users: int, prompt: int, output: int, think_seconds: float = 0.0) -> SteadyLine:
     """The closed queue of ``users`` who each send the next prompt ``think_seconds`` after the answer is complete.
 
-    Prompts have ``prompt`` tokens, answers ``output`` on average and vary as those of :func:`wsekern.queueing.turns`.
+    Prompts have ``prompt`` tokens, answers ``output`` on average and vary as those of :func:`wsekern.queueing.turns`. Where
+    several tokens of a user are checked in a pass, they follow each other without a gap.
     """
     state = _State(costs, users, prompt, output, think_seconds)
     for _ in range(ROUNDS if users > 1 else 1):
@@ -53,7 +54,7 @@ class _State:
 
     def __init__(self, costs: LineCosts, users: int, prompt: int, output: int, think_seconds: float) -> None:
         self.costs, self.users, self.prompt, self.output, self.think = costs, users, prompt, output, think_seconds
-        self.more, self.others = output - 1, users - 1
+        self.more, self.others = (output - 1) / costs.kept, users - 1  # passes of an answer, other users
         self.base, self.slope = costs.group_base.tolist(), costs.group_slope.tolist()
         self.tail = costs.head_seconds + costs.crossing_seconds + costs.crossing_token_seconds
         self.last_tokens = prompt % costs.chunk or costs.chunk
@@ -61,7 +62,11 @@ class _State:
         self.together = self.behind_together = 1.0
         self.decoding = self.groups = self.contiguous = self.share = self.wait = self.service = 0.0
         self.phase, self.step, self.last = self.read, 0.5, 0.0
-        self.token = self.free_pass()
+        self.token = self.free_pass()  # of a pass
+
+    def train(self, own: float) -> float:
+        """Seconds between a user's first and last token in a pass, of which a region takes ``own`` each."""
+        return (self.costs.checked - 1) * max(own, self.costs.head_seconds)
 
     def group(self, together: float, users: float) -> float:
         """Seconds of a region for a group of ``together`` tokens (or a fraction between two numbers of them) of ``users``.
@@ -80,27 +85,30 @@ class _State:
         """Seconds of a token's pass while no prompt is read, in groups as large as it takes to keep all on their way."""
         costs, users = self.costs, 1.0 + self.decoding
         own = self.group(self.together, users)
-        seconds = costs.passed * own + 0.5 * (self.together - 1.0) * costs.head_seconds + self.tail
-        turn = users / self.together * own
+        seconds = costs.passed * own + self.train(own) + 0.5 * (self.together - 1.0) * costs.head_seconds + self.tail
+        turn = users / self.together * costs.checked * own
         self.together = min(max(1.0, self.together * turn / seconds), float(costs.most_together))
-        return max(seconds, turn, users * costs.head_seconds)
+        self.queued = max(0.0, turn - seconds)
+        return max(seconds, turn, users * costs.checked * costs.head_seconds)
 
     def behind_pass(self) -> float:
         """Seconds of a token's pass while prompts are read."""
         costs, users = self.costs, 1.0 + self.decoding
-        most = min(float(costs.most_together), max(1.0, users / costs.regions))
+        most = min(float(costs.most_together), max(1.0, users * costs.checked / costs.regions))
         own = self.group(self.behind_together, users)
         pace = self.chunk + self.contiguous * (self.jam - self.chunk)
-        cycle = self.chunk + self.groups * own
-        seconds = (costs.passed - 1.0) * max(pace, own) + own + 0.5 * cycle + self.tail
-        seconds = max(seconds + 0.5 * (self.behind_together - 1.0) * costs.head_seconds, users * cycle / most)
-        here = users * cycle / seconds
-        self.groups += 0.5 * (min(1.0, here) - self.groups)
-        self.behind_together += 0.5 * (min(max(1.0, here), most) - self.behind_together)
+        cycle = self.chunk + self.groups * costs.checked * own
+        seconds = (costs.passed - 1.0) * max(pace, own) + own + self.train(own) + 0.5 * cycle + self.tail
+        seconds += 0.5 * (self.behind_together - 1.0) * costs.head_seconds
         # When reading begins, all tokens on their way come to the gate at once.
         reading = self.service / max(NEVER, 1.0 - self.contiguous)
-        crowd = min(self.decoding / most * (self.chunk + own), reading)
-        return seconds + 0.5 * crowd * seconds / (seconds + reading) if crowd else seconds
+        crowd = min(self.decoding / most * (self.chunk + costs.checked * own), reading)
+        first = 0.5 * crowd * seconds / (seconds + reading) if crowd else 0.0
+        turn = users * cycle / most
+        here = users * cycle / max(seconds, turn)
+        self.groups += 0.5 * (min(1.0, here) - self.groups)
+        self.behind_together += 0.5 * (min(max(1.0, here), most) - self.behind_together)
+        return max(seconds + first, turn)
 
     def improve(self) -> float:
         """One round; the largest relative change."""
@@ -108,16 +116,17 @@ class _State:
         free, behind = self.free_pass(), self.behind_pass()
         own = self.group(self.behind_together, 1.0 + decoding)
         crowded = self.groups * decoding / (1.0 + decoding)
-        self.service = self.read + self.chunks * crowded * own
-        self.service += decoding * (1.0 - self.contiguous) * (1.0 - crowded) * self.group(1.0, 1.0 + decoding)
+        checked = self.costs.checked
+        self.service = self.read + self.chunks * crowded * checked * own
+        self.service += decoding * (1.0 - self.contiguous) * (1.0 - crowded) * checked * self.group(1.0, 1.0 + decoding)
         travel = (self.costs.passed - 1.0) * (self.chunk + crowded * max(0.0, own - self.chunk)) + self.tail
         travel += self.costs.crossing_token_seconds * (self.last_tokens - 1)
         self.first = self.service + travel
         if self.others:
             self.queue(travel + self.think, free, behind)
-            self.mix(free, behind, max(0.0, self.chunk - own) * (self.costs.passed - 1.0))
+            self.mix(free, behind, max(0.0, (self.chunk - own) * (self.costs.passed - 1.0) - self.queued))
         self.work = (1.0 - self.share) * self.group(self.together, 1.0 + decoding) / self.together
-        self.work += self.share * own / self.behind_together
+        self.work = checked * (self.work + self.share * own / self.behind_together)
         self.free = free
         return max(abs(self.token / token - 1.0), abs(self.decoding - decoding) / self.users)
 
@@ -142,20 +151,22 @@ class _State:
         self.contiguous = min(1.0, (self.others - 1) * self.service / cycle) if self.others > 1 else 0.0
 
     def mix(self, free: float, behind: float, held: float) -> None:
-        """The mean token: passes see the phases in turn, each as they meet it at the gate.
+        """The mean token: each pass takes ``free`` or ``behind`` seconds, by the phase that it meets at the gate.
 
-        The first chunk-free pass behind the last chunk is ``held`` up too, the less the later it enters.
+        Phases change at random, so that what a pass meets depends on what the one before met and how long it took. A pass that
+        enters soon after the last chunk of a prompt is held up behind it, by ``held`` seconds and less the later it enters.
         """
         busy = self.service / max(NEVER, 1.0 - self.contiguous)
         idle = busy * max(NEVER, 1.0 - self.reading) / max(NEVER, self.reading)
         self.phase = busy + idle
         slow = 1.0 - (1.0 - self.reading) * exp(-0.5 * held / idle)
         rate = 1.0 / idle + (1.0 - slow) / slow / idle
-        into, out = slow * (1.0 - exp(-rate * free)), (1.0 - slow) * (1.0 - exp(-rate * behind))
+        into, out = -slow * expm1(-rate * free), -(1.0 - slow) * expm1(-rate * behind)
         self.share = into / (into + out)
         if self.more:
-            kept = 1.0 - into - out  # of the phase at the start, from pass to pass
-            self.share += (self.reading - self.share) * (1.0 - kept**self.more) / (self.more * (1.0 - kept))
+            # An answer starts in either phase as it meets it; that fades from pass to pass.
+            faded = 1.0 - (1.0 - into - out) ** self.more
+            self.share += (slow - self.share) * faded / (self.more * (into + out))
         self.share *= self.met
         change = free + self.share * (behind - free) - self.token
         if change * self.last < 0.0:  # past the fixed point: slower tokens bring fewer prompts, which make them quicker
@@ -168,13 +179,16 @@ class _State:
     def result(self) -> SteadyLine:
         """The figures of this estimate."""
         work = self.read + self.more * self.work
-        cycle = self.first + self.more * self.token + self.think
-        wait = max(self.wait, self.users * work - cycle)  # regions work no more than all the time
-        first, rate = self.first + wait, self.users / (cycle + wait)
+        cycle = self.first + self.wait + self.more * self.token + self.think
+        more = max(0.0, self.users * work - cycle)  # regions work no more than all the time
+        token = self.token + more / self.more if self.more else self.token
+        wait = self.wait if self.more else self.wait + more
+        first, rate = self.first + wait, self.users / (cycle + more)
         together = (1.0 - self.share) * self.together + self.share * self.behind_together
-        return SteadyLine(time_to_first_token_seconds=first, time_per_output_token_seconds=self.token, waiting_seconds=wait,
-                          free_token_seconds=self.free, decoding_users=rate * self.more * self.token,
-                          busy=rate * work, tokens_together=together)
+        kept = self.costs.kept
+        return SteadyLine(time_to_first_token_seconds=first, time_per_output_token_seconds=token / kept,
+                          waiting_seconds=wait, free_token_seconds=self.free / kept,
+                          decoding_users=rate * self.more * token, busy=rate * work, tokens_together=together)
 
 
 def _chunks(costs: LineCosts, prompt: int) -> tuple[float, float, int, float]:
