@@ -6,7 +6,6 @@ from wsekern.compare.load import run_load
 from wsekern.compare.load_comparison import Load, compare_load, trace_load
 from wsekern.compare.load_report import Slo
 from wsekern.compare.load_sides import LoadSides
-from wsekern.compare.serving import Serving
 from wsekern.machine import load_machine
 from wsekern.queueing import Traffic
 from wsekern.workload import load_config
@@ -26,8 +25,7 @@ def an_hour() -> Traffic:
 
 
 def sides() -> LoadSides:
-    return LoadSides(config=LLAMA, machine=load_machine("wse3"), wafers=None, cluster="h100x8", precision="fp16",
-                     profile="silicon", engine_level="stock", serving=Serving(), users=None)
+    return LoadSides(config=LLAMA, machine=load_machine("wse3"), cluster="h100x8")
 
 
 def rate(benchmark, requests: int) -> float:

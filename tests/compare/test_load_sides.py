@@ -19,8 +19,7 @@ from wsekern.workload import load_config
 
 @pytest.fixture(scope="module")
 def sides():
-    return LoadSides(config=load_config("llama3-8b"), machine=load_machine("wse3"), wafers=None, cluster="h100x8",
-                     precision="fp16", profile="silicon", engine_level="stock", serving=Serving(), users=None)
+    return LoadSides(config=load_config("llama3-8b"), machine=load_machine("wse3"), cluster="h100x8")
 
 
 @pytest.fixture(scope="module")

@@ -3,19 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from wsekern.cluster import Cluster, Deployment, best_deployment, deploy, load_cluster
-from wsekern.cluster.checkpoint import served_precision
+from wsekern.cluster import Cluster, Deployment, load_cluster
 from wsekern.cluster.layout import memory_of, require_fit
 from wsekern.cluster.system import ClusterSystem
-from wsekern.compare.cluster_side import degrees, engine_of
+from wsekern.compare.cluster_side import degrees_in_words, deployed
 from wsekern.compare.comparison import chosen_cluster
 from wsekern.compare.load import Kind
 from wsekern.compare.pairing import Pairing
-from wsekern.compare.serving import Serving
-from wsekern.compare.wafer_side import check_cache, wafer_assumptions
+from wsekern.compare.serving import PLAIN, Serving
+from wsekern.compare.wafer_side import placed, wafer_assumptions
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.load import WaferSystem
-from wsekern.inference.placement import Placement, place_model
+from wsekern.inference.placement import Placement
 from wsekern.machine import Machine
 from wsekern.queueing import Traffic
 from wsekern.workload.config import ModelConfig
@@ -33,13 +32,13 @@ class LoadSides:
 
     config: ModelConfig
     machine: Machine
-    wafers: int | None
     cluster: str
-    precision: str
-    profile: str
-    engine_level: str
-    serving: Serving
-    users: int | None
+    wafers: int | None = None
+    precision: str = "fp16"
+    profile: str = "silicon"
+    engine_level: str = "stock"
+    serving: Serving = PLAIN
+    users: int | None = None
 
     def check(self) -> None:
         """Refuse with :class:`InputError` what no load could change, and choices that requests one by one do not obey yet."""
@@ -61,7 +60,6 @@ class LoadSides:
     def wafers_for(self, traffic: Traffic) -> Iterator[Kind]:
         """Wafers on which the longest request fits, once for each number of users at once, as many as twice the fewest wafers
         hold; in order of price. Cuts that only differ in the users are one kind, that with room for the most."""
-        check_cache(self.precision, self.serving.kv_precision, self.machine)
         before: Placement | None = None
         fewest = 0
         for users in self._numbers_of_users(traffic):
@@ -84,11 +82,11 @@ class LoadSides:
         """Wafers for ``users`` requests as long as the longest, whose answers are of the mean length."""
         longest = _longest(traffic)
         output = min(longest - 1, _mean(traffic)[1])
-        return place_model(self.config, Request(longest - output, output, users, self.precision), self.machine, self.wafers,
-                           self.profile)
+        request = Request(longest - output, output, users, self.precision)
+        return placed(self.config, request, self.machine, self.wafers, self.profile, self.serving)
 
     def gpus_for(self, traffic: Traffic) -> Iterator[Kind]:
-        """The cluster in the layout asked for, or in each that has the least time per token for a number of users at once, in
+        """The cluster in the layout asked for, or in each that answers some number of users at once soonest, in
         order of price; only layouts whose cache holds the longest request."""
         kinds = [self._gpus(*found, traffic) for found in self._layouts(traffic)]
         yield from sorted(kinds, key=lambda kind: kind.system.usd_per_hour)
@@ -100,7 +98,8 @@ class LoadSides:
         numbers = self._numbers_of_users(traffic)
         cluster = self._cluster(traffic, numbers[0])
         for users in numbers:
-            deployment = self._deployed(traffic, users, cluster)
+            request = self._mean_request(traffic, users)
+            deployment = deployed(self.config, request, cluster, self.engine_level, self.serving).deployment
             if deployment in seen:
                 continue
             try:
@@ -122,21 +121,14 @@ class LoadSides:
         """``users`` requests of the mean lengths."""
         return Request(*_mean(traffic), users, self.precision)
 
-    def _deployed(self, traffic: Traffic, users: int, cluster: Cluster) -> Deployment:
-        engine, serving, request = engine_of(self.engine_level, self.serving), self.serving, self._mean_request(traffic, users)
-        precision = served_precision(self.config, self.engine_level, serving.gpu_precision, serving.kv_precision)
-        if serving.degrees:
-            return deploy(self.config, cluster, context=request.context, batch=users, engine_level=engine,
-                          precision=precision, **serving.degrees)
-        return best_deployment(self.config, request, cluster, engine_level=engine, precision=precision)[0]
-
     def _gpus(self, deployment: Deployment, users: int, traffic: Traffic) -> Kind:
         """As many copies of ``deployment`` as the cluster holds, unless the user says how many (dp)."""
         copies = deployment.cluster.count // deployment.layout.gpus if self.serving.dp is None else 1
         system = ClusterSystem.of(deployment, traffic, copies)
-        why = "as asked" if self.serving.degrees else f"the layout with the least time per token of {users} users at once"
-        laid_out = f"{copies} x {deployment.layout.gpus} GPUs ({degrees(deployment.layout)}), {why}"
-        stored = f"weights in {deployment.precision.name} on the GPUs"
+        why = "as asked" if self.serving.degrees else f"the layout that answers {users} at once soonest"
+        laid_out = f"{copies} x {deployment.layout.gpus} GPUs ({degrees_in_words(deployment.layout)}), {why}"
+        whence = "as the checkpoint is stored" if self.serving.gpu_precision is None else "as asked"
+        stored = f"weights in {deployment.precision.name} on the GPUs, {whence}"
         return Kind(system, system.facts, [laid_out, stored, *system.assumptions])
 
     def _numbers_of_users(self, traffic: Traffic) -> list[int]:
