@@ -18,7 +18,7 @@ from wsekern.calibration.minimise import minimise
 from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import Engine, engine_levels
 from wsekern.cluster.power import power_share
-from wsekern.cluster.serving import steady_state
+from wsekern.cluster.steady import steady_state
 from wsekern.validation import gpu as validation
 from wsekern.validation.gpu_rows import Case, Refused, read_rows, understand
 from wsekern.validation.gpu_suspects import inconsistent

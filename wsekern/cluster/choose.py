@@ -9,7 +9,8 @@ from wsekern.cluster.engine import Engine
 from wsekern.cluster.hardware import Cluster
 from wsekern.cluster.layout import Deployment, Layout, memory_of
 from wsekern.cluster.precision import Precision
-from wsekern.cluster.serving import Served, serve_on, steady_state
+from wsekern.cluster.serving import Served, serve_on
+from wsekern.cluster.steady import steady_state
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request

@@ -16,10 +16,10 @@ from wsekern.cluster.layout import memory_of
 from wsekern.cluster.operators import StepTime, collective_seconds
 from wsekern.cluster.power import gpu_watts
 from wsekern.cluster.queueing import burst
-from wsekern.cluster.serving import SteadyState, steady_state
+from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
-from wsekern.validation.gpu_notes import INFERENCEX, LIBRARIES, is_kernel, library_by_words
+from wsekern.validation.gpu_notes import INFERENCEX, LIBRARIES, is_kernel, is_recipe, library_by_words
 from wsekern.validation.gpu_rows import (
     GUESSED,
     Case,
@@ -31,6 +31,7 @@ from wsekern.validation.gpu_rows import (
     understand,
     whole_number,
 )
+from wsekern.validation.gpu_runs import mean_token_seconds
 from wsekern.validation.gpu_suspects import inconsistent
 from wsekern.validation.rows import Row, ninetieth, read_value, stated_fitted, summarise
 
@@ -212,11 +213,13 @@ def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     if row["metric"] in ("itl_median", "itl_p50", "tpot_median", "tpot") and not _prefills_in_most_steps(case):
         return f"decode {kind} inter-token median ({case.engine})", scale * _plain_step(case).seconds
     label = "inter-token median" if row["metric"] == "itl_median" else "mean TPOT"
-    state = _steady(case, case.batch)
+    state, engine = _steady(case, case.batch), load_engine(case.engine)
     prompts = float(load_engine(case.engine).interference) * (case.batch / case.layout.dp - 1.0) / case.output
     if float(row["value"]) < scale * max(state.decode.roofline, prompts * state.prefill.roofline):
         raise Refused("faster than the peaks of the stated GPUs allow: prompts were cached, or fewer users were served")
-    return f"decode {kind} {label} ({case.engine})", scale * state.token_seconds
+    # Where prompts go before all answers, users who start together stay together: half of the prompts of a round come first.
+    seconds = state.token_seconds if engine.chunked else mean_token_seconds(case, is_recipe(row))
+    return f"decode {kind} {label} ({case.engine})", scale * seconds
 
 
 def _prefills_in_most_steps(case: Case) -> bool:
@@ -269,7 +272,7 @@ def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
     watts = case.layout.gpus * gpu_watts(case.cluster, state.flops_per_second, case.precision.arithmetic, state.busy)
     if metric == "gpu_power_total":
         return f"power {kind}", watts
-    return f"energy per token {kind}", watts * state.token_seconds / case.batch
+    return f"energy per token {kind}", state.measure.joules_per_token(watts)
 
 
 def _request(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
@@ -290,10 +293,10 @@ def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]
         if fits < 1:
             raise Refused("the stated precision does not fit the stated GPUs")
         batch = min(constants().scheduled_sequences.value * case.layout.dp, fits)
-    token = _steady(case, batch).token_seconds
-    rate = batch / token
-    if metric == "tokens_per_s_user":
-        rate = 1.0 / token
+    measure = _steady(case, batch).measure
+    rate = measure.tokens_per_second
+    if metric in ("tokens_per_s_user", "decode_throughput"):  # of answers alone
+        rate = measure.tokens_per_second_per_user * (batch if metric == "decode_throughput" else 1.0)
     if metric == "total_throughput_per_gpu":
         rate *= (case.prompt + case.output) / case.output
     if metric.endswith("per_gpu"):
