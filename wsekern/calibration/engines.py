@@ -42,12 +42,16 @@ FITTED = {
     "stock": ("per_sequence", "per_layer", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange"),
     "stock-overlapped": ("per_layer",),
     "stock-2024": ("per_step", "per_sequence", "per_layer"),
-    "sglang": ("per_step", "per_sequence", "per_layer", "per_routed", "per_routed_prompt"),
+    "sglang": ("per_sequence", "per_layer", "per_routed"),
+    "sglang-overlapped": ("per_layer", "per_routed", "per_routed_prompt"),
+    "sglang-2025": ("per_layer", "per_routed"),
 }
 """Numbers of each level that the rows set; vLLM's time per step is from a direct probe, all others are read or defined."""
 
 SAME = {
     "tuned-overlapped": ("tuned", ("per_step", "per_sequence")),
+    "sglang-overlapped": ("sglang", ("per_sequence",)),
+    "sglang-2025": ("sglang", ("per_sequence",)),
     "stock-overlapped": (
         "stock",
         ("per_sequence", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange"),

@@ -51,6 +51,7 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     another_kind: Doublings
     another_engine: Doublings
     benchmark_rounds: Annotated[Quantity, Unit("prompts/user", 1)]
+    wave_share: Ratio
     arrivals_in_most_steps: Annotated[Quantity, Unit("prompts/step")]
     scheduled_sequences: Annotated[Quantity, Unit("sequences", 1, whole=True)]
     attainable_bandwidth: Ratio

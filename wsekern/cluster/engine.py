@@ -17,7 +17,8 @@ Seconds = Annotated[Quantity, Unit("s")]
 class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Cost of one generation of serving software, per layer, step, sequence and request.
 
-    ``overlapped``: the host works while the GPU does; ``balanced``: prompts start on all data-parallel ranks together.
+    ``overlapped``: the host works while the GPU does; ``balanced``: prompts start on all data-parallel ranks together;
+    ``side_stream``: shared experts run beside the routed ones, so that their launches hide.
     """
 
     title: str
@@ -28,6 +29,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chunked: bool
     overlapped: bool
     balanced: bool
+    side_stream: bool
     fixed_scale: Annotated[Quantity, Unit("ratio")]
     elementwise: Annotated[Quantity, Unit("kernels/layer")]
     quantise: Annotated[Quantity, Unit("kernels/GEMM")]

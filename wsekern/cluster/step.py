@@ -130,10 +130,7 @@ def _expert_block(ops: Operators, work: Work) -> StepTime:
     model, layout = ops.deployment.model, ops.deployment.layout
     step, m = StepTime(), work.tokens
     ops.gemm(step, m, model.experts, model.hidden, wide=True)
-    ops.experts(step, m * layout.dp)
-    if model.shared_expert_ffn:
-        ops.gemm(step, m, 2.0 * model.shared_expert_ffn / layout.tp, model.hidden)
-        ops.gemm(step, m, model.hidden, model.shared_expert_ffn / layout.tp)
+    step.add(_experts(ops, m))
     _small_kernels(ops, step, m)
     if layout.dp > 1:
         pool = layout.tp * layout.dp
@@ -143,6 +140,20 @@ def _expert_block(ops: Operators, work: Work) -> StepTime:
     else:
         _all_reduce(ops, step, m)
     return step
+
+
+def _experts(ops: Operators, tokens: float) -> StepTime:
+    """Routed and shared experts of a layer; on a stream of their own, the shared ones add their traffic alone."""
+    model, layout = ops.deployment.model, ops.deployment.layout
+    routed, shared = StepTime(), StepTime()
+    ops.experts(routed, tokens * layout.dp)
+    if model.shared_expert_ffn:
+        ops.gemm(shared, tokens, 2.0 * model.shared_expert_ffn / layout.tp, model.hidden)
+        ops.gemm(shared, tokens, model.hidden, model.shared_expert_ffn / layout.tp)
+        if ops.engine.side_stream:
+            shared.fixed = max(0.0, shared.fixed - routed.device)
+    routed.add(shared)
+    return routed
 
 
 def _ends(ops: Operators, step: StepTime, work: Work) -> None:

@@ -213,7 +213,7 @@ def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
         return f"decode {kind} inter-token median ({case.engine})", scale * _plain_step(case).seconds
     label = "inter-token median" if row["metric"] == "itl_median" else "mean TPOT"
     state = _steady(case, case.batch)
-    prompts = float(load_engine(case.engine).interference) * (case.batch / case.layout.dp - 1.0) / case.output
+    prompts = float(case.deployment.engine.interference) * (case.batch / case.layout.dp - 1.0) / case.output
     if float(row["value"]) < scale * max(state.decode.roofline, prompts * state.prefill.roofline):
         raise Refused("faster than the peaks of the stated GPUs allow: prompts were cached, or fewer users were served")
     return f"decode {kind} {label} ({case.engine})", scale * state.token_seconds
