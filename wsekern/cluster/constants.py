@@ -28,7 +28,10 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     small_kernel_bandwidth: Ratio
     unpacking_8_bit: Ratio
     unpacking_4_bit: Ratio
+    latent_kernels: Annotated[Quantity, Unit("kernels/layer")]
+    router_kernels: Annotated[Quantity, Unit("kernels/layer")]
     linear_kernels: Annotated[Quantity, Unit("kernels/layer")]
+    linear_fixed: Seconds
     linear_chunk: Tokens
     linear_compute: Ratio
     host_copy_share: Ratio

@@ -18,7 +18,8 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Cost of one generation of serving software, per layer, step, sequence and request.
 
     ``overlapped``: the host works while the GPU does; ``balanced``: prompts start on all data-parallel ranks together;
-    ``side_stream``: shared experts run beside the routed ones, so that their launches hide.
+    ``side_stream``: shared experts run beside the routed ones, so that their launches hide;
+    ``coarse_tiles``: what large tiles add to products of 8,192 in depth.
     """
 
     title: str
@@ -41,7 +42,8 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_routed: Annotated[Quantity, Unit("s/layer")]
     per_routed_prompt: Annotated[Quantity, Unit("s/layer")]
     per_exchange: Annotated[Quantity, Unit("s/layer")]
-    per_quantised_exchange: Annotated[Quantity, Unit("s/layer")]
+    padded_rows: Annotated[Quantity, Unit("rows/expert")]
+    coarse_tiles: Annotated[Quantity, Unit("s")]
     interference: Annotated[Quantity, Unit("ratio")]
     launch: Seconds
     staged_above: Annotated[Quantity, Unit("B")]
