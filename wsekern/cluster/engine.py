@@ -17,6 +17,8 @@ Seconds = Annotated[Quantity, Unit("s")]
 class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Cost of one generation of serving software, per layer, step, sequence and request.
 
+    ``elementwise`` are small kernels of every layer, ``latent``, ``router`` and ``linear`` those that latent attention, a
+    router and linear attention add.
     ``overlapped``: the host works while the GPU does; ``balanced``: prompts start on all data-parallel ranks together;
     ``side_stream``: shared experts run beside the routed ones, so that their launches hide;
     ``coarse_tiles``: what large tiles add to products of 8,192 in depth.
@@ -33,6 +35,9 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     side_stream: bool
     fixed_scale: Annotated[Quantity, Unit("ratio")]
     elementwise: Annotated[Quantity, Unit("kernels/layer")]
+    latent: Annotated[Quantity, Unit("kernels/layer")]
+    router: Annotated[Quantity, Unit("kernels/layer")]
+    linear: Annotated[Quantity, Unit("kernels/layer")]
     quantise: Annotated[Quantity, Unit("kernels/GEMM")]
     per_layer: Seconds
     per_step: Seconds

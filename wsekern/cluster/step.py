@@ -65,7 +65,7 @@ def _attention_block(ops: Operators, work: Work) -> StepTime:
         ops.gemm(step, m, heads * model.qk_nope_head_dim, model.kv_lora_rank, wide=True)
         ops.gemm(step, m, heads * model.v_head_dim, model.kv_lora_rank, wide=True)
         ops.gemm(step, m, model.hidden, heads * model.v_head_dim)
-        ops.small_kernels(step, m * 4.0 * (heads * qk + latent), ops.scale * constants().latent_kernels.value)
+        ops.small_kernels(step, m * 4.0 * (heads * qk + latent), ops.scale * float(ops.engine.latent))
     else:
         kv = model.head_dim * max(1.0, model.kv_heads / tp)
         query = model.q_size / tp * (2.0 if model.attention_gate else 1.0)
@@ -91,7 +91,7 @@ def _linear_block(ops: Operators, work: Work) -> StepTime:
     rate = ops.gpu.peak_flops("bf16")
     fixed, memory, _ = kernels.elementwise(ops.small, moved, ops.bandwidth)
     excess = max(0.0, flops / (known.linear_compute.value * rate) - memory)
-    parts = (known.linear_kernels.value * fixed + known.linear_fixed.value, memory, excess)
+    parts = (float(ops.engine.linear) * fixed + known.linear_fixed.value, memory, excess)
     ops.charge(step, "kv", parts, flops, max(moved / ops.bandwidth, flops / rate))
     ops.gemm(step, m, model.hidden, value)
     _small_kernels(ops, step, m)
@@ -134,7 +134,7 @@ def _expert_block(ops: Operators, work: Work) -> StepTime:
     step, m = StepTime(), work.tokens
     ops.gemm(step, m, model.experts, model.hidden, wide=True)
     if not ops.deployment.precision.routed_inside:
-        ops.small_kernels(step, m * 4.0 * (model.experts + model.hidden), ops.scale * constants().router_kernels.value)
+        ops.small_kernels(step, m * 4.0 * (model.experts + model.hidden), ops.scale * float(ops.engine.router))
     step.add(_experts(ops, m))
     _small_kernels(ops, step, m)
     if layout.dp > 1:

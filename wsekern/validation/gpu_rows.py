@@ -95,11 +95,12 @@ def understand(row: dict[str, str]) -> Case:
     model = model_of(row["model"])
     engine = engine_level(row)
     precision = precision_from(row.get("precision") or "", row["model"], model, engine)
+    prompt, output = _prompt(row), _length(row.get("osl"), 1)
     if is_recipe(row):
         precision = _recipe_cache(precision, engine, gpu)
+        prompt, output = (max(1, round(length * constants().recipe_lengths.value)) for length in (prompt, output))
     parallelism, count = unfolded(row.get("parallelism") or "", count)
     layout = layout_of(parallelism, count, model)
-    prompt, output = _prompt(row), _length(row.get("osl"), 1)
     batch = _batch(row)
     alike = not is_recipe(row) and not is_sampled(row)
     return Case(model, Cluster(gpu, count), layout, precision, engine, prompt, output, batch, is_sampled(row), alike)
