@@ -33,7 +33,9 @@ class Table(NamedTuple):
 _STACKED = ("bfloat16", "fp8", "fp8_block", "nvfp4")
 TABLES = (
     *(Table("gemm", gpu, "sglang", "0.5.10", _STACKED) for gpu in ("b200_sxm", "h200_sxm")),
-    Table("gemm", "h200_sxm", "vllm", "0.19.0", _STACKED),
+    *(Table("gemm", gpu, "vllm", "0.24.0", ("bfloat16", "fp8", "nvfp4")) for gpu in ("b200_sxm", "h200_sxm", "h100_sxm")),
+    *(Table("gemm", gpu, "vllm", "0.19.0", ("fp8_block",)) for gpu in ("b200_sxm", "h200_sxm", "h100_sxm")),
+    *(Table("gemm", gpu, "trtllm", "1.3.0rc20", _STACKED) for gpu in ("h200_sxm", "h100_sxm")),
     *(Table("attention", gpu, "sglang", "0.5.10") for gpu in ("b200_sxm", "h200_sxm")),
     *(Table("attention", gpu, "vllm", "0.19.0") for gpu in ("b200_sxm", "h200_sxm")),
     *(Table("mla", gpu, "sglang", "0.5.10") for gpu in ("b200_sxm", "h200_sxm", "h100_sxm")),
@@ -95,7 +97,9 @@ def _wanted(table: Table, row: dict[str, Any]) -> bool:
     if table.kind == "moe":
         routed = row["distribution"] == "power_law_1.2" and row["num_tokens"] <= 8192 and row["num_experts"] >= 64
         return routed and row["moe_dtype"] in table.formats
-    return table.kind == "mla" or row["gemm_dtype"] in table.formats
+    if table.kind == "gemm":  # the widths of models, whose least are a rank's share of keys and values
+        return row["gemm_dtype"] in table.formats and min(row["n"], row["k"]) >= 512
+    return True
 
 
 def main(arguments: list[str] | None = None) -> int:
