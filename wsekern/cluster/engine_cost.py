@@ -13,7 +13,7 @@ def charge_engine(deployment: Deployment, step: StepTime, work: Work) -> None:
     The host hides behind the kernels alone; launches hide behind all that the GPU does.
     """
     per_step = layers(deployment) + host(deployment, step, work)
-    step.compute += padded_exchanges(deployment)
+    step.compute += padded_groups(deployment) + coarse_tiles(deployment, work)
     step.engine = (
         per_step
         + exchanges(deployment, work)
@@ -41,11 +41,27 @@ def _quantises_exchanges(deployment: Deployment) -> bool:
     return deployment.layout.dp > 1 and deployment.precision.part(experts=True)[2] < 2.0
 
 
-def padded_exchanges(deployment: Deployment) -> float:
-    """Quantised exchanges run on the GPU over padded groups: their cost is compute, not host time."""
-    if not _quantises_exchanges(deployment):
+def padded_groups(deployment: Deployment) -> float:
+    """Quantised exchanges fill up the rows of each expert on a GPU, which its tensor cores then multiply: compute, not host time.
+    Models that choose one expert a token (Llama 4) scale channels, not blocks, and need no such groups."""
+    model, layout = deployment.model, deployment.layout
+    if not _quantises_exchanges(deployment) or model.experts_per_token < 2:
         return 0.0
-    return float(deployment.engine.per_quantised_exchange) * deployment.model.moe_layers
+    inner = model.expert_ffn / (layout.tp * layout.dp / layout.ep)
+    rows = float(deployment.engine.padded_rows) * model.experts / layout.ep
+    peak = deployment.gpu.peak_flops(deployment.precision.part(experts=True)[1])
+    return 6.0 * rows * model.hidden * inner / peak * model.moe_layers
+
+
+def coarse_tiles(deployment: Deployment, work: Work) -> float:
+    """What large tiles of the grouped GEMM add, along the depth of its two products: without tiles tuned for a part of the
+    experts, 16-bit kernels take them as soon as the tokens outnumber the experts of a GPU."""
+    model, layout = deployment.model, deployment.layout
+    few = work.tokens * layout.dp <= model.experts / layout.ep
+    if layout.ep < 2 or few or deployment.precision.part(experts=True)[:2] != (2.0, "bf16"):
+        return 0.0
+    inner = model.expert_ffn / (layout.tp * layout.dp / layout.ep)
+    return float(deployment.engine.coarse_tiles) * (model.hidden + inner) / 8192.0 * model.moe_layers
 
 
 def exchanges(deployment: Deployment, work: Work) -> float:

@@ -237,6 +237,8 @@ def _as_fit(entry: dict[str, Any], measured: bool, engines: tuple[str, ...]) -> 
 def _kinds(family: str, arithmetic: str, packed: bool, blocks: bool) -> tuple[str, ...]:
     if family == "collective":
         return (arithmetic,)
+    if family == "latent_attention":
+        return (arithmetic, "bfloat16") if arithmetic == "fp8" else ("bfloat16",)
     if family == "moe" and packed:
         return ("w4a8_mxfp4_mxfp8", "w4a16_mxfp4", *KINDS["bf16"])
     if family == "moe" and arithmetic == "fp8" and blocks:

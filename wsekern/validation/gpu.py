@@ -213,8 +213,8 @@ def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     if row["metric"] in ("itl_median", "itl_p50", "tpot_median", "tpot") and not _prefills_in_most_steps(case):
         return f"decode {kind} inter-token median ({case.engine})", scale * _plain_step(case).seconds
     label = "inter-token median" if row["metric"] == "itl_median" else "mean TPOT"
-    state, engine = _steady(case, case.batch), load_engine(case.engine)
-    prompts = float(load_engine(case.engine).interference) * (case.batch / case.layout.dp - 1.0) / case.output
+    state, engine = _steady(case, case.batch), case.deployment.engine
+    prompts = float(engine.interference) * (case.batch / case.layout.dp - 1.0) / case.output
     if float(row["value"]) < scale * max(state.decode.roofline, prompts * state.prefill.roofline):
         raise Refused("faster than the peaks of the stated GPUs allow: prompts were cached, or fewer users were served")
     # Where prompts go before all answers, users who start together stay together: half of the prompts of a round come first.

@@ -14,6 +14,9 @@ from functools import lru_cache
 from math import log
 from pathlib import Path
 
+from msgspec import structs
+
+from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
 from wsekern.cluster.layout import Deployment, Layout
@@ -43,11 +46,18 @@ class Case:
     output: int
     batch: float  # sequences in flight; 0 for as many as fit
     sampled: bool = False
+    alike: bool = False
+    """Whether all requests are of the same lengths, so that users who start together stay together."""
 
     @property
     def deployment(self) -> Deployment:
-        """What served it, with the engine level in use."""
-        return Deployment(self.model, self.cluster, self.layout, self.precision, load_engine(self.engine))
+        """What served it, with the engine level in use. Where prompts go first and requests are alike, they run in waves, and of
+        the other prompts of a wave only the later ones delay a token."""
+        engine = load_engine(self.engine)
+        if self.alike and not engine.chunked:
+            share = float(engine.interference) * constants().wave_share.value
+            engine = structs.replace(engine, interference=structs.replace(engine.interference, value=share))
+        return Deployment(self.model, self.cluster, self.layout, self.precision, engine)
 
 
 class Refused(WsekernError):
@@ -85,13 +95,15 @@ def understand(row: dict[str, str]) -> Case:
     model = model_of(row["model"])
     engine = engine_level(row)
     precision = precision_from(row.get("precision") or "", row["model"], model, engine)
+    prompt, output = _prompt(row), _length(row.get("osl"), 1)
     if is_recipe(row):
         precision = _recipe_cache(precision, engine, gpu)
+        prompt, output = (max(1, round(length * constants().recipe_lengths.value)) for length in (prompt, output))
     parallelism, count = unfolded(row.get("parallelism") or "", count)
     layout = layout_of(parallelism, count, model)
-    prompt, output = _prompt(row), _length(row.get("osl"), 1)
     batch = _batch(row)
-    return Case(model, Cluster(gpu, count), layout, precision, engine, prompt, output, batch, is_sampled(row))
+    alike = not is_recipe(row) and not is_sampled(row)
+    return Case(model, Cluster(gpu, count), layout, precision, engine, prompt, output, batch, is_sampled(row), alike)
 
 
 def reason_against(row: dict[str, str]) -> str:
@@ -308,7 +320,7 @@ def _recipe_cache(precision: Precision, engine: str, gpu: Gpu) -> Precision:
 def receive_interval(case: Case) -> float:
     """Steps between two looks for new prompts: those recipes start SGLang on Blackwell with --scheduler-recv-interval 10, from
     16 users on 30."""
-    if case.engine != "sglang" or case.cluster.gpu.family != "blackwell":
+    if case.engine not in ("sglang-overlapped", "sglang-2025") or case.cluster.gpu.family != "blackwell":
         return 1.0
     return 30.0 if case.batch >= 16 else 10.0
 

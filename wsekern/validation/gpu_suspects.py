@@ -7,7 +7,6 @@ that look at measurements alone stand in the shipped table (column ``not_compara
 from collections import defaultdict
 
 from wsekern.cluster.constants import constants
-from wsekern.cluster.engine import load_engine
 from wsekern.cluster.layout import cache_bytes
 from wsekern.cluster.step import prefill_step
 from wsekern.errors import WsekernError
@@ -147,7 +146,7 @@ def _least_seconds(case: Case) -> float:
     except WsekernError:
         return 0.0
     arrivals = max(0.0, case.batch / case.layout.dp - 1.0) / case.output
-    reading = float(load_engine(case.engine).interference) * arrivals * prompt.roofline / constants().attainable_compute.value
+    reading = float(case.deployment.engine.interference) * arrivals * prompt.roofline / constants().attainable_compute.value
     cache = cache_bytes(case.model, case.precision, case.prompt + case.output / 2.0, case.layout.tp)
     bandwidth = constants().attainable_bandwidth.value * float(case.cluster.gpu.memory.bandwidth)
     cache *= case.batch / case.layout.dp / case.layout.pp / bandwidth
