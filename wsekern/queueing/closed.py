@@ -9,7 +9,7 @@ settles the number of arrivals. :func:`wsekern.queueing.batching.simulate_batchi
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, exp, sqrt
+from math import ceil, exp, expm1, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,8 +133,8 @@ class _Turn:
 
     def _batch(self, others: float, most: float) -> float:
         """Prompts in a step that reads any, of Poisson arrivals."""
-        mean = others / -np.expm1(-others) if others > 1e-9 else 1.0
-        return min(float(mean), max(1.0, most))
+        mean = others / -expm1(-others) if others > 1e-9 else 1.0
+        return min(mean, max(1.0, most))
 
     def _riding(self, others: float, sequences: float, alone: float, random: float) -> _State:
         """Prompts that ride along with decoding sequences, as many tokens as a step has left; they come the more at ``random``
@@ -157,8 +157,8 @@ class _Turn:
         spread = others * each * each / step  # of the steps: their second moment over their mean, less the mean
         residual, more = self._residual(decode, step + spread, others, spread / step)
         beside = min(more, max(0.0, room - 1.0)) * each
-        queue = waiting * (decode + min(1.0, room) * each * max(1.0, room))
-        first = alone * self.one + (1.0 - alone) * (residual + own) + beside + queue
+        line = waiting * (decode + room * each)
+        first = alone * self.one + (1.0 - alone) * (residual + own) + beside + line
         return _State(sequences, decode, others * each, first, waiting + steps + residual / step)
 
     def _before(self, others: float, sequences: float, alone: float) -> _State:
