@@ -38,6 +38,9 @@ BOXES = {
 }
 """Start, least and greatest value of each fitted number."""
 
+STARTS = (1.0, 4.0)
+"""Multiples of those starts that are tried: a host that hides behind the GPU gives a start no slope."""
+
 FITTED = {
     "tuned": ("per_step", "per_sequence", "per_layer", "per_routed"),
     "tuned-overlapped": ("per_layer", "per_routed", "per_routed_prompt", "per_rank_prompt"),
@@ -120,7 +123,10 @@ def fit_level(
         with engine_levels.replaced({**others, level: tried}):
             return _error(measured, np.array([validation.predict_row(row)[1] for row in rows]))
 
-    best = minimise(lambda x: float(np.mean(errors(x))), start, low, high, 150)
+    def loss(x: np.ndarray) -> float:
+        return float(np.mean(errors(x)))
+
+    best = min((minimise(loss, np.minimum(scale * start, high), low, high, 150) for scale in STARTS), key=loss)
     return dict(zip(names, best, strict=True)), float(np.median(errors(best)))
 
 

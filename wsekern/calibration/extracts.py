@@ -32,10 +32,12 @@ class Table(NamedTuple):
 
 _STACKED = ("bfloat16", "fp8", "fp8_block", "nvfp4")
 TABLES = (
-    *(Table("gemm", gpu, "sglang", "0.5.10", _STACKED) for gpu in ("b200_sxm", "h200_sxm")),
+    Table("gemm", "b200_sxm", "sglang", "0.5.10", ("bfloat16", "fp8", "nvfp4")),  # recipes: FlashInfer's, as TensorRT-LLM's
+    Table("gemm", "h200_sxm", "sglang", "0.5.10", ("bfloat16", "fp8", "fp8_block")),
     *(Table("gemm", gpu, "vllm", "0.24.0", ("bfloat16", "fp8", "nvfp4")) for gpu in ("b200_sxm", "h200_sxm", "h100_sxm")),
-    *(Table("gemm", gpu, "vllm", "0.19.0", ("fp8_block",)) for gpu in ("b200_sxm", "h200_sxm", "h100_sxm")),
+    *(Table("gemm", gpu, "vllm", "0.19.0", ("fp8_block",)) for gpu in ("h200_sxm", "h100_sxm")),
     *(Table("gemm", gpu, "trtllm", "1.3.0rc20", _STACKED) for gpu in ("h200_sxm", "h100_sxm")),
+    Table("gemm", "b200_sxm", "trtllm", "1.3.0rc20", ("fp8_block",)),
     *(Table("attention", gpu, "sglang", "0.5.10") for gpu in ("b200_sxm", "h200_sxm")),
     *(Table("attention", gpu, "vllm", "0.19.0") for gpu in ("b200_sxm", "h200_sxm")),
     *(Table("mla", gpu, "sglang", "0.5.10") for gpu in ("b200_sxm", "h200_sxm", "h100_sxm")),

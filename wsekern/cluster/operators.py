@@ -105,7 +105,8 @@ class Operators:
 
     def _gemm_kernel(self, weight: float, arithmetic: str, activation: float) -> GemmKernel:
         quantise = float(self.engine.quantise)
-        parameters = gemm_parameters(self.gpu, self.engine.kernels, arithmetic, quantise, weight)
+        blocks = arithmetic == "fp8" and self.deployment.model.quantization == "fp8"
+        parameters = gemm_parameters(self.gpu, self.engine.kernels, arithmetic, quantise, weight, blocks)
         return GemmKernel(parameters, weight, activation, self.gpu.peak_flops(arithmetic))
 
     def charge(
