@@ -68,6 +68,7 @@ class Scheduling:
     hold_steps: int = 0  # decoding steps at most for which few prompts wait (TensorRT-LLM: batch_wait_timeout_iters)
     hold_share: float = 0.0  # of the tokens of a step, below which prompts are few (batch_wait_max_tokens_ratio)
     ahead_steps: int = 1  # planned or running when a request comes, which goes without it: schedulers work ahead of the GPU
+    captured_tokens: int = 0  # steps of at most so many run as pieces of CUDA graphs, prompts too
     layer_seconds: float | None = None  # host's work on a layer of a prompt if its user waits for it and others do not
 
 
@@ -78,13 +79,16 @@ def benchmark_costs(
     costs = turn_costs(deployment, prompt, output, users, sampled=sampled)
     work = Work(1.0, 1.0, 0.0, prefill=True)
     routed = routed_prompts(deployment, work)  # which the costs count outside the steps
-    inside, outside = routed, 0.0
+    inside, outside = routed + launched_prompts(deployment, work), 0.0
+    if prompt + users <= scheduling.captured_tokens:
+        inside = routed if deployment.precision.routed_inside else 0.0  # by kernels that sort the tokens of 4-bit formats
     if scheduling.layer_seconds is not None:
         inside, outside = 0.0, scheduling.layer_seconds * deployment.model.layers
     tokens = scheduling.step_tokens or costs.step_tokens
     ahead = scheduling.ahead_steps * costs.decode_seconds(users, prompt + 0.5 * output) if users > 1.0 else 0.0
     return replace(
-        costs, step_tokens=tokens, alone=costs.alone + inside, beside_seconds=inside + launched_prompts(deployment, work),
+        costs, step_tokens=tokens, beside_seconds=inside,
+        alone=costs.alone + inside - launched_prompts(deployment, work),  # which the costs of a prompt alone contain
         request_seconds=costs.request_seconds - routed + outside + ahead, whole=scheduling.whole,
         look_steps=scheduling.look_steps, hold_steps=scheduling.hold_steps, hold_tokens=int(scheduling.hold_share * tokens))
 

@@ -19,6 +19,8 @@ from wsekern.cluster.power import gpu_watts
 from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
+from wsekern.validation.gpu_kernels import is_fitted_kernel, predict_kernel
+from wsekern.validation.gpu_mlperf import predict_mlperf
 from wsekern.validation.gpu_notes import LIBRARIES, is_asked_by_aiconfigurator, is_kernel, is_recipe, library_by_words
 from wsekern.validation.gpu_recipes import COLD, benchmark_of, scheduling_of
 from wsekern.validation.gpu_rows import (
@@ -138,6 +140,8 @@ def fitted_by_rule(row: dict[str, str], group: str) -> bool:
     state; all decode and all batched prompts of the eager level; weight-only rows of pytorch/ao; throughput and energy of data
     sets whose prompts were inferred.
     """
+    if is_fitted_kernel(row):
+        return True
     if row["metric"] == "prefill_time_batch" and "(eager)" in group:
         return True  # from which size on old engines stage all-reduces through PCIe
     if group.startswith(("throughput", "energy")) and (row.get("isl") or "") in INFERRED_PROMPTS:
@@ -173,7 +177,9 @@ def predict_row(row: dict[str, str]) -> tuple[str, float]:
     if metric == "allreduce_latency":
         return _all_reduce(row)
     if is_kernel(row):
-        raise Refused("a kernel of one framework: the fitted kernels are judged by calibrate")
+        return predict_kernel(row)
+    if metric == "mlperf_throughput":
+        return predict_mlperf(row)
     if metric not in PREDICTED:
         raise Refused(f"metric {metric!r} is not predicted")
     case = understand(row)

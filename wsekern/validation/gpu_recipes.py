@@ -21,6 +21,9 @@ WARMED = "2026-01-21"
 RARER_LOOKS_END = "2026-04-17"
 """Since then the recipe for 8-bit Qwen3.5 on B300 is its own (c0f62a2), no more that of B200."""
 
+CAPTURED, CAPTURES = 2048, "2025-12-05"
+"""Tokens of the largest CUDA graph of vLLM in the recipes for gpt-oss (max-cudagraph-capture-size), and since when (25506e8)."""
+
 COLD = "the client of this run did not warm the engine up: kernels were compiled while users waited"
 
 SCATTERED = 0.75
@@ -60,7 +63,8 @@ def scheduling_of(row: dict[str, str], case: Case) -> Scheduling:
         return _sglang(row, case)
     if case.engine.startswith("tuned"):
         return _tensorrt(row, case)
-    return Scheduling(step_tokens=STEP_TOKENS)  # max-num-batched-tokens
+    captured = CAPTURED if case.model.experts and run_date(row) >= CAPTURES else 0
+    return Scheduling(step_tokens=STEP_TOKENS, captured_tokens=captured)  # max-num-batched-tokens
 
 
 def _tensorrt(row: dict[str, str], case: Case) -> Scheduling:
@@ -73,8 +77,9 @@ def _tensorrt(row: dict[str, str], case: Case) -> Scheduling:
         return Scheduling(step_tokens=20000, whole=True)
     longest, late = case.prompt / constants().recipe_lengths.value, run_date(row) >= WARMED
     tokens = max(int(case.batch + longest + 127) // 64 * 64, STEP_TOKENS if late else 0)
-    few = late and even and blackwell and case.batch >= 64 and case.precision.weight == 1.0
-    return Scheduling(step_tokens=tokens, whole=True, hold_steps=40 if few else 0, hold_share=0.8)
+    pieces = late and blackwell and case.batch >= 64 and case.precision.weight == 1.0  # enable_piecewise_cuda_graph
+    return Scheduling(step_tokens=tokens, whole=True, hold_steps=40 if pieces and even else 0, hold_share=0.8,
+                      captured_tokens=tokens if pieces else 0)
 
 
 def _sglang(row: dict[str, str], case: Case) -> Scheduling:
