@@ -102,7 +102,8 @@ class Operators:
 
     def _gemm_kernel(self, weight: float, arithmetic: str, activation: float) -> GemmKernel:
         quantise = float(self.engine.quantise)
-        parameters = gemm_parameters(self.gpu, self.engine.kernels, arithmetic, quantise, weight)
+        blocks = arithmetic == "fp8" and self.deployment.model.quantization == "fp8"
+        parameters = gemm_parameters(self.gpu, self.engine.kernels, arithmetic, quantise, weight, blocks)
         return GemmKernel(parameters, weight, activation, self.gpu.peak_flops(arithmetic), _unpacks(weight, arithmetic))
 
     def charge(
@@ -135,7 +136,7 @@ class Operators:
         if not work.prefill:
             moved = work.sequences * seen * shape.cached
             flops = 2.0 * work.tokens * seen * shape.heads * per_pair
-            fit = kernel_fit("decode_attention", self.gpu, self.engine.kernels, "bf16").parameters
+            fit = self._decode_attention(shape)
             parts = kernels.decode_attention(fit, work.sequences, seen, shape.heads, moved, flops, peak, self.bandwidth)
         else:
             each = work.tokens / work.sequences
@@ -145,6 +146,14 @@ class Operators:
             fit = kernel_fit("prefill_attention", self.gpu, self.engine.kernels, "bf16").parameters
             parts = kernels.prefill_attention(fit, each, moved, flops, peak, self.bandwidth)
         self.charge(step, "kv", parts, flops, max(moved / self.bandwidth, flops / peak), count)
+
+    def _decode_attention(self, shape: AttentionShape) -> dict[str, float]:
+        """The kernel that reads the caches: of all heads together (latent attention, by the width of its elements), or of each
+        group of heads."""
+        family, cache = "decode_attention", "bf16"
+        if self.deployment.model.kv_lora_rank:
+            family, cache = "latent_attention", "fp8" if self.deployment.precision.cache < 2.0 else "bf16"
+        return kernel_fit(family, self.gpu, self.engine.kernels, cache).parameters
 
     def experts(self, step: StepTime, tokens: float) -> None:
         """The routed experts of a layer on the busiest of the GPUs that share them; ``tokens`` of all attention replicas."""
