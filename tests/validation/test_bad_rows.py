@@ -14,8 +14,8 @@ BAD = ("", "0", "-1", "nan", "inf", "9" * 400, "9" * 5000, "..", "1.2.3", "TP0",
        "x", "ctx ~", "max", "offline", ".", "/", "a" * 300, "\0", "0b", "9" * 400 + "b", "1b-a9999999999b", "avg batch 31.5.",
        "avg batch ..", "task:x", "1 GPU", "8 GPUs", "1e3", "½", "²", "V100", "h100 pcie", "fp32", "int4", "mxfp4",
        "deepseek-r1", "speculative", "splitwise", "InferenceX run", "yes", "maybe", "microbench all", "one layer", "1000001",
-       "0x0", "-4x4", "1x99999", "llm-layer", "core-vector-", "setup", "slowdown", "allreduce_latency", "gpu_power_total",
-       "ttft")
+       "0x0", "-4x4", "1x99999", "llm-layer", "llm-service", "core-vector-", "setup", "slowdown", "allreduce_latency",
+       "gpu_power_total", "ttft")
 """Texts that some column may hold and most may not."""
 
 
@@ -38,6 +38,13 @@ def test_any_text_in_any_column_is_predicted_or_refused_in_words(module):
         assert all(result.note for result in results if result.predicted is None)
 
     check()
+
+
+@pytest.mark.parametrize("metric", ["ttft", "tpot_mean"])
+def test_two_rows_of_one_id_of_which_one_has_no_number_are_both_listed(metric):
+    good = {**next(entry for entry in gpu.measurements() if entry["metric"] == metric), "not_comparable": ""}
+    first, second = gpu.predict_rows([good, {**good, "value": ""}])
+    assert first.id == second.id and second.predicted is None and "not a number" in second.note
 
 
 def test_what_is_refused_is_an_error_of_the_package():
