@@ -4,7 +4,6 @@ import re
 import zlib
 from dataclasses import replace
 from importlib.resources import as_file, files
-from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,13 +20,14 @@ from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
 from wsekern.validation.gpu_kernels import is_fitted_kernel, predict_kernel
 from wsekern.validation.gpu_mlperf import predict_mlperf
-from wsekern.validation.gpu_notes import LIBRARIES, is_asked_by_aiconfigurator, is_kernel, is_recipe, library_by_words
+from wsekern.validation.gpu_notes import LIBRARIES, is_asked_by_perf, is_kernel, is_recipe, library_by_words
 from wsekern.validation.gpu_recipes import COLD, benchmark_of, scheduling_of
 from wsekern.validation.gpu_rows import (
     GUESSED,
     Case,
     Refused,
     gpu_name,
+    message_bytes,
     read_rows,
     reason_against,
     understand,
@@ -261,7 +261,7 @@ def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
 def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     """Time to the first token of a benchmark run request by request; how users arrive is known of the clients of two sources."""
     stated = is_recipe(row)
-    if not (stated or is_asked_by_aiconfigurator(row)):
+    if not (stated or is_asked_by_perf(row)):
         raise Refused("time to first token under load, and how users arrive is not stated")
     if case.engine == "sglang-2025":
         raise Refused(COLD)
@@ -320,7 +320,7 @@ def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
     if reason:
         raise Refused(reason)
     gpu = load_gpu(gpu_name(row["gpu"], row.get("notes") or ""))
-    ranks, message = whole_number(row["n_gpus"], "n_gpus"), _message_bytes(row)
+    ranks, message = whole_number(row["n_gpus"], "n_gpus"), message_bytes(row)
     if ranks > int(gpu.link.domain):
         raise Refused("spans several NVLink domains")
     library = row.get("engine") or library_by_words(row)
@@ -328,17 +328,6 @@ def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
         raise Refused("an all-reduce kernel that is not modelled")
     seconds = one_collective(Cluster(gpu, ranks), (library,), ranks, message)
     return f"kernel all-reduce ({library})", SCALE[row["unit"]] * seconds
-
-
-def _message_bytes(row: dict[str, str]) -> float:
-    text = row.get("batch_or_concurrency") or ""
-    try:
-        size = float(text)
-    except ValueError:
-        size = 0.0
-    if not 0.0 < size < inf:
-        raise Refused(f"a message of {text!r} bytes: expected a positive number")
-    return size
 
 
 def one_collective(cluster: Cluster, engines: tuple[str, ...], ranks: int, message: float) -> float:

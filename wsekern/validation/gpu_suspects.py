@@ -10,7 +10,7 @@ from wsekern.cluster.constants import constants
 from wsekern.cluster.layout import cache_bytes
 from wsekern.cluster.step import prefill_step
 from wsekern.errors import WsekernError
-from wsekern.validation.gpu_notes import OTHER_THINGS, is_asked_by_aiconfigurator
+from wsekern.validation.gpu_notes import OTHER_THINGS, is_asked_by_perf
 from wsekern.validation.gpu_rows import Case, understand
 from wsekern.validation.rows import read_value
 
@@ -250,7 +250,7 @@ def _first_token_sets(rows: list[dict[str, str]]) -> dict[tuple[str, ...], list[
     """(users, tokens of an answer, wait, id) of the rows whose arrivals are assumed, by system and prompt."""
     sets: dict[tuple[str, ...], list[tuple[float, float, float, str]]] = defaultdict(list)
     for row in rows:
-        if row["metric"] not in FIRST_METRICS or not is_asked_by_aiconfigurator(row):
+        if row["metric"] not in FIRST_METRICS or not is_asked_by_perf(row):
             continue
         try:
             entry = (float(row.get("batch_or_concurrency") or ""), float(row.get("osl") or ""), read_value(row), row["id"])
@@ -261,5 +261,5 @@ def _first_token_sets(rows: list[dict[str, str]]) -> dict[tuple[str, ...], list[
     return sets
 
 
-MORE = 1.2
+MORE = 1.3
 """By which a wait must be longer to count so: repeated runs differ by less."""
