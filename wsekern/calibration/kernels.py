@@ -270,7 +270,8 @@ def _newest(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     """Rows of the newest version that each engine was measured with: kernels are replaced between versions."""
 
     def place(row: dict[str, str]) -> tuple[str, ...]:
-        return tuple(row.get(name, "") for name in ("system", "framework", "op", "gemm_dtype", "phase", "moe_dtype", "kv_cache_dtype"))
+        names = ("system", "framework", "op", "gemm_dtype", "phase", "moe_dtype", "kv_cache_dtype")
+        return tuple(row.get(name, "") for name in names)
 
     def number(version: str) -> tuple[int, ...]:
         return tuple(int(digits) for digits in re.findall(r"\d+", version))
