@@ -9,7 +9,7 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src"
 
-FOLDERS = {"common": set(), "fabric": {"common"}, "tiles": {"common"}, "ops": {"common"},
+FOLDERS = {"common": set(), "fabric": {"common"}, "tiles": {"common"}, "ops": {"common"}, "queueing": set(),
            "program": {"common", "fabric", "tiles"}}
 """What the kernels of each folder may use beside their own; the program drives the fabric, and its arithmetic is the tiles'."""
 

@@ -18,7 +18,7 @@ from wsekern.calibration.minimise import minimise
 from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import Engine, engine_levels
 from wsekern.cluster.power import power_share
-from wsekern.cluster.serving import steady_state
+from wsekern.cluster.steady import steady_state
 from wsekern.validation import gpu as validation
 from wsekern.validation.gpu_rows import Case, Refused, read_rows, understand
 from wsekern.validation.gpu_suspects import inconsistent
@@ -29,6 +29,8 @@ BOXES = {
     "per_layer": (3e-6, 1e-7, 4e-5),
     "per_routed": (2e-5, 1e-7, 3e-4),
     "per_routed_prompt": (1e-3, 1e-6, 5e-3),
+    "per_rank_prompt": (1.5e-4, 1e-6, 1e-3),
+    "per_linear_prompt": (1e-3, 1e-6, 5e-3),
     "per_logit": (3e-10, 1e-12, 1e-9),
     "per_exchange": (5e-5, 1e-6, 1e-3),
     "padded_rows": (240, 1.0, 2000),
@@ -41,13 +43,13 @@ STARTS = (1.0, 4.0)
 
 FITTED = {
     "tuned": ("per_step", "per_sequence", "per_layer", "per_routed"),
-    "tuned-overlapped": ("per_layer", "per_routed", "per_routed_prompt"),
+    "tuned-overlapped": ("per_layer", "per_routed", "per_routed_prompt", "per_rank_prompt"),
     "tuned-2024": ("per_step", "per_sequence", "per_layer"),
     "stock": ("per_sequence", "per_layer", "per_logit", "per_routed", "per_exchange", "padded_rows", "coarse_tiles"),
-    "stock-overlapped": ("per_layer",),
+    "stock-overlapped": ("per_layer", "per_routed_prompt", "per_rank_prompt"),
     "stock-2024": ("per_step", "per_sequence", "per_layer"),
     "sglang": ("per_sequence", "per_layer", "per_routed"),
-    "sglang-overlapped": ("per_layer", "per_routed", "per_routed_prompt"),
+    "sglang-overlapped": ("per_layer", "per_routed", "per_routed_prompt", "per_rank_prompt", "per_linear_prompt"),
     "sglang-2025": ("per_layer", "per_routed"),
 }
 """Numbers of each level that the rows set; vLLM's time per step is from a direct probe, all others are read or defined."""
@@ -69,7 +71,7 @@ STAGES = (
         ("per_step", "per_sequence", "per_layer", "per_logit", "per_routed",
          "per_exchange", "padded_rows", "coarse_tiles"),
     ),
-    ("first token", ("per_routed_prompt",)),
+    ("first token", ("per_routed_prompt", "per_rank_prompt", "per_linear_prompt")),
 )
 """Rows, and the numbers they set, one after the other: a step's cost is not read from a queue."""
 

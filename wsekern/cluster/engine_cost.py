@@ -1,5 +1,7 @@
 """What serving software adds to the kernels of a step: one function for each cost, all in seconds."""
 
+from math import log2
+
 from wsekern.cluster.constants import constants
 from wsekern.cluster.experts import in_service
 from wsekern.cluster.hardware import Gpu
@@ -20,6 +22,7 @@ def charge_engine(deployment: Deployment, step: StepTime, work: Work) -> None:
         + sampling(deployment, work)
         + launches(deployment, step, work)
         + routed_prompts(deployment, work)
+        + launched_prompts(deployment, work)
     )
 
 
@@ -101,7 +104,18 @@ def launches(deployment: Deployment, step: StepTime, work: Work) -> float:
 
 
 def routed_prompts(deployment: Deployment, work: Work) -> float:
-    """Routing the tokens of a prompt, where the kernels do not."""
-    if not work.prefill or deployment.precision.routed_inside:
+    """Routing the tokens of a prompt, where the kernels do not: those of 4-bit formats do on GPUs that compute in them."""
+    inside = deployment.precision.routed_inside and deployment.gpu.peak.fp4 is not None
+    if not work.prefill or inside:
         return 0.0
     return float(deployment.engine.per_routed_prompt) * deployment.model.moe_layers
+
+
+def launched_prompts(deployment: Deployment, work: Work) -> float:
+    """Work of the host in a step that reads prompts, which no CUDA graph holds, whatever their tokens: tensor-parallel ranks wait
+    for the slowest in every layer, and linear attention is many kernels."""
+    if not work.prefill:
+        return 0.0
+    engine, model = deployment.engine, deployment.model
+    ranks = float(engine.per_rank_prompt) * model.layers * log2(deployment.layout.tp)
+    return ranks + float(engine.per_linear_prompt) * model.linear_layers

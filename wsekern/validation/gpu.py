@@ -9,17 +9,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from wsekern.cluster.benchmark import run_benchmark
 from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.hardware import Cluster, load_gpu
 from wsekern.cluster.layout import memory_of
 from wsekern.cluster.operators import StepTime, collective_seconds
 from wsekern.cluster.power import gpu_watts
-from wsekern.cluster.queueing import burst
-from wsekern.cluster.serving import SteadyState, steady_state
+from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
-from wsekern.validation.gpu_notes import INFERENCEX, LIBRARIES, is_kernel, library_by_words
+from wsekern.validation.gpu_notes import LIBRARIES, is_asked_by_aiconfigurator, is_kernel, is_recipe, library_by_words
+from wsekern.validation.gpu_recipes import COLD, benchmark_of, scheduling_of
 from wsekern.validation.gpu_rows import (
     GUESSED,
     Case,
@@ -27,10 +28,10 @@ from wsekern.validation.gpu_rows import (
     gpu_name,
     read_rows,
     reason_against,
-    receive_interval,
     understand,
     whole_number,
 )
+from wsekern.validation.gpu_runs import mean_token_seconds
 from wsekern.validation.gpu_suspects import inconsistent
 from wsekern.validation.rows import Row, ninetieth, read_value, stated_fitted, summarise
 
@@ -121,7 +122,7 @@ def _row(row: dict[str, str], suspect: str) -> Row:
 INFERRED_PROMPTS = ("task:sourcegraph-fim",)
 """Data sets whose prompt length was read from the rows themselves."""
 
-STEPS = ("decode", "request", "throughput at most load", "first token under load MoE")
+STEPS = ("decode", "request", "throughput at most load", "first token under")
 """Groups on a sixth of which engine levels are set."""
 
 
@@ -212,11 +213,13 @@ def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     if row["metric"] in ("itl_median", "itl_p50", "tpot_median", "tpot") and not _prefills_in_most_steps(case):
         return f"decode {kind} inter-token median ({case.engine})", scale * _plain_step(case).seconds
     label = "inter-token median" if row["metric"] == "itl_median" else "mean TPOT"
-    state = _steady(case, case.batch)
-    prompts = float(case.deployment.engine.interference) * (case.batch / case.layout.dp - 1.0) / case.output
+    state, engine = _steady(case, case.batch), case.deployment.engine
+    prompts = float(engine.interference) * (case.batch / case.layout.dp - 1.0) / case.output
     if float(row["value"]) < scale * max(state.decode.roofline, prompts * state.prefill.roofline):
         raise Refused("faster than the peaks of the stated GPUs allow: prompts were cached, or fewer users were served")
-    return f"decode {kind} {label} ({case.engine})", scale * state.token_seconds
+    # Where prompts go before all answers, users who start together stay together: half of the prompts of a round come first.
+    seconds = state.token_seconds if engine.chunked else mean_token_seconds(case, is_recipe(row))
+    return f"decode {kind} {label} ({case.engine})", scale * seconds
 
 
 def _prefills_in_most_steps(case: Case) -> bool:
@@ -250,16 +253,20 @@ def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
 
 
 def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
-    """Mean time to the first token: all users start at once and then, their answers being of unequal lengths, take turns."""
-    if INFERENCEX not in (row.get("notes") or "").lower():
+    """Time to the first token of a benchmark run request by request; how users arrive is known of the clients of two sources."""
+    stated = is_recipe(row)
+    if not (stated or is_asked_by_aiconfigurator(row)):
         raise Refused("time to first token under load, and how users arrive is not stated")
+    if case.engine == "sglang-2025":
+        raise Refused(COLD)
     _check_capacity(case)
-    users = max(1.0, case.batch / case.layout.dp)
-    state, rounds = _steady(case, case.batch), constants().benchmark_rounds.value
-    first = state.first_token_seconds + 0.5 * receive_interval(case) * state.decode.seconds
-    at_once = burst(users, case.prompt, state.prefill) + first - state.prefill.seconds
-    seconds = at_once / rounds + (1.0 - 1.0 / rounds) * (first + state.queueing_seconds)
-    return f"first token under load {kind} ({case.engine})", SCALE[row["unit"]] * seconds
+    if not stated and not case.deployment.engine.chunked:
+        wave = 0.5 * case.batch / case.layout.dp * prefill_step(case.deployment, 1.0, case.prompt).roofline
+        if float(row["value"]) < SCALE[row["unit"]] * wave:
+            raise Refused("sooner than waves of all prompts allow at the peaks: users did not stay in step")
+    times = run_benchmark(case.deployment, benchmark_of(row, case), scheduling_of(row, case), case.sampled).time_to_first_token
+    seconds = median(times) if row["metric"] == "ttft_p50" else times.mean()
+    return f"first token under {'' if stated else 'assumed '}load {kind} ({case.engine})", SCALE[row["unit"]] * float(seconds)
 
 
 def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
@@ -269,7 +276,7 @@ def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
     watts = case.layout.gpus * gpu_watts(case.cluster, state.flops_per_second, case.precision.arithmetic, state.busy)
     if metric == "gpu_power_total":
         return f"power {kind}", watts
-    return f"energy per token {kind}", watts * state.token_seconds / case.batch
+    return f"energy per token {kind}", state.measure.joules_per_token(watts)
 
 
 def _request(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
@@ -290,10 +297,10 @@ def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]
         if fits < 1:
             raise Refused("the stated precision does not fit the stated GPUs")
         batch = min(constants().scheduled_sequences.value * case.layout.dp, fits)
-    token = _steady(case, batch).token_seconds
-    rate = batch / token
-    if metric == "tokens_per_s_user":
-        rate = 1.0 / token
+    measure = _steady(case, batch).measure
+    rate = measure.tokens_per_second
+    if metric in ("tokens_per_s_user", "decode_throughput"):  # of answers alone
+        rate = measure.tokens_per_second_per_user * (batch if metric == "decode_throughput" else 1.0)
     if metric == "total_throughput_per_gpu":
         rate *= (case.prompt + case.output) / case.output
     if metric.endswith("per_gpu"):

@@ -60,6 +60,11 @@ def is_recipe(row: dict[str, str]) -> bool:
     return INFERENCEX in text or "gap_analysis" in text
 
 
+def is_asked_by_aiconfigurator(row: dict[str, str]) -> bool:
+    """Whether aiconfigurator's own client asked: runs of its sample that are not those of InferenceX."""
+    return (row.get("source") or "").startswith("aiconfigurator") and not is_recipe(row)
+
+
 def library_by_words(row: dict[str, str]) -> str:
     """The library of an all-reduce; empty if the words name none of :data:`LIBRARIES`."""
     text = f"{row['model']} {row.get('source') or ''} {row.get('notes') or ''}".lower()

@@ -317,14 +317,6 @@ def _recipe_cache(precision: Precision, engine: str, gpu: Gpu) -> Precision:
     return replace(precision, cache=1.0) if narrow or engine in ("tuned", "tuned-overlapped") else precision
 
 
-def receive_interval(case: Case) -> float:
-    """Steps between two looks for new prompts: those recipes start SGLang on Blackwell with --scheduler-recv-interval 10, from
-    16 users on 30."""
-    if case.engine not in ("sglang-overlapped", "sglang-2025") or case.cluster.gpu.family != "blackwell":
-        return 1.0
-    return 30.0 if case.batch >= 16 else 10.0
-
-
 _PRECISION_NAMES = (
     ("nvfp4 moe + bf16", "nvfp4-experts"),
     ("int8wo", "int8"),

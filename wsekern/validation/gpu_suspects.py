@@ -10,7 +10,7 @@ from wsekern.cluster.constants import constants
 from wsekern.cluster.layout import cache_bytes
 from wsekern.cluster.step import prefill_step
 from wsekern.errors import WsekernError
-from wsekern.validation.gpu_notes import OTHER_THINGS
+from wsekern.validation.gpu_notes import OTHER_THINGS, is_asked_by_aiconfigurator
 from wsekern.validation.gpu_rows import Case, understand
 from wsekern.validation.rows import read_value
 
@@ -22,7 +22,7 @@ def inconsistent(rows: list[dict[str, str]]) -> dict[str, str]:
     beyond = {**_cached_prompts(rows, cases), **_unread_experts(rows, cases), **_beyond_peaks(rows, cases)}
     if any("not_comparable" in row for row in rows):
         return beyond | stated_reasons(rows)
-    return _drafted(rows, cases) | beyond | _contradicted(rows)
+    return _drafted(rows, cases) | beyond | _contradicted(rows) | _few_served(rows)
 
 
 def stated_reasons(rows: list[dict[str, str]]) -> dict[str, str]:
@@ -33,7 +33,7 @@ def stated_reasons(rows: list[dict[str, str]]) -> dict[str, str]:
 
 def by_measurements(rows: list[dict[str, str]]) -> dict[str, str]:
     """Row id -> why the other measurements of the same table speak against it; no peak and no prediction has a part in it."""
-    return _drafted(rows, _cases(rows)) | _contradicted(rows)
+    return _drafted(rows, _cases(rows)) | _contradicted(rows) | _few_served(rows)
 
 
 def _contradicted(rows: list[dict[str, str]]) -> dict[str, str]:
@@ -123,19 +123,20 @@ def _extra_tokens_too_quick(members: list[tuple[int, float, Case, str]]) -> bool
 
 def _beyond_peaks(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[str, str]:
     """Sets of synthetic runs of which a third or more (three at least) had tokens faster than reading their prompts and
-    their caches allows at the best rates known: those prompts were cached."""
+    their caches allows at the best rates known: those prompts were cached, which holds for their first tokens too."""
     text = "in this set of runs tokens came faster than prompts and caches can be read: prompts were cached"
-    sets: dict[tuple[str, ...], list[tuple[str, bool]]] = defaultdict(list)
+    sets: dict[tuple[str, ...], list[tuple[str, bool, bool]]] = defaultdict(list)
     for row in rows:
         case = cases.get(row["id"])
-        if not case or row["metric"] not in STEP_METRICS or case.batch <= 1 or case.sampled:
+        if not case or row["metric"] not in (*STEP_METRICS, *FIRST_METRICS) or case.batch <= 1 or case.sampled:
             continue
         key = tuple((row.get(name) or "").split("_agg")[0] for name in ("source", "gpu", "model", "precision", "notes"))
-        sets[key].append((row["id"], _seconds(row) < _least_seconds(case)))
+        steps = row["metric"] in STEP_METRICS
+        sets[key].append((row["id"], steps, steps and _seconds(row) < _least_seconds(case)))
     found = {}
     for members in sets.values():
-        if sum(beyond for _, beyond in members) >= max(3, len(members) / 3):
-            found.update({name: text for name, _ in members})
+        if sum(beyond for *_, beyond in members) >= max(3, sum(steps for _, steps, _ in members) / 3):
+            found.update({name: text for name, *_ in members})
     return found
 
 
@@ -225,3 +226,40 @@ def _slower_with_few_users(rows: list[dict[str, str]]) -> dict[str, str]:
         if alone and few and max(few) > 3.0 * max(alone):
             found.update({name: text for *_, name in members})
     return found
+
+
+def _few_served(rows: list[dict[str, str]]) -> dict[str, str]:
+    """Runs of aiconfigurator's client in which something else than the load decided over the first token: a lighter load (half
+    the users or fewer, or longer answers) waited longer, or the wait grew by more than the square of the users."""
+    lighter = "in this set of runs users waited longer for the first token at a lighter load: something else decided"
+    others = "in this set of runs the wait grew by more than the square of the users: they waited for answers of others"
+    found: dict[str, str] = {}
+    for members in _first_token_sets(rows).values():
+        for users, answer, wait, name in members:
+            same = [(more, later) for more, length, later, _ in members if length == answer]
+            shorter = [later for more, length, later, _ in members if length < answer and more == users]
+            if any(more >= 2.0 * users and MORE * later < wait for more, later in same) or any(
+                    MORE * later < wait for later in shorter):
+                found[name] = lighter
+            elif any(less < users and wait > sooner * (users / less) ** 2 for less, sooner in same):
+                found[name] = others
+    return found
+
+
+def _first_token_sets(rows: list[dict[str, str]]) -> dict[tuple[str, ...], list[tuple[float, float, float, str]]]:
+    """(users, tokens of an answer, wait, id) of the rows whose arrivals are assumed, by system and prompt."""
+    sets: dict[tuple[str, ...], list[tuple[float, float, float, str]]] = defaultdict(list)
+    for row in rows:
+        if row["metric"] not in FIRST_METRICS or not is_asked_by_aiconfigurator(row):
+            continue
+        try:
+            entry = (float(row.get("batch_or_concurrency") or ""), float(row.get("osl") or ""), read_value(row), row["id"])
+        except ValueError:
+            continue
+        key = tuple((row.get(name) or "").split(":")[0] for name in (*SYSTEM, "isl", "notes"))
+        sets[key].append(entry)
+    return sets
+
+
+MORE = 1.2
+"""By which a wait must be longer to count so: repeated runs differ by less."""

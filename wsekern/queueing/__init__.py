@@ -1,0 +1,7 @@
+"""Queues of requests before a system that serves them, event by event: knows times and tokens, neither wafers nor GPUs."""
+
+from wsekern.queueing.batching import StepCosts, simulate_batching
+from wsekern.queueing.outcome import Outcome
+from wsekern.queueing.traffic import Traffic
+
+__all__ = ["Outcome", "StepCosts", "Traffic", "simulate_batching"]

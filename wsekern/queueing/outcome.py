@@ -1,0 +1,54 @@
+"""What became of the requests: when each had its first token and its last, and how busy the system was."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsekern.queueing.traffic import Traffic
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Requests in the order of ``traffic``; absolute times in seconds from its start."""
+
+    traffic: Traffic
+    arrival_seconds: NDArray[np.float64]  # [n]; of a closed queue as they came to be
+    first_token_seconds: NDArray[np.float64]  # [n]
+    finish_seconds: NDArray[np.float64]  # [n]
+    busy_seconds: float  # in which the system worked on prompts or answers
+    prompt_tokens: int  # read, those of requests that were pre-empted again each time
+    output_tokens: int
+    preemptions: int = 0
+
+    @cached_property
+    def time_to_first_token(self) -> NDArray[np.float64]:
+        """[n] seconds from a request's arrival to its first token."""
+        return self.first_token_seconds - self.arrival_seconds
+
+    @cached_property
+    def time_per_output_token(self) -> NDArray[np.float64]:
+        """[m] mean seconds per token after the first, of the requests that have more than one."""
+        more = self.traffic.output > 1
+        return (self.finish_seconds - self.first_token_seconds)[more] / (self.traffic.output[more] - 1)
+
+    @cached_property
+    def request_time(self) -> NDArray[np.float64]:
+        """[n] seconds from a request's arrival to its last token."""
+        return self.finish_seconds - self.arrival_seconds
+
+    @property
+    def seconds(self) -> float:
+        """From the first arrival to the last token."""
+        return float(self.finish_seconds.max() - self.arrival_seconds.min())
+
+    @property
+    def requests_per_second(self) -> float:
+        """Answered, over all of :attr:`seconds`."""
+        return len(self.traffic) / self.seconds
+
+    @property
+    def requests_in_system(self) -> float:
+        """Time average of the requests that have arrived and are not complete (by Little's law rate x mean time)."""
+        return float(self.request_time.sum()) / self.seconds
