@@ -365,7 +365,11 @@ def _round(value: float) -> float:
 def calibrate(folder: Path, progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Fit everything in ``folder``; the result is what the package ships as ``kernels.json``."""
     fits, errors = [], defaultdict(list)
+    seen = set()
     for family, key, columns in read_tables(folder):
+        if (family, key) in seen:  # the first table that has a group counts
+            continue
+        seen.add((family, key))
         fit, held_out = fit_group(family, key, columns)
         errors[family, key[0]].extend(held_out)
         fits.append(fit)
