@@ -51,8 +51,8 @@ class Case:
 
     @property
     def deployment(self) -> Deployment:
-        """What served it, with the engine level in use. Where prompts go first and requests are alike, they run in waves, and of
-        the other prompts of a wave only the later ones delay a token."""
+        """What served it, with the engine level in use. Where prompts go first and requests are alike, they run in waves, and
+        of the other prompts of a wave only the later ones delay a token."""
         engine = load_engine(self.engine)
         if self.alike and not engine.chunked:
             share = float(engine.interference) * constants().wave_share.value
