@@ -135,4 +135,5 @@ def _expert_exchange(row: dict[str, str]) -> float:
         raise Refused("spans several NVLink domains")
     hidden, chosen = DEEPSEEK
     each = whole_number(row.get("batch_or_concurrency"), "tokens of a rank") * min(chosen, ranks) * hidden
-    return 1e6 * sum(collective_seconds(Cluster(gpu, ranks), ("nccl",), "alltoall", ranks, width * each) for width in (1.0, 2.0))
+    cluster = Cluster(gpu, ranks)
+    return 1e6 * sum(collective_seconds(cluster, ("nccl",), "alltoall", ranks, width * each) for width in (1.0, 2.0))
