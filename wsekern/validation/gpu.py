@@ -25,13 +25,14 @@ from wsekern.queueing import Outcome
 from wsekern.validation.gpu_bounds import against_answers, against_first, against_memory, against_prompt_rate, against_token
 from wsekern.validation.gpu_kernels import is_fitted_kernel, predict_kernel
 from wsekern.validation.gpu_mlperf import predict_mlperf
-from wsekern.validation.gpu_notes import LIBRARIES, is_asked_by_aiconfigurator, is_kernel, is_recipe, library_by_words
+from wsekern.validation.gpu_notes import LIBRARIES, is_asked_by_perf, is_kernel, is_recipe, library_by_words
 from wsekern.validation.gpu_recipes import COLD, benchmark_of, scheduling_of
 from wsekern.validation.gpu_rows import (
     GUESSED,
     Case,
     Refused,
     gpu_name,
+    message_bytes,
     read_rows,
     reason_against,
     understand,
@@ -249,7 +250,7 @@ def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     label = "inter-token median" if row["metric"] == "itl_median" else "mean TPOT"
     # Users who start at once with requests of equal length stay in step for ever, and a tenth of any run is not steady; where
     # prompts go before all answers, half of those of a round then delay no token.
-    if is_asked_by_aiconfigurator(row) or not case.deployment.engine.chunked:
+    if is_asked_by_perf(row) or not case.deployment.engine.chunked:
         seconds = float(_run(row, case).time_per_output_token.mean())
     else:
         seconds = _steady(case, case.batch).token_seconds
@@ -286,9 +287,9 @@ def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
 
 
 def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
-    """Time to the first token of a benchmark run request by request; how users arrive is known of the clients of two sources."""
+    """Time to the first token of a benchmark run request by request; how users arrive is known of two clients."""
     stated = is_recipe(row)
-    if not (stated or is_asked_by_aiconfigurator(row)):
+    if not (stated or is_asked_by_perf(row)):
         raise Refused("time to first token under load, and how users arrive is not stated")
     if case.engine == "sglang-2025":
         raise Refused(COLD)
@@ -357,7 +358,7 @@ def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
     if reason:
         raise Refused(reason)
     gpu = load_gpu(gpu_name(row["gpu"], row.get("notes") or ""))
-    ranks, message = whole_number(row["n_gpus"], "n_gpus"), _message_bytes(row)
+    ranks, message = whole_number(row["n_gpus"], "n_gpus"), message_bytes(row)
     if ranks > int(gpu.link.domain):
         raise Refused("spans several NVLink domains")
     library = row.get("engine") or library_by_words(row)
@@ -365,17 +366,6 @@ def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
         raise Refused("an all-reduce kernel that is not modelled")
     seconds = one_collective(Cluster(gpu, ranks), (library,), ranks, message)
     return f"kernel all-reduce ({library})", SCALE[row["unit"]] * seconds
-
-
-def _message_bytes(row: dict[str, str]) -> float:
-    text = row.get("batch_or_concurrency") or ""
-    try:
-        size = float(text)
-    except ValueError:
-        size = 0.0
-    if not 0.0 < size < inf:
-        raise Refused(f"a message of {text!r} bytes: expected a positive number")
-    return size
 
 
 def one_collective(cluster: Cluster, engines: tuple[str, ...], ranks: int, message: float) -> float:

@@ -1,7 +1,7 @@
 """MLPerf Inference v5.1, data-centre division: token rates at the load that the rules of a scenario allow.
 
-Answers have the mean lengths of mlcommons/inference (submission checker: TOKENS_PER_SAMPLE, and GEN_LEN / 13,368 characters where
-nearly all answers of llama3.1-8b end at 128 tokens); prompts those of MLCommons' articles on the data sets, which are recalled.
+Answers have the mean lengths of mlcommons/inference (submission checker: TOKENS_PER_SAMPLE, and GEN_LEN / 13,368 characters,
+by which nearly all answers of llama3.1-8b end at 128 tokens); prompts those of MLCommons' articles on the data sets, which are recalled.
 Limits are those of the rules. The layout is not in the rows: copies of the fewest GPUs that hold :data:`ROOM` sequences.
 """
 

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import log
+from math import inf, log
 from pathlib import Path
 
 from wsekern.cluster.checkpoint import settle
@@ -132,6 +132,18 @@ def whole_number(text: str | None, name: str) -> int:
     if not match or not 1 <= int(match[1]) <= MAX_NUMBER:
         raise Refused(f"{name} is {text!r}")
     return int(match[1])
+
+
+def message_bytes(row: dict[str, str]) -> float:
+    """Bytes of the message of a collective; :class:`Refused` if they are no positive number."""
+    text = row.get("batch_or_concurrency") or ""
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0.0 < size < inf:
+        raise Refused(f"a message of {text!r} bytes: expected a positive number")
+    return size
 
 
 def _length(text: str | None, default: int) -> int:
