@@ -112,8 +112,8 @@ def routed_prompts(deployment: Deployment, work: Work) -> float:
 
 
 def launched_prompts(deployment: Deployment, work: Work) -> float:
-    """Work of the host in a step that reads prompts, which no CUDA graph holds, whatever their tokens: tensor-parallel ranks wait
-    for the slowest in every layer, and linear attention is many kernels."""
+    """Work of the host in a step that reads prompts, which no CUDA graph holds, whatever their tokens: tensor-parallel ranks
+    wait for the slowest in every layer, and linear attention is many kernels."""
     if not work.prefill:
         return 0.0
     engine, model = deployment.engine, deployment.model

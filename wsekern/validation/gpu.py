@@ -253,7 +253,7 @@ def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
 
 
 def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
-    """Time to the first token of a benchmark run request by request; how users arrive is known of the clients of two sources."""
+    """Time to the first token of a benchmark run request by request; how users arrive is known of two sources' clients."""
     stated = is_recipe(row)
     if not (stated or is_asked_by_aiconfigurator(row)):
         raise Refused("time to first token under load, and how users arrive is not stated")

@@ -1,6 +1,6 @@
 """What the clients of published benchmarks send, and what the engines were started with: benchmarks/*.sh of
-SemiAnalysisAI/InferenceX at the commits of the runs (2582bce^ of 2025-10-29, e06929c, dcc0f53, 12ba0ae, dd9c285 of 2026-04-17), and
-aiconfigurator's own client (eval/benchmarks/genai_perf_runner.py).
+SemiAnalysisAI/InferenceX at the commits of the runs (2582bce^ of 2025-10-29, e06929c, dcc0f53, 12ba0ae, dd9c285 of
+2026-04-17), and aiconfigurator's own client (eval/benchmarks/genai_perf_runner.py).
 
 Rules look at what a row states: engine, model, precision, GPUs, lengths, users, the date of the run.
 """
