@@ -11,8 +11,9 @@ COMMON = {"framework": "x", "version": "1", "device": "B200", "op_name": "x", "k
 ROWS = {
     "gemm": [{**COMMON, "gemm_dtype": kind, "m": m, "n": n, "k": 2048, "latency": 0.01 + 1e-6 * m}
              for kind in ("bfloat16", "int8") for m in (1, 64) for n in (64, 4096)],
-    "attention": [{**COMMON, "batch_size": b, "isl": 1, "step": 1023, "num_heads": 8, "num_key_value_heads": 1, "head_dim": 128,
-                   "kv_cache_dtype": cache, "window_size": 0, "latency": 0.02} for b in (1, 2) for cache in ("bfloat16", "fp8")],
+    "attention": [{**COMMON, "batch_size": b, "isl": 1, "step": 1023, "num_heads": 8, "num_key_value_heads": 1,
+                   "head_dim": 128, "kv_cache_dtype": cache, "window_size": 0, "latency": 0.02}
+                  for b in (1, 2) for cache in ("bfloat16", "fp8")],
     "mla": [{**COMMON, "batch_size": b, "isl": 1, "step": 7, "num_heads": 16, "kv_cache_dtype": "fp8", "latency": 0.01}
             for b in (1, 2)],
     "moe": [{**COMMON, "moe_dtype": "nvfp4", "num_tokens": tokens, "hidden_size": 4096, "inter_size": 1536, "topk": 8,

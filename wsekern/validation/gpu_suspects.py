@@ -70,7 +70,8 @@ def _drafted(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[str, st
     same, sets = defaultdict(list), defaultdict(list)
     for row in rows:
         case = cases.get(row["id"])
-        if case and row["metric"] in STEP_METRICS and case.model.draft_layers and not case.sampled:
+        stated = case and row["metric"] in STEP_METRICS and (row.get("value") or "")
+        if case and stated and case.model.draft_layers and not case.sampled:
             shape = (case.model.layers, case.model.hidden, case.model.experts)
             degrees = (case.layout.tp, case.layout.pp, case.layout.dp)  # where the experts lie matters little
             system = (case.engine, case.cluster.name, degrees, shape, case.precision.name)
