@@ -3,6 +3,7 @@
 import numpy as np
 
 from wsekern.queueing.batching import StepCosts, simulate_batching
+from wsekern.queueing.closed import closed_queue
 from wsekern.queueing.traffic import poisson, turns
 
 GRID = np.array([1.0, 8192.0])
@@ -31,3 +32,10 @@ def test_users_who_take_turns(benchmark):
     found = benchmark(simulate_batching, COSTS, traffic)
     assert 200.0 < found.requests_in_system <= 256.0
     benchmark.extra_info.update(goal=">= 10 M tokens/s", tokens_per_s=rate(benchmark, found.output_tokens), engine="batching")
+
+
+def test_users_in_closed_form(benchmark):
+    """The same users without running the queue; bound by the interpreter."""
+    found = benchmark(closed_queue, COSTS, 256, 1000, 500)
+    assert 200.0 < found.decoding_users <= 256.0
+    benchmark.extra_info.update(goal="<= 0.3 ms", predictions_per_s=rate(benchmark, 1), engine="closed")

@@ -38,7 +38,7 @@ def test_what_neither_side_can_serve_is_refused_with_both_reasons():
 
 
 def test_a_number_of_wafers_or_a_layout_that_is_too_small_is_refused():
-    with pytest.raises(BudgetError, match="1 wafers"):
+    with pytest.raises(BudgetError, match="does not fit 1 wafer"):
         compare(load_config("llama3-70b"), Request(), WSE3, 1, "h100x8")
     with pytest.raises(BudgetError, match="tp 1"):
         compare(load_config("llama3-70b"), Request(), WSE3, None, "h100x8", serving=Serving(tp=1))

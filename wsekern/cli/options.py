@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from wsekern._common import simd_level
 from wsekern.errors import InputError, WsekernError
 
 if TYPE_CHECKING:
@@ -194,6 +195,7 @@ def help_alone(context: click.Context) -> None:
 def run_command(command: click.Command) -> None:
     """Run a command and exit: one clear sentence and exit code 2 for anything a user can put right."""
     try:
+        simd_level()  # refuses a level that WSEKERN_SIMD cannot have
         code = command.main(standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()

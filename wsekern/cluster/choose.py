@@ -26,7 +26,7 @@ CANDIDATES = ("h100x1", "h100x8", "h200x8", "b200x8", "gb200x72")
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One configuration of a sweep."""
+    """One configuration of a sweep, with ``batch`` users who take turns: whole requests (:class:`wsekern.workload.Measure`)."""
 
     cluster: str
     layout: Layout
@@ -34,6 +34,7 @@ class Point:
     tokens_per_second_per_user: float
     tokens_per_second_per_gpu: float
     time_to_first_token_seconds: float
+    request_seconds: float
     usd_per_million_tokens: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,16 +107,16 @@ def _points(deployment: Deployment, prompt: int, output: int, batches: Sequence[
 
 
 def _point(deployment: Deployment, prompt: int, output: int, batch: int) -> Point:
-    state = steady_state(deployment, prompt, output, batch)
-    rate = batch / state.token_seconds / deployment.layout.gpus
+    measure, gpus = steady_state(deployment, prompt, output, batch).measure, deployment.layout.gpus
     return Point(
         cluster=deployment.cluster.name,
         layout=deployment.layout,
         batch=batch,
-        tokens_per_second_per_user=1.0 / state.token_seconds,
-        tokens_per_second_per_gpu=rate,
-        time_to_first_token_seconds=state.first_token_seconds + state.queueing_seconds,
-        usd_per_million_tokens=float(deployment.gpu.price.per_hour) / 3600.0 / rate * 1e6,
+        tokens_per_second_per_user=measure.tokens_per_second_per_user,
+        tokens_per_second_per_gpu=measure.tokens_per_second / gpus,
+        time_to_first_token_seconds=measure.time_to_first_token_seconds,
+        request_seconds=measure.request_seconds,
+        usd_per_million_tokens=measure.usd_per_million_tokens(gpus * float(deployment.gpu.price.per_hour)),
     )
 
 
@@ -166,10 +167,10 @@ def best_cluster(
     clusters: Sequence[str | Cluster] = CANDIDATES, objective: str = "latency", engine_level: str | Engine = "stock",
     precision: str | Precision | None = None
 ) -> tuple[Cluster, Served]:
-    """The cluster and layout with the least time per token, or the most tokens/s per dollar, inside ``constraint``.
+    """The cluster and layout with the least time of a request, or the most output tokens per dollar, inside ``constraint``.
 
-    ``objective``: ``latency`` serves the request's batch as fast as it can; ``throughput`` chooses the batch too and takes
-    the most tokens per dollar.
+    ``objective``: ``latency`` answers the request's batch of users as fast as it can, prompts and waiting counted;
+    ``throughput`` chooses the batch too and takes the most tokens per dollar, which carries the prompts.
     """
     if objective not in ("latency", "throughput"):
         raise InputError(f"objective {objective!r} is unknown; use latency or throughput")
@@ -195,9 +196,9 @@ def _best_point(
     """(score, what is served) of the best layout and batch inside ``constraint`` with a score below ``least``."""
     latency = objective == "latency"
     points = _points(deployment, request.prompt, request.output, (request.batch,) if latency else BATCHES)
-    points.sort(key=lambda p: (-p.tokens_per_second_per_user if latency else p.usd_per_million_tokens, p.layout.gpus))
+    points.sort(key=lambda p: (p.request_seconds if latency else p.usd_per_million_tokens, p.layout.gpus))
     for point in points:
-        score = 1.0 / point.tokens_per_second_per_user if latency else point.usd_per_million_tokens
+        score = point.request_seconds if latency else point.usd_per_million_tokens
         if score >= least:
             break
         each = Request(request.prompt, request.output, point.batch, request.precision)

@@ -50,7 +50,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A model on GPUs, ready to be timed: every name resolved, every degree chosen (:func:`wsekern.cluster.deploy`)."""
+    """A model on GPUs, ready to be timed: every name resolved, every degree chosen (:func:`wsekern.cluster.deploy`).
+
+    ``precision`` becomes what the GPU can compute (:meth:`wsekern.cluster.precision.Precision.on`), whoever makes a deployment.
+    """
 
     model: ModelConfig
     cluster: Cluster
@@ -58,6 +61,9 @@ class Deployment:
     precision: Precision
     engine: Engine
     speculation: Speculation | None = None  # drafted tokens that every decode step checks beside its own
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "precision", self.precision.on(self.gpu.arithmetics))
 
     @property
     def gpu(self) -> Gpu:

@@ -43,7 +43,8 @@ def step_costs(
     cut = deployment.engine.chunked if chunked is None else chunked
     most = int(constants().scheduled_sequences) * ranks_of(deployment)
     grid = np.unique(np.rint(np.geomspace(1.0, most, DECODE_POINTS)))
-    few, many = prompt + 0.25 * output, prompt + 0.75 * output + 16.0
+    mean = prompt + 0.5 * output
+    few, many = 0.5 * mean, 1.5 * mean + 16.0
     base = _decode_seconds(deployment, grid, few, sampled)
     slope = (_decode_seconds(deployment, grid, many, sampled) - base) / (many - few)
     points = _prompt_grid(PROMPT_POINTS, prompt + output, cut)

@@ -37,11 +37,6 @@ class StepTime:
         return self.weights + self.kv + self.compute + self.fixed + self.all_reduce
 
     @property
-    def busy(self) -> float:
-        """Seconds the mean GPU is busy."""
-        return self.device - self.idle
-
-    @property
     def seconds(self) -> float:
         """The whole step."""
         return self.device + self.engine
@@ -161,6 +156,7 @@ class Operators:
         parts, fit = min(choices, key=lambda choice: sum(choice[0]))
         step.idle += float(sum(parts) - sum(kernels.expert_ffn(fit, *others, *shape)))
         flops = 6.0 * tokens * chosen / layout.ep * model.hidden * inner
+        step.kernels += constants().expert_kernels.value - 1.0
         least = 3.0 * model.hidden * inner * weight * min(total, chosen) / layout.ep
         self.charge(step, "weights", parts, flops, max(least / self.bandwidth, flops / peak))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.load import engines_of, ranks_of, turn_costs
 from wsekern.cluster.operators import CAUSES, StepTime
+from wsekern.cluster.power import Activity, activity
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.queueing.batching import StepCosts
 from wsekern.queueing.closed import ClosedQueue, closed_queue
@@ -33,10 +34,8 @@ class SteadyState:
     """Of a lone user, per further token."""
     decoding_users: float
     """Mean over the time, on the whole deployment."""
-    flops_per_second: float
-    """Rate of one GPU."""
-    busy: float
-    """Share of the time in which one GPU runs kernels."""
+    activity: Activity
+    """What one GPU does with its time: decoding steps and prompts."""
     breakdown: dict[str, float]
     """Time per output token by cause, that of prompts of others included."""
 
@@ -73,27 +72,23 @@ def steady_state(
     measure = Measure(
         users=batch, prompt=prompt, output=output, time_to_first_token_seconds=queue.time_to_first_token_seconds,
         time_per_output_token_seconds=decode.seconds / costs.kept + queue.stalled_seconds, think_seconds=think_seconds)
-    rate, busy = _gpu_load(deployment, decode, prefill, queue, measure, costs)
     return SteadyState(
         measure=measure, decode=decode, prefill=prefill, first_token_seconds=lone.time_to_first_token_seconds,
         lone_token_seconds=lone.time_per_output_token_seconds, decoding_users=engines * queue.decoding_users,
-        flops_per_second=rate, busy=busy, breakdown=_breakdown(decode, prefill, queue.stalled_seconds, costs))
+        activity=_activity(deployment, decode, prefill, queue, measure, costs),
+        breakdown=_breakdown(decode, prefill, queue.stalled_seconds, costs))
 
 
-def _gpu_load(
+def _activity(
     deployment: Deployment, decode: StepTime, prefill: StepTime, queue: ClosedQueue, measure: Measure, costs: StepCosts
-) -> tuple[float, float]:
-    """(FLOP/s, share of the time in kernels) of one GPU: decoding steps and prompts."""
-    pp, engines = deployment.layout.pp, engines_of(deployment)
-    requests = measure.requests_per_second / engines
+) -> Activity:
+    """What one GPU does: in every second so many decoding steps and prompts."""
+    pp, ranks = deployment.layout.pp, ranks_of(deployment)
+    requests = measure.requests_per_second / engines_of(deployment)
     steps = requests * (measure.output - 1.0) / costs.kept / queue.step_sequences
-    stages = min(1.0, queue.step_sequences / ranks_of(deployment) / pp)  # of a pipeline with fewer users than stages, some wait
-    prompts = requests / ranks_of(deployment) / pp
-    beside = min(1.0, steps * costs.kept * measure.time_per_output_token_seconds)  # share of the time in which sequences decode
-    share = 1.0 - (prefill.idle if costs.chunked else prefill.idle + prefill.engine) / prefill.seconds
-    rate = steps * stages * decode.flops + prompts * prefill.flops
-    busy = steps * (stages * decode.busy + share * costs.kept * queue.stalled_seconds) + (1.0 - beside) * prompts * prefill.busy
-    return rate, min(1.0, busy)
+    stages = min(1.0, queue.step_sequences / ranks / pp)  # of a pipeline with fewer users than stages, some wait
+    peak = deployment.gpu.peak_flops(deployment.precision.arithmetic)
+    return activity([(steps * stages, decode), (requests / ranks / pp, prefill)], 1.0, peak)
 
 
 def _breakdown(decode: StepTime, prefill: StepTime, stalled: float, costs: StepCosts) -> dict[str, float]:

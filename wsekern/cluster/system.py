@@ -5,11 +5,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsekern.cluster.evidence import assumptions, confidence
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.load import engines_of, ranks_of, step_costs
-from wsekern.cluster.power import cluster_watts
+from wsekern.cluster.power import activity, cluster_watts
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.queueing import Outcome, StepCosts, Traffic, simulate_batching
 from wsekern.queueing.batching import require_room
@@ -72,14 +73,20 @@ class ClusterSystem:
     def simulate(self, traffic: Traffic) -> Outcome:
         """Serve all requests; :class:`InputError` names one that the cache of an engine can never hold."""
         require_room(self.costs, traffic)
-        engines = min(self.engines, len(traffic) if traffic.users is None else traffic.users)
-        parts = [simulate_batching(self.costs, _part(traffic, first, engines)) for first in range(engines)]
-        times = np.zeros((3, len(traffic)))
-        for first, part in enumerate(parts):
-            times[:, first::engines] = part.arrival_seconds, part.first_token_seconds, part.finish_seconds
+        owners, times = self._owners(traffic), np.zeros((3, len(traffic)))
+        parts = []
+        for engine in range(int(owners.max()) + 1):
+            own = owners == engine
+            parts.append(simulate_batching(self.costs, _part(traffic, own)))
+            times[:, own] = parts[-1].arrival_seconds, parts[-1].first_token_seconds, parts[-1].finish_seconds
         return Outcome(traffic, *times, sum(part.busy_seconds for part in parts) / self.engines,
                        sum(part.prompt_tokens for part in parts), sum(part.output_tokens for part in parts),
                        sum(part.preemptions for part in parts))
+
+    def _owners(self, traffic: Traffic) -> NDArray[np.int64]:
+        """[n] the engine of each request: in turn, in order of arrival; users who take turns stay with theirs."""
+        requests = np.arange(len(traffic))
+        return (requests if traffic.users is None else requests % traffic.users) % self.engines
 
     def watts(self, outcome: Outcome) -> float:
         """Mean power of all GPUs with their hosts over the seconds of ``outcome``, idle ones included."""
@@ -91,17 +98,12 @@ class ClusterSystem:
         prefill = prefill_step(deployment, 1.0, self.prompt)
         steps, prompts = answers / self.engines / together, outcome.prompt_tokens / self.engines / self.prompt / ranks / pp
         stages = min(1.0, together / ranks / pp)
-        reading = max(0.0, outcome.busy_seconds - steps * decode.seconds)
-        flops = steps * stages * decode.flops + prompts * prefill.flops
-        busy = steps * stages * decode.busy + min(reading, prompts * prefill.busy)
-        seconds = outcome.seconds
-        return cluster_watts(deployment.cluster, self.gpus, flops / seconds, deployment.precision.arithmetic,
-                             min(1.0, busy / seconds))
+        peak = deployment.gpu.peak_flops(deployment.precision.arithmetic)
+        doing = activity([(steps * stages, decode), (prompts, prefill)], outcome.seconds, peak)
+        return cluster_watts(deployment.cluster, self.gpus, doing)
 
 
-def _part(traffic: Traffic, first: int, engines: int) -> Traffic:
-    """Requests, and users, ``first``, ``first`` + ``engines`` and so on."""
-    users = None if traffic.users is None else len(range(first, traffic.users, engines))
-    own = (np.ascontiguousarray(values[first::engines])
-           for values in (traffic.arrival_seconds, traffic.prompt, traffic.output))
-    return Traffic(*own, users, traffic.think_seconds)
+def _part(traffic: Traffic, own: NDArray[np.bool_]) -> Traffic:
+    """The requests that ``own`` marks, and their users."""
+    users = None if traffic.users is None else int(own[: traffic.users].sum())
+    return Traffic(traffic.arrival_seconds[own], traffic.prompt[own], traffic.output[own], users, traffic.think_seconds)

@@ -1,13 +1,14 @@
 """What whole requests cost on either side, in the same words."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from wsekern.cluster import Cluster, best_cluster, load_cluster
 from wsekern.cluster.checkpoint import served_precision
 from wsekern.cluster.choose import CANDIDATES
 from wsekern.compare.cluster_side import engine_of
+from wsekern.compare.forced import with_note
 from wsekern.compare.pairing import Pairing
 from wsekern.compare.serving import PLAIN, Serving
 from wsekern.compare.side import Side
@@ -59,8 +60,8 @@ def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int
             profile: str = "silicon", engine_level: str = "stock", serving: Serving = PLAIN) -> Comparison:
     """Serve ``request`` on ``machine`` (the fewest wafers that hold it, or ``wafers``) and on a GPU ``cluster``.
 
-    ``cluster`` may be a name such as ``h100x8``, or ``auto``: the usual system with the least time per output
-    token. Raises :class:`InputError` for what is unknown and where neither side can serve the request, :class:`BudgetError`
+    ``cluster`` may be a name such as ``h100x8``, or ``auto``: the usual system that answers a request soonest.
+    Raises :class:`InputError` for what is unknown and where neither side can serve the request, :class:`BudgetError`
     where a number of wafers or a layout that is asked for cannot hold it.
     """
     described = chosen_cluster(config, request, engine_level, serving) if cluster == "auto" else load_cluster(cluster)
@@ -73,6 +74,9 @@ def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int
     not_served = {name: side for name, side in tried.items() if isinstance(side, str)}
     if not any(sides.values()):
         raise InputError("; ".join(dict.fromkeys(not_served.values())))
+    if wafers is not None and sides["wafer"] is not None:
+        fewest = replace(pairing, wafers=None).wafer(request)
+        sides["wafer"] = with_note(sides["wafer"], fewest, machine)
     return Comparison(config.name, pairing.load(request), **sides, not_served=not_served)
 
 
@@ -87,7 +91,7 @@ def _attempt(serve: Callable[[Request], Side], request: Request, forced: bool) -
 
 
 def chosen_cluster(config: ModelConfig, request: Request, engine_level: str, serving: Serving) -> Cluster:
-    """The usual cluster with the least time per output token; where none serves, the largest, which says what is missing."""
+    """The usual cluster that answers a request soonest; where none serves, the largest, which says what is missing."""
     precision = served_precision(config, engine_level, serving.gpu_precision, serving.kv_precision)
     try:
         return best_cluster(config, request, engine_level=engine_of(engine_level, serving), precision=precision)[0]

@@ -11,6 +11,7 @@ evenly.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -202,10 +203,19 @@ class Mapping:
             return
         parts = ", ".join(f"{use} {size:,} B" for use, size in self.memory.items())
         smallest = self.smallest_grid(machine)
-        advice = (f"the smallest square grid that fits is {smallest}x{smallest}" if smallest else
-                  f"no square grid of {machine.name} fits: use more wafers, a shorter context or a smaller model")
+        advice = f"the smallest square grid that fits is {smallest}x{smallest}" if smallest else self._advice(machine)
         raise BudgetError(f"{self.config.name} does not fit {self.width}x{self.height} PEs of {machine.name}: PE (0, 0) would "
                           f"need {need:,} B of {have:,} B ({parts}); {advice}")
+
+    def _advice(self, machine: Machine) -> str:
+        """What would fit the largest square grid, where this mapping does not: so many tokens, or a smaller model."""
+        side = min(int(machine.fabric.user_width), int(machine.fabric.user_height))
+        tokens = most_that(self.context, lambda tokens: replace(self.at(side, side), context=tokens).fits(machine))
+        if not tokens:
+            return (f"no square grid of {machine.name} holds its weights: use a smaller model, or compare, which takes more "
+                    "wafers")
+        users = f" for each of {self.users:,} users" if self.users > 1 else ""
+        return f"no square grid of {machine.name} fits, the largest ({side}x{side}) holds up to {tokens:,} tokens{users}"
 
     def fits(self, machine: Machine) -> bool:
         """Whether every PE has room."""
@@ -224,6 +234,15 @@ class Mapping:
     def at(self, width: int, height: int) -> "Mapping":
         """The same model on another rectangle."""
         return replace(self, width=width, height=height)
+
+
+def most_that(bound: int, holds: Callable[[int], bool]) -> int:
+    """The largest number below ``bound`` for which ``holds``, which is so up to some number and for none above it; or 0."""
+    low, high = 0, bound
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
 
 
 def _pieces(size: int, count: int) -> np.ndarray:

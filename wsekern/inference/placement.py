@@ -6,6 +6,7 @@ Different users' tokens are in different regions at the same time, so users cost
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsekern.errors import BudgetError, InputError
+from wsekern.inference.causes import why_not
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.step_times import StepCycles, time_handover, time_head, time_layers
 from wsekern.machine import Machine
@@ -24,6 +26,12 @@ from wsekern.workload.speculation import Speculation
 
 CHUNKS = (1, 2, 4, 8, 16, 32, 64)
 """Prompt chunk lengths that are tried."""
+
+SEARCHED_CHUNKS = (1, 8)
+"""Those that cuts are judged by: a short one, and one that reads prompts about as quickly as the longest."""
+
+MOST_TIMED = 8
+"""Tokens in a region at most that are timed; the time of more follows on the straight line from one token, within 1 %."""
 
 
 @dataclass(frozen=True)
@@ -116,18 +124,19 @@ class Placement:
                context: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Seconds of a region for 1 to ``most`` tokens at context 0, and more per token of context.
 
-        Straight lines through 1 and ``most`` tokens, and through the times ``between`` two numbers of cached positions a row;
+        Straight lines through 1 and more tokens, and through the times ``between`` two numbers of cached positions a row;
         ``slots`` of them are those of ``context``.
         """
         low, high = between
+        timed = min(max(2, most), MOST_TIMED)
         ends = []
-        for tokens in (1, most):
+        for tokens in (1, timed) if most > 1 else (1, 1):
             at_low, at_high = self.region_seconds(tokens, low), self.region_seconds(tokens, high)
             slope = (at_high - at_low) / (high - low) if high > low else 0.0
             ends.append((at_low + slope * (slots - low - context / self.height), slope / self.height))
         (base, slope), (last_base, last_slope) = ends
-        tokens = np.arange(1, most + 1)
-        return np.interp(tokens, (1, most), (base, last_base)), np.interp(tokens, (1, most), (slope, last_slope))
+        part = np.arange(most) / (timed - 1)
+        return base + part * (last_base - base), slope + part * (last_slope - slope)
 
     @cached_property
     def line(self) -> LineCosts:
@@ -245,26 +254,32 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
         placements = _placements(config, request, machine, count, profile, load)
         if placements:
             best = min(placements, key=lambda placement: placement.request_seconds())
-            return _with_best_chunk(best)
-    raise BudgetError(f"{config.name} with {request.batch} x {request.context} tokens of {request.precision} cache does not "
-                      f"fit {MAX_WAFERS if wafers is None else wafers} wafers of {machine.name}: use "
-                      f"{'a smaller request' if wafers is None else 'more wafers (or auto) or a smaller request'}")
+            return _with_best_chunk(best, CHUNKS)
+    raise BudgetError(why_not(config, request, machine, wafers, MAX_WAFERS,
+                              lambda asked, count: any(_cuts(config, asked, machine, count, profile, load))))
 
 
 def _placements(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str,
                 load: dict[str, Any]) -> list[Placement]:
     """Every cut of the wafers into regions on which the model fits, and smaller regions in the same places."""
     by_layers: dict[int, list[Placement]] = {}
+    for placement in _cuts(config, request, machine, wafers, profile, load):
+        by_layers.setdefault(placement.layers, []).append(placement)
+    return [_shrink(_with_best_chunk(placement, SEARCHED_CHUNKS))
+            for cuts in by_layers.values() for placement in _most_promising(cuts)]
+
+
+def _cuts(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str,
+          load: dict[str, Any]) -> Iterator[Placement]:
+    """Every cut of the wafers into regions that fill them and on which the model fits."""
     fabric = machine.fabric
     for columns in range(1, min(MAX_REGIONS, int(fabric.user_width)) + 1):
         for rows in range(1, min(MAX_REGIONS, int(fabric.user_height)) + 1):
             placement = _cut(config, request, machine, wafers, columns, rows, profile, load)
             if placement is not None:
-                by_layers.setdefault(placement.layers, []).append(placement)
+                yield placement
             if columns * rows * wafers >= 2 * config.layers:
                 break
-    return [_shrink(placement)
-            for cuts in by_layers.values() for placement in _most_promising(cuts)]
 
 
 def _most_promising(cuts: list[Placement]) -> list[Placement]:
@@ -315,14 +330,8 @@ def _head_cells(config: ModelConfig, request: Request, machine: Machine, columns
     return None
 
 
-def _with_best_chunk(placement: Placement) -> Placement:
-    """Choose the prompt chunk that serves the users soonest and still fits: longer ones read quicker, until they fill the line
-    too slowly and hold up tokens too long."""
-    best = placement
-    for chunk in CHUNKS:
-        option = replace(placement, chunk=chunk)
-        fits = chunk <= placement.unread and option.mapping.fits(placement.machine)
-        if not fits or option.request_seconds() > best.request_seconds():
-            break
-        best = option
-    return best
+def _with_best_chunk(placement: Placement, chunks: tuple[int, ...]) -> Placement:
+    """Choose the prompt chunk that serves the users soonest and still fits: long ones read quickly and hold up tokens."""
+    options = [replace(placement, chunk=chunk) for chunk in chunks if chunk <= placement.unread]
+    fitting = [option for option in options if option.mapping.fits(placement.machine)]
+    return min(fitting, key=lambda option: option.request_seconds())

@@ -65,7 +65,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Timing of one way to meet the machine: the vendor's simulator, or silicon.
 
     ``link_words`` wavelets cross a link in every ``link_frame`` consecutive cycles at most. ``rate`` and ``setup`` are
-    per vector instruction; instructions that are not listed run at the core's SIMD width; ``<instruction>_conflict`` and
+    per vector instruction; instructions that are not listed run at the core's SIMD width; ``stream_setup`` is that of
+    instructions that take words from the fabric or send some, where it is not their ``setup``; ``<instruction>_conflict`` and
     ``<instruction>_long`` are rates of operands that meet in a bank, and of one long vector after its first
     ``core.full_rate`` elements. ``latency`` holds fixed costs:
     ``output`` and ``input`` of the core's pipelines, ``setup`` of instructions that are not listed, ``setup_loaded`` of
@@ -81,6 +82,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate: dict[str, Rate]
     setup: dict[str, Cycles]
     latency: dict[str, Cycles]
+    stream_setup: dict[str, Cycles] = {}
 
 
 class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -189,7 +191,8 @@ def _known_keys() -> tuple[set[str], set[str]]:
     machines = [load_machine(name) for name in bundled_machines()]
     profiles = [profile for machine in machines for profile in machine.profiles.values()]
     instructions = {key for table in (machine.core.simd for machine in machines) for key in table}
-    instructions |= {key for profile in profiles for table in (profile.rate, profile.setup) for key in table}
+    instructions |= {key for profile in profiles for table in (profile.rate, profile.setup, profile.stream_setup)
+                     for key in table}
     latencies = {key for profile in profiles for key in profile.latency}
     calls = {"call", "setup", "exchange"} | {f"{name}_call" for name in ("local", "gemm", "broadcast", "reduce", "transpose")}
     return instructions | {"add32"}, latencies | calls
@@ -201,7 +204,7 @@ def _check_keys(machine: Machine, path: str) -> None:
     tables = [("core.simd", machine.core.simd, instructions)]
     for name, profile in machine.profiles.items():
         of_profile = (("rate", profile.rate, instructions), ("setup", profile.setup, instructions),
-                      ("latency", profile.latency, latencies))
+                      ("stream_setup", profile.stream_setup, instructions), ("latency", profile.latency, latencies))
         tables += [(f"profiles.{name}.{key}", table, known) for key, table, known in of_profile]
     for place, table, known in tables:
         for key in table:

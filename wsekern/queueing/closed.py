@@ -9,7 +9,7 @@ settles the number of arrivals. :func:`wsekern.queueing.batching.simulate_batchi
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, exp, sqrt
+from math import ceil, exp, expm1, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,10 @@ def closed_queue(costs: StepCosts, users: float, prompt: float, output: float, t
     state = turn.settle(inside)
     token = (state.step + state.stalled) / costs.kept
     answer = (output - 1.0) * token
-    cycle = (turn.away + state.first + answer) * max(users, 1.0) / inside
+    cycle = turn.away + state.first + answer
+    if costs.chunked:  # steps hold no more prompts than that
+        cycle = max(cycle, inside * (state.step + state.stalled) / turn.full)
+    cycle *= max(users, 1.0) / inside
     return ClosedQueue(
         time_to_first_token_seconds=cycle - answer - think_seconds, time_per_output_token_seconds=token,
         stalled_seconds=state.stalled / costs.kept, step_sequences=state.sequences, decoding_users=users * answer / cycle,
@@ -56,13 +59,14 @@ def closed_queue(costs: StepCosts, users: float, prompt: float, output: float, t
 
 @dataclass(frozen=True)
 class _State:
-    """``sequences`` that decode, seconds of their step, what prompts add to it on average, seconds from entering the line to
-    the first token."""
+    """``sequences`` that decode, seconds of their step, what prompts add to it on average, seconds and steps of
+    others from entering the line to the first token."""
 
     sequences: float
     step: float
     stalled: float
     first: float
+    first_steps: float
 
 
 class _Turn:
@@ -79,6 +83,8 @@ class _Turn:
         self.crowded, self.alone, self.together, self.look = (
             _lines(costs.prompt_grid, values) for values in (costs.crowded, costs.alone, costs.together, costs.look))
         self.one = self._whole_prompt()
+        # prompts of a step whose tokens are all taken: by them, and by one token of each answer that they began
+        self.full = max(1.0, float(costs.step_tokens - costs.checked)) / (prompt + self.passes * costs.checked)
 
     def _whole_prompt(self) -> float:
         """Seconds of a prompt on an engine that does nothing else."""
@@ -102,36 +108,41 @@ class _Turn:
     def settle(self, users: float) -> _State:
         """The number of arrivals at which ``users`` fill the cycle."""
         if users <= 1.0:
-            return _State(1.0, self.decode(1.0), 0.0, self.one)
+            return _State(1.0, self.decode(1.0), 0.0, self.one, 0.0)
         if self.output <= 1.0:
             return self.prompts_only(users)
-        most, checked = users / self.passes, self.costs.checked
-        if self.costs.chunked:  # a step's tokens are a prompt's or an answer's
-            left = max(1.0, float(self.costs.step_tokens - checked))
-            most = min(most, left / (self.prompt + self.passes * checked) * users / (users - 1.0))
+        most = users / self.passes
+        if self.costs.chunked:
+            most = min(most, self.full)
 
         def missing(arrivals: float) -> float:
             state = self.at(arrivals, users)
-            steps = self.passes + (self.away + state.first) / (state.step + state.stalled)
+            steps = self.passes + self.away / (state.step + state.stalled) + state.first_steps
             return arrivals * steps / users - 1.0
 
         return self.at(_root(missing, most), users)
 
     def at(self, arrivals: float, users: float) -> _State:
-        """The state where so many prompts arrive in a step."""
-        others = arrivals * (users - 1.0) / users
+        """The state where so many prompts arrive in a step.
+
+        A user meets those of all others (arrival theorem), but steps that are full are so with or without its own.
+        """
+        load = arrivals / self.full if self.costs.chunked else 0.0
+        others = arrivals * (1.0 - (1.0 - min(1.0, load)) / users)
         decoding = others * self.passes
         alone = max(0.0, 1.0 - decoding / (users - 1.0)) ** (users - 1.0) if arrivals else 1.0  # nobody else decodes
-        make = self._riding if self.costs.chunked else self._before
-        return make(others, 1.0 + decoding, alone)
+        if self.costs.chunked:
+            return self._riding(others, 1.0 + decoding, alone, max(0.0, 1.0 - 1.0 / (users - 1.0)) if users > 1.0 else 0.0)
+        return self._before(others, 1.0 + decoding, alone)
 
     def _batch(self, others: float, most: float) -> float:
         """Prompts in a step that reads any, of Poisson arrivals."""
-        mean = others / -np.expm1(-others) if others > 1e-9 else 1.0
-        return min(float(mean), max(1.0, most))
+        mean = others / -expm1(-others) if others > 1e-9 else 1.0
+        return min(mean, max(1.0, most))
 
-    def _riding(self, others: float, sequences: float, alone: float) -> _State:
-        """Prompts that ride along with decoding sequences, as many tokens as a step has left."""
+    def _riding(self, others: float, sequences: float, alone: float, random: float) -> _State:
+        """Prompts that ride along with decoding sequences, as many tokens as a step has left; they come the more at ``random``
+        (1: independently) the more users send them."""
         left = max(1.0, self.costs.step_tokens - sequences * self.costs.checked)
         room = left / self.prompt  # prompts in a step
         decode = self.decode(sequences)
@@ -144,22 +155,30 @@ class _Turn:
         load = min(others / room, 1.0 - 1e-12)
         # steps in line: Sakasegawa's formula for servers with even service (1977), a step for each of `room` prompts
         servers, service = max(1.0, room), max(1.0, 1.0 / room)
-        waiting = 0.5 * service * load ** (sqrt(2.0 * (servers + 1.0)) - 1.0) / (servers * (1.0 - load))
-        own = (1.0 if room >= 1.0 else ceil(self.prompt / left)) * decode + each
+        waiting = 0.5 * random * service * load ** (sqrt(2.0 * (servers + 1.0)) - 1.0) / (servers * (1.0 - load))
+        steps = 1.0 if room >= 1.0 else ceil(self.prompt / left)
+        own = steps * decode + each
         spread = others * each * each / step  # of the steps: their second moment over their mean, less the mean
         residual, more = self._residual(decode, step + spread, others, spread / step)
         beside = min(more, max(0.0, room - 1.0)) * each
-        queue = waiting * (decode + min(1.0, room) * each * max(1.0, room))
-        return _State(sequences, decode, others * each, alone * self.one + (1.0 - alone) * (residual + own) + beside + queue)
+        line = waiting * (decode + room * each)
+        first = alone * self.one + (1.0 - alone) * (residual + own) + beside + line
+        return _State(sequences, decode, others * each, first, waiting + steps + residual / step)
 
     def _before(self, others: float, sequences: float, alone: float) -> _State:
         """Prompts that are read before anything decodes."""
         decode = self.decode(sequences)
-        batch = self._batch(others, self.costs.step_tokens // self.prompt)
+        room = max(1.0, self.costs.step_tokens // self.prompt)
+        batch = self._batch(others, room)
         each = self._alone(batch * self.prompt, self.back) / batch
         moment = (decode * decode + others * each * each * batch) / (decode + others * each)
         residual, more = self._residual(decode, moment, others, 0.0)
-        return _State(sequences, decode, others * each, (1.0 - alone) * residual + self.one + more * each)
+        first = (1.0 - alone) * residual + self.one + more * each
+        # Prompts that come with a user's own are read with it or before, but for those that its step has no room for (unless
+        # they come one by one, after a while longer than a step); then come those of each step of the answer but the last.
+        behind = others if self.away > self.one else min(others, 0.5 * max(0.0, others + 1.0 - room))
+        stalled = each * (others * max(0.0, self.passes - 1.0) + behind) / max(1.0, self.passes)
+        return _State(sequences, decode, stalled, first, residual / (decode + others * each))
 
     def _residual(self, decode: float, moment: float, others: float, longer: float) -> tuple[float, float]:
         """(seconds until the next step begins, prompts of others that come in the same time as a prompt).
@@ -189,7 +208,7 @@ class _Turn:
         batch = 1.0 if missing(1.0) >= 0.0 else most if missing(most) <= 0.0 else _root(missing, most, 1.0)
         step = seconds(batch)
         first = max(step, users * step / batch - self.away)
-        return _State(1.0, self.decode(1.0), 0.0, first)
+        return _State(1.0, self.decode(1.0), 0.0, first, 1.0)
 
 
 def _lines(grid: NDArray[np.float64], values: NDArray[np.float64]) -> Callable[[float], float]:

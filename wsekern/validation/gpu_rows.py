@@ -15,12 +15,13 @@ from math import log
 from pathlib import Path
 
 from wsekern.cluster.checkpoint import settle
-from wsekern.cluster.engine import load_engine
+from wsekern.cluster.engine import level_name, load_engine
 from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
 from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.precision import Precision
 from wsekern.errors import InputError, WsekernError
-from wsekern.validation.gpu_notes import OTHER_THINGS, is_recipe, level_by_words, reason_by_words
+from wsekern.validation.gpu_notes import OTHER_THINGS, is_recipe, level_by_words, reason_by_words, with_settings
+from wsekern.validation.gpu_settings import cache_bytes_stated, has_attention_copies, words
 from wsekern.workload import ModelConfig, bundled_models, load_config
 
 COLUMNS = ("id", "gpu", "n_gpus", "model", "metric", "value", "unit")
@@ -88,8 +89,13 @@ def understand(row: dict[str, str]) -> Case:
     precision = precision_from(row.get("precision") or "", row["model"], model, engine)
     if is_recipe(row):
         precision = _recipe_cache(precision, engine, gpu)
+    cache = cache_bytes_stated(f"{words(row)} {row.get('precision') or ''}")
+    if cache is not None:
+        precision = replace(precision, cache=cache)
     parallelism, count = unfolded(row.get("parallelism") or "", count)
     layout = layout_of(parallelism, count, model)
+    if has_attention_copies(words(row)) and layout.dp == 1:
+        layout = _attention_copies(layout, model)
     prompt, output = _prompt(row), _length(row.get("osl"), 1)
     batch = _batch(row)
     return Case(model, Cluster(gpu, count), layout, precision, engine, prompt, output, batch, is_sampled(row))
@@ -102,10 +108,11 @@ def reason_against(row: dict[str, str]) -> str:
 
 
 def engine_level(row: dict[str, str]) -> str:
-    """Engine level of a row: its column ``engine``, or what its words say where that is empty or absent."""
-    level = row.get("engine") or level_by_words(row)
+    """Engine level of a row: its column ``engine``, or what its words say where that is empty or absent; either with the
+    settings that the words state."""
+    level = level_name(row.get("engine") or level_by_words(row))
     load_engine(level)  # refuses an unknown one
-    return level
+    return with_settings(level, row)
 
 
 def is_sampled(row: dict[str, str]) -> bool:
@@ -301,15 +308,15 @@ def shape_by_size(name: str) -> ModelConfig | None:
 def _recipe_cache(precision: Precision, engine: str, gpu: Gpu) -> Precision:
     """What the recipes of InferenceX set: an 8-bit cache with TensorRT-LLM, and for 8-bit and narrower checkpoints with vLLM
     and, on Blackwell, SGLang."""
-    stock = engine in ("stock", "stock-overlapped")
+    stock = engine.startswith("stock")
     narrow = precision.weight < 2.0 and (gpu.family == "blackwell" or (stock and precision.weight == 1.0))
-    return replace(precision, cache=1.0) if narrow or engine in ("tuned", "tuned-overlapped") else precision
+    return replace(precision, cache=1.0) if narrow or engine.startswith("tuned") else precision
 
 
 def receive_interval(case: Case) -> float:
     """Steps between two looks for new prompts: those recipes start SGLang on Blackwell with --scheduler-recv-interval 10, from
     16 users on 30."""
-    if case.engine != "sglang" or case.cluster.gpu.family != "blackwell":
+    if not case.engine.startswith("sglang") or case.cluster.gpu.family != "blackwell":
         return 1.0
     return 30.0 if case.batch >= 16 else 10.0
 
@@ -356,6 +363,13 @@ def unfolded(text: str, count: int) -> tuple[str, int]:
     if tp <= 8 or ep == 1 or tp != count or tp % ep or tp // ep > 8:
         return text, count
     return f"TP{tp // ep} EP{ep}", count // ep
+
+
+def _attention_copies(layout: Layout, model: ModelConfig) -> Layout:
+    """``layout`` with a copy of the attention on each GPU of its tensor-parallel group."""
+    if not model.experts:
+        raise Refused("attention in data parallel beside split feed-forward layers of a dense model is not modelled")
+    return replace(layout, tp=1, dp=layout.tp)
 
 
 def layout_of(text: str, count: int, model: ModelConfig) -> Layout:
