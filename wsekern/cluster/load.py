@@ -54,14 +54,14 @@ def step_costs(
 
 def turn_costs(
     deployment: Deployment, prompt: float, output: float, users: float, *, chunked: bool | None = None, sampled: bool = False,
-    cached: float = 0.0, shared: float = 0.0
+    cached: float = 0.0, shared: float = 0.0, decode_points: int = TURN_POINTS
 ) -> StepCosts:
     """:func:`step_costs` for ``users`` of an engine who take turns, in fewer points: all contexts are the mean one, and looking
     back takes short prompts time in proportion to their tokens. The first ``cached`` tokens of every prompt need not be read;
     of these ``shared`` are kept once for all."""
     unread = prompt - cached
     cut = deployment.engine.chunked if chunked is None else chunked
-    grid = np.unique(np.rint(np.geomspace(1.0, max(1.0, users), TURN_POINTS)))
+    grid = np.unique(np.rint(np.geomspace(1.0, max(1.0, users), decode_points)))
     base = _decode_seconds(deployment, grid, prompt + 0.5 * output, sampled)
     limit = constants().step_tokens.value
     unit = min(unread, limit) if cut else unread
