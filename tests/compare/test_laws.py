@@ -144,4 +144,4 @@ def test_who_thinks_longer_asks_less_often(load):
     busy, slow = side_of(load, think=0.0), side_of(load, think=3.0)
     if busy is None or slow is None:
         return
-    assert slow.requests_per_second <= busy.requests_per_second * (1.0 + 1e-9)
+    assert slow.requests_per_second <= busy.requests_per_second * (1.0 + 0.01)  # steady states of full systems are approximate

@@ -12,6 +12,7 @@ from wsekern.cluster.load import engines_of, turn_costs
 from wsekern.cluster.precision import Precision
 from wsekern.cluster.serving import Served, serve_on
 from wsekern.cluster.steady import steady_state
+from wsekern.cluster.step import decode_step
 from wsekern.errors import InputError
 from wsekern.queueing import StepCosts
 from wsekern.workload.config import ModelConfig
@@ -141,7 +142,10 @@ def best_deployment(
     alone = resolve(model, cluster, precision if precision is not None else request.precision, engine_level)
     alone = replace(alone, speculation=speculation)
     best: tuple[float, int, Deployment, int] | None = None
-    for deployment in _laid_out(alone):
+    bounds = ((_least_seconds(deployment, request), deployment) for deployment in _laid_out(alone))
+    for least, deployment in sorted(bounds, key=lambda bound: bound[0]):
+        if best is not None and least > best[0]:
+            break
         layout = deployment.layout
         copies = max(1, min(alone.cluster.count // layout.gpus, request.batch // layout.dp))
         each = -(-request.batch // copies)
@@ -155,6 +159,13 @@ def best_deployment(
     if best is None:
         return replace(alone, layout=default_layout(alone, request.context, request.batch)), 1
     return best[2], best[3]
+
+
+def _least_seconds(deployment: Deployment, request: Request) -> float:
+    """Of a request: the decoding steps of a user whom nobody delays."""
+    kept = deployment.speculation.kept if deployment.speculation else 1.0
+    step = decode_step(deployment, float(engines_of(deployment)), request.prompt + 0.5 * request.output)
+    return (request.output - 1) / kept * step.seconds
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:

@@ -1,5 +1,7 @@
 """The wafers in the words of the comparison."""
 
+from functools import lru_cache
+
 from wsekern.compare.serving import Serving
 from wsekern.compare.side import Side
 from wsekern.errors import InputError
@@ -15,7 +17,11 @@ def placed(config: ModelConfig, request: Request, machine: Machine, wafers: int 
     """Where ``config`` lies on ``wafers`` (None: the fewest that hold the request) of ``machine``; :class:`InputError` if they
     cannot hold it. ``cached`` tokens of every prompt need not be read: the request's shared ones unless given."""
     check_cache(request.precision, serving.kv_precision, machine)
-    return place_model(config, request, machine, wafers, profile, serving.think_seconds, serving.speculation, cached)
+    return _known(config, request, machine, wafers, profile, serving.think_seconds, serving.speculation, cached)
+
+
+_known = lru_cache(maxsize=256)(place_model)
+"""Placements that were searched before."""
 
 
 def wafer_side(placement: Placement) -> Side:

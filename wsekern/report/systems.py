@@ -22,9 +22,9 @@ def sweep_view(model: str, mode: str, cells: list[Cell], crossovers: list[Crosso
     """Both sides for every prompt length and batch, then from how many users on which side is the better choice."""
     table = Table(title=f"{model}, {mode.replace('-', ' ')}", title_justify="left", caption=CARRIED, caption_justify="left",
                   box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for name in ("prompt", "users", "system", "1st tok\nalone", "1st tok\nloaded", "tok/s\na user", "tok/s\nin total",
+    for name in ("prompt", "users", "system", "1st tok\nalone", "1st tok\nloaded", "tok/s\na user", "tok/s\nin all",
                  "J a\ntoken", "USD a\nmillion"):
-        table.add_column(name, justify="left" if name == "system" else "right", no_wrap=name == "system")
+        table.add_column(name, justify="left" if name == "system" else "right", no_wrap=name != "system")
     for cell in cells:
         table.add_row(f"{cell.prompt:,}", f"{cell.batch:,}", *_figures(cell.wafer))
         table.add_row("", "", *_figures(cell.cluster), end_section=cell.ideal is None)
