@@ -238,7 +238,7 @@ MAX_REGIONS = 48
 CUTS_TRIED = 10
 """Cuts that are timed for each number of layers per region."""
 
-LEAST_INSIDE = 0.5
+LEAST_INSIDE = 0.75
 """Share of the users that a cut must hold at once to be tried."""
 
 SHRINK = 0.7
