@@ -74,8 +74,8 @@ def wafer_assumptions(placement: Placement, request: Request) -> list[str]:
         "host, tokenizer and sampling take no time on either side",
     ]
     if placement.inside is not None:
-        assumptions.append(f"{placement.inside} of {request.batch} users are read or answered at once, the others wait: regions "
-                           "with room for the caches of all would serve them later")
+        assumptions.append(f"{placement.users_inside} of {request.batch} users are read or answered at once, the others wait: "
+                           "regions with room for the caches of all would serve them later")
     known = placement.config.max_context
     if request.context > known:
         assumptions.append(f"{request.context:,} positions, although {placement.config.name} knows {known:,}")

@@ -66,7 +66,7 @@ class Placement:
     @property
     def users_inside(self) -> int:
         """Users whose caches there is room for at once."""
-        return self.request.batch if self.inside is None else self.inside
+        return self.request.batch if self.inside is None else min(self.inside, self.request.batch)
 
     @property
     def unread(self) -> int:
