@@ -283,6 +283,9 @@ def test_the_verdict_says_who_is_faster_who_keeps_the_objective_and_at_what_pric
     assert "1 system (quick) is enough" in words and "systems (slow) are enough" in words and "are not, for" in words
     words = "\n".join(compare(Slo(time_to_first_token_seconds=0.05), None))
     assert "no number of systems (slow)" in words
+    same = compare_load(config, poisson_load(1.0, 50, 100, 10), lambda traffic: [one_server("one")],
+                        lambda traffic: [one_server("other")], Slo()).sentences()
+    assert "first tokens are as fast on one as on other (99th percentile)" in same
     assert "slow cannot keep up" in "\n".join(compare(Slo(), rate=20.0))
 
 
