@@ -80,10 +80,10 @@ cdef class Batching:
     the tokens of a page; ``line`` is a ring; ``before`` and ``after`` link what is admitted, ``latest`` being its end."""
     cdef readonly double now, busy_seconds
     cdef readonly int64_t prompt_tokens, preemptions
-    cdef int64_t requests, sent, answered, budget, most, pages, page
-    cdef int64_t stepped, decoding, inside, context, used, reading, latest, head, waiting, completed
-    cdef double think, base, slope
-    cdef bint chunked
+    cdef int64_t requests, sent, answered, budget, most, pages, page, look_steps, hold_steps, hold_tokens
+    cdef int64_t looked, holding, stepped, decoding, inside, context, used, reading, latest, head, waiting, completed
+    cdef double think, base, slope, beside
+    cdef bint chunked, whole, after_reading
     cdef const double[::1] decode_grid, decode_base, decode_slope, prompt_grid, crowded, alone, look, together, delay
     cdef const int64_t[::1] prompt, output
     cdef double[::1] arrival, first, finish, due, ends
@@ -97,6 +97,8 @@ cdef class Batching:
         self.prompt_grid, self.crowded = costs.prompt_grid, costs.crowded
         self.alone, self.look, self.together = costs.alone, costs.look, costs.together
         self.chunked, self.budget, self.most = costs.chunked, costs.step_tokens, costs.sequences
+        self.whole, self.beside = costs.whole or not costs.chunked, costs.beside_seconds
+        self.look_steps, self.hold_steps, self.hold_tokens = costs.look_steps, costs.hold_steps, costs.hold_tokens
         self.page, self.pages = costs.page_tokens, costs.pages
         self.prompt, self.output, self.delay = traffic.prompt, traffic.output, delay
         self.arrival, self.first, self.finish = arrival, first, finish
@@ -124,10 +126,11 @@ cdef class Batching:
         # A step that reads prompts, or some steps that read none, or a wait for the next request.
         cdef int64_t tokens
         cdef double looked = 0.0
-        while self.entries.count and self.due[self.entries.items[0]] <= self.now:
-            self.line[(self.head + self.waiting) % self.requests] = self.entries.items[0]
-            self.waiting += 1
-            drop(&self.entries, self.entries.items[0])
+        self.look_for_requests()
+        if self.holds():
+            self.make_room()
+            self.decode_steps(1)
+            return
         if self.chunked:
             self.make_room()
             tokens = self.admit(&looked, self.budget - self.decoding, self.grows(1))
@@ -141,6 +144,36 @@ cdef class Batching:
             self.decode_steps(self.undisturbed())
         else:
             self.now = self.due[self.entries.items[0]]
+
+    cdef void look_for_requests(self) noexcept nogil:
+        # Into the line with what is due: after so many steps, after each that read prompts, and where none decodes.
+        if self.decoding and not self.after_reading and (self.stepped - self.looked) % self.look_steps:
+            return
+        self.looked, self.after_reading = self.stepped, False
+        while self.entries.count and self.due[self.entries.items[0]] <= self.now:
+            self.line[(self.head + self.waiting) % self.requests] = self.entries.items[0]
+            self.waiting += 1
+            drop(&self.entries, self.entries.items[0])
+
+    cdef bint holds(self) noexcept nogil:
+        # Whether a step goes without waiting prompts that fit because they and the decoding sequences are few tokens.
+        cdef int64_t tokens = self.decoding, i, request
+        if not (self.waiting and self.decoding and self.reading < 0 and self.holding < self.hold_steps):
+            return False
+        if self.inside >= self.most or self.used + self.need() > self.pages:
+            return False
+        for i in range(self.waiting):
+            request = self.line[(self.head + i) % self.requests]
+            tokens += self.prompt[request] + self.written[request]
+            if tokens >= self.hold_tokens:
+                return False
+        self.holding += 1
+        return True
+
+    cdef int64_t need(self) noexcept nogil:
+        # Pages that the first of the line and the decoding sequences take in the next step.
+        cdef int64_t request = self.line[self.head]
+        return self.held(self.prompt[request] + self.written[request]) + (self.grows(1) if self.chunked else 0)
 
     cdef void send(self, int64_t request) noexcept nogil:
         self.due[request] = self.arrival[request] + self.delay[request]
@@ -207,7 +240,7 @@ cdef class Batching:
         self.inside -= 1
 
     cdef int64_t admit(self, double *looked, int64_t budget, int64_t growth) noexcept nogil:
-        # Tokens of prompts that the next step reads, at most `budget` (without chunks, or else one prompt); `growth`: pages that
+        # Tokens of prompts that the next step reads, at most `budget` (one prompt may have more where none is cut); `growth`: pages that
         # the step takes besides; `looked`: the sum of what the tokens look back on. Only the last prompt of a step is cut.
         cdef int64_t tokens = 0, request, length, need
         self.completed = 0
@@ -219,7 +252,7 @@ cdef class Batching:
             request = self.line[self.head]
             length = self.prompt[request] + self.written[request]
             need = self.held(length)
-            if self.used + growth + need > self.pages or (not self.chunked and tokens and tokens + length > budget):
+            if self.used + growth + need > self.pages or (self.whole and tokens and tokens + length > budget):
                 break
             self.head = (self.head + 1) % self.requests
             self.waiting -= 1
@@ -230,7 +263,7 @@ cdef class Batching:
             if self.latest >= 0:
                 self.after[self.latest] = request
             self.latest = request
-            tokens += self.take(request, budget - tokens if self.chunked else length, looked)
+            tokens += self.take(request, length if self.whole else budget - tokens, looked)
         return tokens
 
     cdef int64_t take(self, int64_t request, int64_t most, double *looked) noexcept nogil:
@@ -251,13 +284,14 @@ cdef class Batching:
         cdef int64_t i, request
         if self.chunked and self.decoding:
             crowd = interpolate(self.prompt_grid, self.crowded, tokens)
-            seconds += (self.base + self.slope * (<double> self.context / self.decoding)
+            seconds += (self.beside + self.base + self.slope * (<double> self.context / self.decoding)
                         + interpolate(self.prompt_grid, self.together, self.decoding + crowd)
                         - interpolate(self.prompt_grid, self.together, self.decoding))
             self.forward(1, seconds)
         else:
             self.forward(0, seconds + interpolate(self.prompt_grid, self.alone, tokens))
         self.prompt_tokens += tokens
+        self.after_reading, self.holding = True, 0
         for i in range(self.completed):
             request = self.complete[i]
             if not self.written[request]:
@@ -293,12 +327,14 @@ cdef class Batching:
         # for an answer to end.
         cdef int64_t steps = min(<int64_t> self.ends[self.answers.items[0]] - self.stepped, self.room()), fewer
         cdef double due, linear, left
+        if self.waiting and self.entries.count and self.look_steps > 1:
+            return min(steps, self.look_steps - (self.stepped - self.looked) % self.look_steps)
         if self.waiting or not self.entries.count:
             return steps
         due = self.due[self.entries.items[0]]
         if self.now + self.seconds(steps) < due:
             return steps
-        left = due - self.now
+        left = max(0.0, due - self.now)
         linear = self.base + self.slope * (<double> self.context / self.decoding - 0.5)
         fewer = <int64_t> ceil(2.0 * left / (linear + sqrt(linear * linear + 2.0 * self.slope * left)))
         fewer = max(1, min(fewer, steps))
@@ -306,7 +342,8 @@ cdef class Batching:
             fewer -= 1
         while fewer < steps and self.now + self.seconds(fewer) < due:
             fewer += 1
-        return fewer
+        fewer += self.look_steps - 1 - (self.stepped - self.looked + fewer - 1) % self.look_steps     # seen with the next look
+        return min(fewer, steps)
 
     cdef void close_answers(self) noexcept nogil:
         # Complete answers leave, and their users send the next request.

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsekern.cluster import bundled_gpus, engine_levels, load_cluster, load_gpu, predict, serve
+from wsekern.cluster import bundled_gpus, deploy, engine_levels, load_cluster, load_gpu, predict, serve
 from wsekern.cluster.operators import StepTime
 from wsekern.cluster.power import Activity, activity, cluster_watts, gpu_watts, levels, power_share
+from wsekern.cluster.step import decode_step
 from wsekern.errors import InputError
 from wsekern.workload import Request, load_config
 
@@ -61,6 +62,19 @@ def test_what_a_step_does_is_parted_by_cause():
     together = activity([(1.0, step), (1.0, step)], 6.0, 50.0)  # 12 s of kernels in 6 s: some were shared
     assert together.latency + together.streaming + together.computing == pytest.approx(11.0 / 12.0)
     assert together.rate == pytest.approx(200.0 / 12.0 / 50.0)
+
+
+def test_unpacking_weights_draws_like_computing():
+    """gpt-oss on H100 draws nearly all it may at a few percent of the peak: its weights are widened on the way."""
+    model = load_config("gpt-oss-120b")
+    parts = {gpu: activity([(1.0, step)], step.seconds, load_gpu(gpu).peak_flops("bf16"))
+             for gpu in ("h100", "b200") for step in [decode_step(deploy(model, gpu, context=512, precision="mxfp4"), 16, 512)]}
+    assert parts["h100"].computing > 4.0 * parts["b200"].computing and parts["h100"].streaming < parts["b200"].streaming
+    dense = load_config("llama3-8b")
+    for precision, unpacked in (("bf16", False), ("fp8", False), ("int8", True), ("int4", True), ("fp4", True)):
+        step = decode_step(deploy(dense, "h100x1", context=512, precision=precision), 1, 512)
+        assert (step.unpacking > 0.5 * step.weights) is unpacked, precision
+        assert step.unpacking <= step.weights
 
 
 def test_eight_gpus_for_few_users_draw_less_each_than_one():

@@ -52,7 +52,9 @@ def agree(engine, traffic):
 engines = st.builds(costs, st.integers(0, 10**6), step_tokens=st.sampled_from([1, 7, 64, 300]),
                     sequences=st.sampled_from([1, 3, 16]), cache_tokens=st.sampled_from([130, 200, 400, 10_000]),
                     page_tokens=st.sampled_from([1, 5, 16]), chunked=st.booleans(), stages=st.sampled_from([1, 3]),
-                    request_seconds=st.sampled_from([0.0, 0.0123]))
+                    request_seconds=st.sampled_from([0.0, 0.0123]), beside_seconds=st.sampled_from([0.0, 0.0077]),
+                    whole=st.booleans(), look_steps=st.sampled_from([1, 2, 7]), hold_steps=st.sampled_from([0, 3, 20]),
+                    hold_tokens=st.sampled_from([0, 50, 150]))
 
 
 @settings(max_examples=300, deadline=None)
@@ -81,6 +83,21 @@ def test_chunks_let_others_decode_and_prompts_alone_let_them_wait():
     whole = agree(costs(1, chunked=False), traffic)
     assert whole.first_token_seconds[1] < chunked.first_token_seconds[1]
     assert whole.finish_seconds[0] - chunked.finish_seconds[0] != 0
+
+
+def test_rare_looks_at_the_line_let_prompts_wait_for_the_next():
+    """A second prompt comes while a first answer is written: read at the tenth step, or at once."""
+    traffic = Traffic(np.array([0.0, 0.012]), np.array([4, 4]), np.array([200, 2]))
+    often, rarely = (agree(costs(1, look_steps=steps), traffic) for steps in (1, 50))
+    assert rarely.first_token_seconds[1] > often.first_token_seconds[1]
+    assert agree(costs(1, look_steps=1000), traffic).first_token_seconds[1] > often.finish_seconds[0]
+
+
+def test_prompts_of_few_tokens_wait_for_more_but_not_for_ever():
+    traffic = Traffic(np.array([0.0, 0.012, 0.04]), np.array([4, 4, 50]), np.array([400, 2, 2]))
+    at_once, held, timed_out = (agree(costs(1, hold_steps=steps, hold_tokens=50), traffic) for steps in (0, 10**6, 3))
+    assert at_once.first_token_seconds[1] < timed_out.first_token_seconds[1] <= held.first_token_seconds[1]
+    assert held.first_token_seconds[1] == held.first_token_seconds[2]
 
 
 def test_a_request_that_never_fits_is_refused_by_name():

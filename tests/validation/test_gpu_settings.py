@@ -101,7 +101,7 @@ def test_a_launch_takes_what_vllm_was_seen_to_take():
 def test_most_tokens_of_a_step_are_used():
     many = {"batch_or_concurrency": "64", "isl": "8192", "osl": "64"}
     usual, small = (gpu.predict_row(row(notes=notes, **many))[1] for notes in ("vllm", "vllm, max_num_batched_tokens=512"))
-    assert small > usual
+    assert small < 0.5 * usual  # answers are delayed less by prompts, which wait instead
     assert gpu.predict_row(row(notes="vllm, max_num_batched_tokens=8192", **many))[1] == usual
     assert gpu.predict_row(row(notes="vllm", **many))[1] == usual  # and nothing is left changed
 

@@ -29,35 +29,45 @@ BOXES = {
     "per_layer": (3e-6, 1e-7, 4e-5),
     "per_routed": (2e-5, 1e-7, 3e-4),
     "per_routed_prompt": (1e-3, 1e-6, 5e-3),
+    "per_rank_prompt": (1.5e-4, 1e-6, 1e-3),
+    "per_linear_prompt": (1e-3, 1e-6, 5e-3),
     "per_logit": (3e-10, 1e-12, 1e-9),
     "per_exchange": (5e-5, 1e-6, 1e-3),
-    "per_quantised_exchange": (1e-4, 1e-6, 1e-3),
+    "padded_rows": (240, 1.0, 2000),
+    "coarse_tiles": (1e-4, 1e-6, 1e-3),
 }
 """Start, least and greatest value of each fitted number."""
 
+STARTS = (1.0, 4.0)
+"""Multiples of those starts that are tried: a host that hides behind the GPU gives a start no slope."""
+
 FITTED = {
     "tuned": ("per_step", "per_sequence", "per_layer", "per_routed"),
-    "tuned-overlapped": ("per_layer", "per_routed", "per_routed_prompt"),
+    "tuned-overlapped": ("per_layer", "per_routed", "per_routed_prompt", "per_rank_prompt"),
     "tuned-2024": ("per_step", "per_sequence", "per_layer"),
-    "stock": ("per_sequence", "per_layer", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange"),
-    "stock-overlapped": ("per_layer",),
+    "stock": ("per_sequence", "per_layer", "per_logit", "per_routed", "per_exchange", "padded_rows", "coarse_tiles"),
+    "stock-overlapped": ("per_layer", "per_routed_prompt", "per_rank_prompt"),
     "stock-2024": ("per_step", "per_sequence", "per_layer"),
-    "sglang": ("per_step", "per_sequence", "per_layer", "per_routed", "per_routed_prompt"),
+    "sglang": ("per_sequence", "per_layer", "per_routed"),
+    "sglang-overlapped": ("per_layer", "per_routed", "per_routed_prompt", "per_rank_prompt", "per_linear_prompt"),
+    "sglang-2025": ("per_layer", "per_routed"),
 }
 """Numbers of each level that the rows set; vLLM's time per step is from a direct probe, all others are read or defined."""
 
 SAME = {
     "tuned-overlapped": ("tuned", ("per_step", "per_sequence")),
+    "sglang-overlapped": ("sglang", ("per_sequence",)),
+    "sglang-2025": ("sglang", ("per_sequence",)),
     "stock-overlapped": (
         "stock",
-        ("per_sequence", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange"),
+        ("per_sequence", "per_logit", "per_routed", "per_exchange", "padded_rows", "coarse_tiles"),
     ),
 }
 """Numbers that a level takes from another, which is fitted before it."""
 
 STAGES = (
-    ("step", ("per_step", "per_sequence", "per_layer", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange")),
-    ("first token", ("per_routed_prompt",)),
+    ("step", ("per_step", "per_sequence", "per_layer", "per_logit", "per_routed", "per_exchange", "padded_rows", "coarse_tiles")),
+    ("first token", ("per_routed_prompt", "per_rank_prompt", "per_linear_prompt")),
 )
 """Rows, and the numbers they set, one after the other: a step's cost is not read from a queue."""
 
@@ -113,7 +123,10 @@ def fit_level(
         with engine_levels.replaced({**others, level: tried}):
             return _error(measured, np.array([validation.predict_row(row)[1] for row in rows]))
 
-    best = minimise(lambda x: float(np.mean(errors(x))), start, low, high, 150)
+    def loss(x: np.ndarray) -> float:
+        return float(np.mean(errors(x)))
+
+    best = min((minimise(loss, np.minimum(scale * start, high), low, high, 150) for scale in STARTS), key=loss)
     return dict(zip(names, best, strict=True)), float(np.median(errors(best)))
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wsekern.cli.load import load_of, load_options, serve_load
 from wsekern.cli.options import (
     COUNT,
     JSON,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 @click.option("--power", metavar="750MW", help="Fill this much power at the meter with systems of either side.")
 @click.option("--min-speed", default=0.0, type=Number(), metavar="TOK/S",
               help="With --power: the least tokens/s for each user.")
+@load_options
 @serving_options
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @JSON
@@ -59,17 +61,23 @@ def compare(model: str | None, wafer: str, wafers: str, batches: str | None, pro
 
     MODEL is a folder or file with a Hugging Face config.json, or a bundled name (see `wsekern machines`). --batches, --prompts
     and --equal compare many requests and say from how many users on which side is the better choice; --power asks for a
-    whole datacentre.
+    whole datacentre; --rate and --trace run every request of a real load through both sides.
     """
     from wsekern.machine import load_machine
 
+    load = load_of(request)
     sweeps = any(option is not None for option in (batches, prompts, equal))
     request |= {"machine": load_machine(wafer), "wafers": parse_wafers(wafers), "serving": serving_of(request)}
     if power is None and min_speed:
         raise InputError("min-speed goes with --power")
     if model is None and (power is not None or sweeps):
         raise InputError("a sweep and a datacentre want a MODEL such as llama3-8b")
-    if power is not None:
+    if load is not None:
+        if model is None or sweeps or power is not None:
+            raise InputError("--rate and --trace want a MODEL such as llama3-8b, and go with neither --batches, --prompts, "
+                             "--equal nor --power")
+        views, data = serve_load(model, load, plot_path, **request)
+    elif power is not None:
         if sweeps or plot_path:
             raise InputError("--power goes with neither --batches, --prompts, --equal nor --plot")
         views, data = _datacentre(model, power, min_speed, **request)

@@ -29,7 +29,7 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     unpacking_8_bit: Ratio
     unpacking_4_bit: Ratio
     expert_kernels: Annotated[Quantity, Unit("kernels/layer", 1)]
-    linear_kernels: Annotated[Quantity, Unit("kernels/layer")]
+    linear_fixed: Seconds
     linear_chunk: Tokens
     linear_compute: Ratio
     host_copy_share: Ratio
@@ -53,7 +53,8 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     another_kind: Doublings
     another_engine: Doublings
     benchmark_rounds: Annotated[Quantity, Unit("prompts/user", 1)]
-    shortest_length: Ratio
+    recipe_lengths: Ratio
+    wave_share: Ratio
     arrivals_in_most_steps: Annotated[Quantity, Unit("prompts/step")]
     scheduled_sequences: Annotated[Quantity, Unit("sequences", 1, whole=True)]
     drafted_speedup: Annotated[Quantity, Unit("ratio", 1)]

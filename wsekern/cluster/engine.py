@@ -17,7 +17,13 @@ Seconds = Annotated[Quantity, Unit("s")]
 class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Cost of one generation of serving software, per layer, step, sequence and request.
 
-    ``overlapped``: the host works while the GPU does; ``balanced``: prompts start on all data-parallel ranks together.
+    ``elementwise`` are small kernels of every layer, ``latent``, ``router`` and ``linear`` those that latent attention, a
+    router and linear attention add.
+    ``overlapped``: the host works while the GPU does; ``balanced``: prompts start on all data-parallel ranks together;
+    ``side_stream``: shared experts run beside the routed ones, so that their launches hide;
+    ``coarse_tiles``: what large tiles add to products of 8,192 in depth;
+    ``per_rank_prompt``: per doubling of the tensor-parallel ranks, which launch the kernels of prompts one by one and wait for
+    the slowest; ``per_linear_prompt``: of a layer with linear attention.
     """
 
     title: str
@@ -28,8 +34,12 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chunked: bool
     overlapped: bool
     balanced: bool
+    side_stream: bool
     fixed_scale: Annotated[Quantity, Unit("ratio")]
     elementwise: Annotated[Quantity, Unit("kernels/layer")]
+    latent: Annotated[Quantity, Unit("kernels/layer")]
+    router: Annotated[Quantity, Unit("kernels/layer")]
+    linear: Annotated[Quantity, Unit("kernels/layer")]
     quantise: Annotated[Quantity, Unit("kernels/GEMM")]
     per_layer: Seconds
     per_step: Seconds
@@ -39,10 +49,13 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_routed: Annotated[Quantity, Unit("s/layer")]
     per_routed_prompt: Annotated[Quantity, Unit("s/layer")]
     per_exchange: Annotated[Quantity, Unit("s/layer")]
-    per_quantised_exchange: Annotated[Quantity, Unit("s/layer")]
+    padded_rows: Annotated[Quantity, Unit("rows/expert")]
+    coarse_tiles: Annotated[Quantity, Unit("s")]
     interference: Annotated[Quantity, Unit("ratio")]
     launch: Seconds
     staged_above: Annotated[Quantity, Unit("B")]
+    per_rank_prompt: Annotated[Quantity, Unit("s/layer")]
+    per_linear_prompt: Annotated[Quantity, Unit("s/layer")]
 
 
 def _shipped() -> Mapping[str, Engine]:

@@ -106,18 +106,23 @@ def kernel_fit(family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str)
     return _kernel_fits(fits(), family, gpu, engines, arithmetic, "", True)[0]
 
 
-def gemm_parameters(gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float) -> dict[str, float]:
+def gemm_parameters(
+    gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float, blocks: bool = False
+) -> dict[str, float]:
     """Fitted GEMM of ``weight`` bytes per weight; tables of narrow formats time a separate quantise step, of which an engine
-    launches ``quantise`` kernels and fuses the rest."""
-    return _gemm_parameters(fits(), constants(), gpu, engines, arithmetic, quantise, weight)
+    launches ``quantise`` kernels and fuses the rest. Weights scaled in ``blocks`` take kernels of their own, and all of the step."""
+    return _gemm_parameters(fits(), constants(), gpu, engines, arithmetic, quantise, weight, blocks)
 
 
 @lru_cache(maxsize=4096)
 def _gemm_parameters(
-    known: Fits, used: Constants, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float
+    known: Fits, used: Constants, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float,
+    blocks: bool
 ) -> dict[str, float]:
     """:func:`gemm_parameters` with fits and constants that are in use."""
-    own = _kernel_fits(known, "gemm", gpu, engines, arithmetic, "", True)[0].parameters
+    if blocks:
+        return _kernel_fits(known, "gemm", gpu, engines, arithmetic, "", True)[0].parameters
+    own = _kernel_fits(known, "gemm", gpu, engines, arithmetic, "", False)[0].parameters
     if arithmetic in ("bf16", "fp16"):
         return _kept(own, _unpacking(used, weight))
     plain = _kernel_fits(known, "gemm", gpu, engines, "bf16", "", True)[0].parameters
@@ -249,10 +254,12 @@ def _kinds(family: str, gpu: Gpu, arithmetic: str, packed: str, blocks: bool) ->
     are unpacked as MXFP4 is."""
     if family == "collective":
         return (arithmetic,)
+    if family == "latent_attention":
+        return (arithmetic, "bfloat16") if arithmetic == "fp8" else ("bfloat16",)
     if family == "moe" and packed:
         native = ("w4a8_mxfp4_mxfp8",) if packed == "mxfp4" and "fp4" in gpu.arithmetics else ()
         return (*native, "w4a16_mxfp4", *KINDS["bf16"])
-    if family == "moe" and arithmetic == "fp8" and blocks:
+    if family in ("moe", "gemm") and arithmetic == "fp8" and blocks:
         return ("fp8_block", *KINDS["fp8"])
     return KINDS[arithmetic]
 

@@ -16,7 +16,8 @@ class Activity:
     """Shares of the time of one GPU, which add up to at most one; the rest it waits for software or for other GPUs.
 
     ``latency``: kernels that take as long with less to do (their fixed times, all-reduces); ``streaming``: memory is read;
-    ``computing``: tensor cores take longer than memory. ``rate``: FLOP/s over the dense peak, averaged over all the time.
+    ``computing``: tensor cores take longer than memory, or weights are unpacked. ``rate``: FLOP/s over the dense peak, averaged
+    over all the time.
     """
 
     latency: float
@@ -37,8 +38,8 @@ def activity(steps: Iterable[tuple[float, StepTime]], seconds: float, peak: floa
     scale = 1.0 / max(seconds, done.device)
     return Activity(
         latency=scale * (done.fixed + done.all_reduce),
-        streaming=scale * max(0.0, done.weights + done.kv - done.idle),
-        computing=scale * done.compute,
+        streaming=scale * max(0.0, done.weights + done.kv - done.idle - done.unpacking),
+        computing=scale * (done.compute + min(done.unpacking, max(0.0, done.weights - done.idle))),
         rate=scale * done.flops / peak,
     )
 

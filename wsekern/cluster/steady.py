@@ -46,8 +46,9 @@ class SteadyState:
 
     @property
     def queueing_seconds(self) -> float:
-        """How much longer than a lone user one waits for the first token."""
-        return self.measure.time_to_first_token_seconds - self.first_token_seconds
+        """How much longer than a lone user one waits for the first token: none where that comes sooner, since the launches of a
+        prompt that rides along are hidden."""
+        return max(0.0, self.measure.time_to_first_token_seconds - self.first_token_seconds)
 
 
 def steady_state(

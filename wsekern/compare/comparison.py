@@ -64,7 +64,7 @@ def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int
     Raises :class:`InputError` for what is unknown and where neither side can serve the request, :class:`BudgetError`
     where a number of wafers or a layout that is asked for cannot hold it.
     """
-    described = _chosen(config, request, engine_level, serving) if cluster == "auto" else load_cluster(cluster)
+    described = chosen_cluster(config, request, engine_level, serving) if cluster == "auto" else load_cluster(cluster)
     pairing = Pairing(config, machine, described, wafers, profile, engine_level, serving)
     pairing.check()
     tried = {"wafer": _attempt(pairing.wafer, request, wafers is not None),
@@ -90,7 +90,7 @@ def _attempt(serve: Callable[[Request], Side], request: Request, forced: bool) -
         return str(error)
 
 
-def _chosen(config: ModelConfig, request: Request, engine_level: str, serving: Serving) -> Cluster:
+def chosen_cluster(config: ModelConfig, request: Request, engine_level: str, serving: Serving) -> Cluster:
     """The usual cluster that answers a request soonest; where none serves, the largest, which says what is missing."""
     precision = served_precision(config, engine_level, serving.gpu_precision, serving.kv_precision)
     try:

@@ -51,6 +51,11 @@ class StepCosts:
     kept: float = 1.0  # of these, on average
     cached: float = 0.0  # tokens before every prompt that need not be read
     shared: float = 0.0  # of these, kept once for all sequences
+    beside_seconds: float = 0.0  # more of a step that reads prompts beside decoding sequences
+    whole: bool = False  # prompts are never cut, beside decoding sequences neither
+    look_steps: int = 1  # decoding steps from one look for new requests to the next; each step that reads prompts ends with one
+    hold_steps: int = 0  # decoding steps at most for which prompts of few tokens wait for more,
+    hold_tokens: int = 0  # few: with the decoding sequences less than this
 
     @property
     def pages(self) -> int:
@@ -69,7 +74,7 @@ class StepCosts:
             return steep + interpolate(self.prompt_grid, self.alone, tokens)
         crowd = decoding + interpolate(self.prompt_grid, self.crowded, tokens)
         grid, seconds = self.prompt_grid, self.together
-        return steep + interpolate(grid, seconds, crowd) - interpolate(grid, seconds, decoding)
+        return self.beside_seconds + steep + interpolate(grid, seconds, crowd) - interpolate(grid, seconds, decoding)
 
     def outside_seconds(self, prompt: int) -> float:
         """Seconds of a request in which no step works on it: the request's own, and its last tokens' way down the pipeline."""

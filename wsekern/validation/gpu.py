@@ -11,18 +11,21 @@ from typing import Any
 
 import msgspec
 
+from wsekern.cluster.benchmark import run_benchmark
 from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.hardware import Cluster, load_gpu
 from wsekern.cluster.layout import memory_of
 from wsekern.cluster.operators import StepTime, collective_seconds
 from wsekern.cluster.power import gpu_watts
-from wsekern.cluster.queueing import burst
 from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
 from wsekern.validation.gpu_bounds import against_answers, against_first, against_memory, against_prompt_rate, against_token
-from wsekern.validation.gpu_notes import INFERENCEX, LIBRARIES, is_kernel, is_recipe, library_by_words
+from wsekern.validation.gpu_kernels import is_fitted_kernel, predict_kernel
+from wsekern.validation.gpu_mlperf import predict_mlperf
+from wsekern.validation.gpu_notes import LIBRARIES, is_asked_by_aiconfigurator, is_kernel, is_recipe, library_by_words
+from wsekern.validation.gpu_recipes import COLD, benchmark_of, scheduling_of
 from wsekern.validation.gpu_rows import (
     GUESSED,
     Case,
@@ -30,7 +33,6 @@ from wsekern.validation.gpu_rows import (
     gpu_name,
     read_rows,
     reason_against,
-    receive_interval,
     understand,
     whole_number,
 )
@@ -134,7 +136,7 @@ def _row(row: dict[str, str], suspect: str) -> Row:
 INFERRED_PROMPTS = ("task:sourcegraph-fim",)
 """Data sets whose prompt length was read from the rows themselves."""
 
-STEPS = ("decode", "request", "throughput at most load", "first token under load MoE")
+STEPS = ("decode", "request", "throughput at most load", "first token under")
 """Groups on a sixth of which engine levels are set."""
 
 
@@ -150,6 +152,8 @@ def fitted_by_rule(row: dict[str, str], group: str) -> bool:
     state; all decode and all batched prompts of the eager level; weight-only rows of pytorch/ao; throughput and energy of data
     sets whose prompts were inferred.
     """
+    if is_fitted_kernel(row):
+        return True
     if row["metric"] == "prefill_time_batch" and "(eager)" in group:
         return True  # from which size on old engines stage all-reduces through PCIe
     if group.startswith(("throughput", "energy")) and (row.get("isl") or "") in INFERRED_PROMPTS:
@@ -195,7 +199,9 @@ def _predict_row(row: dict[str, str]) -> tuple[str, float]:
     if metric == "allreduce_latency":
         return _all_reduce(row)
     if is_kernel(row):
-        raise Refused("a kernel of one framework: the fitted kernels are judged by calibrate")
+        return predict_kernel(row)
+    if metric == "mlperf_throughput":
+        return predict_mlperf(row)
     if metric not in PREDICTED:
         raise Refused(f"metric {metric!r} is not predicted")
     case = understand(row)
@@ -272,16 +278,20 @@ def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
 
 
 def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
-    """Mean time to the first token: all users start at once and then, their answers being of unequal lengths, take turns."""
-    if INFERENCEX not in (row.get("notes") or "").lower():
+    """Time to the first token of a benchmark run request by request; how users arrive is known of the clients of two sources."""
+    stated = is_recipe(row)
+    if not (stated or is_asked_by_aiconfigurator(row)):
         raise Refused("time to first token under load, and how users arrive is not stated")
+    if case.engine == "sglang-2025":
+        raise Refused(COLD)
     _refuse(against_memory(case, case.prompt + 0.5 * case.output))
-    users = max(1.0, case.batch / case.layout.dp)
-    state, rounds = _steady(case, case.batch), constants().benchmark_rounds.value
-    first = state.first_token_seconds + 0.5 * receive_interval(case) * state.decode.seconds
-    at_once = burst(users, case.prompt, state.prefill) + first - state.prefill.seconds
-    seconds = at_once / rounds + (1.0 - 1.0 / rounds) * (first + state.queueing_seconds)
-    return f"first token under load {kind} ({case.engine})", SCALE[row["unit"]] * seconds
+    if not stated and not case.deployment.engine.chunked:
+        wave = 0.5 * case.batch / case.layout.dp * prefill_step(case.deployment, 1.0, case.prompt).roofline
+        if float(row["value"]) < SCALE[row["unit"]] * wave:
+            raise Refused("sooner than waves of all prompts allow at the peaks: users did not stay in step")
+    times = run_benchmark(case.deployment, benchmark_of(row, case), scheduling_of(row, case), case.sampled).time_to_first_token
+    seconds = median(times) if row["metric"] == "ttft_p50" else times.mean()
+    return f"first token under {'' if stated else 'assumed '}load {kind} ({case.engine})", SCALE[row["unit"]] * float(seconds)
 
 
 def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:

@@ -109,7 +109,6 @@ def against_run(case: Case, first: float, token: float, recipe: bool) -> str:
     present, length = 0.5, float(case.prompt)
     if recipe:
         present = 1.0 - 1.0 / known.benchmark_rounds.value
-        length *= 0.5 * (1.0 + known.shortest_length.value)
     answer = max(0.0, case.output - 1.0) * token
     users = present * case.batch
     prompts = users / case.layout.dp / case.layout.pp * least_prompt(case, length)

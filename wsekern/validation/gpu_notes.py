@@ -26,10 +26,13 @@ _OLD = re.compile(r"(?:vllm|tensorrt-llm|trt-llm)\s+20(?:23|24)\b|tensorrt-llm d
 """How a row says that its engine is one of 2023 or 2024: the year after its name, or a version before 1.0 (TensorRT-LLM) or
 0.7 (vLLM)."""
 
+_RUN_2025 = re.compile(r"inferencex run 2025")
+"""How a row says that a recipe ran in 2025."""
+
 _PAPER = re.compile(r"\b(?:osdi|sosp|asplos|isca|hpca|mlsys|nsdi)'2[45]\b")
 """A paper of 2024 or 2025 measured the engines of the year before."""
 
-_OVERLAPPED = {"tuned": "tuned-overlapped", "stock": "stock-overlapped"}
+_OVERLAPPED = {"tuned": "tuned-overlapped", "stock": "stock-overlapped", "sglang": "sglang-overlapped"}
 """Levels whose host works while the GPU does."""
 
 
@@ -55,8 +58,14 @@ def reason_by_words(row: dict[str, str]) -> str:
 
 
 def is_recipe(row: dict[str, str]) -> bool:
-    """Whether a recipe of InferenceX ran."""
-    return INFERENCEX in f"{row.get('source') or ''} {row.get('notes') or ''}".lower()
+    """Whether a recipe of InferenceX ran; aiconfigurator's gap analysis lists the same runs once more."""
+    text = f"{row.get('source') or ''} {row.get('notes') or ''}".lower()
+    return INFERENCEX in text or "gap_analysis" in text
+
+
+def is_asked_by_aiconfigurator(row: dict[str, str]) -> bool:
+    """Whether aiconfigurator's own client asked: runs of its sample that are not those of InferenceX."""
+    return (row.get("source") or "").startswith("aiconfigurator") and not is_recipe(row)
 
 
 def library_by_words(row: dict[str, str]) -> str:
@@ -70,10 +79,13 @@ def level_by_words(row: dict[str, str]) -> str:
     one by one, or prompts are read whole.
 
     It does in trtllm-bench (no server beside the executor, whose scheduler works ahead; known by a load of "max"), and in
-    the recipes of InferenceX (vLLM's asynchronous scheduling, TensorRT-LLM's streaming every 10 to 20 tokens).
+    the recipes of InferenceX (vLLM's asynchronous scheduling, TensorRT-LLM's streaming every 10 to 20 tokens, SGLang's every 10
+    to 50); SGLang's kernels in them changed between 2025 and 2026.
     """
     level = engine_of(row.get("source") or "", row.get("notes") or "")
     at_most_load = (row.get("batch_or_concurrency") or "").startswith("max")
+    if level == "sglang" and is_recipe(row) and _RUN_2025.search((row.get("notes") or "").lower()):
+        return "sglang-2025"
     if is_recipe(row) or (level == "tuned" and at_most_load):
         level = _OVERLAPPED.get(level, level)
     return with_settings(level, row)

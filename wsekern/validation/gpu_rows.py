@@ -14,7 +14,10 @@ from functools import lru_cache
 from math import log
 from pathlib import Path
 
+from msgspec import structs
+
 from wsekern.cluster.checkpoint import settle
+from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import level_name, load_engine
 from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
 from wsekern.cluster.layout import Deployment, Layout
@@ -45,11 +48,18 @@ class Case:
     output: int
     batch: float  # sequences in flight; 0 for as many as fit
     sampled: bool = False
+    alike: bool = False
+    """Whether all requests are of the same lengths, so that users who start together stay together."""
 
     @property
     def deployment(self) -> Deployment:
-        """What served it, with the engine level in use."""
-        return Deployment(self.model, self.cluster, self.layout, self.precision, load_engine(self.engine))
+        """What served it, with the engine level in use. Where prompts go first and requests are alike, they run in waves, and of
+        the other prompts of a wave only the later ones delay a token."""
+        engine = load_engine(self.engine)
+        if self.alike and not engine.chunked:
+            share = float(engine.interference) * constants().wave_share.value
+            engine = structs.replace(engine, interference=structs.replace(engine.interference, value=share))
+        return Deployment(self.model, self.cluster, self.layout, self.precision, engine)
 
 
 class Refused(WsekernError):
@@ -87,8 +97,10 @@ def understand(row: dict[str, str]) -> Case:
     model = model_of(row["model"])
     engine = engine_level(row)
     precision = precision_from(row.get("precision") or "", row["model"], model, engine)
+    prompt, output = _prompt(row), _length(row.get("osl"), 1)
     if is_recipe(row):
         precision = _recipe_cache(precision, engine, gpu)
+        prompt, output = (max(1, round(length * constants().recipe_lengths.value)) for length in (prompt, output))
     cache = cache_bytes_stated(f"{words(row)} {row.get('precision') or ''}")
     if cache is not None:
         precision = replace(precision, cache=cache)
@@ -96,9 +108,9 @@ def understand(row: dict[str, str]) -> Case:
     layout = layout_of(parallelism, count, model)
     if has_attention_copies(words(row)) and layout.dp == 1:
         layout = _attention_copies(layout, model)
-    prompt, output = _prompt(row), _length(row.get("osl"), 1)
     batch = _batch(row)
-    return Case(model, Cluster(gpu, count), layout, precision, engine, prompt, output, batch, is_sampled(row))
+    alike = not is_recipe(row) and not is_sampled(row)
+    return Case(model, Cluster(gpu, count), layout, precision, engine, prompt, output, batch, is_sampled(row), alike)
 
 
 def reason_against(row: dict[str, str]) -> str:
@@ -311,14 +323,6 @@ def _recipe_cache(precision: Precision, engine: str, gpu: Gpu) -> Precision:
     stock = engine.startswith("stock")
     narrow = precision.weight < 2.0 and (gpu.family == "blackwell" or (stock and precision.weight == 1.0))
     return replace(precision, cache=1.0) if narrow or engine.startswith("tuned") else precision
-
-
-def receive_interval(case: Case) -> float:
-    """Steps between two looks for new prompts: those recipes start SGLang on Blackwell with --scheduler-recv-interval 10, from
-    16 users on 30."""
-    if not case.engine.startswith("sglang") or case.cluster.gpu.family != "blackwell":
-        return 1.0
-    return 30.0 if case.batch >= 16 else 10.0
 
 
 _PRECISION_NAMES = (

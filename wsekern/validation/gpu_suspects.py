@@ -9,7 +9,7 @@ from collections import defaultdict
 from wsekern.cluster.constants import constants
 from wsekern.errors import WsekernError
 from wsekern.validation.gpu_bounds import against_run
-from wsekern.validation.gpu_notes import OTHER_THINGS, is_recipe
+from wsekern.validation.gpu_notes import OTHER_THINGS, is_asked_by_aiconfigurator, is_recipe
 from wsekern.validation.gpu_rows import Case, understand
 from wsekern.validation.gpu_settings import is_decode_only
 from wsekern.validation.rows import read_value
@@ -22,7 +22,7 @@ def inconsistent(rows: list[dict[str, str]]) -> dict[str, str]:
     beyond = _beyond_peaks(rows, cases)
     if any("not_comparable" in row for row in rows):
         return beyond | stated_reasons(rows)
-    return _drafted(rows, cases) | beyond | _contradicted(rows)
+    return _drafted(rows, cases) | beyond | _contradicted(rows) | _few_served(rows)
 
 
 def stated_reasons(rows: list[dict[str, str]]) -> dict[str, str]:
@@ -33,7 +33,7 @@ def stated_reasons(rows: list[dict[str, str]]) -> dict[str, str]:
 
 def by_measurements(rows: list[dict[str, str]]) -> dict[str, str]:
     """Row id -> why the other measurements of the same table speak against it; no peak and no prediction has a part in it."""
-    return _drafted(rows, _cases(rows)) | _contradicted(rows)
+    return _drafted(rows, _cases(rows)) | _contradicted(rows) | _few_served(rows)
 
 
 def _contradicted(rows: list[dict[str, str]]) -> dict[str, str]:
@@ -180,3 +180,38 @@ def _unread(rows: list[dict[str, str]]) -> set[str]:
         except WsekernError:
             unread.add(row["id"])
     return unread
+def _few_served(rows: list[dict[str, str]]) -> dict[str, str]:
+    """Runs of aiconfigurator's client in which something else than the load decided over the first token: a lighter load (half
+    the users or fewer, or longer answers) waited longer, or the wait grew by more than the square of the users."""
+    lighter = "in this set of runs users waited longer for the first token at a lighter load: something else decided"
+    others = "in this set of runs the wait grew by more than the square of the users: they waited for answers of others"
+    found: dict[str, str] = {}
+    for members in _first_token_sets(rows).values():
+        for users, answer, wait, name in members:
+            same = [(more, later) for more, length, later, _ in members if length == answer]
+            shorter = [later for more, length, later, _ in members if length < answer and more == users]
+            if any(more >= 2.0 * users and MORE * later < wait for more, later in same) or any(
+                    MORE * later < wait for later in shorter):
+                found[name] = lighter
+            elif any(less < users and wait > sooner * (users / less) ** 2 for less, sooner in same):
+                found[name] = others
+    return found
+
+
+def _first_token_sets(rows: list[dict[str, str]]) -> dict[tuple[str, ...], list[tuple[float, float, float, str]]]:
+    """(users, tokens of an answer, wait, id) of the rows whose arrivals are assumed, by system and prompt."""
+    sets: dict[tuple[str, ...], list[tuple[float, float, float, str]]] = defaultdict(list)
+    for row in rows:
+        if row["metric"] not in FIRST_METRICS or not is_asked_by_aiconfigurator(row):
+            continue
+        try:
+            entry = (float(row.get("batch_or_concurrency") or ""), float(row.get("osl") or ""), read_value(row), row["id"])
+        except ValueError:
+            continue
+        key = tuple((row.get(name) or "").split(":")[0] for name in (*SYSTEM, "isl", "notes"))
+        sets[key].append(entry)
+    return sets
+
+
+MORE = 1.2
+"""By which a wait must be longer to count so: repeated runs differ by less."""

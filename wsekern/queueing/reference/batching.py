@@ -37,6 +37,8 @@ class ReferenceEngine:
         count = len(traffic)
         self.arrival, self.first, self.finish = (np.zeros(count) for _ in range(3))
         self.line: deque[Job] = deque()
+        self.due: list[tuple[float, int, Job]] = []  # when, and not yet seen
+        self.unseen, self.held = 0, 0  # decoding steps since the last look, and those for which prompts waited
         self.inside: list[Job] = []  # in order of admission
         self.wake = self.env.event()
         self.sent, self.answered, self.preemptions, self.prompt_tokens, self.busy = 0, 0, 0, 0, 0.0
@@ -52,14 +54,14 @@ class ReferenceEngine:
         job = Job(index, int(self.traffic.prompt[index]), int(self.traffic.output[index]))
         due = at + self.costs.outside_seconds(job.prompt)
         if due <= self.env.now:
-            self.line.append(job)
+            self.due.append((due, index, job))
         else:
             self.env.process(self.enter(job, due))
 
     def enter(self, job: Job, due: float) -> Iterator[simpy.Event]:
         """Into the line when due."""
         yield self.env.timeout(due - self.env.now)
-        self.line.append(job)
+        self.due.append((due, job.index, job))
         if not self.wake.triggered:
             self.wake.succeed()
 
@@ -73,17 +75,45 @@ class ReferenceEngine:
                 continue
             seconds = self.seconds(chosen)
             self.busy += seconds
+            self.unseen += any(not tokens for _, tokens in chosen)
+            if any(tokens for _, tokens in chosen):
+                self.unseen = self.held = 0
             yield self.env.timeout(seconds)
             for job, tokens in chosen:
                 self.done(job, tokens)
 
     def compose(self) -> list[tuple[Job, int]]:
         """(request, tokens of its prompt, or 0 for one token of its answer) of the next step."""
+        self.look_for_requests()
+        if self.holds():
+            return [(job, 0) for job in self.decodable()]
         if self.costs.chunked:
             decoding = self.decodable()
             budget = self.costs.step_tokens - len(decoding)
             return [(job, 0) for job in decoding] + self.prompts(budget, [*decoding])
         return self.prompts(self.costs.step_tokens, []) or [(job, 0) for job in self.decodable()]
+
+    def look_for_requests(self) -> None:
+        """Into the line with what is due: after so many steps, after each that read prompts, and where none decodes."""
+        if self.unseen % self.costs.look_steps and any(job.decoding for job in self.inside):
+            return
+        self.unseen = 0
+        self.line.extend(job for *_, job in sorted(self.due, key=lambda entry: entry[:2]))
+        self.due.clear()
+
+    def holds(self) -> bool:
+        """Whether a step goes without waiting prompts that fit because they and the decoding sequences are few tokens."""
+        stepping = [job for job in self.inside if job.decoding]
+        decoding = len(stepping)
+        if not self.line or not decoding or decoding < len(self.inside) or self.held >= self.costs.hold_steps:
+            return False
+        used = self.used(stepping if self.costs.chunked else [])
+        if decoding >= self.costs.sequences or used + self.pages(self.line[0].length) > self.costs.pages:
+            return False
+        if decoding + sum(job.length for job in self.line) >= self.costs.hold_tokens:
+            return False
+        self.held += 1
+        return True
 
     def pages(self, tokens: int) -> int:
         """Pages of the cache that hold ``tokens``."""
@@ -114,7 +144,7 @@ class ReferenceEngine:
                 left -= chosen[-1][1]
         while self.line and left > 0 and len(self.inside) < self.costs.sequences:
             job = self.line[0]
-            whole = not self.costs.chunked
+            whole = self.costs.whole or not self.costs.chunked
             if self.used(stepping) + self.pages(job.length) > self.costs.pages or (whole and chosen and job.length > left):
                 break
             self.inside.append(self.line.popleft())
