@@ -81,8 +81,9 @@ def test_crossover_is_interpolated(cells):
 def test_copies_add(cells):
     one = cells[0].cluster
     three = copies_of(one, 3)
-    assert three.watts == 3 * one.watts and three.tokens_per_second == 3 * one.tokens_per_second
-    assert three.joules_per_token == one.joules_per_token
+    assert three.watts == pytest.approx(3 * one.watts)
+    assert three.tokens_per_second == pytest.approx(3 * one.tokens_per_second)
+    assert three.joules_per_token == pytest.approx(one.joules_per_token)
 
 
 def test_bad_sweeps_are_refused():
