@@ -43,8 +43,8 @@ def test_a_rate_is_served_by_both_sides_and_written_as_json(wsekern):
                              "--seed", "7", "--slo-ttft", "0.5", "--json", "-")
     data = json.loads(out)
     assert code == 0 and err == ""
-    assert data["load"] == {"rate_per_second": 2.0, "seed": 7, "requests": 300, "prompt_tokens": 500.0, "output_tokens": 20.0,
-                            "notes": []}
+    assert data["load"] == {"requests_per_second": 2.0, "seed": 7, "requests": 300, "prompt_tokens": 500.0,
+                            "output_tokens": 20.0, "notes": []}
     assert data["slo"] == {"time_to_first_token_seconds": 0.5, "time_per_output_token_seconds": None, "share": 0.99}
     assert (data["wafer"]["name"], data["cluster"]["name"]) == ("quick", "slow") and data["systems_needed"] == {}
     for side in ("wafer", "cluster"):

@@ -262,8 +262,8 @@ def test_a_load_says_where_its_requests_come_from(tmp_path):
     assert "t.csv, 2 times as fast" in load.words() and load.to_dict()["prompt_tokens"] == 15.0
     assert [note for note in load.notes if "sorted" in note] and [note for note in load.notes if "first 2 of 3" in note]
     load = poisson_load(4.0, 1000, 10, 5, seed=3)
-    assert load.to_dict() == {"rate_per_second": 4.0, "seed": 3, "requests": 1000, "prompt_tokens": 10.0, "output_tokens": 5.0,
-                              "notes": []}
+    assert load.to_dict() == {"requests_per_second": 4.0, "seed": 3, "requests": 1000, "prompt_tokens": 10.0,
+                              "output_tokens": 5.0, "notes": []}
     for rate in (0.0, -1.0, float("inf"), float("nan")):
         with pytest.raises(InputError, match="rate"):
             poisson_load(rate, 10, 10, 5)
@@ -283,6 +283,9 @@ def test_the_verdict_says_who_is_faster_who_keeps_the_objective_and_at_what_pric
     assert "1 system (quick) is enough" in words and "systems (slow) are enough" in words and "are not, for" in words
     words = "\n".join(compare(Slo(time_to_first_token_seconds=0.05), None))
     assert "no number of systems (slow)" in words
+    same = compare_load(config, poisson_load(1.0, 50, 100, 10), lambda traffic: [one_server("one")],
+                        lambda traffic: [one_server("other")], Slo()).sentences()
+    assert "first tokens are as fast on one as on other (99th percentile)" in same
     assert "slow cannot keep up" in "\n".join(compare(Slo(), rate=20.0))
 
 

@@ -66,7 +66,11 @@ SAME = {
 """Numbers that a level takes from another, which is fitted before it."""
 
 STAGES = (
-    ("step", ("per_step", "per_sequence", "per_layer", "per_logit", "per_routed", "per_exchange", "padded_rows", "coarse_tiles")),
+    (
+        "step",
+        ("per_step", "per_sequence", "per_layer", "per_logit", "per_routed",
+         "per_exchange", "padded_rows", "coarse_tiles"),
+    ),
     ("first token", ("per_routed_prompt", "per_rank_prompt", "per_linear_prompt")),
 )
 """Rows, and the numbers they set, one after the other: a step's cost is not read from a queue."""

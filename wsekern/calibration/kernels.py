@@ -270,7 +270,8 @@ def _newest(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     """Rows of the newest version that each engine was measured with: kernels are replaced between versions."""
 
     def place(row: dict[str, str]) -> tuple[str, ...]:
-        return tuple(row.get(name, "") for name in ("system", "framework", "op", "gemm_dtype", "phase", "moe_dtype", "kv_cache_dtype"))
+        names = ("system", "framework", "op", "gemm_dtype", "phase", "moe_dtype", "kv_cache_dtype")
+        return tuple(row.get(name, "") for name in names)
 
     def number(version: str) -> tuple[int, ...]:
         return tuple(int(digits) for digits in re.findall(r"\d+", version))
@@ -364,7 +365,11 @@ def _round(value: float) -> float:
 def calibrate(folder: Path, progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Fit everything in ``folder``; the result is what the package ships as ``kernels.json``."""
     fits, errors = [], defaultdict(list)
+    seen = set()
     for family, key, columns in read_tables(folder):
+        if (family, key) in seen:  # the first table that has a group counts
+            continue
+        seen.add((family, key))
         fit, held_out = fit_group(family, key, columns)
         errors[family, key[0]].extend(held_out)
         fits.append(fit)

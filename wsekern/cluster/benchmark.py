@@ -15,6 +15,9 @@ from wsekern.cluster.operators import Work
 from wsekern.errors import InputError
 from wsekern.queueing import Outcome, StepCosts, Traffic, simulate_batching
 
+MOST_USERS = 100_000
+"""Sanity limit of the users of a benchmark, all of whose requests are run."""
+
 ROUNDS = 10
 """Requests of each user: clients of InferenceX and of aiconfigurator send 10 times as many prompts as there are users."""
 
@@ -36,6 +39,8 @@ class Benchmark:
         for name in ("users", "prompt", "output", "rounds"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} of a benchmark is {getattr(self, name)}, expected at least 1")
+        if self.users > MOST_USERS:
+            raise InputError(f"users of a benchmark is {self.users}, expected at most {MOST_USERS}")
         if not (0.0 < self.shortest <= 1.0 and 0.0 < self.shares[1] <= 1.0):
             raise InputError(f"the shortest request is {self.shares} of the longest, expected shares above 0 and at most 1")
 

@@ -54,7 +54,6 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     another_engine: Doublings
     benchmark_rounds: Annotated[Quantity, Unit("prompts/user", 1)]
     recipe_lengths: Ratio
-    wave_share: Ratio
     arrivals_in_most_steps: Annotated[Quantity, Unit("prompts/step")]
     scheduled_sequences: Annotated[Quantity, Unit("sequences", 1, whole=True)]
     drafted_speedup: Annotated[Quantity, Unit("ratio", 1)]

@@ -51,7 +51,6 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_exchange: Annotated[Quantity, Unit("s/layer")]
     padded_rows: Annotated[Quantity, Unit("rows/expert")]
     coarse_tiles: Annotated[Quantity, Unit("s")]
-    interference: Annotated[Quantity, Unit("ratio")]
     launch: Seconds
     staged_above: Annotated[Quantity, Unit("B")]
     per_rank_prompt: Annotated[Quantity, Unit("s/layer")]

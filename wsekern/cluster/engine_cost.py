@@ -45,8 +45,8 @@ def _quantises_exchanges(deployment: Deployment) -> bool:
 
 
 def padded_groups(deployment: Deployment) -> float:
-    """Quantised exchanges fill up the rows of each expert on a GPU, which its tensor cores then multiply: compute, not host time.
-    Models that choose one expert a token (Llama 4) scale channels, not blocks, and need no such groups."""
+    """Quantised exchanges fill up the rows of each expert on a GPU, which its tensor cores then multiply: no host time. Models
+    that choose one expert a token (Llama 4) scale channels, not blocks, and need no such groups."""
     model, layout = deployment.model, deployment.layout
     if not _quantises_exchanges(deployment) or model.experts_per_token < 2:
         return 0.0
@@ -112,8 +112,8 @@ def routed_prompts(deployment: Deployment, work: Work) -> float:
 
 
 def launched_prompts(deployment: Deployment, work: Work) -> float:
-    """Work of the host in a step that reads prompts, which no CUDA graph holds, whatever their tokens: tensor-parallel ranks wait
-    for the slowest in every layer, and linear attention is many kernels."""
+    """Work of the host in a step that reads prompts, which no CUDA graph holds, whatever their tokens: tensor-parallel ranks
+    wait for the slowest in every layer, and linear attention is many kernels."""
     if not work.prefill:
         return 0.0
     engine, model = deployment.engine, deployment.model

@@ -110,7 +110,8 @@ def gemm_parameters(
     gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float, blocks: bool = False
 ) -> dict[str, float]:
     """Fitted GEMM of ``weight`` bytes per weight; tables of narrow formats time a separate quantise step, of which an engine
-    launches ``quantise`` kernels and fuses the rest. Weights scaled in ``blocks`` take kernels of their own, and all of the step."""
+    launches ``quantise`` kernels and fuses the rest. Weights scaled in ``blocks`` take kernels of
+    their own, and all of the step."""
     return _gemm_parameters(fits(), constants(), gpu, engines, arithmetic, quantise, weight, blocks)
 
 

@@ -50,7 +50,7 @@ class ClusterSystem:
     @property
     def name(self) -> str:
         """For people."""
-        return f"{self.deployment.cluster.name} ({self.deployment.engine.title})"
+        return f"{self.deployment.cluster.name}, {self.deployment.engine.title}"
 
     @property
     def usd_per_hour(self) -> float:

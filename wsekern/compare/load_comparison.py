@@ -45,7 +45,7 @@ def poisson_load(rate: float, requests: int, prompt: int, output: int, seed: int
     if not 0.0 < rate < float("inf"):
         raise InputError(f"rate is {rate}, expected a finite number of requests per second above 0")
     return Load(poisson(rate, requests, prompt, output, seed=seed), f"arriving at random, {rate:g} a second",
-                {"rate_per_second": rate, "seed": seed})
+                {"requests_per_second": rate, "seed": seed})
 
 
 def trace_load(path: str | os.PathLike[str], requests: int | None = None, scale: float = 1.0) -> Load:

@@ -132,9 +132,9 @@ class LoadSides:
         return Kind(system, system.facts, [laid_out, stored, *system.assumptions])
 
     def _numbers_of_users(self, traffic: Traffic) -> list[int]:
-        """What the user asks for, or 1, 2, 4, ... up to the number of requests."""
+        """What the user asks for, or 1, 4, 16, ... up to the number of requests."""
         most = min(MOST_USERS, len(traffic))
-        return [2**exponent for exponent in range(most.bit_length())] if self.users is None else [self.users]
+        return [4**exponent for exponent in range((most.bit_length() + 1) // 2)] if self.users is None else [self.users]
 
 
 def _wafers(placement: Placement) -> Kind:

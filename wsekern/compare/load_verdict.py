@@ -26,9 +26,10 @@ def _ratios(wafer: LoadReport, cluster: LoadReport) -> list[str]:
     for name, what in (("time_to_first_token_seconds", "first tokens"), ("time_per_output_token_seconds", "further tokens")):
         ours, theirs = wafer.summary(name), cluster.summary(name)
         if ours and theirs:
-            slower = "slower" if ours["p99"] > theirs["p99"] else "faster"
-            sentences.append(f"{what} are {_times(ours['p99'], theirs['p99'])} times {slower} on {wafer.name} than on "
-                             f"{cluster.name} (99th percentile)")
+            times, slower = _times(ours["p99"], theirs["p99"]), ours["p99"] > theirs["p99"]
+            how = "as fast" if times == "1.0" else f"{times} times {'slower' if slower else 'faster'}"
+            sentences.append(f"{what} are {how} on {wafer.name} {'as' if times == '1.0' else 'than'} on {cluster.name} "
+                             "(99th percentile)")
     for unit, ours, theirs in (("joule", wafer.joules, cluster.joules), ("dollar", wafer.usd, cluster.usd)):
         better, worse = (wafer, cluster) if ours <= theirs else (cluster, wafer)
         sentences.append(f"per {unit}, {better.name} answers {_times(ours, theirs)} times the requests of {worse.name}")

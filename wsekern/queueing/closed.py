@@ -132,8 +132,9 @@ class _Turn:
         decoding = others * self.passes
         alone = max(0.0, 1.0 - decoding / (users - 1.0)) ** (users - 1.0) if arrivals else 1.0  # nobody else decodes
         if self.costs.chunked:
-            return self._riding(others, 1.0 + decoding, alone, max(0.0, 1.0 - 1.0 / (users - 1.0)) if users > 1.0 else 0.0)
-        return self._before(others, 1.0 + decoding, alone)
+            random = max(0.0, 1.0 - 1.0 / (users - 1.0)) if users > 1.0 else 0.0
+            return self._riding(others, min(users, 1.0 + decoding), alone, random)
+        return self._before(others, min(users, 1.0 + decoding), alone)
 
     def _batch(self, others: float, most: float) -> float:
         """Prompts in a step that reads any, of Poisson arrivals."""

@@ -21,22 +21,23 @@ from wsekern.cluster.power import gpu_watts
 from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
+from wsekern.queueing import Outcome
 from wsekern.validation.gpu_bounds import against_answers, against_first, against_memory, against_prompt_rate, against_token
 from wsekern.validation.gpu_kernels import is_fitted_kernel, predict_kernel
 from wsekern.validation.gpu_mlperf import predict_mlperf
-from wsekern.validation.gpu_notes import LIBRARIES, is_asked_by_aiconfigurator, is_kernel, is_recipe, library_by_words
+from wsekern.validation.gpu_notes import LIBRARIES, is_asked_by_perf, is_kernel, is_recipe, library_by_words
 from wsekern.validation.gpu_recipes import COLD, benchmark_of, scheduling_of
 from wsekern.validation.gpu_rows import (
     GUESSED,
     Case,
     Refused,
     gpu_name,
+    message_bytes,
     read_rows,
     reason_against,
     understand,
     whole_number,
 )
-from wsekern.validation.gpu_runs import mean_token_seconds
 from wsekern.validation.gpu_settings import is_decode_only, is_static, limits_stated, words
 from wsekern.validation.gpu_suspects import inconsistent
 from wsekern.validation.rows import Row, fault_note, ninetieth, read_value, stated_fitted, summarise
@@ -225,6 +226,11 @@ def _steady(case: Case, batch: float) -> SteadyState:
     return steady_state(case.deployment, case.prompt, case.output, batch, case.sampled)
 
 
+def _run(row: dict[str, str], case: Case) -> Outcome:
+    """The benchmark of a row, request by request."""
+    return run_benchmark(case.deployment, benchmark_of(row, case), scheduling_of(row, case), case.sampled)
+
+
 def _plain_step(case: Case) -> StepTime:
     return decode_step(case.deployment, case.batch, case.prompt + case.output / 2, case.sampled)
 
@@ -242,9 +248,12 @@ def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     if row["metric"] in ("itl_median", "itl_p50", "tpot_median", "tpot") and not _prefills_in_most_steps(case):
         return f"decode {kind} inter-token median ({case.engine})", scale * _plain_step(case).seconds
     label = "inter-token median" if row["metric"] == "itl_median" else "mean TPOT"
-    # Where prompts go before all answers, users who start together stay together: half of the prompts of a round come first.
-    chunked = case.deployment.engine.chunked
-    seconds = _steady(case, case.batch).token_seconds if chunked else mean_token_seconds(case, is_recipe(row))
+    # Users who start at once with requests of equal length stay in step for ever, and a tenth of any run is not steady; where
+    # prompts go before all answers, half of those of a round then delay no token.
+    if is_asked_by_perf(row) or not case.deployment.engine.chunked:
+        seconds = float(_run(row, case).time_per_output_token.mean())
+    else:
+        seconds = _steady(case, case.batch).token_seconds
     return f"decode {kind} {label} ({case.engine})", scale * seconds
 
 
@@ -278,9 +287,9 @@ def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
 
 
 def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
-    """Time to the first token of a benchmark run request by request; how users arrive is known of the clients of two sources."""
+    """Time to the first token of a benchmark run request by request; how users arrive is known of two clients."""
     stated = is_recipe(row)
-    if not (stated or is_asked_by_aiconfigurator(row)):
+    if not (stated or is_asked_by_perf(row)):
         raise Refused("time to first token under load, and how users arrive is not stated")
     if case.engine == "sglang-2025":
         raise Refused(COLD)
@@ -289,7 +298,7 @@ def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, 
         wave = 0.5 * case.batch / case.layout.dp * prefill_step(case.deployment, 1.0, case.prompt).roofline
         if float(row["value"]) < SCALE[row["unit"]] * wave:
             raise Refused("sooner than waves of all prompts allow at the peaks: users did not stay in step")
-    times = run_benchmark(case.deployment, benchmark_of(row, case), scheduling_of(row, case), case.sampled).time_to_first_token
+    times = _run(row, case).time_to_first_token
     seconds = median(times) if row["metric"] == "ttft_p50" else times.mean()
     return f"first token under {'' if stated else 'assumed '}load {kind} ({case.engine})", SCALE[row["unit"]] * float(seconds)
 
@@ -349,7 +358,7 @@ def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
     if reason:
         raise Refused(reason)
     gpu = load_gpu(gpu_name(row["gpu"], row.get("notes") or ""))
-    ranks, message = whole_number(row["n_gpus"], "n_gpus"), _message_bytes(row)
+    ranks, message = whole_number(row["n_gpus"], "n_gpus"), message_bytes(row)
     if ranks > int(gpu.link.domain):
         raise Refused("spans several NVLink domains")
     library = row.get("engine") or library_by_words(row)
@@ -357,17 +366,6 @@ def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
         raise Refused("an all-reduce kernel that is not modelled")
     seconds = one_collective(Cluster(gpu, ranks), (library,), ranks, message)
     return f"kernel all-reduce ({library})", SCALE[row["unit"]] * seconds
-
-
-def _message_bytes(row: dict[str, str]) -> float:
-    text = row.get("batch_or_concurrency") or ""
-    try:
-        size = float(text)
-    except ValueError:
-        size = 0.0
-    if not 0.0 < size < inf:
-        raise Refused(f"a message of {text!r} bytes: expected a positive number")
-    return size
 
 
 def one_collective(cluster: Cluster, engines: tuple[str, ...], ranks: int, message: float) -> float:

@@ -10,7 +10,7 @@ from wsekern.cluster import kernels
 from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
 from wsekern.cluster.operators import collective_seconds
 from wsekern.cluster.parameters import gemm_parameters
-from wsekern.validation.gpu_rows import Refused, gpu_name, whole_number
+from wsekern.validation.gpu_rows import Refused, gpu_name, message_bytes, whole_number
 
 FORMATS = {"bfloat16": "bf16", "bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "nvfp4": "fp4"}
 """Arithmetic that a row's precision means."""
@@ -39,7 +39,11 @@ def gemm_seconds(gpu: Gpu, engines: tuple[str, ...], arithmetic: str, m: int, n:
 def predict_kernel(row: dict[str, str]) -> tuple[str, float]:
     """(group, prediction in the unit of the row); :class:`Refused` for other kernels."""
     if row["metric"] == "allreduce_busbw":
-        return "kernel bus bandwidth", _bus_bandwidth(row)
+        return _bus_bandwidth(row)
+    if row["metric"] in ("p2p_latency", "p2p_bandwidth"):
+        return "kernel send between nodes", _send(row)
+    if row["metric"] == "ep_dispatch_plus_combine_latency":
+        return "kernel expert exchange", _expert_exchange(row)
     reading = READINGS.get(row["metric"])
     if reading is None:
         raise Refused(f"a kernel of one framework, of which {row['metric']!r} is not predicted")
@@ -51,8 +55,10 @@ def predict_kernel(row: dict[str, str]) -> tuple[str, float]:
 
 
 def is_fitted_kernel(row: dict[str, str]) -> bool:
-    """Whether the kernels were fitted on the table that a row is from."""
-    return row["metric"] in READINGS and (row.get("source") or "").startswith("aiconfigurator gemm_perf")
+    """Whether the kernels were fitted on the table that a row is from, or the network read from it."""
+    source = row.get("source") or ""
+    return (row["metric"] in READINGS and source.startswith("aiconfigurator gemm_perf")) or (
+        row["metric"] in ("p2p_latency", "p2p_bandwidth") and source.startswith("microsoft/vidur"))
 
 
 def _engines(row: dict[str, str]) -> tuple[str, ...]:
@@ -99,11 +105,35 @@ READINGS: dict[str, Callable[[dict[str, str], Gpu, tuple[str, ...], str], float]
 """What each metric of a GEMM means."""
 
 
-def _bus_bandwidth(row: dict[str, str]) -> float:
-    """GB/s of NCCL's definition: 2 (n - 1) / n of the message over the time."""
+def _bus_bandwidth(row: dict[str, str]) -> tuple[str, float]:
+    """(group, GB/s of NCCL's definition: 2 (n - 1) / n of the message over the time)."""
+    gpu, ranks = load_gpu(gpu_name(row["gpu"], row.get("notes") or "")), whole_number(row["n_gpus"], "n_gpus")
+    message = message_bytes(row)
+    seconds = collective_seconds(Cluster(gpu, ranks), ("nccl",), "all_reduce", ranks, message, only=True)
+    across = " across nodes" if ranks > int(gpu.link.domain) else ""
+    return f"kernel bus bandwidth{across}", 2e-9 * (ranks - 1) / ranks * message / seconds
+
+
+def _send(row: dict[str, str]) -> float:
+    """Microseconds, or GB/s, of a message from GPU to GPU of two nodes."""
+    if "across nodes" not in row["model"]:
+        raise Refused("a copy between GPUs of a node, which is not modelled")
+    gpu = load_gpu(gpu_name(row["gpu"], row.get("notes") or ""))
+    rate = float(gpu.link.network_bandwidth) * float(gpu.link.network_efficiency)
+    seconds = float(gpu.link.network_latency) + message_bytes(row) / rate
+    return 1e6 * seconds if row["metric"] == "p2p_latency" else 1e-9 * message_bytes(row) / seconds
+
+
+DEEPSEEK = (7168, 8)
+"""Hidden size and experts of a token in DeepEP's benchmark."""
+
+
+def _expert_exchange(row: dict[str, str]) -> float:
+    """Microseconds of sending every token of a rank to its experts in 8 bit, and the results back in 16."""
     gpu, ranks = load_gpu(gpu_name(row["gpu"], row.get("notes") or "")), whole_number(row["n_gpus"], "n_gpus")
     if ranks > int(gpu.link.domain):
         raise Refused("spans several NVLink domains")
-    message = float(whole_number(row.get("batch_or_concurrency"), "bytes of the message"))
-    seconds = collective_seconds(Cluster(gpu, ranks), ("nccl",), "all_reduce", ranks, message, only=True)
-    return 2e-9 * (ranks - 1) / ranks * message / seconds
+    hidden, chosen = DEEPSEEK
+    each = whole_number(row.get("batch_or_concurrency"), "tokens of a rank") * min(chosen, ranks) * hidden
+    cluster = Cluster(gpu, ranks)
+    return 1e6 * sum(collective_seconds(cluster, ("nccl",), "alltoall", ranks, width * each) for width in (1.0, 2.0))

@@ -1,8 +1,8 @@
 """MLPerf Inference v5.1, data-centre division: token rates at the load that the rules of a scenario allow.
 
-Answers have the mean lengths of mlcommons/inference (submission checker: TOKENS_PER_SAMPLE, and GEN_LEN / 13,368 characters where
-nearly all answers of llama3.1-8b end at 128 tokens); prompts those of MLCommons' articles on the data sets, which are recalled.
-Limits are those of the rules. The layout is not in the rows: copies of the fewest GPUs that hold :data:`ROOM` sequences.
+Answers have the mean lengths of mlcommons/inference (submission checker: TOKENS_PER_SAMPLE, and GEN_LEN / 13,368 characters,
+by which nearly all answers of llama3.1-8b end at 128 tokens); prompts those of MLCommons' articles on the data sets, which
+are recalled. Limits are those of the rules. The layout is not in the rows: copies of the fewest GPUs that hold :data:`ROOM` sequences.
 """
 
 from typing import NamedTuple
@@ -58,7 +58,7 @@ def predict_mlperf(row: dict[str, str]) -> tuple[str, float]:
         if fits >= ROOM:
             kind = "MoE" if model.experts else "dense"
             rate = _rate(copy, task, float(fits), task.limits.get(scenario))
-            return f"throughput of MLPerf {scenario} {kind}", count / ranks * rate
+            return f"MLPerf {scenario} {kind}", count / ranks * rate
     raise Refused("no layout holds enough sequences")
 
 

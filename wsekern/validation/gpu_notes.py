@@ -63,9 +63,11 @@ def is_recipe(row: dict[str, str]) -> bool:
     return INFERENCEX in text or "gap_analysis" in text
 
 
-def is_asked_by_aiconfigurator(row: dict[str, str]) -> bool:
-    """Whether aiconfigurator's own client asked: runs of its sample that are not those of InferenceX."""
-    return (row.get("source") or "").startswith("aiconfigurator") and not is_recipe(row)
+def is_asked_by_perf(row: dict[str, str]) -> bool:
+    """Whether NVIDIA's client asked (genai-perf, AIPerf: so many users, each with the next request after its answer): in
+    aiconfigurator's runs that are not those of InferenceX, and where a row says so."""
+    source, notes = row.get("source") or "", (row.get("notes") or "").lower()
+    return not is_recipe(row) and (source.startswith("aiconfigurator") or "aiperf" in notes)
 
 
 def library_by_words(row: dict[str, str]) -> str:

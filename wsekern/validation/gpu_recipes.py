@@ -1,6 +1,6 @@
 """What the clients of published benchmarks send, and what the engines were started with: benchmarks/*.sh of
-SemiAnalysisAI/InferenceX at the commits of the runs (2582bce^ of 2025-10-29, e06929c, dcc0f53, 12ba0ae, dd9c285 of 2026-04-17), and
-aiconfigurator's own client (eval/benchmarks/genai_perf_runner.py).
+SemiAnalysisAI/InferenceX at the commits of the runs (2582bce^ of 2025-10-29, e06929c, dcc0f53, 12ba0ae, dd9c285 of
+2026-04-17), and aiconfigurator's own client (eval/benchmarks/genai_perf_runner.py).
 
 Rules look at what a row states: engine, model, precision, GPUs, lengths, users, the date of the run.
 """
@@ -22,7 +22,7 @@ RARER_LOOKS_END = "2026-04-17"
 """Since then the recipe for 8-bit Qwen3.5 on B300 is its own (c0f62a2), no more that of B200."""
 
 CAPTURED, CAPTURES = 2048, "2025-12-05"
-"""Tokens of the largest CUDA graph of vLLM in the recipes for gpt-oss (max-cudagraph-capture-size), and since when (25506e8)."""
+"""Tokens of vLLM's largest CUDA graph in the recipes for gpt-oss (max-cudagraph-capture-size), and since when (25506e8)."""
 
 COLD = "the client of this run did not warm the engine up: kernels were compiled while users waited"
 

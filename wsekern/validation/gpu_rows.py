@@ -11,10 +11,8 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import log
+from math import inf, log
 from pathlib import Path
-
-from msgspec import structs
 
 from wsekern.cluster.checkpoint import settle
 from wsekern.cluster.constants import constants
@@ -48,18 +46,11 @@ class Case:
     output: int
     batch: float  # sequences in flight; 0 for as many as fit
     sampled: bool = False
-    alike: bool = False
-    """Whether all requests are of the same lengths, so that users who start together stay together."""
 
     @property
     def deployment(self) -> Deployment:
-        """What served it, with the engine level in use. Where prompts go first and requests are alike, they run in waves, and of
-        the other prompts of a wave only the later ones delay a token."""
-        engine = load_engine(self.engine)
-        if self.alike and not engine.chunked:
-            share = float(engine.interference) * constants().wave_share.value
-            engine = structs.replace(engine, interference=structs.replace(engine.interference, value=share))
-        return Deployment(self.model, self.cluster, self.layout, self.precision, engine)
+        """What served it, with the engine level in use."""
+        return Deployment(self.model, self.cluster, self.layout, self.precision, load_engine(self.engine))
 
 
 class Refused(WsekernError):
@@ -109,8 +100,7 @@ def understand(row: dict[str, str]) -> Case:
     if has_attention_copies(words(row)) and layout.dp == 1:
         layout = _attention_copies(layout, model)
     batch = _batch(row)
-    alike = not is_recipe(row) and not is_sampled(row)
-    return Case(model, Cluster(gpu, count), layout, precision, engine, prompt, output, batch, is_sampled(row), alike)
+    return Case(model, Cluster(gpu, count), layout, precision, engine, prompt, output, batch, is_sampled(row))
 
 
 def reason_against(row: dict[str, str]) -> str:
@@ -142,6 +132,18 @@ def whole_number(text: str | None, name: str) -> int:
     if not match or not 1 <= int(match[1]) <= MAX_NUMBER:
         raise Refused(f"{name} is {text!r}")
     return int(match[1])
+
+
+def message_bytes(row: dict[str, str]) -> float:
+    """Bytes of the message of a collective; :class:`Refused` if they are no positive number."""
+    text = row.get("batch_or_concurrency") or ""
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0.0 < size < inf:
+        raise Refused(f"a message of {text!r} bytes: expected a positive number")
+    return size
 
 
 def _length(text: str | None, default: int) -> int:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from wsekern.cluster.constants import constants
 from wsekern.errors import WsekernError
 from wsekern.validation.gpu_bounds import against_run
-from wsekern.validation.gpu_notes import OTHER_THINGS, is_asked_by_aiconfigurator, is_recipe
+from wsekern.validation.gpu_notes import OTHER_THINGS, is_asked_by_perf, is_recipe
 from wsekern.validation.gpu_rows import Case, understand
 from wsekern.validation.gpu_settings import is_decode_only
 from wsekern.validation.rows import read_value
@@ -58,6 +58,7 @@ def _cases(rows: list[dict[str, str]]) -> dict[str, Case]:
 
 
 STEP_METRICS = ("tpot_mean", "tpot_median")
+FIRST_METRICS = ("ttft_mean", "ttft_p50", "ttft")
 
 
 def _drafted(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[str, str]:
@@ -69,7 +70,8 @@ def _drafted(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[str, st
     same, sets = defaultdict(list), defaultdict(list)
     for row in rows:
         case = cases.get(row["id"])
-        if case and row["metric"] in STEP_METRICS and case.model.draft_layers and not case.sampled:
+        stated = case and row["metric"] in STEP_METRICS and (row.get("value") or "")
+        if case and stated and case.model.draft_layers and not case.sampled:
             shape = (case.model.layers, case.model.hidden, case.model.experts)
             degrees = (case.layout.tp, case.layout.pp, case.layout.dp)  # where the experts lie matters little
             system = (case.engine, case.cluster.name, degrees, shape, case.precision.name)
@@ -202,7 +204,7 @@ def _first_token_sets(rows: list[dict[str, str]]) -> dict[tuple[str, ...], list[
     """(users, tokens of an answer, wait, id) of the rows whose arrivals are assumed, by system and prompt."""
     sets: dict[tuple[str, ...], list[tuple[float, float, float, str]]] = defaultdict(list)
     for row in rows:
-        if row["metric"] not in FIRST_METRICS or not is_asked_by_aiconfigurator(row):
+        if row["metric"] not in FIRST_METRICS or not is_asked_by_perf(row):
             continue
         try:
             entry = (float(row.get("batch_or_concurrency") or ""), float(row.get("osl") or ""), read_value(row), row["id"])
@@ -213,5 +215,5 @@ def _first_token_sets(rows: list[dict[str, str]]) -> dict[tuple[str, ...], list[
     return sets
 
 
-MORE = 1.2
+MORE = 1.3
 """By which a wait must be longer to count so: repeated runs differ by less."""
