@@ -125,10 +125,21 @@ def test_requests_of_many_lengths_are_served():
 
 def test_the_cache_holds_at_least_the_users_it_is_placed_for():
     placement = placed("llama3-8b", Request(1000, 24, 32))
-    assert placement.line.cache_slots >= 32 * placement.mapping.slots
+    assert placement.line.cache_slots >= placement.users_inside * placement.mapping.slots
 
 
 def test_a_request_longer_than_the_placement_is_refused():
     system = WaferSystem(placed("llama3-8b", Request(1000, 24)))
     with pytest.raises(InputError, match=r"a request has 5,000 tokens in all, but 1 x .* is placed for up to 1,"):
         system.simulate(Traffic(np.zeros(1), np.array([4000]), np.array([1000])))
+
+
+def test_users_wait_outside_where_that_serves_all_sooner():
+    """The only cut with room for the caches of all has regions of 1,170 rows, and half the rate."""
+    placement = placed("llama3.2-1b", Request(6607, 157, 89))
+    assert placement.wafers == 1 and placement.inside is not None
+    assert 0.75 * 89 <= placement.inside < 89 and placement.mapping.fits(WSE3)
+    served, few = (serve_on_wafers(place) for place in (placement, placed("llama3.2-1b", Request(6607, 157, 81))))
+    assert served.users_inside == placement.inside >= served.decoding_users
+    assert served.measure.requests_per_second >= 0.95 * few.measure.requests_per_second
+    assert served.time_to_first_token_seconds > few.time_to_first_token_seconds

@@ -53,7 +53,7 @@ def test_rates_agree_with_the_events():
     while len(errors) < 200:
         costs, users, prompt, output, think = random_settings(seed)
         seed += 1
-        if max(60, 6 * users) * (prompt / costs.chunk + output) * costs.regions < 3e8:
+        if max(60, 6 * users) * (prompt / costs.chunk + output) * costs.regions < 1e8:
             predicted = rate(steady_line(costs, users, prompt, output, think), users, output, think)
             errors.append(abs(predicted / simulated(costs, users, prompt, output, think) - 1.0))
     assert np.median(errors) <= 0.01  # asked for: 0.05
@@ -83,7 +83,7 @@ def test_totals_do_not_fall_when_users_are_added(costs, users, more, prompt, out
     """But for what the formulas are wrong by."""
     few, many = (rate(steady_line(costs, count, prompt, output, think), count, output, think)
                  for count in (users, users + more))
-    assert many >= 0.97 * few
+    assert many >= 0.95 * few
 
 
 @given(costs=LINES, **TOKENS)
@@ -99,6 +99,19 @@ def test_a_lone_user_meets_nobody(costs, prompt, output, think):
     assert steady.time_per_output_token_seconds == pytest.approx(token, rel=1e-12)
     assert steady.waiting_seconds == 0.0
     assert simulated(costs, 1, min(prompt, 2000), min(output, 50), think) > 0.0
+
+
+@given(users=st.integers(1, 200), inside=st.integers(1, 200), think=st.sampled_from([0.0, 0.5, 5.0]))
+def test_users_for_whom_the_cache_has_no_room_wait_outside(users, inside, think):
+    """They change nothing for those inside, and are served as soon as somebody goes out."""
+    costs = line(16, 2e-5, 2e-5, 1e-10, 8, 16)
+    steady, full = (steady_line(costs, *load) for load in ((users, 1024, 256, think, inside), (inside, 1024, 256)))
+    most, free = rate(full, inside, 256, 0.0), rate(steady_line(costs, users, 1024, 256, think), users, 256, think)
+    assert rate(steady, users, 256, think) <= max(most, free) * (1 + 1e-9)
+    if users > inside and think == 0.0:
+        assert rate(steady, users, 256, think) == pytest.approx(most)
+        assert steady.time_per_output_token_seconds == full.time_per_output_token_seconds
+        assert steady.time_to_first_token_seconds > full.time_to_first_token_seconds
 
 
 def test_a_crowd_keeps_all_regions_busy():

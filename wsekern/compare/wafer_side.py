@@ -39,7 +39,8 @@ def wafer_side(placement: Placement) -> Side:
                "layers_per_region": placement.layers,
                "head_grid": f"{placement.head_mapping.width}x{placement.head_mapping.height}",
                "prompt_chunk_tokens": placement.chunk, "tokens_per_region": served.tokens_together,
-               "decoding_users": served.decoding_users, "busy_share": served.busy, "active_share_of_pes": served.activity,
+               "users_inside": served.users_inside, "decoding_users": served.decoding_users, "busy_share": served.busy,
+               "active_share_of_pes": served.activity,
                "cycles_per_token": decode.cycles, "cycles_per_layer": decode.cycles / placement.config.layers,
                "profile": placement.profile, "breakdown_cycles": decode.breakdown, "breakdown_seconds": served.breakdown},
         assumptions=wafer_assumptions(placement, placement.request))
@@ -78,6 +79,9 @@ def wafer_assumptions(placement: Placement, request: Request) -> list[str]:
         "weights and cache stay in SRAM, read at the cores' own speed: memory time is inside compute",
         "host, tokenizer and sampling take no time on either side",
     ]
+    if placement.inside is not None:
+        assumptions.append(f"{placement.users_inside} of {request.batch} users are read or answered at once, the others wait: "
+                           "regions with room for the caches of all would serve them later")
     known = placement.config.max_context
     if request.context > known:
         assumptions.append(f"{request.context:,} positions, although {placement.config.name} knows {known:,}")

@@ -29,6 +29,8 @@ class WaferServed:
     """Share of the time in which a region works."""
     activity: float
     """Share of the wafers' PEs that work, on average over the time."""
+    users_inside: int
+    """Who are read or answered at once at most: for whom the cache has room."""
     tokens_together: float
     """Output tokens of different users that travel together."""
     breakdown: dict[str, float]
@@ -47,7 +49,7 @@ def serve_on_wafers(placement: Placement) -> WaferServed:
         lone_time_per_output_token_seconds=lone.time_per_output_token_seconds,
         measure=measure, watts=placement.wafers * placement.machine.system.watts(activity),
         decoding_users=steady.decoding_users if request.output > 1 else 0.0, busy=steady.busy, activity=activity,
-        tokens_together=steady.tokens_together, breakdown=_breakdown(placement))
+        users_inside=placement.users_inside, tokens_together=steady.tokens_together, breakdown=_breakdown(placement))
 
 
 def _measure(placement: Placement, steady: SteadyLine) -> Measure:

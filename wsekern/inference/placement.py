@@ -41,7 +41,8 @@ class Placement:
     The embedding and the LM head take the room of ``head_columns`` x ``head_rows`` regions together, on the last wafer. Prompts
     are read in chunks of ``chunk`` tokens. The users of the request take turns: each sends the next prompt ``think_seconds``
     after the answer. The first ``cached`` tokens of every prompt need not be read: those of the request that are shared, unless
-    given. With ``speculation`` the tokens to be checked follow each other through the regions.
+    given. With ``speculation`` the tokens to be checked follow each other through the regions. ``inside`` of the
+    users are served at once where the caches of all would leave no room for regions that serve them quicker.
     """
 
     config: ModelConfig
@@ -60,6 +61,12 @@ class Placement:
     think_seconds: float = 0.0
     speculation: Speculation | None = None
     cached: int | None = None
+    inside: int | None = None
+
+    @property
+    def users_inside(self) -> int:
+        """Users whose caches there is room for at once."""
+        return self.request.batch if self.inside is None else min(self.inside, self.request.batch)
 
     @property
     def unread(self) -> int:
@@ -84,13 +91,13 @@ class Placement:
     @property
     def tokens_per_stage(self) -> int:
         """Tokens that a region handles together: 1 until there are more to be passed on than regions."""
-        return -(-self.request.batch * self.checked // self.stages)
+        return -(-self.users_inside * self.checked // self.stages)
 
     @cached_property
     def mapping(self) -> Mapping:
         """One region with layers."""
         chunk = max(self.chunk, self.tokens_per_stage)
-        return _region(self.config, self.width, self.height, self.request, self.layers, chunk)
+        return _region(self.config, self.width, self.height, self.request, self.layers, chunk, self.users_inside)
 
     @cached_property
     def head_mapping(self) -> Mapping:
@@ -143,7 +150,7 @@ class Placement:
         """What the regions take, exact for this request: a lone token halfway through its answer, and a whole chunk halfway
         through the prompt."""
         request, prompt, token = self.request, self._prompt_slots, self._token_slots
-        together = min(self.mapping.chunk, -(-request.batch * self.checked // self.regions))
+        together = min(self.mapping.chunk, -(-self.users_inside * self.checked // self.regions))
         group = self._costs(together, (prompt, token), token, self.unread + 0.5 * request.output)
         chunk = self._costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1))
         return self._line(group, chunk)
@@ -186,7 +193,7 @@ class Placement:
         return self._steady(1)
 
     def _steady(self, users: int) -> SteadyLine:
-        return steady_line(self.line, users, self.unread, self.request.output, self.think_seconds)
+        return steady_line(self.line, users, self.unread, self.request.output, self.think_seconds, self.inside)
 
     def first_token_seconds(self) -> float:
         """Mean time to the first token under the load of all users."""
@@ -212,8 +219,9 @@ class Placement:
         return self.wafers * float(self.machine.core.sram) * int(fabric.user_width) * int(fabric.user_height)
 
 
-def _region(config: ModelConfig, width: int, height: int, request: Request, layers: int, chunk: int) -> Mapping:
-    return Mapping(config, width, height, request.precision, context=request.context, chunk=chunk, users=request.batch,
+def _region(config: ModelConfig, width: int, height: int, request: Request, layers: int, chunk: int,
+            users: int) -> Mapping:
+    return Mapping(config, width, height, request.precision, context=request.context, chunk=chunk, users=users,
                    layers=layers, with_head=False, shared=request.shared)
 
 
@@ -230,6 +238,9 @@ MAX_REGIONS = 48
 CUTS_TRIED = 10
 """Cuts that are timed for each number of layers per region."""
 
+LEAST_INSIDE = 0.75
+"""Share of the users that a cut must hold at once to be tried."""
+
 SHRINK = 0.7
 """Step from one size of region to the next smaller one that is tried."""
 
@@ -239,8 +250,9 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
                 cached: int | None = None) -> Placement:
     """The placement that serves the request soonest on the fewest wafers (or on ``wafers``); :class:`BudgetError` if none.
 
-    It is judged under the load of all users. Each sends the next prompt ``think_seconds`` after the answer is there;
-    ``speculation`` and ``cached`` as in :class:`Placement`.
+    It is judged under the load of all users. Wafers are enough if some cut of them holds the caches of all users at once, but
+    another may serve them sooner although some wait outside. Each sends the next prompt ``think_seconds`` after the answer is
+    there; ``speculation`` and ``cached`` as in :class:`Placement`.
     """
     load = {"think_seconds": think_seconds, "speculation": speculation, "cached": cached}
     machine.profile(profile)
@@ -251,27 +263,25 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
     room = float(machine.core.sram) * int(machine.fabric.user_width) * int(machine.fabric.user_height)
     least = max(1, math.ceil((whole["weights"] + whole["kv_cache"]) / room))
     for count in range(least, MAX_WAFERS + 1) if wafers is None else (wafers,):
-        placements = _placements(config, request, machine, count, profile, load)
-        if placements:
-            best = min(placements, key=lambda placement: placement.request_seconds())
-            return _with_best_chunk(best, CHUNKS)
+        cuts = list(_cuts(config, request, machine, count, profile, load))
+        if any(cut.inside is None for cut in cuts):
+            return _with_best_chunk(min(_placements(cuts), key=lambda placement: placement.request_seconds()), CHUNKS)
     raise BudgetError(why_not(config, request, machine, wafers, MAX_WAFERS,
-                              lambda asked, count: any(_cuts(config, asked, machine, count, profile, load))))
+                              lambda asked, count: any(cut.inside is None for cut in
+                                                       _cuts(config, asked, machine, count, profile, load))))
 
 
-def _placements(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str,
-                load: dict[str, Any]) -> list[Placement]:
-    """Every cut of the wafers into regions on which the model fits, and smaller regions in the same places."""
+def _placements(cuts: list[Placement]) -> list[Placement]:
+    """The most promising ``cuts``, and smaller regions in the same places."""
     by_layers: dict[int, list[Placement]] = {}
-    for placement in _cuts(config, request, machine, wafers, profile, load):
-        by_layers.setdefault(placement.layers, []).append(placement)
-    return [_shrink(_with_best_chunk(placement, SEARCHED_CHUNKS))
-            for cuts in by_layers.values() for placement in _most_promising(cuts)]
+    for cut in cuts:
+        by_layers.setdefault(cut.layers, []).append(cut)
+    return [_shrink(_with_best_chunk(cut, SEARCHED_CHUNKS)) for alike in by_layers.values() for cut in _most_promising(alike)]
 
 
 def _cuts(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str,
           load: dict[str, Any]) -> Iterator[Placement]:
-    """Every cut of the wafers into regions that fill them and on which the model fits."""
+    """Every cut of the wafers into regions that fill them and on which the model fits with enough users inside."""
     fabric = machine.fabric
     for columns in range(1, min(MAX_REGIONS, int(fabric.user_width)) + 1):
         for rows in range(1, min(MAX_REGIONS, int(fabric.user_height)) + 1):
@@ -303,16 +313,31 @@ def _cut(config: ModelConfig, request: Request, machine: Machine, wafers: int, c
     layers = -(-config.layers // regions)
     placement = Placement(config, machine, request, wafers, columns, rows, width, height, layers, *head, profile=profile,
                           **load)
-    return placement if placement.mapping.fits(machine) else None
+    return _filled(placement)
+
+
+def _filled(placement: Placement) -> Placement | None:
+    """``placement`` with as many users inside as it has room for; None if that is less than ``LEAST_INSIDE`` of them."""
+    whole = replace(placement, inside=None)
+    if whole.mapping.fits(placement.machine):
+        return whole
+    request, height = placement.request, placement.height
+    shared, own = -(-request.shared // height), -(-(request.context - request.shared) // height)
+    inside = (whole.mapping.most_slots(placement.machine) - shared) // own
+    if inside < max(1.0, LEAST_INSIDE * request.batch):
+        return None
+    filled = replace(placement, inside=min(inside, request.batch))
+    return filled if filled.mapping.fits(placement.machine) else None
 
 
 def _shrink(placement: Placement) -> Placement:
     """The placement with smaller regions in the same places, as long as that is quicker: fewer hops, more work per PE."""
     while min(placement.width, placement.height) > 1:
         width, height = round(placement.width * SHRINK), round(placement.height * SHRINK)
-        smaller = replace(placement, width=width, height=height)
-        fits = smaller.mapping.fits(placement.machine) and smaller.head_mapping.fits(placement.machine)
-        if not fits or smaller.request_seconds() >= placement.request_seconds():
+        smaller = _filled(replace(placement, width=width, height=height))
+        if smaller is None or not smaller.head_mapping.fits(placement.machine):
+            break
+        if smaller.request_seconds() >= placement.request_seconds():
             break
         placement = smaller
     return placement
@@ -332,6 +357,5 @@ def _head_cells(config: ModelConfig, request: Request, machine: Machine, columns
 
 def _with_best_chunk(placement: Placement, chunks: tuple[int, ...]) -> Placement:
     """Choose the prompt chunk that serves the users soonest and still fits: long ones read quickly and hold up tokens."""
-    options = [replace(placement, chunk=chunk) for chunk in chunks if chunk <= placement.unread]
-    fitting = [option for option in options if option.mapping.fits(placement.machine)]
-    return min(fitting, key=lambda option: option.request_seconds())
+    options = [_filled(replace(placement, chunk=chunk)) for chunk in chunks if chunk <= placement.unread]
+    return min((option for option in options if option is not None), key=lambda option: option.request_seconds())

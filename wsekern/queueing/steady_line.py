@@ -6,7 +6,7 @@ since nothing overtakes, a token takes as long in each region as a chunk; betwee
 wait for each other at the gate as before a single server, whose users come back slowly while it works.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, expm1, sqrt
 
 from wsekern.queueing.pipeline import JAM, LineCosts
@@ -36,12 +36,34 @@ class SteadyLine:
     tokens_together: float  # output tokens in a group, those passed while prompts are read included
 
 
-def steady_line(costs: LineCosts, users: int, prompt: int, output: int, think_seconds: float = 0.0) -> SteadyLine:
+def steady_line(costs: LineCosts, users: int, prompt: int, output: int, think_seconds: float = 0.0,
+                inside: int | None = None) -> SteadyLine:
     """The closed queue of ``users`` who each send the next prompt ``think_seconds`` after the answer is complete.
 
     Prompts have ``prompt`` tokens, answers ``output`` on average and vary as those of :func:`wsekern.queueing.turns`. Where
-    several tokens of a user are checked in a pass, they follow each other without a gap.
+    several tokens of a user are checked in a pass, they follow each other without a gap. No more than ``inside`` users (all
+    unless given) are read or answered at once, the others wait outside.
     """
+    whole = _settled(costs, users, prompt, output, think_seconds)
+    if inside is None or users - _rate(whole, users, output, think_seconds) * think_seconds <= inside:
+        return whole
+    full = _settled(costs, inside, prompt, output, 0.0)  # who comes in for who goes out
+    rate = _rate(full, inside, output, 0.0)
+    if users - rate * think_seconds <= inside:
+        return whole
+    first = users / rate - think_seconds - (output - 1) * full.time_per_output_token_seconds
+    outside = first - full.time_to_first_token_seconds
+    return replace(full, time_to_first_token_seconds=first, waiting_seconds=full.waiting_seconds + outside)
+
+
+def _rate(steady: SteadyLine, users: int, output: int, think_seconds: float) -> float:
+    """Requests a second."""
+    answer = (output - 1) * steady.time_per_output_token_seconds
+    return users / (steady.time_to_first_token_seconds + answer + think_seconds)
+
+
+def _settled(costs: LineCosts, users: int, prompt: int, output: int, think_seconds: float) -> SteadyLine:
+    """The fixed point for ``users`` who are all served at once."""
     state = _State(costs, users, prompt, output, think_seconds)
     for _ in range(ROUNDS if users > 1 else 1):
         if state.improve() < CLOSE:
