@@ -3,7 +3,6 @@
 import pytest
 
 from wsekern.cluster import load_cluster
-from wsekern.cluster.checkpoint import served_precision, stored_precision
 from wsekern.compare import Serving, compare
 from wsekern.compare.datacentre import Budget, datacentre
 from wsekern.compare.sweep import sweep
@@ -44,13 +43,6 @@ def test_what_cannot_be_is_refused_by_every_kind_of_comparison(choices, words):
             run(Serving(**choices))
 
 
-@pytest.mark.parametrize(("model", "stored"), [
-    ("llama3-8b", "bf16"), ("deepseek-v3", "fp8"), ("gpt-oss-120b", "mxfp4"), ("kimi-k2", "fp8"), ("qwen3-8b", "bf16"),
-])
-def test_gpus_serve_a_checkpoint_as_it_is_stored(model, stored):
-    assert stored_precision(load_config(model)) == stored
-
-
 def test_the_precision_of_gpus_is_apart_from_that_of_the_wafer():
     found = compare(LLAMA, Request(precision="fp32"), WSE3, None, "h100x8", serving=Serving(gpu_precision="fp8"))
     assert found.cluster.facts["gpu_precision"] == "fp8" and "weights in fp8 on the GPUs, as asked" in found.cluster.assumptions
@@ -88,8 +80,3 @@ def test_choices_reach_sweeps_and_datacentres():
     sites = datacentre(LLAMA, WSE3, "h100x8", Budget(1e6), request=Request(512, 64), batches=(16,),
                        serving=Serving(tp=2, think_seconds=5.0))
     assert sites.gpus.requests_per_second == pytest.approx(sites.gpus.users / (sites.gpus.request_seconds + 5.0))
-
-
-def test_a_cache_has_the_bytes_of_its_format():
-    assert served_precision(LLAMA, "stock", "fp8", "bf16").cache == 2.0
-    assert served_precision(LLAMA, "tuned", "fp8").cache == 1.0  # TensorRT-LLM keeps an 8-bit cache beside 8-bit weights

@@ -112,3 +112,29 @@ def test_users_whom_the_cache_does_not_hold_wait_outside():
     assert full.decoding_users < 115 and full.requests_per_second >= held.requests_per_second
     assert full.time_to_first_token_seconds > 10 * held.time_to_first_token_seconds
     assert full.requests_per_second == pytest.approx(simulated(costs(cache_tokens=100 * 1280), 400, 1024, 256)[0], rel=0.1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 500), st.integers(100, 20_000), st.integers(2, 1000), st.floats(0.0, 0.99))
+def test_tokens_that_are_cached_are_looked_back_on_but_not_read(users, prompt, output, share):
+    """Reading nothing new of a prompt is the least that can be done: the first token is sooner, the rate higher."""
+    cached = round(share * prompt)
+    whole = closed_queue(costs(), users, prompt, output)
+    part = closed_queue(costs(cached=cached, shared=cached), users, prompt - cached, output)
+    assert part.requests_per_second >= whole.requests_per_second * 0.999
+    assert part.time_to_first_token_seconds <= whole.time_to_first_token_seconds * 1.02
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 500), st.integers(16, 20_000), st.integers(2, 1000), st.integers(2, 8))
+def test_tokens_kept_from_a_step_shorten_answers_at_most_as_many_times(users, prompt, output, checked):
+    plain = closed_queue(costs(), users, prompt, output)
+    none, every = (closed_queue(costs(checked=checked, kept=kept), users, prompt, output) for kept in (1.0, float(checked)))
+    assert none.requests_per_second <= plain.requests_per_second * 1.001
+    assert plain.requests_per_second * 0.999 <= every.requests_per_second <= plain.requests_per_second * checked * 1.001
+
+
+def test_shared_tokens_leave_room_for_more_users():
+    tight = {"cache_tokens": 20_000, "cached": 1800}
+    own, shared = (closed_queue(costs(**tight, shared=kept), 64, 200, 100) for kept in (0, 1800))
+    assert shared.decoding_users > 3 * own.decoding_users and shared.requests_per_second > own.requests_per_second

@@ -1,5 +1,7 @@
 """The steady state of users who take turns on a line, beside the events of the same queue, and its laws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -120,3 +122,25 @@ def test_a_crowd_keeps_all_regions_busy():
     tokens = steady_line(costs, 1024, 1, 4096)
     work = 4095 / 64 * (2e-5 + 64 * 2e-5) + 4e-5
     assert rate(tokens, 1024, 4096, 0.0) == pytest.approx(1 / work, rel=0.02)
+
+
+@pytest.mark.parametrize(("checked", "kept"), [(2, 1.0), (4, 2.5), (8, 8.0)])
+def test_tokens_to_be_checked_follow_each_other(checked, kept):
+    """R regions and K more tokens: R + K region times a pass, and a region works on all of them."""
+    plain = line(16, 2e-5, 1e-5, 0.0, 8, 8)
+    costs = replace(plain, checked=checked, kept=kept)
+    one, own = steady_line(plain, 1, 64, 101), 2e-5 + 1e-5
+    drafted = steady_line(costs, 1, 64, 101)
+    passing = one.time_per_output_token_seconds + (checked - 1) * own
+    assert drafted.time_per_output_token_seconds == pytest.approx(passing / kept)
+    assert drafted.time_to_first_token_seconds == pytest.approx(one.time_to_first_token_seconds)
+    many = steady_line(costs, 500, 8, 1001)
+    assert rate(many, 500, 1001, 0.0) * 1000 / kept * checked <= 1.0 / (1e-5 + 2e-5 / 8) * 1.001  # eight tokens in a group
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 8))
+def test_drafts_that_are_never_kept_slow_a_line_down(seed, drafted):
+    costs, users, prompt, output, think = random_settings(seed)
+    plain, none = (steady_line(replace(costs, checked=checked), users, prompt, output, think) for checked in (1, drafted + 1))
+    assert rate(none, users, output, think) <= rate(plain, users, output, think) * 1.02
