@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wsekern.cluster.engine_cost import launched_prompts, routed_prompts
+from wsekern.cluster.engine_cost import launched_prompts, routed_prompts, uncaptured_prompts
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.load import engines_of, turn_costs
 from wsekern.cluster.operators import Work
@@ -86,7 +86,8 @@ def benchmark_costs(
     routed = routed_prompts(deployment, work)  # which the costs count outside the steps
     inside, outside = routed + launched_prompts(deployment, work), 0.0
     if prompt + users <= scheduling.captured_tokens:
-        inside = routed if deployment.precision.routed_inside else 0.0  # by kernels that sort the tokens of 4-bit formats
+        sorted_first = routed if deployment.precision.routed_inside else 0.0  # by kernels, for others of a 4-bit format
+        inside = sorted_first + uncaptured_prompts(deployment)
     if scheduling.layer_seconds is not None:
         inside, outside = 0.0, scheduling.layer_seconds * deployment.model.layers
     tokens = scheduling.step_tokens or costs.step_tokens

@@ -116,6 +116,11 @@ def launched_prompts(deployment: Deployment, work: Work) -> float:
     wait for the slowest in every layer, and linear attention is many kernels."""
     if not work.prefill:
         return 0.0
-    engine, model = deployment.engine, deployment.model
-    ranks = float(engine.per_rank_prompt) * model.layers * log2(deployment.layout.tp)
-    return ranks + float(engine.per_linear_prompt) * model.linear_layers
+    ranks = float(deployment.engine.per_rank_prompt) * deployment.model.layers * log2(deployment.layout.tp)
+    return ranks + uncaptured_prompts(deployment)
+
+
+def uncaptured_prompts(deployment: Deployment) -> float:
+    """The part of :func:`launched_prompts` that stays where prompts run as pieces of CUDA graphs, between which attention
+    stands."""
+    return float(deployment.engine.per_linear_prompt) * deployment.model.linear_layers

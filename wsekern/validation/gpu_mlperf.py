@@ -2,7 +2,8 @@
 
 Answers have the mean lengths of mlcommons/inference (submission checker: TOKENS_PER_SAMPLE, and GEN_LEN / 13,368 characters,
 by which nearly all answers of llama3.1-8b end at 128 tokens); prompts those of MLCommons' articles on the data sets, which
-are recalled. Limits are those of the rules. The layout is not in the rows: copies of the fewest GPUs that hold :data:`ROOM` sequences.
+are recalled. Limits are those of the rules. The layout is not in the rows: copies of the fewest GPUs that hold :data:`ROOM`
+sequences.
 """
 
 from typing import NamedTuple

@@ -24,6 +24,9 @@ RARER_LOOKS_END = "2026-04-17"
 CAPTURED, CAPTURES = 2048, "2025-12-05"
 """Tokens of vLLM's largest CUDA graph in the recipes for gpt-oss (max-cudagraph-capture-size), and since when (25506e8)."""
 
+PIECES = 10
+"""SGLang 0.5.10 and later run prompts as pieces of CUDA graphs by default (sgl-project/sglang #16331)."""
+
 COLD = "the client of this run did not warm the engine up: kernels were compiled while users waited"
 
 SCATTERED = 0.75
@@ -91,4 +94,6 @@ def _sglang(row: dict[str, str], case: Case) -> Scheduling:
         chunk = 16384 if not eight_bit else 32768 if case.layout.tp >= 8 else 8192
     else:
         chunk, looks = (16384 if own or not blackwell else 32768), 10 if own else looks
-    return Scheduling(step_tokens=chunk, look_steps=looks, ahead_steps=2)
+    version = re.search(r"sglang 0\.5\.(\d+)", (row.get("notes") or "").lower())
+    pieces = version is not None and int(version[1]) >= PIECES
+    return Scheduling(step_tokens=chunk, look_steps=looks, ahead_steps=2, captured_tokens=chunk if pieces else 0)
