@@ -46,8 +46,8 @@ BEYOND_TOGETHER = {
     ("moe", "h100_sxm"),
     ("moe", "h200_sxm"),
 }
-"""Families and GPUs whose held-out median is above its bar (7.3 to 10.6 %), for the same reason and because kernels of experts are
-tuned apart for every shape."""
+"""Families and GPUs whose held-out median is above its bar (7.3 to 10.6 %), for the same reason and because kernels of
+experts are tuned apart for every shape."""
 TRUE = {"fixed": 3e-6, "memory": 0.8, "compute": 0.75, "overlap": 3.0, "depth": 2e-6}
 
 

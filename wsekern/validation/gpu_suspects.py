@@ -19,9 +19,10 @@ def inconsistent(rows: list[dict[str, str]]) -> dict[str, str]:
     """Row id -> why it is not comparable: as its column ``not_comparable`` states, or, in a table without it, as the rows
     contradict each other; and rows that come to their values only with prompts cached or experts not read."""
     cases = _cases(rows)
+    all_rows, rows = rows, [row for row in rows if _is_positive(row)]
     beyond = {**_cached_prompts(rows, cases), **_unread_experts(rows, cases), **_beyond_peaks(rows, cases)}
     if any("not_comparable" in row for row in rows):
-        return beyond | stated_reasons(rows)
+        return beyond | stated_reasons(all_rows)
     return _drafted(rows, cases) | beyond | _contradicted(rows) | _few_served(rows)
 
 
@@ -57,6 +58,13 @@ def _cases(rows: list[dict[str, str]]) -> dict[str, Case]:
     return cases
 
 
+def _is_positive(row: dict[str, str]) -> bool:
+    try:
+        return read_value(row) > 0.0
+    except WsekernError:
+        return False
+
+
 STEP_METRICS = ("tpot_mean", "tpot_median")
 FIRST_METRICS = ("ttft_mean", "ttft_p50", "ttft")
 
@@ -69,8 +77,7 @@ def _drafted(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[str, st
     same, sets = defaultdict(list), defaultdict(list)
     for row in rows:
         case = cases.get(row["id"])
-        stated = case and row["metric"] in STEP_METRICS and (row.get("value") or "")
-        if case and stated and case.model.draft_layers and not case.sampled:
+        if case and row["metric"] in STEP_METRICS and case.model.draft_layers and not case.sampled:
             shape = (case.model.layers, case.model.hidden, case.model.experts)
             system = (case.engine, case.cluster.name, shape, case.precision.name)
             same[(*system, case.prompt, case.output, case.batch)].append(row)
