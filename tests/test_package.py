@@ -62,6 +62,10 @@ def test_import_is_light():
 
 def test_unknown_simd_level_is_refused():
     environment = {**os.environ, "WSEKERN_SIMD": "mmx"}
-    done = subprocess.run([sys.executable, "-c", "import wsekern"], env=environment, capture_output=True, text=True,
-                          check=False)
-    assert done.returncode != 0 and "base, avx2, avx512" in done.stderr
+    for code in ("import wsekern; wsekern.simd_level()", "import wsekern.tiles",
+                 "from wsekern.fabric import Fabric, FabricPlan; Fabric(FabricPlan(1, 1))"):
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode != 0 and "base, avx2, avx512" in done.stderr
+    command = [sys.executable, "-c", "from wsekern.cli import main; main()", "machines"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("wsekern: WSEKERN_SIMD='mmx'") and done.stderr.count("\n") == 1

@@ -42,13 +42,28 @@ class Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confidence: Confidence = "I"
 
 
+LIMITS = {
+    "cycles": 1e6, "Hz": 1e11, "s": 1e6, "B": 1e18, "B/s": 1e18, "bit/s": 1e19, "FLOP/s": 1e21, "W": 1e9, "USD": 1e12,
+    "USD/h": 1e9, "PEs": 1e5, "GPUs": 1e6, "SMs": 1e6, "count": 1e6, "wavelets": 1e6, "id": 1e6, "color": 1e6, "elements": 1e9,
+    "elements/cycle": 1e6, "tokens": 1e9, "ratio": 1e6,
+}
+"""Sanity limits by unit: far beyond any machine that exists or is announced, and small enough that sums and products of such
+numbers stay finite and fit 64 bits."""
+
+
 class Unit(msgspec.Struct, frozen=True):
-    """Annotation of a quantity or listing: the unit it must have, the values it may take, whether they are whole numbers."""
+    """Annotation of a quantity or listing: the unit it must have, the values it may take (at most those of :data:`LIMITS`),
+    whether they are whole numbers."""
 
     name: str
     minimum: float = 0.0
     maximum: float = math.inf
     whole: bool = False
+
+    @property
+    def most(self) -> float:
+        """The largest value that makes sense."""
+        return min(self.maximum, LIMITS.get(self.name, math.inf))
 
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -67,6 +82,8 @@ def load_description(path: str | os.PathLike[str], cls: type[T]) -> T:
         raise InputError(f"{path}: {_plain(str(error))}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path} is not a TOML file: {error}") from None
+    except RecursionError:
+        raise InputError(f"{path} is not a description: its tables or arrays are nested too deeply") from None
     check_units(description, str(path))
     return description
 
@@ -89,12 +106,12 @@ def _check_quantity(quantity: Quantity | Listing, unit: Unit | None, place: str)
     if quantity.unit != unit.name:
         raise InputError(f"{place}: unit is {quantity.unit!r}, expected {unit.name!r}")
     for value in quantity.values if isinstance(quantity, Listing) else (quantity.value,):
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{place}: value is {value}, expected a finite number")
         if value < unit.minimum:
             raise InputError(f"{place}: value is {value:g}, expected at least {unit.minimum:g}")
-        if value > unit.maximum:
-            raise InputError(f"{place}: value is {value:g}, expected at most {unit.maximum:g}")
+        if value > unit.most:
+            raise InputError(f"{place}: value is {float(value):g}, expected at most {unit.most:g} {unit.name}")
         if unit.whole and value != int(value):
             raise InputError(f"{place}: value is {value:g}, expected a whole number")
     if not quantity.source.strip():

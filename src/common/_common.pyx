@@ -6,32 +6,34 @@ from wsekern.wsekern_simd cimport wsk_simd_supported
 from wsekern.wsekern_status cimport wsk_status_code, wsk_status_count, wsk_status_name, wsk_status_text
 
 _LEVELS = ("base", "avx2", "avx512")
+cdef int _level = -1                    # not chosen yet
 
 
 def _choose_level():
+    from wsekern.errors import InputError
+
     supported = wsk_simd_supported()
     wanted = os.environ.get("WSEKERN_SIMD")
     if not wanted:
         return supported
     if wanted not in _LEVELS:
-        raise ImportError(f"WSEKERN_SIMD={wanted!r} is not a SIMD level; use one of: {', '.join(_LEVELS)}")
+        raise InputError(f"WSEKERN_SIMD={wanted!r} is not a SIMD level; use one of: {', '.join(_LEVELS)}")
     if _LEVELS.index(wanted) > supported:
-        raise ImportError(f"WSEKERN_SIMD={wanted} is not supported by this CPU; the highest level here is "
-                          f"{_LEVELS[supported]}")
+        raise InputError(f"WSEKERN_SIMD={wanted} is not supported by this CPU; the highest level here is {_LEVELS[supported]}")
     return _LEVELS.index(wanted)
 
 
-cdef int _level = _choose_level()
-
-
-cpdef int simd_level_code() noexcept:
+cpdef int simd_level_code() except -1:
+    global _level
+    if _level < 0:
+        _level = _choose_level()
     return _level
 
 
 def simd_level() -> str:
     """Name of the SIMD level in force: ``base``, ``avx2`` or ``avx512`` (set with ``WSEKERN_SIMD``; unforced, tile products at
     ``avx512`` also use AVX512-FP16 where the CPU has it)."""
-    return _LEVELS[_level]
+    return _LEVELS[simd_level_code()]
 
 
 def simd_forced() -> bool:

@@ -185,7 +185,7 @@ cdef class Plan:
 cdef class State:
     """Everything that changes while words move. ``sinks``: 24 codes, 0 count, 1 log, 2 core credit."""
 
-    def __cinit__(self, Plan plan, sinks, int threads=1):
+    def __cinit__(self, Plan plan not None, sinks, int threads=1):
         cdef const uint8_t[::1] codes = np.ascontiguousarray(sinks, np.uint8)
         if codes.shape[0] != WSK_COLORS:
             check(WSK_ERR_BAD_ARGUMENT, NULL, 1)
@@ -215,7 +215,7 @@ cdef class State:
         self.done(wsk_fabric_reset(self.fabric))
         self.log_length = 0
 
-    def copy_from(self, State other) -> None:
+    def copy_from(self, State other not None) -> None:
         """Take over all of another state of the same plan (words, switches, clock, counts, log)."""
         self.done(wsk_fabric_copy(self.fabric, other.fabric))
         cdef int64_t n = other.log_length
@@ -238,6 +238,12 @@ cdef class State:
         cdef const uint8_t[:, ::1] bits = flags
         cdef Py_ssize_t i
         cdef int status = 0
+        if words.shape[0] != places.shape[0] or (bits is not None and (bits.shape[0] != words.shape[0]
+                                                                       or bits.shape[1] != words.shape[1])):
+            from wsekern.errors import InputError
+
+            raise InputError(f"words of shape {np.shape(data)} with flags of shape {np.shape(flags)} for {places.shape[0]} PEs: "
+                             "expected a row for each PE, and as many flags as words")
         with nogil:
             for i in range(places.shape[0] if words.shape[1] else 0):
                 status = wsk_fabric_inject(self.fabric, places[i], port, color, &words[i, 0],

@@ -114,6 +114,8 @@ cdef class Cores:
         """Write row i of ``data`` (PEs, bytes) at byte ``address`` of PE ``pes[i]``; returns a status code."""
         cdef Py_ssize_t i, n = data.shape[1]
         cdef unsigned char *at
+        if data.shape[0] != pes.shape[0]:
+            return WSK_ERR_BAD_ARGUMENT
         for i in range(pes.shape[0]):
             at = self.bytes_of(pes[i], address, n)
             if at == NULL:
@@ -126,6 +128,8 @@ cdef class Cores:
         """Read row i of ``data`` (PEs, bytes) from byte ``address`` of PE ``pes[i]``; returns a status code."""
         cdef Py_ssize_t i, n = data.shape[1]
         cdef unsigned char *at
+        if data.shape[0] != pes.shape[0]:
+            return WSK_ERR_BAD_ARGUMENT
         for i in range(pes.shape[0]):
             at = self.bytes_of(pes[i], address, n)
             if at == NULL:
@@ -149,7 +153,7 @@ cdef class Cores:
         """All cores to the start of their programs at cycle 0; memory stays."""
         reset_cores(&self.grid)
 
-    def attach(self, FabricState fabric):
+    def attach(self, FabricState fabric not None):
         """Open the input queues towards a fabric that is at cycle 0."""
         give_credits(&self.grid, fabric.fabric)
 
@@ -165,13 +169,13 @@ cdef class Cores:
             begin_first_task(&self.grid, self.grid.slot_of[pes[i]])
         return WSK_OK
 
-    def open_fabric(self, FabricState fabric):
+    def open_fabric(self, FabricState fabric not None):
         """Bring the clock of an empty fabric up to date, before the host offers words to it."""
         if self.grid.quiet:
             wsk_fabric_skip(fabric.fabric, self.grid.cycle)
             self.grid.quiet = 0
 
-    def run(self, FabricState fabric, int64_t deadline, bint until_done=True, int threads=1):
+    def run(self, FabricState fabric not None, int64_t deadline, bint until_done=True, int threads=1):
         """Step cores and fabric until all is done, something goes wrong, or cycle ``deadline``: status code."""
         cdef int status
         cdef wsk_fabric *f = fabric.fabric

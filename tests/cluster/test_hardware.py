@@ -6,8 +6,8 @@ from wsekern.cluster import bundled_clusters, bundled_gpus, engine_levels, load_
 from wsekern.errors import InputError
 from wsekern.workload import load_config
 
-EXPECTED = {"a100-40": "high", "a100-80": "high", "h100": "high", "h200": "high", "b200": "high"}
-"""Measured themselves with vLLM's kernels; others borrow."""
+EXPECTED = {"a100-80": "high", "h100": "high", "b200": "high"}
+"""Measured themselves with vLLM's kernels, and whole models on them in 16 bit; others borrow."""
 
 
 def test_every_gpu_is_described_and_predicted():

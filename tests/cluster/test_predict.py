@@ -68,7 +68,7 @@ def test_users_who_think_are_served_less_often_and_wait_less():
     assert calm.requests_per_second == pytest.approx(64 / (calm.request_seconds + 10.0))
     assert calm.time_to_first_token_seconds < busy.time_to_first_token_seconds
     assert calm.time_per_output_token_seconds < busy.time_per_output_token_seconds
-    assert calm.watts < busy.watts
+    assert calm.watts <= busy.watts
 
 
 def test_prompts_that_go_first_come_sooner_and_stall_answers():

@@ -103,8 +103,9 @@ def test_no_peak_is_exceeded(case):
     """FLOP/s by what one GPU computes; bytes and FLOP of steps and of prompts by the time that plain peaks would allow them."""
     deployment, users, prompt, output = case
     state = steady_state(deployment, prompt, output, users)
-    assert 0.0 <= state.busy <= 1.0
-    assert 0.0 < state.flops_per_second <= deployment.gpu.peak_flops(deployment.precision.arithmetic)
+    doing = state.activity
+    assert 0.0 < doing.rate <= 1.0 and min(doing.latency, doing.streaming, doing.computing) >= 0.0
+    assert doing.latency + doing.streaming + doing.computing <= 1.0 + 1e-9
     each = state.measure.requests_per_second / deployment.layout.dp
     sequences = max(1.0, users / deployment.layout.dp)
     assert each / sequences * (output - 1) * state.decode.roofline <= 1.0 + 1e-9

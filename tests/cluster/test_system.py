@@ -73,5 +73,5 @@ def test_a_request_that_never_fits_is_named():
 def test_facts_name_the_layout_and_the_software():
     system = ClusterSystem(ONE, 1024, 64, copies=2, chunked=False)
     assert system.facts["gpus"] == 2 and system.facts["tp"] == 1 and system.facts["chunked_prefill"] is False
-    assert system.name == f"h100x8 ({ONE.engine.title})"
+    assert system.name == f"h100x8, {ONE.engine.title}"
     assert system.assumptions[-1] == "requests go to the 2 engines in turn"

@@ -1,5 +1,7 @@
 """The mapping: every element has exactly one place, padding is explicit, and 48 KB is 48 KB."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -62,8 +64,17 @@ def test_too_small_a_grid_names_pe_bytes_and_the_smallest_that_fits():
         Mapping(config, smallest - 1, smallest - 1, "fp16").check(machine)
 
 
+def test_a_context_that_is_the_cause_is_named_with_one_that_fits():
+    mapping = Mapping(load_config("llama3-8b"), 400, 400, context=2_000_000)
+    with pytest.raises(BudgetError, match="no square grid of wse3 fits, the largest") as caught:
+        mapping.check(load_machine("wse3"))
+    fitting = int(str(caught.value).rpartition("up to ")[2].split()[0].replace(",", ""))
+    largest = Mapping(load_config("llama3-8b"), 755, 755, context=fitting)
+    assert largest.fits(load_machine("wse3")) and not replace(largest, context=fitting + 1).fits(load_machine("wse3"))
+
+
 def test_a_model_that_fits_nowhere_is_refused():
-    with pytest.raises(BudgetError, match="no square grid"):
+    with pytest.raises(BudgetError, match="no square grid of wse2 holds its weights: use a smaller model"):
         Mapping(load_config("llama3-70b"), 700, 700, "fp16").check(load_machine("wse2"))
 
 
@@ -101,3 +112,10 @@ def test_all_experts_take_room_and_only_the_chosen_ones_pass_through():
     assert moe.memory["weights"] - dense.memory["weights"] == 2 * moe.config.layers * each_layer
     gemms = {step.name: step.operation for step in layer_steps(moe, 3, 1, experts=True) if step.name in ("gate_up", "down")}
     assert gemms == {"gate_up": Gemm(6, moe.hidden, 2 * piece), "down": Gemm(6, piece, moe.hidden)}
+
+
+def test_shared_tokens_are_kept_once():
+    whole = Mapping(shape(), 100, 100, context=1000, users=8)
+    shared = replace(whole, shared=400)
+    assert whole.all_slots == 8 * 10 and shared.all_slots == 4 + 8 * 6
+    assert shared.memory["kv_cache"] < whole.memory["kv_cache"] and replace(whole, shared=0).memory == whole.memory

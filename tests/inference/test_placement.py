@@ -1,6 +1,7 @@
 """Whole models on wafers: the fewest wafers, regions that fit, times that behave."""
 
 import dataclasses
+import re
 
 import msgspec
 import pytest
@@ -41,8 +42,58 @@ def test_a_wafer_narrower_than_the_most_regions():
     small = msgspec.structs.replace(WSE3, fabric=fabric)
     placement = place_model(load_config(sample_path()), Request(64, 64), small)
     assert placement.wafers == 1 and placement.mapping.fits(small)
-    with pytest.raises(BudgetError, match="does not fit 256 wafers"):
+    with pytest.raises(BudgetError, match=r"one layer needs 0\.444 GB, a wafer has 0\.0492 GB, and layers cannot be split"):
         place_model(load_config("llama3-8b"), Request(), small)
+
+
+def refusal(config, request: Request, wafers: int | None = None) -> str:
+    """Why a request is refused."""
+    with pytest.raises(BudgetError) as caught:
+        place_model(config, request, WSE3, wafers)
+    return str(caught.value)
+
+
+def test_the_part_of_a_model_that_no_wafer_holds_is_the_cause():
+    """No smaller request helps then: the advice is not to ask for one."""
+    experts = dataclasses.replace(load_config("qwen3-235b-a22b"), experts=2048)
+    for wafers in (None, 7):
+        said = refusal(experts, Request(), wafers)
+        assert "one layer, with its 2048 experts, needs" in said and "a wafer has 36.2 GB" in said and "request" not in said
+    words = dataclasses.replace(load_config("llama3-8b"), vocab=4_000_000)
+    assert "embedding and LM head need" in refusal(words, Request())
+
+
+def test_weights_that_too_few_wafers_do_not_hold_are_the_cause():
+    said = refusal(load_config("llama3-70b"), Request(), 4)
+    assert "its weights alone do not, 80 layers of 1.71 GB" in said and "5 wafers hold this request" in said
+    assert place_model(load_config("llama3-70b"), Request(), WSE3, 5).wafers == 5
+
+
+@settings(max_examples=8, deadline=None)
+@given(users=st.integers(1, 3000), prompt=st.integers(1, 200_000), wafers=st.sampled_from([1, 2, 5, None]))
+def test_what_is_said_to_fit_fits_and_one_more_does_not(users, prompt, wafers):
+    config, request = load_config("llama3-8b"), Request(prompt, 16, users)
+    try:
+        place_model(config, request, WSE3, wafers)
+        return
+    except BudgetError as error:
+        said = str(error)
+    assert "its weights do, the cache and buffers of" in said and f"{request.context:,} tokens" in said
+    count = wafers or 256
+    fewer = re.search(r"([\d,]+) users? of this length", said)
+    if fewer:
+        fitting = int(fewer[1].replace(",", ""))
+        place_model(config, dataclasses.replace(request, batch=fitting), WSE3, count)
+        assert "does not fit" in refusal(config, dataclasses.replace(request, batch=fitting + 1), count)
+    shorter = re.search(r"x ([\d,]+) tokens would fit", said)
+    if shorter:
+        fitting = int(shorter[1].replace(",", ""))
+        place_model(config, Request(fitting - 1, 1, users), WSE3, count)
+        assert "does not fit" in refusal(config, Request(fitting, 1, users), count)
+    enough = re.search(r"; (\d+) wafers hold this request", said)
+    if enough:
+        place_model(config, request, WSE3, int(enough[1]))
+        assert "does not fit" in refusal(config, request, int(enough[1]) - 1)
 
 
 def test_more_experts_for_each_token_take_longer():

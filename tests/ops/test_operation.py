@@ -13,6 +13,7 @@ from wsekern.errors import InputError
 from wsekern.ops import (
     PRECISIONS,
     AllReduce,
+    AllReduce2D,
     Broadcast,
     Broadcast2D,
     CycleEngine,
@@ -101,7 +102,7 @@ def test_what_is_under_way_after_an_operation():
     """Chains end PE by PE; after a multicast to all PEs nothing is under way behind it."""
     assert all(operation.leaves_words_under_way for operation in (Reduce(1, "x"), TwoPhaseReduce(1, "x", 2), Reduce2D(1),
                                                                   AllReduce(1, "x", segment=2)))
-    assert not any(operation.leaves_words_under_way for operation in (AllReduce(1, "x"), TreeAllReduce(1, "x"),
+    assert not any(operation.leaves_words_under_way for operation in (AllReduce(1, "x"), TreeAllReduce(1, "x"), AllReduce2D(1),
                                                                       KTreeAllReduce(1, "x", (2,))))
     assert Broadcast(1, "x").settles and Broadcast2D(1).settles and not Reduce(1, "x").settles
     engine = FlowEngine("wse3", 5, 4)

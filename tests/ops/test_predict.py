@@ -125,13 +125,71 @@ def test_every_name_can_be_asked_for_on_both_engines(engine):
 
 
 @pytest.mark.parametrize("name", ["auto-reduce", "tree-reduce", "star-reduce", "ktree-allreduce", "tree-allreduce",
-                                  "broadcast-2d", "snake-reduce", "reduce-2d", "shift",
+                                  "broadcast-2d", "snake-reduce", "reduce-2d", "allreduce-2d", "shift",
                                   "gemv-pipeline", "scatter"])
 def test_both_engines_predict_the_same(name):
     sizes = {"grid": (7, 7), "words": 2, "tile": (2, 2), "relays": 3, "groups": 3}
     flow, cycle = (predict_op(name, "wse3", engine=engine, **sizes) for engine in ("flow", "cycle"))
     assert flow["cycles"] == cycle["cycles"] or "note" in flow
     assert flow["energy"] == cycle["energy"] or name == "shift"
+
+
+def asked(name: str, **more) -> dict:
+    """A prediction of an operation that needs any sizes."""
+    return predict_op(name, "wse3", tile=(2, 2), relays=2, words=4, **more)
+
+
+LINES = ("allreduce", "ktree-allreduce", "tree-allreduce", "ring-allreduce", "chain-reduce", "star-reduce", "tree-reduce",
+         "two-phase-reduce", "auto-reduce", "broadcast", "scatter", "gather", "all-gather", "scan", "line-multicast",
+         "ring-shift", "shift")
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_what_is_timed_along_lines_is_said_and_its_axis_can_be_chosen(name):
+    """All columns at once take as long as one of them: the answer says which it is."""
+    rows, columns = asked(name, grid=(6, 9), axis="x"), asked(name, grid=(6, 9), axis="y")
+    assert rows["timed"] == "along x, all 9 rows of 6 PEs at once"
+    assert columns["timed"] == "along y, all 6 columns of 9 PEs at once"
+    default = asked(name, grid=(6, 9))
+    assert default == (rows if name == "shift" else columns)
+    alone = asked(name, grid=(1, 9), axis="y")
+    assert alone["timed"] == "along y, the only column of 9 PEs" and alone["cycles"] == columns["cycles"]
+    assert 6 * alone["energy"] == columns["energy"]
+    turned = asked(name, grid=(9, 6), axis="x")
+    assert (turned["cycles"], turned["energy"]) == (columns["cycles"], columns["energy"])
+
+
+@pytest.mark.parametrize(("name", "sizes", "says"), [
+    ("allreduce-2d", {}, "over both axes, all 32 PEs at once"), ("reduce-2d", {}, "over both axes, all 32 PEs at once"),
+    ("gemv", {}, "work of every PE by itself"), ("local-exp", {}, "work of every PE by itself"),
+    ("meshgemv", {}, "work of every PE by itself; along y, all 8 columns of 4 PEs at once"),
+    ("best-allreduce", {}, "along y, all 8 columns of 4 PEs at once"),
+    ("best-allreduce", {"axis": "x"}, "along x, all 4 rows of 8 PEs at once"),
+    ("best-reduce", {"axis": "y"}, "along y, all 8 columns of 4 PEs at once"),
+    ("best-reduce", {}, "over both axes, all 32 PEs at once"), ("vector-faddh", {}, "one vector instruction of one PE"),
+    ("reduce-crossover", {}, "along x, one row of as many PEs"),
+])
+def test_every_prediction_says_what_it_is_that_of(name, sizes, says):
+    assert asked(name, grid=(8, 4), **sizes)["timed"] == says
+
+
+@pytest.mark.parametrize("name", ["allreduce-2d", "snake-reduce", "broadcast-2d", "transpose", "gemv", "local-exp", "best-gemv",
+                                  "best-broadcast", "vector-faddh", "allreduce-crossover"])
+def test_an_axis_that_would_not_be_used_is_refused(name):
+    with pytest.raises(InputError, match="axis is x"):
+        asked(name, grid=(8, 4), axis="x")
+
+
+@pytest.mark.parametrize("words", [1, 16, 256, 2048])
+@pytest.mark.parametrize("grid", [(12, 12), (40, 6), (1, 30), (64, 64)])
+def test_the_all_reduce_over_both_axes_is_quicker_than_one_along_each(words, grid):
+    """Rows, a column and one multicast, by the better of two roots; on one line it is the all-reduce of that line."""
+    both = predict_op("allreduce-2d", "wse3", grid=grid, words=words)
+    along = [predict_op("tree-allreduce", "wse3", grid=grid, words=words, axis=axis)["cycles"] for axis in "xy"]
+    if min(grid) == 1:
+        assert both["cycles"] <= max(along)
+    else:
+        assert max(along) < both["cycles"] < sum(along)
 
 
 @pytest.mark.parametrize(("name", "sizes"), [

@@ -38,7 +38,7 @@ def test_latency_is_ramp_hops_ramp_and_one_word_a_cycle(machine, profile, hops, 
     simulation.memcpy_h2d("x", x)
     simulation.run()
     np.testing.assert_array_equal(simulation.memcpy_d2h("y")[0, hops], x[0, 0])
-    first = timing.setup("fmovs") + timing.stage + hops * timing.hop
+    first = timing.stream_setup("fmovs") + timing.stage + hops * timing.hop
     assert simulation.clock[0, hops] == first + timing.stream(words) + 1
 
 
@@ -46,7 +46,7 @@ def test_eight_words_over_one_hop_take_nineteen_cycles_on_wse3():
     """FABRICA, WSE-3 simulator: send to receive complete, from the first element of the send."""
     simulation, timing = send_and_receive("wse3", "vendor-simulator", 1, 8)
     simulation.run()
-    assert simulation.clock[0, 1] - 1 - timing.setup("fmovs") == 19
+    assert simulation.clock[0, 1] - 1 - timing.stream_setup("fmovs") == 19
 
 
 @settings(max_examples=60, deadline=None)

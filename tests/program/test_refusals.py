@@ -89,3 +89,60 @@ def test_a_teardown_where_no_program_is():
     simulation.send(3, np.array([3 << 22], np.uint32), 0, 0, "W", control=True)
     simulation.step(60)
     assert len(simulation.receive(3)) == 1
+
+
+def simulation(**more):
+    layout, program = Layout("wse3", 2, 1, **more), Program("stamped")
+    program.array("a", "fp32", 2)
+    program.array("stamp", "u16", 4)
+    with program.task("main") as t:
+        t.put(program.variable("v", "u16"), 1)
+    layout.set_program(program, width=2)
+    return layout.compile()
+
+
+@pytest.mark.parametrize("call", [
+    lambda s: s.step(1.5), lambda s: s.step(-1), lambda s: s.step(True), lambda s: s.step(1 << 63),
+    lambda s: s.run(deadline=2.5), lambda s: s.run(deadline=None), lambda s: s.launch("f", x=1.5),
+    lambda s: s.launch("f", x=None), lambda s: s.launch("f", 0, 0, "1"),
+    lambda s: s.memcpy_h2d("a", [1, 2, 3, 4]), lambda s: s.memcpy_h2d("a", None), lambda s: s.memcpy_d2h("a", y=0.0),
+    lambda s: s.timestamps("a"), lambda s: s.timestamps("stamp", offset=10**9), lambda s: s.timestamps("stamp", offset=-1),
+    lambda s: s.timestamps("stamp", offset=2), lambda s: s.send(0, [1], 0.5, 0), lambda s: s.state(0, 1.0),
+    lambda s: s.memory_of(None, 0)])
+def test_the_host_asks_for_what_is_not_whole_or_not_there(call):
+    with pytest.raises(InputError):
+        call(simulation())
+
+
+@pytest.mark.parametrize("threads", [None, 0, 1.5, "2", 10**6])
+def test_threads_that_cannot_be(threads):
+    with pytest.raises(InputError, match="threads"):
+        Layout("wse3", 1, 1).compile(threads)
+
+
+@pytest.mark.parametrize("write", [
+    lambda: Layout("wse3", 1.5, 1), lambda: Layout("wse3", "2", 1), lambda: Layout("wse3", True, 1),
+    lambda: Layout("wse3", 2, 2).set_route(0, 5, None, 0), lambda: Layout("wse3", 2, 2).set_route(0, "W", "RAMP", 0.0),
+    lambda: Layout("wse3", 2, 2).set_program(Program("p"), x=None),
+    lambda: Layout("wse3", 2, 2).set_programs([Program("p")], np.full((2, 2), 1)),
+    lambda: Layout("wse3", 2, 2).set_programs([Program("p")], np.zeros((2, 2))),
+    lambda: Layout("wse3", 2, 2).set_programs([Program("p")], [[0], [0]])])
+def test_layouts_that_cannot_be(write):
+    with pytest.raises(InputError):
+        write()
+
+
+def test_a_parameter_that_is_no_number_of_32_bits():
+    layout, program = Layout("wse3", 2, 2), Program("p")
+    program.parameter("n")
+    layout.set_program(program, width=2, height=2)
+    for values in ("x", [1, 2, 3], None, 1 << 40):
+        with pytest.raises(InputError, match="parameter n"):
+            layout.set_parameter(program, "n", values)
+
+
+def test_rows_that_do_not_match_the_pes_are_not_copied():
+    running = simulation()
+    pes = np.array([0, 1], np.int32)
+    for copy in (running._cores.copy_in, running._cores.copy_out):
+        assert copy(0, pes, np.zeros((1, 4), np.uint8)) < 0

@@ -83,6 +83,33 @@ def test_biases_are_read(folder):
     assert layer.k_bias[0] == 8 and layer.o_bias[0] == layer.q_bias[0] == layer.down_bias[0] == 16 and layer.up_bias[0] == 24
 
 
+def test_tensors_that_the_configuration_does_not_name_are_refused(folder):
+    extra = {"model.layers.1.mlp.up_proj.weight": np.zeros((24, 16), np.float32),
+             "model.layers.0.self_attn.q_proj.bias": np.zeros(16, np.float32)}
+    for name, tensor in extra.items():
+        save_file({**tensors(), name: tensor}, folder / "model.safetensors")
+        refuse(folder, name, "does not name")
+    derived = {"model.layers.0.self_attn.rotary_emb.inv_freq": np.ones(2, np.float32)}
+    save_file({**tensors(), **derived}, folder / "model.safetensors")
+    assert load_checkpoint(folder).config.layers == 1
+
+
+@pytest.mark.parametrize("key", ["head_dim", "num_hidden_layers", "hidden_size", "vocab_size"])
+def test_sizes_that_the_weights_do_not_have_are_told_before_anything_is_made_of_them(folder, key):
+    change_config(folder, **{key: 10**9})
+    refuse(folder, "head_dim" if key in ("head_dim", "hidden_size") else "tensor model.")
+
+
+def test_the_head_of_a_tied_model_is_its_embedding(folder):
+    change_config(folder, tie_word_embeddings=True)
+    with pytest.raises(InputError, match=r"lm_head\.weight is not the embedding"):
+        _ = load_checkpoint(folder).weights
+    same = tensors()
+    same["lm_head.weight"] = same["model.embed_tokens.weight"]
+    save_file(same, folder / "model.safetensors")
+    np.testing.assert_array_equal(load_checkpoint(folder).weights.head, same["lm_head.weight"].T)
+
+
 def test_end_tokens_that_no_token_has_are_left_out(folder):
     change_config(folder, eos_token_id=[400, -1, 2])
     assert load_checkpoint(folder).eos_tokens == (2,)
@@ -165,7 +192,7 @@ def test_wrong_shape_missing_tensor_bad_values(folder):
 
 @pytest.mark.parametrize(("changes", "words"), [
     ({"architectures": ["GPT2LMHeadModel"]}, ["GPT2LMHeadModel", "LlamaForCausalLM"]),
-    ({"architectures": ["MixtralForCausalLM"], "num_local_experts": 2}, ["cannot be executed"]),
+    ({"architectures": ["MixtralForCausalLM"], "num_local_experts": 2, "num_experts_per_tok": 2}, ["cannot be executed"]),
     ({"hidden_size": -16}, ["hidden_size", "-16"]),
     ({"hidden_size": "big"}, ["hidden_size", "big"]),
     ({"num_hidden_layers": 0}, ["num_hidden_layers"]),

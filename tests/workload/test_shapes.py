@@ -79,3 +79,11 @@ def test_hybrid_patterns_plain_feed_forwards_and_draft_layers():
     assert (model.layers, model.linear_layers, model.linear_state, model.ffn) == (4, 3, 8 * 3 * 5, 96 * 2 // 3 * 3 // 4)
     plain = parse_config({**base, "model_type": "opt", "num_hidden_layers": 2, "num_nextn_predict_layers": 1}, "x", "x")
     assert (plain.architecture, plain.ffn, plain.draft_layers) == ("OPTForCausalLM", 64, 1)
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("num_experts_per_tok", 0), ("num_experts_per_tok", 9), ("num_experts_per_tok", None),
+    ("rope_theta", 10**400), ("rms_norm_eps", 10**400), ("rms_norm_eps", float("inf"))])
+def test_numbers_that_no_model_has_are_named(key, value):
+    with pytest.raises(InputError, match=key):
+        parse_config({**raw("mixtral-8x7b"), key: value}, "x", "x")

@@ -180,30 +180,29 @@ def popularity_errors(rows: list[dict[str, str]], exponent: float) -> tuple[floa
 
 
 def power_rows(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
-    """Per GPU one line for each measured power used for fitting: share of the peak FLOP/s, share of the time in kernels, watts
-    over TDP."""
-    found: dict[str, list[tuple[float, float, float]]] = {}
+    """Per GPU one line for each measured power used for fitting: shares of the time for latencies, streaming and computing,
+    share of the peak FLOP/s, watts over TDP."""
+    found: dict[str, list[tuple[float, ...]]] = {}
     for row, _, case in fitted_rows(rows):
         if row["metric"] == "gpu_power_total":
-            gpu, peak = case.cluster.gpu, case.cluster.gpu.peak_flops(case.precision.arithmetic)
-            state = steady_state(case.deployment, case.prompt, case.output, case.batch, case.sampled)
-            watts = float(row["value"]) / case.layout.gpus
-            line = (state.flops_per_second / peak, state.busy, watts / float(gpu.power.tdp))
-            found.setdefault(gpu.name, []).append(line)
+            gpu = case.cluster.gpu
+            doing = steady_state(case.deployment, case.prompt, case.output, case.batch, case.sampled).activity
+            watts = float(row["value"]) / case.layout.gpus / float(gpu.power.tdp)
+            found.setdefault(gpu.name, []).append((doing.latency, doing.streaming, doing.computing, doing.rate, watts))
     return {name: np.array(lines) for name, lines in found.items()}
 
 
 def fit_power(lines: np.ndarray, saturation: float | None = None) -> tuple[np.ndarray, float]:
-    """(waiting, low and high fraction of TDP, mean error) of one GPU."""
-    rates, busy, measured = lines.T
+    """(waiting, latency, low and high fraction of TDP, mean error) of one GPU."""
+    *shares, measured = lines.T
 
     def loss(x: np.ndarray) -> float:
-        predicted = power_share(*x, rates, busy, saturation)
-        disorder = max(0.0, x[0] - x[1]) + max(0.0, x[1] - x[2])
-        return float(np.mean(np.abs(np.log(predicted / measured)))) + 10.0 * disorder
+        disorder = float(np.maximum(0.0, -np.diff(x)).sum())
+        return float(np.mean(_error(measured, power_share(x, *shares, saturation)))) + 10.0 * disorder
 
-    box = np.array([0.1, 0.2, 0.3]), np.array([0.9, 1.0, 1.0])
-    trials = [minimise(loss, np.array([waiting, 0.7, 0.95]), *box, 400) for waiting in (0.2, 0.3, 0.4, 0.5, 0.6)]
+    box = np.full(4, 0.1), np.ones(4)
+    starts = [(waiting, latency, 0.75, 0.95) for waiting in (0.2, 0.3, 0.4, 0.5) for latency in (0.5, 0.6, 0.7)]
+    trials = [minimise(loss, np.array(start), *box, 400) for start in starts]
     best = min(trials, key=loss)
     return best, loss(best)
 
@@ -213,13 +212,13 @@ def print_power(rows: list[dict[str, str]]) -> None:
     for name, lines in power_rows(rows).items():
         fractions, error = fit_power(lines)
         print(f"[{name}.power] {len(lines)} rows, mean error {error:.1%}")
-        for part, value in zip(("waiting", "low", "high"), fractions, strict=True):
+        for part, value in zip(("waiting", "latency", "low", "high"), fractions, strict=True):
             print(f"{part}_fraction = {value:.3g}")
         others = ", ".join(f"{share:g} {fit_power(lines, share)[1]:.1%}" for share in SATURATIONS)
         print(f"mean error by power_saturation: {others}")
 
 
-SATURATIONS = (0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
+SATURATIONS = (0.05, 0.08, 0.1, 0.12, 0.15, 0.18, 0.2, 0.25, 0.3)
 """Shares of the tensor peak that :func:`print_power` compares."""
 
 
@@ -231,8 +230,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--popularity", action="store_true", help="only compare exponents of the popularity of experts (minutes)"
     )
+    parser.add_argument("--power", action="store_true", help="only fit the power of the GPUs")
     options = parser.parse_args(arguments)
     rows = read_rows(options.measurements)
+    if options.power:
+        print_power(rows)
+        return 0
     if options.popularity:
         for exponent in EXPONENTS:
             error, routed = popularity_errors(rows, exponent)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from wsekern._common import simd_level
 from wsekern.errors import InputError, WsekernError
 
 if TYPE_CHECKING:
@@ -159,9 +160,9 @@ def parse_wafers(text: str) -> int | None:
 
 
 class ProgressBar:
-    """A progress bar on standard error, only where somebody watches."""
+    """A progress bar on standard error, only where somebody watches; ``total`` None: how much there is to do is not known."""
 
-    def __init__(self, title: str, total: int):
+    def __init__(self, title: str, total: int | None):
         from rich.console import Console
         from rich.progress import Progress
 
@@ -194,6 +195,7 @@ def help_alone(context: click.Context) -> None:
 def run_command(command: click.Command) -> None:
     """Run a command and exit: one clear sentence and exit code 2 for anything a user can put right."""
     try:
+        simd_level()  # refuses a level that WSEKERN_SIMD cannot have
         code = command.main(standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -43,6 +43,8 @@ def predict(context: click.Context) -> None:
 @click.option("--relays", type=Whole(least=0), help="Software relays of a shift.")
 @click.option("--words", type=COUNT, help="Elements (or wavelets, where no precision is given).")
 @click.option("--receivers", type=COUNT, help="PEs that a multicast reaches.")
+@click.option("--axis", type=click.Choice(["x", "y"]),
+              help="Of an operation along lines: rows or columns. Default: y where there are columns of several PEs.")
 @plot_option("Draw a NAME-crossover: cycles against PEs for every algorithm")
 @click.option("--precision", "--dtype", "precision", help="fp32, fp16, fp16_fp32 or bf16.")
 @click.option("--engine", type=click.Choice(["flow", "cycle"]), default="flow", show_default=True,

@@ -8,15 +8,21 @@ from wsekern.cluster.deploy import default_layout, resolve
 from wsekern.cluster.engine import Engine
 from wsekern.cluster.hardware import Cluster
 from wsekern.cluster.layout import Deployment, Layout, memory_of
+from wsekern.cluster.load import engines_of, turn_costs
 from wsekern.cluster.precision import Precision
 from wsekern.cluster.serving import Served, serve_on
 from wsekern.cluster.steady import steady_state
+from wsekern.cluster.step import decode_step
 from wsekern.errors import InputError
+from wsekern.queueing import StepCosts
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
+from wsekern.workload.speculation import Speculation
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Sequences in flight that a sweep tries."""
+SWEEP_POINTS = 10
+"""Numbers of decoding sequences that are timed for all batches of a layout."""
 STAGES = 8
 """Pipeline stages that a sweep tries at most."""
 CANDIDATES = ("h100x1", "h100x8", "h200x8", "b200x8", "gb200x72")
@@ -101,12 +107,15 @@ def _points(deployment: Deployment, prompt: int, output: int, batches: Sequence[
     points = []
     for laid_out in _laid_out(deployment):
         fits = memory_of(laid_out, prompt + output, 1).sequences
-        points += [_point(laid_out, prompt, output, batch) for batch in batches if laid_out.layout.dp <= batch <= fits]
+        served = [batch for batch in batches if laid_out.layout.dp <= batch <= fits]
+        if served:
+            costs = turn_costs(laid_out, prompt, output, max(served) / engines_of(laid_out), decode_points=SWEEP_POINTS)
+            points += [_point(laid_out, prompt, output, batch, costs) for batch in served]
     return points
 
 
-def _point(deployment: Deployment, prompt: int, output: int, batch: int) -> Point:
-    measure, gpus = steady_state(deployment, prompt, output, batch).measure, deployment.layout.gpus
+def _point(deployment: Deployment, prompt: int, output: int, batch: int, costs: StepCosts) -> Point:
+    measure, gpus = steady_state(deployment, prompt, output, batch, costs=costs).measure, deployment.layout.gpus
     return Point(
         cluster=deployment.cluster.name,
         layout=deployment.layout,
@@ -121,27 +130,42 @@ def _point(deployment: Deployment, prompt: int, output: int, batch: int) -> Poin
 
 def best_deployment(
     model: ModelConfig, request: Request, cluster: Cluster | str, *, engine_level: str | Engine = "stock",
-    precision: str | Precision | None = None
+    precision: str | Precision | None = None, think_seconds: float = 0.0, speculation: Speculation | None = None,
+    cached: float | None = None
 ) -> tuple[Deployment, int]:
     """A deployment, and how many copies of it share the request's users, that answer a request in the least time on the whole
     ``cluster`` (which is most requests/s too, the users being given); of equals the fewest GPUs.
 
-    Where nothing fits, the default layout once, which :func:`serve_on` then refuses with the reason.
+    ``speculation`` is the deployment's; ``think_seconds`` and ``cached`` as in :func:`serve_on`. Where nothing fits, the
+    default layout once, which :func:`serve_on` then refuses with the reason.
     """
     alone = resolve(model, cluster, precision if precision is not None else request.precision, engine_level)
+    alone = replace(alone, speculation=speculation)
     best: tuple[float, int, Deployment, int] | None = None
-    for deployment in _laid_out(alone):
+    bounds = ((_least_seconds(deployment, request), deployment) for deployment in _laid_out(alone))
+    for least, deployment in sorted(bounds, key=lambda bound: bound[0]):
+        if best is not None and least > best[0]:
+            break
         layout = deployment.layout
         copies = max(1, min(alone.cluster.count // layout.gpus, request.batch // layout.dp))
         each = -(-request.batch // copies)
-        if each < layout.dp or memory_of(deployment, request.context, each).sequences < each:
+        if each < layout.dp or memory_of(deployment, request.context, each, request.shared).sequences < each:
             continue
-        seconds = steady_state(deployment, request.prompt, request.output, each).measure.request_seconds
+        state = steady_state(deployment, request.prompt, request.output, each, think_seconds=think_seconds,
+                             shared=request.shared, cached=cached)
+        seconds = state.measure.request_seconds
         if best is None or (seconds, copies * layout.gpus) < best[:2]:
             best = (seconds, copies * layout.gpus, deployment, copies)
     if best is None:
         return replace(alone, layout=default_layout(alone, request.context, request.batch)), 1
     return best[2], best[3]
+
+
+def _least_seconds(deployment: Deployment, request: Request) -> float:
+    """Of a request: the decoding steps of a user whom nobody delays."""
+    kept = deployment.speculation.kept if deployment.speculation else 1.0
+    step = decode_step(deployment, float(engines_of(deployment)), request.prompt + 0.5 * request.output)
+    return (request.output - 1) / kept * step.seconds
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:

@@ -51,7 +51,6 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_exchange: Annotated[Quantity, Unit("s/layer")]
     padded_rows: Annotated[Quantity, Unit("rows/expert")]
     coarse_tiles: Annotated[Quantity, Unit("s")]
-    interference: Annotated[Quantity, Unit("ratio")]
     launch: Seconds
     staged_above: Annotated[Quantity, Unit("B")]
     per_rank_prompt: Annotated[Quantity, Unit("s/layer")]
@@ -69,16 +68,60 @@ def _shipped() -> Mapping[str, Engine]:
 engine_levels: Scoped[Mapping[str, Engine]] = Scoped("engine_levels", _shipped)
 """Every level in use by name, least cost first; ``engine_levels.replaced`` uses others inside a ``with`` block."""
 
+def without_graphs(engine: Engine) -> Engine:
+    """``engine`` with kernels that are not fused and launched one by one, at the cost that the level eager states; itself where
+    it has no CUDA graphs, or launches next to nothing (ideal)."""
+    plain = engine_levels()["eager"]
+    if not engine.graphs or float(engine.fixed_scale) == 0.0:
+        return engine
+    return msgspec.structs.replace(
+        engine,
+        title=f"{engine.title}, eager",
+        generation=f"{engine.generation}; without CUDA graphs, kernels launched one by one",
+        graphs=False,
+        elementwise=plain.elementwise,
+        per_layer=plain.per_layer,
+        launch=plain.launch,
+    )
+
+
+def without_chunks(engine: Engine) -> Engine:
+    """``engine`` that reads a prompt whole, while decoding stands still; itself where it does so already."""
+    if not engine.chunked:
+        return engine
+    return msgspec.structs.replace(
+        engine,
+        title=f"{engine.title}, whole prompts",
+        generation=f"{engine.generation}; without chunked prefill",
+        chunked=False,
+    )
+
+
+SETTINGS = {"eager": without_graphs, "unchunked": without_chunks}
+"""What may follow the name of a level, as in stock-eager."""
+
 PRODUCTS = {"trtllm": "tuned", "vllm": "stock", "sglang": "sglang"}
 """Level of a product's newest generation."""
 
 
+def level_name(name: str) -> str:
+    """``name`` with the level of a product in place of it: stock-eager for vllm-eager, tuned-2024 for trtllm-2024."""
+    product, dash, rest = name.partition("-")
+    return PRODUCTS.get(product, product) + dash + rest
+
+
 def load_engine(level: str | Engine) -> Engine:
-    """Level by name (ideal, tuned, stock, eager), by product, or an engine of one's own."""
+    """Level by name (ideal, tuned, stock, eager), by product, either followed by a setting (stock-eager, vllm-eager,
+    stock-unchunked), or an engine of one's own."""
     if isinstance(level, Engine):
         return level
     levels = engine_levels()
-    name = PRODUCTS.get(level, level)
-    if name not in levels:
-        raise InputError(f"engine level {level!r} is unknown; use one of {', '.join(levels)}")
-    return levels[name]
+    name = level_name(level)
+    if name in levels:
+        return levels[name]
+    base, _, setting = name.rpartition("-")
+    if base and setting in SETTINGS:
+        return SETTINGS[setting](load_engine(base))
+    raise InputError(
+        f"engine level {level!r} is unknown; use one of {', '.join(levels)}, or one of them with a setting, such as stock-eager"
+    )

@@ -1,5 +1,7 @@
 """The steps of a deployment as tables for queues, and clusters that serve traffic request by request."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,16 +53,19 @@ def step_costs(
 
 
 def turn_costs(
-    deployment: Deployment, prompt: float, output: float, users: float, *, chunked: bool | None = None, sampled: bool = False
+    deployment: Deployment, prompt: float, output: float, users: float, *, chunked: bool | None = None, sampled: bool = False,
+    cached: float = 0.0, shared: float = 0.0, decode_points: int = TURN_POINTS
 ) -> StepCosts:
     """:func:`step_costs` for ``users`` of an engine who take turns, in fewer points: all contexts are the mean one, and looking
-    back takes short prompts time in proportion to their tokens."""
+    back takes short prompts time in proportion to their tokens. The first ``cached`` tokens of every prompt need not be read;
+    of these ``shared`` are kept once for all."""
+    unread = prompt - cached
     cut = deployment.engine.chunked if chunked is None else chunked
-    grid = np.unique(np.rint(np.geomspace(1.0, max(1.0, users), TURN_POINTS)))
+    grid = np.unique(np.rint(np.geomspace(1.0, max(1.0, users), decode_points)))
     base = _decode_seconds(deployment, grid, prompt + 0.5 * output, sampled)
     limit = constants().step_tokens.value
-    unit = min(prompt, limit) if cut else prompt
-    points = _prompt_grid((*TURN_PROMPTS, unit), prompt, cut)
+    unit = min(unread, limit) if cut else unread
+    points = _prompt_grid((*TURN_PROMPTS, unit), unread, cut)
     timed: list[tuple[float, float, float]] = []
     for tokens in points[::-1]:
         if tokens >= TURN_PROMPTS[-1]:
@@ -68,7 +73,11 @@ def turn_costs(
         else:
             step, look = prefill_step(deployment, 1.0, tokens), timed[-1][2] * tokens / points[len(points) - len(timed)]
             timed.append((step.seconds - 0.5 * tokens * look, step.device - 0.5 * tokens * look, look))
-    return _costs(deployment, prompt, output, cut, (grid, base, np.zeros(len(grid))), points, np.array(timed[::-1]))
+    costs = _costs(deployment, unread, output, cut, (grid, base, np.zeros(len(grid))), points, np.array(timed[::-1]))
+    drafted = deployment.speculation
+    return replace(costs, cache_tokens=cache_tokens(deployment, prompt + output), cached=cached,
+                   shared=shared * ranks_of(deployment), checked=drafted.checked if drafted else 1,
+                   kept=drafted.kept if drafted else 1.0)
 
 
 def _costs(

@@ -11,7 +11,7 @@ from wsekern.cluster.engine import Engine
 from wsekern.cluster.evidence import assumptions, confidence, nearest_points
 from wsekern.cluster.hardware import Cluster
 from wsekern.cluster.layout import Deployment, Layout, Memory, memory_of, require_fit
-from wsekern.cluster.power import cluster_watts
+from wsekern.cluster.power import Activity, activity, cluster_watts
 from wsekern.cluster.precision import Precision
 from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
@@ -127,7 +127,7 @@ def predict_on(deployment: Deployment, phase: str, context: int, batch: int, che
     step = decode_step(deployment, batch, context) if decode else prefill_step(deployment, batch, context)
     seconds, tokens = step.seconds, batch * (1 if decode else context)
     share = min(1.0, batch / layout.dp / layout.pp) if decode else 1.0 / layout.pp  # stages with work at a time
-    watts = _watts(deployment, share * step.flops / seconds, share * step.busy / seconds)
+    watts = _watts(deployment, activity([(share, step)], seconds, _peak(deployment)))
     return Prediction(
         phase=phase,
         seconds=seconds,
@@ -169,14 +169,15 @@ def serve(
 
 def serve_on(
     deployment: Deployment, request: Request, check_memory: bool = True, *, think_seconds: float = 0.0,
-    chunked: bool | None = None
+    chunked: bool | None = None, cached: float | None = None
 ) -> Served:
-    """:func:`serve` on a deployment, whose precision counts."""
-    memory = _memory(deployment, request.context, request.batch, check_memory)
+    """:func:`serve` on a deployment, whose precision counts. The first ``cached`` tokens of every prompt need not be read: the
+    request's shared ones unless given."""
+    memory = _memory(deployment, request.context, request.batch, check_memory, request.shared)
     state = steady_state(deployment, request.prompt, request.output, request.batch, think_seconds=think_seconds,
-                         chunked=chunked, bounded=check_memory)
+                         chunked=chunked, bounded=check_memory, shared=request.shared, cached=cached)
     measure, gpus = state.measure, deployment.layout.gpus
-    watts = _watts(deployment, state.flops_per_second, state.busy)
+    watts = _watts(deployment, state.activity)
     usd_per_hour = gpus * float(deployment.gpu.price.per_hour)
     return Served(
         users=request.batch, prompt=request.prompt, output=request.output, think_seconds=think_seconds,
@@ -209,17 +210,20 @@ def serve_on(
     )
 
 
-def _memory(deployment: Deployment, context: int, batch: int, check: bool) -> Memory:
-    memory = memory_of(deployment, context, batch)
+def _memory(deployment: Deployment, context: int, batch: int, check: bool, shared: int = 0) -> Memory:
+    memory = memory_of(deployment, context, batch, shared)
     if check:
         require_fit(deployment, memory, context, batch)
     return memory
 
 
-def _watts(deployment: Deployment, flops_per_second: float, busy: float) -> float:
-    return cluster_watts(
-        deployment.cluster, deployment.layout.gpus, flops_per_second, deployment.precision.arithmetic, busy
-    )
+def _watts(deployment: Deployment, doing: Activity) -> float:
+    return cluster_watts(deployment.cluster, deployment.layout.gpus, doing)
+
+
+def _peak(deployment: Deployment) -> float:
+    """FLOP/s of one GPU in the arithmetic of the weights."""
+    return deployment.gpu.peak_flops(deployment.precision.arithmetic)
 
 
 def _usd(deployment: Deployment, seconds_per_token: float) -> float:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.load import engines_of, ranks_of, turn_costs
 from wsekern.cluster.operators import CAUSES, StepTime
+from wsekern.cluster.power import Activity, activity
 from wsekern.cluster.step import decode_step, prefill_step
+from wsekern.queueing.batching import StepCosts
 from wsekern.queueing.closed import ClosedQueue, closed_queue
 from wsekern.workload.measure import Measure
 
@@ -32,10 +34,8 @@ class SteadyState:
     """Of a lone user, per further token."""
     decoding_users: float
     """Mean over the time, on the whole deployment."""
-    flops_per_second: float
-    """Rate of one GPU."""
-    busy: float
-    """Share of the time in which one GPU runs kernels."""
+    activity: Activity
+    """What one GPU does with its time: decoding steps and prompts."""
     breakdown: dict[str, float]
     """Time per output token by cause, that of prompts of others included."""
 
@@ -46,54 +46,56 @@ class SteadyState:
 
     @property
     def queueing_seconds(self) -> float:
-        """How much longer than a lone user one waits for the first token."""
-        return self.measure.time_to_first_token_seconds - self.first_token_seconds
+        """How much longer than a lone user one waits for the first token: none where that comes sooner, since the launches of a
+        prompt that rides along are hidden."""
+        return max(0.0, self.measure.time_to_first_token_seconds - self.first_token_seconds)
 
 
 def steady_state(
     deployment: Deployment, prompt: float, output: float, batch: float, sampled: bool = False, *, think_seconds: float = 0.0,
-    chunked: bool | None = None, bounded: bool = True
+    chunked: bool | None = None, bounded: bool = True, shared: float = 0.0, cached: float | None = None,
+    costs: StepCosts | None = None
 ) -> SteadyState:
     """``batch`` users with prompts of ``prompt`` and answers of ``output`` tokens; ``sampled`` as in
     :class:`wsekern.cluster.operators.Work`; ``chunked`` is the engine level's unless given. Where ``bounded``, users whom the
-    cache does not hold wait outside."""
+    cache does not hold wait outside. The first ``cached`` tokens of every prompt need not be read (the ``shared`` ones unless
+    given), of these ``shared`` are kept once for all. ``costs``: :func:`wsekern.cluster.load.turn_costs` of at least as many
+    users, for callers who look at several numbers of them."""
+    cached = shared if cached is None else cached
     engines = engines_of(deployment)
     users = max(1.0, batch / engines)
-    costs = turn_costs(deployment, prompt, output, users, chunked=chunked, sampled=sampled)
+    if costs is None:
+        costs = turn_costs(deployment, prompt, output, users, chunked=chunked, sampled=sampled, cached=cached, shared=shared)
     if not bounded:
         costs = replace(costs, cache_tokens=UNBOUNDED)
-    lone = closed_queue(costs, 1.0, prompt, output, think_seconds)
-    queue = closed_queue(costs, users, prompt, output, think_seconds)
+    lone = closed_queue(costs, 1.0, prompt - cached, output, think_seconds)
+    queue = closed_queue(costs, users, prompt - cached, output, think_seconds)
     decode = decode_step(deployment, engines * queue.step_sequences, prompt + output / 2.0, sampled)
-    prefill = prefill_step(deployment, 1.0, prompt)
+    prefill = prefill_step(deployment, 1.0, prompt - cached, cached)
     measure = Measure(
         users=batch, prompt=prompt, output=output, time_to_first_token_seconds=queue.time_to_first_token_seconds,
-        time_per_output_token_seconds=decode.seconds + queue.stalled_seconds, think_seconds=think_seconds)
-    rate, busy = _gpu_load(deployment, decode, prefill, queue, measure, costs.chunked)
+        time_per_output_token_seconds=decode.seconds / costs.kept + queue.stalled_seconds, think_seconds=think_seconds)
     return SteadyState(
         measure=measure, decode=decode, prefill=prefill, first_token_seconds=lone.time_to_first_token_seconds,
         lone_token_seconds=lone.time_per_output_token_seconds, decoding_users=engines * queue.decoding_users,
-        flops_per_second=rate, busy=busy, breakdown=_breakdown(decode, prefill, queue.stalled_seconds, costs.chunked))
+        activity=_activity(deployment, decode, prefill, queue, measure, costs),
+        breakdown=_breakdown(decode, prefill, queue.stalled_seconds, costs))
 
 
-def _gpu_load(
-    deployment: Deployment, decode: StepTime, prefill: StepTime, queue: ClosedQueue, measure: Measure, chunked: bool
-) -> tuple[float, float]:
-    """(FLOP/s, share of the time in kernels) of one GPU: decoding steps and prompts."""
-    pp, engines = deployment.layout.pp, engines_of(deployment)
-    requests = measure.requests_per_second / engines
-    steps = requests * (measure.output - 1.0) / queue.step_sequences
-    stages = min(1.0, queue.step_sequences / ranks_of(deployment) / pp)  # of a pipeline with fewer users than stages, some wait
-    prompts = requests / ranks_of(deployment) / pp
-    beside = min(1.0, steps * measure.time_per_output_token_seconds)  # share of the time in which sequences decode
-    share = 1.0 - (prefill.idle if chunked else prefill.idle + prefill.engine) / prefill.seconds
-    rate = steps * stages * decode.flops + prompts * prefill.flops
-    busy = steps * (stages * decode.busy + share * queue.stalled_seconds) + (1.0 - beside) * prompts * prefill.busy
-    return rate, min(1.0, busy)
+def _activity(
+    deployment: Deployment, decode: StepTime, prefill: StepTime, queue: ClosedQueue, measure: Measure, costs: StepCosts
+) -> Activity:
+    """What one GPU does: in every second so many decoding steps and prompts."""
+    pp, ranks = deployment.layout.pp, ranks_of(deployment)
+    requests = measure.requests_per_second / engines_of(deployment)
+    steps = requests * (measure.output - 1.0) / costs.kept / queue.step_sequences
+    stages = min(1.0, queue.step_sequences / ranks / pp)  # of a pipeline with fewer users than stages, some wait
+    peak = deployment.gpu.peak_flops(deployment.precision.arithmetic)
+    return activity([(steps * stages, decode), (requests / ranks / pp, prefill)], 1.0, peak)
 
 
-def _breakdown(decode: StepTime, prefill: StepTime, stalled: float, chunked: bool) -> dict[str, float]:
+def _breakdown(decode: StepTime, prefill: StepTime, stalled: float, costs: StepCosts) -> dict[str, float]:
     """Seconds per output token by cause: a decoding step, and what prompts add to it, as the causes of a prompt share it."""
-    parts = {cause: prefill.breakdown[cause] for cause in (BESIDE if chunked else CAUSES)}
+    parts = {cause: prefill.breakdown[cause] for cause in (BESIDE if costs.chunked else CAUSES)}
     share = stalled / sum(parts.values())
-    return {cause: seconds + share * parts.get(cause, 0.0) for cause, seconds in decode.breakdown.items()}
+    return {cause: seconds / costs.kept + share * parts.get(cause, 0.0) for cause, seconds in decode.breakdown.items()}

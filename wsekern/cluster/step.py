@@ -26,9 +26,11 @@ def forward(deployment: Deployment, work: Work) -> StepTime:
 
 
 def decode_step(deployment: Deployment, batch: float, context: float, sampled: bool = False) -> StepTime:
-    """One new token for each of ``batch`` sequences spread over the replicas and pipeline stages of the layout."""
+    """One new token (and the drafted ones that it checks) for each of ``batch`` sequences spread over the replicas and pipeline
+    stages of the layout."""
     each = max(1.0, batch / (deployment.layout.dp * deployment.layout.pp))
-    return forward(deployment, Work(each, each, context, False, sampled))
+    checked = deployment.speculation.checked if deployment.speculation else 1
+    return forward(deployment, Work(each * checked, each, context, False, sampled))
 
 
 def prefill_step(deployment: Deployment, sequences: float, tokens: float, context: float = 0.0) -> StepTime:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from wsekern.cluster.evidence import assumptions, confidence
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.load import engines_of, ranks_of, step_costs
-from wsekern.cluster.power import cluster_watts
+from wsekern.cluster.power import activity, cluster_watts
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.queueing import Outcome, StepCosts, Traffic, simulate_batching
 from wsekern.queueing.batching import require_room
@@ -50,7 +50,7 @@ class ClusterSystem:
     @property
     def name(self) -> str:
         """For people."""
-        return f"{self.deployment.cluster.name} ({self.deployment.engine.title})"
+        return f"{self.deployment.cluster.name}, {self.deployment.engine.title}"
 
     @property
     def usd_per_hour(self) -> float:
@@ -98,12 +98,9 @@ class ClusterSystem:
         prefill = prefill_step(deployment, 1.0, self.prompt)
         steps, prompts = answers / self.engines / together, outcome.prompt_tokens / self.engines / self.prompt / ranks / pp
         stages = min(1.0, together / ranks / pp)
-        reading = max(0.0, outcome.busy_seconds - steps * decode.seconds)
-        flops = steps * stages * decode.flops + prompts * prefill.flops
-        busy = steps * stages * decode.busy + min(reading, prompts * prefill.busy)
-        seconds = outcome.seconds
-        return cluster_watts(deployment.cluster, self.gpus, flops / seconds, deployment.precision.arithmetic,
-                             min(1.0, busy / seconds))
+        peak = deployment.gpu.peak_flops(deployment.precision.arithmetic)
+        doing = activity([(steps * stages, decode), (prompts, prefill)], outcome.seconds, peak)
+        return cluster_watts(deployment.cluster, self.gpus, doing)
 
 
 def _part(traffic: Traffic, own: NDArray[np.bool_]) -> Traffic:

@@ -7,10 +7,12 @@ from wsekern.docs.pages import Picture
 from wsekern.docs.picture import draw_overview, labels_of
 from wsekern.docs.results import comparison_of_one_model, speeds_of_models
 from wsekern.docs.tables import clusters, gpus, kernels, models, operations, scan_file, validation_gpu, validation_wafer, wafers
+from wsekern.docs.worked import worked_request
 
 PARTS: dict[str, Callable[[], str]] = {
     "results": speeds_of_models,
     "comparison": comparison_of_one_model,
+    "worked-request": worked_request,
     "operations": operations,
     "scan": scan_file,
     "wafers": wafers,

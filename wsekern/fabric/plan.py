@@ -87,7 +87,8 @@ class PlacedFilter:
 def _check_rules(rules: Rules, width: int, height: int) -> None:
     if not (is_whole(width) and is_whole(height) and 1 <= width <= 4096 and 1 <= height <= 65536):
         raise InputError(f"a fabric of {width}x{height} PEs: expected a width of 1 to 4096 and a height of 1 to 65536")
-    for name, least, most in (("hop_latency", 1, 8), ("ramp_latency", 1, 8), ("buffer_depth", 1, 7), ("colors", 1, 24)):
+    for name, least, most in (("hop_latency", 1, 8), ("ramp_latency", 1, 8), ("buffer_depth", 1, 7), ("colors", 1, 24),
+                              ("filters", 0, 24)):
         check_whole(getattr(rules, name), f"as {name} of {rules.name}", least, most)
     words, frame = rules.link_words, rules.link_frame
     if not (is_whole(words) and is_whole(frame)) or words < 1 or not (frame == words or (frame == words + 1 and words <= 15)):

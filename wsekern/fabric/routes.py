@@ -98,6 +98,14 @@ class Route:
     swap_ns: bool = False
     teardown: bool = False
 
+    def __post_init__(self) -> None:
+        masks = (*self.rx, *self.tx) if isinstance(self.rx, tuple) and isinstance(self.tx, tuple) else ()
+        if not 1 <= len(self.rx) <= 4 or 2 * len(self.rx) != len(masks) or not all(is_whole(m) and 0 < m < 32 for m in masks):
+            raise InputError(f"a route with rx {self.rx!r} and tx {self.tx!r}: expected as many masks of ports (1 to 31) of "
+                             "each, for 1 to 4 switch positions; make_route makes them from names")
+        check_whole(self.initial, "as initial switch position", 0, len(self.rx) - 1)
+        check_whole(self.pop, "as pop mode", 0, len(POP_MODES) - 1)
+
     @property
     def positions(self) -> int:
         """Number of valid switch positions."""
@@ -108,6 +116,8 @@ def make_route(rx: Ports, tx: Ports, switches: Iterable[Position] = (), *, initi
                pop_mode: str = "no_pop", swap: str = "", teardown: bool = False) -> Route:
     """A route from ports ``rx`` to ports ``tx``; ``switches`` are positions 1 to 3; ``swap`` is "", "EW", "NS" or "EW NS"."""
     switches = tuple(switches)
+    if not all(isinstance(position, Position) for position in switches):
+        raise InputError(f"switches are {switches!r}: expected positions such as Position(rx='WEST')")
     if len(switches) > 3:
         raise InputError(f"a switch with {len(switches) + 1} positions: a color has at most 4 (0 to 3)")
     if pop_mode not in POP_MODES:

@@ -11,6 +11,7 @@ evenly.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -30,7 +31,8 @@ class Mapping:
     """A model with room for ``context`` tokens on ``width`` x ``height`` PEs, fed with chunks of up to ``chunk`` tokens.
 
     ``layers`` layers lie on the grid (all of them unless the model is cut over several regions or wafers);
-    ``with_head`` says whether embedding and LM head lie there too. ``users`` sequences have their own cache.
+    ``with_head`` says whether embedding and LM head lie there too. ``users`` sequences have their own cache,
+    but for the first ``shared`` tokens, which are kept once.
     """
 
     config: ModelConfig
@@ -42,6 +44,7 @@ class Mapping:
     users: int = 1
     layers: int | None = None
     with_head: bool = True
+    shared: int = 0
 
     def __post_init__(self) -> None:
         if not all(isinstance(side, int) and side >= 1 for side in (self.width, self.height)):
@@ -118,6 +121,13 @@ class Mapping:
         """Positions that one row keeps."""
         return -(-self.context // self.height)
 
+    @cached_property
+    def all_slots(self) -> int:
+        """Positions that one row keeps of all users together."""
+        if not self.shared:
+            return self.users * self.slots
+        return -(-self.shared // self.height) + self.users * -(-(self.context - self.shared) // self.height)
+
     # -- which element lies where -------------------------------------------------------------------------------------
     def index_y(self, size: int) -> np.ndarray:
         """Element of each place of a vector along y, (height, piece); -1 where padded."""
@@ -180,7 +190,7 @@ class Mapping:
         stream = 2 * self.hidden + self.q + 2 * self.kv + max(3 * self.ffn, 3 * chosen + self.config.experts)
         return {
             "weights": math.ceil(size * (self.held_layers * layer + (tables if self.with_head else 0))),
-            "kv_cache": math.ceil(size * self.users * self.held_layers * 2 * self.kv * self.slots),
+            "kv_cache": math.ceil(size * self.held_layers * 2 * self.kv * self.all_slots),
             "buffers": math.ceil(size * (self.chunk * (stream + scores) + (self.vocab if self.with_head else 0))),
             "code": RESERVED_BYTES,
         }
@@ -193,14 +203,28 @@ class Mapping:
             return
         parts = ", ".join(f"{use} {size:,} B" for use, size in self.memory.items())
         smallest = self.smallest_grid(machine)
-        advice = (f"the smallest square grid that fits is {smallest}x{smallest}" if smallest else
-                  f"no square grid of {machine.name} fits: use more wafers, a shorter context or a smaller model")
+        advice = f"the smallest square grid that fits is {smallest}x{smallest}" if smallest else self._advice(machine)
         raise BudgetError(f"{self.config.name} does not fit {self.width}x{self.height} PEs of {machine.name}: PE (0, 0) would "
                           f"need {need:,} B of {have:,} B ({parts}); {advice}")
+
+    def _advice(self, machine: Machine) -> str:
+        """What would fit the largest square grid, where this mapping does not: so many tokens, or a smaller model."""
+        side = min(int(machine.fabric.user_width), int(machine.fabric.user_height))
+        tokens = most_that(self.context, lambda tokens: replace(self.at(side, side), context=tokens).fits(machine))
+        if not tokens:
+            return (f"no square grid of {machine.name} holds its weights: use a smaller model, or compare, which takes more "
+                    "wafers")
+        users = f" for each of {self.users:,} users" if self.users > 1 else ""
+        return f"no square grid of {machine.name} fits, the largest ({side}x{side}) holds up to {tokens:,} tokens{users}"
 
     def fits(self, machine: Machine) -> bool:
         """Whether every PE has room."""
         return sum(self.memory.values()) <= int(machine.core.sram)
+
+    def most_slots(self, machine: Machine) -> int:
+        """Cached positions of all users together for which every row has room beside weights, buffers and code."""
+        room = int(machine.core.sram) - sum(size for use, size in self.memory.items() if use != "kv_cache")
+        return int(room / (PRECISIONS[self.precision] * self.held_layers * 2 * self.kv))
 
     def smallest_grid(self, machine: Machine) -> int | None:
         """Side of the smallest square grid on ``machine`` on which the model fits, or None."""
@@ -210,6 +234,15 @@ class Mapping:
     def at(self, width: int, height: int) -> "Mapping":
         """The same model on another rectangle."""
         return replace(self, width=width, height=height)
+
+
+def most_that(bound: int, holds: Callable[[int], bool]) -> int:
+    """The largest number below ``bound`` for which ``holds``, which is so up to some number and for none above it; or 0."""
+    low, high = 0, bound
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
 
 
 def _pieces(size: int, count: int) -> np.ndarray:

@@ -109,12 +109,18 @@ class Timing:
         return self.machine.core.stride_width.values
 
     def setup(self, instruction: str) -> int:
-        """Cycles from the issue of a vector instruction to its first element: its own, else the profile's ``setup``; none of a
-        function of the software library, whose calls hold all they take."""
+        """Cycles from the issue of a vector instruction, memory to memory, to its first element: its own, else the profile's
+        ``setup``; none of a function of the software library, whose calls hold all they take."""
         if instruction in LIBRARY:
             return 0
         found = self.machine.profile(self.profile).setup.get(instruction)
         return self.latency("setup") if found is None else ceil(found.value)
+
+    def stream_setup(self, instruction: str) -> int:
+        """As :meth:`setup`, of a vector instruction that takes words from the fabric or sends some: its own in streams where
+        the profile has one."""
+        found = self.machine.profile(self.profile).stream_setup.get(instruction)
+        return self.setup(instruction) if found is None else ceil(found.value)
 
     def elements(self, instruction: str, count: int) -> int:
         """Cycles in which a vector instruction executes ``count`` elements, memory to memory, without its set-up."""

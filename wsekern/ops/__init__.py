@@ -75,7 +75,7 @@ from wsekern.ops.engines.engine import Engine
 from wsekern.ops.engines.flow import FlowEngine
 from wsekern.ops.engines.regions import Part, Region, run_regions, run_regions_on_cycle_engine
 from wsekern.ops.grid.gemm import Cannon, MeshGemm, MeshGemmTransposed, Summa
-from wsekern.ops.grid.plane import Broadcast2D, Reduce2D
+from wsekern.ops.grid.plane import AllReduce2D, Broadcast2D, Reduce2D
 from wsekern.ops.grid.transpose import Transpose
 from wsekern.ops.lines.allreduce import AllReduce
 from wsekern.ops.lines.broadcast import Broadcast
@@ -96,6 +96,7 @@ __all__ = [
     "PRECISIONS",
     "AllGather",
     "AllReduce",
+    "AllReduce2D",
     "Broadcast",
     "Broadcast2D",
     "Cannon",

@@ -26,7 +26,7 @@ from wsekern.ops.engines.cycle import CycleEngine
 from wsekern.ops.engines.engine import Engine
 from wsekern.ops.engines.flow import FlowEngine
 from wsekern.ops.lines.allreduce import default_groups
-from wsekern.ops.operation import ELEMENT_TYPES, Operation, check_count
+from wsekern.ops.operation import ELEMENT_TYPES, Axis, Operation, check_count
 from wsekern.ops.registry import CROSSOVERS, LOCAL, SPECS, OpSpec, find_spec
 from wsekern.ops.request import OpRequest
 
@@ -40,24 +40,27 @@ class ChoiceSpec(NamedTuple):
     summary: str
     sizes: str
     precision: str
+    lines: bool
+    """Whether it goes along lines, whose axis may be asked for."""
     choose: Callable[[OpRequest, tuple[Any, ...]], Choice]
 
 
 def _best_reduce(r: OpRequest, how: tuple[Any, ...]) -> Choice:
-    if min(r.width, r.height) == 1:
-        return best_reduce(r.line, r.elements(), *how)
+    if r.along or min(r.width, r.height) == 1:
+        return best_reduce(r.line, r.elements(), *how, r.axis)
     return best_reduce_2d(r.width, r.height, r.elements(), *how)
 
 
 _CHOICES = {
-    "best-reduce": ChoiceSpec("The fastest reduction of a line, or of a grid, to its first PE.", "words", "fp32", _best_reduce),
-    "best-allreduce": ChoiceSpec("The fastest sum of a line to all its PEs.", "words", "fp32",
+    "best-reduce": ChoiceSpec("The fastest reduction of a line, or of a grid, to its first PE.", "words", "fp32", True,
+                              _best_reduce),
+    "best-allreduce": ChoiceSpec("The fastest sum of a line to all its PEs.", "words", "fp32", True,
                                  lambda r, how: best_allreduce(r.line, r.elements(), *how, r.axis)),
-    "best-broadcast": ChoiceSpec("The fastest way of a tile from the first PE of a grid to all.", "words", "fp32",
+    "best-broadcast": ChoiceSpec("The fastest way of a tile from the first PE of a grid to all.", "words", "fp32", False,
                                  lambda r, how: best_broadcast(r.width, r.height, r.elements(), *how)),
-    "best-gemv": ChoiceSpec("The fastest product of a vector and a matrix.", "tile ROWSxCOLS", "fp16",
+    "best-gemv": ChoiceSpec("The fastest product of a vector and a matrix.", "tile ROWSxCOLS", "fp16", False,
                             lambda r, how: best_gemv(r.width, *r.tile_of("ROWSxCOLS"), *how, r.height)),
-    "best-gemm": ChoiceSpec("The fastest product of matrices.", "tile MxKxN", "fp16",
+    "best-gemm": ChoiceSpec("The fastest product of matrices.", "tile MxKxN", "fp16", False,
                             lambda r, how: best_gemm(r.width, r.tile_of("MxKxN"), *how, r.height)),
 }
 OPERATIONS = (*(spec.name for spec in SPECS), "vector-INSTRUCTION", LOCAL.name)
@@ -90,7 +93,8 @@ def operation_table() -> list[OperationRow]:
 def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, grid: tuple[int, int] | None = None,
                tile: tuple[int, ...] | None = None, groups: int | tuple[int, ...] | None = None, relays: int | None = None,
                words: int | None = None, precision: str | None = None, receivers: int | None = None,
-               conflict: bool = False, engine: str = "flow", plot: str | None = None) -> dict[str, Any]:
+               conflict: bool = False, engine: str = "flow", plot: str | None = None,
+               axis: Axis | None = None) -> dict[str, Any]:
     """Cycles, link traversals and breakdown of operation ``name`` on a ``grid`` (width, height) of PEs.
 
     ``tile`` is what one PE holds: rows x cols, or m x k x n; ``groups`` counts groups of an all-reduce (of a K-tree those
@@ -99,7 +103,9 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
     where ``conflict``. Without a ``precision``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16.
     ``local-KIND`` is local vector work such as ``local-exp`` on ``words`` elements of a row. ``engine="cycle"`` moves every
     wavelet (of zeros) instead; products of matrices then run staged, without microthreads. ``note`` says where
-    the flow engine's clocks are bounds, and where tiles do not fit a PE.
+    the flow engine's clocks are bounds, and where tiles do not fit a PE. ``timed`` says what the cycles are those of: an
+    operation along lines runs on all lines of the grid at once, along ``axis`` (x or y), which is y where it is not given and
+    there are columns of several PEs (x of a shift).
 
     ``best-OPERATION`` is the fastest algorithm with its reason; ``reduce-crossover`` and ``allreduce-crossover`` are the
     cycles of every algorithm against PEs and where the fastest changes, drawn to the file ``plot`` where one is given.
@@ -109,7 +115,9 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
     request = OpRequest(name=name, machine=load_machine(machine) if isinstance(machine, str) else machine, profile=profile,
                         grid=grid, tile=tile, groups=None if isinstance(groups, tuple) else groups, levels=levels,
                         relays=relays, words=words, receivers=receivers, precision=precision, conflict=conflict, engine=engine,
-                        plot=plot)
+                        plot=plot, along=axis)
+    if axis is not None and (name.startswith("vector-") or name.endswith("-crossover")):
+        raise InputError(f"axis is {axis}: {name} does not lie on a grid")
     if name.startswith("vector-"):
         return _predict_vector(request)
     if name.endswith("-crossover"):
@@ -126,13 +134,15 @@ def _predict_operation(request: OpRequest) -> dict[str, Any]:
     if request.receivers is not None:
         if request.receivers < 1:
             raise InputError(f"receivers is {request.receivers}: expected PEs that the multicast reaches, at least 1")
-        request = replace(request, grid=(request.receivers + 1, 1))
+        line = request.receivers + 1
+        request = replace(request, grid=(1, line) if request.along == "y" else (line, 1))
     spec = _spec(request)
     run = _engine(request, spec)
     if request.levels and not spec.levels:
         raise InputError(f"groups are {'x'.join(map(str, request.levels))}: {request.name} has one number of groups, a "
                          "ktree-allreduce any number of levels")
     steps = spec.build(request)
+    _check_axis(request, any(step.axis == request.along for step in steps))
     for step in steps:
         _run_step(run, step)
     is_flow = request.engine == "flow"
@@ -140,8 +150,35 @@ def _predict_operation(request: OpRequest) -> dict[str, Any]:
     chosen = {"groups": request.groups or default_groups(request.line)} if spec.reports_groups else {}
     notes = _notes(run, steps, is_flow)
     return {"op": request.name, "machine": run.machine.name, "profile": request.profile, "grid": f"{run.width}x{run.height}",
+            "timed": timed(steps, run.width, run.height),
             "dtype": run.precision, **chosen, "engine": request.engine, "cycles": run.cycles, "energy": energy, **ENERGY_UNIT,
             "breakdown": dict(run.breakdown), **({"note": "; ".join(notes)} if notes else {})}
+
+
+def _check_axis(request: OpRequest, is_along: bool) -> None:
+    """Refuse an axis that would not be used."""
+    if request.along is not None and not is_along:
+        raise InputError(f"axis is {request.along}: {request.name} does not go along lines of one axis, leave it out")
+
+
+def timed(steps: Sequence[Operation], width: int, height: int) -> str:
+    """What the cycles of operations on a grid are those of, in words: lines of which axis and how many, or the whole grid."""
+    axes = list(dict.fromkeys(step.axis for step in steps if step.sends))
+    parts = [_lines(axis, width, height) if axis else f"over both axes, all {_pes(width * height)} at once"
+             for axis in axes]
+    if not all(step.sends for step in steps) or not parts:
+        parts.insert(0, "work of every PE by itself")
+    return "; ".join(parts)
+
+
+def _lines(axis: str, width: int, height: int) -> str:
+    count, pes, name = (height, width, "row") if axis == "x" else (width, height, "column")
+    many = f"the only {name} of {_pes(pes)}" if count == 1 else f"all {count} {name}s of {_pes(pes)} at once"
+    return f"along {axis}, {many}"
+
+
+def _pes(count: int) -> str:
+    return "1 PE" if count == 1 else f"{count:,} PEs"
 
 
 def _spec(request: OpRequest) -> OpSpec:
@@ -191,10 +228,16 @@ def _predict_choice(request: OpRequest) -> dict[str, Any]:
     """The fastest algorithm for an operation, why, and what else was tried."""
     spec = _CHOICES[request.name]
     precision = request.precision or spec.precision
+    _check_axis(request, spec.lines)
     choice = spec.choose(request, (request.machine, request.profile, precision))
     return {"op": request.name, "machine": request.machine.name, "profile": request.profile,
-            "grid": f"{request.width}x{request.height}", "dtype": precision, "cycles": choice.cycles,
+            "grid": f"{request.width}x{request.height}", "timed": timed(_steps(choice), request.width, request.height),
+            "dtype": precision, "cycles": choice.cycles,
             "operation": repr(choice.operation), "reason": choice.reason, "tried": dict(choice.tried)}
+
+
+def _steps(choice: Choice) -> Sequence[Operation]:
+    return choice.operation if isinstance(choice.operation, tuple) else (choice.operation,)
 
 
 def _predict_crossover(request: OpRequest) -> dict[str, Any]:
@@ -206,7 +249,7 @@ def _predict_crossover(request: OpRequest) -> dict[str, Any]:
     if request.plot:
         plot_crossover(result, request.plot)
     return {"op": request.name, "machine": request.machine.name, "profile": request.profile, "dtype": precision,
-            "words": request.words, "pes": list(result.pes),
+            "timed": "along x, one row of as many PEs", "words": request.words, "pes": list(result.pes),
             "cycles": {algorithm: list(row) for algorithm, row in result.cycles.items()},
             "fastest_from": {str(pes): algorithm for pes, algorithm in result.changes}}
 
@@ -224,5 +267,6 @@ def _predict_vector(request: OpRequest) -> dict[str, Any]:
     special = f"{instruction}_conflict" if request.conflict else f"{instruction}_long"
     elements = ceil(words / timing.rate(special if special in rates else instruction))
     setup = timing.setup(instruction) if words else 0
-    return {"op": request.name, "machine": machine.name, "profile": request.profile, "cycles": setup + elements, "energy": 0,
-            **ENERGY_UNIT, "breakdown": {"compute": elements, "fabric": 0, "stages": 0, "overhead": setup, "stream": 0}}
+    return {"op": request.name, "machine": machine.name, "profile": request.profile,
+            "timed": "one vector instruction of one PE", "cycles": setup + elements, "energy": 0, **ENERGY_UNIT,
+            "breakdown": {"compute": elements, "fabric": 0, "stages": 0, "overhead": setup, "stream": 0}}

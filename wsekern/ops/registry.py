@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from wsekern.errors import InputError
 from wsekern.ops.engines.engine import Engine
+from wsekern.ops.engines.flow import FlowEngine
 from wsekern.ops.grid.gemm import Cannon, MeshGemm, MeshGemmTransposed, Summa
-from wsekern.ops.grid.plane import Broadcast2D, Reduce2D
+from wsekern.ops.grid.plane import AllReduce2D, Broadcast2D, Reduce2D
 from wsekern.ops.grid.transpose import Transpose
 from wsekern.ops.lines.allreduce import AllReduce, default_groups
 from wsekern.ops.lines.broadcast import Broadcast
@@ -97,6 +98,16 @@ def _whole_block(r: OpRequest, engine: Engine) -> int:
     return prod(r.grid or ()) * abs(r.relays or 0) * traffic(engine.timing, prod(r.tile or (0,))).results
 
 
+def _allreduce_2d(r: OpRequest) -> list[Operation]:
+    """With the root that is the quicker one."""
+    def cycles(operation: Operation) -> int:
+        engine = FlowEngine(r.machine, r.width, r.height, r.profile, r.precision or "fp32")
+        engine.time(operation)
+        return engine.cycles
+
+    return [min((AllReduce2D(r.elements(), root=root) for root in ("middle", "first")), key=cycles)]
+
+
 _of = partial(Algorithm, "reduce")
 _all = partial(Algorithm, "allreduce")
 SPECS = (
@@ -115,7 +126,7 @@ SPECS = (
     OpSpec("meshgemm-transposed", "Matrix times a transposed matrix that is never moved to another layout.",
            lambda r: [MeshGemmTransposed(*r.tile_of("MxNxK"))], "tile MxNxK", "fp16"),
     OpSpec("shift", "Every tile moves along its line by software relays.",
-           lambda r: [Shift(prod(r.tile_of("ROWSxCOLS")), "x", r.relays_of())], "tile ROWSxCOLS, relays", "fp16",
+           lambda r: [Shift(prod(r.tile_of("ROWSxCOLS")), r.along or "x", r.relays_of())], "tile ROWSxCOLS, relays", "fp16",
            traversals=_whole_block),
     OpSpec("ring-shift", "Every tile moves around a ring that is folded onto its line.", _ring_shift,
            "tile ROWSxCOLS [relays]", "fp16"),
@@ -152,6 +163,7 @@ SPECS = (
            lambda r: [Reduce2D(r.elements(), "xy", "auto")]),
     OpSpec("snake-reduce", "The sum of a grid to its first PE by one chain through all PEs.",
            lambda r: [Reduce2D(r.elements(), "snake")]),
+    OpSpec("allreduce-2d", "The sum of a grid to all its PEs: rows, then a column, back by one multicast.", _allreduce_2d),
     OpSpec("broadcast", "The tile of the first PE of a line to all its PEs.", lambda r: [Broadcast(r.elements(), r.axis)]),
     OpSpec("broadcast-2d", "The tile of the first PE of a grid to all its PEs.", lambda r: [Broadcast2D(r.elements())]),
     OpSpec("scatter", "Parts of the tile of the first PE of a line, one to each PE.",

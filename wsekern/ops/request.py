@@ -27,6 +27,8 @@ class OpRequest:
     conflict: bool = False
     engine: str = "flow"
     plot: str | None = None
+    along: Axis | None = None
+    """Axis of operations along lines, where it is not that of :attr:`axis`'s own choice."""
 
     def elements(self) -> int:
         """Elements on each PE, of an operation on tiles without rows and columns."""
@@ -66,8 +68,8 @@ class OpRequest:
 
     @property
     def axis(self) -> Axis:
-        """Axis of operations along one line."""
-        return "x" if self.height == 1 else "y"
+        """Axis of operations along lines: the one asked for, else y where there are columns of several PEs."""
+        return self.along or ("x" if self.height == 1 else "y")
 
     @property
     def line(self) -> int:

@@ -246,7 +246,8 @@ class _Encoder:
 
     def _setup(self, item: Vector) -> int:
         """Cycles from issue to first element: fewer where the program has loaded all descriptors itself."""
-        full = self.timing.setup(item.name)
+        streams = any(isinstance(self.program.stated(operand), Fabric) for operand in item.operands)
+        full = self.timing.stream_setup(item.name) if streams else self.timing.setup(item.name)
         explicit = all(isinstance(operand, (Named, Register)) for operand in item.operands)
         return min(full, self.timing.latency("setup_loaded", full)) if explicit else full
 

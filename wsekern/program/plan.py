@@ -1,12 +1,11 @@
 """Programs on rectangles of PEs, their parameters, and routes of colors: all that a simulation is made from."""
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from wsekern.errors import InputError
 from wsekern.fabric import FabricPlan, Position
+from wsekern.fabric.routes import Ports, check_whole, is_whole
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
 from wsekern.program.program import Program
@@ -19,7 +18,7 @@ class ProgramPlan:
     def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "vendor-simulator", *,
                  open_edges: bool = False, banks: bool = True) -> None:
         self.machine = load_machine(machine) if isinstance(machine, str) else machine
-        self.machine.check_grid(width, height)
+        self.machine.check_grid(check_whole(width, "PEs of width", 1), check_whole(height, "PEs of height", 1))
         self.width, self.height, self.profile, self.banks = width, height, profile, banks
         self.timing = Timing(self.machine, profile, "fp32")
         self.programs: list[Program] = []
@@ -37,17 +36,22 @@ class ProgramPlan:
 
     def set_programs(self, programs: list[Program], which: np.ndarray) -> None:
         """Put ``programs[which[y, x]]`` on PE (x, y) of the whole grid."""
-        if which.shape != (self.height, self.width):
-            raise InputError(f"a map of programs of shape {which.shape}: expected {(self.height, self.width)}")
+        which = np.asarray(which)
+        if which.shape != (self.height, self.width) or which.dtype.kind not in "iu":
+            raise InputError(f"a map of programs of shape {which.shape} and type {which.dtype}: expected whole numbers of "
+                             f"shape {(self.height, self.width)}")
+        if which.size and not (which.min() >= 0 and which.max() < len(programs)):
+            raise InputError(f"a map of programs with numbers {which.min()} to {which.max()}: there are {len(programs)} "
+                             "programs")
         indices = np.array([self._index(program) for program in programs], np.int32)
         self.program_of[:] = indices[which]
 
-    def set_route(self, color: int, rx: Iterable[str], tx: Iterable[str], x: int = 0, y: int = 0, width: int = 1,
+    def set_route(self, color: int, rx: Ports, tx: Ports, x: int = 0, y: int = 0, width: int = 1,
                   height: int = 1, then: str | None = None) -> None:
         """Route ``color`` on a rectangle: words come in from ``rx`` and leave to ``tx`` (N, E, S, W, RAMP). ``then``: where
         they come in from once the color's switch is advanced."""
         switches = () if then is None else (Position(rx=then),)
-        self.fabric.paint(color, tuple(rx), tuple(tx), x=x, y=y, width=width, height=height, switches=switches)
+        self.fabric.paint(color, rx, tx, x=x, y=y, width=width, height=height, switches=switches)
 
     def set_parameter(self, program: Program, name: str, values: ArrayLike) -> None:
         """Give parameter ``name`` of ``program`` a value on each PE: integers, broadcast to (height, width)."""
@@ -59,7 +63,7 @@ class ProgramPlan:
             missing = place + 1 - self.parameters.shape[2]
             self.parameters = np.pad(self.parameters, ((0, 0), (0, 0), (0, missing)))
         here = self.program_of == self._index(program)
-        self.parameters[here, place] = np.broadcast_to(np.asarray(values), here.shape)[here]
+        self.parameters[here, place] = _integers(values, here.shape, f"parameter {name} of program {program.name}")[here]
 
     def _index(self, program: Program) -> int:
         if id(program) not in self._numbers:
@@ -69,6 +73,19 @@ class ProgramPlan:
 
     def check_rectangle(self, x: int, y: int, width: int, height: int) -> None:
         """Refuse a rectangle of PEs that does not lie on the grid."""
-        if x < 0 or y < 0 or width < 1 or height < 1 or x + width > self.width or y + height > self.height:
-            raise InputError(f"a rectangle of {width}x{height} PEs at ({x}, {y}) does not lie on {self.width}x"
+        whole = all(map(is_whole, (x, y, width, height)))
+        if not whole or x < 0 or y < 0 or width < 1 or height < 1 or x + width > self.width or y + height > self.height:
+            raise InputError(f"a rectangle of {width!r}x{height!r} PEs at ({x!r}, {y!r}) does not lie on {self.width}x"
                              f"{self.height} PEs")
+
+
+def _integers(values: ArrayLike, shape: tuple[int, int], what: str) -> np.ndarray:
+    """32-bit integers, broadcast to ``shape``."""
+    limits = np.iinfo(np.int32)
+    try:
+        numbers = np.broadcast_to(np.asarray(values), shape)
+    except ValueError:
+        numbers = np.empty(0)
+    if numbers.dtype.kind not in "iu" or (numbers.size and (numbers.min() < limits.min or numbers.max() > limits.max)):
+        raise InputError(f"{what}: expected 32-bit integers that broadcast to {shape}")
+    return numbers

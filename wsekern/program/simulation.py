@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wsekern.errors import STATUS, InputError, raise_for_status
-from wsekern.fabric._routing import State
-from wsekern.fabric.routes import Port, port_of
+from wsekern.fabric._routing import LAST_CYCLE, State
+from wsekern.fabric.routes import Port, check_whole, port_of
 from wsekern.fabric.simulation import DELIVERED, check_color, check_entry, words_of
 from wsekern.program._pe import COUNTERS, Cores
 from wsekern.program.encode import core_latency, encode, stack
@@ -16,6 +16,9 @@ from wsekern.program.operands import NUMPY_TYPES
 from wsekern.program.places import Places, state_of
 from wsekern.program.plan import ProgramPlan
 from wsekern.program.waiting import STUCK, WAITS, Waits, sentence_of
+
+MAX_THREADS = 1024
+"""Sanity limit of the threads of a simulation."""
 
 _SINK_CORE = 2
 _DEADLINE = STATUS["DEADLINE"]
@@ -28,8 +31,7 @@ class Simulation:
     """
 
     def __init__(self, layout: ProgramPlan, threads: int = 1) -> None:
-        if threads < 1:
-            raise InputError(f"{threads} threads: expected at least 1")
+        check_whole(threads, "threads", 1, MAX_THREADS)
         self.layout, self.threads, timing = layout, threads, layout.timing
         self._edge: list[tuple] = []        # words that left the grid and were not asked for yet
         self._placed = []
@@ -69,7 +71,7 @@ class Simulation:
         ``values``: (height, width, elements) of the symbol's type, or flat in ``order`` "row" (PE by PE along rows) or
         "column" (element by element: all PEs' first elements, then all second ones).
         """
-        width, height = self._rectangle(x, y, width, height)
+        values, (width, height) = np.asarray(values), self._rectangle(x, y, width, height)
         for index, pes, type, elements, address in self._holders(symbol, x, y, width, height):
             fits = values.dtype == NUMPY_TYPES[type] and (
                 values.size == height * width * elements if values.ndim == 1
@@ -109,8 +111,8 @@ class Simulation:
         return values.reshape(elements, pes).T
 
     def _rectangle(self, x: int, y: int, width: int | None, height: int | None) -> tuple[int, int]:
-        width = self.layout.width - x if width is None else width
-        height = self.layout.height - y if height is None else height
+        width = self.layout.width - check_whole(x, "as x of a rectangle", 0) if width is None else width
+        height = self.layout.height - check_whole(y, "as y of a rectangle", 0) if height is None else height
         self.layout.check_rectangle(x, y, width, height)
         return width, height
 
@@ -139,7 +141,12 @@ class Simulation:
 
     def timestamps(self, symbol: str, offset: int = 0) -> NDArray[np.int64]:
         """Time-stamp counters that ``code.timestamp`` wrote into ``symbol``: cycles (height, width)."""
-        parts = self.memcpy_d2h(symbol)[:, :, offset:offset + 3].astype(np.int64)
+        words = self.memcpy_d2h(symbol)
+        if words.dtype.kind not in "iu" or words.shape[2] < 3:
+            raise InputError(f"symbol {symbol} has {words.shape[2]} elements of {words.dtype}: a time stamp takes three 16-bit "
+                             "integers")
+        check_whole(offset, f"as first element of a time stamp in {symbol}", 0, words.shape[2] - 3)
+        parts = words[:, :, offset:offset + 3].astype(np.int64)
         return parts[:, :, 0] | parts[:, :, 1] << 16 | parts[:, :, 2] << 32
 
     # ---- running
@@ -159,14 +166,12 @@ class Simulation:
     def run(self, deadline: int = 1 << 40) -> int:
         """Run until every core is idle and no word is on its way; the cycle at which the last core became idle. Raises where it
         is stuck."""
-        self._run(deadline, True)
+        self._run(check_whole(deadline, "as deadline in cycles", 0, LAST_CYCLE), True)
         return self._cores.ended
 
     def step(self, cycles: int = 1) -> int:
         """Run for ``cycles``, whether or not anything happens; the coming cycle."""
-        if cycles < 0:
-            raise InputError(f"{cycles} cycles: expected at least 0")
-        self._run(self.cycle + cycles, False)
+        self._run(self.cycle + check_whole(cycles, "cycles", 0, LAST_CYCLE - self.cycle), False)
         return self.cycle
 
     def _run(self, deadline: int, until_done: bool) -> None:

@@ -46,6 +46,11 @@ class StepCosts:
     chunked: bool = True  # else prompts are never cut and read in steps of their own, before anything decodes
     stages: int = 1  # of a pipeline: a prompt leaves the last stage as many steps less one after the first
     request_seconds: float = 0.0  # outside the steps
+    # of steady states only (wsekern.queueing.closed):
+    checked: int = 1  # tokens of a decoding sequence in a step: its own and drafted ones
+    kept: float = 1.0  # of these, on average
+    cached: float = 0.0  # tokens before every prompt that need not be read
+    shared: float = 0.0  # of these, kept once for all sequences
     beside_seconds: float = 0.0  # more of a step that reads prompts beside decoding sequences
     whole: bool = False  # prompts are never cut, beside decoding sequences neither
     look_steps: int = 1  # decoding steps from one look for new requests to the next; each step that reads prompts ends with one

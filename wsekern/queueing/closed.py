@@ -39,20 +39,21 @@ class ClosedQueue:
 
 
 def closed_queue(costs: StepCosts, users: float, prompt: float, output: float, think_seconds: float = 0.0) -> ClosedQueue:
-    """Steady state of ``users`` with prompts of ``prompt`` and answers of about ``output`` tokens. As many are inside as the
-    cache holds, the others wait for a place. ``users`` may be broken: the mean of several engines."""
+    """Steady state of ``users`` with prompts of ``prompt`` tokens to be read and answers of about ``output`` tokens. As many
+    are inside as the cache holds, the others wait for a place. ``users`` may be broken: the mean of several engines."""
     turn = _Turn(costs, prompt, output, think_seconds)
-    inside = max(1.0, min(users, costs.sequences, costs.pages * costs.page_tokens / turn.held))
+    room = costs.pages * costs.page_tokens - costs.shared
+    inside = max(1.0, min(users, costs.sequences, room / turn.held))
     state = turn.settle(inside)
-    token = state.step + state.stalled
+    token = (state.step + state.stalled) / costs.kept
     answer = (output - 1.0) * token
     cycle = turn.away + state.first + answer
     if costs.chunked:  # steps hold no more prompts than that
-        cycle = max(cycle, inside * token / turn.full)
+        cycle = max(cycle, inside * (state.step + state.stalled) / turn.full)
     cycle *= max(users, 1.0) / inside
     return ClosedQueue(
         time_to_first_token_seconds=cycle - answer - think_seconds, time_per_output_token_seconds=token,
-        stalled_seconds=state.stalled, step_sequences=state.sequences, decoding_users=users * answer / cycle,
+        stalled_seconds=state.stalled / costs.kept, step_sequences=state.sequences, decoding_users=users * answer / cycle,
         requests_per_second=users / cycle)
 
 
@@ -73,33 +74,36 @@ class _Turn:
 
     def __init__(self, costs: StepCosts, prompt: float, output: float, think_seconds: float) -> None:
         self.costs, self.prompt, self.output = costs, prompt, output
+        self.passes = (output - 1.0) / costs.kept  # steps in which an answer grows
         self.away = think_seconds + costs.outside_seconds(round(prompt))
-        self.held = prompt + 0.5 * output + 0.5 * costs.page_tokens  # tokens of the cache
+        self.held = costs.cached - costs.shared + prompt + 0.5 * output + 0.5 * costs.page_tokens  # tokens of the cache
+        self.back = costs.cached + 0.5 * prompt  # tokens that a prompt's look back on
         base, slope = costs.decode_base, costs.decode_slope
-        self.decode = _lines(costs.decode_grid, base + slope * (prompt + 0.5 * output))
+        self.decode = _lines(costs.decode_grid, base + slope * (costs.cached + prompt + 0.5 * output))
         self.crowded, self.alone, self.together, self.look = (
             _lines(costs.prompt_grid, values) for values in (costs.crowded, costs.alone, costs.together, costs.look))
         self.one = self._whole_prompt()
         # prompts of a step whose tokens are all taken: by them, and by one token of each answer that they began
-        self.full = (costs.step_tokens - 1.0) / (prompt + output - 1.0)
+        self.full = max(1.0, float(costs.step_tokens - costs.checked)) / (prompt + self.passes * costs.checked)
 
     def _whole_prompt(self) -> float:
         """Seconds of a prompt on an engine that does nothing else."""
         if not self.costs.chunked or self.prompt <= self.costs.step_tokens:
-            return self._alone(self.prompt, 0.5 * self.prompt)
+            return self._alone(self.prompt, self.back)
         part = float(self.costs.step_tokens)
         full = int(self.prompt // part)
         rest = self.prompt - full * part
-        seconds = full * self._alone(part, 0.5 * full * part)
-        return seconds + (self._alone(rest, self.prompt - 0.5 * rest) if rest else 0.0)
+        before = self.costs.cached
+        seconds = full * self._alone(part, before + 0.5 * full * part)
+        return seconds + (self._alone(rest, before + self.prompt - 0.5 * rest) if rest else 0.0)
 
     def _alone(self, tokens: float, look: float) -> float:
         return self.alone(tokens) + look * self.look(tokens)
 
     def _beside(self, tokens: float, sequences: float) -> float:
         """What new tokens of prompts add to a step."""
-        crowd = sequences + self.crowded(tokens)
-        return self.together(crowd) - self.together(sequences) + 0.5 * self.prompt * self.look(tokens)
+        crowd = sequences * self.costs.checked
+        return self.together(crowd + self.crowded(tokens)) - self.together(crowd) + self.back * self.look(tokens)
 
     def settle(self, users: float) -> _State:
         """The number of arrivals at which ``users`` fill the cycle."""
@@ -107,13 +111,13 @@ class _Turn:
             return _State(1.0, self.decode(1.0), 0.0, self.one, 0.0)
         if self.output <= 1.0:
             return self.prompts_only(users)
-        most = users / (self.output - 1.0)
+        most = users / self.passes
         if self.costs.chunked:
             most = min(most, self.full)
 
         def missing(arrivals: float) -> float:
             state = self.at(arrivals, users)
-            steps = self.output - 1.0 + self.away / (state.step + state.stalled) + state.first_steps
+            steps = self.passes + self.away / (state.step + state.stalled) + state.first_steps
             return arrivals * steps / users - 1.0
 
         return self.at(_root(missing, most), users)
@@ -125,11 +129,12 @@ class _Turn:
         """
         load = arrivals / self.full if self.costs.chunked else 0.0
         others = arrivals * (1.0 - (1.0 - min(1.0, load)) / users)
-        decoding = others * (self.output - 1.0)
+        decoding = others * self.passes
         alone = max(0.0, 1.0 - decoding / (users - 1.0)) ** (users - 1.0) if arrivals else 1.0  # nobody else decodes
         if self.costs.chunked:
-            return self._riding(others, 1.0 + decoding, alone, max(0.0, 1.0 - 1.0 / (users - 1.0)) if users > 1.0 else 0.0)
-        return self._before(others, 1.0 + decoding, alone)
+            random = max(0.0, 1.0 - 1.0 / (users - 1.0)) if users > 1.0 else 0.0
+            return self._riding(others, min(users, 1.0 + decoding), alone, random)
+        return self._before(others, min(users, 1.0 + decoding), alone)
 
     def _batch(self, others: float, most: float) -> float:
         """Prompts in a step that reads any, of Poisson arrivals."""
@@ -139,7 +144,7 @@ class _Turn:
     def _riding(self, others: float, sequences: float, alone: float, random: float) -> _State:
         """Prompts that ride along with decoding sequences, as many tokens as a step has left; they come the more at ``random``
         (1: independently) the more users send them."""
-        left = max(1.0, self.costs.step_tokens - sequences)
+        left = max(1.0, self.costs.step_tokens - sequences * self.costs.checked)
         room = left / self.prompt  # prompts in a step
         decode = self.decode(sequences)
         if room >= 1.0:
@@ -166,14 +171,14 @@ class _Turn:
         decode = self.decode(sequences)
         room = max(1.0, self.costs.step_tokens // self.prompt)
         batch = self._batch(others, room)
-        each = self._alone(batch * self.prompt, 0.5 * self.prompt) / batch
+        each = self._alone(batch * self.prompt, self.back) / batch
         moment = (decode * decode + others * each * each * batch) / (decode + others * each)
         residual, more = self._residual(decode, moment, others, 0.0)
         first = (1.0 - alone) * residual + self.one + more * each
         # Prompts that come with a user's own are read with it or before, but for those that its step has no room for (unless
         # they come one by one, after a while longer than a step); then come those of each step of the answer but the last.
         behind = others if self.away > self.one else min(others, 0.5 * max(0.0, others + 1.0 - room))
-        stalled = max(0.0, each * (others * (self.output - 2.0) + behind) / (self.output - 1.0))
+        stalled = each * (others * max(0.0, self.passes - 1.0) + behind) / max(1.0, self.passes)
         return _State(sequences, decode, stalled, first, residual / (decode + others * each))
 
     def _residual(self, decode: float, moment: float, others: float, longer: float) -> tuple[float, float]:
@@ -195,7 +200,7 @@ class _Turn:
             most = 1.0
 
         def seconds(batch: float) -> float:
-            return self.one + self._alone(batch * self.prompt, 0.5 * self.prompt) - self._alone(self.prompt, 0.5 * self.prompt)
+            return self.one + self._alone(batch * self.prompt, self.back) - self._alone(self.prompt, self.back)
 
         def missing(batch: float) -> float:
             step = seconds(batch)

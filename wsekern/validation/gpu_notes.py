@@ -6,11 +6,13 @@ fills by these rules. Here they are read from the words for tables that lack tho
 
 import re
 
-SPECULATIVE = "speculative decoding: not the time of one step"
+from wsekern.cluster.engine import load_engine
+from wsekern.validation.gpu_settings import APART, CACHED_PROMPTS, SPECULATIVE, is_eager, is_unchunked, refused_setting, words
+
 SUSPECTED_EAGER = "the source itself suspects eager launches"
 UNFINISHED = "a step of an optimisation log: an unfinished build, not an engine that anyone runs"
 EAGER_EXCHANGE = "eager launch: the floor is the CPU, not the wire"
-OTHER_THINGS = frozenset((SPECULATIVE, SUSPECTED_EAGER, UNFINISHED, EAGER_EXCHANGE))
+OTHER_THINGS = frozenset((SPECULATIVE, CACHED_PROMPTS, APART, SUSPECTED_EAGER, UNFINISHED, EAGER_EXCHANGE))
 """Reasons of rows that time something else than what is predicted, so that no rule may set them beside other rows."""
 
 INFERENCEX = "inferencex run"
@@ -41,13 +43,14 @@ def is_kernel(row: dict[str, str]) -> bool:
 
 def reason_by_words(row: dict[str, str]) -> str:
     """Why a row is not comparable, as its own words say; empty if they say nothing of the kind."""
-    notes, parallelism = row.get("notes") or "", row.get("parallelism") or ""
+    notes = row.get("notes") or ""
     text = f"{row.get('source') or ''} {notes}".lower()
     if row["metric"] == "allreduce_latency":
         return EAGER_EXCHANGE if "eager" in f"{row['model']} {text}".lower() else ""
-    if "speculative" in text or re.search(r"\bmtp\s*\d|mtp on", f"{notes} {parallelism}".lower()):
-        return SPECULATIVE
-    if "3.4x" in text or "eager mode likely" in text:
+    refused = refused_setting(words(row))
+    if refused:
+        return refused
+    if re.search(r"eager (?:mode |launch\w* )?(?:is |are )?(?:likely|suspected)|suspects? eager", text):
         return SUSPECTED_EAGER
     if notes.startswith("+") or notes.endswith("baseline"):
         return UNFINISHED
@@ -74,7 +77,8 @@ def library_by_words(row: dict[str, str]) -> str:
 
 
 def level_by_words(row: dict[str, str]) -> str:
-    """Engine level of a row: what its source and notes mean, and whether the host of that run works ahead.
+    """Engine level of a row: what its source and notes mean, and whether the host of that run works ahead, kernels are launched
+    one by one, or prompts are read whole.
 
     It does in trtllm-bench (no server beside the executor, whose scheduler works ahead; known by a load of "max"), and in
     the recipes of InferenceX (vLLM's asynchronous scheduling, TensorRT-LLM's streaming every 10 to 20 tokens, SGLang's every 10
@@ -85,7 +89,16 @@ def level_by_words(row: dict[str, str]) -> str:
     if level == "sglang" and is_recipe(row) and _RUN_2025.search((row.get("notes") or "").lower()):
         return "sglang-2025"
     if is_recipe(row) or (level == "tuned" and at_most_load):
-        return _OVERLAPPED.get(level, level)
+        level = _OVERLAPPED.get(level, level)
+    return with_settings(level, row)
+
+
+def with_settings(level: str, row: dict[str, str]) -> str:
+    """``level`` as the words of a row set it, such as stock-eager; that level itself where it is so already."""
+    text = words(row)
+    for stated, setting in ((is_eager(text), "eager"), (is_unchunked(text), "unchunked")):
+        if stated and load_engine(f"{level}-{setting}") != load_engine(level):
+            level = f"{level}-{setting}"
     return level
 
 

@@ -1,4 +1,4 @@
-"""``validate --only wafer``: published measurements beside what ``predict op`` and ``predict wafer`` say."""
+"""``validate --only wafer``: published measurements beside what ``predict op``, ``predict wafer`` and placements say."""
 
 import csv
 from collections.abc import Iterable
@@ -10,7 +10,8 @@ from typing import Any
 from wsekern.errors import InputError, WsekernError
 from wsekern.inference.predict import predict_layer
 from wsekern.ops.predict import predict_op
-from wsekern.validation.rows import Row, read_value, stated_fitted, summarise
+from wsekern.validation.rows import Row, fault_note, read_value, stated_fitted, summarise
+from wsekern.validation.services import predict_service
 
 COLUMNS = ("id", "machine", "profile", "op", "value")
 """Columns that tell a table of wafer measurements from others."""
@@ -93,6 +94,8 @@ def _row(row: dict[str, str]) -> Row:
         predicted, note = _predict(row)
     except WsekernError as error:
         note = str(error)
+    except Exception as error:  # a fault of one row, or of the program at it, never ends a validation
+        note = fault_note(error)
     return Row(id=row["id"], group=_group(row), measured=measured, predicted=predicted, unit=row.get("unit", "") or "cycles",
                note=note, source=row.get("source", ""), fitted=fitted)
 
@@ -105,7 +108,9 @@ def _group(row: dict[str, str]) -> str:
 
 
 def _predict(row: dict[str, str]) -> tuple[float, str]:
-    """(prediction, note) of one row through the functions of ``predict op`` and ``predict wafer``."""
+    """(prediction, note) of one row through the functions of ``predict op``, ``predict wafer`` and ``compare``."""
+    if row["op"] == "llm-service":
+        return predict_service(row)
     if row["op"] in ("llm-layer", "llm-token"):
         return _predict_model(row)
     if (row.get("unit") or "cycles") != "cycles":

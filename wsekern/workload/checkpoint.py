@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,14 +126,24 @@ def check_executable(config: ModelConfig, where: str) -> None:
     frequencies(config, where)
 
 
+DERIVED = "rotary_emb.inv_freq"
+"""End of the names of tensors that old checkpoints hold although config.json gives their values."""
+
+
 def check_weights(path: Path, config: ModelConfig) -> None:
-    """Check that every tensor of ``config`` is there with its shape and a known number format, without reading values."""
+    """Check that every tensor of ``config`` is there with its shape and a known number format, and that there is no other,
+    without reading values."""
+    known = {_HEAD} if config.tied_embeddings else set()  # load_weights sees that it is the embedding once more
     with _TensorFiles(path) as tensors:
-        for name, shape in _model_tensors(config).values():
-            tensors.check(name, shape)
-        for index in range(config.layers):
-            for name, shape in _layer_tensors(config, index).values():
+        for part in chain((_model_tensors(config),), (_layer_tensors(config, index) for index in range(config.layers))):
+            for name, shape in part.values():
                 tensors.check(name, shape)
+                known.add(name)
+        unused = sorted(name for name in tensors.names - known if not name.endswith(DERIVED))
+    if unused:
+        more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""
+        raise InputError(f"{path}: the weights have {', '.join(unused[:3])}{more}, which config.json does not name: the model "
+                         "that they belong to would run without them")
 
 
 def load_weights(path: Path, config: ModelConfig) -> Weights:
@@ -143,9 +154,16 @@ def load_weights(path: Path, config: ModelConfig) -> Weights:
         layers = tuple(LayerWeights(**{field: tensors.read(name, shape).T
                                        for field, (name, shape) in _layer_tensors(config, index).items()})
                        for index in range(config.layers))
+        if config.tied_embeddings and _HEAD in tensors.names:
+            head = tensors.read(_HEAD, outer["embedding"].shape)
+            if not np.array_equal(head, outer["embedding"]):
+                raise InputError(f"{path}: {_HEAD} is not the embedding, although config.json says tie_word_embeddings: say "
+                                 "false there, or leave the tensor out")
     return Weights(embedding=outer["embedding"], layers=layers, norm=outer["norm"],
                    head=outer.get("head", outer["embedding"]).T)
 
+
+_HEAD = "lm_head.weight"
 
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
 """Field of our weights -> name and shape of the tensor in the file."""
@@ -154,7 +172,7 @@ Tensors = dict[str, tuple[str, tuple[int, ...]]]
 def _model_tensors(config: ModelConfig) -> Tensors:
     """Tensors outside the layers."""
     table = (config.vocab, config.hidden)
-    head: Tensors = {} if config.tied_embeddings else {"head": ("lm_head.weight", table)}
+    head: Tensors = {} if config.tied_embeddings else {"head": (_HEAD, table)}
     return {"embedding": ("model.embed_tokens.weight", table), "norm": ("model.norm.weight", (config.hidden,)), **head}
 
 
@@ -212,6 +230,11 @@ class _TensorFiles:
     def __exit__(self, *exception: object) -> None:
         for handle in self._handles:
             handle.__exit__(None, None, None)
+
+    @property
+    def names(self) -> set[str]:
+        """Of all tensors in the files."""
+        return set(self._where)
 
     def check(self, name: str, shape: tuple[int, ...]) -> None:
         """Refuse a tensor that is missing, of another shape, or of a number format that is not read."""

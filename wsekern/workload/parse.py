@@ -1,6 +1,6 @@
 """From the keys of a Hugging Face ``config.json`` to a :class:`ModelConfig`; every key is checked before it is used."""
 
-import math
+import sys
 from typing import Any
 
 from wsekern.errors import InputError
@@ -44,6 +44,10 @@ LARGEST = 10**9
 """No size in a config.json is larger; beyond it a typing error is more likely than a model."""
 
 
+WIDEST_HEAD = 65_536
+"""Sanity limit of the features of one attention head."""
+
+
 class _Keys:
     """The keys of one ``config.json``; ``where`` names it in errors. A null counts as not given."""
 
@@ -53,19 +57,19 @@ class _Keys:
     def refuse(self, key: str, expected: str) -> InputError:
         return InputError(f"{self.where}: '{key}' is {_short(self.data.get(key))}, expected {expected}")
 
-    def size(self, key: str, default: int | None = None, minimum: int = 1) -> int:
+    def size(self, key: str, default: int | None = None, minimum: int = 1, maximum: int = LARGEST) -> int:
         value = self.data.get(key)
         value = default if value is None else value
         if value is None:
             raise InputError(f"{self.where}: key '{key}' is missing")
-        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= LARGEST:
-            raise InputError(f"{self.where}: '{key}' is {_short(value)}, expected a whole number of {minimum} to {LARGEST:,}")
+        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+            raise InputError(f"{self.where}: '{key}' is {_short(value)}, expected a whole number of {minimum} to {maximum:,}")
         return value
 
     def number(self, key: str, default: float) -> float:
         value = self.data.get(key)
         value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
             raise self.refuse(key, "a positive number")
         return float(value)
 
@@ -111,14 +115,44 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         raise InputError(f"{where}: {heads} attention heads are not a multiple of {kv_heads} key-value heads")
     return ModelConfig(
         name=name, architecture=architecture, layers=layers, hidden=hidden, heads=heads, kv_heads=kv_heads,
-        head_dim=keys.size("head_dim", hidden // heads), vocab=keys.size("vocab_size"),
+        head_dim=keys.size("head_dim", hidden // heads, maximum=WIDEST_HEAD), vocab=keys.size("vocab_size"),
         max_context=keys.size("max_position_embeddings", 4096), tied_embeddings=keys.flag("tie_word_embeddings"),
         rms_eps=keys.number("rms_norm_eps", 1e-6), activation=_activation(keys), **_rope(keys), **_biases(keys, architecture),
         qk_norm=implicit.get("qk_norm", False), attention_gate=implicit.get("attention_gate", False),
         **_linear(keys, layers), **_windows(keys, implicit, layers), **_feed_forward(keys, implicit, layers), **_latent(keys),
         draft_layers=keys.size("num_nextn_predict_layers", keys.size("mtp_num_hidden_layers", 0, 0), 0),
         sorted_sampling=_sorted_sampling(data.get("generation_config")),
-        quantization=str(keys.table("quantization_config").get("quant_method", "")))
+        quantization=str(keys.table("quantization_config").get("quant_method", "")), weight_format=_weight_format(keys))
+
+
+_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+
+
+def _weight_format(keys: _Keys) -> str:
+    """Number format of the stored weights: that of the quantisation, else the checkpoint's ``dtype``; empty where neither is
+    stated. A quantisation of an unknown kind goes by its own name."""
+    stored = keys.table("quantization_config")
+    method = str(stored.get("quant_method", "")).lower()
+    if not method:
+        stated = str(keys.data.get("dtype") or keys.data.get("torch_dtype") or "").removeprefix("torch.")
+        return _DTYPES.get(stated, stated)
+    if method == "modelopt":
+        return {"FP8": "fp8", "NVFP4": "fp4"}.get(str(stored.get("quant_algo")), method)
+    if method == "compressed-tensors":
+        groups = stored.get("config_groups")
+        group = next(iter(groups.values()), None) if isinstance(groups, dict) else None
+        weights = group.get("weights") if isinstance(group, dict) else None
+        return _bits(weights.get("num_bits"), weights.get("type") == "float") if isinstance(weights, dict) else method
+    if method == "bitsandbytes":
+        return "int8" if stored.get("load_in_8bit") else "int4"
+    if method in ("awq", "gptq"):
+        return _bits(stored.get("bits", 4), False)
+    return {"fbgemm_fp8": "fp8"}.get(method, method)
+
+
+def _bits(count: Any, floating: bool) -> str:
+    """Number format of ``count`` bits."""
+    return f"{'fp' if floating else 'int'}{count}"
 
 
 def _architecture(keys: _Keys) -> str:
@@ -208,9 +242,13 @@ def _feed_forward(keys: _Keys, implicit: dict[str, Any], layers: int) -> dict[st
     if not experts:
         return {"ffn": ffn}
     expert = narrow or keys.size("intermediate_size")
+    chosen = keys.size("num_experts_per_tok")
+    if chosen > experts:
+        raise keys.refuse("num_experts_per_tok", f"at most the {experts} experts of a layer")
     # Layers without experts: the first ones (DeepSeek), or all but every n-th (Llama 4).
-    dense = max(keys.size("first_k_dense_replace", 0, 0), layers - layers // keys.size("interleave_moe_layer_step", 1))
-    return {"ffn": ffn, "experts": experts, "experts_per_token": keys.size("num_experts_per_tok", 0, 0), "expert_ffn": expert,
+    first = min(layers, keys.size("first_k_dense_replace", 0, 0))
+    dense = max(first, layers - layers // keys.size("interleave_moe_layer_step", 1))
+    return {"ffn": ffn, "experts": experts, "experts_per_token": chosen, "expert_ffn": expert,
             "shared_expert_ffn": _shared_ffn(keys, expert), "dense_layers": dense}
 
 

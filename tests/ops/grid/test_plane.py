@@ -11,6 +11,7 @@ from wsekern.errors import BudgetError, InputError
 from wsekern.ops import (
     PRECISIONS,
     AllReduce,
+    AllReduce2D,
     Broadcast,
     Broadcast2D,
     CycleEngine,
@@ -24,6 +25,7 @@ from wsekern.ops import (
     ReduceTree,
     Region,
     RingShift,
+    TreeAllReduce,
     run_regions,
     run_regions_on_cycle_engine,
 )
@@ -46,7 +48,7 @@ lengths = st.sampled_from([0, 1, 2, 6, 12, 40])
 def test_operations_over_a_grid_are_the_same_on_both_engines(random_tile, assert_same_bits, assert_same_clocks, machine, width,
                                                              height, words, precision, x, y, op, seed):
     operations = [Reduce2D(words, "xy", "chain", op), Reduce2D(words, "xy", "auto", op), Reduce2D(words, "snake", op=op),
-                  Broadcast2D(words, x, y)]
+                  Broadcast2D(words, x, y), AllReduce2D(words, "auto", "middle", op), AllReduce2D(words, "chain", "first", op)]
     tile = random_tile(seed, precision, height, width, words)
     for operation in operations:
         flow = FlowEngine(machine[0], width, height, machine[1], precision)
@@ -59,6 +61,49 @@ def test_operations_over_a_grid_are_the_same_on_both_engines(random_tile, assert
             assert_same_clocks(run.clock, flow.clock)
         else:
             assert np.abs(run.clock - flow.clock).max() <= (width + height) * (2 * words + SET_UPS)
+
+
+@settings(max_examples=40, deadline=None)
+@given(machine=machines, width=sizes, height=sizes, words=lengths, algorithm=st.sampled_from(["chain", "star", "auto"]),
+       root=st.sampled_from(["middle", "first"]), seed=st.integers(0, 99))
+def test_the_sum_of_all_pes_is_on_all_pes(random_tile, machine, width, height, words, algorithm, root, seed):
+    tile = np.rint(8 * random_tile(seed, "fp32", height, width, words))          # sums of whole numbers are exact
+    engine = FlowEngine(machine[0], width, height, machine[1], "fp32")
+    values = engine.run(AllReduce2D(words, algorithm, root), tile)
+    np.testing.assert_array_equal(values, np.broadcast_to(tile.sum((0, 1)), tile.shape))
+    assert engine.cycles == sum(engine.breakdown.values())
+
+
+@settings(max_examples=20, deadline=None)
+@given(machine=machines, pes=st.integers(1, 12), words=lengths, precision=st.sampled_from(PRECISIONS))
+def test_the_all_reduce_of_one_row_or_one_column_is_that_of_a_line(assert_same_clocks, machine, pes, words, precision):
+    for axis, (width, height) in (("x", (pes, 1)), ("y", (1, pes))):
+        plane, line = (FlowEngine(machine[0], width, height, machine[1], precision) for _ in range(2))
+        plane.time(AllReduce2D(words, "chain"))
+        line.time(TreeAllReduce(words, axis, "chain"))
+        assert_same_clocks(plane.clock, line.clock)
+        assert plane.link_traversals == line.link_traversals
+
+
+def test_nothing_is_under_way_behind_an_all_reduce_over_the_grid(random_tile, assert_same_clocks):
+    """As behind every multicast to all: what follows meets none of its words, and leaves no note."""
+    chain = [AllReduce2D(16), Reduce(16, "x")]
+    flow, cycle = (kind("wse3", 6, 5, "silicon", "fp32") for kind in (FlowEngine, CycleEngine))
+    for engine in (flow, cycle):
+        value = random_tile(4, "fp32", 5, 6, 16)
+        for operation in chain:
+            value = engine.run(operation, value)
+    assert "Reduce" not in flow.notes
+    assert np.abs(flow.clock - cycle.clock).max() <= QUEUE
+
+
+def test_roots_and_algorithms_that_do_not_exist_are_refused():
+    with pytest.raises(InputError, match="no root 'last'"):
+        AllReduce2D(2, root="last")
+    with pytest.raises(InputError, match="no reduction 'bush'"):
+        AllReduce2D(2, "bush")
+    with pytest.raises(BudgetError, match="input queues"):
+        FlowEngine("wse3", 11, 11, "silicon", "fp32").time(AllReduce2D(2, "tree"))
 
 
 def test_the_published_times_of_operations_over_a_grid():

@@ -42,9 +42,9 @@ def test_a_round_takes_as_long_as_published_or_as_threads_that_take_turns(machin
     flow.time(RingShift(words, "x", steps, True))
     run = run_on_cycle_engine(RingShift(words, "x", steps, True), machine, pes, 1, "vendor-simulator", "fp32",
                               np.zeros((1, pes, words), np.float32))
-    turns = timing.latency("shift_call", timing.latency("call")) + steps * (timing.setup("fmovs") + 2 * words)
+    turns = timing.latency("shift_call", timing.latency("call")) + steps * (timing.stream_setup("fmovs") + 2 * words)
     expected = max(flow.cycles, turns)
-    if timing.setup("fmovs"):                # in which the other thread's instruction is issued; else that takes a cycle
+    if timing.stream_setup("fmovs"):                # in which the other thread's instruction is issued; else that takes a cycle
         assert run.clock.max() == expected
     else:
         assert expected <= run.clock.max() <= expected + steps

@@ -12,6 +12,7 @@ from wsekern.machine.timing import Timing
 from wsekern.ops import (
     AllGather,
     AllReduce,
+    AllReduce2D,
     Broadcast,
     Broadcast2D,
     Cannon,
@@ -220,7 +221,7 @@ def test_any_program_comes_back(program):
     Gemv(3, 5), AllReduce(6, "x", 2), AllReduce(4, "y", 3, "max"), Reduce(5, "x"), TwoPhaseReduce(4, "x", 2),
     Broadcast(3, "y"), Shift(3, "x", 1), ReduceTree(4, "x", "tree"), TreeAllReduce(4, "x"), KTreeAllReduce(4, "x", (2, 2)),
     RingAllReduce(8, "x"), RingShift(4, "x"), Gather(3, "x"), AllGather(3, "x"), Scatter(12, "x", 4), Reduce2D(4),
-    Broadcast2D(3), Transpose(3), MeshGemm(2, 2, 2, overlapped=False), MeshGemmTransposed(2, 2, 2, False),
+    Broadcast2D(3), AllReduce2D(3), Transpose(3), MeshGemm(2, 2, 2, overlapped=False), MeshGemmTransposed(2, 2, 2, False),
     Cannon(2, 2, 2, overlapped=False), Summa(2, 2, 2, False), RingShift(3, "x", 2, True)],
     ids=lambda operation: type(operation).__name__)
 @pytest.mark.parametrize("machine", ["wse2", "wse3"])

@@ -340,7 +340,7 @@ class MeshGemmTransposed(MeshProduct):
         # In steady state a PE is in the chain of one block while others multiply: it spends one add for each.
         add = timing.instruction("add")
         stream = timing.stream(traffic(timing, self.m * self.n).sums, timing.step(add)) + 1
-        spend_rounds(engine, height, (stack * compute, stack * (overhead + timing.setup(add) + stream)),
+        spend_rounds(engine, height, (stack * compute, stack * (overhead + timing.stream_setup(add) + stream)),
                      exchange_cycles(timing, stack * self.k * self.n) if height > 1 else {})
         engine.spend(stages=(width - 1) * timing.stage, fabric=(width - 1) * timing.hop, stream=stream)
 

@@ -1,8 +1,9 @@
-"""Operations over both axes of a grid: reductions to one PE, multicast to all."""
+"""Operations over both axes of a grid: reductions to one PE, multicast to all, the sum of all PEs to all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import lru_cache
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from wsekern.ops._timing import broadcast_plane, reduce_snake
 from wsekern.ops.lines.line import line_costs, run_line
 from wsekern.ops.lines.tree_reduce import ALGORITHMS, ReduceTree, write_reduce
 from wsekern.ops.lines.trees import chain_tree
-from wsekern.ops.operation import Clocks, Operation, check_flat_tile, check_line
+from wsekern.ops.operation import Axis, Clocks, Operation, check_flat_tile, check_line
 from wsekern.ops.packing import traffic
 from wsekern.ops.schedule.clocks import run_schedule, schedule_values
 from wsekern.ops.schedule.operations import PlaneScheduled
@@ -24,6 +25,39 @@ def snake(width: int, height: int) -> np.ndarray:
     pes = np.arange(width * height).reshape(height, width)
     pes[1::2] = pes[1::2, ::-1]
     return pes.reshape(-1)
+
+
+def _call(schedule: Schedule, pes: Iterable[int], call: str) -> None:
+    """The fixed software cost of a further operation on some PEs."""
+    for pe in pes:
+        schedule.spend(pe, schedule.timing.latency(f"{call}_call", schedule.timing.latency("call")))
+
+
+def time_column(operation: Operation, engine: Clocks, rows: ReduceTree, column: ReduceTree) -> None:
+    """Advance the clocks of the column of the rows' roots by its reduction, behind that of the rows."""
+    at, timing, grid = rows.root_of(engine.width), engine.timing, engine.grid()
+    before = len(rows.schedule(engine.width, timing).input_queues[at])
+    schedule, line = _behind(column, engine.height, timing, before), np.ascontiguousarray(grid[:, at])
+    run_schedule(operation, engine, schedule, line)
+    grid[:, at] = line
+    engine.link_traversals += schedule.link_traversals
+
+
+@lru_cache(maxsize=64)
+def _behind(column: ReduceTree, height: int, timing: Timing, queues: int) -> Schedule:
+    """The schedule of a column whose PEs have used some of their input queues."""
+    schedule = column.write(height, timing)
+    schedule.queues_taken = queues
+    return schedule
+
+
+def plane_values(engine: Clocks, tile: np.ndarray, rows: ReduceTree, column: ReduceTree) -> np.ndarray:
+    """What every PE holds behind the reductions of the rows and of the column of their roots."""
+    out = schedule_values(rows.schedule(engine.width, engine.timing), tile, "x", engine.precision, engine.threads)
+    at = slice(rows.root_of(engine.width), rows.root_of(engine.width) + 1)
+    line = np.ascontiguousarray(out[:, at])
+    out[:, at] = schedule_values(column.schedule(engine.height, engine.timing), line, "y", engine.precision, 1)
+    return out
 
 
 @dataclass(frozen=True)
@@ -67,8 +101,7 @@ class Reduce2D(PlaneScheduled):
         for y in range(height):
             write_reduce(schedule, self.rows.tree(width, timing), self.op, range(y * width, (y + 1) * width))
         column = range(0, schedule.length, width)
-        for pe in column:
-            schedule.spend(pe, timing.latency("reduce_call", timing.latency("call")))
+        _call(schedule, column, "reduce")
         write_reduce(schedule, self.column.tree(height, timing), self.op, column)
         return schedule
 
@@ -82,11 +115,7 @@ class Reduce2D(PlaneScheduled):
             engine.link_traversals += self.link_traversals(engine)
             return
         self.rows.time(engine)
-        column, grid = self.column.schedule(engine.height, engine.timing), engine.grid()
-        line = np.ascontiguousarray(grid[:, 0])
-        run_schedule(self, engine, column, line)
-        grid[:, 0] = line
-        engine.link_traversals += column.link_traversals
+        time_column(self, engine, self.rows, self.column)
 
     def link_traversals(self, engine: Clocks) -> int:
         """Wavelets times links of one run on the whole grid."""
@@ -109,10 +138,7 @@ class Reduce2D(PlaneScheduled):
             line = np.ascontiguousarray(tile.reshape(1, len(order), -1)[:, order])
             out[0, 0] = run_line(engine, "reduce", self.op, line, "x", 0, 0, engine.precision)[0, 0].reshape(out[0, 0].shape)
             return out
-        out = schedule_values(self.rows.schedule(engine.width, engine.timing), tile, "x", engine.precision, engine.threads)
-        column = np.ascontiguousarray(out[:, :1])
-        out[:, :1] = schedule_values(self.column.schedule(engine.height, engine.timing), column, "y", engine.precision, 1)
-        return out
+        return plane_values(engine, tile, self.rows, self.column)
 
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""
@@ -148,15 +174,19 @@ class Broadcast2D(PlaneScheduled):
     def write(self, width: int, height: int, timing: Timing) -> Schedule:
         """One message to all."""
         schedule = Schedule(width * height, self.elements, timing, "broadcast_call", self.elements, width=width)
-        x, y = self._root(width, height)
+        self.write_into(schedule)
+        return schedule
+
+    def write_into(self, schedule: Schedule) -> None:
+        """The same behind what a schedule of a grid does already."""
+        x, y = self._root(schedule.width, schedule.length // schedule.width)
         if schedule.length > 1:
-            root = y * width + x
+            root = y * schedule.width + x
             message = schedule.multicast(root, 0, schedule.length - 1, self.elements, "plane")
             schedule.step(root, "mov", self.elements, message, ("tile", 0))
             for pe in range(schedule.length):
                 if pe != root:
                     schedule.step(pe, "mov", self.elements, ("tile", 0), message)
-        return schedule
 
     def time(self, engine: Clocks) -> None:
         """Advance the clocks of ``engine`` by this operation."""
@@ -184,3 +214,82 @@ class Broadcast2D(PlaneScheduled):
         """Plain numpy."""
         x, y = self._root(tile.shape[1], tile.shape[0])
         return np.broadcast_to(tile[y, x], tile.shape).copy()
+
+
+@dataclass(frozen=True)
+class AllReduce2D(PlaneScheduled):
+    """All-reduce of ``elements`` elements per PE over both axes: every PE ends with the sum (or maximum) of all PEs' tiles.
+
+    All rows to one of their PEs, then that column to one of its PEs, each as ``ReduceTree`` does with ``algorithm``; back from
+    there by one multicast to the whole grid. ``root``: the ``middle`` PE of the grid, to which the way is the shortest, or
+    the ``first`` one, which takes fewer sums: the better one of many words. In fp16 with fp32 accumulation a row's sum is
+    rounded to fp16. Cost, B wavelets, M x N PEs, D hops from the root to the farthest PE: ``allreduce_call + T(M) + T(N)`` of
+    lines, then ``B + D h + output + 2 T_R + input``; on one row or one column it is a :class:`TreeAllReduce`.
+    """
+
+    elements: int
+    algorithm: str = "auto"
+    root: Literal["middle", "first"] = "middle"
+    op: str = "sum"
+    leaves_words_under_way: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.root not in ("middle", "first"):
+            raise InputError(f"no root {self.root!r} of an all-reduce over a grid: use middle or first")
+        self.line("x").root_of(1)
+
+    def line(self, axis: Axis) -> ReduceTree:
+        """The reduction of all rows, or of the column of their roots."""
+        root = None if self.root == "middle" else 0
+        return ReduceTree(self.elements, axis, self.algorithm, root, self.op, 0, MAX_FEEDS // 2)
+
+    def back(self, width: int, height: int) -> Broadcast2D:
+        """The multicast of the sum."""
+        return Broadcast2D(self.elements, self.line("x").root_of(width), self.line("y").root_of(height))
+
+    def write(self, width: int, height: int, timing: Timing) -> Schedule:
+        """Rows, a column, the multicast."""
+        schedule = Schedule(width * height, self.elements, timing, "allreduce_call", self.elements,
+                            {"sum": (self.elements, "sums")}, width=width)
+        back = self.back(width, height)
+        every, column = range(schedule.length), range(back.root_x, schedule.length, width)
+        _call(schedule, every, "reduce")
+        for y in range(height):
+            write_reduce(schedule, self.line("x").tree(width, timing), self.op, range(y * width, (y + 1) * width))
+        _call(schedule, column, "reduce")
+        write_reduce(schedule, self.line("y").tree(height, timing), self.op, column)
+        _call(schedule, every, "broadcast")
+        back.write_into(schedule)
+        return schedule
+
+    def time(self, engine: Clocks) -> None:
+        """Advance the clocks of ``engine`` by this operation."""
+        if self.elements:
+            back = self.back(engine.width, engine.height)
+            engine.spend(overhead=engine.timing.latency("allreduce_call", engine.timing.latency("call")))
+            self.line("x").time(engine)
+            time_column(self, engine, self.line("x"), self.line("y"))
+            back.time(engine)
+
+    def link_traversals(self, engine: Clocks) -> int:
+        """Wavelets times links of one run on the whole grid."""
+        column = self.line("y").schedule(engine.height, engine.timing)
+        back = self.back(engine.width, engine.height)
+        return self.line("x").link_traversals(engine) + column.link_traversals + back.link_traversals(engine)
+
+    def sent_along(self) -> Sequence[Operation]:
+        """Rows, then the column."""
+        return self.line("x"), self.line("y")
+
+    def flow(self, engine: Clocks, tile: np.ndarray) -> np.ndarray:
+        """Tiles (height, width, ...) of ``elements`` elements -> the same, each PE with the result."""
+        tile = check_flat_tile(engine, tile, self.elements, engine.precision)
+        self.time(engine)
+        values = plane_values(engine, tile, self.line("x"), self.line("y"))
+        return self.back(engine.width, engine.height).reference(values, engine.timing)
+
+    def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
+        """Plain numpy with the same order of adds, bit for bit."""
+        out, back = self.line("x").reference(tile, timing), self.back(tile.shape[1], tile.shape[0])
+        middle = out[:, back.root_x:back.root_x + 1]
+        return back.reference(np.broadcast_to(self.line("y").reference(middle, timing), tile.shape), timing)

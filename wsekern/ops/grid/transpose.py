@@ -114,7 +114,7 @@ class Transpose(PlaneScheduled):
         check_even(self.elements, timing, "blocks")
         rows, columns = self.shares(width, height)
         parts = 1 if columns == 1 else rows
-        wavelets, setup = traffic(timing, self.elements).results, timing.setup(timing.instruction("mov"))
+        wavelets, setup = traffic(timing, self.elements).results, timing.stream_setup(timing.instruction("mov"))
         first, chain = timing.stream(columns * wavelets * (width - 1)), width * (timing.stage + timing.hop)
         further = timing.stream(columns * wavelets * busiest(width, rows, columns)) - first
         long = first > chain

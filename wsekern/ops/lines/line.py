@@ -56,7 +56,8 @@ def line_costs(timing: Timing, elements: int, call: str, op: str = "sum") -> Lin
     receive = timing.step(move, result_packing)
     return LineCosts(
         call=timing.latency(call, timing.latency("call")),
-        setup_send=timing.setup(move), setup_add=timing.setup(combine), setup_receive=timing.setup(move),
+        setup_send=timing.stream_setup(move), setup_add=timing.stream_setup(combine),
+        setup_receive=timing.stream_setup(move),
         stage=timing.stage, hop=timing.hop, convert=timing.vector(move, elements) if wide else 0,
         stream_send=timing.sending(wavelets.sums, send),
         stream_add=(wavelets.sums - 1) * add, paced_add=timing.stream(wavelets.sums, max(send, add)),

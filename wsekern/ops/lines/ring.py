@@ -161,7 +161,7 @@ class RingAllReduce(LineScheduled):
         engine.spend(overhead=timing.latency("ring_call", timing.latency("call")))
         for name, packing, _ in self._phases(timing):
             stream = timing.stream(-(-longest // packing), timing.step(name, packing)) + 1
-            engine.spend(stages=turns * rounds * timing.stage, overhead=turns * rounds * timing.setup(move),
+            engine.spend(stages=turns * rounds * timing.stage, overhead=turns * rounds * timing.stream_setup(move),
                          stream=turns * rounds * stream)
         if timing.precision == "fp16_fp32" and length > 1:  # each PE rounds the part that it has summed
             engine.spend(overhead=timing.setup(move), compute=timing.elements(move, longest))
@@ -247,7 +247,8 @@ class RingShift(LineScheduled):
         move, turns, packing = timing.instruction("mov"), 1 if self.overlapped else 2, tile_packing(timing)
         stream = timing.stream(timing.wavelets(self.elements, packing), timing.step(move, packing)) + 1
         engine.synchronise()
-        engine.spend(overhead=timing.latency("shift_call", timing.latency("call")) + turns * self.steps * timing.setup(move),
+        setups = turns * self.steps * timing.stream_setup(move)
+        engine.spend(overhead=timing.latency("shift_call", timing.latency("call")) + setups,
                      stages=turns * self.steps * timing.stage,
                      fabric=timing.hop * (overlapped_hops(length, self.steps) if self.overlapped else 4 * self.steps),
                      stream=turns * self.steps * stream)

@@ -54,8 +54,8 @@ class Shift(LineScheduled):
         packing = tile_packing(timing)
         wavelets, step = timing.wavelets(self.elements, packing), timing.step(move, packing)
         stream = timing.stream(wavelets, step) + 1
-        half = timing.setup(move) + timing.stage + timing.hop + stream
-        send = timing.setup(move) + timing.sending(wavelets, step)
+        half = timing.stream_setup(move) + timing.stage + timing.hop + stream
+        send = timing.stream_setup(move) + timing.sending(wavelets, step)
         whole = max(timing.latency("relay_floor"), timing.latency("relay") + timing.stage + timing.hop + 2 * stream, 2 * half)
         return _Relay(half, send + 1, whole, timing.vector(move, self.elements))
 

@@ -105,7 +105,8 @@ def tree_sum(precision: str, line: np.ndarray, tree: Tree, op: str) -> np.ndarra
 
 @dataclass(frozen=True)
 class ReduceTree(LineScheduled):
-    """Reduce ``elements`` elements per PE along ``axis`` to PE ``root`` of every line over a tree of PEs (HPDC'24).
+    """Reduce ``elements`` elements per PE along ``axis`` to PE ``root`` of every line (the middle one where it is None) over a
+    tree of PEs (HPDC'24).
 
     ``algorithm``: ``chain``; ``star``, all PEs to the root; ``tree``, the binomial one of log2 P rounds; ``two-phase``,
     chains of ``group`` PEs (0: about sqrt(P)), then a chain over their first PEs; ``auto``, the tree that dynamic
@@ -121,20 +122,24 @@ class ReduceTree(LineScheduled):
     elements: int
     axis: Axis
     algorithm: str = "auto"
-    root: int = 0
+    root: int | None = 0
     op: str = "sum"
     group: int = 0
     fan_in: int = 0
     """Most children of a PE of the generated tree; 0: as many as it has input queues."""
 
     def __post_init__(self) -> None:
-        check_line(self.elements, self.axis, 0, root=self.root + 1, group=self.group + 1)
+        check_line(self.elements, self.axis, 0, root=(self.root or 0) + 1, group=self.group + 1)
         if self.algorithm not in ALGORITHMS:
             raise InputError(f"no reduction {self.algorithm!r}: use one of {', '.join(ALGORITHMS)}")
 
+    def root_of(self, length: int) -> int:
+        """The root on a line of ``length`` PEs."""
+        return length // 2 if self.root is None else min(self.root, length - 1)
+
     def tree(self, length: int, timing: Timing) -> Tree:
         """The tree on a line of ``length`` PEs."""
-        return tree_of(self.algorithm, length, min(self.root, length - 1), self.elements, timing,
+        return tree_of(self.algorithm, length, self.root_of(length), self.elements, timing,
                        self.group or max(1, isqrt(length)), self.fan_in)
 
     def sent_along(self) -> Sequence[Operation]:
@@ -172,12 +177,12 @@ class TreeAllReduce(LineScheduled):
     leaves_words_under_way: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        self.reduction(1)
+        self.reduction.root_of(1)
 
-    def reduction(self, length: int) -> ReduceTree:
-        """The reduction on a line of ``length`` PEs."""
-        root = length // 2 if self.root is None else self.root
-        return ReduceTree(self.elements, self.axis, self.algorithm, root, self.op, self.group, MAX_FEEDS - 1)
+    @property
+    def reduction(self) -> ReduceTree:
+        """Its reduction."""
+        return ReduceTree(self.elements, self.axis, self.algorithm, self.root, self.op, self.group, MAX_FEEDS - 1)
 
     def sent_along(self) -> Sequence[Operation]:
         """Itself."""
@@ -186,16 +191,15 @@ class TreeAllReduce(LineScheduled):
     def write(self, length: int, timing: Timing) -> Schedule:
         """Sums up the tree, the result back to all."""
         schedule = Schedule(length, self.elements, timing, "allreduce_call", self.elements, {"sum": (self.elements, "sums")})
-        tree = self.reduction(length).tree(length, timing)
+        tree = self.reduction.tree(length, timing)
         write_reduce(schedule, tree, self.op)
         write_multicast(schedule, tree.root)
         return schedule
 
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""
-        length = along(tile, self.axis).shape[1]
-        reduced = along(self.reduction(length).reference(tile, timing), self.axis)
-        root = min(self.reduction(length).root, length - 1)
+        reduced = along(self.reduction.reference(tile, timing), self.axis)
+        root = self.reduction.root_of(reduced.shape[1])
         out = np.empty_like(tile)
         along(out, self.axis)[:] = reduced[:, root:root + 1]
         return out

@@ -144,10 +144,11 @@ def best_side(length: int, elements: int, timing: Timing, most: int) -> tuple[tu
     """
     instruction = timing.instruction("add")
     packing = 1 if timing.precision == "fp16_fp32" else timing.packing
-    run = timing.stream(timing.wavelets(elements, packing), timing.step(instruction, packing)) + 1 + timing.setup(instruction)
+    setup = timing.stream_setup(instruction)
+    run = timing.stream(timing.wavelets(elements, packing), timing.step(instruction, packing)) + 1 + setup
     first, free, choice = (np.zeros((most + 1, length + 1), np.int64) for _ in range(3))
-    first[1:, 1:2] = timing.setup(timing.instruction("mov"))
-    free[:, 1:2] = timing.setup(instruction)
+    first[1:, 1:2] = timing.stream_setup(timing.instruction("mov"))
+    free[:, 1:2] = setup
     best_children(first, free, choice, timing.stage, timing.hop, run)
     children: list[list[int]] = [[] for _ in range(length)]
     waiting = [(0, length, most)]

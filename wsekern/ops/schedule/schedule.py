@@ -108,6 +108,8 @@ class Schedule:
     """Elements of a second tile of every PE, ``second``."""
     product: tuple[int, int, int, bool] | None = None
     """Rows, inner size and columns of tile products, and whether the right tile lies transposed."""
+    queues_taken: int = 0
+    """Input queues of every PE that what ran before it in the same program has."""
 
     def __post_init__(self) -> None:
         self._derived: dict[Callable, Any] = {}
@@ -273,7 +275,8 @@ def _queues(schedule: Schedule, takes: bool) -> list[list[int]]:
 
     Refused where a PE has too few.
     """
-    bound: list[list[int]] = [[] for _ in range(schedule.length)]
+    taken = [-1 - queue for queue in range(schedule.queues_taken if takes else 0)]
+    bound: list[list[int]] = [[*taken] for _ in range(schedule.length)]
     core = schedule.timing.machine.core
     there = len((core.input_queues if takes else core.output_queues).values)
     colors, port = schedule.colors, 0 if takes else 1

@@ -24,7 +24,7 @@ class _ClockTables:
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule, self.timing = schedule, schedule.timing
-        self.pace, self.setup = cache(self.timing.step), cache(self.timing.setup)
+        self.pace, self.stream_setup = cache(self.timing.step), cache(self.timing.stream_setup)
         self.sending_costs, self.taking_costs = cache(self._sending_costs), cache(self._taking_costs)
         self.steps: list[tuple[int, ...]] = []
         self.takes: list[tuple[int, ...]] = []
@@ -70,13 +70,13 @@ class _ClockTables:
         """Set-up, cycles to the last word, and pace of sending ``elements`` elements."""
         name = self.schedule.instruction(op)
         pace = self.pace(name, packing)
-        return self.setup(name), self.timing.sending(-(-elements // packing), pace, queue), pace
+        return self.stream_setup(name), self.timing.sending(-(-elements // packing), pace, queue), pace
 
     def _taking_costs(self, op: str, elements: int, packing: int) -> tuple[int, int, int, int, int]:
         """Set-up, cycles to the last word, the same where words come from a core, pace, and wavelets of taking ``elements``."""
         name, wavelets = self.schedule.instruction(op), -(-elements // packing)
         pace, send = self.pace(name, packing), self.pace(self.timing.instruction("mov"), packing)
-        return (self.setup(name), (wavelets - 1) * pace, self.timing.stream(wavelets, max(pace, send)), pace, wavelets)
+        return (self.stream_setup(name), (wavelets - 1) * pace, self.timing.stream(wavelets, max(pace, send)), pace, wavelets)
 
     def send(self, step: Step) -> None:
         message = self.schedule.messages[step.sends]

@@ -180,7 +180,9 @@ class VectorUnit:
 
     def setup(self, item: Vector) -> int:
         """Cycles from issue to first element; few where every operand is a register or an explicit descriptor."""
-        cycles = self.timing.setup(item.name)
+        stated = map(self.program.stated, item.operands)
+        streams = any(isinstance(operand, Fabric) for operand in stated)
+        cycles = self.timing.stream_setup(item.name) if streams else self.timing.setup(item.name)
         if any(not isinstance(operand, (Named, Register)) for operand in item.operands):
             return cycles
         return min(cycles, self.timing.latency("setup_loaded", cycles))

@@ -1,0 +1,88 @@
+"""Why a model does not fit a number of wafers, and what would."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from wsekern.inference.mapping import RESERVED_BYTES, Mapping, most_that
+from wsekern.machine import Machine
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.request import PRECISIONS, Request
+
+Fits = Callable[[Request, int], bool]
+"""Whether a request fits a number of wafers."""
+
+
+def why_not(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, most: int, fits: Fits) -> str:
+    """The cause for which ``request`` does not fit ``wafers`` wafers (None: any number up to ``most``), and what would."""
+    part = too_large_part(config, request.precision, machine)
+    if part:
+        return (f"{config.name} does not fit {machine.name}: {part}, and layers cannot be split over wafers yet: use a smaller "
+                "model")
+    count = most if wafers is None else wafers
+    where = f"{config.name} does not fit {count} {_wafers(count)} of {machine.name}"
+    if not fits(Request(1, 1, 1, request.precision), count):
+        cause = f"its weights alone do not, {_weights(config, request.precision, machine)}"
+    else:
+        cause = f"its weights do, the cache and buffers of {_tokens(request)} do not; {_limits(request, count, fits)}"
+    if wafers is None:
+        return f"{where}, the most that are tried: {cause}"
+    fewest = next((more for more in range(count + 1, most + 1) if fits(request, more)), None)
+    return f"{where}: {cause}; {f'{fewest} {_wafers(fewest)} hold' if fewest else f'no number up to {most} holds'} this request"
+
+
+def too_large_part(config: ModelConfig, precision: str, machine: Machine) -> str:
+    """The part of a model that no whole wafer holds, whatever the request: a layer, or embedding and LM head; empty where
+    all do. Bytes are those of a part's tiles on all PEs, padded, with the buffers of one token."""
+    sides = int(machine.fabric.user_width), int(machine.fabric.user_height)
+    layer = Mapping(config, *sides, precision, context=1, layers=1, with_head=False)
+    head = Mapping(config, *sides, precision, context=1, layers=0)
+    experts = f", with its {config.experts} experts," if config.experts else ""
+    for name, verb, part in ((f"one layer{experts}", "needs", layer), ("embedding and LM head", "need", head)):
+        if not part.fits(machine):
+            need = (sum(part.memory.values()) - RESERVED_BYTES) * sides[0] * sides[1]
+            return f"{name} {verb} {_gigabytes(need)}, a wafer has {_gigabytes(_room(machine))}"
+    return ""
+
+
+def _weights(config: ModelConfig, precision: str, machine: Machine) -> str:
+    """What has to go into equal regions."""
+    size, tables = PRECISIONS[precision], config.embedding_parameters * (1 if config.tied_embeddings else 2)
+    layer = _gigabytes(size * (config.parameters - tables) / config.layers)
+    return (f"{config.layers} layers of {layer} and {_gigabytes(size * tables)} of embedding and LM head in equal regions of "
+            f"whole layers, with {_gigabytes(_room(machine))} on a wafer beside the code of its PEs")
+
+
+def _room(machine: Machine) -> float:
+    """Bytes of a wafer beside the code of its PEs."""
+    return (float(machine.core.sram) - RESERVED_BYTES) * int(machine.fabric.user_width) * int(machine.fabric.user_height)
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.3g} GB"
+
+
+def _wafers(count: int) -> str:
+    return "wafer" if count == 1 else "wafers"
+
+
+def _users(count: int) -> str:
+    return f"{count:,} {'user' if count == 1 else 'users'}"
+
+
+def _tokens(request: Request) -> str:
+    return f"{_users(request.batch)} x {request.context:,} tokens in {request.precision}"
+
+
+def _shorter(request: Request, prompt: int) -> Request:
+    """So many tokens of the prompt, of the shared ones first, and an answer of one."""
+    prompt = max(1, prompt)
+    return replace(request, prompt=prompt, output=1, shared=min(request.shared, prompt - 1))
+
+
+def _limits(request: Request, count: int, fits: Fits) -> str:
+    """How many users of this length, and how many tokens of so many users, a number of wafers holds."""
+    users = most_that(request.batch, lambda users: fits(replace(request, batch=users), count))
+    tokens = most_that(request.context - 1, lambda prompt: fits(_shorter(request, prompt), count)) + 1
+    parts = [f"{_users(users)} of this length"] * (users > 0)
+    parts += [f"{_users(request.batch)} x {tokens:,} tokens"] * (tokens > 1)
+    return f"{' or '.join(parts) if parts else 'not even one user of this length'} would fit"
