@@ -1,25 +1,14 @@
 """First tokens under load, and what benchmarks that start at once measure."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from wsekern.cluster import deploy, steady_state
-from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import load_engine
-from wsekern.cluster.queueing import burst, together
-from wsekern.cluster.step import decode_step, prefill_step
+from wsekern.cluster.step import decode_step
 from wsekern.validation.gpu import predict_row
 from wsekern.validation.gpu_notes import INFERENCEX
 from wsekern.validation.gpu_rows import understand
 from wsekern.workload import load_config
-
-
-@given(st.integers(1, 512), st.integers(1, 32768))
-def test_a_burst_takes_between_half_and_all_of_its_prompts(users, prompt):
-    assert 1.0 <= together(users, prompt) <= max(1.0, constants().step_tokens.value / prompt)
-    step = prefill_step(deploy(load_config("llama3-8b"), "h100x1", context=prompt, tp=1), 1.0, prompt)
-    assert 0.5 * users * step.device <= burst(users, prompt, step) <= users * step.seconds * (1 + 1e-9)
 
 
 def test_first_tokens_wait_longer_with_more_users():

@@ -1,21 +1,6 @@
-"""How prompts wait for each other where they come at once, and ranks that go in step."""
+"""How ranks that go in step wait for each other."""
 
 from math import exp
-
-from wsekern.cluster.constants import constants
-from wsekern.cluster.operators import StepTime
-
-
-def together(prompts: float, length: float) -> float:
-    """Waiting prompts of ``length`` tokens that fit into one engine step, at least one."""
-    return max(1.0, min(prompts, constants().step_tokens.value / length))
-
-
-def burst(users: float, prompt: float, prefill: StepTime) -> float:
-    """Mean seconds to the end of its prefill where ``users`` prompts come at once and steps take :func:`together`."""
-    shared = together(users, prompt)
-    each = shared * prefill.device + prefill.engine
-    return each * 0.5 * (max(1.0, users / shared) + 1.0)
 
 
 def busiest(mean: float, ranks: int) -> float:
