@@ -121,7 +121,10 @@ def test_totals_never_fall_when_a_system_gets_more_users(load, more):
     system = system_of(load, load["users"] + more)
     if system is None:
         return
-    few, many = (system(users).requests_per_second for users in (load["users"], load["users"] + more))
+    try:
+        few, many = (system(users).requests_per_second for users in (load["users"], load["users"] + more))
+    except BudgetError:  # one copy of several holds fewer
+        return
     assert many >= few * (1.0 - 1e-3)
 
 

@@ -94,9 +94,10 @@ def test_systems_apart_are_bounded_by_both(side, request, prefill):
     cycle = together.time_to_first_token_seconds + (request.output - 1) * together.time_per_output_token_seconds
     assert together.requests_per_second == pytest.approx(request.batch / cycle)
     reads = serve("gpus", replace(request, output=1), cluster=prefill)
-    writes = serve(side, replace(request, prompt=request.prompt), shared_prefix=1.0)
+    writes = serve(side, request, shared_prefix=1.0)
     assert together.requests_per_second <= reads.requests_per_second * 1.02
-    assert together.requests_per_second <= writes.requests_per_second * 1.05
+    if together.facts.get("wafers") == writes.facts.get("wafers"):  # a prompt that is kept once for all takes fewer
+        assert together.requests_per_second <= writes.requests_per_second * 1.05
     assert together.time_to_first_token_seconds > together.facts["transfer_seconds"] > 0.0
 
 
