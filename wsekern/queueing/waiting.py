@@ -11,6 +11,9 @@ def waiting(users: float, service: float, elsewhere: float) -> float:
     """
     if users <= 1.0:
         return 0.0
-    excess = users * service - elsewhere
-    root = excess * excess + 4.0 * service * elsewhere - 2.0 * service * service * (users - 1.0)
-    return max(0.0, 0.5 * (excess + max(0.0, root) ** 0.5) - service, excess - service)
+    spare = elsewhere - (users - 2.0) * service
+    others = service * service * (users - 1.0)
+    root = (spare * spare + 2.0 * others) ** 0.5
+    # of the two forms of the root, the one that adds numbers of one sign
+    mean = others / (spare + root) if spare > 0.0 else 0.5 * (root - spare)
+    return max(mean, (users - 1.0) * service - elsewhere)
