@@ -3,25 +3,26 @@
 import re
 import zlib
 from dataclasses import replace
+from functools import lru_cache
 from importlib.resources import as_file, files
 from math import inf
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from wsekern.cluster.benchmark import run_benchmark
-from wsekern.cluster.constants import constants
+from wsekern.cluster.constants import Constants, constants
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.hardware import Cluster, load_gpu
 from wsekern.cluster.layout import memory_of
 from wsekern.cluster.operators import StepTime, collective_seconds
+from wsekern.cluster.parameters import Fits, fits
 from wsekern.cluster.power import gpu_watts
 from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
-from wsekern.queueing import Outcome
 from wsekern.validation.gpu_bounds import against_answers, against_first, against_memory, against_prompt_rate, against_token
 from wsekern.validation.gpu_kernels import is_fitted_kernel, predict_kernel
 from wsekern.validation.gpu_mlperf import predict_mlperf
@@ -223,12 +224,34 @@ def _predict_row(row: dict[str, str]) -> tuple[str, float]:
 
 
 def _steady(case: Case, batch: float) -> SteadyState:
-    return steady_state(case.deployment, case.prompt, case.output, batch, case.sampled)
+    return _steady_of(constants(), fits(), case.deployment, case.prompt, case.output, batch, case.sampled)
 
 
-def _run(row: dict[str, str], case: Case) -> Outcome:
+@lru_cache(maxsize=4096)
+def _steady_of(used: Constants, known: Fits, *load: Any) -> SteadyState:
+    """Once for all metrics of a run; ``used`` and ``known`` are those in use."""
+    return steady_state(*load)
+
+
+class RunTimes(NamedTuple):
+    """Seconds of a benchmark's requests."""
+
+    mean_first: float
+    median_first: float
+    mean_token: float
+
+
+def _run(row: dict[str, str], case: Case) -> RunTimes:
     """The benchmark of a row, request by request."""
-    return run_benchmark(case.deployment, benchmark_of(row, case), scheduling_of(row, case), case.sampled)
+    return _times_of(constants(), fits(), case.deployment, benchmark_of(row, case), scheduling_of(row, case), case.sampled)
+
+
+@lru_cache(maxsize=4096)
+def _times_of(used: Constants, known: Fits, *benchmark: Any) -> RunTimes:
+    """As :func:`_steady_of`."""
+    outcome = run_benchmark(*benchmark)
+    first, token = outcome.time_to_first_token, outcome.time_per_output_token
+    return RunTimes(float(first.mean()), float(median(first)), float(token.mean()) if len(token) else 0.0)
 
 
 def _plain_step(case: Case) -> StepTime:
@@ -251,7 +274,7 @@ def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     # Users who start at once with requests of equal length stay in step for ever, and a tenth of any run is not steady; where
     # prompts go before all answers, half of those of a round then delay no token.
     if is_asked_by_perf(row) or not case.deployment.engine.chunked:
-        seconds = float(_run(row, case).time_per_output_token.mean())
+        seconds = _run(row, case).mean_token
     else:
         seconds = _steady(case, case.batch).token_seconds
     return f"decode {kind} {label} ({case.engine})", scale * seconds
@@ -298,9 +321,9 @@ def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, 
         wave = 0.5 * case.batch / case.layout.dp * prefill_step(case.deployment, 1.0, case.prompt).roofline
         if float(row["value"]) < SCALE[row["unit"]] * wave:
             raise Refused("sooner than waves of all prompts allow at the peaks: users did not stay in step")
-    times = _run(row, case).time_to_first_token
-    seconds = median(times) if row["metric"] == "ttft_p50" else times.mean()
-    return f"first token under {'' if stated else 'assumed '}load {kind} ({case.engine})", SCALE[row["unit"]] * float(seconds)
+    times = _run(row, case)
+    seconds = times.median_first if row["metric"] == "ttft_p50" else times.mean_first
+    return f"first token under {'' if stated else 'assumed '}load {kind} ({case.engine})", SCALE[row["unit"]] * seconds
 
 
 def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
