@@ -27,5 +27,5 @@ def test_predict_layer(benchmark, phase, mapping):
 
 def test_validate_wafer(benchmark):
     benchmark.group = "predict"
-    benchmark.extra_info.update(rows=192, engine="flow", goal="<= 1 s for all published rows")
-    assert len(benchmark(validate_rows)["rows"]) == 192
+    benchmark.extra_info.update(rows=210, engine="flow", goal="<= 1 s for all published rows")
+    assert len(benchmark(validate_rows)["rows"]) == 210

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from wsekern.cli import main
 
-EXAMPLES = int(os.environ.get("WSEKERN_FUZZ", "150"))
+EXAMPLES = int(os.environ.get("WSEKERN_FUZZ", "100"))
 SECONDS = 60
 """Longer than this, a command hangs."""
 
