@@ -33,7 +33,7 @@ KEYS = {
     "compare MODEL": COMPARISON,
     "compare --batches": {"model", "mode", "cells", "crossovers"},
     "compare --rate": {"model", "load", "slo", "wafer", "cluster", "systems_needed", "not_served", "reasons"},
-    "compare --power": {"model", "power", "wafers", "gpus", "gpus_ideal"},
+    "compare --power": {"model", "power", "wafers", "gpus", "gpus_ideal", "not_served"},
     "run": RUN | {"model"},
     "predict wafer": {"tokens_per_second", "seconds", "cycles", "cycles_per_layer", "breakdown"},
     "predict gpu": {"tokens_per_second", "seconds", "breakdown", "watts", "joules_per_token"},

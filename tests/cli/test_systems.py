@@ -82,6 +82,9 @@ def test_predict_cluster_keeps_the_bounds_and_draws_the_fronts(wsekern, tmp_path
     (["compare", "--batches", "1,2"], ["MODEL"]),
     (["compare", "llama3-8b", "--batches", "1,zwei"], ["batches", "1,zwei"]),
     (["compare", "llama3-8b", "--prompts", "0"], ["prompts"]),
+    (["compare", "llama3-8b", "--prompts", "8,9", "--prompt", "7"], ["--prompt ", "--prompts"]),
+    (["compare", "llama3-8b", "--batches", "8,9", "--batch", "7"], ["--batch ", "--batches"]),
+    (["compare", "llama3-8b", "--power", "1e400MW"], ["1e400MW", "750MW"]),
     (["compare", "llama3-8b", "--power", "lots"], ["lots", "750MW"]),
     (["compare", "llama3-8b", "--power", "1MW", "--equal", "cost"], ["--power"]),
     (["compare", "llama3-8b", "--min-speed", "5"], ["--power"]),
@@ -101,3 +104,22 @@ def test_errors_per_gpu_and_family(wsekern):
     assert code == 0 and "qwen MoE" in out and "h200" in out
     code, _, errors = wsekern("validate", "--only", "wafer", "--families")
     assert code == 2 and "--only gpu" in errors
+
+
+def test_users_of_a_sweep_and_of_a_datacentre_are_those_asked_for(wsekern):
+    _, out, _ = wsekern("compare", "llama3-8b", "--batch", "3", "--prompts", "128,256", "--json", "-")
+    assert [(cell["prompt"], cell["batch"]) for cell in json.loads(out)["cells"]] == [(128, 3), (256, 3)]
+    _, out, _ = wsekern("compare", "llama3-8b", "--batch", "3", "--power", "1MW", "--json", "-")
+    assert json.loads(out)["wafers"]["users_per_system"] == json.loads(out)["gpus"]["users_per_system"] == 3
+
+
+def test_every_cell_and_site_keeps_the_law_with_the_users_and_the_think_time_it_states(wsekern):
+    arguments = ("compare", "llama3-8b", "--think", "2", "--output", "64")
+    _, out, _ = wsekern(*arguments, "--batches", "1,16", "--equal", "power", "--json", "-")
+    sides = [cell[name] for cell in json.loads(out)["cells"] for name in ("wafer", "cluster", "ideal")]
+    _, out, _ = wsekern(*arguments, "--power", "1MW", "--json", "-")
+    sides += [json.loads(out)[name] for name in ("wafers", "gpus", "gpus_ideal")]
+    for side in sides:
+        seconds = side["time_to_first_token_seconds"] + 63 * side["time_per_output_token_seconds"] + side["think_seconds"]
+        assert side["think_seconds"] == 2.0
+        assert side["requests_per_second"] == pytest.approx(side["users"] / seconds)

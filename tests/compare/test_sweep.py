@@ -3,7 +3,7 @@
 import pytest
 
 from wsekern.cluster import load_cluster
-from wsekern.compare.datacentre import Budget, Sites, datacentre, parse_power
+from wsekern.compare.datacentre import Budget, datacentre, parse_power
 from wsekern.compare.side import copies_of
 from wsekern.compare.sweep import Cell, crossovers, sweep
 from wsekern.errors import InputError
@@ -98,7 +98,7 @@ def test_power(text, watts):
     assert parse_power(text) == watts
 
 
-@pytest.mark.parametrize("text", ["much", "-3MW", "0", "3 MJ", "1.2.3W"])
+@pytest.mark.parametrize("text", ["much", "-3MW", "0", "3 MJ", "1.2.3W", "1e400MW", "1e306GW"])
 def test_bad_power(text):
     with pytest.raises(InputError, match="such as 750MW"):
         parse_power(text)
@@ -120,7 +120,16 @@ def test_datacentre_fills_the_budget():
     faster = Budget(750e6, least_tokens_per_second_per_user=gpus.tokens_per_second_per_user * 1.05)
     bounded = datacentre(LLAMA, WSE3, "h100x8", faster, request=asked, batches=(1, 16, 64)).gpus
     assert bounded is None or bounded.tokens_per_second < gpus.tokens_per_second
-    assert datacentre(LLAMA, WSE3, "h100x8", Budget(1e3), request=asked, batches=(1,)) == Sites(None, None, None)
+
+
+@pytest.mark.parametrize(("model", "budget", "side", "why"), [
+    ("llama3-8b", Budget(1e3), "wafers", "rated at 23 kW"), ("llama3-8b", Budget(1e3), "gpus", "rated at 10.2 kW"),
+    ("llama3-8b", Budget(1e6, 1e5), "gpus_ideal", "expected at least 100,000"),
+    ("deepseek-r1", Budget(1e6), "wafers", "latent attention")])
+def test_a_datacentre_says_why_a_side_has_no_site(model, budget, side, why):
+    sites = datacentre(load_config(model), WSE3, "h100x8", budget, request=Request(512, 64), batches=(1, 16)).to_dict()
+    assert sites[side] is None and why in sites["not_served"][side]
+    assert {name for name in ("wafers", "gpus", "gpus_ideal") if sites[name] is None} == set(sites["not_served"])
 
 
 @pytest.mark.parametrize(("overhead", "network"), [(0.9, 0.05), (1.25, 1.0), (1.25, -0.1)])

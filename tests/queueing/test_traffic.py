@@ -26,3 +26,12 @@ def test_poisson_arrivals_have_the_stated_rate():
 def test_traffic_that_makes_no_sense_is_refused(arrival, prompt, output, users):
     with pytest.raises(InputError):
         Traffic(np.array(arrival), np.array(prompt, np.int64), np.array(output, np.int64), users)
+
+
+@pytest.mark.parametrize("late", [1e11, 1e300])
+def test_arrivals_beside_which_the_time_of_a_token_is_lost_are_refused(late):
+    for arrivals in ([0.0, late], [-late, 0.0], [late, late]):
+        with pytest.raises(InputError, match="the time of a token is lost"):
+            Traffic(np.array(arrivals), np.array([1, 1]), np.array([1, 1]))
+    with pytest.raises(InputError, match="the time of a token is lost"):
+        poisson(1.0 / late, 1, 1, 1)

@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsekern.cli.load import load_of, load_options, serve_load
+from wsekern.cli.load import load_of, load_options, serve_load, stated_by_user
 from wsekern.cli.options import (
     COUNT,
     JSON,
-    PRECISION,
     PROFILE,
     THREADS,
     Number,
@@ -36,8 +35,10 @@ if TYPE_CHECKING:
               help="GPU and count, such as h100x8, or a TOML file; auto takes the usual one that answers soonest.")
 @click.option("--prompt", default=1024, show_default=True, type=COUNT, help="Tokens in.")
 @click.option("--output", default=256, show_default=True, type=COUNT, help="Tokens out.")
-@click.option("--batch", default=1, show_default=True, type=COUNT, help="Users at once.")
-@PRECISION
+@click.option("--batch", default=1, show_default=True, type=COUNT,
+              help="Users at once; with --power on each system, by default those with most tokens/s.")
+@click.option("--precision", default="fp16", show_default=True,
+              help="Weights and cache on the wafers: fp32, fp16, fp16_fp32, bf16; of the GPUs, see --gpu-precision.")
 @PROFILE
 @click.option("--engine-level", default="stock", show_default=True, help="Software of the GPUs: stock, tuned, ideal, ...")
 @click.option("--batches", metavar="N,N,...", help="Sweep over users at once.")
@@ -66,6 +67,7 @@ def compare(model: str | None, wafer: str, wafers: str, batches: str | None, pro
     from wsekern.machine import load_machine
 
     load = load_of(request)
+    _check_lists(batches, prompts)
     sweeps = any(option is not None for option in (batches, prompts, equal))
     request |= {"machine": load_machine(wafer), "wafers": parse_wafers(wafers), "serving": serving_of(request)}
     if power is None and min_speed:
@@ -86,6 +88,13 @@ def compare(model: str | None, wafer: str, wafers: str, batches: str | None, pro
     else:
         views, data = _one_request(model, plot_path, json_path, **request)
     _report(views, data, html_path, json_path)
+
+
+def _check_lists(batches: str | None, prompts: str | None) -> None:
+    """Refuse a single value beside the list that replaces it."""
+    for name, values, single in (("batches", batches, "batch"), ("prompts", prompts, "prompt")):
+        if values is not None and stated_by_user(single):
+            raise InputError(f"--{single} goes without --{name}, which says it for every row of the sweep")
 
 
 def _report(views: list[Any], data: dict[str, Any], html_path: str | None, json_path: str | None) -> None:
@@ -143,7 +152,7 @@ def _sweep(model: str, batches: str | None, prompts: str | None, equal: str | No
     from wsekern.report import sweep_plot, sweep_view
     from wsekern.workload import load_config
 
-    alone = (batch,) if equal and prompts is None else BATCHES
+    alone = (batch,) if stated_by_user("batch") or (equal and prompts is None) else BATCHES
     sizes = alone if batches is None else parse_numbers("batches", batches)
     lengths = (prompt,) if prompts is None else parse_numbers("prompts", prompts)
     mode = f"equal-{equal}" if equal else "as-given"
@@ -159,10 +168,11 @@ def _sweep(model: str, batches: str | None, prompts: str | None, equal: str | No
 
 def _datacentre(model: str, power: str, min_speed: float, *, prompt: int, output: int, precision: str, batch: int,
                 threads: int, **options: Any) -> tuple[list[Any], dict[str, Any]]:
-    from wsekern.compare.datacentre import Budget, datacentre, parse_power
+    from wsekern.compare.datacentre import BATCHES, Budget, datacentre, parse_power
     from wsekern.report import datacentre_view
     from wsekern.workload import Request, load_config
 
     budget, request = Budget(parse_power(power), min_speed), Request(prompt, output, precision=precision)
-    sites = datacentre(load_config(model), budget=budget, request=request, **options)
+    tried = (batch,) if stated_by_user("batch") else BATCHES
+    sites = datacentre(load_config(model), budget=budget, request=request, batches=tried, **options)
     return [datacentre_view(model, power, sites)], {"model": model, "power": power, **sites.to_dict()}

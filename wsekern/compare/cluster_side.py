@@ -73,14 +73,17 @@ class Deployed:
 
     def _laid_out(self) -> str:
         """The layout in words."""
-        where = f"{self.request.batch} users at once on {self.copies} x {self.deployment.layout.gpus} GPUs"
+        users = self.request.batch
+        where = f"{users} user{'s' if users > 1 else ''} at once on {self.copies} x {self.deployment.layout.gpus} GPUs"
         why = "as asked" if self.serving.degrees else "the layout that answers a request soonest"
         return f"{where} ({degrees_in_words(self.deployment.layout)}), {why}"
 
     def _stored(self) -> str:
         """Where the precision of the GPUs comes from."""
-        whence = "as the checkpoint is stored" if self.serving.gpu_precision is None else "as asked"
-        return f"weights in {self.deployment.precision.name} on the GPUs, {whence}"
+        asked, used = self.serving.gpu_precision, self.deployment.precision.name
+        if asked is not None and asked != used:
+            return f"weights in {used} on the GPUs, where {asked} is asked for"
+        return f"weights in {used} on the GPUs, {'as the checkpoint is stored' if asked is None else 'as asked'}"
 
 
 def deployed(config: ModelConfig, request: Request, cluster: Cluster, engine_level: str, serving: Serving,

@@ -32,7 +32,7 @@ def parse_power(text: str) -> float:
         watts = float(match[1]) * _UNITS[match[2].upper()] if match else 0.0
     except (ValueError, KeyError):
         watts = 0.0
-    if watts <= 0:
+    if not 0.0 < watts < float("inf"):
         raise InputError(f"power is {text!r}, expected a number with W, kW, MW or GW, such as 750MW")
     return watts
 
@@ -52,6 +52,7 @@ class Site:
     time_to_first_token_seconds: float
     time_per_output_token_seconds: float
     request_seconds: float
+    think_seconds: float
     joules_per_token: float
     joules_per_request: float
     system_watts: float
@@ -66,11 +67,13 @@ class Site:
 
 @dataclass(frozen=True)
 class Sites:
-    """The same power given to either side; None where a side cannot use it, or ideal software was asked for anyway."""
+    """The same power given to either side; None where a side cannot use it, and ``not_served`` says why by its name, or
+    (``gpus_ideal``) where ideal software was asked for anyway."""
 
     wafers: Site | None
     gpus: Site | None
     gpus_ideal: Site | None
+    not_served: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data by side."""
@@ -129,27 +132,34 @@ def datacentre(
     pairing = Pairing(config, machine, load_cluster(cluster), wafers, profile, engine_level, serving)
     pairing.check()
 
-    def best(serve: Callable[[Request], Side]) -> Site | None:
-        return _best(serve, request, batches, budget)
+    sides = {"wafers": pairing.wafer, "gpus": pairing.gpus}
+    if engine_level != IDEAL:
+        sides["gpus_ideal"] = pairing.ideal_gpus
+    tried = {name: _best(serve, request, batches, budget) for name, serve in sides.items()}
+    sites = {name: site if isinstance(site, Site) else None for name, site in tried.items()}
+    not_served = {name: site for name, site in tried.items() if isinstance(site, str)}
+    return Sites(sites["wafers"], sites["gpus"], sites.get("gpus_ideal"), not_served)
 
-    return Sites(best(pairing.wafer), best(pairing.gpus), None if engine_level == IDEAL else best(pairing.ideal_gpus))
 
-
-def _best(serve: Callable[[Request], Side], request: Request, batches: Sequence[int], budget: Budget) -> Site | None:
-    """The site with most tokens a second; ``serve`` gives one system under the load of a batch."""
-    best: Site | None = None
+def _best(serve: Callable[[Request], Side], request: Request, batches: Sequence[int], budget: Budget) -> Site | str:
+    """The site with most tokens a second, or why no batch gives one; ``serve`` gives one system under the load of a batch."""
+    sites, reasons = [], []
     for batch in batches:
         try:
             side = serve(replace(request, batch=batch))
-        except InputError:
+        except InputError as error:
+            reasons.append(str(error))
             continue
         systems = int(budget.usable_watts / side.rated_watts)
-        if side.tokens_per_second_per_user < budget.least_tokens_per_second_per_user or systems < 1:
-            continue
-        site = _site(side, systems, batch, budget.assumptions(request))
-        if best is None or site.tokens_per_second > best.tokens_per_second:
-            best = site
-    return best
+        if systems < 1:
+            reasons.append(f"{side.name} is rated at {side.rated_watts / 1e3:.3g} kW, of the power at the meter "
+                           f"{budget.usable_watts / 1e3:.3g} kW are left for systems")
+        elif side.tokens_per_second_per_user < budget.least_tokens_per_second_per_user:
+            reasons.append(f"{side.name} gives each user {side.tokens_per_second_per_user:,.0f} tokens/s where {batch:,} at "
+                           f"once use it, expected at least {budget.least_tokens_per_second_per_user:,g}")
+        else:
+            sites.append(_site(side, systems, batch, budget.assumptions(request)))
+    return max(sites, key=lambda site: site.tokens_per_second) if sites else reasons[0]
 
 
 def _site(side: Side, systems: int, batch: int, common: list[str]) -> Site:
@@ -161,6 +171,7 @@ def _site(side: Side, systems: int, batch: int, common: list[str]) -> Site:
         prompt_tokens_per_second=whole.prompt_tokens_per_second, tokens_per_second_per_user=side.tokens_per_second_per_user,
         time_to_first_token_seconds=side.time_to_first_token_seconds,
         time_per_output_token_seconds=side.time_per_output_token_seconds, request_seconds=side.request_seconds,
+        think_seconds=side.think_seconds,
         joules_per_token=side.joules_per_token, joules_per_request=side.joules_per_request, system_watts=side.rated_watts,
         usd_per_million_tokens=side.usd_per_million_tokens, usd_per_request=side.usd_per_request,
         assumptions=[*common, *side.assumptions])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from wsekern.compare.load import Needed
 from wsekern.compare.load_report import LoadReport, Slo, percent
+from wsekern.compare.verdict import amount, speed
 
 
 def load_sentences(reports: Mapping[str, LoadReport], needed: Mapping[str, Needed], slo: Slo) -> list[str]:
@@ -26,18 +27,11 @@ def _ratios(wafer: LoadReport, cluster: LoadReport) -> list[str]:
     for name, what in (("time_to_first_token_seconds", "first tokens"), ("time_per_output_token_seconds", "further tokens")):
         ours, theirs = wafer.summary(name), cluster.summary(name)
         if ours and theirs:
-            times, slower = _times(ours["p99"], theirs["p99"]), ours["p99"] > theirs["p99"]
-            how = "as fast" if times == "1.0" else f"{times} times {'slower' if slower else 'faster'}"
-            sentences.append(f"{what} are {how} on {wafer.name} {'as' if times == '1.0' else 'than'} on {cluster.name} "
-                             "(99th percentile)")
-    for unit, ours, theirs in (("joule", wafer.joules, cluster.joules), ("dollar", wafer.usd, cluster.usd)):
-        better, worse = (wafer, cluster) if ours <= theirs else (cluster, wafer)
-        sentences.append(f"per {unit}, {better.name} answers {_times(ours, theirs)} times the requests of {worse.name}")
+            how, than = speed(theirs["p99"] / ours["p99"]).rsplit(" ", 1)
+            sentences.append(f"{what} are {how} on {wafer.name} {than} on {cluster.name} (99th percentile)")
+    for unit, ours, theirs in (("per joule", wafer.joules, cluster.joules), ("per dollar", wafer.usd, cluster.usd)):
+        sentences.append(amount(unit, theirs / ours, wafer.name, cluster.name))
     return sentences
-
-
-def _times(one: float, other: float) -> str:
-    return f"{max(one, other) / min(one, other):.1f}"
 
 
 def _kept(report: LoadReport, slo: Slo) -> str:

@@ -12,7 +12,7 @@ FIGURES = (
     "name", "time_to_first_token_seconds", "time_per_output_token_seconds", "request_seconds",
     "lone_time_to_first_token_seconds", "lone_time_per_output_token_seconds", "tokens_per_second_per_user",
     "requests_per_second", "tokens_per_second", "prompt_tokens_per_second", "watts", "joules_per_token", "joules_per_request",
-    "usd_per_hour", "usd_per_million_tokens", "usd_per_request")
+    "usd_per_hour", "usd_per_million_tokens", "usd_per_request", "users", "think_seconds")
 """What is said of either side of every comparison."""
 
 
@@ -38,6 +38,16 @@ class Side:
     shares: dict[str, float]  # of the time per output token; sums to 1
     facts: dict[str, Any] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
+
+    @property
+    def users(self) -> float:
+        """Who take turns, on all systems together."""
+        return self.measure.users
+
+    @property
+    def think_seconds(self) -> float:
+        """Between an answer and the next request of the same user."""
+        return self.measure.think_seconds
 
     @property
     def time_to_first_token_seconds(self) -> float:
@@ -100,8 +110,7 @@ class Side:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: the figures, what they stand on, and the explanations; keys carry units."""
-        return {**self.figures(), "users": self.measure.users, "think_seconds": self.measure.think_seconds,
-                "rated_watts": self.rated_watts, "memory_used_bytes": self.memory_used_bytes,
+        return {**self.figures(), "rated_watts": self.rated_watts, "memory_used_bytes": self.memory_used_bytes,
                 "memory_available_bytes": self.memory_available_bytes, "shares": self.shares, "facts": self.facts,
                 "assumptions": self.assumptions}
 

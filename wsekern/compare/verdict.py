@@ -19,9 +19,9 @@ def ratios(wafer: Side, cluster: Side) -> dict[str, float]:
 
 
 _SPEEDS = {
-    "request_seconds": "answers a whole request {} times {} than",
-    "tokens_per_second_per_user": "writes the tokens of one answer {} times {} than",
-    "tokens_per_second": "serves the requests of all users together {} times {} than",
+    "request_seconds": "answers a whole request",
+    "tokens_per_second_per_user": "writes the tokens of one answer",
+    "tokens_per_second": "serves the requests of all users together",
 }
 _AMOUNTS = {"tokens_per_joule": "per joule", "tokens_per_usd": "per dollar"}
 
@@ -38,12 +38,24 @@ def reasons(wafer: Side | None, cluster: Side | None) -> list[str]:
 
 def _verdicts(wafer: Side, cluster: Side) -> list[str]:
     found = ratios(wafer, cluster)
-    times = {key: f"{max(factor, 1 / factor):.1f}" for key, factor in found.items()}
-    sentences = []
-    for key, words in _SPEEDS.items():
-        speed = words.format(times[key], "faster" if found[key] >= 1 else "slower")
-        sentences.append(f"{wafer.name} {speed} {cluster.name}")
-    for key, unit in _AMOUNTS.items():
-        better, worse = (wafer, cluster) if found[key] >= 1 else (cluster, wafer)
-        sentences.append(f"{unit}, {better.name} answers {times[key]} times the requests of {worse.name}")
-    return sentences
+    speeds = {key: words for key, words in _SPEEDS.items()
+              if key != "tokens_per_second_per_user" or wafer.measure.output > 1}  # an answer of one token does not grow
+    sentences = [f"{wafer.name} {words} {speed(found[key])} {cluster.name}" for key, words in speeds.items()]
+    return sentences + [amount(unit, found[key], wafer.name, cluster.name) for key, unit in _AMOUNTS.items()]
+
+
+def speed(factor: float) -> str:
+    """How ``factor`` times the speed of another compares with that, with the word before its name; equal to the digit shown is
+    as fast."""
+    times = f"{max(factor, 1.0 / factor):.1f}"
+    return "as fast as" if times == "1.0" else f"{times} times {'faster' if factor > 1.0 else 'slower'} than"
+
+
+def amount(unit: str, factor: float, first: str, second: str) -> str:
+    """The sentence on ``first``, which answers ``factor`` times the requests of ``second`` for the same ``unit``, such as per
+    joule."""
+    times = f"{max(factor, 1.0 / factor):.1f}"
+    if times == "1.0":
+        return f"{unit}, {first} answers as many requests as {second}"
+    better, worse = (first, second) if factor > 1.0 else (second, first)
+    return f"{unit}, {better} answers {times} times the requests of {worse}"

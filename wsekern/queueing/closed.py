@@ -48,6 +48,7 @@ def closed_queue(costs: StepCosts, users: float, prompt: float, output: float, t
     token = (state.step + state.stalled) / costs.kept
     answer = (output - 1.0) * token
     cycle = turn.away + state.first + answer
+    cycle = max(cycle, inside * state.each)  # the engine reads one prompt after the other
     if costs.chunked:  # steps hold no more prompts than that
         cycle = max(cycle, inside * (state.step + state.stalled) / turn.full)
     cycle *= max(users, 1.0) / inside
@@ -59,12 +60,13 @@ def closed_queue(costs: StepCosts, users: float, prompt: float, output: float, t
 
 @dataclass(frozen=True)
 class _State:
-    """``sequences`` that decode, seconds of their step, what prompts add to it on average, seconds and steps of
-    others from entering the line to the first token."""
+    """``sequences`` that decode, seconds of their step, what prompts add to it on average and ``each`` of them, seconds and
+    steps of others from entering the line to the first token."""
 
     sequences: float
     step: float
     stalled: float
+    each: float
     first: float
     first_steps: float
 
@@ -108,7 +110,7 @@ class _Turn:
     def settle(self, users: float) -> _State:
         """The number of arrivals at which ``users`` fill the cycle."""
         if users <= 1.0:
-            return _State(1.0, self.decode(1.0), 0.0, self.one, 0.0)
+            return _State(1.0, self.decode(1.0), 0.0, 0.0, self.one, 0.0)
         if self.output <= 1.0:
             return self.prompts_only(users)
         most = users / self.passes
@@ -164,7 +166,7 @@ class _Turn:
         beside = min(more, max(0.0, room - 1.0)) * each
         line = waiting * (decode + room * each)
         first = alone * self.one + (1.0 - alone) * (residual + own) + beside + line
-        return _State(sequences, decode, others * each, first, waiting + steps + residual / step)
+        return _State(sequences, decode, others * each, each, first, waiting + steps + residual / step)
 
     def _before(self, others: float, sequences: float, alone: float) -> _State:
         """Prompts that are read before anything decodes."""
@@ -179,7 +181,7 @@ class _Turn:
         # they come one by one, after a while longer than a step); then come those of each step of the answer but the last.
         behind = others if self.away > self.one else min(others, 0.5 * max(0.0, others + 1.0 - room))
         stalled = each * (others * max(0.0, self.passes - 1.0) + behind) / max(1.0, self.passes)
-        return _State(sequences, decode, stalled, first, residual / (decode + others * each))
+        return _State(sequences, decode, stalled, each, first, residual / (decode + others * each))
 
     def _residual(self, decode: float, moment: float, others: float, longer: float) -> tuple[float, float]:
         """(seconds until the next step begins, prompts of others that come in the same time as a prompt).
@@ -209,7 +211,7 @@ class _Turn:
         batch = 1.0 if missing(1.0) >= 0.0 else most if missing(most) <= 0.0 else _root(missing, most, 1.0)
         step = seconds(batch)
         first = max(step, users * step / batch - self.away)
-        return _State(1.0, self.decode(1.0), 0.0, first, 1.0)
+        return _State(1.0, self.decode(1.0), 0.0, step / batch, first, 1.0)
 
 
 def _lines(grid: NDArray[np.float64], values: NDArray[np.float64]) -> Callable[[float], float]:

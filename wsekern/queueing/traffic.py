@@ -10,6 +10,9 @@ from wsekern.errors import InputError
 SPREAD = 0.2
 """Answers of users who take turns vary evenly by this share to either side of their mean, so that users do not go in step."""
 
+LATEST = 4e9
+"""Seconds of the latest arrival, some 127 years: a double holds them to half a microsecond."""
+
 
 @dataclass(frozen=True, eq=False)
 class Traffic:
@@ -32,6 +35,10 @@ class Traffic:
                              f"{len(self.output)} answers: expected as many of each, at least one")
         if not np.all(np.isfinite(self.arrival_seconds)) or np.any(np.diff(self.arrival_seconds) < 0):
             raise InputError("arrivals are not finite numbers in ascending order")
+        latest = np.abs(self.arrival_seconds).max()
+        if latest > LATEST:
+            raise InputError(f"a request arrives after {latest:.3g} s, expected at most {LATEST:.3g}: beside longer times the "
+                             "time of a token is lost")
         if self.prompt.min() < 1 or self.output.min() < 1:
             raise InputError("a request has an empty prompt or answer: expected at least 1 token of each")
         if self.users is not None and not 1 <= self.users <= len(self.prompt):

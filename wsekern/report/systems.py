@@ -73,8 +73,8 @@ def datacentre_view(model: str, power: str, sites: Sites) -> RenderableType:
         ("rated power of a system", lambda s: f"{s.system_watts / 1e3:.3g} kW"),
     ):
         table.add_row(name, *(show(site) for site in filled))
-    missing = [f"The {name} cannot: the model does not fit, the power does not feed one system, or no load is as fast as asked."
-               for name, site in (("wafer side", sites.wafers), ("GPU side", sites.gpus)) if site is None]
+    missing = [f"The {side} cannot: {sites.not_served[name]}" for name, side in (("wafers", "wafer side"), ("gpus", "GPU side"))
+               if name in sites.not_served]
     return Group(table, Text("\n".join(missing)), _assumptions(filled)) if filled else Text("\n".join(missing))
 
 
