@@ -13,7 +13,7 @@ ROWS = {
              for kind in ("bfloat16", "int8") for m in (1, 48, 64) for n in (64, 1536, 4096)],
     "attention": [{**COMMON, "batch_size": b, "isl": 1, "step": 1023, "num_heads": 8, "num_key_value_heads": 1,
                    "head_dim": 128, "kv_cache_dtype": cache, "window_size": 0, "latency": 0.02}
-                  for b in (1, 2) for cache in ("bfloat16", "fp8")],
+                  for b in (1, 2, 256) for cache in ("bfloat16", "fp8")],
     "mla": [{**COMMON, "batch_size": b, "isl": 1, "step": 7, "num_heads": 16, "kv_cache_dtype": "fp8", "latency": 0.01}
             for b in (1, 2)],
     "moe": [{**COMMON, "moe_dtype": "nvfp4", "num_tokens": tokens, "hidden_size": 4096, "inter_size": 1536, "topk": 8,
@@ -58,8 +58,11 @@ def test_thinning_keeps_the_same_rows(tmp_path, monkeypatch):
     assert kept in whole and len(whole) == 2 <= KEPT
 
 
-def test_gemms_keep_all_shapes_of_the_grid(tmp_path, monkeypatch):
+def test_gemms_and_attention_keep_all_shapes_of_their_grids(tmp_path, monkeypatch):
+    monkeypatch.setattr(extracts, "KEPT", 1)
+    table = Table("attention", "b200_sxm", "sglang", "1")
+    write(tmp_path, table)
+    assert [row["batch_size"] for row in extract(tmp_path, table)] == [1, 2]
     table = Table("gemm", "b200_sxm", "sglang", "1", ("bfloat16",))
     write(tmp_path, table)
-    monkeypatch.setattr(extracts, "KEPT", 1)
     assert [(row["m"], row["n"]) for row in extract(tmp_path, table)] == [(1, 4096), (64, 4096)]

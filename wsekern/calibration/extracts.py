@@ -52,13 +52,21 @@ kernels that their recipes choose (SemiAnalysisAI/InferenceX: ``--moe-runner-bac
 
 KEPT = 400
 """Rows that are kept at most of each GPU, engine, number format and kernel, those whose shapes have the least hashes; of GEMMs
-all of the shapes below."""
+and attention all of the shapes below."""
 
 WIDTHS = frozenset((1024, 2048, 4096, 5120, 7168, 8192, 12288, 16384))
 ROWS = frozenset(2**power for power in range(14))
 """Shapes of GEMMs that are taken: the widths of models and 1 to 8,192 rows, as many at the end that memory bounds as at the end
 that tensor cores bound. Tables hold more odd numbers of rows and narrow widths than whole models have: a fit over a sample of
 all of them is up to three times as far from these held-out shapes, and up to 40 % too slow where tensor cores are busy."""
+
+HEADS, CACHED_HEADS = frozenset((4, 8, 16, 32, 40, 64)), frozenset((1, 2, 4, 8, 32))
+SEQUENCES = 128
+"""Shapes of attention that are taken: heads of a GPU that models have, and at most that many sequences. A fit over them is also
+as near to larger batches as one over a sample of all shapes, or nearer."""
+
+WHOLE = ("gemm", "attention")
+"""Kinds of tables that are not thinned further."""
 
 COLUMNS = {
     "gemm": ("gemm_dtype", "m", "n", "k"),
@@ -73,7 +81,8 @@ FILES = {"gemm": "gemm_perf", "attention": "generation_attention_perf", "mla": "
 
 
 def extract(checkout: Path, table: Table) -> Iterator[dict[str, Any]]:
-    """Rows of ``table`` as :mod:`wsekern.calibration.kernels` reads them, thinned to :data:`KEPT` of each fit but GEMMs."""
+    """Rows of ``table`` as :mod:`wsekern.calibration.kernels` reads them, thinned to :data:`KEPT` of each fit, but for
+    those of :data:`WHOLE`."""
     path = checkout / DATA / table.system / table.kind / table.engine / table.version / f"{FILES[table.kind]}.parquet"
     groups: dict[tuple[str, ...], dict[str, dict[str, Any]]] = defaultdict(dict)
     for row in parquet.read_table(path).to_pylist():
@@ -88,7 +97,7 @@ def extract(checkout: Path, table: Table) -> Iterator[dict[str, Any]]:
         fit = tuple(row[name] for name in COLUMNS[table.kind] if isinstance(row[name], str))
         groups[fit][shape] = {name: row[name] for name in header(table.kind)}
     for rows in groups.values():
-        kept = sorted(rows, key=lambda shape: (zlib.crc32(shape.encode()), shape))[: None if table.kind == "gemm" else KEPT]
+        kept = sorted(rows, key=lambda shape: (zlib.crc32(shape.encode()), shape))[: None if table.kind in WHOLE else KEPT]
         yield from (rows[shape] for shape in sorted(kept))
 
 
@@ -102,7 +111,8 @@ def _wanted(table: Table, row: dict[str, Any]) -> bool:
     if table.sources and row["kernel_source"] not in table.sources:
         return False
     if table.kind == "attention":  # the caches of the shipped fits: 16 bit, whole context
-        return row["kv_cache_dtype"] == "bfloat16" and not row.get("window_size") and row["head_dim"] == 128
+        heads = row["num_heads"] in HEADS and row["num_key_value_heads"] in CACHED_HEADS and row["batch_size"] <= SEQUENCES
+        return heads and row["kv_cache_dtype"] == "bfloat16" and not row.get("window_size") and row["head_dim"] == 128
     if table.kind == "moe":
         routed = row["distribution"] == "power_law_1.2" and row["num_tokens"] <= 8192 and row["num_experts"] >= 64
         return routed and row["moe_dtype"] in table.formats
