@@ -10,10 +10,10 @@ from wsekern.calibration.kernels import read_tables
 COMMON = {"framework": "x", "version": "1", "device": "B200", "op_name": "x", "kernel_source": "sglang_flashinfer_trtllm_moe"}
 ROWS = {
     "gemm": [{**COMMON, "gemm_dtype": kind, "m": m, "n": n, "k": 2048, "latency": 0.01 + 1e-6 * m}
-             for kind in ("bfloat16", "int8") for m in (1, 64) for n in (64, 4096)],
+             for kind in ("bfloat16", "int8") for m in (1, 48, 64) for n in (64, 1536, 4096)],
     "attention": [{**COMMON, "batch_size": b, "isl": 1, "step": 1023, "num_heads": 8, "num_key_value_heads": 1,
                    "head_dim": 128, "kv_cache_dtype": cache, "window_size": 0, "latency": 0.02}
-                  for b in (1, 2) for cache in ("bfloat16", "fp8")],
+                  for b in (1, 2, 256) for cache in ("bfloat16", "fp8")],
     "mla": [{**COMMON, "batch_size": b, "isl": 1, "step": 7, "num_heads": 16, "kv_cache_dtype": "fp8", "latency": 0.01}
             for b in (1, 2)],
     "moe": [{**COMMON, "moe_dtype": "nvfp4", "num_tokens": tokens, "hidden_size": 4096, "inter_size": 1536, "topk": 8,
@@ -50,9 +50,19 @@ def test_shapes_that_the_forms_do_not_describe_are_left_out(tmp_path):
 
 
 def test_thinning_keeps_the_same_rows(tmp_path, monkeypatch):
-    table = Table("gemm", "b200_sxm", "sglang", "1", ("bfloat16",))
+    table = Table("moe", "b200_sxm", "sglang", "1", ("nvfp4",))
     write(tmp_path, table)
     whole = list(extract(tmp_path, table))
     monkeypatch.setattr(extracts, "KEPT", 1)
     (kept,) = extract(tmp_path, table)
     assert kept in whole and len(whole) == 2 <= KEPT
+
+
+def test_gemms_and_attention_keep_all_shapes_of_their_grids(tmp_path, monkeypatch):
+    monkeypatch.setattr(extracts, "KEPT", 1)
+    table = Table("attention", "b200_sxm", "sglang", "1")
+    write(tmp_path, table)
+    assert [row["batch_size"] for row in extract(tmp_path, table)] == [1, 2]
+    table = Table("gemm", "b200_sxm", "sglang", "1", ("bfloat16",))
+    write(tmp_path, table)
+    assert [(row["m"], row["n"]) for row in extract(tmp_path, table)] == [(1, 4096), (64, 4096)]

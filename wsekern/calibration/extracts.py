@@ -51,7 +51,22 @@ TABLES = (
 kernels that their recipes choose (SemiAnalysisAI/InferenceX: ``--moe-runner-backend flashinfer_trtllm`` on Blackwell)."""
 
 KEPT = 400
-"""Rows that are kept at most of each GPU, engine, number format and kernel, those whose shapes have the least hashes."""
+"""Rows that are kept at most of each GPU, engine, number format and kernel, those whose shapes have the least hashes; of GEMMs
+and attention all of the shapes below."""
+
+WIDTHS = frozenset((1024, 2048, 4096, 5120, 7168, 8192, 12288, 16384))
+ROWS = frozenset(2**power for power in range(14))
+"""Shapes of GEMMs that are taken: the widths of models and 1 to 8,192 rows, as many at the end that memory bounds as at the end
+that tensor cores bound. Tables hold more odd numbers of rows and narrow widths than whole models have: a fit over a sample of
+all of them is up to three times as far from these held-out shapes, and up to 40 % too slow where tensor cores are busy."""
+
+HEADS, CACHED_HEADS = frozenset((4, 8, 16, 32, 40, 64)), frozenset((1, 2, 4, 8, 32))
+SEQUENCES = 128
+"""Shapes of attention that are taken: heads of a GPU that models have, and at most that many sequences. A fit over them is also
+as near to larger batches as one over a sample of all shapes, or nearer."""
+
+WHOLE = ("gemm", "attention")
+"""Kinds of tables that are not thinned further."""
 
 COLUMNS = {
     "gemm": ("gemm_dtype", "m", "n", "k"),
@@ -66,7 +81,8 @@ FILES = {"gemm": "gemm_perf", "attention": "generation_attention_perf", "mla": "
 
 
 def extract(checkout: Path, table: Table) -> Iterator[dict[str, Any]]:
-    """Rows of ``table`` as :mod:`wsekern.calibration.kernels` reads them, thinned to :data:`KEPT` of each fit."""
+    """Rows of ``table`` as :mod:`wsekern.calibration.kernels` reads them, thinned to :data:`KEPT` of each fit, but for
+    those of :data:`WHOLE`."""
     path = checkout / DATA / table.system / table.kind / table.engine / table.version / f"{FILES[table.kind]}.parquet"
     groups: dict[tuple[str, ...], dict[str, dict[str, Any]]] = defaultdict(dict)
     for row in parquet.read_table(path).to_pylist():
@@ -81,7 +97,7 @@ def extract(checkout: Path, table: Table) -> Iterator[dict[str, Any]]:
         fit = tuple(row[name] for name in COLUMNS[table.kind] if isinstance(row[name], str))
         groups[fit][shape] = {name: row[name] for name in header(table.kind)}
     for rows in groups.values():
-        kept = sorted(rows, key=lambda shape: (zlib.crc32(shape.encode()), shape))[:KEPT]
+        kept = sorted(rows, key=lambda shape: (zlib.crc32(shape.encode()), shape))[: None if table.kind in WHOLE else KEPT]
         yield from (rows[shape] for shape in sorted(kept))
 
 
@@ -95,12 +111,13 @@ def _wanted(table: Table, row: dict[str, Any]) -> bool:
     if table.sources and row["kernel_source"] not in table.sources:
         return False
     if table.kind == "attention":  # the caches of the shipped fits: 16 bit, whole context
-        return row["kv_cache_dtype"] == "bfloat16" and not row.get("window_size") and row["head_dim"] == 128
+        heads = row["num_heads"] in HEADS and row["num_key_value_heads"] in CACHED_HEADS and row["batch_size"] <= SEQUENCES
+        return heads and row["kv_cache_dtype"] == "bfloat16" and not row.get("window_size") and row["head_dim"] == 128
     if table.kind == "moe":
         routed = row["distribution"] == "power_law_1.2" and row["num_tokens"] <= 8192 and row["num_experts"] >= 64
         return routed and row["moe_dtype"] in table.formats
-    if table.kind == "gemm":  # the widths of models, whose least are a rank's share of keys and values
-        return row["gemm_dtype"] in table.formats and min(row["n"], row["k"]) >= 512
+    if table.kind == "gemm":
+        return row["gemm_dtype"] in table.formats and {row["n"], row["k"]} <= WIDTHS and row["m"] in ROWS
     return True
 
 
