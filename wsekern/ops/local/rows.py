@@ -19,13 +19,15 @@ softmax, two rows of four fp16, each minus its row's largest; differences stay i
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16
+from wsekern.ops.local.functions import FUNCTIONS
+from wsekern.ops.local.vector import VectorWork
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.program import Mem, Mem4d
 from wsekern.program.operands import TYPE_BYTES, ElementType, Operand
@@ -101,6 +103,12 @@ _KINDS = {
 }
 
 LOCAL_KINDS = tuple(_KINDS)
+_VECTOR_KINDS = {name: Kind({"expsub": "row number", "silu_mul": "row row", "gelu_mul": "row row"}.get(name, "row"), ())
+                 for name in FUNCTIONS}
+Form = Literal["scalar", "vector", "vector-fp32"]
+"""How functions are computed: by calls of the software library, one element after the other, in fp32; in vector instructions of
+the type that tiles are stored in; in vector instructions in fp32."""
+FORMS = get_args(Form)
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,9 @@ class Local(LocalOperation):
     Element-wise: mov, copy, add, sub, mul, max, scale (by ``factor``), fma, exp, reciprocal, rsqrt, silu, silu_mul
     (SiLU of one tile times another), rope (rotation of pairs, first halves first; ``heads`` rows share an angle). By rows:
     rowmax, rowsum, sum, sumsq, dot to one number; expsub (exp of the row minus a number), rowdiv (row times 1 / number),
-    rownorm (row times rsqrt(s * (1 / divisor) + eps) times gain).
+    rownorm (row times rsqrt(s * (1 / divisor) + eps) times gain). In ``form`` vector or vector-fp32, functions (exp, silu,
+    silu_mul, expsub, reciprocal, rsqrt; also gelu, gelu_mul) are the steps of :mod:`wsekern.ops.local.functions`, all rows
+    together.
 
     Sums are fp32 chains from 0, elements in order. Functions of the software library compute in fp32, as do the steps that
     take or give a number between two roundings; every other step is rounded to the precision. Cost: ``local_call +`` for each
@@ -125,10 +135,15 @@ class Local(LocalOperation):
     divisor: float = 1.0
     eps: float = 0.0
     heads: int = 1
+    form: Form = "scalar"
 
     def __post_init__(self) -> None:
-        if self.kind not in _KINDS:
+        if self.kind not in {**_KINDS, **_VECTOR_KINDS}:
             raise InputError(f"no local work {self.kind!r}: use one of {', '.join(LOCAL_KINDS)}")
+        if self.form not in FORMS:
+            raise InputError(f"no form {self.form!r} of local work: use one of {', '.join(FORMS)}")
+        if self.kind not in (_KINDS if self.form == "scalar" else _VECTOR_KINDS):
+            raise InputError(f"{self.kind} has no form {self.form!r}: those with vector forms are {', '.join(FUNCTIONS)}")
         if self.n < 0 or self.count < 0:
             raise InputError(f"n is {self.n} and count {self.count}: expected numbers that are not negative")
         check_count("the elements of a tile", self.n * self.count)
@@ -142,11 +157,23 @@ class Local(LocalOperation):
         if not self.n or not self.count:
             return 0, 0
         compute, overhead = 0, timing.latency("local_call", timing.latency("call"))
+        if self._vector:
+            elements, setups = self._vector.cycles(timing)
+            return elements, overhead + setups
         for step in _KINDS[self.kind].steps:
             instruction, (times, elements) = step.instruction(timing), self._extent(step)
             compute += times * timing.elements(instruction, elements)
             overhead += times * timing.setup(instruction)
         return compute, overhead
+
+    @property
+    def _kind(self) -> Kind:
+        return _KINDS[self.kind] if self.form == "scalar" else _VECTOR_KINDS[self.kind]
+
+    @property
+    def _vector(self) -> VectorWork | None:
+        """The steps of a vector form."""
+        return None if self.form == "scalar" else VectorWork(self.kind, self.form, self.n, self.count)
 
     def _extent(self, step: LocalStep) -> tuple[int, int]:
         """How many instructions a step is, and their elements."""
@@ -160,14 +187,17 @@ class Local(LocalOperation):
         if not tiles:
             return self.time(engine)
         check_operands(str(self), self.tiles(), tiles)
-        numbers = {"factor": self.factor, "divisor": self.divisor, "eps": self.eps}
-        parameters = {name: numbers[name] for name in _KINDS[self.kind].parameters}
-        result = local(self.kind, *tiles, precision=engine.precision, threads=engine.threads, **parameters)
+        if self._vector:
+            result = self._vector.values(engine.precision, engine.threads, *tiles)
+        else:
+            numbers = {"factor": self.factor, "divisor": self.divisor, "eps": self.eps}
+            parameters = {name: numbers[name] for name in self._kind.parameters}
+            result = local(self.kind, *tiles, precision=engine.precision, threads=engine.threads, **parameters)
         self.time(engine)
         return result
 
     def __str__(self) -> str:
-        return f"{self.kind} of {self.count} rows of {self.n}"
+        return f"{self.kind} of {self.count} rows of {self.n}" + (f", {self.form}" if self.form != "scalar" else "")
 
     @property
     def label(self) -> str:
@@ -178,25 +208,25 @@ class Local(LocalOperation):
         """Shapes of the tiles on each PE."""
         shapes = {"row": (self.count, self.n), "number": (self.count,), "sum": (self.count,), "gain": (self.n,),
                   "turn": (self.count // self.heads, self.n // 2)}
-        return tuple(shapes[tile] for tile in _KINDS[self.kind].tiles.split())
+        return tuple(shapes[tile] for tile in self._kind.tiles.split())
 
     def tile_types(self, type: ElementType) -> tuple[ElementType, ...]:
         """Element types of the tiles where ``type`` is the precision's: sums are fp32."""
-        return tuple("fp32" if tile == "sum" else type for tile in _KINDS[self.kind].tiles.split())
+        return tuple("fp32" if tile == "sum" else type for tile in self._kind.tiles.split())
 
     def memory_bytes(self, engine: Clocks) -> int:
         """Bytes of the tiles and of the result that a PE holds."""
-        type, result = ELEMENT_TYPES[engine.precision], _KINDS[self.kind].result
+        type, result = ELEMENT_TYPES[engine.precision], self._kind.result
         taken = sum(prod(shape) * TYPE_BYTES[kept] for shape, kept in zip(self.tiles(), self.tile_types(type), strict=True))
         return taken + self.count * (4 if result == "sum" else TYPE_BYTES[type] * (self.n if result == "row" else 1))
 
     def result_shape(self, engine: Clocks, *tiles: np.ndarray) -> tuple[int, ...]:
         """Shape of the result for a first tile (height, width, ..., n)."""
-        return tiles[0].shape if _KINDS[self.kind].result == "row" else tiles[0].shape[:-1]
+        return tiles[0].shape if self._kind.result == "row" else tiles[0].shape[:-1]
 
     def emit(self, out: Emission, role: None) -> str:
         """The steps that each row takes, one row after the other, behind those that all rows share."""
-        kind, program = _KINDS[self.kind], out.program
+        kind, program = self._kind, out.program
         if self.kind == "rowmax" and not self.n:
             raise InputError("a has rows of no elements: expected at least one, for the largest")
         operands = _Operands(self, out)
@@ -204,6 +234,8 @@ class Local(LocalOperation):
         if not self.n or not self.count:
             return result
         program.spend(out.timing.latency("local_call", out.timing.latency("call")))
+        if self._vector:
+            self._vector.emit(out, result)
         for step in (step for step in kind.steps if step.elements == "rows"):
             program.emit(step.instruction(out.timing), *map(operands.all_rows, step.operands.split()))
         for row in range(self.count):

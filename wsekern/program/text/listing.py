@@ -18,7 +18,8 @@ A line is a directive, a label or an instruction; ``;`` begins a comment::
 
 Operands: ``y[4, offset=2, stride=3]`` mem1d, ``y[(2, 3), strides=(6, 1)]`` mem4d, ``y[8, type=u16]`` either as elements of
 another type, ``ring y[4]``, ``fifo f[4]``, ``fabin 0 fp32[4]`` and ``fabout 0 fp32[4]`` (queue, type, elements), ``r3.fp32``
-a register, ``@column`` a named descriptor. What differs from its default follows as ``key=value``. A name that is no plain word stands in quotes.
+a register, ``@column`` a named descriptor. What differs from its default follows as ``key=value``. A name that is no plain
+word stands in quotes.
 """
 
 import json
