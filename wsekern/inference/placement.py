@@ -15,6 +15,7 @@ from wsekern.inference.causes import why_not
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.step_times import StepCycles, time_handover, time_head, time_layers
 from wsekern.machine import Machine
+from wsekern.ops.local.rows import Form
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS, Request
 
@@ -41,6 +42,7 @@ class Placement:
     head_rows: int
     chunk: int = 1
     profile: str = "silicon"
+    activations: Form | None = None
 
     @property
     def stages(self) -> int:
@@ -61,7 +63,7 @@ class Placement:
     def mapping(self) -> Mapping:
         """One region with layers."""
         chunk = max(self.chunk, self.tokens_per_stage)
-        return _region(self.config, self.width, self.height, self.request, self.layers, chunk)
+        return _region(self.config, self.width, self.height, self.request, self.layers, chunk, self.activations)
 
     @cached_property
     def head_mapping(self) -> Mapping:
@@ -119,9 +121,10 @@ class Placement:
         return self.wafers * float(self.machine.core.sram) * int(fabric.user_width) * int(fabric.user_height)
 
 
-def _region(config: ModelConfig, width: int, height: int, request: Request, layers: int, chunk: int) -> Mapping:
+def _region(config: ModelConfig, width: int, height: int, request: Request, layers: int, chunk: int,
+            activations: Form | None) -> Mapping:
     return Mapping(config, width, height, request.precision, context=request.context, chunk=chunk, users=request.batch,
-                   layers=layers, with_head=False)
+                   layers=layers, with_head=False, activations=activations)
 
 
 def _head_region(config: ModelConfig, width: int, height: int, request: Request) -> Mapping:
@@ -142,8 +145,11 @@ SHRINK = 0.7
 
 
 def place_model(config: ModelConfig, request: Request, machine: Machine, wafers: int | None = None,
-                profile: str = "silicon") -> Placement:
-    """The placement that serves the request soonest on the fewest wafers (or on ``wafers``); :class:`BudgetError` if none."""
+                profile: str = "silicon", activations: Form | None = None) -> Placement:
+    """The placement that serves the request soonest on the fewest wafers (or on ``wafers``); :class:`BudgetError` if none.
+
+    ``activations``: how SiLU and exponentials are computed, as in :class:`Mapping`.
+    """
     machine.profile(profile)
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
@@ -151,28 +157,30 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
     room = float(machine.core.sram) * int(machine.fabric.user_width) * int(machine.fabric.user_height)
     least = max(1, math.ceil((whole["weights"] + whole["kv_cache"]) / room))
     for count in range(least, MAX_WAFERS + 1) if wafers is None else (wafers,):
-        placements = _placements(config, request, machine, count, profile)
+        placements = _placements(config, request, machine, count, profile, activations)
         if placements:
             best = min(placements, key=lambda placement: placement.request_seconds())
             return _with_best_chunk(best)
     raise BudgetError(why_not(config, request, machine, wafers, MAX_WAFERS,
-                              lambda asked, count: any(_cuts(config, asked, machine, count, profile))))
+                              lambda asked, count: any(_cuts(config, asked, machine, count, profile, activations))))
 
 
-def _placements(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str) -> list[Placement]:
+def _placements(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str,
+                activations: Form | None) -> list[Placement]:
     """Every cut of the wafers into regions on which the model fits, and smaller regions in the same places."""
     by_layers: dict[int, list[Placement]] = {}
-    for placement in _cuts(config, request, machine, wafers, profile):
+    for placement in _cuts(config, request, machine, wafers, profile, activations):
         by_layers.setdefault(placement.layers, []).append(placement)
     return [_shrink(placement) for cuts in by_layers.values() for placement in _most_promising(cuts)]
 
 
-def _cuts(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str) -> Iterator[Placement]:
+def _cuts(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str,
+          activations: Form | None) -> Iterator[Placement]:
     """Every cut of the wafers into regions that fill them and on which the model fits."""
     fabric = machine.fabric
     for columns in range(1, min(MAX_REGIONS, int(fabric.user_width)) + 1):
         for rows in range(1, min(MAX_REGIONS, int(fabric.user_height)) + 1):
-            placement = _cut(config, request, machine, wafers, columns, rows, profile)
+            placement = _cut(config, request, machine, wafers, columns, rows, profile, activations)
             if placement is not None:
                 yield placement
             if columns * rows * wafers >= 2 * config.layers:
@@ -188,7 +196,7 @@ def _most_promising(cuts: list[Placement]) -> list[Placement]:
 
 
 def _cut(config: ModelConfig, request: Request, machine: Machine, wafers: int, columns: int, rows: int,
-         profile: str) -> Placement | None:
+         profile: str, activations: Form | None) -> Placement | None:
     """The placement with ``columns`` x ``rows`` regions per wafer that fill it, if there is one."""
     width, height = int(machine.fabric.user_width) // columns, int(machine.fabric.user_height) // rows
     head = _head_cells(config, request, machine, columns, rows, width, height)
@@ -198,7 +206,8 @@ def _cut(config: ModelConfig, request: Request, machine: Machine, wafers: int, c
     if regions < min(wafers, config.layers):
         return None
     layers = -(-config.layers // regions)
-    placement = Placement(config, machine, request, wafers, columns, rows, width, height, layers, *head, profile=profile)
+    placement = Placement(config, machine, request, wafers, columns, rows, width, height, layers, *head, profile=profile,
+                          activations=activations)
     return placement if placement.mapping.fits(machine) else None
 
 

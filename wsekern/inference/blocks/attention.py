@@ -112,7 +112,7 @@ def _softmax(mapping: Mapping, tokens: int, slots: int) -> Steps:
     steps: Steps = [
         _step("softmax_max", Local("rowmax", slots, heads * rows), ("scores",), "top"),
         _step("softmax_max_reduce", all_reduce(mapping, heads * rows, "y", op="max"), ("top",), "top"),
-        _step("softmax_exp", Local("expsub", slots, heads * rows), ("scores", "top"), "shares"),
+        _step("softmax_exp", Local("expsub", slots, heads * rows, form=mapping.form), ("scores", "top"), "shares"),
         _step("softmax_sum", Local("rowsum", slots, heads * rows), ("shares",), "total"),
         _step("softmax_sum_reduce", all_reduce(mapping, heads * rows, "y", precision="fp32"), ("total",), "total"),
         reshape("shares", heads, rows, slots), pick("shares", parts, 0, range(heads)),

@@ -142,15 +142,15 @@ class _Writer:
         high = nearest(self.work, factor)
         low = nearest(self.work, factor - high)
         self.fma("t", fmt.magic, x, high)
-        self.do("sub", "n", fmt.magic, "t")
-        self.fma("n", "n", x, high, spare="p")
+        self.do("sll16", "s", "t.low", fmt.fraction_bits)
+        self.do("sub", "t", fmt.magic, "t")
+        self.fma("t", "t", x, high, spare="p")
         if self.work != "fp32" or self.is_full:
-            self.do("fma", "n", "n", x, low)
+            self.do("fma", "t", "t", x, low)
         moved = fmt.magic_low << fmt.fraction_bits & 0xFFFF         # what the shift leaves of the magic number itself
         scale = ldexp(-scale if moved >> 15 else scale, -((moved & 0x7FFF) >> fmt.fraction_bits))
         degree = 6 if self.is_full else 4 if self.work == "fp32" else 3
-        self.polynomial("p", [scale * c for c in _POWER_OF_TWO[degree]], "n")
-        self.do("sll16", "s", "t.low", fmt.fraction_bits)
+        self.polynomial("p", [scale * c for c in _POWER_OF_TWO[degree]], "t")
         self.do("add16", "p.top", "p.top", "s")
 
     def least(self) -> float:
@@ -213,8 +213,9 @@ class _Writer:
         self.do("max", "out", "p", "d")
 
     def silu(self, out: str = "out") -> None:
-        self.minus_abs("a" if self.stored != self.work else "z", "x")
-        self.gated("a" if self.stored != self.work else "z")
+        room = "z" if self.stored == self.work else "out"         # -|x| as it is stored: the result is not there yet
+        self.minus_abs(room, "x")
+        self.gated(room)
         self.do("neg", "z", "z")
         self.product(out)
 
@@ -225,8 +226,9 @@ class _Writer:
         self.do("mul", "z", "z", "x")
         self.minus_abs("z", "z")
         self.gated("z")
-        self.minus_abs("a" if self.stored != self.work else "z", "x")
-        self.do("max", "z", "a" if self.stored != self.work else "z", -64.0)        # infinity times 0 is no number
+        room = "z" if self.stored == self.work else "out"
+        self.minus_abs(room, "x")
+        self.do("max", "z", room, -64.0)        # infinity times 0 is no number
         self.do("neg", "z", "z")
         self.product(out)
 
@@ -266,8 +268,8 @@ class _Writer:
         self.polynomial("r", [factor * (-0.5) ** k / 2 for k, factor in enumerate(c)], "d")
         self.newton("d", "r", "u", 2 if self.is_full else 1, "r")
         self.do("mul", "r", "r", "scale")
-        self.minus_abs("a" if wide else "u", "x")
-        self.do("max", "out", "r", "a" if wide else "u")        # NaN: the larger of a magnitude and -|x|
+        self.minus_abs("out" if wide else "u", "x")
+        self.do("max", "out", "r", "out" if wide else "u")      # NaN: the larger of a magnitude and -|x|
         self.do("and16", "s", "x.top", 0x8000)
         self.do("or16", "out.top", "out.top", "s")
 

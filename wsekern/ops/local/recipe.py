@@ -1,8 +1,8 @@
 """A function as a list of vector instructions over named vectors: what programs, clocks and values are made of.
 
-Names: ``x`` and ``y`` come in and ``out`` goes out, in the stored type; ``a`` is room of the stored type, ``s`` of 16-bit
-integers, every other name room of the type that steps compute in. ``x.top`` and ``x.low``: the top and the low 16 bits of every
-element, as integers; one and the same of a 16-bit type. Numbers are constants of the operation's type.
+Names: ``x`` and ``y`` come in and ``out`` goes out, in the stored type; ``s`` is room of 16-bit integers, every other name room
+of the type that steps compute in. ``x.top`` and ``x.low``: the top and the low 16 bits of every element, as integers; one and
+the same of a 16-bit type. Numbers are constants of the operation's type.
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Recipe:
     def type_of(self, name: str) -> ElementType:
         """Element type of a vector."""
         base = name.partition(".")[0]
-        return self.stored if base in ("x", "y", "out", "a") else "u16" if base == "s" else self.work
+        return self.stored if base in ("x", "y", "out") else "u16" if base == "s" else self.work
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -68,8 +68,13 @@ class Recipe:
             banks[name] = next(bank for bank in range(4) if bank not in taken)
         return banks
 
+    def vector_bytes(self, name: str, elements: int) -> int:
+        """Bytes of one of the rooms: whole rounds of four banks of 16-bit words, one more where it may begin in any of them."""
+        size = TYPE_BYTES[self.type_of(name)]
+        return 8 * (-(-elements * size // 8) + (size == 2))
+
     def room_bytes(self, elements: int) -> int:
         """Bytes of the room for ``elements`` elements, constants included."""
-        vectors = sum(TYPE_BYTES[self.type_of(name)] * (elements + 8) for name in self.rooms)
+        vectors = sum(self.vector_bytes(name, elements) for name in self.rooms)
         numbers = {(step.on_bits, source) for step in self.steps for source in step.sources if not isinstance(source, str)}
         return vectors + 4 * len(numbers)

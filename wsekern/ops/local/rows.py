@@ -111,6 +111,12 @@ the type that tiles are stored in; in vector instructions in fp32."""
 FORMS = get_args(Form)
 
 
+def check_form(form: str) -> None:
+    """Refuse a form that does not exist."""
+    if form not in FORMS:
+        raise InputError(f"no form {form!r} of local work: use one of {', '.join(FORMS)}")
+
+
 @dataclass(frozen=True)
 class Local(LocalOperation):
     """``kind`` on ``count`` rows of ``n`` elements of every PE.
@@ -140,8 +146,7 @@ class Local(LocalOperation):
     def __post_init__(self) -> None:
         if self.kind not in {**_KINDS, **_VECTOR_KINDS}:
             raise InputError(f"no local work {self.kind!r}: use one of {', '.join(LOCAL_KINDS)}")
-        if self.form not in FORMS:
-            raise InputError(f"no form {self.form!r} of local work: use one of {', '.join(FORMS)}")
+        check_form(self.form)
         if self.kind not in (_KINDS if self.form == "scalar" else _VECTOR_KINDS):
             raise InputError(f"{self.kind} has no form {self.form!r}: those with vector forms are {', '.join(FUNCTIONS)}")
         if self.n < 0 or self.count < 0:

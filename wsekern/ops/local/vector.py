@@ -51,6 +51,22 @@ def work_type(form: str, precision: str) -> ElementType:
     return "fp32" if form == "vector-fp32" else ELEMENT_TYPES[precision]
 
 
+def room_bytes(function: str, form: str, precision: str, elements: int) -> int:
+    """Bytes on a PE that a function of ``elements`` elements takes beside what comes in and goes out; library calls none."""
+    if form == "scalar" or not elements:
+        return 0
+    return recipe(function, work_type(form, precision), ELEMENT_TYPES[precision]).room_bytes(min(PIECE, elements))
+
+
+def apply(function: str, form: str, precision: str, x: np.ndarray) -> np.ndarray:
+    """float32 -> float32: a function of one number (``expsub``: of a difference), of ``x`` as stored in ``precision``."""
+    stored = ELEMENT_TYPES[precision]
+    with np.errstate(over="ignore"):
+        given = store(stored, x).reshape(1, 1, -1)
+    second = [np.zeros((1, 1, 1), given.dtype)] if function == "expsub" else []
+    return load(stored, VectorWork(function, form, x.size, 1).values(precision, 1, given, *second)).reshape(x.shape)
+
+
 @dataclass(frozen=True)
 class VectorWork:
     """A function on ``count`` rows of ``n`` elements in steps of one form."""
@@ -142,9 +158,9 @@ class _Room:
     def _vector(self, base: str, elements: int) -> Mem:
         """Room that begins in the bank that the recipe says, counted from the first one's: all take whole rounds of banks."""
         type = self.plan.type_of(base)
-        words = -(-self.elements * TYPE_BYTES[type] // 8) * 4 + 4
+        elements_kept = self.plan.vector_bytes(base, self.elements) // TYPE_BYTES[type]
         shift = self.plan.rooms[base] if TYPE_BYTES[type] == 2 else 0
-        symbol = self.out.program.memory(f"{base}.{self.out.serial}", type, words * 2 // TYPE_BYTES[type])
+        symbol = self.out.program.memory(f"{base}.{self.out.serial}", type, elements_kept)
         return Mem(symbol, elements, shift)
 
     def _half(self, found: Mem, base: str, part: str) -> Mem:
