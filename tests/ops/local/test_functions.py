@@ -19,6 +19,7 @@ from wsekern.ops.local.arithmetic import evaluate, fma
 from wsekern.ops.local.functions import FUNCTIONS, recipe
 from wsekern.ops.local.recipe import Recipe
 from wsekern.ops.local.vector import PIECE, pieces
+from wsekern.ops.operation import ELEMENT_TYPES
 from wsekern.ops.predict import predict_op
 from wsekern.program import Layout, Program
 from wsekern.program.reference import math as exact
@@ -63,6 +64,29 @@ def test_every_function_is_the_same_on_both_engines(machine, kind, precision, fo
     same(done.values, expected)
     np.testing.assert_array_equal(done.clock, flow.clock)
     assert flow.cycles == sum(operation.cycles(flow.timing))
+
+
+@settings(max_examples=80, deadline=None)
+@given(machine=st.sampled_from(MACHINES), kind=st.sampled_from(["add", "sub", "mul", "max", "rowdiv", "rope"]),
+       precision=st.sampled_from(PRECISIONS), form=st.sampled_from(FORMS), n=st.integers(0, 12),
+       count=st.sampled_from([0, 1, 2, 6]), heads=st.sampled_from([1, 2]),
+       special=st.sampled_from([0.0, 0.2]), seed=st.integers(0, 99))
+def test_all_rows_in_one_instruction_give_what_each_alone_gives(machine, kind, precision, form, n, count, heads, special, seed):
+    n, heads = n - n % 2 if kind == "rope" else n, heads if kind == "rope" and count % heads == 0 else 1
+    together, apart = (Local(kind, n, count, heads=heads, form=each) for each in (form, "scalar"))
+    flow, rows = (FlowEngine(machine[0], 2, 1, machine[1], precision) for _ in range(2))
+    rng = np.random.default_rng(seed)
+    tiles = [made(rng, type, special, 1, 2, *shape) for shape, type in
+             zip(together.tiles(), together.tile_types(ELEMENT_TYPES[precision]), strict=True)]
+    if kind == "rope":
+        tiles[0] = tiles[0].reshape(1, 2, count // heads, heads, n)
+    with np.errstate(all="ignore"):
+        expected, found = rows.run(apart, *tiles), flow.run(together, *tiles)
+    same(found, expected)
+    done = run_on_cycle_engine(together, machine[0], 2, 1, machine[1], precision, *tiles)
+    same(done.values, expected)
+    np.testing.assert_array_equal(done.clock, flow.clock)
+    assert flow.cycles <= rows.cycles and (count < 2 or not n or flow.cycles < rows.cycles)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -214,7 +238,7 @@ def test_forms_are_known_by_name(name):
 
 
 @pytest.mark.parametrize(("make", "says"), [
-    (lambda: Local("gelu", 4), "gelu has no form 'scalar'"), (lambda: Local("rope", 4, form="vector"), "no form 'vector'"),
+    (lambda: Local("gelu", 4), "gelu has no form 'scalar'"), (lambda: Local("mov", 4, form="vector"), "no form 'vector'"),
     (lambda: Local("exp", 4, form="fast"), "no form 'fast'"), (lambda: recipe("tan", "fp16", "fp16"), "no function 'tan'"),
     (lambda: recipe("exp", "fp16", "bf16"), "expected fp32, or bf16 itself"),
 ])

@@ -29,7 +29,7 @@ def expert_steps(mapping: Mapping, tokens: int) -> Steps:
                   _step("shared_silu_mul", Local("silu_mul", shared, tokens, form=mapping.form), ("shared_gate", "shared_up"),
                         "shared"),
                   _step("shared_down", Gemm(tokens, shared, hidden), ("shared", "weights.shared_down"), "shared"),
-                  _step("shared_add", Local("add", hidden, tokens), ("out", "shared"), "out")]
+                  _step("shared_add", Local("add", hidden, tokens, form=mapping.form), ("out", "shared"), "out")]
     return [*steps, _step("down_reduce", all_reduce(mapping, tokens * hidden, "x"), ("out",), "out"),
             residual(mapping, "ffn", tokens, "out")]
 
@@ -49,7 +49,7 @@ def _route_tokens(mapping: Mapping, tokens: int) -> Steps:
             reshape("largest", tokens, count), pick("largest", ("top",), 1, (0,)),
             _step("weights_exp", Local("expsub", count, tokens, form=mapping.form), ("largest", "top"), "shares"),
             _step("weights_sum", Local("rowsum", count, tokens), ("shares",), "total"),
-            _step("weights_divide", Local("rowdiv", count, tokens), ("shares", "total"), "shares")]
+            _step("weights_divide", Local("rowdiv", count, tokens, form=mapping.form), ("shares", "total"), "shares")]
 
 
 def _reduce_gates(mapping: Mapping, tokens: int, rows: int) -> Steps:

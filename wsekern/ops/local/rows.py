@@ -46,8 +46,8 @@ class LocalStep:
     precision: Precision = "tile"
     """``tile``: what the engine's precision does that operation in; ``stored``: what its tiles are stored in, with one
     rounding; ``sums``: added in fp32, whatever is added; ``fp32``."""
-    elements: Literal["row", "half", "rows"] = "row"
-    """A row at a time, half of one, or one number of every row in a single instruction."""
+    elements: Literal["row", "half", "rows", "all", "halves"] = "row"
+    """A row at a time, or half of one; in a single instruction one number of every row, all rows, or a half of each."""
 
     def instruction(self, timing: Timing) -> str:
         """The instruction that does it."""
@@ -70,8 +70,8 @@ class Kind:
     parameters: tuple[str, ...] = ()
 
 
-def _one(tiles: str, operation: str, operands: str, **more: Any) -> Kind:
-    return Kind(tiles, (LocalStep(operation, operands),), **more)
+def _one(tiles: str, operation: str, operands: str, elements: Literal["row", "all"] = "row", **more: Any) -> Kind:
+    return Kind(tiles, (LocalStep(operation, operands, elements=elements),), **more)
 
 
 def _sum(tiles: str, operation: str, operands: str) -> Kind:
@@ -103,6 +103,16 @@ _KINDS = {
 }
 
 LOCAL_KINDS = tuple(_KINDS)
+_TOGETHER = {
+    **{name: _one("row row", name, "out a b", elements="all") for name in ("add", "sub", "mul", "max")},
+    "rowdiv": Kind("row sum", (LocalStep("lib_div", "numbers one b_all", elements="rows"),
+                               LocalStep("mul", "out a number", "fp32", "all"))),
+    "rope": Kind("row turn turn", (LocalStep("mul", "cosines a b_turn", elements="all"),
+                                   LocalStep("mul", "sines a c_turn", elements="all"),
+                                   LocalStep("sub", "out_first cosines_first sines_second", elements="halves"),
+                                   LocalStep("add", "out_second cosines_second sines_first", elements="halves"))),
+}
+"""Vector forms of work that calls no function of many numbers: the same steps, all rows in one instruction."""
 _VECTOR_KINDS = {name: Kind({"expsub": "row number", "silu_mul": "row row", "gelu_mul": "row row"}.get(name, "row"), ())
                  for name in FUNCTIONS}
 Form = Literal["scalar", "vector", "vector-fp32"]
@@ -125,8 +135,8 @@ class Local(LocalOperation):
     (SiLU of one tile times another), rope (rotation of pairs, first halves first; ``heads`` rows share an angle). By rows:
     rowmax, rowsum, sum, sumsq, dot to one number; expsub (exp of the row minus a number), rowdiv (row times 1 / number),
     rownorm (row times rsqrt(s * (1 / divisor) + eps) times gain). In ``form`` vector or vector-fp32, functions (exp, silu,
-    silu_mul, expsub, reciprocal, rsqrt; also gelu, gelu_mul) are the steps of :mod:`wsekern.ops.local.functions`, all rows
-    together.
+    silu_mul, expsub, reciprocal, rsqrt; also gelu, gelu_mul) are the steps of :mod:`wsekern.ops.local.functions`, and an
+    instruction of those and of add, sub, mul, max, rope and rowdiv takes all rows together.
 
     Sums are fp32 chains from 0, elements in order. Functions of the software library compute in fp32, as do the steps that
     take or give a number between two roundings; every other step is rounded to the precision. Cost: ``local_call +`` for each
@@ -147,8 +157,9 @@ class Local(LocalOperation):
         if self.kind not in {**_KINDS, **_VECTOR_KINDS}:
             raise InputError(f"no local work {self.kind!r}: use one of {', '.join(LOCAL_KINDS)}")
         check_form(self.form)
-        if self.kind not in (_KINDS if self.form == "scalar" else _VECTOR_KINDS):
-            raise InputError(f"{self.kind} has no form {self.form!r}: those with vector forms are {', '.join(FUNCTIONS)}")
+        if self.kind not in (_KINDS if self.form == "scalar" else {**_VECTOR_KINDS, **_TOGETHER}):
+            raise InputError(f"{self.kind} has no form {self.form!r}: those with vector forms are "
+                             f"{', '.join((*FUNCTIONS, *_TOGETHER))}")
         if self.n < 0 or self.count < 0:
             raise InputError(f"n is {self.n} and count {self.count}: expected numbers that are not negative")
         check_count("the elements of a tile", self.n * self.count)
@@ -165,7 +176,7 @@ class Local(LocalOperation):
         if self._vector:
             elements, setups = self._vector.cycles(timing)
             return elements, overhead + setups
-        for step in _KINDS[self.kind].steps:
+        for step in self._kind.steps:
             instruction, (times, elements) = step.instruction(timing), self._extent(step)
             compute += times * timing.elements(instruction, elements)
             overhead += times * timing.setup(instruction)
@@ -173,16 +184,20 @@ class Local(LocalOperation):
 
     @property
     def _kind(self) -> Kind:
-        return _KINDS[self.kind] if self.form == "scalar" else _VECTOR_KINDS[self.kind]
+        return _KINDS[self.kind] if self.form == "scalar" else {**_VECTOR_KINDS, **_TOGETHER}[self.kind]
 
     @property
     def _vector(self) -> VectorWork | None:
-        """The steps of a vector form."""
-        return None if self.form == "scalar" else VectorWork(self.kind, self.form, self.n, self.count)
+        """The steps of a function in a vector form."""
+        is_function = self.form != "scalar" and self.kind in _VECTOR_KINDS
+        return VectorWork(self.kind, self.form, self.n, self.count) if is_function else None
 
     def _extent(self, step: LocalStep) -> tuple[int, int]:
         """How many instructions a step is, and their elements."""
-        return (1, self.count) if step.elements == "rows" else (self.count, self.n // 2 if step.elements == "half" else self.n)
+        together = {"rows": self.count, "all": self.count * self.n, "halves": self.count * (self.n // 2)}
+        if step.elements in together:
+            return 1, together[step.elements]
+        return self.count, self.n // 2 if step.elements == "half" else self.n
 
     def flow(self, engine: Clocks, *tiles: np.ndarray) -> np.ndarray | None:
         """Values by :mod:`wsekern.tiles`: tiles (height, width, [count,] n) -> the same, or one number per row.
@@ -241,10 +256,11 @@ class Local(LocalOperation):
         program.spend(out.timing.latency("local_call", out.timing.latency("call")))
         if self._vector:
             self._vector.emit(out, result)
-        for step in (step for step in kind.steps if step.elements == "rows"):
-            program.emit(step.instruction(out.timing), *map(operands.all_rows, step.operands.split()))
+        shared = {"rows": operands.all_rows, "all": operands.together, "halves": operands.together}
+        for step in (step for step in kind.steps if step.elements in shared):
+            program.emit(step.instruction(out.timing), *map(shared[step.elements], step.operands.split()))
         for row in range(self.count):
-            for step in (step for step in kind.steps if step.elements != "rows"):
+            for step in (step for step in kind.steps if step.elements not in shared):
                 program.emit(step.instruction(out.timing), *(operands.of_row(name, row) for name in step.operands.split()))
         return result
 
@@ -298,6 +314,20 @@ class _Operands:
             symbol = {"totals": f"local.{self.out.serial}", "b_all": self.tile.get("b")}.get(name) or self._numbers()
             return Mem(symbol, work.count)
         return self._constant(name)
+
+    def together(self, name: str) -> Operand:
+        """An operand of an instruction for all elements of all rows."""
+        work, n, (base, _, part) = self.work, self.work.n, name.partition("_")
+        symbol = self.tile.get(base) or f"local.{self.out.serial}"
+        if base in ("cosines", "sines"):
+            symbol = self.memory(base, self.out.type, work.count * n)
+        if part in ("first", "second"):
+            return Mem4d(symbol, (work.count, n // 2), (n, 1), n // 2 * (part == "second"))
+        if part == "turn":
+            return Mem4d(symbol, (work.count // work.heads, work.heads, 2, n // 2), (n // 2, 0, 0, 1))
+        if base == "number":
+            return Mem4d(self._numbers(), (work.count, n), (1, 0))
+        return Mem(symbol, work.count * n)
 
     def of_row(self, name: str, row: int) -> Operand:
         """An operand of an instruction for one row."""
