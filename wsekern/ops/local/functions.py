@@ -87,6 +87,8 @@ FORMATS = {
 _FIRST_OF_BF16 = -43.25
 """Differences below have no exponential in bf16 steps: their n goes down to -64, and what is left there is taken off."""
 
+_ONE_OVER_MAGIC = 0x7EF3
+"""This minus the top bits of an fp32 number are the top bits of about 1 over it, within 6 %."""
 _FIRST_OF_FP16 = -30.0
 """In fp32 steps on fp16: 64 times the exponential of what lies below is still 0 in fp16."""
 
@@ -170,11 +172,13 @@ class _Writer:
 
     # ---- quotients
 
-    def newton(self, d: str, r: str, u: str, times: int, out: str) -> None:
-        """``r`` = 1 / d closer by squares; d is negative: u = 1 + d r, r + r u."""
+    def newton(self, d: str, r: str, u: str, times: int, out: str = "out") -> None:
+        """``out`` = -1 / d from a guess ``r``, closer by squares: u = 1 + d r, r + r u."""
         for k in range(times):
             self.fma(u, 1.0, d, r)
-            self.fma(out if k == times - 1 else r, r, r, u, spare=u)
+            target = out if k == times - 1 else "r"
+            self.fma(target, r, r, u, spare=u)
+            r = target
 
     def logistic(self) -> None:
         """``p`` = -e / (1 + e) of ``p`` = -e."""
@@ -273,6 +277,12 @@ class _Writer:
         self.do("and16", "s", "x.top", 0x8000)
         self.do("or16", "out.top", "out.top", "s")
 
+    def one_over(self) -> None:
+        """1 / x of numbers from 2^-126 to 2^125, in fp32: the first guess ``g`` from the bits, then Newton three times."""
+        self.do("sub16", "g.top", _ONE_OVER_MAGIC, "x.top")
+        self.do("neg", "d", "x")
+        self.newton("d", "g", "u", 3)
+
     def rsqrt(self) -> None:
         """For positive normal numbers; the first guess ``g``, in its top bits alone, from half of the exponent."""
         x = "x"
@@ -322,9 +332,9 @@ def _ends_with(least: float, factor: float) -> float:
 
 _STEPS: dict[str, Callable[[_Writer], None]] = {
     "exp": _Writer.exp, "reciprocal": _Writer.reciprocal, "rsqrt": _Writer.rsqrt, "silu": _Writer.silu, "gelu": _Writer.gelu,
-    "silu_mul": _Writer.silu_mul, "gelu_mul": _Writer.gelu_mul, "expsub": _Writer.expsub,
+    "silu_mul": _Writer.silu_mul, "gelu_mul": _Writer.gelu_mul, "expsub": _Writer.expsub, "one_over": _Writer.one_over,
 }
-FUNCTIONS = tuple(_STEPS)
+FUNCTIONS = tuple(name for name in _STEPS if name != "one_over")
 """``silu_mul`` and ``gelu_mul``: times a second vector; ``expsub``: exp of the difference of two, which is at most 0."""
 
 
@@ -332,7 +342,7 @@ FUNCTIONS = tuple(_STEPS)
 def recipe(function: str, work: ElementType, stored: ElementType) -> Recipe:
     """The steps of ``function`` (:data:`FUNCTIONS`) on ``stored`` values, computed in ``work``: fp16, bf16, fp32 on themselves,
     or fp32 on fp16 and bf16."""
-    if function not in FUNCTIONS:
+    if function not in _STEPS:
         raise InputError(f"no function {function!r} in vector instructions: use one of {', '.join(FUNCTIONS)}")
     if work not in FORMATS or stored not in FORMATS or work not in (stored, "fp32"):
         raise InputError(f"{function} of {stored} in steps of {work}: expected fp32, or {stored} itself")

@@ -27,7 +27,7 @@ from wsekern.errors import InputError
 from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops.local.functions import FUNCTIONS
-from wsekern.ops.local.vector import VectorWork
+from wsekern.ops.local.vector import RowQuotients, VectorWork
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.program import Mem, Mem4d
 from wsekern.program.operands import TYPE_BYTES, ElementType, Operand
@@ -105,16 +105,14 @@ _KINDS = {
 LOCAL_KINDS = tuple(_KINDS)
 _TOGETHER = {
     **{name: _one("row row", name, "out a b", elements="all") for name in ("add", "sub", "mul", "max")},
-    "rowdiv": Kind("row sum", (LocalStep("lib_div", "numbers one b_all", elements="rows"),
-                               LocalStep("mul", "out a number", "fp32", "all"))),
     "rope": Kind("row turn turn", (LocalStep("mul", "cosines a b_turn", elements="all"),
                                    LocalStep("mul", "sines a c_turn", elements="all"),
                                    LocalStep("sub", "out_first cosines_first sines_second", elements="halves"),
                                    LocalStep("add", "out_second cosines_second sines_first", elements="halves"))),
 }
 """Vector forms of work that calls no function of many numbers: the same steps, all rows in one instruction."""
-_VECTOR_KINDS = {name: Kind({"expsub": "row number", "silu_mul": "row row", "gelu_mul": "row row"}.get(name, "row"), ())
-                 for name in FUNCTIONS}
+_TILES = {"expsub": "row number", "silu_mul": "row row", "gelu_mul": "row row", "rowdiv": "row sum"}
+_VECTOR_KINDS = {name: Kind(_TILES.get(name, "row"), ()) for name in (*FUNCTIONS, "rowdiv")}
 Form = Literal["scalar", "vector", "vector-fp32"]
 """How functions are computed: by calls of the software library, one element after the other, in fp32; in vector instructions of
 the type that tiles are stored in; in vector instructions in fp32."""
@@ -159,7 +157,7 @@ class Local(LocalOperation):
         check_form(self.form)
         if self.kind not in (_KINDS if self.form == "scalar" else {**_VECTOR_KINDS, **_TOGETHER}):
             raise InputError(f"{self.kind} has no form {self.form!r}: those with vector forms are "
-                             f"{', '.join((*FUNCTIONS, *_TOGETHER))}")
+                             f"{', '.join((*_VECTOR_KINDS, *_TOGETHER))}")
         if self.n < 0 or self.count < 0:
             raise InputError(f"n is {self.n} and count {self.count}: expected numbers that are not negative")
         check_count("the elements of a tile", self.n * self.count)
@@ -187,10 +185,12 @@ class Local(LocalOperation):
         return _KINDS[self.kind] if self.form == "scalar" else {**_VECTOR_KINDS, **_TOGETHER}[self.kind]
 
     @property
-    def _vector(self) -> VectorWork | None:
+    def _vector(self) -> VectorWork | RowQuotients | None:
         """The steps of a function in a vector form."""
-        is_function = self.form != "scalar" and self.kind in _VECTOR_KINDS
-        return VectorWork(self.kind, self.form, self.n, self.count) if is_function else None
+        if self.form == "scalar" or self.kind not in _VECTOR_KINDS:
+            return None
+        return RowQuotients(self.n, self.count) if self.kind == "rowdiv" else \
+            VectorWork(self.kind, self.form, self.n, self.count)
 
     def _extent(self, step: LocalStep) -> tuple[int, int]:
         """How many instructions a step is, and their elements."""
@@ -325,8 +325,6 @@ class _Operands:
             return Mem4d(symbol, (work.count, n // 2), (n, 1), n // 2 * (part == "second"))
         if part == "turn":
             return Mem4d(symbol, (work.count // work.heads, work.heads, 2, n // 2), (n // 2, 0, 0, 1))
-        if base == "number":
-            return Mem4d(self._numbers(), (work.count, n), (1, 0))
         return Mem(symbol, work.count * n)
 
     def of_row(self, name: str, row: int) -> Operand:
