@@ -13,7 +13,7 @@ evenly.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -206,12 +206,15 @@ class Mapping:
 
     def _room(self, attention: float, gates: float, scores: int) -> int:
         """Bytes of vector forms' room that the buffers of the block which does not run, bytes a token, do not give."""
-        if not self.held_layers:
+        if not self.held_layers or self.form == "scalar":
             return 0
         active = self.config.experts_per_token * self.expert if self.config.experts else self.ffn
-        needs = (("silu_mul", self.chunk * active, attention), ("expsub", self.chunk * scores, gates))
-        return max(0, *(math.ceil(room_bytes(function, self.form, self.precision, elements) - self.chunk * idle)
-                        for function, elements, idle in needs))
+        rows, room = self.chunk * self.heads_per_column * self.group, partial(room_bytes, form=self.form)
+        needs = ((room("silu_mul", precision=self.precision, elements=self.chunk * active), attention),
+                 (room("expsub", precision=self.precision, elements=self.chunk * scores), gates),
+                 (room("one_over", precision="fp32", elements=rows) + 4 * rows, gates),
+                 (2 * PRECISIONS[self.precision] * self.chunk * self.q, gates))         # a rotation's products
+        return max(0, *(math.ceil(need - self.chunk * idle) for need, idle in needs))
 
     def check(self, machine: Machine) -> None:
         """Refuse a mapping that does not lie on ``machine`` or does not fit a PE, naming the smallest grid that fits."""

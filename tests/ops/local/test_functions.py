@@ -18,10 +18,11 @@ from wsekern.ops.local.accuracy import MEASURED, measure
 from wsekern.ops.local.arithmetic import evaluate, fma, load
 from wsekern.ops.local.functions import FUNCTIONS, recipe
 from wsekern.ops.local.recipe import Recipe
-from wsekern.ops.local.vector import PIECE, pieces
+from wsekern.ops.local.vector import PIECE, pieces, room_bytes
 from wsekern.ops.operation import ELEMENT_TYPES
 from wsekern.ops.predict import predict_op
 from wsekern.program import Layout, Program
+from wsekern.program.operands import TYPE_BYTES
 from wsekern.program.reference import math as exact
 
 FORMS = ("vector", "vector-fp32")
@@ -240,6 +241,21 @@ def test_no_multiply_add_reads_two_vectors_from_one_bank_but_of_itself():
         for step in plan.steps:
             names = {source for source in step.sources if source in plan.rooms} if step.operation == "fma" else set()
             assert len({plan.rooms[name] for name in names}) == len(names)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_program_takes_the_room_that_is_counted(function, form, precision):
+    for elements in (1, 7, 39, 128, 300):
+        operation = Local(function, elements, form=form)
+        layout = Layout("wse3", 1, 1)
+        timing = Timing(layout.machine, "silicon", precision)
+        place_operations(layout, timing, [operation], ColorAllocator(layout.machine))
+        type = ELEMENT_TYPES[precision]
+        held = [*operation.tiles(), (1, elements)]
+        tiles = sum(-(-math.prod(shape) * TYPE_BYTES[type] // 4) * 4 for shape in held)
+        assert layout.programs[0].data_bytes - tiles == room_bytes(function, form, precision, elements)
 
 
 def test_the_program_reads_back_and_runs_again():
