@@ -1,6 +1,8 @@
 """Speed of the cluster model: pure Python arithmetic on a few dozen kernels, bound by the interpreter."""
 
-from wsekern.cluster import pareto, predict, serve, sweep
+from wsekern.cluster import deploy, pareto, predict, serve, sweep
+from wsekern.cluster.system import ClusterSystem
+from wsekern.queueing.traffic import poisson
 from wsekern.workload import Request, load_config
 
 LLAMA = load_config("llama3-70b")
@@ -20,10 +22,22 @@ def test_predict_one_step(benchmark):
 
 
 def test_serve_one_request(benchmark):
-    """A whole request in steady state: a decode step and a prefill."""
+    """Users who take turns, in closed form: some fifteen steps make the tables of the queue."""
     found = benchmark(serve, LLAMA, Request(1024, 256, 16, "bf16"), "h100x8")
     assert found.tokens_per_second > 500
     benchmark.extra_info.update(goal="<= 1 ms", predictions_per_s=rate(benchmark, 1), engine="cluster")
+
+
+def test_an_hour_of_traffic_on_a_cluster(benchmark):
+    """9,000 requests on eight engines: their tables, the steps of all, power."""
+    deployment, traffic = deploy(load_config("llama3-8b"), "h100x8", context=2300, tp=1, dp=8), poisson(2.5, 9000, 2000, 300)
+
+    def run() -> float:
+        system = ClusterSystem.of(deployment, traffic)
+        return system.watts(system.simulate(traffic))
+
+    assert 1000 < benchmark(run) < 12_000
+    benchmark.extra_info.update(goal="<= 0.1 s", requests_per_s=rate(benchmark, len(traffic)), engine="cluster")
 
 
 def test_pareto_sweep_of_a_rack(benchmark):

@@ -1,5 +1,46 @@
-"""Child processes of the tests import the installed package, as users do, never the uncompiled folder beside them."""
+"""What tests of several rooms share."""
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
+import pytest
+
+from wsekern.compare.load import Kind
+from wsekern.queueing import Outcome, Traffic
+
+# Child processes of the tests import the installed package, as users do, never the uncompiled folder beside them.
 os.environ["PYTHONSAFEPATH"] = "1"
+
+
+@dataclass(frozen=True)
+class OneServer:
+    """A system that is known by hand: one request at a time, first come first served, ``prompt_seconds`` for each token of its
+    prompt and then ``output_seconds`` for each of its answer."""
+
+    name: str = "one server"
+    prompt_seconds: float = 1e-4
+    output_seconds: float = 1e-2
+    usd_per_hour: float = 3.6
+    idle_watts: float = 100.0
+    busy_watts: float = 500.0
+
+    def simulate(self, traffic: Traffic) -> Outcome:
+        """Lindley's recursion: a request starts when it is there and the one before is answered."""
+        service = self.prompt_seconds * traffic.prompt + self.output_seconds * traffic.output
+        work = np.cumsum(service)
+        finish = work + np.maximum.accumulate(traffic.arrival_seconds - (work - service))
+        first = finish - self.output_seconds * (traffic.output - 1)
+        return Outcome(traffic, traffic.arrival_seconds, first, finish, busy_seconds=float(service.sum()),
+                       prompt_tokens=int(traffic.prompt.sum()), output_tokens=int(traffic.output.sum()))
+
+    def watts(self, outcome: Outcome) -> float:
+        """Between idle and busy power, by the share of the time that the server works."""
+        return self.idle_watts + outcome.busy_seconds / outcome.seconds * (self.busy_watts - self.idle_watts)
+
+
+@pytest.fixture(scope="session")
+def one_server() -> Callable[..., Kind]:
+    """Makes a kind of such a server from the fields of :class:`OneServer`, and what it assumes."""
+    return lambda *fields, assumptions=(), **named: Kind(OneServer(*fields, **named), {}, list(assumptions))

@@ -43,7 +43,20 @@ def test_compare_executes_the_sample_and_compares():
     execution = data["execution"]
     assert execution["output_tokens"] > 20 and " " in execution["text"].strip()
     assert execution["prefill_cycles"] > 0 and execution["cycles_per_token"] > 0
+    assert data["model"] == "llama3.1-8b" and data["not_served"] == {}
     assert data["wafer"]["tokens_per_second_per_user"] > data["cluster"]["tokens_per_second_per_user"]
+
+
+def test_compare_says_what_it_executed_and_what_it_compares():
+    text = " ".join(wsekern("compare").stdout.split())
+    assert "the bundled sample" in text and "executed with every value" in text and "llama3.1-8b, timed by its shape" in text
+
+
+def test_compare_shows_the_side_that_can_and_says_why_the_other_cannot():
+    data = json.loads(wsekern("compare", "deepseek-v3", "--cluster", "h200x8", "--json", "-").stdout)
+    assert data["wafer"] is None and "latent attention" in data["not_served"]["wafer"]
+    assert data["cluster"]["requests_per_second"] > 0 and data["wafer_better_by"] == {}
+    wsekern("compare", "deepseek-v3", "--cluster", "h100x1", code=2)
 
 
 def test_compare_a_shape_as_json():
@@ -54,6 +67,8 @@ def test_compare_a_shape_as_json():
         assert figures["memory_used_bytes"] <= figures["memory_available_bytes"]
         assert sum(figures["shares"].values()) == pytest.approx(1)
         assert figures["tokens_per_second"] * figures["joules_per_token"] == pytest.approx(figures["watts"])
+        cycle = figures["time_to_first_token_seconds"] + 255 * figures["time_per_output_token_seconds"]
+        assert figures["tokens_per_second"] == pytest.approx(256 / cycle)
 
 
 def test_compare_draws_and_writes(tmp_path):
@@ -211,6 +226,17 @@ def test_machines_lists_both_sides():
     (["compare", "llama3-8b", "--batch", "-3"], ["batch"]),
     (["compare", "llama3-8b", "--wafers", "none"], ["none", "auto"]),
     (["compare", "llama3-70b", "--wafers", "1"], ["does not fit"]),
+    (["compare", "llama3-8b", "--tp", "3"], ["tp 3", "heads"]),
+    (["compare", "llama3-8b", "--tp", "4", "--pp", "4"], ["16 GPUs", "h100x8"]),
+    (["compare", "llama3-8b", "--ep", "2"], ["ep 2", "no experts"]),
+    (["compare", "llama3-8b", "--gpu-precision", "fp5"], ["fp5", "fp8"]),
+    (["compare", "llama3-8b", "--kv-precision", "fp5"], ["fp5", "fp8"]),
+    (["compare", "llama3-8b", "--think", "-1"], ["think"]),
+    (["compare", "llama3-8b", "--speculate", "3"], ["--acceptance"]),
+    (["compare", "llama3-8b", "--acceptance", "0.5"], ["--speculate"]),
+    (["compare", "llama3-8b", "--speculate", "3", "--acceptance", "2"], ["acceptance is 2.0"]),
+    (["compare", "llama3-8b", "--shared-prefix", "1.5"], ["shared-prefix", "from 0 to 1"]),
+    (["compare", "llama3-8b", "--prefill-cluster", "abacusx8"], ["abacus"]),
     (["compare", "llama3-8b", "--json", "/no/such/folder/x.json"], ["/no/such/folder/x.json"]),
     (["compare", "llama3-8b", "--plot", "x.docx"], [".png"]),
     (["run", "/no/such/folder", "--prompt", "x"], ["/no/such/folder"]),

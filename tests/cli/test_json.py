@@ -13,9 +13,17 @@ json_outputs = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(json_outputs)
 
 SIDE = {"name", "time_to_first_token_seconds", "time_per_output_token_seconds", "tokens_per_second_per_user",
-        "tokens_per_second", "watts", "joules_per_token", "usd_per_million_tokens"}
-COMPARISON = {"model", "request", "wafer", "cluster", "cluster_ideal", "wafer_better_by", "reasons"}
-SITE = {"system", "systems", "users", "tokens_per_second", "joules_per_token", "system_watts", "assumptions"}
+        "tokens_per_second", "watts", "joules_per_token", "usd_per_million_tokens", "lone_time_to_first_token_seconds",
+        "lone_time_per_output_token_seconds", "request_seconds", "requests_per_second", "prompt_tokens_per_second",
+        "joules_per_request", "usd_per_request", "usd_per_hour"}
+COMPARISON = {"model", "request", "wafer", "cluster", "cluster_ideal", "wafer_better_by", "reasons", "not_served"}
+LOADED = {"name", "systems", "requests", "seconds", "offered_requests_per_second", "requests_per_second", "tokens_per_second",
+          "prompt_tokens_per_second", "time_to_first_token_seconds", "time_per_output_token_seconds", "request_seconds",
+          "share_within_slo", "goodput", "requests_in_system", "requests_waiting", "utilisation", "watts", "joules",
+          "joules_per_request", "joules_per_token", "usd_per_hour", "usd", "usd_per_request", "usd_per_million_tokens",
+          "over_time", "facts", "assumptions"}
+SITE = {"system", "systems", "users", "tokens_per_second", "joules_per_token", "system_watts", "assumptions",
+        "requests_per_second", "request_seconds", "joules_per_request", "usd_per_request", "time_per_output_token_seconds"}
 RUN = {"text", "tokens", "prefill_cycles", "cycles_per_token", "tokens_per_second", "clock_hertz", "breakdown_cycles",
        "link_traversals", "both_engines"}
 KEYS = {
@@ -24,6 +32,7 @@ KEYS = {
     "compare": COMPARISON | {"execution"},
     "compare MODEL": COMPARISON,
     "compare --batches": {"model", "mode", "cells", "crossovers"},
+    "compare --rate": {"model", "load", "slo", "wafer", "cluster", "systems_needed", "not_served", "reasons"},
     "compare --power": {"model", "power", "wafers", "gpus", "gpus_ideal"},
     "run": RUN | {"model"},
     "predict wafer": {"tokens_per_second", "seconds", "cycles", "cycles_per_layer", "breakdown"},
@@ -40,6 +49,8 @@ INSIDE = {
     "compare MODEL": [("wafer", SIDE | {"shares"}), ("cluster", SIDE), ("cluster_ideal", SIDE)],
     "compare --batches": [("cells", {"prompt", "output", "batch", "wafer", "cluster", "ideal", "notes"}),
                           ("crossovers", {"prompt", "measure", "batch", "sentence"})],
+    "compare --rate": [("wafer", LOADED), ("cluster", LOADED),
+                       ("load", {"requests", "prompt_tokens", "output_tokens", "notes"})],
     "compare --power": [("wafers", SITE), ("gpus", SITE), ("gpus_ideal", SITE)],
     "predict cluster": [("best", {"cluster", "tokens_per_second", "watts"}), ("pareto", {"cluster", "tp", "batch"})],
     "validate": [("rows", {"id", "group", "measured", "predicted", "unit", "error"}),
@@ -55,6 +66,8 @@ def kind_of(arguments: list[str]) -> str:
         return "predict op crossover" if rest[1].endswith("-crossover") else f"predict {rest[0]}"
     if command == "compare" and "--power" in rest:
         return "compare --power"
+    if command == "compare" and {"--rate", "--trace"} & set(rest):
+        return "compare --rate"
     if command == "compare" and {"--batches", "--prompts", "--equal"} & set(rest):
         return "compare --batches"
     return {"machines": "machines NAME", "compare": "compare MODEL"}.get(command, command) if rest else command

@@ -78,7 +78,7 @@ def test_other_threads_keep_what_is_shipped():
 
 def test_caches_keep_replaced_values_apart():
     mixtral = load_config("mixtral-8x7b")
-    names = {"popularity_exponent": 0.0, "unpacking_8_bit": 0.4, "small_kernel_bandwidth": 0.1, "another_family": 50.0}
+    names = {"popularity_exponent": 0.0, "unpacking_8_bit": 0.4, "small_kernel_bandwidth": 0.1, "another_family": 0.0}
     plain = predict(mixtral, "b200x1", precision="int8", context=512)
     for name, value in names.items():
         with with_constants(**{name: value}):
@@ -106,7 +106,7 @@ def test_weight_only_kernels_unpack():
 
     assert bandwidth(1.0) == bandwidth(2.0) * constants().unpacking_8_bit.value
     assert bandwidth(0.5625) == bandwidth(2.0) * constants().unpacking_4_bit.value
-    assert bandwidth(0.53125) == bandwidth(2.0)
+    assert bandwidth(0.53125) == bandwidth(0.5625)
 
 
 def test_waiting_power_is_assumed_where_a_gpu_states_none():
@@ -114,3 +114,7 @@ def test_waiting_power_is_assumed_where_a_gpu_states_none():
     assert power.waiting == float(power.waiting_fraction)
     unstated = msgspec.structs.replace(power, waiting_fraction=None)
     assert unstated.waiting == constants().waiting_power.value * float(power.low_fraction)
+    assert power.latency == float(power.latency_fraction)
+    unstated = msgspec.structs.replace(power, latency_fraction=None)
+    way = constants().latency_power.value * (float(power.low_fraction) - power.waiting)
+    assert unstated.latency == power.waiting + way

@@ -27,7 +27,8 @@ def test_the_costs_are_the_engines_part_of_a_step(model, level, precision, copie
     work = work_of(prefill, sampled)
     step = forward(deployment, work)
     rest = (engine_cost.layers(deployment), engine_cost.exchanges(deployment, work), engine_cost.sampling(deployment, work),
-            engine_cost.launches(deployment, step, work), engine_cost.routed_prompts(deployment, work))
+            engine_cost.launches(deployment, step, work), engine_cost.routed_prompts(deployment, work),
+            engine_cost.launched_prompts(deployment, work))
     host = step.engine - sum(rest)
     assert all(cost >= 0.0 for cost in rest)
     engine = deployment.engine
@@ -43,8 +44,10 @@ def test_each_cost_has_its_own_reason():
     alone = deploy(dense, "h200x1", context=512)
     decode, prompt = work_of(False), work_of(True)
     assert engine_cost.exchanges(wide, decode) > 0.0 == engine_cost.exchanges(narrow, decode)
-    assert engine_cost.padded_exchanges(narrow) > 0.0 == engine_cost.padded_exchanges(wide)
-    assert engine_cost.exchanges(alone, decode) == engine_cost.padded_exchanges(alone) == 0.0
+    assert engine_cost.padded_groups(narrow) > 0.0 == engine_cost.padded_groups(wide)
+    assert engine_cost.exchanges(alone, decode) == engine_cost.padded_groups(alone) == 0.0
+    assert engine_cost.coarse_tiles(wide, Work(16.0, 16.0, 512.0, False)) > 0.0 == engine_cost.coarse_tiles(narrow, decode)
+    assert engine_cost.coarse_tiles(wide, decode) == 0.0, "32 tokens do not outnumber the 32 experts of a GPU"
     assert engine_cost.layers(wide) > float(wide.engine.per_layer) * routed.layers
     assert engine_cost.layers(alone) == float(alone.engine.per_layer) * dense.layers
     sglang = deploy(routed, "h200x4", context=512, engine_level="sglang", **split)

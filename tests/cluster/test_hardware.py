@@ -6,8 +6,8 @@ from wsekern.cluster import bundled_clusters, bundled_gpus, engine_levels, load_
 from wsekern.errors import InputError
 from wsekern.workload import load_config
 
-EXPECTED = {"a100-40": "high", "a100-80": "high", "h100": "high", "b200": "high"}
-"""Measured themselves with vLLM's kernels; others borrow."""
+EXPECTED = {"a100-80": "high", "h100": "high", "b200": "high"}
+"""Measured themselves with vLLM's kernels, and whole models on them in 16 bit; others borrow."""
 
 
 def test_every_gpu_is_described_and_predicted():
@@ -59,7 +59,8 @@ def test_own_gpu_by_path_always_answers(tmp_path):
 
 def test_engine_levels_are_sourced():
     assert list(engine_levels()) == ["ideal", "graph", "compiled", "tuned", "tuned-overlapped", "tuned-2024", "stock",
-                                     "stock-overlapped", "stock-2024", "sglang", "sglang-2024", "eager"]
+                                     "stock-overlapped", "stock-2024", "sglang", "sglang-overlapped", "sglang-2025",
+                                     "sglang-2024", "eager"]
     for engine in engine_levels().values():
         assert engine.generation and engine.per_step.source
     with pytest.raises(InputError, match="engine level 'fast'"):

@@ -42,12 +42,40 @@ def test_sixteen_gpus_are_slower_than_eight_for_one_user():
 
 def test_serve_reports_the_request():
     result = serve(LLAMA, Request(1024, 256, 8, "fp16"), "h100x1")
-    assert result.tokens_per_second == pytest.approx(8 / result.time_per_output_token_seconds)
-    assert result.time_to_first_token_seconds > result.prefill_seconds > 0
+    first, token = result.time_to_first_token_seconds, result.time_per_output_token_seconds
+    assert result.request_seconds == pytest.approx(first + 255 * token)
+    assert result.requests_per_second == pytest.approx(8 / (first + 255 * token))
+    assert result.tokens_per_second == pytest.approx(256 * result.requests_per_second)
+    assert result.prompt_tokens_per_second == pytest.approx(1024 * result.requests_per_second)
+    assert result.tokens_per_second_per_user == pytest.approx(1 / token)
+    assert result.joules_per_request == pytest.approx(256 * result.joules_per_token)
+    assert result.usd_per_request == pytest.approx(256e-6 * result.usd_per_million_tokens)
+    assert first > result.prefill_seconds > 0
     assert sum(result.breakdown.values()) == pytest.approx(result.time_per_output_token_seconds)
     assert result.watts > 0 and result.assumptions
     alone = serve(LLAMA, Request(1024, 256, 1, "fp16"), "h100x1")
     assert alone.time_per_output_token_seconds < result.time_per_output_token_seconds
+    assert result.lone_time_per_output_token_seconds == pytest.approx(alone.time_per_output_token_seconds)
+    assert result.lone_time_to_first_token_seconds == pytest.approx(alone.time_to_first_token_seconds)
+    assert alone.decoding_users == pytest.approx(1.0 - alone.time_to_first_token_seconds / alone.request_seconds)
+    assert 7.0 < result.decoding_users < result.users == 8
+
+
+def test_users_who_think_are_served_less_often_and_wait_less():
+    request = Request(4096, 64, 64, "fp16")
+    busy, calm = (serve(LLAMA, request, "h100x1", think_seconds=think, check_memory=False) for think in (0.0, 10.0))
+    assert calm.requests_per_second < busy.requests_per_second
+    assert calm.requests_per_second == pytest.approx(64 / (calm.request_seconds + 10.0))
+    assert calm.time_to_first_token_seconds < busy.time_to_first_token_seconds
+    assert calm.time_per_output_token_seconds < busy.time_per_output_token_seconds
+    assert calm.watts <= busy.watts
+
+
+def test_prompts_that_go_first_come_sooner_and_stall_answers():
+    request = Request(4096, 64, 64, "fp16")
+    cut, whole = (serve(LLAMA, request, "h100x1", chunked=chunked, check_memory=False) for chunked in (True, False))
+    assert serve(LLAMA, request, "h100x1", check_memory=False) == cut  # as the engine level does
+    assert whole.time_to_first_token_seconds < cut.time_to_first_token_seconds
 
 
 def test_refusals_say_what_to_change():

@@ -1,67 +1,20 @@
-"""First tokens under load: the closed queue beside a simulation of it, and what benchmarks that start at once measure."""
-
-import heapq
-from random import Random
+"""First tokens under load, and what benchmarks that start at once measure."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from wsekern.cluster import deploy, steady_state
-from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import load_engine
-from wsekern.cluster.queueing import burst, together, waiting
-from wsekern.cluster.step import decode_step, prefill_step
+from wsekern.cluster.step import decode_step
 from wsekern.validation.gpu import predict_row
 from wsekern.validation.gpu_notes import INFERENCEX
 from wsekern.validation.gpu_rows import understand
 from wsekern.workload import load_config
 
-seconds = st.floats(1e-4, 10.0)
-
-
-def simulated_wait(users, service, answer, rounds=400):
-    """Mean wait of ``users`` that take turns at one server; answers take 0 to 2 times ``answer``, after a first round."""
-    random = Random(1)
-    arrivals = [(random.uniform(0.0, 2.0 * answer), user) for user in range(users)]
-    heapq.heapify(arrivals)
-    free, waits = 0.0, []
-    for _ in range(rounds * users):
-        arrived, user = heapq.heappop(arrivals)
-        begun = max(arrived, free)
-        waits.append(begun - arrived)
-        free = begun + service
-        heapq.heappush(arrivals, (free + random.uniform(0.0, 2.0 * answer), user))
-    return sum(waits[10 * users:]) / len(waits[10 * users:])
-
-
-@pytest.mark.parametrize(("users", "answer"), [(2, 20.0), (4, 10.0), (8, 40.0), (16, 32.0), (32, 16.0), (64, 64.0), (64, 8.0)])
-def test_the_closed_queue_is_near_a_simulation_of_it(users, answer):
-    """Prompts of one second: the time to the first token, wait and service, within a quarter of the simulation's."""
-    assert 1.0 + waiting(users, 1.0, answer) == pytest.approx(1.0 + simulated_wait(users, 1.0, answer), rel=0.25)
-
-
-@given(st.integers(1, 2048), seconds, seconds, st.floats(1.0, 3.0))
-def test_laws_of_the_queue(users, service, answer, factor):
-    found = waiting(users, service, answer)
-    assert 0.0 <= found <= users * service
-    assert waiting(1, service, answer) == pytest.approx(0.0, abs=1e-6 * service)
-    assert waiting(users * 2, service, answer) >= found - 1e-6 * service
-    assert waiting(users, service, answer * factor) <= found + 1e-6 * service
-    assert waiting(users, service * factor, answer) >= found - 1e-6 * service
-
-
-@given(st.integers(1, 512), st.integers(1, 32768))
-def test_a_burst_takes_between_half_and_all_of_its_prompts(users, prompt):
-    assert 1.0 <= together(users, prompt) <= max(1.0, constants().step_tokens.value / prompt)
-    step = prefill_step(deploy(load_config("llama3-8b"), "h100x1", context=prompt, tp=1), 1.0, prompt)
-    assert 0.5 * users * step.device <= burst(users, prompt, step) <= users * step.seconds * (1 + 1e-9)
-
 
 def test_first_tokens_wait_longer_with_more_users():
     def first(batch):
         state = steady_state(deploy(load_config("llama3-8b"), "h100x1", context=4096, tp=1), 4096, 256, batch)
-        return state.first_token_seconds + state.queueing_seconds
+        return state.measure.time_to_first_token_seconds
 
     times = [first(batch) for batch in (1, 2, 8, 32, 128)]
     assert times == sorted(times)

@@ -34,5 +34,6 @@ def test_more_wafers_that_answer_later_are_noted_with_both_times():
 def test_the_fewest_wafers_and_quicker_ones_need_no_note():
     assert not said(None) and not said(1)
     side = Pairing(LLAMA, WSE3, load_cluster("h100x8")).wafer(REQUEST)
-    quicker = replace(side, time_per_output_token_seconds=side.time_per_output_token_seconds / 2, facts={"wafers": 2})
-    assert with_note(quicker, side, REQUEST, WSE3) is quicker
+    half = replace(side.measure, time_per_output_token_seconds=side.time_per_output_token_seconds / 2)
+    quicker = replace(side, measure=half, facts={"wafers": 2})
+    assert with_note(quicker, side, WSE3) is quicker

@@ -4,7 +4,8 @@ import pytest
 
 from wsekern.cluster import load_cluster
 from wsekern.compare.datacentre import Budget, Sites, datacentre, parse_power
-from wsekern.compare.sweep import Cell, copies_of, crossovers, sweep
+from wsekern.compare.side import copies_of
+from wsekern.compare.sweep import Cell, crossovers, sweep
 from wsekern.errors import InputError
 from wsekern.machine import load_machine
 from wsekern.workload import Request, load_config
@@ -35,7 +36,8 @@ def test_equal_budgets(mode, cells):
     assert cell.cluster_copies > 1 and cell.wafer_copies == 1
     if mode == "equal-power":
         assert cell.cluster.watts == pytest.approx(cell.wafer.watts, rel=0.25)
-    assert cell.cluster.tokens_per_second == pytest.approx(16 / cell.cluster.time_per_output_token_seconds)
+    assert cell.cluster.requests_per_second == pytest.approx(16 / cell.cluster.request_seconds)
+    assert cell.cluster.tokens_per_second == pytest.approx(64 * cell.cluster.requests_per_second)
     assert cell.cluster.joules_per_token == pytest.approx(cell.cluster.watts / cell.cluster.tokens_per_second)
 
 
@@ -60,7 +62,9 @@ def test_names_and_objects_give_the_same_cells(cells):
 def fake(batch, wafer_cost, cluster_cost, side):
     from dataclasses import replace
 
-    make = lambda cost: replace(side, usd_per_million_tokens=cost, joules_per_token=cost)  # noqa: E731
+    def make(cost):
+        return replace(side, usd_per_hour=cost * side.tokens_per_second, watts=cost * side.tokens_per_second)
+
     return Cell(prompt=1, output=1, batch=batch, wafer=make(wafer_cost), cluster=make(cluster_cost), wafer_copies=1,
                 cluster_copies=1)
 
@@ -77,8 +81,9 @@ def test_crossover_is_interpolated(cells):
 def test_copies_add(cells):
     one = cells[0].cluster
     three = copies_of(one, 3)
-    assert three.watts == 3 * one.watts and three.tokens_per_second == 3 * one.tokens_per_second
-    assert three.joules_per_token == one.joules_per_token
+    assert three.watts == pytest.approx(3 * one.watts)
+    assert three.tokens_per_second == pytest.approx(3 * one.tokens_per_second)
+    assert three.joules_per_token == pytest.approx(one.joules_per_token)
 
 
 def test_bad_sweeps_are_refused():
@@ -108,7 +113,8 @@ def test_datacentre_fills_the_budget():
     for site in (wafers, gpus, ideal):
         assert site.systems * site.system_watts <= 750e6 / 1.25
         assert site.users == site.systems * site.users_per_system
-        assert site.tokens_per_second == pytest.approx(site.users * site.tokens_per_second_per_user)
+        assert site.requests_per_second == pytest.approx(site.users / site.request_seconds)
+        assert site.tokens_per_second == pytest.approx(64 * site.requests_per_second)
         assert any("PUE" in line for line in site.assumptions)
         assert site.to_dict()["systems"] == site.systems
     faster = Budget(750e6, least_tokens_per_second_per_user=gpus.tokens_per_second_per_user * 1.05)

@@ -112,3 +112,10 @@ def test_all_experts_take_room_and_only_the_chosen_ones_pass_through():
     assert moe.memory["weights"] - dense.memory["weights"] == 2 * moe.config.layers * each_layer
     gemms = {step.name: step.operation for step in layer_steps(moe, 3, 1, experts=True) if step.name in ("gate_up", "down")}
     assert gemms == {"gate_up": Gemm(6, moe.hidden, 2 * piece), "down": Gemm(6, piece, moe.hidden)}
+
+
+def test_shared_tokens_are_kept_once():
+    whole = Mapping(shape(), 100, 100, context=1000, users=8)
+    shared = replace(whole, shared=400)
+    assert whole.all_slots == 8 * 10 and shared.all_slots == 4 + 8 * 6
+    assert shared.memory["kv_cache"] < whole.memory["kv_cache"] and replace(whole, shared=0).memory == whole.memory

@@ -100,3 +100,31 @@ def test_unknown_machine_and_profile():
 def test_grid_must_lie_on_the_wafer(grid):
     with pytest.raises(InputError, match="750x994"):
         load_machine("wse2").check_grid(*grid)
+
+
+def test_power_grows_with_the_share_of_the_pes_that_work():
+    system = load_machine("wse3").system
+    full, idle = float(system.power), float(system.idle_fraction)
+    assert system.watts(0.0) == idle * full and system.watts(1.0) == full
+    assert system.watts(0.5) == float(system.half_load_fraction) * full
+    shares = [0.01 * share for share in range(101)]
+    assert [system.watts(share) for share in shares] == sorted(system.watts(share) for share in shares)
+    assert [sentence.partition(": ")[0] for sentence in system.describe_power()] == [
+        "power 23.0 kW a system where all PEs work", "power 17.2 kW a system where half of the PEs work",
+        "power 11.5 kW a system where none works"]
+
+
+def test_half_load_is_halfway_unless_stated(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text("\n".join(line for line in text.splitlines() if not line.startswith("half_load_fraction")))
+    system = load_machine(path).system
+    assert system.half_load_fraction is None
+    assert system.watts(0.5) == pytest.approx(0.5 * (system.watts(0.0) + system.watts(1.0)))
+    assert system.describe_power()[1].endswith("halfway, as nothing else is stated")
+
+
+def test_half_load_below_idle_is_refused(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace("half_load_fraction = { value = 0.75", "half_load_fraction = { value = 0.25"))
+    with pytest.raises(InputError, match=r"half_load_fraction is less than system\.idle_fraction"):
+        load_machine(path)

@@ -107,3 +107,49 @@ def test_a_value_of_nothing_speaks_against_no_other_row():
     rows = [{**run, "id": name, "value": value} for name, value in (("a", "0"), ("b", "14"), ("c", "-3"))]
     found = {result.id: result for result in gpu.predict_rows(rows)}
     assert found["b"].predicted and not found["b"].note
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError("division by zero"), KeyError("rows"), OverflowError("too large")])
+def test_a_fault_of_the_program_at_one_row_is_that_rows_note(table, monkeypatch, fault):
+    """The other rows are predicted, and the note names the fault, so that it is seen."""
+    def decode_step(deployment, *rest):
+        if deployment.model.name == "mixtral-8x7b":
+            raise fault
+        return usual(deployment, *rest)
+
+    usual = gpu.decode_step
+    monkeypatch.setattr(gpu, "decode_step", decode_step)
+    rows = [row(id="good", batch_or_concurrency="1"), row(id="bad", batch_or_concurrency="1", model="Mixtral-8x7B", n_gpus="4"),
+            row(id="last", batch_or_concurrency="1", value="8")]
+    found = {entry["id"]: entry for entry in gpu.validate_rows(table(rows))["rows"]}
+    assert found["bad"]["predicted"] is None
+    assert found["bad"]["note"].startswith(f"could not be predicted: {type(fault).__name__}")
+    assert found["good"]["predicted"] and found["last"]["predicted"]
+
+
+def test_a_result_that_is_no_number_is_not_a_prediction(monkeypatch):
+    monkeypatch.setattr(gpu, "predict_row", lambda row: ("decode", float("nan")))
+    (found,) = gpu.predict_rows([row()])
+    assert found.predicted is None and "nan" in found.note
+
+
+def test_copies_of_a_dense_model_are_predicted(table):
+    """Two copies of Llama-3.1-8B ended every validation in a division by zero before copies had no experts to share."""
+    rows = [row(n_gpus="2", parallelism="TP1 DP2", batch_or_concurrency="8", isl="512", osl="128")]
+    assert gpu.validate_rows(table(rows))["rows"][0]["predicted"] > 0.0
+
+
+@pytest.mark.parametrize("module", [wafer, cores])
+def test_a_fault_at_one_row_of_the_wafer_never_ends_a_validation_either(module, monkeypatch):
+    rows = module.shipped_rows()[:3]
+    usual = module._predict
+
+    def predict(one):
+        if one["id"] == rows[1]["id"]:
+            raise ZeroDivisionError("division by zero")
+        return usual(one)
+
+    monkeypatch.setattr(module, "_predict", predict)
+    first, bad, last = module.predict_rows(rows)
+    assert bad.predicted is None and bad.note == "could not be predicted: ZeroDivisionError: division by zero"
+    assert first.predicted == module.predict_rows([rows[0]])[0].predicted and last.id == rows[2]["id"]

@@ -23,17 +23,18 @@ def test_shape_of_the_result(result):
     assert {"id", "group", "measured", "predicted", "unit", "error", "note"} <= result["rows"][0].keys()
     assert {"group", "count", "predicted", "median_error", "worst_error"} <= result["groups"][0].keys()
     assert all(row["note"] for row in result["rows"] if row["predicted"] is None)
-    assert sum(row["fitted"] for row in result["rows"]) < 0.15 * sum(row["predicted"] is not None for row in result["rows"])
+    predicted = [row for row in result["rows"] if row["predicted"] is not None and not row["group"].startswith("kernel gemm")]
+    assert sum(row["fitted"] for row in predicted) < 0.15 * len(predicted)
 
 
 @pytest.mark.parametrize(("start", "bar"), [
     ("decode dense mean TPOT", 0.09), ("decode dense inter-token median (stock)", 0.08),
     ("decode batch 1 dense (compiled)", 0.10),
-    ("prefill dense (eager)", 0.15), ("request latency dense", 0.15), ("decode MoE mean TPOT (sglang)", 0.15),
+    ("prefill dense (eager)", 0.15), ("request latency dense", 0.15), ("decode MoE mean TPOT (sglang-", 0.15),
     ("throughput MoE (stock)", 0.12), ("throughput at most load MoE (tuned-2024)", 0.15), ("energy per token MoE", 0.15),
     ("throughput at most load dense (tuned", 0.15), ("energy per token dense", 0.15), ("kernel all-reduce", 0.12),
     ("decode MoE mean TPOT (stock", 0.12), ("decode MoE mean TPOT (tuned", 0.12), ("decode MoE inter-token", 0.15),
-    ("first token under load dense", 0.20), ("first token under load MoE", 0.30),
+    ("first token under load dense", 0.16), ("first token under load MoE", 0.16), ("first token under assumed load", 0.20),
 ])
 def test_bars(result, start, bar):
     groups = group(result, start)

@@ -21,8 +21,8 @@ def row(**changes):
 
 @pytest.mark.parametrize(("changes", "reason"), [
     ({"notes": "vllm 0.12; Speculative decoding"}, SPECULATIVE), ({"notes": "MTP 2"}, SPECULATIVE),
-    ({"parallelism": "TP8 mtp on"}, SPECULATIVE), ({"source": "3.4x slower than expected"}, SUSPECTED_EAGER),
-    ({"notes": "eager mode likely"}, SUSPECTED_EAGER), ({"notes": "+ fused norms"}, UNFINISHED),
+    ({"parallelism": "TP8 mtp on"}, SPECULATIVE), ({"source": "3.4x slower than expected"}, ""),
+    ({"notes": "3.4x the weight-traffic floor: eager mode likely"}, SUSPECTED_EAGER), ({"notes": "+ fused norms"}, UNFINISHED),
     ({"notes": "the baseline"}, UNFINISHED), ({"notes": "vllm 0.12"}, ""), ({}, ""),
     ({"metric": "allreduce_latency", "model": "microbench eager"}, EAGER_EXCHANGE),
     ({"metric": "allreduce_latency", "notes": "Eager"}, EAGER_EXCHANGE),
@@ -42,8 +42,17 @@ def test_products_and_generations(source, notes, level):
 def test_hosts_that_work_ahead():
     assert level_by_words(row(notes="trtllm 1.0", batch_or_concurrency="max")) == "tuned-overlapped"
     assert level_by_words(row(notes="vllm 1.0", batch_or_concurrency="max")) == "stock"
-    for engine, level in (("trtllm", "tuned-overlapped"), ("vllm", "stock-overlapped"), ("sglang", "sglang")):
+    for engine, level in (("trtllm", "tuned-overlapped"), ("vllm", "stock-overlapped"), ("sglang", "sglang-overlapped")):
         assert level_by_words(row(notes=f"{engine}; {INFERENCEX} 1", batch_or_concurrency="8")) == level
+
+
+def test_a_recipe_of_sglang_is_of_the_year_that_it_ran_in():
+    recipe = row(notes=f"sglang 0.5.5; {INFERENCEX} 2025-11-10", batch_or_concurrency="8")
+    assert level_by_words(recipe) == "sglang-2025"
+    assert level_by_words(row(notes=f"sglang 0.5.9; {INFERENCEX} 2026-03-25", batch_or_concurrency="8")) == "sglang-overlapped"
+    assert level_by_words(row(notes="sglang 0.5.6", batch_or_concurrency="8")) == "sglang"
+    gaps = row(source="aiconfigurator silicon_sample.csv:qwen3_5_397b_gap_analysis_c4", notes="sglang 0.5.9")
+    assert level_by_words(gaps) == "sglang-overlapped", "the same runs once more"
 
 
 def test_libraries_of_all_reduces():

@@ -24,23 +24,32 @@ def test_drafted_tokens_are_told_by_a_slower_run_of_the_same_system():
     assert not inconsistent(dense)  # a model without draft layers cannot draft
 
 
-def test_cached_prompts_are_told_by_tokens_beyond_the_peak():
+def run(first, token, **changes):
+    """The two metrics of one run of 64 users with 8,192 tokens of prompt and 128 of answer."""
+    what = {"model": "Llama-3.1-8B", "precision": "bf16", "gpu": "H100", "n_gpus": "1", "parallelism": "TP1", "isl": "8192",
+            "osl": "128", "batch_or_concurrency": "64", "notes": "vllm 0.12", **changes}
+    return [row("first", metric="ttft_mean", value=str(first), **what), row("token", value=str(token), **what)]
+
+
+def test_a_run_that_had_no_time_for_its_prompts_is_told_by_both_of_its_rows():
+    """64 prompts of 8,192 tokens are 1.3e14 products each: 8.7 s at 989 TFLOP/s, half of it if all start at once and stop."""
+    found = inconsistent(run(500, 20))
+    assert set(found) == {"first", "token"} and "32 users" in found["token"] and "at the peak" in found["token"]
+    assert not inconsistent(run(4000, 20)) and not inconsistent(run(500, 60))
+    recipe = {"notes": "vllm; InferenceX run 2026-01-01"}  # ten rounds: nine tenths of the users, prompts a tenth shorter
+    assert "58 users" in inconsistent(run(2500, 20, **recipe))["first"]
+    assert not inconsistent(run(2500, 20)) and not inconsistent(run(8000, 20, **recipe))
+    assert not inconsistent(run(500, 20, notes="vllm, decode only"))  # no prompts were read
+    assert not inconsistent(run(500, 20)[1:])  # a time per token alone leaves open how long users waited
+
+
+def test_a_longer_prompt_in_less_time_is_no_proof_of_a_cache():
+    """Splitwise: 256 tokens in 51.7 ms, 128 in 58.2: eight GPUs read both in as much time as they launch kernels."""
     def first(name, prompt, value):
-        return row(name, model="Qwen2.5-72B-Instruct", precision="bf16", n_gpus="2", parallelism="TP2", metric="ttft_mean",
-                   batch_or_concurrency="1", isl=str(prompt), value=str(value), osl="128")
+        return row(name, model="llama2-70b", precision="fp16", gpu="H100", metric="ttft", batch_or_concurrency="1",
+                   isl=str(prompt), value=str(value), osl="128", notes="2023; splitwise")
 
-    assert not inconsistent([first("a", 128, 40), first("b", 1024, 129), first("c", 2048, 240)])
-    found = inconsistent([first("a", 128, 40), first("b", 1024, 129), first("c", 2048, 149)])
-    assert set(found) == {"b", "c"} and "cached" in found["b"]
-
-
-def test_experts_that_were_not_read():
-    def whole(value):
-        return row("x", model="mistralai/Mixtral-8x7B-v0.1", precision="fp16", gpu="H100", n_gpus="4", parallelism="TP4",
-                   isl="128", osl="128", batch_or_concurrency="16", metric="e2e_latency", unit="s", value=str(value),
-                   notes="TensorRT-LLM 2024")
-
-    assert "alike" in inconsistent([whole(0.86)])["x"] and not inconsistent([whole(1.1)])
+    assert not inconsistent([first("a", 128, 58.19), first("b", 256, 51.66), first("c", 8192, 844.89)])
 
 
 def test_unreadable_values_are_left_alone():

@@ -87,3 +87,23 @@ def test_hybrid_patterns_plain_feed_forwards_and_draft_layers():
 def test_numbers_that_no_model_has_are_named(key, value):
     with pytest.raises(InputError, match=key):
         parse_config({**raw("mixtral-8x7b"), key: value}, "x", "x")
+
+
+@pytest.mark.parametrize(("keys", "stored"), [
+    ({}, ""), ({"torch_dtype": "bfloat16"}, "bf16"), ({"dtype": "float16"}, "fp16"), ({"torch_dtype": "torch.float32"}, "fp32"),
+    ({"torch_dtype": "bfloat16", "quantization_config": {"quant_method": "fp8"}}, "fp8"),
+    ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "int4"),
+    ({"quantization_config": {"quant_method": "gptq", "bits": 8}}, "int8"),
+    ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}, "fp4"),
+    ({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {
+        "group_0": {"weights": {"num_bits": 8, "type": "float"}}}}}, "fp8"),
+    ({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {
+        "group_0": {"weights": {"num_bits": 4, "type": "int"}}}}}, "int4"),
+    ({"quantization_config": {"quant_method": "compressed-tensors"}}, "compressed-tensors"),
+    ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}, "int8"),
+    ({"quantization_config": {"quant_method": "quanto"}}, "quanto"),
+])
+def test_the_format_of_stored_weights_is_read(keys, stored):
+    data = {"architectures": ["LlamaForCausalLM"], "num_attention_heads": 4, "hidden_size": 64, "num_hidden_layers": 2,
+            "vocab_size": 100, "intermediate_size": 128, **keys}
+    assert parse_config(data, "tiny", "here").weight_format == stored

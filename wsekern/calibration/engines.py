@@ -18,7 +18,7 @@ from wsekern.calibration.minimise import minimise
 from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import Engine, engine_levels
 from wsekern.cluster.power import power_share
-from wsekern.cluster.serving import steady_state
+from wsekern.cluster.steady import steady_state
 from wsekern.validation import gpu as validation
 from wsekern.validation.gpu_rows import Case, Refused, read_rows, understand
 from wsekern.validation.gpu_suspects import inconsistent
@@ -29,35 +29,49 @@ BOXES = {
     "per_layer": (3e-6, 1e-7, 4e-5),
     "per_routed": (2e-5, 1e-7, 3e-4),
     "per_routed_prompt": (1e-3, 1e-6, 5e-3),
+    "per_rank_prompt": (1.5e-4, 1e-6, 1e-3),
+    "per_linear_prompt": (1e-3, 1e-6, 5e-3),
     "per_logit": (3e-10, 1e-12, 1e-9),
     "per_exchange": (5e-5, 1e-6, 1e-3),
-    "per_quantised_exchange": (1e-4, 1e-6, 1e-3),
+    "padded_rows": (240, 1.0, 2000),
+    "coarse_tiles": (1e-4, 1e-6, 1e-3),
 }
 """Start, least and greatest value of each fitted number."""
 
+STARTS = (1.0, 4.0)
+"""Multiples of those starts that are tried: a host that hides behind the GPU gives a start no slope."""
+
 FITTED = {
     "tuned": ("per_step", "per_sequence", "per_layer", "per_routed"),
-    "tuned-overlapped": ("per_layer", "per_routed", "per_routed_prompt"),
+    "tuned-overlapped": ("per_layer", "per_routed", "per_routed_prompt", "per_rank_prompt"),
     "tuned-2024": ("per_step", "per_sequence", "per_layer"),
-    "stock": ("per_sequence", "per_layer", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange"),
-    "stock-overlapped": ("per_layer",),
+    "stock": ("per_sequence", "per_layer", "per_logit", "per_routed", "per_exchange", "padded_rows", "coarse_tiles"),
+    "stock-overlapped": ("per_layer", "per_routed_prompt", "per_rank_prompt"),
     "stock-2024": ("per_step", "per_sequence", "per_layer"),
-    "sglang": ("per_step", "per_sequence", "per_layer", "per_routed", "per_routed_prompt"),
+    "sglang": ("per_sequence", "per_layer", "per_routed"),
+    "sglang-overlapped": ("per_layer", "per_routed", "per_routed_prompt", "per_rank_prompt", "per_linear_prompt"),
+    "sglang-2025": ("per_layer", "per_routed"),
 }
 """Numbers of each level that the rows set; vLLM's time per step is from a direct probe, all others are read or defined."""
 
 SAME = {
     "tuned-overlapped": ("tuned", ("per_step", "per_sequence")),
+    "sglang-overlapped": ("sglang", ("per_sequence",)),
+    "sglang-2025": ("sglang", ("per_sequence",)),
     "stock-overlapped": (
         "stock",
-        ("per_sequence", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange"),
+        ("per_sequence", "per_logit", "per_routed", "per_exchange", "padded_rows", "coarse_tiles"),
     ),
 }
 """Numbers that a level takes from another, which is fitted before it."""
 
 STAGES = (
-    ("step", ("per_step", "per_sequence", "per_layer", "per_logit", "per_routed", "per_exchange", "per_quantised_exchange")),
-    ("first token", ("per_routed_prompt",)),
+    (
+        "step",
+        ("per_step", "per_sequence", "per_layer", "per_logit", "per_routed",
+         "per_exchange", "padded_rows", "coarse_tiles"),
+    ),
+    ("first token", ("per_routed_prompt", "per_rank_prompt", "per_linear_prompt")),
 )
 """Rows, and the numbers they set, one after the other: a step's cost is not read from a queue."""
 
@@ -113,7 +127,10 @@ def fit_level(
         with engine_levels.replaced({**others, level: tried}):
             return _error(measured, np.array([validation.predict_row(row)[1] for row in rows]))
 
-    best = minimise(lambda x: float(np.mean(errors(x))), start, low, high, 150)
+    def loss(x: np.ndarray) -> float:
+        return float(np.mean(errors(x)))
+
+    best = min((minimise(loss, np.minimum(scale * start, high), low, high, 150) for scale in STARTS), key=loss)
     return dict(zip(names, best, strict=True)), float(np.median(errors(best)))
 
 
@@ -163,30 +180,29 @@ def popularity_errors(rows: list[dict[str, str]], exponent: float) -> tuple[floa
 
 
 def power_rows(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
-    """Per GPU one line for each measured power used for fitting: share of the peak FLOP/s, share of the time in kernels, watts
-    over TDP."""
-    found: dict[str, list[tuple[float, float, float]]] = {}
+    """Per GPU one line for each measured power used for fitting: shares of the time for latencies, streaming and computing,
+    share of the peak FLOP/s, watts over TDP."""
+    found: dict[str, list[tuple[float, ...]]] = {}
     for row, _, case in fitted_rows(rows):
         if row["metric"] == "gpu_power_total":
-            gpu, peak = case.cluster.gpu, case.cluster.gpu.peak_flops(case.precision.arithmetic)
-            state = steady_state(case.deployment, case.prompt, case.output, case.batch, case.sampled)
-            watts = float(row["value"]) / case.layout.gpus
-            line = (state.flops_per_second / peak, state.busy, watts / float(gpu.power.tdp))
-            found.setdefault(gpu.name, []).append(line)
+            gpu = case.cluster.gpu
+            doing = steady_state(case.deployment, case.prompt, case.output, case.batch, case.sampled).activity
+            watts = float(row["value"]) / case.layout.gpus / float(gpu.power.tdp)
+            found.setdefault(gpu.name, []).append((doing.latency, doing.streaming, doing.computing, doing.rate, watts))
     return {name: np.array(lines) for name, lines in found.items()}
 
 
 def fit_power(lines: np.ndarray, saturation: float | None = None) -> tuple[np.ndarray, float]:
-    """(waiting, low and high fraction of TDP, mean error) of one GPU."""
-    rates, busy, measured = lines.T
+    """(waiting, latency, low and high fraction of TDP, mean error) of one GPU."""
+    *shares, measured = lines.T
 
     def loss(x: np.ndarray) -> float:
-        predicted = power_share(*x, rates, busy, saturation)
-        disorder = max(0.0, x[0] - x[1]) + max(0.0, x[1] - x[2])
-        return float(np.mean(np.abs(np.log(predicted / measured)))) + 10.0 * disorder
+        disorder = float(np.maximum(0.0, -np.diff(x)).sum())
+        return float(np.mean(_error(measured, power_share(x, *shares, saturation)))) + 10.0 * disorder
 
-    box = np.array([0.1, 0.2, 0.3]), np.array([0.9, 1.0, 1.0])
-    trials = [minimise(loss, np.array([waiting, 0.7, 0.95]), *box, 400) for waiting in (0.2, 0.3, 0.4, 0.5, 0.6)]
+    box = np.full(4, 0.1), np.ones(4)
+    starts = [(waiting, latency, 0.75, 0.95) for waiting in (0.2, 0.3, 0.4, 0.5) for latency in (0.5, 0.6, 0.7)]
+    trials = [minimise(loss, np.array(start), *box, 400) for start in starts]
     best = min(trials, key=loss)
     return best, loss(best)
 
@@ -196,13 +212,13 @@ def print_power(rows: list[dict[str, str]]) -> None:
     for name, lines in power_rows(rows).items():
         fractions, error = fit_power(lines)
         print(f"[{name}.power] {len(lines)} rows, mean error {error:.1%}")
-        for part, value in zip(("waiting", "low", "high"), fractions, strict=True):
+        for part, value in zip(("waiting", "latency", "low", "high"), fractions, strict=True):
             print(f"{part}_fraction = {value:.3g}")
         others = ", ".join(f"{share:g} {fit_power(lines, share)[1]:.1%}" for share in SATURATIONS)
         print(f"mean error by power_saturation: {others}")
 
 
-SATURATIONS = (0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
+SATURATIONS = (0.05, 0.08, 0.1, 0.12, 0.15, 0.18, 0.2, 0.25, 0.3)
 """Shares of the tensor peak that :func:`print_power` compares."""
 
 
@@ -214,8 +230,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--popularity", action="store_true", help="only compare exponents of the popularity of experts (minutes)"
     )
+    parser.add_argument("--power", action="store_true", help="only fit the power of the GPUs")
     options = parser.parse_args(arguments)
     rows = read_rows(options.measurements)
+    if options.power:
+        print_power(rows)
+        return 0
     if options.popularity:
         for exponent in EXPONENTS:
             error, routed = popularity_errors(rows, exponent)

@@ -1,6 +1,6 @@
 """Fit the kernel parameters to measured kernel times: ``python -m wsekern.calibration.kernels FOLDER``.
 
-FOLDER holds any of ``gemm.csv``, ``attention.csv``, ``collectives.csv`` and ``moe.csv`` (or the names of the
+FOLDER holds any of ``gemm.csv``, ``attention.csv``, ``mla.csv``, ``collectives.csv`` and ``moe.csv`` (or the names of the
 aiconfigurator extracts, ``aic_gemm_subset.csv`` and so on). Two thirds of the shapes, chosen by a hash of the shape,
 are fitted; the others are the test. The result, with residuals and the worst shapes, is one JSON file; the package ships
 its own as ``wsekern/cluster/data/kernels.json``, and :func:`wsekern.cluster.parameters.read_fits` reads one of yours.
@@ -46,6 +46,7 @@ FILES = {
     "gemm": ("gemm.csv", "aic_gemm_subset.csv"),
     "attention": ("attention.csv", "aic_attention_subset.csv"),
     "collectives": ("collectives.csv", "aic_collectives.csv"),
+    "mla": ("mla.csv",),
     "moe": ("moe.csv", "aic_moe_subset.csv"),
 }
 
@@ -84,6 +85,19 @@ def _decode(p: dict[str, float], rows: Rows, gpu: Gpu, _: str) -> np.ndarray:
             p, batch, context, rows["num_heads"], moved, work, gpu.peak_flops("bf16"), float(gpu.memory.bandwidth)
         )
     )
+
+
+def _latent(p: dict[str, float], rows: Rows, gpu: Gpu, cache: str) -> np.ndarray:
+    """Absorbed latent attention of DeepSeek: all heads share a cache of 512 + 64 elements a token."""
+    batch, context, heads = rows["batch_size"], rows["kv_len"], rows["num_heads"]
+    moved = batch * context * LATENT * DTYPES[cache][1]
+    work = 2.0 * batch * context * heads * (LATENT + LATENT_VALUE)
+    peak = gpu.peak_flops("bf16")
+    return sum(kernels.decode_attention(p, batch, context, heads, moved, work, peak, float(gpu.memory.bandwidth)))
+
+
+LATENT, LATENT_VALUE = 576.0, 512.0
+"""Elements of the cache of the latent attention that was timed, and those that values have."""
 
 
 def _prefill(p: dict[str, float], rows: Rows, gpu: Gpu, _: str) -> np.ndarray:
@@ -148,6 +162,20 @@ FORMS = {
             "fill": (1e-5, 1e-6, 1e-3),
         },
         ("batch_size", "kv_len", "num_heads", "num_key_value_heads", "head_dim"),
+    ),
+    "latent_attention": Form(
+        _latent,
+        {
+            "fixed": (8e-6, 1e-6, 5e-5),
+            "memory": _RATE,
+            "compute": (0.4, 0.02, 1.0),
+            "overlap": _OVERLAP,
+            "rows": (2e-6, 1e-9, 1e-4),
+            "length": (5e-7, 1e-10, 1e-4),
+            "ramp": (5e-6, 1e-9, 1e-4),
+            "fill": (1e-5, 1e-6, 1e-3),
+        },
+        ("batch_size", "kv_len", "num_heads"),
     ),
     "prefill_attention": Form(
         _prefill,
@@ -242,7 +270,8 @@ def _newest(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     """Rows of the newest version that each engine was measured with: kernels are replaced between versions."""
 
     def place(row: dict[str, str]) -> tuple[str, ...]:
-        return tuple(row.get(name, "") for name in ("system", "framework", "op", "gemm_dtype", "phase", "moe_dtype"))
+        names = ("system", "framework", "op", "gemm_dtype", "phase", "moe_dtype", "kv_cache_dtype")
+        return tuple(row.get(name, "") for name in names)
 
     def number(version: str) -> tuple[int, ...]:
         return tuple(int(digits) for digits in re.findall(r"\d+", version))
@@ -259,6 +288,8 @@ def _classify(table: str, row: dict[str, str]) -> tuple[str | None, tuple[str, s
         return "gemm", (system, engine, row["gemm_dtype"])
     if table == "attention":
         return ("decode_attention" if row["phase"] == "generation" else "prefill_attention"), (system, engine, "bf16")
+    if table == "mla":
+        return "latent_attention", (system, engine, row["kv_cache_dtype"])
     if table == "moe":
         if row.get("distribution") not in (None, "", ROUTING):
             raise InputError(f"experts chosen by {row['distribution']!r} are not modelled: keep the rows of {ROUTING}")
@@ -334,7 +365,11 @@ def _round(value: float) -> float:
 def calibrate(folder: Path, progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Fit everything in ``folder``; the result is what the package ships as ``kernels.json``."""
     fits, errors = [], defaultdict(list)
+    seen = set()
     for family, key, columns in read_tables(folder):
+        if (family, key) in seen:  # the first table that has a group counts
+            continue
+        seen.add((family, key))
         fit, held_out = fit_group(family, key, columns)
         errors[family, key[0]].extend(held_out)
         fits.append(fit)

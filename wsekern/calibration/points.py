@@ -17,7 +17,8 @@ POINTS = 600
 
 
 def build_points() -> list[dict[str, Any]]:
-    """Every predicted decode and prefill row of the shipped measurements, thinned evenly to :data:`POINTS`."""
+    """Every predicted decode and prefill row of the shipped measurements, thinned evenly to :data:`POINTS`, and beyond them one
+    for each pair of a GPU and a precision that would be missing."""
     rows = read_rows(Path(str(files("wsekern.validation") / "data" / "gpu-measurements.csv.gz")))
     named = {row["id"]: row for row in rows}
     points = []
@@ -39,6 +40,7 @@ def build_points() -> list[dict[str, Any]]:
                 "gpu": gpu.name,
                 "family": gpu.family,
                 "moe": bool(case.model.experts),
+                "precision": case.precision.name,
                 "engine": load_engine(case.engine).title,
                 "coordinates": [round(x, 2) for x in place],
                 "what": f"{row['model']} on {case.cluster.name}, batch {case.batch or 1:g}, context {context:g}",
@@ -49,7 +51,11 @@ def build_points() -> list[dict[str, Any]]:
     decode = [point for point in points if point["phase"] == "decode"]
     rest = [point for point in points if point["phase"] != "decode"]
     step = max(1, -(-len(decode) // (POINTS - len(rest))))
-    return sorted(decode, key=lambda point: (point["gpu"], point["coordinates"], point["id"]))[::step] + rest
+    decode.sort(key=lambda point: (point["gpu"], point["coordinates"], point["id"]))
+    kept = decode[::step] + rest
+    pairs = {(point["gpu"], point["precision"]) for point in kept}
+    missing = {(point["gpu"], point["precision"]): point for point in decode if (point["gpu"], point["precision"]) not in pairs}
+    return kept + list(missing.values())
 
 
 def main(arguments: list[str] | None = None) -> int:

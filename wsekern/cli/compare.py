@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wsekern.cli.load import load_of, load_options, serve_load
 from wsekern.cli.options import (
     COUNT,
     JSON,
@@ -19,12 +20,12 @@ from wsekern.cli.options import (
     parse_wafers,
     plot_option,
 )
+from wsekern.cli.serving import serving_of, serving_options
 from wsekern.errors import InputError
 
 if TYPE_CHECKING:
-    from wsekern.compare import Execution
+    from wsekern.compare import Serving
     from wsekern.machine import Machine
-    from wsekern.workload import ModelConfig
 
 
 @click.command()
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 @click.option("--power", metavar="750MW", help="Fill this much power at the meter with systems of either side.")
 @click.option("--min-speed", default=0.0, type=Number(), metavar="TOK/S",
               help="With --power: the least tokens/s for each user.")
+@load_options
+@serving_options
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @JSON
 @click.option("--html", "html_path", metavar="FILE", type=Target(), help="Write the report as a page.")
@@ -53,21 +56,28 @@ if TYPE_CHECKING:
 def compare(model: str | None, wafer: str, wafers: str, batches: str | None, prompts: str | None, equal: str | None,
             power: str | None, min_speed: float, json_path: str | None, html_path: str | None, plot_path: str | None,
             **request: Any) -> None:
-    """Set wafers beside a GPU cluster. Without MODEL: execute the bundled sample on the simulated wafer first.
+    """Set wafers beside a GPU cluster. Without MODEL: execute the bundled sample on the simulated wafer, as proof, and compare
+    Llama-3.1-8B.
 
     MODEL is a folder or file with a Hugging Face config.json, or a bundled name (see `wsekern machines`). --batches, --prompts
     and --equal compare many requests and say from how many users on which side is the better choice; --power asks for a
-    whole datacentre.
+    whole datacentre; --rate and --trace run every request of a real load through both sides.
     """
     from wsekern.machine import load_machine
 
+    load = load_of(request)
     sweeps = any(option is not None for option in (batches, prompts, equal))
-    request |= {"machine": load_machine(wafer), "wafers": parse_wafers(wafers)}
+    request |= {"machine": load_machine(wafer), "wafers": parse_wafers(wafers), "serving": serving_of(request)}
     if power is None and min_speed:
         raise InputError("min-speed goes with --power")
     if model is None and (power is not None or sweeps):
         raise InputError("a sweep and a datacentre want a MODEL such as llama3-8b")
-    if power is not None:
+    if load is not None:
+        if model is None or sweeps or power is not None:
+            raise InputError("--rate and --trace want a MODEL such as llama3-8b, and go with neither --batches, --prompts, "
+                             "--equal nor --power")
+        views, data = serve_load(model, load, plot_path, **request)
+    elif power is not None:
         if sweeps or plot_path:
             raise InputError("--power goes with neither --batches, --prompts, --equal nor --plot")
         views, data = _datacentre(model, power, min_speed, **request)
@@ -92,36 +102,39 @@ def _report(views: list[Any], data: dict[str, Any], html_path: str | None, json_
             open_console().print(view)
 
 
+STANDARD_MODEL = "llama3.1-8b"
+"""What is compared where no MODEL is given: the sample, of a million parameters, is all launch costs on a GPU."""
+
+
 def _one_request(model: str | None, plot_path: str | None, json_path: str | None, *, machine: "Machine", wafers: int | None,
                  cluster: str, prompt: int, output: int, batch: int, precision: str, profile: str, engine_level: str,
-                 threads: int) -> tuple[list[Any], dict[str, Any]]:
+                 serving: "Serving", threads: int) -> tuple[list[Any], dict[str, Any]]:
     from wsekern.compare import compare as compare_sides
-    from wsekern.report import comparison_plot, comparison_view, execution_view
+    from wsekern.report import comparison_plot, comparison_view
     from wsekern.workload import Request, load_config
 
-    views, data = [], {}
-    if model is None:
-        config, executed = _execute_sample(machine, precision, profile, threads)
-        prompt, output = min(prompt, config.max_context // 2), min(output, config.max_context // 2)
-        views, data = [execution_view(executed), ""], {"execution": executed.to_dict()}
-    else:
-        config = load_config(model)
     request = Request(prompt, output, batch, precision)
-    comparison = compare_sides(config, request, machine, wafers, cluster, profile, engine_level)
+    views, data = ([], {}) if model is not None else _execute_sample(machine, precision, profile, threads)
+    config = load_config(model or STANDARD_MODEL)
+    comparison = compare_sides(config, request, machine, wafers, cluster, profile, engine_level, serving)
     if plot_path:
         comparison_plot(comparison, plot_path)
     return [*views, comparison_view(comparison)], {**data, **comparison.to_dict()}
 
 
-def _execute_sample(machine: "Machine", precision: str, profile: str, threads: int) -> tuple["ModelConfig", "Execution"]:
-    """Run the bundled model with a progress bar; return its shape and what came out."""
+def _execute_sample(machine: "Machine", precision: str, profile: str, threads: int) -> tuple[list[Any], dict[str, Any]]:
+    """Run the bundled model with a progress bar; what came out, for people and as data."""
     from wsekern.compare import execute_sample
     from wsekern.inference.execution import SAMPLE_TOKENS
+    from wsekern.report import execution_view
 
     with ProgressBar("running the sample model on the simulated wafer", SAMPLE_TOKENS) as advance:
         checkpoint, executed = execute_sample(machine, SAMPLE_TOKENS, precision, profile=profile, threads=threads,
                                               on_token=lambda _: advance())
-    return checkpoint.config, executed
+    million = checkpoint.config.parameters / 1e6
+    between = (f"\nSo far the bundled sample, a model of {million:.1f} million parameters, executed with every value. From "
+               f"here {STANDARD_MODEL}, timed by its shape on wafers and on GPUs.\n")
+    return [execution_view(executed), between], {"execution": executed.to_dict()}
 
 
 def _sweep(model: str, batches: str | None, prompts: str | None, equal: str | None, plot_path: str | None,

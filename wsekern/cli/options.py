@@ -163,9 +163,9 @@ def parse_wafers(text: str) -> int | None:
 
 
 class ProgressBar:
-    """A progress bar on standard error, only where somebody watches."""
+    """A progress bar on standard error, only where somebody watches; ``total`` None: how much there is to do is not known."""
 
-    def __init__(self, title: str, total: int):
+    def __init__(self, title: str, total: int | None):
         from rich.console import Console
         from rich.progress import Progress
 

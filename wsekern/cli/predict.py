@@ -121,7 +121,7 @@ def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **option
 @click.option("--precision", default="bf16", show_default=True, help="bf16, fp16, fp8, int8, fp4, ...")
 @click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned, ideal, sglang, ...")
 @click.option("--objective", type=click.Choice(["latency", "throughput"]), default="latency", show_default=True,
-              help="Least time per token, or most tokens per dollar.")
+              help="Least time of a request, or most tokens per dollar.")
 @click.option("--max-tpot", type=Number(above=True), metavar="MS", help="Longest time per output token.")
 @click.option("--max-ttft", type=Number(above=True), metavar="MS", help="Longest time to the first token.")
 @click.option("--max-gpus", type=COUNT)
@@ -145,8 +145,7 @@ def predict_cluster(model: str, clusters: tuple[str, ...], prompt: int, output: 
               for name, cluster in described.items()}
     if plot_path:
         front_plot(fronts, plot_path)
-    users = round(served.tokens_per_second * served.time_per_output_token_seconds)
-    data = {"cluster": best.name, "batch": users, **served.to_dict()}
+    data = {"cluster": best.name, "batch": served.users, **served.to_dict()}
     emit(json_path, {"best": data, "pareto": [point.to_dict() for front in fronts.values() for point in front]})
     if json_path != "-":
         open_console().print(choice_view(facts_view(f"{config.name}: {objective}", data), fronts))

@@ -19,7 +19,8 @@ from wsekern.cluster.engine import engine_levels
 from wsekern.cluster.hardware import Cluster, Gpu, bundled_clusters, bundled_gpus, load_cluster, load_gpu
 from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.precision import PRECISIONS, Precision
-from wsekern.cluster.serving import Prediction, Served, SteadyState, predict, predict_on, serve, serve_on, steady_state
+from wsekern.cluster.serving import Prediction, Served, predict, predict_on, serve, serve_on
+from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.systems import Disaggregated, Speculative, chunked_prefill, disaggregate, speculate
 
 __all__ = [

@@ -8,14 +8,21 @@ from wsekern.cluster.deploy import default_layout, resolve
 from wsekern.cluster.engine import Engine
 from wsekern.cluster.hardware import Cluster
 from wsekern.cluster.layout import Deployment, Layout, memory_of
+from wsekern.cluster.load import engines_of, turn_costs
 from wsekern.cluster.precision import Precision
-from wsekern.cluster.serving import Served, serve_on, steady_state
+from wsekern.cluster.serving import Served, serve_on
+from wsekern.cluster.steady import steady_state
+from wsekern.cluster.step import decode_step
 from wsekern.errors import InputError
+from wsekern.queueing import StepCosts
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
+from wsekern.workload.speculation import Speculation
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Sequences in flight that a sweep tries."""
+SWEEP_POINTS = 10
+"""Numbers of decoding sequences that are timed for all batches of a layout."""
 STAGES = 8
 """Pipeline stages that a sweep tries at most."""
 CANDIDATES = ("h100x1", "h100x8", "h200x8", "b200x8", "gb200x72")
@@ -24,7 +31,7 @@ CANDIDATES = ("h100x1", "h100x8", "h200x8", "b200x8", "gb200x72")
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One configuration of a sweep."""
+    """One configuration of a sweep, with ``batch`` users who take turns: whole requests (:class:`wsekern.workload.Measure`)."""
 
     cluster: str
     layout: Layout
@@ -32,6 +39,7 @@ class Point:
     tokens_per_second_per_user: float
     tokens_per_second_per_gpu: float
     time_to_first_token_seconds: float
+    request_seconds: float
     usd_per_million_tokens: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,47 +107,65 @@ def _points(deployment: Deployment, prompt: int, output: int, batches: Sequence[
     points = []
     for laid_out in _laid_out(deployment):
         fits = memory_of(laid_out, prompt + output, 1).sequences
-        points += [_point(laid_out, prompt, output, batch) for batch in batches if laid_out.layout.dp <= batch <= fits]
+        served = [batch for batch in batches if laid_out.layout.dp <= batch <= fits]
+        if served:
+            costs = turn_costs(laid_out, prompt, output, max(served) / engines_of(laid_out), decode_points=SWEEP_POINTS)
+            points += [_point(laid_out, prompt, output, batch, costs) for batch in served]
     return points
 
 
-def _point(deployment: Deployment, prompt: int, output: int, batch: int) -> Point:
-    state = steady_state(deployment, prompt, output, batch)
-    rate = batch / state.token_seconds / deployment.layout.gpus
+def _point(deployment: Deployment, prompt: int, output: int, batch: int, costs: StepCosts) -> Point:
+    measure, gpus = steady_state(deployment, prompt, output, batch, costs=costs).measure, deployment.layout.gpus
     return Point(
         cluster=deployment.cluster.name,
         layout=deployment.layout,
         batch=batch,
-        tokens_per_second_per_user=1.0 / state.token_seconds,
-        tokens_per_second_per_gpu=rate,
-        time_to_first_token_seconds=state.first_token_seconds + state.queueing_seconds,
-        usd_per_million_tokens=float(deployment.gpu.price.per_hour) / 3600.0 / rate * 1e6,
+        tokens_per_second_per_user=measure.tokens_per_second_per_user,
+        tokens_per_second_per_gpu=measure.tokens_per_second / gpus,
+        time_to_first_token_seconds=measure.time_to_first_token_seconds,
+        request_seconds=measure.request_seconds,
+        usd_per_million_tokens=measure.usd_per_million_tokens(gpus * float(deployment.gpu.price.per_hour)),
     )
 
 
 def best_deployment(
     model: ModelConfig, request: Request, cluster: Cluster | str, *, engine_level: str | Engine = "stock",
-    precision: str | Precision | None = None
+    precision: str | Precision | None = None, think_seconds: float = 0.0, speculation: Speculation | None = None,
+    cached: float | None = None
 ) -> tuple[Deployment, int]:
-    """A deployment, and how many copies of it share the request's users, that give the least time per token on the whole
-    ``cluster`` (which is most tokens/s too, the users being given); of equals the fewest GPUs.
+    """A deployment, and how many copies of it share the request's users, that answer a request in the least time on the whole
+    ``cluster`` (which is most requests/s too, the users being given); of equals the fewest GPUs.
 
-    Where nothing fits, the default layout once, which :func:`serve_on` then refuses with the reason.
+    ``speculation`` is the deployment's; ``think_seconds`` and ``cached`` as in :func:`serve_on`. Where nothing fits, the
+    default layout once, which :func:`serve_on` then refuses with the reason.
     """
     alone = resolve(model, cluster, precision if precision is not None else request.precision, engine_level)
+    alone = replace(alone, speculation=speculation)
     best: tuple[float, int, Deployment, int] | None = None
-    for deployment in _laid_out(alone):
+    bounds = ((_least_seconds(deployment, request), deployment) for deployment in _laid_out(alone))
+    for least, deployment in sorted(bounds, key=lambda bound: bound[0]):
+        if best is not None and least > best[0]:
+            break
         layout = deployment.layout
         copies = max(1, min(alone.cluster.count // layout.gpus, request.batch // layout.dp))
         each = -(-request.batch // copies)
-        if each < layout.dp or memory_of(deployment, request.context, each).sequences < each:
+        if each < layout.dp or memory_of(deployment, request.context, each, request.shared).sequences < each:
             continue
-        token = steady_state(deployment, request.prompt, request.output, each).token_seconds
-        if best is None or (token, copies * layout.gpus) < best[:2]:
-            best = (token, copies * layout.gpus, deployment, copies)
+        state = steady_state(deployment, request.prompt, request.output, each, think_seconds=think_seconds,
+                             shared=request.shared, cached=cached)
+        seconds = state.measure.request_seconds
+        if best is None or (seconds, copies * layout.gpus) < best[:2]:
+            best = (seconds, copies * layout.gpus, deployment, copies)
     if best is None:
         return replace(alone, layout=default_layout(alone, request.context, request.batch)), 1
     return best[2], best[3]
+
+
+def _least_seconds(deployment: Deployment, request: Request) -> float:
+    """Of a request: the decoding steps of a user whom nobody delays."""
+    kept = deployment.speculation.kept if deployment.speculation else 1.0
+    step = decode_step(deployment, float(engines_of(deployment)), request.prompt + 0.5 * request.output)
+    return (request.output - 1) / kept * step.seconds
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:
@@ -159,10 +185,10 @@ def best_cluster(
     clusters: Sequence[str | Cluster] = CANDIDATES, objective: str = "latency", engine_level: str | Engine = "stock",
     precision: str | Precision | None = None
 ) -> tuple[Cluster, Served]:
-    """The cluster and layout with the least time per token, or the most tokens/s per dollar, inside ``constraint``.
+    """The cluster and layout with the least time of a request, or the most output tokens per dollar, inside ``constraint``.
 
-    ``objective``: ``latency`` serves the request's batch as fast as it can; ``throughput`` chooses the batch too and takes
-    the most tokens per dollar.
+    ``objective``: ``latency`` answers the request's batch of users as fast as it can, prompts and waiting counted;
+    ``throughput`` chooses the batch too and takes the most tokens per dollar, which carries the prompts.
     """
     if objective not in ("latency", "throughput"):
         raise InputError(f"objective {objective!r} is unknown; use latency or throughput")
@@ -188,9 +214,9 @@ def _best_point(
     """(score, what is served) of the best layout and batch inside ``constraint`` with a score below ``least``."""
     latency = objective == "latency"
     points = _points(deployment, request.prompt, request.output, (request.batch,) if latency else BATCHES)
-    points.sort(key=lambda p: (-p.tokens_per_second_per_user if latency else p.usd_per_million_tokens, p.layout.gpus))
+    points.sort(key=lambda p: (p.request_seconds if latency else p.usd_per_million_tokens, p.layout.gpus))
     for point in points:
-        score = 1.0 / point.tokens_per_second_per_user if latency else point.usd_per_million_tokens
+        score = point.request_seconds if latency else point.usd_per_million_tokens
         if score >= least:
             break
         each = Request(request.prompt, request.output, point.batch, request.precision)

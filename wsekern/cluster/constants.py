@@ -28,7 +28,8 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     small_kernel_bandwidth: Ratio
     unpacking_8_bit: Ratio
     unpacking_4_bit: Ratio
-    linear_kernels: Annotated[Quantity, Unit("kernels/layer")]
+    expert_kernels: Annotated[Quantity, Unit("kernels/layer", 1)]
+    linear_fixed: Seconds
     linear_chunk: Tokens
     linear_compute: Ratio
     host_copy_share: Ratio
@@ -45,17 +46,16 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     spread_experts: Annotated[Quantity, Unit("experts", 1, whole=True)]
     power_saturation: Ratio
     waiting_power: Ratio
+    latency_power: Ratio
     measured_ranks: Annotated[Quantity, Unit("GPUs", 1, whole=True)]
     another_gpu: Doublings
     another_family: Doublings
     another_kind: Doublings
     another_engine: Doublings
     benchmark_rounds: Annotated[Quantity, Unit("prompts/user", 1)]
+    recipe_lengths: Ratio
     arrivals_in_most_steps: Annotated[Quantity, Unit("prompts/step")]
     scheduled_sequences: Annotated[Quantity, Unit("sequences", 1, whole=True)]
-    attainable_bandwidth: Ratio
-    attainable_compute: Ratio
-    compute_bound_tokens: Tokens
     drafted_speedup: Annotated[Quantity, Unit("ratio", 1)]
 
 

@@ -17,7 +17,13 @@ Seconds = Annotated[Quantity, Unit("s")]
 class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Cost of one generation of serving software, per layer, step, sequence and request.
 
-    ``overlapped``: the host works while the GPU does; ``balanced``: prompts start on all data-parallel ranks together.
+    ``elementwise`` are small kernels of every layer, ``latent``, ``router`` and ``linear`` those that latent attention, a
+    router and linear attention add.
+    ``overlapped``: the host works while the GPU does; ``balanced``: prompts start on all data-parallel ranks together;
+    ``side_stream``: shared experts run beside the routed ones, so that their launches hide;
+    ``coarse_tiles``: what large tiles add to products of 8,192 in depth;
+    ``per_rank_prompt``: per doubling of the tensor-parallel ranks, which launch the kernels of prompts one by one and wait for
+    the slowest; ``per_linear_prompt``: of a layer with linear attention.
     """
 
     title: str
@@ -28,8 +34,12 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chunked: bool
     overlapped: bool
     balanced: bool
+    side_stream: bool
     fixed_scale: Annotated[Quantity, Unit("ratio")]
     elementwise: Annotated[Quantity, Unit("kernels/layer")]
+    latent: Annotated[Quantity, Unit("kernels/layer")]
+    router: Annotated[Quantity, Unit("kernels/layer")]
+    linear: Annotated[Quantity, Unit("kernels/layer")]
     quantise: Annotated[Quantity, Unit("kernels/GEMM")]
     per_layer: Seconds
     per_step: Seconds
@@ -39,10 +49,12 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_routed: Annotated[Quantity, Unit("s/layer")]
     per_routed_prompt: Annotated[Quantity, Unit("s/layer")]
     per_exchange: Annotated[Quantity, Unit("s/layer")]
-    per_quantised_exchange: Annotated[Quantity, Unit("s/layer")]
-    interference: Annotated[Quantity, Unit("ratio")]
+    padded_rows: Annotated[Quantity, Unit("rows/expert")]
+    coarse_tiles: Annotated[Quantity, Unit("s")]
     launch: Seconds
     staged_above: Annotated[Quantity, Unit("B")]
+    per_rank_prompt: Annotated[Quantity, Unit("s/layer")]
+    per_linear_prompt: Annotated[Quantity, Unit("s/layer")]
 
 
 def _shipped() -> Mapping[str, Engine]:
@@ -56,16 +68,60 @@ def _shipped() -> Mapping[str, Engine]:
 engine_levels: Scoped[Mapping[str, Engine]] = Scoped("engine_levels", _shipped)
 """Every level in use by name, least cost first; ``engine_levels.replaced`` uses others inside a ``with`` block."""
 
+def without_graphs(engine: Engine) -> Engine:
+    """``engine`` with kernels that are not fused and launched one by one, at the cost that the level eager states; itself where
+    it has no CUDA graphs, or launches next to nothing (ideal)."""
+    plain = engine_levels()["eager"]
+    if not engine.graphs or float(engine.fixed_scale) == 0.0:
+        return engine
+    return msgspec.structs.replace(
+        engine,
+        title=f"{engine.title}, eager",
+        generation=f"{engine.generation}; without CUDA graphs, kernels launched one by one",
+        graphs=False,
+        elementwise=plain.elementwise,
+        per_layer=plain.per_layer,
+        launch=plain.launch,
+    )
+
+
+def without_chunks(engine: Engine) -> Engine:
+    """``engine`` that reads a prompt whole, while decoding stands still; itself where it does so already."""
+    if not engine.chunked:
+        return engine
+    return msgspec.structs.replace(
+        engine,
+        title=f"{engine.title}, whole prompts",
+        generation=f"{engine.generation}; without chunked prefill",
+        chunked=False,
+    )
+
+
+SETTINGS = {"eager": without_graphs, "unchunked": without_chunks}
+"""What may follow the name of a level, as in stock-eager."""
+
 PRODUCTS = {"trtllm": "tuned", "vllm": "stock", "sglang": "sglang"}
 """Level of a product's newest generation."""
 
 
+def level_name(name: str) -> str:
+    """``name`` with the level of a product in place of it: stock-eager for vllm-eager, tuned-2024 for trtllm-2024."""
+    product, dash, rest = name.partition("-")
+    return PRODUCTS.get(product, product) + dash + rest
+
+
 def load_engine(level: str | Engine) -> Engine:
-    """Level by name (ideal, tuned, stock, eager), by product, or an engine of one's own."""
+    """Level by name (ideal, tuned, stock, eager), by product, either followed by a setting (stock-eager, vllm-eager,
+    stock-unchunked), or an engine of one's own."""
     if isinstance(level, Engine):
         return level
     levels = engine_levels()
-    name = PRODUCTS.get(level, level)
-    if name not in levels:
-        raise InputError(f"engine level {level!r} is unknown; use one of {', '.join(levels)}")
-    return levels[name]
+    name = level_name(level)
+    if name in levels:
+        return levels[name]
+    base, _, setting = name.rpartition("-")
+    if base and setting in SETTINGS:
+        return SETTINGS[setting](load_engine(base))
+    raise InputError(
+        f"engine level {level!r} is unknown; use one of {', '.join(levels)}, or one of them with a setting, such as stock-eager"
+    )

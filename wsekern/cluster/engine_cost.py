@@ -1,5 +1,7 @@
 """What serving software adds to the kernels of a step: one function for each cost, all in seconds."""
 
+from math import log2
+
 from wsekern.cluster.constants import constants
 from wsekern.cluster.experts import in_service
 from wsekern.cluster.hardware import Gpu
@@ -13,13 +15,14 @@ def charge_engine(deployment: Deployment, step: StepTime, work: Work) -> None:
     The host hides behind the kernels alone; launches hide behind all that the GPU does.
     """
     per_step = layers(deployment) + host(deployment, step, work)
-    step.compute += padded_exchanges(deployment)
+    step.compute += padded_groups(deployment) + coarse_tiles(deployment, work)
     step.engine = (
         per_step
         + exchanges(deployment, work)
         + sampling(deployment, work)
         + launches(deployment, step, work)
         + routed_prompts(deployment, work)
+        + launched_prompts(deployment, work)
     )
 
 
@@ -41,11 +44,27 @@ def _quantises_exchanges(deployment: Deployment) -> bool:
     return deployment.layout.dp > 1 and deployment.precision.part(experts=True)[2] < 2.0
 
 
-def padded_exchanges(deployment: Deployment) -> float:
-    """Quantised exchanges run on the GPU over padded groups: their cost is compute, not host time."""
-    if not _quantises_exchanges(deployment):
+def padded_groups(deployment: Deployment) -> float:
+    """Quantised exchanges fill up the rows of each expert on a GPU, which its tensor cores then multiply: no host time. Models
+    that choose one expert a token (Llama 4) scale channels, not blocks, and need no such groups."""
+    model, layout = deployment.model, deployment.layout
+    if not _quantises_exchanges(deployment) or model.experts_per_token < 2:
         return 0.0
-    return float(deployment.engine.per_quantised_exchange) * deployment.model.moe_layers
+    inner = model.expert_ffn / (layout.tp * layout.dp / layout.ep)
+    rows = float(deployment.engine.padded_rows) * model.experts / layout.ep
+    peak = deployment.gpu.peak_flops(deployment.precision.part(experts=True)[1])
+    return 6.0 * rows * model.hidden * inner / peak * model.moe_layers
+
+
+def coarse_tiles(deployment: Deployment, work: Work) -> float:
+    """What large tiles of the grouped GEMM add, along the depth of its two products: without tiles tuned for a part of the
+    experts, 16-bit kernels take them as soon as the tokens outnumber the experts of a GPU."""
+    model, layout = deployment.model, deployment.layout
+    few = work.tokens * layout.dp <= model.experts / layout.ep
+    if layout.ep < 2 or few or deployment.precision.part(experts=True)[:2] != (2.0, "bf16"):
+        return 0.0
+    inner = model.expert_ffn / (layout.tp * layout.dp / layout.ep)
+    return float(deployment.engine.coarse_tiles) * (model.hidden + inner) / 8192.0 * model.moe_layers
 
 
 def exchanges(deployment: Deployment, work: Work) -> float:
@@ -85,7 +104,23 @@ def launches(deployment: Deployment, step: StepTime, work: Work) -> float:
 
 
 def routed_prompts(deployment: Deployment, work: Work) -> float:
-    """Routing the tokens of a prompt, where the kernels do not."""
-    if not work.prefill or deployment.precision.routed_inside:
+    """Routing the tokens of a prompt, where the kernels do not: those of 4-bit formats do on GPUs that compute in them."""
+    inside = deployment.precision.routed_inside and deployment.gpu.peak.fp4 is not None
+    if not work.prefill or inside:
         return 0.0
     return float(deployment.engine.per_routed_prompt) * deployment.model.moe_layers
+
+
+def launched_prompts(deployment: Deployment, work: Work) -> float:
+    """Work of the host in a step that reads prompts, which no CUDA graph holds, whatever their tokens: tensor-parallel ranks
+    wait for the slowest in every layer, and linear attention is many kernels."""
+    if not work.prefill:
+        return 0.0
+    ranks = float(deployment.engine.per_rank_prompt) * deployment.model.layers * log2(deployment.layout.tp)
+    return ranks + uncaptured_prompts(deployment)
+
+
+def uncaptured_prompts(deployment: Deployment) -> float:
+    """The part of :func:`launched_prompts` that stays where prompts run as pieces of CUDA graphs, between which attention
+    stands."""
+    return float(deployment.engine.per_linear_prompt) * deployment.model.linear_layers

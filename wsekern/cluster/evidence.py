@@ -26,6 +26,17 @@ def measured_points(phase: str) -> tuple[list[dict[str, Any]], np.ndarray]:
     return points, np.array([point["coordinates"] for point in points], float).reshape(-1, 4)
 
 
+@lru_cache(maxsize=1)
+def measured_precisions() -> frozenset[tuple[str, str]]:
+    """(GPU, precision) of every measured point; fp16 counts as bf16."""
+    points = [point for phase in ("decode", "prefill") for point in measured_points(phase)[0]]
+    return frozenset((point["gpu"], _format(point["precision"])) for point in points)
+
+
+def _format(precision: str) -> str:
+    return "bf16" if precision == "fp16" else precision
+
+
 def coordinates(
     model: ModelConfig, precision: Precision, gpus: int, batch: float, context: float
 ) -> tuple[float, float, float, float]:
@@ -74,14 +85,16 @@ def nearest_points(
 
 
 def confidence(deployment: Deployment) -> str:
-    """high: this GPU's kernels were measured with this engine and precision; medium: another's stand in; low: only its
-    family was measured. One less where collectives span more GPUs than any that were measured."""
-    gpu, layout = deployment.gpu, deployment.layout
+    """high: this GPU's kernels were measured with this engine and precision, and so were whole models in it; medium: another's
+    stand in, or weights are unpacked; low: only its family was measured. One less where collectives span more GPUs than any
+    that were measured."""
+    gpu, layout, precision = deployment.gpu, deployment.layout, deployment.precision
     if not gpu.kernels:
         return "low"
-    evidence = kernel_fit("gemm", gpu, deployment.engine.kernels, deployment.precision.arithmetic).evidence
+    evidence = kernel_fit("gemm", gpu, deployment.engine.kernels, precision.arithmetic).evidence
     own = gpu.kernels.split("_")[0] == gpu.name.split("-")[0] and evidence == "measured"
-    level = 2 if own else 1
+    known = precision.lacking is None and (gpu.name, _format(precision.name)) in measured_precisions()
+    level = 2 if own and known else 1
     return ("low", "medium", "high")[level - (layout.tp * layout.dp > constants().measured_ranks.value)]
 
 
@@ -92,13 +105,19 @@ def assumptions(deployment: Deployment) -> list[str]:
     shared = "; GPUs that share the experts of a layer wait for the busiest" if layout.ep > 1 else ""
     exponent = constants().popularity_exponent.value
     popular = f"the i-th most popular expert is chosen in proportion to i^-{exponent:g}{shared}"
+    lacks = (f"{gpu.title} has no {precision.lacking} arithmetic: weights of {precision.weight:g} B are unpacked to "
+             f"{precision.arithmetic}, activations are in 16 bit")
+    kept = f"{precision.name} narrows experts only, of which {deployment.model.name} has none: all its weights are in 16 bit"
     beyond = f"collectives over {ranks} GPUs of one NVLink domain are extrapolated: at most {measured} were measured"
     return [
         *([beyond] if ranks > measured else []),
         *([popular] if deployment.model.experts else []),
+        *([lacks] if precision.lacking else []),
+        *([kept] if precision.other_weight == 2.0 and not deployment.model.experts else []),
         f"engine: {engine.title}: {engine.generation}",
         f"weights {precision.weight:g} B, arithmetic {precision.arithmetic}, cache {precision.cache:g} B per element",
-        f"power {gpu.power.waiting:.2f} (waiting), {float(gpu.power.low_fraction):.2f} (streaming) to "
+        f"power {gpu.power.waiting:.2f} (waiting), {gpu.power.latency:.2f} (latencies of kernels and all-reduces), "
+        f"{float(gpu.power.low_fraction):.2f} (streaming) to "
         f"{float(gpu.power.high_fraction):.2f} (tensor cores busy) of "
         f"{float(gpu.power.tdp):.0f} W by load and {float(gpu.power.host):.0f} W of host a GPU: "
         f"{gpu.power.low_fraction.source}",

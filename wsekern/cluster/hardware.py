@@ -25,7 +25,7 @@ Ratio = Annotated[Quantity, Unit("ratio")]
 
 
 class Peak(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Dense tensor peaks. A missing precision is computed at the next wider one (weights stay small)."""
+    """Dense tensor peaks. Weights made for a missing arithmetic are unpacked to bf16 (:meth:`Precision.on`)."""
 
     bf16: Flops
     fp16: Flops
@@ -54,13 +54,23 @@ class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Power(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Power of one GPU as fractions of TDP (waiting for work, streaming memory, busy tensor cores), and the host's share."""
+    """Power of one GPU as fractions of TDP (waiting for work, kernels that wait for latencies, streaming memory, busy tensor
+    cores: each at least the one before, none above 1), and the host's share."""
 
     tdp: Annotated[Quantity, Unit("W", 1)]
     low_fraction: Ratio
     high_fraction: Ratio
     host: Watts
     waiting_fraction: Ratio | None = None
+    latency_fraction: Ratio | None = None
+
+    def __post_init__(self) -> None:
+        stated = (self.waiting, self.latency, float(self.low_fraction), float(self.high_fraction))
+        if not 0.0 <= stated[0] <= stated[1] <= stated[2] <= stated[3] <= 1.0:
+            raise InputError(
+                "power: waiting, latency, low and high fraction are "
+                f"{', '.join(f'{value:g}' for value in stated)}, expected each at least the one before and none above 1"
+            )
 
     @property
     def waiting(self) -> float:
@@ -68,6 +78,13 @@ class Power(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.waiting_fraction is None:
             return constants().waiting_power.value * float(self.low_fraction)
         return float(self.waiting_fraction)
+
+    @property
+    def latency(self) -> float:
+        """Fraction of TDP while kernels wait for latencies; a usual way from waiting to streaming where none is given."""
+        if self.latency_fraction is None:
+            return self.waiting + constants().latency_power.value * (float(self.low_fraction) - self.waiting)
+        return float(self.latency_fraction)
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,6 +119,11 @@ class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=Tr
     aliases: tuple[str, ...] = ()
     racks: tuple[str, ...] = ()
 
+    @property
+    def arithmetics(self) -> frozenset[str]:
+        """What the tensor cores compute in: every format with a peak."""
+        return _arithmetics(self.peak)
+
     def peak_flops(self, precision: str) -> float:
         """FLOP/s at ``precision``; the nearest wider one where the tensor cores lack it."""
         for name in _WIDER[precision]:
@@ -109,6 +131,11 @@ class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=Tr
             if quantity is not None:
                 return float(quantity)
         raise InputError(f"{self.name} has no tensor peak for {precision}")
+
+
+@lru_cache(maxsize=256)
+def _arithmetics(peak: Peak) -> frozenset[str]:
+    return frozenset(name for name, value in msgspec.structs.asdict(peak).items() if value is not None)
 
 
 _WIDER = {

@@ -8,6 +8,7 @@ from wsekern.cluster.hardware import Cluster, Gpu
 from wsekern.cluster.precision import Precision
 from wsekern.errors import BudgetError, InputError
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.speculation import Speculation
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,20 @@ class Layout:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A model on GPUs, ready to be timed: every name resolved, every degree chosen (:func:`wsekern.cluster.deploy`)."""
+    """A model on GPUs, ready to be timed: every name resolved, every degree chosen (:func:`wsekern.cluster.deploy`).
+
+    ``precision`` becomes what the GPU can compute (:meth:`wsekern.cluster.precision.Precision.on`), whoever makes a deployment.
+    """
 
     model: ModelConfig
     cluster: Cluster
     layout: Layout
     precision: Precision
     engine: Engine
+    speculation: Speculation | None = None  # drafted tokens that every decode step checks beside its own
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "precision", self.precision.on(self.gpu.arithmetics))
 
     @property
     def gpu(self) -> Gpu:
@@ -105,17 +113,19 @@ class Memory:
         return self.weights + self.cache + self.activations
 
 
-def memory_of(deployment: Deployment, context: float, batch: int) -> Memory:
-    """Memory of one GPU for ``batch`` sequences of ``context`` tokens over the deployment."""
+def memory_of(deployment: Deployment, context: float, batch: int, shared: float = 0.0) -> Memory:
+    """Memory of one GPU for ``batch`` sequences of ``context`` tokens over the deployment, of which the first ``shared`` are
+    kept once."""
     model, layout, precision = deployment.model, deployment.layout, deployment.precision
     experts, rest = weight_bytes(model, precision)
     weights = (experts / (layout.tp * layout.dp) + rest / layout.tp) / layout.pp
-    each = cache_bytes(model, precision, context, layout.tp) / layout.pp
+    once = cache_bytes(model, precision, shared, layout.tp) / layout.pp if shared else 0.0
+    each = cache_bytes(model, precision, context - shared, layout.tp) / layout.pp
     activations = constants().activation_bytes.value
     available = float(deployment.gpu.memory.capacity) * constants().memory_share.value
-    room = available - weights - activations
+    room = available - weights - activations - once
     fits = max(0, int(room / each)) * layout.dp if each else batch
-    return Memory(weights, each * -(-batch // layout.dp), activations, available, fits)
+    return Memory(weights, once + each * -(-batch // layout.dp), activations, available, fits)
 
 
 def require_fit(deployment: Deployment, memory: Memory, context: float, batch: int) -> None:

@@ -18,7 +18,7 @@ collectives, serving software."""
 @dataclass
 class StepTime:
     """Seconds by cause; ``kernels`` are launches and ``flops`` the arithmetic of one GPU, ``idle`` the part of the device's
-    seconds in which the mean GPU waits for the busiest."""
+    seconds in which the mean GPU waits for the busiest, ``unpacking`` that of streaming weights in which they are widened."""
 
     weights: float = 0.0
     kv: float = 0.0
@@ -29,17 +29,13 @@ class StepTime:
     kernels: float = 0.0
     flops: float = 0.0
     idle: float = 0.0
+    unpacking: float = 0.0
     roofline: float = 0.0  # what plain peaks would allow: never more than the sum
 
     @property
     def device(self) -> float:
         """Seconds the GPU is busy."""
         return self.weights + self.kv + self.compute + self.fixed + self.all_reduce
-
-    @property
-    def busy(self) -> float:
-        """Seconds the mean GPU is busy."""
-        return self.device - self.idle
 
     @property
     def seconds(self) -> float:
@@ -53,7 +49,7 @@ class StepTime:
 
     def add(self, other: "StepTime", times: float = 1.0) -> None:
         """Add ``times`` of ``other``."""
-        for name in (*CAUSES, "kernels", "flops", "idle", "roofline"):
+        for name in (*CAUSES, "kernels", "flops", "idle", "unpacking", "roofline"):
             setattr(self, name, getattr(self, name) + times * getattr(other, name))
 
 
@@ -84,12 +80,13 @@ class AttentionShape:
 
 
 class GemmKernel(NamedTuple):
-    """A fitted GEMM: its parameters, bytes per weight and per input, FLOP/s at peak."""
+    """A fitted GEMM: its parameters, bytes per weight and per input, FLOP/s at peak, whether it widens its weights."""
 
     parameters: dict[str, float]
     weight: float
     activation: float
     peak: float
+    unpacks: bool
 
 
 class Operators:
@@ -105,8 +102,9 @@ class Operators:
 
     def _gemm_kernel(self, weight: float, arithmetic: str, activation: float) -> GemmKernel:
         quantise = float(self.engine.quantise)
-        parameters = gemm_parameters(self.gpu, self.engine.kernels, arithmetic, quantise, weight)
-        return GemmKernel(parameters, weight, activation, self.gpu.peak_flops(arithmetic))
+        blocks = arithmetic == "fp8" and self.deployment.model.quantization == "fp8"
+        parameters = gemm_parameters(self.gpu, self.engine.kernels, arithmetic, quantise, weight, blocks)
+        return GemmKernel(parameters, weight, activation, self.gpu.peak_flops(arithmetic), _unpacks(weight, arithmetic))
 
     def charge(
         self, step: StepTime, stream: str, parts: kernels.Parts, work: float, roofline: float, count: float = 1.0
@@ -122,10 +120,11 @@ class Operators:
 
     def gemm(self, step: StepTime, m: float, n: float, k: float, wide: bool = False) -> None:
         """(m, k) x (k, n) outside the experts; ``wide`` weights stay in 16 bit whatever the precision (LM head, router)."""
-        parameters, weight, activation, peak = self.wide if wide else self.narrow
+        parameters, weight, activation, peak, unpacks = self.wide if wide else self.narrow
         parts = kernels.gemm(parameters, m, n, k, weight, activation, peak, self.bandwidth)
         moved = n * k * weight + m * k * activation + m * n * 2.0
         self.charge(step, "weights", parts, 2.0 * m * n * k, max(moved / self.bandwidth, 2.0 * m * n * k / peak))
+        step.unpacking += float(parts[1]) if unpacks else 0.0
 
     def attention(self, step: StepTime, work: Work, shape: AttentionShape, count: float) -> None:
         """The two products of ``count`` layers with the keys and values of a cache."""
@@ -137,7 +136,7 @@ class Operators:
         if not work.prefill:
             moved = work.sequences * seen * shape.cached
             flops = 2.0 * work.tokens * seen * shape.heads * per_pair
-            fit = kernel_fit("decode_attention", self.gpu, self.engine.kernels, "bf16").parameters
+            fit = self._decode_attention(shape)
             parts = kernels.decode_attention(fit, work.sequences, seen, shape.heads, moved, flops, peak, self.bandwidth)
         else:
             each = work.tokens / work.sequences
@@ -147,6 +146,14 @@ class Operators:
             fit = kernel_fit("prefill_attention", self.gpu, self.engine.kernels, "bf16").parameters
             parts = kernels.prefill_attention(fit, each, moved, flops, peak, self.bandwidth)
         self.charge(step, "kv", parts, flops, max(moved / self.bandwidth, flops / peak), count)
+
+    def _decode_attention(self, shape: AttentionShape) -> dict[str, float]:
+        """The kernel that reads the caches: of all heads together (latent attention, by the width of its elements), or of each
+        group of heads."""
+        family, cache = "decode_attention", "bf16"
+        if self.deployment.model.kv_lora_rank:
+            family, cache = "latent_attention", "fp8" if self.deployment.precision.cache < 2.0 else "bf16"
+        return kernel_fit(family, self.gpu, self.engine.kernels, cache).parameters
 
     def experts(self, step: StepTime, tokens: float) -> None:
         """The routed experts of a layer on the busiest of the GPUs that share them; ``tokens`` of all attention replicas."""
@@ -161,6 +168,9 @@ class Operators:
         parts, fit = min(choices, key=lambda choice: sum(choice[0]))
         step.idle += float(sum(parts) - sum(kernels.expert_ffn(fit, *others, *shape)))
         flops = 6.0 * tokens * chosen / layout.ep * model.hidden * inner
+        native = self.deployment.precision.routed_inside and "fp4" in self.gpu.arithmetics
+        step.unpacking += float(parts[1]) if _unpacks(weight, arithmetic) and not native else 0.0
+        step.kernels += constants().expert_kernels.value - 1.0
         least = 3.0 * model.hidden * inner * weight * min(total, chosen) / layout.ep
         self.charge(step, "weights", parts, flops, max(least / self.bandwidth, flops / peak))
 
@@ -193,6 +203,11 @@ class Operators:
                 seconds += message / (float(link.network_bandwidth) * float(link.network_efficiency))
         step.all_reduce += seconds
         step.kernels += 1.0
+
+
+def _unpacks(weight: float, arithmetic: str) -> bool:
+    """Whether weights of ``weight`` bytes are widened before their products."""
+    return weight < 2.0 and arithmetic in ("bf16", "fp16")
 
 
 def _causal_pairs(tokens: float, window: float) -> float:

@@ -42,6 +42,7 @@ class Fit:
     parameters: dict[str, float]
     evidence: str
     test_median_error: float | None
+    kind: str
 
 
 class Fits:
@@ -89,38 +90,43 @@ def _what(entry: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def kernel_fits(
-    family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, packed: bool = False, blocks: bool = True
+    family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, packed: str = "", blocks: bool = True
 ) -> tuple[Fit, ...]:
     """Kernels of ``family`` that an engine can choose between on ``gpu``, all of one origin.
 
     Origins in order: this GPU and the first engine, then that engine on others of the family, then the next engine, then
-    GPUs of other families; and the same again for the next precision. ``packed`` weights are MXFP4, FP8 is
-    scaled in ``blocks`` or per tensor.
+    GPUs of other families; and the same again for the next precision. ``packed`` names the 4-bit format of weights that meet
+    wider activations, FP8 is scaled in ``blocks`` or per tensor.
     """
     return _kernel_fits(fits(), family, gpu, engines, arithmetic, packed, blocks)
 
 
 def kernel_fit(family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str) -> Fit:
     """The first of :func:`kernel_fits`."""
-    return _kernel_fits(fits(), family, gpu, engines, arithmetic, False, True)[0]
+    return _kernel_fits(fits(), family, gpu, engines, arithmetic, "", True)[0]
 
 
-def gemm_parameters(gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float) -> dict[str, float]:
+def gemm_parameters(
+    gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float, blocks: bool = False
+) -> dict[str, float]:
     """Fitted GEMM of ``weight`` bytes per weight; tables of narrow formats time a separate quantise step, of which an engine
-    launches ``quantise`` kernels and fuses the rest."""
-    return _gemm_parameters(fits(), constants(), gpu, engines, arithmetic, quantise, weight)
+    launches ``quantise`` kernels and fuses the rest. Weights scaled in ``blocks`` take kernels of
+    their own, and all of the step."""
+    return _gemm_parameters(fits(), constants(), gpu, engines, arithmetic, quantise, weight, blocks)
 
 
 @lru_cache(maxsize=4096)
 def _gemm_parameters(
-    known: Fits, used: Constants, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float
+    known: Fits, used: Constants, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float,
+    blocks: bool
 ) -> dict[str, float]:
     """:func:`gemm_parameters` with fits and constants that are in use."""
-    own = _kernel_fits(known, "gemm", gpu, engines, arithmetic, False, True)[0].parameters
+    if blocks:
+        return _kernel_fits(known, "gemm", gpu, engines, arithmetic, "", True)[0].parameters
+    own = _kernel_fits(known, "gemm", gpu, engines, arithmetic, "", False)[0].parameters
     if arithmetic in ("bf16", "fp16"):
-        kept = _unpacking(used, weight)
-        return {**own, "memory": own["memory"] * kept} if kept < 1.0 else own
-    plain = _kernel_fits(known, "gemm", gpu, engines, "bf16", False, True)[0].parameters
+        return _kept(own, _unpacking(used, weight))
+    plain = _kernel_fits(known, "gemm", gpu, engines, "bf16", "", True)[0].parameters
     return {**own, "fixed": min(own["fixed"], plain["fixed"] + quantise * small_kernel_seconds(gpu, used))}
 
 
@@ -128,16 +134,26 @@ def expert_parameters(gpu: Gpu, engines: tuple[str, ...], precision: Precision, 
     """Every kernel of the experts that the engine may choose.
 
     FP8 is scaled in ``blocks`` where the checkpoint is (DeepSeek), or where an engine takes checkpoints as published; a tuned
-    engine quantises per tensor, SGLang takes the faster.
+    engine quantises per tensor, SGLang takes the faster. Narrow weights with 16-bit arithmetic take a measured kernel that
+    unpacks them, or a 16-bit one that loses bandwidth while it does.
     """
     weight, arithmetic, _ = precision.part(experts=True)
-    packed = weight < 0.6 and arithmetic == "bf16"
-    return [fit.parameters for fit in kernel_fits("moe", gpu, engines, arithmetic, packed, blocks)]
+    packed = precision.name if weight < 0.6 and arithmetic == "bf16" else ""
+    found = kernel_fits("moe", gpu, engines, arithmetic, packed, blocks)
+    kept = _unpacking(constants(), weight) if arithmetic in ("bf16", "fp16") else 1.0
+    return [_kept(fit.parameters, kept if fit.kind in KINDS["bf16"] else 1.0) for fit in found]
+
+
+def _kept(parameters: dict[str, float], share: float) -> dict[str, float]:
+    """``parameters`` with ``share`` of their bandwidth."""
+    return {**parameters, "memory": parameters["memory"] * share} if share < 1.0 else parameters
 
 
 def _unpacking(used: Constants, weight: float) -> float:
-    """Share of a 16-bit GEMM's bandwidth that a kernel keeps while it unpacks weights of ``weight`` bytes, at most 1."""
-    return {1.0: used.unpacking_8_bit.value, 0.5625: used.unpacking_4_bit.value}.get(weight, 1.0)
+    """Share of a 16-bit kernel's bandwidth that is left while it unpacks weights of ``weight`` bytes, at most 1."""
+    if weight > 1.0:
+        return 1.0
+    return used.unpacking_8_bit.value if weight > 0.6 else used.unpacking_4_bit.value
 
 
 def elementwise_parameters(gpu: Gpu) -> dict[str, float]:
@@ -186,7 +202,7 @@ def system_family(system: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _kernel_fits(
-    known: Fits, family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, packed: bool, blocks: bool
+    known: Fits, family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, packed: str, blocks: bool
 ) -> tuple[Fit, ...]:
     """:func:`kernel_fits` among ``known``."""
     origin = _origin(gpu)
@@ -197,7 +213,7 @@ def _kernel_fits(
 
     systems = sorted(families, key=distance)
     near = [system for system in systems if families[system] == origin.family]
-    kinds = _kinds(family, arithmetic, packed, blocks)
+    kinds = _kinds(family, gpu, arithmetic, packed, blocks)
     for candidates in (near, systems):
         for kind in kinds:
             entries = _first_origin(known, family, candidates, engines, kind)
@@ -231,15 +247,20 @@ def _engine(entry: dict[str, Any]) -> str:
 
 def _as_fit(entry: dict[str, Any], measured: bool, engines: tuple[str, ...]) -> Fit:
     evidence = "measured" if measured else f"taken from {entry['system']} {entry['kind']}"
-    return Fit(entry["parameters"], evidence, None if engines == BEST else entry["test_median_error"])
+    return Fit(entry["parameters"], evidence, None if engines == BEST else entry["test_median_error"], entry["kind"])
 
 
-def _kinds(family: str, arithmetic: str, packed: bool, blocks: bool) -> tuple[str, ...]:
+def _kinds(family: str, gpu: Gpu, arithmetic: str, packed: str, blocks: bool) -> tuple[str, ...]:
+    """Kinds of numbers that serve, best first. Products of MXFP4 and MXFP8 need tensor cores for 4 bits; other 4-bit weights
+    are unpacked as MXFP4 is."""
     if family == "collective":
         return (arithmetic,)
+    if family == "latent_attention":
+        return (arithmetic, "bfloat16") if arithmetic == "fp8" else ("bfloat16",)
     if family == "moe" and packed:
-        return ("w4a8_mxfp4_mxfp8", "w4a16_mxfp4", *KINDS["bf16"])
-    if family == "moe" and arithmetic == "fp8" and blocks:
+        native = ("w4a8_mxfp4_mxfp8",) if packed == "mxfp4" and "fp4" in gpu.arithmetics else ()
+        return (*native, "w4a16_mxfp4", *KINDS["bf16"])
+    if family in ("moe", "gemm") and arithmetic == "fp8" and blocks:
         return ("fp8_block", *KINDS["fp8"])
     return KINDS[arithmetic]
 

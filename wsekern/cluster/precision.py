@@ -1,6 +1,7 @@
 """Where which precision is used: weights, activations and cache apart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from wsekern.errors import InputError
 
@@ -9,7 +10,8 @@ from wsekern.errors import InputError
 class Precision:
     """Bytes per weight, the arithmetic of the tensor cores, and bytes per cached element.
 
-    ``other`` are the weights outside the experts (attention, LM head) where a checkpoint keeps them wider.
+    ``other`` are the weights outside the experts (attention, LM head) where a checkpoint keeps them wider. ``lacking`` is the
+    arithmetic that the checkpoint was made for and the GPU has not (:meth:`on`).
     """
 
     name: str
@@ -19,6 +21,12 @@ class Precision:
     cache: float = 2.0
     other_weight: float | None = None
     other_arithmetic: str | None = None
+    lacking: str | None = None
+
+    def on(self, arithmetics: frozenset[str]) -> "Precision":
+        """This precision on a GPU whose tensor cores compute in ``arithmetics``: weights made for another one stay as narrow as
+        they are, and kernels unpack them to bf16. Caches are only stored, so that they stay as they are too."""
+        return _on(self, arithmetics)
 
     @property
     def routed_inside(self) -> bool:
@@ -30,6 +38,17 @@ class Precision:
         if experts or self.other_weight is None:
             return self.weight, self.arithmetic, self.activation
         return self.other_weight, self.other_arithmetic or "bf16", 2.0
+
+
+@lru_cache(maxsize=1024)
+def _on(precision: Precision, arithmetics: frozenset[str]) -> Precision:
+    """:meth:`Precision.on`, once for each pair."""
+    changed = precision
+    if precision.arithmetic not in arithmetics:
+        changed = replace(changed, arithmetic="bf16", activation=2.0, lacking=precision.arithmetic)
+    if precision.other_arithmetic is not None and precision.other_arithmetic not in arithmetics:
+        changed = replace(changed, other_arithmetic="bf16", lacking=precision.other_arithmetic)
+    return changed
 
 
 PRECISIONS = {

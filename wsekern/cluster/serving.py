@@ -1,4 +1,4 @@
-"""Predictions: one step (:func:`predict`), and a whole request in steady state (:func:`serve`).
+"""Predictions: one step (:func:`predict`), and whole requests in steady state (:func:`serve`).
 
 Both take names or objects; :func:`predict_on` and :func:`serve_on` take a deployment that is resolved already.
 """
@@ -6,16 +6,14 @@ Both take names or objects; :func:`predict_on` and :func:`serve_on` take a deplo
 from dataclasses import asdict, dataclass, field
 from typing import Any, Unpack
 
-from wsekern.cluster.constants import constants
 from wsekern.cluster.deploy import Degrees, deploy
 from wsekern.cluster.engine import Engine
 from wsekern.cluster.evidence import assumptions, confidence, nearest_points
 from wsekern.cluster.hardware import Cluster
 from wsekern.cluster.layout import Deployment, Layout, Memory, memory_of, require_fit
-from wsekern.cluster.operators import StepTime
-from wsekern.cluster.power import cluster_watts
+from wsekern.cluster.power import Activity, activity, cluster_watts
 from wsekern.cluster.precision import Precision
-from wsekern.cluster.queueing import busiest, waiting
+from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
@@ -51,8 +49,16 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """A request stream in steady state at the request's batch; TPOT excludes the first token."""
+    """Users who take turns, each with the request's prompt and answer: whole requests (:class:`wsekern.workload.Measure`).
 
+    Times and totals are those under the load of all users, but for the ``lone`` ones, of a user with nobody beside. Energy and
+    price of output tokens carry the prompts. ``breakdown`` adds up to the time per output token.
+    """
+
+    users: int
+    prompt: int
+    output: int
+    think_seconds: float
     time_to_first_token_seconds: float
     prefill_seconds: float
     queueing_seconds: float
@@ -60,10 +66,17 @@ class Served:
     tokens_per_second_per_user: float
     tokens_per_second: float
     tokens_per_second_per_gpu: float
+    prompt_tokens_per_second: float
+    requests_per_second: float
     request_seconds: float
+    lone_time_to_first_token_seconds: float
+    lone_time_per_output_token_seconds: float
+    decoding_users: float
     watts: float
     joules_per_token: float
+    joules_per_request: float
     usd_per_million_tokens: float
+    usd_per_request: float
     memory_used_bytes: float
     memory_available_bytes: float
     breakdown: dict[str, float]
@@ -114,7 +127,7 @@ def predict_on(deployment: Deployment, phase: str, context: int, batch: int, che
     step = decode_step(deployment, batch, context) if decode else prefill_step(deployment, batch, context)
     seconds, tokens = step.seconds, batch * (1 if decode else context)
     share = min(1.0, batch / layout.dp / layout.pp) if decode else 1.0 / layout.pp  # stages with work at a time
-    watts = _watts(deployment, share * step.flops / seconds, share * step.busy / seconds)
+    watts = _watts(deployment, activity([(share, step)], seconds, _peak(deployment)))
     return Prediction(
         phase=phase,
         seconds=seconds,
@@ -138,133 +151,79 @@ def predict_on(deployment: Deployment, phase: str, context: int, batch: int, che
 
 def serve(
     model: ModelConfig, request: Request, cluster: Cluster | str, *, engine_level: str | Engine = "stock",
-    precision: str | Precision | None = None, check_memory: bool = True, **degrees: Unpack[Degrees]
+    precision: str | Precision | None = None, check_memory: bool = True, think_seconds: float = 0.0,
+    chunked: bool | None = None, **degrees: Unpack[Degrees]
 ) -> Served:
-    """``request.batch`` users at once, each replaced by the next when done (continuous batching, steady state).
+    """``request.batch`` users who take turns: each sends the next prompt ``think_seconds`` after the answer is there.
 
-    While one user decodes, every other user's place is refilled once per answer, and its prompt is prefilled between
-    (or chunked into) the decode steps; that time is charged to the time per output token. Arguments and errors are those of
-    :func:`predict`; ``precision`` is the request's unless given.
+    Users wait for their first token while the prompts of others are read, and for every further one while prompts ride along
+    with the decoding steps (or, where the engine does not cut prompts, ``chunked`` false, run before them). Arguments and
+    errors are those of :func:`predict`; ``precision`` is the request's and ``chunked`` the engine level's unless given.
     """
     form = precision if precision is not None else request.precision
     deployment = deploy(
         model, cluster, context=request.context, batch=request.batch, precision=form, engine_level=engine_level, **degrees
     )
-    return serve_on(deployment, request, check_memory)
+    return serve_on(deployment, request, check_memory, think_seconds=think_seconds, chunked=chunked)
 
 
-def serve_on(deployment: Deployment, request: Request, check_memory: bool = True) -> Served:
-    """:func:`serve` on a deployment, whose precision counts."""
-    memory = _memory(deployment, request.context, request.batch, check_memory)
-    state = steady_state(deployment, request.prompt, request.output, request.batch)
-    token, first = state.token_seconds, state.first_token_seconds + state.queueing_seconds
-    total = request.batch / token
-    watts = _watts(deployment, state.flops_per_second, state.busy)
+def serve_on(
+    deployment: Deployment, request: Request, check_memory: bool = True, *, think_seconds: float = 0.0,
+    chunked: bool | None = None, cached: float | None = None
+) -> Served:
+    """:func:`serve` on a deployment, whose precision counts. The first ``cached`` tokens of every prompt need not be read: the
+    request's shared ones unless given."""
+    memory = _memory(deployment, request.context, request.batch, check_memory, request.shared)
+    state = steady_state(deployment, request.prompt, request.output, request.batch, think_seconds=think_seconds,
+                         chunked=chunked, bounded=check_memory, shared=request.shared, cached=cached)
+    measure, gpus = state.measure, deployment.layout.gpus
+    watts = _watts(deployment, state.activity)
+    usd_per_hour = gpus * float(deployment.gpu.price.per_hour)
     return Served(
-        time_to_first_token_seconds=first,
+        users=request.batch, prompt=request.prompt, output=request.output, think_seconds=think_seconds,
+        time_to_first_token_seconds=measure.time_to_first_token_seconds,
         prefill_seconds=state.prefill.seconds,
         queueing_seconds=state.queueing_seconds,
-        time_per_output_token_seconds=token,
-        tokens_per_second_per_user=1.0 / token,
-        tokens_per_second=total,
-        tokens_per_second_per_gpu=total / deployment.layout.gpus,
-        request_seconds=first + token * (request.output - 1),
+        time_per_output_token_seconds=measure.time_per_output_token_seconds,
+        tokens_per_second_per_user=measure.tokens_per_second_per_user,
+        tokens_per_second=measure.tokens_per_second,
+        tokens_per_second_per_gpu=measure.tokens_per_second / gpus,
+        prompt_tokens_per_second=measure.prompt_tokens_per_second,
+        requests_per_second=measure.requests_per_second,
+        request_seconds=measure.request_seconds,
+        lone_time_to_first_token_seconds=state.first_token_seconds,
+        lone_time_per_output_token_seconds=state.lone_token_seconds,
+        decoding_users=state.decoding_users,
         watts=watts,
-        joules_per_token=watts / total,
-        usd_per_million_tokens=_usd(deployment, 1.0 / total),
+        joules_per_token=measure.joules_per_token(watts),
+        joules_per_request=measure.joules_per_request(watts),
+        usd_per_million_tokens=measure.usd_per_million_tokens(usd_per_hour),
+        usd_per_request=measure.usd_per_request(usd_per_hour),
         memory_used_bytes=memory.used,
         memory_available_bytes=memory.available,
-        breakdown={cause: seconds * token / state.decode.seconds for cause, seconds in state.decode.breakdown.items()},
+        breakdown=state.breakdown,
         layout=deployment.layout,
         engine_level=deployment.engine.title,
         confidence=confidence(deployment),
         nearest=nearest_points(deployment, request.batch, request.prompt + request.output // 2, "decode"),
-        assumptions=[*assumptions(deployment), *_arrivals(request, deployment.layout, state.prefill)],
+        assumptions=[*assumptions(deployment), *_arrivals(request, deployment.layout, state)],
     )
 
 
-@dataclass(frozen=True)
-class SteadyState:
-    """Users that take turns on a deployment, each sending the next prompt when the answer is done."""
-
-    decode: StepTime
-    """One decode step of all users."""
-    prefill: StepTime
-    """The prompt of one user."""
-    token_seconds: float
-    """Time per output token, the prompts of others included."""
-    first_token_seconds: float
-    """From the start of a prompt to its first token."""
-    queueing_seconds: float
-    """Until a prompt starts."""
-    flops_per_second: float
-    """Rate of one GPU."""
-    busy: float
-    """Share of the time in which one GPU runs kernels."""
-
-
-def steady_state(deployment: Deployment, prompt: float, output: float, batch: float, sampled: bool = False) -> SteadyState:
-    """``batch`` users with prompts of ``prompt`` and answers of ``output`` tokens; ``sampled`` as in :class:`Work`."""
-    layout, engine = deployment.layout, deployment.engine
-    decode = decode_step(deployment, batch, prompt + output / 2.0, sampled)
-    prefill = prefill_step(deployment, 1.0, prompt)
-    users = max(1.0, batch / layout.dp)
-    delay, again = _interruption(deployment, prefill, prompt, _arrivals_per_step(deployment, users, output))
-    token = decode.seconds + delay + again
-    first = prefill.seconds + float(engine.per_request)
-    # Without chunked prefill decoding stops while a prompt runs.
-    answer = output * (token if engine.chunked else decode.seconds)
-    queue = waiting(users, prefill.device / layout.pp, answer) + (decode.seconds * 0.5 if users > 1.0 else 0.0)
-    rate, busy = _gpu_load(layout, decode, prefill, batch, output, token)
-    return SteadyState(decode, prefill, token, first, queue, rate, busy)
-
-
-def _arrivals_per_step(deployment: Deployment, users: float, output: float) -> float:
-    """Prompts that begin in the time of one decode step, on one copy of the attention that serves ``users``."""
-    layout = deployment.layout
-    mean = (users - 1.0) / max(1.0, output)
-    # ranks that share experts go in step: all wait for the busiest
-    in_step = deployment.model.experts and layout.ep > 1 and layout.dp > 1 and not deployment.engine.balanced
-    return busiest(mean, layout.dp) if in_step else mean
-
-
-def _interruption(deployment: Deployment, prefill: StepTime, prompt: float, arrivals_per_step: float) -> tuple[float, float]:
-    """(seconds by which prompts that ride along lengthen a decode step, seconds of the further steps that they need).
-
-    Launches and the engine's step are paid by the decode steps already. Prompts that ride along share the weights and the
-    fixed times too, as long as a step has room for their tokens; each further step pays them again.
-    """
-    engine = deployment.engine
-    shared = again = 0.0
-    if engine.chunked:
-        once = prefill.weights + prefill.fixed
-        shared = arrivals_per_step * once
-        again = max(0.0, arrivals_per_step * prompt / constants().step_tokens.value - 1.0) * once
-    return max(0.0, float(engine.interference) * arrivals_per_step * prefill.device - shared), again
-
-
-def _gpu_load(
-    layout: Layout, decode: StepTime, prefill: StepTime, batch: float, output: float, token: float
-) -> tuple[float, float]:
-    """(FLOP/s, share of the time in kernels) of one GPU in steady state: decode steps and the prompts of ``batch`` users."""
-    users = batch / layout.dp
-    stages = min(1.0, users / layout.pp)  # of a pipeline with fewer users than stages, some stages wait
-    prompts = users / max(1.0, output) / layout.pp
-    rate = (stages * decode.flops + prompts * prefill.flops) / token
-    return rate, min(1.0, (stages * decode.busy + prompts * prefill.busy) / token)
-
-
-def _memory(deployment: Deployment, context: int, batch: int, check: bool) -> Memory:
-    memory = memory_of(deployment, context, batch)
+def _memory(deployment: Deployment, context: int, batch: int, check: bool, shared: int = 0) -> Memory:
+    memory = memory_of(deployment, context, batch, shared)
     if check:
         require_fit(deployment, memory, context, batch)
     return memory
 
 
-def _watts(deployment: Deployment, flops_per_second: float, busy: float) -> float:
-    return cluster_watts(
-        deployment.cluster, deployment.layout.gpus, flops_per_second, deployment.precision.arithmetic, busy
-    )
+def _watts(deployment: Deployment, doing: Activity) -> float:
+    return cluster_watts(deployment.cluster, deployment.layout.gpus, doing)
+
+
+def _peak(deployment: Deployment) -> float:
+    """FLOP/s of one GPU in the arithmetic of the weights."""
+    return deployment.gpu.peak_flops(deployment.precision.arithmetic)
 
 
 def _usd(deployment: Deployment, seconds_per_token: float) -> float:
@@ -272,12 +231,12 @@ def _usd(deployment: Deployment, seconds_per_token: float) -> float:
     return deployment.layout.gpus * float(deployment.gpu.price.per_hour) / 3600.0 * seconds_per_token * 1e6
 
 
-def _arrivals(request: Request, layout: Layout, prefill: StepTime) -> list[str]:
+def _arrivals(request: Request, layout: Layout, state: SteadyState) -> list[str]:
     """What queueing takes for granted: benchmarks that start all users at once measure far more."""
     others = -(-request.batch // layout.dp) - 1
     if others < 1:
         return []
     return [
         "each user sends the next prompt when the answer is there; where all start at once the last first token comes "
-        f"{others * prefill.device:.2g} s later"
+        f"{others * state.prefill.device:.2g} s later"
     ]

@@ -26,9 +26,11 @@ def forward(deployment: Deployment, work: Work) -> StepTime:
 
 
 def decode_step(deployment: Deployment, batch: float, context: float, sampled: bool = False) -> StepTime:
-    """One new token for each of ``batch`` sequences spread over the replicas and pipeline stages of the layout."""
+    """One new token (and the drafted ones that it checks) for each of ``batch`` sequences spread over the replicas and pipeline
+    stages of the layout."""
     each = max(1.0, batch / (deployment.layout.dp * deployment.layout.pp))
-    return forward(deployment, Work(each, each, context, False, sampled))
+    checked = deployment.speculation.checked if deployment.speculation else 1
+    return forward(deployment, Work(each * checked, each, context, False, sampled))
 
 
 def prefill_step(deployment: Deployment, sequences: float, tokens: float, context: float = 0.0) -> StepTime:
@@ -65,6 +67,7 @@ def _attention_block(ops: Operators, work: Work) -> StepTime:
         ops.gemm(step, m, heads * model.qk_nope_head_dim, model.kv_lora_rank, wide=True)
         ops.gemm(step, m, heads * model.v_head_dim, model.kv_lora_rank, wide=True)
         ops.gemm(step, m, model.hidden, heads * model.v_head_dim)
+        ops.small_kernels(step, m * 4.0 * (heads * qk + latent), ops.scale * float(ops.engine.latent))
     else:
         kv = model.head_dim * max(1.0, model.kv_heads / tp)
         query = model.q_size / tp * (2.0 if model.attention_gate else 1.0)
@@ -82,13 +85,15 @@ def _linear_block(ops: Operators, work: Work) -> StepTime:
     step, m = StepTime(), work.tokens
     key, value, state = model.linear_key_size / tp, model.linear_value_size / tp, model.linear_state / tp
     ops.gemm(step, m, 2.0 * key + 2.0 * value, model.hidden)
+    heads = value * value / state  # of square states
+    ops.gemm(step, m, 2.0 * heads, model.hidden, wide=True)  # decay and update rate of each head
     passes = max(1.0, work.tokens / work.sequences / known.linear_chunk.value) if work.prefill else 1.0
     moved = 2.0 * known.state_bytes.value * state * work.sequences * passes + m * 4.0 * (2.0 * key + 3.0 * value)
     flops = 6.0 * m * state
     rate = ops.gpu.peak_flops("bf16")
     fixed, memory, _ = kernels.elementwise(ops.small, moved, ops.bandwidth)
     excess = max(0.0, flops / (known.linear_compute.value * rate) - memory)
-    parts = (known.linear_kernels.value * fixed, memory, excess)
+    parts = (float(ops.engine.linear) * fixed + known.linear_fixed.value, memory, excess)
     ops.charge(step, "kv", parts, flops, max(moved / ops.bandwidth, flops / rate))
     ops.gemm(step, m, model.hidden, value)
     _small_kernels(ops, step, m)
@@ -130,10 +135,9 @@ def _expert_block(ops: Operators, work: Work) -> StepTime:
     model, layout = ops.deployment.model, ops.deployment.layout
     step, m = StepTime(), work.tokens
     ops.gemm(step, m, model.experts, model.hidden, wide=True)
-    ops.experts(step, m * layout.dp)
-    if model.shared_expert_ffn:
-        ops.gemm(step, m, 2.0 * model.shared_expert_ffn / layout.tp, model.hidden)
-        ops.gemm(step, m, model.hidden, model.shared_expert_ffn / layout.tp)
+    if not ops.deployment.precision.routed_inside:
+        ops.small_kernels(step, m * 4.0 * (model.experts + model.hidden), ops.scale * float(ops.engine.router))
+    step.add(_experts(ops, m))
     _small_kernels(ops, step, m)
     if layout.dp > 1:
         pool = layout.tp * layout.dp
@@ -143,6 +147,20 @@ def _expert_block(ops: Operators, work: Work) -> StepTime:
     else:
         _all_reduce(ops, step, m)
     return step
+
+
+def _experts(ops: Operators, tokens: float) -> StepTime:
+    """Routed and shared experts of a layer; on a stream of their own, the shared ones add their traffic alone."""
+    model, layout = ops.deployment.model, ops.deployment.layout
+    routed, shared = StepTime(), StepTime()
+    ops.experts(routed, tokens * layout.dp)
+    if model.shared_expert_ffn:
+        ops.gemm(shared, tokens, 2.0 * model.shared_expert_ffn / layout.tp, model.hidden)
+        ops.gemm(shared, tokens, model.hidden, model.shared_expert_ffn / layout.tp)
+        if ops.engine.side_stream:
+            shared.fixed = max(0.0, shared.fixed - routed.device)
+    routed.add(shared)
+    return routed
 
 
 def _ends(ops: Operators, step: StepTime, work: Work) -> None:

@@ -13,6 +13,7 @@ from wsekern.cluster.step import decode_step, forward, prefill_step
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
+from wsekern.workload.speculation import Speculation
 
 
 def chunked_prefill(deployment: Deployment, prompt: int, chunk: int, decoding: int = 0) -> tuple[float, float]:
@@ -64,7 +65,7 @@ def disaggregate(
     )
     prompt = prefill_step(reading, 1.0, request.prompt)
     token = decode_step(writing, request.batch, request.prompt + request.output / 2.0).seconds
-    transfer = _transfer_seconds(reading, writing, request.prompt)
+    transfer = transfer_seconds(reading, request.prompt, network_rate(writing))
     needed = request.batch / (token * request.output) * prompt.seconds
     rate = request.batch / token
     gpus = writing.layout.gpus + needed * reading.layout.gpus
@@ -81,13 +82,17 @@ def disaggregate(
     )
 
 
-def _transfer_seconds(reading: Deployment, writing: Deployment, prompt: int) -> float:
-    """Seconds of sending the cache of a prompt from ``reading`` to ``writing``, every GPU through its own adapter."""
-    link = reading.gpu.link
-    moved = cache_bytes(reading.model, reading.precision, prompt)
-    adapters = min(reading.layout.gpus, writing.layout.gpus)
-    wires = adapters * float(link.network_bandwidth) * float(link.network_efficiency)
-    return float(link.network_latency) + moved / wires
+def network_rate(deployment: Deployment) -> float:
+    """Bytes per second between ``deployment`` and other systems, every GPU through its own adapter."""
+    link = deployment.gpu.link
+    return deployment.layout.gpus * float(link.network_bandwidth) * float(link.network_efficiency)
+
+
+def transfer_seconds(reading: Deployment, prompt: float, rate: float, moved: float | None = None) -> float:
+    """Seconds of sending the cache of ``prompt`` tokens from ``reading`` to what takes ``rate`` bytes per second: ``moved``
+    bytes where the cache has another format there."""
+    size = cache_bytes(reading.model, reading.precision, prompt) if moved is None else moved
+    return float(reading.gpu.link.network_latency) + size / min(rate, network_rate(reading))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,23 +114,18 @@ def speculate(
 
     The draft comes from ``draft`` (a model on the same GPUs, one step a token); without one it costs nothing.
     """
-    if not isinstance(drafted, int) or drafted < 1:
-        raise InputError(f"drafted is {drafted!r}, expected a whole number of at least 1")
-    if not 0.0 <= acceptance <= 1.0:
-        raise InputError(f"acceptance is {acceptance!r}, expected a probability from 0 to 1")
-    deployment = deploy(
+    speculation = Speculation(drafted, acceptance)
+    alone = deploy(
         model, cluster, context=context, batch=batch, precision=precision, engine_level=engine_level, **degrees
     )
-    layout = deployment.layout
-    each = max(1.0, batch / (layout.dp * layout.pp))
-    seconds = forward(deployment, Work(each * (drafted + 1), each, context, False)).seconds
+    seconds = decode_step(replace(alone, speculation=speculation), batch, context).seconds
     if draft is not None:
-        beside = replace(deployment, model=draft, layout=Layout(tp=layout.tp))
-        seconds += drafted * (decode_step(beside, batch, context).seconds - float(deployment.engine.per_step))
-    kept = drafted + 1.0 if acceptance == 1.0 else (1.0 - acceptance ** (drafted + 1)) / (1.0 - acceptance)
+        beside = replace(alone, model=draft, layout=Layout(tp=alone.layout.tp))
+        seconds += drafted * (decode_step(beside, batch, context).seconds - float(alone.engine.per_step))
+    kept = speculation.kept
     return Speculative(
         tokens_per_step=kept,
         step_seconds=seconds,
         time_per_output_token_seconds=seconds / kept,
-        speedup=decode_step(deployment, batch, context).seconds * kept / seconds,
+        speedup=decode_step(alone, batch, context).seconds * kept / seconds,
     )

@@ -1,64 +1,114 @@
 """The GPU cluster in the words of the comparison."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 
-from wsekern.cluster import Cluster, Served, best_deployment, serve, serve_on
+import msgspec
+
+from wsekern.cluster import Cluster, Deployment, Layout, Served, best_deployment, deploy, serve_on
+from wsekern.cluster.checkpoint import served_precision
+from wsekern.cluster.engine import Engine, load_engine
+from wsekern.compare.serving import Serving
 from wsekern.compare.side import Side
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.measure import Measure
 from wsekern.workload.request import Request
-
-# The wafer's mixed precision stores fp16, which is what a GPU's tensor cores do under that name anyway.
-_GPU_PRECISION = {"fp16_fp32": "fp16"}
 
 _SHARE_OF = {"weights": "memory", "kv": "memory", "compute": "compute", "fixed": "overhead", "engine": "overhead"}
 """Parts of a GPU's step; whatever is not named is communication between GPUs."""
 
 
-def gpu_precision(request: Request) -> str:
-    """What the request's precision is called on a GPU."""
-    return _GPU_PRECISION.get(request.precision, request.precision)
+def engine_of(engine_level: str, serving: Serving) -> Engine:
+    """The serving software, which reads prompts whole where ``serving`` asks for that."""
+    engine = load_engine(engine_level)
+    return engine if serving.chunked_prefill else msgspec.structs.replace(engine, chunked=False)
 
 
-def cluster_side(config: ModelConfig, request: Request, cluster: Cluster, engine_level: str, **layout: int) -> Side:
-    """How the GPU ``cluster`` serves ``request`` with software of ``engine_level`` (stock, tuned, ideal).
+@dataclass(frozen=True)
+class Deployed:
+    """``copies`` of ``deployment`` that share the users of ``request``; ``cached`` tokens of every prompt need not be read:
+    those of the request that are shared, unless given."""
 
-    ``layout`` may fix ``tp``, ``pp``, ``dp`` and ``ep``. Otherwise it is the layout, with as many copies of it as
-    the cluster holds, that has the lowest time per output token for these users.
-    """
-    copies, precision = 1, gpu_precision(request)
-    wanted, given = Request(request.prompt, request.output, request.batch, precision), bool(layout)
-    if given:
-        served = serve(config, wanted, cluster, engine_level=engine_level, **layout)
-    else:
-        deployment, copies = best_deployment(config, wanted, cluster, engine_level=engine_level)
-        served = serve_on(deployment, Request(request.prompt, request.output, -(-request.batch // copies), precision))
-    total = request.batch / served.time_per_output_token_seconds  # users do not always divide evenly
-    uneven = copies * served.tokens_per_second / total
+    deployment: Deployment
+    copies: int
+    request: Request
+    engine_level: str
+    serving: Serving
+    cached: int | None = None
+
+    @property
+    def gpus(self) -> int:
+        """Of all copies."""
+        return self.copies * self.deployment.layout.gpus
+
+    @property
+    def usd_per_hour(self) -> float:
+        """Of the GPUs in use."""
+        return self.gpus * float(self.deployment.gpu.price.per_hour)
+
+    def served(self, think_seconds: float) -> Served:
+        """The copy with the most users."""
+        each = replace(self.request, batch=-(-self.request.batch // self.copies))
+        return serve_on(self.deployment, each, think_seconds=think_seconds, cached=self.cached)
+
+    def side(self, think_seconds: float) -> Side:
+        """How the users are served who send the next request ``think_seconds`` after the answer."""
+        served, request, cluster = self.served(think_seconds), self.request, self.deployment.cluster
+        measure = Measure(users=request.batch, prompt=request.prompt, output=request.output,
+                          time_to_first_token_seconds=served.time_to_first_token_seconds,
+                          time_per_output_token_seconds=served.time_per_output_token_seconds, think_seconds=think_seconds)
+        return Side(
+            name=f"{cluster.name} ({self.engine_level})", measure=measure,
+            lone_time_to_first_token_seconds=served.lone_time_to_first_token_seconds,
+            lone_time_per_output_token_seconds=served.lone_time_per_output_token_seconds,
+            watts=self.copies * served.watts, rated_watts=cluster.power_max, usd_per_hour=self.usd_per_hour,
+            memory_used_bytes=self.gpus * served.memory_used_bytes,
+            memory_available_bytes=self.gpus * served.memory_available_bytes, shares=_shares(served),
+            facts={"gpus": self.gpus, "copies": self.copies, **asdict(served.layout),
+                   "gpu_precision": self.deployment.precision.name,
+                   "cache_bytes_per_element": self.deployment.precision.cache,
+                   "engine_level": served.engine_level, "confidence": served.confidence, "nearest": served.nearest,
+                   "prefill_seconds": served.prefill_seconds, "queueing_seconds": served.queueing_seconds,
+                   "decoding_users": self.copies * served.decoding_users, "breakdown_seconds": served.breakdown},
+            assumptions=[self._laid_out(), self._stored(), *served.assumptions])
+
+    def _laid_out(self) -> str:
+        """The layout in words."""
+        where = f"{self.request.batch} users at once on {self.copies} x {self.deployment.layout.gpus} GPUs"
+        why = "as asked" if self.serving.degrees else "the layout that answers a request soonest"
+        return f"{where} ({degrees_in_words(self.deployment.layout)}), {why}"
+
+    def _stored(self) -> str:
+        """Where the precision of the GPUs comes from."""
+        whence = "as the checkpoint is stored" if self.serving.gpu_precision is None else "as asked"
+        return f"weights in {self.deployment.precision.name} on the GPUs, {whence}"
+
+
+def deployed(config: ModelConfig, request: Request, cluster: Cluster, engine_level: str, serving: Serving,
+             cached: int | None = None) -> Deployed:
+    """``config`` on ``cluster`` with software of ``engine_level`` (stock, tuned, ideal): in the layout of ``serving``, or in
+    that which answers these users soonest; as many copies of it as the cluster holds."""
+    precision = served_precision(config, engine_level, serving.gpu_precision, serving.kv_precision)
+    engine = engine_of(engine_level, serving)
+    if not serving.degrees:
+        best, copies = best_deployment(
+            config, request, cluster, engine_level=engine, precision=precision, think_seconds=serving.think_seconds,
+            speculation=serving.speculation, cached=cached)
+        return Deployed(best, copies, request, engine_level, serving, cached)
+    laid_out = replace(deploy(config, cluster, context=request.context, batch=request.batch, engine_level=engine,
+                              precision=precision, **serving.degrees), speculation=serving.speculation)
+    copies = max(1, min(cluster.count // laid_out.layout.gpus, request.batch)) if serving.dp is None else 1
+    return Deployed(laid_out, copies, request, engine_level, serving, cached)
+
+
+def _shares(served: Served) -> dict[str, float]:
+    """Parts of the time per output token."""
     shares = dict.fromkeys(("compute", "memory", "communication", "overhead"), 0.0)
     for part, seconds in served.breakdown.items():
         shares[_SHARE_OF.get(part, "communication")] += seconds
     whole = sum(shares.values())
-    return Side(
-        name=f"{cluster.name} ({engine_level})",
-        time_to_first_token_seconds=served.time_to_first_token_seconds,
-        time_per_output_token_seconds=served.time_per_output_token_seconds,
-        tokens_per_second_per_user=served.tokens_per_second_per_user, tokens_per_second=total,
-        watts=copies * served.watts, joules_per_token=uneven * served.joules_per_token,
-        usd_per_million_tokens=uneven * served.usd_per_million_tokens,
-        memory_used_bytes=copies * served.memory_used_bytes * served.layout.gpus,
-        memory_available_bytes=copies * served.memory_available_bytes * served.layout.gpus,
-        shares={name: seconds / whole for name, seconds in shares.items()},
-        facts={"gpus": copies * served.layout.gpus, "copies": copies,
-               **asdict(served.layout),
-               "engine_level": served.engine_level, "confidence": served.confidence, "nearest": served.nearest,
-               "prefill_seconds": served.prefill_seconds, "queueing_seconds": served.queueing_seconds,
-               "breakdown_seconds": served.breakdown},
-        assumptions=[*([] if given else [_laid_out(served, copies, request.batch)]), *served.assumptions])
+    return {name: seconds / whole for name, seconds in shares.items()}
 
 
-def _laid_out(served: Served, copies: int, users: int) -> str:
-    """The layout in words."""
-    names = ("tp", "pp", "dp", "ep")
-    degrees = ", ".join(f"{name} {getattr(served.layout, name)}" for name in names if getattr(served.layout, name) > 1)
-    where = f"{copies} x {served.layout.gpus} GPUs ({degrees or 'tp 1'})"
-    return f"{users} users at once on {where}, the layout with the lowest time per output token"
+def degrees_in_words(layout: Layout) -> str:
+    """Degrees of parallelism above 1."""
+    return ", ".join(f"{name} {degree}" for name, degree in asdict(layout).items() if degree > 1) or "tp 1"

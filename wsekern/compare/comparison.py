@@ -1,12 +1,19 @@
-"""What one request costs on either side, in the same words."""
+"""What whole requests cost on either side, in the same words."""
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from wsekern.cluster import Cluster, best_cluster, load_cluster
-from wsekern.compare.cluster_side import gpu_precision
+from wsekern.cluster.checkpoint import served_precision
+from wsekern.cluster.choose import CANDIDATES
+from wsekern.compare.cluster_side import engine_of
 from wsekern.compare.forced import with_note
 from wsekern.compare.pairing import Pairing
+from wsekern.compare.serving import PLAIN, Serving
 from wsekern.compare.side import Side
+from wsekern.compare.verdict import ratios, reasons
+from wsekern.errors import BudgetError, InputError
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
@@ -14,67 +21,79 @@ from wsekern.workload.request import Request
 
 @dataclass(frozen=True)
 class Comparison:
-    """One request on both sides; a second cluster side shows the bound that perfect software would reach."""
+    """Requests on both sides; a second cluster side shows the bound that perfect software would reach.
+
+    A side is None where it cannot serve them, and ``not_served`` says why, by the side's name.
+    """
 
     model: str
     request: Request
-    wafer: Side
-    cluster: Side
-    cluster_ideal: Side
+    wafer: Side | None
+    cluster: Side | None
+    cluster_ideal: Side | None
+    not_served: dict[str, str] = field(default_factory=dict)
+
+    def sides(self) -> dict[str, Side | None]:
+        """All three by name."""
+        return {"wafer": self.wafer, "cluster": self.cluster, "cluster_ideal": self.cluster_ideal}
+
+    def served(self) -> list[Side]:
+        """The sides that serve the requests."""
+        return [side for side in self.sides().values() if side is not None]
 
     def ratios(self) -> dict[str, float]:
-        """How many times better the wafer is than the cluster (below 1: worse)."""
-        wafer, cluster = self.wafer, self.cluster
-        return {
-            "time_to_first_token": cluster.time_to_first_token_seconds / wafer.time_to_first_token_seconds,
-            "tokens_per_second_per_user": wafer.tokens_per_second_per_user / cluster.tokens_per_second_per_user,
-            "tokens_per_second": wafer.tokens_per_second / cluster.tokens_per_second,
-            "tokens_per_joule": cluster.joules_per_token / wafer.joules_per_token,
-            "tokens_per_usd": cluster.usd_per_million_tokens / wafer.usd_per_million_tokens,
-        }
-
-    def to_dict(self) -> dict:
-        """Plain data for JSON; keys carry units."""
-        return {"model": self.model, "request": asdict(self.request), "wafer": asdict(self.wafer),
-                "cluster": asdict(self.cluster), "cluster_ideal": asdict(self.cluster_ideal),
-                "wafer_better_by": self.ratios(), "reasons": self.reasons()}
+        """How many times better the wafer is than the cluster (below 1: worse); empty where one of them is None."""
+        return ratios(self.wafer, self.cluster) if self.wafer and self.cluster else {}
 
     def reasons(self) -> list[str]:
         """The comparison in sentences."""
-        speeds = {"tokens_per_second_per_user": "answers one user {} times {} than",
-                  "tokens_per_second": "serves all users together {} times {} than"}
-        amounts = {"tokens_per_joule": "per joule", "tokens_per_usd": "per dollar"}
-        sentences = []
-        for key, factor in self.ratios().items():
-            times = f"{max(factor, 1 / factor):.1f}"
-            if key in speeds:
-                words = speeds[key].format(times, "faster" if factor >= 1 else "slower")
-                sentences.append(f"{self.wafer.name} {words} {self.cluster.name}")
-            elif key in amounts:
-                better, worse = (self.wafer, self.cluster) if factor >= 1 else (self.cluster, self.wafer)
-                sentences.append(f"{amounts[key]}, {better.name} gives {times} times the tokens of {worse.name}")
-        for side in (self.wafer, self.cluster):
-            cause = max(side.shares, key=side.shares.get)
-            sentences.append(f"the largest part of a token on {side.name} is {cause}: {100 * side.shares[cause]:.0f} %")
-        return sentences
+        return reasons(self.wafer, self.cluster)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; keys carry units."""
+        sides = {name: None if side is None else side.to_dict() for name, side in self.sides().items()}
+        return {"model": self.model, "request": asdict(self.request), **sides, "not_served": self.not_served,
+                "wafer_better_by": self.ratios(), "reasons": self.reasons()}
 
 
 def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, cluster: str | Cluster,
-            profile: str = "silicon", engine_level: str = "stock") -> Comparison:
+            profile: str = "silicon", engine_level: str = "stock", serving: Serving = PLAIN) -> Comparison:
     """Serve ``request`` on ``machine`` (the fewest wafers that hold it, or ``wafers``) and on a GPU ``cluster``.
 
-    ``cluster`` may be a name such as ``h100x8``, or ``auto``: the usual system, and the layout on it, with the least time per
-    output token.
+    ``cluster`` may be a name such as ``h100x8``, or ``auto``: the usual system that answers a request soonest.
+    Raises :class:`InputError` for what is unknown and where neither side can serve the request, :class:`BudgetError`
+    where a number of wafers or a layout that is asked for cannot hold it.
     """
-    layout: dict[str, int] = {}
-    if cluster == "auto":
-        described, served = best_cluster(config, request, engine_level=engine_level, precision=gpu_precision(request))
-        layout = asdict(served.layout)
-    else:
-        described = load_cluster(cluster)
-    pairing = Pairing(config, machine, described, wafers, profile, engine_level)
-    wafer = pairing.wafer(request)
-    if wafers is not None:
-        wafer = with_note(wafer, replace(pairing, wafers=None).wafer(request), request, machine)
-    return Comparison(config.name, request, wafer, pairing.gpus(request, **layout),
-                      pairing.ideal_gpus(request, **layout))
+    described = chosen_cluster(config, request, engine_level, serving) if cluster == "auto" else load_cluster(cluster)
+    pairing = Pairing(config, machine, described, wafers, profile, engine_level, serving)
+    pairing.check()
+    tried = {"wafer": _attempt(pairing.wafer, request, wafers is not None),
+             "cluster": _attempt(pairing.gpus, request, bool(serving.degrees)),
+             "cluster_ideal": _attempt(pairing.ideal_gpus, request, bool(serving.degrees))}
+    sides = {name: side if isinstance(side, Side) else None for name, side in tried.items()}
+    not_served = {name: side for name, side in tried.items() if isinstance(side, str)}
+    if not any(sides.values()):
+        raise InputError("; ".join(dict.fromkeys(not_served.values())))
+    if wafers is not None and sides["wafer"] is not None:
+        fewest = replace(pairing, wafers=None).wafer(request)
+        sides["wafer"] = with_note(sides["wafer"], fewest, machine)
+    return Comparison(config.name, pairing.load(request), **sides, not_served=not_served)
+
+
+def _attempt(serve: Callable[[Request], Side], request: Request, forced: bool) -> Side | str:
+    """A side, or why it cannot serve ``request``. A size that a user has ``forced`` and that is too small is refused."""
+    try:
+        return serve(request)
+    except InputError as error:
+        if forced and isinstance(error, BudgetError):
+            raise
+        return str(error)
+
+
+def chosen_cluster(config: ModelConfig, request: Request, engine_level: str, serving: Serving) -> Cluster:
+    """The usual cluster that answers a request soonest; where none serves, the largest, which says what is missing."""
+    precision = served_precision(config, engine_level, serving.gpu_precision, serving.kv_precision)
+    try:
+        return best_cluster(config, request, engine_level=engine_of(engine_level, serving), precision=precision)[0]
+    except InputError:
+        return load_cluster(CANDIDATES[-1])

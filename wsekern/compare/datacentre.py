@@ -7,7 +7,8 @@ from typing import Any
 
 from wsekern.cluster import Cluster, load_cluster
 from wsekern.compare.pairing import IDEAL, Pairing
-from wsekern.compare.side import Side
+from wsekern.compare.serving import PLAIN, Serving
+from wsekern.compare.side import Side, copies_of
 from wsekern.errors import InputError
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
@@ -44,12 +45,18 @@ class Site:
     systems: int
     users: int
     users_per_system: int
+    requests_per_second: float
     tokens_per_second: float
+    prompt_tokens_per_second: float
     tokens_per_second_per_user: float
     time_to_first_token_seconds: float
+    time_per_output_token_seconds: float
+    request_seconds: float
     joules_per_token: float
+    joules_per_request: float
     system_watts: float
     usd_per_million_tokens: float
+    usd_per_request: float
     assumptions: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,6 +118,7 @@ def datacentre(
     wafers: int | None = None,
     profile: str = "silicon",
     engine_level: str = "stock",
+    serving: Serving = PLAIN,
     batches: Sequence[int] = BATCHES,
 ) -> Sites:
     """Fill ``budget`` with systems of either side, each with the users of ``batches`` that give it most tokens a second.
@@ -118,41 +126,41 @@ def datacentre(
     ``request`` is what each user asks for; its batch is not used. A side is None where no batch reaches the speed that the
     budget asks for each user or the model does not fit, and ``gpus_ideal`` where ``engine_level`` is the ideal one already.
     """
-    pairing = Pairing(config, machine, load_cluster(cluster), wafers, profile, engine_level)
-    rated = pairing.cluster.power_max
+    pairing = Pairing(config, machine, load_cluster(cluster), wafers, profile, engine_level, serving)
+    pairing.check()
 
-    def wafers_at(batch: int) -> tuple[Side, float]:
-        side = pairing.wafer(replace(request, batch=batch))
-        return side, side.watts
+    def best(serve: Callable[[Request], Side]) -> Site | None:
+        return _best(serve, request, batches, budget)
 
-    def gpus_at(batch: int) -> tuple[Side, float]:
-        return pairing.gpus(replace(request, batch=batch)), rated
-
-    def ideal_gpus_at(batch: int) -> tuple[Side, float]:
-        return pairing.ideal_gpus(replace(request, batch=batch)), rated
-
-    def best(make: Callable[[int], tuple[Side, float]]) -> Site | None:
-        return _best(make, batches, budget, budget.assumptions(request))
-
-    return Sites(best(wafers_at), best(gpus_at), None if engine_level == IDEAL else best(ideal_gpus_at))
+    return Sites(best(pairing.wafer), best(pairing.gpus), None if engine_level == IDEAL else best(pairing.ideal_gpus))
 
 
-def _best(make: Callable[[int], tuple[Side, float]], batches: Sequence[int], budget: Budget, common: list[str]) -> Site | None:
-    """The site with most tokens a second; ``make`` gives one system under a batch, and its rated watts."""
+def _best(serve: Callable[[Request], Side], request: Request, batches: Sequence[int], budget: Budget) -> Site | None:
+    """The site with most tokens a second; ``serve`` gives one system under the load of a batch."""
     best: Site | None = None
     for batch in batches:
         try:
-            side, rated = make(batch)
+            side = serve(replace(request, batch=batch))
         except InputError:
             continue
-        systems = int(budget.usable_watts / rated)
+        systems = int(budget.usable_watts / side.rated_watts)
         if side.tokens_per_second_per_user < budget.least_tokens_per_second_per_user or systems < 1:
             continue
-        site = Site(
-            system=side.name, systems=systems, users=systems * batch, users_per_system=batch,
-            tokens_per_second=systems * side.tokens_per_second, tokens_per_second_per_user=side.tokens_per_second_per_user,
-            time_to_first_token_seconds=side.time_to_first_token_seconds, joules_per_token=side.joules_per_token,
-            system_watts=rated, usd_per_million_tokens=side.usd_per_million_tokens, assumptions=[*common, *side.assumptions])
+        site = _site(side, systems, batch, budget.assumptions(request))
         if best is None or site.tokens_per_second > best.tokens_per_second:
             best = site
     return best
+
+
+def _site(side: Side, systems: int, batch: int, common: list[str]) -> Site:
+    """``systems`` such as ``side``, each under the load of ``batch`` users."""
+    whole = copies_of(side, systems)
+    return Site(
+        system=side.name, systems=systems, users=systems * batch, users_per_system=batch,
+        requests_per_second=whole.requests_per_second, tokens_per_second=whole.tokens_per_second,
+        prompt_tokens_per_second=whole.prompt_tokens_per_second, tokens_per_second_per_user=side.tokens_per_second_per_user,
+        time_to_first_token_seconds=side.time_to_first_token_seconds,
+        time_per_output_token_seconds=side.time_per_output_token_seconds, request_seconds=side.request_seconds,
+        joules_per_token=side.joules_per_token, joules_per_request=side.joules_per_request, system_watts=side.rated_watts,
+        usd_per_million_tokens=side.usd_per_million_tokens, usd_per_request=side.usd_per_request,
+        assumptions=[*common, *side.assumptions])

@@ -4,13 +4,11 @@ from dataclasses import replace
 
 from wsekern.compare.side import Side
 from wsekern.machine import Machine
-from wsekern.workload.request import Request
 
 
-def with_note(forced: Side, fewest: Side, request: Request, machine: Machine) -> Side:
+def with_note(forced: Side, fewest: Side, machine: Machine) -> Side:
     """``forced``, with one more assumption where it answers a request later than the ``fewest`` wafers that hold it."""
-    times = [side.time_to_first_token_seconds + (request.output - 1) * side.time_per_output_token_seconds
-             for side in (forced, fewest)]
+    times = [side.request_seconds for side in (forced, fewest)]
     if times[0] <= times[1] or forced.facts["wafers"] == fewest.facts["wafers"]:
         return forced
     slow, quick = (f"{1e3 * seconds:,.4g} ms" for seconds in times)

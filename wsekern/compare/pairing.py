@@ -1,15 +1,19 @@
 """What a comparison sets beside each other: a model on wafers of one kind, and on one GPU cluster."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from wsekern.cluster import Cluster
-from wsekern.compare.cluster_side import cluster_side
+from wsekern.cluster import Cluster, deploy, load_cluster
+from wsekern.cluster.checkpoint import served_precision
+from wsekern.cluster.systems import network_rate
+from wsekern.compare.apart import apart, readers_of
+from wsekern.compare.cluster_side import deployed, engine_of
+from wsekern.compare.serving import PLAIN, Serving
 from wsekern.compare.side import Side
-from wsekern.compare.wafer_side import wafer_side
-from wsekern.inference.placement import place_model
+from wsekern.compare.wafer_side import placed, wafer_side
+from wsekern.inference.placement import Placement
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.request import Request
+from wsekern.workload.request import PRECISIONS, Request
 
 IDEAL = "ideal"
 """Level of serving software that adds nothing to the kernels."""
@@ -25,15 +29,51 @@ class Pairing:
     wafers: int | None = None
     profile: str = "silicon"
     engine_level: str = "stock"
+    serving: Serving = PLAIN
+
+    def check(self) -> None:
+        """Refuse with :class:`InputError` what no request could change: an unknown name, a layout that fits neither the model
+        nor the cluster."""
+        self.machine.profile(self.profile)
+        engine, serving = engine_of(self.engine_level, self.serving), self.serving
+        precision = served_precision(self.config, self.engine_level, serving.gpu_precision, serving.kv_precision)
+        if serving.prefill_cluster is not None:
+            load_cluster(serving.prefill_cluster)
+        if serving.degrees:
+            deploy(self.config, self.cluster, context=1, precision=precision, engine_level=engine, **serving.degrees)
+
+    def load(self, request: Request) -> Request:
+        """``request`` with the share of its prompt that is in the cache already."""
+        return replace(request, shared=self.serving.shared_tokens(request.prompt))
 
     def wafer(self, request: Request) -> Side:
         """How the wafers serve ``request``; :class:`InputError` if they cannot."""
-        return wafer_side(place_model(self.config, request, self.machine, self.wafers, self.profile))
+        request, serving = self.load(request), self.serving
+        if serving.prefill_cluster is None:
+            return wafer_side(self._placed(request))
+        placement = self._placed(request, cached=request.prompt - 1)
+        rate = placement.wafers * float(self.machine.system.io_bandwidth)
+        moved = self.config.kv_elements_per_token * PRECISIONS[request.precision] * request.unread
+        prefill = load_cluster(serving.prefill_cluster)
+        readers = readers_of(self.config, request, prefill, self.engine_level, serving, rate, moved)
+        return apart(lambda away: wafer_side(replace(placement, think_seconds=away)), readers, serving.think_seconds)
 
-    def gpus(self, request: Request, **layout: int) -> Side:
-        """How the cluster serves ``request``; :class:`InputError` if it cannot. ``layout`` may fix tp, pp, dp and ep."""
-        return cluster_side(self.config, request, self.cluster, self.engine_level, **layout)
+    def _placed(self, request: Request, cached: int | None = None) -> Placement:
+        return placed(self.config, request, self.machine, self.wafers, self.profile, self.serving, cached)
 
-    def ideal_gpus(self, request: Request, **layout: int) -> Side:
+    def gpus(self, request: Request) -> Side:
+        """How the cluster serves ``request``; :class:`InputError` if it cannot."""
+        return self._gpus(request, self.engine_level)
+
+    def ideal_gpus(self, request: Request) -> Side:
         """The same cluster with ideal software: the bound of :meth:`gpus`."""
-        return cluster_side(self.config, request, self.cluster, IDEAL, **layout)
+        return self._gpus(request, IDEAL)
+
+    def _gpus(self, request: Request, engine_level: str) -> Side:
+        request, serving = self.load(request), self.serving
+        if serving.prefill_cluster is None:
+            return deployed(self.config, request, self.cluster, engine_level, serving).side(serving.think_seconds)
+        writers = deployed(self.config, request, self.cluster, engine_level, serving, cached=request.prompt - 1)
+        rate = writers.copies * network_rate(writers.deployment)
+        readers = readers_of(self.config, request, load_cluster(serving.prefill_cluster), engine_level, serving, rate)
+        return apart(writers.side, readers, serving.think_seconds)

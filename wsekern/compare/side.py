@@ -1,25 +1,115 @@
-"""One system and how it serves a request, in words that fit wafers and GPUs alike."""
+"""One system and how it serves the users, in words that fit wafers and GPUs alike."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from wsekern.workload.measure import Measure
 
 SHARES = ("compute", "memory", "communication", "overhead")
 """Why a token takes its time, the same four words on both sides."""
 
+FIGURES = (
+    "name", "time_to_first_token_seconds", "time_per_output_token_seconds", "request_seconds",
+    "lone_time_to_first_token_seconds", "lone_time_per_output_token_seconds", "tokens_per_second_per_user",
+    "requests_per_second", "tokens_per_second", "prompt_tokens_per_second", "watts", "joules_per_token", "joules_per_request",
+    "usd_per_hour", "usd_per_million_tokens", "usd_per_request")
+"""What is said of either side of every comparison."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """A system and how it serves the request. Times in seconds, energy in joules, money in US dollars."""
+    """A system, or several alike that share the users, under the load of ``measure``; all totals follow from that.
+
+    Times in seconds, energy in joules, money in US dollars. The figures of a lone user say what the same system does for one
+    user at a time.
+    """
 
     name: str
-    time_to_first_token_seconds: float
-    time_per_output_token_seconds: float
-    tokens_per_second_per_user: float
-    tokens_per_second: float
+    measure: Measure
+    lone_time_to_first_token_seconds: float
+    lone_time_per_output_token_seconds: float
     watts: float
-    joules_per_token: float
-    usd_per_million_tokens: float
+    """Drawn at this load."""
+    rated_watts: float
+    """For which power must be provisioned."""
+    usd_per_hour: float
     memory_used_bytes: float
     memory_available_bytes: float
     shares: dict[str, float]  # of the time per output token; sums to 1
-    facts: dict[str, object] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
+
+    @property
+    def time_to_first_token_seconds(self) -> float:
+        """Under this load, the wait for others included."""
+        return self.measure.time_to_first_token_seconds
+
+    @property
+    def time_per_output_token_seconds(self) -> float:
+        """Of each token after the first, under this load."""
+        return self.measure.time_per_output_token_seconds
+
+    @property
+    def request_seconds(self) -> float:
+        """From prompt to last token, under this load."""
+        return self.measure.request_seconds
+
+    @property
+    def tokens_per_second_per_user(self) -> float:
+        """Speed at which one user sees an answer grow under this load."""
+        return self.measure.tokens_per_second_per_user
+
+    @property
+    def requests_per_second(self) -> float:
+        """Of all users together."""
+        return self.measure.requests_per_second
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Output tokens of all users together, the time of prompts and waiting included."""
+        return self.measure.tokens_per_second
+
+    @property
+    def prompt_tokens_per_second(self) -> float:
+        """Prompt tokens of all users together."""
+        return self.measure.prompt_tokens_per_second
+
+    @property
+    def joules_per_token(self) -> float:
+        """Energy of one output token, its share of the prompt included."""
+        return self.measure.joules_per_token(self.watts)
+
+    @property
+    def joules_per_request(self) -> float:
+        """Energy of one request, prompt included."""
+        return self.measure.joules_per_request(self.watts)
+
+    @property
+    def usd_per_million_tokens(self) -> float:
+        """Price of a million output tokens, their share of the prompts included."""
+        return self.measure.usd_per_million_tokens(self.usd_per_hour)
+
+    @property
+    def usd_per_request(self) -> float:
+        """Price of one request, prompt included."""
+        return self.measure.usd_per_request(self.usd_per_hour)
+
+    def figures(self) -> dict[str, Any]:
+        """:data:`FIGURES` by name."""
+        return {name: getattr(self, name) for name in FIGURES}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: the figures, what they stand on, and the explanations; keys carry units."""
+        return {**self.figures(), "users": self.measure.users, "think_seconds": self.measure.think_seconds,
+                "rated_watts": self.rated_watts, "memory_used_bytes": self.memory_used_bytes,
+                "memory_available_bytes": self.memory_available_bytes, "shares": self.shares, "facts": self.facts,
+                "assumptions": self.assumptions}
+
+
+def copies_of(side: Side, count: int, users: float | None = None) -> Side:
+    """``count`` independent systems such as ``side`` that share ``users``; as many times its own unless given."""
+    shared = replace(side.measure, users=count * side.measure.users if users is None else users)
+    return replace(
+        side, name=side.name if count == 1 else f"{count} x ({side.name})", measure=shared, watts=count * side.watts,
+        rated_watts=count * side.rated_watts, usd_per_hour=count * side.usd_per_hour,
+        memory_used_bytes=count * side.memory_used_bytes, memory_available_bytes=count * side.memory_available_bytes)

@@ -1,4 +1,4 @@
-"""Wafers beside GPUs over batch and prompt length: who wins where, and from which concurrency on."""
+"""Wafers beside GPUs over batch and prompt length, in whole requests: who wins where, and from which concurrency on."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,8 @@ from typing import Any
 
 from wsekern.cluster import Cluster, load_cluster
 from wsekern.compare.pairing import IDEAL, Pairing
-from wsekern.compare.side import Side
+from wsekern.compare.serving import PLAIN, Serving
+from wsekern.compare.side import Side, copies_of
 from wsekern.errors import InputError
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
@@ -19,7 +20,7 @@ BUDGETS = {"equal-power": "watts", "equal-cost": "dollars an hour"}
 """What copies of the systems equalise, by mode."""
 MODES = ("as-given", *BUDGETS)
 MEASURES = {"usd_per_million_tokens": "per dollar", "joules_per_token": "per watt"}
-"""Costs whose crossover is looked for; less is better."""
+"""Costs of an output token, its share of the prompt included, whose crossover is looked for; less is better."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,24 +56,13 @@ class Cell:
         }
 
 
-FIGURES = ("name", "time_to_first_token_seconds", "time_per_output_token_seconds", "tokens_per_second_per_user",
-           "tokens_per_second", "watts", "joules_per_token", "usd_per_million_tokens")
-
-
 def _figures(side: Side | None) -> dict[str, Any] | None:
-    return None if side is None else {name: getattr(side, name) for name in FIGURES}
-
-
-def copies_of(side: Side, count: int) -> Side:
-    """``count`` independent systems, each serving what ``side`` serves."""
-    return side if count == 1 else replace(
-        side, name=f"{count} x ({side.name})", tokens_per_second=count * side.tokens_per_second, watts=count * side.watts,
-        memory_used_bytes=count * side.memory_used_bytes, memory_available_bytes=count * side.memory_available_bytes)
+    return None if side is None else side.figures()
 
 
 def _budget(side: Side, mode: str) -> float:
     """Watts, or dollars an hour, of one system."""
-    return side.watts if mode == "equal-power" else side.usd_per_million_tokens * side.tokens_per_second * 3600 / 1e6
+    return side.watts if mode == "equal-power" else side.usd_per_hour
 
 
 def sweep(
@@ -87,6 +77,7 @@ def sweep(
     wafers: int | None = None,
     profile: str = "silicon",
     engine_level: str = "stock",
+    serving: Serving = PLAIN,
     mode: str = "as-given",
     on_cell: Callable[[], None] = lambda: None,
 ) -> list[Cell]:
@@ -96,7 +87,8 @@ def sweep(
         raise InputError(f"mode {mode!r} is unknown; use one of {', '.join(MODES)}")
     if not batches or not prompts:
         raise InputError("a sweep needs at least one batch and one prompt length")
-    pairing = Pairing(config, machine, load_cluster(cluster), wafers, profile, engine_level)
+    pairing = Pairing(config, machine, load_cluster(cluster), wafers, profile, engine_level, serving)
+    pairing.check()
     cells = []
     for prompt in prompts:
         for batch in batches:
@@ -139,11 +131,7 @@ def _shared(make: Callable[[Request], Side], request: Request, copies: int) -> t
         system = make(replace(request, batch=each))
     except InputError as error:
         return None, str(error)
-    side = copies_of(system, copies)
-    total = request.batch / system.time_per_output_token_seconds
-    scale = total / side.tokens_per_second  # users do not always divide evenly
-    return replace(side, tokens_per_second=total, joules_per_token=side.watts / total,
-                   usd_per_million_tokens=system.usd_per_million_tokens / scale), ""
+    return copies_of(system, copies, request.batch), ""  # users do not always divide evenly
 
 
 @dataclass(frozen=True)

@@ -1,53 +1,87 @@
 """The wafers in the words of the comparison."""
 
+from functools import lru_cache
+
+from wsekern.compare.serving import Serving
 from wsekern.compare.side import Side
-from wsekern.inference.placement import Placement
+from wsekern.errors import InputError
+from wsekern.inference.load import WaferServed, serve_on_wafers
+from wsekern.inference.placement import Placement, place_model
+from wsekern.machine import Machine
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.request import Request
+
+
+def placed(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, profile: str, serving: Serving,
+           cached: int | None = None) -> Placement:
+    """Where ``config`` lies on ``wafers`` (None: the fewest that hold the request) of ``machine``; :class:`InputError` if they
+    cannot hold it. ``cached`` tokens of every prompt need not be read: the request's shared ones unless given."""
+    check_cache(request.precision, serving.kv_precision, machine)
+    return _known(config, request, machine, wafers, profile, serving.think_seconds, serving.speculation, cached)
+
+
+_known = lru_cache(maxsize=256)(place_model)
+"""Placements that were searched before."""
 
 
 def wafer_side(placement: Placement) -> Side:
     """How ``placement`` serves its request."""
-    request, system = placement.request, placement.machine.system
-    per_token, first = placement.token_seconds(), placement.first_token_seconds()
-    decode = placement.decode()
-    crossing = placement.crossing_seconds(placement.tokens_per_stage)
-    total = request.batch / per_token
-    watts = placement.wafers * float(system.power)
-    clock = float(placement.machine.clock)
-    seconds = {cause: cycles / clock for cause, cycles in decode.breakdown.items()}
-    shares = {
-        "compute": seconds["compute"],
-        "memory": 0.0,
-        "communication": seconds["fabric"] + seconds["stages"] + seconds["stream"] + crossing,
-        "overhead": seconds["overhead"],
-    }
-    whole = sum(shares.values()) or 1.0
+    system, served, decode = placement.machine.system, serve_on_wafers(placement), placement.decode()
     return Side(
-        name=f"{placement.wafers} x {placement.machine.title}",
-        time_to_first_token_seconds=first, time_per_output_token_seconds=per_token,
-        tokens_per_second_per_user=1 / per_token, tokens_per_second=total, watts=watts, joules_per_token=watts / total,
-        usd_per_million_tokens=placement.wafers * float(system.price_per_hour) / 3600 / total * 1e6,
+        name=f"{placement.wafers} x {placement.machine.title}", measure=served.measure,
+        lone_time_to_first_token_seconds=served.lone_time_to_first_token_seconds,
+        lone_time_per_output_token_seconds=served.lone_time_per_output_token_seconds,
+        watts=served.watts, rated_watts=placement.wafers * float(system.power),
+        usd_per_hour=placement.wafers * float(system.price_per_hour),
         memory_used_bytes=placement.memory_used(), memory_available_bytes=placement.memory_there(),
-        shares={name: value / whole for name, value in shares.items()},
+        shares=_shares(served),
         facts={"wafers": placement.wafers, "grid": f"{placement.width}x{placement.height}", "regions": placement.regions,
                "layers_per_region": placement.layers,
                "head_grid": f"{placement.head_mapping.width}x{placement.head_mapping.height}",
-               "prompt_chunk_tokens": placement.chunk, "tokens_per_region": placement.tokens_per_stage,
+               "prompt_chunk_tokens": placement.chunk, "tokens_per_region": served.tokens_together,
+               "users_inside": served.users_inside, "decoding_users": served.decoding_users, "busy_share": served.busy,
+               "active_share_of_pes": served.activity,
                "cycles_per_token": decode.cycles, "cycles_per_layer": decode.cycles / placement.config.layers,
-               "profile": placement.profile, "breakdown_cycles": decode.breakdown},
-        assumptions=_assumptions(placement))
+               "profile": placement.profile, "breakdown_cycles": decode.breakdown, "breakdown_seconds": served.breakdown},
+        assumptions=wafer_assumptions(placement, placement.request))
 
 
-def _assumptions(placement: Placement) -> list[str]:
+def check_cache(precision: str, cache: str | None, machine: Machine) -> None:
+    """Refuse a cache in another format than that of the weights, which the cores' programs do not convert."""
+    held = precision.removesuffix("_fp32")
+    if cache is not None and cache != held:
+        raise InputError(f"{machine.title} keeps its cache in the format of its weights, here {held}: it cannot hold one in "
+                         f"{cache}")
+
+
+def _shares(served: WaferServed) -> dict[str, float]:
+    """Parts of the time per output token."""
+    seconds = served.breakdown
+    shares = {
+        "compute": seconds["compute"],
+        "memory": 0.0,
+        "communication": seconds["fabric"] + seconds["stages"] + seconds["stream"] + seconds["crossing"],
+        "overhead": seconds["overhead"] + seconds["waiting"],
+    }
+    whole = sum(shares.values()) or 1.0
+    return {name: value / whole for name, value in shares.items()}
+
+
+def wafer_assumptions(placement: Placement, request: Request) -> list[str]:
     """What the figures of the wafers take for granted, a sentence each."""
-    clock, system, request = placement.machine.clock, placement.machine.system, placement.request
+    clock, system = placement.machine.clock, placement.machine.system
     assumptions = [
+        f"weights and cache in {request.precision} on the wafers",
         f"clock {float(clock) / 1e9:.2f} GHz: {clock.source}",
-        f"power {float(system.power) / 1e3:.0f} kW a system whatever the load: {system.power.source}",
+        *system.describe_power(),
         f"{float(system.price_per_hour):.2f} USD an hour a system: {system.price_per_hour.source}",
         f"{float(system.io_latency) * 1e6:.0f} us from wafer to wafer: {system.io_latency.source}",
         "weights and cache stay in SRAM, read at the cores' own speed: memory time is inside compute",
         "host, tokenizer and sampling take no time on either side",
     ]
+    if placement.inside is not None:
+        assumptions.append(f"{placement.users_inside} of {request.batch} users are read or answered at once, the others wait: "
+                           "regions with room for the caches of all would serve them later")
     known = placement.config.max_context
     if request.context > known:
         assumptions.append(f"{request.context:,} positions, although {placement.config.name} knows {known:,}")

@@ -18,10 +18,12 @@ from wsekern.docs.tables import (
     validation_wafer,
     wafers,
 )
+from wsekern.docs.worked import worked_request
 
 PARTS: dict[str, Callable[[], str]] = {
     "results": speeds_of_models,
     "comparison": comparison_of_one_model,
+    "worked-request": worked_request,
     "operations": operations,
     "functions": functions,
     "scan": scan_file,

@@ -90,13 +90,12 @@ def _bars(axes: Any, x: float, y: float, width: float, height: float) -> None:
     """One comparison, as ``wsekern compare llama3-8b --cluster h100x8`` prints it."""
     from matplotlib.patches import FancyBboxPatch
 
-    found = comparison("llama3-8b", "h100x8")
-    assert found is not None, "the smallest model fits the default cluster"
+    sides = comparison("llama3-8b", "h100x8").served()
     axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.08", facecolor="#f4f5f7",
                                   edgecolor=GREY, linewidth=0.8))
     axes.text(x + 0.15, y + height - 0.3, "wsekern compare", color="#1b1f24", fontsize=10.5, fontweight="bold", va="center")
     axes.text(x + 0.15, y + height - 0.62, "llama3-8b, one user,\ntokens/s", color="#3c434b", fontsize=8.5, va="top")
-    sides, colors = (found.wafer, found.cluster, found.cluster_ideal), (WAFER, GPU, "#7fa9d8")
+    colors = (WAFER, GPU, "#7fa9d8")
     speeds = [side.tokens_per_second_per_user for side in sides]
     for i, (side, speed, color) in enumerate(zip(sides, speeds, colors, strict=True)):
         top = y + height - 1.35 - 0.72 * i

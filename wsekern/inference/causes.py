@@ -73,10 +73,16 @@ def _tokens(request: Request) -> str:
     return f"{_users(request.batch)} x {request.context:,} tokens in {request.precision}"
 
 
+def _shorter(request: Request, prompt: int) -> Request:
+    """So many tokens of the prompt, of the shared ones first, and an answer of one."""
+    prompt = max(1, prompt)
+    return replace(request, prompt=prompt, output=1, shared=min(request.shared, prompt - 1))
+
+
 def _limits(request: Request, count: int, fits: Fits) -> str:
     """How many users of this length, and how many tokens of so many users, a number of wafers holds."""
     users = most_that(request.batch, lambda users: fits(replace(request, batch=users), count))
-    tokens = most_that(request.context - 1, lambda prompt: fits(replace(request, prompt=max(1, prompt), output=1), count)) + 1
+    tokens = most_that(request.context - 1, lambda prompt: fits(_shorter(request, prompt), count)) + 1
     parts = [f"{_users(users)} of this length"] * (users > 0)
     parts += [f"{_users(request.batch)} x {tokens:,} tokens"] * (tokens > 1)
     return f"{' or '.join(parts) if parts else 'not even one user of this length'} would fit"

@@ -37,7 +37,8 @@ class Mapping:
     """A model with room for ``context`` tokens on ``width`` x ``height`` PEs, fed with chunks of up to ``chunk`` tokens.
 
     ``layers`` layers lie on the grid (all of them unless the model is cut over several regions or wafers);
-    ``with_head`` says whether embedding and LM head lie there too. ``users`` sequences have their own cache.
+    ``with_head`` says whether embedding and LM head lie there too. ``users`` sequences have their own cache,
+    but for the first ``shared`` tokens, which are kept once.
 
     ``activations``: how SiLU and exponentials are computed (``scalar``: library calls; ``vector`` or ``vector-fp32``: vector
     instructions in the precision or in fp32); None: as :data:`DEFAULT_ACTIVATIONS` says.
@@ -52,6 +53,7 @@ class Mapping:
     users: int = 1
     layers: int | None = None
     with_head: bool = True
+    shared: int = 0
     activations: Form | None = None
 
     def __post_init__(self) -> None:
@@ -135,6 +137,13 @@ class Mapping:
         """Positions that one row keeps."""
         return -(-self.context // self.height)
 
+    @cached_property
+    def all_slots(self) -> int:
+        """Positions that one row keeps of all users together."""
+        if not self.shared:
+            return self.users * self.slots
+        return -(-self.shared // self.height) + self.users * -(-(self.context - self.shared) // self.height)
+
     # -- which element lies where -------------------------------------------------------------------------------------
     def index_y(self, size: int) -> np.ndarray:
         """Element of each place of a vector along y, (height, piece); -1 where padded."""
@@ -198,7 +207,7 @@ class Mapping:
         stream = self.hidden + attention + gates
         return {
             "weights": math.ceil(size * (self.held_layers * layer + (tables if self.with_head else 0))),
-            "kv_cache": math.ceil(size * self.users * self.held_layers * 2 * self.kv * self.slots),
+            "kv_cache": math.ceil(size * self.held_layers * 2 * self.kv * self.all_slots),
             "buffers": math.ceil(size * (self.chunk * (stream + scores) + (self.vocab if self.with_head else 0)))
             + self._room(size * attention, size * gates, scores),
             "code": RESERVED_BYTES,
@@ -241,6 +250,11 @@ class Mapping:
     def fits(self, machine: Machine) -> bool:
         """Whether every PE has room."""
         return sum(self.memory.values()) <= int(machine.core.sram)
+
+    def most_slots(self, machine: Machine) -> int:
+        """Cached positions of all users together for which every row has room beside weights, buffers and code."""
+        room = int(machine.core.sram) - sum(size for use, size in self.memory.items() if use != "kv_cache")
+        return int(room / (PRECISIONS[self.precision] * self.held_layers * 2 * self.kv))
 
     def smallest_grid(self, machine: Machine) -> int | None:
         """Side of the smallest square grid on ``machine`` on which the model fits, or None."""

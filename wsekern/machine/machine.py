@@ -86,7 +86,11 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The box around the wafer: power, price, and the way in and out."""
+    """The box around the wafer: power, price, and the way in and out.
+
+    ``power`` is drawn where all PEs work, ``idle_fraction`` of it where none does, ``half_load_fraction`` where half of them do
+    (halfway between the two unless stated).
+    """
 
     power: Annotated[Quantity, Unit("W", 1)]
     idle_fraction: Annotated[Quantity, Unit("ratio", 0, 1)]
@@ -94,6 +98,29 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     price_per_hour: Annotated[Quantity, Unit("USD/h")]
     io_bandwidth: Annotated[Quantity, Unit("B/s", 1)]
     io_latency: Annotated[Quantity, Unit("s")]
+    half_load_fraction: Annotated[Quantity, Unit("ratio", 0, 1)] | None = None
+
+    @property
+    def half_load(self) -> float:
+        """Share of ``power`` that is drawn where half of the PEs work."""
+        stated = self.half_load_fraction
+        return 0.5 * (float(self.idle_fraction) + 1.0) if stated is None else float(stated)
+
+    def describe_power(self) -> list[str]:
+        """The power at full, half and no load, a sentence each, with sources."""
+        full, idle, half = float(self.power) / 1e3, float(self.idle_fraction), self.half_load
+        source = "halfway, as nothing else is stated" if self.half_load_fraction is None else self.half_load_fraction.source
+        return [f"power {full:.1f} kW a system where all PEs work: {self.power.source}",
+                f"power {full * half:.1f} kW a system where half of the PEs work: {source}",
+                f"power {full * idle:.1f} kW a system where none works: {self.idle_fraction.source}"]
+
+    def watts(self, activity: float) -> float:
+        """Mean power where ``activity``, from 0 to 1, is the share of the PEs that work, on average over the time: straight
+        lines between idle, half load and full load."""
+        idle, half = float(self.idle_fraction), self.half_load
+        if activity < 0.5:
+            return float(self.power) * (idle + 2.0 * activity * (half - idle))
+        return float(self.power) * (half + (2.0 * activity - 1.0) * (1.0 - half))
 
 
 class Machine(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True):
@@ -147,6 +174,10 @@ def _load(path: str, modified: int) -> Machine:
     for name in ("input_queues", "output_queues"):
         if not getattr(core, name).values:
             raise InputError(f"{path}: core: {name} is empty, expected the depth of each queue")
+    half = machine.system.half_load_fraction
+    if half is not None and half.value < machine.system.idle_fraction.value:
+        raise InputError(f"{path}: system.half_load_fraction is less than system.idle_fraction, but half load draws no less "
+                         "than none")
     for name, profile in machine.profiles.items():
         if profile.link_words.value > profile.link_frame.value:
             raise InputError(f"{path}: profiles.{name}: link_words is more than link_frame, but a link carries a word a cycle "

@@ -21,6 +21,9 @@ class Outcome:
     prompt_tokens: int  # read, those of requests that were pre-empted again each time
     output_tokens: int
     preemptions: int = 0
+    window_seconds: float | None = None
+    """Time over which the system is looked at, where that is not from its first arrival to its last token: one of several that
+    share the requests stands idle before and after."""
 
     @cached_property
     def time_to_first_token(self) -> NDArray[np.float64]:
@@ -40,7 +43,9 @@ class Outcome:
 
     @property
     def seconds(self) -> float:
-        """From the first arrival to the last token."""
+        """From the first arrival to the last token, or :attr:`window_seconds`."""
+        if self.window_seconds is not None:
+            return self.window_seconds
         return float(self.finish_seconds.max() - self.arrival_seconds.min())
 
     @property

@@ -1,5 +1,7 @@
 """A comparison and an execution on the terminal."""
 
+from collections.abc import Callable, Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -17,14 +19,29 @@ def bar(share: float, width: int = 24, color: str = "cyan") -> Text:
 
 
 def comparison_view(comparison: Comparison) -> RenderableType:
-    """The whole comparison: figures, bars, reasons, assumptions."""
-    request, sides = comparison.request, (comparison.wafer, comparison.cluster, comparison.cluster_ideal)
-    title = (f"{comparison.model}: {request.prompt} tokens in, {request.output} out, {request.batch} user"
-             f"{'s' if request.batch > 1 else ''}, {request.precision}")
-    reasons = Text("\n".join(f"* {reason}" for reason in comparison.reasons()))
-    assumptions = Text("\n".join(f"- {side.name}: {line}" for side in sides[:2] for line in side.assumptions), style="dim")
-    return Group(_figures(title, sides), Text(""), _speed_bars(sides), Text(""), _share_bars(sides[:2]), Text(""),
-                 reasons, Text(""), Text("Assumed", style="dim bold"), assumptions, Text(""), _trust(comparison.cluster))
+    """The whole comparison: figures, bars, reasons, assumptions; of a side that cannot serve, why not."""
+    pair = [side for side in (comparison.wafer, comparison.cluster) if side is not None]
+    title = f"{comparison.model}: {load_in_words(comparison)}"
+    empty = [f"{EMPTY[name]} cannot: {why}" for name, why in comparison.not_served.items()]
+    reasons = Text("\n".join(f"* {sentence}" for sentence in (*empty, *comparison.reasons())))
+    assumptions = Text("\n".join(f"- {side.name}: {line}" for side in pair for line in side.assumptions), style="dim")
+    trust = [] if comparison.cluster is None else [Text(""), _trust(comparison.cluster)]
+    return Group(_figures(title, comparison), Text(""), _speed_bars(comparison.served()), Text(""), _share_bars(pair), Text(""),
+                 reasons, Text(""), Text("Assumed", style="dim bold"), assumptions, *trust)
+
+
+EMPTY = {"wafer": "wafers", "cluster": "GPUs", "cluster_ideal": "ideal GPUs"}
+"""Names of sides that have none of their own, since they cannot serve."""
+
+
+def load_in_words(comparison: Comparison) -> str:
+    """The request and how many users send it."""
+    request = comparison.request
+    think = comparison.served()[0].measure.think_seconds
+    users = f"{request.batch} user{'s' if request.batch > 1 else ''}"
+    taking_turns = "each sends the next request when the answer is there" if not think else (
+        f"each sends the next request {seconds(think)} after the answer")
+    return f"{request.prompt} tokens in, {request.output} out, {users}; {taking_turns}"
 
 
 def _trust(side: Side) -> Text:
@@ -34,37 +51,60 @@ def _trust(side: Side) -> Text:
     return Text("\n".join([f"Measured nearest to {side.name} (confidence {side.facts['confidence']})", *lines]), style="dim")
 
 
-def _figures(title: str, sides: tuple[Side, ...]) -> Table:
-    table = Table(title=title, title_justify="left")
+CARRIED = "Totals, joules and dollars count whole requests: an output token carries its share of the prompt."
+"""What stands behind every total."""
+
+Line = tuple[str, Callable[[Side], str]]
+"""Name of a figure, and how a side's is shown."""
+
+
+def figure_lines(users: int) -> list[Line]:
+    """Every figure of a comparison under ``users`` users, in the order in which they are shown."""
+    alone: list[Line] = [
+        ("first token, one user alone", lambda side: seconds(side.lone_time_to_first_token_seconds)),
+        ("time per output token, one user alone", lambda side: seconds(side.lone_time_per_output_token_seconds)),
+    ]
+    loaded: list[Line] = [
+        ("first token, under this load", lambda side: seconds(side.time_to_first_token_seconds)),
+        ("time per output token, under this load", lambda side: seconds(side.time_per_output_token_seconds)),
+        ("a whole request", lambda side: seconds(side.request_seconds)),
+        ("tokens/s for each user", lambda side: amount(side.tokens_per_second_per_user)),
+        ("requests/s in total", lambda side: amount(side.requests_per_second)),
+        ("output tokens/s in total", lambda side: amount(side.tokens_per_second)),
+        ("prompt tokens/s in total", lambda side: amount(side.prompt_tokens_per_second)),
+        ("power", lambda side: f"{side.watts / 1e3:.3g} kW"),
+        ("energy per output token", lambda side: f"{amount(side.joules_per_token)} J"),
+        ("energy per request", lambda side: f"{amount(side.joules_per_request)} J"),
+        ("cost per million output tokens", lambda side: f"{amount(side.usd_per_million_tokens)} USD"),
+        ("cost per 1,000 requests", lambda side: f"{amount(1e3 * side.usd_per_request)} USD"),
+        ("memory used", lambda side: f"{size(side.memory_used_bytes)} of {size(side.memory_available_bytes)}"),
+    ]
+    return [*alone, *loaded] if users > 1 else [(name.replace(", under this load", ""), show) for name, show in loaded]
+
+
+def _figures(title: str, comparison: Comparison) -> Table:
+    table = Table(title=title, title_justify="left", caption=CARRIED, caption_justify="left")
     table.add_column("")
-    for side in sides:
-        table.add_column(side.name, justify="right")
-    rows = (
-        ("time to first token", lambda s: seconds(s.time_to_first_token_seconds)),
-        ("time per output token", lambda s: seconds(s.time_per_output_token_seconds)),
-        ("tokens/s for each user", lambda s: amount(s.tokens_per_second_per_user)),
-        ("tokens/s in total", lambda s: amount(s.tokens_per_second)),
-        ("power", lambda s: f"{s.watts / 1e3:.3g} kW"),
-        ("energy per token", lambda s: f"{amount(s.joules_per_token)} J"),
-        ("cost per million tokens", lambda s: f"{amount(s.usd_per_million_tokens)} USD"),
-        ("memory used", lambda s: f"{size(s.memory_used_bytes)} of {size(s.memory_available_bytes)}"),
-    )
-    for name, show in rows:
-        table.add_row(name, *(show(side) for side in sides))
+    sides = comparison.sides()
+    for name, side in sides.items():
+        table.add_column(EMPTY[name] if side is None else side.name, justify="right")
+    for name, show in figure_lines(comparison.request.batch):
+        table.add_row(name, *("-" if side is None else show(side) for side in sides.values()))
     return table
 
 
-def _speed_bars(sides: tuple[Side, ...]) -> Table:
+def _speed_bars(sides: Sequence[Side]) -> Table:
     table = Table.grid(padding=(0, 1))
-    fastest = max(side.tokens_per_second_per_user for side in sides)
-    table.add_row(Text("tokens/s for each user", style="bold"))
-    for side in sides:
-        speed = side.tokens_per_second_per_user
-        table.add_row(side.name, bar(speed / fastest, 40), amount(speed))
+    for title, speed in (("tokens/s for each user", lambda side: side.tokens_per_second_per_user),
+                         ("requests/s in total", lambda side: side.requests_per_second)):
+        fastest = max(map(speed, sides))
+        table.add_row(Text(title, style="bold"))
+        for side in sides:
+            table.add_row(side.name, bar(speed(side) / fastest, 40), amount(speed(side)))
     return table
 
 
-def _share_bars(sides: tuple[Side, ...]) -> Table:
+def _share_bars(sides: Sequence[Side]) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_row(Text("why: share of a token's time", style="bold"))
     for side in sides:

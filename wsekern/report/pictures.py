@@ -4,22 +4,26 @@ import io
 import os
 from typing import Any
 
-from wsekern.compare import SHARES, Comparison
+from wsekern.compare import SHARES, Comparison, Side
 from wsekern.errors import InputError
 from wsekern.output import picture_kind, write_file
 from wsekern.report.words import amount
 
 
 def comparison_plot(comparison: Comparison, path: str | os.PathLike[str]) -> None:
-    """One picture (PNG, SVG or PDF by the file's ending): speed for one user, and where a token's time goes."""
-    figure = new_figure((10, 4.5))
-    speed, why = figure.subplots(1, 2)
-    sides = (comparison.wafer, comparison.cluster, comparison.cluster_ideal)
+    """One picture (PNG, SVG or PDF by the file's ending): speed of one answer, requests of all users, and
+    where a token's time goes."""
+    figure = new_figure((14, 4.5))
+    speed, rate, why = figure.subplots(1, 3)
+    fills = dict(zip(comparison.sides(), ("#e07a1f", "#4c78a8", "#9ec3e6"), strict=True))
+    sides = comparison.served()
     names = [side.name.replace(" (", "\n(") for side in sides]
-    bars = speed.bar(names, [side.tokens_per_second_per_user for side in sides], color=["#e07a1f", "#4c78a8", "#9ec3e6"])
+    bars = speed.bar(names, [side.tokens_per_second_per_user for side in sides],
+                     color=[fills[name] for name, side in comparison.sides().items() if side is not None])
     speed.bar_label(bars, [amount(side.tokens_per_second_per_user) for side in sides])
     speed.set_ylabel("tokens/s for each user")
     speed.set_title(f"{comparison.model}, {comparison.request.batch} user(s)")
+    _requests(rate, sides, names, [bar.get_facecolor() for bar in bars])
     colors = {"compute": "#54a24b", "memory": "#4c78a8", "communication": "#b279a2", "overhead": "#eeca3b"}
     bottom = [0.0] * len(sides)
     for share in SHARES:
@@ -30,6 +34,15 @@ def comparison_plot(comparison: Comparison, path: str | os.PathLike[str]) -> Non
     why.set_title("where the time goes")
     figure.legend(*why.get_legend_handles_labels(), loc="outside right center", reverse=True)
     save_figure(figure, path)
+
+
+def _requests(axes: Any, sides: list[Side], names: list[str], colors: list[Any]) -> None:
+    """Whole requests a second of all users, with what each costs."""
+    bars = axes.bar(names, [side.requests_per_second for side in sides], color=colors)
+    axes.bar_label(bars, [f"{amount(side.requests_per_second)}\n{amount(side.joules_per_request)} J each" for side in sides])
+    axes.margins(y=0.15)
+    axes.set_ylabel("requests/s in total")
+    axes.set_title("whole requests, prompts included")
 
 
 def new_figure(inches: tuple[float, float]) -> Any:

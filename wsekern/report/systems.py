@@ -13,16 +13,18 @@ from wsekern.cluster.choose import Point
 from wsekern.compare.datacentre import Site, Sites
 from wsekern.compare.side import Side
 from wsekern.compare.sweep import Cell, Crossover
+from wsekern.report.comparison import CARRIED
 from wsekern.report.pictures import new_figure, save_figure
 from wsekern.report.words import amount, seconds
 
 
 def sweep_view(model: str, mode: str, cells: list[Cell], crossovers: list[Crossover]) -> RenderableType:
     """Both sides for every prompt length and batch, then from how many users on which side is the better choice."""
-    table = Table(title=f"{model}, {mode.replace('-', ' ')}", title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for name in ("prompt", "users", "system", "first\ntoken", "tok/s\na user", "tok/s\nin total", "J a\ntoken",
-                 "USD a\nmillion"):
-        table.add_column(name, justify="left" if name == "system" else "right", no_wrap=name == "system")
+    table = Table(title=f"{model}, {mode.replace('-', ' ')}", title_justify="left", caption=CARRIED, caption_justify="left",
+                  box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for name in ("prompt", "users", "system", "1st tok\nalone", "1st tok\nloaded", "tok/s\na user", "tok/s\nin all",
+                 "J a\ntoken", "USD a\nmillion"):
+        table.add_column(name, justify="left" if name == "system" else "right", no_wrap=name != "system")
     for cell in cells:
         table.add_row(f"{cell.prompt:,}", f"{cell.batch:,}", *_figures(cell.wafer))
         table.add_row("", "", *_figures(cell.cluster), end_section=cell.ideal is None)
@@ -36,8 +38,9 @@ def sweep_view(model: str, mode: str, cells: list[Cell], crossovers: list[Crosso
 
 def _figures(side: Side | None) -> tuple[str, ...]:
     if side is None:
-        return ("does not fit", "-", "-", "-", "-", "-")
-    return (side.name, seconds(side.time_to_first_token_seconds), amount(side.tokens_per_second_per_user),
+        return ("cannot", "-", "-", "-", "-", "-", "-")
+    return (side.name, seconds(side.lone_time_to_first_token_seconds), seconds(side.time_to_first_token_seconds),
+            amount(side.tokens_per_second_per_user),
             amount(side.tokens_per_second), amount(side.joules_per_token), amount(side.usd_per_million_tokens))
 
 
@@ -53,17 +56,20 @@ def _assumptions(sides: list[Side] | list[Site], more: Sequence[str] = ()) -> Re
 
 def datacentre_view(model: str, power: str, sites: Sites) -> RenderableType:
     """What each side does with the power."""
-    table = Table("", title=f"{model} in a datacentre of {power}", title_justify="left")
+    table = Table("", title=f"{model} in a datacentre of {power}", title_justify="left", caption=CARRIED,
+                  caption_justify="left")
     filled = [site for site in (sites.wafers, sites.gpus, sites.gpus_ideal) if site is not None]
     for site in filled:
         table.add_column(site.system, justify="right")
     for name, show in (
         ("systems", lambda s: f"{s.systems:,}"), ("users for each system", lambda s: f"{s.users_per_system:,}"),
-        ("users", lambda s: f"{s.users:,}"), ("tokens/s in total", lambda s: amount(s.tokens_per_second)),
+        ("users", lambda s: f"{s.users:,}"), ("requests/s in total", lambda s: amount(s.requests_per_second)),
+        ("output tokens/s in total", lambda s: amount(s.tokens_per_second)),
         ("tokens/s for each user", lambda s: amount(s.tokens_per_second_per_user)),
-        ("time to first token", lambda s: seconds(s.time_to_first_token_seconds)),
-        ("energy per token", lambda s: f"{amount(s.joules_per_token)} J"),
-        ("cost per million tokens", lambda s: f"{amount(s.usd_per_million_tokens)} USD"),
+        ("first token, under this load", lambda s: seconds(s.time_to_first_token_seconds)),
+        ("a whole request", lambda s: seconds(s.request_seconds)),
+        ("energy per output token", lambda s: f"{amount(s.joules_per_token)} J"),
+        ("cost per million output tokens", lambda s: f"{amount(s.usd_per_million_tokens)} USD"),
         ("rated power of a system", lambda s: f"{s.system_watts / 1e3:.3g} kW"),
     ):
         table.add_row(name, *(show(site) for site in filled))
@@ -87,10 +93,11 @@ def choice_view(facts: RenderableType, fronts: dict[str, list[Point]]) -> Render
 
 
 def sweep_plot(model: str, cells: list[Cell], path: str | os.PathLike[str]) -> None:
-    """Speed of a user, energy and cost of a token over the number of users, one line per side and prompt length."""
+    """Speed of a user, energy and cost of an output token, its share of the prompt included, over the number of users: one line
+    per side and prompt length."""
     figure = new_figure((13, 4.5))
-    measures = {"tokens_per_second_per_user": "tokens/s for each user", "joules_per_token": "J per token",
-                "usd_per_million_tokens": "USD per million tokens"}
+    measures = {"tokens_per_second_per_user": "tokens/s for each user", "joules_per_token": "J per output token",
+                "usd_per_million_tokens": "USD per million output tokens"}
     for axes, (measure, label) in zip(figure.subplots(1, 3), measures.items(), strict=True):
         for index, prompt in enumerate(sorted({cell.prompt for cell in cells})):
             for side, style, name in (("wafer", "o-", "wafers"), ("cluster", "s--", "GPUs"), ("ideal", ":", "GPUs, ideal")):

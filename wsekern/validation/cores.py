@@ -10,7 +10,7 @@ from wsekern.errors import InputError, WsekernError
 from wsekern.program.instructions import INSTRUCTIONS
 from wsekern.validation import wafer
 from wsekern.validation.core_programs import SCALARS, Bench
-from wsekern.validation.rows import Row, read_value, stated_fitted, summarise
+from wsekern.validation.rows import Row, fault_note, read_value, stated_fitted, summarise
 
 PREFIX = "core-"
 """Operations of rows that a PE program predicts begin with it."""
@@ -61,6 +61,8 @@ def _row(row: dict[str, str]) -> Row:
         predicted = _predict(row)
     except WsekernError as error:
         note = str(error)
+    except Exception as error:  # a fault of one row, or of the program at it, never ends a validation
+        note = fault_note(error)
     return Row(id=row["id"], group=_group(row), measured=measured, predicted=predicted, unit=row.get("unit", "") or "cycles",
                note=note, source=row.get("source", ""), fitted=fitted)
 

@@ -9,30 +9,38 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import msgspec
+
+from wsekern.cluster.benchmark import run_benchmark
 from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.hardware import Cluster, load_gpu
 from wsekern.cluster.layout import memory_of
 from wsekern.cluster.operators import StepTime, collective_seconds
 from wsekern.cluster.power import gpu_watts
-from wsekern.cluster.queueing import burst
-from wsekern.cluster.serving import SteadyState, steady_state
+from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
-from wsekern.validation.gpu_notes import INFERENCEX, LIBRARIES, is_kernel, library_by_words
+from wsekern.queueing import Outcome
+from wsekern.validation.gpu_bounds import against_answers, against_first, against_memory, against_prompt_rate, against_token
+from wsekern.validation.gpu_kernels import is_fitted_kernel, predict_kernel
+from wsekern.validation.gpu_mlperf import predict_mlperf
+from wsekern.validation.gpu_notes import LIBRARIES, is_asked_by_perf, is_kernel, is_recipe, library_by_words
+from wsekern.validation.gpu_recipes import COLD, benchmark_of, scheduling_of
 from wsekern.validation.gpu_rows import (
     GUESSED,
     Case,
     Refused,
     gpu_name,
+    message_bytes,
     read_rows,
     reason_against,
-    receive_interval,
     understand,
     whole_number,
 )
+from wsekern.validation.gpu_settings import is_decode_only, is_static, limits_stated, words
 from wsekern.validation.gpu_suspects import inconsistent
-from wsekern.validation.rows import Row, ninetieth, read_value, stated_fitted, summarise
+from wsekern.validation.rows import Row, fault_note, ninetieth, read_value, stated_fitted, summarise
 
 SCALE = {"s": 1.0, "ms": 1e3, "us": 1e6}
 DECODE = ("tpot", "tpot_mean", "tpot_median", "itl_mean", "itl_median", "itl_p50", "decode_step")
@@ -102,7 +110,11 @@ def predict_rows(rows: list[dict[str, str]]) -> list[Row]:
 
 
 def _row(row: dict[str, str], suspect: str) -> Row:
-    """The measurement beside its prediction, which a row that is suspect does not get."""
+    """The measurement beside its prediction, which a row that is suspect does not get.
+
+    Whatever goes wrong with one row is the note of that row: an error of the program is named with its type, so that it is
+    seen, and the other rows are predicted all the same.
+    """
     source, unit = row.get("source") or "", row.get("unit") or ""
     result = Row(id=row["id"], group="other", measured=0.0, predicted=None, unit=unit, note=suspect, source=source)
     try:
@@ -111,17 +123,21 @@ def _row(row: dict[str, str], suspect: str) -> Row:
         return replace(result, note=str(error))
     try:
         group, predicted = predict_row(row)
+        if not 0.0 < predicted < inf:
+            raise ArithmeticError(f"the prediction is {predicted}")
         if suspect:
             return replace(result, group=group)
         return replace(result, group=group, predicted=predicted, fitted=is_fitted(row, group))
     except WsekernError as error:
         return replace(result, group=_group_of(row), note=suspect or str(error))
+    except Exception as error:  # a fault of one row, or of the program at it, never ends a validation
+        return replace(result, group=_group_of(row), note=fault_note(error))
 
 
 INFERRED_PROMPTS = ("task:sourcegraph-fim",)
 """Data sets whose prompt length was read from the rows themselves."""
 
-STEPS = ("decode", "request", "throughput at most load", "first token under load MoE")
+STEPS = ("decode", "request", "throughput at most load", "first token under")
 """Groups on a sixth of which engine levels are set."""
 
 
@@ -137,6 +153,8 @@ def fitted_by_rule(row: dict[str, str], group: str) -> bool:
     state; all decode and all batched prompts of the eager level; weight-only rows of pytorch/ao; throughput and energy of data
     sets whose prompts were inferred.
     """
+    if is_fitted_kernel(row):
+        return True
     if row["metric"] == "prefill_time_batch" and "(eager)" in group:
         return True  # from which size on old engines stage all-reduces through PCIe
     if group.startswith(("throughput", "energy")) and (row.get("isl") or "") in INFERRED_PROMPTS:
@@ -166,13 +184,25 @@ def _group_of(row: dict[str, str]) -> str:
 
 def predict_row(row: dict[str, str]) -> tuple[str, float]:
     """(group, prediction in the unit of the row); raise :class:`Refused` where the row has none."""
+    limits, known = limits_stated(words(row)), constants()
+    if not limits:
+        return _predict_row(row)
+    stated = {name: msgspec.structs.replace(getattr(known, name), value=value) for name, value in limits.items()}
+    with constants.replaced(msgspec.structs.replace(known, **stated)):
+        return _predict_row(row)
+
+
+def _predict_row(row: dict[str, str]) -> tuple[str, float]:
+    """:func:`predict_row` with the constants in use."""
     metric = row["metric"]
     if metric in (*DECODE, *FIRST, "e2e_latency", "allreduce_latency") and row.get("unit") not in SCALE:
         raise Refused(f"unit {row.get('unit')!r} is unknown: a time is in {', '.join(SCALE)}")
     if metric == "allreduce_latency":
         return _all_reduce(row)
     if is_kernel(row):
-        raise Refused("a kernel of one framework: the fitted kernels are judged by calibrate")
+        return predict_kernel(row)
+    if metric == "mlperf_throughput":
+        return predict_mlperf(row)
     if metric not in PREDICTED:
         raise Refused(f"metric {metric!r} is not predicted")
     case = understand(row)
@@ -196,6 +226,11 @@ def _steady(case: Case, batch: float) -> SteadyState:
     return steady_state(case.deployment, case.prompt, case.output, batch, case.sampled)
 
 
+def _run(row: dict[str, str], case: Case) -> Outcome:
+    """The benchmark of a row, request by request."""
+    return run_benchmark(case.deployment, benchmark_of(row, case), scheduling_of(row, case), case.sampled)
+
+
 def _plain_step(case: Case) -> StepTime:
     return decode_step(case.deployment, case.batch, case.prompt + case.output / 2, case.sampled)
 
@@ -203,20 +238,29 @@ def _plain_step(case: Case) -> StepTime:
 def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     if not case.batch:
         raise Refused("decode at an unstated batch")
-    _check_capacity(case)
+    _refuse(against_memory(case, case.prompt + 0.5 * case.output))
     scale = SCALE[row["unit"]]
-    if row["metric"] == "decode_step":
+    _refuse(against_token(case, float(row["value"]) / scale))
+    if row["metric"] == "decode_step" or is_decode_only(row):
         return f"decode step {kind} ({case.engine})", scale * _plain_step(case).seconds
     if case.batch == 1:
         return f"decode batch 1 {kind} ({case.engine})", scale * _plain_step(case).seconds
     if row["metric"] in ("itl_median", "itl_p50", "tpot_median", "tpot") and not _prefills_in_most_steps(case):
         return f"decode {kind} inter-token median ({case.engine})", scale * _plain_step(case).seconds
     label = "inter-token median" if row["metric"] == "itl_median" else "mean TPOT"
-    state = _steady(case, case.batch)
-    prompts = float(load_engine(case.engine).interference) * (case.batch / case.layout.dp - 1.0) / case.output
-    if float(row["value"]) < scale * max(state.decode.roofline, prompts * state.prefill.roofline):
-        raise Refused("faster than the peaks of the stated GPUs allow: prompts were cached, or fewer users were served")
-    return f"decode {kind} {label} ({case.engine})", scale * state.token_seconds
+    # Users who start at once with requests of equal length stay in step for ever, and a tenth of any run is not steady; where
+    # prompts go before all answers, half of those of a round then delay no token.
+    if is_asked_by_perf(row) or not case.deployment.engine.chunked:
+        seconds = float(_run(row, case).time_per_output_token.mean())
+    else:
+        seconds = _steady(case, case.batch).token_seconds
+    return f"decode {kind} {label} ({case.engine})", scale * seconds
+
+
+def _refuse(reason: str) -> None:
+    """Refuse a row for a reason that is not empty."""
+    if reason:
+        raise Refused(reason)
 
 
 def _prefills_in_most_steps(case: Case) -> bool:
@@ -224,16 +268,10 @@ def _prefills_in_most_steps(case: Case) -> bool:
     return case.batch / case.layout.dp > constants().arrivals_in_most_steps.value * case.output
 
 
-def _check_capacity(case: Case) -> None:
-    if memory_of(case.deployment, case.prompt + case.output / 2, 1).sequences < 1:
-        raise Refused("the stated precision does not fit the stated GPUs")
-
-
 def _prompt_rate(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     engine = load_engine(case.engine)
+    _refuse(against_prompt_rate(case, float(row["value"])))
     step = prefill_step(case.deployment, 1.0, case.prompt)
-    if float(row["value"]) * step.roofline > case.prompt:
-        raise Refused("faster than the peak of the stated GPUs allows: the source scaled a part of the layers")
     return f"prefill {kind} ({case.engine})", case.prompt / (step.seconds + float(engine.per_request))
 
 
@@ -242,39 +280,43 @@ def _first(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     batch = case.batch or 1.0
     if batch > 1 and row["metric"] != "prefill_time_batch":
         return _first_under_load(row, case, kind)
+    _refuse(against_first(case, batch, float(row["value"]) / SCALE[row["unit"]]))
     step = prefill_step(case.deployment, batch, case.prompt)
-    if float(row["value"]) < SCALE[row["unit"]] * step.roofline:
-        raise Refused("faster than the peak of the stated GPUs allows")
     seconds = step.seconds + (float(engine.per_request) if row["metric"] != "prefill_time_batch" else 0.0)
     return f"prefill {kind} ({case.engine})", SCALE[row["unit"]] * seconds
 
 
 def _first_under_load(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
-    """Mean time to the first token: all users start at once and then, their answers being of unequal lengths, take turns."""
-    if INFERENCEX not in (row.get("notes") or "").lower():
+    """Time to the first token of a benchmark run request by request; how users arrive is known of two clients."""
+    stated = is_recipe(row)
+    if not (stated or is_asked_by_perf(row)):
         raise Refused("time to first token under load, and how users arrive is not stated")
-    _check_capacity(case)
-    users = max(1.0, case.batch / case.layout.dp)
-    state, rounds = _steady(case, case.batch), constants().benchmark_rounds.value
-    first = state.first_token_seconds + 0.5 * receive_interval(case) * state.decode.seconds
-    at_once = burst(users, case.prompt, state.prefill) + first - state.prefill.seconds
-    seconds = at_once / rounds + (1.0 - 1.0 / rounds) * (first + state.queueing_seconds)
-    return f"first token under load {kind} ({case.engine})", SCALE[row["unit"]] * seconds
+    if case.engine == "sglang-2025":
+        raise Refused(COLD)
+    _refuse(against_memory(case, case.prompt + 0.5 * case.output))
+    if not stated and not case.deployment.engine.chunked:
+        wave = 0.5 * case.batch / case.layout.dp * prefill_step(case.deployment, 1.0, case.prompt).roofline
+        if float(row["value"]) < SCALE[row["unit"]] * wave:
+            raise Refused("sooner than waves of all prompts allow at the peaks: users did not stay in step")
+    times = _run(row, case).time_to_first_token
+    seconds = median(times) if row["metric"] == "ttft_p50" else times.mean()
+    return f"first token under {'' if stated else 'assumed '}load {kind} ({case.engine})", SCALE[row["unit"]] * float(seconds)
 
 
 def _energy(metric: str, case: Case, kind: str) -> tuple[str, float]:
     if not case.batch:
         raise Refused("energy at an unstated batch")
     state = _steady(case, case.batch)
-    watts = case.layout.gpus * gpu_watts(case.cluster, state.flops_per_second, case.precision.arithmetic, state.busy)
+    watts = case.layout.gpus * gpu_watts(case.cluster, state.activity)
     if metric == "gpu_power_total":
         return f"power {kind}", watts
-    return f"energy per token {kind}", watts * state.token_seconds / case.batch
+    return f"energy per token {kind}", state.measure.joules_per_token(watts)
 
 
 def _request(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     if not case.batch:
         raise Refused("latency at an unstated batch")
+    _refuse(against_answers(case, float(row["value"]) / SCALE[row["unit"]]))
     prefill = prefill_step(case.deployment, case.batch, case.prompt)
     total = prefill.seconds + (case.output - 1) * _plain_step(case).seconds
     return f"request latency {kind} ({case.engine})", SCALE[row["unit"]] * total
@@ -286,14 +328,16 @@ def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]
         return f"decode batch 1 {kind} ({case.engine})", 1.0 / _plain_step(case).seconds
     batch = case.batch
     if not batch:
-        fits = memory_of(case.deployment, case.prompt + case.output, 1).sequences
-        if fits < 1:
-            raise Refused("the stated precision does not fit the stated GPUs")
+        _refuse(against_memory(case, case.prompt + case.output))
+        fits = max(case.layout.dp, memory_of(case.deployment, case.prompt + case.output, 1).sequences)
         batch = min(constants().scheduled_sequences.value * case.layout.dp, fits)
-    token = _steady(case, batch).token_seconds
-    rate = batch / token
-    if metric == "tokens_per_s_user":
-        rate = 1.0 / token
+    measure = _steady(case, batch).measure
+    rate, token = measure.tokens_per_second, measure.time_per_output_token_seconds
+    if is_static(words(row)):
+        token = _static(case, batch)
+        rate = batch / token
+    if metric in ("tokens_per_s_user", "decode_throughput"):  # of answers alone
+        rate = (batch if metric == "decode_throughput" else 1.0) / token
     if metric == "total_throughput_per_gpu":
         rate *= (case.prompt + case.output) / case.output
     if metric.endswith("per_gpu"):
@@ -302,12 +346,19 @@ def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]
     return f"{label} {kind} ({case.engine})", rate
 
 
+def _static(case: Case, batch: float) -> float:
+    """Seconds per token of each of ``batch`` that start and end together, their prompts included."""
+    whole = replace(case, batch=batch)
+    steps = (case.output - 1) * _plain_step(whole).seconds
+    return (prefill_step(case.deployment, batch, case.prompt).seconds + steps) / case.output
+
+
 def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
     reason = reason_against(row)
     if reason:
         raise Refused(reason)
     gpu = load_gpu(gpu_name(row["gpu"], row.get("notes") or ""))
-    ranks, message = whole_number(row["n_gpus"], "n_gpus"), _message_bytes(row)
+    ranks, message = whole_number(row["n_gpus"], "n_gpus"), message_bytes(row)
     if ranks > int(gpu.link.domain):
         raise Refused("spans several NVLink domains")
     library = row.get("engine") or library_by_words(row)
@@ -315,17 +366,6 @@ def _all_reduce(row: dict[str, str]) -> tuple[str, float]:
         raise Refused("an all-reduce kernel that is not modelled")
     seconds = one_collective(Cluster(gpu, ranks), (library,), ranks, message)
     return f"kernel all-reduce ({library})", SCALE[row["unit"]] * seconds
-
-
-def _message_bytes(row: dict[str, str]) -> float:
-    text = row.get("batch_or_concurrency") or ""
-    try:
-        size = float(text)
-    except ValueError:
-        size = 0.0
-    if not 0.0 < size < inf:
-        raise Refused(f"a message of {text!r} bytes: expected a positive number")
-    return size
 
 
 def one_collective(cluster: Cluster, engines: tuple[str, ...], ranks: int, message: float) -> float:

@@ -11,15 +11,18 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import log
+from math import inf, log
 from pathlib import Path
 
-from wsekern.cluster.engine import load_engine
+from wsekern.cluster.checkpoint import settle
+from wsekern.cluster.constants import constants
+from wsekern.cluster.engine import level_name, load_engine
 from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
 from wsekern.cluster.layout import Deployment, Layout
-from wsekern.cluster.precision import PRECISIONS, Precision
+from wsekern.cluster.precision import Precision
 from wsekern.errors import InputError, WsekernError
-from wsekern.validation.gpu_notes import OTHER_THINGS, is_recipe, level_by_words, reason_by_words
+from wsekern.validation.gpu_notes import OTHER_THINGS, is_recipe, level_by_words, reason_by_words, with_settings
+from wsekern.validation.gpu_settings import cache_bytes_stated, has_attention_copies, words
 from wsekern.workload import ModelConfig, bundled_models, load_config
 
 COLUMNS = ("id", "gpu", "n_gpus", "model", "metric", "value", "unit")
@@ -85,11 +88,17 @@ def understand(row: dict[str, str]) -> Case:
     model = model_of(row["model"])
     engine = engine_level(row)
     precision = precision_from(row.get("precision") or "", row["model"], model, engine)
+    prompt, output = _prompt(row), _length(row.get("osl"), 1)
     if is_recipe(row):
         precision = _recipe_cache(precision, engine, gpu)
+        prompt, output = (max(1, round(length * constants().recipe_lengths.value)) for length in (prompt, output))
+    cache = cache_bytes_stated(f"{words(row)} {row.get('precision') or ''}")
+    if cache is not None:
+        precision = replace(precision, cache=cache)
     parallelism, count = unfolded(row.get("parallelism") or "", count)
     layout = layout_of(parallelism, count, model)
-    prompt, output = _prompt(row), _length(row.get("osl"), 1)
+    if has_attention_copies(words(row)) and layout.dp == 1:
+        layout = _attention_copies(layout, model)
     batch = _batch(row)
     return Case(model, Cluster(gpu, count), layout, precision, engine, prompt, output, batch, is_sampled(row))
 
@@ -101,10 +110,11 @@ def reason_against(row: dict[str, str]) -> str:
 
 
 def engine_level(row: dict[str, str]) -> str:
-    """Engine level of a row: its column ``engine``, or what its words say where that is empty or absent."""
-    level = row.get("engine") or level_by_words(row)
+    """Engine level of a row: its column ``engine``, or what its words say where that is empty or absent; either with the
+    settings that the words state."""
+    level = level_name(row.get("engine") or level_by_words(row))
     load_engine(level)  # refuses an unknown one
-    return level
+    return with_settings(level, row)
 
 
 def is_sampled(row: dict[str, str]) -> bool:
@@ -122,6 +132,18 @@ def whole_number(text: str | None, name: str) -> int:
     if not match or not 1 <= int(match[1]) <= MAX_NUMBER:
         raise Refused(f"{name} is {text!r}")
     return int(match[1])
+
+
+def message_bytes(row: dict[str, str]) -> float:
+    """Bytes of the message of a collective; :class:`Refused` if they are no positive number."""
+    text = row.get("batch_or_concurrency") or ""
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0.0 < size < inf:
+        raise Refused(f"a message of {text!r} bytes: expected a positive number")
+    return size
 
 
 def _length(text: str | None, default: int) -> int:
@@ -300,17 +322,9 @@ def shape_by_size(name: str) -> ModelConfig | None:
 def _recipe_cache(precision: Precision, engine: str, gpu: Gpu) -> Precision:
     """What the recipes of InferenceX set: an 8-bit cache with TensorRT-LLM, and for 8-bit and narrower checkpoints with vLLM
     and, on Blackwell, SGLang."""
-    stock = engine in ("stock", "stock-overlapped")
+    stock = engine.startswith("stock")
     narrow = precision.weight < 2.0 and (gpu.family == "blackwell" or (stock and precision.weight == 1.0))
-    return replace(precision, cache=1.0) if narrow or engine in ("tuned", "tuned-overlapped") else precision
-
-
-def receive_interval(case: Case) -> float:
-    """Steps between two looks for new prompts: those recipes start SGLang on Blackwell with --scheduler-recv-interval 10, from
-    16 users on 30."""
-    if case.engine != "sglang" or case.cluster.gpu.family != "blackwell":
-        return 1.0
-    return 30.0 if case.batch >= 16 else 10.0
+    return replace(precision, cache=1.0) if narrow or engine.startswith("tuned") else precision
 
 
 _PRECISION_NAMES = (
@@ -345,33 +359,6 @@ def precision_from(text: str, label: str, model: ModelConfig, engine: str) -> Pr
     return settle(found, model, engine)
 
 
-@lru_cache(maxsize=1024)
-def _mixed(base: str, experts_only: bool, cache: float) -> Precision:
-    chosen = PRECISIONS[base]
-    extra = (
-        {"other_weight": 2.0, "other_arithmetic": "bf16"}
-        if experts_only
-        else {"other_weight": chosen.other_weight, "other_arithmetic": chosen.other_arithmetic}
-    )
-    return Precision(
-        name=chosen.name, weight=chosen.weight, arithmetic=chosen.arithmetic, activation=chosen.activation, cache=cache, **extra
-    )
-
-
-def settle(name: str, model: ModelConfig, engine: str) -> Precision:
-    """Which parts of ``model`` are in ``name``: a checkpoint stored in MXFP4 stays so, FP4 of a latent-attention model is its
-    experts, and TensorRT-LLM keeps an 8-bit cache beside 8-bit weights."""
-    if model.quantization == "mxfp4" and name in ("fp4", "mxfp4", "fp8"):
-        return PRECISIONS["mxfp4"]
-    if name == "fp8wo":
-        return PRECISIONS["int8"]
-    if name == "nvfp4-experts" or (name == "fp4" and model.kv_lora_rank):
-        return _mixed("fp4", True, 2.0 if not engine.startswith("tuned") else 1.0)
-    if name == "fp8" and engine.startswith("tuned"):
-        return _mixed("fp8", False, 1.0)
-    return PRECISIONS[name]
-
-
 def unfolded(text: str, count: int) -> tuple[str, int]:
     """Label and GPUs of a row in which TP is the product of the tensor- and expert-parallel degree (TP64 EP8 for TP8 EP8), as
     in aiconfigurator's sample, where the same runs stand under both labels."""
@@ -382,6 +369,13 @@ def unfolded(text: str, count: int) -> tuple[str, int]:
     if tp <= 8 or ep == 1 or tp != count or tp % ep or tp // ep > 8:
         return text, count
     return f"TP{tp // ep} EP{ep}", count // ep
+
+
+def _attention_copies(layout: Layout, model: ModelConfig) -> Layout:
+    """``layout`` with a copy of the attention on each GPU of its tensor-parallel group."""
+    if not model.experts:
+        raise Refused("attention in data parallel beside split feed-forward layers of a dense model is not modelled")
+    return replace(layout, tp=1, dp=layout.tp)
 
 
 def layout_of(text: str, count: int, model: ModelConfig) -> Layout:

@@ -75,6 +75,11 @@ def summarise(rows: Iterable[Row]) -> dict[str, list[dict[str, Any]]]:
             "groups": [asdict(Group.of(name, members)) for name, members in sorted(groups.items())]}
 
 
+def fault_note(error: Exception) -> str:
+    """What a row says where the program failed at it: the kind of the fault too, so that it is seen."""
+    return f"could not be predicted: {type(error).__name__}: {error}"
+
+
 def read_value(row: dict[str, str]) -> float:
     """The measurement of a row of a table; :class:`InputError` if it is no finite number."""
     text = row.get("value") or ""

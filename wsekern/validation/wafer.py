@@ -10,7 +10,7 @@ from typing import Any
 from wsekern.errors import InputError, WsekernError
 from wsekern.inference.predict import predict_layer
 from wsekern.ops.predict import predict_op
-from wsekern.validation.rows import Row, read_value, stated_fitted, summarise
+from wsekern.validation.rows import Row, fault_note, read_value, stated_fitted, summarise
 from wsekern.validation.services import predict_service
 
 COLUMNS = ("id", "machine", "profile", "op", "value")
@@ -94,6 +94,8 @@ def _row(row: dict[str, str]) -> Row:
         predicted, note = _predict(row)
     except WsekernError as error:
         note = str(error)
+    except Exception as error:  # a fault of one row, or of the program at it, never ends a validation
+        note = fault_note(error)
     return Row(id=row["id"], group=_group(row), measured=measured, predicted=predicted, unit=row.get("unit", "") or "cycles",
                note=note, source=row.get("source", ""), fitted=fitted)
 

@@ -2,6 +2,7 @@
 
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.load import bundled_models, load_config
+from wsekern.workload.measure import Measure
 from wsekern.workload.request import Request
 
-__all__ = ["ModelConfig", "Request", "bundled_models", "load_config"]
+__all__ = ["Measure", "ModelConfig", "Request", "bundled_models", "load_config"]

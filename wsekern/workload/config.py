@@ -54,6 +54,7 @@ class ModelConfig:
     sorted_sampling: bool = True  # its generation_config truncates by top-p or top-k, which sorts the logits
     draft_layers: int = 0  # layers that predict tokens ahead (multi-token prediction), not counted in layers
     quantization: str = ""  # how the checkpoint is stored, where config.json says so (fp8, mxfp4, ...)
+    weight_format: str = ""  # number format of the stored weights (bf16, fp8, int4, ...), where config.json says so
 
     @property
     def q_size(self) -> int:

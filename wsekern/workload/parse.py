@@ -122,7 +122,37 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         **_linear(keys, layers), **_windows(keys, implicit, layers), **_feed_forward(keys, implicit, layers), **_latent(keys),
         draft_layers=keys.size("num_nextn_predict_layers", keys.size("mtp_num_hidden_layers", 0, 0), 0),
         sorted_sampling=_sorted_sampling(data.get("generation_config")),
-        quantization=str(keys.table("quantization_config").get("quant_method", "")))
+        quantization=str(keys.table("quantization_config").get("quant_method", "")), weight_format=_weight_format(keys))
+
+
+_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+
+
+def _weight_format(keys: _Keys) -> str:
+    """Number format of the stored weights: that of the quantisation, else the checkpoint's ``dtype``; empty where neither is
+    stated. A quantisation of an unknown kind goes by its own name."""
+    stored = keys.table("quantization_config")
+    method = str(stored.get("quant_method", "")).lower()
+    if not method:
+        stated = str(keys.data.get("dtype") or keys.data.get("torch_dtype") or "").removeprefix("torch.")
+        return _DTYPES.get(stated, stated)
+    if method == "modelopt":
+        return {"FP8": "fp8", "NVFP4": "fp4"}.get(str(stored.get("quant_algo")), method)
+    if method == "compressed-tensors":
+        groups = stored.get("config_groups")
+        group = next(iter(groups.values()), None) if isinstance(groups, dict) else None
+        weights = group.get("weights") if isinstance(group, dict) else None
+        return _bits(weights.get("num_bits"), weights.get("type") == "float") if isinstance(weights, dict) else method
+    if method == "bitsandbytes":
+        return "int8" if stored.get("load_in_8bit") else "int4"
+    if method in ("awq", "gptq"):
+        return _bits(stored.get("bits", 4), False)
+    return {"fbgemm_fp8": "fp8"}.get(method, method)
+
+
+def _bits(count: Any, floating: bool) -> str:
+    """Number format of ``count`` bits."""
+    return f"{'fp' if floating else 'int'}{count}"
 
 
 def _architecture(keys: _Keys) -> str:

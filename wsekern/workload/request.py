@@ -13,24 +13,33 @@ WAFER_PRECISIONS = ("fp32", "fp16", "fp16_fp32", "bf16")
 
 @dataclass(frozen=True)
 class Request:
-    """``batch`` users at once, each with ``prompt`` tokens in and ``output`` tokens out."""
+    """``batch`` users at once, each with ``prompt`` tokens in and ``output`` tokens out. The first ``shared`` tokens of every
+    prompt are the same for all users and in the cache already, once."""
 
     prompt: int = 1024
     output: int = 256
     batch: int = 1
     precision: str = "fp16"
+    shared: int = 0
 
     def __post_init__(self) -> None:
         for name in ("prompt", "output", "batch"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} is {value!r}, expected a whole number of at least 1")
+        if isinstance(self.shared, bool) or not isinstance(self.shared, int) or not 0 <= self.shared < self.prompt:
+            raise InputError(f"shared is {self.shared!r}, expected 0 to {self.prompt - 1}, the prompt less a token")
         check_precision(self.precision, tuple(PRECISIONS))
 
     @property
     def context(self) -> int:
         """Tokens in the cache when the answer is complete."""
         return self.prompt + self.output
+
+    @property
+    def unread(self) -> int:
+        """Tokens of a prompt that must be read."""
+        return self.prompt - self.shared
 
 
 def check_precision(precision: str, known: tuple[str, ...] = WAFER_PRECISIONS) -> str:

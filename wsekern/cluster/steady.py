@@ -1,0 +1,101 @@
+"""Users who take turns on a deployment: the steady state of the closed queue, with what the GPUs do meanwhile."""
+
+from dataclasses import dataclass, replace
+
+from wsekern.cluster.layout import Deployment
+from wsekern.cluster.load import engines_of, ranks_of, turn_costs
+from wsekern.cluster.operators import CAUSES, StepTime
+from wsekern.cluster.power import Activity, activity
+from wsekern.cluster.step import decode_step, prefill_step
+from wsekern.queueing.batching import StepCosts
+from wsekern.queueing.closed import ClosedQueue, closed_queue
+from wsekern.workload.measure import Measure
+
+BESIDE = ("kv", "compute", "all_reduce")
+"""Causes of the time that prompts add to a step of decoding sequences, whose weights and fixed times they share."""
+
+UNBOUNDED = 10**15
+"""Tokens of a cache that never fills."""
+
+
+@dataclass(frozen=True)
+class SteadyState:
+    """Users that take turns on a deployment, each sending the next prompt some time after the answer is done."""
+
+    measure: Measure
+    """Times under the load of all users, and the totals that follow."""
+    decode: StepTime
+    """A step of the sequences that decode on average beside a decoding user, without prompts."""
+    prefill: StepTime
+    """The prompt of one user."""
+    first_token_seconds: float
+    """Of a lone user, from sending a prompt to its first token."""
+    lone_token_seconds: float
+    """Of a lone user, per further token."""
+    decoding_users: float
+    """Mean over the time, on the whole deployment."""
+    activity: Activity
+    """What one GPU does with its time: decoding steps and prompts."""
+    breakdown: dict[str, float]
+    """Time per output token by cause, that of prompts of others included."""
+
+    @property
+    def token_seconds(self) -> float:
+        """Time per output token, the prompts of others included."""
+        return self.measure.time_per_output_token_seconds
+
+    @property
+    def queueing_seconds(self) -> float:
+        """How much longer than a lone user one waits for the first token: none where that comes sooner, since the launches of a
+        prompt that rides along are hidden."""
+        return max(0.0, self.measure.time_to_first_token_seconds - self.first_token_seconds)
+
+
+def steady_state(
+    deployment: Deployment, prompt: float, output: float, batch: float, sampled: bool = False, *, think_seconds: float = 0.0,
+    chunked: bool | None = None, bounded: bool = True, shared: float = 0.0, cached: float | None = None,
+    costs: StepCosts | None = None
+) -> SteadyState:
+    """``batch`` users with prompts of ``prompt`` and answers of ``output`` tokens; ``sampled`` as in
+    :class:`wsekern.cluster.operators.Work`; ``chunked`` is the engine level's unless given. Where ``bounded``, users whom the
+    cache does not hold wait outside. The first ``cached`` tokens of every prompt need not be read (the ``shared`` ones unless
+    given), of these ``shared`` are kept once for all. ``costs``: :func:`wsekern.cluster.load.turn_costs` of at least as many
+    users, for callers who look at several numbers of them."""
+    cached = shared if cached is None else cached
+    engines = engines_of(deployment)
+    users = max(1.0, batch / engines)
+    if costs is None:
+        costs = turn_costs(deployment, prompt, output, users, chunked=chunked, sampled=sampled, cached=cached, shared=shared)
+    if not bounded:
+        costs = replace(costs, cache_tokens=UNBOUNDED)
+    lone = closed_queue(costs, 1.0, prompt - cached, output, think_seconds)
+    queue = closed_queue(costs, users, prompt - cached, output, think_seconds)
+    decode = decode_step(deployment, engines * queue.step_sequences, prompt + output / 2.0, sampled)
+    prefill = prefill_step(deployment, 1.0, prompt - cached, cached)
+    measure = Measure(
+        users=batch, prompt=prompt, output=output, time_to_first_token_seconds=queue.time_to_first_token_seconds,
+        time_per_output_token_seconds=decode.seconds / costs.kept + queue.stalled_seconds, think_seconds=think_seconds)
+    return SteadyState(
+        measure=measure, decode=decode, prefill=prefill, first_token_seconds=lone.time_to_first_token_seconds,
+        lone_token_seconds=lone.time_per_output_token_seconds, decoding_users=engines * queue.decoding_users,
+        activity=_activity(deployment, decode, prefill, queue, measure, costs),
+        breakdown=_breakdown(decode, prefill, queue.stalled_seconds, costs))
+
+
+def _activity(
+    deployment: Deployment, decode: StepTime, prefill: StepTime, queue: ClosedQueue, measure: Measure, costs: StepCosts
+) -> Activity:
+    """What one GPU does: in every second so many decoding steps and prompts."""
+    pp, ranks = deployment.layout.pp, ranks_of(deployment)
+    requests = measure.requests_per_second / engines_of(deployment)
+    steps = requests * (measure.output - 1.0) / costs.kept / queue.step_sequences
+    stages = min(1.0, queue.step_sequences / ranks / pp)  # of a pipeline with fewer users than stages, some wait
+    peak = deployment.gpu.peak_flops(deployment.precision.arithmetic)
+    return activity([(steps * stages, decode), (requests / ranks / pp, prefill)], 1.0, peak)
+
+
+def _breakdown(decode: StepTime, prefill: StepTime, stalled: float, costs: StepCosts) -> dict[str, float]:
+    """Seconds per output token by cause: a decoding step, and what prompts add to it, as the causes of a prompt share it."""
+    parts = {cause: prefill.breakdown[cause] for cause in (BESIDE if costs.chunked else CAUSES)}
+    share = stalled / sum(parts.values())
+    return {cause: seconds / costs.kept + share * parts.get(cause, 0.0) for cause, seconds in decode.breakdown.items()}

@@ -1,0 +1,156 @@
+"""The kinds of system that may serve a load: wafers placed, and GPUs laid out, for more and more users at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from wsekern.cluster import Cluster, Deployment, load_cluster
+from wsekern.cluster.layout import memory_of, require_fit
+from wsekern.cluster.system import ClusterSystem
+from wsekern.compare.cluster_side import degrees_in_words, deployed
+from wsekern.compare.comparison import chosen_cluster
+from wsekern.compare.load import Kind
+from wsekern.compare.pairing import Pairing
+from wsekern.compare.serving import PLAIN, Serving
+from wsekern.compare.wafer_side import placed, wafer_assumptions
+from wsekern.errors import BudgetError, InputError
+from wsekern.inference.load import WaferSystem
+from wsekern.inference.placement import Placement
+from wsekern.machine import Machine
+from wsekern.queueing import Traffic
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.request import Request
+
+MOST_USERS = 1024
+"""Users at once for which systems are made at most; more may be served."""
+WAFERS = 2
+"""Times the fewest wafers that hold one user, up to which more wafers are tried where a load needs them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadSides:
+    """What a user asks of both sides; ``wafers`` and ``users`` are None where they are to be chosen."""
+
+    config: ModelConfig
+    machine: Machine
+    cluster: str
+    wafers: int | None = None
+    precision: str = "fp16"
+    profile: str = "silicon"
+    engine_level: str = "stock"
+    serving: Serving = PLAIN
+    users: int | None = None
+
+    def check(self) -> None:
+        """Refuse with :class:`InputError` what no load could change, and choices that requests one by one do not obey yet."""
+        serving = self.serving
+        stated = {"--think": serving.think_seconds, "--speculate": serving.speculation,
+                  "--shared-prefix": serving.shared_prefix, "--prefill-cluster": serving.prefill_cluster}
+        for name, value in stated.items():
+            if value:
+                raise InputError(f"{name} goes with neither --rate nor --trace")
+        Request(precision=self.precision)
+        cluster = load_cluster("h100x8" if self.cluster == "auto" else self.cluster)
+        Pairing(self.config, self.machine, cluster, self.wafers, self.profile, self.engine_level, self.serving).check()
+
+    @property
+    def forced(self) -> list[str]:
+        """Sides whose size the user has fixed."""
+        return [*(["wafer"] if self.wafers is not None else []), *(["cluster"] if self.serving.degrees else [])]
+
+    def wafers_for(self, traffic: Traffic) -> Iterator[Kind]:
+        """Wafers on which the longest request fits, once for each number of users at once, as many as twice the fewest wafers
+        hold; in order of price. Cuts that only differ in the users are one kind, that with room for the most."""
+        before: Placement | None = None
+        fewest = 0
+        for users in self._numbers_of_users(traffic):
+            try:
+                placement = self._placed(traffic, users)
+            except BudgetError:
+                if before is None:
+                    raise
+                break
+            fewest = fewest or placement.wafers
+            if placement.wafers > WAFERS * fewest:
+                break
+            if before is not None and replace(before, request=placement.request) != placement:
+                yield _wafers(before)
+            before = placement
+        if before is not None:
+            yield _wafers(before)
+
+    def _placed(self, traffic: Traffic, users: int) -> Placement:
+        """Wafers for ``users`` requests as long as the longest, whose answers are of the mean length."""
+        longest = _longest(traffic)
+        output = min(longest - 1, _mean(traffic)[1])
+        request = Request(longest - output, output, users, self.precision)
+        return placed(self.config, request, self.machine, self.wafers, self.profile, self.serving)
+
+    def gpus_for(self, traffic: Traffic) -> Iterator[Kind]:
+        """The cluster in the layout asked for, or in each that answers some number of users at once soonest, in
+        order of price; only layouts whose cache holds the longest request."""
+        kinds = [self._gpus(*found, traffic) for found in self._layouts(traffic)]
+        yield from sorted(kinds, key=lambda kind: kind.system.usd_per_hour)
+
+    def _layouts(self, traffic: Traffic) -> Iterator[tuple[Deployment, int]]:
+        """Deployments and the users at once that they are for."""
+        longest = _longest(traffic)
+        seen: list[Deployment] = []
+        numbers = self._numbers_of_users(traffic)
+        cluster = self._cluster(traffic, numbers[0])
+        for users in numbers:
+            request = self._mean_request(traffic, users)
+            deployment = deployed(self.config, request, cluster, self.engine_level, self.serving).deployment
+            if deployment in seen:
+                continue
+            try:
+                require_fit(deployment, memory_of(deployment, longest, 1), longest, 1)
+            except BudgetError:
+                if users == numbers[-1] and not seen:
+                    raise
+                continue
+            seen.append(deployment)
+            yield deployment, users
+
+    def _cluster(self, traffic: Traffic, users: int) -> Cluster:
+        """The cluster, or for ``auto`` that which has the least time per token for ``users`` at once."""
+        if self.cluster != "auto":
+            return load_cluster(self.cluster)
+        return chosen_cluster(self.config, self._mean_request(traffic, users), self.engine_level, self.serving)
+
+    def _mean_request(self, traffic: Traffic, users: int) -> Request:
+        """``users`` requests of the mean lengths."""
+        return Request(*_mean(traffic), users, self.precision)
+
+    def _gpus(self, deployment: Deployment, users: int, traffic: Traffic) -> Kind:
+        """As many copies of ``deployment`` as the cluster holds, unless the user says how many (dp)."""
+        copies = deployment.cluster.count // deployment.layout.gpus if self.serving.dp is None else 1
+        system = ClusterSystem.of(deployment, traffic, copies)
+        why = "as asked" if self.serving.degrees else f"the layout that answers {users} at once soonest"
+        laid_out = f"{copies} x {deployment.layout.gpus} GPUs ({degrees_in_words(deployment.layout)}), {why}"
+        whence = "as the checkpoint is stored" if self.serving.gpu_precision is None else "as asked"
+        stored = f"weights in {deployment.precision.name} on the GPUs, {whence}"
+        return Kind(system, system.facts, [laid_out, stored, *system.assumptions])
+
+    def _numbers_of_users(self, traffic: Traffic) -> list[int]:
+        """What the user asks for, or 1, 4, 16, ... up to the number of requests."""
+        most = min(MOST_USERS, len(traffic))
+        return [4**exponent for exponent in range((most.bit_length() + 1) // 2)] if self.users is None else [self.users]
+
+
+def _wafers(placement: Placement) -> Kind:
+    request = placement.request
+    facts = {"wafers": placement.wafers, "grid": f"{placement.width}x{placement.height}", "regions": placement.regions,
+             "layers_per_region": placement.layers, "prompt_chunk_tokens": placement.chunk, "profile": placement.profile,
+             "cache_tokens": request.context * request.batch, "users_placed_for": request.batch}
+    room = f"room for {request.batch:,} requests as long as the longest ({request.context:,} tokens), or more that are shorter"
+    return Kind(WaferSystem(placement), facts, [room, *wafer_assumptions(placement, request)])
+
+
+def _longest(traffic: Traffic) -> int:
+    """Tokens of the longest request, answer included."""
+    return int((traffic.prompt + traffic.output).max())
+
+
+def _mean(traffic: Traffic) -> tuple[int, int]:
+    """Mean tokens of prompts and answers."""
+    return round(float(traffic.prompt.mean())), round(float(traffic.output.mean()))

@@ -1,0 +1,1 @@
+"""The queues in plain Python with SimPy: what the kernels are held against."""
