@@ -99,6 +99,13 @@ def test_run_moves_every_wavelet():
     assert both["operations_by_wavelet"] > 50 and both["local_work"] > 50 and both["largest_clock_difference_cycles"] == 0
 
 
+@pytest.mark.parametrize("form", ["scalar", "vector", "vector-fp32"])
+def test_run_computes_activations_as_asked(form):
+    done = json.loads(wsekern("run", "sample", "--prompt", "The fox", "--tokens", "3", "--precision", "bf16", "--activations",
+                              form, "--json", "-").stdout)
+    assert done["activations"] == form and done["same_tokens_as_reference"]
+
+
 def test_predict_prints_what_it_must():
     wafer = json.loads(wsekern("predict", "wafer", "llama3-8b", "--phase", "decode", "--machine", "wse2", "--grid", "420x420",
                                "--context", "4096", "--clock", "1.1e9", "--json", "-").stdout)
@@ -238,6 +245,9 @@ def test_machines_lists_both_sides():
     (["run", "sample", "--prompt", "x", "--grid", "9999x9999"], ["9999x9999"]),
     (["run", "sample", "--prompt", "x", "--grid", "12"], ["WIDTHxHEIGHT"]),
     (["run", "sample", "--prompt", "x", "--precision", "int3"], ["int3"]),
+    (["run", "sample", "--prompt", "x", "--activations", "table"], ["activations", "vector-fp32"]),
+    (["predict", "wafer", "llama3-8b", "--phase", "decode", "--grid", "9x9", "--context", "9", "--activations", "scalar"],
+     ["mapping=ours"]),
     (["run", "sample", "--prompt", "word " * 5000], ["positions"]),
     (["run", "sample", "--prompt", "x", "--tokens", "0"], ["tokens"]),
     (["run", "sample", "--prompt", "x", "--temperature", "-1"], ["temperature"]),

@@ -49,3 +49,9 @@ def test_an_interrupt_leaves_the_tokens_that_the_caller_saw(checkpoint, monkeypa
 def test_an_unknown_engine_is_refused_by_name(checkpoint):
     with pytest.raises(InputError, match="no engine 'fast': use one of flow, cycle"):
         execute(checkpoint, WSE3, "The fox", 1, engine="fast")
+
+
+@pytest.mark.parametrize("form", ["scalar", "vector", "vector-fp32"])
+def test_every_form_of_activations_writes_what_the_reference_writes(checkpoint, form):
+    done = execute(checkpoint, WSE3, "The fox said", 6, activations=form).to_dict()
+    assert done["same_tokens_as_reference"] and done["activations"] == form

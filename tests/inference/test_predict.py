@@ -67,3 +67,11 @@ def test_steps_of_the_released_kernels_have_no_values():
         engine.time(step)
         with pytest.raises(InputError, match="no values"):
             engine.run(step)
+
+
+def test_activations_are_a_choice_of_the_executed_mapping():
+    layers = [predict_layer("llama3-8b", "decode", "wse3", 400, 4096, mapping="ours", activations=form)["cycles_per_layer"]
+              for form in ("scalar", "vector-fp32", "vector", None)]
+    assert layers[0] > layers[1] > layers[2] == layers[3]
+    with pytest.raises(InputError, match="the published kernels have their own"):
+        predict_layer("llama3-8b", "decode", "wse3", 400, 4096, activations="vector")

@@ -66,6 +66,9 @@ class Author:
         """A descriptor of memory of one type; of any extent where none is given."""
         rng, array = self.rng, self.rng.choice(self.arrays[type])
         extent = rng.randrange(0, self.most) if extent is None else extent
+        if self.chance(0.12):
+            seen = rng.choice(self.arrays[rng.choice(TYPES)]).as_type(type)
+            return seen.view(extent, rng.randrange(2)) if seen.elements > extent else array.view(extent)
         kind = rng.random()
         if kind < 0.15:
             return Ring(array, extent, rng.choice([1, 2, -3]), self.chance(0.7))

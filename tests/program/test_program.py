@@ -375,3 +375,22 @@ def test_the_memory_of_a_pe_holds_its_symbols_in_order():
     empty.set_program(program)
     with pytest.raises(InputError, match=r"PE \(1, 0\) has no program"):
         empty.compile().memory_of(1, 0)
+
+
+def test_an_array_is_seen_as_another_type_without_a_copy():
+    """The exponent of halves moved by integers, and the high halves of words of 32 bits: the same memory, the same bits."""
+    program = Program("bits")
+    x, y = program.array("x", "fp16", 4, [1, -3, 0.5, 7]), program.array("y", "fp32", 2, [1, 3])
+    with program.task("main", active=True) as t:
+        bits, high = x.as_type("u16"), y.as_type("u16").view(2, 1, 2)
+        t.add16(bits, bits, program.array("two", "u16", 1, 2 << 10).view(4, stride=0))
+        t.add16(high, high, program.array("one", "u16", 1, 1 << 7).view(2, stride=0))
+    assert Program.parse(program.text()) == program and "x[4, type=u16]" in program.text()
+    assert (bits.elements, y.as_type("u16").elements, bits.as_type("u32").elements, bits.as_type("fp16").view().type) \
+        == (4, 4, 2, None)
+    layout = Layout("wse3", 1, 1)
+    layout.set_program(program, 0, 0)
+    simulation = layout.compile()
+    simulation.run()
+    assert simulation.memcpy_d2h("x").reshape(-1).tolist() == [4, -12, 2, 28]
+    assert simulation.memcpy_d2h("y").reshape(-1).tolist() == [2, 6]

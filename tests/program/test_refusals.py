@@ -64,6 +64,14 @@ def test_a_descriptor_cannot_become_one_of_another_kind():
     refuses("cannot become", other_kind)
 
 
+def test_a_view_as_another_type_of_what_does_not_fit():
+    refuses("does not fit", lambda p, t, a: t.faddh(a["fp16"], a["fp16"], a["fp32"].as_type("u16").view(8)))
+    refuses("reaches elements 0 to 8 of symbol u16, which has 4",
+            lambda p, t, a: t.mov32(a["u16"].as_type("u32").view(9), p.array("long", "u32", 9)))
+    refuses("a ring in fp32, viewed as another type", lambda p, t, a: Ring(a["fp32"].as_type("u16"), 2))
+    refuses("no element type 'u8'", lambda p, t, a: a["fp32"].as_type("u8"))
+
+
 def test_a_symbol_that_is_not_the_same_everywhere_is_copied_apart():
     layout = Layout("wse3", 2, 1)
     for x in range(2):

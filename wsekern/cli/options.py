@@ -82,6 +82,9 @@ class Target(click.Path):
 PRECISION = click.option("--precision", default="fp16", show_default=True, help="fp32, fp16, fp16_fp32, bf16 (GPU: fp8 too).")
 PROFILE = click.option("--profile", default="silicon", show_default=True,
                        help="Timing of the wafer: silicon or vendor-simulator.")
+ACTIVATIONS = click.option("--activations", type=click.Choice(["scalar", "vector", "vector-fp32"]),
+                           help="SiLU and exponentials on the wafer: library calls, or vector instructions in the precision "
+                                "or in fp32. Default: the quickest that costs the precision nothing.")
 JSON = click.option("--json", "json_path", metavar="FILE", type=Target(standard=True),
                     help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
 

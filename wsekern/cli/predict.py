@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsekern.cli.options import (
+    ACTIVATIONS,
     COUNT,
     JSON,
     PRECISION,
@@ -73,14 +74,15 @@ def predict_operation(name: str, machine: str, grid_text: str | None, tile_text:
 @click.option("--mapping", type=click.Choice(["waferllm", "ours"]), default="waferllm", show_default=True)
 @PRECISION
 @PROFILE
+@ACTIVATIONS
 @JSON
 def predict_wafer(model: str, phase: str, machine: str, grid_text: str, context: int, batch: int, clock: float | None,
-                  mapping: str, precision: str, profile: str, json_path: str | None) -> None:
+                  mapping: str, precision: str, profile: str, activations: str | None, json_path: str | None) -> None:
     """Cycles and tokens per second of a phase of MODEL on one grid of PEs."""
     from wsekern.inference.predict import predict_layer
 
     prediction = predict_layer(model, phase, machine, parse_square(grid_text), context, profile, clock, mapping, batch,
-                               precision)
+                               precision, activations)
     show(json_path, f"{prediction['model']} {phase}", prediction)
 
 

@@ -2,7 +2,19 @@
 
 import click
 
-from wsekern.cli.options import COUNT, JSON, PRECISION, PROFILE, THREADS, ProgressBar, Whole, emit, open_console, parse_grid
+from wsekern.cli.options import (
+    ACTIVATIONS,
+    COUNT,
+    JSON,
+    PRECISION,
+    PROFILE,
+    THREADS,
+    ProgressBar,
+    Whole,
+    emit,
+    open_console,
+    parse_grid,
+)
 
 
 @click.command()
@@ -15,6 +27,7 @@ from wsekern.cli.options import COUNT, JSON, PRECISION, PROFILE, THREADS, Progre
 @click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
 @PRECISION
 @PROFILE
+@ACTIVATIONS
 @click.option("--temperature", default=0.0, show_default=True, help="0 is greedy.")
 @click.option("--top-p", default=1.0, show_default=True, help="Draw from the likeliest tokens of this probability together.")
 @click.option("--seed", default=0, show_default=True, type=Whole(least=0, most=2**64 - 1),
@@ -22,7 +35,8 @@ from wsekern.cli.options import COUNT, JSON, PRECISION, PROFILE, THREADS, Progre
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @JSON
 def run(model_dir: str, prompt: str, tokens: int, grid_text: str | None, engine: str, machine: str, precision: str,
-        profile: str, temperature: float, top_p: float, seed: int, threads: int, json_path: str | None) -> None:
+        profile: str, activations: str | None, temperature: float, top_p: float, seed: int, threads: int,
+        json_path: str | None) -> None:
     """Execute the model in MODEL_DIR (Hugging Face folder; 'sample' is the bundled one) on a simulated wafer."""
     from wsekern.compare import execute
     from wsekern.inference.sampling import Sampler
@@ -45,7 +59,7 @@ def run(model_dir: str, prompt: str, tokens: int, grid_text: str | None, engine:
 
             executed = execute(checkpoint, wafer, prompt, tokens, precision=precision, grid=parse_grid(grid_text),
                                sampler=sampler, profile=profile, threads=threads, engine=engine, prompt_tokens=prompt_tokens,
-                               on_token=write, on_chunk=advance)
+                               on_token=write, on_chunk=advance, activations=activations)
     except KeyboardInterrupt:
         if written:
             console.print(f"{prompt}{checkpoint.decode(written)}", markup=False)

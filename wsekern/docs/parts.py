@@ -6,7 +6,18 @@ from wsekern.docs.commands import command_reference
 from wsekern.docs.pages import Picture
 from wsekern.docs.picture import draw_overview, labels_of
 from wsekern.docs.results import comparison_of_one_model, speeds_of_models
-from wsekern.docs.tables import clusters, gpus, kernels, models, operations, scan_file, validation_gpu, validation_wafer, wafers
+from wsekern.docs.tables import (
+    clusters,
+    functions,
+    gpus,
+    kernels,
+    models,
+    operations,
+    scan_file,
+    validation_gpu,
+    validation_wafer,
+    wafers,
+)
 from wsekern.docs.worked import worked_request
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -14,6 +25,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "comparison": comparison_of_one_model,
     "worked-request": worked_request,
     "operations": operations,
+    "functions": functions,
     "scan": scan_file,
     "wafers": wafers,
     "gpus": gpus,

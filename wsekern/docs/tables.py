@@ -3,11 +3,13 @@
 import inspect
 import json
 from importlib.resources import files
+from math import inf
 
 from wsekern.cluster import bundled_clusters, bundled_gpus, load_gpu
 from wsekern.docs.markdown import table
 from wsekern.machine import bundled_machines, load_machine
 from wsekern.ops.lines import scan
+from wsekern.ops.local.accuracy import MEASURED, measure, range_of
 from wsekern.ops.predict import operation_table
 from wsekern.report.words import size
 from wsekern.validation.tables import markdown
@@ -24,6 +26,21 @@ def operations() -> str:
     """Names that ``wsekern predict op`` knows."""
     return table(("operation", "what it does", "sizes", "number format"),
                  [(f"`{row.name}`", row.summary, row.sizes, row.precision) for row in operation_table()])
+
+
+def functions() -> str:
+    """Errors of the functions in vector instructions, over every number of 16 bits."""
+    rows = []
+    for stored in ("fp16", "bf16"):
+        for work in (stored, "fp32"):
+            for name in MEASURED:
+                found, (low, high) = measure(name, work, stored), range_of(name, work)
+                where = "all" if (low, high) == (-inf, inf) else f"{low:g} to {high:g}"
+                rows.append((f"`{name}`", stored, work, found.steps, where, f"{found.max_ulp:.2f}", f"{found.mean_ulp:.2f}",
+                             f"{100 * found.max_relative:.2f} %", f"{found.largest_below_normal:.0e}",
+                             ", ".join(f"{value:.4g}" for value in found.special)))
+    return table(("function", "stored", "steps in", "instructions", "x", "largest error, ulp", "mean, ulp", "largest, relative",
+                  "largest of subnormal results", "at 0, -0, inf, -inf, nan"), rows)
 
 
 def scan_file() -> str:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from wsekern.errors import InputError
 from wsekern.inference.generate import Generation, check_length, default_grid, generate, reference_tokens
 from wsekern.inference.mapping import Mapping
+from wsekern.inference.reference import Activations
 from wsekern.inference.sampling import Sampler
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import Machine
 from wsekern.ops import FlowEngine
 from wsekern.ops.engines.both import BothEngines
+from wsekern.ops.local.rows import Form
 from wsekern.workload.checkpoint import Checkpoint, load_checkpoint
 from wsekern.workload.sample import SAMPLE_PROMPT, sample_path
 
@@ -50,6 +52,7 @@ class Execution:
                 "prompt_token_ids": steps.prompt_tokens,
                 "output_tokens": len(steps.tokens), "tokens": steps.tokens, "machine": self.machine.name,
                 "grid": f"{self.mapping.width}x{self.mapping.height}", "precision": self.mapping.precision,
+                "activations": self.mapping.form,
                 "prefill_cycles": steps.prefill_cycles, "cycles_per_token": self.cycles_per_token,
                 "prefill_seconds": steps.prefill_cycles / clock, "tokens_per_second": rate, "clock_hertz": clock,
                 "cycles_by_part": steps.cycles_by_part, "breakdown_cycles": steps.breakdown,
@@ -61,11 +64,12 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
             grid: tuple[int, int] | None = None, engine: str = "flow", sampler: Sampler | None = None,
             profile: str = "silicon", threads: int = 1, prompt_tokens: list[int] | None = None,
             on_token: Callable[[int], None] | None = None,
-            on_chunk: Callable[[int], None] | None = None) -> Execution:
+            on_chunk: Callable[[int], None] | None = None, activations: Form | None = None) -> Execution:
     """Generate up to ``count`` tokens after ``prompt``, and compare with the numpy reference.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
-    ``prompt_tokens``: ``prompt`` encoded, where the caller has done so. ``on_chunk`` and ``on_token`` as in :func:`generate`.
+    ``prompt_tokens``: ``prompt`` encoded, where the caller has done so. ``on_chunk`` and ``on_token`` as in :func:`generate`,
+    ``activations`` as in :class:`Mapping`: the reference computes the same functions.
     """
     if engine not in ENGINES:
         raise InputError(f"no engine {engine!r}: use one of {', '.join(ENGINES)}")
@@ -73,11 +77,12 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
     context, chunk = check_length(checkpoint, ids, count), min(len(ids), PREFILL_CHUNK)
     width, height = grid or default_grid(checkpoint, machine, precision, context, chunk)
-    mapping = Mapping(checkpoint.config, width, height, precision, context, chunk)
+    mapping = Mapping(checkpoint.config, width, height, precision, context, chunk, activations=activations)
     mapping.check(machine)  # before the weights are read
     model = WaferModel(checkpoint.config, checkpoint.weights, machine, mapping, profile, threads, ENGINES[engine])
     generation = generate(checkpoint, model, ids, count, sampler, on_token, on_chunk)
-    same = generation.tokens == reference_tokens(checkpoint, ids, count, sampler)
+    functions = Activations.of(mapping.form, precision)
+    same = generation.tokens == reference_tokens(checkpoint, ids, count, sampler, functions)
     both = None
     if isinstance(model.engine, BothEngines):
         both = {"operations_by_wavelet": model.engine.operations_by_wavelet, "local_work": model.engine.local_work,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from wsekern.errors import InputError
 from wsekern.inference.mapping import Mapping
-from wsekern.inference.reference import ReferenceModel
+from wsekern.inference.reference import Activations, ReferenceModel
 from wsekern.inference.sampling import Sampler
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import Machine
@@ -72,9 +72,10 @@ def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count
     return result
 
 
-def reference_tokens(checkpoint: Checkpoint, prompt: list[int], count: int, sampler: Sampler) -> list[int]:
+def reference_tokens(checkpoint: Checkpoint, prompt: list[int], count: int, sampler: Sampler,
+                     activations: Activations | None = None) -> list[int]:
     """The same generation with the plain numpy reference."""
-    model, random, tokens = ReferenceModel(checkpoint.config, checkpoint.weights), sampler.start(), []
+    model, random, tokens = ReferenceModel(checkpoint.config, checkpoint.weights, activations), sampler.start(), []
     logits = model.forward(prompt)[-1]
     while True:
         tokens.append(sampler.choose(logits, random))

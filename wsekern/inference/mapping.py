@@ -13,17 +13,23 @@ evenly.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import Machine
+from wsekern.ops.local.rows import Form, check_form
+from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS, check_precision
 
 RESERVED_BYTES = 8192
 """Code, stack and runtime of a PE: 4,176 B of runtime (FABRICA link test) and as much again for the program (assumed)."""
+
+DEFAULT_ACTIVATIONS: dict[str, Form] = {"fp32": "vector", "fp16": "vector", "fp16_fp32": "vector", "bf16": "vector"}
+"""How SiLU and exponentials are computed in each precision where a model does not say: the quickest that costs it nothing
+(``python -m wsekern.calibration.activations``)."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,9 @@ class Mapping:
     ``layers`` layers lie on the grid (all of them unless the model is cut over several regions or wafers);
     ``with_head`` says whether embedding and LM head lie there too. ``users`` sequences have their own cache,
     but for the first ``shared`` tokens, which are kept once.
+
+    ``activations``: how SiLU and exponentials are computed (``scalar``: library calls; ``vector`` or ``vector-fp32``: vector
+    instructions in the precision or in fp32); None: as :data:`DEFAULT_ACTIVATIONS` says.
     """
 
     config: ModelConfig
@@ -45,15 +54,22 @@ class Mapping:
     layers: int | None = None
     with_head: bool = True
     shared: int = 0
+    activations: Form | None = None
 
     def __post_init__(self) -> None:
         if not all(isinstance(side, int) and side >= 1 for side in (self.width, self.height)):
             raise InputError(f"grid is {self.width!r}x{self.height!r}, expected whole numbers of PEs of at least 1")
         check_precision(self.precision)
+        check_form(self.form)
         if self.config.kv_lora_rank or self.config.linear_layers:
             kind = "latent attention" if self.config.kv_lora_rank else "linear attention"
             raise InputError(f"{self.config.name}: a model with {kind} cannot be mapped onto a wafer; expected grouped-query "
                              "attention (Llama, Qwen, Mistral, Mixtral, gpt-oss, ...)")
+
+    @property
+    def form(self) -> Form:
+        """How SiLU and exponentials are computed."""
+        return self.activations or DEFAULT_ACTIVATIONS[self.precision]
 
     # -- sizes of the pieces ------------------------------------------------------------------------------------------
     @cached_property
@@ -187,13 +203,27 @@ class Mapping:
         tables = (1 if self.config.tied_embeddings else 2) * self.hidden * self.vocab + self.hidden
         scores = self.heads_per_column * self.group * self.slots
         chosen = self.config.experts_per_token * self.expert + self.shared_expert
-        stream = 2 * self.hidden + self.q + 2 * self.kv + max(3 * self.ffn, 3 * chosen + self.config.experts)
+        attention, gates = self.hidden + self.q + 2 * self.kv, max(3 * self.ffn, 3 * chosen + self.config.experts)
+        stream = self.hidden + attention + gates
         return {
             "weights": math.ceil(size * (self.held_layers * layer + (tables if self.with_head else 0))),
             "kv_cache": math.ceil(size * self.held_layers * 2 * self.kv * self.all_slots),
-            "buffers": math.ceil(size * (self.chunk * (stream + scores) + (self.vocab if self.with_head else 0))),
+            "buffers": math.ceil(size * (self.chunk * (stream + scores) + (self.vocab if self.with_head else 0)))
+            + self._room(size * attention, size * gates, scores),
             "code": RESERVED_BYTES,
         }
+
+    def _room(self, attention: float, gates: float, scores: int) -> int:
+        """Bytes of vector forms' room that the buffers of the block which does not run, bytes a token, do not give."""
+        if not self.held_layers or self.form == "scalar":
+            return 0
+        active = self.config.experts_per_token * self.expert if self.config.experts else self.ffn
+        rows, room = self.chunk * self.heads_per_column * self.group, partial(room_bytes, form=self.form)
+        needs = ((room("silu_mul", precision=self.precision, elements=self.chunk * active), attention),
+                 (room("expsub", precision=self.precision, elements=self.chunk * scores), gates),
+                 (room("one_over", precision="fp32", elements=rows) + 4 * rows, gates),
+                 (2 * PRECISIONS[self.precision] * self.chunk * self.q, gates))         # a rotation's products
+        return max(0, *(math.ceil(need - self.chunk * idle) for need, idle in needs))
 
     def check(self, machine: Machine) -> None:
         """Refuse a mapping that does not lie on ``machine`` or does not fit a PE, naming the smallest grid that fits."""

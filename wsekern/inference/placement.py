@@ -19,6 +19,7 @@ from wsekern.inference.causes import why_not
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.step_times import StepCycles, time_handover, time_head, time_layers
 from wsekern.machine import Machine
+from wsekern.ops.local.rows import Form
 from wsekern.queueing import LineCosts, SteadyLine, steady_line
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS, Request
@@ -31,7 +32,7 @@ SEARCHED_CHUNKS = (1, 8)
 """Those that cuts are judged by: a short one, and one that reads prompts about as quickly as the longest."""
 
 MOST_TIMED = 8
-"""Tokens in a region at most that are timed; the time of more follows on the straight line from one token, within 1 %."""
+"""Tokens in a region at most that are timed; the time of more follows on the straight line from one token, within 1.5 %."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Placement:
     speculation: Speculation | None = None
     cached: int | None = None
     inside: int | None = None
+    activations: Form | None = None
 
     @property
     def users_inside(self) -> int:
@@ -97,7 +99,8 @@ class Placement:
     def mapping(self) -> Mapping:
         """One region with layers."""
         chunk = max(self.chunk, self.tokens_per_stage)
-        return _region(self.config, self.width, self.height, self.request, self.layers, chunk, self.users_inside)
+        return _region(self.config, self.width, self.height, self.request, self.layers, chunk, self.users_inside,
+                       self.activations)
 
     @cached_property
     def head_mapping(self) -> Mapping:
@@ -220,9 +223,9 @@ class Placement:
 
 
 def _region(config: ModelConfig, width: int, height: int, request: Request, layers: int, chunk: int,
-            users: int) -> Mapping:
+            users: int, activations: Form | None) -> Mapping:
     return Mapping(config, width, height, request.precision, context=request.context, chunk=chunk, users=users,
-                   layers=layers, with_head=False, shared=request.shared)
+                   layers=layers, with_head=False, shared=request.shared, activations=activations)
 
 
 def _head_region(config: ModelConfig, width: int, height: int, request: Request) -> Mapping:
@@ -247,14 +250,15 @@ SHRINK = 0.7
 
 def place_model(config: ModelConfig, request: Request, machine: Machine, wafers: int | None = None,
                 profile: str = "silicon", think_seconds: float = 0.0, speculation: Speculation | None = None,
-                cached: int | None = None) -> Placement:
+                cached: int | None = None, activations: Form | None = None) -> Placement:
     """The placement that serves the request soonest on the fewest wafers (or on ``wafers``); :class:`BudgetError` if none.
 
     It is judged under the load of all users. Wafers are enough if some cut of them holds the caches of all users at once, but
     another may serve them sooner although some wait outside. Each sends the next prompt ``think_seconds`` after the answer is
-    there; ``speculation`` and ``cached`` as in :class:`Placement`.
+    there; ``speculation`` and ``cached`` as in :class:`Placement`. ``activations``: how SiLU and exponentials are computed, as
+    in :class:`Mapping`.
     """
-    load = {"think_seconds": think_seconds, "speculation": speculation, "cached": cached}
+    load = {"think_seconds": think_seconds, "speculation": speculation, "cached": cached, "activations": activations}
     machine.profile(profile)
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wsekern.errors import InputError
-from wsekern.inference.mapping import Mapping
+from wsekern.inference.mapping import DEFAULT_ACTIVATIONS, Mapping
 from wsekern.inference.placement import CHUNKS
 from wsekern.inference.step_times import StepCycles, time_layers
 from wsekern.machine import Machine, load_machine
 from wsekern.ops import AllReduce, FlowEngine, Gemv, MeshGemm, MeshGemmTransposed, Operation
 from wsekern.ops.lines.allreduce import default_groups
+from wsekern.ops.local.rows import Form
 from wsekern.ops.operation import Axis, Clocks
 from wsekern.workload import ModelConfig, load_config
 
@@ -194,8 +195,8 @@ def _clocks(machine: Machine, grid: int, profile: str, precision: str) -> FlowEn
     return FlowEngine(machine, grid, grid, profile=profile, precision=precision)
 
 
-def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
-              batch: int) -> tuple[StepCycles, dict[str, int], int]:
+def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int, batch: int,
+              activations: Form | None) -> tuple[StepCycles, dict[str, int], int]:
     """(one layer, its parts, the head) for one token of each sequence, or the whole prompt of each."""
     t = TileSizes.of(config, engine.width, context, batch if phase == "decode" else 1)
     parts: dict[str, int] = {}
@@ -211,13 +212,14 @@ def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
     return layer, parts, engine.cycles
 
 
-def _ours(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
-          batch: int) -> tuple[StepCycles, dict[str, int], int]:
+def _ours(config: ModelConfig, phase: str, engine: FlowEngine, context: int, batch: int,
+          activations: Form | None) -> tuple[StepCycles, dict[str, int], int]:
     """The executed mapping: decode at the full context; prefill in chunks, each against half of the prompt on average."""
     machine, grid, precision, profile = engine.machine, engine.width, engine.precision, engine.profile
 
     def layer_of(chunk: int, slots: int) -> StepCycles:
-        mapping = Mapping(config, grid, grid, precision, context=context, chunk=chunk, users=batch, layers=1, with_head=False)
+        mapping = Mapping(config, grid, grid, precision, context=context, chunk=chunk, users=batch, layers=1, with_head=False,
+                          activations=activations)
         return time_layers(machine, mapping, chunk, slots, profile).times(1 / config.layers)
 
     if phase == "decode":
@@ -236,22 +238,27 @@ _MAPPINGS: dict[str, Callable[..., tuple[StepCycles, dict[str, int], int]]] = {"
 
 def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, grid: int, context: int,
                   profile: str = "silicon", clock: float | None = None, mapping: str = "waferllm", batch: int = 1,
-                  precision: str = "fp16") -> dict[str, Any]:
+                  precision: str = "fp16", activations: Form | None = None) -> dict[str, Any]:
     """Cycles of ``phase`` of ``model`` on ``grid`` x ``grid`` PEs with ``context`` tokens, seconds at ``clock`` (Hz).
 
     ``cycles_per_layer`` is one layer for one token of each of ``batch`` sequences (decode) or for their whole prompts
     (prefill); ``cycles`` all layers, as the publications count: the LM head comes separately as ``head_cycles``.
-    ``breakdown`` has cycles of one layer by cause, ``parts`` by part of the layer.
+    ``breakdown`` has cycles of one layer by cause, ``parts`` by part of the layer. ``activations``: how SiLU and exponentials
+    of ``mapping="ours"`` are computed, as in :class:`Mapping`; the published kernels have their own.
     """
     config = load_config(model) if isinstance(model, str) else model
     machine = load_machine(machine) if isinstance(machine, str) else machine
     _check(config, phase, context, batch, clock, mapping)
-    layer, parts, head = _MAPPINGS[mapping](config, phase, _clocks(machine, grid, profile, precision), context, batch)
+    if activations is not None and mapping == "waferllm":
+        raise InputError("activations go with mapping=ours: the published kernels have their own")
+    layer, parts, head = _MAPPINGS[mapping](config, phase, _clocks(machine, grid, profile, precision), context, batch,
+                                            activations)
     rate = float(machine.clock) if clock is None else clock
     cycles = layer.cycles * config.layers
     tokens = batch * (1 if phase == "decode" else context)
     return {"model": config.name, "phase": phase, "machine": machine.name, "profile": profile, "mapping": mapping,
             "grid": f"{grid}x{grid}", "context": context, "batch": batch, "precision": precision,
+            "activations": (activations or DEFAULT_ACTIVATIONS[precision]) if mapping == "ours" else None,
             "cycles_per_layer": layer.cycles, "layers": config.layers, "cycles": cycles, "head_cycles": head,
             "clock_hertz": rate, "seconds": cycles / rate, "tokens_per_second": tokens * rate / cycles,
             "breakdown": layer.breakdown, "parts": parts}

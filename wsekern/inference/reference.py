@@ -1,7 +1,15 @@
-"""The plain reference: the whole transformer in a page of numpy, float32, no wafer. Tests hold the wafer against it."""
+"""The plain reference: the whole transformer in a page of numpy, float32, no wafer. Tests hold the wafer against it.
+
+Its SiLU and exponentials are exact, or those that vector instructions give (:class:`Activations`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from wsekern.ops.local.vector import apply
 from wsekern.workload.checkpoint import LayerWeights, Weights
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.rope import rotation
@@ -10,8 +18,9 @@ from wsekern.workload.rope import rotation
 class ReferenceModel:
     """A Llama-family model with a key-value cache that grows."""
 
-    def __init__(self, config: ModelConfig, weights: Weights):
+    def __init__(self, config: ModelConfig, weights: Weights, activations: "Activations | None" = None):
         self.config, self.weights = config, weights
+        self.activations = activations or Activations(np.exp, silu)
         self.length = 0
         empty = np.zeros((config.kv_heads, 0, config.head_dim), np.float32)
         self._cache = [(empty, empty) for _ in range(config.layers)]
@@ -23,7 +32,7 @@ class ReferenceModel:
         for index, layer in enumerate(self.weights.layers):
             x = x + self._attention(index, layer, rms_norm(x, layer.attention_norm, self.config.rms_eps), cos, sin)
             h = rms_norm(x, layer.ffn_norm, self.config.rms_eps)
-            gated = silu(biased(h @ layer.gate, layer.gate_bias)) * biased(h @ layer.up, layer.up_bias)
+            gated = self.activations.silu(biased(h @ layer.gate, layer.gate_bias)) * biased(h @ layer.up, layer.up_bias)
             x = x + biased(gated @ layer.down, layer.down_bias)
         self.length += len(tokens)
         return rms_norm(x, self.weights.norm, self.config.rms_eps) @ self.weights.head
@@ -42,7 +51,7 @@ class ReferenceModel:
         position, now = np.arange(keys.shape[1])[None, :], self.length + np.arange(m)[:, None]
         seen = (position <= now) & (position > now - c.window(index))
         scores = np.where(seen, scores, -np.inf)
-        probabilities = np.exp(scores - scores.max(-1, keepdims=True))
+        probabilities = self.activations.exp(scores - scores.max(-1, keepdims=True))
         probabilities /= probabilities.sum(-1, keepdims=True)
         out = (probabilities @ values[:, None]).reshape(c.heads, m, c.head_dim)
         out = out.transpose(1, 0, 2).reshape(m, c.q_size)
@@ -53,6 +62,21 @@ class ReferenceModel:
         x = biased(x, bias)
         x = x.reshape(len(x), heads, self.config.head_dim).transpose(1, 0, 2)
         return x if norm is None else rms_norm(x, norm, self.config.rms_eps)
+
+
+@dataclass(frozen=True)
+class Activations:
+    """The functions of a model: exp of what is at most 0, and SiLU, float32 -> float32."""
+
+    exp: Callable[[np.ndarray], np.ndarray]
+    silu: Callable[[np.ndarray], np.ndarray]
+
+    @classmethod
+    def of(cls, form: str, precision: str) -> "Activations":
+        """Those of a form: what its steps make of numbers as they are stored in ``precision``; exact ones for library calls."""
+        if form == "scalar":
+            return cls(np.exp, silu)
+        return cls(partial(apply, "expsub", form, precision), partial(apply, "silu", form, precision))
 
 
 def rms_norm(x: np.ndarray, gain: np.ndarray, eps: float) -> np.ndarray:

@@ -13,10 +13,14 @@ PRECISIONS = ("fp32", "fp16", "fp16_fp32", "bf16")
 
 _INSTRUCTIONS = {
     "u32": {"mov": "mov32", "add": "add32"},
-    "fp32": {"mov": "fmovs", "add": "fadds", "sub": "fsubs", "mul": "fmuls", "fma": "fmacs", "max": "fmaxs"},
-    "fp16": {"mov": "fmovh", "add": "faddh", "sub": "fsubh", "mul": "fmulh", "fma": "fmach", "max": "fmaxh"},
-    "fp16_fp32": {"mov": "fmovs", "add": "fadds", "sub": "fsubs", "mul": "fmulh", "fma": "fmachs", "max": "fmaxs"},
-    "bf16": {"mov": "fmovh", "add": "faddh", "sub": "fsubh", "mul": "fmulh", "fma": "fmachs", "max": "fmaxh"},
+    "fp32": {"mov": "fmovs", "add": "fadds", "sub": "fsubs", "mul": "fmuls", "fma": "fmacs", "max": "fmaxs",
+             "neg": "fnegs", "abs": "fabss"},
+    "fp16": {"mov": "fmovh", "add": "faddh", "sub": "fsubh", "mul": "fmulh", "fma": "fmach", "max": "fmaxh",
+             "neg": "fnegh", "abs": "fabsh"},
+    "fp16_fp32": {"mov": "fmovs", "add": "fadds", "sub": "fsubs", "mul": "fmulh", "fma": "fmachs", "max": "fmaxs",
+             "neg": "fnegh", "abs": "fabsh"},
+    "bf16": {"mov": "fmovh", "add": "faddh", "sub": "fsubh", "mul": "fmulh", "fma": "fmachs", "max": "fmaxh",
+             "neg": "fnegh", "abs": "fabsh"},
 }
 
 LIBRARY = {"lib_div": ("divide",), "lib_exp": ("exp",), "lib_rsqrt": ("rsqrt",), "lib_silu": ("exp", "divide")}

@@ -20,8 +20,9 @@ from wsekern.ops.lines.ring import RingAllReduce, RingShift
 from wsekern.ops.lines.scan import Scan
 from wsekern.ops.lines.shift import Shift
 from wsekern.ops.lines.tree_reduce import KTreeAllReduce, ReduceTree, TreeAllReduce
+from wsekern.ops.local.functions import FUNCTIONS
 from wsekern.ops.local.gemv import Gemv
-from wsekern.ops.local.rows import LOCAL_KINDS, Local
+from wsekern.ops.local.rows import FORMS, LOCAL_KINDS, Local
 from wsekern.ops.operation import Operation
 from wsekern.ops.packing import traffic
 from wsekern.ops.request import OpRequest, check_size
@@ -176,8 +177,14 @@ SPECS = (
            lambda r: [Broadcast(r.elements(), r.axis)], "words [receivers]", "u32", aliases=("multicast",)),
 )
 """Operations, in the order in which they are listed."""
-LOCAL = OpSpec("local-KIND", f"Vector work of every PE on a row of its own; KIND is {', '.join(LOCAL_KINDS)}.",
-               lambda r: [Local(r.name.removeprefix("local-"), r.elements())], precision="fp16")
+def _local(r: OpRequest) -> list[Operation]:
+    name = r.name.removeprefix("local-")
+    form = next((form for form in reversed(FORMS) if name.startswith(f"{form}-")), "scalar")
+    return [Local(name.removeprefix(f"{form}-"), r.elements(), form=form)]
+
+
+LOCAL = OpSpec("local-KIND", f"Vector work of every PE on a row of its own; KIND is {', '.join(LOCAL_KINDS)}; or vector- or "
+               f"vector-fp32- and {', '.join(FUNCTIONS)}.", _local, precision="fp16")
 """All kinds of local work."""
 _BY_NAME = {name: spec for spec in SPECS for name in (spec.name, *spec.aliases)}
 

@@ -175,7 +175,7 @@ class _Encoder:
                     "queue": stated.queue, "extent": stated.extent, "control": stated.control,
                     "advance_switch": stated.advance_switch, "index": stated.index is not None, "base": stated.index or 0}
         else:
-            elements = self.program.symbols[stated.symbol][1]
+            elements = self.program.elements_of(stated)
             if elements == 0 and isinstance(stated, (Ring, Fifo)):
                 raise InputError(f"program {self.program.name}: a ring or FIFO in symbol {stated.symbol}, which is empty")
             offset = getattr(stated, "offset", 0)

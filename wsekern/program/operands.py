@@ -25,16 +25,24 @@ def element_type(name: str) -> ElementType:
 
 
 class Array(str):
-    """A symbol of a program: its name, with its element ``type`` and number of ``elements``."""
+    """A symbol of a program: its name, with its element ``type`` and number of ``elements``; ``stored``: the type that it was
+    declared with, another one where this is a view of it."""
 
     type: ElementType
     elements: int
+    stored: ElementType
 
-    def __new__(cls, name: str, type: ElementType, elements: int) -> "Array":
+    def __new__(cls, name: str, type: ElementType, elements: int, stored: ElementType | None = None) -> "Array":
         """Memory ``name`` of ``elements`` of ``type``."""
         made = super().__new__(cls, name)
-        made.type, made.elements = type, elements
+        made.type, made.elements, made.stored = type, elements, stored or type
         return made
+
+    def as_type(self, type: str) -> "Array":
+        """The same memory as elements of another type, lowest bytes first: two of 16 bits for each of 32, and back (an odd one
+        at the end is left out)."""
+        kind = element_type(type)
+        return Array(self, kind, self.elements * TYPE_BYTES[self.type] // TYPE_BYTES[kind], self.stored)
 
     def view(self, extent: int | None = None, offset: int = 0, stride: int = 1, **more: int | bool) -> "Mem":
         """A mem1d descriptor of the symbol; all elements from ``offset`` on where ``extent`` is not given."""
@@ -43,11 +51,19 @@ class Array(str):
         return Mem(self, extent, offset, stride, **more)
 
 
+def _seen_as(symbol: str, type: ElementType | None) -> ElementType | None:
+    """Type that a descriptor names: its own, or that of the view which it is made of; None: the symbol's."""
+    if type is None and isinstance(symbol, Array) and symbol.type != symbol.stored:
+        return symbol.type
+    return type
+
+
 @dataclass(frozen=True)
 class Mem:
     """Memory descriptor (mem1d): ``extent`` elements of ``symbol`` from ``offset``, ``stride`` elements apart (0: one
     scalar for all); in each repeat of a map the first element moves on by ``advance``. With ``save`` a named descriptor
-    goes on where its last instruction ended."""
+    goes on where its last instruction ended. ``type``: what its elements are taken for, where not what the symbol was declared
+    with; offsets and strides count such elements."""
 
     symbol: str
     extent: int
@@ -55,16 +71,25 @@ class Mem:
     stride: int = 1
     advance: int = 0
     save: bool = False
+    type: ElementType | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "type", _seen_as(self.symbol, self.type))
 
 
 @dataclass(frozen=True)
 class Mem4d:
-    """Memory descriptor of up to four dimensions, the last one fastest: ``shape`` elements, ``strides`` elements apart."""
+    """Memory descriptor of up to four dimensions, the last one fastest: ``shape`` elements, ``strides`` elements apart;
+    ``type`` as in :class:`Mem`."""
 
     symbol: str
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     offset: int = 0
+    type: ElementType | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "type", _seen_as(self.symbol, self.type))
 
     @property
     def extent(self) -> int:
@@ -81,6 +106,10 @@ class Ring:
     extent: int
     stride: int = 1
     save: bool = True
+
+    def __post_init__(self) -> None:
+        if _seen_as(self.symbol, None):
+            raise InputError(f"a ring in {self.symbol}, viewed as another type: expected the symbol as it was declared")
 
 
 @dataclass(frozen=True)

@@ -216,17 +216,23 @@ class Symbols:
         if operand.symbol not in self.symbols:
             raise InputError(f"program {self.name}: {instruction} uses symbol {operand.symbol!r}, which has no memory")
         low, high = _reach(operand, repeat)
-        elements = self.symbols[operand.symbol][1]
+        elements = self.elements_of(operand)
         if operand.extent > 0 and repeat > 0 and not (low >= 0 and high < elements):
             raise InputError(f"program {self.name}: {instruction} reaches elements {low} to {high} of "
                              f"symbol {operand.symbol}, which has {elements}")
+
+    def elements_of(self, operand: Operand) -> int:
+        """Elements of the symbol of a descriptor of memory, as the descriptor takes them."""
+        stored, elements = self.symbols[operand.symbol]
+        return elements * TYPE_BYTES[stored] // TYPE_BYTES[self.type_of(operand)]
 
     def type_of(self, operand: Operand) -> ElementType:
         """Element type of an operand."""
         operand = self.stated(operand)
         if isinstance(operand, (Fabric, Register)):
             return operand.type
-        return self.symbols[operand.symbol][0]
+        viewed = operand.type if isinstance(operand, (Mem, Mem4d)) else None
+        return viewed or self.symbols[operand.symbol][0]
 
 
 def _reach(operand: Operand, repeat: int) -> tuple[int, int]:

@@ -138,9 +138,9 @@ def _multicast(row: dict[str, str], cycles: float, receivers: int) -> tuple[floa
 
 def _predict_model(row: dict[str, str]) -> tuple[float, str]:
     grid = _grid(row)
-    note, mapping = "", row.get("mapping") or "ours"
-    if mapping == "native":
-        grid, mapping = grid or (NATIVE_GRID, NATIVE_GRID), "ours"
+    note, mapping, activations = "", row.get("mapping") or "ours", None
+    if mapping == "native":         # its SiLU and exponentials are calls of a library
+        grid, mapping, activations = grid or (NATIVE_GRID, NATIVE_GRID), "ours", "scalar"
         note = (f"a program of its own: our mapping on {grid[0]}x{grid[1]} PEs stands in for it, LM head included; changing "
                 "routes at run time, ten times a layer, and its scalar code are not in the model")
     if grid is None or grid[0] != grid[1]:
@@ -149,7 +149,8 @@ def _predict_model(row: dict[str, str]) -> tuple[float, str]:
     if context is None:
         raise InputError("context is missing: expected a number of tokens")
     result = predict_layer(row.get("model", ""), row.get("phase", ""), row["machine"], grid[0], max(1, context),
-                           row["profile"], mapping=mapping, precision=row.get("dtype") or "fp16")
+                           row["profile"], mapping=mapping, precision=row.get("dtype") or "fp16",
+                           activations=activations)
     metric = row.get("metric") or "cycles_per_layer"
     values = {"cycles_per_layer": result["cycles_per_layer"], "cycles": result["cycles"],
               "cycles_per_token": result["cycles"] + result["head_cycles"], "seconds": result["seconds"],

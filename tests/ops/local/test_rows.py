@@ -178,7 +178,7 @@ def test_both_engines_compare_local_work():
 
 
 @pytest.mark.parametrize(("make", "says"), [
-    (lambda: Local("gelu", 4), "no local work 'gelu'"), (lambda: Local("rope", 3), "even number"),
+    (lambda: Local("tanh", 4), "no local work 'tanh'"), (lambda: Local("rope", 3), "even number"),
     (lambda: Local("rope", 4, 3, heads=2), "a divisor of the 3 rows"), (lambda: Local("rope", 4, heads=0), "heads is 0"),
     (lambda: Local("exp", -1), "not negative"), (lambda: Gemm(2, -1, 3), "not negative"),
     (lambda: Local("exp", 1 << 40), "elements of a tile"),

@@ -88,14 +88,18 @@ def operands(draw, program: Program, types: list[str], extent: int, queues: dict
         return Named(draw(st.sampled_from(descriptors)))
     if kind == "register":
         return Register(draw(registers), type)
+    viewed = draw(st.sampled_from([None, None, type]))
+    if viewed and kind != "ring":           # the memory of any symbol that has as many elements
+        symbol = draw(st.sampled_from(sorted(name for name, (found, _) in program.symbols.items()
+                                             if TYPE_BYTES[found] >= TYPE_BYTES[type])))
     if kind == "mem4d":
-        return Mem4d(symbol, (1, extent), (draw(st.integers(-3, 3)), 1), draw(st.integers(0, 9)))
+        return Mem4d(symbol, (1, extent), (draw(st.integers(-3, 3)), 1), draw(st.integers(0, 9)), viewed)
     if kind == "ring":
         return Ring(symbol, extent, draw(st.integers(1, 3)), draw(st.booleans()))
     if kind == "scalar":
-        return Mem(symbol, draw(st.integers(0, 3)), draw(st.integers(0, 9)), 0)
+        return Mem(symbol, draw(st.integers(0, 3)), draw(st.integers(0, 9)), 0, type=viewed)
     return Mem(symbol, extent, draw(st.integers(20, 29)), draw(st.sampled_from([-2, 1, 3])), draw(st.integers(-1, 1)),
-               draw(st.booleans()))
+               draw(st.booleans()), viewed)
 
 
 def reads_the_same(one, other) -> bool:

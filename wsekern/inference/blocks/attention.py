@@ -58,14 +58,15 @@ def _queries_keys_values(mapping: Mapping, tokens: int) -> Steps:
     steps: Steps = [_step("qkv", Gemm(tokens, mapping.hidden, qkv), ("h", "weights.qkv"), "qkv"),
                     _step("qkv_reduce", all_reduce(mapping, tokens * qkv, "y"), ("qkv",), "qkv")]
     if mapping.config.attention_bias:
-        steps += add_bias("attention", "qkv_bias", tokens, qkv, "qkv")
+        steps += add_bias(mapping, "attention", "qkv_bias", tokens, qkv, "qkv")
     steps += [split("qkv", "qkv", (mapping.q, mapping.kv, mapping.kv), axis=1), reshape("q", tokens, queries, features),
               reshape("k", tokens, heads, features), reshape("v", tokens, heads, features)]
     if mapping.config.qk_norm:
         steps += [*_head_norm(mapping, "q", tokens, queries), *_head_norm(mapping, "k", tokens, heads)]
     turn = ("table.cos", "table.sin")
-    return [*steps, _step("rope_q", Local("rope", features, tokens * queries, heads=queries), ("q", *turn), "q"),
-            _step("rope_k", Local("rope", features, tokens * heads, heads=heads), ("k", *turn), "k")]
+    rope = partial(Local, "rope", features, form=mapping.form)
+    return [*steps, _step("rope_q", rope(tokens * queries, heads=queries), ("q", *turn), "q"),
+            _step("rope_k", rope(tokens * heads, heads=heads), ("k", *turn), "k")]
 
 
 def _head_norm(mapping: Mapping, x: str, tokens: int, heads: int) -> Steps:
@@ -102,7 +103,7 @@ def _scores(mapping: Mapping, tokens: int, slots: int) -> Steps:
     if mapping.segment > 1:
         reduce = all_reduce(mapping, heads * rows * slots, "x", segment=mapping.segment)
         steps.append(_step("scores_reduce", reduce, ("scores",), "scores"))
-    return [*steps, _step("mask", Local("add", slots, heads * rows), ("scores", "table.mask"), "scores")]
+    return [*steps, _step("mask", Local("add", slots, heads * rows, form=mapping.form), ("scores", "table.mask"), "scores")]
 
 
 def _softmax(mapping: Mapping, tokens: int, slots: int) -> Steps:
@@ -112,7 +113,7 @@ def _softmax(mapping: Mapping, tokens: int, slots: int) -> Steps:
     steps: Steps = [
         _step("softmax_max", Local("rowmax", slots, heads * rows), ("scores",), "top"),
         _step("softmax_max_reduce", all_reduce(mapping, heads * rows, "y", op="max"), ("top",), "top"),
-        _step("softmax_exp", Local("expsub", slots, heads * rows), ("scores", "top"), "shares"),
+        _step("softmax_exp", Local("expsub", slots, heads * rows, form=mapping.form), ("scores", "top"), "shares"),
         _step("softmax_sum", Local("rowsum", slots, heads * rows), ("shares",), "total"),
         _step("softmax_sum_reduce", all_reduce(mapping, heads * rows, "y", precision="fp32"), ("total",), "total"),
         reshape("shares", heads, rows, slots), pick("shares", parts, 0, range(heads)),
@@ -122,7 +123,8 @@ def _softmax(mapping: Mapping, tokens: int, slots: int) -> Steps:
     return [*steps, stack(attended, "attended", 0),
             _step("values_reduce", all_reduce(mapping, tokens * mapping.q, "y"), ("attended",), "attended"),
             reshape("attended", heads * rows, features),
-            _step("softmax_divide", Local("rowdiv", features, heads * rows), ("attended", "total"), "attended"),
+            _step("softmax_divide", Local("rowdiv", features, heads * rows, form=mapping.form), ("attended", "total"),
+                  "attended"),
             reshape("attended", heads, tokens, group, features), swap("attended", 0), reshape("attended", tokens, mapping.q)]
 
 
@@ -131,5 +133,5 @@ def _output(mapping: Mapping, tokens: int) -> Steps:
     steps: Steps = [_step("o", Gemm(tokens, mapping.q, mapping.hidden), ("attended", "weights.o"), "out"),
                     _step("o_reduce", all_reduce(mapping, tokens * mapping.hidden, "x"), ("out",), "out")]
     if mapping.config.output_bias:
-        steps += add_bias("attention", "o_bias", tokens, mapping.hidden, "out")
+        steps += add_bias(mapping, "attention", "o_bias", tokens, mapping.hidden, "out")
     return [*steps, residual(mapping, "attention", tokens, "out")]

@@ -24,12 +24,12 @@ def rms_norm(mapping: Mapping, part: str, tokens: int, gain: str) -> Steps:
                  ("x", "squares", gain), "h")]
 
 
-def add_bias(part: str, name: str, tokens: int, elements: int, x: str) -> Steps:
+def add_bias(mapping: Mapping, part: str, name: str, tokens: int, elements: int, x: str) -> Steps:
     """``x`` (tokens, elements) plus ``weights.<name>`` (1, elements)."""
     return [repeat(f"weights.{name}", "bias", 0, tokens),
-            LayerStep(part, name, Local("add", elements, tokens), (x, "bias"), x)]
+            LayerStep(part, name, Local("add", elements, tokens, form=mapping.form), (x, "bias"), x)]
 
 
 def residual(mapping: Mapping, part: str, tokens: int, output: str) -> LayerStep:
     """``x`` = ``x`` + ``output``, both (tokens, hidden)."""
-    return LayerStep(part, "residual", Local("add", mapping.hidden, tokens), ("x", output), "x")
+    return LayerStep(part, "residual", Local("add", mapping.hidden, tokens, form=mapping.form), ("x", output), "x")

@@ -20,15 +20,16 @@ def expert_steps(mapping: Mapping, tokens: int) -> Steps:
     if shared:
         steps.append(_step("shared_gate_up", Gemm(tokens, hidden, 2 * shared), ("h", "weights.shared_gate_up"), "shared"))
     steps += [*_reduce_gates(mapping, tokens, rows),
-              _step("silu_mul", Local("silu_mul", mapping.expert, rows), ("gate", "up"), "active"),
+              _step("silu_mul", Local("silu_mul", mapping.expert, rows, form=mapping.form), ("gate", "up"), "active"),
               _step("weigh", Local("scale", mapping.expert, rows), ("active", "shares"), "active"),
               _step("down", Gemm(rows, mapping.expert, hidden), ("active", "chosen_down"), "outputs"),
               _step("sum_experts", Local("add", hidden, rows), ("outputs",), "out")]
     if shared:
         steps += [split("shared", ("shared_gate", "shared_up"), (shared, shared), axis=1),
-                  _step("shared_silu_mul", Local("silu_mul", shared, tokens), ("shared_gate", "shared_up"), "shared"),
+                  _step("shared_silu_mul", Local("silu_mul", shared, tokens, form=mapping.form), ("shared_gate", "shared_up"),
+                        "shared"),
                   _step("shared_down", Gemm(tokens, shared, hidden), ("shared", "weights.shared_down"), "shared"),
-                  _step("shared_add", Local("add", hidden, tokens), ("out", "shared"), "out")]
+                  _step("shared_add", Local("add", hidden, tokens, form=mapping.form), ("out", "shared"), "out")]
     return [*steps, _step("down_reduce", all_reduce(mapping, tokens * hidden, "x"), ("out",), "out"),
             residual(mapping, "ffn", tokens, "out")]
 
@@ -46,9 +47,9 @@ def _route_tokens(mapping: Mapping, tokens: int) -> Steps:
             timed_only("rounds", ("all_scores",), ("rounds", "chosen")),
             _step("choose", Local("rowmax", experts, tokens * count), ("rounds",), "largest"),
             reshape("largest", tokens, count), pick("largest", ("top",), 1, (0,)),
-            _step("weights_exp", Local("expsub", count, tokens), ("largest", "top"), "shares"),
+            _step("weights_exp", Local("expsub", count, tokens, form=mapping.form), ("largest", "top"), "shares"),
             _step("weights_sum", Local("rowsum", count, tokens), ("shares",), "total"),
-            _step("weights_divide", Local("rowdiv", count, tokens), ("shares", "total"), "shares")]
+            _step("weights_divide", Local("rowdiv", count, tokens, form=mapping.form), ("shares", "total"), "shares")]
 
 
 def _reduce_gates(mapping: Mapping, tokens: int, rows: int) -> Steps:

@@ -18,12 +18,12 @@ def feed_forward_steps(mapping: Mapping, tokens: int) -> Steps:
     return [
         _step("gate_up", Gemm(tokens, hidden, 2 * ffn), ("h", "weights.gate_up"), "gate_up"),
         _step("gate_up_reduce", all_reduce(mapping, 2 * tokens * ffn, "y"), ("gate_up",), "gate_up"),
-        *(add_bias("ffn", "gate_up_bias", tokens, 2 * ffn, "gate_up") if bias else []),
+        *(add_bias(mapping, "ffn", "gate_up_bias", tokens, 2 * ffn, "gate_up") if bias else []),
         split("gate_up", ("gate", "up"), (ffn, ffn), axis=1),
-        _step("silu_mul", Local("silu_mul", ffn, tokens), ("gate", "up"), "active"),
+        _step("silu_mul", Local("silu_mul", ffn, tokens, form=mapping.form), ("gate", "up"), "active"),
         _step("down", Gemm(tokens, ffn, hidden), ("active", "weights.down"), "out"),
         _step("down_reduce", all_reduce(mapping, tokens * hidden, "x"), ("out",), "out"),
-        *(add_bias("ffn", "down_bias", tokens, hidden, "out") if bias else []),
+        *(add_bias(mapping, "ffn", "down_bias", tokens, hidden, "out") if bias else []),
         residual(mapping, "ffn", tokens, "out")]
 
 

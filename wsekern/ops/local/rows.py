@@ -19,13 +19,15 @@ softmax, two rows of four fp16, each minus its row's largest; differences stay i
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16
+from wsekern.ops.local.functions import FUNCTIONS
+from wsekern.ops.local.vector import RowQuotients, VectorWork
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.program import Mem, Mem4d
 from wsekern.program.operands import TYPE_BYTES, ElementType, Operand
@@ -44,8 +46,8 @@ class LocalStep:
     precision: Precision = "tile"
     """``tile``: what the engine's precision does that operation in; ``stored``: what its tiles are stored in, with one
     rounding; ``sums``: added in fp32, whatever is added; ``fp32``."""
-    elements: Literal["row", "half", "rows"] = "row"
-    """A row at a time, half of one, or one number of every row in a single instruction."""
+    elements: Literal["row", "half", "rows", "all", "halves"] = "row"
+    """A row at a time, or half of one; in a single instruction one number of every row, all rows, or a half of each."""
 
     def instruction(self, timing: Timing) -> str:
         """The instruction that does it."""
@@ -68,8 +70,8 @@ class Kind:
     parameters: tuple[str, ...] = ()
 
 
-def _one(tiles: str, operation: str, operands: str, **more: Any) -> Kind:
-    return Kind(tiles, (LocalStep(operation, operands),), **more)
+def _one(tiles: str, operation: str, operands: str, elements: Literal["row", "all"] = "row", **more: Any) -> Kind:
+    return Kind(tiles, (LocalStep(operation, operands, elements=elements),), **more)
 
 
 def _sum(tiles: str, operation: str, operands: str) -> Kind:
@@ -101,6 +103,26 @@ _KINDS = {
 }
 
 LOCAL_KINDS = tuple(_KINDS)
+_TOGETHER = {
+    **{name: _one("row row", name, "out a b", elements="all") for name in ("add", "sub", "mul", "max")},
+    "rope": Kind("row turn turn", (LocalStep("mul", "cosines a b_turn", elements="all"),
+                                   LocalStep("mul", "sines a c_turn", elements="all"),
+                                   LocalStep("sub", "out_first cosines_first sines_second", elements="halves"),
+                                   LocalStep("add", "out_second cosines_second sines_first", elements="halves"))),
+}
+"""Vector forms of work that calls no function of many numbers: the same steps, all rows in one instruction."""
+_TILES = {"expsub": "row number", "silu_mul": "row row", "gelu_mul": "row row", "rowdiv": "row sum"}
+_VECTOR_KINDS = {name: Kind(_TILES.get(name, "row"), ()) for name in (*FUNCTIONS, "rowdiv")}
+Form = Literal["scalar", "vector", "vector-fp32"]
+"""How functions are computed: by calls of the software library, one element after the other, in fp32; in vector instructions of
+the type that tiles are stored in; in vector instructions in fp32."""
+FORMS = get_args(Form)
+
+
+def check_form(form: str) -> None:
+    """Refuse a form that does not exist."""
+    if form not in FORMS:
+        raise InputError(f"no form {form!r} of local work: use one of {', '.join(FORMS)}")
 
 
 @dataclass(frozen=True)
@@ -110,7 +132,9 @@ class Local(LocalOperation):
     Element-wise: mov, copy, add, sub, mul, max, scale (by ``factor``), fma, exp, reciprocal, rsqrt, silu, silu_mul
     (SiLU of one tile times another), rope (rotation of pairs, first halves first; ``heads`` rows share an angle). By rows:
     rowmax, rowsum, sum, sumsq, dot to one number; expsub (exp of the row minus a number), rowdiv (row times 1 / number),
-    rownorm (row times rsqrt(s * (1 / divisor) + eps) times gain).
+    rownorm (row times rsqrt(s * (1 / divisor) + eps) times gain). In ``form`` vector or vector-fp32, functions (exp, silu,
+    silu_mul, expsub, reciprocal, rsqrt; also gelu, gelu_mul) are the steps of :mod:`wsekern.ops.local.functions`, and an
+    instruction of those and of add, sub, mul, max, rope and rowdiv takes all rows together.
 
     Sums are fp32 chains from 0, elements in order. Functions of the software library compute in fp32, as do the steps that
     take or give a number between two roundings; every other step is rounded to the precision. Cost: ``local_call +`` for each
@@ -125,10 +149,15 @@ class Local(LocalOperation):
     divisor: float = 1.0
     eps: float = 0.0
     heads: int = 1
+    form: Form = "scalar"
 
     def __post_init__(self) -> None:
-        if self.kind not in _KINDS:
+        if self.kind not in {**_KINDS, **_VECTOR_KINDS}:
             raise InputError(f"no local work {self.kind!r}: use one of {', '.join(LOCAL_KINDS)}")
+        check_form(self.form)
+        if self.kind not in (_KINDS if self.form == "scalar" else {**_VECTOR_KINDS, **_TOGETHER}):
+            raise InputError(f"{self.kind} has no form {self.form!r}: those with vector forms are "
+                             f"{', '.join((*_VECTOR_KINDS, *_TOGETHER))}")
         if self.n < 0 or self.count < 0:
             raise InputError(f"n is {self.n} and count {self.count}: expected numbers that are not negative")
         check_count("the elements of a tile", self.n * self.count)
@@ -142,15 +171,33 @@ class Local(LocalOperation):
         if not self.n or not self.count:
             return 0, 0
         compute, overhead = 0, timing.latency("local_call", timing.latency("call"))
-        for step in _KINDS[self.kind].steps:
+        if self._vector:
+            elements, setups = self._vector.cycles(timing)
+            return elements, overhead + setups
+        for step in self._kind.steps:
             instruction, (times, elements) = step.instruction(timing), self._extent(step)
             compute += times * timing.elements(instruction, elements)
             overhead += times * timing.setup(instruction)
         return compute, overhead
 
+    @property
+    def _kind(self) -> Kind:
+        return _KINDS[self.kind] if self.form == "scalar" else {**_VECTOR_KINDS, **_TOGETHER}[self.kind]
+
+    @property
+    def _vector(self) -> VectorWork | RowQuotients | None:
+        """The steps of a function in a vector form."""
+        if self.form == "scalar" or self.kind not in _VECTOR_KINDS:
+            return None
+        return RowQuotients(self.n, self.count) if self.kind == "rowdiv" else \
+            VectorWork(self.kind, self.form, self.n, self.count)
+
     def _extent(self, step: LocalStep) -> tuple[int, int]:
         """How many instructions a step is, and their elements."""
-        return (1, self.count) if step.elements == "rows" else (self.count, self.n // 2 if step.elements == "half" else self.n)
+        together = {"rows": self.count, "all": self.count * self.n, "halves": self.count * (self.n // 2)}
+        if step.elements in together:
+            return 1, together[step.elements]
+        return self.count, self.n // 2 if step.elements == "half" else self.n
 
     def flow(self, engine: Clocks, *tiles: np.ndarray) -> np.ndarray | None:
         """Values by :mod:`wsekern.tiles`: tiles (height, width, [count,] n) -> the same, or one number per row.
@@ -160,14 +207,17 @@ class Local(LocalOperation):
         if not tiles:
             return self.time(engine)
         check_operands(str(self), self.tiles(), tiles)
-        numbers = {"factor": self.factor, "divisor": self.divisor, "eps": self.eps}
-        parameters = {name: numbers[name] for name in _KINDS[self.kind].parameters}
-        result = local(self.kind, *tiles, precision=engine.precision, threads=engine.threads, **parameters)
+        if self._vector:
+            result = self._vector.values(engine.precision, engine.threads, *tiles)
+        else:
+            numbers = {"factor": self.factor, "divisor": self.divisor, "eps": self.eps}
+            parameters = {name: numbers[name] for name in self._kind.parameters}
+            result = local(self.kind, *tiles, precision=engine.precision, threads=engine.threads, **parameters)
         self.time(engine)
         return result
 
     def __str__(self) -> str:
-        return f"{self.kind} of {self.count} rows of {self.n}"
+        return f"{self.kind} of {self.count} rows of {self.n}" + (f", {self.form}" if self.form != "scalar" else "")
 
     @property
     def label(self) -> str:
@@ -178,25 +228,25 @@ class Local(LocalOperation):
         """Shapes of the tiles on each PE."""
         shapes = {"row": (self.count, self.n), "number": (self.count,), "sum": (self.count,), "gain": (self.n,),
                   "turn": (self.count // self.heads, self.n // 2)}
-        return tuple(shapes[tile] for tile in _KINDS[self.kind].tiles.split())
+        return tuple(shapes[tile] for tile in self._kind.tiles.split())
 
     def tile_types(self, type: ElementType) -> tuple[ElementType, ...]:
         """Element types of the tiles where ``type`` is the precision's: sums are fp32."""
-        return tuple("fp32" if tile == "sum" else type for tile in _KINDS[self.kind].tiles.split())
+        return tuple("fp32" if tile == "sum" else type for tile in self._kind.tiles.split())
 
     def memory_bytes(self, engine: Clocks) -> int:
         """Bytes of the tiles and of the result that a PE holds."""
-        type, result = ELEMENT_TYPES[engine.precision], _KINDS[self.kind].result
+        type, result = ELEMENT_TYPES[engine.precision], self._kind.result
         taken = sum(prod(shape) * TYPE_BYTES[kept] for shape, kept in zip(self.tiles(), self.tile_types(type), strict=True))
         return taken + self.count * (4 if result == "sum" else TYPE_BYTES[type] * (self.n if result == "row" else 1))
 
     def result_shape(self, engine: Clocks, *tiles: np.ndarray) -> tuple[int, ...]:
         """Shape of the result for a first tile (height, width, ..., n)."""
-        return tiles[0].shape if _KINDS[self.kind].result == "row" else tiles[0].shape[:-1]
+        return tiles[0].shape if self._kind.result == "row" else tiles[0].shape[:-1]
 
     def emit(self, out: Emission, role: None) -> str:
         """The steps that each row takes, one row after the other, behind those that all rows share."""
-        kind, program = _KINDS[self.kind], out.program
+        kind, program = self._kind, out.program
         if self.kind == "rowmax" and not self.n:
             raise InputError("a has rows of no elements: expected at least one, for the largest")
         operands = _Operands(self, out)
@@ -204,10 +254,13 @@ class Local(LocalOperation):
         if not self.n or not self.count:
             return result
         program.spend(out.timing.latency("local_call", out.timing.latency("call")))
-        for step in (step for step in kind.steps if step.elements == "rows"):
-            program.emit(step.instruction(out.timing), *map(operands.all_rows, step.operands.split()))
+        if self._vector:
+            self._vector.emit(out, result)
+        shared = {"rows": operands.all_rows, "all": operands.together, "halves": operands.together}
+        for step in (step for step in kind.steps if step.elements in shared):
+            program.emit(step.instruction(out.timing), *map(shared[step.elements], step.operands.split()))
         for row in range(self.count):
-            for step in (step for step in kind.steps if step.elements != "rows"):
+            for step in (step for step in kind.steps if step.elements not in shared):
                 program.emit(step.instruction(out.timing), *(operands.of_row(name, row) for name in step.operands.split()))
         return result
 
@@ -261,6 +314,18 @@ class _Operands:
             symbol = {"totals": f"local.{self.out.serial}", "b_all": self.tile.get("b")}.get(name) or self._numbers()
             return Mem(symbol, work.count)
         return self._constant(name)
+
+    def together(self, name: str) -> Operand:
+        """An operand of an instruction for all elements of all rows."""
+        work, n, (base, _, part) = self.work, self.work.n, name.partition("_")
+        symbol = self.tile.get(base) or f"local.{self.out.serial}"
+        if base in ("cosines", "sines"):
+            symbol = self.memory(base, self.out.type, work.count * n)
+        if part in ("first", "second"):
+            return Mem4d(symbol, (work.count, n // 2), (n, 1), n // 2 * (part == "second"))
+        if part == "turn":
+            return Mem4d(symbol, (work.count // work.heads, work.heads, 2, n // 2), (n // 2, 0, 0, 1))
+        return Mem(symbol, work.count * n)
 
     def of_row(self, name: str, row: int) -> Operand:
         """An operand of an instruction for one row."""

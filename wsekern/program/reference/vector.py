@@ -63,7 +63,7 @@ class VectorUnit:
             return Place(0, 1, 0)
         if isinstance(stated, Fabric):
             return Place(stated.index or 0, stated.extent, 0)
-        type = self.program.symbols[stated.symbol][0]
+        type = self.program.type_of(stated)
         offset = stated.offset if isinstance(stated, (Mem, Mem4d)) else 0
         stride = stated.stride if isinstance(stated, (Mem, Ring)) else 1
         return Place(self.placed.addresses[stated.symbol] + offset * TYPE_BYTES[type], stated.extent, stride)

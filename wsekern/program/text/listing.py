@@ -16,9 +16,10 @@ A line is a directive, a label or an instruction; ``;`` begins a comment::
         fmovs fabout 0 fp32[4], y[4] microthread=auto
         end
 
-Operands: ``y[4, offset=2, stride=3]`` mem1d, ``y[(2, 3), strides=(6, 1)]`` mem4d, ``ring y[4]``, ``fifo f[4]``,
-``fabin 0 fp32[4]`` and ``fabout 0 fp32[4]`` (queue, type, elements), ``r3.fp32`` a register, ``@column`` a named
-descriptor. What differs from its default follows as ``key=value``. A name that is no plain word stands in quotes.
+Operands: ``y[4, offset=2, stride=3]`` mem1d, ``y[(2, 3), strides=(6, 1)]`` mem4d, ``y[8, type=u16]`` either as elements of
+another type, ``ring y[4]``, ``fifo f[4]``, ``fabin 0 fp32[4]`` and ``fabout 0 fp32[4]`` (queue, type, elements), ``r3.fp32``
+a register, ``@column`` a named descriptor. What differs from its default follows as ``key=value``. A name that is no plain
+word stands in quotes.
 """
 
 import json
@@ -157,7 +158,7 @@ def operand_text(operand: Operand | None, direction: str, program: Symbols | Non
         return _fifo_text(operand, program)
     if isinstance(operand, Mem4d):
         return f"{name_text(operand.symbol)}[{_tuple(operand.shape)}, strides={_tuple(operand.strides)}" + (
-            f", offset={operand.offset}]" if operand.offset else "]")
+            f", offset={operand.offset}" if operand.offset else "") + (f", type={operand.type}]" if operand.type else "]")
     return "ring " * isinstance(operand, Ring) + name_text(operand.symbol) + _brackets(operand, ("symbol",))
 
 
@@ -172,7 +173,8 @@ def _brackets(operand: Mem | Ring | Fabric, outside: tuple[str, ...]) -> str:
         value = getattr(operand, f.name)
         if f.name in (*outside, "extent") or (value == f.default and type(value) is type(f.default)):
             continue
-        words.append(f"{f.name}={'yes' if value is True else 'no' if value is False else int(value)}")
+        text = value if isinstance(value, str) else "yes" if value is True else "no" if value is False else int(value)
+        words.append(f"{f.name}={text}")
     return f"[{', '.join(words)}]"
 
 

@@ -39,7 +39,9 @@ def _options(line: Line, kind: type, given: tuple[str, ...]) -> dict[str, Any]:
         line.need(",")
         key = line.one_of("one of", [name for name in known if name not in found])
         line.need("=")
-        if isinstance(known[key], bool):
+        if key == "type":
+            found[key] = line.type()
+        elif isinstance(known[key], bool):
             found[key] = line.one_of("yes or no", ("yes", "no")) == "yes"
         else:
             low, high = {"packing": (1, 2), "index": (0, 0xFFFF)}.get(key, INT32)
@@ -66,11 +68,10 @@ def _mem4d(line: Line, symbol: str) -> Mem4d:
     strides = _numbers(line, INT32[0])
     if len(shape) > 4 or len(shape) != len(strides):
         line.fail("a shape of at most 4 dimensions and as many strides", start)
-    offset = 0
-    if line.has(",", "offset", "="):
-        offset = line.integer("an offset")
+    offset = line.integer("an offset") if line.has(",", "offset", "=") else 0
+    type = line.type() if line.has(",", "type", "=") else None
     line.need("]")
-    return Mem4d(symbol, shape, strides, offset)
+    return Mem4d(symbol, shape, strides, offset, type)
 
 
 def _numbers(line: Line, low: int) -> tuple[int, ...]:
