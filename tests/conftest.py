@@ -1,14 +1,16 @@
-"""What tests of several rooms share."""
+"""What tests of several rooms share. Rooms are imported where a test asks for them: the sanitizers build only some."""
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from wsekern.compare.load import Kind
-from wsekern.queueing import Outcome, Traffic
+if TYPE_CHECKING:
+    from wsekern.compare.load import Kind
+    from wsekern.queueing import Outcome, Traffic
 
 # Child processes of the tests import the installed package, as users do, never the uncompiled folder beside them.
 os.environ["PYTHONSAFEPATH"] = "1"
@@ -26,8 +28,10 @@ class OneServer:
     idle_watts: float = 100.0
     busy_watts: float = 500.0
 
-    def simulate(self, traffic: Traffic) -> Outcome:
+    def simulate(self, traffic: "Traffic") -> "Outcome":
         """Lindley's recursion: a request starts when it is there and the one before is answered."""
+        from wsekern.queueing import Outcome
+
         service = self.prompt_seconds * traffic.prompt + self.output_seconds * traffic.output
         work = np.cumsum(service)
         finish = work + np.maximum.accumulate(traffic.arrival_seconds - (work - service))
@@ -35,12 +39,14 @@ class OneServer:
         return Outcome(traffic, traffic.arrival_seconds, first, finish, busy_seconds=float(service.sum()),
                        prompt_tokens=int(traffic.prompt.sum()), output_tokens=int(traffic.output.sum()))
 
-    def watts(self, outcome: Outcome) -> float:
+    def watts(self, outcome: "Outcome") -> float:
         """Between idle and busy power, by the share of the time that the server works."""
         return self.idle_watts + outcome.busy_seconds / outcome.seconds * (self.busy_watts - self.idle_watts)
 
 
 @pytest.fixture(scope="session")
-def one_server() -> Callable[..., Kind]:
+def one_server() -> Callable[..., "Kind"]:
     """Makes a kind of such a server from the fields of :class:`OneServer`, and what it assumes."""
+    from wsekern.compare.load import Kind
+
     return lambda *fields, assumptions=(), **named: Kind(OneServer(*fields, **named), {}, list(assumptions))
