@@ -10,24 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from wsekern.cli import main
 from wsekern.compare.load_sides import LoadSides
 
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 TRACE = Path(__file__).parents[1] / "queueing" / "data" / "azure-llm-code-2023-head.csv"
-
-
-@pytest.fixture
-def wsekern(monkeypatch, capsys):
-    """Run a command in this process; return its exit code, output and errors."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["wsekern", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return stop.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -1,24 +1,8 @@
 """Sweeps, datacentres and choices of clusters on the command line."""
 
 import json
-import sys
 
 import pytest
-
-from wsekern.cli import main
-
-
-@pytest.fixture
-def wsekern(monkeypatch, capsys):
-    """Run a command in this process; return its exit code, output and errors."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["wsekern", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return stop.value.code, *capsys.readouterr()
-
-    return run
 
 
 def test_a_sweep_says_who_wins_from_where_on(wsekern, tmp_path):

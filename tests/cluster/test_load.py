@@ -92,8 +92,8 @@ def test_fewer_points_tell_nearly_the_same(prompt, output):
 
 
 def test_prompts_that_are_never_cut_have_their_own_point():
-    deployment = deploy(LLAMA, "h100x1", context=60000, tp=1)
-    costs = step_costs(deployment, 50000, 500, chunked=False)
+    deployment = deploy(LLAMA, "h100x1", context=60000, tp=1, engine_level="stock-unchunked")
+    costs = step_costs(deployment, 50000, 500)
     assert not costs.chunked and costs.prompt_grid[-1] >= 50000
     assert costs.prompt_seconds(50500, 25250) == pytest.approx(prefill_step(deployment, 1, 50500).seconds)
     assert np.all(np.diff(costs.together) > 0)

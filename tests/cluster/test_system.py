@@ -1,9 +1,12 @@
 """A cluster that serves traffic: how requests are shared, its power, what it refuses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from wsekern.cluster import deploy, serve_on
+from wsekern.cluster.engine import without_chunks
 from wsekern.cluster.system import ClusterSystem
 from wsekern.errors import InputError
 from wsekern.queueing import Traffic, simulate_batching
@@ -71,7 +74,7 @@ def test_a_request_that_never_fits_is_named():
 
 
 def test_facts_name_the_layout_and_the_software():
-    system = ClusterSystem(ONE, 1024, 64, copies=2, chunked=False)
+    system = ClusterSystem(replace(ONE, engine=without_chunks(ONE.engine)), 1024, 64, copies=2)
     assert system.facts["gpus"] == 2 and system.facts["tp"] == 1 and system.facts["chunked_prefill"] is False
-    assert system.name == f"h100x8, {ONE.engine.title}"
+    assert system.name == f"h100x8, {ONE.engine.title}, whole prompts"
     assert system.assumptions[-1] == "requests go to the 2 engines in turn"

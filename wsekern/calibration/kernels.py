@@ -137,6 +137,17 @@ def _collective(p: dict[str, float], rows: Rows, gpu: Gpu, operation: str) -> np
 
 _RATE = (0.8, 0.05, 1.0)
 _OVERLAP = (3.0, 1.0, 12.0)
+_OF_DECODE = {
+    "fixed": (8e-6, 1e-6, 5e-5),
+    "memory": _RATE,
+    "compute": (0.4, 0.02, 1.0),
+    "overlap": _OVERLAP,
+    "rows": (2e-6, 1e-9, 1e-4),
+    "length": (5e-7, 1e-10, 1e-4),
+    "ramp": (5e-6, 1e-9, 1e-4),
+    "fill": (1e-5, 1e-6, 1e-3),
+}
+"""Of attention in decode, of heads and latent."""
 FORMS = {
     "gemm": Form(
         _gemm,
@@ -151,30 +162,12 @@ FORMS = {
     ),
     "decode_attention": Form(
         _decode,
-        {
-            "fixed": (8e-6, 1e-6, 5e-5),
-            "memory": _RATE,
-            "compute": (0.4, 0.02, 1.0),
-            "overlap": _OVERLAP,
-            "rows": (2e-6, 1e-9, 1e-4),
-            "length": (5e-7, 1e-10, 1e-4),
-            "ramp": (5e-6, 1e-9, 1e-4),
-            "fill": (1e-5, 1e-6, 1e-3),
-        },
+        _OF_DECODE,
         ("batch_size", "kv_len", "num_heads", "num_key_value_heads", "head_dim"),
     ),
     "latent_attention": Form(
         _latent,
-        {
-            "fixed": (8e-6, 1e-6, 5e-5),
-            "memory": _RATE,
-            "compute": (0.4, 0.02, 1.0),
-            "overlap": _OVERLAP,
-            "rows": (2e-6, 1e-9, 1e-4),
-            "length": (5e-7, 1e-10, 1e-4),
-            "ramp": (5e-6, 1e-9, 1e-4),
-            "fill": (1e-5, 1e-6, 1e-3),
-        },
+        _OF_DECODE,
         ("batch_size", "kv_len", "num_heads"),
     ),
     "prefill_attention": Form(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _OPTIONS = (
     click.option("--think", "think_seconds", default=0.0, type=Number(), metavar="SECONDS",
                  help="Between an answer and the next prompt of the same user."),
-    click.option("--tp", type=COUNT, help="Tensor parallel degree of the GPUs; default: that with the least time per token."),
+    click.option("--tp", type=COUNT, help="Tensor parallel degree of the GPUs; default: of the layout that answers soonest."),
     click.option("--pp", type=COUNT, help="Pipeline parallel degree of the GPUs."),
     click.option("--dp", type=COUNT, help="Data parallel degree of the GPUs; default: copies that fill the cluster."),
     click.option("--ep", type=COUNT, help="Expert parallel degree of the GPUs."),

@@ -1,13 +1,12 @@
 """GPU clusters: described, calibrated on kernels, predicted as whole systems.
 
->>> from wsekern.cluster import deploy, disaggregate, serve, speculate
+>>> from wsekern.cluster import deploy, serve, speculate
 >>> from wsekern.workload import Request, load_config
 >>> model, request = load_config("llama3-8b"), Request(prompt=1024, output=256, batch=8, precision="bf16")
 >>> deploy(model, "h100x4", context=request.context, batch=request.batch).layout
 Layout(tp=4, pp=1, dp=1, ep=1)
->>> together = serve(model, request, "h100x4")
->>> apart = disaggregate(model, request, "h100x2", "h100x4")  # prompts on engines of their own
->>> apart.time_per_output_token_seconds < together.time_per_output_token_seconds
+>>> cut, whole = (serve(model, request, "h100x4", engine_level=level) for level in ("stock", "stock-unchunked"))
+>>> cut.time_per_output_token_seconds < whole.time_per_output_token_seconds  # prompts ride along
 True
 >>> speculate(model, "h100x4", drafted=3, acceptance=0.7, context=1024).speedup > 1.5
 True
@@ -21,14 +20,13 @@ from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.precision import PRECISIONS, Precision
 from wsekern.cluster.serving import Prediction, Served, predict, predict_on, serve, serve_on
 from wsekern.cluster.steady import SteadyState, steady_state
-from wsekern.cluster.systems import Disaggregated, Speculative, chunked_prefill, disaggregate, speculate
+from wsekern.cluster.systems import Speculative, speculate
 
 __all__ = [
     "PRECISIONS",
     "Cluster",
     "Constraint",
     "Deployment",
-    "Disaggregated",
     "Gpu",
     "Layout",
     "Precision",
@@ -40,9 +38,7 @@ __all__ = [
     "best_deployment",
     "bundled_clusters",
     "bundled_gpus",
-    "chunked_prefill",
     "deploy",
-    "disaggregate",
     "engine_levels",
     "load_cluster",
     "load_gpu",

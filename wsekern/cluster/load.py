@@ -1,6 +1,7 @@
 """The steps of a deployment as tables for queues, and clusters that serve traffic request by request."""
 
 from dataclasses import replace
+from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,6 @@ from wsekern.cluster.constants import constants
 from wsekern.cluster.engine_cost import routed_prompts
 from wsekern.cluster.layout import Deployment, memory_of
 from wsekern.cluster.operators import Work
-from wsekern.cluster.queueing import busiest
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.queueing.batching import StepCosts, interpolate
 
@@ -35,12 +35,12 @@ def engines_of(deployment: Deployment) -> int:
 
 
 def step_costs(
-    deployment: Deployment, prompt: float, output: float, *, chunked: bool | None = None, sampled: bool = False
+    deployment: Deployment, prompt: float, output: float, *, sampled: bool = False
 ) -> StepCosts:
     """Steps of one engine of ``deployment`` near requests of ``prompt`` and ``output`` tokens: straight lines in the context
-    through steps of such requests. ``chunked`` is the engine level's unless given; ``sampled`` as in
+    through steps of such requests. ``sampled`` as in
     :class:`wsekern.cluster.operators.Work`."""
-    cut = deployment.engine.chunked if chunked is None else chunked
+    cut = deployment.engine.chunked
     most = int(constants().scheduled_sequences) * ranks_of(deployment)
     grid = np.unique(np.rint(np.geomspace(1.0, most, DECODE_POINTS)))
     mean = prompt + 0.5 * output
@@ -49,18 +49,18 @@ def step_costs(
     slope = (_decode_seconds(deployment, grid, many, sampled) - base) / (many - few)
     points = _prompt_grid(PROMPT_POINTS, prompt + output, cut)
     timed = [_prompt_point(deployment, tokens, max(tokens, prompt)) for tokens in points]
-    return _costs(deployment, prompt, output, cut, (grid, base - slope * few, slope), points, np.array(timed))
+    return _costs(deployment, prompt, output, (grid, base - slope * few, slope), points, np.array(timed))
 
 
 def turn_costs(
-    deployment: Deployment, prompt: float, output: float, users: float, *, chunked: bool | None = None, sampled: bool = False,
+    deployment: Deployment, prompt: float, output: float, users: float, *, sampled: bool = False,
     cached: float = 0.0, shared: float = 0.0, decode_points: int = TURN_POINTS
 ) -> StepCosts:
     """:func:`step_costs` for ``users`` of an engine who take turns, in fewer points: all contexts are the mean one, and looking
     back takes short prompts time in proportion to their tokens. The first ``cached`` tokens of every prompt need not be read;
     of these ``shared`` are kept once for all."""
     unread = prompt - cached
-    cut = deployment.engine.chunked if chunked is None else chunked
+    cut = deployment.engine.chunked
     grid = np.unique(np.rint(np.geomspace(1.0, max(1.0, users), decode_points)))
     base = _decode_seconds(deployment, grid, prompt + 0.5 * output, sampled)
     limit = constants().step_tokens.value
@@ -73,7 +73,7 @@ def turn_costs(
         else:
             step, look = prefill_step(deployment, 1.0, tokens), timed[-1][2] * tokens / points[len(points) - len(timed)]
             timed.append((step.seconds - 0.5 * tokens * look, step.device - 0.5 * tokens * look, look))
-    costs = _costs(deployment, unread, output, cut, (grid, base, np.zeros(len(grid))), points, np.array(timed[::-1]))
+    costs = _costs(deployment, unread, output, (grid, base, np.zeros(len(grid))), points, np.array(timed[::-1]))
     drafted = deployment.speculation
     return replace(costs, cache_tokens=cache_tokens(deployment, prompt + output), cached=cached,
                    shared=shared * ranks_of(deployment), checked=drafted.checked if drafted else 1,
@@ -81,7 +81,7 @@ def turn_costs(
 
 
 def _costs(
-    deployment: Deployment, prompt: float, output: float, chunked: bool, decode: tuple[NDArray[np.float64], ...],
+    deployment: Deployment, prompt: float, output: float, decode: tuple[NDArray[np.float64], ...],
     points: NDArray[np.float64], timed: NDArray[np.float64]
 ) -> StepCosts:
     """From the columns of ``decode`` (grid, base, slope), and prompts of ``points`` tokens with the columns of ``timed``."""
@@ -93,7 +93,7 @@ def _costs(
         **_prompt_table(deployment, prompt, points, timed),
         step_tokens=int(known.step_tokens) * ranks * deployment.layout.pp,
         cache_tokens=cache_tokens(deployment, prompt + output), sequences=int(known.scheduled_sequences) * ranks,
-        page_tokens=int(known.page_tokens), chunked=chunked, stages=deployment.layout.pp,
+        page_tokens=int(known.page_tokens), chunked=deployment.engine.chunked, stages=deployment.layout.pp,
         request_seconds=float(deployment.engine.per_request) + routed,
     )
 
@@ -163,3 +163,13 @@ def rank_tokens(deployment: Deployment, tokens: float, prompt: float) -> float:
     most = mean if deployment.engine.balanced else busiest(mean, ranks)
     budget = constants().step_tokens.value * deployment.layout.pp
     return prompt * max(1.0, most) if prompt > budget else min(budget, prompt * max(1.0, most))
+
+
+def busiest(mean: float, ranks: int) -> float:
+    """Expected largest of ``ranks`` Poisson counts of the same ``mean``."""
+    total, term, below = 0.0, exp(-mean), 0.0
+    for count in range(1, 10 + int(3.0 * mean)):
+        below += term
+        total += 1.0 - below**ranks
+        term *= mean / count
+    return total

@@ -151,31 +151,30 @@ def predict_on(deployment: Deployment, phase: str, context: int, batch: int, che
 
 def serve(
     model: ModelConfig, request: Request, cluster: Cluster | str, *, engine_level: str | Engine = "stock",
-    precision: str | Precision | None = None, check_memory: bool = True, think_seconds: float = 0.0,
-    chunked: bool | None = None, **degrees: Unpack[Degrees]
+    precision: str | Precision | None = None, check_memory: bool = True, think_seconds: float = 0.0, **degrees: Unpack[Degrees]
 ) -> Served:
     """``request.batch`` users who take turns: each sends the next prompt ``think_seconds`` after the answer is there.
 
     Users wait for their first token while the prompts of others are read, and for every further one while prompts ride along
-    with the decoding steps (or, where the engine does not cut prompts, ``chunked`` false, run before them). Arguments and
-    errors are those of :func:`predict`; ``precision`` is the request's and ``chunked`` the engine level's unless given.
+    with the decoding steps (or, where the engine reads prompts whole, as stock-unchunked does, run before them). Arguments and
+    errors are those of :func:`predict`; ``precision`` is the request's unless given.
     """
     form = precision if precision is not None else request.precision
     deployment = deploy(
         model, cluster, context=request.context, batch=request.batch, precision=form, engine_level=engine_level, **degrees
     )
-    return serve_on(deployment, request, check_memory, think_seconds=think_seconds, chunked=chunked)
+    return serve_on(deployment, request, check_memory, think_seconds=think_seconds)
 
 
 def serve_on(
     deployment: Deployment, request: Request, check_memory: bool = True, *, think_seconds: float = 0.0,
-    chunked: bool | None = None, cached: float | None = None
+    cached: float | None = None
 ) -> Served:
     """:func:`serve` on a deployment, whose precision counts. The first ``cached`` tokens of every prompt need not be read: the
     request's shared ones unless given."""
     memory = _memory(deployment, request.context, request.batch, check_memory, request.shared)
     state = steady_state(deployment, request.prompt, request.output, request.batch, think_seconds=think_seconds,
-                         chunked=chunked, bounded=check_memory, shared=request.shared, cached=cached)
+                         bounded=check_memory, shared=request.shared, cached=cached)
     measure, gpus = state.measure, deployment.layout.gpus
     watts = _watts(deployment, state.activity)
     usd_per_hour = gpus * float(deployment.gpu.price.per_hour)

@@ -53,11 +53,11 @@ class SteadyState:
 
 def steady_state(
     deployment: Deployment, prompt: float, output: float, batch: float, sampled: bool = False, *, think_seconds: float = 0.0,
-    chunked: bool | None = None, bounded: bool = True, shared: float = 0.0, cached: float | None = None,
+    bounded: bool = True, shared: float = 0.0, cached: float | None = None,
     costs: StepCosts | None = None
 ) -> SteadyState:
     """``batch`` users with prompts of ``prompt`` and answers of ``output`` tokens; ``sampled`` as in
-    :class:`wsekern.cluster.operators.Work`; ``chunked`` is the engine level's unless given. Where ``bounded``, users whom the
+    :class:`wsekern.cluster.operators.Work`. Where ``bounded``, users whom the
     cache does not hold wait outside. The first ``cached`` tokens of every prompt need not be read (the ``shared`` ones unless
     given), of these ``shared`` are kept once for all. ``costs``: :func:`wsekern.cluster.load.turn_costs` of at least as many
     users, for callers who look at several numbers of them."""
@@ -65,7 +65,7 @@ def steady_state(
     engines = engines_of(deployment)
     users = max(1.0, batch / engines)
     if costs is None:
-        costs = turn_costs(deployment, prompt, output, users, chunked=chunked, sampled=sampled, cached=cached, shared=shared)
+        costs = turn_costs(deployment, prompt, output, users, sampled=sampled, cached=cached, shared=shared)
     if not bounded:
         costs = replace(costs, cache_tokens=UNBOUNDED)
     lone = closed_queue(costs, 1.0, prompt - cached, output, think_seconds)

@@ -1,6 +1,6 @@
 """A cluster that serves traffic, request by request: every engine of it with a queue of its own."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,23 +19,22 @@ from wsekern.queueing.batching import require_room
 @dataclass(frozen=True)
 class ClusterSystem:
     """``copies`` of a deployment that take requests in turn; step costs are those near requests of ``prompt`` and ``output``
-    tokens. ``chunked`` is the engine level's unless given."""
+    tokens."""
 
     deployment: Deployment
     prompt: float
     output: float
     copies: int = 1
-    chunked: bool | None = None
 
     @classmethod
-    def of(cls, deployment: Deployment, traffic: Traffic, copies: int = 1, chunked: bool | None = None) -> "ClusterSystem":
+    def of(cls, deployment: Deployment, traffic: Traffic, copies: int = 1) -> "ClusterSystem":
         """For requests like those of ``traffic``, by their means."""
-        return cls(deployment, float(traffic.prompt.mean()), float(traffic.output.mean()), copies, chunked)
+        return cls(deployment, float(traffic.prompt.mean()), float(traffic.output.mean()), copies)
 
     @cached_property
     def costs(self) -> StepCosts:
         """Steps of an engine."""
-        return step_costs(self.deployment, self.prompt, self.output, chunked=self.chunked)
+        return step_costs(self.deployment, self.prompt, self.output)
 
     @property
     def engines(self) -> int:
@@ -73,15 +72,10 @@ class ClusterSystem:
     def simulate(self, traffic: Traffic) -> Outcome:
         """Serve all requests; :class:`InputError` names one that the cache of an engine can never hold."""
         require_room(self.costs, traffic)
-        owners, times = self._owners(traffic), np.zeros((3, len(traffic)))
-        parts = []
-        for engine in range(int(owners.max()) + 1):
-            own = owners == engine
-            parts.append(simulate_batching(self.costs, _part(traffic, own)))
-            times[:, own] = parts[-1].arrival_seconds, parts[-1].first_token_seconds, parts[-1].finish_seconds
-        return Outcome(traffic, *times, sum(part.busy_seconds for part in parts) / self.engines,
-                       sum(part.prompt_tokens for part in parts), sum(part.output_tokens for part in parts),
-                       sum(part.preemptions for part in parts))
+        owners = self._owners(traffic)
+        parts = [simulate_batching(self.costs, traffic.part(owners == engine)) for engine in range(int(owners.max()) + 1)]
+        whole = Outcome.joined(traffic, owners, parts)
+        return replace(whole, busy_seconds=whole.busy_seconds / self.engines)
 
     def _owners(self, traffic: Traffic) -> NDArray[np.int64]:
         """[n] the engine of each request: in turn, in order of arrival; users who take turns stay with theirs."""
@@ -102,8 +96,3 @@ class ClusterSystem:
         doing = activity([(steps * stages, decode), (prompts, prefill)], outcome.seconds, peak)
         return cluster_watts(deployment.cluster, self.gpus, doing)
 
-
-def _part(traffic: Traffic, own: NDArray[np.bool_]) -> Traffic:
-    """The requests that ``own`` marks, and their users."""
-    users = None if traffic.users is None else int(own[: traffic.users].sum())
-    return Traffic(traffic.arrival_seconds[own], traffic.prompt[own], traffic.output[own], users, traffic.think_seconds)

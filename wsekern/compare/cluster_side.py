@@ -2,11 +2,9 @@
 
 from dataclasses import asdict, dataclass, replace
 
-import msgspec
-
 from wsekern.cluster import Cluster, Deployment, Layout, Served, best_deployment, deploy, serve_on
 from wsekern.cluster.checkpoint import served_precision
-from wsekern.cluster.engine import Engine, load_engine
+from wsekern.cluster.engine import Engine, load_engine, without_chunks
 from wsekern.compare.serving import Serving
 from wsekern.compare.side import Side
 from wsekern.workload.config import ModelConfig
@@ -20,7 +18,7 @@ _SHARE_OF = {"weights": "memory", "kv": "memory", "compute": "compute", "fixed":
 def engine_of(engine_level: str, serving: Serving) -> Engine:
     """The serving software, which reads prompts whole where ``serving`` asks for that."""
     engine = load_engine(engine_level)
-    return engine if serving.chunked_prefill else msgspec.structs.replace(engine, chunked=False)
+    return engine if serving.chunked_prefill else without_chunks(engine)
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Deployed:
                    "engine_level": served.engine_level, "confidence": served.confidence, "nearest": served.nearest,
                    "prefill_seconds": served.prefill_seconds, "queueing_seconds": served.queueing_seconds,
                    "decoding_users": self.copies * served.decoding_users, "breakdown_seconds": served.breakdown},
-            assumptions=[self._laid_out(), self._stored(), *served.assumptions])
+            assumptions=[self._laid_out(), stored_in_words(self.deployment, self.serving), *served.assumptions])
 
     def _laid_out(self) -> str:
         """The layout in words."""
@@ -77,13 +75,6 @@ class Deployed:
         where = f"{users} user{'s' if users > 1 else ''} at once on {self.copies} x {self.deployment.layout.gpus} GPUs"
         why = "as asked" if self.serving.degrees else "the layout that answers a request soonest"
         return f"{where} ({degrees_in_words(self.deployment.layout)}), {why}"
-
-    def _stored(self) -> str:
-        """Where the precision of the GPUs comes from."""
-        asked, used = self.serving.gpu_precision, self.deployment.precision.name
-        if asked is not None and asked != used:
-            return f"weights in {used} on the GPUs, where {asked} is asked for"
-        return f"weights in {used} on the GPUs, {'as the checkpoint is stored' if asked is None else 'as asked'}"
 
 
 def deployed(config: ModelConfig, request: Request, cluster: Cluster, engine_level: str, serving: Serving,
@@ -101,6 +92,14 @@ def deployed(config: ModelConfig, request: Request, cluster: Cluster, engine_lev
                               precision=precision, **serving.degrees), speculation=serving.speculation)
     copies = max(1, min(cluster.count // laid_out.layout.gpus, request.batch)) if serving.dp is None else 1
     return Deployed(laid_out, copies, request, engine_level, serving, cached)
+
+
+def stored_in_words(deployment: Deployment, serving: Serving) -> str:
+    """Where the precision of the GPUs comes from."""
+    asked, used = serving.gpu_precision, deployment.precision.name
+    if asked is not None and asked != used:
+        return f"weights in {used} on the GPUs, where {asked} is asked for"
+    return f"weights in {used} on the GPUs, {'as the checkpoint is stored' if asked is None else 'as asked'}"
 
 
 def _shares(served: Served) -> dict[str, float]:

@@ -63,8 +63,11 @@ def run_load(kind: Kind, traffic: Traffic, systems: int, slo: Slo) -> LoadReport
     if not 1 <= systems <= len(traffic):
         raise InputError(f"systems is {systems}, expected 1 to {len(traffic):,}, the number of requests")
     system = kind.system
-    outcomes = [system.simulate(part) for part in _in_turn(traffic, systems)]
-    whole = _joined(traffic, outcomes)
+    owners = np.arange(len(traffic)) % systems
+    if traffic.users is not None and systems > 1:
+        raise InputError("users who take turns cannot be shared among systems: give each system its own users")
+    outcomes = [system.simulate(traffic.part(owners == number)) for number in range(systems)]
+    whole = Outcome.joined(traffic, owners, outcomes)
     watts = sum(system.watts(replace(outcome, window_seconds=whole.seconds)) for outcome in outcomes)
     return LoadReport(system=system.name, systems=systems, outcome=whole, watts=watts,
                       usd_per_hour=systems * system.usd_per_hour, slo=slo, facts=kind.facts,
@@ -74,37 +77,6 @@ def run_load(kind: Kind, traffic: Traffic, systems: int, slo: Slo) -> LoadReport
 def _shared(systems: int) -> list[str]:
     """How systems share the requests, in words."""
     return [f"requests go to the {systems} systems in turn (round robin)"] if systems > 1 else []
-
-
-def _in_turn(traffic: Traffic, systems: int) -> list[Traffic]:
-    """What each system gets."""
-    if traffic.users is not None and systems > 1:
-        raise InputError("users who take turns cannot be shared among systems: give each system its own users")
-    if systems == 1:
-        return [traffic]
-    return [Traffic(traffic.arrival_seconds[k::systems], traffic.prompt[k::systems], traffic.output[k::systems])
-            for k in range(systems)]
-
-
-def _joined(traffic: Traffic, outcomes: list[Outcome]) -> Outcome:
-    """The outcome of all requests, in the order of ``traffic``."""
-    if len(outcomes) == 1:
-        return outcomes[0]
-
-    def interleave(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-        whole = np.empty(len(traffic))
-        for k, part in enumerate(parts):
-            whole[k::len(parts)] = part
-        return whole
-
-    return Outcome(
-        traffic, interleave([outcome.arrival_seconds for outcome in outcomes]),
-        interleave([outcome.first_token_seconds for outcome in outcomes]),
-        interleave([outcome.finish_seconds for outcome in outcomes]),
-        busy_seconds=sum(outcome.busy_seconds for outcome in outcomes),
-        prompt_tokens=sum(outcome.prompt_tokens for outcome in outcomes),
-        output_tokens=sum(outcome.output_tokens for outcome in outcomes),
-        preemptions=sum(outcome.preemptions for outcome in outcomes))
 
 
 def lone_outcome(system: LoadSystem, traffic: Traffic) -> tuple[Outcome, NDArray[np.intp]]:

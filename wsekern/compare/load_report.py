@@ -126,6 +126,21 @@ class LoadReport:
         return self.usd_per_hour * self.seconds / 3600.0
 
     @property
+    def joules_per_request(self) -> float:
+        """Energy of one request."""
+        return self.joules / len(self.outcome.traffic)
+
+    @property
+    def joules_per_token(self) -> float:
+        """Energy of one output token, its share of the prompt included."""
+        return self.joules / self.outcome.output_tokens
+
+    @property
+    def usd_per_million_tokens(self) -> float:
+        """Cost of a million output tokens, their share of the prompts included."""
+        return self.usd / self.outcome.output_tokens * 1e6
+
+    @property
     def share_kept(self) -> float:
         """Share of requests that kept the objective; 1 where there is none."""
         return float(self.slo.kept(self.outcome).mean())
@@ -202,15 +217,15 @@ class LoadReport:
         outcome, requests, seconds = self.outcome, len(self.outcome.traffic), self.seconds
         return {
             "name": self.name, "system": self.system, "systems": self.systems, "requests": requests, "seconds": seconds,
-            "offered_requests_per_second": self.offered_requests_per_second, "requests_per_second": requests / seconds,
+            "offered_requests_per_second": self.offered_requests_per_second, "requests_per_second": outcome.requests_per_second,
             "tokens_per_second": outcome.output_tokens / seconds,
             "prompt_tokens_per_second": int(outcome.traffic.prompt.sum()) / seconds,
             **{name: self.summary(name) for name in TIMES},
             "share_within_slo": self.shares_within(), "goodput": self.goodput(), **self.queues(),
             "drain_seconds": self.drain_seconds, "utilisation": self.utilisation, "preemptions": outcome.preemptions,
-            "watts": self.watts, "joules": self.joules, "joules_per_request": self.joules / requests,
-            "joules_per_token": self.joules / outcome.output_tokens, "usd_per_hour": self.usd_per_hour, "usd": self.usd,
-            "usd_per_request": self.usd / requests, "usd_per_million_tokens": self.usd / outcome.output_tokens * 1e6,
+            "watts": self.watts, "joules": self.joules, "joules_per_request": self.joules_per_request,
+            "joules_per_token": self.joules_per_token, "usd_per_hour": self.usd_per_hour, "usd": self.usd,
+            "usd_per_request": self.usd / requests, "usd_per_million_tokens": self.usd_per_million_tokens,
             "over_time": self.over_time(), "facts": self.facts, "assumptions": self.assumptions}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from wsekern.cluster import Cluster, Deployment, load_cluster
 from wsekern.cluster.layout import memory_of, require_fit
 from wsekern.cluster.system import ClusterSystem
-from wsekern.compare.cluster_side import degrees_in_words, deployed
+from wsekern.compare.cluster_side import degrees_in_words, deployed, stored_in_words
 from wsekern.compare.comparison import chosen_cluster
 from wsekern.compare.load import Kind
 from wsekern.compare.pairing import Pairing
@@ -112,7 +112,7 @@ class LoadSides:
             yield deployment, users
 
     def _cluster(self, traffic: Traffic, users: int) -> Cluster:
-        """The cluster, or for ``auto`` that which has the least time per token for ``users`` at once."""
+        """The cluster, or for ``auto`` that which answers ``users`` at once soonest."""
         if self.cluster != "auto":
             return load_cluster(self.cluster)
         return chosen_cluster(self.config, self._mean_request(traffic, users), self.engine_level, self.serving)
@@ -127,8 +127,7 @@ class LoadSides:
         system = ClusterSystem.of(deployment, traffic, copies)
         why = "as asked" if self.serving.degrees else f"the layout that answers {users} at once soonest"
         laid_out = f"{copies} x {deployment.layout.gpus} GPUs ({degrees_in_words(deployment.layout)}), {why}"
-        whence = "as the checkpoint is stored" if self.serving.gpu_precision is None else "as asked"
-        stored = f"weights in {deployment.precision.name} on the GPUs, {whence}"
+        stored = stored_in_words(deployment, self.serving)
         return Kind(system, system.facts, [laid_out, stored, *system.assumptions])
 
     def _numbers_of_users(self, traffic: Traffic) -> list[int]:

@@ -1,5 +1,6 @@
 """What became of the requests: when each had its first token and its last, and how busy the system was."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,13 +18,22 @@ class Outcome:
     arrival_seconds: NDArray[np.float64]  # [n]; of a closed queue as they came to be
     first_token_seconds: NDArray[np.float64]  # [n]
     finish_seconds: NDArray[np.float64]  # [n]
-    busy_seconds: float  # in which the system worked on prompts or answers
+    busy_seconds: float  # in which the system worked on prompts or answers; of several, the sum
     prompt_tokens: int  # read, those of requests that were pre-empted again each time
     output_tokens: int
     preemptions: int = 0
     window_seconds: float | None = None
     """Time over which the system is looked at, where that is not from its first arrival to its last token: one of several that
     share the requests stands idle before and after."""
+
+    @classmethod
+    def joined(cls, traffic: Traffic, owners: NDArray[np.int64], parts: Sequence["Outcome"]) -> "Outcome":
+        """Of requests that several systems share: ``owners`` [n] says in which of ``parts`` each of ``traffic`` is."""
+        times = np.zeros((3, len(traffic)))
+        for number, part in enumerate(parts):
+            times[:, owners == number] = part.arrival_seconds, part.first_token_seconds, part.finish_seconds
+        return cls(traffic, *times, sum(part.busy_seconds for part in parts), sum(part.prompt_tokens for part in parts),
+                   sum(part.output_tokens for part in parts), sum(part.preemptions for part in parts))
 
     @cached_property
     def time_to_first_token(self) -> NDArray[np.float64]:

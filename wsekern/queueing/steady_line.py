@@ -30,7 +30,6 @@ class SteadyLine:
     time_to_first_token_seconds: float
     time_per_output_token_seconds: float
     waiting_seconds: float  # of a prompt for others, part of the time to the first token
-    free_token_seconds: float  # of an output token while no prompt is read
     decoding_users: float  # whose answer grows
     busy: float  # share of the time in which a region works
     tokens_together: float  # output tokens in a group, those passed while prompts are read included
@@ -149,7 +148,6 @@ class _State:
             self.mix(free, behind, max(0.0, (self.chunk - own) * (self.costs.passed - 1.0) - self.queued))
         self.work = (1.0 - self.share) * self.group(self.together, 1.0 + decoding) / self.together
         self.work = checked * (self.work + self.share * own / self.behind_together)
-        self.free = free
         return max(abs(self.token / token - 1.0), abs(self.decoding - decoding) / self.users)
 
     def queue(self, rest: float, free: float, behind: float) -> None:
@@ -209,8 +207,8 @@ class _State:
         together = (1.0 - self.share) * self.together + self.share * self.behind_together
         kept = self.costs.kept
         return SteadyLine(time_to_first_token_seconds=first, time_per_output_token_seconds=token / kept,
-                          waiting_seconds=wait, free_token_seconds=self.free / kept,
-                          decoding_users=rate * self.more * token, busy=rate * work, tokens_together=together)
+                          waiting_seconds=wait, decoding_users=rate * self.more * token, busy=rate * work,
+                          tokens_together=together)
 
 
 def _chunks(costs: LineCosts, prompt: int) -> tuple[float, float, int, float]:

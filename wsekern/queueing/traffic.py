@@ -47,6 +47,11 @@ class Traffic:
     def __len__(self) -> int:
         return len(self.prompt)
 
+    def part(self, own: NDArray[np.bool_]) -> "Traffic":
+        """The requests that ``own`` [n] marks, and of users who take turns those whose first request is among them."""
+        users = None if self.users is None else int(own[: self.users].sum())
+        return Traffic(self.arrival_seconds[own], self.prompt[own], self.output[own], users, self.think_seconds)
+
 
 def turns(users: int, prompt: int, output: int, requests: int, *, think_seconds: float = 0.0, spread: float = SPREAD,
           over_seconds: float = 0.0, seed: int = 0) -> Traffic:

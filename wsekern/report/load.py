@@ -10,13 +10,12 @@ from rich.text import Text
 
 from wsekern.compare.load_comparison import LoadComparison
 from wsekern.compare.load_report import QUANTILES, TIMES, LoadReport, percent
-from wsekern.report.pictures import new_figure, save_figure
+from wsekern.report.comparison import EMPTY
+from wsekern.report.pictures import SIDES, new_figure, save_figure
 from wsekern.report.words import amount, seconds
 
 LABELS = dict(zip(TIMES, ("time to first token", "time per output token", "request time"), strict=True))
 """What users wait for, in words."""
-
-COLORS = {"wafer": "#e07a1f", "cluster": "#4c78a8"}
 
 _SHORT = dict(zip(TIMES, ("first token", "output token", "request"), strict=True))
 
@@ -33,7 +32,7 @@ def load_view(comparison: LoadComparison) -> RenderableType:
     for name, cells in _rows(list(reports.values())):
         table.add_row(name, *cells)
     verdict = Text("\n".join(f"* {sentence}" for sentence in comparison.sentences()))
-    missing = [f"The {'wafers' if side == 'wafer' else 'GPUs'} cannot serve this load: {reason}"
+    missing = [f"The {EMPTY[side]} cannot serve this load: {reason}"
                for side, reason in comparison.not_served.items()]
     notes = Text("\n".join([*missing, *comparison.load.notes]))
     assumed = Text("\n".join(f"- {report.name}: {line}" for report in reports.values() for line in report.assumptions), "dim")
@@ -53,17 +52,17 @@ def _rows(reports: list[LoadReport]) -> list[tuple[str, list[str]]]:
         rows += _objective_rows(reports)
     for name, show in (
         ("requests/s offered", lambda r: _or_dash(r.offered_requests_per_second)),
-        ("requests/s served", lambda r: amount(len(r.outcome.traffic) / r.seconds)),
+        ("requests/s served", lambda r: amount(r.outcome.requests_per_second)),
         ("output tokens/s", lambda r: amount(r.outcome.output_tokens / r.seconds)),
         ("requests in the system", lambda r: _mean_most(r.queues()["requests_in_system"])),
         ("waiting for first token", lambda r: _mean_most(r.queues()["requests_waiting"])),
         ("busy", lambda r: percent(r.utilisation)),
         ("power", lambda r: f"{r.watts / 1e3:.3g} kW"),
         ("energy", lambda r: f"{r.joules / 3.6e6:.3g} kWh in {r.seconds:,.4g} s"),
-        ("energy per request", lambda r: f"{amount(r.joules / len(r.outcome.traffic))} J"),
-        ("energy per output token", lambda r: f"{amount(r.joules / r.outcome.output_tokens)} J"),
+        ("energy per request", lambda r: f"{amount(r.joules_per_request)} J"),
+        ("energy per output token", lambda r: f"{amount(r.joules_per_token)} J"),
         ("cost", lambda r: f"{amount(r.usd)} USD ({amount(r.usd_per_hour)} an hour)"),
-        ("cost per million tokens", lambda r: f"{amount(r.usd / r.outcome.output_tokens * 1e6)} USD"),
+        ("cost per million tokens", lambda r: f"{amount(r.usd_per_million_tokens)} USD"),
     ):
         rows.append((name, [show(report) for report in reports]))
     return rows
@@ -101,7 +100,7 @@ def load_plot(comparison: LoadComparison, path: str | os.PathLike[str]) -> None:
     bounds = {TIMES[0]: comparison.slo.time_to_first_token_seconds, TIMES[1]: comparison.slo.time_per_output_token_seconds}
     for index, (axes, time) in enumerate(zip(above.subplots(1, 3), TIMES, strict=True)):
         for side, report in comparison.reports().items():
-            _distribution(axes, report, time, COLORS[side])
+            _distribution(axes, report, time, SIDES[side])
         if bounds.get(time) is not None:
             axes.axvline(bounds[time], color="black", linestyle=":", linewidth=1, label="objective")
         axes.set(xscale="log", ylim=(0, 1.02), xlabel=f"{LABELS[time]} (s)", ylabel="" if index else "share of the requests")
@@ -111,7 +110,7 @@ def load_plot(comparison: LoadComparison, path: str | os.PathLike[str]) -> None:
     for axes, (name, label) in zip(below.subplots(1, 2), queues.items(), strict=True):
         for side, report in comparison.reports().items():
             over_time = report.over_time()
-            axes.plot(over_time["seconds"], over_time[name], color=COLORS[side], linewidth=1, label=report.name)
+            axes.plot(over_time["seconds"], over_time[name], color=SIDES[side], linewidth=1, label=report.name)
         axes.set(xlabel="time (s)", ylabel=label, yscale="symlog", ylim=(0, None))
         axes.legend(fontsize=8)
     figure.suptitle(f"{comparison.model}: {comparison.load.words()}")

@@ -9,17 +9,19 @@ from wsekern.errors import InputError
 from wsekern.output import picture_kind, write_file
 from wsekern.report.words import amount
 
+SIDES = {"wafer": "#e07a1f", "cluster": "#4c78a8", "cluster_ideal": "#9ec3e6"}
+"""Color of each side."""
+
 
 def comparison_plot(comparison: Comparison, path: str | os.PathLike[str]) -> None:
     """One picture (PNG, SVG or PDF by the file's ending): speed of one answer, requests of all users, and
     where a token's time goes."""
     figure = new_figure((14, 4.5))
     speed, rate, why = figure.subplots(1, 3)
-    fills = dict(zip(comparison.sides(), ("#e07a1f", "#4c78a8", "#9ec3e6"), strict=True))
     sides = comparison.served()
     names = [side.name.replace(" (", "\n(") for side in sides]
     bars = speed.bar(names, [side.tokens_per_second_per_user for side in sides],
-                     color=[fills[name] for name, side in comparison.sides().items() if side is not None])
+                     color=[SIDES[name] for name, side in comparison.sides().items() if side is not None])
     speed.bar_label(bars, [amount(side.tokens_per_second_per_user) for side in sides])
     speed.set_ylabel("tokens/s for each user")
     speed.set_title(f"{comparison.model}, {comparison.request.batch} user(s)")
