@@ -66,7 +66,7 @@ def test_less_work_is_never_slower(case):
 
     model = load_config(case["model"])
     base = step(case).seconds
-    fewer = dataclasses.replace(model, layers=model.layers - 2, sliding_layers=max(0, model.sliding_layers - 1))
+    fewer = dataclasses.replace(model, blocks=model.blocks[:-2])
     assert step(case, model=fewer).seconds < base
     assert step(case, context=max(1, case["context"] // 2)).seconds <= base * (1 + 1e-9)
 

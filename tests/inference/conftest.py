@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wsekern.workload import ModelConfig
+from wsekern.workload import ModelConfig, uniform
 from wsekern.workload.checkpoint import LayerWeights, Weights
 
 
@@ -11,10 +11,9 @@ def random_model(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, l
                  tied=False, every_bias=False, windows=(), seed=0) -> tuple[ModelConfig, Weights]:
     """Shape and random weights of a Llama-like model."""
     random = np.random.default_rng(seed)
-    config = ModelConfig(name="tiny", architecture="LlamaForCausalLM", layers=layers, hidden=hidden, heads=heads,
-                         kv_heads=kv_heads, head_dim=head_dim, ffn=ffn, vocab=vocab, max_context=128,
-                         attention_bias=bias or every_bias, output_bias=every_bias, mlp_bias=every_bias, qk_norm=qk_norm,
-                         tied_embeddings=tied, layer_windows=windows)
+    config = uniform(name="tiny", layers=layers, hidden=hidden, heads=heads, kv_heads=kv_heads, head_dim=head_dim, ffn=ffn,
+                     vocab=vocab, max_context=128, biases="qkvo" if every_bias else "qkv" if bias else "", mlp_bias=every_bias,
+                     qk_norm=qk_norm, tied_embeddings=tied, windows=windows)
 
     def matrix(inputs: int, outputs: int, scale: float = 1.0) -> np.ndarray:
         return (scale * random.standard_normal((inputs, outputs)) / np.sqrt(inputs)).astype(np.float32)

@@ -12,12 +12,12 @@ from wsekern.inference.layer import layer_steps
 from wsekern.inference.mapping import Mapping, cut_into_pieces, cut_into_tiles
 from wsekern.machine import load_machine
 from wsekern.ops import Gemm
-from wsekern.workload import ModelConfig, load_config
+from wsekern.workload import ModelConfig, load_config, uniform
 
 
 def shape(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, layers=2, **more) -> ModelConfig:
-    return ModelConfig(name="tiny", architecture="LlamaForCausalLM", layers=layers, hidden=hidden, heads=heads,
-                       kv_heads=kv_heads, head_dim=head_dim, ffn=ffn, vocab=vocab, max_context=128, **more)
+    return uniform(name="tiny", layers=layers, hidden=hidden, heads=heads, kv_heads=kv_heads, head_dim=head_dim, ffn=ffn,
+                   vocab=vocab, max_context=128, **more)
 
 
 @settings(max_examples=60, deadline=None)

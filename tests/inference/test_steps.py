@@ -33,11 +33,12 @@ from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine
 from wsekern.ops import FlowEngine, Local
 from wsekern.workload import bundled_models, load_config
+from wsekern.workload.decoder import FeedForward, Mixture
 
 WSE3 = load_machine("wse3")
 GIVEN = ("x", "table.")
 FAMILIES = [{}, dict(bias=True, qk_norm=True, tied=True), dict(every_bias=True), dict(heads=8, kv_heads=8)]
-EXPERTS = dict(experts=6, experts_per_token=2, expert_ffn=8)
+EXPERTS = Mixture(experts=6, chosen=2, expert=FeedForward(width=8))
 
 
 def unmade(steps, given) -> list[str]:
@@ -146,7 +147,7 @@ def test_values_of_a_layer_are_gone_before_the_next_one(make_model, monkeypatch)
 
 def test_a_mixture_of_experts_is_timed_and_refused_in_one_sentence(make_model):
     config, weights = make_model()
-    config = dataclasses.replace(config, **EXPERTS)
+    config = dataclasses.replace(config, blocks=tuple(dataclasses.replace(block, feed=EXPERTS) for block in config.blocks))
     mapping = Mapping(config, 4, 4, "fp32", 24, 4)
     engine = FlowEngine(WSE3, 4, 4, precision="fp32")
     for step in layer_steps(mapping, 2, 1, experts=True):

@@ -149,7 +149,9 @@ def test_time_without_values_is_the_time_with_values(make_model, family):
 
 def test_biases_take_memory(make_model):
     config, _ = make_model(every_bias=True, hidden=36, ffn=48)
-    without = dataclasses.replace(config, attention_bias=False, output_bias=False, mlp_bias=False)
+    plain = [dataclasses.replace(block, mixer=dataclasses.replace(block.mixer, biases=""),
+                                 feed=dataclasses.replace(block.feed, bias=False)) for block in config.blocks]
+    without = dataclasses.replace(config, blocks=tuple(plain))
     have, less = (Mapping(one, 4, 4, "fp32").memory["weights"] for one in (config, without))
     biases = 9 + 2 * 12 + 9 + Mapping(config, 4, 4).q + 2 * Mapping(config, 4, 4).kv  # o, gate and up, down, q k v
     assert have - less == 4 * config.layers * biases

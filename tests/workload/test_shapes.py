@@ -45,7 +45,7 @@ def raw(name):
 
 def test_layer_kinds():
     hybrid = load_config("nemotron-nano-9b-v2")
-    assert (hybrid.layers, hybrid.linear_layers, hybrid.linear_state) == (31, 27, 128 * 128 * 80)
+    assert (hybrid.layers, hybrid.recurrents, hybrid.linear_state) == (56, 27, 128 * 128 * 80)
     assert load_config("gpt-oss-120b").sliding_layers == 18
     assert load_config("gemma3-27b").sliding_layers == 52
     assert load_config("mistral-7b").sliding_layers in (0, 32)

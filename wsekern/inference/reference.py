@@ -28,7 +28,7 @@ class ReferenceModel:
     def forward(self, tokens: list[int]) -> np.ndarray:
         """Feed ``tokens`` (m of them) after those already seen; return logits (m, vocab)."""
         x = self.weights.embedding[np.asarray(tokens)]
-        cos, sin = rotation(self.config, np.arange(self.length, self.length + len(tokens)))
+        cos, sin = rotation(self.config.rotary, np.arange(self.length, self.length + len(tokens)))
         for index, layer in enumerate(self.weights.layers):
             x = x + self._attention(index, layer, rms_norm(x, layer.attention_norm, self.config.rms_eps), cos, sin)
             h = rms_norm(x, layer.ffn_norm, self.config.rms_eps)

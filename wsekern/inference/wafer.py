@@ -100,7 +100,7 @@ class WaferModel:
         pairs, height = self.mapping.pair_index, self.mapping.height
         positions = np.arange(self.length, self.length + tokens)
         tables = {"table.positions": positions}
-        for name, turn in zip(("table.cos", "table.sin"), rotation(self.config, positions), strict=True):
+        for name, turn in zip(("table.cos", "table.sin"), rotation(self.config.rotary, positions), strict=True):
             columns = np.where(pairs[:, None] >= 0, turn[:, pairs].swapaxes(0, 1), 0).astype(np.float32)
             tables[name] = np.broadcast_to(narrow(columns, self.mapping.precision, "rope"), (height, *columns.shape))
         return tables

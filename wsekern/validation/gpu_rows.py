@@ -300,22 +300,18 @@ def shape_by_size(name: str) -> ModelConfig | None:
     if not found or not 0.0 < float(found[1]) <= MAX_BILLIONS or float(found[2] or 0.0) > MAX_BILLIONS:
         return None
     whole, active = 1e9 * float(found[1]), 1e9 * float(found[2] or 0.0)
-    models = [model for model in map(load_config, bundled_models()) if bool(model.experts) == bool(active)]
+    models = [model for model in map(load_config, bundled_models()) if bool(model.mixture) == bool(active)]
     if active:
         near = min(models, key=lambda m: abs(log(m.parameters / whole)) + abs(log(m.active_parameters / active)))
     else:
-        near = min((m for m in models if not m.linear_layers), key=lambda m: (abs(log(m.parameters / whole)), m.name))
+        near = min((m for m in models if not m.recurrents), key=lambda m: (abs(log(m.parameters / whole)), m.name))
     ends = near.embedding_parameters * (1 if near.tied_embeddings else 2)
     layers = max(1, round(near.layers * max(0.1 * whole, whole - ends) / (near.parameters - ends)))
-    share = layers / near.layers
     return replace(
         near,
         name=name,
         architecture=GUESSED,
-        layers=layers,
-        dense_layers=round(near.dense_layers * share),
-        sliding_layers=round(near.sliding_layers * share),
-        linear_layers=round(near.linear_layers * share),
+        blocks=tuple(near.blocks[int(index * near.layers / layers)] for index in range(layers)),
     )
 
 

@@ -123,7 +123,7 @@ def check_executable(config: ModelConfig, where: str) -> None:
     if config.quantization:
         raise InputError(f"{where}: weights stored as {config.quantization} cannot be executed yet; expected float16, bfloat16 "
                          "or float32")
-    frequencies(config, where)
+    frequencies(config.rotary, where)
 
 
 DERIVED = "rotary_emb.inv_freq"

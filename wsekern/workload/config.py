@@ -1,134 +1,153 @@
 """The shape of a model, and the counts of weights and cached elements that follow from it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+
+from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Norm, Recurrent, Rotary
+from wsekern.workload.uniform import Uniform
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """Shape of a decoder-only transformer. All sizes are element counts.
+class ModelConfig(Uniform):
+    """A decoder: ``blocks`` between an embedding and an LM head. All sizes are element counts.
 
-    Dense models leave the expert fields at zero; models without latent attention leave the MLA ranks at zero.
+    ``embedding_size``: width of the embedding where a projection stands behind it; 0: ``hidden``. ``learned_positions``: rows of
+    a table that is added to the embedding. ``embedding_scale`` multiplies embeddings, ``logits_scale`` logits, and a cap of
+    c turns a logit into c tanh(logit / c).
     """
 
     name: str
     architecture: str
-    layers: int
     hidden: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    ffn: int
     vocab: int
     max_context: int
+    blocks: tuple[Block, ...]
+    final_norm: Norm | None = field(default_factory=Norm)
     tied_embeddings: bool = False
-    rms_eps: float = 1e-5
-    rope_theta: float = 10000.0
-    rope_scaling: dict[str, Any] | None = field(default=None, hash=False)
-    activation: str = "silu"  # of the gate of the feed-forward part
-    attention_bias: bool = False  # of queries, keys and values
-    output_bias: bool = False  # of the attention's output projection
-    mlp_bias: bool = False  # of all three feed-forward projections
-    qk_norm: bool = False
-    sliding_window: int = 0
-    sliding_layers: int = 0  # layers that look back over sliding_window tokens only
-    layer_windows: tuple[int, ...] = ()  # of each layer: tokens that it looks back over, 0 for all; empty if all see all
-    attention_gate: bool = False  # a gate of the width of the queries
-    # linear attention (gated delta rule): some layers keep a state instead of a cache
-    linear_layers: int = 0
-    linear_key_size: int = 0
-    linear_value_size: int = 0
-    linear_state: int = 0
-    # mixture of experts
-    experts: int = 0
-    experts_per_token: int = 0
-    expert_ffn: int = 0
-    shared_expert_ffn: int = 0
-    dense_layers: int = 0
-    # multi-head latent attention (DeepSeek)
-    q_lora_rank: int = 0
-    kv_lora_rank: int = 0
-    qk_rope_head_dim: int = 0
-    qk_nope_head_dim: int = 0
-    v_head_dim: int = 0
+    embedding_size: int = 0
+    embedding_norm: Norm | None = None
+    embedding_scale: float = 1.0
+    learned_positions: int = 0
+    head_bias: bool = False
+    logits_scale: float = 1.0
+    logits_softcap: float = 0.0
+    extra: int = 0  # weights of anything else outside the blocks
     sorted_sampling: bool = True  # its generation_config truncates by top-p or top-k, which sorts the logits
     draft_layers: int = 0  # layers that predict tokens ahead (multi-token prediction), not counted in layers
     quantization: str = ""  # how the checkpoint is stored, where config.json says so (fp8, mxfp4, ...)
     weight_format: str = ""  # number format of the stored weights (bf16, fp8, int4, ...), where config.json says so
 
-    @property
-    def q_size(self) -> int:
-        """Width of all query heads."""
-        return self.heads * self.head_dim
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Of what tells models apart; reckoned once, because models are keys of many caches."""
+        return hash((self.name, self.architecture, self.hidden, self.vocab, self.blocks))
 
     @property
-    def kv_size(self) -> int:
-        """Width of all key (or value) heads."""
-        return self.kv_heads * self.head_dim
+    def layers(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
 
-    def window(self, layer: int) -> int:
-        """Tokens, itself included, that ``layer`` looks back over."""
-        return (self.layer_windows[layer] if self.layer_windows else 0) or self.max_context
+    @cached_property
+    def kinds(self) -> tuple[tuple[Block, int], ...]:
+        """Blocks that differ, and how many there are of each, in the order of their first one."""
+        counts: dict[Block, int] = {}
+        for block in self.blocks:
+            counts[block] = counts.get(block, 0) + 1
+        return tuple(counts.items())
 
-    @property
-    def moe_layers(self) -> int:
-        """Number of layers whose feed-forward part is a mixture of experts."""
-        return self.layers - self.dense_layers if self.experts else 0
+    def _mixers(self) -> Iterator[tuple[Attention | LatentAttention | Recurrent, int]]:
+        for block, count in self.kinds:
+            for mixer in block.mixers:
+                yield mixer, count
+
+    @cached_property
+    def attention(self) -> Attention | LatentAttention | None:
+        """The first block's attention that has one."""
+        return next((mixer for mixer, _ in self._mixers() if not isinstance(mixer, Recurrent)), None)
+
+    @cached_property
+    def latent(self) -> bool:
+        """Whether it has latent attention."""
+        return isinstance(self.attention, LatentAttention)
+
+    @cached_property
+    def heads(self) -> int:
+        """Query heads of a layer; of the state, where no layer has attention; 1 where there are no heads."""
+        return max((mixer.value_heads if isinstance(mixer, Recurrent) else mixer.heads for mixer, _ in self._mixers()), default=1)
+
+    @cached_property
+    def kv_heads(self) -> int:
+        """Heads that the cache can be split by: fewest key-value heads of a layer; 1 with latent attention."""
+        return min((mixer.kv_heads for mixer, _ in self._mixers() if isinstance(mixer, Attention)), default=1)
+
+    @cached_property
+    def mixture(self) -> Mixture | None:
+        """The first mixture of experts, if there is one."""
+        return next((block.mixture for block, _ in self.kinds if block.mixture), None)
+
+    @cached_property
+    def mixtures(self) -> int:
+        """Number of blocks with a mixture of experts."""
+        return sum(count for block, count in self.kinds if block.mixture)
+
+    @cached_property
+    def recurrents(self) -> int:
+        """Number of blocks that keep a state."""
+        return sum(count for mixer, count in self._mixers() if isinstance(mixer, Recurrent))
 
     @property
     def kv_elements_per_token(self) -> int:
         """Cached elements per token over all layers."""
-        per_layer = self.kv_lora_rank + self.qk_rope_head_dim if self.kv_lora_rank else 2 * self.kv_size
-        return (self.layers - self.linear_layers) * per_layer
-
-    @property
-    def attention_parameters(self) -> int:
-        """Weights of the attention projections of one layer."""
-        if not self.kv_lora_rank:
-            query = self.q_size * (2 if self.attention_gate else 1)
-            return self.hidden * (query + 2 * self.kv_size) + self.q_size * self.hidden
-        qk = self.qk_nope_head_dim + self.qk_rope_head_dim
-        query = (self.hidden * self.q_lora_rank + self.q_lora_rank * self.heads * qk if self.q_lora_rank
-                 else self.hidden * self.heads * qk)
-        latent = self.hidden * (self.kv_lora_rank + self.qk_rope_head_dim)
-        expand = self.kv_lora_rank * self.heads * (self.qk_nope_head_dim + self.v_head_dim)
-        return query + latent + expand + self.heads * self.v_head_dim * self.hidden
-
-    @property
-    def linear_parameters(self) -> int:
-        """Weights of the projections of one layer with linear attention: queries, keys, values, gate, and the output."""
-        return self.hidden * (2 * self.linear_key_size + 3 * self.linear_value_size)
-
-    @property
-    def mixer_parameters(self) -> int:
-        """Weights of all layers' attention, linear or not."""
-        full = self.layers - self.linear_layers
-        return full * self.attention_parameters + self.linear_layers * self.linear_parameters
-
-    def ffn_parameters(self, moe: bool) -> int:
-        """Weights of the feed-forward part of one layer, all experts included."""
-        if not moe:
-            return 3 * self.hidden * self.ffn
-        router = self.hidden * self.experts
-        return router + 3 * self.hidden * (self.experts * self.expert_ffn + self.shared_expert_ffn)
+        return sum(block.cached * count for block, count in self.kinds)
 
     @property
     def embedding_parameters(self) -> int:
-        """Weights of the token embedding (and of the LM head, which has the same shape)."""
-        return self.vocab * self.hidden
+        """Weights of the token embedding."""
+        return self.vocab * (self.embedding_size or self.hidden)
+
+    @property
+    def head_parameters(self) -> int:
+        """Weights of the LM head."""
+        return self.embedding_parameters
+
+    @property
+    def _outer(self) -> int:
+        """Weights outside the blocks that every token uses, the LM head left out."""
+        projections = 2 * self.embedding_size * self.hidden
+        return projections + self.extra
 
     @property
     def parameters(self) -> int:
         """All matrix weights (norm gains and biases left out: under 0.1 %)."""
-        dense = self.layers - self.moe_layers
-        total = self.mixer_parameters
-        total += dense * self.ffn_parameters(False) + self.moe_layers * self.ffn_parameters(True)
-        return total + self.embedding_parameters * (1 if self.tied_embeddings else 2)
+        blocks = sum(block.parameters(self.hidden) * count for block, count in self.kinds)
+        tables = self.embedding_parameters * (1 if self.tied_embeddings else 2)
+        return blocks + tables + self.learned_positions * self.hidden + self._outer
 
     @property
     def active_parameters(self) -> int:
         """Weights used for one token (chosen and shared experts only; the LM head, not the embedding)."""
-        dense = self.layers - self.moe_layers
-        expert = 3 * self.hidden * (self.experts_per_token * self.expert_ffn + self.shared_expert_ffn)
-        total = self.mixer_parameters + dense * self.ffn_parameters(False)
-        return total + self.moe_layers * (expert + self.hidden * self.experts) + self.embedding_parameters
+        blocks = sum(block.active_parameters(self.hidden) * count for block, count in self.kinds)
+        return blocks + self.head_parameters + self._outer
+
+
+def uniform(*, name: str = "model", architecture: str = "LlamaForCausalLM", layers: int, hidden: int, heads: int,
+            kv_heads: int, head_dim: int, ffn: int, vocab: int, max_context: int, biases: str = "", mlp_bias: bool = False,
+            qk_norm: bool = False, windows: tuple[int, ...] = (), eps: float = 1e-5, theta: float = 10_000.0,
+            tied_embeddings: bool = False) -> ModelConfig:
+    """A model of Llama's shape: equal blocks of grouped-query attention and a gated feed-forward part of width ``ffn``, with a
+    root-mean-square norm before each. ``windows``: of each layer, tokens that it looks back over, 0 for all."""
+    norm = Norm(eps=eps)
+    feed = FeedForward(width=ffn, bias=mlp_bias)
+
+    def block(window: int) -> Block:
+        mixer = Attention(heads=heads, kv_heads=kv_heads, head_dim=head_dim, biases=biases, norm=norm if qk_norm else None,
+                          window=window, rotary=Rotary(size=head_dim, theta=theta, context=max_context))
+        return Block(mixer=mixer, feed=feed, before_mixer=norm, before_feed=norm)
+
+    return ModelConfig(name=name, architecture=architecture, hidden=hidden, vocab=vocab, max_context=max_context,
+                       blocks=tuple(block(window) for window in windows or (0,) * layers), final_norm=norm,
+                       tied_embeddings=tied_embeddings)

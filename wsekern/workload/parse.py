@@ -1,10 +1,22 @@
 """From the keys of a Hugging Face ``config.json`` to a :class:`ModelConfig`; every key is checked before it is used."""
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.decoder import (
+    Attention,
+    Block,
+    FeedForward,
+    LatentAttention,
+    Mixer,
+    Mixture,
+    Norm,
+    Recurrent,
+    Rotary,
+)
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "LlamaForCausalLM": {"model_type": "llama"},
@@ -43,6 +55,8 @@ gate; counted as a gated one of two thirds of the width, which has as many weigh
 LARGEST = 10**9
 """No size in a config.json is larger; beyond it a typing error is more likely than a model."""
 
+MOST_LAYERS = 10_000
+"""Sanity limit of the layers of a model: each is described."""
 
 WIDEST_HEAD = 65_536
 """Sanity limit of the features of one attention head."""
@@ -107,19 +121,12 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
     architecture = _architecture(_Keys(data, where))
     if isinstance(data.get("text_config"), dict):  # a multimodal model: its text part is what serves tokens
         data = {**data, **data["text_config"]}
-    data = _hybrid(data)
-    keys, implicit = _Keys(data, where), ARCHITECTURES[architecture]
-    heads, hidden, layers = keys.size("num_attention_heads"), keys.size("hidden_size"), keys.size("num_hidden_layers")
-    kv_heads = keys.size("num_key_value_heads", heads)
-    if heads % kv_heads:
-        raise InputError(f"{where}: {heads} attention heads are not a multiple of {kv_heads} key-value heads")
+    keys = _Keys(data, where)
+    hidden, eps = keys.size("hidden_size"), keys.number("rms_norm_eps", 1e-6)
     return ModelConfig(
-        name=name, architecture=architecture, layers=layers, hidden=hidden, heads=heads, kv_heads=kv_heads,
-        head_dim=keys.size("head_dim", hidden // heads, maximum=WIDEST_HEAD), vocab=keys.size("vocab_size"),
-        max_context=keys.size("max_position_embeddings", 4096), tied_embeddings=keys.flag("tie_word_embeddings"),
-        rms_eps=keys.number("rms_norm_eps", 1e-6), activation=_activation(keys), **_rope(keys), **_biases(keys, architecture),
-        qk_norm=implicit.get("qk_norm", False), attention_gate=implicit.get("attention_gate", False),
-        **_linear(keys, layers), **_windows(keys, implicit, layers), **_feed_forward(keys, implicit, layers), **_latent(keys),
+        name=name, architecture=architecture, hidden=hidden, vocab=keys.size("vocab_size"),
+        max_context=keys.size("max_position_embeddings", 4096), blocks=_blocks(keys, architecture, hidden, Norm(eps=eps)),
+        final_norm=Norm(eps=eps), tied_embeddings=keys.flag("tie_word_embeddings"),
         draft_layers=keys.size("num_nextn_predict_layers", keys.size("mtp_num_hidden_layers", 0, 0), 0),
         sorted_sampling=_sorted_sampling(data.get("generation_config")),
         quantization=str(keys.table("quantization_config").get("quant_method", "")), weight_format=_weight_format(keys))
@@ -165,62 +172,98 @@ def _architecture(keys: _Keys) -> str:
     return found
 
 
-def _activation(keys: _Keys) -> str:
+def _blocks(keys: _Keys, architecture: str, hidden: int, norm: Norm) -> tuple[Block, ...]:
+    """The layers, one by one; equal ones are one object."""
+    pattern = keys.data.get("hybrid_override_pattern")
+    if isinstance(pattern, str):
+        return _hybrid(keys, pattern, hidden, norm)
+    implicit, layers = ARCHITECTURES[architecture], keys.size("num_hidden_layers", maximum=MOST_LAYERS)
+    pairs = list(zip(_mixers(keys, architecture, hidden, layers, norm), _feeds(keys, implicit, layers), strict=True))
+    made = {(mixer, feed): Block(mixer=mixer, feed=feed, before_mixer=norm, before_feed=norm) for mixer, feed in pairs}
+    return tuple(made[pair] for pair in pairs)
+
+
+def _mixers(keys: _Keys, architecture: str, hidden: int, layers: int, norm: Norm) -> list[Mixer]:
+    """The mixer of every layer."""
+    implicit, heads = ARCHITECTURES[architecture], keys.size("num_attention_heads")
+    kv_heads = keys.size("num_key_value_heads", heads)
+    if heads % kv_heads:
+        raise InputError(f"{keys.where}: {heads} attention heads are not a multiple of {kv_heads} key-value heads")
+    if keys.size("kv_lora_rank", 0, 0):
+        return [_latent(keys, heads, norm)] * layers
+    head_dim = keys.size("head_dim", hidden // heads, maximum=WIDEST_HEAD)
+    theta, scaling = _rope(keys)
+    rotary = Rotary(size=head_dim, theta=theta, scaling=scaling, context=keys.size("max_position_embeddings", 4096))
+    plain = Attention(heads=heads, kv_heads=kv_heads, head_dim=head_dim, rotary=rotary, biases=_biases(keys, architecture),
+                      norm=norm if implicit.get("qk_norm") else None, gate=implicit.get("attention_gate", False))
+    mixers: list[Mixer] = [replace(plain, window=window) if window else plain for window in _windows(keys, implicit, layers)]
+    return [_delta(keys) if recurrent else mixer for mixer, recurrent in zip(mixers, _linear(keys, layers), strict=True)]
+
+
+def _activation(keys: _Keys) -> Any:
     return (keys.names("hidden_act") or keys.names("hidden_activation") or ["silu"])[0]
 
 
-def _rope(keys: _Keys) -> dict[str, Any]:
+def _rope(keys: _Keys) -> tuple[float, tuple[tuple[str, Any], ...]]:
     """Base of the angles and how they are scaled: in ``rope_parameters`` (transformers 5) or beside (before)."""
     given = keys.table("rope_parameters")
     theta = _Keys(given, f"{keys.where}: rope_parameters").number("rope_theta", 10000.0)
     scaling = keys.table("rope_scaling") or {key: value for key, value in given.items() if key != "rope_theta"}
-    return {"rope_theta": keys.number("rope_theta", theta), "rope_scaling": scaling or None}
+    items = tuple(sorted((key, tuple(value) if isinstance(value, list) else value) for key, value in scaling.items()))
+    return keys.number("rope_theta", theta), items
 
 
-def _biases(keys: _Keys, architecture: str) -> dict[str, bool]:
+def _biases(keys: _Keys, architecture: str) -> str:
     """Which projections have a bias: in Qwen 2 always queries, keys and values and nothing else; elsewhere as stated."""
-    implicit = ARCHITECTURES[architecture].get("attention_bias", False)
-    stated = keys.flag("attention_bias")
-    return {"attention_bias": implicit or stated, "mlp_bias": keys.flag("mlp_bias"),
-            "output_bias": stated and not architecture.startswith("Qwen2")}
+    implicit, stated = ARCHITECTURES[architecture].get("attention_bias", False), keys.flag("attention_bias")
+    return ("qkv" if implicit or stated else "") + ("o" if stated and not architecture.startswith("Qwen2") else "")
 
 
-def _hybrid(data: dict[str, Any]) -> dict[str, Any]:
-    """The keys of a Nemotron-H model, whose pattern lists Mamba (M), attention (*) and MLP (-) layers one by one, as those of
-    layers with both a mixer and an MLP: as many as there are mixers, with the MLPs' weights spread over them."""
-    pattern = data.get("hybrid_override_pattern")
-    if not isinstance(pattern, str):
-        return data
-    mamba, attention, mlp = (pattern.count(kind) for kind in "M*-")
-    return {
-        **data, "num_hidden_layers": mamba + attention, "mlp_share": mlp / max(1, mamba + attention),
-        "layer_types": ["linear_attention"] * mamba + ["full_attention"] * attention,
-        "linear_num_key_heads": data.get("n_groups"), "linear_key_head_dim": data.get("ssm_state_size"),
-        "linear_num_value_heads": data.get("mamba_num_heads"), "linear_value_head_dim": data.get("mamba_head_dim"),
-    }
+def _hybrid(keys: _Keys, pattern: str, hidden: int, norm: Norm) -> tuple[Block, ...]:
+    """A Nemotron-H model: its pattern lists Mamba (M), attention (*) and MLP (-) layers one by one."""
+    heads, size = keys.size("mamba_num_heads"), keys.size("mamba_head_dim")
+    groups, state = keys.size("n_groups"), keys.size("ssm_state_size")
+    inner, convolved = heads * size, heads * size + 2 * groups * state
+    mamba = Recurrent(kind="mamba2", key_heads=groups, key_dim=state, value_heads=heads, value_dim=size,
+                      matrices=((0, inner + convolved + heads), (inner, 0)), kernel=keys.size("conv_kernel", 4), convolved=convolved)
+    queries = keys.size("num_attention_heads")
+    attention = Attention(heads=queries, kv_heads=keys.size("num_key_value_heads", queries),
+                          head_dim=keys.size("head_dim", hidden // queries, maximum=WIDEST_HEAD))
+    feed = FeedForward(width=keys.size("intermediate_size"), gated=False, activation="relu2")
+    kinds = {"M": Block(mixer=mamba, before_mixer=norm), "*": Block(mixer=attention, before_mixer=norm),
+             "-": Block(feed=feed, before_feed=norm)}
+    if not pattern or set(pattern) - kinds.keys():
+        raise keys.refuse("hybrid_override_pattern", "letters M, * and -")
+    return tuple(kinds[letter] for letter in pattern)
 
 
-def _linear(keys: _Keys, layers: int) -> dict[str, int]:
-    """Layers with linear attention: those named so, or all but every n-th; and their sizes."""
+def _linear(keys: _Keys, layers: int) -> list[bool]:
+    """Which layers have linear attention: those named so, or all but every n-th."""
     kinds, interval = keys.names("layer_types"), keys.size("full_attention_interval", 1)
-    count = kinds.count("linear_attention") if kinds else (layers - layers // interval if interval > 1 else 0)
-    if not count:
-        return {}
-    key, value = keys.size("linear_key_head_dim"), keys.size("linear_value_head_dim")
-    key_heads, value_heads = keys.size("linear_num_key_heads"), keys.size("linear_num_value_heads")
-    return {"linear_layers": count, "linear_key_size": key_heads * key, "linear_value_size": value_heads * value,
-            "linear_state": value_heads * key * value}
+    if kinds and len(kinds) == layers:
+        return [kind == "linear_attention" for kind in kinds]
+    return [bool((index + 1) % interval) for index in range(layers)]
 
 
-def _windows(keys: _Keys, implicit: dict[str, Any], layers: int) -> dict[str, Any]:
-    """Which layers look back over a window only: those named so, all from one on, all but every n-th, or all."""
+def _delta(keys: _Keys) -> Recurrent:
+    """The gated delta rule of Qwen3-Next."""
+    key_heads, key = keys.size("linear_num_key_heads"), keys.size("linear_key_head_dim")
+    heads, value = keys.size("linear_num_value_heads"), keys.size("linear_value_head_dim")
+    convolved = 2 * key_heads * key + heads * value
+    return Recurrent(kind="gated_delta", key_heads=key_heads, key_dim=key, value_heads=heads, value_dim=value,
+                     matrices=((0, convolved + heads * value), (0, 2 * heads), (heads * value, 0)),
+                     kernel=keys.size("linear_conv_kernel_dim", 4), convolved=convolved)
+
+
+def _windows(keys: _Keys, implicit: dict[str, Any], layers: int) -> list[int]:
+    """Tokens that each layer looks back over, 0 for all: a window in those named so, from one on, all but every n-th, or all."""
     used = keys.flag("use_sliding_window", implicit.get("use_sliding_window", True))
     window = keys.size("sliding_window", 0, 0) if used else 0
     kinds, pattern = keys.names("layer_types"), keys.size("sliding_window_pattern", 1)
     if kinds and len(kinds) != layers:
         raise InputError(f"{keys.where}: 'layer_types' names {len(kinds)} layers, expected {layers}")
     if not window:
-        return {}
+        return [0] * layers
     if kinds:
         sliding = [kind in ("sliding_attention", "chunked_attention") for kind in kinds]
     elif pattern > 1:
@@ -228,28 +271,28 @@ def _windows(keys: _Keys, implicit: dict[str, Any], layers: int) -> dict[str, An
     else:
         first = keys.size("max_window_layers", 0, 0) if "use_sliding_window" in implicit else 0
         sliding = [index >= first for index in range(layers)]
-    return {"sliding_window": window, "sliding_layers": sum(sliding),
-            "layer_windows": tuple(window if slides else 0 for slides in sliding)}
+    return [window if slides else 0 for slides in sliding]
 
 
-def _feed_forward(keys: _Keys, implicit: dict[str, Any], layers: int) -> dict[str, int]:
-    """Width of the dense layers, and of the experts where there are any."""
+def _feeds(keys: _Keys, implicit: dict[str, Any], layers: int) -> list[FeedForward | Mixture]:
+    """The feed-forward part of every layer."""
     experts = keys.size("n_routed_experts", keys.size("num_local_experts", keys.size("num_experts", 0, 0), 0), 0)
     narrow = keys.size("moe_intermediate_size", 0, 0) if experts else 0
-    ffn = keys.size("intermediate_size_mlp", keys.size("intermediate_size", narrow or None))
-    if implicit.get("plain_mlp"):
-        ffn = round(ffn * 2 / 3 * keys.number("mlp_share", 1.0))
+    width = keys.size("intermediate_size_mlp", keys.size("intermediate_size", narrow or None))
+    activation = _activation(keys)
+    dense = FeedForward(width=width, gated=not implicit.get("plain_mlp"), activation=activation, bias=keys.flag("mlp_bias"))
     if not experts:
-        return {"ffn": ffn}
+        return [dense] * layers
     expert = narrow or keys.size("intermediate_size")
     chosen = keys.size("num_experts_per_tok")
     if chosen > experts:
         raise keys.refuse("num_experts_per_tok", f"at most the {experts} experts of a layer")
+    shared = _shared_ffn(keys, expert)
+    mixture = Mixture(experts=experts, chosen=chosen, expert=FeedForward(width=expert, activation=activation),
+                      shared=FeedForward(width=shared, activation=activation) if shared else None)
     # Layers without experts: the first ones (DeepSeek), or all but every n-th (Llama 4).
-    first = min(layers, keys.size("first_k_dense_replace", 0, 0))
-    dense = max(first, layers - layers // keys.size("interleave_moe_layer_step", 1))
-    return {"ffn": ffn, "experts": experts, "experts_per_token": chosen, "expert_ffn": expert,
-            "shared_expert_ffn": _shared_ffn(keys, expert), "dense_layers": dense}
+    first, step = keys.size("first_k_dense_replace", 0, 0), keys.size("interleave_moe_layer_step", 1)
+    return [mixture if index >= first and not (index + 1) % step else dense for index in range(layers)]
 
 
 def _shared_ffn(keys: _Keys, expert: int) -> int:
@@ -258,12 +301,14 @@ def _shared_ffn(keys: _Keys, expert: int) -> int:
     return keys.size("shared_expert_intermediate_size", 0, 0) or keys.size("n_shared_experts", 0, 0) * expert
 
 
-def _latent(keys: _Keys) -> dict[str, int]:
-    """Ranks and sizes of multi-head latent attention."""
-    if not keys.size("kv_lora_rank", 0, 0):
-        return {}
-    names = ("q_lora_rank", "kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim")
-    return {name: keys.size(name, 0, 0) for name in names}
+def _latent(keys: _Keys, heads: int, norm: Norm) -> LatentAttention:
+    """Multi-head latent attention."""
+    rope = keys.size("qk_rope_head_dim", 0, 0)
+    theta, scaling = _rope(keys)
+    return LatentAttention(heads=heads, q_rank=keys.size("q_lora_rank", 0, 0), kv_rank=keys.size("kv_lora_rank"), rope_dim=rope,
+                           nope_dim=keys.size("qk_nope_head_dim", 0, 0), value_dim=keys.size("v_head_dim", 0, 0), norm=norm,
+                           rotary=Rotary(size=rope, theta=theta, scaling=scaling, neighbors=True,
+                                         context=keys.size("max_position_embeddings", 4096)))
 
 
 def _sorted_sampling(generation: Any) -> bool:

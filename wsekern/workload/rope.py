@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.workload.config import ModelConfig
+from wsekern.workload.decoder import Rotary
 
 Frequencies = np.ndarray
-"""Angle per position of feature pair d, shape (head_dim / 2,), float64. Feature d turns with d + head_dim / 2."""
+"""Angle per position of feature pair d, shape (size / 2,), float64. Feature d turns with d + size / 2."""
 
 
 class _Scaling:
     """The numbers of a ``rope_scaling`` (or ``rope_parameters``) table; ``where`` names it in errors."""
 
-    def __init__(self, config: ModelConfig, where: str):
-        self.where, self.table = where, config.rope_scaling or {}
+    def __init__(self, rotary: Rotary, where: str):
+        self.where, self.table = where, dict(rotary.scaling)
         self.kind = self.table.get("rope_type", self.table.get("type", "default"))
 
     def number(self, key: str, default: float | None = None) -> float:
@@ -30,31 +30,30 @@ class _Scaling:
         return float(value)
 
 
-def frequencies(config: ModelConfig, where: str = "") -> tuple[Frequencies, float]:
+def frequencies(rotary: Rotary, where: str = "model") -> tuple[Frequencies, float]:
     """(frequencies, factor on cosine and sine); :class:`InputError` where the scaling is unknown or incomplete."""
-    where = where or config.name
-    if config.head_dim % 2:
-        raise InputError(f"{where}: head_dim is {config.head_dim}, but rotary embedding needs an even number")
-    scaling = _Scaling(config, where)
+    if rotary.size % 2:
+        raise InputError(f"{where}: head_dim is {rotary.size}, but rotary embedding needs an even number")
+    scaling = _Scaling(rotary, where)
     if not isinstance(scaling.kind, str) or scaling.kind not in _KINDS:
         raise InputError(f"{where}: rope scaling {str(scaling.kind)[:60]!r} is not supported; use {', '.join(_KINDS)}")
     if scaling.number("partial_rotary_factor", 1.0) != 1:
         raise InputError(f"{where}: heads of which only a part is rotated are not supported; expected "
                          "partial_rotary_factor 1")
-    exponent = np.arange(0, config.head_dim, 2, dtype=np.float64) / config.head_dim
-    return _KINDS[scaling.kind](1.0 / config.rope_theta**exponent, scaling, config)
+    exponent = np.arange(0, rotary.size, 2, dtype=np.float64) / rotary.size
+    return _KINDS[scaling.kind](1.0 / rotary.theta**exponent, scaling, rotary)
 
 
-def _unscaled(frequency: Frequencies, scaling: _Scaling, config: ModelConfig) -> tuple[Frequencies, float]:
+def _unscaled(frequency: Frequencies, scaling: _Scaling, rotary: Rotary) -> tuple[Frequencies, float]:
     """No scaling. Dynamic scaling starts beyond ``max_position_embeddings``, where nothing is run here."""
     return frequency, 1.0
 
 
-def _linear(frequency: Frequencies, scaling: _Scaling, config: ModelConfig) -> tuple[Frequencies, float]:
+def _linear(frequency: Frequencies, scaling: _Scaling, rotary: Rotary) -> tuple[Frequencies, float]:
     return frequency / scaling.number("factor"), 1.0
 
 
-def _llama3(frequency: Frequencies, scaling: _Scaling, config: ModelConfig) -> tuple[Frequencies, float]:
+def _llama3(frequency: Frequencies, scaling: _Scaling, rotary: Rotary) -> tuple[Frequencies, float]:
     """Llama 3.1: long wavelengths are stretched by ``factor``, short ones kept, and a smooth step lies between."""
     factor, low, high = (scaling.number(key) for key in ("factor", "low_freq_factor", "high_freq_factor"))
     if not low < high:
@@ -64,31 +63,31 @@ def _llama3(frequency: Frequencies, scaling: _Scaling, config: ModelConfig) -> t
     return frequency * (smooth + (1 - smooth) / factor), 1.0
 
 
-def _yarn(frequency: Frequencies, scaling: _Scaling, config: ModelConfig) -> tuple[Frequencies, float]:
+def _yarn(frequency: Frequencies, scaling: _Scaling, rotary: Rotary) -> tuple[Frequencies, float]:
     """YaRN (arXiv 2309.00071): pairs that turn often in the original context keep their angle, slow ones are stretched."""
     if {"mscale", "mscale_all_dim"} & scaling.table.keys():
         raise InputError(f"{scaling.where}: rope scaling of type yarn with mscale is not supported; use attention_factor")
     factor, context = scaling.number("factor"), scaling.number("original_max_position_embeddings")
 
     def pair_that_turns(times: float) -> float:
-        return config.head_dim * math.log(context / (times * 2 * math.pi)) / (2 * math.log(config.rope_theta))
+        return rotary.size * math.log(context / (times * 2 * math.pi)) / (2 * math.log(rotary.theta))
 
     first, last = pair_that_turns(scaling.number("beta_fast", 32)), pair_that_turns(scaling.number("beta_slow", 1))
     if scaling.table.get("truncate", True):
         first, last = math.floor(first), math.ceil(last)
-    first, last = max(first, 0), min(last, config.head_dim - 1)
+    first, last = max(first, 0), min(last, rotary.size - 1)
     stretched = np.clip((np.arange(len(frequency)) - first) / (last - first or 1e-3), 0.0, 1.0)
     attention = scaling.number("attention_factor", 0.1 * math.log(factor) + 1 if factor > 1 else 1.0)
     return frequency * (stretched / factor + 1 - stretched), attention
 
 
-_KINDS: dict[str, Callable[[Frequencies, _Scaling, ModelConfig], tuple[Frequencies, float]]] = {
+_KINDS: dict[str, Callable[[Frequencies, _Scaling, Rotary], tuple[Frequencies, float]]] = {
     "default": _unscaled, "dynamic": _unscaled, "linear": _linear, "llama3": _llama3, "yarn": _yarn}
 
 
-def rotation(config: ModelConfig, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine and sine, float32 of shape (positions, head_dim / 2)."""
-    frequency, factor = frequencies(config)
+def rotation(rotary: Rotary, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine and sine, float32 of shape (positions, size / 2)."""
+    frequency, factor = frequencies(rotary)
     # Angles are rounded to float32 as Hugging Face does, so that both agree at every position.
     angle = np.asarray(positions, np.float32)[:, None] * frequency.astype(np.float32)
     return np.cos(angle, dtype=np.float32) * np.float32(factor), np.sin(angle, dtype=np.float32) * np.float32(factor)
