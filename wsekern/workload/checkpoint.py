@@ -123,6 +123,8 @@ def check_executable(config: ModelConfig, where: str) -> None:
     if config.quantization:
         raise InputError(f"{where}: weights stored as {config.quantization} cannot be executed yet; expected float16, bfloat16 "
                          "or float32")
+    if config.rotary.size != config.head_dim:
+        raise InputError(f"{where}: heads of which a part is rotated cannot be executed yet; expected partial_rotary_factor 1")
     frequencies(config.rotary, where)
 
 
