@@ -10,8 +10,8 @@ LOGITS = np.log(np.array([0.1, 0.6, 0.25, 0.05], np.float32))
 
 
 def draw(sampler, count=2000):
-    generator = sampler.start()
-    return [sampler.choose(LOGITS, generator) for _ in range(count)]
+    choice = sampler.start([])
+    return [choice.next(LOGITS) for _ in range(count)]
 
 
 def test_greedy_takes_the_largest():
@@ -42,7 +42,7 @@ def test_a_temperature_near_zero_is_greedy():
 def test_logits_that_are_not_numbers_are_refused(bad, temperature):
     sampler = Sampler(temperature)
     with pytest.raises(InputError, match="not finite"):
-        sampler.choose(np.array([0, bad], np.float32), sampler.start())
+        sampler.start([]).next(np.array([0, bad], np.float32))
 
 
 @pytest.mark.parametrize("bad", [dict(temperature=-1.0), dict(temperature=float("nan")), dict(top_p=0.0), dict(top_p=1.5),
