@@ -1,4 +1,4 @@
-"""Tokenizers of folders: ids and text as transformers gives them, streaming, and everything that can be wrong with the files."""
+"""Tokenizers of folders: ids and text as transformers gives them, streaming, and what can be wrong with the files."""
 
 import json
 

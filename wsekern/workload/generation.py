@@ -45,9 +45,10 @@ def load_settings(path: Path, vocab: int) -> GenerationSettings:
     if not file.is_file():
         file = path / "config.json"
     data, ends = read_object(file), None
-    for name in ("config.json", "generation_config.json"):
-        given = read_object(path / name).get("eos_token_id")
-        ends = ends if given is None else given
+    config = read_object(path / "config.json")
+    inner = config["text_config"] if isinstance(config.get("text_config"), dict) else {}
+    for given in (inner, config, read_object(path / "generation_config.json")):
+        ends = ends if given.get("eos_token_id") is None else given["eos_token_id"]
     return _settings(data, _end_tokens(ends, vocab, str(path)), str(file))
 
 
