@@ -10,7 +10,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.inference.execution import place
 from wsekern.inference.reference import ReferenceModel
-from wsekern.inference.weight_formats import round_block
+from wsekern.inference.weight_formats import RoundedWeights
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.workload.checkpoint import Checkpoint
@@ -46,11 +46,16 @@ class Score:
         """exp of the mean negative log likelihood."""
         return exp(self.nats)
 
+    @property
+    def exact_perplexity(self) -> float:
+        """That of the plain reference in float32."""
+        return exp(self.exact_nats)
+
     def to_dict(self) -> dict:
         """Plain data for JSON; keys carry units."""
         return {"precision": self.arithmetic.precision, "weights": self.arithmetic.weights,
                 "activations": self.arithmetic.activations, "grid": self.grid, "tokens": self.tokens,
-                "perplexity": self.perplexity, "perplexity_above_exact": self.perplexity - exp(self.exact_nats),
+                "perplexity": self.perplexity, "perplexity_above_exact": self.perplexity - self.exact_perplexity,
                 "nats_per_token": self.nats, "nats_above_exact": self.nats - self.exact_nats,
                 "divergence_nats": self.divergence, "cycles_per_token": self.cycles_per_token}
 
@@ -70,8 +75,11 @@ def exact_logits(checkpoint: Checkpoint, tokens: list[int]) -> np.ndarray:
 def score(checkpoint: Checkpoint, machine: Machine, tokens: list[int], exact: np.ndarray, arithmetic: Arithmetic,
           grid: tuple[int, int] | None = None, profile: str = "silicon", threads: int = 1,
           on_token: Callable[[], None] | None = None) -> Score:
-    """Execute the model on ``tokens``, one after the other, and score every next one against ``exact`` logits (tokens, vocab)."""
-    weights = None if arithmetic.weights == STORED else rounded(checkpoint.weights, arithmetic.weights)
+    """Execute the model on ``tokens``, one after the other, and score each by what came before.
+
+    ``exact``: :func:`exact_logits` of the tokens. ``grid``: default a small one that fits; ``on_token``: called after each.
+    """
+    weights = checkpoint.weights if arithmetic.weights == STORED else RoundedWeights(checkpoint.weights, arithmetic.weights)
     model = place(checkpoint, machine, len(tokens), 1, arithmetic.precision, grid, profile=profile, threads=threads,
                   activations=arithmetic.activations, weights=weights)
     nats, exact_nats, divergence = 0.0, 0.0, 0.0

@@ -3,12 +3,13 @@
 All are symmetric: a scale for each group of inputs of an output, and no zero point. Rounding is to the nearest, ties to even.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.workload.weights import Arrays, Weights
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,27 @@ def round_matrix(matrix: np.ndarray, name: str) -> np.ndarray:
     return out
 
 
-def round_block(weights: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    """The weights of a block with the matrices of its linear layers as format ``name`` keeps them."""
-    if name not in WEIGHT_FORMATS:
-        raise InputError(f"no weight format {name[:40]!r}: use one of {', '.join(WEIGHT_FORMATS)}")
-    return {key: round_matrix(values, name) if values.ndim > 1 and key.removeprefix("beside.") not in KEPT else values
-            for key, values in weights.items()}
+class RoundedWeights(Weights):
+    """The weights of a model with the matrices of its linear layers as a format keeps them, rounded when they are asked for."""
+
+    def __init__(self, weights: Weights, name: str):
+        if name not in WEIGHT_FORMATS:
+            raise InputError(f"no weight format {name[:40]!r}: use one of {', '.join(WEIGHT_FORMATS)}")
+        self._weights, self._name = weights, name
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    def block(self, index: int) -> Arrays:
+        """Weights of one block."""
+        return {name: round_matrix(values, self._name) if values.ndim > 1 and name.removeprefix("beside.") not in KEPT
+                else values for name, values in self._weights.block(index).items()}
+
+    @property
+    def outer(self) -> Arrays:
+        """Weights outside the blocks: as they are."""
+        return self._weights.outer
+
+    def embed(self, tokens: Sequence[int]) -> np.ndarray:
+        """Rows of the embedding: (tokens, width)."""
+        return self._weights.embed(tokens)

@@ -1,8 +1,8 @@
 """Which weights a described model has, and the shape of each: what a checkpoint must hold and a test may make up.
 
 Matrices are (inputs, outputs); those of experts have the expert in front. Biases and norm gains are vectors. The sigmoid gate
-on attention's outputs is ``attention_gate``; ``gate`` is that of the feed-forward part. The weights of a second mixer begin with
-``beside.``.
+on attention's outputs is ``attention_gate``; ``gate`` is that of the feed-forward part. The weights of a second mixer begin
+with ``beside.``.
 """
 
 from wsekern.workload.config import ModelConfig
