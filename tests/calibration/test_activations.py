@@ -17,7 +17,8 @@ def test_vector_forms_cost_no_more_than_the_precision_does(precision, change, di
     checkpoint = load_checkpoint(sample_path())
     tokens = checkpoint.encode(TEXT)[:64]
     exact, machine = exact_logits(checkpoint, tokens), load_machine("wse3")
-    found = {form: score(checkpoint, machine, tokens, exact, Arithmetic(precision, activations=form), (12, 12)) for form in FORMS}
+    found = {form: score(checkpoint, machine, tokens, exact, Arithmetic(precision, activations=form), (12, 12))
+             for form in FORMS}
     for one in found.values():
         assert abs(one.nats - one.exact_nats) < change and 0 < one.divergence < divergence
     assert found[DEFAULT_ACTIVATIONS[precision]].divergence < 1.5 * found["scalar"].divergence

@@ -125,7 +125,7 @@ def _answer(conversation: "Conversation", line: str, tokens: int, wafer: "Machin
 
 @contextlib.contextmanager
 def _first_interrupt() -> Iterator:
-    """On a terminal, the first Ctrl-C only says so (the function that is given), so that steps end whole; the second stops all."""
+    """On a terminal, the first Ctrl-C only tells the function that is given, so that steps end whole; the second stops all."""
     seen: list[int] = []
     if not sys.stdin.isatty():
         yield lambda: False

@@ -21,9 +21,10 @@ WEIGHTS = {"16": "stored", "8": "int8", "4": "int4"}
               help="Text in UTF-8; default: the beginning of Pride and Prejudice, which is bundled.")
 @click.option("--tokens", default=128, show_default=True, type=Whole(least=2), help="How many tokens of the text.")
 @click.option("--precision", "precisions", multiple=True, help="fp32, fp16, fp16_fp32, bf16; may be repeated.")
-@click.option("--weights", "formats", multiple=True, type=click.Choice(["16", "8", "4", "int8", "fp8", "int4", "int4-64", "mxfp4"]),
-              help="Matrices of the layers rounded to a format and back when they are placed: 16 not, 8 is int8, 4 is int4; may be "
-                   "repeated.")
+@click.option("--weights", "formats", multiple=True,
+              type=click.Choice(["16", "8", "4", "int8", "fp8", "int4", "int4-64", "mxfp4"]),
+              help="Matrices of the layers rounded to a format and back when they are placed: 16 not, 8 is int8, 4 is int4; "
+                   "may be repeated.")
 @click.option("--activations", "forms", multiple=True, type=click.Choice(["scalar", "vector", "vector-fp32"]),
               help="SiLU and exponentials: library calls, or vector instructions; may be repeated.")
 @click.option("--grid", "grid_text", metavar="WxH", help="Grid of PEs; default: a small one that fits.")
@@ -52,7 +53,8 @@ def evaluate(model: str, text_path: Path | None, tokens: int, precisions: tuple[
                 done.append(score(checkpoint, wafer, ids, exact, row, grid, profile, threads, advance))
     finally:
         if done:
-            _show({"model": checkpoint.config.name, "text": str(file), "tokens": len(ids), "machine": wafer.name}, done, json_path)
+            _show({"model": checkpoint.config.name, "text": str(file), "tokens": len(ids), "machine": wafer.name}, done,
+                  json_path)
 
 
 def arithmetics(precisions: tuple[str, ...], formats: tuple[str, ...], forms: tuple[str, ...]) -> "list[Arithmetic]":

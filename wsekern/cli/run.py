@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 @PROFILE
 @ACTIVATIONS
 @click.option("--check", type=click.Choice(["every", "first", "none"]), default="first", show_default=True,
-              help="Tokens that the plain numpy reference repeats. first: it reads the prompt once; every: it reads all weights "
-                   "in float32 once more for each token.")
+              help="Tokens that the plain numpy reference repeats. first: it reads the prompt once; every: it reads all "
+                   "weights in float32 once more for each token.")
 @sampling_options
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @JSON

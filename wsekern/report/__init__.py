@@ -18,4 +18,5 @@ from wsekern.report.tables import (
 
 __all__ = ["choice_view", "comparison_plot", "comparison_view", "datacentre_view", "execution_view", "facts_view",
            "families_view", "front_plot", "html_page", "load_plot", "load_view", "machine_data", "machine_view",
-           "machines_data", "machines_view", "save_figure", "scores_view", "sweep_plot", "sweep_view", "validation_plot", "validation_view"]
+           "machines_data", "machines_view", "save_figure", "scores_view", "sweep_plot", "sweep_view", "validation_plot",
+           "validation_view"]
