@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Mixture
-from wsekern.workload.tensor_names import BESIDE, DERIVED, HEADS, OUTER, Part, Table, table_of
+from wsekern.workload.tensor_names import BESIDE, Layout, Part, Table
 from wsekern.workload.tensors import TensorSource
 from wsekern.workload.weight_shapes import OPTIONAL, Shapes, block_shapes, outer_shapes
 
@@ -20,7 +20,8 @@ class Found:
     """The ``weights`` that one tensor holds, or with ``stacked`` the tensors of all experts.
 
     ``logical``: shape of one tensor as (inputs, outputs); ``swapped``: it is stored the other way round. ``widths``: outputs of
-    each weight, repeated ``groups`` times. ``skipped``: rows in front that are none.
+    each weight, repeated ``groups`` times. ``skipped``: rows in front that are none. ``neighbors``: heads whose outputs are stored
+    with those side by side that turn together (0: as they are).
     """
 
     weights: tuple[str, ...]
@@ -31,6 +32,7 @@ class Found:
     stacked: bool = False
     swapped: bool = False
     skipped: int = 0
+    neighbors: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,32 +44,34 @@ class Places:
     notes: tuple[str, ...] = field(default=())
 
 
-def find_places(source: TensorSource, config: ModelConfig) -> Places:
+def find_places(source: TensorSource, config: ModelConfig, layout: Layout) -> Places:
     """Find every weight of ``config``; refuse missing tensors, other shapes, and tensors that nothing uses."""
-    root, stack = _root(source)
-    blocks = [_Search(source, config, block, f"{root}{stack}.{index}.").find() for index, block in enumerate(config.blocks)]
-    outer = list(_outer(source, config, root))
+    root, stack = _root(source, layout)
+    blocks = [_Search(source, config, layout, block, f"{root}{stack}.{index}.").find()
+              for index, block in enumerate(config.blocks)]
+    outer = list(_outer(source, config, layout, root))
     used = {name for part in (*blocks, outer) for found in part for name in found.tensors}
-    return Places(blocks, outer, _unused(source, used, rf"{re.escape(root)}{stack}\.(\d+)\.", config))
+    return Places(blocks, outer, _unused(source, used, rf"{re.escape(root)}{stack}\.(\d+)\.", config, layout))
 
 
-def _root(source: TensorSource) -> tuple[str, str]:
+def _root(source: TensorSource, layout: Layout) -> tuple[str, str]:
     """What stands in front of the list of blocks, and its name: with multimodal models, and without ``model.``, any prefix."""
     roots: dict[tuple[str, str], None] = {}
     for name in source.tensors:
-        found = re.match(r"(.*?\.|)(layers|h)\.0\.", name)
+        found = re.match(rf"(.*?\.|)({layout.blocks})\.0\.", name)
         if found and not re.search(BESIDE, found[1]):
             roots[found[1], found[2]] = None
-    beside = [root for root in roots if any(f"{root[0]}{module}.weight" in source.tensors for module in OUTER["embedding"])]
-    return next(iter(beside or roots), ("model.", "layers"))
+    beside = [root for root in roots if any(f"{root[0]}{module}.weight" in source.tensors
+                                           for module in layout.outer["embedding"])]
+    return next(iter(beside or roots), ("model.", layout.blocks.split("|")[0]))
 
 
 class _Search:
     """The search for the weights of one block, whose tensors begin with ``prefix``."""
 
-    def __init__(self, source: TensorSource, config: ModelConfig, block: Block, prefix: str):
+    def __init__(self, source: TensorSource, config: ModelConfig, layout: Layout, block: Block, prefix: str):
         self._source, self._block, self._prefix = source, block, prefix
-        self._table: Table = table_of(config.architecture, getattr(block.mixer, "gate", False))
+        self._table: Table = layout.table(config.architecture, getattr(block.mixer, "gate", False))
         self._shapes: Shapes = block_shapes(block, config.hidden)
         self._found: dict[str, Found] = {}  # by its first weight
         self._taken: set[str] = set()
@@ -102,7 +106,8 @@ class _Search:
         lead = shapes[0][1:-1] if stacked else shapes[0][:-1]
         widths = tuple(shape[-1] for shape in shapes)
         found = Found(weights=weights, tensors=tensors, logical=(*lead, sum(widths)), widths=widths, stacked=stacked,
-                      groups=self._groups(part), swapped=_swapped(weights[0], lead, part.transposed))
+                      groups=self._groups(part), swapped=_swapped(weights[0], lead, part.transposed),
+                      neighbors=getattr(self._block.mixer, part.neighbors) if part.neighbors else 0)
         for tensor in tensors:
             check_shape(self._source, tensor, file_shape(found))
         return found
@@ -153,20 +158,21 @@ def check_shape(source: TensorSource, name: str, shape: tuple[int, ...]) -> None
     source.check(name)
 
 
-def _outer(source: TensorSource, config: ModelConfig, root: str) -> Iterator[Found]:
+def _outer(source: TensorSource, config: ModelConfig, layout: Layout, root: str) -> Iterator[Found]:
     """Weights outside the blocks. A stored head is the head, also of a tied model (as in ``transformers`` 5)."""
     shapes, tensors = outer_shapes(config), source.tensors
-    heads = [name for name in tensors for module in HEADS if _ends(name, f"{module}.weight") and not re.search(BESIDE, name)]
+    heads = [name for name in tensors for module in layout.heads
+             if _ends(name, f"{module}.weight") and not re.search(BESIDE, name)]
     table = (config.vocab, config.embedding_size or config.hidden)
     if heads or "head" in shapes:
         shapes["head"] = (table[1], table[0])
     for weight, shape in shapes.items():
         if weight == "head":
-            name = heads[0] if heads else f"{HEADS[0]}.weight"
+            name = heads[0] if heads else f"{layout.heads[0]}.weight"
         elif weight == "head_bias":
-            name = heads[0].removesuffix("weight") + "bias" if heads else f"{HEADS[0]}.bias"
+            name = heads[0].removesuffix("weight") + "bias" if heads else f"{layout.heads[0]}.bias"
         else:
-            name = _outer_name(tensors, root, weight)
+            name = _outer_name(tensors, root, weight, layout)
             if weight == "embedding" and name not in tensors and config.tied_embeddings and heads:
                 continue
         swapped = len(shape) > 1 and weight not in AS_STORED
@@ -181,21 +187,21 @@ def _ends(name: str, module: str) -> bool:
     return name == module or name.endswith(f".{module}")
 
 
-def _outer_name(tensors: Mapping[str, object], root: str, weight: str) -> str:
+def _outer_name(tensors: Mapping[str, object], root: str, weight: str, layout: Layout) -> str:
     """The tensor that is there, or the one most likely."""
     plain = weight.removesuffix("_bias")
     end = "weight" if plain == weight else "bias"
-    names = [f"{root}{module}.{end}" for module in OUTER[plain]]
+    names = [f"{root}{module}.{end}" for module in layout.outer[plain]]
     return next((name for name in names if name in tensors), names[0])
 
 
-def _unused(source: TensorSource, used: set[str], layer: str, config: ModelConfig) -> tuple[str, ...]:
+def _unused(source: TensorSource, used: set[str], layer: str, config: ModelConfig, layout: Layout) -> tuple[str, ...]:
     """Refuse tensors that nothing uses; a note on those of parts that serve no text, and of layers that predict ahead."""
     left, beside, ahead = [], {}, 0
     for name in sorted(source.tensors.keys() - used):
         index = re.match(layer, name)
         part = re.search(BESIDE, name)
-        if any(_ends(name, end) for end in DERIVED):
+        if any(_ends(name, end) for end in layout.derived):
             continue
         if part:
             beside[part[2]] = beside.get(part[2], 0) + 1
