@@ -49,29 +49,6 @@ def test_loads(folder):
     assert checkpoint.encode("w3") == [3]
 
 
-@pytest.mark.parametrize(("added", "template", "ids"), [
-    (None, False, [3]), (None, True, [0, 3]), (True, False, [0, 3]), (True, True, [0, 3]), (False, True, [3])])
-def test_text_starts_as_in_transformers(folder, added, template, ids):
-    """tokenizer.json decides, unless tokenizer_config.json has a word on it; bos_token_id in config.json alone adds nothing."""
-    from tokenizers import Tokenizer
-    from tokenizers.processors import TemplateProcessing
-
-    file = str(folder / "tokenizer.json")
-    tokenizer = Tokenizer.from_file(file)
-    if template:
-        tokenizer.post_processor = TemplateProcessing(single="w0 $A", pair="w0 $A $B", special_tokens=[("w0", 0)])
-    tokenizer.enable_truncation(1)
-    tokenizer.save(file)
-    settings = {"bos_token": {"content": "w0"}} | ({} if added is None else {"add_bos_token": added})
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    assert load_checkpoint(folder).encode("w3") == ids
-
-
-def test_a_begin_token_that_is_none_is_refused(folder):
-    (folder / "tokenizer_config.json").write_text('{"add_bos_token": true, "bos_token": "nothing"}')
-    refuse(folder, "tokenizer_config.json", "nothing")
-
-
 def test_biases_are_read(folder):
     change_config(folder, attention_bias=True, mlp_bias=True)
     refuse(folder, "self_attn.q_proj.bias", "missing")

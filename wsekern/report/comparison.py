@@ -134,6 +134,9 @@ def execution_view(execution: Execution) -> RenderableType:
         table.add_row("both engines", f"{both['operations_by_wavelet']:,} operations also wavelet by wavelet, "
                                       f"{both['local_work']:,} pieces of local work instruction by instruction: same values "
                                       f"bit for bit, clocks within {both['largest_clock_difference_cycles']} cycles")
-    table.add_row("plain reference", "same tokens" if execution.same_as_reference else
-                  "other tokens (expected where precision is below fp32)")
+    if execution.check is not None:
+        check = execution.check
+        table.add_row("plain reference", f"{'same' if check.same else 'other'} tokens ({check.tokens} checked), logits of the "
+                                         f"prompt within {check.logit_difference:.2g}"
+                                         f"{'' if check.same else ' (expected where precision is below fp32)'}")
     return Group(text, Text(""), table)
