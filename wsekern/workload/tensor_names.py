@@ -41,6 +41,7 @@ class Layout:
     heads: tuple[str, ...]
     derived: tuple[str, ...]
     offsets_stored: bool = False
+    settings: str = "config.json"  # where the sizes come from, for errors
 
 
 def _part(text: str, groups: str = "", transposed: bool = False, neighbors: str = "") -> Part:

@@ -20,8 +20,8 @@ class Found:
     """The ``weights`` that one tensor holds, or with ``stacked`` the tensors of all experts.
 
     ``logical``: shape of one tensor as (inputs, outputs); ``swapped``: it is stored the other way round. ``widths``: outputs of
-    each weight, repeated ``groups`` times. ``skipped``: rows in front that are none. ``neighbors``: heads whose outputs are stored
-    with those side by side that turn together (0: as they are).
+    each weight, repeated ``groups`` times. ``skipped``: rows in front that are none. ``neighbors``: heads whose outputs are
+    stored with those side by side that turn together (0: as they are).
     """
 
     weights: tuple[str, ...]
@@ -70,7 +70,7 @@ class _Search:
     """The search for the weights of one block, whose tensors begin with ``prefix``."""
 
     def __init__(self, source: TensorSource, config: ModelConfig, layout: Layout, block: Block, prefix: str):
-        self._source, self._block, self._prefix = source, block, prefix
+        self._source, self._layout, self._block, self._prefix = source, layout, block, prefix
         self._table: Table = layout.table(config.architecture, getattr(block.mixer, "gate", False))
         self._shapes: Shapes = block_shapes(block, config.hidden)
         self._found: dict[str, Found] = {}  # by its first weight
@@ -109,7 +109,7 @@ class _Search:
                       groups=self._groups(part), swapped=_swapped(weights[0], lead, part.transposed),
                       neighbors=getattr(self._block.mixer, part.neighbors) if part.neighbors else 0)
         for tensor in tensors:
-            check_shape(self._source, tensor, file_shape(found))
+            check_shape(self._source, tensor, file_shape(found), self._layout)
         return found
 
     def _groups(self, part: Part) -> int:
@@ -148,13 +148,14 @@ def file_shape(found: Found) -> tuple[int, ...]:
     return shape[1:] if len(found.logical) == 1 else shape
 
 
-def check_shape(source: TensorSource, name: str, shape: tuple[int, ...]) -> None:
+def check_shape(source: TensorSource, name: str, shape: tuple[int, ...], layout: Layout) -> None:
     """Refuse a tensor that is missing or of another shape; axes of one element do not count."""
     tensor = source.tensors.get(name)
     if tensor is None:
         raise InputError(f"{source.path}: tensor {name} is missing from the weights")
     if [size for size in tensor.shape if size != 1] != [size for size in shape if size != 1]:
-        raise InputError(f"{tensor.file}: tensor {name} has shape {list(tensor.shape)}, but config.json asks for {list(shape)}")
+        raise InputError(f"{tensor.file}: tensor {name} has shape {list(tensor.shape)}, but {layout.settings} asks for "
+                         f"{list(shape)}")
     source.check(name)
 
 
@@ -179,7 +180,8 @@ def _outer(source: TensorSource, config: ModelConfig, layout: Layout, root: str)
         skipped = 0
         if weight == "positions" and name in tensors:  # OPT's table has two rows in front that no position takes
             skipped = 2 if tensors[name].shape[0] == shape[0] + 2 else 0
-        check_shape(source, name, (shape[0] + skipped, *shape[1:]) if skipped else shape[::-1] if swapped else shape)
+        check_shape(source, name, (shape[0] + skipped, *shape[1:]) if skipped else shape[::-1] if swapped else shape,
+                    layout)
         yield Found(weights=(weight,), tensors=(name,), logical=shape, widths=shape[-1:], swapped=swapped, skipped=skipped)
 
 
@@ -211,8 +213,8 @@ def _unused(source: TensorSource, used: set[str], layer: str, config: ModelConfi
             left.append(name)
     if left:
         more = f" and {len(left) - 3} more" if len(left) > 3 else ""
-        raise InputError(f"{source.path}: the weights have {', '.join(left[:3])}{more}, which config.json does not name: the "
-                         "model that they belong to would run without them")
+        raise InputError(f"{source.path}: the weights have {', '.join(left[:3])}{more}, which {layout.settings} does not "
+                         "name: the model that they belong to would run without them")
     notes = [f"{count} tensors of {part}" for part, count in beside.items()]
     notes += [f"{ahead} tensors of layers that predict tokens ahead"] if ahead else []
     return (f"{source.path} also has {' and '.join(notes)}, which are not read",) if notes else ()
