@@ -15,6 +15,10 @@ AS_STORED = ("conv", "embedding", "positions")
 """Matrices that are used as a file has them: (channels, kernel), (tokens, width)."""
 
 
+SKIPPED = {"OPTForCausalLM": 2}
+"""Rows in front of a table of positions that no position takes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """The ``weights`` that one tensor holds, or with ``stacked`` the tensors of all experts.
@@ -177,11 +181,10 @@ def _outer(source: TensorSource, config: ModelConfig, layout: Layout, root: str)
             if weight == "embedding" and name not in tensors and config.tied_embeddings and heads:
                 continue
         swapped = len(shape) > 1 and weight not in AS_STORED
-        skipped = 0
-        if weight == "positions" and name in tensors:  # OPT's table has two rows in front that no position takes
-            skipped = 2 if tensors[name].shape[0] == shape[0] + 2 else 0
-        check_shape(source, name, (shape[0] + skipped, *shape[1:]) if skipped else shape[::-1] if swapped else shape,
-                    layout)
+        skipped = SKIPPED.get(config.architecture, 0) if weight == "positions" else 0
+        if skipped and name in tensors:
+            shape = (tensors[name].shape[0] - skipped, *shape[1:])
+        check_shape(source, name, (shape[0] + skipped, *shape[1:]) if skipped else shape[::-1] if swapped else shape, layout)
         yield Found(weights=(weight,), tensors=(name,), logical=shape, widths=shape[-1:], swapped=swapped, skipped=skipped)
 
 
