@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wsekern.errors import InputError
-from wsekern.workload.load import read_object
+from wsekern.workload.json_files import read_object
 
 SECONDS = 5
 """Processor time that a template may take; real ones need some milliseconds."""

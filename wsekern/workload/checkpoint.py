@@ -8,6 +8,11 @@ from wsekern.errors import InputError
 from wsekern.workload.chat import ChatTemplate, load_template
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.generation import GenerationSettings, load_settings
+from wsekern.workload.gguf_config import gguf_config
+from wsekern.workload.gguf_file import GgufFile, is_gguf
+from wsekern.workload.gguf_names import gguf_layout
+from wsekern.workload.gguf_text import gguf_settings, gguf_template, gguf_text
+from wsekern.workload.installed import installed_model
 from wsekern.workload.load import bundled_models, load_config
 from wsekern.workload.rope import frequencies
 from wsekern.workload.tensors import Safetensors
@@ -49,11 +54,14 @@ class Checkpoint:
 
 
 def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
-    """Load a Hugging Face folder; raise :class:`InputError` naming what is missing or wrong.
+    """Load a Hugging Face folder, a GGUF file, or an installed one by its name; raise :class:`InputError` naming what is
+    missing or wrong.
 
     Everything but the values of the weights is checked here: a model that does not fit should not be read for minutes first.
     """
-    path = Path(folder)
+    path = installed_model(folder)
+    if is_gguf(path):
+        return _load_gguf(path)
     if not os.path.isfile(path / "config.json"):
         known = f": {folder} is known by its shape only, which `wsekern compare` and `predict` take;" \
             if str(folder) in bundled_models() else ":"
@@ -64,6 +72,15 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     weights, text = StoredWeights(Safetensors(path), config), load_text(path, config.vocab)
     return Checkpoint(folder=path, config=config, weights=weights, text=text, chat=load_template(path, text.special),
                       settings=load_settings(path, config.vocab))
+
+
+def _load_gguf(path: Path) -> Checkpoint:
+    file = GgufFile(path)
+    config = gguf_config(file, path.stem)
+    check_executable(config, str(path))
+    text = gguf_text(file, config.vocab)
+    return Checkpoint(folder=path, config=config, stored=StoredWeights(file, config, gguf_layout(file.architecture)), text=text,
+                      chat=gguf_template(file, text), settings=gguf_settings(file, config.vocab))
 
 
 def check_executable(config: ModelConfig, where: str) -> None:

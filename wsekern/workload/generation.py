@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from wsekern.errors import InputError
-from wsekern.workload.load import read_object
+from wsekern.workload.json_files import read_object
 
 
 @dataclass(frozen=True, kw_only=True)

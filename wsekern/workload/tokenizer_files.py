@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsekern.errors import InputError
-from wsekern.workload.load import read_object
+from wsekern.workload.json_files import read_object
 from wsekern.workload.text import Text
 
 if TYPE_CHECKING:
