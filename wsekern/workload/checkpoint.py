@@ -79,7 +79,7 @@ def _load_gguf(path: Path) -> Checkpoint:
     config = gguf_config(file, path.stem)
     check_executable(config, str(path))
     text = gguf_text(file, config.vocab)
-    return Checkpoint(folder=path, config=config, stored=StoredWeights(file, config, gguf_layout(file.architecture)), text=text,
+    return Checkpoint(folder=path, config=config, weights=StoredWeights(file, config, gguf_layout(file.architecture)), text=text,
                       chat=gguf_template(file, text), settings=gguf_settings(file, config.vocab))
 
 
