@@ -137,9 +137,23 @@ def append(cache: str, x: str) -> View:
     return View("append", (cache, x, "table.positions"), (cache,))
 
 
-def timed_only(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> View:
-    """What the steps behind it need and nothing computes yet: a list with it has a time but no values."""
-    return View(kind, tuple(inputs), tuple(outputs))
+def take(x: str, places: str, output: str, axis: int) -> View:
+    """The elements of ``x`` along ``axis`` that lie at ``places``, numbers that differ from PE to PE; 0 where one is -1.
+
+    ``places`` is (height, width, n), or with ``axis`` axes of ``x`` before the last one, where they differ along those too.
+    """
+    return View("take", (x, places), (output,), axis)
+
+
+def find(x: str, largest: str, output: str) -> View:
+    """``output`` (rows,) int: where in ``x`` (rows, n) the first element equal to ``largest`` (rows,) stands; in ``x`` it
+    becomes minus infinity. The step that follows takes the time."""
+    return View("find", (x, largest), (output, x))
+
+
+def keep(x: str, places: Sequence[str]) -> View:
+    """``x`` (rows, n, ...) with minus infinity in all of its n but those that ``places`` (rows,) name."""
+    return View("keep", (x, *places), (x,))
 
 
 def _along(axis: int, index: int | slice) -> tuple[int | slice, ...]:
@@ -190,9 +204,43 @@ def _append(view: View, cache: np.ndarray, x: np.ndarray, positions: np.ndarray)
     return [cache]
 
 
+def _take(view: View, x: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
+    axis, before = 2 + view.axis, places.ndim - 1
+    mesh = np.ogrid[tuple(slice(size) for size in x.shape[:before])]
+    mesh = [part[..., None] for part in mesh]
+    if before < axis:
+        taken = np.moveaxis(np.moveaxis(x, axis, 2)[*mesh, places], 2, axis)
+        shape = (*places.shape[:2], *(1,) * view.axis, places.shape[-1])
+    else:
+        taken, shape = x[*mesh, places], places.shape
+    if (places < 0).any():
+        there = (places >= 0).reshape(*shape, *(1,) * (x.ndim - axis - 1))
+        taken = np.where(there, taken, taken.dtype.type(0))
+    return [taken]
+
+
+def _find(view: View, x: np.ndarray, largest: np.ndarray) -> list[np.ndarray]:
+    places = (x == largest.reshape(*x.shape[:-1], 1)).argmax(axis=-1)
+    rest = x.copy()
+    np.put_along_axis(rest, places[..., None], _minus_infinity(x.dtype), axis=-1)
+    return [places, rest]
+
+
+def _keep(view: View, x: np.ndarray, *places: np.ndarray) -> list[np.ndarray]:
+    kept = np.zeros(x.shape[:4], bool)
+    for place in places:
+        np.put_along_axis(kept, place[..., None], True, axis=-1)
+    return [np.where(kept.reshape(*kept.shape, *(1,) * (x.ndim - 4)), x, _minus_infinity(x.dtype))]
+
+
+def _minus_infinity(type: np.dtype) -> np.generic:
+    """In the type that stores tiles; 16 whole bits are those of a bf16 number."""
+    return np.uint16(0xFF80) if type == np.uint16 else type.type(-np.inf)
+
+
 VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
     "split": _split, "join": _join, "pick": _pick, "stack": _stack, "reshape": _reshape, "swap": _swap, "repeat": _repeat,
-    "first": _first, "last": _last, "append": _append,
+    "first": _first, "last": _last, "append": _append, "take": _take, "find": _find, "keep": _keep,
 }
 """Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
 
