@@ -101,14 +101,17 @@ def test_sizes_that_the_weights_do_not_have_are_told_before_anything_is_made_of_
     refuse(folder, told)
 
 
-def test_the_head_of_a_tied_model_is_its_embedding(folder):
+@pytest.mark.parametrize(("left_out", "head", "embedding"), [
+    ("", "lm_head", "model.embed_tokens"), ("lm_head", "model.embed_tokens", "model.embed_tokens"),
+    ("model.embed_tokens", "lm_head", "lm_head")])
+def test_a_stored_head_is_the_head_of_a_tied_model_as_in_transformers(folder, left_out, head, embedding):
     change_config(folder, tie_word_embeddings=True)
-    with pytest.raises(InputError, match=r"lm_head\.weight is not the embedding"):
-        _ = load_checkpoint(folder).weights
-    same = tensors()
-    same["lm_head.weight"] = same["model.embed_tokens.weight"]
-    save_file(same, folder / "model.safetensors")
-    np.testing.assert_array_equal(load_checkpoint(folder).weights.head, same["lm_head.weight"].T)
+    stored = {name: values for name, values in tensors().items() if name != f"{left_out}.weight"}
+    save_file(stored, folder / "model.safetensors")
+    weights = load_checkpoint(folder).stored
+    np.testing.assert_array_equal(weights.outer["head"], stored[f"{head}.weight"].T)
+    np.testing.assert_array_equal(weights.outer["embedding"], stored[f"{embedding}.weight"])
+    np.testing.assert_array_equal(weights.embed([3, 3, 1]), stored[f"{embedding}.weight"][[3, 3, 1]])
 
 
 def test_end_tokens_that_no_token_has_are_left_out(folder):
