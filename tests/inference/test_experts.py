@@ -8,7 +8,7 @@ import pytest
 from wsekern.inference.blocks.experts import MixtureOnGrid
 from wsekern.inference.grid import Grid
 from wsekern.inference.reference import Activations
-from wsekern.inference.reference.mixture import mixture
+from wsekern.inference.reference.mixture import ReferenceMixture
 from wsekern.inference.steps import View
 from wsekern.machine import load_machine
 from wsekern.number_formats import narrow, widen
@@ -96,7 +96,7 @@ def test_a_mixture_is_the_plain_one_on_both_engines(name, grid):
     h = np.random.default_rng(1).standard_normal((TOKENS, HIDDEN)).astype(np.float32)
     placed, (flow, cycle) = placed_mixture(part, *grid, "fp32"), engines("fp32", *grid)
     found = run_part(placed, weights, flow, h)
-    np.testing.assert_allclose(found, mixture(part, weights, h, Activations.of("scalar", "fp32")), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found, ReferenceMixture(part, Activations()).forward(h, weights, 0), rtol=1e-4, atol=1e-4)
     assert run_part(placed, weights, cycle, h).tobytes() == found.tobytes()
     if grid == (4, 4):
         np.testing.assert_array_equal(cycle.clock, flow.clock)

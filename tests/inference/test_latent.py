@@ -9,7 +9,7 @@ from tests.inference.test_experts import WSE3, engines
 from wsekern.inference.blocks.latent import LatentOnGrid
 from wsekern.inference.grid import Grid
 from wsekern.inference.reference import Activations
-from wsekern.inference.reference.latent import latent_attention
+from wsekern.inference.reference.latent import ReferenceLatentAttention
 from wsekern.inference.steps import View
 from wsekern.number_formats import NUMPY_DTYPES, narrow, widen
 from wsekern.ops import FlowEngine
@@ -78,9 +78,8 @@ def test_absorbed_attention_is_the_plain_one_on_both_engines(name, grid):
     h = np.random.default_rng(1).standard_normal((8, HIDDEN)).astype(np.float32)
     chunks = [h[:5], h[5:6], h[6:]]
     placed, (flow, cycle) = placed_latent(part, *grid, "fp32"), engines("fp32", *grid)
-    found, cache = run_chunks(placed, weights, flow, chunks), {}
-    expected = [latent_attention(part, weights, chunk, cache, start, Activations.of("scalar", "fp32"))
-                for chunk, start in zip(chunks, (0, 5, 6), strict=True)]
+    found, plain = run_chunks(placed, weights, flow, chunks), ReferenceLatentAttention(part, Activations())
+    expected = [plain.forward(chunk, weights, start) for chunk, start in zip(chunks, (0, 5, 6), strict=True)]
     np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-4, atol=1e-4)
     assert run_chunks(placed, weights, cycle, chunks).tobytes() == found.tobytes()
     if grid == (4, 4):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from wsekern.inference.reference import Activations
-from wsekern.inference.reference.latent import latent_attention
-from wsekern.inference.reference.mixture import choose_experts, mixture
+from wsekern.inference.reference.latent import ReferenceLatentAttention
+from wsekern.inference.reference.mixture import ReferenceMixture, choose_experts
 from wsekern.workload.decoder import FeedForward, LatentAttention, Mixture, Norm, Rotary
 
 torch = pytest.importorskip("torch")
@@ -112,7 +112,7 @@ def test_a_mixture_is_what_transformers_computes(name):
     with torch.no_grad():
         expected = module(torch.from_numpy(x[None]))
     expected = (expected[0] if isinstance(expected, tuple) else expected).numpy().reshape(TOKENS, HIDDEN)
-    np.testing.assert_allclose(mixture(part, weights(_arrays(module)), x, EXACT), expected, rtol=1e-4, atol=2e-5)
+    np.testing.assert_allclose(ReferenceMixture(part, EXACT).forward(x, weights(_arrays(module)), 0), expected, rtol=1e-4, atol=2e-5)
 
 
 def test_of_equal_scores_the_expert_with_the_lower_index_is_chosen():
@@ -155,6 +155,6 @@ def test_latent_attention_is_what_transformers_computes(family, q_rank, bias, sc
     part = LatentAttention(heads=4, q_rank=q_rank or 0, kv_rank=10, nope_dim=6, rope_dim=4, value_dim=5, norm=Norm(eps=1e-6),
                            scale=module.scaling, biases="qko" if bias else "",
                            rotary=Rotary(size=4, scaling=tuple(rope.items()), neighbors=True, context=128))
-    weights, cache = latent_weights(_arrays(module)), {}
-    found = [latent_attention(part, weights, x[start:end], cache, start, EXACT) for start, end in ((0, 3), (3, 4), (4, TOKENS))]
+    weights, plain = latent_weights(_arrays(module)), ReferenceLatentAttention(part, EXACT)
+    found = [plain.forward(x[start:end], weights, start) for start, end in ((0, 3), (3, 4), (4, TOKENS))]
     np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-4, atol=2e-5)

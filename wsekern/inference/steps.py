@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsekern.errors import InputError
 from wsekern.ops import FlowEngine, Operation
 
 Values = dict[str, np.ndarray]
@@ -55,8 +54,7 @@ class LayerStep:
 class View:
     """Values seen otherwise by every PE: nothing is sent and nothing takes time.
 
-    ``kind`` is a key of :data:`VIEWS`, or of :data:`TIMED_ONLY` where it stands for what is not executed yet. ``axis`` counts
-    the axes of a tile, behind (height, width).
+    ``kind`` is a key of :data:`VIEWS`. ``axis`` counts the axes of a tile, behind (height, width).
     """
 
     kind: str
@@ -244,22 +242,8 @@ VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
 }
 """Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
 
-TIMED_ONLY = {
-    "place scores": "the scores of a column at their places among those of all experts",
-    "rounds": "the scores once for each expert to choose, each time without those already chosen",
-    "take experts": "the weights of the chosen experts, a row of work for each token and expert",
-}
-"""What a list may name but nothing computes yet -> what it would give."""
-
 
 # -- whole lists -------------------------------------------------------------------------------------------------------
-def refuse_timed_only(steps: Steps, model: str) -> None:
-    """Raise :class:`InputError` if ``steps`` of ``model`` have a time but no values."""
-    for step in steps:
-        if step.name in TIMED_ONLY:
-            raise InputError(f"{model} cannot be executed yet: its steps have a time, but none gives {TIMED_ONLY[step.name]}")
-
-
 def last_uses(steps: Steps, kept: Iterable[str]) -> list[tuple[LayerStep | View, tuple[str, ...]]]:
     """Each step with the names that nothing behind it reads and that are not ``kept``: their values can be dropped."""
     live, plan = set(kept), []
@@ -293,7 +277,7 @@ def _describe(step: LayerStep | View) -> tuple[str, str, str, str]:
     names = f"{', '.join(step.inputs)} -> {', '.join(step.outputs)}".strip()
     if isinstance(step, LayerStep):
         return step.part, step.name, names.removesuffix("->").strip(), str(step.operation)
-    if step.kind == "append" or step.kind in TIMED_ONLY:
+    if step.kind in ("append", "find", "keep"):
         return "", step.kind, names, ""
     sizes = [str(size) for size in step.sizes]
     return "", step.kind, names, "x".join(sizes) if step.kind == "reshape" else " ".join(["axis", str(step.axis), *sizes])

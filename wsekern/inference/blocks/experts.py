@@ -11,10 +11,10 @@ from typing import Literal
 
 import numpy as np
 
-from wsekern.inference.blocks.activation import active_steps, room_of_activation
+from wsekern.inference.blocks.activation import STEPS, activation_room, activation_steps, one_tile
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
-from wsekern.inference.blocks.routing import one_tile, routing_elements, routing_steps, routing_tiles, sigmoid_steps
+from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles, sigmoid_steps
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, join, repeat, reshape, split, take
 from wsekern.inference.weights import TileCutter
@@ -32,7 +32,9 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
 
     def missing(self) -> str:
         """What has no steps yet."""
-        found = {"the square root of a softplus as scores of experts": self.part.scores == "sqrt_softplus",
+        feeds = (self.part.expert, *(beside for _, beside, _ in self.beside))
+        odd = next((feed.activation for feed in feeds if feed.activation not in STEPS), "")
+        found = {f"experts that compute {odd}": odd, "the square root of a softplus as scores of experts": self.part.scores == "sqrt_softplus",
                  "biases of experts that work on a projection": self.part.latent and self.part.expert.bias}
         return next((name for name, there in found.items() if there), "")
 
@@ -84,7 +86,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
 
     def room(self) -> int:
         """Bytes of the activation."""
-        return room_of_activation(self.mapping, self.part.expert, self.mapping.chunk * self.part.chosen * self.width)
+        return activation_room(self.mapping, self.part.expert, self.mapping.chunk * self.part.chosen * self.width)
 
     # -- work ---------------------------------------------------------------------------------------------------------
     def steps(self, tokens: int, slots: int) -> Steps:
@@ -139,13 +141,13 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
             steps = [take("weights.experts_gate_up_bias", "chosen", "bias", 0),
                      _step("gate_up_bias", Local("add", gates * self.width, rows, form=self.mapping.form), ("gate_up", "bias"),
                            "gate_up")]
-        steps += active_steps(self.mapping, part.expert, rows, self.width, "gate_up", "active")
+        steps += activation_steps(self.mapping, part.expert, rows, self.width, "gate_up", "active")
         return [*steps, *([] if part.early else _weigh(rows, self.width, "active"))]
 
     def _active_beside(self, tokens: int, name: str, beside: FeedForward, width: int) -> Steps:
         x, gates = f"{name}_gate_up", _gates(beside)
         steps = add_bias(self.mapping, "ffn", f"{x}_bias", tokens, gates * width, x) if beside.bias else []
-        return [*steps, *active_steps(self.mapping, beside, tokens, width, x, f"active_{name}", f"{name}_")]
+        return [*steps, *activation_steps(self.mapping, beside, tokens, width, x, f"active_{name}")]
 
     def _experts(self, tokens: int) -> Steps:
         """``out`` (tokens, inputs), to be summed: the chosen experts of a token are one product, their features behind each

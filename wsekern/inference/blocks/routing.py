@@ -13,7 +13,6 @@ from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, find, keep, repeat, reshape, stack, take
 from wsekern.inference.weights import TileCutter
-from wsekern.number_formats import narrow
 from wsekern.ops import Gemm, Local
 from wsekern.workload.decoder import Mixture
 
@@ -153,8 +152,3 @@ def sigmoid_steps(mapping: Grid, label: str, name: str, rows: int, n: int, x: st
     return [step(work("scale", factor=-1.0), (x,), x), step(work("exp", form=mapping.form), (x,), x),
             repeat("weights.one", "ones", 0, rows), repeat("ones", "ones", 1, n),
             step(work("add", form=mapping.form), (x, "ones"), x), step(work("reciprocal", form=mapping.form), (x,), x)]
-
-
-def one_tile(mapping: Grid) -> np.ndarray:
-    """The number 1 (1, 1) on every PE, an operand of instructions: it takes no memory."""
-    return np.broadcast_to(narrow(np.ones((1, 1), np.float32), mapping.precision, "one"), (mapping.height, mapping.width, 1, 1))

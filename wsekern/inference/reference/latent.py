@@ -1,44 +1,59 @@
-"""Multi-head latent attention in plain numpy, float32, in its written form: keys and values of all heads are expanded."""
+"""Multi-head latent attention in its written form: keys and values of all heads are expanded."""
+
+from typing import Any
 
 import numpy as np
 
-from wsekern.inference.reference.attention import biased, norm, rotate
-from wsekern.inference.reference.feed_forward import Activations
+from wsekern.inference.reference.functions import Activations
+from wsekern.inference.reference.norms import normalize
+from wsekern.inference.reference.part import BlockWeights, ReferencePart
 from wsekern.workload.decoder import LatentAttention
 from wsekern.workload.rope import rotation
 
-Weights = dict[str, np.ndarray]
 
+class ReferenceLatentAttention(ReferencePart):
+    """Latent attention of one layer: keeps ``latent`` (positions, kv_rank) and ``rotated`` (positions, rope_dim)."""
 
-def latent_attention(part: LatentAttention, weights: Weights, x: np.ndarray, cache: Weights, start: int,
-                     activations: Activations) -> np.ndarray:
-    """What the block adds for tokens ``x`` (tokens, hidden) from position ``start`` on. ``cache`` keeps ``latent``
-    (positions, kv_rank) and ``rotated`` (positions, rope_dim), and grows."""
-    now = start + np.arange(len(x))
-    cos, sin = rotation(part.rotary, now) if part.rotary else (np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32))
-    q_nope, q_rope = np.split(_queries(part, weights, x), [part.nope_dim], axis=-1)
-    latent, rotated = np.split(biased(x @ weights["kv_a"], weights.get("kv_a_bias")), [part.kv_rank], axis=-1)
-    latent = norm(part.norm, latent, weights["kv_a_norm"])
-    rotated = rotate(part.rotary, rotated[None], cos, sin)[0]
-    latent, rotated = (np.concatenate([cache[name], new]) if name in cache else new
-                       for name, new in (("latent", latent), ("rotated", rotated)))
-    cache.update(latent=latent, rotated=rotated)
-    k_nope, values = np.split((latent @ weights["kv_b"]).reshape(len(latent), part.heads, -1).swapaxes(0, 1),
-                              [part.nope_dim], axis=-1)
-    scores = q_nope @ k_nope.swapaxes(-1, -2) + rotate(part.rotary, q_rope, cos, sin) @ rotated.T
-    position = np.arange(len(latent))
-    seen = (position <= now[:, None]) & (position > now[:, None] - (part.window or len(latent)))
-    scores = np.where(seen, scores * np.float32(part.scale or part.query_dim**-0.5), -np.inf)
-    shares = activations.exp(scores - scores.max(-1, keepdims=True))
-    out = (shares / shares.sum(-1, keepdims=True)) @ values
-    return biased(out.swapaxes(0, 1).reshape(len(x), -1) @ weights["o"], weights.get("o_bias"))
+    part: LatentAttention
 
+    def __init__(self, part: Any, functions: Activations, prefix: str = ""):
+        super().__init__(part, functions, prefix)
+        self.latent, self.rotated = (np.zeros((0, size), np.float32) for size in (part.kv_rank, part.rope_dim))
 
-def _queries(part: LatentAttention, weights: Weights, x: np.ndarray) -> np.ndarray:
-    """Queries (heads, tokens, nope_dim + rope_dim), through the compressed ones where there are any."""
-    if part.q_rank:
-        compressed = norm(part.norm, biased(x @ weights["q_a"], weights.get("q_a_bias")), weights["q_a_norm"])
-        queries = compressed @ weights["q_b"]
-    else:
-        queries = biased(x @ weights["q"], weights.get("q_bias"))
-    return queries.reshape(len(x), part.heads, part.query_dim).swapaxes(0, 1)
+    def forward(self, h: np.ndarray, weights: BlockWeights, start: int) -> np.ndarray:
+        """Softmax of scores times values, projected back."""
+        p, now = self.part, start + np.arange(len(h))
+        q_nope, q_rope = np.split(self._queries(h, weights), [p.nope_dim], axis=-1)
+        latent, rotated = np.split(self.linear(h, weights, "kv_a"), [p.kv_rank], axis=-1)
+        self.latent = np.concatenate([self.latent, self._normed(latent, weights, "kv_a_norm")])
+        self.rotated = np.concatenate([self.rotated, self._turned(rotated, now)])
+        expanded = self.linear(self.latent, weights, "kv_b").reshape(len(self.latent), p.heads, -1).swapaxes(0, 1)
+        keys, values = np.split(expanded, [p.nope_dim], axis=-1)
+        scores = q_nope @ keys.swapaxes(-1, -2) + self._turned(q_rope, now) @ self.rotated.T
+        position = np.arange(len(self.latent))
+        seen = (position <= now[:, None]) & (position > now[:, None] - (p.window or len(position)))
+        scores = np.where(seen, scores * np.float32(p.scale or p.query_dim**-0.5), -np.inf)
+        shares = self.functions.exp(scores - scores.max(-1, keepdims=True))
+        out = (shares / shares.sum(-1, keepdims=True)) @ values
+        return self.linear(out.swapaxes(0, 1).reshape(len(h), -1), weights, "o")
+
+    def _queries(self, h: np.ndarray, weights: BlockWeights) -> np.ndarray:
+        """Queries (heads, tokens, nope_dim + rope_dim), through the compressed ones where there are any."""
+        p = self.part
+        compressed = self._normed(self.linear(h, weights, "q_a"), weights, "q_a_norm") if p.q_rank else h
+        return self.linear(compressed, weights, "q_b" if p.q_rank else "q").reshape(len(h), p.heads, -1).swapaxes(0, 1)
+
+    def _normed(self, x: np.ndarray, weights: BlockWeights, name: str) -> np.ndarray:
+        return x if self.part.norm is None else normalize(x, self.part.norm, weights[self.prefix + name])
+
+    def _turned(self, x: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """``x`` (..., tokens, rope_dim) turned by the angles of the positions, pairs as the description says."""
+        rotary, turned = self.part.rotary, np.empty_like(x)
+        if rotary is None:
+            return x
+        cos, sin = rotation(rotary, positions)
+        half = x.shape[-1] // 2
+        firsts, seconds = (slice(0, None, 2), slice(1, None, 2)) if rotary.neighbors else (slice(half), slice(half, None))
+        turned[..., firsts] = x[..., firsts] * cos - x[..., seconds] * sin
+        turned[..., seconds] = x[..., seconds] * cos + x[..., firsts] * sin
+        return turned

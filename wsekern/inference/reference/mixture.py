@@ -2,32 +2,48 @@
 
 import numpy as np
 
-from wsekern.inference.reference.feed_forward import Activations, feed_forward
+from wsekern.inference.reference.feed_forward import ReferenceFeedForward
+from wsekern.inference.reference.functions import Activations
+from wsekern.inference.reference.part import BlockWeights, ReferencePart
 from wsekern.workload.decoder import FeedForward, Mixture
 
-Weights = dict[str, np.ndarray]
+
+class ReferenceMixture(ReferencePart):
+    """A mixture of experts of one layer."""
+
+    part: Mixture
+
+    def forward(self, h: np.ndarray, weights: BlockWeights, start: int) -> np.ndarray:
+        """The chosen experts' outputs by their shares, plus what all tokens take."""
+        part = self.part
+        chosen, shares = choose_experts(part, weights, h, self.functions)
+        given = h @ weights["latent_in"] if part.latent else h
+        out = np.zeros_like(given)
+        expert_of = ReferenceFeedForward(part.expert, self.functions)
+        for token, (experts, portions) in enumerate(zip(chosen, shares, strict=True)):
+            for expert, share in zip(experts, portions, strict=True):
+                own = {name: values[expert] for name, values in _named(weights, "experts_").items()}
+                row = given[token:token + 1]
+                out[token] += (expert_of.forward(row * share, own, start) if part.early else
+                               expert_of.forward(row, own, start) * share)[0]
+        out = out @ weights["latent_out"] if part.latent else out
+        for name, beside in (("shared", part.shared), ("dense", part.dense)):
+            if beside is not None:
+                out = out + self._beside(name, beside, weights, h, start)
+        return out
+
+    def _beside(self, name: str, beside: FeedForward, weights: BlockWeights, h: np.ndarray, start: int) -> np.ndarray:
+        """A feed-forward part that every token takes; the shared one may have a gate of its own."""
+        out = ReferenceFeedForward(beside, self.functions).forward(h, _named(weights, f"{name}_"), start)
+        return out * sigmoid(h @ weights["shared_router"]) if self.part.shared_gate and name == "shared" else out
 
 
-def mixture(part: Mixture, weights: Weights, x: np.ndarray, activations: Activations) -> np.ndarray:
-    """What the mixture makes of ``x`` (tokens, hidden): the chosen experts' outputs by their shares, plus what all tokens take."""
-    chosen, shares = choose_experts(part, weights, x, activations)
-    given = x @ weights["latent_in"] if part.latent else x
-    out = np.zeros_like(given)
-    for token, (experts, portions) in enumerate(zip(chosen, shares, strict=True)):
-        for expert, share in zip(experts, portions, strict=True):
-            own = {name.removeprefix("experts_"): values[expert] for name, values in weights.items()
-                   if name.startswith("experts_")}
-            row = given[token:token + 1]
-            out[token] += (feed_forward(part.expert, own, row * share, activations) if part.early else
-                           feed_forward(part.expert, own, row, activations) * share)[0]
-    out = out @ weights["latent_out"] if part.latent else out
-    for name, beside in (("shared", part.shared), ("dense", part.dense)):
-        if beside is not None:
-            out = out + _beside(part, name, beside, weights, x, activations)
-    return out
+def _named(weights: BlockWeights, prefix: str) -> BlockWeights:
+    """Weights whose names start so, by the rest of their names."""
+    return {name.removeprefix(prefix): values for name, values in weights.items() if name.startswith(prefix)}
 
 
-def choose_experts(part: Mixture, weights: Weights, x: np.ndarray, activations: Activations) -> tuple[np.ndarray, np.ndarray]:
+def choose_experts(part: Mixture, weights: BlockWeights, x: np.ndarray, activations: Activations) -> tuple[np.ndarray, np.ndarray]:
     """``chosen`` (tokens, chosen) int and ``shares`` (tokens, chosen): the best first, the lower index first of equal ones."""
     logits = x @ weights["router"]
     logits = logits + weights["router_bias"] if part.router_bias else logits
@@ -76,11 +92,3 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-x))."""
     with np.errstate(over="ignore"):  # far below zero exp(-x) is infinite, and the result 0 as it should be
         return 1 / (1 + np.exp(-x))
-
-
-def _beside(part: Mixture, name: str, beside: FeedForward, weights: Weights, x: np.ndarray,
-            activations: Activations) -> np.ndarray:
-    """A feed-forward part that every token takes; the shared one may have a gate of its own."""
-    own = {key.removeprefix(f"{name}_"): values for key, values in weights.items() if key.startswith(f"{name}_")}
-    out = feed_forward(beside, own, x, activations)
-    return out * sigmoid(x @ weights["shared_router"]) if part.shared_gate and name == "shared" else out
