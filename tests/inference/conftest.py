@@ -4,20 +4,11 @@ import numpy as np
 import pytest
 
 from wsekern.workload import ModelConfig, uniform
-
-
-class MemoryWeights:
-    """Weights of a model by name, in memory."""
-
-    def __init__(self, outer: dict[str, np.ndarray], blocks: list[dict[str, np.ndarray]]):
-        self.outer, self.blocks = outer, blocks
-
-    def block(self, index: int) -> dict[str, np.ndarray]:
-        return self.blocks[index]
+from wsekern.workload.weights import Weights
 
 
 def random_model(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, layers=2, bias=False, qk_norm=False,
-                 tied=False, every_bias=False, windows=(), seed=0) -> tuple[ModelConfig, MemoryWeights]:
+                 tied=False, every_bias=False, windows=(), seed=0) -> tuple[ModelConfig, Weights]:
     """Shape and random weights of a Llama-like model."""
     random = np.random.default_rng(seed)
     config = uniform(name="tiny", layers=layers, hidden=hidden, heads=heads, kv_heads=kv_heads, head_dim=head_dim, ffn=ffn,
@@ -48,7 +39,7 @@ def random_model(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, l
     embedding = matrix(vocab, hidden, 5)
     head = embedding.T if tied else matrix(hidden, vocab)
     blocks = [layer() for _ in range(layers)]
-    return config, MemoryWeights(dict(embedding=embedding, norm=vector(hidden), head=head), blocks)
+    return config, Weights(blocks, dict(embedding=embedding, norm=vector(hidden), head=head))
 
 
 @pytest.fixture

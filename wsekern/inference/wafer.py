@@ -12,18 +12,19 @@ from wsekern.errors import InputError
 from wsekern.inference.layer import embedding_steps, empty_cache, head_steps, layer_steps, layer_tables, layer_tiles
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.steps import Steps, Values, View, last_uses
-from wsekern.inference.weights import ModelWeights, model_tiles
+from wsekern.inference.weights import model_tiles
 from wsekern.machine import Machine
 from wsekern.number_formats import widen
 from wsekern.ops import FlowEngine
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block
+from wsekern.workload.weights import Weights
 
 
 class WaferModel:
     """A decoder on a rectangle of a wafer, with what its layers keep between tokens."""
 
-    def __init__(self, config: ModelConfig, weights: ModelWeights, machine: Machine, mapping: Mapping,
+    def __init__(self, config: ModelConfig, weights: Weights, machine: Machine, mapping: Mapping,
                  profile: str = "silicon", threads: int = 1, engine: type[FlowEngine] = FlowEngine):
         mapping.check(machine)
         self.config, self.mapping = config, mapping

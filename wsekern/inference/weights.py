@@ -1,24 +1,12 @@
 """Weights as tiles on the grid, in the engine's number format."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
 from wsekern.inference.grid import Grid, cut_into_pieces, cut_into_tiles
 from wsekern.inference.steps import Values
 from wsekern.number_formats import narrow
-
-
-class ModelWeights(Protocol):
-    """Weights of a model, float32, by name; matrices (inputs, outputs)."""
-
-    @property
-    def outer(self) -> dict[str, np.ndarray]:
-        """Those outside the blocks: ``embedding`` (vocab, hidden), ``head`` (hidden, vocab), ``norm``, ..."""
-
-    def block(self, index: int) -> dict[str, np.ndarray]:
-        """Those of one block, read when asked for."""
 
 
 class TileCutter:

@@ -2,18 +2,15 @@
 
 import os
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.load import bundled_models, load_config, read_json
 from wsekern.workload.rope import frequencies
 from wsekern.workload.tensors import Safetensors
-from wsekern.workload.weights import Arrays, StoredWeights
+from wsekern.workload.weights import StoredWeights
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -21,67 +18,17 @@ if TYPE_CHECKING:
 EXECUTABLE = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 """Architectures whose weights wsekern can execute; others are known by their shape only."""
 
-Matrix = np.ndarray
-Vector = np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerWeights:
-    """Weights of one transformer layer, float32. Matrices are (inputs, outputs)."""
-
-    attention_norm: Vector  # (hidden,)
-    q: Matrix  # (hidden, heads * head_dim)
-    k: Matrix  # (hidden, kv_heads * head_dim)
-    v: Matrix  # (hidden, kv_heads * head_dim)
-    o: Matrix  # (heads * head_dim, hidden)
-    ffn_norm: Vector  # (hidden,)
-    gate: Matrix  # (hidden, ffn)
-    up: Matrix  # (hidden, ffn)
-    down: Matrix  # (ffn, hidden)
-    q_bias: Vector | None = None
-    k_bias: Vector | None = None
-    v_bias: Vector | None = None
-    o_bias: Vector | None = None
-    gate_bias: Vector | None = None
-    up_bias: Vector | None = None
-    down_bias: Vector | None = None
-    q_norm: Vector | None = None  # (head_dim,)
-    k_norm: Vector | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """All weights of a model, float32. On its way out, as is :class:`LayerWeights`: see :mod:`wsekern.workload.weights`."""
-
-    embedding: Matrix  # (vocab, hidden)
-    layers: tuple[LayerWeights, ...]
-    norm: Vector  # (hidden,)
-    head: Matrix  # (hidden, vocab); the transposed embedding when tied
-
-
-def _layer(arrays: Arrays) -> LayerWeights:
-    renamed = {"before_mixer": "attention_norm", "before_feed": "ffn_norm"}
-    return LayerWeights(**{renamed.get(name, name): values for name, values in arrays.items()})
-
-
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A model that can be executed. Its weights are read when they are first asked for."""
+    """A model that can be executed. Values of its weights are read when they are asked for."""
 
     folder: Path
     config: ModelConfig
-    stored: StoredWeights
+    weights: StoredWeights
     tokenizer: "Tokenizer"
     special_tokens: bool = True  # whether the tokenizer adds those that its own file tells it to
     first_token: int | None = None  # put in front of every text, where the tokenizer does not do so itself
     eos_tokens: tuple[int, ...] = field(default=())
-
-    @cached_property
-    def weights(self) -> Weights:
-        """All weights, float32; :class:`InputError` names the tensor that holds infinities."""
-        outer = self.stored.outer
-        layers = tuple(_layer(self.stored.block(index)) for index in range(len(self.stored)))
-        return Weights(embedding=outer["embedding"], layers=layers, norm=outer["norm"], head=outer["head"])
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text``, as ``transformers`` encodes it."""
@@ -116,10 +63,10 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
                          "tokenizer.json")
     config = load_config(path)
     check_executable(config, str(path / "config.json"))
-    stored = StoredWeights(Safetensors(path), config)
+    weights = StoredWeights(Safetensors(path), config)
     tokenizer = _load_tokenizer(path, config)
     adds, first = _text_start(path, tokenizer)
-    return Checkpoint(folder=path, config=config, stored=stored, tokenizer=tokenizer, special_tokens=adds, first_token=first,
+    return Checkpoint(folder=path, config=config, weights=weights, tokenizer=tokenizer, special_tokens=adds, first_token=first,
                       eos_tokens=_end_tokens(path, config))
 
 

@@ -12,9 +12,9 @@ from wsekern.inference.reference.latent import ReferenceLatentAttention
 from wsekern.inference.reference.mixture import ReferenceMixture
 from wsekern.inference.reference.norms import normalize
 from wsekern.inference.reference.part import BlockWeights, ReferencePart
-from wsekern.inference.weights import ModelWeights
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Norm
+from wsekern.workload.weights import Weights
 
 PARTS: dict[type, type[ReferencePart]] = {
     Attention: ReferenceAttention,
@@ -28,17 +28,18 @@ PARTS: dict[type, type[ReferencePart]] = {
 class ReferenceModel:
     """A decoder with what its layers keep of one sequence."""
 
-    def __init__(self, config: ModelConfig, weights: ModelWeights, activations: Activations | None = None):
-        self.config, self.weights = config, weights
+    def __init__(self, config: ModelConfig, weights: Weights, activations: Activations | None = None):
+        self.config, self.outer = config, weights.outer
+        self.weights = [weights.block(index) for index in range(config.layers)]
         functions, self.length = activations or Activations(), 0
         self._blocks = [ReferenceBlock(config, block, functions) for block in config.blocks]
 
     def forward(self, tokens: list[int]) -> np.ndarray:
         """Feed ``tokens`` (m of them) after those already seen; return logits (m, vocab)."""
-        outer = self.weights.outer
+        outer = self.outer
         x = outer["embedding"][np.asarray(tokens)]
-        for index, block in enumerate(self._blocks):
-            x = block.forward(x, self.weights.block(index), self.length)
+        for block, weights in zip(self._blocks, self.weights, strict=True):
+            x = block.forward(x, weights, self.length)
         self.length += len(tokens)
         if self.config.final_norm:
             x = normalize(x, self.config.final_norm, outer.get("norm"), outer.get("norm_bias"))
