@@ -140,7 +140,7 @@ class Local(LocalOperation):
     rowmax, rowsum, sum, sumsq, dot to one number; expsub (exp of the row minus a number), rowdiv (row times 1 / number),
     rownorm (row times rsqrt(s * (1 / divisor) + eps) times gain), rowsub (row minus s * (1 / divisor), times gain). Those of
     :data:`wsekern.ops.local.calls.CALLS` (gelu, gelu_erf, sigmoid, relu2, softcap, ...) are steps in every form. In ``form``
-    vector or vector-fp32, functions (those, and exp, silu, silu_mul, expsub, reciprocal, rsqrt) are the steps of
+    vector or vector-fp32, functions (those, and exp, silu, silu_mul, expsub, softplus, reciprocal, rsqrt) are the steps of
     :mod:`wsekern.ops.local.functions`, and an instruction of those and of add, sub, mul, max, rope and rowdiv takes all rows
     together.
 
