@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from wsekern.inference.blocks.activation import STEPS, activation_room, activation_steps, one_tile
+from wsekern.inference.blocks.activation import activation_room, activation_steps, missing_activation, one_tile
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles, sigmoid_steps
@@ -33,8 +33,9 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     def missing(self) -> str:
         """What has no steps yet."""
         feeds = (self.part.expert, *(beside for _, beside, _ in self.beside))
-        odd = next((feed.activation for feed in feeds if feed.activation not in STEPS), "")
-        found = {f"experts that compute {odd}": odd, "the square root of a softplus as scores of experts": self.part.scores == "sqrt_softplus",
+        odd = next((missing_activation(feed) for feed in feeds if missing_activation(feed)), "")
+        found = {f"experts of {odd}": odd,
+                 "the square root of a softplus as scores of experts": self.part.scores == "sqrt_softplus",
                  "biases of experts that work on a projection": self.part.latent and self.part.expert.bias}
         return next((name for name, there in found.items() if there), "")
 
