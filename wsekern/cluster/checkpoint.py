@@ -43,7 +43,7 @@ def settle(name: str, model: ModelConfig, engine: str) -> Precision:
     if name == "fp8wo":
         return PRECISIONS["int8"]
     tuned = engine.startswith("tuned")
-    if name == "nvfp4-experts" or (name == "fp4" and model.kv_lora_rank):
+    if name == "nvfp4-experts" or (name == "fp4" and model.latent):
         return replace(PRECISIONS["fp4"], cache=1.0 if tuned else 2.0, other_weight=2.0, other_arithmetic="bf16")
     if name == "fp8" and tuned:
         return replace(PRECISIONS["fp8"], cache=1.0)

@@ -7,6 +7,7 @@ from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import Engine, load_engine
 from wsekern.cluster.hardware import Cluster, load_cluster
 from wsekern.cluster.layout import Deployment, Layout, memory_of
+from wsekern.cluster.parts import common_experts, common_heads
 from wsekern.cluster.precision import Precision, precision_of
 from wsekern.workload.config import ModelConfig
 
@@ -49,7 +50,7 @@ def deploy(
 def _widest(deployment: Deployment, copies: int) -> int:
     """The largest tp that divides the heads, of what ``copies`` of it leave of a domain."""
     tp = max(1, min(deployment.cluster.count // copies, deployment.cluster.domain))
-    while tp > 1 and deployment.model.heads % tp:
+    while tp > 1 and common_heads(deployment.model) % tp:
         tp -= 1
     return tp
 
@@ -73,9 +74,10 @@ def default_layout(deployment: Deployment, context: float, batch: int) -> Layout
 
 
 def _default(model: ModelConfig, tp: int, pp: int) -> Layout:
-    spread = model.experts and model.experts % tp == 0 and model.experts >= constants().spread_experts.value and tp > 1
+    experts = common_experts(model)
+    spread = experts % tp == 0 and experts >= constants().spread_experts.value and tp > 1
     return Layout(tp=tp, pp=min(pp, model.layers), ep=tp if spread else 1)
 
 
 def _divides(model: ModelConfig, tp: int) -> bool:
-    return model.heads % tp == 0 and (model.kv_heads % tp == 0 or tp % model.kv_heads == 0)
+    return common_heads(model) % tp == 0 and (model.kv_heads % tp == 0 or tp % model.kv_heads == 0)
