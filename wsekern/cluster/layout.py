@@ -98,7 +98,9 @@ def cache_bytes(model: ModelConfig, precision: Precision, context: float, tp: in
         kept = count * min(pages, float(mixer.reach or pages))
         if isinstance(mixer, LatentAttention):
             total += mixer.latent * precision.cache * kept
-        elif not mixer.cache_of:
+        elif mixer.cache_of:
+            continue
+        else:
             width = mixer.head_dim + (mixer.value_dim or mixer.head_dim)
             total += width * max(1.0, mixer.kv_heads / tp) * precision.cache * kept
         if mixer.indexer is not None:
