@@ -81,10 +81,13 @@ def step(model, case, **changes):
 @SETTINGS
 @given(models, cases)
 def test_less_work_is_never_slower(model, case):
+    """Launches of tiny prompts hide behind the GPU beside the host's other work, and less of the one shows more of both."""
     base = step(model, case)
     assert step(replace(model, blocks=model.blocks[:-1]), case).seconds < base.seconds
-    assert step(model, case, context=max(1, case["context"] // 2)).seconds <= base.seconds * SLACK
-    assert step(model, case, batch=max(1, case["batch"] // 2)).seconds <= base.seconds * SLACK
+    for changes in ({"context": max(1, case["context"] // 2)}, {"batch": max(1, case["batch"] // 2)}):
+        less = step(model, case, **changes)
+        assert less.device <= base.device * SLACK
+        assert less.seconds <= base.seconds * SLACK or (case["prefill"] and load_engine(case["level"]).overlapped)
 
 
 @SETTINGS
