@@ -117,7 +117,7 @@ def assumptions(deployment: Deployment) -> list[str]:
         *([kept] if precision.other_weight == 2.0 and not deployment.model.mixture else []),
         *part_assumptions(deployment.model),
         f"engine: {engine.title}: {engine.generation}",
-        f"weights {precision.weight:g} B, arithmetic {precision.arithmetic}, cache {precision.cache:g} B per element",
+        precision.in_words,
         f"power {gpu.power.waiting:.2f} (waiting), {gpu.power.latency:.2f} (latencies of kernels and all-reduces), "
         f"{float(gpu.power.low_fraction):.2f} (streaming) to "
         f"{float(gpu.power.high_fraction):.2f} (tensor cores busy) of "

@@ -4,11 +4,11 @@ from wsekern.cluster.operators import Operators, StepTime
 from wsekern.workload.decoder import FeedForward, Mixture
 
 
-def dense(ops: Operators, step: StepTime, m: float, feed: FeedForward) -> None:
+def dense(ops: Operators, step: StepTime, m: float, feed: FeedForward, part: str = "dense") -> None:
     """Two matrices, or three where it is gated."""
     hidden, width = ops.deployment.model.hidden, feed.width / ops.deployment.layout.tp
-    ops.gemm(step, m, (2.0 if feed.gated else 1.0) * width, hidden)
-    ops.gemm(step, m, hidden, width)
+    ops.gemm(step, m, (2.0 if feed.gated else 1.0) * width, hidden, part=part)
+    ops.gemm(step, m, hidden, width, part=part)
 
 
 def dense_bytes(ops: Operators, m: float, feed: FeedForward) -> float:
@@ -33,7 +33,7 @@ def _experts(ops: Operators, tokens: float, feed: Mixture) -> StepTime:
     routed, shared = StepTime(), StepTime()
     ops.experts(routed, tokens * ops.deployment.layout.dp, feed)
     if feed.shared is not None:
-        dense(ops, shared, tokens, feed.shared)
+        dense(ops, shared, tokens, feed.shared, "shared")
         if ops.engine.side_stream:
             shared.fixed = max(0.0, shared.fixed - routed.device)
     routed.add(shared)

@@ -81,7 +81,8 @@ def weight_bytes(model: ModelConfig, precision: Precision) -> tuple[float, float
     wide = model.embedding_parameters * (1 if model.tied_embeddings else 2)
     rest = model.parameters - experts - wide
     width = precision.part(experts=False)[0]
-    return experts * precision.weight, rest * width + wide * max(2.0, width)
+    kept = sum((form[0] - width) * parts_of(model).weights(part, model.hidden) for part, form in precision.kept)
+    return experts * precision.weight, rest * width + kept + wide * max(2.0, width)
 
 
 def cache_bytes(model: ModelConfig, precision: Precision, context: float, tp: int = 1) -> float:

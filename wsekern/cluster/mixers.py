@@ -28,8 +28,8 @@ def _grouped(ops: Operators, step: StepTime, m: float, mixer: Attention) -> None
     hidden, tp = ops.deployment.model.hidden, ops.deployment.layout.tp
     query = mixer.q_size / tp + (mixer.output_size / tp if mixer.gate else 0.0)
     kept = 0.0 if mixer.cache_of else mixer.head_dim + (0.0 if mixer.values_are_keys else mixer.value_dim or mixer.head_dim)
-    ops.gemm(step, m, query + kept * max(1.0, mixer.kv_heads / tp), hidden)
-    ops.gemm(step, m, hidden, mixer.output_size / tp)
+    ops.gemm(step, m, query + kept * max(1.0, mixer.kv_heads / tp), hidden, part="attention")
+    ops.gemm(step, m, hidden, mixer.output_size / tp, part="attention")
 
 
 def _latent(ops: Operators, step: StepTime, m: float, mixer: LatentAttention) -> None:
@@ -37,21 +37,21 @@ def _latent(ops: Operators, step: StepTime, m: float, mixer: LatentAttention) ->
     hidden, heads = ops.deployment.model.hidden, mixer.heads / ops.deployment.layout.tp
     queries = heads * mixer.query_dim
     if mixer.q_rank:
-        ops.gemm(step, m, mixer.q_rank + mixer.latent, hidden)
-        ops.gemm(step, m, queries, mixer.q_rank)
+        ops.gemm(step, m, mixer.q_rank + mixer.latent, hidden, part="attention")
+        ops.gemm(step, m, queries, mixer.q_rank, part="attention")
     else:
-        ops.gemm(step, m, queries + mixer.latent, hidden)
+        ops.gemm(step, m, queries + mixer.latent, hidden, part="attention")
     # keys and values are absorbed into the latent space (decode) or expanded from it (prefill): the same weights
     ops.gemm(step, m, heads * mixer.nope_dim, mixer.kv_rank, wide=True)
     ops.gemm(step, m, heads * mixer.value_dim, mixer.kv_rank, wide=True)
-    ops.gemm(step, m, hidden, heads * mixer.value_dim)
+    ops.gemm(step, m, hidden, heads * mixer.value_dim, part="attention")
     ops.small_kernels(step, m * 4.0 * (queries + mixer.latent), ops.scale * float(ops.engine.latent))
 
 
 def _indexer(ops: Operators, step: StepTime, work: Work, indexer: Indexer) -> None:
     """Queries, the one key and the weights of the heads, on every GPU alike; scores of all tokens so far, and the choice."""
     m, hidden = work.tokens, ops.deployment.model.hidden
-    ops.gemm(step, m, indexer.heads * indexer.head_dim, indexer.query_rank or hidden)
+    ops.gemm(step, m, indexer.heads * indexer.head_dim, indexer.query_rank or hidden, part="attention")
     ops.gemm(step, m, indexer.head_dim + indexer.heads, hidden, wide=True)
     ops.scores(step, work, indexer.heads, indexer.head_dim)
 
@@ -81,10 +81,10 @@ def _matrix(ops: Operators, step: StepTime, m: float, inputs: int, outputs: int,
     gates of the heads stay in 16 bit."""
     hidden, tp = ops.deployment.model.hidden, ops.deployment.layout.tp
     if inputs and (not outputs or inputs > outputs):
-        ops.gemm(step, m, outputs or hidden, inputs / tp)
+        ops.gemm(step, m, outputs or hidden, inputs / tp, part="recurrent")
     else:
         narrow = 0 < outputs <= min(4 * mixer.value_heads, hidden // 8)
-        ops.gemm(step, m, (outputs or hidden) / tp, inputs or hidden, wide=narrow)
+        ops.gemm(step, m, (outputs or hidden) / tp, inputs or hidden, wide=narrow, part="recurrent")
 
 
 def look_back(ops: Operators, step: StepTime, work: Work, mixer: Attention | LatentAttention, count: int) -> None:

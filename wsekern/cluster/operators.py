@@ -102,6 +102,7 @@ class Operators:
         self.scale = float(self.engine.fixed_scale)
         self.small = elementwise_parameters(self.gpu)
         self.narrow = self._gemm_kernel(*deployment.precision.part(experts=False))
+        self.kept = {part: self._gemm_kernel(*form) for part, form in deployment.precision.kept}
         self.wide = self._gemm_kernel(2.0, "bf16", 2.0)
 
     def _gemm_kernel(self, weight: float, arithmetic: str, activation: float) -> GemmKernel:
@@ -122,9 +123,10 @@ class Operators:
         step.flops += count * work
         step.roofline += count * roofline
 
-    def gemm(self, step: StepTime, m: float, n: float, k: float, wide: bool = False) -> None:
-        """(m, k) x (k, n) outside the experts; ``wide`` weights stay in 16 bit whatever the precision (LM head, router)."""
-        parameters, weight, activation, peak, unpacks = self.wide if wide else self.narrow
+    def gemm(self, step: StepTime, m: float, n: float, k: float, wide: bool = False, part: str = "") -> None:
+        """(m, k) x (k, n) outside the experts; ``wide`` weights stay in 16 bit whatever the precision (LM head, router), those
+        of a ``part`` are in the format in which the checkpoint keeps it."""
+        parameters, weight, activation, peak, unpacks = self.wide if wide else self.kept.get(part, self.narrow)
         parts = kernels.gemm(parameters, m, n, k, weight, activation, peak, self.bandwidth)
         moved = n * k * weight + m * k * activation + m * n * 2.0
         self.charge(step, "weights", parts, 2.0 * m * n * k, max(moved / self.bandwidth, 2.0 * m * n * k / peak))

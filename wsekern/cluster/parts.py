@@ -46,6 +46,16 @@ class Parts(NamedTuple):
         return tuple((feed, count) for feed, count in self.feeds if isinstance(feed, Mixture))
 
 
+    def weights(self, part: str, hidden: int) -> int:
+        """Of all layers: those of ``attention``, ``recurrent`` mixers, ``shared`` experts or ``dense`` feed-forward parts."""
+        if part in ("attention", "recurrent"):
+            return sum(count * mixer.parameters(hidden) for mixer, count in self.each_mixer
+                       if isinstance(mixer, Recurrent) == (part == "recurrent"))
+        plain = [(feed, count) for feed, count in self.feeds if isinstance(feed, FeedForward)]
+        beside = [(feed.shared if part == "shared" else feed.dense, count) for feed, count in self.mixtures]
+        return sum(count * feed.parameters(hidden) for feed, count in (*beside, *(plain if part == "dense" else ())) if feed)
+
+
 @lru_cache(maxsize=1024)
 def parts_of(model: ModelConfig) -> Parts:
     """The parts of ``model``."""
