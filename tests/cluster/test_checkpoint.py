@@ -49,7 +49,7 @@ def test_parts_of_a_checkpoint_stay_wide():
 
 
 def test_parts_that_a_checkpoint_keeps_apart_have_their_own_bytes():
-    """Kimi K2.5 is 595 GB on the Hub: experts in 4 bits with scales of 32, attention, dense layers and shared experts in bf16."""
+    """Kimi K2.5 is 595 GB on the Hub: experts in 4 bits with scales of 32, all else in bf16."""
     kept = (("attention", "bf16"), ("dense", "bf16"), ("shared", "bf16"))
     stored = replace(load_config("kimi-k2"), quantization="compressed-tensors", weight_format="int4", kept=kept)
     precision = served_precision(stored, "stock")

@@ -41,6 +41,8 @@ EVERY = [f"model.layers.{index}" for index in range(4)]
                  "fp4", (("attention", "bf16"), ("recurrent", "fp8")), id="mixed: what is not listed is not quantized"),
     pytest.param(ROUTED, {"quant_method": "fp8", "quantized_layers": {"layers.0.ffn.experts": {"quant_algo": "NVFP4"}}},
                  "fp4", (("attention", "fp8"), ("dense", "fp8"), ("shared", "fp8")), id="NVFP4 experts in an FP8 checkpoint"),
+    pytest.param(ROUTED, {"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp4",
+                 (("attention", "fp8"), ("dense", "fp8"), ("shared", "fp8")), id="DeepSeek V4"),
     pytest.param(DENSE, {"ignore": [3, None], "quantized_layers": []}, "fp4", (), id="nonsense"),
 ])
 def test_parts_are_known_by_the_names_of_modules(blocks, stored, main, kept):

@@ -38,7 +38,7 @@ def stored_precision(model: ModelConfig) -> str:
 def settle(name: str, model: ModelConfig, engine: str) -> Precision:
     """Which parts of ``model`` are in ``name``: a checkpoint stored in MXFP4 stays so, parts that it keeps apart do, FP4 of a
     latent-attention model is its experts where it does not say, and TensorRT-LLM keeps an 8-bit cache beside 8-bit weights."""
-    if model.kept and name == model.weight_format:
+    if model.kept and name == model.weight_format and model.quantization != "mxfp4":
         kept = tuple((part, PRECISIONS[form].part(experts=True)) for part, form in model.kept if form in PRECISIONS)
         return replace(settle(name, replace(model, kept=()), engine), other_weight=None, other_arithmetic=None, kept=kept)
     if model.quantization == "mxfp4" and name in ("fp4", "mxfp4", "fp8"):

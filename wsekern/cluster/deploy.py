@@ -58,18 +58,19 @@ def _widest(deployment: Deployment, copies: int) -> int:
 def default_layout(deployment: Deployment, context: float, batch: int) -> Layout:
     """Tensor parallel inside one NVLink domain, pipeline stages across domains; experts over the same GPUs.
 
-    Of the degrees that hold the request, the largest tp that divides heads: least latency for one user. The layout that
-    ``deployment`` has is not looked at.
+    Of the degrees that hold the request, the largest tp that divides heads: least latency for one user. Where none does, the
+    fewest stages that do, inside the domain too. The layout that ``deployment`` has is not looked at.
     """
     model, cluster = deployment.model, deployment.cluster
     inside = min(cluster.count, cluster.domain)
     stages = max(1, cluster.count // inside)
     widths = [tp for tp in range(inside, 0, -1) if inside % tp == 0 and _divides(model, tp)] or [1]
-    for tp in widths:
-        for pp in (1, stages):
-            layout = _default(model, tp, pp)
-            if memory_of(replace(deployment, layout=layout), context, batch).sequences >= batch:
-                return layout
+    usual = [(tp, pp) for tp in widths for pp in (1, stages)]
+    deeper = [(widths[0], pp) for pp in range(2, min(cluster.count // widths[0], model.layers) + 1)]
+    for tp, pp in (*usual, *deeper):
+        layout = _default(model, tp, pp)
+        if memory_of(replace(deployment, layout=layout), context, batch).sequences >= batch:
+            return layout
     return _default(model, widths[0], stages)
 
 

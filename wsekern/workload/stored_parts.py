@@ -38,11 +38,11 @@ def kept_parts(
     for these; the algorithms of ``quantized_layers`` are looked up in ``formats``."""
     layers = _layers_with(blocks)
     listed = stored.get("quantized_layers")
-    if isinstance(listed, Mapping) and listed:
-        found = _tallied(listed, formats)
+    found = _tallied(listed, formats) if isinstance(listed, Mapping) else {}
+    if stored.get("quant_method") == "fp8" != main:  # experts in another format, in a checkpoint of FP8
+        kept = {part: found.get(part, "fp8") for part in layers}
+    elif found:
         kept = {part: found.get(part, "bf16") for part in layers}
-        if stored.get("quant_method") == "fp8":  # what modelopt added to a checkpoint in FP8
-            kept = {part: found.get(part, "fp8") for part in layers}
     else:
         covered = _covered(name for key in LISTS for name in _names(stored.get(key)))
         kept = {part: "bf16" for part, count in layers.items() if 2 * covered(part) >= count}
