@@ -17,8 +17,8 @@ from wsekern.workload.gguf_names import gguf_layout
 from wsekern.workload.gguf_text import gguf_settings, gguf_template, gguf_text
 from wsekern.workload.installed import installed_model
 from wsekern.workload.load import bundled_models, load_config
+from wsekern.workload.quantized import open_folder
 from wsekern.workload.rope import frequencies
-from wsekern.workload.tensors import Safetensors
 from wsekern.workload.text import Text
 from wsekern.workload.tokenizer_files import load_text
 from wsekern.workload.weights import Arrays, StoredWeights
@@ -122,7 +122,7 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
                          "tokenizer.json")
     config = load_config(path)
     check_executable(config, str(path / "config.json"))
-    stored = StoredWeights(Safetensors(path), config)
+    stored = StoredWeights(open_folder(path), config)
     text = load_text(path, config.vocab)
     return Checkpoint(folder=path, config=config, stored=stored, text=text, chat=load_template(path, text.special),
                       settings=load_settings(path, config.vocab))
@@ -143,7 +143,4 @@ def check_executable(config: ModelConfig, where: str) -> None:
         raise InputError(f"{where}: {config.architecture} cannot be executed yet; use one of {', '.join(EXECUTABLE)}")
     if config.activation not in ("silu", "swish"):
         raise InputError(f"{where}: activation {config.activation[:60]!r} cannot be executed yet; expected hidden_act silu")
-    if config.quantization:
-        raise InputError(f"{where}: weights stored as {config.quantization} cannot be executed yet; expected float16, bfloat16 "
-                         "or float32")
     frequencies(config.rotary, where)
