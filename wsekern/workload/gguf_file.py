@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -175,7 +176,8 @@ class _Header:
             kind_of = np.dtype(NUMBERS[inner])
             count = self._count("<u8", kind_of.itemsize)
             return np.frombuffer(self._bytes(count * kind_of.itemsize), kind_of)
-        return [self._value(inner, key, depth + 1) for _ in range(self._count("<u8", 8))]
+        count = self._count("<u8", 8)
+        return self._texts(count) if inner == 8 else [self._value(inner, key, depth + 1) for _ in range(count)]
 
     def _number(self, kind: str) -> Any:
         size = np.dtype(kind).itemsize
@@ -193,6 +195,19 @@ class _Header:
         if size > limit:
             raise self._wrong(f"a name of {size:,} bytes is longer than the format allows")
         return self._bytes(size).decode("utf-8", "replace")
+
+    def _texts(self, count: int) -> list[str]:
+        """Many strings, such as the tokens of a vocabulary."""
+        data, at, end, found = self._data, self._at, len(self._data), []
+        size_at = Struct("<Q").unpack_from
+        for _ in range(count):
+            start = at + 8
+            at = start + size_at(data, at)[0] if start <= end else end + 1
+            if at > end:
+                raise self._wrong("it ends within its header: is the file complete?")
+            found.append(data[start:at].decode("utf-8", "replace"))
+        self._at = at
+        return found
 
     def _bytes(self, size: int) -> bytes:
         end = self._at + size
