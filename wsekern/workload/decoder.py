@@ -314,7 +314,7 @@ class Block:
 
     Norms stand before a part, behind it (before its sum with ``x``), or both. ``parallel``: both parts read the ``x`` of the
     start; without a norm of its own the feed-forward part shares the mixer's. ``beside``: a second mixer whose output is added
-    to the first one's (Falcon-H1). ``residual`` multiplies what is added to ``x`` (Granite). ``extra``: weights of anything else.
+    to the first one's (Falcon-H1). ``residual`` multiplies what is added to ``x`` (Granite). ``extra``: weights of the rest.
     ``repeats``: its matrices are those of an earlier block (Zamba 2). ``multipliers``: what else is scaled, by the names of
     ``config.json`` (Falcon-H1).
     """

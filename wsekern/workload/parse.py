@@ -13,7 +13,8 @@ from wsekern.workload.parse_attention import RECURRING, attention, latent_attent
 from wsekern.workload.parse_feed import dense_feed, mixture, sparse_layers
 from wsekern.workload.parse_own import READERS, before_reading
 from wsekern.workload.parse_recurrent import recurrent
-from wsekern.workload.stored import quantization, weight_format
+from wsekern.workload.stored import MODELOPT, quantization, weight_format
+from wsekern.workload.stored_parts import kept_parts
 
 
 def parse_config(data: Any, name: str, where: str) -> ModelConfig:
@@ -26,7 +27,7 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
     architecture, model_type, keys = read_layout(data, where)
     family, keys = before_reading(FAMILIES[model_type], keys)
     hidden, norm = keys.size("hidden_size"), norm_of(keys, family)
-    blocks = _blocks(keys, family, hidden, norm)
+    blocks, form, stored = _blocks(keys, family, hidden, norm), weight_format(keys), keys.table("quantization_config")
     config = ModelConfig(
         name=name, architecture=architecture, hidden=hidden, vocab=keys.size("vocab_size"),
         max_context=keys.size("max_position_embeddings", 4096), blocks=blocks, final_norm=_final_norm(keys, norm),
@@ -36,7 +37,7 @@ def parse_config(data: Any, name: str, where: str) -> ModelConfig:
         logits_scale=_logits_scale(keys, family),
         logits_softcap=keys.number("final_logit_softcapping", 1.0) if keys.has("final_logit_softcapping") else 0.0,
         draft_layers=keys.count("num_nextn_predict_layers"), sorted_sampling=_sorted_sampling(data.get("generation_config")),
-        quantization=quantization(keys), weight_format=weight_format(keys))
+        quantization=quantization(keys), weight_format=form, kept=kept_parts(stored, blocks, form, MODELOPT) if stored else ())
     reader = READERS.get(family.reader)
     return reader.outer(keys, config) if reader and reader.outer else config
 

@@ -5,8 +5,9 @@ from typing import Any
 from wsekern.workload.keys import Keys
 
 _DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
-_MODELOPT = {"FP8": "fp8", "FP8_PB_WO": "fp8", "FP8_PER_CHANNEL_PER_TOKEN": "fp8", "NVFP4": "fp4", "W4A16_NVFP4": "fp4",
+MODELOPT = {"FP8": "fp8", "FP8_PB_WO": "fp8", "FP8_PER_CHANNEL_PER_TOKEN": "fp8", "NVFP4": "fp4", "W4A16_NVFP4": "fp4",
              "MXFP8": "fp8", "MXFP4": "mxfp4", "INT8_SQ": "int8", "W4A16_AWQ": "int4", "W4A8_AWQ": "int4"}
+"""Algorithms of NVIDIA's modelopt -> the number format of the weights."""
 
 
 def quantization(keys: Keys) -> str:
@@ -44,9 +45,9 @@ def _modelopt(stored: dict[str, Any]) -> str:
     algorithm = str(stored.get("quant_algo"))
     layers = stored.get("quantized_layers")
     if algorithm == "MIXED_PRECISION" and isinstance(layers, dict):
-        found = {_MODELOPT.get(str(layer.get("quant_algo"))) for layer in layers.values() if isinstance(layer, dict)}
+        found = {MODELOPT.get(str(layer.get("quant_algo"))) for layer in layers.values() if isinstance(layer, dict)}
         return next((stored_as for stored_as in ("fp4", "mxfp4", "int4", "fp8", "int8") if stored_as in found), "modelopt")
-    return _MODELOPT.get(algorithm) or _of_groups(stored) or "modelopt"
+    return MODELOPT.get(algorithm) or _of_groups(stored) or "modelopt"
 
 
 def _of_groups(stored: dict[str, Any]) -> str:
