@@ -15,7 +15,7 @@ from wsekern.workload.parse import parse_config
 
 
 def families() -> str:
-    """A line for every architecture: its weights without any key in ``config.json``, its parts, and what can be done with it."""
+    """A line for every architecture: its weights without any key of ``config.json``, its parts, what can be done with it."""
     header = ("architecture", "weights of the class, billions", "layers have", "timed on GPUs", "timed on wafers", "executed")
     return table(header, [_row(name) for name in sorted(architectures(), key=str.lower)])
 
