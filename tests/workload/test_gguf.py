@@ -216,3 +216,27 @@ def test_whatever_the_bytes_are_one_sentence_says_so(tiny, changes):
         checkpoint = load_checkpoint(bad)
         checkpoint.stored.block(0)
         checkpoint.encode("abcd 12")
+
+
+def test_the_halves_of_latent_attention_are_joined(tmp_path):
+    """Keys are stored (heads, rank, features) and values (heads, features, rank); a model has them head by head."""
+    shapes = {"blk.0.attn_k_b.weight": (3, 5, 4), "blk.0.attn_v_b.weight": (3, 6, 5)}
+    file = GgufFile(write(tmp_path / "m.gguf", "deepseek2", extra=shapes.items()))
+    joined = file.read("blk.0.attn_kv_b.weight").reshape(3, 10, 5)
+    assert file.tensors["blk.0.attn_kv_b.weight"].shape == (30, 5) and "blk.0.attn_k_b.weight" not in file.tensors
+    np.testing.assert_array_equal(joined[:, :4], values((3, 5, 4)).swapaxes(1, 2))
+    np.testing.assert_array_equal(joined[:, 4:], values((3, 6, 5)))
+
+
+def test_keys_that_one_architecture_has(tmp_path):
+    keys = config_keys(GgufFile(write(tmp_path / "g.gguf", "gemma2", **{"attention.key_length": 8})))
+    assert keys["query_pre_attn_scalar"] == keys["head_dim"] == 8
+    keys = config_keys(GgufFile(write(tmp_path / "o.gguf", "olmo2", **{"attention.sliding_window": 16})))
+    assert keys["architectures"] == ["Olmo3ForCausalLM"] and keys["sliding_window"] == 16
+    keys = config_keys(GgufFile(write(tmp_path / "n.gguf", "glm4moe", nextn_predict_layers=1, block_count=2)))
+    assert keys["num_hidden_layers"] == 1 and keys["num_nextn_predict_layers"] == 1
+    keys = config_keys(GgufFile(write(tmp_path / "d.gguf", "deepseek2", **{
+        "attention.key_length": 24, "attention.key_length_mla": 12, "rope.dimension_count": 4, "attention.value_length_mla": 6,
+        "attention.kv_lora_rank": 20}, extra=[("blk.0.exp_probs_b.bias", (4,))])))
+    assert keys["architectures"] == ["DeepseekV3ForCausalLM"]
+    assert (keys["qk_nope_head_dim"], keys["qk_rope_head_dim"], keys["v_head_dim"]) == (8, 4, 6)

@@ -49,7 +49,8 @@ class GgufFile:
         self._data = mapped(path, "GGUF")
         header = _Header(path, self._data)
         self.metadata: dict[str, Any] = header.metadata()
-        self.tensors: dict[str, Stored] = header.tensors(self.metadata.get("general.alignment", 32))
+        self._stored: dict[str, Stored] = header.tensors(self.metadata.get("general.alignment", 32))
+        self.tensors, self._halves = _joined(self._stored)
 
     @cached_property
     def architecture(self) -> str:
@@ -61,19 +62,23 @@ class GgufFile:
 
     def check(self, name: str) -> None:
         """Refuse a tensor whose format the ``gguf`` package cannot read."""
-        if not _is_read(self.tensors[name].format):
-            raise InputError(f"{self.path}: tensor {name} is stored as {self.tensors[name].format}, which is not read")
+        for part in self._halves.get(name, (name,)):
+            if not _is_read(self._stored[part].format):
+                raise InputError(f"{self.path}: tensor {part} is stored as {self._stored[part].format}, which is not read")
 
     def read(self, name: str) -> np.ndarray:
         """Values of a tensor, float32."""
-        tensor = self.tensors[name]
+        if name in self._halves:
+            keys, values = (self.read(part) for part in self._halves[name])
+            return np.concatenate([keys.swapaxes(1, 2), values], axis=1).reshape(self.tensors[name].shape)
+        tensor = self._stored[name]
         rows = self._rows(tensor)
         values = self._floats(tensor, rows).reshape(tensor.shape)
         return finite(values, name, self.path)
 
     def rows(self, name: str, rows: Sequence[int]) -> np.ndarray:
         """Some rows of a matrix, float32."""
-        tensor = self.tensors[name]
+        tensor = self._stored[name]
         return finite(self._floats(tensor, self._rows(tensor)[np.asarray(rows)]), name, self.path)
 
     def _rows(self, tensor: Stored) -> np.ndarray:
@@ -94,6 +99,22 @@ class GgufFile:
         for start in range(0, len(rows), step):
             values[start:start + step] = dequantize(rows[start:start + step], kind)
         return values
+
+
+def _joined(stored: dict[str, Stored]) -> tuple[dict[str, Stored], dict[str, tuple[str, str]]]:
+    """``stored`` with the two halves of latent attention's expansion as one, as the models have it, and what they are made of.
+
+    Keys are (heads, rank, features), values (heads, features, rank); joined, each head's keys are followed by its values.
+    """
+    tensors, halves = dict(stored), {}
+    for keys in [name for name in stored if name.endswith(".attn_k_b.weight")]:
+        values, whole = (keys.replace("attn_k_b", name) for name in ("attn_v_b", "attn_kv_b"))
+        first, second = stored[keys].shape, stored[values].shape if values in stored else ()
+        if len(first) == len(second) == 3 and (first[0], first[1]) == (second[0], second[2]) and whole not in stored:
+            tensors[whole] = Stored((first[0] * (first[2] + second[1]), first[1]), stored[keys].format, tensors.pop(keys).file)
+            del tensors[values]
+            halves[whole] = keys, values
+    return tensors, halves
 
 
 def _formats() -> dict[int, tuple[str, int, int]]:
@@ -157,8 +178,10 @@ class _Header:
         elements = math.prod(shape)
         if shape[-1] % block:
             raise self._wrong(f"tensor {name[:80]!r} has rows of {shape[-1]} elements, not a multiple of {block} ({label})")
+        if not elements:
+            raise self._wrong(f"tensor {name[:80]!r} has no elements")
         end = begin + elements // block * size
-        if end > len(self._data) or 0 in shape:
+        if end > len(self._data):
             raise self._wrong(f"tensor {name[:80]!r} does not lie in the file as its header says: is the file complete?")
         return Stored(shape, label, self._path, begin, end)
 
