@@ -32,7 +32,8 @@ def test_frequencies_follow_the_probabilities():
 
 
 def test_draws_leave_out_the_tail():
-    assert set(draw(Sampler(1.0, top_p=0.7))) == set(draw(Sampler(1.0, top_k=2))) == set(draw(Sampler(1.0, min_p=0.3))) == {1, 2}
+    for likely in (Sampler(1.0, top_p=0.7), Sampler(1.0, top_k=2), Sampler(1.0, min_p=0.3)):
+        assert set(draw(likely)) == {1, 2}
     assert set(draw(Sampler(1.0, top_p=0.5))) == set(draw(Sampler(1.0, top_k=1))) == {1}
 
 

@@ -44,8 +44,9 @@ def test_what_is_ignored_is_told_in_one_note(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [
-    {"do_sample": "yes"}, {"temperature": 0}, {"temperature": "hot"}, {"top_k": -1}, {"top_k": 1.5}, {"top_k": True}, {"top_p": 2},
-    {"min_p": -0.1}, {"repetition_penalty": 0}, {"no_repeat_ngram_size": [1]}, {"bad_words_ids": [1]}, {"bad_words_ids": [[]]},
+    {"do_sample": "yes"}, {"temperature": 0}, {"temperature": "hot"}, {"top_k": -1}, {"top_k": 1.5}, {"top_k": True},
+    {"top_p": 2}, {"min_p": -0.1}, {"repetition_penalty": 0}, {"no_repeat_ngram_size": [1]}, {"bad_words_ids": [1]},
+    {"bad_words_ids": [[]]},
     {"suppress_tokens": 3}, {"begin_suppress_tokens": ["a"]}, {"eos_token_id": "end"}, {"eos_token_id": [True]},
     {"min_length": 1e9}, {"temperature": float("nan")}])
 def test_values_without_meaning_are_refused_by_name(tmp_path, bad):

@@ -72,7 +72,7 @@ def neighbors(matrix, heads):
 def test_shapes_and_the_order_of_queries_and_keys(tmp_path, architecture, permuted):
     biases = [(f"blk.0.attn_{name}.bias", (size,)) for name, size in (("q", 32), ("k", 16), ("v", 16))] if not permuted else []
     path = write(tmp_path / "m.gguf", architecture, extra=biases)
-    weights = load_checkpoint(path).stored
+    weights = load_checkpoint(path).weights
     block = weights.block(0)
     order = neighbors if permuted else lambda matrix, heads: matrix
     np.testing.assert_array_equal(order(block["q"].T, HEADS), values((HIDDEN, HIDDEN)))
@@ -88,9 +88,9 @@ def test_values_are_those_of_the_gguf_package(tmp_path, kind):
     path = write(tmp_path / "m.gguf", kind=kind)
     tensor = values((WIDTH, HIDDEN))
     expected = gguf.dequantize(gguf.quantize(tensor, kind), kind)
-    np.testing.assert_array_equal(load_checkpoint(path).stored.block(0)["up"].T, expected)
+    np.testing.assert_array_equal(load_checkpoint(path).weights.block(0)["up"].T, expected)
     assert abs(expected - tensor).max() < 0.5
-    np.testing.assert_array_equal(load_checkpoint(path).stored.embed([3]),
+    np.testing.assert_array_equal(load_checkpoint(path).weights.embed([3]),
                                   gguf.dequantize(gguf.quantize(values((VOCAB, HIDDEN)), kind), kind)[[3]])
 
 
@@ -214,7 +214,7 @@ def test_whatever_the_bytes_are_one_sentence_says_so(tiny, changes):
     bad.write_bytes(data)
     with contextlib.suppress(InputError):
         checkpoint = load_checkpoint(bad)
-        checkpoint.stored.block(0)
+        checkpoint.weights.block(0)
         checkpoint.encode("abcd 12")
 
 

@@ -23,6 +23,7 @@ from wsekern.ops.engines.both import BothEngines
 from wsekern.ops.local.rows import Form
 from wsekern.workload.checkpoint import Checkpoint, load_checkpoint
 from wsekern.workload.sample import SAMPLE_PROMPT, sample_path
+from wsekern.workload.weights import Weights
 
 SAMPLE_TOKENS = 52
 """How much of its default prompt's story the bundled sample tells: two sentences."""
@@ -104,14 +105,14 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
 
 def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = PREFILL_CHUNK, precision: str = "fp16",
           grid: tuple[int, int] | None = None, engine: str = "flow", profile: str = "silicon", threads: int = 1,
-          activations: Form | None = None) -> WaferModel:
-    """The model's weights on a grid (default: a small one that fits) whose cache holds ``context`` tokens."""
+          activations: Form | None = None, weights: Weights | None = None) -> WaferModel:
+    """The model on a grid (default: a small one that fits) whose cache holds ``context`` tokens; ``weights``: other ones."""
     if engine not in ENGINES:
         raise InputError(f"no engine {engine!r}: use one of {', '.join(ENGINES)}")
     width, height = grid or default_grid(checkpoint, machine, precision, context, chunk)
     mapping = Mapping(checkpoint.config, width, height, precision, context, chunk, activations=activations)
     mapping.check(machine)  # before the weights are read
-    return WaferModel(checkpoint.config, checkpoint.weights, machine, mapping, profile, threads, ENGINES[engine])
+    return WaferModel(checkpoint.config, weights or checkpoint.weights, machine, mapping, profile, threads, ENGINES[engine])
 
 
 def execute_sample(machine: Machine, count: int = SAMPLE_TOKENS, precision: str = "fp16",

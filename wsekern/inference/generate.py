@@ -73,12 +73,12 @@ def check_length(checkpoint: Checkpoint, prompt: list[int], count: int) -> int:
 
 def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count: int, sampler: Sampler,
              on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None,
-             on_text: Callable[[str], None] | None = None) -> Generation:
+             on_text: Callable[[str], None] | None = None, stop: Callable[[], bool] = lambda: False) -> Generation:
     """Run up to ``count`` tokens on the wafer; its cache holds the first ``model.length`` of ``prompt``. Stops at an end token.
 
     ``on_chunk`` sees how many tokens of the prompt have just been read, ``on_token`` each token as it comes, ``on_text`` its
-    text, as far as it makes whole characters. The cache is whole whenever one of them is called: a caller that wants what an
-    interrupt (Ctrl-C) leaves keeps what it has seen.
+    text, as far as it makes whole characters; ``stop`` is asked after each, and ends the text where it is true. The cache is
+    whole whenever one of them is called: a caller that wants what an interrupt (Ctrl-C) leaves keeps what it has seen.
     """
     check_length(checkpoint, prompt, count)
     start, before = model.engine.cycles, dict(model.cycles_by_part)
@@ -90,7 +90,7 @@ def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count
     while True:
         token = choice.next(logits)
         result.tokens.append(token)
-        ends = token in checkpoint.eos_tokens or len(result.tokens) == count
+        ends = token in checkpoint.eos_tokens or len(result.tokens) == count or stop()
         _tell(token, stream.push(token) + (stream.finish() if ends else ""), on_token, on_text)
         if ends:
             break

@@ -2,10 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-
-import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.workload.chat import ChatTemplate, load_template
@@ -21,71 +18,21 @@ from wsekern.workload.quantized import open_folder
 from wsekern.workload.rope import frequencies
 from wsekern.workload.text import Text
 from wsekern.workload.tokenizer_files import load_text
-from wsekern.workload.weights import Arrays, StoredWeights
+from wsekern.workload.weights import StoredWeights
 
 EXECUTABLE = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 """Architectures whose weights wsekern can execute; others are known by their shape only."""
 
-Matrix = np.ndarray
-Vector = np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerWeights:
-    """Weights of one transformer layer, float32. Matrices are (inputs, outputs)."""
-
-    attention_norm: Vector  # (hidden,)
-    q: Matrix  # (hidden, heads * head_dim)
-    k: Matrix  # (hidden, kv_heads * head_dim)
-    v: Matrix  # (hidden, kv_heads * head_dim)
-    o: Matrix  # (heads * head_dim, hidden)
-    ffn_norm: Vector  # (hidden,)
-    gate: Matrix  # (hidden, ffn)
-    up: Matrix  # (hidden, ffn)
-    down: Matrix  # (ffn, hidden)
-    q_bias: Vector | None = None
-    k_bias: Vector | None = None
-    v_bias: Vector | None = None
-    o_bias: Vector | None = None
-    gate_bias: Vector | None = None
-    up_bias: Vector | None = None
-    down_bias: Vector | None = None
-    q_norm: Vector | None = None  # (head_dim,)
-    k_norm: Vector | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """All weights of a model, float32. On its way out, as is :class:`LayerWeights`: see :mod:`wsekern.workload.weights`."""
-
-    embedding: Matrix  # (vocab, hidden)
-    layers: tuple[LayerWeights, ...]
-    norm: Vector  # (hidden,)
-    head: Matrix  # (hidden, vocab); the transposed embedding when tied
-
-
-def _layer(arrays: Arrays) -> LayerWeights:
-    renamed = {"before_mixer": "attention_norm", "before_feed": "ffn_norm"}
-    return LayerWeights(**{renamed.get(name, name): values for name, values in arrays.items()})
-
-
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A model that can be executed. Its weights are read when they are first asked for."""
+    """A model that can be executed. Values of its weights are read when they are asked for."""
 
     folder: Path
     config: ModelConfig
-    stored: StoredWeights
+    weights: StoredWeights
     text: Text
     chat: ChatTemplate | None = None  # None: its files hold no template
     settings: GenerationSettings = field(default_factory=GenerationSettings)
-
-    @cached_property
-    def weights(self) -> Weights:
-        """All weights, float32; :class:`InputError` names the tensor that holds infinities."""
-        outer = self.stored.outer
-        layers = tuple(_layer(self.stored.block(index)) for index in range(len(self.stored)))
-        return Weights(embedding=outer["embedding"], layers=layers, norm=outer["norm"], head=outer["head"])
 
     @property
     def eos_tokens(self) -> tuple[int, ...]:
@@ -95,7 +42,7 @@ class Checkpoint:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the files say and is not done, or contradicts itself: a sentence each."""
-        return (*self.text.notes, *self.settings.notes)
+        return (*self.weights.notes, *self.text.notes, *self.settings.notes)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text``, as :meth:`Text.encode` gives them."""
@@ -122,9 +69,8 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
                          "tokenizer.json")
     config = load_config(path)
     check_executable(config, str(path / "config.json"))
-    stored = StoredWeights(open_folder(path), config)
-    text = load_text(path, config.vocab)
-    return Checkpoint(folder=path, config=config, stored=stored, text=text, chat=load_template(path, text.special),
+    weights, text = StoredWeights(open_folder(path), config), load_text(path, config.vocab)
+    return Checkpoint(folder=path, config=config, weights=weights, text=text, chat=load_template(path, text.special),
                       settings=load_settings(path, config.vocab))
 
 
@@ -133,7 +79,7 @@ def _load_gguf(path: Path) -> Checkpoint:
     config = gguf_config(file, path.stem)
     check_executable(config, str(path))
     text = gguf_text(file, config.vocab)
-    return Checkpoint(folder=path, config=config, stored=StoredWeights(file, config, gguf_layout(file.architecture)), text=text,
+    return Checkpoint(folder=path, config=config, weights=StoredWeights(file, config, gguf_layout(file.architecture)), text=text,
                       chat=gguf_template(file, text), settings=gguf_settings(file, config.vocab))
 
 
