@@ -240,3 +240,25 @@ def test_keys_that_one_architecture_has(tmp_path):
         "attention.kv_lora_rank": 20}, extra=[("blk.0.exp_probs_b.bias", (4,))])))
     assert keys["architectures"] == ["DeepseekV3ForCausalLM"]
     assert (keys["qk_nope_head_dim"], keys["qk_rope_head_dim"], keys["v_head_dim"]) == (8, 4, 6)
+
+
+def test_a_model_in_several_files(tmp_path):
+    first, second = (tmp_path / f"m-0000{part}-of-00002.gguf" for part in (1, 2))
+    writer = gguf.GGUFWriter(first, "llama")
+    other = gguf.GGUFWriter(second, "llama")
+    writer.add_uint16("split.count", 2)
+    writer.add_tensor("a.weight", values((2, 4)))
+    other.add_tensor("b.weight", values((3, 4), 1))
+    for part in (writer, other):
+        part.write_header_to_file()
+        part.write_kv_data_to_file()
+        part.write_tensors_to_file()
+        part.close()
+    file = GgufFile(first)
+    np.testing.assert_array_equal(file.read("a.weight"), values((2, 4)))
+    np.testing.assert_array_equal(file.read("b.weight"), values((3, 4), 1))
+    second.unlink()
+    with pytest.raises(InputError, match="m-00002-of-00002.gguf is not beside it"):
+        GgufFile(first)
+    with pytest.raises(InputError, match="give the first"):
+        GgufFile(first.rename(tmp_path / "other.gguf"))

@@ -78,9 +78,8 @@ def _load_gguf(path: Path) -> Checkpoint:
     file = GgufFile(path)
     config = gguf_config(file, path.stem)
     check_executable(config, str(path))
-    text = gguf_text(file, config.vocab)
-    return Checkpoint(folder=path, config=config, weights=StoredWeights(file, config, gguf_layout(file.architecture)), text=text,
-                      chat=gguf_template(file, text), settings=gguf_settings(file, config.vocab))
+    weights, text = StoredWeights(file, config, gguf_layout(file.architecture)), gguf_text(file, config.vocab)
+    return Checkpoint(folder=path, config=config, weights=weights, text=text, chat=gguf_template(file, text), settings=gguf_settings(file, config.vocab))
 
 
 def check_executable(config: ModelConfig, where: str) -> None:

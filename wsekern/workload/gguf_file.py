@@ -7,6 +7,7 @@ against the file before anything is made of it; values are dequantised by the ``
 import math
 import mmap
 import os
+import re
 from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -42,15 +43,25 @@ def is_gguf(path: Path) -> bool:
 
 
 class GgufFile:
-    """The file ``path``: ``metadata`` by key, and ``tensors`` by name, whose shapes are (rows, columns) as numpy has them."""
+    """The file ``path``: ``metadata`` by key, and ``tensors`` by name, whose shapes are (rows, columns) as numpy has them.
+
+    Of a model in several files, ``path`` is the first; the others lie beside it.
+    """
 
     def __init__(self, path: Path):
         self.path = path
-        self._data = mapped(path, "GGUF")
-        header = _Header(path, self._data)
-        self.metadata: dict[str, Any] = header.metadata()
-        self._stored: dict[str, Stored] = header.tensors(self.metadata.get("general.alignment", 32))
+        self._data: dict[Path, mmap.mmap | bytes] = {}
+        self.metadata, self._stored = self._open(path)
+        for part in _other_parts(path, self.metadata):
+            self._stored |= self._open(part)[1]
         self.tensors, self._halves = _joined(self._stored)
+
+    def _open(self, path: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
+        """Metadata and tensors of one file."""
+        self._data[path] = mapped(path, "GGUF")
+        header = _Header(path, self._data[path])
+        metadata = header.metadata()
+        return metadata, header.tensors(metadata.get("general.alignment", 32))
 
     @cached_property
     def architecture(self) -> str:
@@ -84,7 +95,7 @@ class GgufFile:
     def _rows(self, tensor: Stored) -> np.ndarray:
         """The bytes of a tensor, row by row, not copied."""
         count = math.prod(tensor.shape[:-1])
-        values = np.frombuffer(self._data, np.uint8, tensor.end - tensor.begin, tensor.begin)
+        values = np.frombuffer(self._data[tensor.file], np.uint8, tensor.end - tensor.begin, tensor.begin)
         return values.reshape(count, values.size // count if count else 0)
 
     def _floats(self, tensor: Stored, rows: np.ndarray) -> np.ndarray:
@@ -99,6 +110,22 @@ class GgufFile:
         for start in range(0, len(rows), step):
             values[start:start + step] = dequantize(rows[start:start + step], kind)
         return values
+
+
+def _other_parts(path: Path, metadata: dict[str, Any]) -> list[Path]:
+    """The second and later files of a model that is split into several."""
+    count = metadata.get("split.count", 1)
+    if type(count) is not int or count <= 1:
+        return []
+    name = re.fullmatch(r"(.*-)(\d{5})-of-(\d{5})(\.gguf)", path.name)
+    if name is None or int(name[3]) != count or int(name[2]) != 1:
+        raise InputError(f"{path} is part of a model in {count} files: give the first, whose name ends in "
+                         f"-00001-of-{count:05}.gguf")
+    parts = [path.with_name(f"{name[1]}{index:05}-of-{name[3]}{name[4]}") for index in range(2, count + 1)]
+    for part in parts:
+        if not part.is_file():
+            raise InputError(f"{path} is the first of {count} files of a model, but {part.name} is not beside it")
+    return parts
 
 
 def _joined(stored: dict[str, Stored]) -> tuple[dict[str, Stored], dict[str, tuple[str, str]]]:
