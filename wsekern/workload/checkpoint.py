@@ -79,7 +79,8 @@ def _load_gguf(path: Path) -> Checkpoint:
     config = gguf_config(file, path.stem)
     check_executable(config, str(path))
     weights, text = StoredWeights(file, config, gguf_layout(file.architecture)), gguf_text(file, config.vocab)
-    return Checkpoint(folder=path, config=config, weights=weights, text=text, chat=gguf_template(file, text), settings=gguf_settings(file, config.vocab))
+    return Checkpoint(folder=path, config=config, weights=weights, text=text,
+                      chat=gguf_template(file, text), settings=gguf_settings(file, config.vocab))
 
 
 def check_executable(config: ModelConfig, where: str) -> None:
