@@ -20,7 +20,8 @@ _step = partial(LayerStep, "ffn")
 
 def one_tile(mapping: Grid) -> np.ndarray:
     """The number 1 (1, 1) on every PE, an operand of instructions: it takes no memory."""
-    return np.broadcast_to(narrow(np.ones((1, 1), np.float32), mapping.precision, "one"), (mapping.height, mapping.width, 1, 1))
+    one = narrow(np.ones((1, 1), np.float32), mapping.precision, "one")
+    return np.broadcast_to(one, (mapping.height, mapping.width, 1, 1))
 
 
 def activation_room(mapping: Grid, feed: FeedForward, elements: int) -> int:
@@ -29,7 +30,8 @@ def activation_room(mapping: Grid, feed: FeedForward, elements: int) -> int:
 
 
 def activation_steps(mapping: Grid, feed: FeedForward, rows: int, n: int, x: str, output: str) -> Steps:
-    """``output`` (rows, n) of ``x``: (rows, 2 n) with the gate first where there is one, else (rows, n). Reads ``weights.one``."""
+    """``output`` (rows, n) of ``x``: (rows, 2 n) with the gate first where there is one, else (rows, n). Reads
+    ``weights.one``."""
     if not feed.gated:
         return _activated(mapping, feed.activation, rows, n, x, output)
     gate, up = f"{x}.gate", f"{x}.up"
@@ -48,7 +50,8 @@ def _activated(mapping: Grid, activation: str, rows: int, n: int, x: str, output
     if activation == "silu":
         return [_step("silu", work("silu"), (x,), output)]
     if activation == "quick_gelu":
-        return [_step("slope", Local("scale", n, rows, factor=ALPHA), (x,), output), _step("silu", work("silu"), (output,), output),
+        return [_step("slope", Local("scale", n, rows, factor=ALPHA), (x,), output),
+                _step("silu", work("silu"), (output,), output),
                 _step("slope", Local("scale", n, rows, factor=1 / ALPHA), (output,), output)]
     steps: Steps = [*_constant("zero", 0.0, rows, n), _step("relu", work("max"), (x, "zero"), output)]
     return [*steps, _step("square", work("mul"), (output, output), output)] if activation == "relu2" else steps

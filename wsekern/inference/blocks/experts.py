@@ -1,8 +1,8 @@
 """A mixture of experts: every PE keeps a piece of each, and works on the pieces of those that a token chose.
 
-The features of all experts one behind the other go round the lines of PEs, so that no PE keeps more than its part of all: a line
-has as many features of an expert as any other, or one less. Experts lie along x, as any feed-forward part; where they work on a
-projection of the residual stream, which lies along x, they lie along y.
+The features of all experts one behind the other go round the lines of PEs, so that no PE keeps more than its part of all: a
+line has as many features of an expert as any other, or one less. Experts lie along x, as any feed-forward part; where they work
+on a projection of the residual stream, which lies along x, they lie along y.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,8 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         """What has no steps yet."""
         feeds = (self.part.expert, *(beside for _, beside, _ in self.beside))
         odd = next((feed.activation for feed in feeds if feed.activation not in STEPS), "")
-        found = {f"experts that compute {odd}": odd, "the square root of a softplus as scores of experts": self.part.scores == "sqrt_softplus",
+        found = {f"experts that compute {odd}": odd,
+                 "the square root of a softplus as scores of experts": self.part.scores == "sqrt_softplus",
                  "biases of experts that work on a projection": self.part.latent and self.part.expert.bias}
         return next((name for name, there in found.items() if there), "")
 
@@ -132,7 +133,8 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
             steps += [*_reduced(m, "gate_up", sums, "x"), *_reduced(m, "shared_gate_up", others, "y")]
         else:
             steps += _reduced(m, "gate_up", sums + others, "y")
-        return [*steps, *self._active_experts(rows), *(step for one in self.beside for step in self._active_beside(tokens, *one))]
+        steps += self._active_experts(rows)
+        return [*steps, *(step for one in self.beside for step in self._active_beside(tokens, *one))]
 
     def _active_experts(self, rows: int) -> Steps:
         part, gates = self.part, _gates(self.part.expert)
@@ -174,15 +176,16 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         m, x, steps = self.mapping, f"active_{name}", []
         if name == "shared" and self.part.shared_gate:
             steps = [*sigmoid_steps(m, "ffn", "shared_share", tokens, 1, "shared_router"),
-                     repeat("shared_router", "share", 1, width), _step("shared_weigh", Local("mul", width, tokens), (x, "share"), x)]
+                     repeat("shared_router", "share", 1, width),
+                     _step("shared_weigh", Local("mul", width, tokens), (x, "share"), x)]
         return [*steps, _step(f"{name}_down", Gemm(tokens, width, m.hidden), (x, f"weights.{name}_down"), x),
                 _step(f"{name}_add", Local("add", m.hidden, tokens, form=m.form), ("out", x), "out")]
 
     # -- weights ------------------------------------------------------------------------------------------------------
     def tiles(self, weights: BlockWeights, where: str) -> Values:
         """Of the router as :func:`routing_tiles` says; ``experts_gate_up`` (experts, inputs, gates * width), ``experts_down``
-        (experts, width, inputs) and their ``_bias``; ``<part>_gate_up`` (hidden, gates * width) and ``<part>_down`` of each part
-        beside them; ``shared_router`` (hidden, 1) in every column; ``latent_in``, ``latent_out``."""
+        (experts, width, inputs) and their ``_bias``; ``<part>_gate_up`` (hidden, gates * width) and ``<part>_down`` of each
+        part beside them; ``shared_router`` (hidden, 1) in every column; ``latent_in``, ``latent_out``."""
         m, part, w, cutter = self.mapping, self.part, self.own(weights), TileCutter(self.mapping, where)
         hidden = m.index_y(m.config.hidden)
         tiles = {"one": one_tile(m), **routing_tiles(m, part, w, cutter), **self._expert_tiles(w, cutter)}
