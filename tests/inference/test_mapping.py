@@ -14,7 +14,7 @@ from wsekern.inference.mapping import Mapping
 from wsekern.machine import load_machine
 from wsekern.ops import Gemm
 from wsekern.workload import ModelConfig, load_config, uniform
-from wsekern.workload.decoder import FeedForward, LatentAttention, Mixture, Recurrent
+from wsekern.workload.decoder import FeedForward, Mixture, Recurrent
 
 
 def shape(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, layers=2, **more) -> ModelConfig:
@@ -100,11 +100,9 @@ def test_grid_larger_than_the_wafer():
 def test_unknown_precision_and_unmappable_model():
     with pytest.raises(InputError, match="fp12"):
         Mapping(shape(), 4, 4, "fp12")
-    latent = LatentAttention(heads=2, q_rank=0, kv_rank=8, nope_dim=4, rope_dim=2, value_dim=4)
     linear = Recurrent(kind="gated_delta", key_heads=1, key_dim=4, value_heads=2, value_dim=4, matrices=())
-    for mixer, words in ((latent, "tiny: a model with latent attention cannot be"), (linear, "with linear attention cannot")):
-        with pytest.raises(InputError, match=words):
-            Mapping(with_parts(shape(), mixer=mixer), 4, 4)
+    with pytest.raises(InputError, match="tiny: a model with linear attention cannot be"):
+        Mapping(with_parts(shape(), mixer=linear), 4, 4)
 
 
 def test_memory_counts_every_tile():
