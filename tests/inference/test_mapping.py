@@ -12,7 +12,7 @@ from wsekern.inference.grid import cut_into_pieces, cut_into_tiles
 from wsekern.inference.layer import layer_steps, parts_on_grid
 from wsekern.inference.mapping import Mapping
 from wsekern.machine import load_machine
-from wsekern.ops import Gemm
+from wsekern.ops import BatchedGemv
 from wsekern.workload import ModelConfig, load_config, uniform
 from wsekern.workload.decoder import FeedForward, Mixture, Recurrent
 
@@ -121,7 +121,7 @@ def test_all_experts_take_room_and_only_the_chosen_ones_pass_through():
     assert moe.memory["weights"] - dense.memory["weights"] == 2 * moe.config.layers * each_layer
     steps = layer_steps(moe, moe.config.blocks[0], 3, 1)
     gemms = {step.name: step.operation for step in steps if step.name in ("gate_up", "down")}
-    assert gemms == {"gate_up": Gemm(6, moe.hidden, 2 * piece), "down": Gemm(6, piece, moe.hidden)}
+    assert gemms == {"gate_up": BatchedGemv(6, moe.hidden, 2 * piece), "down": BatchedGemv(3, 2 * piece, moe.hidden)}
 
 
 def test_shared_tokens_are_kept_once():

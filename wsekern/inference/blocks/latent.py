@@ -34,6 +34,15 @@ class LatentOnGrid(PartOnGrid[LatentAttention]):
 
     label = "attention"
 
+    def assumptions(self) -> list[str]:
+        """The form of attention, and where the cache lies."""
+        part = self.part
+        lines = [f"latent attention in its absorbed form, for prompts too: {part.latent} elements are kept of a position and layer, "
+                 f"on {self.segment} columns" + (f", {self.copies} times, each for its share of the heads" if self.copies > 1 else "")]
+        if part.indexer is not None:
+            lines.append(f"every position is read: the indexer, which would choose {part.indexer.chosen:,} of them, is left out")
+        return lines
+
     # -- sizes of the pieces ------------------------------------------------------------------------------------------
     @cached_property
     def pairs(self) -> int:
