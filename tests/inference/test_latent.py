@@ -90,3 +90,31 @@ def test_absorbed_attention_is_the_plain_one_on_both_engines(name, grid):
         for step in placed.steps(tokens, slots):
             step.time(timed)
     np.testing.assert_array_equal(timed.clock, flow.clock)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp16_fp32", "bf16"])
+def test_small_floats_are_the_same_on_both_engines_and_stay_close(precision):
+    weights = random_weights(PART)
+    h = np.random.default_rng(1).standard_normal((8, HIDDEN)).astype(np.float32)
+    placed, (flow, cycle) = placed_latent(PART, 4, 4, precision), engines(precision, 4, 4)
+    found = run_chunks(placed, weights, flow, [h[:5], h[5:]])
+    assert run_chunks(placed, weights, cycle, [h[:5], h[5:]]).tobytes() == found.tobytes()
+    np.testing.assert_array_equal(cycle.clock, flow.clock)
+    expected = ReferenceLatentAttention(PART, Activations()).forward(h, weights, 0)
+    assert np.abs(found - expected).max() < (0.2 if precision == "bf16" else 0.05) * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("grid", [(4, 4), (3, 5), (16, 11), (9, 2)])
+def test_memory_is_what_the_fullest_pe_keeps(name, grid):
+    part, placed = PARTS[name], placed_latent(PARTS[name], *grid, "fp32")
+    weights = {key: np.abs(value) + 1 for key, value in random_weights(part).items()}
+    tiles = {key: tile for key, tile in placed.tiles(weights, "").items() if not key.endswith("places")}
+    assert placed.weights == sum(tile[0, 0].size for tile in tiles.values())
+    assert placed.slot * placed.mapping.slots == sum(np.prod(shape) for shape in placed.cache().values())
+
+
+def test_columns_beyond_one_cache_hold_copies_for_other_heads():
+    one, three = (placed_latent(PART, width, 4, "fp32") for width in (7, 21))
+    assert (one.copies, one.heads, one.features) == (1, 5, 2) and (three.copies, three.heads, three.features) == (3, 2, 2)
+    assert three.weights < one.weights and three.slot == one.slot

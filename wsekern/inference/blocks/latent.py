@@ -2,10 +2,10 @@
 
 A query is projected into the latent space, where its product with a cached position is the score that the expanded key would
 give, and the attended latent is projected to a value behind the softmax (arXiv 2405.04434, 2.1.2). The latents lie along x in
-pairs, rotated ones last; where there are more columns than pairs there are more *copies* of the cache, each for its share of the
-heads. Between the projections heads lie along y, each on rows of its own:
+pairs, rotated ones last; where there are more columns than pairs there are more *copies* of the cache, each for its share of
+the heads. Between the projections heads lie along y, each on rows of its own:
 
-h (y) -> compressed queries (x) -> queries (y) -> in latent space (x), scores, attended latents -> values (y) -> turned (x) -> out
+h (y) -> compressed queries (x) -> queries (y) -> in latent space (x), scores, attended -> values (y) -> turned (x) -> out (y)
 """
 
 import math
@@ -33,6 +33,15 @@ class LatentOnGrid(PartOnGrid[LatentAttention]):
     """Latent attention of one layer on a grid."""
 
     label = "attention"
+
+    def assumptions(self) -> list[str]:
+        """The form of attention, and where the cache lies."""
+        part = self.part
+        lines = [f"latent attention in its absorbed form, for prompts too: {part.latent} elements are kept of a position and layer, "
+                 f"on {self.segment} columns" + (f", {self.copies} times, each for its share of the heads" if self.copies > 1 else "")]
+        if part.indexer is not None:
+            lines.append(f"every position is read: the indexer, which would choose {part.indexer.chosen:,} of them, is left out")
+        return lines
 
     # -- sizes of the pieces ------------------------------------------------------------------------------------------
     @cached_property
@@ -97,7 +106,7 @@ class LatentOnGrid(PartOnGrid[LatentAttention]):
         m, part, row = self.mapping, self.part, self.heads_per_row
         projections = m.hidden * (self.compressed + self.features) + (self.compressed * row * self.query if part.q_rank else 0)
         projections += row * self.features * (self.query + self.value) + self.turned * m.hidden
-        norms = 2 * self.features + (self.compressed if part.q_rank else 0)
+        norms = 3 * self.features + (self.compressed if part.q_rank else 0)
         return projections + norms + (self.compressed + self.features + m.hidden if part.biases else 0)
 
     @property
@@ -277,7 +286,8 @@ class LatentOnGrid(PartOnGrid[LatentAttention]):
 
     @cached_property
     def latent_index(self) -> np.ndarray:
-        """Feature of the cache at each place of a column (width, features), kv_rank and more are rotated ones; -1 where padded."""
+        """Feature of the cache at each place of a column (width, features), from kv_rank on those that rotate; -1 where
+        padded."""
         part, half, pair = self.part, -(-self.part.kv_rank // 2), self.pair_index
         turned = pair - half
         neighbors = part.rotary is not None and part.rotary.neighbors
@@ -292,7 +302,8 @@ class LatentOnGrid(PartOnGrid[LatentAttention]):
     @cached_property
     def head_of_row(self) -> np.ndarray:
         """Heads of each row (height, heads_per_row); -1 where padded."""
-        head = np.arange(self.mapping.height)[:, None] // self.rows_per_head * self.heads_per_row + np.arange(self.heads_per_row)
+        first = np.arange(self.mapping.height) // self.rows_per_head * self.heads_per_row
+        head = first[:, None] + np.arange(self.heads_per_row)
         return np.where(head < self.part.heads, head, -1)
 
     def _features_of_row(self, size: int) -> np.ndarray:
@@ -342,8 +353,8 @@ class LatentOnGrid(PartOnGrid[LatentAttention]):
         if part.norm is not None:
             rotated = self.latent_index >= part.kv_rank
             tiles["kv_a_norm"] = cutter.along_x([w["kv_a_norm"]], [np.where(rotated, -1, self.latent_index)])
-            tiles["is_latent"], tiles["is_rotated"] = (cutter.along_x([np.ones(1, np.float32)], [np.where(chosen, 0, -1)])[:, :, None]
-                                                       for chosen in (~rotated & (self.latent_index >= 0), rotated))
+            for name, chosen in (("is_latent", ~rotated & (self.latent_index >= 0)), ("is_rotated", rotated)):
+                tiles[name] = cutter.along_x([np.ones(1, np.float32)], [np.where(chosen, 0, -1)])[:, :, None]
             if part.q_rank:
                 tiles["q_a_norm"] = cutter.along_x([w["q_a_norm"]], [columns])
         return {self.named(name): tile for name, tile in (tiles | self._biases(w, cutter, columns, scale)).items()}
@@ -375,7 +386,7 @@ class LatentOnGrid(PartOnGrid[LatentAttention]):
 
 
 def _places(there: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Where among the elements ``there`` (..., m) of a PE each of the elements ``wanted`` (..., n) stands; -1: it has not got it.
+    """Where among the elements ``there`` (..., m) of a PE each of the elements ``wanted`` (..., n) stands; -1: not there.
 
     Their first axes are those of the grid, one of them of size 1 in each.
     """
