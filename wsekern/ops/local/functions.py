@@ -1,4 +1,4 @@
-"""Functions in the core's own vector instructions: the steps of exp, SiLU, GELU, reciprocal and rsqrt, as data.
+"""Functions in the core's own vector instructions: the steps of exp, SiLU, reciprocal and others, as data.
 
 Every step is one vector instruction over all elements, rounded once; together they define the values. No table and no branch:
 exponents are moved as integers on the bits of the floats, fractions come from short polynomials and Newton steps.
@@ -7,6 +7,8 @@ exponents are moved as integers on the bits of the floats, fractions come from s
   polynomial; n, shifted to where exponents lie, is added to its bits. An exponential of what is at most 0 is computed 2^K times
   too large, so that the last product underflows as it should.
 * 1 / d: of the fraction alone, between 1 and 2: a parabola or cubic, then Newton: r + r (1 - d r).
+* softplus: max(0, x) + log(1 + exp(-|x|)), the logarithm by a polynomial. Sigmoid: g = e / (1 + e), or 1 - g, as the sign bit
+  says.
 * SiLU: max(0, x) - |x| g with g = e / (1 + e), e = exp(-|x|): small errors for either sign, no overflow. GELU in its tanh
   form is x times the logistic function of 2 sqrt(2 / pi) (x + 0.044715 x^3): the same from there.
 
@@ -48,6 +50,14 @@ _ONE_OVER = {
     3: (0.9982669094095841, -0.9428076927757478, 0.6655113565650574, -0.2218371184568459),
 }
 """1 / (1 + e) for e of 0 to 1, least relative error: 1.0e-2, 1.7e-3."""
+_LOG_OF_ONE_MORE = {
+    4: (0.9999432775612438, -0.4969777939420688, 0.3063008731922392, -0.15742711782804217, 0.0413472579895052),
+    6: (0.9999987315270658, -0.4998696558146649, 0.33109448309186246, -0.23503857537092607, 0.1492238201283997,
+        -0.06640175136229495, 0.014141007585394952),
+    8: (0.9999999698793597, -0.4999949313793296, 0.33319096754457145, -0.24842981791098342, 0.19106005106929788,
+        -0.13663242277347754, 0.07822591041121447, -0.02950521331232772, 0.005232687909326669),
+}
+"""log(1 + e) / e for e of 0 to 1, least relative error: 5.7e-5, 1.3e-6, 3.0e-8."""
 
 
 @dataclass(frozen=True)
@@ -258,6 +268,31 @@ class _Writer:
         self.gelu("t")
         self.do("mul", "out", "t", "y")
 
+    def sigmoid(self) -> None:
+        """1 + ``p``, with ``p`` = -g, or 0 + g for negative numbers; NaN by way of the last maximum, as no result is below 0."""
+        fmt, room = self.format, "v" if self.work == self.stored else "out"
+        self.minus_abs(room, "x")
+        self.gated(room)
+        self.do("and16", "s", "x.top", 0x8000)
+        self.do("sub16", "p.top", "p.top", "s")
+        self.do("slr16", "s", "s", 15)
+        self.do("sub16", "s", "s", 1)
+        self.do("and16", "one.top", "s", fmt.bias << fmt.fraction_bits)
+        self.do("add", "p", "one", "p")
+        self.do("max", "out", "p", room)
+
+    def softplus(self) -> None:
+        room = "v" if self.work == self.stored else "out"
+        self.minus_abs(room, "x")
+        self.do("max", "z", room, self.least())
+        self.falling(1)
+        self.polynomial("t", _LOG_OF_ONE_MORE[8 if self.is_full else 6 if self.work == "fp32" else 4], "p")
+        self.do("max", "z", 0.0, "x")
+        if self.work == "fp32" and not self.is_full:
+            self.do("mul", "p", "p", "t")
+            return self.do("add", "out", "z", "p")
+        self.do("fma", "out", "z", "p", "t")
+
     def reciprocal(self) -> None:
         """Exponent and fraction apart: 2^(E - 1) of the one, 1 / d with d = -2 to -4 of the other; the sign comes last."""
         fmt, wide = self.format, self.work != self.stored
@@ -332,7 +367,8 @@ def _ends_with(least: float, factor: float) -> float:
 
 _STEPS: dict[str, Callable[[_Writer], None]] = {
     "exp": _Writer.exp, "reciprocal": _Writer.reciprocal, "rsqrt": _Writer.rsqrt, "silu": _Writer.silu, "gelu": _Writer.gelu,
-    "silu_mul": _Writer.silu_mul, "gelu_mul": _Writer.gelu_mul, "expsub": _Writer.expsub, "one_over": _Writer.one_over,
+    "silu_mul": _Writer.silu_mul, "gelu_mul": _Writer.gelu_mul, "sigmoid": _Writer.sigmoid, "softplus": _Writer.softplus,
+    "expsub": _Writer.expsub, "one_over": _Writer.one_over,
 }
 FUNCTIONS = tuple(name for name in _STEPS if name != "one_over")
 """``silu_mul`` and ``gelu_mul``: times a second vector; ``expsub``: exp of the difference of two, which is at most 0."""
