@@ -269,7 +269,7 @@ class _Writer:
         self.do("mul", "out", "t", "y")
 
     def sigmoid(self) -> None:
-        """1 + ``p``, with ``p`` = -g, or 0 + g for negative numbers; NaN by way of the last maximum, as no result is below 0."""
+        """1 - g, or 0 + g for negative numbers; NaN by way of the last maximum, as no result is below 0."""
         fmt, room = self.format, "v" if self.work == self.stored else "out"
         self.minus_abs(room, "x")
         self.gated(room)

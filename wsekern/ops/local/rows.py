@@ -133,8 +133,9 @@ class Local(LocalOperation):
     (SiLU of one tile times another), rope (rotation of pairs, first halves first; ``heads`` rows share an angle). By rows:
     rowmax, rowsum, sum, sumsq, dot to one number; expsub (exp of the row minus a number), rowdiv (row times 1 / number),
     rownorm (row times rsqrt(s * (1 / divisor) + eps) times gain). In ``form`` vector or vector-fp32, functions (exp, silu,
-    silu_mul, expsub, reciprocal, rsqrt; also gelu, gelu_mul, sigmoid, softplus) are the steps of :mod:`wsekern.ops.local.functions`, and an
-    instruction of those and of add, sub, mul, max, rope and rowdiv takes all rows together.
+    silu_mul, expsub, reciprocal, rsqrt; also gelu, gelu_mul, sigmoid, softplus) are the steps of
+    :mod:`wsekern.ops.local.functions`, and an instruction of those and of add, sub, mul, max, rope and rowdiv takes all rows
+    together.
 
     Sums are fp32 chains from 0, elements in order. Functions of the software library compute in fp32, as do the steps that
     take or give a number between two roundings; every other step is rounded to the precision. Cost: ``local_call +`` for each
