@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from wsekern.errors import InputError
-from wsekern.inference.reference import Activations, silu
+from wsekern.inference.reference.functions import Activations
 from wsekern.inference.reference.recurrent import recurrent
 from wsekern.workload.decoder import Norm, Recurrent
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-EXACT = Activations(np.exp, silu)
+EXACT = Activations()
 HIDDEN = 24
 
 

@@ -123,6 +123,11 @@ def first(x: str, output: str, axis: int, count: int) -> View:
     return View("first", (x,), (output,), axis, (count,))
 
 
+def window(x: str, output: str, axis: int, start: int, count: int) -> View:
+    """``count`` elements of ``x`` along ``axis`` from ``start`` on."""
+    return View("window", (x,), (output,), axis, (start, count))
+
+
 def last(x: str, output: str, axis: int) -> View:
     """The last element of ``x`` along ``axis``, which stays with size 1."""
     return View("last", (x,), (output,), axis)
@@ -179,6 +184,11 @@ def _first(view: View, x: np.ndarray) -> list[np.ndarray]:
     return [x[_along(view.axis, slice(*view.sizes))]]
 
 
+def _window(view: View, x: np.ndarray) -> list[np.ndarray]:
+    start, count = view.sizes
+    return [x[_along(view.axis, slice(start, start + count))]]
+
+
 def _last(view: View, x: np.ndarray) -> list[np.ndarray]:
     return [x[_along(view.axis, slice(-1, None))]]
 
@@ -192,11 +202,12 @@ def _append(view: View, cache: np.ndarray, x: np.ndarray, positions: np.ndarray)
 
 VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
     "split": _split, "join": _join, "pick": _pick, "stack": _stack, "reshape": _reshape, "swap": _swap, "repeat": _repeat,
-    "first": _first, "last": _last, "append": _append,
+    "first": _first, "window": _window, "last": _last, "append": _append,
 }
 """Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
 
 TIMED_ONLY = {
+    "recurrence": "the values of its recurrent layers",
     "place scores": "the scores of a column at their places among those of all experts",
     "rounds": "the scores once for each expert to choose, each time without those already chosen",
     "take experts": "the weights of the chosen experts, a row of work for each token and expert",

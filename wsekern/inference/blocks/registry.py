@@ -1,5 +1,6 @@
 """Which class places which part of a description: a line for each. What is not here cannot be placed on a wafer."""
 
+from collections.abc import Callable
 from typing import Any
 
 from wsekern.errors import InputError
@@ -7,18 +8,20 @@ from wsekern.inference.blocks.attention import AttentionOnGrid
 from wsekern.inference.blocks.experts import MixtureOnGrid
 from wsekern.inference.blocks.feed_forward import FeedForwardOnGrid
 from wsekern.inference.blocks.part import PartOnGrid
+from wsekern.inference.blocks.recurrent_kinds import recurrent_on_grid
 from wsekern.inference.grid import Grid
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Recurrent
 
-ON_GRID: dict[type, type[PartOnGrid[Any]]] = {
+ON_GRID: dict[type, Callable[..., PartOnGrid[Any]]] = {
     Attention: AttentionOnGrid,
     FeedForward: FeedForwardOnGrid,
     Mixture: MixtureOnGrid,
+    Recurrent: recurrent_on_grid,
 }
-"""Class of the description -> its class on a grid."""
+"""Class of the description -> its class on a grid, or what makes it."""
 
-_WORDS = {LatentAttention: "latent attention", Recurrent: "linear attention"}
+_WORDS = {LatentAttention: "latent attention"}
 BESIDE = "beside."
 """Stands before the names of a second mixer's weights."""
 

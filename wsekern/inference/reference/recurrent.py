@@ -1,20 +1,32 @@
 """Recurrent mixers in plain numpy, float32, token by token: what they keep is of one size, however long the sequence is."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.reference.functions import Activations, biased
+from wsekern.inference.reference.part import BlockWeights, ReferencePart
 from wsekern.workload.decoder import Recurrent
-
-if TYPE_CHECKING:
-    from wsekern.inference.reference import Activations
 
 Weights = dict[str, np.ndarray]
 
 
-def recurrent(part: Recurrent, weights: Weights, x: np.ndarray, cache: Weights, activations: "Activations") -> np.ndarray:
+class ReferenceRecurrent(ReferencePart):
+    """A recurrent mixer with its state."""
+
+    def __init__(self, part: Any, functions: Activations, prefix: str = ""):
+        super().__init__(part, functions, prefix)
+        self.cache: Weights = {}
+
+    def forward(self, h: np.ndarray, weights: BlockWeights, start: int) -> np.ndarray:
+        """The mixer's output (m, hidden) for ``h`` (m, hidden)."""
+        own = {name.removeprefix(self.prefix): value for name, value in weights.items() if name.startswith(self.prefix)}
+        return recurrent(self.part, own, h, self.cache, self.functions)
+
+
+def recurrent(part: Recurrent, weights: Weights, x: np.ndarray, cache: Weights, activations: Activations) -> np.ndarray:
     """What the mixer makes of ``x`` (tokens, hidden), which follows the tokens before. ``cache`` keeps ``state`` (value heads,
     key_dim, value_dim) and ``tail`` (kernel - 1, convolved); empty for a new sequence."""
     if part.kind not in _KINDS:
@@ -38,13 +50,12 @@ def _convolve(part: Recurrent, weights: Weights, x: np.ndarray, cache: Weights) 
     past = np.concatenate([cache.get("tail", np.zeros((part.kernel - 1, x.shape[1]), np.float32)), x])
     cache["tail"] = past[len(x):]
     out = sum(past[back:back + len(x)] * weights["conv"][:, back] for back in range(part.kernel))
-    return out + weights["conv_bias"] if "conv_bias" in weights else out
+    return biased(out, weights.get("conv_bias"))
 
 
 def _biased(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:
     """``x`` times matrix ``name``, plus its bias where there is one."""
-    out = x @ weights[name]
-    return out + weights[f"{name}_bias"] if f"{name}_bias" in weights else out
+    return biased(x @ weights[name], weights.get(f"{name}_bias"))
 
 
 def _normed(part: Recurrent, x: np.ndarray) -> np.ndarray:
@@ -63,7 +74,7 @@ def _heads(part: Recurrent, x: np.ndarray) -> np.ndarray:
     return np.repeat(heads, part.value_heads // part.key_heads, axis=1)
 
 
-def _gated_delta(part: Recurrent, weights: Weights, x: np.ndarray, cache: Weights, activations: "Activations") -> np.ndarray:
+def _gated_delta(part: Recurrent, weights: Weights, x: np.ndarray, cache: Weights, activations: Activations) -> np.ndarray:
     """The gated delta rule: S = e^g S + k (v - k e^g S) beta, read by q; keys and queries of length 1."""
     mixed = np.concatenate([x @ weights[name] for name in ("in_q", "in_k", "in_v")], axis=1)
     mixed = activations.silu(_convolve(part, weights, mixed, cache))
@@ -83,7 +94,7 @@ def _gated_delta(part: Recurrent, weights: Weights, x: np.ndarray, cache: Weight
     return (_normed(part, out) * weights["state_norm"]).reshape(len(x), -1) * gate @ weights["o"]
 
 
-def _mamba2(part: Recurrent, weights: Weights, x: np.ndarray, cache: Weights, activations: "Activations") -> np.ndarray:
+def _mamba2(part: Recurrent, weights: Weights, x: np.ndarray, cache: Weights, activations: Activations) -> np.ndarray:
     """A state space with one decay a head: S = e^(-a dt) S + B (x dt), read by C, plus D x. The gate stands before the norm,
     which heads that share B and C have together."""
     mixed = np.concatenate([_biased(weights, name, x) for name in ("in_x", "in_B", "in_C")], axis=1)
@@ -105,7 +116,7 @@ def _mamba2(part: Recurrent, weights: Weights, x: np.ndarray, cache: Weights, ac
 
 
 def _short_convolution(part: Recurrent, weights: Weights, x: np.ndarray, cache: Weights,
-                       activations: "Activations") -> np.ndarray:
+                       activations: Activations) -> np.ndarray:
     """Two gates around a convolution (LFM2): C conv(B x)."""
     b, c, v = (_biased(weights, name, x) for name in ("in_B", "in_C", "in_x"))
     return _biased(weights, "o", c * _convolve(part, weights, b * v, cache))
