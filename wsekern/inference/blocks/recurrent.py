@@ -27,7 +27,7 @@ from wsekern.ops.local.rows import Form
 from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import Recurrent
 
-STATE_TILE = 128
+STATE_TILE = 64
 """Elements of the state on a PE that a block of rows is chosen for: the work on more takes longer than sums over more rows."""
 
 L2_EPS = 1e-6
@@ -67,7 +67,7 @@ class RecurrentOnGrid(PartOnGrid[Recurrent]):
     @property
     def tail(self) -> int:
         """Elements of the tokens before that the convolution still reads."""
-        return (self.part.kernel - 1) * self.convolved
+        return max(0, self.part.kernel - 1) * self.convolved
 
     @property
     def weights(self) -> int:
@@ -91,7 +91,7 @@ class RecurrentOnGrid(PartOnGrid[Recurrent]):
 
     def cache(self) -> dict[str, tuple[int, ...]]:
         """The convolution's tail."""
-        return {f"cache.{self.prefix}tail": (self.part.kernel - 1, self.convolved)}
+        return {f"cache.{self.prefix}tail": (self.part.kernel - 1, self.convolved)} if self.part.kernel else {}
 
     # -- steps --------------------------------------------------------------------------------------------------------
     def project(self, tokens: int, names: tuple[str, ...]) -> Steps:

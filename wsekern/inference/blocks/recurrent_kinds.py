@@ -7,11 +7,9 @@ import numpy as np
 
 from wsekern.inference.blocks.common import all_reduce
 from wsekern.inference.blocks.part import BlockWeights
-from wsekern.inference.blocks.recurrent import L2_EPS, HeadsOnGrid, RecurrentOnGrid, ShortConvolutionOnGrid
-from wsekern.inference.grid import Grid
+from wsekern.inference.blocks.recurrent import L2_EPS, HeadsOnGrid
 from wsekern.inference.steps import LayerStep, Steps, Values, join, pick, repeat, reshape, split, swap
 from wsekern.ops import Local
-from wsekern.workload.decoder import Recurrent
 
 _step = partial(LayerStep, "recurrent")
 
@@ -109,6 +107,7 @@ class Mamba2OnGrid(HeadsOnGrid):
     def tiles(self, weights: BlockWeights, where: str) -> Values:
         """Projections, heads, ``weights.state_norm`` (key heads, values of one) and ``weights.skip`` (1, values)."""
         w, dim = self.own(weights), self.part.value_dim
+        w.setdefault("conv_bias", np.zeros(self.part.convolved, np.float32))
         head = np.where(self.value_index >= 0, self.value_index // dim, -1)
         tiles = {self.named("skip"): self.pieces(w["skip"], head)[:, :, None]}
         if self.part.norm:
@@ -160,13 +159,3 @@ def _behind_each_other(indexes: tuple[np.ndarray, ...], sizes: tuple[int, ...]) 
     """Indexes into vectors as indexes into one vector of all of them, of ``sizes``."""
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
     return tuple(np.where(index >= 0, index + start, -1) for index, start in zip(indexes, starts, strict=True))
-
-
-_KINDS: dict[str, type[RecurrentOnGrid]] = {
-    "gated_delta": GatedDeltaOnGrid, "mamba2": Mamba2OnGrid, "short_convolution": ShortConvolutionOnGrid,
-}
-
-
-def recurrent_on_grid(mapping: Grid, part: Recurrent, prefix: str = "") -> RecurrentOnGrid:
-    """A recurrent mixer on a grid, by its kind."""
-    return _KINDS[part.kind](mapping, part, prefix)

@@ -8,7 +8,7 @@ from wsekern.inference.blocks.attention import AttentionOnGrid
 from wsekern.inference.blocks.experts import MixtureOnGrid
 from wsekern.inference.blocks.feed_forward import FeedForwardOnGrid
 from wsekern.inference.blocks.part import PartOnGrid
-from wsekern.inference.blocks.recurrent_kinds import recurrent_on_grid
+from wsekern.inference.blocks.recurrent_timed import recurrent_on_grid
 from wsekern.inference.grid import Grid
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Recurrent
