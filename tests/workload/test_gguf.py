@@ -72,7 +72,7 @@ def neighbors(matrix, heads):
 def test_shapes_and_the_order_of_queries_and_keys(tmp_path, architecture, permuted):
     biases = [(f"blk.0.attn_{name}.bias", (size,)) for name, size in (("q", 32), ("k", 16), ("v", 16))] if not permuted else []
     path = write(tmp_path / "m.gguf", architecture, extra=biases)
-    weights = load_checkpoint(path).stored
+    weights = load_checkpoint(path).weights
     block = weights.block(0)
     order = neighbors if permuted else lambda matrix, heads: matrix
     np.testing.assert_array_equal(order(block["q"].T, HEADS), values((HIDDEN, HIDDEN)))
@@ -88,9 +88,9 @@ def test_values_are_those_of_the_gguf_package(tmp_path, kind):
     path = write(tmp_path / "m.gguf", kind=kind)
     tensor = values((WIDTH, HIDDEN))
     expected = gguf.dequantize(gguf.quantize(tensor, kind), kind)
-    np.testing.assert_array_equal(load_checkpoint(path).stored.block(0)["up"].T, expected)
+    np.testing.assert_array_equal(load_checkpoint(path).weights.block(0)["up"].T, expected)
     assert abs(expected - tensor).max() < 0.5
-    np.testing.assert_array_equal(load_checkpoint(path).stored.embed([3]),
+    np.testing.assert_array_equal(load_checkpoint(path).weights.embed([3]),
                                   gguf.dequantize(gguf.quantize(values((VOCAB, HIDDEN)), kind), kind)[[3]])
 
 
@@ -214,5 +214,51 @@ def test_whatever_the_bytes_are_one_sentence_says_so(tiny, changes):
     bad.write_bytes(data)
     with contextlib.suppress(InputError):
         checkpoint = load_checkpoint(bad)
-        checkpoint.stored.block(0)
+        checkpoint.weights.block(0)
         checkpoint.encode("abcd 12")
+
+
+def test_the_halves_of_latent_attention_are_joined(tmp_path):
+    """Keys are stored (heads, rank, features) and values (heads, features, rank); a model has them head by head."""
+    shapes = {"blk.0.attn_k_b.weight": (3, 5, 4), "blk.0.attn_v_b.weight": (3, 6, 5)}
+    file = GgufFile(write(tmp_path / "m.gguf", "deepseek2", extra=shapes.items()))
+    joined = file.read("blk.0.attn_kv_b.weight").reshape(3, 10, 5)
+    assert file.tensors["blk.0.attn_kv_b.weight"].shape == (30, 5) and "blk.0.attn_k_b.weight" not in file.tensors
+    np.testing.assert_array_equal(joined[:, :4], values((3, 5, 4)).swapaxes(1, 2))
+    np.testing.assert_array_equal(joined[:, 4:], values((3, 6, 5)))
+
+
+def test_keys_that_one_architecture_has(tmp_path):
+    keys = config_keys(GgufFile(write(tmp_path / "g.gguf", "gemma2", **{"attention.key_length": 8})))
+    assert keys["query_pre_attn_scalar"] == keys["head_dim"] == 8
+    keys = config_keys(GgufFile(write(tmp_path / "o.gguf", "olmo2", **{"attention.sliding_window": 16})))
+    assert keys["architectures"] == ["Olmo3ForCausalLM"] and keys["sliding_window"] == 16
+    keys = config_keys(GgufFile(write(tmp_path / "n.gguf", "glm4moe", nextn_predict_layers=1, block_count=2)))
+    assert keys["num_hidden_layers"] == 1 and keys["num_nextn_predict_layers"] == 1
+    keys = config_keys(GgufFile(write(tmp_path / "d.gguf", "deepseek2", **{
+        "attention.key_length": 24, "attention.key_length_mla": 12, "rope.dimension_count": 4, "attention.value_length_mla": 6,
+        "attention.kv_lora_rank": 20}, extra=[("blk.0.exp_probs_b.bias", (4,))])))
+    assert keys["architectures"] == ["DeepseekV3ForCausalLM"]
+    assert (keys["qk_nope_head_dim"], keys["qk_rope_head_dim"], keys["v_head_dim"]) == (8, 4, 6)
+
+
+def test_a_model_in_several_files(tmp_path):
+    first, second = (tmp_path / f"m-0000{part}-of-00002.gguf" for part in (1, 2))
+    writer = gguf.GGUFWriter(first, "llama")
+    other = gguf.GGUFWriter(second, "llama")
+    writer.add_uint16("split.count", 2)
+    writer.add_tensor("a.weight", values((2, 4)))
+    other.add_tensor("b.weight", values((3, 4), 1))
+    for part in (writer, other):
+        part.write_header_to_file()
+        part.write_kv_data_to_file()
+        part.write_tensors_to_file()
+        part.close()
+    file = GgufFile(first)
+    np.testing.assert_array_equal(file.read("a.weight"), values((2, 4)))
+    np.testing.assert_array_equal(file.read("b.weight"), values((3, 4), 1))
+    second.unlink()
+    with pytest.raises(InputError, match="m-00002-of-00002.gguf is not beside it"):
+        GgufFile(first)
+    with pytest.raises(InputError, match="give the first"):
+        GgufFile(first.rename(tmp_path / "other.gguf"))

@@ -1,7 +1,11 @@
 """Every tensor that ``transformers`` saves is a weight of the description, with the values that its own modules have."""
 
+import contextlib
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wsekern.errors import InputError
 from wsekern.workload import load_config
@@ -141,3 +145,19 @@ def test_other_layouts_are_refused_with_what_to_do(tmp_path, name, told):
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(InputError, match=told):
         Safetensors(tmp_path)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 255)), min_size=1, max_size=4), st.integers(0, 3000))
+def test_whatever_the_bytes_are_one_sentence_says_so(tmp_path_factory, changes, cut):
+    from safetensors.numpy import save
+
+    data = bytearray(save({"model.a.weight": np.ones((3, 4), np.float32), "b": np.ones(5, np.float16)}))
+    for at, byte in changes:
+        data[at % len(data)] = byte
+    folder = tmp_path_factory.mktemp("fuzz")
+    (folder / "model.safetensors").write_bytes(data[:cut])
+    with contextlib.suppress(InputError):
+        source = Safetensors(folder)
+        for name in source.tensors:
+            source.read(name)

@@ -14,14 +14,12 @@ from wsekern.workload.gguf_names import gguf_layout
 from wsekern.workload.gguf_text import gguf_settings, gguf_template, gguf_text
 from wsekern.workload.installed import installed_model
 from wsekern.workload.load import bundled_models, load_config
+from wsekern.workload.quantized import open_folder
 from wsekern.workload.rope import frequencies
-from wsekern.workload.tensors import Safetensors
 from wsekern.workload.text import Text
 from wsekern.workload.tokenizer_files import load_text
 from wsekern.workload.weights import StoredWeights
 
-EXECUTABLE = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
-"""Architectures whose weights wsekern can execute; others are known by their shape only."""
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
@@ -68,8 +66,8 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
         raise InputError(f"no model folder {str(folder)!r}{known} expected a folder with config.json, model.safetensors and "
                          "tokenizer.json")
     config = load_config(path)
-    check_executable(config, str(path / "config.json"))
-    weights, text = StoredWeights(Safetensors(path), config), load_text(path, config.vocab)
+    _check_rotations(config, str(path / "config.json"))
+    weights, text = StoredWeights(open_folder(path), config), load_text(path, config.vocab)
     return Checkpoint(folder=path, config=config, weights=weights, text=text, chat=load_template(path, text.special),
                       settings=load_settings(path, config.vocab))
 
@@ -77,19 +75,15 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
 def _load_gguf(path: Path) -> Checkpoint:
     file = GgufFile(path)
     config = gguf_config(file, path.stem)
-    check_executable(config, str(path))
-    text = gguf_text(file, config.vocab)
-    return Checkpoint(folder=path, config=config, weights=StoredWeights(file, config, gguf_layout(file.architecture)), text=text,
+    _check_rotations(config, str(path))
+    weights, text = StoredWeights(file, config, gguf_layout(file.architecture)), gguf_text(file, config.vocab)
+    return Checkpoint(folder=path, config=config, weights=weights, text=text,
                       chat=gguf_template(file, text), settings=gguf_settings(file, config.vocab))
 
 
-def check_executable(config: ModelConfig, where: str) -> None:
-    """Refuse a model that is known by its shape only."""
-    if config.architecture not in EXECUTABLE:
-        raise InputError(f"{where}: {config.architecture} cannot be executed yet; use one of {', '.join(EXECUTABLE)}")
-    if config.activation not in ("silu", "swish"):
-        raise InputError(f"{where}: activation {config.activation[:60]!r} cannot be executed yet; expected hidden_act silu")
-    if config.quantization:
-        raise InputError(f"{where}: weights stored as {config.quantization} cannot be executed yet; expected float16, bfloat16 "
-                         "or float32")
-    frequencies(config.rotary, where)
+def _check_rotations(config: ModelConfig, where: str) -> None:
+    """Refuse angles that cannot be reckoned, before the weights are looked at."""
+    for block, _ in config.kinds:
+        for mixer in block.mixers:
+            if getattr(mixer, "rotary", None) is not None:
+                frequencies(mixer.rotary, where)

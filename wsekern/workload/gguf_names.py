@@ -30,8 +30,7 @@ _BLOCK: Table = modules({
 _NEIGHBORS: Table = {**modules({"attn_q": "q"}, neighbors="heads"), **modules({"attn_k": "k"}, neighbors="kv_heads")}
 
 _FUSED: dict[str, Table] = {
-    "phi3": modules({"ffn_up": "gate up"}),
-    "glm4": modules({"ffn_up": "gate up"}),
+    "phi3": modules({"ffn_up": "gate up"}), "glm4": modules({"ffn_up": "gate up"}),
 }
 """Architectures that keep the gate in front of ``ffn_up``."""
 

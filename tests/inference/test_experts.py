@@ -1,0 +1,164 @@
+"""Mixtures of experts on the wafer against the plain reference, on both engines."""
+
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from wsekern.inference.blocks.experts import MixtureOnGrid
+from wsekern.inference.grid import Grid
+from wsekern.inference.reference import Activations
+from wsekern.inference.reference.mixture import ReferenceMixture
+from wsekern.inference.steps import View
+from wsekern.machine import load_machine
+from wsekern.number_formats import narrow, widen
+from wsekern.ops import CycleEngine, FlowEngine
+from wsekern.workload import uniform
+from wsekern.workload.decoder import FeedForward, Mixture
+
+WSE3 = load_machine("wse3")
+HIDDEN, TOKENS = 14, 5
+SILU = FeedForward(width=11)
+SIGMOID = dict(scores="sigmoid", normalized=True, scale=2.5, correction=True)
+MIXTURES = {
+    "mixtral": Mixture(experts=5, chosen=2, expert=SILU, normalized=True),
+    "olmoe": Mixture(experts=9, chosen=3, expert=SILU),
+    "qwen2": Mixture(experts=6, chosen=2, expert=SILU, shared=FeedForward(width=9), shared_gate=True),
+    "gpt-oss": Mixture(experts=6, chosen=3, scores="softmax_chosen", router_bias=True,
+                       expert=FeedForward(width=11, activation="clamped_silu", bias=True, limit=7.0)),
+    "deepseek-v2": Mixture(experts=8, chosen=3, expert=SILU, shared=SILU, scale=1.5, groups=4, groups_chosen=2, group_best=1),
+    "deepseek-v3": Mixture(experts=8, chosen=3, expert=SILU, shared=SILU, groups=4, groups_chosen=2, **SIGMOID),
+    "glm": Mixture(experts=8, chosen=3, expert=SILU, shared=SILU, **SIGMOID | dict(normalized=False)),
+    "llama4": Mixture(experts=4, chosen=1, expert=SILU, shared=SILU, scores="sigmoid", early=True),
+    "ernie": Mixture(experts=6, chosen=2, expert=SILU, normalized=True, correction=True),
+    "dense-beside": Mixture(experts=4, chosen=2, expert=SILU, dense=FeedForward(width=6, bias=True), shared=SILU),
+    "nemotron": Mixture(experts=6, chosen=2, latent=9, expert=FeedForward(width=8, gated=False, activation="relu2"),
+                        shared=FeedForward(width=10, gated=False, activation="relu2"), **SIGMOID),
+}
+
+
+def random_weights(part: Mixture, hidden: int = HIDDEN, seed: int = 0) -> dict[str, np.ndarray]:
+    """Weights of a mixture, at random."""
+    random = np.random.default_rng(seed)
+    experts, inner = (part.experts,), part.latent or hidden
+    weights = {"router": (hidden, part.experts)}
+    if part.router_bias:
+        weights["router_bias"] = experts
+    if part.correction:
+        weights["correction"] = experts
+    if part.shared_gate:
+        weights["shared_router"] = (hidden, 1)
+    if part.latent:
+        weights |= {"latent_in": (hidden, inner), "latent_out": (inner, hidden)}
+    for name, feed, many, size in (("experts", part.expert, experts, inner), ("shared", part.shared, (), hidden),
+                                   ("dense", part.dense, (), hidden)):
+        if feed is None:
+            continue
+        for half in ("gate", "up") if feed.gated else ("up",):
+            weights |= {f"{name}_{half}": (*many, size, feed.width), f"{name}_{half}_bias": (*many, feed.width)}
+        weights |= {f"{name}_down": (*many, feed.width, size), f"{name}_down_bias": (*many, size)}
+        if not feed.bias:
+            weights = {key: shape for key, shape in weights.items() if not (key.startswith(name) and key.endswith("_bias"))}
+    return {name: random.standard_normal(shape).astype(np.float32) * np.float32(0.6) for name, shape in weights.items()}
+
+
+def run_part(placed, weights, engine, h: np.ndarray) -> np.ndarray:
+    """``out`` (tokens, hidden) of a part for ``h`` (tokens, hidden), read from the first column; all columns are alike."""
+    m, precision = placed.mapping, placed.mapping.precision
+    rows = m.index_y(m.config.hidden)
+    pieces = np.where(rows >= 0, h[:, rows], 0).swapaxes(0, 1).astype(np.float32)
+    values = {"h": np.ascontiguousarray(np.broadcast_to(narrow(pieces, precision, "h")[:, None],
+                                                        (m.height, m.width, *pieces.shape[1:])))}
+    values |= placed.tiles(weights, "layer 0")
+    for step in placed.steps(len(h), 1):
+        if isinstance(step, View):
+            step.run(values)
+        else:
+            step.run(engine, values)
+    out = values["out"]
+    assert (out == out[:, :1]).all()
+    return widen(out[:, 0], precision).swapaxes(0, 1).reshape(len(h), -1)[:, :m.config.hidden]
+
+
+def placed_mixture(part: Mixture, width: int, height: int, precision: str, **options) -> MixtureOnGrid:
+    model = uniform(layers=1, hidden=HIDDEN, heads=2, kv_heads=2, head_dim=4, ffn=8, vocab=16, max_context=64)
+    return MixtureOnGrid(Grid(model, width, height, precision, **options), part)
+
+
+def engines(precision: str, width: int, height: int) -> list:
+    return [engine(WSE3, width, height, profile="silicon", precision=precision) for engine in (FlowEngine, CycleEngine)]
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("grid", [(4, 4), (3, 5), (9, 4)])
+def test_a_mixture_is_the_plain_one_on_both_engines(name, grid):
+    part, weights = MIXTURES[name], random_weights(MIXTURES[name])
+    h = np.random.default_rng(1).standard_normal((TOKENS, HIDDEN)).astype(np.float32)
+    placed, (flow, cycle) = placed_mixture(part, *grid, "fp32"), engines("fp32", *grid)
+    found = run_part(placed, weights, flow, h)
+    np.testing.assert_allclose(found, ReferenceMixture(part, Activations()).forward(h, weights, 0), rtol=1e-4, atol=1e-4)
+    assert run_part(placed, weights, cycle, h).tobytes() == found.tobytes()
+    if grid == (4, 4):
+        np.testing.assert_array_equal(cycle.clock, flow.clock)
+    assert abs(cycle.cycles - flow.cycles) <= 0.0025 * flow.cycles
+    timed = FlowEngine(WSE3, *grid, profile="silicon", precision="fp32")
+    for step in placed.steps(TOKENS, 1):
+        step.time(timed)
+    np.testing.assert_array_equal(timed.clock, flow.clock)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp16_fp32", "bf16"])
+@pytest.mark.parametrize("name", ["olmoe", "gpt-oss", "deepseek-v2", "deepseek-v3", "ernie", "nemotron"])
+def test_small_floats_are_the_same_on_both_engines_and_stay_close(name, precision):
+    part, weights = MIXTURES[name], random_weights(MIXTURES[name])
+    h = np.random.default_rng(1).standard_normal((TOKENS, HIDDEN)).astype(np.float32)
+    placed, (flow, cycle) = placed_mixture(part, 4, 4, precision), engines(precision, 4, 4)
+    found = run_part(placed, weights, flow, h)
+    assert run_part(placed, weights, cycle, h).tobytes() == found.tobytes()
+    np.testing.assert_array_equal(cycle.clock, flow.clock)
+    expected = ReferenceMixture(part, Activations()).forward(h, weights, 0)
+    close = np.abs(found - expected).max(axis=1) < (0.1 if precision == "bf16" else 0.02) * np.abs(expected).max()
+    assert close.sum() >= TOKENS - 1        # a token whose scores are nearly equal may choose otherwise
+
+
+@pytest.mark.parametrize("form", ["scalar", "vector-fp32"])
+@pytest.mark.parametrize("name", ["gpt-oss", "deepseek-v3", "qwen2"])
+def test_other_forms_of_functions_give_the_same(name, form):
+    part, weights = MIXTURES[name], random_weights(MIXTURES[name])
+    h = np.random.default_rng(1).standard_normal((TOKENS, HIDDEN)).astype(np.float32)
+    placed, (flow, cycle) = placed_mixture(part, 4, 4, "fp32", activations=form), engines("fp32", 4, 4)
+    found = run_part(placed, weights, flow, h)
+    np.testing.assert_allclose(found, ReferenceMixture(part, Activations()).forward(h, weights, 0), rtol=1e-4, atol=1e-4)
+    assert run_part(placed, weights, cycle, h).tobytes() == found.tobytes()
+
+
+def test_of_equal_scores_the_lower_index_is_taken_in_every_precision():
+    part = dataclasses.replace(MIXTURES["mixtral"], experts=6, chosen=3)
+    weights = random_weights(part)
+    weights["router"][:] = weights["router"][:, :1]
+    weights["router"][:, 4] += 1
+    h = np.ones((2, HIDDEN), np.float32)
+    for precision in ("fp32", "fp16", "bf16"):
+        placed = placed_mixture(part, 4, 3, precision)
+        found = run_part(placed, weights, engines(precision, 4, 3)[0], h)
+        expected = ReferenceMixture(part, Activations()).forward(h, weights, 0)
+        np.testing.assert_allclose(found, expected, atol=0.1 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("grid", [(4, 4), (3, 5), (9, 4)])
+def test_memory_is_what_the_fullest_pe_keeps(name, grid):
+    """Not less than the weights on any PE, which fill the places of their tiles; not more than padded tiles would take."""
+    part = MIXTURES[name]
+    placed = placed_mixture(part, *grid, "fp32")
+    weights = {key: np.abs(value) + 1 for key, value in random_weights(part).items()}
+    tiles = {key: tile for key, tile in placed.tiles(weights, "").items() if not key.endswith("places")}
+    there = sum(np.count_nonzero(tile.reshape(*tile.shape[:2], -1), axis=-1) for tile in tiles.values())
+    assert there.max() <= placed.weights <= sum(tile[0, 0].size for tile in tiles.values())
+
+
+def test_what_has_no_steps_is_named():
+    softplus = dataclasses.replace(MIXTURES["mixtral"], scores="sqrt_softplus")
+    assert "softplus" in placed_mixture(softplus, 4, 4, "fp32").missing()
+    assert not any(placed_mixture(part, 4, 4, "fp32").missing() for part in MIXTURES.values())

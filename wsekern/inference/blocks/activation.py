@@ -1,0 +1,42 @@
+"""Activations of feed-forward parts, as steps of local work."""
+
+from functools import partial
+
+from wsekern.inference.grid import Grid
+from wsekern.inference.steps import LayerStep, Steps, split
+from wsekern.ops import Local
+from wsekern.ops.local.vector import room_bytes
+from wsekern.workload.decoder import FeedForward
+
+FUNCTIONS = {"silu": "silu", "gelu": "gelu_erf", "gelu_tanh": "gelu", "quick_gelu": "quick_gelu", "relu": "relu",
+             "relu2": "relu2"}
+"""Activation of a description -> the local work that computes it, of one number; ``clamped_silu`` is of two."""
+_step = partial(LayerStep, "ffn")
+
+
+def missing_activation(feed: FeedForward) -> str:
+    """The activation, where it has no steps; else empty."""
+    there = feed.gated if feed.activation == "clamped_silu" else feed.activation in FUNCTIONS
+    return "" if there else feed.activation
+
+
+def activation_room(mapping: Grid, feed: FeedForward, elements: int) -> int:
+    """Bytes that the activation of so many elements takes beside its tiles."""
+    return room_bytes(_kind(feed), mapping.form, mapping.precision, elements)
+
+
+def activation_steps(mapping: Grid, feed: FeedForward, rows: int, n: int, x: str, output: str) -> Steps:
+    """``output`` (rows, n) of ``x``: (rows, 2 n) with the gate first where there is one, else (rows, n)."""
+    kind = _kind(feed)
+    work = Local(kind, n, rows, factor=feed.limit or 1.0, form=mapping.form)
+    if not feed.gated:
+        return [_step(kind, work, (x,), output)]
+    halves = f"{x}.gate", f"{x}.up"
+    return [split(x, halves, (n, n), axis=1), _step(kind, work, halves, output)]
+
+
+def _kind(feed: FeedForward) -> str:
+    """Local work that the activation is."""
+    if feed.activation == "clamped_silu":
+        return feed.activation
+    return f"{FUNCTIONS[feed.activation]}_mul" if feed.gated else FUNCTIONS[feed.activation]
