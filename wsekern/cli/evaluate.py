@@ -73,8 +73,8 @@ def arithmetics(precisions: tuple[str, ...], formats: tuple[str, ...], forms: tu
 
 
 def _show(facts: dict[str, Any], scores: "list[Score]", json_path: str | None) -> None:
-    from wsekern.report import scores_view
-
     emit(json_path, {**facts, "exact_perplexity": scores[0].exact_perplexity, "rows": [one.to_dict() for one in scores]})
     if json_path != "-":
+        from wsekern.report import scores_view
+
         open_console().print(scores_view(f"{facts['model']}: {facts['tokens']} tokens of {Path(facts['text']).name}", scores))
