@@ -164,6 +164,7 @@ def test_evaluate_prints_a_row_for_each_arithmetic(wsekern):
     assert [(row["precision"], row["weights"]) for row in data["rows"]] == [
         ("fp32", "stored"), ("fp32", "int4"), ("bf16", "stored"), ("bf16", "int4")]
     assert data["rows"][0]["perplexity"] == pytest.approx(data["exact_perplexity"], rel=1e-5)
+    assert set(data["weight_formats"]) == {"int4"} and "32 inputs" in data["weight_formats"]["int4"]
     assert abs(data["rows"][1]["nats_above_exact"]) > abs(data["rows"][0]["nats_above_exact"])
 
 
