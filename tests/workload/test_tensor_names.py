@@ -23,7 +23,7 @@ EXPERTS = {**SIZES, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediat
 SHARED = {**SIZES, "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "n_shared_experts": 1,
           "first_k_dense_replace": 1}
 LATENT = {**SHARED, "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 6,
-          "num_key_value_heads": 4, "n_group": 2, "topk_group": 1}
+          "num_key_value_heads": 4, "n_group": 2, "topk_group": 1, "head_dim": 4}
 DELTA = {**EXPERTS, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
          "linear_value_head_dim": 6, "linear_conv_kernel_dim": 4, "layer_types": ["linear_attention", "full_attention"],
          "shared_expert_intermediate_size": 24}
