@@ -35,7 +35,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "attention.key_length": ("head_dim",), "attention.sliding_window": ("sliding_window",),
     "attention.layer_norm_rms_epsilon": ("rms_norm_eps", "norm_eps"),
     "attention.layer_norm_epsilon": ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps"),
-    "rope.freq_base": ("rope_theta", "rotary_emb_base"), "rope.freq_base_swa": ("rope_local_base_freq",), "attn_logit_softcapping": ("attn_logit_softcapping",),
+    "rope.freq_base": ("rope_theta", "rotary_emb_base"), "rope.freq_base_swa": ("rope_local_base_freq",),
+    "attn_logit_softcapping": ("attn_logit_softcapping",),
     "final_logit_softcapping": ("final_logit_softcapping",), "attention.scale": ("attention_multiplier",),
     "embedding_scale": ("embedding_multiplier",), "residual_scale": ("residual_multiplier",),
     "expert_count": ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
@@ -115,7 +116,9 @@ def _rotary(file: GgufFile, given: dict[str, Any]) -> dict[str, Any]:
     Factors that divide the frequencies one by one are stored as tensors (Llama 3.1's, and longrope's for both lengths).
     """
     heads = given.get("attention.head_count")
-    size = given.get("attention.key_length") or (given.get("embedding_length", 0) // heads if type(heads) is int and heads else 0)
+    size = given.get("attention.key_length")
+    if not size and type(heads) is int and heads:
+        size = given.get("embedding_length", 0) // heads
     turned, keys = given.get("rope.dimension_count"), {}
     if type(turned) is int and type(size) is int and 0 < turned < size and "attention.kv_lora_rank" not in given:
         keys = {"partial_rotary_factor": turned / size, "rotary_pct": turned / size}
@@ -164,8 +167,8 @@ def _own(kind: str, given: dict[str, Any], keys: dict[str, Any]) -> dict[str, An
 
 
 def _latent(given: dict[str, Any], corrected: bool) -> dict[str, Any]:
-    """Heads of DeepSeek's latent attention: ``..._mla`` where the file states the absorbed sizes beside. Version 3 ``corrected``
-    the choice of experts, and chooses them by sigmoid."""
+    """Heads of DeepSeek's latent attention: ``..._mla`` where the file states the absorbed sizes beside. Version 3
+    ``corrected`` the choice of experts, and chooses them by sigmoid."""
     turned = given.get("rope.dimension_count", 0)
     whole = given.get("attention.key_length_mla", given.get("attention.key_length", 0))
     scores = "sigmoid" if corrected or given.get("expert_gating_func") == 2 else "softmax"
