@@ -282,3 +282,23 @@ def test_a_model_in_several_files(tmp_path):
         GgufFile(first)
     with pytest.raises(InputError, match="give the first"):
         GgufFile(first.rename(tmp_path / "other.gguf"))
+
+
+def test_value_heads_of_linear_attention_are_put_beside_their_key_head():
+    from wsekern.workload.decoder import Recurrent
+    from wsekern.workload.gguf_names import gguf_layout
+
+    mixer = Recurrent(kind="gated_delta", key_heads=2, key_dim=3, value_heads=6, value_dim=4, matrices=())
+    heads = np.arange(6, dtype=np.float32)  # 0 1 2 read key head 0, 3 4 5 key head 1
+    stored = heads.reshape(2, 3).T.ravel()  # 0 3 1 4 2 5
+    features = np.repeat(stored, 4)
+    restore = gguf_layout("qwen35").restore
+    np.testing.assert_array_equal(restore("dt_bias", stored, mixer), heads)
+    np.testing.assert_allclose(restore("decay", -np.exp(stored), mixer), heads, atol=1e-6)
+    np.testing.assert_array_equal(restore("in_a", np.stack([stored, stored]), mixer), np.stack([heads, heads]))
+    np.testing.assert_array_equal(restore("in_z", features[None], mixer), np.repeat(heads, 4)[None])
+    np.testing.assert_array_equal(restore("o", features[:, None], mixer), np.repeat(heads, 4)[:, None])
+    conv = np.concatenate([np.arange(100, 112), features])[:, None].astype(np.float32)
+    np.testing.assert_array_equal(restore("conv", conv, mixer)[:, 0], [*range(100, 112), *np.repeat(heads, 4)])
+    np.testing.assert_array_equal(gguf_layout("qwen3next").restore("dt_bias", stored, mixer), stored)
+    np.testing.assert_array_equal(restore("q", stored, None), stored)

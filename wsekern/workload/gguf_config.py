@@ -25,6 +25,7 @@ ARCHITECTURES = {
     "gpt-oss": "GptOssForCausalLM", "deepseek2": "DeepseekV3ForCausalLM", "glm4moe": "Glm4MoeForCausalLM",
     "dots1": "Dots1ForCausalLM", "bloom": "BloomForCausalLM", "ernie4_5-moe": "Ernie4_5_MoeForCausalLM",
     "minimax-m2": "MiniMaxM2ForCausalLM", "llama4": "Llama4ForCausalLM",
+    "qwen3next": "Qwen3NextForCausalLM", "qwen35": "Qwen3_5ForCausalLM", "qwen35moe": "Qwen3_5MoeForCausalLM",
 }
 """``general.architecture`` -> the class of the same shape in ``transformers``."""
 
@@ -48,7 +49,9 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "expert_weights_scale": ("routed_scaling_factor",), "expert_group_count": ("n_group",),
     "expert_group_used_count": ("topk_group",), "attention.q_lora_rank": ("q_lora_rank",),
     "attention.kv_lora_rank": ("kv_lora_rank",), "nextn_predict_layers": ("num_nextn_predict_layers",),
-    "use_parallel_residual": ("use_parallel_residual",),
+    "full_attention_interval": ("full_attention_interval",), "ssm.conv_kernel": ("linear_conv_kernel_dim",),
+    "ssm.state_size": ("linear_key_head_dim",), "ssm.group_count": ("linear_num_key_heads",),
+    "ssm.time_step_rank": ("linear_num_value_heads",), "use_parallel_residual": ("use_parallel_residual",),
 }
 """Key of metadata, behind the architecture -> keys of a config.json."""
 
@@ -161,6 +164,10 @@ def _own(kind: str, given: dict[str, Any], keys: dict[str, Any]) -> dict[str, An
         # The file does not say it: llama.cpp, too, knows the largest of each family by its blocks.
         largest = given.get("block_count") == {"gemma2": 46, "gemma3": 62}[kind]
         return {"query_pre_attn_scalar": keys["hidden_size"] // keys["num_attention_heads"] if largest else keys["head_dim"]}
+    if kind in ("qwen3next", "qwen35", "qwen35moe"):
+        heads, inner = given.get("ssm.time_step_rank"), given.get("ssm.inner_size")
+        known = type(heads) is int and type(inner) is int and heads > 0
+        return {"norm_topk_prob": True} | ({"linear_value_head_dim": inner // heads} if known else {})
     if kind == "stablelm":
         return {"use_qkv_bias": keys["attention_bias"]}
     return {}
