@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wsekern.inference.steps
-from wsekern.inference.layer import embedding_steps, head_steps, layer_cache, layer_steps, layer_tiles
+from wsekern.inference.layer import layer_cache, layer_steps, layer_tiles
 from wsekern.inference.mapping import Mapping
+from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.steps import (
     VIEWS,
     LayerStep,

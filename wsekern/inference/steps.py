@@ -257,7 +257,7 @@ def last_uses(steps: Steps, kept: Iterable[str]) -> list[tuple[LayerStep | View,
 def describe_steps(steps: Steps) -> str:
     """A line for each step: its part, its name, inputs -> output, its operation. Views have no part.
 
-    >>> from wsekern.inference.layer import head_steps
+    >>> from wsekern.inference.outer import head_steps
     >>> from wsekern.inference.mapping import Mapping
     >>> from wsekern.workload import load_config
     >>> print(describe_steps(head_steps(Mapping(load_config("llama3-8b"), 64, 64))))  # doctest: +ELLIPSIS

@@ -34,7 +34,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         """What has no steps yet."""
         feeds = (self.part.expert, *(beside for _, beside, _ in self.beside))
         odd = next(filter(None, map(missing_activation, feeds)), "")
-        found = {f"experts that compute {odd}": odd,
+        found = {f"experts of {odd}": odd,
                  "the square root of a softplus as scores of experts": self.part.scores == "sqrt_softplus",
                  "biases of experts that work on a projection or on weighed inputs":
                      self.part.expert.bias and (self.part.latent or self.part.early)}
@@ -44,7 +44,8 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         """Where experts lie, and how they are chosen."""
         part = self.part
         return ["every expert is spread over all columns of its region: no choice of experts is slower than another",
-                f"every PE chooses the {part.chosen} experts of a token itself, by rounds of four passes over {part.experts} scores"]
+                f"every PE chooses the {part.chosen} experts of a token itself, by rounds of four passes over {part.experts} "
+                "scores"]
 
     # -- sizes of the pieces ------------------------------------------------------------------------------------------
     @cached_property

@@ -37,10 +37,12 @@ class LatentOnGrid(PartOnGrid[LatentAttention]):
     def assumptions(self) -> list[str]:
         """The form of attention, and where the cache lies."""
         part = self.part
-        lines = [f"latent attention in its absorbed form, for prompts too: {part.latent} elements are kept of a position and layer, "
-                 f"on {self.segment} columns" + (f", {self.copies} times, each for its share of the heads" if self.copies > 1 else "")]
+        copies = f", {self.copies} times, each for its share of the heads" if self.copies > 1 else ""
+        lines = [f"latent attention in its absorbed form, for prompts too: {part.latent} elements are kept of a position and "
+                 f"layer, on {self.segment} columns{copies}"]
         if part.indexer is not None:
-            lines.append(f"every position is read: the indexer, which would choose {part.indexer.chosen:,} of them, is left out")
+            lines.append("every position is read: the indexer, which would choose "
+                         f"{part.indexer.chosen:,} of them, is left out")
         return lines
 
     # -- sizes of the pieces ------------------------------------------------------------------------------------------
