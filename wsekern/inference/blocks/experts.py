@@ -34,7 +34,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         """What has no steps yet."""
         feeds = (self.part.expert, *(beside for _, beside, _ in self.beside))
         odd = next(filter(None, map(missing_activation, feeds)), "")
-        found = {f"experts of {odd}": odd,
+        found = {f"experts that compute {odd}": odd,
                  "the square root of a softplus as scores of experts": self.part.scores == "sqrt_softplus",
                  "biases of experts that work on a projection or on weighed inputs":
                      self.part.expert.bias and (self.part.latent or self.part.early)}
