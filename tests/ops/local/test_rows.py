@@ -86,8 +86,8 @@ def test_every_kind_is_the_same_on_both_engines(machine, kind, precision, grid, 
 
 
 @settings(max_examples=120, deadline=None)
-@given(machine=MACHINES, kind=st.sampled_from([Gemm, GemmTransposed, BatchedGemv]), precision=st.sampled_from(PRECISIONS), grid=GRIDS,
-       sizes=st.tuples(*[st.one_of(st.integers(0, 5), st.just(17))] * 3), seed=st.integers(0, 99))
+@given(machine=MACHINES, kind=st.sampled_from([Gemm, GemmTransposed, BatchedGemv]), precision=st.sampled_from(PRECISIONS),
+       grid=GRIDS, sizes=st.tuples(*[st.one_of(st.integers(0, 5), st.just(17))] * 3), seed=st.integers(0, 99))
 def test_products_of_tiles_are_the_same_on_both_engines(machine, kind, precision, grid, sizes, seed):
     operation, rng = kind(*sizes), np.random.default_rng(seed)
     tiles = [made(rng, ELEMENT_TYPES[precision], 0.0, grid[1], grid[0], *shape) for shape in operation.tiles()]
