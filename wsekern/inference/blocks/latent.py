@@ -16,12 +16,12 @@ import numpy as np
 
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
-from wsekern.inference.steps import LayerStep, Steps, Values, append, first, pick, repeat, reshape, split, stack, take
+from wsekern.inference.steps import LayerStep, Steps, Values, append, first, join, pick, repeat, reshape, split, stack, take
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import narrow
 from wsekern.ops import Gemm, GemmTransposed, Local
 from wsekern.ops.local.vector import room_bytes
-from wsekern.workload.decoder import LatentAttention
+from wsekern.workload.decoder import LatentAttention, Norm
 from wsekern.workload.request import PRECISIONS
 from wsekern.workload.rope import rotation
 
@@ -140,7 +140,7 @@ class LatentOnGrid(PartOnGrid[LatentAttention]):
                 *self._softmax(tokens, slots), *self._values(tokens), *self._output(tokens)]
 
     def _compress(self, tokens: int) -> Steps:
-        """``compressed`` (tokens, compressed) queries, normed where there are any, and ``latent`` (tokens, features)."""
+        """``compressed`` (tokens, compressed) queries and ``latent`` (tokens, features), both normed."""
         m, part, n = self.mapping, self.part, self.compressed
         both = n + self.features
         steps: Steps = [_step("compress", Gemm(tokens, m.hidden, both), ("h", self.named("compress")), "both"),
@@ -148,12 +148,29 @@ class LatentOnGrid(PartOnGrid[LatentAttention]):
         if part.biases:
             steps += add_bias(m, "attention", f"{self.prefix}compress_bias", tokens, both, "both")
         steps.append(split("both", ("compressed", "latent"), (n, self.features), axis=1))
-        if not part.q_rank or part.norm is None:
-            return steps
-        return [*steps, _step("q_norm_squares", Local("sumsq", n, tokens), ("compressed",), "squares"),
-                _step("q_norm_reduce", all_reduce(m, tokens, "x", precision="fp32"), ("squares",), "squares"),
-                _step("q_norm_scale", Local("rownorm", n, tokens, divisor=part.q_rank, eps=part.norm.eps),
-                      ("compressed", "squares", self.named("q_a_norm")), "compressed")]
+        return [*steps, *(self._norms(tokens, part.norm) if part.norm is not None else [])]
+
+    def _norms(self, tokens: int, norm: Norm) -> Steps:
+        """The norms of both: their squares are summed together, those of the latents over all copies. What rotates is not
+        normed."""
+        m, part, n = self.mapping, self.part, self.features
+        multiply = Local("mul", n, tokens, form=m.form)
+        steps: Steps = [repeat(self.named("is_latent"), "only", 0, tokens), repeat(self.named("is_rotated"), "rest", 0, tokens),
+                        _step("kv_norm_only", multiply, ("latent", "only"), "only"),
+                        _step("kv_norm_rest", multiply, ("latent", "rest"), "rest"),
+                        _step("kv_norm_squares", Local("sumsq", n, tokens), ("only",), "squares")]
+        if part.q_rank:
+            steps += [_step("q_norm_squares", Local("sumsq", self.compressed, tokens), ("compressed",), "q_squares"),
+                      join(("q_squares", "squares"), "squares", 0)]
+        sums = 2 * tokens if part.q_rank else tokens
+        steps.append(_step("norm_reduce", all_reduce(m, sums, "x", precision="fp32"), ("squares",), "squares"))
+        if part.q_rank:
+            scale = Local("rownorm", self.compressed, tokens, divisor=part.q_rank, eps=norm.eps)
+            steps += [split("squares", ("q_squares", "squares"), (tokens, tokens), axis=0),
+                      _step("q_norm_scale", scale, ("compressed", "q_squares", self.named("q_a_norm")), "compressed")]
+        scale = Local("rownorm", n, tokens, divisor=part.kv_rank * self.copies, eps=norm.eps)
+        return [*steps, _step("kv_norm_scale", scale, ("only", "squares", self.named("kv_a_norm")), "only"),
+                _step("kv_norm_join", Local("add", n, tokens, form=m.form), ("only", "rest"), "latent")]
 
     def _queries(self, tokens: int) -> Steps:
         """``queries`` (tokens, heads, features) of the heads of this copy, in latent space: each head by its rows, then to all
@@ -182,21 +199,9 @@ class LatentOnGrid(PartOnGrid[LatentAttention]):
                 _step(f"{output}_move", all_reduce(self.mapping, tokens * n, axis), (output,), output)]
 
     def _latents(self, tokens: int) -> Steps:
-        """Queries and ``latent`` rotated, the latent normed but for what rotates, and kept."""
+        """Queries and ``latent`` rotated, and the latent kept."""
         m, part, n, heads = self.mapping, self.part, self.features, self.heads
-        steps: Steps = []
-        if part.norm is not None:
-            segment = self.segment if self.copies > 1 else 0
-            steps = [repeat(self.named("is_latent"), "only", 0, tokens), repeat(self.named("is_rotated"), "rest", 0, tokens),
-                     _step("kv_norm_only", Local("mul", n, tokens, form=m.form), ("latent", "only"), "only"),
-                     _step("kv_norm_squares", Local("sumsq", n, tokens), ("only",), "squares"),
-                     _step("kv_norm_reduce", all_reduce(m, tokens, "x", segment=segment, precision="fp32"), ("squares",),
-                           "squares"),
-                     _step("kv_norm_scale", Local("rownorm", n, tokens, divisor=part.kv_rank, eps=part.norm.eps),
-                           ("only", "squares", self.named("kv_a_norm")), "only"),
-                     _step("kv_norm_rest", Local("mul", n, tokens, form=m.form), ("latent", "rest"), "rest"),
-                     _step("kv_norm_join", Local("add", n, tokens, form=m.form), ("only", "rest"), "latent")]
-        steps.append(reshape("latent", tokens, 1, n))
+        steps: Steps = [reshape("latent", tokens, 1, n)]
         if part.rotary is not None:
             turn, rope = ("table.cos", "table.sin"), partial(Local, "rope", n, form=m.form)
             steps += [_step("rope_q", rope(tokens * heads, heads=heads), ("queries", *turn), "queries"),
