@@ -14,7 +14,7 @@ from wsekern.inference.mapping import Mapping
 from wsekern.machine import load_machine
 from wsekern.ops import BatchedGemv
 from wsekern.workload import ModelConfig, load_config, uniform
-from wsekern.workload.decoder import FeedForward, Mixture, Recurrent
+from wsekern.workload.decoder import FeedForward, Mixture
 
 
 def shape(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, layers=2, **more) -> ModelConfig:
@@ -97,12 +97,9 @@ def test_grid_larger_than_the_wafer():
         Mapping(shape(), 800, 800).check(load_machine("wse2"))
 
 
-def test_unknown_precision_and_unmappable_model():
+def test_unknown_precision():
     with pytest.raises(InputError, match="fp12"):
         Mapping(shape(), 4, 4, "fp12")
-    linear = Recurrent(kind="gated_delta", key_heads=1, key_dim=4, value_heads=2, value_dim=4, matrices=())
-    with pytest.raises(InputError, match="tiny: a model with linear attention cannot be"):
-        Mapping(with_parts(shape(), mixer=linear), 4, 4)
 
 
 def test_memory_counts_every_tile():

@@ -12,8 +12,9 @@ from wsekern.inference.reference.latent import ReferenceLatentAttention
 from wsekern.inference.reference.mixture import ReferenceMixture
 from wsekern.inference.reference.norms import normalize
 from wsekern.inference.reference.part import BlockWeights, ReferencePart
+from wsekern.inference.reference.recurrent import ReferenceRecurrent
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Norm
+from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Norm, Recurrent
 from wsekern.workload.weights import Weights
 
 PARTS: dict[type, type[ReferencePart]] = {
@@ -21,6 +22,7 @@ PARTS: dict[type, type[ReferencePart]] = {
     LatentAttention: ReferenceLatentAttention,
     FeedForward: ReferenceFeedForward,
     Mixture: ReferenceMixture,
+    Recurrent: ReferenceRecurrent,
 }
 """Class of the description -> its class in the reference: a line for each."""
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from math import pi, sqrt
 
-from wsekern.ops.local.functions import _ERFC, _ERFC_RATE, _Writer
+from wsekern.ops.local.functions import _ERFC, _ERFC_RATE, _Writer, check_factor
 from wsekern.ops.local.recipe import Recipe
 from wsekern.program.operands import ElementType
 
@@ -93,6 +93,7 @@ CALLS = (*_GATES, *(f"{name}_mul" for name in _GATES), *_OTHERS)
 @lru_cache(maxsize=64)
 def call_recipe(function: str, stored: ElementType, factor: float = 1.0) -> Recipe:
     """The steps of ``function`` (:data:`CALLS`) on ``stored`` values."""
+    check_factor(function, factor)
     writer = _Writer("fp32", stored, factor)
     if function in _OTHERS:
         _OTHERS[function](writer)

@@ -457,6 +457,12 @@ WIDE = ("gelu_erf", "gelu_erf_mul", "softcap")
 """Functions whose steps are in fp32 whatever is stored: in 16 bits they would lose what they compute."""
 
 
+def check_factor(function: str, factor: float) -> None:
+    """Refuse a cap or limit that is not positive."""
+    if function in ("softcap", "clamped_silu") and not 0 < factor < inf:
+        raise InputError(f"{function} with factor {factor}: expected a positive number")
+
+
 @lru_cache(maxsize=128)
 def recipe(function: str, work: ElementType, stored: ElementType, factor: float = 1.0) -> Recipe:
     """The steps of ``function`` (:data:`FUNCTIONS`) on ``stored`` values, computed in ``work``: fp16, bf16, fp32 on themselves,
@@ -465,8 +471,7 @@ def recipe(function: str, work: ElementType, stored: ElementType, factor: float 
         raise InputError(f"no function {function!r} in vector instructions: use one of {', '.join(FUNCTIONS)}")
     if work not in FORMATS or stored not in FORMATS or work not in (stored, "fp32"):
         raise InputError(f"{function} of {stored} in steps of {work}: expected fp32, or {stored} itself")
-    if function in ("softcap", "clamped_silu") and not 0 < factor < inf:
-        raise InputError(f"{function} with factor {factor}: expected a positive number")
+    check_factor(function, factor)
     writer = _Writer("fp32" if function in WIDE else work, stored, factor)
     _STEPS[function](writer)
     return Recipe(function, writer.work, stored, tuple(writer.steps))
