@@ -163,7 +163,8 @@ class HeadsOnGrid(PartOnGrid[Attention]):
         found = hidden * sum(self.columns) + self.out * hidden
         found += (sum(self.columns) if set("qkv") & set(part.biases) else 0) + (hidden if "o" in part.biases else 0)
         if part.norm:
-            found += (self.q + self.kv if part.norm_whole else 2 * self.features) * (1 + part.norm.bias + (part.norm.kind == "layer"))
+            each = 1 + part.norm.bias + (part.norm.kind == "layer")
+            found += each * (self.q + self.kv if part.norm_whole else 2 * self.features)
         found += self.value_features if part.value_norm else 0
         return found + (self.heads_per_column * self.group if part.sinks else 0)
 
