@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.inference.test_experts import WSE3, engines
+from wsekern.inference.blocks import latent_places
 from wsekern.inference.blocks.latent import LatentOnGrid
 from wsekern.inference.grid import Grid
 from wsekern.inference.reference import Activations
@@ -90,6 +91,20 @@ def test_absorbed_attention_is_the_plain_one_on_both_engines(name, grid):
         for step in placed.steps(tokens, slots):
             step.time(timed)
     np.testing.assert_array_equal(timed.clock, flow.clock)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+@pytest.mark.parametrize("most", [1, 5, 12])
+def test_heads_in_turns_attend_to_the_same(monkeypatch, most, precision):
+    weights, h = random_weights(PART), np.random.default_rng(1).standard_normal((8, HIDDEN)).astype(np.float32)
+    monkeypatch.setattr(latent_places, "MOST_SCORES", most)
+    placed, (flow, cycle) = placed_latent(PART, 4, 4, precision), engines(precision, 4, 4)
+    assert placed.turns == {1: 5, 5: 4, 12: 2}[most] and placed.heads // placed.turns == placed.scores // 4
+    found = run_chunks(placed, weights, flow, [h[:5], h[5:]])
+    assert run_chunks(placed, weights, cycle, [h[:5], h[5:]]).tobytes() == found.tobytes()
+    np.testing.assert_array_equal(cycle.clock, flow.clock)
+    expected = ReferenceLatentAttention(PART, Activations()).forward(h, weights, 0)
+    assert np.abs(found - expected).max() < {"fp32": 1e-4, "fp16": 0.05, "bf16": 0.2}[precision] * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp16_fp32", "bf16"])
