@@ -17,6 +17,7 @@ import numpy as np
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.latent_places import LatentPlaces
 from wsekern.inference.blocks.part import BlockWeights
+from wsekern.inference.reference.latent import check_indexer
 from wsekern.inference.steps import LayerStep, Steps, Values, append, first, join, pick, repeat, reshape, split, stack, take
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import narrow
@@ -235,6 +236,7 @@ class LatentOnGrid(LatentPlaces):
         are; ``table.mask`` (tokens * heads of a turn, slots): 0 where a query sees a position, very negative elsewhere;
         ``table.ones`` (slots, 1)."""
         m, part, positions = self.mapping, self.part, np.arange(start, start + tokens)
+        check_indexer(part, start + tokens)
         ones = np.broadcast_to(narrow(np.ones((slots, 1), np.float32), m.precision, "ones"), (m.height, m.width, slots, 1))
         tables: Values = {"table.positions": positions, "table.mask": self._mask(positions, slots), "table.ones": ones}
         if part.rotary is not None:
