@@ -32,6 +32,12 @@ class AttentionOnGrid(HeadsOnGrid):
         found = {"an indexer": part.indexer, "keys and values of another layer": part.cache_of}
         return next((name for name, there in found.items() if there), "")
 
+    def assumptions(self) -> list[str]:
+        """What a window saves."""
+        if not self.part.reach:
+            return []
+        return [f"layers that look back over {self.part.reach:,} tokens read these alone, and keep the whole context as others do"]
+
     # -- weights, cache and tables ------------------------------------------------------------------------------------
     def cache(self) -> dict[str, tuple[int, ...]]:
         """Keys and values."""
