@@ -139,7 +139,8 @@ def latent_weights(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("family", ["deepseek_v3", "deepseek_v2"])
-@pytest.mark.parametrize(("q_rank", "bias", "scaling"), [(9, False, None), (None, False, None), (9, True, None)])
+@pytest.mark.parametrize(("q_rank", "bias", "scaling"), [(9, False, None), (None, False, None), (9, True, None),
+                                                         (9, False, YARN)])
 def test_latent_attention_is_what_transformers_computes(family, q_rank, bias, scaling):
     prefix = {"deepseek_v3": "DeepseekV3", "deepseek_v2": "DeepseekV2"}[family]
     rope = scaling or dict(rope_type="default", rope_theta=10_000.0)

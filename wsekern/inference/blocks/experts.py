@@ -19,6 +19,7 @@ from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, join, repeat, reshape, split, take
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import BatchedGemv, Gemm, Local
+from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import FeedForward, Mixture
 
 _step = partial(LayerStep, "ffn")
@@ -94,8 +95,10 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         return 2 * self.part.experts + 3 * chosen + latent
 
     def room(self) -> int:
-        """Bytes of the activation."""
-        return activation_room(self.mapping, self.part.expert, self.mapping.chunk * self.part.chosen * self.width)
+        """Bytes of the activation, or of the exponentials of the scores."""
+        m, part = self.mapping, self.part
+        return max(activation_room(m, part.expert, m.chunk * part.chosen * self.width),
+                   room_bytes("expsub", m.form, m.precision, m.chunk * part.experts))
 
     # -- work ---------------------------------------------------------------------------------------------------------
     def steps(self, tokens: int, slots: int) -> Steps:
