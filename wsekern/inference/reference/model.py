@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.executable import check_executable
 from wsekern.inference.reference.attention import ReferenceAttention
 from wsekern.inference.reference.feed_forward import ReferenceFeedForward
 from wsekern.inference.reference.functions import Activations
@@ -34,6 +35,7 @@ class ReferenceModel:
     """
 
     def __init__(self, config: ModelConfig, weights: Weights, activations: Activations | None = None, kept: bool = True):
+        check_executable(config)
         self.config, self.outer = config, weights.outer
         self._block = [weights.block(index) for index in range(config.layers)].__getitem__ if kept else weights.block
         functions, self.length = activations or Activations(), 0
