@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.inference.blocks.common import add, all_reduce, norm_steps
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
@@ -28,6 +29,15 @@ def parts_on_grid(mapping: Grid, block: Block) -> list[PartOnGrid[Any]]:
     """All parts of ``block``."""
     feed = feed_on_grid(mapping, block)
     return [*mixers_on_grid(mapping, block), *([feed] if feed else [])]
+
+
+def refuse_without_values(mapping: Grid) -> None:
+    """Raise :class:`InputError` if a part of the model has a time but no values."""
+    for block, _ in mapping.config.kinds:
+        for part in parts_on_grid(mapping, block):
+            if part.without_values():
+                raise InputError(f"{mapping.config.name} cannot be executed yet: its {part.without_values()} has a time but no "
+                                 "values; use compare, or another model")
 
 
 def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:

@@ -9,9 +9,17 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.inference.layer import embedding_steps, empty_cache, head_steps, layer_steps, layer_tables, layer_tiles
+from wsekern.inference.layer import (
+    embedding_steps,
+    empty_cache,
+    head_steps,
+    layer_steps,
+    layer_tables,
+    layer_tiles,
+    refuse_without_values,
+)
 from wsekern.inference.mapping import Mapping
-from wsekern.inference.steps import Steps, Values, View, last_uses, refuse_timed_only
+from wsekern.inference.steps import Steps, Values, View, last_uses
 from wsekern.inference.weights import model_tiles
 from wsekern.machine import Machine
 from wsekern.number_formats import widen
@@ -27,8 +35,7 @@ class WaferModel:
     def __init__(self, config: ModelConfig, weights: Weights, machine: Machine, mapping: Mapping,
                  profile: str = "silicon", threads: int = 1, engine: type[FlowEngine] = FlowEngine):
         mapping.check(machine)
-        for block, _ in config.kinds:
-            refuse_timed_only(layer_steps(mapping, block, 1, 1), config.name)
+        refuse_without_values(mapping)
         self.config, self.mapping = config, mapping
         self.engine = engine(machine, mapping.width, mapping.height, profile=profile, precision=mapping.precision,
                              threads=threads)

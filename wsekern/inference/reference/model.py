@@ -8,15 +8,21 @@ from wsekern.errors import InputError
 from wsekern.inference.reference.attention import ReferenceAttention
 from wsekern.inference.reference.feed_forward import ReferenceFeedForward
 from wsekern.inference.reference.functions import Activations
+from wsekern.inference.reference.latent import ReferenceLatentAttention
+from wsekern.inference.reference.mixture import ReferenceMixture
 from wsekern.inference.reference.norms import normalize
 from wsekern.inference.reference.part import BlockWeights, ReferencePart
 from wsekern.inference.reference.recurrent import ReferenceRecurrent
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.decoder import Attention, Block, FeedForward, Norm, Recurrent
+from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Norm, Recurrent
 from wsekern.workload.weights import Weights
 
 PARTS: dict[type, type[ReferencePart]] = {
-    Attention: ReferenceAttention, FeedForward: ReferenceFeedForward, Recurrent: ReferenceRecurrent,
+    Attention: ReferenceAttention,
+    LatentAttention: ReferenceLatentAttention,
+    Recurrent: ReferenceRecurrent,
+    FeedForward: ReferenceFeedForward,
+    Mixture: ReferenceMixture,
 }
 """Class of the description -> its class in the reference: a line for each."""
 
