@@ -1,6 +1,5 @@
 """Lists of steps: names are made before they are read, views move nothing, values go after their last use."""
 
-import dataclasses
 import doctest
 import weakref
 
@@ -10,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wsekern.inference.steps
-from wsekern.errors import InputError
-from wsekern.inference.layer import embedding_steps, head_steps, layer_cache, layer_steps, layer_tiles
+from wsekern.inference.layer import layer_cache, layer_steps, layer_tiles
 from wsekern.inference.mapping import Mapping
+from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.steps import (
     VIEWS,
     LayerStep,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.ops import FlowEngine, Operation
 
 Values = dict[str, np.ndarray]
@@ -159,6 +160,11 @@ def keep(x: str, places: Sequence[str]) -> View:
     return View("keep", (x, *places), (x,))
 
 
+def timed_only(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> View:
+    """What the steps behind it need and nothing computes yet: a list with it has a time but no values."""
+    return View(kind, tuple(inputs), tuple(outputs))
+
+
 def _along(axis: int, index: int | slice) -> tuple[int | slice, ...]:
     return (*(slice(None),) * (2 + axis), index)
 
@@ -252,8 +258,18 @@ VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
 }
 """Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
 
+TIMED_ONLY = {"recurrence": "the values of its recurrent layers"}
+"""What a list may name but nothing computes yet -> what it would give."""
+
 
 # -- whole lists -------------------------------------------------------------------------------------------------------
+def refuse_timed_only(steps: Steps, model: str) -> None:
+    """Raise :class:`InputError` if ``steps`` of ``model`` have a time but no values."""
+    for step in steps:
+        if step.name in TIMED_ONLY:
+            raise InputError(f"{model} cannot be executed yet: its steps have a time, but none gives {TIMED_ONLY[step.name]}")
+
+
 def last_uses(steps: Steps, kept: Iterable[str]) -> list[tuple[LayerStep | View, tuple[str, ...]]]:
     """Each step with the names that nothing behind it reads and that are not ``kept``: their values can be dropped."""
     live, plan = set(kept), []
@@ -267,7 +283,7 @@ def last_uses(steps: Steps, kept: Iterable[str]) -> list[tuple[LayerStep | View,
 def describe_steps(steps: Steps) -> str:
     """A line for each step: its part, its name, inputs -> output, its operation. Views have no part.
 
-    >>> from wsekern.inference.layer import head_steps
+    >>> from wsekern.inference.outer import head_steps
     >>> from wsekern.inference.mapping import Mapping
     >>> from wsekern.workload import load_config
     >>> print(describe_steps(head_steps(Mapping(load_config("llama3-8b"), 64, 64))))  # doctest: +ELLIPSIS
@@ -287,7 +303,7 @@ def _describe(step: LayerStep | View) -> tuple[str, str, str, str]:
     names = f"{', '.join(step.inputs)} -> {', '.join(step.outputs)}".strip()
     if isinstance(step, LayerStep):
         return step.part, step.name, names.removesuffix("->").strip(), str(step.operation)
-    if step.kind in ("append", "find", "keep"):
+    if step.kind in ("append", "find", "keep", *TIMED_ONLY):
         return "", step.kind, names, ""
     sizes = [str(size) for size in step.sizes]
     return "", step.kind, names, "x".join(sizes) if step.kind == "reshape" else " ".join(["axis", str(step.axis), *sizes])

@@ -18,7 +18,7 @@ from wsekern.ops.local.accuracy import MEASURED, measure
 from wsekern.ops.local.arithmetic import evaluate, fma, load
 from wsekern.ops.local.functions import FUNCTIONS, recipe
 from wsekern.ops.local.recipe import Recipe
-from wsekern.ops.local.vector import PIECE, pieces, room_bytes
+from wsekern.ops.local.vector import PIECE, apply, pieces, room_bytes
 from wsekern.ops.operation import ELEMENT_TYPES
 from wsekern.ops.predict import predict_op
 from wsekern.program import Layout, Program
@@ -284,8 +284,36 @@ def test_forms_are_known_by_name(name):
     assert flow["cycles"] == cycle["cycles"] > 0
 
 
+def test_functions_of_feed_forward_parts_are_the_exact_ones():
+    """GELU in its forms, sigmoid, ReLU squared, soft caps: within 6 units of fp32 of the range, in each form."""
+    x = np.concatenate([np.linspace(-20, 20, 1001), [0.0, 100.0, -100.0, 1e-3]]).astype(np.float32)
+    wide, sigmoid = x.astype(np.float64), lambda z: 1 / (1 + np.exp(-np.clip(z, -500, 500)))
+    exact = {"gelu_erf": wide * np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in wide]),
+             "gelu": wide * sigmoid(2 * math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3)),
+             "quick_gelu": wide * sigmoid(1.702 * wide), "sigmoid": sigmoid(wide), "relu": np.maximum(wide, 0),
+             "relu2": np.maximum(wide, 0)**2, "softcap": 30 * np.tanh(wide / 30)}
+    for name, expected in exact.items():
+        for form in ("scalar", *FORMS):
+            found = apply(name, form, "fp32", x, 30.0)
+            np.testing.assert_allclose(found, expected, rtol=4e-7, atol=8e-6 if name == "softcap" else 4e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("form", ["scalar", *FORMS])
+@pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-6), ("fp16", 4e-3), ("bf16", 3e-2)])
+def test_the_gate_of_gpt_oss_limits_both_numbers(form, precision, bound):
+    rng = np.random.default_rng(0)
+    operation = Local("clamped_silu", 64, 8, factor=7.0, form=form)
+    gate, up = (made(rng, precision, 0.0, 2, 2, 8, 64) for _ in range(2))
+    x, y = (load(ELEMENT_TYPES[precision], tile).astype(np.float64) for tile in (gate, up))
+    x, y = np.minimum(x, 7.0), np.clip(y, -7.0, 7.0)
+    found = load(ELEMENT_TYPES[precision], FlowEngine("wse3", 2, 2, precision=precision).run(operation, gate, up))
+    expected = x / (1 + np.exp(-1.702 * x)) * (1 + y)
+    assert np.abs(found - expected).max() <= bound * np.abs(expected).max()
+
+
 @pytest.mark.parametrize(("make", "says"), [
-    (lambda: Local("gelu", 4), "gelu has no form 'scalar'"), (lambda: Local("mov", 4, form="vector"), "no form 'vector'"),
+    (lambda: recipe("softcap", "fp32", "fp16", 0.0), "expected a positive number"),
+    (lambda: Local("mov", 4, form="vector"), "no form 'vector'"),
     (lambda: Local("exp", 4, form="fast"), "no form 'fast'"), (lambda: recipe("tan", "fp16", "fp16"), "no function 'tan'"),
     (lambda: recipe("exp", "fp16", "bf16"), "expected fp32, or bf16 itself"),
 ])

@@ -32,9 +32,9 @@ class PartOnGrid(ABC, Generic[Described]):
         """What of the description has no steps yet, in words; empty where all of it has."""
         return ""
 
-    def without_values(self) -> str:
-        """What of the description has steps that take time but give no values, in words; empty where all of them do."""
-        return ""
+    def assumptions(self) -> list[str]:
+        """What the time of this part takes for granted, a sentence each."""
+        return []
 
     # -- memory -------------------------------------------------------------------------------------------------------
     @property

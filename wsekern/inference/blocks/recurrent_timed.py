@@ -13,9 +13,13 @@ from wsekern.inference.blocks.common import all_reduce
 from wsekern.inference.blocks.recurrent import STATE_TILE, HeadsOnGrid, RecurrentOnGrid, ShortConvolutionOnGrid
 from wsekern.inference.blocks.recurrent_kinds import GatedDeltaOnGrid, Mamba2OnGrid
 from wsekern.inference.grid import Grid
-from wsekern.inference.steps import LayerStep, Steps
+from wsekern.inference.steps import LayerStep, Steps, timed_only
 from wsekern.ops import Gemm, Local, Operation
 from wsekern.workload.decoder import Recurrent
+
+NO_VALUES = timed_only("recurrence", ("h",), ("h",))
+"""Stands before steps that only take time."""
+
 
 def _timed(*operations: tuple[str, Operation]) -> Steps:
     return [LayerStep("recurrent", name, operation) for name, operation in operations]
@@ -26,10 +30,6 @@ class TimedOnGrid(RecurrentOnGrid):
     """A mixer whose features lie along x, each with its own state of ``key_dim`` elements."""
 
     inputs = ()
-
-    def without_values(self) -> str:
-        """All of it."""
-        return f"{self.part.kind} mixer"
 
     @property
     def columns(self) -> tuple[np.ndarray, ...]:
@@ -75,8 +75,8 @@ class TimedOnGrid(RecurrentOnGrid):
                       ("widen", Gemm(tokens, row, column)), ("widen_reduce", all_reduce(m, tokens * column, "y")))
 
     def begin(self, tokens: int) -> Steps:
-        """The projection."""
-        return self.project(tokens, ("inner",) * len(self.sizes))
+        """What says that there are no values, and the projection."""
+        return [NO_VALUES, *self.project(tokens, ("inner",) * len(self.sizes))]
 
     def end(self, tokens: int) -> Steps:
         """The projection back."""
@@ -141,7 +141,7 @@ class RwkvOnGrid(TimedOnGrid):
     def steps(self, tokens: int, slots: int) -> Steps:
         """Each token mixed with the one before, three projections, the recurrence, the product with the gate."""
         mix = self.local(tokens, "sub fma fma fma", self.mapping.hidden)
-        steps = [*mix, *self.begin(tokens)]
+        steps = [NO_VALUES, *mix, *self.begin(tokens)]
         for _ in range(tokens):
             steps += self.local(1, "add max sub exp sub exp mul fma mul add reciprocal mul")
             steps += self.local(1, "add max sub exp sub exp mul fma mul add")
@@ -154,10 +154,6 @@ class LightningOnGrid(HeadsOnGrid):
 
     inputs = ("q", "k", "v", "z")
 
-    def without_values(self) -> str:
-        """All of it."""
-        return "lightning mixer"
-
     @property
     def columns(self) -> tuple[np.ndarray, ...]:
         """Keys twice, values twice."""
@@ -166,7 +162,7 @@ class LightningOnGrid(HeadsOnGrid):
     def steps(self, tokens: int, slots: int) -> Steps:
         """SiLU of all three, keys to rows, the state, the norm, the gate, and back."""
         m, values = self.mapping, self.values
-        steps: Steps = [*self.project(tokens, ("q", "k", "v", "z"))]
+        steps: Steps = [NO_VALUES, *self.project(tokens, ("q", "k", "v", "z"))]
         steps += _timed(("silu", Local("silu", self.convolved, tokens, form=m.form)))
         steps += [*self.rows_of_keys(tokens), *self.through_state(tokens)]
         steps += _timed(("norm_squares", Local("sumsq", values, tokens)),
@@ -181,10 +177,6 @@ class LightningOnGrid(HeadsOnGrid):
 class KimiDeltaOnGrid(GatedDeltaOnGrid):
     """The delta rule with a decay for each key feature; decays and gates go through narrow pairs of matrices. Its gate is a
     sigmoid, which takes as long as SiLU."""
-
-    def without_values(self) -> str:
-        """All of it."""
-        return "kimi_delta mixer"
 
     @cached_property
     def _narrow(self) -> tuple[tuple[int, int], ...]:
@@ -207,7 +199,7 @@ class KimiDeltaOnGrid(GatedDeltaOnGrid):
     def steps(self, tokens: int, slots: int) -> Steps:
         """Those of the delta rule; the second matrices; decays of every key feature instead of every head, taken to rows."""
         m, keys = self.mapping, self.key_heads * self.row_features
-        steps: Steps = []
+        steps: Steps = [NO_VALUES]
         for inputs, outputs in self._narrow:
             row, column = -(-inputs // m.height), -(-outputs // m.width)
             steps += _timed(("take_rows", Gemm(tokens, -(-inputs // m.width), row)),

@@ -22,6 +22,7 @@ ON_GRID: dict[type, Callable[..., PartOnGrid[Any]]] = {
     Recurrent: recurrent_on_grid,
 }
 """Class of the description -> its class on a grid, or what makes it."""
+
 BESIDE = "beside."
 """Stands before the names of a second mixer's weights."""
 

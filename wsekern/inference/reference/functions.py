@@ -17,6 +17,12 @@ def silu(x: np.ndarray) -> np.ndarray:
         return x / (1 + np.exp(-x))
 
 
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x))."""
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
+
+
 @dataclass(frozen=True)
 class Activations:
     """The functions of a model: exp of what is at most 0, and SiLU."""

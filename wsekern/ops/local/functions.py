@@ -31,7 +31,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import e as euler
-from math import ldexp, log2, pi, sqrt
+from math import inf, ldexp, log2, pi, sqrt
 
 from wsekern.errors import InputError
 from wsekern.ops.local.arithmetic import evaluate, nearest
@@ -99,6 +99,10 @@ _FIRST_OF_BF16 = -43.25
 
 _ONE_OVER_MAGIC = 0x7EF3
 """This minus the top bits of an fp32 number are the top bits of about 1 over it, within 6 %."""
+_ERFC_RATE = 0.3275911 / sqrt(2)
+_ERFC = tuple(0.5 * c for c in (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429))
+"""Half of erfc(a / sqrt(2)) exp(a^2 / 2) as a polynomial in r = 1 / (1 + rate a), times r: within 1.5e-7 (Abramowitz and
+Stegun, 7.1.26)."""
 _FIRST_OF_FP16 = -30.0
 """In fp32 steps on fp16: 64 times the exponential of what lies below is still 0 in fp16."""
 
@@ -109,6 +113,7 @@ class _Writer:
 
     work: ElementType
     stored: ElementType
+    factor: float = 1.0
     steps: list[Step] = field(default_factory=list)
 
     @property
@@ -260,16 +265,77 @@ class _Writer:
             return self.do("add", out, "t", "p")
         self.do("fma", out, "t", "z", "p")
 
-    def silu_mul(self) -> None:
-        self.silu("t")
-        self.do("mul", "out", "t", "y")
+    def quick_gelu(self, out: str = "out") -> None:
+        room = "z" if self.stored == self.work else "out"
+        self.minus_abs(room, "x")
+        self.do("mul", "z", room, 1.702)
+        self.gated("z")
+        self.minus_abs(room, "x")
+        self.do("max", "z", room, -64.0)
+        self.do("neg", "z", "z")
+        self.product(out)
 
-    def gelu_mul(self) -> None:
-        self.gelu("t")
-        self.do("mul", "out", "t", "y")
+    def relu2(self, out: str = "out") -> None:
+        self.do("max", "t", "x", 0.0)
+        self.do("mul", out, "t", "t")
 
-    def sigmoid(self) -> None:
-        """1 - g, or 0 + g for negative numbers; NaN by way of the last maximum, as no result is below 0."""
+    def softcap(self) -> None:
+        """``factor`` * tanh(x / ``factor``): of |x| 1 - 2 g; the sign comes last."""
+        room = "z" if self.stored == self.work else "out"
+        self.minus_abs(room, "x")
+        self.do("mul", "z", room, 2.0 / self.factor)
+        self.gated("z")
+        self.fma("t", 1.0, "p", 2.0)
+        self.do("mul", "out", "t", self.factor)
+        self.do("and16", "s", "x.top", 0x8000)
+        self.do("or16", "out.top", "out.top", "s")
+
+    def gelu_erf(self, out: str = "out") -> None:
+        """max(0, x) - |x| g with g = erfc(|x| / sqrt(2)) / 2 = exp(-x^2 / 2) times a polynomial in 1 / (1 + c |x|)."""
+        self.do("mov", "a", "x")
+        self.minus_abs("a", "a")
+        self.do("max", "a", "a", -14.0)         # infinity times 0 is no number
+        self.do("mul", "z", "a", "a")
+        self.do("mul", "z", "z", -0.5)
+        self.do("max", "z", "z", self.least())
+        self.falling(-1)
+        self.do("mul", "d", "a", _ERFC_RATE)
+        self.do("sub", "u", 1.0, "d")
+        self.do("sub", "d", "d", 1.0)
+        self.do("sub16", "g.top", _ONE_OVER_MAGIC, "u.top")
+        self.newton("d", "g", "u", 3 if self.is_full else 2, "r")
+        self.polynomial("t", _ERFC, "r")
+        self.do("mul", "t", "t", "r")
+        self.do("mul", "p", "p", "t")
+        self.do("neg", "z", "a")
+        self.product(out)
+
+    def clamped_silu(self) -> None:
+        """c / (1 + exp(-1.702 c)) * (1 + y) with both numbers limited, x from above and y from both sides."""
+        self.do("neg", "c", "x")
+        self.do("max", "c", "c", -self.factor)
+        self.do("neg", "c", "c")
+        self.minus_abs("z", "c")
+        self.do("mul", "z", "z", 1.702)
+        self.gated("z")
+        self.minus_abs("z", "c")
+        self.do("max", "z", "z", -64.0)
+        self.do("neg", "z", "z")
+        self.do("max", "t", 0.0, "c")
+        self.fma("t", "t", "z", "p", spare="p")
+        self.limited_plus_one("u")
+        self.do("mul", "out", "t", "u")
+
+    def limited_plus_one(self, target: str) -> None:
+        """1 + y, y limited to ``factor`` on both sides."""
+        self.do("neg", target, "y")
+        self.do("max", target, target, -self.factor)
+        self.do("neg", target, target)
+        self.do("max", target, target, -self.factor)
+        self.do("add", target, 1.0, target)
+
+    def sigmoid(self, out: str = "out") -> None:
+        """1 + ``p``, with ``p`` = -g, or 0 + g of negative numbers; NaN by way of the last maximum: no result is below 0."""
         fmt, room = self.format, "v" if self.work == self.stored else "out"
         self.minus_abs(room, "x")
         self.gated(room)
@@ -279,7 +345,7 @@ class _Writer:
         self.do("sub16", "s", "s", 1)
         self.do("and16", "one.top", "s", fmt.bias << fmt.fraction_bits)
         self.do("add", "p", "one", "p")
-        self.do("max", "out", "p", room)
+        self.do("max", out, "p", room)
 
     def softplus(self) -> None:
         room = "v" if self.work == self.stored else "out"
@@ -365,23 +431,47 @@ def _ends_with(least: float, factor: float) -> float:
     return float(evaluate(Recipe("power", "bf16", "bf16", tuple(writer.steps)), nearest("bf16", least)))
 
 
+def _times_y(function: Callable[..., None]) -> Callable[["_Writer"], None]:
+    """A function times a second number."""
+    def steps(writer: _Writer) -> None:
+        function(writer, "t")
+        writer.do("mul", "out", "t", "y")
+
+    return steps
+
+
+_GATES: dict[str, Callable[..., None]] = {
+    "silu": _Writer.silu, "gelu": _Writer.gelu, "gelu_erf": _Writer.gelu_erf, "quick_gelu": _Writer.quick_gelu,
+    "relu": lambda writer, out="out": writer.do("max", out, "x", 0.0), "relu2": _Writer.relu2, "sigmoid": _Writer.sigmoid,
+}
+"""Functions of one number that are also there times a second one."""
 _STEPS: dict[str, Callable[[_Writer], None]] = {
-    "exp": _Writer.exp, "reciprocal": _Writer.reciprocal, "rsqrt": _Writer.rsqrt, "silu": _Writer.silu, "gelu": _Writer.gelu,
-    "silu_mul": _Writer.silu_mul, "gelu_mul": _Writer.gelu_mul, "sigmoid": _Writer.sigmoid, "softplus": _Writer.softplus,
-    "expsub": _Writer.expsub, "one_over": _Writer.one_over,
+    "exp": _Writer.exp, "reciprocal": _Writer.reciprocal, "rsqrt": _Writer.rsqrt, **_GATES,
+    **{f"{name}_mul": _times_y(function) for name, function in _GATES.items()}, "softplus": _Writer.softplus,
+    "expsub": _Writer.expsub, "softcap": _Writer.softcap, "clamped_silu": _Writer.clamped_silu, "one_over": _Writer.one_over,
 }
 FUNCTIONS = tuple(name for name in _STEPS if name != "one_over")
-"""``silu_mul`` and ``gelu_mul``: times a second vector; ``expsub``: exp of the difference of two, which is at most 0."""
+"""``..._mul``: times a second vector; ``expsub``: exp of the difference of two, which is at most 0; ``clamped_silu``: of two
+vectors."""
+WIDE = ("gelu_erf", "gelu_erf_mul", "softcap")
+"""Functions whose steps are in fp32 whatever is stored: in 16 bits they would lose what they compute."""
 
 
-@lru_cache(maxsize=64)
-def recipe(function: str, work: ElementType, stored: ElementType) -> Recipe:
+def check_factor(function: str, factor: float) -> None:
+    """Refuse a cap or limit that is not positive."""
+    if function in ("softcap", "clamped_silu") and not 0 < factor < inf:
+        raise InputError(f"{function} with factor {factor}: expected a positive number")
+
+
+@lru_cache(maxsize=128)
+def recipe(function: str, work: ElementType, stored: ElementType, factor: float = 1.0) -> Recipe:
     """The steps of ``function`` (:data:`FUNCTIONS`) on ``stored`` values, computed in ``work``: fp16, bf16, fp32 on themselves,
-    or fp32 on fp16 and bf16."""
+    or fp32 on fp16 and bf16. ``factor``: the cap of ``softcap``, the limit of ``clamped_silu``."""
     if function not in _STEPS:
         raise InputError(f"no function {function!r} in vector instructions: use one of {', '.join(FUNCTIONS)}")
     if work not in FORMATS or stored not in FORMATS or work not in (stored, "fp32"):
         raise InputError(f"{function} of {stored} in steps of {work}: expected fp32, or {stored} itself")
-    writer = _Writer(work, stored)
+    check_factor(function, factor)
+    writer = _Writer("fp32" if function in WIDE else work, stored, factor)
     _STEPS[function](writer)
-    return Recipe(function, work, stored, tuple(writer.steps))
+    return Recipe(function, writer.work, stored, tuple(writer.steps))
