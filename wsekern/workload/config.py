@@ -33,6 +33,7 @@ class ModelConfig(Uniform):
     logits_scale: float = 1.0
     logits_softcap: float = 0.0
     extra: int = 0  # weights of anything else outside the blocks
+    extra_tables: int = 0  # weights of further tables, of which a token reads one row each (Gemma 3n)
     sorted_sampling: bool = True  # its generation_config truncates by top-p or top-k, which sorts the logits
     draft_layers: int = 0  # layers that predict tokens ahead (multi-token prediction), not counted in layers
     quantization: str = ""  # how the checkpoint is stored, where config.json says so (fp8, mxfp4, ...)

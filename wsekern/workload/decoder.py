@@ -61,7 +61,9 @@ class Attention:
     ``biases``: which of q, k, v, o have one. ``norm``: of queries and keys, of each head or (``norm_whole``) of all heads
     together, before the rotation unless ``norm_late``. ``scale``: of scores, 0 for 1 / sqrt(head_dim). ``gate``: outputs are
     multiplied by the sigmoid of a projection as wide as the queries. ``cache_of``: the layer (its distance back) whose keys and
-    values are read; 0: its own.
+    values are read; 0: its own. ``clip``: queries, keys and values are limited to it. ``q_rank``: queries are compressed to it
+    first; ``o_rank``: so is the output, each of ``o_groups`` by itself. ``compression``: beyond the window, keys and values of
+    that many tokens become one (DeepSeek-V4); 1: none.
     """
 
     heads: int
@@ -84,6 +86,11 @@ class Attention:
     values_are_keys: bool = False
     cache_of: int = 0
     temperature: tuple[float, int] | None = None  # (strength, positions): queries of far positions grow (Llama 4 without RoPE)
+    clip: float = 0.0
+    q_rank: int = 0
+    o_rank: int = 0
+    o_groups: int = 1
+    compression: int = 1
     indexer: Indexer | None = None
 
     @property
@@ -288,6 +295,8 @@ class Block:
     Norms stand before a part, behind it (before its sum with ``x``), or both. ``parallel``: both parts read the ``x`` of the start;
     without a norm of its own the feed-forward part shares the mixer's. ``beside``: a second mixer whose output is added to the
     first one's (Falcon-H1). ``residual`` multiplies what is added to ``x`` (Granite). ``extra``: weights of anything else.
+    ``repeats``: its matrices are those of an earlier block (Zamba 2). ``multipliers``: what else is scaled, by the names of
+    ``config.json`` (Falcon-H1).
     """
 
     mixer: Mixer | None = None
@@ -300,6 +309,8 @@ class Block:
     parallel: bool = False
     residual: float = 1.0
     extra: int = 0
+    repeats: bool = False
+    multipliers: tuple[tuple[str, Any], ...] = ()
 
     @property
     def mixers(self) -> tuple[Mixer, ...]:

@@ -74,7 +74,7 @@ def test_every_kind_is_the_same_on_both_engines(machine, kind, precision, grid, 
     n = max(n, 1) if kind == "rowmax" else n - n % 2 if kind == "rope" else n
     count = min(count, 6) if n == 300 else count        # four tiles of 12 such rows do not fit a PE
     heads = heads if count % heads == 0 else 1
-    factor = abs(factor) + 0.1 if kind in ("softcap", "clamped_silu") else factor
+    factor = abs(factor) + 0.1 if kind in ("softcap", "clip", "clamped_silu") else factor
     operation = Local(kind, n, count, factor=factor, divisor=divisor, eps=1e-5, heads=heads)
     flow = FlowEngine(machine[0], *grid, machine[1], precision)
     tiles = tiles_of(operation, *grid, precision, seed, special)
