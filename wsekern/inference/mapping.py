@@ -287,8 +287,8 @@ def cut_into_tiles(matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray, tr
     padding. The input lies along y and the output along x, or the other way round if ``transposed``.
     """
     padded = np.pad(matrix, ((0, 1), (0, 1)))
-    row, column = (rows[None, :], columns[:, None]) if transposed else (rows[:, None], columns[None, :])
-    return padded[row[..., :, None], column[..., None, :]]
+    tiles = padded[rows[:, :, None, None], columns[None, None]]    # (lines, inputs, lines, outputs): as the matrix lies
+    return tiles.transpose(2, 0, 1, 3) if transposed else tiles.transpose(0, 2, 1, 3)
 
 
 def cut_into_pieces(vector: np.ndarray, index: np.ndarray) -> np.ndarray:

@@ -82,6 +82,7 @@ class WaferModel:
                 step.run(values)
             else:
                 before = self.engine.cycles
+                step.time(self.engine)
                 step.run(self.engine, values)
                 self.cycles_by_part[step.part] += self.engine.cycles - before
             for name in unused:
@@ -91,7 +92,7 @@ class WaferModel:
     def _logits(self, values: Values) -> np.ndarray:
         """Logits (vocab,) of the last token of ``x``, read from the first row of PEs by the host."""
         values |= self._model
-        logits = self._execute(head_steps(self.mapping), values, ["logits"])["logits"]
+        logits = self._execute(head_steps(self.mapping), values, ["logits"])["logits"].full()
         return widen(logits[0, :, 0].reshape(-1)[:self.config.vocab], self.mapping.precision)
 
     # -- tables of the host -------------------------------------------------------------------------------------------
