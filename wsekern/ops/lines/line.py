@@ -177,6 +177,8 @@ class LineOperation(Operation):
     op: str = "sum"
     kind: ClassVar[str]
     """Name of the kernel of values and of the latency of the call."""
+    ends_alike: ClassVar[bool] = False
+    """Whether all PEs of an independent line end with the same."""
     sends = True
 
     @property
@@ -229,10 +231,13 @@ class LineOperation(Operation):
         precision, on_y = self.precision or engine.precision, self.axis == "y"
         check_values(engine, tile, self.elements, precision)
         down, across = (1, tile.across) if on_y else (tile.down, 1)
-        length, once = engine.length(self.axis), self.kind == "allreduce"
-        out = run_line(engine, self.kind, self.op, tile.at(down, across), self.axis, self.segment, self.parameter, precision, once)
-        held = min(self.segment or length, length) if once else 1
+        held = min(self.segment or engine.length(self.axis), engine.length(self.axis)) if self.ends_alike else 1
+        out = self.compute(engine, tile.at(down, across), precision)
         return Repeated(out, tile.height, tile.width, held if on_y else down, across if on_y else held)
+
+    def compute(self, engine: Clocks, tiles: np.ndarray, precision: str) -> np.ndarray:
+        """Values of some lines of ``tiles`` (height, width, ...): one for each independent line where it ends alike."""
+        return run_line(engine, self.kind, self.op, tiles, self.axis, self.segment, self.parameter, precision, self.ends_alike)
 
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""
