@@ -9,25 +9,10 @@ import pytest
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine
-from wsekern.workload import ModelConfig, load_config
-from wsekern.workload.checkpoint import LayerWeights, Weights
+from wsekern.workload import load_config
+from wsekern.workload.weights import random_weights
 
 PES, CACHED = 660, 4000
-
-
-def one_layer(config: ModelConfig) -> Weights:
-    """Random weights of the shapes of ``config``, one layer of it."""
-    rng = np.random.default_rng(0)
-
-    def matrix(inputs: int, outputs: int) -> np.ndarray:
-        return rng.standard_normal((inputs, outputs), dtype=np.float32) / np.float32(inputs**0.5)
-
-    hidden, heads, kv = config.hidden, config.heads * config.head_dim, config.kv_heads * config.head_dim
-    ones = np.ones(hidden, np.float32)
-    layer = LayerWeights(attention_norm=ones, q=matrix(hidden, heads), k=matrix(hidden, kv), v=matrix(hidden, kv),
-                         o=matrix(heads, hidden), ffn_norm=ones, gate=matrix(hidden, config.ffn),
-                         up=matrix(hidden, config.ffn), down=matrix(config.ffn, hidden))
-    return Weights(embedding=matrix(config.vocab, hidden), layers=(layer,), norm=ones, head=matrix(hidden, config.vocab))
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp16_fp32"])
@@ -36,9 +21,10 @@ def test_decode_layer_in_our_mapping(benchmark, precision):
 
     Bound by exp and the short rows of the local work, then by the products. ``peak_bytes``: of the process, with the weights.
     """
-    config = dataclasses.replace(load_config("llama3-8b"), vocab=PES, layers=1)
+    whole = load_config("llama3-8b")
+    config = dataclasses.replace(whole, vocab=PES, blocks=whole.blocks[:1])
     mapping = Mapping(config, PES, PES, precision, context=CACHED + 8)
-    model = WaferModel(config, one_layer(config), load_machine("wse3"), mapping, threads=2)
+    model = WaferModel(config, random_weights(config), load_machine("wse3"), mapping, threads=2)
     model.length = CACHED
     logits = benchmark.pedantic(model.decode, (3,), warmup_rounds=1, rounds=3)
     assert np.isfinite(logits).all() and logits.shape == (PES,) and model.engine.cycles > 1000

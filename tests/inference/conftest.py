@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wsekern.workload import ModelConfig, uniform
-from wsekern.workload.checkpoint import LayerWeights, Weights
+from wsekern.workload.weights import Weights
 
 
 def random_model(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, layers=2, bias=False, qk_norm=False,
@@ -21,22 +21,25 @@ def random_model(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, l
     def vector(size: int) -> np.ndarray:
         return (1 + 0.1 * random.standard_normal(size)).astype(np.float32)
 
-    def layer() -> LayerWeights:
+    def layer() -> dict[str, np.ndarray]:
         extra = {}
-        if config.attention_bias:
-            extra |= dict(q_bias=vector(config.q_size), k_bias=vector(config.kv_size), v_bias=vector(config.kv_size))
+        attention = config.attention
+        q, kv = attention.q_size, attention.kv_size
+        if bias or every_bias:
+            extra |= dict(q_bias=vector(q), k_bias=vector(kv), v_bias=vector(kv))
         if every_bias:
             extra |= dict(o_bias=vector(hidden), gate_bias=vector(ffn), up_bias=vector(ffn), down_bias=vector(hidden))
         if qk_norm:
             extra |= dict(q_norm=vector(head_dim), k_norm=vector(head_dim))
-        return LayerWeights(
-            attention_norm=vector(hidden), q=matrix(hidden, config.q_size, 3), k=matrix(hidden, config.kv_size, 3),
-            v=matrix(hidden, config.kv_size), o=matrix(config.q_size, hidden), ffn_norm=vector(hidden),
-            gate=matrix(hidden, ffn), up=matrix(hidden, ffn), down=matrix(ffn, hidden), **extra)
+        return dict(
+            before_mixer=vector(hidden), q=matrix(hidden, q, 3), k=matrix(hidden, kv, 3), v=matrix(hidden, kv),
+            o=matrix(q, hidden), before_feed=vector(hidden), gate=matrix(hidden, ffn), up=matrix(hidden, ffn),
+            down=matrix(ffn, hidden), **extra)
 
     embedding = matrix(vocab, hidden, 5)
     head = embedding.T if tied else matrix(hidden, vocab)
-    return config, Weights(embedding=embedding, layers=tuple(layer() for _ in range(layers)), norm=vector(hidden), head=head)
+    blocks = [layer() for _ in range(layers)]
+    return config, Weights(blocks, dict(embedding=embedding, norm=vector(hidden), head=head))
 
 
 @pytest.fixture

@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.inference.layer import layer_steps
-from wsekern.inference.mapping import Mapping, cut_into_pieces, cut_into_tiles
+from wsekern.inference.grid import cut_into_pieces, cut_into_tiles
+from wsekern.inference.layer import layer_steps, parts_on_grid
+from wsekern.inference.mapping import Mapping
 from wsekern.machine import load_machine
 from wsekern.ops import Gemm
 from wsekern.workload import ModelConfig, load_config, uniform
+from wsekern.workload.decoder import FeedForward, LatentAttention, Mixture, Recurrent
 
 
 def shape(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, layers=2, **more) -> ModelConfig:
@@ -20,15 +22,21 @@ def shape(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, layers=2
                    vocab=vocab, max_context=128, **more)
 
 
+def with_parts(config: ModelConfig, **parts) -> ModelConfig:
+    """The same model with other parts in every block."""
+    return replace(config, blocks=tuple(replace(block, **parts) for block in config.blocks))
+
+
 @settings(max_examples=60, deadline=None)
 @given(grid=st.integers(1, 40), kv_heads=st.integers(1, 12), group=st.integers(1, 4), pairs=st.integers(1, 12))
 def test_every_head_element_has_one_place(grid, kv_heads, group, pairs):
-    mapping = Mapping(shape(heads=kv_heads * group, kv_heads=kv_heads, head_dim=2 * pairs), grid, 3)
-    for index, size in ((mapping.q_index, mapping.config.q_size), (mapping.kv_index, mapping.config.kv_size)):
+    config = shape(heads=kv_heads * group, kv_heads=kv_heads, head_dim=2 * pairs)
+    attention, _ = parts_on_grid(Mapping(config, grid, 3), config.blocks[0])
+    for index, size in ((attention.q_index, attention.part.q_size), (attention.kv_index, attention.part.kv_size)):
         used = index[index >= 0]
         np.testing.assert_array_equal(np.sort(used), np.arange(size))
     # A head's queries, keys and rotary partners are in the same column.
-    columns = {int(element): column for column, row in enumerate(mapping.kv_index) for element in row.flat if element >= 0}
+    columns = {int(element): column for column, row in enumerate(attention.kv_index) for element in row.flat if element >= 0}
     half = pairs
     for element, column in columns.items():
         partner = element + half if element % (2 * pairs) < half else element - half
@@ -92,25 +100,29 @@ def test_grid_larger_than_the_wafer():
 def test_unknown_precision_and_unmappable_model():
     with pytest.raises(InputError, match="fp12"):
         Mapping(shape(), 4, 4, "fp12")
-    with pytest.raises(InputError, match="latent attention"):
-        Mapping(shape(kv_lora_rank=8), 4, 4)
-    with pytest.raises(InputError, match="linear attention"):
-        Mapping(shape(linear_layers=1), 4, 4)
+    latent = LatentAttention(heads=2, q_rank=0, kv_rank=8, nope_dim=4, rope_dim=2, value_dim=4)
+    linear = Recurrent(kind="gated_delta", key_heads=1, key_dim=4, value_heads=2, value_dim=4, matrices=())
+    for mixer, words in ((latent, "tiny: a model with latent attention cannot be"), (linear, "with linear attention cannot")):
+        with pytest.raises(InputError, match=words):
+            Mapping(with_parts(shape(), mixer=mixer), 4, 4)
 
 
 def test_memory_counts_every_tile():
     mapping = Mapping(shape(), 4, 4, "fp16", context=16, chunk=1)
-    tiles = 2 * (8 * (mapping.q + 2 * mapping.kv) + mapping.q * 8 + 3 * 8 * 12 + 2 * 8) + 2 * 8 * 24 + 8
+    attention, _ = parts_on_grid(mapping, mapping.config.blocks[0])
+    tiles = 2 * (8 * (attention.q + 2 * attention.kv) + attention.q * 8 + 3 * 8 * 12 + 2 * 8) + 2 * 8 * 24 + 8
     assert mapping.memory["weights"] == 2 * tiles
-    assert mapping.memory["kv_cache"] == 2 * 2 * 2 * mapping.kv * 4
+    assert mapping.memory["kv_cache"] == 2 * 2 * 2 * attention.kv * 4
 
 
 def test_all_experts_take_room_and_only_the_chosen_ones_pass_through():
-    dense, moe = Mapping(shape(), 4, 4), Mapping(shape(experts=6, experts_per_token=2, expert_ffn=8), 4, 4)
+    mixture = Mixture(experts=6, chosen=2, expert=FeedForward(width=8))
+    dense, moe = Mapping(shape(), 4, 4), Mapping(with_parts(shape(), feed=mixture), 4, 4)
     piece = 2  # 8 elements of an expert over 4 columns
-    each_layer = moe.hidden * (2 + 3 * 6 * piece) - 3 * dense.hidden * dense.ffn  # 6 scores over 4 columns: 2 in one
+    each_layer = moe.hidden * (2 + 3 * 6 * piece) - 3 * dense.hidden * 12  # 6 scores over 4 columns: 2 in one
     assert moe.memory["weights"] - dense.memory["weights"] == 2 * moe.config.layers * each_layer
-    gemms = {step.name: step.operation for step in layer_steps(moe, 3, 1, experts=True) if step.name in ("gate_up", "down")}
+    steps = layer_steps(moe, moe.config.blocks[0], 3, 1)
+    gemms = {step.name: step.operation for step in steps if step.name in ("gate_up", "down")}
     assert gemms == {"gate_up": Gemm(6, moe.hidden, 2 * piece), "down": Gemm(6, piece, moe.hidden)}
 
 
@@ -119,3 +131,18 @@ def test_shared_tokens_are_kept_once():
     shared = replace(whole, shared=400)
     assert whole.all_slots == 8 * 10 and shared.all_slots == 4 + 8 * 6
     assert shared.memory["kv_cache"] < whole.memory["kv_cache"] and replace(whole, shared=0).memory == whole.memory
+
+
+def test_the_fullest_run_of_layers_decides():
+    """Two layers on a grid, of a model whose third and fourth have experts: any other two need less."""
+    mixture = Mixture(experts=6, chosen=2, expert=FeedForward(width=80))
+    dense, moe = shape(layers=2).blocks, with_parts(shape(layers=2), feed=mixture).blocks
+    mixed = replace(shape(), blocks=(*dense, *moe, *dense))
+    assert Mapping(mixed, 4, 4, layers=2, with_head=False).memory["weights"] == \
+        Mapping(replace(shape(), blocks=moe), 4, 4, with_head=False).memory["weights"]
+    whole, parts = (Mapping(replace(shape(), blocks=blocks), 4, 4, with_head=False).memory["weights"]
+                    for blocks in (mixed.blocks, (*moe, *dense)))
+    assert whole == parts + Mapping(replace(shape(), blocks=dense), 4, 4, with_head=False).memory["weights"]
+    room = [Mapping(one, 40, 40, layers=2, with_head=False).most_slots(load_machine("wse3"))
+            for one in (mixed, replace(shape(), blocks=dense))]
+    assert room[0] < room[1]

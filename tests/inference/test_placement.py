@@ -46,6 +46,12 @@ def test_a_wafer_narrower_than_the_most_regions():
         place_model(load_config("llama3-8b"), Request(), small)
 
 
+def with_mixture(config, **changes):
+    """The same model with other experts in every block."""
+    return dataclasses.replace(config, blocks=tuple(
+        dataclasses.replace(block, feed=dataclasses.replace(block.feed, **changes)) for block in config.blocks))
+
+
 def refusal(config, request: Request, wafers: int | None = None) -> str:
     """Why a request is refused."""
     with pytest.raises(BudgetError) as caught:
@@ -55,7 +61,7 @@ def refusal(config, request: Request, wafers: int | None = None) -> str:
 
 def test_the_part_of_a_model_that_no_wafer_holds_is_the_cause():
     """No smaller request helps then: the advice is not to ask for one."""
-    experts = dataclasses.replace(load_config("qwen3-235b-a22b"), experts=2048)
+    experts = with_mixture(load_config("qwen3-235b-a22b"), experts=2048)
     for wafers in (None, 7):
         said = refusal(experts, Request(), wafers)
         assert "one layer, with its 2048 experts, needs" in said and "a wafer has 36.2 GB" in said and "request" not in said
@@ -98,7 +104,7 @@ def test_what_is_said_to_fit_fits_and_one_more_does_not(users, prompt, wafers):
 
 def test_more_experts_for_each_token_take_longer():
     two = load_config("mixtral-8x7b")
-    four = dataclasses.replace(two, experts_per_token=4)
+    four = with_mixture(two, chosen=4)
     assert place_model(four, Request(), WSE3, 3).token_seconds() > place_model(two, Request(), WSE3, 3).token_seconds()
 
 

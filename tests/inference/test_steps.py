@@ -60,19 +60,19 @@ def test_examples_of_the_module():
 def test_every_name_is_made_before_it_is_read_and_every_weight_is_read(make_model, family, grid):
     config, weights = make_model(**family)
     mapping = Mapping(config, *grid)
-    tiles, steps = layer_tiles(mapping, weights.layers[0], 0), layer_steps(mapping, 3, 2)
-    assert not unmade(steps, [*tiles, *layer_cache(mapping)])
+    tiles, steps = layer_tiles(mapping, config.blocks[0], weights.block(0), 0), layer_steps(mapping, config.blocks[0], 3, 2)
+    assert not unmade(steps, [*tiles, *layer_cache(mapping, config.blocks[0])])
     assert set(tiles) <= {name for step in steps for name in step.inputs}
     assert not unmade(embedding_steps(mapping, [5, 6]), ["model.embedding"])
     assert not unmade(head_steps(mapping), ["model.norm", "model.head"])
 
 
 @pytest.mark.parametrize("config", [config for config in map(load_config, bundled_models())
-                                    if not config.kv_lora_rank and not config.linear_layers], ids=lambda config: config.name)
+                                    if not config.latent and not config.recurrents], ids=lambda config: config.name)
 def test_layers_of_all_models_that_can_be_mapped_name_what_they_read(config):
     mapping = Mapping(config, 64, 64)
-    for experts in {bool(config.experts), False}:
-        missing = unmade(layer_steps(mapping, 2, 3, experts), layer_cache(mapping))
+    for block, _ in config.kinds:
+        missing = unmade(layer_steps(mapping, block, 2, 3), layer_cache(mapping, block))
         assert all(name.startswith("weights.") for name in missing), missing
 
 
@@ -147,19 +147,21 @@ def test_values_of_a_layer_are_gone_before_the_next_one(make_model, monkeypatch)
 
 def test_a_mixture_of_experts_is_timed_and_refused_in_one_sentence(make_model):
     config, weights = make_model()
+    dense = layer_steps(Mapping(config, 4, 4, "fp32"), config.blocks[0], 2, 1)
     config = dataclasses.replace(config, blocks=tuple(dataclasses.replace(block, feed=EXPERTS) for block in config.blocks))
     mapping = Mapping(config, 4, 4, "fp32", 24, 4)
     engine = FlowEngine(WSE3, 4, 4, precision="fp32")
-    for step in layer_steps(mapping, 2, 1, experts=True):
+    for step in layer_steps(mapping, config.blocks[0], 2, 1):
         step.time(engine)
     assert engine.cycles > 0
     with pytest.raises(InputError, match="tiny cannot be executed yet: its steps have a time, but none gives the scores"):
         WaferModel(config, weights, WSE3, mapping)
-    refuse_timed_only(layer_steps(mapping, 2, 1), "tiny")
+    refuse_timed_only(dense, "tiny")
 
 
 def test_a_listing_has_a_line_for_each_step_and_every_name():
-    steps = layer_steps(Mapping(load_config("qwen3-30b-a3b"), 64, 64), 2, 3, experts=True)
+    config = load_config("qwen3-30b-a3b")
+    steps = layer_steps(Mapping(config, 64, 64), config.blocks[0], 2, 3)
     lines = describe_steps(steps).splitlines()
     assert len(lines) == len(steps)
     for step, line in zip(steps, lines, strict=True):

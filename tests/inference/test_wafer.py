@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.inference.layer import embedding_steps, head_steps, layer_steps
+from wsekern.inference.layer import embedding_steps, head_steps, layer_steps, parts_on_grid
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.reference import Activations, ReferenceModel
 from wsekern.inference.wafer import WaferModel
@@ -141,7 +141,7 @@ def test_time_without_values_is_the_time_with_values(make_model, family):
     wafer.prefill([3])
     mapping = wafer.mapping
     engine = FlowEngine(WSE3, mapping.width, mapping.height, profile="silicon", precision="fp32")
-    for step in [*embedding_steps(mapping, [3]), *layer_steps(mapping, 1, 1), *head_steps(mapping)]:
+    for step in [*embedding_steps(mapping, [3]), *layer_steps(mapping, config.blocks[0], 1, 1), *head_steps(mapping)]:
         step.time(engine)
     np.testing.assert_array_equal(engine.clock, wafer.engine.clock)
     assert sum(wafer.cycles_by_part.values()) == engine.cycles == sum(engine.breakdown.values())
@@ -153,7 +153,8 @@ def test_biases_take_memory(make_model):
                                  feed=dataclasses.replace(block.feed, bias=False)) for block in config.blocks]
     without = dataclasses.replace(config, blocks=tuple(plain))
     have, less = (Mapping(one, 4, 4, "fp32").memory["weights"] for one in (config, without))
-    biases = 9 + 2 * 12 + 9 + Mapping(config, 4, 4).q + 2 * Mapping(config, 4, 4).kv  # o, gate and up, down, q k v
+    attention, _ = parts_on_grid(Mapping(config, 4, 4), config.blocks[0])
+    biases = 9 + 2 * 12 + 9 + attention.q + 2 * attention.kv  # o, gate and up, down, q k v
     assert have - less == 4 * config.layers * biases
 
 
@@ -180,6 +181,6 @@ def test_grid_too_small_for_the_weights_is_refused(make_model):
 
 def test_weights_beyond_fp16_are_refused(make_model):
     config, weights = make_model()
-    weights.layers[0].gate[0, 0] = 1e6
+    weights.block(0)["gate"][0, 0] = 1e6
     with pytest.raises(InputError, match="fp16"):
         wafer_model(config, weights, precision="fp16")

@@ -44,7 +44,7 @@ def test_loads(folder):
     checkpoint = load_checkpoint(folder)
     assert checkpoint.config.kv_heads == 2 and checkpoint.config.parameters == sum(
         tensor.size for name, tensor in tensors().items() if "norm" not in name)
-    np.testing.assert_array_equal(checkpoint.weights.head, tensors()["lm_head.weight"].T)
+    np.testing.assert_array_equal(checkpoint.weights.outer["head"], tensors()["lm_head.weight"].T)
     assert checkpoint.eos_tokens == (1, 2)
     assert checkpoint.encode("w3") == [3]
 
@@ -79,8 +79,9 @@ def test_biases_are_read(folder):
              "mlp.down": 16}
     biases = {f"model.layers.0.{name}_proj.bias": np.full(size, size, np.float32) for name, size in sizes.items()}
     save_file({**tensors(), **biases}, folder / "model.safetensors")
-    layer = load_checkpoint(folder).weights.layers[0]
-    assert layer.k_bias[0] == 8 and layer.o_bias[0] == layer.q_bias[0] == layer.down_bias[0] == 16 and layer.up_bias[0] == 24
+    layer = load_checkpoint(folder).weights.block(0)
+    found = {name: values[0] for name, values in layer.items() if name.endswith("_bias")}
+    assert found == dict(q_bias=16, k_bias=8, v_bias=8, o_bias=16, gate_bias=24, up_bias=24, down_bias=16)
 
 
 def test_tensors_that_the_configuration_does_not_name_are_refused(folder):
@@ -101,14 +102,17 @@ def test_sizes_that_the_weights_do_not_have_are_told_before_anything_is_made_of_
     refuse(folder, told)
 
 
-def test_the_head_of_a_tied_model_is_its_embedding(folder):
+@pytest.mark.parametrize(("left_out", "head", "embedding"), [
+    ("", "lm_head", "model.embed_tokens"), ("lm_head", "model.embed_tokens", "model.embed_tokens"),
+    ("model.embed_tokens", "lm_head", "lm_head")])
+def test_a_stored_head_is_the_head_of_a_tied_model_as_in_transformers(folder, left_out, head, embedding):
     change_config(folder, tie_word_embeddings=True)
-    with pytest.raises(InputError, match=r"lm_head\.weight is not the embedding"):
-        _ = load_checkpoint(folder).weights
-    same = tensors()
-    same["lm_head.weight"] = same["model.embed_tokens.weight"]
-    save_file(same, folder / "model.safetensors")
-    np.testing.assert_array_equal(load_checkpoint(folder).weights.head, same["lm_head.weight"].T)
+    stored = {name: values for name, values in tensors().items() if name != f"{left_out}.weight"}
+    save_file(stored, folder / "model.safetensors")
+    weights = load_checkpoint(folder).weights
+    np.testing.assert_array_equal(weights.outer["head"], stored[f"{head}.weight"].T)
+    np.testing.assert_array_equal(weights.outer["embedding"], stored[f"{embedding}.weight"])
+    np.testing.assert_array_equal(weights.embed([3, 3, 1]), stored[f"{embedding}.weight"][[3, 3, 1]])
 
 
 def test_end_tokens_that_no_token_has_are_left_out(folder):
@@ -127,21 +131,21 @@ def test_generation_config_wins(folder):
 
 
 def test_shards_are_the_same_model(folder):
-    whole = load_checkpoint(folder).weights
+    whole = load_checkpoint(folder).weights.block(0)
     (folder / "model.safetensors").unlink()
     names = sorted(tensors())
     where = {name: f"model-{i % 2}.safetensors" for i, name in enumerate(names)}
     for shard in set(where.values()):
         save_file({n: tensors()[n] for n in names if where[n] == shard}, folder / shard)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
-    np.testing.assert_array_equal(load_checkpoint(folder).weights.layers[0].down, whole.layers[0].down)
+    np.testing.assert_array_equal(load_checkpoint(folder).weights.block(0)["down"], whole["down"])
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 def test_small_floats_are_read_exactly(folder, dtype):
     save_file(tensors(dtype), folder / "model.safetensors")
     expected = tensors(dtype)["model.norm.weight"].astype(np.float32)
-    np.testing.assert_array_equal(load_checkpoint(folder).weights.norm, expected)
+    np.testing.assert_array_equal(load_checkpoint(folder).weights.outer["norm"], expected)
 
 
 def refuse(folder, *words):
@@ -188,7 +192,7 @@ def test_wrong_shape_missing_tensor_bad_values(folder):
     for bad in (np.full((40, 16), np.nan, np.float32), np.full((40, 16), 1e300)):
         save_file({**good, "lm_head.weight": bad}, folder / "model.safetensors")
         with pytest.raises(InputError, match=r"lm_head\.weight holds values that are not finite"):
-            load_checkpoint(folder).weights  # noqa: B018  read when asked for
+            load_checkpoint(folder).weights.outer  # noqa: B018  read when asked for
 
 
 @pytest.mark.parametrize(("changes", "words"), [

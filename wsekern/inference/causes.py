@@ -36,7 +36,7 @@ def too_large_part(config: ModelConfig, precision: str, machine: Machine) -> str
     sides = int(machine.fabric.user_width), int(machine.fabric.user_height)
     layer = Mapping(config, *sides, precision, context=1, layers=1, with_head=False)
     head = Mapping(config, *sides, precision, context=1, layers=0)
-    experts = f", with its {config.experts} experts," if config.experts else ""
+    experts = f", with its {config.mixture.experts} experts," if config.mixture else ""
     for name, verb, part in ((f"one layer{experts}", "needs", layer), ("embedding and LM head", "need", head)):
         if not part.fits(machine):
             need = (sum(part.memory.values()) - RESERVED_BYTES) * sides[0] * sides[1]

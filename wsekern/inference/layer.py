@@ -5,43 +5,109 @@ published wafer decode (WaferLLM, OSDI'25: ten all-reduces per layer, axes alter
 queries, a causal mask and a cache that grows.
 """
 
-from wsekern.inference.blocks.attention import attention_cache, attention_steps, attention_tiles
-from wsekern.inference.blocks.common import all_reduce, rms_norm
-from wsekern.inference.blocks.experts import expert_steps
-from wsekern.inference.blocks.feed_forward import feed_forward_steps, feed_forward_tiles
-from wsekern.inference.mapping import Mapping
-from wsekern.inference.steps import LayerStep, Steps, Values, last, pick, stack
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wsekern.inference.blocks.common import add, all_reduce, norm_steps
+from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
+from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
+from wsekern.inference.grid import Grid
+from wsekern.inference.steps import LayerStep, Steps, Values, last, pick, reshape, stack
 from wsekern.inference.weights import TileCutter
-from wsekern.ops import Broadcast, Gemm
-from wsekern.workload.checkpoint import LayerWeights
+from wsekern.number_formats import NUMPY_DTYPES
+from wsekern.ops import Broadcast, Gemm, Local
+from wsekern.workload.decoder import Block, Norm
+
+NORMS = ("before_mixer", "after_mixer", "before_feed", "after_feed")
+"""Norms of a block, by the names that its description and its weights have."""
 
 
-def layer_steps(mapping: Mapping, tokens: int, slots: int, experts: bool = False) -> Steps:
-    """One layer for a chunk of ``tokens`` while every row keeps ``slots`` positions of the cache; ``experts``: a MoE layer.
+def parts_on_grid(mapping: Grid, block: Block) -> list[PartOnGrid[Any]]:
+    """All parts of ``block``."""
+    feed = feed_on_grid(mapping, block)
+    return [*mixers_on_grid(mapping, block), *([feed] if feed else [])]
+
+
+def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
+    """One layer for a chunk of ``tokens`` while every row keeps ``slots`` positions of the cache.
 
     It takes ``x`` (tokens, hidden) along y, and leaves it.
     """
-    feed_forward = expert_steps(mapping, tokens) if experts else feed_forward_steps(mapping, tokens)
-    return [*rms_norm(mapping, "attention", tokens, "weights.attention_norm"), *attention_steps(mapping, tokens, slots),
-            *rms_norm(mapping, "ffn", tokens, "weights.ffn_norm"), *feed_forward]
+    mixers, feed = mixers_on_grid(mapping, block), feed_on_grid(mapping, block)
+    steps: Steps = []
+    if mixers:
+        steps += [*_normed(mapping, block.before_mixer, "before_mixer", mixers[0].label, tokens),
+                  *_mixed(mapping, mixers, tokens, slots), *_after(mapping, block, "after_mixer", mixers[0].label, tokens)]
+        steps.append(reshape("out", tokens, mapping.hidden, output="mixed") if block.parallel else
+                     add(mapping, mixers[0].label, "residual", tokens, "x", "out"))
+    if feed:
+        if block.before_feed or not (block.parallel and mixers):
+            steps += _normed(mapping, block.before_feed, "before_feed", feed.label, tokens)
+        steps += [*feed.steps(tokens, slots), *_after(mapping, block, "after_feed", feed.label, tokens)]
+        if block.parallel and mixers:
+            steps.append(add(mapping, mixers[0].label, "residual", tokens, "x", "mixed"))
+        steps.append(add(mapping, feed.label, "residual", tokens, "x", "out"))
+    return steps
 
 
-def layer_tiles(mapping: Mapping, weights: LayerWeights, index: int) -> Values:
+def _normed(mapping: Grid, norm: Norm | None, name: str, label: str, tokens: int) -> Steps:
+    """``h``: what a part reads."""
+    if norm is None:
+        return [reshape("x", tokens, mapping.hidden, output="h")]
+    return norm_steps(mapping, norm, label, tokens, f"weights.{name}")
+
+
+def _mixed(mapping: Grid, mixers: Sequence[PartOnGrid[Any]], tokens: int, slots: int) -> Steps:
+    """``out``: the outputs of all mixers, summed."""
+    steps = mixers[0].steps(tokens, slots)
+    for mixer in mixers[1:]:
+        steps += [reshape("out", tokens, mapping.hidden, output="first"), *mixer.steps(tokens, slots),
+                  add(mapping, mixer.label, "beside", tokens, "out", "first")]
+    return steps
+
+
+def _after(mapping: Grid, block: Block, name: str, label: str, tokens: int) -> Steps:
+    """``out`` as it is added to ``x``: normed, and multiplied."""
+    norm: Norm | None = getattr(block, name)
+    steps = norm_steps(mapping, norm, label, tokens, f"weights.{name}", "out", "out") if norm else []
+    if block.residual != 1.0:
+        scale = Local("scale", mapping.hidden, tokens, factor=block.residual)
+        steps.append(LayerStep(label, "multiplier", scale, ("out",), "out"))
+    return steps
+
+
+def layer_tiles(mapping: Grid, block: Block, weights: BlockWeights, index: int) -> Values:
     """The weights of layer ``index`` on the grid, by the names that its steps read; norms (hidden) lie along y."""
     where = f"layer {index}"
     cutter, hidden = TileCutter(mapping, where), mapping.index_y(mapping.config.hidden)
-    return {"weights.attention_norm": cutter.along_y(weights.attention_norm, hidden),
-            **attention_tiles(mapping, weights, where),
-            "weights.ffn_norm": cutter.along_y(weights.ffn_norm, hidden),
-            **feed_forward_tiles(mapping, weights, where)}
+    tiles = {f"weights.{name}": cutter.along_y(weights[name], hidden) for name in NORMS if getattr(block, name)}
+    for part in parts_on_grid(mapping, block):
+        tiles |= part.tiles(weights, where)
+    return tiles
 
 
-def layer_cache(mapping: Mapping) -> dict[str, tuple[int, ...]]:
+def layer_cache(mapping: Grid, block: Block) -> dict[str, tuple[int, ...]]:
     """What a layer keeps between tokens: name -> shape of its tile."""
-    return attention_cache(mapping)
+    return {name: shape for part in parts_on_grid(mapping, block) for name, shape in part.cache().items()}
 
 
-def embedding_steps(mapping: Mapping, tokens: list[int]) -> Steps:
+def empty_cache(mapping: Grid, block: Block) -> Values:
+    """The cache of a layer before the first token: zeros."""
+    return {name: np.zeros((mapping.height, mapping.width, *shape), NUMPY_DTYPES[part.cache_precision(name)])
+            for part in parts_on_grid(mapping, block) for name, shape in part.cache().items()}
+
+
+def layer_tables(mapping: Grid, block: Block, start: int, tokens: int, slots: int) -> Values:
+    """What the host computes for a layer and ``tokens`` tokens from position ``start`` on."""
+    tables: Values = {}
+    for part in parts_on_grid(mapping, block):
+        tables |= part.tables(start, tokens, slots)
+    return tables
+
+
+def embedding_steps(mapping: Grid, tokens: list[int]) -> Steps:
     """Fetch one embedding per token: the column that keeps it sends its pieces along the rows. Leaves ``x``."""
     names = [f"embedded_{index}" for index in range(len(tokens))]
     fetch = [LayerStep("embedding", "embed", Broadcast(mapping.hidden, "x", root=token // mapping.vocab), (name,), name)
@@ -49,8 +115,10 @@ def embedding_steps(mapping: Mapping, tokens: list[int]) -> Steps:
     return [pick("model.embedding", names, 1, [token % mapping.vocab for token in tokens]), *fetch, stack(names, "x", 0)]
 
 
-def head_steps(mapping: Mapping) -> Steps:
+def head_steps(mapping: Grid) -> Steps:
     """Final norm and LM head of the last token of ``x``. Leaves ``logits`` (1, vocab) along x."""
-    return [last("x", "x", 0), *rms_norm(mapping, "head", 1, "model.norm"),
+    norm = mapping.config.final_norm
+    normed = norm_steps(mapping, norm, "head", 1, "model.norm") if norm else [reshape("x", 1, mapping.hidden, output="h")]
+    return [last("x", "x", 0), *normed,
             LayerStep("head", "logits", Gemm(1, mapping.hidden, mapping.vocab), ("h", "model.head"), "logits"),
             LayerStep("head", "logits_reduce", all_reduce(mapping, mapping.vocab, "y"), ("logits",), "logits")]

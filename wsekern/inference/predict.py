@@ -23,6 +23,7 @@ from wsekern.ops.lines.allreduce import default_groups
 from wsekern.ops.local.rows import Form
 from wsekern.ops.operation import Axis, Clocks
 from wsekern.workload import ModelConfig, load_config
+from wsekern.workload.decoder import FeedForward
 
 PHASES = ("decode", "prefill")
 
@@ -88,7 +89,12 @@ class TileSizes:
     @classmethod
     def of(cls, config: ModelConfig, grid: int, context: int, batch: int) -> "TileSizes":
         """Every size padded to a multiple of the grid and cut."""
-        return cls(-(-config.hidden // grid), -(-config.ffn // grid), -(-context // grid), batch)
+        return cls(-(-config.hidden // grid), -(-_width(config) // grid), -(-context // grid), batch)
+
+
+def _width(config: ModelConfig) -> int:
+    """Width of the first dense feed-forward part; 0 where there is none."""
+    return next((block.feed.width for block, _ in config.kinds if isinstance(block.feed, FeedForward)), 0)
 
 
 def _matvec(t: TileSizes, rows: int, cols: int) -> list[Operation]:
@@ -273,5 +279,5 @@ def _check(config: ModelConfig, phase: str, context: int, batch: int, clock: flo
         raise InputError(f"context is {context} and batch {batch}: expected at least 1")
     if clock is not None and not 0 < clock < math.inf:
         raise InputError(f"clock is {clock}: expected a positive number of Hz")
-    if config.experts and mapping == "waferllm":
+    if config.mixture and mapping == "waferllm":
         raise InputError(f"{config.name} is a mixture of experts, which the published kernels do not have; use mapping=ours")

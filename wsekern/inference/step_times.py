@@ -7,7 +7,8 @@ from wsekern.inference.layer import head_steps, layer_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
-from wsekern.ops import Broadcast, FlowEngine
+from wsekern.ops import Broadcast, FlowEngine, Operation
+from wsekern.workload.decoder import Block
 
 CAUSES = ("compute", "fabric", "stages", "stream", "overhead")
 
@@ -37,16 +38,28 @@ def time_steps(machine: Machine, mapping: Mapping, steps: Steps, profile: str) -
 
 
 @lru_cache(maxsize=4096)
-def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str, experts: bool) -> StepCycles:
-    """One layer (with ``experts`` a mixture of them) for ``tokens`` tokens against ``slots`` cached positions per row."""
-    return time_steps(machine, mapping, layer_steps(mapping, tokens, max(1, slots), experts), profile)
+def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str, block: Block) -> StepCycles:
+    """One layer, a ``block``, for ``tokens`` tokens against ``slots`` cached positions per row."""
+    steps = layer_steps(mapping, block, tokens, max(1, slots))
+    operations = tuple(step.operation for step in steps if isinstance(step, LayerStep))
+    return _time_operations(machine, mapping.width, mapping.height, mapping.precision, operations, profile)
 
 
+@lru_cache(maxsize=4096)
+def _time_operations(machine: Machine, width: int, height: int, precision: str, operations: tuple[Operation, ...],
+                     profile: str) -> StepCycles:
+    """Blocks that differ in what takes no time (where a window ends) are timed once."""
+    engine = FlowEngine(machine, width, height, profile=profile, precision=precision)
+    for operation in operations:
+        engine.time(operation)
+    return StepCycles(engine.cycles, dict(engine.breakdown))
+
+
+@lru_cache(maxsize=4096)
 def time_layers(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str) -> StepCycles:
     """All layers of the model, one after the other on a region such as ``mapping``."""
-    moe = mapping.config.moe_layers
-    return sum((time_layer(machine, mapping, tokens, slots, profile, experts).times(count)
-                for experts, count in ((True, moe), (False, mapping.config.layers - moe)) if count), StepCycles(0.0, {}))
+    return sum((time_layer(machine, mapping, tokens, slots, profile, block).times(count)
+                for block, count in mapping.config.kinds), StepCycles(0.0, {}))
 
 
 @lru_cache(maxsize=1024)

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wsekern.inference.mapping import Mapping, cut_into_pieces, cut_into_tiles
+from wsekern.inference.grid import Grid, cut_into_pieces, cut_into_tiles
 from wsekern.inference.steps import Values
 from wsekern.number_formats import narrow
-from wsekern.workload.checkpoint import Weights
 
 
 class TileCutter:
     """Cuts matrices and vectors for ``mapping``; ``where`` names them in errors (values beyond the number format)."""
 
-    def __init__(self, mapping: Mapping, where: str):
+    def __init__(self, mapping: Grid, where: str):
         self.mapping, self.where = mapping, where
 
     def matrix(self, matrices: Sequence[np.ndarray], rows: np.ndarray, columns: Sequence[np.ndarray],
@@ -45,12 +44,13 @@ def _side_by_side(parts: list[np.ndarray]) -> np.ndarray:
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
-def model_tiles(mapping: Mapping, weights: Weights) -> Values:
+def model_tiles(mapping: Grid, outer: dict[str, np.ndarray]) -> Values:
     """The weights outside the layers: ``model.norm`` (hidden), ``model.head`` and ``model.embedding`` (hidden, vocab)."""
     config = mapping.config
     hidden, vocab = mapping.index_y(config.hidden), mapping.index_x(config.vocab)
-    tiles = {"model.norm": TileCutter(mapping, "model.norm").along_y(weights.norm, hidden),
-             "model.head": TileCutter(mapping, "lm_head").matrix([weights.head], hidden, [vocab])}
+    tiles = {"model.head": TileCutter(mapping, "lm_head").matrix([outer["head"]], hidden, [vocab])}
+    if config.final_norm:
+        tiles["model.norm"] = TileCutter(mapping, "model.norm").along_y(outer["norm"], hidden)
     tiles["model.embedding"] = (tiles["model.head"] if config.tied_embeddings else
-                                TileCutter(mapping, "embed_tokens").matrix([weights.embedding.T], hidden, [vocab]))
+                                TileCutter(mapping, "embed_tokens").matrix([outer["embedding"].T], hidden, [vocab]))
     return tiles

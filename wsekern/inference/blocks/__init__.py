@@ -1,4 +1,5 @@
-"""The blocks of a layer, a file for each kind: its steps, its weights as tiles, what it keeps between tokens.
+"""The parts of a layer, a file for each kind: its sizes, its steps, its weights as tiles, what it keeps between tokens.
 
-A block reads ``h``, the normed residual stream (tokens, hidden), and leaves ``x`` with its own output added.
+:class:`wsekern.inference.blocks.part.PartOnGrid` says what a part answers, :mod:`wsekern.inference.blocks.registry` which class
+belongs to which part of a description.
 """

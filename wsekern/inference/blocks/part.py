@@ -1,0 +1,94 @@
+"""What every part of a block says of itself on a grid: one class for each class of the description."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+
+from wsekern.inference.grid import Grid
+from wsekern.inference.steps import Steps, Values
+
+Described = TypeVar("Described")
+BlockWeights = dict[str, np.ndarray]
+"""Weights of a block by name, float32; matrices (inputs, outputs)."""
+
+
+@dataclass(frozen=True)
+class PartOnGrid(ABC, Generic[Described]):
+    """A mixer or a feed-forward part on the PEs of a grid.
+
+    All numbers of elements are those of the fullest PE. ``prefix`` stands before the names of its weights where a block has two
+    mixers.
+    """
+
+    mapping: Grid
+    part: Described
+    prefix: str = ""
+    label: ClassVar[str]
+    """Part of the model that cycles are counted under."""
+
+    def missing(self) -> str:
+        """What of the description has no steps yet, in words; empty where all of it has."""
+        return ""
+
+    # -- memory -------------------------------------------------------------------------------------------------------
+    @property
+    @abstractmethod
+    def weights(self) -> int:
+        """Elements of the weights."""
+
+    @property
+    def slot(self) -> int:
+        """Elements kept of one position of a row (the cache)."""
+        return 0
+
+    @property
+    def state(self) -> int:
+        """Elements kept of one sequence, however long it is."""
+        return 0
+
+    @property
+    @abstractmethod
+    def buffers(self) -> int:
+        """Elements for each token of a chunk; the other part of the block may use them when this one does not run."""
+
+    @property
+    def scores(self) -> int:
+        """Elements for each token of a chunk beside those."""
+        return 0
+
+    def room(self) -> int:
+        """Bytes that vector forms take beside the buffers, for a whole chunk."""
+        return 0
+
+    # -- work ---------------------------------------------------------------------------------------------------------
+    @abstractmethod
+    def steps(self, tokens: int, slots: int) -> Steps:
+        """Work on ``tokens`` tokens while every row keeps ``slots`` positions: reads ``h`` and leaves ``out``, both (tokens,
+        hidden) along y. ``h`` and ``x`` stay as they are."""
+
+    def tiles(self, weights: BlockWeights, where: str) -> Values:
+        """The weights as the steps read them, ``weights.*``; ``where`` names the layer in errors."""
+        raise NotImplementedError
+
+    def cache(self) -> dict[str, tuple[int, ...]]:
+        """What is kept between tokens: ``cache.*`` -> shape of its tile."""
+        return {}
+
+    def cache_precision(self, name: str) -> str:
+        """Number format in which ``name`` of the cache is kept."""
+        return self.mapping.precision
+
+    def tables(self, start: int, tokens: int, slots: int) -> Values:
+        """What the host computes for ``tokens`` tokens from position ``start`` on: ``table.*``."""
+        return {}
+
+    # -- names --------------------------------------------------------------------------------------------------------
+    def named(self, name: str) -> str:
+        """Name of a weight of this part among the values."""
+        return f"weights.{self.prefix}{name}"
+
+    def own(self, weights: BlockWeights) -> dict[str, Any]:
+        """Weights of this part by the names that it knows them by; None where there is none."""
+        return {name.removeprefix(self.prefix): value for name, value in weights.items() if name.startswith(self.prefix)}

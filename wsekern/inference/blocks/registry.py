@@ -1,0 +1,49 @@
+"""Which class places which part of a description: a line for each. What is not here cannot be placed on a wafer."""
+
+from typing import Any
+
+from wsekern.errors import InputError
+from wsekern.inference.blocks.attention import AttentionOnGrid
+from wsekern.inference.blocks.experts import MixtureOnGrid
+from wsekern.inference.blocks.feed_forward import FeedForwardOnGrid
+from wsekern.inference.blocks.part import PartOnGrid
+from wsekern.inference.grid import Grid
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Recurrent
+
+ON_GRID: dict[type, type[PartOnGrid[Any]]] = {
+    Attention: AttentionOnGrid,
+    FeedForward: FeedForwardOnGrid,
+    Mixture: MixtureOnGrid,
+}
+"""Class of the description -> its class on a grid."""
+
+_WORDS = {LatentAttention: "latent attention", Recurrent: "linear attention"}
+BESIDE = "beside."
+"""Stands before the names of a second mixer's weights."""
+
+
+def mixers_on_grid(mapping: Grid, block: Block) -> list[PartOnGrid[Any]]:
+    """The mixer of ``block`` and what runs beside it; :class:`InputError` names a part that has no steps yet."""
+    prefixes = ("", BESIDE) if block.mixer is not None else (BESIDE,)
+    return [_on_grid(mapping, part, prefix) for part, prefix in zip(block.mixers, prefixes, strict=False)]
+
+
+def feed_on_grid(mapping: Grid, block: Block) -> PartOnGrid[Any] | None:
+    """The feed-forward part of ``block``."""
+    return None if block.feed is None else _on_grid(mapping, block.feed, "")
+
+
+def _on_grid(mapping: Grid, part: Any, prefix: str) -> PartOnGrid[Any]:
+    if type(part) not in ON_GRID:
+        raise _refusal(mapping.config, _WORDS[type(part)])
+    placed = ON_GRID[type(part)](mapping, part, prefix)
+    missing = placed.missing()
+    if missing:
+        raise _refusal(mapping.config, missing)
+    return placed
+
+
+def _refusal(config: ModelConfig, what: str) -> InputError:
+    return InputError(f"{config.name}: a model with {what} cannot be mapped onto a wafer yet; expected grouped-query attention "
+                      "(Llama, Qwen, Mistral, Mixtral, gpt-oss, ...)")

@@ -1,0 +1,17 @@
+"""The dense feed-forward part."""
+
+import numpy as np
+
+from wsekern.inference.reference.part import BlockWeights, ReferencePart
+from wsekern.workload.decoder import FeedForward
+
+
+class ReferenceFeedForward(ReferencePart):
+    """Two projections, a gate, and one back."""
+
+    part: FeedForward
+
+    def forward(self, h: np.ndarray, weights: BlockWeights, start: int) -> np.ndarray:
+        """The gate's activation times the other projection, projected back."""
+        inner = self.functions.silu(self.linear(h, weights, "gate")) * self.linear(h, weights, "up")
+        return self.linear(inner, weights, "down")

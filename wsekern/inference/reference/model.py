@@ -1,0 +1,74 @@
+"""A whole decoder, block by block."""
+
+from typing import Any
+
+import numpy as np
+
+from wsekern.errors import InputError
+from wsekern.inference.reference.attention import ReferenceAttention
+from wsekern.inference.reference.feed_forward import ReferenceFeedForward
+from wsekern.inference.reference.functions import Activations
+from wsekern.inference.reference.norms import normalize
+from wsekern.inference.reference.part import BlockWeights, ReferencePart
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.decoder import Attention, Block, FeedForward, Norm
+from wsekern.workload.weights import Weights
+
+PARTS: dict[type, type[ReferencePart]] = {Attention: ReferenceAttention, FeedForward: ReferenceFeedForward}
+"""Class of the description -> its class in the reference: a line for each."""
+
+
+class ReferenceModel:
+    """A decoder with what its layers keep of one sequence."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, activations: Activations | None = None):
+        self.config, self.outer = config, weights.outer
+        self.weights = [weights.block(index) for index in range(config.layers)]
+        functions, self.length = activations or Activations(), 0
+        self._blocks = [ReferenceBlock(config, block, functions) for block in config.blocks]
+
+    def forward(self, tokens: list[int]) -> np.ndarray:
+        """Feed ``tokens`` (m of them) after those already seen; return logits (m, vocab)."""
+        outer = self.outer
+        x = outer["embedding"][np.asarray(tokens)]
+        for block, weights in zip(self._blocks, self.weights, strict=True):
+            x = block.forward(x, weights, self.length)
+        self.length += len(tokens)
+        if self.config.final_norm:
+            x = normalize(x, self.config.final_norm, outer.get("norm"), outer.get("norm_bias"))
+        return x @ outer["head"]
+
+
+class ReferenceBlock:
+    """One layer."""
+
+    def __init__(self, config: ModelConfig, block: Block, functions: Activations):
+        self.block = block
+
+        def made(part: Any, prefix: str = "") -> ReferencePart | None:
+            if part is None:
+                return None
+            if type(part) not in PARTS:
+                raise InputError(f"{config.name} cannot be executed yet: the reference has no {type(part).__name__}")
+            return PARTS[type(part)](part, functions, prefix)
+
+        self.mixer, self.beside, self.feed = made(block.mixer), made(block.beside, "beside."), made(block.feed)
+
+    def forward(self, x: np.ndarray, weights: BlockWeights, start: int) -> np.ndarray:
+        """The residual stream (m, hidden) behind the layer."""
+        block, begin = self.block, x
+        mixers = [mixer for mixer in (self.mixer, self.beside) if mixer]
+        if mixers:
+            h = _normed(begin, block.before_mixer, "before_mixer", weights)
+            out = sum((mixer.forward(h, weights, start) for mixer in mixers), np.zeros_like(x))
+            x = x + np.float32(block.residual) * _normed(out, block.after_mixer, "after_mixer", weights)
+        if self.feed:
+            if block.before_feed or not (block.parallel and mixers):
+                h = _normed(begin if block.parallel else x, block.before_feed, "before_feed", weights)
+            out = self.feed.forward(h, weights, start)
+            x = x + np.float32(block.residual) * _normed(out, block.after_feed, "after_feed", weights)
+        return x
+
+
+def _normed(x: np.ndarray, norm: Norm | None, name: str, weights: BlockWeights) -> np.ndarray:
+    return x if norm is None else normalize(x, norm, weights.get(name), weights.get(f"{name}_bias"))
