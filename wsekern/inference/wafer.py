@@ -32,8 +32,8 @@ class WaferModel:
         self.config, self.mapping = config, mapping
         self.engine = engine(machine, mapping.width, mapping.height, profile=profile, precision=mapping.precision,
                              threads=threads)
+        self._model = model_tiles(mapping, weights.outer)  # first: the largest matrices, while there is nothing beside them
         self._layers = [layer_tiles(mapping, block, weights.block(index), index) for index, block in enumerate(config.blocks)]
-        self._model = model_tiles(mapping, weights.outer)
         self.cycles_by_part: Counter[str] = Counter()
         self.reset()
 

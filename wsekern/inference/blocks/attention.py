@@ -132,6 +132,10 @@ class AttentionOnGrid(PartOnGrid[Attention]):
         shape = (self.heads_per_column, self.mapping.slots, self.features)
         return {f"cache.{self.prefix}keys": shape, f"cache.{self.prefix}values": shape}
 
+    def cache_order(self, name: str) -> tuple[int, ...]:
+        """A feature of all keys of a column, the values of a row: side by side."""
+        return (2, 1, 4, 3, 0) if name.endswith("keys") else (2, 0, 3, 1, 4)
+
     def tiles(self, weights: BlockWeights, where: str) -> Values:
         """``weights.qkv`` (hidden, q + 2 kv) goes from y to x and ``weights.o`` (q, hidden) back; ``weights.qkv_bias``
         (1, q + 2 kv) and ``weights.q_norm``, ``weights.k_norm`` (features) lie along x, ``weights.o_bias`` (1, hidden) along y.
