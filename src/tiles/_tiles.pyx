@@ -55,6 +55,7 @@ cdef enum:
     MESH_BLOCK = 4      # columns of PEs whose tiles of W mesh_gemm keeps in cache while all rows of PEs pass
     CACHES = 20 << 20   # bytes of results from which on they are not worth keeping in the caches
     NEAR = 1 << 20      # bytes of left tiles that are taken to be in a core's own caches
+    FAR = 1 << 16       # bytes of a tile of W up to which the next one is fetched while it is in use
 
 
 cdef int beginning(int dtype, Grid c, int64_t n, int64_t broad, bint accumulate) noexcept:
@@ -85,6 +86,14 @@ def gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, int64_t wide, int6
     return WSK_OK
 
 
+cdef int64_t ahead(Grid w) noexcept nogil:
+    # How far ahead the tiles of a product are fetched, where they are more than the caches keep: by a tile, or a part of one.
+    cdef int64_t step = w.dx if w.width > 1 else w.dy
+    if w.dy * w.height < NEAR and w.dx * w.width < NEAR:
+        return 0
+    return step if 0 < step <= FAR else FAR // 64
+
+
 cdef void gemm_row(int dtype, int level, Grid x, Grid w, Grid c, Py_ssize_t i, int64_t m, int64_t k, int64_t n,
                    int64_t wide, int64_t broad, int accumulate, bint transposed, char *scratch) noexcept nogil:
     cdef wsk_tile_row row
@@ -93,12 +102,12 @@ cdef void gemm_row(int dtype, int level, Grid x, Grid w, Grid c, Py_ssize_t i, i
     row.x, row.w, row.c = x.at(i, 0), w.at(i, 0), c.at(i, 0)
     row.x_stride, row.w_stride, row.c_stride, row.count = x.dx, w.dx, c.dx, c.width
     row.m, row.k, row.n, row.accumulate, row.scratch = m, k, n, accumulate, <float *> scratch
-    row.wide, row.broad = wide, broad
+    row.wide, row.broad, row.far = wide, broad, ahead(w)
     row.fetch = x.dy * x.height > NEAR
     if not transposed:
         wsk_tile_gemm_row(dtype, level, &row)
         return
-    row.count, row.wide = 1, n
+    row.count, row.wide, row.far = 1, n, 0
     for j in range(c.width):
         wsk_tile_transpose(w.at(i, j), columns, n, k, wsk_tile_bytes(dtype))
         row.x, row.w, row.c = x.at(i, j), columns, c.at(i, j)
@@ -169,7 +178,7 @@ cdef void mesh_row(int dtype, int level, Grid x, Grid c, Py_ssize_t i, Py_ssize_
         if small:
             math.gemm_small(pe, count, p, m, k, False)
         else:
-            math.gemm(<const float *const *> pe[0].x, pe[0].w, p, m, k, n, n, n, pe[0].c, False, NULL, NULL)
+            math.gemm(<const float *const *> pe[0].x, pe[0].w, p, m, k, n, n, n, pe[0].c, False, NULL, NULL, 0)
         j += count
 
 
@@ -264,7 +273,7 @@ cdef void multiply(Scores *t, Grid q, Py_ssize_t i, Py_ssize_t x, char *out) noe
     cdef const float *left = t.left
     cdef const void *right = t.keys + x * t.k * t.n * t.word
     t.products.left(q.at(i, x), t.left, t.m * t.k)
-    t.products.gemm(&left, &right, 1, t.m, t.k, t.n, t.n, t.n, out, False, NULL, NULL)
+    t.products.gemm(&left, &right, 1, t.m, t.k, t.n, t.n, t.n, out, False, NULL, NULL, 0)
     if t.wide:
         widen_in_place(t, out)
 

@@ -45,7 +45,7 @@ void wsk_tile_gemm_row(int dtype, int simd_level, const wsk_tile_row *row)
         }
         int64_t next = j + 1 < row->count ? j + 1 : j;
         products->gemm(&x, &w, 1, row->m, row->k, row->n, row->wide, row->broad, row->c + j * row->c_stride, row->accumulate,
-                   row->fetch ? row->x + next * row->x_stride : NULL, row->w + next * row->w_stride);
+                   row->fetch ? row->x + next * row->x_stride : NULL, row->w + next * row->w_stride, row->far);
     }
 #ifdef __SSE__
     if (row->accumulate == WSK_TILE_STREAM)
