@@ -2,8 +2,10 @@
 
 import pytest
 
-from wsekern.calibration.activations import TEXT, exact_distributions, likelihood, main
+from wsekern.calibration.activations import TEXT, main
 from wsekern.inference.mapping import DEFAULT_ACTIVATIONS
+from wsekern.inference.perplexity import Arithmetic, exact_logits, score
+from wsekern.machine import load_machine
 from wsekern.ops.local.rows import FORMS
 from wsekern.workload.checkpoint import load_checkpoint
 from wsekern.workload.request import WAFER_PRECISIONS
@@ -14,10 +16,11 @@ from wsekern.workload.sample import sample_path
 def test_vector_forms_cost_no_more_than_the_precision_does(precision, change, divergence):
     checkpoint = load_checkpoint(sample_path())
     tokens = checkpoint.encode(TEXT)[:64]
-    exact = exact_distributions(checkpoint, tokens)
-    found = {form: likelihood(checkpoint, tokens, exact, precision, form, (12, 12)) for form in FORMS}
+    exact, machine = exact_logits(checkpoint, tokens), load_machine("wse3")
+    found = {form: score(checkpoint, machine, tokens, exact, Arithmetic(precision, activations=form), (12, 12))
+             for form in FORMS}
     for one in found.values():
-        assert abs(one.nats - one.exact) < change and 0 < one.divergence < divergence
+        assert abs(one.nats - one.exact_nats) < change and 0 < one.divergence < divergence
     assert found[DEFAULT_ACTIVATIONS[precision]].divergence < 1.5 * found["scalar"].divergence
     assert found["vector"].cycles_per_token < found["vector-fp32"].cycles_per_token < 0.75 * found["scalar"].cycles_per_token
 

@@ -5,7 +5,12 @@ from dataclasses import replace
 import pytest
 
 from wsekern.cluster.checkpoint import served_precision, settle, stored_precision
+from wsekern.cluster.engine import load_engine
+from wsekern.cluster.evidence import assumptions
+from wsekern.cluster.hardware import load_cluster, load_gpu
+from wsekern.cluster.layout import Deployment, Layout, weight_bytes
 from wsekern.cluster.precision import PRECISIONS
+from wsekern.cluster.step import decode_step
 from wsekern.errors import InputError
 from wsekern.workload import load_config
 
@@ -41,3 +46,25 @@ def test_parts_of_a_checkpoint_stay_wide():
     assert settle("fp8", load_config("gpt-oss-20b"), "stock") == PRECISIONS["mxfp4"]
     mixed = settle("fp4", load_config("deepseek-v3"), "stock")
     assert mixed.other_weight == 2.0 and mixed.weight == PRECISIONS["fp4"].weight and mixed.cache == 2.0
+
+
+def test_parts_that_a_checkpoint_keeps_apart_have_their_own_bytes():
+    """Kimi K2.5 is 595 GB on the Hub: experts in 4 bits with scales of 32, all else in bf16."""
+    kept = (("attention", "bf16"), ("dense", "bf16"), ("shared", "bf16"))
+    stored = replace(load_config("kimi-k2"), quantization="compressed-tensors", weight_format="int4", kept=kept)
+    precision = served_precision(stored, "stock")
+    assert sum(weight_bytes(stored, precision)) == pytest.approx(595e9, rel=0.005)
+    deployment = Deployment(stored, load_cluster("h200x8"), Layout(tp=8), precision, load_engine("stock"))
+    narrow, whole = (replace(deployment, precision=PRECISIONS[name]) for name in ("int4", "bf16"))
+    least, found, most = (decode_step(each, 1, 4096) for each in (narrow, deployment, whole))
+    assert least.weights < found.weights < most.weights and found.seconds >= found.roofline
+    sentence = next(text for text in assumptions(deployment) if text.startswith("weights"))
+    assert sentence == ("weights 0.5625 B, arithmetic bf16 (attention, feed-forward parts, shared experts 2 B, bf16), "
+                        "cache 2 B per element")
+    assert settle("fp8", stored, "stock") == PRECISIONS["fp8"]  # asked for: all parts
+
+
+def test_kept_parts_compute_in_what_the_gpu_has():
+    stored = replace(load_config("qwen3-next-80b-a3b"), weight_format="fp4", kept=(("recurrent", "fp8"),))
+    on = {gpu: served_precision(stored, "stock").on(load_gpu(gpu).arithmetics).kept for gpu in ("a100-80", "b200")}
+    assert on == {"a100-80": (("recurrent", (1.0, "bf16", 2.0)),), "b200": (("recurrent", (1.0, "fp8", 1.0)),)}

@@ -63,3 +63,9 @@ def test_layouts_are_flat_in_json():
     point = sweep(LLAMA, "h100x4")[-1]
     assert list(point.to_dict())[:7] == ["cluster", "gpus", "tp", "pp", "dp", "ep", "batch"]
     assert point.to_dict()["gpus"] == point.layout.gpus
+
+
+def test_a_model_too_large_for_one_stage_is_cut_inside_the_domain():
+    """GLM-5 in bf16: 64 heads, so tp 8 of the 72 GPUs of a rack, whose memory does not hold it."""
+    layout = deploy(load_config("glm-5"), "gb200x72", context=8192, precision="bf16").layout
+    assert (layout.tp, layout.pp) == (8, 2)

@@ -1,6 +1,5 @@
 """Lists of steps: names are made before they are read, views move nothing, values go after their last use."""
 
-import dataclasses
 import doctest
 import weakref
 
@@ -10,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wsekern.inference.steps
-from wsekern.errors import InputError
-from wsekern.inference.layer import embedding_steps, head_steps, layer_cache, layer_steps, layer_tiles
+from wsekern.inference.layer import layer_cache, layer_steps, layer_tiles
 from wsekern.inference.mapping import Mapping
+from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.steps import (
-    TIMED_ONLY,
     VIEWS,
     LayerStep,
     View,
@@ -23,7 +21,6 @@ from wsekern.inference.steps import (
     join,
     last_uses,
     pick,
-    refuse_timed_only,
     reshape,
     split,
     stack,
@@ -106,7 +103,7 @@ def test_append_puts_every_token_on_its_row_and_into_its_slot():
 
 def test_views_take_no_time():
     engine = FlowEngine(WSE3, 3, 2)
-    for kind in (*VIEWS, *TIMED_ONLY):
+    for kind in VIEWS:
         View(kind, ("x",), ("x",)).time(engine)
     assert engine.cycles == 0
     LayerStep("part", "move", Local("mov", 4)).time(engine)
@@ -143,20 +140,6 @@ def test_values_of_a_layer_are_gone_before_the_next_one(make_model, monkeypatch)
     alive = [value for value in (reference() for reference in made) if value is not None]
     assert [value is values["x"] for value in alive] == [True]
     assert not [name for name in values if not name.startswith(("x", "model."))]
-
-
-def test_a_mixture_of_experts_is_timed_and_refused_in_one_sentence(make_model):
-    config, weights = make_model()
-    dense = layer_steps(Mapping(config, 4, 4, "fp32"), config.blocks[0], 2, 1)
-    config = dataclasses.replace(config, blocks=tuple(dataclasses.replace(block, feed=EXPERTS) for block in config.blocks))
-    mapping = Mapping(config, 4, 4, "fp32", 24, 4)
-    engine = FlowEngine(WSE3, 4, 4, precision="fp32")
-    for step in layer_steps(mapping, config.blocks[0], 2, 1):
-        step.time(engine)
-    assert engine.cycles > 0
-    with pytest.raises(InputError, match="tiny cannot be executed yet: its steps have a time, but none gives the scores"):
-        WaferModel(config, weights, WSE3, mapping)
-    refuse_timed_only(dense, "tiny")
 
 
 def test_a_listing_has_a_line_for_each_step_and_every_name():

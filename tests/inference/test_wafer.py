@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.inference.layer import embedding_steps, head_steps, layer_steps, parts_on_grid
+from wsekern.inference.layer import layer_steps, parts_on_grid
 from wsekern.inference.mapping import Mapping
+from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.reference import Activations, ReferenceModel
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine

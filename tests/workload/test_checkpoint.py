@@ -49,29 +49,6 @@ def test_loads(folder):
     assert checkpoint.encode("w3") == [3]
 
 
-@pytest.mark.parametrize(("added", "template", "ids"), [
-    (None, False, [3]), (None, True, [0, 3]), (True, False, [0, 3]), (True, True, [0, 3]), (False, True, [3])])
-def test_text_starts_as_in_transformers(folder, added, template, ids):
-    """tokenizer.json decides, unless tokenizer_config.json has a word on it; bos_token_id in config.json alone adds nothing."""
-    from tokenizers import Tokenizer
-    from tokenizers.processors import TemplateProcessing
-
-    file = str(folder / "tokenizer.json")
-    tokenizer = Tokenizer.from_file(file)
-    if template:
-        tokenizer.post_processor = TemplateProcessing(single="w0 $A", pair="w0 $A $B", special_tokens=[("w0", 0)])
-    tokenizer.enable_truncation(1)
-    tokenizer.save(file)
-    settings = {"bos_token": {"content": "w0"}} | ({} if added is None else {"add_bos_token": added})
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    assert load_checkpoint(folder).encode("w3") == ids
-
-
-def test_a_begin_token_that_is_none_is_refused(folder):
-    (folder / "tokenizer_config.json").write_text('{"add_bos_token": true, "bos_token": "nothing"}')
-    refuse(folder, "tokenizer_config.json", "nothing")
-
-
 def test_biases_are_read(folder):
     change_config(folder, attention_bias=True, mlp_bias=True)
     refuse(folder, "self_attn.q_proj.bias", "missing")
@@ -113,6 +90,22 @@ def test_a_stored_head_is_the_head_of_a_tied_model_as_in_transformers(folder, le
     np.testing.assert_array_equal(weights.outer["head"], stored[f"{head}.weight"].T)
     np.testing.assert_array_equal(weights.outer["embedding"], stored[f"{embedding}.weight"])
     np.testing.assert_array_equal(weights.embed([3, 3, 1]), stored[f"{embedding}.weight"][[3, 3, 1]])
+
+
+def test_a_quantised_model_is_read_as_any_other(folder):
+    change_config(folder, quantization_config={"quant_method": "fp8", "weight_block_size": [128, 128]})
+    stored = {}
+    for name, values in tensors().items():
+        if values.ndim < 2 or "layers" not in name:
+            stored[name] = values
+        else:
+            stored[name] = values.astype(ml_dtypes.float8_e4m3fn)
+            stored[f"{name}_scale_inv"] = np.full((1, 1), 0.5, np.float32)
+    save_file(stored, folder / "model.safetensors")
+    checkpoint = load_checkpoint(folder)
+    up = "model.layers.0.mlp.up_proj.weight"
+    np.testing.assert_array_equal(checkpoint.weights.block(0)["up"], stored[up].astype(np.float32).T / 2)
+    assert checkpoint.config.weight_format == "fp8"
 
 
 def test_end_tokens_that_no_token_has_are_left_out(folder):
@@ -224,7 +217,7 @@ def test_wrong_shape_missing_tensor_bad_values(folder):
     ({"partial_rotary_factor": 0.5, "rope_parameters": {"partial_rotary_factor": 0.5}}, ["partial_rotary_factor"]),
     ({"tie_word_embeddings": "no"}, ["tie_word_embeddings"]),
     ({"hidden_act": "gelu"}, ["gelu", "silu"]),
-    ({"quantization_config": {"quant_method": "awq"}}, ["awq"]),
+    ({"quantization_config": {"quant_method": "aqlm"}}, ["aqlm"]),
     ({"layer_types": ["full_attention"] * 2, "sliding_window": 8}, ["layer_types", "2 layers"]),
     ({"text_config": 3, "attention_bias": "x"}, ["attention_bias"]),
 ])

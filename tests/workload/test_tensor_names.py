@@ -14,9 +14,11 @@ torch = pytest.importorskip("torch")
 SIZES = {"vocab_size": 96, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
          "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 64, "pad_token_id": 0, "bos_token_id": 1,
          "eos_token_id": 2}
-EXPERTS = {**SIZES, "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "num_experts_per_tok": 2,
-           "moe_intermediate_size": 24, "n_shared_experts": 1, "first_k_dense_replace": 1}
-LATENT = {**EXPERTS, "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 6,
+LOCAL = {**SIZES, "num_local_experts": 4, "num_experts_per_tok": 2}
+EXPERTS = {**SIZES, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+SHARED = {**SIZES, "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "n_shared_experts": 1,
+          "first_k_dense_replace": 1}
+LATENT = {**SHARED, "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 6,
           "num_key_value_heads": 4, "n_group": 2, "topk_group": 1}
 DELTA = {**EXPERTS, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
          "linear_value_head_dim": 6, "linear_conv_kernel_dim": 4, "layer_types": ["linear_attention", "full_attention"],
@@ -30,18 +32,21 @@ MODELS = {
                      "Exaone4",
                      "SeedOss", "Ernie4_5", "HunYuanDenseV1", "Arcee", "Nemotron", "Helium"), SIZES),
     "GPT2": GPT, "GPTJ": {**GPT, "rotary_dim": 4}, "GPTNeoX": PLAIN, "OPT": {**PLAIN, "ffn_dim": 48, "word_embed_proj_dim": 32},
-    "Falcon": {**PLAIN, "new_decoder_architecture": True, "num_kv_heads": 2, "ffn_hidden_size": 64},
+    "Falcon": {"vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_kv_heads": 2,
+               "new_decoder_architecture": True, "ffn_hidden_size": 64},
     "Bloom": {"vocab_size": 96, "hidden_size": 32, "n_layer": 2, "n_head": 4},
-    **dict.fromkeys(("Mixtral", "Qwen3Moe", "Olmoe", "GptOss", "GraniteMoe", "Phimoe", "MiniMaxM2", "Dots1"), EXPERTS),
-    "Glm4Moe": {**EXPERTS, "use_qk_norm": True}, "Qwen2Moe": {**EXPERTS, "shared_expert_intermediate_size": 24},
-    "GraniteMoeShared": {**EXPERTS, "shared_intermediate_size": 24},
-    "Llama4": {**EXPERTS, "intermediate_size_mlp": 48, "interleave_moe_layer_step": 2},
-    "Ernie4_5_Moe": {**EXPERTS, "moe_num_experts": 4, "moe_k": 2, "moe_layer_start_index": 1, "moe_num_shared_experts": 1},
+    **dict.fromkeys(("Mixtral", "GptOss", "GraniteMoe", "Phimoe", "MiniMaxM2"), LOCAL),
+    "Olmoe": {**SIZES, "num_experts": 4, "num_experts_per_tok": 2}, "Qwen3Moe": EXPERTS, "Dots1": SHARED,
+    "Glm4Moe": {**SHARED, "use_qk_norm": True}, "Qwen2Moe": {**EXPERTS, "shared_expert_intermediate_size": 24},
+    "GraniteMoeShared": {**LOCAL, "shared_intermediate_size": 24},
+    "Llama4": {**LOCAL, "intermediate_size_mlp": 40, "interleave_moe_layer_step": 2},
+    "Ernie4_5_Moe": {**SIZES, "moe_num_experts": 4, "moe_k": 2, "moe_layer_start_index": 1, "moe_num_shared_experts": 1,
+                     "moe_intermediate_size": 24},
     "DeepseekV2": LATENT, "DeepseekV3": LATENT, "Glm4MoeLite": LATENT,
     "DeepseekV32": {**LATENT, "index_n_heads": 2, "index_head_dim": 8, "index_topk": 4},
     "Qwen3Next": DELTA, "Qwen3_5": DELTA, "Qwen3_5Moe": DELTA,
     "Mamba2": {**SIZES, "num_heads": 4, "head_dim": 16, "state_size": 8, "n_groups": 2, "expand": 2},
-    "NemotronH": {**EXPERTS, "layers_block_type": ["mamba", "attention", "mlp", "moe"], "num_hidden_layers": 4,
+    "NemotronH": {**SHARED, "layers_block_type": ["mamba", "attention", "mlp", "moe"], "num_hidden_layers": 4,
                   "mamba_num_heads": 4, "mamba_head_dim": 8, "ssm_state_size": 8, "n_groups": 2,
                   "moe_shared_expert_intermediate_size": 20},
 }

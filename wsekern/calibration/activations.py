@@ -5,17 +5,11 @@ functions in float32 (the plain reference). ``DEFAULT_ACTIVATIONS`` of :mod:`wse
 """
 
 import argparse
-from dataclasses import dataclass
-from math import exp
 
-import numpy as np
-
-from wsekern.inference.mapping import Mapping
-from wsekern.inference.reference import ReferenceModel
-from wsekern.inference.wafer import WaferModel
+from wsekern.inference.perplexity import Arithmetic, Score, exact_logits, score
 from wsekern.machine import load_machine
-from wsekern.ops.local.rows import FORMS, Form
-from wsekern.workload.checkpoint import Checkpoint, load_checkpoint
+from wsekern.ops.local.rows import FORMS
+from wsekern.workload.checkpoint import load_checkpoint
 from wsekern.workload.request import WAFER_PRECISIONS
 from wsekern.workload.sample import sample_path
 
@@ -33,46 +27,11 @@ said, "for the king is looking for a wife who has a good heart."
 """A tale in the style of those that the sample model read, written for this measurement: it stands in no book."""
 
 
-@dataclass(frozen=True)
-class Likelihood:
-    """Mean negative log likelihood of a token, in nats, and how far it and its distributions are from the exact model's."""
-
-    precision: str
-    form: Form
-    nats: float
-    exact: float
-    divergence: float
-    """Mean Kullback-Leibler divergence from the exact model's distribution of the next token, in nats."""
-    cycles_per_token: float
-
-    def row(self) -> str:
-        """A line of the table."""
-        return (f"{self.precision:9}  {self.form:11}  {self.nats:8.5f}  {exp(self.nats):8.3f}  {self.nats - self.exact:+9.5f}  "
-                f"{self.divergence:9.2e}  {self.cycles_per_token:8,.0f}")
-
-
-def log_probabilities(logits: np.ndarray) -> np.ndarray:
-    """Logits (tokens, vocab) as log probabilities, float64."""
-    wide = logits.astype(np.float64)
-    wide = wide - wide.max(-1, keepdims=True)
-    return wide - np.log(np.exp(wide).sum(-1, keepdims=True))
-
-
-def exact_distributions(checkpoint: Checkpoint, tokens: list[int]) -> np.ndarray:
-    """Log probabilities (tokens, vocab) of what follows each token, by the plain reference."""
-    return log_probabilities(ReferenceModel(checkpoint.config, checkpoint.weights).forward(tokens))
-
-
-def likelihood(checkpoint: Checkpoint, tokens: list[int], exact: np.ndarray, precision: str, form: Form,
-               grid: tuple[int, int] = (16, 16)) -> Likelihood:
-    """Execute the model on ``tokens``, one after the other, and score every next one."""
-    mapping = Mapping(checkpoint.config, *grid, precision, len(tokens), activations=form)
-    model = WaferModel(checkpoint.config, checkpoint.weights, load_machine("wse3"), mapping)
-    found = log_probabilities(np.array([model.decode(token) for token in tokens]))
-    following = np.arange(len(tokens) - 1), tokens[1:]
-    divergence = (np.exp(exact) * (exact - found)).sum(-1).mean()
-    return Likelihood(precision, form, float(-found[following].mean()), float(-exact[following].mean()), float(divergence),
-                      model.engine.cycles / len(tokens))
+def row(score: Score) -> str:
+    """A line of the table."""
+    how = score.arithmetic
+    return (f"{how.precision:9}  {how.activations:11}  {score.nats:8.5f}  {score.perplexity:8.3f}  "
+            f"{score.nats - score.exact_nats:+9.5f}  {score.divergence:9.2e}  {score.cycles_per_token:8,.0f}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,13 +40,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tokens", type=int, default=256, help="how many tokens of the text (default: 256)")
     checkpoint = load_checkpoint(sample_path())
     tokens = checkpoint.encode(TEXT)[:parser.parse_args(arguments).tokens]
-    exact = exact_distributions(checkpoint, tokens)
-    print(f"{checkpoint.config.name}, {len(tokens)} tokens of a tale; exact: "
-          f"{-exact[np.arange(len(tokens) - 1), tokens[1:]].mean():.5f} nats a token")
+    exact, machine = exact_logits(checkpoint, tokens), load_machine("wse3")
+    print(f"{checkpoint.config.name}, {len(tokens)} tokens of a tale")
     print("precision  form             nats  perplex.     change  divergence    cycles")
     for precision in WAFER_PRECISIONS:
         for form in FORMS:
-            print(likelihood(checkpoint, tokens, exact, precision, form).row(), flush=True)
+            print(row(score(checkpoint, machine, tokens, exact, Arithmetic(precision, activations=form), (16, 16))), flush=True)
     return 0
 
 

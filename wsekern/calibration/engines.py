@@ -181,7 +181,7 @@ def popularity_errors(rows: list[dict[str, str]], exponent: float) -> tuple[floa
             steps = [entry for entry in fitted_rows(rows) if entry[1].startswith(validation.STEPS)]
             steps = [entry for entry in steps if not entry[1].startswith("first token") and entry[2].engine in FITTED]
             errors = [_error(float(row["value"]), validation.predict_row(row)[1]) for row, _, _ in steps]
-    routed = [error for error, (_, _, case) in zip(errors, steps, strict=True) if case.model.experts]
+    routed = [error for error, (_, _, case) in zip(errors, steps, strict=True) if case.model.mixture]
     return float(np.mean(errors)), float(np.mean(routed))
 
 

@@ -116,6 +116,7 @@ def _moe(p: dict[str, float], rows: Rows, gpu: Gpu, dtype: str) -> np.ndarray:
             rows["active"],
             rows["hidden_size"],
             rows["inter_size"] / rows["moe_tp_size"],
+            3.0,
             weight,
             inputs,
             gpu.peak_flops(arithmetic),

@@ -39,7 +39,7 @@ def build_points() -> list[dict[str, Any]]:
                 "phase": phase,
                 "gpu": gpu.name,
                 "family": gpu.family,
-                "moe": bool(case.model.experts),
+                "moe": bool(case.model.mixture),
                 "precision": case.precision.name,
                 "engine": load_engine(case.engine).title,
                 "coordinates": [round(x, 2) for x in place],

@@ -2,7 +2,7 @@
 
 import click
 
-from wsekern.cli import compare, machines, predict, run, validate
+from wsekern.cli import chat, compare, evaluate, machines, predict, run, validate
 from wsekern.cli.options import help_alone, run_command
 
 
@@ -14,7 +14,7 @@ def cli(context: click.Context) -> None:
     help_alone(context)
 
 
-for command in (compare.compare, run.run, predict.predict, validate.validate, machines.machines):
+for command in (compare.compare, run.run, chat.chat, evaluate.evaluate, predict.predict, validate.validate, machines.machines):
     cli.add_command(command)
 
 

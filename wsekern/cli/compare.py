@@ -143,7 +143,7 @@ def _execute_sample(machine: "Machine", precision: str, profile: str, threads: i
     million = checkpoint.config.parameters / 1e6
     between = (f"\nSo far the bundled sample, a model of {million:.1f} million parameters, executed with every value. From "
                f"here {STANDARD_MODEL}, timed by its shape on wafers and on GPUs.\n")
-    return [execution_view(executed), between], {"execution": executed.to_dict()}
+    return [execution_view(executed, executed.prompt), between], {"execution": executed.to_dict()}
 
 
 def _sweep(model: str, batches: str | None, prompts: str | None, equal: str | None, plot_path: str | None,

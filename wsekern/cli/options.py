@@ -172,11 +172,15 @@ class ProgressBar:
         self._bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
         self._task = self._bar.add_task(title, total=total)
 
-    def __enter__(self) -> Callable[[], None]:
+    def __enter__(self) -> Callable[..., None]:
         self._bar.start()
         return functools.partial(self._bar.advance, self._task)
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away."""
         self._bar.stop()
 
 

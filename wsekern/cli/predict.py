@@ -24,7 +24,8 @@ from wsekern.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from wsekern.cluster import Constraint
+    from wsekern.cluster import Constraint, Precision
+    from wsekern.workload import ModelConfig
 
 
 @click.group(invoke_without_command=True)
@@ -97,16 +98,18 @@ def predict_wafer(model: str, phase: str, machine: str, grid_text: str, context:
 @click.option("--ep", type=COUNT, help="Expert parallel degree.")
 @click.option("--context", required=True, type=COUNT, help="Tokens in the cache, or of the prompt.")
 @click.option("--batch", default=1, show_default=True, type=COUNT, help="Sequences at once.")
-@click.option("--precision", default="bf16", show_default=True, help="bf16, fp16, fp8, int8, fp4, ...")
+@click.option("--precision", help="bf16, fp16, fp8, int8, fp4, ... Default: as the checkpoint is stored.")
 @click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned, ideal, sglang, ...")
 @JSON
-def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **options: Any) -> None:
+def predict_gpu(model: str, gpu: str, gpus: int, precision: str | None, json_path: str | None, **options: Any) -> None:
     """Time, power and cost of one step of MODEL on a GPU cluster."""
     from wsekern.cluster import load_cluster
     from wsekern.cluster import predict as predict_step
     from wsekern.workload import load_config
 
-    prediction = predict_step(load_config(model), load_cluster(f"{gpu}x{gpus}"), **options).to_dict()
+    config = load_config(model)
+    form = _precision(config, options["engine_level"], precision)
+    prediction = predict_step(config, load_cluster(f"{gpu}x{gpus}"), precision=form, **options).to_dict()
     show(json_path, f"{model} {options['phase']} on {gpus} x {gpu}", prediction)
 
 
@@ -118,7 +121,7 @@ def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **option
 @click.option("--output", default=256, show_default=True, type=COUNT, help="Tokens out.")
 @click.option("--batch", default=1, show_default=True, type=COUNT,
               help="Users at once (latency); throughput chooses them itself.")
-@click.option("--precision", default="bf16", show_default=True, help="bf16, fp16, fp8, int8, fp4, ...")
+@click.option("--precision", help="bf16, fp16, fp8, int8, fp4, ... Default: as the checkpoint is stored.")
 @click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned, ideal, sglang, ...")
 @click.option("--objective", type=click.Choice(["latency", "throughput"]), default="latency", show_default=True,
               help="Least time of a request, or most tokens per dollar.")
@@ -129,7 +132,7 @@ def predict_gpu(model: str, gpu: str, gpus: int, json_path: str | None, **option
 @click.option("--max-usd-per-hour", type=Number(above=True))
 @JSON
 @plot_option("Draw the Pareto fronts")
-def predict_cluster(model: str, clusters: tuple[str, ...], prompt: int, output: int, batch: int, precision: str,
+def predict_cluster(model: str, clusters: tuple[str, ...], prompt: int, output: int, batch: int, precision: str | None,
                     engine_level: str, objective: str, json_path: str | None, plot_path: str | None, **bounds: Any) -> None:
     """The best GPU cluster and layout for MODEL inside bounds, and every cluster's Pareto front."""
     from wsekern.cluster import best_cluster, load_cluster, pareto, sweep
@@ -137,11 +140,12 @@ def predict_cluster(model: str, clusters: tuple[str, ...], prompt: int, output: 
     from wsekern.report import choice_view, facts_view, front_plot
     from wsekern.workload import Request, load_config
 
-    config, request = load_config(model), Request(prompt, output, batch, precision)
+    config, request = load_config(model), Request(prompt, output, batch)
+    form = _precision(config, engine_level, precision)
     described = {name: load_cluster(name) for name in clusters or CANDIDATES}
     best, served = best_cluster(config, request, _constraint(**bounds), clusters=tuple(described.values()),
-                                objective=objective, engine_level=engine_level)
-    fronts = {name: pareto(sweep(config, cluster, prompt=prompt, output=output, precision=precision, engine_level=engine_level))
+                                objective=objective, engine_level=engine_level, precision=form)
+    fronts = {name: pareto(sweep(config, cluster, prompt=prompt, output=output, precision=form, engine_level=engine_level))
               for name, cluster in described.items()}
     if plot_path:
         front_plot(fronts, plot_path)
@@ -149,6 +153,14 @@ def predict_cluster(model: str, clusters: tuple[str, ...], prompt: int, output: 
     emit(json_path, {"best": data, "pareto": [point.to_dict() for front in fronts.values() for point in front]})
     if json_path != "-":
         open_console().print(choice_view(facts_view(f"{config.name}: {objective}", data), fronts))
+
+
+def _precision(config: "ModelConfig", engine_level: str, name: str | None) -> "Precision":
+    """The precision asked for, or the checkpoint's own."""
+    from wsekern.cluster.checkpoint import served_precision
+    from wsekern.cluster.precision import precision_of
+
+    return served_precision(config, engine_level) if name is None else precision_of(name)
 
 
 def _constraint(max_tpot: float | None, max_ttft: float | None, max_gpus: int | None, max_watts: float | None,

@@ -12,6 +12,7 @@ from wsekern.cluster.engine_cost import launched_prompts, routed_prompts, uncapt
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.load import engines_of, turn_costs
 from wsekern.cluster.operators import Work
+from wsekern.cluster.parts import parts_of
 from wsekern.errors import InputError
 from wsekern.queueing import Outcome, StepCosts, Traffic, simulate_batching
 
@@ -89,7 +90,7 @@ def benchmark_costs(
         sorted_first = routed if deployment.precision.routed_inside else 0.0  # by kernels, for others of a 4-bit format
         inside = sorted_first + uncaptured_prompts(deployment)
     if scheduling.layer_seconds is not None:
-        inside, outside = 0.0, scheduling.layer_seconds * deployment.model.layers
+        inside, outside = 0.0, scheduling.layer_seconds * parts_of(deployment.model).layers
     tokens = scheduling.step_tokens or costs.step_tokens
     ahead = scheduling.ahead_steps * costs.decode_seconds(users, prompt + 0.5 * output) if users > 1.0 else 0.0
     return replace(

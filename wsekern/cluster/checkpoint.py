@@ -36,14 +36,17 @@ def stored_precision(model: ModelConfig) -> str:
 
 @lru_cache(maxsize=1024)
 def settle(name: str, model: ModelConfig, engine: str) -> Precision:
-    """Which parts of ``model`` are in ``name``: a checkpoint stored in MXFP4 stays so, FP4 of a latent-attention model is its
-    experts, and TensorRT-LLM keeps an 8-bit cache beside 8-bit weights."""
+    """Which parts of ``model`` are in ``name``: a checkpoint stored in MXFP4 stays so, parts that it keeps apart do, FP4 of a
+    latent-attention model is its experts where it does not say, and TensorRT-LLM keeps an 8-bit cache beside 8-bit weights."""
+    if model.kept and name == model.weight_format and model.quantization != "mxfp4":
+        kept = tuple((part, PRECISIONS[form].part(experts=True)) for part, form in model.kept if form in PRECISIONS)
+        return replace(settle(name, replace(model, kept=()), engine), other_weight=None, other_arithmetic=None, kept=kept)
     if model.quantization == "mxfp4" and name in ("fp4", "mxfp4", "fp8"):
         return PRECISIONS["mxfp4"]
     if name == "fp8wo":
         return PRECISIONS["int8"]
     tuned = engine.startswith("tuned")
-    if name == "nvfp4-experts" or (name == "fp4" and model.kv_lora_rank):
+    if name == "nvfp4-experts" or (name == "fp4" and model.latent):
         return replace(PRECISIONS["fp4"], cache=1.0 if tuned else 2.0, other_weight=2.0, other_arithmetic="bf16")
     if name == "fp8" and tuned:
         return replace(PRECISIONS["fp8"], cache=1.0)

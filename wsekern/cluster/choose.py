@@ -9,6 +9,7 @@ from wsekern.cluster.engine import Engine
 from wsekern.cluster.hardware import Cluster
 from wsekern.cluster.layout import Deployment, Layout, memory_of
 from wsekern.cluster.load import engines_of, turn_costs
+from wsekern.cluster.parts import common_experts, common_heads
 from wsekern.cluster.precision import Precision
 from wsekern.cluster.serving import Served, serve_on
 from wsekern.cluster.steady import steady_state
@@ -72,17 +73,17 @@ class Constraint:
 def layouts(model: ModelConfig, cluster: Cluster) -> Iterator[Layout]:
     """Every sensible layout: tp and copies of the attention (dp) in an NVLink domain, pp across, experts over the GPUs of a
     stage. Copies of a dense model are deployments of their own, which :func:`best_deployment` counts."""
-    inside = min(cluster.count, cluster.domain)
+    inside, experts = min(cluster.count, cluster.domain), common_experts(model)
     for tp in _powers(inside):
-        if model.heads % tp:
+        if common_heads(model) % tp:
             continue
-        for dp in _powers(inside // tp) if model.experts else [1]:
+        for dp in _powers(inside // tp) if experts else [1]:
             for pp in _powers(cluster.count // (tp * dp)):
                 if pp > min(model.layers, STAGES):
                     continue
                 if dp == 1:
                     yield Layout(tp=tp, pp=pp)
-                if model.experts and tp * dp > 1 and model.experts % (tp * dp) == 0:
+                if experts and tp * dp > 1 and experts % (tp * dp) == 0:
                     yield Layout(tp=tp, pp=pp, dp=dp, ep=tp * dp)
 
 

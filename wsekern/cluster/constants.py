@@ -42,6 +42,7 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     memory_share: Ratio
     activation_bytes: Annotated[Quantity, Unit("B")]
     state_bytes: Annotated[Quantity, Unit("B/element")]
+    index_bytes: Annotated[Quantity, Unit("B/element")]
     page_tokens: Tokens
     spread_experts: Annotated[Quantity, Unit("experts", 1, whole=True)]
     power_saturation: Ratio

@@ -7,6 +7,7 @@ from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import Engine, load_engine
 from wsekern.cluster.hardware import Cluster, load_cluster
 from wsekern.cluster.layout import Deployment, Layout, memory_of
+from wsekern.cluster.parts import common_experts, common_heads
 from wsekern.cluster.precision import Precision, precision_of
 from wsekern.workload.config import ModelConfig
 
@@ -49,7 +50,7 @@ def deploy(
 def _widest(deployment: Deployment, copies: int) -> int:
     """The largest tp that divides the heads, of what ``copies`` of it leave of a domain."""
     tp = max(1, min(deployment.cluster.count // copies, deployment.cluster.domain))
-    while tp > 1 and deployment.model.heads % tp:
+    while tp > 1 and common_heads(deployment.model) % tp:
         tp -= 1
     return tp
 
@@ -57,25 +58,27 @@ def _widest(deployment: Deployment, copies: int) -> int:
 def default_layout(deployment: Deployment, context: float, batch: int) -> Layout:
     """Tensor parallel inside one NVLink domain, pipeline stages across domains; experts over the same GPUs.
 
-    Of the degrees that hold the request, the largest tp that divides heads: least latency for one user. The layout that
-    ``deployment`` has is not looked at.
+    Of the degrees that hold the request, the largest tp that divides heads: least latency for one user. Where none does, the
+    fewest stages that do, inside the domain too. The layout that ``deployment`` has is not looked at.
     """
     model, cluster = deployment.model, deployment.cluster
     inside = min(cluster.count, cluster.domain)
     stages = max(1, cluster.count // inside)
     widths = [tp for tp in range(inside, 0, -1) if inside % tp == 0 and _divides(model, tp)] or [1]
-    for tp in widths:
-        for pp in (1, stages):
-            layout = _default(model, tp, pp)
-            if memory_of(replace(deployment, layout=layout), context, batch).sequences >= batch:
-                return layout
+    usual = [(tp, pp) for tp in widths for pp in (1, stages)]
+    deeper = [(widths[0], pp) for pp in range(2, min(cluster.count // widths[0], model.layers) + 1)]
+    for tp, pp in (*usual, *deeper):
+        layout = _default(model, tp, pp)
+        if memory_of(replace(deployment, layout=layout), context, batch).sequences >= batch:
+            return layout
     return _default(model, widths[0], stages)
 
 
 def _default(model: ModelConfig, tp: int, pp: int) -> Layout:
-    spread = model.experts and model.experts % tp == 0 and model.experts >= constants().spread_experts.value and tp > 1
+    experts = common_experts(model)
+    spread = experts % tp == 0 and experts >= constants().spread_experts.value and tp > 1
     return Layout(tp=tp, pp=min(pp, model.layers), ep=tp if spread else 1)
 
 
 def _divides(model: ModelConfig, tp: int) -> bool:
-    return model.heads % tp == 0 and (model.kv_heads % tp == 0 or tp % model.kv_heads == 0)
+    return common_heads(model) % tp == 0 and (model.kv_heads % tp == 0 or tp % model.kv_heads == 0)

@@ -7,6 +7,7 @@ from wsekern.cluster.experts import in_service
 from wsekern.cluster.hardware import Gpu
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.operators import StepTime, Work
+from wsekern.cluster.parts import parts_of
 
 
 def charge_engine(deployment: Deployment, step: StepTime, work: Work) -> None:
@@ -30,7 +31,7 @@ def layers(deployment: Deployment) -> float:
     """Work of every layer, and of the layers with experts where the kernels do not route tokens themselves."""
     engine, model = deployment.engine, deployment.model
     routed = 0.0 if deployment.precision.routed_inside else float(engine.per_routed)
-    return float(engine.per_layer) * model.layers + routed * model.moe_layers
+    return float(engine.per_layer) * parts_of(model).layers + routed * model.mixtures
 
 
 def host(deployment: Deployment, step: StepTime, work: Work) -> float:
@@ -48,35 +49,42 @@ def padded_groups(deployment: Deployment) -> float:
     """Quantised exchanges fill up the rows of each expert on a GPU, which its tensor cores then multiply: no host time. Models
     that choose one expert a token (Llama 4) scale channels, not blocks, and need no such groups."""
     model, layout = deployment.model, deployment.layout
-    if not _quantises_exchanges(deployment) or model.experts_per_token < 2:
+    if not _quantises_exchanges(deployment):
         return 0.0
-    inner = model.expert_ffn / (layout.tp * layout.dp / layout.ep)
-    rows = float(deployment.engine.padded_rows) * model.experts / layout.ep
-    peak = deployment.gpu.peak_flops(deployment.precision.part(experts=True)[1])
-    return 6.0 * rows * model.hidden * inner / peak * model.moe_layers
+    peak, split = deployment.gpu.peak_flops(deployment.precision.part(experts=True)[1]), layout.tp * layout.dp / layout.ep
+    seconds = 0.0
+    for feed, count in parts_of(model).mixtures:
+        if feed.chosen > 1:
+            rows = float(deployment.engine.padded_rows) * feed.experts / layout.ep
+            weights = feed.expert.parameters(feed.latent or model.hidden) / split
+            seconds += 2.0 * rows * weights / peak * count
+    return seconds
 
 
 def coarse_tiles(deployment: Deployment, work: Work) -> float:
     """What large tiles of the grouped GEMM add, along the depth of its two products: without tiles tuned for a part of the
     experts, 16-bit kernels take them as soon as the tokens outnumber the experts of a GPU."""
     model, layout = deployment.model, deployment.layout
-    few = work.tokens * layout.dp <= model.experts / layout.ep
-    if layout.ep < 2 or few or deployment.precision.part(experts=True)[:2] != (2.0, "bf16"):
+    if layout.ep < 2 or deployment.precision.part(experts=True)[:2] != (2.0, "bf16"):
         return 0.0
-    inner = model.expert_ffn / (layout.tp * layout.dp / layout.ep)
-    return float(deployment.engine.coarse_tiles) * (model.hidden + inner) / 8192.0 * model.moe_layers
+    depth = 0.0
+    for feed, count in parts_of(model).mixtures:
+        if work.tokens * layout.dp > feed.experts / layout.ep:
+            inner = feed.expert.width / (layout.tp * layout.dp / layout.ep)
+            depth += ((feed.latent or model.hidden) + inner) * count
+    return float(deployment.engine.coarse_tiles) * depth / 8192.0
 
 
 def exchanges(deployment: Deployment, work: Work) -> float:
     """Waiting for partners in the exchanges of tokens in 16 bit: the other ranks, by the experts that the tokens reach."""
-    model, copies = deployment.model, deployment.layout.dp
-    if copies < 2 or _quantises_exchanges(deployment):
+    copies, waiting = deployment.layout.dp, float(deployment.engine.per_exchange)
+    if copies < 2 or _quantises_exchanges(deployment) or not waiting:
         return 0.0
-    waiting = float(deployment.engine.per_exchange) * model.moe_layers
-    if not waiting:
-        return 0.0
-    _, reached = in_service(work.tokens * copies, model.experts_per_token, model.experts, 1)
-    return waiting * ((1.0 - 1.0 / copies) * reached / model.experts)
+    seconds = 0.0
+    for feed, count in parts_of(deployment.model).mixtures:
+        _, reached = in_service(work.tokens * copies, feed.chosen, feed.experts, 1)
+        seconds += waiting * count * ((1.0 - 1.0 / copies) * reached / feed.experts)
+    return seconds
 
 
 def sampling(deployment: Deployment, work: Work) -> float:
@@ -108,19 +116,19 @@ def routed_prompts(deployment: Deployment, work: Work) -> float:
     inside = deployment.precision.routed_inside and deployment.gpu.peak.fp4 is not None
     if not work.prefill or inside:
         return 0.0
-    return float(deployment.engine.per_routed_prompt) * deployment.model.moe_layers
+    return float(deployment.engine.per_routed_prompt) * deployment.model.mixtures
 
 
 def launched_prompts(deployment: Deployment, work: Work) -> float:
     """Work of the host in a step that reads prompts, which no CUDA graph holds, whatever their tokens: tensor-parallel ranks
-    wait for the slowest in every layer, and linear attention is many kernels."""
+    wait for the slowest in every layer, and a recurrent mixer is many kernels."""
     if not work.prefill:
         return 0.0
-    ranks = float(deployment.engine.per_rank_prompt) * deployment.model.layers * log2(deployment.layout.tp)
+    ranks = float(deployment.engine.per_rank_prompt) * parts_of(deployment.model).layers * log2(deployment.layout.tp)
     return ranks + uncaptured_prompts(deployment)
 
 
 def uncaptured_prompts(deployment: Deployment) -> float:
     """The part of :func:`launched_prompts` that stays where prompts run as pieces of CUDA graphs, between which attention
     stands."""
-    return float(deployment.engine.per_linear_prompt) * deployment.model.linear_layers
+    return float(deployment.engine.per_linear_prompt) * deployment.model.recurrents

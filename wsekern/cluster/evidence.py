@@ -14,6 +14,7 @@ import numpy as np
 from wsekern.cluster.constants import constants
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.parameters import kernel_fit
+from wsekern.cluster.part_assumptions import part_assumptions
 from wsekern.cluster.precision import Precision
 from wsekern.workload.config import ModelConfig
 
@@ -70,7 +71,7 @@ def nearest_points(
     here = np.array(coordinates(model, deployment.precision, deployment.layout.gpus, batch, context))
     costs = (known.another_gpu.value, known.another_family.value, known.another_kind.value, known.another_engine.value)
     distance = np.abs(places - here).sum(axis=1)
-    distance += _penalties(phase, gpu.name, gpu.family, bool(model.experts), deployment.engine.title, costs)
+    distance += _penalties(phase, gpu.name, gpu.family, model.mixture is not None, deployment.engine.title, costs)
     order = np.argsort(distance, kind="stable")[:count]
     return [
         {
@@ -111,11 +112,12 @@ def assumptions(deployment: Deployment) -> list[str]:
     beyond = f"collectives over {ranks} GPUs of one NVLink domain are extrapolated: at most {measured} were measured"
     return [
         *([beyond] if ranks > measured else []),
-        *([popular] if deployment.model.experts else []),
+        *([popular] if deployment.model.mixture else []),
         *([lacks] if precision.lacking else []),
-        *([kept] if precision.other_weight == 2.0 and not deployment.model.experts else []),
+        *([kept] if precision.other_weight == 2.0 and not deployment.model.mixture else []),
+        *part_assumptions(deployment.model),
         f"engine: {engine.title}: {engine.generation}",
-        f"weights {precision.weight:g} B, arithmetic {precision.arithmetic}, cache {precision.cache:g} B per element",
+        precision.in_words,
         f"power {gpu.power.waiting:.2f} (waiting), {gpu.power.latency:.2f} (latencies of kernels and all-reduces), "
         f"{float(gpu.power.low_fraction):.2f} (streaming) to "
         f"{float(gpu.power.high_fraction):.2f} (tensor cores busy) of "

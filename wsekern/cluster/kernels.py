@@ -64,19 +64,19 @@ def prefill_attention(
 
 
 def expert_ffn(
-    parameters: dict[str, float], rows: Number, active: Number, hidden: Number, inner: Number, weight_bytes: float,
-    input_bytes: float, flops: float, bandwidth: float
+    parameters: dict[str, float], rows: Number, active: Number, hidden: Number, inner: Number, matrices: float,
+    weight_bytes: float, input_bytes: float, flops: float, bandwidth: float
 ) -> Parts:
     """Grouped GEMMs of ``active`` experts over ``rows`` rows (a token counts once for each of its experts on this GPU), routing
     included.
 
-    ``inner`` is the width of an expert on this GPU. ``pad`` is the number of rows that a group is filled up by,
-    ``group`` the time per 128 groups, ``depth`` as in :func:`gemm`, ``route`` the time for gathering and scattering 8192 rows
-    of 4096.
+    ``inner`` is the width of an expert on this GPU, which has three ``matrices``, or two without a gate. ``pad`` is the number
+    of rows by which a group is filled up, ``group`` the time per 128 groups, ``depth`` as in :func:`gemm`, ``route`` the time
+    for gathering and scattering 8192 rows of 4096.
     """
-    moved = active * 3.0 * hidden * inner * weight_bytes + rows * (2.0 * hidden + 3.0 * inner) * input_bytes
+    moved = active * matrices * hidden * inner * weight_bytes + rows * (2.0 * hidden + matrices * inner) * input_bytes
     memory = moved / (parameters["memory"] * bandwidth)
-    compute = 6.0 * (rows + active * parameters["pad"]) * hidden * inner / (parameters["compute"] * flops)
+    compute = 2.0 * matrices * (rows + active * parameters["pad"]) * hidden * inner / (parameters["compute"] * flops)
     body = smooth_max(memory, compute, parameters["overlap"])
     fixed = (
         parameters["fixed"]

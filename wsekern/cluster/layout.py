@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import Engine
 from wsekern.cluster.hardware import Cluster, Gpu
+from wsekern.cluster.parts import common_heads, parts_of
 from wsekern.cluster.precision import Precision
 from wsekern.errors import BudgetError, InputError
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.decoder import LatentAttention
 from wsekern.workload.speculation import Speculation
 
 
@@ -38,11 +40,12 @@ class Layout:
             raise InputError(
                 f"tp {self.tp} x pp {self.pp} x dp {self.dp} needs {self.gpus} GPUs, but {cluster.name} has {cluster.count}"
             )
-        if model.heads % self.tp:
-            raise InputError(f"tp {self.tp} does not divide the {model.heads} heads of {model.name}")
+        heads = common_heads(model)
+        if heads % self.tp:
+            raise InputError(f"tp {self.tp} does not divide the {heads} heads of {model.name}")
         if self.pp > model.layers:
             raise InputError(f"pp {self.pp} is more than the {model.layers} layers of {model.name}")
-        if self.ep > 1 and not model.experts:
+        if self.ep > 1 and model.mixture is None:
             raise InputError(f"ep {self.ep}: {model.name} has no experts; use ep 1")
         if self.ep > self.tp * self.dp or (self.tp * self.dp) % self.ep:
             raise InputError(f"ep {self.ep} must divide tp x dp = {self.tp * self.dp}")
@@ -73,28 +76,40 @@ class Deployment:
 
 def weight_bytes(model: ModelConfig, precision: Precision) -> tuple[float, float]:
     """(bytes of all routed experts, bytes of everything else) of the whole model."""
-    experts = model.moe_layers * 3.0 * model.hidden * model.experts * model.expert_ffn
+    mixtures = parts_of(model).mixtures
+    experts = sum(count * feed.experts * feed.expert.parameters(feed.latent or model.hidden) for feed, count in mixtures)
     wide = model.embedding_parameters * (1 if model.tied_embeddings else 2)
     rest = model.parameters - experts - wide
     width = precision.part(experts=False)[0]
-    return experts * precision.weight, rest * width + wide * max(2.0, width)
+    kept = sum((form[0] - width) * parts_of(model).weights(part, model.hidden) for part, form in precision.kept)
+    return experts * precision.weight, rest * width + kept + wide * max(2.0, width)
 
 
 def cache_bytes(model: ModelConfig, precision: Precision, context: float, tp: int = 1) -> float:
-    """Cached bytes of one sequence on one GPU of a tensor-parallel group, all layers of the model.
+    """Cached bytes of one sequence on one GPU of a tensor-parallel group, all layers of the model: of the tokens that each
+    looks back over, and states.
 
-    Latent attention caches one vector for all heads, so each GPU holds all of it; grouped heads are split up to their
-    number.
+    Latent attention caches one vector for all heads, and an indexer one key, so each GPU holds all of it; grouped heads are
+    split up to their number.
     """
     page = int(constants().page_tokens)
     pages = -(-context // page) * page
-    if model.kv_lora_rank:
-        return model.layers * (model.kv_lora_rank + model.qk_rope_head_dim) * precision.cache * pages
-    per_layer = 2.0 * model.head_dim * max(1.0, model.kv_heads / tp) * precision.cache
-    sliding = model.sliding_layers
-    full = model.layers - sliding - model.linear_layers
-    state = model.linear_layers * model.linear_state * constants().state_bytes.value / tp
-    return per_layer * (full * pages + sliding * min(pages, float(model.sliding_window or pages))) + state
+    parts, total = parts_of(model), 0.0
+    for mixer, count in parts.caches:
+        kept = count * min(pages, float(mixer.reach or pages))
+        if isinstance(mixer, LatentAttention):
+            total += mixer.latent * precision.cache * kept
+        elif mixer.cache_of:
+            continue
+        else:
+            width = mixer.head_dim + (mixer.value_dim or mixer.head_dim)
+            total += width * max(1.0, mixer.kv_heads / tp) * precision.cache * kept
+        if mixer.indexer is not None:
+            total += mixer.indexer.head_dim * constants().index_bytes.value * count * pages
+    for recurrent, count in parts.recurrents:
+        state = recurrent.state * constants().state_bytes.value + recurrent.kernel * recurrent.convolved * 2.0
+        total += count * state / tp
+    return total
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ RANK_POINTS = 8
 
 def in_step(deployment: Deployment) -> bool:
     """Whether data-parallel ranks exchange tokens in every layer of experts and so go in step; else each is an engine."""
-    return bool(deployment.model.experts) and deployment.layout.dp > 1
+    return deployment.model.mixture is not None and deployment.layout.dp > 1
 
 
 def engines_of(deployment: Deployment) -> int:

@@ -9,6 +9,7 @@ from wsekern.cluster.experts import in_service
 from wsekern.cluster.hardware import Cluster
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.parameters import elementwise_parameters, expert_parameters, gemm_parameters, kernel_fit
+from wsekern.workload.decoder import Mixture
 
 CAUSES = ("weights", "kv", "compute", "fixed", "all_reduce", "engine")
 """Where time goes: streaming weights, streaming the cache, tensor cores beyond that, fixed time of kernels,
@@ -70,13 +71,16 @@ class Work:
 
 @dataclass(frozen=True)
 class AttentionShape:
-    """Heads of one GPU, widths of a head in the two products, bytes of a token's cache, tokens that a head looks back."""
+    """Heads of one GPU, widths of a head in the two products, bytes of a token's cache, tokens that a head looks back over at
+    most, and how many the tokens of a prompt see on average at most; ``latent``: all heads read one vector a token."""
 
     heads: float
     score: float
     value: float
     cached: float
     window: float = float("inf")
+    mean: float = float("inf")
+    latent: bool = False
 
 
 class GemmKernel(NamedTuple):
@@ -98,6 +102,7 @@ class Operators:
         self.scale = float(self.engine.fixed_scale)
         self.small = elementwise_parameters(self.gpu)
         self.narrow = self._gemm_kernel(*deployment.precision.part(experts=False))
+        self.kept = {part: self._gemm_kernel(*form) for part, form in deployment.precision.kept}
         self.wide = self._gemm_kernel(2.0, "bf16", 2.0)
 
     def _gemm_kernel(self, weight: float, arithmetic: str, activation: float) -> GemmKernel:
@@ -118,9 +123,10 @@ class Operators:
         step.flops += count * work
         step.roofline += count * roofline
 
-    def gemm(self, step: StepTime, m: float, n: float, k: float, wide: bool = False) -> None:
-        """(m, k) x (k, n) outside the experts; ``wide`` weights stay in 16 bit whatever the precision (LM head, router)."""
-        parameters, weight, activation, peak, unpacks = self.wide if wide else self.narrow
+    def gemm(self, step: StepTime, m: float, n: float, k: float, wide: bool = False, part: str = "") -> None:
+        """(m, k) x (k, n) outside the experts; ``wide`` weights stay in 16 bit whatever the precision (LM head, router), those
+        of a ``part`` are in the format in which the checkpoint keeps it."""
+        parameters, weight, activation, peak, unpacks = self.wide if wide else self.kept.get(part, self.narrow)
         parts = kernels.gemm(parameters, m, n, k, weight, activation, peak, self.bandwidth)
         moved = n * k * weight + m * k * activation + m * n * 2.0
         self.charge(step, "weights", parts, 2.0 * m * n * k, max(moved / self.bandwidth, 2.0 * m * n * k / peak))
@@ -140,7 +146,7 @@ class Operators:
             parts = kernels.decode_attention(fit, work.sequences, seen, shape.heads, moved, flops, peak, self.bandwidth)
         else:
             each = work.tokens / work.sequences
-            pairs = each * seen + _causal_pairs(each, shape.window)
+            pairs = min(each * seen + _causal_pairs(each, shape.window), each * shape.mean)
             flops = 2.0 * work.sequences * pairs * shape.heads * per_pair
             moved = work.sequences * (shape.cached * (each + seen) + 2.0 * each * shape.heads * per_pair)
             fit = kernel_fit("prefill_attention", self.gpu, self.engine.kernels, "bf16").parameters
@@ -151,27 +157,46 @@ class Operators:
         """The kernel that reads the caches: of all heads together (latent attention, by the width of its elements), or of each
         group of heads."""
         family, cache = "decode_attention", "bf16"
-        if self.deployment.model.kv_lora_rank:
+        if shape.latent:
             family, cache = "latent_attention", "fp8" if self.deployment.precision.cache < 2.0 else "bf16"
         return kernel_fit(family, self.gpu, self.engine.kernels, cache).parameters
 
-    def experts(self, step: StepTime, tokens: float) -> None:
+    def scores(self, step: StepTime, work: Work, heads: int, dim: int) -> None:
+        """Scores of an indexer for all tokens so far, by its ``heads`` and one key of ``dim`` elements a token: written, and
+        read again by the kernel that takes the highest."""
+        key, each = dim * constants().index_bytes.value, work.tokens / work.sequences
+        rate = self.gpu.peak_flops("fp8")
+        if work.prefill:
+            pairs = work.sequences * (each * work.context + _causal_pairs(each, float("inf")))
+            moved, flops = work.sequences * (work.context + each) * key, 2.0 * pairs * heads * dim
+            fit = kernel_fit("prefill_attention", self.gpu, self.engine.kernels, "bf16").parameters
+            parts = kernels.prefill_attention(fit, each, moved, flops, rate, self.bandwidth)
+        else:
+            pairs = work.tokens * work.context
+            moved, flops = work.sequences * work.context * key, 2.0 * pairs * heads * dim
+            fit = kernel_fit("decode_attention", self.gpu, self.engine.kernels, "bf16").parameters
+            parts = kernels.decode_attention(
+                fit, work.sequences, work.context, heads, moved, flops, rate, self.bandwidth)
+        self.charge(step, "kv", parts, flops, max(moved / self.bandwidth, flops / rate))
+        self.small_kernels(step, 8.0 * pairs, self.scale)
+
+    def experts(self, step: StepTime, tokens: float, feed: Mixture) -> None:
         """The routed experts of a layer on the busiest of the GPUs that share them; ``tokens`` of all attention replicas."""
-        model, layout = self.deployment.model, self.deployment.layout
+        layout, hidden = self.deployment.layout, float(feed.latent or self.deployment.model.hidden)
         weight, arithmetic, activation = self.deployment.precision.part(experts=True)
         peak = self.gpu.peak_flops(arithmetic)
-        inner = model.expert_ffn / (layout.tp * layout.dp / layout.ep)
-        chosen, total = model.experts_per_token, model.experts
-        shape = (model.hidden, inner, weight, activation, peak, self.bandwidth)
+        inner, matrices = feed.expert.width / (layout.tp * layout.dp / layout.ep), 3.0 if feed.expert.gated else 2.0
+        chosen, total = feed.chosen, feed.experts
+        shape = (hidden, inner, matrices, weight, activation, peak, self.bandwidth)
         load, others = (in_service(tokens, chosen, total, layout.ep, mean) for mean in (False, True))
         choices = [(kernels.expert_ffn(fit, *load, *shape), fit) for fit in self._expert_kernels()]
         parts, fit = min(choices, key=lambda choice: sum(choice[0]))
         step.idle += float(sum(parts) - sum(kernels.expert_ffn(fit, *others, *shape)))
-        flops = 6.0 * tokens * chosen / layout.ep * model.hidden * inner
+        flops = 2.0 * matrices * tokens * chosen / layout.ep * hidden * inner
         native = self.deployment.precision.routed_inside and "fp4" in self.gpu.arithmetics
         step.unpacking += float(parts[1]) if _unpacks(weight, arithmetic) and not native else 0.0
         step.kernels += constants().expert_kernels.value - 1.0
-        least = 3.0 * model.hidden * inner * weight * min(total, chosen) / layout.ep
+        least = matrices * hidden * inner * weight * min(total, chosen) / layout.ep
         self.charge(step, "weights", parts, flops, max(least / self.bandwidth, flops / peak))
 
     def _expert_kernels(self) -> list[dict[str, float]]:

@@ -5,13 +5,20 @@ from functools import lru_cache
 
 from wsekern.errors import InputError
 
+PARTS = {"attention": "attention", "recurrent": "recurrent mixers", "shared": "shared experts", "dense": "feed-forward parts"}
+"""Parts of a model that a checkpoint may store otherwise than the rest, in words."""
+
+Format = tuple[float, str, float]
+"""Bytes per weight, arithmetic, bytes per activation."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
     """Bytes per weight, the arithmetic of the tensor cores, and bytes per cached element.
 
-    ``other`` are the weights outside the experts (attention, LM head) where a checkpoint keeps them wider. ``lacking`` is the
-    arithmetic that the checkpoint was made for and the GPU has not (:meth:`on`).
+    ``other`` are the weights outside the experts (attention, LM head) where a checkpoint keeps them wider; ``kept`` are parts
+    (:data:`PARTS`) in a format of their own. ``lacking`` is the arithmetic that the checkpoint was made for and the GPU has not
+    (:meth:`on`).
     """
 
     name: str
@@ -21,6 +28,7 @@ class Precision:
     cache: float = 2.0
     other_weight: float | None = None
     other_arithmetic: str | None = None
+    kept: tuple[tuple[str, Format], ...] = ()
     lacking: str | None = None
 
     def on(self, arithmetics: frozenset[str]) -> "Precision":
@@ -33,7 +41,16 @@ class Precision:
         """Whether the kernels of the experts route tokens themselves (those for MXFP4 do), with nothing left to the engine."""
         return self.name == "mxfp4"
 
-    def part(self, experts: bool) -> tuple[float, str, float]:
+    @property
+    def in_words(self) -> str:
+        """Bytes of weights and cached elements, and the arithmetic."""
+        apart: dict[Format, list[str]] = {}
+        for part, form in self.kept:
+            apart.setdefault(form, []).append(PARTS[part])
+        kept = "".join(f" ({', '.join(names)} {weight:g} B, {how})" for (weight, how, _), names in apart.items())
+        return f"weights {self.weight:g} B, arithmetic {self.arithmetic}{kept}, cache {self.cache:g} B per element"
+
+    def part(self, experts: bool) -> Format:
         """(bytes per weight, arithmetic, bytes per activation) of the experts, or of the rest."""
         if experts or self.other_weight is None:
             return self.weight, self.arithmetic, self.activation
@@ -48,6 +65,9 @@ def _on(precision: Precision, arithmetics: frozenset[str]) -> Precision:
         changed = replace(changed, arithmetic="bf16", activation=2.0, lacking=precision.arithmetic)
     if precision.other_arithmetic is not None and precision.other_arithmetic not in arithmetics:
         changed = replace(changed, other_arithmetic="bf16", lacking=precision.other_arithmetic)
+    kept = tuple((part, form if form[1] in arithmetics else (form[0], "bf16", 2.0)) for part, form in precision.kept)
+    if kept != precision.kept:
+        changed = replace(changed, kept=kept)
     return changed
 
 

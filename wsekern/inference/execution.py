@@ -4,7 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wsekern.errors import InputError
-from wsekern.inference.generate import Generation, check_length, default_grid, generate, reference_tokens
+from wsekern.inference.generate import (
+    Check,
+    CheckedTokens,
+    Generation,
+    check_generation,
+    check_length,
+    default_grid,
+    generate,
+)
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.reference import Activations
 from wsekern.inference.sampling import Sampler
@@ -15,6 +23,7 @@ from wsekern.ops.engines.both import BothEngines
 from wsekern.ops.local.rows import Form
 from wsekern.workload.checkpoint import Checkpoint, load_checkpoint
 from wsekern.workload.sample import SAMPLE_PROMPT, sample_path
+from wsekern.workload.weights import Weights
 
 SAMPLE_TOKENS = 52
 """How much of its default prompt's story the bundled sample tells: two sentences."""
@@ -34,15 +43,20 @@ class Execution:
     prompt: str
     text: str
     generation: Generation
-    same_as_reference: bool
+    check: Check | None = None
+    """None: the reference was not asked."""
     both_engines: dict[str, int] | None = None
     """Where operations also ran wavelet by wavelet: how many, and the largest difference of a clock in cycles."""
 
     @property
     def cycles_per_token(self) -> float:
         """Mean cycles of a decoded token; 0 if only the prompt ran."""
-        cycles = self.generation.token_cycles
-        return sum(cycles) / len(cycles) if cycles else 0.0
+        return self.generation.cycles_per_token
+
+    @property
+    def same_as_reference(self) -> bool | None:
+        """Whether the tokens that the reference repeated are the same; None: it was not asked."""
+        return self.check.same if self.check else None
 
     def to_dict(self) -> dict:
         """Plain data for JSON; keys carry units."""
@@ -57,37 +71,48 @@ class Execution:
                 "prefill_seconds": steps.prefill_cycles / clock, "tokens_per_second": rate, "clock_hertz": clock,
                 "cycles_by_part": steps.cycles_by_part, "breakdown_cycles": steps.breakdown,
                 "link_traversals": steps.link_traversals, "memory_per_pe_bytes": self.mapping.memory,
-                "same_tokens_as_reference": self.same_as_reference, "both_engines": self.both_engines}
+                "same_tokens_as_reference": self.same_as_reference,
+                "tokens_checked": self.check.tokens if self.check else 0,
+                "largest_logit_difference": self.check.logit_difference if self.check else None,
+                "both_engines": self.both_engines}
 
 
 def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *, precision: str = "fp16",
             grid: tuple[int, int] | None = None, engine: str = "flow", sampler: Sampler | None = None,
             profile: str = "silicon", threads: int = 1, prompt_tokens: list[int] | None = None,
-            on_token: Callable[[int], None] | None = None,
-            on_chunk: Callable[[int], None] | None = None, activations: Form | None = None) -> Execution:
-    """Generate up to ``count`` tokens after ``prompt``, and compare with the numpy reference.
+            on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None,
+            on_text: Callable[[str], None] | None = None, activations: Form | None = None,
+            check: CheckedTokens = "first") -> Execution:
+    """Generate up to ``count`` tokens after ``prompt``, and let the plain reference ``check`` them.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
-    ``prompt_tokens``: ``prompt`` encoded, where the caller has done so. ``on_chunk`` and ``on_token`` as in :func:`generate`,
-    ``activations`` as in :class:`Mapping`: the reference computes the same functions.
+    ``prompt_tokens``: ``prompt`` encoded, where the caller has done so. ``on_...`` as in :func:`generate`; ``activations`` as
+    in :class:`Mapping`: the reference computes the same functions. ``sampler``: default greedy.
     """
-    if engine not in ENGINES:
-        raise InputError(f"no engine {engine!r}: use one of {', '.join(ENGINES)}")
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
     context, chunk = check_length(checkpoint, ids, count), min(len(ids), PREFILL_CHUNK)
-    width, height = grid or default_grid(checkpoint, machine, precision, context, chunk)
-    mapping = Mapping(checkpoint.config, width, height, precision, context, chunk, activations=activations)
-    mapping.check(machine)  # before the weights are read
-    model = WaferModel(checkpoint.config, checkpoint.weights, machine, mapping, profile, threads, ENGINES[engine])
-    generation = generate(checkpoint, model, ids, count, sampler, on_token, on_chunk)
-    functions = Activations.of(mapping.form, precision)
-    same = generation.tokens == reference_tokens(checkpoint, ids, count, sampler, functions)
+    model = place(checkpoint, machine, context, chunk, precision, grid, engine, profile, threads, activations)
+    generation = generate(checkpoint, model, ids, count, sampler, on_token, on_chunk, on_text)
+    checked = check_generation(checkpoint, generation, sampler, check, Activations.of(model.mapping.form, precision))
     both = None
     if isinstance(model.engine, BothEngines):
         both = {"operations_by_wavelet": model.engine.operations_by_wavelet, "local_work": model.engine.local_work,
                 "largest_clock_difference_cycles": model.engine.clock_difference}
-    return Execution(machine, mapping, prompt, checkpoint.decode(generation.tokens), generation, same, both)
+    return Execution(machine, model.mapping, prompt, checkpoint.text.continuation(ids, generation.tokens), generation, checked,
+                     both)
+
+
+def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = PREFILL_CHUNK, precision: str = "fp16",
+          grid: tuple[int, int] | None = None, engine: str = "flow", profile: str = "silicon", threads: int = 1,
+          activations: Form | None = None, weights: Weights | None = None) -> WaferModel:
+    """The model on a grid (default: a small one that fits) whose cache holds ``context`` tokens; ``weights``: other ones."""
+    if engine not in ENGINES:
+        raise InputError(f"no engine {engine!r}: use one of {', '.join(ENGINES)}")
+    width, height = grid or default_grid(checkpoint, machine, precision, context, chunk)
+    mapping = Mapping(checkpoint.config, width, height, precision, context, chunk, activations=activations)
+    mapping.check(machine)  # before the weights are read
+    return WaferModel(checkpoint.config, weights or checkpoint.weights, machine, mapping, profile, threads, ENGINES[engine])
 
 
 def execute_sample(machine: Machine, count: int = SAMPLE_TOKENS, precision: str = "fp16",

@@ -2,14 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.reference import Activations, ReferenceModel
-from wsekern.inference.sampling import Sampler
+from wsekern.inference.sampling import Choice, Sampler
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import Machine
 from wsekern.workload.checkpoint import Checkpoint
+
+CheckedTokens = Literal["every", "first", "none"]
+"""Which tokens the plain reference repeats. ``first``: one pass over the prompt. ``every``: one more pass over all weights in
+float32 for each token, several times what the wafer's own values cost a small model's simulation."""
 
 
 @dataclass
@@ -18,11 +25,30 @@ class Generation:
 
     prompt_tokens: list[int]
     tokens: list[int] = field(default_factory=list)
+    read_tokens: int = 0  # of the prompt; less than its length where the cache held its start
     prefill_cycles: int = 0
     token_cycles: list[int] = field(default_factory=list)
     cycles_by_part: dict[str, int] = field(default_factory=dict)
     breakdown: dict[str, float] = field(default_factory=dict)
     link_traversals: int = 0
+    prompt_logits: np.ndarray | None = None  # (vocab,): what followed the prompt, before the sampler
+
+    @property
+    def cycles_per_token(self) -> float:
+        """Mean cycles of a decoded token; 0 if only the prompt ran."""
+        return sum(self.token_cycles) / len(self.token_cycles) if self.token_cycles else 0.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the plain reference says of a generation."""
+
+    tokens: int
+    """How many of the first tokens it repeated."""
+    same: bool
+    """Whether it chose the same ones."""
+    logit_difference: float
+    """Largest difference of a logit after the prompt."""
 
 
 def default_grid(checkpoint: Checkpoint, machine: Machine, precision: str, context: int, chunk: int) -> tuple[int, int]:
@@ -46,39 +72,64 @@ def check_length(checkpoint: Checkpoint, prompt: list[int], count: int) -> int:
 
 
 def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count: int, sampler: Sampler,
-             on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None) -> Generation:
-    """Run up to ``count`` tokens on the wafer. Stops at an end token.
+             on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None,
+             on_text: Callable[[str], None] | None = None, stop: Callable[[], bool] = lambda: False) -> Generation:
+    """Run up to ``count`` tokens on the wafer; its cache holds the first ``model.length`` of ``prompt``. Stops at an end token.
 
-    ``on_chunk`` sees how many tokens of the prompt have just been read, ``on_token`` each token as it comes: a caller that
-    wants what an interrupt (Ctrl-C) leaves keeps the tokens that it has seen.
+    ``on_chunk`` sees how many tokens of the prompt have just been read, ``on_token`` each token as it comes, ``on_text`` its
+    text, as far as it makes whole characters; ``stop`` is asked after each, and ends the text where it is true. The cache is
+    whole whenever one of them is called: a caller that wants what an interrupt (Ctrl-C) leaves keeps what it has seen.
     """
     check_length(checkpoint, prompt, count)
-    result, random = Generation(prompt), sampler.start()
-    logits = model.prefill(prompt, on_chunk)
-    result.prefill_cycles = last = model.engine.cycles
+    start, before = model.engine.cycles, dict(model.cycles_by_part)
+    result = Generation(prompt, read_tokens=len(prompt) - model.length)
+    choice, stream = sampler.start(prompt), checkpoint.text.stream(prompt)
+    logits = result.prompt_logits = model.prefill(prompt[model.length:], on_chunk)
+    last = model.engine.cycles
+    result.prefill_cycles = last - start
     while True:
-        token = sampler.choose(logits, random)
+        token = choice.next(logits)
         result.tokens.append(token)
-        if on_token is not None:
-            on_token(token)
-        if token in checkpoint.eos_tokens or len(result.tokens) == count:
+        ends = token in checkpoint.eos_tokens or len(result.tokens) == count or stop()
+        _tell(token, stream.push(token) + (stream.finish() if ends else ""), on_token, on_text)
+        if ends:
             break
         logits = model.decode(token)
         result.token_cycles.append(model.engine.cycles - last)
         last = model.engine.cycles
-    result.cycles_by_part = dict(model.cycles_by_part)
+    result.cycles_by_part = {part: cycles - before.get(part, 0) for part, cycles in model.cycles_by_part.items()}
     result.breakdown = dict(model.engine.breakdown)
     result.link_traversals = int(model.engine.link_traversals)
     return result
 
 
-def reference_tokens(checkpoint: Checkpoint, prompt: list[int], count: int, sampler: Sampler,
-                     activations: Activations | None = None) -> list[int]:
-    """The same generation with the plain numpy reference."""
-    model, random, tokens = ReferenceModel(checkpoint.config, checkpoint.weights, activations), sampler.start(), []
-    logits = model.forward(prompt)[-1]
+def _tell(token: int, piece: str, on_token: Callable[[int], None] | None, on_text: Callable[[str], None] | None) -> None:
+    """A new token and its piece of text to those who want to know."""
+    if on_token is not None:
+        on_token(token)
+    if on_text is not None and piece:
+        on_text(piece)
+
+
+def check_generation(checkpoint: Checkpoint, generation: Generation, sampler: Sampler, which: CheckedTokens,
+                     activations: Activations | None = None) -> Check | None:
+    """Repeat the ``every`` or the ``first`` token with the plain numpy reference; None for ``none``."""
+    if which == "none":
+        return None
+    count = len(generation.tokens) if which == "every" else 1
+    model = ReferenceModel(checkpoint.config, checkpoint.weights, activations)
+    logits = first = model.forward(generation.prompt_tokens)[-1]
+    choice = sampler.start(generation.prompt_tokens)
+    tokens = _choose(model, checkpoint, choice, logits, count)
+    difference = float(np.abs(first - generation.prompt_logits).max())
+    return Check(count, tokens == generation.tokens[:count], difference)
+
+
+def _choose(model: ReferenceModel, checkpoint: Checkpoint, choice: Choice, logits: np.ndarray, count: int) -> list[int]:
+    """Up to ``count`` tokens of the reference, from the ``logits`` after the prompt on."""
+    tokens: list[int] = []
     while True:
-        tokens.append(sampler.choose(logits, random))
+        tokens.append(choice.next(logits))
         if tokens[-1] in checkpoint.eos_tokens or len(tokens) == count:
             return tokens
         logits = model.forward([tokens[-1]])[-1]

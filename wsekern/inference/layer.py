@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from wsekern.inference.blocks.common import add, all_reduce, norm_steps
+from wsekern.inference.blocks.common import PLACES, add, norm_steps, norm_tiles, places_y
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.grid import Grid
-from wsekern.inference.steps import LayerStep, Steps, Values, last, pick, reshape, stack
+from wsekern.inference.steps import LayerStep, Steps, Values, reshape
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import NUMPY_DTYPES
-from wsekern.ops import Broadcast, Gemm, Local
+from wsekern.ops import Local
 from wsekern.workload.decoder import Block, Norm
 
 NORMS = ("before_mixer", "after_mixer", "before_feed", "after_feed")
@@ -81,8 +81,11 @@ def _after(mapping: Grid, block: Block, name: str, label: str, tokens: int) -> S
 def layer_tiles(mapping: Grid, block: Block, weights: BlockWeights, index: int) -> Values:
     """The weights of layer ``index`` on the grid, by the names that its steps read; norms (hidden) lie along y."""
     where = f"layer {index}"
-    cutter, hidden = TileCutter(mapping, where), mapping.index_y(mapping.config.hidden)
-    tiles = {f"weights.{name}": cutter.along_y(weights[name], hidden) for name in NORMS if getattr(block, name)}
+    cutter = TileCutter(mapping, where)
+    tiles: Values = {}
+    for name in NORMS:
+        norm: Norm | None = getattr(block, name)
+        tiles |= norm_tiles(cutter, norm, weights, name, f"weights.{name}") if norm else {}
     for part in parts_on_grid(mapping, block):
         tiles |= part.tiles(weights, where)
     return tiles
@@ -106,26 +109,15 @@ def _zeros(shape: tuple[int, ...], dtype: type, order: tuple[int, ...]) -> np.nd
     return np.zeros([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
 
 
+def _centers(norm: Norm | None) -> bool:
+    return norm is not None and norm.kind == "layer"
+
+
 def layer_tables(mapping: Grid, block: Block, start: int, tokens: int, slots: int) -> Values:
     """What the host computes for a layer and ``tokens`` tokens from position ``start`` on."""
-    tables: Values = {}
+    tables: Values = {PLACES: places_y(mapping)} if any(_centers(getattr(block, name)) for name in NORMS) else {}
     for part in parts_on_grid(mapping, block):
         tables |= part.tables(start, tokens, slots)
     return tables
 
 
-def embedding_steps(mapping: Grid, tokens: list[int]) -> Steps:
-    """Fetch one embedding per token: the column that keeps it sends its pieces along the rows. Leaves ``x``."""
-    names = [f"embedded_{index}" for index in range(len(tokens))]
-    fetch = [LayerStep("embedding", "embed", Broadcast(mapping.hidden, "x", root=token // mapping.vocab), (name,), name)
-             for name, token in zip(names, tokens, strict=True)]
-    return [pick("model.embedding", names, 1, [token % mapping.vocab for token in tokens]), *fetch, stack(names, "x", 0)]
-
-
-def head_steps(mapping: Grid) -> Steps:
-    """Final norm and LM head of the last token of ``x``. Leaves ``logits`` (1, vocab) along x."""
-    norm = mapping.config.final_norm
-    normed = norm_steps(mapping, norm, "head", 1, "model.norm") if norm else [reshape("x", 1, mapping.hidden, output="h")]
-    return [last("x", "x", 0), *normed,
-            LayerStep("head", "logits", Gemm(1, mapping.hidden, mapping.vocab), ("h", "model.head"), "logits"),
-            LayerStep("head", "logits_reduce", all_reduce(mapping, mapping.vocab, "y"), ("logits",), "logits")]

@@ -11,6 +11,7 @@ from wsekern.errors import BudgetError
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
 from wsekern.inference.layer import NORMS
+from wsekern.inference.outer import check_outer, outer_elements
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block
@@ -44,12 +45,14 @@ class BlockSizes:
         mixers, feed = mixers_on_grid(mapping, block), feed_on_grid(mapping, block)
         parts, own = [*mixers, *([feed] if feed else [])], sum(part.buffers for part in mixers)
         others = feed.buffers if feed else 0
-        norms = sum(mapping.hidden for name in NORMS if getattr(block, name))
+        around = [norm for norm in (getattr(block, name) for name in NORMS) if norm is not None]
+        norms, places = sum(mapping.hidden * (1 + norm.bias) for norm in around), any(norm.kind == "layer" for norm in around)
         rooms = [math.ceil(part.room() - chunk * (size * others)) for part in mixers]
         rooms += [math.ceil(feed.room() - chunk * (size * own))] if feed else []
         elements = mapping.hidden + own + others + sum(part.scores for part in parts)
         return cls(weights=norms + sum(part.weights for part in parts), slot=sum(part.slot for part in parts),
-                   state=sum(part.state for part in parts), buffers=chunk * elements, room=max(0, *rooms, 0))
+                   state=sum(part.state for part in parts), buffers=chunk * elements + mapping.hidden * places,
+                   room=max(0, *rooms, 0))
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,7 @@ class Mapping(Grid):
     @property
     def _tables(self) -> int:
         """Elements of embedding, LM head and the last norm."""
-        if not self.with_head:
-            return 0
-        return (1 if self.config.tied_embeddings else 2) * self.hidden * self.vocab + self.hidden
+        return outer_elements(self) if self.with_head else 0
 
     @cached_property
     def memory(self) -> dict[str, int]:
@@ -164,6 +165,7 @@ def most_that(bound: int, holds: Callable[[int], bool]) -> int:
 @lru_cache(maxsize=256)
 def _check_parts(config: ModelConfig) -> None:
     """Refuse a model with a part that has no steps yet."""
+    check_outer(config)
     for block, _ in config.kinds:
         mixers_on_grid(Grid(config, 1, 1), block)
         feed_on_grid(Grid(config, 1, 1), block)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from wsekern.inference.layer import head_steps, layer_steps
+from wsekern.inference.layer import layer_steps
 from wsekern.inference.mapping import Mapping
+from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.ops import Broadcast, FlowEngine, Operation
@@ -65,7 +66,7 @@ def time_layers(machine: Machine, mapping: Mapping, tokens: int, slots: int, pro
 @lru_cache(maxsize=1024)
 def time_head(machine: Machine, mapping: Mapping, profile: str) -> StepCycles:
     """One token's embedding, and from its residual stream to its logits."""
-    steps = [*head_steps(mapping), LayerStep("embedding", "embed", Broadcast(mapping.hidden, "x"))]
+    steps = [*head_steps(mapping), *embedding_steps(mapping, [0])]
     return time_steps(machine, mapping, steps, profile)
 
 

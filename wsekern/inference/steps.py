@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsekern.errors import InputError
 from wsekern.ops import FlowEngine, Operation
 from wsekern.ops.repeated import Repeated, common
 
@@ -55,8 +54,7 @@ class LayerStep:
 class View:
     """Values seen otherwise by every PE: nothing is sent and nothing takes time.
 
-    ``kind`` is a key of :data:`VIEWS`, or of :data:`TIMED_ONLY` where it stands for what is not executed yet. ``axis`` counts
-    the axes of a tile, behind (height, width).
+    ``kind`` is a key of :data:`VIEWS`. ``axis`` counts the axes of a tile, behind (height, width).
     """
 
     kind: str
@@ -143,9 +141,23 @@ def append(cache: str, x: str) -> View:
     return View("append", (cache, x, "table.positions"), (cache,))
 
 
-def timed_only(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> View:
-    """What the steps behind it need and nothing computes yet: a list with it has a time but no values."""
-    return View(kind, tuple(inputs), tuple(outputs))
+def take(x: str, places: str, output: str, axis: int) -> View:
+    """The elements of ``x`` along ``axis`` that lie at ``places``, numbers that differ from PE to PE; 0 where one is -1.
+
+    ``places`` is (height, width, n), or with ``axis`` axes of ``x`` before the last one, where they differ along those too.
+    """
+    return View("take", (x, places), (output,), axis)
+
+
+def find(x: str, largest: str, output: str) -> View:
+    """``output`` (rows,) int: where in ``x`` (rows, n) the first element equal to ``largest`` (rows,) stands; in ``x`` it
+    becomes minus infinity. The step that follows takes the time."""
+    return View("find", (x, largest), (output, x))
+
+
+def keep(x: str, places: Sequence[str]) -> View:
+    """``x`` (rows, n, ...) with minus infinity in all of its n but those that ``places`` (rows,) name."""
+    return View("keep", (x, *places), (x,))
 
 
 def _along(axis: int, index: int | slice) -> tuple[int | slice, ...]:
@@ -196,9 +208,43 @@ def _append(view: View, cache: np.ndarray, x: np.ndarray, positions: np.ndarray)
     return [cache]
 
 
+def _take(view: View, x: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
+    axis, before = 2 + view.axis, places.ndim - 1
+    mesh = np.ogrid[tuple(slice(size) for size in x.shape[:before])]
+    mesh = [part[..., None] for part in mesh]
+    if before < axis:
+        taken = np.moveaxis(np.moveaxis(x, axis, 2)[*mesh, places], 2, axis)
+        shape = (*places.shape[:2], *(1,) * view.axis, places.shape[-1])
+    else:
+        taken, shape = x[*mesh, places], places.shape
+    if (places < 0).any():
+        there = (places >= 0).reshape(*shape, *(1,) * (x.ndim - axis - 1))
+        taken = np.where(there, taken, taken.dtype.type(0))
+    return [taken]
+
+
+def _find(view: View, x: np.ndarray, largest: np.ndarray) -> list[np.ndarray]:
+    places = (x == largest.reshape(*x.shape[:-1], 1)).argmax(axis=-1)
+    rest = x.copy()
+    np.put_along_axis(rest, places[..., None], _minus_infinity(x.dtype), axis=-1)
+    return [places, rest]
+
+
+def _keep(view: View, x: np.ndarray, *places: np.ndarray) -> list[np.ndarray]:
+    kept = np.zeros(x.shape[:4], bool)
+    for place in places:
+        np.put_along_axis(kept, place[..., None], True, axis=-1)
+    return [np.where(kept.reshape(*kept.shape, *(1,) * (x.ndim - 4)), x, _minus_infinity(x.dtype))]
+
+
+def _minus_infinity(type: np.dtype) -> np.generic:
+    """In the type that stores tiles; 16 whole bits are those of a bf16 number."""
+    return np.uint16(0xFF80) if type == np.uint16 else type.type(-np.inf)
+
+
 VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
     "split": _split, "join": _join, "pick": _pick, "stack": _stack, "reshape": _reshape, "swap": _swap, "repeat": _repeat,
-    "first": _first, "last": _last, "append": _append,
+    "first": _first, "last": _last, "append": _append, "take": _take, "find": _find, "keep": _keep,
 }
 """Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
 
@@ -210,22 +256,8 @@ def _full(value: np.ndarray | Repeated) -> np.ndarray:
     """What all PEs hold; as it is where nothing was said about it."""
     return value.full() if isinstance(value, Repeated) else value
 
-TIMED_ONLY = {
-    "place scores": "the scores of a column at their places among those of all experts",
-    "rounds": "the scores once for each expert to choose, each time without those already chosen",
-    "take experts": "the weights of the chosen experts, a row of work for each token and expert",
-}
-"""What a list may name but nothing computes yet -> what it would give."""
-
 
 # -- whole lists -------------------------------------------------------------------------------------------------------
-def refuse_timed_only(steps: Steps, model: str) -> None:
-    """Raise :class:`InputError` if ``steps`` of ``model`` have a time but no values."""
-    for step in steps:
-        if step.name in TIMED_ONLY:
-            raise InputError(f"{model} cannot be executed yet: its steps have a time, but none gives {TIMED_ONLY[step.name]}")
-
-
 def last_uses(steps: Steps, kept: Iterable[str]) -> list[tuple[LayerStep | View, tuple[str, ...]]]:
     """Each step with the names that nothing behind it reads and that are not ``kept``: their values can be dropped."""
     live, plan = set(kept), []
@@ -239,7 +271,7 @@ def last_uses(steps: Steps, kept: Iterable[str]) -> list[tuple[LayerStep | View,
 def describe_steps(steps: Steps) -> str:
     """A line for each step: its part, its name, inputs -> output, its operation. Views have no part.
 
-    >>> from wsekern.inference.layer import head_steps
+    >>> from wsekern.inference.outer import head_steps
     >>> from wsekern.inference.mapping import Mapping
     >>> from wsekern.workload import load_config
     >>> print(describe_steps(head_steps(Mapping(load_config("llama3-8b"), 64, 64))))  # doctest: +ELLIPSIS
@@ -259,7 +291,7 @@ def _describe(step: LayerStep | View) -> tuple[str, str, str, str]:
     names = f"{', '.join(step.inputs)} -> {', '.join(step.outputs)}".strip()
     if isinstance(step, LayerStep):
         return step.part, step.name, names.removesuffix("->").strip(), str(step.operation)
-    if step.kind == "append" or step.kind in TIMED_ONLY:
+    if step.kind in ("append", "find", "keep"):
         return "", step.kind, names, ""
     sizes = [str(size) for size in step.sizes]
     return "", step.kind, names, "x".join(sizes) if step.kind == "reshape" else " ".join(["axis", str(step.axis), *sizes])

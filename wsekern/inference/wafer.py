@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.inference.layer import embedding_steps, empty_cache, head_steps, layer_steps, layer_tables, layer_tiles
+from wsekern.inference.layer import empty_cache, layer_steps, layer_tables, layer_tiles
 from wsekern.inference.mapping import Mapping
-from wsekern.inference.steps import Steps, Values, View, last_uses, refuse_timed_only
-from wsekern.inference.weights import model_tiles
+from wsekern.inference.outer import embedding_steps, head_steps, outer_tiles
+from wsekern.inference.steps import Steps, Values, View, last_uses
 from wsekern.machine import Machine
 from wsekern.number_formats import widen
 from wsekern.ops import FlowEngine
@@ -27,12 +27,10 @@ class WaferModel:
     def __init__(self, config: ModelConfig, weights: Weights, machine: Machine, mapping: Mapping,
                  profile: str = "silicon", threads: int = 1, engine: type[FlowEngine] = FlowEngine):
         mapping.check(machine)
-        for block, _ in config.kinds:
-            refuse_timed_only(layer_steps(mapping, block, 1, 1), config.name)
         self.config, self.mapping = config, mapping
         self.engine = engine(machine, mapping.width, mapping.height, profile=profile, precision=mapping.precision,
                              threads=threads)
-        self._model = model_tiles(mapping, weights.outer)  # first: the largest matrices, while there is nothing beside them
+        self._model = outer_tiles(mapping, weights.outer)  # first: the largest matrices, while there is nothing beside them
         self._layers = [layer_tiles(mapping, block, weights.block(index), index) for index, block in enumerate(config.blocks)]
         self.cycles_by_part: Counter[str] = Counter()
         self.reset()
@@ -64,7 +62,7 @@ class WaferModel:
         if total > m.context:
             raise InputError(f"{total} tokens do not fit the KV cache of {m.context} tokens; "
                              "use a shorter prompt or a mapping with more context")
-        values = self._execute(embedding_steps(m, tokens), dict(self._model), ["x"])
+        values = self._execute(embedding_steps(m, tokens, self.length), dict(self._model), ["x"])
         slots = -(-total // m.height)
         plans: dict[Block, tuple[Steps, Values]] = {}
         for block, weights, cache in zip(self.config.blocks, self._layers, self._caches, strict=True):

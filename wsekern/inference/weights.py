@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from wsekern.inference.grid import Grid, cut_into_pieces, cut_into_tiles
-from wsekern.inference.steps import Values
 from wsekern.number_formats import narrow
 
 
@@ -39,13 +38,3 @@ class TileCutter:
         return narrow(values, self.mapping.precision, self.where)
 
 
-def model_tiles(mapping: Grid, outer: dict[str, np.ndarray]) -> Values:
-    """The weights outside the layers: ``model.norm`` (hidden), ``model.head`` and ``model.embedding`` (hidden, vocab)."""
-    config = mapping.config
-    hidden, vocab = mapping.index_y(config.hidden), mapping.index_x(config.vocab)
-    tiles = {"model.head": TileCutter(mapping, "lm_head").matrix([outer["head"]], hidden, [vocab])}
-    if config.final_norm:
-        tiles["model.norm"] = TileCutter(mapping, "model.norm").along_y(outer["norm"], hidden)
-    tiles["model.embedding"] = (tiles["model.head"] if config.tied_embeddings else
-                                TileCutter(mapping, "embed_tokens").matrix([outer["embedding"].T], hidden, [vocab]))
-    return tiles

@@ -84,6 +84,7 @@ from wsekern.ops.lines.reduce import Reduce, TwoPhaseReduce
 from wsekern.ops.lines.ring import RingAllReduce, RingShift
 from wsekern.ops.lines.shift import Shift
 from wsekern.ops.lines.tree_reduce import KTreeAllReduce, ReduceTree, TreeAllReduce
+from wsekern.ops.local.batched import BatchedGemv
 from wsekern.ops.local.gemm import Gemm, GemmTransposed
 from wsekern.ops.local.gemv import Gemv
 from wsekern.ops.local.padding import Padded, join_tiles, split_matrix, split_operands
@@ -97,6 +98,7 @@ __all__ = [
     "AllGather",
     "AllReduce",
     "AllReduce2D",
+    "BatchedGemv",
     "Broadcast",
     "Broadcast2D",
     "Cannon",

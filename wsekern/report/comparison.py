@@ -114,10 +114,10 @@ def _share_bars(sides: Sequence[Side]) -> Table:
     return table
 
 
-def execution_view(execution: Execution) -> RenderableType:
-    """What the executed model wrote, and what it took."""
+def execution_view(execution: Execution, opening: str | None) -> RenderableType:
+    """What the executed model wrote behind ``opening``, and what it took; None: without the text, which was shown already."""
     data = execution.to_dict()
-    text = Text.assemble((execution.prompt, "bold"), execution.text)
+    text = [] if opening is None else [Text.assemble((opening, "bold"), execution.text), Text("")]
     table = Table.grid(padding=(0, 2))
     table.add_row("grid", f"{data['grid']} PEs of {execution.machine.title}, {data['precision']}")
     table.add_row("prompt", f"{data['prompt_tokens']} tokens in {data['prefill_cycles']:,} cycles")
@@ -134,6 +134,9 @@ def execution_view(execution: Execution) -> RenderableType:
         table.add_row("both engines", f"{both['operations_by_wavelet']:,} operations also wavelet by wavelet, "
                                       f"{both['local_work']:,} pieces of local work instruction by instruction: same values "
                                       f"bit for bit, clocks within {both['largest_clock_difference_cycles']} cycles")
-    table.add_row("plain reference", "same tokens" if execution.same_as_reference else
-                  "other tokens (expected where precision is below fp32)")
-    return Group(text, Text(""), table)
+    if execution.check is not None:
+        check = execution.check
+        table.add_row("plain reference", f"{'same' if check.same else 'other'} tokens ({check.tokens} checked), logits of the "
+                                         f"prompt within {check.logit_difference:.2g}"
+                                         f"{'' if check.same else ' (expected where precision is below fp32)'}")
+    return Group(*text, table)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.number_formats import round_bf16, widen
 from wsekern.tiles import _tiles
 from wsekern.tiles.arguments import PRECISIONS, Array, check_rows, check_shape, check_tile, empty, raw, worthwhile_threads
 
@@ -60,6 +61,20 @@ def rowdiv(a: Array, d: Array, precision: str = "fp32", threads: int = 1) -> Arr
     d = check_tile(d, "d", "fp32")
     check_shape(d, "d", a.shape[:-1])
     return _row_result(_tiles.rowdiv, a, precision, threads, d, rows=rows, n=n)
+
+
+def rowsub(a: Array, s: Array, gain: Array, precision: str = "fp32", threads: int = 1, *, divisor: float = 1.0) -> Array:
+    """(a - s * (1 / divisor)) * gain, each step rounded to fp32: a (H, W, ..., n), s float32 (H, W, ...), gain (H, W, n) ->
+    (H, W, ..., n)."""
+    a, s = check_tile(a, "a", precision), check_tile(s, "s", "fp32")
+    gain = check_tile(gain, "gain", precision, 3)
+    check_shape(s, "s", a.shape[:-1])
+    check_shape(gain, "gain", (*a.shape[:2], a.shape[-1]))
+    shared = widen(gain, precision).reshape(*a.shape[:2], *(1,) * (a.ndim - 3), a.shape[-1])
+    with np.errstate(all="ignore"):
+        mean = s * (np.float32(1) / np.float32(divisor))
+        found = (widen(a, precision) - mean[..., None]) * shared
+    return round_bf16(found) if precision == "bf16" else found.astype(a.dtype)
 
 
 def rownorm(a: Array, s: Array, gain: Array, precision: str = "fp32", threads: int = 1, *, divisor: float = 1.0,

@@ -89,7 +89,7 @@ def families_of(rows: list[dict[str, str]], results: list[Row]) -> list[dict[str
         if result.error is None or result.fitted or kind not in FAMILY_KINDS:
             continue
         case = understand(row)
-        family = re.split(r"[-\d.]*-|\d", case.model.name)[0] + (" MoE" if case.model.experts else "")
+        family = re.split(r"[-\d.]*-|\d", case.model.name)[0] + (" MoE" if case.model.mixture else "")
         errors.setdefault((kind, case.cluster.gpu.name, family), []).append(abs(result.error))
     return [
         {
@@ -207,7 +207,7 @@ def _predict_row(row: dict[str, str]) -> tuple[str, float]:
     if metric not in PREDICTED:
         raise Refused(f"metric {metric!r} is not predicted")
     case = understand(row)
-    kind = "MoE" if case.model.experts else "dense"
+    kind = "MoE" if case.model.mixture else "dense"
     if case.model.architecture == GUESSED:
         kind += f" {GUESSED}"
     if metric in DECODE:

@@ -53,11 +53,11 @@ def predict_mlperf(row: dict[str, str]) -> tuple[str, float]:
         if count % ranks:
             break
         # experts of a latent-attention model lie on all ranks, each of which has an attention of its own
-        layout = Layout(tp=1, dp=ranks, ep=ranks) if model.kv_lora_rank else Layout(tp=ranks)
+        layout = Layout(tp=1, dp=ranks, ep=ranks) if model.latent else Layout(tp=ranks)
         copy = Deployment(model, Cluster(gpu, ranks), layout, precision, load_engine(ENGINE))
         fits = memory_of(copy, task.prompt + task.output, 1).sequences
         if fits >= ROOM:
-            kind = "MoE" if model.experts else "dense"
+            kind = "MoE" if model.mixture else "dense"
             rate = _rate(copy, task, float(fits), task.limits.get(scenario))
             return f"MLPerf {scenario} {kind}", count / ranks * rate
     raise Refused("no layout holds enough sequences")

@@ -67,17 +67,17 @@ def scheduling_of(row: dict[str, str], case: Case) -> Scheduling:
         return _sglang(row, case)
     if case.engine.startswith("tuned"):
         return _tensorrt(row, case)
-    captured = CAPTURED if case.model.experts and run_date(row) >= CAPTURES else 0
+    captured = CAPTURED if case.model.mixture and run_date(row) >= CAPTURES else 0
     return Scheduling(step_tokens=STEP_TOKENS, captured_tokens=captured)  # max-num-batched-tokens
 
 
 def _tensorrt(row: dict[str, str], case: Case) -> Scheduling:
     """max_num_tokens, without enable_chunked_prefill; batch_wait_timeout_iters and batch_wait_max_tokens_ratio."""
     blackwell, even = case.cluster.gpu.family == "blackwell", case.prompt == case.output and case.prompt < 1100
-    if not case.model.experts:
+    if not case.model.mixture:
         few = even and case.layout.tp < 8
         return Scheduling(step_tokens=16384, whole=True, hold_steps=20 if few else 0, hold_share=0.9)
-    if not case.model.kv_lora_rank:
+    if not case.model.latent:
         return Scheduling(step_tokens=20000, whole=True)
     longest, late = case.prompt / constants().recipe_lengths.value, run_date(row) >= WARMED
     tokens = max(int(case.batch + longest + 127) // 64 * 64, STEP_TOKENS if late else 0)
@@ -91,7 +91,7 @@ def _sglang(row: dict[str, str], case: Case) -> Scheduling:
     blackwell, eight_bit = case.cluster.gpu.family == "blackwell", case.precision.weight == 1.0
     own = eight_bit and case.cluster.gpu.name == "b300" and run_date(row) >= RARER_LOOKS_END
     looks = 1 if not blackwell else 30 if case.batch >= 16 else 10
-    if case.model.kv_lora_rank:
+    if case.model.latent:
         chunk = 16384 if not eight_bit else 32768 if case.layout.tp >= 8 else 8192
     else:
         chunk, looks = (16384 if own or not blackwell else 32768), 10 if own else looks

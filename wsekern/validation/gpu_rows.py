@@ -19,6 +19,7 @@ from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import level_name, load_engine
 from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
 from wsekern.cluster.layout import Deployment, Layout
+from wsekern.cluster.parts import common_heads
 from wsekern.cluster.precision import Precision
 from wsekern.errors import InputError, WsekernError
 from wsekern.validation.gpu_notes import OTHER_THINGS, is_recipe, level_by_words, reason_by_words, with_settings
@@ -369,7 +370,7 @@ def unfolded(text: str, count: int) -> tuple[str, int]:
 
 def _attention_copies(layout: Layout, model: ModelConfig) -> Layout:
     """``layout`` with a copy of the attention on each GPU of its tensor-parallel group."""
-    if not model.experts:
+    if not model.mixture:
         raise Refused("attention in data parallel beside split feed-forward layers of a dense model is not modelled")
     return replace(layout, tp=1, dp=layout.tp)
 
@@ -377,14 +378,14 @@ def _attention_copies(layout: Layout, model: ModelConfig) -> Layout:
 def layout_of(text: str, count: int, model: ModelConfig) -> Layout:
     """Degrees that a label such as "TP8 EP8", "TP1 EP4" or "DEP4" states; what is left over are data-parallel copies."""
     degrees = {name.lower(): int(value) for name, value in re.findall(r"\b(TP|PP|EP|DP|DEP|TEP)(\d+)", text)}
-    if not model.experts:
+    if not model.mixture:
         degrees.pop("ep", None)
     if 0 in degrees.values():
         raise Refused(f"parallelism {text!r}: a degree is at least 1")
     if "dep" in degrees:
-        return Layout(tp=1, dp=degrees["dep"], ep=degrees["dep"] if model.experts else 1)
+        return Layout(tp=1, dp=degrees["dep"], ep=degrees["dep"] if model.mixture else 1)
     if "tep" in degrees:
-        return Layout(tp=degrees["tep"], ep=degrees["tep"] if model.experts else 1)
+        return Layout(tp=degrees["tep"], ep=degrees["tep"] if model.mixture else 1)
     tp, pp = degrees.get("tp", count if not degrees else 1), degrees.get("pp", 1)
     if tp * pp > count or count % (tp * pp):
         raise Refused(f"parallelism {text!r} does not multiply to {count} GPUs")
@@ -392,8 +393,9 @@ def layout_of(text: str, count: int, model: ModelConfig) -> Layout:
     if "dp" in degrees and degrees["dp"] not in (dp, 1):
         raise Refused(f"parallelism {text!r} does not multiply to {count} GPUs")
     ep = degrees.get("ep", 1)
-    if model.heads % tp:
-        raise Refused(f"parallelism {text!r}: {tp} does not divide {model.heads} heads, so it counts GPUs of several engines")
+    heads = common_heads(model)
+    if heads % tp:
+        raise Refused(f"parallelism {text!r}: {tp} does not divide {heads} heads, so it counts GPUs of several engines")
     if (tp * dp) % ep:
         raise Refused(f"{ep} expert ranks do not divide {tp * dp} GPUs")
     return Layout(tp=tp, pp=pp, dp=dp, ep=ep)

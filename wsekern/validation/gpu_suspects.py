@@ -72,7 +72,8 @@ def _drafted(rows: list[dict[str, str]], cases: dict[str, Case]) -> dict[str, st
         case = cases.get(row["id"])
         stated = case and row["metric"] in STEP_METRICS and (row.get("value") or "")
         if case and stated and case.model.draft_layers and not case.sampled:
-            shape = (case.model.layers, case.model.hidden, case.model.experts)
+            experts = case.model.mixture.experts if case.model.mixture else 0
+            shape = (case.model.layers, case.model.hidden, experts)
             degrees = (case.layout.tp, case.layout.pp, case.layout.dp)  # where the experts lie matters little
             system = (case.engine, case.cluster.name, degrees, shape, case.precision.name)
             same[(*system, case.prompt, case.output, case.batch)].append(row)

@@ -37,6 +37,7 @@ class ModelConfig(Uniform):
     draft_layers: int = 0  # layers that predict tokens ahead (multi-token prediction), not counted in layers
     quantization: str = ""  # how the checkpoint is stored, where config.json says so (fp8, mxfp4, ...)
     weight_format: str = ""  # number format of the stored weights (bf16, fp8, int4, ...), where config.json says so
+    kept: tuple[tuple[str, str], ...] = ()  # parts in another (attention, recurrent, shared, dense), and which
 
     def __hash__(self) -> int:
         return self._hash

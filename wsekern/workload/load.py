@@ -4,11 +4,13 @@ import json
 import os
 from difflib import get_close_matches
 from importlib.resources import files
-from pathlib import Path
-from typing import Any
 
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.gguf_config import gguf_config
+from wsekern.workload.gguf_file import GgufFile, is_gguf
+from wsekern.workload.installed import installed_model
+from wsekern.workload.json_files import read_json
 from wsekern.workload.parse import parse_config
 
 
@@ -19,13 +21,16 @@ def bundled_models() -> list[str]:
 
 
 def load_config(model: str | os.PathLike[str]) -> ModelConfig:
-    """Shape of ``model``: a bundled name, a ``config.json``, or a folder that holds one."""
+    """Shape of ``model``: a bundled name, a ``config.json`` or a folder that holds one, or a GGUF file or the name of an
+    installed one."""
     if str(model) in bundled_models():
         resource = files("wsekern.workload") / "models" / f"{model}.json"
         return parse_config(json.loads(resource.read_text()), str(model), str(resource))
-    path = Path(model)
+    path = installed_model(model)
     if os.path.isdir(path):
         path = path / "config.json"
+    if is_gguf(path):
+        return gguf_config(GgufFile(path), path.stem)
     if not os.path.exists(path):  # unlike Path's, false for names that no file can have
         near = get_close_matches(str(model), bundled_models())
         raise InputError(f"no model {str(model)!r}: it is neither a folder or file with a Hugging Face config.json nor one of "
@@ -34,13 +39,3 @@ def load_config(model: str | os.PathLike[str]) -> ModelConfig:
     data = read_json(path)
     name = path.parent.name if path.name == "config.json" else path.stem
     return parse_config(data, name or "model", str(path))
-
-
-def read_json(path: Path) -> Any:
-    """What the JSON file at ``path`` holds; :class:`InputError` if it cannot be read or is none."""
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from None

@@ -4,6 +4,7 @@ Names are those that the Hub has and ``transformers`` 5 writes (``save_pretraine
 module stands for its ``weight`` and its ``bias``.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -13,31 +14,48 @@ class Part:
 
     ``groups``: they are repeated for each head of that kind (a field of the mixer) or, with ``pairs``, element by element.
     ``transposed``: the tensor is stored (inputs, outputs), not (outputs, inputs). ``others``: what it is where the description
-    has no such weight, or another tensor is it.
+    has no such weight, or another tensor is it. ``neighbors``: outputs of each head, of that field of the mixer, are stored so
+    that those which turn together lie side by side, although the model's do not.
     """
 
     names: tuple[str, ...]
     groups: str = ""
     transposed: bool = False
     others: tuple[tuple[str, ...], ...] = ()
+    neighbors: str = ""
 
 
 Table = dict[str, Part]
 """Module -> the weights in it. Modules of experts have ``{e}`` where the number of the expert stands."""
 
 
-def _part(text: str, groups: str = "", transposed: bool = False) -> Part:
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How a kind of file names weights: ``blocks`` (a pattern) in front of a block's number, a table of the modules in it, and
+    the modules beside the blocks. ``offsets_stored``: gains of norms have their offset added already.
+    """
+
+    table: Callable[[str, bool], Table]  # of an architecture, with or without gated queries
+    blocks: str
+    outer: Mapping[str, tuple[str, ...]]
+    heads: tuple[str, ...]
+    derived: tuple[str, ...]
+    offsets_stored: bool = False
+    settings: str = "config.json"  # where the sizes come from, for errors
+
+
+def _part(text: str, groups: str = "", transposed: bool = False, neighbors: str = "") -> Part:
     first, *others = (tuple(names.split()) for names in text.split("|"))
-    return Part(first, groups, transposed, tuple(others))
+    return Part(first, groups, transposed, tuple(others), neighbors)
 
 
-def _table(modules: dict[str, str], prefixes: tuple[str, ...] = ("",), **form: str | bool) -> Table:
-    """A table of ``modules``, each below every one of ``prefixes``."""
-    return {f"{prefix}{module}": _part(names, **form)  # type: ignore[arg-type]
-            for prefix in prefixes for module, names in modules.items()}
+def modules(names: dict[str, str], prefixes: tuple[str, ...] = ("",), **form: str | bool) -> Table:
+    """A table of modules, each below every one of ``prefixes``."""
+    return {f"{prefix}{module}": _part(weights, **form)  # type: ignore[arg-type]
+            for prefix in prefixes for module, weights in names.items()}
 
 
-_NORMS = _table({
+_NORMS = modules({
     "input_layernorm": "before_mixer", "ln_1": "before_mixer", "ln_attn": "before_mixer",
     "self_attn_layer_norm": "before_mixer", "pre_mixer_norm": "before_mixer", "operator_norm": "before_mixer",
     "norm": "before_mixer | before_feed", "pre_feedforward_layernorm": "before_feed", "pre_mlp_layernorm": "before_feed",
@@ -47,29 +65,29 @@ _NORMS = _table({
     "post_attention_layernorm": "before_feed | after_mixer",
 })
 
-_ATTENTION = _table({
+_ATTENTION = modules({
     "q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o", "out_proj": "o", "dense": "o",
     "q_norm": "q_norm", "k_norm": "k_norm", "v_norm": "v_norm", "q_layernorm": "q_norm", "k_layernorm": "k_norm",
     "query_layernorm": "q_norm", "key_layernorm": "k_norm", "sinks": "sinks", "qkv_proj": "q k v", "g_proj": "attention_gate",
 }, ("self_attn.", "attn.", "attention.", "self_attention.", "mixer."))
-_ATTENTION |= _table({"query_key_value": "q k v"}, ("self_attention.", "attention."), groups="kv_heads")
+_ATTENTION |= modules({"query_key_value": "q k v"}, ("self_attention.", "attention."), groups="kv_heads")
 
-_GATED_QUERIES = _table({"self_attn.q_proj": "q attention_gate"}, groups="heads")
+_GATED_QUERIES = modules({"self_attn.q_proj": "q attention_gate"}, groups="heads")
 """Qwen3-Next: each head's queries are followed by its gate."""
 
-_LATENT = _table({
+_LATENT = modules({
     "q_a_proj": "q_a", "q_a_layernorm": "q_a_norm", "q_b_proj": "q_b", "kv_a_proj_with_mqa": "kv_a",
     "kv_a_layernorm": "kv_a_norm", "kv_b_proj": "kv_b", "indexer.wq_b": "index_q", "indexer.wk": "index_k",
     "indexer.k_norm": "index_k_norm", "indexer.weights_proj": "index_weights",
 }, ("self_attn.",))
 
-_FEED = _table({
+_FEED = modules({
     "gate_proj": "gate", "up_proj": "up", "down_proj": "down", "gate_up_proj": "gate up", "fc1": "up", "fc2": "down",
     "fc_in": "up", "fc_out": "down", "c_fc": "up", "c_proj": "down", "dense_h_to_4h": "up", "dense_4h_to_h": "down",
     "w1": "gate", "w3": "up", "w2": "down",
 }, ("mlp.", "feed_forward.", "mixer.", ""))
 
-_MIXTURE = _table({
+_MIXTURE = modules({
     "gate": "router", "router": "router", "router.layer": "router", "gate.wg": "router",
     "gate.e_score_correction_bias": "correction", "e_score_correction_bias": "correction",
     "moe_statics.e_score_correction_bias": "correction", "expert_bias": "correction",
@@ -79,38 +97,38 @@ _MIXTURE = _table({
     "input_linear": "experts_gate experts_up", "output_linear": "experts_down", "shared_expert_gate": "shared_router",
     "fc1_latent_proj": "latent_in", "fc2_latent_proj": "latent_out",
 }, ("mlp.", "block_sparse_moe.", "feed_forward.", "mixer."))
-_MIXTURE |= _table({"gate_proj": "shared_gate", "up_proj": "shared_up", "down_proj": "shared_down"},
+_MIXTURE |= modules({"gate_proj": "shared_gate", "up_proj": "shared_up", "down_proj": "shared_down"},
                    tuple(f"{place}{name}." for place in ("mlp.", "feed_forward.", "mixer.")
                          for name in ("shared_experts", "shared_expert", "shared_mlp")))
-_MIXTURE |= _table({"input_linear": "shared_gate shared_up", "output_linear": "shared_down"}, ("shared_mlp.",))
+_MIXTURE |= modules({"input_linear": "shared_gate shared_up", "output_linear": "shared_down"}, ("shared_mlp.",))
 
-_DELTA = _table({"in_proj_qkv": "in_q in_k in_v", "in_proj_z": "in_z", "in_proj_b": "in_b", "in_proj_a": "in_a",
+_DELTA = modules({"in_proj_qkv": "in_q in_k in_v", "in_proj_z": "in_z", "in_proj_b": "in_b", "in_proj_a": "in_a",
                  "conv1d": "conv", "A_log": "decay", "dt_bias": "dt_bias", "norm": "state_norm",
                  "out_proj": "o"}, ("linear_attn.",))
-_DELTA |= _table({"in_proj_qkvz": "in_q in_k in_v in_z", "in_proj_ba": "in_b in_a"}, ("linear_attn.",), groups="key_heads")
+_DELTA |= modules({"in_proj_qkvz": "in_q in_k in_v in_z", "in_proj_ba": "in_b in_a"}, ("linear_attn.",), groups="key_heads")
 
-_MAMBA = _table({"in_proj": "in_z in_x in_B in_C in_dt", "conv1d": "conv", "A_log": "decay", "dt_bias": "dt_bias", "D": "skip",
+_MAMBA = modules({"in_proj": "in_z in_x in_B in_C in_dt", "conv1d": "conv", "A_log": "decay", "dt_bias": "dt_bias", "D": "skip",
                  "norm": "state_norm", "out_proj": "o"}, ("mixer.", "mamba."))
 
 _DECODER: Table = {**_NORMS, **_ATTENTION, **_LATENT, **_FEED, **_MIXTURE, **_DELTA, **_MAMBA}
 
-_TRANSPOSED_EXPERTS = _table({"down_proj": "experts_down"}, ("mlp.experts.", "feed_forward.experts."), transposed=True)
+_TRANSPOSED_EXPERTS = modules({"down_proj": "experts_down"}, ("mlp.experts.", "feed_forward.experts."), transposed=True)
 
-_LLAMA_4 = {**_table({"gate_up_proj": "experts_gate experts_up"}, ("feed_forward.experts.",), transposed=True),
+_LLAMA_4 = {**modules({"gate_up_proj": "experts_gate experts_up"}, ("feed_forward.experts.",), transposed=True),
             **_TRANSPOSED_EXPERTS}
 
 _OTHERWISE: dict[str, Table] = {
-    "GPT2LMHeadModel": {**_table({"attn.c_attn": "q k v", "attn.c_proj": "o", "mlp.c_fc": "up", "mlp.c_proj": "down"},
+    "GPT2LMHeadModel": {**modules({"attn.c_attn": "q k v", "attn.c_proj": "o", "mlp.c_fc": "up", "mlp.c_proj": "down"},
                                  transposed=True)},
-    "GPTBigCodeForCausalLM": _table({"attn.c_attn": "q k v", "attn.c_proj": "o"}),
-    "GptOssForCausalLM": {**_table({"mlp.experts.gate_up_proj": "experts_gate experts_up"}, groups="pairs", transposed=True),
+    "GPTBigCodeForCausalLM": modules({"attn.c_attn": "q k v", "attn.c_proj": "o"}),
+    "GptOssForCausalLM": {**modules({"mlp.experts.gate_up_proj": "experts_gate experts_up"}, groups="pairs", transposed=True),
                           **_TRANSPOSED_EXPERTS},
     "Llama4ForCausalLM": _LLAMA_4,
     "Llama4ForConditionalGeneration": _LLAMA_4,
 }
 """Architectures whose tensors are stored in another form (GPT-2's are those of Conv1D: inputs first)."""
 
-OUTER = {
+_OUTER = {
     "embedding": ("embed_tokens", "wte", "embed_in", "word_embeddings", "embeddings", "embedding"),
     "norm": ("norm", "final_layernorm", "ln_f", "final_layer_norm", "norm_f", "embedding_norm"),
     "positions": ("wpe", "embed_positions"),
@@ -120,18 +138,16 @@ OUTER = {
 }
 """Weight outside the blocks -> modules beside the list of blocks that may be it."""
 
-HEADS = ("lm_head", "embed_out", "output")
-"""Modules of the LM head, in front of which any prefix may stand."""
-
-DERIVED = ("rotary_emb.inv_freq", "attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias", "rope_freqs",
-           "attention.rotary_emb.inv_freq")
-"""Ends of the names of tensors that hold no weights: angles and causal masks, which the description gives."""
-
 BESIDE = r"(^|\.)(vision|visual|vision_tower|vision_model|vision_embed_tokens|image_newline|img_processor|" \
          r"multi_modal_projector|mm_projector|connector|embed_vision|embed_audio|audio_tower|audio_model|audio_projection|speech|patch_merger|mtp\w*)\."
 """Tensors of parts that serve no text tokens: images, sound, and the prediction of tokens ahead. They are noted, not read."""
 
 
-def table_of(architecture: str, gated_queries: bool) -> Table:
-    """Module -> weights, for blocks of ``architecture``; the first module of a weight is the one that errors name."""
+def _of_architecture(architecture: str, gated_queries: bool) -> Table:
     return {**_DECODER, **(_GATED_QUERIES if gated_queries else {}), **_OTHERWISE.get(architecture, {})}
+
+
+HUB = Layout(table=_of_architecture, blocks="layers|h", outer=_OUTER, heads=("lm_head", "embed_out"), derived=(
+    "rotary_emb.inv_freq", "attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias"))
+"""The names that the Hub has. The head may have any prefix; ``derived`` are the ends of the names of tensors that hold no
+weights: angles and causal masks, which the description gives."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.number_formats import widen_half
-from wsekern.workload.load import read_json
+from wsekern.workload.json_files import read_json
 
 FORMATS: dict[str, np.dtype] = {name: np.dtype(kind) for name, kind in {
     "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16, "F8_E4M3": ml_dtypes.float8_e4m3fn,
@@ -70,7 +70,7 @@ class Safetensors:
         self._maps: dict[Path, mmap.mmap | bytes] = {}
         for name in find_files(path):
             file = path / name
-            self._maps[file] = _mapped(file)
+            self._maps[file] = mapped(file, "safetensors")
             self.tensors |= _header(file, self._maps[file])
 
     def stored(self, name: str) -> np.ndarray:
@@ -160,15 +160,16 @@ def _shard_names(index: Path) -> list[str]:
     return sorted(set(shards.values()))
 
 
-def _mapped(file: Path) -> "mmap.mmap | bytes":
-    """The bytes of a file, mapped."""
+def mapped(file: Path, kind: str) -> "mmap.mmap | bytes":
+    """The bytes of a file, mapped; ``kind`` is what it is to be, for errors."""
     try:
         with open(file, "rb") as handle:
             if not os.fstat(handle.fileno()).st_size:
                 return b""
             return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
-        raise _unreadable(file, getattr(error, "strerror", None) or str(error)) from None
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{file} cannot be read as {kind}: {why}") from None
 
 
 def _unreadable(file: Path, why: str) -> InputError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Mixture
-from wsekern.workload.tensor_names import BESIDE, DERIVED, HEADS, OUTER, Part, Table, table_of
+from wsekern.workload.tensor_names import BESIDE, Layout, Part, Table
 from wsekern.workload.tensors import TensorSource
 from wsekern.workload.weight_shapes import OPTIONAL, Shapes, block_shapes, outer_shapes
 
@@ -15,12 +15,17 @@ AS_STORED = ("conv", "embedding", "positions")
 """Matrices that are used as a file has them: (channels, kernel), (tokens, width)."""
 
 
+SKIPPED = {"OPTForCausalLM": 2}
+"""Rows in front of a table of positions that no position takes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """The ``weights`` that one tensor holds, or with ``stacked`` the tensors of all experts.
 
     ``logical``: shape of one tensor as (inputs, outputs); ``swapped``: it is stored the other way round. ``widths``: outputs of
-    each weight, repeated ``groups`` times. ``skipped``: rows in front that are none.
+    each weight, repeated ``groups`` times. ``skipped``: rows in front that are none. ``neighbors``: heads whose outputs are
+    stored with those side by side that turn together (0: as they are).
     """
 
     weights: tuple[str, ...]
@@ -31,6 +36,7 @@ class Found:
     stacked: bool = False
     swapped: bool = False
     skipped: int = 0
+    neighbors: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,32 +48,34 @@ class Places:
     notes: tuple[str, ...] = field(default=())
 
 
-def find_places(source: TensorSource, config: ModelConfig) -> Places:
+def find_places(source: TensorSource, config: ModelConfig, layout: Layout) -> Places:
     """Find every weight of ``config``; refuse missing tensors, other shapes, and tensors that nothing uses."""
-    root, stack = _root(source)
-    blocks = [_Search(source, config, block, f"{root}{stack}.{index}.").find() for index, block in enumerate(config.blocks)]
-    outer = list(_outer(source, config, root))
+    root, stack = _root(source, layout)
+    blocks = [_Search(source, config, layout, block, f"{root}{stack}.{index}.").find()
+              for index, block in enumerate(config.blocks)]
+    outer = list(_outer(source, config, layout, root))
     used = {name for part in (*blocks, outer) for found in part for name in found.tensors}
-    return Places(blocks, outer, _unused(source, used, rf"{re.escape(root)}{stack}\.(\d+)\.", config))
+    return Places(blocks, outer, _unused(source, used, rf"{re.escape(root)}{stack}\.(\d+)\.", config, layout))
 
 
-def _root(source: TensorSource) -> tuple[str, str]:
+def _root(source: TensorSource, layout: Layout) -> tuple[str, str]:
     """What stands in front of the list of blocks, and its name: with multimodal models, and without ``model.``, any prefix."""
     roots: dict[tuple[str, str], None] = {}
     for name in source.tensors:
-        found = re.match(r"(.*?\.|)(layers|h)\.0\.", name)
+        found = re.match(rf"(.*?\.|)({layout.blocks})\.0\.", name)
         if found and not re.search(BESIDE, found[1]):
             roots[found[1], found[2]] = None
-    beside = [root for root in roots if any(f"{root[0]}{module}.weight" in source.tensors for module in OUTER["embedding"])]
-    return next(iter(beside or roots), ("model.", "layers"))
+    beside = [root for root in roots if any(f"{root[0]}{module}.weight" in source.tensors
+                                           for module in layout.outer["embedding"])]
+    return next(iter(beside or roots), ("model.", layout.blocks.split("|")[0]))
 
 
 class _Search:
     """The search for the weights of one block, whose tensors begin with ``prefix``."""
 
-    def __init__(self, source: TensorSource, config: ModelConfig, block: Block, prefix: str):
-        self._source, self._block, self._prefix = source, block, prefix
-        self._table: Table = table_of(config.architecture, getattr(block.mixer, "gate", False))
+    def __init__(self, source: TensorSource, config: ModelConfig, layout: Layout, block: Block, prefix: str):
+        self._source, self._layout, self._block, self._prefix = source, layout, block, prefix
+        self._table: Table = layout.table(config.architecture, getattr(block.mixer, "gate", False))
         self._shapes: Shapes = block_shapes(block, config.hidden)
         self._found: dict[str, Found] = {}  # by its first weight
         self._taken: set[str] = set()
@@ -102,9 +110,10 @@ class _Search:
         lead = shapes[0][1:-1] if stacked else shapes[0][:-1]
         widths = tuple(shape[-1] for shape in shapes)
         found = Found(weights=weights, tensors=tensors, logical=(*lead, sum(widths)), widths=widths, stacked=stacked,
-                      groups=self._groups(part), swapped=_swapped(weights[0], lead, part.transposed))
+                      groups=self._groups(part), swapped=_swapped(weights[0], lead, part.transposed),
+                      neighbors=getattr(self._block.mixer, part.neighbors) if part.neighbors else 0)
         for tensor in tensors:
-            check_shape(self._source, tensor, file_shape(found))
+            check_shape(self._source, tensor, file_shape(found), self._layout)
         return found
 
     def _groups(self, part: Part) -> int:
@@ -143,37 +152,39 @@ def file_shape(found: Found) -> tuple[int, ...]:
     return shape[1:] if len(found.logical) == 1 else shape
 
 
-def check_shape(source: TensorSource, name: str, shape: tuple[int, ...]) -> None:
+def check_shape(source: TensorSource, name: str, shape: tuple[int, ...], layout: Layout) -> None:
     """Refuse a tensor that is missing or of another shape; axes of one element do not count."""
     tensor = source.tensors.get(name)
     if tensor is None:
         raise InputError(f"{source.path}: tensor {name} is missing from the weights")
     if [size for size in tensor.shape if size != 1] != [size for size in shape if size != 1]:
-        raise InputError(f"{tensor.file}: tensor {name} has shape {list(tensor.shape)}, but config.json asks for {list(shape)}")
+        raise InputError(f"{tensor.file}: tensor {name} has shape {list(tensor.shape)}, but {layout.settings} asks for "
+                         f"{list(shape)}")
     source.check(name)
 
 
-def _outer(source: TensorSource, config: ModelConfig, root: str) -> Iterator[Found]:
+def _outer(source: TensorSource, config: ModelConfig, layout: Layout, root: str) -> Iterator[Found]:
     """Weights outside the blocks. A stored head is the head, also of a tied model (as in ``transformers`` 5)."""
     shapes, tensors = outer_shapes(config), source.tensors
-    heads = [name for name in tensors for module in HEADS if _ends(name, f"{module}.weight") and not re.search(BESIDE, name)]
+    heads = [name for name in tensors for module in layout.heads
+             if _ends(name, f"{module}.weight") and not re.search(BESIDE, name)]
     table = (config.vocab, config.embedding_size or config.hidden)
     if heads or "head" in shapes:
         shapes["head"] = (table[1], table[0])
     for weight, shape in shapes.items():
         if weight == "head":
-            name = heads[0] if heads else f"{HEADS[0]}.weight"
+            name = heads[0] if heads else f"{layout.heads[0]}.weight"
         elif weight == "head_bias":
-            name = heads[0].removesuffix("weight") + "bias" if heads else f"{HEADS[0]}.bias"
+            name = heads[0].removesuffix("weight") + "bias" if heads else f"{layout.heads[0]}.bias"
         else:
-            name = _outer_name(tensors, root, weight)
+            name = _outer_name(tensors, root, weight, layout)
             if weight == "embedding" and name not in tensors and config.tied_embeddings and heads:
                 continue
         swapped = len(shape) > 1 and weight not in AS_STORED
-        skipped = 0
-        if weight == "positions" and name in tensors:  # OPT's table has two rows in front that no position takes
-            skipped = 2 if tensors[name].shape[0] == shape[0] + 2 else 0
-        check_shape(source, name, (shape[0] + skipped, *shape[1:]) if skipped else shape[::-1] if swapped else shape)
+        skipped = SKIPPED.get(config.architecture, 0) if weight == "positions" else 0
+        if skipped and name in tensors:
+            shape = (tensors[name].shape[0] - skipped, *shape[1:])
+        check_shape(source, name, (shape[0] + skipped, *shape[1:]) if skipped else shape[::-1] if swapped else shape, layout)
         yield Found(weights=(weight,), tensors=(name,), logical=shape, widths=shape[-1:], swapped=swapped, skipped=skipped)
 
 
@@ -181,21 +192,21 @@ def _ends(name: str, module: str) -> bool:
     return name == module or name.endswith(f".{module}")
 
 
-def _outer_name(tensors: Mapping[str, object], root: str, weight: str) -> str:
+def _outer_name(tensors: Mapping[str, object], root: str, weight: str, layout: Layout) -> str:
     """The tensor that is there, or the one most likely."""
     plain = weight.removesuffix("_bias")
     end = "weight" if plain == weight else "bias"
-    names = [f"{root}{module}.{end}" for module in OUTER[plain]]
+    names = [f"{root}{module}.{end}" for module in layout.outer[plain]]
     return next((name for name in names if name in tensors), names[0])
 
 
-def _unused(source: TensorSource, used: set[str], layer: str, config: ModelConfig) -> tuple[str, ...]:
+def _unused(source: TensorSource, used: set[str], layer: str, config: ModelConfig, layout: Layout) -> tuple[str, ...]:
     """Refuse tensors that nothing uses; a note on those of parts that serve no text, and of layers that predict ahead."""
     left, beside, ahead = [], {}, 0
     for name in sorted(source.tensors.keys() - used):
         index = re.match(layer, name)
         part = re.search(BESIDE, name)
-        if any(_ends(name, end) for end in DERIVED):
+        if any(_ends(name, end) for end in layout.derived):
             continue
         if part:
             beside[part[2]] = beside.get(part[2], 0) + 1
@@ -205,8 +216,8 @@ def _unused(source: TensorSource, used: set[str], layer: str, config: ModelConfi
             left.append(name)
     if left:
         more = f" and {len(left) - 3} more" if len(left) > 3 else ""
-        raise InputError(f"{source.path}: the weights have {', '.join(left[:3])}{more}, which config.json does not name: the "
-                         "model that they belong to would run without them")
+        raise InputError(f"{source.path}: the weights have {', '.join(left[:3])}{more}, which {layout.settings} does not "
+                         "name: the model that they belong to would run without them")
     notes = [f"{count} tensors of {part}" for part, count in beside.items()]
     notes += [f"{ahead} tensors of layers that predict tokens ahead"] if ahead else []
     return (f"{source.path} also has {' and '.join(notes)}, which are not read",) if notes else ()

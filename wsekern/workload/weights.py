@@ -10,6 +10,7 @@ import numpy as np
 
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Norm
+from wsekern.workload.tensor_names import HUB, Layout
 from wsekern.workload.tensors import TensorSource
 from wsekern.workload.weight_places import Found, Places, find_places
 from wsekern.workload.weight_shapes import NORMS, block_shapes, outer_shapes
@@ -57,9 +58,9 @@ class StoredWeights(Weights):
     """Weights in a checkpoint. Every tensor is looked for, and its shape checked, at once; values are read each time that they
     are asked for, and not kept."""
 
-    def __init__(self, source: TensorSource, config: ModelConfig):
-        self._source, self._config = source, config
-        self._places: Places = find_places(source, config)
+    def __init__(self, source: TensorSource, config: ModelConfig, layout: Layout = HUB):
+        self._source, self._config, self._layout = source, config, layout
+        self._places: Places = find_places(source, config, layout)
 
     def __len__(self) -> int:
         return len(self._places.blocks)
@@ -92,7 +93,7 @@ class StoredWeights(Weights):
         arrays: Arrays = {}
         for found in places:
             for name, values in zip(found.weights, self._values(found), strict=True):
-                offset = offsets.get(name, 0.0)
+                offset = 0.0 if self._layout.offsets_stored else offsets.get(name, 0.0)
                 arrays[name] = values + np.float32(offset) if offset else values
         return arrays
 
@@ -110,6 +111,9 @@ class StoredWeights(Weights):
         values = self._source.read(name)
         if found.skipped:
             values = values[found.skipped:]
+        if found.neighbors:
+            halves = values.reshape(found.neighbors, -1, 2, *values.shape[1:])
+            values = halves.swapaxes(1, 2).reshape(values.shape)
         if found.swapped:
             return values.reshape(*found.logical[:-2], found.logical[-1], found.logical[-2]).swapaxes(-1, -2)
         return values.reshape(found.logical)

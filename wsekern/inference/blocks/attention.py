@@ -1,31 +1,27 @@
-"""Grouped-query attention with rotary positions, a causal mask and a cache that grows.
-
-Heads lie along x: each key-value head owns a segment of columns, which holds the features of the head, its keys and values, and
-the query heads that share it.
-"""
+"""Grouped-query attention with rotary positions, a causal mask and a cache that grows."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 
-from wsekern.inference.blocks.common import add_bias, all_reduce
-from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
-from wsekern.inference.steps import LayerStep, Steps, Values, append, first, pick, reshape, split, stack, swap
+from wsekern.inference.blocks.common import NormRows, add_bias, all_reduce
+from wsekern.inference.blocks.heads import HeadsOnGrid
+from wsekern.inference.blocks.part import BlockWeights
+from wsekern.inference.steps import LayerStep, Steps, Values, View, append, join, pick, repeat, reshape, split, stack, swap
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import narrow
 from wsekern.ops import Gemm, GemmTransposed, Local
-from wsekern.ops.local.vector import room_bytes
-from wsekern.workload.decoder import Attention
-from wsekern.workload.request import PRECISIONS
+from wsekern.workload.decoder import Norm
 from wsekern.workload.rope import rotation
 
 _step = partial(LayerStep, "attention")
 
 
 @dataclass(frozen=True)
-class AttentionOnGrid(PartOnGrid[Attention]):
+class AttentionOnGrid(HeadsOnGrid):
     """Attention of one layer on a grid."""
 
     label = "attention"
@@ -33,241 +29,248 @@ class AttentionOnGrid(PartOnGrid[Attention]):
     def missing(self) -> str:
         """What has no steps yet."""
         part = self.part
-        found = {"an indexer": part.indexer, "keys and values of another layer": part.cache_of, "ALiBi": part.alibi}
+        found = {"an indexer": part.indexer, "keys and values of another layer": part.cache_of}
         return next((name for name, there in found.items() if there), "")
-
-    # -- sizes of the pieces ------------------------------------------------------------------------------------------
-    @cached_property
-    def heads_per_column(self) -> int:
-        """Key-value heads in one column (1 where a head is spread over several columns)."""
-        return -(-self.part.kv_heads // self.mapping.width)
-
-    @cached_property
-    def segment(self) -> int:
-        """Columns over which one key-value head is spread."""
-        return max(1, min(self.mapping.width // self.part.kv_heads, self.part.head_dim // 2))
-
-    @cached_property
-    def features(self) -> int:
-        """Features of one head in one column; even, because rotary embedding turns them in pairs."""
-        return 2 * -(-(self.part.head_dim // 2) // self.segment)
-
-    @cached_property
-    def group(self) -> int:
-        """Query heads that share one key-value head."""
-        return self.part.heads // self.part.kv_heads
-
-    @cached_property
-    def q(self) -> int:
-        """Query elements per column."""
-        return self.heads_per_column * self.group * self.features
-
-    @cached_property
-    def kv(self) -> int:
-        """Key (or value) elements per column and position."""
-        return self.heads_per_column * self.features
-
-    # -- which element lies where -------------------------------------------------------------------------------------
-    @cached_property
-    def pair_index(self) -> np.ndarray:
-        """Rotary pair of each place in a column, (width, features / 2); -1 where padded."""
-        pairs, width = self.part.head_dim // 2, self.features // 2
-        column = np.arange(self.mapping.width) % self.segment
-        places = column[:, None] * width + np.arange(width)
-        return np.where(places < pairs, places, -1)
-
-    @cached_property
-    def kv_index(self) -> np.ndarray:
-        """Key (or value) element of each place, (width, heads_per_column, features); -1 where padded."""
-        column = np.arange(self.mapping.width) // self.segment
-        head, dim = column[:, None] * self.heads_per_column + np.arange(self.heads_per_column), self.part.head_dim
-        pair = self.pair_index
-        feature = np.concatenate([pair, np.where(pair < 0, -1, pair + dim // 2)], axis=1)
-        places = head[:, :, None] * dim + feature[:, None, :]
-        return np.where((head[:, :, None] < self.part.kv_heads) & (feature[:, None, :] >= 0), places, -1)
-
-    @cached_property
-    def q_index(self) -> np.ndarray:
-        """Query element of each place, (width, heads_per_column, group, features); -1 where padded."""
-        kv, dim = self.kv_index[:, :, None, :], self.part.head_dim
-        head = (kv // dim) * self.group + np.arange(self.group)[:, None]
-        return np.where(kv >= 0, head * dim + kv % dim, -1)
-
-    # -- memory -------------------------------------------------------------------------------------------------------
-    @property
-    def weights(self) -> int:
-        """Elements of the projections, their biases and the norms of heads."""
-        hidden, biases = self.mapping.hidden, self.part.biases
-        found = hidden * (self.q + 2 * self.kv) + self.q * hidden
-        found += (self.q + 2 * self.kv if "q" in biases else 0) + (hidden if "o" in biases else 0)
-        return found + (2 * self.features if self.part.norm else 0)
-
-    @property
-    def slot(self) -> int:
-        """Keys and values."""
-        return 2 * self.kv
-
-    @property
-    def buffers(self) -> int:
-        """The input, queries, keys and values."""
-        return self.mapping.hidden + self.q + 2 * self.kv
-
-    @property
-    def scores(self) -> int:
-        """Scores of a token."""
-        return self.heads_per_column * self.group * self.mapping.slots
-
-    def room(self) -> int:
-        """Bytes of the exponentials, of 1 over their sums, and of a rotation's products."""
-        m = self.mapping
-        if m.form == "scalar":
-            return 0
-        rows, size = m.chunk * self.heads_per_column * self.group, PRECISIONS[m.precision]
-        return max(room_bytes("expsub", m.form, m.precision, m.chunk * self.scores),
-                   room_bytes("one_over", m.form, "fp32", rows) + 4 * rows, math.ceil(2 * size * m.chunk * self.q))
 
     # -- weights, cache and tables ------------------------------------------------------------------------------------
     def cache(self) -> dict[str, tuple[int, ...]]:
         """Keys and values."""
-        shape = (self.heads_per_column, self.mapping.slots, self.features)
-        return {f"cache.{self.prefix}keys": shape, f"cache.{self.prefix}values": shape}
+        heads, slots = self.heads_per_column, self.mapping.slots
+        return {f"cache.{self.prefix}keys": (heads, slots, self.features),
+                f"cache.{self.prefix}values": (heads, slots, self.value_features)}
 
     def cache_order(self, name: str) -> tuple[int, ...]:
         """A feature of all keys of a column, the values of a row: side by side."""
         return (2, 1, 4, 3, 0) if name.endswith("keys") else (2, 0, 3, 1, 4)
 
     def tiles(self, weights: BlockWeights, where: str) -> Values:
-        """``weights.qkv`` (hidden, q + 2 kv) goes from y to x and ``weights.o`` (q, hidden) back; ``weights.qkv_bias``
-        (1, q + 2 kv) and ``weights.q_norm``, ``weights.k_norm`` (features) lie along x, ``weights.o_bias`` (1, hidden) along y.
-        """
-        m, cutter, w = self.mapping, TileCutter(self.mapping, where), self.own(weights)
-        hidden, q, kv = m.index_y(m.config.hidden), self.q_index.reshape(m.width, -1), self.kv_index.reshape(m.width, -1)
+        """``weights.qkv`` (hidden, :attr:`columns`) goes from y to x and ``weights.o`` (out, hidden) back; ``weights.qkv_bias``
+        (1, columns), the norms of heads and ``weights.sinks`` lie along x, ``weights.o_bias`` (1, hidden) along y."""
+        m, cutter, w, part = self.mapping, TileCutter(self.mapping, where), self.own(weights), self.part
+        hidden, q, kv, v, out = (m.index_y(m.config.hidden),
+                                 *(index.reshape(m.width, -1) for index in (self.q_index, self.kv_index, self.v_index,
+                                                                            self.out_index)))
         # Scores are divided by sqrt(head_dim) once and for all: in the query weights, or in the query norm.
-        scale = np.float32(1 / np.sqrt(self.part.head_dim))
-        early = np.float32(1) if self.part.norm else scale
-        tiles = {"qkv": cutter.matrix([w["q"] * early, w["k"], w["v"]], hidden, [q, kv, kv]),
-                 "o": cutter.matrix([w["o"]], q, [hidden], transposed=True)}
-        if "o" in self.part.biases:
+        scale = np.float32(part.scale or 1 / np.sqrt(part.head_dim))
+        early = np.float32(1) if part.norm else scale
+        named = {"q": (w["q"] * early, q), "k": (w["k"], kv)} | ({} if part.values_are_keys else {"v": (w["v"], v)})
+        named |= {"gate": (w["attention_gate"], out)} if part.gate else {}
+        tiles = {"qkv": cutter.matrix([matrix for matrix, _ in named.values()], hidden, [index for _, index in named.values()]),
+                 "o": cutter.matrix([w["o"]], out, [hidden], transposed=True)}
+        if "o" in part.biases:
             tiles["o_bias"] = cutter.along_y(w["o_bias"], hidden)[:, :, None]
-        if "q" in self.part.biases:
-            tiles["qkv_bias"] = cutter.along_x([w["q_bias"] * early, w["k_bias"], w["v_bias"]], [q, kv, kv])[:, :, None]
-        if self.part.norm:
-            feature = np.where(self.kv_index[:, 0] >= 0, self.kv_index[:, 0] % self.part.head_dim, -1)
-            tiles["q_norm"] = cutter.along_x([w["q_norm"] * scale], [feature])
-            tiles["k_norm"] = cutter.along_x([w["k_norm"]], [feature])
+        if set("qkv") & set(part.biases):
+            biases = [w.get(f"{name}_bias", np.zeros(matrix.shape[1], np.float32)) for name, (matrix, _) in named.items()]
+            biases[0] = biases[0] * early
+            tiles["qkv_bias"] = cutter.along_x(biases, [index for _, index in named.values()])[:, :, None]
+        if part.sinks:
+            tiles["sinks"] = cutter.along_x([w["sinks"]], [self.query_head_index.reshape(m.width, -1)])
+        tiles |= self._norm_tiles(w, cutter, scale)
         return {self.named(name): tile for name, tile in tiles.items()}
 
+    def _norm_tiles(self, w: BlockWeights, cutter: TileCutter, scale: np.float32) -> Values:
+        """Gains of the norms of queries, keys and values, ones where they have none; biases; places of layer norms."""
+        part, width = self.part, self.mapping.width
+        wholes = {"q": (self.q_index.reshape(width, -1), part.q_size), "k": (self.kv_index.reshape(width, -1), part.kv_size)}
+        heads = {"q": (self.feature_index, part.head_dim), "k": (self.feature_index, part.head_dim),
+                 "v": (self.value_index, part.value_dim or part.head_dim)}
+        tiles: Values = {}
+        for name, norm in (("q", part.norm), ("k", part.norm), ("v", part.value_norm)):
+            if norm is None:
+                continue
+            index, size = wholes[name] if part.norm_whole and name != "v" else heads[name]
+            ones, factor = np.ones(size, np.float32), scale if name == "q" else np.float32(1)
+            tiles[f"{name}_norm"] = cutter.along_x([(w[f"{name}_norm"] if norm.gain else ones) * factor], [index])
+            if norm.bias:
+                tiles[f"{name}_norm_bias"] = cutter.along_x([w[f"{name}_norm_bias"] * factor], [index])[:, :, None]
+            if norm.kind == "layer":
+                tiles[f"{name}_places"] = cutter.along_x([ones], [index])
+        return tiles
+
     def tables(self, start: int, tokens: int, slots: int) -> Values:
-        """Cosine and sine, (tokens, features / 2): each column its own pairs; and the mask of scores."""
-        tables = {"table.mask": self._mask(start, tokens, slots)}
-        if self.part.rotary is None:
-            return tables
-        pairs, m = self.pair_index, self.mapping
-        turns = rotation(self.part.rotary, np.arange(start, start + tokens))
-        for name, turn in zip(("table.cos", "table.sin"), turns, strict=True):
-            columns = np.where(pairs[:, None] >= 0, turn[:, pairs].swapaxes(0, 1), 0).astype(np.float32)
-            tables[name] = np.broadcast_to(narrow(columns, m.precision, "rope"), (m.height, *columns.shape))
+        """Cosine and sine, (tokens, features / 2): each column its own pairs; the mask of scores; factors of queries."""
+        part, m, positions = self.part, self.mapping, np.arange(start, start + tokens)
+        tables = {"table.mask": self._mask(positions, slots)}
+        if part.rotary:
+            turns = rotation(part.rotary, positions)
+            for name, turn, rest in zip(("table.cos", "table.sin"), turns, (1, 0), strict=True):
+                whole = np.pad(turn, ((0, 0), (0, len(self.pairs) - turn.shape[1])), constant_values=rest)
+                columns = np.where(self.pair_index[:, None] >= 0, whole[:, self.pair_index].swapaxes(0, 1), 0)
+                columns = narrow(columns.astype(np.float32), m.precision, "rope")
+                tables[name] = np.broadcast_to(columns, (m.height, *columns.shape))
+        if part.temperature:
+            strength, reach = part.temperature
+            passed = np.floor((positions + (0 if part.rotary else 1)) / reach)  # Llama 4 counts from 1, Ministral 3 from 0
+            factors = narrow((1 + strength * np.log1p(passed)).astype(np.float32), m.precision, "temperature")
+            tables["table.temperature"] = np.broadcast_to(factors[:, None], (m.height, m.width, tokens, 1))
+        if part.sinks:
+            first_row = np.where(np.arange(m.height) == 0, np.float32(0), _lowest(m.precision))
+            column = narrow(first_row, m.precision, "mask")[:, None, None]
+            tables["table.first_row"] = np.broadcast_to(column, (m.height, m.width, self.heads_per_column * self.group))
         return tables
 
-    def _mask(self, start: int, tokens: int, slots: int) -> np.ndarray:
-        """0 where a query may see a position, very negative elsewhere: (height, width, heads * tokens * group, slots).
+    def _mask(self, positions: np.ndarray, slots: int) -> np.ndarray:
+        """0 where a query may see a position, very negative elsewhere: (height, width, heads * tokens * group, slots seen).
 
-        A query sees itself and what came before, ``window`` positions in all.
+        A query sees itself and what came before, ``window`` positions in all, or those of its own ``chunk``.
         """
-        m, window = self.mapping, self.part.window or self.mapping.config.max_context
-        position = np.arange(slots) * m.height + np.arange(m.height)[:, None]  # (row, slot)
-        now = start + np.arange(tokens)[:, None]
-        seen = (position[:, None] <= now) & (position[:, None] > now - window)  # (row, token, slot)
-        lowest = -3e4 if m.precision.startswith("fp16") else -1e30
-        mask = np.where(seen, np.float32(0), np.float32(lowest))
-        mask = np.tile(np.repeat(mask, self.group, axis=1), (1, self.heads_per_column, 1))
-        return np.broadcast_to(narrow(mask, m.precision, "mask")[:, None], (m.height, m.width, *mask.shape[1:]))
+        m, part, seen_slots = self.mapping, self.part, self.seen_slots(len(positions), slots)
+        slot = np.arange(slots - seen_slots, slots)
+        position, now = (slot * m.height + np.arange(m.height)[:, None])[:, None], positions[:, None]  # (row, token, slot)
+        seen = position <= now
+        if part.window:
+            seen &= position > now - part.window
+        if part.chunk:
+            seen &= position // part.chunk == now // part.chunk
+        mask = np.where(seen, np.float32(0), _lowest(m.precision))
+        if part.alibi:
+            slopes = np.append(alibi_slopes(part.heads), np.float32(0))[self.query_head_index]  # (width, heads, group)
+            distance = (position - now).astype(np.float32)[:, None, None, :, None]
+            bias = np.where(seen[:, None, None, :, None], slopes[:, :, None, :, None] * distance, mask[:, None, None, :, None])
+            mask = bias.reshape(m.height, m.width, -1, seen_slots)
+        else:
+            mask = np.tile(np.repeat(mask, self.group, axis=1), (1, self.heads_per_column, 1))[:, None]
+        return np.broadcast_to(narrow(mask, m.precision, "mask"), (m.height, m.width, *mask.shape[2:]))
 
     # -- steps --------------------------------------------------------------------------------------------------------
     def steps(self, tokens: int, slots: int) -> Steps:
         """Projections, cache, scores, softmax, values, projection back."""
-        return [*self._queries_keys_values(tokens), *self._append(tokens), *self._scores(tokens, slots),
-                *self._softmax(tokens, slots), *self._output(tokens)]
+        return [*self._projections(tokens), *self._norms_and_turns(tokens), *self._append(tokens),
+                *self._scores(tokens, slots), *self._softmax(tokens, slots), *self._output(tokens)]
 
-    def _queries_keys_values(self, tokens: int) -> Steps:
-        """``q`` (tokens, heads * group, features), ``k`` and ``v`` (tokens, heads, features), positions turned in."""
-        m, heads, features, qkv = self.mapping, self.heads_per_column, self.features, self.q + 2 * self.kv
-        queries = heads * self.group
+    def _projections(self, tokens: int) -> Steps:
+        """``q`` (tokens, heads * group, features), ``k`` and ``v`` (tokens, heads, features); ``gates`` (tokens, out)."""
+        m, heads, features, part, qkv = self.mapping, self.heads_per_column, self.features, self.part, sum(self.columns)
+        names = ("q", "k", *(() if part.values_are_keys else ("v",)), *(("gates",) if part.gate else ()))
         steps: Steps = [_step("qkv", Gemm(tokens, m.hidden, qkv), ("h", self.named("qkv")), "qkv"),
                         _step("qkv_reduce", all_reduce(m, tokens * qkv, "y"), ("qkv",), "qkv")]
-        if "q" in self.part.biases:
+        if set("qkv") & set(part.biases):
             steps += add_bias(m, "attention", f"{self.prefix}qkv_bias", tokens, qkv, "qkv")
-        steps += [split("qkv", "qkv", (self.q, self.kv, self.kv), axis=1), reshape("q", tokens, queries, features),
-                  reshape("k", tokens, heads, features), reshape("v", tokens, heads, features)]
-        if self.part.norm:
-            steps += [*self._head_norm("q", tokens, queries), *self._head_norm("k", tokens, heads)]
-        if self.part.rotary is None:
-            return steps
-        turn = ("table.cos", "table.sin")
-        rope = partial(Local, "rope", features, form=m.form)
-        return [*steps, _step("rope_q", rope(tokens * queries, heads=queries), ("q", *turn), "q"),
-                _step("rope_k", rope(tokens * heads, heads=heads), ("k", *turn), "k")]
+        return [*steps, split("qkv", names, self.columns, axis=1), reshape("q", tokens, heads * self.group, features),
+                reshape("k", tokens, heads, features),
+                reshape("k" if part.values_are_keys else "v", tokens, heads, self.value_features, output="v")]
 
-    def _head_norm(self, x: str, tokens: int, heads: int) -> Steps:
-        """Norm of every query or key head (Qwen 3): ``x`` is (tokens, heads, features)."""
-        rows, features, squares = tokens * heads, self.features, f"{x}_squares"
-        steps: Steps = [reshape(x, rows, features), _step(f"{x}_norm_squares", Local("sumsq", features, rows), (x,), squares)]
-        if self.segment > 1:
-            reduce = all_reduce(self.mapping, rows, "x", segment=self.segment, precision="fp32")
-            steps.append(_step(f"{x}_norm_reduce", reduce, (squares,), squares))
-        scale = Local("rownorm", features, rows, divisor=self.part.head_dim, eps=self.part.norm.eps if self.part.norm else 0.0)
-        return [*steps, _step(f"{x}_norm_scale", scale, (x, squares, self.named(f"{x}_norm")), x),
-                reshape(x, tokens, heads, features)]
+    def _norms_and_turns(self, tokens: int) -> Steps:
+        """Norms of heads and rotation, in their order; then what makes queries of far positions larger."""
+        part, heads, queries = self.part, self.heads_per_column, self.heads_per_column * self.group
+        norms = [step for x, count in (("q", queries), ("k", heads)) for step in self._norm(x, tokens, count, part.norm)]
+        norms += self._norm("v", tokens, heads, part.value_norm)
+        turns: Steps = []
+        if part.rotary:
+            rope, turn = partial(Local, "rope", self.features, form=self.mapping.form), ("table.cos", "table.sin")
+            turns = [_step("rope_q", rope(tokens * queries, heads=queries), ("q", *turn), "q"),
+                     _step("rope_k", rope(tokens * heads, heads=heads), ("k", *turn), "k")]
+        steps = [*turns, *norms] if part.norm_late else [*norms, *turns]
+        if part.temperature:
+            work = Local("mul", self.q, tokens, form=self.mapping.form)
+            steps += [reshape("q", tokens, self.q), repeat("table.temperature", "factors", 1, self.q),
+                      _step("temperature", work, ("q", "factors"), "q"), reshape("q", tokens, queries, self.features)]
+        return steps
+
+    def _norm(self, x: str, tokens: int, heads: int, norm: Norm | None) -> Steps:
+        """Norm of every query, key or value head, or of all together: ``x`` is (tokens, heads, features)."""
+        if norm is None:
+            return []
+        part, features = self.part, self.value_features if x == "v" else self.features
+        whole = part.norm_whole and x != "v"
+        rows, n = (tokens, heads * features) if whole else (tokens * heads, features)
+        sizes = {"q": part.q_size, "k": part.kv_size} if whole else {"v": part.value_dim or part.head_dim}
+        work = NormRows(self.mapping, norm, "attention", rows, n, sizes.get(x, part.head_dim), self.named(f"{x}_norm"),
+                        self.named(f"{x}_norm_bias"), self.named(f"{x}_places"), axis="x",
+                        segment=0 if whole else self.segment, name=f"{x}_norm")
+        return [reshape(x, rows, n), *work.steps(x, x, f"{x}_squares"), reshape(x, tokens, heads, features)]
 
     def _append(self, tokens: int) -> Steps:
         """Keep keys and values of the tokens, each on its row."""
+        kept = math.ceil(tokens / self.mapping.height)
+        work = [Local("mov", self.kv, 2 * kept)]
+        if self.kv != self.v:
+            work = [Local("mov", self.kv, kept), Local("mov", self.v, kept)]
         return [append(f"cache.{self.prefix}keys", "k"), append(f"cache.{self.prefix}values", "v"),
-                _step("append", Local("mov", self.kv, 2 * math.ceil(tokens / self.mapping.height)))]
+                *(_step("append", move) for move in work)]
 
     def _heads(self, name: str) -> list[str]:
         """Names of the parts of value ``name`` of the key-value heads in a column."""
         return [f"{name}_{head}" for head in range(self.heads_per_column)]
 
+    def _seen(self, name: str, parts: Sequence[str], tokens: int, slots: int) -> Steps:
+        """``parts``: of each key-value head in a column, what is seen of ``name`` in the cache."""
+        seen = (slots - self.seen_slots(tokens, slots), slots) if self.part.reach else (slots,)
+        return [View("first", (f"cache.{self.prefix}{name}",), (name,), 1, seen), pick(name, parts, 0, range(len(parts)))]
+
     def _scores(self, tokens: int, slots: int) -> Steps:
         """``scores`` (heads * rows, slots), masked; the rows of a key-value head are its tokens * group queries."""
         m, heads, group, features, rows = self.mapping, self.heads_per_column, self.group, self.features, tokens * self.group
+        seen = self.seen_slots(tokens, slots)
         queries, keys, scores = (self._heads(name) for name in ("q", "keys", "scores"))
         steps: Steps = [reshape("q", tokens, heads, group, features), pick("q", queries, 1, range(heads)),
-                        first(f"cache.{self.prefix}keys", "keys", 1, slots), pick("keys", keys, 0, range(heads))]
+                        *self._seen("keys", keys, tokens, slots)]
         for query, key, score in zip(queries, keys, scores, strict=True):
-            steps += [reshape(query, rows, features), _step(score, GemmTransposed(rows, slots, features), (query, key), score)]
-        steps += [stack(scores, "scores", 0), reshape("scores", heads * rows, slots)]
+            steps += [reshape(query, rows, features), _step(score, GemmTransposed(rows, seen, features), (query, key), score)]
+        steps += [stack(scores, "scores", 0), reshape("scores", heads * rows, seen)]
         if self.segment > 1:
-            reduce = all_reduce(m, heads * rows * slots, "x", segment=self.segment)
+            reduce = all_reduce(m, heads * rows * seen, "x", segment=self.segment)
             steps.append(_step("scores_reduce", reduce, ("scores",), "scores"))
-        return [*steps, _step("mask", Local("add", slots, heads * rows, form=m.form), ("scores", "table.mask"), "scores")]
+        if self.part.softcap:
+            cap = Local("softcap", seen, heads * rows, factor=self.part.softcap, form=m.form)
+            steps.append(_step("softcap", cap, ("scores",), "scores"))
+        return [*steps, _step("mask", Local("add", seen, heads * rows, form=m.form), ("scores", "table.mask"), "scores")]
+
+    def _sinks(self, tokens: int, slots: int) -> Steps:
+        """One more score in each row of ``scores``, that of the head's sink, on the first row of PEs."""
+        heads, group = self.heads_per_column, self.group
+        add = Local("add", 1, heads * group, form=self.mapping.form)
+        return [_step("sinks", add, (self.named("sinks"), "table.first_row"), "sink"), reshape("sink", heads, 1, group),
+                repeat("sink", "sink", 1, tokens), reshape("sink", heads * tokens * group, 1),
+                join(("scores", "sink"), "scores", 1)]
 
     def _softmax(self, tokens: int, slots: int) -> Steps:
-        """``attended`` (tokens, q): the softmax of ``scores`` over the positions of all rows, times the values."""
-        m, heads, group, features, rows = self.mapping, self.heads_per_column, self.group, self.features, tokens * self.group
+        """``attended`` (tokens, out): the softmax of ``scores`` over the positions of all rows, times the values."""
+        m, heads, group, rows = self.mapping, self.heads_per_column, self.group, tokens * self.group
+        seen, features = self.seen_slots(tokens, slots), self.value_features
         parts, values, attended = (self._heads(name) for name in ("shares", "values", "attended"))
-        steps: Steps = [
-            _step("softmax_max", Local("rowmax", slots, heads * rows), ("scores",), "top"),
+        steps, wide = (self._sinks(tokens, slots), seen + 1) if self.part.sinks else ([], seen)
+        steps += [
+            _step("softmax_max", Local("rowmax", wide, heads * rows), ("scores",), "top"),
             _step("softmax_max_reduce", all_reduce(m, heads * rows, "y", op="max"), ("top",), "top"),
-            _step("softmax_exp", Local("expsub", slots, heads * rows, form=m.form), ("scores", "top"), "shares"),
-            _step("softmax_sum", Local("rowsum", slots, heads * rows), ("shares",), "total"),
-            _step("softmax_sum_reduce", all_reduce(m, heads * rows, "y", precision="fp32"), ("total",), "total"),
-            reshape("shares", heads, rows, slots), pick("shares", parts, 0, range(heads)),
-            first(f"cache.{self.prefix}values", "values", 1, slots), pick("values", values, 0, range(heads))]
-        steps += [_step(f"values_{head}", Gemm(rows, slots, features), (parts[head], values[head]), attended[head])
+            _step("softmax_exp", Local("expsub", wide, heads * rows, form=m.form), ("scores", "top"), "shares"),
+            _step("softmax_sum", Local("rowsum", wide, heads * rows), ("shares",), "total"),
+            _step("softmax_sum_reduce", all_reduce(m, heads * rows, "y", precision="fp32"), ("total",), "total")]
+        if self.part.sinks:
+            steps.append(split("shares", ("shares", "sink"), (seen, 1), axis=1))
+        steps += [reshape("shares", heads, rows, seen), pick("shares", parts, 0, range(heads)),
+                  *self._seen("values", values, tokens, slots)]
+        steps += [_step(f"values_{head}", Gemm(rows, seen, features), (parts[head], values[head]), attended[head])
                   for head in range(heads)]
         return [*steps, stack(attended, "attended", 0),
-                _step("values_reduce", all_reduce(m, tokens * self.q, "y"), ("attended",), "attended"),
+                _step("values_reduce", all_reduce(m, tokens * self.out, "y"), ("attended",), "attended"),
                 reshape("attended", heads * rows, features),
                 _step("softmax_divide", Local("rowdiv", features, heads * rows, form=m.form), ("attended", "total"),
                       "attended"),
-                reshape("attended", heads, tokens, group, features), swap("attended", 0), reshape("attended", tokens, self.q)]
+                reshape("attended", heads, tokens, group, features), swap("attended", 0),
+                reshape("attended", tokens, self.out)]
 
     def _output(self, tokens: int) -> Steps:
         """``out``: the output projection of ``attended``."""
-        m = self.mapping
-        steps: Steps = [_step("o", Gemm(tokens, self.q, m.hidden), ("attended", self.named("o")), "out"),
-                        _step("o_reduce", all_reduce(m, tokens * m.hidden, "x"), ("out",), "out")]
+        m, steps = self.mapping, []
+        if self.part.gate:
+            gate = Local("sigmoid_mul", self.out, tokens, form=m.form)
+            steps.append(_step("gate", gate, ("gates", "attended"), "attended"))
+        steps += [_step("o", Gemm(tokens, self.out, m.hidden), ("attended", self.named("o")), "out"),
+                  _step("o_reduce", all_reduce(m, tokens * m.hidden, "x"), ("out",), "out")]
         if "o" in self.part.biases:
             steps += add_bias(m, "attention", f"{self.prefix}o_bias", tokens, m.hidden, "out")
         return steps
+
+
+def _lowest(precision: str) -> np.float32:
+    """What a score is added where a query may not look: its exponential is 0."""
+    return np.float32(-3e4 if precision.startswith("fp16") else -1e30)
+
+
+def alibi_slopes(heads: int) -> np.ndarray:
+    """What a score loses for each token back, by head (arXiv 2108.12409)."""
+    whole = 2 ** math.floor(math.log2(heads))
+    slopes = [2 ** (-8 * (head + 1) / whole) for head in range(whole)]
+    slopes += [2 ** (-4 * (2 * head + 1) / whole) for head in range(heads - whole)]
+    return np.array(slopes, np.float32)

@@ -1,12 +1,20 @@
 """Steps that parts share: reductions, norms, biases, the residual sum."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from wsekern.inference.grid import Grid
-from wsekern.inference.steps import LayerStep, Steps, repeat
+from wsekern.inference.steps import LayerStep, Steps, Values, repeat
+from wsekern.inference.weights import TileCutter
 from wsekern.ops import AllReduce, Local
 from wsekern.workload.decoder import Norm
+
+PLACES = "table.places"
+"""Name of what a layer norm of the residual stream reads: :func:`places_y`."""
 
 
 def all_reduce(mapping: Grid, elements: int, axis: str, op: str = "sum", segment: int = 0,
@@ -16,18 +24,84 @@ def all_reduce(mapping: Grid, elements: int, axis: str, op: str = "sum", segment
     return AllReduce(elements, axis, groups=max(1, round(math.sqrt(line))), op=op, segment=segment, precision=precision)
 
 
+@dataclass(frozen=True)
+class NormRows:
+    """A norm of ``rows`` rows, whose ``n`` elements on a PE are part of ``size`` in all, by the names of what it reads.
+
+    ``gain``: its gain (n,), ones where it has none; ``bias``: (1, n), read where it has one; ``places``: 1 where the row has an
+    element and 0 where it is padded, read by a layer norm.
+    """
+
+    mapping: Grid
+    norm: Norm
+    label: str
+    rows: int
+    n: int
+    size: int
+    gain: str
+    bias: str = ""
+    places: str = PLACES
+    axis: str = "y"
+    segment: int = 0
+    """PEs of a line that share a row; 0: all."""
+    name: str = "norm"
+
+    @property
+    def _line(self) -> int:
+        return self.segment or (self.mapping.height if self.axis == "y" else self.mapping.width)
+
+    def _summed(self, kind: str, x: str, sums: str, step: str) -> Steps:
+        """``sums`` (rows,): of the elements of all PEs, or of their squares."""
+        work: Steps = [LayerStep(self.label, f"{self.name}_{step}", Local(kind, self.n, self.rows), (x,), sums)]
+        if self.segment and self._line == 1:
+            return work
+        reduce = all_reduce(self.mapping, self.rows, self.axis, segment=self.segment, precision="fp32")
+        name = f"{self.name}_reduce" if step == "squares" else f"{self.name}_{step}_reduce"
+        return [*work, LayerStep(self.label, name, reduce, (sums,), sums)]
+
+    def steps(self, x: str, output: str, squares: str = "squares") -> Steps:
+        """``output`` of ``x``, both (rows, n): a layer norm takes off the mean first."""
+        step, steps = partial(LayerStep, self.label), []
+        if self.norm.kind == "layer":
+            center = Local("rowsub", self.n, self.rows, divisor=self.size)
+            steps = [*self._summed("rowsum", x, "sums", "mean"),
+                     step(f"{self.name}_center", center, (x, "sums", self.places), output)]
+            x = output
+        scale = Local("rownorm", self.n, self.rows, divisor=self.size, eps=self.norm.eps)
+        steps += [*self._summed("sumsq", x, squares, "squares"),
+                  step(f"{self.name}_scale", scale, (x, squares, self.gain), output)]
+        if self.norm.bias:
+            steps += [repeat(self.bias, "bias", 0, self.rows),
+                      step(f"{self.name}_bias", Local("add", self.n, self.rows, form=self.mapping.form), (output, "bias"),
+                           output)]
+        return steps
+
+
 def norm_steps(mapping: Grid, norm: Norm, part: str, tokens: int, gain: str, x: str = "x", output: str = "h") -> Steps:
-    """``output`` = ``x`` (tokens, hidden) divided by its root mean square, times ``gain`` (hidden)."""
-    step, size = partial(LayerStep, part), mapping.config.hidden
-    return [step("norm_squares", Local("sumsq", mapping.hidden, tokens), (x,), "squares"),
-            step("norm_reduce", all_reduce(mapping, tokens, "y", precision="fp32"), ("squares",), "squares"),
-            step("norm_scale", Local("rownorm", mapping.hidden, tokens, divisor=size, eps=norm.eps), (x, "squares", gain),
-                 output)]
+    """``output`` = the norm of ``x`` (tokens, hidden), with ``gain`` (hidden) and, where there is one, ``<gain>_bias``."""
+    rows = NormRows(mapping, norm, part, tokens, mapping.hidden, mapping.config.hidden, gain, f"{gain}_bias")
+    return rows.steps(x, output)
 
 
-def add_bias(mapping: Grid, part: str, name: str, tokens: int, elements: int, x: str) -> Steps:
-    """``x`` (tokens, elements) plus ``weights.<name>`` (1, elements)."""
-    return [repeat(f"weights.{name}", "bias", 0, tokens),
+def norm_tiles(cutter: TileCutter, norm: Norm, weights: Mapping[str, np.ndarray], name: str, title: str) -> Values:
+    """Gain (hidden) and bias (1, hidden) of a norm of the residual stream along y, as ``title``: ones where it has no gain."""
+    size = cutter.mapping.config.hidden
+    index = cutter.mapping.index_y(size)
+    tiles = {title: cutter.along_y(weights[name] if norm.gain else np.ones(size, np.float32), index)}
+    if norm.bias:
+        tiles[f"{title}_bias"] = cutter.along_y(weights[f"{name}_bias"], index)[:, :, None]
+    return tiles
+
+
+def places_y(mapping: Grid) -> np.ndarray:
+    """1 where a PE has an element of the residual stream, 0 where it is padded: (height, width, hidden)."""
+    size = mapping.config.hidden
+    return TileCutter(mapping, "places").along_y(np.ones(size, np.float32), mapping.index_y(size))
+
+
+def add_bias(mapping: Grid, part: str, name: str, tokens: int, elements: int, x: str, where: str = "weights") -> Steps:
+    """``x`` (tokens, elements) plus ``<where>.<name>`` (1, elements)."""
+    return [repeat(f"{where}.{name}", "bias", 0, tokens),
             LayerStep(part, name, Local("add", elements, tokens, form=mapping.form), (x, "bias"), x)]
 
 

@@ -1,101 +1,262 @@
-"""A mixture of experts. Its steps have a time; what depends on the choice of experts is not executed yet."""
+"""A mixture of experts: every PE keeps a piece of each, and works on the pieces of those that a token chose.
+
+The features of all experts one behind the other go round the lines of PEs, so that no PE keeps more than its part of all: a line
+has as many features of an expert as any other, or one less. Experts lie along x, as any feed-forward part; where they work on a
+projection of the residual stream, which lies along x, they lie along y.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Literal
 
-from wsekern.inference.blocks.common import all_reduce
-from wsekern.inference.blocks.part import PartOnGrid
-from wsekern.inference.steps import LayerStep, Steps, join, pick, reshape, split, timed_only
-from wsekern.ops import Gemm, Local
-from wsekern.ops.local.vector import room_bytes
-from wsekern.workload.decoder import Mixture
+import numpy as np
+
+from wsekern.inference.blocks.activation import activation_room, activation_steps, missing_activation, one_tile
+from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
+from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles, sigmoid_steps
+from wsekern.inference.grid import Grid
+from wsekern.inference.steps import LayerStep, Steps, Values, join, repeat, reshape, split, take
+from wsekern.inference.weights import TileCutter
+from wsekern.ops import BatchedGemv, Gemm, Local
+from wsekern.workload.decoder import FeedForward, Mixture
 
 _step = partial(LayerStep, "ffn")
 
 
 @dataclass(frozen=True)
 class MixtureOnGrid(PartOnGrid[Mixture]):
-    """A mixture of experts on a grid: every expert is spread over all columns, so any of them is equally near."""
+    """A mixture of experts on a grid."""
 
     label = "ffn"
 
+    def missing(self) -> str:
+        """What has no steps yet."""
+        feeds = (self.part.expert, *(beside for _, beside, _ in self.beside))
+        odd = next((missing_activation(feed) for feed in feeds if missing_activation(feed)), "")
+        found = {f"experts of {odd}": odd,
+                 "the square root of a softplus as scores of experts": self.part.scores == "sqrt_softplus",
+                 "biases of experts that work on a projection": self.part.latent and self.part.expert.bias}
+        return next((name for name, there in found.items() if there), "")
+
+    # -- sizes of the pieces ------------------------------------------------------------------------------------------
     @cached_property
-    def expert(self) -> int:
-        """Elements of one expert per column."""
-        return -(-self.part.expert.width // self.mapping.width)
+    def across(self) -> Literal["x", "y"]:
+        """The axis along which the features of an expert lie; what it reads and gives lies along the other one."""
+        return "y" if self.part.latent else "x"
 
     @cached_property
-    def shared(self) -> int:
-        """Elements of the shared expert per column."""
-        return -(-self.part.shared.width // self.mapping.width) if self.part.shared else 0
+    def lines(self) -> int:
+        """Lines of PEs that an expert's features are spread over."""
+        return self.mapping.height if self.part.latent else self.mapping.width
 
     @cached_property
-    def router(self) -> int:
-        """Experts whose score one column computes."""
-        return -(-self.part.experts // self.mapping.width)
+    def inputs(self) -> int:
+        """Elements on a PE of what experts read and give."""
+        return -(-self.part.latent // self.mapping.width) if self.part.latent else self.mapping.hidden
+
+    @cached_property
+    def width(self) -> int:
+        """Features of one expert on the line that has most of them."""
+        return -(-self.part.expert.width // self.lines)
+
+    @cached_property
+    def beside(self) -> list[tuple[str, FeedForward, int]]:
+        """(name, part, its features in a column) of what every token takes."""
+        found = (("shared", self.part.shared), ("dense", self.part.dense))
+        return [(name, part, -(-part.width // self.mapping.width)) for name, part in found if part is not None]
 
     @property
     def weights(self) -> int:
-        """Elements of the router and of all experts."""
-        return self.mapping.hidden * (self.router + 3 * (self.part.experts * self.expert + self.shared))
+        """Elements of the router, of the experts as they go round the lines, and of what stands beside them."""
+        m, part, gates = self.mapping, self.part, _gates(self.part.expert)
+        all_experts = -(-part.experts * part.expert.width // self.lines)
+        elements = routing_elements(m, part) + all_experts * (gates + 1) * self.inputs
+        elements += gates * all_experts + part.experts * self.inputs if part.expert.bias else 0
+        elements += 2 * m.hidden * self.inputs if part.latent else 0
+        for _, beside, width in self.beside:
+            elements += (_gates(beside) + 1) * m.hidden * width + (_gates(beside) * width + m.hidden if beside.bias else 0)
+        return elements + (m.hidden if part.shared_gate else 0)
 
     @property
     def buffers(self) -> int:
-        """Inner vectors of the experts of a token and their product; all scores."""
-        return 3 * (self.part.chosen * self.expert + self.shared) + self.part.experts
+        """Scores, and all inner vectors of the chosen experts and of what stands beside them."""
+        chosen = self.part.chosen * self.width + sum(width for _, _, width in self.beside)
+        latent = 2 * self.inputs if self.part.latent else 0
+        return 2 * self.part.experts + 3 * chosen + latent
 
     def room(self) -> int:
         """Bytes of the activation."""
-        m = self.mapping
-        return room_bytes("silu_mul", m.form, m.precision, m.chunk * self.part.chosen * self.expert)
+        return activation_room(self.mapping, self.part.expert, self.mapping.chunk * self.part.chosen * self.width)
 
+    # -- work ---------------------------------------------------------------------------------------------------------
     def steps(self, tokens: int, slots: int) -> Steps:
-        """The chosen experts' pieces of every PE, a row of work for each token and expert."""
-        m, hidden, shared, rows = self.mapping, self.mapping.hidden, self.shared, tokens * self.part.chosen
-        steps = [*self._route_tokens(tokens),
-                 timed_only("take experts", ("h", "chosen", self.named("experts_gate_up"), self.named("experts_down")),
-                            ("routed", "chosen_gate_up", "chosen_down")),
-                 _step("gate_up", Gemm(rows, hidden, 2 * self.expert), ("routed", "chosen_gate_up"), "gate_up")]
-        if shared:
-            gemm = Gemm(tokens, hidden, 2 * shared)
-            steps.append(_step("shared_gate_up", gemm, ("h", self.named("shared_gate_up")), "shared"))
-        steps += [*self._reduce_gates(tokens, rows),
-                  _step("silu_mul", Local("silu_mul", self.expert, rows, form=m.form), ("gate", "up"), "active"),
-                  _step("weigh", Local("scale", self.expert, rows), ("active", "shares"), "active"),
-                  _step("down", Gemm(rows, self.expert, hidden), ("active", "chosen_down"), "outputs"),
-                  _step("sum_experts", Local("add", hidden, rows), ("outputs",), "out")]
-        if shared:
-            steps += [split("shared", ("shared_gate", "shared_up"), (shared, shared), axis=1),
-                      _step("shared_silu_mul", Local("silu_mul", shared, tokens, form=m.form), ("shared_gate", "shared_up"),
-                            "shared"),
-                      _step("shared_down", Gemm(tokens, shared, hidden), ("shared", self.named("shared_down")), "shared"),
-                      _step("shared_add", Local("add", hidden, tokens, form=m.form), ("out", "shared"), "out")]
-        return [*steps, _step("down_reduce", all_reduce(m, tokens * hidden, "x"), ("out",), "out")]
+        """Who is chosen, what they and the parts beside them make of ``h``, and the sum."""
+        m, part = self.mapping, self.part
+        steps = [*routing_steps(m, part, tokens), *self._inputs(tokens), *self._inner(tokens), *self._experts(tokens)]
+        if part.latent:
+            steps += [_step("latent_reduce", all_reduce(m, tokens * self.inputs, "y"), ("out",), "out"),
+                      _step("latent_out", Gemm(tokens, self.inputs, m.hidden), ("out", "weights.latent_out"), "out")]
+        for name, beside, width in self.beside:
+            steps += self._beside(tokens, name, beside, width)
+        steps.append(_step("down_reduce", all_reduce(m, tokens * m.hidden, "x"), ("out",), "out"))
+        return [*steps, *([] if part.latent else self._down_biases(tokens)),
+                *(step for name, beside, _ in self.beside if beside.bias
+                  for step in add_bias(m, "ffn", f"{name}_down_bias", tokens, m.hidden, "out"))]
 
-    def _route_tokens(self, tokens: int) -> Steps:
-        """``chosen`` (tokens * chosen) experts and their ``shares``, known on every PE.
+    def _inputs(self, tokens: int) -> Steps:
+        """``routed`` (tokens * chosen, inputs): what each chosen expert reads."""
+        m, part, rows = self.mapping, self.part, tokens * self.part.chosen
+        steps: Steps = [reshape("h", tokens, m.hidden, output="given")]
+        if part.latent:
+            steps = [_step("latent_in", Gemm(tokens, m.hidden, self.inputs), ("h", "weights.latent_in"), "given"),
+                     _step("latent_in_reduce", all_reduce(m, tokens * self.inputs, "y"), ("given",), "given")]
+        steps += [reshape("given", tokens, 1, self.inputs), repeat("given", "routed", 1, part.chosen),
+                  reshape("routed", rows, self.inputs)]
+        return [*steps, *(_weigh(rows, self.inputs, "routed") if part.early else [])]
 
-        The scores of a column, all columns' scores everywhere, the largest of them, and their weights.
-        """
-        m, experts, count = self.mapping, self.part.experts, self.part.chosen
-        return [_step("router", Gemm(tokens, m.hidden, self.router), ("h", self.named("router")), "scores"),
-                _step("router_reduce", all_reduce(m, tokens * self.router, "y"), ("scores",), "scores"),
-                timed_only("place scores", ("scores",), ("all_scores",)),
-                _step("router_gather", all_reduce(m, tokens * experts, "x", op="max"), ("all_scores",), "all_scores"),
-                timed_only("rounds", ("all_scores",), ("rounds", "chosen")),
-                _step("choose", Local("rowmax", experts, tokens * count), ("rounds",), "largest"),
-                reshape("largest", tokens, count), pick("largest", ("top",), 1, (0,)),
-                _step("weights_exp", Local("expsub", count, tokens, form=m.form), ("largest", "top"), "shares"),
-                _step("weights_sum", Local("rowsum", count, tokens), ("shares",), "total"),
-                _step("weights_divide", Local("rowdiv", count, tokens, form=m.form), ("shares", "total"), "shares")]
+    def _inner(self, tokens: int) -> Steps:
+        """``active`` (tokens * chosen, width), and of each part beside it ``active_<name>`` (tokens, width)."""
+        m, part, rows, gates = self.mapping, self.part, tokens * self.part.chosen, _gates(self.part.expert)
+        sums = [("gate_up", rows, gates * self.width)]
+        steps: Steps = [take("weights.experts_gate_up", "chosen", "chosen_gate_up", 0),
+                        _step("gate_up", BatchedGemv(rows, self.inputs, gates * self.width), ("routed", "chosen_gate_up"),
+                              "gate_up")]
+        others = []
+        for name, beside, width in self.beside:
+            others.append((f"{name}_gate_up", tokens, _gates(beside) * width))
+            steps.append(_step(*_product(*others[-1], m.hidden)))
+        if part.shared_gate:
+            others.append(("shared_router", tokens, 1))
+            steps.append(_step(*_product(*others[-1], m.hidden)))
+        if part.latent:
+            steps += [*_reduced(m, "gate_up", sums, "x"), *_reduced(m, "shared_gate_up", others, "y")]
+        else:
+            steps += _reduced(m, "gate_up", sums + others, "y")
+        return [*steps, *self._active_experts(rows), *(step for one in self.beside for step in self._active_beside(tokens, *one))]
 
-    def _reduce_gates(self, tokens: int, rows: int) -> Steps:
-        """``gate`` and ``up`` (rows, expert), and ``shared`` (tokens, 2 shared) where there is one: summed over y together."""
-        width, expert, shared = self.expert, 2 * rows * self.expert, 2 * tokens * self.shared
-        reduce = _step("gate_up_reduce", all_reduce(self.mapping, expert + shared, "y"), ("gate_up",), "gate_up")
-        gates = split("gate_up", ("gate", "up"), (width, width), axis=1)
-        if not shared:
-            return [reduce, gates]
-        return [reshape("gate_up", expert), reshape("shared", shared), join(("gate_up", "shared"), "gate_up", 0), reduce,
-                split("gate_up", ("gate_up", "shared"), (expert, shared), axis=0),
-                reshape("gate_up", rows, 2 * width), reshape("shared", tokens, 2 * self.shared), gates]
+    def _active_experts(self, rows: int) -> Steps:
+        part, gates = self.part, _gates(self.part.expert)
+        steps: Steps = []
+        if part.expert.bias:
+            steps = [take("weights.experts_gate_up_bias", "chosen", "bias", 0),
+                     _step("gate_up_bias", Local("add", gates * self.width, rows, form=self.mapping.form), ("gate_up", "bias"),
+                           "gate_up")]
+        steps += activation_steps(self.mapping, part.expert, rows, self.width, "gate_up", "active")
+        return [*steps, *([] if part.early else _weigh(rows, self.width, "active"))]
+
+    def _active_beside(self, tokens: int, name: str, beside: FeedForward, width: int) -> Steps:
+        x, gates = f"{name}_gate_up", _gates(beside)
+        steps = add_bias(self.mapping, "ffn", f"{x}_bias", tokens, gates * width, x) if beside.bias else []
+        return [*steps, *activation_steps(self.mapping, beside, tokens, width, x, f"active_{name}")]
+
+    def _experts(self, tokens: int) -> Steps:
+        """``out`` (tokens, inputs), to be summed: the chosen experts of a token are one product, their features behind each
+        other."""
+        chosen, inner = self.part.chosen, self.part.chosen * self.width
+        return [take("weights.experts_down", "chosen", "chosen_down", 0), reshape("active", tokens, inner),
+                reshape("chosen_down", tokens, inner, self.inputs),
+                _step("down", BatchedGemv(tokens, inner, self.inputs), ("active", "chosen_down"), "out"),
+                reshape("shares", tokens, chosen)]
+
+    def _down_biases(self, tokens: int) -> Steps:
+        """``out`` plus the biases of the chosen experts by their shares."""
+        part, n = self.part, self.inputs
+        if not part.expert.bias:
+            return []
+        steps: Steps = [take("weights.experts_down_bias", "chosen", "biases", 0), reshape("biases", tokens, part.chosen, n)]
+        if part.early:
+            steps += [repeat("weights.one", "shares", 0, tokens), repeat("shares", "shares", 1, part.chosen)]
+        return [*steps, _step("down_biases", BatchedGemv(tokens, part.chosen, n), ("shares", "biases"), "biases"),
+                _step("down_bias", Local("add", n, tokens, form=self.mapping.form), ("out", "biases"), "out")]
+
+    def _beside(self, tokens: int, name: str, beside: FeedForward, width: int) -> Steps:
+        """``out`` plus the output of a part that every token takes, both to be summed along x."""
+        m, x, steps = self.mapping, f"active_{name}", []
+        if name == "shared" and self.part.shared_gate:
+            steps = [*sigmoid_steps(m, "ffn", "shared_share", tokens, 1, "shared_router"),
+                     repeat("shared_router", "share", 1, width), _step("shared_weigh", Local("mul", width, tokens), (x, "share"), x)]
+        return [*steps, _step(f"{name}_down", Gemm(tokens, width, m.hidden), (x, f"weights.{name}_down"), x),
+                _step(f"{name}_add", Local("add", m.hidden, tokens, form=m.form), ("out", x), "out")]
+
+    # -- weights ------------------------------------------------------------------------------------------------------
+    def tiles(self, weights: BlockWeights, where: str) -> Values:
+        """Of the router as :func:`routing_tiles` says; ``experts_gate_up`` (experts, inputs, gates * width), ``experts_down``
+        (experts, width, inputs) and their ``_bias``; ``<part>_gate_up`` (hidden, gates * width) and ``<part>_down`` of each part
+        beside them; ``shared_router`` (hidden, 1) in every column; ``latent_in``, ``latent_out``."""
+        m, part, w, cutter = self.mapping, self.part, self.own(weights), TileCutter(self.mapping, where)
+        hidden = m.index_y(m.config.hidden)
+        tiles = {"one": one_tile(m), **routing_tiles(m, part, w, cutter), **self._expert_tiles(w, cutter)}
+        for name, beside, _ in self.beside:
+            columns = m.index_x(beside.width)
+            ups = _halves(beside, name)
+            tiles[f"{name}_gate_up"] = cutter.matrix([w[half] for half in ups], hidden, [columns] * len(ups))
+            tiles[f"{name}_down"] = cutter.matrix([w[f"{name}_down"]], columns, [hidden], transposed=True)
+            if beside.bias:
+                biases = [w[f"{half}_bias"] for half in ups]
+                tiles[f"{name}_gate_up_bias"] = cutter.along_x(biases, [columns] * len(ups))[:, :, None]
+                tiles[f"{name}_down_bias"] = cutter.along_y(w[f"{name}_down_bias"], hidden)[:, :, None]
+        if part.shared_gate:
+            tiles["shared_router"] = cutter.matrix([w["shared_router"]], hidden, [np.zeros((m.width, 1), int)])
+        if part.latent:
+            latent = m.index_x(part.latent)
+            tiles["latent_in"] = cutter.matrix([w["latent_in"]], hidden, [latent])
+            tiles["latent_out"] = cutter.matrix([w["latent_out"]], latent, [hidden], transposed=True)
+        return {self.named(name): tile for name, tile in tiles.items()}
+
+    def _expert_tiles(self, w: BlockWeights, cutter: TileCutter) -> Values:
+        """Experts one by one, each with the lines of its own features."""
+        m, part, turned = self.mapping, self.part, bool(self.part.latent)
+        outer = m.index_x(part.latent) if turned else m.index_y(m.config.hidden)
+        ups, kinds = _halves(part.expert, "experts"), ("experts_gate_up", "experts_down")
+        made: dict[str, list[np.ndarray]] = {}
+        for expert in range(part.experts):
+            lines = self._lines_of(expert)
+            up = cutter.matrix([w[half][expert] for half in ups], outer, [lines] * len(ups), transposed=turned)
+            down = cutter.matrix([w["experts_down"][expert]], lines, [outer], transposed=not turned)
+            for name, tile in zip(kinds, (up, down), strict=True):
+                made.setdefault(name, []).append(tile)
+            if part.expert.bias:
+                made.setdefault("experts_gate_up_bias", []).append(
+                    cutter.along_x([w[f"{half}_bias"][expert] for half in ups], [lines] * len(ups)))
+                made.setdefault("experts_down_bias", []).append(cutter.along_y(w["experts_down_bias"][expert], outer))
+        return {name: np.stack(tiles, axis=2) for name, tiles in made.items()}
+
+    def _lines_of(self, expert: int) -> np.ndarray:
+        """Feature of ``expert`` at each place of a line (lines, width); -1 where padded."""
+        start = expert * self.part.expert.width
+        first = (np.arange(self.lines) - start) % self.lines
+        places = first[:, None] + self.lines * np.arange(self.width)
+        return np.where(places < self.part.expert.width, places, -1)
+
+
+def _gates(part: FeedForward) -> int:
+    """Matrices of a feed-forward part that read its input."""
+    return 2 if part.gated else 1
+
+
+def _halves(part: FeedForward, name: str) -> list[str]:
+    """Names of the matrices of a feed-forward part that read its input."""
+    return [f"{name}_gate", f"{name}_up"] if part.gated else [f"{name}_up"]
+
+
+def _product(name: str, rows: int, n: int, inner: int) -> tuple[str, Gemm, tuple[str, str], str]:
+    """``name`` = ``h`` (rows, inner) times the weights of that name."""
+    return name, Gemm(rows, inner, n), ("h", f"weights.{name}"), name
+
+
+def _weigh(rows: int, n: int, x: str) -> Steps:
+    """``x`` (rows, n), each row times its share."""
+    return [reshape("shares", rows, 1), repeat("shares", "share", 1, n), _step("weigh", Local("mul", n, rows), (x, "share"), x)]
+
+
+def _reduced(mapping: Grid, name: str, parts: list[tuple[str, int, int]], axis: Literal["x", "y"]) -> Steps:
+    """The named values (rows, n) summed along ``axis``, all together."""
+    if not parts:
+        return []
+    sizes, names = [rows * n for _, rows, n in parts], [part for part, _, _ in parts]
+    reduce = _step(f"{name}_reduce", all_reduce(mapping, sum(sizes), axis), (name,), name)
+    if len(parts) == 1:
+        return [_step(f"{name}_reduce", all_reduce(mapping, sizes[0], axis), (names[0],), names[0])]
+    return [*(reshape(part, size) for part, size in zip(names, sizes, strict=True)), join(names, name, 0), reduce,
+            split(name, names, sizes, axis=0), *(reshape(*part) for part in parts)]

@@ -1,14 +1,14 @@
-"""The dense feed-forward part: two projections, a gate of SiLU, and one back."""
+"""The dense feed-forward part: one or two projections, an activation, and one back."""
 
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from wsekern.inference.blocks.activation import activation_room, activation_steps, missing_activation
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
-from wsekern.inference.steps import LayerStep, Steps, Values, split
+from wsekern.inference.steps import LayerStep, Steps, Values
 from wsekern.inference.weights import TileCutter
-from wsekern.ops import Gemm, Local
-from wsekern.ops.local.vector import room_bytes
+from wsekern.ops import Gemm
 from wsekern.workload.decoder import FeedForward
 
 _step = partial(LayerStep, "ffn")
@@ -25,42 +25,51 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
         """Elements of the inner vector per column."""
         return -(-self.part.width // self.mapping.width)
 
+    def missing(self) -> str:
+        """An activation without steps."""
+        return missing_activation(self.part)
+
+    @property
+    def _inner(self) -> int:
+        """Elements of what the first projections leave: the gate's and the other's side by side."""
+        return (2 if self.part.gated else 1) * self.width
+
     @property
     def weights(self) -> int:
         """Elements of the matrices and biases."""
-        return 3 * self.mapping.hidden * self.width + (self.mapping.hidden + 2 * self.width if self.part.bias else 0)
+        hidden = self.mapping.hidden
+        return hidden * (self._inner + self.width) + (hidden + self._inner if self.part.bias else 0)
 
     @property
     def buffers(self) -> int:
-        """Both inner vectors, and their product."""
-        return 3 * self.width
+        """The inner vectors, and what the activation makes of them."""
+        return self._inner + self.width
 
     def room(self) -> int:
         """Bytes of the activation."""
-        m = self.mapping
-        return room_bytes("silu_mul", m.form, m.precision, m.chunk * self.width)
+        return activation_room(self.mapping, self.part, self.mapping.chunk * self.width)
 
     def steps(self, tokens: int, slots: int) -> Steps:
-        """Projections, gate, projection back."""
-        m, width, bias = self.mapping, self.width, self.part.bias
+        """Projections, activation, projection back."""
+        m, width, inner, bias = self.mapping, self.width, self._inner, self.part.bias
         return [
-            _step("gate_up", Gemm(tokens, m.hidden, 2 * width), ("h", self.named("gate_up")), "gate_up"),
-            _step("gate_up_reduce", all_reduce(m, 2 * tokens * width, "y"), ("gate_up",), "gate_up"),
-            *(add_bias(m, "ffn", f"{self.prefix}gate_up_bias", tokens, 2 * width, "gate_up") if bias else []),
-            split("gate_up", ("gate", "up"), (width, width), axis=1),
-            _step("silu_mul", Local("silu_mul", width, tokens, form=m.form), ("gate", "up"), "active"),
+            _step("gate_up", Gemm(tokens, m.hidden, inner), ("h", self.named("gate_up")), "gate_up"),
+            _step("gate_up_reduce", all_reduce(m, tokens * inner, "y"), ("gate_up",), "gate_up"),
+            *(add_bias(m, "ffn", f"{self.prefix}gate_up_bias", tokens, inner, "gate_up") if bias else []),
+            *activation_steps(m, self.part, tokens, width, "gate_up", "active"),
             _step("down", Gemm(tokens, width, m.hidden), ("active", self.named("down")), "out"),
             _step("down_reduce", all_reduce(m, tokens * m.hidden, "x"), ("out",), "out"),
             *(add_bias(m, "ffn", f"{self.prefix}down_bias", tokens, m.hidden, "out") if bias else [])]
 
     def tiles(self, weights: BlockWeights, where: str) -> Values:
-        """``weights.gate_up`` (hidden, 2 width) goes from y to x and ``weights.down`` (width, hidden) back;
-        ``weights.gate_up_bias`` (1, 2 width) lies along x, ``weights.down_bias`` (1, hidden) along y."""
+        """``weights.gate_up`` (hidden, inner), the gate first where there is one, goes from y to x and ``weights.down`` (width,
+        hidden) back; ``weights.gate_up_bias`` (1, inner) lies along x, ``weights.down_bias`` (1, hidden) along y."""
         m, cutter, w = self.mapping, TileCutter(self.mapping, where), self.own(weights)
         hidden, width = m.index_y(m.config.hidden), m.index_x(self.part.width)
-        tiles = {"gate_up": cutter.matrix([w["gate"], w["up"]], hidden, [width, width]),
+        inner = ("gate", "up") if self.part.gated else ("up",)
+        tiles = {"gate_up": cutter.matrix([w[name] for name in inner], hidden, [width] * len(inner)),
                  "down": cutter.matrix([w["down"]], width, [hidden], transposed=True)}
         if self.part.bias:
-            tiles["gate_up_bias"] = cutter.along_x([w["gate_bias"], w["up_bias"]], [width, width])[:, :, None]
+            tiles["gate_up_bias"] = cutter.along_x([w[f"{name}_bias"] for name in inner], [width] * len(inner))[:, :, None]
             tiles["down_bias"] = cutter.along_y(w["down_bias"], hidden)[:, :, None]
         return {self.named(name): tile for name, tile in tiles.items()}

@@ -6,6 +6,7 @@ from wsekern.errors import InputError
 from wsekern.inference.blocks.attention import AttentionOnGrid
 from wsekern.inference.blocks.experts import MixtureOnGrid
 from wsekern.inference.blocks.feed_forward import FeedForwardOnGrid
+from wsekern.inference.blocks.latent import LatentOnGrid
 from wsekern.inference.blocks.part import PartOnGrid
 from wsekern.inference.grid import Grid
 from wsekern.workload.config import ModelConfig
@@ -13,12 +14,13 @@ from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttent
 
 ON_GRID: dict[type, type[PartOnGrid[Any]]] = {
     Attention: AttentionOnGrid,
+    LatentAttention: LatentOnGrid,
     FeedForward: FeedForwardOnGrid,
     Mixture: MixtureOnGrid,
 }
 """Class of the description -> its class on a grid."""
 
-_WORDS = {LatentAttention: "latent attention", Recurrent: "linear attention"}
+_WORDS = {Recurrent: "linear attention"}
 BESIDE = "beside."
 """Stands before the names of a second mixer's weights."""
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from wsekern.inference.reference.activation import activated
 from wsekern.inference.reference.part import BlockWeights, ReferencePart
 from wsekern.workload.decoder import FeedForward
 
@@ -13,5 +14,5 @@ class ReferenceFeedForward(ReferencePart):
 
     def forward(self, h: np.ndarray, weights: BlockWeights, start: int) -> np.ndarray:
         """The gate's activation times the other projection, projected back."""
-        inner = self.functions.silu(self.linear(h, weights, "gate")) * self.linear(h, weights, "up")
-        return self.linear(inner, weights, "down")
+        gate = self.linear(h, weights, "gate") if self.part.gated else None
+        return self.linear(activated(self.part, gate, self.linear(h, weights, "up"), self.functions), weights, "down")

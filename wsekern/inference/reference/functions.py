@@ -17,6 +17,12 @@ def silu(x: np.ndarray) -> np.ndarray:
         return x / (1 + np.exp(-x))
 
 
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x))."""
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
+
+
 @dataclass(frozen=True)
 class Activations:
     """The functions of a model: exp of what is at most 0, and SiLU."""
@@ -30,8 +36,3 @@ class Activations:
         if form == "scalar":
             return cls()
         return cls(partial(apply, "expsub", form, precision), partial(apply, "silu", form, precision))
-
-
-def biased(x: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
-    """x, plus the bias where there is one."""
-    return x if bias is None else x + bias

@@ -8,13 +8,20 @@ from wsekern.errors import InputError
 from wsekern.inference.reference.attention import ReferenceAttention
 from wsekern.inference.reference.feed_forward import ReferenceFeedForward
 from wsekern.inference.reference.functions import Activations
+from wsekern.inference.reference.latent import ReferenceLatentAttention
+from wsekern.inference.reference.mixture import ReferenceMixture
 from wsekern.inference.reference.norms import normalize
 from wsekern.inference.reference.part import BlockWeights, ReferencePart
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.decoder import Attention, Block, FeedForward, Norm
+from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Norm
 from wsekern.workload.weights import Weights
 
-PARTS: dict[type, type[ReferencePart]] = {Attention: ReferenceAttention, FeedForward: ReferenceFeedForward}
+PARTS: dict[type, type[ReferencePart]] = {
+    Attention: ReferenceAttention,
+    LatentAttention: ReferenceLatentAttention,
+    FeedForward: ReferenceFeedForward,
+    Mixture: ReferenceMixture,
+}
 """Class of the description -> its class in the reference: a line for each."""
 
 
@@ -29,14 +36,29 @@ class ReferenceModel:
 
     def forward(self, tokens: list[int]) -> np.ndarray:
         """Feed ``tokens`` (m of them) after those already seen; return logits (m, vocab)."""
-        outer = self.outer
-        x = outer["embedding"][np.asarray(tokens)]
+        x = self._embedded(tokens)
         for block, weights in zip(self._blocks, self.weights, strict=True):
             x = block.forward(x, weights, self.length)
         self.length += len(tokens)
-        if self.config.final_norm:
-            x = normalize(x, self.config.final_norm, outer.get("norm"), outer.get("norm_bias"))
-        return x @ outer["head"]
+        return self._logits(x)
+
+    def _embedded(self, tokens: list[int]) -> np.ndarray:
+        """The residual stream (m, hidden) in front of the first layer."""
+        config, outer = self.config, self.outer
+        x = outer["embedding"][np.asarray(tokens)] * np.float32(config.embedding_scale)
+        if config.learned_positions:
+            x = x + outer["positions"][self.length:self.length + len(tokens)]
+        return _normed(x, config.embedding_norm, "embedding_norm", outer)
+
+    def _logits(self, x: np.ndarray) -> np.ndarray:
+        """Logits (m, vocab) of the residual stream behind the last layer."""
+        config, outer = self.config, self.outer
+        logits = _normed(x, config.final_norm, "norm", outer) @ outer["head"]
+        if config.head_bias:
+            logits = logits + outer["head_bias"]
+        logits = logits * np.float32(config.logits_scale)
+        cap = np.float32(config.logits_softcap)
+        return cap * np.tanh(logits / cap) if cap else logits
 
 
 class ReferenceBlock:

@@ -15,7 +15,7 @@ from wsekern.ops.local.functions import recipe
 from wsekern.ops.local.recipe import Recipe
 from wsekern.program.operands import ElementType
 
-MEASURED = ("exp", "expsub", "reciprocal", "rsqrt", "silu", "gelu")
+MEASURED = ("exp", "expsub", "reciprocal", "rsqrt", "silu", "gelu", "sigmoid", "softplus")
 """Functions of one number; ``expsub`` as the exponential of what is at most 0."""
 SPECIAL = (0.0, -0.0, inf, -inf, float("nan"))
 _LEAST = {"fp16": 2.0**-14, "bf16": 2.0**-126, "fp32": 2.0**-126}
@@ -30,9 +30,11 @@ def _logistic(x: np.ndarray) -> np.ndarray:
 _EXACT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "exp": np.exp, "expsub": np.exp, "reciprocal": lambda x: 1 / x, "rsqrt": lambda x: 1 / np.sqrt(x),
     "silu": lambda x: x * _logistic(x), "gelu": lambda x: x * _logistic(2 * sqrt(2 / pi) * (x + 0.044715 * x**3)),
+    "sigmoid": _logistic, "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
 }
 RANGES: dict[tuple[str, ElementType], tuple[float, float]] = {
     ("exp", "bf16"): (-83.0, 89.0), ("expsub", "bf16"): (-37.0, 0.0), ("silu", "bf16"): (-37.0, inf),
+    ("sigmoid", "bf16"): (-37.0, inf), ("softplus", "bf16"): (-37.0, inf),
     ("gelu", "bf16"): (-7.0, inf), ("exp", "fp16"): (-9.7, 11.1),
 }
 """(function, type that steps compute in) -> x from and to, where they are not all numbers: steps in bf16 count exponents of 2

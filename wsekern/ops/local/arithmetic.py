@@ -10,6 +10,7 @@ import numpy as np
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16, widen_bf16
 from wsekern.ops.local.recipe import Recipe, Source, Step
 from wsekern.program.operands import ElementType
+from wsekern.tiles import exp, reciprocal
 
 
 def evaluate(recipe: Recipe, *inputs: np.ndarray | float) -> np.ndarray:
@@ -62,6 +63,9 @@ def _run(recipe: Recipe, step: Step, memory: dict[str, np.ndarray]) -> None:
         _bits(memory, step.target)[...] = _INTEGER[step.operation](*bits)
         return
     values = [_float(recipe, memory, source) for source in step.sources]
+    if step.operation in _LIBRARY:
+        memory[base] = store(recipe.type_of(base), _LIBRARY[step.operation](np.broadcast_to(values[-1], shape)))
+        return
     memory[base] = store(recipe.type_of(base), np.broadcast_to(_FLOAT[step.operation](*values), shape))
 
 
@@ -95,10 +99,18 @@ def fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     return np.where(odd, words + np.reshape(towards, words.shape), words).view(np.float64).reshape(np.shape(total))
 
 
+def _as_tile(a: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(a).reshape(1, 1, -1)
+
+
 _FLOAT: dict[str, Callable[..., np.ndarray]] = {
     "mov": lambda a: a, "neg": np.negative, "abs": np.abs, "add": np.add, "sub": np.subtract, "mul": np.multiply,
     "max": lambda a, b: np.where(a > b, a, b), "fma": fma,
 }
+_LIBRARY: dict[str, Callable[..., np.ndarray]] = {
+    "lib_exp": lambda a: exp(_as_tile(a)).reshape(a.shape), "lib_div": lambda a: reciprocal(_as_tile(a)).reshape(a.shape),
+}
+"""Calls of the software library; of divisions those of 1."""
 _INTEGER: dict[str, Callable[..., np.ndarray]] = {
     "add16": np.add, "sub16": np.subtract, "and16": np.bitwise_and, "or16": np.bitwise_or, "sll16": np.left_shift,
     "slr16": np.right_shift,

@@ -1,4 +1,4 @@
-"""Functions in the core's own vector instructions: the steps of exp, SiLU, GELU, reciprocal and rsqrt, as data.
+"""Functions in the core's own vector instructions: the steps of exp, SiLU, reciprocal and others, as data.
 
 Every step is one vector instruction over all elements, rounded once; together they define the values. No table and no branch:
 exponents are moved as integers on the bits of the floats, fractions come from short polynomials and Newton steps.
@@ -7,6 +7,8 @@ exponents are moved as integers on the bits of the floats, fractions come from s
   polynomial; n, shifted to where exponents lie, is added to its bits. An exponential of what is at most 0 is computed 2^K times
   too large, so that the last product underflows as it should.
 * 1 / d: of the fraction alone, between 1 and 2: a parabola or cubic, then Newton: r + r (1 - d r).
+* softplus: max(0, x) + log(1 + exp(-|x|)), the logarithm by a polynomial. Sigmoid: g = e / (1 + e), or 1 - g, as the sign bit
+  says.
 * SiLU: max(0, x) - |x| g with g = e / (1 + e), e = exp(-|x|): small errors for either sign, no overflow. GELU in its tanh
   form is x times the logistic function of 2 sqrt(2 / pi) (x + 0.044715 x^3): the same from there.
 
@@ -29,7 +31,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import e as euler
-from math import ldexp, log2, pi, sqrt
+from math import inf, ldexp, log2, pi, sqrt
 
 from wsekern.errors import InputError
 from wsekern.ops.local.arithmetic import evaluate, nearest
@@ -48,6 +50,14 @@ _ONE_OVER = {
     3: (0.9982669094095841, -0.9428076927757478, 0.6655113565650574, -0.2218371184568459),
 }
 """1 / (1 + e) for e of 0 to 1, least relative error: 1.0e-2, 1.7e-3."""
+_LOG_OF_ONE_MORE = {
+    4: (0.9999432775612438, -0.4969777939420688, 0.3063008731922392, -0.15742711782804217, 0.0413472579895052),
+    6: (0.9999987315270658, -0.4998696558146649, 0.33109448309186246, -0.23503857537092607, 0.1492238201283997,
+        -0.06640175136229495, 0.014141007585394952),
+    8: (0.9999999698793597, -0.4999949313793296, 0.33319096754457145, -0.24842981791098342, 0.19106005106929788,
+        -0.13663242277347754, 0.07822591041121447, -0.02950521331232772, 0.005232687909326669),
+}
+"""log(1 + e) / e for e of 0 to 1, least relative error: 5.7e-5, 1.3e-6, 3.0e-8."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,10 @@ _FIRST_OF_BF16 = -43.25
 
 _ONE_OVER_MAGIC = 0x7EF3
 """This minus the top bits of an fp32 number are the top bits of about 1 over it, within 6 %."""
+_ERFC_RATE = 0.3275911 / sqrt(2)
+_ERFC = tuple(0.5 * c for c in (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429))
+"""Half of erfc(a / sqrt(2)) exp(a^2 / 2) as a polynomial in r = 1 / (1 + rate a), times r: within 1.5e-7 (Abramowitz and
+Stegun, 7.1.26)."""
 _FIRST_OF_FP16 = -30.0
 """In fp32 steps on fp16: 64 times the exponential of what lies below is still 0 in fp16."""
 
@@ -99,6 +113,7 @@ class _Writer:
 
     work: ElementType
     stored: ElementType
+    factor: float = 1.0
     steps: list[Step] = field(default_factory=list)
 
     @property
@@ -250,13 +265,99 @@ class _Writer:
             return self.do("add", out, "t", "p")
         self.do("fma", out, "t", "z", "p")
 
-    def silu_mul(self) -> None:
-        self.silu("t")
-        self.do("mul", "out", "t", "y")
+    def quick_gelu(self, out: str = "out") -> None:
+        room = "z" if self.stored == self.work else "out"
+        self.minus_abs(room, "x")
+        self.do("mul", "z", room, 1.702)
+        self.gated("z")
+        self.minus_abs(room, "x")
+        self.do("max", "z", room, -64.0)
+        self.do("neg", "z", "z")
+        self.product(out)
 
-    def gelu_mul(self) -> None:
-        self.gelu("t")
-        self.do("mul", "out", "t", "y")
+    def relu2(self, out: str = "out") -> None:
+        self.do("max", "t", "x", 0.0)
+        self.do("mul", out, "t", "t")
+
+    def softcap(self) -> None:
+        """``factor`` * tanh(x / ``factor``): of |x| 1 - 2 g; the sign comes last."""
+        room = "z" if self.stored == self.work else "out"
+        self.minus_abs(room, "x")
+        self.do("mul", "z", room, 2.0 / self.factor)
+        self.gated("z")
+        self.fma("t", 1.0, "p", 2.0)
+        self.do("mul", "out", "t", self.factor)
+        self.do("and16", "s", "x.top", 0x8000)
+        self.do("or16", "out.top", "out.top", "s")
+
+    def gelu_erf(self, out: str = "out") -> None:
+        """max(0, x) - |x| g with g = erfc(|x| / sqrt(2)) / 2 = exp(-x^2 / 2) times a polynomial in 1 / (1 + c |x|)."""
+        self.do("mov", "a", "x")
+        self.minus_abs("a", "a")
+        self.do("max", "a", "a", -14.0)         # infinity times 0 is no number
+        self.do("mul", "z", "a", "a")
+        self.do("mul", "z", "z", -0.5)
+        self.do("max", "z", "z", self.least())
+        self.falling(-1)
+        self.do("mul", "d", "a", _ERFC_RATE)
+        self.do("sub", "u", 1.0, "d")
+        self.do("sub", "d", "d", 1.0)
+        self.do("sub16", "g.top", _ONE_OVER_MAGIC, "u.top")
+        self.newton("d", "g", "u", 3 if self.is_full else 2, "r")
+        self.polynomial("t", _ERFC, "r")
+        self.do("mul", "t", "t", "r")
+        self.do("mul", "p", "p", "t")
+        self.do("neg", "z", "a")
+        self.product(out)
+
+    def clamped_silu(self) -> None:
+        """c / (1 + exp(-1.702 c)) * (1 + y) with both numbers limited, x from above and y from both sides."""
+        self.do("neg", "c", "x")
+        self.do("max", "c", "c", -self.factor)
+        self.do("neg", "c", "c")
+        self.minus_abs("z", "c")
+        self.do("mul", "z", "z", 1.702)
+        self.gated("z")
+        self.minus_abs("z", "c")
+        self.do("max", "z", "z", -64.0)
+        self.do("neg", "z", "z")
+        self.do("max", "t", 0.0, "c")
+        self.fma("t", "t", "z", "p", spare="p")
+        self.limited_plus_one("u")
+        self.do("mul", "out", "t", "u")
+
+    def limited_plus_one(self, target: str) -> None:
+        """1 + y, y limited to ``factor`` on both sides."""
+        self.do("neg", target, "y")
+        self.do("max", target, target, -self.factor)
+        self.do("neg", target, target)
+        self.do("max", target, target, -self.factor)
+        self.do("add", target, 1.0, target)
+
+    def sigmoid(self, out: str = "out") -> None:
+        """1 + ``p``, with ``p`` = -g, or 0 + g of negative numbers; NaN by way of the last maximum: no result is below 0."""
+        fmt, room = self.format, "v" if self.work == self.stored else "out"
+        self.minus_abs(room, "x")
+        self.gated(room)
+        self.do("and16", "s", "x.top", 0x8000)
+        self.do("sub16", "p.top", "p.top", "s")
+        self.do("slr16", "s", "s", 15)
+        self.do("sub16", "s", "s", 1)
+        self.do("and16", "one.top", "s", fmt.bias << fmt.fraction_bits)
+        self.do("add", "p", "one", "p")
+        self.do("max", out, "p", room)
+
+    def softplus(self) -> None:
+        room = "v" if self.work == self.stored else "out"
+        self.minus_abs(room, "x")
+        self.do("max", "z", room, self.least())
+        self.falling(1)
+        self.polynomial("t", _LOG_OF_ONE_MORE[8 if self.is_full else 6 if self.work == "fp32" else 4], "p")
+        self.do("max", "z", 0.0, "x")
+        if self.work == "fp32" and not self.is_full:
+            self.do("mul", "p", "p", "t")
+            return self.do("add", "out", "z", "p")
+        self.do("fma", "out", "z", "p", "t")
 
     def reciprocal(self) -> None:
         """Exponent and fraction apart: 2^(E - 1) of the one, 1 / d with d = -2 to -4 of the other; the sign comes last."""
@@ -330,22 +431,42 @@ def _ends_with(least: float, factor: float) -> float:
     return float(evaluate(Recipe("power", "bf16", "bf16", tuple(writer.steps)), nearest("bf16", least)))
 
 
+def _times_y(function: Callable[..., None]) -> Callable[["_Writer"], None]:
+    """A function times a second number."""
+    def steps(writer: _Writer) -> None:
+        function(writer, "t")
+        writer.do("mul", "out", "t", "y")
+
+    return steps
+
+
+_GATES: dict[str, Callable[..., None]] = {
+    "silu": _Writer.silu, "gelu": _Writer.gelu, "gelu_erf": _Writer.gelu_erf, "quick_gelu": _Writer.quick_gelu,
+    "relu": lambda writer, out="out": writer.do("max", out, "x", 0.0), "relu2": _Writer.relu2, "sigmoid": _Writer.sigmoid,
+}
+"""Functions of one number that are also there times a second one."""
 _STEPS: dict[str, Callable[[_Writer], None]] = {
-    "exp": _Writer.exp, "reciprocal": _Writer.reciprocal, "rsqrt": _Writer.rsqrt, "silu": _Writer.silu, "gelu": _Writer.gelu,
-    "silu_mul": _Writer.silu_mul, "gelu_mul": _Writer.gelu_mul, "expsub": _Writer.expsub, "one_over": _Writer.one_over,
+    "exp": _Writer.exp, "reciprocal": _Writer.reciprocal, "rsqrt": _Writer.rsqrt, **_GATES,
+    **{f"{name}_mul": _times_y(function) for name, function in _GATES.items()}, "softplus": _Writer.softplus,
+    "expsub": _Writer.expsub, "softcap": _Writer.softcap, "clamped_silu": _Writer.clamped_silu, "one_over": _Writer.one_over,
 }
 FUNCTIONS = tuple(name for name in _STEPS if name != "one_over")
-"""``silu_mul`` and ``gelu_mul``: times a second vector; ``expsub``: exp of the difference of two, which is at most 0."""
+"""``..._mul``: times a second vector; ``expsub``: exp of the difference of two, which is at most 0; ``clamped_silu``: of two
+vectors."""
+WIDE = ("gelu_erf", "gelu_erf_mul", "softcap")
+"""Functions whose steps are in fp32 whatever is stored: in 16 bits they would lose what they compute."""
 
 
-@lru_cache(maxsize=64)
-def recipe(function: str, work: ElementType, stored: ElementType) -> Recipe:
+@lru_cache(maxsize=128)
+def recipe(function: str, work: ElementType, stored: ElementType, factor: float = 1.0) -> Recipe:
     """The steps of ``function`` (:data:`FUNCTIONS`) on ``stored`` values, computed in ``work``: fp16, bf16, fp32 on themselves,
-    or fp32 on fp16 and bf16."""
+    or fp32 on fp16 and bf16. ``factor``: the cap of ``softcap``, the limit of ``clamped_silu``."""
     if function not in _STEPS:
         raise InputError(f"no function {function!r} in vector instructions: use one of {', '.join(FUNCTIONS)}")
     if work not in FORMATS or stored not in FORMATS or work not in (stored, "fp32"):
         raise InputError(f"{function} of {stored} in steps of {work}: expected fp32, or {stored} itself")
-    writer = _Writer(work, stored)
+    if function in ("softcap", "clamped_silu") and not 0 < factor < inf:
+        raise InputError(f"{function} with factor {factor}: expected a positive number")
+    writer = _Writer("fp32" if function in WIDE else work, stored, factor)
     _STEPS[function](writer)
-    return Recipe(function, work, stored, tuple(writer.steps))
+    return Recipe(function, writer.work, stored, tuple(writer.steps))

@@ -26,6 +26,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16
+from wsekern.ops.local.calls import CALLS
 from wsekern.ops.local.functions import FUNCTIONS
 from wsekern.ops.local.vector import RowQuotients, VectorWork
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
@@ -92,6 +93,9 @@ _KINDS = {
                                      LocalStep("lib_rsqrt", "numbers numbers", elements="rows"),
                                      LocalStep("mul", "wide a number", "fp32"), LocalStep("mul", "out wide c_gain", "fp32")),
                     parameters=("divisor", "eps")),
+    "rowsub": Kind("row sum gain", (LocalStep("mul", "numbers b_all inverse", "fp32", "rows"),
+                                    LocalStep("sub", "wide a number", "fp32"), LocalStep("mul", "out wide c_gain", "fp32")),
+                   parameters=("divisor",)),
     "rowdiv": Kind("row sum", (LocalStep("lib_div", "numbers one b_all", elements="rows"),
                                LocalStep("mul", "out a number", "fp32"))),
     "expsub": Kind("row number", (LocalStep("sub", "wide a b_number", "fp32"), LocalStep("lib_exp", "out wide"))),
@@ -103,6 +107,8 @@ _KINDS = {
     "silu_mul": Kind("row row", (LocalStep("lib_silu", "wide a"), LocalStep("mul", "out wide b", "fp32"))),
 }
 
+_TWO_ROWS = tuple(name for name in FUNCTIONS if name.endswith("_mul") or name == "clamped_silu")
+_KINDS |= {name: Kind("row row" if name in _TWO_ROWS else "row", (), parameters=("factor",)) for name in CALLS}
 LOCAL_KINDS = tuple(_KINDS)
 _TOGETHER = {
     **{name: _one("row row", name, "out a b", elements="all") for name in ("add", "sub", "mul", "max")},
@@ -112,7 +118,7 @@ _TOGETHER = {
                                    LocalStep("add", "out_second cosines_second sines_first", elements="halves"))),
 }
 """Vector forms of work that calls no function of many numbers: the same steps, all rows in one instruction."""
-_TILES = {"expsub": "row number", "silu_mul": "row row", "gelu_mul": "row row", "rowdiv": "row sum"}
+_TILES = {"expsub": "row number", "rowdiv": "row sum", **dict.fromkeys(_TWO_ROWS, "row row")}
 _VECTOR_KINDS = {name: Kind(_TILES.get(name, "row"), ()) for name in (*FUNCTIONS, "rowdiv")}
 Form = Literal["scalar", "vector", "vector-fp32"]
 """How functions are computed: by calls of the software library, one element after the other, in fp32; in vector instructions of
@@ -133,9 +139,11 @@ class Local(LocalOperation):
     Element-wise: mov, copy, add, sub, mul, max, scale (by ``factor``), fma, exp, reciprocal, rsqrt, silu, silu_mul
     (SiLU of one tile times another), rope (rotation of pairs, first halves first; ``heads`` rows share an angle). By rows:
     rowmax, rowsum, sum, sumsq, dot to one number; expsub (exp of the row minus a number), rowdiv (row times 1 / number),
-    rownorm (row times rsqrt(s * (1 / divisor) + eps) times gain). In ``form`` vector or vector-fp32, functions (exp, silu,
-    silu_mul, expsub, reciprocal, rsqrt; also gelu, gelu_mul) are the steps of :mod:`wsekern.ops.local.functions`, and an
-    instruction of those and of add, sub, mul, max, rope and rowdiv takes all rows together.
+    rownorm (row times rsqrt(s * (1 / divisor) + eps) times gain), rowsub (row minus s * (1 / divisor), times gain). Those of
+    :data:`wsekern.ops.local.calls.CALLS` (gelu, gelu_erf, sigmoid, relu2, softcap, ...) are steps in every form. In ``form``
+    vector or vector-fp32, functions (those, and exp, silu, silu_mul, expsub, softplus, reciprocal, rsqrt) are the steps of
+    :mod:`wsekern.ops.local.functions`, and an instruction of those and of add, sub, mul, max, rope and rowdiv takes all rows
+    together.
 
     Sums are fp32 chains from 0, elements in order. Functions of the software library compute in fp32, as do the steps that
     take or give a number between two roundings; every other step is rounded to the precision. Cost: ``local_call +`` for each
@@ -188,10 +196,10 @@ class Local(LocalOperation):
     @property
     def _vector(self) -> VectorWork | RowQuotients | None:
         """The steps of a function in a vector form."""
-        if self.form == "scalar" or self.kind not in _VECTOR_KINDS:
+        if self.kind not in (CALLS if self.form == "scalar" else _VECTOR_KINDS):
             return None
         return RowQuotients(self.n, self.count) if self.kind == "rowdiv" else \
-            VectorWork(self.kind, self.form, self.n, self.count)
+            VectorWork(self.kind, self.form, self.n, self.count, self.factor)
 
     def _extent(self, step: LocalStep) -> tuple[int, int]:
         """How many instructions a step is, and their elements."""

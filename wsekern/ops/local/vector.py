@@ -10,9 +10,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from wsekern.machine.timing import Timing
+from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.local.arithmetic import evaluate, first_factor, load, nearest, store
+from wsekern.ops.local.calls import CALLS, call_recipe
 from wsekern.ops.local.functions import recipe
 from wsekern.ops.local.recipe import Recipe, Source, Step
 from wsekern.ops.operation import ELEMENT_TYPES, Emission
@@ -53,32 +54,35 @@ def work_type(form: str, precision: str) -> ElementType:
 
 def room_bytes(function: str, form: str, precision: str, elements: int) -> int:
     """Bytes on a PE that a function of ``elements`` elements takes beside what comes in and goes out; library calls none."""
-    if form == "scalar" or not elements:
+    if not elements or (form == "scalar" and function not in CALLS):
         return 0
-    return recipe(function, work_type(form, precision), ELEMENT_TYPES[precision]).room_bytes(min(PIECE, elements))
+    return VectorWork(function, form, 1, 1).recipe(precision).room_bytes(min(PIECE, elements))
 
 
-def apply(function: str, form: str, precision: str, x: np.ndarray) -> np.ndarray:
+def apply(function: str, form: str, precision: str, x: np.ndarray, factor: float = 1.0) -> np.ndarray:
     """float32 -> float32: a function of one number (``expsub``: of a difference), of ``x`` as stored in ``precision``."""
     stored = ELEMENT_TYPES[precision]
     with np.errstate(over="ignore"):
         given = store(stored, x).reshape(1, 1, -1)
     second = [np.zeros((1, 1, 1), given.dtype)] if function == "expsub" else []
-    return load(stored, VectorWork(function, form, x.size, 1).values(precision, 1, given, *second)).reshape(x.shape)
+    return load(stored, VectorWork(function, form, x.size, 1, factor).values(precision, 1, given, *second)).reshape(x.shape)
 
 
 @dataclass(frozen=True)
 class VectorWork:
-    """A function on ``count`` rows of ``n`` elements in steps of one form."""
+    """A function on ``count`` rows of ``n`` elements in steps of one form; ``factor`` as in :func:`recipe`."""
 
     function: str
     form: str
     n: int
     count: int
+    factor: float = 1.0
 
     def recipe(self, precision: str) -> Recipe:
         """The steps for tiles of a precision."""
-        return recipe(self.function, work_type(self.form, precision), ELEMENT_TYPES[precision])
+        if self.form == "scalar":
+            return call_recipe(self.function, ELEMENT_TYPES[precision], self.factor)
+        return recipe(self.function, work_type(self.form, precision), ELEMENT_TYPES[precision], self.factor)
 
     def pieces(self) -> list[Piece]:
         """Elements of all rows together where no row has a number of its own."""
@@ -123,7 +127,7 @@ class VectorWork:
             return _by_table(plan, a) if plan.stored != "fp32" else evaluate(plan, a)
         b = np.asarray(tiles[1])
         b = np.broadcast_to(b.reshape(*a.shape[:-1], 1), a.shape) if self.function == "expsub" else b.reshape(a.shape)
-        if plan.stored == "fp32" or (self.function == "expsub" and plan.work == "fp32"):
+        if plan.stored == "fp32" or self.function == "clamped_silu" or (self.function == "expsub" and plan.work == "fp32"):
             return evaluate(plan, a, b)
         if self.function == "expsub":
             return _by_table(plan, sub(a, b, precision, threads))
@@ -170,7 +174,7 @@ class RowQuotients:
 
 def step_instruction(step: Step, timing: Timing, plan: Recipe) -> str:
     """The vector instruction of a step."""
-    return step.operation if step.on_bits else timing.instruction(step.operation, plan.work)
+    return step.operation if step.on_bits or step.operation in LIBRARY else timing.instruction(step.operation, plan.work)
 
 
 class _Room:

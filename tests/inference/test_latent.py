@@ -1,0 +1,92 @@
+"""Latent attention on the wafer, in its absorbed form, against the plain one, on both engines."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests.inference.test_experts import WSE3, engines
+from wsekern.inference.blocks.latent import LatentOnGrid
+from wsekern.inference.grid import Grid
+from wsekern.inference.reference import Activations
+from wsekern.inference.reference.latent import ReferenceLatentAttention
+from wsekern.inference.steps import View
+from wsekern.number_formats import NUMPY_DTYPES, narrow, widen
+from wsekern.ops import FlowEngine
+from wsekern.workload import uniform
+from wsekern.workload.decoder import LatentAttention, Norm, Rotary
+
+HIDDEN = 14
+PART = LatentAttention(heads=5, q_rank=9, kv_rank=10, nope_dim=6, rope_dim=4, value_dim=7, norm=Norm(eps=1e-6), scale=0.4,
+                       rotary=Rotary(size=4, neighbors=True))
+PARTS = {
+    "deepseek": PART,
+    "queries-not-compressed": dataclasses.replace(PART, q_rank=0),
+    "halves": dataclasses.replace(PART, rotary=Rotary(size=4), scale=0.0),
+    "biases": dataclasses.replace(PART, biases="qko"),
+    "window": dataclasses.replace(PART, window=3, heads=2),
+    "odd-rank": dataclasses.replace(PART, kv_rank=11, heads=3, q_rank=0, biases="qko"),
+}
+
+
+def random_weights(part: LatentAttention, hidden: int = HIDDEN, seed: int = 0) -> dict[str, np.ndarray]:
+    """Weights of latent attention, at random."""
+    random, queries = np.random.default_rng(seed), part.heads * part.query_dim
+    shapes = {"kv_a": (hidden, part.latent), "kv_a_norm": (part.kv_rank,), "o": (part.heads * part.value_dim, hidden),
+              "kv_b": (part.kv_rank, part.heads * (part.nope_dim + part.value_dim))}
+    shapes |= {"q_a": (hidden, part.q_rank), "q_a_norm": (part.q_rank,), "q_b": (part.q_rank, queries)} if part.q_rank else {
+        "q": (hidden, queries)}
+    if part.biases:
+        shapes |= {"kv_a_bias": (part.latent,), "o_bias": (hidden,)}
+        shapes |= {"q_a_bias": (part.q_rank,)} if part.q_rank else {"q_bias": (queries,)}
+    return {name: random.standard_normal(shape).astype(np.float32) * np.float32(0.6) for name, shape in shapes.items()}
+
+
+def run_chunks(placed, weights, engine, chunks: list[np.ndarray]) -> np.ndarray:
+    """``out`` (tokens, hidden) of all chunks, each (tokens, hidden), the cache growing; read from the first column."""
+    m, precision, start, found = placed.mapping, placed.mapping.precision, 0, []
+    rows = m.index_y(m.config.hidden)
+    values = placed.tiles(weights, "layer 0") | {
+        name: np.zeros((m.height, m.width, *shape), NUMPY_DTYPES[precision]) for name, shape in placed.cache().items()}
+    for h in chunks:
+        slots = -(-(start + len(h)) // m.height)
+        pieces = np.where(rows >= 0, h[:, rows], 0).swapaxes(0, 1).astype(np.float32)
+        values["h"] = np.ascontiguousarray(np.broadcast_to(narrow(pieces, precision, "h")[:, None],
+                                                           (m.height, m.width, *pieces.shape[1:])))
+        values |= placed.tables(start, len(h), slots)
+        for step in placed.steps(len(h), slots):
+            if isinstance(step, View):
+                step.run(values)
+            else:
+                step.run(engine, values)
+        out = values["out"]
+        assert (out == out[:, :1]).all()
+        found.append(widen(out[:, 0], precision).swapaxes(0, 1).reshape(len(h), -1)[:, :m.config.hidden])
+        start += len(h)
+    return np.concatenate(found)
+
+
+def placed_latent(part, width, height, precision) -> LatentOnGrid:
+    model = uniform(layers=1, hidden=HIDDEN, heads=2, kv_heads=2, head_dim=4, ffn=8, vocab=16, max_context=64)
+    return LatentOnGrid(Grid(model, width, height, precision, context=16), part)
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("grid", [(4, 4), (3, 5), (16, 11), (9, 2)])
+def test_absorbed_attention_is_the_plain_one_on_both_engines(name, grid):
+    part, weights = PARTS[name], random_weights(PARTS[name])
+    h = np.random.default_rng(1).standard_normal((8, HIDDEN)).astype(np.float32)
+    chunks = [h[:5], h[5:6], h[6:]]
+    placed, (flow, cycle) = placed_latent(part, *grid, "fp32"), engines("fp32", *grid)
+    found, plain = run_chunks(placed, weights, flow, chunks), ReferenceLatentAttention(part, Activations())
+    expected = [plain.forward(chunk, weights, start) for chunk, start in zip(chunks, (0, 5, 6), strict=True)]
+    np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-4, atol=1e-4)
+    assert run_chunks(placed, weights, cycle, chunks).tobytes() == found.tobytes()
+    if grid == (4, 4):
+        np.testing.assert_array_equal(cycle.clock, flow.clock)
+    assert abs(cycle.cycles - flow.cycles) <= 0.0025 * flow.cycles
+    timed = FlowEngine(WSE3, *grid, profile="silicon", precision="fp32")
+    for tokens, slots in ((5, -(-5 // grid[1])), (1, -(-6 // grid[1])), (2, -(-8 // grid[1]))):
+        for step in placed.steps(tokens, slots):
+            step.time(timed)
+    np.testing.assert_array_equal(timed.clock, flow.clock)

@@ -1,0 +1,111 @@
+"""Time of the mixers of a layer: grouped and latent attention, indexers that choose what it reads, and recurrent ones."""
+
+from wsekern.cluster import kernels
+from wsekern.cluster.constants import constants
+from wsekern.cluster.operators import AttentionShape, Operators, StepTime, Work
+from wsekern.workload.decoder import Attention, Indexer, LatentAttention, Mixer, Recurrent
+
+SCANNED = ("mamba", "rg_lru", "short_convolution")
+"""Recurrent kinds whose prompts are scanned feature by feature, with the state on the chip; others go through a prompt in
+chunks, whose products the tensor cores take."""
+
+
+def projections(ops: Operators, step: StepTime, work: Work, mixer: Mixer) -> None:
+    """Everything of a mixer but the attention over its cache, which :func:`look_back` counts."""
+    if isinstance(mixer, Recurrent):
+        _recurrent(ops, step, work, mixer)
+    elif isinstance(mixer, LatentAttention):
+        _latent(ops, step, work.tokens, mixer)
+    else:
+        _grouped(ops, step, work.tokens, mixer)
+    indexer = None if isinstance(mixer, Recurrent) else mixer.indexer
+    if indexer is not None:
+        _indexer(ops, step, work, indexer)
+
+
+def _grouped(ops: Operators, step: StepTime, m: float, mixer: Attention) -> None:
+    """Queries with their gate, keys and values in one product, unless another layer's cache is read; and the output."""
+    hidden, tp = ops.deployment.model.hidden, ops.deployment.layout.tp
+    query = mixer.q_size / tp + (mixer.output_size / tp if mixer.gate else 0.0)
+    kept = 0.0 if mixer.cache_of else mixer.head_dim + (0.0 if mixer.values_are_keys else mixer.value_dim or mixer.head_dim)
+    ops.gemm(step, m, query + kept * max(1.0, mixer.kv_heads / tp), hidden, part="attention")
+    ops.gemm(step, m, hidden, mixer.output_size / tp, part="attention")
+
+
+def _latent(ops: Operators, step: StepTime, m: float, mixer: LatentAttention) -> None:
+    """Queries, compressed where they are, and the latent vector; its expansion; the output."""
+    hidden, heads = ops.deployment.model.hidden, mixer.heads / ops.deployment.layout.tp
+    queries = heads * mixer.query_dim
+    if mixer.q_rank:
+        ops.gemm(step, m, mixer.q_rank + mixer.latent, hidden, part="attention")
+        ops.gemm(step, m, queries, mixer.q_rank, part="attention")
+    else:
+        ops.gemm(step, m, queries + mixer.latent, hidden, part="attention")
+    # keys and values are absorbed into the latent space (decode) or expanded from it (prefill): the same weights
+    ops.gemm(step, m, heads * mixer.nope_dim, mixer.kv_rank, wide=True)
+    ops.gemm(step, m, heads * mixer.value_dim, mixer.kv_rank, wide=True)
+    ops.gemm(step, m, hidden, heads * mixer.value_dim, part="attention")
+    ops.small_kernels(step, m * 4.0 * (queries + mixer.latent), ops.scale * float(ops.engine.latent))
+
+
+def _indexer(ops: Operators, step: StepTime, work: Work, indexer: Indexer) -> None:
+    """Queries, the one key and the weights of the heads, on every GPU alike; scores of all tokens so far, and the choice."""
+    m, hidden = work.tokens, ops.deployment.model.hidden
+    ops.gemm(step, m, indexer.heads * indexer.head_dim, indexer.query_rank or hidden, part="attention")
+    ops.gemm(step, m, indexer.head_dim + indexer.heads, hidden, wide=True)
+    ops.scores(step, work, indexer.heads, indexer.head_dim)
+
+
+def _recurrent(ops: Operators, step: StepTime, work: Work, mixer: Recurrent) -> None:
+    """Projections, a short convolution, and the state: read and written once a step, and once per ``linear_chunk`` tokens of a
+    prompt unless it is :data:`SCANNED`."""
+    tp, known, m = ops.deployment.layout.tp, constants(), work.tokens
+    for inputs, outputs in mixer.matrices:
+        _matrix(ops, step, m, inputs, outputs, mixer)
+    state, tail = mixer.state / tp, mixer.kernel * mixer.convolved / tp
+    chunked = work.prefill and mixer.kind not in SCANNED
+    passes = max(1.0, work.tokens / work.sequences / known.linear_chunk.value) if chunked else 1.0
+    through = max(mixer.convolved, 2 * mixer.key_size + mixer.value_size) + 2 * mixer.value_size  # in, gate and out
+    moved = 2.0 * work.sequences * (known.state_bytes.value * state * passes + 2.0 * tail) + m * 4.0 * through / tp
+    flops = 6.0 * m * state + 2.0 * m * tail
+    rate = ops.gpu.peak_flops("bf16")
+    fixed, memory, _ = kernels.elementwise(ops.small, moved, ops.bandwidth)
+    excess = max(0.0, flops / (known.linear_compute.value * rate) - memory)
+    share = 0.5 * bool(mixer.convolved) + 0.5 * bool(mixer.state)  # the convolution is one kernel, the state another
+    parts = (share * (float(ops.engine.linear) * fixed + known.linear_fixed.value), memory, excess)
+    ops.charge(step, "kv", parts, flops, max(moved / ops.bandwidth, flops / rate))
+
+
+def _matrix(ops: Operators, step: StepTime, m: float, inputs: int, outputs: int, mixer: Recurrent) -> None:
+    """One projection, split along its outputs, or along its inputs where these are the features of the heads; narrow
+    gates of the heads stay in 16 bit."""
+    hidden, tp = ops.deployment.model.hidden, ops.deployment.layout.tp
+    if inputs and (not outputs or inputs > outputs):
+        ops.gemm(step, m, outputs or hidden, inputs / tp, part="recurrent")
+    else:
+        narrow = 0 < outputs <= min(4 * mixer.value_heads, hidden // 8)
+        ops.gemm(step, m, (outputs or hidden) / tp, inputs or hidden, wide=narrow, part="recurrent")
+
+
+def look_back(ops: Operators, step: StepTime, work: Work, mixer: Attention | LatentAttention, count: int) -> None:
+    """Attention of ``count`` layers over their caches."""
+    ops.attention(step, work, _shape(ops, work, mixer), count)
+
+
+def _shape(ops: Operators, work: Work, mixer: Attention | LatentAttention) -> AttentionShape:
+    tp, cache = ops.deployment.layout.tp, ops.deployment.precision.cache
+    heads, window, mean = mixer.heads / tp, float(mixer.reach or "inf"), float("inf")
+    sparse = False
+    if mixer.indexer is not None:
+        window = mean = min(window, float(mixer.indexer.chosen))
+        sparse = work.context + work.tokens / work.sequences > mixer.indexer.chosen
+    if isinstance(mixer, LatentAttention):
+        score, value = mixer.latent, mixer.kv_rank
+        if work.prefill and not sparse:  # tokens that choose for themselves read the latent vectors
+            score, value = mixer.query_dim, mixer.value_dim
+        return AttentionShape(heads, score, value, mixer.latent * cache, window, mean, latent=True)
+    if mixer.chunk and mixer.chunk == mixer.reach:
+        mean = 0.5 * (mixer.chunk + 1.0)  # tokens of a prompt see half of their chunk
+    value = mixer.value_dim or mixer.head_dim
+    cached = (mixer.head_dim + value) * max(1.0, mixer.kv_heads / tp) * cache
+    return AttentionShape(heads, mixer.head_dim, value, cached, window, mean)

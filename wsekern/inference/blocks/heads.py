@@ -1,0 +1,194 @@
+"""Where the heads of grouped-query attention lie on a grid, and the memory that they take.
+
+Heads lie along x: each key-value head owns a segment of columns, which holds the features of the head, its keys and values, and
+the query heads that share it. Features that rotate together lie in one column, the first of each pair in the first half of its
+places; features that do not rotate make up pairs of their own.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from wsekern.inference.blocks.part import PartOnGrid
+from wsekern.ops.local.vector import room_bytes
+from wsekern.workload.decoder import Attention
+from wsekern.workload.request import PRECISIONS
+
+
+@dataclass(frozen=True)
+class HeadsOnGrid(PartOnGrid[Attention]):
+    """Sizes and places of the heads of one layer."""
+
+    # -- sizes of the pieces ------------------------------------------------------------------------------------------
+    @cached_property
+    def heads_per_column(self) -> int:
+        """Key-value heads in one column (1 where a head is spread over several columns)."""
+        return -(-self.part.kv_heads // self.mapping.width)
+
+    @cached_property
+    def segment(self) -> int:
+        """Columns over which one key-value head is spread."""
+        return max(1, min(self.mapping.width // self.part.kv_heads, self.part.head_dim // 2))
+
+    @cached_property
+    def features(self) -> int:
+        """Features of one head in one column; even, because rotary embedding turns them in pairs."""
+        return 2 * -(-len(self.pairs) // self.segment)
+
+    @cached_property
+    def value_features(self) -> int:
+        """Features of a value head in one column: those of keys, unless value heads are of another size."""
+        other = self.part.value_dim not in (0, self.part.head_dim)
+        return -(-self.part.value_dim // self.segment) if other else self.features
+
+    @cached_property
+    def group(self) -> int:
+        """Query heads that share one key-value head."""
+        return self.part.heads // self.part.kv_heads
+
+    @cached_property
+    def q(self) -> int:
+        """Query elements per column."""
+        return self.heads_per_column * self.group * self.features
+
+    @cached_property
+    def kv(self) -> int:
+        """Key elements per column and position."""
+        return self.heads_per_column * self.features
+
+    @cached_property
+    def v(self) -> int:
+        """Value elements per column and position."""
+        return self.heads_per_column * self.value_features
+
+    @cached_property
+    def out(self) -> int:
+        """Elements per column of what the output projection reads."""
+        return self.v * self.group
+
+    @cached_property
+    def columns(self) -> tuple[int, ...]:
+        """Elements per column of what is projected together: queries, keys, and where there are such values and gates."""
+        values, gates = (() if self.part.values_are_keys else (self.v,)), ((self.out,) if self.part.gate else ())
+        return (self.q, self.kv, *values, *gates)
+
+    def seen_slots(self, tokens: int, slots: int) -> int:
+        """How many of the last ``slots`` positions of a row ``tokens`` tokens look back over."""
+        reach, height = self.part.reach, self.mapping.height
+        return min(slots, -(-(reach + tokens - 1) // height) + 1) if reach else slots
+
+    # -- which element lies where -------------------------------------------------------------------------------------
+    @cached_property
+    def pairs(self) -> np.ndarray:
+        """Features of each pair, (pairs, 2); -1 for none. Those that rotate come first."""
+        part, turned = self.part, self.part.rotary.size if self.part.rotary else 0
+        angle = np.arange(turned // 2)
+        apart = part.rotary and part.rotary.neighbors
+        rotating = np.stack([2 * angle, 2 * angle + 1] if apart else [angle, angle + turned // 2], axis=1)
+        rest = np.arange(turned, part.head_dim)
+        half = -(-len(rest) // 2)
+        second = np.pad(rest[half:], (0, 2 * half - len(rest)), constant_values=-1)
+        return np.concatenate([rotating, np.stack([rest[:half], second], axis=1)])
+
+    @cached_property
+    def pair_index(self) -> np.ndarray:
+        """Pair of each place in a column, (width, features / 2); -1 where padded."""
+        width = self.features // 2
+        column = np.arange(self.mapping.width) % self.segment
+        places = column[:, None] * width + np.arange(width)
+        return np.where(places < len(self.pairs), places, -1)
+
+    @cached_property
+    def feature_index(self) -> np.ndarray:
+        """Feature of each place of a head in a column, (width, features); -1 where padded."""
+        pair = self.pair_index[..., None]
+        found = np.where(pair >= 0, self.pairs[np.maximum(pair[..., 0], 0)], -1)
+        return np.concatenate([found[..., 0], found[..., 1]], axis=1)
+
+    @cached_property
+    def value_index(self) -> np.ndarray:
+        """Feature of each place of a value head in a column, (width, value features); -1 where padded."""
+        if self.part.value_dim in (0, self.part.head_dim):
+            return self.feature_index
+        column = np.arange(self.mapping.width) % self.segment
+        places = column[:, None] * self.value_features + np.arange(self.value_features)
+        return np.where(places < self.part.value_dim, places, -1)
+
+    @cached_property
+    def head_index(self) -> np.ndarray:
+        """Key-value head of each place of heads in a column, (width, heads_per_column); -1 where there is none."""
+        column = np.arange(self.mapping.width) // self.segment
+        heads = column[:, None] * self.heads_per_column + np.arange(self.heads_per_column)
+        return np.where(heads < self.part.kv_heads, heads, -1)
+
+    @cached_property
+    def query_head_index(self) -> np.ndarray:
+        """Query head of each place of heads in a column, (width, heads_per_column, group); -1 where there is none."""
+        heads = self.head_index[..., None]
+        return np.where(heads >= 0, heads * self.group + np.arange(self.group), -1)
+
+    def _elements(self, heads: np.ndarray, features: np.ndarray, size: int) -> np.ndarray:
+        """Element of each place, (width, ... heads, features), of heads of ``size`` features; -1 where padded."""
+        features = features.reshape(len(features), *(1,) * (heads.ndim - 1), -1)
+        there = (heads[..., None] >= 0) & (features >= 0)
+        return np.where(there, heads[..., None] * size + features, -1)
+
+    @cached_property
+    def kv_index(self) -> np.ndarray:
+        """Key element of each place, (width, heads_per_column, features)."""
+        return self._elements(self.head_index, self.feature_index, self.part.head_dim)
+
+    @cached_property
+    def q_index(self) -> np.ndarray:
+        """Query element of each place, (width, heads_per_column, group, features)."""
+        return self._elements(self.query_head_index, self.feature_index, self.part.head_dim)
+
+    @cached_property
+    def v_index(self) -> np.ndarray:
+        """Value element of each place, (width, heads_per_column, value features)."""
+        return self._elements(self.head_index, self.value_index, self.part.value_dim or self.part.head_dim)
+
+    @cached_property
+    def out_index(self) -> np.ndarray:
+        """Element of what the output projection reads, (width, heads_per_column, group, value features)."""
+        return self._elements(self.query_head_index, self.value_index, self.part.value_dim or self.part.head_dim)
+
+    # -- memory -------------------------------------------------------------------------------------------------------
+    @property
+    def weights(self) -> int:
+        """Elements of the projections, their biases, the norms of heads and the sinks."""
+        hidden, part = self.mapping.hidden, self.part
+        found = hidden * sum(self.columns) + self.out * hidden
+        found += (sum(self.columns) if set("qkv") & set(part.biases) else 0) + (hidden if "o" in part.biases else 0)
+        if part.norm:
+            found += (self.q + self.kv if part.norm_whole else 2 * self.features) * (1 + part.norm.bias)
+        found += self.value_features if part.value_norm else 0
+        return found + (self.heads_per_column * self.group if part.sinks else 0)
+
+    @property
+    def slot(self) -> int:
+        """Keys and values."""
+        return self.kv + self.v
+
+    @property
+    def buffers(self) -> int:
+        """The input, queries, keys and values, and gates."""
+        return self.mapping.hidden + self.q + self.kv + self.v + (self.out if self.part.gate else 0)
+
+    @property
+    def scores(self) -> int:
+        """Scores of a token."""
+        return self.heads_per_column * self.group * self.seen_slots(self.mapping.chunk, self.mapping.slots)
+
+    def room(self) -> int:
+        """Bytes of the exponentials, of 1 over their sums, of a rotation's products, of caps and gates."""
+        m, part = self.mapping, self.part
+        rows, size, scores = m.chunk * self.heads_per_column * self.group, PRECISIONS[m.precision], m.chunk * self.scores
+        needs = [room_bytes("softcap", m.form, m.precision, scores) if part.softcap else 0,
+                 room_bytes("sigmoid_mul", m.form, m.precision, m.chunk * self.out) if part.gate else 0]
+        if m.form != "scalar":
+            needs += [room_bytes("expsub", m.form, m.precision, scores),
+                      room_bytes("one_over", m.form, "fp32", rows) + 4 * rows, math.ceil(2 * size * m.chunk * self.q)]
+        return max(needs)

@@ -1,0 +1,154 @@
+"""Which experts a token takes, and with which shares: known on every PE, because every PE keeps a piece of every expert.
+
+A column computes the scores of its experts; one sum along x gives all scores to all columns. Then each PE does the same: rounds
+of taking the largest score that is left, the lower index first of equal ones. A round is four passes over the scores: the
+largest; differences from it; those times a large number, plus the places counted down; the largest of these, which is the place.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.grid import Grid
+from wsekern.inference.steps import LayerStep, Steps, Values, find, keep, repeat, reshape, stack, take
+from wsekern.inference.weights import TileCutter
+from wsekern.ops import Gemm, Local
+from wsekern.workload.decoder import Mixture
+
+_step = partial(LayerStep, "ffn")
+
+
+def routing_steps(mapping: Grid, part: Mixture, tokens: int) -> Steps:
+    """``chosen`` (tokens * chosen) numbers of experts, and their ``shares`` (tokens, chosen), from ``h`` (tokens, hidden)."""
+    steps = [*_scores(mapping, part, tokens), *_judged(mapping, part, tokens)]
+    if part.groups > 1:
+        steps += _best_groups(part, tokens)
+    names = [f"chosen_{round}" for round in range(part.chosen)]
+    steps += [*_rounds("judged", part.experts, tokens, names, "best"), stack(names, "chosen", 1),
+              stack([f"best_{round}" for round in range(part.chosen)], "best", 1)]
+    return [*steps, *_shares(mapping, part, tokens), reshape("chosen", tokens * part.chosen)]
+
+
+def routing_tiles(mapping: Grid, part: Mixture, weights: dict[str, np.ndarray], cutter: TileCutter) -> Values:
+    """``router`` (hidden, experts of a column) and ``router_bias``; ``correction`` (1, experts) on every PE; ``router_places``:
+    where a column's scores stand among all, -1 for those of other columns."""
+    m, hidden, columns = mapping, mapping.index_y(mapping.config.hidden), mapping.index_x(part.experts)
+    tiles = {"router": cutter.matrix([weights["router"]], hidden, [columns]), "router_places": _places(m, part)}
+    if part.router_bias:
+        tiles["router_bias"] = cutter.along_x([weights["router_bias"]], [columns])[:, :, None]
+    if part.correction:
+        everywhere = np.tile(np.arange(part.experts), (m.width, 1))
+        tiles["correction"] = cutter.along_x([weights["correction"]], [everywhere])[:, :, None]
+    return tiles
+
+
+def routing_elements(mapping: Grid, part: Mixture) -> int:
+    """Elements of the weights on a PE."""
+    column = experts_of_column(mapping, part)
+    return mapping.hidden * column + (column if part.router_bias else 0) + (part.experts if part.correction else 0)
+
+
+def experts_of_column(mapping: Grid, part: Mixture) -> int:
+    """Experts whose scores one column computes."""
+    return -(-part.experts // mapping.width)
+
+
+def by_probability(part: Mixture) -> bool:
+    """Whether experts are chosen by the softmax of the scores itself, where the order of the scores would not do."""
+    return part.scores == "softmax" and (part.correction or (part.groups > 1 and part.group_best > 1))
+
+
+def _places(mapping: Grid, part: Mixture) -> np.ndarray:
+    """Which of its scores (height, width, experts) a column has of each expert; -1: none."""
+    column = experts_of_column(mapping, part)
+    place = np.arange(part.experts) - column * np.arange(mapping.width)[:, None]
+    places = np.where((place >= 0) & (place < column), place, -1)
+    return np.broadcast_to(places, (mapping.height, *places.shape))
+
+
+def _scores(mapping: Grid, part: Mixture, tokens: int) -> Steps:
+    """``all_scores`` (tokens, experts)."""
+    column = experts_of_column(mapping, part)
+    steps: Steps = [_step("router", Gemm(tokens, mapping.hidden, column), ("h", "weights.router"), "scores"),
+                    _step("router_reduce", all_reduce(mapping, tokens * column, "y"), ("scores",), "scores")]
+    if part.router_bias:
+        steps += add_bias(mapping, "ffn", "router_bias", tokens, column, "scores")
+    if part.scores == "sigmoid":
+        steps += sigmoid_steps(mapping, "ffn", "router_sigmoid", tokens, column, "scores")
+    return [*steps, take("scores", "weights.router_places", "all_scores", 1), _step("place", Local("mov", part.experts, tokens)),
+            _step("router_gather", all_reduce(mapping, tokens * part.experts, "x"), ("all_scores",), "all_scores")]
+
+
+def _judged(mapping: Grid, part: Mixture, tokens: int) -> Steps:
+    """``judged`` (tokens, experts), by which experts are chosen; ``all_scores`` become probabilities where it takes them."""
+    steps = softmax_steps(mapping, "all_scores", part.experts, tokens) if by_probability(part) else []
+    if not part.correction:
+        return [*steps, reshape("all_scores", tokens, part.experts, output="judged")]
+    return [*steps, repeat("weights.correction", "bias", 0, tokens),
+            _step("correct", Local("add", part.experts, tokens, form=mapping.form), ("all_scores", "bias"), "judged")]
+
+
+def _rounds(x: str, n: int, rows: int, names: list[str], largest: str) -> Steps:
+    """``names`` (rows,): where the largest of the ``n`` numbers of each row stand, the first one first; ``largest_<round>``."""
+    steps: Steps = []
+    for round, name in enumerate(names):
+        steps += [_step("choose", Local("rowmax", n, rows), (x,), f"{largest}_{round}"),
+                  find(x, f"{largest}_{round}", name),
+                  *(_step("find", Local(kind, n, rows)) for kind in ("sub", "fma", "rowmax"))]
+    return steps
+
+
+def _best_groups(part: Mixture, tokens: int) -> Steps:
+    """``judged`` with minus infinity for experts outside the best groups."""
+    size, rows = part.experts // part.groups, tokens * part.groups
+    within = [f"place_{round}" for round in range(part.group_best)]
+    best = [f"group_{round}" for round in range(part.groups_chosen)]
+    steps: Steps = [reshape("judged", rows, size, output="groups"), *_rounds("groups", size, rows, within, "member"),
+                    reshape("member_0", tokens, part.groups, output="groups")]
+    for round in range(1, part.group_best):
+        steps += [reshape(f"member_{round}", tokens, part.groups, output="member"),
+                  _step("judge_groups", Local("add", part.groups, tokens), ("groups", "member"), "groups")]
+    return [*steps, *_rounds("groups", part.groups, tokens, best, "winner"),
+            reshape("judged", tokens, part.groups, size), keep("judged", best), reshape("judged", tokens, part.experts),
+            _step("leave_groups", Local("mov", part.experts, tokens))]
+
+
+def _shares(mapping: Grid, part: Mixture, tokens: int) -> Steps:
+    """``shares`` (tokens, chosen) of the ``best`` scores."""
+    count, form = part.chosen, mapping.form
+    if part.scores.startswith("softmax") and not by_probability(part):
+        over_all = part.scores == "softmax" and not part.normalized
+        steps = softmax_steps(mapping, "best", count, tokens, ("all_scores", part.experts) if over_all else ("best", count))
+        steps.append(reshape("best", tokens, count, output="shares"))
+    else:
+        steps = [take("all_scores", "chosen", "shares", 1) if part.correction else
+                 reshape("best", tokens, count, output="shares")]
+        if part.normalized:
+            steps += [_step("weights_sum", Local("rowsum", count, tokens), ("shares",), "total"),
+                      _step("weights_divide", Local("rowdiv", count, tokens, form=form), ("shares", "total"), "shares")]
+    if part.scale != 1.0:
+        steps.append(_step("weights_scale", Local("scale", count, tokens, factor=part.scale), ("shares",), "shares"))
+    return steps
+
+
+def softmax_steps(mapping: Grid, x: str, n: int, rows: int, over: tuple[str, int] | None = None) -> Steps:
+    """``x`` (rows, n) = exp(x - top) over the sum of the exponentials of ``over`` (rows, m), of ``x`` itself unless given."""
+    summed, m = over or (x, n)
+    exp = partial(Local, "expsub", form=mapping.form)
+    steps: Steps = [_step("weights_top", Local("rowmax", m, rows), (summed,), "top")]
+    if summed == x:
+        steps += [_step("weights_exp", exp(n=n, count=rows), (x, "top"), x), reshape(x, rows, n, output="terms")]
+    else:
+        steps += [_step("weights_exp", exp(n=n, count=rows), (x, "top"), x),
+                  _step("weights_exp_all", exp(n=m, count=rows), (summed, "top"), "terms")]
+    return [*steps, _step("weights_sum", Local("rowsum", m, rows), ("terms",), "total"),
+            _step("weights_divide", Local("rowdiv", n, rows, form=mapping.form), (x, "total"), x)]
+
+
+def sigmoid_steps(mapping: Grid, label: str, name: str, rows: int, n: int, x: str) -> Steps:
+    """``x`` (rows, n) = 1 / (1 + exp(-x)); reads ``weights.one`` (1, 1)."""
+    step, work = partial(LayerStep, label, name), partial(Local, n=n, count=rows)
+    return [step(work("scale", factor=-1.0), (x,), x), step(work("exp", form=mapping.form), (x,), x),
+            repeat("weights.one", "ones", 0, rows), repeat("ones", "ones", 1, n),
+            step(work("add", form=mapping.form), (x, "ones"), x), step(work("reciprocal", form=mapping.form), (x,), x)]

@@ -1,0 +1,107 @@
+"""What stands outside the layers: embedding and LM head, their steps, weights and memory."""
+
+import numpy as np
+
+from wsekern.errors import InputError
+from wsekern.inference.blocks.common import PLACES, add_bias, all_reduce, norm_steps, norm_tiles, places_y
+from wsekern.inference.grid import Grid
+from wsekern.inference.steps import LayerStep, Steps, Values, last, pick, reshape, stack
+from wsekern.inference.weights import TileCutter
+from wsekern.ops import Broadcast, Gemm, Local
+from wsekern.workload.config import ModelConfig
+
+
+def check_outer(config: ModelConfig) -> None:
+    """Refuse a model whose embedding has no steps yet."""
+    if config.embedding_size and config.embedding_size != config.hidden:
+        raise InputError(f"{config.name}: a model with an embedding of another width than its layers cannot be mapped onto a "
+                         "wafer yet; expected one of the same width")
+
+
+def outer_elements(mapping: Grid) -> int:
+    """Elements of embedding, LM head, positions, norms and biases on the fullest PE."""
+    config, hidden = mapping.config, mapping.hidden
+    found = (1 if config.tied_embeddings else 2) * hidden * mapping.vocab + hidden
+    found += hidden * positions_per_column(mapping) + (mapping.vocab if config.head_bias else 0)
+    for norm in (config.embedding_norm, config.final_norm):
+        found += hidden * (norm.bias + (norm.kind == "layer")) if norm else 0
+    return found + (hidden if config.embedding_norm else 0)
+
+
+def positions_per_column(mapping: Grid) -> int:
+    """Learned positions that a column keeps."""
+    return -(-mapping.config.learned_positions // mapping.width)
+
+
+def outer_tiles(mapping: Grid, outer: dict[str, np.ndarray]) -> Values:
+    """``model.head`` and ``model.embedding`` (hidden, vocab), ``model.positions`` (hidden, positions), norms (hidden) along y,
+    and ``model.head_bias`` (1, vocab) along x."""
+    config, cutter = mapping.config, TileCutter(mapping, "model")
+    hidden, vocab = mapping.index_y(config.hidden), mapping.index_x(config.vocab)
+    tiles = {"model.head": TileCutter(mapping, "lm_head").matrix([outer["head"]], hidden, [vocab])}
+    if config.final_norm:
+        tiles |= norm_tiles(TileCutter(mapping, "model.norm"), config.final_norm, outer, "norm", "model.norm")
+    if config.embedding_norm:
+        tiles |= norm_tiles(cutter, config.embedding_norm, outer, "embedding_norm", "model.embedding_norm")
+    if config.learned_positions:
+        positions = mapping.index_x(config.learned_positions)
+        tiles["model.positions"] = cutter.matrix([outer["positions"].T], hidden, [positions])
+    if config.head_bias:
+        tiles["model.head_bias"] = cutter.along_x([outer["head_bias"]], [vocab])[:, :, None]
+    tiles["model.embedding"] = (tiles["model.head"] if config.tied_embeddings else
+                                TileCutter(mapping, "embed_tokens").matrix([outer["embedding"].T], hidden, [vocab]))
+    return tiles | outer_tables(mapping)
+
+
+def outer_tables(mapping: Grid) -> Values:
+    """What layer norms outside the layers read."""
+    norms = (mapping.config.embedding_norm, mapping.config.final_norm)
+    return {PLACES: places_y(mapping)} if any(norm and norm.kind == "layer" for norm in norms) else {}
+
+
+def embedding_steps(mapping: Grid, tokens: list[int], start: int = 0) -> Steps:
+    """Fetch one embedding per token, and one per position from ``start`` on where they are learned: the column that keeps it
+    sends its pieces along the rows. Leaves ``x``."""
+    config = mapping.config
+    steps = _fetch(mapping, "model.embedding", "embedded", tokens, mapping.vocab, "x")
+    if config.embedding_scale != 1.0:
+        scale = Local("scale", mapping.hidden, len(tokens), factor=config.embedding_scale)
+        steps.append(LayerStep("embedding", "scale", scale, ("x",), "x"))
+    if config.learned_positions:
+        positions = list(range(start, start + len(tokens)))
+        if start + len(tokens) > config.learned_positions:
+            raise InputError(f"{start + len(tokens)} tokens are more than the {config.learned_positions} positions that "
+                             f"{config.name} has learned; use a shorter prompt or ask for fewer tokens")
+        work = Local("add", mapping.hidden, len(tokens), form=mapping.form)
+        steps += [*_fetch(mapping, "model.positions", "placed", positions, positions_per_column(mapping), "placed"),
+                  LayerStep("embedding", "positions", work, ("x", "placed"), "x")]
+    if config.embedding_norm:
+        steps += norm_steps(mapping, config.embedding_norm, "embedding", len(tokens), "model.embedding_norm", "x", "x")
+    return steps
+
+
+def _fetch(mapping: Grid, table: str, name: str, rows: list[int], per_column: int, output: str) -> Steps:
+    """``output`` (rows, hidden): so many rows of a table whose columns lie along x."""
+    names = [f"{name}_{index}" for index in range(len(rows))]
+    fetch = [LayerStep("embedding", "embed", Broadcast(mapping.hidden, "x", root=row // per_column), (part,), part)
+             for part, row in zip(names, rows, strict=True)]
+    return [pick(table, names, 1, [row % per_column for row in rows]), *fetch, stack(names, output, 0)]
+
+
+def head_steps(mapping: Grid) -> Steps:
+    """Final norm and LM head of the last token of ``x``. Leaves ``logits`` (1, vocab) along x."""
+    config, vocab = mapping.config, mapping.vocab
+    norm = config.final_norm
+    normed = norm_steps(mapping, norm, "head", 1, "model.norm") if norm else [reshape("x", 1, mapping.hidden, output="h")]
+    steps = [last("x", "x", 0), *normed,
+             LayerStep("head", "logits", Gemm(1, mapping.hidden, vocab), ("h", "model.head"), "logits"),
+             LayerStep("head", "logits_reduce", all_reduce(mapping, vocab, "y"), ("logits",), "logits")]
+    if config.head_bias:
+        steps += add_bias(mapping, "head", "head_bias", 1, vocab, "logits", "model")
+    if config.logits_scale != 1.0:
+        scale = Local("scale", vocab, 1, factor=config.logits_scale)
+        steps.append(LayerStep("head", "scale", scale, ("logits",), "logits"))
+    if config.logits_softcap:
+        cap = Local("softcap", vocab, 1, factor=config.logits_softcap, form=mapping.form)
+        steps.append(LayerStep("head", "softcap", cap, ("logits",), "logits"))
+    return steps

