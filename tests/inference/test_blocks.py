@@ -43,6 +43,7 @@ BLOCKS = {
     "whole-late-norm": attention(norm=Norm(), norm_whole=True, norm_late=True),
     "temperature-without-rotation": attention(rotary=None, temperature=(0.5, 4)),
     "temperature": attention(temperature=(0.5, 4)), "softcap": attention(softcap=3.0, scale=0.4),
+    "clip": attention(clip=0.6), "clip-before-norm": attention(clip=0.6, norm=Norm(), biases="qkv"),
     "neighbors": attention(rotary=Rotary(size=10, neighbors=True)), "odd-heads": attention(rotary=None, head_dim=7),
     "some-neighbors": attention(rotary=Rotary(size=4, neighbors=True)), "one-head": attention(kv_heads=1, heads=6),
     "gelu": feed(activation="gelu"), "gelu-tanh-ungated": feed(activation="gelu_tanh", gated=False, bias=True),
@@ -88,7 +89,7 @@ def test_the_wafer_computes_what_the_reference_computes(case):
 
 @pytest.mark.parametrize(("form", "precision", "cases"), [
     ("vector", "fp16", ("sinks-in-a-window", "gate", "layer-norm-of-all-heads", "temperature", "softcap", "outer-tied")),
-    ("scalar", "fp16_fp32", ("gelu", "gated-relu2", "clamped-silu", "softcap", "gate", "outer-softcap")),
+    ("scalar", "fp16_fp32", ("gelu", "gated-relu2", "clamped-silu", "clip", "softcap", "gate", "outer-softcap")),
     ("vector", "bf16", ("gelu-tanh-ungated", "quick-gelu", "relu2", "clamped-silu", "layer-norms", "outer-head-bias")),
     ("vector", "fp32", ("alibi", "layer-norm-of-heads", "silu-ungated", "parallel-with-two-norms", "outer-learned-positions")),
 ])
@@ -116,7 +117,8 @@ def test_every_weight_is_counted_and_read(case):
 
 def test_what_has_no_steps_is_refused_by_model_and_part():
     indexer = Indexer(heads=1, head_dim=4, chosen=4)
-    for block, words in ((attention(indexer=indexer), "tiny: a model with an indexer cannot be mapped"),
+    for block, words in ((attention(q_rank=8), "compressed queries"),
+                         (attention(indexer=indexer), "tiny: a model with an indexer cannot be mapped"),
                          (attention(cache_of=1), "keys and values of another layer"), (feed(activation="xielu"), "xielu")):
         with pytest.raises(InputError, match=words):
             Mapping(ModelConfig(name="tiny", architecture="", hidden=32, vocab=93, max_context=64, blocks=(block,)), 4, 4)
@@ -124,6 +126,17 @@ def test_what_has_no_steps_is_refused_by_model_and_part():
                          embedding_size=16)
     with pytest.raises(InputError, match="an embedding of another width"):
         Mapping(narrow, 4, 4)
+
+
+def test_what_only_time_takes_into_account_is_not_executed():
+    for changes, words in (({"multipliers": (("ssm_multipliers", 2.0),)}, "ssm_multipliers"), ({"extra": 4}, "further weights"),
+                           ({"repeats": True}, "share their weights")):
+        config, weights = model("window")
+        config = replace(config, blocks=(replace(config.blocks[0], **changes),))
+        with pytest.raises(InputError, match=f"tiny cannot be executed yet: its description has .*{words}"):
+            WaferModel(config, weights, WSE3, Mapping(config, 4, 4, "fp32", 24, 4))
+        with pytest.raises(InputError, match=words):
+            ReferenceModel(config, weights)
 
 
 def test_more_tokens_than_learned_positions_are_refused():

@@ -5,12 +5,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wsekern.inference.blocks.experts import MixtureOnGrid
 from wsekern.inference.grid import Grid
 from wsekern.inference.reference import Activations
 from wsekern.inference.reference.mixture import ReferenceMixture
-from wsekern.inference.steps import View
+from wsekern.inference.steps import View, find, take
 from wsekern.machine import load_machine
 from wsekern.number_formats import narrow, widen
 from wsekern.ops import CycleEngine, FlowEngine
@@ -88,6 +90,36 @@ def placed_mixture(part: Mixture, width: int, height: int, precision: str, **opt
 
 def engines(precision: str, width: int, height: int) -> list:
     return [engine(WSE3, width, height, profile="silicon", precision=precision) for engine in (FlowEngine, CycleEngine)]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data(), st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(0, 2))
+def test_elements_are_taken_from_where_a_value_says(data, rows, n, m, width, axis):
+    """Against the plain definition, PE by PE: along the first axis, along the second one for all rows, or for each row."""
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    x = random.standard_normal((2, width, rows, n, 2)).astype(np.float32)
+    size, lead = ((rows, ()), (n, ()), (n, (rows,)))[axis]
+    places = random.integers(-1, size, (2, width, *lead, m))
+    values = {"x": x, "places": places}
+    take("x", "places", "taken", min(axis, 1)).run(values)
+    assert values["taken"].shape == ((2, width, m, n, 2) if axis == 0 else (2, width, rows, m, 2))
+    for i, j, k in np.ndindex(2, width, m):
+        for row in range(1 if axis == 0 else rows):
+            place = places[i, j, row, k] if axis == 2 else places[i, j, k]
+            found = values["taken"][i, j, k] if axis == 0 else values["taken"][i, j, row, k]
+            there = x[i, j, place] if axis == 0 else x[i, j, row, place]
+            np.testing.assert_array_equal(found, there if place >= 0 else np.zeros_like(there))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.integers(-2, 2), min_size=5, max_size=5), min_size=1, max_size=3), st.integers(1, 5))
+def test_rounds_of_find_are_a_stable_sort(rows, rounds):
+    values = {"x": np.array(rows, np.float16)[None, None]}
+    for round in range(rounds):
+        values["largest"] = values["x"].max(axis=-1)
+        find("x", "largest", f"place_{round}").run(values)
+    found = np.stack([values[f"place_{round}"][0, 0] for round in range(rounds)], axis=1)
+    np.testing.assert_array_equal(found, np.argsort(-np.array(rows), axis=1, kind="stable")[:, :rounds])
 
 
 @pytest.mark.parametrize("name", MIXTURES)

@@ -88,6 +88,4 @@ def wafer_assumptions(placement: Placement, request: Request) -> list[str]:
         assumptions.append(f"{request.context:,} positions, although {placement.config.name} knows {known:,}")
     parts = (part for block, _ in placement.config.kinds for part in parts_on_grid(placement.mapping, block))
     assumptions += dict.fromkeys(line for part in parts for line in part.assumptions())
-    if placement.config.sliding_layers:
-        assumptions.append("layers with a sliding window keep and read the whole context, as the others do")
     return assumptions

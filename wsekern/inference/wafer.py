@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.executable import check_executable
 from wsekern.inference.layer import empty_cache, layer_steps, layer_tables, layer_tiles
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps, outer_tiles
@@ -26,6 +27,7 @@ class WaferModel:
 
     def __init__(self, config: ModelConfig, weights: Weights, machine: Machine, mapping: Mapping,
                  profile: str = "silicon", threads: int = 1, engine: type[FlowEngine] = FlowEngine):
+        check_executable(config)
         mapping.check(machine)
         for block, _ in config.kinds:
             refuse_timed_only(layer_steps(mapping, block, 1, 1), config.name)

@@ -19,6 +19,7 @@ from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, join, repeat, reshape, split, take
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import BatchedGemv, Gemm, Local
+from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import FeedForward, Mixture
 
 _step = partial(LayerStep, "ffn")
@@ -44,7 +45,8 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         """Where experts lie, and how they are chosen."""
         part = self.part
         return ["every expert is spread over all columns of its region: no choice of experts is slower than another",
-                f"every PE chooses the {part.chosen} experts of a token itself, by rounds of four passes over {part.experts} scores"]
+                f"every PE chooses the {part.chosen} experts of a token itself, by rounds of four passes over {part.experts} "
+                "scores"]
 
     # -- sizes of the pieces ------------------------------------------------------------------------------------------
     @cached_property
@@ -93,8 +95,10 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         return 2 * self.part.experts + 3 * chosen + latent
 
     def room(self) -> int:
-        """Bytes of the activation."""
-        return activation_room(self.mapping, self.part.expert, self.mapping.chunk * self.part.chosen * self.width)
+        """Bytes of the activation, or of the exponentials of the scores."""
+        m, part = self.mapping, self.part
+        return max(activation_room(m, part.expert, m.chunk * part.chosen * self.width),
+                   room_bytes("expsub", m.form, m.precision, m.chunk * part.experts))
 
     # -- work ---------------------------------------------------------------------------------------------------------
     def steps(self, tokens: int, slots: int) -> Steps:
@@ -213,21 +217,22 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
 
     def _expert_tiles(self, w: BlockWeights, cutter: TileCutter) -> Values:
         """Experts one by one, each with the lines of its own features."""
-        m, part, turned = self.mapping, self.part, bool(self.part.latent)
+        m, part, turned, ups = self.mapping, self.part, bool(self.part.latent), _halves(self.part.expert, "experts")
         outer = m.index_x(part.latent) if turned else m.index_y(m.config.hidden)
-        ups, kinds = _halves(part.expert, "experts"), ("experts_gate_up", "experts_down")
-        made: dict[str, list[np.ndarray]] = {}
+        all_tiles: Values = {}
         for expert in range(part.experts):
             lines = self._lines_of(expert)
-            up = cutter.matrix([w[half][expert] for half in ups], outer, [lines] * len(ups), transposed=turned)
-            down = cutter.matrix([w["experts_down"][expert]], lines, [outer], transposed=not turned)
-            for name, tile in zip(kinds, (up, down), strict=True):
-                made.setdefault(name, []).append(tile)
+            tiles = {"gate_up": cutter.matrix([w[half][expert] for half in ups], outer, [lines] * len(ups), transposed=turned),
+                     "down": cutter.matrix([w["experts_down"][expert]], lines, [outer], transposed=not turned)}
             if part.expert.bias:
-                made.setdefault("experts_gate_up_bias", []).append(
-                    cutter.along_x([w[f"{half}_bias"][expert] for half in ups], [lines] * len(ups)))
-                made.setdefault("experts_down_bias", []).append(cutter.along_y(w["experts_down_bias"][expert], outer))
-        return {name: np.stack(tiles, axis=2) for name, tiles in made.items()}
+                tiles["gate_up_bias"] = cutter.along_x([w[f"{half}_bias"][expert] for half in ups], [lines] * len(ups))
+                tiles["down_bias"] = cutter.along_y(w["experts_down_bias"][expert], outer)
+            for name, tile in tiles.items():
+                if not expert:
+                    shape = *tile.shape[:2], part.experts, *tile.shape[2:]
+                    all_tiles[f"experts_{name}"] = np.empty(shape, tile.dtype)
+                all_tiles[f"experts_{name}"][:, :, expert] = tile
+        return all_tiles
 
     def _lines_of(self, expert: int) -> np.ndarray:
         """Feature of ``expert`` at each place of a line (lines, width); -1 where padded."""

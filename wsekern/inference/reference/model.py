@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.executable import check_executable
 from wsekern.inference.reference.attention import ReferenceAttention
 from wsekern.inference.reference.feed_forward import ReferenceFeedForward
 from wsekern.inference.reference.functions import Activations
@@ -31,6 +32,7 @@ class ReferenceModel:
     """A decoder with what its layers keep of one sequence."""
 
     def __init__(self, config: ModelConfig, weights: Weights, activations: Activations | None = None):
+        check_executable(config)
         self.config, self.outer = config, weights.outer
         self.weights = [weights.block(index) for index in range(config.layers)]
         functions, self.length = activations or Activations(), 0
