@@ -76,8 +76,7 @@ def open_weights(folder):
     return StoredWeights(open_folder(folder), load_config(folder))
 
 
-UNLIKE = {"Bloom": "attention by distance", "Phimoe": "its own choice of experts", "DeepseekV32": "the chosen tokens",
-          "Ministral3": "angles of yarn with mscale"}
+UNLIKE = {"Bloom": "attention by distance", "Phimoe": "its own choice of experts", "DeepseekV32": "the chosen tokens"}
 """Classes whose logits are not those of transformers yet, and what differs."""
 
 

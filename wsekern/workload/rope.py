@@ -14,10 +14,11 @@ Frequencies = np.ndarray
 
 
 class _Scaling:
-    """The numbers of a ``rope_scaling`` (or ``rope_parameters``) table; ``where`` names it in errors."""
+    """The numbers of a ``rope_scaling`` (or ``rope_parameters``) table; ``where`` names it in errors. ``length``: tokens of the
+    text, which some kinds look at."""
 
-    def __init__(self, rotary: Rotary, where: str):
-        self.where, self.table = where, dict(rotary.scaling)
+    def __init__(self, rotary: Rotary, where: str, length: int):
+        self.where, self.table, self.length = where, dict(rotary.scaling), length
         self.kind = self.table.get("rope_type", self.table.get("type", "default"))
 
     def number(self, key: str, default: float | None = None) -> float:
@@ -30,11 +31,12 @@ class _Scaling:
         return float(value)
 
 
-def frequencies(rotary: Rotary, where: str = "model") -> tuple[Frequencies, float]:
-    """(frequencies, factor on cosine and sine); :class:`InputError` where the scaling is unknown or incomplete."""
+def frequencies(rotary: Rotary, where: str = "model", length: int = 0) -> tuple[Frequencies, float]:
+    """(frequencies, factor on cosine and sine) in a text of ``length`` tokens; :class:`InputError` where the scaling is unknown
+    or incomplete."""
     if rotary.size % 2:
         raise InputError(f"{where}: head_dim is {rotary.size}, but rotary embedding needs an even number")
-    scaling = _Scaling(rotary, where)
+    scaling = _Scaling(rotary, where, length)
     if not isinstance(scaling.kind, str) or scaling.kind not in _KINDS:
         raise InputError(f"{where}: rope scaling {str(scaling.kind)[:60]!r} is not supported; use {', '.join(_KINDS)}")
     if scaling.number("partial_rotary_factor", 1.0) != 1:
@@ -88,13 +90,28 @@ def _yarn(frequency: Frequencies, scaling: _Scaling, rotary: Rotary) -> tuple[Fr
     return frequency * (stretched / factor + 1 - stretched), attention
 
 
+def _longrope(frequency: Frequencies, scaling: _Scaling, rotary: Rotary) -> tuple[Frequencies, float]:
+    """LongRoPE (arXiv 2402.13753): a divisor for every pair, others in texts that are longer than the original context."""
+    context = scaling.number("original_max_position_embeddings", rotary.context or None)
+    key = "long_factor" if scaling.length > context else "short_factor"
+    divisors: Any = scaling.table.get(key)
+    if not isinstance(divisors, tuple) or len(divisors) != len(frequency) or not all(
+            isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf for value in divisors):
+        raise InputError(f"{scaling.where}: rope scaling: '{key}' is {str(divisors)[:60]}, expected {len(frequency)} positive "
+                         "numbers")
+    factor = scaling.number("factor", max(rotary.context / context, 1.0))
+    usual = math.sqrt(1 + math.log(factor) / math.log(context)) if factor > 1 else 1.0
+    return frequency / np.asarray(divisors, np.float64), scaling.number("attention_factor", usual)
+
+
 _KINDS: dict[str, Callable[[Frequencies, _Scaling, Rotary], tuple[Frequencies, float]]] = {
-    "default": _unscaled, "dynamic": _unscaled, "linear": _linear, "llama3": _llama3, "yarn": _yarn}
+    "default": _unscaled, "dynamic": _unscaled, "linear": _linear, "llama3": _llama3, "yarn": _yarn,
+    "longrope": _longrope, "su": _longrope}
 
 
 def rotation(rotary: Rotary, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cosine and sine, float32 of shape (positions, size / 2)."""
-    frequency, factor = frequencies(rotary)
+    frequency, factor = frequencies(rotary, length=int(np.max(positions, initial=0)) + 1)
     # Angles are rounded to float32 as Hugging Face does, so that both agree at every position.
     angle = np.asarray(positions, np.float32)[:, None] * frequency.astype(np.float32)
     return np.cos(angle, dtype=np.float32) * np.float32(factor), np.sin(angle, dtype=np.float32) * np.float32(factor)
