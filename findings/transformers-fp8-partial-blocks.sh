@@ -47,8 +47,8 @@ except RuntimeError:
 PYTHON
 
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q --disable-pip-version-check --extra-index-url https://download.pytorch.org/whl/cpu \
-    transformers==5.24.0 torch==2.13.0+cpu accelerate==1.15.0 2>/dev/null
+"$work/venv/bin/pip" install -q --disable-pip-version-check \
+    transformers==5.24.0 torch==2.13.0 accelerate==1.15.0 2>/dev/null
 for rows in 384 576; do
     "$work/venv/bin/python" "$work/load.py" "$work/$rows" "$rows" 2>/dev/null
 done | tee "$work/seen"

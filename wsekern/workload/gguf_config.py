@@ -3,6 +3,8 @@
 Keys of metadata: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and llama.cpp's ``gguf-py/gguf/constants.py``.
 """
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ ARCHITECTURES = {
     "gpt-oss": "GptOssForCausalLM", "deepseek2": "DeepseekV3ForCausalLM", "glm4moe": "Glm4MoeForCausalLM",
     "dots1": "Dots1ForCausalLM", "bloom": "BloomForCausalLM", "ernie4_5-moe": "Ernie4_5_MoeForCausalLM",
     "minimax-m2": "MiniMaxM2ForCausalLM", "llama4": "Llama4ForCausalLM",
+    "qwen3next": "Qwen3NextForCausalLM", "qwen35": "Qwen3_5ForCausalLM", "qwen35moe": "Qwen3_5MoeForCausalLM",
 }
 """``general.architecture`` -> the class of the same shape in ``transformers``."""
 
@@ -35,7 +38,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "attention.key_length": ("head_dim",), "attention.sliding_window": ("sliding_window",),
     "attention.layer_norm_rms_epsilon": ("rms_norm_eps", "norm_eps"),
     "attention.layer_norm_epsilon": ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps"),
-    "rope.freq_base": ("rope_theta", "rotary_emb_base"), "rope.freq_base_swa": ("rope_local_base_freq",), "attn_logit_softcapping": ("attn_logit_softcapping",),
+    "rope.freq_base": ("rope_theta", "rotary_emb_base"), "rope.freq_base_swa": ("rope_local_base_freq",),
+    "attn_logit_softcapping": ("attn_logit_softcapping",),
     "final_logit_softcapping": ("final_logit_softcapping",), "attention.scale": ("attention_multiplier",),
     "embedding_scale": ("embedding_multiplier",), "residual_scale": ("residual_multiplier",),
     "expert_count": ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
@@ -47,14 +51,35 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "expert_weights_scale": ("routed_scaling_factor",), "expert_group_count": ("n_group",),
     "expert_group_used_count": ("topk_group",), "attention.q_lora_rank": ("q_lora_rank",),
     "attention.kv_lora_rank": ("kv_lora_rank",), "nextn_predict_layers": ("num_nextn_predict_layers",),
-    "use_parallel_residual": ("use_parallel_residual",),
+    "full_attention_interval": ("full_attention_interval",), "ssm.conv_kernel": ("linear_conv_kernel_dim",),
+    "ssm.state_size": ("linear_key_head_dim",), "ssm.group_count": ("linear_num_key_heads",),
+    "ssm.time_step_rank": ("linear_num_value_heads",), "use_parallel_residual": ("use_parallel_residual",),
 }
 """Key of metadata, behind the architecture -> keys of a config.json."""
 
 
 def gguf_config(file: GgufFile, name: str) -> ModelConfig:
     """Shape of the model in ``file``; :class:`InputError` where its architecture is not read."""
-    return parse_config(config_keys(file), name, str(file.path))
+    config = parse_config(config_keys(file), name, str(file.path))
+    return replace(config, quantization="" if (stored := _stored(file)) in PLAIN.values() else "gguf", weight_format=stored)
+
+
+PLAIN = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
+"""Formats of tensors that are not quantised -> number format."""
+
+
+def _stored(file: GgufFile) -> str:
+    """Number format that most weights have: integers of so many bits go for all of llama.cpp's of that size."""
+    elements: dict[str, int] = {}
+    for tensor in file.tensors.values():
+        kind = PLAIN.get(tensor.format) or ("mxfp4" if tensor.format == "MXFP4" else f"int{_bits(tensor.format)}")
+        elements[kind] = elements.get(kind, 0) + math.prod(tensor.shape)
+    return max(elements, key=lambda kind: elements[kind], default="")
+
+
+def _bits(label: str) -> int:
+    """Bits of a quantised format, as engines serve them: 4 for all that have fewer than 8."""
+    return 8 if "8" in label else 4
 
 
 def config_keys(file: GgufFile) -> dict[str, Any]:
@@ -115,7 +140,9 @@ def _rotary(file: GgufFile, given: dict[str, Any]) -> dict[str, Any]:
     Factors that divide the frequencies one by one are stored as tensors (Llama 3.1's, and longrope's for both lengths).
     """
     heads = given.get("attention.head_count")
-    size = given.get("attention.key_length") or (given.get("embedding_length", 0) // heads if type(heads) is int and heads else 0)
+    size = given.get("attention.key_length")
+    if not size and type(heads) is int and heads:
+        size = given.get("embedding_length", 0) // heads
     turned, keys = given.get("rope.dimension_count"), {}
     if type(turned) is int and type(size) is int and 0 < turned < size and "attention.kv_lora_rank" not in given:
         keys = {"partial_rotary_factor": turned / size, "rotary_pct": turned / size}
@@ -158,14 +185,18 @@ def _own(kind: str, given: dict[str, Any], keys: dict[str, Any]) -> dict[str, An
         # The file does not say it: llama.cpp, too, knows the largest of each family by its blocks.
         largest = given.get("block_count") == {"gemma2": 46, "gemma3": 62}[kind]
         return {"query_pre_attn_scalar": keys["hidden_size"] // keys["num_attention_heads"] if largest else keys["head_dim"]}
+    if kind in ("qwen3next", "qwen35", "qwen35moe"):
+        heads, inner = given.get("ssm.time_step_rank"), given.get("ssm.inner_size")
+        known = type(heads) is int and type(inner) is int and heads > 0
+        return {"norm_topk_prob": True} | ({"linear_value_head_dim": inner // heads} if known else {})
     if kind == "stablelm":
         return {"use_qkv_bias": keys["attention_bias"]}
     return {}
 
 
 def _latent(given: dict[str, Any], corrected: bool) -> dict[str, Any]:
-    """Heads of DeepSeek's latent attention: ``..._mla`` where the file states the absorbed sizes beside. Version 3 ``corrected``
-    the choice of experts, and chooses them by sigmoid."""
+    """Heads of DeepSeek's latent attention: ``..._mla`` where the file states the absorbed sizes beside. Version 3
+    ``corrected`` the choice of experts, and chooses them by sigmoid."""
     turned = given.get("rope.dimension_count", 0)
     whole = given.get("attention.key_length_mla", given.get("attention.key_length", 0))
     scores = "sigmoid" if corrected or given.get("expert_gating_func") == 2 else "softmax"
