@@ -46,8 +46,8 @@ class IndexedOnGrid(PartOnGrid[Any]):
         """What is chosen, and where it lies."""
         chosen = self.part.indexer.chosen
         return [*self.main.assumptions(),
-                f"an indexer scores every position and its best {chosen:,} are read, found {RADIX_BITS} bits a round; they lie on "
-                "rows by chance, and the expected fullest row sets the time"]
+                f"an indexer scores every position and its best {chosen:,} are read, found {RADIX_BITS} bits a round; they lie "
+                "on rows by chance, and the expected fullest row sets the time"]
 
     # -- sizes --------------------------------------------------------------------------------------------------------
     @cached_property
@@ -164,7 +164,8 @@ class IndexedOnGrid(PartOnGrid[Any]):
         """The threshold above which the chosen ones lie: a difference, its sign and a sum for each that is tried."""
         m, form, counts = self.mapping, self.mapping.form, (1 << RADIX_BITS) - 1
         compare = [("count_less", Local("sub", slots, tokens, form=form)),
-                   ("count_sign", Local("max", slots, tokens, form=form)), ("count_sum", Local("rowsum", slots, tokens))] * counts
+                   ("count_sign", Local("max", slots, tokens, form=form)),
+                   ("count_sum", Local("rowsum", slots, tokens))] * counts
         reduce = ("count_reduce", all_reduce(m, tokens * counts, "y", precision="fp32"))
         return _timed(*[*compare, reduce] * math.ceil(8 * PRECISIONS[m.precision] / RADIX_BITS))
 
