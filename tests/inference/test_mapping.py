@@ -52,7 +52,7 @@ def test_tiles_hold_the_matrix(width, height, inputs, outputs, transposed):
     vector = np.arange(1, inputs + 1, dtype=np.float32)
     first, second = (mapping.index_x, mapping.index_y) if transposed else (mapping.index_y, mapping.index_x)
     rows, columns = first(inputs), second(outputs)
-    tiles = cut_into_tiles(matrix, rows, columns, transposed)
+    tiles = cut_into_tiles([matrix], rows, [columns], transposed)
     pieces = cut_into_pieces(vector, rows)
     order = "jk,ijkn->in" if transposed else "ik,ijkn->jn"
     product = np.einsum(order, pieces, tiles).reshape(-1)

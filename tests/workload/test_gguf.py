@@ -302,3 +302,9 @@ def test_value_heads_of_linear_attention_are_put_beside_their_key_head():
     np.testing.assert_array_equal(restore("conv", conv, mixer)[:, 0], [*range(100, 112), *np.repeat(heads, 4)])
     np.testing.assert_array_equal(gguf_layout("qwen3next").restore("dt_bias", stored, mixer), stored)
     np.testing.assert_array_equal(restore("q", stored, None), stored)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("Q4_1", ("gguf", "int4")), ("Q8_0", ("gguf", "int8")), ("F16", ("", "fp16"))])
+def test_how_most_weights_are_stored(tmp_path, kind, expected):
+    config = load_config(write(tmp_path / "m.gguf", kind=gguf.GGMLQuantizationType[kind]))
+    assert (config.quantization, config.weight_format) == expected

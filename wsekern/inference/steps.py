@@ -17,8 +17,9 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.ops import FlowEngine, Operation
+from wsekern.ops.repeated import Repeated, common
 
-Values = dict[str, np.ndarray]
+Values = dict[str, np.ndarray | Repeated]
 """Named values: tiles (height, width, ...tile) in the engine's number format; ``table.positions`` is (tokens,) int."""
 
 
@@ -45,10 +46,9 @@ class LayerStep:
         engine.time(self.operation)
 
     def run(self, engine: FlowEngine, values: Values) -> None:
-        """Run this step on ``values``, to which its result is added; the clocks of ``engine`` move on."""
-        if not self.inputs:
-            return self.time(engine)
-        values[self.output] = engine.run(self.operation, *(values[name] for name in self.inputs))
+        """Add the result of this step to ``values``; no clock moves."""
+        if self.inputs:
+            values[self.output] = engine.values(self.operation, *(Repeated.of(values[name]) for name in self.inputs))
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,14 @@ class View:
 
     def run(self, values: Values) -> None:
         """Add the outputs to ``values``."""
-        made = VIEWS[self.kind](self, *(values[name] for name in self.inputs))
-        values.update(zip(self.outputs, made, strict=True))
+        if self.kind not in _OF_EACH_TILE:
+            made = VIEWS[self.kind](self, *(_full(values[name]) for name in self.inputs))
+            return values.update(zip(self.outputs, made, strict=True))
+        tiles = [Repeated.of(values[name]) for name in self.inputs]
+        held = common(tiles)
+        made = VIEWS[self.kind](self, *(tile.at(*held) for tile in tiles))
+        for name, found in zip(self.outputs, made, strict=True):
+            values[name] = Repeated(found, tiles[0].height, tiles[0].width, *held)
 
 
 Steps = list[LayerStep | View]
@@ -260,6 +266,14 @@ VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
 
 TIMED_ONLY = {"recurrence": "the values of its recurrent layers"}
 """What a list may name but nothing computes yet -> what it would give."""
+
+_OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "last"}
+"""Views that do the same on every PE, and so once for PEs that hold the same."""
+
+
+def _full(value: np.ndarray | Repeated) -> np.ndarray:
+    """What all PEs hold; as it is where nothing was said about it."""
+    return value.full() if isinstance(value, Repeated) else value
 
 
 # -- whole lists -------------------------------------------------------------------------------------------------------

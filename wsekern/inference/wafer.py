@@ -34,8 +34,8 @@ class WaferModel:
         self.config, self.mapping = config, mapping
         self.engine = engine(machine, mapping.width, mapping.height, profile=profile, precision=mapping.precision,
                              threads=threads)
+        self._model = outer_tiles(mapping, weights.outer)  # first: the largest matrices, while there is nothing beside them
         self._layers = [layer_tiles(mapping, block, weights.block(index), index) for index, block in enumerate(config.blocks)]
-        self._model = outer_tiles(mapping, weights.outer)
         self.cycles_by_part: Counter[str] = Counter()
         self.reset()
 
@@ -87,6 +87,7 @@ class WaferModel:
                 step.run(values)
             else:
                 before = self.engine.cycles
+                step.time(self.engine)
                 step.run(self.engine, values)
                 self.cycles_by_part[step.part] += self.engine.cycles - before
             for name in unused:
@@ -96,7 +97,7 @@ class WaferModel:
     def _logits(self, values: Values) -> np.ndarray:
         """Logits (vocab,) of the last token of ``x``, read from the first row of PEs by the host."""
         values |= self._model
-        logits = self._execute(head_steps(self.mapping), values, ["logits"])["logits"]
+        logits = self._execute(head_steps(self.mapping), values, ["logits"])["logits"].full()
         return widen(logits[0, :, 0].reshape(-1)[:self.config.vocab], self.mapping.precision)
 
     def _positions(self, tokens: int) -> Values:

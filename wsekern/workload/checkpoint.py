@@ -1,4 +1,4 @@
-"""A Hugging Face folder that can be executed: ``config.json``, ``*.safetensors``, and the text beside them."""
+"""A model that can be executed: a Hugging Face folder or a GGUF file, its weights and the text beside them."""
 
 import os
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from wsekern.workload.gguf_config import gguf_config
 from wsekern.workload.gguf_file import GgufFile, is_gguf
 from wsekern.workload.gguf_names import gguf_layout
 from wsekern.workload.gguf_text import gguf_settings, gguf_template, gguf_text
-from wsekern.workload.installed import installed_model
+from wsekern.workload.installed import locate
 from wsekern.workload.load import bundled_models, load_config
 from wsekern.workload.quantized import open_folder
 from wsekern.workload.rope import frequencies
@@ -57,14 +57,14 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
 
     Everything but the values of the weights is checked here: a model that does not fit should not be read for minutes first.
     """
-    path = installed_model(folder)
+    path = locate(folder)
     if is_gguf(path):
         return _load_gguf(path)
     if not os.path.isfile(path / "config.json"):
         known = f": {folder} is known by its shape only, which `wsekern compare` and `predict` take;" \
             if str(folder) in bundled_models() else ":"
         raise InputError(f"no model folder {str(folder)!r}{known} expected a folder with config.json, model.safetensors and "
-                         "tokenizer.json")
+                         "tokenizer.json, or a GGUF file")
     config = load_config(path)
     _check_rotations(config, str(path / "config.json"))
     weights, text = StoredWeights(open_folder(path), config), load_text(path, config.vocab)

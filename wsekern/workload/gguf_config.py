@@ -3,6 +3,8 @@
 Keys of metadata: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and llama.cpp's ``gguf-py/gguf/constants.py``.
 """
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,7 +60,26 @@ _KEYS: dict[str, tuple[str, ...]] = {
 
 def gguf_config(file: GgufFile, name: str) -> ModelConfig:
     """Shape of the model in ``file``; :class:`InputError` where its architecture is not read."""
-    return parse_config(config_keys(file), name, str(file.path))
+    config = parse_config(config_keys(file), name, str(file.path))
+    return replace(config, quantization="" if (stored := _stored(file)) in PLAIN.values() else "gguf", weight_format=stored)
+
+
+PLAIN = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
+"""Formats of tensors that are not quantised -> number format."""
+
+
+def _stored(file: GgufFile) -> str:
+    """Number format that most weights have: integers of so many bits go for all of llama.cpp's of that size."""
+    elements: dict[str, int] = {}
+    for tensor in file.tensors.values():
+        kind = PLAIN.get(tensor.format) or ("mxfp4" if tensor.format == "MXFP4" else f"int{_bits(tensor.format)}")
+        elements[kind] = elements.get(kind, 0) + math.prod(tensor.shape)
+    return max(elements, key=lambda kind: elements[kind], default="")
+
+
+def _bits(label: str) -> int:
+    """Bits of a quantised format, as engines serve them: 4 for all that have fewer than 8."""
+    return 8 if "8" in label else 4
 
 
 def config_keys(file: GgufFile) -> dict[str, Any]:

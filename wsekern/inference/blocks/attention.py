@@ -53,6 +53,10 @@ class AttentionOnGrid(HeadsOnGrid):
         return {f"cache.{self.prefix}keys": (heads, slots, self.features),
                 f"cache.{self.prefix}values": (heads, slots, self.value_features)}
 
+    def cache_order(self, name: str) -> tuple[int, ...]:
+        """A feature of all keys of a column, the values of a row: side by side."""
+        return (2, 1, 4, 3, 0) if name.endswith("keys") else (2, 0, 3, 1, 4)
+
     def tiles(self, weights: BlockWeights, where: str) -> Values:
         """``weights.qkv`` (hidden, :attr:`columns`) goes from y to x and ``weights.o`` (out, hidden) back; ``weights.qkv_bias``
         (1, columns), the norms of heads and ``weights.sinks`` lie along x, ``weights.o_bias`` (1, hidden) along y."""

@@ -80,6 +80,11 @@ class PartOnGrid(ABC, Generic[Described]):
         """What is kept between tokens: ``cache.*`` -> shape of its tile."""
         return {}
 
+    def cache_order(self, name: str) -> tuple[int, ...]:
+        """Axes of ``name`` of the cache (height, width, ...tile) as they lie in memory, outermost first; as they are: (). Products
+        are quick where what shares their left tile lies side by side."""
+        return ()
+
     def cache_precision(self, name: str) -> str:
         """Number format in which ``name`` of the cache is kept."""
         return self.mapping.precision

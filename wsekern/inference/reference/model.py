@@ -29,20 +29,23 @@ PARTS: dict[type, type[ReferencePart]] = {
 
 
 class ReferenceModel:
-    """A decoder with what its layers keep of one sequence."""
+    """A decoder with what its layers keep of one sequence.
 
-    def __init__(self, config: ModelConfig, weights: Weights, activations: Activations | None = None):
+    ``kept``: its weights stay in memory, in float32; else each call reads those of one block after the other.
+    """
+
+    def __init__(self, config: ModelConfig, weights: Weights, activations: Activations | None = None, kept: bool = True):
         check_executable(config)
         self.config, self.outer = config, weights.outer
-        self.weights = [weights.block(index) for index in range(config.layers)]
+        self._block = [weights.block(index) for index in range(config.layers)].__getitem__ if kept else weights.block
         functions, self.length = activations or Activations(), 0
         self._blocks = [ReferenceBlock(config, block, functions) for block in config.blocks]
 
     def forward(self, tokens: list[int]) -> np.ndarray:
         """Feed ``tokens`` (m of them) after those already seen; return logits (m, vocab)."""
         x = self._embedded(tokens)
-        for block, weights in zip(self._blocks, self.weights, strict=True):
-            x = block.forward(x, weights, self.length)
+        for index, block in enumerate(self._blocks):
+            x = block.forward(x, self._block(index), self.length)
         self.length += len(tokens)
         return self._logits(x)
 
