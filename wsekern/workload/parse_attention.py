@@ -81,7 +81,7 @@ def rotary_of(keys: Keys, family: Family, head_dim: int, kind: str = "") -> Rota
     else:
         share = given.number("partial_rotary_factor", keys.number("partial_rotary_factor", 1.0))
         if share > 1:
-            raise given.refuse("partial_rotary_factor", "a share of at most 1")
+            raise InputError(f"{keys.where}: partial_rotary_factor is {share:g}, expected a share of at most 1")
         size = head_dim if kind_of(table) == "proportional" else int(head_dim * share)
         if kind_of(table) == "proportional":
             table["partial_rotary_factor"] = share
