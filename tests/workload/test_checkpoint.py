@@ -217,7 +217,6 @@ def test_wrong_shape_missing_tensor_bad_values(folder):
     ({"partial_rotary_factor": 1.5}, ["partial_rotary_factor", "1"]),
     ({"tie_word_embeddings": "no"}, ["tie_word_embeddings"]),
     ({"quantization_config": {"quant_method": "aqlm"}}, ["aqlm"]),
-    ({"layer_types": ["full_attention"] * 2, "sliding_window": 8}, ["layer_types", "2 layers"]),
     ({"text_config": 3, "attention_bias": "x"}, ["attention_bias"]),
 ])
 def test_bad_config(folder, changes, words):
