@@ -21,8 +21,9 @@ SHAPE = dict(vocab_size=96, hidden_size=32, intermediate_size=24, num_attention_
 DELTA = dict(head_dim=8, num_hidden_layers=4, linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=8,
              linear_value_head_dim=6)
 CASES = {
-    "qwen3-next": ("Qwen3Next", DELTA | dict(num_experts=8, num_experts_per_tok=2, moe_intermediate_size=12, norm_topk_prob=True,
-                                             shared_expert_intermediate_size=12, partial_rotary_factor=0.5)),
+    "qwen3-next": ("Qwen3Next", DELTA | dict(num_experts=8, num_experts_per_tok=2, moe_intermediate_size=12,
+                                             shared_expert_intermediate_size=12, partial_rotary_factor=0.5,
+                                             norm_topk_prob=True)),
     "lfm2": ("Lfm2", dict(num_hidden_layers=3, layer_types=["conv", "full_attention", "conv"], block_auto_adjust_ff_dim=False)),
     "bamba": ("Bamba", dict(num_hidden_layers=3, attn_layer_indices=[1], mamba_n_heads=8, mamba_d_head=8, mamba_n_groups=2,
                             mamba_d_state=8, mamba_expand=2)),
