@@ -118,8 +118,8 @@ def test_every_weight_is_counted_and_read(case):
 
 def test_what_has_no_steps_is_refused_by_model_and_part():
     indexer = Indexer(heads=1, head_dim=4, chosen=4)
-    for block, words in ((attention(q_rank=8), "compressed queries"),
-                         (attention(indexer=indexer), "tiny: a model with an indexer cannot be mapped"),
+    for block, words in ((attention(q_rank=8), "tiny: a model with compressed queries"),
+                         (attention(q_rank=8, indexer=indexer), "compressed queries"),
                          (attention(cache_of=1), "keys and values of another layer"), (feed(activation="xielu"), "xielu")):
         with pytest.raises(InputError, match=words):
             Mapping(ModelConfig(name="tiny", architecture="", hidden=32, vocab=93, max_context=64, blocks=(block,)), 4, 4)
