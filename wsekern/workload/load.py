@@ -12,6 +12,7 @@ from wsekern.workload.gguf_file import GgufFile, is_gguf
 from wsekern.workload.installed import installed_model
 from wsekern.workload.json_files import read_json
 from wsekern.workload.parse import parse_config
+from wsekern.workload.stored import from_modelopt
 
 
 def bundled_models() -> list[str]:
@@ -38,4 +39,7 @@ def load_config(model: str | os.PathLike[str]) -> ModelConfig:
                          + (f"; did you mean {' or '.join(near)}?" if near else ""))
     data = read_json(path)
     name = path.parent.name if path.name == "config.json" else path.stem
+    beside = path.with_name(path.name.removesuffix("config.json") + "hf_quant_config.json")
+    if isinstance(data, dict) and not data.get("quantization_config") and os.path.isfile(beside):  # as modelopt writes it
+        data = {**data, "quantization_config": from_modelopt(read_json(beside))}
     return parse_config(data, name or "model", str(path))
