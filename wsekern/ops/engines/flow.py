@@ -1,7 +1,8 @@
 """The flow engine: runs operations for all PEs of a grid at once, values and a local clock per PE."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,16 @@ from wsekern.ops.engines.engine import Engine
 from wsekern.ops.engines.sharing import LinkWatch
 from wsekern.ops.operation import Operation
 from wsekern.ops.repeated import Repeated
+
+
+@dataclass(frozen=True, eq=False)
+class Mark:
+    """Clocks of a flow engine, cycles by cause of its row and its column of PEs, and what else moves on with operations."""
+
+    row: np.ndarray
+    column: np.ndarray
+    link_traversals: int
+    watched: tuple[Any, ...]
 
 
 class FlowEngine(Engine):
@@ -87,6 +98,25 @@ class FlowEngine(Engine):
                 self.set_clock(clocks_by_wavelet(operation, self.timing, start))
         finally:
             self.notes = known
+
+    def start(self) -> tuple[Hashable, ...] | None:
+        """All that the clocks of what comes next depend on, but for when it starts: the same operations after the same start
+        take the same cycles. None where that cannot be said shortly."""
+        watched = self._watch.start()
+        if self._grid is not None or watched is None:
+            return None
+        return watched, (self._row - self._row[0]).tobytes(), (self._column - self._column[0]).tobytes()
+
+    def mark(self) -> "Mark":
+        """Where the clocks are."""
+        return Mark(self._row.copy(), self._column.copy(), self.link_traversals, self._watch.place())
+
+    def repeat(self, before: "Mark", after: "Mark") -> None:
+        """Move the clocks on as the operations between two marks of this engine did, after the same :meth:`start`."""
+        self._row = after.row + (self._row[0] - before.row[0])
+        self._column = after.column + (self._column[0] - before.column[0])
+        self.link_traversals += after.link_traversals - before.link_traversals
+        self._watch.go_on_from(after.watched)
 
     def timing_of(self, precision: str | None) -> Timing:
         """Costs in ``precision``, the engine's own where it is None."""
