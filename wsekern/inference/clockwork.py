@@ -17,6 +17,7 @@ class _Passage:
     before: Mark
     after: Mark
     parts: Counter[str]
+    notes: dict[str, str]
 
 
 class Clockwork:
@@ -43,12 +44,15 @@ class Clockwork:
         known = self._passages.get((id(steps), start)) if start is not None else None
         if known:
             self.engine.repeat(known.before, known.after)
+            self.engine.notes |= known.notes
             self.cycles_by_part += known.parts
             return
-        before, parts = self.engine.mark(), self._time(steps)
+        before, (earlier, self.engine.notes) = self.engine.mark(), (self.engine.notes, {})
+        parts, notes = self._time(steps), self.engine.notes
+        self.engine.notes = earlier | notes
         self.cycles_by_part += parts
         if start is not None and self.engine.lines_are_alike:
-            self._passages[id(steps), start] = _Passage(steps, before, self.engine.mark(), parts)
+            self._passages[id(steps), start] = _Passage(steps, before, self.engine.mark(), parts, notes)
 
     def _time(self, steps: Steps) -> Counter[str]:
         """Cycles of each part, step by step: by how much the last PE is done later."""
