@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from wsekern.inference.steps import LayerStep, Steps
+from wsekern.inference.steps import LayerStep, Steps, Values
 from wsekern.ops import FlowEngine
 from wsekern.ops.engines.flow import Mark
 
@@ -40,6 +40,8 @@ class Clockwork:
 
     def advance(self, steps: Steps, comes_again: bool = True) -> None:
         """Move the clocks on by ``steps``, a list that does not change; one that does not come again is not remembered."""
+        if self.engine.values_take_time:
+            return
         start = self.engine.start() if comes_again else None
         known = self._passages.get((id(steps), start)) if start is not None else None
         if known:
@@ -53,6 +55,14 @@ class Clockwork:
         self.cycles_by_part += parts
         if start is not None and self.engine.lines_are_alike:
             self._passages[id(steps), start] = _Passage(steps, before, self.engine.mark(), parts, notes)
+
+    def run(self, step: LayerStep, values: Values) -> None:
+        """Run a step of a list that clocks have moved on by; those that move with values only now do."""
+        if not self.engine.values_take_time:
+            return step.run(self.engine, values)
+        before = self.engine.cycles
+        step.run(self.engine, values)
+        self.cycles_by_part[step.part] += self.engine.cycles - before
 
     def _time(self, steps: Steps) -> Counter[str]:
         """Cycles of each part, step by step: by how much the last PE is done later."""

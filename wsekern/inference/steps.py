@@ -45,9 +45,10 @@ class LayerStep:
         engine.time(self.operation)
 
     def run(self, engine: FlowEngine, values: Values) -> None:
-        """Add the result of this step to ``values``; no clock moves."""
-        if self.inputs:
-            values[self.output] = engine.values(self.operation, *(Repeated.of(values[name]) for name in self.inputs))
+        """Add the result of this step to ``values``; clocks move only where the engine moves them with values."""
+        if not self.inputs:
+            return self.time(engine) if engine.values_take_time else None
+        values[self.output] = engine.values(self.operation, *(Repeated.of(values[name]) for name in self.inputs))
 
 
 @dataclass(frozen=True)

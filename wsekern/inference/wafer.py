@@ -119,7 +119,7 @@ class WaferModel:
             if isinstance(step, View):
                 step.run(values)
             else:
-                step.run(self.engine, values)
+                self._clocks.run(step, values)
             for name in unused:
                 del values[name]
         return values

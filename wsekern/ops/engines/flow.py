@@ -42,6 +42,8 @@ class FlowEngine(Engine):
     of two operations may meet, ``notes`` says so too: run these on the cycle engine together.
     """
 
+    values_take_time = False
+
     def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", precision: str = "fp16",
                  threads: int = 1, contended: str = "bound") -> None:
         super().__init__(machine, width, height, profile, precision, threads)
