@@ -59,7 +59,7 @@ class Clockwork:
     def run(self, step: LayerStep, values: Values) -> None:
         """Run a step of a list that clocks have moved on by; those that move with values only now do."""
         if not self.engine.values_take_time:
-            return step.run(self.engine, values)
+            return step.compute(self.engine, values)
         before = self.engine.cycles
         step.run(self.engine, values)
         self.cycles_by_part[step.part] += self.engine.cycles - before
