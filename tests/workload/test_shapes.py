@@ -64,19 +64,20 @@ def test_nested_text_configuration_and_quantisation():
     assert not load_config("gpt-oss-20b").sorted_sampling and load_config("llama3-8b").sorted_sampling
 
 
-def test_missing_linear_sizes_are_named():
-    broken = raw("qwen3-next-80b-a3b")
-    del broken["linear_num_key_heads"]
+def test_missing_linear_sizes_are_those_of_the_class():
+    short = raw("qwen3-next-80b-a3b")
+    del short["linear_num_key_heads"]
+    assert parse_config(short, "x", "x").recurrents == 36 and parse_config(short, "x", "x").linear_key_size == 16 * 128
     with pytest.raises(InputError, match="linear_num_key_heads"):
-        parse_config(broken, "x", "x")
+        parse_config(short | {"linear_num_key_heads": None}, "x", "x")
 
 
 def test_hybrid_patterns_plain_feed_forwards_and_draft_layers():
-    base = {"hidden_size": 64, "num_attention_heads": 4, "vocab_size": 100, "intermediate_size": 96}
+    base = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 100, "intermediate_size": 96}
     hybrid = {**base, "architectures": ["NemotronHForCausalLM"], "hybrid_override_pattern": "M-M*-M-", "n_groups": 2,
               "ssm_state_size": 8, "mamba_num_heads": 3, "mamba_head_dim": 5}
     model = parse_config(hybrid, "x", "x")
-    assert (model.layers, model.linear_layers, model.linear_state, model.ffn) == (4, 3, 8 * 3 * 5, 96 * 2 // 3 * 3 // 4)
+    assert (model.layers, model.linear_layers, model.linear_state, model.ffn) == (7, 3, 8 * 3 * 5, 96 * 2 // 3)
     plain = parse_config({**base, "model_type": "opt", "num_hidden_layers": 2, "num_nextn_predict_layers": 1}, "x", "x")
     assert (plain.architecture, plain.ffn, plain.draft_layers) == ("OPTForCausalLM", 64, 1)
 

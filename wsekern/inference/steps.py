@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.ops import FlowEngine, Operation
 from wsekern.ops.repeated import Repeated, common
 
@@ -133,6 +134,11 @@ def first(x: str, output: str, axis: int, count: int) -> View:
     return View("first", (x,), (output,), axis, (count,))
 
 
+def window(x: str, output: str, axis: int, start: int, count: int) -> View:
+    """``count`` elements of ``x`` along ``axis`` from ``start`` on."""
+    return View("window", (x,), (output,), axis, (start, count))
+
+
 def last(x: str, output: str, axis: int) -> View:
     """The last element of ``x`` along ``axis``, which stays with size 1."""
     return View("last", (x,), (output,), axis)
@@ -164,6 +170,11 @@ def find(x: str, largest: str, output: str) -> View:
 def keep(x: str, places: Sequence[str]) -> View:
     """``x`` (rows, n, ...) with minus infinity in all of its n but those that ``places`` (rows,) name."""
     return View("keep", (x, *places), (x,))
+
+
+def timed_only(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> View:
+    """What the steps behind it need and nothing computes yet: a list with it has a time but no values."""
+    return View(kind, tuple(inputs), tuple(outputs))
 
 
 def _along(axis: int, index: int | slice) -> tuple[int | slice, ...]:
@@ -201,6 +212,11 @@ def _repeat(view: View, x: np.ndarray) -> list[np.ndarray]:
 
 def _first(view: View, x: np.ndarray) -> list[np.ndarray]:
     return [x[_along(view.axis, slice(*view.sizes))]]
+
+
+def _window(view: View, x: np.ndarray) -> list[np.ndarray]:
+    start, count = view.sizes
+    return [x[_along(view.axis, slice(start, start + count))]]
 
 
 def _last(view: View, x: np.ndarray) -> list[np.ndarray]:
@@ -250,9 +266,12 @@ def _minus_infinity(type: np.dtype) -> np.generic:
 
 VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
     "split": _split, "join": _join, "pick": _pick, "stack": _stack, "reshape": _reshape, "swap": _swap, "repeat": _repeat,
-    "first": _first, "last": _last, "append": _append, "take": _take, "find": _find, "keep": _keep,
+    "first": _first, "window": _window, "last": _last, "append": _append, "take": _take, "find": _find, "keep": _keep,
 }
 """Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
+
+TIMED_ONLY = {"recurrence": "the values of its recurrent layers"}
+"""What a list may name but nothing computes yet -> what it would give."""
 
 _OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "last"}
 """Views that do the same on every PE, and so once for PEs that hold the same."""
@@ -264,6 +283,13 @@ def _full(value: np.ndarray | Repeated) -> np.ndarray:
 
 
 # -- whole lists -------------------------------------------------------------------------------------------------------
+def refuse_timed_only(steps: Steps, model: str) -> None:
+    """Raise :class:`InputError` if ``steps`` of ``model`` have a time but no values."""
+    for step in steps:
+        if step.name in TIMED_ONLY:
+            raise InputError(f"{model} cannot be executed yet: its steps have a time, but none gives {TIMED_ONLY[step.name]}")
+
+
 def last_uses(steps: Steps, kept: Iterable[str]) -> list[tuple[LayerStep | View, tuple[str, ...]]]:
     """Each step with the names that nothing behind it reads and that are not ``kept``: their values can be dropped."""
     live, plan = set(kept), []
@@ -297,7 +323,7 @@ def _describe(step: LayerStep | View) -> tuple[str, str, str, str]:
     names = f"{', '.join(step.inputs)} -> {', '.join(step.outputs)}".strip()
     if isinstance(step, LayerStep):
         return step.part, step.name, names.removesuffix("->").strip(), str(step.operation)
-    if step.kind in ("append", "find", "keep"):
+    if step.kind in ("append", "find", "keep", *TIMED_ONLY):
         return "", step.kind, names, ""
     sizes = [str(size) for size in step.sizes]
     return "", step.kind, names, "x".join(sizes) if step.kind == "reshape" else " ".join(["axis", str(step.axis), *sizes])

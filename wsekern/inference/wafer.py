@@ -11,11 +11,12 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.inference.clockwork import Clockwork
+from wsekern.inference.executable import check_executable
 from wsekern.inference.layer import empty_cache, layer_steps, layer_tables, layer_tiles
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps, outer_tiles
 from wsekern.inference.residency import Layers, room_for_layers
-from wsekern.inference.steps import LayerStep, Steps, Values, View, last_uses
+from wsekern.inference.steps import LayerStep, Steps, Values, View, last_uses, refuse_timed_only
 from wsekern.machine import Machine
 from wsekern.number_formats import widen
 from wsekern.ops import FlowEngine
@@ -46,7 +47,10 @@ class WaferModel:
 
     def __init__(self, config: ModelConfig, weights: Weights, machine: Machine, mapping: Mapping,
                  profile: str = "silicon", threads: int = 1, engine: type[FlowEngine] = FlowEngine, memory: int | None = None):
+        check_executable(config)
         mapping.check(machine)
+        for block, _ in config.kinds:
+            refuse_timed_only(layer_steps(mapping, block, 1, 1), config.name)
         self.config, self.mapping = config, mapping
         self.engine = engine(machine, mapping.width, mapping.height, profile=profile, precision=mapping.precision,
                              threads=threads)

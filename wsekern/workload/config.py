@@ -12,8 +12,8 @@ from wsekern.workload.uniform import Uniform
 class ModelConfig(Uniform):
     """A decoder: ``blocks`` between an embedding and an LM head. All sizes are element counts.
 
-    ``embedding_size``: width of the embedding where a projection stands behind it; 0: ``hidden``. ``learned_positions``: rows of
-    a table that is added to the embedding. ``embedding_scale`` multiplies embeddings, ``logits_scale`` logits, and a cap of
+    ``embedding_size``: width of the embedding where a projection stands behind it; 0: ``hidden``. ``learned_positions``: rows
+    of a table that is added to the embedding. ``embedding_scale`` multiplies embeddings, ``logits_scale`` logits, and a cap of
     c turns a logit into c tanh(logit / c).
     """
 
@@ -33,6 +33,7 @@ class ModelConfig(Uniform):
     logits_scale: float = 1.0
     logits_softcap: float = 0.0
     extra: int = 0  # weights of anything else outside the blocks
+    extra_tables: int = 0  # weights of further tables, of which a token reads one row each (Gemma 3n)
     sorted_sampling: bool = True  # its generation_config truncates by top-p or top-k, which sorts the logits
     draft_layers: int = 0  # layers that predict tokens ahead (multi-token prediction), not counted in layers
     quantization: str = ""  # how the checkpoint is stored, where config.json says so (fp8, mxfp4, ...)
@@ -78,7 +79,8 @@ class ModelConfig(Uniform):
     @cached_property
     def heads(self) -> int:
         """Query heads of a layer; of the state, where no layer has attention; 1 where there are no heads."""
-        return max((mixer.value_heads if isinstance(mixer, Recurrent) else mixer.heads for mixer, _ in self._mixers()), default=1)
+        return max((mixer.value_heads if isinstance(mixer, Recurrent) else mixer.heads for mixer, _ in self._mixers()),
+                   default=1)
 
     @cached_property
     def kv_heads(self) -> int:
@@ -126,7 +128,7 @@ class ModelConfig(Uniform):
         """All matrix weights (norm gains and biases left out: under 0.1 %)."""
         blocks = sum(block.parameters(self.hidden) * count for block, count in self.kinds)
         tables = self.embedding_parameters * (1 if self.tied_embeddings else 2)
-        return blocks + tables + self.learned_positions * self.hidden + self._outer
+        return blocks + tables + self.extra_tables + self.learned_positions * (self.embedding_size or self.hidden) + self._outer
 
     @property
     def active_parameters(self) -> int:

@@ -1,7 +1,9 @@
 """What a decoder is made of: blocks, each of stated kinds. One description for both sides and for execution.
 
-A block is a mixer (attention or a recurrent one), a feed-forward part, or both, with the norms around them. All sizes are element
-counts. Every class counts the weights of its matrices (``parameters``: norm gains and biases are left out, under 0.1 %) and those
+A block is a mixer (attention
+                    or a recurrent one), a feed-forward part, or both, with the norms around them. All sizes are element
+counts. Every class counts the weights of its matrices (``parameters``: norm gains and biases are left out,
+                                                        under 0.1 %) and those
 that one token uses (``active_parameters``), for residual streams of ``hidden`` elements.
 """
 
@@ -41,15 +43,26 @@ class Rotary:
 
 @dataclass(frozen=True, kw_only=True)
 class Indexer:
-    """A light attention of its own that chooses the ``chosen`` tokens which the main one reads (DeepSeek sparse attention)."""
+    """A light attention of its own that chooses the ``chosen`` tokens which the main one reads (DeepSeek sparse attention).
+
+    ``shared``: there is none in this layer, which reads the choice of the nearest one before it (GLM-5.2).
+    """
 
     heads: int
     head_dim: int
     chosen: int
     query_rank: int = 0  # width of the compressed queries that it reads; 0: the residual stream
+    shared: bool = False
+
+    @property
+    def cached(self) -> int:
+        """Elements kept of every token."""
+        return 0 if self.shared else self.head_dim
 
     def parameters(self, hidden: int) -> int:
         """Weights of queries, the one key, and the weight of each head."""
+        if self.shared:
+            return 0
         return self.heads * self.head_dim * (self.query_rank or hidden) + hidden * (self.head_dim + self.heads)
 
 
@@ -61,7 +74,11 @@ class Attention:
     ``biases``: which of q, k, v, o have one. ``norm``: of queries and keys, of each head or (``norm_whole``) of all heads
     together, before the rotation unless ``norm_late``. ``scale``: of scores, 0 for 1 / sqrt(head_dim). ``gate``: outputs are
     multiplied by the sigmoid of a projection as wide as the queries. ``cache_of``: the layer (its distance back) whose keys and
-    values are read; 0: its own.
+    values are read; 0: its own. ``temperature``: (strength, positions): queries of far positions grow with the logarithm of
+    their position, in layers without rotary embedding (Llama 4) or in all (Ministral 3). ``clip``: queries, keys and values are
+    limited to it.
+    ``q_rank``: queries are compressed to it first; ``o_rank``: so is the output, each of ``o_groups`` by itself.
+    ``compression``: beyond the window, keys and values of that many tokens become one (DeepSeek-V4); 1: none.
     """
 
     heads: int
@@ -83,7 +100,12 @@ class Attention:
     alibi: bool = False
     values_are_keys: bool = False
     cache_of: int = 0
-    temperature: tuple[float, int] | None = None  # (strength, positions): queries of far positions grow (Llama 4 without RoPE)
+    temperature: tuple[float, int] | None = None
+    clip: float = 0.0
+    q_rank: int = 0
+    o_rank: int = 0
+    o_groups: int = 1
+    compression: int = 1
     indexer: Indexer | None = None
 
     @property
@@ -109,8 +131,9 @@ class Attention:
     @property
     def cached(self) -> int:
         """Elements kept of every token."""
-        own = self.kv_size + self.value_size + (self.indexer.head_dim if self.indexer else 0)
-        return 0 if self.cache_of else own
+        own = self.kv_size + (0 if self.values_are_keys and self.compression > 1 else self.value_size)
+        own += self.indexer.cached if self.indexer else 0
+        return 0 if self.cache_of else own // self.compression
 
     @property
     def reach(self) -> int:
@@ -122,7 +145,9 @@ class Attention:
         own = 0 if self.cache_of else self.kv_size + (0 if self.values_are_keys else self.value_size)
         gate = self.output_size if self.gate else 0
         indexer = self.indexer.parameters(hidden) if self.indexer else 0
-        return hidden * (self.q_size + own + gate) + self.output_size * hidden + indexer
+        query = self.q_rank * (hidden + self.q_size) if self.q_rank else hidden * self.q_size
+        output = self.o_rank * (self.output_size + self.o_groups * hidden) if self.o_rank else self.output_size * hidden
+        return query + hidden * (own + gate) + output + indexer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +180,7 @@ class LatentAttention:
     @property
     def cached(self) -> int:
         """Elements kept of every token."""
-        return self.latent + (self.indexer.head_dim if self.indexer else 0)
+        return self.latent + (self.indexer.cached if self.indexer else 0)
 
     @property
     def reach(self) -> int:
@@ -177,7 +202,8 @@ class Recurrent:
 
     ``kind``: ``gated_delta`` (Qwen3-Next), ``kimi_delta`` (a decay for each feature), ``lightning`` (MiniMax-01), ``mamba2``,
     ``mamba``, ``short_convolution`` (LFM2), ``rg_lru`` (RecurrentGemma), ``rwkv``. The state is ``value_heads`` x ``key_dim`` x
-    ``value_dim``; ``kernel`` tokens are convolved over ``convolved`` elements; ``matrices`` are its weights, ``(inputs, outputs)``
+    ``value_dim``; ``kernel`` tokens are convolved over ``convolved`` elements; ``matrices`` are its weights, ``(inputs,
+                                                                                                                 outputs)``
     each, with the residual stream as 0.
     """
 
@@ -240,11 +266,12 @@ class FeedForward:
 class Mixture:
     """A mixture of ``experts``, of which each token takes ``chosen``; all tokens take ``shared``, and ``dense`` runs beside.
 
-    ``scores``: ``softmax`` over all experts, ``softmax_chosen`` over those chosen, or ``sigmoid``. The shares of the chosen ones
-    are divided by their sum (``normalized``) and multiplied by ``scale``. ``correction``: a bias that takes part in choosing only.
+    ``scores``: ``softmax`` over all experts, ``softmax_chosen`` over those chosen, or ``sigmoid``. The shares of the chosen
+    ones are divided by their sum (``normalized``) and multiplied by ``scale``. ``correction``: a bias that takes part in
+    choosing only.
     Experts in ``groups``: only the ``groups_chosen`` best groups are looked at, judged by their best (``group_best``) experts.
-    ``latent``: experts work on a projection of the residual stream of that width. ``shared_gate``: the shared expert's output is
-    multiplied by the sigmoid of a score. ``early``: shares multiply the inputs of experts instead of their outputs (Llama 4).
+    ``latent``: experts work on a projection of the residual stream of that width. ``shared_gate``: the shared expert's output
+    is multiplied by the sigmoid of a score. ``early``: shares multiply the inputs of experts, not their outputs (Llama 4).
     """
 
     experts: int
@@ -285,9 +312,11 @@ Mixer = Attention | LatentAttention | Recurrent
 class Block:
     """One layer: ``x`` + mixer(norm(x)), then ``x`` + feed(norm(x)); either part may be missing.
 
-    Norms stand before a part, behind it (before its sum with ``x``), or both. ``parallel``: both parts read the ``x`` of the start;
-    without a norm of its own the feed-forward part shares the mixer's. ``beside``: a second mixer whose output is added to the
-    first one's (Falcon-H1). ``residual`` multiplies what is added to ``x`` (Granite). ``extra``: weights of anything else.
+    Norms stand before a part, behind it (before its sum with ``x``), or both. ``parallel``: both parts read the ``x`` of the
+    start; without a norm of its own the feed-forward part shares the mixer's. ``beside``: a second mixer whose output is added
+    to the first one's (Falcon-H1). ``residual`` multiplies what is added to ``x`` (Granite). ``extra``: weights of the rest.
+    ``repeats``: its matrices are those of an earlier block (Zamba 2). ``multipliers``: what else is scaled, by the names of
+    ``config.json`` (Falcon-H1).
     """
 
     mixer: Mixer | None = None
@@ -300,6 +329,8 @@ class Block:
     parallel: bool = False
     residual: float = 1.0
     extra: int = 0
+    repeats: bool = False
+    multipliers: tuple[tuple[str, Any], ...] = ()
 
     @property
     def mixers(self) -> tuple[Mixer, ...]:
@@ -318,6 +349,8 @@ class Block:
 
     def parameters(self, hidden: int) -> int:
         """Weights of the block's matrices."""
+        if self.repeats:
+            return self.extra
         parts = sum(mixer.parameters(hidden) for mixer in self.mixers) + self.extra
         return parts + (self.feed.parameters(hidden) if self.feed else 0)
 

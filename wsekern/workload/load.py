@@ -9,9 +9,10 @@ from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.gguf_config import gguf_config
 from wsekern.workload.gguf_file import GgufFile, is_gguf
-from wsekern.workload.installed import installed_model
+from wsekern.workload.installed import locate
 from wsekern.workload.json_files import read_json
 from wsekern.workload.parse import parse_config
+from wsekern.workload.stored import from_modelopt
 
 
 def bundled_models() -> list[str]:
@@ -26,7 +27,7 @@ def load_config(model: str | os.PathLike[str]) -> ModelConfig:
     if str(model) in bundled_models():
         resource = files("wsekern.workload") / "models" / f"{model}.json"
         return parse_config(json.loads(resource.read_text()), str(model), str(resource))
-    path = installed_model(model)
+    path = locate(model)
     if os.path.isdir(path):
         path = path / "config.json"
     if is_gguf(path):
@@ -38,4 +39,7 @@ def load_config(model: str | os.PathLike[str]) -> ModelConfig:
                          + (f"; did you mean {' or '.join(near)}?" if near else ""))
     data = read_json(path)
     name = path.parent.name if path.name == "config.json" else path.stem
+    beside = path.with_name(path.name.removesuffix("config.json") + "hf_quant_config.json")
+    if isinstance(data, dict) and not data.get("quantization_config") and os.path.isfile(beside):  # as modelopt writes it
+        data = {**data, "quantization_config": from_modelopt(read_json(beside))}
     return parse_config(data, name or "model", str(path))

@@ -64,9 +64,10 @@ def _llama3(frequency: Frequencies, scaling: _Scaling, rotary: Rotary) -> tuple[
 
 
 def _yarn(frequency: Frequencies, scaling: _Scaling, rotary: Rotary) -> tuple[Frequencies, float]:
-    """YaRN (arXiv 2309.00071): pairs that turn often in the original context keep their angle, slow ones are stretched."""
-    if {"mscale", "mscale_all_dim"} & scaling.table.keys():
-        raise InputError(f"{scaling.where}: rope scaling of type yarn with mscale is not supported; use attention_factor")
+    """YaRN (arXiv 2309.00071): pairs that turn often in the original context keep their angle, slow ones are stretched.
+
+    Its factor on cosine and sine is a quotient where ``mscale`` and ``mscale_all_dim`` are given (DeepSeek).
+    """
     factor, context = scaling.number("factor"), scaling.number("original_max_position_embeddings")
 
     def pair_that_turns(times: float) -> float:
@@ -77,7 +78,13 @@ def _yarn(frequency: Frequencies, scaling: _Scaling, rotary: Rotary) -> tuple[Fr
         first, last = math.floor(first), math.ceil(last)
     first, last = max(first, 0), min(last, rotary.size - 1)
     stretched = np.clip((np.arange(len(frequency)) - first) / (last - first or 1e-3), 0.0, 1.0)
-    attention = scaling.number("attention_factor", 0.1 * math.log(factor) + 1 if factor > 1 else 1.0)
+
+    def magnitude(weight: float) -> float:
+        return 0.1 * weight * math.log(factor) + 1 if factor > 1 else 1.0
+
+    both = bool(scaling.table.get("mscale") and scaling.table.get("mscale_all_dim"))
+    quotient = magnitude(scaling.number("mscale")) / magnitude(scaling.number("mscale_all_dim")) if both else magnitude(1.0)
+    attention = scaling.number("attention_factor", quotient)
     return frequency * (stretched / factor + 1 - stretched), attention
 
 

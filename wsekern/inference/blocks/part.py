@@ -32,6 +32,10 @@ class PartOnGrid(ABC, Generic[Described]):
         """What of the description has no steps yet, in words; empty where all of it has."""
         return ""
 
+    def assumptions(self) -> list[str]:
+        """What the time of this part takes for granted, a sentence each."""
+        return []
+
     # -- memory -------------------------------------------------------------------------------------------------------
     @property
     @abstractmethod
