@@ -6,6 +6,7 @@ import pytest
 
 from wsekern.errors import InputError
 from wsekern.workload import bundled_models, load_config
+from wsekern.workload.decoder import Recurrent
 from wsekern.workload.parse import parse_config
 
 PUBLISHED = {  # billions: all, active
@@ -34,7 +35,15 @@ def test_parameters(name):
 def test_every_bundled_shape_loads():
     for name in bundled_models():
         model = load_config(name)
-        assert 0 <= model.sliding_layers <= model.layers and 0 <= model.linear_layers < model.layers
+        assert 0 <= sliding(model) <= model.layers and 0 <= model.recurrents < model.layers
+
+
+def sliding(model):
+    return sum(bool(getattr(block.mixer, "reach", 0)) for block in model.blocks)
+
+
+def state(model):
+    return next(block.mixer.state for block in model.blocks if isinstance(block.mixer, Recurrent))
 
 
 def raw(name):
@@ -45,14 +54,14 @@ def raw(name):
 
 def test_layer_kinds():
     hybrid = load_config("nemotron-nano-9b-v2")
-    assert (hybrid.layers, hybrid.recurrents, hybrid.linear_state) == (56, 27, 128 * 128 * 80)
-    assert load_config("gpt-oss-120b").sliding_layers == 18
-    assert load_config("gemma3-27b").sliding_layers == 52
-    assert load_config("mistral-7b").sliding_layers in (0, 32)
-    assert load_config("qwen3.5-397b-a17b").linear_layers == 45
+    assert (hybrid.layers, hybrid.recurrents, state(hybrid)) == (56, 27, 128 * 128 * 80)
+    assert sliding(load_config("gpt-oss-120b")) == 18
+    assert sliding(load_config("gemma3-27b")) == 52
+    assert sliding(load_config("mistral-7b")) == 0
+    assert load_config("qwen3.5-397b-a17b").recurrents == 45
     named = raw("qwen3-next-80b-a3b") | {"layer_types": ["linear_attention"] * 40 + ["full_attention"] * 8}
-    assert parse_config(named, "x", "x").linear_layers == 40
-    assert load_config("llama4-maverick").moe_layers == 24 and load_config("llama4-scout").moe_layers == 48
+    assert parse_config(named, "x", "x").recurrents == 40
+    assert load_config("llama4-maverick").mixtures == 24 and load_config("llama4-scout").mixtures == 48
 
 
 def test_nested_text_configuration_and_quantisation():
@@ -67,7 +76,7 @@ def test_nested_text_configuration_and_quantisation():
 def test_missing_linear_sizes_are_those_of_the_class():
     short = raw("qwen3-next-80b-a3b")
     del short["linear_num_key_heads"]
-    assert parse_config(short, "x", "x").recurrents == 36 and parse_config(short, "x", "x").linear_key_size == 16 * 128
+    assert parse_config(short, "x", "x").recurrents == 36 and parse_config(short, "x", "x").blocks[0].mixer.key_size == 16 * 128
     with pytest.raises(InputError, match="linear_num_key_heads"):
         parse_config(short | {"linear_num_key_heads": None}, "x", "x")
 
@@ -77,9 +86,9 @@ def test_hybrid_patterns_plain_feed_forwards_and_draft_layers():
     hybrid = {**base, "architectures": ["NemotronHForCausalLM"], "hybrid_override_pattern": "M-M*-M-", "n_groups": 2,
               "ssm_state_size": 8, "mamba_num_heads": 3, "mamba_head_dim": 5}
     model = parse_config(hybrid, "x", "x")
-    assert (model.layers, model.linear_layers, model.linear_state, model.ffn) == (7, 3, 8 * 3 * 5, 96 * 2 // 3)
+    assert (model.layers, model.recurrents, state(model), model.blocks[1].feed.width) == (7, 3, 8 * 3 * 5, 96)
     plain = parse_config({**base, "model_type": "opt", "num_hidden_layers": 2, "num_nextn_predict_layers": 1}, "x", "x")
-    assert (plain.architecture, plain.ffn, plain.draft_layers) == ("OPTForCausalLM", 64, 1)
+    assert (plain.architecture, plain.blocks[0].feed.width, plain.draft_layers) == ("OPTForCausalLM", 96, 1)
 
 
 @pytest.mark.parametrize(("key", "value"), [

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Norm, Recurrent, Rotary
-from wsekern.workload.uniform import Uniform
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig(Uniform):
+class ModelConfig:
     """A decoder: ``blocks`` between an embedding and an LM head. All sizes are element counts.
 
     ``embedding_size``: width of the embedding where a projection stands behind it; 0: ``hidden``. ``learned_positions``: rows
