@@ -251,4 +251,5 @@ def test_parts_are_of_stated_kinds():
     model = parsed("gpt2")
     assert isinstance(model.attention, Attention) and isinstance(model.blocks[0].feed,
                                                                  FeedForward) and not model.blocks[0].feed.gated
+    assert (parsed("bloom").blocks[0].feed.activation, parsed("mpt").blocks[0].feed.activation) == ("gelu_tanh", "gelu")
     assert (parsed("arcee").blocks[0].feed.activation, parsed("phi").blocks[0].feed.bias) == ("relu2", True)

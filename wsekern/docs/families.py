@@ -6,8 +6,8 @@ from wsekern.cluster.deploy import resolve
 from wsekern.cluster.step import decode_step
 from wsekern.docs.markdown import table
 from wsekern.errors import WsekernError
+from wsekern.inference.executable import check_executable
 from wsekern.inference.mapping import Mapping
-from wsekern.workload.checkpoint import check_executable
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, LatentAttention
 from wsekern.workload.layouts import architectures
@@ -26,7 +26,7 @@ def _row(name: str) -> tuple[str, ...]:
     except WsekernError:  # a class without sizes of its own
         return (f"`{name}`", "of its keys", "", "", "", "")
     sides = (lambda: decode_step(resolve(config, "h100x8", "bf16", "stock"), 1, 1024), lambda: Mapping(config, 700, 700),
-             lambda: check_executable(config, name))
+             lambda: (check_executable(config), Mapping(config, 700, 700)))
     return (f"`{name}`", f"{config.parameters / 1e9:.1f}", _parts(config), *map(_possible, sides))
 
 

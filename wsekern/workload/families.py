@@ -77,7 +77,7 @@ class Family:
 
 
 _BIASED = (("attention_bias", "qkvo"),)
-_LAYER = Norm(kind="layer", bias=True)
+_LAYER = Norm(kind="layer", bias=True, eps=1e-5)
 _BARE = Norm(gain=False)
 _ONE_MORE = Norm(offset=1.0)
 _LLAMA = Family(biased=_BIASED, feed_bias="mlp_bias")
@@ -197,7 +197,7 @@ FAMILIES: dict[str, Family] = {
     "gpt2": replace(_OLD, rotates=False, positions=0, reader="gpt2"), "gpt_bigcode": replace(_OLD, rotates=False, positions=0),
     "gpt_neo": replace(_OLD, biases="o", rotates=False, positions=0, scale=1.0, reader="gpt_neo"),
     "bloom": replace(_OLD, rotates=False, alibi=True, embedding_norm=True),
-    "opt": replace(_OLD, norm=replace(_LAYER, eps=1e-5), biases="", biased=(("enable_bias", "qkvo"),), feed_bias="enable_bias", rotates=False, positions=2),
+    "opt": replace(_OLD, biases="", biased=(("enable_bias", "qkvo"),), feed_bias="enable_bias", rotates=False, positions=2),
     "xglm": replace(_OLD, rotates=False, embedding_scale="root"),
     "mpt": Family(norm=Norm(kind="layer", eps=1e-5), gated=False, width_factor=4, rotates=False, alibi=True, reader="mpt"),
     "falcon": Family(norm=_LAYER, biased=(("bias", "qkvo"),), feed_bias="bias", gated=False, width_factor=4, reader="falcon"),

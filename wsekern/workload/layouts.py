@@ -82,6 +82,7 @@ _ALSO: dict[str, dict[str, Any]] = {
     "laguna": {"first_k_dense_replace": 1}, "mimo_v2_flash": {"first_k_dense_replace": 1},
     "step3p7_text": {"first_k_dense_replace": 3}, "step3p5": {"first_k_dense_replace": 3},
     "kimi_linear": {"first_k_dense_replace": 1}, "jamba": {"mamba_rank": None}, "bamba": {"partial_rotary_factor": 0.5},
+    "bloom": {"hidden_act": "gelu_tanh"}, "mpt": {"hidden_act": "gelu"},
     "nemotron_h": {"layer_types": ["linear_attention", "moe", "full_attention", "mlp"]},
 }
 """Defaults that the class derives in its code."""
