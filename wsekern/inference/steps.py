@@ -46,7 +46,13 @@ class LayerStep:
         engine.time(self.operation)
 
     def run(self, engine: FlowEngine, values: Values) -> None:
-        """Add the result of this step to ``values``; no clock moves."""
+        """Run this step on ``values``, to which its result is added; the clocks of ``engine`` move on."""
+        if not (self.inputs and engine.values_take_time):
+            self.time(engine)
+        self.compute(engine, values)
+
+    def compute(self, engine: FlowEngine, values: Values) -> None:
+        """Add the result of this step to ``values``; clocks move only where the engine moves them with values."""
         if self.inputs:
             values[self.output] = engine.values(self.operation, *(Repeated.of(values[name]) for name in self.inputs))
 
