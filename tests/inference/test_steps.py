@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wsekern.inference.steps
+from wsekern.errors import InputError
 from wsekern.inference.layer import layer_cache, layer_steps, layer_tiles
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
@@ -64,10 +65,14 @@ def test_every_name_is_made_before_it_is_read_and_every_weight_is_read(make_mode
     assert not unmade(head_steps(mapping), ["model.norm", "model.head"])
 
 
-@pytest.mark.parametrize("config", [config for config in map(load_config, bundled_models())
-                                    if not config.latent and not config.recurrents], ids=lambda config: config.name)
-def test_layers_of_all_models_that_can_be_mapped_name_what_they_read(config):
-    mapping = Mapping(config, 64, 64)
+@pytest.mark.parametrize("name", bundled_models())
+def test_layers_of_all_models_that_can_be_mapped_name_what_they_read(name):
+    config = load_config(name)
+    try:
+        mapping = Mapping(config, 64, 64)
+    except InputError as error:
+        assert "cannot be mapped onto a wafer yet" in str(error)
+        return
     for block, _ in config.kinds:
         missing = unmade(layer_steps(mapping, block, 2, 3), layer_cache(mapping, block))
         assert all(name.startswith("weights.") for name in missing), missing
