@@ -14,6 +14,7 @@ from wsekern.inference.step_times import time_layers
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine
 from wsekern.ops.engines.both import BothEngines
+from wsekern.ops.repeated import Repeated
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Norm, Recurrent
 
@@ -168,3 +169,13 @@ def test_users_fill_blocks_of_rows_before_any_holds_two():
     full, more = (mixers_on_grid(Mapping(config, 8, 48, users=users), block)[0].state for users in (blocks, blocks + 1))
     assert blocks > 2 and one.state <= full * blocks < one.state + blocks
     assert 2 * one.state <= more * (blocks + 1) < 2 * one.state + blocks + 1
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("grid", [(3, 2), (9, 5), (26, 7)])
+def test_every_weight_and_all_that_is_kept_is_counted(name, grid):
+    config, weights = model_of(PARTS[name], layers=1)
+    part, = mixers_on_grid(Mapping(config, *grid), config.blocks[0])
+    tiles = [Repeated.of(tile).full() for tile in part.tiles(weights.block(0), "here").values()]
+    assert sum(tile[0, 0].size for tile in tiles) == part.weights
+    assert sum(np.prod(shape) for shape in part.cache().values()) == part.state

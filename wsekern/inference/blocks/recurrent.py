@@ -78,7 +78,13 @@ class RecurrentOnGrid(PartOnGrid[Recurrent]):
     def weights(self) -> int:
         """Elements of both projections and of the convolution, with biases."""
         hidden, bias = self.mapping.hidden, (sum(self.sizes) + self.mapping.hidden if self.part.bias else 0)
-        return hidden * sum(self.sizes) + self.output * hidden + (self.part.kernel + 1) * self.convolved + bias
+        taps = self.part.kernel + self.has_conv_bias
+        return hidden * sum(self.sizes) + self.output * hidden + taps * self.convolved + bias
+
+    @property
+    def has_conv_bias(self) -> bool:
+        """Whether something is added behind the convolution."""
+        return self.part.bias
 
     @property
     @abstractmethod
@@ -285,8 +291,8 @@ class HeadsOnGrid(RecurrentOnGrid):
     # -- memory, weights ----------------------------------------------------------------------------------------------
     @property
     def weights(self) -> int:
-        """Elements of the matrices, of what is kept of each head, and of the one that takes a row's features."""
-        return super().weights + 3 * self.heads + self.values + self.key_features * self.row_features + 2 * self.row_features
+        """Also two numbers of each head, and the matrix that takes a row's features."""
+        return super().weights + 2 * self.heads + self.key_features * self.row_features
 
     @property
     def state(self) -> int:

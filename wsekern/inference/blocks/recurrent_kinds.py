@@ -25,6 +25,11 @@ class GatedDeltaOnGrid(HeadsOnGrid):
         """Keys twice, values twice, heads twice."""
         return (self.key_index,) * 2 + (self.value_index,) * 2 + (self.head_index,) * 2
 
+    @property
+    def weights(self) -> int:
+        """Also the norm of a head, and the gains of queries and keys."""
+        return super().weights + self.features + 2 * self.row_features
+
     def tiles(self, weights: BlockWeights, where: str) -> Values:
         """Projections, heads, ``weights.state_norm`` (features), and the gains of queries and keys (row features)."""
         w, features = self.own(weights), self.row_features
@@ -101,8 +106,13 @@ class Mamba2OnGrid(HeadsOnGrid):
 
     @property
     def weights(self) -> int:
-        """Also the norm of every value feature."""
-        return super().weights + self.values
+        """Also the skip of every value feature, and its norm."""
+        return super().weights + (2 if self.part.norm else 1) * self.values
+
+    @property
+    def has_conv_bias(self) -> bool:
+        """It has one, of zeros where the model has none."""
+        return True
 
     def tiles(self, weights: BlockWeights, where: str) -> Values:
         """Projections, heads, ``weights.state_norm`` (key heads, values of one) and ``weights.skip`` (1, values)."""
