@@ -6,6 +6,7 @@ patterns because numpy has no such type; ``u32`` words, which are moved and neve
 
 import numpy as np
 
+from wsekern._common import floats_to_halves, halves_to_floats
 from wsekern.errors import InputError
 
 NUMPY_DTYPES = {"fp32": np.float32, "fp16": np.float16, "fp16_fp32": np.float16, "bf16": np.uint16, "u32": np.uint32}
@@ -24,19 +25,50 @@ def round_bf16(values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), np.uint16(0x7FC0), rounded)
 
 
+def widen_half(halves: np.ndarray) -> np.ndarray:
+    """fp16 as float32, its axes in memory as they were."""
+    source = _in_memory_order(halves)
+    wide = np.empty(source.shape, np.float32)
+    halves_to_floats(source.reshape(-1).view(np.uint16), wide.reshape(-1))
+    return _axes_back(wide, halves)
+
+
+def round_half(values: np.ndarray) -> tuple[np.ndarray, bool]:
+    """float32 rounded to nearest even fp16, its axes in memory as they were; and whether all of that is finite."""
+    source = _in_memory_order(values.astype(np.float32, copy=False))
+    half = np.empty(source.shape, np.float16)
+    finite = floats_to_halves(source.reshape(-1), half.reshape(-1).view(np.uint16))
+    return _axes_back(half, values), finite
+
+
+def _order(array: np.ndarray) -> list[int]:
+    return sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+
+
+def _in_memory_order(array: np.ndarray) -> np.ndarray:
+    """``array`` with its axes as they lie in memory, contiguous."""
+    return np.ascontiguousarray(array.transpose(_order(array)))
+
+
+def _axes_back(made: np.ndarray, array: np.ndarray) -> np.ndarray:
+    """``made`` of ``array`` in memory order, with the axes of ``array``."""
+    return made.transpose(np.argsort(_order(array)))
+
+
 def narrow(values: np.ndarray, precision: str, what: str) -> np.ndarray:
     """``values`` (float32) in ``precision``; :class:`InputError`, naming ``what``, where fp16 cannot hold them."""
     if precision == "fp32":
         return values
     if precision == "bf16":
         return round_bf16(values).reshape(values.shape)
-    with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
-    if not np.isfinite(half).all():
+    half, finite = round_half(values)
+    if not finite:
         raise InputError(f"{what} holds values beyond fp16 (largest {np.abs(values).max():.3g}); use bf16 or fp32")
     return half
 
 
 def widen(tiles: np.ndarray, precision: str) -> np.ndarray:
     """``tiles`` in ``precision`` as float32."""
-    return widen_bf16(tiles) if precision == "bf16" else tiles.astype(np.float32)
+    if precision == "bf16":
+        return widen_bf16(tiles)
+    return widen_half(tiles) if tiles.dtype == np.float16 else tiles.astype(np.float32)

@@ -2,6 +2,9 @@
 """Status codes and SIMD level, shared by all kernels."""
 import os
 
+from libc.stdint cimport uint16_t
+
+from wsekern.halves cimport wsk_floats_to_halves, wsk_halves_to_floats
 from wsekern.wsekern_simd cimport wsk_simd_supported
 from wsekern.wsekern_status cimport wsk_status_code, wsk_status_count, wsk_status_name, wsk_status_text
 
@@ -39,6 +42,23 @@ def simd_level() -> str:
 def simd_forced() -> bool:
     """Whether ``WSEKERN_SIMD`` names the level; unforced, a kernel may use more of the CPU than the level's own sets."""
     return bool(os.environ.get("WSEKERN_SIMD"))
+
+
+def halves_to_floats(const uint16_t[::1] source, float[::1] out) -> None:
+    """fp16, as 16-bit words, to fp32; as many of both."""
+    cdef int level = simd_level_code()
+    if source.shape[0]:
+        with nogil:
+            wsk_halves_to_floats(&source[0], &out[0], source.shape[0], level)
+
+
+def floats_to_halves(const float[::1] source, uint16_t[::1] out) -> bool:
+    """fp32 to fp16, rounded to nearest even, as 16-bit words, as many of both; whether all of these are finite."""
+    cdef int level = simd_level_code(), finite = 1
+    if source.shape[0]:
+        with nogil:
+            finite = wsk_floats_to_halves(&source[0], &out[0], source.shape[0], level)
+    return bool(finite)
 
 
 def status_table() -> dict[int, tuple[str, str]]:

@@ -14,26 +14,18 @@ DTYPE_CODES = {"fp32": WSK_LINE_FP32, "fp16": WSK_LINE_FP16, "fp16_fp32": WSK_LI
 OP_CODES = {"sum": WSK_LINE_SUM, "max": WSK_LINE_MAX}
 
 
-cdef wsk_line_plan line_plan(str dtype, str op, shape, str axis, int64_t segment, int64_t groups) except *:
-    cdef wsk_line_plan plan
-    cdef int64_t height, width, elements
-    height, width, elements = shape
-    plan.dtype, plan.op = DTYPE_CODES[dtype], OP_CODES[op]
-    plan.segment, plan.groups = segment, groups
-    if axis == "y":
-        plan.outer, plan.length, plan.inner = 1, height, width * elements
-    else:
-        plan.outer, plan.length, plan.inner = height, width, elements
-    return plan
+def line_values(str kind, str dtype, str op, int64_t outer, int64_t length, int64_t inner, int64_t segment, int64_t parameter,
+                bint once, const unsigned char[::1] source, unsigned char[::1] out, int threads):
+    """Values of ``allreduce`` (parameter: groups), ``reduce`` or ``broadcast`` (parameter: root) along the middle axis.
 
-
-def line_values(str kind, str dtype, str op, shape, str axis, int64_t segment, int64_t parameter,
-                const unsigned char[::1] source, unsigned char[::1] out, int threads):
-    """Values of ``allreduce`` (parameter: groups), ``reduce`` or ``broadcast`` (parameter: root) along ``axis``.
-
-    ``source`` and ``out`` are the bytes of contiguous tiles (height, width, elements). Returns a status code.
+    ``source`` and ``out`` are the bytes of contiguous (outer, length, inner); with ``once`` the out of an all-reduce is (outer,
+    independent lines, inner). Returns a status code.
     """
-    cdef wsk_line_plan plan = line_plan(dtype, op, shape, axis, segment, parameter if kind == "allreduce" else 1)
+    cdef wsk_line_plan plan
+    plan.dtype, plan.op = DTYPE_CODES[dtype], OP_CODES[op]
+    plan.outer, plan.length, plan.inner, plan.segment = outer, length, inner, segment
+    plan.groups = parameter if kind == "allreduce" else 1
+    plan.once = once and kind == "allreduce"
     cdef int level = common.simd_level_code(), status
     cdef const unsigned char *a = &source[0]
     cdef unsigned char *b = &out[0]

@@ -61,7 +61,8 @@ static int root_chain(const wsk_block *b, float *acc, int64_t begin, int64_t len
     return 1;
 }
 
-static void allreduce_segment(const wsk_block *b, int64_t begin, int64_t length, int64_t groups)
+/* The result goes to `copies` PEs from `first` on. */
+static void allreduce_segment(const wsk_block *b, int64_t begin, int64_t length, int64_t groups, int64_t first, int64_t copies)
 {
     wsk_acc acc, side;
     int64_t centre = groups / 2;
@@ -71,8 +72,8 @@ static void allreduce_segment(const wsk_block *b, int64_t begin, int64_t length,
     if (root_chain(b, side, begin, length, groups, groups - 1, centre, -1))
         b->math->merge[b->op](acc, side, b->count);
     b->math->finish(side, acc, b->count);
-    for (int64_t k = begin; k < begin + length; k++)
-        memcpy(b->out + k * b->stride, side, (size_t)b->bytes);
+    for (int64_t k = 0; k < copies; k++)
+        memcpy(b->out + (first + k) * b->stride, side, (size_t)b->bytes);
 }
 
 static void reduce_segment(const wsk_block *b, int64_t begin, int64_t length, int64_t root)
@@ -92,6 +93,14 @@ static void broadcast_segment(const wsk_block *b, int64_t begin, int64_t length,
 
 enum kind { ALLREDUCE, REDUCE, BROADCAST };
 
+/* Elements of a block: fewer than there could be where some threads would have none. */
+static int64_t block_elements(const wsk_line_plan *p, int64_t segments, int threads)
+{
+    int64_t wanted = (threads + p->outer * segments - 1) / (p->outer * segments);   /* blocks of a line */
+    int64_t block = wanted > 1 ? ((p->inner + wanted - 1) / wanted + 63) / 64 * 64 : WSK_LINE_ELEMENTS;
+    return block < WSK_LINE_LEAST ? WSK_LINE_LEAST : block < WSK_LINE_ELEMENTS ? block : WSK_LINE_ELEMENTS;
+}
+
 /* Every (line, block of elements, segment) is one piece of work, independent of all others. */
 static int run(enum kind kind, const wsk_line_plan *p, const void *in, void *out, int64_t root, int threads, int level)
 {
@@ -99,21 +108,20 @@ static int run(enum kind kind, const wsk_line_plan *p, const void *in, void *out
         return WSK_ERR_BAD_ARGUMENT;
     const wsk_line_math *math = &(level > 0 ? wsk_line_math_avx2 : wsk_line_math_base)[p->dtype];
     int64_t size = p->dtype == WSK_LINE_FP32 ? 4 : 2;
-    int64_t blocks = (p->inner + WSK_LINE_ELEMENTS - 1) / WSK_LINE_ELEMENTS;
-    int64_t segments = (p->length + p->segment - 1) / p->segment;
-    int64_t pieces = p->outer * blocks * segments;
-    (void)threads;
+    int64_t segments = (p->length + p->segment - 1) / p->segment, block = block_elements(p, segments, threads);
+    int64_t blocks = (p->inner + block - 1) / block, pieces = p->outer * blocks * segments;
+    int64_t kept = p->once ? segments : p->length;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (int64_t i = 0; i < pieces; i++) {
         int64_t begin = i % segments * p->segment, line = i / segments;
-        int64_t first = line % blocks * WSK_LINE_ELEMENTS;
+        int64_t first = line % blocks * block;
         int64_t length = begin + p->segment <= p->length ? p->segment : p->length - begin;
-        int64_t count = first + WSK_LINE_ELEMENTS <= p->inner ? WSK_LINE_ELEMENTS : p->inner - first;
-        int64_t offset = (line / blocks * p->length * p->inner + first) * size;
-        wsk_block b = { math, p->op, (const char *)in + offset, (char *)out + offset, p->inner * size, count,
-                        count * size };
+        int64_t count = first + block <= p->inner ? block : p->inner - first;
+        wsk_block b = { math, p->op, (const char *)in + (line / blocks * p->length * p->inner + first) * size,
+                        (char *)out + (line / blocks * kept * p->inner + first) * size, p->inner * size, count, count * size };
         if (kind == ALLREDUCE)
-            allreduce_segment(&b, begin, length, p->groups < length ? p->groups : length);
+            allreduce_segment(&b, begin, length, p->groups < length ? p->groups : length, p->once ? i % segments : begin,
+                              p->once ? 1 : length);
         else if (kind == REDUCE)
             reduce_segment(&b, begin, length, root < length ? root : length - 1);
         else

@@ -8,6 +8,7 @@ cdef extern from "lines.h" nogil:
     ctypedef struct wsk_line_plan:
         int dtype, op
         int64_t outer, length, inner, segment, groups
+        int once
     int wsk_line_allreduce(const wsk_line_plan *plan, const void *source, void *out, int threads, int simd_level)
     int wsk_line_reduce(const wsk_line_plan *plan, const void *source, void *out, int64_t root, int threads, int simd_level)
     int wsk_line_broadcast(const wsk_line_plan *plan, const void *source, void *out, int64_t root, int threads)

@@ -55,45 +55,59 @@ cdef enum:
     MESH_BLOCK = 4      # columns of PEs whose tiles of W mesh_gemm keeps in cache while all rows of PEs pass
     CACHES = 20 << 20   # bytes of results from which on they are not worth keeping in the caches
     NEAR = 1 << 20      # bytes of left tiles that are taken to be in a core's own caches
+    FAR = 1 << 16       # bytes of a tile of W up to which the next one is fetched while it is in use
 
 
-cdef int beginning(int dtype, Grid c, int64_t n, bint accumulate) noexcept:
+cdef int beginning(int dtype, Grid c, int64_t n, int64_t broad, bint accumulate) noexcept:
     # How a product starts and ends: onto what c holds, afresh, or afresh and past the caches.
-    cdef bint lines = dtype == WSK_TILE_FP32 and n % 16 == 0 and <size_t> c.data % 64 == 0 and c.dx % 64 == 0 and c.dy % 64 == 0
+    cdef bint lines = dtype == WSK_TILE_FP32 and n % 16 == 0 and broad % 16 == 0 and <size_t> c.data % 64 == 0
+    lines = lines and c.dx % 64 == 0 and c.dy % 64 == 0
     if accumulate:
         return WSK_TILE_ONTO
     return WSK_TILE_STREAM if lines and c.dy * c.height > CACHES else WSK_TILE_FRESH
 
 
-def gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, bint accumulate, bint transposed, int threads):
-    """c (m, n) of every PE = or += x (m, k) times w (k, n), or times the transpose of w (n, k)."""
+def gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, int64_t wide, int64_t broad, bint accumulate, bint transposed,
+         int threads):
+    """c (m, n) of every PE = or += x (m, k) times w (k, n), or times the transpose of w (n, k). ``wide``, ``broad``: elements
+    from one row of a tile of w (not transposed), of c, to the next."""
     cdef Grid gx = Grid(x), gw = Grid(w), gc = Grid(c, True)
-    cdef int64_t word = wsk_tile_bytes(dtype), share = whole_lines(WSK_TILE_ROW_PES * m * k * 4 + k * n * word)
+    cdef int64_t word = wsk_tile_bytes(dtype)
+    cdef int64_t share = whole_lines(WSK_TILE_ROW_PES * m * k * 4 + (k * n * word if transposed else 0))
     cdef int level = _product_level
-    cdef int begin = beginning(dtype, gc, n, accumulate)
+    cdef int begin = beginning(dtype, gc, n, broad, accumulate)
     cdef Py_ssize_t i
     cdef char *scratch = <char *> malloc(share * threads)
     if scratch == NULL:
         return WSK_ERR_NO_MEMORY
     for i in prange(gc.height, nogil=True, num_threads=threads, schedule="static"):
-        gemm_row(dtype, level, gx, gw, gc, i, m, k, n, begin, transposed, scratch + threadid() * share)
+        gemm_row(dtype, level, gx, gw, gc, i, m, k, n, wide, broad, begin, transposed, scratch + threadid() * share)
     free(scratch)
     return WSK_OK
 
 
+cdef int64_t ahead(Grid w) noexcept nogil:
+    # How far ahead the tiles of a product are fetched, where they are more than the caches keep: by a tile, or a part of one.
+    cdef int64_t step = w.dx if w.width > 1 else w.dy
+    if w.dy * w.height < NEAR and w.dx * w.width < NEAR:
+        return 0
+    return step if 0 < step <= FAR else FAR // 64
+
+
 cdef void gemm_row(int dtype, int level, Grid x, Grid w, Grid c, Py_ssize_t i, int64_t m, int64_t k, int64_t n,
-                   int accumulate, bint transposed, char *scratch) noexcept nogil:
+                   int64_t wide, int64_t broad, int accumulate, bint transposed, char *scratch) noexcept nogil:
     cdef wsk_tile_row row
     cdef char *columns = scratch + WSK_TILE_ROW_PES * m * k * 4
     cdef Py_ssize_t j
     row.x, row.w, row.c = x.at(i, 0), w.at(i, 0), c.at(i, 0)
     row.x_stride, row.w_stride, row.c_stride, row.count = x.dx, w.dx, c.dx, c.width
     row.m, row.k, row.n, row.accumulate, row.scratch = m, k, n, accumulate, <float *> scratch
+    row.wide, row.broad, row.far = wide, broad, ahead(w)
     row.fetch = x.dy * x.height > NEAR
     if not transposed:
         wsk_tile_gemm_row(dtype, level, &row)
         return
-    row.count = 1
+    row.count, row.wide, row.far = 1, n, 0
     for j in range(c.width):
         wsk_tile_transpose(w.at(i, j), columns, n, k, wsk_tile_bytes(dtype))
         row.x, row.w, row.c = x.at(i, j), columns, c.at(i, j)
@@ -164,7 +178,7 @@ cdef void mesh_row(int dtype, int level, Grid x, Grid c, Py_ssize_t i, Py_ssize_
         if small:
             math.gemm_small(pe, count, p, m, k, False)
         else:
-            math.gemm(<const float *const *> pe[0].x, pe[0].w, p, m, k, n, pe[0].c, False, NULL, NULL)
+            math.gemm(<const float *const *> pe[0].x, pe[0].w, p, m, k, n, n, n, pe[0].c, False, NULL, NULL, 0)
         j += count
 
 
@@ -259,7 +273,7 @@ cdef void multiply(Scores *t, Grid q, Py_ssize_t i, Py_ssize_t x, char *out) noe
     cdef const float *left = t.left
     cdef const void *right = t.keys + x * t.k * t.n * t.word
     t.products.left(q.at(i, x), t.left, t.m * t.k)
-    t.products.gemm(&left, &right, 1, t.m, t.k, t.n, out, False, NULL, NULL)
+    t.products.gemm(&left, &right, 1, t.m, t.k, t.n, t.n, t.n, out, False, NULL, NULL, 0)
     if t.wide:
         widen_in_place(t, out)
 

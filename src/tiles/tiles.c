@@ -27,11 +27,12 @@ void wsk_tile_transpose(const void *in, void *out, int64_t rows, int64_t columns
 void wsk_tile_gemm_row(int dtype, int simd_level, const wsk_tile_row *row)
 {
     const wsk_tile_products *products = wsk_tile_products_of(dtype, simd_level);
-    if (wsk_tile_is_small(simd_level, row->m, row->k, row->n)) {
+    const int whole = row->wide == row->n && row->broad == row->n;
+    if (whole && wsk_tile_is_small(simd_level, row->m, row->k, row->n)) {
         products->gemm_small_row(row);
         return;
     }
-    if (simd_level > 1 && row->m == 1 && row->n <= 8) {
+    if (whole && simd_level > 1 && row->m == 1 && row->n <= 8) {
         products->gemv_small_row(row);
         return;
     }
@@ -43,8 +44,8 @@ void wsk_tile_gemm_row(int dtype, int simd_level, const wsk_tile_row *row)
             x = row->scratch;
         }
         int64_t next = j + 1 < row->count ? j + 1 : j;
-        products->gemm(&x, &w, 1, row->m, row->k, row->n, row->c + j * row->c_stride, row->accumulate,
-                   row->fetch ? row->x + next * row->x_stride : NULL, row->w + next * row->w_stride);
+        products->gemm(&x, &w, 1, row->m, row->k, row->n, row->wide, row->broad, row->c + j * row->c_stride, row->accumulate,
+                   row->fetch ? row->x + next * row->x_stride : NULL, row->w + next * row->w_stride, row->far);
     }
 #ifdef __SSE__
     if (row->accumulate == WSK_TILE_STREAM)

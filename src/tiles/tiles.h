@@ -33,8 +33,10 @@ typedef struct {
     char *c;
     int64_t x_stride, w_stride, c_stride, count;
     int64_t m, k, n;
+    int64_t wide, broad;    /* elements from one row of a tile of w, of c, to the next; n where they follow each other */
     int accumulate;
     int fetch;          /* whether tiles have to come from memory */
+    int64_t far;        /* bytes ahead of those of w in use, to be fetched into the cache; 0: none */
     float *scratch;
 } wsk_tile_row;
 
@@ -48,9 +50,10 @@ typedef struct {
     /* c (m,n) += sum over rounds of x[r] (m,k) w[r] (k,n): one chain of fused multiply-adds per element, round by round, k
      * increasing. x: as `left` writes it. w and c: storage type. fp32: every step rounded to fp32. fp16: every step rounded
      * once to fp16. fp16_fp32, bf16: steps in fp32, rounded to the storage type after the last. `accumulate`: see above.
-     * next_x, next_w: tiles that are wanted next, to be fetched into the cache; NULL where they are there. */
-    void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
-                 int accumulate, const void *next_x, const void *next_w);
+     * wide, broad: elements from one row of w, of c, to the next. next_x, next_w: tiles that are wanted next, to be fetched
+     * into the cache; NULL where they are there. far: see wsk_tile_row. */
+    void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n,
+                 int64_t wide, int64_t broad, void *c, int accumulate, const void *next_x, const void *next_w, int64_t far);
     /* The same for the small shapes of wsk_tile_is_small, with x in the storage type, on one PE or on two at once. */
     void (*gemm_small)(const wsk_tile_rounds *pe, int count, int64_t rounds, int64_t m, int64_t k, int accumulate);
     void (*gemm_small_row)(const wsk_tile_row *row);

@@ -15,12 +15,14 @@ cdef extern from "tiles/tiles.h" nogil:
         const char *x
         const char *w
         char *c
-        int64_t x_stride, w_stride, c_stride, count, m, k, n
+        int64_t x_stride, w_stride, c_stride, count, m, k, n, wide, broad
         int accumulate, fetch
+        int64_t far
         float *scratch
     ctypedef struct wsk_tile_products:
-        void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n, void *c,
-                     int accumulate, const void *next_x, const void *next_w) noexcept nogil
+        void (*gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n,
+                     int64_t wide, int64_t broad, void *c, int accumulate, const void *next_x, const void *next_w,
+                     int64_t far) noexcept nogil
         void (*gemm_small)(const wsk_tile_rounds *pe, int count, int64_t rounds, int64_t m, int64_t k,
                            int accumulate) noexcept nogil
         void (*left)(const void *source, float *out, int64_t n) noexcept nogil

@@ -256,7 +256,7 @@ def test_machines_lists_both_sides():
     (["run", "sample", "--prompt", "x", "--grid", "9x²"], ["WIDTHxHEIGHT"]),
     (["run", "sample", "--prompt", "x", "--threads", "100000"], ["threads", "1,024"]),
     (["run", "sample", "--prompt", "x", "--seed", "-1"], ["seed"]),
-    (["run", "sample", "--prompt", "x", "--top-p", "nan"], ["top_p"]),
+    (["run", "sample", "--prompt", "x", "--top-p", "nan"], ["top-p"]),
     (["run", "llama3-8b", "--prompt", "x"], ["shape only", "config.json"]),
     (["run", "sample", "--prompt", "x", "--json", ""], ["name of a file"]),
     (["run", "sample", "--prompt", "x", "--json", "/"], ["name of a file"]),

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from wsekern.cli.sampling import printable
 from wsekern.workload.sample import sample_path
 
 TEMPLATE = "{% for m in messages %}{{ m.content }}{{ '. ' if m.role == 'user' else ' ' }}{% endfor %}"
@@ -105,16 +106,17 @@ class Terminal:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.execv(sys.executable, [sys.executable, "-m", "wsekern.cli", *arguments])
-        self.seen = ""
+        self._waiting = ""
 
     def until(self, words: str, seconds: float = 60) -> str:
         """What comes, up to ``words``."""
-        end, found = time.monotonic() + seconds, ""
-        while words not in found:
-            assert time.monotonic() < end, f"{words!r} did not come: {found[-500:]!r}"
+        end = time.monotonic() + seconds
+        while words not in self._waiting:
+            assert time.monotonic() < end, f"{words!r} did not come: {self._waiting[-500:]!r}"
             if select.select([self._fd], [], [], 0.1)[0]:
-                found += os.read(self._fd, 1024).decode(errors="replace")
-        return found
+                self._waiting += os.read(self._fd, 1024).decode(errors="replace")
+        found, _, self._waiting = self._waiting.partition(words)
+        return found + words
 
     def type(self, text: str) -> None:
         """Keys."""
@@ -128,8 +130,7 @@ class Terminal:
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_chat_on_a_terminal(model):
     terminal = Terminal("chat", str(model), "--tokens", "400", "--context", "480", "--precision", "fp32")
-    terminal.until("Ctrl-D ends")
-    terminal.until("> ")
+    terminal.until("\n> ")
     terminal.type("The fox\r")
     terminal.until("The fox")
     time.sleep(1.5)
@@ -138,9 +139,21 @@ def test_chat_on_a_terminal(model):
     assert "here]" in seen or "(stopped)" in seen
     time.sleep(0.5)  # readline is listening
     terminal.type("\x03")
-    assert "Ctrl-D ends" in terminal.until("> ")
+    assert "Ctrl-D ends" in terminal.until("\n> ")
     terminal.type("\x04")
     assert terminal.code() == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_run_writes_on_a_terminal_as_it_comes():
+    terminal = Terminal("run", "sample", "--prompt", "The fox", "--tokens", "3")
+    seen = terminal.until("plain reference")
+    assert seen.count("The fox") == 1 and seen.index("The fox") < seen.index("tokens/s")
+    assert terminal.code() == 0
+
+
+def test_a_terminal_gets_no_control_characters():
+    assert printable("a\x1b[31m\n\t\x9bé👩\u200d🔬\r") == "a[31m\n\té👩\u200d🔬"
 
 
 def test_evaluate_prints_a_row_for_each_arithmetic(wsekern):
@@ -151,6 +164,7 @@ def test_evaluate_prints_a_row_for_each_arithmetic(wsekern):
     assert [(row["precision"], row["weights"]) for row in data["rows"]] == [
         ("fp32", "stored"), ("fp32", "int4"), ("bf16", "stored"), ("bf16", "int4")]
     assert data["rows"][0]["perplexity"] == pytest.approx(data["exact_perplexity"], rel=1e-5)
+    assert set(data["weight_formats"]) == {"int4"} and "32 inputs" in data["weight_formats"]["int4"]
     assert abs(data["rows"][1]["nats_above_exact"]) > abs(data["rows"][0]["nats_above_exact"])
 
 

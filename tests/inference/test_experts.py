@@ -1,15 +1,18 @@
 """Mixtures of experts on the wafer against the plain reference, on both engines."""
 
+
 import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wsekern.inference.blocks.experts import MixtureOnGrid
 from wsekern.inference.grid import Grid
 from wsekern.inference.reference import Activations
 from wsekern.inference.reference.mixture import ReferenceMixture
-from wsekern.inference.steps import View
+from wsekern.inference.steps import View, find, take
 from wsekern.machine import load_machine
 from wsekern.number_formats import narrow, widen
 from wsekern.ops import CycleEngine, FlowEngine
@@ -89,6 +92,36 @@ def engines(precision: str, width: int, height: int) -> list:
     return [engine(WSE3, width, height, profile="silicon", precision=precision) for engine in (FlowEngine, CycleEngine)]
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.data(), st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(0, 2))
+def test_elements_are_taken_from_where_a_value_says(data, rows, n, m, width, axis):
+    """Against the plain definition, PE by PE: along the first axis, along the second one for all rows, or for each row."""
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    x = random.standard_normal((2, width, rows, n, 2)).astype(np.float32)
+    size, lead = ((rows, ()), (n, ()), (n, (rows,)))[axis]
+    places = random.integers(-1, size, (2, width, *lead, m))
+    values = {"x": x, "places": places}
+    take("x", "places", "taken", min(axis, 1)).run(values)
+    assert values["taken"].shape == ((2, width, m, n, 2) if axis == 0 else (2, width, rows, m, 2))
+    for i, j, k in np.ndindex(2, width, m):
+        for row in range(1 if axis == 0 else rows):
+            place = places[i, j, row, k] if axis == 2 else places[i, j, k]
+            found = values["taken"][i, j, k] if axis == 0 else values["taken"][i, j, row, k]
+            there = x[i, j, place] if axis == 0 else x[i, j, row, place]
+            np.testing.assert_array_equal(found, there if place >= 0 else np.zeros_like(there))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.integers(-2, 2), min_size=5, max_size=5), min_size=1, max_size=3), st.integers(1, 5))
+def test_rounds_of_find_are_a_stable_sort(rows, rounds):
+    values = {"x": np.array(rows, np.float16)[None, None]}
+    for round in range(rounds):
+        values["largest"] = values["x"].max(axis=-1)
+        find("x", "largest", f"place_{round}").run(values)
+    found = np.stack([values[f"place_{round}"][0, 0] for round in range(rounds)], axis=1)
+    np.testing.assert_array_equal(found, np.argsort(-np.array(rows), axis=1, kind="stable")[:, :rounds])
+
+
 @pytest.mark.parametrize("name", MIXTURES)
 @pytest.mark.parametrize("grid", [(4, 4), (3, 5), (9, 4)])
 def test_a_mixture_is_the_plain_one_on_both_engines(name, grid):
@@ -105,3 +138,59 @@ def test_a_mixture_is_the_plain_one_on_both_engines(name, grid):
     for step in placed.steps(TOKENS, 1):
         step.time(timed)
     np.testing.assert_array_equal(timed.clock, flow.clock)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp16_fp32", "bf16"])
+@pytest.mark.parametrize("name", ["olmoe", "gpt-oss", "deepseek-v2", "deepseek-v3", "ernie", "nemotron"])
+def test_small_floats_are_the_same_on_both_engines_and_stay_close(name, precision):
+    part, weights = MIXTURES[name], random_weights(MIXTURES[name])
+    h = np.random.default_rng(1).standard_normal((TOKENS, HIDDEN)).astype(np.float32)
+    placed, (flow, cycle) = placed_mixture(part, 4, 4, precision), engines(precision, 4, 4)
+    found = run_part(placed, weights, flow, h)
+    assert run_part(placed, weights, cycle, h).tobytes() == found.tobytes()
+    np.testing.assert_array_equal(cycle.clock, flow.clock)
+    expected = ReferenceMixture(part, Activations()).forward(h, weights, 0)
+    close = np.abs(found - expected).max(axis=1) < (0.1 if precision == "bf16" else 0.02) * np.abs(expected).max()
+    assert close.sum() >= TOKENS - 1        # a token whose scores are nearly equal may choose otherwise
+
+
+@pytest.mark.parametrize("form", ["scalar", "vector-fp32"])
+@pytest.mark.parametrize("name", ["gpt-oss", "deepseek-v3", "qwen2"])
+def test_other_forms_of_functions_give_the_same(name, form):
+    part, weights = MIXTURES[name], random_weights(MIXTURES[name])
+    h = np.random.default_rng(1).standard_normal((TOKENS, HIDDEN)).astype(np.float32)
+    placed, (flow, cycle) = placed_mixture(part, 4, 4, "fp32", activations=form), engines("fp32", 4, 4)
+    found = run_part(placed, weights, flow, h)
+    np.testing.assert_allclose(found, ReferenceMixture(part, Activations()).forward(h, weights, 0), rtol=1e-4, atol=1e-4)
+    assert run_part(placed, weights, cycle, h).tobytes() == found.tobytes()
+
+
+def test_of_equal_scores_the_lower_index_is_taken_in_every_precision():
+    part = dataclasses.replace(MIXTURES["mixtral"], experts=6, chosen=3)
+    weights = random_weights(part)
+    weights["router"][:] = weights["router"][:, :1]
+    weights["router"][:, 4] += 1
+    h = np.ones((2, HIDDEN), np.float32)
+    for precision in ("fp32", "fp16", "bf16"):
+        placed = placed_mixture(part, 4, 3, precision)
+        found = run_part(placed, weights, engines(precision, 4, 3)[0], h)
+        expected = ReferenceMixture(part, Activations()).forward(h, weights, 0)
+        np.testing.assert_allclose(found, expected, atol=0.1 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("grid", [(4, 4), (3, 5), (9, 4)])
+def test_memory_is_what_the_fullest_pe_keeps(name, grid):
+    """Not less than the weights on any PE, which fill the places of their tiles; not more than padded tiles would take."""
+    part = MIXTURES[name]
+    placed = placed_mixture(part, *grid, "fp32")
+    weights = {key: np.abs(value) + 1 for key, value in random_weights(part).items()}
+    tiles = {key: tile for key, tile in placed.tiles(weights, "").items() if not key.endswith("places")}
+    there = sum(np.count_nonzero(tile.reshape(*tile.shape[:2], -1), axis=-1) for tile in tiles.values())
+    assert there.max() <= placed.weights <= sum(tile[0, 0].size for tile in tiles.values())
+
+
+def test_what_has_no_steps_is_named():
+    softplus = dataclasses.replace(MIXTURES["mixtral"], scores="sqrt_softplus")
+    assert "softplus" in placed_mixture(softplus, 4, 4, "fp32").missing()
+    assert not any(placed_mixture(part, 4, 4, "fp32").missing() for part in MIXTURES.values())

@@ -138,7 +138,9 @@ def test_small_floats_stay_close(tiny, precision, bound):
 
 
 def test_both_engines_have_the_same_bits_and_clocks(tiny):
-    """Of a token of the prompt and one more, on a grid on which words of reductions do not meet."""
+    """Of two tokens of the prompt and one more, on a grid on which words of reductions do not meet."""
+    if TOKENS < 64 and tiny[0].architecture not in ("GPT2LMHeadModel", "Gemma2ForCausalLM", "Cohere2ForCausalLM"):
+        pytest.skip("the operations of this family are among those of others")
     models = [wafer_model(tiny, "fp16", (4, 4), 2, engine) for engine in (FlowEngine, CycleEngine)]
     logits = [[model.prefill(PROMPT[:2]), model.decode(5)] for model in models]
     for flow, cycle in zip(*logits, strict=True):

@@ -76,6 +76,14 @@ def test_the_reference_checks_what_it_is_asked_to(sample, which, tokens):
     assert done["largest_logit_difference"] is None if which == "none" else done["largest_logit_difference"] < 1e-3
 
 
+def test_the_reference_reads_weights_once_and_keeps_them_only_for_every_token(sample):
+    from wsekern.inference.reference import ReferenceModel
+
+    reading, keeping = (ReferenceModel(sample.config, sample.weights, kept=kept) for kept in (False, True))
+    for tokens in ([5, 6, 7], [8]):
+        assert (reading.forward(tokens) == keeping.forward(tokens)).all()
+
+
 def test_another_first_token_is_noticed(sample, monkeypatch):
     from wsekern.inference.generate import ReferenceModel
 

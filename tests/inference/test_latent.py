@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from tests.inference.test_experts import WSE3, engines
+from wsekern.errors import InputError
+from wsekern.inference.blocks import latent_places
 from wsekern.inference.blocks.latent import LatentOnGrid
 from wsekern.inference.grid import Grid
 from wsekern.inference.reference import Activations
@@ -14,7 +16,7 @@ from wsekern.inference.steps import View
 from wsekern.number_formats import NUMPY_DTYPES, narrow, widen
 from wsekern.ops import FlowEngine
 from wsekern.workload import uniform
-from wsekern.workload.decoder import LatentAttention, Norm, Rotary
+from wsekern.workload.decoder import Indexer, LatentAttention, Norm, Rotary
 
 HIDDEN = 14
 PART = LatentAttention(heads=5, q_rank=9, kv_rank=10, nope_dim=6, rope_dim=4, value_dim=7, norm=Norm(eps=1e-6), scale=0.4,
@@ -90,3 +92,57 @@ def test_absorbed_attention_is_the_plain_one_on_both_engines(name, grid):
         for step in placed.steps(tokens, slots):
             step.time(timed)
     np.testing.assert_array_equal(timed.clock, flow.clock)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+@pytest.mark.parametrize("most", [1, 5, 12])
+def test_heads_in_turns_attend_to_the_same(monkeypatch, most, precision):
+    weights, h = random_weights(PART), np.random.default_rng(1).standard_normal((8, HIDDEN)).astype(np.float32)
+    monkeypatch.setattr(latent_places, "MOST_SCORES", most)
+    placed, (flow, cycle) = placed_latent(PART, 4, 4, precision), engines(precision, 4, 4)
+    assert placed.turns == {1: 5, 5: 4, 12: 2}[most] and placed.heads // placed.turns == placed.scores // 4
+    found = run_chunks(placed, weights, flow, [h[:5], h[5:]])
+    assert run_chunks(placed, weights, cycle, [h[:5], h[5:]]).tobytes() == found.tobytes()
+    np.testing.assert_array_equal(cycle.clock, flow.clock)
+    expected = ReferenceLatentAttention(PART, Activations()).forward(h, weights, 0)
+    assert np.abs(found - expected).max() < {"fp32": 1e-4, "fp16": 0.05, "bf16": 0.2}[precision] * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp16_fp32", "bf16"])
+def test_small_floats_are_the_same_on_both_engines_and_stay_close(precision):
+    weights = random_weights(PART)
+    h = np.random.default_rng(1).standard_normal((8, HIDDEN)).astype(np.float32)
+    placed, (flow, cycle) = placed_latent(PART, 4, 4, precision), engines(precision, 4, 4)
+    found = run_chunks(placed, weights, flow, [h[:5], h[5:]])
+    assert run_chunks(placed, weights, cycle, [h[:5], h[5:]]).tobytes() == found.tobytes()
+    np.testing.assert_array_equal(cycle.clock, flow.clock)
+    expected = ReferenceLatentAttention(PART, Activations()).forward(h, weights, 0)
+    assert np.abs(found - expected).max() < (0.2 if precision == "bf16" else 0.05) * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("grid", [(4, 4), (3, 5), (16, 11), (9, 2)])
+def test_memory_is_what_the_fullest_pe_keeps(name, grid):
+    part, placed = PARTS[name], placed_latent(PARTS[name], *grid, "fp32")
+    weights = {key: np.abs(value) + 1 for key, value in random_weights(part).items()}
+    tiles = {key: tile for key, tile in placed.tiles(weights, "").items() if not key.endswith("places")}
+    assert placed.weights == sum(tile[0, 0].size for tile in tiles.values())
+    assert placed.slot * placed.mapping.slots == sum(np.prod(shape) for shape in placed.cache().values())
+
+
+def test_columns_beyond_one_cache_hold_copies_for_other_heads():
+    one, three = (placed_latent(PART, width, 4, "fp32") for width in (7, 21))
+    assert (one.copies, one.heads, one.features) == (1, 5, 2) and (three.copies, three.heads, three.features) == (3, 2, 2)
+    assert three.weights < one.weights and three.slot == one.slot
+
+
+def test_an_indexer_is_left_out_while_it_chooses_all_tokens():
+    part, weights = dataclasses.replace(PART, indexer=Indexer(heads=2, head_dim=4, chosen=7)), random_weights(PART)
+    h = np.random.default_rng(1).standard_normal((8, HIDDEN)).astype(np.float32)
+    placed, plain = placed_latent(part, 4, 4, "fp32"), ReferenceLatentAttention(part, Activations())
+    assert any("choose 7 of them, is left out" in line for line in placed.assumptions())
+    found = run_chunks(placed, weights, engines("fp32", 4, 4)[0], [h[:5], h[5:7]])
+    np.testing.assert_allclose(found, plain.forward(h[:7], weights, 0), rtol=1e-4, atol=1e-4)
+    for refused in (lambda: plain.forward(h[7:], weights, 7), lambda: placed.tables(7, 1, 2)):
+        with pytest.raises(InputError, match="8 tokens, of which an indexer chooses 7: the choice is not computed yet"):
+            refused()

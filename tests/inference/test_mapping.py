@@ -12,9 +12,9 @@ from wsekern.inference.grid import cut_into_pieces, cut_into_tiles
 from wsekern.inference.layer import layer_steps, parts_on_grid
 from wsekern.inference.mapping import Mapping
 from wsekern.machine import load_machine
-from wsekern.ops import Gemm
+from wsekern.ops import BatchedGemv
 from wsekern.workload import ModelConfig, load_config, uniform
-from wsekern.workload.decoder import FeedForward, LatentAttention, Mixture, Recurrent
+from wsekern.workload.decoder import FeedForward, Mixture
 
 
 def shape(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, layers=2, **more) -> ModelConfig:
@@ -52,7 +52,7 @@ def test_tiles_hold_the_matrix(width, height, inputs, outputs, transposed):
     vector = np.arange(1, inputs + 1, dtype=np.float32)
     first, second = (mapping.index_x, mapping.index_y) if transposed else (mapping.index_y, mapping.index_x)
     rows, columns = first(inputs), second(outputs)
-    tiles = cut_into_tiles(matrix, rows, columns, transposed)
+    tiles = cut_into_tiles([matrix], rows, [columns], transposed)
     pieces = cut_into_pieces(vector, rows)
     order = "jk,ijkn->in" if transposed else "ik,ijkn->jn"
     product = np.einsum(order, pieces, tiles).reshape(-1)
@@ -97,14 +97,9 @@ def test_grid_larger_than_the_wafer():
         Mapping(shape(), 800, 800).check(load_machine("wse2"))
 
 
-def test_unknown_precision_and_unmappable_model():
+def test_unknown_precision():
     with pytest.raises(InputError, match="fp12"):
         Mapping(shape(), 4, 4, "fp12")
-    latent = LatentAttention(heads=2, q_rank=0, kv_rank=8, nope_dim=4, rope_dim=2, value_dim=4)
-    linear = Recurrent(kind="gated_delta", key_heads=1, key_dim=4, value_heads=2, value_dim=4, matrices=())
-    for mixer, words in ((latent, "tiny: a model with latent attention cannot be"), (linear, "with linear attention cannot")):
-        with pytest.raises(InputError, match=words):
-            Mapping(with_parts(shape(), mixer=mixer), 4, 4)
 
 
 def test_memory_counts_every_tile():
@@ -123,7 +118,7 @@ def test_all_experts_take_room_and_only_the_chosen_ones_pass_through():
     assert moe.memory["weights"] - dense.memory["weights"] == 2 * moe.config.layers * each_layer
     steps = layer_steps(moe, moe.config.blocks[0], 3, 1)
     gemms = {step.name: step.operation for step in steps if step.name in ("gate_up", "down")}
-    assert gemms == {"gate_up": Gemm(6, moe.hidden, 2 * piece), "down": Gemm(6, piece, moe.hidden)}
+    assert gemms == {"gate_up": BatchedGemv(6, moe.hidden, 2 * piece), "down": BatchedGemv(3, 2 * piece, moe.hidden)}
 
 
 def test_shared_tokens_are_kept_once():

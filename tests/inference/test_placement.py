@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.inference.placement import place_model
+from wsekern.inference.causes import too_large_part
+from wsekern.inference.placement import _facing, place_model
 from wsekern.machine import load_machine
 from wsekern.workload import Request, load_config
 from wsekern.workload.sample import sample_path
@@ -57,6 +58,16 @@ def refusal(config, request: Request, wafers: int | None = None) -> str:
     with pytest.raises(BudgetError) as caught:
         place_model(config, request, WSE3, wafers)
     return str(caught.value)
+
+
+def test_a_wafer_is_turned_where_a_layer_fits_only_so():
+    """Llama 4 Maverick's 5,120 x 8,192 of an expert: 7 x 7.002 on 755 rows and 1,170 columns, 5 x 10.85 the other way round."""
+    maverick, llama = load_config("llama4-maverick"), load_config("llama3-8b")
+    turned = _facing(maverick, "fp16", WSE3)
+    assert (int(turned.fabric.user_width), int(turned.fabric.user_height)) == (1170, 755)
+    assert too_large_part(maverick, "fp16", WSE3).startswith("one layer, with its 128 experts, needs")
+    assert not too_large_part(maverick, "fp16", turned)
+    assert _facing(llama, "fp16", WSE3) is WSE3 and _facing(load_config("kimi-k2"), "fp16", WSE3) is WSE3
 
 
 def test_the_part_of_a_model_that_no_wafer_holds_is_the_cause():

@@ -112,7 +112,8 @@ def test_a_mixture_is_what_transformers_computes(name):
     with torch.no_grad():
         expected = module(torch.from_numpy(x[None]))
     expected = (expected[0] if isinstance(expected, tuple) else expected).numpy().reshape(TOKENS, HIDDEN)
-    np.testing.assert_allclose(ReferenceMixture(part, EXACT).forward(x, weights(_arrays(module)), 0), expected, rtol=1e-4, atol=2e-5)
+    found = ReferenceMixture(part, EXACT).forward(x, weights(_arrays(module)), 0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-5)
 
 
 def test_of_equal_scores_the_expert_with_the_lower_index_is_chosen():

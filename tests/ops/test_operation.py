@@ -14,6 +14,7 @@ from wsekern.ops import (
     PRECISIONS,
     AllReduce,
     AllReduce2D,
+    BatchedGemv,
     Broadcast,
     Broadcast2D,
     CycleEngine,
@@ -82,7 +83,7 @@ def test_an_operation_counts_the_link_traversals_that_its_clocks_count(width, he
        seed=st.integers(0, 99))
 def test_local_products_equal_their_plain_reference(random_tile, assert_same_bits, m, k, n, precision, seed):
     engine = FlowEngine("wse3", 3, 2, "silicon", precision)
-    for operation in (Gemm(m, k, n), GemmTransposed(m, n, k)):
+    for operation in (Gemm(m, k, n), GemmTransposed(m, n, k), BatchedGemv(m, k, n)):
         tiles = [random_tile(seed + i, precision, 2, 3, *shape) for i, shape in enumerate(operation.tiles())]
         assert_same_bits(engine.run(operation, *tiles), operation.reference(*tiles, engine.timing))
 

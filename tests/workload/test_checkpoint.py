@@ -189,8 +189,8 @@ def test_wrong_shape_missing_tensor_bad_values(folder):
 
 
 @pytest.mark.parametrize(("changes", "words"), [
-    ({"architectures": ["GPT2LMHeadModel"]}, ["GPT2LMHeadModel", "LlamaForCausalLM"]),
-    ({"architectures": ["MixtralForCausalLM"], "num_local_experts": 2, "num_experts_per_tok": 2}, ["cannot be executed"]),
+    ({"architectures": ["MixtralForCausalLM"], "num_local_experts": 2, "num_experts_per_tok": 2}, [
+        "tensor model.layers.0.mlp.gate.weight is missing"]),
     ({"hidden_size": -16}, ["hidden_size", "-16"]),
     ({"hidden_size": "big"}, ["hidden_size", "big"]),
     ({"num_hidden_layers": 0}, ["num_hidden_layers"]),
@@ -216,9 +216,7 @@ def test_wrong_shape_missing_tensor_bad_values(folder):
     ({"head_dim": 5}, ["head_dim", "even"]),
     ({"partial_rotary_factor": 1.5}, ["partial_rotary_factor", "1"]),
     ({"tie_word_embeddings": "no"}, ["tie_word_embeddings"]),
-    ({"hidden_act": "gelu"}, ["gelu", "silu"]),
     ({"quantization_config": {"quant_method": "aqlm"}}, ["aqlm"]),
-    ({"layer_types": ["full_attention"] * 2, "sliding_window": 8}, ["layer_types", "2 layers"]),
     ({"text_config": 3, "attention_bias": "x"}, ["attention_bias"]),
 ])
 def test_bad_config(folder, changes, words):

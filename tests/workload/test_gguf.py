@@ -123,15 +123,15 @@ def test_text(tiny):
     assert checkpoint.chat.source == "{{ messages[0].content }}"
 
 
-def sentencepiece(path, **settings):
-    writer = gguf.GGUFWriter(path, "llama")
+def sentencepiece(path, architecture="llama", **settings):
+    writer = gguf.GGUFWriter(path, architecture)
     letters = sorted("▁helowrd")
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁hello", "lo", "llo", "ello", "hello", "el",
-              "▁w", "or", "ld", "orld", "▁world", "▁▁", "he", "ll", *letters]
+              "▁w", "or", "ld", "orld", "▁world", "  ", "he", "ll", *letters]
     writer.add_tokenizer_model("llama")
     writer.add_token_list(tokens)
     writer.add_token_scores([0.0] * 259 + [-float(index) for index in range(len(tokens) - 259)])
-    writer.add_token_types([2, 3, 3, *[6] * 256, *[1] * (len(tokens) - 259)])
+    writer.add_token_types([2, 3, 3, *[6] * 256, *[4 if token == "  " else 1 for token in tokens[259:]]])
     for name, index in (("bos", 1), ("eos", 2), ("unknown", 0)):
         writer.add_uint32(f"tokenizer.ggml.{name}_token_id", index)
     for name, value in settings.items():
@@ -151,6 +151,7 @@ def test_sentencepiece_as_transformers(tmp_path, text):
 
     file = GgufFile(sentencepiece(tmp_path / "s.gguf"))
     tokens, scores = file.metadata["tokenizer.ggml.tokens"], file.metadata["tokenizer.ggml.scores"]
+    tokens = ["▁▁" if token == "  " else token for token in tokens]  # as the converter stores them
     from transformers.tokenization_utils_base import generate_merges
 
     vocab = {token: index for index, token in enumerate(tokens)}
@@ -162,6 +163,25 @@ def test_sentencepiece_as_transformers(tmp_path, text):
     assert ours.decode(ids) == expected.decode(ids, skip_special_tokens=True)
 
 
+def test_merges_of_gemma_are_in_the_order_of_its_tokens(tmp_path):
+    from wsekern.workload.gguf_text import gguf_text
+
+    for architecture, expected in (("llama", ["hel", "lo"]), ("gemma2", ["he", "llo"])):
+        writer = gguf.GGUFWriter(tmp_path / f"{architecture}.gguf", architecture)
+        tokens = ["<unk>", *"helo", "he", "ll", "lo", "llo", "hel"]
+        writer.add_tokenizer_model("llama")
+        writer.add_token_list(tokens)
+        writer.add_token_scores([0.0] * 5 + [-1.0, -9.0, -2.0, -8.0, -3.0])
+        writer.add_bool("tokenizer.ggml.add_space_prefix", False)
+        writer.add_tensor("x", np.zeros((1, 1), np.float32))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        text = gguf_text(GgufFile(tmp_path / f"{architecture}.gguf"), 99)
+        assert text.tokenizer.encode("hello", add_special_tokens=False).tokens == expected
+
+
 def test_what_stands_around_a_text(tmp_path):
     from wsekern.workload.gguf_text import gguf_text
 
@@ -171,7 +191,7 @@ def test_what_stands_around_a_text(tmp_path):
 
 
 def test_what_is_no_language_model(tmp_path):
-    with pytest.raises(InputError, match="token_embd.weight is missing"):
+    with pytest.raises(InputError, match=r"token_embd\.weight is missing"):
         load_config(sentencepiece(tmp_path / "s.gguf"))
     with pytest.raises(InputError, match="comes without a tokenizer"):
         load_checkpoint(write(tmp_path / "t.gguf", tokenizer=False))
@@ -216,3 +236,75 @@ def test_whatever_the_bytes_are_one_sentence_says_so(tiny, changes):
         checkpoint = load_checkpoint(bad)
         checkpoint.weights.block(0)
         checkpoint.encode("abcd 12")
+
+
+def test_the_halves_of_latent_attention_are_joined(tmp_path):
+    """Keys are stored (heads, rank, features) and values (heads, features, rank); a model has them head by head."""
+    shapes = {"blk.0.attn_k_b.weight": (3, 5, 4), "blk.0.attn_v_b.weight": (3, 6, 5)}
+    file = GgufFile(write(tmp_path / "m.gguf", "deepseek2", extra=shapes.items()))
+    joined = file.read("blk.0.attn_kv_b.weight").reshape(3, 10, 5)
+    assert file.tensors["blk.0.attn_kv_b.weight"].shape == (30, 5) and "blk.0.attn_k_b.weight" not in file.tensors
+    np.testing.assert_array_equal(joined[:, :4], values((3, 5, 4)).swapaxes(1, 2))
+    np.testing.assert_array_equal(joined[:, 4:], values((3, 6, 5)))
+
+
+def test_keys_that_one_architecture_has(tmp_path):
+    keys = config_keys(GgufFile(write(tmp_path / "g.gguf", "gemma2", **{"attention.key_length": 8})))
+    assert keys["query_pre_attn_scalar"] == keys["head_dim"] == 8
+    keys = config_keys(GgufFile(write(tmp_path / "o.gguf", "olmo2", **{"attention.sliding_window": 16})))
+    assert keys["architectures"] == ["Olmo3ForCausalLM"] and keys["sliding_window"] == 16
+    keys = config_keys(GgufFile(write(tmp_path / "n.gguf", "glm4moe", nextn_predict_layers=1, block_count=2)))
+    assert keys["num_hidden_layers"] == 1 and keys["num_nextn_predict_layers"] == 1
+    keys = config_keys(GgufFile(write(tmp_path / "d.gguf", "deepseek2", **{
+        "attention.key_length": 24, "attention.key_length_mla": 12, "rope.dimension_count": 4, "attention.value_length_mla": 6,
+        "attention.kv_lora_rank": 20}, extra=[("blk.0.exp_probs_b.bias", (4,))])))
+    assert keys["architectures"] == ["DeepseekV3ForCausalLM"]
+    assert (keys["qk_nope_head_dim"], keys["qk_rope_head_dim"], keys["v_head_dim"]) == (8, 4, 6)
+
+
+def test_a_model_in_several_files(tmp_path):
+    first, second = (tmp_path / f"m-0000{part}-of-00002.gguf" for part in (1, 2))
+    writer = gguf.GGUFWriter(first, "llama")
+    other = gguf.GGUFWriter(second, "llama")
+    writer.add_uint16("split.count", 2)
+    writer.add_tensor("a.weight", values((2, 4)))
+    other.add_tensor("b.weight", values((3, 4), 1))
+    for part in (writer, other):
+        part.write_header_to_file()
+        part.write_kv_data_to_file()
+        part.write_tensors_to_file()
+        part.close()
+    file = GgufFile(first)
+    np.testing.assert_array_equal(file.read("a.weight"), values((2, 4)))
+    np.testing.assert_array_equal(file.read("b.weight"), values((3, 4), 1))
+    second.unlink()
+    with pytest.raises(InputError, match=r"m-00002-of-00002\.gguf is not beside it"):
+        GgufFile(first)
+    with pytest.raises(InputError, match="give the first"):
+        GgufFile(first.rename(tmp_path / "other.gguf"))
+
+
+def test_value_heads_of_linear_attention_are_put_beside_their_key_head():
+    from wsekern.workload.decoder import Recurrent
+    from wsekern.workload.gguf_names import gguf_layout
+
+    mixer = Recurrent(kind="gated_delta", key_heads=2, key_dim=3, value_heads=6, value_dim=4, matrices=())
+    heads = np.arange(6, dtype=np.float32)  # 0 1 2 read key head 0, 3 4 5 key head 1
+    stored = heads.reshape(2, 3).T.ravel()  # 0 3 1 4 2 5
+    features = np.repeat(stored, 4)
+    restore = gguf_layout("qwen35").restore
+    np.testing.assert_array_equal(restore("dt_bias", stored, mixer), heads)
+    np.testing.assert_allclose(restore("decay", -np.exp(stored), mixer), heads, atol=1e-6)
+    np.testing.assert_array_equal(restore("in_a", np.stack([stored, stored]), mixer), np.stack([heads, heads]))
+    np.testing.assert_array_equal(restore("in_z", features[None], mixer), np.repeat(heads, 4)[None])
+    np.testing.assert_array_equal(restore("o", features[:, None], mixer), np.repeat(heads, 4)[:, None])
+    conv = np.concatenate([np.arange(100, 112), features])[:, None].astype(np.float32)
+    np.testing.assert_array_equal(restore("conv", conv, mixer)[:, 0], [*range(100, 112), *np.repeat(heads, 4)])
+    np.testing.assert_array_equal(gguf_layout("qwen3next").restore("dt_bias", stored, mixer), stored)
+    np.testing.assert_array_equal(restore("q", stored, None), stored)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("Q4_1", ("gguf", "int4")), ("Q8_0", ("gguf", "int8")), ("F16", ("", "fp16"))])
+def test_how_most_weights_are_stored(tmp_path, kind, expected):
+    config = load_config(write(tmp_path / "m.gguf", kind=gguf.GGMLQuantizationType[kind]))
+    assert (config.quantization, config.weight_format) == expected

@@ -5,12 +5,12 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
 from wsekern.errors import InputError
 from wsekern.workload.text import Text
-from wsekern.workload.tokenizer_files import load_text
+from wsekern.workload.tokenizer_files import QWEN_PATTERN, load_text
 
 TEXTS = ["a fox and a wolf", " ab  ab", "Schöne 狼 🐺!", "<s>ab</s> <tool>x", "1234 don't\n\nab\t"]
 
@@ -91,6 +91,21 @@ def test_tokenizer_json_decides_how_a_text_starts_and_a_conflict_is_told(tmp_pat
 ], ids=lambda config: ",".join(config) or "plain")
 def test_ids_and_text_are_those_of_transformers(tmp_path, kind, config):
     same_as_transformers(write(tmp_path, KINDS[kind](), tokenizer_class="PreTrainedTokenizerFast", **config))
+
+
+def test_added_tokens_with_other_ids_are_told(tmp_path):
+    table = {"0": {"content": "<s>", "special": True}, "400": {"content": "<tool>"}}
+    notes = load_text(write(tmp_path, byte_level(), added_tokens_decoder=table), 300).notes
+    assert len(notes) == 1 and "<tool> is 262 instead of 400" in notes[0]
+
+
+@pytest.mark.parametrize("pattern", [QWEN_PATTERN, r"\p{N}"])
+def test_a_class_with_another_rule_is_told(tmp_path, pattern):
+    tokenizer = byte_level()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"),
+                                                       pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    notes = load_text(write(tmp_path, tokenizer, tokenizer_class="Qwen2TokenizerFast"), 300).notes
+    assert ["Qwen2Tokenizer" in note for note in notes] == ([] if pattern == QWEN_PATTERN else [True])
 
 
 def test_older_files_of_added_tokens(tmp_path):

@@ -73,8 +73,12 @@ def arithmetics(precisions: tuple[str, ...], formats: tuple[str, ...], forms: tu
 
 
 def _show(facts: dict[str, Any], scores: "list[Score]", json_path: str | None) -> None:
-    from wsekern.report import scores_view
+    from wsekern.inference.weight_formats import WEIGHT_FORMATS
 
-    emit(json_path, {**facts, "exact_perplexity": scores[0].exact_perplexity, "rows": [one.to_dict() for one in scores]})
+    used = {one.arithmetic.weights for one in scores}
+    emit(json_path, {**facts, "exact_perplexity": scores[0].exact_perplexity, "rows": [one.to_dict() for one in scores],
+                     "weight_formats": {name: form.title for name, form in WEIGHT_FORMATS.items() if name in used}})
     if json_path != "-":
+        from wsekern.report import scores_view
+
         open_console().print(scores_view(f"{facts['model']}: {facts['tokens']} tokens of {Path(facts['text']).name}", scores))

@@ -57,7 +57,7 @@ def run(model: str, prompt: str | None, chat: str | None, system: str | None, to
     sampler = choose_sampler(checkpoint, seed, **sampling)
     tell_notes(checkpoint, sampler, any(value is not None for value in sampling.values()))
     streamed = sys.stdout.isatty() and json_path != "-"
-    executed = _execute("" if chat else text, streamed, len(ids) + tokens, json_path, lambda **seen: dict(
+    executed = _execute("" if prompt is None else text, streamed, len(ids) + tokens, json_path, lambda **seen: dict(
         checkpoint=checkpoint, machine=wafer, prompt=text, count=tokens, precision=precision, grid=parse_grid(grid_text),
         sampler=sampler, profile=profile, threads=threads, engine=engine, prompt_tokens=ids, activations=activations,
         check=check, **seen))
@@ -66,7 +66,7 @@ def run(model: str, prompt: str | None, chat: str | None, system: str | None, to
     if json_path != "-":
         from wsekern.report import execution_view
 
-        open_console().print(execution_view(executed, None if streamed else "" if chat else text))
+        open_console().print(execution_view(executed, None if streamed else "" if prompt is None else text))
 
 
 def _prompt(checkpoint: "Checkpoint", prompt: str | None, chat: str | None, system: str | None) -> tuple[str, list[int]]:

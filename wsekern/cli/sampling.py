@@ -1,5 +1,6 @@
 """What ``run``, ``chat`` and ``evaluate`` share: the model that they load, and how its next token is chosen."""
 
+import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -57,4 +58,4 @@ def tell_notes(checkpoint: "Checkpoint", sampler: "Sampler", given: bool) -> Non
 
 def printable(text: str) -> str:
     """``text`` without control characters: a model may write what a terminal would obey."""
-    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+    return "".join(letter for letter in text if unicodedata.category(letter) != "Cc" or letter in "\n\t")

@@ -5,6 +5,7 @@ from functools import lru_cache
 from wsekern.compare.serving import Serving
 from wsekern.compare.side import Side
 from wsekern.errors import InputError
+from wsekern.inference.layer import parts_on_grid
 from wsekern.inference.load import WaferServed, serve_on_wafers
 from wsekern.inference.placement import Placement, place_model
 from wsekern.machine import Machine
@@ -85,8 +86,6 @@ def wafer_assumptions(placement: Placement, request: Request) -> list[str]:
     known = placement.config.max_context
     if request.context > known:
         assumptions.append(f"{request.context:,} positions, although {placement.config.name} knows {known:,}")
-    if placement.config.experts:
-        assumptions.append("every expert is spread over all columns of its region: no choice of experts is slower than another")
-    if placement.config.sliding_layers:
-        assumptions.append("layers with a sliding window keep and read the whole context, as the others do")
+    parts = (part for block, _ in placement.config.kinds for part in parts_on_grid(placement.mapping, block))
+    assumptions += dict.fromkeys(line for part in parts for line in part.assumptions())
     return assumptions

@@ -117,7 +117,7 @@ def check_generation(checkpoint: Checkpoint, generation: Generation, sampler: Sa
     if which == "none":
         return None
     count = len(generation.tokens) if which == "every" else 1
-    model = ReferenceModel(checkpoint.config, checkpoint.weights, activations)
+    model = ReferenceModel(checkpoint.config, checkpoint.weights, activations, kept=count > 1)
     logits = first = model.forward(generation.prompt_tokens)[-1]
     choice = sampler.start(generation.prompt_tokens)
     tokens = _choose(model, checkpoint, choice, logits, count)

@@ -7,8 +7,10 @@ transposed and sum over the columns. The two kinds alternate, so nothing is ever
 sequence is kept by row t mod height, so a cache grows evenly.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 
@@ -98,15 +100,37 @@ def _pieces(size: int, count: int) -> np.ndarray:
     return np.where(places < size, places, -1)
 
 
-def cut_into_tiles(matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray, transposed: bool = False) -> np.ndarray:
-    """Tiles (height, width, inputs per line, outputs per line) of a matrix (inputs, outputs).
+def cut_into_tiles(matrices: Sequence[np.ndarray], rows: np.ndarray, columns: Sequence[np.ndarray],
+                   transposed: bool = False) -> np.ndarray:
+    """Tiles (height, width, inputs per line, outputs per line) of ``matrices`` (inputs, outputs) side by side.
 
-    ``rows`` (lines, inputs per line) and ``columns`` (lines, outputs per line) give the element of each place, -1 for
-    padding. The input lies along y and the output along x, or the other way round if ``transposed``.
+    ``rows`` (lines, inputs per line) and, for each matrix, ``columns`` (lines, outputs per line) give the element of each place,
+    -1 for padding. The input lies along y and the output along x, or the other way round if ``transposed``. In memory tiles
+    lie as (lines, inputs, lines, outputs), as in a matrix: the rows of all PEs that share an input are one.
     """
-    padded = np.pad(matrix, ((0, 1), (0, 1)))
-    row, column = (rows[None, :], columns[:, None]) if transposed else (rows[:, None], columns[None, :])
-    return padded[row[..., :, None], column[..., None, :]]
+    widths = [column.shape[1] for column in columns]
+    tiles = np.empty((*rows.shape, len(columns[0]), sum(widths)), matrices[0].dtype)
+    for matrix, column, end in zip(matrices, columns, accumulate(widths), strict=True):
+        outputs = _taken(_taken(matrix.T, column), rows, axis=1)            # (outputs, inputs), as checkpoints have it
+        for begin in range(0, len(column), step := max(1, _AT_ONCE // column.shape[1])):
+            lines = column[begin:begin + step].shape
+            some = outputs[begin * lines[1]:(begin + lines[0]) * lines[1]].T.reshape(*rows.shape, *lines)
+            tiles[:, :, begin:begin + step, end - lines[1]:end] = some
+    return tiles.transpose(2, 0, 1, 3) if transposed else tiles.transpose(0, 2, 1, 3)
+
+
+_AT_ONCE = 256
+"""Outputs that are transposed together: few enough to stay in cache."""
+
+
+def _taken(matrix: np.ndarray, index: np.ndarray, axis: int = 0) -> np.ndarray:
+    """The elements ``index`` along ``axis``, zeros where it is -1; ``matrix`` itself where that is all of them in order."""
+    places = index.reshape(-1)
+    if places.size == matrix.shape[axis] and (places == np.arange(places.size)).all():
+        return matrix
+    taken = np.take(matrix, places, axis)
+    taken[(slice(None),) * axis + (places < 0,)] = 0
+    return taken
 
 
 def cut_into_pieces(vector: np.ndarray, index: np.ndarray) -> np.ndarray:

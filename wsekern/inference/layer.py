@@ -98,8 +98,15 @@ def layer_cache(mapping: Grid, block: Block) -> dict[str, tuple[int, ...]]:
 
 def empty_cache(mapping: Grid, block: Block) -> Values:
     """The cache of a layer before the first token: zeros."""
-    return {name: np.zeros((mapping.height, mapping.width, *shape), NUMPY_DTYPES[part.cache_precision(name)])
+    return {name: _zeros((mapping.height, mapping.width, *shape), NUMPY_DTYPES[part.cache_precision(name)],
+                         part.cache_order(name))
             for part in parts_on_grid(mapping, block) for name, shape in part.cache().items()}
+
+
+def _zeros(shape: tuple[int, ...], dtype: type, order: tuple[int, ...]) -> np.ndarray:
+    """Zeros of ``shape``, its axes in memory in ``order``."""
+    order = order or tuple(range(len(shape)))
+    return np.zeros([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
 
 
 def _centers(norm: Norm | None) -> bool:

@@ -69,7 +69,7 @@ def log_probabilities(logits: np.ndarray) -> np.ndarray:
 
 def exact_logits(checkpoint: Checkpoint, tokens: list[int]) -> np.ndarray:
     """Logits (tokens, vocab), float32, of what follows each token: the plain reference in float32, with exact functions."""
-    return ReferenceModel(checkpoint.config, checkpoint.weights).forward(tokens)
+    return ReferenceModel(checkpoint.config, checkpoint.weights, kept=False).forward(tokens)
 
 
 def score(checkpoint: Checkpoint, machine: Machine, tokens: list[int], exact: np.ndarray, arithmetic: Arithmetic,

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.inference.causes import why_not
+from wsekern.inference.causes import too_large_part, why_not
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.step_times import StepCycles, time_handover, time_head, time_layers
 from wsekern.machine import Machine
@@ -260,6 +261,7 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
     """
     load = {"think_seconds": think_seconds, "speculation": speculation, "cached": cached, "activations": activations}
     machine.profile(profile)
+    machine = _facing(config, request.precision, machine)
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
     whole = Mapping(config, 1, 1, request.precision, request.context, users=request.batch,
@@ -273,6 +275,18 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
     raise BudgetError(why_not(config, request, machine, wafers, MAX_WAFERS,
                               lambda asked, count: any(cut.inside is None for cut in
                                                        _cuts(config, asked, machine, count, profile, load))))
+
+
+@lru_cache(maxsize=64)
+def _facing(config: ModelConfig, precision: str, machine: Machine) -> Machine:
+    """The wafer, turned by a quarter where a layer fits only so: pieces of other sizes leave less padding, and links along x
+    and y are alike."""
+    fabric = machine.fabric
+    sides = msgspec.structs.replace(fabric, width=fabric.height, height=fabric.width, user_width=fabric.user_height,
+                                    user_height=fabric.user_width)
+    turned = msgspec.structs.replace(machine, fabric=sides)
+    fits_only_so = too_large_part(config, precision, machine) and not too_large_part(config, precision, turned)
+    return turned if fits_only_so else machine
 
 
 def _placements(cuts: list[Placement]) -> list[Placement]:

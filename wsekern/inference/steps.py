@@ -15,9 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.ops import FlowEngine, Operation
+from wsekern.ops.repeated import Repeated, common
 
-Values = dict[str, np.ndarray]
+Values = dict[str, np.ndarray | Repeated]
 """Named values: tiles (height, width, ...tile) in the engine's number format; ``table.positions`` is (tokens,) int."""
 
 
@@ -44,10 +46,9 @@ class LayerStep:
         engine.time(self.operation)
 
     def run(self, engine: FlowEngine, values: Values) -> None:
-        """Run this step on ``values``, to which its result is added; the clocks of ``engine`` move on."""
-        if not self.inputs:
-            return self.time(engine)
-        values[self.output] = engine.run(self.operation, *(values[name] for name in self.inputs))
+        """Add the result of this step to ``values``; no clock moves."""
+        if self.inputs:
+            values[self.output] = engine.values(self.operation, *(Repeated.of(values[name]) for name in self.inputs))
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,14 @@ class View:
 
     def run(self, values: Values) -> None:
         """Add the outputs to ``values``."""
-        made = VIEWS[self.kind](self, *(values[name] for name in self.inputs))
-        values.update(zip(self.outputs, made, strict=True))
+        if self.kind not in _OF_EACH_TILE:
+            made = VIEWS[self.kind](self, *(_full(values[name]) for name in self.inputs))
+            return values.update(zip(self.outputs, made, strict=True))
+        tiles = [Repeated.of(values[name]) for name in self.inputs]
+        held = common(tiles)
+        made = VIEWS[self.kind](self, *(tile.at(*held) for tile in tiles))
+        for name, found in zip(self.outputs, made, strict=True):
+            values[name] = Repeated(found, tiles[0].height, tiles[0].width, *held)
 
 
 Steps = list[LayerStep | View]
@@ -121,6 +128,11 @@ def first(x: str, output: str, axis: int, count: int) -> View:
     return View("first", (x,), (output,), axis, (count,))
 
 
+def window(x: str, output: str, axis: int, start: int, count: int) -> View:
+    """``count`` elements of ``x`` along ``axis`` from ``start`` on."""
+    return View("window", (x,), (output,), axis, (start, count))
+
+
 def last(x: str, output: str, axis: int) -> View:
     """The last element of ``x`` along ``axis``, which stays with size 1."""
     return View("last", (x,), (output,), axis)
@@ -152,6 +164,11 @@ def find(x: str, largest: str, output: str) -> View:
 def keep(x: str, places: Sequence[str]) -> View:
     """``x`` (rows, n, ...) with minus infinity in all of its n but those that ``places`` (rows,) name."""
     return View("keep", (x, *places), (x,))
+
+
+def timed_only(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> View:
+    """What the steps behind it need and nothing computes yet: a list with it has a time but no values."""
+    return View(kind, tuple(inputs), tuple(outputs))
 
 
 def _along(axis: int, index: int | slice) -> tuple[int | slice, ...]:
@@ -189,6 +206,11 @@ def _repeat(view: View, x: np.ndarray) -> list[np.ndarray]:
 
 def _first(view: View, x: np.ndarray) -> list[np.ndarray]:
     return [x[_along(view.axis, slice(*view.sizes))]]
+
+
+def _window(view: View, x: np.ndarray) -> list[np.ndarray]:
+    start, count = view.sizes
+    return [x[_along(view.axis, slice(start, start + count))]]
 
 
 def _last(view: View, x: np.ndarray) -> list[np.ndarray]:
@@ -238,12 +260,30 @@ def _minus_infinity(type: np.dtype) -> np.generic:
 
 VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
     "split": _split, "join": _join, "pick": _pick, "stack": _stack, "reshape": _reshape, "swap": _swap, "repeat": _repeat,
-    "first": _first, "last": _last, "append": _append, "take": _take, "find": _find, "keep": _keep,
+    "first": _first, "window": _window, "last": _last, "append": _append, "take": _take, "find": _find, "keep": _keep,
 }
 """Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
 
+TIMED_ONLY = {"recurrence": "the values of its recurrent layers"}
+"""What a list may name but nothing computes yet -> what it would give."""
+
+_OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "last"}
+"""Views that do the same on every PE, and so once for PEs that hold the same."""
+
+
+def _full(value: np.ndarray | Repeated) -> np.ndarray:
+    """What all PEs hold; as it is where nothing was said about it."""
+    return value.full() if isinstance(value, Repeated) else value
+
 
 # -- whole lists -------------------------------------------------------------------------------------------------------
+def refuse_timed_only(steps: Steps, model: str) -> None:
+    """Raise :class:`InputError` if ``steps`` of ``model`` have a time but no values."""
+    for step in steps:
+        if step.name in TIMED_ONLY:
+            raise InputError(f"{model} cannot be executed yet: its steps have a time, but none gives {TIMED_ONLY[step.name]}")
+
+
 def last_uses(steps: Steps, kept: Iterable[str]) -> list[tuple[LayerStep | View, tuple[str, ...]]]:
     """Each step with the names that nothing behind it reads and that are not ``kept``: their values can be dropped."""
     live, plan = set(kept), []
@@ -277,7 +317,7 @@ def _describe(step: LayerStep | View) -> tuple[str, str, str, str]:
     names = f"{', '.join(step.inputs)} -> {', '.join(step.outputs)}".strip()
     if isinstance(step, LayerStep):
         return step.part, step.name, names.removesuffix("->").strip(), str(step.operation)
-    if step.kind in ("append", "find", "keep"):
+    if step.kind in ("append", "find", "keep", *TIMED_ONLY):
         return "", step.kind, names, ""
     sizes = [str(size) for size in step.sizes]
     return "", step.kind, names, "x".join(sizes) if step.kind == "reshape" else " ".join(["axis", str(step.axis), *sizes])

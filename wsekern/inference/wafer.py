@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.executable import check_executable
 from wsekern.inference.layer import empty_cache, layer_steps, layer_tables, layer_tiles
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps, outer_tiles
-from wsekern.inference.steps import Steps, Values, View, last_uses
+from wsekern.inference.steps import Steps, Values, View, last_uses, refuse_timed_only
 from wsekern.machine import Machine
 from wsekern.number_formats import widen
 from wsekern.ops import FlowEngine
@@ -26,12 +27,15 @@ class WaferModel:
 
     def __init__(self, config: ModelConfig, weights: Weights, machine: Machine, mapping: Mapping,
                  profile: str = "silicon", threads: int = 1, engine: type[FlowEngine] = FlowEngine):
+        check_executable(config)
         mapping.check(machine)
+        for block, _ in config.kinds:
+            refuse_timed_only(layer_steps(mapping, block, 1, 1), config.name)
         self.config, self.mapping = config, mapping
         self.engine = engine(machine, mapping.width, mapping.height, profile=profile, precision=mapping.precision,
                              threads=threads)
+        self._model = outer_tiles(mapping, weights.outer)  # first: the largest matrices, while there is nothing beside them
         self._layers = [layer_tiles(mapping, block, weights.block(index), index) for index, block in enumerate(config.blocks)]
-        self._model = outer_tiles(mapping, weights.outer)
         self.cycles_by_part: Counter[str] = Counter()
         self.reset()
 
@@ -83,6 +87,7 @@ class WaferModel:
                 step.run(values)
             else:
                 before = self.engine.cycles
+                step.time(self.engine)
                 step.run(self.engine, values)
                 self.cycles_by_part[step.part] += self.engine.cycles - before
             for name in unused:
@@ -92,7 +97,7 @@ class WaferModel:
     def _logits(self, values: Values) -> np.ndarray:
         """Logits (vocab,) of the last token of ``x``, read from the first row of PEs by the host."""
         values |= self._model
-        logits = self._execute(head_steps(self.mapping), values, ["logits"])["logits"]
+        logits = self._execute(head_steps(self.mapping), values, ["logits"])["logits"].full()
         return widen(logits[0, :, 0].reshape(-1)[:self.config.vocab], self.mapping.precision)
 
     def _positions(self, tokens: int) -> Values:

@@ -20,8 +20,7 @@ class TileCutter:
 
         ``rows`` and ``columns`` say which element lies where, as in :func:`cut_into_tiles`.
         """
-        return self._narrow(_side_by_side([cut_into_tiles(matrix, rows, column, transposed)
-                                           for matrix, column in zip(matrices, columns, strict=True)]))
+        return cut_into_tiles([self._narrow(matrix) for matrix in matrices], rows, columns, transposed)
 
     def along_y(self, vector: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Pieces (height, width, elements) of ``vector``: row i has piece i, with elements ``index[i]``."""
@@ -31,13 +30,11 @@ class TileCutter:
     def along_x(self, vectors: Sequence[np.ndarray], indexes: Sequence[np.ndarray]) -> np.ndarray:
         """Pieces (height, width, elements) of ``vectors`` side by side: column j has piece j of each."""
         m = self.mapping
-        pieces = self._narrow(_side_by_side([cut_into_pieces(*pair) for pair in zip(vectors, indexes, strict=True)]))
+        cut = [cut_into_pieces(vector, index) for vector, index in zip(vectors, indexes, strict=True)]
+        pieces = self._narrow(np.concatenate(cut, axis=-1))
         return np.broadcast_to(pieces[None], (m.height, m.width, *pieces.shape[1:]))
 
     def _narrow(self, values: np.ndarray) -> np.ndarray:
         return narrow(values, self.mapping.precision, self.where)
 
 
-def _side_by_side(parts: list[np.ndarray]) -> np.ndarray:
-    """``parts`` joined along their last axis; a single one is not copied, they can be large."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)

@@ -16,6 +16,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
+from wsekern.ops.repeated import Repeated
 from wsekern.program import Layout, Program
 from wsekern.program.operands import ElementType
 
@@ -69,6 +70,37 @@ class Clocks(Protocol):
 
     def happened(self, operation: "Operation", flags: int) -> None:
         """Record from the kernel's flags why this operation's clocks may be early."""
+
+
+class Untimed:
+    """An engine as an operation sees it that shall compute values and move no clock."""
+
+    def __init__(self, engine: Clocks) -> None:
+        self.width, self.height, self.precision, self.threads = engine.width, engine.height, engine.precision, engine.threads
+        self.timing, self.timing_of, self.length, self.lines = engine.timing, engine.timing_of, engine.length, engine.lines
+        self.link_traversals = 0
+
+    def on_lines(self, axis: str, advance: Callable[[np.ndarray], None]) -> None:
+        """No clock moves."""
+
+    def grid(self) -> np.ndarray:
+        """Clocks that nobody reads."""
+        return np.zeros((self.height, self.width, 5), np.int64)
+
+    def spend(self, **cycles: int) -> None:
+        """No clock moves."""
+
+    def synchronise(self) -> None:
+        """No clock moves."""
+
+    def time(self, operation: "Operation") -> None:
+        """No clock moves."""
+
+    def note(self, operation: "Operation", reason: str) -> None:
+        """Nothing is noted."""
+
+    def happened(self, operation: "Operation", flags: int) -> None:
+        """Nothing is recorded."""
 
 
 @dataclass
@@ -163,6 +195,10 @@ class Operation(WaferProgram):
     @abstractmethod
     def flow(self, engine: Clocks, *tiles: np.ndarray) -> Any:
         """Advance the clocks and return the values: tiles (height, width, ...) -> what each PE ends with."""
+
+    def values(self, engine: Clocks, *tiles: Repeated) -> Repeated:
+        """Values alone, the clocks stay: of PEs that hold the same tiles, once, where the operation can say so."""
+        return Repeated.of(self.flow(Untimed(engine), *(np.ascontiguousarray(tile.full()) for tile in tiles)))
 
     def reference(self, *tiles_and_timing: Any) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit: the tiles (height, width, ...) in their order, then the
@@ -262,6 +298,14 @@ def check_flat_tile(engine: Clocks, tile: np.ndarray, elements: int, precision: 
     return _check(engine, tile, precision, fits, f"{elements} elements")
 
 
+def check_values(engine: Clocks, tile: Repeated, elements: int, precision: str) -> None:
+    """Refuse tiles that are not on all PEs of ``engine``, or not of ``elements`` elements of ``precision`` on each."""
+    expected, found = np.dtype(NUMPY_DTYPES[precision]), tile.tiles
+    if (tile.height, tile.width) != (engine.height, engine.width) or prod(found.shape[2:]) != elements or found.dtype != expected:
+        raise InputError(f"tiles of shape {found.shape[2:]} and type {found.dtype} on {tile.width}x{tile.height} PEs: expected "
+                         f"{elements} elements of {expected} on each of {engine.width}x{engine.height}")
+
+
 def _check(engine: Clocks, tile: np.ndarray, precision: str, fits: bool, wanted: str) -> np.ndarray:
     expected = np.dtype(NUMPY_DTYPES[precision])
     if not fits or tile.dtype != expected:
@@ -270,7 +314,7 @@ def _check(engine: Clocks, tile: np.ndarray, precision: str, fits: bool, wanted:
     return np.ascontiguousarray(tile)
 
 
-def check_operands(what: str, shapes: Shapes, tiles: Sequence[np.ndarray]) -> None:
+def check_operands(what: object, shapes: Shapes, tiles: Sequence[np.ndarray]) -> None:
     """Refuse tiles that are not as many, or not of as many elements on a PE, as ``what`` takes: they would be computed in one
     size and timed in another."""
     if len(tiles) != len(shapes):

@@ -6,8 +6,8 @@ from numpy import ndarray
 
 Tiles = ndarray[Any, Any]
 
-def gemm(precision: int, x: Tiles, w: Tiles, c: Tiles, m: int, k: int, n: int, accumulate: bool, transposed: bool,
-         threads: int) -> int: ...
+def gemm(precision: int, x: Tiles, w: Tiles, c: Tiles, m: int, k: int, n: int, wide: int, broad: int, accumulate: bool,
+         transposed: bool, threads: int) -> int: ...
 def gemm_naive(precision: int, x: Tiles, w: Tiles, c: Tiles, m: int, k: int, n: int, accumulate: bool) -> None: ...
 def mesh_gemm(
     precision: int, x: Tiles, w: Tiles, c: Tiles, m: int, k: int, n: int, skewed: bool, threads: int

@@ -19,8 +19,9 @@ _WORTH_ALIGNING = 1 << 16
 _CACHE_LINE = 64
 
 
-def check_tile(array: Array, name: str, precision: str, ndim: int | None = None) -> Array:
-    """``array`` with contiguous tiles and the storage type of ``precision`` (bf16 as uint16), or an error."""
+def check_tile(array: Array, name: str, precision: str, ndim: int | None = None, rows_apart: bool = False) -> Array:
+    """``array`` with contiguous tiles and the storage type of ``precision`` (bf16 as uint16), or an error. ``rows_apart``: only
+    the rows of a tile, its last axis, need be contiguous."""
     if precision not in PRECISIONS:
         raise InputError(f"no precision {precision!r}: use one of {', '.join(PRECISIONS)}")
     array = np.asarray(array)
@@ -32,7 +33,8 @@ def check_tile(array: Array, name: str, precision: str, ndim: int | None = None)
     if array.ndim < 2 if ndim is None else array.ndim != ndim:
         axes = "at least 2" if ndim is None else ndim
         raise InputError(f"{name} has {array.ndim} axes: expected {axes}, (height, width) of PEs and then the tile")
-    return array if has_contiguous_tiles(array) else np.ascontiguousarray(array)
+    fits = has_contiguous_rows(array) if rows_apart else has_contiguous_tiles(array)
+    return array if fits else np.ascontiguousarray(array)
 
 
 def has_contiguous_tiles(array: Array) -> bool:
@@ -43,6 +45,17 @@ def has_contiguous_tiles(array: Array) -> bool:
             return False
         step *= size
     return True
+
+
+def has_contiguous_rows(array: Array) -> bool:
+    """Whether every row of a tile, its last axis, is contiguous, and starts whole elements behind the one before."""
+    rows = array.shape[-1] <= 1 or array.strides[-1] == array.itemsize
+    return rows and array.strides[-2] % array.itemsize == 0
+
+
+def row_step(array: Array, n: int) -> int:
+    """Elements from one row of ``n`` elements of a tile to the next."""
+    return array.strides[-2] // array.itemsize if array.shape[-2] > 1 else n
 
 
 def check_shape(array: Array, name: str, shape: tuple[int, ...]) -> None:

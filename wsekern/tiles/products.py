@@ -8,8 +8,9 @@ from wsekern.tiles.arguments import (
     check_shape,
     check_tile,
     empty,
-    has_contiguous_tiles,
+    has_contiguous_rows,
     raw,
+    row_step,
     worthwhile_threads,
 )
 
@@ -18,9 +19,9 @@ def gemm(x: Array, w: Array, precision: str = "fp32", c: Array | None = None, th
          out: Array | None = None) -> Array:
     """c + X W on every PE: x (H, W, m, k), w (H, W, k, n), c (H, W, m, n) or None for 0 -> (H, W, m, n), in ``out`` if given.
 
-    ``out`` may be ``c``, to add in place.
+    ``out`` may be ``c``, to add in place. Rows of the tiles of ``w`` and ``out`` may lie apart.
     """
-    x, w = check_tile(x, "x", precision, 4), check_tile(w, "w", precision, 4)
+    x, w = check_tile(x, "x", precision, 4), check_tile(w, "w", precision, 4, rows_apart=True)
     m, k, n = x.shape[2], x.shape[3], w.shape[3]
     check_shape(w, "w", (*x.shape[:2], k, n))
     return _gemm(x, w, precision, _start(x, c, precision, (m, n), out), (m, k, n), c is not None, False, threads)
@@ -92,8 +93,9 @@ def _gemm(x: Array, w: Array, precision: str, out: Array, sizes: tuple[int, int,
           threads: int) -> Array:
     if out.size:
         threads = worthwhile_threads(threads, out.size * sizes[1])
-        raise_for_status(_tiles.gemm(PRECISIONS.index(precision), raw(x), raw(w), raw(out), *sizes, accumulate, transposed,
-                                     threads))
+        apart = (row_step(w, sizes[2]), row_step(out, sizes[2]))
+        raise_for_status(_tiles.gemm(PRECISIONS.index(precision), raw(x), raw(w), raw(out), *sizes, *apart, accumulate,
+                                     transposed, threads))
     return out
 
 
@@ -102,9 +104,9 @@ def _start(x: Array, c: Array | None, precision: str, tile: tuple[int, int], out
     shape = (*x.shape[:2], *tile)
     if out is None:
         out = empty(shape, x.dtype)
-    elif out.shape != shape or out.dtype != x.dtype or not has_contiguous_tiles(out) or not out.flags.writeable:
+    elif out.shape != shape or out.dtype != x.dtype or not has_contiguous_rows(out) or not out.flags.writeable:
         raise InputError(f"out has shape {out.shape} and type {out.dtype}: expected {shape} and {x.dtype}, writeable, with "
-                         "contiguous tiles")
+                         "contiguous rows")
     if c is not None:
         c = check_tile(c, "c", precision, 4)
         check_shape(c, "c", shape)

@@ -43,7 +43,8 @@ class ChatTemplate:
             "add_generation_prompt": continued}}
         try:
             done = subprocess.run([sys.executable, "-P", str(Path(__file__).with_name("chat_process.py"))], check=False,
-                                  input=json.dumps(request).encode(), capture_output=True, timeout=6 * SECONDS)
+                                  input=json.dumps(request).encode(), capture_output=True, timeout=6 * SECONDS,
+                                  start_new_session=True)  # a Ctrl-C is not for it
         except subprocess.TimeoutExpired:
             raise InputError(f"{self.where}: the chat template did not end within {SECONDS} seconds") from None
         try:

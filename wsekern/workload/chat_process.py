@@ -18,6 +18,28 @@ def limit(seconds: int, megabytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, megabytes << 20))
 
 
+def namespaces() -> type:
+    """``namespace(...)``: jinja2's, without names that lead into Python."""
+    import jinja2
+
+    class Namespace(jinja2.utils.Namespace):
+        def __init__(*arguments: Any, **values: Any) -> None:
+            for name in dict(*arguments[1:], **values):
+                Namespace._check(name)
+            jinja2.utils.Namespace.__init__(*arguments, **values)
+
+        def __setitem__(self, name: str, value: Any) -> None:
+            Namespace._check(name)
+            super().__setitem__(name, value)
+
+        @staticmethod
+        def _check(name: Any) -> None:
+            if isinstance(name, str) and name.startswith("_"):
+                raise jinja2.exceptions.SecurityError(f"a namespace cannot hold {name!r}")
+
+    return Namespace
+
+
 def environment() -> Any:
     """jinja2's immutable sandbox with what ``transformers`` gives templates, and no way out of it."""
     import jinja2
@@ -33,23 +55,6 @@ def environment() -> Any:
             """The statements inside, in a scope of their own."""
             line = next(parser.stream).lineno
             return jinja2.nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
-
-    class Namespace(jinja2.utils.Namespace):
-        """jinja2's, without names that lead into Python."""
-
-        def __init__(*arguments: Any, **values: Any) -> None:
-            for name in dict(*arguments[1:], **values):
-                Namespace._check(name)
-            jinja2.utils.Namespace.__init__(*arguments, **values)
-
-        def __setitem__(self, name: str, value: Any) -> None:
-            Namespace._check(name)
-            super().__setitem__(name, value)
-
-        @staticmethod
-        def _check(name: Any) -> None:
-            if isinstance(name, str) and name.startswith("_"):
-                raise jinja2.exceptions.SecurityError(f"a namespace cannot hold {name!r}")
 
     class Dictionary:
         """``dict(...)`` without the class's own attributes."""
@@ -67,7 +72,7 @@ def environment() -> Any:
 
     made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
     made.filters["tojson"] = tojson
-    made.globals.update(raise_exception=raise_exception, namespace=Namespace, dict=Dictionary(),
+    made.globals.update(raise_exception=raise_exception, namespace=namespaces(), dict=Dictionary(),
                         strftime_now=lambda form: datetime.now().strftime(form))
     return made
 

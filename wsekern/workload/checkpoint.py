@@ -1,4 +1,4 @@
-"""A Hugging Face folder that can be executed: ``config.json``, ``*.safetensors``, and the text beside them."""
+"""A model that can be executed: a Hugging Face folder or a GGUF file, its weights and the text beside them."""
 
 import os
 from dataclasses import dataclass, field
@@ -12,16 +12,13 @@ from wsekern.workload.gguf_config import gguf_config
 from wsekern.workload.gguf_file import GgufFile, is_gguf
 from wsekern.workload.gguf_names import gguf_layout
 from wsekern.workload.gguf_text import gguf_settings, gguf_template, gguf_text
-from wsekern.workload.installed import installed_model
+from wsekern.workload.installed import locate
 from wsekern.workload.load import bundled_models, load_config
 from wsekern.workload.quantized import open_folder
 from wsekern.workload.rope import frequencies
 from wsekern.workload.text import Text
 from wsekern.workload.tokenizer_files import load_text
 from wsekern.workload.weights import StoredWeights
-
-EXECUTABLE = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
-"""Architectures whose weights wsekern can execute; others are known by their shape only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +57,16 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
 
     Everything but the values of the weights is checked here: a model that does not fit should not be read for minutes first.
     """
-    path = installed_model(folder)
+    path = locate(folder)
     if is_gguf(path):
         return _load_gguf(path)
     if not os.path.isfile(path / "config.json"):
         known = f": {folder} is known by its shape only, which `wsekern compare` and `predict` take;" \
             if str(folder) in bundled_models() else ":"
         raise InputError(f"no model folder {str(folder)!r}{known} expected a folder with config.json, model.safetensors and "
-                         "tokenizer.json")
+                         "tokenizer.json, or a GGUF file")
     config = load_config(path)
-    check_executable(config, str(path / "config.json"))
+    _check_rotations(config, str(path / "config.json"))
     weights, text = StoredWeights(open_folder(path), config), load_text(path, config.vocab)
     return Checkpoint(folder=path, config=config, weights=weights, text=text, chat=load_template(path, text.special),
                       settings=load_settings(path, config.vocab))
@@ -78,16 +75,15 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
 def _load_gguf(path: Path) -> Checkpoint:
     file = GgufFile(path)
     config = gguf_config(file, path.stem)
-    check_executable(config, str(path))
-    text = gguf_text(file, config.vocab)
-    return Checkpoint(folder=path, config=config, weights=StoredWeights(file, config, gguf_layout(file.architecture)), text=text,
+    _check_rotations(config, str(path))
+    weights, text = StoredWeights(file, config, gguf_layout(file.architecture)), gguf_text(file, config.vocab)
+    return Checkpoint(folder=path, config=config, weights=weights, text=text,
                       chat=gguf_template(file, text), settings=gguf_settings(file, config.vocab))
 
 
-def check_executable(config: ModelConfig, where: str) -> None:
-    """Refuse a model that is known by its shape only."""
-    if config.architecture not in EXECUTABLE:
-        raise InputError(f"{where}: {config.architecture} cannot be executed yet; use one of {', '.join(EXECUTABLE)}")
-    if config.activation not in ("silu", "swish"):
-        raise InputError(f"{where}: activation {config.activation[:60]!r} cannot be executed yet; expected hidden_act silu")
-    frequencies(config.rotary, where)
+def _check_rotations(config: ModelConfig, where: str) -> None:
+    """Refuse angles that cannot be reckoned, before the weights are looked at."""
+    for block, _ in config.kinds:
+        for mixer in block.mixers:
+            if getattr(mixer, "rotary", None) is not None:
+                frequencies(mixer.rotary, where)

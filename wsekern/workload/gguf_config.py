@@ -3,6 +3,8 @@
 Keys of metadata: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and llama.cpp's ``gguf-py/gguf/constants.py``.
 """
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,9 @@ ARCHITECTURES = {
     "ernie4_5": "Ernie4_5ForCausalLM", "hunyuan-dense": "HunYuanDenseV1ForCausalLM", "arcee": "ArceeForCausalLM",
     "nemotron": "NemotronForCausalLM", "exaone4": "Exaone4ForCausalLM", "stablelm": "StableLmForCausalLM",
     "gpt-oss": "GptOssForCausalLM", "deepseek2": "DeepseekV3ForCausalLM", "glm4moe": "Glm4MoeForCausalLM",
-    "dots1": "Dots1ForCausalLM", "bloom": "BloomForCausalLM",
+    "dots1": "Dots1ForCausalLM", "bloom": "BloomForCausalLM", "ernie4_5-moe": "Ernie4_5_MoeForCausalLM",
+    "minimax-m2": "MiniMaxM2ForCausalLM", "llama4": "Llama4ForCausalLM",
+    "qwen3next": "Qwen3NextForCausalLM", "qwen35": "Qwen3_5ForCausalLM", "qwen35moe": "Qwen3_5MoeForCausalLM",
 }
 """``general.architecture`` -> the class of the same shape in ``transformers``."""
 
@@ -34,24 +38,48 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "attention.key_length": ("head_dim",), "attention.sliding_window": ("sliding_window",),
     "attention.layer_norm_rms_epsilon": ("rms_norm_eps", "norm_eps"),
     "attention.layer_norm_epsilon": ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps"),
-    "rope.freq_base": ("rope_theta", "rotary_emb_base"), "attn_logit_softcapping": ("attn_logit_softcapping",),
+    "rope.freq_base": ("rope_theta", "rotary_emb_base"), "rope.freq_base_swa": ("rope_local_base_freq",),
+    "attn_logit_softcapping": ("attn_logit_softcapping",),
     "final_logit_softcapping": ("final_logit_softcapping",), "attention.scale": ("attention_multiplier",),
     "embedding_scale": ("embedding_multiplier",), "residual_scale": ("residual_multiplier",),
-    "expert_count": ("num_experts", "num_local_experts", "n_routed_experts"), "expert_used_count": ("num_experts_per_tok",),
+    "expert_count": ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
+    "expert_used_count": ("num_experts_per_tok", "moe_k"), "interleave_moe_layer_step": ("interleave_moe_layer_step",),
     "expert_feed_forward_length": ("moe_intermediate_size",),
-    "expert_shared_feed_forward_length": ("shared_expert_intermediate_size",), "expert_shared_count": ("n_shared_experts",),
-    "leading_dense_block_count": ("first_k_dense_replace",), "expert_weights_norm": ("norm_topk_prob",),
+    "expert_shared_feed_forward_length": ("shared_expert_intermediate_size",),
+    "expert_shared_count": ("n_shared_experts", "moe_num_shared_experts"),
+    "leading_dense_block_count": ("first_k_dense_replace", "moe_layer_start_index"), "expert_weights_norm": ("norm_topk_prob",),
     "expert_weights_scale": ("routed_scaling_factor",), "expert_group_count": ("n_group",),
     "expert_group_used_count": ("topk_group",), "attention.q_lora_rank": ("q_lora_rank",),
     "attention.kv_lora_rank": ("kv_lora_rank",), "nextn_predict_layers": ("num_nextn_predict_layers",),
-    "use_parallel_residual": ("use_parallel_residual",),
+    "full_attention_interval": ("full_attention_interval",), "ssm.conv_kernel": ("linear_conv_kernel_dim",),
+    "ssm.state_size": ("linear_key_head_dim",), "ssm.group_count": ("linear_num_key_heads",),
+    "ssm.time_step_rank": ("linear_num_value_heads",), "use_parallel_residual": ("use_parallel_residual",),
 }
 """Key of metadata, behind the architecture -> keys of a config.json."""
 
 
 def gguf_config(file: GgufFile, name: str) -> ModelConfig:
     """Shape of the model in ``file``; :class:`InputError` where its architecture is not read."""
-    return parse_config(config_keys(file), name, str(file.path))
+    config = parse_config(config_keys(file), name, str(file.path))
+    return replace(config, quantization="" if (stored := _stored(file)) in PLAIN.values() else "gguf", weight_format=stored)
+
+
+PLAIN = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
+"""Formats of tensors that are not quantised -> number format."""
+
+
+def _stored(file: GgufFile) -> str:
+    """Number format that most weights have: integers of so many bits go for all of llama.cpp's of that size."""
+    elements: dict[str, int] = {}
+    for tensor in file.tensors.values():
+        kind = PLAIN.get(tensor.format) or ("mxfp4" if tensor.format == "MXFP4" else f"int{_bits(tensor.format)}")
+        elements[kind] = elements.get(kind, 0) + math.prod(tensor.shape)
+    return max(elements, key=lambda kind: elements[kind], default="")
+
+
+def _bits(label: str) -> int:
+    """Bits of a quantised format, as engines serve them: 4 for all that have fewer than 8."""
+    return 8 if "8" in label else 4
 
 
 def config_keys(file: GgufFile) -> dict[str, Any]:
@@ -66,17 +94,32 @@ def config_keys(file: GgufFile) -> dict[str, Any]:
     for key, names in _KEYS.items():
         if key in given:
             keys |= dict.fromkeys(names, given[key])
+    ahead = given.get("nextn_predict_layers", 0)
+    if type(ahead) is int and ahead and type(keys.get("num_hidden_layers")) is int:
+        keys["num_hidden_layers"] -= ahead  # the file counts them among its blocks
     embedding = file.tensors.get("token_embd.weight")
     if embedding is None:
         raise InputError(f"{file.path}: tensor token_embd.weight is missing")
     keys["vocab_size"] = embedding.shape[0]
-    keys |= {"attention_bias": "blk.0.attn_q.bias" in file.tensors, "mlp_bias": "blk.0.ffn_up.bias" in file.tensors}
-    return keys | _rotary(file, given) | _own(kind, given, keys)
+    sliding = given.get("attention.sliding_window_pattern")
+    if isinstance(sliding, list) and "sliding_window" in keys:
+        keys["layer_types"] = ["sliding_attention" if slides else "full_attention" for slides in sliding]
+    keys |= {"attention_bias": bool({"blk.0.attn_q.bias", "blk.0.attn_qkv.bias"} & file.tensors.keys()),
+             "mlp_bias": "blk.0.ffn_up.bias" in file.tensors}
+    if kind in ("glm4moe", "command-r"):
+        keys["use_qk_norm"] = "blk.0.attn_q_norm.weight" in file.tensors
+    corrected = any(".exp_probs_b" in name for name in file.tensors)
+    return keys | _rotary(file, given) | (_latent(given, corrected) if kind == "deepseek2" else _own(kind, given, keys))
 
 
 def _class(kind: str, given: dict[str, Any]) -> str:
-    """llama.cpp has one name for Llama and Mixtral."""
-    return "MixtralForCausalLM" if kind == "llama" and given.get("expert_count") else ARCHITECTURES[kind]
+    """llama.cpp has one name for some classes."""
+    for common, key, found in (("llama", "expert_count", "MixtralForCausalLM"),
+                               ("olmo2", "attention.sliding_window", "Olmo3ForCausalLM"),
+                               ("granitemoe", "expert_shared_feed_forward_length", "GraniteMoeSharedForCausalLM")):
+        if kind == common and given.get(key):
+            return found
+    return ARCHITECTURES[kind]
 
 
 def _plain(file: GgufFile, key: str, value: Any) -> Any:
@@ -97,7 +140,9 @@ def _rotary(file: GgufFile, given: dict[str, Any]) -> dict[str, Any]:
     Factors that divide the frequencies one by one are stored as tensors (Llama 3.1's, and longrope's for both lengths).
     """
     heads = given.get("attention.head_count")
-    size = given.get("attention.key_length") or (given.get("embedding_length", 0) // heads if type(heads) is int and heads else 0)
+    size = given.get("attention.key_length")
+    if not size and type(heads) is int and heads:
+        size = given.get("embedding_length", 0) // heads
     turned, keys = given.get("rope.dimension_count"), {}
     if type(turned) is int and type(size) is int and 0 < turned < size and "attention.kv_lora_rank" not in given:
         keys = {"partial_rotary_factor": turned / size, "rotary_pct": turned / size}
@@ -112,10 +157,12 @@ def _rotary(file: GgufFile, given: dict[str, Any]) -> dict[str, Any]:
         keys["original_max_position_embeddings"] = original or context
     elif kind in ("linear", "yarn") and "rope.scaling.factor" in given:
         scaling = {"rope_type": kind, "factor": given["rope.scaling.factor"]}
-        if kind == "yarn" and original:
-            scaling["original_max_position_embeddings"] = original
-        if "rope.scaling.attn_factor" in given:
-            scaling["attention_factor"] = given["rope.scaling.attn_factor"]
+        stated = {"attention_factor": "attn_factor"} if kind == "linear" else {
+            "attention_factor": "attn_factor", "original_max_position_embeddings": "original_context_length",
+            "beta_fast": "yarn_beta_fast", "beta_slow": "yarn_beta_slow"}
+        scaling |= {name: given[f"rope.scaling.{key}"] for name, key in stated.items() if f"rope.scaling.{key}" in given}
+        if file.architecture == "gpt-oss":
+            scaling["truncate"] = False
     else:
         return keys
     return keys | {"rope_scaling": scaling}
@@ -124,25 +171,35 @@ def _rotary(file: GgufFile, given: dict[str, Any]) -> dict[str, Any]:
 def _own(kind: str, given: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
     """Keys that one architecture has, or that mean something else in it."""
     if kind in ("granite", "granitemoe"):
-        return {"logits_scaling": given["logit_scale"]} if "logit_scale" in given else {}
+        shared = {"shared_intermediate_size": given.get("expert_shared_feed_forward_length", 0)}
+        return shared | ({"logits_scaling": given["logit_scale"]} if "logit_scale" in given else {})
+    if kind == "llama4":
+        # Norms without weights, which the model of 128 experts has not: llama.cpp, too, knows it by that.
+        return {"intermediate_size_mlp": keys.get("intermediate_size"), "intermediate_size": keys.get("moe_intermediate_size"),
+                "use_qk_norm": given.get("expert_count") != 128}
     if kind in ("command-r", "cohere2"):
         return {"logit_scale": given["logit_scale"]} if "logit_scale" in given else {}
     if kind == "qwen3moe":
         return {"norm_topk_prob": True}
     if kind in ("gemma2", "gemma3") and "head_dim" in keys:
-        return {"query_pre_attn_scalar": keys["head_dim"]}
+        # The file does not say it: llama.cpp, too, knows the largest of each family by its blocks.
+        largest = given.get("block_count") == {"gemma2": 46, "gemma3": 62}[kind]
+        return {"query_pre_attn_scalar": keys["hidden_size"] // keys["num_attention_heads"] if largest else keys["head_dim"]}
+    if kind in ("qwen3next", "qwen35", "qwen35moe"):
+        heads, inner = given.get("ssm.time_step_rank"), given.get("ssm.inner_size")
+        known = type(heads) is int and type(inner) is int and heads > 0
+        return {"norm_topk_prob": True} | ({"linear_value_head_dim": inner // heads} if known else {})
     if kind == "stablelm":
         return {"use_qkv_bias": keys["attention_bias"]}
-    if kind == "deepseek2":
-        return _latent(given)
     return {}
 
 
-def _latent(given: dict[str, Any]) -> dict[str, Any]:
-    """Heads of DeepSeek's latent attention: ``..._mla`` where the file states the absorbed sizes beside."""
+def _latent(given: dict[str, Any], corrected: bool) -> dict[str, Any]:
+    """Heads of DeepSeek's latent attention: ``..._mla`` where the file states the absorbed sizes beside. Version 3
+    ``corrected`` the choice of experts, and chooses them by sigmoid."""
     turned = given.get("rope.dimension_count", 0)
     whole = given.get("attention.key_length_mla", given.get("attention.key_length", 0))
-    scores = {1: "softmax", 2: "sigmoid"}.get(given.get("expert_gating_func", 1), "softmax")
+    scores = "sigmoid" if corrected or given.get("expert_gating_func") == 2 else "softmax"
     old = {"architectures": ["DeepseekV2ForCausalLM"]} if scores == "softmax" else {}
     return {"qk_rope_head_dim": turned, "qk_nope_head_dim": whole - turned, "head_dim": turned, "scoring_func": scores,
             "v_head_dim": given.get("attention.value_length_mla", given.get("attention.value_length", 0)), **old}

@@ -7,6 +7,7 @@ against the file before anything is made of it; values are dequantised by the ``
 import math
 import mmap
 import os
+import re
 from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -42,14 +43,25 @@ def is_gguf(path: Path) -> bool:
 
 
 class GgufFile:
-    """The file ``path``: ``metadata`` by key, and ``tensors`` by name, whose shapes are (rows, columns) as numpy has them."""
+    """The file ``path``: ``metadata`` by key, and ``tensors`` by name, whose shapes are (rows, columns) as numpy has them.
+
+    Of a model in several files, ``path`` is the first; the others lie beside it.
+    """
 
     def __init__(self, path: Path):
         self.path = path
-        self._data = mapped(path, "GGUF")
-        header = _Header(path, self._data)
-        self.metadata: dict[str, Any] = header.metadata()
-        self.tensors: dict[str, Stored] = header.tensors(self.metadata.get("general.alignment", 32))
+        self._data: dict[Path, mmap.mmap | bytes] = {}
+        self.metadata, self._stored = self._open(path)
+        for part in _other_parts(path, self.metadata):
+            self._stored |= self._open(part)[1]
+        self.tensors, self._halves = _joined(self._stored)
+
+    def _open(self, path: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
+        """Metadata and tensors of one file."""
+        self._data[path] = mapped(path, "GGUF")
+        header = _Header(path, self._data[path])
+        metadata = header.metadata()
+        return metadata, header.tensors(metadata.get("general.alignment", 32))
 
     @cached_property
     def architecture(self) -> str:
@@ -61,25 +73,29 @@ class GgufFile:
 
     def check(self, name: str) -> None:
         """Refuse a tensor whose format the ``gguf`` package cannot read."""
-        if not _is_read(self.tensors[name].format):
-            raise InputError(f"{self.path}: tensor {name} is stored as {self.tensors[name].format}, which is not read")
+        for part in self._halves.get(name, (name,)):
+            if not _is_read(self._stored[part].format):
+                raise InputError(f"{self.path}: tensor {part} is stored as {self._stored[part].format}, which is not read")
 
     def read(self, name: str) -> np.ndarray:
         """Values of a tensor, float32."""
-        tensor = self.tensors[name]
+        if name in self._halves:
+            keys, values = (self.read(part) for part in self._halves[name])
+            return np.concatenate([keys.swapaxes(1, 2), values], axis=1).reshape(self.tensors[name].shape)
+        tensor = self._stored[name]
         rows = self._rows(tensor)
         values = self._floats(tensor, rows).reshape(tensor.shape)
         return finite(values, name, self.path)
 
     def rows(self, name: str, rows: Sequence[int]) -> np.ndarray:
         """Some rows of a matrix, float32."""
-        tensor = self.tensors[name]
+        tensor = self._stored[name]
         return finite(self._floats(tensor, self._rows(tensor)[np.asarray(rows)]), name, self.path)
 
     def _rows(self, tensor: Stored) -> np.ndarray:
         """The bytes of a tensor, row by row, not copied."""
         count = math.prod(tensor.shape[:-1])
-        values = np.frombuffer(self._data, np.uint8, tensor.end - tensor.begin, tensor.begin)
+        values = np.frombuffer(self._data[tensor.file], np.uint8, tensor.end - tensor.begin, tensor.begin)
         return values.reshape(count, values.size // count if count else 0)
 
     def _floats(self, tensor: Stored, rows: np.ndarray) -> np.ndarray:
@@ -94,6 +110,38 @@ class GgufFile:
         for start in range(0, len(rows), step):
             values[start:start + step] = dequantize(rows[start:start + step], kind)
         return values
+
+
+def _other_parts(path: Path, metadata: dict[str, Any]) -> list[Path]:
+    """The second and later files of a model that is split into several."""
+    count = metadata.get("split.count", 1)
+    if type(count) is not int or count <= 1:
+        return []
+    name = re.fullmatch(r"(.*-)(\d{5})-of-(\d{5})(\.gguf)", path.name)
+    if name is None or int(name[3]) != count or int(name[2]) != 1:
+        raise InputError(f"{path} is part of a model in {count} files: give the first, whose name ends in "
+                         f"-00001-of-{count:05}.gguf")
+    parts = [path.with_name(f"{name[1]}{index:05}-of-{name[3]}{name[4]}") for index in range(2, count + 1)]
+    for part in parts:
+        if not part.is_file():
+            raise InputError(f"{path} is the first of {count} files of a model, but {part.name} is not beside it")
+    return parts
+
+
+def _joined(stored: dict[str, Stored]) -> tuple[dict[str, Stored], dict[str, tuple[str, str]]]:
+    """``stored`` with the two halves of latent attention's expansion as one, as the models have it, and what they are made of.
+
+    Keys are (heads, rank, features), values (heads, features, rank); joined, each head's keys are followed by its values.
+    """
+    tensors, halves = dict(stored), {}
+    for keys in [name for name in stored if name.endswith(".attn_k_b.weight")]:
+        values, whole = (keys.replace("attn_k_b", name) for name in ("attn_v_b", "attn_kv_b"))
+        first, second = stored[keys].shape, stored[values].shape if values in stored else ()
+        if len(first) == len(second) == 3 and (first[0], first[1]) == (second[0], second[2]) and whole not in stored:
+            tensors[whole] = Stored((first[0] * (first[2] + second[1]), first[1]), stored[keys].format, tensors.pop(keys).file)
+            del tensors[values]
+            halves[whole] = keys, values
+    return tensors, halves
 
 
 def _formats() -> dict[int, tuple[str, int, int]]:
@@ -157,8 +205,10 @@ class _Header:
         elements = math.prod(shape)
         if shape[-1] % block:
             raise self._wrong(f"tensor {name[:80]!r} has rows of {shape[-1]} elements, not a multiple of {block} ({label})")
+        if not elements:
+            raise self._wrong(f"tensor {name[:80]!r} has no elements")
         end = begin + elements // block * size
-        if end > len(self._data) or 0 in shape:
+        if end > len(self._data):
             raise self._wrong(f"tensor {name[:80]!r} does not lie in the file as its header says: is the file complete?")
         return Stored(shape, label, self._path, begin, end)
 

@@ -4,6 +4,7 @@ A file names the way in which text is split before its merges (``tokenizer.ggml.
 with the models, and collected in llama.cpp's ``llama-vocab.cpp``.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from wsekern.errors import InputError
@@ -133,7 +134,9 @@ def _sentencepiece(file: GgufFile, tokens: list[str]) -> "Tokenizer":
     spelled = [token.replace(" ", "▁") if not token.strip() else token for token in tokens]
     unknown = _token(file, "unknown_token_id", tokens)
     numbers = _numbers(spelled)
-    tokenizer = Tokenizer(models.BPE(numbers, _merges(numbers, [float(score) for score in scores]), byte_fallback=True,
+    # Gemma's merges come in the order of its tokens, whatever their scores.
+    order = range(0, -len(tokens), -1) if file.architecture.startswith("gemma") else [float(score) for score in scores]
+    tokenizer = Tokenizer(models.BPE(numbers, _merges(numbers, order), byte_fallback=True,
                                      fuse_unk=True, unk_token=None if unknown is None else spelled[unknown]))
     prefix = file.metadata.get("tokenizer.ggml.add_space_prefix", True) is True
     start = [normalizers.Prepend("▁")] if prefix else []
@@ -143,7 +146,7 @@ def _sentencepiece(file: GgufFile, tokens: list[str]) -> "Tokenizer":
     return tokenizer
 
 
-def _merges(numbers: dict[str, int], scores: list[float]) -> list[tuple[str, str]]:
+def _merges(numbers: dict[str, int], scores: Sequence[float]) -> list[tuple[str, str]]:
     """Every pair of tokens that make a token, best first; of one token's pairs, that of the first pieces first."""
     found = []
     for token, number in numbers.items():
@@ -168,7 +171,8 @@ def _add_tokens(tokenizer: "Tokenizer", file: GgufFile, tokens: list[str]) -> No
     for kind in (CONTROL, USER_DEFINED):
         special = kind == CONTROL
         added = [AddedToken(token, special=special, normalized=False)
-                 for token, found in zip(tokens, kinds.tolist(), strict=True) if found == kind and token]
+                 for token, found in zip(tokens, kinds.tolist(), strict=True)
+                 if found == kind and tokenizer.token_to_id(token) is not None]
         (tokenizer.add_special_tokens if special else tokenizer.add_tokens)(added)
 
 

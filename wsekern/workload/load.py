@@ -9,7 +9,7 @@ from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.gguf_config import gguf_config
 from wsekern.workload.gguf_file import GgufFile, is_gguf
-from wsekern.workload.installed import installed_model
+from wsekern.workload.installed import locate
 from wsekern.workload.json_files import read_json
 from wsekern.workload.parse import parse_config
 from wsekern.workload.stored import from_modelopt
@@ -27,7 +27,7 @@ def load_config(model: str | os.PathLike[str]) -> ModelConfig:
     if str(model) in bundled_models():
         resource = files("wsekern.workload") / "models" / f"{model}.json"
         return parse_config(json.loads(resource.read_text()), str(model), str(resource))
-    path = installed_model(model)
+    path = locate(model)
     if os.path.isdir(path):
         path = path / "config.json"
     if is_gguf(path):

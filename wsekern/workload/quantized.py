@@ -249,7 +249,7 @@ class _Finder:
         order = f"{base}.g_idx"
         if self._has(order):
             groups, parts = self._get(order, ("I32", "I64"), 1), (*parts, order)
-            self._fits(order, groups.shape == (inputs,) and 0 <= groups.min() and groups.max() < scale.shape[0])
+            self._fits(order, groups.shape == (inputs,) and groups.min() >= 0 and groups.max() < scale.shape[0])
         else:
             groups = np.arange(inputs) // self._group(f"{base}.scales", inputs, scale.shape[0])
         second = "gptq_v2" in (self._settings.get("checkpoint_format"), self._settings.get("format"))
@@ -279,7 +279,7 @@ class _Finder:
             found = self._get(order, ("I32", "I64"), 1)
             parts.append(order)
             if found.size and found[0] >= 0:
-                self._fits(order, found.shape == (inputs,) and 0 <= found.min() and found.max() < scale.shape[1])
+                self._fits(order, found.shape == (inputs,) and found.min() >= 0 and found.max() < scale.shape[1])
                 groups = found
         return Packed((outputs, inputs), f"int{bits}", tuple(parts),
                       partial(formats.packed_integers, words, scale, inputs, bits, packed_zeros, groups))

@@ -7,6 +7,10 @@ module stands for its ``weight`` and its ``bias``.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from wsekern.workload.decoder import Mixer
+
 
 @dataclass(frozen=True)
 class Part:
@@ -42,6 +46,7 @@ class Layout:
     derived: tuple[str, ...]
     offsets_stored: bool = False
     settings: str = "config.json"  # where the sizes come from, for errors
+    restore: "Callable[[str, np.ndarray, Mixer | None], np.ndarray] | None" = None  # what a weight's stored values stand for
 
 
 def _part(text: str, groups: str = "", transposed: bool = False, neighbors: str = "") -> Part:

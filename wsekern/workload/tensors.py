@@ -18,6 +18,7 @@ import ml_dtypes
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.number_formats import widen_half
 from wsekern.workload.json_files import read_json
 
 FORMATS: dict[str, np.dtype] = {name: np.dtype(kind) for name, kind in {
@@ -101,6 +102,8 @@ class Safetensors:
 
 def as_float32(values: np.ndarray) -> np.ndarray:
     """``values`` in float32: themselves, if they are; what is too large becomes infinite."""
+    if values.dtype == np.float16:
+        return widen_half(values)
     with np.errstate(over="ignore"):
         return values.astype(np.float32, copy=False)
 

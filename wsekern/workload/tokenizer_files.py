@@ -4,6 +4,7 @@ As in ``transformers`` 5.24, tokenizer.json decides over ``add_bos_token`` of to
 latter names are added. Unlike there, tokenizer.json also decides over the rules of the class that tokenizer_config.json names.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,11 +37,10 @@ def load_text(path: Path, vocab: int) -> Text:
     file = path / "tokenizer.json"
     if file.is_file():
         tokenizer = _from_json(file)
-        _add_tokens(tokenizer, path, settings, special)
-        notes = _start_notes(path, settings, tokenizer, special)
+        notes = (*_add_tokens(tokenizer, path, settings, special), *_start_notes(path, settings, tokenizer, special),
+                 *_class_notes(path, settings, tokenizer))
     else:
-        tokenizer, special = _from_merges(path, settings, special)
-        notes = ()
+        tokenizer, special, notes = _from_merges(path, settings, special)
     tokenizer.no_truncation()  # settings that a training run left in the file
     tokenizer.no_padding()
     return Text(tokenizer=tokenizer, vocab=vocab, where=str(path), notes=notes,
@@ -57,8 +57,9 @@ def _from_json(file: Path) -> "Tokenizer":
 
 
 # -- vocab.json and merges.txt -------------------------------------------------------------------------------------------
-def _from_merges(path: Path, settings: dict[str, Any], special: dict[str, Any]) -> tuple["Tokenizer", dict[str, Any]]:
-    """A byte-level tokenizer from its two files, and its named tokens; one sentence where ``path`` has other files."""
+def _from_merges(path: Path, settings: dict[str, Any],
+                 special: dict[str, Any]) -> tuple["Tokenizer", dict[str, Any], tuple[str, ...]]:
+    """A byte-level tokenizer from its two files, its named tokens, notes; one sentence where ``path`` has other files."""
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     if not ((path / "vocab.json").is_file() and (path / "merges.txt").is_file()):
@@ -81,9 +82,9 @@ def _from_merges(path: Path, settings: dict[str, Any], special: dict[str, Any]) 
             pre_tokenizers.ByteLevel(add_prefix_space=prefix, use_regex=False)])
     tokenizer.decoder = decoders.ByteLevel()
     special = dict.fromkeys(END_OF_TEXT[name], "<|endoftext|>") | special
-    _add_tokens(tokenizer, path, settings, special)
+    notes = _add_tokens(tokenizer, path, settings, special)
     _put_around(tokenizer, settings, special)
-    return tokenizer, special
+    return tokenizer, special, notes
 
 
 def _put_around(tokenizer: "Tokenizer", settings: dict[str, Any], special: dict[str, Any]) -> None:
@@ -142,13 +143,17 @@ def _extra_tokens(settings: dict[str, Any]) -> Iterator[Any]:
     yield from (value for key, value in settings.items() if key.endswith("_token") and key not in NAMED)
 
 
-def _add_tokens(tokenizer: "Tokenizer", path: Path, settings: dict[str, Any], special: dict[str, Any]) -> None:
-    """Add what the settings name and the tokenizer does not know as an added token yet, in the order of ``transformers``."""
+def _add_tokens(tokenizer: "Tokenizer", path: Path, settings: dict[str, Any], special: dict[str, Any]) -> tuple[str, ...]:
+    """Add what the settings name and the tokenizer does not know as an added token yet, in the order of ``transformers``.
+
+    Returns a note where one gets another id than it was to have.
+    """
     known = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
     named = {_content(token) for token in special.values()}
-    missing = []
-    for token, is_special in _decoder_tokens(path, settings):
-        added = _added(token, is_special or _content(token) in named)
+    missing, asked = [], {}
+    for index, token in _decoder_tokens(path, settings):
+        added = _added(token, token.get("special") is True or _content(token) in named)
+        asked[added.content] = index
         if repr(added) != repr(known.get(added.content)):
             missing.append(added)
     seen = set(known) | {added.content for added in missing}
@@ -158,10 +163,15 @@ def _add_tokens(tokenizer: "Tokenizer", path: Path, settings: dict[str, Any], sp
             missing.append(_added(token, True))
     if missing:
         tokenizer.add_tokens(missing)
+    moved = [f"{token} is {tokenizer.token_to_id(token)} instead of {index}" for token, index in asked.items()
+             if tokenizer.token_to_id(token) != index]
+    more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
+    return (f"{path}: added tokens have other ids than tokenizer_config.json says, as in transformers 5: "
+            f"{', '.join(moved[:3])}{more}",) if moved else ()
 
 
-def _decoder_tokens(path: Path, settings: dict[str, Any]) -> Iterator[tuple[Any, bool]]:
-    """(token, whether special) of added_tokens_decoder by their ids, or of the added_tokens.json before it."""
+def _decoder_tokens(path: Path, settings: dict[str, Any]) -> Iterator[tuple[int, Any]]:
+    """(id, token) of added_tokens_decoder by their ids, or of the added_tokens.json before it."""
     table, file = settings.get("added_tokens_decoder"), path / "tokenizer_config.json"
     if table is None:
         file = path / "added_tokens.json"
@@ -173,10 +183,10 @@ def _decoder_tokens(path: Path, settings: dict[str, Any]) -> Iterator[tuple[Any,
         rows = sorted((int(index), token) for index, token in table.items()) if table else []
     except (TypeError, ValueError):
         raise InputError(f"{file}: added tokens are expected as numbers, each with one token of its own") from None
-    for _, token in rows:
+    for index, token in rows:
         if not isinstance(token, dict) or not _content(token):
             raise InputError(f"{file}: an added token is {str(token)[:60]!r}, expected an object with its content")
-        yield token, token.get("special") is True
+        yield index, token
 
 
 def _start_notes(path: Path, settings: dict[str, Any], tokenizer: "Tokenizer", special: dict[str, Any]) -> tuple[str, ...]:
@@ -191,3 +201,14 @@ def _start_notes(path: Path, settings: dict[str, Any], tokenizer: "Tokenizer", s
             notes.append(f"{path}: tokenizer_config.json says {key} {str(asked).lower()}, but tokenizer.json {verb} "
                          f"{_content(special[name])} there; tokenizer.json decides, as in transformers 5")
     return tuple(notes)
+
+
+def _class_notes(path: Path, settings: dict[str, Any], tokenizer: "Tokenizer") -> tuple[str, ...]:
+    """Where ``transformers`` 5 would split a text by the rule of a class, and not as tokenizer.json says."""
+    name = str(settings.get("tokenizer_class")).removesuffix("Fast")
+    pattern = BYTE_LEVEL.get(name)
+    rule = json.loads(tokenizer.pre_tokenizer.__getstate__()) if tokenizer.pre_tokenizer else None
+    if pattern is None or json.dumps(pattern) in json.dumps(rule):
+        return ()
+    return (f"{path}: tokenizer.json splits texts otherwise than {name}, whose rule transformers 5 would put in its place; "
+            "tokenizer.json decides",)

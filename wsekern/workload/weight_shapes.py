@@ -120,7 +120,7 @@ def _recurrent(mixer: Recurrent, hidden: int) -> Shapes:
         rest: Shapes = {"state_norm": (mixer.value_dim,)}
     elif mixer.kind == "mamba2":
         inputs = {"z": value, "x": value, "B": key, "C": key, "dt": heads}
-        rest = {"state_norm": (value,), "skip": (heads,), "conv_bias": (mixer.convolved,)}
+        rest = {"skip": (heads,), "conv_bias": (mixer.convolved,), **_norm("state_norm", mixer.norm, value)}
         rest |= {f"in_{name}_bias": (size,) for name, size in inputs.items()} if mixer.bias else {}
         rest |= {"o_bias": (hidden,)} if mixer.bias else {}
     else:

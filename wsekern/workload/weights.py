@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.decoder import Block, Norm
+from wsekern.workload.decoder import Block, Mixer, Norm
 from wsekern.workload.tensor_names import HUB, Layout
 from wsekern.workload.tensors import TensorSource
 from wsekern.workload.weight_places import Found, Places, find_places
@@ -73,7 +73,7 @@ class StoredWeights(Weights):
     def block(self, index: int) -> Arrays:
         """Weights of one block."""
         block = self._config.blocks[index]
-        return self._read(self._places.blocks[index], _offsets(block))
+        return self._read(self._places.blocks[index], _offsets(block), block.mixer)
 
     @property
     def outer(self) -> Arrays:
@@ -89,12 +89,14 @@ class StoredWeights(Weights):
         found = next(found for found in self._places.outer if found.weights[0] in ("embedding", "head"))
         return self._source.rows(found.tensors[0], tokens)
 
-    def _read(self, places: Sequence[Found], offsets: Mapping[str, float]) -> Arrays:
+    def _read(self, places: Sequence[Found], offsets: Mapping[str, float], mixer: Mixer | None = None) -> Arrays:
         arrays: Arrays = {}
         for found in places:
             for name, values in zip(found.weights, self._values(found), strict=True):
                 offset = 0.0 if self._layout.offsets_stored else offsets.get(name, 0.0)
                 arrays[name] = values + np.float32(offset) if offset else values
+                if self._layout.restore:
+                    arrays[name] = self._layout.restore(name, arrays[name], mixer)
         return arrays
 
     def _values(self, found: Found) -> list[np.ndarray]:

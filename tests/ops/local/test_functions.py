@@ -291,7 +291,7 @@ def test_functions_of_feed_forward_parts_are_the_exact_ones():
     exact = {"gelu_erf": wide * np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in wide]),
              "gelu": wide * sigmoid(2 * math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3)),
              "quick_gelu": wide * sigmoid(1.702 * wide), "sigmoid": sigmoid(wide), "relu": np.maximum(wide, 0),
-             "relu2": np.maximum(wide, 0)**2, "softcap": 30 * np.tanh(wide / 30)}
+             "relu2": np.maximum(wide, 0)**2, "softcap": 30 * np.tanh(wide / 30), "clip": np.clip(wide, -30, 30)}
     for name, expected in exact.items():
         for form in ("scalar", *FORMS):
             found = apply(name, form, "fp32", x, 30.0)

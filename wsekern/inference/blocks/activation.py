@@ -1,34 +1,23 @@
 """Activations of feed-forward parts, as steps of local work."""
 
-import numpy as np
+from functools import partial
 
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, split
-from wsekern.number_formats import narrow
 from wsekern.ops import Local
 from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import FeedForward
 
-FUNCTION = {"silu": "silu", "gelu": "gelu_erf", "gelu_tanh": "gelu", "quick_gelu": "quick_gelu", "relu": "relu",
-            "relu2": "relu2", "clamped_silu": "clamped_silu"}
-"""Activation of a description -> its function among the local work."""
+FUNCTIONS = {"silu": "silu", "gelu": "gelu_erf", "gelu_tanh": "gelu", "quick_gelu": "quick_gelu", "relu": "relu",
+             "relu2": "relu2"}
+"""Activation of a description -> the local work that computes it, of one number; ``clamped_silu`` is of two."""
+_step = partial(LayerStep, "ffn")
 
 
 def missing_activation(feed: FeedForward) -> str:
-    """The activation of ``feed`` where it has no steps, in words; else empty."""
-    there = feed.activation in FUNCTION and (feed.gated or feed.activation != "clamped_silu")
-    return "" if there else f"the activation {feed.activation}"
-
-
-def one_tile(mapping: Grid) -> np.ndarray:
-    """The number 1 (1, 1) on every PE, an operand of instructions: it takes no memory."""
-    return np.broadcast_to(narrow(np.ones((1, 1), np.float32), mapping.precision, "one"), (mapping.height, mapping.width, 1, 1))
-
-
-def _kind(feed: FeedForward) -> str:
-    """Kind of local work; that of a gated part takes both vectors."""
-    name = FUNCTION[feed.activation]
-    return f"{name}_mul" if feed.gated and name != "clamped_silu" else name
+    """The activation, where it has no steps; else empty."""
+    there = feed.gated if feed.activation == "clamped_silu" else feed.activation in FUNCTIONS
+    return "" if there else feed.activation
 
 
 def activation_room(mapping: Grid, feed: FeedForward, elements: int) -> int:
@@ -41,6 +30,13 @@ def activation_steps(mapping: Grid, feed: FeedForward, rows: int, n: int, x: str
     kind = _kind(feed)
     work = Local(kind, n, rows, factor=feed.limit or 1.0, form=mapping.form)
     if not feed.gated:
-        return [LayerStep("ffn", kind, work, (x,), output)]
-    gate, up = f"{x}.gate", f"{x}.up"
-    return [split(x, (gate, up), (n, n), axis=1), LayerStep("ffn", kind, work, (gate, up), output)]
+        return [_step(kind, work, (x,), output)]
+    halves = f"{x}.gate", f"{x}.up"
+    return [split(x, halves, (n, n), axis=1), _step(kind, work, halves, output)]
+
+
+def _kind(feed: FeedForward) -> str:
+    """Local work that the activation is."""
+    if feed.activation == "clamped_silu":
+        return feed.activation
+    return f"{FUNCTIONS[feed.activation]}_mul" if feed.gated else FUNCTIONS[feed.activation]

@@ -29,8 +29,22 @@ class AttentionOnGrid(HeadsOnGrid):
     def missing(self) -> str:
         """What has no steps yet."""
         part = self.part
-        found = {"an indexer": part.indexer, "keys and values of another layer": part.cache_of}
+        found = {"an indexer": part.indexer, "keys and values of another layer": part.cache_of,
+                 "compressed queries beside whole keys": part.q_rank, "a compressed output projection": part.o_rank,
+                 "keys and values of several tokens in one": part.compression != 1}
         return next((name for name, there in found.items() if there), "")
+
+    def assumptions(self) -> list[str]:
+        """What a window saves."""
+        if not self.part.reach:
+            return []
+        return [f"layers that look back over {self.part.reach:,} tokens read these alone, and keep the whole context as others "
+                "do"]
+
+    @property
+    def scale(self) -> float:
+        """What scores are multiplied by."""
+        return self.part.scale or 1 / math.sqrt(self.part.head_dim)
 
     # -- weights, cache and tables ------------------------------------------------------------------------------------
     def cache(self) -> dict[str, tuple[int, ...]]:
@@ -38,6 +52,10 @@ class AttentionOnGrid(HeadsOnGrid):
         heads, slots = self.heads_per_column, self.mapping.slots
         return {f"cache.{self.prefix}keys": (heads, slots, self.features),
                 f"cache.{self.prefix}values": (heads, slots, self.value_features)}
+
+    def cache_order(self, name: str) -> tuple[int, ...]:
+        """A feature of all keys of a column, the values of a row: side by side."""
+        return (2, 1, 4, 3, 0) if name.endswith("keys") else (2, 0, 3, 1, 4)
 
     def tiles(self, weights: BlockWeights, where: str) -> Values:
         """``weights.qkv`` (hidden, :attr:`columns`) goes from y to x and ``weights.o`` (out, hidden) back; ``weights.qkv_bias``
@@ -47,7 +65,7 @@ class AttentionOnGrid(HeadsOnGrid):
                                  *(index.reshape(m.width, -1) for index in (self.q_index, self.kv_index, self.v_index,
                                                                             self.out_index)))
         # Scores are divided by sqrt(head_dim) once and for all: in the query weights, or in the query norm.
-        scale = np.float32(part.scale or 1 / np.sqrt(part.head_dim))
+        scale = np.float32(self.scale)
         early = np.float32(1) if part.norm else scale
         named = {"q": (w["q"] * early, q), "k": (w["k"], kv)} | ({} if part.values_are_keys else {"v": (w["v"], v)})
         named |= {"gate": (w["attention_gate"], out)} if part.gate else {}
@@ -142,7 +160,12 @@ class AttentionOnGrid(HeadsOnGrid):
                         _step("qkv_reduce", all_reduce(m, tokens * qkv, "y"), ("qkv",), "qkv")]
         if set("qkv") & set(part.biases):
             steps += add_bias(m, "attention", f"{self.prefix}qkv_bias", tokens, qkv, "qkv")
-        return [*steps, split("qkv", names, self.columns, axis=1), reshape("q", tokens, heads * self.group, features),
+        steps.append(split("qkv", names, self.columns, axis=1))
+        if part.clip:
+            limits = {"q": part.clip if part.norm else part.clip * self.scale, "k": part.clip, "v": part.clip}
+            steps += [_step("clip", Local("clip", size, tokens, factor=limits[name], form=m.form), (name,), name)
+                      for name, size in zip(names, self.columns, strict=True) if name in limits]
+        return [*steps, reshape("q", tokens, heads * self.group, features),
                 reshape("k", tokens, heads, features),
                 reshape("k" if part.values_are_keys else "v", tokens, heads, self.value_features, output="v")]
 

@@ -1,8 +1,8 @@
 """A mixture of experts: every PE keeps a piece of each, and works on the pieces of those that a token chose.
 
-The features of all experts one behind the other go round the lines of PEs, so that no PE keeps more than its part of all: a line
-has as many features of an expert as any other, or one less. Experts lie along x, as any feed-forward part; where they work on a
-projection of the residual stream, which lies along x, they lie along y.
+The features of all experts one behind the other go round the lines of PEs, so that no PE keeps more than its part of all: a
+line has as many features of an expert as any other, or one less. Experts lie along x, as any feed-forward part; where they work
+on a projection of the residual stream, which lies along x, they lie along y.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ from typing import Literal
 
 import numpy as np
 
-from wsekern.inference.blocks.activation import activation_room, activation_steps, missing_activation, one_tile
+from wsekern.inference.blocks.activation import activation_room, activation_steps, missing_activation
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
-from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles, sigmoid_steps
+from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, join, repeat, reshape, split, take
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import BatchedGemv, Gemm, Local
+from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import FeedForward, Mixture
 
 _step = partial(LayerStep, "ffn")
@@ -33,11 +34,19 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     def missing(self) -> str:
         """What has no steps yet."""
         feeds = (self.part.expert, *(beside for _, beside, _ in self.beside))
-        odd = next((missing_activation(feed) for feed in feeds if missing_activation(feed)), "")
-        found = {f"experts of {odd}": odd,
+        odd = next(filter(None, map(missing_activation, feeds)), "")
+        found = {f"experts that compute {odd}": odd,
                  "the square root of a softplus as scores of experts": self.part.scores == "sqrt_softplus",
-                 "biases of experts that work on a projection": self.part.latent and self.part.expert.bias}
+                 "biases of experts that work on a projection or on weighed inputs":
+                     self.part.expert.bias and (self.part.latent or self.part.early)}
         return next((name for name, there in found.items() if there), "")
+
+    def assumptions(self) -> list[str]:
+        """Where experts lie, and how they are chosen."""
+        part = self.part
+        return ["every expert is spread over all columns of its region: no choice of experts is slower than another",
+                f"every PE chooses the {part.chosen} experts of a token itself, by rounds of four passes over {part.experts} "
+                "scores"]
 
     # -- sizes of the pieces ------------------------------------------------------------------------------------------
     @cached_property
@@ -86,8 +95,10 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         return 2 * self.part.experts + 3 * chosen + latent
 
     def room(self) -> int:
-        """Bytes of the activation."""
-        return activation_room(self.mapping, self.part.expert, self.mapping.chunk * self.part.chosen * self.width)
+        """Bytes of the activation, or of the exponentials of the scores."""
+        m, part = self.mapping, self.part
+        return max(activation_room(m, part.expert, m.chunk * part.chosen * self.width),
+                   room_bytes("expsub", m.form, m.precision, m.chunk * part.experts))
 
     # -- work ---------------------------------------------------------------------------------------------------------
     def steps(self, tokens: int, slots: int) -> Steps:
@@ -133,7 +144,8 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
             steps += [*_reduced(m, "gate_up", sums, "x"), *_reduced(m, "shared_gate_up", others, "y")]
         else:
             steps += _reduced(m, "gate_up", sums + others, "y")
-        return [*steps, *self._active_experts(rows), *(step for one in self.beside for step in self._active_beside(tokens, *one))]
+        steps += self._active_experts(rows)
+        return [*steps, *(step for one in self.beside for step in self._active_beside(tokens, *one))]
 
     def _active_experts(self, rows: int) -> Steps:
         part, gates = self.part, _gates(self.part.expert)
@@ -165,8 +177,6 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         if not part.expert.bias:
             return []
         steps: Steps = [take("weights.experts_down_bias", "chosen", "biases", 0), reshape("biases", tokens, part.chosen, n)]
-        if part.early:
-            steps += [repeat("weights.one", "shares", 0, tokens), repeat("shares", "shares", 1, part.chosen)]
         return [*steps, _step("down_biases", BatchedGemv(tokens, part.chosen, n), ("shares", "biases"), "biases"),
                 _step("down_bias", Local("add", n, tokens, form=self.mapping.form), ("out", "biases"), "out")]
 
@@ -174,19 +184,20 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         """``out`` plus the output of a part that every token takes, both to be summed along x."""
         m, x, steps = self.mapping, f"active_{name}", []
         if name == "shared" and self.part.shared_gate:
-            steps = [*sigmoid_steps(m, "ffn", "shared_share", tokens, 1, "shared_router"),
-                     repeat("shared_router", "share", 1, width), _step("shared_weigh", Local("mul", width, tokens), (x, "share"), x)]
+            sigmoid = Local("sigmoid", 1, tokens, form=m.form)
+            steps = [_step("shared_sigmoid", sigmoid, ("shared_router",), "share"), repeat("share", "share", 1, width),
+                     _step("shared_weigh", Local("mul", width, tokens, form=m.form), (x, "share"), x)]
         return [*steps, _step(f"{name}_down", Gemm(tokens, width, m.hidden), (x, f"weights.{name}_down"), x),
                 _step(f"{name}_add", Local("add", m.hidden, tokens, form=m.form), ("out", x), "out")]
 
     # -- weights ------------------------------------------------------------------------------------------------------
     def tiles(self, weights: BlockWeights, where: str) -> Values:
         """Of the router as :func:`routing_tiles` says; ``experts_gate_up`` (experts, inputs, gates * width), ``experts_down``
-        (experts, width, inputs) and their ``_bias``; ``<part>_gate_up`` (hidden, gates * width) and ``<part>_down`` of each part
-        beside them; ``shared_router`` (hidden, 1) in every column; ``latent_in``, ``latent_out``."""
+        (experts, width, inputs) and their ``_bias``; ``<part>_gate_up`` (hidden, gates * width) and ``<part>_down`` of each
+        part beside them; ``shared_router`` (hidden, 1) in every column; ``latent_in``, ``latent_out``."""
         m, part, w, cutter = self.mapping, self.part, self.own(weights), TileCutter(self.mapping, where)
         hidden = m.index_y(m.config.hidden)
-        tiles = {"one": one_tile(m), **routing_tiles(m, part, w, cutter), **self._expert_tiles(w, cutter)}
+        tiles = {**routing_tiles(m, part, w, cutter), **self._expert_tiles(w, cutter)}
         for name, beside, _ in self.beside:
             columns = m.index_x(beside.width)
             ups = _halves(beside, name)
@@ -206,21 +217,22 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
 
     def _expert_tiles(self, w: BlockWeights, cutter: TileCutter) -> Values:
         """Experts one by one, each with the lines of its own features."""
-        m, part, turned = self.mapping, self.part, bool(self.part.latent)
+        m, part, turned, ups = self.mapping, self.part, bool(self.part.latent), _halves(self.part.expert, "experts")
         outer = m.index_x(part.latent) if turned else m.index_y(m.config.hidden)
-        ups, kinds = _halves(part.expert, "experts"), ("experts_gate_up", "experts_down")
-        made: dict[str, list[np.ndarray]] = {}
+        all_tiles: Values = {}
         for expert in range(part.experts):
             lines = self._lines_of(expert)
-            up = cutter.matrix([w[half][expert] for half in ups], outer, [lines] * len(ups), transposed=turned)
-            down = cutter.matrix([w["experts_down"][expert]], lines, [outer], transposed=not turned)
-            for name, tile in zip(kinds, (up, down), strict=True):
-                made.setdefault(name, []).append(tile)
+            tiles = {"gate_up": cutter.matrix([w[half][expert] for half in ups], outer, [lines] * len(ups), transposed=turned),
+                     "down": cutter.matrix([w["experts_down"][expert]], lines, [outer], transposed=not turned)}
             if part.expert.bias:
-                made.setdefault("experts_gate_up_bias", []).append(
-                    cutter.along_x([w[f"{half}_bias"][expert] for half in ups], [lines] * len(ups)))
-                made.setdefault("experts_down_bias", []).append(cutter.along_y(w["experts_down_bias"][expert], outer))
-        return {name: np.stack(tiles, axis=2) for name, tiles in made.items()}
+                tiles["gate_up_bias"] = cutter.along_x([w[f"{half}_bias"][expert] for half in ups], [lines] * len(ups))
+                tiles["down_bias"] = cutter.along_y(w["experts_down_bias"][expert], outer)
+            for name, tile in tiles.items():
+                if not expert:
+                    shape = *tile.shape[:2], part.experts, *tile.shape[2:]
+                    all_tiles[f"experts_{name}"] = np.empty(shape, tile.dtype)
+                all_tiles[f"experts_{name}"][:, :, expert] = tile
+        return all_tiles
 
     def _lines_of(self, expert: int) -> np.ndarray:
         """Feature of ``expert`` at each place of a line (lines, width); -1 where padded."""

@@ -27,7 +27,8 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
 
     def missing(self) -> str:
         """An activation without steps."""
-        return missing_activation(self.part)
+        missing = missing_activation(self.part)
+        return f"the activation {missing}" if missing else ""
 
     @property
     def _inner(self) -> int:

@@ -163,7 +163,8 @@ class HeadsOnGrid(PartOnGrid[Attention]):
         found = hidden * sum(self.columns) + self.out * hidden
         found += (sum(self.columns) if set("qkv") & set(part.biases) else 0) + (hidden if "o" in part.biases else 0)
         if part.norm:
-            found += (self.q + self.kv if part.norm_whole else 2 * self.features) * (1 + part.norm.bias)
+            each = 1 + part.norm.bias + (part.norm.kind == "layer")
+            found += each * (self.q + self.kv if part.norm_whole else 2 * self.features)
         found += self.value_features if part.value_norm else 0
         return found + (self.heads_per_column * self.group if part.sinks else 0)
 
@@ -183,10 +184,11 @@ class HeadsOnGrid(PartOnGrid[Attention]):
         return self.heads_per_column * self.group * self.seen_slots(self.mapping.chunk, self.mapping.slots)
 
     def room(self) -> int:
-        """Bytes of the exponentials, of 1 over their sums, of a rotation's products, of caps and gates."""
+        """Bytes of the exponentials, of 1 over their sums, of a rotation's products, of caps, limits and gates."""
         m, part = self.mapping, self.part
         rows, size, scores = m.chunk * self.heads_per_column * self.group, PRECISIONS[m.precision], m.chunk * self.scores
         needs = [room_bytes("softcap", m.form, m.precision, scores) if part.softcap else 0,
+                 room_bytes("clip", m.form, m.precision, m.chunk * self.q) if part.clip else 0,
                  room_bytes("sigmoid_mul", m.form, m.precision, m.chunk * self.out) if part.gate else 0]
         if m.form != "scalar":
             needs += [room_bytes("expsub", m.form, m.precision, scores),

@@ -32,6 +32,10 @@ class PartOnGrid(ABC, Generic[Described]):
         """What of the description has no steps yet, in words; empty where all of it has."""
         return ""
 
+    def assumptions(self) -> list[str]:
+        """What the time of this part takes for granted, a sentence each."""
+        return []
+
     # -- memory -------------------------------------------------------------------------------------------------------
     @property
     @abstractmethod
@@ -75,6 +79,11 @@ class PartOnGrid(ABC, Generic[Described]):
     def cache(self) -> dict[str, tuple[int, ...]]:
         """What is kept between tokens: ``cache.*`` -> shape of its tile."""
         return {}
+
+    def cache_order(self, name: str) -> tuple[int, ...]:
+        """Axes of ``name`` of the cache (height, width, ...tile) as they lie in memory, outermost first; as they are: (). Products
+        are quick where what shares their left tile lies side by side."""
+        return ()
 
     def cache_precision(self, name: str) -> str:
         """Number format in which ``name`` of the cache is kept."""

@@ -1,5 +1,6 @@
 """Which class places which part of a description: a line for each. What is not here cannot be placed on a wafer."""
 
+from collections.abc import Callable
 from typing import Any
 
 from wsekern.errors import InputError
@@ -8,19 +9,20 @@ from wsekern.inference.blocks.experts import MixtureOnGrid
 from wsekern.inference.blocks.feed_forward import FeedForwardOnGrid
 from wsekern.inference.blocks.latent import LatentOnGrid
 from wsekern.inference.blocks.part import PartOnGrid
+from wsekern.inference.blocks.recurrent_timed import recurrent_on_grid
 from wsekern.inference.grid import Grid
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Recurrent
 
-ON_GRID: dict[type, type[PartOnGrid[Any]]] = {
+ON_GRID: dict[type, Callable[..., PartOnGrid[Any]]] = {
     Attention: AttentionOnGrid,
     LatentAttention: LatentOnGrid,
     FeedForward: FeedForwardOnGrid,
     Mixture: MixtureOnGrid,
+    Recurrent: recurrent_on_grid,
 }
-"""Class of the description -> its class on a grid."""
+"""Class of the description -> its class on a grid, or what makes it."""
 
-_WORDS = {Recurrent: "linear attention"}
 BESIDE = "beside."
 """Stands before the names of a second mixer's weights."""
 
@@ -37,8 +39,6 @@ def feed_on_grid(mapping: Grid, block: Block) -> PartOnGrid[Any] | None:
 
 
 def _on_grid(mapping: Grid, part: Any, prefix: str) -> PartOnGrid[Any]:
-    if type(part) not in ON_GRID:
-        raise _refusal(mapping.config, _WORDS[type(part)])
     placed = ON_GRID[type(part)](mapping, part, prefix)
     missing = placed.missing()
     if missing:

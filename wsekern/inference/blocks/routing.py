@@ -2,7 +2,7 @@
 
 A column computes the scores of its experts; one sum along x gives all scores to all columns. Then each PE does the same: rounds
 of taking the largest score that is left, the lower index first of equal ones. A round is four passes over the scores: the
-largest; differences from it; those times a large number, plus the places counted down; the largest of these, which is the place.
+largest; differences from it; those times a large number, plus the places counted down; the largest of these: the place.
 """
 
 from functools import partial
@@ -75,9 +75,11 @@ def _scores(mapping: Grid, part: Mixture, tokens: int) -> Steps:
     if part.router_bias:
         steps += add_bias(mapping, "ffn", "router_bias", tokens, column, "scores")
     if part.scores == "sigmoid":
-        steps += sigmoid_steps(mapping, "ffn", "router_sigmoid", tokens, column, "scores")
-    return [*steps, take("scores", "weights.router_places", "all_scores", 1), _step("place", Local("mov", part.experts, tokens)),
-            _step("router_gather", all_reduce(mapping, tokens * part.experts, "x"), ("all_scores",), "all_scores")]
+        sigmoid = Local("sigmoid", column, tokens, form=mapping.form)
+        steps.append(_step("router_sigmoid", sigmoid, ("scores",), "scores"))
+    gather = all_reduce(mapping, tokens * part.experts, "x")
+    return [*steps, take("scores", "weights.router_places", "all_scores", 1),
+            _step("place", Local("mov", part.experts, tokens)), _step("router_gather", gather, ("all_scores",), "all_scores")]
 
 
 def _judged(mapping: Grid, part: Mixture, tokens: int) -> Steps:
@@ -144,11 +146,3 @@ def softmax_steps(mapping: Grid, x: str, n: int, rows: int, over: tuple[str, int
                   _step("weights_exp_all", exp(n=m, count=rows), (summed, "top"), "terms")]
     return [*steps, _step("weights_sum", Local("rowsum", m, rows), ("terms",), "total"),
             _step("weights_divide", Local("rowdiv", n, rows, form=mapping.form), (x, "total"), x)]
-
-
-def sigmoid_steps(mapping: Grid, label: str, name: str, rows: int, n: int, x: str) -> Steps:
-    """``x`` (rows, n) = 1 / (1 + exp(-x)); reads ``weights.one`` (1, 1)."""
-    step, work = partial(LayerStep, label, name), partial(Local, n=n, count=rows)
-    return [step(work("scale", factor=-1.0), (x,), x), step(work("exp", form=mapping.form), (x,), x),
-            repeat("weights.one", "ones", 0, rows), repeat("ones", "ones", 1, n),
-            step(work("add", form=mapping.form), (x, "ones"), x), step(work("reciprocal", form=mapping.form), (x,), x)]

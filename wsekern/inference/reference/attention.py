@@ -37,6 +37,8 @@ class ReferenceAttention(ReferencePart):
         p = self.part
         q, k = self.linear(h, weights, "q"), self.linear(h, weights, "k")
         v = k if p.values_are_keys else self.linear(h, weights, "v")
+        if p.clip:
+            q, k, v = (np.clip(x, -p.clip, p.clip).astype(np.float32) for x in (q, k, v))
 
         def turned(x: np.ndarray, name: str, heads: int, norm: Norm | None, rotary: Rotary | None) -> np.ndarray:
             gain, bias = (weights.get(f"{self.prefix}{name}_norm{end}") for end in ("", "_bias"))

@@ -36,3 +36,8 @@ class Activations:
         if form == "scalar":
             return cls()
         return cls(partial(apply, "expsub", form, precision), partial(apply, "silu", form, precision))
+
+
+def biased(x: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    """x, plus the bias where there is one."""
+    return x if bias is None else x + bias

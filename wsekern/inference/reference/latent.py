@@ -4,11 +4,19 @@ from typing import Any
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.inference.reference.functions import Activations
 from wsekern.inference.reference.norms import normalize
 from wsekern.inference.reference.part import BlockWeights, ReferencePart
 from wsekern.workload.decoder import LatentAttention
 from wsekern.workload.rope import rotation
+
+
+def check_indexer(part: LatentAttention, tokens: int) -> None:
+    """Refuse more tokens than an indexer would choose: up to that many it chooses all of them, and is left out."""
+    if part.indexer is not None and tokens > part.indexer.chosen:
+        raise InputError(f"{tokens:,} tokens, of which an indexer chooses {part.indexer.chosen:,}: the choice is not computed "
+                         f"yet; use {part.indexer.chosen:,} tokens or fewer")
 
 
 class ReferenceLatentAttention(ReferencePart):
@@ -23,6 +31,7 @@ class ReferenceLatentAttention(ReferencePart):
     def forward(self, h: np.ndarray, weights: BlockWeights, start: int) -> np.ndarray:
         """Softmax of scores times values, projected back."""
         p, now = self.part, start + np.arange(len(h))
+        check_indexer(p, start + len(h))
         q_nope, q_rope = np.split(self._queries(h, weights), [p.nope_dim], axis=-1)
         latent, rotated = np.split(self.linear(h, weights, "kv_a"), [p.kv_rank], axis=-1)
         self.latent = np.concatenate([self.latent, self._normed(latent, weights, "kv_a_norm")])

@@ -43,27 +43,28 @@ def _named(weights: BlockWeights, prefix: str) -> BlockWeights:
     return {name.removeprefix(prefix): values for name, values in weights.items() if name.startswith(prefix)}
 
 
-def choose_experts(part: Mixture, weights: BlockWeights, x: np.ndarray, activations: Activations) -> tuple[np.ndarray, np.ndarray]:
+def choose_experts(part: Mixture, weights: BlockWeights, x: np.ndarray,
+                   functions: Activations) -> tuple[np.ndarray, np.ndarray]:
     """``chosen`` (tokens, chosen) int and ``shares`` (tokens, chosen): the best first, the lower index first of equal ones."""
     logits = x @ weights["router"]
     logits = logits + weights["router_bias"] if part.router_bias else logits
-    scores = _scores(part, logits, activations)
+    scores = _scores(part, logits, functions)
     judged = scores + weights["correction"] if part.correction else scores
     chosen = _largest(_of_best_groups(part, judged), part.chosen)
     shares = np.take_along_axis(scores, chosen, axis=1)
     if part.scores == "softmax_chosen":
-        shares = _softmax(shares, activations)
+        shares = _softmax(shares, functions)
     elif part.normalized:
         shares = shares / shares.sum(axis=1, keepdims=True)
     return chosen, shares * np.float32(part.scale)
 
 
-def _scores(part: Mixture, logits: np.ndarray, activations: Activations) -> np.ndarray:
+def _scores(part: Mixture, logits: np.ndarray, functions: Activations) -> np.ndarray:
     """Scores (tokens, experts) of ``logits``, by which experts are chosen and shares are given."""
     if part.scores == "softmax_chosen":
         return logits
     if part.scores == "softmax":
-        return _softmax(logits, activations)
+        return _softmax(logits, functions)
     return sigmoid(logits) if part.scores == "sigmoid" else np.sqrt(np.logaddexp(np.float32(0), logits))
 
 
@@ -83,8 +84,8 @@ def _largest(scores: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(-scores, axis=1, kind="stable")[:, :count]
 
 
-def _softmax(x: np.ndarray, activations: Activations) -> np.ndarray:
-    shares = activations.exp(x - x.max(axis=1, keepdims=True))
+def _softmax(x: np.ndarray, functions: Activations) -> np.ndarray:
+    shares = functions.exp(x - x.max(axis=1, keepdims=True))
     return shares / shares.sum(axis=1, keepdims=True)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.executable import check_executable
 from wsekern.inference.reference.attention import ReferenceAttention
 from wsekern.inference.reference.feed_forward import ReferenceFeedForward
 from wsekern.inference.reference.functions import Activations
@@ -12,8 +13,9 @@ from wsekern.inference.reference.latent import ReferenceLatentAttention
 from wsekern.inference.reference.mixture import ReferenceMixture
 from wsekern.inference.reference.norms import normalize
 from wsekern.inference.reference.part import BlockWeights, ReferencePart
+from wsekern.inference.reference.recurrent import ReferenceRecurrent
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Norm
+from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Norm, Recurrent
 from wsekern.workload.weights import Weights
 
 PARTS: dict[type, type[ReferencePart]] = {
@@ -21,24 +23,29 @@ PARTS: dict[type, type[ReferencePart]] = {
     LatentAttention: ReferenceLatentAttention,
     FeedForward: ReferenceFeedForward,
     Mixture: ReferenceMixture,
+    Recurrent: ReferenceRecurrent,
 }
 """Class of the description -> its class in the reference: a line for each."""
 
 
 class ReferenceModel:
-    """A decoder with what its layers keep of one sequence."""
+    """A decoder with what its layers keep of one sequence.
 
-    def __init__(self, config: ModelConfig, weights: Weights, activations: Activations | None = None):
+    ``kept``: its weights stay in memory, in float32; else each call reads those of one block after the other.
+    """
+
+    def __init__(self, config: ModelConfig, weights: Weights, activations: Activations | None = None, kept: bool = True):
+        check_executable(config)
         self.config, self.outer = config, weights.outer
-        self.weights = [weights.block(index) for index in range(config.layers)]
+        self._block = [weights.block(index) for index in range(config.layers)].__getitem__ if kept else weights.block
         functions, self.length = activations or Activations(), 0
         self._blocks = [ReferenceBlock(config, block, functions) for block in config.blocks]
 
     def forward(self, tokens: list[int]) -> np.ndarray:
         """Feed ``tokens`` (m of them) after those already seen; return logits (m, vocab)."""
         x = self._embedded(tokens)
-        for block, weights in zip(self._blocks, self.weights, strict=True):
-            x = block.forward(x, weights, self.length)
+        for index, block in enumerate(self._blocks):
+            x = block.forward(x, self._block(index), self.length)
         self.length += len(tokens)
         return self._logits(x)
 

@@ -1,5 +1,6 @@
 """Both engines at once: every operation also runs on the cycle engine, and must give the same."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from wsekern.errors import SimulationError
 from wsekern.ops.engines.flow import FlowEngine
 from wsekern.ops.engines.programs import run_on_cycle_engine
 from wsekern.ops.operation import Operation
+from wsekern.ops.repeated import Repeated
 
 
 class BothEngines(FlowEngine):
@@ -27,9 +29,18 @@ class BothEngines(FlowEngine):
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation``; one with a wafer program runs on both engines."""
         values = super().run(operation, *tiles)
-        if operation.sends or (operation.runs_alone and tiles):
-            return self._by_wavelet(operation, values, *tiles)
-        return values
+        return self._by_wavelet(operation, values, *tiles) if self._has_program(operation, tiles) else values
+
+    def values(self, operation: Operation, *tiles: Repeated) -> Repeated:
+        """The values of ``operation``; no clock moves."""
+        values = super().values(operation, *tiles)
+        if not self._has_program(operation, tiles):
+            return values
+        return Repeated.of(self._by_wavelet(operation, np.ascontiguousarray(values.full()), *(tile.full() for tile in tiles)))
+
+    def _has_program(self, operation: Operation, tiles: Sequence[np.ndarray | Repeated]) -> bool:
+        """Whether the cycle engine has something to run."""
+        return operation.sends or (operation.runs_alone and bool(tiles))
 
     def _by_wavelet(self, operation: Operation, values: np.ndarray, *tiles: np.ndarray) -> np.ndarray:
         precision, plain = operation.precision or self.precision, operation.in_engine_format().staged()

@@ -14,6 +14,7 @@ from wsekern.ops.engines.contention import clocks_by_wavelet
 from wsekern.ops.engines.engine import Engine
 from wsekern.ops.engines.sharing import LinkWatch
 from wsekern.ops.operation import Operation
+from wsekern.ops.repeated import Repeated
 
 
 class FlowEngine(Engine):
@@ -52,6 +53,10 @@ class FlowEngine(Engine):
         """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
         with self._watched(operation), self._contention(operation):
             return operation.flow(self, *tiles)
+
+    def values(self, operation: Operation, *tiles: Repeated) -> Repeated:
+        """The values of ``operation`` on ``tiles``, no clock moves: what PEs hold in common is computed once."""
+        return operation.values(self, *tiles)
 
     def time(self, operation: Operation) -> None:
         """Move the clocks on by ``operation``, without values."""

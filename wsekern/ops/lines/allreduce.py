@@ -42,6 +42,7 @@ class AllReduce(LineOperation):
     colors: ClassVar[int] = 9
     """Up and down, by parity of the sender: 4 within groups, 4 between group roots; and the multicast."""
     kind: ClassVar[str] = "allreduce"
+    ends_alike: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_line(self.elements, self.axis, self.segment, groups=self.groups)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from wsekern.ops._timing import LineCosts, broadcast_line
-from wsekern.ops.lines.line import LineEmitter, LineOperation
+from wsekern.ops.lines.line import LineEmitter, LineOperation, segments
 from wsekern.ops.operation import Axis, Clocks, check_line
 from wsekern.ops.schedule.painter import LinePainter
 
@@ -29,6 +29,7 @@ class Broadcast(LineOperation):
     colors: ClassVar[int] = 1
     kind: ClassVar[str] = "broadcast"
     settles: ClassVar[bool] = True
+    ends_alike: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_line(self.elements, self.axis, self.segment, root=self.root + 1)
@@ -49,6 +50,12 @@ class Broadcast(LineOperation):
     def advance(self, line: np.ndarray, segment: int, costs: LineCosts) -> int:
         """Advance the clocks (PEs, causes) of a line."""
         return broadcast_line(line, segment, self.root, costs)
+
+    def compute(self, engine: Clocks, tiles: np.ndarray, precision: str) -> np.ndarray:
+        """The tiles of the roots."""
+        along = 0 if self.axis == "y" else 1
+        roots = [begin + self.root_of(end - begin) for begin, end in segments(tiles.shape[along], self.segment)]
+        return np.take(tiles, roots, along)
 
     def reference_line(self, precision: str, line: np.ndarray) -> np.ndarray:
         """The root's tile."""

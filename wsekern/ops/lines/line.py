@@ -6,6 +6,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,11 +15,13 @@ from wsekern.errors import InputError, raise_for_status
 from wsekern.machine.timing import Timing
 from wsekern.ops._timing import LineCosts
 from wsekern.ops._values import line_values
-from wsekern.ops.operation import Axis, Clocks, Emission, Operation, Shapes, check_flat_tile
+from wsekern.ops.operation import Axis, Clocks, Emission, Operation, Shapes, check_flat_tile, check_values
 from wsekern.ops.packing import traffic
 from wsekern.ops.reference import along, travelling
+from wsekern.ops.repeated import Repeated
 from wsekern.ops.schedule.painter import LinePainter
 from wsekern.program import Layout, Mem
+from wsekern.tiles.arguments import empty
 
 
 def group_begin(group: int, length: int, groups: int) -> int:
@@ -72,18 +75,31 @@ def waiting_room(timing: Timing) -> int:
     return min(timing.machine.core.input_queues.values) + int(timing.machine.fabric.buffer_depth)
 
 
-def run_line(engine: Clocks, kind: str, op: str, tile: np.ndarray, axis: str, segment: int, parameter: int,
-             precision: str) -> np.ndarray:
-    """Values of a line operation for all PEs, in the kernel's threads."""
+WORTH_THREADS = 1 << 18
+"""Elements of an operation along lines from which on a second thread saves more than it costs."""
+
+
+def run_line(engine: Clocks, kind: str, op: str, tiles: np.ndarray, axis: str, segment: int, parameter: int,
+             precision: str, once: bool = False) -> np.ndarray:
+    """Values of a line operation on ``tiles`` (height, width, ...), or of some lines of it, in the kernel's threads. ``once``:
+    those of an all-reduce for each independent line, not for each PE. The axes of the result lie in memory as those of
+    ``tiles`` do."""
     if precision == "u32" and kind != "broadcast":
         raise InputError(f"u32 words can be broadcast only, not taken through {kind}")
-    out = np.empty_like(tile)
-    if tile.size:
-        length = tile.shape[0 if axis == "y" else 1]
-        shape = (*tile.shape[:2], tile[0, 0].size)
-        raise_for_status(line_values(kind, precision, op, shape, axis, segment or length, parameter,
-                                     tile.reshape(-1).view(np.uint8), out.reshape(-1).view(np.uint8), engine.threads))
-    return out
+    along = 0 if axis == "y" else 1
+    order = sorted(range(tiles.ndim), key=lambda number: -tiles.strides[number])
+    laid = np.ascontiguousarray(tiles.transpose(order))
+    place, length = order.index(along), tiles.shape[along]
+    shape = list(laid.shape)
+    if once:
+        shape[place] = -(-length // (segment or length)) if length else 0
+    out = empty(tuple(shape), tiles.dtype)
+    if laid.size:
+        outer, inner = prod(laid.shape[:place]), prod(laid.shape[place + 1:])
+        threads = engine.threads if laid.size >= WORTH_THREADS else 1
+        raise_for_status(line_values(kind, precision, op, outer, length, inner, segment or length, parameter, once,
+                                     laid.reshape(-1).view(np.uint8), out.reshape(-1).view(np.uint8), threads))
+    return out.transpose(np.argsort(order))
 
 
 @dataclass(frozen=True)
@@ -161,6 +177,8 @@ class LineOperation(Operation):
     op: str = "sum"
     kind: ClassVar[str]
     """Name of the kernel of values and of the latency of the call."""
+    ends_alike: ClassVar[bool] = False
+    """Whether all PEs of an independent line end with the same."""
     sends = True
 
     @property
@@ -206,6 +224,20 @@ class LineOperation(Operation):
         tile = check_flat_tile(engine, tile, self.elements, precision)
         self.time(engine)
         return run_line(engine, self.kind, self.op, tile, self.axis, self.segment, self.parameter, precision)
+
+    def values(self, engine: Clocks, *tiles: Repeated) -> Repeated:
+        """Values alone; of lines that hold the same, once."""
+        tile, = tiles
+        precision, on_y = self.precision or engine.precision, self.axis == "y"
+        check_values(engine, tile, self.elements, precision)
+        down, across = (1, tile.across) if on_y else (tile.down, 1)
+        held = min(self.segment or engine.length(self.axis), engine.length(self.axis)) if self.ends_alike else 1
+        out = self.compute(engine, tile.at(down, across), precision)
+        return Repeated(out, tile.height, tile.width, held if on_y else down, across if on_y else held)
+
+    def compute(self, engine: Clocks, tiles: np.ndarray, precision: str) -> np.ndarray:
+        """Values of some lines of ``tiles`` (height, width, ...): one for each independent line where it ends alike."""
+        return run_line(engine, self.kind, self.op, tiles, self.axis, self.segment, self.parameter, precision, self.ends_alike)
 
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from math import pi, sqrt
 
-from wsekern.ops.local.functions import _ERFC, _ERFC_RATE, _Writer
+from wsekern.ops.local.functions import _ERFC, _ERFC_RATE, _Writer, check_factor
 from wsekern.ops.local.recipe import Recipe
 from wsekern.program.operands import ElementType
 
@@ -76,7 +76,8 @@ def _clamped_silu(writer: _Writer) -> None:
     writer.do("mul", "z", "c", 1.702)
     _logistic(writer)
     writer.do("mul", "c", "c", "p")
-    writer.limited_plus_one("u")
+    writer.limited("u", "u", "y")
+    writer.do("add", "u", 1.0, "u")
     writer.do("neg", "c", "c")
     writer.do("mul", "out", "c", "u")
 
@@ -85,7 +86,7 @@ _GATES: dict[str, Callable[..., None]] = {
     "gelu": _gelu, "gelu_erf": _gelu_erf, "quick_gelu": _quick_gelu, "sigmoid": _sigmoid,
     "relu": lambda writer, out="out": writer.do("max", out, "x", 0.0), "relu2": _Writer.relu2,
 }
-_OTHERS: dict[str, Callable[..., None]] = {"softcap": _softcap, "clamped_silu": _clamped_silu}
+_OTHERS: dict[str, Callable[..., None]] = {"softcap": _softcap, "clamped_silu": _clamped_silu, "clip": _Writer.clip}
 CALLS = (*_GATES, *(f"{name}_mul" for name in _GATES), *_OTHERS)
 """Functions that are there in this form."""
 
@@ -93,6 +94,7 @@ CALLS = (*_GATES, *(f"{name}_mul" for name in _GATES), *_OTHERS)
 @lru_cache(maxsize=64)
 def call_recipe(function: str, stored: ElementType, factor: float = 1.0) -> Recipe:
     """The steps of ``function`` (:data:`CALLS`) on ``stored`` values."""
+    check_factor(function, factor)
     writer = _Writer("fp32", stored, factor)
     if function in _OTHERS:
         _OTHERS[function](writer)

@@ -323,16 +323,19 @@ class _Writer:
         self.do("neg", "z", "z")
         self.do("max", "t", 0.0, "c")
         self.fma("t", "t", "z", "p", spare="p")
-        self.limited_plus_one("u")
+        self.limited("u", "u", "y")
+        self.do("add", "u", 1.0, "u")
         self.do("mul", "out", "t", "u")
 
-    def limited_plus_one(self, target: str) -> None:
-        """1 + y, y limited to ``factor`` on both sides."""
-        self.do("neg", target, "y")
-        self.do("max", target, target, -self.factor)
-        self.do("neg", target, target)
-        self.do("max", target, target, -self.factor)
-        self.do("add", target, 1.0, target)
+    def limited(self, target: str, room: str, x: str) -> None:
+        """``x`` limited to ``factor`` on both sides."""
+        self.do("neg", room, x)
+        self.do("max", room, room, -self.factor)
+        self.do("neg", room, room)
+        self.do("max", target, room, -self.factor)
+
+    def clip(self) -> None:
+        self.limited("out", "t", "x")
 
     def sigmoid(self, out: str = "out") -> None:
         """1 + ``p``, with ``p`` = -g, or 0 + g of negative numbers; NaN by way of the last maximum: no result is below 0."""
@@ -448,7 +451,8 @@ _GATES: dict[str, Callable[..., None]] = {
 _STEPS: dict[str, Callable[[_Writer], None]] = {
     "exp": _Writer.exp, "reciprocal": _Writer.reciprocal, "rsqrt": _Writer.rsqrt, **_GATES,
     **{f"{name}_mul": _times_y(function) for name, function in _GATES.items()}, "softplus": _Writer.softplus,
-    "expsub": _Writer.expsub, "softcap": _Writer.softcap, "clamped_silu": _Writer.clamped_silu, "one_over": _Writer.one_over,
+    "expsub": _Writer.expsub, "softcap": _Writer.softcap, "clip": _Writer.clip, "clamped_silu": _Writer.clamped_silu,
+    "one_over": _Writer.one_over,
 }
 FUNCTIONS = tuple(name for name in _STEPS if name != "one_over")
 """``..._mul``: times a second vector; ``expsub``: exp of the difference of two, which is at most 0; ``clamped_silu``: of two
@@ -457,16 +461,21 @@ WIDE = ("gelu_erf", "gelu_erf_mul", "softcap")
 """Functions whose steps are in fp32 whatever is stored: in 16 bits they would lose what they compute."""
 
 
+def check_factor(function: str, factor: float) -> None:
+    """Refuse a cap or limit that is not positive."""
+    if function in ("softcap", "clip", "clamped_silu") and not 0 < factor < inf:
+        raise InputError(f"{function} with factor {factor}: expected a positive number")
+
+
 @lru_cache(maxsize=128)
 def recipe(function: str, work: ElementType, stored: ElementType, factor: float = 1.0) -> Recipe:
     """The steps of ``function`` (:data:`FUNCTIONS`) on ``stored`` values, computed in ``work``: fp16, bf16, fp32 on themselves,
-    or fp32 on fp16 and bf16. ``factor``: the cap of ``softcap``, the limit of ``clamped_silu``."""
+    or fp32 on fp16 and bf16. ``factor``: the cap of ``softcap``, the limit of ``clip`` and ``clamped_silu``."""
     if function not in _STEPS:
         raise InputError(f"no function {function!r} in vector instructions: use one of {', '.join(FUNCTIONS)}")
     if work not in FORMATS or stored not in FORMATS or work not in (stored, "fp32"):
         raise InputError(f"{function} of {stored} in steps of {work}: expected fp32, or {stored} itself")
-    if function in ("softcap", "clamped_silu") and not 0 < factor < inf:
-        raise InputError(f"{function} with factor {factor}: expected a positive number")
+    check_factor(function, factor)
     writer = _Writer("fp32" if function in WIDE else work, stored, factor)
     _STEPS[function](writer)
     return Recipe(function, writer.work, stored, tuple(writer.steps))

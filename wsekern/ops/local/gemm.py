@@ -1,7 +1,7 @@
 """Local products of matrices: every PE multiplies its own tiles."""
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.local.gemv import Gemv, emit_product, multiply_reference
-from wsekern.ops.operation import Clocks, Emission, LocalOperation, Shapes, check_count, check_tile
+from wsekern.ops.local.shared import multiply
+from wsekern.ops.operation import Clocks, Emission, LocalOperation, Shapes, check_count, check_tile, check_values
+from wsekern.ops.repeated import Repeated
 from wsekern.tiles import gemm, gemm_transposed
 
 
@@ -54,6 +56,16 @@ class LocalProduct(LocalOperation):
         self.time(engine)
         kernel = gemm_transposed if self.transposed else gemm
         return kernel(left, right, engine.precision, threads=engine.threads)
+
+    def values(self, engine: Clocks, *tiles: Repeated) -> Repeated:
+        """Values alone: left tiles that neighbors share are multiplied by theirs as by one wide tile, where these lie side by
+        side in memory."""
+        left, right = tiles
+        for tile, shape in zip(tiles, self.tiles(), strict=True):
+            check_values(engine, tile, prod(shape), engine.precision)
+        if self.transposed:
+            right = right.with_tiles(right.tiles.swapaxes(2, 3))
+        return multiply(left, right, engine.precision, engine.threads)
 
     def reference(self, left: np.ndarray, right: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""

@@ -30,6 +30,7 @@ from wsekern.ops.local.calls import CALLS
 from wsekern.ops.local.functions import FUNCTIONS
 from wsekern.ops.local.vector import RowQuotients, VectorWork
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
+from wsekern.ops.repeated import Repeated, common
 from wsekern.program import Mem, Mem4d
 from wsekern.program.operands import TYPE_BYTES, ElementType, Operand
 from wsekern.tiles import local
@@ -214,15 +215,25 @@ class Local(LocalOperation):
         """
         if not tiles:
             return self.time(engine)
-        check_operands(str(self), self.tiles(), tiles)
-        if self._vector:
-            result = self._vector.values(engine.precision, engine.threads, *tiles)
-        else:
-            numbers = {"factor": self.factor, "divisor": self.divisor, "eps": self.eps}
-            parameters = {name: numbers[name] for name in self._kind.parameters}
-            result = local(self.kind, *tiles, precision=engine.precision, threads=engine.threads, **parameters)
+        check_operands(self, self.tiles(), tiles)
+        result = self._compute(engine, *tiles)
         self.time(engine)
         return result
+
+    def values(self, engine: Clocks, *tiles: Repeated) -> Repeated:
+        """Values alone, once for PEs that hold the same."""
+        check_operands(self, self.tiles(), [tile.tiles for tile in tiles])
+        down, across = common(tiles)
+        result = self._compute(engine, *(tile.at(down, across) for tile in tiles))
+        return Repeated(result, tiles[0].height, tiles[0].width, down, across)
+
+    def _compute(self, engine: Clocks, *tiles: np.ndarray) -> np.ndarray:
+        """The result of the tiles of some PEs (rows, columns, ...)."""
+        if self._vector:
+            return self._vector.values(engine.precision, engine.threads, *tiles)
+        numbers = {"factor": self.factor, "divisor": self.divisor, "eps": self.eps}
+        parameters = {name: numbers[name] for name in self._kind.parameters}
+        return local(self.kind, *tiles, precision=engine.precision, threads=engine.threads, **parameters)
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.count} rows of {self.n}" + (f", {self.form}" if self.form != "scalar" else "")
