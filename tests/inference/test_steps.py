@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wsekern.inference.steps
+from wsekern.errors import InputError
 from wsekern.inference.layer import layer_cache, layer_steps, layer_tiles
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
@@ -64,8 +65,15 @@ def test_every_name_is_made_before_it_is_read_and_every_weight_is_read(make_mode
     assert not unmade(head_steps(mapping), ["model.norm", "model.head"])
 
 
-@pytest.mark.parametrize("config", [config for config in map(load_config, bundled_models())
-                                    if not config.latent and not config.recurrents], ids=lambda config: config.name)
+def can_be_mapped(config):
+    try:
+        return bool(Mapping(config, 64, 64))
+    except InputError:
+        return False
+
+
+@pytest.mark.parametrize("config", [config for config in map(load_config, bundled_models()) if can_be_mapped(config)],
+                         ids=lambda config: config.name)
 def test_layers_of_all_models_that_can_be_mapped_name_what_they_read(config):
     mapping = Mapping(config, 64, 64)
     for block, _ in config.kinds:
@@ -86,7 +94,8 @@ def test_views_undo_each_other(data, sizes, rows):
     for view in (split("x", parts, sizes, axis), join(parts, "x", axis), pick("x", slices, axis, range(shape[axis])),
                  stack(slices, "x", axis), swap("x", 0), swap("x", 0), reshape("x", x[0, 0].size), reshape("x", *shape)):
         view.run(values)
-    assert values["x"].shape == x.shape and values["x"].tobytes() == x.tobytes()
+    found = values["x"].full()
+    assert found.shape == x.shape and found.tobytes() == x.tobytes()
 
 
 def test_append_puts_every_token_on_its_row_and_into_its_slot():
@@ -128,14 +137,14 @@ def test_values_of_a_layer_are_gone_before_the_next_one(make_model, monkeypatch)
     """What a layer computes is not kept until the end of the pass: only ``x`` and the caches are left of it."""
     config, weights = make_model()
     model = WaferModel(config, weights, WSE3, Mapping(config, 4, 4, "fp32", 24, 4))
-    run, made = FlowEngine.run, []
+    run, made = FlowEngine.values, []
 
     def watch(engine, operation, *tiles):
         result = run(engine, operation, *tiles)
         made.append(weakref.ref(result))
         return result
 
-    monkeypatch.setattr(FlowEngine, "run", watch)
+    monkeypatch.setattr(FlowEngine, "values", watch)
     values = model._forward([3, 4, 5])
     alive = [value for value in (reference() for reference in made) if value is not None]
     assert [value is values["x"] for value in alive] == [True]

@@ -8,9 +8,9 @@ import sys
 import warnings
 from typing import Any
 
-ALSO = ("qwen3_vl_text", "qwen3_vl_moe_text", "mimo_v2_flash", "step3p7_text", "mistral4", "minimax_m3_vl_text", "exaone",
-        "qwen2_vl_text", "qwen2_5_vl_text", "granite_swa", "internlm3", "sarvam_mla", "sarvam_moe", "minicpm3", "cohere2_moe",
-        "glm4v_text", "glm4v_moe_text", "jais2", "iquestcoder", "modernbert_decoder")
+ALSO = ("qwen3_vl_text", "qwen3_vl_moe_text", "mimo_v2_flash", "step3p5", "mistral4", "minimax_m3_vl_text", "exaone",
+        "qwen2_vl_text", "qwen2_5_vl_text", "granite_swa", "internlm3", "sarvam_mla", "sarvam_moe", "minicpm3",
+        "glm4v_text", "glm4v_moe_text", "jais2", "iquestcoder")
 UNREAD = (
     "dropout", "pdrop", "_token_id", "router_aux", "output_router", "jitter", "initializer", "init_", "use_cache", "summary_",
     "pretraining_tp", "reorder_and", "scale_attention_softmax", "attention_softmax_in", "slow_but", "use_mamba", "use_mambapy",

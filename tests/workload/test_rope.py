@@ -30,6 +30,7 @@ TABLES = {
 
 def theirs(table, length=None):
     """(frequencies, factor) of transformers, for Llama with heads of 16 features and a context of 128 tokens."""
+    pytest.importorskip("transformers", reason="compares with Hugging Face's own angles")
     from transformers import LlamaConfig
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
     from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsekern.cli.options import ACTIVATIONS, COUNT, PRECISION, PROFILE, THREADS, ProgressBar, parse_grid
+from wsekern.cli.options import ACTIVATIONS, COUNT, MEMORY, PRECISION, PROFILE, THREADS, ProgressBar, parse_grid
 from wsekern.cli.sampling import choose_sampler, open_model, printable, sampling_options, tell_notes
 from wsekern.errors import WsekernError
 
@@ -33,8 +33,10 @@ KEYS = "Ctrl-C stops an answer, Ctrl-D ends, /new starts anew"
 @ACTIVATIONS
 @sampling_options
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
+@MEMORY
 def chat(model: str, system: str | None, tokens: int, context: int, grid_text: str | None, machine: str, precision: str,
-         profile: str, activations: str | None, seed: int, threads: int, **sampling: float | None) -> None:
+         profile: str, activations: str | None, seed: int, threads: int, memory: int | None,
+         **sampling: float | None) -> None:
     """Chat with MODEL (a Hugging Face folder, a GGUF file, or 'smollm2-135m' if it is installed) on a simulated wafer.
 
     Every line is a message. Its cache keeps what was said, so that only new text is read.
@@ -48,7 +50,7 @@ def chat(model: str, system: str | None, tokens: int, context: int, grid_text: s
     sampler = choose_sampler(checkpoint, seed, **sampling)
     tell_notes(checkpoint, sampler, any(value is not None for value in sampling.values()))
     placed = place(checkpoint, wafer, min(context, checkpoint.config.max_context), precision=precision,
-                   grid=parse_grid(grid_text), profile=profile, threads=threads, activations=activations)
+                   grid=parse_grid(grid_text), profile=profile, threads=threads, activations=activations, memory=memory)
     if sys.stdin.isatty():
         click.echo(f"{checkpoint.config.name} on {placed.mapping.width}x{placed.mapping.height} PEs of a simulated "
                    f"{wafer.title}: {KEYS}", err=True)

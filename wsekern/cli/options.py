@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import click
 
@@ -41,6 +41,24 @@ class Whole(click.ParamType):
 
 COUNT = Whole()
 THREADS = Whole(most=1024)
+
+
+class Bytes(click.ParamType):
+    """A size of memory: a whole number of B, or a number of kB, MB, GB or TB (1 GB is 10^9 bytes)."""
+
+    name = "size"
+    _UNITS: ClassVar[dict[str, int]] = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """``value`` in bytes; a refusal says what was expected."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?b|)\s*", str(value).lower())
+        size = int(float(found[1]) * self._UNITS[found[2]]) if found else 0
+        if size < 1:
+            self.fail(f"{str(value)[:40]!r} is no size of memory: expected a number with B, MB or GB behind it, such as 8GB",
+                      param, ctx)
+        return size
 
 
 class Number(click.ParamType):
@@ -85,6 +103,9 @@ PROFILE = click.option("--profile", default="silicon", show_default=True,
 ACTIVATIONS = click.option("--activations", type=click.Choice(["scalar", "vector", "vector-fp32"]),
                            help="SiLU and exponentials on the wafer: library calls, or vector instructions in the precision "
                                 "or in fp32. Default: the quickest that costs the precision nothing.")
+MEMORY = click.option("--memory", metavar="SIZE", type=Bytes(),
+                      help="Memory of this machine that weights and cache may take, such as 8GB: layers that do not fit are read "
+                           "from the file again for every token. Default: no limit.")
 JSON = click.option("--json", "json_path", metavar="FILE", type=Target(standard=True),
                     help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
 

@@ -10,6 +10,7 @@ from wsekern.cli.options import (
     ACTIVATIONS,
     COUNT,
     JSON,
+    MEMORY,
     PRECISION,
     PROFILE,
     THREADS,
@@ -44,10 +45,11 @@ if TYPE_CHECKING:
                    "weights in float32 once more for each token.")
 @sampling_options
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
+@MEMORY
 @JSON
 def run(model: str, prompt: str | None, chat: str | None, system: str | None, tokens: int, grid_text: str | None, engine: str,
         machine: str, precision: str, profile: str, activations: str | None, check: str, seed: int, threads: int,
-        json_path: str | None, **sampling: float | None) -> None:
+        memory: int | None, json_path: str | None, **sampling: float | None) -> None:
     """Execute MODEL (a Hugging Face folder, a GGUF file, 'smollm2-135m' if it is installed, or the bundled 'sample') on a
     simulated wafer."""
     from wsekern.machine import load_machine
@@ -60,7 +62,7 @@ def run(model: str, prompt: str | None, chat: str | None, system: str | None, to
     executed = _execute("" if prompt is None else text, streamed, len(ids) + tokens, json_path, lambda **seen: dict(
         checkpoint=checkpoint, machine=wafer, prompt=text, count=tokens, precision=precision, grid=parse_grid(grid_text),
         sampler=sampler, profile=profile, threads=threads, engine=engine, prompt_tokens=ids, activations=activations,
-        check=check, **seen))
+        check=check, memory=memory, **seen))
     emit(json_path, {"model": checkpoint.config.name, **executed.to_dict(), "sampling": sampler.describe(),
                      "notes": list(checkpoint.notes)})
     if json_path != "-":

@@ -82,17 +82,18 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
             profile: str = "silicon", threads: int = 1, prompt_tokens: list[int] | None = None,
             on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None,
             on_text: Callable[[str], None] | None = None, activations: Form | None = None,
-            check: CheckedTokens = "first") -> Execution:
+            check: CheckedTokens = "first", memory: int | None = None) -> Execution:
     """Generate up to ``count`` tokens after ``prompt``, and let the plain reference ``check`` them.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
     ``prompt_tokens``: ``prompt`` encoded, where the caller has done so. ``on_...`` as in :func:`generate`; ``activations`` as
-    in :class:`Mapping`: the reference computes the same functions. ``sampler``: default greedy.
+    in :class:`Mapping`: the reference computes the same functions. ``sampler``: default greedy. ``memory`` as in
+    :class:`WaferModel`.
     """
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
     context, chunk = check_length(checkpoint, ids, count), min(len(ids), PREFILL_CHUNK)
-    model = place(checkpoint, machine, context, chunk, precision, grid, engine, profile, threads, activations)
+    model = place(checkpoint, machine, context, chunk, precision, grid, engine, profile, threads, activations, memory=memory)
     generation = generate(checkpoint, model, ids, count, sampler, on_token, on_chunk, on_text)
     checked = check_generation(checkpoint, generation, sampler, check, Activations.of(model.mapping.form, precision))
     both = None
@@ -105,14 +106,16 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
 
 def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = PREFILL_CHUNK, precision: str = "fp16",
           grid: tuple[int, int] | None = None, engine: str = "flow", profile: str = "silicon", threads: int = 1,
-          activations: Form | None = None, weights: Weights | None = None) -> WaferModel:
-    """The model on a grid (default: a small one that fits) whose cache holds ``context`` tokens; ``weights``: other ones."""
+          activations: Form | None = None, weights: Weights | None = None, memory: int | None = None) -> WaferModel:
+    """The model on a grid (default: a small one that fits) whose cache holds ``context`` tokens; ``weights``: other ones;
+    ``memory`` as in :class:`WaferModel`."""
     if engine not in ENGINES:
         raise InputError(f"no engine {engine!r}: use one of {', '.join(ENGINES)}")
     width, height = grid or default_grid(checkpoint, machine, precision, context, chunk)
     mapping = Mapping(checkpoint.config, width, height, precision, context, chunk, activations=activations)
     mapping.check(machine)  # before the weights are read
-    return WaferModel(checkpoint.config, weights or checkpoint.weights, machine, mapping, profile, threads, ENGINES[engine])
+    return WaferModel(checkpoint.config, weights or checkpoint.weights, machine, mapping, profile, threads, ENGINES[engine],
+                      memory)
 
 
 def execute_sample(machine: Machine, count: int = SAMPLE_TOKENS, precision: str = "fp16",

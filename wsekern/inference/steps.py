@@ -46,7 +46,13 @@ class LayerStep:
         engine.time(self.operation)
 
     def run(self, engine: FlowEngine, values: Values) -> None:
-        """Add the result of this step to ``values``; no clock moves."""
+        """Run this step on ``values``, to which its result is added; the clocks of ``engine`` move on."""
+        if not (self.inputs and engine.values_take_time):
+            self.time(engine)
+        self.compute(engine, values)
+
+    def compute(self, engine: FlowEngine, values: Values) -> None:
+        """Add the result of this step to ``values``; clocks move only where the engine moves them with values."""
         if self.inputs:
             values[self.output] = engine.values(self.operation, *(Repeated.of(values[name]) for name in self.inputs))
 
@@ -267,7 +273,8 @@ VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
 TIMED_ONLY = {"recurrence": "the values of its recurrent layers"}
 """What a list may name but nothing computes yet -> what it would give."""
 
-_OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "last"}
+_OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "window", "last", "take", "find",
+                 "keep"}
 """Views that do the same on every PE, and so once for PEs that hold the same."""
 
 

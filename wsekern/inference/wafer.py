@@ -5,15 +5,18 @@ The model of :class:`WaferModel` is data: lists of steps (:mod:`wsekern.inferenc
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.clockwork import Clockwork
 from wsekern.inference.executable import check_executable
 from wsekern.inference.layer import empty_cache, layer_steps, layer_tables, layer_tiles
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps, outer_tiles
-from wsekern.inference.steps import Steps, Values, View, last_uses, refuse_timed_only
+from wsekern.inference.residency import Layers, room_for_layers
+from wsekern.inference.steps import LayerStep, Steps, Values, View, last_uses, refuse_timed_only
 from wsekern.machine import Machine
 from wsekern.number_formats import widen
 from wsekern.ops import FlowEngine
@@ -22,11 +25,28 @@ from wsekern.workload.decoder import Block
 from wsekern.workload.weights import Weights
 
 
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A list of steps, each with the names of the values that can be dropped behind it."""
+
+    steps: Steps
+    uses: list[tuple[LayerStep | View, tuple[str, ...]]]
+
+    @classmethod
+    def of(cls, steps: Steps, kept: Iterable[str]) -> "Plan":
+        """``steps``, of whose values those of ``kept`` are wanted."""
+        return cls(steps, last_uses(steps, kept))
+
+
 class WaferModel:
-    """A decoder on a rectangle of a wafer, with what its layers keep between tokens."""
+    """A decoder on a rectangle of a wafer, with what its layers keep between tokens.
+
+    ``memory``: bytes that weights and cache may take on this machine, None for no limit; layers that find no room are read from
+    the checkpoint again in every pass, with the same values.
+    """
 
     def __init__(self, config: ModelConfig, weights: Weights, machine: Machine, mapping: Mapping,
-                 profile: str = "silicon", threads: int = 1, engine: type[FlowEngine] = FlowEngine):
+                 profile: str = "silicon", threads: int = 1, engine: type[FlowEngine] = FlowEngine, memory: int | None = None):
         check_executable(config)
         mapping.check(machine)
         for block, _ in config.kinds:
@@ -35,16 +55,26 @@ class WaferModel:
         self.engine = engine(machine, mapping.width, mapping.height, profile=profile, precision=mapping.precision,
                              threads=threads)
         self._model = outer_tiles(mapping, weights.outer)  # first: the largest matrices, while there is nothing beside them
-        self._layers = [layer_tiles(mapping, block, weights.block(index), index) for index, block in enumerate(config.blocks)]
-        self.cycles_by_part: Counter[str] = Counter()
+        self._clocks = Clockwork(self.engine)
+        self._plans: dict[tuple[Block, int, int], Plan] = {}
+        self._head = Plan.of(head_steps(mapping), ["logits"])
         self.reset()
+
+        def make(index: int) -> Values:
+            return layer_tiles(mapping, config.blocks[index], weights.block(index), index)
+
+        self.layers = Layers(make, len(config.blocks), room_for_layers(memory, self._model, self._caches))
 
     def reset(self) -> None:
         """Forget the sequence and set all clocks to zero."""
         self._caches = [empty_cache(self.mapping, block) for block in self.config.blocks]
         self.length = 0
-        self.engine.reset()
-        self.cycles_by_part.clear()
+        self._clocks.reset()
+
+    @property
+    def cycles_by_part(self) -> Counter[str]:
+        """Cycles so far by part of the model."""
+        return self._clocks.cycles_by_part
 
     def prefill(self, tokens: list[int], on_chunk: Callable[[int], None] | None = None) -> np.ndarray:
         """Feed a prompt in chunks (``on_chunk`` sees the length of each); return the logits (vocab,) after its last token."""
@@ -66,30 +96,34 @@ class WaferModel:
         if total > m.context:
             raise InputError(f"{total} tokens do not fit the KV cache of {m.context} tokens; "
                              "use a shorter prompt or a mapping with more context")
-        values = self._execute(embedding_steps(m, tokens, self.length), dict(self._model), ["x"])
+        embedding = Plan.of(embedding_steps(m, tokens, self.length), ["x"])
+        values = self._execute(embedding, dict(self._model), comes_again=False)
         slots = -(-total // m.height)
-        plans: dict[Block, tuple[Steps, Values]] = {}
-        for block, weights, cache in zip(self.config.blocks, self._layers, self._caches, strict=True):
-            if block not in plans:
-                plans[block] = (layer_steps(m, block, len(tokens), slots),
-                                layer_tables(m, block, self.length, len(tokens), slots) | self._positions(len(tokens)))
-            steps, tables = plans[block]
-            values |= {**weights, **cache, **tables}
-            self._execute(steps, values, ["x", *cache])
+        tables: dict[Block, Values] = {}
+        for block, weights, cache in zip(self.config.blocks, self.layers, self._caches, strict=True):
+            if block not in tables:
+                tables[block] = layer_tables(m, block, self.length, len(tokens), slots) | self._positions(len(tokens))
+            values |= {**weights, **cache, **tables[block]}
+            self._execute(self._plan(block, len(tokens), slots, cache), values)
             cache.update({name: values.pop(name) for name in cache})
         self.length = total
         return values
 
-    def _execute(self, steps: Steps, values: Values, kept: Iterable[str]) -> Values:
-        """Execute ``steps`` on ``values``, to which results are added; what is not ``kept`` is dropped after its last use."""
-        for step, unused in last_uses(steps, kept):
+    def _plan(self, block: Block, tokens: int, slots: int, cache: Iterable[str]) -> Plan:
+        """The steps of a layer, listed once."""
+        key = (block, tokens, slots)
+        if key not in self._plans:
+            self._plans[key] = Plan.of(layer_steps(self.mapping, block, tokens, slots), ["x", *cache])
+        return self._plans[key]
+
+    def _execute(self, plan: Plan, values: Values, comes_again: bool = True) -> Values:
+        """Execute ``plan`` on ``values``, to which results are added; what is not kept is dropped after its last use."""
+        self._clocks.advance(plan.steps, comes_again)
+        for step, unused in plan.uses:
             if isinstance(step, View):
                 step.run(values)
             else:
-                before = self.engine.cycles
-                step.time(self.engine)
-                step.run(self.engine, values)
-                self.cycles_by_part[step.part] += self.engine.cycles - before
+                self._clocks.run(step, values)
             for name in unused:
                 del values[name]
         return values
@@ -97,7 +131,7 @@ class WaferModel:
     def _logits(self, values: Values) -> np.ndarray:
         """Logits (vocab,) of the last token of ``x``, read from the first row of PEs by the host."""
         values |= self._model
-        logits = self._execute(head_steps(self.mapping), values, ["logits"])["logits"].full()
+        logits = self._execute(self._head, values)["logits"].full()
         return widen(logits[0, :, 0].reshape(-1)[:self.config.vocab], self.mapping.precision)
 
     def _positions(self, tokens: int) -> Values:

@@ -11,7 +11,7 @@ from math import gcd
 import numpy as np
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Repeated:
     """Tiles of ``height`` x ``width`` PEs: PE (y, x) holds ``tiles[y // down, x // across]``.
 

@@ -185,13 +185,14 @@ def _temperature(keys: Keys) -> tuple[float, int] | None:
 def latent_attention(keys: Keys, family: Family, norm: Norm, index: int = 0) -> LatentAttention:
     """Multi-head latent attention of layer ``index``."""
     rope, nope = keys.count("qk_rope_head_dim"), keys.count("qk_nope_head_dim")
+    width = max(keys.size("hidden_size") // keys.size("num_attention_heads"), 1)
     rotary = rotary_of(keys, family, rope) if rope and family.rotates and not keys.flag("mla_use_nope") else None
     if rotary and rotary.size != rope:  # the whole rotated part turns, whatever share of a head that is
         rotary = Rotary(size=rope, theta=rotary.theta, scaling=rotary.scaling, neighbors=rotary.neighbors,
                         context=rotary.context)
     return LatentAttention(
         heads=keys.size("num_attention_heads"), q_rank=keys.count("q_lora_rank"), kv_rank=keys.size("kv_lora_rank"),
-        rope_dim=rope, nope_dim=nope, value_dim=keys.count("v_head_dim"), norm=norm, rotary=rotary,
+        rope_dim=rope, nope_dim=nope, value_dim=keys.size("v_head_dim", width), norm=norm, rotary=rotary,
         scale=_latent_scale(rotary, nope + rope),
         biases="qko" if keys.flag("attention_bias") else "", indexer=_indexer(keys, index))
 

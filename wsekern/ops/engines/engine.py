@@ -1,7 +1,7 @@
 """What all engines are: a grid of PEs with local clocks, on which operations run one after the other."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from wsekern.errors import InputError
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
 from wsekern.ops.operation import Operation
+from wsekern.ops.repeated import Repeated
 
 MAX_THREADS = 1024
 """Sanity limit."""
@@ -24,6 +25,8 @@ class Engine(ABC):
 
     link_traversals: int
     """Wavelets times links so far, over the whole grid."""
+    values_take_time: ClassVar[bool] = True
+    """Whether clocks move with :meth:`values`, which are found by moving words, and need no :meth:`time` beside."""
     notes: dict[str, str]
     """Operations whose clocks are bounds rather than exact, with the reason."""
 
@@ -43,6 +46,10 @@ class Engine(ABC):
     @abstractmethod
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation`` on ``tiles`` (height, width, ...): its values, and the clocks move on."""
+
+    def values(self, operation: Operation, *tiles: Repeated) -> Repeated:
+        """The values of ``operation``."""
+        return Repeated.of(self.run(operation, *(np.ascontiguousarray(tile.full()) for tile in tiles)))
 
     @abstractmethod
     def time(self, operation: Operation) -> None:

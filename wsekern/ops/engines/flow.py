@@ -1,7 +1,8 @@
 """The flow engine: runs operations for all PEs of a grid at once, values and a local clock per PE."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,16 @@ from wsekern.ops.operation import Operation
 from wsekern.ops.repeated import Repeated
 
 
+@dataclass(frozen=True, eq=False)
+class Mark:
+    """Clocks of a flow engine, cycles by cause of its row and its column of PEs, and what else moves on with operations."""
+
+    row: np.ndarray
+    column: np.ndarray
+    link_traversals: int
+    watched: tuple[Any, ...]
+
+
 class FlowEngine(Engine):
     """Values and clocks of a ``width`` x ``height`` grid of PEs, operation by operation, without stepping cycles.
 
@@ -30,6 +41,8 @@ class FlowEngine(Engine):
     engine and ``notes`` says why; with ``contended="cycle"`` these operations alone are timed wavelet by wavelet. Where words
     of two operations may meet, ``notes`` says so too: run these on the cycle engine together.
     """
+
+    values_take_time = False
 
     def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", precision: str = "fp16",
                  threads: int = 1, contended: str = "bound") -> None:
@@ -87,6 +100,25 @@ class FlowEngine(Engine):
                 self.set_clock(clocks_by_wavelet(operation, self.timing, start))
         finally:
             self.notes = known
+
+    def start(self) -> tuple[Hashable, ...] | None:
+        """All that the clocks of what comes next depend on, but for when it starts: the same operations after the same start
+        take the same cycles. None where that cannot be said shortly."""
+        watched = self._watch.start()
+        if self._grid is not None or watched is None:
+            return None
+        return watched, (self._row - self._row[0]).tobytes(), (self._column - self._column[0]).tobytes()
+
+    def mark(self) -> "Mark":
+        """Where the clocks are."""
+        return Mark(self._row.copy(), self._column.copy(), self.link_traversals, self._watch.place())
+
+    def repeat(self, before: "Mark", after: "Mark") -> None:
+        """Move the clocks on as the operations between two marks of this engine did, after the same :meth:`start`."""
+        self._row = after.row + (self._row[0] - before.row[0])
+        self._column = after.column + (self._column[0] - before.column[0])
+        self.link_traversals += after.link_traversals - before.link_traversals
+        self._watch.go_on_from(after.watched)
 
     def timing_of(self, precision: str | None) -> Timing:
         """Costs in ``precision``, the engine's own where it is None."""

@@ -6,8 +6,9 @@ is under way any more behind it, so that only reductions and shifts are looked a
 """
 
 from collections import defaultdict
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -76,6 +77,20 @@ class LinkWatch:
         """Name of the earlier operation whose words those of the current one may meet."""
         self.settled = False
         """Whether nothing is under way any more behind the current operation."""
+
+    def start(self) -> tuple[Hashable, ...] | None:
+        """What the notes on coming operations depend on; None while words of a reduction may be under way. What ran only
+        grows, so that its number says which it is."""
+        return None if self.last else (self.previous, self.loose, self.settled, self.met, len(self.ran), len(self.turned))
+
+    def place(self) -> tuple[Any, ...]:
+        """What :meth:`go_on_from` takes, to be where this is now."""
+        return dict(self.last), self.previous, self.loose, self.met, self.settled
+
+    def go_on_from(self, place: tuple[Any, ...]) -> None:
+        """Be where a :meth:`place` was; what has run and been noted stays."""
+        last, self.previous, self.loose, self.met, self.settled = place
+        self.last = dict(last)
 
     def happened(self, engine: Clocks, operation: Operation, flags: int) -> None:
         """Note where what happened to words of ``operation`` (flags) depends on operations before it."""
