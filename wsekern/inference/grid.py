@@ -104,8 +104,8 @@ def cut_into_tiles(matrices: Sequence[np.ndarray], rows: np.ndarray, columns: Se
                    transposed: bool = False) -> np.ndarray:
     """Tiles (height, width, inputs per line, outputs per line) of ``matrices`` (inputs, outputs) side by side.
 
-    ``rows`` (lines, inputs per line) and, for each matrix, ``columns`` (lines, outputs per line) give the element of each place,
-    -1 for padding. The input lies along y and the output along x, or the other way round if ``transposed``. In memory tiles
+    ``rows`` (lines, inputs per line) and, for each matrix, ``columns`` (lines, outputs per line) give the element of each
+    place, -1 for padding. The input lies along y and the output along x, or the other way round if ``transposed``. In memory tiles
     lie as (lines, inputs, lines, outputs), as in a matrix: the rows of all PEs that share an input are one.
     """
     widths = [column.shape[1] for column in columns]

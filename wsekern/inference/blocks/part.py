@@ -81,8 +81,8 @@ class PartOnGrid(ABC, Generic[Described]):
         return {}
 
     def cache_order(self, name: str) -> tuple[int, ...]:
-        """Axes of ``name`` of the cache (height, width, ...tile) as they lie in memory, outermost first; as they are: (). Products
-        are quick where what shares their left tile lies side by side."""
+        """Axes of ``name`` of the cache (height, width, ...tile) as they lie in memory, outermost first; as they are: ().
+        Products are quick where what shares their left tile lies side by side."""
         return ()
 
     def cache_precision(self, name: str) -> str:
