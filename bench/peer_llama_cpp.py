@@ -3,8 +3,8 @@
     npm install --prefix /tmp/llama @fugood/llama.node        (a binary of llama.cpp; nothing here depends on it)
     python bench/peer_llama_cpp.py MODEL.gguf /tmp/llama [--placed MODEL_FOLDER]
 
-Rounds take turns, so that both meet the same load of the machine; medians. ``read_seconds`` is what the weights alone would take
-at the rate at which this machine reads memory, measured in the same run: no token can be quicker.
+Rounds take turns, so that both meet the same load of the machine; medians. ``read_seconds`` is what the weights alone would
+take at the rate at which this machine reads memory, measured in the same run: no token can be quicker.
 """
 
 import argparse
