@@ -101,7 +101,7 @@ def test_another_popularity_is_used_at_once():
 
 def test_popularities_are_compared_and_nothing_is_left_changed(rows):
     """On the rows of two levels, of which one takes numbers from the other."""
-    few = [row for row, _, case in fitted_rows(rows) if case.engine in ("tuned-2024", "stock-2024") and case.model.experts]
+    few = [row for row, _, case in fitted_rows(rows) if case.engine in ("tuned-2024", "stock-2024") and case.model.mixture]
     shipped, before = constants(), dict(engine_levels())
     error, routed = popularity_errors(few, 0.0)
     assert 0.0 < error == routed < 0.5

@@ -22,7 +22,7 @@ def work_of(prefill, sampled=False):
        st.sampled_from([1, 4]), st.booleans(), st.booleans())
 def test_the_costs_are_the_engines_part_of_a_step(model, level, precision, copies, prefill, sampled):
     model = load_config(model)
-    degrees = {"tp": 1, "dp": copies, "ep": copies if model.experts else 1}
+    degrees = {"tp": 1, "dp": copies, "ep": copies if model.mixture else 1}
     deployment = deploy(model, "h200x4", context=512, precision=precision, engine_level=level, **degrees)
     work = work_of(prefill, sampled)
     step = forward(deployment, work)

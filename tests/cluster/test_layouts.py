@@ -37,7 +37,7 @@ def test_every_layout_is_predicted_and_served(name):
     model, cluster = load_config(name), load_cluster("b200x8")
     layouts = list(allowed(model, cluster))
     assert len(layouts) > 20 and {layout.dp for layout in layouts} >= {1, 2, 4, 8}
-    assert max(layout.ep for layout in layouts) == (8 if model.experts else 1)
+    assert max(layout.ep for layout in layouts) == (8 if model.mixture else 1)
     fitted = 0
     for layout in layouts:
         degrees = {"tp": layout.tp, "pp": layout.pp, "dp": layout.dp, "ep": layout.ep}

@@ -3,8 +3,10 @@
 import pytest
 
 from wsekern.cluster import load_cluster, predict, serve
+from wsekern.cluster.checkpoint import served_precision
+from wsekern.cluster.part_assumptions import part_assumptions
 from wsekern.errors import BudgetError, InputError
-from wsekern.workload import Request, load_config
+from wsekern.workload import Request, bundled_models, load_config
 
 LLAMA = load_config("llama3-8b")
 
@@ -97,3 +99,23 @@ def test_copies_of_a_dense_model_have_no_experts_to_share(phase, precision):
     model = load_config("llama3-8b")
     done = predict(model, "h100x2", phase=phase, context=1024, precision=precision, tp=1, dp=2)
     assert 0 < done.seconds < float("inf") and done.layout.dp == 2
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_every_bundled_model_is_timed_as_it_is_stored(phase):
+    for model in map(load_config, bundled_models()):
+        found = predict(model, "gb200x72", phase=phase, context=8192, batch=4, precision=served_precision(model, "stock"))
+        assert found.seconds > found.roofline_seconds > 0 and found.memory_used_bytes < found.memory_available_bytes
+
+
+@pytest.mark.parametrize(("model", "told"), [
+    ("deepseek-v3", "latent attention (61 layers): every GPU caches one vector of 576 elements a token"),
+    ("qwen3-next-80b-a3b", "gated delta rule (36 layers): a state of 4 B an element instead of a cache"),
+    ("nemotron-nano-9b-v2", "timed as the gated delta rule, which was measured"),
+])
+def test_what_is_beyond_plain_attention_is_told(model, told):
+    assert any(told in text for text in predict(load_config(model), "gb200x72", precision="fp8").assumptions)
+
+
+def test_plain_models_take_nothing_more_for_granted():
+    assert part_assumptions(LLAMA) == []

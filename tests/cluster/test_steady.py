@@ -28,7 +28,7 @@ def draw(random):
     """A deployment and its load: (deployment, users, prompt, output), or None where they do not go together."""
     model = load_config(random.choice(MODELS))
     layout = Layout(tp=random.choice([1, 2, 4, 8]), pp=random.choice([1, 1, 1, 2, 4]), dp=random.choice([1, 1, 2, 4, 8]))
-    if model.experts and random.random() < 0.6:
+    if model.mixture and random.random() < 0.6:
         layout = replace(layout, ep=layout.tp * layout.dp)
     deployment = Deployment(model, Cluster(load_gpu(random.choice(GPUS)), 256), layout,
                             PRECISIONS[random.choice(["bf16", "fp8", "int4"])],

@@ -95,6 +95,8 @@ def in_file(content: bytes, name: str, read: Callable[[Path], Any]) -> Any:
 
 
 CONFIGS = {name: json.loads((files("wsekern.workload") / "models" / f"{name}.json").read_text()) for name in bundled_models()}
+CONFIGS |= {name: {"model_type": name, **row["keys"]} for name, row in json.loads(
+    (files("wsekern.workload") / "class_defaults.json").read_text()).items()}
 
 
 @thorough

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from wsekern.errors import InputError
+from wsekern.inference.executable import OTHERWISE
 from wsekern.inference.layer import layer_cache, layer_steps, layer_tiles, parts_on_grid
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.reference import ReferenceModel
@@ -117,8 +118,8 @@ def test_every_weight_is_counted_and_read(case):
 
 def test_what_has_no_steps_is_refused_by_model_and_part():
     indexer = Indexer(heads=1, head_dim=4, chosen=4)
-    for block, words in ((attention(q_rank=8), "compressed queries"),
-                         (attention(indexer=indexer), "tiny: a model with an indexer cannot be mapped"),
+    for block, words in ((attention(q_rank=8), "tiny: a model with compressed queries"),
+                         (attention(q_rank=8, indexer=indexer), "compressed queries"),
                          (attention(cache_of=1), "keys and values of another layer"), (feed(activation="xielu"), "xielu")):
         with pytest.raises(InputError, match=words):
             Mapping(ModelConfig(name="tiny", architecture="", hidden=32, vocab=93, max_context=64, blocks=(block,)), 4, 4)
@@ -137,6 +138,13 @@ def test_what_only_time_takes_into_account_is_not_executed():
             WaferModel(config, weights, WSE3, Mapping(config, 4, 4, "fp32", 24, 4))
         with pytest.raises(InputError, match=words):
             ReferenceModel(config, weights)
+
+
+@pytest.mark.parametrize("architecture", OTHERWISE)
+def test_what_only_looks_like_its_description_is_not_executed(architecture):
+    config, weights = model("window")
+    with pytest.raises(InputError, match=rf"cannot be executed yet: .* \({architecture}\)"):
+        ReferenceModel(replace(config, architecture=architecture), weights)
 
 
 def test_more_tokens_than_learned_positions_are_refused():

@@ -16,6 +16,7 @@ from wsekern.inference.steps import View, find, take
 from wsekern.machine import load_machine
 from wsekern.number_formats import narrow, widen
 from wsekern.ops import CycleEngine, FlowEngine
+from wsekern.ops.repeated import Repeated
 from wsekern.workload import uniform
 from wsekern.workload.decoder import FeedForward, Mixture
 
@@ -78,7 +79,7 @@ def run_part(placed, weights, engine, h: np.ndarray) -> np.ndarray:
             step.run(values)
         else:
             step.run(engine, values)
-    out = values["out"].full()
+    out = Repeated.of(values["out"]).full()
     assert (out == out[:, :1]).all()
     return widen(out[:, 0], precision).swapaxes(0, 1).reshape(len(h), -1)[:, :m.config.hidden]
 
@@ -102,11 +103,12 @@ def test_elements_are_taken_from_where_a_value_says(data, rows, n, m, width, axi
     places = random.integers(-1, size, (2, width, *lead, m))
     values = {"x": x, "places": places}
     take("x", "places", "taken", min(axis, 1)).run(values)
-    assert values["taken"].shape == ((2, width, m, n, 2) if axis == 0 else (2, width, rows, m, 2))
+    taken = Repeated.of(values["taken"]).full()
+    assert taken.shape == ((2, width, m, n, 2) if axis == 0 else (2, width, rows, m, 2))
     for i, j, k in np.ndindex(2, width, m):
         for row in range(1 if axis == 0 else rows):
             place = places[i, j, row, k] if axis == 2 else places[i, j, k]
-            found = values["taken"][i, j, k] if axis == 0 else values["taken"][i, j, row, k]
+            found = taken[i, j, k] if axis == 0 else taken[i, j, row, k]
             there = x[i, j, place] if axis == 0 else x[i, j, row, place]
             np.testing.assert_array_equal(found, there if place >= 0 else np.zeros_like(there))
 
@@ -116,9 +118,9 @@ def test_elements_are_taken_from_where_a_value_says(data, rows, n, m, width, axi
 def test_rounds_of_find_are_a_stable_sort(rows, rounds):
     values = {"x": np.array(rows, np.float16)[None, None]}
     for round in range(rounds):
-        values["largest"] = values["x"].max(axis=-1)
+        values["largest"] = Repeated.of(values["x"]).full().max(axis=-1)
         find("x", "largest", f"place_{round}").run(values)
-    found = np.stack([values[f"place_{round}"][0, 0] for round in range(rounds)], axis=1)
+    found = np.stack([Repeated.of(values[f"place_{round}"]).full()[0, 0] for round in range(rounds)], axis=1)
     np.testing.assert_array_equal(found, np.argsort(-np.array(rows), axis=1, kind="stable")[:, :rounds])
 
 

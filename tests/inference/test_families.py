@@ -49,6 +49,10 @@ FAMILIES = {
                                 logits_scaling=4.0)),
     "cohere2": ("Cohere2", dict(**HEADS, **WINDOW, logit_scale=0.25)),
     "glm4": ("Glm4", dict(**HEADS, partial_rotary_factor=0.5)),
+    "llama4-dense": ("Llama4", dict(
+        **HEADS, layer_types=["chunked_attention", "full_attention"], no_rope_layers=[1, 0], attention_chunk_size=5,
+        moe_layers=[], interleave_moe_layer_step=5, intermediate_size_mlp=52, floor_scale=4, attn_scale=0.5)),
+    "opt": ("OPT", dict(ffn_dim=52, word_embed_proj_dim=40, num_key_value_heads=4)),
     "gpt2": ("GPT2", dict(vocab_size=96, n_positions=128, n_embd=40, n_layer=2, n_head=4)),
     "gpt-neox": ("GPTNeoX", dict(rotary_pct=0.4, num_key_value_heads=4)),
     "gpt-neox-sequential": ("GPTNeoX", dict(use_parallel_residual=False, hidden_act="gelu_fast", hidden_size=32,
@@ -59,7 +63,7 @@ FAMILIES = {
 def make_model(family, settings):
     """A model with weights that matter: larger matrices, gains and biases away from 1 and 0."""
     torch.manual_seed(1)
-    config_class = getattr(transformers, f"{family}TextConfig" if family == "Gemma3" else f"{family}Config")
+    config_class = getattr(transformers, f"{family}TextConfig" if family in ("Gemma3", "Llama4") else f"{family}Config")
     shape = {} if family == "GPT2" else SHAPE
     config = config_class(**{**shape, **settings}, attn_implementation="eager")
     name = "GPT2LMHeadModel" if family == "GPT2" else f"{family}ForCausalLM"

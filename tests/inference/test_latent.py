@@ -15,6 +15,7 @@ from wsekern.inference.reference.latent import ReferenceLatentAttention
 from wsekern.inference.steps import View
 from wsekern.number_formats import NUMPY_DTYPES, narrow, widen
 from wsekern.ops import FlowEngine
+from wsekern.ops.repeated import Repeated
 from wsekern.workload import uniform
 from wsekern.workload.decoder import Indexer, LatentAttention, Norm, Rotary
 
@@ -61,7 +62,7 @@ def run_chunks(placed, weights, engine, chunks: list[np.ndarray]) -> np.ndarray:
                 step.run(values)
             else:
                 step.run(engine, values)
-        out = values["out"].full()
+        out = Repeated.of(values["out"]).full()
         assert (out == out[:, :1]).all()
         found.append(widen(out[:, 0], precision).swapaxes(0, 1).reshape(len(h), -1)[:, :m.config.hidden])
         start += len(h)

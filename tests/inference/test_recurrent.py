@@ -1,10 +1,16 @@
 """Recurrent mixers on the wafer: values against the plain reference, clocks of both engines, memory, and laws."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from wsekern.errors import InputError
+from wsekern.inference.blocks.registry import mixers_on_grid
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.reference.model import ReferenceModel
+from wsekern.inference.reference.recurrent import EXECUTED
+from wsekern.inference.step_times import time_layers
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine
 from wsekern.ops.engines.both import BothEngines
@@ -106,3 +112,59 @@ def test_every_form_of_functions_is_executed(form):
     config, weights = model_of(PARTS["delta"])
     wafer = WaferModel(config, weights, WSE3, Mapping(config, 5, 4, "fp32", 8, 2, activations=form))
     np.testing.assert_allclose(wafer.prefill([3, 1, 4]), ReferenceModel(config, weights).forward([3, 1, 4])[-1], atol=1e-4)
+
+
+def part_of(kind: str) -> Recurrent:
+    """A mixer of each kind, with matrices as configurations give them."""
+    narrow = {"kimi_delta": ((0, 144), (0, 12), (12, 48), (0, 4), (0, 12), (12, 48), (48, 0)),
+              "lightning": ((0, 144), (0, 48), (48, 0)), "mamba": ((0, 96), (48, 20), (4, 48), (48, 8), (48, 0)),
+              "rg_lru": ((0, 96), (48, 0), (48, 24)), "rwkv": ((0, 144), (48, 0))}
+    if kind not in narrow:
+        return made(kind)
+    heads, dim, key = {"mamba": (1, 48, 8), "rg_lru": (4, 12, 1), "rwkv": (1, 48, 4)}.get(kind, (4, 12, 12))
+    kernel, convolved = {"lightning": (0, 0), "rwkv": (0, 0), "kimi_delta": (4, 144)}.get(kind, (4, 48))
+    return Recurrent(kind=kind, key_heads=heads, key_dim=key, value_heads=heads, value_dim=dim, kernel=kernel,
+                     convolved=convolved, matrices=narrow[kind], norm=NORM)
+
+
+KINDS = ("gated_delta", "kimi_delta", "lightning", "mamba2", "mamba", "short_convolution", "rg_lru", "rwkv")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_time_that_does_not_grow_with_the_context(kind):
+    part = part_of(kind)
+    config = ModelConfig(name="tiny", architecture="Tiny", hidden=HIDDEN, vocab=VOCAB, max_context=1 << 20, final_norm=NORM,
+                         blocks=(Block(mixer=part, before_mixer=NORM),))
+    mapping = Mapping(config, 12, 10, context=1 << 16)
+    short, long, more = (time_layers(WSE3, mapping, tokens, slots, "silicon").cycles
+                         for tokens, slots in ((1, 1), (1, 1 << 12), (4, 1)))
+    assert 0 < short == long < more < 4 * short
+    users = [Mapping(config, 12, 10, users=count).memory["kv_cache"] for count in (1, 100)]
+    assert 0 < users[0] and 10 * users[0] <= users[1] <= 100 * users[0]
+    assert mapping.memory["kv_cache"] == Mapping(config, 12, 10, context=16).memory["kv_cache"]
+    assert mixers_on_grid(mapping, config.blocks[0])[0].assumptions()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in EXECUTED])
+def test_what_is_timed_only_is_refused_in_one_sentence(kind):
+    config = ModelConfig(name="tiny", architecture="Tiny", hidden=HIDDEN, vocab=VOCAB, max_context=64, final_norm=NORM,
+                         blocks=(Block(mixer=part_of(kind), before_mixer=NORM),))
+    with pytest.raises(InputError, match="tiny cannot be executed yet"):
+        WaferModel(config, MemoryWeights({}, [{}]), WSE3, Mapping(config, 12, 10))
+
+
+def test_what_there_is_no_mixer_for_is_refused():
+    config, _ = model_of(PARTS["delta"])
+    block = dataclasses.replace(config.blocks[0], mixer=dataclasses.replace(config.blocks[0].mixer, kind="hyena"))
+    with pytest.raises(InputError, match="tiny: a hyena mixer cannot be mapped onto a wafer; expected one of gated_delta"):
+        Mapping(dataclasses.replace(config, blocks=(block,)), 4, 4)
+
+
+def test_users_fill_blocks_of_rows_before_any_holds_two():
+    config, _ = model_of(made("gated_delta", key_dim=24, value_dim=16), layers=1)
+    block, = {part for part, _ in config.kinds}
+    one, = mixers_on_grid(Mapping(config, 8, 48), block)
+    blocks = 48 // one.rows
+    full, more = (mixers_on_grid(Mapping(config, 8, 48, users=users), block)[0].state for users in (blocks, blocks + 1))
+    assert blocks > 2 and one.state <= full * blocks < one.state + blocks
+    assert 2 * one.state <= more * (blocks + 1) < 2 * one.state + blocks + 1

@@ -69,4 +69,4 @@ def test_shapes_by_size():
     assert shape_by_size("nobody-7b").kv_heads and shape_by_size("nobody") is None and shape_by_size("x-0b") is None
     assert abs(shape_by_size("huge-999b").parameters / 999e9 - 1) < 0.05
     routed = shape_by_size("some-60b-a4b")
-    assert routed.experts and 0 < routed.moe_layers <= routed.layers
+    assert routed.mixture and 0 < routed.mixtures <= routed.layers

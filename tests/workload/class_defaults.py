@@ -8,15 +8,17 @@ import sys
 import warnings
 from typing import Any
 
-ALSO = ("qwen3_vl_text", "qwen3_vl_moe_text", "mimo_v2_flash", "step3p7_text", "mistral4", "minimax_m3_vl_text", "exaone",
-        "qwen2_vl_text", "qwen2_5_vl_text", "granite_swa", "internlm3", "sarvam_mla", "sarvam_moe", "minicpm3", "cohere2_moe",
-        "glm4v_text", "glm4v_moe_text", "jais2", "iquestcoder", "modernbert_decoder")
-UNREAD = ("dropout", "pdrop", "_token_id", "router_aux", "output_router", "jitter", "initializer", "init_", "use_cache",
-          "pretraining_tp", "summary_", "reorder_and", "scale_attention_softmax", "attention_softmax_in", "slow_but", "use_mamba",
-          "use_mambapy", "use_associative", "time_step_", "rescale_", "residual_in", "chunk_size", "num_logits", "is_decoder",
-          "ssm_cache", "mtp_", "hc_sinkhorn", "z_loss", "layerdrop", "init_std", "embedding_initializer", "block_size",
-          "lambda_std", "use_mem_eff", "vision_config", "audio_config", "linear_a_log", "linear_dt", "moe_shared_expert_overlap",
-          "std_dev", "w_init", "patch", "encoder_", "global_config", "decoder_config", "cross_attn", "local_attention_window")
+ALSO = ("qwen3_vl_text", "qwen3_vl_moe_text", "mimo_v2_flash", "step3p5", "mistral4", "minimax_m3_vl_text", "exaone",
+        "qwen2_vl_text", "qwen2_5_vl_text", "granite_swa", "internlm3", "sarvam_mla", "sarvam_moe", "minicpm3",
+        "glm4v_text", "glm4v_moe_text", "jais2", "iquestcoder")
+UNREAD = (
+    "dropout", "pdrop", "_token_id", "router_aux", "output_router", "jitter", "initializer", "init_", "use_cache", "summary_",
+    "pretraining_tp", "reorder_and", "scale_attention_softmax", "attention_softmax_in", "slow_but", "use_mamba", "use_mambapy",
+    "use_associative", "time_step_", "rescale_", "residual_in", "chunk_size", "num_logits", "is_decoder", "ssm_cache", "mtp_",
+    "hc_sinkhorn", "z_loss", "layerdrop", "block_size", "lambda_std", "use_mem_eff", "vision_config", "audio_config", "std_dev",
+    "linear_a_log", "linear_dt", "moe_shared_expert_overlap", "w_init", "patch", "encoder_", "global_config", "decoder_config",
+    "cross_attn", "local_attention_window")
+"""Parts of the names of keys that wsekern does not read."""
 
 
 def _unread(key: str) -> bool:

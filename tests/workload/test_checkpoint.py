@@ -214,7 +214,7 @@ def test_wrong_shape_missing_tensor_bad_values(folder):
     ({"rope_scaling": {"rope_type": ["linear"]}}, ["not supported"]),
     ({"rope_scaling": {"type": "llama3", "factor": 2.0}}, ["low_freq_factor"]),
     ({"head_dim": 5}, ["head_dim", "even"]),
-    ({"partial_rotary_factor": 0.5, "rope_parameters": {"partial_rotary_factor": 0.5}}, ["partial_rotary_factor"]),
+    ({"partial_rotary_factor": 1.5}, ["partial_rotary_factor", "1"]),
     ({"tie_word_embeddings": "no"}, ["tie_word_embeddings"]),
     ({"quantization_config": {"quant_method": "aqlm"}}, ["aqlm"]),
     ({"text_config": 3, "attention_bias": "x"}, ["attention_bias"]),

@@ -3,6 +3,7 @@
 import pytest
 
 from wsekern.workload.decoder import Attention, Block, FeedForward, Mixture, Recurrent
+from wsekern.workload.parse import parse_config
 from wsekern.workload.stored_parts import kept_parts
 
 FORMATS = {"FP8": "fp8", "NVFP4": "fp4", "MXFP8": "fp8"}
@@ -47,3 +48,23 @@ EVERY = [f"model.layers.{index}" for index in range(4)]
 ])
 def test_parts_are_known_by_the_names_of_modules(blocks, stored, main, kept):
     assert kept_parts(stored, blocks, main, FORMATS) == kept
+
+
+SHAPE = {"architectures": ["DeepseekV3ForCausalLM"], "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4,
+         "num_attention_heads": 4, "vocab_size": 256, "moe_intermediate_size": 32, "n_routed_experts": 8, "n_shared_experts": 1,
+         "num_experts_per_tok": 2, "first_k_dense_replace": 1, "kv_lora_rank": 16, "q_lora_rank": 16, "qk_rope_head_dim": 8,
+         "qk_nope_head_dim": 8, "v_head_dim": 8}
+
+
+@pytest.mark.parametrize(("more", "stored", "form", "apart"), [
+    ({}, {"quant_method": "compressed-tensors", "ignore": ["re:.*self_attn.*"],
+          "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int"}}}}, "int4", {"attention": "bf16"}),
+    ({"expert_dtype": "fp4"}, {"quant_method": "fp8"}, "fp4", {"attention": "fp8", "dense": "fp8", "shared": "fp8"}),
+    ({}, {"quant_method": "fp8", "quant_algo": "MIXED_PRECISION",
+          "quantized_layers": {"layers.1.ffn.experts": {"quant_algo": "NVFP4"}}},
+     "fp4", {"attention": "fp8", "dense": "fp8", "shared": "fp8"}),
+    ({}, {"quant_method": "fp8"}, "fp8", {}),
+])
+def test_a_configuration_says_what_is_kept_apart(more, stored, form, apart):
+    config = parse_config({**SHAPE, **more, "quantization_config": stored}, "tiny", "tiny")
+    assert (config.weight_format, dict(config.kept)) == (form, apart)

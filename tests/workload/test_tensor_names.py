@@ -76,15 +76,11 @@ def open_weights(folder):
     return StoredWeights(open_folder(folder), load_config(folder))
 
 
-PENDING = MODELS.keys() - {"Llama", "Mistral", "Qwen2", "Qwen3", "Phi3", "DeepseekV2"}
-"""Classes that parse_config does not describe yet."""
-
-
 UNLIKE = {"Bloom": "attention by distance", "Phimoe": "its own choice of experts", "DeepseekV32": "the chosen tokens"}
 """Classes whose logits are not those of transformers yet, and what differs."""
 
 
-@pytest.mark.parametrize("name", sorted(MODELS.keys() - PENDING))
+@pytest.mark.parametrize("name", MODELS)
 def test_every_tensor_is_used_and_every_weight_found(name, tmp_path):
     model = save(name, tmp_path).eval()
     weights = open_weights(tmp_path)

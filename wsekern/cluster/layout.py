@@ -78,7 +78,7 @@ def weight_bytes(model: ModelConfig, precision: Precision) -> tuple[float, float
     """(bytes of all routed experts, bytes of everything else) of the whole model."""
     mixtures = parts_of(model).mixtures
     experts = sum(count * feed.experts * feed.expert.parameters(feed.latent or model.hidden) for feed, count in mixtures)
-    wide = model.embedding_parameters * (1 if model.tied_embeddings else 2)
+    wide = model.embedding_parameters * (1 if model.tied_embeddings else 2) + model.extra_tables
     rest = model.parameters - experts - wide
     width = precision.part(experts=False)[0]
     kept = sum((form[0] - width) * parts_of(model).weights(part, model.hidden) for part, form in precision.kept)
@@ -87,7 +87,7 @@ def weight_bytes(model: ModelConfig, precision: Precision) -> tuple[float, float
 
 def cache_bytes(model: ModelConfig, precision: Precision, context: float, tp: int = 1) -> float:
     """Cached bytes of one sequence on one GPU of a tensor-parallel group, all layers of the model: of the tokens that each
-    looks back over, and states.
+    looks back over, compressed ones, and states.
 
     Latent attention caches one vector for all heads, and an indexer one key, so each GPU holds all of it; grouped heads are
     split up to their number.
@@ -96,16 +96,19 @@ def cache_bytes(model: ModelConfig, precision: Precision, context: float, tp: in
     pages = -(-context // page) * page
     parts, total = parts_of(model), 0.0
     for mixer, count in parts.caches:
-        kept = count * min(pages, float(mixer.reach or pages))
+        kept, every = min(pages, float(mixer.reach or pages)), 1
         if isinstance(mixer, LatentAttention):
-            total += mixer.latent * precision.cache * kept
+            total += count * mixer.latent * precision.cache * kept
         elif mixer.cache_of:
             continue
         else:
-            width = mixer.head_dim + (mixer.value_dim or mixer.head_dim)
-            total += width * max(1.0, mixer.kv_heads / tp) * precision.cache * kept
+            every = mixer.compression
+            once = mixer.values_are_keys and every > 1
+            width = mixer.head_dim + (0 if once else mixer.value_dim or mixer.head_dim)
+            kept += pages / every if every > 1 else 0.0
+            total += count * width * max(1.0, mixer.kv_heads / tp) * precision.cache * kept
         if mixer.indexer is not None:
-            total += mixer.indexer.head_dim * constants().index_bytes.value * count * pages
+            total += count * mixer.indexer.cached * constants().index_bytes.value * pages / every
     for recurrent, count in parts.recurrents:
         state = recurrent.state * constants().state_bytes.value + recurrent.kernel * recurrent.convolved * 2.0
         total += count * state / tp

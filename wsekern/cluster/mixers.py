@@ -1,5 +1,7 @@
 """Time of the mixers of a layer: grouped and latent attention, indexers that choose what it reads, and recurrent ones."""
 
+from math import inf
+
 from wsekern.cluster import kernels
 from wsekern.cluster.constants import constants
 from wsekern.cluster.operators import AttentionShape, Operators, StepTime, Work
@@ -19,17 +21,27 @@ def projections(ops: Operators, step: StepTime, work: Work, mixer: Mixer) -> Non
     else:
         _grouped(ops, step, work.tokens, mixer)
     indexer = None if isinstance(mixer, Recurrent) else mixer.indexer
-    if indexer is not None:
-        _indexer(ops, step, work, indexer)
+    if indexer is not None and not indexer.shared:
+        _indexer(ops, step, work, indexer, mixer.compression if isinstance(mixer, Attention) else 1)
 
 
 def _grouped(ops: Operators, step: StepTime, m: float, mixer: Attention) -> None:
-    """Queries with their gate, keys and values in one product, unless another layer's cache is read; and the output."""
+    """Queries with their gate, keys and values in one product, unless another layer's cache is read; and the output. Compressed
+    queries, and the groups of a compressed output, are a product more."""
     hidden, tp = ops.deployment.model.hidden, ops.deployment.layout.tp
     query = mixer.q_size / tp + (mixer.output_size / tp if mixer.gate else 0.0)
     kept = 0.0 if mixer.cache_of else mixer.head_dim + (0.0 if mixer.values_are_keys else mixer.value_dim or mixer.head_dim)
-    ops.gemm(step, m, query + kept * max(1.0, mixer.kv_heads / tp), hidden, part="attention")
-    ops.gemm(step, m, hidden, mixer.output_size / tp, part="attention")
+    kept *= max(1.0, mixer.kv_heads / tp)
+    if mixer.q_rank:
+        ops.gemm(step, m, mixer.q_rank + kept, hidden, part="attention")
+        ops.gemm(step, m, query, mixer.q_rank, part="attention")
+    else:
+        ops.gemm(step, m, query + kept, hidden, part="attention")
+    if mixer.o_rank:
+        ops.gemm(step, m, mixer.o_rank, mixer.output_size / tp, part="attention")
+        ops.gemm(step, m, hidden, mixer.o_groups * mixer.o_rank / tp, part="attention")
+    else:
+        ops.gemm(step, m, hidden, mixer.output_size / tp, part="attention")
 
 
 def _latent(ops: Operators, step: StepTime, m: float, mixer: LatentAttention) -> None:
@@ -48,12 +60,12 @@ def _latent(ops: Operators, step: StepTime, m: float, mixer: LatentAttention) ->
     ops.small_kernels(step, m * 4.0 * (queries + mixer.latent), ops.scale * float(ops.engine.latent))
 
 
-def _indexer(ops: Operators, step: StepTime, work: Work, indexer: Indexer) -> None:
+def _indexer(ops: Operators, step: StepTime, work: Work, indexer: Indexer, every: int) -> None:
     """Queries, the one key and the weights of the heads, on every GPU alike; scores of all tokens so far, and the choice."""
     m, hidden = work.tokens, ops.deployment.model.hidden
     ops.gemm(step, m, indexer.heads * indexer.head_dim, indexer.query_rank or hidden, part="attention")
     ops.gemm(step, m, indexer.head_dim + indexer.heads, hidden, wide=True)
-    ops.scores(step, work, indexer.heads, indexer.head_dim)
+    ops.scores(step, work, indexer, every)
 
 
 def _recurrent(ops: Operators, step: StepTime, work: Work, mixer: Recurrent) -> None:
@@ -93,19 +105,22 @@ def look_back(ops: Operators, step: StepTime, work: Work, mixer: Attention | Lat
 
 
 def _shape(ops: Operators, work: Work, mixer: Attention | LatentAttention) -> AttentionShape:
-    tp, cache = ops.deployment.layout.tp, ops.deployment.precision.cache
-    heads, window, mean = mixer.heads / tp, float(mixer.reach or "inf"), float("inf")
-    sparse = False
-    if mixer.indexer is not None:
-        window = mean = min(window, float(mixer.indexer.chosen))
-        sparse = work.context + work.tokens / work.sequences > mixer.indexer.chosen
+    """What one GPU reads and computes. Tokens that choose for themselves read latent vectors as they are, in prompts too: by
+    kernels for many heads that work on all places of the choice."""
+    tp, cache, indexer = ops.deployment.layout.tp, ops.deployment.precision.cache, mixer.indexer
+    heads, window, chosen = mixer.heads / tp, float(mixer.reach or inf), float(indexer.chosen) if indexer else inf
     if isinstance(mixer, LatentAttention):
-        score, value = mixer.latent, mixer.kv_rank
-        if work.prefill and not sparse:  # tokens that choose for themselves read the latent vectors
-            score, value = mixer.query_dim, mixer.value_dim
-        return AttentionShape(heads, score, value, mixer.latent * cache, window, mean, latent=True)
-    if mixer.chunk and mixer.chunk == mixer.reach:
-        mean = 0.5 * (mixer.chunk + 1.0)  # tokens of a prompt see half of their chunk
-    value = mixer.value_dim or mixer.head_dim
-    cached = (mixer.head_dim + value) * max(1.0, mixer.kv_heads / tp) * cache
-    return AttentionShape(heads, mixer.head_dim, value, cached, window, mean)
+        own, window = (mixer.latent * cache, min(window, chosen)), min(window, chosen)
+        if work.prefill and work.context + work.tokens / work.sequences <= chosen:
+            return AttentionShape(heads, mixer.query_dim, mixer.value_dim, *own, latent=True)
+        filled = work.prefill and window == chosen
+        heads = max(heads, constants().sparse_heads.value) if filled else heads
+        return AttentionShape(heads, mixer.latent, mixer.kv_rank, *own, latent=True, filled=filled)
+    kv, value = max(1.0, mixer.kv_heads / tp), mixer.value_dim or mixer.head_dim
+    if mixer.compression > 1:
+        width = mixer.head_dim + (0 if mixer.values_are_keys else value)
+        heads = max(heads, constants().sparse_heads.value) if work.prefill else heads
+        return AttentionShape(heads, mixer.head_dim, value, width * kv * cache, window, every=mixer.compression, chosen=chosen)
+    half = 0.5 * (mixer.chunk + 1.0) if mixer.chunk and mixer.chunk == mixer.reach else inf  # on average, in prompts
+    mean = min(half, window, chosen) if indexer else half
+    return AttentionShape(heads, mixer.head_dim, value, (mixer.head_dim + value) * kv * cache, min(window, chosen), mean)

@@ -1,6 +1,7 @@
 """Kernels and collectives of a step: each is charged to the cause of its time."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from wsekern.cluster import kernels
@@ -9,7 +10,7 @@ from wsekern.cluster.experts import in_service
 from wsekern.cluster.hardware import Cluster
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.parameters import elementwise_parameters, expert_parameters, gemm_parameters, kernel_fit
-from wsekern.workload.decoder import Mixture
+from wsekern.workload.decoder import Indexer, Mixture
 
 CAUSES = ("weights", "kv", "compute", "fixed", "all_reduce", "engine")
 """Where time goes: streaming weights, streaming the cache, tensor cores beyond that, fixed time of kernels,
@@ -72,15 +73,32 @@ class Work:
 @dataclass(frozen=True)
 class AttentionShape:
     """Heads of one GPU, widths of a head in the two products, bytes of a token's cache, tokens that a head looks back over at
-    most, and how many the tokens of a prompt see on average at most; ``latent``: all heads read one vector a token."""
+    most, and how many the tokens of a prompt see on average at most; ``latent``: all heads read one vector a token. Of all
+    tokens, each ``every`` are compressed into one besides, of which a head reads ``chosen`` at most; 0: none are. ``filled``:
+    every token of a prompt takes the time of a whole window."""
 
     heads: float
     score: float
     value: float
     cached: float
-    window: float = float("inf")
-    mean: float = float("inf")
+    window: float = inf
+    mean: float = inf
     latent: bool = False
+    every: int = 0
+    chosen: float = inf
+    filled: bool = False
+
+    def seen(self, context: float) -> float:
+        """Entries of the cache that one token reads after ``context`` others."""
+        near = min(context, self.window)
+        return near + min(context / self.every, self.chosen) if self.every else near
+
+    def pairs(self, each: float, context: float) -> float:
+        """Of ``each`` new tokens of a prompt and the entries that they read, after ``context`` others."""
+        if self.filled:
+            return each * self.window
+        near = min(each * min(context, self.window) + _causal_pairs(each, self.window), each * self.mean)
+        return near + min((each * context + _causal_pairs(each, inf)) / self.every, each * self.chosen) if self.every else near
 
 
 class GemmKernel(NamedTuple):
@@ -137,7 +155,7 @@ class Operators:
         if not count:
             return
         peak = self.gpu.peak_flops("bf16")
-        seen = min(work.context, shape.window)
+        seen = shape.seen(work.context)
         per_pair = shape.score + shape.value
         if not work.prefill:
             moved = work.sequences * seen * shape.cached
@@ -146,8 +164,7 @@ class Operators:
             parts = kernels.decode_attention(fit, work.sequences, seen, shape.heads, moved, flops, peak, self.bandwidth)
         else:
             each = work.tokens / work.sequences
-            pairs = min(each * seen + _causal_pairs(each, shape.window), each * shape.mean)
-            flops = 2.0 * work.sequences * pairs * shape.heads * per_pair
+            flops = 2.0 * work.sequences * shape.pairs(each, work.context) * shape.heads * per_pair
             moved = work.sequences * (shape.cached * (each + seen) + 2.0 * each * shape.heads * per_pair)
             fit = kernel_fit("prefill_attention", self.gpu, self.engine.kernels, "bf16").parameters
             parts = kernels.prefill_attention(fit, each, moved, flops, peak, self.bandwidth)
@@ -161,24 +178,21 @@ class Operators:
             family, cache = "latent_attention", "fp8" if self.deployment.precision.cache < 2.0 else "bf16"
         return kernel_fit(family, self.gpu, self.engine.kernels, cache).parameters
 
-    def scores(self, step: StepTime, work: Work, heads: int, dim: int) -> None:
-        """Scores of an indexer for all tokens so far, by its ``heads`` and one key of ``dim`` elements a token: written, and
-        read again by the kernel that takes the highest."""
-        key, each = dim * constants().index_bytes.value, work.tokens / work.sequences
-        rate = self.gpu.peak_flops("fp8")
+    def scores(self, step: StepTime, work: Work, indexer: Indexer, every: int) -> None:
+        """Scores of an indexer for all tokens so far, or each ``every`` of them, by all heads and one key; and the kernel
+        that takes the highest."""
+        known, each = constants(), work.tokens / work.sequences
+        pairs, row = work.tokens * work.context / every, work.context / every
         if work.prefill:
-            pairs = work.sequences * (each * work.context + _causal_pairs(each, float("inf")))
-            moved, flops = work.sequences * (work.context + each) * key, 2.0 * pairs * heads * dim
-            fit = kernel_fit("prefill_attention", self.gpu, self.engine.kernels, "bf16").parameters
-            parts = kernels.prefill_attention(fit, each, moved, flops, rate, self.bandwidth)
-        else:
-            pairs = work.tokens * work.context
-            moved, flops = work.sequences * work.context * key, 2.0 * pairs * heads * dim
-            fit = kernel_fit("decode_attention", self.gpu, self.engine.kernels, "bf16").parameters
-            parts = kernels.decode_attention(
-                fit, work.sequences, work.context, heads, moved, flops, rate, self.bandwidth)
+            pairs += work.sequences * _causal_pairs(each, inf) / every
+            row += each / every
+        keys = work.sequences * row
+        moved, flops = keys * indexer.head_dim * known.index_bytes.value, 2.0 * pairs * indexer.heads * indexer.head_dim
+        rate = self.gpu.peak_flops("fp8")
+        fixed, memory, _ = kernels.elementwise(self.small, moved, self.bandwidth)
+        parts = (fixed + known.index_walk.value * row, memory, max(0.0, flops / (known.index_compute.value * rate) - memory))
         self.charge(step, "kv", parts, flops, max(moved / self.bandwidth, flops / rate))
-        self.small_kernels(step, 8.0 * pairs, self.scale)
+        self.small_kernels(step, known.index_scores.value * pairs, self.scale)
 
     def experts(self, step: StepTime, tokens: float, feed: Mixture) -> None:
         """The routed experts of a layer on the busiest of the GPUs that share them; ``tokens`` of all attention replicas."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from wsekern.cluster.constants import constants
 from wsekern.cluster.mixers import SCANNED
@@ -18,7 +19,8 @@ KINDS = {
 
 def part_assumptions(model: ModelConfig) -> list[str]:
     """A sentence for every kind of part that engines run in more than one way, or that no measured kernel stands for."""
-    return [*_latent(model), *_chunks(model), *_indexers(model), *_shared(model), *_states(model), *_experts(model)]
+    return [*_latent(model), *_chunks(model), *_indexers(model), *_compressed(model), *_shared(model),
+            *_states(model), *_experts(model)]
 
 
 def _latent(model: ModelConfig) -> Iterator[str]:
@@ -42,15 +44,29 @@ def _chunks(model: ModelConfig) -> Iterator[str]:
 
 
 def _indexers(model: ModelConfig) -> Iterator[str]:
-    indexers: Counter[Indexer] = Counter()
+    reading: Counter[Indexer] = Counter()
+    own: Counter[Indexer] = Counter()
     for mixer, count in parts_of(model).caches:
         if mixer.indexer is not None:
-            indexers[mixer.indexer] += count
-    for indexer, count in indexers.items():
+            indexer = replace(mixer.indexer, shared=False)
+            reading[indexer] += count
+            own[indexer] += 0 if mixer.indexer.shared else count
+    for indexer, count in reading.items():
         key = indexer.head_dim * constants().index_bytes.value
-        yield (f"sparse attention ({_layers(count)}): an indexer of {indexer.heads} heads on every GPU reads the keys of all "
+        some = "an indexer" if own[indexer] == count else f"in {own[indexer]} of them an indexer"
+        yield (f"sparse attention ({_layers(count)}): {some} of {indexer.heads} heads on every GPU reads the keys of all "
                f"tokens so far ({key:.0f} B each), attention the {indexer.chosen:,} chosen ones, as fast as if they lay side "
                "by side; its kernels are not measured, those of dense attention stand in")
+
+
+def _compressed(model: ModelConfig) -> Iterator[str]:
+    rates: Counter[int] = Counter()
+    for mixer, count in parts_of(model).caches:
+        if isinstance(mixer, Attention) and mixer.compression > 1:
+            rates[mixer.compression] += count
+    for rate, count in rates.items():
+        yield (f"compressed attention ({_layers(count)}): beside those of its window a token reads one entry for every {rate} "
+               "tokens so far; what compresses them is counted as other weights of the layer")
 
 
 def _shared(model: ModelConfig) -> Iterator[str]:

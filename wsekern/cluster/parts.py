@@ -85,7 +85,7 @@ def _plain_mixer(mixer: Mixer) -> Mixer:
     if isinstance(mixer, LatentAttention):
         return replace(mixer, rotary=None, norm=None, scale=0.0, biases="")
     return replace(mixer, rotary=None, biases="", norm=None, norm_whole=False, norm_late=False, value_norm=None, scale=0.0,
-                   softcap=0.0, sinks=False, alibi=False, temperature=None)
+                   softcap=0.0, sinks=False, alibi=False, temperature=None, clip=0.0)
 
 
 def _anywhere(mixer: Mixer) -> Mixer:

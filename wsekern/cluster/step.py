@@ -14,7 +14,7 @@ def forward(deployment: Deployment, work: Work) -> StepTime:
     model, ops, step = deployment.model, Operators(deployment), StepTime()
     parts = parts_of(model)
     for mixer, count in parts.mixers:
-        step.add(_mixer_block(ops, work, mixer), count)
+        step.add(mixer_block(ops, work, mixer), count)
     for cache, count in parts.caches:
         mixers.look_back(ops, step, work, cache, count)
     for feed, count in parts.feeds:
@@ -53,13 +53,14 @@ def _all_reduce(ops: Operators, step: StepTime, tokens: float) -> None:
     ops.collective(step, "all_reduce", ops.deployment.layout.tp, tokens * ops.deployment.model.hidden * 2.0)
 
 
-def _mixer_block(ops: Operators, work: Work, side_by_side: tuple[Mixer, ...]) -> StepTime:
+def mixer_block(ops: Operators, work: Work, side_by_side: tuple[Mixer, ...], reduced: bool = True) -> StepTime:
     """Mixers of one layer, whose outputs are added before one all-reduce, and small kernels; attention itself is apart."""
     step = StepTime()
     for mixer in side_by_side:
         mixers.projections(ops, step, work, mixer)
     _small_kernels(ops, step, work.tokens)
-    _all_reduce(ops, step, work.tokens)
+    if reduced:
+        _all_reduce(ops, step, work.tokens)
     return step
 
 

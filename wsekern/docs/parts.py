@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from wsekern.docs.commands import command_reference
+from wsekern.docs.families import families
 from wsekern.docs.pages import Picture
 from wsekern.docs.picture import draw_overview, labels_of
 from wsekern.docs.results import comparison_of_one_model, speeds_of_models
@@ -31,6 +32,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "gpus": gpus,
     "clusters": clusters,
     "models": models,
+    "families": families,
     "commands": command_reference,
     "kernels": kernels,
     "validation-wafer": validation_wafer,

@@ -45,6 +45,7 @@ def outer_tiles(mapping: Grid, outer: dict[str, np.ndarray]) -> Values:
         tiles |= norm_tiles(cutter, config.embedding_norm, outer, "embedding_norm", "model.embedding_norm")
     if config.learned_positions:
         positions = mapping.index_x(config.learned_positions)
+        positions = np.where(positions < len(outer["positions"]), positions, -1)  # OPT counts two rows that none reads
         tiles["model.positions"] = cutter.matrix([outer["positions"].T], hidden, [positions])
     if config.head_bias:
         tiles["model.head_bias"] = cutter.along_x([outer["head_bias"]], [vocab])[:, :, None]
@@ -69,9 +70,10 @@ def embedding_steps(mapping: Grid, tokens: list[int], start: int = 0) -> Steps:
         steps.append(LayerStep("embedding", "scale", scale, ("x",), "x"))
     if config.learned_positions:
         positions = list(range(start, start + len(tokens)))
-        if start + len(tokens) > config.learned_positions:
-            raise InputError(f"{start + len(tokens)} tokens are more than the {config.learned_positions} positions that "
-                             f"{config.name} has learned; use a shorter prompt or ask for fewer tokens")
+        known = min(config.learned_positions, config.max_context)
+        if start + len(tokens) > known:
+            raise InputError(f"{start + len(tokens)} tokens are more than the {known} positions that {config.name} has "
+                             "learned; use a shorter prompt or ask for fewer tokens")
         work = Local("add", mapping.hidden, len(tokens), form=mapping.form)
         steps += [*_fetch(mapping, "model.positions", "placed", positions, positions_per_column(mapping), "placed"),
                   LayerStep("embedding", "positions", work, ("x", "placed"), "x")]

@@ -273,7 +273,8 @@ VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
 TIMED_ONLY = {"recurrence": "the values of its recurrent layers"}
 """What a list may name but nothing computes yet -> what it would give."""
 
-_OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "window", "last"}
+_OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "window", "last", "take", "find",
+                 "keep"}
 """Views that do the same on every PE, and so once for PEs that hold the same."""
 
 

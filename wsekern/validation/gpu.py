@@ -25,6 +25,7 @@ from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
 from wsekern.validation.gpu_bounds import against_answers, against_first, against_memory, against_prompt_rate, against_token
 from wsekern.validation.gpu_kernels import is_fitted_kernel, predict_kernel
+from wsekern.validation.gpu_layers import predict_layer
 from wsekern.validation.gpu_mlperf import predict_mlperf
 from wsekern.validation.gpu_notes import LIBRARIES, is_asked_by_perf, is_kernel, is_recipe, library_by_words
 from wsekern.validation.gpu_recipes import COLD, benchmark_of, scheduling_of
@@ -201,7 +202,7 @@ def _predict_row(row: dict[str, str]) -> tuple[str, float]:
     if metric == "allreduce_latency":
         return _all_reduce(row)
     if is_kernel(row):
-        return predict_kernel(row)
+        return predict_layer(row) if row["model"].startswith("one layer:") else predict_kernel(row)
     if metric == "mlperf_throughput":
         return predict_mlperf(row)
     if metric not in PREDICTED:

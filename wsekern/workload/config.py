@@ -128,7 +128,7 @@ class ModelConfig(Uniform):
         """All matrix weights (norm gains and biases left out: under 0.1 %)."""
         blocks = sum(block.parameters(self.hidden) * count for block, count in self.kinds)
         tables = self.embedding_parameters * (1 if self.tied_embeddings else 2)
-        return blocks + tables + self.extra_tables + self.learned_positions * (self.embedding_size or self.hidden) + self._outer
+        return blocks + tables + self.extra_tables + self.learned_positions * self.hidden + self._outer
 
     @property
     def active_parameters(self) -> int:

@@ -101,6 +101,9 @@ _QWEN_MOE = Router()
 _SHARED = Router(shared="width", shared_gate=True)
 _CORRECTED = Router(scores="sigmoid", correction=True, normalized=True)
 
+_STEP = Family(norm=_ONE_MORE, biased=_BIASED, head_norm="each", windows="named", reader="step3",
+               router=replace(_CORRECTED, shared="width"))
+
 FAMILIES: dict[str, Family] = {
     "llama": _LLAMA, "exaone": _LLAMA, "internlm3": replace(_LLAMA, biased=(("attention_bias", "qkv"),)), "iquestcoder": _LLAMA,
     "diffllama": _LLAMA, "arcee": replace(_LLAMA, gated=False), "apertus": replace(_QWEN,
@@ -148,8 +151,7 @@ FAMILIES: dict[str, Family] = {
     "hy_v3": replace(_LLAMA, head_norm="each", router=replace(_CORRECTED, shared="times")),
     "mimo_v2_flash": Family(biased=(("attention_bias", "qkv"),), windows="named", reader="mimo_v2",
                             router=replace(_NOAUX, shared="")),
-    "step3p7_text": Family(norm=_ONE_MORE, biased=_BIASED, head_norm="each", windows="named", reader="step3",
-                           router=replace(_CORRECTED, shared="width")),
+    "step3p5": _STEP, "step3p7_text": _STEP,
     "gemma": _GEMMA, "gemma2": _GEMMA_2, "vaultgemma": replace(_GEMMA_2, norms="before"),
     "gemma3_text": replace(_GEMMA_2, head_norm="each", period=6, period_key="sliding_window_pattern"),
     "gemma3n_text": Family(biased=_BIASED, norms="around", embedding_scale="root", windows="types", period=5, scale=1.0,
@@ -195,7 +197,7 @@ FAMILIES: dict[str, Family] = {
     "gpt2": replace(_OLD, rotates=False, positions=0, reader="gpt2"), "gpt_bigcode": replace(_OLD, rotates=False, positions=0),
     "gpt_neo": replace(_OLD, biases="o", rotates=False, positions=0, scale=1.0, reader="gpt_neo"),
     "bloom": replace(_OLD, rotates=False, alibi=True, embedding_norm=True),
-    "opt": replace(_OLD, biases="", biased=(("enable_bias", "qkvo"),), feed_bias="enable_bias", rotates=False, positions=2),
+    "opt": replace(_OLD, norm=replace(_LAYER, eps=1e-5), biases="", biased=(("enable_bias", "qkvo"),), feed_bias="enable_bias", rotates=False, positions=2),
     "xglm": replace(_OLD, rotates=False, embedding_scale="root"),
     "mpt": Family(norm=Norm(kind="layer", eps=1e-5), gated=False, width_factor=4, rotates=False, alibi=True, reader="mpt"),
     "falcon": Family(norm=_LAYER, biased=(("bias", "qkvo"),), feed_bias="bias", gated=False, width_factor=4, reader="falcon"),

@@ -63,7 +63,7 @@ _TYPES = {
     "KimiK3ForConditionalGeneration": "kimi_k3", "MiMoForCausalLM": "mimo",
     "MiniMaxM3ForCausalLM": "minimax_m3_vl_text", "MiniMaxM3SparseForCausalLM": "minimax_m3_vl_text",
     "MiniMaxM3SparseForConditionalGeneration": "minimax_m3_vl_text", "Mistral4ForCausalLM": "mistral4",
-    "Step3p5ForCausalLM": "step3p7_text", "Step3p7FlashForCausalLM": "step3p7_text",
+    "Step3p5ForCausalLM": "step3p5", "Step3p7FlashForCausalLM": "step3p7_text",
     "Step3p7ForConditionalGeneration": "step3p7_text", "DeciLMForCausalLM": "nemotron-nas",
     "Phi4MMForCausalLM": "phi4_multimodal", "PhiMoEForCausalLM": "phimoe", "ExaoneForCausalLM": "exaone",
     "InternLM3ForCausalLM": "internlm3", "RWForCausalLM": "falcon", "MPTForCausalLM": "mpt",
@@ -74,13 +74,13 @@ _TYPES = {
 }
 """Architectures that transformers does not have, or that hold a text model: the model type of that."""
 
-_LIKE = {"mimo": "qwen2", "kimi_k3": "kimi_linear", "nemotron-nas": "llama"}
+_LIKE = {"step3p7_text": "step3p5", "mimo": "qwen2", "kimi_k3": "kimi_linear", "nemotron-nas": "llama"}
 """Model types with the defaults of another one."""
 
 _ALSO: dict[str, dict[str, Any]] = {
     "glm4_moe_lite": {"first_k_dense_replace": 1}, "hy_v3": {"first_k_dense_replace": 1},
     "laguna": {"first_k_dense_replace": 1}, "mimo_v2_flash": {"first_k_dense_replace": 1},
-    "step3p7_text": {"first_k_dense_replace": 3},
+    "step3p7_text": {"first_k_dense_replace": 3}, "step3p5": {"first_k_dense_replace": 3},
     "kimi_linear": {"first_k_dense_replace": 1}, "jamba": {"mamba_rank": None}, "bamba": {"partial_rotary_factor": 0.5},
     "nemotron_h": {"layer_types": ["linear_attention", "moe", "full_attention", "mlp"]},
 }
@@ -113,7 +113,12 @@ def architectures() -> dict[str, str]:
 def class_keys(model_type: str) -> dict[str, Any]:
     """What a missing key means in that class, under this package's names."""
     row = _classes().get(_LIKE.get(model_type, model_type), {"keys": {}})
-    return _renamed(row["keys"], model_type)[0] | _ALSO.get(model_type, {})
+    found = _renamed(row["keys"], model_type)[0] | _ALSO.get(model_type, {})
+    table = found.get("rope_parameters", {})
+    if "rope_theta" in table:  # one table: a base beside it is the same
+        rest = {key: table[key] for key in table if key != "rope_theta"}
+        found |= {"rope_theta": table["rope_theta"], "rope_parameters": rest}
+    return found
 
 
 def read_layout(data: dict[str, Any], where: str) -> tuple[str, str, Keys]:
@@ -129,7 +134,24 @@ def read_layout(data: dict[str, Any], where: str) -> tuple[str, str, Keys]:
         value = given.get(key)
         if isinstance(value, list) and value and all(item == value[0] for item in value):
             given[key] = value[0]
-    return architecture, model_type, Keys(class_keys(model_type) | given, where, stored)
+    defaults = class_keys(model_type)
+    return architecture, model_type, Keys(defaults | given | _rope_tables(defaults, given), where, stored)
+
+
+def _rope_tables(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Of a class with a rope table for each kind of layer: its tables with what is given in the earlier layout, where scaling
+    and base are those of the layers that see all, and ``rope_local_base_freq`` is the base of the others."""
+    tables = defaults.get("rope_parameters", {})
+    stated = given.get("rope_parameters")
+    if "full_attention" not in tables or (isinstance(stated, dict) and any(isinstance(one, dict) for one in stated.values())):
+        return {}
+    scaling, found = given.get("rope_scaling"), {kind: dict(table) for kind, table in tables.items()}
+    if isinstance(scaling, dict):
+        found["full_attention"] |= scaling
+    for kind, key in (("full_attention", "rope_theta"), ("sliding_attention", "rope_local_base_freq")):
+        if given.get(key) is not None and kind in found:
+            found[kind]["rope_theta"] = given[key]
+    return {"rope_parameters": found, "rope_scaling": None}
 
 
 def _architecture(keys: Keys) -> tuple[str, str]:
@@ -156,7 +178,7 @@ def _generic(architecture: str) -> bool:
 def _class_of(model_type: str) -> str:
     """The architecture of a model type."""
     named = {kind: name for name, kind in reversed(architectures().items())}
-    return named[model_type]
+    return named.get(model_type, model_type)
 
 
 def _unknown(where: str, name: str) -> InputError:

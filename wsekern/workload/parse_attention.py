@@ -81,7 +81,7 @@ def rotary_of(keys: Keys, family: Family, head_dim: int, kind: str = "") -> Rota
     else:
         share = given.number("partial_rotary_factor", keys.number("partial_rotary_factor", 1.0))
         if share > 1:
-            raise given.refuse("partial_rotary_factor", "a share of at most 1")
+            raise InputError(f"{keys.where}: partial_rotary_factor is {share:g}, expected a share of at most 1")
         size = head_dim if kind_of(table) == "proportional" else int(head_dim * share)
         if kind_of(table) == "proportional":
             table["partial_rotary_factor"] = share
@@ -185,13 +185,14 @@ def _temperature(keys: Keys) -> tuple[float, int] | None:
 def latent_attention(keys: Keys, family: Family, norm: Norm, index: int = 0) -> LatentAttention:
     """Multi-head latent attention of layer ``index``."""
     rope, nope = keys.count("qk_rope_head_dim"), keys.count("qk_nope_head_dim")
+    width = max(keys.size("hidden_size") // keys.size("num_attention_heads"), 1)
     rotary = rotary_of(keys, family, rope) if rope and family.rotates and not keys.flag("mla_use_nope") else None
     if rotary and rotary.size != rope:  # the whole rotated part turns, whatever share of a head that is
         rotary = Rotary(size=rope, theta=rotary.theta, scaling=rotary.scaling, neighbors=rotary.neighbors,
                         context=rotary.context)
     return LatentAttention(
         heads=keys.size("num_attention_heads"), q_rank=keys.count("q_lora_rank"), kv_rank=keys.size("kv_lora_rank"),
-        rope_dim=rope, nope_dim=nope, value_dim=keys.count("v_head_dim"), norm=norm, rotary=rotary,
+        rope_dim=rope, nope_dim=nope, value_dim=keys.size("v_head_dim", width), norm=norm, rotary=rotary,
         scale=_latent_scale(rotary, nope + rope),
         biases="qko" if keys.flag("attention_bias") else "", indexer=_indexer(keys, index))
 

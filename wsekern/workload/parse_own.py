@@ -392,7 +392,8 @@ def _deepseek_v4(keys: Keys, family: Family, hidden: int, norm: Norm) -> list[Bl
 
     def made(rate: int) -> Block:
         size = keys.size("head_dim", 512)
-        table = {**keys.table("rope_scaling"), "rope_theta": keys.number("compress_rope_theta", 160_000.0),
+        stated = keys.table("rope_scaling") or Keys(keys.table("rope_parameters"), keys.where).table("compress")
+        table = {**stated, "rope_theta": keys.number("compress_rope_theta", 160_000.0),
                  "attention_factor": 1.0}
         turned = with_keys(keys, rotary_dim=keys.size("qk_rope_head_dim", size // 8),
                            **({"rope_scaling": table} if rate else {"rope_scaling": None, "rope_parameters": None}))

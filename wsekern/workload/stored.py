@@ -23,7 +23,9 @@ def weight_format(keys: Keys) -> str:
     if not method:
         stated = str(keys.data.get("dtype") or keys.data.get("torch_dtype") or "").removeprefix("torch.")
         return _DTYPES.get(stated, stated)
-    if method == "modelopt":
+    if keys.data.get("expert_dtype") == "fp4":  # DeepSeek-V4: its experts, which are most of it
+        return "fp4"
+    if method == "modelopt" or stored.get("quantized_layers"):
         return _modelopt(stored)
     if method == "compressed-tensors":
         return _of_groups(stored) or method

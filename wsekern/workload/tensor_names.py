@@ -115,7 +115,9 @@ _DELTA |= modules({"in_proj_qkvz": "in_q in_k in_v in_z", "in_proj_ba": "in_b in
 _MAMBA = modules({"in_proj": "in_z in_x in_B in_C in_dt", "conv1d": "conv", "A_log": "decay", "dt_bias": "dt_bias", "D": "skip",
                  "norm": "state_norm", "out_proj": "o"}, ("mixer.", "mamba."))
 
-_DECODER: Table = {**_NORMS, **_ATTENTION, **_LATENT, **_FEED, **_MIXTURE, **_DELTA, **_MAMBA}
+_CONVOLUTION = modules({"in_proj": "in_B in_C in_x", "conv": "conv", "out_proj": "o"}, ("conv.",))
+
+_DECODER: Table = {**_NORMS, **_ATTENTION, **_LATENT, **_FEED, **_MIXTURE, **_DELTA, **_MAMBA, **_CONVOLUTION}
 
 _TRANSPOSED_EXPERTS = modules({"down_proj": "experts_down"}, ("mlp.experts.", "feed_forward.experts."), transposed=True)
 

@@ -112,7 +112,7 @@ def _indexer(indexer: Indexer | None, hidden: int) -> Shapes:
 
 
 def _recurrent(mixer: Recurrent, hidden: int) -> Shapes:
-    """Weights of a gated delta rule or a Mamba-2 state; of other kinds none are known."""
+    """Weights of a gated delta rule, a Mamba-2 state or a short convolution; of other kinds none are known."""
     key, value, heads = mixer.key_size, mixer.value_size, mixer.value_heads
     shared: Shapes = {"conv": (mixer.convolved, mixer.kernel), "decay": (heads,), "dt_bias": (heads,), "o": (value, hidden)}
     if mixer.kind == "gated_delta":
@@ -121,10 +121,14 @@ def _recurrent(mixer: Recurrent, hidden: int) -> Shapes:
     elif mixer.kind == "mamba2":
         inputs = {"z": value, "x": value, "B": key, "C": key, "dt": heads}
         rest = {"skip": (heads,), "conv_bias": (mixer.convolved,), **_norm("state_norm", mixer.norm, value)}
-        rest |= {f"in_{name}_bias": (size,) for name, size in inputs.items()} if mixer.bias else {}
-        rest |= {"o_bias": (hidden,)} if mixer.bias else {}
+    elif mixer.kind == "short_convolution":
+        inputs = dict.fromkeys(("B", "C", "x"), mixer.convolved)
+        shared = {"conv": shared["conv"], "o": (mixer.convolved, hidden)}
+        rest = {"conv_bias": (mixer.convolved,)} if mixer.bias else {}
     else:
         return {}
+    if mixer.bias:
+        rest |= {f"in_{name}_bias": (size,) for name, size in inputs.items()} | {"o_bias": (hidden,)}
     return {f"in_{name}": (hidden, size) for name, size in inputs.items()} | shared | rest
 
 

@@ -44,6 +44,11 @@ class RecurrentOnGrid(PartOnGrid[Recurrent]):
     inputs: ClassVar[tuple[str, ...]]
     """Matrices of the first projection, in the order of a column's elements."""
 
+    def assumptions(self) -> list[str]:
+        """How tokens pass through the state, and in which precision."""
+        return ["recurrent layers take tokens through their state one after the other, prompts too, and keep it in the "
+                "precision of activations"]
+
     @property
     @abstractmethod
     def columns(self) -> tuple[np.ndarray, ...]:

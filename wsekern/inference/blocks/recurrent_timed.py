@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.inference.blocks.common import all_reduce
 from wsekern.inference.blocks.recurrent import STATE_TILE, HeadsOnGrid, RecurrentOnGrid, ShortConvolutionOnGrid
 from wsekern.inference.blocks.recurrent_kinds import GatedDeltaOnGrid, Mamba2OnGrid
@@ -220,4 +221,7 @@ _KINDS: dict[str, type[RecurrentOnGrid]] = {
 
 def recurrent_on_grid(mapping: Grid, part: Recurrent, prefix: str = "") -> RecurrentOnGrid:
     """A recurrent mixer on a grid, by its kind."""
+    if part.kind not in _KINDS:
+        raise InputError(f"{mapping.config.name}: a {part.kind} mixer cannot be mapped onto a wafer; expected one of "
+                         f"{', '.join(_KINDS)}")
     return _KINDS[part.kind](mapping, part, prefix)

@@ -7,6 +7,7 @@ from wsekern.errors import InputError
 from wsekern.inference.blocks.attention import AttentionOnGrid
 from wsekern.inference.blocks.experts import MixtureOnGrid
 from wsekern.inference.blocks.feed_forward import FeedForwardOnGrid
+from wsekern.inference.blocks.indexer import IndexedOnGrid
 from wsekern.inference.blocks.latent import LatentOnGrid
 from wsekern.inference.blocks.part import PartOnGrid
 from wsekern.inference.blocks.recurrent_timed import recurrent_on_grid
@@ -39,7 +40,8 @@ def feed_on_grid(mapping: Grid, block: Block) -> PartOnGrid[Any] | None:
 
 
 def _on_grid(mapping: Grid, part: Any, prefix: str) -> PartOnGrid[Any]:
-    placed = ON_GRID[type(part)](mapping, part, prefix)
+    made = IndexedOnGrid if getattr(part, "indexer", None) else ON_GRID[type(part)]
+    placed = made(mapping, part, prefix)
     missing = placed.missing()
     if missing:
         raise _refusal(mapping.config, missing)

@@ -1,0 +1,58 @@
+"""Table of the families of models: what is known of each, asked of the code that would do it."""
+
+from collections.abc import Callable
+
+from wsekern.cluster.deploy import resolve
+from wsekern.cluster.step import decode_step
+from wsekern.docs.markdown import table
+from wsekern.errors import WsekernError
+from wsekern.inference.mapping import Mapping
+from wsekern.workload.checkpoint import check_executable
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.decoder import Attention, Block, LatentAttention
+from wsekern.workload.layouts import architectures
+from wsekern.workload.parse import parse_config
+
+
+def families() -> str:
+    """A line for every architecture: its weights without any key of ``config.json``, its parts, what can be done with it."""
+    header = ("architecture", "weights of the class, billions", "layers have", "timed on GPUs", "timed on wafers", "executed")
+    return table(header, [_row(name) for name in sorted(architectures(), key=str.lower)])
+
+
+def _row(name: str) -> tuple[str, ...]:
+    try:
+        config = parse_config({"architectures": [name], "num_experts_per_tok": 2}, name, name)
+    except WsekernError:  # a class without sizes of its own
+        return (f"`{name}`", "of its keys", "", "", "", "")
+    sides = (lambda: decode_step(resolve(config, "h100x8", "bf16", "stock"), 1, 1024), lambda: Mapping(config, 700, 700),
+             lambda: check_executable(config, name))
+    return (f"`{name}`", f"{config.parameters / 1e9:.1f}", _parts(config), *map(_possible, sides))
+
+
+def _possible(asked: Callable[[], object]) -> str:
+    """Whether the code takes the model."""
+    try:
+        asked()
+    except WsekernError:
+        return "no"
+    return "yes"
+
+
+def _parts(config: ModelConfig) -> str:
+    """Kinds of the layers' parts, in words."""
+    return ", ".join(dict.fromkeys(word for block, _ in config.kinds for word in _words(block)))
+
+
+def _words(block: Block) -> list[str]:
+    found = [_mixer(mixer) for mixer in block.mixers]
+    return found + (["experts"] if block.mixture else [])
+
+
+def _mixer(mixer: object) -> str:
+    if isinstance(mixer, LatentAttention):
+        return "latent attention with an indexer" if mixer.indexer else "latent attention"
+    if isinstance(mixer, Attention):
+        local = "sliding " if mixer.window else "chunked " if mixer.chunk else ""
+        return f"compressed {local}attention" if mixer.compression > 1 else f"{local}attention"
+    return str(getattr(mixer, "kind", "")).replace("_", " ")
