@@ -287,3 +287,11 @@ def test_a_broken_model_folder_is_one_sentence(refused, tmp_path):
         (tmp_path / name).write_bytes((sample_path() / name).read_bytes())
     (tmp_path / "model.safetensors").write_bytes((sample_path() / "model.safetensors").read_bytes()[:1000])
     assert "model.safetensors" in refused("run", str(tmp_path), "--prompt", "x")
+
+
+def test_run_in_a_small_memory_gives_the_same():
+    arguments = ("run", "sample", "--prompt", "The wolf", "--tokens", "2", "--check", "none", "--json", "-")
+    whole, small = (json.loads(wsekern(*arguments, *more).stdout) for more in ((), ("--memory", "1.2MB")))
+    assert small == whole
+    assert "does not hold the embedding, the head and the cache" in wsekern(*arguments, "--memory", "9kB", code=2).stderr
+    assert "'much' is no size of memory" in wsekern(*arguments, "--memory", "much", code=2).stderr

@@ -104,8 +104,8 @@ ACTIVATIONS = click.option("--activations", type=click.Choice(["scalar", "vector
                            help="SiLU and exponentials on the wafer: library calls, or vector instructions in the precision "
                                 "or in fp32. Default: the quickest that costs the precision nothing.")
 MEMORY = click.option("--memory", metavar="SIZE", type=Bytes(),
-                      help="Memory of this machine that weights and cache may take, such as 8GB: layers that do not fit are read "
-                           "from the file again for every token. Default: no limit.")
+                      help="Memory of this machine that weights and cache may take, such as 8GB: layers that do not fit are "
+                           "read from the file again for every token. Default: no limit.")
 JSON = click.option("--json", "json_path", metavar="FILE", type=Target(standard=True),
                     help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
 

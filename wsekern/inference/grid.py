@@ -105,8 +105,8 @@ def cut_into_tiles(matrices: Sequence[np.ndarray], rows: np.ndarray, columns: Se
     """Tiles (height, width, inputs per line, outputs per line) of ``matrices`` (inputs, outputs) side by side.
 
     ``rows`` (lines, inputs per line) and, for each matrix, ``columns`` (lines, outputs per line) give the element of each
-    place, -1 for padding. The input lies along y and the output along x, or the other way round if ``transposed``. In memory tiles
-    lie as (lines, inputs, lines, outputs), as in a matrix: the rows of all PEs that share an input are one.
+    place, -1 for padding. The input lies along y and the output along x, or the other way round if ``transposed``. In
+    memory tiles lie as (lines, inputs, lines, outputs), as in a matrix: the rows of all PEs that share an input are one.
     """
     widths = [column.shape[1] for column in columns]
     tiles = np.empty((*rows.shape, len(columns[0]), sum(widths)), matrices[0].dtype)

@@ -1,4 +1,4 @@
-"""Which layers' weights stay in memory: as many as there is room for; the others are made anew from the checkpoint each pass."""
+"""Which layers' weights stay in memory: as many as there is room for; others are made anew from the checkpoint each pass."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,9 +15,9 @@ def bytes_of(values: Values) -> int:
 class Layers:
     """The weights of ``count`` layers on the grid, layer by layer in each pass.
 
-    ``make`` gives those of one layer. ``room``: bytes for all of them, None for no limit. Layers come in the same order in every
-    pass, so that the first ones stay and the last ones, of which there is one at a time, are made whenever they are wanted:
-    whichever else was kept would be thrown away just before it is wanted.
+    ``make`` gives those of one layer. ``room``: bytes for all of them, None for no limit. Layers come in the same order in
+    every pass, so that the first ones stay and the last ones, of which there is one at a time, are made whenever they are
+    wanted: whichever else was kept would be thrown away just before it is wanted.
     """
 
     def __init__(self, make: Callable[[int], Values], count: int, room: int | None = None) -> None:
@@ -28,7 +28,7 @@ class Layers:
             if room is not None:
                 room -= bytes_of(tiles)
                 largest = max([bytes_of(tiles), *map(bytes_of, self._kept[:1])])
-                if index + 1 < count and room < largest or room < 0:  # what is made next needs room beside these
+                if (index + 1 < count and room < largest) or room < 0:  # what is made next needs room beside these
                     break
             self._kept.append(tiles)
 

@@ -301,7 +301,8 @@ def check_flat_tile(engine: Clocks, tile: np.ndarray, elements: int, precision: 
 def check_values(engine: Clocks, tile: Repeated, elements: int, precision: str) -> None:
     """Refuse tiles that are not on all PEs of ``engine``, or not of ``elements`` elements of ``precision`` on each."""
     expected, found = np.dtype(NUMPY_DTYPES[precision]), tile.tiles
-    if (tile.height, tile.width) != (engine.height, engine.width) or prod(found.shape[2:]) != elements or found.dtype != expected:
+    on_all = (tile.height, tile.width) == (engine.height, engine.width)
+    if not on_all or prod(found.shape[2:]) != elements or found.dtype != expected:
         raise InputError(f"tiles of shape {found.shape[2:]} and type {found.dtype} on {tile.width}x{tile.height} PEs: expected "
                          f"{elements} elements of {expected} on each of {engine.width}x{engine.height}")
 

@@ -1,7 +1,7 @@
 """Products of tiles where neighbors share the left one.
 
-A PE whose left tile is also that of its neighbors multiplies it by its own right tile; side by side these are one wide tile, and
-one long product does the work of all. Every element is the same chain of multiply-adds, so the values are the same bits.
+A PE whose left tile is also that of its neighbors multiplies it by its own right tile; side by side these are one wide tile,
+and one long product does the work of all. Every element is the same chain of multiply-adds, so the values are the same bits.
 """
 
 import numpy as np
@@ -24,8 +24,8 @@ def multiply(left: Repeated, right: Repeated, precision: str, threads: int) -> R
 
 
 def _wide(left: np.ndarray, right: np.ndarray, axis: int, share: int, precision: str, threads: int) -> np.ndarray | None:
-    """The product of ``left`` (rows, columns, m, k), each for ``share`` tiles along ``axis`` of ``right`` (rows, columns, k, n);
-    None where those do not lie side by side."""
+    """The product of ``left`` (rows, columns, m, k), each for ``share`` tiles along ``axis`` of ``right`` (rows, columns, k,
+    n); None where those do not lie side by side."""
     if axis == 0:           # the same with rows and columns changed over
         found = _wide(left.swapaxes(0, 1), right.swapaxes(0, 1), 1, share, precision, threads)
         return None if found is None else found.swapaxes(0, 1)
