@@ -141,7 +141,7 @@ def test_every_kind_has_a_time_that_does_not_grow_with_the_context(kind):
                          for tokens, slots in ((1, 1), (1, 1 << 12), (4, 1)))
     assert 0 < short == long < more < 4 * short
     users = [Mapping(config, 12, 10, users=count).memory["kv_cache"] for count in (1, 100)]
-    assert 0 < users[0] and 10 * users[0] <= users[1] <= 100 * users[0]
+    assert users[0] > 0 and 10 * users[0] <= users[1] <= 100 * users[0]
     assert mapping.memory["kv_cache"] == Mapping(config, 12, 10, context=16).memory["kv_cache"]
     assert mixers_on_grid(mapping, config.blocks[0])[0].assumptions()
 
