@@ -110,7 +110,7 @@ def test_cost_of_a_meshgemm_round_does_not_depend_on_the_grid():
 
 @pytest.mark.parametrize(("make", "words"), [
     (lambda: AllReduce(4, "z"), "axis"), (lambda: AllReduce(-1, "x"), "elements"), (lambda: AllReduce(1, "x", 0),
-    "groups"), (lambda: Shift(1, "x", 0), "relays"), (lambda: Local("gelu", 4), "gelu"), (lambda: Gemv(-1, 2),
+    "groups"), (lambda: Shift(1, "x", 0), "relays"), (lambda: Local("swish", 4), "swish"), (lambda: Gemv(-1, 2),
     "tile"), (lambda: FlowEngine("wse3", 4, 4, precision="fp8"), "fp8"), (lambda: FlowEngine("wse3", 0, 4), "0x4"),
     (lambda: FlowEngine("wse3", 4, 4, threads=0), "threads"), (lambda: FlowEngine("wse3", 4, 4, "gold"), "gold"),
     (lambda: MeshGemm(1, -1, 1), "sizes"), (lambda: FlowEngine("wse3", 4,
