@@ -10,7 +10,7 @@ from wsekern.inference.mapping import Mapping
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine
 from wsekern.workload import load_config
-from wsekern.workload.weights import random_weights
+from wsekern.workload.weights.weights import random_weights
 
 PES, CACHED = 660, 4000
 

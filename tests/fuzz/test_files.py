@@ -21,7 +21,7 @@ from wsekern.machine import load_machine
 from wsekern.program import Program
 from wsekern.validation import gpu, wafer
 from wsekern.workload.load import bundled_models, load_config
-from wsekern.workload.parse import parse_config
+from wsekern.workload.parsing.parse import parse_config
 
 EXAMPLES = int(os.environ.get("WSEKERN_FUZZ", "150"))
 
@@ -96,7 +96,7 @@ def in_file(content: bytes, name: str, read: Callable[[Path], Any]) -> Any:
 
 CONFIGS = {name: json.loads((files("wsekern.workload") / "models" / f"{name}.json").read_text()) for name in bundled_models()}
 CONFIGS |= {name: {"model_type": name, **row["keys"]} for name, row in json.loads(
-    (files("wsekern.workload") / "class_defaults.json").read_text()).items()}
+    (files("wsekern.workload.parsing") / "class_defaults.json").read_text()).items()}
 
 
 @thorough

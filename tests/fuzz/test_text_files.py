@@ -10,9 +10,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
 from wsekern.inference.sampling import Sampler
-from wsekern.workload.chat import load_template
-from wsekern.workload.generation import load_settings
-from wsekern.workload.tokenizer_files import load_text
+from wsekern.workload.text.chat import load_template
+from wsekern.workload.text.generation import load_settings
+from wsekern.workload.text.tokenizers import load_text
 
 _spec = importlib.util.spec_from_file_location("test_files", Path(__file__).with_name("test_files.py"))
 fuzz = importlib.util.module_from_spec(_spec)

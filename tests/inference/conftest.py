@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wsekern.workload import ModelConfig, uniform
-from wsekern.workload.weights import Weights
+from wsekern.workload.weights.weights import Weights
 
 
 def random_model(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, layers=2, bias=False, qk_norm=False,

@@ -16,7 +16,7 @@ from wsekern.machine import load_machine
 from wsekern.ops import CycleEngine, FlowEngine
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, FeedForward, Indexer, Norm, Rotary
-from wsekern.workload.weights import Weights, random_weights
+from wsekern.workload.weights.weights import Weights, random_weights
 
 WSE3 = load_machine("wse3")
 PROMPT = [3, 14, 15, 92, 65, 35, 89, 79, 32]

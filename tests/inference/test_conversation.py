@@ -10,9 +10,9 @@ from wsekern.inference.execution import execute, place
 from wsekern.inference.sampling import Sampler
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine
-from wsekern.workload.chat import ChatTemplate
 from wsekern.workload.checkpoint import load_checkpoint
 from wsekern.workload.sample import sample_path
+from wsekern.workload.text.chat import ChatTemplate
 
 WSE3 = load_machine("wse3")
 TEMPLATE = "{% for m in messages %}{{ m.content }}{{ '. ' if m.role == 'user' else ' ' }}{% endfor %}"

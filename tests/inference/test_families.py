@@ -17,8 +17,8 @@ from wsekern.inference.wafer import WaferModel  # noqa: E402
 from wsekern.machine import load_machine  # noqa: E402
 from wsekern.ops import CycleEngine, FlowEngine  # noqa: E402
 from wsekern.workload import load_config  # noqa: E402
-from wsekern.workload.tensors import Safetensors  # noqa: E402
-from wsekern.workload.weights import StoredWeights  # noqa: E402
+from wsekern.workload.weights.tensors import Safetensors  # noqa: E402
+from wsekern.workload.weights.weights import StoredWeights  # noqa: E402
 
 WSE3 = load_machine("wse3")
 TOKENS = int(os.environ.get("WSEKERN_FAMILIES_TOKENS", "4"))

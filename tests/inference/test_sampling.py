@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wsekern.errors import InputError
 from wsekern.inference.sampling import Sampler, drawn_scores
-from wsekern.workload.generation import GenerationSettings
+from wsekern.workload.text.generation import GenerationSettings
 
 LOGITS = np.log(np.array([0.1, 0.6, 0.25, 0.05], np.float32))
 

@@ -12,8 +12,8 @@ from wsekern.inference.reference import ReferenceModel  # noqa: E402
 from wsekern.inference.wafer import WaferModel  # noqa: E402
 from wsekern.machine import load_machine  # noqa: E402
 from wsekern.workload import load_config  # noqa: E402
-from wsekern.workload.tensors import Safetensors  # noqa: E402
-from wsekern.workload.weights import StoredWeights  # noqa: E402
+from wsekern.workload.weights.tensors import Safetensors  # noqa: E402
+from wsekern.workload.weights.weights import StoredWeights  # noqa: E402
 
 WSE3 = load_machine("wse3")
 SHAPE = dict(vocab_size=96, hidden_size=32, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,

@@ -7,7 +7,7 @@ import pytest
 
 from wsekern.errors import InputError
 from wsekern.workload.decoder import Rotary
-from wsekern.workload.parse import parse_config
+from wsekern.workload.parsing.parse import parse_config
 from wsekern.workload.rope import frequencies, rotation
 
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}

@@ -10,8 +10,8 @@ from wsekern.inference.executable import check_executable
 from wsekern.inference.mapping import Mapping
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, LatentAttention
-from wsekern.workload.layouts import architectures
-from wsekern.workload.parse import parse_config
+from wsekern.workload.parsing.layouts import architectures
+from wsekern.workload.parsing.parse import parse_config
 
 
 def families() -> str:

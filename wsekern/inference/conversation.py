@@ -7,8 +7,8 @@ from wsekern.errors import InputError
 from wsekern.inference.generate import Generation, generate
 from wsekern.inference.sampling import Sampler
 from wsekern.inference.wafer import WaferModel
-from wsekern.workload.chat import ChatTemplate
 from wsekern.workload.checkpoint import Checkpoint
+from wsekern.workload.text.chat import ChatTemplate
 
 
 class Stopped(Exception):

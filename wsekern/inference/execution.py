@@ -23,7 +23,7 @@ from wsekern.ops.engines.both import BothEngines
 from wsekern.ops.local.rows import Form
 from wsekern.workload.checkpoint import Checkpoint, load_checkpoint
 from wsekern.workload.sample import SAMPLE_PROMPT, sample_path
-from wsekern.workload.weights import Weights
+from wsekern.workload.weights.weights import Weights
 
 SAMPLE_TOKENS = 52
 """How much of its default prompt's story the bundled sample tells: two sentences."""

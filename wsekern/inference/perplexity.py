@@ -115,4 +115,4 @@ def default_text() -> Path:
     """A passage in the public domain that ships with the package."""
     import wsekern.workload
 
-    return Path(wsekern.workload.__file__).parent / "texts" / "pride-and-prejudice.txt"
+    return Path(wsekern.workload.__file__).parent / "text" / "texts" / "pride-and-prejudice.txt"

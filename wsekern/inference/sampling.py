@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.workload.generation import GenerationSettings
+from wsekern.workload.text.generation import GenerationSettings
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from wsekern.number_formats import widen
 from wsekern.ops import FlowEngine
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block
-from wsekern.workload.weights import Weights
+from wsekern.workload.weights.weights import Weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.workload.weights import Arrays, Weights
+from wsekern.workload.weights.weights import Arrays, Weights
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsekern.errors import InputError
-from wsekern.workload.chat import ChatTemplate, load_template
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.generation import GenerationSettings, load_settings
 from wsekern.workload.gguf_config import gguf_config
-from wsekern.workload.gguf_file import GgufFile, is_gguf
-from wsekern.workload.gguf_names import gguf_layout
-from wsekern.workload.gguf_text import gguf_settings, gguf_template, gguf_text
 from wsekern.workload.installed import locate
 from wsekern.workload.load import bundled_models, load_config
-from wsekern.workload.quantized import open_folder
 from wsekern.workload.rope import frequencies
-from wsekern.workload.text import Text
-from wsekern.workload.tokenizer_files import load_text
-from wsekern.workload.weights import StoredWeights
+from wsekern.workload.text.chat import ChatTemplate, load_template
+from wsekern.workload.text.generation import GenerationSettings, load_settings
+from wsekern.workload.text.gguf_text import gguf_settings, gguf_template, gguf_text
+from wsekern.workload.text.text import Text
+from wsekern.workload.text.tokenizers import load_text
+from wsekern.workload.weights.gguf import GgufFile, is_gguf
+from wsekern.workload.weights.gguf_names import gguf_layout
+from wsekern.workload.weights.quantized import open_folder
+from wsekern.workload.weights.weights import StoredWeights
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.gguf_file import GgufFile
-from wsekern.workload.parse import parse_config
+from wsekern.workload.parsing.parse import parse_config
+from wsekern.workload.weights.gguf import GgufFile
 
 ARCHITECTURES = {
     "llama": "LlamaForCausalLM", "mistral3": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",

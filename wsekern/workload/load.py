@@ -8,11 +8,11 @@ from importlib.resources import files
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.gguf_config import gguf_config
-from wsekern.workload.gguf_file import GgufFile, is_gguf
 from wsekern.workload.installed import locate
 from wsekern.workload.json_files import read_json
-from wsekern.workload.parse import parse_config
-from wsekern.workload.stored import from_modelopt
+from wsekern.workload.parsing.parse import parse_config
+from wsekern.workload.parsing.stored import from_modelopt
+from wsekern.workload.weights.gguf import GgufFile, is_gguf
 
 
 def bundled_models() -> list[str]:

@@ -16,7 +16,7 @@ from wsekern.inference.reference.part import BlockWeights, ReferencePart
 from wsekern.inference.reference.recurrent import ReferenceRecurrent
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Norm, Recurrent
-from wsekern.workload.weights import Weights
+from wsekern.workload.weights.weights import Weights
 
 PARTS: dict[type, type[ReferencePart]] = {
     Attention: ReferenceAttention,

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from wsekern.workload.decoder import Mixer, Recurrent
-from wsekern.workload.tensor_names import Layout, Table, modules
+from wsekern.workload.weights.names import Layout, Table, modules
 
 PERMUTED = ("llama", "mistral3", "smollm3", "granite", "granitemoe", "arcee", "olmo", "deci", "minicpm", "deepseek")
 """Architectures whose queries and keys are stored in llama.cpp's order (classes of the converter that permute them)."""

@@ -6,10 +6,10 @@ from importlib.resources import files
 
 import pytest
 
-from tests.workload.class_defaults import raw
+from tests.workload.parsing.class_defaults import raw
 from wsekern.errors import InputError
-from wsekern.workload.layouts import architectures
-from wsekern.workload.parse import parse_config
+from wsekern.workload.parsing.layouts import architectures
+from wsekern.workload.parsing.parse import parse_config
 
 OF_CLASSES = {
     "llama": 6_738_415_616, "mistral": 7_241_732_096, "ministral3": 8_489_553_920, "qwen2": 12_049_846_272,
@@ -111,7 +111,7 @@ def test_the_text_part_of_a_multimodal_class_is_counted():
 
 
 def stored_classes():
-    return json.loads((files("wsekern.workload") / "class_defaults.json").read_text())
+    return json.loads((files("wsekern.workload.parsing") / "class_defaults.json").read_text())
 
 
 @pytest.mark.parametrize("model_type", stored_classes() if "WSEKERN_META_MODELS" in os.environ else COMMON)

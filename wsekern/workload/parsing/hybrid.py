@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from wsekern.errors import InputError
 from wsekern.workload.decoder import Block, FeedForward, Norm
-from wsekern.workload.families import Family
-from wsekern.workload.keys import MOST_LAYERS, Keys
-from wsekern.workload.parse_attention import KINDS, attention
-from wsekern.workload.parse_feed import activation, dense_feed, mixture
-from wsekern.workload.parse_recurrent import recurrent
+from wsekern.workload.parsing.attention import KINDS, attention
+from wsekern.workload.parsing.families import Family
+from wsekern.workload.parsing.feed import activation, dense_feed, mixture
+from wsekern.workload.parsing.keys import MOST_LAYERS, Keys
+from wsekern.workload.parsing.recurrent import recurrent
 
 _LETTERS = {"M": "linear_attention", "E": "moe", "*": "full_attention", "-": "mlp"}
 

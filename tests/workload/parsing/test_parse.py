@@ -8,7 +8,7 @@ import pytest
 from wsekern.errors import InputError
 from wsekern.workload import load_config
 from wsekern.workload.decoder import Attention, FeedForward, LatentAttention, Mixture
-from wsekern.workload.parse import parse_config
+from wsekern.workload.parsing.parse import parse_config
 
 TINY = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 4,
         "vocab_size": 100, "max_position_embeddings": 512}

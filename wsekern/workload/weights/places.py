@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Mixture
-from wsekern.workload.tensor_names import BESIDE, Layout, Part, Table
-from wsekern.workload.tensors import TensorSource
-from wsekern.workload.weight_shapes import OPTIONAL, Shapes, block_shapes, outer_shapes
+from wsekern.workload.weights.names import BESIDE, Layout, Part, Table
+from wsekern.workload.weights.shapes import OPTIONAL, Shapes, block_shapes, outer_shapes
+from wsekern.workload.weights.tensors import TensorSource
 
 AS_STORED = ("conv", "embedding", "positions")
 """Matrices that are used as a file has them: (channels, kernel), (tokens, width)."""

@@ -1,6 +1,6 @@
 """Weights of a model by the names of its description, read from a checkpoint when asked for, or made up in memory.
 
-A block's weights are a dict of float32 arrays, matrices (inputs, outputs): see :mod:`wsekern.workload.weight_shapes`. Offsets
+A block's weights are a dict of float32 arrays, matrices (inputs, outputs): see :mod:`wsekern.workload.weights.shapes`. Offsets
 of norms are added to their gains already.
 """
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Mixer, Norm
-from wsekern.workload.tensor_names import HUB, Layout
-from wsekern.workload.tensors import TensorSource
-from wsekern.workload.weight_places import Found, Places, find_places
-from wsekern.workload.weight_shapes import NORMS, block_shapes, outer_shapes
+from wsekern.workload.weights.names import HUB, Layout
+from wsekern.workload.weights.places import Found, Places, find_places
+from wsekern.workload.weights.shapes import NORMS, block_shapes, outer_shapes
+from wsekern.workload.weights.tensors import TensorSource
 
 Arrays = dict[str, np.ndarray]
 """Name of a weight -> its values."""

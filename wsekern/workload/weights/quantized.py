@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.workload import quantized_formats as formats
 from wsekern.workload.json_files import read_object
-from wsekern.workload.tensors import FLOATS, FORMATS, Safetensors, Stored, finite
+from wsekern.workload.weights import quantized_formats as formats
+from wsekern.workload.weights.tensors import FLOATS, FORMATS, Safetensors, Stored, finite
 
 ACTIVATIONS = (".input_scale", ".input_global_scale", ".input_scale_ub", ".k_scale", ".v_scale", ".q_scale", ".output_scale",
                ".input_zero_point", ".activation_scale")

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from wsekern.errors import InputError
 from wsekern.inference.reference.model import ReferenceModel
 from wsekern.workload import load_config
-from wsekern.workload.quantized import open_folder
-from wsekern.workload.tensors import Safetensors
-from wsekern.workload.weights import StoredWeights
+from wsekern.workload.weights.quantized import open_folder
+from wsekern.workload.weights.tensors import Safetensors
+from wsekern.workload.weights.weights import StoredWeights
 
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")

@@ -3,8 +3,8 @@
 import pytest
 
 from wsekern.workload.decoder import Attention, Block, FeedForward, Mixture, Recurrent
-from wsekern.workload.parse import parse_config
-from wsekern.workload.stored_parts import kept_parts
+from wsekern.workload.parsing.parse import parse_config
+from wsekern.workload.parsing.stored_parts import kept_parts
 
 FORMATS = {"FP8": "fp8", "NVFP4": "fp4", "MXFP8": "fp8"}
 ATTENTION = Attention(heads=8, kv_heads=2, head_dim=64)

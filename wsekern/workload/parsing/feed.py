@@ -3,8 +3,8 @@
 from typing import Any
 
 from wsekern.workload.decoder import Activation, FeedForward, Mixture
-from wsekern.workload.families import Family
-from wsekern.workload.keys import Keys
+from wsekern.workload.parsing.families import Family
+from wsekern.workload.parsing.keys import Keys
 
 _ACTIVATIONS: dict[str, Activation] = {
     "silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_tanh", "gelu_tanh": "gelu_tanh",

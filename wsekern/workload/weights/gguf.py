@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.workload.tensors import Stored, finite, mapped
+from wsekern.workload.weights.tensors import Stored, finite, mapped
 
 NUMBERS = {0: "u1", 1: "i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 7: "u1", 10: "<u8", 11: "<i8", 12: "<f8"}
 """Types of metadata values that are one number; 7 is a truth value, 8 a string, 9 an array."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from wsekern.workload.decoder import Norm, Recurrent
-from wsekern.workload.keys import Keys
+from wsekern.workload.parsing.keys import Keys
 
 
 def recurrent(keys: Keys, kind: str, hidden: int, norm: Norm) -> Recurrent:

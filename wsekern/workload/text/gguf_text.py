@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from wsekern.errors import InputError
-from wsekern.workload.chat import ChatTemplate
-from wsekern.workload.generation import GenerationSettings
-from wsekern.workload.gguf_file import GgufFile
-from wsekern.workload.text import Text
+from wsekern.workload.text.chat import ChatTemplate
+from wsekern.workload.text.generation import GenerationSettings
+from wsekern.workload.text.text import Text
+from wsekern.workload.weights.gguf import GgufFile
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

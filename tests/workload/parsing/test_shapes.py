@@ -7,7 +7,7 @@ import pytest
 from wsekern.errors import InputError
 from wsekern.workload import bundled_models, load_config
 from wsekern.workload.decoder import Recurrent
-from wsekern.workload.parse import parse_config
+from wsekern.workload.parsing.parse import parse_config
 
 PUBLISHED = {  # billions: all, active
     "mixtral-8x7b": (46.7, 12.9), "mixtral-8x22b": (141, 39), "qwen3-30b-a3b": (30.5, 3.3), "qwen3-235b-a22b": (235, 22),

@@ -9,8 +9,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from tokenizers.processors import TemplateProcessing
 
 from wsekern.errors import InputError
-from wsekern.workload.text import Text
-from wsekern.workload.tokenizer_files import QWEN_PATTERN, load_text
+from wsekern.workload.text.text import Text
+from wsekern.workload.text.tokenizers import QWEN_PATTERN, load_text
 
 TEXTS = ["a fox and a wolf", " ab  ab", "Schöne 狼 🐺!", "<s>ab</s> <tool>x", "1234 don't\n\nab\t"]
 

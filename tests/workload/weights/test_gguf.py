@@ -12,7 +12,7 @@ from wsekern.errors import InputError
 from wsekern.workload import load_config
 from wsekern.workload.checkpoint import load_checkpoint
 from wsekern.workload.gguf_config import config_keys
-from wsekern.workload.gguf_file import GgufFile
+from wsekern.workload.weights.gguf import GgufFile
 
 HIDDEN, HEADS, KV, WIDTH, VOCAB = 32, 4, 2, 64, 40
 SHAPES = {"attn_q": (HIDDEN, HIDDEN), "attn_k": (16, HIDDEN), "attn_v": (16, HIDDEN), "attn_output": (HIDDEN, HIDDEN),
@@ -147,7 +147,7 @@ def sentencepiece(path, architecture="llama", **settings):
 @pytest.mark.parametrize("text", ["hello world", "hello  world", "é hello", "ehllo", "wor", ""])
 def test_sentencepiece_as_transformers(tmp_path, text):
     transformers = pytest.importorskip("transformers")
-    from wsekern.workload.gguf_text import gguf_text
+    from wsekern.workload.text.gguf_text import gguf_text
 
     file = GgufFile(sentencepiece(tmp_path / "s.gguf"))
     tokens, scores = file.metadata["tokenizer.ggml.tokens"], file.metadata["tokenizer.ggml.scores"]
@@ -164,7 +164,7 @@ def test_sentencepiece_as_transformers(tmp_path, text):
 
 
 def test_merges_of_gemma_are_in_the_order_of_its_tokens(tmp_path):
-    from wsekern.workload.gguf_text import gguf_text
+    from wsekern.workload.text.gguf_text import gguf_text
 
     for architecture, expected in (("llama", ["hel", "lo"]), ("gemma2", ["he", "llo"])):
         writer = gguf.GGUFWriter(tmp_path / f"{architecture}.gguf", architecture)
@@ -183,7 +183,7 @@ def test_merges_of_gemma_are_in_the_order_of_its_tokens(tmp_path):
 
 
 def test_what_stands_around_a_text(tmp_path):
-    from wsekern.workload.gguf_text import gguf_text
+    from wsekern.workload.text.gguf_text import gguf_text
 
     file = GgufFile(sentencepiece(tmp_path / "s.gguf", add_bos_token=False, add_eos_token=True, add_space_prefix=False))
     text = gguf_text(file, 400)
@@ -286,7 +286,7 @@ def test_a_model_in_several_files(tmp_path):
 
 def test_value_heads_of_linear_attention_are_put_beside_their_key_head():
     from wsekern.workload.decoder import Recurrent
-    from wsekern.workload.gguf_names import gguf_layout
+    from wsekern.workload.weights.gguf_names import gguf_layout
 
     mixer = Recurrent(kind="gated_delta", key_heads=2, key_dim=3, value_heads=6, value_dim=4, matrices=())
     heads = np.arange(6, dtype=np.float32)  # 0 1 2 read key head 0, 3 4 5 key head 1

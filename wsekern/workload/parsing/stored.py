@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wsekern.workload.keys import Keys
+from wsekern.workload.parsing.keys import Keys
 
 _DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 MODELOPT = {"FP8": "fp8", "FP8_PB_WO": "fp8", "FP8_PER_CHANNEL_PER_TOKEN": "fp8", "NVFP4": "fp4", "W4A16_NVFP4": "fp4",

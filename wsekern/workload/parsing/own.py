@@ -6,11 +6,11 @@ from typing import Any
 
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, FeedForward, Indexer, LatentAttention, Mixture, Norm
-from wsekern.workload.families import Family
-from wsekern.workload.keys import MOST_LAYERS, Keys
-from wsekern.workload.parse_attention import attention, latent_attention, layer_kinds, rotary_of
-from wsekern.workload.parse_feed import dense_feed, mixture
-from wsekern.workload.parse_hybrid import falcon_h1, nemotron_h, recurrent_gemma, rwkv, states_only, zamba2
+from wsekern.workload.parsing.attention import attention, latent_attention, layer_kinds, rotary_of
+from wsekern.workload.parsing.families import Family
+from wsekern.workload.parsing.feed import dense_feed, mixture
+from wsekern.workload.parsing.hybrid import falcon_h1, nemotron_h, recurrent_gemma, rwkv, states_only, zamba2
+from wsekern.workload.parsing.keys import MOST_LAYERS, Keys
 
 Prepare = Callable[[Family, Keys], tuple[Family, Keys]]
 Blocks = Callable[[Keys, Family, int, Norm], list[Block]]

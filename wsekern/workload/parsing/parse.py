@@ -6,15 +6,15 @@ from typing import Any
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, FeedForward, Mixer, Mixture, Norm
-from wsekern.workload.families import FAMILIES, Family
-from wsekern.workload.keys import MOST_LAYERS, Keys
-from wsekern.workload.layouts import read_layout
-from wsekern.workload.parse_attention import RECURRING, attention, latent_attention, layer_kinds, norm_of
-from wsekern.workload.parse_feed import dense_feed, mixture, sparse_layers
-from wsekern.workload.parse_own import READERS, before_reading
-from wsekern.workload.parse_recurrent import recurrent
-from wsekern.workload.stored import MODELOPT, quantization, weight_format
-from wsekern.workload.stored_parts import kept_parts
+from wsekern.workload.parsing.attention import RECURRING, attention, latent_attention, layer_kinds, norm_of
+from wsekern.workload.parsing.families import FAMILIES, Family
+from wsekern.workload.parsing.feed import dense_feed, mixture, sparse_layers
+from wsekern.workload.parsing.keys import MOST_LAYERS, Keys
+from wsekern.workload.parsing.layouts import read_layout
+from wsekern.workload.parsing.own import READERS, before_reading
+from wsekern.workload.parsing.recurrent import recurrent
+from wsekern.workload.parsing.stored import MODELOPT, quantization, weight_format
+from wsekern.workload.parsing.stored_parts import kept_parts
 
 
 def parse_config(data: Any, name: str, where: str) -> ModelConfig:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from wsekern.errors import InputError
-from wsekern.workload.generation import GenerationSettings, load_settings
+from wsekern.workload.text.generation import GenerationSettings, load_settings
 
 
 def settings(folder, data=None, config=None, vocab=100):

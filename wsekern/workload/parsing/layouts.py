@@ -7,8 +7,8 @@ from importlib.resources import files
 from typing import Any
 
 from wsekern.errors import InputError
-from wsekern.workload.families import FAMILIES
-from wsekern.workload.keys import Keys, short
+from wsekern.workload.parsing.families import FAMILIES
+from wsekern.workload.parsing.keys import Keys, short
 
 _NAMES = {
     "hidden_size": ("n_embd", "d_model"),
@@ -98,7 +98,7 @@ _TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 @cache
 def _classes() -> dict[str, dict[str, Any]]:
     """Model type -> the class's name, its names of keys, and the values of keys that are missing, as in transformers 5.24."""
-    return json.loads((files("wsekern.workload") / "class_defaults.json").read_text())
+    return json.loads((files("wsekern.workload.parsing") / "class_defaults.json").read_text())
 
 
 @cache

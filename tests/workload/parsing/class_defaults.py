@@ -1,5 +1,7 @@
-"""Class defaults of decoders as the installed ``transformers`` has them. ``python tests/workload/class_defaults.py`` prints the
-table of wsekern/workload/class_defaults.json, one model type a line."""
+"""Class defaults of decoders as the installed ``transformers`` has them.
+
+``python tests/workload/parsing/class_defaults.py`` prints wsekern/workload/parsing/class_defaults.json, one model type a line.
+"""
 
 import dataclasses
 import json

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsekern.errors import InputError
 from wsekern.workload.json_files import read_object
-from wsekern.workload.text import Text
+from wsekern.workload.text.text import Text
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from wsekern.errors import InputError
-from wsekern.workload.quantized import open_folder
+from wsekern.workload.weights.quantized import open_folder
 
 E4M3 = ml_dtypes.float8_e4m3fn
 E2M1 = [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6]

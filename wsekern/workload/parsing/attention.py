@@ -5,8 +5,8 @@ from typing import Any
 
 from wsekern.errors import InputError
 from wsekern.workload.decoder import Attention, Indexer, LatentAttention, Norm, Rotary
-from wsekern.workload.families import Family
-from wsekern.workload.keys import WIDEST_HEAD, Keys
+from wsekern.workload.parsing.families import Family
+from wsekern.workload.parsing.keys import WIDEST_HEAD, Keys
 
 KINDS = {"attention": "full_attention", "mamba": "linear_attention", "deepseek_sparse_attention": "indexed_attention",
          "minimax_m3_sparse": "indexed_attention", "short_conv": "conv", "recurrent": "linear_attention"}

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from wsekern.errors import InputError
-from wsekern.workload import chat
-from wsekern.workload.chat import ChatTemplate, load_template
+from wsekern.workload.text import chat
+from wsekern.workload.text.chat import ChatTemplate, load_template
 
 MESSAGES = [{"role": "system", "content": "Say <little> & \"well\"."}, {"role": "user", "content": "Grüß dich"},
             {"role": "assistant", "content": "Hello "}, {"role": "user", "content": "And?"}]
