@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from wsekern.errors import InputError
-from wsekern.inference.executable import OTHERWISE
 from wsekern.inference.layer import layer_cache, layer_steps, layer_tiles, parts_on_grid
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.reference import ReferenceModel
@@ -42,8 +41,8 @@ BLOCKS = {
     "late-norm-without-gain": attention(norm=Norm(gain=False), norm_late=True),
     "layer-norm-of-heads": attention(norm=LAYER), "layer-norm-of-all-heads": attention(norm=LAYER, norm_whole=True),
     "whole-late-norm": attention(norm=Norm(), norm_whole=True, norm_late=True),
-    "temperature-without-rotation": attention(rotary=None, temperature=(0.5, 4)),
-    "temperature": attention(temperature=(0.5, 4)), "softcap": attention(softcap=3.0, scale=0.4),
+    "temperature-without-rotation": attention(rotary=None, temperature=(0.5, 4, 1)),
+    "temperature": attention(temperature=(0.5, 4, 1)), "softcap": attention(softcap=3.0, scale=0.4),
     "clip": attention(clip=0.6), "clip-before-norm": attention(clip=0.6, norm=Norm(), biases="qkv"),
     "neighbors": attention(rotary=Rotary(size=10, neighbors=True)), "odd-heads": attention(rotary=None, head_dim=7),
     "some-neighbors": attention(rotary=Rotary(size=4, neighbors=True)), "one-head": attention(kv_heads=1, heads=6),
@@ -138,13 +137,6 @@ def test_what_only_time_takes_into_account_is_not_executed():
             WaferModel(config, weights, WSE3, Mapping(config, 4, 4, "fp32", 24, 4))
         with pytest.raises(InputError, match=words):
             ReferenceModel(config, weights)
-
-
-@pytest.mark.parametrize("architecture", OTHERWISE)
-def test_what_only_looks_like_its_description_is_not_executed(architecture):
-    config, weights = model("window")
-    with pytest.raises(InputError, match=rf"cannot be executed yet: .* \({architecture}\)"):
-        ReferenceModel(replace(config, architecture=architecture), weights)
 
 
 def test_more_tokens_than_learned_positions_are_refused():

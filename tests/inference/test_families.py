@@ -52,6 +52,19 @@ FAMILIES = {
     "llama4-dense": ("Llama4", dict(
         **HEADS, layer_types=["chunked_attention", "full_attention"], no_rope_layers=[1, 0], attention_chunk_size=5,
         moe_layers=[], interleave_moe_layer_step=5, intermediate_size_mlp=52, floor_scale=4, attn_scale=0.5)),
+    "bloom": ("Bloom", dict(num_key_value_heads=4, intermediate_size=160)),
+    "codegen": ("CodeGen", dict(num_key_value_heads=4, rotary_dim=4, n_inner=52)),
+    "falcon-alibi": ("Falcon", dict(alibi=True, multi_query=False, parallel_attn=False, bias=True, ffn_hidden_size=52,
+                                    attn_implementation="sdpa")),
+    "falcon": ("Falcon", dict(alibi=False, multi_query=True, parallel_attn=True, bias=False, ffn_hidden_size=52)),
+    "nanochat": ("NanoChat", {}),
+    "phimoe": ("Phimoe", dict(num_local_experts=6, num_experts_per_tok=2, router_jitter_noise=0.15, sliding_window=5,
+                              attention_bias=True, lm_head_bias=True, rope_parameters=dict(
+                                  rope_type="longrope", rope_theta=10000.0, original_max_position_embeddings=64,
+                                  short_factor=[1.0, 1.1, 1.3, 1.5, 2.0], long_factor=[4.0] * 5, short_mscale=1.2,
+                                  long_mscale=1.3))),
+    "cohere-head-gains": ("Cohere", dict(use_qk_norm=True, logit_scale=0.25)),
+    "stablelm-head-gains": ("StableLm", dict(qk_layernorm=True, use_qkv_bias=True)),
     "opt": ("OPT", dict(ffn_dim=52, word_embed_proj_dim=40, num_key_value_heads=4)),
     "gpt2": ("GPT2", dict(vocab_size=96, n_positions=128, n_embd=40, n_layer=2, n_head=4)),
     "gpt-neox": ("GPTNeoX", dict(rotary_pct=0.4, num_key_value_heads=4)),
@@ -65,7 +78,7 @@ def make_model(family, settings):
     torch.manual_seed(1)
     config_class = getattr(transformers, f"{family}TextConfig" if family in ("Gemma3", "Llama4") else f"{family}Config")
     shape = {} if family == "GPT2" else SHAPE
-    config = config_class(**{**shape, **settings}, attn_implementation="eager")
+    config = config_class(**{**shape, "attn_implementation": "eager", **settings})
     name = "GPT2LMHeadModel" if family == "GPT2" else f"{family}ForCausalLM"
     model = getattr(transformers, name)(config).eval()
     with torch.no_grad():

@@ -53,6 +53,8 @@ class ReferenceModel:
         """The residual stream (m, hidden) in front of the first layer."""
         config, outer = self.config, self.outer
         x = outer["embedding"][np.asarray(tokens)] * np.float32(config.embedding_scale)
+        if config.embedding_size:
+            x = x @ outer["project_in"]
         if config.learned_positions:
             x = x + outer["positions"][self.length:self.length + len(tokens)]
         return _normed(x, config.embedding_norm, "embedding_norm", outer)
@@ -60,7 +62,8 @@ class ReferenceModel:
     def _logits(self, x: np.ndarray) -> np.ndarray:
         """Logits (m, vocab) of the residual stream behind the last layer."""
         config, outer = self.config, self.outer
-        logits = _normed(x, config.final_norm, "norm", outer) @ outer["head"]
+        x = _normed(x, config.final_norm, "norm", outer)
+        logits = (x @ outer["project_out"] if config.embedding_size else x) @ outer["head"]
         if config.head_bias:
             logits = logits + outer["head_bias"]
         logits = logits * np.float32(config.logits_scale)

@@ -49,13 +49,15 @@ def _parallel_by_key(family: Family, keys: Keys) -> tuple[Family, Keys]:
 
 
 def _falcon(family: Family, keys: Keys) -> tuple[Family, Keys]:
-    """ALiBi instead of rotary embedding if stated; parallel with one norm (7B), two (40B, 180B), or one after the other."""
+    """ALiBi, divided as scores are, instead of rotary embedding if stated; parallel with one norm (7B), two (40B, 180B), or one
+    after the other."""
     alibi, new = keys.flag("alibi"), keys.flag("new_decoder_architecture")
     two = new and keys.size("num_ln_in_parallel_attn", 2) == 2
     norms = "parallel_two" if two else "parallel" if new or keys.flag("parallel_attn", True) else "before"
     heads = keys.size("num_attention_heads")
     kv_heads = keys.size("num_key_value_heads", heads) if new else heads
-    return replace(family, rotates=not alibi, alibi=alibi, norms=norms), with_keys(keys, num_key_value_heads=kv_heads)
+    family = replace(family, rotates=not alibi, alibi=-1.0 if alibi else 0.0, norms=norms)
+    return family, with_keys(keys, num_key_value_heads=kv_heads)
 
 
 def _mpt(family: Family, keys: Keys) -> tuple[Family, Keys]:
@@ -64,7 +66,7 @@ def _mpt(family: Family, keys: Keys) -> tuple[Family, Keys]:
     alibi = table.flag("alibi", True)
     values = {"clip_qkv": table.data.get("clip_qkv"), "num_key_value_heads": table.data.get("kv_n_heads")}
     width = int(keys.number("expansion_ratio", 4) * keys.size("hidden_size"))
-    return replace(family, alibi=alibi, positions=-1 if alibi else 0), with_keys(keys, intermediate_size=width, **values)
+    return replace(family, alibi=float(alibi), positions=-1 if alibi else 0), with_keys(keys, intermediate_size=width, **values)
 
 
 def _dbrx(family: Family, keys: Keys) -> tuple[Family, Keys]:
@@ -140,8 +142,8 @@ def _gpt_neo(keys: Keys, family: Family, hidden: int, norm: Norm, blocks: list[B
 def _llama_4(keys: Keys, family: Family, hidden: int, norm: Norm, blocks: list[Block]) -> list[Block]:
     """Rotated layers look at their chunk only; the others have no norm of queries, which grow with the position."""
     chunk = keys.size("attention_chunk_size") if keys.has("attention_chunk_size") else 0
-    warm = (keys.number("attn_scale", 0.1), keys.size("floor_scale", 8192)) if keys.flag("attn_temperature_tuning",
-                                                                                         True) else None
+    tuned = keys.flag("attn_temperature_tuning", True)
+    warm = (keys.number("attn_scale", 0.1), keys.size("floor_scale", 8192), 1) if tuned else None
 
     def changed(block: Block) -> Block:
         mixer = block.mixer

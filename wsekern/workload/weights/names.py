@@ -16,7 +16,8 @@ from wsekern.workload.decoder import Mixer
 class Part:
     """Weights that one tensor holds side by side, in order, over its outputs.
 
-    ``groups``: they are repeated for each head of that kind (a field of the mixer) or, with ``pairs``, element by element.
+    ``groups``: they are repeated for each head of that kind (a field of the mixer), so many times, or, with ``pairs``, element
+    by element.
     ``transposed``: the tensor is stored (inputs, outputs), not (outputs, inputs). ``others``: what it is where the description
     has no such weight, or another tensor is it. ``neighbors``: outputs of each head, of that field of the mixer, are stored so
     that those which turn together lie side by side, although the model's do not.
@@ -30,7 +31,7 @@ class Part:
 
 
 Table = dict[str, Part]
-"""Module -> the weights in it. Modules of experts have ``{e}`` where the number of the expert stands."""
+"""Module -> the weights in it. Modules of experts or heads have ``{e}`` where their number stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +72,10 @@ _NORMS = modules({
 })
 
 _ATTENTION = modules({
-    "q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o", "out_proj": "o", "dense": "o",
-    "q_norm": "q_norm", "k_norm": "k_norm", "v_norm": "v_norm", "q_layernorm": "q_norm", "k_layernorm": "k_norm",
-    "query_layernorm": "q_norm", "key_layernorm": "k_norm", "sinks": "sinks", "qkv_proj": "q k v", "g_proj": "attention_gate",
+    "q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o", "out_proj": "o", "dense": "o", "q_norm": "q_norm",
+    "k_norm": "k_norm", "v_norm": "v_norm", "q_layernorm": "q_norm", "k_layernorm": "k_norm",
+    "q_layernorm.norms.{e}": "q_norm", "k_layernorm.norms.{e}": "k_norm", "query_layernorm": "q_norm",
+    "key_layernorm": "k_norm", "sinks": "sinks", "qkv_proj": "q k v", "g_proj": "attention_gate",
 }, ("self_attn.", "attn.", "attention.", "self_attention.", "mixer."))
 _ATTENTION |= modules({"query_key_value": "q k v"}, ("self_attention.", "attention."), groups="kv_heads")
 
@@ -127,13 +129,15 @@ _LLAMA_4 = {**modules({"gate_up_proj": "experts_gate experts_up"}, ("feed_forwar
 _OTHERWISE: dict[str, Table] = {
     "GPT2LMHeadModel": {**modules({"attn.c_attn": "q k v", "attn.c_proj": "o", "mlp.c_fc": "up", "mlp.c_proj": "down"},
                                  transposed=True)},
+    "CodeGenForCausalLM": modules({"attn.qkv_proj": "q v k"}, groups="4"),
     "GPTBigCodeForCausalLM": modules({"attn.c_attn": "q k v", "attn.c_proj": "o"}),
     "GptOssForCausalLM": {**modules({"mlp.experts.gate_up_proj": "experts_gate experts_up"}, groups="pairs", transposed=True),
                           **_TRANSPOSED_EXPERTS},
     "Llama4ForCausalLM": _LLAMA_4,
     "Llama4ForConditionalGeneration": _LLAMA_4,
 }
-"""Architectures whose tensors are stored in another form (GPT-2's are those of Conv1D: inputs first)."""
+"""Architectures whose tensors are stored in another form (GPT-2's are those of Conv1D, inputs first; CodeGen's heads as on the
+four devices that it was trained on)."""
 
 _OUTER = {
     "embedding": ("embed_tokens", "wte", "embed_in", "word_embeddings", "embeddings", "embedding"),
@@ -155,6 +159,6 @@ def _of_architecture(architecture: str, gated_queries: bool) -> Table:
 
 
 HUB = Layout(table=_of_architecture, blocks="layers|h", outer=_OUTER, heads=("lm_head", "embed_out"), derived=(
-    "rotary_emb.inv_freq", "attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias"))
+    "rotary_emb.inv_freq", "attn.bias", "attn.causal_mask", "attn.masked_bias", "attention.bias", "attention.masked_bias"))
 """The names that the Hub has. The head may have any prefix; ``derived`` are the ends of the names of tensors that hold no
 weights: angles and causal masks, which the description gives."""

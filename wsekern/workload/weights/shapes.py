@@ -79,15 +79,22 @@ def _attention(mixer: Attention, hidden: int) -> Shapes:
         if not mixer.values_are_keys:
             shapes["v"] = (hidden, mixer.value_size)
     shapes |= {f"{name}_bias": shapes[name][1:] for name in mixer.biases if name in shapes}
-    shapes |= _norm("q_norm", mixer.norm, mixer.q_size if mixer.norm_whole else mixer.head_dim)
+    shapes |= _head_norm(mixer, "q_norm", mixer.heads)
     if not mixer.cache_of:
-        shapes |= _norm("k_norm", mixer.norm, mixer.kv_size if mixer.norm_whole else mixer.head_dim)
+        shapes |= _head_norm(mixer, "k_norm", mixer.kv_heads)
         shapes |= _norm("v_norm", mixer.value_norm, mixer.value_dim or mixer.head_dim)
     if mixer.sinks:
         shapes["sinks"] = (mixer.heads,)
     if mixer.gate:
         shapes["attention_gate"] = (hidden, mixer.output_size)
     return shapes | _indexer(mixer.indexer, hidden)
+
+
+def _head_norm(mixer: Attention, name: str, heads: int) -> Shapes:
+    """Gain and bias of the norm of heads: of all together, one for each, or one that all have."""
+    size = heads * mixer.head_dim if mixer.norm_whole else mixer.head_dim
+    shapes = _norm(name, mixer.norm, size)
+    return {part: (heads, size) for part in shapes} if mixer.norm_apart else shapes
 
 
 def _latent(mixer: LatentAttention, hidden: int) -> Shapes:
