@@ -58,6 +58,7 @@ FAMILIES = {
                                     attn_implementation="sdpa")),
     "falcon": ("Falcon", dict(alibi=False, multi_query=True, parallel_attn=True, bias=False, ffn_hidden_size=52)),
     "nanochat": ("NanoChat", {}),
+    "apertus": ("Apertus", dict(rope_parameters=ROPE)),
     "phimoe": ("Phimoe", dict(num_local_experts=6, num_experts_per_tok=2, router_jitter_noise=0.15, sliding_window=5,
                               attention_bias=True, lm_head_bias=True, rope_parameters=dict(
                                   rope_type="longrope", rope_theta=10000.0, original_max_position_embeddings=64,

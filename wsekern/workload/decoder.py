@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 Activation = Literal["silu", "gelu", "gelu_tanh", "quick_gelu", "relu", "relu2", "xielu", "clamped_silu"]
 """Of feed-forward parts: GELU by the error function, by tanh (``gelu_new``, ``gelu_pytorch_tanh``), or as x sigmoid(1.702 x);
-ReLU squared; ``clamped_silu`` is that of gpt-oss, both halves limited and the plain one plus 1."""
+ReLU squared; xIELU (arXiv 2411.13010) has numbers that are learned; ``clamped_silu`` is that of gpt-oss, both halves limited
+and the plain one plus 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,7 @@ _NORMS = modules({
     "self_attn_layer_norm": "before_mixer", "pre_mixer_norm": "before_mixer", "operator_norm": "before_mixer",
     "norm": "before_mixer | before_feed", "pre_feedforward_layernorm": "before_feed", "pre_mlp_layernorm": "before_feed",
     "ln_mlp": "before_feed", "ln_2": "before_feed", "ffn_norm": "before_feed", "final_layer_norm": "before_feed",
-    "pre_ff_layernorm": "before_feed",
+    "pre_ff_layernorm": "before_feed", "attention_layernorm": "before_mixer", "feedforward_layernorm": "before_feed",
     "post_self_attn_layernorm": "after_mixer", "post_feedforward_layernorm": "after_feed", "post_mlp_layernorm": "after_feed",
     "post_attention_layernorm": "before_feed | after_mixer",
 })
@@ -91,7 +91,8 @@ _LATENT = modules({
 _FEED = modules({
     "gate_proj": "gate", "up_proj": "up", "down_proj": "down", "gate_up_proj": "gate up", "fc1": "up", "fc2": "down",
     "fc_in": "up", "fc_out": "down", "c_fc": "up", "c_proj": "down", "dense_h_to_4h": "up", "dense_4h_to_h": "down",
-    "w1": "gate", "w3": "up", "w2": "down",
+    "w1": "gate", "w3": "up", "w2": "down", "act_fn.alpha_p": "alpha_positive", "act_fn.alpha_n": "alpha_negative",
+    "act_fn.beta": "beta", "act_fn.eps": "eps",
 }, ("mlp.", "feed_forward.", "mixer.", ""))
 
 _MIXTURE = modules({

@@ -21,7 +21,8 @@ from wsekern.workload.decoder import (
 Shapes = dict[str, tuple[int, ...]]
 """Name of a weight -> its shape."""
 
-OPTIONAL = ("index_k_norm_bias", "conv_bias", "in_z_bias", "in_x_bias", "in_B_bias", "in_C_bias", "in_dt_bias")
+OPTIONAL = ("index_k_norm_bias", "conv_bias", "in_z_bias", "in_x_bias", "in_B_bias", "in_C_bias", "in_dt_bias", "beta",
+            "eps")
 """Vectors that the description does not settle: read where the checkpoint has them."""
 
 NORMS = ("before_mixer", "after_mixer", "before_feed", "after_feed")
@@ -143,7 +144,9 @@ def _feed(feed: FeedForward, hidden: int, prefix: str = "") -> Shapes:
     shapes: Shapes = {f"{prefix}up": (hidden, feed.width), f"{prefix}down": (feed.width, hidden)}
     if feed.gated:
         shapes[f"{prefix}gate"] = (hidden, feed.width)
-    return shapes | ({f"{name}_bias": shape[1:] for name, shape in shapes.items()} if feed.bias else {})
+    learned = ("alpha_positive", "alpha_negative", "beta", "eps") if feed.activation == "xielu" else ()
+    biases = {f"{name}_bias": shape[1:] for name, shape in shapes.items()} if feed.bias else {}
+    return shapes | biases | {f"{prefix}{name}": (1,) for name in learned}
 
 
 def _mixture(feed: Mixture, hidden: int) -> Shapes:
