@@ -37,8 +37,10 @@ BLOCKS = {
     "values-are-keys": attention(values_are_keys=True, value_norm=Norm(gain=False), norm=Norm()),
     "gated-values-of-another-size": attention(gate=True, value_dim=12, biases="qkvo"),
     "value-bias-alone": attention(biases="v"), "chunks": attention(chunk=4), "window": attention(window=3),
-    "sinks-in-a-window": attention(window=3, sinks=True), "alibi": attention(alibi=True, rotary=None),
+    "sinks-in-a-window": attention(window=3, sinks=True), "alibi": attention(alibi=0.4, rotary=None),
     "late-norm-without-gain": attention(norm=Norm(gain=False), norm_late=True),
+    "gains-of-each-head": attention(norm=Norm(kind="layer"), norm_apart=True, scale=0.4),
+    "backwards": attention(rotary=Rotary(size=6, backwards=True)),
     "layer-norm-of-heads": attention(norm=LAYER), "layer-norm-of-all-heads": attention(norm=LAYER, norm_whole=True),
     "whole-late-norm": attention(norm=Norm(), norm_whole=True, norm_late=True),
     "temperature-without-rotation": attention(rotary=None, temperature=(0.5, 4, 1)),
@@ -50,6 +52,7 @@ BLOCKS = {
     "quick-gelu": feed(activation="quick_gelu"), "relu": feed(activation="relu", gated=False),
     "relu2": feed(activation="relu2", gated=False), "gated-relu2": feed(activation="relu2"),
     "clamped-silu": feed(activation="clamped_silu", limit=0.7, bias=True), "silu-ungated": feed(activation="silu", gated=False),
+    "xielu": feed(activation="xielu", gated=False, bias=True),
     "layer-norms": Block(mixer=PLAIN, feed=FEED, before_mixer=LAYER, before_feed=LAYER),
     "norms-behind": Block(mixer=PLAIN, feed=FEED, after_mixer=Norm(), after_feed=LAYER),
     "norms-around": Block(mixer=PLAIN, feed=FEED, before_mixer=Norm(), after_mixer=Norm(), before_feed=Norm(),
@@ -91,7 +94,8 @@ def test_the_wafer_computes_what_the_reference_computes(case):
     ("vector", "fp16", ("sinks-in-a-window", "gate", "layer-norm-of-all-heads", "temperature", "softcap", "outer-tied")),
     ("scalar", "fp16_fp32", ("gelu", "gated-relu2", "clamped-silu", "clip", "softcap", "gate", "outer-softcap")),
     ("vector", "bf16", ("gelu-tanh-ungated", "quick-gelu", "relu2", "clamped-silu", "layer-norms", "outer-head-bias")),
-    ("vector", "fp32", ("alibi", "layer-norm-of-heads", "silu-ungated", "parallel-with-two-norms", "outer-learned-positions")),
+    ("vector", "fp32", ("alibi", "layer-norm-of-heads", "gains-of-each-head", "xielu", "silu-ungated",
+                        "parallel-with-two-norms", "outer-learned-positions")),
 ])
 def test_both_engines_have_the_same_bits_and_clocks(form, precision, cases):
     for case in cases:
