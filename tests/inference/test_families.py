@@ -67,6 +67,7 @@ FAMILIES = {
     "cohere-head-gains": ("Cohere", dict(use_qk_norm=True, logit_scale=0.25)),
     "stablelm-head-gains": ("StableLm", dict(qk_layernorm=True, use_qkv_bias=True)),
     "opt": ("OPT", dict(ffn_dim=52, word_embed_proj_dim=40, num_key_value_heads=4)),
+    "opt-350m": ("OPT", dict(ffn_dim=52, word_embed_proj_dim=24, num_key_value_heads=4, do_layer_norm_before=False)),
     "gpt2": ("GPT2", dict(vocab_size=96, n_positions=128, n_embd=40, n_layer=2, n_head=4)),
     "gpt-neox": ("GPTNeoX", dict(rotary_pct=0.4, num_key_value_heads=4)),
     "gpt-neox-sequential": ("GPTNeoX", dict(use_parallel_residual=False, hidden_act="gelu_fast", hidden_size=32,

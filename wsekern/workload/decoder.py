@@ -317,11 +317,11 @@ Mixer = Attention | LatentAttention | Recurrent
 class Block:
     """One layer: ``x`` + mixer(norm(x)), then ``x`` + feed(norm(x)); either part may be missing.
 
-    Norms stand before a part, behind it (before its sum with ``x``), or both. ``parallel``: both parts read the ``x`` of the
-    start; without a norm of its own the feed-forward part shares the mixer's. ``beside``: a second mixer whose output is added
-    to the first one's (Falcon-H1). ``residual`` multiplies what is added to ``x`` (Granite). ``extra``: weights of the rest.
-    ``repeats``: its matrices are those of an earlier block (Zamba 2). ``multipliers``: what else is scaled, by the names of
-    ``config.json`` (Falcon-H1).
+    Norms stand before a part, behind it (before its sum with ``x``; ``behind_sum``: behind that), or both. ``parallel``: both
+    parts read the ``x`` of the start; without a norm of its own the feed-forward part shares the mixer's. ``beside``: a second
+    mixer whose output is added to the first one's (Falcon-H1). ``residual`` multiplies what is added to ``x`` (Granite).
+    ``extra``: weights of the rest. ``repeats``: its matrices are those of an earlier block (Zamba 2). ``multipliers``: what
+    else is scaled, by the names of ``config.json`` (Falcon-H1).
     """
 
     mixer: Mixer | None = None
@@ -331,6 +331,7 @@ class Block:
     after_mixer: Norm | None = None
     before_feed: Norm | None = None
     after_feed: Norm | None = None
+    behind_sum: bool = False
     parallel: bool = False
     residual: float = 1.0
     extra: int = 0

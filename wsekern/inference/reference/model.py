@@ -93,13 +93,20 @@ class ReferenceBlock:
         if mixers:
             h = _normed(begin, block.before_mixer, "before_mixer", weights)
             out = sum((mixer.forward(h, weights, start) for mixer in mixers), np.zeros_like(x))
-            x = x + np.float32(block.residual) * _normed(out, block.after_mixer, "after_mixer", weights)
+            x = self._added(x, out, "after_mixer", weights)
         if self.feed:
             if block.before_feed or not (block.parallel and mixers):
                 h = _normed(begin if block.parallel else x, block.before_feed, "before_feed", weights)
             out = self.feed.forward(h, weights, start)
-            x = x + np.float32(block.residual) * _normed(out, block.after_feed, "after_feed", weights)
+            x = self._added(x, out, "after_feed", weights)
         return x
+
+    def _added(self, x: np.ndarray, out: np.ndarray, name: str, weights: BlockWeights) -> np.ndarray:
+        """``x`` plus a part's output, with the norm behind the part or behind the sum."""
+        norm, factor = getattr(self.block, name), np.float32(self.block.residual)
+        if self.block.behind_sum:
+            return _normed(x + factor * out, norm, name, weights)
+        return x + factor * _normed(out, norm, name, weights)
 
 
 def _normed(x: np.ndarray, norm: Norm | None, name: str, weights: BlockWeights) -> np.ndarray:

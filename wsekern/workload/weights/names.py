@@ -63,9 +63,9 @@ def modules(names: dict[str, str], prefixes: tuple[str, ...] = ("",), **form: st
 
 _NORMS = modules({
     "input_layernorm": "before_mixer", "ln_1": "before_mixer", "ln_attn": "before_mixer",
-    "self_attn_layer_norm": "before_mixer", "pre_mixer_norm": "before_mixer", "operator_norm": "before_mixer",
+    "self_attn_layer_norm": "before_mixer | after_mixer", "pre_mixer_norm": "before_mixer", "operator_norm": "before_mixer",
     "norm": "before_mixer | before_feed", "pre_feedforward_layernorm": "before_feed", "pre_mlp_layernorm": "before_feed",
-    "ln_mlp": "before_feed", "ln_2": "before_feed", "ffn_norm": "before_feed", "final_layer_norm": "before_feed",
+    "ln_mlp": "before_feed", "ln_2": "before_feed", "ffn_norm": "before_feed", "final_layer_norm": "before_feed | after_feed",
     "pre_ff_layernorm": "before_feed", "attention_layernorm": "before_mixer", "feedforward_layernorm": "before_feed",
     "post_self_attn_layernorm": "after_mixer", "post_feedforward_layernorm": "after_feed", "post_mlp_layernorm": "after_feed",
     "post_attention_layernorm": "before_feed | after_mixer",
