@@ -64,6 +64,7 @@ BLOCKS = {
                                      residual=0.3),
     "attention-alone": Block(mixer=PLAIN, before_mixer=Norm()), "feed-forward-alone": Block(feed=FEED, before_feed=Norm()),
     "no-norm": Block(mixer=PLAIN, feed=FEED, residual=0.5),
+    "scaled": Block(mixer=PLAIN, feed=FEED, before_mixer=Norm(), before_feed=Norm(), scaled=True),
     "norms-behind-the-sums": Block(mixer=PLAIN, feed=FEED, after_mixer=LAYER, after_feed=Norm(), residual=0.5, behind_sum=True),
 }
 OUTER = {

@@ -39,6 +39,8 @@ FAMILIES = {
     "gemma2": ("Gemma2", dict(**HEADS, **WINDOW, query_pre_attn_scalar=20, attn_logit_softcapping=5.0,
                               final_logit_softcapping=3.0)),
     "gemma3": ("Gemma3", dict(**HEADS, **WINDOW, query_pre_attn_scalar=20)),
+    "gemma4": ("Gemma4", dict(**WINDOW, head_dim=8, global_head_dim=16, num_global_key_value_heads=1, attention_k_eq_v=True,
+                              hidden_size_per_layer_input=0, num_kv_shared_layers=0)),
     "phi": ("Phi", dict(partial_rotary_factor=0.4, num_key_value_heads=4)),
     "phi3": ("Phi3", dict(sliding_window=5)),
     "phi4-partial": ("Phi3", dict(partial_rotary_factor=0.75, hidden_size=32, tie_word_embeddings=True)),
@@ -75,16 +77,21 @@ FAMILIES = {
 }
 
 
+IN_BF16 = ("Llama", "Gemma2", "Gemma4", "Phimoe", "Apertus", "Cohere", "Llama4", "GPT2LMHeadModel", "OPT", "NanoChat", "Bloom")
+"""Families that are computed in bf16 too: together they have all kinds of work."""
+
+
 def make_model(family, settings):
     """A model with weights that matter: larger matrices, gains and biases away from 1 and 0."""
     torch.manual_seed(1)
-    config_class = getattr(transformers, f"{family}TextConfig" if family in ("Gemma3", "Llama4") else f"{family}Config")
+    config_class = getattr(transformers, f"{family}TextConfig" if family in ("Gemma3", "Gemma4", "Llama4") else f"{family}Config")
     shape = {} if family == "GPT2" else SHAPE
     config = config_class(**{**shape, "attn_implementation": "eager", **settings})
     name = "GPT2LMHeadModel" if family == "GPT2" else f"{family}ForCausalLM"
     model = getattr(transformers, name)(config).eval()
     with torch.no_grad():
-        for parameter_name, parameter in model.named_parameters():
+        scalars = [(name, buffer) for name, buffer in model.named_buffers() if name.endswith("layer_scalar")]
+        for parameter_name, parameter in (*model.named_parameters(), *scalars):
             if parameter.ndim == 1:
                 parameter.add_(0.1 * torch.randn_like(parameter))
             elif "embed" not in parameter_name and "wte" not in parameter_name:
@@ -151,6 +158,8 @@ def test_the_wafer_gives_the_logits_and_tokens_of_transformers(tiny):
 @pytest.mark.parametrize(("precision", "bound"), [("fp16", 0.06), ("bf16", 0.4)])
 def test_small_floats_stay_close(tiny, precision, bound):
     config, weights, _ = tiny
+    if precision == "bf16" and TOKENS < 64 and config.architecture.removesuffix("ForCausalLM") not in IN_BF16:
+        pytest.skip("the operations of this family are among those of others")
     expected = ReferenceModel(config, weights).forward(PROMPT)[-1]
     found = wafer_model(tiny, precision).prefill(PROMPT)
     assert np.abs(found - expected).max() <= bound * np.abs(expected).max()

@@ -14,7 +14,7 @@ from wsekern.inference.blocks.common import PLACES, add, norm_steps, norm_tiles,
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.grid import Grid
-from wsekern.inference.steps import LayerStep, Steps, Values, reshape
+from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops import Local
@@ -51,6 +51,10 @@ def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
             steps.append(add(mapping, mixers[0].label, "residual", tokens, "x", "mixed"))
         steps.append(add(mapping, feed.label, "residual", tokens, "x", "out"))
         steps += _behind_sum(mapping, block, "after_feed", feed.label, tokens)
+    if block.scaled:
+        steps += [repeat("weights.scalar", "scalar", 0, tokens),
+                  LayerStep((feed or mixers[0]).label, "scalar", Local("mul", mapping.hidden, tokens, form=mapping.form),
+                            ("x", "scalar"), "x")]
     return steps
 
 
@@ -96,6 +100,10 @@ def layer_tiles(mapping: Grid, block: Block, weights: BlockWeights, index: int) 
     for name in NORMS:
         norm: Norm | None = getattr(block, name)
         tiles |= norm_tiles(cutter, norm, weights, name, f"weights.{name}") if norm else {}
+    if block.scaled:
+        size = mapping.config.hidden
+        everywhere = np.full(size, weights["scalar"][0], np.float32)
+        tiles["weights.scalar"] = cutter.along_y(everywhere, mapping.index_y(size))[:, :, None]
     for part in parts_on_grid(mapping, block):
         tiles |= part.tiles(weights, where)
     return tiles

@@ -50,6 +50,7 @@ class BlockSizes:
         rooms = [math.ceil(part.room() - chunk * (size * others)) for part in mixers]
         rooms += [math.ceil(feed.room() - chunk * (size * own))] if feed else []
         elements = mapping.hidden + own + others + sum(part.scores for part in parts)
+        norms += mapping.hidden if block.scaled else 0
         return cls(weights=norms + sum(part.weights for part in parts), slot=sum(part.slot for part in parts),
                    state=sum(part.state for part in parts), buffers=chunk * elements + mapping.hidden * places,
                    room=max(0, *rooms, 0))

@@ -337,6 +337,7 @@ class Block:
     extra: int = 0
     repeats: bool = False
     multipliers: tuple[tuple[str, Any], ...] = ()
+    scaled: bool = False  # behind it ``x`` is multiplied by a number that is learned (Gemma 4)
 
     @property
     def mixers(self) -> tuple[Mixer, ...]:

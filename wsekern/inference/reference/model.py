@@ -99,7 +99,7 @@ class ReferenceBlock:
                 h = _normed(begin if block.parallel else x, block.before_feed, "before_feed", weights)
             out = self.feed.forward(h, weights, start)
             x = self._added(x, out, "after_feed", weights)
-        return x
+        return x * weights["scalar"] if block.scaled else x
 
     def _added(self, x: np.ndarray, out: np.ndarray, name: str, weights: BlockWeights) -> np.ndarray:
         """``x`` plus a part's output, with the norm behind the part or behind the sum."""

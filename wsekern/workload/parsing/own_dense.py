@@ -144,8 +144,11 @@ def gemma_4_blocks(keys: Keys, family: Family, hidden: int, norm: Norm) -> list[
     kinds = layer_kinds(keys, family, layers)
     kinds[-1] = "full_attention"
     same = keys.flag("attention_k_eq_v")
-    few = keys.size("num_global_key_value_heads", keys.size("num_key_value_heads", keys.size("num_attention_heads")))
-    wide = with_keys(keys, head_dim=keys.size("global_head_dim", 512), **({"num_key_value_heads": few} if same else {}))
+    stated = keys.inner("per_layer_config").inner(str(layers - 1))  # how transformers 5.24 writes it
+    usual = keys.size("num_key_value_heads", keys.size("num_attention_heads"))
+    few = keys.size("num_global_key_value_heads", stated.size("num_key_value_heads", usual))
+    wide = with_keys(keys, head_dim=keys.size("global_head_dim", stated.size("head_dim", 512)),
+                     **({"num_key_value_heads": few} if same else {}))
     mixers = {"sliding_attention": attention(keys, family, hidden, "sliding_attention"),
               "full_attention": replace(attention(wide, family, hidden), values_are_keys=same)}
     feed = dense_feed(keys, family, hidden)
@@ -159,7 +162,8 @@ def gemma_4_blocks(keys: Keys, family: Family, hidden: int, norm: Norm) -> list[
         width = 2 if keys.flag("use_double_wide_mlp") and index >= first else 1
         dense = replace(feed, width=width * feed.width)
         return Block(mixer=mixers[kind], feed=replace(experts, dense=dense) if experts else dense, before_mixer=norm,
-                     after_mixer=norm, before_feed=norm, after_feed=norm, extra=2 * hidden * own)
+                     after_mixer=norm, before_feed=norm, after_feed=norm, extra=2 * hidden * own, scaled=True,
+                     multipliers=(("per_expert_scale", True),) if experts else ())
     return _share_caches(keys, kinds, [made(index, kind) for index, kind in enumerate(kinds)])
 
 

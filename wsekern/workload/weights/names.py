@@ -67,6 +67,7 @@ _NORMS = modules({
     "norm": "before_mixer | before_feed", "pre_feedforward_layernorm": "before_feed", "pre_mlp_layernorm": "before_feed",
     "ln_mlp": "before_feed", "ln_2": "before_feed", "ffn_norm": "before_feed", "final_layer_norm": "before_feed | after_feed",
     "pre_ff_layernorm": "before_feed", "attention_layernorm": "before_mixer", "feedforward_layernorm": "before_feed",
+    "layer_scalar": "scalar",
     "post_self_attn_layernorm": "after_mixer", "post_feedforward_layernorm": "after_feed", "post_mlp_layernorm": "after_feed",
     "post_attention_layernorm": "before_feed | after_mixer",
 })

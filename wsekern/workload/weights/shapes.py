@@ -34,6 +34,8 @@ def block_shapes(block: Block, hidden: int) -> Shapes:
     shapes: Shapes = {}
     for name in NORMS:
         shapes |= _norm(name, getattr(block, name), hidden)
+    if block.scaled:
+        shapes["scalar"] = (1,)
     if block.mixer is not None:
         shapes |= mixer_shapes(block.mixer, hidden)
     if block.beside is not None:
