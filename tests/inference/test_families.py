@@ -77,7 +77,7 @@ FAMILIES = {
 }
 
 
-IN_BF16 = ("Llama", "Gemma2", "Gemma4", "Phimoe", "Apertus", "Cohere", "Llama4", "GPT2LMHeadModel", "OPT", "NanoChat", "Bloom")
+IN_BF16 = ("Llama", "Gemma2", "Gemma4", "Phimoe", "Apertus", "Cohere", "Llama4", "GPT2LMHeadModel", "OPT", "Bloom")
 """Families that are computed in bf16 too: together they have all kinds of work."""
 
 
