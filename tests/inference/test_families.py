@@ -84,7 +84,8 @@ IN_BF16 = ("Llama", "Gemma2", "Gemma4", "Phimoe", "Apertus", "Cohere", "Llama4",
 def make_model(family, settings):
     """A model with weights that matter: larger matrices, gains and biases away from 1 and 0."""
     torch.manual_seed(1)
-    config_class = getattr(transformers, f"{family}TextConfig" if family in ("Gemma3", "Gemma4", "Llama4") else f"{family}Config")
+    kind = "TextConfig" if family in ("Gemma3", "Gemma4", "Llama4") else "Config"
+    config_class = getattr(transformers, f"{family}{kind}")
     shape = {} if family == "GPT2" else SHAPE
     config = config_class(**{**shape, "attn_implementation": "eager", **settings})
     name = "GPT2LMHeadModel" if family == "GPT2" else f"{family}ForCausalLM"
