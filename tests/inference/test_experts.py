@@ -34,6 +34,7 @@ MIXTURES = {
     "deepseek-v3": Mixture(experts=8, chosen=3, expert=SILU, shared=SILU, groups=4, groups_chosen=2, **SIGMOID),
     "glm": Mixture(experts=8, chosen=3, expert=SILU, shared=SILU, **SIGMOID | dict(normalized=False)),
     "llama4": Mixture(experts=4, chosen=1, expert=SILU, shared=SILU, scores="sigmoid", early=True),
+    "phimoe": Mixture(experts=7, chosen=3, expert=SILU, scores="sparse_mixer", nearness=0.6, scale=1.5),
     "ernie": Mixture(experts=6, chosen=2, expert=SILU, normalized=True, correction=True),
     "dense-beside": Mixture(experts=4, chosen=2, expert=SILU, dense=FeedForward(width=6, bias=True), shared=SILU),
     "nemotron": Mixture(experts=6, chosen=2, latent=9, expert=FeedForward(width=8, gated=False, activation="relu2"),

@@ -39,6 +39,8 @@ FAMILIES = {
     "gemma2": ("Gemma2", dict(**HEADS, **WINDOW, query_pre_attn_scalar=20, attn_logit_softcapping=5.0,
                               final_logit_softcapping=3.0)),
     "gemma3": ("Gemma3", dict(**HEADS, **WINDOW, query_pre_attn_scalar=20)),
+    "gemma4": ("Gemma4", dict(**WINDOW, head_dim=8, global_head_dim=16, num_global_key_value_heads=1, attention_k_eq_v=True,
+                              hidden_size_per_layer_input=0, num_kv_shared_layers=0)),
     "phi": ("Phi", dict(partial_rotary_factor=0.4, num_key_value_heads=4)),
     "phi3": ("Phi3", dict(sliding_window=5)),
     "phi4-partial": ("Phi3", dict(partial_rotary_factor=0.75, hidden_size=32, tie_word_embeddings=True)),
@@ -52,7 +54,22 @@ FAMILIES = {
     "llama4-dense": ("Llama4", dict(
         **HEADS, layer_types=["chunked_attention", "full_attention"], no_rope_layers=[1, 0], attention_chunk_size=5,
         moe_layers=[], interleave_moe_layer_step=5, intermediate_size_mlp=52, floor_scale=4, attn_scale=0.5)),
+    "bloom": ("Bloom", dict(num_key_value_heads=4, intermediate_size=160)),
+    "codegen": ("CodeGen", dict(num_key_value_heads=4, rotary_dim=4, n_inner=52)),
+    "falcon-alibi": ("Falcon", dict(alibi=True, multi_query=False, parallel_attn=False, bias=True, ffn_hidden_size=52,
+                                    attn_implementation="sdpa")),
+    "falcon": ("Falcon", dict(alibi=False, multi_query=True, parallel_attn=True, bias=False, ffn_hidden_size=52)),
+    "nanochat": ("NanoChat", {}),
+    "apertus": ("Apertus", dict(rope_parameters=ROPE)),
+    "phimoe": ("Phimoe", dict(num_local_experts=6, num_experts_per_tok=2, router_jitter_noise=0.15, sliding_window=5,
+                              attention_bias=True, lm_head_bias=True, rope_parameters=dict(
+                                  rope_type="longrope", rope_theta=10000.0, original_max_position_embeddings=64,
+                                  short_factor=[1.0, 1.1, 1.3, 1.5, 2.0], long_factor=[4.0] * 5, short_mscale=1.2,
+                                  long_mscale=1.3))),
+    "cohere-head-gains": ("Cohere", dict(use_qk_norm=True, logit_scale=0.25)),
+    "stablelm-head-gains": ("StableLm", dict(qk_layernorm=True, use_qkv_bias=True)),
     "opt": ("OPT", dict(ffn_dim=52, word_embed_proj_dim=40, num_key_value_heads=4)),
+    "opt-350m": ("OPT", dict(ffn_dim=52, word_embed_proj_dim=24, num_key_value_heads=4, do_layer_norm_before=False)),
     "gpt2": ("GPT2", dict(vocab_size=96, n_positions=128, n_embd=40, n_layer=2, n_head=4)),
     "gpt-neox": ("GPTNeoX", dict(rotary_pct=0.4, num_key_value_heads=4)),
     "gpt-neox-sequential": ("GPTNeoX", dict(use_parallel_residual=False, hidden_act="gelu_fast", hidden_size=32,
@@ -60,16 +77,22 @@ FAMILIES = {
 }
 
 
+IN_BF16 = ("Llama", "Gemma2", "Gemma4", "Phimoe", "Apertus", "Cohere", "Llama4", "GPT2LMHeadModel", "OPT", "Bloom")
+"""Families that are computed in bf16 too: together they have all kinds of work."""
+
+
 def make_model(family, settings):
     """A model with weights that matter: larger matrices, gains and biases away from 1 and 0."""
     torch.manual_seed(1)
-    config_class = getattr(transformers, f"{family}TextConfig" if family in ("Gemma3", "Llama4") else f"{family}Config")
+    kind = "TextConfig" if family in ("Gemma3", "Gemma4", "Llama4") else "Config"
+    config_class = getattr(transformers, f"{family}{kind}")
     shape = {} if family == "GPT2" else SHAPE
-    config = config_class(**{**shape, **settings}, attn_implementation="eager")
+    config = config_class(**{**shape, "attn_implementation": "eager", **settings})
     name = "GPT2LMHeadModel" if family == "GPT2" else f"{family}ForCausalLM"
     model = getattr(transformers, name)(config).eval()
     with torch.no_grad():
-        for parameter_name, parameter in model.named_parameters():
+        scalars = [(name, buffer) for name, buffer in model.named_buffers() if name.endswith("layer_scalar")]
+        for parameter_name, parameter in (*model.named_parameters(), *scalars):
             if parameter.ndim == 1:
                 parameter.add_(0.1 * torch.randn_like(parameter))
             elif "embed" not in parameter_name and "wte" not in parameter_name:
@@ -136,6 +159,8 @@ def test_the_wafer_gives_the_logits_and_tokens_of_transformers(tiny):
 @pytest.mark.parametrize(("precision", "bound"), [("fp16", 0.06), ("bf16", 0.4)])
 def test_small_floats_stay_close(tiny, precision, bound):
     config, weights, _ = tiny
+    if precision == "bf16" and TOKENS < 64 and config.architecture.removesuffix("ForCausalLM") not in IN_BF16:
+        pytest.skip("the operations of this family are among those of others")
     expected = ReferenceModel(config, weights).forward(PROMPT)[-1]
     found = wafer_model(tiny, precision).prefill(PROMPT)
     assert np.abs(found - expected).max() <= bound * np.abs(expected).max()

@@ -3,23 +3,9 @@
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 
-OTHERWISE = {
-    "BloomForCausalLM": "its activation is GELU by tanh, which config.json does not say",
-    "CodeGenForCausalLM": "its queries, keys and values are interleaved in an order of their own",
-    "NanoChatForCausalLM": "it turns heads the other way round",
-    "PhiMoEForCausalLM": "it chooses experts by scores near the largest one",
-    "PhimoeForCausalLM": "it chooses experts by scores near the largest one",
-}
-"""Architectures whose description has the right sizes but not all that they compute."""
-
 
 def check_executable(config: ModelConfig) -> None:
     """Refuse a model with weights or factors that the parts of its blocks do not know: it would run without them."""
-    reason = OTHERWISE.get(config.architecture)
-    if config.architecture == "FalconForCausalLM" and getattr(config.attention, "alibi", False):
-        reason = "it divides ALiBi's slopes by the root of the head size"
-    if reason:
-        raise InputError(f"{config.name} cannot be executed yet: {reason} ({config.architecture})")
     for block, _ in config.kinds:
         if block.extra or block.repeats or block.multipliers:
             what = ", ".join(name for name, _ in block.multipliers) or \

@@ -14,7 +14,7 @@ from wsekern.inference.blocks.common import PLACES, add, norm_steps, norm_tiles,
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.grid import Grid
-from wsekern.inference.steps import LayerStep, Steps, Values, reshape
+from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops import Local
@@ -42,6 +42,7 @@ def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
                   *_mixed(mapping, mixers, tokens, slots), *_after(mapping, block, "after_mixer", mixers[0].label, tokens)]
         steps.append(reshape("out", tokens, mapping.hidden, output="mixed") if block.parallel else
                      add(mapping, mixers[0].label, "residual", tokens, "x", "out"))
+        steps += _behind_sum(mapping, block, "after_mixer", mixers[0].label, tokens)
     if feed:
         if block.before_feed or not (block.parallel and mixers):
             steps += _normed(mapping, block.before_feed, "before_feed", feed.label, tokens)
@@ -49,6 +50,11 @@ def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
         if block.parallel and mixers:
             steps.append(add(mapping, mixers[0].label, "residual", tokens, "x", "mixed"))
         steps.append(add(mapping, feed.label, "residual", tokens, "x", "out"))
+        steps += _behind_sum(mapping, block, "after_feed", feed.label, tokens)
+    if block.scaled:
+        steps += [repeat("weights.scalar", "scalar", 0, tokens),
+                  LayerStep((feed or mixers[0]).label, "scalar", Local("mul", mapping.hidden, tokens, form=mapping.form),
+                            ("x", "scalar"), "x")]
     return steps
 
 
@@ -70,12 +76,20 @@ def _mixed(mapping: Grid, mixers: Sequence[PartOnGrid[Any]], tokens: int, slots:
 
 def _after(mapping: Grid, block: Block, name: str, label: str, tokens: int) -> Steps:
     """``out`` as it is added to ``x``: normed, and multiplied."""
-    norm: Norm | None = getattr(block, name)
+    norm: Norm | None = None if block.behind_sum else getattr(block, name)
     steps = norm_steps(mapping, norm, label, tokens, f"weights.{name}", "out", "out") if norm else []
     if block.residual != 1.0:
         scale = Local("scale", mapping.hidden, tokens, factor=block.residual)
         steps.append(LayerStep(label, "multiplier", scale, ("out",), "out"))
     return steps
+
+
+def _behind_sum(mapping: Grid, block: Block, name: str, label: str, tokens: int) -> Steps:
+    """``x``: the norm of the sum, where it stands there."""
+    norm: Norm | None = getattr(block, name)
+    if not block.behind_sum or norm is None:
+        return []
+    return norm_steps(mapping, norm, label, tokens, f"weights.{name}", "x", "x")
 
 
 def layer_tiles(mapping: Grid, block: Block, weights: BlockWeights, index: int) -> Values:
@@ -86,6 +100,10 @@ def layer_tiles(mapping: Grid, block: Block, weights: BlockWeights, index: int) 
     for name in NORMS:
         norm: Norm | None = getattr(block, name)
         tiles |= norm_tiles(cutter, norm, weights, name, f"weights.{name}") if norm else {}
+    if block.scaled:
+        size = mapping.config.hidden
+        everywhere = np.full(size, weights["scalar"][0], np.float32)
+        tiles["weights.scalar"] = cutter.along_y(everywhere, mapping.index_y(size))[:, :, None]
     for part in parts_on_grid(mapping, block):
         tiles |= part.tiles(weights, where)
     return tiles

@@ -11,7 +11,7 @@ from wsekern.errors import BudgetError
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
 from wsekern.inference.layer import NORMS
-from wsekern.inference.outer import check_outer, outer_elements
+from wsekern.inference.outer import embedding_places, outer_elements
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block
@@ -50,6 +50,7 @@ class BlockSizes:
         rooms = [math.ceil(part.room() - chunk * (size * others)) for part in mixers]
         rooms += [math.ceil(feed.room() - chunk * (size * own))] if feed else []
         elements = mapping.hidden + own + others + sum(part.scores for part in parts)
+        norms += mapping.hidden if block.scaled else 0
         return cls(weights=norms + sum(part.weights for part in parts), slot=sum(part.slot for part in parts),
                    state=sum(part.state for part in parts), buffers=chunk * elements + mapping.hidden * places,
                    room=max(0, *rooms, 0))
@@ -102,7 +103,7 @@ class Mapping(Grid):
         return {
             "weights": math.ceil(size * (weights + self._tables)),
             "kv_cache": math.ceil(size * self._kept(slot, state)),
-            "buffers": math.ceil(size * (buffers + (self.vocab if self.with_head else 0))) + room,
+            "buffers": math.ceil(size * (buffers + (embedding_places(self)[1] if self.with_head else 0))) + room,
             "code": RESERVED_BYTES,
         }
 
@@ -165,7 +166,6 @@ def most_that(bound: int, holds: Callable[[int], bool]) -> int:
 @lru_cache(maxsize=256)
 def _check_parts(config: ModelConfig) -> None:
     """Refuse a model with a part that has no steps yet."""
-    check_outer(config)
     for block, _ in config.kinds:
         mixers_on_grid(Grid(config, 1, 1), block)
         feed_on_grid(Grid(config, 1, 1), block)

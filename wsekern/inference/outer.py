@@ -1,5 +1,7 @@
 """What stands outside the layers: embedding and LM head, their steps, weights and memory."""
 
+from typing import Literal
+
 import numpy as np
 
 from wsekern.errors import InputError
@@ -8,24 +10,26 @@ from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, last, pick, reshape, stack
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import Broadcast, Gemm, Local
-from wsekern.workload.config import ModelConfig
-
-
-def check_outer(config: ModelConfig) -> None:
-    """Refuse a model whose embedding has no steps yet."""
-    if config.embedding_size and config.embedding_size != config.hidden:
-        raise InputError(f"{config.name}: a model with an embedding of another width than its layers cannot be mapped onto a "
-                         "wafer yet; expected one of the same width")
 
 
 def outer_elements(mapping: Grid) -> int:
     """Elements of embedding, LM head, positions, norms and biases on the fullest PE."""
     config, hidden = mapping.config, mapping.hidden
-    found = (1 if config.tied_embeddings else 2) * hidden * mapping.vocab + hidden
-    found += hidden * positions_per_column(mapping) + (mapping.vocab if config.head_bias else 0)
+    width, vocab = embedding_places(mapping)
+    found = (1 if config.tied_embeddings else 2) * width * vocab + hidden + (2 * width * hidden if config.embedding_size else 0)
+    found += hidden * positions_per_column(mapping) + (vocab if config.head_bias else 0)
     for norm in (config.embedding_norm, config.final_norm):
         found += hidden * (norm.bias + (norm.kind == "layer")) if norm else 0
     return found + (hidden if config.embedding_norm else 0)
+
+
+def embedding_places(mapping: Grid) -> tuple[int, int]:
+    """Elements of an embedding and tokens of the vocabulary on a PE: embeddings lie along y and the vocabulary along x, or the
+    other way round where a projection stands between embeddings and the residual stream."""
+    config = mapping.config
+    if config.embedding_size:
+        return -(-config.embedding_size // mapping.width), -(-config.vocab // mapping.height)
+    return mapping.hidden, mapping.vocab
 
 
 def positions_per_column(mapping: Grid) -> int:
@@ -37,8 +41,13 @@ def outer_tiles(mapping: Grid, outer: dict[str, np.ndarray]) -> Values:
     """``model.head`` and ``model.embedding`` (hidden, vocab), ``model.positions`` (hidden, positions), norms (hidden) along y,
     and ``model.head_bias`` (1, vocab) along x."""
     config, cutter = mapping.config, TileCutter(mapping, "model")
-    hidden, vocab = mapping.index_y(config.hidden), mapping.index_x(config.vocab)
-    tiles = {"model.head": TileCutter(mapping, "lm_head").matrix([outer["head"]], hidden, [vocab])}
+    hidden, turned = mapping.index_y(config.hidden), bool(config.embedding_size)
+    width = mapping.index_x(config.embedding_size) if turned else hidden
+    vocab = mapping.index_y(config.vocab) if turned else mapping.index_x(config.vocab)
+    tiles = {"model.head": TileCutter(mapping, "lm_head").matrix([outer["head"]], width, [vocab], transposed=turned)}
+    if turned:
+        tiles["model.project_in"] = cutter.matrix([outer["project_in"]], width, [hidden], transposed=True)
+        tiles["model.project_out"] = cutter.matrix([outer["project_out"]], hidden, [width])
     if config.final_norm:
         tiles |= norm_tiles(TileCutter(mapping, "model.norm"), config.final_norm, outer, "norm", "model.norm")
     if config.embedding_norm:
@@ -48,9 +57,11 @@ def outer_tiles(mapping: Grid, outer: dict[str, np.ndarray]) -> Values:
         positions = np.where(positions < len(outer["positions"]), positions, -1)  # OPT counts two rows that none reads
         tiles["model.positions"] = cutter.matrix([outer["positions"].T], hidden, [positions])
     if config.head_bias:
-        tiles["model.head_bias"] = cutter.along_x([outer["head_bias"]], [vocab])[:, :, None]
+        tiles["model.head_bias"] = (cutter.along_y(outer["head_bias"], vocab) if turned else
+                                    cutter.along_x([outer["head_bias"]], [vocab]))[:, :, None]
     tiles["model.embedding"] = (tiles["model.head"] if config.tied_embeddings else
-                                TileCutter(mapping, "embed_tokens").matrix([outer["embedding"].T], hidden, [vocab]))
+                                TileCutter(mapping, "embed_tokens").matrix([outer["embedding"].T], width, [vocab],
+                                                                           transposed=turned))
     return tiles | outer_tables(mapping)
 
 
@@ -63,41 +74,51 @@ def outer_tables(mapping: Grid) -> Values:
 def embedding_steps(mapping: Grid, tokens: list[int], start: int = 0) -> Steps:
     """Fetch one embedding per token, and one per position from ``start`` on where they are learned: the column that keeps it
     sends its pieces along the rows. Leaves ``x``."""
-    config = mapping.config
-    steps = _fetch(mapping, "model.embedding", "embedded", tokens, mapping.vocab, "x")
+    config, (width, vocab) = mapping.config, embedding_places(mapping)
+    steps = _fetch(mapping, "model.embedding", "embedded", tokens, width, vocab, "x", "y" if config.embedding_size else "x")
     if config.embedding_scale != 1.0:
-        scale = Local("scale", mapping.hidden, len(tokens), factor=config.embedding_scale)
+        scale = Local("scale", width, len(tokens), factor=config.embedding_scale)
         steps.append(LayerStep("embedding", "scale", scale, ("x",), "x"))
+    if config.embedding_size:
+        work, reduce = Gemm(len(tokens), width, mapping.hidden), all_reduce(mapping, len(tokens) * mapping.hidden, "x")
+        steps += [LayerStep("embedding", "project_in", work, ("x", "model.project_in"), "x"),
+                  LayerStep("embedding", "project_reduce", reduce, ("x",), "x")]
     if config.learned_positions:
         positions = list(range(start, start + len(tokens)))
         known = min(config.learned_positions, config.max_context)
         if start + len(tokens) > known:
             raise InputError(f"{start + len(tokens)} tokens are more than the {known} positions that {config.name} has "
                              "learned; use a shorter prompt or ask for fewer tokens")
-        work = Local("add", mapping.hidden, len(tokens), form=mapping.form)
-        steps += [*_fetch(mapping, "model.positions", "placed", positions, positions_per_column(mapping), "placed"),
-                  LayerStep("embedding", "positions", work, ("x", "placed"), "x")]
+        add, per_column = Local("add", mapping.hidden, len(tokens), form=mapping.form), positions_per_column(mapping)
+        steps += [*_fetch(mapping, "model.positions", "placed", positions, mapping.hidden, per_column, "placed", "x"),
+                  LayerStep("embedding", "positions", add, ("x", "placed"), "x")]
     if config.embedding_norm:
         steps += norm_steps(mapping, config.embedding_norm, "embedding", len(tokens), "model.embedding_norm", "x", "x")
     return steps
 
 
-def _fetch(mapping: Grid, table: str, name: str, rows: list[int], per_column: int, output: str) -> Steps:
-    """``output`` (rows, hidden): so many rows of a table whose columns lie along x."""
+def _fetch(mapping: Grid, table: str, name: str, rows: list[int], width: int, per_line: int, output: str,
+           axis: Literal["x", "y"]) -> Steps:
+    """``output`` (rows, width): so many rows of a table that lie along ``axis``, ``per_line`` on a PE."""
     names = [f"{name}_{index}" for index in range(len(rows))]
-    fetch = [LayerStep("embedding", "embed", Broadcast(mapping.hidden, "x", root=row // per_column), (part,), part)
+    fetch = [LayerStep("embedding", "embed", Broadcast(width, axis, root=row // per_line), (part,), part)
              for part, row in zip(names, rows, strict=True)]
-    return [pick(table, names, 1, [row % per_column for row in rows]), *fetch, stack(names, output, 0)]
+    return [pick(table, names, 1, [row % per_line for row in rows]), *fetch, stack(names, output, 0)]
 
 
 def head_steps(mapping: Grid) -> Steps:
-    """Final norm and LM head of the last token of ``x``. Leaves ``logits`` (1, vocab) along x."""
-    config, vocab = mapping.config, mapping.vocab
+    """Final norm and LM head of the last token of ``x``. Leaves ``logits`` (1, vocab) along x, or along y where a projection
+    stands in front of the head."""
+    config, (width, vocab) = mapping.config, embedding_places(mapping)
     norm = config.final_norm
     normed = norm_steps(mapping, norm, "head", 1, "model.norm") if norm else [reshape("x", 1, mapping.hidden, output="h")]
-    steps = [last("x", "x", 0), *normed,
-             LayerStep("head", "logits", Gemm(1, mapping.hidden, vocab), ("h", "model.head"), "logits"),
-             LayerStep("head", "logits_reduce", all_reduce(mapping, vocab, "y"), ("logits",), "logits")]
+    steps = [last("x", "x", 0), *normed]
+    if config.embedding_size:
+        steps += [LayerStep("head", "project_out", Gemm(1, mapping.hidden, width), ("h", "model.project_out"), "h"),
+                  LayerStep("head", "project_reduce", all_reduce(mapping, width, "y"), ("h",), "h")]
+    reduce = all_reduce(mapping, vocab, "x" if config.embedding_size else "y")
+    steps += [LayerStep("head", "logits", Gemm(1, width, vocab), ("h", "model.head"), "logits"),
+              LayerStep("head", "logits_reduce", reduce, ("logits",), "logits")]
     if config.head_bias:
         steps += add_bias(mapping, "head", "head_bias", 1, vocab, "logits", "model")
     if config.logits_scale != 1.0:

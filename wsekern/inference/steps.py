@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.number_formats import widen
 from wsekern.ops import FlowEngine, Operation
 from wsekern.ops.repeated import Repeated, common
 
@@ -69,6 +70,7 @@ class View:
     outputs: tuple[str, ...]
     axis: int = 0
     sizes: tuple[int, ...] = ()
+    factor: float = 1.0
 
     @property
     def name(self) -> str:
@@ -172,6 +174,12 @@ def keep(x: str, places: Sequence[str]) -> View:
     return View("keep", (x, *places), (x,))
 
 
+def near(x: str, scores: str, largest: str, output: str, factor: float) -> View:
+    """``output``: ``x`` (rows, n), scores that are left, with minus infinity for those further below ``largest`` (rows,) than
+    ``factor`` times the larger of it and of the score without sign. The steps that follow take the time."""
+    return View("near", (x, scores, largest), (output,), factor=factor)
+
+
 def timed_only(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> View:
     """What the steps behind it need and nothing computes yet: a list with it has a time but no values."""
     return View(kind, tuple(inputs), tuple(outputs))
@@ -259,6 +267,13 @@ def _keep(view: View, x: np.ndarray, *places: np.ndarray) -> list[np.ndarray]:
     return [np.where(kept.reshape(*kept.shape, *(1,) * (x.ndim - 4)), x, _minus_infinity(x.dtype))]
 
 
+def _near(view: View, x: np.ndarray, scores: np.ndarray, largest: np.ndarray) -> list[np.ndarray]:
+    precision = "bf16" if x.dtype == np.uint16 else "fp32"
+    left, sizes, best = (widen(values, precision) for values in (x, scores, largest.reshape(*x.shape[:-1], 1)))
+    there = best - left <= np.float32(view.factor) * np.maximum(np.abs(sizes), best)
+    return [np.where(there, x, _minus_infinity(x.dtype))]
+
+
 def _minus_infinity(type: np.dtype) -> np.generic:
     """In the type that stores tiles; 16 whole bits are those of a bf16 number."""
     return np.uint16(0xFF80) if type == np.uint16 else type.type(-np.inf)
@@ -267,6 +282,7 @@ def _minus_infinity(type: np.dtype) -> np.generic:
 VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
     "split": _split, "join": _join, "pick": _pick, "stack": _stack, "reshape": _reshape, "swap": _swap, "repeat": _repeat,
     "first": _first, "window": _window, "last": _last, "append": _append, "take": _take, "find": _find, "keep": _keep,
+    "near": _near,
 }
 """Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
 
@@ -274,7 +290,7 @@ TIMED_ONLY = {"recurrence": "the values of its recurrent layers"}
 """What a list may name but nothing computes yet -> what it would give."""
 
 _OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "window", "last", "take", "find",
-                 "keep"}
+                 "keep", "near"}
 """Views that do the same on every PE, and so once for PEs that hold the same."""
 
 
@@ -324,7 +340,7 @@ def _describe(step: LayerStep | View) -> tuple[str, str, str, str]:
     names = f"{', '.join(step.inputs)} -> {', '.join(step.outputs)}".strip()
     if isinstance(step, LayerStep):
         return step.part, step.name, names.removesuffix("->").strip(), str(step.operation)
-    if step.kind in ("append", "find", "keep", *TIMED_ONLY):
+    if step.kind in ("append", "find", "keep", "near", *TIMED_ONLY):
         return "", step.kind, names, ""
     sizes = [str(size) for size in step.sizes]
     return "", step.kind, names, "x".join(sizes) if step.kind == "reshape" else " ".join(["axis", str(step.axis), *sizes])

@@ -129,10 +129,11 @@ class WaferModel:
         return values
 
     def _logits(self, values: Values) -> np.ndarray:
-        """Logits (vocab,) of the last token of ``x``, read from the first row of PEs by the host."""
+        """Logits (vocab,) of the last token of ``x``, read from a line of PEs by the host."""
         values |= self._model
         logits = self._execute(self._head, values)["logits"].full()
-        return widen(logits[0, :, 0].reshape(-1)[:self.config.vocab], self.mapping.precision)
+        line = logits[:, 0, 0] if self.config.embedding_size else logits[0, :, 0]
+        return widen(line.reshape(-1)[:self.config.vocab], self.mapping.precision)
 
     def _positions(self, tokens: int) -> Values:
         """Positions (tokens,) of a chunk."""

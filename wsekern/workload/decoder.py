@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 Activation = Literal["silu", "gelu", "gelu_tanh", "quick_gelu", "relu", "relu2", "xielu", "clamped_silu"]
 """Of feed-forward parts: GELU by the error function, by tanh (``gelu_new``, ``gelu_pytorch_tanh``), or as x sigmoid(1.702 x);
-ReLU squared; ``clamped_silu`` is that of gpt-oss, both halves limited and the plain one plus 1."""
+ReLU squared; xIELU (arXiv 2411.13010) has numbers that are learned; ``clamped_silu`` is that of gpt-oss, both halves limited
+and the plain one plus 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +31,15 @@ class Norm:
 class Rotary:
     """Rotary embedding of the first ``size`` features of a head; ``scaling``: the items of a ``rope_parameters`` table.
 
-    ``neighbors``: feature 2 d turns with 2 d + 1 (GPT-J, Cohere, GLM, DeepSeek) instead of d with d + size / 2. ``context`` is
-    ``max_position_embeddings``, which some kinds of scaling start from.
+    ``neighbors``: feature 2 d turns with 2 d + 1 (GPT-J, Cohere, GLM, DeepSeek) instead of d with d + size / 2. ``backwards``:
+    by the negative angle (NanoChat). ``context`` is ``max_position_embeddings``, which some kinds of scaling start from.
     """
 
     size: int
     theta: float = 10_000.0
     scaling: tuple[tuple[str, Any], ...] = ()
     neighbors: bool = False
+    backwards: bool = False
     context: int = 0
 
 
@@ -71,12 +73,12 @@ class Attention:
     """Grouped-query attention.
 
     ``window``: tokens, itself included, that a token looks back over (0: all); ``chunk``: it sees those of its own chunk only.
-    ``biases``: which of q, k, v, o have one. ``norm``: of queries and keys, of each head or (``norm_whole``) of all heads
-    together, before the rotation unless ``norm_late``. ``scale``: of scores, 0 for 1 / sqrt(head_dim). ``gate``: outputs are
-    multiplied by the sigmoid of a projection as wide as the queries. ``cache_of``: the layer (its distance back) whose keys and
-    values are read; 0: its own. ``temperature``: (strength, positions): queries of far positions grow with the logarithm of
-    their position, in layers without rotary embedding (Llama 4) or in all (Ministral 3). ``clip``: queries, keys and values are
-    limited to it.
+    ``biases``: which of q, k, v, o have one. ``norm``: of queries and keys, of each head (``norm_apart``: with gains of its
+    own) or (``norm_whole``) of all heads together, before the rotation unless ``norm_late``. ``scale``: of scores, 0 for 1 /
+    sqrt(head_dim). ``gate``: outputs are multiplied by the sigmoid of a projection as wide as the queries. ``cache_of``: the
+    layer (its distance back) whose keys and values are read; 0: its own. ``alibi``: what ALiBi's slopes are multiplied by, 0:
+    there is none. ``temperature``: (strength, positions, first): queries of far positions grow with the logarithm of their
+    position, counted from ``first`` on: 1 (Llama 4) or 0 (Ministral 3). ``clip``: queries, keys and values are limited to it.
     ``q_rank``: queries are compressed to it first; ``o_rank``: so is the output, each of ``o_groups`` by itself.
     ``compression``: beyond the window, keys and values of that many tokens become one (DeepSeek-V4); 1: none.
     """
@@ -92,15 +94,16 @@ class Attention:
     norm: Norm | None = None
     norm_whole: bool = False
     norm_late: bool = False
+    norm_apart: bool = False
     value_norm: Norm | None = None
     scale: float = 0.0
     softcap: float = 0.0
     sinks: bool = False
     gate: bool = False
-    alibi: bool = False
+    alibi: float = 0.0
     values_are_keys: bool = False
     cache_of: int = 0
-    temperature: tuple[float, int] | None = None
+    temperature: tuple[float, int, int] | None = None
     clip: float = 0.0
     q_rank: int = 0
     o_rank: int = 0
@@ -266,9 +269,10 @@ class FeedForward:
 class Mixture:
     """A mixture of ``experts``, of which each token takes ``chosen``; all tokens take ``shared``, and ``dense`` runs beside.
 
-    ``scores``: ``softmax`` over all experts, ``softmax_chosen`` over those chosen, or ``sigmoid``. The shares of the chosen
-    ones are divided by their sum (``normalized``) and multiplied by ``scale``. ``correction``: a bias that takes part in
-    choosing only.
+    ``scores``: ``softmax`` over all experts, ``softmax_chosen`` over those chosen, or ``sigmoid``; ``sparse_mixer`` (Phi-MoE):
+    the share of each chosen one is the softmax over those left that are within ``nearness`` of it, as a part of the larger of
+    its score and theirs without sign. The shares are divided by their sum (``normalized``) and multiplied by ``scale``.
+    ``correction``: a bias that takes part in choosing only.
     Experts in ``groups``: only the ``groups_chosen`` best groups are looked at, judged by their best (``group_best``) experts.
     ``latent``: experts work on a projection of the residual stream of that width. ``shared_gate``: the shared expert's output
     is multiplied by the sigmoid of a score. ``early``: shares multiply the inputs of experts, not their outputs (Llama 4).
@@ -280,8 +284,9 @@ class Mixture:
     shared: FeedForward | None = None
     dense: FeedForward | None = None
     shared_gate: bool = False
-    scores: Literal["softmax", "softmax_chosen", "sigmoid", "sqrt_softplus"] = "softmax"
+    scores: Literal["softmax", "softmax_chosen", "sigmoid", "sqrt_softplus", "sparse_mixer"] = "softmax"
     normalized: bool = False
+    nearness: float = 0.0
     scale: float = 1.0
     correction: bool = False
     groups: int = 1
@@ -312,11 +317,11 @@ Mixer = Attention | LatentAttention | Recurrent
 class Block:
     """One layer: ``x`` + mixer(norm(x)), then ``x`` + feed(norm(x)); either part may be missing.
 
-    Norms stand before a part, behind it (before its sum with ``x``), or both. ``parallel``: both parts read the ``x`` of the
-    start; without a norm of its own the feed-forward part shares the mixer's. ``beside``: a second mixer whose output is added
-    to the first one's (Falcon-H1). ``residual`` multiplies what is added to ``x`` (Granite). ``extra``: weights of the rest.
-    ``repeats``: its matrices are those of an earlier block (Zamba 2). ``multipliers``: what else is scaled, by the names of
-    ``config.json`` (Falcon-H1).
+    Norms stand before a part, behind it (before its sum with ``x``; ``behind_sum``: behind that), or both. ``parallel``: both
+    parts read the ``x`` of the start; without a norm of its own the feed-forward part shares the mixer's. ``beside``: a second
+    mixer whose output is added to the first one's (Falcon-H1). ``residual`` multiplies what is added to ``x`` (Granite).
+    ``extra``: weights of the rest. ``repeats``: its matrices are those of an earlier block (Zamba 2). ``multipliers``: what
+    else is scaled, by the names of ``config.json`` (Falcon-H1).
     """
 
     mixer: Mixer | None = None
@@ -326,11 +331,13 @@ class Block:
     after_mixer: Norm | None = None
     before_feed: Norm | None = None
     after_feed: Norm | None = None
+    behind_sum: bool = False
     parallel: bool = False
     residual: float = 1.0
     extra: int = 0
     repeats: bool = False
     multipliers: tuple[tuple[str, Any], ...] = ()
+    scaled: bool = False  # behind it ``x`` is multiplied by a number that is learned (Gemma 4)
 
     @property
     def mixers(self) -> tuple[Mixer, ...]:

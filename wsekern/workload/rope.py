@@ -128,7 +128,9 @@ def _longrope(frequency: Frequencies, scaling: _Scaling, rotary: Rotary) -> tupl
     factor = scaling.number("factor", rotary.context / context if rotary.context else 1.0)
     kept = math.sqrt(1 + math.log(factor) / math.log(context)) if factor > 1 and context > 1 else 1.0
     short, long = (scaling.numbers(key, len(frequency)) for key in ("short_factor", "long_factor"))
-    return frequency / (long if scaling.length > context else short), scaling.number("attention_factor", kept)
+    far = scaling.length > context
+    stated = "long_mscale" if far else "short_mscale"  # of Phi-MoE
+    return frequency / (long if far else short), scaling.number(stated, scaling.number("attention_factor", kept))
 
 
 _KINDS: dict[str, Callable[[Frequencies, _Scaling, Rotary], tuple[Frequencies, float]]] = {
@@ -142,4 +144,5 @@ def rotation(rotary: Rotary, positions: np.ndarray) -> tuple[np.ndarray, np.ndar
     frequency, factor = frequencies(rotary, length=int(positions.max(initial=-1)) + 1)
     # Angles are rounded to float32 as Hugging Face does, so that both agree at every position.
     angle = positions.astype(np.float32)[:, None] * frequency.astype(np.float32)
-    return np.cos(angle, dtype=np.float32) * np.float32(factor), np.sin(angle, dtype=np.float32) * np.float32(factor)
+    cos, sin = np.cos(angle, dtype=np.float32) * np.float32(factor), np.sin(angle, dtype=np.float32) * np.float32(factor)
+    return cos, -sin if rotary.backwards else sin

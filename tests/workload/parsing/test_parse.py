@@ -86,7 +86,7 @@ def test_windows(model_type, keys, expected):
 def test_bundled_llama_4_looks_at_chunks():
     assert sorted(reaches(load_config("llama4-scout"))) == [0] * 12 + [8192] * 36
     mixers = [block.mixer for block in load_config("llama4-scout").blocks[2:4]]
-    assert [mixer.rotary is None for mixer in mixers] == [False, True] and mixers[1].temperature == (0.1, 8192)
+    assert [mixer.rotary is None for mixer in mixers] == [False, True] and mixers[1].temperature == (0.1, 8192, 1)
 
 
 @pytest.mark.parametrize(("model_type", "keys", "rotated"), [

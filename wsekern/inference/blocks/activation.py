@@ -1,9 +1,10 @@
 """Activations of feed-forward parts, as steps of local work."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from wsekern.inference.grid import Grid
-from wsekern.inference.steps import LayerStep, Steps, split
+from wsekern.inference.steps import LayerStep, Steps, repeat, split
 from wsekern.ops import Local
 from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import FeedForward
@@ -18,6 +19,25 @@ def missing_activation(feed: FeedForward) -> str:
     """The activation, where it has no steps; else empty."""
     there = feed.gated if feed.activation == "clamped_silu" else feed.activation in FUNCTIONS
     return "" if there else feed.activation
+
+
+XIELU = ("xielu_positive", "xielu_negative", "xielu_beta")
+"""Tiles (1, n) of a part whose activation is xIELU: its three numbers at every place."""
+
+
+def xielu_steps(mapping: Grid, rows: int, n: int, x: str, output: str, tiles: Sequence[str]) -> Steps:
+    """``output`` (rows, n) of ``x``: beta x, plus alpha x^2 above zero and another alpha (e^x - 1 - x) below; ``tiles``: names
+    of :data:`XIELU`."""
+    positive, negative, beta = "positive", "negative", "beta"
+    steps: Steps = [repeat(tile, name, 0, rows) for tile, name in zip(tiles, (positive, negative, beta), strict=True)]
+
+    def work(kind: str, result: str, *inputs: str) -> LayerStep:
+        return _step(f"xielu_{kind}", Local(kind, n, rows, form=mapping.form), inputs, result)
+
+    return [*steps, work("relu", "above", x), work("sub", "below", x, "above"), work("exp", output, "below"),
+            work("sub", output, output, "below"), work("mul", output, output, negative), work("sub", output, output, negative),
+            work("mul", x, x, beta), work("add", output, output, x), work("mul", "above", "above", "above"),
+            work("mul", "above", "above", positive), work("add", output, output, "above")]
 
 
 def activation_room(mapping: Grid, feed: FeedForward, elements: int) -> int:

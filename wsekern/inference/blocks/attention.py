@@ -32,6 +32,8 @@ class AttentionOnGrid(HeadsOnGrid):
         found = {"an indexer": part.indexer, "keys and values of another layer": part.cache_of,
                  "compressed queries beside whole keys": part.q_rank, "a compressed output projection": part.o_rank,
                  "keys and values of several tokens in one": part.compression != 1}
+        if part.norm and part.norm_apart and part.norm.bias:
+            return "biases of norms of each head"
         return next((name for name, there in found.items() if there), "")
 
     def assumptions(self) -> list[str]:
@@ -94,7 +96,11 @@ class AttentionOnGrid(HeadsOnGrid):
                 continue
             index, size = wholes[name] if part.norm_whole and name != "v" else heads[name]
             ones, factor = np.ones(size, np.float32), scale if name == "q" else np.float32(1)
-            tiles[f"{name}_norm"] = cutter.along_x([(w[f"{name}_norm"] if norm.gain else ones) * factor], [index])
+            gain = (w[f"{name}_norm"] if norm.gain else ones) * factor
+            if part.norm_apart and name != "v":
+                tiles[f"{name}_gains"] = cutter.along_x([gain.reshape(-1)], [wholes[name][0]])[:, :, None]
+                gain = ones
+            tiles[f"{name}_norm"] = cutter.along_x([gain], [index])
             if norm.bias:
                 tiles[f"{name}_norm_bias"] = cutter.along_x([w[f"{name}_norm_bias"] * factor], [index])[:, :, None]
             if norm.kind == "layer":
@@ -113,8 +119,8 @@ class AttentionOnGrid(HeadsOnGrid):
                 columns = narrow(columns.astype(np.float32), m.precision, "rope")
                 tables[name] = np.broadcast_to(columns, (m.height, *columns.shape))
         if part.temperature:
-            strength, reach = part.temperature
-            passed = np.floor((positions + (0 if part.rotary else 1)) / reach)  # Llama 4 counts from 1, Ministral 3 from 0
+            strength, reach, first = part.temperature
+            passed = np.floor((positions + first) / reach)
             factors = narrow((1 + strength * np.log1p(passed)).astype(np.float32), m.precision, "temperature")
             tables["table.temperature"] = np.broadcast_to(factors[:, None], (m.height, m.width, tokens, 1))
         if part.sinks:
@@ -138,7 +144,8 @@ class AttentionOnGrid(HeadsOnGrid):
             seen &= position // part.chunk == now // part.chunk
         mask = np.where(seen, np.float32(0), _lowest(m.precision))
         if part.alibi:
-            slopes = np.append(alibi_slopes(part.heads), np.float32(0))[self.query_head_index]  # (width, heads, group)
+            slopes = np.float32(part.alibi) * np.append(alibi_slopes(part.heads), np.float32(0))
+            slopes = slopes[self.query_head_index]  # (width, heads, group)
             distance = (position - now).astype(np.float32)[:, None, None, :, None]
             bias = np.where(seen[:, None, None, :, None], slopes[:, :, None, :, None] * distance, mask[:, None, None, :, None])
             mask = bias.reshape(m.height, m.width, -1, seen_slots)
@@ -197,7 +204,12 @@ class AttentionOnGrid(HeadsOnGrid):
         work = NormRows(self.mapping, norm, "attention", rows, n, sizes.get(x, part.head_dim), self.named(f"{x}_norm"),
                         self.named(f"{x}_norm_bias"), self.named(f"{x}_places"), axis="x",
                         segment=0 if whole else self.segment, name=f"{x}_norm")
-        return [reshape(x, rows, n), *work.steps(x, x, f"{x}_squares"), reshape(x, tokens, heads, features)]
+        steps = [reshape(x, rows, n), *work.steps(x, x, f"{x}_squares")]
+        if part.norm_apart and x != "v":
+            gains = Local("mul", heads * features, tokens, form=self.mapping.form)
+            steps += [reshape(x, tokens, heads * features), repeat(self.named(f"{x}_gains"), "gains", 0, tokens),
+                      _step(f"{x}_gains", gains, (x, "gains"), x)]
+        return [*steps, reshape(x, tokens, heads, features)]
 
     def _append(self, tokens: int) -> Steps:
         """Keep keys and values of the tokens, each on its row."""

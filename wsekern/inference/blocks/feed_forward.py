@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from wsekern.inference.blocks.activation import activation_room, activation_steps, missing_activation
+import numpy as np
+
+from wsekern.inference.activation_numbers import xielu_numbers
+from wsekern.inference.blocks.activation import XIELU, activation_room, activation_steps, missing_activation, xielu_steps
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.steps import LayerStep, Steps, Values
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import Gemm
+from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import FeedForward
 
 _step = partial(LayerStep, "ffn")
@@ -27,8 +31,13 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
 
     def missing(self) -> str:
         """An activation without steps."""
-        missing = missing_activation(self.part)
+        missing = "" if self._learned else missing_activation(self.part)
         return f"the activation {missing}" if missing else ""
+
+    @property
+    def _learned(self) -> bool:
+        """Whether its activation has numbers of its own."""
+        return self.part.activation == "xielu" and not self.part.gated
 
     @property
     def _inner(self) -> int:
@@ -38,16 +47,18 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
     @property
     def weights(self) -> int:
         """Elements of the matrices and biases."""
-        hidden = self.mapping.hidden
-        return hidden * (self._inner + self.width) + (hidden + self._inner if self.part.bias else 0)
+        hidden, learned = self.mapping.hidden, len(XIELU) * self.width if self._learned else 0
+        return hidden * (self._inner + self.width) + (hidden + self._inner if self.part.bias else 0) + learned
 
     @property
     def buffers(self) -> int:
         """The inner vectors, and what the activation makes of them."""
-        return self._inner + self.width
+        return self._inner + (3 if self._learned else 1) * self.width
 
     def room(self) -> int:
         """Bytes of the activation."""
+        if self._learned:
+            return room_bytes("exp", self.mapping.form, self.mapping.precision, self.mapping.chunk * self.width)
         return activation_room(self.mapping, self.part, self.mapping.chunk * self.width)
 
     def steps(self, tokens: int, slots: int) -> Steps:
@@ -57,14 +68,20 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
             _step("gate_up", Gemm(tokens, m.hidden, inner), ("h", self.named("gate_up")), "gate_up"),
             _step("gate_up_reduce", all_reduce(m, tokens * inner, "y"), ("gate_up",), "gate_up"),
             *(add_bias(m, "ffn", f"{self.prefix}gate_up_bias", tokens, inner, "gate_up") if bias else []),
-            *activation_steps(m, self.part, tokens, width, "gate_up", "active"),
+            *self._activation(tokens),
             _step("down", Gemm(tokens, width, m.hidden), ("active", self.named("down")), "out"),
             _step("down_reduce", all_reduce(m, tokens * m.hidden, "x"), ("out",), "out"),
             *(add_bias(m, "ffn", f"{self.prefix}down_bias", tokens, m.hidden, "out") if bias else [])]
 
+    def _activation(self, tokens: int) -> Steps:
+        if self._learned:
+            return xielu_steps(self.mapping, tokens, self.width, "gate_up", "active", [self.named(name) for name in XIELU])
+        return activation_steps(self.mapping, self.part, tokens, self.width, "gate_up", "active")
+
     def tiles(self, weights: BlockWeights, where: str) -> Values:
         """``weights.gate_up`` (hidden, inner), the gate first where there is one, goes from y to x and ``weights.down`` (width,
-        hidden) back; ``weights.gate_up_bias`` (1, inner) lies along x, ``weights.down_bias`` (1, hidden) along y."""
+        hidden) back; ``weights.gate_up_bias`` (1, inner) and :data:`XIELU` lie along x, ``weights.down_bias`` (1, hidden)
+        along y."""
         m, cutter, w = self.mapping, TileCutter(self.mapping, where), self.own(weights)
         hidden, width = m.index_y(m.config.hidden), m.index_x(self.part.width)
         inner = ("gate", "up") if self.part.gated else ("up",)
@@ -73,4 +90,7 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
         if self.part.bias:
             tiles["gate_up_bias"] = cutter.along_x([w[f"{name}_bias"] for name in inner], [width] * len(inner))[:, :, None]
             tiles["down_bias"] = cutter.along_y(w["down_bias"], hidden)[:, :, None]
+        if self._learned:
+            numbers = (np.full(self.part.width, number, np.float32) for number in xielu_numbers(w)[:len(XIELU)])
+            tiles |= {name: cutter.along_x([number], [width])[:, :, None] for name, number in zip(XIELU, numbers, strict=True)}
         return {self.named(name): tile for name, tile in tiles.items()}

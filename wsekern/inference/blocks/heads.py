@@ -165,6 +165,7 @@ class HeadsOnGrid(PartOnGrid[Attention]):
         if part.norm:
             each = 1 + part.norm.bias + (part.norm.kind == "layer")
             found += each * (self.q + self.kv if part.norm_whole else 2 * self.features)
+            found += self.q + self.kv if part.norm_apart else 0
         found += self.value_features if part.value_norm else 0
         return found + (self.heads_per_column * self.group if part.sinks else 0)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.grid import Grid
-from wsekern.inference.steps import LayerStep, Steps, Values, find, keep, repeat, reshape, stack, take
+from wsekern.inference.steps import LayerStep, Steps, Values, find, keep, near, repeat, reshape, stack, take
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import Gemm, Local
 from wsekern.workload.decoder import Mixture
@@ -25,6 +25,9 @@ def routing_steps(mapping: Grid, part: Mixture, tokens: int) -> Steps:
     if part.groups > 1:
         steps += _best_groups(part, tokens)
     names = [f"chosen_{round}" for round in range(part.chosen)]
+    if part.scores == "sparse_mixer":
+        steps += _sparse_mixer(mapping, part, tokens, names)
+        return [*steps, stack(names, "chosen", 1), reshape("chosen", tokens * part.chosen)]
     steps += [*_rounds("judged", part.experts, tokens, names, "best"), stack(names, "chosen", 1),
               stack([f"best_{round}" for round in range(part.chosen)], "best", 1)]
     return [*steps, *_shares(mapping, part, tokens), reshape("chosen", tokens * part.chosen)]
@@ -99,6 +102,23 @@ def _rounds(x: str, n: int, rows: int, names: list[str], largest: str) -> Steps:
                   find(x, f"{largest}_{round}", name),
                   *(_step("find", Local(kind, n, rows)) for kind in ("sub", "fma", "rowmax"))]
     return steps
+
+
+def _sparse_mixer(mapping: Grid, part: Mixture, tokens: int, names: list[str]) -> Steps:
+    """``names`` (rows,), the experts chosen, and ``shares``: of each the softmax over the scores left that are near it."""
+    steps: Steps = []
+    for name in names:
+        best = f"share_{name}"
+        passes = [_step("near", Local(kind, part.experts, tokens)) for kind in ("sub", "sub", "fma", "mov")]
+        steps += [_step("choose", Local("rowmax", part.experts, tokens), ("judged",), best),
+                  near("judged", "all_scores", best, "near", part.nearness), *passes, find("judged", best, name),
+                  *(_step("find", Local(kind, part.experts, tokens)) for kind in ("sub", "fma", "rowmax")),
+                  reshape(best, tokens, 1), *softmax_steps(mapping, best, 1, tokens, ("near", part.experts)),
+                  reshape(best, tokens)]
+    shares = [stack([f"share_{name}" for name in names], "shares", 1)]
+    if part.scale != 1.0:
+        shares.append(_step("weights_scale", Local("scale", part.chosen, tokens, factor=part.scale), ("shares",), "shares"))
+    return [*steps, *shares]
 
 
 def _best_groups(part: Mixture, tokens: int) -> Steps:

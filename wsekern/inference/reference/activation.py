@@ -20,6 +20,12 @@ def activated(part: FeedForward, gate: np.ndarray | None, up: np.ndarray, functi
     return made if gate is None else made * up
 
 
+def xielu(x: np.ndarray, positive: float, negative: float, beta: float, eps: float) -> np.ndarray:
+    """beta x, plus ``positive`` x^2 above zero and ``negative`` (e^x - 1 - x) below (arXiv 2411.13010)."""
+    below = np.expm1(np.minimum(x, np.float32(eps))) - x
+    return np.float32(beta) * x + np.where(x > 0, np.float32(positive) * x * x, np.float32(negative) * below)
+
+
 def _of(activation: str, x: np.ndarray, functions: Activations) -> np.ndarray:
     if activation == "silu":
         return functions.silu(x)

@@ -43,6 +43,8 @@ class ReferenceAttention(ReferencePart):
         def turned(x: np.ndarray, name: str, heads: int, norm: Norm | None, rotary: Rotary | None) -> np.ndarray:
             gain, bias = (weights.get(f"{self.prefix}{name}_norm{end}") for end in ("", "_bias"))
             whole = p.norm_whole and name != "v"
+            if p.norm_apart and name != "v":
+                gain, bias = (None if vector is None else vector.reshape(heads, 1, -1) for vector in (gain, bias))
             if norm and whole and not p.norm_late:
                 x = normalize(x, norm, gain, bias)
             x = x.reshape(len(x), heads, -1).transpose(1, 0, 2)
@@ -57,8 +59,8 @@ class ReferenceAttention(ReferencePart):
 
         q = turned(q, "q", p.heads, p.norm, p.rotary)
         if p.temperature:
-            strength, reach = p.temperature
-            passed = np.floor((positions + (0 if p.rotary else 1)) / reach)
+            strength, reach, first = p.temperature
+            passed = np.floor((positions + first) / reach)
             q = q * (1 + strength * np.log1p(passed)).astype(np.float32)[:, None]
         return q, turned(k, "k", p.kv_heads, p.norm, p.rotary), turned(v, "v", p.kv_heads, p.value_norm, None)
 
@@ -72,7 +74,8 @@ class ReferenceAttention(ReferencePart):
             scores = np.float32(p.softcap) * np.tanh(scores / np.float32(p.softcap))
         there, now = np.arange(self.keys.shape[1])[None, :], positions[:, None]
         if p.alibi:
-            scores = scores + slopes(p.heads).reshape(*scores.shape[:2], 1, 1) * (there - now).astype(np.float32)
+            falling = np.float32(p.alibi) * slopes(p.heads).reshape(*scores.shape[:2], 1, 1)
+            scores = scores + falling * (there - now).astype(np.float32)
         seen = there <= now
         if p.window:
             seen &= there > now - p.window

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from wsekern.inference.reference.activation import activated
+from wsekern.inference.activation_numbers import xielu_numbers
+from wsekern.inference.reference.activation import activated, xielu
 from wsekern.inference.reference.part import BlockWeights, ReferencePart
 from wsekern.workload.decoder import FeedForward
 
@@ -14,5 +15,8 @@ class ReferenceFeedForward(ReferencePart):
 
     def forward(self, h: np.ndarray, weights: BlockWeights, start: int) -> np.ndarray:
         """The gate's activation times the other projection, projected back."""
-        gate = self.linear(h, weights, "gate") if self.part.gated else None
-        return self.linear(activated(self.part, gate, self.linear(h, weights, "up"), self.functions), weights, "down")
+        gate, up = self.linear(h, weights, "gate") if self.part.gated else None, self.linear(h, weights, "up")
+        if self.part.activation == "xielu" and gate is None:
+            numbers = xielu_numbers({name.removeprefix(self.prefix): values for name, values in weights.items()})
+            return self.linear(xielu(up, *numbers), weights, "down")
+        return self.linear(activated(self.part, gate, up, self.functions), weights, "down")

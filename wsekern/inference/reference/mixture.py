@@ -52,7 +52,9 @@ def choose_experts(part: Mixture, weights: BlockWeights, x: np.ndarray,
     judged = scores + weights["correction"] if part.correction else scores
     chosen = _largest(_of_best_groups(part, judged), part.chosen)
     shares = np.take_along_axis(scores, chosen, axis=1)
-    if part.scores == "softmax_chosen":
+    if part.scores == "sparse_mixer":
+        shares = _sparse_mixer(scores, chosen, part.nearness, functions)
+    elif part.scores == "softmax_chosen":
         shares = _softmax(shares, functions)
     elif part.normalized:
         shares = shares / shares.sum(axis=1, keepdims=True)
@@ -61,11 +63,22 @@ def choose_experts(part: Mixture, weights: BlockWeights, x: np.ndarray,
 
 def _scores(part: Mixture, logits: np.ndarray, functions: Activations) -> np.ndarray:
     """Scores (tokens, experts) of ``logits``, by which experts are chosen and shares are given."""
-    if part.scores == "softmax_chosen":
+    if part.scores in ("softmax_chosen", "sparse_mixer"):
         return logits
     if part.scores == "softmax":
         return _softmax(logits, functions)
     return sigmoid(logits) if part.scores == "sigmoid" else np.sqrt(np.logaddexp(np.float32(0), logits))
+
+
+def _sparse_mixer(scores: np.ndarray, chosen: np.ndarray, nearness: float, functions: Activations) -> np.ndarray:
+    """Share (tokens, chosen) of each, best first: the softmax over the scores left that are near it (arXiv 2409.12136)."""
+    left, shares = scores.copy(), np.empty(chosen.shape, np.float32)
+    for place in range(chosen.shape[1]):
+        best = left.max(axis=1, keepdims=True)
+        near = best - left <= np.float32(nearness) * np.maximum(np.abs(scores), best)
+        shares[:, place] = 1 / functions.exp(np.where(near, left - best, -np.inf)).sum(axis=1)
+        np.put_along_axis(left, chosen[:, place:place + 1], -np.inf, axis=1)
+    return shares
 
 
 def _of_best_groups(part: Mixture, scores: np.ndarray) -> np.ndarray:

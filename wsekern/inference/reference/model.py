@@ -53,6 +53,8 @@ class ReferenceModel:
         """The residual stream (m, hidden) in front of the first layer."""
         config, outer = self.config, self.outer
         x = outer["embedding"][np.asarray(tokens)] * np.float32(config.embedding_scale)
+        if config.embedding_size:
+            x = x @ outer["project_in"]
         if config.learned_positions:
             x = x + outer["positions"][self.length:self.length + len(tokens)]
         return _normed(x, config.embedding_norm, "embedding_norm", outer)
@@ -60,7 +62,8 @@ class ReferenceModel:
     def _logits(self, x: np.ndarray) -> np.ndarray:
         """Logits (m, vocab) of the residual stream behind the last layer."""
         config, outer = self.config, self.outer
-        logits = _normed(x, config.final_norm, "norm", outer) @ outer["head"]
+        x = _normed(x, config.final_norm, "norm", outer)
+        logits = (x @ outer["project_out"] if config.embedding_size else x) @ outer["head"]
         if config.head_bias:
             logits = logits + outer["head_bias"]
         logits = logits * np.float32(config.logits_scale)
@@ -90,13 +93,20 @@ class ReferenceBlock:
         if mixers:
             h = _normed(begin, block.before_mixer, "before_mixer", weights)
             out = sum((mixer.forward(h, weights, start) for mixer in mixers), np.zeros_like(x))
-            x = x + np.float32(block.residual) * _normed(out, block.after_mixer, "after_mixer", weights)
+            x = self._added(x, out, "after_mixer", weights)
         if self.feed:
             if block.before_feed or not (block.parallel and mixers):
                 h = _normed(begin if block.parallel else x, block.before_feed, "before_feed", weights)
             out = self.feed.forward(h, weights, start)
-            x = x + np.float32(block.residual) * _normed(out, block.after_feed, "after_feed", weights)
-        return x
+            x = self._added(x, out, "after_feed", weights)
+        return x * weights["scalar"] if block.scaled else x
+
+    def _added(self, x: np.ndarray, out: np.ndarray, name: str, weights: BlockWeights) -> np.ndarray:
+        """``x`` plus a part's output, with the norm behind the part or behind the sum."""
+        norm, factor = getattr(self.block, name), np.float32(self.block.residual)
+        if self.block.behind_sum:
+            return _normed(x + factor * out, norm, name, weights)
+        return x + factor * _normed(out, norm, name, weights)
 
 
 def _normed(x: np.ndarray, norm: Norm | None, name: str, weights: BlockWeights) -> np.ndarray:

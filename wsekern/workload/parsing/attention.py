@@ -89,7 +89,7 @@ def rotary_of(keys: Keys, family: Family, head_dim: int, kind: str = "") -> Rota
         raise keys.refuse("rotary_dim", f"at most the {head_dim} features of a head")
     return Rotary(size=size, theta=theta, scaling=_scaling(keys, table, context),
                   neighbors=keys.flag("rope_interleave", family.neighbors),
-                  context=context)
+                  backwards=family.backwards, context=context)
 
 
 def kind_of(table: dict[str, Any]) -> str:
@@ -126,9 +126,11 @@ def attention(keys: Keys, family: Family, hidden: int, kind: str = "full_attenti
         heads=heads, kv_heads=kv_heads, head_dim=head_dim, window=window, chunk=chunk, biases=biases_of(keys, family),
         rotary=rotary_of(keys, family, head_dim, kind) if rotates and family.rotates else None, norm=norm,
         norm_whole=family.head_norm == "whole", norm_late=family.head_norm_late and norm is not None,
+        norm_apart=family.head_norm_apart and norm is not None,
         value_norm=Norm(eps=norm.eps, gain=False) if family.value_norm and norm else None, scale=scale_of(keys, family),
         softcap=keys.number("attn_logit_softcapping", 1.0) if family.softcap and keys.has("attn_logit_softcapping") else 0.0,
-        sinks=family.sinks, gate=family.gate, alibi=family.alibi, temperature=_temperature(keys),
+        sinks=family.sinks, gate=family.gate, alibi=family.alibi if family.alibi >= 0 else head_dim**-0.5,
+        temperature=_temperature(keys),
         clip=keys.number("clip_qkv", 1.0) if keys.has("clip_qkv") else 0.0)
 
 
@@ -173,13 +175,13 @@ def scale_of(keys: Keys, family: Family) -> float:
     return value**-0.5 if family.scale.startswith("/") else value
 
 
-def _temperature(keys: Keys) -> tuple[float, int] | None:
+def _temperature(keys: Keys) -> tuple[float, int, int] | None:
     """Of Ministral 3: strength and positions stand in the rope table."""
     table = keys.table("rope_scaling") or keys.table("rope_parameters")
     given = Keys(table, f"{keys.where}: rope_parameters")
     if not given.has("llama_4_scaling_beta"):
         return None
-    return given.number("llama_4_scaling_beta", 0.1), given.size("original_max_position_embeddings", 8192)
+    return given.number("llama_4_scaling_beta", 0.1), given.size("original_max_position_embeddings", 8192), 0
 
 
 def latent_attention(keys: Keys, family: Family, norm: Norm, index: int = 0) -> LatentAttention:

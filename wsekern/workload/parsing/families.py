@@ -14,7 +14,7 @@ class Router:
     shared experts is said. ``grouped``: experts stand in ``n_group`` groups.
     """
 
-    scores: Literal["softmax", "softmax_chosen", "sigmoid", "sqrt_softplus"] = "softmax"
+    scores: Literal["softmax", "softmax_chosen", "sigmoid", "sqrt_softplus", "sparse_mixer"] = "softmax"
     normalized: bool | None = None
     correction: bool = False
     grouped: bool = False
@@ -32,7 +32,8 @@ class Family:
 
     ``norms``: where they stand; ``parallel`` with one for both parts, ``parallel_two`` with one each. ``biases``: projections
     that always have one; ``biased``: (flag, the projections which it gives one); ``feed_bias``: the flag of the feed-forward
-    part, or ``always``. ``head_norm``: of queries and keys, of ``each`` head or the ``whole``, if ``head_norm_key`` is set.
+    part, or ``always``. ``head_norm``: of queries and keys, of ``each`` head or the ``whole``, if ``head_norm_key`` is set;
+    ``head_norm_apart``: each head has gains of its own. ``alibi``: factor of its slopes, -1 for one over the root of head_dim.
 
     ``windows``: ``never``; ``always``; ``named`` (in ``layer_types`` only); ``types`` (so, else all but each ``period``-th
     layer, or with -n each n-th from the first); ``late`` (so, else from ``max_window_layers`` on, if ``use_sliding_window``);
@@ -52,10 +53,12 @@ class Family:
     head_norm_key: str = ""
     head_norm_kind: Norm | None = None  # None: as the others
     head_norm_late: bool = False
+    head_norm_apart: bool = False
     value_norm: bool = False
     neighbors: bool = False
+    backwards: bool = False
     rotates: bool = True
-    alibi: bool = False
+    alibi: float = 0.0
     windows: Literal["never", "always", "named", "types", "late", "flag"] = "never"
     windows_used: bool = False  # whether they are, where no use_sliding_window says it
     period: int = 1
@@ -91,7 +94,7 @@ _GRANITE = Family(biased=_BIASED, feed_bias="mlp_bias", scale="attention_multipl
                   logits_scale="/logits_scaling")
 _GLM = Family(biased=(("attention_bias", "qkv"),), neighbors=True)
 _COHERE = Family(norm=Norm(kind="layer"), norms="parallel", biased=_BIASED, neighbors=True, logits_scale="logit_scale",
-                 head_norm="each", head_norm_key="use_qk_norm")
+                 head_norm="each", head_norm_key="use_qk_norm", head_norm_apart=True)
 _ERNIE = Family(biased=(("use_bias", "qkvo"),), feed_bias="use_bias", neighbors=True)
 _HUNYUAN = Family(biased=_BIASED, feed_bias="mlp_bias", head_norm="each", head_norm_late=True)
 _DEEPSEEK = Family(biased=_BIASED, neighbors=True)
@@ -125,7 +128,7 @@ FAMILIES: dict[str, Family] = {
     "gpt_oss": Family(biased=_BIASED, windows="types", period=2, sinks=True,
                       router=replace(_CHOSEN, router_bias=True, expert_bias=True)),
     "mixtral": replace(_PLAIN, windows="always", router=replace(_QWEN_MOE, normalized=True)),
-    "phimoe": Family(norm=_LAYER, biased=_BIASED, windows="always", router=_QWEN_MOE),
+    "phimoe": Family(norm=_LAYER, biased=_BIASED, windows="always", router=Router(scores="sparse_mixer")),
     "olmoe": replace(_LLAMA, head_norm="whole", router=_QWEN_MOE),
     "flex_olmo": replace(_LLAMA, norms="after", head_norm="whole", router=_QWEN_MOE),
     "minimax_m2": Family(head_norm="whole", router=_CORRECTED),
@@ -189,24 +192,25 @@ FAMILIES: dict[str, Family] = {
                   head_norm="each", head_norm_key="qk_layernorm"),
     "phi3": replace(_PLAIN, windows="always"), "phi4_multimodal": replace(_PLAIN, windows="always"),
     "stablelm": Family(norm=_LAYER, biased=(("use_qkv_bias", "qkv"),), head_norm="each", head_norm_key="qk_layernorm",
-                       head_norm_kind=Norm(kind="layer"), reader="parallel_key"),
+                       head_norm_kind=Norm(kind="layer"), head_norm_apart=True, reader="parallel_key"),
     "starcoder2": Family(norm=_LAYER, biased=(("use_bias", "qkvo"),), feed_bias="use_bias", gated=False, windows="always"),
     "gpt_neox": replace(_OLD, biases="", biased=_BIASED, norms="parallel_two", reader="parallel_key"),
     "gptj": replace(_OLD, biases="", norms="parallel", neighbors=True, head_bias=True),
     "codegen": replace(_OLD, biases="", norms="parallel", neighbors=True, head_bias=True),
     "gpt2": replace(_OLD, rotates=False, positions=0, reader="gpt2"), "gpt_bigcode": replace(_OLD, rotates=False, positions=0),
     "gpt_neo": replace(_OLD, biases="o", rotates=False, positions=0, scale=1.0, reader="gpt_neo"),
-    "bloom": replace(_OLD, rotates=False, alibi=True, embedding_norm=True),
+    "bloom": replace(_OLD, rotates=False, alibi=1.0, embedding_norm=True),
     "opt": replace(_OLD, biases="", biased=(("enable_bias", "qkvo"),), feed_bias="enable_bias", rotates=False, positions=2),
     "xglm": replace(_OLD, rotates=False, embedding_scale="root"),
-    "mpt": Family(norm=Norm(kind="layer", eps=1e-5), gated=False, width_factor=4, rotates=False, alibi=True, reader="mpt"),
+    "mpt": Family(norm=Norm(kind="layer", eps=1e-5), gated=False, width_factor=4, rotates=False, alibi=1.0, reader="mpt"),
     "falcon": Family(norm=_LAYER, biased=(("bias", "qkvo"),), feed_bias="bias", gated=False, width_factor=4, reader="falcon"),
     "persimmon": replace(_OLD, head_norm="each", head_norm_key="qk_layernorm"),
     "nemotron": Family(norm=replace(_LAYER, offset=1.0), biased=_BIASED, feed_bias="mlp_bias", gated=False),
     "jais2": Family(norm=_LAYER, biased=_BIASED, feed_bias="mlp_bias", gated=False),
     "helium": Family(biased=(("attention_bias", "qkv"),), feed_bias="mlp_bias", neighbors=True),
     "bitnet": Family(biased=_BIASED),
-    "nanochat": Family(norm=_BARE, biased=_BIASED, gated=False, head_norm="each", head_norm_late=True, embedding_norm=True),
+    "nanochat": Family(norm=_BARE, biased=_BIASED, gated=False, head_norm="each", head_norm_late=True, backwards=True,
+                       embedding_norm=True),
     "jetmoe": Family(router=_CHOSEN, reader="jetmoe"),
     "dbrx": Family(norm=Norm(kind="layer", eps=1e-5), router=Router(normalized=True), reader="dbrx"),
     "nemotron-nas": replace(_LLAMA, reader="nemotron_nas"),

@@ -48,7 +48,8 @@ def mixture(keys: Keys, family: Family) -> Mixture | None:
     return Mixture(
         experts=experts, chosen=chosen, expert=FeedForward(width=width, bias=router.expert_bias, **kind),
         shared=FeedForward(width=shared, **kind) if shared else None, shared_gate=bool(shared) and router.shared_gate,
-        scores=router.scores, normalized=_normalized(keys, family), scale=keys.number("routed_scaling_factor", 1.0),
+        scores=router.scores, normalized=_normalized(keys, family), nearness=_nearness(keys, family),
+        scale=keys.number("routed_scaling_factor", 1.0),
         correction=router.correction and keys.flag("use_expert_bias", True), groups=groups,
         groups_chosen=min(keys.size("topk_group", 1), groups), group_best=router.group_best, router_bias=router.router_bias,
         latent=keys.count("moe_latent_size"), early=router.early)
@@ -59,6 +60,12 @@ def _normalized(keys: Keys, family: Family) -> bool:
     assert family.router is not None
     stated = family.router.normalized
     return keys.flag("norm_topk_prob") if stated is None else stated
+
+
+def _nearness(keys: Keys, family: Family) -> float:
+    """Of a sparse mixer: twice what ``router_jitter_noise`` is."""
+    assert family.router is not None
+    return 2 * keys.number("router_jitter_noise", 0.01) if family.router.scores == "sparse_mixer" else 0.0
 
 
 def _shared_width(keys: Keys, family: Family, expert: int) -> int:

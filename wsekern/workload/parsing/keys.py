@@ -92,3 +92,8 @@ def short(value: Any) -> str:
     """What was found, in at most a few words."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def with_keys(keys: Keys, **values: Any) -> Keys:
+    """The keys with some ``values`` of others."""
+    return Keys({**keys.data, **values}, keys.where, keys.stored)

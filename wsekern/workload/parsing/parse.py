@@ -101,11 +101,13 @@ def _feeds(keys: Keys, family: Family, hidden: int, layers: int) -> list[FeedFor
 
 
 def _block(keys: Keys, family: Family, mixer: Mixer, feed: FeedForward | Mixture | None, norm: Norm) -> Block:
-    """A layer with its norms where the family has them."""
-    before, after = family.norms != "after", family.norms in ("after", "around")
+    """A layer with its norms where the family has them; those of OPT-350m stand behind the sums."""
+    behind = not keys.flag("do_layer_norm_before", True)
+    before, after = family.norms != "after" and not behind, behind or family.norms in ("after", "around")
     return Block(mixer=mixer, feed=feed, before_mixer=norm if before else None, after_mixer=norm if after else None,
                  before_feed=norm if before and family.norms != "parallel" else None, after_feed=norm if after else None,
-                 parallel=family.norms.startswith("parallel"), residual=keys.number("residual_multiplier", 1.0))
+                 behind_sum=behind, parallel=family.norms.startswith("parallel"),
+                 residual=keys.number("residual_multiplier", 1.0))
 
 
 def _final_norm(keys: Keys, norm: Norm) -> Norm | None:

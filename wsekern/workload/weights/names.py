@@ -16,7 +16,8 @@ from wsekern.workload.decoder import Mixer
 class Part:
     """Weights that one tensor holds side by side, in order, over its outputs.
 
-    ``groups``: they are repeated for each head of that kind (a field of the mixer) or, with ``pairs``, element by element.
+    ``groups``: they are repeated for each head of that kind (a field of the mixer), so many times, or, with ``pairs``, element
+    by element.
     ``transposed``: the tensor is stored (inputs, outputs), not (outputs, inputs). ``others``: what it is where the description
     has no such weight, or another tensor is it. ``neighbors``: outputs of each head, of that field of the mixer, are stored so
     that those which turn together lie side by side, although the model's do not.
@@ -30,7 +31,7 @@ class Part:
 
 
 Table = dict[str, Part]
-"""Module -> the weights in it. Modules of experts have ``{e}`` where the number of the expert stands."""
+"""Module -> the weights in it. Modules of experts or heads have ``{e}`` where their number stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +63,20 @@ def modules(names: dict[str, str], prefixes: tuple[str, ...] = ("",), **form: st
 
 _NORMS = modules({
     "input_layernorm": "before_mixer", "ln_1": "before_mixer", "ln_attn": "before_mixer",
-    "self_attn_layer_norm": "before_mixer", "pre_mixer_norm": "before_mixer", "operator_norm": "before_mixer",
+    "self_attn_layer_norm": "before_mixer | after_mixer", "pre_mixer_norm": "before_mixer", "operator_norm": "before_mixer",
     "norm": "before_mixer | before_feed", "pre_feedforward_layernorm": "before_feed", "pre_mlp_layernorm": "before_feed",
-    "ln_mlp": "before_feed", "ln_2": "before_feed", "ffn_norm": "before_feed", "final_layer_norm": "before_feed",
-    "pre_ff_layernorm": "before_feed",
+    "ln_mlp": "before_feed", "ln_2": "before_feed", "ffn_norm": "before_feed", "final_layer_norm": "before_feed | after_feed",
+    "pre_ff_layernorm": "before_feed", "attention_layernorm": "before_mixer", "feedforward_layernorm": "before_feed",
+    "layer_scalar": "scalar",
     "post_self_attn_layernorm": "after_mixer", "post_feedforward_layernorm": "after_feed", "post_mlp_layernorm": "after_feed",
     "post_attention_layernorm": "before_feed | after_mixer",
 })
 
 _ATTENTION = modules({
-    "q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o", "out_proj": "o", "dense": "o",
-    "q_norm": "q_norm", "k_norm": "k_norm", "v_norm": "v_norm", "q_layernorm": "q_norm", "k_layernorm": "k_norm",
-    "query_layernorm": "q_norm", "key_layernorm": "k_norm", "sinks": "sinks", "qkv_proj": "q k v", "g_proj": "attention_gate",
+    "q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o", "out_proj": "o", "dense": "o", "q_norm": "q_norm",
+    "k_norm": "k_norm", "v_norm": "v_norm", "q_layernorm": "q_norm", "k_layernorm": "k_norm",
+    "q_layernorm.norms.{e}": "q_norm", "k_layernorm.norms.{e}": "k_norm", "query_layernorm": "q_norm",
+    "key_layernorm": "k_norm", "sinks": "sinks", "qkv_proj": "q k v", "g_proj": "attention_gate",
 }, ("self_attn.", "attn.", "attention.", "self_attention.", "mixer."))
 _ATTENTION |= modules({"query_key_value": "q k v"}, ("self_attention.", "attention."), groups="kv_heads")
 
@@ -89,7 +92,8 @@ _LATENT = modules({
 _FEED = modules({
     "gate_proj": "gate", "up_proj": "up", "down_proj": "down", "gate_up_proj": "gate up", "fc1": "up", "fc2": "down",
     "fc_in": "up", "fc_out": "down", "c_fc": "up", "c_proj": "down", "dense_h_to_4h": "up", "dense_4h_to_h": "down",
-    "w1": "gate", "w3": "up", "w2": "down",
+    "w1": "gate", "w3": "up", "w2": "down", "act_fn.alpha_p": "alpha_positive", "act_fn.alpha_n": "alpha_negative",
+    "act_fn.beta": "beta", "act_fn.eps": "eps",
 }, ("mlp.", "feed_forward.", "mixer.", ""))
 
 _MIXTURE = modules({
@@ -127,13 +131,15 @@ _LLAMA_4 = {**modules({"gate_up_proj": "experts_gate experts_up"}, ("feed_forwar
 _OTHERWISE: dict[str, Table] = {
     "GPT2LMHeadModel": {**modules({"attn.c_attn": "q k v", "attn.c_proj": "o", "mlp.c_fc": "up", "mlp.c_proj": "down"},
                                  transposed=True)},
+    "CodeGenForCausalLM": modules({"attn.qkv_proj": "q v k"}, groups="4"),
     "GPTBigCodeForCausalLM": modules({"attn.c_attn": "q k v", "attn.c_proj": "o"}),
     "GptOssForCausalLM": {**modules({"mlp.experts.gate_up_proj": "experts_gate experts_up"}, groups="pairs", transposed=True),
                           **_TRANSPOSED_EXPERTS},
     "Llama4ForCausalLM": _LLAMA_4,
     "Llama4ForConditionalGeneration": _LLAMA_4,
 }
-"""Architectures whose tensors are stored in another form (GPT-2's are those of Conv1D: inputs first)."""
+"""Architectures whose tensors are stored in another form (GPT-2's are those of Conv1D, inputs first; CodeGen's heads as on the
+four devices that it was trained on)."""
 
 _OUTER = {
     "embedding": ("embed_tokens", "wte", "embed_in", "word_embeddings", "embeddings", "embedding"),
@@ -155,6 +161,6 @@ def _of_architecture(architecture: str, gated_queries: bool) -> Table:
 
 
 HUB = Layout(table=_of_architecture, blocks="layers|h", outer=_OUTER, heads=("lm_head", "embed_out"), derived=(
-    "rotary_emb.inv_freq", "attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias"))
+    "rotary_emb.inv_freq", "attn.bias", "attn.causal_mask", "attn.masked_bias", "attention.bias", "attention.masked_bias"))
 """The names that the Hub has. The head may have any prefix; ``derived`` are the ends of the names of tensors that hold no
 weights: angles and causal masks, which the description gives."""

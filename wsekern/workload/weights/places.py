@@ -11,8 +11,8 @@ from wsekern.workload.weights.names import BESIDE, Layout, Part, Table
 from wsekern.workload.weights.shapes import OPTIONAL, Shapes, block_shapes, outer_shapes
 from wsekern.workload.weights.tensors import TensorSource
 
-AS_STORED = ("conv", "embedding", "positions")
-"""Matrices that are used as a file has them: (channels, kernel), (tokens, width)."""
+AS_STORED = ("conv", "embedding", "positions", "q_norm", "k_norm")
+"""Matrices that are used as a file has them: (channels, kernel), (tokens, width), (heads, width)."""
 
 
 SKIPPED = {"OPTForCausalLM": 2}
@@ -120,7 +120,8 @@ class _Search:
         if part.groups == "pairs":
             assert isinstance(self._block.feed, Mixture)
             return self._block.feed.expert.width
-        return getattr(self._block.mixer, part.groups) if part.groups else 1
+        number = part.groups or "1"
+        return int(number) if number.isdecimal() else getattr(self._block.mixer, part.groups)
 
     def _likely(self, weight: str) -> str:
         """Name of the tensor that a weight is mostly stored as."""

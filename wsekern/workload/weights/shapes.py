@@ -21,7 +21,8 @@ from wsekern.workload.decoder import (
 Shapes = dict[str, tuple[int, ...]]
 """Name of a weight -> its shape."""
 
-OPTIONAL = ("index_k_norm_bias", "conv_bias", "in_z_bias", "in_x_bias", "in_B_bias", "in_C_bias", "in_dt_bias")
+OPTIONAL = ("index_k_norm_bias", "conv_bias", "in_z_bias", "in_x_bias", "in_B_bias", "in_C_bias", "in_dt_bias", "beta",
+            "eps")
 """Vectors that the description does not settle: read where the checkpoint has them."""
 
 NORMS = ("before_mixer", "after_mixer", "before_feed", "after_feed")
@@ -33,6 +34,8 @@ def block_shapes(block: Block, hidden: int) -> Shapes:
     shapes: Shapes = {}
     for name in NORMS:
         shapes |= _norm(name, getattr(block, name), hidden)
+    if block.scaled:
+        shapes["scalar"] = (1,)
     if block.mixer is not None:
         shapes |= mixer_shapes(block.mixer, hidden)
     if block.beside is not None:
@@ -79,15 +82,22 @@ def _attention(mixer: Attention, hidden: int) -> Shapes:
         if not mixer.values_are_keys:
             shapes["v"] = (hidden, mixer.value_size)
     shapes |= {f"{name}_bias": shapes[name][1:] for name in mixer.biases if name in shapes}
-    shapes |= _norm("q_norm", mixer.norm, mixer.q_size if mixer.norm_whole else mixer.head_dim)
+    shapes |= _head_norm(mixer, "q_norm", mixer.heads)
     if not mixer.cache_of:
-        shapes |= _norm("k_norm", mixer.norm, mixer.kv_size if mixer.norm_whole else mixer.head_dim)
+        shapes |= _head_norm(mixer, "k_norm", mixer.kv_heads)
         shapes |= _norm("v_norm", mixer.value_norm, mixer.value_dim or mixer.head_dim)
     if mixer.sinks:
         shapes["sinks"] = (mixer.heads,)
     if mixer.gate:
         shapes["attention_gate"] = (hidden, mixer.output_size)
     return shapes | _indexer(mixer.indexer, hidden)
+
+
+def _head_norm(mixer: Attention, name: str, heads: int) -> Shapes:
+    """Gain and bias of the norm of heads: of all together, one for each, or one that all have."""
+    size = heads * mixer.head_dim if mixer.norm_whole else mixer.head_dim
+    shapes = _norm(name, mixer.norm, size)
+    return {part: (heads, size) for part in shapes} if mixer.norm_apart else shapes
 
 
 def _latent(mixer: LatentAttention, hidden: int) -> Shapes:
@@ -136,7 +146,9 @@ def _feed(feed: FeedForward, hidden: int, prefix: str = "") -> Shapes:
     shapes: Shapes = {f"{prefix}up": (hidden, feed.width), f"{prefix}down": (feed.width, hidden)}
     if feed.gated:
         shapes[f"{prefix}gate"] = (hidden, feed.width)
-    return shapes | ({f"{name}_bias": shape[1:] for name, shape in shapes.items()} if feed.bias else {})
+    learned = ("alpha_positive", "alpha_negative", "beta", "eps") if feed.activation == "xielu" else ()
+    biases = {f"{name}_bias": shape[1:] for name, shape in shapes.items()} if feed.bias else {}
+    return shapes | biases | {f"{prefix}{name}": (1,) for name in learned}
 
 
 def _mixture(feed: Mixture, hidden: int) -> Shapes:
