@@ -41,8 +41,8 @@ class Conversation:
             on_text: Callable[[str], None] | None = None, stop: Callable[[], bool] = lambda: False) -> Answer:
         """Say ``text`` and get an answer of up to ``count`` tokens; callbacks as in :func:`generate`.
 
-        Tokens that the cache holds are not read again as far as the new prompt starts with them. After :class:`Stopped` or another
-        error the messages are as before.
+        Tokens that the cache holds are not read again as far as the new prompt starts with them. After :class:`Stopped` or
+        another error the messages are as before.
         """
         asked = [*self.messages, {"role": "user", "content": text}]
         prompt = self._checkpoint.text.encode(self._template.render(asked), special=False)

@@ -95,7 +95,8 @@ def head_steps(mapping: Grid, start: int | None = None, count: int = 1) -> Steps
     (count, vocab) along x."""
     config, vocab = mapping.config, mapping.vocab
     norm = config.final_norm
-    normed = norm_steps(mapping, norm, "head", count, "model.norm") if norm else [reshape("x", count, mapping.hidden, output="h")]
+    normed = (norm_steps(mapping, norm, "head", count, "model.norm") if norm else
+              [reshape("x", count, mapping.hidden, output="h")])
     steps = [last("x", "x", 0) if start is None else window("x", "x", 0, start, count), *normed,
              LayerStep("head", "logits", Gemm(count, mapping.hidden, vocab), ("h", "model.head"), "logits"),
              LayerStep("head", "logits_reduce", all_reduce(mapping, count * vocab, "y"), ("logits",), "logits")]

@@ -4,7 +4,7 @@ The model of :class:`WaferModel` is data: lists of steps (:mod:`wsekern.inferenc
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,13 @@ class Plan:
         return cls(steps, last_uses(steps, kept))
 
 
+def distinct(blocks: Sequence[Block]) -> tuple[list[Block], list[int]]:
+    """The blocks that differ, and of each block which of these it is."""
+    numbers: dict[Block, int] = {}
+    places = [numbers.setdefault(block, len(numbers)) for block in blocks]
+    return list(numbers), places
+
+
 class WaferModel:
     """A decoder on a rectangle of a wafer, with what its layers keep between tokens.
 
@@ -58,7 +65,8 @@ class WaferModel:
                              threads=threads)
         self._model = outer_tiles(mapping, weights.outer)  # first: the largest matrices, while there is nothing beside them
         self._clocks = Clockwork(self.engine)
-        self._plans: dict[tuple[Block, int, int], Plan] = {}
+        self._plans: dict[tuple[int, int, int], Plan] = {}
+        self._kinds, self._kind_of_layer = distinct(config.blocks)
         free = int(machine.core.sram) - sum(mapping.memory.values())  # beside the logits of one token
         self._heads_together = 1 + int(free / (PRECISIONS[mapping.precision] * mapping.vocab))
         self._heads: dict[tuple[int | None, int], Plan] = {}
@@ -131,21 +139,20 @@ class WaferModel:
         embedding = Plan.of(embedding_steps(m, tokens, self.length), ["x"])
         values = self._execute(embedding, dict(self._model), comes_again=False)
         slots = -(-total // m.height)
-        tables: dict[Block, Values] = {}
-        for block, weights, cache in zip(self.config.blocks, self.layers, self._caches, strict=True):
-            if block not in tables:
-                tables[block] = layer_tables(m, block, self.length, len(tokens), slots) | self._positions(len(tokens))
-            values |= {**weights, **cache, **tables[block]}
-            self._execute(self._plan(block, len(tokens), slots, cache), values)
+        tables = [layer_tables(m, block, self.length, len(tokens), slots) | self._positions(len(tokens))
+                  for block in self._kinds]
+        for kind, weights, cache in zip(self._kind_of_layer, self.layers, self._caches, strict=True):
+            values |= {**weights, **cache, **tables[kind]}
+            self._execute(self._plan(kind, len(tokens), slots, cache), values)
             cache.update({name: values.pop(name) for name in cache})
         self.length = total
         return values
 
-    def _plan(self, block: Block, tokens: int, slots: int, cache: Iterable[str]) -> Plan:
-        """The steps of a layer, listed once."""
-        key = (block, tokens, slots)
+    def _plan(self, kind: int, tokens: int, slots: int, cache: Iterable[str]) -> Plan:
+        """The steps of a layer of a kind, listed once."""
+        key = (kind, tokens, slots)
         if key not in self._plans:
-            self._plans[key] = Plan.of(layer_steps(self.mapping, block, tokens, slots), ["x", *cache])
+            self._plans[key] = Plan.of(layer_steps(self.mapping, self._kinds[kind], tokens, slots), ["x", *cache])
         return self._plans[key]
 
     def _execute(self, plan: Plan, values: Values, comes_again: bool = True) -> Values:
