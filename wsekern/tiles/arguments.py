@@ -12,6 +12,7 @@ Array = np.ndarray[Any, Any]
 
 PRECISIONS = ("fp32", "fp16", "fp16_fp32", "bf16")
 """Precisions; their places are the kernels' codes."""
+_DTYPES = {precision: np.dtype(NUMPY_DTYPES[precision]) for precision in PRECISIONS}
 
 # Below this many multiply-adds or elements a second thread costs more than it saves.
 WORTH_THREADS = 1 << 16
@@ -27,7 +28,7 @@ def check_tile(array: Array, name: str, precision: str, ndim: int | None = None,
     array = np.asarray(array)
     if precision == "bf16" and array.dtype.name == "bfloat16":
         array = array.view(np.uint16)
-    expected = np.dtype(NUMPY_DTYPES[precision])
+    expected = _DTYPES[precision]
     if array.dtype != expected:
         raise InputError(f"{name} holds {array.dtype}: expected {expected} for {precision}")
     if array.ndim < 2 if ndim is None else array.ndim != ndim:

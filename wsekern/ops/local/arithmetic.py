@@ -70,7 +70,7 @@ def _run(recipe: Recipe, step: Step, memory: dict[str, np.ndarray]) -> None:
         memory[base] = store(recipe.type_of(base), _LIBRARY[step.operation](np.broadcast_to(values[-1], shape)))
         return
     if step.operation == "fma" and recipe.type_of(base) == "fp32":
-        memory[base] = _fma_fp32(*(np.broadcast_to(value, shape) for value in values))
+        memory[base] = _fma_fp32(*(value if value.shape == shape else np.full(shape, value) for value in values))
         return
     found = _FLOAT[step.operation](*values)
     memory[base] = store(recipe.type_of(base), found if found.shape == shape else np.broadcast_to(found, shape))
