@@ -2,14 +2,17 @@
 
 import dataclasses
 import resource
+import time
 
 import numpy as np
 import pytest
 
 from wsekern.inference.mapping import Mapping
+from wsekern.inference.residency import bytes_of
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine
 from wsekern.workload import load_config
+from wsekern.workload.config import uniform
 from wsekern.workload.weights.weights import random_weights
 
 PES, CACHED = 660, 4000
@@ -31,3 +34,32 @@ def test_decode_layer_in_our_mapping(benchmark, precision):
     benchmark.extra_info.update(width=PES, height=PES, threads=2, dtype=precision, engine="flow", cached_tokens=CACHED,
                                 peak_bytes=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
                                 goal="<= 2 s on two cores, <= 4 GB")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_token_of_a_small_model(benchmark, threads):
+    """A token through four layers of SmolLM2-135M's shape on 96 x 96 PEs, with values.
+
+    Bound by reading the weights once, whose rate stands beside that of memory in the same run; the rest, above
+    ``seconds_to_read_weights``, is some 50 steps of a layer, each of some 20 microseconds whatever its size.
+    """
+    config = uniform(layers=4, hidden=576, heads=9, kv_heads=3, head_dim=64, ffn=1536, vocab=49_152, max_context=2048,
+                     tied_embeddings=True)
+    mapping = Mapping(config, 96, 96, "fp16", context=512, chunk=32)
+    model = WaferModel(config, random_weights(config), load_machine("wse3"), mapping, threads=threads)
+    model.prefill(list(range(32)))
+    logits = benchmark.pedantic(model.decode, (3,), warmup_rounds=2, rounds=9)
+    assert np.isfinite(logits).all() and logits.shape == (49_152,) and model.length > 32
+    weights = sum(map(bytes_of, model.layers)) + bytes_of({"head": model._model["model.head"]})
+    seconds, rate = benchmark.stats.stats.median if benchmark.stats else 0.0, memory_rate()
+    benchmark.extra_info.update(threads=threads, dtype="fp16", weight_bytes=weights, bytes_per_second=weights / (seconds or 1),
+                                memory_bytes_per_second=rate, seconds_to_read_weights=weights / rate,
+                                goal="<= 2.5 x the time of llama.cpp (bench/peer_llama_cpp.py)")
+
+
+def memory_rate() -> float:
+    """Bytes a second at which one thread of this machine reads memory."""
+    memory = np.ones(32_000_000, np.float32)
+    start = time.perf_counter()
+    memory.max()
+    return memory.nbytes / (time.perf_counter() - start)

@@ -4,6 +4,8 @@
 patterns because numpy has no such type; ``u32`` words, which are moved and never added.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from wsekern._common import floats_to_halves, halves_to_floats
@@ -41,18 +43,21 @@ def round_half(values: np.ndarray) -> tuple[np.ndarray, bool]:
     return _axes_back(half, values), finite
 
 
-def _order(array: np.ndarray) -> list[int]:
-    return sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+@lru_cache(maxsize=1024)
+def memory_order(strides: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes of an array of ``strides`` as they lie in memory, outermost first; and the order that undoes this one."""
+    order = tuple(sorted(range(len(strides)), key=lambda axis: -strides[axis]))
+    return order, tuple(sorted(order, key=order.__getitem__))
 
 
 def _in_memory_order(array: np.ndarray) -> np.ndarray:
     """``array`` with its axes as they lie in memory, contiguous."""
-    return np.ascontiguousarray(array.transpose(_order(array)))
+    return np.ascontiguousarray(array.transpose(memory_order(array.strides)[0]))
 
 
 def _axes_back(made: np.ndarray, array: np.ndarray) -> np.ndarray:
     """``made`` of ``array`` in memory order, with the axes of ``array``."""
-    return made.transpose(np.argsort(_order(array)))
+    return made.transpose(memory_order(array.strides)[1])
 
 
 def narrow(values: np.ndarray, precision: str, what: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from wsekern.errors import InputError
-from wsekern.inference.conversation import Conversation, Stopped, template_of
+from wsekern.inference.conversation import Conversation, Stopped, common_prefix, template_of
 from wsekern.inference.execution import execute, place
 from wsekern.inference.sampling import Sampler
 from wsekern.inference.wafer import WaferModel
@@ -48,11 +48,15 @@ def test_only_what_is_new_is_read_and_the_answers_are_those_of_the_whole(checkpo
     assert [message["role"] for message in chat.messages] == ["user", "assistant"] * 2
 
 
-def test_a_prompt_that_does_not_extend_the_cache_is_read_anew(checkpoint, chat):
-    chat.ask("The fox", 4)
+@pytest.mark.parametrize("can_rewind", [True, False])
+def test_a_prompt_that_strays_from_the_cache_is_read_from_there_on(checkpoint, chat, monkeypatch, can_rewind):
+    monkeypatch.setattr(WaferModel, "can_rewind", can_rewind)
+    first = chat.ask("The fox", 4).generation
     chat.messages[0]["content"] = "The old king"  # as templates do that leave out what was thought
     later = chat.ask("And then", 4).generation
-    assert later.read_tokens == len(later.prompt_tokens)
+    same = common_prefix(first.prompt_tokens, later.prompt_tokens)
+    assert 0 < same < len(first.prompt_tokens)
+    assert later.read_tokens == len(later.prompt_tokens) - (same if can_rewind else 0)
     assert later.tokens == alone(checkpoint, chat.messages[:3], 4).tokens
 
 

@@ -99,6 +99,16 @@ def test_values_are_those_of_the_reference(name, grid):
         np.testing.assert_allclose(wafer.decode(token), plain.forward([token])[-1], rtol=1e-4, atol=1e-4)
 
 
+def test_a_state_cannot_go_back():
+    config, weights = model_of(PARTS["delta"])
+    wafer = WaferModel(config, weights, WSE3, Mapping(config, 3, 2, "fp32", 16, 3))
+    wafer.prefill([3, 1, 4])
+    wafer.rewind(3)
+    assert not wafer.can_rewind
+    with pytest.raises(InputError, match=r"recurrent layers, whose state cannot go back: start anew"):
+        wafer.rewind(2)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 @pytest.mark.parametrize("name", ["delta", "mamba2", "convolution bias"])
 def test_both_engines_give_the_same_values_and_clocks(name, precision):

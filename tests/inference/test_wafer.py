@@ -50,6 +50,41 @@ def test_chunk_length_does_not_matter(make_model):
     np.testing.assert_allclose(wafer_model(config, weights, chunk=1).prefill(PROMPT), whole, atol=1e-5)
 
 
+@pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-5), ("fp16", 0.02), ("fp16_fp32", 0.02), ("bf16", 0.1)])
+def test_the_logits_behind_every_token_of_a_chunk_are_those_of_tokens_one_by_one(make_model, precision, bound):
+    config, weights = make_model()
+    together, alone = (wafer_model(config, weights, precision=precision) for _ in range(2))
+    found, each = list(together.read(PROMPT)), [alone.decode(token) for token in PROMPT]
+    assert [len(chunk) for chunk in found] == [4, 4, 1] and together.length == len(PROMPT)
+    np.testing.assert_allclose(np.concatenate(found), each, atol=bound)
+    together.rewind(5)
+    again = np.concatenate(list(together.read(PROMPT[5:])))
+    np.testing.assert_allclose(again, each[5:], atol=bound)
+    assert again.shape == (4, config.vocab)
+
+
+def test_heads_are_computed_together_as_far_as_their_logits_find_room(make_model):
+    config, weights = make_model(vocab=97)
+    wafer, split = (wafer_model(config, weights, precision="fp16", chunk=9) for _ in range(2))
+    assert wafer._heads_together > 9
+    split._heads_together = 2
+    np.testing.assert_array_equal(*(np.concatenate(list(model.read(PROMPT))) for model in (wafer, split)))
+
+
+def test_a_sequence_that_was_cut_goes_on_as_if_the_rest_had_not_been(make_model):
+    config, weights = make_model(windows=(0, 5))
+    fresh, cut = (wafer_model(config, weights, precision="fp16") for _ in range(2))
+    fresh.prefill(PROMPT[:4])
+    cut.prefill(PROMPT[:4])
+    cut.prefill([7, 7, 7, 7, 7])
+    before = cut.engine.cycles
+    cut.rewind(4)
+    assert cut.length == 4 and cut.engine.cycles == before
+    np.testing.assert_array_equal(cut.prefill(PROMPT[4:]), fresh.prefill(PROMPT[4:]))
+    with pytest.raises(InputError, match=r"has 9 tokens: it cannot be cut to 10"):
+        cut.rewind(10)
+
+
 @pytest.mark.parametrize(("precision", "bound"), [("fp16", 0.1), ("fp16_fp32", 0.1), ("bf16", 0.5)])
 def test_small_floats_stay_close(make_model, precision, bound):
     config, weights = make_model()

@@ -41,8 +41,8 @@ class Conversation:
             on_text: Callable[[str], None] | None = None, stop: Callable[[], bool] = lambda: False) -> Answer:
         """Say ``text`` and get an answer of up to ``count`` tokens; callbacks as in :func:`generate`.
 
-        Tokens that the cache holds are not read again if the new prompt starts with them. After :class:`Stopped` or another
-        error the messages are as before.
+        Tokens that the cache holds are not read again as far as the new prompt starts with them. After :class:`Stopped` or
+        another error the messages are as before.
         """
         asked = [*self.messages, {"role": "user", "content": text}]
         prompt = self._checkpoint.text.encode(self._template.render(asked), special=False)
@@ -50,14 +50,21 @@ class Conversation:
         if room < 1:
             raise InputError(f"the conversation has {len(prompt)} tokens, and the cache holds {self._model.mapping.context}: "
                              "start anew, or give more with --context")
-        if not 0 < len(self._held) < len(prompt) or prompt[:len(self._held)] != self._held:
-            self._held = []
-            self._model.reset()
+        self._keep(common_prefix(self._held, prompt[:-1]))  # the last token is read, for what follows it
         sampler = replace(self._sampler, seed=self._sampler.seed + len(asked))  # other draws in every turn
         read = self._run(prompt, min(count, room), sampler, on_chunk, on_text, stop)
         said = self._checkpoint.decode(read.tokens)
         self.messages = [*asked, {"role": "assistant", "content": said}]
         return Answer(said, read)
+
+    def _keep(self, length: int) -> None:
+        """Of what the cache holds, its first ``length`` tokens, or none where the model cannot go back."""
+        if length and (length == len(self._held) or self._model.can_rewind):
+            self._model.rewind(length)
+            self._held = self._held[:length]
+        else:
+            self._held = []
+            self._model.reset()
 
     def _run(self, prompt: list[int], count: int, sampler: Sampler, *callbacks: Callable) -> Generation:
         """One generation; whatever happens, ``_held`` tells afterwards what the cache holds."""
@@ -73,6 +80,11 @@ class Conversation:
             raise
         self._held = [*prompt, *done.tokens][:self._model.length]
         return done
+
+
+def common_prefix(one: list[int], other: list[int]) -> int:
+    """How many first tokens are the same."""
+    return next((index for index, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def template_of(checkpoint: Checkpoint) -> ChatTemplate:

@@ -28,8 +28,8 @@ from wsekern.workload.weights.weights import Weights
 SAMPLE_TOKENS = 52
 """How much of its default prompt's story the bundled sample tells: two sentences."""
 
-PREFILL_CHUNK = 8
-"""Prompt tokens that pass through the layers together when a model is executed."""
+PREFILL_CHUNKS = (32, 16, 8)
+"""Prompt tokens that pass through the layers together when a model is executed: the most that fit the grid."""
 
 ENGINES = {"flow": FlowEngine, "cycle": BothEngines}
 
@@ -92,7 +92,7 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
     """
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
-    context, chunk = check_length(checkpoint, ids, count), min(len(ids), PREFILL_CHUNK)
+    context, chunk = check_length(checkpoint, ids, count), min(len(ids), PREFILL_CHUNKS[0])
     model = place(checkpoint, machine, context, chunk, precision, grid, engine, profile, threads, activations, memory=memory)
     generation = generate(checkpoint, model, ids, count, sampler, on_token, on_chunk, on_text)
     checked = check_generation(checkpoint, generation, sampler, check, Activations.of(model.mapping.form, precision))
@@ -104,15 +104,21 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
                      both)
 
 
-def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = PREFILL_CHUNK, precision: str = "fp16",
+def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = PREFILL_CHUNKS[0], precision: str = "fp16",
           grid: tuple[int, int] | None = None, engine: str = "flow", profile: str = "silicon", threads: int = 1,
           activations: Form | None = None, weights: Weights | None = None, memory: int | None = None) -> WaferModel:
-    """The model on a grid (default: a small one that fits) whose cache holds ``context`` tokens; ``weights``: other ones;
-    ``memory`` as in :class:`WaferModel`."""
+    """The model on a grid (default: a small one that fits) whose cache holds ``context`` tokens.
+
+    ``chunk``: tokens of a prompt that pass together, fewer (:data:`PREFILL_CHUNKS`) where the grid has no room for their
+    buffers. ``weights``: other ones; ``memory`` as in :class:`WaferModel`.
+    """
     if engine not in ENGINES:
         raise InputError(f"no engine {engine!r}: use one of {', '.join(ENGINES)}")
-    width, height = grid or default_grid(checkpoint, machine, precision, context, chunk)
-    mapping = Mapping(checkpoint.config, width, height, precision, context, chunk, activations=activations)
+    chunks = [chunk, *(fewer for fewer in PREFILL_CHUNKS if fewer < chunk)]
+    width, height = grid or default_grid(checkpoint, machine, precision, context, chunks[-1])
+    mappings = [Mapping(checkpoint.config, width, height, precision, context, some, activations=activations)
+                for some in chunks]
+    mapping = next((one for one in mappings if one.fits(machine)), mappings[-1])
     mapping.check(machine)  # before the weights are read
     return WaferModel(checkpoint.config, weights or checkpoint.weights, machine, mapping, profile, threads, ENGINES[engine],
                       memory)

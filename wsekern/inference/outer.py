@@ -7,7 +7,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.inference.blocks.common import PLACES, add_bias, all_reduce, norm_steps, norm_tiles, places_y
 from wsekern.inference.grid import Grid
-from wsekern.inference.steps import LayerStep, Steps, Values, last, pick, reshape, stack
+from wsekern.inference.steps import LayerStep, Steps, Values, last, pick, reshape, stack, window
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import Broadcast, Gemm, Local
 
@@ -106,25 +106,26 @@ def _fetch(mapping: Grid, table: str, name: str, rows: list[int], width: int, pe
     return [pick(table, names, 1, [row % per_line for row in rows]), *fetch, stack(names, output, 0)]
 
 
-def head_steps(mapping: Grid) -> Steps:
-    """Final norm and LM head of the last token of ``x``. Leaves ``logits`` (1, vocab) along x, or along y where a projection
-    stands in front of the head."""
+def head_steps(mapping: Grid, start: int | None = None, count: int = 1) -> Steps:
+    """Final norm and LM head of ``count`` tokens of ``x`` from ``start`` on; default: of the last one. Leaves ``logits``
+    (count, vocab) along x, or along y where a projection stands in front of the head."""
     config, (width, vocab) = mapping.config, embedding_places(mapping)
     norm = config.final_norm
-    normed = norm_steps(mapping, norm, "head", 1, "model.norm") if norm else [reshape("x", 1, mapping.hidden, output="h")]
-    steps = [last("x", "x", 0), *normed]
+    normed = (norm_steps(mapping, norm, "head", count, "model.norm") if norm else
+              [reshape("x", count, mapping.hidden, output="h")])
+    steps = [last("x", "x", 0) if start is None else window("x", "x", 0, start, count), *normed]
     if config.embedding_size:
-        steps += [LayerStep("head", "project_out", Gemm(1, mapping.hidden, width), ("h", "model.project_out"), "h"),
-                  LayerStep("head", "project_reduce", all_reduce(mapping, width, "y"), ("h",), "h")]
-    reduce = all_reduce(mapping, vocab, "x" if config.embedding_size else "y")
-    steps += [LayerStep("head", "logits", Gemm(1, width, vocab), ("h", "model.head"), "logits"),
+        steps += [LayerStep("head", "project_out", Gemm(count, mapping.hidden, width), ("h", "model.project_out"), "h"),
+                  LayerStep("head", "project_reduce", all_reduce(mapping, count * width, "y"), ("h",), "h")]
+    reduce = all_reduce(mapping, count * vocab, "x" if config.embedding_size else "y")
+    steps += [LayerStep("head", "logits", Gemm(count, width, vocab), ("h", "model.head"), "logits"),
               LayerStep("head", "logits_reduce", reduce, ("logits",), "logits")]
     if config.head_bias:
-        steps += add_bias(mapping, "head", "head_bias", 1, vocab, "logits", "model")
+        steps += add_bias(mapping, "head", "head_bias", count, vocab, "logits", "model")
     if config.logits_scale != 1.0:
-        scale = Local("scale", vocab, 1, factor=config.logits_scale)
+        scale = Local("scale", vocab, count, factor=config.logits_scale)
         steps.append(LayerStep("head", "scale", scale, ("logits",), "logits"))
     if config.logits_softcap:
-        cap = Local("softcap", vocab, 1, factor=config.logits_softcap, form=mapping.form)
+        cap = Local("softcap", vocab, count, factor=config.logits_softcap, form=mapping.form)
         steps.append(LayerStep("head", "softcap", cap, ("logits",), "logits"))
     return steps

@@ -1,6 +1,6 @@
 """What a wafer's arithmetic costs in quality: the likelihood of a text by a model that is executed with every value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import exp
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.inference.execution import place
 from wsekern.inference.reference import ReferenceModel
+from wsekern.inference.wafer import WaferModel
 from wsekern.inference.weight_formats import RoundedWeights
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
@@ -39,7 +40,7 @@ class Score:
     exact_nats: float
     divergence: float
     """Mean Kullback-Leibler divergence from the exact model's distribution of the next token, in nats."""
-    cycles_per_token: float
+    cycles_per_token: float  # of the last one, decoded after all others
 
     @property
     def perplexity(self) -> float:
@@ -75,16 +76,18 @@ def exact_logits(checkpoint: Checkpoint, tokens: list[int]) -> np.ndarray:
 def score(checkpoint: Checkpoint, machine: Machine, tokens: list[int], exact: np.ndarray, arithmetic: Arithmetic,
           grid: tuple[int, int] | None = None, profile: str = "silicon", threads: int = 1,
           on_token: Callable[[], None] | None = None) -> Score:
-    """Execute the model on ``tokens``, one after the other, and score each by what came before.
+    """Execute the model on ``tokens``, and score each by what came before.
 
+    All but the last one are read in chunks: what a token becomes is the same, where it comes alone and where others do with it.
     ``exact``: :func:`exact_logits` of the tokens. ``grid``: default a small one that fits; ``on_token``: called after each.
     """
     weights = checkpoint.weights if arithmetic.weights == STORED else RoundedWeights(checkpoint.weights, arithmetic.weights)
-    model = place(checkpoint, machine, len(tokens), 1, arithmetic.precision, grid, profile=profile, threads=threads,
-                  activations=arithmetic.activations, weights=weights)
-    nats, exact_nats, divergence = 0.0, 0.0, 0.0
-    for index, token in enumerate(tokens):
-        found, true = log_probabilities(model.decode(token)), log_probabilities(exact[index])
+    model = place(checkpoint, machine, len(tokens), precision=arithmetic.precision, grid=grid, profile=profile,
+                  threads=threads, activations=arithmetic.activations, weights=weights)
+    nats, exact_nats, divergence, cycles = 0.0, 0.0, 0.0, 0
+    for index, logits in enumerate(_every(model, tokens)):
+        before, cycles = cycles, model.engine.cycles
+        found, true = log_probabilities(logits), log_probabilities(exact[index])
         divergence += float((np.exp(true) * (true - found)).sum())
         if index + 1 < len(tokens):
             nats, exact_nats = nats - float(found[tokens[index + 1]]), exact_nats - float(true[tokens[index + 1]])
@@ -92,7 +95,14 @@ def score(checkpoint: Checkpoint, machine: Machine, tokens: list[int], exact: np
             on_token()
     scored = len(tokens) - 1
     return Score(replace(arithmetic, activations=model.mapping.form), f"{model.mapping.width}x{model.mapping.height}", scored,
-                 nats / scored, exact_nats / scored, divergence / len(tokens), model.engine.cycles / len(tokens))
+                 nats / scored, exact_nats / scored, divergence / len(tokens), cycles - before)
+
+
+def _every(model: WaferModel, tokens: list[int]) -> Iterator[np.ndarray]:
+    """The logits (vocab,) that follow each of ``tokens``."""
+    for logits in model.read(tokens[:-1]):
+        yield from logits
+    yield model.decode(tokens[-1])
 
 
 def read_tokens(checkpoint: Checkpoint, file: Path, count: int) -> list[int]:

@@ -85,6 +85,9 @@ class View:
         if self.kind not in _OF_EACH_TILE:
             made = VIEWS[self.kind](self, *(_full(values[name]) for name in self.inputs))
             return values.update(zip(self.outputs, made, strict=True))
+        if len(self.inputs) == 1:
+            tile = Repeated.of(values[self.inputs[0]])
+            return values.update(zip(self.outputs, map(tile.with_tiles, VIEWS[self.kind](self, tile.tiles)), strict=True))
         tiles = [Repeated.of(values[name]) for name in self.inputs]
         held = common(tiles)
         made = VIEWS[self.kind](self, *(tile.at(*held) for tile in tiles))

@@ -4,7 +4,7 @@ The model of :class:`WaferModel` is data: lists of steps (:mod:`wsekern.inferenc
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,10 @@ from wsekern.inference.steps import LayerStep, Steps, Values, View, last_uses, r
 from wsekern.machine import Machine
 from wsekern.number_formats import widen
 from wsekern.ops import FlowEngine
+from wsekern.ops.repeated import Repeated
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.decoder import Block
+from wsekern.workload.decoder import Block, Recurrent
+from wsekern.workload.request import PRECISIONS
 from wsekern.workload.weights.weights import Weights
 
 
@@ -36,6 +38,13 @@ class Plan:
     def of(cls, steps: Steps, kept: Iterable[str]) -> "Plan":
         """``steps``, of whose values those of ``kept`` are wanted."""
         return cls(steps, last_uses(steps, kept))
+
+
+def distinct(blocks: Sequence[Block]) -> tuple[list[Block], list[int]]:
+    """The blocks that differ, and of each block which of these it is."""
+    numbers: dict[Block, int] = {}
+    places = [numbers.setdefault(block, len(numbers)) for block in blocks]
+    return list(numbers), places
 
 
 class WaferModel:
@@ -56,8 +65,11 @@ class WaferModel:
                              threads=threads)
         self._model = outer_tiles(mapping, weights.outer)  # first: the largest matrices, while there is nothing beside them
         self._clocks = Clockwork(self.engine)
-        self._plans: dict[tuple[Block, int, int], Plan] = {}
-        self._head = Plan.of(head_steps(mapping), ["logits"])
+        self._plans: dict[tuple[int, int, int], Plan] = {}
+        self._kinds, self._kind_of_layer = distinct(config.blocks)
+        free = int(machine.core.sram) - sum(mapping.memory.values())  # beside the logits of one token
+        self._heads_together = 1 + int(free / (PRECISIONS[mapping.precision] * mapping.vocab))
+        self._heads: dict[tuple[int | None, int], Plan] = {}
         self.reset()
 
         def make(index: int) -> Values:
@@ -76,20 +88,48 @@ class WaferModel:
         """Cycles so far by part of the model."""
         return self._clocks.cycles_by_part
 
+    @property
+    def can_rewind(self) -> bool:
+        """Whether the sequence can be cut: a state of fixed size does not know what it was before."""
+        return not any(isinstance(mixer, Recurrent) for block in self.config.blocks for mixer in block.mixers)
+
+    def rewind(self, length: int) -> None:
+        """Forget all of the sequence but its first ``length`` tokens; clocks go on."""
+        if not 0 <= length <= self.length:
+            raise InputError(f"the sequence has {self.length} tokens: it cannot be cut to {length}")
+        if length < self.length and not self.can_rewind:
+            raise InputError(f"{self.config.name} has recurrent layers, whose state cannot go back: start anew")
+        self.length = length
+
     def prefill(self, tokens: list[int], on_chunk: Callable[[int], None] | None = None) -> np.ndarray:
         """Feed a prompt in chunks (``on_chunk`` sees the length of each); return the logits (vocab,) after its last token."""
+        for values in self._chunks(tokens, on_chunk):
+            last = values
+        return self._logits(last)[0]
+
+    def read(self, tokens: list[int], on_chunk: Callable[[int], None] | None = None) -> Iterator[np.ndarray]:
+        """As :meth:`prefill`, with the logits (tokens, vocab) that follow every token of a chunk, chunk by chunk.
+
+        So many heads are computed together as their logits find room on the PEs.
+        """
+        for values in self._chunks(tokens, on_chunk):
+            count = Repeated.of(values["x"]).tiles.shape[2]
+            yield np.concatenate([self._logits(dict(values), start, min(self._heads_together, count - start))
+                                  for start in range(0, count, self._heads_together)])
+
+    def decode(self, token: int) -> np.ndarray:
+        """Feed one token; return the logits (vocab,) that follow it."""
+        return self._logits(self._forward([token]))[0]
+
+    # -- one forward pass ---------------------------------------------------------------------------------------------
+    def _chunks(self, tokens: list[int], on_chunk: Callable[[int], None] | None) -> Iterator[Values]:
         for start in range(0, len(tokens), self.mapping.chunk):
             chunk = tokens[start:start + self.mapping.chunk]
             values = self._forward(chunk)
             if on_chunk is not None:
                 on_chunk(len(chunk))
-        return self._logits(values)
+            yield values
 
-    def decode(self, token: int) -> np.ndarray:
-        """Feed one token; return the logits (vocab,) that follow it."""
-        return self._logits(self._forward([token]))
-
-    # -- one forward pass ---------------------------------------------------------------------------------------------
     def _forward(self, tokens: list[int]) -> Values:
         """Residual stream ``x`` (height, width, tokens, hidden) after the last layer."""
         m, total = self.mapping, self.length + len(tokens)
@@ -99,21 +139,20 @@ class WaferModel:
         embedding = Plan.of(embedding_steps(m, tokens, self.length), ["x"])
         values = self._execute(embedding, dict(self._model), comes_again=False)
         slots = -(-total // m.height)
-        tables: dict[Block, Values] = {}
-        for block, weights, cache in zip(self.config.blocks, self.layers, self._caches, strict=True):
-            if block not in tables:
-                tables[block] = layer_tables(m, block, self.length, len(tokens), slots) | self._positions(len(tokens))
-            values |= {**weights, **cache, **tables[block]}
-            self._execute(self._plan(block, len(tokens), slots, cache), values)
+        tables = [layer_tables(m, block, self.length, len(tokens), slots) | self._positions(len(tokens))
+                  for block in self._kinds]
+        for kind, weights, cache in zip(self._kind_of_layer, self.layers, self._caches, strict=True):
+            values |= {**weights, **cache, **tables[kind]}
+            self._execute(self._plan(kind, len(tokens), slots, cache), values)
             cache.update({name: values.pop(name) for name in cache})
         self.length = total
         return values
 
-    def _plan(self, block: Block, tokens: int, slots: int, cache: Iterable[str]) -> Plan:
-        """The steps of a layer, listed once."""
-        key = (block, tokens, slots)
+    def _plan(self, kind: int, tokens: int, slots: int, cache: Iterable[str]) -> Plan:
+        """The steps of a layer of a kind, listed once."""
+        key = (kind, tokens, slots)
         if key not in self._plans:
-            self._plans[key] = Plan.of(layer_steps(self.mapping, block, tokens, slots), ["x", *cache])
+            self._plans[key] = Plan.of(layer_steps(self.mapping, self._kinds[kind], tokens, slots), ["x", *cache])
         return self._plans[key]
 
     def _execute(self, plan: Plan, values: Values, comes_again: bool = True) -> Values:
@@ -128,12 +167,14 @@ class WaferModel:
                 del values[name]
         return values
 
-    def _logits(self, values: Values) -> np.ndarray:
-        """Logits (vocab,) of the last token of ``x``, read from a line of PEs by the host."""
+    def _logits(self, values: Values, start: int | None = None, count: int = 1) -> np.ndarray:
+        """Logits (count, vocab) of tokens of ``x`` as in :func:`head_steps`, read from a line of PEs by the host."""
         values |= self._model
-        logits = self._execute(self._head, values)["logits"].full()
-        line = logits[:, 0, 0] if self.config.embedding_size else logits[0, :, 0]
-        return widen(line.reshape(-1)[:self.config.vocab], self.mapping.precision)
+        if (start, count) not in self._heads:
+            self._heads[start, count] = Plan.of(head_steps(self.mapping, start, count), ["logits"])
+        logits = self._execute(self._heads[start, count], values)["logits"].full()
+        line = logits[:, 0] if self.config.embedding_size else logits[0]
+        return widen(line.swapaxes(0, 1).reshape(count, -1)[:, :self.config.vocab], self.mapping.precision)
 
     def _positions(self, tokens: int) -> Values:
         """Positions (tokens,) of a chunk."""

@@ -44,6 +44,8 @@ class Repeated:
     def at(self, down: int, across: int) -> np.ndarray:
         """The tiles as blocks of ``down`` x ``across`` PEs hold them, (ceil(height / down), ceil(width / across), ...tile):
         each of them is a part of a block that holds one tile here."""
+        if down == self.down and across == self.across:
+            return self.tiles
         tiles = _spread(self.tiles, 0, self.height, self.down, down)
         return _spread(tiles, 1, self.width, self.across, across)
 

@@ -12,6 +12,7 @@ Array = np.ndarray[Any, Any]
 
 PRECISIONS = ("fp32", "fp16", "fp16_fp32", "bf16")
 """Precisions; their places are the kernels' codes."""
+_DTYPES = {precision: np.dtype(NUMPY_DTYPES[precision]) for precision in PRECISIONS}
 
 # Below this many multiply-adds or elements a second thread costs more than it saves.
 WORTH_THREADS = 1 << 16
@@ -27,7 +28,7 @@ def check_tile(array: Array, name: str, precision: str, ndim: int | None = None,
     array = np.asarray(array)
     if precision == "bf16" and array.dtype.name == "bfloat16":
         array = array.view(np.uint16)
-    expected = np.dtype(NUMPY_DTYPES[precision])
+    expected = _DTYPES[precision]
     if array.dtype != expected:
         raise InputError(f"{name} holds {array.dtype}: expected {expected} for {precision}")
     if array.ndim < 2 if ndim is None else array.ndim != ndim:
@@ -69,7 +70,7 @@ def check_rows(array: Array, name: str, precision: str) -> tuple[Array, int, int
     array = check_tile(array, name, precision)
     if array.ndim < 3:
         raise InputError(f"{name} has {array.ndim} axes: expected (height, width) of PEs, then rows, then their elements")
-    return array, int(np.prod(array.shape[2:-1])), array.shape[-1]
+    return array, math.prod(array.shape[2:-1]), array.shape[-1]
 
 
 def flat(array: Array) -> tuple[Array, tuple[int, ...]]:
@@ -81,11 +82,10 @@ def flat(array: Array) -> tuple[Array, tuple[int, ...]]:
 def flat_all(*arrays: Array) -> tuple[list[Array], tuple[int, ...]]:
     """Element-wise operands as (height, width, n), or (height, 1, width * n) if all lie in one piece; and their shape."""
     shape = arrays[0].shape
-    n = int(np.prod(shape[2:]))
+    n = math.prod(shape[2:])
     if all(array.flags.c_contiguous for array in arrays):
         return [array.reshape(shape[0], 1, shape[1] * n) for array in arrays], shape
-    strided = np.lib.stride_tricks.as_strided
-    return [strided(a, (*shape[:2], n), (*a.strides[:2], a.itemsize), writeable=False) for a in arrays], shape
+    return [array.reshape(*shape[:2], n) for array in arrays], shape
 
 
 def empty(shape: tuple[int, ...], precision: Any) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 
 from wsekern.errors import InputError, raise_for_status
 from wsekern.machine.timing import Timing
+from wsekern.number_formats import memory_order
 from wsekern.ops._timing import LineCosts
 from wsekern.ops._values import line_values
 from wsekern.ops.operation import Axis, Clocks, Emission, Operation, Shapes, check_flat_tile, check_values
@@ -87,7 +88,7 @@ def run_line(engine: Clocks, kind: str, op: str, tiles: np.ndarray, axis: str, s
     if precision == "u32" and kind != "broadcast":
         raise InputError(f"u32 words can be broadcast only, not taken through {kind}")
     along = 0 if axis == "y" else 1
-    order = sorted(range(tiles.ndim), key=lambda number: -tiles.strides[number])
+    order, back = memory_order(tiles.strides)
     laid = np.ascontiguousarray(tiles.transpose(order))
     place, length = order.index(along), tiles.shape[along]
     shape = list(laid.shape)
@@ -99,7 +100,7 @@ def run_line(engine: Clocks, kind: str, op: str, tiles: np.ndarray, axis: str, s
         threads = engine.threads if laid.size >= WORTH_THREADS else 1
         raise_for_status(line_values(kind, precision, op, outer, length, inner, segment or length, parameter, once,
                                      laid.reshape(-1).view(np.uint8), out.reshape(-1).view(np.uint8), threads))
-    return out.transpose(np.argsort(order))
+    return out.transpose(back)
 
 
 @dataclass(frozen=True)

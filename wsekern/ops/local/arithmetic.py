@@ -4,9 +4,11 @@ Values are those of the cores (``src/program/pe_math.h``) bit for bit; bf16 is k
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import numpy as np
 
+from wsekern import tiles
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16, widen_bf16
 from wsekern.ops.local.recipe import Recipe, Source, Step
 from wsekern.program.operands import ElementType
@@ -30,6 +32,7 @@ def first_factor(recipe: Recipe, x: np.ndarray) -> np.ndarray:
     return memory["t"]
 
 
+@lru_cache(maxsize=1024)
 def nearest(type: ElementType, number: float) -> float:
     """``number`` rounded to a float type."""
     if type == "bf16":
@@ -44,7 +47,7 @@ def store(type: ElementType, values: np.ndarray) -> np.ndarray:
 
 def load(type: ElementType, values: np.ndarray) -> np.ndarray:
     """Elements of ``type`` as float32."""
-    return widen_bf16(values) if type == "bf16" else values.astype(np.float32)
+    return widen_bf16(values) if type == "bf16" else values.astype(np.float32, copy=False)
 
 
 def _run_all(recipe: Recipe, steps: Iterable[Step], memory: dict[str, np.ndarray]) -> None:
@@ -56,9 +59,9 @@ def _run_all(recipe: Recipe, steps: Iterable[Step], memory: dict[str, np.ndarray
 def _run(recipe: Recipe, step: Step, memory: dict[str, np.ndarray]) -> None:
     shape = memory["x"].shape
     base = step.target.partition(".")[0]
-    if base not in memory:
-        memory[base] = np.zeros(shape, {"u16": np.uint16, **NUMPY_DTYPES}[recipe.type_of(base)])
     if step.on_bits:
+        if base not in memory:
+            memory[base] = np.zeros(shape, {"u16": np.uint16, **NUMPY_DTYPES}[recipe.type_of(base)])
         bits = [_bits(memory, source) for source in step.sources]
         _bits(memory, step.target)[...] = _INTEGER[step.operation](*bits)
         return
@@ -66,7 +69,11 @@ def _run(recipe: Recipe, step: Step, memory: dict[str, np.ndarray]) -> None:
     if step.operation in _LIBRARY:
         memory[base] = store(recipe.type_of(base), _LIBRARY[step.operation](np.broadcast_to(values[-1], shape)))
         return
-    memory[base] = store(recipe.type_of(base), np.broadcast_to(_FLOAT[step.operation](*values), shape))
+    if step.operation == "fma" and recipe.type_of(base) == "fp32":
+        memory[base] = _fma_fp32(*(value if value.shape == shape else np.full(shape, value) for value in values))
+        return
+    found = _FLOAT[step.operation](*values)
+    memory[base] = store(recipe.type_of(base), found if found.shape == shape else np.broadcast_to(found, shape))
 
 
 def _bits(memory: dict[str, np.ndarray], source: Source) -> np.ndarray:
@@ -97,6 +104,11 @@ def fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     towards = np.where((error > 0) == (total > 0), 1, -1)
     odd = (np.isfinite(total) & (error != 0) & np.isfinite(error)).reshape(words.shape) & (words & 1 == 0)
     return np.where(odd, words + np.reshape(towards, words.shape), words).view(np.float64).reshape(np.shape(total))
+
+
+def _fma_fp32(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """a + b * c of float32, rounded once to float32."""
+    return tiles.fma(_as_tile(b), _as_tile(c), _as_tile(a)).reshape(a.shape)
 
 
 def _as_tile(a: np.ndarray) -> np.ndarray:

@@ -40,6 +40,9 @@ class Recipe:
     stored: ElementType
     steps: tuple[Step, ...]
 
+    def __hash__(self) -> int:  # without the steps, which these mostly decide
+        return hash((self.name, self.work, self.stored))
+
     def text(self) -> str:
         """A step in each line."""
         return "\n".join(map(str, self.steps))

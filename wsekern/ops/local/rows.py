@@ -18,6 +18,7 @@ softmax, two rows of four fp16, each minus its row's largest; differences stay i
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any, Literal, get_args
 
@@ -189,11 +190,11 @@ class Local(LocalOperation):
             overhead += times * timing.setup(instruction)
         return compute, overhead
 
-    @property
+    @cached_property
     def _kind(self) -> Kind:
         return _KINDS[self.kind] if self.form == "scalar" else {**_VECTOR_KINDS, **_TOGETHER}[self.kind]
 
-    @property
+    @cached_property
     def _vector(self) -> VectorWork | RowQuotients | None:
         """The steps of a function in a vector form."""
         if self.kind not in (CALLS if self.form == "scalar" else _VECTOR_KINDS):
@@ -245,6 +246,10 @@ class Local(LocalOperation):
 
     def tiles(self) -> Shapes:
         """Shapes of the tiles on each PE."""
+        return self._tiles
+
+    @cached_property
+    def _tiles(self) -> Shapes:
         shapes = {"row": (self.count, self.n), "number": (self.count,), "sum": (self.count,), "gain": (self.n,),
                   "turn": (self.count // self.heads, self.n // 2)}
         return tuple(shapes[tile] for tile in self._kind.tiles.split())

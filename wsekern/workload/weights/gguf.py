@@ -108,7 +108,8 @@ class GgufFile:
         values = np.empty((len(rows), tensor.shape[-1]), np.float32)
         step = max(1, AT_ONCE // max(1, rows.shape[1]))
         for start in range(0, len(rows), step):
-            values[start:start + step] = dequantize(rows[start:start + step], kind)
+            some = rows[start:start + step]
+            values[start:start + step] = dequantize(some.reshape(1, -1), kind).reshape(len(some), -1)  # as one row: in one go
         return values
 
 
