@@ -34,7 +34,8 @@ def test_weights_alone_in_four_bits_meet_16_bit_arithmetic():
     kept, whole = (served_precision(replace(LLAMA, weight_format=form), "stock") for form in ("fp4wo", "fp4"))
     assert (kept.weight, kept.arithmetic, kept.activation) == (whole.weight, "bf16", 2.0)
     deployment = Deployment(LLAMA, load_cluster("b200"), Layout(), PRECISIONS["bf16"], load_engine("stock"))
-    seconds = [prefill_step(replace(deployment, precision=PRECISIONS[name]), 8, 4096).device for name in ("fp4", "bf16", "fp4wo")]
+    seconds = [prefill_step(replace(deployment, precision=PRECISIONS[name]), 8, 4096).device
+               for name in ("fp4", "bf16", "fp4wo")]
     assert seconds == sorted(seconds)
 
 

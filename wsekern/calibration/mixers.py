@@ -29,8 +29,8 @@ BOXES = {
     "linear_fixed": (6e-6, 1e-7, 5e-5),
     "state_passes sglang tuned": (3.0, 1.0, 50.0),
 }
-"""Start, least and greatest value of each fitted number: a constant, or one of the engine levels that begin with the words after
-it."""
+"""Start, least and greatest value of each fitted number: a constant, or one of the engine levels that begin with the words
+after it."""
 
 FITS = {
     "sparse": ("sparse_module sglang", "sparse_module stock", "sparse_module tuned", "index_scores", "index_walk"),

@@ -9,7 +9,6 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 
 import msgspec
 
@@ -21,8 +20,8 @@ from wsekern.cluster.operators import Operators, StepTime, Work
 from wsekern.cluster.parts import parts_of
 from wsekern.cluster.precision import PRECISIONS
 from wsekern.cluster.step import mixer_block
-from wsekern.validation.gpu_rows import Refused, gpu_name, whole_number
-from wsekern.workload import bundled_models, load_config
+from wsekern.validation.gpu_rows import Refused, bundled, gpu_name, whole_number
+from wsekern.workload import bundled_models
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import LatentAttention
 
@@ -34,9 +33,9 @@ METRICS = ("attention_decode_latency", "attention_prefill_latency", "state_decod
 
 
 SPARSE_MODULE = {"stock": 1.2e-4, "sglang": 0.0, "tuned": 5.6e-5}
-"""Seconds that a module of sparse attention takes beside its kernels where aiconfigurator runs it alone, by engine level: fitted
-on the rows that :func:`is_fitted_layer` names (:mod:`wsekern.calibration.mixers`). Services have no room for it: vLLM's whole
-layers of MiniMax-M3 take 0.14 ms."""
+"""Seconds that a module of sparse attention takes beside its kernels where aiconfigurator runs it alone, by engine level: set
+on the rows of :func:`is_fitted_layer` by :mod:`wsekern.calibration.mixers`. Services have no room for it: vLLM's whole layers
+of MiniMax-M3 take 0.14 ms."""
 
 
 def predict_layer(row: dict[str, str], sparse_module: Mapping[str, float] = SPARSE_MODULE) -> tuple[str, float]:
@@ -81,13 +80,12 @@ def _without_small_kernels(engine: Engine) -> Engine:
     return msgspec.structs.replace(engine, linear=msgspec.structs.replace(engine.linear, value=0.0))
 
 
-@lru_cache(maxsize=64)
 def _model(text: str) -> ModelConfig:
     """The bundled model that ``text`` names."""
     name = text.partition("one layer:")[2].strip()
     if name not in bundled_models():
         raise Refused(f"one layer of {name!r}, which is not bundled")
-    return load_config(name)
+    return bundled(name)
 
 
 def _framework(row: dict[str, str]) -> str:
