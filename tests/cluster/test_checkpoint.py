@@ -10,7 +10,7 @@ from wsekern.cluster.evidence import assumptions
 from wsekern.cluster.hardware import load_cluster, load_gpu
 from wsekern.cluster.layout import Deployment, Layout, weight_bytes
 from wsekern.cluster.precision import PRECISIONS
-from wsekern.cluster.step import decode_step
+from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import InputError
 from wsekern.workload import load_config
 
@@ -27,6 +27,16 @@ def test_a_checkpoint_is_served_as_it_is_stored(model, stored):
 @pytest.mark.parametrize(("stated", "served"), [("", "bf16"), ("fp32", "fp16"), ("fp16", "fp16"), ("int4", "int4")])
 def test_what_is_stated_decides(stated, served):
     assert stored_precision(replace(LLAMA, weight_format=stated)) == served
+
+
+def test_weights_alone_in_four_bits_meet_16_bit_arithmetic():
+    """As FP4 in memory, and no faster than bf16 where tensor cores bound a prompt."""
+    kept, whole = (served_precision(replace(LLAMA, weight_format=form), "stock") for form in ("fp4wo", "fp4"))
+    assert (kept.weight, kept.arithmetic, kept.activation) == (whole.weight, "bf16", 2.0)
+    deployment = Deployment(LLAMA, load_cluster("b200"), Layout(), PRECISIONS["bf16"], load_engine("stock"))
+    seconds = [prefill_step(replace(deployment, precision=PRECISIONS[name]), 8, 4096).device
+               for name in ("fp4", "bf16", "fp4wo")]
+    assert seconds == sorted(seconds)
 
 
 def test_a_format_that_no_gpu_serves_is_refused_with_the_option_that_helps():

@@ -96,3 +96,15 @@ def test_no_prediction_of_the_model_is_refused(changes):
     # all at once, served one after the other: the mean of the waiting is half of all prompts
     first = 0.5 * (case.batch / case.layout.dp + 1.0) * state.prefill.seconds
     assert not gpu_bounds.against_run(case, first, state.decode.seconds, recipe=False)
+
+
+def test_more_users_than_states_that_fit_say_nothing_of_the_running_batch():
+    """SGLang runs as many requests as its pool of states allows; a stated limit, or another engine, is predicted."""
+    many = row(model="qwen3.5-35b-a3b", gpu="H200-SXM", n_gpus="1", parallelism="TP1", precision="fp8", isl="8192", osl="1024",
+               batch_or_concurrency="1024", metric="tpot_mean", value="27.9", notes="SGLang 0.5.15")
+    with pytest.raises(Refused, match=r"1,024 users where \d\d\d fit: .*max_running_requests is not stated"):
+        gpu.predict_row(many)
+    with pytest.raises(Refused, match="max_running_requests"):
+        gpu.predict_row({**many, "metric": "total_throughput_per_gpu", "value": "30201", "unit": "tok/s/GPU"})
+    for change in ({"notes": "SGLang 0.5.15, max_running_requests=96"}, {"notes": "vLLM 0.24"}, {"batch_or_concurrency": "64"}):
+        assert gpu.predict_row({**many, **change})[1] > 0.0, change

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsekern.validation.gpu_layers import predict_layer
+from wsekern.validation.gpu_layers import is_fitted_layer, predict_layer
 from wsekern.validation.gpu_rows import Refused
 
 ROW = {"id": "x", "source": "aiconfigurator-core 0.12.0 mla_generation_module_perf h200_sxm/trtllm/1.3.0rc20",
@@ -37,3 +37,23 @@ def test_what_a_row_states_counts():
 def test_rows_that_say_too_little_are_refused(change):
     with pytest.raises(Refused):
         predict_layer({**ROW, **change})
+
+
+def test_two_thirds_of_sparse_attention_and_states_are_fitted_and_nothing_else():
+    tokens = [str(100 * n) for n in range(1, 301)]
+    for group in ("layer sparse attention decode (stock)", "layer state prefill"):
+        fitted = [is_fitted_layer({**ROW, "isl": isl}, group) for isl in tokens]
+        assert sum(fitted) == pytest.approx(200, abs=30), group
+    assert not any(is_fitted_layer({**ROW, "isl": isl}, "layer latent attention decode (stock)") for isl in tokens)
+
+
+def test_a_row_of_a_state_holds_no_kernels_beside_it():
+    """SGLang launches more small kernels around a state than vLLM; the row is of the convolution and the update alone."""
+    other = {**STATE, "source": STATE["source"].replace("vllm", "sglang")}
+    assert predict_layer(other)[1] == pytest.approx(predict_layer(STATE)[1], rel=0.05)
+
+
+def test_prompts_of_kernels_that_spill_states_take_longer():
+    prompt = {**STATE, "isl": "8192", "metric": "state_prefill_latency"}
+    other = {**prompt, "source": STATE["source"].replace("vllm", "sglang")}
+    assert predict_layer(other)[1] > 1.5 * predict_layer(prompt)[1]

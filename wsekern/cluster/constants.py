@@ -44,7 +44,6 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     state_bytes: Annotated[Quantity, Unit("B/element")]
     index_bytes: Annotated[Quantity, Unit("B/element")]
     index_scores: Annotated[Quantity, Unit("B/score")]
-    index_compute: Ratio
     index_walk: Annotated[Quantity, Unit("s/token")]
     sparse_heads: Annotated[Quantity, Unit("heads", 1)]
     page_tokens: Tokens

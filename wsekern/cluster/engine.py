@@ -18,7 +18,8 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Cost of one generation of serving software, per layer, step, sequence and request.
 
     ``elementwise`` are small kernels of every layer, ``latent``, ``router`` and ``linear`` those that latent attention, a
-    router and linear attention add.
+    router and linear attention add; ``state_passes``: how often the kernels of a prompt move what a chunk of it has of a state
+    through memory, 1 where one kernel keeps it on the chip.
     ``overlapped``: the host works while the GPU does; ``balanced``: prompts start on all data-parallel ranks together;
     ``side_stream``: shared experts run beside the routed ones, so that their launches hide;
     ``coarse_tiles``: what large tiles add to products of 8,192 in depth;
@@ -40,6 +41,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latent: Annotated[Quantity, Unit("kernels/layer")]
     router: Annotated[Quantity, Unit("kernels/layer")]
     linear: Annotated[Quantity, Unit("kernels/layer")]
+    state_passes: Annotated[Quantity, Unit("passes", 1)]
     quantise: Annotated[Quantity, Unit("kernels/GEMM")]
     per_layer: Seconds
     per_step: Seconds

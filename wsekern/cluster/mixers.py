@@ -69,14 +69,15 @@ def _indexer(ops: Operators, step: StepTime, work: Work, indexer: Indexer, every
 
 
 def _recurrent(ops: Operators, step: StepTime, work: Work, mixer: Recurrent) -> None:
-    """Projections, a short convolution, and the state: read and written once a step, and once per ``linear_chunk`` tokens of a
-    prompt unless it is :data:`SCANNED`."""
+    """Projections, a short convolution, and the state: read and written once a step, and ``state_passes`` times per
+    ``linear_chunk`` tokens of a prompt unless it is :data:`SCANNED`."""
     tp, known, m = ops.deployment.layout.tp, constants(), work.tokens
     for inputs, outputs in mixer.matrices:
         _matrix(ops, step, m, inputs, outputs, mixer)
     state, tail = mixer.state / tp, mixer.kernel * mixer.convolved / tp
     chunked = work.prefill and mixer.kind not in SCANNED
-    passes = max(1.0, work.tokens / work.sequences / known.linear_chunk.value) if chunked else 1.0
+    chunks = max(1.0, work.tokens / work.sequences / known.linear_chunk.value) if chunked else 1.0
+    passes = chunks * float(ops.engine.state_passes) if chunked else 1.0
     through = max(mixer.convolved, 2 * mixer.key_size + mixer.value_size) + 2 * mixer.value_size  # in, gate and out
     moved = 2.0 * work.sequences * (known.state_bytes.value * state * passes + 2.0 * tail) + m * 4.0 * through / tp
     flops = 6.0 * m * state + 2.0 * m * tail

@@ -189,8 +189,10 @@ class Operators:
         keys = work.sequences * row
         moved, flops = keys * indexer.head_dim * known.index_bytes.value, 2.0 * pairs * indexer.heads * indexer.head_dim
         rate = self.gpu.peak_flops("fp8")
+        reached = rate * kernel_fit("gemm", self.gpu, self.engine.kernels, "fp8").parameters["compute"]
         fixed, memory, _ = kernels.elementwise(self.small, moved, self.bandwidth)
-        parts = (fixed + known.index_walk.value * row, memory, max(0.0, flops / (known.index_compute.value * rate) - memory))
+        fixed += known.index_walk.value * row
+        parts = (fixed, memory, max(0.0, flops / reached - memory))
         self.charge(step, "kv", parts, flops, max(moved / self.bandwidth, flops / rate))
         self.small_kernels(step, known.index_scores.value * pairs, self.scale)
 

@@ -80,12 +80,13 @@ PRECISIONS = {
         Precision(name="fp8", weight=1.0, arithmetic="fp8", activation=1.0),
         Precision(name="int8", weight=1.0, arithmetic="bf16", activation=2.0),
         Precision(name="int4", weight=0.5625, arithmetic="bf16", activation=2.0),
+        Precision(name="fp4wo", weight=0.5625, arithmetic="bf16", activation=2.0),
         Precision(name="fp4", weight=0.5625, arithmetic="fp4", activation=0.5625, cache=1.0),
         Precision(name="mxfp4", weight=0.53125, arithmetic="bf16", activation=2.0, other_weight=2.0, other_arithmetic="bf16"),
     )
 }
-"""Usual choices. int8 and int4 are weight-only; fp4 is NVFP4 with block scales; mxfp4 keeps all but the experts in
-bf16."""
+"""Usual choices. int8, int4 and fp4wo are weight-only; fp4 is NVFP4 with block scales, fp4wo its weights beside 16-bit
+activations; mxfp4 keeps all but the experts in bf16."""
 
 
 def precision_of(name: "str | Precision") -> Precision:

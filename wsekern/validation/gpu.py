@@ -23,9 +23,16 @@ from wsekern.cluster.power import gpu_watts
 from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
-from wsekern.validation.gpu_bounds import against_answers, against_first, against_memory, against_prompt_rate, against_token
+from wsekern.validation.gpu_bounds import (
+    against_answers,
+    against_first,
+    against_memory,
+    against_prompt_rate,
+    against_states,
+    against_token,
+)
 from wsekern.validation.gpu_kernels import is_fitted_kernel, predict_kernel
-from wsekern.validation.gpu_layers import predict_layer
+from wsekern.validation.gpu_layers import is_fitted_layer, predict_layer
 from wsekern.validation.gpu_mlperf import predict_mlperf
 from wsekern.validation.gpu_notes import LIBRARIES, is_asked_by_perf, is_kernel, is_recipe, library_by_words
 from wsekern.validation.gpu_recipes import COLD, benchmark_of, scheduling_of
@@ -153,9 +160,9 @@ def is_fitted(row: dict[str, str], group: str) -> bool:
 def fitted_by_rule(row: dict[str, str], group: str) -> bool:
     """One in six configurations of decode, requests, full load, first tokens of expert models and power, by a hash of what they
     state; all decode and all batched prompts of the eager level; weight-only rows of pytorch/ao; throughput and energy of data
-    sets whose prompts were inferred.
+    sets whose prompts were inferred; layers of sparse attention and states (:func:`is_fitted_layer`).
     """
-    if is_fitted_kernel(row):
+    if is_fitted_kernel(row) or is_fitted_layer(row, group):
         return True
     if row["metric"] == "prefill_time_batch" and "(eager)" in group:
         return True  # from which size on old engines stage all-reduces through PCIe
@@ -263,6 +270,7 @@ def _decode(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]:
     if not case.batch:
         raise Refused("decode at an unstated batch")
     _refuse(against_memory(case, case.prompt + 0.5 * case.output))
+    _refuse("" if "scheduled_sequences" in limits_stated(words(row)) else against_states(case))
     scale = SCALE[row["unit"]]
     _refuse(against_token(case, float(row["value"]) / scale))
     if row["metric"] == "decode_step" or is_decode_only(row):
@@ -355,6 +363,7 @@ def _throughput(row: dict[str, str], case: Case, kind: str) -> tuple[str, float]
         _refuse(against_memory(case, case.prompt + case.output))
         fits = max(case.layout.dp, memory_of(case.deployment, case.prompt + case.output, 1).sequences)
         batch = min(constants().scheduled_sequences.value * case.layout.dp, fits)
+    _refuse("" if "scheduled_sequences" in limits_stated(words(row)) else against_states(case))
     measure = _steady(case, batch).measure
     rate, token = measure.tokens_per_second, measure.time_per_output_token_seconds
     if is_static(words(row)):

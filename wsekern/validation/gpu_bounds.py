@@ -132,3 +132,16 @@ def against_memory(case: Case, context: float) -> str:
         return ""
     return (f"weights of {weights / 1e9:,.0f} GB and a cache of {cache / 1e9:.2g} GB a GPU do not fit its "
             f"{capacity / 1e9:,.0f} GB: the precision or the number of GPUs is not what is stated")
+
+
+def against_states(case: Case) -> str:
+    """Why users whose number exceeds the caches that fit are no running batch where a model keeps states, or nothing: SGLang
+    holds a pool of states, of which a request that runs takes three to five for the sake of prefixes (``KVCacheConfigurator``,
+    ``MAMBA_CACHE_SIZE_MAX_RUNNING_REQUESTS_RATIO``)."""
+    if not case.model.recurrents or not case.engine.startswith("sglang"):
+        return ""
+    fits = memory_of(case.deployment, case.prompt + case.output, 1).sequences
+    if case.batch <= fits:
+        return ""
+    return (f"{case.batch:,.0f} users where {fits:,} fit: how many requests SGLang runs at a time hangs on the states that it "
+            "keeps for prefixes, and max_running_requests is not stated")

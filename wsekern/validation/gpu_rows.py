@@ -255,6 +255,12 @@ _SAME = {
 
 
 @lru_cache(maxsize=1024)
+def bundled(name: str) -> ModelConfig:
+    """A bundled model, the same object each time: caches compare equal ones block by block."""
+    return load_config(name)
+
+
+@lru_cache(maxsize=1024)
 def model_of(text: str) -> ModelConfig:
     """The bundled shape that a published model name means, or a folder or file with a config.json."""
     name = text.split("/")[-1].lower().replace("_", ".").replace(" ", "-")
@@ -269,7 +275,7 @@ def model_of(text: str) -> ModelConfig:
     known = bundled_models()
     for candidate in (name, _SAME.get(name, "")):
         if candidate in known:
-            return load_config(candidate)
+            return bundled(candidate)
     if _is_path(text):
         return load_config(text)
     guess = shape_by_size(name)
@@ -301,7 +307,7 @@ def shape_by_size(name: str) -> ModelConfig | None:
     if not found or not 0.0 < float(found[1]) <= MAX_BILLIONS or float(found[2] or 0.0) > MAX_BILLIONS:
         return None
     whole, active = 1e9 * float(found[1]), 1e9 * float(found[2] or 0.0)
-    models = [model for model in map(load_config, bundled_models()) if bool(model.mixture) == bool(active)]
+    models = [model for model in map(bundled, bundled_models()) if bool(model.mixture) == bool(active)]
     if active:
         near = min(models, key=lambda m: abs(log(m.parameters / whole)) + abs(log(m.active_parameters / active)))
     else:

@@ -109,6 +109,13 @@ def test_numbers_that_no_model_has_are_named(key, value):
         "group_0": {"weights": {"num_bits": 8, "type": "float"}}}}}, "fp8"),
     ({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {
         "group_0": {"weights": {"num_bits": 4, "type": "int"}}}}}, "int4"),
+    ({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {
+        "group_0": {"weights": {"num_bits": 4, "type": "float", "group_size": 16}, "input_activations": None}}}}, "fp4wo"),
+    ({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {
+        "group_0": {"weights": {"num_bits": 4, "type": "float", "group_size": 32}}}}}, "mxfp4"),
+    ({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"group_0": {
+        "weights": {"num_bits": 4, "type": "float"}, "input_activations": {"num_bits": 4, "type": "float"}}}}}, "fp4"),
+    ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "W4A16_NVFP4"}}, "fp4wo"),
     ({"quantization_config": {"quant_method": "compressed-tensors"}}, "compressed-tensors"),
     ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}, "int8"),
     ({"quantization_config": {"quant_method": "quanto"}}, "quanto"),

@@ -5,7 +5,7 @@ from typing import Any
 from wsekern.workload.parsing.keys import Keys
 
 _DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
-MODELOPT = {"FP8": "fp8", "FP8_PB_WO": "fp8", "FP8_PER_CHANNEL_PER_TOKEN": "fp8", "NVFP4": "fp4", "W4A16_NVFP4": "fp4",
+MODELOPT = {"FP8": "fp8", "FP8_PB_WO": "fp8", "FP8_PER_CHANNEL_PER_TOKEN": "fp8", "NVFP4": "fp4", "W4A16_NVFP4": "fp4wo",
              "MXFP8": "fp8", "MXFP4": "mxfp4", "INT8_SQ": "int8", "W4A16_AWQ": "int4", "W4A8_AWQ": "int4"}
 """Algorithms of NVIDIA's modelopt -> the number format of the weights."""
 
@@ -48,16 +48,21 @@ def _modelopt(stored: dict[str, Any]) -> str:
     layers = stored.get("quantized_layers")
     if algorithm == "MIXED_PRECISION" and isinstance(layers, dict):
         found = {MODELOPT.get(str(layer.get("quant_algo"))) for layer in layers.values() if isinstance(layer, dict)}
-        return next((stored_as for stored_as in ("fp4", "mxfp4", "int4", "fp8", "int8") if stored_as in found), "modelopt")
+        return next((form for form in ("fp4", "fp4wo", "mxfp4", "int4", "fp8", "int8") if form in found), "modelopt")
     return MODELOPT.get(algorithm) or _of_groups(stored) or "modelopt"
 
 
 def _of_groups(stored: dict[str, Any]) -> str:
-    """Number format of the first of ``config_groups``."""
+    """Number format of the first of ``config_groups``; 4-bit floats without a format of activations are weight-only."""
     groups = stored.get("config_groups")
     group = next(iter(groups.values()), None) if isinstance(groups, dict) else None
     weights = group.get("weights") if isinstance(group, dict) else None
-    return _bits(weights.get("num_bits"), weights.get("type") == "float") if isinstance(weights, dict) else ""
+    if not isinstance(group, dict) or not isinstance(weights, dict):
+        return ""
+    stored = _bits(weights.get("num_bits"), weights.get("type") == "float")
+    if stored == "fp4" and not group.get("input_activations"):
+        return "mxfp4" if weights.get("group_size") == 32 else "fp4wo"
+    return stored
 
 
 def _bits(count: Any, floating: bool) -> str:
