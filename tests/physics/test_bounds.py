@@ -16,21 +16,22 @@ from wsekern.inference.predict import predict_layer
 from wsekern.machine import load_machine
 from wsekern.workload import Request, load_config
 
-SETTINGS = settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),
+SETTINGS = settings(max_examples=8, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),
                     suppress_health_check=list(HealthCheck))
 WSE3 = load_machine("wse3")
 MODELS = ("llama3.2-1b", "qwen3-0.6b", "llama3-8b", "qwen3-30b-a3b", "gpt-oss-20b")
 
 loads = st.fixed_dictionaries({
     "model": st.sampled_from(MODELS), "is_wafer": st.booleans(), "wafers": st.sampled_from([None, 1, 2, 5]),
-    "cluster": st.sampled_from(["h100x1", "h100x8", "b200x4"]), "prompt": st.integers(1, 20_000), "output": st.integers(1, 2048),
-    "users": st.integers(1, 300),
+    "cluster": st.sampled_from(["h100x1", "h100x8", "b200x4"]), "prompt": st.integers(1, 20_000),
+    "output": st.integers(1, 2048), "users": st.integers(1, 300),
 })
 
 
 def side_of(load: dict) -> Side | None:
     """The side of a load; None where it is refused."""
-    pairing = Pairing(load_config(load["model"]), WSE3, load_cluster(load["cluster"]), load["wafers"], "silicon", "stock", Serving())
+    pairing = Pairing(load_config(load["model"]), WSE3, load_cluster(load["cluster"]), load["wafers"], "silicon", "stock",
+                      Serving())
     request = Request(load["prompt"], load["output"], load["users"])
     try:
         return pairing.wafer(request) if load["is_wafer"] else pairing.gpus(request)
@@ -75,7 +76,8 @@ def test_a_layer_with_more_context_or_users_is_never_quicker_and_never_beyond_a_
     found = []
     for change in ({}, {"context": more * context}, {"batch": more * users}):
         try:
-            found.append(predict_layer(model, phase, "wse3", 500, **{"context": context, "batch": users} | change, mapping=mapping))
+            sizes = {"context": context, "batch": users} | change
+            found.append(predict_layer(model, phase, "wse3", 500, mapping=mapping, **sizes))
         except BudgetError:
             assume(found)
     for one in found:
