@@ -2,7 +2,6 @@
 
 import os
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 # Idle OpenMP threads sleep instead of spinning: on a busy machine they would take the cores from the threads that they wait
@@ -21,11 +20,6 @@ finally:
     if _wait:
         del os.environ["OMP_WAIT_POLICY"]
 
-try:
-    __version__ = version("wsekern")
-except PackageNotFoundError:
-    __version__ = "0+unknown"
-
 # Public name -> module that defines it; imported on first use, so that `import wsekern` stays quick.
 _LAZY = {
     "WsekernError": "wsekern.errors",
@@ -40,7 +34,19 @@ __all__ = ["__version__", "get_include", "simd_level", *_LAZY]
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
+    if name == "__version__":
+        return _version()
     raise AttributeError(f"module 'wsekern' has no attribute {name!r}")
+
+
+def _version() -> str:
+    """Of the installed package."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("wsekern")
+    except PackageNotFoundError:
+        return "0+unknown"
 
 
 def get_include() -> str:

@@ -138,6 +138,20 @@ def test_interrupt_ends_at_once_and_cleanly():
     assert run.returncode == 130 and "Traceback" not in err and "interrupted" in err
 
 
+def test_an_interrupt_while_modules_are_imported_leaves_no_traceback():
+    """The start of Python itself aside: from the first module of the command line on, at whatever moment."""
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    begun = "import os, wsekern; os.write(1, b'x'); import wsekern.cli; wsekern.cli.main()"
+    for wait in (0.01, 0.05, 0.1, 0.2):
+        run = subprocess.Popen([sys.executable, "-c", begun, "validate"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               preexec_fn=listen)
+        assert run.stdout.read(1) == b"x"
+        time.sleep(wait)
+        run.send_signal(signal.SIGINT)
+        _, err = run.communicate(timeout=10)
+        assert run.returncode == 130 and err.strip() == b"wsekern: interrupted"
+
+
 def test_interrupt_leaves_the_text_so_far(monkeypatch, capsys):
     from wsekern.inference import generate
     from wsekern.inference.wafer import WaferModel
@@ -234,8 +248,8 @@ def test_machines_lists_both_sides():
     (["compare", "llama3-8b", "--think", "-1"], ["think"]),
     (["compare", "llama3-8b", "--speculate", "3"], ["--acceptance"]),
     (["compare", "llama3-8b", "--acceptance", "0.5"], ["--speculate"]),
-    (["compare", "llama3-8b", "--speculate", "3", "--acceptance", "2"], ["acceptance is 2.0"]),
-    (["compare", "llama3-8b", "--shared-prefix", "1.5"], ["shared-prefix", "from 0 to 1"]),
+    (["compare", "llama3-8b", "--speculate", "3", "--acceptance", "2"], ["--acceptance", "at most the whole"]),
+    (["compare", "llama3-8b", "--shared-prefix", "1.5"], ["shared-prefix", "at most the whole"]),
     (["compare", "llama3-8b", "--prefill-cluster", "abacusx8"], ["abacus"]),
     (["compare", "llama3-8b", "--json", "/no/such/folder/x.json"], ["/no/such/folder/x.json"]),
     (["compare", "llama3-8b", "--plot", "x.docx"], [".png"]),
@@ -273,6 +287,16 @@ def test_machines_lists_both_sides():
     (["predict", "wafer", "llama3-8b", "--phase", "decode", "--grid", "4x5", "--context", "10"], ["square"]),
     (["predict", "gpu", "llama3-8b", "--phase", "decode", "--context", "0"], ["context"]),
     (["predict", "gpu", "llama3-8b", "--phase", "decode", "--context", "9", "--gpus", "0"], ["--gpus", "from 1"]),
+    (["predict", "gpu", "llama3-8b", "--phase", "decode", "--context", "9", "--gpu", "x"], ["no GPU 'x'"]),
+    (["predict", "wafer", "llama3-8b", "--phase", "decode", "--grid", "9x9", "--context", "9", "--clock", "1e300"],
+     ["--clock", "1e+11", "Hz"]),
+    (["predict", "wafer", "llama3-8b", "--phase", "decode", "--grid", "100x100", "--context", "9"],
+     ["100x100", "of 49,152 B", "smallest square grid that fits is "]),
+    (["predict", "op", "broadcast", "--grid", "8x1", "--words", "3", "--relays", "1"], ["broadcast has no relays"]),
+    (["compare", "llama3-8b", "--rate", "1", "--slo-ttft", "1", "--slo-share", "1.5"], ["--slo-share", "at most the whole"]),
+    (["compare", "llama3-8b", "--batch", "1", "--power", "1kW"], ["WSE-3 (CS-3) is rated at 23 kW", "0.76 kW are left"]),
+    (["compare", "llama3-8b", "--power", "750"], ["'750'", "750MW"]),
+    (["run", "sample", "--prompt", "x", "--top-p", "2"], ["--top-p", "at most the whole"]),
     (["validate", "--data", "/no/such/file.csv"], ["/no/such/file.csv"]),
     (["validate", "--data", "pyproject.toml"], ["columns"]),
 ])
@@ -280,6 +304,35 @@ def test_bad_input_is_one_sentence(refused, arguments, words):
     message = refused(*arguments)
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["compare", "llama3-8b", "--json", "F", "--html", "F"], ["--json and --html both name F"]),
+    (["compare", "llama3-8b", "--html", "./F.png", "--plot", "G/../F.png"], ["--html and --plot both name"]),
+    (["predict", "op", "reduce-crossover", "--words", "8", "--plot", "F.png", "--json", "F.png"], ["both name F.png"]),
+    (["compare", "llama3-8b", "--trace", "trace.csv", "--json", "trace.csv"], ["--json names trace.csv", "TRACE reads"]),
+    (["machines", "wafer.toml", "--json", "wafer.toml"], ["--json names wafer.toml", "reads"]),
+    (["run", "model", "--prompt", "x", "--json", "model/config.json"], ["--json names model/config.json", "MODEL reads"]),
+    (["predict", "cluster", "llama3-8b", "--cluster", "gpu.tomlx8", "--json", "gpu.toml"], ["--json names gpu.toml"]),
+])
+def test_outputs_are_files_of_their_own(refused, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("G", "model"):
+        (tmp_path / folder).mkdir()
+    inputs = [tmp_path / name for name in ("trace.csv", "wafer.toml", "gpu.toml", "model/config.json")]
+    for file in inputs:
+        file.write_text("kept")
+    message = refused(*arguments)
+    assert all(word in message for word in words)
+    assert all(file.read_text() == "kept" for file in inputs) and not list(tmp_path.glob("F*"))
+
+
+def test_a_sweep_times_every_number_of_users_once(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["wsekern", "compare", "llama3-8b", "--batches", "1,1,2,1", "--json", "-"])
+    with pytest.raises(SystemExit):
+        main()
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    assert [cell["request"]["batch"] if "request" in cell else cell["batch"] for cell in cells] == [1, 2]
 
 
 def test_a_broken_model_folder_is_one_sentence(refused, tmp_path):

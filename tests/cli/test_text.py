@@ -53,8 +53,8 @@ def test_run_obeys_generation_config_and_tells_so(wsekern, model):
 @pytest.mark.parametrize(("options", "words"), [
     (["--prompt", "x", "--chat", "y"], "either --prompt"), ([], "either --prompt"),
     (["--prompt", "x", "--system", "y"], "--system"),
-    (["--chat", "x"], "has no chat template"), (["--prompt", "x", "--top-p", "2"], "top_p is 2.0"),
-    (["--prompt", "x", "--min-p", "2"], "min_p is 2.0"), (["--prompt", "x", "--check", "all"], "all")])
+    (["--chat", "x"], "has no chat template"), (["--prompt", "x", "--top-p", "2"], "at most the whole"),
+    (["--prompt", "x", "--min-p", "2"], "at most the whole"), (["--prompt", "x", "--check", "all"], "all")])
 def test_run_refuses_in_one_sentence(wsekern, options, words):
     code, out, err = wsekern("run", "sample", *options)
     assert code == 2 and not out and words in err and err.count("\n") == 1

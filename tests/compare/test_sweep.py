@@ -93,12 +93,12 @@ def test_bad_sweeps_are_refused():
         sweep(LLAMA, WSE3, "h100x1", batches=())
 
 
-@pytest.mark.parametrize(("text", "watts"), [("750MW", 7.5e8), ("20 kW", 2e4), ("1.5GW", 1.5e9), ("5e6", 5e6), ("100w", 100)])
+@pytest.mark.parametrize(("text", "watts"), [("750MW", 7.5e8), ("20 kW", 2e4), ("1.5GW", 1.5e9), ("5e6 W", 5e6), ("100w", 100)])
 def test_power(text, watts):
     assert parse_power(text) == watts
 
 
-@pytest.mark.parametrize("text", ["much", "-3MW", "0", "3 MJ", "1.2.3W", "1e400MW", "1e306GW"])
+@pytest.mark.parametrize("text", ["much", "750", "5e6", "-3MW", "0", "3 MJ", "1.2.3W", "1e400MW", "1e306GW"])
 def test_bad_power(text):
     with pytest.raises(InputError, match="such as 750MW"):
         parse_power(text)

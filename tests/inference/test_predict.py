@@ -1,8 +1,10 @@
 """``predict wafer``: a layer from what its operations take."""
 
+import re
+
 import pytest
 
-from wsekern.errors import InputError
+from wsekern.errors import BudgetError, InputError
 from wsekern.inference.predict import KTree, TileSizes, decode_steps, predict_layer, prefill_steps
 from wsekern.ops import FlowEngine, MeshGemm, MeshGemmTransposed
 
@@ -75,3 +77,32 @@ def test_activations_are_a_choice_of_the_executed_mapping():
     assert layers[0] > layers[1] > layers[2] == layers[3]
     with pytest.raises(InputError, match="the published kernels have their own"):
         predict_layer("llama3-8b", "decode", "wse3", 400, 4096, activations="vector")
+
+
+@pytest.mark.parametrize("mapping", ["waferllm", "ours"])
+@pytest.mark.parametrize(("change", "words"), [
+    ({"grid": 50}, ["50x50", "smallest square grid that fits is "]),
+    ({"context": 10**9}, ["kv_cache", "no square grid of wse3 holds one"]),
+    ({"batch": 10**9, "context": 10}, ["no square grid of wse3 holds one", "smaller batch"]),
+    ({"batch": 30000, "context": 10}, ["no square grid of wse3 holds one"]),
+    ({"phase": "prefill", "context": 10**9}, ["no square grid of wse3 holds one"]),
+])
+def test_a_layer_that_does_not_fit_is_refused_and_the_smallest_grid_that_fits_named(mapping, change, words):
+    sizes = {"model": "llama3-8b", "phase": "decode", "machine": "wse3", "grid": 420, "context": 4096} | change
+    with pytest.raises(BudgetError) as caught:
+        predict_layer(mapping=mapping, **sizes)
+    assert all(word in str(caught.value) for word in [*words, "a PE would need", "of 49,152 B"])
+    smallest = re.search(r"fits is (\d+)x", str(caught.value))
+    if smallest:
+        side = int(smallest[1])
+        assert predict_layer(mapping=mapping, **sizes | {"grid": side})["layers_per_grid"] >= 1
+        with pytest.raises(BudgetError):
+            predict_layer(mapping=mapping, **sizes | {"grid": side - 1})
+
+
+def test_the_bytes_of_the_published_mapping_are_those_of_its_tiles():
+    """Llama-3 8B on 420 x 420 PEs: tiles of 10 x 10 and 10 x 35, ten positions, one sequence, two bytes each."""
+    found = predict_layer("llama3-8b", "decode", "wse2", 420, 4096)
+    assert found["memory_bytes"] == {"weights": 2 * (4 * 100 + 3 * 350), "kv_cache": 2 * 2 * 100, "code": 8192,
+                                     "buffers": 2 * (5 * 10 + 2 * 35 + 10)}
+    assert (found["layers_per_grid"], found["grids"], found["wafers"]) == (12, 3, 2)

@@ -1,9 +1,12 @@
 """The command line: thin wrappers that parse, call, and show. One module for each command; ``options`` is what they share."""
 
-import click
+from wsekern.cli.interrupts import leaving_quietly
 
-from wsekern.cli import chat, compare, evaluate, machines, predict, run, validate
-from wsekern.cli.options import help_alone, run_command
+with leaving_quietly():
+    import click
+
+    from wsekern.cli import chat, compare, evaluate, machines, predict, run, validate
+    from wsekern.cli.options import help_alone, run_command
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

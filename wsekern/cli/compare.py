@@ -10,6 +10,7 @@ from wsekern.cli.options import (
     JSON,
     PROFILE,
     THREADS,
+    Command,
     Number,
     ProgressBar,
     Target,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from wsekern.machine import Machine
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", required=False)
 @click.option("--wafer", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
 @click.option("--wafers", default="auto", show_default=True, help="How many wafers; auto takes the fewest that hold the model.")
@@ -153,8 +154,8 @@ def _sweep(model: str, batches: str | None, prompts: str | None, equal: str | No
     from wsekern.workload import load_config
 
     alone = (batch,) if stated_by_user("batch") or (equal and prompts is None) else BATCHES
-    sizes = alone if batches is None else parse_numbers("batches", batches)
-    lengths = (prompt,) if prompts is None else parse_numbers("prompts", prompts)
+    sizes = alone if batches is None else tuple(dict.fromkeys(parse_numbers("batches", batches)))
+    lengths = (prompt,) if prompts is None else tuple(dict.fromkeys(parse_numbers("prompts", prompts)))
     mode = f"equal-{equal}" if equal else "as-given"
     with ProgressBar("placing and timing", len(sizes) * len(lengths)) as advance:
         cells = sweep(load_config(model), batches=sizes, prompts=lengths, mode=mode, on_cell=advance, **options)
@@ -175,4 +176,6 @@ def _datacentre(model: str, power: str, min_speed: float, *, prompt: int, output
     budget, request = Budget(parse_power(power), min_speed), Request(prompt, output, precision=precision)
     tried = (batch,) if stated_by_user("batch") else BATCHES
     sites = datacentre(load_config(model), budget=budget, request=request, batches=tried, **options)
+    if sites.wafers is None and sites.gpus is None and sites.gpus_ideal is None:
+        raise InputError("; ".join(sites.not_served[side] for side in ("wafers", "gpus")))
     return [datacentre_view(model, power, sites)], {"model": model, "power": power, **sites.to_dict()}

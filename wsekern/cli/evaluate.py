@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsekern.cli.options import JSON, PROFILE, THREADS, ProgressBar, Whole, emit, open_console, parse_grid
+from wsekern.cli.options import JSON, PROFILE, THREADS, Command, ProgressBar, Whole, emit, open_console, parse_grid
 from wsekern.cli.sampling import open_model
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ WEIGHTS = {"16": "stored", "8": "int8", "4": "int4"}
 """Short names of weight formats."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model")
 @click.option("--text", "text_path", metavar="FILE", type=click.Path(path_type=Path),
               help="Text in UTF-8; default: the beginning of Pride and Prejudice, which is bundled.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsekern.cli.options import COUNT, Number, ProgressBar, Whole, whole_number
+from wsekern.cli.options import COUNT, POSITIVE_SHARE, Number, ProgressBar, Whole, whole_number
 from wsekern.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _OPTIONS = (
     click.option("--seed", type=Whole(least=0), help="Of the random arrivals; 0 by default."),
     click.option("--slo-ttft", type=_POSITIVE, metavar="SECONDS", help="Objective: time to the first token."),
     click.option("--slo-tpot", type=_POSITIVE, metavar="SECONDS", help="Objective: mean time per further token of an answer."),
-    click.option("--slo-share", type=_POSITIVE, metavar="SHARE",
+    click.option("--slo-share", type=POSITIVE_SHARE, metavar="SHARE",
                  help="Share of the requests that should keep the objective; 0.99 by default."),
     click.option("--systems", metavar="N|auto",
                  help="Systems of either side that share the load, 1 by default; auto: as few as keep the objective."),

@@ -2,10 +2,10 @@
 
 import click
 
-from wsekern.cli.options import JSON, emit, open_console
+from wsekern.cli.options import JSON, Command, emit, open_console
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", required=False)
 @JSON
 def machines(name: str | None, json_path: str | None) -> None:

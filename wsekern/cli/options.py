@@ -1,16 +1,19 @@
 """What the commands share: options, where output goes, how text becomes numbers, progress."""
 
+import contextlib
 import functools
 import math
 import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import click
 
 from wsekern._common import simd_level
+from wsekern.description import LIMITS
 from wsekern.errors import InputError, WsekernError
 
 if TYPE_CHECKING:
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 
 MAX_COUNT = 10**9
 """Sanity limit of a count on the command line."""
+
+MAX_NUMBER = 1e12
+"""Sanity limit of a number with a fraction."""
 
 MAX_WAFERS = 2048
 """Systems in the largest cluster that the vendor offers."""
@@ -62,12 +68,12 @@ class Bytes(click.ParamType):
 
 
 class Number(click.ParamType):
-    """A finite number of at least (or, ``above``, of more than) 0."""
+    """A number of at least (or, ``above``, of more than) 0 and at most ``most``, for the reason ``why``."""
 
     name = "float"
 
-    def __init__(self, above: bool = False):
-        self._above = above
+    def __init__(self, above: bool = False, most: float = MAX_NUMBER, why: str = "nothing that is built is beyond"):
+        self._above, self._most, self._why = above, most, why
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """``value`` as a number; a refusal says what was expected."""
@@ -75,7 +81,14 @@ class Number(click.ParamType):
         enough = number > 0 if self._above else number >= 0
         if not enough or math.isinf(number):
             self.fail(f"{value} is not a finite number of {'more than' if self._above else 'at least'} 0.", param, ctx)
+        if number > self._most:
+            self.fail(f"{value} is more than {self._most:g}: {self._why}", param, ctx)
         return number
+
+
+SHARE = Number(most=1.0, why="a share is at most the whole")
+POSITIVE_SHARE = Number(above=True, most=1.0, why="a share is at most the whole")
+FREQUENCY = Number(above=True, most=LIMITS["Hz"], why="no chip is clocked beyond, in Hz")
 
 
 class Target(click.Path):
@@ -95,6 +108,47 @@ class Target(click.Path):
         if self._picture:
             picture_kind(value)
         return value
+
+
+class Command(click.Command):
+    """A command whose outputs are files of their own: none is named twice, none is a file that the command reads."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Check the files, then run."""
+        given = [(param, ctx.params.get(param.name)) for param in self.params]
+        outputs = [(param.opts[0], Path(value)) for param, value in given
+                   if isinstance(param.type, Target) and value not in (None, "-")]
+        for number, (name, path) in enumerate(outputs):
+            for other, before in outputs[:number]:
+                if _same_file(path, before):
+                    raise InputError(f"{other} and {name} both name {path}: give each a file of its own")
+            for param, value in given:
+                if not isinstance(param.type, Target) and any(_same_file(path, read) for read in _files_read(value)):
+                    raise InputError(f"{name} names {path}, which {param.human_readable_name.upper()} reads: it would be lost")
+        return super().invoke(ctx)
+
+
+_READ = re.compile(r".*\.(?:safetensors|gguf|index\.json)|(?:config|tokenizer|tokenizer_config|generation_config)\.json")
+"""Names of files that are read in the folder of a model."""
+
+
+def _files_read(value: Any) -> list[Path]:
+    """The files that an argument may name: itself, without a number of GPUs behind it, or what a folder keeps of a model."""
+    found = []
+    for text in map(str, value) if isinstance(value, tuple) else [str(value)] if isinstance(value, str | Path) else []:
+        for name in (text, re.sub(r"x\d+$", "", text)):
+            with contextlib.suppress(OSError, ValueError):
+                path = Path(name)
+                found += [file for file in path.iterdir() if _READ.fullmatch(file.name)] if path.is_dir() else [path]
+    return found
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Whether both names are one file, which need not exist."""
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return os.path.realpath(one) == os.path.realpath(other) if "\0" not in f"{one}{other}" else False
 
 
 PRECISION = click.option("--precision", default="fp16", show_default=True, help="fp32, fp16, fp16_fp32, bf16 (GPU: fp8 too).")

@@ -7,10 +7,13 @@ import click
 from wsekern.cli.options import (
     ACTIVATIONS,
     COUNT,
+    FREQUENCY,
     JSON,
     PRECISION,
     PROFILE,
+    Command,
     Number,
+    ProgressBar,
     Whole,
     emit,
     help_alone,
@@ -35,7 +38,7 @@ def predict(context: click.Context) -> None:
     help_alone(context)
 
 
-@predict.command("op")
+@predict.command("op", cls=Command)
 @click.argument("name")
 @click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
 @click.option("--grid", "grid_text", metavar="WxH", help="Grid of PEs.")
@@ -59,19 +62,20 @@ def predict_operation(name: str, machine: str, grid_text: str | None, tile_text:
     from wsekern.ops.predict import predict_op
 
     groups = None if groups_text is None else parse_numbers("groups", groups_text.lower().replace("x", ","))
-    prediction = predict_op(name, machine, profile, grid=parse_grid(grid_text), tile=parse_tile(tile_text), plot=plot_path,
-                       groups=groups[0] if groups and len(groups) == 1 else groups, **sizes)
+    with ProgressBar(f"{name} on the {sizes['engine']} engine", None):
+        prediction = predict_op(name, machine, profile, grid=parse_grid(grid_text), tile=parse_tile(tile_text), plot=plot_path,
+                                groups=groups[0] if groups and len(groups) == 1 else groups, **sizes)
     show(json_path, name, prediction)
 
 
-@predict.command("wafer")
+@predict.command("wafer", cls=Command)
 @click.argument("model")
 @click.option("--phase", type=click.Choice(["decode", "prefill"]), required=True)
 @click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
 @click.option("--grid", "grid_text", required=True, metavar="PxP", help="Grid of PEs.")
 @click.option("--context", required=True, type=COUNT, help="Tokens in the cache, or of the prompt.")
 @click.option("--batch", default=1, show_default=True, type=COUNT, help="Sequences at once.")
-@click.option("--clock", type=Number(above=True), help="Hz; default: the machine's.")
+@click.option("--clock", type=FREQUENCY, help="Hz; default: the machine's.")
 @click.option("--mapping", type=click.Choice(["waferllm", "ours"]), default="waferllm", show_default=True)
 @PRECISION
 @PROFILE
@@ -87,7 +91,7 @@ def predict_wafer(model: str, phase: str, machine: str, grid_text: str, context:
     show(json_path, f"{prediction['model']} {phase}", prediction)
 
 
-@predict.command("gpu")
+@predict.command("gpu", cls=Command)
 @click.argument("model")
 @click.option("--phase", type=click.Choice(["decode", "prefill"]), required=True)
 @click.option("--gpu", default="h100", show_default=True, help="A GPU of `wsekern machines`, or a TOML file.")
@@ -109,11 +113,11 @@ def predict_gpu(model: str, gpu: str, gpus: int, precision: str | None, json_pat
 
     config = load_config(model)
     form = _precision(config, options["engine_level"], precision)
-    prediction = predict_step(config, load_cluster(f"{gpu}x{gpus}"), precision=form, **options).to_dict()
+    prediction = predict_step(config, load_cluster(gpu, gpus), precision=form, **options).to_dict()
     show(json_path, f"{model} {options['phase']} on {gpus} x {gpu}", prediction)
 
 
-@predict.command("cluster")
+@predict.command("cluster", cls=Command)
 @click.argument("model")
 @click.option("--cluster", "clusters", multiple=True,
               help="Cluster to look at, such as h200x8; repeat it. Default: the usual ones.")

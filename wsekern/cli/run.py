@@ -14,6 +14,7 @@ from wsekern.cli.options import (
     PRECISION,
     PROFILE,
     THREADS,
+    Command,
     ProgressBar,
     emit,
     open_console,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from wsekern.workload.checkpoint import Checkpoint
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model")
 @click.option("--prompt", metavar="TEXT", help="Text to continue.")
 @click.option("--chat", metavar="TEXT", help="Message to answer, in the model's own chat template.")

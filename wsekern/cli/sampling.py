@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsekern.cli.options import Number, Whole
+from wsekern.cli.options import POSITIVE_SHARE, SHARE, Number, Whole
 
 if TYPE_CHECKING:
     from wsekern.inference.sampling import Sampler
@@ -16,8 +16,8 @@ _OPTIONS = (
     click.option("--temperature", type=Number(), help="0 is greedy. Default of this and the next: as the model's "
                                                       "generation_config.json asks, or greedy."),
     click.option("--top-k", type=Whole(least=0), help="Draw from so many of the likeliest tokens; 0: from all."),
-    click.option("--top-p", type=Number(above=True), help="Draw from the likeliest tokens of this probability together."),
-    click.option("--min-p", type=Number(), help="Draw from tokens of at least this share of the likeliest one's probability."),
+    click.option("--top-p", type=POSITIVE_SHARE, help="Draw from the likeliest tokens of this probability together."),
+    click.option("--min-p", type=SHARE, help="Draw from tokens of at least this share of the likeliest one's probability."),
     click.option("--repetition-penalty", type=Number(above=True), help="Of tokens that were there before; 1: none."),
     click.option("--seed", default=0, show_default=True, type=Whole(least=0, most=2**63), help="Of the draws; the same seed "
                                                                                               "gives the same text."),

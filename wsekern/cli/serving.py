@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsekern.cli.options import COUNT, Number
+from wsekern.cli.options import COUNT, SHARE, Number
 from wsekern.errors import InputError
-from wsekern.workload.speculation import Speculation
 
 if TYPE_CHECKING:
     from wsekern.compare import Serving
@@ -26,9 +25,9 @@ _OPTIONS = (
     click.option("--no-chunked-prefill", "chunked_prefill", is_flag=True, flag_value=False, default=True,
                  help="GPUs stop decoding while they read a prompt."),
     click.option("--speculate", type=COUNT, metavar="K", help="Drafted tokens that every pass checks, on both sides."),
-    click.option("--acceptance", type=Number(), metavar="A",
+    click.option("--acceptance", type=SHARE, metavar="A",
                  help="With --speculate: probability that a drafted token is accepted if all before it were."),
-    click.option("--shared-prefix", default=0.0, type=Number(), metavar="SHARE",
+    click.option("--shared-prefix", default=0.0, type=SHARE, metavar="SHARE",
                  help="Share of every prompt that is in the cache already, once for all users."),
     click.option("--prefill-cluster", metavar="NAME", help="GPUs that read the prompts of either side and send it the cache."),
 )
@@ -49,6 +48,7 @@ NAMES = ("think_seconds", "tp", "pp", "dp", "ep", "gpu_precision", "kv_precision
 def serving_of(given: dict[str, Any]) -> "Serving":
     """The choices among ``given`` parameters, which are taken out."""
     from wsekern.compare import Serving
+    from wsekern.workload.speculation import Speculation
 
     drafted, acceptance = given.pop("speculate"), given.pop("acceptance")
     if (drafted is None) != (acceptance is None):

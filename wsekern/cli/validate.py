@@ -2,11 +2,11 @@
 
 import click
 
-from wsekern.cli.options import JSON, emit, open_console, plot_option
+from wsekern.cli.options import JSON, Command, emit, open_console, plot_option
 from wsekern.errors import InputError
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--only", type=click.Choice(["wafer", "gpu"]))
 @click.option("--data", "data_path", metavar="FILE.csv", help="Own measurements, recognised by their columns.")
 @click.option("--rows", "show_rows", is_flag=True, help="Show every row, not only the groups.")

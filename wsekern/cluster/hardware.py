@@ -21,7 +21,7 @@ Flops = Annotated[Quantity, Unit("FLOP/s", 1)]
 Rate = Annotated[Quantity, Unit("B/s", 1)]
 Bytes = Annotated[Quantity, Unit("B", 1)]
 Watts = Annotated[Quantity, Unit("W")]
-Ratio = Annotated[Quantity, Unit("ratio")]
+Ratio = Annotated[Quantity, Unit("ratio", 0.001, 1)]
 
 
 class Peak(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

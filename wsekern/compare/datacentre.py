@@ -22,18 +22,18 @@ NETWORK = 0.05
 """Share of the computers' power for network, storage and hosts that no system counts: assumed."""
 
 _REQUEST = Request()
-_UNITS = {"": 1.0, "W": 1.0, "KW": 1e3, "MW": 1e6, "GW": 1e9}
+_UNITS = {"W": 1.0, "KW": 1e3, "MW": 1e6, "GW": 1e9}
 
 
 def parse_power(text: str) -> float:
-    """Watts of ``"750MW"``, ``"20 kW"`` or ``"5e6"``."""
-    match = re.fullmatch(r"\s*([0-9.]+(?:[eE][+-]?\d+)?)\s*([kKmMgG]?[wW]?)\s*", text)
+    """Watts of ``"750MW"``, ``"20 kW"`` or ``"5e6 W"``."""
+    match = re.fullmatch(r"\s*([0-9.]+(?:[eE][+-]?\d+)?)\s*([kKmMgG]?[wW])\s*", text)
     try:
         watts = float(match[1]) * _UNITS[match[2].upper()] if match else 0.0
     except (ValueError, KeyError):
         watts = 0.0
     if not 0.0 < watts < float("inf"):
-        raise InputError(f"power is {text!r}, expected a number with W, kW, MW or GW, such as 750MW")
+        raise InputError(f"power is {text!r}, expected a number with W, kW, MW or GW behind it, such as 750MW")
     return watts
 
 

@@ -8,12 +8,13 @@ Constants come from micro-operations and from MeshGEMV, MeshGEMM and Shift (the 
 none is set on the decode or prefill measurements.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from wsekern.description import LIMITS
 from wsekern.errors import InputError
+from wsekern.inference.layer_memory import MemoryAt, TileSizes, check_layer, grids_needed, layer_layout
 from wsekern.inference.mapping import DEFAULT_ACTIVATIONS, Mapping
 from wsekern.inference.placement import CHUNKS
 from wsekern.inference.step_times import StepCycles, time_layers
@@ -75,21 +76,6 @@ class KTree(Operation):
     def flow(self, engine: Clocks, *tiles: Any) -> Any:
         """Clocks only."""
         raise InputError("this work has a time but no values")
-
-
-@dataclass(frozen=True)
-class TileSizes:
-    """Sizes on one PE: model width, feed-forward width, positions; and the sequences decoded together."""
-
-    dim: int
-    ffn: int
-    seq: int
-    batch: int = 1
-
-    @classmethod
-    def of(cls, config: ModelConfig, grid: int, context: int, batch: int) -> "TileSizes":
-        """Every size padded to a multiple of the grid and cut."""
-        return cls(-(-config.hidden // grid), -(-_width(config) // grid), -(-context // grid), batch)
 
 
 def _width(config: ModelConfig) -> int:
@@ -204,7 +190,7 @@ def _clocks(machine: Machine, grid: int, profile: str, precision: str) -> FlowEn
 def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int, batch: int,
               activations: Form | None) -> tuple[StepCycles, dict[str, int], int]:
     """(one layer, its parts, the head) for one token of each sequence, or the whole prompt of each."""
-    t = TileSizes.of(config, engine.width, context, batch if phase == "decode" else 1)
+    t = TileSizes.of(config, _width(config), engine.width, context, batch if phase == "decode" else 1)
     parts: dict[str, int] = {}
     for part, operations in (decode_steps(t) if phase == "decode" else prefill_steps(t, engine.width)).items():
         before = engine.cycles
@@ -223,18 +209,19 @@ def _ours(config: ModelConfig, phase: str, engine: FlowEngine, context: int, bat
     """The executed mapping: decode at the full context; prefill in chunks, each against half of the prompt on average."""
     machine, grid, precision, profile = engine.machine, engine.width, engine.precision, engine.profile
 
+    def layout(chunk: int) -> Mapping:
+        return layer_layout(config, grid, precision, context, batch, chunk, activations)
+
     def layer_of(chunk: int, slots: int) -> StepCycles:
-        mapping = Mapping(config, grid, grid, precision, context=context, chunk=chunk, users=batch, layers=1, with_head=False,
-                          activations=activations)
-        return time_layers(machine, mapping, chunk, slots, profile).times(1 / config.layers)
+        return time_layers(machine, layout(chunk), chunk, slots, profile).times(1 / config.layers)
 
     if phase == "decode":
         layer = layer_of(batch, -(-context // grid))
     else:
         slots = -(-(context // 2 + 1) // grid)
-        layer = min((layer_of(chunk, slots).times(batch * -(-context // chunk)) for chunk in CHUNKS if chunk <= context),
-                    key=lambda time: time.cycles)
-    for operation in _head_steps(TileSizes.of(config, grid, context, batch), config, grid):
+        layer = min((layer_of(chunk, slots).times(batch * -(-context // chunk)) for chunk in CHUNKS
+                     if chunk <= context and layout(chunk).fits(machine)), key=lambda time: time.cycles)
+    for operation in _head_steps(TileSizes.of(config, _width(config), grid, context, batch), config, grid):
         engine.time(operation)
     return layer, {}, engine.cycles
 
@@ -249,6 +236,8 @@ def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, 
 
     ``cycles_per_layer`` is one layer for one token of each of ``batch`` sequences (decode) or for their whole prompts
     (prefill); ``cycles`` all layers, as the publications count: the LM head comes separately as ``head_cycles``.
+    A layer that does not fit the grid is refused (:class:`BudgetError`); ``memory_bytes`` are those of its fullest PE, and
+    ``layers_per_grid``, ``grids`` and ``wafers`` say what holds all layers: the way between grids is not in the time.
     ``breakdown`` has cycles of one layer by cause, ``parts`` by part of the layer. ``activations``: how SiLU and exponentials
     of ``mapping="ours"`` are computed, as in :class:`Mapping`; the published kernels have their own.
     """
@@ -257,8 +246,9 @@ def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, 
     _check(config, phase, context, batch, clock, mapping)
     if activations is not None and mapping == "waferllm":
         raise InputError("activations go with mapping=ours: the published kernels have their own")
-    layer, parts, head = _MAPPINGS[mapping](config, phase, _clocks(machine, grid, profile, precision), context, batch,
-                                            activations)
+    engine = _clocks(machine, grid, profile, precision)
+    memory = check_layer(config, machine, grid, _memory_at(config, phase, mapping, precision, context, batch, activations))
+    layer, parts, head = _MAPPINGS[mapping](config, phase, engine, context, batch, activations)
     rate = float(machine.clock) if clock is None else clock
     cycles = layer.cycles * config.layers
     tokens = batch * (1 if phase == "decode" else context)
@@ -267,7 +257,17 @@ def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, 
             "activations": (activations or DEFAULT_ACTIVATIONS[precision]) if mapping == "ours" else None,
             "cycles_per_layer": layer.cycles, "layers": config.layers, "cycles": cycles, "head_cycles": head,
             "clock_hertz": rate, "seconds": cycles / rate, "tokens_per_second": tokens * rate / cycles,
-            "breakdown": layer.breakdown, "parts": parts}
+            "breakdown": layer.breakdown, "parts": parts, "memory_bytes": memory,
+            **grids_needed(config, machine, grid, memory)}
+
+
+def _memory_at(config: ModelConfig, phase: str, mapping: str, precision: str, context: int, batch: int,
+               activations: Form | None) -> MemoryAt:
+    """What one layer takes on a square grid under ``mapping``."""
+    if mapping == "ours":
+        chunk = batch if phase == "decode" else 1
+        return lambda side: layer_layout(config, side, precision, context, batch, chunk, activations).memory
+    return lambda side: TileSizes.of(config, _width(config), side, context, batch).memory(phase, batch, precision)
 
 
 def _check(config: ModelConfig, phase: str, context: int, batch: int, clock: float | None, mapping: str) -> None:
@@ -277,7 +277,7 @@ def _check(config: ModelConfig, phase: str, context: int, batch: int, clock: flo
         raise InputError(f"no mapping {mapping!r}: use one of {', '.join(_MAPPINGS)}")
     if context < 1 or batch < 1:
         raise InputError(f"context is {context} and batch {batch}: expected at least 1")
-    if clock is not None and not 0 < clock < math.inf:
-        raise InputError(f"clock is {clock}: expected a positive number of Hz")
+    if clock is not None and not 0 < clock <= LIMITS["Hz"]:
+        raise InputError(f"clock is {clock:g}: expected more than 0 and at most {LIMITS['Hz']:g} Hz, as no chip goes faster")
     if config.mixture and mapping == "waferllm":
         raise InputError(f"{config.name} is a mixture of experts, which the published kernels do not have; use mapping=ours")

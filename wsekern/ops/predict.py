@@ -1,5 +1,6 @@
 """``predict op``: one mesh operation on the flow engine's clocks, without values."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import ceil
@@ -63,6 +64,8 @@ _CHOICES = {
     "best-gemm": ChoiceSpec("The fastest product of matrices.", "tile MxKxN", "fp16", False,
                             lambda r, how: best_gemm(r.width, r.tile_of("MxKxN"), *how, r.height)),
 }
+_SIZES = re.compile(r"\b(?:tile|words|groups|relays|receivers)\b")
+"""Names of sizes in the words of a table."""
 OPERATIONS = (*(spec.name for spec in SPECS), "vector-INSTRUCTION", LOCAL.name)
 """Names that :func:`predict_op` knows."""
 
@@ -116,17 +119,38 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
                         grid=grid, tile=tile, groups=None if isinstance(groups, tuple) else groups, levels=levels,
                         relays=relays, words=words, receivers=receivers, precision=precision, conflict=conflict, engine=engine,
                         plot=plot, along=axis)
-    if axis is not None and (name.startswith("vector-") or name.endswith("-crossover")):
-        raise InputError(f"axis is {axis}: {name} does not lie on a grid")
+    _check_unused(request)
     if name.startswith("vector-"):
         return _predict_vector(request)
     if name.endswith("-crossover"):
         return _predict_crossover(request)
-    if plot is not None:
-        raise InputError(f"{name} has no plot: use one of {', '.join(f'{kind}-crossover' for kind in CROSSOVERS)}")
     if name in _CHOICES and grid is not None:
         return _predict_choice(request)
     return _predict_operation(request)
+
+
+def _check_unused(request: OpRequest) -> None:
+    """Refuse what is asked for and would not be used."""
+    name, spec = request.name, _CHOICES.get(request.name) or find_spec(request.name)
+    off_grid = name.startswith("vector-") or name.endswith("-crossover")
+    if spec is None and not off_grid:
+        return      # refused by name later
+    if request.along is not None and off_grid:
+        raise InputError(f"axis is {request.along}: {name} does not lie on a grid")
+    sizes = _SIZES.findall(spec.sizes if spec and not off_grid else "words")
+    groups = (request.levels or None) if request.groups is None else request.groups
+    given = {"tile": request.tile, "groups": groups, "relays": request.relays, "words": request.words,
+             "receivers": request.receivers, "grid": request.grid if off_grid else None}
+    unused = [size for size, value in given.items() if value is not None and size not in sizes]
+    if unused:
+        raise InputError(f"{name} has no {' and no '.join(unused)}: leave {'them' if len(unused) > 1 else 'it'} out; its sizes "
+                         f"are {' and '.join(sizes if off_grid else ['grid', *sizes])}")
+    if request.plot is not None and not name.endswith("-crossover"):
+        raise InputError(f"{name} has no plot: use one of {', '.join(f'{kind}-crossover' for kind in CROSSOVERS)}")
+    if request.engine != "flow" and (off_grid or name in _CHOICES):
+        raise InputError(f"engine is {request.engine}: {name} is timed by the flow engine's clocks only, leave it out")
+    if request.receivers is not None and request.grid is not None:
+        raise InputError("receivers stands for a grid of one line: give either grid or receivers")
 
 
 def _predict_operation(request: OpRequest) -> dict[str, Any]:
