@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import InputError
+from wsekern.inference import perplexity
 from wsekern.inference.perplexity import Arithmetic, default_text, exact_logits, read_tokens, score
 from wsekern.inference.weight_formats import WEIGHT_FORMATS, RoundedWeights, round_matrix
 from wsekern.machine import load_machine
@@ -96,3 +97,9 @@ def test_texts_that_cannot_be_scored(checkpoint, tmp_path, content, count, words
         file.write_bytes(content)
     with pytest.raises(InputError, match=words):
         read_tokens(checkpoint, file, count)
+
+
+def test_a_text_without_end_is_not_read(checkpoint, monkeypatch):
+    monkeypatch.setattr(perplexity, "LARGEST_TEXT", 1000)
+    with pytest.raises(InputError, match="larger than 1,000 bytes"):
+        read_tokens(checkpoint, "/dev/zero", 24)

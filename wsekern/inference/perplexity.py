@@ -105,14 +105,21 @@ def _every(model: WaferModel, tokens: list[int]) -> Iterator[np.ndarray]:
     yield model.decode(tokens[-1])
 
 
+LARGEST_TEXT = 10_000_000
+"""Bytes of a text; it is read and encoded whole before its first tokens are taken."""
+
+
 def read_tokens(checkpoint: Checkpoint, file: Path, count: int) -> list[int]:
     """The first ``count`` tokens of a text in UTF-8, with what the tokenizer puts in front of it."""
     try:
-        text = file.read_bytes().decode()
+        with open(file, "rb") as stored:
+            text = stored.read(LARGEST_TEXT + 1).decode()
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{file} is not text in UTF-8") from None
+    if len(text) > LARGEST_TEXT:
+        raise InputError(f"{file} is larger than {LARGEST_TEXT:,} bytes: give its beginning")
     if not 2 <= count <= checkpoint.config.max_context:
         raise InputError(f"tokens is {count}, expected 2 to {checkpoint.config.max_context:,}, which the model knows")
     tokens = checkpoint.encode(text)[:count]

@@ -11,6 +11,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.parsing.keys import LARGEST, short
 from wsekern.workload.parsing.parse import parse_config
 from wsekern.workload.weights.gguf import GgufFile
 
@@ -57,6 +58,11 @@ _KEYS: dict[str, tuple[str, ...]] = {
 }
 """Key of metadata, behind the architecture -> keys of a config.json."""
 
+_RECKONED = ("block_count", "nextn_predict_layers", "embedding_length", "attention.head_count", "rope.dimension_count",
+             *(f"attention.{part}_length{form}" for part in ("key", "value") for form in ("", "_mla")),
+             "ssm.time_step_rank", "ssm.inner_size")
+"""Whole numbers that keys of a config.json are reckoned from."""
+
 
 def gguf_config(file: GgufFile, name: str) -> ModelConfig:
     """Shape of the model in ``file``; :class:`InputError` where its architecture is not read."""
@@ -94,8 +100,11 @@ def config_keys(file: GgufFile) -> dict[str, Any]:
     for key, names in _KEYS.items():
         if key in given:
             keys |= dict.fromkeys(names, given[key])
+    for key in _RECKONED:
+        if key in given and (type(given[key]) is not int or not 0 <= given[key] <= LARGEST):
+            raise InputError(f"{file.path}: {kind}.{key} is {short(given[key])}, expected a whole number of 0 to {LARGEST:,}")
     ahead = given.get("nextn_predict_layers", 0)
-    if type(ahead) is int and ahead and type(keys.get("num_hidden_layers")) is int:
+    if ahead and "num_hidden_layers" in keys:
         keys["num_hidden_layers"] -= ahead  # the file counts them among its blocks
     embedding = file.tensors.get("token_embd.weight")
     if embedding is None:
@@ -141,10 +150,10 @@ def _rotary(file: GgufFile, given: dict[str, Any]) -> dict[str, Any]:
     """
     heads = given.get("attention.head_count")
     size = given.get("attention.key_length")
-    if not size and type(heads) is int and heads:
+    if not size and heads:
         size = given.get("embedding_length", 0) // heads
     turned, keys = given.get("rope.dimension_count"), {}
-    if type(turned) is int and type(size) is int and 0 < turned < size and "attention.kv_lora_rank" not in given:
+    if turned and size and turned < size and "attention.kv_lora_rank" not in given:
         keys = {"partial_rotary_factor": turned / size, "rotary_pct": turned / size}
     kind, context = given.get("rope.scaling.type"), given.get("context_length")
     original = given.get("rope.scaling.original_context_length")
@@ -184,11 +193,11 @@ def _own(kind: str, given: dict[str, Any], keys: dict[str, Any]) -> dict[str, An
     if kind in ("gemma2", "gemma3") and "head_dim" in keys:
         # The file does not say it: llama.cpp, too, knows the largest of each family by its blocks.
         largest = given.get("block_count") == {"gemma2": 46, "gemma3": 62}[kind]
-        return {"query_pre_attn_scalar": keys["hidden_size"] // keys["num_attention_heads"] if largest else keys["head_dim"]}
+        spread = given.get("embedding_length", 0) // max(1, given.get("attention.head_count", 1))
+        return {"query_pre_attn_scalar": spread if largest else keys["head_dim"]}
     if kind in ("qwen3next", "qwen35", "qwen35moe"):
         heads, inner = given.get("ssm.time_step_rank"), given.get("ssm.inner_size")
-        known = type(heads) is int and type(inner) is int and heads > 0
-        return {"norm_topk_prob": True} | ({"linear_value_head_dim": inner // heads} if known else {})
+        return {"norm_topk_prob": True} | ({"linear_value_head_dim": inner // heads} if heads and inner else {})
     if kind == "stablelm":
         return {"use_qkv_bias": keys["attention_bias"]}
     return {}

@@ -6,11 +6,21 @@ from typing import Any
 
 from wsekern.errors import InputError
 
+LARGEST = 100_000_000
+"""Bytes; no JSON file beside a model comes near."""
+
 
 def read_json(path: Path) -> Any:
     """What the JSON file at ``path`` holds; :class:`InputError` if it cannot be read or is none."""
     try:
-        return json.loads(path.read_bytes())
+        with open(path, "rb") as file:
+            stored = file.read(LARGEST + 1)
+        if len(stored) > LARGEST:
+            raise InputError(f"{path} is no configuration: it is larger than {LARGEST:,} bytes")
+        data = json.loads(stored)
+        if b"\\u" in stored:
+            json.dumps(data, ensure_ascii=False).encode()  # half a surrogate pair is no text: nothing could show or encode it
+        return data
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

@@ -12,6 +12,7 @@ from wsekern.errors import InputError
 from wsekern.workload import load_config
 from wsekern.workload.checkpoint import load_checkpoint
 from wsekern.workload.gguf_config import config_keys
+from wsekern.workload.text.gguf_text import gguf_text
 from wsekern.workload.weights.gguf import GgufFile
 
 HIDDEN, HEADS, KV, WIDTH, VOCAB = 32, 4, 2, 64, 40
@@ -308,3 +309,38 @@ def test_value_heads_of_linear_attention_are_put_beside_their_key_head():
 def test_how_most_weights_are_stored(tmp_path, kind, expected):
     config = load_config(write(tmp_path / "m.gguf", kind=gguf.GGMLQuantizationType[kind]))
     assert (config.quantization, config.weight_format) == expected
+
+
+@pytest.mark.parametrize(("architecture", "key"), [
+    ("llama", "embedding_length"), ("llama", "rope.dimension_count"), ("gemma2", "attention.key_length"),
+    ("deepseek2", "attention.key_length_mla"), ("qwen3next", "ssm.inner_size")])
+def test_sizes_that_others_are_reckoned_from_are_whole_numbers(tmp_path, architecture, key):
+    path = write(tmp_path / "m.gguf", architecture, **{key: 0.5})
+    with pytest.raises(InputError, match=f"{architecture}.{key} is 0.5, expected a whole number"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("model", np.arange(3)), ("pre", np.arange(3)), ("scores", 3), ("scores", ["x"] * VOCAB), ("merges", ["a "])])
+def test_tokenizer_of_wrong_types(tiny, key, value):
+    file = GgufFile(tiny)
+    file.metadata["tokenizer.ggml.model"] = "gpt2" if key in ("pre", "merges") else "llama"
+    file.metadata[f"tokenizer.ggml.{key}"] = value
+    with pytest.raises(InputError, match="tokenizer"):
+        gguf_text(file, VOCAB)
+
+
+def test_kinds_of_tokens_of_a_wrong_type_say_nothing(tiny):
+    file = GgufFile(tiny)
+    file.metadata["tokenizer.ggml.token_type"] = ["x"] * VOCAB
+    assert gguf_text(file, VOCAB).encode("abcd") == [WORDS.index("abcd")]
+
+
+def test_infinite_scales_are_refused_without_a_warning(tmp_path):
+    path = write(tmp_path / "m.gguf", kind=gguf.GGMLQuantizationType.Q4_0)
+    file = GgufFile(path)
+    stored, data = file._stored["blk.0.ffn_up.weight"], bytearray(path.read_bytes())
+    data[stored.begin:stored.begin + 2] = np.float16(np.inf).tobytes()
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"blk\.0\.ffn_up\.weight holds values that are not finite"):
+        GgufFile(path).read("blk.0.ffn_up.weight")

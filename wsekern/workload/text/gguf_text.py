@@ -5,12 +5,14 @@ with the models, and collected in llama.cpp's ``llama-vocab.cpp``.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.workload.text.chat import ChatTemplate
 from wsekern.workload.text.generation import GenerationSettings
-from wsekern.workload.text.text import Text
+from wsekern.workload.text.text import Text, refusing
 from wsekern.workload.weights.gguf import GgufFile
 
 if TYPE_CHECKING:
@@ -61,6 +63,10 @@ STARTED = ("llama-bpe", "llama3", "llama-v3", "tekken", "falcon3", "pixtral")
 """Names whose texts begin with a token where ``add_bos_token`` is not stated."""
 
 
+LONGEST_MERGED = 1000
+"""Characters of a token that is looked for among merges: no vocabulary has longer ones, and time grows with the square."""
+
+
 def gguf_text(file: GgufFile, vocab: int) -> Text:
     """The tokenizer of ``file``, whose embedding has ``vocab`` rows."""
     tokens = file.metadata.get("tokenizer.ggml.tokens")
@@ -68,15 +74,11 @@ def gguf_text(file: GgufFile, vocab: int) -> Text:
         raise InputError(f"{file.path} has no tokenizer.ggml.tokens: it comes without a tokenizer")
     model = file.metadata.get("tokenizer.ggml.model")
     makers = {"gpt2": _byte_level, "llama": _sentencepiece}
-    if model not in makers:
+    if not isinstance(model, str) or model not in makers:
         raise InputError(f"{file.path}: its tokenizer is of kind {str(model)[:40]!r}; {' and '.join(makers)} are read")
-    try:
+    with refusing(f"{file.path}: its tokenizer cannot be used"):
         tokenizer = makers[model](file, tokens)
         _add_tokens(tokenizer, file, tokens)
-    except InputError:
-        raise
-    except Exception as error:  # the library raises bare Exception
-        raise InputError(f"{file.path}: its tokenizer cannot be used: {error}") from None
     special = {f"{name}_token": tokens[index] for name, key in _NAMED.items()
                if (index := _token(file, key, tokens)) is not None}
     _put_around(tokenizer, file, special, model)
@@ -112,7 +114,7 @@ def _byte_level(file: GgufFile, tokens: list[str]) -> "Tokenizer":
     merges, pre = file.metadata.get("tokenizer.ggml.merges"), file.metadata.get("tokenizer.ggml.pre", "default")
     if not isinstance(merges, list) or not all(isinstance(merge, str) and " " in merge for merge in merges):
         raise InputError(f"{file.path} has no tokenizer.ggml.merges, which a byte-level tokenizer needs")
-    if pre not in SPLITS:
+    if not isinstance(pre, str) or pre not in SPLITS:
         raise InputError(f"{file.path}: how its text is split before the merges, tokenizer.ggml.pre, is {str(pre)[:40]!r}, "
                          f"which is not known; known are {', '.join(SPLITS)}")
     tokenizer = Tokenizer(models.BPE(_numbers(tokens), [tuple(merge.split(" ", 1)) for merge in merges],
@@ -129,7 +131,7 @@ def _sentencepiece(file: GgufFile, tokens: list[str]) -> "Tokenizer":
     from tokenizers import Tokenizer, decoders, models, normalizers
 
     scores = file.metadata.get("tokenizer.ggml.scores")
-    if scores is None or len(scores) != len(tokens):
+    if not isinstance(scores, np.ndarray) or len(scores) != len(tokens):
         raise InputError(f"{file.path} has no tokenizer.ggml.scores for its tokens, which a sentencepiece tokenizer needs")
     spelled = [token.replace(" ", "▁") if not token.strip() else token for token in tokens]
     unknown = _token(file, "unknown_token_id", tokens)
@@ -150,6 +152,8 @@ def _merges(numbers: dict[str, int], scores: Sequence[float]) -> list[tuple[str,
     """Every pair of tokens that make a token, best first; of one token's pairs, that of the first pieces first."""
     found = []
     for token, number in numbers.items():
+        if len(token) > LONGEST_MERGED:
+            continue
         pairs = [(token[:cut], token[cut:]) for cut in range(1, len(token))]
         made = [(numbers[left], numbers[right], left, right) for left, right in pairs if left in numbers and right in numbers]
         found += [(-scores[number], left, right) for _, _, left, right in sorted(made)]
@@ -165,8 +169,8 @@ def _add_tokens(tokenizer: "Tokenizer", file: GgufFile, tokens: list[str]) -> No
     """Control tokens, special, and those that the model's makers added, both taken whole out of a text."""
     from tokenizers import AddedToken
 
-    kinds: Any = file.metadata.get("tokenizer.ggml.token_type")
-    if kinds is None or len(kinds) != len(tokens):
+    kinds = file.metadata.get("tokenizer.ggml.token_type")
+    if not isinstance(kinds, np.ndarray) or len(kinds) != len(tokens):
         return
     for kind in (CONTROL, USER_DEFINED):
         special = kind == CONTROL
@@ -180,7 +184,7 @@ def _put_around(tokenizer: "Tokenizer", file: GgufFile, special: dict[str, str],
     """Tokens in front of and behind every text, as the file says, or llama.cpp where it does not."""
     from tokenizers.processors import TemplateProcessing
 
-    started = model == "llama" or file.metadata.get("tokenizer.ggml.pre") in STARTED
+    started = model == "llama" or str(file.metadata.get("tokenizer.ggml.pre")) in STARTED
     begin = special.get("bos_token") if file.metadata.get("tokenizer.ggml.add_bos_token", started) is True else None
     end = special.get("eos_token") if file.metadata.get("tokenizer.ggml.add_eos_token") is True else None
     around = [token for token in (begin, end) if token]

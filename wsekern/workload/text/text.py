@@ -1,6 +1,7 @@
 """Text to token ids and back, as ``transformers`` 5.24 does it with a folder's tokenizer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,20 @@ if TYPE_CHECKING:
 
 UNFINISHED = "�"
 """What a decoder writes for bytes that are no character (yet)."""
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """What the tokenizers library raises inside, as :class:`InputError`: ``what`` is its sentence's beginning.
+
+    The library raises bare Exception, and where it panics something that is none (pyo3's PanicException).
+    """
+    try:
+        yield
+    except (InputError, KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
+        raise
+    except BaseException as error:
+        raise InputError(f"{what}: {str(error)[:300]}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +43,8 @@ class Text:
 
         Raises :class:`InputError` where there is no token, or one without a row in the embedding.
         """
-        try:
+        with refusing(f"{self.where}: the tokenizer cannot encode the prompt"):
             ids = self.tokenizer.encode(text, add_special_tokens=special).ids
-        except Exception as error:  # the library raises bare Exception
-            raise InputError(f"{self.where}: the tokenizer cannot encode the prompt: {error}") from None
         if not ids:
             raise InputError("the prompt is empty: give at least one word")
         if max(ids) >= self.vocab:

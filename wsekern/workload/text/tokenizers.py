@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsekern.errors import InputError
 from wsekern.workload.json_files import read_object
-from wsekern.workload.text.text import Text
+from wsekern.workload.text.text import Text, refusing
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
@@ -50,10 +50,8 @@ def load_text(path: Path, vocab: int) -> Text:
 def _from_json(file: Path) -> "Tokenizer":
     from tokenizers import Tokenizer
 
-    try:
+    with refusing(f"{file} cannot be read as a tokenizer"):
         return Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises bare Exception
-        raise InputError(f"{file} cannot be read as a tokenizer: {error}") from None
 
 
 # -- vocab.json and merges.txt -------------------------------------------------------------------------------------------
@@ -68,10 +66,8 @@ def _from_merges(path: Path, settings: dict[str, Any],
     if name not in BYTE_LEVEL:
         raise InputError(f"{path} has vocab.json and merges.txt of class {name[:60]}, and no tokenizer.json; those of "
                          f"{' and '.join(BYTE_LEVEL)} are read: {_COMMAND.format(path)} writes a tokenizer.json")
-    try:
+    with refusing(f"{path}: vocab.json and merges.txt cannot be read as a tokenizer"):
         model = models.BPE.from_file(str(path / "vocab.json"), str(path / "merges.txt"))
-    except Exception as error:  # the library raises bare Exception
-        raise InputError(f"{path}: vocab.json and merges.txt cannot be read as a tokenizer: {error}") from None
     tokenizer, prefix = Tokenizer(model), settings.get("add_prefix_space") is True
     if (pattern := BYTE_LEVEL[name]) is None:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)

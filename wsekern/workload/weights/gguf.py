@@ -107,9 +107,10 @@ class GgufFile:
             return rows.view(np.float32)
         values = np.empty((len(rows), tensor.shape[-1]), np.float32)
         step = max(1, AT_ONCE // max(1, rows.shape[1]))
-        for start in range(0, len(rows), step):
-            some = rows[start:start + step]
-            values[start:start + step] = dequantize(some.reshape(1, -1), kind).reshape(len(some), -1)  # as one row: in one go
+        with np.errstate(all="ignore"):  # infinite scales: the caller refuses what comes of them
+            for start in range(0, len(rows), step):
+                some = rows[start:start + step]  # as one row: in one go
+                values[start:start + step] = dequantize(some.reshape(1, -1), kind).reshape(len(some), -1)
         return values
 
 
