@@ -7,11 +7,14 @@ from wsekern.cluster.step import decode_step
 from wsekern.docs.markdown import table
 from wsekern.errors import WsekernError
 from wsekern.inference.executable import check_executable
+from wsekern.inference.layer import layer_steps
 from wsekern.inference.mapping import Mapping
+from wsekern.inference.steps import refuse_timed_only
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, LatentAttention
 from wsekern.workload.parsing.layouts import architectures
 from wsekern.workload.parsing.parse import parse_config
+from wsekern.workload.weights.compared import is_compared
 
 
 def families() -> str:
@@ -26,8 +29,18 @@ def _row(name: str) -> tuple[str, ...]:
     except WsekernError:  # a class without sizes of its own
         return (f"`{name}`", "of its keys", "", "", "", "")
     sides = (lambda: decode_step(resolve(config, "h100x8", "bf16", "stock"), 1, 1024), lambda: Mapping(config, 700, 700),
-             lambda: (check_executable(config), Mapping(config, 700, 700)))
-    return (f"`{name}`", f"{config.parameters / 1e9:.1f}", _parts(config), *map(_possible, sides))
+             lambda: _execute(config))
+    *timed, executed = map(_possible, sides)
+    known = "not compared" if executed == "yes" and not is_compared(name) else executed
+    return (f"`{name}`", f"{config.parameters / 1e9:.1f}", _parts(config), *timed, known)
+
+
+def _execute(config: ModelConfig) -> None:
+    """Refuse what the wafer does not execute."""
+    check_executable(config)
+    mapping = Mapping(config, 700, 700)
+    for block, _ in config.kinds:
+        refuse_timed_only(layer_steps(mapping, block, 1, 1), config.name)
 
 
 def _possible(asked: Callable[[], object]) -> str:

@@ -15,6 +15,7 @@ from wsekern.workload.text.generation import GenerationSettings, load_settings
 from wsekern.workload.text.gguf_text import gguf_settings, gguf_template, gguf_text
 from wsekern.workload.text.text import Text
 from wsekern.workload.text.tokenizers import load_text
+from wsekern.workload.weights.compared import is_compared
 from wsekern.workload.weights.gguf import GgufFile, is_gguf
 from wsekern.workload.weights.gguf_names import gguf_layout
 from wsekern.workload.weights.quantized import open_folder
@@ -40,7 +41,13 @@ class Checkpoint:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the files say and is not done, or contradicts itself: a sentence each."""
-        return (*self.weights.notes, *self.text.notes, *self.settings.notes)
+        return (*self._not_compared, *self.weights.notes, *self.text.notes, *self.settings.notes)
+
+    @property
+    def _not_compared(self) -> tuple[str, ...]:
+        architecture = self.config.architecture
+        return () if is_compared(architecture) else (
+            f"no test compares {architecture} with transformers: its values may be others",)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text``, as :meth:`Text.encode` gives them."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from wsekern.errors import InputError
 from wsekern.inference.reference.model import ReferenceModel
 from wsekern.workload import load_config
+from wsekern.workload.weights.compared import COMPARED, is_compared
 from wsekern.workload.weights.quantized import open_folder
 from wsekern.workload.weights.tensors import Safetensors
 from wsekern.workload.weights.weights import StoredWeights
@@ -76,7 +77,7 @@ def open_weights(folder):
     return StoredWeights(open_folder(folder), load_config(folder))
 
 
-UNLIKE = {"Bloom": "attention by distance", "Phimoe": "its own choice of experts", "DeepseekV32": "the chosen tokens"}
+UNLIKE = {"DeepseekV32": "the chosen tokens"}
 """Classes whose logits are not those of transformers yet, and what differs."""
 
 
@@ -98,6 +99,15 @@ def test_every_tensor_is_used_and_every_weight_found(name, tmp_path):
             expected = model(torch.tensor([tokens])).logits[0].numpy()
         found = ReferenceModel(load_config(tmp_path), weights).forward(tokens)
         np.testing.assert_allclose(found, expected, atol=1e-4 * max(1.0, abs(expected).max()))
+
+
+def test_the_list_of_compared_architectures_is_what_tests_compare():
+    from tests.inference import test_families, test_transformers_hybrids, test_transformers_mixtures
+
+    cases = {**test_families.FAMILIES, **test_transformers_mixtures.CASES, **test_transformers_hybrids.CASES}
+    compared = {*MODELS, *(family.removesuffix("Text") for family, _ in cases.values())}
+    assert compared - UNLIKE.keys() == COMPARED
+    assert is_compared("GPT2LMHeadModel") and is_compared("Gemma3ForConditionalGeneration") and not is_compared("Qwen3Model")
 
 
 def rename(folder, names):
