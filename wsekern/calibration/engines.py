@@ -89,12 +89,12 @@ def changed(description: Description, values: dict[str, float]) -> Description:
 
 
 def fitted_rows(rows: list[dict[str, str]]) -> list[tuple[dict[str, str], str, Case]]:
-    """(row, group, what it states) of the rows used for fitting."""
+    """(row, group, what it states) of the rows used for fitting engines; layers alone are those of the mixers' command."""
     chosen, suspects = [], inconsistent(rows)
     for row in rows:
         try:
             group, _ = validation.predict_row(row)
-            if row["id"] not in suspects and validation.is_fitted(row, group):
+            if row["id"] not in suspects and validation.is_fitted(row, group) and not group.startswith("layer"):
                 chosen.append((row, group, understand(row)))
         except (Refused, ValueError):
             continue

@@ -253,3 +253,9 @@ def test_parts_are_of_stated_kinds():
                                                                  FeedForward) and not model.blocks[0].feed.gated
     assert (parsed("bloom").blocks[0].feed.activation, parsed("mpt").blocks[0].feed.activation) == ("gelu_tanh", "gelu")
     assert (parsed("arcee").blocks[0].feed.activation, parsed("phi").blocks[0].feed.bias) == ("relu2", True)
+
+
+def test_a_table_of_rotary_embeddings_that_is_none_is_refused():
+    tables = {"sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}, "full_attention": True}
+    with pytest.raises(InputError, match="full_attention"):
+        parse_config({"model_type": "gemma3_text", "rope_parameters": tables}, "x", "config.json")

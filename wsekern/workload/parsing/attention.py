@@ -72,7 +72,8 @@ def rotary_of(keys: Keys, family: Family, head_dim: int, kind: str = "") -> Rota
     table = dict(keys.table("rope_scaling") or keys.table("rope_parameters"))
     nested = [value for value in table.values() if isinstance(value, dict)]
     if nested:
-        table = dict(table.get(kind) or table.get("full_attention") or table.get("main") or nested[0])
+        tables = Keys(table, f"{keys.where}: rope_parameters")
+        table = dict(tables.table(kind) or tables.table("full_attention") or tables.table("main") or nested[0])
     given = Keys(table, f"{keys.where}: rope_parameters")
     theta = given.number("rope_theta", keys.number("rope_theta", 10_000.0))
     context = keys.size("max_position_embeddings", 2048)
