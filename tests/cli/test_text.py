@@ -5,8 +5,8 @@ import json
 import os
 import pty
 import select
-import signal
 import shutil
+import signal
 import sys
 import time
 
