@@ -14,7 +14,7 @@ from wsekern.inference.reference import Activations
 from wsekern.inference.reference.mixture import ReferenceMixture
 from wsekern.inference.steps import View, find, take
 from wsekern.machine import load_machine
-from wsekern.number_formats import narrow, widen
+from wsekern.number_formats import NUMPY_DTYPES, narrow, widen
 from wsekern.ops import CycleEngine, FlowEngine
 from wsekern.ops.repeated import Repeated
 from wsekern.workload import uniform
@@ -67,22 +67,28 @@ def random_weights(part: Mixture, hidden: int = HIDDEN, seed: int = 0) -> dict[s
     return {name: random.standard_normal(shape).astype(np.float32) * np.float32(0.6) for name, shape in weights.items()}
 
 
-def run_part(placed, weights, engine, h: np.ndarray) -> np.ndarray:
-    """``out`` (tokens, hidden) of a part for ``h`` (tokens, hidden), read from the first column; all columns are alike."""
-    m, precision = placed.mapping, placed.mapping.precision
+def run_chunks(placed, weights, engine, chunks: list[np.ndarray]) -> np.ndarray:
+    """``out`` (tokens, hidden) of all chunks, each (tokens, hidden), the cache growing; read from the first column."""
+    m, precision, start, found = placed.mapping, placed.mapping.precision, 0, []
     rows = m.index_y(m.config.hidden)
-    pieces = np.where(rows >= 0, h[:, rows], 0).swapaxes(0, 1).astype(np.float32)
-    values = {"h": np.ascontiguousarray(np.broadcast_to(narrow(pieces, precision, "h")[:, None],
-                                                        (m.height, m.width, *pieces.shape[1:])))}
-    values |= placed.tiles(weights, "layer 0")
-    for step in placed.steps(len(h), 1):
-        if isinstance(step, View):
-            step.run(values)
-        else:
-            step.run(engine, values)
-    out = Repeated.of(values["out"]).full()
-    assert (out == out[:, :1]).all()
-    return widen(out[:, 0], precision).swapaxes(0, 1).reshape(len(h), -1)[:, :m.config.hidden]
+    values = placed.tiles(weights, "layer 0") | {
+        name: np.zeros((m.height, m.width, *shape), NUMPY_DTYPES[precision]) for name, shape in placed.cache().items()}
+    for h in chunks:
+        slots = -(-(start + len(h)) // m.height)
+        pieces = np.where(rows >= 0, h[:, rows], 0).swapaxes(0, 1).astype(np.float32)
+        values["h"] = np.ascontiguousarray(np.broadcast_to(narrow(pieces, precision, "h")[:, None],
+                                                           (m.height, m.width, *pieces.shape[1:])))
+        values |= placed.tables(start, len(h), slots)
+        for step in placed.steps(len(h), slots):
+            if isinstance(step, View):
+                step.run(values)
+            else:
+                step.run(engine, values)
+        out = Repeated.of(values["out"]).full()
+        assert (out == out[:, :1]).all()
+        found.append(widen(out[:, 0], precision).swapaxes(0, 1).reshape(len(h), -1)[:, :m.config.hidden])
+        start += len(h)
+    return np.concatenate(found)
 
 
 def placed_mixture(part: Mixture, width: int, height: int, precision: str, **options) -> MixtureOnGrid:
@@ -131,9 +137,9 @@ def test_a_mixture_is_the_plain_one_on_both_engines(name, grid):
     part, weights = MIXTURES[name], random_weights(MIXTURES[name])
     h = np.random.default_rng(1).standard_normal((TOKENS, HIDDEN)).astype(np.float32)
     placed, (flow, cycle) = placed_mixture(part, *grid, "fp32"), engines("fp32", *grid)
-    found = run_part(placed, weights, flow, h)
+    found = run_chunks(placed, weights, flow, [h])
     np.testing.assert_allclose(found, ReferenceMixture(part, Activations()).forward(h, weights, 0), rtol=1e-4, atol=1e-4)
-    assert run_part(placed, weights, cycle, h).tobytes() == found.tobytes()
+    assert run_chunks(placed, weights, cycle, [h]).tobytes() == found.tobytes()
     if grid == (4, 4):
         np.testing.assert_array_equal(cycle.clock, flow.clock)
     assert abs(cycle.cycles - flow.cycles) <= 0.0025 * flow.cycles
@@ -149,8 +155,8 @@ def test_small_floats_are_the_same_on_both_engines_and_stay_close(name, precisio
     part, weights = MIXTURES[name], random_weights(MIXTURES[name])
     h = np.random.default_rng(1).standard_normal((TOKENS, HIDDEN)).astype(np.float32)
     placed, (flow, cycle) = placed_mixture(part, 4, 4, precision), engines(precision, 4, 4)
-    found = run_part(placed, weights, flow, h)
-    assert run_part(placed, weights, cycle, h).tobytes() == found.tobytes()
+    found = run_chunks(placed, weights, flow, [h])
+    assert run_chunks(placed, weights, cycle, [h]).tobytes() == found.tobytes()
     np.testing.assert_array_equal(cycle.clock, flow.clock)
     expected = ReferenceMixture(part, Activations()).forward(h, weights, 0)
     close = np.abs(found - expected).max(axis=1) < (0.1 if precision == "bf16" else 0.02) * np.abs(expected).max()
@@ -163,9 +169,9 @@ def test_other_forms_of_functions_give_the_same(name, form):
     part, weights = MIXTURES[name], random_weights(MIXTURES[name])
     h = np.random.default_rng(1).standard_normal((TOKENS, HIDDEN)).astype(np.float32)
     placed, (flow, cycle) = placed_mixture(part, 4, 4, "fp32", activations=form), engines("fp32", 4, 4)
-    found = run_part(placed, weights, flow, h)
+    found = run_chunks(placed, weights, flow, [h])
     np.testing.assert_allclose(found, ReferenceMixture(part, Activations()).forward(h, weights, 0), rtol=1e-4, atol=1e-4)
-    assert run_part(placed, weights, cycle, h).tobytes() == found.tobytes()
+    assert run_chunks(placed, weights, cycle, [h]).tobytes() == found.tobytes()
 
 
 def test_of_equal_scores_the_lower_index_is_taken_in_every_precision():
@@ -176,7 +182,7 @@ def test_of_equal_scores_the_lower_index_is_taken_in_every_precision():
     h = np.ones((2, HIDDEN), np.float32)
     for precision in ("fp32", "fp16", "bf16"):
         placed = placed_mixture(part, 4, 3, precision)
-        found = run_part(placed, weights, engines(precision, 4, 3)[0], h)
+        found = run_chunks(placed, weights, engines(precision, 4, 3)[0], [h])
         expected = ReferenceMixture(part, Activations()).forward(h, weights, 0)
         np.testing.assert_allclose(found, expected, atol=0.1 * np.abs(expected).max())
 

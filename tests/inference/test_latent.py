@@ -5,17 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.inference.test_experts import WSE3, engines
+from tests.inference.test_experts import WSE3, engines, run_chunks
 from wsekern.errors import InputError
 from wsekern.inference.blocks import latent_places
 from wsekern.inference.blocks.latent import LatentOnGrid
 from wsekern.inference.grid import Grid
 from wsekern.inference.reference import Activations
 from wsekern.inference.reference.latent import ReferenceLatentAttention
-from wsekern.inference.steps import View
-from wsekern.number_formats import NUMPY_DTYPES, narrow, widen
 from wsekern.ops import FlowEngine
-from wsekern.ops.repeated import Repeated
 from wsekern.workload import uniform
 from wsekern.workload.decoder import Indexer, LatentAttention, Norm, Rotary
 
@@ -43,30 +40,6 @@ def random_weights(part: LatentAttention, hidden: int = HIDDEN, seed: int = 0) -
         shapes |= {"kv_a_bias": (part.latent,), "o_bias": (hidden,)}
         shapes |= {"q_a_bias": (part.q_rank,)} if part.q_rank else {"q_bias": (queries,)}
     return {name: random.standard_normal(shape).astype(np.float32) * np.float32(0.6) for name, shape in shapes.items()}
-
-
-def run_chunks(placed, weights, engine, chunks: list[np.ndarray]) -> np.ndarray:
-    """``out`` (tokens, hidden) of all chunks, each (tokens, hidden), the cache growing; read from the first column."""
-    m, precision, start, found = placed.mapping, placed.mapping.precision, 0, []
-    rows = m.index_y(m.config.hidden)
-    values = placed.tiles(weights, "layer 0") | {
-        name: np.zeros((m.height, m.width, *shape), NUMPY_DTYPES[precision]) for name, shape in placed.cache().items()}
-    for h in chunks:
-        slots = -(-(start + len(h)) // m.height)
-        pieces = np.where(rows >= 0, h[:, rows], 0).swapaxes(0, 1).astype(np.float32)
-        values["h"] = np.ascontiguousarray(np.broadcast_to(narrow(pieces, precision, "h")[:, None],
-                                                           (m.height, m.width, *pieces.shape[1:])))
-        values |= placed.tables(start, len(h), slots)
-        for step in placed.steps(len(h), slots):
-            if isinstance(step, View):
-                step.run(values)
-            else:
-                step.run(engine, values)
-        out = Repeated.of(values["out"]).full()
-        assert (out == out[:, :1]).all()
-        found.append(widen(out[:, 0], precision).swapaxes(0, 1).reshape(len(h), -1)[:, :m.config.hidden])
-        start += len(h)
-    return np.concatenate(found)
 
 
 def placed_latent(part, width, height, precision) -> LatentOnGrid:

@@ -10,7 +10,9 @@ torch = pytest.importorskip("torch", reason="torch could not be installed (test 
 transformers = pytest.importorskip("transformers", reason="transformers could not be installed (test extra)")
 
 from wsekern.compare import execute  # noqa: E402
+from wsekern.inference.mapping import Mapping  # noqa: E402
 from wsekern.inference.reference import ReferenceModel  # noqa: E402
+from wsekern.inference.wafer import WaferModel  # noqa: E402
 from wsekern.machine import load_machine  # noqa: E402
 from wsekern.workload.checkpoint import load_checkpoint  # noqa: E402
 
@@ -101,6 +103,18 @@ def transformers_greedy(model, prompt, count):
     out = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=count + 1, pad_token_id=0,
                          use_cache=True, output_logits=True, return_dict_in_generate=True)
     return out.sequences[0, len(prompt):-1].tolist(), torch.cat(out.logits).numpy()
+
+
+def compare_greedily(config, weights, model, count, grid):
+    """``count`` tokens and their logits of reference and wafer are those of ``model``."""
+    prompt = [0, 17, 33, 50, 51, 7]
+    expected, expected_logits = transformers_greedy(model, prompt, count)
+    reference = ReferenceModel(config, weights)
+    wafer = WaferModel(config, weights, load_machine("wse3"), Mapping(config, *grid, "fp32", 80, 4))
+    for forward in (lambda t: reference.forward(t)[-1], lambda t: wafer.decode(t[0]) if len(t) == 1 else wafer.prefill(t)):
+        tokens, logits = greedy(forward, prompt, count)
+        assert tokens == expected
+        np.testing.assert_allclose(logits, expected_logits, atol=1e-4)
 
 
 def test_reference_gives_the_tokens_of_transformers(tiny):

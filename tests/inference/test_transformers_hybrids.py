@@ -1,15 +1,11 @@
 """Hybrids of attention and recurrent layers that `transformers` wrote give the same tokens and logits here."""
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch could not be installed (test extra)")
 transformers = pytest.importorskip("transformers", reason="transformers could not be installed (test extra)")
 
-from tests.inference.test_transformers import greedy, transformers_greedy  # noqa: E402
-from wsekern.inference.mapping import Mapping  # noqa: E402
-from wsekern.inference.reference import ReferenceModel  # noqa: E402
-from wsekern.inference.wafer import WaferModel  # noqa: E402
+from tests.inference.test_transformers import compare_greedily  # noqa: E402
 from wsekern.machine import load_machine  # noqa: E402
 from wsekern.workload import load_config  # noqa: E402
 from wsekern.workload.weights.tensors import Safetensors  # noqa: E402
@@ -53,13 +49,4 @@ def tiny(request, tmp_path_factory):
 
 
 def test_reference_and_wafer_give_the_tokens_of_transformers(tiny):
-    (config, weights, model, count), prompt = tiny, [0, 17, 33, 50, 51, 7]
-    expected, expected_logits = transformers_greedy(model, prompt, count)
-    reference = ReferenceModel(config, weights)
-    tokens, logits = greedy(lambda t: reference.forward(t)[-1], prompt, count)
-    assert tokens == expected
-    np.testing.assert_allclose(logits, expected_logits, atol=1e-4)
-    wafer = WaferModel(config, weights, WSE3, Mapping(config, 6, 4, "fp32", 80, 4))
-    tokens, logits = greedy(lambda t: wafer.decode(t[0]) if len(t) == 1 else wafer.prefill(t), prompt, count)
-    assert tokens == expected
-    np.testing.assert_allclose(logits, expected_logits, atol=1e-4)
+    compare_greedily(*tiny, grid=(6, 4))
