@@ -2,8 +2,8 @@
 
 import pytest
 
-from wsekern.inference.placement import place_model
 from wsekern.machine import load_machine
+from wsekern.planning.placement import place_model
 from wsekern.validation.wafer import shipped_rows, validate_rows
 from wsekern.workload import Request, load_config
 

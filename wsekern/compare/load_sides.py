@@ -13,9 +13,9 @@ from wsekern.compare.pairing import Pairing
 from wsekern.compare.serving import PLAIN, Serving
 from wsekern.compare.wafer_side import placed, wafer_assumptions
 from wsekern.errors import BudgetError, InputError
-from wsekern.inference.load import WaferSystem
-from wsekern.inference.placement import Placement
 from wsekern.machine import Machine
+from wsekern.planning.load import WaferSystem
+from wsekern.planning.placement import Placement
 from wsekern.queueing import Traffic
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request

@@ -10,8 +10,8 @@ from wsekern.compare.cluster_side import deployed, engine_of
 from wsekern.compare.serving import PLAIN, Serving
 from wsekern.compare.side import Side
 from wsekern.compare.wafer_side import placed, wafer_side
-from wsekern.inference.placement import Placement
 from wsekern.machine import Machine
+from wsekern.planning.placement import Placement
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS, Request
 

@@ -6,9 +6,9 @@ from wsekern.compare.serving import Serving
 from wsekern.compare.side import Side
 from wsekern.errors import InputError
 from wsekern.inference.layer import parts_on_grid
-from wsekern.inference.load import WaferServed, serve_on_wafers
-from wsekern.inference.placement import Placement, place_model
 from wsekern.machine import Machine
+from wsekern.planning.load import WaferServed, serve_on_wafers
+from wsekern.planning.placement import Placement, place_model
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 

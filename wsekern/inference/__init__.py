@@ -1,1 +1,1 @@
-"""Inference on wafers: mapping a model onto PEs, executing it, and predicting its time."""
+"""Inference on a region of a wafer: mapping a model onto PEs, executing it, and predicting its time."""

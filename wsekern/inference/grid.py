@@ -15,6 +15,7 @@ from itertools import accumulate
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.programs import PLAIN, Programs
 from wsekern.ops.local.rows import Form, check_form
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import check_precision
@@ -33,7 +34,8 @@ class Grid:
     but for the first ``shared`` tokens, which are kept once.
 
     ``activations``: how SiLU and exponentials are computed (``scalar``: library calls; ``vector`` or ``vector-fp32``: vector
-    instructions in the precision or in fp32); None: as :data:`DEFAULT_ACTIVATIONS` says.
+    instructions in the precision or in fp32); None: as :data:`DEFAULT_ACTIVATIONS` says. ``programs``: which program each part
+    runs. ``weight_precision`` and ``cache_precision``: formats in which matrices and cache are kept; empty: ``precision``.
     """
 
     config: ModelConfig
@@ -47,12 +49,18 @@ class Grid:
     with_head: bool = True
     shared: int = 0
     activations: Form | None = None
+    programs: Programs = PLAIN
+    weight_precision: str = ""
+    cache_precision: str = ""
 
     def __post_init__(self) -> None:
         if not all(isinstance(side, int) and side >= 1 for side in (self.width, self.height)):
             raise InputError(f"grid is {self.width!r}x{self.height!r}, expected whole numbers of PEs of at least 1")
         check_precision(self.precision)
         check_form(self.form)
+        for name in ("weight_precision", "cache_precision"):
+            if getattr(self, name) not in ("", self.precision):
+                raise InputError(f"{name} is {getattr(self, name)!r}: PEs keep weights and cache in {self.precision}")
 
     @property
     def form(self) -> Form:

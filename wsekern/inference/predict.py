@@ -16,8 +16,7 @@ from wsekern.description import LIMITS
 from wsekern.errors import InputError
 from wsekern.inference.layer_memory import MemoryAt, TileSizes, check_layer, grids_needed, layer_layout
 from wsekern.inference.mapping import DEFAULT_ACTIVATIONS, Mapping
-from wsekern.inference.placement import CHUNKS
-from wsekern.inference.step_times import StepCycles, time_layers
+from wsekern.inference.step_times import CHUNKS, StepCycles, time_layers
 from wsekern.machine import Machine, load_machine
 from wsekern.ops import AllReduce, FlowEngine, Gemv, MeshGemm, MeshGemmTransposed, Operation
 from wsekern.ops.lines.allreduce import default_groups

@@ -11,6 +11,9 @@ from wsekern.machine import Machine
 from wsekern.ops import Broadcast, FlowEngine, Operation
 from wsekern.workload.decoder import Block
 
+CHUNKS = (1, 2, 4, 8, 16, 32, 64)
+"""Prompt chunk lengths that are tried."""
+
 CAUSES = ("compute", "fabric", "stages", "stream", "overhead")
 
 

@@ -7,8 +7,8 @@ and the number of systems in ``wafers``; ``context`` holds the tokens of the pro
 import re
 
 from wsekern.errors import InputError
-from wsekern.inference.placement import Placement, place_model
 from wsekern.machine import load_machine
+from wsekern.planning.placement import Placement, place_model
 from wsekern.workload import Request, load_config
 
 PROMPT, OUTPUT = 1024, 256

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.inference.causes import too_large_part
-from wsekern.inference.placement import _facing, place_model
 from wsekern.machine import load_machine
+from wsekern.planning.causes import too_large_part
+from wsekern.planning.placement import _facing, place_model
 from wsekern.workload import Request, load_config
 from wsekern.workload.sample import sample_path
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wsekern.errors import InputError
-from wsekern.inference.placement import Placement
+from wsekern.planning.placement import Placement
 from wsekern.queueing import LineCosts, Outcome, SteadyLine, Traffic, simulate_line
 from wsekern.workload.measure import Measure
 

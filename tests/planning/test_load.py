@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from wsekern.errors import InputError
-from wsekern.inference.load import WaferSystem, active_share, serve_on_wafers
-from wsekern.inference.placement import CHUNKS, MOST_TIMED, Placement, place_model
+from wsekern.inference.step_times import CHUNKS
 from wsekern.machine import load_machine
+from wsekern.planning.load import WaferSystem, active_share, serve_on_wafers
+from wsekern.planning.placement import MOST_TIMED, Placement, place_model
 from wsekern.queueing import Traffic
 from wsekern.queueing.traffic import poisson, turns
 from wsekern.workload import Request, load_config

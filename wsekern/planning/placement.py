@@ -16,18 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.inference.causes import too_large_part, why_not
 from wsekern.inference.mapping import Mapping
-from wsekern.inference.step_times import StepCycles, time_handover, time_head, time_layers
+from wsekern.inference.step_times import CHUNKS, StepCycles, time_handover, time_head, time_layers
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
+from wsekern.planning.causes import too_large_part, why_not
 from wsekern.queueing import LineCosts, SteadyLine, steady_line
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS, Request
 from wsekern.workload.speculation import Speculation
-
-CHUNKS = (1, 2, 4, 8, 16, 32, 64)
-"""Prompt chunk lengths that are tried."""
 
 SEARCHED_CHUNKS = (1, 8)
 """Those that cuts are judged by: a short one, and one that reads prompts about as quickly as the longest."""

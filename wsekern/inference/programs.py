@@ -1,0 +1,74 @@
+"""Which program each part of a layer runs, where several give the same model.
+
+Every choice changes the order of operations, and so the last bits of the values: each is executed as it is timed, and has a
+plain reference of its own. A :class:`Programs` belongs to a grid (:class:`wsekern.inference.grid.Grid`); regions may differ.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Literal, get_args, get_type_hints
+
+from wsekern.errors import InputError
+from wsekern.ops.local.rows import Form
+
+MAX_BLOCKS = 4096
+"""Sanity limit of blocks of columns: more than a wafer has columns."""
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The choices, by what they change. The defaults compute every value where it is needed and reduce it on its own."""
+
+    norms: Literal["apart", "folded"] = "apart"
+    """``folded``: a root-mean-square norm is a factor of the product behind it; the sum of squares rides in its reduction."""
+    softmax: Literal["maximum", "bound"] = "maximum"
+    """What exponentials are taken relative to: the maximum over all positions (a reduction of its own), or a bound of it that
+    every PE knows without one."""
+    softmax_sum: Literal["apart", "riding"] = "apart"
+    """``riding``: the sum of the exponentials rides in the reduction of the values."""
+    local: Literal["redundant", "shared"] = "redundant"
+    """``shared``: of what all rows of a column (or columns of a head) would compute alike, each does a share, and gathers."""
+    products: Literal["whole", "streamed"] = "whole"
+    """``streamed``: a product goes into its reduction piece by piece."""
+    position_blocks: int = 1
+    """Blocks of a key-value head's columns, each with a share of the positions; features are cut over a block's columns."""
+    expert_blocks: int = 1
+    """Blocks of columns (rows, where experts lie along y); every expert lies on one of them. 1: every one over all."""
+    router_copies: int = 1
+    """Blocks of columns that each hold a whole copy of a mixture's router."""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(Programs)
+        for field in fields(self):
+            value, known = getattr(self, field.name), get_args(hints[field.name])
+            if known and value not in known:
+                raise InputError(f"programs: {field.name} is {value!r}, use one of {', '.join(known)}")
+            if not known and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BLOCKS):
+                raise InputError(f"programs: {field.name} is {value!r}, expected a whole number from 1 to {MAX_BLOCKS}")
+
+
+PLAIN = Programs()
+"""Nothing folded, shared or cut."""
+
+
+@dataclass(frozen=True)
+class ProgramSet:
+    """Choices that go together, by the time at which a service could have made them."""
+
+    programs: Programs
+    activations: Form | None
+    """How SiLU and exponentials are computed; None: the quickest that costs the model nothing."""
+
+
+PROGRAM_SETS = {
+    "2024-08": ProgramSet(PLAIN, "scalar"),
+    "default": ProgramSet(PLAIN, None),
+}
+"""``2024-08``: what public services of August 2024 could run, before kernels were rewritten: activations one element after the
+other, nothing folded. ``default``: the quickest of today."""
+
+
+def program_set(name: str) -> ProgramSet:
+    """The set of that name; :class:`InputError` if there is none."""
+    if name not in PROGRAM_SETS:
+        raise InputError(f"no program set {name!r}: use one of {', '.join(PROGRAM_SETS)}")
+    return PROGRAM_SETS[name]
