@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import msgspec
-
 from wsekern.errors import BudgetError, InputError
+from wsekern.inference.grid import Grid
 from wsekern.inference.programs import program_set
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.planning.causes import too_large_part, why_not
-from wsekern.planning.layout import MOST_TIMED, Placement
+from wsekern.planning.layout import MOST_TIMED, Placement, turned
 from wsekern.planning.search import Search, Service
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
@@ -104,7 +103,9 @@ def _search(config: ModelConfig, service: Service, machine: Machine, programs: s
     chosen, load = program_set(programs), {"profile": "silicon"} | load
     load["activations"] = load.get("activations") or chosen.activations
     machine.profile(load["profile"])
-    return Search(config, _facing(config, service.request.precision, machine), service, chosen.programs, load)
+    precision = service.request.precision
+    Grid(config, 1, 1, precision, **{name: load.get(name, "") for name in ("weight_precision", "cache_precision")})  # refuses
+    return Search(config, _facing(config, precision, machine), service, chosen, load)
 
 
 def _fewest(search: Search, machine: Machine) -> int:
@@ -118,7 +119,7 @@ def _fewest(search: Search, machine: Machine) -> int:
 def _refusal(search: Search, machine: Machine, wafers: int | None) -> BudgetError:
     def fits(request: Request, count: int) -> bool:
         service = Service(request, ((request, 1.0),))
-        return Search(search.config, search.machine, service, search.programs, search.load).holds_all(count)
+        return Search(search.config, search.machine, service, search.chosen, search.load).holds_all(count)
 
     return BudgetError(why_not(search.config, search.service.request, search.machine, wafers, MAX_WAFERS, fits))
 
@@ -127,9 +128,6 @@ def _refusal(search: Search, machine: Machine, wafers: int | None) -> BudgetErro
 def _facing(config: ModelConfig, precision: str, machine: Machine) -> Machine:
     """The wafer, turned by a quarter where a layer fits only so: pieces of other sizes leave less padding, and links along x
     and y are alike."""
-    fabric = machine.fabric
-    sides = msgspec.structs.replace(fabric, width=fabric.height, height=fabric.width, user_width=fabric.user_height,
-                                    user_height=fabric.user_width)
-    turned = msgspec.structs.replace(machine, fabric=sides)
-    fits_only_so = too_large_part(config, precision, machine) and not too_large_part(config, precision, turned)
-    return turned if fits_only_so else machine
+    other = turned(machine)
+    fits_only_so = too_large_part(config, precision, machine) and not too_large_part(config, precision, other)
+    return other if fits_only_so else machine
