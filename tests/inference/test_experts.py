@@ -76,12 +76,17 @@ def with_load(placed: MixtureOnGrid, load: int) -> MixtureOnGrid:
 
 def run_steps(steps, engine, values, with_load) -> None:
     """Run ``steps``; from the choice of experts on those listed ``with_load`` of it."""
+    def run(steps) -> None:
+        for step in steps:
+            if isinstance(step, View):
+                step.run(values)
+            else:
+                step.run(engine, values)
+
     number, choice = at_choice(steps)
-    for step in steps[:number]:
-        step.run(values) if isinstance(step, View) else step.run(engine, values)
+    run(steps[:number])
     if choice:
-        for step in with_load(load_of(choice, values))[number:]:
-            step.run(values) if isinstance(step, View) else step.run(engine, values)
+        run(with_load(load_of(choice, values))[number:])
 
 
 def run_chunks(placed, weights, engine, chunks: list[np.ndarray]) -> np.ndarray:
