@@ -10,8 +10,10 @@ from functools import partial
 from wsekern.inference.blocks.common import add
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, as_bits, as_numbers, join, reshape, split
+from wsekern.machine import Machine
 from wsekern.ops import Broadcast, Local
 from wsekern.workload.decoder import Mixture
+from wsekern.workload.request import PRECISIONS
 
 _step = partial(LayerStep, "ffn")
 CROSSED = "crossed"
@@ -52,6 +54,16 @@ def returning_steps(mapping: Grid, tokens: int) -> Steps:
     spread = Broadcast(tokens * n, "x")
     return [*sums, _step("return", spread, (returned(1),), "back"), reshape("back", tokens, n),
             add(mapping, "ffn", "return_sum", tokens, "out", "back")]
+
+
+def crossing_seconds(mapping: Grid, part: Mixture, machine: Machine, tokens: int) -> float:
+    """Time of ``tokens`` tokens in the links between the wafers of a layer, out and back: one message to each of the other
+    wafers, at once, and one from each, which share the links of the first."""
+    if mapping.expert_wafers == 1:
+        return 0.0
+    size, others = PRECISIONS[mapping.precision] * tokens, mapping.expert_wafers - 1
+    sent = size * others * (2 * mapping.config.hidden + 2 * part.chosen)
+    return 2 * float(machine.system.io_latency) + sent / float(machine.system.io_bandwidth)
 
 
 def _spread(mapping: Grid, part: Mixture, tokens: int) -> LayerStep:
