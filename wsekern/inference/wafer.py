@@ -29,6 +29,13 @@ from wsekern.workload.request import PRECISIONS
 from wsekern.workload.weights.weights import Weights
 
 
+Exit = Callable[[], np.ndarray]
+"""Logits (vocab,) that follow a token where it is, without the layers behind."""
+
+OnLayer = Callable[[int, Exit], None]
+"""Sees how many layers the token of a pass has behind it, 0 to all of them."""
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """A list of steps, each with the names of the values that can be dropped behind it."""
@@ -86,6 +93,11 @@ class WaferModel:
         self._clocks.reset()
 
     @property
+    def cycles(self) -> int:
+        """Of everything so far."""
+        return self.engine.cycles
+
+    @property
     def cycles_by_part(self) -> Counter[str]:
         """Cycles so far by part of the model."""
         return self._clocks.cycles_by_part
@@ -119,9 +131,10 @@ class WaferModel:
             yield np.concatenate([self._logits(dict(values), start, min(self._heads_together, count - start))
                                   for start in range(0, count, self._heads_together)])
 
-    def decode(self, token: int) -> np.ndarray:
-        """Feed one token; return the logits (vocab,) that follow it."""
-        return self._logits(self._forward([token]))[0]
+    def decode(self, token: int, on_layer: OnLayer | None = None) -> np.ndarray:
+        """Feed one token; return the logits (vocab,) that follow it. ``on_layer`` is called behind the embedding and behind
+        each layer."""
+        return self._logits(self._forward([token], on_layer))[0]
 
     # -- one forward pass ---------------------------------------------------------------------------------------------
     def _chunks(self, tokens: list[int], on_chunk: Callable[[int], None] | None) -> Iterator[Values]:
@@ -132,8 +145,13 @@ class WaferModel:
                 on_chunk(len(chunk))
             yield values
 
-    def _forward(self, tokens: list[int]) -> Values:
+    def _forward(self, tokens: list[int], on_layer: OnLayer | None = None) -> Values:
         """Residual stream ``x`` (height, width, tokens, hidden) after the last layer."""
+
+        def tell(passed: int) -> None:
+            if on_layer is not None:
+                on_layer(passed, lambda: self._logits(dict(values))[0])
+
         m, total = self.mapping, self.length + len(tokens)
         if total > m.context:
             raise InputError(f"{total} tokens do not fit the KV cache of {m.context} tokens; "
@@ -143,10 +161,12 @@ class WaferModel:
         slots = -(-total // m.height)
         tables = [layer_tables(m, block, self.length, len(tokens), slots) | self._positions(len(tokens))
                   for block in self._kinds]
-        for kind, weights, cache in zip(self._kind_of_layer, self.layers, self._caches, strict=True):
+        tell(0)
+        for number, (kind, weights, cache) in enumerate(zip(self._kind_of_layer, self.layers, self._caches, strict=True), 1):
             values |= {**weights, **cache, **tables[kind]}
             self._run_layer(kind, len(tokens), slots, cache, values)
             cache.update({name: values.pop(name) for name in cache})
+            tell(number)
         self.length = total
         return values
 
