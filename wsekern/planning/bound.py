@@ -1,8 +1,8 @@
-"""How fast a wafer could answer: the bound that no placement passes, the share of it that one reaches, and what holds it up.
+"""How fast a wafer could answer: the bound that no placement passes.
 
-A layer with N multiply-adds for a token, on A PEs, takes N / (rate A) cycles of products, and a way over the square of A PEs for
-every sum that has to be complete before the next matrix can begin: half a side to the middle and half a side back. Fewer PEs
-multiply longer, more PEs are farther apart; the best A = (2 N / (rate c hop))^(2/3) for c sides. It is at least what the layer's
+A layer with N multiply-adds for a token, on A PEs, takes N / (rate A) cycles of products, and a way over the square of A PEs
+for every sum that has to be complete before the next matrix can begin: half a side to the middle and half a side back. Fewer
+PEs multiply longer, more PEs are farther apart; the best A is (2 N / (rate c hop))^(2/3) for c sides, or what the layer's
 weights and one user's cache fill. No software, no crossings between wafers and no speculation are in it.
 """
 

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsekern.errors import BudgetError, InputError
+from wsekern.inference.grid import Grid
 from wsekern.inference.mapping import Mapping
+from wsekern.inference.programs import program_set
 from wsekern.inference.step_times import CHUNKS, StepCycles, time_handover, time_head, time_layers
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
@@ -248,14 +250,17 @@ SHRINK = 0.7
 
 def place_model(config: ModelConfig, request: Request, machine: Machine, wafers: int | None = None,
                 profile: str = "silicon", think_seconds: float = 0.0, speculation: Speculation | None = None,
-                cached: int | None = None, activations: Form | None = None) -> Placement:
+                cached: int | None = None, activations: Form | None = None, programs: str = "default",
+                weight_precision: str = "", cache_precision: str = "") -> Placement:
     """The placement that serves the request soonest on the fewest wafers (or on ``wafers``); :class:`BudgetError` if none.
 
     It is judged under the load of all users. Wafers are enough if some cut of them holds the caches of all users at once, but
     another may serve them sooner although some wait outside. Each sends the next prompt ``think_seconds`` after the answer is
     there; ``speculation`` and ``cached`` as in :class:`Placement`. ``activations``: how SiLU and exponentials are computed, as
-    in :class:`Mapping`.
+    in :class:`Mapping`. ``programs``: a name of :data:`wsekern.inference.programs.PROGRAM_SETS`.
     """
+    activations = activations or program_set(programs).activations
+    Grid(config, 1, 1, request.precision, weight_precision=weight_precision, cache_precision=cache_precision)  # refuses
     load = {"think_seconds": think_seconds, "speculation": speculation, "cached": cached, "activations": activations}
     machine.profile(profile)
     machine = _facing(config, request.precision, machine)

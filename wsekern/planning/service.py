@@ -1,8 +1,8 @@
 """A model placed once for a service, and the answers for any request on that placement.
 
-A service has a limit of context, a range of users, and a mix of lengths by which placements are judged. Every placement of the
-front holds at least the fewest users with full contexts; none of them is beaten by another in speed for one user, in users held,
-in tokens/s of all users and in wafers at once.
+A service has a limit of context, a range of users, and a mix of lengths by which placements are judged. Every placement of
+the front holds at least the fewest users with full contexts; none of them is beaten by another in speed for one user, in users
+held, in tokens/s of all users and in wafers at once.
 """
 
 import re
@@ -65,8 +65,8 @@ class Service:
             raise InputError("the mix is empty: expected lengths such as 1024/256")
         for share in self.mix:
             if share.prompt + share.output > self.context:
-                raise InputError(f"the mix has requests of {share.prompt:,} + {share.output:,} tokens, more than the context of "
-                                 f"{self.context:,}: state a longer context or shorter requests")
+                raise InputError(f"the mix has requests of {share.prompt:,} + {share.output:,} tokens, more than the context "
+                                 f"of {self.context:,}: state a longer context or shorter requests")
 
     @property
     def requests(self) -> float:
@@ -179,6 +179,27 @@ class Offer:
         """What a token's time goes to, and what holds it up."""
         return binding(self.serving(self.service.mix[0], 1), self.bound)
 
+    def over_users(self) -> list[tuple[int, float, float]]:
+        """(users, tokens/s for each, tokens/s in all) under the mix, for 1, 2, 4, ... users up to the most of the service."""
+        counts = sorted({*self.service.user_counts(), *(1 << power for power in range(self.service.most.bit_length()))})
+        return [(users, 1.0 / self.token_seconds(users), self.total_tokens_per_second(users)) for users in counts]
+
+    def over_contexts(self) -> list[tuple[int, float, float]]:
+        """(tokens in the cache, tokens/s for a lone user there, tokens/s of reading such a prompt), up to the context."""
+        powers = (1 << power for power in range(7, self.service.context.bit_length()))
+        contexts = sorted({self.service.context - 1, *(tokens for tokens in powers if tokens < self.service.context)})
+        return [(tokens, self.speed_at(tokens), self.prompt_tokens_per_second(tokens)) for tokens in contexts]
+
+    def speed_at(self, tokens: int) -> float:
+        """Tokens/s for a lone user with so many tokens in the cache."""
+        placement = self.placement
+        asked = on_placement(placement, Request(tokens, 1, 1, placement.request.precision))
+        return 1.0 / (asked.decode().cycles / float(placement.machine.clock) + asked.crossing_seconds(asked.checked))
+
+    def contexts_for_users(self) -> list[tuple[int, int]]:
+        """(users, the longest context for which all of them have room at once)."""
+        return [(users, largest_context(self.placement, users)) for users, *_ in self.over_users()]
+
     def beats(self, other: "Offer") -> bool:
         """Whether it is as good in everything, and better in something."""
         mine, theirs = self._merits, other._merits
@@ -198,8 +219,8 @@ class ServicePlan:
 
     @property
     def chosen(self) -> Offer:
-        """That which serves the most users of the service soonest; of equal ones, on the fewest wafers."""
-        return min(self.offers, key=lambda offer: (offer.request_seconds(self.service.most), offer.placement.wafers))
+        """On the fewest wafers, that which serves the most users of the service soonest."""
+        return min(self.offers, key=lambda offer: (offer.placement.wafers, offer.request_seconds(self.service.most)))
 
 
 def plan_service(config: ModelConfig, machine: Machine, service: Service, wafers: Sequence[int | None] = (None,),
