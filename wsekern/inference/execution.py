@@ -88,8 +88,8 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
     ``prompt_tokens``: ``prompt`` encoded, where the caller has done so. ``on_...`` as in :func:`generate`; ``activations`` as
-    and ``programs`` as in :class:`Mapping` (None: those of today's set): the reference computes the same functions. ``sampler``: default greedy. ``memory`` as in
-    :class:`WaferModel`.
+    and ``programs`` as in :class:`Mapping` (None: those of today's set): the reference computes the same functions.
+    ``sampler``: default greedy. ``memory`` as in :class:`WaferModel`.
     """
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens

@@ -20,7 +20,8 @@ class Binding:
         """For people."""
         whole = sum(self.seconds.values())
         largest = max(self.seconds, key=self.seconds.__getitem__)
-        cause = f"{largest} {'takes' if largest == 'software' else 'take'} {100 * self.seconds[largest] / whole:.0f} % of a token"
+        verb = "takes" if largest == "software" else "take"
+        cause = f"{largest} {verb} {100 * self.seconds[largest] / whole:.0f} % of a token"
         return cause if self.name == largest else f"{self.name}: {cause}, and smaller regions have no room for the model"
 
 

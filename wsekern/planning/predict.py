@@ -12,8 +12,8 @@ from wsekern.workload.request import Request
 
 
 def predict_plan(placement: Placement, phase: str, context: int, batch: int = 1, clock: float | None = None) -> dict[str, Any]:
-    """Seconds and tokens/s of ``phase`` (``decode``: a token of each of ``batch`` users who have ``context`` tokens in the cache;
-    ``prefill``: their prompts of ``context`` tokens) on ``placement``, at ``clock`` (Hz; None: the machine's).
+    """Seconds and tokens/s of ``phase`` (``decode``: a token of each of ``batch`` users who have ``context`` tokens in the
+    cache; ``prefill``: their prompts of ``context`` tokens) on ``placement``, at ``clock`` (Hz; None: the machine's).
 
     ``cycles`` are those of a lone user's token or prompt from end to end, crossings between wafers included; beside them the
     bound of a token, the share of it that is reached, and what binds.
