@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from wsekern.cluster import Cluster
 from wsekern.errors import InputError
-from wsekern.planning.placement import Placement
+from wsekern.planning.layout import Placement
 from wsekern.workload.speculation import Speculation
 
 

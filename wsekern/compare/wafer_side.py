@@ -10,7 +10,6 @@ from wsekern.inference.layer import parts_on_grid
 from wsekern.machine import Machine
 from wsekern.planning.load import WaferServed, serve_on_wafers
 from wsekern.planning.placement import Placement, place_model
-from wsekern.planning.service import on_placement
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
@@ -23,8 +22,8 @@ def placed(config: ModelConfig, request: Request, machine: Machine, wafers: int 
     chosen = serving.wafers
     check_cache(chosen.cache_precision or request.precision, serving.kv_precision, machine)
     if chosen.plan is not None:
-        return on_placement(replace(chosen.plan, think_seconds=serving.think_seconds, speculation=serving.speculation,
-                                    cached=cached), request)
+        return replace(chosen.plan, think_seconds=serving.think_seconds, speculation=serving.speculation,
+                       cached=cached).serving(request)
     return _known(config, request, machine, wafers, profile, serving.think_seconds, serving.speculation, cached,
                   programs=chosen.programs, weight_precision=chosen.weight_precision,
                   cache_precision=chosen.cache_precision)

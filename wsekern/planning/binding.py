@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from wsekern.planning.bound import Bound
-from wsekern.planning.placement import Placement
+from wsekern.planning.layout import Placement
 
 SMALLER = 0.9
 """A region whose sides shrink to this share, and no longer fits, is as small as its memory lets it be."""

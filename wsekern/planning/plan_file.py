@@ -1,7 +1,7 @@
 """Plan files: a placement and the service it is for, as TOML that people read and change by hand.
 
 A file states every choice. Read back it gives the same placement, or, where a choice was changed, the placement with that
-choice; one that does not fit is refused with the part and the bytes.
+choice; one that does not fit is refused with the part and the bytes. Where regions lie follows from their sizes.
 """
 
 import json
@@ -18,7 +18,8 @@ from wsekern.inference.layer import parts_on_grid
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
 from wsekern.machine import Machine, bundled_machines, load_machine
-from wsekern.planning.placement import Placement
+from wsekern.planning.layout import Placement, sides_of, turned
+from wsekern.planning.regions import RegionShape
 from wsekern.planning.service import Offer, Service, Share
 from wsekern.workload import ModelConfig, bundled_models, load_config
 from wsekern.workload.request import PRECISIONS
@@ -59,7 +60,8 @@ class PlanTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     machine: str
     profile: str
     wafers: int
-    users_inside: int
+    turned: bool
+    users: int
     prompt_chunk: int
     precision: str
     weight_precision: str
@@ -93,16 +95,22 @@ def plan_text(model: str, machine: str, offer: Offer) -> str:
     lines = ["# A plan of wsekern: where a model lies on wafers. Any choice may be changed; sizes are PEs.",
              f"model = {_quoted(_name(model, bundled_models()))}", f"machine = {_quoted(_name(machine, bundled_machines()))}",
              f"profile = {_quoted(placement.profile)}", f"wafers = {placement.wafers}",
-             f"users_inside = {placement.users_inside}  # whose caches of a whole context there is room for at once",
+             f"turned = {'true' if _is_turned(placement, machine) else 'false'}  # by a quarter: sides exchanged",
+             f"users = {placement.users_inside}  # whose caches of a whole context there is room for at once",
              f"prompt_chunk = {placement.chunk}  # tokens of a prompt that pass through the layers together",
              f"precision = {_quoted(mapping.precision)}", f"weight_precision = {_quoted(mapping.weight_precision)}",
              f"cache_precision = {_quoted(mapping.cache_precision)}", f"activations = {_quoted(mapping.form)}", "",
              "[service]", f"context = {service.context}", f"users = [{service.fewest}, {service.most}]", f"mix = [{mix}]", "",
              "[programs]", *(f"{name} = {_value(value)}" for name, value in asdict(mapping.programs).items()), "",
              "[head]", f"width = {placement.head_mapping.width}", f"height = {placement.head_mapping.height}"]
-    lines += ["", "[[regions]]", f"width = {placement.width}", f"height = {placement.height}", f"layers = {placement.layers}",
-              f"count = {placement.regions}"]
+    for shape in placement.shapes:
+        lines += ["", "[[regions]]", *(f"{name} = {value}" for name, value in asdict(shape).items())]
     return "\n".join(lines) + "\n"
+
+
+def _is_turned(placement: Placement, machine: str) -> bool:
+    """Whether the wafer that ``machine`` names is turned."""
+    return sides_of(placement.machine) != sides_of(load_machine(machine))
 
 
 def _name(name: str, known: Sequence[str]) -> str:
@@ -140,7 +148,7 @@ def planned_config(model: str) -> ModelConfig:
 
 def _check_numbers(table: PlanTable, where: str) -> None:
     """Refuse numbers below 1 and beyond any machine."""
-    numbers = {"wafers": table.wafers, "users_inside": table.users_inside, "prompt_chunk": table.prompt_chunk}
+    numbers = {"wafers": table.wafers, "users": table.users, "prompt_chunk": table.prompt_chunk}
     for name, part in (("head", table.head), *((f"regions[{index}]", region) for index, region in enumerate(table.regions))):
         numbers |= {f"{name}.{field}": getattr(part, field) for field in part.__struct_fields__}
     for name, number in numbers.items():
@@ -163,28 +171,27 @@ def _programs(table: PlanTable, where: str) -> Programs:
 def _placement(table: PlanTable, config: ModelConfig, machine: Machine, service: Service, where: str) -> Placement:
     """The placement that the file describes; its layers must be all of the model."""
     layers = sum(region.layers * region.count for region in table.regions)
-    if layers < config.layers:
-        raise InputError(f"{where}: regions keep {layers:,} layers, {config.name} has {config.layers:,}: add regions, or "
-                         "layers to a region")
-    _programs(table, where)
-    (region,) = table.regions
-    fabric = machine.fabric
-    columns = max(1, int(fabric.user_width) // region.width)
-    return Placement(config, machine, service.longest(max(service.fewest, table.users_inside), table.precision), table.wafers,
-                     columns, int(fabric.user_height) // region.height, region.width, region.height, region.layers,
-                     -(-table.head.width // region.width), -(-table.head.height // region.height), table.prompt_chunk,
-                     table.profile, inside=table.users_inside, activations=table.activations)
+    if layers != config.layers:
+        raise InputError(f"{where}: regions keep {layers:,} layers, {config.name} has {config.layers:,}: change count or layers "
+                         "of [[regions]]")
+    shapes = tuple(RegionShape(region.width, region.height, region.layers, region.count) for region in table.regions)
+    return Placement(config, turned(machine) if table.turned else machine, service.longest(table.users, table.precision),
+                     table.wafers, shapes, (table.head.width, table.head.height), table.prompt_chunk, table.profile,
+                     activations=table.activations, programs=_programs(table, where),
+                     weight_precision=table.weight_precision, cache_precision=table.cache_precision)
 
 
 def _check_room(placement: Placement, where: str) -> None:
     """Refuse a region whose PEs have too little memory."""
-    for name, mapping in (("a region", placement.mapping), ("the head", placement.head_mapping)):
+    regions = [("a region", mapping) for mapping in placement.mappings]
+    for name, mapping in (*regions, ("the head", placement.head_mapping)):
         placement.machine.check_grid(mapping.width, mapping.height)
         need, have = sum(mapping.memory.values()), int(placement.machine.core.sram)
         if need > have:
             raise BudgetError(f"{where}: {name} of {mapping.width}x{mapping.height} PEs does not fit {placement.machine.name}: "
                               f"a PE would need {need:,} B of {have:,} B ({_uses(mapping)}); make it larger, or let it keep "
                               "less")
+    placement.places  # noqa: B018 - refuses regions for which the wafers have no room
 
 
 def _uses(mapping: Mapping) -> str:

@@ -6,8 +6,7 @@ from wsekern.description import LIMITS
 from wsekern.errors import InputError
 from wsekern.planning.binding import binding
 from wsekern.planning.bound import bound
-from wsekern.planning.placement import Placement
-from wsekern.planning.service import on_placement
+from wsekern.planning.layout import Placement
 from wsekern.workload.request import Request
 
 
@@ -20,7 +19,7 @@ def predict_plan(placement: Placement, phase: str, context: int, batch: int = 1,
     """
     if clock is not None and not 0 < clock <= LIMITS["Hz"]:
         raise InputError(f"clock is {clock:g}: expected more than 0 and at most {LIMITS['Hz']:g} Hz, as no chip goes faster")
-    asked = on_placement(placement, Request(context, 1, batch, placement.request.precision))
+    asked = placement.serving(Request(context, 1, batch, placement.request.precision))
     mapping, own = asked.mapping, float(asked.machine.clock)
     rate = own if clock is None else clock
     decode = asked.decode()

@@ -16,7 +16,8 @@ from wsekern.inference.mapping import most_that
 from wsekern.machine import Machine
 from wsekern.planning.binding import Binding, binding
 from wsekern.planning.bound import Bound, bound
-from wsekern.planning.placement import Placement, place_model
+from wsekern.planning.layout import Placement
+from wsekern.planning.placement import place_model
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
@@ -84,29 +85,20 @@ class Service:
         return tuple(sorted({self.fewest, self.most, *(count for count in powers if self.fewest < count < self.most)}))
 
 
-def on_placement(placement: Placement, request: Request) -> Placement:
-    """``placement`` as it serves another request: the regions stay, and as many users are inside as their caches have room for.
-
-    :class:`BudgetError` where not even one user's cache has.
-    """
-    asked = replace(placement, request=request, inside=None)
-    inside = most_that(request.batch + 1, lambda users: replace(asked.mapping, users=users).fits(asked.machine))
-    if not inside:
-        raise BudgetError(f"a request of {request.context:,} tokens does not fit this placement of {placement.config.name}: it "
-                          f"holds up to {largest_context(placement, 1):,} for one user")
-    return asked if inside == request.batch else replace(asked, inside=inside)
-
-
 def largest_context(placement: Placement, users: int) -> int:
     """Tokens, prompt and answer, for which every one of ``users`` has room at once; 0: not even one token each."""
-    mapping, machine = placement.mapping, placement.machine
-    return most_that(MAX_CONTEXT, lambda tokens: replace(mapping, context=tokens, users=users, shared=0).fits(machine))
+    return most_that(MAX_CONTEXT, lambda tokens: _holds(placement, tokens, users))
 
 
 def users_held(placement: Placement, context: int, most: int) -> int:
     """Users with ``context`` tokens each for whom there is room at once, ``most`` at most."""
-    mapping, machine = placement.mapping, placement.machine
-    return most_that(most + 1, lambda users: replace(mapping, context=context, users=users, shared=0).fits(machine))
+    return most_that(most + 1, lambda users: _holds(placement, context, users))
+
+
+def _holds(placement: Placement, context: int, users: int) -> bool:
+    """Whether every region has room for so many users with ``context`` tokens each."""
+    return all(replace(mapping, context=context, users=users, shared=0).fits(placement.machine)
+               for mapping in placement.mappings)
 
 
 @dataclass(frozen=True)
@@ -118,7 +110,7 @@ class Offer:
 
     def serving(self, share: Share, users: int) -> Placement:
         """The placement under requests of one length."""
-        return on_placement(self.placement, Request(share.prompt, share.output, users, self.placement.request.precision))
+        return self.placement.serving(Request(share.prompt, share.output, users, self.placement.request.precision))
 
     def token_seconds(self, users: int) -> float:
         """Mean time per output token of one of ``users``, over the output tokens of the mix."""
@@ -143,8 +135,8 @@ class Offer:
 
     def prompt_tokens_per_second(self, prompt: int) -> float:
         """How quickly a prompt of so many tokens is read where nothing else is served."""
-        return prompt / on_placement(self.placement, Request(prompt, 1, 1, self.placement.request.precision)).lone \
-            .time_to_first_token_seconds
+        asked = self.placement.serving(Request(prompt, 1, 1, self.placement.request.precision))
+        return prompt / asked.lone.time_to_first_token_seconds
 
     @cached_property
     def speed(self) -> float:
@@ -193,7 +185,7 @@ class Offer:
     def speed_at(self, tokens: int) -> float:
         """Tokens/s for a lone user with so many tokens in the cache."""
         placement = self.placement
-        asked = on_placement(placement, Request(tokens, 1, 1, placement.request.precision))
+        asked = placement.serving(Request(tokens, 1, 1, placement.request.precision))
         return 1.0 / (asked.decode().cycles / float(placement.machine.clock) + asked.crossing_seconds(asked.checked))
 
     def contexts_for_users(self) -> list[tuple[int, int]]:
@@ -250,8 +242,7 @@ def plan_service(config: ModelConfig, machine: Machine, service: Service, wafers
 
 def _where(placement: Placement) -> tuple[Any, ...]:
     """What makes placements the same whatever they are asked."""
-    return (placement.wafers, placement.width, placement.height, placement.layers, placement.columns, placement.rows,
-            placement.chunk)
+    return placement.wafers, placement.shapes, placement.head, placement.chunk
 
 
 def _front(offers: Iterable[Offer]) -> tuple[Offer, ...]:

@@ -3,13 +3,14 @@
 import io
 import os
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
-from wsekern.planning.floor import PlacedRegion, rectangles
-from wsekern.planning.placement import Placement
+from wsekern.planning.layout import Placement, sides_of
+from wsekern.planning.regions import PlacedRegion
 from wsekern.report.pictures import new_figure, save_figure
 
 COLORS = {"layers": "#56b4e9", "head": "#e69f00", "draft": "#cc79a7"}
@@ -37,7 +38,7 @@ def floor_svg(placement: Placement) -> str:
 
 
 def _figure(placement: Placement) -> Any:
-    regions, shown = rectangles(placement), min(placement.wafers, MOST_WAFERS)
+    regions, shown = placement.rectangles, min(placement.wafers, MOST_WAFERS)
     columns = min(shown, ACROSS)
     rows = -(-shown // columns)
     size = 5.2 if shown == 1 else 3.2
@@ -56,7 +57,7 @@ def _figure(placement: Placement) -> Any:
 def _wafer(axes: Any, placement: Placement, wafer: int, regions: Sequence[PlacedRegion]) -> None:
     from matplotlib.patches import Rectangle
 
-    width, height = sides(placement)
+    width, height = sides_of(placement.machine)
     axes.set(xlim=(-0.01 * width, 1.01 * width), ylim=(1.01 * height, -0.01 * height), aspect="equal")
     axes.add_patch(Rectangle((0, 0), width, height, facecolor="white", edgecolor="black", linewidth=1.2))
     for region in regions:
@@ -77,12 +78,6 @@ def _letters(region: PlacedRegion, height: int, most: float) -> float:
     return max(4.0, min(most, 300.0 * region.height / height, 4.0 * most * region.width / (0.55 * height * len(label(region)))))
 
 
-def sides(placement: Placement) -> tuple[int, int]:
-    """PEs of a wafer that a program may use, across and down."""
-    fabric = placement.machine.fabric
-    return int(fabric.user_width), int(fabric.user_height)
-
-
 def label(region: PlacedRegion) -> str:
     """What a region keeps, layers counted from 1."""
     if region.kind != "layers":
@@ -93,8 +88,16 @@ def label(region: PlacedRegion) -> str:
 
 def filled_share(placement: Placement, region: PlacedRegion) -> float:
     """Share of the memory of a region's fullest PE that is in use."""
-    mapping = placement.head_mapping if region.kind == "head" else placement.mapping
+    mapping = placement.head_mapping
+    if region.kind == "layers":
+        mapping = next(one for one, behind in zip(placement.mappings, _layers_behind(placement), strict=True)
+                       if region.first_layer < behind)
     return min(1.0, sum(mapping.memory.values()) / int(placement.machine.core.sram))
+
+
+def _layers_behind(placement: Placement) -> list[int]:
+    """Of each shape of regions, the first layer behind all of them."""
+    return list(accumulate(shape.held for shape in placement.shapes))
 
 
 def floor_data(placement: Placement) -> list[dict[str, Any]]:
@@ -102,13 +105,13 @@ def floor_data(placement: Placement) -> list[dict[str, Any]]:
     return [{"wafer": region.wafer + 1, "kind": region.kind, "x": region.x, "y": region.y, "width": region.width,
              "height": region.height, "first_layer": region.first_layer + 1 if region.layers else None,
              "layers": region.layers, "memory_filled": filled_share(placement, region)}
-            for region in rectangles(placement)]
+            for region in placement.rectangles]
 
 
 def floor_rows(placement: Placement) -> list[tuple[str, ...]]:
     """The floor plan in words, a line a wafer and size of regions: wafer, regions, PEs of each, layers, memory, free PEs."""
-    rows, (width, height) = [], sides(placement)
-    regions = rectangles(placement)
+    rows, (width, height) = [], sides_of(placement.machine)
+    regions = placement.rectangles
     for wafer in range(placement.wafers):
         here = [region for region in regions if region.wafer == wafer]
         free = width * height - sum(region.width * region.height for region in here)
