@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise
 from math import ceil
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -351,6 +352,13 @@ class Placement:
 def sides_of(machine: Machine) -> tuple[int, int]:
     """PEs of a row and of a column of a wafer that a program may use."""
     return int(machine.fabric.user_width), int(machine.fabric.user_height)
+
+
+def turned(machine: Machine) -> Machine:
+    """The wafer turned by a quarter: its sides exchanged."""
+    fabric = machine.fabric
+    return msgspec.structs.replace(machine, fabric=msgspec.structs.replace(
+        fabric, width=fabric.height, height=fabric.width, user_width=fabric.user_height, user_height=fabric.user_width))
 
 
 @lru_cache(maxsize=4096)

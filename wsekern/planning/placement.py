@@ -6,15 +6,15 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-import msgspec
-
 from wsekern.errors import BudgetError, InputError
+from wsekern.inference.grid import Grid
 from wsekern.inference.mapping import Mapping
+from wsekern.inference.programs import program_set
 from wsekern.inference.step_times import CHUNKS
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.planning.causes import too_large_part, why_not
-from wsekern.planning.layout import MOST_TIMED, Placement, equal_shapes, filled, head_region
+from wsekern.planning.layout import MOST_TIMED, Placement, equal_shapes, filled, head_region, turned
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 from wsekern.workload.speculation import Speculation
@@ -39,15 +39,20 @@ SHRINK = 0.7
 
 def place_model(config: ModelConfig, request: Request, machine: Machine, wafers: int | None = None,
                 profile: str = "silicon", think_seconds: float = 0.0, speculation: Speculation | None = None,
-                cached: int | None = None, activations: Form | None = None) -> Placement:
+                cached: int | None = None, activations: Form | None = None, programs: str = "default",
+                weight_precision: str = "", cache_precision: str = "") -> Placement:
     """The placement that serves the request soonest on the fewest wafers (or on ``wafers``); :class:`BudgetError` if none.
 
     It is judged under the load of all users. Wafers are enough if some cut of them holds the caches of all users at once, but
     another may serve them sooner although some wait outside. Each sends the next prompt ``think_seconds`` after the answer is
     there; ``speculation`` and ``cached`` as in :class:`Placement`. ``activations``: how SiLU and exponentials are computed, as
-    in :class:`Mapping`.
+    in :class:`Mapping`. ``programs``: a name of :data:`wsekern.inference.programs.PROGRAM_SETS`.
     """
-    load = {"think_seconds": think_seconds, "speculation": speculation, "cached": cached, "activations": activations}
+    chosen = program_set(programs)
+    activations = activations or chosen.activations
+    Grid(config, 1, 1, request.precision, weight_precision=weight_precision, cache_precision=cache_precision)  # refuses
+    load = {"think_seconds": think_seconds, "speculation": speculation, "cached": cached, "activations": activations,
+            "programs": chosen.programs, "weight_precision": weight_precision, "cache_precision": cache_precision}
     machine.profile(profile)
     machine = _facing(config, request.precision, machine)
     if wafers is not None and wafers < 1:
@@ -69,12 +74,9 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
 def _facing(config: ModelConfig, precision: str, machine: Machine) -> Machine:
     """The wafer, turned by a quarter where a layer fits only so: pieces of other sizes leave less padding, and links along x
     and y are alike."""
-    fabric = machine.fabric
-    sides = msgspec.structs.replace(fabric, width=fabric.height, height=fabric.width, user_width=fabric.user_height,
-                                    user_height=fabric.user_width)
-    turned = msgspec.structs.replace(machine, fabric=sides)
-    fits_only_so = too_large_part(config, precision, machine) and not too_large_part(config, precision, turned)
-    return turned if fits_only_so else machine
+    other = turned(machine)
+    fits_only_so = too_large_part(config, precision, machine) and not too_large_part(config, precision, other)
+    return other if fits_only_so else machine
 
 
 def _placements(cuts: list[Placement]) -> list[Placement]:
