@@ -6,6 +6,7 @@ queries, a causal mask and a cache that grows.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,10 @@ from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops import Local
-from wsekern.workload.decoder import Block, Norm
+from wsekern.workload.decoder import Block, Mixture, Norm
+
+ELSEWHERE = "wafer."
+"""What names of tiles on other wafers begin with."""
 
 NORMS = ("before_mixer", "after_mixer", "before_feed", "after_feed")
 """Norms of a block, by the names that its description and its weights have."""
@@ -103,7 +107,8 @@ def _behind_sum(mapping: Grid, block: Block, name: str, label: str, tokens: int)
 
 
 def layer_tiles(mapping: Grid, block: Block, weights: BlockWeights, index: int) -> Values:
-    """The weights of layer ``index`` on the grid, by the names that its steps read; norms (hidden) lie along y."""
+    """The weights of layer ``index`` on the grid, by the names that its steps read; norms (hidden) lie along y. Those on other
+    wafers follow, each name behind :data:`ELSEWHERE` and the number of its wafer."""
     where = f"layer {index}"
     cutter = TileCutter(mapping, where)
     tiles: Values = {}
@@ -116,7 +121,17 @@ def layer_tiles(mapping: Grid, block: Block, weights: BlockWeights, index: int) 
         tiles["weights.scalar"] = cutter.along_y(everywhere, mapping.index_y(size))[:, :, None]
     for part in parts_on_grid(mapping, block):
         tiles |= part.tiles(weights, where)
+    for wafer, feed in experts_elsewhere(mapping, block):
+        tiles |= {f"{ELSEWHERE}{wafer}.{name}": tile for name, tile in feed.tiles(weights, where).items()}
     return tiles
+
+
+def experts_elsewhere(mapping: Grid, block: Block) -> list[tuple[int, MixtureOnGrid]]:
+    """(wafer, what lies there) of a layer's experts on other wafers than the first."""
+    if not isinstance(block.feed, Mixture):
+        return []
+    return [(wafer, MixtureOnGrid(replace(mapping, expert_wafer=wafer), block.feed))
+            for wafer in range(1, mapping.expert_wafers)]
 
 
 def layer_cache(mapping: Grid, block: Block) -> dict[str, tuple[int, ...]]:

@@ -191,6 +191,16 @@ def deal(chosen: str, slots: str, own: str, ranks: str, tokens: int, load: int, 
     return View("deal", (chosen, slots), (own, ranks), sizes=(tokens, load, blocks))
 
 
+def as_bits(numbers: str, like: str, output: str) -> View:
+    """Whole ``numbers`` below 2^15 as bits of elements, of the type of ``like``: to be sent with others."""
+    return View("as_bits", (numbers, like), (output,))
+
+
+def as_numbers(bits: str, output: str) -> View:
+    """The numbers of :func:`as_bits`."""
+    return View("as_numbers", (bits,), (output,))
+
+
 def timed_only(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> View:
     """What the steps behind it need and nothing computes yet: a list with it has a time but no values."""
     return View(kind, tuple(inputs), tuple(outputs))
@@ -296,6 +306,14 @@ def _deal(view: View, chosen: np.ndarray, slots: np.ndarray) -> list[np.ndarray]
     return [found[..., :load].reshape(down, across, -1), np.where(found >= 0, order, -1)[..., :load]]
 
 
+def _as_bits(view: View, numbers: np.ndarray, like: np.ndarray) -> list[np.ndarray]:
+    return [numbers.astype(f"i{like.itemsize}").view(like.dtype)]
+
+
+def _as_numbers(view: View, bits: np.ndarray) -> list[np.ndarray]:
+    return [np.ascontiguousarray(bits).view(f"i{bits.itemsize}").astype(np.int64)]
+
+
 def _minus_infinity(type: np.dtype) -> np.generic:
     """In the type that stores tiles; 16 whole bits are those of a bf16 number."""
     return np.uint16(0xFF80) if type == np.uint16 else type.type(-np.inf)
@@ -305,6 +323,7 @@ VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
     "split": _split, "join": _join, "pick": _pick, "stack": _stack, "reshape": _reshape, "swap": _swap, "repeat": _repeat,
     "first": _first, "window": _window, "last": _last, "append": _append, "take": _take, "find": _find, "keep": _keep,
     "near": _near, "deal": _deal,
+    "as_bits": _as_bits, "as_numbers": _as_numbers,
 }
 """Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
 
@@ -312,7 +331,7 @@ TIMED_ONLY = {"recurrence": "the values of its recurrent layers"}
 """What a list may name but nothing computes yet -> what it would give."""
 
 _OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "window", "last", "take", "find",
-                 "keep", "near", "deal"}
+                 "keep", "near", "deal", "as_bits", "as_numbers"}
 """Views that do the same on every PE, and so once for PEs that hold the same."""
 
 
@@ -362,7 +381,7 @@ def _describe(step: LayerStep | View) -> tuple[str, str, str, str]:
     names = f"{', '.join(step.inputs)} -> {', '.join(step.outputs)}".strip()
     if isinstance(step, LayerStep):
         return step.part, step.name, names.removesuffix("->").strip(), str(step.operation)
-    if step.kind in ("append", "find", "keep", "near", "deal", *TIMED_ONLY):
+    if step.kind in ("append", "find", "keep", "near", "deal", "as_bits", "as_numbers", *TIMED_ONLY):
         return "", step.kind, names, ""
     sizes = [str(size) for size in step.sizes]
     return "", step.kind, names, "x".join(sizes) if step.kind == "reshape" else " ".join(["axis", str(step.axis), *sizes])
