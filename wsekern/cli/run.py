@@ -25,6 +25,7 @@ from wsekern.errors import InputError
 
 if TYPE_CHECKING:
     from wsekern.compare import Execution
+    from wsekern.inference.execution import Drafting
     from wsekern.workload.checkpoint import Checkpoint
 
 
@@ -45,31 +46,51 @@ if TYPE_CHECKING:
               help="Tokens that the plain numpy reference repeats. first: it reads the prompt once; every: it reads all "
                    "weights in float32 once more for each token.")
 @sampling_options
+@click.option("--speculate", type=COUNT, metavar="K", help="Check up to K drafted tokens in every pass: the same tokens, sooner.")
+@click.option("--draft", metavar="NAME", help="With --speculate: ngram (of the text so far), layer:N (the model's own first N "
+                                              "layers and its head), or a smaller MODEL with the same tokens.")
+@click.option("--regions", type=COUNT, metavar="R", help="With --speculate: regions of the size of the grid, with some layers "
+                                                         "each, through which tokens follow each other; default: one a layer.")
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @MEMORY
 @JSON
 def run(model: str, prompt: str | None, chat: str | None, system: str | None, tokens: int, grid_text: str | None, engine: str,
         machine: str, precision: str, profile: str, activations: str | None, check: str, seed: int, threads: int,
-        memory: int | None, json_path: str | None, **sampling: float | None) -> None:
+        memory: int | None, json_path: str | None, speculate: int | None, draft: str | None, regions: int | None,
+        **sampling: float | None) -> None:
     """Execute MODEL (a Hugging Face folder, a GGUF file, 'smollm2-135m' if it is installed, or the bundled 'sample') on a
     simulated wafer."""
     from wsekern.machine import load_machine
 
     wafer, checkpoint = load_machine(machine), open_model(model)
     text, ids = _prompt(checkpoint, prompt, chat, system)
+    drafting = _drafting(speculate, draft, regions)
     sampler = choose_sampler(checkpoint, seed, **sampling)
     tell_notes(checkpoint, sampler, any(value is not None for value in sampling.values()))
     streamed = sys.stdout.isatty() and json_path != "-"
     executed = _execute("" if prompt is None else text, streamed, len(ids) + tokens, json_path, lambda **seen: dict(
         checkpoint=checkpoint, machine=wafer, prompt=text, count=tokens, precision=precision, grid=parse_grid(grid_text),
         sampler=sampler, profile=profile, threads=threads, engine=engine, prompt_tokens=ids, activations=activations,
-        check=check, memory=memory, **seen))
+        check=check, memory=memory, drafting=drafting, **seen))
     emit(json_path, {"model": checkpoint.config.name, **executed.to_dict(), "sampling": sampler.describe(),
                      "notes": list(checkpoint.notes)})
     if json_path != "-":
         from wsekern.report import execution_view
 
         open_console().print(execution_view(executed, None if streamed else "" if prompt is None else text))
+
+
+def _drafting(drafted: int | None, draft: str | None, regions: int | None) -> "Drafting | None":
+    """Who drafts how many tokens, if anybody."""
+    from wsekern.inference.execution import Drafting
+    from wsekern.workload.speculation import layers_of
+
+    if (drafted is None) != (draft is None) or (regions is not None and drafted is None):
+        raise InputError("--speculate and --draft go together, --regions with both: how many tokens are drafted, by what, and "
+                         "through how many regions they follow each other")
+    if drafted is None or draft is None:
+        return None
+    return Drafting(drafted, draft if draft == "ngram" or layers_of(draft) else open_model(draft), regions)
 
 
 def _prompt(checkpoint: "Checkpoint", prompt: str | None, chat: str | None, system: str | None) -> tuple[str, list[int]]:
