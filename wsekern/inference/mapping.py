@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from wsekern.errors import BudgetError
+from wsekern.inference.blocks.folding import folded, gain_in_rows
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
 from wsekern.inference.layer import NORMS
@@ -45,7 +46,8 @@ class BlockSizes:
         mixers, feed = mixers_on_grid(mapping, block), feed_on_grid(mapping, block)
         parts, own = [*mixers, *([feed] if feed else [])], sum(part.buffers for part in mixers)
         others = feed.buffers if feed else 0
-        around = [norm for norm in (getattr(block, name) for name in NORMS) if norm is not None]
+        around = [norm for name, norm in ((name, getattr(block, name)) for name in NORMS)
+                  if norm is not None and not (name.startswith("before") and folded(mapping, norm) and gain_in_rows(mapping))]
         norms, places = sum(mapping.hidden * (1 + norm.bias) for norm in around), any(norm.kind == "layer" for norm in around)
         rooms = [math.ceil(part.room() - chunk * (size * others)) for part in mixers]
         rooms += [math.ceil(feed.room() - chunk * (size * own))] if feed else []

@@ -1,6 +1,6 @@
 """What a forward pass is made of, as data: a list of steps over named values.
 
-A :class:`LayerStep` is one operation of the mesh, with the names of the values that it reads and of the one that it makes. A
+A :class:`LayerStep` is one operation of the mesh, with the names of the values that it reads and of those that it makes. A
 :class:`View` cuts, joins or reorders values inside every PE: it sends nothing and takes no time. One list is executed
 (:mod:`wsekern.inference.wafer`), timed without values (:mod:`wsekern.inference.step_times`) and printed
 (:func:`describe_steps`).
@@ -28,19 +28,20 @@ Values = dict[str, np.ndarray | Repeated]
 class LayerStep:
     """One operation of the mesh and the part of the model that it belongs to.
 
-    A step without inputs only takes time: what it moves inside the PEs is said by the views before it.
+    ``output``: the name of what it makes, or the names of several results. A step without inputs only takes time: what it moves
+    inside the PEs is said by the views before it.
     """
 
     part: str
     name: str
     operation: Operation
     inputs: tuple[str, ...] = ()
-    output: str = ""
+    output: str | tuple[str, ...] = ""
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names that the step makes."""
-        return (self.output,) if self.output else ()
+        return self.output if isinstance(self.output, tuple) else (self.output,) if self.output else ()
 
     def time(self, engine: FlowEngine) -> None:
         """Move the clocks of ``engine`` on by this step, without values."""
@@ -55,7 +56,8 @@ class LayerStep:
     def compute(self, engine: FlowEngine, values: Values) -> None:
         """Add the result of this step to ``values``; clocks move only where the engine moves them with values."""
         if self.inputs:
-            values[self.output] = engine.values(self.operation, *(Repeated.of(values[name]) for name in self.inputs))
+            made = engine.values(self.operation, *(Repeated.of(values[name]) for name in self.inputs))
+            values.update(zip(self.outputs, made if isinstance(made, tuple) else (made,), strict=True))
 
 
 @dataclass(frozen=True)

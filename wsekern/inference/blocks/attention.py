@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from wsekern.inference.blocks.common import NormRows, add_bias, all_reduce
+from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.heads import HeadsOnGrid
 from wsekern.inference.blocks.part import BlockWeights
 from wsekern.inference.steps import LayerStep, Steps, Values, View, append, join, pick, repeat, reshape, split, stack, swap
@@ -47,6 +48,8 @@ class AttentionOnGrid(HeadsOnGrid):
     def scale(self) -> float:
         """What scores are multiplied by."""
         return self.part.scale or 1 / math.sqrt(self.part.head_dim)
+
+    readers = ("q", "k", "v", "attention_gate")
 
     # -- weights, cache and tables ------------------------------------------------------------------------------------
     def cache(self) -> dict[str, tuple[int, ...]]:
@@ -163,8 +166,7 @@ class AttentionOnGrid(HeadsOnGrid):
         """``q`` (tokens, heads * group, features), ``k`` and ``v`` (tokens, heads, features); ``gates`` (tokens, out)."""
         m, heads, features, part, qkv = self.mapping, self.heads_per_column, self.features, self.part, sum(self.columns)
         names = ("q", "k", *(() if part.values_are_keys else ("v",)), *(("gates",) if part.gate else ()))
-        steps: Steps = [_step("qkv", Gemm(tokens, m.hidden, qkv), ("h", self.named("qkv")), "qkv"),
-                        _step("qkv_reduce", all_reduce(m, tokens * qkv, "y"), ("qkv",), "qkv")]
+        steps = read_steps(m, "attention", "qkv", tokens, qkv, self.named("qkv"), "qkv", self.folded)
         if set("qkv") & set(part.biases):
             steps += add_bias(m, "attention", f"{self.prefix}qkv_bias", tokens, qkv, "qkv")
         steps.append(split("qkv", names, self.columns, axis=1))
