@@ -336,12 +336,10 @@ def _filled(placement: Placement) -> Placement | None:
     whole = replace(placement, inside=None)
     if whole.mapping.fits(placement.machine):
         return whole
-    request, height = placement.request, placement.height
-    shared, own = -(-request.shared // height), -(-(request.context - request.shared) // height)
-    inside = (whole.mapping.most_slots(placement.machine) - shared) // own
-    if inside < max(1.0, LEAST_INSIDE * request.batch):
+    inside = whole.mapping.most_users(placement.machine)
+    if inside < max(1.0, LEAST_INSIDE * placement.request.batch):
         return None
-    filled = replace(placement, inside=min(inside, request.batch))
+    filled = replace(placement, inside=min(inside, placement.request.batch))
     return filled if filled.mapping.fits(placement.machine) else None
 
 
