@@ -35,8 +35,11 @@ class HeadsOnGrid(PartOnGrid[Attention]):
 
     @cached_property
     def blocks(self) -> int:
-        """Blocks of columns of a key-value head, each with a share of the positions: at most as many as it has columns."""
-        return max(1, min(self.mapping.programs.position_blocks, self.mapping.width // self.part.kv_heads))
+        """Blocks of columns of a key-value head, each with a share of the positions: at most as many as it has columns, and as
+        a token sees rounds of positions."""
+        m, part = self.mapping, self.part
+        rounds = -(-min(part.reach or m.context, m.context) // m.height)
+        return max(1, min(m.programs.position_blocks, m.width // part.kv_heads, rounds))
 
     @cached_property
     def block(self) -> int:
@@ -120,6 +123,11 @@ class HeadsOnGrid(PartOnGrid[Attention]):
     def goes_round(self) -> bool:
         """Whether slots are written again, when no token looks back to what they hold."""
         return self.kept_slots < self.own_slots(self.mapping.slots)
+
+    def can_go_back(self, furthest: int, length: int) -> bool:
+        """Not to where a token would look back to what was written over: slots went round up to ``furthest``."""
+        first, last = max(0, length - self.part.reach + 1) // self.mapping.height, (furthest - 1) // self.mapping.height
+        return not self.goes_round or not length or first > last - self.kept_slots * self.blocks
 
     @cached_property
     def block_index(self) -> np.ndarray:

@@ -89,6 +89,10 @@ class PartOnGrid(ABC, Generic[Described]):
         """Number format in which ``name`` of the cache is kept."""
         return self.mapping.precision
 
+    def can_go_back(self, furthest: int, length: int) -> bool:
+        """Whether the sequence can be cut to its first ``length`` tokens after ``furthest`` tokens were written."""
+        return True
+
     def cache_start(self, name: str) -> float:
         """What ``name`` of the cache is full of before the first token."""
         return 0.0

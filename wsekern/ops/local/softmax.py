@@ -4,7 +4,7 @@ Scores are logarithms to base 2. A row of scores takes its exponentials relative
 one (:class:`WholeReference`), and multiplies their sum and its partial values by a power of two (:class:`SoftmaxFactor`) before
 they are added to those of other PEs in fp32 (:class:`SoftmaxMessage`): its exponent is that number minus a bound that all PEs
 know. Powers of two change no bit of what they multiply, so results do not depend on how far the bound lies above the largest
-score, up to some 180 powers of two; where it is looser, rows far below it count more than they should, and none is lost.
+score, up to some 176 powers of two. Where it is looser, rows far below it would count more than they should: that is refused.
 
 The bound is the sum over features of the larger of q times the largest and q times the smallest key so far
 (:class:`KeyRange`, :class:`ScoreBound`): no score lies above it.
@@ -37,6 +37,8 @@ SEEN = 2.0 ** -SEEN_BITS
 """What a row that sees a position gives :class:`SoftmaxFactor`, the smallest normal fp16 number; one that sees none gives 0."""
 LEAST_POWER = -126 - SHIFT
 """Rows further below the bound, in powers of two, are counted as if they lay here: the largest one is never lost."""
+LEAST_TOTAL = 2.0 ** -96
+"""A sum below it may come from rows that are counted so: 2^30 times what each of them adds."""
 
 Instruction = tuple[str, ElementType, int, tuple[Operand, ...]]
 """An operation, the type in which it is done, its elements, target and sources."""
@@ -401,6 +403,12 @@ class SoftmaxQuotients(_Softmax):
         if self.form != "scalar":
             numbers = _Names(out).room("numbers", "fp32", self.count)
             self._reciprocals.emit(replace(out, timing=replace(out.timing, precision="fp32"), inputs=out.inputs[1:]), numbers)
+
+    def _compute(self, engine: Clocks, tiles: "list[np.ndarray] | tuple[np.ndarray, ...]") -> np.ndarray:
+        if (tiles[1] < LEAST_TOTAL).any():
+            raise InputError("the bound of a softmax lies further above its scores than fp32 reaches: this model needs the "
+                             "program softmax=maximum, as in the set 2024-08")
+        return super()._compute(engine, tiles)
 
     def reference(self, values: np.ndarray, totals: np.ndarray, timing: Timing) -> np.ndarray:
         """Each step rounded once."""
