@@ -19,7 +19,7 @@ from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
 from wsekern.inference.weights import TileCutter
-from wsekern.number_formats import NUMPY_DTYPES
+from wsekern.number_formats import NUMPY_DTYPES, narrow
 from wsekern.ops import Local
 from wsekern.workload.decoder import Block, Mixture, Norm
 
@@ -166,16 +166,19 @@ def layer_cache(mapping: Grid, block: Block) -> dict[str, tuple[int, ...]]:
 
 
 def empty_cache(mapping: Grid, block: Block) -> Values:
-    """The cache of a layer before the first token: zeros."""
-    return {name: _zeros((mapping.height, mapping.width, *shape), NUMPY_DTYPES[part.cache_precision(name)],
-                         part.cache_order(name))
+    """The cache of a layer before the first token: zeros, where a part says no other number."""
+    return {name: _filled(part.cache_start(name), part.cache_precision(name), (mapping.height, mapping.width, *shape),
+                          part.cache_order(name))
             for part in parts_on_grid(mapping, block) for name, shape in part.cache().items()}
 
 
-def _zeros(shape: tuple[int, ...], dtype: type, order: tuple[int, ...]) -> np.ndarray:
-    """Zeros of ``shape``, its axes in memory in ``order``."""
+def _filled(start: float, precision: str, shape: tuple[int, ...], order: tuple[int, ...]) -> np.ndarray:
+    """An array of ``shape`` full of ``start``, its axes in memory in ``order``."""
     order = order or tuple(range(len(shape)))
-    return np.zeros([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
+    number = narrow(np.full(1, start, np.float32), precision, "cache")[0]
+    sizes = [shape[axis] for axis in order]
+    made = np.full(sizes, number) if start else np.zeros(sizes, NUMPY_DTYPES[precision])   # zeros take no memory yet
+    return made.transpose(np.argsort(order))
 
 
 def _centers(norm: Norm | None) -> bool:

@@ -151,13 +151,14 @@ def last(x: str, output: str, axis: int) -> View:
     return View("last", (x,), (output,), axis)
 
 
-def append(cache: str, x: str) -> View:
+def append(cache: str, x: str, blocks: int = 1, columns: int = 1) -> View:
     """``cache`` (heads, slots, features) with the tokens of ``x`` (tokens, heads, features) put into it.
 
-    The token of position t of the sequence goes to slot t // height of the PEs of row t mod height. The step that follows
-    takes the time of the move inside the PEs.
+    The token of position t of the sequence goes to the PEs of row t mod height: its round is t // height. Of ``blocks`` blocks
+    of ``columns`` columns each, round mod blocks has it, in slot round // blocks, counted modulo the slots that there are.
+    The step that follows takes the time of the move inside the PEs.
     """
-    return View("append", (cache, x, "table.positions"), (cache,))
+    return View("append", (cache, x, "table.positions"), (cache,), sizes=(blocks, columns))
 
 
 def take(x: str, places: str, output: str, axis: int) -> View:
@@ -255,10 +256,21 @@ def _last(view: View, x: np.ndarray) -> list[np.ndarray]:
 
 
 def _append(view: View, cache: np.ndarray, x: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:
+    blocks, columns = view.sizes
+    block_of = np.arange(cache.shape[1]) // columns % blocks
     for token, position in enumerate(positions):
-        slot, row = divmod(int(position), len(cache))
-        cache[row, :, :, slot] = x[row, :, token]
+        turn, row = divmod(int(position), len(cache))
+        slot, own = turn // blocks % cache.shape[3], block_of == turn % blocks if blocks > 1 else slice(None)
+        cache[row, own, :, slot] = x[row, own, :][:, token]
     return [cache]
+
+
+def _round(view: View, x: np.ndarray) -> list[np.ndarray]:
+    start, stop = view.sizes
+    size = x.shape[2 + view.axis]
+    if start // size == (stop - 1) // size:
+        return [x[_along(view.axis, slice(start % size, (stop - 1) % size + 1))]]
+    return [np.take(x, np.arange(start, stop) % size, axis=2 + view.axis)]
 
 
 def _take(view: View, x: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
@@ -323,17 +335,16 @@ def _minus_infinity(type: np.dtype) -> np.generic:
 
 VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
     "split": _split, "join": _join, "pick": _pick, "stack": _stack, "reshape": _reshape, "swap": _swap, "repeat": _repeat,
-    "first": _first, "window": _window, "last": _last, "append": _append, "take": _take, "find": _find, "keep": _keep,
-    "near": _near, "deal": _deal,
-    "as_bits": _as_bits, "as_numbers": _as_numbers,
+    "first": _first, "window": _window, "last": _last, "append": _append, "round": _round, "take": _take,
+    "find": _find, "keep": _keep, "near": _near, "deal": _deal, "as_bits": _as_bits, "as_numbers": _as_numbers,
 }
 """Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
 
 TIMED_ONLY = {"recurrence": "the values of its recurrent layers"}
 """What a list may name but nothing computes yet -> what it would give."""
 
-_OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "window", "last", "take", "find",
-                 "keep", "near", "deal", "as_bits", "as_numbers"}
+_OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "window", "last", "round", "take",
+                 "find", "keep", "near", "deal", "as_bits", "as_numbers"}
 """Views that do the same on every PE, and so once for PEs that hold the same."""
 
 

@@ -397,14 +397,8 @@ def filled(placement: Placement, least: float = LEAST_INSIDE) -> Placement | Non
     whole = replace(placement, inside=None)
     if all(mapping.fits(placement.machine) for mapping in whole.mappings):
         return whole
-    request = placement.request
-
-    def room(mapping: Mapping) -> int:
-        shared, own = -(-request.shared // mapping.height), -(-(request.context - request.shared) // mapping.height)
-        return (mapping.most_slots(placement.machine) - shared) // own
-
-    inside = min(map(room, whole.mappings))
-    if inside < max(1.0, least * request.batch):
+    inside = min(mapping.most_users(placement.machine) for mapping in whole.mappings)
+    if inside < max(1.0, least * placement.request.batch):
         return None
-    found = replace(placement, inside=min(inside, request.batch))
+    found = replace(placement, inside=min(inside, placement.request.batch))
     return found if all(mapping.fits(placement.machine) for mapping in found.mappings) else None

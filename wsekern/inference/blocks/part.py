@@ -51,18 +51,18 @@ class PartOnGrid(ABC, Generic[Described]):
         """Elements of the weights."""
 
     @property
-    def slot(self) -> int:
-        """Elements kept of one position of a row (the cache)."""
+    def slot(self) -> float:
+        """Elements kept of one position of a row (the cache), however many positions there are; a mean over them."""
         return 0
 
     @property
-    def state(self) -> int:
+    def state(self) -> float:
         """Elements kept of one sequence, however long it is."""
         return 0
 
     @property
     @abstractmethod
-    def buffers(self) -> int:
+    def buffers(self) -> float:
         """Elements for each token of a chunk; the other part of the block may use them when this one does not run."""
 
     @property
@@ -96,6 +96,14 @@ class PartOnGrid(ABC, Generic[Described]):
     def cache_precision(self, name: str) -> str:
         """Number format in which ``name`` of the cache is kept."""
         return self.mapping.precision
+
+    def can_go_back(self, furthest: int, length: int) -> bool:
+        """Whether the sequence can be cut to its first ``length`` tokens after ``furthest`` tokens were written."""
+        return True
+
+    def cache_start(self, name: str) -> float:
+        """What ``name`` of the cache is full of before the first token."""
+        return 0.0
 
     def tables(self, start: int, tokens: int, slots: int) -> Values:
         """What the host computes for ``tokens`` tokens from position ``start`` on: ``table.*``."""

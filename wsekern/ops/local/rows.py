@@ -28,7 +28,7 @@ from wsekern.errors import InputError
 from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops.local.calls import CALLS
-from wsekern.ops.local.functions import FUNCTIONS
+from wsekern.ops.local.functions import DIFFERENCES, FUNCTIONS
 from wsekern.ops.local.vector import RowQuotients, VectorWork
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.ops.repeated import Repeated, common
@@ -112,7 +112,8 @@ _KINDS = {
 }
 
 _TWO_ROWS = tuple(name for name in FUNCTIONS if name.endswith("_mul") or name == "clamped_silu")
-_KINDS |= {name: Kind("row row" if name in _TWO_ROWS else "row", (), parameters=("factor",)) for name in CALLS}
+_TILES = {**dict.fromkeys(DIFFERENCES, "row number"), "rowdiv": "row sum", **dict.fromkeys(_TWO_ROWS, "row row")}
+_KINDS |= {name: Kind(_TILES.get(name, "row"), (), parameters=("factor",)) for name in CALLS}
 LOCAL_KINDS = tuple(_KINDS)
 _TOGETHER = {
     **{name: _one("row row", name, "out a b", elements="all") for name in ("add", "sub", "mul", "max")},
@@ -122,7 +123,6 @@ _TOGETHER = {
                                    LocalStep("add", "out_second cosines_second sines_first", elements="halves"))),
 }
 """Vector forms of work that calls no function of many numbers: the same steps, all rows in one instruction."""
-_TILES = {"expsub": "row number", "rowdiv": "row sum", **dict.fromkeys(_TWO_ROWS, "row row")}
 _VECTOR_KINDS = {name: Kind(_TILES.get(name, "row"), ()) for name in (*FUNCTIONS, "rowdiv")}
 Form = Literal["scalar", "vector", "vector-fp32"]
 """How functions are computed: by calls of the software library, one element after the other, in fp32; in vector instructions of
@@ -142,12 +142,12 @@ class Local(LocalOperation):
 
     Element-wise: mov, copy, add, sub, mul, max, scale (by ``factor``), fma, exp, reciprocal, rsqrt, silu, silu_mul
     (SiLU of one tile times another), rope (rotation of pairs, first halves first; ``heads`` rows share an angle). By rows:
-    rowmax, rowsum, sum, sumsq, dot to one number; expsub (exp of the row minus a number), rowdiv (row times 1 / number),
-    rowscale (row times rsqrt(s * (1 / divisor) + eps) in the precision), rownorm (the same times gain), rowsub (row minus s
-    * (1 / divisor), times gain). Those of :data:`wsekern.ops.local.calls.CALLS` (gelu, gelu_erf, sigmoid, relu2, softcap,
-    ...) are steps in every form. In ``form`` vector or vector-fp32, functions (those, and exp, silu, silu_mul, expsub,
-    softplus, reciprocal, rsqrt) are the steps of :mod:`wsekern.ops.local.functions`, and an instruction of those and of
-    add, sub, mul, max, rope and rowdiv takes all rows together.
+    rowmax, rowsum, sum, sumsq, dot to one number; expsub and exp2sub (exp and 2^ of the row minus a number), rowdiv (row times
+    1 / number), rowscale (row times rsqrt(s * (1 / divisor) + eps) in the precision), rownorm (the same times gain), rowsub
+    (row minus s * (1 / divisor), times gain). Those of :data:`wsekern.ops.local.calls.CALLS` (gelu, gelu_erf, sigmoid, relu2,
+    softcap, ...) are steps in every form. In ``form`` vector or vector-fp32, functions (those, and exp, silu, silu_mul, expsub,
+    softplus, reciprocal, rsqrt) are the steps of :mod:`wsekern.ops.local.functions`, and an instruction of those and of add,
+    sub, mul, max, rope and rowdiv takes all rows together.
 
     Sums are fp32 chains from 0, elements in order. Functions of the software library compute in fp32, as do the steps that
     take or give a number between two roundings; every other step is rounded to the precision. Cost: ``local_call +`` for each
