@@ -43,7 +43,7 @@ def test_a_wafer_narrower_than_the_most_regions():
     small = msgspec.structs.replace(WSE3, fabric=fabric)
     placement = place_model(load_config(sample_path()), Request(64, 64), small)
     assert placement.wafers == 1 and placement.mapping.fits(small)
-    with pytest.raises(BudgetError, match=r"one layer needs 0\.445 GB, a wafer has 0\.0492 GB, and layers cannot be split"):
+    with pytest.raises(BudgetError, match=r"one layer needs 0\.445 GB, a wafer has 0\.049 GB, and layers cannot be split"):
         place_model(load_config("llama3-8b"), Request(), small)
 
 
