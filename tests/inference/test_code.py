@@ -28,7 +28,7 @@ def test_no_grid_takes_more_code_than_is_reserved(name):
 def test_a_product_is_one_instruction_in_a_loop_over_rows():
     size = code_size(Gemm(1, 8, 6), COSTS, 4, 4)
     call = SCALAR_BYTES * -(-COSTS.latency("gemv_call") // COSTS.latency("descriptor"))
-    assert (size.code, size.data) == (VECTOR_BYTES + call + LOOP_BYTES, 3 * DESCRIPTOR_BYTES)
+    assert (size.code, size.step) == (VECTOR_BYTES + call + LOOP_BYTES, 3 * DESCRIPTOR_BYTES)
     other = code_size(Gemm(5, 30, 7), COSTS, 4, 4)
     assert (other.code, other.kernel) == (size.code, size.kernel)
 
@@ -36,7 +36,7 @@ def test_a_product_is_one_instruction_in_a_loop_over_rows():
 def test_the_fullest_pe_of_a_line_counts():
     """The root of all groups adds four streams and sends one."""
     few, most = (code_size(AllReduce(4, "x", groups=3), COSTS, width, 1) for width in (1, 15))
-    assert most.code - few.code == 5 * VECTOR_BYTES
+    assert most.code - few.code == 5 * (VECTOR_BYTES + DESCRIPTOR_BYTES)
     assert most.kernel != code_size(AllReduce(4, "y", groups=3), COSTS, 1, 15).kernel
     assert code_size(MeshGemm(2, 3, 2), COSTS, 3, 3).code > VECTOR_BYTES * 9    # its roles know the whole grid
 

@@ -1,6 +1,6 @@
 """Bytes of a PE that are not for weights, cache and buffers: the runtime, a stack, and the programs of what lies there.
 
-All layers of a region run one code: a kernel for each kind of operation, and of each step its descriptors and constants. It is
+All layers of a region run one code: a kernel for each kind of operation, and of each step the descriptors of its tiles. It is
 counted from the programs of the operations (:mod:`wsekern.ops.engines.code`); of the grid it depends on little more than
 whether heads and experts are spread over columns, so that two small grids stand for all.
 """
@@ -40,13 +40,13 @@ def code_bytes(grid: Grid) -> int:
 
 def program_bytes(grids: Sequence[Grid]) -> int:
     """Bytes of the programs of what lies on any of ``grids``, which differ in their sides: kernels, with the functions of the
-    software library; of each kind of step its call, descriptors and constants; the addresses of each layer's tiles."""
+    software library; of each kind of step its call and the descriptors of its tiles; the addresses of each layer's tiles."""
     costs, kernels, steps, library = timing("wse3", "silicon", grids[0].precision), {}, {}, set()
     for grid in grids:
         for step in _steps(grid):
             size = code_size(step.operation, costs, grid.width, grid.height)
             _raise_to(kernels, size.kernel, size.code)
-            _raise_to(steps, _kind(step, size), SCALAR_BYTES + size.data)
+            _raise_to(steps, _kind(step, size), SCALAR_BYTES + size.step)
             library |= size.library
     return (sum(kernels.values()) + sum(steps.values()) + sum(library_bytes(function, costs) for function in library) +
             grids[0].held_layers * SCALAR_BYTES * max(map(_tiles, grids)))

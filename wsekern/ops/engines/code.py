@@ -15,7 +15,7 @@ from wsekern.ops.engines.programs import write_alone
 from wsekern.ops.operation import Operation, WaferProgram
 from wsekern.program import Program
 from wsekern.program.instructions import Label, Scalar, Vector
-from wsekern.program.operands import MEMORY, Operand
+from wsekern.program.operands import MEMORY, Fabric, Operand
 from wsekern.program.program import SCALAR_BYTES, VECTOR_BYTES
 
 DESCRIPTOR_BYTES = 8
@@ -34,8 +34,9 @@ class CodeSize:
     kernel: Hashable
     """What operations that run the same instructions have alike: all but their sizes."""
     code: int
-    data: int
-    """Descriptors and constants, which operations of other sizes have of their own."""
+    """Of the kernel: instructions, constants, and the descriptors of streams and of room beside the tiles."""
+    step: int
+    """Of an operation that runs it: the descriptors of its tiles and of its result."""
     library: frozenset[str]
     """Functions of the software library that it calls."""
 
@@ -46,10 +47,10 @@ def code_size(operation: Operation, timing: Timing, width: int, height: int) -> 
     costs = replace(timing, precision=operation.precision or timing.precision)
     lowered = operation.in_engine_format().staged().lowered(costs, width, height)
     programs = [write_alone(lowered, costs, role) for role in _roles(lowered, width, height)]
-    sizes = [_size(program, timing) for program in programs]
+    sizes = [_size(*program, timing) for program in programs]
     loop = 0 if operation.sends else LOOP_BYTES
-    library = {item.name for program in programs for item in program.code if isinstance(item, Vector)} & set(LIBRARY)
-    return CodeSize(_kernel(operation), loop + max(code for code, _ in sizes), max(data for _, data in sizes),
+    library = {item.name for program, _ in programs for item in program.code if isinstance(item, Vector)} & set(LIBRARY)
+    return CodeSize(_kernel(operation), loop + max(code for code, _ in sizes), max(step for _, step in sizes),
                     frozenset(library))
 
 
@@ -72,15 +73,17 @@ def _kernel(operation: Operation) -> Hashable:
     return type(operation), words, bool(getattr(operation, "segment", 0))
 
 
-def _size(program: Program, timing: Timing) -> tuple[int, int]:
-    """(code, data) of one PE. The software of a call takes an instruction for each load of a descriptor, of which it consists
+def _size(program: Program, tiles: tuple[str, ...], timing: Timing) -> tuple[int, int]:
+    """(kernel, step) of one PE. The software of a call takes an instruction for each load of a descriptor, of which it consists
     (an all-reduce on WSE-3: 45 cycles), and a vector instruction those that :data:`VECTOR_BYTES` counts."""
     kept = folded([item for item in program.code if not isinstance(item, Label)])
     software = sum(-(-item.imm // timing.latency("descriptor", 1)) for item in kept if isinstance(item, Scalar))
     vectors = [item for item in kept if isinstance(item, Vector)]
-    operands = {operand for item in vectors for operand in item.operands}
+    operands = {(isinstance(operand, Fabric) and operand is item.dst, operand) for item in vectors for operand in item.operands}
+    own = sum(1 for _, operand in operands if getattr(operand, "symbol", None) not in tiles)
     constants = sum(1 for name in program.initial if program.symbols[name][1] == 1)
-    return VECTOR_BYTES * len(vectors) + SCALAR_BYTES * software, DESCRIPTOR_BYTES * len(operands) + SCALAR_BYTES * constants
+    kernel = VECTOR_BYTES * len(vectors) + SCALAR_BYTES * (software + constants) + DESCRIPTOR_BYTES * own
+    return kernel, DESCRIPTOR_BYTES * (len(operands) - own)
 
 
 def folded(code: Sequence[Vector | Scalar]) -> list[Vector | Scalar]:

@@ -130,12 +130,12 @@ def place_operations(layout: Canvas, timing: Timing, chain: Sequence[Operation],
     return tuple(name for group in names for name in group), result
 
 
-def write_alone(operation: WaferProgram, timing: Timing, role: Any) -> Program:
-    """The program of one role of an operation that runs by itself, in whatever colors."""
+def write_alone(operation: WaferProgram, timing: Timing, role: Any) -> tuple[Program, tuple[str, ...]]:
+    """The program of one role of an operation that runs by itself, in whatever colors; symbols of its tiles and its result."""
     program, names = Program("alone"), _input_names([operation], "")[0]
     _declare(program, operation, names, timing)
-    operation.emit(Emission(timing, program, range(operation.colors), tuple(names)), role)
-    return program
+    result = operation.emit(Emission(timing, program, range(operation.colors), tuple(names)), role)
+    return program, (*names, result)
 
 
 def _allot(layout: Any, chain: list[WaferProgram], labels: list[str], allocator: ColorAllocator) -> list[Sequence[int]]:
