@@ -67,7 +67,13 @@ class Deployed:
                    "engine_level": served.engine_level, "confidence": served.confidence, "nearest": served.nearest,
                    "prefill_seconds": served.prefill_seconds, "queueing_seconds": served.queueing_seconds,
                    "decoding_users": self.copies * served.decoding_users, "breakdown_seconds": served.breakdown},
-            assumptions=[self._laid_out(), stored_in_words(self.deployment, self.serving), *served.assumptions])
+            assumptions=[self._laid_out(), stored_in_words(self.deployment, self.serving), *self._speculated(),
+                         *served.assumptions])
+
+    def _speculated(self) -> list[str]:
+        """What is stated of drafts, a sentence each."""
+        speculation = self.serving.speculation
+        return [speculation.assumption(), "drafts take no time on the GPUs, whoever makes them"] if speculation else []
 
     def _laid_out(self) -> str:
         """The layout in words."""

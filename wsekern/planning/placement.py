@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.mapping import Mapping
-from wsekern.inference.step_times import CHUNKS, StepCycles, time_handover, time_head, time_layers
+from wsekern.inference.step_times import CHUNKS, StepCycles, time_handover, time_head, time_layer, time_layers
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.planning.causes import too_large_part, why_not
+from wsekern.planning.drafting import DraftCosts, check_speculation
 from wsekern.queueing import LineCosts, SteadyLine, steady_line
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS, Request
@@ -40,8 +41,9 @@ class Placement:
     The embedding and the LM head take the room of ``head_columns`` x ``head_rows`` regions together, on the last wafer. Prompts
     are read in chunks of ``chunk`` tokens. The users of the request take turns: each sends the next prompt ``think_seconds``
     after the answer. The first ``cached`` tokens of every prompt need not be read: those of the request that are shared, unless
-    given. With ``speculation`` the tokens to be checked follow each other through the regions. ``inside`` of the
-    users are served at once where the caches of all would leave no room for regions that serve them quicker.
+    given. With ``speculation`` the tokens to be checked follow each other through the regions; a model that drafts them lies on
+    wafers of its own, as ``draft`` says. ``inside`` of the users are served at once where the caches of all would leave no room
+    for regions that serve them quicker.
     """
 
     config: ModelConfig
@@ -62,6 +64,7 @@ class Placement:
     cached: int | None = None
     inside: int | None = None
     activations: Form | None = None
+    draft: "Placement | None" = None
 
     @property
     def users_inside(self) -> int:
@@ -90,8 +93,12 @@ class Placement:
 
     @property
     def tokens_per_stage(self) -> int:
-        """Tokens that a region handles together: 1 until there are more to be passed on than regions."""
-        return -(-self.users_inside * self.checked // self.stages)
+        """Tokens, of different users, that a region handles together: 1 until there are more to be passed on than regions."""
+        return self._together(self.stages)
+
+    def _together(self, stages: int) -> int:
+        """Those that travel together through ``stages``: tokens of one user follow each other."""
+        return min(self.users_inside, -(-self.users_inside * self.checked // stages))
 
     @cached_property
     def mapping(self) -> Mapping:
@@ -151,7 +158,7 @@ class Placement:
         """What the regions take, exact for this request: a lone token halfway through its answer, and a whole chunk halfway
         through the prompt."""
         request, prompt, token = self.request, self._prompt_slots, self._token_slots
-        together = min(self.mapping.chunk, -(-self.users_inside * self.checked // self.regions))
+        together = min(self.mapping.chunk, self._together(self.regions))
         group = self._costs(together, (prompt, token), token, self.unread + 0.5 * request.output)
         chunk = self._costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1))
         return self._line(group, chunk)
@@ -166,14 +173,47 @@ class Placement:
     def _line(self, group: tuple[NDArray[np.float64], NDArray[np.float64]],
               chunk: tuple[NDArray[np.float64], NDArray[np.float64]]) -> LineCosts:
         slots, rest = self._token_slots, self.config.layers - (self.regions - 1) * self.layers
-        head = time_head(self.machine, self.head_mapping, self.profile).cycles / float(self.machine.clock)
+        drafting = self.drafting
         return LineCosts(
             regions=self.regions, group_base=group[0], group_slope=group[1], chunk_base=chunk[0], chunk_slope=chunk[1],
-            head_seconds=head, crossing_seconds=self.crossing_seconds(0),
+            head_seconds=self.head_seconds, crossing_seconds=self.crossing_seconds(0) + drafting.crossing_seconds,
             crossing_token_seconds=self.crossing_seconds(1) - self.crossing_seconds(0),
             last_share=self.region_seconds(1, slots, rest) / self.region_seconds(1, slots),
             cache_slots=self.mapping.most_slots(self.machine) - -(-self.request.shared // self.height), slot_tokens=self.height,
-            checked=self.checked, kept=self.speculation.kept if self.speculation else 1.0)
+            checked=self.checked, kept=self.speculation.kept if self.speculation else 1.0, draft_seconds=drafting.seconds,
+            draft_busy_seconds=drafting.busy_seconds, draft_in_line=drafting.in_line)
+
+    @property
+    def head_seconds(self) -> float:
+        """Of the head for one token, its embedding included."""
+        return time_head(self.machine, self.head_mapping, self.profile).cycles / float(self.machine.clock)
+
+    @cached_property
+    def drafting(self) -> DraftCosts:
+        """What drafts take."""
+        system = self.machine.system
+        if self.draft is not None:
+            own, slots = self.draft, self.draft._token_slots
+            pes = own.width * own.height * (own.regions - 1 + own.line.last_share)
+            region, head = own.region_seconds(1, slots), own.head_mapping
+            return DraftCosts(own.decode().cycles / float(self.machine.clock) + own.crossing_seconds(1),
+                              max(region, own.head_seconds), crossing_seconds=2 * float(system.io_latency),
+                              pe_seconds=pes * region + head.width * head.height * own.head_seconds)
+        if self.speculation is None or not self.speculation.draft.layers:
+            return DraftCosts()
+        layers, head = self.speculation.draft.layers, self.head_mapping
+        work = sum(time_layer(self.machine, self.mapping, 1, self._token_slots, self.profile, block).cycles
+                   for block in self.config.blocks[:layers])
+        passed = -(-layers // self.layers)
+        work += passed * time_handover(self.machine, self.mapping, 1, self.profile).cycles
+        hops = 2 + (passed - 1) // (self.columns * self.rows) if self.wafers > 1 else 0  # to the head's wafer and back
+        return DraftCosts(work / float(self.machine.clock) + self.head_seconds + hops * float(system.io_latency),
+                          2 * self.head_seconds, in_line=True, pe_seconds=head.width * head.height * self.head_seconds)
+
+    @property
+    def all_wafers(self) -> int:
+        """Those of the model that drafts among them."""
+        return self.wafers + (self.draft.wafers if self.draft else 0)
 
     def crossing_seconds(self, tokens: int) -> float:
         """Time in the links between wafers for one pass of ``tokens`` tokens, the return of the sampled token included."""
@@ -212,12 +252,13 @@ class Placement:
         """Bytes in use on all wafers: weights, cache, buffers and code of every PE in a region."""
         layers = sum(self.mapping.memory.values()) * self.width * self.height * self.regions
         head = self.head_mapping
-        return layers + sum(head.memory.values()) * head.width * head.height
+        draft = self.draft.memory_used() if self.draft else 0.0
+        return layers + sum(head.memory.values()) * head.width * head.height + draft
 
     def memory_there(self) -> float:
         """Bytes of SRAM of the PEs a program may use, on all wafers."""
         fabric = self.machine.fabric
-        return self.wafers * float(self.machine.core.sram) * int(fabric.user_width) * int(fabric.user_height)
+        return self.all_wafers * float(self.machine.core.sram) * int(fabric.user_width) * int(fabric.user_height)
 
 
 def _region(config: ModelConfig, width: int, height: int, request: Request, layers: int, chunk: int,
@@ -256,8 +297,12 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
     there; ``speculation`` and ``cached`` as in :class:`Placement`. ``activations``: how SiLU and exponentials are computed, as
     in :class:`Mapping`.
     """
-    load = {"think_seconds": think_seconds, "speculation": speculation, "cached": cached, "activations": activations}
     machine.profile(profile)
+    check_speculation(config, speculation)
+    small = speculation.draft.model if speculation else None
+    draft = place_model(small, request, machine, None, profile, think_seconds, activations=activations) if small else None
+    load = {"think_seconds": think_seconds, "speculation": speculation, "cached": cached, "activations": activations,
+            "draft": draft}
     machine = _facing(config, request.precision, machine)
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
