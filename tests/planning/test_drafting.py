@@ -68,7 +68,8 @@ def test_a_pass_takes_what_tokens_take_that_follow_each_other(drafted, draft, ac
     expected = last_back(regions, model.head_seconds, drafted + 1, drafting.seconds, early)
     expected += model.crossing_seconds(1) + drafting.crossing_seconds
     passed = model.lone.time_per_output_token_seconds * speculation.kept
-    assert expected * (1 - 1e-9) <= passed <= 1.01 * expected + drafted * model.head_seconds * drafting.in_line
+    meeting = model.head_seconds * drafting.in_line  # a token that is done and one that is drafted may meet at the head
+    assert expected * (1 - 1e-9) - meeting <= passed <= expected * (1 + 1e-9) + meeting
 
 
 def test_a_draft_costs_its_time_and_its_wafers_and_is_never_free():

@@ -113,7 +113,11 @@ class _State:
         turn = users / self.together * costs.checked * own
         self.together = min(max(1.0, self.together * turn / seconds), float(costs.most_together))
         self.queued = max(0.0, turn - seconds)
-        return max(seconds, turn, users * costs.checked * max(costs.head_seconds, costs.draft_busy_seconds))
+        return max(seconds, turn, self.ends(users))
+
+    def ends(self, users: float) -> float:
+        """Seconds in which the head ends the tokens of a pass of ``users``, and drafts for them are made: the least of a turn."""
+        return users * self.costs.checked * max(self.costs.head_seconds, self.costs.draft_busy_seconds)
 
     def behind_pass(self) -> float:
         """Seconds of a token's pass while prompts are read."""
@@ -132,7 +136,7 @@ class _State:
         here = users * cycle / max(seconds, turn)
         self.groups += 0.5 * (min(1.0, here) - self.groups)
         self.behind_together += 0.5 * (min(max(1.0, here), most) - self.behind_together)
-        return max(seconds + first, turn)
+        return max(seconds + first, turn, self.ends(users))
 
     def improve(self) -> float:
         """One round; the largest relative change."""
