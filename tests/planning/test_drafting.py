@@ -28,8 +28,8 @@ def placed(model="qwen3-0.6b", draft=None, drafted=4, acceptance=0.7) -> Placeme
 def last_back(regions: list[float], head: float, tokens: int, drafted: float, early: float | None) -> float:
     """When the last of ``tokens`` tokens is back, event by event, where each region and the head work on one at a time.
 
-    A token is drafted ``drafted`` seconds after the one before it; or, where ``early`` is given, by the head, so long after that
-    entered the first region.
+    A token is drafted ``drafted`` seconds after the one before it; or, where ``early`` is given, by the head, so long after
+    that entered the first region.
     """
     events, number, free = [(0.0, 0, 0, 0)], count(1), [0.0] * (len(regions) + 1)
     if early is None:

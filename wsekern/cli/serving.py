@@ -29,9 +29,8 @@ _OPTIONS = (
                  help="With --speculate: probability that a drafted token is accepted if all before it were (assumed; "
                       "`run --speculate` measures one)."),
     click.option("--draft", metavar="NAME",
-                 help="With --speculate, on the wafers: ngram (found by the host in no time), layer:N (the model's own first N "
-                      "layers and its head), or a smaller MODEL on wafers of its own; default: a draft that takes no time, as "
-                      "on the GPUs."),
+                 help="With --speculate: ngram (found by the host in no time), layer:N (the model's own first N layers and its "
+                      "head), or a smaller MODEL (on wafers of its own); default: a draft that takes no time."),
     click.option("--shared-prefix", default=0.0, type=SHARE, metavar="SHARE",
                  help="Share of every prompt that is in the cache already, once for all users."),
     click.option("--prefill-cluster", metavar="NAME", help="GPUs that read the prompts of either side and send it the cache."),

@@ -73,7 +73,12 @@ class Deployed:
     def _speculated(self) -> list[str]:
         """What is stated of drafts, a sentence each."""
         speculation = self.serving.speculation
-        return [speculation.assumption(), "drafts take no time on the GPUs, whoever makes them"] if speculation else []
+        if speculation is None:
+            return []
+        draft = speculation.draft
+        made = draft.drafting_model(self.deployment.model) is not None
+        takes = ": a step of these for each drafted token, one after the other" if made else ""
+        return [speculation.assumption(), f"a draft {draft.describe()}{takes}"]
 
     def _laid_out(self) -> str:
         """The layout in words."""

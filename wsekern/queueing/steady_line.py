@@ -116,7 +116,7 @@ class _State:
         return max(seconds, turn, self.ends(users))
 
     def ends(self, users: float) -> float:
-        """Seconds in which the head ends the tokens of a pass of ``users``, and drafts for them are made: the least of a turn."""
+        """Seconds in which the head ends the tokens of a pass of ``users`` and drafts are made: the least of a turn."""
         return users * self.costs.checked * max(self.costs.head_seconds, self.costs.draft_busy_seconds)
 
     def behind_pass(self) -> float:

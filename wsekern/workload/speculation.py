@@ -1,6 +1,6 @@
 """Speculative decoding: tokens are drafted, and one pass through the model checks them all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from wsekern.errors import InputError
@@ -40,6 +40,13 @@ class Draft:
             check_layers(self.layers, config)
         if self.model is not None:
             check_vocabulary(self.model, config)
+
+    def drafting_model(self, config: ModelConfig) -> ModelConfig | None:
+        """What drafts for ``config``: another model, or its own first layers with embedding and head; None for neither."""
+        if self.layers:
+            return replace(config, name=f"{config.name}, first {layers_in_words(self.layers)}",
+                           blocks=config.blocks[:self.layers])
+        return self.model
 
     def describe(self) -> str:
         """In words."""
