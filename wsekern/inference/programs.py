@@ -65,7 +65,7 @@ class ProgramSet:
 
 PROGRAM_SETS = {
     "2024-08": ProgramSet(PLAIN, "scalar", blocks_searched=False),
-    "default": ProgramSet(PLAIN, None),
+    "default": ProgramSet(Programs(norms="folded", softmax="bound", softmax_sum="riding"), None),
 }
 """``2024-08``: what public services of August 2024 could run, before kernels were rewritten: activations one element after the
 other, nothing folded. ``default``: the quickest of today."""
