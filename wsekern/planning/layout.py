@@ -471,9 +471,13 @@ def _light_layers(config: ModelConfig) -> tuple[int, int]:
 def head_region(config: ModelConfig, width: int, height: int, precision: str, programs: Programs = PLAIN,
                 activations: Form | None = None, weight_precision: str = "") -> Mapping:
     """A region of the embedding and the LM head."""
-    programs = replace(programs, position_blocks=1, expert_blocks=1, router_copies=1)
-    return Mapping(config, width, height, precision, context=1, layers=0, programs=programs, activations=activations,
-                   weight_precision=weight_precision)
+    return Mapping(config, width, height, precision, context=1, layers=0, programs=_without_blocks(programs),
+                   activations=activations, weight_precision=weight_precision)
+
+
+@lru_cache(maxsize=256)
+def _without_blocks(programs: Programs) -> Programs:
+    return replace(programs, position_blocks=1, expert_blocks=1, router_copies=1)
 
 
 LEAST_INSIDE = 0.75

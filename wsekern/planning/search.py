@@ -120,6 +120,11 @@ class Search:
         self._placements: dict[Candidate, QuickPlacement | None] = {}
 
     # -- what a candidate is worth -------------------------------------------------------------------------------------
+    @property
+    def estimated(self) -> int:
+        """Candidates whose time was estimated."""
+        return len(self._scores)
+
     def placement(self, candidate: Candidate) -> QuickPlacement | None:
         """The candidate with the longest searched chunk and the most users for which it has room; None if it has none."""
         if candidate not in self._placements:
