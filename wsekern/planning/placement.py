@@ -42,7 +42,8 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
     It is judged under the load of all users. Wafers are enough if some cut of them holds the caches of all users at once, but
     another may serve them sooner although some wait outside. Each sends the next prompt ``think_seconds`` after the answer is
     there; ``speculation`` and ``cached`` as in :class:`Placement`: a model that drafts gets wafers of its own. ``programs``:
-    name of a program set, whose form of ``activations`` holds unless one is given; precisions as in :class:`wsekern.inference.grid.Grid`.
+    name of a program set, whose form of ``activations`` holds unless one is given; precisions as in
+    :class:`wsekern.inference.grid.Grid`.
     """
     return place_service(config, ((request, 1.0),), machine, wafers=wafers, profile=profile, think_seconds=think_seconds,
                          speculation=speculation, cached=cached, activations=activations, programs=programs,
