@@ -54,7 +54,7 @@ def layers_of(text: str) -> int:
     number = text.removeprefix(LAYERS)
     if number == text:
         return 0
-    if not number.isascii() or not number.isdigit() or not int(number[:9]) >= 1:
+    if not number.isascii() or not number.isdigit() or not 1 <= int(number[:9]):
         raise InputError(f"draft is {text[:60]!r}, expected {LAYERS}N with a whole number of layers, such as {LAYERS}1")
     return int(number[:9])
 
