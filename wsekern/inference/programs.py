@@ -26,7 +26,8 @@ class Programs:
     softmax_sum: Literal["apart", "riding"] = "apart"
     """``riding``: the sum of the exponentials rides in the reduction of the values."""
     local: Literal["redundant", "shared"] = "redundant"
-    """``shared``: of what all rows of a column (or columns of a head) would compute alike, each does a share, and gathers."""
+    """``shared``: of an activation that all rows of a column would compute alike, each does a share and gathers the others', where
+    there are enough elements for that to be quicker (:mod:`wsekern.inference.blocks.shared`): chunks of a prompt mostly."""
     products: Literal["whole", "streamed"] = "whole"
     """``streamed``: a product goes into its reduction piece by piece."""
     position_blocks: int = 1
@@ -63,7 +64,7 @@ class ProgramSet:
 
 PROGRAM_SETS = {
     "2024-08": ProgramSet(PLAIN, "scalar"),
-    "default": ProgramSet(PLAIN, None),
+    "default": ProgramSet(Programs(local="shared"), None),
 }
 """``2024-08``: what public services of August 2024 could run, before kernels were rewritten: activations one element after the
 other, nothing folded. ``default``: the quickest of today."""

@@ -9,6 +9,7 @@ from wsekern.inference.activation_numbers import xielu_numbers
 from wsekern.inference.blocks.activation import XIELU, activation_room, activation_steps, missing_activation, xielu_steps
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
+from wsekern.inference.blocks.shared import shared_buffers
 from wsekern.inference.steps import LayerStep, Steps, Values
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import Gemm
@@ -53,7 +54,9 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
     @property
     def buffers(self) -> int:
         """The inner vectors, and what the activation makes of them."""
-        return self._inner + (3 if self._learned else 1) * self.width
+        m = self.mapping
+        shared = 0 if self._learned else -(-shared_buffers(m, m.chunk * self.width, "y") // m.chunk)
+        return self._inner + (3 if self._learned else 1) * self.width + shared
 
     def room(self) -> int:
         """Bytes of the activation."""
