@@ -26,8 +26,8 @@ class Programs:
     softmax_sum: Literal["apart", "riding"] = "apart"
     """``riding``: the sum of the exponentials rides in the reduction of the values."""
     local: Literal["redundant", "shared"] = "redundant"
-    """``shared``: of an activation that all rows of a column would compute alike, each does a share and gathers the others', where
-    there are enough elements for that to be quicker (:mod:`wsekern.inference.blocks.shared`): chunks of a prompt mostly."""
+    """``shared``: of an activation that all rows of a column would compute alike, each does a share and gathers those of others,
+    where there are enough elements for that to be quicker (:mod:`wsekern.inference.blocks.shared`): in chunks of a prompt."""
     products: Literal["whole", "streamed"] = "whole"
     """``streamed``: a product goes into its reduction piece by piece."""
     position_blocks: int = 1
