@@ -10,7 +10,7 @@ import numpy as np
 from wsekern.errors import BudgetError
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
-from wsekern.inference.layer import NORMS, experts_elsewhere
+from wsekern.inference.layer import NORMS
 from wsekern.inference.outer import embedding_places, outer_elements
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
@@ -106,14 +106,6 @@ class Mapping(Grid):
             "buffers": math.ceil(size * (buffers + (embedding_places(self)[1] if self.with_head else 0))) + room,
             "code": RESERVED_BYTES,
         }
-
-    @cached_property
-    def bytes_elsewhere(self) -> int:
-        """Bytes of weights on the fullest PE of each other wafer that holds experts of these layers."""
-        sizes = [sum(feed.weights for _, feed in experts_elsewhere(self, block)[:1]) for block, _ in self.config.kinds]
-        each = [sizes[kind] for kind in _kind_of_layer(self.config)]
-        runs = [sum(each[start:start + self.held_layers]) for start in range(0, len(each), max(1, self.held_layers))]
-        return math.ceil(PRECISIONS[self.precision] * max(runs)) if self.held_layers else 0
 
     def check(self, machine: Machine) -> None:
         """Refuse a mapping that does not lie on ``machine`` or does not fit a PE, naming the smallest grid that fits."""

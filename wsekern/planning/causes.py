@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 
-from wsekern.inference.grid import MAX_EXPERT_WAFERS
 from wsekern.inference.mapping import RESERVED_BYTES, Mapping, most_that
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
@@ -18,8 +16,8 @@ def why_not(config: ModelConfig, request: Request, machine: Machine, wafers: int
     """The cause for which ``request`` does not fit ``wafers`` wafers (None: any number up to ``most``), and what would."""
     part = too_large_part(config, request.precision, machine)
     if part:
-        return (f"{config.name} does not fit {machine.name}: {part}, and of a layer only experts go to other wafers: use a "
-                "smaller model")
+        return (f"{config.name} does not fit {machine.name}: {part}, and layers cannot be split over wafers yet: use a smaller "
+                "model")
     count = most if wafers is None else wafers
     where = f"{config.name} does not fit {count} {_wafers(count)} of {machine.name}"
     if not fits(Request(1, 1, 1, request.precision), count):
@@ -32,22 +30,11 @@ def why_not(config: ModelConfig, request: Request, machine: Machine, wafers: int
     return f"{where}: {cause}; {f'{fewest} {_wafers(fewest)} hold' if fewest else f'no number up to {most} holds'} this request"
 
 
-@lru_cache(maxsize=256)
-def wafers_of_layer(config: ModelConfig, precision: str, machine: Machine) -> int:
-    """The fewest wafers to which the experts of a layer have to be dealt so that its part on each fits; 0 where no number
-    does."""
-    sides = int(machine.fabric.user_width), int(machine.fabric.user_height)
-    one = Mapping(config, *sides, precision, context=1, layers=1, with_head=False)
-    most = min(MAX_EXPERT_WAFERS, config.mixture.experts) if config.mixture else 1
-    return next((wafers for wafers in range(1, most + 1) if replace(one, expert_wafers=wafers).fits(machine)), 0)
-
-
 def too_large_part(config: ModelConfig, precision: str, machine: Machine) -> str:
-    """The part of a model that no whole wafer holds, whatever the request: a layer with its part of the experts, or embedding
-    and LM head; empty where all do. Bytes are those of a part's tiles on all PEs, padded, with the buffers of one token."""
+    """The part of a model that no whole wafer holds, whatever the request: a layer, or embedding and LM head; empty where
+    all do. Bytes are those of a part's tiles on all PEs, padded, with the buffers of one token."""
     sides = int(machine.fabric.user_width), int(machine.fabric.user_height)
-    dealt = wafers_of_layer(config, precision, machine)
-    layer = Mapping(config, *sides, precision, context=1, layers=1, with_head=False, expert_wafers=max(1, dealt))
+    layer = Mapping(config, *sides, precision, context=1, layers=1, with_head=False)
     head = Mapping(config, *sides, precision, context=1, layers=0)
     experts = f", with its {config.mixture.experts} experts," if config.mixture else ""
     for name, verb, part in ((f"one layer{experts}", "needs", layer), ("embedding and LM head", "need", head)):

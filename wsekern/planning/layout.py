@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import PLAIN, Programs
-from wsekern.inference.step_times import StepCycles, expert_crossing_seconds, time_handover, time_head, time_layers
+from wsekern.inference.step_times import StepCycles, time_handover, time_head, time_layers
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.planning.regions import PlacedRegion, RegionShape, Size, pack
 from wsekern.queueing import LineCosts, SteadyLine, steady_line
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.request import PRECISIONS, Request
 from wsekern.workload.speculation import Speculation
 
@@ -42,9 +41,8 @@ class Placement:
     after the answer. The first ``cached`` tokens of every prompt need not be read: those of the request that are shared, unless
     given. With ``speculation`` the tokens to be checked follow each other through the regions. ``inside`` of the
     users are served at once where the caches of all would leave no room for regions that serve them quicker. ``activations``,
-    ``programs``, ``weight_precision``, ``cache_precision`` and ``expert_law`` are those of every region
-    (:class:`wsekern.inference.grid.Grid`). The experts of every layer lie on ``expert_wafers`` wafers: regions and head are
-    those of the first of so many wafers, and the same rectangles of the others keep experts.
+    ``programs``, ``weight_precision`` and ``cache_precision`` are those of every region
+    (:class:`wsekern.inference.grid.Grid`).
     """
 
     config: ModelConfig
@@ -63,8 +61,6 @@ class Placement:
     programs: Programs = PLAIN
     weight_precision: str = ""
     cache_precision: str = ""
-    expert_law: ExpertLaw = DEFAULT_LAW
-    expert_wafers: int = 1
 
     @property
     def users_inside(self) -> int:
@@ -119,13 +115,12 @@ class Placement:
     # -- where it lies --------------------------------------------------------------------------------------------------
     @cached_property
     def places(self) -> tuple[tuple[int, int, int], ...]:
-        """(wafer, x, y) of every region, the head last; :class:`BudgetError` if the wafers have no room for them. Of wafers
-        that share experts the first one."""
-        found = pack(sides_of(self.machine), self.wafers // self.expert_wafers, self.shapes, self.head)
+        """(wafer, x, y) of every region, the head last; :class:`BudgetError` if the wafers have no room for them."""
+        found = pack(sides_of(self.machine), self.wafers, self.shapes, self.head)
         if found is None:
             raise BudgetError(f"{self.regions} regions of {self.config.name} and a head of {self.head[0]}x{self.head[1]} PEs "
                               f"do not fit {self.wafers} wafers of {self.machine.name}: use more wafers or smaller regions")
-        return tuple((wafer * self.expert_wafers, x, y) for wafer, x, y in found.places)
+        return found.places
 
     @cached_property
     def rectangles(self) -> tuple[PlacedRegion, ...]:
@@ -155,7 +150,7 @@ class Placement:
         return Mapping(config, shape.width, shape.height, request.precision, context=request.context, chunk=chunk,
                        users=self.users_inside, layers=shape.layers, with_head=False, shared=request.shared,
                        activations=self.activations, programs=self.programs, weight_precision=self.weight_precision,
-                       cache_precision=self.cache_precision, expert_law=self.expert_law, expert_wafers=self.expert_wafers)
+                       cache_precision=self.cache_precision)
 
     @property
     def mapping(self) -> Mapping:
@@ -173,8 +168,7 @@ class Placement:
 
     def memory_used(self) -> float:
         """Bytes in use on all wafers: weights, cache, buffers and code of every PE in a region."""
-        others = self.expert_wafers - 1
-        layers = sum((sum(mapping.memory.values()) + others * mapping.bytes_elsewhere) * shape.area * shape.count
+        layers = sum(sum(mapping.memory.values()) * shape.area * shape.count
                      for mapping, shape in zip(self.mappings, self.shapes, strict=True))
         return layers + sum(self.head_mapping.memory.values()) * self.head[0] * self.head[1]
 
@@ -240,16 +234,7 @@ class Placement:
         """Time of ``tokens`` tokens, of one user or several, in a region of a shape (the slowest unless given), handing them on
         included; every row keeps ``slots`` cached positions of each. A mean, where layers differ."""
         index = self.slowest if index is None else index
-        return self.region_cycles(tokens, slots, index) / float(self.machine.clock) + self._expert_seconds(tokens, index)
-
-    def _expert_seconds(self, tokens: int, index: int) -> float:
-        """Time of ``tokens`` tokens in the links between the wafers that share the experts of a region's layers."""
-        mapping = self.mappings[index]
-        return expert_crossing_seconds(self.machine, mapping, tokens) * mapping.held_layers / mapping.config.layers
-
-    def expert_seconds(self, tokens: int) -> float:
-        """The same in all regions."""
-        return sum(self._expert_seconds(tokens, index) * shape.count for index, shape in enumerate(self.shapes))
+        return self.region_cycles(tokens, slots, index) / float(self.machine.clock)
 
     def region_cycles(self, tokens: int, slots: int, index: int) -> float:
         """As :meth:`region_seconds`, by the flow engine."""

@@ -62,7 +62,7 @@ def _measure(placement: Placement, steady: SteadyLine) -> Measure:
 def _breakdown(placement: Placement) -> dict[str, float]:
     clock = float(placement.machine.clock)
     parts = {cause: cycles / clock for cause, cycles in placement.decode().breakdown.items()}
-    parts["crossing"] = placement.crossing_seconds(1) + placement.expert_seconds(1)
+    parts["crossing"] = placement.crossing_seconds(1)
     parts["waiting"] = placement.steady.time_per_output_token_seconds - placement.lone.time_per_output_token_seconds
     return parts
 

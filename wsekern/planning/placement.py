@@ -5,7 +5,6 @@ up to twice as many; the fewest where that is equal. So another wafer is taken w
 the fewest are so full that regions have to be slow.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +16,7 @@ from wsekern.errors import BudgetError, InputError
 from wsekern.inference.programs import program_set
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
-from wsekern.planning.causes import too_large_part, wafers_of_layer, why_not
+from wsekern.planning.causes import too_large_part, why_not
 from wsekern.planning.layout import MOST_TIMED, Placement
 from wsekern.planning.search import Search, Service
 from wsekern.workload.config import ModelConfig
@@ -28,10 +27,6 @@ __all__ = ["MAX_WAFERS", "MOST_TIMED", "Placement", "front", "place_model", "pla
 
 MAX_WAFERS = 256
 """Where the search for enough wafers gives up; the vendor offers clusters of up to 2,048."""
-
-SHARED = 4
-"""Times the fewest wafers that hold a layer over which its experts are dealt at most, where one does not hold it: so that
-regions fill wafers better."""
 
 MORE = 2
 """Times the fewest wafers up to which more are tried."""
@@ -109,12 +104,7 @@ def _search(config: ModelConfig, service: Service, machine: Machine, programs: s
     chosen, load = program_set(programs), {"profile": "silicon"} | load
     load["activations"] = load.get("activations") or chosen.activations
     machine.profile(load["profile"])
-    machine = _facing(config, service.request.precision, machine)
-    known = load.pop("expert_wafers", None)
-    least = known or wafers_of_layer(config, service.request.precision, machine) or 1
-    searches = [Search(config, machine, service, chosen.programs, load | {"expert_wafers": wafers})
-                for wafers in range(least, 1 + (least if known or least == 1 else SHARED * least))]
-    return searches[0] if len(searches) == 1 else min(searches, key=lambda search: search.fewest(MAX_WAFERS) or math.inf)
+    return Search(config, _facing(config, service.request.precision, machine), service, chosen.programs, load)
 
 
 def _fewest(search: Search, machine: Machine) -> int:
@@ -141,5 +131,5 @@ def _facing(config: ModelConfig, precision: str, machine: Machine) -> Machine:
     sides = msgspec.structs.replace(fabric, width=fabric.height, height=fabric.width, user_width=fabric.user_height,
                                     user_height=fabric.user_width)
     turned = msgspec.structs.replace(machine, fabric=sides)
-    fits_only_so = wafers_of_layer(config, precision, machine) != 1 and wafers_of_layer(config, precision, turned) == 1
+    fits_only_so = too_large_part(config, precision, machine) and not too_large_part(config, precision, turned)
     return turned if fits_only_so else machine

@@ -132,12 +132,7 @@ class Search:
     # -- what fits -----------------------------------------------------------------------------------------------------
     def regions(self, width: int, height: int, wafers: int) -> int:
         """Regions of that size for which there is room beside the head."""
-        return (wafers // self.shared - 1) * self._cells(width, height) + max(self._beside_heads(width, height), default=-1)
-
-    @property
-    def shared(self) -> int:
-        """Wafers that share the experts of a layer."""
-        return int(self.load.get("expert_wafers", 1))
+        return (wafers - 1) * self._cells(width, height) + max(self._beside_heads(width, height), default=-1)
 
     def _cells(self, width: int, height: int) -> int:
         return (self.sides[0] // width) * (self.sides[1] // height)
@@ -165,7 +160,7 @@ class Search:
                 regions = self.regions(*size, wafers)
                 if regions > 0:
                     yield Candidate(*size, -(-self.config.layers // regions), self.programs)
-                if columns * rows * (wafers // self.shared) >= 2 * self.config.layers:
+                if columns * rows * wafers >= 2 * self.config.layers:
                     break
 
     def holds_all(self, wafers: int) -> bool:
@@ -177,14 +172,13 @@ class Search:
         """The fewest wafers that do, up to ``most``; 0 if these do not either."""
         whole = self.layer_bytes * self.config.layers
         least = math.ceil(whole / (float(self.machine.core.sram) * self.sides[0] * self.sides[1]))
-        stacks = range(-(-max(1, least) // self.shared), most // self.shared + 1)
-        return next((self.shared * stack for stack in stacks if self.holds_all(self.shared * stack)), 0)
+        return next((wafers for wafers in range(max(1, least), most + 1) if self.holds_all(wafers)), 0)
 
     def needed(self, candidate: Candidate) -> int:
         """Wafers that a candidate takes."""
         cells, size = self._cells(candidate.width, candidate.height), (candidate.width, candidate.height)
         beside, regions = max(self._beside_heads(*size), default=0), -(-self.config.layers // candidate.layers)
-        return self.shared * (1 + max(0, -(-(regions - beside) // max(1, cells))))
+        return 1 + max(0, -(-(regions - beside) // max(1, cells)))
 
     def worth(self, fewest: int, most: int) -> int:
         """The number of wafers from ``fewest`` to ``most`` on which a request takes the fewest wafer-seconds."""
@@ -196,7 +190,7 @@ class Search:
 
     def _light_cuts(self, wafers: int) -> list[Candidate]:
         """Cuts whose weights alone may fit, those with most room first."""
-        sram, size = int(self.machine.core.sram), self.layer_bytes / self.shared
+        sram, size = int(self.machine.core.sram), self.layer_bytes
         cuts = [cut for cut in self.cuts(wafers) if cut.layers * size <= sram * cut.width * cut.height]
         return sorted(cuts, key=lambda cut: cut.layers * size / (cut.width * cut.height))
 
@@ -299,7 +293,7 @@ class Search:
         columns, rows = self.sides[0] // width, self.sides[1] // height
         regions = -(-self.config.layers // candidate.layers)
         last = regions - (-(-regions // self._cells(width, height)) - 1) * self._cells(width, height)
-        if self.regions(width, height, self.shared * -(-regions // self._cells(width, height))) < regions:
+        if self.regions(width, height, -(-regions // self._cells(width, height))) < regions:
             last = 0  # the head has a wafer of its own
         sizes = []
         for whole in range(columns + 1):
