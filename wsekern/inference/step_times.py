@@ -1,5 +1,6 @@
 """How long lists of steps take on a region of PEs, without values."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -50,12 +51,17 @@ def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, prof
     block of lines that are next to what the law of the mapping expects.
     """
     parts = []
-    for load, share in expert_loads(mapping, block, tokens):
-        steps = layer_steps(replace(mapping, expert_load=load), block, tokens, max(1, slots))
+    for steps, share in layer_lists(mapping, block, tokens, slots):
         operations = tuple(step.operation for step in steps if isinstance(step, LayerStep))
         time = _time_operations(machine, mapping.width, mapping.height, mapping.precision, operations, profile)
         parts.append(time if share == 1.0 else time.times(share))
     return sum(parts[1:], parts[0])
+
+
+def layer_lists(mapping: Mapping, block: Block, tokens: int, slots: int) -> Iterator[tuple[Steps, float]]:
+    """Lists of steps that a layer may take, each with its share of the time: see :func:`time_layer`."""
+    for load, share in expert_loads(mapping, block, tokens):
+        yield layer_steps(replace(mapping, expert_load=load), block, tokens, max(1, slots)), share
 
 
 @lru_cache(maxsize=4096)

@@ -14,7 +14,15 @@ from wsekern.inference.blocks.expert_crossing import CROSSED, returned
 from wsekern.inference.choice import at_choice, load_of
 from wsekern.inference.clockwork import Clockwork
 from wsekern.inference.executable import check_executable
-from wsekern.inference.layer import ELSEWHERE, empty_cache, experts_elsewhere, layer_steps, layer_tables, layer_tiles
+from wsekern.inference.layer import (
+    ELSEWHERE,
+    empty_cache,
+    experts_elsewhere,
+    layer_steps,
+    layer_tables,
+    layer_tiles,
+    parts_on_grid,
+)
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps, outer_tiles
 from wsekern.inference.residency import Layers, room_for_layers
@@ -27,7 +35,6 @@ from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Recurrent
 from wsekern.workload.request import PRECISIONS
 from wsekern.workload.weights.weights import Weights
-
 
 Exit = Callable[[], np.ndarray]
 """Logits (vocab,) that follow a token where it is, without the layers behind."""
@@ -89,7 +96,7 @@ class WaferModel:
     def reset(self) -> None:
         """Forget the sequence and set all clocks to zero."""
         self._caches = [empty_cache(self.mapping, block) for block in self.config.blocks]
-        self.length = 0
+        self.length = self._furthest = 0
         self._clocks.reset()
 
     @property
@@ -107,12 +114,20 @@ class WaferModel:
         """Whether the sequence can be cut: a state of fixed size does not know what it was before."""
         return not any(isinstance(mixer, Recurrent) for block in self.config.blocks for mixer in block.mixers)
 
+    def can_rewind_to(self, length: int) -> bool:
+        """Whether the sequence can be cut to its first ``length`` tokens: no layer has written over what they look back to."""
+        parts = (part for block in self._kinds for part in parts_on_grid(self.mapping, block))
+        return length == self.length or (self.can_rewind and all(part.can_go_back(self._furthest, length) for part in parts))
+
     def rewind(self, length: int) -> None:
         """Forget all of the sequence but its first ``length`` tokens; clocks go on."""
         if not 0 <= length <= self.length:
             raise InputError(f"the sequence has {self.length} tokens: it cannot be cut to {length}")
         if length < self.length and not self.can_rewind:
             raise InputError(f"{self.config.name} has recurrent layers, whose state cannot go back: start anew")
+        if not self.can_rewind_to(length):
+            raise InputError(f"{self.config.name} has layers that keep their window alone, and wrote over what token {length} "
+                             f"looks back to when they read {self._furthest:,}: start anew")
         self.length = length
 
     def prefill(self, tokens: list[int], on_chunk: Callable[[int], None] | None = None) -> np.ndarray:
@@ -167,7 +182,7 @@ class WaferModel:
             self._run_layer(kind, len(tokens), slots, cache, values)
             cache.update({name: values.pop(name) for name in cache})
             tell(number)
-        self.length = total
+        self.length, self._furthest = total, max(self._furthest, total)
         return values
 
     def _run_layer(self, kind: int, tokens: int, slots: int, cache: Iterable[str], values: Values) -> None:

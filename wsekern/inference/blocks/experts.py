@@ -19,6 +19,7 @@ from wsekern.inference.blocks.activation import activation_room, activation_step
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.expert_crossing import arriving_steps, crossing_elements, leaving_steps, returning_steps
 from wsekern.inference.blocks.expert_places import ExpertPlaces
+from wsekern.inference.blocks.folding import scaled
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles
 from wsekern.inference.grid import Grid
@@ -37,6 +38,13 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     """A mixture of experts on a grid."""
 
     label = "ffn"
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Matrices of the router, of experts that read the residual stream itself, and of what stands beside them."""
+        feeds = [("experts", self.part.expert)] if not self.part.latent else []
+        feeds += [(name, beside) for name, beside, _ in self.beside]
+        return ("router", "shared_router", "latent_in", *(half for name, feed in feeds for half in _halves(feed, name)))
 
     def missing(self) -> str:
         """What has no steps yet."""
@@ -151,7 +159,8 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         if m.expert_wafer:
             steps = arriving_steps(m, part, tokens)
         else:
-            steps = [*routing_steps(m, part, tokens), *(leaving_steps(m, part, tokens) if m.expert_wafers > 1 else [])]
+            steps = [*routing_steps(m, part, tokens, self.folded), *self._normed(tokens),
+                     *(leaving_steps(m, part, tokens) if m.expert_wafers > 1 else [])]
         steps += [*self._deal(tokens), *self._inputs(tokens), *self._inner(tokens), *self._experts(tokens)]
         if part.latent:
             steps += [_step("latent_reduce", all_reduce(m, tokens * self.inputs, "y"), ("out",), "out"),
@@ -163,6 +172,10 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         return [*steps, *(self._down_biases(tokens) if part.expert.bias and not self.dealt else []),
                 *(step for name, beside, _ in self.beside if beside.bias
                   for step in add_bias(m, "ffn", f"{name}_down_bias", tokens, m.hidden, "out"))]
+
+    def _normed(self, tokens: int) -> Steps:
+        """``h`` normed, where it was not: the sum of its squares came with the scores."""
+        return [scaled(self.mapping, self.folded, "ffn", tokens, self.mapping.hidden, "h")] if self.folded else []
 
     def _deal(self, tokens: int) -> Steps:
         """Of the ``chosen`` experts those of a PE's own block, ``own`` (tokens * load), and ``own_shares`` (tokens, load) of
