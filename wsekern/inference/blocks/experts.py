@@ -132,15 +132,16 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
 
     @property
     def weights(self) -> int:
-        """Elements of the router, of the experts as they go round the lines, and of what stands beside them."""
+        """Elements of the router, of the experts as they go round the lines, and of what stands beside them; on another wafer
+        than the first of the experts."""
         m, part, gates = self.mapping, self.part, _gates(self.part.expert)
         all_experts = self.places.elements
-        elements = routing_elements(m, part) + all_experts * (gates + 1) * self.inputs
+        elements = (0 if m.expert_wafer else routing_elements(m, part)) + all_experts * (gates + 1) * self.inputs
         elements += gates * all_experts + self.places.held * self.inputs if part.expert.bias else 0
         elements += 2 * m.hidden * self.inputs if part.latent else 0
         for _, beside, width in self.beside:
             elements += (_gates(beside) + 1) * m.hidden * width + (_gates(beside) * width + m.hidden if beside.bias else 0)
-        return elements + (m.hidden if part.shared_gate else 0)
+        return elements + (m.hidden if part.shared_gate and self.beside else 0)
 
     @property
     def buffers(self) -> int:
