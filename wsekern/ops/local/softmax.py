@@ -305,8 +305,10 @@ class SoftmaxFactor(_Softmax):
         own, bound, seen = (load(type, tile) for tile in (own, bound, seen))
         wide = (np.float32(MAGIC) - bound) + own
         least = np.float32(MAGIC + LEAST_POWER)
-        power = np.where(wide > least, wide, least) - np.float32(MAGIC)
-        return np.ldexp(np.float32(1), power.astype(np.int32) + SHIFT + SEEN_BITS).astype(np.float32) * seen
+        powers = np.where(wide > least, wide, least).view(np.uint32) << 23
+        one = np.uint32(127 + SHIFT + SEEN_BITS << 23)
+        with np.errstate(all="ignore"):
+            return (one + powers).view(np.float32) * seen
 
 
 @dataclass(frozen=True)
