@@ -1,5 +1,6 @@
 """The wafers in the words of the comparison."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 from wsekern.compare.serving import Serving
@@ -15,10 +16,17 @@ from wsekern.workload.request import Request
 
 def placed(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, profile: str, serving: Serving,
            cached: int | None = None) -> Placement:
-    """Where ``config`` lies on ``wafers`` (None: the fewest that hold the request) of ``machine``; :class:`InputError` if they
-    cannot hold it. ``cached`` tokens of every prompt need not be read: the request's shared ones unless given."""
-    check_cache(request.precision, serving.kv_precision, machine)
-    return _known(config, request, machine, wafers, profile, serving.think_seconds, serving.speculation, cached)
+    """Where ``config`` lies on ``wafers`` (None: the fewest that hold the request) of ``machine``; with a plan, where that
+    says. :class:`InputError` if they cannot hold the request. ``cached`` tokens of every prompt need not be read: the request's
+    shared ones unless given."""
+    chosen = serving.wafers
+    check_cache(chosen.cache_precision or request.precision, serving.kv_precision, machine)
+    if chosen.plan is not None:
+        return replace(chosen.plan, think_seconds=serving.think_seconds, speculation=serving.speculation,
+                       cached=cached).serving(request)
+    return _known(config, request, machine, wafers, profile, serving.think_seconds, serving.speculation, cached,
+                  programs=chosen.programs, weight_precision=chosen.weight_precision,
+                  cache_precision=chosen.cache_precision)
 
 
 _known = lru_cache(maxsize=256)(place_model)
