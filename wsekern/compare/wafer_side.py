@@ -1,5 +1,6 @@
 """The wafers in the words of the comparison."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 from wsekern.compare.serving import Serving
@@ -7,18 +8,28 @@ from wsekern.compare.side import Side
 from wsekern.errors import InputError
 from wsekern.inference.layer import parts_on_grid
 from wsekern.machine import Machine
+from wsekern.planning.drafting import check_speculation
 from wsekern.planning.load import WaferServed, serve_on_wafers
-from wsekern.planning.placement import Placement, place_model
+from wsekern.planning.placement import Placement, place_draft, place_model
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
 
 def placed(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, profile: str, serving: Serving,
            cached: int | None = None) -> Placement:
-    """Where ``config`` lies on ``wafers`` (None: the fewest that hold the request) of ``machine``; :class:`InputError` if they
-    cannot hold it. ``cached`` tokens of every prompt need not be read: the request's shared ones unless given."""
-    check_cache(request.precision, serving.kv_precision, machine)
-    return _known(config, request, machine, wafers, profile, serving.think_seconds, serving.speculation, cached)
+    """Where ``config`` lies on ``wafers`` (None: the fewest that hold the request) of ``machine``; with a plan, where that
+    says. :class:`InputError` if they cannot hold the request. ``cached`` tokens of every prompt need not be read: the request's
+    shared ones unless given."""
+    chosen = serving.wafers
+    check_cache(chosen.cache_precision or request.precision, serving.kv_precision, machine)
+    if chosen.plan is not None:
+        check_speculation(config, serving.speculation)
+        draft = place_draft(serving.speculation, request, machine, profile)
+        return replace(chosen.plan, think_seconds=serving.think_seconds, speculation=serving.speculation, cached=cached,
+                       draft=draft).serving(request)
+    return _known(config, request, machine, wafers, profile, serving.think_seconds, serving.speculation, cached,
+                  programs=chosen.programs, weight_precision=chosen.weight_precision,
+                  cache_precision=chosen.cache_precision)
 
 
 _known = lru_cache(maxsize=256)(place_model)
@@ -54,9 +65,11 @@ def speculation_assumptions(placement: Placement) -> list[str]:
         return []
     draft = speculation.draft
     takes = f": {1e6 * drafting.seconds:.3g} us a token" if drafting.seconds else ""
-    where = (f", on {own.wafers} wafer{'s' if own.wafers > 1 else ''} of its own ({own.regions} regions of "
-             f"{own.width}x{own.height} PEs)" if own else
-             ", which lie where they do and pass a token on to those behind them" if draft.layers else "")
+    more = placement.all_wafers - placement.wafers
+    where = ", which lie where they do and pass a token on to those behind them" if draft.layers else ""
+    if own is not None:
+        where = (f", on {own.regions} regions of {own.width}x{own.height} PEs of its own, "
+                 f"{f'on {more} more' if more else 'beside the others on their'} wafer{'s' if max(more, 1) > 1 else ''}")
     return [speculation.assumption(), f"a draft {draft.describe()}{where}{takes}",
             f"tokens to be checked follow each other through {placement.regions} regions"]
 

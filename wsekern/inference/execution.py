@@ -1,7 +1,7 @@
 """One model, executed on the simulated wafer and checked against the plain reference."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from wsekern.errors import InputError
 from wsekern.inference.drafts import Drafter, FirstLayers, NGrams, SmallModel
@@ -15,6 +15,7 @@ from wsekern.inference.generate import (
     generate,
 )
 from wsekern.inference.mapping import Mapping
+from wsekern.inference.programs import Programs, program_set
 from wsekern.inference.reference import Activations
 from wsekern.inference.sampling import Sampler
 from wsekern.inference.speculative import Speculated, speculator
@@ -84,7 +85,7 @@ class Execution:
                 "prompt_token_ids": steps.prompt_tokens,
                 "output_tokens": len(steps.tokens), "tokens": steps.tokens, "machine": self.machine.name,
                 "grid": f"{self.mapping.width}x{self.mapping.height}", "precision": self.mapping.precision,
-                "activations": self.mapping.form,
+                "activations": self.mapping.form, "programs": asdict(self.mapping.programs),
                 "prefill_cycles": steps.prefill_cycles, "cycles_per_token": self.cycles_per_token,
                 "prefill_seconds": steps.prefill_cycles / clock, "tokens_per_second": rate, "clock_hertz": clock,
                 "cycles_by_part": steps.cycles_by_part, "breakdown_cycles": steps.breakdown,
@@ -101,18 +102,21 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
             profile: str = "silicon", threads: int = 1, prompt_tokens: list[int] | None = None,
             on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None,
             on_text: Callable[[str], None] | None = None, activations: Form | None = None,
-            check: CheckedTokens = "first", memory: int | None = None, drafting: Drafting | None = None) -> Execution:
+            check: CheckedTokens = "first", memory: int | None = None, drafting: Drafting | None = None,
+            programs: Programs | None = None) -> Execution:
     """Generate up to ``count`` tokens after ``prompt``, and let the plain reference ``check`` them.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
     ``prompt_tokens``: ``prompt`` encoded, where the caller has done so. ``on_...`` as in :func:`generate`; ``activations`` as
-    in :class:`Mapping`: the reference computes the same functions. ``sampler``: default greedy. ``memory`` as in
-    :class:`WaferModel`. With ``drafting`` the tokens are the same, and the cycles those of passes that check drafts.
+    and ``programs`` as in :class:`Mapping` (None: those of today's set): the reference computes the same functions.
+    ``sampler``: default greedy. ``memory`` as in :class:`WaferModel`. With ``drafting`` the tokens are the same, and the cycles
+    those of passes that check drafts.
     """
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
     context, chunk = check_length(checkpoint, ids, count), min(len(ids), PREFILL_CHUNKS[0])
-    model = place(checkpoint, machine, context, chunk, precision, grid, engine, profile, threads, activations, memory=memory)
+    model = place(checkpoint, machine, context, chunk, precision, grid, engine, profile, threads, activations, memory=memory,
+                  programs=programs)
     speculating = None
     if drafting is not None:
         drafter = _drafter(drafting.draft, checkpoint, model, machine, prompt, profile, threads)
@@ -146,7 +150,8 @@ def _drafter(draft: str | Checkpoint, checkpoint: Checkpoint, model: WaferModel,
 
 def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = PREFILL_CHUNKS[0], precision: str = "fp16",
           grid: tuple[int, int] | None = None, engine: str = "flow", profile: str = "silicon", threads: int = 1,
-          activations: Form | None = None, weights: Weights | None = None, memory: int | None = None) -> WaferModel:
+          activations: Form | None = None, weights: Weights | None = None, memory: int | None = None,
+          programs: Programs | None = None) -> WaferModel:
     """The model on a grid (default: a small one that fits) whose cache holds ``context`` tokens.
 
     ``chunk``: tokens of a prompt that pass together, fewer (:data:`PREFILL_CHUNKS`) where the grid has no room for their
@@ -156,7 +161,8 @@ def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = P
         raise InputError(f"no engine {engine!r}: use one of {', '.join(ENGINES)}")
     chunks = [chunk, *(fewer for fewer in PREFILL_CHUNKS if fewer < chunk)]
     width, height = grid or default_grid(checkpoint, machine, precision, context, chunks[-1])
-    mappings = [Mapping(checkpoint.config, width, height, precision, context, some, activations=activations)
+    mappings = [Mapping(checkpoint.config, width, height, precision, context, some, activations=activations,
+                        programs=program_set("default").programs if programs is None else programs)
                 for some in chunks]
     mapping = next((one for one in mappings if one.fits(machine)), mappings[-1])
     mapping.check(machine)  # before the weights are read

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from wsekern.errors import BudgetError
 from wsekern.inference.mapping import RESERVED_BYTES, Mapping
+from wsekern.inference.programs import Programs
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.workload.config import ModelConfig
@@ -41,10 +42,10 @@ class TileSizes:
 
 
 def layer_layout(config: ModelConfig, side: int, precision: str, context: int, users: int, chunk: int,
-                 activations: Form | None) -> Mapping:
+                 activations: Form | None, programs: Programs) -> Mapping:
     """One layer as it is executed: of ``users`` sequences, ``chunk`` tokens at once."""
     return Mapping(config, side, side, precision, context=context, chunk=chunk, users=users, layers=1, with_head=False,
-                   activations=activations)
+                   activations=activations, programs=programs)
 
 
 def check_layer(config: ModelConfig, machine: Machine, side: int, memory_at: MemoryAt) -> dict[str, int]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wsekern.errors import InputError
-from wsekern.planning.placement import Placement
+from wsekern.planning.layout import Placement
 from wsekern.queueing import LineCosts, Outcome, SteadyLine, Traffic, simulate_line
 from wsekern.workload.measure import Measure
 
@@ -71,7 +71,7 @@ def active_share(placement: Placement, busy: float, tokens_per_second: float) ->
     """Share of the wafers' PEs that work where regions are ``busy`` for a share of the time and the head makes
     ``tokens_per_second``. PEs outside all regions never do."""
     fabric, head, line = placement.machine.fabric, placement.head_mapping, placement.line
-    regions = busy * line.passed * placement.width * placement.height
+    regions = busy * placement.working_pes
     heads = tokens_per_second * line.checked / line.kept * line.head_seconds * head.width * head.height
     drafts = tokens_per_second * line.checked / line.kept * placement.drafting.pe_seconds
     return (regions + heads + drafts) / (placement.all_wafers * int(fabric.user_width) * int(fabric.user_height))
