@@ -23,7 +23,7 @@ from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 from wsekern.workload.speculation import Speculation
 
-__all__ = ["MAX_WAFERS", "MOST_TIMED", "Placement", "front", "place_model", "place_service"]
+__all__ = ["MAX_WAFERS", "MOST_TIMED", "Placement", "front", "place_draft", "place_model", "place_service"]
 
 MAX_WAFERS = 256
 """Where the search for enough wafers gives up; the vendor offers clusters of up to 2,048."""
@@ -106,9 +106,8 @@ def _search(config: ModelConfig, service: Service, machine: Machine, programs: s
     load["activations"] = load.get("activations") or chosen.activations
     machine.profile(load["profile"])
     check_speculation(config, speculation := load.get("speculation"))
-    if speculation and speculation.draft.model:
-        load["draft"] = place_model(speculation.draft.model, service.request, machine, None, load["profile"],
-                                    activations=load["activations"], programs=programs)
+    load["draft"] = place_draft(speculation, service.request, machine, load["profile"], activations=load["activations"],
+                                programs=programs)
     precision = service.request.precision
     Grid(config, 1, 1, precision, **{name: load.get(name, "") for name in ("weight_precision", "cache_precision")})  # refuses
     return Search(config, _facing(config, precision, machine), service, chosen, load)
@@ -128,6 +127,14 @@ def _refusal(search: Search, machine: Machine, wafers: int | None) -> BudgetErro
         return Search(search.config, search.machine, service, search.chosen, search.load).holds_all(count)
 
     return BudgetError(why_not(search.config, search.service.request, search.machine, wafers, MAX_WAFERS, fits))
+
+
+def place_draft(speculation: Speculation | None, request: Request, machine: Machine, profile: str,
+                **choices: Any) -> Placement | None:
+    """Where the model lies that drafts, if one does: where it would serve the request soonest on the fewest wafers. ``choices``
+    as in :func:`place_model`."""
+    model = None if speculation is None else speculation.draft.model
+    return None if model is None else place_model(model, request, machine, None, profile, **choices)
 
 
 @lru_cache(maxsize=64)

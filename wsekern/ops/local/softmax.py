@@ -408,8 +408,8 @@ class SoftmaxQuotients(_Softmax):
 
     def _compute(self, engine: Clocks, tiles: "list[np.ndarray] | tuple[np.ndarray, ...]") -> np.ndarray:
         if (tiles[1] < LEAST_TOTAL).any():
-            raise InputError("the bound of a softmax lies further above its scores than fp32 reaches: this model needs programs "
-                             "with softmax=maximum, such as --program-set 2024-08")
+            raise InputError("the bound of a softmax lies further above its scores than fp32 reaches: this model needs "
+                             "programs with softmax=maximum, such as --program-set 2024-08")
         return super()._compute(engine, tiles)
 
     def reference(self, values: np.ndarray, totals: np.ndarray, timing: Timing) -> np.ndarray:
