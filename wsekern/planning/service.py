@@ -44,7 +44,7 @@ class Share:
         return cls(int(found[1]), int(found[2]), weight)
 
     def __str__(self) -> str:
-        return f"{self.prompt}/{self.output}" + ("" if self.weight == 1.0 else f":{self.weight:.9f}".rstrip("0"))
+        return f"{self.prompt}/{self.output}" + ("" if self.weight == 1.0 else f":{self.weight:.9f}".rstrip("0").rstrip("."))
 
 
 @dataclass(frozen=True)
