@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.inference.blocks.experts import MixtureOnGrid
+from wsekern.inference.choice import at_choice, load_of
 from wsekern.inference.grid import Grid
+from wsekern.inference.programs import Programs
 from wsekern.inference.reference import Activations
 from wsekern.inference.reference.mixture import ReferenceMixture
 from wsekern.inference.steps import View, find, take
@@ -67,6 +69,21 @@ def random_weights(part: Mixture, hidden: int = HIDDEN, seed: int = 0) -> dict[s
     return {name: random.standard_normal(shape).astype(np.float32) * np.float32(0.6) for name, shape in weights.items()}
 
 
+def with_load(placed: MixtureOnGrid, load: int) -> MixtureOnGrid:
+    """The same, whose steps are listed for ``load`` experts of a token on the fullest block."""
+    return dataclasses.replace(placed, mapping=dataclasses.replace(placed.mapping, expert_load=load))
+
+
+def run_steps(steps, engine, values, with_load) -> None:
+    """Run ``steps``; from the choice of experts on those listed ``with_load`` of it."""
+    number, choice = at_choice(steps)
+    for step in steps[:number]:
+        step.run(values) if isinstance(step, View) else step.run(engine, values)
+    if choice:
+        for step in with_load(load_of(choice, values))[number:]:
+            step.run(values) if isinstance(step, View) else step.run(engine, values)
+
+
 def run_chunks(placed, weights, engine, chunks: list[np.ndarray]) -> np.ndarray:
     """``out`` (tokens, hidden) of all chunks, each (tokens, hidden), the cache growing; read from the first column."""
     m, precision, start, found = placed.mapping, placed.mapping.precision, 0, []
@@ -79,11 +96,7 @@ def run_chunks(placed, weights, engine, chunks: list[np.ndarray]) -> np.ndarray:
         values["h"] = np.ascontiguousarray(np.broadcast_to(narrow(pieces, precision, "h")[:, None],
                                                            (m.height, m.width, *pieces.shape[1:])))
         values |= placed.tables(start, len(h), slots)
-        for step in placed.steps(len(h), slots):
-            if isinstance(step, View):
-                step.run(values)
-            else:
-                step.run(engine, values)
+        run_steps(placed.steps(len(h), slots), engine, values, lambda load: with_load(placed, load).steps(len(h), slots))
         out = Repeated.of(values["out"]).full()
         assert (out == out[:, :1]).all()
         found.append(widen(out[:, 0], precision).swapaxes(0, 1).reshape(len(h), -1)[:, :m.config.hidden])
@@ -147,6 +160,23 @@ def test_a_mixture_is_the_plain_one_on_both_engines(name, grid):
     for step in placed.steps(TOKENS, 1):
         step.time(timed)
     np.testing.assert_array_equal(timed.clock, flow.clock)
+
+
+@pytest.mark.parametrize(("name", "grid", "blocks", "copies"), [
+    *((name, (4, 4), 2, 2) for name in MIXTURES), ("gpt-oss", (9, 4), 4, 3), ("gpt-oss", (5, 3), 3, 4),
+    ("olmoe", (7, 3), 3, 7), ("nemotron", (3, 7), 3, 2), ("qwen2", (6, 2), 6, 1), ("deepseek-v3", (4, 3), 1, 3)])
+def test_a_mixture_on_blocks_is_the_plain_one_on_both_engines(name, grid, blocks, copies):
+    part, weights = MIXTURES[name], random_weights(MIXTURES[name])
+    h = np.random.default_rng(1).standard_normal((TOKENS, HIDDEN)).astype(np.float32)
+    placed = placed_mixture(part, *grid, "fp32", programs=Programs(expert_blocks=blocks, router_copies=copies))
+    expected, (flow, cycle) = ReferenceMixture(part, Activations()).forward(h, weights, 0), engines("fp32", *grid)
+    for some in (slice(0, 1), slice(1, 2), slice(TOKENS)):      # one after the other, and together
+        found = run_chunks(placed, weights, flow, [h[some]])
+        np.testing.assert_allclose(found, expected[some], rtol=1e-4, atol=1e-4)
+        assert run_chunks(placed, weights, cycle, [h[some]]).tobytes() == found.tobytes()
+    if grid == (4, 4):
+        np.testing.assert_array_equal(cycle.clock, flow.clock)
+    assert abs(cycle.cycles - flow.cycles) <= 0.0025 * flow.cycles
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp16_fp32", "bf16"])

@@ -70,10 +70,10 @@ def test_a_share_of_the_bound_is_less_than_all_and_the_causes_are_the_whole_toke
 
 
 def test_what_no_number_of_wafers_holds_is_refused_with_the_first_reason(monkeypatch):
-    def refuse(config, request, machine, wafers, *arguments, **choices):
+    def refuse(*arguments, wafers, **choices):
         raise BudgetError(f"no room on {wafers}")
 
-    monkeypatch.setattr(service, "place_model", refuse)
+    monkeypatch.setattr(service, "place_service", refuse)
     with pytest.raises(BudgetError, match="no room on 2"):
         plan_service(SMALL, WSE3, SERVICE, (2, 3))
 

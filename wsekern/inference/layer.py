@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from wsekern.inference.blocks.common import PLACES, add, norm_steps, norm_tiles, places_y
+from wsekern.inference.blocks.experts import MixtureOnGrid
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.grid import Grid
@@ -56,6 +57,15 @@ def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
                   LayerStep((feed or mixers[0]).label, "scalar", Local("mul", mapping.hidden, tokens, form=mapping.form),
                             ("x", "scalar"), "x")]
     return steps
+
+
+def expert_loads(mapping: Grid, block: Block, tokens: int) -> tuple[tuple[int, float], ...]:
+    """Numbers of experts on the fullest block of lines for which the steps of a layer may be listed, each with its share of the
+    time of ``tokens`` tokens: as the mapping says, or as its law expects; ((0, 1.0),) where the time depends on no choice."""
+    feed = feed_on_grid(mapping, block)
+    if not isinstance(feed, MixtureOnGrid) or not feed.dealt:
+        return ((0, 1.0),)
+    return ((mapping.expert_load, 1.0),) if mapping.expert_load else feed.loads(tokens)
 
 
 def _normed(mapping: Grid, norm: Norm | None, name: str, label: str, tokens: int) -> Steps:

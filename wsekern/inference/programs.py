@@ -32,9 +32,11 @@ class Programs:
     position_blocks: int = 1
     """Blocks of a key-value head's columns, each with a share of the positions; features are cut over a block's columns."""
     expert_blocks: int = 1
-    """Blocks of columns (rows, where experts lie along y); every expert lies on one of them. 1: every one over all."""
+    """Blocks of columns (rows, where experts lie along y), no more than there are of those or of experts; every expert lies on
+    one of them. 1: every one over all."""
     router_copies: int = 1
-    """Blocks of columns that each hold a whole copy of a mixture's router."""
+    """Copies of a mixture's router: columns are cut into as many blocks of as many columns, the last one of those that are
+    left, and each block holds a whole copy. Those of a width that is no multiple may come out fewer."""
 
     def __post_init__(self) -> None:
         hints = get_type_hints(Programs)

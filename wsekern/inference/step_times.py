@@ -1,9 +1,9 @@
 """How long lists of steps take on a region of PEs, without values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from wsekern.inference.layer import layer_steps
+from wsekern.inference.layer import expert_loads, layer_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.steps import LayerStep, Steps
@@ -43,10 +43,18 @@ def time_steps(machine: Machine, mapping: Mapping, steps: Steps, profile: str) -
 
 @lru_cache(maxsize=4096)
 def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str, block: Block) -> StepCycles:
-    """One layer, a ``block``, for ``tokens`` tokens against ``slots`` cached positions per row."""
-    steps = layer_steps(mapping, block, tokens, max(1, slots))
-    operations = tuple(step.operation for step in steps if isinstance(step, LayerStep))
-    return _time_operations(machine, mapping.width, mapping.height, mapping.precision, operations, profile)
+    """One layer, a ``block``, for ``tokens`` tokens against ``slots`` cached positions per row.
+
+    Where its time depends on which experts tokens choose: the mean of those with the whole numbers of experts on the fullest
+    block of lines that are next to what the law of the mapping expects.
+    """
+    parts = []
+    for load, share in expert_loads(mapping, block, tokens):
+        steps = layer_steps(replace(mapping, expert_load=load), block, tokens, max(1, slots))
+        operations = tuple(step.operation for step in steps if isinstance(step, LayerStep))
+        time = _time_operations(machine, mapping.width, mapping.height, mapping.precision, operations, profile)
+        parts.append(time if share == 1.0 else time.times(share))
+    return sum(parts[1:], parts[0])
 
 
 @lru_cache(maxsize=4096)

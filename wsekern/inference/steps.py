@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, SimulationError
 from wsekern.number_formats import widen
 from wsekern.ops import FlowEngine, Operation
 from wsekern.ops.repeated import Repeated, common
@@ -183,6 +183,14 @@ def near(x: str, scores: str, largest: str, output: str, factor: float) -> View:
     return View("near", (x, scores, largest), (output,), factor=factor)
 
 
+def deal(chosen: str, slots: str, own: str, ranks: str, tokens: int, load: int, blocks: int) -> View:
+    """Of ``chosen`` (tokens * chosen) numbers of experts, those that lie where a PE does: as ``slots`` (experts) counts them in
+    ``own`` (tokens * load), and by their places among those of the token in ``ranks`` (tokens, load); behind them -1. Expert e
+    lies on block e mod ``blocks``, and no block has more than ``load`` of those of a token. The steps that follow take the
+    time."""
+    return View("deal", (chosen, slots), (own, ranks), sizes=(tokens, load, blocks))
+
+
 def timed_only(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> View:
     """What the steps behind it need and nothing computes yet: a list with it has a time but no values."""
     return View(kind, tuple(inputs), tuple(outputs))
@@ -277,6 +285,17 @@ def _near(view: View, x: np.ndarray, scores: np.ndarray, largest: np.ndarray) ->
     return [np.where(there, x, _minus_infinity(x.dtype))]
 
 
+def _deal(view: View, chosen: np.ndarray, slots: np.ndarray) -> list[np.ndarray]:
+    tokens, load, _ = view.sizes
+    down, across = chosen.shape[:2]
+    places = np.take_along_axis(slots, chosen, axis=2).reshape(down, across, tokens, -1)
+    order = np.argsort(places < 0, axis=3, kind="stable")           # its own ones first, as they were chosen
+    found = np.take_along_axis(places, order, axis=3)
+    if (found[..., load:] >= 0).any():
+        raise SimulationError(f"more than {load} experts of a token lie on one block, for which these steps are not listed")
+    return [found[..., :load].reshape(down, across, -1), np.where(found >= 0, order, -1)[..., :load]]
+
+
 def _minus_infinity(type: np.dtype) -> np.generic:
     """In the type that stores tiles; 16 whole bits are those of a bf16 number."""
     return np.uint16(0xFF80) if type == np.uint16 else type.type(-np.inf)
@@ -285,7 +304,7 @@ def _minus_infinity(type: np.dtype) -> np.generic:
 VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
     "split": _split, "join": _join, "pick": _pick, "stack": _stack, "reshape": _reshape, "swap": _swap, "repeat": _repeat,
     "first": _first, "window": _window, "last": _last, "append": _append, "take": _take, "find": _find, "keep": _keep,
-    "near": _near,
+    "near": _near, "deal": _deal,
 }
 """Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
 
@@ -293,7 +312,7 @@ TIMED_ONLY = {"recurrence": "the values of its recurrent layers"}
 """What a list may name but nothing computes yet -> what it would give."""
 
 _OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "window", "last", "take", "find",
-                 "keep", "near"}
+                 "keep", "near", "deal"}
 """Views that do the same on every PE, and so once for PEs that hold the same."""
 
 
@@ -343,7 +362,7 @@ def _describe(step: LayerStep | View) -> tuple[str, str, str, str]:
     names = f"{', '.join(step.inputs)} -> {', '.join(step.outputs)}".strip()
     if isinstance(step, LayerStep):
         return step.part, step.name, names.removesuffix("->").strip(), str(step.operation)
-    if step.kind in ("append", "find", "keep", "near", *TIMED_ONLY):
+    if step.kind in ("append", "find", "keep", "near", "deal", *TIMED_ONLY):
         return "", step.kind, names, ""
     sizes = [str(size) for size in step.sizes]
     return "", step.kind, names, "x".join(sizes) if step.kind == "reshape" else " ".join(["axis", str(step.axis), *sizes])

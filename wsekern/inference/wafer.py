@@ -5,11 +5,12 @@ The model of :class:`WaferModel` is data: lists of steps (:mod:`wsekern.inferenc
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.choice import at_choice, load_of
 from wsekern.inference.clockwork import Clockwork
 from wsekern.inference.executable import check_executable
 from wsekern.inference.layer import empty_cache, layer_steps, layer_tables, layer_tiles
@@ -25,6 +26,12 @@ from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Recurrent
 from wsekern.workload.request import PRECISIONS
 from wsekern.workload.weights.weights import Weights
+
+Exit = Callable[[], np.ndarray]
+"""Logits (vocab,) that follow a token where it is, without the layers behind."""
+
+OnLayer = Callable[[int, Exit], None]
+"""Sees how many layers the token of a pass has behind it, 0 to all of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +72,7 @@ class WaferModel:
                              threads=threads)
         self._model = outer_tiles(mapping, weights.outer)  # first: the largest matrices, while there is nothing beside them
         self._clocks = Clockwork(self.engine)
-        self._plans: dict[tuple[int, int, int], Plan] = {}
+        self._plans: dict[tuple[int, int, int, int], tuple[Plan, View | None]] = {}
         self._kinds, self._kind_of_layer = distinct(config.blocks)
         free = int(machine.core.sram) - sum(mapping.memory.values())  # beside the logits of one token
         self._heads_together = 1 + int(free / (PRECISIONS[mapping.precision] * mapping.vocab))
@@ -82,6 +89,11 @@ class WaferModel:
         self._caches = [empty_cache(self.mapping, block) for block in self.config.blocks]
         self.length = 0
         self._clocks.reset()
+
+    @property
+    def cycles(self) -> int:
+        """Of everything so far."""
+        return self.engine.cycles
 
     @property
     def cycles_by_part(self) -> Counter[str]:
@@ -117,9 +129,10 @@ class WaferModel:
             yield np.concatenate([self._logits(dict(values), start, min(self._heads_together, count - start))
                                   for start in range(0, count, self._heads_together)])
 
-    def decode(self, token: int) -> np.ndarray:
-        """Feed one token; return the logits (vocab,) that follow it."""
-        return self._logits(self._forward([token]))[0]
+    def decode(self, token: int, on_layer: OnLayer | None = None) -> np.ndarray:
+        """Feed one token; return the logits (vocab,) that follow it. ``on_layer`` is called behind the embedding and behind
+        each layer."""
+        return self._logits(self._forward([token], on_layer))[0]
 
     # -- one forward pass ---------------------------------------------------------------------------------------------
     def _chunks(self, tokens: list[int], on_chunk: Callable[[int], None] | None) -> Iterator[Values]:
@@ -130,8 +143,13 @@ class WaferModel:
                 on_chunk(len(chunk))
             yield values
 
-    def _forward(self, tokens: list[int]) -> Values:
+    def _forward(self, tokens: list[int], on_layer: OnLayer | None = None) -> Values:
         """Residual stream ``x`` (height, width, tokens, hidden) after the last layer."""
+
+        def tell(passed: int) -> None:
+            if on_layer is not None:
+                on_layer(passed, lambda: self._logits(dict(values))[0])
+
         m, total = self.mapping, self.length + len(tokens)
         if total > m.context:
             raise InputError(f"{total} tokens do not fit the KV cache of {m.context} tokens; "
@@ -141,18 +159,31 @@ class WaferModel:
         slots = -(-total // m.height)
         tables = [layer_tables(m, block, self.length, len(tokens), slots) | self._positions(len(tokens))
                   for block in self._kinds]
-        for kind, weights, cache in zip(self._kind_of_layer, self.layers, self._caches, strict=True):
+        tell(0)
+        for number, (kind, weights, cache) in enumerate(zip(self._kind_of_layer, self.layers, self._caches, strict=True), 1):
             values |= {**weights, **cache, **tables[kind]}
-            self._execute(self._plan(kind, len(tokens), slots, cache), values)
+            self._run_layer(kind, len(tokens), slots, cache, values)
             cache.update({name: values.pop(name) for name in cache})
+            tell(number)
         self.length = total
         return values
 
-    def _plan(self, kind: int, tokens: int, slots: int, cache: Iterable[str]) -> Plan:
-        """The steps of a layer of a kind, listed once."""
-        key = (kind, tokens, slots)
+    def _run_layer(self, kind: int, tokens: int, slots: int, cache: Iterable[str], values: Values) -> None:
+        """Execute a layer of a kind; behind the choice of experts with the steps for how many lie on the fullest block."""
+        plan, choice = self._plan(kind, tokens, slots, cache)
+        self._execute(plan, values)
+        if choice is not None:
+            self._execute(self._plan(kind, tokens, slots, cache, load_of(choice, values))[0], values)
+
+    def _plan(self, kind: int, tokens: int, slots: int, cache: Iterable[str], load: int = 0) -> tuple[Plan, View | None]:
+        """The steps of a layer of a kind, listed once, up to the choice of experts, if there is one, and what deals them; with
+        the ``load`` that was found, the steps from there on."""
+        key = (kind, tokens, slots, load)
         if key not in self._plans:
-            self._plans[key] = Plan.of(layer_steps(self.mapping, self._kinds[kind], tokens, slots), ["x", *cache])
+            steps = layer_steps(replace(self.mapping, expert_load=load), self._kinds[kind], tokens, slots)
+            plan, (number, choice) = Plan.of(steps, ["x", *cache]), at_choice(steps)
+            part = slice(number, None) if load else slice(number)
+            self._plans[key] = Plan(steps[part], plan.uses[part]), choice
         return self._plans[key]
 
     def _execute(self, plan: Plan, values: Values, comes_again: bool = True) -> Values:

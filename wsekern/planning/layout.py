@@ -30,7 +30,7 @@ from wsekern.workload.request import PRECISIONS, Request
 from wsekern.workload.speculation import Speculation
 
 MOST_TIMED = 8
-"""Tokens in a region at most that are timed; the time of more follows on the straight line from one token, within 1.5 %."""
+"""Tokens in a region at most that are timed; the time of more follows on the straight line from one token, within 2 %."""
 
 
 @dataclass(frozen=True)
@@ -235,10 +235,17 @@ class Placement:
         """Time of ``tokens`` tokens, of one user or several, in a region of a shape (the slowest unless given), handing them on
         included; every row keeps ``slots`` cached positions of each. A mean, where layers differ."""
         index = self.slowest if index is None else index
+        return self.region_cycles(tokens, slots, index) / float(self.machine.clock)
+
+    def region_cycles(self, tokens: int, slots: int, index: int) -> float:
+        """As :meth:`region_seconds`, by the flow engine."""
         mapping, layers = self.mappings[index], self.shapes[index].layers
         work = time_layers(self.machine, mapping, tokens, slots, self.profile).cycles / mapping.config.layers
-        handover = time_handover(self.machine, mapping, tokens, self.profile).cycles
-        return (work * layers + handover) / float(self.machine.clock)
+        return work * layers + time_handover(self.machine, mapping, tokens, self.profile).cycles
+
+    def head_cycles(self) -> float:
+        """One token's embedding and logits, by the flow engine."""
+        return time_head(self.machine, self.head_mapping, self.profile).cycles
 
     @cached_property
     def _region_seconds(self) -> tuple[float, ...]:
@@ -265,7 +272,7 @@ class Placement:
         seconds = self._region_seconds
         return sum(shape.count * shape.area * own for shape, own in zip(self.shapes, seconds, strict=True)) / max(seconds)
 
-    def _costs(self, most: int, between: tuple[int, int], slots: float,
+    def costs(self, most: int, between: tuple[int, int], slots: float,
                context: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Seconds of the slowest region for 1 to ``most`` tokens at context 0, and more per token of context.
 
@@ -290,22 +297,22 @@ class Placement:
         request, height = self.request, self.shapes[self.slowest].height
         prompt, token = -(-self.prompt_position // height), -(-self.token_position // height)
         together = min(self.mapping.chunk, -(-self.users_inside * self.checked // self.regions))
-        group = self._costs(together, (prompt, token), token, self.unread + 0.5 * request.output)
-        chunk = self._costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1))
+        group = self.costs(together, (prompt, token), token, self.unread + 0.5 * request.output)
+        chunk = self.costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1))
         return self._line(group, chunk)
 
     def general_line(self) -> LineCosts:
         """What the regions take, good for requests of any lengths up to that of this request: positions fill the rows evenly,
         so that half a slot is empty on average."""
         slots = max(2, self.mappings[self.slowest].slots)
-        group, chunk = (self._costs(most, (1, slots), 0.5, 0.0) for most in (self.mapping.chunk, self.chunk))
+        group, chunk = (self.costs(most, (1, slots), 0.5, 0.0) for most in (self.mapping.chunk, self.chunk))
         return self._line(group, chunk)
 
     def _line(self, group: tuple[NDArray[np.float64], NDArray[np.float64]],
               chunk: tuple[NDArray[np.float64], NDArray[np.float64]]) -> LineCosts:
         """As many regions as pass at the pace of the slowest one; the last of them takes what is left of the sum."""
         regions = max(1, ceil(self.passed - 1e-9))
-        head = time_head(self.machine, self.head_mapping, self.profile).cycles / float(self.machine.clock)
+        head = self.head_cycles() / float(self.machine.clock)
         slots, slot_tokens = self._cache
         return LineCosts(
             regions=regions, group_base=group[0], group_slope=group[1], chunk_base=chunk[0], chunk_slope=chunk[1],
@@ -316,12 +323,12 @@ class Placement:
 
     def crossing_seconds(self, tokens: int) -> float:
         """Time in the links between wafers for one pass of ``tokens`` tokens, the return of the sampled token included."""
-        if not self.crossings:
-            return 0.0
-        size = self.config.hidden * PRECISIONS[self.request.precision] * tokens
-        system = self.machine.system
-        back = self.places[-1][0] != self.places[0][0]
-        return (self.crossings + back) * float(system.io_latency) + self.crossings * size / float(system.io_bandwidth)
+        return self.link_seconds(self.crossings, self.places[-1][0] != self.places[0][0], tokens)
+
+    def link_seconds(self, crossings: int, back: bool, tokens: int) -> float:
+        """Time of ``crossings`` steps of ``tokens`` tokens from wafer to wafer, and of one that goes ``back``."""
+        size, system = self.config.hidden * PRECISIONS[self.request.precision] * tokens, self.machine.system
+        return (crossings + back) * float(system.io_latency) + crossings * size / float(system.io_bandwidth)
 
     @cached_property
     def steady(self) -> SteadyLine:

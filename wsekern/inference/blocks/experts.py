@@ -1,10 +1,14 @@
-"""A mixture of experts: every PE keeps a piece of each, and works on the pieces of those that a token chose.
+"""A mixture of experts: every PE keeps pieces of some, and works on the pieces of those that a token chose.
 
-The features of all experts one behind the other go round the lines of PEs, so that no PE keeps more than its part of all: a
-line has as many features of an expert as any other, or one less. Experts lie along x, as any feed-forward part; where they work
-on a projection of the residual stream, which lies along x, they lie along y.
+The features of the experts of a block of lines (:class:`ExpertPlaces`), of all lines unless they are cut, go round its lines
+one behind the other: a line has as many features of an expert as any other of its block, or one less. Experts lie along x, as
+any feed-forward part; where they work on a projection of the residual stream, which lies along x, they lie along y.
+
+Where lines are cut, the experts that a token chose fall on blocks unevenly. Every PE knows all that were chosen, and so how
+many lie on the fullest block: all take their time for as many, with weights that are zero where a block has fewer.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Literal
@@ -13,11 +17,13 @@ import numpy as np
 
 from wsekern.inference.blocks.activation import activation_room, activation_steps, missing_activation
 from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.expert_places import ExpertPlaces
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles
 from wsekern.inference.grid import Grid
-from wsekern.inference.steps import LayerStep, Steps, Values, join, repeat, reshape, split, take
+from wsekern.inference.steps import LayerStep, Steps, Values, deal, join, repeat, reshape, split, take
 from wsekern.inference.weights import TileCutter
+from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops import BatchedGemv, Gemm, Local
 from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import FeedForward, Mixture
@@ -44,7 +50,13 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     def assumptions(self) -> list[str]:
         """Where experts lie, and how they are chosen."""
         part = self.part
-        return ["every expert is spread over all columns of its region: no choice of experts is slower than another",
+        lines = "rows" if part.latent else "columns"
+        spread = "every expert is spread over all columns of its region: no choice of experts is slower than another"
+        if self.dealt:
+            spread = (f"{part.experts} experts lie on {self.places.all_blocks} blocks of {lines}; where it is not known which "
+                      f"ones tokens choose: {self.mapping.expert_law}; the fullest block then has {self.fullest(1):.3g} of the "
+                      f"{part.chosen} of a token, and a layer takes as long as between the whole numbers beside it")
+        return [spread,
                 f"every PE chooses the {part.chosen} experts of a token itself, by rounds of four passes over {part.experts} "
                 "scores"]
 
@@ -55,9 +67,35 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         return "y" if self.part.latent else "x"
 
     @cached_property
-    def lines(self) -> int:
-        """Lines of PEs that an expert's features are spread over."""
-        return self.mapping.height if self.part.latent else self.mapping.width
+    def places(self) -> ExpertPlaces:
+        """Which lines of PEs hold which experts."""
+        return ExpertPlaces.of(self.mapping, self.part)
+
+    @property
+    def dealt(self) -> bool:
+        """Whether a PE has only some of the experts."""
+        return self.places.all_blocks > 1
+
+    @property
+    def most(self) -> int:
+        """Experts of a token on one block at most."""
+        return min(self.part.chosen, self.places.held)
+
+    def fullest(self, tokens: int) -> float:
+        """Experts of a token on the block that has most of them, the most of ``tokens`` tokens, as the law expects."""
+        part = self.part
+        return min(self.most, self.mapping.expert_law.fullest(part.chosen, part.experts, self.places.all_blocks, tokens))
+
+    def loads(self, tokens: int) -> tuple[tuple[int, float], ...]:
+        """The whole numbers beside :meth:`fullest`, for which steps can be listed, each with its share."""
+        whole, more = divmod(self.fullest(tokens), 1)
+        return ((int(whole), 1 - more), (int(whole) + 1, more)) if more else ((int(whole), 1.0),)
+
+    def load(self, tokens: int) -> int:
+        """Experts of a token for which steps are listed."""
+        if not self.dealt:
+            return self.part.chosen
+        return min(self.most, self.mapping.expert_load or math.ceil(self.fullest(tokens)))
 
     @cached_property
     def inputs(self) -> int:
@@ -67,7 +105,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     @cached_property
     def width(self) -> int:
         """Features of one expert on the line that has most of them."""
-        return -(-self.part.expert.width // self.lines)
+        return self.places.features
 
     @cached_property
     def beside(self) -> list[tuple[str, FeedForward, int]]:
@@ -79,9 +117,9 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     def weights(self) -> int:
         """Elements of the router, of the experts as they go round the lines, and of what stands beside them."""
         m, part, gates = self.mapping, self.part, _gates(self.part.expert)
-        all_experts = -(-part.experts * part.expert.width // self.lines)
+        all_experts = self.places.elements
         elements = routing_elements(m, part) + all_experts * (gates + 1) * self.inputs
-        elements += gates * all_experts + part.experts * self.inputs if part.expert.bias else 0
+        elements += gates * all_experts + self.places.held * self.inputs if part.expert.bias else 0
         elements += 2 * m.hidden * self.inputs if part.latent else 0
         for _, beside, width in self.beside:
             elements += (_gates(beside) + 1) * m.hidden * width + (_gates(beside) * width + m.hidden if beside.bias else 0)
@@ -90,47 +128,70 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     @property
     def buffers(self) -> int:
         """Scores, and all inner vectors of the chosen experts and of what stands beside them."""
-        chosen = self.part.chosen * self.width + sum(width for _, _, width in self.beside)
+        chosen = self.most * self.width + sum(width for _, _, width in self.beside)
         latent = 2 * self.inputs if self.part.latent else 0
         return 2 * self.part.experts + 3 * chosen + latent
 
     def room(self) -> int:
         """Bytes of the activation, or of the exponentials of the scores."""
         m, part = self.mapping, self.part
-        return max(activation_room(m, part.expert, m.chunk * part.chosen * self.width),
+        return max(activation_room(m, part.expert, m.chunk * self.most * self.width),
                    room_bytes("expsub", m.form, m.precision, m.chunk * part.experts))
 
     # -- work ---------------------------------------------------------------------------------------------------------
     def steps(self, tokens: int, slots: int) -> Steps:
         """Who is chosen, what they and the parts beside them make of ``h``, and the sum."""
         m, part = self.mapping, self.part
-        steps = [*routing_steps(m, part, tokens), *self._inputs(tokens), *self._inner(tokens), *self._experts(tokens)]
+        steps = [*routing_steps(m, part, tokens), *self._deal(tokens), *self._inputs(tokens), *self._inner(tokens),
+                 *self._experts(tokens)]
         if part.latent:
             steps += [_step("latent_reduce", all_reduce(m, tokens * self.inputs, "y"), ("out",), "out"),
                       _step("latent_out", Gemm(tokens, self.inputs, m.hidden), ("out", "weights.latent_out"), "out")]
         for name, beside, width in self.beside:
             steps += self._beside(tokens, name, beside, width)
         steps.append(_step("down_reduce", all_reduce(m, tokens * m.hidden, "x"), ("out",), "out"))
-        return [*steps, *([] if part.latent else self._down_biases(tokens)),
+        return [*steps, *(self._down_biases(tokens) if part.expert.bias and not self.dealt else []),
                 *(step for name, beside, _ in self.beside if beside.bias
                   for step in add_bias(m, "ffn", f"{name}_down_bias", tokens, m.hidden, "out"))]
 
+    def _deal(self, tokens: int) -> Steps:
+        """Of the ``chosen`` experts those of a PE's own block, ``own`` (tokens * load), and ``own_shares`` (tokens, load) of
+        them: looked up one after the other, counted for each block, the largest count taken."""
+        if not self.dealt:
+            return []
+        part, blocks = self.part, self.places.all_blocks
+        work = [_step("deal", Local("mov", part.chosen, tokens)) for _ in range(3)]
+        return [deal("chosen", "weights.expert_slots", "own", "ranks", tokens, self.load(tokens), blocks),
+                take("shares", "ranks", "own_shares", 1), *work, _step("deal", Local("rowmax", blocks, tokens))]
+
+    @property
+    def _chosen(self) -> tuple[str, str]:
+        """Names of the chosen experts that a PE works on, and of their shares."""
+        return ("own", "own_shares") if self.dealt else ("chosen", "shares")
+
+    def _weigh(self, rows: int, n: int, x: str) -> Steps:
+        """``x`` (rows, n), each row times its share."""
+        shares = self._chosen[1]
+        return [reshape(shares, rows, 1), repeat(shares, "share", 1, n),
+                _step("weigh", Local("mul", n, rows), (x, "share"), x)]
+
     def _inputs(self, tokens: int) -> Steps:
-        """``routed`` (tokens * chosen, inputs): what each chosen expert reads."""
-        m, part, rows = self.mapping, self.part, tokens * self.part.chosen
+        """``routed`` (tokens * load, inputs): what each chosen expert reads."""
+        m, part, load = self.mapping, self.part, self.load(tokens)
+        rows = tokens * load
         steps: Steps = [reshape("h", tokens, m.hidden, output="given")]
         if part.latent:
             steps = [_step("latent_in", Gemm(tokens, m.hidden, self.inputs), ("h", "weights.latent_in"), "given"),
                      _step("latent_in_reduce", all_reduce(m, tokens * self.inputs, "y"), ("given",), "given")]
-        steps += [reshape("given", tokens, 1, self.inputs), repeat("given", "routed", 1, part.chosen),
+        steps += [reshape("given", tokens, 1, self.inputs), repeat("given", "routed", 1, load),
                   reshape("routed", rows, self.inputs)]
-        return [*steps, *(_weigh(rows, self.inputs, "routed") if part.early else [])]
+        return [*steps, *(self._weigh(rows, self.inputs, "routed") if part.early else [])]
 
     def _inner(self, tokens: int) -> Steps:
-        """``active`` (tokens * chosen, width), and of each part beside it ``active_<name>`` (tokens, width)."""
-        m, part, rows, gates = self.mapping, self.part, tokens * self.part.chosen, _gates(self.part.expert)
+        """``active`` (tokens * load, width), and of each part beside it ``active_<name>`` (tokens, width)."""
+        m, part, rows, gates = self.mapping, self.part, tokens * self.load(tokens), _gates(self.part.expert)
         sums = [("gate_up", rows, gates * self.width)]
-        steps: Steps = [take("weights.experts_gate_up", "chosen", "chosen_gate_up", 0),
+        steps: Steps = [take("weights.experts_gate_up", self._chosen[0], "chosen_gate_up", 0),
                         _step("gate_up", BatchedGemv(rows, self.inputs, gates * self.width), ("routed", "chosen_gate_up"),
                               "gate_up")]
         others = []
@@ -151,11 +212,11 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         part, gates = self.part, _gates(self.part.expert)
         steps: Steps = []
         if part.expert.bias:
-            steps = [take("weights.experts_gate_up_bias", "chosen", "bias", 0),
+            steps = [take("weights.experts_gate_up_bias", self._chosen[0], "bias", 0),
                      _step("gate_up_bias", Local("add", gates * self.width, rows, form=self.mapping.form), ("gate_up", "bias"),
                            "gate_up")]
         steps += activation_steps(self.mapping, part.expert, rows, self.width, "gate_up", "active")
-        return [*steps, *([] if part.early else _weigh(rows, self.width, "active"))]
+        return [*steps, *([] if part.early else self._weigh(rows, self.width, "active"))]
 
     def _active_beside(self, tokens: int, name: str, beside: FeedForward, width: int) -> Steps:
         x, gates = f"{name}_gate_up", _gates(beside)
@@ -165,19 +226,20 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     def _experts(self, tokens: int) -> Steps:
         """``out`` (tokens, inputs), to be summed: the chosen experts of a token are one product, their features behind each
         other."""
-        chosen, inner = self.part.chosen, self.part.chosen * self.width
-        return [take("weights.experts_down", "chosen", "chosen_down", 0), reshape("active", tokens, inner),
-                reshape("chosen_down", tokens, inner, self.inputs),
-                _step("down", BatchedGemv(tokens, inner, self.inputs), ("active", "chosen_down"), "out"),
-                reshape("shares", tokens, chosen)]
+        load, (own, shares) = self.load(tokens), self._chosen
+        inner = load * self.width
+        steps: Steps = [take("weights.experts_down", own, "chosen_down", 0), reshape("active", tokens, inner),
+                        reshape("chosen_down", tokens, inner, self.inputs),
+                        _step("down", BatchedGemv(tokens, inner, self.inputs), ("active", "chosen_down"), "out"),
+                        reshape(shares, tokens, load)]
+        return [*steps, *(self._down_biases(tokens) if self.part.expert.bias and self.dealt else [])]
 
     def _down_biases(self, tokens: int) -> Steps:
-        """``out`` plus the biases of the chosen experts by their shares."""
-        part, n = self.part, self.inputs
-        if not part.expert.bias:
-            return []
-        steps: Steps = [take("weights.experts_down_bias", "chosen", "biases", 0), reshape("biases", tokens, part.chosen, n)]
-        return [*steps, _step("down_biases", BatchedGemv(tokens, part.chosen, n), ("shares", "biases"), "biases"),
+        """``out`` plus the biases of the chosen experts by their shares: of all behind the sum along x, or before it of those
+        of a block, which has them in its first column."""
+        load, n, (own, shares) = self.load(tokens), self.inputs, self._chosen
+        steps: Steps = [take("weights.experts_down_bias", own, "biases", 0), reshape("biases", tokens, load, n)]
+        return [*steps, _step("down_biases", BatchedGemv(tokens, load, n), (shares, "biases"), "biases"),
                 _step("down_bias", Local("add", n, tokens, form=self.mapping.form), ("out", "biases"), "out")]
 
     def _beside(self, tokens: int, name: str, beside: FeedForward, width: int) -> Steps:
@@ -216,30 +278,41 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         return {self.named(name): tile for name, tile in tiles.items()}
 
     def _expert_tiles(self, w: BlockWeights, cutter: TileCutter) -> Values:
-        """Experts one by one, each with the lines of its own features."""
-        m, part, turned, ups = self.mapping, self.part, bool(self.part.latent), _halves(self.part.expert, "experts")
-        outer = m.index_x(part.latent) if turned else m.index_y(m.config.hidden)
-        all_tiles: Values = {}
-        for expert in range(part.experts):
-            lines = self._lines_of(expert)
-            tiles = {"gate_up": cutter.matrix([w[half][expert] for half in ups], outer, [lines] * len(ups), transposed=turned),
-                     "down": cutter.matrix([w["experts_down"][expert]], lines, [outer], transposed=not turned)}
-            if part.expert.bias:
-                tiles["gate_up_bias"] = cutter.along_x([w[f"{half}_bias"][expert] for half in ups], [lines] * len(ups))
-                tiles["down_bias"] = cutter.along_y(w["experts_down_bias"][expert], outer)
-            for name, tile in tiles.items():
-                if not expert:
-                    shape = *tile.shape[:2], part.experts, *tile.shape[2:]
-                    all_tiles[f"experts_{name}"] = np.empty(shape, tile.dtype)
-                all_tiles[f"experts_{name}"][:, :, expert] = tile
-        return all_tiles
+        """Experts one by one, each with the lines of its own features; ``expert_slots`` (experts): which of them a PE has."""
+        m, part, places = self.mapping, self.part, self.places
+        turned = bool(part.latent)
+        tiles = {f"experts_{name}": np.zeros((m.height, m.width, places.held, *shape), NUMPY_DTYPES[m.precision])
+                 for name, shape in self._expert_shapes().items()}
+        for expert in places.here:
+            (begin, end), place = places.lines_of(expert), places.place_of(expert)
+            for name, tile in self._tiles_of(expert, w, cutter).items():
+                lines = slice(begin, begin + 1) if name == "down_bias" and self.dealt else slice(begin, end)
+                where = (lines, slice(None), place) if turned else (slice(None), lines, place)
+                tiles[f"experts_{name}"][where] = tile
+        if self.dealt:
+            slots = places.slots()[:, None] if turned else places.slots()
+            tiles["expert_slots"] = np.broadcast_to(slots, (m.height, m.width, part.experts))
+        return tiles
 
-    def _lines_of(self, expert: int) -> np.ndarray:
-        """Feature of ``expert`` at each place of a line (lines, width); -1 where padded."""
-        start = expert * self.part.expert.width
-        first = (np.arange(self.lines) - start) % self.lines
-        places = first[:, None] + self.lines * np.arange(self.width)
-        return np.where(places < self.part.expert.width, places, -1)
+    def _expert_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Tile of an expert of each of its weights."""
+        features = _gates(self.part.expert) * self.width
+        shapes: dict[str, tuple[int, ...]] = {"gate_up": (self.inputs, features), "down": (self.width, self.inputs)}
+        return shapes | ({"gate_up_bias": (features,), "down_bias": (self.inputs,)} if self.part.expert.bias else {})
+
+    def _tiles_of(self, expert: int, w: BlockWeights, cutter: TileCutter) -> Values:
+        """Tiles of an expert on its own lines; the bias behind it in one column, where only some columns have it."""
+        m, turned, ups = self.mapping, bool(self.part.latent), _halves(self.part.expert, "experts")
+        outer = m.index_x(self.part.latent) if turned else m.index_y(m.config.hidden)
+        lines = self.places.features_of(expert)
+        tiles: Values = {
+            "gate_up": cutter.matrix([w[half][expert] for half in ups], outer, [lines] * len(ups), transposed=turned),
+            "down": cutter.matrix([w["experts_down"][expert]], lines, [outer], transposed=not turned)}
+        if self.part.expert.bias:
+            bias = cutter.along_y(w["experts_down_bias"][expert], outer)
+            tiles["gate_up_bias"] = cutter.along_x([w[f"{half}_bias"][expert] for half in ups], [lines] * len(ups))
+            tiles["down_bias"] = bias[:, :1] if self.dealt else bias
+        return tiles
 
 
 def _gates(part: FeedForward) -> int:
@@ -255,11 +328,6 @@ def _halves(part: FeedForward, name: str) -> list[str]:
 def _product(name: str, rows: int, n: int, inner: int) -> tuple[str, Gemm, tuple[str, str], str]:
     """``name`` = ``h`` (rows, inner) times the weights of that name."""
     return name, Gemm(rows, inner, n), ("h", f"weights.{name}"), name
-
-
-def _weigh(rows: int, n: int, x: str) -> Steps:
-    """``x`` (rows, n), each row times its share."""
-    return [reshape("shares", rows, 1), repeat("shares", "share", 1, n), _step("weigh", Local("mul", n, rows), (x, "share"), x)]
 
 
 def _reduced(mapping: Grid, name: str, parts: list[tuple[str, int, int]], axis: Literal["x", "y"]) -> Steps:
