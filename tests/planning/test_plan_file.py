@@ -60,7 +60,7 @@ def test_files_are_named_by_their_whole_path(tmp_path, monkeypatch, text):
     ("position_blocks = 1", "position_blocks = -1", "position_blocks is -1"),
     ("count = ", "count = 1", "layers, fairy-tales has"), ("count = ", "count = -", "count is -"),
     ("[head]\nwidth = ", "[head]\nwidth = 9", "does not lie on wse3"),
-    ("users = 1  #", "users = 200000  #", "does not fit wse3: a PE would need .* B of 49,152 B .matrices of attention"),
+    ("  # whose caches", "00000  # whose caches", "does not fit wse3: a PE would need .* B of 49,152 B .matrices of attention"),
     ('precision = "fp32"', 'precision = "fp8"', "fp8"), ('mix = ["100', 'mix = ["x100', "mix is"),
     ("context = 256", "context = 1", "context is 1"), ('profile = "silicon"', 'profile = "gold"', "gold"),
     ('model = "sample"', 'model = "nobody"', "no model 'nobody'"), ('machine = "wse3"', 'machine = "wse9"', "wse9"),

@@ -11,9 +11,9 @@ from wsekern.workload import Request
 from wsekern.workload.config import uniform
 
 WSE3 = load_machine("wse3")
-SMALL = uniform(name="small", layers=6, hidden=1024, heads=16, kv_heads=4, head_dim=64, ffn=4096, vocab=32_000,
+SMALL = uniform(name="small", layers=3, hidden=1024, heads=16, kv_heads=4, head_dim=64, ffn=4096, vocab=32_000,
                 max_context=1 << 17)
-SERVICE = Service(4096, 1, 16, (Share(1024, 256), Share(2048, 512, 0.5)))
+SERVICE = Service(4096, 1, 4, (Share(1024, 256), Share(2048, 512, 0.5)))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_the_longest_context_fits_and_one_token_more_does_not(plan):
     for users, tokens in plan.chosen.contexts_for_users():
         assert users_held(placement, tokens, users) == users
         assert users_held(placement, tokens + 1, users) < users
-    assert largest_context(placement, 1) > largest_context(placement, 16) > 0
+    assert largest_context(placement, 1) > largest_context(placement, 4) > 0
 
 
 def test_a_share_of_the_bound_is_less_than_all_and_the_causes_are_the_whole_token(plan):

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from wsekern.errors import BudgetError, InputError
+from wsekern.inference.grid import Grid
 from wsekern.inference.programs import program_set
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
@@ -102,6 +103,8 @@ def _search(config: ModelConfig, service: Service, machine: Machine, programs: s
     chosen, load = program_set(programs), {"profile": "silicon"} | load
     load["activations"] = load.get("activations") or chosen.activations
     machine.profile(load["profile"])
+    Grid(config, 1, 1, service.request.precision, activations=load["activations"],  # refuses formats that PEs do not keep
+         weight_precision=load.get("weight_precision", ""), cache_precision=load.get("cache_precision", ""))
     return Search(config, _facing(config, service.request.precision, machine), service, chosen.programs, load)
 
 

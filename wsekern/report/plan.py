@@ -24,8 +24,9 @@ def plan_view(plan: ServicePlan) -> RenderableType:
                  _over_contexts(chosen), floor_table(chosen.placement))
 
 
-CAPTION = ("chunk: tokens of a prompt that pass together. Tokens/s of one user alone and the bound no placement passes; of each and all of the most users; users held with "
-           "full contexts; what binds. No placement beats another in all of them.")
+CAPTION = ("chunk: tokens of a prompt that pass together. Tokens/s of one user alone, the bound no placement passes, and the "
+           "share; tokens/s of each and all of the most users; users held with full contexts; what binds. No placement beats "
+           "another in all of them.")
 """What the columns of the front are."""
 
 
