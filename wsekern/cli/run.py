@@ -82,6 +82,19 @@ def run(model: str | None, prompt: str | None, chat: str | None, system: str | N
         open_console().print(execution_view(executed, None if streamed else "" if prompt is None else text))
 
 
+def _drafting(drafted: int | None, draft: str | None, regions: int | None) -> "Drafting | None":
+    """Who drafts how many tokens, if anybody."""
+    from wsekern.inference.execution import Drafting
+    from wsekern.workload.speculation import layers_of
+
+    if (drafted is None) != (draft is None) or (regions is not None and drafted is None):
+        raise InputError("--speculate and --draft go together, --regions with both: how many tokens are drafted, by what, and "
+                         "through how many regions they follow each other")
+    if drafted is None or draft is None:
+        return None
+    return Drafting(drafted, draft if draft == "ngram" or layers_of(draft) else open_model(draft), regions)
+
+
 PLACED = ("machine", "grid_text", "precision", "profile", "activations", "program_set")
 """Parameters that say where and how the model lies, which a plan file may say instead."""
 
@@ -99,19 +112,6 @@ def _placed(options: dict[str, Any], plan: "LoadedPlan | None") -> dict[str, Any
     placement, mapping = plan.placement, plan.placement.mapping
     return {"machine": placement.machine, "grid": (mapping.width, mapping.height), "precision": mapping.precision,
             "profile": placement.profile, "programs": mapping.programs, "activations": mapping.form}
-
-
-def _drafting(drafted: int | None, draft: str | None, regions: int | None) -> "Drafting | None":
-    """Who drafts how many tokens, if anybody."""
-    from wsekern.inference.execution import Drafting
-    from wsekern.workload.speculation import layers_of
-
-    if (drafted is None) != (draft is None) or (regions is not None and drafted is None):
-        raise InputError("--speculate and --draft go together, --regions with both: how many tokens are drafted, by what, and "
-                         "through how many regions they follow each other")
-    if drafted is None or draft is None:
-        return None
-    return Drafting(drafted, draft if draft == "ngram" or layers_of(draft) else open_model(draft), regions)
 
 
 def _prompt(checkpoint: "Checkpoint", prompt: str | None, chat: str | None, system: str | None) -> tuple[str, list[int]]:

@@ -102,8 +102,8 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
             profile: str = "silicon", threads: int = 1, prompt_tokens: list[int] | None = None,
             on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None,
             on_text: Callable[[str], None] | None = None, activations: Form | None = None,
-            check: CheckedTokens = "first", memory: int | None = None, programs: Programs | None = None,
-            drafting: Drafting | None = None) -> Execution:
+            check: CheckedTokens = "first", memory: int | None = None, drafting: Drafting | None = None,
+            programs: Programs | None = None) -> Execution:
     """Generate up to ``count`` tokens after ``prompt``, and let the plain reference ``check`` them.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
