@@ -1,6 +1,5 @@
 """The floor plan of a placement: each wafer with its regions, their layers, the head, and what is free."""
 
-import io
 import os
 from collections.abc import Sequence
 from itertools import accumulate
@@ -24,20 +23,11 @@ MOST_WAFERS = 20
 
 def floor_plot(placement: Placement, path: str | os.PathLike[str]) -> None:
     """Draw the wafers (PNG, SVG or PDF by the file's ending)."""
-    save_figure(_figure(placement), path)
+    save_figure(floor_figure(placement), path)
 
 
-def floor_svg(placement: Placement) -> str:
-    """The picture as SVG text with letters as text; the same for the same version of matplotlib."""
-    from matplotlib import rc_context
-
-    with rc_context({"svg.hashsalt": "wsekern", "svg.fonttype": "path"}):
-        buffer = io.StringIO()
-        _figure(placement).savefig(buffer, format="svg", metadata={"Date": None, "Creator": "wsekern"})
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
-
-
-def _figure(placement: Placement) -> Any:
+def floor_figure(placement: Placement) -> Any:
+    """The wafers as a matplotlib figure."""
     regions, shown = placement.rectangles, min(placement.wafers, MOST_WAFERS)
     columns = min(shown, ACROSS)
     rows = -(-shown // columns)
