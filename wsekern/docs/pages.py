@@ -25,8 +25,9 @@ def rewrite(root: Path, parts: Mapping[str, Callable[[], str]], pictures: list[P
             leave: Collection[str] = ()) -> list[str]:
     """Write every generated part and picture under ``root`` that differs from what the package says; return their names.
 
-    With ``check`` nothing is written; the parts of ``leave`` stay as they are. :class:`InputError` where ``root`` has no README.md and docs/, where a page has a part of
-    an unknown name or without an end, and where a part of ``parts`` stands on no page.
+    With ``check`` nothing is written; the parts of ``leave`` stay as they are. :class:`InputError` where ``root`` has no
+    README.md and docs/, where a page has a part of an unknown name or without an end, and where a part of ``parts`` stands on
+    no page.
     """
     pages = [root / "README.md", *sorted((root / "docs").glob("**/*.md"))]
     if not (root / "docs").is_dir() or not pages[0].is_file():
