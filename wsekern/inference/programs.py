@@ -59,11 +59,13 @@ class ProgramSet:
     programs: Programs
     activations: Form | None
     """How SiLU and exponentials are computed; None: the quickest that costs the model nothing."""
+    blocks_searched: bool = True
+    """Whether the search for a placement may cut heads and experts into blocks, and copy routers."""
 
 
 PROGRAM_SETS = {
-    "2024-08": ProgramSet(PLAIN, "scalar"),
-    "default": ProgramSet(PLAIN, None),
+    "2024-08": ProgramSet(PLAIN, "scalar", blocks_searched=False),
+    "default": ProgramSet(Programs(norms="folded", softmax="bound", softmax_sum="riding"), None),
 }
 """``2024-08``: what public services of August 2024 could run, before kernels were rewritten: activations one element after the
 other, nothing folded. ``default``: the quickest of today."""

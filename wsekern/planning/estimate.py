@@ -13,16 +13,15 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.inference.layer import layer_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
+from wsekern.inference.step_times import layer_lists
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.ops import Broadcast, FlowEngine, Operation
 from wsekern.ops._timing import CAUSE_NAMES
 from wsekern.ops.operation import LocalOperation
 from wsekern.planning.layout import MOST_TIMED, Placement, sides_of
-from wsekern.workload.decoder import Block
 
 
 class _Line:
@@ -110,10 +109,8 @@ class Estimator:
 
     def layers(self, mapping: Mapping, tokens: int, slots: int) -> float:
         """All layers of the model of ``mapping``, as :func:`wsekern.inference.step_times.time_layers` does."""
-        return sum(count * self._layer(mapping, block, tokens, max(1, slots)) for block, count in mapping.config.kinds)
-
-    def _layer(self, mapping: Mapping, block: Block, tokens: int, slots: int) -> int:
-        return self.steps(layer_steps(mapping, block, tokens, slots), mapping.width, mapping.height)
+        return sum(count * share * self.steps(steps, mapping.width, mapping.height) for block, count in mapping.config.kinds
+                   for steps, share in layer_lists(mapping, block, tokens, slots))
 
     def handover(self, mapping: Mapping, tokens: int) -> int:
         """Residual stream from one region to all columns of the next one."""

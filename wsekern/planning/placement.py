@@ -16,6 +16,7 @@ from wsekern.inference.programs import ProgramSet, program_set
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.planning.causes import too_large_part, why_not
+from wsekern.planning.drafting import check_speculation
 from wsekern.planning.layout import MOST_TIMED, Placement, turned
 from wsekern.planning.search import Search, Service
 from wsekern.workload.config import ModelConfig
@@ -40,8 +41,9 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
 
     It is judged under the load of all users. Wafers are enough if some cut of them holds the caches of all users at once, but
     another may serve them sooner although some wait outside. Each sends the next prompt ``think_seconds`` after the answer is
-    there; ``speculation`` and ``cached`` as in :class:`Placement`. ``programs``: a program set or its name, whose form of
-    ``activations`` holds unless one is given; precisions as in :class:`wsekern.inference.grid.Grid`.
+    there; ``speculation`` and ``cached`` as in :class:`Placement`: a model that drafts gets wafers of its own. ``programs``: a
+    program set or its name, whose form of ``activations`` holds unless one is given; precisions as in
+    :class:`wsekern.inference.grid.Grid`.
     """
     return place_service(config, ((request, 1.0),), machine, wafers=wafers, profile=profile, think_seconds=think_seconds,
                          speculation=speculation, cached=cached, activations=activations, programs=programs,
@@ -104,9 +106,13 @@ def _search(config: ModelConfig, service: Service, machine: Machine, programs: s
     chosen, load = program_set(programs), {"profile": "silicon"} | load
     load["activations"] = load.get("activations") or chosen.activations
     machine.profile(load["profile"])
-    Grid(config, 1, 1, service.request.precision, activations=load["activations"],  # refuses formats that PEs do not keep
-         weight_precision=load.get("weight_precision", ""), cache_precision=load.get("cache_precision", ""))
-    return Search(config, _facing(config, service.request.precision, machine), service, chosen.programs, load)
+    check_speculation(config, speculation := load.get("speculation"))
+    if speculation and speculation.draft.model:
+        load["draft"] = place_model(speculation.draft.model, service.request, machine, None, load["profile"],
+                                    activations=load["activations"], programs=programs)
+    precision = service.request.precision
+    Grid(config, 1, 1, precision, **{name: load.get(name, "") for name in ("weight_precision", "cache_precision")})  # refuses
+    return Search(config, _facing(config, precision, machine), service, chosen, load)
 
 
 def _fewest(search: Search, machine: Machine) -> int:
@@ -120,7 +126,7 @@ def _fewest(search: Search, machine: Machine) -> int:
 def _refusal(search: Search, machine: Machine, wafers: int | None) -> BudgetError:
     def fits(request: Request, count: int) -> bool:
         service = Service(request, ((request, 1.0),))
-        return Search(search.config, search.machine, service, search.programs, search.load).holds_all(count)
+        return Search(search.config, search.machine, service, search.chosen, search.load).holds_all(count)
 
     return BudgetError(why_not(search.config, search.service.request, search.machine, wafers, MAX_WAFERS, fits))
 

@@ -13,15 +13,18 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsekern.errors import InputError
-from wsekern.inference.programs import Programs
+from wsekern.inference.programs import Programs, ProgramSet
 from wsekern.inference.step_times import CHUNKS
 from wsekern.machine import Machine
+from wsekern.machine.timing import Timing
 from wsekern.planning.estimate import QuickPlacement, TimedRegions, estimator
 from wsekern.planning.layout import Placement, equal_shapes, filled, head_region, sides_of
 from wsekern.planning.regions import Size
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.decoder import Attention
 from wsekern.workload.request import PRECISIONS, Request
 
 MAX_REGIONS = 48
@@ -38,6 +41,12 @@ STARTS = 2
 
 PATIENCE = 2
 """Numbers of layers in a region that are tried after the best one."""
+
+BLOCKS = (1, 2, 4, 8, 16, 32)
+"""Numbers of blocks that are tried."""
+
+ROUNDS = 2
+"""Times that sizes are searched again with other numbers of blocks."""
 
 FINALISTS = 6
 """Candidates that the flow engine times at most, and the best of the largest cuts beside them."""
@@ -85,15 +94,17 @@ class Service:
 class Search:
     """The candidates for one model, service and kind of wafer, and what was found out about them."""
 
-    def __init__(self, config: ModelConfig, machine: Machine, service: Service, programs: Programs,
+    def __init__(self, config: ModelConfig, machine: Machine, service: Service, chosen: ProgramSet,
                  load: dict[str, Any]) -> None:
-        self.config, self.machine, self.service, self.programs, self.load = config, machine, service, programs, load
+        self.config, self.machine, self.service, self.chosen, self.load = config, machine, service, chosen, load
+        self.programs = chosen.programs
         self.sides = sides_of(machine)
         self.heads = head_room(config, machine, service.request.precision)
         self.judged = 0
         self._scores: dict[Candidate, float] = {}
         self._tried: dict[int, list[Candidate]] = {}
         self._cuts: set[Candidate] = set()
+        self._possible: dict[int, NDArray[np.bool_]] = {}
         self._placements: dict[Candidate, QuickPlacement | None] = {}
 
     # -- what a candidate is worth -------------------------------------------------------------------------------------
@@ -118,6 +129,7 @@ class Search:
     def score(self, candidate: Candidate) -> float:
         """Estimated seconds of the mean request of the mix."""
         if candidate not in self._scores:
+            self.judged += 1
             placement = self.placement(candidate)
             self._scores[candidate] = NEVER if placement is None else self.seconds(placement)
         return self._scores[candidate]
@@ -201,6 +213,49 @@ class Search:
         precision = self.load.get("weight_precision") or self.service.request.precision
         return PRECISIONS[precision] * weights / self.config.layers
 
+    # -- what no candidate passes -----------------------------------------------------------------------------------------
+    @cached_property
+    def _areas(self) -> NDArray[np.float64]:
+        """PEs of a region of each width and height, (across, down)."""
+        return np.outer(self.across, self.down).astype(np.float64)
+
+    def possible(self, wafers: int) -> NDArray[np.bool_]:
+        """Whether regions of each number of layers, width and height, (layers, across, down), have room for the weights and
+        wafers for the regions, at best: bytes not padded, the head not counted."""
+        layers = np.arange(1, self.config.layers + 1)[:, None, None]
+        light = layers * self.layer_bytes <= float(self.machine.core.sram) * self._areas
+        cells = np.outer(self.sides[0] // np.array(self.across), self.sides[1] // np.array(self.down))
+        self.judged += light.size
+        return light & (wafers * cells >= -(-self.config.layers // layers))
+
+    @cached_property
+    def bound(self) -> NDArray[np.float64]:
+        """Seconds of the mean request at best, (across, down): a token multiplies all weights in use once, and every part of
+        a layer sums over a row and over a column, half of it there and half back. As a lone user has it, no software, no
+        prompt."""
+        timing = Timing(self.machine, self.load["profile"], self.service.request.precision)
+        rate = float(timing.rate(timing.instruction("fma")))
+        cycles = np.zeros_like(self._areas)
+        for block, count in self.config.kinds:
+            ways = (bool(block.mixers) + (block.feed is not None)) * timing.hop * np.add.outer(self.across, self.down)
+            cycles += count * (block.active_parameters(self.config.hidden) / rate / self._areas + ways)
+        speculation = self.load.get("speculation")
+        mix = self.service.mix
+        passes = sum(share * (request.output - 1) for request, share in mix) / sum(share for _, share in mix)
+        return cycles * passes / (speculation.kept if speculation else 1.0) / float(self.machine.clock)
+
+    def _hopeless(self, candidate: Candidate, wafers: int, known: float) -> bool:
+        """Whether a candidate has no room or is not quicker than ``known`` at best."""
+        if wafers not in self._possible:
+            self._possible[wafers] = self.possible(wafers)
+        x, y = self._place(self.across, candidate.width), self._place(self.down, candidate.height)
+        return not self._possible[wafers][candidate.layers - 1, x, y] or bool(self.bound[x, y] >= known)
+
+    @staticmethod
+    def _place(points: list[int], value: int) -> int:
+        """The first point that is not below ``value``."""
+        return min(int(np.searchsorted(points, value)), len(points) - 1)
+
     # -- the search ----------------------------------------------------------------------------------------------------
     @cached_property
     def across(self) -> list[int]:
@@ -233,8 +288,36 @@ class Search:
         return self._tried[wafers]
 
     def _candidates(self, wafers: int) -> list[Candidate]:
+        """Of the programs of the set, and where that is quicker of those with blocks."""
+        tried = self._of_programs(wafers, self.programs)
+        for _ in range(ROUNDS):
+            quickest = min(tried, key=self.score, default=None)
+            blocks = quickest and self._with_blocks(quickest, wafers)
+            if not blocks or blocks.programs == quickest.programs:
+                break
+            tried += [*self.descend(blocks, wafers), *self._of_programs(wafers, blocks.programs)]
+        return sorted(dict.fromkeys(tried), key=self.score)
+
+    @cached_property
+    def integers(self) -> tuple[str, ...]:
+        """Numbers of blocks that change something for this model."""
+        if not self.chosen.blocks_searched:
+            return ()
+        heads = any(isinstance(mixer, Attention) for block, _ in self.config.kinds for mixer in block.mixers)
+        return (("expert_blocks", "router_copies") if self.config.mixtures else ()) + (("position_blocks",) if heads else ())
+
+    def _with_blocks(self, candidate: Candidate, wafers: int) -> Candidate:
+        """The candidate with the numbers of blocks that make it quickest, found one after the other."""
+        for name in self.integers:
+            others = (replace(candidate, programs=replace(candidate.programs, **{name: blocks})) for blocks in BLOCKS)
+            candidate = min((candidate, *(other for other in others if self.fits(other, wafers))), key=self.score)
+        return candidate
+
+    def _of_programs(self, wafers: int, programs: Programs) -> list[Candidate]:
+        """From the best cuts on, with fewer layers in a region first."""
         by_layers: dict[int, list[Candidate]] = {}
         for cut in self._light_cuts(wafers):
+            cut = replace(cut, programs=programs)
             if self.placement(cut) is not None:
                 by_layers.setdefault(cut.layers, []).append(cut)
                 self._cuts.add(cut)
@@ -242,19 +325,15 @@ class Search:
         for layers in sorted(by_layers):
             starts = sorted(_spread(by_layers[layers]), key=self.score)[:1 if self._tried else STARTS]
             if tried:
-                starts += [near for near in [self._resized(min(tried, key=self.score), layers, wafers)] if near is not None]
+                near = replace(min(tried, key=self.score), layers=layers)
+                starts += [near] if self.fits(near, wafers) else []
             found = [end for start in dict.fromkeys(starts) for end in self.descend(start, wafers)]
             tried += found
             quickest = min(map(self.score, found))
             best, idle = (quickest, 0) if quickest < best else (best, idle + 1)
             if idle == PATIENCE:
                 break
-        return sorted(dict.fromkeys(tried), key=self.score)
-
-    def _resized(self, candidate: Candidate, layers: int, wafers: int) -> Candidate | None:
-        """The candidate with another number of layers, if that fits."""
-        near = replace(candidate, layers=layers)
-        return near if self.fits(near, wafers) else None
+        return tried
 
     def descend(self, start: Candidate, wafers: int) -> list[Candidate]:
         """What is met on the way from ``start``, each quicker than the one before."""
@@ -264,7 +343,8 @@ class Search:
             while better:
                 better = False
                 for near in self._neighbours(way[-1], step):
-                    self.judged += 1
+                    if self._hopeless(near, wafers, self.score(way[-1])):
+                        continue
                     if self.fits(near, wafers) and self.score(near) < self.score(way[-1]):
                         way.append(near)
                         better = True
