@@ -70,8 +70,10 @@ PROGRAM_SETS = {
 other, nothing folded. ``default``: the quickest of today."""
 
 
-def program_set(name: str) -> ProgramSet:
-    """The set of that name; :class:`InputError` if there is none."""
+def program_set(name: str | ProgramSet) -> ProgramSet:
+    """The set of that name, or the set itself; :class:`InputError` if there is none."""
+    if isinstance(name, ProgramSet):
+        return name
     if name not in PROGRAM_SETS:
         raise InputError(f"no program set {name!r}: use one of {', '.join(PROGRAM_SETS)}")
     return PROGRAM_SETS[name]
