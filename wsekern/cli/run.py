@@ -50,7 +50,8 @@ if TYPE_CHECKING:
               help="Tokens that the plain numpy reference repeats. first: it reads the prompt once; every: it reads all "
                    "weights in float32 once more for each token.")
 @sampling_options
-@click.option("--speculate", type=COUNT, metavar="K", help="Check up to K drafted tokens in every pass: the same tokens, sooner.")
+@click.option("--speculate", type=COUNT, metavar="K", help="Check up to K drafted tokens in every pass: the same tokens, "
+                                                              "sooner.")
 @click.option("--draft", metavar="NAME", help="With --speculate: ngram (of the text so far), layer:N (the model's own first N "
                                               "layers and its head), or a smaller MODEL with the same tokens.")
 @click.option("--regions", type=COUNT, metavar="R", help="With --speculate: regions of the size of the grid, with some layers "

@@ -38,14 +38,14 @@ def wafer_side(placement: Placement) -> Side:
     """How ``placement`` serves its request."""
     system, served, decode = placement.machine.system, serve_on_wafers(placement), placement.decode()
     return Side(
-        name=f"{placement.wafers} x {placement.machine.title}", measure=served.measure,
+        name=f"{placement.all_wafers} x {placement.machine.title}", measure=served.measure,
         lone_time_to_first_token_seconds=served.lone_time_to_first_token_seconds,
         lone_time_per_output_token_seconds=served.lone_time_per_output_token_seconds,
-        watts=served.watts, rated_watts=placement.wafers * float(system.power),
-        usd_per_hour=placement.wafers * float(system.price_per_hour),
+        watts=served.watts, rated_watts=placement.all_wafers * float(system.power),
+        usd_per_hour=placement.all_wafers * float(system.price_per_hour),
         memory_used_bytes=placement.memory_used(), memory_available_bytes=placement.memory_there(),
         shares=_shares(served),
-        facts={"wafers": placement.wafers, "grid": f"{placement.width}x{placement.height}", "regions": placement.regions,
+        facts={"wafers": placement.all_wafers, "grid": f"{placement.width}x{placement.height}", "regions": placement.regions,
                "layers_per_region": placement.layers,
                "head_grid": f"{placement.head_mapping.width}x{placement.head_mapping.height}",
                "prompt_chunk_tokens": placement.chunk, "tokens_per_region": served.tokens_together,
@@ -54,6 +54,20 @@ def wafer_side(placement: Placement) -> Side:
                "cycles_per_token": decode.cycles, "cycles_per_layer": decode.cycles / placement.config.layers,
                "profile": placement.profile, "breakdown_cycles": decode.breakdown, "breakdown_seconds": served.breakdown},
         assumptions=wafer_assumptions(placement, placement.request))
+
+
+def speculation_assumptions(placement: Placement) -> list[str]:
+    """What is stated of drafts, a sentence each."""
+    speculation, own, drafting = placement.speculation, placement.draft, placement.drafting
+    if speculation is None:
+        return []
+    draft = speculation.draft
+    takes = f": {1e6 * drafting.seconds:.3g} us a token" if drafting.seconds else ""
+    where = (f", on {own.wafers} wafer{'s' if own.wafers > 1 else ''} of its own ({own.regions} regions of "
+             f"{own.width}x{own.height} PEs)" if own else
+             ", which lie where they do and pass a token on to those behind them" if draft.layers else "")
+    return [speculation.assumption(), f"a draft {draft.describe()}{where}{takes}",
+            f"tokens to be checked follow each other through {placement.regions} regions"]
 
 
 def check_cache(precision: str, cache: str | None, machine: Machine) -> None:
@@ -92,6 +106,7 @@ def wafer_assumptions(placement: Placement, request: Request) -> list[str]:
     if placement.inside is not None:
         assumptions.append(f"{placement.users_inside} of {request.batch} users are read or answered at once, the others wait: "
                            "regions with room for the caches of all would serve them later")
+    assumptions += speculation_assumptions(placement)
     known = placement.config.max_context
     if request.context > known:
         assumptions.append(f"{request.context:,} positions, although {placement.config.name} knows {known:,}")

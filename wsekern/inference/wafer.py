@@ -36,7 +36,6 @@ from wsekern.workload.decoder import Block, Recurrent
 from wsekern.workload.request import PRECISIONS
 from wsekern.workload.weights.weights import Weights
 
-
 Exit = Callable[[], np.ndarray]
 """Logits (vocab,) that follow a token where it is, without the layers behind."""
 

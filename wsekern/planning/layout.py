@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import PLAIN, Programs
-from wsekern.inference.step_times import StepCycles, time_handover, time_head, time_layers
+from wsekern.inference.step_times import StepCycles, time_handover, time_head, time_layer, time_layers
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
+from wsekern.planning.drafting import DraftCosts
 from wsekern.planning.regions import PlacedRegion, RegionShape, Size, pack
 from wsekern.queueing import LineCosts, SteadyLine, steady_line
 from wsekern.workload.config import ModelConfig
@@ -40,8 +41,9 @@ class Placement:
     The embedding and the LM head share a region. Prompts
     are read in chunks of ``chunk`` tokens. The users of the request take turns: each sends the next prompt ``think_seconds``
     after the answer. The first ``cached`` tokens of every prompt need not be read: those of the request that are shared, unless
-    given. With ``speculation`` the tokens to be checked follow each other through the regions. ``inside`` of the
-    users are served at once where the caches of all would leave no room for regions that serve them quicker. ``activations``,
+    given. With ``speculation`` the tokens to be checked follow each other through the regions; a model that drafts them lies on
+    wafers of its own, as ``draft`` says. ``inside`` of the users are served at once where the caches of all would leave no room
+    for regions that serve them quicker. ``activations``,
     ``programs``, ``weight_precision`` and ``cache_precision`` are those of every region
     (:class:`wsekern.inference.grid.Grid`).
     """
@@ -62,6 +64,7 @@ class Placement:
     programs: Programs = PLAIN
     weight_precision: str = ""
     cache_precision: str = ""
+    draft: "Placement | None" = None
 
     @property
     def users_inside(self) -> int:
@@ -90,8 +93,12 @@ class Placement:
 
     @property
     def tokens_per_stage(self) -> int:
-        """Tokens that a region handles together: 1 until there are more to be passed on than regions."""
-        return -(-self.users_inside * self.checked // self.stages)
+        """Tokens, of different users, that a region handles together: 1 until there are more to be passed on than regions."""
+        return self._together(self.stages)
+
+    def _together(self, stages: int) -> int:
+        """Those that travel together through ``stages``: tokens of one user follow each other."""
+        return min(self.users_inside, -(-self.users_inside * self.checked // stages))
 
     @property
     def main(self) -> int:
@@ -171,12 +178,13 @@ class Placement:
         """Bytes in use on all wafers: weights, cache, buffers and code of every PE in a region."""
         layers = sum(sum(mapping.memory.values()) * shape.area * shape.count
                      for mapping, shape in zip(self.mappings, self.shapes, strict=True))
-        return layers + sum(self.head_mapping.memory.values()) * self.head[0] * self.head[1]
+        draft = self.draft.memory_used() if self.draft else 0.0
+        return layers + sum(self.head_mapping.memory.values()) * self.head[0] * self.head[1] + draft
 
     def memory_there(self) -> float:
         """Bytes of SRAM of the PEs a program may use, on all wafers."""
         width, height = sides_of(self.machine)
-        return self.wafers * float(self.machine.core.sram) * width * height
+        return self.all_wafers * float(self.machine.core.sram) * width * height
 
     @cached_property
     def _cache(self) -> tuple[int, int]:
@@ -296,7 +304,7 @@ class Placement:
         through the prompt."""
         request, height = self.request, self.shapes[self.slowest].height
         prompt, token = -(-self.prompt_position // height), -(-self.token_position // height)
-        together = min(self.mapping.chunk, -(-self.users_inside * self.checked // self.regions))
+        together = min(self.mapping.chunk, self._together(self.regions))
         group = self.costs(together, (prompt, token), token, self.unread + 0.5 * request.output)
         chunk = self.costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1))
         return self._line(group, chunk)
@@ -312,14 +320,55 @@ class Placement:
               chunk: tuple[NDArray[np.float64], NDArray[np.float64]]) -> LineCosts:
         """As many regions as pass at the pace of the slowest one; the last of them takes what is left of the sum."""
         regions = max(1, ceil(self.passed - 1e-9))
-        head = self.head_cycles() / float(self.machine.clock)
-        slots, slot_tokens = self._cache
+        drafting, (slots, slot_tokens) = self.drafting, self._cache
         return LineCosts(
             regions=regions, group_base=group[0], group_slope=group[1], chunk_base=chunk[0], chunk_slope=chunk[1],
-            head_seconds=head, crossing_seconds=self.crossing_seconds(0),
+            head_seconds=self.head_seconds, crossing_seconds=self.crossing_seconds(0) + drafting.crossing_seconds,
             crossing_token_seconds=self.crossing_seconds(1) - self.crossing_seconds(0),
             last_share=self.passed - (regions - 1), cache_slots=slots, slot_tokens=slot_tokens,
-            checked=self.checked, kept=self.speculation.kept if self.speculation else 1.0)
+            checked=self.checked, kept=self.speculation.kept if self.speculation else 1.0, draft_seconds=drafting.seconds,
+            draft_busy_seconds=drafting.busy_seconds, draft_in_line=drafting.in_line)
+
+    @property
+    def head_seconds(self) -> float:
+        """Of the head for one token, its embedding included."""
+        return self.head_cycles() / float(self.machine.clock)
+
+    @cached_property
+    def drafting(self) -> DraftCosts:
+        """What drafts take."""
+        if self.draft is not None:
+            own, latency = self.draft, float(self.machine.system.io_latency)
+            return DraftCosts(own.decode().cycles / float(self.machine.clock) + own.crossing_seconds(1),
+                              max(max(own._region_seconds), own.head_seconds), crossing_seconds=2 * latency,
+                              pe_seconds=(own.working_pes * max(own._region_seconds)
+                                          + own.head[0] * own.head[1] * own.head_seconds))
+        return self._own_drafts(self.speculation.draft.layers) if self.speculation else DraftCosts()
+
+    def _own_drafts(self, layers: int) -> DraftCosts:
+        """Of the model's own first ``layers`` layers, where they lie."""
+        if not layers:
+            return DraftCosts()
+        shapes = [index for index, shape in enumerate(self.shapes) for _ in range(shape.count)]
+        passed = [(region, index) for region, index in zip(self.rectangles, shapes, strict=False)
+                  if region.first_layer < layers]
+        cycles = 0.0
+        for region, index in passed:
+            mapping = self.mappings[index]
+            blocks = self.config.blocks[region.first_layer:min(layers, region.first_layer + region.layers)]
+            slots = -(-self.token_position // mapping.height)
+            cycles += time_handover(self.machine, mapping, 1, self.profile).cycles
+            cycles += sum(time_layer(self.machine, mapping, 1, slots, self.profile, block).cycles for block in blocks)
+        wafers = [region.wafer for region, _ in passed]
+        route = [*wafers, self.rectangles[-1].wafer, wafers[0]]  # to the head and back
+        links = sum(one != other for one, other in pairwise(route)) * float(self.machine.system.io_latency)
+        return DraftCosts(cycles / float(self.machine.clock) + self.head_seconds + links, 2 * self.head_seconds, in_line=True,
+                          pe_seconds=self.head[0] * self.head[1] * self.head_seconds)
+
+    @property
+    def all_wafers(self) -> int:
+        """Those of the model that drafts among them."""
+        return self.wafers + (self.draft.wafers if self.draft else 0)
 
     def crossing_seconds(self, tokens: int) -> float:
         """Time in the links between wafers for one pass of ``tokens`` tokens, the return of the sampled token included."""

@@ -16,6 +16,7 @@ from wsekern.inference.programs import program_set
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.planning.causes import too_large_part, why_not
+from wsekern.planning.drafting import check_speculation
 from wsekern.planning.layout import MOST_TIMED, Placement, turned
 from wsekern.planning.search import Search, Service
 from wsekern.workload.config import ModelConfig
@@ -40,8 +41,8 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
 
     It is judged under the load of all users. Wafers are enough if some cut of them holds the caches of all users at once, but
     another may serve them sooner although some wait outside. Each sends the next prompt ``think_seconds`` after the answer is
-    there; ``speculation`` and ``cached`` as in :class:`Placement`. ``programs``: name of a program set, whose form of
-    ``activations`` holds unless one is given; precisions as in :class:`wsekern.inference.grid.Grid`.
+    there; ``speculation`` and ``cached`` as in :class:`Placement`: a model that drafts gets wafers of its own. ``programs``:
+    name of a program set, whose form of ``activations`` holds unless one is given; precisions as in :class:`wsekern.inference.grid.Grid`.
     """
     return place_service(config, ((request, 1.0),), machine, wafers=wafers, profile=profile, think_seconds=think_seconds,
                          speculation=speculation, cached=cached, activations=activations, programs=programs,
@@ -103,6 +104,10 @@ def _search(config: ModelConfig, service: Service, machine: Machine, programs: s
     chosen, load = program_set(programs), {"profile": "silicon"} | load
     load["activations"] = load.get("activations") or chosen.activations
     machine.profile(load["profile"])
+    check_speculation(config, speculation := load.get("speculation"))
+    if speculation and speculation.draft.model:
+        load["draft"] = place_model(speculation.draft.model, service.request, machine, None, load["profile"],
+                                    activations=load["activations"], programs=programs)
     precision = service.request.precision
     Grid(config, 1, 1, precision, **{name: load.get(name, "") for name in ("weight_precision", "cache_precision")})  # refuses
     return Search(config, _facing(config, precision, machine), service, chosen, load)

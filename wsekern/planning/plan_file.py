@@ -172,8 +172,8 @@ def _placement(table: PlanTable, config: ModelConfig, machine: Machine, service:
     """The placement that the file describes; its layers must be all of the model."""
     layers = sum(region.layers * region.count for region in table.regions)
     if layers != config.layers:
-        raise InputError(f"{where}: regions keep {layers:,} layers, {config.name} has {config.layers:,}: change count or layers "
-                         "of [[regions]]")
+        raise InputError(f"{where}: regions keep {layers:,} layers, {config.name} has {config.layers:,}: change count or "
+                         "layers of [[regions]]")
     shapes = tuple(RegionShape(region.width, region.height, region.layers, region.count) for region in table.regions)
     return Placement(config, turned(machine) if table.turned else machine, service.longest(table.users, table.precision),
                      table.wafers, shapes, (table.head.width, table.head.height), table.prompt_chunk, table.profile,

@@ -134,6 +134,14 @@ def place_operations(layout: Canvas, timing: Timing, chain: Sequence[Operation],
     return tuple(name for group in names for name in group), results
 
 
+def write_alone(operation: WaferProgram, timing: Timing, role: Any) -> tuple[Program, tuple[str, ...]]:
+    """The program of one role of an operation that runs by itself, in whatever colors; symbols of its tiles and its result."""
+    program, names = Program("alone"), _input_names([operation], "")[0]
+    _declare(program, operation, names, timing)
+    result = operation.emit(Emission(timing, program, range(operation.colors), tuple(names)), role)
+    return program, (*names, result)
+
+
 def _allot(layout: Any, chain: list[WaferProgram], labels: list[str], allocator: ColorAllocator) -> list[Sequence[int]]:
     """Colors of every operation, its routes painted with them. Equal operations share theirs, but for those that leave
     switches advanced."""
