@@ -50,7 +50,8 @@ if TYPE_CHECKING:
               help="Tokens that the plain numpy reference repeats. first: it reads the prompt once; every: it reads all "
                    "weights in float32 once more for each token.")
 @sampling_options
-@click.option("--speculate", type=COUNT, metavar="K", help="Check up to K drafted tokens in every pass: the same tokens, sooner.")
+@click.option("--speculate", type=COUNT, metavar="K", help="Check up to K drafted tokens in every pass: the same tokens, "
+                                                              "sooner.")
 @click.option("--draft", metavar="NAME", help="With --speculate: ngram (of the text so far), layer:N (the model's own first N "
                                               "layers and its head), or a smaller MODEL with the same tokens.")
 @click.option("--regions", type=COUNT, metavar="R", help="With --speculate: regions of the size of the grid, with some layers "
@@ -67,7 +68,7 @@ def run(model: str | None, prompt: str | None, chat: str | None, system: str | N
     placed, sampling = _placed(options, plan), {name: options[name] for name in options if name not in PLACED}
     checkpoint = open_model(need_model(model) if plan is None else plan.model)
     text, ids = _prompt(checkpoint, prompt, chat, system)
-    drafting = _drafting(speculate, draft, regions)
+    drafting = _drafting(speculate, draft, regions or (plan.offer.placement.regions if plan and speculate else None))
     sampler = choose_sampler(checkpoint, seed, **sampling)
     tell_notes(checkpoint, sampler, any(value is not None for value in sampling.values()))
     streamed = sys.stdout.isatty() and json_path != "-"

@@ -15,17 +15,11 @@ LONGEST = 3
 
 
 class Drafter(ABC):
-    """Proposes tokens, one behind the other. ``layers``: of the checking model, behind which it wants the logits of the last
-    token (0: none). ``cycles``: from a token to the one that is drafted behind it, on a grid of its own."""
+    """Proposes tokens, one behind the other."""
 
-    layers: int = 0
-    cycles: int = 0
-
+    @abstractmethod
     def start(self, text: list[int]) -> None:
         """A pass begins behind ``text``, whose last token is the first that it checks."""
-
-    def see(self, logits: np.ndarray) -> None:
-        """Logits (vocab,) of the last token behind :attr:`layers` layers."""
 
     @abstractmethod
     def next(self) -> int | None:
@@ -81,8 +75,12 @@ class FirstLayers(Drafter):
         self.layers = layers
         self._token: int | None = None
 
+    def start(self, text: list[int]) -> None:
+        """Nothing is seen yet."""
+        self._token = None
+
     def see(self, logits: np.ndarray) -> None:
-        """The likeliest token."""
+        """Logits (vocab,) behind the last token and :attr:`layers` layers, of which the likeliest token is drafted."""
         self._token = int(np.argmax(logits))
 
     def next(self) -> int | None:
@@ -102,6 +100,7 @@ class SmallModel(Drafter):
             raise InputError(f"{model.config.name} cannot draft: it has recurrent layers, whose state cannot go back behind a "
                              "token that is not accepted")
         self.model = model
+        self.cycles = 0  # from a token to the one that was drafted behind it last
         self._read: list[int] = []  # tokens whose keys and values the cache holds
         self._text: list[int] = []
 

@@ -141,8 +141,8 @@ def _drafter(draft: str | Checkpoint, checkpoint: Checkpoint, model: WaferModel,
         return FirstLayers(checkpoint.config, layers) if layers else NGrams()
     check_vocabulary(draft.config, checkpoint.config)
     if draft.encode(prompt) != checkpoint.encode(prompt):
-        raise InputError(f"the draft {draft.config.name} cuts the prompt into other tokens than {checkpoint.config.name}: a draft "
-                         "needs the tokenizer of the model that checks it")
+        raise InputError(f"the draft {draft.config.name} cuts the prompt into other tokens than {checkpoint.config.name}: a "
+                         "draft needs the tokenizer of the model that checks it")
     mapping = model.mapping
     context = min(mapping.context, draft.config.max_context)
     return SmallModel(place(draft, machine, context, mapping.chunk, mapping.precision, profile=profile, threads=threads,

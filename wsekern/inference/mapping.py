@@ -8,7 +8,9 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from wsekern.errors import BudgetError
+from wsekern.inference.blocks.folding import folded, gain_in_rows
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
+from wsekern.inference.code import code_bytes
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
 from wsekern.inference.layer import NORMS
 from wsekern.inference.outer import embedding_places, outer_elements
@@ -17,11 +19,7 @@ from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block
 from wsekern.workload.request import PRECISIONS
 
-__all__ = ["DEFAULT_ACTIVATIONS", "RESERVED_BYTES", "Mapping", "most_that"]
-
-RESERVED_BYTES = 8192
-"""Code, stack and runtime of a PE: 4,176 B of runtime (FABRICA link test) and as much again for the program (assumed)."""
-
+__all__ = ["DEFAULT_ACTIVATIONS", "Mapping", "most_that"]
 
 MOST_SLOTS = 1 << 40
 """Positions of a row of layers that keep nothing of a position."""
@@ -45,7 +43,8 @@ class BlockSizes:
         mixers, feed = mixers_on_grid(mapping, block), feed_on_grid(mapping, block)
         parts, own = [*mixers, *([feed] if feed else [])], sum(part.buffers for part in mixers)
         others = feed.buffers if feed else 0
-        around = [norm for norm in (getattr(block, name) for name in NORMS) if norm is not None]
+        around = [norm for name, norm in ((name, getattr(block, name)) for name in NORMS)
+                  if norm is not None and not (name.startswith("before") and folded(mapping, norm) and gain_in_rows(mapping))]
         norms, places = sum(mapping.hidden * (1 + norm.bias) for norm in around), any(norm.kind == "layer" for norm in around)
         rooms = [math.ceil(part.room() - chunk * (size * others)) for part in mixers]
         rooms += [math.ceil(feed.room() - chunk * (size * own))] if feed else []
@@ -104,7 +103,7 @@ class Mapping(Grid):
             "weights": math.ceil(size * (weights + self._tables)),
             "kv_cache": math.ceil(size * self._kept(slot, state)),
             "buffers": math.ceil(size * (buffers + (embedding_places(self)[1] if self.with_head else 0))) + room,
-            "code": RESERVED_BYTES,
+            "code": code_bytes(self),
         }
 
     def check(self, machine: Machine) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.inference.drafts import Drafter, SmallModel
+from wsekern.inference.drafts import Drafter, FirstLayers, SmallModel
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.step_times import time_handover
 from wsekern.inference.wafer import Exit, WaferModel
@@ -138,15 +138,15 @@ class Speculator:
 
     def _passage(self, token: int, early: bool) -> tuple[Passage, np.ndarray]:
         """One token through all layers; ``early``: the drafter sees it behind its own."""
-        passage, engine, layers = Passage(), self.model.engine, self.drafter.layers if early else 0
-        last = engine.cycles
+        passage, engine, last = Passage(), self.model.engine, self.model.engine.cycles
+        drafter = self.drafter if early and isinstance(self.drafter, FirstLayers) else None
 
         def behind(passed: int, leave: Exit) -> None:
             nonlocal last
             passage.parts.append(engine.cycles - last)
             last = engine.cycles
-            if layers and passed == layers:
-                self.drafter.see(leave())
+            if drafter and passed == drafter.layers:
+                drafter.see(leave())
                 passage.early, last = engine.cycles - last, engine.cycles
 
         logits = self.model.decode(token, behind)
@@ -164,8 +164,9 @@ class Speculator:
 
     def _space(self, passage: Passage) -> int:
         """Cycles between a token and the one drafted behind it: until the slowest region is free, and until it is drafted."""
-        layers, drafted = self.drafter.layers, self.drafter.cycles
-        if layers:
+        drafted = self.drafter.cycles if isinstance(self.drafter, SmallModel) else 0
+        if isinstance(self.drafter, FirstLayers):
+            layers = self.drafter.layers
             drafted = sum(passage.parts[:1 + layers]) + -(-layers // self._layers) * self._handover + passage.early
         slowest = max(*self._regions(passage), passage.parts[0] + passage.head + passage.early)
         self.found.draft_cycles = max(self.found.draft_cycles, drafted)
@@ -192,5 +193,5 @@ def check_room(mapping: Mapping, machine: Machine, regions: int, drafter: Drafte
     own = drafter.model.mapping if isinstance(drafter, SmallModel) else None
     need = regions + 1 + (-(-own.width // width) * -(-own.height // height) if own else 0)
     if need > there:
-        raise BudgetError(f"{need} regions of {width}x{height} PEs (embedding, head and draft among them) do not fit a wafer of "
-                          f"{machine.name}, which has room for {there}: use fewer with --regions, or a smaller --grid")
+        raise BudgetError(f"{need} regions of {width}x{height} PEs (embedding, head and draft among them) do not fit a wafer "
+                          f"of {machine.name}, which has room for {there}: use fewer with --regions, or a smaller --grid")

@@ -10,10 +10,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.blocks.expert_crossing import CROSSED, returned
 from wsekern.inference.choice import at_choice, load_of
 from wsekern.inference.clockwork import Clockwork
 from wsekern.inference.executable import check_executable
-from wsekern.inference.layer import empty_cache, layer_steps, layer_tables, layer_tiles, parts_on_grid
+from wsekern.inference.layer import (
+    ELSEWHERE,
+    empty_cache,
+    experts_elsewhere,
+    layer_steps,
+    layer_tables,
+    layer_tiles,
+    parts_on_grid,
+)
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps, outer_tiles
 from wsekern.inference.residency import Layers, room_for_layers
@@ -26,7 +35,6 @@ from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Recurrent
 from wsekern.workload.request import PRECISIONS
 from wsekern.workload.weights.weights import Weights
-
 
 Exit = Callable[[], np.ndarray]
 """Logits (vocab,) that follow a token where it is, without the layers behind."""
@@ -182,7 +190,22 @@ class WaferModel:
         plan, choice = self._plan(kind, tokens, slots, cache)
         self._execute(plan, values)
         if choice is not None:
-            self._execute(self._plan(kind, tokens, slots, cache, load_of(choice, values))[0], values)
+            load = load_of(choice, values)
+            self._run_elsewhere(kind, tokens, load, values)
+            self._execute(self._plan(kind, tokens, slots, cache, load)[0], values)
+
+    def _run_elsewhere(self, kind: int, tokens: int, load: int, values: Values) -> None:
+        """Values of the experts on other wafers, for which the steps of the first one wait."""
+        for wafer, feed in experts_elsewhere(replace(self.mapping, expert_load=load), self._kinds[kind]):
+            begin = f"{ELSEWHERE}{wafer}."
+            there = {name.removeprefix(begin): tile for name, tile in values.items() if name.startswith(begin)}
+            there[CROSSED] = values[CROSSED]
+            for step in feed.steps(tokens, 1):
+                if isinstance(step, View):
+                    step.run(there)
+                else:
+                    step.compute(self.engine, there)
+            values[returned(wafer)] = there["out"]
 
     def _plan(self, kind: int, tokens: int, slots: int, cache: Iterable[str], load: int = 0) -> tuple[Plan, View | None]:
         """The steps of a layer of a kind, listed once, up to the choice of experts, if there is one, and what deals them; with
@@ -190,7 +213,7 @@ class WaferModel:
         key = (kind, tokens, slots, load)
         if key not in self._plans:
             steps = layer_steps(replace(self.mapping, expert_load=load), self._kinds[kind], tokens, slots)
-            plan, (number, choice) = Plan.of(steps, ["x", *cache]), at_choice(steps)
+            plan, (number, choice) = Plan.of(steps, ["x", CROSSED, *cache]), at_choice(steps)
             part = slice(number, None) if load else slice(number)
             self._plans[key] = Plan(steps[part], plan.uses[part]), choice
         return self._plans[key]

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import PLAIN, Programs
-from wsekern.inference.step_times import StepCycles, time_handover, time_head, time_layers
+from wsekern.inference.step_times import StepCycles, time_handover, time_head, time_layer, time_layers
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
+from wsekern.planning.drafting import DraftCosts
 from wsekern.planning.regions import PlacedRegion, RegionShape, Size, pack
 from wsekern.queueing import LineCosts, SteadyLine, steady_line
 from wsekern.workload.config import ModelConfig
@@ -30,7 +31,7 @@ from wsekern.workload.request import PRECISIONS, Request
 from wsekern.workload.speculation import Speculation
 
 MOST_TIMED = 8
-"""Tokens in a region at most that are timed; the time of more follows on the straight line from one token, within 1.5 %."""
+"""Tokens in a region at most that are timed; the time of more follows on the straight line from one token, within 2 %."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Placement:
     The embedding and the LM head share a region. Prompts
     are read in chunks of ``chunk`` tokens. The users of the request take turns: each sends the next prompt ``think_seconds``
     after the answer. The first ``cached`` tokens of every prompt need not be read: those of the request that are shared, unless
-    given. With ``speculation`` the tokens to be checked follow each other through the regions. ``inside`` of the
+    given. With ``speculation`` the tokens to be checked follow each other through the regions; a model that drafts them lies as
+    ``draft`` says, on regions of its own. ``inside`` of the
     users are served at once where the caches of all would leave no room for regions that serve them quicker. ``activations``,
     ``programs``, ``weight_precision`` and ``cache_precision`` are those of every region
     (:class:`wsekern.inference.grid.Grid`).
@@ -62,6 +64,7 @@ class Placement:
     programs: Programs = PLAIN
     weight_precision: str = ""
     cache_precision: str = ""
+    draft: "Placement | None" = None
 
     @property
     def users_inside(self) -> int:
@@ -90,8 +93,12 @@ class Placement:
 
     @property
     def tokens_per_stage(self) -> int:
-        """Tokens that a region handles together: 1 until there are more to be passed on than regions."""
-        return -(-self.users_inside * self.checked // self.stages)
+        """Tokens, of different users, that a region handles together: 1 until there are more to be passed on than regions."""
+        return self._together(self.stages)
+
+    def _together(self, stages: int) -> int:
+        """Those that travel together through ``stages``: tokens of one user follow each other."""
+        return min(self.users_inside, -(-self.users_inside * self.checked // stages))
 
     @property
     def main(self) -> int:
@@ -171,12 +178,23 @@ class Placement:
         """Bytes in use on all wafers: weights, cache, buffers and code of every PE in a region."""
         layers = sum(sum(mapping.memory.values()) * shape.area * shape.count
                      for mapping, shape in zip(self.mappings, self.shapes, strict=True))
-        return layers + sum(self.head_mapping.memory.values()) * self.head[0] * self.head[1]
+        draft = self.draft.memory_used() if self.draft else 0.0
+        return layers + sum(self.head_mapping.memory.values()) * self.head[0] * self.head[1] + draft
 
     def memory_there(self) -> float:
         """Bytes of SRAM of the PEs a program may use, on all wafers."""
         width, height = sides_of(self.machine)
-        return self.wafers * float(self.machine.core.sram) * width * height
+        return self.all_wafers * float(self.machine.core.sram) * width * height
+
+    @cached_property
+    def all_wafers(self) -> int:
+        """With those of a model that drafts where the others have no room for its regions."""
+        own = self.draft
+        if own is None:
+            return self.wafers
+        beside = (*self.shapes, *own.shapes, RegionShape(*own.head, 0, 1))
+        fits = own.wafers == 1 and pack(sides_of(self.machine), self.wafers, beside, self.head) is not None
+        return self.wafers + (0 if fits else own.wafers)
 
     @cached_property
     def _cache(self) -> tuple[int, int]:
@@ -235,10 +253,17 @@ class Placement:
         """Time of ``tokens`` tokens, of one user or several, in a region of a shape (the slowest unless given), handing them on
         included; every row keeps ``slots`` cached positions of each. A mean, where layers differ."""
         index = self.slowest if index is None else index
+        return self.region_cycles(tokens, slots, index) / float(self.machine.clock)
+
+    def region_cycles(self, tokens: int, slots: int, index: int) -> float:
+        """As :meth:`region_seconds`, by the flow engine."""
         mapping, layers = self.mappings[index], self.shapes[index].layers
         work = time_layers(self.machine, mapping, tokens, slots, self.profile).cycles / mapping.config.layers
-        handover = time_handover(self.machine, mapping, tokens, self.profile).cycles
-        return (work * layers + handover) / float(self.machine.clock)
+        return work * layers + time_handover(self.machine, mapping, tokens, self.profile).cycles
+
+    def head_cycles(self) -> float:
+        """One token's embedding and logits, by the flow engine."""
+        return time_head(self.machine, self.head_mapping, self.profile).cycles
 
     @cached_property
     def _region_seconds(self) -> tuple[float, ...]:
@@ -265,7 +290,7 @@ class Placement:
         seconds = self._region_seconds
         return sum(shape.count * shape.area * own for shape, own in zip(self.shapes, seconds, strict=True)) / max(seconds)
 
-    def _costs(self, most: int, between: tuple[int, int], slots: float,
+    def costs(self, most: int, between: tuple[int, int], slots: float,
                context: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Seconds of the slowest region for 1 to ``most`` tokens at context 0, and more per token of context.
 
@@ -289,39 +314,77 @@ class Placement:
         through the prompt."""
         request, height = self.request, self.shapes[self.slowest].height
         prompt, token = -(-self.prompt_position // height), -(-self.token_position // height)
-        together = min(self.mapping.chunk, -(-self.users_inside * self.checked // self.regions))
-        group = self._costs(together, (prompt, token), token, self.unread + 0.5 * request.output)
-        chunk = self._costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1))
+        together = min(self.mapping.chunk, self._together(self.regions))
+        group = self.costs(together, (prompt, token), token, self.unread + 0.5 * request.output)
+        chunk = self.costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1))
         return self._line(group, chunk)
 
     def general_line(self) -> LineCosts:
         """What the regions take, good for requests of any lengths up to that of this request: positions fill the rows evenly,
         so that half a slot is empty on average."""
         slots = max(2, self.mappings[self.slowest].slots)
-        group, chunk = (self._costs(most, (1, slots), 0.5, 0.0) for most in (self.mapping.chunk, self.chunk))
+        group, chunk = (self.costs(most, (1, slots), 0.5, 0.0) for most in (self.mapping.chunk, self.chunk))
         return self._line(group, chunk)
 
     def _line(self, group: tuple[NDArray[np.float64], NDArray[np.float64]],
               chunk: tuple[NDArray[np.float64], NDArray[np.float64]]) -> LineCosts:
         """As many regions as pass at the pace of the slowest one; the last of them takes what is left of the sum."""
         regions = max(1, ceil(self.passed - 1e-9))
-        head = time_head(self.machine, self.head_mapping, self.profile).cycles / float(self.machine.clock)
-        slots, slot_tokens = self._cache
+        drafting, (slots, slot_tokens) = self.drafting, self._cache
         return LineCosts(
             regions=regions, group_base=group[0], group_slope=group[1], chunk_base=chunk[0], chunk_slope=chunk[1],
-            head_seconds=head, crossing_seconds=self.crossing_seconds(0),
+            head_seconds=self.head_seconds, crossing_seconds=self.crossing_seconds(0) + drafting.crossing_seconds,
             crossing_token_seconds=self.crossing_seconds(1) - self.crossing_seconds(0),
             last_share=self.passed - (regions - 1), cache_slots=slots, slot_tokens=slot_tokens,
-            checked=self.checked, kept=self.speculation.kept if self.speculation else 1.0)
+            checked=self.checked, kept=self.speculation.kept if self.speculation else 1.0, draft_seconds=drafting.seconds,
+            draft_busy_seconds=drafting.busy_seconds, draft_in_line=drafting.in_line)
+
+    @cached_property
+    def head_seconds(self) -> float:
+        """Of the head for one token, its embedding included."""
+        return self.head_cycles() / float(self.machine.clock)
+
+    @cached_property
+    def drafting(self) -> DraftCosts:
+        """What drafts take: those of a model a step of it each, those of the first layers their work and the head's."""
+        latency, own = float(self.machine.system.io_latency), self.draft
+        if own is not None:
+            slowest, pes = max(own._region_seconds), own.head[0] * own.head[1] * own.head_seconds
+            return DraftCosts(own.decode().cycles / float(self.machine.clock) + own.crossing_seconds(1),
+                              max(slowest, own.head_seconds), pe_seconds=own.working_pes * slowest + pes,
+                              crossing_seconds=2 * latency if self.all_wafers > 1 else 0.0)
+        if self.speculation is None or not self.speculation.draft.layers:
+            return DraftCosts()
+        cycles, way = self._first_layers(self.speculation.draft.layers)
+        seconds = cycles / float(self.machine.clock) + self.head_seconds
+        seconds += sum(one != other for one, other in pairwise(way)) * latency
+        return DraftCosts(seconds, 2 * self.head_seconds, in_line=True,
+                          pe_seconds=self.head[0] * self.head[1] * self.head_seconds)
+
+    def _first_layers(self, layers: int) -> tuple[float, list[int]]:
+        """(cycles of one token in the first ``layers`` layers and on its way behind them, wafers that it sees, the head's and
+        the first again)."""
+        cycles, held, way = 0.0, 0, []
+        for index, (wafer, *_) in zip((index for index, shape in enumerate(self.shapes) for _ in range(shape.count)),
+                                      self.places, strict=False):
+            mapping, most = self.mappings[index], self.shapes[index].layers
+            if held < layers:
+                slots = -(-self.token_position // mapping.height)
+                cycles += sum(time_layer(self.machine, mapping, 1, slots, self.profile, block).cycles
+                              for block in self.config.blocks[held:min(held + most, layers)])
+                cycles += time_handover(self.machine, mapping, 1, self.profile).cycles
+                way.append(wafer)
+            held += most
+        return cycles, [*way, self.places[-1][0], self.places[0][0]]
 
     def crossing_seconds(self, tokens: int) -> float:
         """Time in the links between wafers for one pass of ``tokens`` tokens, the return of the sampled token included."""
-        if not self.crossings:
-            return 0.0
-        size = self.config.hidden * PRECISIONS[self.request.precision] * tokens
-        system = self.machine.system
-        back = self.places[-1][0] != self.places[0][0]
-        return (self.crossings + back) * float(system.io_latency) + self.crossings * size / float(system.io_bandwidth)
+        return self.link_seconds(self.crossings, self.places[-1][0] != self.places[0][0], tokens)
+
+    def link_seconds(self, crossings: int, back: bool, tokens: int) -> float:
+        """Time of ``crossings`` steps of ``tokens`` tokens from wafer to wafer, and of one that goes ``back``."""
+        size, system = self.config.hidden * PRECISIONS[self.request.precision] * tokens, self.machine.system
+        return (crossings + back) * float(system.io_latency) + crossings * size / float(system.io_bandwidth)
 
     @cached_property
     def steady(self) -> SteadyLine:

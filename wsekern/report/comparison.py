@@ -121,11 +121,11 @@ def _speculation_lines(found: Speculated, clock: float) -> list[tuple[str, str]]
     judged = (f"{found.accepted} of {found.judged} judged drafts accepted, {100 * found.acceptance:.0f} %"
               if found.acceptance is not None else "no draft was judged")
     regions = f"{found.regions} region{'s' if found.regions > 1 else ''}"
-    lines = [("speculation", f"up to {found.drafted} tokens a pass, draft {found.draft}: {judged}; {found.passes} passes, "
-                             f"{data['tokens_per_pass']:.2f} tokens each")]
+    passes = f"{found.passes} passes, {data['tokens_per_pass']:.2f} tokens each"
+    lines = [("speculation", f"up to {found.drafted} tokens a pass, draft {found.draft}: {judged}; {passes}")]
     if found.tokens:
-        lines.append(("without it", f"{plain:,.0f} cycles each = {clock / plain:,.0f} tokens/s, on the same {regions}; of these "
-                                    f"the slowest takes {found.slowest_cycles:,}, a draft {found.draft_cycles:,}"))
+        lines.append(("without it", f"{plain:,.0f} cycles each = {clock / plain:,.0f} tokens/s, on the same {regions}; of these"
+                                    f" the slowest takes {found.slowest_cycles:,}, a draft {found.draft_cycles:,}"))
     return lines
 
 

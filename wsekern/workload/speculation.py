@@ -1,6 +1,6 @@
 """Speculative decoding: tokens are drafted, and one pass through the model checks them all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from wsekern.errors import InputError
@@ -41,6 +41,13 @@ class Draft:
         if self.model is not None:
             check_vocabulary(self.model, config)
 
+    def drafting_model(self, config: ModelConfig) -> ModelConfig | None:
+        """What drafts for ``config``: another model, or its own first layers with embedding and head; None for neither."""
+        if self.layers:
+            return replace(config, name=f"{config.name}, first {layers_in_words(self.layers)}",
+                           blocks=config.blocks[:self.layers])
+        return self.model
+
     def describe(self) -> str:
         """In words."""
         if self.model is not None:
@@ -54,7 +61,7 @@ def layers_of(text: str) -> int:
     number = text.removeprefix(LAYERS)
     if number == text:
         return 0
-    if not number.isascii() or not number.isdigit() or not 1 <= int(number[:9]):
+    if not number.isascii() or not number.isdigit() or int(number[:9]) < 1:
         raise InputError(f"draft is {text[:60]!r}, expected {LAYERS}N with a whole number of layers, such as {LAYERS}1")
     return int(number[:9])
 

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from wsekern.inference.blocks.common import NormRows, add_bias, all_reduce
+from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.part import BlockWeights
 from wsekern.inference.blocks.softmax import SoftmaxOnGrid, lowest
 from wsekern.inference.steps import LayerStep, Steps, Values, append, repeat, reshape, split
@@ -45,6 +46,8 @@ class AttentionOnGrid(SoftmaxOnGrid):
     def scale(self) -> float:
         """What scores are multiplied by."""
         return (self.part.scale or 1 / math.sqrt(self.part.head_dim)) * self.unit
+
+    readers = ("q", "k", "v", "attention_gate")
 
     # -- weights, cache and tables ------------------------------------------------------------------------------------
     def cache(self) -> dict[str, tuple[int, ...]]:
@@ -138,8 +141,7 @@ class AttentionOnGrid(SoftmaxOnGrid):
         """``q`` (tokens, heads * group, features), ``k`` and ``v`` (tokens, heads, features); ``gates`` (tokens, out)."""
         m, heads, features, part, qkv = self.mapping, self.heads_per_column, self.features, self.part, sum(self.columns)
         names = ("q", "k", *(() if part.values_are_keys else ("v",)), *(("gates",) if part.gate else ()))
-        steps: Steps = [_step("qkv", Gemm(tokens, m.hidden, qkv), ("h", self.named("qkv")), "qkv"),
-                        _step("qkv_reduce", all_reduce(m, tokens * qkv, "y"), ("qkv",), "qkv")]
+        steps = read_steps(m, "attention", "qkv", tokens, qkv, self.named("qkv"), "qkv", self.folded)
         if set("qkv") & set(part.biases):
             steps += add_bias(m, "attention", f"{self.prefix}qkv_bias", tokens, qkv, "qkv")
         steps.append(split("qkv", names, self.columns, axis=1))

@@ -13,13 +13,13 @@ A layer that looks back over some positions alone keeps no more than these: its 
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from wsekern.inference.blocks.part import PartOnGrid
 from wsekern.ops.local.vector import room_bytes
-from wsekern.workload.decoder import Attention
+from wsekern.workload.decoder import Attention, Rotary
 from wsekern.workload.request import PRECISIONS
 
 
@@ -139,14 +139,7 @@ class HeadsOnGrid(PartOnGrid[Attention]):
     @cached_property
     def pairs(self) -> np.ndarray:
         """Features of each pair, (pairs, 2); -1 for none. Those that rotate come first."""
-        part, turned = self.part, self.part.rotary.size if self.part.rotary else 0
-        angle = np.arange(turned // 2)
-        apart = part.rotary and part.rotary.neighbors
-        rotating = np.stack([2 * angle, 2 * angle + 1] if apart else [angle, angle + turned // 2], axis=1)
-        rest = np.arange(turned, part.head_dim)
-        half = -(-len(rest) // 2)
-        second = np.pad(rest[half:], (0, 2 * half - len(rest)), constant_values=-1)
-        return np.concatenate([rotating, np.stack([rest[:half], second], axis=1)])
+        return _pairs(self.part.rotary, self.part.head_dim)
 
     @cached_property
     def pair_index(self) -> np.ndarray:
@@ -259,3 +252,16 @@ class HeadsOnGrid(PartOnGrid[Attention]):
             needs += [room_bytes("exp2sub" if self.bounded else "expsub", m.form, m.precision, scores),
                       room_bytes("one_over", m.form, "fp32", rows) + 4 * rows, math.ceil(2 * size * m.chunk * self.q)]
         return max(needs)
+
+
+@lru_cache(maxsize=256)
+def _pairs(rotary: Rotary | None, head_dim: int) -> np.ndarray:
+    """Features of each pair of a head, (pairs, 2): see :attr:`HeadsOnGrid.pairs`."""
+    turned = rotary.size if rotary else 0
+    angle = np.arange(turned // 2)
+    apart = rotary and rotary.neighbors
+    rotating = np.stack([2 * angle, 2 * angle + 1] if apart else [angle, angle + turned // 2], axis=1)
+    rest = np.arange(turned, head_dim)
+    half = -(-len(rest) // 2)
+    second = np.pad(rest[half:], (0, 2 * half - len(rest)), constant_values=-1)
+    return np.concatenate([rotating, np.stack([rest[:half], second], axis=1)])

@@ -36,7 +36,12 @@ class IndexedOnGrid(PartOnGrid[Any]):
     @cached_property
     def main(self) -> PartOnGrid[Any]:
         """The attention itself."""
-        return _MAIN[type(self.part)](self.mapping, replace(self.part, indexer=None), self.prefix)
+        return _MAIN[type(self.part)](self.mapping, replace(self.part, indexer=None), self.prefix, self.folded)
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Those of the attention itself."""
+        return self.main.readers
 
     def missing(self) -> str:
         """What the attention itself has no steps for."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import Steps, Values
+from wsekern.workload.decoder import Norm
 
 Described = TypeVar("Described")
 BlockWeights = dict[str, np.ndarray]
@@ -19,12 +20,14 @@ class PartOnGrid(ABC, Generic[Described]):
     """A mixer or a feed-forward part on the PEs of a grid.
 
     All numbers of elements are those of the fullest PE. ``prefix`` stands before the names of its weights where a block has two
-    mixers.
+    mixers. ``folded``: the norm of what it reads, where that is left to it: ``h`` is not normed, and neither is what its first
+    product gives until it is scaled (:func:`wsekern.inference.blocks.folding.read_steps`).
     """
 
     mapping: Grid
     part: Described
     prefix: str = ""
+    folded: Norm | None = None
     label: ClassVar[str]
     """Part of the model that cycles are counted under."""
 
@@ -35,6 +38,11 @@ class PartOnGrid(ABC, Generic[Described]):
     def assumptions(self) -> list[str]:
         """What the time of this part takes for granted, a sentence each."""
         return []
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Names of the matrices that read ``h``, those that are there or may be."""
+        return ()
 
     # -- memory -------------------------------------------------------------------------------------------------------
     @property

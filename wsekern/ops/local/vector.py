@@ -52,6 +52,7 @@ def work_type(form: str, precision: str) -> ElementType:
     return "fp32" if form == "vector-fp32" else ELEMENT_TYPES[precision]
 
 
+@lru_cache(maxsize=4096)
 def room_bytes(function: str, form: str, precision: str, elements: int) -> int:
     """Bytes on a PE that a function of ``elements`` elements takes beside what comes in and goes out; library calls none."""
     if not elements or (form == "scalar" and function not in CALLS):
