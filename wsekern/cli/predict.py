@@ -49,6 +49,7 @@ def predict(context: click.Context) -> None:
               help="Groups of a two-level reduction, or of each level of a K-tree.")
 @click.option("--relays", type=Whole(least=0), help="Software relays of a shift.")
 @click.option("--words", type=COUNT, help="Elements (or wavelets, where no precision is given).")
+@click.option("--tail", type=COUNT, help="fp32 elements that ride behind the words of an all-reduce.")
 @click.option("--receivers", type=COUNT, help="PEs that a multicast reaches.")
 @click.option("--axis", type=click.Choice(["x", "y"]),
               help="Of an operation along lines: rows or columns. Default: y where there are columns of several PEs.")

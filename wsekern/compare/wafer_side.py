@@ -6,6 +6,7 @@ from functools import lru_cache
 from wsekern.compare.serving import Serving
 from wsekern.compare.side import Side
 from wsekern.errors import InputError
+from wsekern.inference.blocks.folding import folding_assumptions
 from wsekern.inference.layer import parts_on_grid
 from wsekern.machine import Machine
 from wsekern.planning.drafting import check_speculation
@@ -99,6 +100,7 @@ def wafer_assumptions(placement: Placement, request: Request) -> list[str]:
     known = placement.config.max_context
     if request.context > known:
         assumptions.append(f"{request.context:,} positions, although {placement.config.name} knows {known:,}")
+    assumptions += folding_assumptions(placement.mapping)
     parts = (part for block, _ in placement.config.kinds for part in parts_on_grid(placement.mapping, block))
     assumptions += dict.fromkeys(line for part in parts for line in part.assumptions())
     return assumptions

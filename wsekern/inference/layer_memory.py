@@ -5,13 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wsekern.errors import BudgetError
-from wsekern.inference.mapping import RESERVED_BYTES, Mapping
+from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS
 
+PUBLISHED_CODE_BYTES = 8192
+"""Of a PE of the published kernels: 4,176 B of runtime (FABRICA link test) and as much again for the program (assumed)."""
 MemoryAt = Callable[[int], dict[str, int]]
 """Side of a square grid -> bytes of its fullest PE by use, with one layer on the grid."""
 
@@ -38,7 +40,7 @@ class TileSizes:
         tokens = self.batch if phase == "decode" else self.seq
         return {"weights": math.ceil(size * (4 * self.dim**2 + 3 * self.dim * self.ffn)),
                 "kv_cache": math.ceil(size * 2 * self.dim * self.seq * users),
-                "buffers": math.ceil(size * tokens * (5 * self.dim + 2 * self.ffn + self.seq)), "code": RESERVED_BYTES}
+                "buffers": math.ceil(size * tokens * (5 * self.dim + 2 * self.ffn + self.seq)), "code": PUBLISHED_CODE_BYTES}
 
 
 def layer_layout(config: ModelConfig, side: int, precision: str, context: int, users: int, chunk: int,

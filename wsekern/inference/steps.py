@@ -1,6 +1,6 @@
 """What a forward pass is made of, as data: a list of steps over named values.
 
-A :class:`LayerStep` is one operation of the mesh, with the names of the values that it reads and of the one that it makes. A
+A :class:`LayerStep` is one operation of the mesh, with the names of the values that it reads and of those that it makes. A
 :class:`View` cuts, joins or reorders values inside every PE: it sends nothing and takes no time. One list is executed
 (:mod:`wsekern.inference.wafer`), timed without values (:mod:`wsekern.inference.step_times`) and printed
 (:func:`describe_steps`).
@@ -28,19 +28,20 @@ Values = dict[str, np.ndarray | Repeated]
 class LayerStep:
     """One operation of the mesh and the part of the model that it belongs to.
 
-    A step without inputs only takes time: what it moves inside the PEs is said by the views before it.
+    ``output``: the name of what it makes, or the names of several results. A step without inputs only takes time: what it moves
+    inside the PEs is said by the views before it.
     """
 
     part: str
     name: str
     operation: Operation
     inputs: tuple[str, ...] = ()
-    output: str = ""
+    output: str | tuple[str, ...] = ""
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names that the step makes."""
-        return (self.output,) if self.output else ()
+        return self.output if isinstance(self.output, tuple) else (self.output,) if self.output else ()
 
     def time(self, engine: FlowEngine) -> None:
         """Move the clocks of ``engine`` on by this step, without values."""
@@ -55,7 +56,8 @@ class LayerStep:
     def compute(self, engine: FlowEngine, values: Values) -> None:
         """Add the result of this step to ``values``; clocks move only where the engine moves them with values."""
         if self.inputs:
-            values[self.output] = engine.values(self.operation, *(Repeated.of(values[name]) for name in self.inputs))
+            made = engine.values(self.operation, *(Repeated.of(values[name]) for name in self.inputs))
+            values.update(zip(self.outputs, made if isinstance(made, tuple) else (made,), strict=True))
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,14 @@ def last(x: str, output: str, axis: int) -> View:
     return View("last", (x,), (output,), axis)
 
 
-def append(cache: str, x: str) -> View:
+def append(cache: str, x: str, blocks: int = 1, columns: int = 1) -> View:
     """``cache`` (heads, slots, features) with the tokens of ``x`` (tokens, heads, features) put into it.
 
-    The token of position t of the sequence goes to slot t // height of the PEs of row t mod height. The step that follows
-    takes the time of the move inside the PEs.
+    The token of position t of the sequence goes to the PEs of row t mod height: its round is t // height. Of ``blocks`` blocks
+    of ``columns`` columns each, round mod blocks has it, in slot round // blocks, counted modulo the slots that there are.
+    The step that follows takes the time of the move inside the PEs.
     """
-    return View("append", (cache, x, "table.positions"), (cache,))
+    return View("append", (cache, x, "table.positions"), (cache,), sizes=(blocks, columns))
 
 
 def take(x: str, places: str, output: str, axis: int) -> View:
@@ -164,6 +167,12 @@ def take(x: str, places: str, output: str, axis: int) -> View:
     ``places`` is (height, width, n), or with ``axis`` axes of ``x`` before the last one, where they differ along those too.
     """
     return View("take", (x, places), (output,), axis)
+
+
+def share(x: str, output: str, size: int, axis: str) -> View:
+    """``output`` (size,): of the elements of ``x`` in order, which are alike along ``axis``, those of the PE's own place on its
+    line: the first ``size`` of the first PE, and so on; 0 where there are no more."""
+    return View("share", (x,), (output,), 0 if axis == "y" else 1, (size,))
 
 
 def find(x: str, largest: str, output: str) -> View:
@@ -189,6 +198,16 @@ def deal(chosen: str, slots: str, own: str, ranks: str, tokens: int, load: int, 
     lies on block e mod ``blocks``, and no block has more than ``load`` of those of a token. The steps that follow take the
     time."""
     return View("deal", (chosen, slots), (own, ranks), sizes=(tokens, load, blocks))
+
+
+def as_bits(numbers: str, like: str, output: str) -> View:
+    """Whole ``numbers`` below 2^15 as bits of elements, of the type of ``like``: to be sent with others."""
+    return View("as_bits", (numbers, like), (output,))
+
+
+def as_numbers(bits: str, output: str) -> View:
+    """The numbers of :func:`as_bits`."""
+    return View("as_numbers", (bits,), (output,))
 
 
 def timed_only(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> View:
@@ -243,10 +262,21 @@ def _last(view: View, x: np.ndarray) -> list[np.ndarray]:
 
 
 def _append(view: View, cache: np.ndarray, x: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:
+    blocks, columns = view.sizes
+    block_of = np.arange(cache.shape[1]) // columns % blocks
     for token, position in enumerate(positions):
-        slot, row = divmod(int(position), len(cache))
-        cache[row, :, :, slot] = x[row, :, token]
+        turn, row = divmod(int(position), len(cache))
+        slot, own = turn // blocks % cache.shape[3], block_of == turn % blocks if blocks > 1 else slice(None)
+        cache[row, own, :, slot] = x[row, own, :][:, token]
     return [cache]
+
+
+def _round(view: View, x: np.ndarray) -> list[np.ndarray]:
+    start, stop = view.sizes
+    size = x.shape[2 + view.axis]
+    if start // size == (stop - 1) // size:
+        return [x[_along(view.axis, slice(start % size, (stop - 1) % size + 1))]]
+    return [np.take(x, np.arange(start, stop) % size, axis=2 + view.axis)]
 
 
 def _take(view: View, x: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
@@ -262,6 +292,14 @@ def _take(view: View, x: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
         there = (places >= 0).reshape(*shape, *(1,) * (x.ndim - axis - 1))
         taken = np.where(there, taken, taken.dtype.type(0))
     return [taken]
+
+
+def _share(view: View, x: np.ndarray) -> list[np.ndarray]:
+    line, size = x.shape[view.axis], view.sizes[0]
+    flat = x.reshape(*x.shape[:2], -1)
+    flat = np.pad(flat, ((0, 0), (0, 0), (0, max(0, line * size - flat.shape[2]))))
+    places = np.arange(line * size).reshape(line, 1, size) if view.axis == 0 else np.arange(line * size).reshape(1, line, size)
+    return [np.take_along_axis(flat, np.broadcast_to(places, (*x.shape[:2], size)), axis=2)]
 
 
 def _find(view: View, x: np.ndarray, largest: np.ndarray) -> list[np.ndarray]:
@@ -296,6 +334,14 @@ def _deal(view: View, chosen: np.ndarray, slots: np.ndarray) -> list[np.ndarray]
     return [found[..., :load].reshape(down, across, -1), np.where(found >= 0, order, -1)[..., :load]]
 
 
+def _as_bits(view: View, numbers: np.ndarray, like: np.ndarray) -> list[np.ndarray]:
+    return [numbers.astype(f"i{like.itemsize}").view(like.dtype)]
+
+
+def _as_numbers(view: View, bits: np.ndarray) -> list[np.ndarray]:
+    return [np.ascontiguousarray(bits).view(f"i{bits.itemsize}").astype(np.int64)]
+
+
 def _minus_infinity(type: np.dtype) -> np.generic:
     """In the type that stores tiles; 16 whole bits are those of a bf16 number."""
     return np.uint16(0xFF80) if type == np.uint16 else type.type(-np.inf)
@@ -303,16 +349,16 @@ def _minus_infinity(type: np.dtype) -> np.generic:
 
 VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
     "split": _split, "join": _join, "pick": _pick, "stack": _stack, "reshape": _reshape, "swap": _swap, "repeat": _repeat,
-    "first": _first, "window": _window, "last": _last, "append": _append, "take": _take, "find": _find, "keep": _keep,
-    "near": _near, "deal": _deal,
+    "first": _first, "window": _window, "last": _last, "append": _append, "round": _round, "take": _take,
+    "find": _find, "keep": _keep, "near": _near, "share": _share, "deal": _deal, "as_bits": _as_bits, "as_numbers": _as_numbers,
 }
 """Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
 
 TIMED_ONLY = {"recurrence": "the values of its recurrent layers"}
 """What a list may name but nothing computes yet -> what it would give."""
 
-_OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "window", "last", "take", "find",
-                 "keep", "near", "deal"}
+_OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "window", "last", "round", "take",
+                 "find", "keep", "near", "deal", "as_bits", "as_numbers"}
 """Views that do the same on every PE, and so once for PEs that hold the same."""
 
 
@@ -362,7 +408,7 @@ def _describe(step: LayerStep | View) -> tuple[str, str, str, str]:
     names = f"{', '.join(step.inputs)} -> {', '.join(step.outputs)}".strip()
     if isinstance(step, LayerStep):
         return step.part, step.name, names.removesuffix("->").strip(), str(step.operation)
-    if step.kind in ("append", "find", "keep", "near", "deal", *TIMED_ONLY):
+    if step.kind in ("append", "find", "keep", "near", "deal", "as_bits", "as_numbers", *TIMED_ONLY):
         return "", step.kind, names, ""
     sizes = [str(size) for size in step.sizes]
     return "", step.kind, names, "x".join(sizes) if step.kind == "reshape" else " ".join(["axis", str(step.axis), *sizes])

@@ -10,10 +10,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.blocks.expert_crossing import CROSSED, returned
 from wsekern.inference.choice import at_choice, load_of
 from wsekern.inference.clockwork import Clockwork
 from wsekern.inference.executable import check_executable
-from wsekern.inference.layer import empty_cache, layer_steps, layer_tables, layer_tiles
+from wsekern.inference.layer import (
+    ELSEWHERE,
+    empty_cache,
+    experts_elsewhere,
+    layer_steps,
+    layer_tables,
+    layer_tiles,
+    parts_on_grid,
+)
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps, outer_tiles
 from wsekern.inference.residency import Layers, room_for_layers
@@ -87,7 +96,7 @@ class WaferModel:
     def reset(self) -> None:
         """Forget the sequence and set all clocks to zero."""
         self._caches = [empty_cache(self.mapping, block) for block in self.config.blocks]
-        self.length = 0
+        self.length = self._furthest = 0
         self._clocks.reset()
 
     @property
@@ -105,12 +114,20 @@ class WaferModel:
         """Whether the sequence can be cut: a state of fixed size does not know what it was before."""
         return not any(isinstance(mixer, Recurrent) for block in self.config.blocks for mixer in block.mixers)
 
+    def can_rewind_to(self, length: int) -> bool:
+        """Whether the sequence can be cut to its first ``length`` tokens: no layer has written over what they look back to."""
+        parts = (part for block in self._kinds for part in parts_on_grid(self.mapping, block))
+        return length == self.length or (self.can_rewind and all(part.can_go_back(self._furthest, length) for part in parts))
+
     def rewind(self, length: int) -> None:
         """Forget all of the sequence but its first ``length`` tokens; clocks go on."""
         if not 0 <= length <= self.length:
             raise InputError(f"the sequence has {self.length} tokens: it cannot be cut to {length}")
         if length < self.length and not self.can_rewind:
             raise InputError(f"{self.config.name} has recurrent layers, whose state cannot go back: start anew")
+        if not self.can_rewind_to(length):
+            raise InputError(f"{self.config.name} has layers that keep their window alone, and wrote over what token {length} "
+                             f"looks back to when they read {self._furthest:,}: start anew")
         self.length = length
 
     def prefill(self, tokens: list[int], on_chunk: Callable[[int], None] | None = None) -> np.ndarray:
@@ -165,7 +182,7 @@ class WaferModel:
             self._run_layer(kind, len(tokens), slots, cache, values)
             cache.update({name: values.pop(name) for name in cache})
             tell(number)
-        self.length = total
+        self.length, self._furthest = total, max(self._furthest, total)
         return values
 
     def _run_layer(self, kind: int, tokens: int, slots: int, cache: Iterable[str], values: Values) -> None:
@@ -173,7 +190,22 @@ class WaferModel:
         plan, choice = self._plan(kind, tokens, slots, cache)
         self._execute(plan, values)
         if choice is not None:
-            self._execute(self._plan(kind, tokens, slots, cache, load_of(choice, values))[0], values)
+            load = load_of(choice, values)
+            self._run_elsewhere(kind, tokens, load, values)
+            self._execute(self._plan(kind, tokens, slots, cache, load)[0], values)
+
+    def _run_elsewhere(self, kind: int, tokens: int, load: int, values: Values) -> None:
+        """Values of the experts on other wafers, for which the steps of the first one wait."""
+        for wafer, feed in experts_elsewhere(replace(self.mapping, expert_load=load), self._kinds[kind]):
+            begin = f"{ELSEWHERE}{wafer}."
+            there = {name.removeprefix(begin): tile for name, tile in values.items() if name.startswith(begin)}
+            there[CROSSED] = values[CROSSED]
+            for step in feed.steps(tokens, 1):
+                if isinstance(step, View):
+                    step.run(there)
+                else:
+                    step.compute(self.engine, there)
+            values[returned(wafer)] = there["out"]
 
     def _plan(self, kind: int, tokens: int, slots: int, cache: Iterable[str], load: int = 0) -> tuple[Plan, View | None]:
         """The steps of a layer of a kind, listed once, up to the choice of experts, if there is one, and what deals them; with
@@ -181,7 +213,7 @@ class WaferModel:
         key = (kind, tokens, slots, load)
         if key not in self._plans:
             steps = layer_steps(replace(self.mapping, expert_load=load), self._kinds[kind], tokens, slots)
-            plan, (number, choice) = Plan.of(steps, ["x", *cache]), at_choice(steps)
+            plan, (number, choice) = Plan.of(steps, ["x", CROSSED, *cache]), at_choice(steps)
             part = slice(number, None) if load else slice(number)
             self._plans[key] = Plan(steps[part], plan.uses[part]), choice
         return self._plans[key]

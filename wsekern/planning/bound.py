@@ -9,7 +9,7 @@ weights and one user's cache fill. No software, no crossings between wafers and 
 from dataclasses import dataclass
 from functools import lru_cache
 
-from wsekern.inference.mapping import RESERVED_BYTES
+from wsekern.inference.code import RUNTIME_BYTES
 from wsekern.inference.weight_formats import WEIGHT_FORMATS
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
@@ -78,7 +78,7 @@ def bound(config: ModelConfig, machine: Machine, context: int, profile: str = "s
     timing = Timing(machine, profile, precision)
     pace = float(timing.rate(timing.instruction("fma"))), timing.hop
     weights, cached = stored_bytes(weight_precision or precision), stored_bytes(cache_precision or precision)
-    room = int(machine.core.sram) - RESERVED_BYTES
+    room = int(machine.core.sram) - RUNTIME_BYTES
     parts = []
     for block, count in config.kinds:
         held = weights * block.parameters(config.hidden) + cached * sum(_kept(mixer, context) for mixer in block.mixers)

@@ -31,7 +31,7 @@ from wsekern.workload.request import PRECISIONS, Request
 from wsekern.workload.speculation import Speculation
 
 MOST_TIMED = 8
-"""Tokens in a region at most that are timed; the time of more follows on the straight line from one token, within 1.5 %."""
+"""Tokens in a region at most that are timed; the time of more follows on the straight line from one token, within 2 %."""
 
 
 @dataclass(frozen=True)
@@ -253,10 +253,17 @@ class Placement:
         """Time of ``tokens`` tokens, of one user or several, in a region of a shape (the slowest unless given), handing them on
         included; every row keeps ``slots`` cached positions of each. A mean, where layers differ."""
         index = self.slowest if index is None else index
+        return self.region_cycles(tokens, slots, index) / float(self.machine.clock)
+
+    def region_cycles(self, tokens: int, slots: int, index: int) -> float:
+        """As :meth:`region_seconds`, by the flow engine."""
         mapping, layers = self.mappings[index], self.shapes[index].layers
         work = time_layers(self.machine, mapping, tokens, slots, self.profile).cycles / mapping.config.layers
-        handover = time_handover(self.machine, mapping, tokens, self.profile).cycles
-        return (work * layers + handover) / float(self.machine.clock)
+        return work * layers + time_handover(self.machine, mapping, tokens, self.profile).cycles
+
+    def head_cycles(self) -> float:
+        """One token's embedding and logits, by the flow engine."""
+        return time_head(self.machine, self.head_mapping, self.profile).cycles
 
     @cached_property
     def _region_seconds(self) -> tuple[float, ...]:
@@ -283,7 +290,7 @@ class Placement:
         seconds = self._region_seconds
         return sum(shape.count * shape.area * own for shape, own in zip(self.shapes, seconds, strict=True)) / max(seconds)
 
-    def _costs(self, most: int, between: tuple[int, int], slots: float,
+    def costs(self, most: int, between: tuple[int, int], slots: float,
                context: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Seconds of the slowest region for 1 to ``most`` tokens at context 0, and more per token of context.
 
@@ -308,22 +315,22 @@ class Placement:
         request, height = self.request, self.shapes[self.slowest].height
         prompt, token = -(-self.prompt_position // height), -(-self.token_position // height)
         together = min(self.mapping.chunk, self._together(self.regions))
-        group = self._costs(together, (prompt, token), token, self.unread + 0.5 * request.output)
-        chunk = self._costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1))
+        group = self.costs(together, (prompt, token), token, self.unread + 0.5 * request.output)
+        chunk = self.costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1))
         return self._line(group, chunk)
 
     def general_line(self) -> LineCosts:
         """What the regions take, good for requests of any lengths up to that of this request: positions fill the rows evenly,
         so that half a slot is empty on average."""
         slots = max(2, self.mappings[self.slowest].slots)
-        group, chunk = (self._costs(most, (1, slots), 0.5, 0.0) for most in (self.mapping.chunk, self.chunk))
+        group, chunk = (self.costs(most, (1, slots), 0.5, 0.0) for most in (self.mapping.chunk, self.chunk))
         return self._line(group, chunk)
 
     def _line(self, group: tuple[NDArray[np.float64], NDArray[np.float64]],
               chunk: tuple[NDArray[np.float64], NDArray[np.float64]]) -> LineCosts:
         """As many regions as pass at the pace of the slowest one; the last of them takes what is left of the sum."""
         regions = max(1, ceil(self.passed - 1e-9))
-        (slots, slot_tokens), drafting = self._cache, self.drafting
+        drafting, (slots, slot_tokens) = self.drafting, self._cache
         return LineCosts(
             regions=regions, group_base=group[0], group_slope=group[1], chunk_base=chunk[0], chunk_slope=chunk[1],
             head_seconds=self.head_seconds, crossing_seconds=self.crossing_seconds(0) + drafting.crossing_seconds,
@@ -335,7 +342,7 @@ class Placement:
     @cached_property
     def head_seconds(self) -> float:
         """Of the head for one token, its embedding included."""
-        return time_head(self.machine, self.head_mapping, self.profile).cycles / float(self.machine.clock)
+        return self.head_cycles() / float(self.machine.clock)
 
     @cached_property
     def drafting(self) -> DraftCosts:
@@ -372,12 +379,12 @@ class Placement:
 
     def crossing_seconds(self, tokens: int) -> float:
         """Time in the links between wafers for one pass of ``tokens`` tokens, the return of the sampled token included."""
-        if not self.crossings:
-            return 0.0
-        size = self.config.hidden * PRECISIONS[self.request.precision] * tokens
-        system = self.machine.system
-        back = self.places[-1][0] != self.places[0][0]
-        return (self.crossings + back) * float(system.io_latency) + self.crossings * size / float(system.io_bandwidth)
+        return self.link_seconds(self.crossings, self.places[-1][0] != self.places[0][0], tokens)
+
+    def link_seconds(self, crossings: int, back: bool, tokens: int) -> float:
+        """Time of ``crossings`` steps of ``tokens`` tokens from wafer to wafer, and of one that goes ``back``."""
+        size, system = self.config.hidden * PRECISIONS[self.request.precision] * tokens, self.machine.system
+        return (crossings + back) * float(system.io_latency) + crossings * size / float(system.io_bandwidth)
 
     @cached_property
     def steady(self) -> SteadyLine:
@@ -453,14 +460,8 @@ def filled(placement: Placement, least: float = LEAST_INSIDE) -> Placement | Non
     whole = replace(placement, inside=None)
     if all(mapping.fits(placement.machine) for mapping in whole.mappings):
         return whole
-    request = placement.request
-
-    def room(mapping: Mapping) -> int:
-        shared, own = -(-request.shared // mapping.height), -(-(request.context - request.shared) // mapping.height)
-        return (mapping.most_slots(placement.machine) - shared) // own
-
-    inside = min(map(room, whole.mappings))
-    if inside < max(1.0, least * request.batch):
+    inside = min(mapping.most_users(placement.machine) for mapping in whole.mappings)
+    if inside < max(1.0, least * placement.request.batch):
         return None
-    found = replace(placement, inside=min(inside, request.batch))
+    found = replace(placement, inside=min(inside, placement.request.batch))
     return found if all(mapping.fits(placement.machine) for mapping in found.mappings) else None

@@ -1,77 +1,133 @@
-"""Where a model lies on wafers: the placement that serves a request soonest on the fewest of them."""
+"""Where a model lies on wafers: the placement that serves a request, or a whole service, soonest on few of them.
 
-import math
-from collections.abc import Iterator
-from dataclasses import replace
+How many wafers, where that is not said: those on which a request takes the fewest wafer-seconds, from the fewest that hold it
+up to twice as many; the fewest where that is equal. So another wafer is taken where it is worth more than its share, as where
+the fewest are so full that regions have to be slow.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.grid import Grid
-from wsekern.inference.mapping import Mapping
-from wsekern.inference.programs import program_set
-from wsekern.inference.step_times import CHUNKS
+from wsekern.inference.programs import ProgramSet, program_set
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.planning.causes import too_large_part, why_not
 from wsekern.planning.drafting import check_speculation
-from wsekern.planning.layout import MOST_TIMED, Placement, equal_shapes, filled, head_region, turned
+from wsekern.planning.layout import MOST_TIMED, Placement, turned
+from wsekern.planning.search import Search, Service
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 from wsekern.workload.speculation import Speculation
 
-__all__ = ["MOST_TIMED", "Placement", "place_draft", "place_model"]
-
-SEARCHED_CHUNKS = (1, 8)
-"""Those that cuts are judged by: a short one, and one that reads prompts about as quickly as the longest."""
+__all__ = ["MAX_WAFERS", "MOST_TIMED", "Placement", "front", "place_draft", "place_model", "place_service"]
 
 MAX_WAFERS = 256
 """Where the search for enough wafers gives up; the vendor offers clusters of up to 2,048."""
 
-MAX_REGIONS = 48
-"""Regions on one side of a wafer at most: beyond that a region is smaller than 25 x 16 PEs."""
-
-CUTS_TRIED = 10
-"""Cuts that are timed for each number of layers per region."""
-
-SHRINK = 0.7
-"""Step from one size of region to the next smaller one that is tried."""
+MORE = 2
+"""Times the fewest wafers up to which more are tried."""
 
 
 def place_model(config: ModelConfig, request: Request, machine: Machine, wafers: int | None = None,
                 profile: str = "silicon", think_seconds: float = 0.0, speculation: Speculation | None = None,
-                cached: int | None = None, activations: Form | None = None, programs: str = "default",
+                cached: int | None = None, activations: Form | None = None, programs: str | ProgramSet = "default",
                 weight_precision: str = "", cache_precision: str = "") -> Placement:
-    """The placement that serves the request soonest on the fewest wafers (or on ``wafers``); :class:`BudgetError` if none.
+    """The placement that serves the request soonest on ``wafers`` wafers, or on as many as are worth it;
+    :class:`BudgetError` if none holds it.
 
     It is judged under the load of all users. Wafers are enough if some cut of them holds the caches of all users at once, but
     another may serve them sooner although some wait outside. Each sends the next prompt ``think_seconds`` after the answer is
-    there; ``speculation`` and ``cached`` as in :class:`Placement`. ``activations``: how SiLU and exponentials are computed, as
-    in :class:`Mapping`. ``programs``: a name of :data:`wsekern.inference.programs.PROGRAM_SETS`.
+    there; ``speculation`` and ``cached`` as in :class:`Placement`: a model that drafts gets wafers of its own. ``programs``: a
+    program set or its name, whose form of ``activations`` holds unless one is given; precisions as in
+    :class:`wsekern.inference.grid.Grid`.
     """
-    chosen = program_set(programs)
-    activations = activations or chosen.activations
-    Grid(config, 1, 1, request.precision, weight_precision=weight_precision, cache_precision=cache_precision)  # refuses
-    machine.profile(profile)
-    check_speculation(config, speculation)
-    load = {"think_seconds": think_seconds, "speculation": speculation, "cached": cached, "activations": activations,
-            "programs": chosen.programs, "weight_precision": weight_precision, "cache_precision": cache_precision}
-    load["draft"] = place_draft(speculation, request, machine, profile, activations=activations, programs=programs,
-                                weight_precision=weight_precision, cache_precision=cache_precision)
-    machine = _facing(config, request.precision, machine)
+    return place_service(config, ((request, 1.0),), machine, wafers=wafers, profile=profile, think_seconds=think_seconds,
+                         speculation=speculation, cached=cached, activations=activations, programs=programs,
+                         weight_precision=weight_precision, cache_precision=cache_precision)
+
+
+def place_service(config: ModelConfig, mix: Iterable[tuple[Request, float]], machine: Machine, *, context: int = 0,
+                  users: int = 1, wafers: int | None = None, programs: str | ProgramSet = "default", **load: Any) -> Placement:
+    """As :func:`place_model`, before a ``mix`` of requests and their shares: one placement with room for ``context`` tokens of
+    each of ``users`` users, on which the mean request is served soonest. Other requests: :meth:`Placement.serving`."""
+    search = _search(config, Service.of(mix, context, users), machine, programs, load)
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
-    whole = Mapping(config, 1, 1, request.precision, request.context, users=request.batch,
-                    shared=request.shared).memory
-    room = float(machine.core.sram) * int(machine.fabric.user_width) * int(machine.fabric.user_height)
-    least = max(1, math.ceil((whole["weights"] + whole["kv_cache"]) / room))
-    for count in range(least, MAX_WAFERS + 1) if wafers is None else (wafers,):
-        cuts = list(_cuts(config, request, machine, count, profile, load))
-        if any(cut.inside is None for cut in cuts):
-            return _with_best_chunk(min(_placements(cuts), key=lambda placement: placement.request_seconds()), CHUNKS)
-    raise BudgetError(why_not(config, request, machine, wafers, MAX_WAFERS,
-                              lambda asked, count: any(cut.inside is None for cut in
-                                                       _cuts(config, asked, machine, count, profile, load))))
+    if wafers is None:
+        fewest = _fewest(search, machine)
+        found = search.best(search.worth(fewest, MORE * fewest))
+    else:
+        if not search.holds_all(wafers):
+            raise _refusal(search, machine, wafers)
+        search.candidates(search.fewest(wafers))
+        found = search.best(wafers)
+    return found
+
+
+@dataclass(frozen=True)
+class Point:
+    """A placement of a Pareto front: no other serves one user as soon, has room for as many, and takes as few wafers."""
+
+    placement: Placement
+    tokens_per_second: float
+    """Of a user who is alone."""
+    users: int
+    wafers: int
+
+
+def front(config: ModelConfig, mix: Iterable[tuple[Request, float]], machine: Machine, *, context: int = 0,
+          users: Iterable[int] = (1,), programs: str | ProgramSet = "default", **load: Any) -> list[Point]:
+    """The Pareto front over the speed of one user, ``users`` for whom there is room, and wafers, from the fewest that hold
+    each number of users to twice as many."""
+    points: list[Point] = []
+    mix = tuple(mix)
+    for count in sorted(set(users)):
+        search = _search(config, Service.of(mix, context, count), machine, programs, load)
+        fewest = _fewest(search, machine)
+        search.candidates(MORE * fewest)
+        for wafers in range(fewest, MORE * fewest + 1):
+            placement = search.best(wafers)
+            points.append(Point(placement, 1.0 / placement.lone.time_per_output_token_seconds, placement.users_inside, wafers))
+    return [point for point in points if not any(_dominates(other, point) for other in points)]
+
+
+def _dominates(one: Point, other: Point) -> bool:
+    mine, theirs = ((point.tokens_per_second, point.users, -point.wafers) for point in (one, other))
+    return one is not other and mine != theirs and all(a >= b for a, b in zip(mine, theirs, strict=True))
+
+
+def _search(config: ModelConfig, service: Service, machine: Machine, programs: str | ProgramSet,
+            load: dict[str, Any]) -> Search:
+    """``load``: fields of :class:`Placement`."""
+    chosen, load = program_set(programs), {"profile": "silicon"} | load
+    load["activations"] = load.get("activations") or chosen.activations
+    machine.profile(load["profile"])
+    check_speculation(config, speculation := load.get("speculation"))
+    load["draft"] = place_draft(speculation, service.request, machine, load["profile"], activations=load["activations"],
+                                programs=programs)
+    precision = service.request.precision
+    Grid(config, 1, 1, precision, **{name: load.get(name, "") for name in ("weight_precision", "cache_precision")})  # refuses
+    return Search(config, _facing(config, precision, machine), service, chosen, load)
+
+
+def _fewest(search: Search, machine: Machine) -> int:
+    """The fewest wafers that hold all users; :class:`BudgetError` if none do."""
+    found = search.fewest(MAX_WAFERS)
+    if not found:
+        raise _refusal(search, machine, None)
+    return found
+
+
+def _refusal(search: Search, machine: Machine, wafers: int | None) -> BudgetError:
+    def fits(request: Request, count: int) -> bool:
+        service = Service(request, ((request, 1.0),))
+        return Search(search.config, search.machine, service, search.chosen, search.load).holds_all(count)
+
+    return BudgetError(why_not(search.config, search.service.request, search.machine, wafers, MAX_WAFERS, fits))
 
 
 def place_draft(speculation: Speculation | None, request: Request, machine: Machine, profile: str,
@@ -89,83 +145,3 @@ def _facing(config: ModelConfig, precision: str, machine: Machine) -> Machine:
     other = turned(machine)
     fits_only_so = too_large_part(config, precision, machine) and not too_large_part(config, precision, other)
     return other if fits_only_so else machine
-
-
-def _placements(cuts: list[Placement]) -> list[Placement]:
-    """The most promising ``cuts``, and smaller regions in the same places."""
-    by_layers: dict[int, list[Placement]] = {}
-    for cut in cuts:
-        by_layers.setdefault(cut.layers, []).append(cut)
-    return [_shrink(_with_best_chunk(cut, SEARCHED_CHUNKS)) for alike in by_layers.values() for cut in _most_promising(alike)]
-
-
-def _cuts(config: ModelConfig, request: Request, machine: Machine, wafers: int, profile: str,
-          load: dict[str, Any]) -> Iterator[Placement]:
-    """Every cut of the wafers into regions that fill them and on which the model fits with enough users inside."""
-    fabric = machine.fabric
-    for columns in range(1, min(MAX_REGIONS, int(fabric.user_width)) + 1):
-        for rows in range(1, min(MAX_REGIONS, int(fabric.user_height)) + 1):
-            placement = _cut(config, request, machine, wafers, columns, rows, profile, load)
-            if placement is not None:
-                yield placement
-            if columns * rows * wafers >= 2 * config.layers:
-                break
-
-
-def _most_promising(cuts: list[Placement]) -> list[Placement]:
-    """From flat to tall, some of the cuts with about the largest regions; all have as many layers per region."""
-    most = max(cut.width * cut.height for cut in cuts)
-    large = sorted((cut for cut in cuts if 1.3 * cut.width * cut.height >= most), key=lambda cut: -cut.width)
-    step = max(1, -(-len(large) // CUTS_TRIED))
-    return large[::step]
-
-
-def _cut(config: ModelConfig, request: Request, machine: Machine, wafers: int, columns: int, rows: int,
-         profile: str, load: dict[str, Any]) -> Placement | None:
-    """The placement with ``columns`` x ``rows`` regions per wafer that fill it, if there is one."""
-    width, height = int(machine.fabric.user_width) // columns, int(machine.fabric.user_height) // rows
-    head = _head_cells(config, request, machine, columns, rows, width, height)
-    if head is None:
-        return None
-    regions = wafers * columns * rows - head[0] * head[1]
-    if regions < min(wafers, config.layers):
-        return None
-    layers = -(-config.layers // regions)
-    shapes = equal_shapes(width, height, layers, config.layers)
-    cells = width * head[0], height * head[1]
-    return filled(Placement(config, machine, request, wafers, shapes, cells, profile=profile, **load))
-
-
-def _shrink(placement: Placement) -> Placement:
-    """The placement with smaller regions in the same places, as long as that is quicker: fewer hops, more work per PE."""
-    while min(placement.width, placement.height) > 1:
-        shapes = tuple(replace(shape, width=round(shape.width * SHRINK), height=round(shape.height * SHRINK))
-                       for shape in placement.shapes)
-        head = tuple(round(new * old / side) for new, old, side in zip((shapes[0].width, shapes[0].height), placement.head,
-                                                                       (placement.width, placement.height), strict=True))
-        smaller = filled(replace(placement, shapes=shapes, head=head))
-        if smaller is None or not smaller.head_mapping.fits(placement.machine):
-            break
-        if smaller.request_seconds() >= placement.request_seconds():
-            break
-        placement = smaller
-    return placement
-
-
-@lru_cache(maxsize=8192)
-def _head_cells(config: ModelConfig, request: Request, machine: Machine, columns: int, rows: int, width: int,
-                height: int) -> tuple[int, int] | None:
-    """The fewest regions, as columns x rows of them, that hold embedding and LM head."""
-    for cells in range(1, columns * rows + 1):
-        for across in range(1, min(columns, cells) + 1):
-            down, rest = divmod(cells, across)
-            size = width * across, height * down
-            if not rest and down <= rows and head_region(config, *size, request.precision).fits(machine):
-                return across, down
-    return None
-
-
-def _with_best_chunk(placement: Placement, chunks: tuple[int, ...]) -> Placement:
-    """Choose the prompt chunk that serves the users soonest and still fits: long ones read quickly and hold up tokens."""
-    options = [filled(replace(placement, chunk=chunk)) for chunk in chunks if chunk <= placement.unread]
-    return min((option for option in options if option is not None), key=lambda option: option.request_seconds())

@@ -141,9 +141,14 @@ def load_plan(path: str | os.PathLike[str]) -> LoadedPlan:
     return LoadedPlan(table.model, table.machine, Offer(service, placement))
 
 
+def location(model: str) -> str:
+    """What :func:`load_config` knows ``model`` by, which may be the bundled sample."""
+    return str(sample_path()) if model == "sample" else model
+
+
 def planned_config(model: str) -> ModelConfig:
     """The shape of ``model``: a bundled name, a folder or file, or the bundled sample."""
-    return load_config(str(sample_path()) if model == "sample" else model)
+    return load_config(location(model))
 
 
 def _check_numbers(table: PlanTable, where: str) -> None:
@@ -172,8 +177,8 @@ def _placement(table: PlanTable, config: ModelConfig, machine: Machine, service:
     """The placement that the file describes; its layers must be all of the model."""
     layers = sum(region.layers * region.count for region in table.regions)
     if layers != config.layers:
-        raise InputError(f"{where}: regions keep {layers:,} layers, {config.name} has {config.layers:,}: change count or layers "
-                         "of [[regions]]")
+        raise InputError(f"{where}: regions keep {layers:,} layers, {config.name} has {config.layers:,}: change count or "
+                         "layers of [[regions]]")
     shapes = tuple(RegionShape(region.width, region.height, region.layers, region.count) for region in table.regions)
     return Placement(config, turned(machine) if table.turned else machine, service.longest(table.users, table.precision),
                      table.wafers, shapes, (table.head.width, table.head.height), table.prompt_chunk, table.profile,

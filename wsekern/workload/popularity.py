@@ -11,7 +11,7 @@ from wsekern.errors import InputError
 MAX_TRACE = 1_000_000
 """Sanity limit of the tokens of a trace."""
 
-DEALS = 16
+DEALS = 64
 """Ways of dealing experts to blocks, at random, over which a law that prefers some of them is averaged."""
 
 

@@ -17,9 +17,12 @@ import numpy as np
 
 from wsekern.inference.blocks.activation import activation_room, activation_steps, missing_activation
 from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.expert_crossing import arriving_steps, crossing_elements, leaving_steps, returning_steps
 from wsekern.inference.blocks.expert_places import ExpertPlaces
+from wsekern.inference.blocks.folding import scaled
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles
+from wsekern.inference.blocks.shared import shared_buffers
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, deal, join, repeat, reshape, split, take
 from wsekern.inference.weights import TileCutter
@@ -36,6 +39,13 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     """A mixture of experts on a grid."""
 
     label = "ffn"
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Matrices of the router, of experts that read the residual stream itself, and of what stands beside them."""
+        feeds = [("experts", self.part.expert)] if not self.part.latent else []
+        feeds += [(name, beside) for name, beside, _ in self.beside]
+        return ("router", "shared_router", "latent_in", *(half for name, feed in feeds for half in _halves(feed, name)))
 
     def missing(self) -> str:
         """What has no steps yet."""
@@ -65,6 +75,11 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     def across(self) -> Literal["x", "y"]:
         """The axis along which the features of an expert lie; what it reads and gives lies along the other one."""
         return "y" if self.part.latent else "x"
+
+    @property
+    def alike(self) -> Literal["x", "y"]:
+        """The axis along which all PEs hold the same of an expert's features."""
+        return "x" if self.part.latent else "y"
 
     @cached_property
     def places(self) -> ExpertPlaces:
@@ -109,28 +124,34 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
 
     @cached_property
     def beside(self) -> list[tuple[str, FeedForward, int]]:
-        """(name, part, its features in a column) of what every token takes."""
+        """(name, part, its features in a column) of what every token takes, on the first wafer."""
+        if self.mapping.expert_wafer:
+            return []
         found = (("shared", self.part.shared), ("dense", self.part.dense))
         return [(name, part, -(-part.width // self.mapping.width)) for name, part in found if part is not None]
 
     @property
     def weights(self) -> int:
-        """Elements of the router, of the experts as they go round the lines, and of what stands beside them."""
+        """Elements of the router, of the experts as they go round the lines, and of what stands beside them; on another wafer
+        than the first of the experts."""
         m, part, gates = self.mapping, self.part, _gates(self.part.expert)
         all_experts = self.places.elements
-        elements = routing_elements(m, part) + all_experts * (gates + 1) * self.inputs
+        elements = (0 if m.expert_wafer else routing_elements(m, part)) + all_experts * (gates + 1) * self.inputs
         elements += gates * all_experts + self.places.held * self.inputs if part.expert.bias else 0
         elements += 2 * m.hidden * self.inputs if part.latent else 0
         for _, beside, width in self.beside:
             elements += (_gates(beside) + 1) * m.hidden * width + (_gates(beside) * width + m.hidden if beside.bias else 0)
-        return elements + (m.hidden if part.shared_gate else 0)
+        return elements + (m.hidden if part.shared_gate and self.beside else 0)
 
     @property
     def buffers(self) -> int:
         """Scores, and all inner vectors of the chosen experts and of what stands beside them."""
         chosen = self.most * self.width + sum(width for _, _, width in self.beside)
-        latent = 2 * self.inputs if self.part.latent else 0
-        return 2 * self.part.experts + 3 * chosen + latent
+        latent, m = 2 * self.inputs if self.part.latent else 0, self.mapping
+        crossing = crossing_elements(m, self.part) if m.expert_wafers > 1 else 0
+        shared = max(shared_buffers(m, m.chunk * self.most * self.width, self.alike),
+                     *(shared_buffers(m, m.chunk * width, "y") for _, _, width in self.beside), 0)
+        return 2 * self.part.experts + 3 * chosen + latent + crossing + -(-shared // m.chunk)
 
     def room(self) -> int:
         """Bytes of the activation, or of the exponentials of the scores."""
@@ -140,19 +161,29 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
 
     # -- work ---------------------------------------------------------------------------------------------------------
     def steps(self, tokens: int, slots: int) -> Steps:
-        """Who is chosen, what they and the parts beside them make of ``h``, and the sum."""
+        """Who is chosen, what they and the parts beside them make of ``h``, and the sum; on another wafer than the first what
+        its experts make of what is given."""
         m, part = self.mapping, self.part
-        steps = [*routing_steps(m, part, tokens), *self._deal(tokens), *self._inputs(tokens), *self._inner(tokens),
-                 *self._experts(tokens)]
+        if m.expert_wafer:
+            steps = arriving_steps(m, part, tokens)
+        else:
+            steps = [*routing_steps(m, part, tokens, self.folded), *self._normed(tokens),
+                     *(leaving_steps(m, part, tokens) if m.expert_wafers > 1 else [])]
+        steps += [*self._deal(tokens), *self._inputs(tokens), *self._inner(tokens), *self._experts(tokens)]
         if part.latent:
             steps += [_step("latent_reduce", all_reduce(m, tokens * self.inputs, "y"), ("out",), "out"),
                       _step("latent_out", Gemm(tokens, self.inputs, m.hidden), ("out", "weights.latent_out"), "out")]
         for name, beside, width in self.beside:
             steps += self._beside(tokens, name, beside, width)
         steps.append(_step("down_reduce", all_reduce(m, tokens * m.hidden, "x"), ("out",), "out"))
+        steps += returning_steps(m, tokens) if m.expert_wafers > 1 and not m.expert_wafer else []
         return [*steps, *(self._down_biases(tokens) if part.expert.bias and not self.dealt else []),
                 *(step for name, beside, _ in self.beside if beside.bias
                   for step in add_bias(m, "ffn", f"{name}_down_bias", tokens, m.hidden, "out"))]
+
+    def _normed(self, tokens: int) -> Steps:
+        """``h`` normed, where it was not: the sum of its squares came with the scores."""
+        return [scaled(self.mapping, self.folded, "ffn", tokens, self.mapping.hidden, "h")] if self.folded else []
 
     def _deal(self, tokens: int) -> Steps:
         """Of the ``chosen`` experts those of a PE's own block, ``own`` (tokens * load), and ``own_shares`` (tokens, load) of
@@ -198,7 +229,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         for name, beside, width in self.beside:
             others.append((f"{name}_gate_up", tokens, _gates(beside) * width))
             steps.append(_step(*_product(*others[-1], m.hidden)))
-        if part.shared_gate:
+        if part.shared_gate and self.beside:
             others.append(("shared_router", tokens, 1))
             steps.append(_step(*_product(*others[-1], m.hidden)))
         if part.latent:
@@ -215,7 +246,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
             steps = [take("weights.experts_gate_up_bias", self._chosen[0], "bias", 0),
                      _step("gate_up_bias", Local("add", gates * self.width, rows, form=self.mapping.form), ("gate_up", "bias"),
                            "gate_up")]
-        steps += activation_steps(self.mapping, part.expert, rows, self.width, "gate_up", "active")
+        steps += activation_steps(self.mapping, part.expert, rows, self.width, "gate_up", "active", self.alike)
         return [*steps, *([] if part.early else self._weigh(rows, self.width, "active"))]
 
     def _active_beside(self, tokens: int, name: str, beside: FeedForward, width: int) -> Steps:
@@ -259,7 +290,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         part beside them; ``shared_router`` (hidden, 1) in every column; ``latent_in``, ``latent_out``."""
         m, part, w, cutter = self.mapping, self.part, self.own(weights), TileCutter(self.mapping, where)
         hidden = m.index_y(m.config.hidden)
-        tiles = {**routing_tiles(m, part, w, cutter), **self._expert_tiles(w, cutter)}
+        tiles = {**({} if m.expert_wafer else routing_tiles(m, part, w, cutter)), **self._expert_tiles(w, cutter)}
         for name, beside, _ in self.beside:
             columns = m.index_x(beside.width)
             ups = _halves(beside, name)
@@ -269,7 +300,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
                 biases = [w[f"{half}_bias"] for half in ups]
                 tiles[f"{name}_gate_up_bias"] = cutter.along_x(biases, [columns] * len(ups))[:, :, None]
                 tiles[f"{name}_down_bias"] = cutter.along_y(w[f"{name}_down_bias"], hidden)[:, :, None]
-        if part.shared_gate:
+        if part.shared_gate and self.beside:
             tiles["shared_router"] = cutter.matrix([w["shared_router"]], hidden, [np.zeros((m.width, 1), int)])
         if part.latent:
             latent = m.index_x(part.latent)

@@ -8,7 +8,9 @@ import numpy as np
 from wsekern.inference.activation_numbers import xielu_numbers
 from wsekern.inference.blocks.activation import XIELU, activation_room, activation_steps, missing_activation, xielu_steps
 from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
+from wsekern.inference.blocks.shared import shared_buffers
 from wsekern.inference.steps import LayerStep, Steps, Values
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import Gemm
@@ -23,6 +25,7 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
     """A feed-forward part on a grid; its width lies along x."""
 
     label = "ffn"
+    readers = ("gate", "up")
 
     @cached_property
     def width(self) -> int:
@@ -53,7 +56,9 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
     @property
     def buffers(self) -> int:
         """The inner vectors, and what the activation makes of them."""
-        return self._inner + (3 if self._learned else 1) * self.width
+        m = self.mapping
+        shared = 0 if self._learned else -(-shared_buffers(m, m.chunk * self.width, "y") // m.chunk)
+        return self._inner + (3 if self._learned else 1) * self.width + shared
 
     def room(self) -> int:
         """Bytes of the activation."""
@@ -65,8 +70,7 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
         """Projections, activation, projection back."""
         m, width, inner, bias = self.mapping, self.width, self._inner, self.part.bias
         return [
-            _step("gate_up", Gemm(tokens, m.hidden, inner), ("h", self.named("gate_up")), "gate_up"),
-            _step("gate_up_reduce", all_reduce(m, tokens * inner, "y"), ("gate_up",), "gate_up"),
+            *read_steps(m, "ffn", "gate_up", tokens, inner, self.named("gate_up"), "gate_up", self.folded),
             *(add_bias(m, "ffn", f"{self.prefix}gate_up_bias", tokens, inner, "gate_up") if bias else []),
             *self._activation(tokens),
             _step("down", Gemm(tokens, width, m.hidden), ("active", self.named("down")), "out"),

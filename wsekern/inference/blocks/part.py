@@ -8,6 +8,7 @@ import numpy as np
 
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import Steps, Values
+from wsekern.workload.decoder import Norm
 
 Described = TypeVar("Described")
 BlockWeights = dict[str, np.ndarray]
@@ -19,12 +20,14 @@ class PartOnGrid(ABC, Generic[Described]):
     """A mixer or a feed-forward part on the PEs of a grid.
 
     All numbers of elements are those of the fullest PE. ``prefix`` stands before the names of its weights where a block has two
-    mixers.
+    mixers. ``folded``: the norm of what it reads, where that is left to it: ``h`` is not normed, and neither is what its first
+    product gives until it is scaled (:func:`wsekern.inference.blocks.folding.read_steps`).
     """
 
     mapping: Grid
     part: Described
     prefix: str = ""
+    folded: Norm | None = None
     label: ClassVar[str]
     """Part of the model that cycles are counted under."""
 
@@ -36,6 +39,11 @@ class PartOnGrid(ABC, Generic[Described]):
         """What the time of this part takes for granted, a sentence each."""
         return []
 
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Names of the matrices that read ``h``, those that are there or may be."""
+        return ()
+
     # -- memory -------------------------------------------------------------------------------------------------------
     @property
     @abstractmethod
@@ -43,18 +51,18 @@ class PartOnGrid(ABC, Generic[Described]):
         """Elements of the weights."""
 
     @property
-    def slot(self) -> int:
-        """Elements kept of one position of a row (the cache)."""
+    def slot(self) -> float:
+        """Elements kept of one position of a row (the cache), however many positions there are; a mean over them."""
         return 0
 
     @property
-    def state(self) -> int:
+    def state(self) -> float:
         """Elements kept of one sequence, however long it is."""
         return 0
 
     @property
     @abstractmethod
-    def buffers(self) -> int:
+    def buffers(self) -> float:
         """Elements for each token of a chunk; the other part of the block may use them when this one does not run."""
 
     @property
@@ -88,6 +96,14 @@ class PartOnGrid(ABC, Generic[Described]):
     def cache_precision(self, name: str) -> str:
         """Number format in which ``name`` of the cache is kept."""
         return self.mapping.precision
+
+    def can_go_back(self, furthest: int, length: int) -> bool:
+        """Whether the sequence can be cut to its first ``length`` tokens after ``furthest`` tokens were written."""
+        return True
+
+    def cache_start(self, name: str) -> float:
+        """What ``name`` of the cache is full of before the first token."""
+        return 0.0
 
     def tables(self, start: int, tokens: int, slots: int) -> Values:
         """What the host computes for ``tokens`` tokens from position ``start`` on: ``table.*``."""

@@ -11,18 +11,20 @@ from functools import partial
 import numpy as np
 
 from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, find, keep, near, repeat, reshape, stack, take
 from wsekern.inference.weights import TileCutter
-from wsekern.ops import Gemm, Local
-from wsekern.workload.decoder import Mixture
+from wsekern.ops import Local
+from wsekern.workload.decoder import Mixture, Norm
 
 _step = partial(LayerStep, "ffn")
 
 
-def routing_steps(mapping: Grid, part: Mixture, tokens: int) -> Steps:
-    """``chosen`` (tokens * chosen) numbers of experts, and their ``shares`` (tokens, chosen), from ``h`` (tokens, hidden)."""
-    steps = [*_scores(mapping, part, tokens), *_judged(mapping, part, tokens)]
+def routing_steps(mapping: Grid, part: Mixture, tokens: int, folded: Norm | None = None) -> Steps:
+    """``chosen`` (tokens * chosen) numbers of experts, and their ``shares`` (tokens, chosen), from ``h`` (tokens, hidden),
+    which still lacks the norm ``folded``."""
+    steps = [*_scores(mapping, part, tokens, folded), *_judged(mapping, part, tokens)]
     if part.groups > 1:
         steps += _best_groups(part, tokens)
     names = [f"chosen_{round}" for round in range(part.chosen)]
@@ -89,11 +91,10 @@ def _places(mapping: Grid, part: Mixture) -> np.ndarray:
     return np.broadcast_to(places, (mapping.height, *places.shape))
 
 
-def _scores(mapping: Grid, part: Mixture, tokens: int) -> Steps:
+def _scores(mapping: Grid, part: Mixture, tokens: int, folded: Norm | None) -> Steps:
     """``all_scores`` (tokens, experts)."""
     column = experts_of_column(mapping, part)
-    steps: Steps = [_step("router", Gemm(tokens, mapping.hidden, column), ("h", "weights.router"), "scores"),
-                    _step("router_reduce", all_reduce(mapping, tokens * column, "y"), ("scores",), "scores")]
+    steps = read_steps(mapping, "ffn", "router", tokens, column, "weights.router", "scores", folded)
     if part.router_bias:
         steps += add_bias(mapping, "ffn", "router_bias", tokens, column, "scores")
     if part.scores == "sigmoid":
