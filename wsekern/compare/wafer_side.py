@@ -9,8 +9,9 @@ from wsekern.errors import InputError
 from wsekern.inference.blocks.folding import folding_assumptions
 from wsekern.inference.layer import parts_on_grid
 from wsekern.machine import Machine
+from wsekern.planning.drafting import check_speculation
 from wsekern.planning.load import WaferServed, serve_on_wafers
-from wsekern.planning.placement import Placement, place_model
+from wsekern.planning.placement import Placement, place_draft, place_model
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
@@ -23,8 +24,10 @@ def placed(config: ModelConfig, request: Request, machine: Machine, wafers: int 
     chosen = serving.wafers
     check_cache(chosen.cache_precision or request.precision, serving.kv_precision, machine)
     if chosen.plan is not None:
-        return replace(chosen.plan, think_seconds=serving.think_seconds, speculation=serving.speculation,
-                       cached=cached).serving(request)
+        check_speculation(config, serving.speculation)
+        draft = place_draft(serving.speculation, request, machine, profile)
+        return replace(chosen.plan, think_seconds=serving.think_seconds, speculation=serving.speculation, cached=cached,
+                       draft=draft).serving(request)
     return _known(config, request, machine, wafers, profile, serving.think_seconds, serving.speculation, cached,
                   programs=chosen.programs, weight_precision=chosen.weight_precision,
                   cache_precision=chosen.cache_precision)
@@ -63,9 +66,11 @@ def speculation_assumptions(placement: Placement) -> list[str]:
         return []
     draft = speculation.draft
     takes = f": {1e6 * drafting.seconds:.3g} us a token" if drafting.seconds else ""
-    where = (f", on {own.wafers} wafer{'s' if own.wafers > 1 else ''} of its own ({own.regions} regions of "
-             f"{own.width}x{own.height} PEs)" if own else
-             ", which lie where they do and pass a token on to those behind them" if draft.layers else "")
+    more = placement.all_wafers - placement.wafers
+    where = ", which lie where they do and pass a token on to those behind them" if draft.layers else ""
+    if own is not None:
+        where = (f", on {own.regions} regions of {own.width}x{own.height} PEs of its own, "
+                 f"{f'on {more} more' if more else 'beside the others on their'} wafer{'s' if max(more, 1) > 1 else ''}")
     return [speculation.assumption(), f"a draft {draft.describe()}{where}{takes}",
             f"tokens to be checked follow each other through {placement.regions} regions"]
 

@@ -24,20 +24,25 @@ def plan_view(plan: ServicePlan) -> RenderableType:
                  _over_contexts(chosen), floor_table(chosen.placement))
 
 
+CAPTION = ("chunk: tokens of a prompt that pass together. Tokens/s of one user alone, the bound no placement passes, and the "
+           "share; tokens/s of each and all of the most users; users held with full contexts; what binds. No placement beats "
+           "another in all of them.")
+"""What the columns of the front are."""
+
+
 def _front(plan: ServicePlan) -> Table:
     service, config = plan.service, plan.offers[0].placement.config
     mix = ", ".join(map(str, service.mix))
     table = Table(title=f"{config.name}: contexts to {service.context:,}, {service.fewest} to {service.most} users, {mix}",
                   title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
-                  caption="no placement beats another in all of speed, users, total and wafers; users: with full contexts",
-                  caption_justify="left")
-    for name in ("", "wafers", "regions", "tok/s\none user", "bound", "share", f"tok/s each\n{service.most} users",
-                 f"tok/s all\n{service.most} users", "users\nheld", "binds"):
-        table.add_column(name, justify="left" if name in ("", "regions", "binds") else "right")
+                  caption=CAPTION, caption_justify="left")
+    for name in ("", "wafers", "regions", "chunk", "tok/s\nof one", "bound", "share", f"each\nof {service.most}",
+                 f"all\nof {service.most}", "held", "binds"):
+        table.add_column(name, justify="left" if name in ("", "regions", "binds") else "right", no_wrap=True)
     for offer in plan.offers:
         placement = offer.placement
-        table.add_row("*" if offer is plan.chosen else "", str(placement.wafers), _regions(offer), amount(offer.speed),
-                      amount(offer.bound.tokens_per_second), f"{offer.share:.2f}",
+        table.add_row("*" if offer is plan.chosen else "", str(placement.wafers), _regions(offer), str(placement.chunk),
+                      amount(offer.speed), amount(offer.bound.tokens_per_second), f"{offer.share:.2f}",
                       amount(1.0 / offer.token_seconds(service.most)), amount(offer.total),
                       f"{offer.held:,}{'+' if offer.held == service.most else ''}", offer.binding.name)
     return table
@@ -45,7 +50,8 @@ def _front(plan: ServicePlan) -> Table:
 
 def _regions(offer: Offer) -> str:
     placement = offer.placement
-    return f"{placement.regions} of {placement.width}x{placement.height}"
+    more = "+" if len(placement.shapes) > 1 else ""
+    return f"{placement.regions} {placement.width}x{placement.height}{more}"
 
 
 def _over_users(offer: Offer) -> Table:
