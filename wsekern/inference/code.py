@@ -36,7 +36,7 @@ TOKENS = 2
 def code_bytes(grid: Grid) -> int:
     """Bytes of a PE of ``grid`` that are not for weights, cache and buffers; of programs the most that any grid takes."""
     programs, layer = _most(_one_of_each(grid.config), grid.precision, grid.form, grid.programs, grid.weight_precision,
-                            grid.cache_precision, grid.held_layers > 0, grid.with_head)
+                            grid.cache_precision, grid.held_layers > 0, grid.with_head, grid.expert_wafers > 1)
     return BESIDE_PROGRAMS + programs + grid.held_layers * layer
 
 
@@ -86,13 +86,14 @@ def _raise_to(sizes: dict[Hashable, int], key: Hashable, size: int) -> None:
 
 @lru_cache(maxsize=1024)
 def _most(config: ModelConfig, precision: str, form: Form, programs: Programs, weight_precision: str, cache_precision: str,
-          with_layers: bool, with_head: bool) -> tuple[int, int]:
+          with_layers: bool, with_head: bool, on_wafers: bool) -> tuple[int, int]:
     """The most bytes of programs on any grid, and of the addresses of one layer's tiles: of those that stand for all, those on
     which the model lies."""
     grids, refused, layers = [], None, int(with_layers)
     for width, height in SIDES:
         grid = Grid(config, width, height, precision, context=1024, chunk=TOKENS, layers=layers, with_head=with_head,
-                    activations=form, programs=programs, weight_precision=weight_precision, cache_precision=cache_precision)
+                    activations=form, programs=programs, weight_precision=weight_precision, cache_precision=cache_precision,
+                    expert_wafers=1 + on_wafers)
         try:
             program_bytes([grid])
             grids.append(grid)

@@ -48,9 +48,9 @@ class Placement:
     The embedding and the LM head share a region. Prompts
     are read in chunks of ``chunk`` tokens. The users of the request take turns: each sends the next prompt ``think_seconds``
     after the answer. The first ``cached`` tokens of every prompt need not be read: those of the request that are shared, unless
-    given. With ``speculation`` the tokens to be checked follow each other through the regions; a model that drafts them lies on
-    wafers of its own, as ``draft`` says. ``inside`` of the users are served at once where the caches of all would leave no room
-    for regions that serve them quicker. ``activations``,
+    given. With ``speculation`` the tokens to be checked follow each other through the regions; a model that drafts them lies as
+    ``draft`` says, on regions of its own. ``inside`` of the
+    users are served at once where the caches of all would leave no room for regions that serve them quicker. ``activations``,
     ``programs``, ``weight_precision`` and ``cache_precision`` are those of every region
     (:class:`wsekern.inference.grid.Grid`). Wafers go together in groups of ``expert_wafers``: a region lies in the same place
     on each of a group, the first of which holds all of a layer but the experts that are dealt to the others.
@@ -201,6 +201,16 @@ class Placement:
         return self.all_wafers * float(self.machine.core.sram) * width * height
 
     @cached_property
+    def all_wafers(self) -> int:
+        """With those of a model that drafts where the others have no room for its regions."""
+        own = self.draft
+        if own is None:
+            return self.wafers
+        beside = (*self.shapes, *own.shapes, RegionShape(*own.head, 0, 1))
+        fits = own.wafers == 1 and pack(sides_of(self.machine), self.wafers, beside, self.head) is not None
+        return self.wafers + (0 if fits else own.wafers)
+
+    @cached_property
     def _cache(self) -> tuple[int, int]:
         """(slots, tokens of one request in a slot) of the regions that have room for the fewest tokens beside what all users
         share."""
@@ -344,46 +354,43 @@ class Placement:
             checked=self.checked, kept=self.speculation.kept if self.speculation else 1.0, draft_seconds=drafting.seconds,
             draft_busy_seconds=drafting.busy_seconds, draft_in_line=drafting.in_line)
 
-    @property
+    @cached_property
     def head_seconds(self) -> float:
         """Of the head for one token, its embedding included."""
         return self.head_cycles() / float(self.machine.clock)
 
     @cached_property
     def drafting(self) -> DraftCosts:
-        """What drafts take."""
-        if self.draft is not None:
-            own, latency = self.draft, float(self.machine.system.io_latency)
+        """What drafts take: those of a model a step of it each, those of the first layers their work and the head's."""
+        latency, own = float(self.machine.system.io_latency), self.draft
+        if own is not None:
+            slowest, pes = max(own._region_seconds), own.head[0] * own.head[1] * own.head_seconds
             return DraftCosts(own.decode().cycles / float(self.machine.clock) + own.crossing_seconds(1),
-                              max(max(own._region_seconds), own.head_seconds), crossing_seconds=2 * latency,
-                              pe_seconds=(own.working_pes * max(own._region_seconds)
-                                          + own.head[0] * own.head[1] * own.head_seconds))
-        return self._own_drafts(self.speculation.draft.layers) if self.speculation else DraftCosts()
-
-    def _own_drafts(self, layers: int) -> DraftCosts:
-        """Of the model's own first ``layers`` layers, where they lie."""
-        if not layers:
+                              max(slowest, own.head_seconds), pe_seconds=own.working_pes * slowest + pes,
+                              crossing_seconds=2 * latency if self.all_wafers > 1 else 0.0)
+        if self.speculation is None or not self.speculation.draft.layers:
             return DraftCosts()
-        shapes = [index for index, shape in enumerate(self.shapes) for _ in range(shape.count)]
-        passed = [(region, index) for region, index in zip(self.rectangles, shapes, strict=False)
-                  if region.first_layer < layers]
-        cycles = 0.0
-        for region, index in passed:
-            mapping = self.mappings[index]
-            blocks = self.config.blocks[region.first_layer:min(layers, region.first_layer + region.layers)]
-            slots = -(-self.token_position // mapping.height)
-            cycles += time_handover(self.machine, mapping, 1, self.profile).cycles
-            cycles += sum(time_layer(self.machine, mapping, 1, slots, self.profile, block).cycles for block in blocks)
-        wafers = [region.wafer for region, _ in passed]
-        route = [*wafers, self.rectangles[-1].wafer, wafers[0]]  # to the head and back
-        links = sum(one != other for one, other in pairwise(route)) * float(self.machine.system.io_latency)
-        return DraftCosts(cycles / float(self.machine.clock) + self.head_seconds + links, 2 * self.head_seconds, in_line=True,
+        cycles, way = self._first_layers(self.speculation.draft.layers)
+        seconds = cycles / float(self.machine.clock) + self.head_seconds
+        seconds += sum(one != other for one, other in pairwise(way)) * latency
+        return DraftCosts(seconds, 2 * self.head_seconds, in_line=True,
                           pe_seconds=self.head[0] * self.head[1] * self.head_seconds)
 
-    @property
-    def all_wafers(self) -> int:
-        """Those of the model that drafts among them."""
-        return self.wafers + (self.draft.wafers if self.draft else 0)
+    def _first_layers(self, layers: int) -> tuple[float, list[int]]:
+        """(cycles of one token in the first ``layers`` layers and on its way behind them, wafers that it sees, the head's and
+        the first again)."""
+        cycles, held, way = 0.0, 0, []
+        for index, (wafer, *_) in zip((index for index, shape in enumerate(self.shapes) for _ in range(shape.count)),
+                                      self.places, strict=False):
+            mapping, most = self.mappings[index], self.shapes[index].layers
+            if held < layers:
+                slots = -(-self.token_position // mapping.height)
+                cycles += sum(time_layer(self.machine, mapping, 1, slots, self.profile, block).cycles
+                              for block in self.config.blocks[held:min(held + most, layers)])
+                cycles += time_handover(self.machine, mapping, 1, self.profile).cycles
+                way.append(wafer)
+            held += most
+        return cycles, [*way, self.places[-1][0], self.places[0][0]]
 
     def crossing_seconds(self, tokens: int) -> float:
         """Time in the links between wafers for one pass of ``tokens`` tokens, the return of the sampled token included, and
@@ -411,6 +418,13 @@ class Placement:
 
     def _steady(self, users: int) -> SteadyLine:
         return steady_line(self.line, users, self.unread, self.request.output, self.think_seconds, self.inside)
+
+    def pass_seconds(self) -> float:
+        """Of a lone user's pass: a token from end to end, and those that are drafted behind it."""
+        line = self.line
+        space = max(*self._region_seconds, line.head_seconds, line.draft_seconds, line.draft_busy_seconds)
+        own = self.decode().cycles / float(self.machine.clock) + line.crossing_seconds + line.crossing_token_seconds
+        return own + (self.checked - 1) * space
 
     def first_token_seconds(self) -> float:
         """Mean time to the first token under the load of all users."""

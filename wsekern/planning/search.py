@@ -138,7 +138,8 @@ class Search:
 
     def _quick(self, candidate: Candidate, chunk: int) -> QuickPlacement:
         shapes = shapes_of(self.config, candidate.width, candidate.height, candidate.layers)
-        return QuickPlacement(self.config, self.machine, self.service.request, 1, shapes, self.heads.usual, chunk=chunk,
+        wafers = candidate.expert_wafers * (self.count(candidate.layers) + 1)  # enough, whatever the sizes
+        return QuickPlacement(self.config, self.machine, self.service.request, wafers, shapes, self.heads.usual, chunk=chunk,
                               programs=candidate.programs, expert_wafers=candidate.expert_wafers, **self.load)
 
     def score(self, candidate: Candidate) -> float:
