@@ -329,6 +329,11 @@ class Search:
         cuts = [one for one in found if one in self._cuts and self.score(one) <= CLOSE * self.score(found[0])]
         return self.finished(min(dict.fromkeys([*close, *cuts[:1]]), key=self.exact_score), wafers)
 
+    def placed_on(self, wafers: int) -> Placement:
+        """The quickest on at most so many wafers, never slower than on the fewest."""
+        self.candidates(self.fewest(wafers))
+        return self.best(wafers)
+
     def exact_score(self, candidate: Candidate) -> float:
         """As :meth:`score`, with regions timed by the flow engine."""
         quick = self.placement(candidate)
