@@ -15,7 +15,9 @@ from itertools import accumulate
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.formats import form_of, formats_of
 from wsekern.inference.programs import PLAIN, Programs
+from wsekern.ops.local.packing import Packing
 from wsekern.ops.local.rows import Form, check_form
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import check_precision
@@ -35,7 +37,8 @@ class Grid:
 
     ``activations``: how SiLU and exponentials are computed (``scalar``: library calls; ``vector`` or ``vector-fp32``: vector
     instructions in the precision or in fp32); None: as :data:`DEFAULT_ACTIVATIONS` says. ``programs``: which program each part
-    runs. ``weight_precision`` and ``cache_precision``: formats in which matrices and cache are kept; empty: ``precision``.
+    runs. ``weight_precision``: format in which the matrices of layers are kept, or of some classes of them, as
+    :func:`wsekern.inference.packed.formats_of` reads it; ``cache_precision``: of the cache; empty: ``precision``.
     """
 
     config: ModelConfig
@@ -58,14 +61,18 @@ class Grid:
             raise InputError(f"grid is {self.width!r}x{self.height!r}, expected whole numbers of PEs of at least 1")
         check_precision(self.precision)
         check_form(self.form)
-        for name in ("weight_precision", "cache_precision"):
-            if getattr(self, name) not in ("", self.precision):
-                raise InputError(f"{name} is {getattr(self, name)!r}: PEs keep weights and cache in {self.precision}")
+        formats_of(self.weight_precision, self.precision)
+        if self.cache_precision not in ("", self.precision):
+            raise InputError(f"cache_precision is {self.cache_precision!r}: PEs keep the cache in {self.precision}")
 
     @property
     def form(self) -> Form:
         """How SiLU and exponentials are computed."""
         return self.activations or DEFAULT_ACTIVATIONS[self.precision]
+
+    def form_of(self, name: str) -> Packing | None:
+        """Format in which the matrix ``name`` of a layer lies packed; None: in the precision."""
+        return form_of(name, self.weight_precision, self.precision)
 
     @cached_property
     def hidden(self) -> int:

@@ -14,6 +14,7 @@ from wsekern.inference.blocks.common import PLACES, add, norm_steps, norm_tiles,
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.grid import Grid
+from wsekern.inference.packed import packed_steps
 from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import NUMPY_DTYPES
@@ -55,7 +56,8 @@ def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
         steps += [repeat("weights.scalar", "scalar", 0, tokens),
                   LayerStep((feed or mixers[0]).label, "scalar", Local("mul", mapping.hidden, tokens, form=mapping.form),
                             ("x", "scalar"), "x")]
-    return steps
+    parts = [*mixers, *([feed] if feed else [])]
+    return packed_steps(mapping, {part.named(name): sizes for part in parts for name, sizes in part.matrices().items()}, steps)
 
 
 def _normed(mapping: Grid, norm: Norm | None, name: str, label: str, tokens: int) -> Steps:

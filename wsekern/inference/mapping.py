@@ -12,6 +12,7 @@ from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
 from wsekern.inference.layer import NORMS
 from wsekern.inference.outer import embedding_places, outer_elements
+from wsekern.inference.packed import packed_memory
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block
@@ -29,8 +30,8 @@ MOST_SLOTS = 1 << 40
 
 @dataclass(frozen=True)
 class BlockSizes:
-    """Of one kind of block, on the fullest PE: elements of weights, of one position of a row, and of one sequence whatever its
-    length; bytes of the buffers of a whole chunk, and of the room of vector forms beside them."""
+    """Of one kind of block, on the fullest PE: bytes of weights, elements of one position of a row, and of one sequence
+    whatever its length; bytes of the buffers of a whole chunk, and of the room of vector forms beside them."""
 
     weights: int
     slot: int
@@ -47,11 +48,14 @@ class BlockSizes:
         others = feed.buffers if feed else 0
         around = [norm for norm in (getattr(block, name) for name in NORMS) if norm is not None]
         norms, places = sum(mapping.hidden * (1 + norm.bias) for norm in around), any(norm.kind == "layer" for norm in around)
-        rooms = [math.ceil(part.room() - chunk * (size * others)) for part in mixers]
-        rooms += [math.ceil(feed.room() - chunk * (size * own))] if feed else []
+        packed = {part: packed_memory(mapping, part.matrices()) for part in parts}
+        rooms = [math.ceil(max(part.room(), packed[part][2]) - chunk * (size * others)) for part in mixers]
+        rooms += [math.ceil(max(feed.room(), packed[feed][2]) - chunk * (size * own))] if feed else []
         elements = mapping.hidden + own + others + sum(part.scores for part in parts)
         norms += mapping.hidden if block.scaled else 0
-        return cls(weights=norms + sum(part.weights for part in parts), slot=sum(part.slot for part in parts),
+        whole = norms + sum(part.weights - packed[part][0] for part in parts)
+        weights = math.ceil(size * whole) + sum(packed[part][1] for part in parts)
+        return cls(weights=weights, slot=sum(part.slot for part in parts),
                    state=sum(part.state for part in parts), buffers=chunk * elements + mapping.hidden * places,
                    room=max(0, *rooms, 0))
 
@@ -75,7 +79,8 @@ class Mapping(Grid):
 
     @cached_property
     def _regions(self) -> list[tuple[int, int, int]]:
-        """(weights, slot, state) of the layers together that can lie on the grid: one for each run of consecutive layers."""
+        """(bytes of weights, slot, state) of the layers together that can lie on the grid: one for each run of consecutive
+        layers."""
         sizes = [(size.weights, size.slot, size.state) for size in self._sizes]
         if not self.held_layers or len(set(sizes)) == 1:
             weights, slot, state = sizes[0]
@@ -97,11 +102,11 @@ class Mapping(Grid):
     def memory(self) -> dict[str, int]:
         """Bytes on the fullest PE, by use. All PEs hold tiles of the same size, so PE (0, 0) is one of them."""
         size = PRECISIONS[self.precision]
-        weights, slot, state = max(self._regions, key=lambda run: run[0] + self._kept(*run[1:]))
+        weights, slot, state = max(self._regions, key=lambda run: run[0] + size * self._kept(*run[1:]))
         buffers = max(kind.buffers for kind in self._sizes)
         room = max(kind.room for kind in self._sizes) if self.held_layers else 0
         return {
-            "weights": math.ceil(size * (weights + self._tables)),
+            "weights": weights + math.ceil(size * self._tables),
             "kv_cache": math.ceil(size * self._kept(slot, state)),
             "buffers": math.ceil(size * (buffers + (embedding_places(self)[1] if self.with_head else 0))) + room,
             "code": RESERVED_BYTES,
@@ -139,7 +144,7 @@ class Mapping(Grid):
         beside = self.memory["buffers"] + self.memory["code"]
 
         def slots(weights: int, slot: int, state: int) -> int:
-            used = beside + math.ceil(size * (weights + self._tables)) + size * state * self.users
+            used = beside + weights + math.ceil(size * self._tables) + size * state * self.users
             return int((int(machine.core.sram) - used) / (size * slot)) if slot else MOST_SLOTS
 
         return min(slots(*run) for run in self._regions)

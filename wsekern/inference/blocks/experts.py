@@ -16,6 +16,7 @@ from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles
 from wsekern.inference.grid import Grid
+from wsekern.inference.packed import Matrices, Matrix
 from wsekern.inference.steps import LayerStep, Steps, Values, join, repeat, reshape, split, take
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import BatchedGemv, Gemm, Local
@@ -86,6 +87,32 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         for _, beside, width in self.beside:
             elements += (_gates(beside) + 1) * m.hidden * width + (_gates(beside) * width + m.hidden if beside.bias else 0)
         return elements + (m.hidden if part.shared_gate else 0)
+
+    def matrices(self) -> Matrices:
+        """Those of the experts, some of which have a feature less on the fullest line, and of the parts beside them."""
+        m, part, gates, width = self.mapping, self.part, _gates(self.part.expert), self.width
+        full = -(-part.experts * part.expert.width // self.lines) - part.experts * (width - 1)
+        sizes = [(width, full), *([(width - 1, part.experts - full)] if full < part.experts else [])]
+        found = {"experts_gate_up": tuple(Matrix(self.inputs, gates * one, count) for one, count in sizes),
+                 "experts_down": tuple(Matrix(one, self.inputs, count) for one, count in sizes)}
+        for name, beside, columns in self.beside:
+            found[f"{name}_gate_up"] = (Matrix(m.hidden, _gates(beside) * columns),)
+            found[f"{name}_down"] = (Matrix(columns, m.hidden),)
+        return found
+
+    def packed_inputs(self, name: str) -> tuple[str, np.ndarray] | None:
+        """What experts read, and their features; those of the parts beside them lie along x."""
+        m, (kind, _, matrix) = self.mapping, name.partition("_")
+        widths = {one: beside.width for one, beside, _ in self.beside}
+        if kind not in ("experts", *widths) or matrix not in ("gate", "up", "down"):
+            return None
+        read = f"{kind}_down" if matrix == "down" else f"{kind}_gate_up"
+        if kind in widths:
+            return read, m.index_x(widths[kind]) if matrix == "down" else m.index_y(m.config.hidden)
+        if matrix == "down":
+            return read, np.stack([self._lines_of(expert) for expert in range(self.part.experts)])
+        outer = m.index_x(self.part.latent) if self.part.latent else m.index_y(m.config.hidden)
+        return read, np.broadcast_to(outer, (self.part.experts, *outer.shape))
 
     @property
     def buffers(self) -> int:
@@ -201,8 +228,9 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         for name, beside, _ in self.beside:
             columns = m.index_x(beside.width)
             ups = _halves(beside, name)
-            tiles[f"{name}_gate_up"] = cutter.matrix([w[half] for half in ups], hidden, [columns] * len(ups))
-            tiles[f"{name}_down"] = cutter.matrix([w[f"{name}_down"]], columns, [hidden], transposed=True)
+            tiles[f"{name}_gate_up"] = cutter.matrix([w[half] for half in ups], hidden, [columns] * len(ups),
+                                                      name=f"{name}_gate_up")
+            tiles[f"{name}_down"] = cutter.matrix([w[f"{name}_down"]], columns, [hidden], transposed=True, name=f"{name}_down")
             if beside.bias:
                 biases = [w[f"{half}_bias"] for half in ups]
                 tiles[f"{name}_gate_up_bias"] = cutter.along_x(biases, [columns] * len(ups))[:, :, None]
@@ -222,8 +250,10 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         all_tiles: Values = {}
         for expert in range(part.experts):
             lines = self._lines_of(expert)
-            tiles = {"gate_up": cutter.matrix([w[half][expert] for half in ups], outer, [lines] * len(ups), transposed=turned),
-                     "down": cutter.matrix([w["experts_down"][expert]], lines, [outer], transposed=not turned)}
+            tiles = {"gate_up": cutter.matrix([w[half][expert] for half in ups], outer, [lines] * len(ups), transposed=turned,
+                                              name="experts_gate_up"),
+                     "down": cutter.matrix([w["experts_down"][expert]], lines, [outer], transposed=not turned,
+                                           name="experts_down")}
             if part.expert.bias:
                 tiles["gate_up_bias"] = cutter.along_x([w[f"{half}_bias"][expert] for half in ups], [lines] * len(ups))
                 tiles["down_bias"] = cutter.along_y(w["experts_down_bias"][expert], outer)

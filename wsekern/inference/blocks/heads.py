@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from wsekern.inference.blocks.part import PartOnGrid
+from wsekern.inference.packed import Matrices, Matrix
 from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import Attention
 from wsekern.workload.request import PRECISIONS
@@ -168,6 +169,18 @@ class HeadsOnGrid(PartOnGrid[Attention]):
             found += self.q + self.kv if part.norm_apart else 0
         found += self.value_features if part.value_norm else 0
         return found + (self.heads_per_column * self.group if part.sinks else 0)
+
+    def matrices(self) -> Matrices:
+        """The projections to queries, keys and values, and the one back."""
+        hidden = self.mapping.hidden
+        return {"qkv": (Matrix(hidden, sum(self.columns)),), "o": (Matrix(self.out, hidden),)}
+
+    def packed_inputs(self, name: str) -> tuple[str, np.ndarray] | None:
+        """The residual stream along y, what was attended to along x."""
+        if name == "o":
+            return "o", self.out_index.reshape(self.mapping.width, -1)
+        there = name in ("q", "k", "v", "attention_gate")
+        return ("qkv", self.mapping.index_y(self.mapping.config.hidden)) if there else None
 
     @property
     def slot(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from wsekern.inference.grid import Grid
+from wsekern.inference.packed import Matrices
 from wsekern.inference.steps import Steps, Values
 
 Described = TypeVar("Described")
@@ -41,6 +42,19 @@ class PartOnGrid(ABC, Generic[Described]):
     @abstractmethod
     def weights(self) -> int:
         """Elements of the weights."""
+
+    def matrices(self) -> Matrices:
+        """Those of the weights that can lie packed, as :meth:`steps` read them."""
+        return {}
+
+    def packed_inputs(self, name: str) -> tuple[str, np.ndarray] | None:
+        """Of a weight by its own name: the one of :meth:`matrices` that it is part of, and where its inputs lie (lines, inputs
+        of a line), -1 for padding, with an axis of experts before where there are some; None for weights of no such matrix."""
+        return None
+
+    def factor(self, name: str) -> np.float32:
+        """What a weight is multiplied by before it is placed."""
+        return np.float32(1)
 
     @property
     def slot(self) -> int:

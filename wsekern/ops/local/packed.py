@@ -1,6 +1,6 @@
-"""Products with matrices of 8 and 4 bits, which every PE unpacks piece by piece into its number format, for all rows at once."""
+"""Products with matrices of 8 and 4 bits, which PEs unpack piece by piece into their number format, for all rows at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -9,7 +9,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
-from wsekern.ops.local.arithmetic import fma, load, store
+from wsekern.ops.local.arithmetic import load, store
 from wsekern.ops.local.gemv import WIDE, multiply_reference
 from wsekern.ops.local.packing import Instruction, PackedLayout, packing, scale_steps, unpack
 from wsekern.ops.local.shared import multiply
@@ -17,7 +17,6 @@ from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperatio
 from wsekern.ops.repeated import Repeated
 from wsekern.program import Mem, Mem4d
 from wsekern.program.operands import TYPE_BYTES, ElementType
-from wsekern.tiles import fma as fma_tiles
 
 PACKED_PRECISIONS = ("fp16", "fp16_fp32", "bf16")
 """Number formats into which cores unpack."""
@@ -39,10 +38,11 @@ class _Do:
 class PackedProduct(LocalOperation):
     """Y (m, n) on every PE, nothing sent: X (m, parts * k) times matrices (k, n) of 8 or 4 bits that lie packed.
 
-    Without ``own`` all rows of X take the same matrix. With ``own`` row i takes its own ``parts`` matrices, one below the other:
-    the chosen experts of a token. Each matrix is unpacked piece by piece into a buffer, once for all rows that take it; the
-    sum of a group of inputs, a Gemv, is multiplied by the group's scales and added to Y. Sums, scales and Y as the number
-    format adds: fp16, or fp32 rounded once at the end. Cost: ``gemv_call`` and every instruction's set-up and elements.
+    Without ``own`` all rows of X take the same matrix. With ``own`` row i takes its own ``parts`` matrices, one below the
+    other: the chosen experts of a token. Each matrix is unpacked piece by piece into a buffer, once for all rows that take it.
+    The sum of a group of inputs goes on in fp32, in every number format, from what all of its elements have too much; times
+    the group's scales it is added to Y, which is rounded once at the end. Cost: ``gemv_call`` and every instruction's set-up
+    and elements.
     """
 
     m: int
@@ -94,20 +94,18 @@ class PackedProduct(LocalOperation):
         writer = _Writer(self, timing)
         for tile in range(self.tiles_held):
             yield from writer.tile(tile)
-        if writer.wide and writer.summed:
-            whole = self.m * self.n
-            yield writer.do("mov", whole, Mem("result", whole), Mem("y32", whole), precision="fp32")
 
     def emit(self, out: Emission, role: None) -> str:
         """The instructions of :meth:`work`; sums are zero when the program is loaded."""
         program, timing, serial, layout = out.program, out.timing, out.serial, self.layout
-        sums: ElementType = "fp32" if timing.precision in WIDE else out.type
         result = program.memory(f"y.{serial}", out.type, self.m * self.n, 0)
         if not self.m * self.k * self.n:
             return result
         names = {"x": out.inputs[0], "words": out.inputs[1], "result": result}
-        sizes = {"buffer": (out.type, layout.buffer), "scales": (out.type, 2 * layout.scale_words),
-                 "part": (sums, self._rows * self.n), "y32": ("fp32", self.m * self.n)}
+        sizes: dict[str, tuple[ElementType, int]] = {
+            "buffer": (out.type, layout.buffer), "part": ("fp32", self._rows * self.n), "sums": ("fp32", self.m * self.n),
+            "zeros": ("fp32", self._rows), "lifted": ("fp32", len(layout.groups) * self.n),
+            "scales": (out.type, 2 * layout.scale_words)}
         program.spend(timing.latency("gemv_call", timing.latency("call")))
         for item in self.work(timing):
             operands = []
@@ -136,66 +134,56 @@ class PackedProduct(LocalOperation):
         x, words = tiles
         check_operands(self, self.tiles(), [tile.tiles for tile in tiles])
         _check_precision(engine.precision)
-        if self.own:
-            found = self._own_values(engine, x, words)
-        else:
-            found = self._shared_values(engine, x, words)
+        found = (self._own_values if self.own else self._shared_values)(engine, x, words)
         return Repeated.of(found)
 
     def _shared_values(self, engine: Clocks, x: Repeated, words: Repeated) -> np.ndarray:
         """Of one matrix for all rows."""
-        type, wide = ELEMENT_TYPES[engine.precision], engine.precision in WIDE
-        form, shape = packing(self.form), (*words.tiles.shape[:2], -1)
-        elements, scales = unpack(form, type, np.ascontiguousarray(words.tiles).reshape(shape), self.k, self.n)
+        given = np.ascontiguousarray(words.tiles).reshape(*words.tiles.shape[:2], self.layout.words)
         left = x.with_tiles(x.tiles.reshape(*x.tiles.shape[:2], self.m, self.k))
-        total: np.ndarray | None = None
-        for group, (row, rows) in enumerate(self.layout.groups if self.m * self.k * self.n else ()):
-            part = left.with_tiles(left.tiles[..., row:row + rows])
-            right = words.with_tiles(elements[:, :, row:row + rows])
-            if wide:
-                part, right = (tile.with_tiles(load(type, tile.tiles)) for tile in (part, right))
-            sums = multiply(part, right, "fp32" if wide else engine.precision, engine.threads).full()
-            factor = words.with_tiles(scales[:, :, group, None]).full()
-            total = _scaled(type, wide, total, sums, factor)
-        if total is None:
-            return np.zeros((engine.height, engine.width, self.m, self.n), NUMPY_DTYPES[type])
-        return store(type, total) if wide else total
+        return self._on_engine(engine, [(left, words.with_tiles(given))])
 
     def _own_values(self, engine: Clocks, x: Repeated, words: Repeated) -> np.ndarray:
         """Of matrices of each row: those of all rows as if on so many more columns of PEs."""
-        type, wide, (height, width) = ELEMENT_TYPES[engine.precision], engine.precision in WIDE, (engine.height, engine.width)
-        form, layout = packing(self.form), self.layout
-        given = np.ascontiguousarray(words.full()).reshape(height, width * self.m, self.parts, layout.words)
-        left = np.ascontiguousarray(x.full()).reshape(height, width * self.m, self.parts, 1, self.k)
-        total: np.ndarray | None = None
-        for part in range(self.parts if self.m * self.k * self.n else 0):
-            elements, scales = unpack(form, type, given[:, :, part], self.k, self.n)
-            for group, (row, rows) in enumerate(layout.groups):
-                pair = left[:, :, part, :, row:row + rows], elements[:, :, row:row + rows]
-                pair = tuple(np.ascontiguousarray(load(type, tile) if wide else tile) for tile in pair)
-                sums = multiply(*map(Repeated.of, pair), "fp32" if wide else engine.precision, engine.threads).full()
-                total = _scaled(type, wide, total, sums, scales[:, :, group, None])
-        if total is None:
-            return np.zeros((height, width, self.m, self.n), NUMPY_DTYPES[type])
-        return (store(type, total) if wide else total).reshape(height, width, self.m, self.n)
+        shape, layout = (engine.height, engine.width * self.m), self.layout
+        given = np.ascontiguousarray(words.full()).reshape(*shape, self.parts, layout.words)
+        left = np.ascontiguousarray(x.full()).reshape(*shape, self.parts, 1, self.k)
+        pairs = [(Repeated.of(np.ascontiguousarray(left[:, :, part])), Repeated.of(given[:, :, part]))
+                 for part in range(self.parts)]
+        return self._on_engine(engine, pairs)
+
+    def _on_engine(self, engine: Clocks, pairs: list[tuple[Repeated, Repeated]]) -> np.ndarray:
+        """The sum of ``pairs`` by the kernel of products."""
+        return self._summed(engine.timing, engine.height, engine.width, pairs,
+                            lambda *pair: multiply(*pair, "fp32", engine.threads).full())
+
+    def _summed(self, timing: Timing, height: int, width: int,
+                pairs: list[tuple[Repeated, Repeated]], product: Callable[[Repeated, Repeated], np.ndarray]) -> np.ndarray:
+        """On every PE the sum over all ``pairs`` of rows (..., rows, k) and words (..., words), and over the groups of their
+        inputs, of the ``product`` of a group times its scales. A product begins with the row's sum of zeros, times 1."""
+        type, form, total = ELEMENT_TYPES[timing.precision], packing(self.form), None
+        for left, words in pairs if self.m * self.k * self.n else ():
+            elements, scales = unpack(form, type, words.tiles, self.k, self.n)
+            factors = load(type, scales) * np.float32(2.0 ** form.lift(type))
+            for group, (row, rows) in enumerate(self.layout.groups):
+                x, w = (load(type, part) for part in (left.tiles[..., row:row + rows], elements[:, :, row:row + rows]))
+                if form.zero(type):
+                    x = np.concatenate([_zeros(x, form.zero(type)), x], axis=-1)
+                    w = np.concatenate([np.ones_like(w[:, :, :1]), w], axis=2)
+                factor = words.with_tiles(factors[:, :, group, None]).full()
+                with np.errstate(all="ignore"):
+                    part = product(left.with_tiles(x), words.with_tiles(w)) * factor
+                    total = part if total is None else total + part
+        return np.zeros((height, width, self.m, self.n), NUMPY_DTYPES[type]) if total is None else \
+            store(type, total).reshape(height, width, self.m, self.n)
 
     def reference(self, x: np.ndarray, words: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""
-        type, wide, around = ELEMENT_TYPES[timing.precision], timing.precision in WIDE, x.shape[:2]
-        rows = x.reshape(*around, *((self.m, self.parts, 1) if self.own else (1, 1, self.m)), self.k)
-        given = words.reshape(*around, *((self.m, self.parts) if self.own else (1, 1)), self.layout.words)
-        elements, scales = unpack(packing(self.form), type, given, self.k, self.n)
-        total: np.ndarray | None = None
-        for part in range(self.parts):
-            for group, (row, count) in enumerate(self.layout.groups):
-                left, right = rows[..., part, :, row:row + count], elements[..., part, row:row + count, :]
-                if wide:
-                    left, right = load(type, left), load(type, right)
-                sums = multiply_reference(left, right, "fp32" if wide else timing.precision)
-                total = _scaled(type, wide, total, sums, scales[..., part, group, None, :])
-        if total is None or not total.size:
-            return np.zeros((*around, self.m, self.n), NUMPY_DTYPES[type])
-        return (store(type, total) if wide else total).reshape(*around, self.m, self.n)
+        shape, rows = (x.shape[0], x.shape[1] * (self.m if self.own else 1)), 1 if self.own else self.m
+        left, given = x.reshape(*shape, self.parts, rows, self.k), words.reshape(*shape, self.parts, self.layout.words)
+        pairs = [(Repeated.of(left[:, :, part]), Repeated.of(given[:, :, part])) for part in range(self.parts)]
+        return self._summed(timing, *x.shape[:2], pairs,
+                            lambda *pair: multiply_reference(*(tile.full() for tile in pair), "fp32"))
 
     # ---- sizes
 
@@ -218,12 +206,12 @@ class PackedProduct(LocalOperation):
         return held + self.room_bytes(engine.precision)
 
     def room_bytes(self, precision: str) -> int:
-        """Bytes beside X, the words and the result: what is unpacked at a time, scales, sums."""
-        layout, size = self.layout, TYPE_BYTES[ELEMENT_TYPES[precision]]
-        scales = 2 * layout.scale_words if layout.packing.byte_scales else 0
-        sums = (4 if precision in WIDE else size) * self._rows * self.n
-        several = precision in WIDE and len(layout.groups) * self.parts > 1
-        return size * (layout.buffer + scales) + sums + (4 * self.m * self.n if several else 0)
+        """Bytes beside X, the words and the result: what is unpacked at a time, scales, sums in fp32."""
+        layout, type, form = self.layout, ELEMENT_TYPES[precision], packing(self.form)
+        elements = layout.buffer + (2 * layout.scale_words if form.byte_scales else 0)
+        several = len(layout.groups) * self.parts > 1
+        sums = self._rows * (self.n + bool(form.zero(type))) + self.m * self.n * several
+        return TYPE_BYTES[type] * elements + 4 * (sums + len(layout.groups) * self.n * bool(form.lift(type)))
 
 
 class _Writer:
@@ -231,63 +219,75 @@ class _Writer:
 
     def __init__(self, product: PackedProduct, timing: Timing) -> None:
         self.product, self.timing, self.layout = product, timing, product.layout
-        self.wide = timing.precision in WIDE
-        self.type = ELEMENT_TYPES[timing.precision]
+        self.type, self.form = ELEMENT_TYPES[timing.precision], packing(product.form)
         _check_precision(timing.precision)
-        self.summed = len(self.layout.groups) * product.parts > 1
 
     def do(self, operation: str, elements: int, *operands: Mem | Mem4d | tuple[float, str], repeat: int = 1,
-           between: int = 0, precision: str | None = None) -> _Do:
+           between: int = 0, precision: str = "fp32") -> _Do:
         """An instruction by what it does, or by its name where it works on bits."""
         name = operation if operation.endswith("16") else self.timing.instruction(operation, precision)
         return _Do(name, elements, operands, repeat, between)
 
     def tile(self, tile: int) -> Iterator[_Do]:
         """All that is done with one matrix."""
-        product, layout, start = self.product, self.layout, tile * self.product.layout.words
-        if layout.packing.byte_scales:
-            words = layout.scale_words
-            for index, steps in enumerate(scale_steps(self.type)):
-                yield from self.steps(steps, Mem("scales", words, index * words),
-                                      Mem("words", words, start + layout.element_words))
-        group, used = 0, False
+        layout, start = self.layout, tile * self.layout.words
+        yield from self.scales(start + layout.element_words)
+        group = 0
         for row, rows in layout.pieces:
             words = layout.piece_words(rows)
-            for index, lane in enumerate(layout.packing.lanes(self.type)):
+            for index, lane in enumerate(self.form.lanes(self.type)):
                 yield from self.steps(lane.steps, Mem("buffer", words, index * words), Mem("words", words, start))
             start += words
             at = row
             while at < row + rows:
                 first, count = layout.groups[group]
                 end = min(row + rows, first + count)
-                if at == first and (used or tile):
-                    yield self.clear()
+                if at == first:
+                    yield from self.start(tile, group)
                 yield from self.sums(tile, row, at, end)
                 if end == first + count:
-                    yield self.scaled(tile, group)
-                    group, used = group + 1, True
+                    yield from self.scaled(tile, group)
+                    group += 1
                 at = end
+
+    def scales(self, start: int) -> Iterator[_Do]:
+        """Scales, stored from word ``start`` on, as sums are multiplied by them."""
+        layout, words = self.layout, self.layout.scale_words
+        if self.form.byte_scales:
+            for index, steps in enumerate(scale_steps(self.type)):
+                yield from self.steps(steps, Mem("scales", words, index * words), Mem("words", words, start))
+        elif lift := self.form.lift(self.type):
+            count = len(layout.groups) * layout.n
+            yield self.do("mul", count, Mem("lifted", count), Mem("words", count, start, type=self.type), (2.0**lift, "fp32"))
 
     def steps(self, steps: tuple[Instruction, ...], target: Mem, source: Mem) -> Iterator[_Do]:
         """Instructions on the bits of ``source``, then on those of ``target``."""
-        bits = source
+        read, bits = source, replace(target, type="u16")
         for operation, constants in steps:
             if operation.endswith("16"):
-                seen = replace(target, type="u16")
-                yield self.do(operation, target.extent, seen, replace(bits, type=None) if bits is source else seen,
-                              (constants[0], "u16"))
+                yield self.do(operation, target.extent, bits, read, (constants[0], "u16"))
             elif operation == "mul":
                 yield self.do("mul", target.extent, target, target, (constants[0], self.type), precision=self.type)
             else:
                 yield self.do("fma", target.extent, target, (constants[0], self.type), target, (constants[1], self.type),
                               precision=self.type)
-            bits = target
+            read = bits
 
-    def clear(self) -> _Do:
-        """Sums of the next group from 0 on."""
-        whole = self.product._rows * self.product.n
-        type: ElementType = "fp32" if self.wide else self.type
-        return self.do("mov", whole, Mem("part", whole), (0.0, type), precision=type)
+    def start(self, tile: int, group: int) -> Iterator[_Do]:
+        """Sums of a group from what its elements have too much: the row's sum times that."""
+        product, rows, (first, count) = self.product, self.product._rows, self.layout.groups[group]
+        used, zero, whole = tile or group, self.form.zero(self.type), rows * product.n
+        if not zero:
+            if used:
+                yield self.do("mov", whole, Mem("part", whole), (0.0, "fp32"))
+            return
+        if used:
+            yield self.do("mov", rows, Mem("zeros", rows), (0.0, "fp32"))
+        for row in range(rows):
+            target = Mem("zeros", count, row, stride=0)
+            x = Mem("x", count, (tile if product.own else row) * product.k + first)
+            yield self.do("fma", count, target, target, x, (zero, self.type), precision=WIDE[0])
+        yield self.do("mov", whole, Mem("part", whole), Mem4d("zeros", (rows, product.n), (1, 0)))
 
     def sums(self, tile: int, piece: int, start: int, end: int) -> Iterator[_Do]:
         """Inputs ``start`` to ``end``, which lie unpacked, times those of every row."""
@@ -296,20 +296,25 @@ class _Writer:
             target = Mem("part", n, row * n)
             left = Mem("x", n, (tile if product.own else row) * inner + start, stride=0, advance=1)
             yield self.do("fma", n, target, target, left, Mem("buffer", n, (start - piece) * n, advance=n),
-                          repeat=end - start, between=self.timing.latency("map"))
+                          repeat=end - start, between=self.timing.latency("map"), precision=WIDE[0])
 
-    def scaled(self, tile: int, group: int) -> _Do:
-        """The sums of a group times its scales, onto the result."""
+    def scaled(self, tile: int, group: int) -> Iterator[_Do]:
+        """The sums of a group times its scales, onto those before; the last one is the result."""
         product, n, rows = self.product, self.product.n, self.product._rows
         whole, first = rows * n, tile // product.parts * n if product.own else 0
-        sums: ElementType = "fp32" if self.wide else self.type
-        symbol, at = (("scales", group * n) if self.layout.packing.byte_scales else
-                      ("words", tile * self.layout.words + self.layout.element_words + group * n))
-        scales = Mem4d(symbol, (rows, n), (0, 1), at, type=None if symbol == "scales" else self.type)
-        target = Mem("y32" if self.wide and self.summed else "result", whole, first)
-        if group or (product.own and tile % product.parts):
-            return self.do("fma", whole, target, target, Mem("part", whole), scales, precision=sums)
-        return self.do("mul", whole, target, Mem("part", whole), scales, precision=sums)
+        if self.form.byte_scales or self.form.lift(self.type):
+            scales = Mem4d("scales" if self.form.byte_scales else "lifted", (rows, n), (0, 1), group * n)
+        else:
+            start = tile * self.layout.words + self.layout.element_words
+            scales = Mem4d("words", (rows, n), (0, 1), start + group * n, self.type)
+        last = len(self.layout.groups) * product.parts - 1
+        place = group + len(self.layout.groups) * (tile % product.parts)
+        begins, ends = place == 0, place == last
+        part, total = Mem("part", whole), Mem("sums", whole, first)
+        target = Mem("result", whole, first) if ends else total
+        yield self.do("mul", whole, target if begins else part, part, scales)
+        if not begins:
+            yield self.do("add", whole, target, total, part)
 
 
 @lru_cache(maxsize=4096)
@@ -327,18 +332,10 @@ def _check_precision(precision: str) -> None:
         raise InputError(f"cores unpack weights into {', '.join(PACKED_PRECISIONS)}, not into {precision}")
 
 
-def _scaled(type: ElementType, wide: bool, total: np.ndarray | None, sums: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """``total`` (nothing yet: 0) plus ``sums`` times ``scales``, rounded once to the number format of sums."""
-    factor = load(type, scales)
+def _zeros(x: np.ndarray, zero: float) -> np.ndarray:
+    """Of rows (..., k) the sum of each times ``zero``, (..., 1): a chain of multiply-adds in fp32 from 0 on."""
+    total = np.zeros((*x.shape[:-1], 1), np.float32)
     with np.errstate(all="ignore"):
-        if wide:
-            factor = np.ascontiguousarray(np.broadcast_to(factor, sums.shape))
-            return sums * factor if total is None else _fma_fp32(total, sums, factor)
-        exact = load(type, sums) * factor if total is None else fma(load(type, total), load(type, sums), factor)
-        return store(type, exact)
-
-
-def _fma_fp32(total: np.ndarray, sums: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """``total`` + ``sums`` * ``factor`` in fp32, rounded once."""
-    flat = (np.ascontiguousarray(tile).reshape(1, 1, -1) for tile in (sums, factor, total))
-    return fma_tiles(*flat).reshape(total.shape)
+        for element in range(x.shape[-1]):
+            total += x[..., element:element + 1] * np.float32(zero)
+    return total

@@ -2,25 +2,27 @@
 
 Cores have no arithmetic in such formats. Two or four elements lie in one 16-bit word, so that few shifts and masks bring each
 to where a 16-bit float has its bits: an element and the one half (a quarter) of the piece later, so that what comes out is
-contiguous. Whole numbers need no conversion: a small one is the bits of a subnormal number. What an instruction leaves is the
-element times a power of two, exactly; scales come after the sums of a product.
+contiguous. Whole numbers lie from 0 on and need no conversion: a small one is the bits of a subnormal number. What comes out is
+the element (of int8 128, of int4 8 more) times a power of two, exactly; sums are fp32, and what is too much or too little is
+put right in the sums, with the scales.
 
-========  =========================  ==================  ==================================  ==============
-format    element                    times               a scale for                         instructions
-========  =========================  ==================  ==================================  ==============
-fp8       e4m3, largest 448          1 / 256             an output                           2.5 an element
-int8      -127 to 127                1 / 512             an output                           2
-int4      -7 to 7                    1 / 512             32 inputs of an output              2.25
-mxfp4     e2m1, largest 6            1                   32 inputs, a power of two           3.25
-========  =========================  ==================  ==================================  ==============
+========  ===================  ==============================  ============================  ============================
+format    element              a scale for                     instructions an element       stored bits of a scale
+========  ===================  ==============================  ============================  ============================
+fp8       e4m3, largest 448    an output                       2.5                           16
+int8      -127 to 127          an output                       1                             16
+int4      -7 to 7              32 inputs of an output          1.5                           16
+mxfp4     e2m1, largest 6      32 inputs, a power of two       2.25                          8
+========  ===================  ==============================  ============================  ============================
 
-(fp8 in bf16: 3.5, as its exponents lie 112 further down.) Instructions are the fewest that shifts, masks and one
-multiply-add can do; int8 and int4 lie as whole numbers from 0 on, their 128 or 8 is taken off in the multiply-add.
+Those are the fewest that shifts and masks can do. In bf16, whose subnormal numbers are too small for sums, there is a multiply
+or multiply-add more: 3.5, 2, 2.5, 3.25.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -47,12 +49,11 @@ class Lane:
 
 @dataclass(frozen=True)
 class Packing:
-    """A format: ``group`` inputs share a scale (0: all of a PE); an element is what is unpacked times 2^-``exponent``."""
+    """A format: ``group`` inputs share a scale (0: all of an output)."""
 
     name: str
     bits: int
     group: int
-    exponent: int
     title: str
 
     def lanes(self, type: ElementType) -> tuple[Lane, ...]:
@@ -63,6 +64,25 @@ class Packing:
         """Vector instructions for an element."""
         lanes = self.lanes(type)
         return sum(len(lane.steps) for lane in lanes) / len(lanes)
+
+    def exponent(self, type: ElementType) -> int:
+        """What is unpacked is 2^this times the element, whole numbers counted from 0 on."""
+        if self.whole:
+            return _LAST[type] if type == "fp16" else -9
+        return -8 if self.bits == 8 else 1 - _BIAS[type] if type == "fp16" else 0
+
+    def zero(self, type: ElementType) -> float:
+        """What is to be added to every element that is unpacked."""
+        return -(2.0 ** (self.bits - 1 + self.exponent(type))) if self.whole and type == "fp16" else 0.0
+
+    def lift(self, type: ElementType) -> int:
+        """Scales are stored as 2^-this of what sums are multiplied by: fp16 does not reach that far."""
+        return 15 if self.whole and type == "fp16" else 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether elements are whole numbers."""
+        return self.name.startswith("int")
 
     @property
     def byte_scales(self) -> bool:
@@ -75,6 +95,8 @@ class Packing:
 _EXPONENT_AT: dict[str, int] = {"fp16": 10, "bf16": 7}
 """Lowest bit of the exponent in a 16-bit float."""
 _BIAS: dict[str, int] = {"fp16": 15, "bf16": 127}
+_LAST: dict[str, int] = {"fp16": -24, "bf16": -133}
+"""Exponent of the least number that is not 0."""
 
 
 def _float_lane(type: ElementType, left: int, right: int, magnitude: int, fraction: int, then: tuple[Instruction, ...]) -> Lane:
@@ -95,20 +117,17 @@ def _fp8_lanes(type: ElementType) -> tuple[Lane, ...]:
 
 def _mxfp4_lanes(type: ElementType) -> tuple[Lane, ...]:
     shifts = {"fp16": ((0, 2), (1, 0), (8, 2), (9, 0)), "bf16": ((0, 0), (1, 6), (5, 2), (6, 0))}[type]
-    scale = (("mul", (2.0 ** (_BIAS[type] - 1),)),)
+    scale = (("mul", (2.0**126,)),) if type == "bf16" else ()
     return tuple(_float_lane(type, left, right, 3, 1, scale) for left, right in shifts)
 
 
 def _whole_lane(type: ElementType, low: int, bits: int) -> Lane:
-    """A whole number from 0 on at bits ``low`` and up: the bits of a subnormal number, less half its range."""
-    mask, last = (1 << bits) - 1, 1 - _BIAS[type] - _EXPONENT_AT[type]          # exponent of what the last bit counts
-    linear = low + bits <= _EXPONENT_AT[type] + 1
-    found: list[Instruction] = [] if linear else [("slr16", (low,))]
-    if linear or low + bits < 16:
-        found.append(("and16", (mask << low if linear else mask,)))
-    factor = 2.0 ** (-9 - last - (low if linear else 0))
-    zero = -(2.0 ** (bits - 1)) * 2.0**-9
-    return Lane(tuple(range(low, low + bits)), (*found, ("fma", (zero, factor))))
+    """A whole number from 0 on at bits ``low`` and up, brought down: the bits of a subnormal number."""
+    shift: tuple[Instruction, ...] = (("slr16", (low,)),) if low else ()
+    mask: tuple[Instruction, ...] = (("and16", ((1 << bits) - 1,)),) if low + bits < 16 else ()
+    zero = 2.0 ** (bits - 1 - 9)
+    more: tuple[Instruction, ...] = (("fma", (-zero, 2.0 ** (-9 - _LAST[type]))),) if type == "bf16" else ()
+    return Lane(tuple(range(low, low + bits)), (*shift, *mask, *more))
 
 
 _LANES: dict[str, Callable[[ElementType], tuple[Lane, ...]]] = {
@@ -118,10 +137,10 @@ _LANES: dict[str, Callable[[ElementType], tuple[Lane, ...]]] = {
 }
 
 PACKINGS = {
-    "fp8": Packing("fp8", 8, 0, -8, "e4m3, a scale for each output"),
-    "int8": Packing("int8", 8, 0, -9, "whole numbers to 127, a scale for each output"),
-    "int4": Packing("int4", 4, 32, -9, "whole numbers to 7, a scale for up to 32 inputs of an output on a PE"),
-    "mxfp4": Packing("mxfp4", 4, 32, 0, "e2m1, a power of two for up to 32 inputs of an output on a PE"),
+    "fp8": Packing("fp8", 8, 0, "e4m3, a scale for each output"),
+    "int8": Packing("int8", 8, 0, "whole numbers to 127, a scale for each output"),
+    "int4": Packing("int4", 4, 32, "whole numbers to 7, a scale for up to 32 inputs of an output on a PE"),
+    "mxfp4": Packing("mxfp4", 4, 32, "e2m1, a power of two for up to 32 inputs of an output on a PE"),
 }
 """By name."""
 
@@ -137,7 +156,7 @@ def packing(name: str) -> Packing:
 
 @dataclass(frozen=True)
 class PackedLayout:
-    """Where the elements and scales of a tile (``k`` inputs, ``n`` outputs) lie: words of elements piece by piece, then scales."""
+    """Where elements and scales of a tile (``k`` inputs, ``n`` outputs) lie: words of elements piece by piece, then scales."""
 
     packing: Packing
     k: int
@@ -155,7 +174,7 @@ class PackedLayout:
             return []
         count = -(-self.k // max(1, PIECE // self.n))
         edges = [self.k * index // count for index in range(count + 1)]
-        return [(start, end - start) for start, end in zip(edges, edges[1:], strict=False)]
+        return [(start, end - start) for start, end in pairwise(edges)]
 
     def piece_words(self, rows: int) -> int:
         """Words of so many rows."""
@@ -199,8 +218,9 @@ def quantise(form: Packing, type: ElementType, tile: np.ndarray, largest: np.nda
     if form.name == "mxfp4":
         return _mxfp4_codes(type, tile, largest)
     most = {"fp8": 448, "int8": 127, "int4": 7}[form.name]
-    kept = store(type, (largest / np.float32(most) * np.float32(2.0**-form.exponent)).astype(np.float32))
-    scale = load(type, kept) * np.float32(2.0**form.exponent)
+    stored = form.exponent(type) + form.lift(type)
+    kept = store(type, largest / np.float32(most) * np.float32(2.0**-stored))
+    scale = load(type, kept) * np.float32(2.0**stored)
     found = np.clip(tile / np.where(scale > 0, scale, np.float32(1)), -most, most)
     if form.name == "fp8":
         from ml_dtypes import float8_e4m3fn
@@ -214,9 +234,10 @@ def _mxfp4_codes(type: ElementType, tile: np.ndarray, largest: np.ndarray) -> tu
     from ml_dtypes import float4_e2m1fn
 
     exponent = np.frexp(np.where(largest > 0, largest, np.float32(1)))[1] - 3
-    exponent = np.clip(np.where(largest > 0, exponent, 0), 1 - _BIAS[type], _BIAS[type])
+    unpacked = packing("mxfp4").exponent(type)
+    exponent = np.clip(np.where(largest > 0, exponent, 0), 1 - _BIAS[type] + unpacked, _BIAS[type] + unpacked)
     codes = np.clip(np.ldexp(tile, -exponent), -6, 6).astype(float4_e2m1fn).view(np.uint8)
-    return codes, (exponent + _BIAS[type] << _EXPONENT_AT[type]).astype(np.uint16)
+    return codes, (exponent - unpacked + _BIAS[type] << _EXPONENT_AT[type]).astype(np.uint16)
 
 
 def pack(form: Packing, type: ElementType, codes: np.ndarray, scales: np.ndarray) -> np.ndarray:
@@ -281,6 +302,14 @@ def run_steps(type: ElementType, steps: tuple[Instruction, ...], words: np.ndarr
 def _table(form: Packing, type: ElementType, lane: int) -> np.ndarray:
     """Bits of the element of a lane for every word."""
     return run_steps(type, form.lanes(type)[lane].steps, np.arange(1 << 16, dtype=np.uint16))
+
+
+def unpacked_weights(form: Packing, type: ElementType, words: np.ndarray, k: int, n: int) -> np.ndarray:
+    """The weights (..., k, n) that ``words`` (..., words) stand for, float32: elements times scales."""
+    elements, scales = unpack(form, type, words, k, n)
+    groups = [count for _, count in PackedLayout(form, k, n).groups]
+    spread = np.repeat(load(type, scales), groups, axis=-2) * np.float32(2.0 ** form.lift(type))
+    return (load(type, elements) + np.float32(form.zero(type))) * spread
 
 
 def unpack(form: Packing, type: ElementType, words: np.ndarray, k: int, n: int) -> tuple[np.ndarray, np.ndarray]:
