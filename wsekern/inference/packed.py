@@ -13,6 +13,7 @@ from wsekern.ops.local.packed import PackedProduct
 from wsekern.ops.local.packing import PackedLayout, Packing, pack, quantise, unpacked_weights
 from wsekern.ops.operation import ELEMENT_TYPES, Operation
 
+
 @dataclass(frozen=True)
 class Matrix:
     """A matrix as a PE keeps it: ``inputs`` x ``outputs``, ``copies`` of that size."""
