@@ -41,3 +41,15 @@ def form_of(name: str, text: str, precision: str) -> Packing | None:
     """Format in which the matrix ``name`` lies; None: the precision."""
     form = formats_of(text, precision).get(CLASSES.get(name.rpartition(".")[2], ""), "")
     return packing(form) if form else None
+
+
+def check_cache(text: str, precision: str) -> None:
+    """Refuse a ``cache_precision`` in which PEs keep no cache."""
+    if text in ("", precision):
+        return
+    if text != "fp8":
+        raise InputError(f"cache_precision is {text!r}: PEs keep the cache in {precision} or in fp8, which needs no scale: that "
+                         "of a position would be a maximum over the columns of its head")
+    if precision not in PACKED_PRECISIONS:
+        raise InputError(f"cache_precision is fp8 with precision {precision}: cores unpack it into "
+                         f"{', '.join(PACKED_PRECISIONS)}")

@@ -15,7 +15,7 @@ from itertools import accumulate
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.inference.formats import form_of, formats_of
+from wsekern.inference.formats import check_cache, form_of, formats_of
 from wsekern.inference.programs import PLAIN, Programs
 from wsekern.ops.local.packing import Packing
 from wsekern.ops.local.rows import Form, check_form
@@ -38,7 +38,7 @@ class Grid:
     ``activations``: how SiLU and exponentials are computed (``scalar``: library calls; ``vector`` or ``vector-fp32``: vector
     instructions in the precision or in fp32); None: as :data:`DEFAULT_ACTIVATIONS` says. ``programs``: which program each part
     runs. ``weight_precision``: format in which the matrices of layers are kept, or of some classes of them, as
-    :func:`wsekern.inference.packed.formats_of` reads it; ``cache_precision``: of the cache; empty: ``precision``.
+    :func:`wsekern.inference.formats.formats_of` reads it; ``cache_precision``: fp8, of the cache; empty: ``precision``.
     """
 
     config: ModelConfig
@@ -62,8 +62,7 @@ class Grid:
         check_precision(self.precision)
         check_form(self.form)
         formats_of(self.weight_precision, self.precision)
-        if self.cache_precision not in ("", self.precision):
-            raise InputError(f"cache_precision is {self.cache_precision!r}: PEs keep the cache in {self.precision}")
+        check_cache(self.cache_precision, self.precision)
 
     @property
     def form(self) -> Form:
@@ -73,6 +72,11 @@ class Grid:
     def form_of(self, name: str) -> Packing | None:
         """Format in which the matrix ``name`` of a layer lies packed; None: in the precision."""
         return form_of(name, self.weight_precision, self.precision)
+
+    @property
+    def packs_cache(self) -> bool:
+        """Whether keys and values are kept as fp8."""
+        return self.cache_precision not in ("", self.precision)
 
     @cached_property
     def hidden(self) -> int:

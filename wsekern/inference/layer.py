@@ -15,6 +15,7 @@ from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.grid import Grid
 from wsekern.inference.packed import packed_steps
+from wsekern.inference.packed_cache import packed_cache_steps
 from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import NUMPY_DTYPES
@@ -57,7 +58,11 @@ def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
                   LayerStep((feed or mixers[0]).label, "scalar", Local("mul", mapping.hidden, tokens, form=mapping.form),
                             ("x", "scalar"), "x")]
     parts = [*mixers, *([feed] if feed else [])]
-    return packed_steps(mapping, {part.named(name): sizes for part in parts for name, sizes in part.matrices().items()}, steps)
+    if mapping.packs_cache:
+        caches = {name: sizes for part in parts for name, sizes in part.packed_cache().items()}
+        steps = packed_cache_steps(caches, tokens, steps)
+    matrices = {part.named(name): sizes for part in parts for name, sizes in part.matrices().items()}
+    return packed_steps(mapping, matrices, steps)
 
 
 def _normed(mapping: Grid, norm: Norm | None, name: str, label: str, tokens: int) -> Steps:
@@ -118,9 +123,14 @@ def layer_cache(mapping: Grid, block: Block) -> dict[str, tuple[int, ...]]:
 
 def empty_cache(mapping: Grid, block: Block) -> Values:
     """The cache of a layer before the first token: zeros."""
-    return {name: _zeros((mapping.height, mapping.width, *shape), NUMPY_DTYPES[part.cache_precision(name)],
-                         part.cache_order(name))
-            for part in parts_on_grid(mapping, block) for name, shape in part.cache().items()}
+    found: Values = {}
+    for part in parts_on_grid(mapping, block):
+        packed = part.packed_cache() if mapping.packs_cache else {}
+        for name, shape in part.cache().items():
+            tile = (*shape[:-1], shape[-1] // 2) if name in packed else shape
+            dtype = np.uint16 if name in packed else NUMPY_DTYPES[part.cache_precision(name)]
+            found[name] = _zeros((mapping.height, mapping.width, *tile), dtype, part.cache_order(name))
+    return found
 
 
 def _zeros(shape: tuple[int, ...], dtype: type, order: tuple[int, ...]) -> np.ndarray:

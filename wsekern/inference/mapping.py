@@ -30,8 +30,8 @@ MOST_SLOTS = 1 << 40
 
 @dataclass(frozen=True)
 class BlockSizes:
-    """Of one kind of block, on the fullest PE: bytes of weights, elements of one position of a row, and of one sequence
-    whatever its length; bytes of the buffers of a whole chunk, and of the room of vector forms beside them."""
+    """Of one kind of block, on the fullest PE: bytes of weights, of one position of a row, and of one sequence whatever
+    its length, of the buffers of a whole chunk, and of the room of vector forms beside them."""
 
     weights: int
     slot: int
@@ -55,8 +55,8 @@ class BlockSizes:
         norms += mapping.hidden if block.scaled else 0
         whole = norms + sum(part.weights - packed[part][0] for part in parts)
         weights = math.ceil(size * whole) + sum(packed[part][1] for part in parts)
-        return cls(weights=weights, slot=sum(part.slot for part in parts),
-                   state=sum(part.state for part in parts), buffers=chunk * elements + mapping.hidden * places,
+        state = math.ceil(size * sum(part.state for part in parts))
+        return cls(weights=weights, slot=math.ceil(sum(part.slot_bytes for part in parts)), state=state, buffers=chunk * elements + mapping.hidden * places,
                    room=max(0, *rooms, 0))
 
 
@@ -79,7 +79,7 @@ class Mapping(Grid):
 
     @cached_property
     def _regions(self) -> list[tuple[int, int, int]]:
-        """(bytes of weights, slot, state) of the layers together that can lie on the grid: one for each run of consecutive
+        """(weights, slot, state) in bytes of the layers together that can lie on the grid: one for each run of consecutive
         layers."""
         sizes = [(size.weights, size.slot, size.state) for size in self._sizes]
         if not self.held_layers or len(set(sizes)) == 1:
@@ -90,7 +90,7 @@ class Mapping(Grid):
         return list(dict.fromkeys((int(run[0]), int(run[1]), int(run[2])) for run in runs))
 
     def _kept(self, slot: int, state: int) -> int:
-        """Elements of the cache: of all positions, and of all sequences."""
+        """Bytes of the cache: of all positions, and of all sequences."""
         return slot * self.all_slots + state * self.users
 
     @property
@@ -102,12 +102,12 @@ class Mapping(Grid):
     def memory(self) -> dict[str, int]:
         """Bytes on the fullest PE, by use. All PEs hold tiles of the same size, so PE (0, 0) is one of them."""
         size = PRECISIONS[self.precision]
-        weights, slot, state = max(self._regions, key=lambda run: run[0] + size * self._kept(*run[1:]))
+        weights, slot, state = max(self._regions, key=lambda run: run[0] + self._kept(*run[1:]))
         buffers = max(kind.buffers for kind in self._sizes)
         room = max(kind.room for kind in self._sizes) if self.held_layers else 0
         return {
             "weights": weights + math.ceil(size * self._tables),
-            "kv_cache": math.ceil(size * self._kept(slot, state)),
+            "kv_cache": self._kept(slot, state),
             "buffers": math.ceil(size * (buffers + (embedding_places(self)[1] if self.with_head else 0))) + room,
             "code": RESERVED_BYTES,
         }
@@ -144,8 +144,8 @@ class Mapping(Grid):
         beside = self.memory["buffers"] + self.memory["code"]
 
         def slots(weights: int, slot: int, state: int) -> int:
-            used = beside + weights + math.ceil(size * self._tables) + size * state * self.users
-            return int((int(machine.core.sram) - used) / (size * slot)) if slot else MOST_SLOTS
+            used = beside + weights + math.ceil(size * self._tables) + state * self.users
+            return int((int(machine.core.sram) - used) / slot) if slot else MOST_SLOTS
 
         return min(slots(*run) for run in self._regions)
 

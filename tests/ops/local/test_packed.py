@@ -13,6 +13,7 @@ from wsekern.number_formats import round_bf16, widen_bf16
 from wsekern.ops import FlowEngine
 from wsekern.ops.engines.programs import run_on_cycle_engine
 from wsekern.ops.local.packed import PackedProduct
+from wsekern.ops.local.packed_cache import CacheProduct, PackCache
 from wsekern.ops.local.packing import PACKINGS, PackedLayout, pack, packing, quantise, unpack, unpacked_weights
 
 TYPES = ("fp16", "bf16")
@@ -121,3 +122,45 @@ def test_products_of_nothing_and_odd_formats():
     assert engine.cycles == 0
     with pytest.raises(InputError, match="not into fp32"):
         FlowEngine("wse3", 1, 1, precision="fp32").time(PackedProduct(1, 2, 2, "fp8"))
+
+
+@pytest.mark.parametrize("type", TYPES)
+def test_every_float_is_kept_as_the_nearest_fp8(type):
+    """But for what lies next to a tie below 2^-6: numbers there are rounded twice."""
+    every = np.arange(1 << 16, dtype=np.uint16).reshape(1, 1, -1, 2)
+    x = every if type == "bf16" else every.view(np.float16)
+    words = PackCache(1 << 15, 2).reference(x, FlowEngine("wse3", 1, 1, precision=type).timing)
+    codes = np.stack([words[..., 0] >> 8, words[..., 0] & 0xFF], axis=-1).astype(np.uint8)
+    values = wide(x, type)
+    numbers = ~np.isnan(values)
+    expected = np.clip(np.nan_to_num(values), -448, 448).astype(ml_dtypes.float8_e4m3fn).view(np.uint8)
+    differ = (codes != expected) & numbers
+    kept, nearest = (meaning("fp8")[found[differ]] for found in (codes, expected))
+    assert 0 < differ.sum() <= 40 and (np.abs(values[differ]) < 2.0**-6).all()
+    further = np.abs(kept - values[differ]) - np.abs(nearest - values[differ])
+    assert (further <= {"fp16": 2.0**-16, "bf16": 2.0**-13}[type]).all()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp16_fp32", "bf16"])
+def test_what_is_kept_in_fp8_is_the_same_on_both_engines(precision, random_tile):
+    operation = PackCache(3, 6)
+    x = random_tile(1, precision, 1, 2, 3, 6)
+    engine = FlowEngine("wse3", 2, 1, precision=precision)
+    words = engine.run(operation, x)
+    cycle = run_on_cycle_engine(operation, "wse3", 2, 1, "silicon", precision, x)
+    assert words.tobytes() == cycle.values.tobytes()
+    np.testing.assert_array_equal(engine.clock, cycle.clock)
+
+
+@pytest.mark.parametrize(("precision", "positions", "transposed"), [
+    *product(("fp16", "fp16_fp32", "bf16"), (7, 400), (False, True))])
+def test_products_with_a_cache_of_fp8_are_the_same_on_both_engines(precision, positions, transposed, random_tile):
+    operation = CacheProduct(3, positions, 4, transposed)
+    kept = PackCache(positions, 4).reference(random_tile(2, precision, 1, 2, positions, 4),
+                                             FlowEngine("wse3", 2, 1, precision=precision).timing)
+    x = random_tile(3, precision, 1, 2, 3, 4 if transposed else positions)
+    engine = FlowEngine("wse3", 2, 1, precision=precision)
+    values = engine.run(operation, x, kept)
+    cycle = run_on_cycle_engine(operation, "wse3", 2, 1, "silicon", precision, x, kept)
+    assert values.tobytes() == operation.reference(x, kept, engine.timing).tobytes() == cycle.values.tobytes()
+    np.testing.assert_array_equal(engine.clock, cycle.clock)

@@ -13,6 +13,8 @@ import numpy as np
 
 from wsekern.inference.blocks.part import PartOnGrid
 from wsekern.inference.packed import Matrices, Matrix
+from wsekern.inference.packed_cache import CacheSizes
+from wsekern.ops.local.packed_cache import CacheProduct
 from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import Attention
 from wsekern.workload.request import PRECISIONS
@@ -187,6 +189,11 @@ class HeadsOnGrid(PartOnGrid[Attention]):
         """Keys and values."""
         return self.kv + self.v
 
+    def packed_cache(self) -> CacheSizes:
+        """Keys and values."""
+        heads = self.heads_per_column
+        return {f"cache.{self.prefix}keys": (heads, self.features), f"cache.{self.prefix}values": (heads, self.value_features)}
+
     @property
     def buffers(self) -> int:
         """The input, queries, keys and values, and gates."""
@@ -204,6 +211,10 @@ class HeadsOnGrid(PartOnGrid[Attention]):
         needs = [room_bytes("softcap", m.form, m.precision, scores) if part.softcap else 0,
                  room_bytes("clip", m.form, m.precision, m.chunk * self.q) if part.clip else 0,
                  room_bytes("sigmoid_mul", m.form, m.precision, m.chunk * self.out) if part.gate else 0]
+        if m.packs_cache:
+            queries, seen = m.chunk * self.group, self.seen_slots(m.chunk, m.slots)
+            needs += [CacheProduct(queries, seen, self.features, transposed=True).room_bytes(m.precision),
+                      CacheProduct(queries, seen, self.value_features).room_bytes(m.precision)]
         if m.form != "scalar":
             needs += [room_bytes("expsub", m.form, m.precision, scores),
                       room_bytes("one_over", m.form, "fp32", rows) + 4 * rows, math.ceil(2 * size * m.chunk * self.q)]

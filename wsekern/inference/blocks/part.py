@@ -6,9 +6,12 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.inference.grid import Grid
 from wsekern.inference.packed import Matrices
+from wsekern.inference.packed_cache import CacheSizes
 from wsekern.inference.steps import Steps, Values
+from wsekern.workload.request import PRECISIONS
 
 Described = TypeVar("Described")
 BlockWeights = dict[str, np.ndarray]
@@ -60,6 +63,21 @@ class PartOnGrid(ABC, Generic[Described]):
     def slot(self) -> int:
         """Elements kept of one position of a row (the cache)."""
         return 0
+
+    @property
+    def slot_bytes(self) -> float:
+        """Bytes kept of one position of a row."""
+        packed = self.packed_cache() if self.mapping.packs_cache else {}
+        if self.slot and self.mapping.packs_cache and not packed:
+            kind = type(self.part).__name__
+            raise InputError(f"what {kind} keeps of a position has no form in fp8: leave cache_precision out")
+        if packed:
+            return sum(heads * features for heads, features in packed.values())
+        return PRECISIONS[self.mapping.precision] * self.slot
+
+    def packed_cache(self) -> CacheSizes:
+        """What of the cache can be kept as fp8."""
+        return {}
 
     @property
     def state(self) -> int:

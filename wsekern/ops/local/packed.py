@@ -11,6 +11,7 @@ from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.local.arithmetic import load, store
 from wsekern.ops.local.gemv import WIDE, multiply_reference
+from wsekern.ops.local.instructions import Constant, Do, emit_work, work_cycles
 from wsekern.ops.local.packing import Instruction, PackedLayout, packing, scale_steps, unpack
 from wsekern.ops.local.shared import multiply
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
@@ -20,18 +21,6 @@ from wsekern.program.operands import TYPE_BYTES, ElementType
 
 PACKED_PRECISIONS = ("fp16", "fp16_fp32", "bf16")
 """Number formats into which cores unpack."""
-
-
-@dataclass(frozen=True)
-class _Do:
-    """One vector instruction; an operand's symbol is a word that :meth:`PackedProduct.emit` gives a name."""
-
-    instruction: str
-    elements: int
-    operands: tuple[Mem | Mem4d | tuple[float, str], ...]
-    """Target, then sources; a constant is a number and its type."""
-    repeat: int = 1
-    between: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,7 +76,7 @@ class PackedProduct(LocalOperation):
 
     # ---- program
 
-    def work(self, timing: Timing) -> Iterator[_Do]:
+    def work(self, timing: Timing) -> Iterator[Do]:
         """Its vector instructions, in order."""
         if not self.m * self.k * self.n:
             return
@@ -97,8 +86,8 @@ class PackedProduct(LocalOperation):
 
     def emit(self, out: Emission, role: None) -> str:
         """The instructions of :meth:`work`; sums are zero when the program is loaded."""
-        program, timing, serial, layout = out.program, out.timing, out.serial, self.layout
-        result = program.memory(f"y.{serial}", out.type, self.m * self.n, 0)
+        program, timing, layout = out.program, out.timing, self.layout
+        result = program.memory(f"y.{out.serial}", out.type, self.m * self.n, 0)
         if not self.m * self.k * self.n:
             return result
         names = {"x": out.inputs[0], "words": out.inputs[1], "result": result}
@@ -107,19 +96,7 @@ class PackedProduct(LocalOperation):
             "zeros": ("fp32", self._rows), "lifted": ("fp32", len(layout.groups) * self.n),
             "scales": (out.type, 2 * layout.scale_words)}
         program.spend(timing.latency("gemv_call", timing.latency("call")))
-        for item in self.work(timing):
-            operands = []
-            for operand in item.operands:
-                if isinstance(operand, tuple):
-                    number, type = operand
-                    kept = np.uint16(number) if type == "u16" else store(type, np.full(1, number, np.float32))
-                    operands.append(Mem(program.memory(f"{number}.{type}.{serial}", type, 1, kept), 1, 0, 0))
-                    continue
-                if operand.symbol not in names:
-                    type, elements = sizes[operand.symbol]
-                    names[operand.symbol] = program.memory(f"{operand.symbol}.{serial}", type, elements, 0)
-                operands.append(replace(operand, symbol=names[operand.symbol]))
-            program.emit(item.instruction, *operands, repeat=item.repeat, between=item.between)
+        emit_work(out, self.work(timing), names, sizes)
         return result
 
     # ---- values
@@ -133,7 +110,7 @@ class PackedProduct(LocalOperation):
         """Values alone: a product for each group of inputs, on all PEs at once."""
         x, words = tiles
         check_operands(self, self.tiles(), [tile.tiles for tile in tiles])
-        _check_precision(engine.precision)
+        check_unpacking(engine.precision)
         found = (self._own_values if self.own else self._shared_values)(engine, x, words)
         return Repeated.of(found)
 
@@ -220,15 +197,15 @@ class _Writer:
     def __init__(self, product: PackedProduct, timing: Timing) -> None:
         self.product, self.timing, self.layout = product, timing, product.layout
         self.type, self.form = ELEMENT_TYPES[timing.precision], packing(product.form)
-        _check_precision(timing.precision)
+        check_unpacking(timing.precision)
 
-    def do(self, operation: str, elements: int, *operands: Mem | Mem4d | tuple[float, str], repeat: int = 1,
-           between: int = 0, precision: str = "fp32") -> _Do:
+    def do(self, operation: str, elements: int, *operands: Mem | Mem4d | Constant, repeat: int = 1,
+           between: int = 0, precision: str = "fp32") -> Do:
         """An instruction by what it does, or by its name where it works on bits."""
         name = operation if operation.endswith("16") else self.timing.instruction(operation, precision)
-        return _Do(name, elements, operands, repeat, between)
+        return Do(name, elements, operands, repeat, between)
 
-    def tile(self, tile: int) -> Iterator[_Do]:
+    def tile(self, tile: int) -> Iterator[Do]:
         """All that is done with one matrix."""
         layout, start = self.layout, tile * self.layout.words
         yield from self.scales(start + layout.element_words)
@@ -250,7 +227,7 @@ class _Writer:
                     group += 1
                 at = end
 
-    def scales(self, start: int) -> Iterator[_Do]:
+    def scales(self, start: int) -> Iterator[Do]:
         """Scales, stored from word ``start`` on, as sums are multiplied by them."""
         layout, words = self.layout, self.layout.scale_words
         if self.form.byte_scales:
@@ -260,7 +237,7 @@ class _Writer:
             count = len(layout.groups) * layout.n
             yield self.do("mul", count, Mem("lifted", count), Mem("words", count, start, type=self.type), (2.0**lift, "fp32"))
 
-    def steps(self, steps: tuple[Instruction, ...], target: Mem, source: Mem) -> Iterator[_Do]:
+    def steps(self, steps: tuple[Instruction, ...], target: Mem, source: Mem) -> Iterator[Do]:
         """Instructions on the bits of ``source``, then on those of ``target``."""
         read, bits = source, replace(target, type="u16")
         for operation, constants in steps:
@@ -273,7 +250,7 @@ class _Writer:
                               precision=self.type)
             read = bits
 
-    def start(self, tile: int, group: int) -> Iterator[_Do]:
+    def start(self, tile: int, group: int) -> Iterator[Do]:
         """Sums of a group from what its elements have too much: the row's sum times that."""
         product, rows, (first, count) = self.product, self.product._rows, self.layout.groups[group]
         used, zero, whole = tile or group, self.form.zero(self.type), rows * product.n
@@ -289,7 +266,7 @@ class _Writer:
             yield self.do("fma", count, target, target, x, (zero, self.type), precision=WIDE[0])
         yield self.do("mov", whole, Mem("part", whole), Mem4d("zeros", (rows, product.n), (1, 0)))
 
-    def sums(self, tile: int, piece: int, start: int, end: int) -> Iterator[_Do]:
+    def sums(self, tile: int, piece: int, start: int, end: int) -> Iterator[Do]:
         """Inputs ``start`` to ``end``, which lie unpacked, times those of every row."""
         product, n, inner = self.product, self.product.n, self.product.k
         for row in range(product._rows):
@@ -298,7 +275,7 @@ class _Writer:
             yield self.do("fma", n, target, target, left, Mem("buffer", n, (start - piece) * n, advance=n),
                           repeat=end - start, between=self.timing.latency("map"), precision=WIDE[0])
 
-    def scaled(self, tile: int, group: int) -> Iterator[_Do]:
+    def scaled(self, tile: int, group: int) -> Iterator[Do]:
         """The sums of a group times its scales, onto those before; the last one is the result."""
         product, n, rows = self.product, self.product.n, self.product._rows
         whole, first = rows * n, tile // product.parts * n if product.own else 0
@@ -320,14 +297,12 @@ class _Writer:
 @lru_cache(maxsize=4096)
 def _cycles(product: PackedProduct, timing: Timing) -> tuple[int, int]:
     """(compute, overhead) cycles of one PE."""
-    compute, overhead = 0, timing.latency("gemv_call", timing.latency("call"))
-    for item in product.work(timing):
-        compute += item.repeat * timing.elements(item.instruction, item.elements)
-        overhead += timing.setup(item.instruction) + item.repeat * item.between
-    return (compute, overhead) if compute else (0, 0)
+    compute, overhead = work_cycles(product.work(timing), timing)
+    return (compute, timing.latency("gemv_call", timing.latency("call")) + overhead) if compute else (0, 0)
 
 
-def _check_precision(precision: str) -> None:
+def check_unpacking(precision: str) -> None:
+    """Refuse number formats into which no core unpacks."""
     if precision not in PACKED_PRECISIONS:
         raise InputError(f"cores unpack weights into {', '.join(PACKED_PRECISIONS)}, not into {precision}")
 

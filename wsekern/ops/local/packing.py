@@ -304,6 +304,11 @@ def _table(form: Packing, type: ElementType, lane: int) -> np.ndarray:
     return run_steps(type, form.lanes(type)[lane].steps, np.arange(1 << 16, dtype=np.uint16))
 
 
+def unpack_lane(form: Packing, type: ElementType, lane: int, words: np.ndarray) -> np.ndarray:
+    """The element at one place of every word, of ``type``."""
+    return _table(form, type, lane)[words].view(NUMPY_DTYPES[type])
+
+
 def unpacked_weights(form: Packing, type: ElementType, words: np.ndarray, k: int, n: int) -> np.ndarray:
     """The weights (..., k, n) that ``words`` (..., words) stand for, float32: elements times scales."""
     elements, scales = unpack(form, type, words, k, n)
