@@ -6,11 +6,13 @@ import click
 
 from wsekern.cli.options import (
     ACTIVATIONS,
+    CACHE_PRECISION,
     COUNT,
     FREQUENCY,
     JSON,
     PRECISION,
     PROFILE,
+    WEIGHT_PRECISION,
     Command,
     Number,
     ProgressBar,
@@ -78,16 +80,19 @@ def predict_operation(name: str, machine: str, grid_text: str | None, tile_text:
 @click.option("--clock", type=FREQUENCY, help="Hz; default: the machine's.")
 @click.option("--mapping", type=click.Choice(["waferllm", "ours"]), default="waferllm", show_default=True)
 @PRECISION
+@WEIGHT_PRECISION
+@CACHE_PRECISION
 @PROFILE
 @ACTIVATIONS
 @JSON
 def predict_wafer(model: str, phase: str, machine: str, grid_text: str, context: int, batch: int, clock: float | None,
-                  mapping: str, precision: str, profile: str, activations: str | None, json_path: str | None) -> None:
+                  mapping: str, precision: str, profile: str, activations: str | None, json_path: str | None,
+                  **kept: str) -> None:
     """Cycles and tokens per second of a phase of MODEL on one grid of PEs."""
     from wsekern.inference.predict import predict_layer
 
     prediction = predict_layer(model, phase, machine, parse_square(grid_text), context, profile, clock, mapping, batch,
-                               precision, activations)
+                               precision, activations, **kept)
     show(json_path, f"{prediction['model']} {phase}", prediction)
 
 

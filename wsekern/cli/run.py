@@ -8,12 +8,14 @@ import click
 
 from wsekern.cli.options import (
     ACTIVATIONS,
+    CACHE_PRECISION,
     COUNT,
     JSON,
     MEMORY,
     PRECISION,
     PROFILE,
     THREADS,
+    WEIGHT_PRECISION,
     Command,
     ProgressBar,
     emit,
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
               help="flow: whole operations; cycle: every wavelet.")
 @click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
 @PRECISION
+@WEIGHT_PRECISION
+@CACHE_PRECISION
 @PROFILE
 @ACTIVATIONS
 @click.option("--check", type=click.Choice(["every", "first", "none"]), default="first", show_default=True,
@@ -50,7 +54,8 @@ if TYPE_CHECKING:
 @JSON
 def run(model: str, prompt: str | None, chat: str | None, system: str | None, tokens: int, grid_text: str | None, engine: str,
         machine: str, precision: str, profile: str, activations: str | None, check: str, seed: int, threads: int,
-        memory: int | None, json_path: str | None, **sampling: float | None) -> None:
+        memory: int | None, json_path: str | None, weight_precision: str, cache_precision: str,
+        **sampling: float | None) -> None:
     """Execute MODEL (a Hugging Face folder, a GGUF file, 'smollm2-135m' if it is installed, or the bundled 'sample') on a
     simulated wafer."""
     from wsekern.machine import load_machine
@@ -63,7 +68,7 @@ def run(model: str, prompt: str | None, chat: str | None, system: str | None, to
     executed = _execute("" if prompt is None else text, streamed, len(ids) + tokens, json_path, lambda **seen: dict(
         checkpoint=checkpoint, machine=wafer, prompt=text, count=tokens, precision=precision, grid=parse_grid(grid_text),
         sampler=sampler, profile=profile, threads=threads, engine=engine, prompt_tokens=ids, activations=activations,
-        check=check, memory=memory, **seen))
+        check=check, memory=memory, weight_precision=weight_precision, cache_precision=cache_precision, **seen))
     emit(json_path, {"model": checkpoint.config.name, **executed.to_dict(), "sampling": sampler.describe(),
                      "notes": list(checkpoint.notes)})
     if json_path != "-":

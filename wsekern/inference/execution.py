@@ -13,6 +13,7 @@ from wsekern.inference.generate import (
     default_grid,
     generate,
 )
+from wsekern.inference.kept_weights import KeptWeights
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.reference import Activations
 from wsekern.inference.sampling import Sampler
@@ -67,6 +68,8 @@ class Execution:
                 "output_tokens": len(steps.tokens), "tokens": steps.tokens, "machine": self.machine.name,
                 "grid": f"{self.mapping.width}x{self.mapping.height}", "precision": self.mapping.precision,
                 "activations": self.mapping.form,
+                "weight_precision": self.mapping.weight_precision or self.mapping.precision,
+                "cache_precision": self.mapping.cache_precision or self.mapping.precision,
                 "prefill_cycles": steps.prefill_cycles, "cycles_per_token": self.cycles_per_token,
                 "prefill_seconds": steps.prefill_cycles / clock, "tokens_per_second": rate, "clock_hertz": clock,
                 "cycles_by_part": steps.cycles_by_part, "breakdown_cycles": steps.breakdown,
@@ -82,20 +85,24 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
             profile: str = "silicon", threads: int = 1, prompt_tokens: list[int] | None = None,
             on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None,
             on_text: Callable[[str], None] | None = None, activations: Form | None = None,
-            check: CheckedTokens = "first", memory: int | None = None) -> Execution:
+            check: CheckedTokens = "first", memory: int | None = None, weight_precision: str = "",
+            cache_precision: str = "") -> Execution:
     """Generate up to ``count`` tokens after ``prompt``, and let the plain reference ``check`` them.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
     ``prompt_tokens``: ``prompt`` encoded, where the caller has done so. ``on_...`` as in :func:`generate`; ``activations`` as
     in :class:`Mapping`: the reference computes the same functions. ``sampler``: default greedy. ``memory`` as in
-    :class:`WaferModel`.
+    :class:`WaferModel`. ``weight_precision`` and ``cache_precision`` as in :class:`Grid`: the reference computes with the
+    weights as PEs keep them, and with a cache in float32.
     """
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
     context, chunk = check_length(checkpoint, ids, count), min(len(ids), PREFILL_CHUNKS[0])
-    model = place(checkpoint, machine, context, chunk, precision, grid, engine, profile, threads, activations, memory=memory)
+    model = place(checkpoint, machine, context, chunk, precision, grid, engine, profile, threads, activations, memory=memory,
+                  weight_precision=weight_precision, cache_precision=cache_precision)
     generation = generate(checkpoint, model, ids, count, sampler, on_token, on_chunk, on_text)
-    checked = check_generation(checkpoint, generation, sampler, check, Activations.of(model.mapping.form, precision))
+    checked = check_generation(checkpoint, generation, sampler, check, Activations.of(model.mapping.form, precision),
+                               KeptWeights(checkpoint.weights, model.mapping) if weight_precision else None)
     both = None
     if isinstance(model.engine, BothEngines):
         both = {"operations_by_wavelet": model.engine.operations_by_wavelet, "local_work": model.engine.local_work,
@@ -106,7 +113,8 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
 
 def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = PREFILL_CHUNKS[0], precision: str = "fp16",
           grid: tuple[int, int] | None = None, engine: str = "flow", profile: str = "silicon", threads: int = 1,
-          activations: Form | None = None, weights: Weights | None = None, memory: int | None = None) -> WaferModel:
+          activations: Form | None = None, weights: Weights | None = None, memory: int | None = None,
+          weight_precision: str = "", cache_precision: str = "") -> WaferModel:
     """The model on a grid (default: a small one that fits) whose cache holds ``context`` tokens.
 
     ``chunk``: tokens of a prompt that pass together, fewer (:data:`PREFILL_CHUNKS`) where the grid has no room for their
@@ -115,9 +123,9 @@ def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = P
     if engine not in ENGINES:
         raise InputError(f"no engine {engine!r}: use one of {', '.join(ENGINES)}")
     chunks = [chunk, *(fewer for fewer in PREFILL_CHUNKS if fewer < chunk)]
-    width, height = grid or default_grid(checkpoint, machine, precision, context, chunks[-1])
-    mappings = [Mapping(checkpoint.config, width, height, precision, context, some, activations=activations)
-                for some in chunks]
+    width, height = grid or default_grid(checkpoint, machine, precision, context, chunks[-1], weight_precision, cache_precision)
+    mappings = [Mapping(checkpoint.config, width, height, precision, context, some, activations=activations,
+                        weight_precision=weight_precision, cache_precision=cache_precision) for some in chunks]
     mapping = next((one for one in mappings if one.fits(machine)), mappings[-1])
     mapping.check(machine)  # before the weights are read
     return WaferModel(checkpoint.config, weights or checkpoint.weights, machine, mapping, profile, threads, ENGINES[engine],

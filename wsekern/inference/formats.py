@@ -48,8 +48,8 @@ def check_cache(text: str, precision: str) -> None:
     if text in ("", precision):
         return
     if text != "fp8":
-        raise InputError(f"cache_precision is {text!r}: PEs keep the cache in {precision} or in fp8, which needs no scale: that "
-                         "of a position would be a maximum over the columns of its head")
+        raise InputError(f"cache_precision is {text!r}: PEs keep the cache in {precision} or in fp8, which needs no scale "
+                         "(that of a position would be a maximum over all columns of its head)")
     if precision not in PACKED_PRECISIONS:
         raise InputError(f"cache_precision is fp8 with precision {precision}: cores unpack it into "
                          f"{', '.join(PACKED_PRECISIONS)}")

@@ -56,8 +56,8 @@ class BlockSizes:
         whole = norms + sum(part.weights - packed[part][0] for part in parts)
         weights = math.ceil(size * whole) + sum(packed[part][1] for part in parts)
         state = math.ceil(size * sum(part.state for part in parts))
-        return cls(weights=weights, slot=math.ceil(sum(part.slot_bytes for part in parts)), state=state, buffers=chunk * elements + mapping.hidden * places,
-                   room=max(0, *rooms, 0))
+        return cls(weights=weights, slot=math.ceil(sum(part.slot_bytes for part in parts)), state=state,
+                   buffers=chunk * elements + mapping.hidden * places, room=max(0, *rooms, 0))
 
 
 @dataclass(frozen=True)

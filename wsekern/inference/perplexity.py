@@ -13,6 +13,8 @@ from wsekern.inference.reference import ReferenceModel
 from wsekern.inference.wafer import WaferModel
 from wsekern.inference.weight_formats import RoundedWeights
 from wsekern.machine import Machine
+from wsekern.ops.local.packed import PACKED_PRECISIONS
+from wsekern.ops.local.packing import PACKINGS
 from wsekern.ops.local.rows import Form
 from wsekern.workload.checkpoint import Checkpoint
 
@@ -22,11 +24,17 @@ STORED = "stored"
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How a model is computed: precision of the wafer, format of the weights, form of SiLU and exponentials."""
+    """How a model is computed: precision of the wafer, format of the weights and the cache, form of SiLU and exponentials."""
 
     precision: str = "fp16"
     weights: str = STORED
     activations: Form | None = None  # None: the form that is used where nobody asks
+    cache: str = ""  # format of keys and values; empty: the precision
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether PEs keep weights in the format, and unpack them; else they are rounded to it and kept in the precision."""
+        return self.weights in PACKINGS and self.precision in PACKED_PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class Score:
     def to_dict(self) -> dict:
         """Plain data for JSON; keys carry units."""
         return {"precision": self.arithmetic.precision, "weights": self.arithmetic.weights,
+                "cache": self.arithmetic.cache or self.arithmetic.precision, "packed": self.arithmetic.is_packed,
                 "activations": self.arithmetic.activations, "grid": self.grid, "tokens": self.tokens,
                 "perplexity": self.perplexity, "perplexity_above_exact": self.perplexity - self.exact_perplexity,
                 "nats_per_token": self.nats, "nats_above_exact": self.nats - self.exact_nats,
@@ -81,9 +90,11 @@ def score(checkpoint: Checkpoint, machine: Machine, tokens: list[int], exact: np
     All but the last one are read in chunks: what a token becomes is the same, where it comes alone and where others do with it.
     ``exact``: :func:`exact_logits` of the tokens. ``grid``: default a small one that fits; ``on_token``: called after each.
     """
-    weights = checkpoint.weights if arithmetic.weights == STORED else RoundedWeights(checkpoint.weights, arithmetic.weights)
+    as_they_are = arithmetic.weights == STORED or arithmetic.is_packed
+    weights = checkpoint.weights if as_they_are else RoundedWeights(checkpoint.weights, arithmetic.weights)
     model = place(checkpoint, machine, len(tokens), precision=arithmetic.precision, grid=grid, profile=profile,
-                  threads=threads, activations=arithmetic.activations, weights=weights)
+                  threads=threads, activations=arithmetic.activations, weights=weights,
+                  weight_precision=arithmetic.weights if arithmetic.is_packed else "", cache_precision=arithmetic.cache)
     nats, exact_nats, divergence, cycles = 0.0, 0.0, 0.0, 0
     for index, logits in enumerate(_every(model, tokens)):
         before, cycles = cycles, model.engine.cycles
