@@ -10,8 +10,8 @@ from libc.stdlib cimport free, malloc
 
 from wsekern.ops.feeds cimport (
     CAUSES, COMPUTE, CONTENDED, EARLY, FABRIC, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STAGES, TURNED, STREAM, Costs, Feed,
-    Message, Path, arrive, grant, in_turn, later, load, may_run, next_word, on_link, plus, put_on_ramp, receive,
-    run_word, send, store)
+    Message, Path, Sum, add_sum, arrive, grant, in_turn, later, load, may_run, next_word, on_link, plus, put_on_ramp, receive,
+    run_word, send, send_sum, store)
 
 HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG, QUEUED_FLAG = <int>HELD, <int>CONTENDED, <int>TURNED, <int>EARLY, <int>QUEUED
 _NAMES = {<int>COMPUTE: "compute", <int>FABRIC: "fabric", <int>STAGES: "stages", <int>OVERHEAD: "overhead", <int>STREAM: "stream"}
@@ -33,7 +33,7 @@ cdef class LineCosts:
         c.stream_send, c.stream_add, c.paced_add = stream_send, stream_add, paced_add
         c.stream_broadcast, c.stream_receive, c.paced_broadcast = stream_broadcast, stream_receive, paced_broadcast
         c.link_words, c.link_frame = link
-        c.room, c.flags = room, NULL
+        c.room, c.flags, c.tail = room, NULL, NULL
         for i in range(FEEDS):
             c.depth[i] = min(depths[i], QUEUE) if i < len(depths) else 0
             c.color[i], c.length[i] = i, 0
@@ -53,7 +53,10 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready) 
         # The core executes a word of its stream; after the last one, the instruction for the next stream is set up.
         if execute <= cycle and may_run(feed + current, cycle):
             run_word(feed + current, cycle)
-            execute = cycle + costs.step_add
+            execute = cycle + (costs.step_add if feed[current].taken < feed[current].head or costs.tail == NULL
+                               else costs.tail.step_add)
+            if feed[current].taken == feed[current].head and costs.tail != NULL:
+                execute = cycle + 1 + costs.tail.setup_add
             if feed[current].taken == feed[current].words:
                 execute = cycle + 1 + costs.setup_add
                 current += 1
@@ -76,27 +79,41 @@ cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready) 
             cycle = max(cycle, next_word(feed, count, costs))
 
 
-cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const int64_t *hops, int count,
-                 Message *out, int64_t *waits) noexcept nogil:
-    # A PE adds the sums of several streams, one after the other, and sends the last on where out is given. `waits`: for how
-    # long the first word of each was there before it was taken, or NULL.
+cdef Path feeds_of(Feed *feed, const Costs *costs, const Sum *sums, const int64_t *hops, int count, Path path) noexcept nogil:
+    # Streams on their way into a core; the path to the latest of their first words.
+    cdef Path arrival
+    cdef int i
+    for i in range(count):
+        arrival = arrive(sums[i].head, costs, hops[i])
+        path = later(path, arrival)
+        feed[i].first = arrival.clock - costs.down
+        feed[i].last = feed[i].first + sums[i].head.last - sums[i].head.first.clock
+        feed[i].step = sums[i].head.step
+        feed[i].head = costs.length[i] if costs.length[i] else costs.sums
+        feed[i].words, feed[i].sent, feed[i].taken = feed[i].head, 0, 0
+        feed[i].credits, feed[i].color = costs.depth[i], costs.color[i]
+        if costs.tail != NULL:
+            feed[i].words += costs.tail.sums
+            feed[i].tail_first = arrive(sums[i].tail, costs, hops[i]).clock - costs.down
+            feed[i].tail_last = feed[i].tail_first + sums[i].tail.last - sums[i].tail.first.clock
+            feed[i].tail_step = sums[i].tail.step
+    return path
+
+
+cdef void gather(int64_t *pe, const Costs *costs, const Sum *sums, const int64_t *hops, int count, Sum *out,
+                 int64_t *waits) noexcept nogil:
+    # A PE adds several sums, one after the other, and sends the last on where out is given. `waits`: for how long the first
+    # word of each was there before it was taken, or NULL.
     cdef Feed feed[FEEDS]
-    cdef Path own = plus(load(pe), OVERHEAD, costs.setup_add), path = own, arrival
+    cdef Path own = plus(load(pe), OVERHEAD, costs.setup_add), path
     cdef int64_t end
     cdef int i
     if count == 1:
         if waits != NULL:
-            waits[0] = own.clock - arrive(messages[0], costs, hops[0]).clock
-        receive(pe, costs, messages[0], hops[0], costs.setup_add, costs.stream_add, costs.paced_add, out)
+            waits[0] = own.clock - arrive(sums[0].head, costs, hops[0]).clock
+        add_sum(pe, costs, sums[0], hops[0], out)
         return
-    for i in range(count):
-        arrival = arrive(messages[i], costs, hops[i])
-        path = later(path, arrival)
-        feed[i].first = arrival.clock - costs.down
-        feed[i].last = feed[i].first + messages[i].last - messages[i].first.clock
-        feed[i].step = messages[i].step
-        feed[i].words, feed[i].sent, feed[i].taken = costs.length[i] if costs.length[i] else costs.sums, 0, 0
-        feed[i].credits, feed[i].color = costs.depth[i], costs.color[i]
+    path = feeds_of(feed, costs, sums, hops, count, own)
     end = take_all(feed, count, costs, own.clock)
     if waits != NULL:
         for i in range(count):
@@ -109,38 +126,45 @@ cdef void gather(int64_t *pe, const Costs *costs, const Message *messages, const
                 costs.flags[0] |= HELD | QUEUED if feed[i].words > costs.depth[i] else QUEUED
     if out != NULL:
         # What the critical path waits for beyond the latest arrival is words of other streams.
-        out.first = plus(path, STREAM, feed[count - 1].began - path.clock)
-        out.last = end
-        out.step = costs.step_add
-        out.sent = 1
+        out.head.first = plus(path, STREAM, feed[count - 1].began - path.clock)
+        out.head.last, out.head.step, out.head.sent = feed[count - 1].head_end, costs.step_add, 1
+        if costs.tail != NULL:
+            out.tail.first = plus(path, STREAM, feed[count - 1].tail_began - path.clock)
+            out.tail.last, out.tail.step, out.tail.sent = end, costs.tail.step_add, 1
     store(pe, plus(plus(path, STREAM, end - path.clock), COMPUTE, 1))
 
 
-cdef Message chain(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+cdef Sum chain(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
     # Running sum from PE `begin` up to, not including, `end`, in either direction.
-    cdef Message message
+    cdef Sum sum
     cdef Py_ssize_t k = begin
-    message.sent = 0
+    sum.head.sent = 0
     while k != end:
-        if message.sent:
-            receive(line + k * CAUSES, costs, message, 1, costs.setup_add, costs.stream_add, costs.paced_add, &message)
+        if sum.head.sent:
+            add_sum(line + k * CAUSES, costs, sum, 1, &sum)
         else:
-            send(line + k * CAUSES, costs, costs.stream_send, &message)
+            send_sum(line + k * CAUSES, costs, &sum)
         k += 1 if end > begin else -1
-    return message
+    return sum
 
 
 cdef void broadcast(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t root) noexcept nogil:
     # One multicast from root to both ends of [begin, end).
-    cdef Message message
-    cdef Py_ssize_t k
+    cdef Message head, tail
+    cdef Py_ssize_t k, hops
     if end - begin < 2:
         return
-    send(line + root * CAUSES, costs, costs.stream_broadcast, &message)
+    send(line + root * CAUSES, costs, costs.stream_broadcast, &head)
+    if costs.tail != NULL:
+        send(line + root * CAUSES, costs.tail, costs.tail.stream_broadcast, &tail)
     for k in range(begin, end):
         if k != root:
-            receive(line + k * CAUSES, costs, message, k - root if k > root else root - k, costs.setup_receive,
-                    costs.stream_receive, costs.paced_broadcast, NULL)
+            hops = k - root if k > root else root - k
+            receive(line + k * CAUSES, costs, head, hops, costs.setup_receive, costs.stream_receive, costs.paced_broadcast,
+                    NULL)
+            if costs.tail != NULL:
+                receive(line + k * CAUSES, costs.tail, tail, hops, costs.tail.setup_receive, costs.tail.stream_receive,
+                        costs.tail.paced_broadcast, NULL)
 
 
 cdef inline Py_ssize_t group_begin(Py_ssize_t j, Py_ssize_t length, Py_ssize_t groups) noexcept nogil:
@@ -161,13 +185,13 @@ cdef inline void call(int64_t *line, const Costs *costs, Py_ssize_t count) noexc
 cdef struct Streams:
     # What one PE takes in, in order.
     int count
-    Message message[FEEDS]
+    Sum sum[FEEDS]
     int64_t hops[FEEDS]
 
 
-cdef inline void add_stream(Streams *streams, Message message, int64_t hops) noexcept nogil:
-    if message.sent:
-        streams.message[streams.count] = message
+cdef inline void add_stream(Streams *streams, Sum sum, int64_t hops) noexcept nogil:
+    if sum.head.sent:
+        streams.sum[streams.count] = sum
         streams.hops[streams.count] = hops
         streams.count += 1
 
@@ -178,39 +202,39 @@ cdef void reduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length, P
     add_stream(&streams, chain(line, costs, 0, root), 1)
     add_stream(&streams, chain(line, costs, length - 1, root), 1)
     if streams.count:
-        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, NULL, NULL)
+        gather(line + root * CAUSES, costs, streams.sum, streams.hops, streams.count, NULL, NULL)
         line[root * CAUSES + <int>COMPUTE] += costs.convert
 
 
-cdef Message group_sum(int64_t *line, const Costs *costs, Py_ssize_t length, Py_ssize_t groups, Py_ssize_t j,
-                       const Message *lower, const Message *upper, int passes_on) noexcept nogil:
+cdef Sum group_sum(int64_t *line, const Costs *costs, Py_ssize_t length, Py_ssize_t groups, Py_ssize_t j,
+                   const Sum *lower, const Sum *upper, int passes_on) noexcept nogil:
     # The root of group j takes the chains of its group, then those of the roots below and above, and passes the sum on.
     cdef Py_ssize_t begin = group_begin(j, length, groups), end = group_begin(j + 1, length, groups)
     cdef Py_ssize_t root = group_root(j, length, groups)
     cdef Streams streams
-    cdef Message out
-    out.sent = streams.count = 0
+    cdef Sum out
+    out.head.sent = streams.count = 0
     add_stream(&streams, chain(line, costs, begin, root), 1)
     add_stream(&streams, chain(line, costs, end - 1, root), 1)
-    if streams.count and passes_on and not (lower.sent or upper.sent):
+    if streams.count and passes_on and not (lower.head.sent or upper.head.sent):
         # The sum of the group is complete in memory before it is sent.
-        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, NULL, NULL)
+        gather(line + root * CAUSES, costs, streams.sum, streams.hops, streams.count, NULL, NULL)
         streams.count = 0
-    if lower.sent:
+    if lower.head.sent:
         add_stream(&streams, lower[0], root - group_root(j - 1, length, groups))
-    if upper.sent:
+    if upper.head.sent:
         add_stream(&streams, upper[0], group_root(j + 1, length, groups) - root)
     if streams.count:
-        gather(line + root * CAUSES, costs, streams.message, streams.hops, streams.count, &out if passes_on else NULL, NULL)
+        gather(line + root * CAUSES, costs, streams.sum, streams.hops, streams.count, &out if passes_on else NULL, NULL)
     elif passes_on:
-        send(line + root * CAUSES, costs, costs.stream_send, &out)
+        send_sum(line + root * CAUSES, costs, &out)
     return out
 
 
 cdef void allreduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length, Py_ssize_t groups) noexcept nogil:
     cdef Py_ssize_t j, centre = groups // 2, root = group_root(centre, length, groups)
-    cdef Message low, high, none
-    low.sent = high.sent = none.sent = 0
+    cdef Sum low, high, none
+    low.head.sent = high.head.sent = none.head.sent = 0
     for j in range(centre):
         low = group_sum(line, costs, length, groups, j, &low, &none, 1)
     for j in range(groups - 1, centre, -1):
@@ -221,11 +245,13 @@ cdef void allreduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length
     broadcast(line, costs, 0, length, root)
 
 
-def allreduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t groups, LineCosts costs) -> int:
-    """Two-level all-reduce on every segment of the line: chains in groups, chains over group roots, one multicast. Returns what
-    happened (flags)."""
+def allreduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t groups, LineCosts costs, LineCosts tail=None) -> int:
+    """Two-level all-reduce on every segment of the line: chains in groups, chains over group roots, one multicast; ``tail``: of
+    the words that follow. Returns what happened (flags)."""
     cdef Py_ssize_t k, begin, length, count = line.shape[0]
     cdef Costs c = costs.costs
+    if tail is not None:
+        c.tail = &tail.costs
     cdef int flags = 0
     c.flags = &flags
     with nogil:
@@ -297,22 +323,22 @@ def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs) -> int:
     cdef const Costs *c = &local
     cdef int flags = 0
     cdef Py_ssize_t k, x, y, height = grid.shape[0], width = grid.shape[1]
-    cdef Message message
+    cdef Sum sum
     cdef Streams streams
     local.flags = &flags
-    message.sent = streams.count = 0
+    sum.head.sent = streams.count = 0
     with nogil:
         call(&grid[0, 0, 0], c, height * width)
         for k in range(height * width - 1):
             y = height - 1 - k // width
             x = k % width if y % 2 else width - 1 - k % width
-            if message.sent:
-                receive(&grid[y, x, 0], c, message, 1, c.setup_add, c.stream_add, c.paced_add, &message)
+            if sum.head.sent:
+                add_sum(&grid[y, x, 0], c, sum, 1, &sum)
             else:
-                send(&grid[y, x, 0], c, c.stream_send, &message)
-        add_stream(&streams, message, 1)
+                send_sum(&grid[y, x, 0], c, &sum)
+        add_stream(&streams, sum, 1)
         if streams.count:
-            gather(&grid[0, 0, 0], c, streams.message, streams.hops, streams.count, NULL, NULL)
+            gather(&grid[0, 0, 0], c, streams.sum, streams.hops, streams.count, NULL, NULL)
             grid[0, 0, <int>COMPUTE] += c.convert
     return flags
 
@@ -392,16 +418,17 @@ cdef struct Take:
 cdef void take_step(int64_t *pe, Costs *c, const Step *step, const Take *takes, Message *messages,
                     int64_t *waits) noexcept nogil:
     # A PE takes one message, or several one after the other; the last may be sent on.
-    cdef Message incoming[FEEDS]
+    cdef Sum incoming[FEEDS], out
     cdef int64_t hops[FEEDS]
     cdef Py_ssize_t i
     for i in range(step.count):
-        incoming[i] = messages[takes[i].message]
+        incoming[i].head = messages[takes[i].message]
         hops[i] = takes[i].hops
         c.depth[i], c.color[i], c.length[i] = takes[i].depth, takes[i].color, takes[i].words
     c.setup_add, c.stream_add, c.paced_add, c.step_add, c.sums = step.setup, step.stream, step.paced, step.step, step.wavelets
-    gather(pe, c, incoming, hops, <int>step.count, messages + step.out if step.out >= 0 else NULL,
-           waits)
+    gather(pe, c, incoming, hops, <int>step.count, &out if step.out >= 0 else NULL, waits)
+    if step.out >= 0:
+        messages[step.out] = out.head
 
 
 cdef void part(Message *messages, const Costs *c, const Step *step) noexcept nogil:

@@ -29,6 +29,10 @@ cdef struct Message:
     int64_t step                # cycles between two words that nothing holds up
     int sent
 
+cdef struct Sum:
+    # A sum on its way: its elements in the engine's format, and those of the tail that follow them.
+    Message head, tail
+
 cdef struct Feed:
     # A stream on its way into a core that takes several: when its words reach the router, and how far it is.
     int64_t first, last         # cycles at which the first and the last word are in the router
@@ -38,6 +42,9 @@ cdef struct Feed:
     int64_t color               # ramps serve colors in turn, from the lowest
     int64_t began               # cycle of its first element
     int64_t usable[QUEUE]       # ring: cycle from which each word on the ramp or in the queue may be executed
+    int64_t head                # words of the head: all of them where no tail follows
+    int64_t tail_first, tail_last, tail_step        # as first, last and step, of the tail
+    int64_t head_end, tail_began                    # cycles of the last element of the head, of the first of the tail
 
 
 cdef struct Costs:
@@ -49,6 +56,7 @@ cdef struct Costs:
     int64_t length[FEEDS]       # words of each stream; 0: as many as the others
     int64_t room                # words that wait in queues and routers without holding their sender back
     int *flags                  # takes what happened, see Flag; or NULL
+    const Costs *tail           # of the words that follow in another format, by instructions of their own; or NULL
 
 
 cdef inline Path load(const int64_t *pe) noexcept nogil:
@@ -111,6 +119,21 @@ cdef inline void receive(int64_t *pe, const Costs *costs, Message message, int64
         out.sent = 1
 
 
+cdef inline void send_sum(int64_t *pe, const Costs *costs, Sum *out) noexcept nogil:
+    send(pe, costs, costs.stream_send, &out.head)
+    if costs.tail != NULL:
+        send(pe, costs.tail, costs.tail.stream_send, &out.tail)
+
+
+cdef inline void add_sum(int64_t *pe, const Costs *costs, Sum incoming, int64_t hops, Sum *out) noexcept nogil:
+    # One PE adds its own to one sum, the head and then the tail, and sends both on where out is given.
+    receive(pe, costs, incoming.head, hops, costs.setup_add, costs.stream_add, costs.paced_add,
+            &out.head if out != NULL else NULL)
+    if costs.tail != NULL:
+        receive(pe, costs.tail, incoming.tail, hops, costs.tail.setup_add, costs.tail.stream_add, costs.tail.paced_add,
+                &out.tail if out != NULL else NULL)
+
+
 cdef inline int64_t on_link(const Costs *costs, int64_t step, int64_t word) noexcept nogil:
     # Cycles from the first to the given word of an unhindered stream of one word every `step` cycles.
     if step * costs.link_words >= costs.link_frame:
@@ -120,8 +143,12 @@ cdef inline int64_t on_link(const Costs *costs, int64_t step, int64_t word) noex
 
 cdef inline int64_t in_router(const Feed *feed, const Costs *costs) noexcept nogil:
     # When the next word of a stream is in the router: the last may be later than its place in the stream.
-    cdef int64_t at = feed.first + on_link(costs, feed.step, feed.sent)
-    return max(at, feed.last) if feed.sent == feed.words - 1 else at
+    cdef int64_t at
+    if feed.sent < feed.head:
+        at = feed.first + on_link(costs, feed.step, feed.sent)
+        return max(at, feed.last) if feed.sent == feed.head - 1 else at
+    at = feed.tail_first + on_link(costs, feed.tail_step, feed.sent - feed.head)
+    return max(at, feed.tail_last) if feed.sent == feed.words - 1 else at
 
 
 cdef inline void in_turn(const Feed *feed, int count, int *turn) noexcept nogil:
@@ -148,7 +175,11 @@ cdef inline int may_go(const Feed *feed) noexcept nogil:
 cdef inline void run_word(Feed *feed, int64_t cycle) noexcept nogil:
     if feed.taken == 0:
         feed.began = cycle
+    if feed.taken == feed.head:
+        feed.tail_began = cycle
     feed.taken += 1
+    if feed.taken == feed.head:
+        feed.head_end = cycle
     feed.credits += 1
 
 

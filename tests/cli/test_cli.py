@@ -93,6 +93,24 @@ def test_run_samples_with_a_seed():
     assert texts[0] == texts[1] != texts[2]
 
 
+def test_run_drafts_tokens_and_writes_the_same():
+    common = ("run", "sample", "--prompt", "Once upon a time there was a king. Once upon a time", "--tokens", "12")
+    plain, some = (json.loads(wsekern(*common, *more, "--json", "-").stdout)
+                   for more in ((), ("--speculate", "3", "--draft", "ngram", "--regions", "3")))
+    found, none = some["speculation"], plain["speculation"]
+    assert some["tokens"] == plain["tokens"] and none is None and some["same_tokens_as_reference"]
+    assert found["regions"] == 3 and 0 < found["acceptance"] <= 1 and found["tokens_per_pass"] > 1
+    assert some["cycles_per_token"] == found["cycles_per_token"] < found["plain_cycles_per_token"]
+    assert "judged drafts accepted" in wsekern(*common, "--speculate", "3", "--draft", "ngram").stdout
+
+
+def test_compare_states_what_is_assumed_of_drafts():
+    done = wsekern("compare", "qwen3-0.6b", "--speculate", "3", "--acceptance", "0.6", "--draft", "layer:1").stdout
+    said = " ".join(done.split())
+    assert said.count("each accepted with probability 0.6 if all before it were") == 2
+    assert "the model's own first layer and its head" in said and "a step of these for each drafted token" in said
+
+
 def test_run_moves_every_wavelet():
     done = wsekern("run", "sample", "--prompt", "The fox", "--tokens", "2", "--engine", "cycle", "--json", "-")
     both = json.loads(done.stdout)["both_engines"]
@@ -249,6 +267,12 @@ def test_machines_lists_both_sides():
     (["compare", "llama3-8b", "--speculate", "3"], ["--acceptance"]),
     (["compare", "llama3-8b", "--acceptance", "0.5"], ["--speculate"]),
     (["compare", "llama3-8b", "--speculate", "3", "--acceptance", "2"], ["--acceptance", "at most the whole"]),
+    (["compare", "llama3-8b", "--draft", "ngram"], ["--draft goes with --speculate"]),
+    (["compare", "llama3-8b", "--speculate", "3", "--acceptance", "0.7", "--draft", "layer:32"], ["N below 32"]),
+    (["compare", "llama3-8b", "--speculate", "3", "--acceptance", "0.7", "--draft", "qwen3-0.6b"], ["vocabulary"]),
+    (["run", "sample", "--prompt", "x", "--speculate", "3"], ["--speculate and --draft go together"]),
+    (["run", "sample", "--prompt", "x", "--regions", "3"], ["--regions"]),
+    (["run", "sample", "--prompt", "x", "--speculate", "3", "--draft", "layer:0"], ["layer:0", "layer:1"]),
     (["compare", "llama3-8b", "--shared-prefix", "1.5"], ["shared-prefix", "at most the whole"]),
     (["compare", "llama3-8b", "--prefill-cluster", "abacusx8"], ["abacus"]),
     (["compare", "llama3-8b", "--json", "/no/such/folder/x.json"], ["/no/such/folder/x.json"]),

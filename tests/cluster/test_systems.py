@@ -1,10 +1,15 @@
 """Drafted tokens."""
 
+from dataclasses import replace
+
 import pytest
 
-from wsekern.cluster import speculate
+from wsekern.cluster import deploy, speculate
+from wsekern.cluster.layout import memory_of
+from wsekern.cluster.step import decode_step
 from wsekern.errors import InputError
 from wsekern.workload import load_config
+from wsekern.workload.speculation import Draft, Speculation
 
 LLAMA = load_config("llama3-70b")
 
@@ -35,3 +40,20 @@ def test_what_cannot_be_is_refused():
         speculate(LLAMA, "h100x8", drafted=0, acceptance=0.5, context=64)
     with pytest.raises(InputError, match="no cluster 'h101x8'"):
         speculate(LLAMA, "h101x8", drafted=1, acceptance=0.5, context=64)
+
+
+def test_a_draft_that_is_named_takes_its_steps_and_its_memory():
+    def served(draft: Draft, drafted: int = 3):
+        alone = deploy(LLAMA, "h100x2", context=2048, precision="fp8")
+        return replace(alone, speculation=Speculation(drafted, 0.7, draft))
+
+    free, grams, layer, small = (served(draft) for draft in (Draft(), Draft.of("ngram"), Draft.of("layer:1"),
+                                                             Draft.of("llama3.2-1b")))
+    times = [decode_step(one, 4, 2048).seconds for one in (free, grams, layer, small)]
+    assert times[0] == times[1] < times[2] < times[3]
+    more = [decode_step(served(Draft.of("llama3.2-1b"), drafted), 4, 2048).seconds - decode_step(served(Draft(), drafted), 4,
+                                                                                                2048).seconds
+            for drafted in (2, 4)]
+    assert more[1] == pytest.approx(2 * more[0])
+    room = [memory_of(one, 2048, 4) for one in (free, layer, small)]
+    assert room[0] == room[1] and room[2].weights - room[0].weights > 0.7e9 and room[2].sequences < room[0].sequences

@@ -120,7 +120,7 @@ def test_every_weight_is_counted_and_read(case):
     steps = layer_steps(mapping, block, 2, 1)
     assert set(tiles) <= {name for step in steps for name in step.inputs}
     kept = sum(np.prod(shape) for shape in layer_cache(mapping, block).values())
-    assert kept == mapping.slots * sum(part.slot for part in parts_on_grid(mapping, block))
+    assert kept == sum(mapping.slots * part.slot + part.state for part in parts_on_grid(mapping, block))
 
 
 def test_what_has_no_steps_is_refused_by_model_and_part():

@@ -8,17 +8,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.inference.test_mapping import with_parts
+from wsekern.errors import SimulationError
+from wsekern.inference.blocks.expert_crossing import crossing_seconds
+from wsekern.inference.blocks.expert_places import ExpertPlaces
 from wsekern.inference.blocks.experts import MixtureOnGrid
+from wsekern.inference.choice import at_choice, load_of
 from wsekern.inference.grid import Grid
+from wsekern.inference.mapping import Mapping
+from wsekern.inference.programs import Programs
 from wsekern.inference.reference import Activations
 from wsekern.inference.reference.mixture import ReferenceMixture
-from wsekern.inference.steps import View, find, take
+from wsekern.inference.step_times import time_layer
+from wsekern.inference.steps import View, deal, find, take
 from wsekern.machine import load_machine
 from wsekern.number_formats import NUMPY_DTYPES, narrow, widen
 from wsekern.ops import CycleEngine, FlowEngine
 from wsekern.ops.repeated import Repeated
 from wsekern.workload import uniform
 from wsekern.workload.decoder import FeedForward, Mixture
+from wsekern.workload.popularity import ExpertLaw
 
 WSE3 = load_machine("wse3")
 HIDDEN, TOKENS = 14, 5
@@ -67,6 +76,23 @@ def random_weights(part: Mixture, hidden: int = HIDDEN, seed: int = 0) -> dict[s
     return {name: random.standard_normal(shape).astype(np.float32) * np.float32(0.6) for name, shape in weights.items()}
 
 
+def run_steps(placed, tokens: int, slots: int, engine, values) -> None:
+    """Run the steps of a part; from the choice of experts on those that are listed for what the fullest block has of it."""
+    def run(steps) -> None:
+        for step in steps:
+            if isinstance(step, View):
+                step.run(values)
+            else:
+                step.run(engine, values)
+
+    steps = placed.steps(tokens, slots)
+    number, choice = at_choice(steps)
+    run(steps[:number])
+    if choice:
+        mapping = dataclasses.replace(placed.mapping, expert_load=load_of(choice, values))
+        run(dataclasses.replace(placed, mapping=mapping).steps(tokens, slots)[number:])
+
+
 def run_chunks(placed, weights, engine, chunks: list[np.ndarray]) -> np.ndarray:
     """``out`` (tokens, hidden) of all chunks, each (tokens, hidden), the cache growing; read from the first column."""
     m, precision, start, found = placed.mapping, placed.mapping.precision, 0, []
@@ -79,11 +105,7 @@ def run_chunks(placed, weights, engine, chunks: list[np.ndarray]) -> np.ndarray:
         values["h"] = np.ascontiguousarray(np.broadcast_to(narrow(pieces, precision, "h")[:, None],
                                                            (m.height, m.width, *pieces.shape[1:])))
         values |= placed.tables(start, len(h), slots)
-        for step in placed.steps(len(h), slots):
-            if isinstance(step, View):
-                step.run(values)
-            else:
-                step.run(engine, values)
+        run_steps(placed, len(h), slots, engine, values)
         out = Repeated.of(values["out"]).full()
         assert (out == out[:, :1]).all()
         found.append(widen(out[:, 0], precision).swapaxes(0, 1).reshape(len(h), -1)[:, :m.config.hidden])
@@ -149,6 +171,23 @@ def test_a_mixture_is_the_plain_one_on_both_engines(name, grid):
     np.testing.assert_array_equal(timed.clock, flow.clock)
 
 
+@pytest.mark.parametrize(("name", "grid", "blocks", "copies"), [
+    *((name, (4, 4), 2, 2) for name in MIXTURES), ("gpt-oss", (9, 4), 4, 3), ("gpt-oss", (5, 3), 3, 4),
+    ("olmoe", (7, 3), 3, 7), ("nemotron", (3, 7), 3, 2), ("qwen2", (6, 2), 6, 1), ("deepseek-v3", (4, 3), 1, 3)])
+def test_a_mixture_on_blocks_is_the_plain_one_on_both_engines(name, grid, blocks, copies):
+    part, weights = MIXTURES[name], random_weights(MIXTURES[name])
+    h = np.random.default_rng(1).standard_normal((TOKENS, HIDDEN)).astype(np.float32)
+    placed = placed_mixture(part, *grid, "fp32", programs=Programs(expert_blocks=blocks, router_copies=copies))
+    expected, (flow, cycle) = ReferenceMixture(part, Activations()).forward(h, weights, 0), engines("fp32", *grid)
+    for some in (slice(0, 1), slice(1, 2), slice(TOKENS)):      # one after the other, and together
+        found = run_chunks(placed, weights, flow, [h[some]])
+        np.testing.assert_allclose(found, expected[some], rtol=1e-4, atol=1e-4)
+        assert run_chunks(placed, weights, cycle, [h[some]]).tobytes() == found.tobytes()
+    if grid == (4, 4):
+        np.testing.assert_array_equal(cycle.clock, flow.clock)
+    assert abs(cycle.cycles - flow.cycles) <= 0.0025 * flow.cycles
+
+
 @pytest.mark.parametrize("precision", ["fp16", "fp16_fp32", "bf16"])
 @pytest.mark.parametrize("name", ["olmoe", "gpt-oss", "deepseek-v2", "deepseek-v3", "ernie", "nemotron"])
 def test_small_floats_are_the_same_on_both_engines_and_stay_close(name, precision):
@@ -187,14 +226,19 @@ def test_of_equal_scores_the_lower_index_is_taken_in_every_precision():
         np.testing.assert_allclose(found, expected, atol=0.1 * np.abs(expected).max())
 
 
+SPREAD = [dict(), dict(programs=Programs(expert_blocks=2, router_copies=2)),
+          dict(programs=Programs(expert_blocks=3, router_copies=4), expert_wafers=2)]
+
+
+@pytest.mark.parametrize("options", SPREAD, ids=["over all", "on blocks", "on wafers"])
 @pytest.mark.parametrize("name", MIXTURES)
 @pytest.mark.parametrize("grid", [(4, 4), (3, 5), (9, 4)])
-def test_memory_is_what_the_fullest_pe_keeps(name, grid):
+def test_memory_is_what_the_fullest_pe_keeps(name, grid, options):
     """Not less than the weights on any PE, which fill the places of their tiles; not more than padded tiles would take."""
     part = MIXTURES[name]
-    placed = placed_mixture(part, *grid, "fp32")
+    placed = placed_mixture(part, *grid, "fp32", **options)
     weights = {key: np.abs(value) + 1 for key, value in random_weights(part).items()}
-    tiles = {key: tile for key, tile in placed.tiles(weights, "").items() if not key.endswith("places")}
+    tiles = {key: tile for key, tile in placed.tiles(weights, "").items() if not key.endswith(("places", "slots"))}
     there = sum(np.count_nonzero(tile.reshape(*tile.shape[:2], -1), axis=-1) for tile in tiles.values())
     assert there.max() <= placed.weights <= sum(tile[0, 0].size for tile in tiles.values())
 
@@ -203,3 +247,52 @@ def test_what_has_no_steps_is_named():
     softplus = dataclasses.replace(MIXTURES["mixtral"], scores="sqrt_softplus")
     assert "softplus" in placed_mixture(softplus, 4, 4, "fp32").missing()
     assert not any(placed_mixture(part, 4, 4, "fp32").missing() for part in MIXTURES.values())
+
+
+@pytest.mark.parametrize("name", ["mixtral", "olmoe", "nemotron"])
+@pytest.mark.parametrize(("blocks", "wafers"), [(1, 1), (3, 1), (2, 2), (1, 3), (9, 2)])
+def test_every_feature_of_every_expert_lies_on_one_line_of_one_wafer(name, blocks, wafers):
+    part, lines, found = MIXTURES[name], 7, []
+    for wafer in range(wafers):
+        places = ExpertPlaces(part.experts, part.expert.width, lines, blocks, wafers, wafer)
+        features = np.zeros(lines, int)
+        for expert in places.here:
+            begin, end = places.lines_of(expert)
+            index = places.features_of(expert)
+            assert index.shape == (end - begin, places.features)
+            assert (places.slots()[begin:end, expert] == places.place_of(expert)).all()
+            assert places.place_of(expert) < places.held
+            features[begin:end] += (index >= 0).sum(axis=1)
+            found += [(expert, feature) for feature in index[index >= 0]]
+        assert features.max() <= places.elements
+    assert sorted(found) == [(expert, feature) for expert in range(part.experts) for feature in range(part.expert.width)]
+
+
+def test_steps_for_fewer_experts_than_lie_on_a_block_are_refused():
+    part = MIXTURES["olmoe"]
+    placed = placed_mixture(part, 4, 3, "fp32", programs=Programs(expert_blocks=2), expert_load=1)
+    with pytest.raises(SimulationError, match="more than 1 experts"):
+        values = {"chosen": np.array([0, 2, 3])[None, None], "slots": placed.places.slots()[None, :1]}
+        deal("chosen", "slots", "own", "ranks", 1, placed.load(1), 2).run(values)
+
+
+def test_a_layer_takes_as_long_as_between_the_loads_that_its_law_expects():
+    config = with_parts(uniform(layers=1, hidden=HIDDEN, heads=2, kv_heads=2, head_dim=4, ffn=8, vocab=16, max_context=64),
+                        feed=MIXTURES["deepseek-v3"])
+    mapping = Mapping(config, 8, 4, programs=Programs(expert_blocks=4), expert_law=ExpertLaw(0.0))
+    block, expected = config.blocks[0], ExpertLaw(0.0).fullest(3, 8, 4)
+    low, high = (time_layer(WSE3, dataclasses.replace(mapping, expert_load=load), 1, 1, "silicon", block).cycles
+                 for load in (1, 2))
+    assert 1 < expected < 2 and low < high
+    assert time_layer(WSE3, mapping, 1, 1, "silicon", block).cycles == pytest.approx(low + (expected - 1) * (high - low))
+    said, = (line for line in MixtureOnGrid(mapping, block.feed).assumptions() if "blocks" in line)
+    assert "8 experts lie on 4 blocks of columns" in said and "all alike" in said and f"{expected:.3g} of the 3" in said
+
+
+def test_a_crossing_between_wafers_is_two_ways_through_the_links():
+    placed = placed_mixture(MIXTURES["olmoe"], 4, 3, "fp16", expert_wafers=3)
+    system = WSE3.system
+    sent = 2 * 5 * 2 * (2 * HIDDEN + 2 * 3)       # bytes of an element, tokens, other wafers, elements out and back
+    assert crossing_seconds(placed.mapping, placed.part, WSE3, 5) == pytest.approx(
+        2 * float(system.io_latency) + sent / float(system.io_bandwidth))
+    assert not crossing_seconds(dataclasses.replace(placed.mapping, expert_wafers=1), placed.part, WSE3, 5)

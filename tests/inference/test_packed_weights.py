@@ -11,6 +11,7 @@ from wsekern.inference.blocks.experts import MixtureOnGrid
 from wsekern.inference.kept_weights import KeptWeights
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.packed import Matrix, kept_matrix
+from wsekern.inference.programs import PLAIN, PROGRAM_SETS, Programs
 from wsekern.inference.reference import Activations, ReferenceModel
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine
@@ -20,6 +21,7 @@ from wsekern.workload import uniform
 from wsekern.workload.decoder import FeedForward, Mixture
 from wsekern.workload.weights.weights import random_weights
 
+TODAY = PROGRAM_SETS["default"].programs
 WSE3 = load_machine("wse3")
 PROMPT = [3, 14, 15, 92, 65]
 MIXTURE = Mixture(experts=5, chosen=2, expert=FeedForward(width=11, bias=True), normalized=True, shared=FeedForward(width=9))
@@ -31,12 +33,13 @@ def mixture_model():
     return config, random_weights(config, 1)
 
 
-@pytest.mark.parametrize(("kind", "form", "precision"), [
-    *((kind, form, "fp16") for kind in ("dense", "mixture") for form in PACKINGS), ("dense", "fp8", "bf16"),
-    ("mixture", "experts=mxfp4,attention=int8", "fp16_fp32")])
-def test_a_model_of_packed_weights_is_that_of_its_kept_weights_on_both_engines(make_model, kind, form, precision):
+@pytest.mark.parametrize(("kind", "form", "precision", "programs"), [
+    *((kind, form, "fp16", PLAIN) for kind in ("dense", "mixture") for form in PACKINGS), ("dense", "fp8", "bf16", PLAIN),
+    ("mixture", "experts=mxfp4,attention=int8", "fp16_fp32", Programs(expert_blocks=2, router_copies=2)),
+    ("dense", "mxfp4", "fp16", TODAY), ("mixture", "int4", "fp16", TODAY)])
+def test_a_model_of_packed_weights_is_that_of_its_kept_weights_on_both_engines(make_model, kind, form, precision, programs):
     config, weights = make_model(qk_norm=True, every_bias=True, layers=1) if kind == "dense" else mixture_model()
-    mapping = Mapping(config, 4, 4, precision, 16, 4, weight_precision=form)
+    mapping = Mapping(config, 4, 4, precision, 16, 4, weight_precision=form, programs=programs)
     model, cycle = (WaferModel(config, weights, WSE3, mapping, engine=engine) for engine in (FlowEngine, CycleEngine))
     reference = ReferenceModel(config, KeptWeights(weights, mapping), Activations.of(mapping.form, precision))
     exact = ReferenceModel(config, weights, Activations.of(mapping.form, precision))
@@ -85,12 +88,14 @@ def test_weights_that_a_format_holds_lie_as_they_are_stored():
                 np.testing.assert_allclose(again, once, rtol=2e-3 if name == "fp8" else 1e-6)
 
 
-@pytest.mark.parametrize(("family", "precision", "weights_in"), [
-    ({}, "fp16", ""), (dict(windows=(0, 3), heads=8, kv_heads=8, head_dim=6), "bf16", ""),
-    (dict(layers=1), "fp16_fp32", "fp8")])
-def test_a_cache_of_fp8_is_the_same_on_both_engines_and_close_to_the_reference(make_model, family, precision, weights_in):
+@pytest.mark.parametrize(("family", "precision", "weights_in", "programs"), [
+    ({}, "fp16", "", PLAIN), (dict(windows=(0, 3), heads=8, kv_heads=8, head_dim=6), "bf16", "", PLAIN),
+    (dict(layers=1), "fp16_fp32", "fp8", TODAY), (dict(layers=1), "fp16", "", Programs(position_blocks=2))])
+def test_a_cache_of_fp8_is_the_same_on_both_engines_and_close_to_the_reference(make_model, family, precision, weights_in,
+                                                                               programs):
     config, weights = make_model(**family)
-    mapping = Mapping(config, 4, 4, precision, 16, 4, weight_precision=weights_in, cache_precision="fp8")
+    mapping = Mapping(config, 4, 4, precision, 16, 4, weight_precision=weights_in, cache_precision="fp8",
+                      programs=programs)
     model, cycle = (WaferModel(config, weights, WSE3, mapping, engine=engine) for engine in (FlowEngine, CycleEngine))
     reference = ReferenceModel(config, KeptWeights(weights, mapping))
     for step, tokens in enumerate((PROMPT, [7])):
@@ -98,7 +103,7 @@ def test_a_cache_of_fp8_is_the_same_on_both_engines_and_close_to_the_reference(m
         assert (cycle.decode(*tokens) if step else cycle.prefill(tokens)).tobytes() == found.tobytes()
         np.testing.assert_allclose(found, reference.forward(tokens)[-1], atol=0.5)
     np.testing.assert_array_equal(cycle.engine.clock, model.engine.clock)
-    plain = Mapping(config, 4, 4, precision, 16, 4)
+    plain = Mapping(config, 4, 4, precision, 16, 4, programs=dataclasses.replace(programs, softmax="maximum"))
     assert mapping.memory["kv_cache"] * 2 == plain.memory["kv_cache"]
 
 

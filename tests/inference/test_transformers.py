@@ -14,6 +14,7 @@ from wsekern.inference.mapping import Mapping  # noqa: E402
 from wsekern.inference.reference import ReferenceModel  # noqa: E402
 from wsekern.inference.wafer import WaferModel  # noqa: E402
 from wsekern.machine import load_machine  # noqa: E402
+from wsekern.ops import FlowEngine  # noqa: E402
 from wsekern.workload.checkpoint import load_checkpoint  # noqa: E402
 
 SHAPE = dict(vocab_size=96, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
@@ -105,12 +106,12 @@ def transformers_greedy(model, prompt, count):
     return out.sequences[0, len(prompt):-1].tolist(), torch.cat(out.logits).numpy()
 
 
-def compare_greedily(config, weights, model, count, grid):
-    """``count`` tokens and their logits of reference and wafer are those of ``model``."""
+def compare_greedily(config, weights, model, count, grid, engine=FlowEngine, **options):
+    """``count`` tokens and their logits of reference and wafer are those of ``model``; ``options`` as in :class:`Mapping`."""
     prompt = [0, 17, 33, 50, 51, 7]
     expected, expected_logits = transformers_greedy(model, prompt, count)
     reference = ReferenceModel(config, weights)
-    wafer = WaferModel(config, weights, load_machine("wse3"), Mapping(config, *grid, "fp32", 80, 4))
+    wafer = WaferModel(config, weights, load_machine("wse3"), Mapping(config, *grid, "fp32", 80, 4, **options), engine=engine)
     for forward in (lambda t: reference.forward(t)[-1], lambda t: wafer.decode(t[0]) if len(t) == 1 else wafer.prefill(t)):
         tokens, logits = greedy(forward, prompt, count)
         assert tokens == expected

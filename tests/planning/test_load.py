@@ -25,14 +25,14 @@ def placed(model: str, request: Request, wafers: int | None = None, think_second
 
 @pytest.mark.parametrize(("model", "wafers"), [("llama3-8b", 1), ("mixtral-8x7b", 3), ("qwen3-1.7b", 1)])
 def test_times_between_the_timed_numbers_of_tokens_lie_on_the_line(model, wafers):
-    """Within 1.5 % up to the longest chunk, and within the work of half a slot at other contexts: vector instructions are
+    """Within 2 % up to the longest chunk, and within the work of half a slot at other contexts: vector instructions are
     issued for 128 elements at a time, whole tokens or not."""
     placement = replace(placed(model, Request(1000, 100), wafers), chunk=64)
     line = placement.line
     slots, context = -(-501 // placement.height), 0.5 * 1001
     for tokens in (1, 3, 8, 17, 64):
         expected = placement.region_seconds(tokens, slots)
-        assert line.chunk_base[tokens - 1] + line.chunk_slope[tokens - 1] * context == pytest.approx(expected, rel=0.015)
+        assert line.chunk_base[tokens - 1] + line.chunk_slope[tokens - 1] * context == pytest.approx(expected, rel=0.02)
     general = placement.general_line()
     for slots in (1, 3, placement.mapping.slots):
         context = (slots - 0.5) * placement.height

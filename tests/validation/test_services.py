@@ -7,15 +7,16 @@ from wsekern.planning.placement import place_model
 from wsekern.validation.wafer import shipped_rows, validate_rows
 from wsekern.workload import Request, load_config
 
-HEADER = "id,machine,profile,op,dtype,model,context,wafers,metric,value,unit,note"
-SERVICE = "a,wse3,silicon,llm-service,fp16,llama3.1-8b,{context},{wafers},{metric},100,{unit},{note}"
+HEADER = "id,machine,profile,op,dtype,model,context,wafers,metric,value,unit,note,program_set"
+SERVICE = "a,wse3,silicon,llm-service,fp16,llama3.1-8b,{context},{wafers},{metric},100,{unit},{note},{program_set}"
 
 
 @pytest.fixture
 def predict(tmp_path):
     """One row of a table of one's own."""
-    def row_of(context="", wafers="", metric="tokens_per_second_per_user", unit="", note="", **changes: str) -> dict:
-        line = SERVICE.format(context=context, wafers=wafers, metric=metric, unit=unit, note=note)
+    def row_of(context="", wafers="", metric="tokens_per_second_per_user", unit="", note="", program_set="",
+               **changes: str) -> dict:
+        line = SERVICE.format(context=context, wafers=wafers, metric=metric, unit=unit, note=note, program_set=program_set)
         for old, new in changes.items():
             line = line.replace({"model": "llama3.1-8b", "machine": "wse3"}[old], new)
         path = tmp_path / "services.csv"
@@ -33,7 +34,7 @@ def test_the_two_public_speeds_without_speculation_are_rows_on_which_nothing_was
         assert row["measured"] == value and row["source"].startswith("Cerebras blog, 2024-08-27") and not row["fitted"]
         assert row["group"] == "llm-service decode wse3 silicon"
         assert row["predicted"] is not None or "does not fit 4 wafers" in row["note"]
-    placement = place_model(load_config("llama3.1-8b"), Request(1024, 256), load_machine("wse3"), 1)
+    placement = place_model(load_config("llama3.1-8b"), Request(1024, 256), load_machine("wse3"), 1, programs="2024-08")
     assert rows["W0581"]["predicted"] == pytest.approx(1 / placement.token_seconds())
 
 
@@ -63,6 +64,12 @@ def test_what_a_row_does_not_state_is_said():
     assert "measured from outside" in row["note"]
 
 
+def test_programs_of_the_time_are_slower_than_those_of_today_and_are_named(predict):
+    then, today = predict(wafers="1", program_set="2024-08"), predict(wafers="1")
+    assert then["predicted"] < 0.9 * today["predicted"]
+    assert "with the programs of 2024-08" in then["note"] and "programs" not in today["note"]
+
+
 def test_half_stated_lengths_are_completed(predict):
     assert "4,000 tokens in, 256 out" in predict(context="4000", wafers="1")["note"]
 
@@ -73,7 +80,7 @@ def test_half_stated_lengths_are_completed(predict):
     ({"metric": "request_time", "unit": "h"}, "unit is 'h'"),
     ({"context": "0+4"}, "prompt is 0"), ({"model": "nobody-8b"}, "nobody-8b"), ({"machine": "wse9"}, "wse9"),
     ({"model": "llama3.1-70b", "wafers": "2"}, "does not fit 2 wafers"), ({"model": "kimi-k2"}, "does not fit"),
-    ({"note": "with speculation"}, "speculative decoding"),
+    ({"note": "with speculation"}, "speculative decoding"), ({"program_set": "1999"}, "no program set '1999'"),
 ])
 def test_a_row_without_a_prediction_says_why(predict, changes, words):
     row = predict(**changes)

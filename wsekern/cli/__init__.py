@@ -5,7 +5,7 @@ from wsekern.cli.interrupts import leaving_quietly
 with leaving_quietly():
     import click
 
-    from wsekern.cli import chat, compare, evaluate, machines, predict, run, validate
+    from wsekern.cli import chat, compare, evaluate, machines, plan, predict, run, validate
     from wsekern.cli.options import help_alone, run_command
 
 
@@ -17,7 +17,8 @@ def cli(context: click.Context) -> None:
     help_alone(context)
 
 
-for command in (compare.compare, run.run, chat.chat, evaluate.evaluate, predict.predict, validate.validate, machines.machines):
+for command in (compare.compare, plan.plan, run.run, chat.chat, evaluate.evaluate, predict.predict, validate.validate,
+                machines.machines):
     cli.add_command(command)
 
 

@@ -1,5 +1,6 @@
 """``wsekern compare``: one request, a sweep of requests, or a whole datacentre, on wafers and on GPUs."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +21,7 @@ from wsekern.cli.options import (
     parse_wafers,
     plot_option,
 )
+from wsekern.cli.placing import CACHE_PRECISION, PLAN, PROGRAM_SET, WEIGHT_PRECISION, choices_of, read_plan
 from wsekern.cli.serving import serving_of, serving_options
 from wsekern.errors import InputError
 
@@ -39,7 +41,11 @@ if TYPE_CHECKING:
 @click.option("--batch", default=1, show_default=True, type=COUNT,
               help="Users at once; with --power on each system, by default those with most tokens/s.")
 @click.option("--precision", default="fp16", show_default=True,
-              help="Weights and cache on the wafers: fp32, fp16, fp16_fp32, bf16; of the GPUs, see --gpu-precision.")
+              help="Values on the wafers: fp32, fp16, fp16_fp32, bf16; of the GPUs, see --gpu-precision.")
+@WEIGHT_PRECISION
+@CACHE_PRECISION
+@PROGRAM_SET
+@PLAN
 @PROFILE
 @click.option("--engine-level", default="stock", show_default=True, help="Software of the GPUs: stock, tuned, ideal, ...")
 @click.option("--batches", metavar="N,N,...", help="Sweep over users at once.")
@@ -56,8 +62,8 @@ if TYPE_CHECKING:
 @click.option("--html", "html_path", metavar="FILE", type=Target(), help="Write the report as a page.")
 @plot_option("Draw the comparison")
 def compare(model: str | None, wafer: str, wafers: str, batches: str | None, prompts: str | None, equal: str | None,
-            power: str | None, min_speed: float, json_path: str | None, html_path: str | None, plot_path: str | None,
-            **request: Any) -> None:
+            power: str | None, min_speed: float, plan_path: str | None, json_path: str | None, html_path: str | None,
+            plot_path: str | None, **request: Any) -> None:
     """Set wafers beside a GPU cluster. Without MODEL: execute the bundled sample on the simulated wafer, as proof, and compare
     Llama-3.1-8B.
 
@@ -65,12 +71,10 @@ def compare(model: str | None, wafer: str, wafers: str, batches: str | None, pro
     and --equal compare many requests and say from how many users on which side is the better choice; --power asks for a
     whole datacentre; --rate and --trace run every request of a real load through both sides.
     """
-    from wsekern.machine import load_machine
-
     load = load_of(request)
     _check_lists(batches, prompts)
     sweeps = any(option is not None for option in (batches, prompts, equal))
-    request |= {"machine": load_machine(wafer), "wafers": parse_wafers(wafers), "serving": serving_of(request)}
+    model = _place(model, plan_path, wafer, wafers, request)
     if power is None and min_speed:
         raise InputError("min-speed goes with --power")
     if model is None and (power is not None or sweeps):
@@ -89,6 +93,25 @@ def compare(model: str | None, wafer: str, wafers: str, batches: str | None, pro
     else:
         views, data = _one_request(model, plot_path, json_path, **request)
     _report(views, data, html_path, json_path)
+
+
+def _place(model: str | None, plan_path: str | None, wafer: str, wafers: str, request: dict[str, Any]) -> str | None:
+    """The model; what says where it lies joins ``request``."""
+    from wsekern.compare.serving import WaferChoices
+    from wsekern.machine import load_machine
+
+    choices, serving = choices_of(request), serving_of(request)
+    if plan_path is None:
+        request |= {"machine": load_machine(wafer), "wafers": parse_wafers(wafers)}
+        request["serving"] = replace(serving, wafers=WaferChoices(**choices))
+        return model
+    plan = read_plan(plan_path, model)
+    placement = plan.placement
+    request |= {"machine": placement.machine, "wafers": None, "profile": placement.profile,
+                "precision": placement.request.precision}
+    formats = {name: getattr(placement.mapping, name) for name in ("weight_precision", "cache_precision")}
+    request["serving"] = replace(serving, wafers=WaferChoices(plan=placement, **formats))
+    return plan.model
 
 
 def _check_lists(batches: str | None, prompts: str | None) -> None:

@@ -27,6 +27,8 @@ from wsekern.cli.options import (
     plot_option,
     show,
 )
+from wsekern.cli.placing import PLAN, PROGRAM_SET, need_model, read_plan
+from wsekern.errors import InputError
 
 if TYPE_CHECKING:
     from wsekern.cluster import Constraint, Precision
@@ -49,6 +51,7 @@ def predict(context: click.Context) -> None:
               help="Groups of a two-level reduction, or of each level of a K-tree.")
 @click.option("--relays", type=Whole(least=0), help="Software relays of a shift.")
 @click.option("--words", type=COUNT, help="Elements (or wavelets, where no precision is given).")
+@click.option("--tail", type=COUNT, help="fp32 elements that ride behind the words of an all-reduce.")
 @click.option("--receivers", type=COUNT, help="PEs that a multicast reaches.")
 @click.option("--axis", type=click.Choice(["x", "y"]),
               help="Of an operation along lines: rows or columns. Default: y where there are columns of several PEs.")
@@ -71,10 +74,10 @@ def predict_operation(name: str, machine: str, grid_text: str | None, tile_text:
 
 
 @predict.command("wafer", cls=Command)
-@click.argument("model")
+@click.argument("model", required=False)
 @click.option("--phase", type=click.Choice(["decode", "prefill"]), required=True)
 @click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
-@click.option("--grid", "grid_text", required=True, metavar="PxP", help="Grid of PEs.")
+@click.option("--grid", "grid_text", metavar="PxP", help="Grid of PEs; a plan file says its own.")
 @click.option("--context", required=True, type=COUNT, help="Tokens in the cache, or of the prompt.")
 @click.option("--batch", default=1, show_default=True, type=COUNT, help="Sequences at once.")
 @click.option("--clock", type=FREQUENCY, help="Hz; default: the machine's.")
@@ -84,15 +87,24 @@ def predict_operation(name: str, machine: str, grid_text: str | None, tile_text:
 @CACHE_PRECISION
 @PROFILE
 @ACTIVATIONS
+@PROGRAM_SET
+@PLAN
 @JSON
-def predict_wafer(model: str, phase: str, machine: str, grid_text: str, context: int, batch: int, clock: float | None,
-                  mapping: str, precision: str, profile: str, activations: str | None, json_path: str | None,
-                  **kept: str) -> None:
-    """Cycles and tokens per second of a phase of MODEL on one grid of PEs."""
+def predict_wafer(model: str | None, phase: str, machine: str, grid_text: str | None, context: int, batch: int,
+                  clock: float | None, mapping: str, precision: str, profile: str, activations: str | None, program_set: str,
+                  plan_path: str | None, json_path: str | None, **kept: str) -> None:
+    """Cycles and tokens per second of a phase of MODEL on one grid of PEs, or of a plan file on its regions."""
     from wsekern.inference.predict import predict_layer
 
-    prediction = predict_layer(model, phase, machine, parse_square(grid_text), context, profile, clock, mapping, batch,
-                               precision, activations, **kept)
+    if plan_path is not None:
+        from wsekern.planning.predict import predict_plan
+
+        prediction = predict_plan(read_plan(plan_path, model).placement, phase, context, batch, clock)
+    elif grid_text is None:
+        raise InputError("give --grid PxP, or a plan file with --plan")
+    else:
+        prediction = predict_layer(need_model(model), phase, machine, parse_square(grid_text), context, profile, clock,
+                                   mapping, batch, precision, activations, program_set, **kept)
     show(json_path, f"{prediction['model']} {phase}", prediction)
 
 

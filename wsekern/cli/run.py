@@ -22,16 +22,19 @@ from wsekern.cli.options import (
     open_console,
     parse_grid,
 )
+from wsekern.cli.placing import PLAN, PROGRAM_SET, need_model, read_plan
 from wsekern.cli.sampling import choose_sampler, open_model, printable, sampling_options, tell_notes
 from wsekern.errors import InputError
 
 if TYPE_CHECKING:
     from wsekern.compare import Execution
+    from wsekern.inference.execution import Drafting
+    from wsekern.planning.plan_file import LoadedPlan
     from wsekern.workload.checkpoint import Checkpoint
 
 
 @click.command(cls=Command)
-@click.argument("model")
+@click.argument("model", required=False)
 @click.option("--prompt", metavar="TEXT", help="Text to continue.")
 @click.option("--chat", metavar="TEXT", help="Message to answer, in the model's own chat template.")
 @click.option("--system", metavar="TEXT", help="With --chat: what the system says before.")
@@ -45,36 +48,77 @@ if TYPE_CHECKING:
 @CACHE_PRECISION
 @PROFILE
 @ACTIVATIONS
+@PROGRAM_SET
+@PLAN
 @click.option("--check", type=click.Choice(["every", "first", "none"]), default="first", show_default=True,
               help="Tokens that the plain numpy reference repeats. first: it reads the prompt once; every: it reads all "
                    "weights in float32 once more for each token.")
 @sampling_options
+@click.option("--speculate", type=COUNT, metavar="K", help="Check up to K drafted tokens in every pass: the same tokens, "
+                                                              "sooner.")
+@click.option("--draft", metavar="NAME", help="With --speculate: ngram (of the text so far), layer:N (the model's own first N "
+                                              "layers and its head), or a smaller MODEL with the same tokens.")
+@click.option("--regions", type=COUNT, metavar="R", help="With --speculate: regions of the size of the grid, with some layers "
+                                                         "each, through which tokens follow each other; default: one a layer.")
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @MEMORY
 @JSON
-def run(model: str, prompt: str | None, chat: str | None, system: str | None, tokens: int, grid_text: str | None, engine: str,
-        machine: str, precision: str, profile: str, activations: str | None, check: str, seed: int, threads: int,
-        memory: int | None, json_path: str | None, weight_precision: str, cache_precision: str,
-        **sampling: float | None) -> None:
+def run(model: str | None, prompt: str | None, chat: str | None, system: str | None, tokens: int, engine: str, check: str,
+        seed: int, threads: int, memory: int | None, plan_path: str | None, json_path: str | None, speculate: int | None,
+        draft: str | None, regions: int | None, **options: Any) -> None:
     """Execute MODEL (a Hugging Face folder, a GGUF file, 'smollm2-135m' if it is installed, or the bundled 'sample') on a
-    simulated wafer."""
-    from wsekern.machine import load_machine
-
-    wafer, checkpoint = load_machine(machine), open_model(model)
+    simulated wafer, or the model of a plan file on PEs as many as one of its regions has."""
+    plan = None if plan_path is None else read_plan(plan_path, model)
+    placed, sampling = _placed(options, plan), {name: options[name] for name in options if name not in PLACED}
+    checkpoint = open_model(need_model(model) if plan is None else plan.model)
     text, ids = _prompt(checkpoint, prompt, chat, system)
+    drafting = _drafting(speculate, draft, regions)
     sampler = choose_sampler(checkpoint, seed, **sampling)
     tell_notes(checkpoint, sampler, any(value is not None for value in sampling.values()))
     streamed = sys.stdout.isatty() and json_path != "-"
     executed = _execute("" if prompt is None else text, streamed, len(ids) + tokens, json_path, lambda **seen: dict(
-        checkpoint=checkpoint, machine=wafer, prompt=text, count=tokens, precision=precision, grid=parse_grid(grid_text),
-        sampler=sampler, profile=profile, threads=threads, engine=engine, prompt_tokens=ids, activations=activations,
-        check=check, memory=memory, weight_precision=weight_precision, cache_precision=cache_precision, **seen))
+        checkpoint=checkpoint, prompt=text, count=tokens, sampler=sampler, threads=threads, engine=engine, prompt_tokens=ids,
+        check=check, memory=memory, drafting=drafting, **placed, **seen))
     emit(json_path, {"model": checkpoint.config.name, **executed.to_dict(), "sampling": sampler.describe(),
                      "notes": list(checkpoint.notes)})
     if json_path != "-":
         from wsekern.report import execution_view
 
         open_console().print(execution_view(executed, None if streamed else "" if prompt is None else text))
+
+
+def _drafting(drafted: int | None, draft: str | None, regions: int | None) -> "Drafting | None":
+    """Who drafts how many tokens, if anybody."""
+    from wsekern.inference.execution import Drafting
+    from wsekern.workload.speculation import layers_of
+
+    if (drafted is None) != (draft is None) or (regions is not None and drafted is None):
+        raise InputError("--speculate and --draft go together, --regions with both: how many tokens are drafted, by what, and "
+                         "through how many regions they follow each other")
+    if drafted is None or draft is None:
+        return None
+    return Drafting(drafted, draft if draft == "ngram" or layers_of(draft) else open_model(draft), regions)
+
+
+PLACED = ("machine", "grid_text", "precision", "profile", "activations", "program_set", "weight_precision", "cache_precision")
+"""Parameters that say where and how the model lies, which a plan file may say instead."""
+
+
+def _placed(options: dict[str, Any], plan: "LoadedPlan | None") -> dict[str, Any]:
+    """Where and how the model lies, as :func:`execute` names it."""
+    from wsekern.inference.programs import program_set
+    from wsekern.machine import load_machine
+
+    if plan is None:
+        chosen = program_set(options["program_set"])
+        return {"machine": load_machine(options["machine"]), "grid": parse_grid(options["grid_text"]),
+                "precision": options["precision"], "profile": options["profile"], "programs": chosen.programs,
+                "activations": options["activations"] or chosen.activations,
+                "weight_precision": options["weight_precision"], "cache_precision": options["cache_precision"]}
+    placement, mapping = plan.placement, plan.placement.mapping
+    return {"machine": placement.machine, "grid": (mapping.width, mapping.height), "precision": mapping.precision,
+            "profile": placement.profile, "programs": mapping.programs, "activations": mapping.form,
+            "weight_precision": mapping.weight_precision, "cache_precision": mapping.cache_precision}
 
 
 def _prompt(checkpoint: "Checkpoint", prompt: str | None, chat: str | None, system: str | None) -> tuple[str, list[int]]:

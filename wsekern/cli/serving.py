@@ -26,7 +26,11 @@ _OPTIONS = (
                  help="GPUs stop decoding while they read a prompt."),
     click.option("--speculate", type=COUNT, metavar="K", help="Drafted tokens that every pass checks, on both sides."),
     click.option("--acceptance", type=SHARE, metavar="A",
-                 help="With --speculate: probability that a drafted token is accepted if all before it were."),
+                 help="With --speculate: probability that a drafted token is accepted if all before it were (assumed; "
+                      "`run --speculate` measures one)."),
+    click.option("--draft", metavar="NAME",
+                 help="With --speculate: ngram (found by the host in no time), layer:N (the model's own first N layers and its "
+                      "head), or a smaller MODEL (on wafers of its own); default: a draft that takes no time."),
     click.option("--shared-prefix", default=0.0, type=SHARE, metavar="SHARE",
                  help="Share of every prompt that is in the cache already, once for all users."),
     click.option("--prefill-cluster", metavar="NAME", help="GPUs that read the prompts of either side and send it the cache."),
@@ -48,10 +52,12 @@ NAMES = ("think_seconds", "tp", "pp", "dp", "ep", "gpu_precision", "kv_precision
 def serving_of(given: dict[str, Any]) -> "Serving":
     """The choices among ``given`` parameters, which are taken out."""
     from wsekern.compare import Serving
-    from wsekern.workload.speculation import Speculation
+    from wsekern.workload.speculation import FREE, Draft, Speculation
 
-    drafted, acceptance = given.pop("speculate"), given.pop("acceptance")
+    drafted, acceptance, draft = given.pop("speculate"), given.pop("acceptance"), given.pop("draft")
     if (drafted is None) != (acceptance is None):
         raise InputError("--speculate and --acceptance go together: how many tokens are drafted, and how often one is accepted")
-    speculation = None if drafted is None else Speculation(drafted, acceptance)
-    return Serving(speculation=speculation, **{name: given.pop(name) for name in NAMES})
+    if draft is not None and drafted is None:
+        raise InputError("--draft goes with --speculate: how many tokens are drafted")
+    made = None if drafted is None else Speculation(drafted, acceptance, FREE if draft is None else Draft.of(draft))
+    return Serving(speculation=made, **{name: given.pop(name) for name in NAMES})

@@ -6,6 +6,7 @@ from statistics import NormalDist
 import numpy as np
 
 from wsekern.cluster.constants import constants
+from wsekern.workload.popularity import popularity
 
 
 def in_service(tokens: float, chosen: int, experts: int, ranks: int, mean: bool = False) -> tuple[float, float]:
@@ -34,18 +35,6 @@ def _in_service(
         excess = min(max(1.0, most), tokens * min(chosen, held)) / rows
     reached = float((1.0 - (1.0 - np.minimum(popular * excess, 1.0)) ** tokens).sum()) / ranks
     return rows * excess, reached if mean else max(1.0, reached)
-
-
-@lru_cache(maxsize=256)
-def popularity(exponent: float, chosen: int, experts: int) -> np.ndarray:
-    """Chance of each expert to be among the ``chosen`` of a token; they add up to ``chosen``, and none exceeds one."""
-    chances = np.arange(1.0, experts + 1.0) ** -exponent
-    for sure in range(chosen):
-        chances[sure:] *= (chosen - sure) / chances[sure:].sum()
-        if chances[sure] <= 1.0:
-            break
-        chances[sure] = 1.0
-    return chances
 
 
 @lru_cache(maxsize=256)

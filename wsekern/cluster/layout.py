@@ -139,6 +139,11 @@ def memory_of(deployment: Deployment, context: float, batch: int, shared: float 
     weights = (experts / (layout.tp * layout.dp) + rest / layout.tp) / layout.pp
     once = cache_bytes(model, precision, shared, layout.tp) / layout.pp if shared else 0.0
     each = cache_bytes(model, precision, context - shared, layout.tp) / layout.pp
+    draft = deployment.speculation.draft.model if deployment.speculation else None
+    if draft is not None:  # on every tensor-parallel group
+        weights += sum(weight_bytes(draft, precision)) / layout.tp
+        once += cache_bytes(draft, precision, shared, layout.tp) if shared else 0.0
+        each += cache_bytes(draft, precision, context - shared, layout.tp)
     activations = constants().activation_bytes.value
     available = float(deployment.gpu.memory.capacity) * constants().memory_share.value
     room = available - weights - activations - once

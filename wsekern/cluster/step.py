@@ -1,9 +1,11 @@
 """Time of one forward step of a deployed model, kernel by kernel, with the reason for every microsecond."""
 
+from dataclasses import replace
+
 from wsekern.cluster import feeds, mixers
 from wsekern.cluster.constants import constants
 from wsekern.cluster.engine_cost import charge_engine
-from wsekern.cluster.layout import Deployment
+from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.operators import Operators, StepTime, Work
 from wsekern.cluster.parts import Feed, parts_of
 from wsekern.workload.decoder import Mixer, Mixture
@@ -29,10 +31,19 @@ def forward(deployment: Deployment, work: Work) -> StepTime:
 
 def decode_step(deployment: Deployment, batch: float, context: float, sampled: bool = False) -> StepTime:
     """One new token (and the drafted ones that it checks) for each of ``batch`` sequences spread over the replicas and pipeline
-    stages of the layout."""
+    stages of the layout. What drafts takes a step for each token before, on one tensor-parallel group, without the engine's own
+    cost of a step."""
     each = max(1.0, batch / (deployment.layout.dp * deployment.layout.pp))
-    checked = deployment.speculation.checked if deployment.speculation else 1
-    return forward(deployment, Work(each * checked, each, context, False, sampled))
+    speculation = deployment.speculation
+    if speculation is None:
+        return forward(deployment, Work(each, each, context, False, sampled))
+    step = forward(deployment, Work(each * speculation.checked, each, context, False, sampled))
+    model = speculation.draft.drafting_model(deployment.model)
+    if model is not None:
+        beside = replace(deployment, model=model, layout=Layout(tp=deployment.layout.tp), speculation=None)
+        step.add(decode_step(beside, each, context), speculation.drafted)
+        step.engine = max(0.0, step.engine - speculation.drafted * float(deployment.engine.per_step))
+    return step
 
 
 def prefill_step(deployment: Deployment, sequences: float, tokens: float, context: float = 0.0) -> StepTime:

@@ -6,11 +6,11 @@ from typing import Unpack
 from wsekern.cluster.deploy import Degrees, deploy
 from wsekern.cluster.engine import Engine
 from wsekern.cluster.hardware import Cluster
-from wsekern.cluster.layout import Deployment, Layout, cache_bytes
+from wsekern.cluster.layout import Deployment, cache_bytes
 from wsekern.cluster.precision import Precision
 from wsekern.cluster.step import decode_step
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.speculation import Speculation
+from wsekern.workload.speculation import FREE, Draft, Speculation
 
 
 def network_rate(deployment: Deployment) -> float:
@@ -45,14 +45,11 @@ def speculate(
 
     The draft comes from ``draft`` (a model on the same GPUs, one step a token); without one it costs nothing.
     """
-    speculation = Speculation(drafted, acceptance)
+    speculation = Speculation(drafted, acceptance, FREE if draft is None else Draft("model", model=draft))
     alone = deploy(
         model, cluster, context=context, batch=batch, precision=precision, engine_level=engine_level, **degrees
     )
     seconds = decode_step(replace(alone, speculation=speculation), batch, context).seconds
-    if draft is not None:
-        beside = replace(alone, model=draft, layout=Layout(tp=alone.layout.tp))
-        seconds += drafted * (decode_step(beside, batch, context).seconds - float(alone.engine.per_step))
     kept = speculation.kept
     return Speculative(
         tokens_per_step=kept,

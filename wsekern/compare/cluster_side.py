@@ -67,7 +67,18 @@ class Deployed:
                    "engine_level": served.engine_level, "confidence": served.confidence, "nearest": served.nearest,
                    "prefill_seconds": served.prefill_seconds, "queueing_seconds": served.queueing_seconds,
                    "decoding_users": self.copies * served.decoding_users, "breakdown_seconds": served.breakdown},
-            assumptions=[self._laid_out(), stored_in_words(self.deployment, self.serving), *served.assumptions])
+            assumptions=[self._laid_out(), stored_in_words(self.deployment, self.serving), *self._speculated(),
+                         *served.assumptions])
+
+    def _speculated(self) -> list[str]:
+        """What is stated of drafts, a sentence each."""
+        speculation = self.serving.speculation
+        if speculation is None:
+            return []
+        draft = speculation.draft
+        made = draft.drafting_model(self.deployment.model) is not None
+        takes = ": a step of these for each drafted token, one after the other" if made else ""
+        return [speculation.assumption(), f"a draft {draft.describe()}{takes}"]
 
     def _laid_out(self) -> str:
         """The layout in words."""

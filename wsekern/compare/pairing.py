@@ -37,6 +37,8 @@ class Pairing:
         self.machine.profile(self.profile)
         engine, serving = engine_of(self.engine_level, self.serving), self.serving
         precision = served_precision(self.config, self.engine_level, serving.gpu_precision, serving.kv_precision)
+        if serving.speculation is not None:
+            serving.speculation.draft.check(self.config)
         if serving.prefill_cluster is not None:
             load_cluster(serving.prefill_cluster)
         if serving.degrees:

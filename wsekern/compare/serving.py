@@ -4,7 +4,19 @@ from dataclasses import dataclass
 
 from wsekern.cluster import Cluster
 from wsekern.errors import InputError
+from wsekern.planning.layout import Placement
 from wsekern.workload.speculation import Speculation
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaferChoices:
+    """How the wafers run a model: ``programs`` by the name of their set, the formats in which PEs keep matrices and cache
+    (empty: the precision of the request), or all of it by a ``plan``, the placement of a plan file."""
+
+    programs: str = "default"
+    weight_precision: str = ""
+    cache_precision: str = ""
+    plan: Placement | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +27,8 @@ class Serving:
     model over the GPUs; without ``dp``, copies of that layout fill the cluster. ``gpu_precision`` is that of the GPUs' weights,
     ``kv_precision`` that of the cache on either side. Without ``chunked_prefill`` GPUs stop decoding while they read a prompt.
     With ``speculation`` both sides check drafted tokens. ``shared_prefix`` is the share of every prompt that all users share:
-    it is in the cache already, once. ``prefill_cluster`` reads the prompts of either side and sends it the cache.
+    it is in the cache already, once. ``prefill_cluster`` reads the prompts of either side and sends it the cache. ``wafers``:
+    how those run the model.
     """
 
     think_seconds: float = 0.0
@@ -29,6 +42,7 @@ class Serving:
     speculation: Speculation | None = None
     shared_prefix: float = 0.0
     prefill_cluster: str | Cluster | None = None
+    wafers: WaferChoices = WaferChoices()
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.think_seconds < float("inf"):

@@ -1,5 +1,6 @@
 """The wafers in the words of the comparison."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 from wsekern.compare.serving import Serving
@@ -15,10 +16,17 @@ from wsekern.workload.request import Request
 
 def placed(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, profile: str, serving: Serving,
            cached: int | None = None) -> Placement:
-    """Where ``config`` lies on ``wafers`` (None: the fewest that hold the request) of ``machine``; :class:`InputError` if they
-    cannot hold it. ``cached`` tokens of every prompt need not be read: the request's shared ones unless given."""
-    check_cache(request.precision, serving.kv_precision, machine)
-    return _known(config, request, machine, wafers, profile, serving.think_seconds, serving.speculation, cached)
+    """Where ``config`` lies on ``wafers`` (None: the fewest that hold the request) of ``machine``; with a plan, where that
+    says. :class:`InputError` if they cannot hold the request. ``cached`` tokens of every prompt need not be read: the request's
+    shared ones unless given."""
+    chosen = serving.wafers
+    check_cache(chosen.cache_precision or request.precision, serving.kv_precision, machine)
+    if chosen.plan is not None:
+        return replace(chosen.plan, think_seconds=serving.think_seconds, speculation=serving.speculation,
+                       cached=cached).serving(request)
+    return _known(config, request, machine, wafers, profile, serving.think_seconds, serving.speculation, cached,
+                  programs=chosen.programs, weight_precision=chosen.weight_precision,
+                  cache_precision=chosen.cache_precision)
 
 
 _known = lru_cache(maxsize=256)(place_model)
@@ -29,14 +37,14 @@ def wafer_side(placement: Placement) -> Side:
     """How ``placement`` serves its request."""
     system, served, decode = placement.machine.system, serve_on_wafers(placement), placement.decode()
     return Side(
-        name=f"{placement.wafers} x {placement.machine.title}", measure=served.measure,
+        name=f"{placement.all_wafers} x {placement.machine.title}", measure=served.measure,
         lone_time_to_first_token_seconds=served.lone_time_to_first_token_seconds,
         lone_time_per_output_token_seconds=served.lone_time_per_output_token_seconds,
-        watts=served.watts, rated_watts=placement.wafers * float(system.power),
-        usd_per_hour=placement.wafers * float(system.price_per_hour),
+        watts=served.watts, rated_watts=placement.all_wafers * float(system.power),
+        usd_per_hour=placement.all_wafers * float(system.price_per_hour),
         memory_used_bytes=placement.memory_used(), memory_available_bytes=placement.memory_there(),
         shares=_shares(served),
-        facts={"wafers": placement.wafers, "grid": f"{placement.width}x{placement.height}", "regions": placement.regions,
+        facts={"wafers": placement.all_wafers, "grid": f"{placement.width}x{placement.height}", "regions": placement.regions,
                "layers_per_region": placement.layers,
                "head_grid": f"{placement.head_mapping.width}x{placement.head_mapping.height}",
                "prompt_chunk_tokens": placement.chunk, "tokens_per_region": served.tokens_together,
@@ -45,6 +53,20 @@ def wafer_side(placement: Placement) -> Side:
                "cycles_per_token": decode.cycles, "cycles_per_layer": decode.cycles / placement.config.layers,
                "profile": placement.profile, "breakdown_cycles": decode.breakdown, "breakdown_seconds": served.breakdown},
         assumptions=wafer_assumptions(placement, placement.request))
+
+
+def speculation_assumptions(placement: Placement) -> list[str]:
+    """What is stated of drafts, a sentence each."""
+    speculation, own, drafting = placement.speculation, placement.draft, placement.drafting
+    if speculation is None:
+        return []
+    draft = speculation.draft
+    takes = f": {1e6 * drafting.seconds:.3g} us a token" if drafting.seconds else ""
+    where = (f", on {own.wafers} wafer{'s' if own.wafers > 1 else ''} of its own ({own.regions} regions of "
+             f"{own.width}x{own.height} PEs)" if own else
+             ", which lie where they do and pass a token on to those behind them" if draft.layers else "")
+    return [speculation.assumption(), f"a draft {draft.describe()}{where}{takes}",
+            f"tokens to be checked follow each other through {placement.regions} regions"]
 
 
 def check_cache(precision: str, cache: str | None, machine: Machine) -> None:
@@ -83,6 +105,7 @@ def wafer_assumptions(placement: Placement, request: Request) -> list[str]:
     if placement.inside is not None:
         assumptions.append(f"{placement.users_inside} of {request.batch} users are read or answered at once, the others wait: "
                            "regions with room for the caches of all would serve them later")
+    assumptions += speculation_assumptions(placement)
     known = placement.config.max_context
     if request.context > known:
         assumptions.append(f"{request.context:,} positions, although {placement.config.name} knows {known:,}")

@@ -59,7 +59,7 @@ class Conversation:
 
     def _keep(self, length: int) -> None:
         """Of what the cache holds, its first ``length`` tokens, or none where the model cannot go back."""
-        if length and (length == len(self._held) or self._model.can_rewind):
+        if length and (length == len(self._held) or self._model.can_rewind_to(length)):
             self._model.rewind(length)
             self._held = self._held[:length]
         else:

@@ -1,9 +1,10 @@
 """One model, executed on the simulated wafer and checked against the plain reference."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from wsekern.errors import InputError
+from wsekern.inference.drafts import Drafter, FirstLayers, NGrams, SmallModel
 from wsekern.inference.generate import (
     Check,
     CheckedTokens,
@@ -15,8 +16,10 @@ from wsekern.inference.generate import (
 )
 from wsekern.inference.kept_weights import KeptWeights
 from wsekern.inference.mapping import Mapping
+from wsekern.inference.programs import Programs, program_set
 from wsekern.inference.reference import Activations
 from wsekern.inference.sampling import Sampler
+from wsekern.inference.speculative import Speculated, speculator
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import Machine
 from wsekern.ops import FlowEngine
@@ -24,6 +27,7 @@ from wsekern.ops.engines.both import BothEngines
 from wsekern.ops.local.rows import Form
 from wsekern.workload.checkpoint import Checkpoint, load_checkpoint
 from wsekern.workload.sample import SAMPLE_PROMPT, sample_path
+from wsekern.workload.speculation import check_drafted, check_vocabulary, layers_of
 from wsekern.workload.weights.weights import Weights
 
 SAMPLE_TOKENS = 52
@@ -33,6 +37,19 @@ PREFILL_CHUNKS = (32, 16, 8)
 """Prompt tokens that pass through the layers together when a model is executed: the most that fit the grid."""
 
 ENGINES = {"flow": FlowEngine, "cycle": BothEngines}
+
+
+@dataclass(frozen=True)
+class Drafting:
+    """Up to ``drafted`` tokens in a pass, from ``draft``: ``ngram``, ``layer:N`` or a smaller model. The time is that of tokens
+    that follow each other through ``regions`` regions (default: one for each layer) of the size of the grid."""
+
+    drafted: int
+    draft: str | Checkpoint
+    regions: int | None = None
+
+    def __post_init__(self) -> None:
+        check_drafted(self.drafted)
 
 
 @dataclass(frozen=True)
@@ -48,6 +65,8 @@ class Execution:
     """None: the reference was not asked."""
     both_engines: dict[str, int] | None = None
     """Where operations also ran wavelet by wavelet: how many, and the largest difference of a clock in cycles."""
+    speculated: Speculated | None = None
+    """What drafts were worth, where there were any."""
 
     @property
     def cycles_per_token(self) -> float:
@@ -67,7 +86,7 @@ class Execution:
                 "prompt_token_ids": steps.prompt_tokens,
                 "output_tokens": len(steps.tokens), "tokens": steps.tokens, "machine": self.machine.name,
                 "grid": f"{self.mapping.width}x{self.mapping.height}", "precision": self.mapping.precision,
-                "activations": self.mapping.form,
+                "activations": self.mapping.form, "programs": asdict(self.mapping.programs),
                 "weight_precision": self.mapping.weight_precision or self.mapping.precision,
                 "cache_precision": self.mapping.cache_precision or self.mapping.precision,
                 "prefill_cycles": steps.prefill_cycles, "cycles_per_token": self.cycles_per_token,
@@ -77,7 +96,8 @@ class Execution:
                 "same_tokens_as_reference": self.same_as_reference,
                 "tokens_checked": self.check.tokens if self.check else 0,
                 "largest_logit_difference": self.check.logit_difference if self.check else None,
-                "both_engines": self.both_engines}
+                "both_engines": self.both_engines,
+                "speculation": self.speculated.to_dict() if self.speculated else None}
 
 
 def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *, precision: str = "fp16",
@@ -85,22 +105,28 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
             profile: str = "silicon", threads: int = 1, prompt_tokens: list[int] | None = None,
             on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None,
             on_text: Callable[[str], None] | None = None, activations: Form | None = None,
-            check: CheckedTokens = "first", memory: int | None = None, weight_precision: str = "",
-            cache_precision: str = "") -> Execution:
+            check: CheckedTokens = "first", memory: int | None = None, drafting: Drafting | None = None,
+            programs: Programs | None = None, weight_precision: str = "", cache_precision: str = "") -> Execution:
     """Generate up to ``count`` tokens after ``prompt``, and let the plain reference ``check`` them.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
     ``prompt_tokens``: ``prompt`` encoded, where the caller has done so. ``on_...`` as in :func:`generate`; ``activations`` as
-    in :class:`Mapping`: the reference computes the same functions. ``sampler``: default greedy. ``memory`` as in
-    :class:`WaferModel`. ``weight_precision`` and ``cache_precision`` as in :class:`Grid`: the reference computes with the
-    weights as PEs keep them, and with a cache in float32.
+    and ``programs`` as in :class:`Mapping` (None: those of today's set): the reference computes the same functions.
+    ``sampler``: default greedy. ``memory`` as in :class:`WaferModel`. With ``drafting`` the tokens are the same, and the cycles
+    those of passes that check drafts. ``weight_precision`` and ``cache_precision`` as in :class:`Grid`: the reference
+    computes with the weights as PEs keep them, and with a cache in float32.
     """
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
     context, chunk = check_length(checkpoint, ids, count), min(len(ids), PREFILL_CHUNKS[0])
     model = place(checkpoint, machine, context, chunk, precision, grid, engine, profile, threads, activations, memory=memory,
-                  weight_precision=weight_precision, cache_precision=cache_precision)
-    generation = generate(checkpoint, model, ids, count, sampler, on_token, on_chunk, on_text)
+                  programs=programs, weight_precision=weight_precision, cache_precision=cache_precision)
+    speculating = None
+    if drafting is not None:
+        drafter = _drafter(drafting.draft, checkpoint, model, machine, prompt, profile, threads)
+        speculating = speculator(model, machine, profile, drafter, drafting.drafted, drafting.regions)
+        speculating.start(ids, count)
+    generation = generate(checkpoint, model, ids, count, sampler, on_token, on_chunk, on_text, decoder=speculating)
     checked = check_generation(checkpoint, generation, sampler, check, Activations.of(model.mapping.form, precision),
                                KeptWeights(checkpoint.weights, model.mapping) if weight_precision else None)
     both = None
@@ -108,13 +134,29 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
         both = {"operations_by_wavelet": model.engine.operations_by_wavelet, "local_work": model.engine.local_work,
                 "largest_clock_difference_cycles": model.engine.clock_difference}
     return Execution(machine, model.mapping, prompt, checkpoint.text.continuation(ids, generation.tokens), generation, checked,
-                     both)
+                     both, speculating.finish() if speculating else None)
+
+
+def _drafter(draft: str | Checkpoint, checkpoint: Checkpoint, model: WaferModel, machine: Machine, prompt: str, profile: str,
+             threads: int) -> Drafter:
+    """What drafts for ``model``; a smaller model in the same precision, on a small grid that fits."""
+    if isinstance(draft, str):
+        layers = layers_of(draft)
+        return FirstLayers(checkpoint.config, layers) if layers else NGrams()
+    check_vocabulary(draft.config, checkpoint.config)
+    if draft.encode(prompt) != checkpoint.encode(prompt):
+        raise InputError(f"the draft {draft.config.name} cuts the prompt into other tokens than {checkpoint.config.name}: a "
+                         "draft needs the tokenizer of the model that checks it")
+    mapping = model.mapping
+    context = min(mapping.context, draft.config.max_context)
+    return SmallModel(place(draft, machine, context, mapping.chunk, mapping.precision, profile=profile, threads=threads,
+                            activations=mapping.activations))
 
 
 def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = PREFILL_CHUNKS[0], precision: str = "fp16",
           grid: tuple[int, int] | None = None, engine: str = "flow", profile: str = "silicon", threads: int = 1,
           activations: Form | None = None, weights: Weights | None = None, memory: int | None = None,
-          weight_precision: str = "", cache_precision: str = "") -> WaferModel:
+          programs: Programs | None = None, weight_precision: str = "", cache_precision: str = "") -> WaferModel:
     """The model on a grid (default: a small one that fits) whose cache holds ``context`` tokens.
 
     ``chunk``: tokens of a prompt that pass together, fewer (:data:`PREFILL_CHUNKS`) where the grid has no room for their
@@ -125,6 +167,7 @@ def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = P
     chunks = [chunk, *(fewer for fewer in PREFILL_CHUNKS if fewer < chunk)]
     width, height = grid or default_grid(checkpoint, machine, precision, context, chunks[-1], weight_precision, cache_precision)
     mappings = [Mapping(checkpoint.config, width, height, precision, context, some, activations=activations,
+                        programs=program_set("default").programs if programs is None else programs,
                         weight_precision=weight_precision, cache_precision=cache_precision) for some in chunks]
     mapping = next((one for one in mappings if one.fits(machine)), mappings[-1])
     mapping.check(machine)  # before the weights are read

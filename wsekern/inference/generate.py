@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -18,6 +18,17 @@ from wsekern.workload.weights.weights import Weights
 CheckedTokens = Literal["every", "first", "none"]
 """Which tokens the plain reference repeats. ``first``: one pass over the prompt. ``every``: one more pass over all weights in
 float32 for each token, several times what the wafer's own values cost a small model's simulation."""
+
+
+class Decoder(Protocol):
+    """What tells the logits behind each token of an answer: the model itself, or one that drafts and checks."""
+
+    @property
+    def cycles(self) -> int:
+        """So far."""
+
+    def decode(self, token: int) -> np.ndarray:
+        """Logits (vocab,) behind ``token``, the next of the text."""
 
 
 @dataclass
@@ -76,20 +87,23 @@ def check_length(checkpoint: Checkpoint, prompt: list[int], count: int) -> int:
 
 def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count: int, sampler: Sampler,
              on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None,
-             on_text: Callable[[str], None] | None = None, stop: Callable[[], bool] = lambda: False) -> Generation:
+             on_text: Callable[[str], None] | None = None, stop: Callable[[], bool] = lambda: False,
+             decoder: Decoder | None = None) -> Generation:
     """Run up to ``count`` tokens on the wafer; its cache holds the first ``model.length`` of ``prompt``. Stops at an end token.
 
     ``on_chunk`` sees how many tokens of the prompt have just been read, ``on_token`` each token as it comes, ``on_text`` its
     text, as far as it makes whole characters; ``stop`` is asked after each, and ends the text where it is true. The cache is
     whole whenever one of them is called: a caller that wants what an interrupt (Ctrl-C) leaves keeps what it has seen.
+    ``decoder``: what decodes on ``model`` in its place.
     """
     check_length(checkpoint, prompt, count)
     start, before = model.engine.cycles, dict(model.cycles_by_part)
     result = Generation(prompt, read_tokens=len(prompt) - model.length)
     choice, stream = sampler.start(prompt), checkpoint.text.stream(prompt)
     logits = result.prompt_logits = model.prefill(prompt[model.length:], on_chunk)
-    last = model.engine.cycles
-    result.prefill_cycles = last - start
+    result.prefill_cycles = model.engine.cycles - start
+    source: Decoder = model if decoder is None else decoder
+    last = source.cycles
     while True:
         token = choice.next(logits)
         result.tokens.append(token)
@@ -97,9 +111,9 @@ def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count
         _tell(token, stream.push(token) + (stream.finish() if ends else ""), on_token, on_text)
         if ends:
             break
-        logits = model.decode(token)
-        result.token_cycles.append(model.engine.cycles - last)
-        last = model.engine.cycles
+        logits = source.decode(token)
+        result.token_cycles.append(source.cycles - last)
+        last = source.cycles
     result.cycles_by_part = {part: cycles - before.get(part, 0) for part, cycles in model.cycles_by_part.items()}
     result.breakdown = dict(model.engine.breakdown)
     result.link_traversals = int(model.engine.link_traversals)

@@ -20,7 +20,11 @@ from wsekern.inference.programs import PLAIN, Programs
 from wsekern.ops.local.packing import Packing
 from wsekern.ops.local.rows import Form, check_form
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.request import check_precision
+
+MAX_EXPERT_WAFERS = 256
+"""Sanity limit of wafers that share a layer."""
 
 DEFAULT_ACTIVATIONS: dict[str, Form] = {"fp32": "vector", "fp16": "vector", "fp16_fp32": "vector", "bf16": "vector"}
 """How SiLU and exponentials are computed in each precision where a model does not say: the quickest that costs it nothing
@@ -39,6 +43,11 @@ class Grid:
     instructions in the precision or in fp32); None: as :data:`DEFAULT_ACTIVATIONS` says. ``programs``: which program each part
     runs. ``weight_precision``: format in which the matrices of layers are kept, or of some classes of them, as
     :func:`wsekern.inference.formats.formats_of` reads it; ``cache_precision``: fp8, of the cache; empty: ``precision``.
+
+    ``expert_law``: how tokens choose experts, where that is not known. ``expert_load``: how many of a token's experts the block
+    of lines has that has most of them, for which steps are listed; 0: as many as the law expects, rounded up. The experts of a
+    layer are dealt to ``expert_wafers`` wafers, each with such a grid; this one is that of ``expert_wafer``, and the rest of
+    the layer lies on that of wafer 0.
     """
 
     config: ModelConfig
@@ -55,6 +64,10 @@ class Grid:
     programs: Programs = PLAIN
     weight_precision: str = ""
     cache_precision: str = ""
+    expert_law: ExpertLaw = DEFAULT_LAW
+    expert_load: int = 0
+    expert_wafers: int = 1
+    expert_wafer: int = 0
 
     def __post_init__(self) -> None:
         if not all(isinstance(side, int) and side >= 1 for side in (self.width, self.height)):
@@ -63,6 +76,9 @@ class Grid:
         check_form(self.form)
         formats_of(self.weight_precision, self.precision)
         check_cache(self.cache_precision, self.precision)
+        if self.expert_load < 0 or not 0 <= self.expert_wafer < self.expert_wafers <= MAX_EXPERT_WAFERS:
+            raise InputError(f"expert_load is {self.expert_load}, and wafer {self.expert_wafer} of {self.expert_wafers}: "
+                             f"expected numbers that are not negative, and up to {MAX_EXPERT_WAFERS} wafers")
 
     @property
     def form(self) -> Form:

@@ -6,11 +6,14 @@ queries, a causal mask and a cache that grows.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from wsekern.inference.blocks.common import PLACES, add, norm_steps, norm_tiles, places_y
+from wsekern.inference.blocks.experts import MixtureOnGrid
+from wsekern.inference.blocks.folding import folded, gain_in_rows, gain_tile, scaled, unscaled_steps, with_gain
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.grid import Grid
@@ -18,9 +21,15 @@ from wsekern.inference.packed import packed_steps
 from wsekern.inference.packed_cache import packed_cache_steps
 from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
 from wsekern.inference.weights import TileCutter
-from wsekern.number_formats import NUMPY_DTYPES
+from wsekern.number_formats import NUMPY_DTYPES, narrow
 from wsekern.ops import Local
-from wsekern.workload.decoder import Block, Norm
+from wsekern.workload.decoder import Block, Mixture, Norm
+
+ELSEWHERE = "wafer."
+"""What names of tiles on other wafers begin with."""
+
+WORDS = "bf16"
+"""A number format whose elements are stored as words of 16 bits, as packed ones are."""
 
 NORMS = ("before_mixer", "after_mixer", "before_feed", "after_feed")
 """Norms of a block, by the names that its description and its weights have."""
@@ -41,12 +50,13 @@ def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
     steps: Steps = []
     if mixers:
         steps += [*_normed(mapping, block.before_mixer, "before_mixer", mixers[0].label, tokens),
-                  *_mixed(mapping, mixers, tokens, slots), *_after(mapping, block, "after_mixer", mixers[0].label, tokens)]
+                  *_mixed(mapping, block, mixers, tokens, slots),
+                  *_after(mapping, block, "after_mixer", mixers[0].label, tokens)]
         steps.append(reshape("out", tokens, mapping.hidden, output="mixed") if block.parallel else
                      add(mapping, mixers[0].label, "residual", tokens, "x", "out"))
         steps += _behind_sum(mapping, block, "after_mixer", mixers[0].label, tokens)
     if feed:
-        if block.before_feed or not (block.parallel and mixers):
+        if not _feed_reads_mixers(block):
             steps += _normed(mapping, block.before_feed, "before_feed", feed.label, tokens)
         steps += [*feed.steps(tokens, slots), *_after(mapping, block, "after_feed", feed.label, tokens)]
         if block.parallel and mixers:
@@ -65,16 +75,34 @@ def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
     return packed_steps(mapping, matrices, steps)
 
 
+def expert_loads(mapping: Grid, block: Block, tokens: int) -> tuple[tuple[int, float], ...]:
+    """Numbers of experts on the fullest block of lines for which the steps of a layer may be listed, each with its share of the
+    time of ``tokens`` tokens: as the mapping says, or as its law expects; ((0, 1.0),) where the time depends on no choice."""
+    feed = feed_on_grid(mapping, block)
+    if not isinstance(feed, MixtureOnGrid) or not feed.dealt:
+        return ((0, 1.0),)
+    return ((mapping.expert_load, 1.0),) if mapping.expert_load else feed.loads(tokens)
+
+
 def _normed(mapping: Grid, norm: Norm | None, name: str, label: str, tokens: int) -> Steps:
     """``h``: what a part reads."""
     if norm is None:
         return [reshape("x", tokens, mapping.hidden, output="h")]
+    if folded(mapping, norm):
+        return unscaled_steps(mapping, label, tokens, "" if gain_in_rows(mapping) else f"weights.{name}")
     return norm_steps(mapping, norm, label, tokens, f"weights.{name}")
 
 
-def _mixed(mapping: Grid, mixers: Sequence[PartOnGrid[Any]], tokens: int, slots: int) -> Steps:
-    """``out``: the outputs of all mixers, summed."""
-    steps = mixers[0].steps(tokens, slots)
+def _feed_reads_mixers(block: Block) -> bool:
+    """Whether the feed-forward part reads the norm that the mixers read."""
+    return block.parallel and block.before_feed is None and bool(block.mixers)
+
+
+def _mixed(mapping: Grid, block: Block, mixers: Sequence[PartOnGrid[Any]], tokens: int, slots: int) -> Steps:
+    """``out``: the outputs of all mixers, summed. ``h`` is normed behind the first one where others read it too."""
+    steps, norm = mixers[0].steps(tokens, slots), mixers[0].folded
+    if norm is not None and (mixers[1:] or _feed_reads_mixers(block)):
+        steps.append(scaled(mapping, norm, mixers[0].label, tokens, mapping.hidden, "h"))
     for mixer in mixers[1:]:
         steps += [reshape("out", tokens, mapping.hidden, output="first"), *mixer.steps(tokens, slots),
                   add(mapping, mixer.label, "beside", tokens, "out", "first")]
@@ -100,20 +128,46 @@ def _behind_sum(mapping: Grid, block: Block, name: str, label: str, tokens: int)
 
 
 def layer_tiles(mapping: Grid, block: Block, weights: BlockWeights, index: int) -> Values:
-    """The weights of layer ``index`` on the grid, by the names that its steps read; norms (hidden) lie along y."""
+    """The weights of layer ``index`` on the grid, by the names that its steps read; norms (hidden) lie along y. Those on other
+    wafers follow, each name behind :data:`ELSEWHERE` and the number of its wafer."""
     where = f"layer {index}"
     cutter = TileCutter(mapping, where)
     tiles: Values = {}
     for name in NORMS:
         norm: Norm | None = getattr(block, name)
-        tiles |= norm_tiles(cutter, norm, weights, name, f"weights.{name}") if norm else {}
+        if name.startswith("before") and folded(mapping, norm):
+            gain = weights[name] if norm.gain else None
+            if gain_in_rows(mapping):
+                weights = with_gain(weights, _readers(mapping, block, name), gain)
+            else:
+                tiles |= gain_tile(cutter, gain, f"weights.{name}")
+        elif norm:
+            tiles |= norm_tiles(cutter, norm, weights, name, f"weights.{name}")
     if block.scaled:
         size = mapping.config.hidden
         everywhere = np.full(size, weights["scalar"][0], np.float32)
         tiles["weights.scalar"] = cutter.along_y(everywhere, mapping.index_y(size))[:, :, None]
     for part in parts_on_grid(mapping, block):
         tiles |= part.tiles(weights, where)
+    for wafer, feed in experts_elsewhere(mapping, block):
+        tiles |= {f"{ELSEWHERE}{wafer}.{name}": tile for name, tile in feed.tiles(weights, where).items()}
     return tiles
+
+
+def experts_elsewhere(mapping: Grid, block: Block) -> list[tuple[int, MixtureOnGrid]]:
+    """(wafer, what lies there) of a layer's experts on other wafers than the first."""
+    if not isinstance(block.feed, Mixture):
+        return []
+    return [(wafer, MixtureOnGrid(replace(mapping, expert_wafer=wafer), block.feed))
+            for wafer in range(1, mapping.expert_wafers)]
+
+
+def _readers(mapping: Grid, block: Block, name: str) -> list[str]:
+    """Names of the matrices of a block that read the norm ``name``."""
+    feed = feed_on_grid(mapping, block)
+    feeds = [feed] if feed and (name == "before_feed" or _feed_reads_mixers(block)) else []
+    parts = feeds if name == "before_feed" else [*mixers_on_grid(mapping, block), *feeds]
+    return [part.prefix + reader for part in parts for reader in part.readers]
 
 
 def layer_cache(mapping: Grid, block: Block) -> dict[str, tuple[int, ...]]:
@@ -122,21 +176,25 @@ def layer_cache(mapping: Grid, block: Block) -> dict[str, tuple[int, ...]]:
 
 
 def empty_cache(mapping: Grid, block: Block) -> Values:
-    """The cache of a layer before the first token: zeros."""
+    """The cache of a layer before the first token: zeros, where a part says no other number."""
     found: Values = {}
     for part in parts_on_grid(mapping, block):
-        packed = part.packed_cache() if mapping.packs_cache else {}
+        packed = part.packed_cache() if part.packs_cache else {}
         for name, shape in part.cache().items():
-            tile = (*shape[:-1], shape[-1] // 2) if name in packed else shape
-            dtype = np.uint16 if name in packed else NUMPY_DTYPES[part.cache_precision(name)]
-            found[name] = _zeros((mapping.height, mapping.width, *tile), dtype, part.cache_order(name))
+            tile, precision = ((*shape[:-1], shape[-1] // 2), WORDS) if name in packed else \
+                (shape, part.cache_precision(name))
+            found[name] = _filled(part.cache_start(name), precision, (mapping.height, mapping.width, *tile),
+                                  part.cache_order(name))
     return found
 
 
-def _zeros(shape: tuple[int, ...], dtype: type, order: tuple[int, ...]) -> np.ndarray:
-    """Zeros of ``shape``, its axes in memory in ``order``."""
+def _filled(start: float, precision: str, shape: tuple[int, ...], order: tuple[int, ...]) -> np.ndarray:
+    """An array of ``shape`` full of ``start``, its axes in memory in ``order``."""
     order = order or tuple(range(len(shape)))
-    return np.zeros([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
+    number = narrow(np.full(1, start, np.float32), precision, "cache")[0]
+    sizes = [shape[axis] for axis in order]
+    made = np.full(sizes, number) if start else np.zeros(sizes, NUMPY_DTYPES[precision])   # zeros take no memory yet
+    return made.transpose(np.argsort(order))
 
 
 def _centers(norm: Norm | None) -> bool:

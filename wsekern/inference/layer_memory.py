@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from wsekern.errors import BudgetError
-from wsekern.inference.mapping import RESERVED_BYTES, Mapping
+from wsekern.inference.mapping import Mapping
+from wsekern.inference.programs import Programs
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS
 
+PUBLISHED_CODE_BYTES = 8192
+"""Of a PE of the published kernels: 4,176 B of runtime (FABRICA link test) and as much again for the program (assumed)."""
 MemoryAt = Callable[[int], dict[str, int]]
 """Side of a square grid -> bytes of its fullest PE by use, with one layer on the grid."""
 
@@ -45,14 +48,15 @@ class TileSizes:
         tokens = self.batch if phase == "decode" else self.seq
         return {"weights": math.ceil(size * (4 * self.dim**2 + 3 * self.dim * self.ffn)),
                 "kv_cache": math.ceil(size * 2 * self.dim * self.seq * users),
-                "buffers": math.ceil(size * tokens * (5 * self.dim + 2 * self.ffn + self.seq)), "code": RESERVED_BYTES}
+                "buffers": math.ceil(size * tokens * (5 * self.dim + 2 * self.ffn + self.seq)), "code": PUBLISHED_CODE_BYTES}
 
 
 def layer_layout(config: ModelConfig, side: int, precision: str, context: int, users: int, chunk: int,
-                 activations: Form | None, kept: Kept) -> Mapping:
+                 activations: Form | None, programs: Programs, kept: Kept) -> Mapping:
     """One layer as it is executed: of ``users`` sequences, ``chunk`` tokens at once."""
     return Mapping(config, side, side, precision, context=context, chunk=chunk, users=users, layers=1, with_head=False,
-                   activations=activations, weight_precision=kept.weights, cache_precision=kept.cache)
+                   activations=activations, programs=programs, weight_precision=kept.weights,
+                   cache_precision=kept.cache)
 
 
 def check_layer(config: ModelConfig, machine: Machine, side: int, memory_at: MemoryAt) -> dict[str, int]:

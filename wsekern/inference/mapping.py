@@ -8,7 +8,9 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from wsekern.errors import BudgetError
+from wsekern.inference.blocks.folding import folded, gain_in_rows
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
+from wsekern.inference.code import code_bytes
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
 from wsekern.inference.layer import NORMS
 from wsekern.inference.outer import embedding_places, outer_elements
@@ -18,11 +20,7 @@ from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block
 from wsekern.workload.request import PRECISIONS
 
-__all__ = ["DEFAULT_ACTIVATIONS", "RESERVED_BYTES", "Mapping", "most_that"]
-
-RESERVED_BYTES = 8192
-"""Code, stack and runtime of a PE: 4,176 B of runtime (FABRICA link test) and as much again for the program (assumed)."""
-
+__all__ = ["DEFAULT_ACTIVATIONS", "Mapping", "most_that"]
 
 MOST_SLOTS = 1 << 40
 """Positions of a row of layers that keep nothing of a position."""
@@ -34,8 +32,8 @@ class BlockSizes:
     its length, of the buffers of a whole chunk, and of the room of vector forms beside them."""
 
     weights: int
-    slot: int
-    state: int
+    slot: float
+    state: float
     buffers: float
     room: int
 
@@ -46,7 +44,8 @@ class BlockSizes:
         mixers, feed = mixers_on_grid(mapping, block), feed_on_grid(mapping, block)
         parts, own = [*mixers, *([feed] if feed else [])], sum(part.buffers for part in mixers)
         others = feed.buffers if feed else 0
-        around = [norm for norm in (getattr(block, name) for name in NORMS) if norm is not None]
+        around = [norm for name, norm in ((name, getattr(block, name)) for name in NORMS)
+                  if norm is not None and not (name.startswith("before") and folded(mapping, norm) and gain_in_rows(mapping))]
         norms, places = sum(mapping.hidden * (1 + norm.bias) for norm in around), any(norm.kind == "layer" for norm in around)
         packed = {part: packed_memory(mapping, part.matrices()) for part in parts}
         rooms = [math.ceil(max(part.room(), packed[part][2]) - chunk * (size * others)) for part in mixers]
@@ -55,8 +54,7 @@ class BlockSizes:
         norms += mapping.hidden if block.scaled else 0
         whole = norms + sum(part.weights - packed[part][0] for part in parts)
         weights = math.ceil(size * whole) + sum(packed[part][1] for part in parts)
-        state = math.ceil(size * sum(part.state for part in parts))
-        return cls(weights=weights, slot=math.ceil(sum(part.slot_bytes for part in parts)), state=state,
+        return cls(weights=weights, slot=sum(part.slot_bytes for part in parts), state=sum(part.state_bytes for part in parts),
                    buffers=chunk * elements + mapping.hidden * places, room=max(0, *rooms, 0))
 
 
@@ -78,7 +76,7 @@ class Mapping(Grid):
         return [BlockSizes.of(self, block) for block, _ in self.config.kinds]
 
     @cached_property
-    def _regions(self) -> list[tuple[int, int, int]]:
+    def _regions(self) -> list[tuple[int, float, float]]:
         """(weights, slot, state) in bytes of the layers together that can lie on the grid: one for each run of consecutive
         layers."""
         sizes = [(size.weights, size.slot, size.state) for size in self._sizes]
@@ -87,9 +85,9 @@ class Mapping(Grid):
             return [(self.held_layers * weights, self.held_layers * slot, self.held_layers * state)]
         each = np.array(sizes)[list(_kind_of_layer(self.config))]
         runs = (each[start:start + self.held_layers].sum(axis=0) for start in range(0, len(each), self.held_layers))
-        return list(dict.fromkeys((int(run[0]), int(run[1]), int(run[2])) for run in runs))
+        return list(dict.fromkeys((int(run[0]), float(run[1]), float(run[2])) for run in runs))
 
-    def _kept(self, slot: int, state: int) -> int:
+    def _kept(self, slot: float, state: float) -> float:
         """Bytes of the cache: of all positions, and of all sequences."""
         return slot * self.all_slots + state * self.users
 
@@ -107,9 +105,9 @@ class Mapping(Grid):
         room = max(kind.room for kind in self._sizes) if self.held_layers else 0
         return {
             "weights": weights + math.ceil(size * self._tables),
-            "kv_cache": self._kept(slot, state),
+            "kv_cache": math.ceil(self._kept(slot, state)),
             "buffers": math.ceil(size * (buffers + (embedding_places(self)[1] if self.with_head else 0))) + room,
-            "code": RESERVED_BYTES,
+            "code": code_bytes(self),
         }
 
     def check(self, machine: Machine) -> None:
@@ -143,11 +141,23 @@ class Mapping(Grid):
         size = PRECISIONS[self.precision]
         beside = self.memory["buffers"] + self.memory["code"]
 
-        def slots(weights: int, slot: int, state: int) -> int:
+        def slots(weights: int, slot: float, state: float) -> int:
             used = beside + weights + math.ceil(size * self._tables) + state * self.users
             return int((int(machine.core.sram) - used) / slot) if slot else MOST_SLOTS
 
         return min(slots(*run) for run in self._regions)
+
+    def most_users(self, machine: Machine) -> int:
+        """Sequences of the whole context for which every row has room beside weights, buffers and code."""
+        size, have = PRECISIONS[self.precision], int(machine.core.sram) - self.memory["buffers"] - self.memory["code"]
+        shared = -(-self.shared // self.height)
+        own = -(-(self.context - self.shared) // self.height)
+
+        def users(weights: int, slot: float, state: float) -> int:
+            room, each = have - math.ceil(size * (weights + self._tables)) - size * slot * shared, size * (slot * own + state)
+            return int(room // each) if each else MOST_SLOTS
+
+        return min(users(*run) for run in self._regions)
 
     def smallest_grid(self, machine: Machine) -> int | None:
         """Side of the smallest square grid on ``machine`` on which the model fits, or None."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.inference.blocks.common import PLACES, add_bias, all_reduce, norm_steps, norm_tiles, places_y
+from wsekern.inference.blocks.folding import folded, gain_in_rows, gain_tile, read_steps, unscaled_steps, with_gain
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, last, pick, reshape, stack, window
 from wsekern.inference.weights import TileCutter
@@ -44,11 +45,18 @@ def outer_tiles(mapping: Grid, outer: dict[str, np.ndarray]) -> Values:
     hidden, turned = mapping.index_y(config.hidden), bool(config.embedding_size)
     width = mapping.index_x(config.embedding_size) if turned else hidden
     vocab = mapping.index_y(config.vocab) if turned else mapping.index_x(config.vocab)
-    tiles = {"model.head": TileCutter(mapping, "lm_head").matrix([outer["head"]], width, [vocab], transposed=turned)}
+    norm, tiles = folded(mapping, config.final_norm), {}
+    if norm:
+        gain = outer["norm"] if norm.gain else None
+        if _gain_in_rows(mapping):
+            outer = with_gain(outer, ["project_out" if turned else "head"], gain)
+        else:
+            tiles = gain_tile(TileCutter(mapping, "model.norm"), gain, "model.norm")
+    tiles["model.head"] = TileCutter(mapping, "lm_head").matrix([outer["head"]], width, [vocab], transposed=turned)
     if turned:
         tiles["model.project_in"] = cutter.matrix([outer["project_in"]], width, [hidden], transposed=True)
         tiles["model.project_out"] = cutter.matrix([outer["project_out"]], hidden, [width])
-    if config.final_norm:
+    if config.final_norm and not norm:
         tiles |= norm_tiles(TileCutter(mapping, "model.norm"), config.final_norm, outer, "norm", "model.norm")
     if config.embedding_norm:
         tiles |= norm_tiles(cutter, config.embedding_norm, outer, "embedding_norm", "model.embedding_norm")
@@ -63,6 +71,11 @@ def outer_tiles(mapping: Grid, outer: dict[str, np.ndarray]) -> Values:
                                 TileCutter(mapping, "embed_tokens").matrix([outer["embedding"].T], width, [vocab],
                                                                            transposed=turned))
     return tiles | outer_tables(mapping)
+
+
+def _gain_in_rows(mapping: Grid) -> bool:
+    """Whether the gain of the final norm is multiplied into the matrix behind it: not where that is the embedding too."""
+    return gain_in_rows(mapping) and (bool(mapping.config.embedding_size) or not mapping.config.tied_embeddings)
 
 
 def outer_tables(mapping: Grid) -> Values:
@@ -111,15 +124,19 @@ def head_steps(mapping: Grid, start: int | None = None, count: int = 1) -> Steps
     (count, vocab) along x, or along y where a projection stands in front of the head."""
     config, (width, vocab) = mapping.config, embedding_places(mapping)
     norm = config.final_norm
-    normed = (norm_steps(mapping, norm, "head", count, "model.norm") if norm else
-              [reshape("x", count, mapping.hidden, output="h")])
+    late = folded(mapping, norm)
+    if late:
+        normed = unscaled_steps(mapping, "head", count, "" if _gain_in_rows(mapping) else "model.norm")
+    else:
+        normed = (norm_steps(mapping, norm, "head", count, "model.norm") if norm else
+                  [reshape("x", count, mapping.hidden, output="h")])
     steps = [last("x", "x", 0) if start is None else window("x", "x", 0, start, count), *normed]
     if config.embedding_size:
-        steps += [LayerStep("head", "project_out", Gemm(count, mapping.hidden, width), ("h", "model.project_out"), "h"),
-                  LayerStep("head", "project_reduce", all_reduce(mapping, count * width, "y"), ("h",), "h")]
-    reduce = all_reduce(mapping, count * vocab, "x" if config.embedding_size else "y")
-    steps += [LayerStep("head", "logits", Gemm(count, width, vocab), ("h", "model.head"), "logits"),
-              LayerStep("head", "logits_reduce", reduce, ("logits",), "logits")]
+        steps += read_steps(mapping, "head", "project_out", count, width, "model.project_out", "h", late)
+        steps += [LayerStep("head", "logits", Gemm(count, width, vocab), ("h", "model.head"), "logits"),
+                  LayerStep("head", "logits_reduce", all_reduce(mapping, count * vocab, "x"), ("logits",), "logits")]
+    else:
+        steps += read_steps(mapping, "head", "logits", count, vocab, "model.head", "logits", late)
     if config.head_bias:
         steps += add_bias(mapping, "head", "head_bias", count, vocab, "logits", "model")
     if config.logits_scale != 1.0:

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from wsekern.errors import InputError
-from wsekern.inference.steps import LayerStep, Steps, View, append, join, reshape, split
+from wsekern.inference.steps import LayerStep, Steps, View, join, reshape, split
 from wsekern.ops import Gemm, GemmTransposed
 from wsekern.ops.local.packed_cache import CacheProduct, PackCache
 from wsekern.ops.operation import Operation
 
 CacheSizes = Mapping[str, tuple[int, int]]
 """Name of what can be kept as fp8, ``cache.*`` -> heads on a PE, and features of a head there."""
-_READ = ("first", "window", "pick", "split", "take")
+_READ = ("first", "window", "round", "pick", "split", "take")
 """Views that leave the words of a position together."""
 
 
@@ -51,7 +51,7 @@ def _appended(views: list[View], sizes: CacheSizes, tokens: int) -> Steps:
     return [join([view.inputs[1] for view in views], "kept", 1), reshape("kept", tokens * sum(heads), features),
             LayerStep("attention", "append_pack", pack, ("kept",), "kept"),
             reshape("kept", tokens, sum(heads), features // 2), split("kept", names, heads, axis=1),
-            *(append(cache, name) for cache, name in zip(caches, names, strict=True))]
+            *(replace(view, inputs=(view.inputs[0], name, *view.inputs[2:])) for view, name in zip(views, names, strict=True))]
 
 
 def _product(operation: Operation) -> CacheProduct:

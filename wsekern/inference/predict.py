@@ -16,6 +16,7 @@ from wsekern.description import LIMITS
 from wsekern.errors import InputError
 from wsekern.inference.layer_memory import Kept, MemoryAt, TileSizes, check_layer, grids_needed, layer_layout
 from wsekern.inference.mapping import DEFAULT_ACTIVATIONS, Mapping
+from wsekern.inference.programs import Programs, program_set
 from wsekern.inference.step_times import CHUNKS, StepCycles, time_layers
 from wsekern.machine import Machine, load_machine
 from wsekern.ops import AllReduce, FlowEngine, Gemv, MeshGemm, MeshGemmTransposed, Operation
@@ -26,6 +27,8 @@ from wsekern.workload import ModelConfig, load_config
 from wsekern.workload.decoder import FeedForward
 
 PHASES = ("decode", "prefill")
+Choices = tuple[Form | None, Programs, Kept]
+"""How SiLU and exponentials are computed, which programs run, and in which formats weights and cache are kept."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,7 @@ def _clocks(machine: Machine, grid: int, profile: str, precision: str) -> FlowEn
 
 
 def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int, batch: int,
-              activations: Form | None, kept: Kept) -> tuple[StepCycles, dict[str, int], int]:
+              choices: Choices) -> tuple[StepCycles, dict[str, int], int]:
     """(one layer, its parts, the head) for one token of each sequence, or the whole prompt of each."""
     t = TileSizes.of(config, _width(config), engine.width, context, batch if phase == "decode" else 1)
     parts: dict[str, int] = {}
@@ -204,12 +207,12 @@ def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
 
 
 def _ours(config: ModelConfig, phase: str, engine: FlowEngine, context: int, batch: int,
-          activations: Form | None, kept: Kept) -> tuple[StepCycles, dict[str, int], int]:
+          choices: Choices) -> tuple[StepCycles, dict[str, int], int]:
     """The executed mapping: decode at the full context; prefill in chunks, each against half of the prompt on average."""
     machine, grid, precision, profile = engine.machine, engine.width, engine.precision, engine.profile
 
     def layout(chunk: int) -> Mapping:
-        return layer_layout(config, grid, precision, context, batch, chunk, activations, kept)
+        return layer_layout(config, grid, precision, context, batch, chunk, *choices)
 
     def layer_of(chunk: int, slots: int) -> StepCycles:
         return time_layers(machine, layout(chunk), chunk, slots, profile).times(1 / config.layers)
@@ -230,7 +233,8 @@ _MAPPINGS: dict[str, Callable[..., tuple[StepCycles, dict[str, int], int]]] = {"
 
 def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, grid: int, context: int,
                   profile: str = "silicon", clock: float | None = None, mapping: str = "waferllm", batch: int = 1,
-                  precision: str = "fp16", activations: Form | None = None, weight_precision: str = "",
+                  precision: str = "fp16", activations: Form | None = None,
+                  programs: str = "default", weight_precision: str = "",
                   cache_precision: str = "") -> dict[str, Any]:
     """Cycles of ``phase`` of ``model`` on ``grid`` x ``grid`` PEs with ``context`` tokens, seconds at ``clock`` (Hz).
 
@@ -239,8 +243,9 @@ def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, 
     A layer that does not fit the grid is refused (:class:`BudgetError`); ``memory_bytes`` are those of its fullest PE, and
     ``layers_per_grid``, ``grids`` and ``wafers`` say what holds all layers: the way between grids is not in the time.
     ``breakdown`` has cycles of one layer by cause, ``parts`` by part of the layer. ``activations``: how SiLU and exponentials
-    of ``mapping="ours"`` are computed, as in :class:`Mapping`; the published kernels have their own. ``weight_precision`` and
-    ``cache_precision``: what PEs keep, as in :class:`Grid`.
+    of ``mapping="ours"`` are computed, as in :class:`Mapping`, and ``programs``: the set of programs that its layers run, by
+    name; the published kernels have their own. ``weight_precision`` and ``cache_precision``: what PEs keep, as in
+    :class:`Grid`.
     """
     config = load_config(model) if isinstance(model, str) else model
     machine = load_machine(machine) if isinstance(machine, str) else machine
@@ -250,16 +255,19 @@ def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, 
     kept = Kept(weight_precision, cache_precision)
     if kept != Kept() and mapping == "waferllm":
         raise InputError("weights and cache of few bits go with mapping=ours: the published kernels keep both in fp16")
+    if programs != "default" and mapping == "waferllm":
+        raise InputError("a program set goes with mapping=ours: the published kernels have their own programs")
+    chosen = program_set(programs)
+    choices = activations or chosen.activations, chosen.programs, kept
     engine = _clocks(machine, grid, profile, precision)
-    memory_at = _memory_at(config, phase, mapping, precision, context, batch, activations, kept)
-    memory = check_layer(config, machine, grid, memory_at)
-    layer, parts, head = _MAPPINGS[mapping](config, phase, engine, context, batch, activations, kept)
+    memory = check_layer(config, machine, grid, _memory_at(config, phase, mapping, precision, context, batch, choices))
+    layer, parts, head = _MAPPINGS[mapping](config, phase, engine, context, batch, choices)
     rate = float(machine.clock) if clock is None else clock
     cycles = layer.cycles * config.layers
     tokens = batch * (1 if phase == "decode" else context)
     return {"model": config.name, "phase": phase, "machine": machine.name, "profile": profile, "mapping": mapping,
             "grid": f"{grid}x{grid}", "context": context, "batch": batch, "precision": precision,
-            "activations": (activations or DEFAULT_ACTIVATIONS[precision]) if mapping == "ours" else None,
+            "activations": (choices[0] or DEFAULT_ACTIVATIONS[precision]) if mapping == "ours" else None,
             "weight_precision": weight_precision or precision, "cache_precision": cache_precision or precision,
             "cycles_per_layer": layer.cycles, "layers": config.layers, "cycles": cycles, "head_cycles": head,
             "clock_hertz": rate, "seconds": cycles / rate, "tokens_per_second": tokens * rate / cycles,
@@ -268,11 +276,11 @@ def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, 
 
 
 def _memory_at(config: ModelConfig, phase: str, mapping: str, precision: str, context: int, batch: int,
-               activations: Form | None, kept: Kept) -> MemoryAt:
+               choices: Choices) -> MemoryAt:
     """What one layer takes on a square grid under ``mapping``."""
     if mapping == "ours":
         chunk = batch if phase == "decode" else 1
-        return lambda side: layer_layout(config, side, precision, context, batch, chunk, activations, kept).memory
+        return lambda side: layer_layout(config, side, precision, context, batch, chunk, *choices).memory
     return lambda side: TileSizes.of(config, _width(config), side, context, batch).memory(phase, batch, precision)
 
 

@@ -32,9 +32,11 @@ class Programs:
     position_blocks: int = 1
     """Blocks of a key-value head's columns, each with a share of the positions; features are cut over a block's columns."""
     expert_blocks: int = 1
-    """Blocks of columns (rows, where experts lie along y); every expert lies on one of them. 1: every one over all."""
+    """Blocks of columns (rows, where experts lie along y), no more than there are of those or of experts; every expert lies on
+    one of them. 1: every one over all."""
     router_copies: int = 1
-    """Blocks of columns that each hold a whole copy of a mixture's router."""
+    """Copies of a mixture's router: columns are cut into as many blocks of as many columns, the last one of those that are
+    left, and each block holds a whole copy. Those of a width that is no multiple may come out fewer."""
 
     def __post_init__(self) -> None:
         hints = get_type_hints(Programs)
@@ -57,11 +59,13 @@ class ProgramSet:
     programs: Programs
     activations: Form | None
     """How SiLU and exponentials are computed; None: the quickest that costs the model nothing."""
+    blocks_searched: bool = True
+    """Whether the search for a placement may cut heads and experts into blocks, and copy routers."""
 
 
 PROGRAM_SETS = {
-    "2024-08": ProgramSet(PLAIN, "scalar"),
-    "default": ProgramSet(PLAIN, None),
+    "2024-08": ProgramSet(PLAIN, "scalar", blocks_searched=False),
+    "default": ProgramSet(Programs(norms="folded", softmax="bound", softmax_sum="riding"), None),
 }
 """``2024-08``: what public services of August 2024 could run, before kernels were rewritten: activations one element after the
 other, nothing folded. ``default``: the quickest of today."""

@@ -1,15 +1,17 @@
 """How long lists of steps take on a region of PEs, without values."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from wsekern.inference.layer import layer_steps
+from wsekern.inference.blocks.expert_crossing import crossing_seconds
+from wsekern.inference.layer import expert_loads, layer_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.ops import Broadcast, FlowEngine, Operation
-from wsekern.workload.decoder import Block
+from wsekern.workload.decoder import Block, Mixture
 
 CHUNKS = (1, 2, 4, 8, 16, 32, 64)
 """Prompt chunk lengths that are tried."""
@@ -43,10 +45,23 @@ def time_steps(machine: Machine, mapping: Mapping, steps: Steps, profile: str) -
 
 @lru_cache(maxsize=4096)
 def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str, block: Block) -> StepCycles:
-    """One layer, a ``block``, for ``tokens`` tokens against ``slots`` cached positions per row."""
-    steps = layer_steps(mapping, block, tokens, max(1, slots))
-    operations = tuple(step.operation for step in steps if isinstance(step, LayerStep))
-    return _time_operations(machine, mapping.width, mapping.height, mapping.precision, operations, profile)
+    """One layer, a ``block``, for ``tokens`` tokens against ``slots`` cached positions per row.
+
+    Where its time depends on which experts tokens choose: the mean of those with the whole numbers of experts on the fullest
+    block of lines that are next to what the law of the mapping expects.
+    """
+    parts = []
+    for steps, share in layer_lists(mapping, block, tokens, slots):
+        operations = tuple(step.operation for step in steps if isinstance(step, LayerStep))
+        time = _time_operations(machine, mapping.width, mapping.height, mapping.precision, operations, profile)
+        parts.append(time if share == 1.0 else time.times(share))
+    return sum(parts[1:], parts[0])
+
+
+def layer_lists(mapping: Mapping, block: Block, tokens: int, slots: int) -> Iterator[tuple[Steps, float]]:
+    """Lists of steps that a layer may take, each with its share of the time: see :func:`time_layer`."""
+    for load, share in expert_loads(mapping, block, tokens):
+        yield layer_steps(replace(mapping, expert_load=load), block, tokens, max(1, slots)), share
 
 
 @lru_cache(maxsize=4096)
@@ -64,6 +79,12 @@ def time_layers(machine: Machine, mapping: Mapping, tokens: int, slots: int, pro
     """All layers of the model, one after the other on a region such as ``mapping``."""
     return sum((time_layer(machine, mapping, tokens, slots, profile, block).times(count)
                 for block, count in mapping.config.kinds), StepCycles(0.0, {}))
+
+
+def expert_crossing_seconds(machine: Machine, mapping: Mapping, tokens: int) -> float:
+    """Time of ``tokens`` tokens in the links between the wafers that share the experts of a layer, of all layers together."""
+    return sum((count * crossing_seconds(mapping, block.feed, machine, tokens) for block, count in mapping.config.kinds
+                if isinstance(block.feed, Mixture)), 0.0)
 
 
 @lru_cache(maxsize=1024)

@@ -1,6 +1,6 @@
 """What a forward pass is made of, as data: a list of steps over named values.
 
-A :class:`LayerStep` is one operation of the mesh, with the names of the values that it reads and of the one that it makes. A
+A :class:`LayerStep` is one operation of the mesh, with the names of the values that it reads and of those that it makes. A
 :class:`View` cuts, joins or reorders values inside every PE: it sends nothing and takes no time. One list is executed
 (:mod:`wsekern.inference.wafer`), timed without values (:mod:`wsekern.inference.step_times`) and printed
 (:func:`describe_steps`).
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, SimulationError
 from wsekern.number_formats import widen
 from wsekern.ops import FlowEngine, Operation
 from wsekern.ops.repeated import Repeated, common
@@ -28,19 +28,20 @@ Values = dict[str, np.ndarray | Repeated]
 class LayerStep:
     """One operation of the mesh and the part of the model that it belongs to.
 
-    A step without inputs only takes time: what it moves inside the PEs is said by the views before it.
+    ``output``: the name of what it makes, or the names of several results. A step without inputs only takes time: what it moves
+    inside the PEs is said by the views before it.
     """
 
     part: str
     name: str
     operation: Operation
     inputs: tuple[str, ...] = ()
-    output: str = ""
+    output: str | tuple[str, ...] = ""
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names that the step makes."""
-        return (self.output,) if self.output else ()
+        return self.output if isinstance(self.output, tuple) else (self.output,) if self.output else ()
 
     def time(self, engine: FlowEngine) -> None:
         """Move the clocks of ``engine`` on by this step, without values."""
@@ -55,7 +56,8 @@ class LayerStep:
     def compute(self, engine: FlowEngine, values: Values) -> None:
         """Add the result of this step to ``values``; clocks move only where the engine moves them with values."""
         if self.inputs:
-            values[self.output] = engine.values(self.operation, *(Repeated.of(values[name]) for name in self.inputs))
+            made = engine.values(self.operation, *(Repeated.of(values[name]) for name in self.inputs))
+            values.update(zip(self.outputs, made if isinstance(made, tuple) else (made,), strict=True))
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,14 @@ def last(x: str, output: str, axis: int) -> View:
     return View("last", (x,), (output,), axis)
 
 
-def append(cache: str, x: str) -> View:
+def append(cache: str, x: str, blocks: int = 1, columns: int = 1) -> View:
     """``cache`` (heads, slots, features) with the tokens of ``x`` (tokens, heads, features) put into it.
 
-    The token of position t of the sequence goes to slot t // height of the PEs of row t mod height. The step that follows
-    takes the time of the move inside the PEs.
+    The token of position t of the sequence goes to the PEs of row t mod height: its round is t // height. Of ``blocks`` blocks
+    of ``columns`` columns each, round mod blocks has it, in slot round // blocks, counted modulo the slots that there are.
+    The step that follows takes the time of the move inside the PEs.
     """
-    return View("append", (cache, x, "table.positions"), (cache,))
+    return View("append", (cache, x, "table.positions"), (cache,), sizes=(blocks, columns))
 
 
 def take(x: str, places: str, output: str, axis: int) -> View:
@@ -181,6 +184,24 @@ def near(x: str, scores: str, largest: str, output: str, factor: float) -> View:
     """``output``: ``x`` (rows, n), scores that are left, with minus infinity for those further below ``largest`` (rows,) than
     ``factor`` times the larger of it and of the score without sign. The steps that follow take the time."""
     return View("near", (x, scores, largest), (output,), factor=factor)
+
+
+def deal(chosen: str, slots: str, own: str, ranks: str, tokens: int, load: int, blocks: int) -> View:
+    """Of ``chosen`` (tokens * chosen) numbers of experts, those that lie where a PE does: as ``slots`` (experts) counts them in
+    ``own`` (tokens * load), and by their places among those of the token in ``ranks`` (tokens, load); behind them -1. Expert e
+    lies on block e mod ``blocks``, and no block has more than ``load`` of those of a token. The steps that follow take the
+    time."""
+    return View("deal", (chosen, slots), (own, ranks), sizes=(tokens, load, blocks))
+
+
+def as_bits(numbers: str, like: str, output: str) -> View:
+    """Whole ``numbers`` below 2^15 as bits of elements, of the type of ``like``: to be sent with others."""
+    return View("as_bits", (numbers, like), (output,))
+
+
+def as_numbers(bits: str, output: str) -> View:
+    """The numbers of :func:`as_bits`."""
+    return View("as_numbers", (bits,), (output,))
 
 
 def timed_only(kind: str, inputs: Sequence[str], outputs: Sequence[str]) -> View:
@@ -235,10 +256,21 @@ def _last(view: View, x: np.ndarray) -> list[np.ndarray]:
 
 
 def _append(view: View, cache: np.ndarray, x: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:
+    blocks, columns = view.sizes
+    block_of = np.arange(cache.shape[1]) // columns % blocks
     for token, position in enumerate(positions):
-        slot, row = divmod(int(position), len(cache))
-        cache[row, :, :, slot] = x[row, :, token]
+        turn, row = divmod(int(position), len(cache))
+        slot, own = turn // blocks % cache.shape[3], block_of == turn % blocks if blocks > 1 else slice(None)
+        cache[row, own, :, slot] = x[row, own, :][:, token]
     return [cache]
+
+
+def _round(view: View, x: np.ndarray) -> list[np.ndarray]:
+    start, stop = view.sizes
+    size = x.shape[2 + view.axis]
+    if start // size == (stop - 1) // size:
+        return [x[_along(view.axis, slice(start % size, (stop - 1) % size + 1))]]
+    return [np.take(x, np.arange(start, stop) % size, axis=2 + view.axis)]
 
 
 def _take(view: View, x: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
@@ -277,6 +309,25 @@ def _near(view: View, x: np.ndarray, scores: np.ndarray, largest: np.ndarray) ->
     return [np.where(there, x, _minus_infinity(x.dtype))]
 
 
+def _deal(view: View, chosen: np.ndarray, slots: np.ndarray) -> list[np.ndarray]:
+    tokens, load, _ = view.sizes
+    down, across = chosen.shape[:2]
+    places = np.take_along_axis(slots, chosen, axis=2).reshape(down, across, tokens, -1)
+    order = np.argsort(places < 0, axis=3, kind="stable")           # its own ones first, as they were chosen
+    found = np.take_along_axis(places, order, axis=3)
+    if (found[..., load:] >= 0).any():
+        raise SimulationError(f"more than {load} experts of a token lie on one block, for which these steps are not listed")
+    return [found[..., :load].reshape(down, across, -1), np.where(found >= 0, order, -1)[..., :load]]
+
+
+def _as_bits(view: View, numbers: np.ndarray, like: np.ndarray) -> list[np.ndarray]:
+    return [numbers.astype(f"i{like.itemsize}").view(like.dtype)]
+
+
+def _as_numbers(view: View, bits: np.ndarray) -> list[np.ndarray]:
+    return [np.ascontiguousarray(bits).view(f"i{bits.itemsize}").astype(np.int64)]
+
+
 def _minus_infinity(type: np.dtype) -> np.generic:
     """In the type that stores tiles; 16 whole bits are those of a bf16 number."""
     return np.uint16(0xFF80) if type == np.uint16 else type.type(-np.inf)
@@ -284,16 +335,16 @@ def _minus_infinity(type: np.dtype) -> np.generic:
 
 VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
     "split": _split, "join": _join, "pick": _pick, "stack": _stack, "reshape": _reshape, "swap": _swap, "repeat": _repeat,
-    "first": _first, "window": _window, "last": _last, "append": _append, "take": _take, "find": _find, "keep": _keep,
-    "near": _near,
+    "first": _first, "window": _window, "last": _last, "append": _append, "round": _round, "take": _take,
+    "find": _find, "keep": _keep, "near": _near, "deal": _deal, "as_bits": _as_bits, "as_numbers": _as_numbers,
 }
 """Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
 
 TIMED_ONLY = {"recurrence": "the values of its recurrent layers"}
 """What a list may name but nothing computes yet -> what it would give."""
 
-_OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "window", "last", "take", "find",
-                 "keep", "near"}
+_OF_EACH_TILE = {"split", "join", "pick", "stack", "reshape", "swap", "repeat", "first", "window", "last", "round", "take",
+                 "find", "keep", "near", "deal", "as_bits", "as_numbers"}
 """Views that do the same on every PE, and so once for PEs that hold the same."""
 
 
@@ -343,7 +394,7 @@ def _describe(step: LayerStep | View) -> tuple[str, str, str, str]:
     names = f"{', '.join(step.inputs)} -> {', '.join(step.outputs)}".strip()
     if isinstance(step, LayerStep):
         return step.part, step.name, names.removesuffix("->").strip(), str(step.operation)
-    if step.kind in ("append", "find", "keep", "near", *TIMED_ONLY):
+    if step.kind in ("append", "find", "keep", "near", "deal", "as_bits", "as_numbers", *TIMED_ONLY):
         return "", step.kind, names, ""
     sizes = [str(size) for size in step.sizes]
     return "", step.kind, names, "x".join(sizes) if step.kind == "reshape" else " ".join(["axis", str(step.axis), *sizes])

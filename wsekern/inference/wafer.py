@@ -5,14 +5,24 @@ The model of :class:`WaferModel` is data: lists of steps (:mod:`wsekern.inferenc
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.blocks.expert_crossing import CROSSED, returned
+from wsekern.inference.choice import at_choice, load_of
 from wsekern.inference.clockwork import Clockwork
 from wsekern.inference.executable import check_executable
-from wsekern.inference.layer import empty_cache, layer_steps, layer_tables, layer_tiles
+from wsekern.inference.layer import (
+    ELSEWHERE,
+    empty_cache,
+    experts_elsewhere,
+    layer_steps,
+    layer_tables,
+    layer_tiles,
+    parts_on_grid,
+)
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps, outer_tiles
 from wsekern.inference.residency import Layers, room_for_layers
@@ -25,6 +35,12 @@ from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Recurrent
 from wsekern.workload.request import PRECISIONS
 from wsekern.workload.weights.weights import Weights
+
+Exit = Callable[[], np.ndarray]
+"""Logits (vocab,) that follow a token where it is, without the layers behind."""
+
+OnLayer = Callable[[int, Exit], None]
+"""Sees how many layers the token of a pass has behind it, 0 to all of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +81,7 @@ class WaferModel:
                              threads=threads)
         self._model = outer_tiles(mapping, weights.outer)  # first: the largest matrices, while there is nothing beside them
         self._clocks = Clockwork(self.engine)
-        self._plans: dict[tuple[int, int, int], Plan] = {}
+        self._plans: dict[tuple[int, int, int, int], tuple[Plan, View | None]] = {}
         self._kinds, self._kind_of_layer = distinct(config.blocks)
         free = int(machine.core.sram) - sum(mapping.memory.values())  # beside the logits of one token
         self._heads_together = 1 + int(free / (PRECISIONS[mapping.precision] * mapping.vocab))
@@ -80,8 +96,13 @@ class WaferModel:
     def reset(self) -> None:
         """Forget the sequence and set all clocks to zero."""
         self._caches = [empty_cache(self.mapping, block) for block in self.config.blocks]
-        self.length = 0
+        self.length = self._furthest = 0
         self._clocks.reset()
+
+    @property
+    def cycles(self) -> int:
+        """Of everything so far."""
+        return self.engine.cycles
 
     @property
     def cycles_by_part(self) -> Counter[str]:
@@ -93,12 +114,20 @@ class WaferModel:
         """Whether the sequence can be cut: a state of fixed size does not know what it was before."""
         return not any(isinstance(mixer, Recurrent) for block in self.config.blocks for mixer in block.mixers)
 
+    def can_rewind_to(self, length: int) -> bool:
+        """Whether the sequence can be cut to its first ``length`` tokens: no layer has written over what they look back to."""
+        parts = (part for block in self._kinds for part in parts_on_grid(self.mapping, block))
+        return length == self.length or (self.can_rewind and all(part.can_go_back(self._furthest, length) for part in parts))
+
     def rewind(self, length: int) -> None:
         """Forget all of the sequence but its first ``length`` tokens; clocks go on."""
         if not 0 <= length <= self.length:
             raise InputError(f"the sequence has {self.length} tokens: it cannot be cut to {length}")
         if length < self.length and not self.can_rewind:
             raise InputError(f"{self.config.name} has recurrent layers, whose state cannot go back: start anew")
+        if not self.can_rewind_to(length):
+            raise InputError(f"{self.config.name} has layers that keep their window alone, and wrote over what token {length} "
+                             f"looks back to when they read {self._furthest:,}: start anew")
         self.length = length
 
     def prefill(self, tokens: list[int], on_chunk: Callable[[int], None] | None = None) -> np.ndarray:
@@ -117,9 +146,10 @@ class WaferModel:
             yield np.concatenate([self._logits(dict(values), start, min(self._heads_together, count - start))
                                   for start in range(0, count, self._heads_together)])
 
-    def decode(self, token: int) -> np.ndarray:
-        """Feed one token; return the logits (vocab,) that follow it."""
-        return self._logits(self._forward([token]))[0]
+    def decode(self, token: int, on_layer: OnLayer | None = None) -> np.ndarray:
+        """Feed one token; return the logits (vocab,) that follow it. ``on_layer`` is called behind the embedding and behind
+        each layer."""
+        return self._logits(self._forward([token], on_layer))[0]
 
     # -- one forward pass ---------------------------------------------------------------------------------------------
     def _chunks(self, tokens: list[int], on_chunk: Callable[[int], None] | None) -> Iterator[Values]:
@@ -130,8 +160,13 @@ class WaferModel:
                 on_chunk(len(chunk))
             yield values
 
-    def _forward(self, tokens: list[int]) -> Values:
+    def _forward(self, tokens: list[int], on_layer: OnLayer | None = None) -> Values:
         """Residual stream ``x`` (height, width, tokens, hidden) after the last layer."""
+
+        def tell(passed: int) -> None:
+            if on_layer is not None:
+                on_layer(passed, lambda: self._logits(dict(values))[0])
+
         m, total = self.mapping, self.length + len(tokens)
         if total > m.context:
             raise InputError(f"{total} tokens do not fit the KV cache of {m.context} tokens; "
@@ -141,18 +176,46 @@ class WaferModel:
         slots = -(-total // m.height)
         tables = [layer_tables(m, block, self.length, len(tokens), slots) | self._positions(len(tokens))
                   for block in self._kinds]
-        for kind, weights, cache in zip(self._kind_of_layer, self.layers, self._caches, strict=True):
+        tell(0)
+        for number, (kind, weights, cache) in enumerate(zip(self._kind_of_layer, self.layers, self._caches, strict=True), 1):
             values |= {**weights, **cache, **tables[kind]}
-            self._execute(self._plan(kind, len(tokens), slots, cache), values)
+            self._run_layer(kind, len(tokens), slots, cache, values)
             cache.update({name: values.pop(name) for name in cache})
-        self.length = total
+            tell(number)
+        self.length, self._furthest = total, max(self._furthest, total)
         return values
 
-    def _plan(self, kind: int, tokens: int, slots: int, cache: Iterable[str]) -> Plan:
-        """The steps of a layer of a kind, listed once."""
-        key = (kind, tokens, slots)
+    def _run_layer(self, kind: int, tokens: int, slots: int, cache: Iterable[str], values: Values) -> None:
+        """Execute a layer of a kind; behind the choice of experts with the steps for how many lie on the fullest block."""
+        plan, choice = self._plan(kind, tokens, slots, cache)
+        self._execute(plan, values)
+        if choice is not None:
+            load = load_of(choice, values)
+            self._run_elsewhere(kind, tokens, load, values)
+            self._execute(self._plan(kind, tokens, slots, cache, load)[0], values)
+
+    def _run_elsewhere(self, kind: int, tokens: int, load: int, values: Values) -> None:
+        """Values of the experts on other wafers, for which the steps of the first one wait."""
+        for wafer, feed in experts_elsewhere(replace(self.mapping, expert_load=load), self._kinds[kind]):
+            begin = f"{ELSEWHERE}{wafer}."
+            there = {name.removeprefix(begin): tile for name, tile in values.items() if name.startswith(begin)}
+            there[CROSSED] = values[CROSSED]
+            for step in feed.steps(tokens, 1):
+                if isinstance(step, View):
+                    step.run(there)
+                else:
+                    step.compute(self.engine, there)
+            values[returned(wafer)] = there["out"]
+
+    def _plan(self, kind: int, tokens: int, slots: int, cache: Iterable[str], load: int = 0) -> tuple[Plan, View | None]:
+        """The steps of a layer of a kind, listed once, up to the choice of experts, if there is one, and what deals them; with
+        the ``load`` that was found, the steps from there on."""
+        key = (kind, tokens, slots, load)
         if key not in self._plans:
-            self._plans[key] = Plan.of(layer_steps(self.mapping, self._kinds[kind], tokens, slots), ["x", *cache])
+            steps = layer_steps(replace(self.mapping, expert_load=load), self._kinds[kind], tokens, slots)
+            plan, (number, choice) = Plan.of(steps, ["x", CROSSED, *cache]), at_choice(steps)
+            part = slice(number, None) if load else slice(number)
+            self._plans[key] = Plan(steps[part], plan.uses[part]), choice
         return self._plans[key]
 
     def _execute(self, plan: Plan, values: Values, comes_again: bool = True) -> Values:

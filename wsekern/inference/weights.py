@@ -33,11 +33,10 @@ class TileCutter:
         return np.broadcast_to(pieces[:, None], (m.height, m.width, *pieces.shape[1:]))
 
     def along_x(self, vectors: Sequence[np.ndarray], indexes: Sequence[np.ndarray]) -> np.ndarray:
-        """Pieces (height, width, elements) of ``vectors`` side by side: column j has piece j of each."""
-        m = self.mapping
+        """Pieces (height, columns, elements) of ``vectors`` side by side: column j has piece j of each."""
         cut = [cut_into_pieces(vector, index) for vector, index in zip(vectors, indexes, strict=True)]
         pieces = self._narrow(np.concatenate(cut, axis=-1))
-        return np.broadcast_to(pieces[None], (m.height, m.width, *pieces.shape[1:]))
+        return np.broadcast_to(pieces[None], (self.mapping.height, *pieces.shape))
 
     def _narrow(self, values: np.ndarray) -> np.ndarray:
         return narrow(values, self.mapping.precision, self.where)

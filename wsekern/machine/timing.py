@@ -27,6 +27,12 @@ LIBRARY = {"lib_div": ("divide",), "lib_exp": ("exp",), "lib_rsqrt": ("rsqrt",),
 """Functions of the software library, called element by element, and the latencies that make up one call."""
 
 
+@lru_cache(maxsize=1024)
+def _fraction(value: float) -> Fraction:
+    """A measured number as a short fraction."""
+    return Fraction(value).limit_denominator(1000)
+
+
 @dataclass(frozen=True)
 class Timing:
     """What things cost on ``machine`` under ``profile`` for ``precision``, in whole cycles.
@@ -74,7 +80,7 @@ class Timing:
     def exact(self, key: str) -> Fraction:
         """As :meth:`latency`, not rounded up: a mean over many calls; 0 where the profile has none."""
         found = self.machine.profile(self.profile).latency.get(key)
-        return Fraction(0) if found is None else Fraction(found.value).limit_denominator(1000)
+        return Fraction(0) if found is None else _fraction(found.value)
 
     def instruction(self, operation: str, precision: str | None = None) -> str:
         """Vector instruction (``fadds``, ``fmach``) that does ``operation`` (``add``, ``fma``) here, or in ``precision``."""
@@ -86,7 +92,7 @@ class Timing:
         if instruction in LIBRARY:
             return Fraction(1, max(1, self.call(instruction)))
         found = self.machine.profile(self.profile).rate.get(instruction) or self.machine.core.simd.get(instruction)
-        return Fraction(1) if found is None else Fraction(found.value).limit_denominator(1000)
+        return Fraction(1) if found is None else _fraction(found.value)
 
     def call(self, function: str) -> int:
         """Cycles of one call of a function of the software library."""
@@ -95,12 +101,12 @@ class Timing:
     def conflict_rate(self, instruction: str) -> Fraction | None:
         """Elements per cycle where two operands meet in a memory bank; None where the profile knows no difference."""
         found = self.machine.profile(self.profile).rate.get(f"{instruction}_conflict")
-        return None if found is None else Fraction(found.value).limit_denominator(1000)
+        return None if found is None else _fraction(found.value)
 
     def long_rate(self, instruction: str) -> Fraction | None:
         """Elements per cycle of one long vector, after its first :attr:`full_rate_elements`; None: no difference."""
         found = self.machine.profile(self.profile).rate.get(f"{instruction}_long")
-        return None if found is None else Fraction(found.value).limit_denominator(1000)
+        return None if found is None else _fraction(found.value)
 
     @property
     def full_rate_elements(self) -> int:

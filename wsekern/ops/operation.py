@@ -154,8 +154,8 @@ class WaferProgram(ABC):
         """Set the routes; none where nothing is sent."""
         return None
 
-    def emit(self, out: Emission, role: Any) -> str:
-        """Write the program of one role; the symbol that holds the result."""
+    def emit(self, out: Emission, role: Any) -> str | tuple[str, ...]:
+        """Write the program of one role; the symbol that holds the result, or those of several results."""
         raise InputError(f"{type(self).__name__} has no program for the cycle engine: use the flow engine")
 
     def arrange(self, tiles: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
@@ -194,10 +194,12 @@ class Operation(WaferProgram):
 
     @abstractmethod
     def flow(self, engine: Clocks, *tiles: np.ndarray) -> Any:
-        """Advance the clocks and return the values: tiles (height, width, ...) -> what each PE ends with."""
+        """Advance the clocks and return the values: tiles (height, width, ...) -> what each PE ends with, a tuple of several
+        results."""
 
-    def values(self, engine: Clocks, *tiles: Repeated) -> Repeated:
-        """Values alone, the clocks stay: of PEs that hold the same tiles, once, where the operation can say so."""
+    def values(self, engine: Clocks, *tiles: Repeated) -> Any:
+        """Values alone, the clocks stay: a :class:`Repeated`, or a tuple of several results. Of PEs that hold the same tiles,
+        once, where the operation can say so."""
         return Repeated.of(self.flow(Untimed(engine), *(np.ascontiguousarray(tile.full()) for tile in tiles)))
 
     def reference(self, *tiles_and_timing: Any) -> np.ndarray:

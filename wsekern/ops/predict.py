@@ -64,7 +64,7 @@ _CHOICES = {
     "best-gemm": ChoiceSpec("The fastest product of matrices.", "tile MxKxN", "fp16", False,
                             lambda r, how: best_gemm(r.width, r.tile_of("MxKxN"), *how, r.height)),
 }
-_SIZES = re.compile(r"\b(?:tile|words|groups|relays|receivers)\b")
+_SIZES = re.compile(r"\b(?:tile|words|groups|relays|tail|receivers)\b")
 """Names of sizes in the words of a table."""
 OPERATIONS = (*(spec.name for spec in SPECS), "vector-INSTRUCTION", LOCAL.name)
 """Names that :func:`predict_op` knows."""
@@ -97,13 +97,14 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
                tile: tuple[int, ...] | None = None, groups: int | tuple[int, ...] | None = None, relays: int | None = None,
                words: int | None = None, precision: str | None = None, receivers: int | None = None,
                conflict: bool = False, engine: str = "flow", plot: str | None = None,
-               axis: Axis | None = None) -> dict[str, Any]:
+               axis: Axis | None = None, tail: int | None = None) -> dict[str, Any]:
     """Cycles, link traversals and breakdown of operation ``name`` on a ``grid`` (width, height) of PEs.
 
     ``tile`` is what one PE holds: rows x cols, or m x k x n; ``groups`` counts groups of an all-reduce (of a K-tree those
     of every level, such as (60, 8)), and PEs of a group of the two-phase reduce; ``receivers`` stands for a grid of one
     line. A vector instruction such as ``vector-fmuls`` takes ``words`` elements, from operands that meet in a memory bank
     where ``conflict``. Without a ``precision``, words are wavelets (fp32, or u32 for the line multicast) and tiles fp16.
+    ``tail`` counts fp32 elements that ride behind the words of an all-reduce.
     ``local-KIND`` is local vector work such as ``local-exp`` on ``words`` elements of a row. ``engine="cycle"`` moves every
     wavelet (of zeros) instead; products of matrices then run staged, without microthreads. ``note`` says where
     the flow engine's clocks are bounds, and where tiles do not fit a PE. ``timed`` says what the cycles are those of: an
@@ -118,7 +119,7 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
     request = OpRequest(name=name, machine=load_machine(machine) if isinstance(machine, str) else machine, profile=profile,
                         grid=grid, tile=tile, groups=None if isinstance(groups, tuple) else groups, levels=levels,
                         relays=relays, words=words, receivers=receivers, precision=precision, conflict=conflict, engine=engine,
-                        plot=plot, along=axis)
+                        plot=plot, along=axis, tail=tail)
     _check_unused(request)
     if name.startswith("vector-"):
         return _predict_vector(request)
@@ -140,7 +141,7 @@ def _check_unused(request: OpRequest) -> None:
     sizes = _SIZES.findall(spec.sizes if spec and not off_grid else "words")
     groups = (request.levels or None) if request.groups is None else request.groups
     given = {"tile": request.tile, "groups": groups, "relays": request.relays, "words": request.words,
-             "receivers": request.receivers, "grid": request.grid if off_grid else None}
+             "tail": request.tail, "receivers": request.receivers, "grid": request.grid if off_grid else None}
     unused = [size for size, value in given.items() if value is not None and size not in sizes]
     if unused:
         raise InputError(f"{name} has no {' and no '.join(unused)}: leave {'them' if len(unused) > 1 else 'it'} out; its sizes "

@@ -64,7 +64,8 @@ class OpSpec:
 
 
 def _allreduce(r: OpRequest, elements: int) -> AllReduce:
-    return AllReduce(elements, r.axis, r.groups_of("groups of PEs", default_groups(r.line)))
+    tail = 0 if r.tail is None else check_size("tail", r.tail, "fp32 elements behind the words")
+    return AllReduce(elements, r.axis, r.groups_of("groups of PEs", default_groups(r.line)), tail=tail)
 
 
 def _meshgemv(r: OpRequest) -> list[Operation]:
@@ -131,8 +132,8 @@ SPECS = (
            traversals=_whole_block),
     OpSpec("ring-shift", "Every tile moves around a ring that is folded onto its line.", _ring_shift,
            "tile ROWSxCOLS [relays]", "fp16"),
-    OpSpec("allreduce", "The sum of a line to all its PEs, by groups and chains in two levels.",
-           lambda r: [_allreduce(r, r.elements())], "words [groups]", reports_groups=True, algorithms=(
+    OpSpec("allreduce", "The sum of a line to all its PEs, by groups and chains in two levels, with a tail of fp32 elements.",
+           lambda r: [_allreduce(r, r.elements())], "words [groups, tail]", reports_groups=True, algorithms=(
                _all("one group", lambda pes, n: AllReduce(n, "x", 1)),
                _all("two levels", lambda pes, n: AllReduce(n, "x", max(1, isqrt(pes)))))),
     OpSpec("ktree-allreduce", "The sum of a line to all its PEs, by groups and chains in any number of levels.",

@@ -22,6 +22,8 @@ class OpRequest:
     """Groups of every level of a K-tree."""
     relays: int | None = None
     words: int | None = None
+    tail: int | None = None
+    """fp32 elements behind the words of an all-reduce."""
     receivers: int | None = None
     precision: str | None = None
     conflict: bool = False

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from wsekern.inference.mapping import RESERVED_BYTES, Mapping, most_that
+from wsekern.inference.code import code_bytes
+from wsekern.inference.grid import Grid
+from wsekern.inference.mapping import Mapping, most_that
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS, Request
@@ -39,8 +41,9 @@ def too_large_part(config: ModelConfig, precision: str, machine: Machine) -> str
     experts = f", with its {config.mixture.experts} experts," if config.mixture else ""
     for name, verb, part in ((f"one layer{experts}", "needs", layer), ("embedding and LM head", "need", head)):
         if not part.fits(machine):
-            need = (sum(part.memory.values()) - RESERVED_BYTES) * sides[0] * sides[1]
-            return f"{name} {verb} {_gigabytes(need)}, a wafer has {_gigabytes(_room(machine))}"
+            code = part.memory["code"]
+            need = (sum(part.memory.values()) - code) * sides[0] * sides[1]
+            return f"{name} {verb} {_gigabytes(need)}, a wafer has {_gigabytes(_room(machine, code))}"
     return ""
 
 
@@ -48,13 +51,14 @@ def _weights(config: ModelConfig, precision: str, machine: Machine) -> str:
     """What has to go into equal regions."""
     size, tables = PRECISIONS[precision], config.embedding_parameters * (1 if config.tied_embeddings else 2)
     layer = _gigabytes(size * (config.parameters - tables) / config.layers)
+    code = code_bytes(Grid(config, 1, 1, precision, layers=1, with_head=False))
     return (f"{config.layers} layers of {layer} and {_gigabytes(size * tables)} of embedding and LM head in equal regions of "
-            f"whole layers, with {_gigabytes(_room(machine))} on a wafer beside the code of its PEs")
+            f"whole layers, with {_gigabytes(_room(machine, code))} on a wafer beside the code of its PEs")
 
 
-def _room(machine: Machine) -> float:
-    """Bytes of a wafer beside the code of its PEs."""
-    return (float(machine.core.sram) - RESERVED_BYTES) * int(machine.fabric.user_width) * int(machine.fabric.user_height)
+def _room(machine: Machine, code: int) -> float:
+    """Bytes of a wafer beside ``code`` bytes of its PEs."""
+    return (float(machine.core.sram) - code) * int(machine.fabric.user_width) * int(machine.fabric.user_height)
 
 
 def _gigabytes(size: float) -> str:

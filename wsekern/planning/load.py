@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wsekern.errors import InputError
-from wsekern.planning.placement import Placement
+from wsekern.planning.layout import Placement
 from wsekern.queueing import LineCosts, Outcome, SteadyLine, Traffic, simulate_line
 from wsekern.workload.measure import Measure
 
@@ -47,7 +47,7 @@ def serve_on_wafers(placement: Placement) -> WaferServed:
         time_per_output_token_seconds=steady.time_per_output_token_seconds,
         lone_time_to_first_token_seconds=lone.time_to_first_token_seconds,
         lone_time_per_output_token_seconds=lone.time_per_output_token_seconds,
-        measure=measure, watts=placement.wafers * placement.machine.system.watts(activity),
+        measure=measure, watts=placement.all_wafers * placement.machine.system.watts(activity),
         decoding_users=steady.decoding_users if request.output > 1 else 0.0, busy=steady.busy, activity=activity,
         users_inside=placement.users_inside, tokens_together=steady.tokens_together, breakdown=_breakdown(placement))
 
@@ -71,9 +71,10 @@ def active_share(placement: Placement, busy: float, tokens_per_second: float) ->
     """Share of the wafers' PEs that work where regions are ``busy`` for a share of the time and the head makes
     ``tokens_per_second``. PEs outside all regions never do."""
     fabric, head, line = placement.machine.fabric, placement.head_mapping, placement.line
-    regions = busy * line.passed * placement.width * placement.height
+    regions = busy * placement.working_pes
     heads = tokens_per_second * line.checked / line.kept * line.head_seconds * head.width * head.height
-    return (regions + heads) / (placement.wafers * int(fabric.user_width) * int(fabric.user_height))
+    drafts = tokens_per_second * line.checked / line.kept * placement.drafting.pe_seconds
+    return (regions + heads + drafts) / (placement.all_wafers * int(fabric.user_width) * int(fabric.user_height))
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,12 @@ class WaferSystem:
     @property
     def name(self) -> str:
         """For people."""
-        return f"{self.placement.wafers} x {self.placement.machine.title}"
+        return f"{self.placement.all_wafers} x {self.placement.machine.title}"
 
     @property
     def usd_per_hour(self) -> float:
         """Of all wafers, whatever the load."""
-        return self.placement.wafers * float(self.placement.machine.system.price_per_hour)
+        return self.placement.all_wafers * float(self.placement.machine.system.price_per_hour)
 
     @cached_property
     def costs(self) -> LineCosts:
@@ -108,4 +109,4 @@ class WaferSystem:
     def watts(self, outcome: Outcome) -> float:
         """Mean power of all wafers over :attr:`Outcome.seconds`."""
         busy, tokens = outcome.busy_seconds / outcome.seconds, outcome.output_tokens / outcome.seconds
-        return self.placement.wafers * self.placement.machine.system.watts(active_share(self.placement, busy, tokens))
+        return self.placement.all_wafers * self.placement.machine.system.watts(active_share(self.placement, busy, tokens))

@@ -49,6 +49,9 @@ class LineCosts:
     # of steady states only (wsekern.queueing.steady_line):
     checked: int = 1  # tokens of one user that follow each other in a pass: its own and drafted ones
     kept: float = 1.0  # of these, on average
+    draft_seconds: float = 0.0  # from a token to the one that is drafted behind it
+    draft_busy_seconds: float = 0.0  # of the busiest server that drafts, for each token that is checked
+    draft_in_line: bool = False  # whether a drafted token comes from the regions, and its draft waits there for chunks
 
     @property
     def chunk(self) -> int:

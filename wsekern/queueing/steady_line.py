@@ -40,8 +40,8 @@ def steady_line(costs: LineCosts, users: int, prompt: int, output: int, think_se
     """The closed queue of ``users`` who each send the next prompt ``think_seconds`` after the answer is complete.
 
     Prompts have ``prompt`` tokens, answers ``output`` on average and vary as those of :func:`wsekern.queueing.turns`. Where
-    several tokens of a user are checked in a pass, they follow each other without a gap. No more than ``inside`` users (all
-    unless given) are read or answered at once, the others wait outside.
+    several tokens of a user are checked in a pass, they follow each other as soon as they are drafted. No more than ``inside``
+    users (all unless given) are read or answered at once, the others wait outside.
     """
     whole = _settled(costs, users, prompt, output, think_seconds)
     if inside is None or users - _rate(whole, users, output, think_seconds) * think_seconds <= inside:
@@ -85,9 +85,12 @@ class _State:
         self.phase, self.step, self.last = self.read, 0.5, 0.0
         self.token = self.free_pass()  # of a pass
 
-    def train(self, own: float) -> float:
-        """Seconds between a user's first and last token in a pass, of which a region takes ``own`` each."""
-        return (self.costs.checked - 1) * max(own, self.costs.head_seconds)
+    def train(self, own: float, chunk: float = 0.0) -> float:
+        """Seconds between a user's first and last token in a pass, of which a region takes ``own`` each: each follows when it
+        is drafted and the slowest server is free. Drafts of the regions wait for one ``chunk`` each."""
+        costs = self.costs
+        drafted = costs.draft_seconds + (chunk if costs.draft_in_line else 0.0)
+        return (costs.checked - 1) * max(own, costs.head_seconds, costs.draft_busy_seconds, drafted)
 
     def group(self, together: float, users: float) -> float:
         """Seconds of a region for a group of ``together`` tokens (or a fraction between two numbers of them) of ``users``.
@@ -110,7 +113,11 @@ class _State:
         turn = users / self.together * costs.checked * own
         self.together = min(max(1.0, self.together * turn / seconds), float(costs.most_together))
         self.queued = max(0.0, turn - seconds)
-        return max(seconds, turn, users * costs.checked * costs.head_seconds)
+        return max(seconds, turn, self.ends(users))
+
+    def ends(self, users: float) -> float:
+        """Seconds in which the head ends the tokens of a pass of ``users`` and drafts are made: the least of a turn."""
+        return users * self.costs.checked * max(self.costs.head_seconds, self.costs.draft_busy_seconds)
 
     def behind_pass(self) -> float:
         """Seconds of a token's pass while prompts are read."""
@@ -119,7 +126,7 @@ class _State:
         own = self.group(self.behind_together, users)
         pace = self.chunk + self.contiguous * (self.jam - self.chunk)
         cycle = self.chunk + self.groups * costs.checked * own
-        seconds = (costs.passed - 1.0) * max(pace, own) + own + self.train(own) + 0.5 * cycle + self.tail
+        seconds = (costs.passed - 1.0) * max(pace, own) + own + self.train(own, self.chunk) + 0.5 * cycle + self.tail
         seconds += 0.5 * (self.behind_together - 1.0) * costs.head_seconds
         # When reading begins, all tokens on their way come to the gate at once.
         reading = self.service / max(NEVER, 1.0 - self.contiguous)
@@ -129,7 +136,7 @@ class _State:
         here = users * cycle / max(seconds, turn)
         self.groups += 0.5 * (min(1.0, here) - self.groups)
         self.behind_together += 0.5 * (min(max(1.0, here), most) - self.behind_together)
-        return max(seconds + first, turn)
+        return max(seconds + first, turn, self.ends(users))
 
     def improve(self) -> float:
         """One round; the largest relative change."""

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wsekern.compare import SHARES, Comparison, Execution, Side
+from wsekern.inference.speculative import Speculated
 from wsekern.report.words import amount, seconds, size
 
 COLORS = {"compute": "green", "memory": "blue", "communication": "magenta", "overhead": "yellow"}
@@ -114,6 +115,20 @@ def _share_bars(sides: Sequence[Side]) -> Table:
     return table
 
 
+def _speculation_lines(found: Speculated, clock: float) -> list[tuple[str, str]]:
+    """What drafts were worth, measured."""
+    data, plain = found.to_dict(), found.plain_cycles / max(1, found.tokens)
+    judged = (f"{found.accepted} of {found.judged} judged drafts accepted, {100 * found.acceptance:.0f} %"
+              if found.acceptance is not None else "no draft was judged")
+    regions = f"{found.regions} region{'s' if found.regions > 1 else ''}"
+    passes = f"{found.passes} passes, {data['tokens_per_pass']:.2f} tokens each"
+    lines = [("speculation", f"up to {found.drafted} tokens a pass, draft {found.draft}: {judged}; {passes}")]
+    if found.tokens:
+        lines.append(("without it", f"{plain:,.0f} cycles each = {clock / plain:,.0f} tokens/s, on the same {regions}; of these"
+                                    f" the slowest takes {found.slowest_cycles:,}, a draft {found.draft_cycles:,}"))
+    return lines
+
+
 def execution_view(execution: Execution, opening: str | None) -> RenderableType:
     """What the executed model wrote behind ``opening``, and what it took; None: without the text, which was shown already."""
     data = execution.to_dict()
@@ -126,6 +141,9 @@ def execution_view(execution: Execution, opening: str | None) -> RenderableType:
     if data["tokens_per_second"]:
         table.add_row("answer", f"{data['output_tokens']} tokens, {data['cycles_per_token']:,.0f} cycles each = "
                                 f"{data['tokens_per_second']:,.0f} tokens/s at {data['clock_hertz'] / 1e9:.2f} GHz")
+    if execution.speculated is not None:
+        for name, words in _speculation_lines(execution.speculated, data["clock_hertz"]):
+            table.add_row(name, words)
     causes = {name: cycles for name, cycles in execution.generation.breakdown.items() if cycles}
     whole = sum(causes.values()) or 1
     table.add_row("cycles went to", ", ".join(f"{name} {100 * cycles / whole:.0f} %" for name, cycles in causes.items()))

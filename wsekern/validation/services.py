@@ -1,7 +1,8 @@
 """Rows of wafer tables about a whole service: speeds and waiting times that one user meets, as published.
 
 They stand beside the placement of :func:`place_model`, one user at once, and no constant is set on them. A row names the model
-and the number of systems in ``wafers``; ``context`` holds the tokens of the prompt, or prompt and answer such as 10000+500.
+and the number of systems in ``wafers``; ``context`` holds the tokens of the prompt, or prompt and answer such as 10000+500;
+``program_set`` says which programs the service could run (empty: those of today).
 """
 
 import re
@@ -30,8 +31,11 @@ def predict_service(row: dict[str, str]) -> tuple[float, str]:
     scale = _scale(row, metric)
     request, stated = _request(row)
     wafers = _wafers(row)
-    placement = place_model(load_config(row.get("model", "")), request, load_machine(row["machine"]), wafers, row["profile"])
+    programs = row.get("program_set") or "default"
+    placement = place_model(load_config(row.get("model", "")), request, load_machine(row["machine"]), wafers, row["profile"],
+                            programs=programs)
     notes = [row["note"]] if row.get("note") else []
+    notes += [] if programs == "default" else [f"with the programs of {programs}"]
     notes += [] if stated else [f"lengths are not stated: {request.prompt:,} tokens in, {request.output:,} out"]
     notes += [] if wafers else [f"the number of systems is not stated: {placement.wafers}, the fewest that hold it"]
     return scale * _seconds(placement, metric) ** (-1 if metric == "tokens_per_second_per_user" else 1), "; ".join(notes)

@@ -16,7 +16,7 @@ from wsekern.ops import PRECISIONS, CycleEngine, FlowEngine, Local
 from wsekern.ops.engines.programs import ColorAllocator, place_operations, run_on_cycle_engine
 from wsekern.ops.local.accuracy import MEASURED, measure
 from wsekern.ops.local.arithmetic import evaluate, fma, load
-from wsekern.ops.local.functions import FUNCTIONS, recipe
+from wsekern.ops.local.functions import DIFFERENCES, FUNCTIONS, recipe
 from wsekern.ops.local.recipe import Recipe
 from wsekern.ops.local.vector import PIECE, apply, pieces, room_bytes
 from wsekern.ops.operation import ELEMENT_TYPES
@@ -120,7 +120,7 @@ def test_one_over_a_number_is_within_a_unit_of_fp32():
 def test_every_number_of_16_bits_is_the_same_on_both_engines(kind, precision, form):
     every = np.arange(1 << 16, dtype=np.uint16).reshape(8, 8, 1024)
     x = every if precision == "bf16" else every.view(np.float16)
-    tiles = [x, np.zeros((8, 8, 1), x.dtype)] if kind == "expsub" else [x]
+    tiles = [x, np.zeros((8, 8, 1), x.dtype)] if kind in DIFFERENCES else [x]
     operation = Local(kind, 1024, form=form)
     expected = FlowEngine("wse3", 8, 8, "silicon", precision).run(operation, *tiles)
     same(run_on_cycle_engine(operation, "wse3", 8, 8, "silicon", precision, *tiles).values, expected)
@@ -171,7 +171,8 @@ def test_a_multiply_add_of_fp32_is_rounded_once(a, b, c):
 
 
 LARGEST_ULP = {
-    ("exp", "fp16"): 2.7, ("expsub", "fp16"): 1.0, ("reciprocal", "fp16"): 0.7, ("rsqrt", "fp16"): 1.8, ("silu", "fp16"): 6.7,
+    ("exp", "fp16"): 2.7, ("expsub", "fp16"): 1.0, ("exp2sub", "fp16"): 1.0, ("exp2sub", "bf16"): 0.9,
+    ("reciprocal", "fp16"): 0.7, ("rsqrt", "fp16"): 1.8, ("silu", "fp16"): 6.7,
     ("gelu", "fp16"): 15.0, ("sigmoid", "fp16"): 1.7, ("softplus", "fp16"): 2.2, ("sigmoid", "bf16"): 1.7,
     ("softplus", "bf16"): 1.5, ("exp", "bf16"): 2.5, ("expsub", "bf16"): 0.9, ("reciprocal", "bf16"): 0.6,
     ("rsqrt", "bf16"): 1.3, ("silu", "bf16"): 2.1, ("gelu", "bf16"): 43.0,
@@ -188,7 +189,7 @@ def test_errors_over_every_number_are_as_stated(function, stored):
     below = {"fp16": 2.0**-20, "bf16": 2.0**-132}[stored]
     assert max(own.largest_below_normal, wide.largest_below_normal) < below
     zero, minus_zero, infinity, minus_infinity, nan = own.special
-    if function in ("exp", "expsub"):
+    if function in ("exp", *DIFFERENCES):
         assert (zero, minus_zero, infinity, minus_infinity) == (1, 1, math.inf, 0) and math.isnan(nan)
     elif function == "sigmoid":
         assert (zero, minus_zero, infinity, minus_infinity) == (0.5, 0.5, 1, 0) and math.isnan(nan)
@@ -207,10 +208,11 @@ def test_errors_over_every_number_are_as_stated(function, stored):
 def test_fp32_itself_is_within_a_few_units(function):
     rng = np.random.default_rng(3)
     x = (rng.standard_normal(20000) * 2.0 ** rng.integers(-10, 4, 20000)).astype(np.float32)
-    x = np.abs(x) if function == "rsqrt" else -np.abs(x) if function == "expsub" else x
-    found = evaluate(recipe(function, "fp32", "fp32"), x, *([np.zeros_like(x)] * (function == "expsub"))).astype(np.float64)
+    x = np.abs(x) if function == "rsqrt" else -np.abs(x) if function in DIFFERENCES else x
+    found = evaluate(recipe(function, "fp32", "fp32"), x, *([np.zeros_like(x)] * (function in DIFFERENCES))).astype(np.float64)
     wide, gate = x.astype(np.float64), 2 * math.sqrt(2 / math.pi)
-    expected = {"exp": lambda: np.exp(wide), "expsub": lambda: np.exp(wide), "reciprocal": lambda: 1 / wide,
+    expected = {"exp": lambda: np.exp(wide), "expsub": lambda: np.exp(wide), "exp2sub": lambda: np.exp2(wide),
+                "reciprocal": lambda: 1 / wide,
                 "rsqrt": lambda: wide**-0.5, "silu": lambda: wide / (1 + np.exp(-wide)),
                 "sigmoid": lambda: 1 / (1 + np.exp(-wide)), "softplus": lambda: np.logaddexp(0, wide),
                 "gelu": lambda: wide / (1 + np.exp(-gate * (wide + 0.044715 * wide**3)))}

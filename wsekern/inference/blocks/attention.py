@@ -1,19 +1,19 @@
 """Grouped-query attention with rotary positions, a causal mask and a cache that grows."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from wsekern.inference.blocks.common import NormRows, add_bias, all_reduce
-from wsekern.inference.blocks.heads import HeadsOnGrid
+from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.part import BlockWeights
-from wsekern.inference.steps import LayerStep, Steps, Values, View, append, join, pick, repeat, reshape, split, stack, swap
+from wsekern.inference.blocks.softmax import SoftmaxOnGrid, lowest
+from wsekern.inference.steps import LayerStep, Steps, Values, append, repeat, reshape, split
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import narrow
-from wsekern.ops import Gemm, GemmTransposed, Local
+from wsekern.ops import Gemm, Local
 from wsekern.workload.decoder import Norm
 from wsekern.workload.rope import rotation
 
@@ -21,7 +21,7 @@ _step = partial(LayerStep, "attention")
 
 
 @dataclass(frozen=True)
-class AttentionOnGrid(HeadsOnGrid):
+class AttentionOnGrid(SoftmaxOnGrid):
     """Attention of one layer on a grid."""
 
     label = "attention"
@@ -40,13 +40,14 @@ class AttentionOnGrid(HeadsOnGrid):
         """What a window saves."""
         if not self.part.reach:
             return []
-        return [f"layers that look back over {self.part.reach:,} tokens read these alone, and keep the whole context as others "
-                "do"]
+        return [f"layers that look back over {self.part.reach:,} tokens read and keep these alone"]
 
     @property
     def scale(self) -> float:
         """What scores are multiplied by."""
-        return self.part.scale or 1 / math.sqrt(self.part.head_dim)
+        return (self.part.scale or 1 / math.sqrt(self.part.head_dim)) * self.unit
+
+    readers = ("q", "k", "v", "attention_gate")
 
     def factor(self, name: str) -> np.float32:
         """Queries that have no norm come out of the projection as they are multiplied with keys."""
@@ -54,14 +55,19 @@ class AttentionOnGrid(HeadsOnGrid):
 
     # -- weights, cache and tables ------------------------------------------------------------------------------------
     def cache(self) -> dict[str, tuple[int, ...]]:
-        """Keys and values."""
-        heads, slots = self.heads_per_column, self.mapping.slots
-        return {f"cache.{self.prefix}keys": (heads, slots, self.features),
-                f"cache.{self.prefix}values": (heads, slots, self.value_features)}
+        """Keys and values; for a bound, the largest of each feature of keys and of minus it."""
+        heads, slots = self.heads_per_column, self.kept_slots
+        found = {f"cache.{self.prefix}keys": (heads, slots, self.features),
+                 f"cache.{self.prefix}values": (heads, slots, self.value_features)}
+        return found | ({f"cache.{self.prefix}range": (2, heads, self.features)} if self.bounded else {})
+
+    def cache_start(self, name: str) -> float:
+        """No key yet is smaller than any."""
+        return float(lowest(self.mapping.precision)) if name.endswith("range") else 0.0
 
     def cache_order(self, name: str) -> tuple[int, ...]:
         """A feature of all keys of a column, the values of a row: side by side."""
-        return (2, 1, 4, 3, 0) if name.endswith("keys") else (2, 0, 3, 1, 4)
+        return {"keys": (2, 1, 4, 3, 0), "values": (2, 0, 3, 1, 4)}.get(name.removeprefix(f"cache.{self.prefix}"), ())
 
     def tiles(self, weights: BlockWeights, where: str) -> Values:
         """``weights.qkv`` (hidden, :attr:`columns`) goes from y to x and ``weights.o`` (out, hidden) back; ``weights.qkv_bias``
@@ -85,7 +91,7 @@ class AttentionOnGrid(HeadsOnGrid):
             biases[0] = biases[0] * early
             tiles["qkv_bias"] = cutter.along_x(biases, [index for _, index in named.values()])[:, :, None]
         if part.sinks:
-            tiles["sinks"] = cutter.along_x([w["sinks"]], [self.query_head_index.reshape(m.width, -1)])
+            tiles["sinks"] = cutter.along_x([w["sinks"] * np.float32(self.unit)], [self.query_head_index.reshape(m.width, -1)])
         tiles |= self._norm_tiles(w, cutter, scale)
         return {self.named(name): tile for name, tile in tiles.items()}
 
@@ -113,9 +119,9 @@ class AttentionOnGrid(HeadsOnGrid):
         return tiles
 
     def tables(self, start: int, tokens: int, slots: int) -> Values:
-        """Cosine and sine, (tokens, features / 2): each column its own pairs; the mask of scores; factors of queries."""
+        """Cosine and sine, (tokens, features / 2): each column its own pairs; factors of queries; the mask of scores."""
         part, m, positions = self.part, self.mapping, np.arange(start, start + tokens)
-        tables = {"table.mask": self._mask(positions, slots)}
+        tables = self.softmax_tables(positions, slots)
         if part.rotary:
             turns = rotation(part.rotary, positions)
             for name, turn, rest in zip(("table.cos", "table.sin"), turns, (1, 0), strict=True):
@@ -128,48 +134,19 @@ class AttentionOnGrid(HeadsOnGrid):
             passed = np.floor((positions + first) / reach)
             factors = narrow((1 + strength * np.log1p(passed)).astype(np.float32), m.precision, "temperature")
             tables["table.temperature"] = np.broadcast_to(factors[:, None], (m.height, m.width, tokens, 1))
-        if part.sinks:
-            first_row = np.where(np.arange(m.height) == 0, np.float32(0), _lowest(m.precision))
-            column = narrow(first_row, m.precision, "mask")[:, None, None]
-            tables["table.first_row"] = np.broadcast_to(column, (m.height, m.width, self.heads_per_column * self.group))
         return tables
-
-    def _mask(self, positions: np.ndarray, slots: int) -> np.ndarray:
-        """0 where a query may see a position, very negative elsewhere: (height, width, heads * tokens * group, slots seen).
-
-        A query sees itself and what came before, ``window`` positions in all, or those of its own ``chunk``.
-        """
-        m, part, seen_slots = self.mapping, self.part, self.seen_slots(len(positions), slots)
-        slot = np.arange(slots - seen_slots, slots)
-        position, now = (slot * m.height + np.arange(m.height)[:, None])[:, None], positions[:, None]  # (row, token, slot)
-        seen = position <= now
-        if part.window:
-            seen &= position > now - part.window
-        if part.chunk:
-            seen &= position // part.chunk == now // part.chunk
-        mask = np.where(seen, np.float32(0), _lowest(m.precision))
-        if part.alibi:
-            slopes = np.float32(part.alibi) * np.append(alibi_slopes(part.heads), np.float32(0))
-            slopes = slopes[self.query_head_index]  # (width, heads, group)
-            distance = (position - now).astype(np.float32)[:, None, None, :, None]
-            bias = np.where(seen[:, None, None, :, None], slopes[:, :, None, :, None] * distance, mask[:, None, None, :, None])
-            mask = bias.reshape(m.height, m.width, -1, seen_slots)
-        else:
-            mask = np.tile(np.repeat(mask, self.group, axis=1), (1, self.heads_per_column, 1))[:, None]
-        return np.broadcast_to(narrow(mask, m.precision, "mask"), (m.height, m.width, *mask.shape[2:]))
 
     # -- steps --------------------------------------------------------------------------------------------------------
     def steps(self, tokens: int, slots: int) -> Steps:
         """Projections, cache, scores, softmax, values, projection back."""
         return [*self._projections(tokens), *self._norms_and_turns(tokens), *self._append(tokens),
-                *self._scores(tokens, slots), *self._softmax(tokens, slots), *self._output(tokens)]
+                *self.scores_of(tokens, slots), *self.softmax(tokens, slots), *self._output(tokens)]
 
     def _projections(self, tokens: int) -> Steps:
         """``q`` (tokens, heads * group, features), ``k`` and ``v`` (tokens, heads, features); ``gates`` (tokens, out)."""
         m, heads, features, part, qkv = self.mapping, self.heads_per_column, self.features, self.part, sum(self.columns)
         names = ("q", "k", *(() if part.values_are_keys else ("v",)), *(("gates",) if part.gate else ()))
-        steps: Steps = [_step("qkv", Gemm(tokens, m.hidden, qkv), ("h", self.named("qkv")), "qkv"),
-                        _step("qkv_reduce", all_reduce(m, tokens * qkv, "y"), ("qkv",), "qkv")]
+        steps = read_steps(m, "attention", "qkv", tokens, qkv, self.named("qkv"), "qkv", self.folded)
         if set("qkv") & set(part.biases):
             steps += add_bias(m, "attention", f"{self.prefix}qkv_bias", tokens, qkv, "qkv")
         steps.append(split("qkv", names, self.columns, axis=1))
@@ -205,10 +182,11 @@ class AttentionOnGrid(HeadsOnGrid):
         part, features = self.part, self.value_features if x == "v" else self.features
         whole = part.norm_whole and x != "v"
         rows, n = (tokens, heads * features) if whole else (tokens * heads, features)
-        sizes = {"q": part.q_size, "k": part.kv_size} if whole else {"v": part.value_dim or part.head_dim}
+        wholes = {"q": part.q_size * self.blocks, "k": part.kv_size * self.blocks}
+        sizes = wholes if whole else {"v": part.value_dim or part.head_dim}
         work = NormRows(self.mapping, norm, "attention", rows, n, sizes.get(x, part.head_dim), self.named(f"{x}_norm"),
                         self.named(f"{x}_norm_bias"), self.named(f"{x}_places"), axis="x",
-                        segment=0 if whole else self.segment, name=f"{x}_norm")
+                        segment=0 if whole else self.block, name=f"{x}_norm")
         steps = [reshape(x, rows, n), *work.steps(x, x, f"{x}_squares")]
         if part.norm_apart and x != "v":
             gains = Local("mul", heads * features, tokens, form=self.mapping.form)
@@ -218,73 +196,13 @@ class AttentionOnGrid(HeadsOnGrid):
 
     def _append(self, tokens: int) -> Steps:
         """Keep keys and values of the tokens, each on its row."""
-        kept = math.ceil(tokens / self.mapping.height)
+        blocks = (self.blocks, self.block)
+        kept = math.ceil(tokens / (self.mapping.height * self.blocks))
         work = [Local("mov", self.kv, 2 * kept)]
         if self.kv != self.v:
             work = [Local("mov", self.kv, kept), Local("mov", self.v, kept)]
-        return [append(f"cache.{self.prefix}keys", "k"), append(f"cache.{self.prefix}values", "v"),
+        return [append(f"cache.{self.prefix}keys", "k", *blocks), append(f"cache.{self.prefix}values", "v", *blocks),
                 *(_step("append", move) for move in work)]
-
-    def _heads(self, name: str) -> list[str]:
-        """Names of the parts of value ``name`` of the key-value heads in a column."""
-        return [f"{name}_{head}" for head in range(self.heads_per_column)]
-
-    def _seen(self, name: str, parts: Sequence[str], tokens: int, slots: int) -> Steps:
-        """``parts``: of each key-value head in a column, what is seen of ``name`` in the cache."""
-        seen = (slots - self.seen_slots(tokens, slots), slots) if self.part.reach else (slots,)
-        return [View("first", (f"cache.{self.prefix}{name}",), (name,), 1, seen), pick(name, parts, 0, range(len(parts)))]
-
-    def _scores(self, tokens: int, slots: int) -> Steps:
-        """``scores`` (heads * rows, slots), masked; the rows of a key-value head are its tokens * group queries."""
-        m, heads, group, features, rows = self.mapping, self.heads_per_column, self.group, self.features, tokens * self.group
-        seen = self.seen_slots(tokens, slots)
-        queries, keys, scores = (self._heads(name) for name in ("q", "keys", "scores"))
-        steps: Steps = [reshape("q", tokens, heads, group, features), pick("q", queries, 1, range(heads)),
-                        *self._seen("keys", keys, tokens, slots)]
-        for query, key, score in zip(queries, keys, scores, strict=True):
-            steps += [reshape(query, rows, features), _step(score, GemmTransposed(rows, seen, features), (query, key), score)]
-        steps += [stack(scores, "scores", 0), reshape("scores", heads * rows, seen)]
-        if self.segment > 1:
-            reduce = all_reduce(m, heads * rows * seen, "x", segment=self.segment)
-            steps.append(_step("scores_reduce", reduce, ("scores",), "scores"))
-        if self.part.softcap:
-            cap = Local("softcap", seen, heads * rows, factor=self.part.softcap, form=m.form)
-            steps.append(_step("softcap", cap, ("scores",), "scores"))
-        return [*steps, _step("mask", Local("add", seen, heads * rows, form=m.form), ("scores", "table.mask"), "scores")]
-
-    def _sinks(self, tokens: int, slots: int) -> Steps:
-        """One more score in each row of ``scores``, that of the head's sink, on the first row of PEs."""
-        heads, group = self.heads_per_column, self.group
-        add = Local("add", 1, heads * group, form=self.mapping.form)
-        return [_step("sinks", add, (self.named("sinks"), "table.first_row"), "sink"), reshape("sink", heads, 1, group),
-                repeat("sink", "sink", 1, tokens), reshape("sink", heads * tokens * group, 1),
-                join(("scores", "sink"), "scores", 1)]
-
-    def _softmax(self, tokens: int, slots: int) -> Steps:
-        """``attended`` (tokens, out): the softmax of ``scores`` over the positions of all rows, times the values."""
-        m, heads, group, rows = self.mapping, self.heads_per_column, self.group, tokens * self.group
-        seen, features = self.seen_slots(tokens, slots), self.value_features
-        parts, values, attended = (self._heads(name) for name in ("shares", "values", "attended"))
-        steps, wide = (self._sinks(tokens, slots), seen + 1) if self.part.sinks else ([], seen)
-        steps += [
-            _step("softmax_max", Local("rowmax", wide, heads * rows), ("scores",), "top"),
-            _step("softmax_max_reduce", all_reduce(m, heads * rows, "y", op="max"), ("top",), "top"),
-            _step("softmax_exp", Local("expsub", wide, heads * rows, form=m.form), ("scores", "top"), "shares"),
-            _step("softmax_sum", Local("rowsum", wide, heads * rows), ("shares",), "total"),
-            _step("softmax_sum_reduce", all_reduce(m, heads * rows, "y", precision="fp32"), ("total",), "total")]
-        if self.part.sinks:
-            steps.append(split("shares", ("shares", "sink"), (seen, 1), axis=1))
-        steps += [reshape("shares", heads, rows, seen), pick("shares", parts, 0, range(heads)),
-                  *self._seen("values", values, tokens, slots)]
-        steps += [_step(f"values_{head}", Gemm(rows, seen, features), (parts[head], values[head]), attended[head])
-                  for head in range(heads)]
-        return [*steps, stack(attended, "attended", 0),
-                _step("values_reduce", all_reduce(m, tokens * self.out, "y"), ("attended",), "attended"),
-                reshape("attended", heads * rows, features),
-                _step("softmax_divide", Local("rowdiv", features, heads * rows, form=m.form), ("attended", "total"),
-                      "attended"),
-                reshape("attended", heads, tokens, group, features), swap("attended", 0),
-                reshape("attended", tokens, self.out)]
 
     def _output(self, tokens: int) -> Steps:
         """``out``: the output projection of ``attended``."""
@@ -298,15 +216,3 @@ class AttentionOnGrid(HeadsOnGrid):
             steps += add_bias(m, "attention", f"{self.prefix}o_bias", tokens, m.hidden, "out")
         return steps
 
-
-def _lowest(precision: str) -> np.float32:
-    """What a score is added where a query may not look: its exponential is 0."""
-    return np.float32(-3e4 if precision.startswith("fp16") else -1e30)
-
-
-def alibi_slopes(heads: int) -> np.ndarray:
-    """What a score loses for each token back, by head (arXiv 2108.12409)."""
-    whole = 2 ** math.floor(math.log2(heads))
-    slopes = [2 ** (-8 * (head + 1) / whole) for head in range(whole)]
-    slopes += [2 ** (-4 * (2 * head + 1) / whole) for head in range(heads - whole)]
-    return np.array(slopes, np.float32)

@@ -1,10 +1,15 @@
-"""A mixture of experts: every PE keeps a piece of each, and works on the pieces of those that a token chose.
+"""A mixture of experts: every PE keeps pieces of some, and works on the pieces of those that a token chose.
 
-The features of all experts one behind the other go round the lines of PEs, so that no PE keeps more than its part of all: a
-line has as many features of an expert as any other, or one less. Experts lie along x, as any feed-forward part; where they work
-on a projection of the residual stream, which lies along x, they lie along y.
+The features of the experts of a block of lines (:class:`ExpertPlaces`), of all lines unless they are cut, go round its lines
+one behind the other: a line has as many features of an expert as any other of its block, or one less. Experts lie along x, as
+any feed-forward part; where they work on a projection of the residual stream, which lies along x, they lie along y.
+
+Where lines are cut, the experts that a token chose fall on blocks unevenly. Every PE knows all that were chosen, and so how
+many lie on the fullest block: all take their time for as many, with weights that are zero where a block has fewer.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Literal
@@ -13,13 +18,18 @@ import numpy as np
 
 from wsekern.inference.blocks.activation import activation_room, activation_steps, missing_activation
 from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.expert_crossing import arriving_steps, crossing_elements, leaving_steps, returning_steps
+from wsekern.inference.blocks.expert_places import ExpertPlaces
+from wsekern.inference.blocks.folding import scaled
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles
 from wsekern.inference.grid import Grid
 from wsekern.inference.packed import Matrices, Matrix
-from wsekern.inference.steps import LayerStep, Steps, Values, join, repeat, reshape, split, take
+from wsekern.inference.steps import LayerStep, Steps, Values, deal, join, repeat, reshape, split, take
 from wsekern.inference.weights import TileCutter
+from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops import BatchedGemv, Gemm, Local
+from wsekern.ops.local.packing import PackedLayout
 from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import FeedForward, Mixture
 
@@ -31,6 +41,13 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     """A mixture of experts on a grid."""
 
     label = "ffn"
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Matrices of the router, of experts that read the residual stream itself, and of what stands beside them."""
+        feeds = [("experts", self.part.expert)] if not self.part.latent else []
+        feeds += [(name, beside) for name, beside, _ in self.beside]
+        return ("router", "shared_router", "latent_in", *(half for name, feed in feeds for half in _halves(feed, name)))
 
     def missing(self) -> str:
         """What has no steps yet."""
@@ -45,7 +62,13 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     def assumptions(self) -> list[str]:
         """Where experts lie, and how they are chosen."""
         part = self.part
-        return ["every expert is spread over all columns of its region: no choice of experts is slower than another",
+        lines = "rows" if part.latent else "columns"
+        spread = "every expert is spread over all columns of its region: no choice of experts is slower than another"
+        if self.dealt:
+            spread = (f"{part.experts} experts lie on {self.places.all_blocks} blocks of {lines}; where it is not known which "
+                      f"ones tokens choose: {self.mapping.expert_law}; the fullest block then has {self.fullest(1):.3g} of the "
+                      f"{part.chosen} of a token, and a layer takes as long as between the whole numbers beside it")
+        return [spread,
                 f"every PE chooses the {part.chosen} experts of a token itself, by rounds of four passes over {part.experts} "
                 "scores"]
 
@@ -56,9 +79,35 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         return "y" if self.part.latent else "x"
 
     @cached_property
-    def lines(self) -> int:
-        """Lines of PEs that an expert's features are spread over."""
-        return self.mapping.height if self.part.latent else self.mapping.width
+    def places(self) -> ExpertPlaces:
+        """Which lines of PEs hold which experts."""
+        return ExpertPlaces.of(self.mapping, self.part)
+
+    @property
+    def dealt(self) -> bool:
+        """Whether a PE has only some of the experts."""
+        return self.places.all_blocks > 1
+
+    @property
+    def most(self) -> int:
+        """Experts of a token on one block at most."""
+        return min(self.part.chosen, self.places.held)
+
+    def fullest(self, tokens: int) -> float:
+        """Experts of a token on the block that has most of them, the most of ``tokens`` tokens, as the law expects."""
+        part = self.part
+        return min(self.most, self.mapping.expert_law.fullest(part.chosen, part.experts, self.places.all_blocks, tokens))
+
+    def loads(self, tokens: int) -> tuple[tuple[int, float], ...]:
+        """The whole numbers beside :meth:`fullest`, for which steps can be listed, each with its share."""
+        whole, more = divmod(self.fullest(tokens), 1)
+        return ((int(whole), 1 - more), (int(whole) + 1, more)) if more else ((int(whole), 1.0),)
+
+    def load(self, tokens: int) -> int:
+        """Experts of a token for which steps are listed."""
+        if not self.dealt:
+            return self.part.chosen
+        return min(self.most, self.mapping.expert_load or math.ceil(self.fullest(tokens)))
 
     @cached_property
     def inputs(self) -> int:
@@ -68,11 +117,13 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     @cached_property
     def width(self) -> int:
         """Features of one expert on the line that has most of them."""
-        return -(-self.part.expert.width // self.lines)
+        return self.places.features
 
     @cached_property
     def beside(self) -> list[tuple[str, FeedForward, int]]:
-        """(name, part, its features in a column) of what every token takes."""
+        """(name, part, its features in a column) of what every token takes, on the first wafer."""
+        if self.mapping.expert_wafer:
+            return []
         found = (("shared", self.part.shared), ("dense", self.part.dense))
         return [(name, part, -(-part.width // self.mapping.width)) for name, part in found if part is not None]
 
@@ -80,9 +131,9 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     def weights(self) -> int:
         """Elements of the router, of the experts as they go round the lines, and of what stands beside them."""
         m, part, gates = self.mapping, self.part, _gates(self.part.expert)
-        all_experts = -(-part.experts * part.expert.width // self.lines)
+        all_experts = self.places.elements
         elements = routing_elements(m, part) + all_experts * (gates + 1) * self.inputs
-        elements += gates * all_experts + part.experts * self.inputs if part.expert.bias else 0
+        elements += gates * all_experts + self.places.held * self.inputs if part.expert.bias else 0
         elements += 2 * m.hidden * self.inputs if part.latent else 0
         for _, beside, width in self.beside:
             elements += (_gates(beside) + 1) * m.hidden * width + (_gates(beside) * width + m.hidden if beside.bias else 0)
@@ -90,9 +141,9 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
 
     def matrices(self) -> Matrices:
         """Those of the experts, some of which have a feature less on the fullest line, and of the parts beside them."""
-        m, part, gates, width = self.mapping, self.part, _gates(self.part.expert), self.width
-        full = -(-part.experts * part.expert.width // self.lines) - part.experts * (width - 1)
-        sizes = [(width, full), *([(width - 1, part.experts - full)] if full < part.experts else [])]
+        m, gates, width, held = self.mapping, _gates(self.part.expert), self.width, self.places.held
+        full = max(0, self.places.elements - held * (width - 1))
+        sizes = [(width, full), *([(width - 1, held - full)] if full < held else [])]
         found = {"experts_gate_up": tuple(Matrix(self.inputs, gates * one, count) for one, count in sizes),
                  "experts_down": tuple(Matrix(one, self.inputs, count) for one, count in sizes)}
         for name, beside, columns in self.beside:
@@ -100,7 +151,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
             found[f"{name}_down"] = (Matrix(columns, m.hidden),)
         return found
 
-    def packed_inputs(self, name: str) -> tuple[str, np.ndarray] | None:
+    def packed_inputs(self, name: str) -> tuple[str, np.ndarray | Sequence[np.ndarray]] | None:
         """What experts read, and their features; those of the parts beside them lie along x."""
         m, (kind, _, matrix) = self.mapping, name.partition("_")
         widths = {one: beside.width for one, beside, _ in self.beside}
@@ -110,61 +161,95 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         if kind in widths:
             return read, m.index_x(widths[kind]) if matrix == "down" else m.index_y(m.config.hidden)
         if matrix == "down":
-            return read, np.stack([self._lines_of(expert) for expert in range(self.part.experts)])
+            return read, [self.places.features_of(expert) for expert in range(self.part.experts)]
         outer = m.index_x(self.part.latent) if self.part.latent else m.index_y(m.config.hidden)
-        return read, np.broadcast_to(outer, (self.part.experts, *outer.shape))
+        return read, [outer] * self.part.experts
 
     @property
     def buffers(self) -> int:
         """Scores, and all inner vectors of the chosen experts and of what stands beside them."""
-        chosen = self.part.chosen * self.width + sum(width for _, _, width in self.beside)
+        chosen = self.most * self.width + sum(width for _, _, width in self.beside)
         latent = 2 * self.inputs if self.part.latent else 0
-        return 2 * self.part.experts + 3 * chosen + latent
+        crossing = crossing_elements(self.mapping, self.part) if self.mapping.expert_wafers > 1 else 0
+        return 2 * self.part.experts + 3 * chosen + latent + crossing
 
     def room(self) -> int:
         """Bytes of the activation, or of the exponentials of the scores."""
         m, part = self.mapping, self.part
-        return max(activation_room(m, part.expert, m.chunk * part.chosen * self.width),
+        return max(activation_room(m, part.expert, m.chunk * self.most * self.width),
                    room_bytes("expsub", m.form, m.precision, m.chunk * part.experts))
 
     # -- work ---------------------------------------------------------------------------------------------------------
     def steps(self, tokens: int, slots: int) -> Steps:
-        """Who is chosen, what they and the parts beside them make of ``h``, and the sum."""
+        """Who is chosen, what they and the parts beside them make of ``h``, and the sum; on another wafer than the first what
+        its experts make of what is given."""
         m, part = self.mapping, self.part
-        steps = [*routing_steps(m, part, tokens), *self._inputs(tokens), *self._inner(tokens), *self._experts(tokens)]
+        if m.expert_wafer:
+            steps = arriving_steps(m, part, tokens)
+        else:
+            steps = [*routing_steps(m, part, tokens, self.folded), *self._normed(tokens),
+                     *(leaving_steps(m, part, tokens) if m.expert_wafers > 1 else [])]
+        steps += [*self._deal(tokens), *self._inputs(tokens), *self._inner(tokens), *self._experts(tokens)]
         if part.latent:
             steps += [_step("latent_reduce", all_reduce(m, tokens * self.inputs, "y"), ("out",), "out"),
                       _step("latent_out", Gemm(tokens, self.inputs, m.hidden), ("out", "weights.latent_out"), "out")]
         for name, beside, width in self.beside:
             steps += self._beside(tokens, name, beside, width)
         steps.append(_step("down_reduce", all_reduce(m, tokens * m.hidden, "x"), ("out",), "out"))
-        return [*steps, *([] if part.latent else self._down_biases(tokens)),
+        steps += returning_steps(m, tokens) if m.expert_wafers > 1 and not m.expert_wafer else []
+        return [*steps, *(self._down_biases(tokens) if part.expert.bias and not self.dealt else []),
                 *(step for name, beside, _ in self.beside if beside.bias
                   for step in add_bias(m, "ffn", f"{name}_down_bias", tokens, m.hidden, "out"))]
 
+    def _normed(self, tokens: int) -> Steps:
+        """``h`` normed, where it was not: the sum of its squares came with the scores."""
+        return [scaled(self.mapping, self.folded, "ffn", tokens, self.mapping.hidden, "h")] if self.folded else []
+
+    def _deal(self, tokens: int) -> Steps:
+        """Of the ``chosen`` experts those of a PE's own block, ``own`` (tokens * load), and ``own_shares`` (tokens, load) of
+        them: looked up one after the other, counted for each block, the largest count taken."""
+        if not self.dealt:
+            return []
+        part, blocks = self.part, self.places.all_blocks
+        work = [_step("deal", Local("mov", part.chosen, tokens)) for _ in range(3)]
+        return [deal("chosen", "weights.expert_slots", "own", "ranks", tokens, self.load(tokens), blocks),
+                take("shares", "ranks", "own_shares", 1), *work, _step("deal", Local("rowmax", blocks, tokens))]
+
+    @property
+    def _chosen(self) -> tuple[str, str]:
+        """Names of the chosen experts that a PE works on, and of their shares."""
+        return ("own", "own_shares") if self.dealt else ("chosen", "shares")
+
+    def _weigh(self, rows: int, n: int, x: str) -> Steps:
+        """``x`` (rows, n), each row times its share."""
+        shares = self._chosen[1]
+        return [reshape(shares, rows, 1), repeat(shares, "share", 1, n),
+                _step("weigh", Local("mul", n, rows), (x, "share"), x)]
+
     def _inputs(self, tokens: int) -> Steps:
-        """``routed`` (tokens * chosen, inputs): what each chosen expert reads."""
-        m, part, rows = self.mapping, self.part, tokens * self.part.chosen
+        """``routed`` (tokens * load, inputs): what each chosen expert reads."""
+        m, part, load = self.mapping, self.part, self.load(tokens)
+        rows = tokens * load
         steps: Steps = [reshape("h", tokens, m.hidden, output="given")]
         if part.latent:
             steps = [_step("latent_in", Gemm(tokens, m.hidden, self.inputs), ("h", "weights.latent_in"), "given"),
                      _step("latent_in_reduce", all_reduce(m, tokens * self.inputs, "y"), ("given",), "given")]
-        steps += [reshape("given", tokens, 1, self.inputs), repeat("given", "routed", 1, part.chosen),
+        steps += [reshape("given", tokens, 1, self.inputs), repeat("given", "routed", 1, load),
                   reshape("routed", rows, self.inputs)]
-        return [*steps, *(_weigh(rows, self.inputs, "routed") if part.early else [])]
+        return [*steps, *(self._weigh(rows, self.inputs, "routed") if part.early else [])]
 
     def _inner(self, tokens: int) -> Steps:
-        """``active`` (tokens * chosen, width), and of each part beside it ``active_<name>`` (tokens, width)."""
-        m, part, rows, gates = self.mapping, self.part, tokens * self.part.chosen, _gates(self.part.expert)
+        """``active`` (tokens * load, width), and of each part beside it ``active_<name>`` (tokens, width)."""
+        m, part, rows, gates = self.mapping, self.part, tokens * self.load(tokens), _gates(self.part.expert)
         sums = [("gate_up", rows, gates * self.width)]
-        steps: Steps = [take("weights.experts_gate_up", "chosen", "chosen_gate_up", 0),
+        steps: Steps = [take("weights.experts_gate_up", self._chosen[0], "chosen_gate_up", 0),
                         _step("gate_up", BatchedGemv(rows, self.inputs, gates * self.width), ("routed", "chosen_gate_up"),
                               "gate_up")]
         others = []
         for name, beside, width in self.beside:
             others.append((f"{name}_gate_up", tokens, _gates(beside) * width))
             steps.append(_step(*_product(*others[-1], m.hidden)))
-        if part.shared_gate:
+        if part.shared_gate and self.beside:
             others.append(("shared_router", tokens, 1))
             steps.append(_step(*_product(*others[-1], m.hidden)))
         if part.latent:
@@ -178,11 +263,11 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         part, gates = self.part, _gates(self.part.expert)
         steps: Steps = []
         if part.expert.bias:
-            steps = [take("weights.experts_gate_up_bias", "chosen", "bias", 0),
+            steps = [take("weights.experts_gate_up_bias", self._chosen[0], "bias", 0),
                      _step("gate_up_bias", Local("add", gates * self.width, rows, form=self.mapping.form), ("gate_up", "bias"),
                            "gate_up")]
         steps += activation_steps(self.mapping, part.expert, rows, self.width, "gate_up", "active")
-        return [*steps, *([] if part.early else _weigh(rows, self.width, "active"))]
+        return [*steps, *([] if part.early else self._weigh(rows, self.width, "active"))]
 
     def _active_beside(self, tokens: int, name: str, beside: FeedForward, width: int) -> Steps:
         x, gates = f"{name}_gate_up", _gates(beside)
@@ -192,19 +277,20 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     def _experts(self, tokens: int) -> Steps:
         """``out`` (tokens, inputs), to be summed: the chosen experts of a token are one product, their features behind each
         other."""
-        chosen, inner = self.part.chosen, self.part.chosen * self.width
-        return [take("weights.experts_down", "chosen", "chosen_down", 0), reshape("active", tokens, inner),
-                reshape("chosen_down", tokens, inner, self.inputs),
-                _step("down", BatchedGemv(tokens, inner, self.inputs), ("active", "chosen_down"), "out"),
-                reshape("shares", tokens, chosen)]
+        load, (own, shares) = self.load(tokens), self._chosen
+        inner = load * self.width
+        steps: Steps = [take("weights.experts_down", own, "chosen_down", 0), reshape("active", tokens, inner),
+                        reshape("chosen_down", tokens, inner, self.inputs),
+                        _step("down", BatchedGemv(tokens, inner, self.inputs), ("active", "chosen_down"), "out"),
+                        reshape(shares, tokens, load)]
+        return [*steps, *(self._down_biases(tokens) if self.part.expert.bias and self.dealt else [])]
 
     def _down_biases(self, tokens: int) -> Steps:
-        """``out`` plus the biases of the chosen experts by their shares."""
-        part, n = self.part, self.inputs
-        if not part.expert.bias:
-            return []
-        steps: Steps = [take("weights.experts_down_bias", "chosen", "biases", 0), reshape("biases", tokens, part.chosen, n)]
-        return [*steps, _step("down_biases", BatchedGemv(tokens, part.chosen, n), ("shares", "biases"), "biases"),
+        """``out`` plus the biases of the chosen experts by their shares: of all behind the sum along x, or before it of those
+        of a block, which has them in its first column."""
+        load, n, (own, shares) = self.load(tokens), self.inputs, self._chosen
+        steps: Steps = [take("weights.experts_down_bias", own, "biases", 0), reshape("biases", tokens, load, n)]
+        return [*steps, _step("down_biases", BatchedGemv(tokens, load, n), (shares, "biases"), "biases"),
                 _step("down_bias", Local("add", n, tokens, form=self.mapping.form), ("out", "biases"), "out")]
 
     def _beside(self, tokens: int, name: str, beside: FeedForward, width: int) -> Steps:
@@ -224,7 +310,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         part beside them; ``shared_router`` (hidden, 1) in every column; ``latent_in``, ``latent_out``."""
         m, part, w, cutter = self.mapping, self.part, self.own(weights), TileCutter(self.mapping, where)
         hidden = m.index_y(m.config.hidden)
-        tiles = {**routing_tiles(m, part, w, cutter), **self._expert_tiles(w, cutter)}
+        tiles = {**({} if m.expert_wafer else routing_tiles(m, part, w, cutter)), **self._expert_tiles(w, cutter)}
         for name, beside, _ in self.beside:
             columns = m.index_x(beside.width)
             ups = _halves(beside, name)
@@ -235,7 +321,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
                 biases = [w[f"{half}_bias"] for half in ups]
                 tiles[f"{name}_gate_up_bias"] = cutter.along_x(biases, [columns] * len(ups))[:, :, None]
                 tiles[f"{name}_down_bias"] = cutter.along_y(w[f"{name}_down_bias"], hidden)[:, :, None]
-        if part.shared_gate:
+        if part.shared_gate and self.beside:
             tiles["shared_router"] = cutter.matrix([w["shared_router"]], hidden, [np.zeros((m.width, 1), int)])
         if part.latent:
             latent = m.index_x(part.latent)
@@ -244,32 +330,46 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         return {self.named(name): tile for name, tile in tiles.items()}
 
     def _expert_tiles(self, w: BlockWeights, cutter: TileCutter) -> Values:
-        """Experts one by one, each with the lines of its own features."""
-        m, part, turned, ups = self.mapping, self.part, bool(self.part.latent), _halves(self.part.expert, "experts")
-        outer = m.index_x(part.latent) if turned else m.index_y(m.config.hidden)
-        all_tiles: Values = {}
-        for expert in range(part.experts):
-            lines = self._lines_of(expert)
-            tiles = {"gate_up": cutter.matrix([w[half][expert] for half in ups], outer, [lines] * len(ups), transposed=turned,
-                                              name="experts_gate_up"),
-                     "down": cutter.matrix([w["experts_down"][expert]], lines, [outer], transposed=not turned,
-                                           name="experts_down")}
-            if part.expert.bias:
-                tiles["gate_up_bias"] = cutter.along_x([w[f"{half}_bias"][expert] for half in ups], [lines] * len(ups))
-                tiles["down_bias"] = cutter.along_y(w["experts_down_bias"][expert], outer)
-            for name, tile in tiles.items():
-                if not expert:
-                    shape = *tile.shape[:2], part.experts, *tile.shape[2:]
-                    all_tiles[f"experts_{name}"] = np.empty(shape, tile.dtype)
-                all_tiles[f"experts_{name}"][:, :, expert] = tile
-        return all_tiles
+        """Experts one by one, each with the lines of its own features; ``expert_slots`` (experts): which of them a PE has."""
+        m, part, places = self.mapping, self.part, self.places
+        turned = bool(part.latent)
+        tiles = {f"experts_{name}": np.zeros((m.height, m.width, places.held, *shape), dtype)
+                 for name, (shape, dtype) in self._expert_shapes().items()}
+        for expert in places.here:
+            (begin, end), place = places.lines_of(expert), places.place_of(expert)
+            for name, tile in self._tiles_of(expert, w, cutter).items():
+                lines = slice(begin, begin + 1) if name == "down_bias" and self.dealt else slice(begin, end)
+                where = (lines, slice(None), place) if turned else (slice(None), lines, place)
+                tiles[f"experts_{name}"][where] = tile
+        if self.dealt:
+            slots = places.slots()[:, None] if turned else places.slots()
+            tiles["expert_slots"] = np.broadcast_to(slots, (m.height, m.width, part.experts))
+        return tiles
 
-    def _lines_of(self, expert: int) -> np.ndarray:
-        """Feature of ``expert`` at each place of a line (lines, width); -1 where padded."""
-        start = expert * self.part.expert.width
-        first = (np.arange(self.lines) - start) % self.lines
-        places = first[:, None] + self.lines * np.arange(self.width)
-        return np.where(places < self.part.expert.width, places, -1)
+    def _expert_shapes(self) -> dict[str, tuple[tuple[int, ...], type]]:
+        """Shape and type of the tile of an expert, of each of its weights."""
+        m, features, dtype = self.mapping, _gates(self.part.expert) * self.width, NUMPY_DTYPES[self.mapping.precision]
+        shapes: dict[str, tuple[int, ...]] = {"gate_up": (self.inputs, features), "down": (self.width, self.inputs)}
+        forms = {name: m.form_of(f"experts_{name}") for name in shapes}
+        found = {name: ((PackedLayout(form, *shape).words,), np.uint16) if form else (shape, dtype)
+                 for (name, shape), form in zip(shapes.items(), forms.values(), strict=True)}
+        biases = {"gate_up_bias": ((features,), dtype), "down_bias": ((self.inputs,), dtype)}
+        return found | (biases if self.part.expert.bias else {})
+
+    def _tiles_of(self, expert: int, w: BlockWeights, cutter: TileCutter) -> Values:
+        """Tiles of an expert on its own lines; the bias behind it in one column, where only some columns have it."""
+        m, turned, ups = self.mapping, bool(self.part.latent), _halves(self.part.expert, "experts")
+        outer = m.index_x(self.part.latent) if turned else m.index_y(m.config.hidden)
+        lines = self.places.features_of(expert)
+        tiles: Values = {
+            "gate_up": cutter.matrix([w[half][expert] for half in ups], outer, [lines] * len(ups), transposed=turned,
+                                     name="experts_gate_up"),
+            "down": cutter.matrix([w["experts_down"][expert]], lines, [outer], transposed=not turned, name="experts_down")}
+        if self.part.expert.bias:
+            bias = cutter.along_y(w["experts_down_bias"][expert], outer)
+            tiles["gate_up_bias"] = cutter.along_x([w[f"{half}_bias"][expert] for half in ups], [lines] * len(ups))
+            tiles["down_bias"] = bias[:, :1] if self.dealt else bias
+        return tiles
 
 
 def _gates(part: FeedForward) -> int:
@@ -285,11 +385,6 @@ def _halves(part: FeedForward, name: str) -> list[str]:
 def _product(name: str, rows: int, n: int, inner: int) -> tuple[str, Gemm, tuple[str, str], str]:
     """``name`` = ``h`` (rows, inner) times the weights of that name."""
     return name, Gemm(rows, inner, n), ("h", f"weights.{name}"), name
-
-
-def _weigh(rows: int, n: int, x: str) -> Steps:
-    """``x`` (rows, n), each row times its share."""
-    return [reshape("shares", rows, 1), repeat("shares", "share", 1, n), _step("weigh", Local("mul", n, rows), (x, "share"), x)]
 
 
 def _reduced(mapping: Grid, name: str, parts: list[tuple[str, int, int]], axis: Literal["x", "y"]) -> Steps:

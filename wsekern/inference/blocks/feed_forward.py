@@ -8,6 +8,7 @@ import numpy as np
 from wsekern.inference.activation_numbers import xielu_numbers
 from wsekern.inference.blocks.activation import XIELU, activation_room, activation_steps, missing_activation, xielu_steps
 from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.packed import Matrices, Matrix
 from wsekern.inference.steps import LayerStep, Steps, Values
@@ -24,6 +25,7 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
     """A feed-forward part on a grid; its width lies along x."""
 
     label = "ffn"
+    readers = ("gate", "up")
 
     @cached_property
     def width(self) -> int:
@@ -77,8 +79,7 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
         """Projections, activation, projection back."""
         m, width, inner, bias = self.mapping, self.width, self._inner, self.part.bias
         return [
-            _step("gate_up", Gemm(tokens, m.hidden, inner), ("h", self.named("gate_up")), "gate_up"),
-            _step("gate_up_reduce", all_reduce(m, tokens * inner, "y"), ("gate_up",), "gate_up"),
+            *read_steps(m, "ffn", "gate_up", tokens, inner, self.named("gate_up"), "gate_up", self.folded),
             *(add_bias(m, "ffn", f"{self.prefix}gate_up_bias", tokens, inner, "gate_up") if bias else []),
             *self._activation(tokens),
             _step("down", Gemm(tokens, width, m.hidden), ("active", self.named("down")), "out"),

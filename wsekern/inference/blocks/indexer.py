@@ -36,7 +36,12 @@ class IndexedOnGrid(PartOnGrid[Any]):
     @cached_property
     def main(self) -> PartOnGrid[Any]:
         """The attention itself."""
-        return _MAIN[type(self.part)](self.mapping, replace(self.part, indexer=None), self.prefix)
+        return _MAIN[type(self.part)](self.mapping, replace(self.part, indexer=None), self.prefix, self.folded)
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Those of the attention itself."""
+        return self.main.readers
 
     def missing(self) -> str:
         """What the attention itself has no steps for."""
@@ -83,17 +88,17 @@ class IndexedOnGrid(PartOnGrid[Any]):
         return self.main.weights + self.query_rows * queries + self.mapping.hidden * key
 
     @property
-    def slot(self) -> int:
+    def slot(self) -> float:
         """Also an index key."""
         return self.main.slot + self.features
 
     @property
-    def state(self) -> int:
+    def state(self) -> float:
         """That of the attention itself."""
         return self.main.state
 
     @property
-    def buffers(self) -> int:
+    def buffers(self) -> float:
         """Also index queries and the key."""
         return self.main.buffers + (self.heads + 1) * self.features + self.heads
 
@@ -130,7 +135,7 @@ class IndexedOnGrid(PartOnGrid[Any]):
         if slots * self.mapping.height <= self.part.indexer.chosen:
             return [*self._keys(tokens), *self.main.steps(tokens, slots)]
         read = self.read_slots(slots)
-        moved = _timed(("take_chosen", Local("mov", tokens * self.main.slot, read)))
+        moved = _timed(("take_chosen", Local("mov", math.ceil(tokens * self.main.slot), read)))
         return [*self._keys(tokens), *self._scores(tokens, slots), *self._choice(tokens, slots), *moved,
                 *self.main.steps(tokens, read)]
 

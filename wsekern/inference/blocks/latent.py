@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 
 from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.latent_places import LatentPlaces
 from wsekern.inference.blocks.part import BlockWeights
 from wsekern.inference.reference.latent import check_indexer
@@ -34,6 +35,7 @@ class LatentOnGrid(LatentPlaces):
     """Latent attention of one layer on a grid."""
 
     label = "attention"
+    readers = ("q_a", "q", "kv_a")
 
     def assumptions(self) -> list[str]:
         """The form of attention, and where the cache lies."""
@@ -88,8 +90,7 @@ class LatentOnGrid(LatentPlaces):
         """``compressed`` (tokens, compressed) queries and ``latent`` (tokens, features), both normed."""
         m, part, n = self.mapping, self.part, self.compressed
         both = n + self.features
-        steps: Steps = [_step("compress", Gemm(tokens, m.hidden, both), ("h", self.named("compress")), "both"),
-                        _step("compress_reduce", all_reduce(m, tokens * both, "y"), ("both",), "both")]
+        steps = read_steps(m, "attention", "compress", tokens, both, self.named("compress"), "both", self.folded)
         if part.biases:
             steps += add_bias(m, "attention", f"{self.prefix}compress_bias", tokens, both, "both")
         steps.append(split("both", ("compressed", "latent"), (n, self.features), axis=1))

@@ -1,6 +1,7 @@
 """What every part of a block says of itself on a grid: one class for each class of the description."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -11,6 +12,7 @@ from wsekern.inference.grid import Grid
 from wsekern.inference.packed import Matrices
 from wsekern.inference.packed_cache import CacheSizes
 from wsekern.inference.steps import Steps, Values
+from wsekern.workload.decoder import Norm
 from wsekern.workload.request import PRECISIONS
 
 Described = TypeVar("Described")
@@ -23,12 +25,14 @@ class PartOnGrid(ABC, Generic[Described]):
     """A mixer or a feed-forward part on the PEs of a grid.
 
     All numbers of elements are those of the fullest PE. ``prefix`` stands before the names of its weights where a block has two
-    mixers.
+    mixers. ``folded``: the norm of what it reads, where that is left to it: ``h`` is not normed, and neither is what its first
+    product gives until it is scaled (:func:`wsekern.inference.blocks.folding.read_steps`).
     """
 
     mapping: Grid
     part: Described
     prefix: str = ""
+    folded: Norm | None = None
     label: ClassVar[str]
     """Part of the model that cycles are counted under."""
 
@@ -40,6 +44,11 @@ class PartOnGrid(ABC, Generic[Described]):
         """What the time of this part takes for granted, a sentence each."""
         return []
 
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Names of the matrices that read ``h``, those that are there or may be."""
+        return ()
+
     # -- memory -------------------------------------------------------------------------------------------------------
     @property
     @abstractmethod
@@ -50,9 +59,9 @@ class PartOnGrid(ABC, Generic[Described]):
         """Those of the weights that can lie packed, as :meth:`steps` read them."""
         return {}
 
-    def packed_inputs(self, name: str) -> tuple[str, np.ndarray] | None:
+    def packed_inputs(self, name: str) -> tuple[str, np.ndarray | Sequence[np.ndarray]] | None:
         """Of a weight by its own name: the one of :meth:`matrices` that it is part of, and where its inputs lie (lines, inputs
-        of a line), -1 for padding, with an axis of experts before where there are some; None for weights of no such matrix."""
+        of a line), -1 for padding, of each expert where there are some; None for weights of no such matrix."""
         return None
 
     def factor(self, name: str) -> np.float32:
@@ -60,33 +69,42 @@ class PartOnGrid(ABC, Generic[Described]):
         return np.float32(1)
 
     @property
-    def slot(self) -> int:
-        """Elements kept of one position of a row (the cache)."""
+    def slot(self) -> float:
+        """Elements kept of one position of a row (the cache), however many positions there are; a mean over them."""
         return 0
+
+    @property
+    def packs_cache(self) -> bool:
+        """Whether what it keeps of positions is kept as fp8, a byte of each element."""
+        if not self.mapping.packs_cache or not (self.slot or self.packed_cache()):
+            return False
+        if not self.packed_cache():
+            kind = type(self.part).__name__
+            raise InputError(f"what {kind} keeps of a position has no form in fp8: leave cache_precision out")
+        return True
 
     @property
     def slot_bytes(self) -> float:
         """Bytes kept of one position of a row."""
-        packed = self.packed_cache() if self.mapping.packs_cache else {}
-        if self.slot and self.mapping.packs_cache and not packed:
-            kind = type(self.part).__name__
-            raise InputError(f"what {kind} keeps of a position has no form in fp8: leave cache_precision out")
-        if packed:
-            return sum(heads * features for heads, features in packed.values())
-        return PRECISIONS[self.mapping.precision] * self.slot
+        return self.slot if self.packs_cache else PRECISIONS[self.mapping.precision] * self.slot
+
+    @property
+    def state_bytes(self) -> float:
+        """Bytes kept of one sequence, however long it is."""
+        return self.state if self.packs_cache else PRECISIONS[self.mapping.precision] * self.state
 
     def packed_cache(self) -> CacheSizes:
         """What of the cache can be kept as fp8."""
         return {}
 
     @property
-    def state(self) -> int:
+    def state(self) -> float:
         """Elements kept of one sequence, however long it is."""
         return 0
 
     @property
     @abstractmethod
-    def buffers(self) -> int:
+    def buffers(self) -> float:
         """Elements for each token of a chunk; the other part of the block may use them when this one does not run."""
 
     @property
@@ -120,6 +138,14 @@ class PartOnGrid(ABC, Generic[Described]):
     def cache_precision(self, name: str) -> str:
         """Number format in which ``name`` of the cache is kept."""
         return self.mapping.precision
+
+    def can_go_back(self, furthest: int, length: int) -> bool:
+        """Whether the sequence can be cut to its first ``length`` tokens after ``furthest`` tokens were written."""
+        return True
+
+    def cache_start(self, name: str) -> float:
+        """What ``name`` of the cache is full of before the first token."""
+        return 0.0
 
     def tables(self, start: int, tokens: int, slots: int) -> Values:
         """What the host computes for ``tokens`` tokens from position ``start`` on: ``table.*``."""

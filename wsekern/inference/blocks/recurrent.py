@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.grid import cut_into_pieces
 from wsekern.inference.steps import LayerStep, Steps, Values, join, pick, repeat, reshape, split, stack, window
@@ -43,6 +44,11 @@ class RecurrentOnGrid(PartOnGrid[Recurrent]):
     label = "recurrent"
     inputs: ClassVar[tuple[str, ...]]
     """Matrices of the first projection, in the order of a column's elements."""
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Those of the first projection."""
+        return self.inputs
 
     def assumptions(self) -> list[str]:
         """How tokens pass through the state, and in which precision."""
@@ -108,8 +114,7 @@ class RecurrentOnGrid(PartOnGrid[Recurrent]):
     def project(self, tokens: int, names: tuple[str, ...]) -> Steps:
         """``names`` (tokens, elements), one for each of ``inputs``, from ``h``."""
         m, elements = self.mapping, sum(self.sizes)
-        steps: Steps = [_step("in", Gemm(tokens, m.hidden, elements), ("h", self.named("in")), "inner"),
-                        _step("in_reduce", all_reduce(m, tokens * elements, "y"), ("inner",), "inner")]
+        steps = read_steps(m, self.label, "in", tokens, elements, self.named("in"), "inner", self.folded)
         if self.part.bias:
             steps += add_bias(m, self.label, f"{self.prefix}in_bias", tokens, elements, "inner")
         return [*steps, split("inner", names, self.sizes, axis=1)]

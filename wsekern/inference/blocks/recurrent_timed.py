@@ -16,7 +16,7 @@ from wsekern.inference.blocks.recurrent_kinds import GatedDeltaOnGrid, Mamba2OnG
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, timed_only
 from wsekern.ops import Gemm, Local, Operation
-from wsekern.workload.decoder import Recurrent
+from wsekern.workload.decoder import Norm, Recurrent
 
 NO_VALUES = timed_only("recurrence", ("h",), ("h",))
 """Stands before steps that only take time."""
@@ -219,9 +219,9 @@ _KINDS: dict[str, type[RecurrentOnGrid]] = {
 """Kind -> its class on a grid."""
 
 
-def recurrent_on_grid(mapping: Grid, part: Recurrent, prefix: str = "") -> RecurrentOnGrid:
+def recurrent_on_grid(mapping: Grid, part: Recurrent, prefix: str = "", folded: Norm | None = None) -> RecurrentOnGrid:
     """A recurrent mixer on a grid, by its kind."""
     if part.kind not in _KINDS:
         raise InputError(f"{mapping.config.name}: a {part.kind} mixer cannot be mapped onto a wafer; expected one of "
                          f"{', '.join(_KINDS)}")
-    return _KINDS[part.kind](mapping, part, prefix)
+    return _KINDS[part.kind](mapping, part, prefix, folded)

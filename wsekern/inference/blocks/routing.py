@@ -1,6 +1,7 @@
 """Which experts a token takes, and with which shares: known on every PE, because every PE keeps a piece of every expert.
 
-A column computes the scores of its experts; one sum along x gives all scores to all columns. Then each PE does the same: rounds
+A column computes the scores of its experts; one sum along x gives all scores to all columns, or to those of a block that holds
+a whole copy of the router (``programs.router_copies``). Then each PE does the same: rounds
 of taking the largest score that is left, the lower index first of equal ones. A round is four passes over the scores: the
 largest; differences from it; those times a large number, plus the places counted down; the largest of these: the place.
 """
@@ -10,18 +11,20 @@ from functools import partial
 import numpy as np
 
 from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, find, keep, near, repeat, reshape, stack, take
 from wsekern.inference.weights import TileCutter
-from wsekern.ops import Gemm, Local
-from wsekern.workload.decoder import Mixture
+from wsekern.ops import Local
+from wsekern.workload.decoder import Mixture, Norm
 
 _step = partial(LayerStep, "ffn")
 
 
-def routing_steps(mapping: Grid, part: Mixture, tokens: int) -> Steps:
-    """``chosen`` (tokens * chosen) numbers of experts, and their ``shares`` (tokens, chosen), from ``h`` (tokens, hidden)."""
-    steps = [*_scores(mapping, part, tokens), *_judged(mapping, part, tokens)]
+def routing_steps(mapping: Grid, part: Mixture, tokens: int, folded: Norm | None = None) -> Steps:
+    """``chosen`` (tokens * chosen) numbers of experts, and their ``shares`` (tokens, chosen), from ``h`` (tokens, hidden),
+    which still lacks the norm ``folded``."""
+    steps = [*_scores(mapping, part, tokens, folded), *_judged(mapping, part, tokens)]
     if part.groups > 1:
         steps += _best_groups(part, tokens)
     names = [f"chosen_{round}" for round in range(part.chosen)]
@@ -36,7 +39,7 @@ def routing_steps(mapping: Grid, part: Mixture, tokens: int) -> Steps:
 def routing_tiles(mapping: Grid, part: Mixture, weights: dict[str, np.ndarray], cutter: TileCutter) -> Values:
     """``router`` (hidden, experts of a column) and ``router_bias``; ``correction`` (1, experts) on every PE; ``router_places``:
     where a column's scores stand among all, -1 for those of other columns."""
-    m, hidden, columns = mapping, mapping.index_y(mapping.config.hidden), mapping.index_x(part.experts)
+    m, hidden, columns = mapping, mapping.index_y(mapping.config.hidden), _experts_at(mapping, part)
     tiles = {"router": cutter.matrix([weights["router"]], hidden, [columns]), "router_places": _places(m, part)}
     if part.router_bias:
         tiles["router_bias"] = cutter.along_x([weights["router_bias"]], [columns])[:, :, None]
@@ -53,8 +56,14 @@ def routing_elements(mapping: Grid, part: Mixture) -> int:
 
 
 def experts_of_column(mapping: Grid, part: Mixture) -> int:
-    """Experts whose scores one column computes."""
-    return -(-part.experts // mapping.width)
+    """Experts whose scores one column computes, in the block with the fewest columns."""
+    copy = columns_of_copy(mapping)
+    return -(-part.experts // (mapping.width % copy or copy))
+
+
+def columns_of_copy(mapping: Grid) -> int:
+    """Columns that hold a whole router together; the last block may have fewer."""
+    return -(-mapping.width // mapping.programs.router_copies)
 
 
 def by_probability(part: Mixture) -> bool:
@@ -62,27 +71,40 @@ def by_probability(part: Mixture) -> bool:
     return part.scores == "softmax" and (part.correction or (part.groups > 1 and part.group_best > 1))
 
 
+def _experts_at(mapping: Grid, part: Mixture) -> np.ndarray:
+    """Expert of each score of a column (width, experts of a column); -1 where it has fewer."""
+    column = experts_of_column(mapping, part)
+    experts = column * _column_of_copy(mapping)[:, None] + np.arange(column)
+    return np.where(experts < part.experts, experts, -1)
+
+
+def _column_of_copy(mapping: Grid) -> np.ndarray:
+    """Which of the columns of its copy of the router each column is (width,)."""
+    return np.arange(mapping.width) % columns_of_copy(mapping)
+
+
 def _places(mapping: Grid, part: Mixture) -> np.ndarray:
     """Which of its scores (height, width, experts) a column has of each expert; -1: none."""
     column = experts_of_column(mapping, part)
-    place = np.arange(part.experts) - column * np.arange(mapping.width)[:, None]
+    place = np.arange(part.experts) - column * _column_of_copy(mapping)[:, None]
     places = np.where((place >= 0) & (place < column), place, -1)
     return np.broadcast_to(places, (mapping.height, *places.shape))
 
 
-def _scores(mapping: Grid, part: Mixture, tokens: int) -> Steps:
+def _scores(mapping: Grid, part: Mixture, tokens: int, folded: Norm | None) -> Steps:
     """``all_scores`` (tokens, experts)."""
     column = experts_of_column(mapping, part)
-    steps: Steps = [_step("router", Gemm(tokens, mapping.hidden, column), ("h", "weights.router"), "scores"),
-                    _step("router_reduce", all_reduce(mapping, tokens * column, "y"), ("scores",), "scores")]
+    steps = read_steps(mapping, "ffn", "router", tokens, column, "weights.router", "scores", folded)
     if part.router_bias:
         steps += add_bias(mapping, "ffn", "router_bias", tokens, column, "scores")
     if part.scores == "sigmoid":
         sigmoid = Local("sigmoid", column, tokens, form=mapping.form)
         steps.append(_step("router_sigmoid", sigmoid, ("scores",), "scores"))
-    gather = all_reduce(mapping, tokens * part.experts, "x")
+    copy = columns_of_copy(mapping)
+    gather = all_reduce(mapping, tokens * part.experts, "x", segment=copy if copy < mapping.width else 0)
     return [*steps, take("scores", "weights.router_places", "all_scores", 1),
-            _step("place", Local("mov", part.experts, tokens)), _step("router_gather", gather, ("all_scores",), "all_scores")]
+            _step("place", Local("mov", part.experts, tokens)),
+            *([_step("router_gather", gather, ("all_scores",), "all_scores")] if copy > 1 or mapping.width == 1 else [])]
 
 
 def _judged(mapping: Grid, part: Mixture, tokens: int) -> Steps:

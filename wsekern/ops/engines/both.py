@@ -1,6 +1,6 @@
 """Both engines at once: every operation also runs on the cycle engine, and must give the same."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,26 +31,24 @@ class BothEngines(FlowEngine):
         values = super().run(operation, *tiles)
         return self._by_wavelet(operation, values, *tiles) if self._has_program(operation, tiles) else values
 
-    def values(self, operation: Operation, *tiles: Repeated) -> Repeated:
+    def values(self, operation: Operation, *tiles: Repeated) -> Any:
         """The values of ``operation``; no clock moves."""
         values = super().values(operation, *tiles)
         if not self._has_program(operation, tiles):
             return values
-        return Repeated.of(self._by_wavelet(operation, np.ascontiguousarray(values.full()), *(tile.full() for tile in tiles)))
+        full = _each(lambda value: np.ascontiguousarray(value.full()), values)
+        return _each(Repeated.of, self._by_wavelet(operation, full, *(tile.full() for tile in tiles)))
 
     def _has_program(self, operation: Operation, tiles: Sequence[np.ndarray | Repeated]) -> bool:
         """Whether the cycle engine has something to run."""
         return operation.sends or (operation.runs_alone and bool(tiles))
 
-    def _by_wavelet(self, operation: Operation, values: np.ndarray, *tiles: np.ndarray) -> np.ndarray:
+    def _by_wavelet(self, operation: Operation, values: Any, *tiles: np.ndarray) -> Any:
         precision, plain = operation.precision or self.precision, operation.in_engine_format().staged()
         tiles = tuple(np.ascontiguousarray(tile) for tile in tiles)
         done = run_on_cycle_engine(plain, self.machine, self.width, self.height, self.profile, precision, *tiles)
-        by_wavelet = done.values.reshape(values.shape)
-        if by_wavelet.tobytes() != values.tobytes():
-            where = np.argwhere(by_wavelet != values)
-            raise SimulationError(f"{operation}: the engines' values differ, first on PE (y, x, ...) = "
-                                  f"{tuple(int(i) for i in where[0]) if len(where) else '(signs of zeros)'}")
+        by_wavelet = _each(lambda found, value: found.reshape(value.shape), done.values, values)
+        _each(lambda found, value: _check_same(operation, found, value), by_wavelet, values)
         alone = FlowEngine(self.machine, self.width, self.height, self.profile, precision)
         alone.time(plain)
         if operation.sends:
@@ -59,3 +57,16 @@ class BothEngines(FlowEngine):
             self.local_work += 1
         self.clock_difference = max(self.clock_difference, int(np.abs(done.clock - alone.clock).max()))
         return by_wavelet
+
+
+def _each(function: Callable[..., Any], *values: Any) -> Any:
+    """``function`` of a value, or of each of several in a tuple."""
+    return tuple(map(function, *values)) if isinstance(values[0], tuple) else function(*values)
+
+
+def _check_same(operation: Operation, by_wavelet: np.ndarray, values: np.ndarray) -> None:
+    """Raise :class:`SimulationError` where the engines' values differ by a bit."""
+    if by_wavelet.tobytes() != values.tobytes():
+        where = np.argwhere(by_wavelet != values)
+        raise SimulationError(f"{operation}: the engines' values differ, first on PE (y, x, ...) = "
+                              f"{tuple(int(i) for i in where[0]) if len(where) else '(signs of zeros)'}")

@@ -7,7 +7,7 @@ import numpy as np
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.engines.programs import compile_operations
-from wsekern.ops.operation import Operation
+from wsekern.ops.operation import ELEMENT_TYPES, Operation
 
 
 def clocks_by_wavelet(operation: Operation, timing: Timing, start: np.ndarray) -> np.ndarray:
@@ -18,6 +18,7 @@ def clocks_by_wavelet(operation: Operation, timing: Timing, start: np.ndarray) -
     compiled = compile_operations([plain], timing.machine, width, height, timing.profile, timing.precision, delayed=True)
     compiled.simulation.parameters[:, 0] = (start - start.min()).reshape(-1)
     compiled.arranged = None
-    shapes = plain.lowered(timing, width, height).tiles()
-    tiles = [np.zeros((height, width, *shape), NUMPY_DTYPES[timing.precision]) for shape in shapes]
+    program = plain.lowered(timing, width, height)
+    types = program.tile_types(ELEMENT_TYPES[timing.precision])
+    tiles = [np.zeros((height, width, *shape), NUMPY_DTYPES[type]) for shape, type in zip(program.tiles(), types, strict=True)]
     return start.min() + compiled.run(tiles).clock

@@ -64,7 +64,7 @@ class CycleEngine(Engine):
         self._clock += spent[0, 0]
         return values
 
-    def _run_program(self, operation: Operation, *tiles: np.ndarray) -> np.ndarray:
+    def _run_program(self, operation: Operation, *tiles: np.ndarray) -> Any:
         compiled = self._compile(operation)
         simulation, start = compiled.simulation, self._clock.min()
         simulation.reset()
@@ -72,6 +72,8 @@ class CycleEngine(Engine):
         done = compiled.run([np.ascontiguousarray(tile) for tile in tiles])
         self._clock = start + done.clock
         self.link_traversals += simulation.link_traversals
+        if isinstance(done.values, tuple):
+            return tuple(values.reshape(tile.shape) for values, tile in zip(done.values, tiles, strict=True))
         return done.values.reshape(operation.result_shape(self._flow, *tiles))
 
     def _compile(self, operation: Operation) -> Compiled:

@@ -47,9 +47,10 @@ class Engine(ABC):
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation`` on ``tiles`` (height, width, ...): its values, and the clocks move on."""
 
-    def values(self, operation: Operation, *tiles: Repeated) -> Repeated:
-        """The values of ``operation``."""
-        return Repeated.of(self.run(operation, *(np.ascontiguousarray(tile.full()) for tile in tiles)))
+    def values(self, operation: Operation, *tiles: Repeated) -> Any:
+        """The values of ``operation``: a :class:`Repeated`, or a tuple of several results."""
+        found = self.run(operation, *(np.ascontiguousarray(tile.full()) for tile in tiles))
+        return tuple(map(Repeated.of, found)) if isinstance(found, tuple) else Repeated.of(found)
 
     @abstractmethod
     def time(self, operation: Operation) -> None:

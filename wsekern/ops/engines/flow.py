@@ -67,7 +67,7 @@ class FlowEngine(Engine):
         with self._watched(operation), self._contention(operation):
             return operation.flow(self, *tiles)
 
-    def values(self, operation: Operation, *tiles: Repeated) -> Repeated:
+    def values(self, operation: Operation, *tiles: Repeated) -> Any:
         """The values of ``operation`` on ``tiles``, no clock moves: what PEs hold in common is computed once."""
         return operation.values(self, *tiles)
 

@@ -39,16 +39,17 @@ class ColorAllocator:
 
 @dataclass(frozen=True)
 class CycleRun:
-    """Result of a run on the cycle engine: values (height, width, n), end of each PE in cycles, and the simulation."""
+    """Result of a run on the cycle engine: values (height, width, n), or a tuple of several results; end of each PE in cycles,
+    and the simulation."""
 
-    values: np.ndarray
+    values: Any
     clock: np.ndarray
     simulation: Simulation
 
 
 def run_on_cycle_engine(operations: Operation | Sequence[Operation], machine: Machine | str, width: int, height: int,
                         profile: str, precision: str, *tiles: np.ndarray, threads: int = 1) -> CycleRun:
-    """Run an operation, or a sequence of which each takes the result of the one before it first, wavelet by wavelet.
+    """Run an operation, or a sequence of which each takes the (first) result of the one before it first, wavelet by wavelet.
 
     ``tiles`` are the host's tiles in the order in which the operations take them. Equal operations share their colors, but
     for those that leave switches advanced.
@@ -60,11 +61,11 @@ def run_on_cycle_engine(operations: Operation | Sequence[Operation], machine: Ma
 
 @dataclass
 class Compiled:
-    """A sequence of operations as a simulation: where its tiles go and where its result lies."""
+    """A sequence of operations as a simulation: where its tiles go and where its results lie."""
 
     simulation: Simulation
     inputs: tuple[str, ...]
-    result: str
+    results: tuple[str, ...]
     arranged: WaferProgram | None = None
     """The operation that is alone in the sequence: the host lays its tiles onto the PEs in an order of its own."""
 
@@ -76,8 +77,10 @@ class Compiled:
         for name, tile in zip(self.inputs, self.arranged.arrange(tiles) if self.arranged else tiles, strict=True):
             self.simulation.memcpy_h2d(name, tile)
         self.simulation.run()
-        values = self.simulation.memcpy_d2h(self.result)
-        return CycleRun(self.arranged.restore(values) if self.arranged else values, self.simulation.clock, self.simulation)
+        values = tuple(self.simulation.memcpy_d2h(result) for result in self.results)
+        if self.arranged:
+            values = tuple(map(self.arranged.restore, values))
+        return CycleRun(values if len(values) > 1 else values[0], self.simulation.clock, self.simulation)
 
 
 class Canvas(Protocol):
@@ -96,38 +99,47 @@ def compile_operations(chain: Sequence[Operation], machine: Machine | str, width
     as its parameter 0 says."""
     layout = Layout(machine, width, height, profile, banks=False)
     timing = Timing(layout.machine, profile, precision)
-    inputs, result = place_operations(layout, timing, chain, ColorAllocator(layout.machine), delayed)
+    inputs, results = place_operations(layout, timing, chain, ColorAllocator(layout.machine), delayed)
     if delayed:
         layout.parameters = np.zeros((height, width, 1), np.int32)
     alone = chain[0].lowered(timing, width, height) if len(chain) == 1 else None
-    return Compiled(layout.compile(threads), inputs, result, alone)
+    return Compiled(layout.compile(threads), inputs, results, alone)
 
 
 def place_operations(layout: Canvas, timing: Timing, chain: Sequence[Operation], allocator: ColorAllocator,
-                     delayed: bool = False, prefix: str = "") -> tuple[tuple[str, ...], str]:
+                     delayed: bool = False, prefix: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Write routes and programs of ``chain`` onto a layout, or onto a window of one: the symbols of the tiles that it takes
-    and of its result, all beginning with ``prefix``."""
+    and of its results, all beginning with ``prefix``."""
     title = prefix + " to ".join(dict.fromkeys((chain[0].label, chain[-1].label)))
     lowered = [operation.lowered(timing, layout.width, layout.height) for operation in chain]
     colors = _allot(layout, lowered, [operation.label for operation in chain], allocator)
     names = _input_names(lowered, prefix)
     kinds, which = _kinds(lowered, layout)
-    programs, result = [], ""
+    programs, results = [], ()
     for roles in kinds:
         program = Program(f"{title}, role {len(programs)}" if len(kinds) > 1 else title)
         if delayed:
             program.spend_parameter(0)
-        result = ""
+        results = ()
         for serial, operation in enumerate(lowered):
             costs = replace(timing, precision=operation.precision or timing.precision)
             _declare(program, operation, names[serial], costs)
-            _settle(program, result)
-            inputs = (result, *names[serial]) if result else tuple(names[serial])
+            _settle(program, results)
+            inputs = (*results[:1], *names[serial])
             out = Emission(costs, program, colors[serial], inputs, f"{prefix}{serial}")
-            result = operation.emit(out, roles[serial])
+            found = operation.emit(out, roles[serial])
+            results = (found,) if isinstance(found, str) else found
         programs.append(program)
     layout.set_programs(programs, which)
-    return tuple(name for group in names for name in group), result
+    return tuple(name for group in names for name in group), results
+
+
+def write_alone(operation: WaferProgram, timing: Timing, role: Any) -> tuple[Program, tuple[str, ...]]:
+    """The program of one role of an operation that runs by itself, in whatever colors; symbols of its tiles and its result."""
+    program, names = Program("alone"), _input_names([operation], "")[0]
+    _declare(program, operation, names, timing)
+    result = operation.emit(Emission(timing, program, range(operation.colors), tuple(names)), role)
+    return program, (*names, result)
 
 
 def _allot(layout: Any, chain: list[WaferProgram], labels: list[str], allocator: ColorAllocator) -> list[Sequence[int]]:
@@ -151,12 +163,12 @@ def _declare(program: Program, operation: WaferProgram, names: list[str], timing
         program.memory(name, type, int(np.prod(shape)))
 
 
-def _settle(program: Program, result: str) -> None:
-    """Let the core wait for what microthreads of the operation before still send from ``result``: for who uses one again."""
+def _settle(program: Program, results: tuple[str, ...]) -> None:
+    """Let the core wait for what microthreads of the operation before still send from its result: for who uses one again."""
     pending = dict.fromkeys((item.name, item.dst) for item in program.code
                             if isinstance(item, Vector) and item.microthread is not None)
     for name, target in {(name, target.queue): (name, target) for name, target in pending}.values():
-        program.emit(name, replace(target, extent=0), Mem(result, 0), microthread=-1)
+        program.emit(name, replace(target, extent=0), Mem(results[0], 0), microthread=-1)
 
 
 def _input_names(chain: list[WaferProgram], prefix: str) -> list[list[str]]:

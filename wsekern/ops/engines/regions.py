@@ -135,5 +135,5 @@ def run_regions_on_cycle_engine(parts: Sequence[Part], machine: Machine | str, w
             whole[part.region.slices] = tile.reshape(*tile.shape[:2], -1)
             simulation.memcpy_h2d(name, whole)
     simulation.run()
-    values = [simulation.memcpy_d2h(result)[part.region.slices] for part, (_, result) in zip(parts, placed, strict=True)]
+    values = [simulation.memcpy_d2h(result)[part.region.slices] for part, (_, (result, *_)) in zip(parts, placed, strict=True)]
     return RegionsRun(values, simulation.clock, simulation)

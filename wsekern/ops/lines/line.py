@@ -110,6 +110,12 @@ class Stream:
     takes: tuple[int, ...] = ()
     sends: int | None = None
 
+    @property
+    def adds(self) -> list[tuple[int | None, int | None]]:
+        """(color taken or None, color on which what it makes is sent or None), in order; the last sum is passed on."""
+        taken = self.takes or ((None,) if self.sends is not None else ())
+        return [(color, self.sends if index == len(taken) - 1 else None) for index, color in enumerate(taken)]
+
 
 def stream_of(member: int, root: int, count: int, first: int) -> Stream:
     """Part of ``member`` of ``count`` PEs in two chains to ``root``; colors: first + (0, 1) up, + (2, 3) down."""
@@ -135,21 +141,21 @@ class LineEmitter:
         self.move = out.timing.instruction("mov")
         self.add = out.timing.instruction("add" if op == "sum" else "max")
 
-    def combine(self, stream: Stream) -> None:
-        """Add what the PE takes in to what it holds, in the stream where it passes the sum on."""
-        program, n = self.out.program, self.elements
-        for index, color in enumerate(stream.takes):
-            incoming = program.fabin(self.out.colors[color], n, self.sum_type)
-            passes_on = stream.sends is not None and index == len(stream.takes) - 1
-            if passes_on:
-                program.emit(self.add, program.fabout(self.out.colors[stream.sends], n, self.sum_type),
-                             Mem(self.held, n), incoming)
-            else:
-                target = program.memory("sum", "fp32", n) if self.wide else self.tile
-                program.emit(self.add, Mem(target, n), Mem(self.held, n), incoming)
-                self.held = target
-        if stream.sends is not None and not stream.takes:
-            program.emit(self.move, program.fabout(self.out.colors[stream.sends], n, self.sum_type), Mem(self.held, n))
+    def combine(self, taken: int | None, sent: int | None) -> None:
+        """Add what comes on color ``taken`` to what the PE holds, into the stream on color ``sent`` where there is one; nothing
+        taken: send what it holds."""
+        program, n, colors = self.out.program, self.elements, self.out.colors
+        onward = None if sent is None else program.fabout(colors[sent], n, self.sum_type)
+        if taken is None:
+            program.emit(self.move, onward, Mem(self.held, n))
+            return
+        incoming = program.fabin(colors[taken], n, self.sum_type)
+        if onward is not None:
+            program.emit(self.add, onward, Mem(self.held, n), incoming)
+            return
+        target = program.memory("sum", "fp32", n) if self.wide else self.tile
+        program.emit(self.add, Mem(target, n), Mem(self.held, n), incoming)
+        self.held = target
 
     def finish(self) -> None:
         """Round what is held to the tile's type, into the tile."""
@@ -188,8 +194,8 @@ class LineOperation(Operation):
         """What the kernel is told beside the sizes: a root, or a number of groups."""
 
     @abstractmethod
-    def advance(self, line: np.ndarray, segment: int, costs: LineCosts) -> int:
-        """Advance the clocks (PEs, causes) of a line; what happened to words on their way (flags)."""
+    def advance(self, line: np.ndarray, segment: int, *costs: LineCosts) -> int:
+        """Advance the clocks (PEs, causes) of a line by :meth:`costs`; what happened to words on their way (flags)."""
 
     @abstractmethod
     def reference_line(self, precision: str, line: np.ndarray) -> np.ndarray:
@@ -211,12 +217,16 @@ class LineOperation(Operation):
     def write(self, emitter: LineEmitter, role: Any) -> None:
         """The instructions of one role; what the emitter holds at the end lies in the tile."""
 
+    def costs(self, engine: Clocks) -> tuple[LineCosts, ...]:
+        """Whole-cycle constants of what a PE sends."""
+        return (line_costs(engine.timing_of(self.precision), self.elements, f"{self.kind}_call", self.op),)
+
     def time(self, engine: Clocks) -> None:
         """Advance the clocks of ``engine`` by this operation."""
         if self.elements:
-            costs = line_costs(engine.timing_of(self.precision), self.elements, f"{self.kind}_call", self.op)
+            costs = self.costs(engine)
             segment = self.segment or engine.length(self.axis)
-            engine.on_lines(self.axis, lambda line: engine.happened(self, self.advance(line, segment, costs)))
+            engine.on_lines(self.axis, lambda line: engine.happened(self, self.advance(line, segment, *costs)))
             engine.link_traversals += self.link_traversals(engine)
 
     def flow(self, engine: Clocks, tile: np.ndarray) -> np.ndarray:

@@ -78,7 +78,8 @@ class Reduce(LineOperation):
 
     def write(self, emitter: LineEmitter, role: Stream) -> None:
         """One add in the stream on the way, one add into the tile for each chain at the root."""
-        emitter.combine(role)
+        for taken, sent in role.adds:
+            emitter.combine(taken, sent)
         if emitter.held != emitter.tile:
             emitter.finish()
 

@@ -11,12 +11,12 @@ from math import inf, pi, sqrt
 import numpy as np
 
 from wsekern.ops.local.arithmetic import evaluate, load, store
-from wsekern.ops.local.functions import recipe
+from wsekern.ops.local.functions import DIFFERENCES, recipe
 from wsekern.ops.local.recipe import Recipe
 from wsekern.program.operands import ElementType
 
-MEASURED = ("exp", "expsub", "reciprocal", "rsqrt", "silu", "gelu", "sigmoid", "softplus")
-"""Functions of one number; ``expsub`` as the exponential of what is at most 0."""
+MEASURED = ("exp", "expsub", "exp2sub", "reciprocal", "rsqrt", "silu", "gelu", "sigmoid", "softplus")
+"""Functions of one number; ``expsub`` and ``exp2sub`` as exponentials of what is at most 0."""
 SPECIAL = (0.0, -0.0, inf, -inf, float("nan"))
 _LEAST = {"fp16": 2.0**-14, "bf16": 2.0**-126, "fp32": 2.0**-126}
 _LARGEST = {"fp16": 65504.0, "bf16": 3.3895e38, "fp32": 3.4028e38}
@@ -28,12 +28,13 @@ def _logistic(x: np.ndarray) -> np.ndarray:
 
 
 _EXACT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "exp": np.exp, "expsub": np.exp, "reciprocal": lambda x: 1 / x, "rsqrt": lambda x: 1 / np.sqrt(x),
+    "exp": np.exp, "expsub": np.exp, "exp2sub": np.exp2, "reciprocal": lambda x: 1 / x, "rsqrt": lambda x: 1 / np.sqrt(x),
     "silu": lambda x: x * _logistic(x), "gelu": lambda x: x * _logistic(2 * sqrt(2 / pi) * (x + 0.044715 * x**3)),
     "sigmoid": _logistic, "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
 }
 RANGES: dict[tuple[str, ElementType], tuple[float, float]] = {
-    ("exp", "bf16"): (-83.0, 89.0), ("expsub", "bf16"): (-37.0, 0.0), ("silu", "bf16"): (-37.0, inf),
+    ("exp", "bf16"): (-83.0, 89.0), ("expsub", "bf16"): (-37.0, 0.0), ("exp2sub", "bf16"): (-54.0, 0.0),
+    ("silu", "bf16"): (-37.0, inf),
     ("sigmoid", "bf16"): (-37.0, inf), ("softplus", "bf16"): (-37.0, inf),
     ("gelu", "bf16"): (-7.0, inf), ("exp", "fp16"): (-9.7, 11.1),
 }
@@ -60,7 +61,7 @@ class Accuracy:
 
 def range_of(function: str, work: ElementType) -> tuple[float, float]:
     """The numbers from and to which a function is made for; without subnormal ones for reciprocal and rsqrt in 16-bit steps."""
-    if function == "expsub":
+    if function in DIFFERENCES:
         return RANGES.get((function, work), (-inf, 0.0))
     return RANGES.get((function, work), (0.0 if function == "rsqrt" else -inf, inf))
 

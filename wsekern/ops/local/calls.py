@@ -10,7 +10,7 @@ out = mul(x, p)
 
 from collections.abc import Callable
 from functools import lru_cache
-from math import pi, sqrt
+from math import log, pi, sqrt
 
 from wsekern.ops.local.functions import _ERFC, _ERFC_RATE, _Writer, check_factor
 from wsekern.ops.local.recipe import Recipe
@@ -82,11 +82,18 @@ def _clamped_silu(writer: _Writer) -> None:
     writer.do("mul", "out", "c", "u")
 
 
+def _exp2sub(writer: _Writer) -> None:
+    writer.do("sub", "z", "x", "y")
+    writer.do("mul", "z", "z", log(2))
+    writer.do("lib_exp", "out", "z")
+
+
 _GATES: dict[str, Callable[..., None]] = {
     "gelu": _gelu, "gelu_erf": _gelu_erf, "quick_gelu": _quick_gelu, "sigmoid": _sigmoid,
     "relu": lambda writer, out="out": writer.do("max", out, "x", 0.0), "relu2": _Writer.relu2,
 }
-_OTHERS: dict[str, Callable[..., None]] = {"softcap": _softcap, "clamped_silu": _clamped_silu, "clip": _Writer.clip}
+_OTHERS: dict[str, Callable[..., None]] = {"softcap": _softcap, "clamped_silu": _clamped_silu, "clip": _Writer.clip,
+                                               "exp2sub": _exp2sub}
 CALLS = (*_GATES, *(f"{name}_mul" for name in _GATES), *_OTHERS)
 """Functions that are there in this form."""
 

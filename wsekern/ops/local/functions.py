@@ -162,7 +162,7 @@ class _Writer:
         self.do("sll16", "s", "t.low", fmt.fraction_bits)
         self.do("sub", "t", fmt.magic, "t")
         self.fma("t", "t", x, high, spare="p")
-        if self.work != "fp32" or self.is_full:
+        if low and (self.work != "fp32" or self.is_full):
             self.do("fma", "t", "t", x, low)
         moved = fmt.magic_low << fmt.fraction_bits & 0xFFFF         # what the shift leaves of the magic number itself
         scale = ldexp(-scale if moved >> 15 else scale, -((moved & 0x7FFF) >> fmt.fraction_bits))
@@ -170,18 +170,17 @@ class _Writer:
         self.polynomial("p", [scale * c for c in _POWER_OF_TWO[degree]], "t")
         self.do("add16", "p.top", "p.top", "s")
 
-    def least(self) -> float:
-        """Below, an exponential of what is at most 0 is 0."""
-        if self.work == "bf16":
-            return _FIRST_OF_BF16
-        return _FIRST_OF_FP16 if self.stored == "fp16" and self.work == "fp32" else self.format.least
+    def least(self, rate: float = log2(euler)) -> float:
+        """Below, 2^(``rate`` * z), an exponential of what is at most 0, is 0."""
+        last = _FIRST_OF_FP16 if self.stored == "fp16" and self.work == "fp32" else self.format.least
+        return (_FIRST_OF_BF16 if self.work == "bf16" else last) * (log2(euler) / rate)
 
-    def falling(self, sign: int) -> None:
-        """``p`` = ``sign`` * e^z, of z between :meth:`least` and 0."""
+    def falling(self, sign: int, rate: float = log2(euler)) -> None:
+        """``p`` = ``sign`` * 2^(``rate`` * z), of z between :meth:`least` and 0."""
         places = 0 if self.work == "bf16" or (self.work, self.stored) == ("fp32", "fp16") else 14 if self.work == "fp16" else 32
-        self.power("z", log2(euler), ldexp(sign, places))
+        self.power("z", rate, ldexp(sign, places))
         if self.work == "bf16":
-            self.do("sub", "p", "p", sign * _rest_of_bf16())
+            self.do("sub", "p", "p", sign * _ends_with(nearest("bf16", self.least(rate)), rate))
         elif places:
             self.do("mul", "p", "p", ldexp(1.0, -places))
 
@@ -229,6 +228,12 @@ class _Writer:
         self.do("sub", "d", "x", "y")
         self.do("max", "z", "d", self.least())
         self.falling(1)
+        self.do("max", "out", "p", "d")
+
+    def exp2sub(self) -> None:
+        self.do("sub", "d", "x", "y")
+        self.do("max", "z", "d", self.least(1.0))
+        self.falling(1, 1.0)
         self.do("max", "out", "p", "d")
 
     def silu(self, out: str = "out") -> None:
@@ -414,19 +419,15 @@ def _about_one(c: Sequence[float]) -> list[float]:
 
 
 @lru_cache(maxsize=1)
-def _rest_of_bf16() -> float:
-    """What bf16 steps give for e^z at the least z."""
-    return _ends_with(_FIRST_OF_BF16, log2(euler))
-
-
-@lru_cache(maxsize=1)
 def _rest_of_bf16_square() -> float:
     """The same of general exponentials: the square of what the steps give for half of the least x, rounded."""
     half = _ends_with(FORMATS["bf16"].least, log2(euler) / 2)
     return nearest("bf16", half * half)
 
 
+@lru_cache(maxsize=4)
 def _ends_with(least: float, factor: float) -> float:
+    """What bf16 steps give for 2^(``factor`` * ``least``)."""
     writer = _Writer("bf16", "bf16")
     writer.do("max", "z", "x", least)
     writer.power("z", factor, 1.0)
@@ -451,12 +452,14 @@ _GATES: dict[str, Callable[..., None]] = {
 _STEPS: dict[str, Callable[[_Writer], None]] = {
     "exp": _Writer.exp, "reciprocal": _Writer.reciprocal, "rsqrt": _Writer.rsqrt, **_GATES,
     **{f"{name}_mul": _times_y(function) for name, function in _GATES.items()}, "softplus": _Writer.softplus,
-    "expsub": _Writer.expsub, "softcap": _Writer.softcap, "clip": _Writer.clip, "clamped_silu": _Writer.clamped_silu,
-    "one_over": _Writer.one_over,
+    "expsub": _Writer.expsub, "exp2sub": _Writer.exp2sub, "softcap": _Writer.softcap, "clip": _Writer.clip,
+    "clamped_silu": _Writer.clamped_silu, "one_over": _Writer.one_over,
 }
 FUNCTIONS = tuple(name for name in _STEPS if name != "one_over")
-"""``..._mul``: times a second vector; ``expsub``: exp of the difference of two, which is at most 0; ``clamped_silu``: of two
-vectors."""
+"""``..._mul``: times a second vector; ``expsub``, ``exp2sub``: exp and 2^ of the difference of two, which is at most 0 (of 2^,
+or a little above it); ``clamped_silu``: of two vectors."""
+DIFFERENCES = ("expsub", "exp2sub")
+"""Functions of a row and of a number that is taken off it."""
 WIDE = ("gelu_erf", "gelu_erf_mul", "softcap")
 """Functions whose steps are in fp32 whatever is stored: in 16 bits they would lose what they compute."""
 

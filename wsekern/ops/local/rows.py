@@ -28,7 +28,7 @@ from wsekern.errors import InputError
 from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops.local.calls import CALLS
-from wsekern.ops.local.functions import FUNCTIONS
+from wsekern.ops.local.functions import DIFFERENCES, FUNCTIONS
 from wsekern.ops.local.vector import RowQuotients, VectorWork
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.ops.repeated import Repeated, common
@@ -94,6 +94,9 @@ _KINDS = {
                                      LocalStep("lib_rsqrt", "numbers numbers", elements="rows"),
                                      LocalStep("mul", "wide a number", "fp32"), LocalStep("mul", "out wide c_gain", "fp32")),
                     parameters=("divisor", "eps")),
+    "rowscale": Kind("row sum", (LocalStep("fma", "numbers eps b_all inverse", "fp32", "rows"),
+                                 LocalStep("lib_rsqrt", "roots numbers", elements="rows"),
+                                 LocalStep("mul", "out a root", elements="all")), parameters=("divisor", "eps")),
     "rowsub": Kind("row sum gain", (LocalStep("mul", "numbers b_all inverse", "fp32", "rows"),
                                     LocalStep("sub", "wide a number", "fp32"), LocalStep("mul", "out wide c_gain", "fp32")),
                    parameters=("divisor",)),
@@ -109,7 +112,8 @@ _KINDS = {
 }
 
 _TWO_ROWS = tuple(name for name in FUNCTIONS if name.endswith("_mul") or name == "clamped_silu")
-_KINDS |= {name: Kind("row row" if name in _TWO_ROWS else "row", (), parameters=("factor",)) for name in CALLS}
+_TILES = {**dict.fromkeys(DIFFERENCES, "row number"), "rowdiv": "row sum", **dict.fromkeys(_TWO_ROWS, "row row")}
+_KINDS |= {name: Kind(_TILES.get(name, "row"), (), parameters=("factor",)) for name in CALLS}
 LOCAL_KINDS = tuple(_KINDS)
 _TOGETHER = {
     **{name: _one("row row", name, "out a b", elements="all") for name in ("add", "sub", "mul", "max")},
@@ -119,7 +123,6 @@ _TOGETHER = {
                                    LocalStep("add", "out_second cosines_second sines_first", elements="halves"))),
 }
 """Vector forms of work that calls no function of many numbers: the same steps, all rows in one instruction."""
-_TILES = {"expsub": "row number", "rowdiv": "row sum", **dict.fromkeys(_TWO_ROWS, "row row")}
 _VECTOR_KINDS = {name: Kind(_TILES.get(name, "row"), ()) for name in (*FUNCTIONS, "rowdiv")}
 Form = Literal["scalar", "vector", "vector-fp32"]
 """How functions are computed: by calls of the software library, one element after the other, in fp32; in vector instructions of
@@ -139,12 +142,12 @@ class Local(LocalOperation):
 
     Element-wise: mov, copy, add, sub, mul, max, scale (by ``factor``), fma, exp, reciprocal, rsqrt, silu, silu_mul
     (SiLU of one tile times another), rope (rotation of pairs, first halves first; ``heads`` rows share an angle). By rows:
-    rowmax, rowsum, sum, sumsq, dot to one number; expsub (exp of the row minus a number), rowdiv (row times 1 / number),
-    rownorm (row times rsqrt(s * (1 / divisor) + eps) times gain), rowsub (row minus s * (1 / divisor), times gain). Those of
-    :data:`wsekern.ops.local.calls.CALLS` (gelu, gelu_erf, sigmoid, relu2, softcap, ...) are steps in every form. In ``form``
-    vector or vector-fp32, functions (those, and exp, silu, silu_mul, expsub, softplus, reciprocal, rsqrt) are the steps of
-    :mod:`wsekern.ops.local.functions`, and an instruction of those and of add, sub, mul, max, rope and rowdiv takes all rows
-    together.
+    rowmax, rowsum, sum, sumsq, dot to one number; expsub and exp2sub (exp and 2^ of the row minus a number), rowdiv (row times
+    1 / number), rowscale (row times rsqrt(s * (1 / divisor) + eps) in the precision), rownorm (the same times gain), rowsub
+    (row minus s * (1 / divisor), times gain). Those of :data:`wsekern.ops.local.calls.CALLS` (gelu, gelu_erf, sigmoid, relu2,
+    softcap, ...) are steps in every form. In ``form`` vector or vector-fp32, functions (those, and exp, silu, silu_mul, expsub,
+    softplus, reciprocal, rsqrt) are the steps of :mod:`wsekern.ops.local.functions`, and an instruction of those and of add,
+    sub, mul, max, rope and rowdiv takes all rows together.
 
     Sums are fp32 chains from 0, elements in order. Functions of the software library compute in fp32, as do the steps that
     take or give a number between two roundings; every other step is rounded to the precision. Cost: ``local_call +`` for each
@@ -304,9 +307,11 @@ class _Operands:
     ``wide``                          n              fp32; room for one row
     ``cosines`` ``sines``             n              precision; room for one row
     ``number``                        1, repeated    fp32; room for a number of this row
+    ``root``                          1, repeated    precision; room for a number of each row, for all rows
     ``..._first`` ``..._second``      n / 2          a half of a row
     ``firsts``                        count          precision; the first element of every row of the first tile
     ``totals`` ``numbers`` ``b_all``  count          numbers of all rows: the result, the room, the second tile
+    ``roots``                         count          precision; room for numbers of all rows
     ``one`` ``eps`` ``inverse``       1, repeated    fp32 constants: 1, ``eps``, 1 / ``divisor``
     ``factor``                        1, repeated    precision; the constant ``factor``
     ================================  =============  ========================================================
@@ -334,6 +339,8 @@ class _Operands:
         work = self.work
         if name == "firsts":
             return Mem(self.tile["a"], work.count, 0, work.n)
+        if name == "roots":
+            return Mem(self._roots(), work.count)
         if name in ("totals", "numbers", "b_all"):
             symbol = {"totals": f"local.{self.out.serial}", "b_all": self.tile.get("b")}.get(name) or self._numbers()
             return Mem(symbol, work.count)
@@ -343,6 +350,8 @@ class _Operands:
         """An operand of an instruction for all elements of all rows."""
         work, n, (base, _, part) = self.work, self.work.n, name.partition("_")
         symbol = self.tile.get(base) or f"local.{self.out.serial}"
+        if base == "root":
+            return Mem4d(self._roots(), (work.count, n), (1, 0))
         if base in ("cosines", "sines"):
             symbol = self.memory(base, self.out.type, work.count * n)
         if part in ("first", "second"):
@@ -375,6 +384,9 @@ class _Operands:
 
     def _numbers(self) -> str:
         return self.memory("numbers", "fp32", self.work.count)
+
+    def _roots(self) -> str:
+        return self.memory("roots", self.out.type, self.work.count)
 
     def _row_of(self, name: str) -> str:
         return self.memory(name, "fp32" if name == "wide" else self.out.type, self.work.n)

@@ -14,7 +14,7 @@ from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.local.arithmetic import evaluate, first_factor, load, nearest, store
 from wsekern.ops.local.calls import CALLS, call_recipe
-from wsekern.ops.local.functions import recipe
+from wsekern.ops.local.functions import DIFFERENCES, recipe
 from wsekern.ops.local.recipe import Recipe, Source, Step
 from wsekern.ops.operation import ELEMENT_TYPES, Emission
 from wsekern.program import Mem, Mem4d
@@ -52,6 +52,7 @@ def work_type(form: str, precision: str) -> ElementType:
     return "fp32" if form == "vector-fp32" else ELEMENT_TYPES[precision]
 
 
+@lru_cache(maxsize=4096)
 def room_bytes(function: str, form: str, precision: str, elements: int) -> int:
     """Bytes on a PE that a function of ``elements`` elements takes beside what comes in and goes out; library calls none."""
     if not elements or (form == "scalar" and function not in CALLS):
@@ -60,11 +61,12 @@ def room_bytes(function: str, form: str, precision: str, elements: int) -> int:
 
 
 def apply(function: str, form: str, precision: str, x: np.ndarray, factor: float = 1.0) -> np.ndarray:
-    """float32 -> float32: a function of one number (``expsub``: of a difference), of ``x`` as stored in ``precision``."""
+    """float32 -> float32: a function of one number, or of a difference (:data:`DIFFERENCES`), of ``x`` as stored in
+    ``precision``."""
     stored = ELEMENT_TYPES[precision]
     with np.errstate(over="ignore"):
         given = store(stored, x).reshape(1, 1, -1)
-    second = [np.zeros((1, 1, 1), given.dtype)] if function == "expsub" else []
+    second = [np.zeros((1, 1, 1), given.dtype)] if function in DIFFERENCES else []
     return load(stored, VectorWork(function, form, x.size, 1, factor).values(precision, 1, given, *second)).reshape(x.shape)
 
 
@@ -86,7 +88,7 @@ class VectorWork:
 
     def pieces(self) -> list[Piece]:
         """Elements of all rows together where no row has a number of its own."""
-        return list(pieces(self.count, self.n) if self.function == "expsub" else pieces(1, self.count * self.n))
+        return list(pieces(self.count, self.n) if self.function in DIFFERENCES else pieces(1, self.count * self.n))
 
     def cycles(self, timing: Timing) -> tuple[int, int]:
         """(elements, set-ups) of all instructions in cycles."""
@@ -112,7 +114,7 @@ class VectorWork:
 
     def _second(self, symbol: str, piece: Piece, start: int) -> Operand:
         """The second input: a vector, or a number for each row."""
-        if self.function != "expsub":
+        if self.function not in DIFFERENCES:
             return Mem(symbol, piece.elements, start)
         if piece.rows == 1:
             return Mem(symbol, piece.elements, piece.row, 0)
@@ -126,10 +128,10 @@ class VectorWork:
         if len(tiles) == 1:
             return _by_table(plan, a) if plan.stored != "fp32" else evaluate(plan, a)
         b = np.asarray(tiles[1])
-        b = np.broadcast_to(b.reshape(*a.shape[:-1], 1), a.shape) if self.function == "expsub" else b.reshape(a.shape)
-        if plan.stored == "fp32" or self.function == "clamped_silu" or (self.function == "expsub" and plan.work == "fp32"):
+        b = np.broadcast_to(b.reshape(*a.shape[:-1], 1), a.shape) if self.function in DIFFERENCES else b.reshape(a.shape)
+        if plan.stored == "fp32" or self.function == "clamped_silu" or (self.function in DIFFERENCES and plan.work == "fp32"):
             return evaluate(plan, a, b)
-        if self.function == "expsub":
+        if self.function in DIFFERENCES:
             return _by_table(plan, sub(a, b, precision, threads))
         gate = _table(plan)[a.view(np.uint16)]
         if plan.work != "fp32":
@@ -220,7 +222,7 @@ def _table(plan: Recipe) -> np.ndarray:
     x = every if plan.stored == "bf16" else every.view(np.float16)
     if len(plan.inputs) == 1:
         return evaluate(plan, x)
-    return evaluate(plan, x, np.zeros_like(x)) if plan.name == "expsub" else first_factor(plan, x)
+    return evaluate(plan, x, np.zeros_like(x)) if plan.name in DIFFERENCES else first_factor(plan, x)
 
 
 def _by_table(plan: Recipe, a: np.ndarray) -> np.ndarray:

@@ -1,0 +1,61 @@
+"""What SECURITY.md promises of the code itself: nothing is unpickled or evaluated, and nothing goes out to a network."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import wsekern
+
+MODULES = sorted(Path(wsekern.__file__).parent.rglob("*.py"))
+FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "socket", "ssl", "http", "urllib",
+                     "requests", "ftplib", "telnetlib", "xmlrpc"}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
+WATCH = """
+import sys
+from wsekern.cli import main
+
+def hook(event, arguments):
+    if event.startswith(("socket.", "pickle.", "os.system", "webbrowser.", "urllib.")):
+        print("FORBIDDEN", event, flush=True)
+
+sys.addaudithook(hook)
+STATEMENT
+"""
+
+
+def names(tree: ast.AST) -> tuple[set[str], set[str]]:
+    """(modules that a file imports, functions that it calls by a bare name)."""
+    modules = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    return modules, calls
+
+
+def test_no_module_unpickles_evaluates_or_connects():
+    for path in MODULES:
+        modules, calls = names(ast.parse(path.read_text()))
+        assert not modules & FORBIDDEN_MODULES, f"{path.name} imports {modules & FORBIDDEN_MODULES}"
+        assert not calls & FORBIDDEN_CALLS, f"{path.name} calls {calls & FORBIDDEN_CALLS}"
+        assert "allow_pickle" not in path.read_text(), f"{path.name} lets numpy unpickle"
+
+
+def watched(statement: str, *arguments: str) -> str:
+    """What a process prints that runs ``statement`` while it is watched."""
+    done = subprocess.run([sys.executable, "-c", WATCH.replace("STATEMENT", statement), *arguments], capture_output=True,
+                          text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("command", ["compare llama3-8b --json -", "run sample --prompt The --tokens 1",
+                                     "predict gpu llama3-8b --phase decode --gpu h100 --context 100 --json -"])
+def test_commands_open_no_connection_and_unpickle_nothing(command):
+    assert "FORBIDDEN" not in watched("main()", *command.split())
+
+
+def test_the_watch_sees_what_it_forbids():
+    seen = watched("import socket, pickle; socket.socket().close(); pickle.loads(b'cos\\ngetpid\\n.')")
+    assert "socket.__new__" in seen and "pickle.find_class" in seen

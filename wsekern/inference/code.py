@@ -1,0 +1,94 @@
+"""Bytes of a PE that are not for weights, cache and buffers: the runtime, a stack, and the programs of what lies there.
+
+All layers of a region run one code: a kernel for each kind of operation, and of each step the descriptors of its tiles. It is
+counted from the programs of the operations (:mod:`wsekern.ops.engines.code`); of the grid it depends on little more than
+whether heads and experts are spread over columns, so that two small grids stand for all.
+"""
+
+from collections.abc import Hashable, Iterable, Sequence
+from functools import lru_cache
+
+from wsekern.errors import InputError
+from wsekern.inference.grid import Grid
+from wsekern.inference.layer import layer_steps
+from wsekern.inference.outer import embedding_steps, head_steps
+from wsekern.inference.programs import Programs
+from wsekern.inference.steps import LayerStep, Steps
+from wsekern.machine.timing import timing
+from wsekern.ops.engines.code import CodeSize, code_size, library_bytes
+from wsekern.ops.local.rows import Form
+from wsekern.program.program import SCALAR_BYTES
+from wsekern.workload.config import ModelConfig
+
+RUNTIME_BYTES = 4176
+"""What the vendor's runtime takes of a PE (FABRICA link test: 22,488 words of 16 bits are left of 48 KB)."""
+STACK_BYTES = 128
+"""Assumed: eight return addresses, as many as the core model keeps, with three registers each."""
+BESIDE_PROGRAMS = RUNTIME_BYTES + STACK_BYTES
+"""Bytes of a PE that not even a region without layers has."""
+SIDES = ((755, 48), (24, 24))
+"""Grids that stand for all: one where a head has several columns, and one where a column has several."""
+TOKENS = 2
+"""Tokens at once: with two there are all the loops that there are with more."""
+
+
+def code_bytes(grid: Grid) -> int:
+    """Bytes of a PE of ``grid`` that are not for weights, cache and buffers; of programs the most that any grid takes."""
+    return BESIDE_PROGRAMS + _most(grid.config, grid.precision, grid.form, grid.programs, grid.weight_precision,
+                                   grid.cache_precision, grid.held_layers, grid.with_head)
+
+
+def program_bytes(grids: Sequence[Grid]) -> int:
+    """Bytes of the programs of what lies on any of ``grids``, which differ in their sides: kernels, with the functions of the
+    software library; of each kind of step its call and the descriptors of its tiles; the addresses of each layer's tiles."""
+    costs, kernels, steps, library = timing("wse3", "silicon", grids[0].precision), {}, {}, set()
+    for grid in grids:
+        for step in _steps(grid):
+            size = code_size(step.operation, costs, grid.width, grid.height)
+            _raise_to(kernels, size.kernel, size.code)
+            _raise_to(steps, _kind(step, size), SCALAR_BYTES + size.step)
+            library |= size.library
+    return (sum(kernels.values()) + sum(steps.values()) + sum(library_bytes(function, costs) for function in library) +
+            grids[0].held_layers * SCALAR_BYTES * max(map(_tiles, grids)))
+
+
+def _steps(grid: Grid) -> Iterable[LayerStep]:
+    """Steps of every kind of layer, and of embedding and head."""
+    lists: list[Steps] = [layer_steps(grid, block, TOKENS, max(1, grid.slots)) for block, _ in grid.config.kinds
+                          if grid.held_layers]
+    lists += [[*embedding_steps(grid, [0] * TOKENS), *head_steps(grid)]] if grid.with_head else []
+    return (step for steps in lists for step in steps if isinstance(step, LayerStep))
+
+
+def _kind(step: LayerStep, size: CodeSize) -> Hashable:
+    """What steps of a loop over heads, experts or rounds have alike."""
+    return step.part, step.name.rstrip("0123456789"), size.kernel
+
+
+def _tiles(grid: Grid) -> int:
+    """Tiles of a layer's weights and cache, the most of any kind."""
+    names = [{name for step in layer_steps(grid, block, TOKENS, max(1, grid.slots)) for name in step.inputs
+              if name.startswith(("weights.", "cache."))} for block, _ in grid.config.kinds if grid.held_layers]
+    return max(map(len, names), default=0)
+
+
+def _raise_to(sizes: dict[Hashable, int], key: Hashable, size: int) -> None:
+    sizes[key] = max(size, sizes.get(key, 0))
+
+
+@lru_cache(maxsize=1024)
+def _most(config: ModelConfig, precision: str, form: Form, programs: Programs, weight_precision: str, cache_precision: str,
+          layers: int, with_head: bool) -> int:
+    """The most bytes of programs on any grid: of those that stand for all, those on which the model lies."""
+    grids, refused = [], None
+    for width, height in SIDES:
+        grid = Grid(config, width, height, precision, context=1024, chunk=TOKENS, layers=layers, with_head=with_head,
+                    activations=form, programs=programs, weight_precision=weight_precision, cache_precision=cache_precision)
+        try:
+            program_bytes([grid])
+            grids.append(grid)
+        except InputError as error:
+            refused = error
+    if refused and not grids:
+        raise refused
+    return program_bytes(grids)

@@ -1,0 +1,111 @@
+"""Bytes of code that operations take on a PE, counted from the programs that the cycle engine runs.
+
+Programs are written without loops and with every call in line; a PE has room for neither. Counted is the same program as one
+would keep it: what repeats but for addresses and lengths once, in a loop, and one kernel for operations that differ in their
+sizes alone.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Any
+
+from wsekern.machine.timing import LIBRARY, Timing
+from wsekern.ops.engines.programs import write_alone
+from wsekern.ops.operation import Operation, WaferProgram
+from wsekern.program import Program
+from wsekern.program.instructions import Label, Scalar, Vector
+from wsekern.program.operands import MEMORY, Fabric, Operand
+from wsekern.program.program import SCALAR_BYTES, VECTOR_BYTES
+
+DESCRIPTOR_BYTES = 8
+"""Of a descriptor in memory: an address and a length of 16 bits each and a stride of 8, in whole words."""
+LOOP_BYTES = 7 * SCALAR_BYTES
+"""Of the loop over rows or pieces that every kernel of local work has: a count, a comparison, a branch, and the addresses of
+three tiles and the result."""
+LONGEST_LOOP = 64
+"""Instructions of a loop's body that are looked for: more than any function has."""
+
+
+@dataclass(frozen=True)
+class CodeSize:
+    """Bytes of one operation on the PE whose program is the largest."""
+
+    kernel: Hashable
+    """What operations that run the same instructions have alike: all but their sizes."""
+    code: int
+    """Of the kernel: instructions, constants, and the descriptors of streams and of room beside the tiles."""
+    step: int
+    """Of an operation that runs it: the descriptors of its tiles and of its result."""
+    library: frozenset[str]
+    """Functions of the software library that it calls."""
+
+
+@lru_cache(maxsize=4096)
+def code_size(operation: Operation, timing: Timing, width: int, height: int) -> CodeSize:
+    """Of ``operation`` on a grid; :class:`InputError` where it has no program for the cycle engine."""
+    costs = replace(timing, precision=operation.precision or timing.precision)
+    lowered = operation.in_engine_format().staged().lowered(costs, width, height)
+    programs = [write_alone(lowered, costs, role) for role in _roles(lowered, width, height)]
+    sizes = [_size(*program, timing) for program in programs]
+    loop = 0 if operation.sends else LOOP_BYTES
+    library = {item.name for program, _ in programs for item in program.code if isinstance(item, Vector)} & set(LIBRARY)
+    return CodeSize(_kernel(operation), loop + max(code for code, _ in sizes), max(step for _, step in sizes),
+                    frozenset(library))
+
+
+def library_bytes(function: str, timing: Timing) -> int:
+    """At most so many bytes of a function of the software library: scalar operations that wait for each other."""
+    return SCALAR_BYTES * -(-timing.call(function) // timing.latency("scalar", 1))
+
+
+def _roles(lowered: WaferProgram, width: int, height: int) -> list[Any]:
+    if lowered.knows_grid:
+        return list(dict.fromkeys(lowered.role_at(x, y, width, height) for y in range(height) for x in range(width)))
+    length = width if lowered.axis == "x" else height
+    return list(dict.fromkeys(lowered.role(place, length) for place in range(length)))
+
+
+def _kernel(operation: Operation) -> Hashable:
+    """Its class, and what of it is no number; whether lines are cut, which takes routes of their own."""
+    values = [(field.name, getattr(operation, field.name)) for field in fields(operation)]
+    words = tuple((name, value) for name, value in values if isinstance(value, bool) or not isinstance(value, int | float))
+    return type(operation), words, bool(getattr(operation, "segment", 0))
+
+
+def _size(program: Program, tiles: tuple[str, ...], timing: Timing) -> tuple[int, int]:
+    """(kernel, step) of one PE. The software of a call takes an instruction for each load of a descriptor, of which it consists
+    (an all-reduce on WSE-3: 45 cycles), and a vector instruction those that :data:`VECTOR_BYTES` counts."""
+    kept = folded([item for item in program.code if not isinstance(item, Label)])
+    software = sum(-(-item.imm // timing.latency("descriptor", 1)) for item in kept if isinstance(item, Scalar))
+    vectors = [item for item in kept if isinstance(item, Vector)]
+    operands = {(isinstance(operand, Fabric) and operand is item.dst, operand) for item in vectors for operand in item.operands}
+    own = sum(1 for _, operand in operands if getattr(operand, "symbol", None) not in tiles)
+    constants = sum(1 for name in program.initial if program.symbols[name][1] == 1)
+    kernel = VECTOR_BYTES * len(vectors) + SCALAR_BYTES * (software + constants) + DESCRIPTOR_BYTES * own
+    return kernel, DESCRIPTOR_BYTES * (len(operands) - own)
+
+
+def folded(code: Sequence[Vector | Scalar]) -> list[Vector | Scalar]:
+    """The instructions with what repeats but for addresses and lengths only once."""
+    shapes, kept, at = [_shape(item) for item in code], [], 0
+    while at < len(code):
+        size = next((size for size in range(1, min(LONGEST_LOOP, (len(code) - at) // 2) + 1)
+                     if shapes[at:at + size] == shapes[at + size:at + 2 * size]), 1)
+        kept += code[at:at + size]
+        body, at = shapes[at:at + size], at + size
+        while shapes[at:at + size] == body:
+            at += size
+    return kept
+
+
+def _shape(item: Vector | Scalar) -> Hashable:
+    """What of an instruction a loop cannot change."""
+    if isinstance(item, Scalar):
+        return item.form, item.imm
+    return item.name, item.microthread, tuple(_operand_shape(operand) for operand in item.operands)
+
+
+def _operand_shape(operand: Operand) -> Hashable:
+    """Of memory whose it is: a loop moves descriptors, and sets their lengths and strides."""
+    return (operand.symbol, getattr(operand, "type", None)) if isinstance(operand, MEMORY) else operand

@@ -1,0 +1,421 @@
+"""Local work of a softmax over positions on many PEs, none of which knows the largest score of all.
+
+Scores are logarithms to base 2. A row of scores takes its exponentials relative to the whole number nearest to its own largest
+one (:class:`WholeReference`), and multiplies their sum and its partial values by a power of two (:class:`SoftmaxFactor`) before
+they are added to those of other PEs in fp32 (:class:`SoftmaxMessage`): its exponent is that number minus a bound that all PEs
+know. Powers of two change no bit of what they multiply, so results do not depend on how far the bound lies above the largest
+score, up to some 176 powers of two. Where it is looser, rows far below it would count more than they should: that is refused.
+
+The bound is the sum over features of the larger of q times the largest and q times the smallest key so far
+(:class:`KeyRange`, :class:`ScoreBound`): no score lies above it.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+
+from wsekern.errors import InputError
+from wsekern.machine.timing import LIBRARY, Timing
+from wsekern.ops.local.arithmetic import evaluate, load, store
+from wsekern.ops.local.functions import recipe
+from wsekern.ops.local.vector import VectorWork
+from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
+from wsekern.ops.repeated import Repeated, common
+from wsekern.program import Mem, Mem4d
+from wsekern.program.operands import TYPE_BYTES, ElementType, Operand
+from wsekern.tiles import reciprocal
+
+MAGIC = 12582912.0
+"""1.5 * 2^23: in fp32 its last bit counts ones, and its low 16 bits are 0."""
+SHIFT = 80
+"""Factors are 2^80 times 2^(own - bound): so many bits more room below; sums of 2^20 products of up to 2^17 still fit fp32."""
+SEEN_BITS = 14
+SEEN = 2.0 ** -SEEN_BITS
+"""What a row that sees a position gives :class:`SoftmaxFactor`, the smallest normal fp16 number; one that sees none gives 0."""
+LEAST_POWER = -126 - SHIFT
+"""Rows further below the bound, in powers of two, are counted as if they lay here: the largest one is never lost."""
+LEAST_TOTAL = 2.0 ** -96
+"""A sum below it may come from rows that are counted so: 2^30 times what each of them adds."""
+
+Instruction = tuple[str, ElementType, int, tuple[Operand, ...]]
+"""An operation, the type in which it is done, its elements, target and sources."""
+
+
+class _Softmax(LocalOperation):
+    """A few vector instructions, the values of each PE its own."""
+
+    kept: ClassVar[ElementType | None] = None
+    """Element type of the result; None: that of the precision."""
+
+    @abstractmethod
+    def result_sizes(self) -> tuple[int, ...]:
+        """Sizes of the result on a PE."""
+
+    @abstractmethod
+    def instructions(self, stored: ElementType, name: "_Names") -> list[Instruction]:
+        """Each of them, in order."""
+
+    def before(self, out: Emission) -> None:
+        """Write what comes before them."""
+        return None
+
+    @abstractmethod
+    def reference(self, *tiles_and_timing: object) -> np.ndarray:
+        """Values (rows, columns, ...) of any PEs, in plain numpy."""
+
+    def _check(self, *sizes: int) -> None:
+        if min(sizes) < 1:
+            raise InputError(f"{self}: expected sizes of at least 1")
+        check_count("the elements of a tile", prod(sizes))
+
+    def cycles(self, timing: Timing) -> tuple[int, int]:
+        """(compute, overhead) cycles of one PE."""
+        compute, overhead = 0, timing.latency("local_call", timing.latency("call"))
+        for operation, type, elements, _ in self.instructions(ELEMENT_TYPES[timing.precision], _Names()):
+            instruction = _spelled(operation, type, timing)
+            compute += timing.elements(instruction, elements)
+            overhead += timing.setup(instruction)
+        return compute, overhead
+
+    def flow(self, engine: Clocks, *tiles: np.ndarray) -> np.ndarray:
+        """Values of tiles (height, width, ...)."""
+        check_operands(self, self.tiles(), tiles)
+        self.time(engine)
+        return self._compute(engine, tiles)
+
+    def values(self, engine: Clocks, *tiles: Repeated) -> Repeated:
+        """Values alone, once for PEs that hold the same."""
+        check_operands(self, self.tiles(), [tile.tiles for tile in tiles])
+        held = common(tiles)
+        result = self._compute(engine, [tile.at(*held) for tile in tiles])
+        return Repeated(result, tiles[0].height, tiles[0].width, *held)
+
+    def _compute(self, engine: Clocks, tiles: "list[np.ndarray] | tuple[np.ndarray, ...]") -> np.ndarray:
+        shaped = [tile.reshape(*tile.shape[:2], *shape) for tile, shape in zip(tiles, self.tiles(), strict=True)]
+        return self.reference(*shaped, engine.timing)
+
+    def result_shape(self, engine: Clocks, *tiles: np.ndarray) -> tuple[int, ...]:
+        """Shape of the values."""
+        return engine.height, engine.width, *self.result_sizes()
+
+    def memory_bytes(self, engine: Clocks) -> int:
+        """Bytes of the tiles and of the result that a PE holds."""
+        type = ELEMENT_TYPES[engine.precision]
+        taken = sum(prod(shape) * TYPE_BYTES[kept] for shape, kept in zip(self.tiles(), self.tile_types(type), strict=True))
+        return taken + prod(self.result_sizes()) * TYPE_BYTES[self.kept or type]
+
+    def emit(self, out: Emission, role: None) -> str:
+        """Its instructions, one behind the other."""
+        program = out.program
+        result = program.memory(f"softmax.{out.serial}", self.kept or out.type, prod(self.result_sizes()), 0)
+        program.spend(out.timing.latency("local_call", out.timing.latency("call")))
+        self.before(out)
+        for operation, type, _, operands in self.instructions(out.type, _Names(out, result)):
+            program.emit(_spelled(operation, type, out.timing), *operands)
+        return result
+
+
+class _Names:
+    """Symbols of a program's operands; of none where only sizes are wanted."""
+
+    def __init__(self, out: Emission | None = None, result: str = "out") -> None:
+        self.out, self.result = out, result
+        self.tiles = out.inputs if out else ("in0", "in1", "in2")
+
+    def room(self, name: str, type: ElementType, elements: int) -> str:
+        """Memory beside the tiles."""
+        return self.out.program.memory(f"{name}.{self.out.serial}", type, elements) if self.out else name
+
+    def number(self, value: float, type: ElementType) -> Mem:
+        """A constant for all elements."""
+        if self.out is None:
+            return Mem("number", 1, 0, 0)
+        kept = np.array([value], np.uint16) if type == "u16" else store(type, np.full(1, value, np.float32))
+        return Mem(self.out.program.memory(f"{value}.{type}.{self.out.serial}", type, 1, kept), 1, 0, 0)
+
+
+def _spelled(operation: str, type: ElementType, timing: Timing) -> str:
+    """The instruction: integer ones and calls of the library have one name for all types."""
+    return operation if operation.endswith("16") or operation in LIBRARY else timing.instruction(operation, type)
+
+
+@dataclass(frozen=True)
+class KeyRange(_Softmax):
+    """Keys (tokens, n) and the largest of each of the n features so far, and of minus it (2, n) -> the same with the keys."""
+
+    n: int
+    tokens: int
+
+    def __post_init__(self) -> None:
+        self._check(self.n, self.tokens)
+
+    def tiles(self) -> Shapes:
+        """Keys, and what is kept."""
+        return (self.tokens, self.n), (2, self.n)
+
+    def result_sizes(self) -> tuple[int, ...]:
+        return 2, self.n
+
+    def instructions(self, stored: ElementType, name: _Names) -> list[Instruction]:
+        n, whole, (keys, kept) = self.n, self.n * self.tokens, name.tiles[:2]
+        minus = name.room("minus", stored, whole)
+        found = [("neg", stored, whole, (Mem(minus, whole), Mem(keys, whole)))]
+        for token in range(self.tokens):
+            for half, new in enumerate((keys, minus)):
+                target, before = (Mem(symbol, n, half * n) for symbol in (name.result, name.result if token else kept))
+                found.append(("max", stored, n, (target, before, Mem(new, n, token * n))))
+        return found
+
+    def reference(self, keys: np.ndarray, kept: np.ndarray, timing: Timing) -> np.ndarray:
+        """The largest of all."""
+        type = ELEMENT_TYPES[timing.precision]
+        keys, found = load(type, keys), load(type, kept)
+        for token in range(self.tokens):
+            new = np.stack([keys[:, :, token], -keys[:, :, token]], axis=2)
+            found = np.where(found > new, found, new)
+        return store(type, found)
+
+
+@dataclass(frozen=True)
+class ScoreBound(_Softmax):
+    """Queries (heads, rows, n) and the range of their keys (2, heads, n) -> (heads * rows): what no score lies above.
+
+    Of the features on this PE: features are added by halves, in the type of tiles.
+    """
+
+    heads: int
+    rows: int
+    n: int
+
+    def __post_init__(self) -> None:
+        self._check(self.heads, self.rows, self.n)
+
+    def tiles(self) -> Shapes:
+        """Queries, and the range of keys."""
+        return (self.heads, self.rows, self.n), (2, self.heads, self.n)
+
+    def result_sizes(self) -> tuple[int, ...]:
+        return (self.heads * self.rows,)
+
+    def _halves(self) -> list[tuple[int, int]]:
+        """(features left, how many of the last ones are added to the first ones), until one is left."""
+        found, left = [], self.n
+        while left > 1:
+            found.append((left, left // 2))
+            left -= left // 2
+        return found
+
+    def instructions(self, stored: ElementType, name: _Names) -> list[Instruction]:
+        heads, rows, n, (queries, kept) = self.heads, self.rows, self.n, name.tiles[:2]
+        whole = heads * rows * n
+        high, low = name.room("high", stored, whole), name.room("low", stored, whole)
+
+        def of_keys(half: int) -> Mem4d:
+            return Mem4d(kept, (heads, rows, n), (n, 0, 1), half * heads * n)
+
+        found = [("mul", stored, whole, (Mem(high, whole), Mem(queries, whole), of_keys(0))),
+                 ("mul", stored, whole, (Mem(low, whole), Mem(queries, whole), of_keys(1))),
+                 ("neg", stored, whole, (Mem(low, whole), Mem(low, whole))),
+                 ("max", stored, whole, (Mem(high, whole), Mem(high, whole), Mem(low, whole)))]
+        count = heads * rows
+        for left, half in self._halves():
+            first, last = (Mem4d(high, (count, half), (n, 1), start) for start in (0, left - half))
+            target = first if left > 2 else Mem(name.result, count)
+            found.append(("add", stored, count * half, (target, first, last)))
+        return found if n > 1 else [*found, ("mov", stored, count, (Mem(name.result, count), Mem(high, count)))]
+
+    def reference(self, queries: np.ndarray, kept: np.ndarray, timing: Timing) -> np.ndarray:
+        """The larger product of each feature, then their sum by halves."""
+        type = ELEMENT_TYPES[timing.precision]
+        with np.errstate(over="ignore", invalid="ignore"):
+            high, low = (load(type, store(type, load(type, queries) * load(type, kept[:, :, half])[:, :, :, None]))
+                         for half in (0, 1))
+            found = np.where(high > -low, high, -low)
+            for left, half in self._halves():
+                added = found[..., :half] + found[..., left - half:left]
+                found = np.concatenate([load(type, store(type, added)), found[..., half:left - half]], axis=-1)
+            return store(type, found[..., 0].reshape(*found.shape[:2], -1))
+
+
+@dataclass(frozen=True)
+class WholeReference(_Softmax):
+    """The whole number nearest to each of ``count`` largest scores."""
+
+    count: int
+
+    def __post_init__(self) -> None:
+        self._check(self.count)
+
+    def tiles(self) -> Shapes:
+        """One number a row."""
+        return ((self.count,),)
+
+    def result_sizes(self) -> tuple[int, ...]:
+        return (self.count,)
+
+    def instructions(self, stored: ElementType, name: _Names) -> list[Instruction]:
+        count, magic = self.count, name.number(MAGIC, "fp32")
+        room = Mem(name.room("wide", "fp32", count), count)
+        return [("add", "fp32", count, (room, magic, Mem(name.tiles[0], count))),
+                ("sub", "fp32", count, (Mem(name.result, count), room, magic))]
+
+    def reference(self, tops: np.ndarray, timing: Timing) -> np.ndarray:
+        """Up to the last bit that counts ones, and down."""
+        type = ELEMENT_TYPES[timing.precision]
+        return store(type, (load(type, tops) + np.float32(MAGIC)) - np.float32(MAGIC))
+
+
+@dataclass(frozen=True)
+class SoftmaxFactor(_Softmax):
+    """2^(own - bound + 80) in fp32 for ``count`` rows: of whole numbers, bounds, and :data:`SEEN` where a row sees a position;
+    0 where it sees none. At least 2^-126 where it does."""
+
+    count: int
+    kept: ClassVar[ElementType | None] = "fp32"
+
+    def __post_init__(self) -> None:
+        self._check(self.count)
+
+    def tiles(self) -> Shapes:
+        """Three numbers a row."""
+        return (self.count,), (self.count,), (self.count,)
+
+    def result_sizes(self) -> tuple[int, ...]:
+        return (self.count,)
+
+    def instructions(self, stored: ElementType, name: _Names) -> list[Instruction]:
+        count, (own, bound, seen) = self.count, (Mem(tile, self.count) for tile in name.tiles)
+        wide, result = name.room("wide", "fp32", count), Mem(name.result, count)
+        room, steps = Mem(wide, count), Mem(name.room("steps", "u16", count), count)
+        low, top = Mem(wide, count, 0, 2, type="u16"), Mem(name.result, count, 1, 2, type="u16")
+        one = name.number(127 + SHIFT + SEEN_BITS << 7, "u16")
+        return [("sub", "fp32", count, (room, name.number(MAGIC, "fp32"), bound)),
+                ("add", "fp32", count, (room, room, own)),
+                ("max", "fp32", count, (room, room, name.number(MAGIC + LEAST_POWER, "fp32"))),
+                ("sll16", "u16", count, (steps, low, name.number(7, "u16"))),
+                ("add16", "u16", count, (top, one, steps)),
+                ("mul", "fp32", count, (result, result, seen))]
+
+    def reference(self, own: np.ndarray, bound: np.ndarray, seen: np.ndarray, timing: Timing) -> np.ndarray:
+        """Whole numbers as exponents."""
+        type = ELEMENT_TYPES[timing.precision]
+        own, bound, seen = (load(type, tile) for tile in (own, bound, seen))
+        wide = (np.float32(MAGIC) - bound) + own
+        least = np.float32(MAGIC + LEAST_POWER)
+        power = np.where(wide > least, wide, least) - np.float32(MAGIC)
+        return np.ldexp(np.float32(1), power.astype(np.int32) + SHIFT + SEEN_BITS).astype(np.float32) * seen
+
+
+@dataclass(frozen=True)
+class SoftmaxMessage(_Softmax):
+    """Partial values (count, n) and sums of exponentials (count) -> both in fp32 one behind the other, (count * (n + 1)).
+
+    ``weighed``: each row times a factor of its own (count)."""
+
+    n: int
+    count: int
+    weighed: bool = False
+    kept: ClassVar[ElementType | None] = "fp32"
+
+    def __post_init__(self) -> None:
+        self._check(self.n, self.count)
+
+    def tiles(self) -> Shapes:
+        """Values, sums, factors."""
+        return (self.count, self.n), (self.count,), *(((self.count,),) if self.weighed else ())
+
+    def tile_types(self, type: ElementType) -> tuple[ElementType, ...]:
+        """Sums and factors are fp32."""
+        return (type, "fp32", "fp32")[:2 + self.weighed]
+
+    def result_sizes(self) -> tuple[int, ...]:
+        return (self.count * (self.n + 1),)
+
+    def instructions(self, stored: ElementType, name: _Names) -> list[Instruction]:
+        n, count, whole = self.n, self.count, self.n * self.count
+        values, sums = Mem(name.result, whole), Mem(name.result, count, whole)
+        rows, totals = Mem(name.tiles[0], whole), Mem(name.tiles[1], count)
+        if not self.weighed:
+            return [("mov", "fp32", whole, (values, rows)), ("mov", "fp32", count, (sums, totals))]
+        return [("mul", "fp32", whole, (values, rows, Mem4d(name.tiles[2], (count, n), (1, 0)))),
+                ("mul", "fp32", count, (sums, totals, Mem(name.tiles[2], count)))]
+
+    def reference(self, rows: np.ndarray, totals: np.ndarray, *factors_and_timing: object) -> np.ndarray:
+        """Products rounded once."""
+        *factors, timing = factors_and_timing
+        values = load(ELEMENT_TYPES[timing.precision], rows)
+        if factors:
+            values, totals = values * factors[0][..., None], totals * factors[0]
+        return np.concatenate([values.reshape(*values.shape[:2], -1), totals], axis=2).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class SoftmaxQuotients(_Softmax):
+    """Values (count, n) in fp32 over the sums (count) of their rows, rounded to the precision: by reciprocals of the sums, in
+    calls of the library or vector steps as ``form`` says. ``copies``: sums are so many times too large."""
+
+    n: int
+    count: int
+    form: str = "scalar"
+    copies: int = 1
+
+    def __post_init__(self) -> None:
+        self._check(self.n, self.count, self.copies)
+
+    def tiles(self) -> Shapes:
+        """Values and sums."""
+        return (self.count, self.n), (self.count,)
+
+    def tile_types(self, type: ElementType) -> tuple[ElementType, ...]:
+        """Both fp32."""
+        return "fp32", "fp32"
+
+    def result_sizes(self) -> tuple[int, ...]:
+        return self.count, self.n
+
+    @property
+    def _reciprocals(self) -> VectorWork:
+        return VectorWork("one_over", "vector", 1, self.count)
+
+    def instructions(self, stored: ElementType, name: _Names) -> list[Instruction]:
+        """Those behind the vector steps of reciprocals."""
+        n, count, whole = self.n, self.count, self.n * self.count
+        numbers = name.room("numbers", "fp32", count)
+        every, found = Mem(numbers, count), []
+        if self.form == "scalar":
+            found.append(("lib_div", "fp32", count, (every, name.number(1, "fp32"), Mem(name.tiles[1], count))))
+        if self.copies > 1:
+            found.append(("mul", "fp32", count, (every, every, name.number(self.copies, "fp32"))))
+        product = (Mem(name.result, whole), Mem(name.tiles[0], whole), Mem4d(numbers, (count, n), (1, 0)))
+        return [*found, ("mul", "fp32", whole, product)]
+
+    def cycles(self, timing: Timing) -> tuple[int, int]:
+        """(compute, overhead) cycles of one PE."""
+        compute, overhead = super().cycles(timing)
+        elements, setups = self._reciprocals.cycles(replace(timing, precision="fp32")) if self.form != "scalar" else (0, 0)
+        return compute + elements, overhead + setups
+
+    def before(self, out: Emission) -> None:
+        """Reciprocals in vector steps."""
+        if self.form != "scalar":
+            numbers = _Names(out).room("numbers", "fp32", self.count)
+            self._reciprocals.emit(replace(out, timing=replace(out.timing, precision="fp32"), inputs=out.inputs[1:]), numbers)
+
+    def _compute(self, engine: Clocks, tiles: "list[np.ndarray] | tuple[np.ndarray, ...]") -> np.ndarray:
+        if (tiles[1] < LEAST_TOTAL).any():
+            raise InputError("the bound of a softmax lies further above its scores than fp32 reaches: this model needs the "
+                             "program softmax=maximum, as in the set 2024-08")
+        return super()._compute(engine, tiles)
+
+    def reference(self, values: np.ndarray, totals: np.ndarray, timing: Timing) -> np.ndarray:
+        """Each step rounded once."""
+        with np.errstate(all="ignore"):
+            if self.form == "scalar":
+                numbers = reciprocal(np.ascontiguousarray(totals))
+            else:
+                numbers = evaluate(recipe("one_over", "fp32", "fp32"), totals)
+            numbers = numbers * np.float32(self.copies)
+            return store(ELEMENT_TYPES[timing.precision], values * numbers[..., None])

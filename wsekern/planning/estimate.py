@@ -1,0 +1,185 @@
+"""How long a placement takes, quickly: the sum of its operations' times, each known by heart.
+
+An operation along lines takes as long on every line, and local work takes every PE as long: a time depends on the operation, on
+the length of its line, on the number format and on the profile, and is reckoned by the flow engine once. In the chain of
+operations a PE starts each as soon as it is ready itself, so that the sum is never less than the chain takes: it is up to 1 %
+more where clocks of the PEs differ, and equal where they do not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsekern.inference.mapping import Mapping
+from wsekern.inference.outer import embedding_steps, head_steps
+from wsekern.inference.step_times import layer_lists
+from wsekern.inference.steps import LayerStep, Steps
+from wsekern.machine import Machine
+from wsekern.ops import Broadcast, FlowEngine, Operation
+from wsekern.ops._timing import CAUSE_NAMES
+from wsekern.ops.operation import LocalOperation
+from wsekern.planning.layout import MOST_TIMED, Placement, sides_of
+
+
+class _Line:
+    """One line of PEs that are all ready at once, as an operation sees it that goes along it: see
+    :class:`wsekern.ops.operation.Clocks`."""
+
+    threads = 1
+
+    def __init__(self, engine: FlowEngine, axis: str, length: int) -> None:
+        self.width, self.height = (length, 1) if axis == "x" else (1, length)
+        self.precision, self.timing, self._axis, self._length = engine.precision, engine.timing, axis, length
+        self.timing_of = engine.timing_of
+        self.link_traversals = 0
+        self._clocks = np.zeros((length, len(CAUSE_NAMES)), np.int64)
+
+    @property
+    def cycles(self) -> int:
+        """When the last PE is done."""
+        return int(self._clocks.sum(axis=1).max())
+
+    def length(self, axis: str) -> int:
+        return self._length if axis == self._axis else 1
+
+    def lines(self, axis: str) -> int:
+        return 1 if axis == self._axis else self._length
+
+    def on_lines(self, axis: str, advance: Callable[[np.ndarray], None]) -> None:
+        advance(self._clocks)
+
+    def grid(self) -> np.ndarray:
+        return self._clocks.reshape(self.height, self.width, -1)
+
+    def spend(self, *, compute: int = 0, fabric: int = 0, stages: int = 0, overhead: int = 0, stream: int = 0) -> None:
+        self._clocks += np.array((compute, fabric, stages, overhead, stream), np.int64)
+
+    def synchronise(self) -> None:
+        self._clocks[:] = self._clocks[self._clocks.sum(axis=1).argmax()]
+
+    def time(self, operation: Operation) -> None:
+        operation.time(self)
+
+    def note(self, operation: Operation, reason: str) -> None:
+        """Notes are for those who read the engine's."""
+
+    def happened(self, operation: Operation, flags: int) -> None:
+        """As notes."""
+
+
+class Estimator:
+    """Cycles of operations and of lists of them on ``machine``, by heart."""
+
+    def __init__(self, machine: Machine, profile: str, precision: str) -> None:
+        self.machine, self.profile, self.precision = machine, profile, precision
+        self._engine = FlowEngine(machine, 1, 1, profile=profile, precision=precision)
+        self._known: dict[tuple[Operation, int, int], int] = {}
+
+    def operation(self, operation: Operation, width: int, height: int) -> int:
+        """One operation on a grid whose PEs are ready at once."""
+        axis = operation.axis
+        if axis is None:
+            sides = (0, 0) if operation.runs_alone else (width, height)
+        else:
+            length = getattr(operation, "segment", 0) or (width if axis == "x" else height)
+            sides = (length, 0) if axis == "x" else (0, length)
+        key = operation, *sides
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._timed(operation, *sides)
+        return found
+
+    def _timed(self, operation: Operation, width: int, height: int) -> int:
+        if isinstance(operation, LocalOperation):
+            return sum(operation.cycles(self._engine.timing))
+        if operation.axis is not None:
+            line = _Line(self._engine, operation.axis, width or height)
+            operation.time(line)
+            return line.cycles
+        engine = FlowEngine(self.machine, width or 1, height or 1, profile=self.profile, precision=self.precision)
+        engine.time(operation)
+        return int(engine.cycles)
+
+    def steps(self, steps: Steps, width: int, height: int) -> int:
+        """A list of steps, one after the other."""
+        return sum(self.operation(step.operation, width, height) for step in steps if isinstance(step, LayerStep))
+
+    def layers(self, mapping: Mapping, tokens: int, slots: int) -> float:
+        """All layers of the model of ``mapping``, as :func:`wsekern.inference.step_times.time_layers` does."""
+        return sum(count * share * self.steps(steps, mapping.width, mapping.height) for block, count in mapping.config.kinds
+                   for steps, share in layer_lists(mapping, block, tokens, slots))
+
+    def handover(self, mapping: Mapping, tokens: int) -> int:
+        """Residual stream from one region to all columns of the next one."""
+        return self.operation(Broadcast(tokens * mapping.hidden, "x"), mapping.width, mapping.height)
+
+    def head(self, mapping: Mapping) -> int:
+        """One token's embedding, and from its residual stream to its logits."""
+        return self.steps([*head_steps(mapping), *embedding_steps(mapping, [0])], mapping.width, mapping.height)
+
+
+@lru_cache(maxsize=64)
+def estimator(machine: Machine, profile: str, precision: str) -> Estimator:
+    """The estimator that all placements on ``machine`` share."""
+    return Estimator(machine, profile, precision)
+
+
+@dataclass(frozen=True)
+class QuickPlacement(Placement):
+    """A placement whose times are estimates: wafers are as full as regions make them, and context counts in the middle of
+    prompt and answer."""
+
+    @cached_property
+    def _estimator(self) -> Estimator:
+        return estimator(self.machine, self.profile, self.request.precision)
+
+    @cached_property
+    def _cycles(self) -> dict[tuple[int, int, int], float]:
+        return {}
+
+    def region_cycles(self, tokens: int, slots: int, index: int) -> float:
+        """Cycles of a region of a shape."""
+        key = tokens, slots, index
+        if key not in self._cycles:
+            mapping, layers = self.mappings[index], self.shapes[index].layers
+            work = self._estimator.layers(mapping, tokens, slots) / mapping.config.layers
+            self._cycles[key] = work * layers + self._estimator.handover(mapping, tokens)
+        return self._cycles[key]
+
+    def head_cycles(self) -> float:
+        """One token's embedding and logits."""
+        return self._estimator.head(self.head_mapping)
+
+    def costs(self, most: int, between: tuple[int, int], slots: float,
+              context: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Seconds of the slowest region for 1 to ``most`` tokens, whatever their context."""
+        timed, slots = min(most, MOST_TIMED), round(slots)
+        last = self.region_seconds(timed, slots)
+        if timed == most:
+            return np.full(most, last), np.zeros(most)
+        one = self.region_seconds(1, between[1])
+        return one + np.arange(most) / (timed - 1) * (last - one), np.zeros(most)
+
+    @cached_property
+    def crossings(self) -> int:
+        """As many as regions fill wafers."""
+        width, height = sides_of(self.machine)
+        return -(-sum(shape.area * shape.count for shape in self.shapes) // (width * height)) - 1
+
+    def crossing_seconds(self, tokens: int) -> float:
+        """Time in the links between so many wafers."""
+        return self.link_seconds(self.crossings, bool(self.crossings), tokens)
+
+    def exact(self) -> Placement:
+        """The same placement, timed by the flow engine."""
+        return Placement(**{field.name: getattr(self, field.name) for field in fields(self)})
+
+
+@dataclass(frozen=True)
+class TimedRegions(QuickPlacement):
+    """A placement whose regions are timed by the flow engine, and all else is estimated."""
+
+    region_cycles = Placement.region_cycles

@@ -1,0 +1,453 @@
+"""A whole model on one or more wafers: regions of PEs, layers in regions, tokens flowing through them.
+
+Rectangles of PEs are packed on the wafers. Each keeps some consecutive layers (weights and cache stay in SRAM); tokens pass
+from region to region and, at layer boundaries, from wafer to wafer. Embedding and LM head share a region of their own.
+Different users' tokens are in different regions at the same time, so users cost each other nothing until every region is busy.
+
+Regions may differ. A lone token takes the exact sum of what all of them take; under load the slowest sets the pace, and what
+the others have to spare is idle.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import accumulate, pairwise
+from math import ceil
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from wsekern.errors import BudgetError, InputError
+from wsekern.inference.mapping import Mapping
+from wsekern.inference.programs import PLAIN, Programs
+from wsekern.inference.step_times import StepCycles, time_handover, time_head, time_layer, time_layers
+from wsekern.machine import Machine
+from wsekern.ops.local.rows import Form
+from wsekern.planning.drafting import DraftCosts
+from wsekern.planning.regions import PlacedRegion, RegionShape, Size, pack
+from wsekern.queueing import LineCosts, SteadyLine, steady_line
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.request import PRECISIONS, Request
+from wsekern.workload.speculation import Speculation
+
+MOST_TIMED = 8
+"""Tokens in a region at most that are timed; the time of more follows on the straight line from one token, within 2 %."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Regions of ``shapes``, in the order of their layers, and a head of ``head`` (width, height) PEs, on ``wafers`` wafers.
+
+    The embedding and the LM head share a region. Prompts
+    are read in chunks of ``chunk`` tokens. The users of the request take turns: each sends the next prompt ``think_seconds``
+    after the answer. The first ``cached`` tokens of every prompt need not be read: those of the request that are shared, unless
+    given. With ``speculation`` the tokens to be checked follow each other through the regions; a model that drafts them lies on
+    wafers of its own, as ``draft`` says. ``inside`` of the users are served at once where the caches of all would leave no room
+    for regions that serve them quicker. ``activations``,
+    ``programs``, ``weight_precision`` and ``cache_precision`` are those of every region
+    (:class:`wsekern.inference.grid.Grid`).
+    """
+
+    config: ModelConfig
+    machine: Machine
+    request: Request
+    wafers: int
+    shapes: tuple[RegionShape, ...]
+    head: Size
+    chunk: int = 1
+    profile: str = "silicon"
+    think_seconds: float = 0.0
+    speculation: Speculation | None = None
+    cached: int | None = None
+    inside: int | None = None
+    activations: Form | None = None
+    programs: Programs = PLAIN
+    weight_precision: str = ""
+    cache_precision: str = ""
+    draft: "Placement | None" = None
+
+    @property
+    def users_inside(self) -> int:
+        """Users whose caches there is room for at once."""
+        return self.request.batch if self.inside is None else min(self.inside, self.request.batch)
+
+    @property
+    def unread(self) -> int:
+        """Tokens of a prompt that are read here."""
+        return self.request.prompt - (self.request.shared if self.cached is None else self.cached)
+
+    @property
+    def checked(self) -> int:
+        """Tokens of one user that follow each other in a pass."""
+        return self.speculation.checked if self.speculation else 1
+
+    @property
+    def stages(self) -> int:
+        """Regions that a token passes, the LM head's among them."""
+        return self.regions + 1
+
+    @property
+    def regions(self) -> int:
+        """Regions with layers, on all wafers."""
+        return sum(shape.count for shape in self.shapes)
+
+    @property
+    def tokens_per_stage(self) -> int:
+        """Tokens, of different users, that a region handles together: 1 until there are more to be passed on than regions."""
+        return self._together(self.stages)
+
+    def _together(self, stages: int) -> int:
+        """Those that travel together through ``stages``: tokens of one user follow each other."""
+        return min(self.users_inside, -(-self.users_inside * self.checked // stages))
+
+    @property
+    def main(self) -> int:
+        """Which of the shapes keeps most layers."""
+        return max(range(len(self.shapes)), key=lambda index: self.shapes[index].held)
+
+    @property
+    def width(self) -> int:
+        """PEs of a row of the regions that keep most layers."""
+        return self.shapes[self.main].width
+
+    @property
+    def height(self) -> int:
+        """PEs of a column of the regions that keep most layers."""
+        return self.shapes[self.main].height
+
+    @property
+    def layers(self) -> int:
+        """Layers of each of the regions that keep most."""
+        return self.shapes[self.main].layers
+
+    # -- where it lies --------------------------------------------------------------------------------------------------
+    @cached_property
+    def places(self) -> tuple[tuple[int, int, int], ...]:
+        """(wafer, x, y) of every region, the head last; :class:`BudgetError` if the wafers have no room for them."""
+        found = pack(sides_of(self.machine), self.wafers, self.shapes, self.head)
+        if found is None:
+            raise BudgetError(f"{self.regions} regions of {self.config.name} and a head of {self.head[0]}x{self.head[1]} PEs "
+                              f"do not fit {self.wafers} wafers of {self.machine.name}: use more wafers or smaller regions")
+        return found.places
+
+    @cached_property
+    def rectangles(self) -> tuple[PlacedRegion, ...]:
+        """Every region in the order in which tokens pass them, the head last."""
+        sizes = [shape for shape in self.shapes for _ in range(shape.count)]
+        starts = accumulate((shape.layers for shape in sizes), initial=0)
+        placed = [PlacedRegion(*place, shape.width, shape.height, first, min(shape.layers, self.config.layers - first))
+                  for place, shape, first in zip(self.places, sizes, starts, strict=False)]
+        return (*placed, PlacedRegion(*self.places[-1], *self.head, self.config.layers, 0, "head"))
+
+    @cached_property
+    def crossings(self) -> int:
+        """Steps from one wafer to another that a token takes, the return of the sampled one left out."""
+        return sum(one[0] != other[0] for one, other in pairwise(self.places))
+
+    # -- memory ---------------------------------------------------------------------------------------------------------
+    @cached_property
+    def mappings(self) -> tuple[Mapping, ...]:
+        """One region of each shape."""
+        chunk = max(self.chunk, self.tokens_per_stage)
+        starts = accumulate((shape.held for shape in self.shapes), initial=0)
+        return tuple(self._region(layers_of(self.config, first, shape.held), shape, chunk)
+                     for shape, first in zip(self.shapes, starts, strict=False))
+
+    def _region(self, config: ModelConfig, shape: RegionShape, chunk: int) -> Mapping:
+        request = self.request
+        return Mapping(config, shape.width, shape.height, request.precision, context=request.context, chunk=chunk,
+                       users=self.users_inside, layers=shape.layers, with_head=False, shared=request.shared,
+                       activations=self.activations, programs=self.programs, weight_precision=self.weight_precision,
+                       cache_precision=self.cache_precision)
+
+    @property
+    def mapping(self) -> Mapping:
+        """One of the regions that keep most layers."""
+        return self.mappings[self.main]
+
+    @cached_property
+    def head_mapping(self) -> Mapping:
+        """The region of the embedding and the LM head."""
+        return head_region(self.config, *self.head, self.request.precision, self.programs, self.weight_precision)
+
+    def fits(self) -> bool:
+        """Whether every PE has room for what the request needs."""
+        return all(mapping.fits(self.machine) for mapping in (*self.mappings, self.head_mapping))
+
+    def memory_used(self) -> float:
+        """Bytes in use on all wafers: weights, cache, buffers and code of every PE in a region."""
+        layers = sum(sum(mapping.memory.values()) * shape.area * shape.count
+                     for mapping, shape in zip(self.mappings, self.shapes, strict=True))
+        draft = self.draft.memory_used() if self.draft else 0.0
+        return layers + sum(self.head_mapping.memory.values()) * self.head[0] * self.head[1] + draft
+
+    def memory_there(self) -> float:
+        """Bytes of SRAM of the PEs a program may use, on all wafers."""
+        width, height = sides_of(self.machine)
+        return self.all_wafers * float(self.machine.core.sram) * width * height
+
+    @cached_property
+    def _cache(self) -> tuple[int, int]:
+        """(slots, tokens of one request in a slot) of the regions that have room for the fewest tokens beside what all users
+        share."""
+        found = [(mapping.most_slots(self.machine) - -(-self.request.shared // mapping.height), mapping.height)
+                 for mapping in self.mappings]
+        return min(found, key=lambda room: (room[0] * room[1], room[1]))
+
+    # -- another request ------------------------------------------------------------------------------------------------
+    def serving(self, request: Request) -> "Placement":
+        """The same regions before another request, whose prompts are read in chunks as long as there is room for.
+
+        As many of its users are inside as the cache has room for. :class:`InputError` says what does not fit.
+        """
+        if request.precision != self.request.precision:
+            raise InputError(f"{self.config.name} is placed in {self.request.precision}, a request in {request.precision} "
+                             "needs a placement of its own")
+        chunk = min(self.chunk, request.prompt)
+        cached = self.cached if self.cached is None else min(self.cached, request.prompt - 1)
+        for halved in [chunk >> times for times in range(chunk.bit_length())]:
+            found = filled(replace(self, request=request, chunk=halved, cached=cached, inside=None), least=0.0)
+            if found is not None:
+                return found
+        alone = replace(self, request=replace(request, batch=1), chunk=1, cached=cached, inside=None)
+        short = next(mapping for mapping in (*alone.mappings, alone.head_mapping) if not mapping.fits(self.machine))
+        memory = short.memory
+        raise InputError(f"a request of {request.context:,} tokens does not fit where {self.config.name} is placed for "
+                         f"{self.request.context:,}: a PE of a {short.width}x{short.height} region would need "
+                         f"{sum(memory.values()):,} B of {int(self.machine.core.sram):,} B, {memory['kv_cache']:,} B of it for "
+                         "the cache; place the model for the longest request")
+
+    # -- time -----------------------------------------------------------------------------------------------------------
+    def decode(self) -> StepCycles:
+        """One token of a lone user from end to end, halfway through the answer; wafer crossings left out."""
+        return sum((self._pass(index, 1, self.token_position) for index in range(len(self.shapes))),
+                   time_head(self.machine, self.head_mapping, self.profile))
+
+    def _pass(self, index: int, tokens: int, position: int) -> StepCycles:
+        """``tokens`` tokens through all regions of a shape; cached positions of each up to ``position``."""
+        mapping, count = self.mappings[index], self.shapes[index].count
+        layers = time_layers(self.machine, mapping, tokens, -(-position // mapping.height), self.profile)
+        return layers + time_handover(self.machine, mapping, tokens, self.profile).times(count)
+
+    @property
+    def token_position(self) -> int:
+        """Cached positions halfway through the answer."""
+        return self.request.prompt + self.request.output // 2
+
+    @property
+    def prompt_position(self) -> int:
+        """Cached positions halfway through what is read of the prompt."""
+        return self.request.prompt - self.unread + self.unread // 2 + 1
+
+    def region_seconds(self, tokens: int, slots: int, index: int | None = None) -> float:
+        """Time of ``tokens`` tokens, of one user or several, in a region of a shape (the slowest unless given), handing them on
+        included; every row keeps ``slots`` cached positions of each. A mean, where layers differ."""
+        index = self.slowest if index is None else index
+        return self.region_cycles(tokens, slots, index) / float(self.machine.clock)
+
+    def region_cycles(self, tokens: int, slots: int, index: int) -> float:
+        """As :meth:`region_seconds`, by the flow engine."""
+        mapping, layers = self.mappings[index], self.shapes[index].layers
+        work = time_layers(self.machine, mapping, tokens, slots, self.profile).cycles / mapping.config.layers
+        return work * layers + time_handover(self.machine, mapping, tokens, self.profile).cycles
+
+    def head_cycles(self) -> float:
+        """One token's embedding and logits, by the flow engine."""
+        return time_head(self.machine, self.head_mapping, self.profile).cycles
+
+    @cached_property
+    def _region_seconds(self) -> tuple[float, ...]:
+        """Of one token halfway through the answer, in a region of each shape."""
+        return tuple(self.region_seconds(1, -(-self.token_position // shape.height), index)
+                     for index, shape in enumerate(self.shapes))
+
+    @property
+    def slowest(self) -> int:
+        """The shape whose regions set the pace under load."""
+        if len(self.shapes) == 1:
+            return 0
+        return max(range(len(self.shapes)), key=lambda index: self._region_seconds[index])
+
+    @property
+    def passed(self) -> float:
+        """Regions' worth of the slowest one's work in a pass."""
+        seconds = self._region_seconds
+        return sum(shape.count * own for shape, own in zip(self.shapes, seconds, strict=True)) / max(seconds)
+
+    @property
+    def working_pes(self) -> float:
+        """PEs that work while the slowest region does, on average, where every region has a token."""
+        seconds = self._region_seconds
+        return sum(shape.count * shape.area * own for shape, own in zip(self.shapes, seconds, strict=True)) / max(seconds)
+
+    def costs(self, most: int, between: tuple[int, int], slots: float,
+               context: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Seconds of the slowest region for 1 to ``most`` tokens at context 0, and more per token of context.
+
+        Straight lines through 1 and more tokens, and through the times ``between`` two numbers of cached positions a row;
+        ``slots`` of them are those of ``context``.
+        """
+        low, high = between
+        timed, height = min(max(2, most), MOST_TIMED), self.shapes[self.slowest].height
+        ends = []
+        for tokens in (1, timed) if most > 1 else (1, 1):
+            at_low, at_high = self.region_seconds(tokens, low), self.region_seconds(tokens, high)
+            slope = (at_high - at_low) / (high - low) if high > low else 0.0
+            ends.append((at_low + slope * (slots - low - context / height), slope / height))
+        (base, slope), (last_base, last_slope) = ends
+        part = np.arange(most) / (timed - 1)
+        return base + part * (last_base - base), slope + part * (last_slope - slope)
+
+    @cached_property
+    def line(self) -> LineCosts:
+        """What the regions take, exact for this request: a lone token halfway through its answer, and a whole chunk halfway
+        through the prompt."""
+        request, height = self.request, self.shapes[self.slowest].height
+        prompt, token = -(-self.prompt_position // height), -(-self.token_position // height)
+        together = min(self.mapping.chunk, self._together(self.regions))
+        group = self.costs(together, (prompt, token), token, self.unread + 0.5 * request.output)
+        chunk = self.costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1))
+        return self._line(group, chunk)
+
+    def general_line(self) -> LineCosts:
+        """What the regions take, good for requests of any lengths up to that of this request: positions fill the rows evenly,
+        so that half a slot is empty on average."""
+        slots = max(2, self.mappings[self.slowest].slots)
+        group, chunk = (self.costs(most, (1, slots), 0.5, 0.0) for most in (self.mapping.chunk, self.chunk))
+        return self._line(group, chunk)
+
+    def _line(self, group: tuple[NDArray[np.float64], NDArray[np.float64]],
+              chunk: tuple[NDArray[np.float64], NDArray[np.float64]]) -> LineCosts:
+        """As many regions as pass at the pace of the slowest one; the last of them takes what is left of the sum."""
+        regions = max(1, ceil(self.passed - 1e-9))
+        drafting, (slots, slot_tokens) = self.drafting, self._cache
+        return LineCosts(
+            regions=regions, group_base=group[0], group_slope=group[1], chunk_base=chunk[0], chunk_slope=chunk[1],
+            head_seconds=self.head_seconds, crossing_seconds=self.crossing_seconds(0) + drafting.crossing_seconds,
+            crossing_token_seconds=self.crossing_seconds(1) - self.crossing_seconds(0),
+            last_share=self.passed - (regions - 1), cache_slots=slots, slot_tokens=slot_tokens,
+            checked=self.checked, kept=self.speculation.kept if self.speculation else 1.0, draft_seconds=drafting.seconds,
+            draft_busy_seconds=drafting.busy_seconds, draft_in_line=drafting.in_line)
+
+    @property
+    def head_seconds(self) -> float:
+        """Of the head for one token, its embedding included."""
+        return self.head_cycles() / float(self.machine.clock)
+
+    @cached_property
+    def drafting(self) -> DraftCosts:
+        """What drafts take."""
+        if self.draft is not None:
+            own, latency = self.draft, float(self.machine.system.io_latency)
+            return DraftCosts(own.decode().cycles / float(self.machine.clock) + own.crossing_seconds(1),
+                              max(max(own._region_seconds), own.head_seconds), crossing_seconds=2 * latency,
+                              pe_seconds=(own.working_pes * max(own._region_seconds)
+                                          + own.head[0] * own.head[1] * own.head_seconds))
+        return self._own_drafts(self.speculation.draft.layers) if self.speculation else DraftCosts()
+
+    def _own_drafts(self, layers: int) -> DraftCosts:
+        """Of the model's own first ``layers`` layers, where they lie."""
+        if not layers:
+            return DraftCosts()
+        shapes = [index for index, shape in enumerate(self.shapes) for _ in range(shape.count)]
+        passed = [(region, index) for region, index in zip(self.rectangles, shapes, strict=False)
+                  if region.first_layer < layers]
+        cycles = 0.0
+        for region, index in passed:
+            mapping = self.mappings[index]
+            blocks = self.config.blocks[region.first_layer:min(layers, region.first_layer + region.layers)]
+            slots = -(-self.token_position // mapping.height)
+            cycles += time_handover(self.machine, mapping, 1, self.profile).cycles
+            cycles += sum(time_layer(self.machine, mapping, 1, slots, self.profile, block).cycles for block in blocks)
+        wafers = [region.wafer for region, _ in passed]
+        route = [*wafers, self.rectangles[-1].wafer, wafers[0]]  # to the head and back
+        links = sum(one != other for one, other in pairwise(route)) * float(self.machine.system.io_latency)
+        return DraftCosts(cycles / float(self.machine.clock) + self.head_seconds + links, 2 * self.head_seconds, in_line=True,
+                          pe_seconds=self.head[0] * self.head[1] * self.head_seconds)
+
+    @property
+    def all_wafers(self) -> int:
+        """Those of the model that drafts among them."""
+        return self.wafers + (self.draft.wafers if self.draft else 0)
+
+    def crossing_seconds(self, tokens: int) -> float:
+        """Time in the links between wafers for one pass of ``tokens`` tokens, the return of the sampled token included."""
+        return self.link_seconds(self.crossings, self.places[-1][0] != self.places[0][0], tokens)
+
+    def link_seconds(self, crossings: int, back: bool, tokens: int) -> float:
+        """Time of ``crossings`` steps of ``tokens`` tokens from wafer to wafer, and of one that goes ``back``."""
+        size, system = self.config.hidden * PRECISIONS[self.request.precision] * tokens, self.machine.system
+        return (crossings + back) * float(system.io_latency) + crossings * size / float(system.io_bandwidth)
+
+    @cached_property
+    def steady(self) -> SteadyLine:
+        """How all users of the request are served."""
+        return self._steady(self.request.batch)
+
+    @cached_property
+    def lone(self) -> SteadyLine:
+        """How a user is served who is alone on these regions."""
+        return self._steady(1)
+
+    def _steady(self, users: int) -> SteadyLine:
+        return steady_line(self.line, users, self.unread, self.request.output, self.think_seconds, self.inside)
+
+    def first_token_seconds(self) -> float:
+        """Mean time to the first token under the load of all users."""
+        return self.steady.time_to_first_token_seconds
+
+    def token_seconds(self) -> float:
+        """Mean time per output token of one user under the load of all."""
+        return self.steady.time_per_output_token_seconds
+
+    def request_seconds(self) -> float:
+        """Mean time of a whole request under the load of all users: the first token and all that follow it."""
+        return self.first_token_seconds() + (self.request.output - 1) * self.token_seconds()
+
+
+def sides_of(machine: Machine) -> tuple[int, int]:
+    """PEs of a row and of a column of a wafer that a program may use."""
+    return int(machine.fabric.user_width), int(machine.fabric.user_height)
+
+
+def turned(machine: Machine) -> Machine:
+    """The wafer turned by a quarter: its sides exchanged."""
+    fabric = machine.fabric
+    return msgspec.structs.replace(machine, fabric=msgspec.structs.replace(
+        fabric, width=fabric.height, height=fabric.width, user_width=fabric.user_height, user_height=fabric.user_width))
+
+
+@lru_cache(maxsize=4096)
+def layers_of(config: ModelConfig, first: int, count: int) -> ModelConfig:
+    """A model of ``count`` layers of ``config`` from ``first`` on, as many as there are."""
+    return config if not first and count >= config.layers else replace(config, blocks=config.blocks[first:first + count])
+
+
+def equal_shapes(width: int, height: int, layers: int, in_all: int) -> tuple[RegionShape, ...]:
+    """Regions of ``layers`` layers each, the last with what is left of ``in_all``."""
+    whole, rest = divmod(in_all, layers)
+    shapes = (RegionShape(width, height, layers, whole), RegionShape(width, height, rest, 1))
+    return tuple(shape for shape in shapes if shape.held)
+
+
+def head_region(config: ModelConfig, width: int, height: int, precision: str, programs: Programs = PLAIN,
+                weight_precision: str = "") -> Mapping:
+    """A region of the embedding and the LM head."""
+    return Mapping(config, width, height, precision, context=1, layers=0, programs=programs, weight_precision=weight_precision)
+
+
+LEAST_INSIDE = 0.75
+"""Share of the users that a placement must hold at once to be tried."""
+
+
+def filled(placement: Placement, least: float = LEAST_INSIDE) -> Placement | None:
+    """``placement`` with as many users inside as it has room for; None if that is less than the share ``least`` of them, or
+    none."""
+    whole = replace(placement, inside=None)
+    if all(mapping.fits(placement.machine) for mapping in whole.mappings):
+        return whole
+    inside = min(mapping.most_users(placement.machine) for mapping in whole.mappings)
+    if inside < max(1.0, least * placement.request.batch):
+        return None
+    found = replace(placement, inside=min(inside, placement.request.batch))
+    return found if all(mapping.fits(placement.machine) for mapping in found.mappings) else None

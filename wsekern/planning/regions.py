@@ -1,0 +1,138 @@
+"""Rectangles of PEs on wafers: the regions that keep layers and the head, packed on shelves, and what is left over used.
+
+Rectangles are placed one after the other, each as low as possible and then as far left as possible on the first wafer that has
+room: equal ones stand side by side on shelves. What is free on a wafer is kept as the largest free rectangles, which may
+overlap (Jukka Jylänki, "A thousand ways to pack the bin", 2010: maximal rectangles, bottom-left), so that a rest strip beside
+or above the shelves takes whatever fits it.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+Kind = Literal["layers", "head", "draft"]
+Box = tuple[int, int, int, int]
+"""x, y, width, height."""
+
+
+@dataclass(frozen=True)
+class RegionShape:
+    """``count`` regions of ``width`` x ``height`` PEs, one behind the other, each with ``layers`` consecutive layers."""
+
+    width: int
+    height: int
+    layers: int
+    count: int
+
+    @property
+    def held(self) -> int:
+        """Layers of all of them."""
+        return self.layers * self.count
+
+    @property
+    def area(self) -> int:
+        """PEs of one."""
+        return self.width * self.height
+
+
+@dataclass(frozen=True)
+class PlacedRegion:
+    """A rectangle of PEs on a wafer (all counted from 0), and the layers that it keeps; none where ``kind`` is not ``layers``.
+
+    PE (x, y) is the corner with the lowest coordinates. A wafer turned by a quarter has its sides exchanged.
+    """
+
+    wafer: int
+    x: int
+    y: int
+    width: int
+    height: int
+    first_layer: int
+    layers: int
+    kind: Kind = "layers"
+
+
+class _Wafer:
+    """What is free on one wafer."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.free: list[Box] = [(0, 0, width, height)]
+
+    def place(self, width: int, height: int) -> tuple[int, int] | None:
+        """The lowest place for a rectangle, which it takes."""
+        found = min(((y, x) for x, y, wide, high in self.free if width <= wide and height <= high), default=None)
+        if found is None:
+            return None
+        y, x = found
+        self.take(x, y, width, height)
+        return x, y
+
+    def take(self, x: int, y: int, width: int, height: int) -> None:
+        """Let that rectangle be free no more."""
+        right, top, kept, cut = x + width, y + height, [], []
+        for box in self.free:
+            left, low, wide, high = box
+            if left >= right or left + wide <= x or low >= top or low + high <= y:
+                kept.append(box)
+                continue
+            cut += [(left, low, x - left, high)] if left < x else []
+            cut += [(right, low, left + wide - right, high)] if left + wide > right else []
+            cut += [(left, low, wide, y - low)] if low < y else []
+            cut += [(left, top, wide, low + high - top)] if low + high > top else []
+        cut = [box for index, box in enumerate(cut)
+               if not any(_inside(box, other) and (other != box or at < index) for at, other in enumerate(cut) if at != index)
+               and not any(_inside(box, other) for other in kept)]
+        self.free = kept + cut
+
+
+def _inside(box: Box, other: Box) -> bool:
+    return (other[0] <= box[0] and other[1] <= box[1] and box[0] + box[2] <= other[0] + other[2]
+            and box[1] + box[3] <= other[1] + other[3])
+
+
+Size = tuple[int, int]
+"""Width and height."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where regions lie, (wafer, x, y) of each, the head last, and what is left free on its wafer: the largest free
+    rectangles."""
+
+    places: tuple[tuple[int, int, int], ...]
+    free: tuple[Box, ...]
+
+
+@lru_cache(maxsize=4096)
+def pack(sides: Size, wafers: int, shapes: tuple[RegionShape, ...], head: Size | None) -> Packing | None:
+    """All regions of ``shapes``, in the order of their layers, on as few of the ``wafers`` wafers as hold them, and
+    the head in the upper corner of the last of these; None if they do not fit."""
+    sizes = [(shape.width, shape.height) for shape in shapes] + ([head] if head else [])
+    if any(width > sides[0] or height > sides[1] for width, height in sizes):
+        return None
+    area = sum(shape.area * shape.count for shape in shapes) + (head[0] * head[1] if head else 0)
+    for used in range(max(1, -(-area // (sides[0] * sides[1]))), wafers + 1):
+        found = _packed(sides, used, shapes, head)
+        if found is not None:
+            return found
+    return None
+
+
+def _packed(sides: Size, wafers: int, shapes: tuple[RegionShape, ...], head: Size | None) -> Packing | None:
+    filled = [_Wafer(*sides) for _ in range(wafers)]
+    corner = (sides[0] - head[0], sides[1] - head[1]) if head else sides
+    if head:
+        filled[-1].take(*corner, *head)
+    places: list[tuple[int, int, int]] = []
+    full: dict[Size, int] = {}  # size -> first wafer that may have room for it
+    for shape in shapes:
+        size = shape.width, shape.height
+        for _ in range(shape.count):
+            at = full.get(size, 0)
+            while (found := filled[at].place(*size)) is None:
+                at += 1
+                if at == wafers:
+                    return None
+            full[size] = at
+            places.append((at, *found))
+    return Packing((*places, (wafers - 1, *corner)) if head else tuple(places), tuple(filled[-1].free))

@@ -1,0 +1,492 @@
+"""The search for the placement that serves a load soonest: sizes of regions, layers in each, programs, prompt chunks.
+
+Candidates are regions of one size with so many layers each, the head in a corner of the last wafer. From the best of the
+largest cuts on, width and height are varied one step after the other as long as that is quicker by the estimate; those that
+come within its error of the best are timed by the flow engine. Nothing is drawn by chance and ties go to what was tried first:
+the answer is always the same.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsekern.errors import InputError
+from wsekern.inference.programs import Programs, ProgramSet
+from wsekern.inference.step_times import CHUNKS
+from wsekern.machine import Machine
+from wsekern.machine.timing import Timing
+from wsekern.planning.estimate import QuickPlacement, TimedRegions, estimator
+from wsekern.planning.layout import Placement, equal_shapes, filled, head_region, sides_of
+from wsekern.planning.regions import Size
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.decoder import Attention
+from wsekern.workload.request import PRECISIONS, Request
+
+MAX_REGIONS = 48
+"""Regions on one side of a wafer at most: beyond that a region is smaller than 25 x 16 PEs."""
+
+SEARCHED_CHUNK = 8
+"""Tokens of a prompt in a chunk by which regions are judged: reads prompts about as quickly as the longest."""
+
+STEPS = (16, 4, 1)
+"""Steps of a side of a region, from one number of PEs that cuts some vector otherwise to another."""
+
+STARTS = 2
+"""Cuts from which width and height are varied, for each number of layers in a region."""
+
+PATIENCE = 2
+"""Numbers of layers in a region that are tried after the best one."""
+
+BLOCKS = (1, 2, 4, 8, 16, 32)
+"""Numbers of blocks that are tried."""
+
+ROUNDS = 2
+"""Times that sizes are searched again with other numbers of blocks."""
+
+FINALISTS = 6
+"""Candidates that the flow engine times at most, and the best of the largest cuts beside them."""
+
+CLOSE = 1.01
+"""The estimate is up to this times what the flow engine says, and never less."""
+
+NEVER = math.inf
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Regions of ``width`` x ``height`` PEs with ``layers`` layers each, all running ``programs``."""
+
+    width: int
+    height: int
+    layers: int
+    programs: Programs
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a placement is judged by: requests and their shares, for each of which there is room for as many users as it says.
+
+    ``request`` is the one that there must be room for: as long as the longest, with the most users.
+    """
+
+    request: Request
+    mix: tuple[tuple[Request, float], ...]
+
+    @classmethod
+    def of(cls, mix: Iterable[tuple[Request, float]], context: int = 0, users: int = 1) -> "Service":
+        """The service of ``mix``, with room for ``context`` tokens of each of ``users`` users."""
+        mix = tuple(mix)
+        if not mix or not all(share > 0 for _, share in mix):
+            raise InputError("a service needs requests, each with a share above 0")
+        if len({request.precision for request, _ in mix}) > 1:
+            raise InputError("requests of a service differ in precision: place them apart")
+        longest = max((request for request, _ in mix), key=lambda request: request.context)
+        context = max(context, longest.context)
+        room = replace(longest, prompt=context - longest.output, batch=max(users, *(request.batch for request, _ in mix), 1))
+        return cls(room, mix)
+
+
+class Search:
+    """The candidates for one model, service and kind of wafer, and what was found out about them."""
+
+    def __init__(self, config: ModelConfig, machine: Machine, service: Service, chosen: ProgramSet,
+                 load: dict[str, Any]) -> None:
+        self.config, self.machine, self.service, self.chosen, self.load = config, machine, service, chosen, load
+        self.programs = chosen.programs
+        self.sides = sides_of(machine)
+        self.heads = head_room(config, machine, service.request.precision)
+        self.judged = 0
+        self._scores: dict[Candidate, float] = {}
+        self._tried: dict[int, list[Candidate]] = {}
+        self._cuts: set[Candidate] = set()
+        self._possible: dict[int, NDArray[np.bool_]] = {}
+        self._placements: dict[Candidate, QuickPlacement | None] = {}
+
+    # -- what a candidate is worth -------------------------------------------------------------------------------------
+    def placement(self, candidate: Candidate) -> QuickPlacement | None:
+        """The candidate with the longest searched chunk and the most users for which it has room; None if it has none."""
+        if candidate not in self._placements:
+            self._placements[candidate] = self._placed(candidate)
+        return self._placements[candidate]
+
+    def _placed(self, candidate: Candidate) -> QuickPlacement | None:
+        request = self.service.request
+        shapes = equal_shapes(candidate.width, candidate.height, candidate.layers, self.config.layers)
+        chunk = min(SEARCHED_CHUNK, request.unread)
+        for tokens in (chunk >> times for times in range(chunk.bit_length())):
+            placement = QuickPlacement(self.config, self.machine, request, 1, shapes, self.heads.usual, chunk=tokens,
+                                       programs=candidate.programs, **self.load)
+            found = filled(placement)
+            if found is not None:
+                return found
+        return None
+
+    def score(self, candidate: Candidate) -> float:
+        """Estimated seconds of the mean request of the mix."""
+        if candidate not in self._scores:
+            self.judged += 1
+            placement = self.placement(candidate)
+            self._scores[candidate] = NEVER if placement is None else self.seconds(placement)
+        return self._scores[candidate]
+
+    def seconds(self, placement: Placement) -> float:
+        """Of the mean request of the mix."""
+        if len(self.service.mix) == 1 and self.service.mix[0][0] == placement.request:
+            return placement.request_seconds()
+        total = sum(share for _, share in self.service.mix)
+        return sum(share * placement.serving(request).request_seconds() for request, share in self.service.mix) / total
+
+    # -- what fits -----------------------------------------------------------------------------------------------------
+    def regions(self, width: int, height: int, wafers: int) -> int:
+        """Regions of that size for which there is room beside the head."""
+        return (wafers - 1) * self._cells(width, height) + max(self._beside_heads(width, height), default=-1)
+
+    def _cells(self, width: int, height: int) -> int:
+        return (self.sides[0] // width) * (self.sides[1] // height)
+
+    def _beside_heads(self, width: int, height: int) -> list[int]:
+        """Regions on the last wafer, by the columns of regions that the head leaves whole."""
+        columns, rows = self.sides[0] // width, self.sides[1] // height
+        found = []
+        for whole in range(columns + 1):
+            high = self.heads.height(self.sides[0] - whole * width)
+            if high:
+                found.append(whole * rows + (columns - whole) * ((self.sides[1] - high) // height))
+        return found
+
+    def fits(self, candidate: Candidate, wafers: int) -> bool:
+        """Whether there is room for all regions and the head, and for a layer's bytes on every PE."""
+        needed = -(-self.config.layers // candidate.layers)
+        return self.regions(candidate.width, candidate.height, wafers) >= needed and self.placement(candidate) is not None
+
+    def cuts(self, wafers: int) -> Iterator[Candidate]:
+        """The largest regions in columns and rows on wafers, with as few layers as leave room for the head."""
+        for columns in range(1, min(MAX_REGIONS, self.sides[0]) + 1):
+            for rows in range(1, min(MAX_REGIONS, self.sides[1]) + 1):
+                size = self.sides[0] // columns, self.sides[1] // rows
+                regions = self.regions(*size, wafers)
+                if regions > 0:
+                    yield Candidate(*size, -(-self.config.layers // regions), self.programs)
+                if columns * rows * wafers >= 2 * self.config.layers:
+                    break
+
+    def holds_all(self, wafers: int) -> bool:
+        """Whether some cut holds the caches of all users at once."""
+        return any(placement is not None and placement.inside is None
+                   for placement in map(self.placement, self._light_cuts(wafers)))
+
+    def fewest(self, most: int) -> int:
+        """The fewest wafers that do, up to ``most``; 0 if these do not either."""
+        whole = self.layer_bytes * self.config.layers
+        least = math.ceil(whole / (float(self.machine.core.sram) * self.sides[0] * self.sides[1]))
+        return next((wafers for wafers in range(max(1, least), most + 1) if self.holds_all(wafers)), 0)
+
+    def needed(self, candidate: Candidate) -> int:
+        """Wafers that a candidate takes."""
+        cells, size = self._cells(candidate.width, candidate.height), (candidate.width, candidate.height)
+        beside, regions = max(self._beside_heads(*size), default=0), -(-self.config.layers // candidate.layers)
+        return 1 + max(0, -(-(regions - beside) // max(1, cells)))
+
+    def worth(self, fewest: int, most: int) -> int:
+        """The number of wafers from ``fewest`` to ``most`` on which a request takes the fewest wafer-seconds."""
+        known: dict[int, float] = {}
+        for candidate in (*self.candidates(fewest), *self.candidates(most)):
+            wafers = max(fewest, self.needed(candidate))
+            known[wafers] = min(known.get(wafers, NEVER), self.score(candidate))
+        return min(known, key=lambda wafers: (known[wafers] * wafers, wafers))
+
+    def _light_cuts(self, wafers: int) -> list[Candidate]:
+        """Cuts whose weights alone may fit, those with most room first."""
+        sram, size = int(self.machine.core.sram), self.layer_bytes
+        cuts = [cut for cut in self.cuts(wafers) if cut.layers * size <= sram * cut.width * cut.height]
+        return sorted(cuts, key=lambda cut: cut.layers * size / (cut.width * cut.height))
+
+    @cached_property
+    def layer_bytes(self) -> float:
+        """Of the weights of a layer on average, not padded."""
+        weights = sum(block.parameters(self.config.hidden) * count for block, count in self.config.kinds)
+        precision = self.load.get("weight_precision") or self.service.request.precision
+        return PRECISIONS[precision] * weights / self.config.layers
+
+    # -- what no candidate passes -----------------------------------------------------------------------------------------
+    @cached_property
+    def _areas(self) -> NDArray[np.float64]:
+        """PEs of a region of each width and height, (across, down)."""
+        return np.outer(self.across, self.down).astype(np.float64)
+
+    def possible(self, wafers: int) -> NDArray[np.bool_]:
+        """Whether regions of each number of layers, width and height, (layers, across, down), have room for the weights and
+        wafers for the regions, at best: bytes not padded, the head not counted."""
+        layers = np.arange(1, self.config.layers + 1)[:, None, None]
+        light = layers * self.layer_bytes <= float(self.machine.core.sram) * self._areas
+        cells = np.outer(self.sides[0] // np.array(self.across), self.sides[1] // np.array(self.down))
+        self.judged += light.size
+        return light & (wafers * cells >= -(-self.config.layers // layers))
+
+    @cached_property
+    def bound(self) -> NDArray[np.float64]:
+        """Seconds of the mean request at best, (across, down): a token multiplies all weights in use once, and every part of
+        a layer sums over a row and over a column, half of it there and half back. As a lone user has it, no software, no
+        prompt."""
+        timing = Timing(self.machine, self.load["profile"], self.service.request.precision)
+        rate = float(timing.rate(timing.instruction("fma")))
+        cycles = np.zeros_like(self._areas)
+        for block, count in self.config.kinds:
+            ways = (bool(block.mixers) + (block.feed is not None)) * timing.hop * np.add.outer(self.across, self.down)
+            cycles += count * (block.active_parameters(self.config.hidden) / rate / self._areas + ways)
+        speculation = self.load.get("speculation")
+        mix = self.service.mix
+        passes = sum(share * (request.output - 1) for request, share in mix) / sum(share for _, share in mix)
+        return cycles * passes / (speculation.kept if speculation else 1.0) / float(self.machine.clock)
+
+    def _hopeless(self, candidate: Candidate, wafers: int, known: float) -> bool:
+        """Whether a candidate has no room or is not quicker than ``known`` at best."""
+        if wafers not in self._possible:
+            self._possible[wafers] = self.possible(wafers)
+        x, y = self._place(self.across, candidate.width), self._place(self.down, candidate.height)
+        return not self._possible[wafers][candidate.layers - 1, x, y] or bool(self.bound[x, y] >= known)
+
+    @staticmethod
+    def _place(points: list[int], value: int) -> int:
+        """The first point that is not below ``value``."""
+        return min(int(np.searchsorted(points, value)), len(points) - 1)
+
+    # -- the search ----------------------------------------------------------------------------------------------------
+    @cached_property
+    def across(self) -> list[int]:
+        """Widths that cut some vector into other pieces than one PE less does."""
+        return breakpoints(self.sides[0], widths_of(self.config))
+
+    @cached_property
+    def down(self) -> list[int]:
+        """Heights that do."""
+        return breakpoints(self.sides[1], [self.config.hidden])
+
+    def best(self, wafers: int) -> Placement:
+        """The quickest on at most so many wafers."""
+        self.candidates(wafers)
+        found = sorted((one for one in self._scores if self.fits(one, wafers)), key=self.score)
+        close = [one for one in found[:FINALISTS] if self.score(one) <= CLOSE * self.score(found[0])]
+        cuts = [one for one in found if one in self._cuts and self.score(one) <= CLOSE * self.score(found[0])]
+        return self.finished(min(dict.fromkeys([*close, *cuts[:1]]), key=self.exact_score), wafers)
+
+    def exact_score(self, candidate: Candidate) -> float:
+        """As :meth:`score`, with regions timed by the flow engine."""
+        quick = self.placement(candidate)
+        assert quick is not None
+        return self.seconds(TimedRegions(**{one.name: getattr(quick, one.name) for one in fields(quick)}))
+
+    def candidates(self, wafers: int) -> list[Candidate]:
+        """Those that were tried for so many wafers, the best first."""
+        if wafers not in self._tried:
+            self._tried[wafers] = self._candidates(wafers)
+        return self._tried[wafers]
+
+    def _candidates(self, wafers: int) -> list[Candidate]:
+        """Of the programs of the set, and where that is quicker of those with blocks."""
+        tried = self._of_programs(wafers, self.programs)
+        for _ in range(ROUNDS):
+            quickest = min(tried, key=self.score, default=None)
+            blocks = quickest and self._with_blocks(quickest, wafers)
+            if not blocks or blocks.programs == quickest.programs:
+                break
+            tried += [*self.descend(blocks, wafers), *self._of_programs(wafers, blocks.programs)]
+        return sorted(dict.fromkeys(tried), key=self.score)
+
+    @cached_property
+    def integers(self) -> tuple[str, ...]:
+        """Numbers of blocks that change something for this model."""
+        if not self.chosen.blocks_searched:
+            return ()
+        heads = any(isinstance(mixer, Attention) for block, _ in self.config.kinds for mixer in block.mixers)
+        return (("expert_blocks", "router_copies") if self.config.mixtures else ()) + (("position_blocks",) if heads else ())
+
+    def _with_blocks(self, candidate: Candidate, wafers: int) -> Candidate:
+        """The candidate with the numbers of blocks that make it quickest, found one after the other."""
+        for name in self.integers:
+            others = (replace(candidate, programs=replace(candidate.programs, **{name: blocks})) for blocks in BLOCKS)
+            candidate = min((candidate, *(other for other in others if self.fits(other, wafers))), key=self.score)
+        return candidate
+
+    def _of_programs(self, wafers: int, programs: Programs) -> list[Candidate]:
+        """From the best cuts on, with fewer layers in a region first."""
+        by_layers: dict[int, list[Candidate]] = {}
+        for cut in self._light_cuts(wafers):
+            cut = replace(cut, programs=programs)
+            if self.placement(cut) is not None:
+                by_layers.setdefault(cut.layers, []).append(cut)
+                self._cuts.add(cut)
+        best, tried, idle = NEVER, [], 0
+        for layers in sorted(by_layers):
+            starts = sorted(_spread(by_layers[layers]), key=self.score)[:1 if self._tried else STARTS]
+            if tried:
+                near = replace(min(tried, key=self.score), layers=layers)
+                starts += [near] if self.fits(near, wafers) else []
+            found = [end for start in dict.fromkeys(starts) for end in self.descend(start, wafers)]
+            tried += found
+            quickest = min(map(self.score, found))
+            best, idle = (quickest, 0) if quickest < best else (best, idle + 1)
+            if idle == PATIENCE:
+                break
+        return tried
+
+    def descend(self, start: Candidate, wafers: int) -> list[Candidate]:
+        """What is met on the way from ``start``, each quicker than the one before."""
+        way = [start]
+        for step in STEPS:
+            better = True
+            while better:
+                better = False
+                for near in self._neighbours(way[-1], step):
+                    if self._hopeless(near, wafers, self.score(way[-1])):
+                        continue
+                    if self.fits(near, wafers) and self.score(near) < self.score(way[-1]):
+                        way.append(near)
+                        better = True
+                        break
+        return way
+
+    def _neighbours(self, candidate: Candidate, step: int) -> Iterator[Candidate]:
+        """One side shorter or longer, or both in opposite directions."""
+        for x, y in ((-1, 0), (0, -1), (1, -1), (-1, 1), (-1, -1), (1, 0), (0, 1)):
+            width, height = _moved(self.across, candidate.width, x * step), _moved(self.down, candidate.height, y * step)
+            if (width, height) != (candidate.width, candidate.height):
+                yield replace(candidate, width=width, height=height)
+
+    # -- what is found -------------------------------------------------------------------------------------------------
+    def finished(self, candidate: Candidate, wafers: int) -> Placement:
+        """The candidate with its best head and chunk, timed by the flow engine."""
+        quick = self.placement(candidate)
+        assert quick is not None
+        quick = replace(quick, wafers=wafers, head=self._head(candidate, wafers))
+        options = [filled(replace(quick, chunk=chunk)) for chunk in CHUNKS if chunk <= quick.unread]
+        return min((option for option in options if option is not None), key=self.seconds).exact()
+
+    def _head(self, candidate: Candidate, wafers: int) -> Size:
+        """The quickest of the rectangles in the corner of the last wafer that leave room for the regions on it."""
+        width, height = candidate.width, candidate.height
+        columns, rows = self.sides[0] // width, self.sides[1] // height
+        regions = -(-self.config.layers // candidate.layers)
+        last = regions - (-(-regions // self._cells(width, height)) - 1) * self._cells(width, height)
+        if self.regions(width, height, -(-regions // self._cells(width, height))) < regions:
+            last = 0  # the head has a wafer of its own
+        sizes = []
+        for whole in range(columns + 1):
+            for left in range(rows + 1):
+                if whole * rows + (columns - whole) * left >= last:
+                    wide, high = self.sides[0] - whole * width, self.sides[1] - left * height
+                    if self.heads.holds(wide, high):
+                        sizes += self.heads.smaller(wide, high)
+                    break
+        return min(dict.fromkeys(sizes), key=lambda size: self.heads.cycles(size, self.load["profile"]))
+
+
+def _spread(cuts: list[Candidate]) -> list[Candidate]:
+    """Those with about the largest regions; all have as many layers."""
+    most = max(cut.width * cut.height for cut in cuts)
+    return [cut for cut in cuts if 1.3 * cut.width * cut.height >= most]
+
+
+def _moved(points: list[int], value: int, step: int) -> int:
+    """The point ``step`` places from the largest that is not above ``value``."""
+    if not step:
+        return value
+    at = int(np.searchsorted(points, value, "right")) - 1
+    return points[min(max(at + step, 0), len(points) - 1)]
+
+
+def breakpoints(side: int, sizes: Iterable[int]) -> list[int]:
+    """Numbers of PEs up to ``side`` over which a vector of one of ``sizes`` is cut into shorter pieces than over one less."""
+    found = {-(-size // piece) for size in sizes for piece in {-(-size // pes) for pes in range(1, side + 1)}}
+    return sorted(point for point in found | {side} if 1 <= point <= side)
+
+
+def widths_of(config: ModelConfig) -> list[int]:
+    """Sizes of the vectors that lie along x: of heads, and inside the feed-forward parts."""
+    found = []
+    for block, _ in config.kinds:
+        for part in (*block.mixers, *([block.feed] if block.feed else [])):
+            found += sizes_of(part)
+    return sorted({size for size in found if size})
+
+
+def sizes_of(part: Any) -> list[int]:
+    """Of the vectors of a part of a block, by the names that descriptions have."""
+    names = ("width", "heads", "kv_heads", "q_size", "kv_size", "q_rank", "kv_rank")
+    own = [getattr(part, name, 0) for name in names]
+    inner = [getattr(part, name, None) for name in ("expert", "shared", "dense")]
+    found = [size for size in own if isinstance(size, int)]
+    return found + [size for one in inner if one is not None for size in sizes_of(one)]
+
+
+@dataclass
+class HeadRoom:
+    """Rectangles that hold the embedding and the LM head of a model."""
+
+    config: ModelConfig
+    machine: Machine
+    precision: str
+    known: dict[Any, Any] = field(default_factory=dict)
+
+    def holds(self, width: int, height: int) -> bool:
+        """Whether a rectangle does; one without PEs does not."""
+        if not (width and height):
+            return False
+        key = width, height
+        if key not in self.known:
+            self.known[key] = head_region(self.config, width, height, self.precision).fits(self.machine)
+        return self.known[key]
+
+    def height(self, width: int) -> int:
+        """Rows that are enough where there are ``width`` columns; 0 if no wafer has them."""
+        if width < 1:
+            return 0
+        at = int(np.searchsorted(self.widths, width, "right")) - 1
+        return self._height(self.widths[at])
+
+    @cached_property
+    def widths(self) -> list[int]:
+        """Numbers of columns that are told apart: each a 20th more than the one before."""
+        side = sides_of(self.machine)[0]
+        return sorted({max(1, math.ceil(side / 1.05**power)) for power in range(200)})
+
+    def _height(self, width: int) -> int:
+        if ("height", width) not in self.known:
+            low, high = 0, sides_of(self.machine)[1]
+            if not self.holds(width, high):
+                high = 0
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (low, middle) if self.holds(width, middle) else (middle, high)
+            self.known["height", width] = high
+        return self.known["height", width]
+
+    @cached_property
+    def usual(self) -> Size:
+        """The one with the fewest PEs."""
+        found = [(width, self._height(width)) for width in self.widths]
+        return min((size for size in found if size[1]), key=lambda size: (size[0] * size[1], size))
+
+    def smaller(self, width: int, height: int) -> list[Size]:
+        """Some that hold all and lie in a rectangle, itself among them."""
+        sides = [(max(1, math.ceil(width * 0.8**x)), max(1, math.ceil(height * 0.8**y))) for x in range(8) for y in range(8)]
+        return [size for size in sides if self.holds(*size)]
+
+    def cycles(self, size: Size, profile: str) -> int:
+        """Estimated cycles of a token."""
+        key = size, profile
+        if key not in self.known:
+            known = estimator(self.machine, profile, self.precision)
+            self.known[key] = known.head(head_region(self.config, *size, self.precision))
+        return self.known[key]
+
+
+@lru_cache(maxsize=256)
+def head_room(config: ModelConfig, machine: Machine, precision: str) -> HeadRoom:
+    """What holds the head of a model; known once."""
+    return HeadRoom(config, machine, precision)
