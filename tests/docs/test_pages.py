@@ -12,7 +12,7 @@ import wsekern.docs.__main__ as command
 from wsekern.cli import cli
 from wsekern.cli.options import run_command
 from wsekern.docs.pages import CLOSING, OPENING, Picture, rewrite
-from wsekern.docs.parts import PARTS, PICTURES
+from wsekern.docs.parts import PARTS, PICTURES, SLOW
 from wsekern.docs.picture import labels_of
 from wsekern.errors import InputError
 
@@ -30,8 +30,21 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def test_generated_parts_are_current():
-    differing = rewrite(ROOT, PARTS, PICTURES, check=True)
+    differing = rewrite(ROOT, PARTS, PICTURES, check=True, leave=SLOW)
     assert not differing, f"type `python -P -m wsekern.docs` in the source folder: {', '.join(differing)}"
+
+
+@pytest.mark.slow
+def test_slow_parts_are_current():
+    differing = rewrite(ROOT, PARTS, [], check=True, leave=set(PARTS) - set(SLOW))
+    assert not differing, f"type `python -P -m wsekern.docs` in the source folder: {', '.join(differing)}"
+
+
+def test_parts_that_are_left_stay_as_they_are(tmp_path):
+    page = site(tmp_path, f"{OPENING.format('one')}\n\nold\n\n{CLOSING}\n{OPENING.format('two')}\n{CLOSING}\n")
+    parts = {"one": lambda: pytest.fail("it is left"), "two": lambda: "new"}
+    assert rewrite(tmp_path, parts, [], leave=("one",)) == ["docs/page.md: two"]
+    assert "\nold\n" in page.read_text() and "\nnew\n" in page.read_text()
 
 
 def test_readme_is_a_front_door():

@@ -42,6 +42,9 @@ COMMANDS = {
     "predict wafer llama3-8b": {"--phase": ["decode", "prefill"], "--machine": ["wse2", "wse3"], "--grid": ["420x420"],
                                 "--context": ["128", "2048"], "--batch": ["1", "4"], "--clock": ["1.1e9"],
                                 "--mapping": ["waferllm", "ours"], "--precision": ["fp16"]},
+    "plan sample": {"--context": ["256", "2000"], "--users": ["1", "1:4"], "--mix": ["100/20", "50/50:0.5"],
+                    "--wafers": ["auto", "1", "1:2"], "--precision": ["fp16", "bf16"], "--program-set": ["default", "2024-08"],
+                    "--machine": ["wse2", "wse3"], "--profile": ["silicon"]},
     "machines": {"": ["wse2", "h100", "gb200"]},
 }
 """Commands, and for each option values that make sense."""

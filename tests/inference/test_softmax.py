@@ -7,14 +7,16 @@ import pytest
 
 from wsekern.errors import InputError
 from wsekern.inference.blocks.heads import HeadsOnGrid
-from wsekern.inference.layer import parts_on_grid
+from wsekern.inference.layer import layer_steps, layer_tiles, parts_on_grid
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
 from wsekern.inference.reference import ReferenceModel
+from wsekern.inference.step_times import time_layer
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine
 from wsekern.ops import CycleEngine, FlowEngine
 from wsekern.ops.local.softmax import SoftmaxFactor
+from wsekern.workload import load_config
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, FeedForward, Norm, Rotary
 from wsekern.workload.weights.weights import Weights, random_weights
@@ -35,6 +37,7 @@ VARIANTS = {
     "riding": Programs(softmax_sum="riding"), "bound": Programs(softmax="bound"),
     "bound-riding": Programs(softmax="bound", softmax_sum="riding"), "blocks": Programs(position_blocks=2),
     "blocks-riding": Programs(position_blocks=3, softmax_sum="riding"),
+    "bound-blocks": Programs(softmax="bound", position_blocks=3),
     "all": Programs(softmax="bound", softmax_sum="riding", position_blocks=2),
 }
 
@@ -73,6 +76,40 @@ def test_every_program_has_the_same_bits_and_clocks_on_both_engines(variant, pre
     assert flow.prefill(PROMPT[:5]).tobytes() == cycle.prefill(PROMPT[:5]).tobytes()
     assert flow.decode(7).tobytes() == cycle.decode(7).tobytes()
     np.testing.assert_array_equal(flow.engine.clock, cycle.engine.clock)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_program_keeps_is_counted(case):
+    """Cache and weights, for the fullest PE; slots of blocks may end a little before those that are counted."""
+    for programs in (Programs(), *VARIANTS.values()):
+        config, weights = model(case)
+        mapping = Mapping(config, 9, 3, context=50, chunk=2, programs=programs)
+        part, block = parts_on_grid(mapping, config.blocks[0])[0], config.blocks[0]
+        kept = sum(np.prod(shape) for shape in part.cache().values())
+        assert 0 <= mapping.slots * part.slot + part.state - kept < part.kv + part.v
+        assert part.blocks > 1 or mapping.slots * part.slot + part.state == kept
+        tiles, steps = layer_tiles(mapping, block, weights.block(0), 0), layer_steps(mapping, block, 2, 9)
+        assert sum(tile[0, 0].size for tile in tiles.values()) == mapping._sizes[0].weights
+        assert set(tiles) <= {name for step in steps for name in step.inputs}
+
+
+def test_blocks_are_no_more_than_columns_and_rounds_of_positions():
+    config, _ = model("grouped")
+    part = parts_on_grid(Mapping(config, 9, 3, context=50, programs=Programs(position_blocks=8)), config.blocks[0])[0]
+    assert (part.blocks, part.block, part.segment) == (4, 1, 4)
+    config, _ = model("window")
+    assert parts_on_grid(Mapping(config, 9, 4, context=50, programs=VARIANTS["blocks"]), config.blocks[0])[0].blocks == 1
+
+
+def test_the_programs_are_quicker_where_they_should_be():
+    """A riding sum saves a reduction, a bound another; blocks save exponentials of a long context and cost projections."""
+    config, cycles = load_config("llama3-8b"), {}
+    for name, programs in {"plain": Programs(), **VARIANTS}.items():
+        mapping = Mapping(config, 377, 130, context=32768, layers=1, with_head=False, programs=programs)
+        cycles[name] = [time_layer(WSE3, mapping, 1, slots, "silicon", config.blocks[0]).cycles for slots in (9, 252)]
+    short, long = ({name: times[place] for name, times in cycles.items()} for place in (0, 1))
+    assert short["bound-riding"] < short["riding"] < short["plain"] - 300 and short["bound"] < short["plain"]
+    assert long["all"] < 0.85 * long["bound-riding"] and short["all"] > short["bound-riding"]
 
 
 @pytest.mark.parametrize(("case", "precision"), [("window", "fp16"), ("chunks-with-sinks", "bf16")])

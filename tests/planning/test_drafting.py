@@ -62,29 +62,44 @@ def test_a_pass_takes_what_tokens_take_that_follow_each_other(drafted, draft, ac
     else:
         speculation = Speculation(drafted, acceptance, Draft.of(draft) if draft else Draft())
     model = replace(model, speculation=speculation)
-    own, drafting = model.region_seconds(1, model._token_slots), model.drafting
-    regions = [own] * (model.regions - 1) + [own * model.line.last_share]
+    drafting = model.drafting
+    regions = [seconds for shape, seconds in zip(model.shapes, model._region_seconds, strict=True) for _ in range(shape.count)]
     early = drafting.seconds - model.head_seconds if drafting.in_line else None
     expected = last_back(regions, model.head_seconds, drafted + 1, drafting.seconds, early)
     expected += model.crossing_seconds(1) + drafting.crossing_seconds
     passed = model.lone.time_per_output_token_seconds * speculation.kept
+    assert model.pass_seconds() == pytest.approx(passed)
     meeting = model.head_seconds * drafting.in_line  # a token that is done and one that is drafted may meet at the head
     assert expected * (1 - 1e-9) - meeting <= passed <= expected * (1 + 1e-9) + meeting
 
 
-def test_a_draft_costs_its_time_and_its_wafers_and_is_never_free():
+def test_a_draft_costs_its_time_its_memory_and_its_power():
     free, grams, layer, small = (placed(draft=draft) for draft in ("", "ngram", "layer:1", "qwen3-0.6b"))
     assert free.drafting == grams.drafting and free.drafting.seconds == 0.0 and grams.lone == free.lone
     assert 0.0 < layer.drafting.seconds < small.drafting.seconds
     fixed = [replace(free, speculation=one.speculation, draft=one.draft) for one in (free, layer, small)]
     speeds = [one.lone.time_per_output_token_seconds for one in fixed]
     assert speeds == sorted(speeds) and speeds[0] < speeds[1] < speeds[2]
-    assert (layer.all_wafers, small.all_wafers) == (1, 2)
-    assert fixed[2].memory_used() > fixed[0].memory_used() and fixed[2].memory_there() == 2 * fixed[0].memory_there()
-    watts = [serve_on_wafers(one).watts for one in fixed]
-    assert watts[2] > watts[0] + float(WSE3.system.power) * 0.2
-    two = replace(free, wafers=2, speculation=layer.speculation)
-    assert two.drafting.seconds == pytest.approx(fixed[1].drafting.seconds + 2 * float(WSE3.system.io_latency))
+    assert fixed[2].memory_used() == pytest.approx(2 * fixed[0].memory_used(), rel=1e-6)  # the same model drafts
+    assert serve_on_wafers(fixed[2]).activity > serve_on_wafers(fixed[0]).activity * speeds[0] / speeds[2]
+
+
+def test_a_head_on_another_wafer_drafts_two_crossings_later():
+    model = place_model(load_config("llama3-70b"), Request(), WSE3, speculation=Speculation(4, 0.7, Draft.of("layer:1")))
+    near = replace(model, config=replace(model.config, blocks=model.config.blocks[:4]), wafers=1,
+                   shapes=(replace(model.shapes[0], count=4 // model.layers),))
+    assert model.places[0][0] != model.places[-1][0] and near.places[0][0] == near.places[-1][0]
+    assert model.drafting.seconds == pytest.approx(near.drafting.seconds + 2 * float(WSE3.system.io_latency))
+
+
+def test_a_draft_lies_beside_the_others_where_there_is_room():
+    model = placed()
+    beside = replace(model, draft=model)
+    assert beside.all_wafers == 1 and beside.drafting.crossing_seconds == 0.0
+    full = replace(beside, head=(755, 600))
+    assert full.all_wafers == 2 and full.memory_there() == 2 * beside.memory_there()
+    assert full.drafting.crossing_seconds == 2 * float(WSE3.system.io_latency)
+    assert serve_on_wafers(full).watts > serve_on_wafers(beside).watts + 0.2 * float(WSE3.system.power)
 
 
 @pytest.mark.parametrize(("users", "drafted", "together"), [(1, 64, 1), (1, 1, 1), (3, 64, 3), (400, 1, 30)])

@@ -99,6 +99,7 @@ def _place(model: str | None, plan_path: str | None, wafer: str, wafers: str, re
     """The model; what says where it lies joins ``request``."""
     from wsekern.compare.serving import WaferChoices
     from wsekern.machine import load_machine
+    from wsekern.planning.plan_file import location
 
     choices, serving = choices_of(request), serving_of(request)
     if plan_path is None:
@@ -111,7 +112,7 @@ def _place(model: str | None, plan_path: str | None, wafer: str, wafers: str, re
                 "precision": placement.request.precision}
     formats = {name: getattr(placement.mapping, name) for name in ("weight_precision", "cache_precision")}
     request["serving"] = replace(serving, wafers=WaferChoices(plan=placement, **formats))
-    return plan.model
+    return location(plan.model)
 
 
 def _check_lists(batches: str | None, prompts: str | None) -> None:

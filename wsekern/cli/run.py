@@ -72,7 +72,7 @@ def run(model: str | None, prompt: str | None, chat: str | None, system: str | N
     placed, sampling = _placed(options, plan), {name: options[name] for name in options if name not in PLACED}
     checkpoint = open_model(need_model(model) if plan is None else plan.model)
     text, ids = _prompt(checkpoint, prompt, chat, system)
-    drafting = _drafting(speculate, draft, regions)
+    drafting = _drafting(speculate, draft, regions or (plan.offer.placement.regions if plan and speculate else None))
     sampler = choose_sampler(checkpoint, seed, **sampling)
     tell_notes(checkpoint, sampler, any(value is not None for value in sampling.values()))
     streamed = sys.stdout.isatty() and json_path != "-"

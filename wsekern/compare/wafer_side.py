@@ -6,10 +6,13 @@ from functools import lru_cache
 from wsekern.compare.serving import Serving
 from wsekern.compare.side import Side
 from wsekern.errors import InputError
+from wsekern.inference.blocks.folding import folding_assumptions
 from wsekern.inference.layer import parts_on_grid
 from wsekern.machine import Machine
+from wsekern.planning.drafting import check_speculation
 from wsekern.planning.load import WaferServed, serve_on_wafers
-from wsekern.planning.placement import Placement, place_model
+from wsekern.planning.placement import Placement, place_draft, place_model
+from wsekern.planning.stated import speculation_assumptions
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
@@ -22,8 +25,10 @@ def placed(config: ModelConfig, request: Request, machine: Machine, wafers: int 
     chosen = serving.wafers
     check_cache(chosen.cache_precision or request.precision, serving.kv_precision, machine)
     if chosen.plan is not None:
-        return replace(chosen.plan, think_seconds=serving.think_seconds, speculation=serving.speculation,
-                       cached=cached).serving(request)
+        check_speculation(config, serving.speculation)
+        draft = place_draft(serving.speculation, request, machine, profile)
+        return replace(chosen.plan, think_seconds=serving.think_seconds, speculation=serving.speculation, cached=cached,
+                       draft=draft).serving(request)
     return _known(config, request, machine, wafers, profile, serving.think_seconds, serving.speculation, cached,
                   programs=chosen.programs, weight_precision=chosen.weight_precision,
                   cache_precision=chosen.cache_precision)
@@ -53,20 +58,6 @@ def wafer_side(placement: Placement) -> Side:
                "cycles_per_token": decode.cycles, "cycles_per_layer": decode.cycles / placement.config.layers,
                "profile": placement.profile, "breakdown_cycles": decode.breakdown, "breakdown_seconds": served.breakdown},
         assumptions=wafer_assumptions(placement, placement.request))
-
-
-def speculation_assumptions(placement: Placement) -> list[str]:
-    """What is stated of drafts, a sentence each."""
-    speculation, own, drafting = placement.speculation, placement.draft, placement.drafting
-    if speculation is None:
-        return []
-    draft = speculation.draft
-    takes = f": {1e6 * drafting.seconds:.3g} us a token" if drafting.seconds else ""
-    where = (f", on {own.wafers} wafer{'s' if own.wafers > 1 else ''} of its own ({own.regions} regions of "
-             f"{own.width}x{own.height} PEs)" if own else
-             ", which lie where they do and pass a token on to those behind them" if draft.layers else "")
-    return [speculation.assumption(), f"a draft {draft.describe()}{where}{takes}",
-            f"tokens to be checked follow each other through {placement.regions} regions"]
 
 
 def check_cache(precision: str, cache: str | None, machine: Machine) -> None:
@@ -109,6 +100,7 @@ def wafer_assumptions(placement: Placement, request: Request) -> list[str]:
     known = placement.config.max_context
     if request.context > known:
         assumptions.append(f"{request.context:,} positions, although {placement.config.name} knows {known:,}")
+    assumptions += folding_assumptions(placement.mapping)
     parts = (part for block, _ in placement.config.kinds for part in parts_on_grid(placement.mapping, block))
     assumptions += dict.fromkeys(line for part in parts for line in part.assumptions())
     return assumptions

@@ -6,16 +6,17 @@ import click
 
 from wsekern.cli.options import run_command
 from wsekern.docs.pages import rewrite
-from wsekern.docs.parts import PARTS, PICTURES
+from wsekern.docs.parts import PARTS, PICTURES, SLOW
 
 
 @click.command()
 @click.option("--root", default=".", show_default=True, metavar="FOLDER",
               help="Source folder: the one that holds README.md and docs.")
+@click.option("--quick", is_flag=True, help="Leave the parts that take minutes as they are.")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 and name the parts that differ.")
-def main(root: str, check: bool) -> int:
+def main(root: str, quick: bool, check: bool) -> int:
     """Write the generated parts of README.md and docs/."""
-    differing = rewrite(Path(root), PARTS, PICTURES, check)
+    differing = rewrite(Path(root), PARTS, PICTURES, check, SLOW if quick else ())
     for name in differing:
         click.echo(f"{'differs' if check else 'written'}: {name}")
     if check and differing:

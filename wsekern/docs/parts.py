@@ -6,6 +6,8 @@ from wsekern.docs.commands import command_reference
 from wsekern.docs.families import families
 from wsekern.docs.pages import Picture
 from wsekern.docs.picture import draw_overview, labels_of
+from wsekern.docs.planning import PICTURES as FLOORS
+from wsekern.docs.planning import bounds, floor_dense, floor_mixture, lever_table
 from wsekern.docs.results import comparison_of_one_model, speeds_of_models
 from wsekern.docs.tables import (
     clusters,
@@ -25,6 +27,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "results": speeds_of_models,
     "comparison": comparison_of_one_model,
     "worked-request": worked_request,
+    "floor-dense": floor_dense,
+    "floor-mixture": floor_mixture,
+    "bounds": bounds,
+    "levers": lever_table,
     "operations": operations,
     "functions": functions,
     "scan": scan_file,
@@ -38,4 +44,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "validation-wafer": validation_wafer,
     "validation-gpu": validation_gpu,
 }
-PICTURES = [Picture("docs/overview.svg", draw_overview, labels_of)]
+SLOW = ("levers",)
+"""Parts that take longer than the tests of these pages should."""
+PICTURES = [Picture("docs/overview.svg", draw_overview, labels_of), *FLOORS]

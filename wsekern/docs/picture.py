@@ -30,8 +30,13 @@ def draw_overview() -> str:
         _inputs(axes)
         _wafer_side(axes)
         _cluster_side(axes)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": "python -m wsekern.docs"})
+        return svg_text(figure, transparent=True)
+
+
+def svg_text(figure: Any, **options: bool) -> str:
+    """A matplotlib figure as SVG text without a date, made under :data:`SETTINGS`."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "python -m wsekern.docs"}, **options)
     shorter = re.sub(r'(?<= d=")[^"]*', _short_numbers, buffer.getvalue())
     return "\n".join(line.strip() for line in shorter.splitlines()) + "\n"
 

@@ -118,7 +118,8 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
     """
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
-    context, chunk = check_length(checkpoint, ids, count), min(len(ids), PREFILL_CHUNKS[0])
+    context, drafted = check_length(checkpoint, ids, count), drafting.drafted if drafting else 1
+    chunk = max(min(len(ids), PREFILL_CHUNKS[0]), drafted)  # windows keep what so many tokens look back to
     model = place(checkpoint, machine, context, chunk, precision, grid, engine, profile, threads, activations, memory=memory,
                   programs=programs, weight_precision=weight_precision, cache_precision=cache_precision)
     speculating = None

@@ -9,6 +9,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.inference.execution import place
+from wsekern.inference.programs import program_set
 from wsekern.inference.reference import ReferenceModel
 from wsekern.inference.wafer import WaferModel
 from wsekern.inference.weight_formats import RoundedWeights
@@ -24,11 +25,13 @@ STORED = "stored"
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How a model is computed: precision of the wafer, format of the weights and the cache, form of SiLU and exponentials."""
+    """How a model is computed: precision of the wafer, format of the weights, form of SiLU and exponentials, set of programs,
+    format of the cache."""
 
     precision: str = "fp16"
     weights: str = STORED
-    activations: Form | None = None  # None: the form that is used where nobody asks
+    activations: Form | None = None  # None: the form that the set names, or that is used where nobody asks
+    programs: str = "default"  # of PROGRAM_SETS
     cache: str = ""  # format of keys and values; empty: the precision
 
     @property
@@ -64,7 +67,8 @@ class Score:
         """Plain data for JSON; keys carry units."""
         return {"precision": self.arithmetic.precision, "weights": self.arithmetic.weights,
                 "cache": self.arithmetic.cache or self.arithmetic.precision, "packed": self.arithmetic.is_packed,
-                "activations": self.arithmetic.activations, "grid": self.grid, "tokens": self.tokens,
+                "activations": self.arithmetic.activations, "program_set": self.arithmetic.programs, "grid": self.grid,
+                "tokens": self.tokens,
                 "perplexity": self.perplexity, "perplexity_above_exact": self.perplexity - self.exact_perplexity,
                 "nats_per_token": self.nats, "nats_above_exact": self.nats - self.exact_nats,
                 "divergence_nats": self.divergence, "cycles_per_token": self.cycles_per_token}
@@ -90,11 +94,12 @@ def score(checkpoint: Checkpoint, machine: Machine, tokens: list[int], exact: np
     All but the last one are read in chunks: what a token becomes is the same, where it comes alone and where others do with it.
     ``exact``: :func:`exact_logits` of the tokens. ``grid``: default a small one that fits; ``on_token``: called after each.
     """
-    as_they_are = arithmetic.weights == STORED or arithmetic.is_packed
+    chosen, as_they_are = program_set(arithmetic.programs), arithmetic.weights == STORED or arithmetic.is_packed
     weights = checkpoint.weights if as_they_are else RoundedWeights(checkpoint.weights, arithmetic.weights)
     model = place(checkpoint, machine, len(tokens), precision=arithmetic.precision, grid=grid, profile=profile,
-                  threads=threads, activations=arithmetic.activations, weights=weights,
-                  weight_precision=arithmetic.weights if arithmetic.is_packed else "", cache_precision=arithmetic.cache)
+                  threads=threads, activations=arithmetic.activations or chosen.activations, weights=weights,
+                  programs=chosen.programs, weight_precision=arithmetic.weights if arithmetic.is_packed else "",
+                  cache_precision=arithmetic.cache)
     nats, exact_nats, divergence, cycles = 0.0, 0.0, 0.0, 0
     for index, logits in enumerate(_every(model, tokens)):
         before, cycles = cycles, model.engine.cycles

@@ -26,9 +26,8 @@ class Programs:
     softmax_sum: Literal["apart", "riding"] = "apart"
     """``riding``: the sum of the exponentials rides in the reduction of the values."""
     local: Literal["redundant", "shared"] = "redundant"
-    """``shared``: of what all rows of a column (or columns of a head) would compute alike, each does a share, and gathers."""
-    products: Literal["whole", "streamed"] = "whole"
-    """``streamed``: a product goes into its reduction piece by piece."""
+    """``shared``: of an activation that all rows of a column would compute alike, each does a share and gathers the rest, where
+    there are enough elements for that to be quicker (:mod:`wsekern.inference.blocks.shared`): in chunks of a prompt."""
     position_blocks: int = 1
     """Blocks of a key-value head's columns, each with a share of the positions; features are cut over a block's columns."""
     expert_blocks: int = 1
@@ -65,14 +64,16 @@ class ProgramSet:
 
 PROGRAM_SETS = {
     "2024-08": ProgramSet(PLAIN, "scalar", blocks_searched=False),
-    "default": ProgramSet(Programs(norms="folded", softmax="bound", softmax_sum="riding"), None),
+    "default": ProgramSet(Programs(norms="folded", softmax="bound", softmax_sum="riding", local="shared"), None),
 }
 """``2024-08``: what public services of August 2024 could run, before kernels were rewritten: activations one element after the
 other, nothing folded. ``default``: the quickest of today."""
 
 
-def program_set(name: str) -> ProgramSet:
-    """The set of that name; :class:`InputError` if there is none."""
+def program_set(name: str | ProgramSet) -> ProgramSet:
+    """The set of that name, or the set itself; :class:`InputError` if there is none."""
+    if isinstance(name, ProgramSet):
+        return name
     if name not in PROGRAM_SETS:
         raise InputError(f"no program set {name!r}: use one of {', '.join(PROGRAM_SETS)}")
     return PROGRAM_SETS[name]

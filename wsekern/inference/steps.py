@@ -169,6 +169,12 @@ def take(x: str, places: str, output: str, axis: int) -> View:
     return View("take", (x, places), (output,), axis)
 
 
+def share(x: str, output: str, size: int, axis: str) -> View:
+    """``output`` (size,): of the elements of ``x`` in order, which are alike along ``axis``, those of the PE's own place on its
+    line: the first ``size`` of the first PE, and so on; 0 where there are no more."""
+    return View("share", (x,), (output,), 0 if axis == "y" else 1, (size,))
+
+
 def find(x: str, largest: str, output: str) -> View:
     """``output`` (rows,) int: where in ``x`` (rows, n) the first element equal to ``largest`` (rows,) stands; in ``x`` it
     becomes minus infinity. The step that follows takes the time."""
@@ -288,6 +294,14 @@ def _take(view: View, x: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
     return [taken]
 
 
+def _share(view: View, x: np.ndarray) -> list[np.ndarray]:
+    line, size = x.shape[view.axis], view.sizes[0]
+    flat = x.reshape(*x.shape[:2], -1)
+    flat = np.pad(flat, ((0, 0), (0, 0), (0, max(0, line * size - flat.shape[2]))))
+    places = np.arange(line * size).reshape(line, 1, size) if view.axis == 0 else np.arange(line * size).reshape(1, line, size)
+    return [np.take_along_axis(flat, np.broadcast_to(places, (*x.shape[:2], size)), axis=2)]
+
+
 def _find(view: View, x: np.ndarray, largest: np.ndarray) -> list[np.ndarray]:
     places = (x == largest.reshape(*x.shape[:-1], 1)).argmax(axis=-1)
     rest = x.copy()
@@ -336,7 +350,7 @@ def _minus_infinity(type: np.dtype) -> np.generic:
 VIEWS: dict[str, Callable[..., list[np.ndarray]]] = {
     "split": _split, "join": _join, "pick": _pick, "stack": _stack, "reshape": _reshape, "swap": _swap, "repeat": _repeat,
     "first": _first, "window": _window, "last": _last, "append": _append, "round": _round, "take": _take,
-    "find": _find, "keep": _keep, "near": _near, "deal": _deal, "as_bits": _as_bits, "as_numbers": _as_numbers,
+    "find": _find, "keep": _keep, "near": _near, "share": _share, "deal": _deal, "as_bits": _as_bits, "as_numbers": _as_numbers,
 }
 """Kind of view -> the function of its tiles. Only ``append`` writes, into the cache."""
 

@@ -22,13 +22,13 @@ class Binding:
         largest = max(self.seconds, key=self.seconds.__getitem__)
         verb = "takes" if largest == "software" else "take"
         cause = f"{largest} {verb} {100 * self.seconds[largest] / whole:.0f} % of a token"
-        return cause if self.name == largest else f"{self.name}: {cause}, and smaller regions have no room for the model"
+        return cause if self.name == largest else f"{cause}, and the memory of a PE has no room for smaller regions"
 
 
 def binding(placement: Placement, bound: Bound) -> Binding:
     """By the breakdown of ``placement`` for a lone user: the largest of products (with all other work of the cores), hops,
     streams (words that follow each other), software of the stages, and crossings between wafers. Where those are hops, and
-    regions are larger than those of ``bound`` and cannot be smaller, it is the memory of a PE."""
+    regions are larger than those of ``bound`` and cannot be smaller, it is the ``memory`` of a PE."""
     clock = float(placement.machine.clock)
     cycles = placement.decode().breakdown
     seconds = {"products": cycles.get("compute", 0.0) / clock, "hops": cycles.get("fabric", 0.0) / clock,
@@ -37,7 +37,7 @@ def binding(placement: Placement, bound: Bound) -> Binding:
                "crossings": placement.crossing_seconds(1)}
     name = max(seconds, key=seconds.__getitem__)
     if name == "hops" and _full(placement, bound):
-        name = "memory of a PE"
+        name = "memory"
     return Binding(seconds, name)
 
 

@@ -141,9 +141,14 @@ def load_plan(path: str | os.PathLike[str]) -> LoadedPlan:
     return LoadedPlan(table.model, table.machine, Offer(service, placement))
 
 
+def location(model: str) -> str:
+    """What :func:`load_config` knows ``model`` by, which may be the bundled sample."""
+    return str(sample_path()) if model == "sample" else model
+
+
 def planned_config(model: str) -> ModelConfig:
     """The shape of ``model``: a bundled name, a folder or file, or the bundled sample."""
-    return load_config(str(sample_path()) if model == "sample" else model)
+    return load_config(location(model))
 
 
 def _check_numbers(table: PlanTable, where: str) -> None:

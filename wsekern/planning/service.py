@@ -17,7 +17,7 @@ from wsekern.machine import Machine
 from wsekern.planning.binding import Binding, binding
 from wsekern.planning.bound import Bound, bound
 from wsekern.planning.layout import Placement
-from wsekern.planning.placement import place_model
+from wsekern.planning.placement import place_service
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
@@ -44,7 +44,7 @@ class Share:
         return cls(int(found[1]), int(found[2]), weight)
 
     def __str__(self) -> str:
-        return f"{self.prompt}/{self.output}" + ("" if self.weight == 1.0 else f":{self.weight:.9f}".rstrip("0"))
+        return f"{self.prompt}/{self.output}" + ("" if self.weight == 1.0 else f":{self.weight:.9f}".rstrip("0").rstrip("."))
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,10 @@ class Service:
         """The request that fills the context of so many users, with the longest answer of the mix."""
         output = min(max(share.output for share in self.mix), self.context - 1)
         return Request(self.context - output, output, users, precision)
+
+    def load(self, users: int, precision: str) -> tuple[tuple[Request, float], ...]:
+        """Requests of so many users, and the share of each."""
+        return tuple((Request(share.prompt, share.output, users, precision), share.weight) for share in self.mix)
 
     def user_counts(self) -> tuple[int, ...]:
         """The fewest, the most, and the powers of two between them."""
@@ -186,7 +190,7 @@ class Offer:
         """Tokens/s for a lone user with so many tokens in the cache."""
         placement = self.placement
         asked = placement.serving(Request(tokens, 1, 1, placement.request.precision))
-        return 1.0 / (asked.decode().cycles / float(placement.machine.clock) + asked.crossing_seconds(asked.checked))
+        return asked.line.kept / asked.pass_seconds()
 
     def contexts_for_users(self) -> list[tuple[int, int]]:
         """(users, the longest context for which all of them have room at once)."""
@@ -219,7 +223,7 @@ def plan_service(config: ModelConfig, machine: Machine, service: Service, wafers
                  precision: str = "fp16", profile: str = "silicon", on_step: Callable[[], None] = lambda: None,
                  **choices: Any) -> ServicePlan:
     """The front of placements of ``config`` on any of ``wafers`` (None: the fewest that hold the users). ``choices``: those of
-    :func:`place_model`. ``on_step`` is called after each placement; there are as many as user counts times ``wafers``.
+    :func:`place_service`. ``on_step`` is called after each placement; there are as many as user counts times ``wafers``.
 
     :class:`BudgetError` where none of ``wafers`` holds the fewest users.
     """
@@ -228,7 +232,8 @@ def plan_service(config: ModelConfig, machine: Machine, service: Service, wafers
     for count in wafers:
         for users in service.user_counts():
             try:
-                placement = place_model(config, service.longest(users, precision), machine, count, profile, **choices)
+                placement = place_service(config, service.load(users, precision), machine, context=service.context,
+                                          users=users, wafers=count, profile=profile, **choices)
             except BudgetError as error:
                 refusal = refusal or error
             else:

@@ -1,6 +1,5 @@
 """The floor plan of a placement: each wafer with its regions, their layers, the head, and what is free."""
 
-import io
 import os
 from collections.abc import Sequence
 from itertools import accumulate
@@ -24,20 +23,11 @@ MOST_WAFERS = 20
 
 def floor_plot(placement: Placement, path: str | os.PathLike[str]) -> None:
     """Draw the wafers (PNG, SVG or PDF by the file's ending)."""
-    save_figure(_figure(placement), path)
+    save_figure(floor_figure(placement), path)
 
 
-def floor_svg(placement: Placement) -> str:
-    """The picture as SVG text with letters as text; the same for the same version of matplotlib."""
-    from matplotlib import rc_context
-
-    with rc_context({"svg.hashsalt": "wsekern", "svg.fonttype": "path"}):
-        buffer = io.StringIO()
-        _figure(placement).savefig(buffer, format="svg", metadata={"Date": None, "Creator": "wsekern"})
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
-
-
-def _figure(placement: Placement) -> Any:
+def floor_figure(placement: Placement) -> Any:
+    """The wafers as a matplotlib figure."""
     regions, shown = placement.rectangles, min(placement.wafers, MOST_WAFERS)
     columns = min(shown, ACROSS)
     rows = -(-shown // columns)
@@ -69,8 +59,7 @@ def _wafer(axes: Any, placement: Placement, wafer: int, regions: Sequence[Placed
                                  linewidth=0.7))
         axes.text(region.x + region.width / 2, region.y + region.height / 2, label(region), ha="center", va="center",
                   fontsize=_letters(region, height, 10 if placement.wafers == 1 else 7))
-    free = width * height - sum(region.width * region.height for region in regions)
-    axes.set_title(f"wafer {wafer + 1}, {100 * free / (width * height):.0f} % free", fontsize=9)
+    axes.set_title(f"wafer {wafer + 1}, {100 * _free_share(placement, wafer):.0f} % free", fontsize=9)
 
 
 def _letters(region: PlacedRegion, height: int, most: float) -> float:
@@ -109,27 +98,48 @@ def floor_data(placement: Placement) -> list[dict[str, Any]]:
 
 
 def floor_rows(placement: Placement) -> list[tuple[str, ...]]:
-    """The floor plan in words, a line a wafer and size of regions: wafer, regions, PEs of each, layers, memory, free PEs."""
-    rows, (width, height) = [], sides_of(placement.machine)
-    regions = placement.rectangles
-    for wafer in range(placement.wafers):
-        here = [region for region in regions if region.wafer == wafer]
-        free = width * height - sum(region.width * region.height for region in here)
-        for (kind, wide, high), alike in _alike(here).items():
-            layers = f"{alike[0].first_layer + 1}-{alike[-1].first_layer + alike[-1].layers}" if kind == "layers" else kind
-            rows.append((str(wafer + 1), str(len(alike)), f"{wide}x{high}", layers,
-                         f"{100 * filled_share(placement, alike[0]):.0f} %", f"{100 * free / (width * height):.0f} %"))
+    """The floor plan in words, a line for wafers in a row that are alike and each size of regions there: wafers, regions on
+    each, PEs of a region, its layers, the layers of all, memory in use, free PEs."""
+    rows: list[tuple[str, ...]] = []
+    for first, last in _alike_wafers(placement):
+        groups = [_groups(placement, wafer) for wafer in (first, last)]
+        for (kind, wide, high, layers), regions in groups[0].items():
+            ends = regions[0], groups[1][kind, wide, high, layers][-1]
+            whole = f"{ends[0].first_layer + 1}-{ends[1].first_layer + layers}" if kind == "layers" else kind
+            rows.append((str(first + 1) if first == last else f"{first + 1}-{last + 1}", str(len(regions)), f"{wide}x{high}",
+                         str(layers), whole, f"{100 * filled_share(placement, regions[0]):.0f} %",
+                         f"{100 * _free_share(placement, first):.0f} %"))
     return rows
 
 
-def _alike(regions: Sequence[PlacedRegion]) -> dict[tuple[str, int, int], list[PlacedRegion]]:
-    found: dict[tuple[str, int, int], list[PlacedRegion]] = {}
-    for region in regions:
-        found.setdefault((region.kind, region.width, region.height), []).append(region)
+def _groups(placement: Placement, wafer: int) -> dict[tuple[str, int, int, int], list[PlacedRegion]]:
+    """Regions of a wafer by kind, sides and layers."""
+    found: dict[tuple[str, int, int, int], list[PlacedRegion]] = {}
+    for region in placement.rectangles:
+        if region.wafer == wafer:
+            found.setdefault((region.kind, region.width, region.height, region.layers), []).append(region)
     return found
 
 
-HEADER = ("wafer", "regions", "PEs of each", "layers", "memory filled", "wafer free")
+def _alike_wafers(placement: Placement) -> list[tuple[int, int]]:
+    """First and last wafer of each run of wafers that hold as many regions of the same sizes."""
+    runs: list[tuple[int, int]] = []
+    before = None
+    for wafer in range(placement.wafers):
+        shape = {key: len(regions) for key, regions in _groups(placement, wafer).items()}
+        runs = [*runs[:-1], (runs[-1][0], wafer)] if shape == before else [*runs, (wafer, wafer)]
+        before = shape
+    return runs
+
+
+def _free_share(placement: Placement, wafer: int) -> float:
+    """Share of a wafer's PEs outside all regions."""
+    width, height = sides_of(placement.machine)
+    used = sum(region.width * region.height for region in placement.rectangles if region.wafer == wafer)
+    return 1.0 - used / (width * height)
+
+
+HEADER = ("wafer", "regions", "PEs of each", "layers each", "layers", "memory filled", "wafer free")
 
 
 def floor_table(placement: Placement) -> Table:

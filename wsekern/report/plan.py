@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wsekern.planning.service import Offer, ServicePlan
+from wsekern.planning.stated import speculation_assumptions
 from wsekern.report.floor import floor_data, floor_table
 from wsekern.report.pictures import new_figure, save_figure
 from wsekern.report.words import amount, seconds
@@ -20,8 +21,17 @@ BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 def plan_view(plan: ServicePlan) -> RenderableType:
     """The front, then what the chosen placement gives against users and context, then where it lies."""
     chosen = plan.chosen
-    return Group(_front(plan), Text(f"{chosen.binding.sentence()} (of the placement marked *)\n"), _over_users(chosen),
+    stated = speculation_assumptions(chosen.placement)
+    stated += ["the bound is that of tokens one by one, without drafts"] if stated else []
+    drafts = Text("".join(f"- {line}\n" for line in stated), style="dim")
+    return Group(_front(plan), drafts, Text(f"{chosen.binding.sentence()} (of the placement marked *)\n"), _over_users(chosen),
                  _over_contexts(chosen), floor_table(chosen.placement))
+
+
+CAPTION = ("chunk: tokens of a prompt that pass together. Tokens/s of one user alone, the bound no placement passes, and the "
+           "share; tokens/s of each and all of the most users; users held with full contexts; what binds. No placement beats "
+           "another in all of them.")
+"""What the columns of the front are."""
 
 
 def _front(plan: ServicePlan) -> Table:
@@ -29,15 +39,14 @@ def _front(plan: ServicePlan) -> Table:
     mix = ", ".join(map(str, service.mix))
     table = Table(title=f"{config.name}: contexts to {service.context:,}, {service.fewest} to {service.most} users, {mix}",
                   title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
-                  caption="no placement beats another in all of speed, users, total and wafers; users: with full contexts",
-                  caption_justify="left")
-    for name in ("", "wafers", "regions", "tok/s\none user", "bound", "share", f"tok/s each\n{service.most} users",
-                 f"tok/s all\n{service.most} users", "users\nheld", "binds"):
-        table.add_column(name, justify="left" if name in ("", "regions", "binds") else "right")
+                  caption=CAPTION, caption_justify="left")
+    for name in ("", "wafers", "regions", "chunk", "tok/s\nof one", "bound", "share", f"each\nof {service.most}",
+                 f"all\nof {service.most}", "held", "binds"):
+        table.add_column(name, justify="left" if name in ("", "regions", "binds") else "right", no_wrap=True)
     for offer in plan.offers:
         placement = offer.placement
-        table.add_row("*" if offer is plan.chosen else "", str(placement.wafers), _regions(offer), amount(offer.speed),
-                      amount(offer.bound.tokens_per_second), f"{offer.share:.2f}",
+        table.add_row("*" if offer is plan.chosen else "", str(placement.wafers), _regions(offer), str(placement.chunk),
+                      amount(offer.speed), amount(offer.bound.tokens_per_second), f"{offer.share:.2f}",
                       amount(1.0 / offer.token_seconds(service.most)), amount(offer.total),
                       f"{offer.held:,}{'+' if offer.held == service.most else ''}", offer.binding.name)
     return table
@@ -45,7 +54,8 @@ def _front(plan: ServicePlan) -> Table:
 
 def _regions(offer: Offer) -> str:
     placement = offer.placement
-    return f"{placement.regions} of {placement.width}x{placement.height}"
+    more = "+" if len(placement.shapes) > 1 else ""
+    return f"{placement.regions} {placement.width}x{placement.height}{more}"
 
 
 def _over_users(offer: Offer) -> Table:
@@ -86,6 +96,7 @@ def plan_data(plan: ServicePlan) -> dict[str, Any]:
                            for offer_first in (chosen.first_token_seconds(users),)],
             "over_contexts": [{"cached_tokens": tokens, "tokens_per_second_per_user": speed, "prompt_tokens_per_second": prompt}
                               for tokens, speed, prompt in chosen.over_contexts()],
+            "assumptions": speculation_assumptions(chosen.placement),
             "bound": chosen.bound.to_dict(), "regions": floor_data(chosen.placement)}
 
 

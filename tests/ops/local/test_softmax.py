@@ -63,7 +63,7 @@ def test_factors_are_powers_of_two_that_never_lose_a_row_that_sees_something():
     own, bound = (np.array([[rows]], np.float32) for rows in ([4, 3, -90, -500, -1e30], [9.3, 9.3, 9.3, 9.3, 9.3]))
     seen = np.array([[[SEEN, SEEN, SEEN, SEEN, 0]]], np.float32)
     found = FlowEngine("wse3", 1, 1, "silicon", "fp32").run(SoftmaxFactor(5), own, bound, seen)[0, 0]
-    assert found.tolist() == [2.0**75, 2.0**74, 2.0**-19, 2.0**-126, 0]
+    assert found.tolist() == [2.0**91, 2.0**90, 2.0**-3, 2.0**-126, 0]
 
 
 def test_sizes_that_are_none_are_refused():

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from functools import partial
 
+from wsekern.inference.blocks.shared import local_work
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, repeat, split
 from wsekern.ops import Local
 from wsekern.ops.local.vector import room_bytes
+from wsekern.ops.operation import Axis
 from wsekern.workload.decoder import FeedForward
 
 FUNCTIONS = {"silu": "silu", "gelu": "gelu_erf", "gelu_tanh": "gelu", "quick_gelu": "quick_gelu", "relu": "relu",
@@ -45,14 +47,14 @@ def activation_room(mapping: Grid, feed: FeedForward, elements: int) -> int:
     return room_bytes(_kind(feed), mapping.form, mapping.precision, elements)
 
 
-def activation_steps(mapping: Grid, feed: FeedForward, rows: int, n: int, x: str, output: str) -> Steps:
-    """``output`` (rows, n) of ``x``: (rows, 2 n) with the gate first where there is one, else (rows, n)."""
-    kind = _kind(feed)
-    work = Local(kind, n, rows, factor=feed.limit or 1.0, form=mapping.form)
+def activation_steps(mapping: Grid, feed: FeedForward, rows: int, n: int, x: str, output: str, axis: Axis = "y") -> Steps:
+    """``output`` (rows, n) of ``x``: (rows, 2 n) with the gate first where there is one, else (rows, n). PEs along ``axis``
+    hold the same."""
+    work = partial(Local, _kind(feed), factor=feed.limit or 1.0, form=mapping.form)
     if not feed.gated:
-        return [_step(kind, work, (x,), output)]
+        return local_work(mapping, "ffn", work, rows, n, (x,), output, axis)
     halves = f"{x}.gate", f"{x}.up"
-    return [split(x, halves, (n, n), axis=1), _step(kind, work, halves, output)]
+    return [split(x, halves, (n, n), axis=1), *local_work(mapping, "ffn", work, rows, n, halves, output, axis)]
 
 
 def _kind(feed: FeedForward) -> str:

@@ -23,6 +23,7 @@ from wsekern.inference.blocks.expert_places import ExpertPlaces
 from wsekern.inference.blocks.folding import scaled
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles
+from wsekern.inference.blocks.shared import shared_buffers
 from wsekern.inference.grid import Grid
 from wsekern.inference.packed import Matrices, Matrix
 from wsekern.inference.steps import LayerStep, Steps, Values, deal, join, repeat, reshape, split, take
@@ -78,6 +79,11 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         """The axis along which the features of an expert lie; what it reads and gives lies along the other one."""
         return "y" if self.part.latent else "x"
 
+    @property
+    def alike(self) -> Literal["x", "y"]:
+        """The axis along which all PEs hold the same of an expert's features."""
+        return "x" if self.part.latent else "y"
+
     @cached_property
     def places(self) -> ExpertPlaces:
         """Which lines of PEs hold which experts."""
@@ -129,15 +135,16 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
 
     @property
     def weights(self) -> int:
-        """Elements of the router, of the experts as they go round the lines, and of what stands beside them."""
+        """Elements of the router, of the experts as they go round the lines, and of what stands beside them; on another wafer
+        than the first of the experts."""
         m, part, gates = self.mapping, self.part, _gates(self.part.expert)
         all_experts = self.places.elements
-        elements = routing_elements(m, part) + all_experts * (gates + 1) * self.inputs
+        elements = (0 if m.expert_wafer else routing_elements(m, part)) + all_experts * (gates + 1) * self.inputs
         elements += gates * all_experts + self.places.held * self.inputs if part.expert.bias else 0
         elements += 2 * m.hidden * self.inputs if part.latent else 0
         for _, beside, width in self.beside:
             elements += (_gates(beside) + 1) * m.hidden * width + (_gates(beside) * width + m.hidden if beside.bias else 0)
-        return elements + (m.hidden if part.shared_gate else 0)
+        return elements + (m.hidden if part.shared_gate and self.beside else 0)
 
     def matrices(self) -> Matrices:
         """Those of the experts, some of which have a feature less on the fullest line, and of the parts beside them."""
@@ -169,9 +176,11 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     def buffers(self) -> int:
         """Scores, and all inner vectors of the chosen experts and of what stands beside them."""
         chosen = self.most * self.width + sum(width for _, _, width in self.beside)
-        latent = 2 * self.inputs if self.part.latent else 0
-        crossing = crossing_elements(self.mapping, self.part) if self.mapping.expert_wafers > 1 else 0
-        return 2 * self.part.experts + 3 * chosen + latent + crossing
+        latent, m = 2 * self.inputs if self.part.latent else 0, self.mapping
+        crossing = crossing_elements(m, self.part) if m.expert_wafers > 1 else 0
+        shared = max(shared_buffers(m, m.chunk * self.most * self.width, self.alike),
+                     *(shared_buffers(m, m.chunk * width, "y") for _, _, width in self.beside), 0)
+        return 2 * self.part.experts + 3 * chosen + latent + crossing + -(-shared // m.chunk)
 
     def room(self) -> int:
         """Bytes of the activation, or of the exponentials of the scores."""
@@ -266,7 +275,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
             steps = [take("weights.experts_gate_up_bias", self._chosen[0], "bias", 0),
                      _step("gate_up_bias", Local("add", gates * self.width, rows, form=self.mapping.form), ("gate_up", "bias"),
                            "gate_up")]
-        steps += activation_steps(self.mapping, part.expert, rows, self.width, "gate_up", "active")
+        steps += activation_steps(self.mapping, part.expert, rows, self.width, "gate_up", "active", self.alike)
         return [*steps, *([] if part.early else self._weigh(rows, self.width, "active"))]
 
     def _active_beside(self, tokens: int, name: str, beside: FeedForward, width: int) -> Steps:

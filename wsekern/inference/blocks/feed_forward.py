@@ -10,6 +10,7 @@ from wsekern.inference.blocks.activation import XIELU, activation_room, activati
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
+from wsekern.inference.blocks.shared import shared_buffers
 from wsekern.inference.packed import Matrices, Matrix
 from wsekern.inference.steps import LayerStep, Steps, Values
 from wsekern.inference.weights import TileCutter
@@ -67,7 +68,9 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
     @property
     def buffers(self) -> int:
         """The inner vectors, and what the activation makes of them."""
-        return self._inner + (3 if self._learned else 1) * self.width
+        m = self.mapping
+        shared = 0 if self._learned else -(-shared_buffers(m, m.chunk * self.width, "y") // m.chunk)
+        return self._inner + (3 if self._learned else 1) * self.width + shared
 
     def room(self) -> int:
         """Bytes of the activation."""

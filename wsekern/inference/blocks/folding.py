@@ -36,6 +36,16 @@ def folded(mapping: Grid, norm: Norm | None) -> Norm | None:
     return norm
 
 
+def folding_assumptions(mapping: Grid) -> list[str]:
+    """What folded norms take for granted, a sentence."""
+    before = [norm for block, _ in mapping.config.kinds for norm in (block.before_mixer, block.before_feed)]
+    if not any(folded(mapping, norm) for norm in (*before, mapping.config.final_norm)):
+        return []
+    limits = ", which must stay below 65,504 in fp16" if mapping.precision.startswith("fp16") else ""
+    return [f"root-mean-square norms are factors of the products behind them: these are of the residual stream itself over "
+            f"{HEADROOM:.0f}{limits}"]
+
+
 def gain_in_rows(mapping: Grid) -> bool:
     """Whether gains are multiplied into matrices: not where these are kept in fewer bits, which would round them anew."""
     return mapping.weight_precision in ("", mapping.precision)

@@ -9,13 +9,13 @@ h (y) -> compressed queries (x) -> queries (y) -> in latent space (x), scores, a
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from wsekern.inference.blocks.common import add_bias, all_reduce
-from wsekern.inference.blocks.folding import read_steps
+from wsekern.inference.blocks.folding import HEADROOM, folded, gain_in_rows, read_steps, with_gain
 from wsekern.inference.blocks.latent_places import LatentPlaces
 from wsekern.inference.blocks.part import BlockWeights
 from wsekern.inference.reference.latent import check_indexer
@@ -55,7 +55,8 @@ class LatentOnGrid(LatentPlaces):
         m, part, row = self.mapping, self.part, self.heads_per_row
         projections = m.hidden * (self.compressed + self.features) + (self.compressed * row * self.query if part.q_rank else 0)
         projections += row * self.features * (self.query + self.value) + self.turned * m.hidden
-        norms = 3 * self.features + (self.compressed if part.q_rank else 0)
+        in_rows = self._norms_ride and gain_in_rows(m)
+        norms = 3 * self.features + (self.compressed if part.q_rank and not in_rows else 0)
         return projections + norms + (self.compressed + self.features + m.hidden if part.biases else 0)
 
     @property
@@ -94,10 +95,37 @@ class LatentOnGrid(LatentPlaces):
         if part.biases:
             steps += add_bias(m, "attention", f"{self.prefix}compress_bias", tokens, both, "both")
         steps.append(split("both", ("compressed", "latent"), (n, self.features), axis=1))
-        return [*steps, *(self._norms(tokens, part.norm) if part.norm is not None else [])]
+        if part.norm is None:
+            return steps
+        steps += self._squares(tokens)
+        if self._norms_ride:
+            return [*steps, *(self._unscaled(tokens) if part.q_rank and not gain_in_rows(m) else [])]
+        reduce = all_reduce(m, self._sums * tokens, "x", precision="fp32")
+        steps.append(_step("norm_reduce", reduce, ("squares",), "squares"))
+        if part.q_rank:
+            scale = Local("rownorm", n, tokens, divisor=part.q_rank, eps=part.norm.eps)
+            steps += [split("squares", ("q_squares", "squares"), (tokens, tokens), axis=0),
+                      _step("q_norm_scale", scale, ("compressed", "q_squares", self.named("q_a_norm")), "compressed")]
+        return [*steps, *self._normed_latents(tokens, part.norm)]
 
-    def _norms(self, tokens: int, norm: Norm) -> Steps:
-        """The norms of both: their squares are summed together, those of the latents over all copies. What rotates is not
+    @property
+    def _norms_ride(self) -> bool:
+        """Whether the sums of squares of compressed queries and latents ride in the reduction of the queries."""
+        return folded(self.mapping, self.part.norm) is not None
+
+    @property
+    def _sums(self) -> int:
+        """Sums of squares of a token: of its latents, and of its compressed queries."""
+        return 2 if self.part.q_rank else 1
+
+    def _unscaled(self, tokens: int) -> Steps:
+        """``compressed`` times the gain of its norm alone, where that is not in the matrix behind it."""
+        multiply = Local("mul", self.compressed, tokens, form=self.mapping.form)
+        return [reshape(self.named("q_a_norm"), 1, self.compressed, output="gain"), repeat("gain", "gain", 0, tokens),
+                _step("q_norm_gain", multiply, ("compressed", "gain"), "compressed")]
+
+    def _squares(self, tokens: int) -> Steps:
+        """``squares`` of both, those of the latents over all copies; ``only`` the latents, and the ``rest``: what rotates is not
         normed."""
         m, part, n = self.mapping, self.part, self.features
         multiply = Local("mul", n, tokens, form=m.form)
@@ -108,14 +136,13 @@ class LatentOnGrid(LatentPlaces):
         if part.q_rank:
             steps += [_step("q_norm_squares", Local("sumsq", self.compressed, tokens), ("compressed",), "q_squares"),
                       join(("q_squares", "squares"), "squares", 0)]
-        sums = 2 * tokens if part.q_rank else tokens
-        steps.append(_step("norm_reduce", all_reduce(m, sums, "x", precision="fp32"), ("squares",), "squares"))
-        if part.q_rank:
-            scale = Local("rownorm", self.compressed, tokens, divisor=part.q_rank, eps=norm.eps)
-            steps += [split("squares", ("q_squares", "squares"), (tokens, tokens), axis=0),
-                      _step("q_norm_scale", scale, ("compressed", "q_squares", self.named("q_a_norm")), "compressed")]
-        scale = Local("rownorm", n, tokens, divisor=part.kv_rank * self.copies, eps=norm.eps)
-        return [*steps, _step("kv_norm_scale", scale, ("only", "squares", self.named("kv_a_norm")), "only"),
+        return steps
+
+    def _normed_latents(self, tokens: int, norm: Norm) -> Steps:
+        """``latent`` of both its parts, once the squares of all columns are known."""
+        m, n = self.mapping, self.features
+        scale = Local("rownorm", n, tokens, divisor=self.part.kv_rank * self.copies, eps=norm.eps)
+        return [_step("kv_norm_scale", scale, ("only", "squares", self.named("kv_a_norm")), "only"),
                 _step("kv_norm_join", Local("add", n, tokens, form=m.form), ("only", "rest"), "latent")]
 
     def _queries(self, tokens: int) -> Steps:
@@ -125,9 +152,12 @@ class LatentOnGrid(LatentPlaces):
         count = row * self.query
         if part.q_rank:
             steps: Steps = [_step("q", Gemm(tokens, self.compressed, count), ("compressed", self.named("q_b")), "q"),
-                            _step("q_reduce", all_reduce(m, tokens * count, "x"), ("q",), "q")]
+                            *self._summed(tokens, "q", "q_reduce", count, "x", riding=self._norms_ride)]
         else:
-            steps = self._moved(tokens, "compressed", "query_places", "q", count, "x")
+            steps = self._moved(tokens, "compressed", "query_places", "q", count, "x", riding=self._norms_ride)
+        if self._norms_ride and part.norm is not None:
+            steps += self._scaled_queries(tokens, part.norm, count) if part.q_rank else []
+            steps += self._normed_latents(tokens, part.norm)
         heads = [f"q_{head}" for head in range(row)]
         ups = [f"up_{head}" for head in range(row)]
         steps += [reshape("q", tokens, row, self.query), pick("q", heads, 1, range(row)),
@@ -138,11 +168,25 @@ class LatentOnGrid(LatentPlaces):
                 _step("absorb_place", Local("mov", width, tokens)),
                 _step("absorb_reduce", all_reduce(m, tokens * width, "y"), ("queries",), "queries")]
 
-    def _moved(self, tokens: int, x: str, places: str, output: str, n: int, axis: str) -> Steps:
+    def _scaled_queries(self, tokens: int, norm: Norm, n: int) -> Steps:
+        """``q`` (tokens, n), projected from compressed queries that were not normed, by what their norm multiplies them by."""
+        room = HEADROOM**2
+        scale = Local("rowscale", n, tokens, divisor=self.part.q_rank * room, eps=norm.eps / room)
+        return [split("squares", ("q_squares", "squares"), (tokens, tokens), axis=0),
+                _step("q_norm_scale", scale, ("q", "q_squares"), "q")]
+
+    def _summed(self, tokens: int, x: str, name: str, n: int, axis: str, riding: bool = False) -> Steps:
+        """``x`` (tokens, n) summed along ``axis``; ``riding``: and ``squares`` with it."""
+        reduce = all_reduce(self.mapping, tokens * n, axis)
+        if not riding:
+            return [_step(name, reduce, (x,), x)]
+        return [_step(name, replace(reduce, tail=self._sums * tokens), (x, "squares"), (x, "squares"))]
+
+    def _moved(self, tokens: int, x: str, places: str, output: str, n: int, axis: str, riding: bool = False) -> Steps:
         """``output`` (tokens, n): elements of ``x``, which lie along ``axis``, along the other one: every PE puts those of its
         own that are wanted on its line at their ``places``, and a sum gives them to all."""
         return [take(x, self.named(places), output, 1), _step(f"{output}_place", Local("mov", n, tokens)),
-                _step(f"{output}_move", all_reduce(self.mapping, tokens * n, axis), (output,), output)]
+                *self._summed(tokens, output, f"{output}_move", n, axis, riding)]
 
     def _latents(self, tokens: int) -> Steps:
         """Queries and ``latent`` rotated, and the latent kept."""
@@ -274,7 +318,7 @@ class LatentOnGrid(LatentPlaces):
                  "value_places": _places(self.of_heads(self.features_of_row(part.value_dim), part.value_dim)[:, None],
                                          values[None])}
         if part.q_rank:
-            tiles["q_b"] = cutter.matrix([w["q_b"] * scale], columns, [queries], transposed=True)
+            tiles["q_b"] = cutter.matrix([self._query_matrix(w) * scale], columns, [queries], transposed=True)
         else:
             tiles["query_places"] = _places(columns[None], queries[:, None])
         if part.norm is not None:
@@ -282,9 +326,15 @@ class LatentOnGrid(LatentPlaces):
             tiles["kv_a_norm"] = cutter.along_x([w["kv_a_norm"]], [np.where(rotated, -1, self.latent_index)])
             for name, chosen in (("is_latent", ~rotated & (self.latent_index >= 0)), ("is_rotated", rotated)):
                 tiles[name] = cutter.along_x([np.ones(1, np.float32)], [np.where(chosen, 0, -1)])[:, :, None]
-            if part.q_rank:
-                tiles["q_a_norm"] = cutter.along_x([w["q_a_norm"]], [columns])
+            if part.q_rank and not (self._norms_ride and gain_in_rows(m)):
+                room = np.float32(HEADROOM if self._norms_ride else 1)
+                tiles["q_a_norm"] = cutter.along_x([w["q_a_norm"] / room], [columns])
         return {self.named(name): tile for name, tile in (tiles | self._biases(w, cutter, columns, scale)).items()}
+
+    def _query_matrix(self, w: BlockWeights) -> np.ndarray:
+        """``q_b`` (compressed, queries), its rows times the gain of the norm where that is folded into it."""
+        in_rows = self._norms_ride and gain_in_rows(self.mapping)
+        return with_gain(w, ["q_b"], w["q_a_norm"])["q_b"] if in_rows else w["q_b"]
 
     def _absorbed(self, w: BlockWeights, cutter: TileCutter) -> Values:
         """``key_up`` and ``value_up``: of each head, on its rows, the columns of ``kv_b``; ones where features only pass."""

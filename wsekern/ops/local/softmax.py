@@ -4,13 +4,14 @@ Scores are logarithms to base 2. A row of scores takes its exponentials relative
 one (:class:`WholeReference`), and multiplies their sum and its partial values by a power of two (:class:`SoftmaxFactor`) before
 they are added to those of other PEs in fp32 (:class:`SoftmaxMessage`): its exponent is that number minus a bound that all PEs
 know. Powers of two change no bit of what they multiply, so results do not depend on how far the bound lies above the largest
-score, up to some 176 powers of two. Where it is looser, rows far below it would count more than they should: that is refused.
+score, up to some 190 powers of two. Where it is looser, rows far below it would count more than they should: that is refused.
 
 The bound is the sum over features of the larger of q times the largest and q times the smallest key so far
 (:class:`KeyRange`, :class:`ScoreBound`): no score lies above it.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar
@@ -30,8 +31,8 @@ from wsekern.tiles import reciprocal
 
 MAGIC = 12582912.0
 """1.5 * 2^23: in fp32 its last bit counts ones, and its low 16 bits are 0."""
-SHIFT = 80
-"""Factors are 2^80 times 2^(own - bound): so many bits more room below; sums of 2^20 products of up to 2^17 still fit fp32."""
+SHIFT = 96
+"""Factors are 2^96 times 2^(own - bound): so many bits more room below. Partial values of fp16 on 2^14 rows still fit fp32."""
 SEEN_BITS = 14
 SEEN = 2.0 ** -SEEN_BITS
 """What a row that sees a position gives :class:`SoftmaxFactor`, the smallest normal fp16 number; one that sees none gives 0."""
@@ -93,7 +94,7 @@ class _Softmax(LocalOperation):
         result = self._compute(engine, [tile.at(*held) for tile in tiles])
         return Repeated(result, tiles[0].height, tiles[0].width, *held)
 
-    def _compute(self, engine: Clocks, tiles: "list[np.ndarray] | tuple[np.ndarray, ...]") -> np.ndarray:
+    def _compute(self, engine: Clocks, tiles: Sequence[np.ndarray]) -> np.ndarray:
         shaped = [tile.reshape(*tile.shape[:2], *shape) for tile, shape in zip(tiles, self.tiles(), strict=True)]
         return self.reference(*shaped, engine.timing)
 
@@ -270,7 +271,7 @@ class WholeReference(_Softmax):
 
 @dataclass(frozen=True)
 class SoftmaxFactor(_Softmax):
-    """2^(own - bound + 80) in fp32 for ``count`` rows: of whole numbers, bounds, and :data:`SEEN` where a row sees a position;
+    """2^(own - bound + 96) in fp32 for ``count`` rows: of whole numbers, bounds, and :data:`SEEN` where a row sees a position;
     0 where it sees none. At least 2^-126 where it does."""
 
     count: int
@@ -305,8 +306,10 @@ class SoftmaxFactor(_Softmax):
         own, bound, seen = (load(type, tile) for tile in (own, bound, seen))
         wide = (np.float32(MAGIC) - bound) + own
         least = np.float32(MAGIC + LEAST_POWER)
-        power = np.where(wide > least, wide, least) - np.float32(MAGIC)
-        return np.ldexp(np.float32(1), power.astype(np.int32) + SHIFT + SEEN_BITS).astype(np.float32) * seen
+        powers = np.where(wide > least, wide, least).view(np.uint32) << 23
+        one = np.uint32(127 + SHIFT + SEEN_BITS << 23)
+        with np.errstate(all="ignore"):
+            return (one + powers).view(np.float32) * seen
 
 
 @dataclass(frozen=True)
@@ -404,10 +407,10 @@ class SoftmaxQuotients(_Softmax):
             numbers = _Names(out).room("numbers", "fp32", self.count)
             self._reciprocals.emit(replace(out, timing=replace(out.timing, precision="fp32"), inputs=out.inputs[1:]), numbers)
 
-    def _compute(self, engine: Clocks, tiles: "list[np.ndarray] | tuple[np.ndarray, ...]") -> np.ndarray:
+    def _compute(self, engine: Clocks, tiles: Sequence[np.ndarray]) -> np.ndarray:
         if (tiles[1] < LEAST_TOTAL).any():
-            raise InputError("the bound of a softmax lies further above its scores than fp32 reaches: this model needs the "
-                             "program softmax=maximum, as in the set 2024-08")
+            raise InputError("the bound of a softmax lies further above its scores than fp32 reaches: this model needs "
+                             "programs with softmax=maximum, such as --program-set 2024-08")
         return super()._compute(engine, tiles)
 
     def reference(self, values: np.ndarray, totals: np.ndarray, timing: Timing) -> np.ndarray:

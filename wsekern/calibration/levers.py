@@ -1,0 +1,118 @@
+"""What each program of a layer, and each format of its weights, is worth: tokens/s of a lone user, placed anew each time.
+
+``python -m wsekern.calibration.levers [MODEL ...]`` prints a line for the programs of August 2024, one with vector functions,
+one for each further program switched on beside those, one for all of them, and one for each format of weights and cache beside
+all. Every line is a placement that :func:`wsekern.planning.placement.place_model` searched for 1,024 tokens in and 256 out.
+What makes no model quicker or slower, and formats that PEs cannot keep, have no line.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+
+from wsekern.errors import InputError
+from wsekern.inference.programs import PLAIN, PROGRAM_SETS, Programs, ProgramSet
+from wsekern.machine import load_machine
+from wsekern.planning.bound import bound
+from wsekern.planning.layout import Placement
+from wsekern.planning.placement import place_model
+from wsekern.workload import Request, load_config
+
+MODELS = ("llama3-8b", "llama3-70b", "gpt-oss-120b")
+REQUEST = Request(1024, 256)
+
+LEVERS: dict[str, Programs] = {
+    "norms folded into the next product": replace(PLAIN, norms="folded"),
+    "a bound instead of the maximum of the scores": replace(PLAIN, softmax="bound"),
+    "the sum of the softmax rides with the values": replace(PLAIN, softmax_sum="riding"),
+    "local work shared and gathered": replace(PLAIN, local="shared"),
+    "products streamed into their reductions": replace(PLAIN, products="streamed"),
+    "positions over 2 blocks of a head's columns": replace(PLAIN, position_blocks=2),
+    "experts on 4 blocks of columns": replace(PLAIN, expert_blocks=4),
+    "8 copies of the router": replace(PLAIN, router_copies=8),
+}
+"""Programs that are switched on one by one."""
+
+FORMATS = (("fp8", ""), ("int8", ""), ("mxfp4", ""), ("int4", ""), ("", "fp8"))
+"""(weights, cache) that are tried beside all programs."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Tokens/s, wafers and share of the bound of each model; None where it cannot be placed so."""
+
+    name: str
+    cells: tuple[tuple[float, int, float] | None, ...]
+
+    @property
+    def speeds(self) -> tuple[float | None, ...]:
+        """Tokens/s of each model."""
+        return tuple(cell and cell[0] for cell in self.cells)
+
+
+def lines(models: tuple[str, ...] = MODELS) -> Iterator[Line]:
+    """The lines of the table, in order."""
+    scalar, plain = ProgramSet(PLAIN, "scalar"), ProgramSet(PLAIN, None)
+    yield _line("programs of 2024-08", models, scalar)
+    base = _line("vector exp, SiLU, reciprocal", models, plain)
+    yield base
+    worth: dict[str, Line] = {}
+    for name, programs in LEVERS.items():
+        line = _line(name, models, ProgramSet(programs, None))
+        if line.speeds != base.speeds:
+            worth[name] = line
+            yield line
+    yield _line("the default set", models, PROGRAM_SETS["default"])
+    for weights, cached in FORMATS:
+        words = [f"weights in {weights}"] * bool(weights) + [f"cache in {cached}"] * bool(cached)
+        line = _line(f"the default set, {', '.join(words)}", models, PROGRAM_SETS["default"], weights, cached)
+        if any(line.cells):
+            yield line
+
+
+def _line(name: str, models: tuple[str, ...], programs: ProgramSet, weights: str = "", cached: str = "") -> Line:
+    return Line(name, tuple(_cell(model, programs, weights, cached) for model in models))
+
+
+@cache
+def _cell(model: str, programs: ProgramSet, weights: str, cached: str) -> tuple[float, int, float] | None:
+    try:
+        placement = place_model(load_config(model), REQUEST, load_machine("wse3"), programs=programs, weight_precision=weights,
+                                cache_precision=cached)
+    except InputError:
+        return None
+    return 1.0 / placement.token_seconds(), placement.wafers, share_of_bound(placement)
+
+
+def share_of_bound(placement: Placement) -> float:
+    """Of the bound of a token in the middle of the answer that a lone user gets."""
+    mapping, request = placement.mapping, placement.request
+    limit = bound(placement.config, placement.machine, request.prompt + request.output // 2, placement.profile,
+                  mapping.precision, mapping.weight_precision, mapping.cache_precision)
+    return 1.0 / placement.lone.time_per_output_token_seconds / limit.tokens_per_second
+
+
+def in_words(cell: tuple[float, int, float] | None) -> str:
+    """One cell: tokens/s, wafers, share of the bound."""
+    if cell is None:
+        return "-"
+    speed, wafers, share = cell
+    return f"{speed:,.0f} on {wafers} ({share:.2f})"
+
+
+def main(arguments: list[str] | None = None, show: Callable[[str], None] = print) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m wsekern.calibration.levers", description=__doc__)
+    parser.add_argument("models", nargs="*", default=list(MODELS), metavar="MODEL", help="bundled shapes or folders")
+    models = tuple(parser.parse_args(arguments).models)
+    show(f"tokens/s of one user, {REQUEST.prompt:,} in and {REQUEST.output} out, on so many wafers (share of the bound)")
+    width = max(map(len, LEVERS))
+    show(" ".join([" " * width, *(f"{model:>20}" for model in models)]))
+    for line in lines(models):
+        show(" ".join([f"{line.name:{width}}", *(f"{in_words(cell):>20}" for cell in line.cells)]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
