@@ -19,7 +19,7 @@ from wsekern.cli.options import (
     plot_option,
     whole_number,
 )
-from wsekern.cli.placing import CACHE_PRECISION, PROGRAM_SET, WEIGHT_PRECISION, choices_of
+from wsekern.cli.placing import CACHE_PRECISION, EXPERT_LAW, PROGRAM_SET, WEIGHT_PRECISION, choices_of
 from wsekern.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ MOST_COUNTS = 64
 @WEIGHT_PRECISION
 @CACHE_PRECISION
 @PROGRAM_SET
+@EXPERT_LAW
 @PROFILE
 @JSON
 @click.option("--out", "out_path", metavar="FILE", type=Target(),
