@@ -12,7 +12,7 @@ from typing import Any
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.grid import Grid
-from wsekern.inference.programs import program_set
+from wsekern.inference.programs import ProgramSet, program_set
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.planning.causes import too_large_part, unplaceable_part, why_not
@@ -24,7 +24,7 @@ from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.request import Request
 from wsekern.workload.speculation import Speculation
 
-__all__ = ["MAX_WAFERS", "MOST_TIMED", "Placement", "front", "place_model", "place_service"]
+__all__ = ["MAX_WAFERS", "MOST_TIMED", "Placement", "front", "place_draft", "place_model", "place_service"]
 
 MAX_WAFERS = 256
 """Where the search for enough wafers gives up; the vendor offers clusters of up to 2,048."""
@@ -35,7 +35,7 @@ MORE = 2
 
 def place_model(config: ModelConfig, request: Request, machine: Machine, wafers: int | None = None,
                 profile: str = "silicon", think_seconds: float = 0.0, speculation: Speculation | None = None,
-                cached: int | None = None, activations: Form | None = None, programs: str = "default",
+                cached: int | None = None, activations: Form | None = None, programs: str | ProgramSet = "default",
                 weight_precision: str = "", cache_precision: str = "",
                 expert_law: ExpertLaw = DEFAULT_LAW) -> Placement:
     """The placement that serves the request soonest on ``wafers`` wafers, or on as many as are worth it;
@@ -43,8 +43,8 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
 
     It is judged under the load of all users. Wafers are enough if some cut of them holds the caches of all users at once, but
     another may serve them sooner although some wait outside. Each sends the next prompt ``think_seconds`` after the answer is
-    there; ``speculation`` and ``cached`` as in :class:`Placement`: a model that drafts gets wafers of its own. ``programs``:
-    name of a program set, whose form of ``activations`` holds unless one is given; precisions and
+    there; ``speculation`` and ``cached`` as in :class:`Placement`: a model that drafts gets wafers of its own. ``programs``: a
+    program set or its name, whose form of ``activations`` holds unless one is given; precisions and
     ``expert_law`` as in :class:`wsekern.inference.grid.Grid`.
     """
     return place_service(config, ((request, 1.0),), machine, wafers=wafers, profile=profile, think_seconds=think_seconds,
@@ -53,7 +53,7 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
 
 
 def place_service(config: ModelConfig, mix: Iterable[tuple[Request, float]], machine: Machine, *, context: int = 0,
-                  users: int = 1, wafers: int | None = None, programs: str = "default", **load: Any) -> Placement:
+                  users: int = 1, wafers: int | None = None, programs: str | ProgramSet = "default", **load: Any) -> Placement:
     """As :func:`place_model`, before a ``mix`` of requests and their shares: one placement with room for ``context`` tokens of
     each of ``users`` users, on which the mean request is served soonest. Other requests: :meth:`Placement.serving`."""
     if wafers is not None and wafers < 1:
@@ -82,7 +82,7 @@ class Point:
 
 
 def front(config: ModelConfig, mix: Iterable[tuple[Request, float]], machine: Machine, *, context: int = 0,
-          users: Iterable[int] = (1,), programs: str = "default", **load: Any) -> list[Point]:
+          users: Iterable[int] = (1,), programs: str | ProgramSet = "default", **load: Any) -> list[Point]:
     """The Pareto front over the speed of one user, ``users`` for whom there is room, and wafers, from the fewest that hold
     each number of users to twice as many."""
     points: list[Point] = []
@@ -102,15 +102,15 @@ def _dominates(one: Point, other: Point) -> bool:
     return one is not other and mine != theirs and all(a >= b for a, b in zip(mine, theirs, strict=True))
 
 
-def _search(config: ModelConfig, service: Service, machine: Machine, programs: str, load: dict[str, Any]) -> Search:
+def _search(config: ModelConfig, service: Service, machine: Machine, programs: str | ProgramSet,
+            load: dict[str, Any]) -> Search:
     """``load``: fields of :class:`Placement`."""
     chosen, load = program_set(programs), {"profile": "silicon"} | load
     load["activations"] = load.get("activations") or chosen.activations
     machine.profile(load["profile"])
     check_speculation(config, speculation := load.get("speculation"))
-    if speculation and speculation.draft.model:
-        load["draft"] = place_model(speculation.draft.model, service.request, machine, None, load["profile"],
-                                    activations=load["activations"], programs=programs)
+    load["draft"] = place_draft(speculation, service.request, machine, load["profile"], activations=load["activations"],
+                                programs=programs)
     precision = service.request.precision
     Grid(config, 1, 1, precision, **{name: load.get(name, "") for name in ("weight_precision", "cache_precision")})  # refuses
     machine = _facing(config, precision, machine)
@@ -133,6 +133,14 @@ def _refusal(search: Search, machine: Machine, wafers: int | None) -> BudgetErro
         return Search(search.config, search.machine, service, search.chosen, search.load).holds_all(count)
 
     return BudgetError(why_not(search.config, search.service.request, search.machine, wafers, MAX_WAFERS, fits))
+
+
+def place_draft(speculation: Speculation | None, request: Request, machine: Machine, profile: str,
+                **choices: Any) -> Placement | None:
+    """Where the model lies that drafts, if one does: where it would serve the request soonest on the fewest wafers. ``choices``
+    as in :func:`place_model`."""
+    model = None if speculation is None else speculation.draft.model
+    return None if model is None else place_model(model, request, machine, None, profile, **choices)
 
 
 @lru_cache(maxsize=64)
