@@ -420,6 +420,13 @@ class Placement:
     def _steady(self, users: int) -> SteadyLine:
         return steady_line(self.line, users, self.unread, self.request.output, self.think_seconds, self.inside)
 
+    def pass_seconds(self) -> float:
+        """Of a lone user's pass: a token from end to end, and those that are drafted behind it."""
+        line = self.line
+        space = max(*self._region_seconds, line.head_seconds, line.draft_seconds, line.draft_busy_seconds)
+        own = self.decode().cycles / float(self.machine.clock) + line.crossing_seconds + line.crossing_token_seconds
+        return own + (self.checked - 1) * space
+
     def first_token_seconds(self) -> float:
         """Mean time to the first token under the load of all users."""
         return self.steady.time_to_first_token_seconds
