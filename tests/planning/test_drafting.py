@@ -68,6 +68,7 @@ def test_a_pass_takes_what_tokens_take_that_follow_each_other(drafted, draft, ac
     expected = last_back(regions, model.head_seconds, drafted + 1, drafting.seconds, early)
     expected += model.crossing_seconds(1) + drafting.crossing_seconds
     passed = model.lone.time_per_output_token_seconds * speculation.kept
+    assert model.pass_seconds() == pytest.approx(passed)
     meeting = model.head_seconds * drafting.in_line  # a token that is done and one that is drafted may meet at the head
     assert expected * (1 - 1e-9) - meeting <= passed <= expected * (1 + 1e-9) + meeting
 

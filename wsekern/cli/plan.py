@@ -20,6 +20,7 @@ from wsekern.cli.options import (
     whole_number,
 )
 from wsekern.cli.placing import CACHE_PRECISION, PROGRAM_SET, WEIGHT_PRECISION, choices_of
+from wsekern.cli.serving import speculation_of, speculation_options
 from wsekern.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ MOST_COUNTS = 64
 @CACHE_PRECISION
 @PROGRAM_SET
 @PROFILE
+@speculation_options
 @JSON
 @click.option("--out", "out_path", metavar="FILE", type=Target(),
               help="Write the placement that serves the most users soonest as a plan file (TOML).")
@@ -65,9 +67,10 @@ def plan(model: str, context: int, users: str, mix: tuple[str, ...], wafers: str
     from wsekern.report import curves_plot, floor_plot, plan_data, plan_view
 
     service, counts, config = _service(context, users, mix), _wafers(wafers), planned_config(model)
+    speculation = speculation_of(choices)
     with ProgressBar("placing", len(counts) * len(service.user_counts())) as advance:
         found = plan_service(config, load_machine(machine), service, counts, precision, profile, on_step=advance,
-                             **choices_of(choices))
+                             speculation=speculation, **choices_of(choices))
     if out_path:
         _write_plan(out_path, model, machine, found)
     if picture_path:

@@ -12,6 +12,7 @@ from wsekern.machine import Machine
 from wsekern.planning.drafting import check_speculation
 from wsekern.planning.load import WaferServed, serve_on_wafers
 from wsekern.planning.placement import Placement, place_draft, place_model
+from wsekern.planning.stated import speculation_assumptions
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
@@ -57,22 +58,6 @@ def wafer_side(placement: Placement) -> Side:
                "cycles_per_token": decode.cycles, "cycles_per_layer": decode.cycles / placement.config.layers,
                "profile": placement.profile, "breakdown_cycles": decode.breakdown, "breakdown_seconds": served.breakdown},
         assumptions=wafer_assumptions(placement, placement.request))
-
-
-def speculation_assumptions(placement: Placement) -> list[str]:
-    """What is stated of drafts, a sentence each."""
-    speculation, own, drafting = placement.speculation, placement.draft, placement.drafting
-    if speculation is None:
-        return []
-    draft = speculation.draft
-    takes = f": {1e6 * drafting.seconds:.3g} us a token" if drafting.seconds else ""
-    more = placement.all_wafers - placement.wafers
-    where = ", which lie where they do and pass a token on to those behind them" if draft.layers else ""
-    if own is not None:
-        where = (f", on {own.regions} regions of {own.width}x{own.height} PEs of its own, "
-                 f"{f'on {more} more' if more else 'beside the others on their'} wafer{'s' if max(more, 1) > 1 else ''}")
-    return [speculation.assumption(), f"a draft {draft.describe()}{where}{takes}",
-            f"tokens to be checked follow each other through {placement.regions} regions"]
 
 
 def check_cache(precision: str, cache: str | None, machine: Machine) -> None:

@@ -190,7 +190,7 @@ class Offer:
         """Tokens/s for a lone user with so many tokens in the cache."""
         placement = self.placement
         asked = placement.serving(Request(tokens, 1, 1, placement.request.precision))
-        return 1.0 / (asked.decode().cycles / float(placement.machine.clock) + asked.crossing_seconds(asked.checked))
+        return asked.line.kept / asked.pass_seconds()
 
     def contexts_for_users(self) -> list[tuple[int, int]]:
         """(users, the longest context for which all of them have room at once)."""

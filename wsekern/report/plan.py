@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wsekern.planning.service import Offer, ServicePlan
+from wsekern.planning.stated import speculation_assumptions
 from wsekern.report.floor import floor_data, floor_table
 from wsekern.report.pictures import new_figure, save_figure
 from wsekern.report.words import amount, seconds
@@ -20,7 +21,10 @@ BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 def plan_view(plan: ServicePlan) -> RenderableType:
     """The front, then what the chosen placement gives against users and context, then where it lies."""
     chosen = plan.chosen
-    return Group(_front(plan), Text(f"{chosen.binding.sentence()} (of the placement marked *)\n"), _over_users(chosen),
+    stated = speculation_assumptions(chosen.placement)
+    stated += ["the bound is that of tokens one by one, without drafts"] if stated else []
+    drafts = Text("".join(f"- {line}\n" for line in stated), style="dim")
+    return Group(_front(plan), drafts, Text(f"{chosen.binding.sentence()} (of the placement marked *)\n"), _over_users(chosen),
                  _over_contexts(chosen), floor_table(chosen.placement))
 
 
@@ -92,6 +96,7 @@ def plan_data(plan: ServicePlan) -> dict[str, Any]:
                            for offer_first in (chosen.first_token_seconds(users),)],
             "over_contexts": [{"cached_tokens": tokens, "tokens_per_second_per_user": speed, "prompt_tokens_per_second": prompt}
                               for tokens, speed, prompt in chosen.over_contexts()],
+            "assumptions": speculation_assumptions(chosen.placement),
             "bound": chosen.bound.to_dict(), "regions": floor_data(chosen.placement)}
 
 
