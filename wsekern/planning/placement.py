@@ -20,6 +20,7 @@ from wsekern.planning.drafting import check_speculation
 from wsekern.planning.layout import MOST_TIMED, Placement, turned
 from wsekern.planning.search import Search, Service
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.request import Request
 from wsekern.workload.speculation import Speculation
 
@@ -39,19 +40,21 @@ WIDER = {"int4": ("int8", ""), "int4-64": ("int8", ""), "mxfp4": ("fp8", ""), "i
 def place_model(config: ModelConfig, request: Request, machine: Machine, wafers: int | None = None,
                 profile: str = "silicon", think_seconds: float = 0.0, speculation: Speculation | None = None,
                 cached: int | None = None, activations: Form | None = None, programs: str | ProgramSet = "default",
-                weight_precision: str = "", cache_precision: str = "") -> Placement:
+                weight_precision: str = "", cache_precision: str = "",
+                expert_law: ExpertLaw = DEFAULT_LAW) -> Placement:
     """The placement that serves the request soonest on ``wafers`` wafers, or on as many as are worth it;
     :class:`BudgetError` if none holds it.
 
     It is judged under the load of all users. Wafers are enough if some cut of them holds the caches of all users at once, but
     another may serve them sooner although some wait outside. Each sends the next prompt ``think_seconds`` after the answer is
     there; ``speculation`` and ``cached`` as in :class:`Placement`: a model that drafts gets wafers of its own. ``programs``: a
-    program set or its name, whose form of ``activations`` holds unless one is given; precisions as in
-    :class:`wsekern.inference.grid.Grid`. Weights are kept wider than ``weight_precision`` says where that is quicker.
+    program set or its name, whose form of ``activations`` holds unless one is given; precisions and
+    ``expert_law`` as in :class:`wsekern.inference.grid.Grid`. Weights are kept wider than ``weight_precision`` says where that
+    is quicker.
     """
     return place_service(config, ((request, 1.0),), machine, wafers=wafers, profile=profile, think_seconds=think_seconds,
                          speculation=speculation, cached=cached, activations=activations, programs=programs,
-                         weight_precision=weight_precision, cache_precision=cache_precision)
+                         weight_precision=weight_precision, cache_precision=cache_precision, expert_law=expert_law)
 
 
 def place_service(config: ModelConfig, mix: Iterable[tuple[Request, float]], machine: Machine, *, context: int = 0,
