@@ -60,6 +60,7 @@ class PlanTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     machine: str
     profile: str
     wafers: int
+    expert_wafers: int
     turned: bool
     users: int
     prompt_chunk: int
@@ -95,6 +96,7 @@ def plan_text(model: str, machine: str, offer: Offer) -> str:
     lines = ["# A plan of wsekern: where a model lies on wafers. Any choice may be changed; sizes are PEs.",
              f"model = {_quoted(_name(model, bundled_models()))}", f"machine = {_quoted(_name(machine, bundled_machines()))}",
              f"profile = {_quoted(placement.profile)}", f"wafers = {placement.wafers}",
+             f"expert_wafers = {placement.expert_wafers}  # that share the experts of a layer",
              f"turned = {'true' if _is_turned(placement, machine) else 'false'}  # by a quarter: sides exchanged",
              f"users = {placement.users_inside}  # whose caches of a whole context there is room for at once",
              f"prompt_chunk = {placement.chunk}  # tokens of a prompt that pass through the layers together",
@@ -153,7 +155,7 @@ def planned_config(model: str) -> ModelConfig:
 
 def _check_numbers(table: PlanTable, where: str) -> None:
     """Refuse numbers below 1 and beyond any machine."""
-    numbers = {"wafers": table.wafers, "users": table.users, "prompt_chunk": table.prompt_chunk}
+    numbers = {name: getattr(table, name) for name in ("wafers", "expert_wafers", "users", "prompt_chunk")}
     for name, part in (("head", table.head), *((f"regions[{index}]", region) for index, region in enumerate(table.regions))):
         numbers |= {f"{name}.{field}": getattr(part, field) for field in part.__struct_fields__}
     for name, number in numbers.items():
@@ -161,6 +163,8 @@ def _check_numbers(table: PlanTable, where: str) -> None:
             raise InputError(f"{where}: {name} is {number}, expected 1 to {MOST:,}")
     if table.service.users[1] > MOST:
         raise InputError(f"{where}: service.users ends with {table.service.users[1]}, expected at most {MOST:,}")
+    if table.wafers % table.expert_wafers:
+        raise InputError(f"{where}: wafers is {table.wafers}, expected a multiple of expert_wafers, {table.expert_wafers}")
     if not table.regions:
         raise InputError(f"{where}: regions is empty, expected at least one [[regions]] with layers")
 
@@ -183,7 +187,8 @@ def _placement(table: PlanTable, config: ModelConfig, machine: Machine, service:
     return Placement(config, turned(machine) if table.turned else machine, service.longest(table.users, table.precision),
                      table.wafers, shapes, (table.head.width, table.head.height), table.prompt_chunk, table.profile,
                      activations=table.activations, programs=_programs(table, where),
-                     weight_precision=table.weight_precision, cache_precision=table.cache_precision)
+                     weight_precision=table.weight_precision, cache_precision=table.cache_precision,
+                     expert_wafers=table.expert_wafers)
 
 
 def _check_room(placement: Placement, where: str) -> None:
