@@ -20,7 +20,7 @@ from wsekern.cli.options import (
     plot_option,
     whole_number,
 )
-from wsekern.cli.placing import CACHE_PRECISION, PROGRAM_SET, WEIGHT_PRECISION, choices_of
+from wsekern.cli.placing import CACHE_PRECISION, EXPERT_LAW, PROGRAM_SET, WEIGHT_PRECISION, choices_of
 from wsekern.cli.serving import speculation_of, speculation_options
 from wsekern.errors import InputError
 
@@ -48,6 +48,7 @@ MOST_COUNTS = 64
 @WEIGHT_PRECISION
 @CACHE_PRECISION
 @PROGRAM_SET
+@EXPERT_LAW
 @PROFILE
 @speculation_options
 @JSON

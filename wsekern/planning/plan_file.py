@@ -22,6 +22,7 @@ from wsekern.planning.layout import Placement, sides_of, turned
 from wsekern.planning.regions import RegionShape
 from wsekern.planning.service import Offer, Service, Share
 from wsekern.workload import ModelConfig, bundled_models, load_config
+from wsekern.workload.popularity import parse_expert_law
 from wsekern.workload.request import PRECISIONS
 from wsekern.workload.sample import sample_path
 
@@ -60,7 +61,6 @@ class PlanTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     machine: str
     profile: str
     wafers: int
-    expert_wafers: int
     turned: bool
     users: int
     prompt_chunk: int
@@ -68,6 +68,8 @@ class PlanTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight_precision: str
     cache_precision: str
     activations: str
+    expert_law: str
+    expert_wafers: int
     service: ServiceTable
     programs: dict[str, str | int]
     head: HeadTable
@@ -96,12 +98,13 @@ def plan_text(model: str, machine: str, offer: Offer) -> str:
     lines = ["# A plan of wsekern: where a model lies on wafers. Any choice may be changed; sizes are PEs.",
              f"model = {_quoted(_name(model, bundled_models()))}", f"machine = {_quoted(_name(machine, bundled_machines()))}",
              f"profile = {_quoted(placement.profile)}", f"wafers = {placement.wafers}",
-             f"expert_wafers = {placement.expert_wafers}  # that share the experts of a layer",
              f"turned = {'true' if _is_turned(placement, machine) else 'false'}  # by a quarter: sides exchanged",
              f"users = {placement.users_inside}  # whose caches of a whole context there is room for at once",
              f"prompt_chunk = {placement.chunk}  # tokens of a prompt that pass through the layers together",
              f"precision = {_quoted(mapping.precision)}", f"weight_precision = {_quoted(mapping.weight_precision)}",
-             f"cache_precision = {_quoted(mapping.cache_precision)}", f"activations = {_quoted(mapping.form)}", "",
+             f"cache_precision = {_quoted(mapping.cache_precision)}", f"activations = {_quoted(mapping.form)}",
+             f"expert_law = {_quoted(mapping.expert_law.text)}  # which experts tokens choose",
+             f"expert_wafers = {placement.expert_wafers}  # that share the experts of each layer", "",
              "[service]", f"context = {service.context}", f"users = [{service.fewest}, {service.most}]", f"mix = [{mix}]", "",
              "[programs]", *(f"{name} = {_value(value)}" for name, value in asdict(mapping.programs).items()), "",
              "[head]", f"width = {placement.head_mapping.width}", f"height = {placement.head_mapping.height}"]
@@ -188,7 +191,7 @@ def _placement(table: PlanTable, config: ModelConfig, machine: Machine, service:
                      table.wafers, shapes, (table.head.width, table.head.height), table.prompt_chunk, table.profile,
                      activations=table.activations, programs=_programs(table, where),
                      weight_precision=table.weight_precision, cache_precision=table.cache_precision,
-                     expert_wafers=table.expert_wafers)
+                     expert_law=parse_expert_law(table.expert_law), expert_wafers=table.expert_wafers)
 
 
 def _check_room(placement: Placement, where: str) -> None:
