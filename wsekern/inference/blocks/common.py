@@ -11,6 +11,7 @@ from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, repeat
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import AllReduce, Local
+from wsekern.ops.local.rows import Form
 from wsekern.workload.decoder import Norm
 
 PLACES = "table.places"
@@ -22,6 +23,11 @@ def all_reduce(mapping: Grid, elements: int, axis: str, op: str = "sum", segment
     """Two-level all-reduce with about as many groups as members, which minimises the stages P / 2g + g / 2."""
     line = segment or (mapping.height if axis == "y" else mapping.width)
     return AllReduce(elements, axis, groups=max(1, round(math.sqrt(line))), op=op, segment=segment, precision=precision)
+
+
+def norm_form(mapping: Grid) -> Form:
+    """Form of what a norm computes: that of other functions, or of library calls where no norm is folded either."""
+    return mapping.form if mapping.programs.norms == "folded" else "scalar"
 
 
 @dataclass(frozen=True)
@@ -50,9 +56,14 @@ class NormRows:
     def _line(self) -> int:
         return self.segment or (self.mapping.height if self.axis == "y" else self.mapping.width)
 
+    @property
+    def _form(self) -> Form:
+        """Of its sums and roots."""
+        return norm_form(self.mapping)
+
     def _summed(self, kind: str, x: str, sums: str, step: str) -> Steps:
         """``sums`` (rows,): of the elements of all PEs, or of their squares."""
-        work: Steps = [LayerStep(self.label, f"{self.name}_{step}", Local(kind, self.n, self.rows), (x,), sums)]
+        work: Steps = [LayerStep(self.label, f"{self.name}_{step}", Local(kind, self.n, self.rows, form=self._form), (x,), sums)]
         if self.segment and self._line == 1:
             return work
         reduce = all_reduce(self.mapping, self.rows, self.axis, segment=self.segment, precision="fp32")
@@ -67,7 +78,7 @@ class NormRows:
             steps = [*self._summed("rowsum", x, "sums", "mean"),
                      step(f"{self.name}_center", center, (x, "sums", self.places), output)]
             x = output
-        scale = Local("rownorm", self.n, self.rows, divisor=self.size, eps=self.norm.eps)
+        scale = Local("rownorm", self.n, self.rows, divisor=self.size, eps=self.norm.eps, form=self._form)
         steps += [*self._summed("sumsq", x, squares, "squares"),
                   step(f"{self.name}_scale", scale, (x, squares, self.gain), output)]
         if self.norm.bias:
