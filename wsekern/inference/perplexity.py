@@ -57,7 +57,8 @@ class Score:
     def to_dict(self) -> dict:
         """Plain data for JSON; keys carry units."""
         return {"precision": self.arithmetic.precision, "weights": self.arithmetic.weights,
-                "activations": self.arithmetic.activations, "program_set": self.arithmetic.programs, "grid": self.grid, "tokens": self.tokens,
+                "activations": self.arithmetic.activations, "program_set": self.arithmetic.programs, "grid": self.grid,
+                "tokens": self.tokens,
                 "perplexity": self.perplexity, "perplexity_above_exact": self.perplexity - self.exact_perplexity,
                 "nats_per_token": self.nats, "nats_above_exact": self.nats - self.exact_nats,
                 "divergence_nats": self.divergence, "cycles_per_token": self.cycles_per_token}

@@ -174,9 +174,9 @@ def _cycles_of(timing: Timing, item: Scalar | Label, following: Scalar | None) -
 
 @dataclass(frozen=True)
 class RowProducts:
-    """``count`` rows of ``n`` elements, each times the number that ``numbers`` makes of the row's, in fp32; ``stored``: the number
-    is rounded to what is stored before, an error that all elements of a row share. ``gain``: and times a gain (n,) of all rows.
-    """
+    """``count`` rows of ``n`` elements, each times the number that ``numbers`` makes of the row's, in fp32; ``stored``: the
+    number is rounded to what is stored before, an error that all elements of a row share. ``gain``: and times a gain (n,) of
+    all rows."""
 
     n: int
     numbers: RowNumbers
@@ -224,8 +224,8 @@ class RowProducts:
 
 @dataclass(frozen=True)
 class RowSums:
-    """Sums of ``count`` rows of ``n`` elements, or of their ``squares``, in fp32 from 0 on, elements in order: an instruction for
-    each row, or for one element of all rows, whichever is quicker."""
+    """Sums of ``count`` rows of ``n`` elements, or of their ``squares``, in fp32 from 0 on, elements in order: an instruction
+    for each row, or for one element of all rows, whichever is quicker."""
 
     n: int
     count: int
