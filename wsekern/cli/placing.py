@@ -19,8 +19,8 @@ CACHE_PRECISION = click.option("--cache-precision", default="", metavar="NAME",
                                help="Format in which the wafer's PEs keep the cache: fp8, ...; default: that of --precision.")
 EXPERT_LAW = click.option("--expert-law", default="zipf:0.9", show_default=True, metavar="LAW",
                           help="Which experts of a mixture tokens choose, where they lie on blocks of the wafer's columns: "
-                               "zipf:S (the i-th most popular one in proportion to i^-S), uniform, or a file with the numbers of "
-                               "the experts of a token in each line.")
+                               "zipf:S (the i-th most popular one in proportion to i^-S), uniform, or a file with the numbers "
+                               "of the experts of a token in each line.")
 PLAN = click.option("--plan", "plan_path", metavar="FILE",
                     help="A plan file of `wsekern plan`, which says where the model lies: in place of the options for the "
                          "wafers.")

@@ -181,7 +181,8 @@ class Placement:
     @cached_property
     def head_mapping(self) -> Mapping:
         """The region of the embedding and the LM head."""
-        return head_region(self.config, *self.head, self.request.precision, self.programs, self.weight_precision)
+        return head_region(self.config, *self.head, self.request.precision, self.programs, self.activations,
+                           self.weight_precision)
 
     def fits(self) -> bool:
         """Whether every PE has room for what the request needs."""
@@ -484,9 +485,15 @@ def _light_layers(config: ModelConfig) -> tuple[int, int]:
 
 
 def head_region(config: ModelConfig, width: int, height: int, precision: str, programs: Programs = PLAIN,
-                weight_precision: str = "") -> Mapping:
+                activations: Form | None = None, weight_precision: str = "") -> Mapping:
     """A region of the embedding and the LM head."""
-    return Mapping(config, width, height, precision, context=1, layers=0, programs=programs, weight_precision=weight_precision)
+    return Mapping(config, width, height, precision, context=1, layers=0, programs=_without_blocks(programs),
+                   activations=activations, weight_precision=weight_precision)
+
+
+@lru_cache(maxsize=256)
+def _without_blocks(programs: Programs) -> Programs:
+    return replace(programs, position_blocks=1, expert_blocks=1, router_copies=1)
 
 
 LEAST_INSIDE = 0.75

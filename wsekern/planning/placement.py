@@ -24,7 +24,7 @@ from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.request import Request
 from wsekern.workload.speculation import Speculation
 
-__all__ = ["MAX_WAFERS", "MOST_TIMED", "Placement", "front", "place_draft", "place_model", "place_service"]
+__all__ = ["MAX_WAFERS", "MOST_TIMED", "Placement", "front", "place_draft", "place_model", "place_service", "search_for"]
 
 MAX_WAFERS = 256
 """Where the search for enough wafers gives up; the vendor offers clusters of up to 2,048."""
@@ -58,7 +58,7 @@ def place_service(config: ModelConfig, mix: Iterable[tuple[Request, float]], mac
     each of ``users`` users, on which the mean request is served soonest. Other requests: :meth:`Placement.serving`."""
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
-    search = _search(config, Service.of(mix, context, users), machine, programs, load)
+    search = search_for(config, Service.of(mix, context, users), machine, programs, **load)
     if wafers is None:
         fewest = _fewest(search, machine)
         found = search.best(search.worth(fewest, MORE * fewest))
@@ -88,7 +88,7 @@ def front(config: ModelConfig, mix: Iterable[tuple[Request, float]], machine: Ma
     points: list[Point] = []
     mix = tuple(mix)
     for count in sorted(set(users)):
-        search = _search(config, Service.of(mix, context, count), machine, programs, load)
+        search = search_for(config, Service.of(mix, context, count), machine, programs, **load)
         fewest = _fewest(search, machine)
         search.candidates(MORE * fewest)
         for wafers in range(fewest, MORE * fewest + 1):
@@ -102,9 +102,9 @@ def _dominates(one: Point, other: Point) -> bool:
     return one is not other and mine != theirs and all(a >= b for a, b in zip(mine, theirs, strict=True))
 
 
-def _search(config: ModelConfig, service: Service, machine: Machine, programs: str | ProgramSet,
-            load: dict[str, Any]) -> Search:
-    """``load``: fields of :class:`Placement`."""
+def search_for(config: ModelConfig, service: Service, machine: Machine, programs: str | ProgramSet = "default",
+               **load: Any) -> Search:
+    """The search for a placement; ``load``: fields of :class:`Placement`."""
     chosen, load = program_set(programs), {"profile": "silicon"} | load
     load["activations"] = load.get("activations") or chosen.activations
     machine.profile(load["profile"])
