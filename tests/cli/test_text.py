@@ -174,7 +174,7 @@ def test_evaluate_without_choices_shows_each_precision_and_format(wsekern, tmp_p
     (tmp_path / "text.txt").write_text("The fox and the wolf")
     code, out, _ = wsekern("evaluate", "sample", "--text", str(tmp_path / "text.txt"), "--tokens", "2")
     assert code == 0 and "exact fp32" in out and "2 tokens of text.txt" in out
-    for name in ("fp16_fp32", "bf16", "scalar", "int8", "fp8", "int4-64", "mxfp4", "OCP MX"):
+    for name in ("fp16_fp32", "bf16", "scalar", "2024-08", "int8", "fp8", "int4-64", "mxfp4", "OCP MX"):
         assert name in out
 
 

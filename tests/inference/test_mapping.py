@@ -141,3 +141,14 @@ def test_the_fullest_run_of_layers_decides():
     room = [Mapping(one, 40, 40, layers=2, with_head=False).most_slots(load_machine("wse3"))
             for one in (mixed, replace(shape(), blocks=dense))]
     assert room[0] < room[1]
+
+
+def test_windows_keep_as_much_for_any_context_and_users_are_counted_by_what_they_keep(make_model):
+    """A chunk and what it looks back to, whatever lies before; a whole layer beside it grows."""
+    machine = load_machine("wse3")
+    for windows, grows in (((5, 5), False), ((0, 5), True)):
+        config, _ = make_model(windows=windows)
+        short, long = (Mapping(config, 4, 4, context=context) for context in (64, 4096))
+        assert (long.memory["kv_cache"] > short.memory["kv_cache"]) == grows
+        most = long.most_users(machine)
+        assert replace(long, users=most).fits(machine) and not replace(long, users=most + 1).fits(machine)

@@ -44,17 +44,14 @@ def test_a_wafer_narrower_than_the_most_regions():
     small = msgspec.structs.replace(WSE3, fabric=fabric)
     placement = place_model(load_config(sample_path()), Request(64, 64), small)
     assert placement.wafers == 1 and placement.mapping.fits(small)
-    with pytest.raises(BudgetError, match=r"one layer needs 0\.445 GB, a wafer has 0\.049\d* GB, and layers cannot be split"):
+    with pytest.raises(BudgetError, match=r"one layer needs 0\.445 GB, a wafer has 0\.049\d* GB, and nothing but"):
         place_model(load_config("llama3-8b"), Request(), small)
 
 
-def with_mixture(config, **changes):
-    """The same model with other experts in every block that has some."""
-    def changed(block):
-        feed = dataclasses.replace(block.feed, **changes) if isinstance(block.feed, Mixture) else block.feed
-        return dataclasses.replace(block, feed=feed)
-
-    return dataclasses.replace(config, blocks=tuple(map(changed, config.blocks)))
+def with_feed(config, **changes):
+    """The same model with another feed-forward part in every block."""
+    return dataclasses.replace(config, blocks=tuple(
+        dataclasses.replace(block, feed=dataclasses.replace(block.feed, **changes)) for block in config.blocks))
 
 
 def refusal(config, request: Request, wafers: int | None = None) -> str:
@@ -67,7 +64,12 @@ def refusal(config, request: Request, wafers: int | None = None) -> str:
 def test_a_wafer_is_turned_where_a_layer_fits_only_so():
     """Llama 4 Maverick's 5,120 x 8,192 of an expert: 7 x 7.002 on 755 rows and 1,170 columns, 5 x 10.85 the other way round;
     with 120 of its experts, as its 128 do not fit beside the code of its layers."""
-    maverick, llama = with_mixture(load_config("llama4-maverick"), experts=120), load_config("llama3-8b")
+    whole = load_config("llama4-maverick")
+    fewer = [dataclasses.replace(block.feed, experts=120) if isinstance(block.feed, Mixture) else block.feed
+             for block in whole.blocks]
+    maverick = dataclasses.replace(whole, blocks=tuple(
+        dataclasses.replace(block, feed=feed) for block, feed in zip(whole.blocks, fewer, strict=True)))
+    llama = load_config("llama3-8b")
     turned = _facing(maverick, "fp16", WSE3)
     assert (int(turned.fabric.user_width), int(turned.fabric.user_height)) == (1170, 755)
     assert too_large_part(maverick, "fp16", WSE3).startswith("one layer, with its 120 experts, needs")
@@ -77,12 +79,21 @@ def test_a_wafer_is_turned_where_a_layer_fits_only_so():
 
 def test_the_part_of_a_model_that_no_wafer_holds_is_the_cause():
     """No smaller request helps then: the advice is not to ask for one."""
-    experts = with_mixture(load_config("qwen3-235b-a22b"), experts=2048)
+    wide = with_feed(load_config("llama3-8b"), width=2_000_000)
     for wafers in (None, 7):
-        said = refusal(experts, Request(), wafers)
-        assert "one layer, with its 2048 experts, needs" in said and "a wafer has 35.5 GB" in said and "request" not in said
+        said = refusal(wide, Request(), wafers)
+        assert "one layer needs" in said and "a wafer has" in said and "request" not in said
     words = dataclasses.replace(load_config("llama3-8b"), vocab=4_000_000)
     assert "embedding and LM head need" in refusal(words, Request())
+
+
+def test_wafers_share_the_experts_of_a_layer_that_is_larger_than_one():
+    placement = place_model(load_config("kimi-k2"), Request(), WSE3)
+    assert too_large_part(placement.config, "fp16", WSE3) and placement.fits()
+    assert placement.expert_wafers > 1 and not placement.wafers % placement.expert_wafers
+    beside = placement.rectangles[:placement.expert_wafers]
+    assert [region.wafer for region in beside] == list(range(placement.expert_wafers))
+    assert len({(region.x, region.y, region.first_layer) for region in beside}) == 1
 
 
 def test_weights_that_too_few_wafers_do_not_hold_are_the_cause():
@@ -120,7 +131,7 @@ def test_what_is_said_to_fit_fits_and_one_more_does_not(users, prompt, wafers):
 
 def test_more_experts_for_each_token_take_longer():
     two = load_config("mixtral-8x7b")
-    four = with_mixture(two, chosen=4)
+    four = with_feed(two, chosen=4)
     assert place_model(four, Request(), WSE3, 3).token_seconds() > place_model(two, Request(), WSE3, 3).token_seconds()
 
 

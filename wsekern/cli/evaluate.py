@@ -27,23 +27,25 @@ WEIGHTS = {"16": "stored", "8": "int8", "4": "int4"}
                    "may be repeated.")
 @click.option("--activations", "forms", multiple=True, type=click.Choice(["scalar", "vector", "vector-fp32"]),
               help="SiLU and exponentials: library calls, or vector instructions; may be repeated.")
+@click.option("--program-set", "sets", multiple=True, type=click.Choice(["default", "2024-08"]),
+              help="Programs of the layers: the quickest of today, or nothing folded and scalar functions; may be repeated.")
 @click.option("--grid", "grid_text", metavar="WxH", help="Grid of PEs; default: a small one that fits.")
 @click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
 @PROFILE
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @JSON
 def evaluate(model: str, text_path: Path | None, tokens: int, precisions: tuple[str, ...], formats: tuple[str, ...],
-             forms: tuple[str, ...], grid_text: str | None, machine: str, profile: str, threads: int,
+             forms: tuple[str, ...], sets: tuple[str, ...], grid_text: str | None, machine: str, profile: str, threads: int,
              json_path: str | None) -> None:
     """Perplexity of MODEL (as in `run`) on a text, executed on a simulated wafer in several arithmetics.
 
-    Without --precision, --weights and --activations: each precision, fp16 with scalar functions, and fp16 with each weight
-    format. Ctrl-C keeps the rows that are done.
+    Without --precision, --weights, --activations and --program-set: each precision, and fp16 with scalar functions, with the
+    programs of 2024-08, and with each weight format. Ctrl-C keeps the rows that are done.
     """
     from wsekern.inference.perplexity import default_text, exact_logits, read_tokens, score
     from wsekern.machine import load_machine
 
-    wafer, checkpoint, rows = load_machine(machine), open_model(model), arithmetics(precisions, formats, forms)
+    wafer, checkpoint, rows = load_machine(machine), open_model(model), arithmetics(precisions, formats, forms, sets)
     file = text_path or default_text()
     ids, grid, done = read_tokens(checkpoint, file, tokens), parse_grid(grid_text), []
     try:
@@ -57,7 +59,8 @@ def evaluate(model: str, text_path: Path | None, tokens: int, precisions: tuple[
                   json_path)
 
 
-def arithmetics(precisions: tuple[str, ...], formats: tuple[str, ...], forms: tuple[str, ...]) -> "list[Arithmetic]":
+def arithmetics(precisions: tuple[str, ...], formats: tuple[str, ...], forms: tuple[str, ...],
+                sets: tuple[str, ...] = ()) -> "list[Arithmetic]":
     """Every combination of what is asked for; where nothing is, those that differ in one thing from fp16."""
     from wsekern.inference.perplexity import Arithmetic
     from wsekern.inference.weight_formats import WEIGHT_FORMATS
@@ -65,11 +68,11 @@ def arithmetics(precisions: tuple[str, ...], formats: tuple[str, ...], forms: tu
 
     for precision in precisions:
         check_precision(precision)
-    if not (precisions or formats or forms):
-        return [*map(Arithmetic, WAFER_PRECISIONS), Arithmetic(activations="scalar"), *(Arithmetic(weights=name)
-                                                                                       for name in WEIGHT_FORMATS)]
-    return [Arithmetic(precision, WEIGHTS.get(name, name), form) for precision in precisions or ("fp16",)
-            for name in formats or ("16",) for form in forms or (None,)]
+    if not (precisions or formats or forms or sets):
+        return [*map(Arithmetic, WAFER_PRECISIONS), Arithmetic(activations="scalar"), Arithmetic(programs="2024-08"),
+                *(Arithmetic(weights=name) for name in WEIGHT_FORMATS)]
+    return [Arithmetic(precision, WEIGHTS.get(name, name), form, programs) for precision in precisions or ("fp16",)
+            for name in formats or ("16",) for form in forms or (None,) for programs in sets or ("default",)]
 
 
 def _show(facts: dict[str, Any], scores: "list[Score]", json_path: str | None) -> None:

@@ -35,7 +35,7 @@ TOKENS = 2
 def code_bytes(grid: Grid) -> int:
     """Bytes of a PE of ``grid`` that are not for weights, cache and buffers; of programs the most that any grid takes."""
     return BESIDE_PROGRAMS + _most(grid.config, grid.precision, grid.form, grid.programs, grid.weight_precision,
-                                   grid.cache_precision, grid.held_layers, grid.with_head)
+                                   grid.cache_precision, grid.held_layers, grid.with_head, grid.expert_wafers > 1)
 
 
 def program_bytes(grids: Sequence[Grid]) -> int:
@@ -78,12 +78,13 @@ def _raise_to(sizes: dict[Hashable, int], key: Hashable, size: int) -> None:
 
 @lru_cache(maxsize=1024)
 def _most(config: ModelConfig, precision: str, form: Form, programs: Programs, weight_precision: str, cache_precision: str,
-          layers: int, with_head: bool) -> int:
+          layers: int, with_head: bool, on_wafers: bool) -> int:
     """The most bytes of programs on any grid: of those that stand for all, those on which the model lies."""
     grids, refused = [], None
     for width, height in SIDES:
         grid = Grid(config, width, height, precision, context=1024, chunk=TOKENS, layers=layers, with_head=with_head,
-                    activations=form, programs=programs, weight_precision=weight_precision, cache_precision=cache_precision)
+                    activations=form, programs=programs, weight_precision=weight_precision, cache_precision=cache_precision,
+                    expert_wafers=1 + on_wafers)
         try:
             program_bytes([grid])
             grids.append(grid)

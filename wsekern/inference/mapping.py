@@ -16,7 +16,7 @@ from wsekern.inference.layer import NORMS
 from wsekern.inference.outer import embedding_places, outer_elements
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.decoder import Block
+from wsekern.workload.decoder import Block, Mixture
 from wsekern.workload.request import PRECISIONS
 
 __all__ = ["DEFAULT_ACTIVATIONS", "Mapping", "most_that"]
@@ -38,7 +38,10 @@ class BlockSizes:
 
     @classmethod
     def of(cls, mapping: Grid, block: Block) -> "BlockSizes":
-        """The room of a part is what the buffers of the other one, which does not run, do not give."""
+        """The room of a part is what the buffers of the other one, which does not run, do not give. Of a layer on several
+        wafers, all but the first have experts alone."""
+        if mapping.expert_wafer:
+            block = Block(feed=block.feed if isinstance(block.feed, Mixture) else None)
         size, chunk = PRECISIONS[mapping.precision], mapping.chunk
         mixers, feed = mixers_on_grid(mapping, block), feed_on_grid(mapping, block)
         parts, own = [*mixers, *([feed] if feed else [])], sum(part.buffers for part in mixers)

@@ -9,6 +9,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.inference.execution import place
+from wsekern.inference.programs import program_set
 from wsekern.inference.reference import ReferenceModel
 from wsekern.inference.wafer import WaferModel
 from wsekern.inference.weight_formats import RoundedWeights
@@ -22,11 +23,12 @@ STORED = "stored"
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How a model is computed: precision of the wafer, format of the weights, form of SiLU and exponentials."""
+    """How a model is computed: precision of the wafer, format of the weights, form of SiLU and exponentials, set of programs."""
 
     precision: str = "fp16"
     weights: str = STORED
-    activations: Form | None = None  # None: the form that is used where nobody asks
+    activations: Form | None = None  # None: the form that the set names, or that is used where nobody asks
+    programs: str = "default"  # of PROGRAM_SETS
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Score:
     def to_dict(self) -> dict:
         """Plain data for JSON; keys carry units."""
         return {"precision": self.arithmetic.precision, "weights": self.arithmetic.weights,
-                "activations": self.arithmetic.activations, "grid": self.grid, "tokens": self.tokens,
+                "activations": self.arithmetic.activations, "program_set": self.arithmetic.programs, "grid": self.grid, "tokens": self.tokens,
                 "perplexity": self.perplexity, "perplexity_above_exact": self.perplexity - self.exact_perplexity,
                 "nats_per_token": self.nats, "nats_above_exact": self.nats - self.exact_nats,
                 "divergence_nats": self.divergence, "cycles_per_token": self.cycles_per_token}
@@ -81,9 +83,11 @@ def score(checkpoint: Checkpoint, machine: Machine, tokens: list[int], exact: np
     All but the last one are read in chunks: what a token becomes is the same, where it comes alone and where others do with it.
     ``exact``: :func:`exact_logits` of the tokens. ``grid``: default a small one that fits; ``on_token``: called after each.
     """
+    chosen = program_set(arithmetic.programs)
     weights = checkpoint.weights if arithmetic.weights == STORED else RoundedWeights(checkpoint.weights, arithmetic.weights)
     model = place(checkpoint, machine, len(tokens), precision=arithmetic.precision, grid=grid, profile=profile,
-                  threads=threads, activations=arithmetic.activations, weights=weights)
+                  threads=threads, activations=arithmetic.activations or chosen.activations, weights=weights,
+                  programs=chosen.programs)
     nats, exact_nats, divergence, cycles = 0.0, 0.0, 0.0, 0
     for index, logits in enumerate(_every(model, tokens)):
         before, cycles = cycles, model.engine.cycles

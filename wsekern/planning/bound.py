@@ -3,13 +3,15 @@
 A layer with N multiply-adds for a token, on A PEs, takes N / (rate A) cycles of products, and a way over the square of A PEs
 for every sum that has to be complete before the next matrix can begin: half a side to the middle and half a side back. Fewer
 PEs multiply longer, more PEs are farther apart; the best A is (2 N / (rate c hop))^(2/3) for c sides, or what the layer's
-weights and one user's cache fill. No software, no crossings between wafers and no speculation are in it.
+weights and one user's cache fill beside the code of its programs. No software, no crossings between wafers and no speculation are in it.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 
-from wsekern.inference.code import RUNTIME_BYTES
+from wsekern.inference.code import code_bytes
+from wsekern.inference.grid import Grid
+from wsekern.inference.programs import program_set
 from wsekern.inference.weight_formats import WEIGHT_FORMATS
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
@@ -78,7 +80,8 @@ def bound(config: ModelConfig, machine: Machine, context: int, profile: str = "s
     timing = Timing(machine, profile, precision)
     pace = float(timing.rate(timing.instruction("fma"))), timing.hop
     weights, cached = stored_bytes(weight_precision or precision), stored_bytes(cache_precision or precision)
-    room = int(machine.core.sram) - RUNTIME_BYTES
+    layer = Grid(config, 1, 1, precision, layers=1, with_head=False, programs=program_set("default").programs)
+    room = int(machine.core.sram) - code_bytes(layer)
     parts = []
     for block, count in config.kinds:
         held = weights * block.parameters(config.hidden) + cached * sum(_kept(mixer, context) for mixer in block.mixers)

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 from wsekern.inference.code import code_bytes
-from wsekern.inference.grid import Grid
+from wsekern.inference.grid import MAX_EXPERT_WAFERS, Grid
 from wsekern.inference.mapping import Mapping, most_that
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
@@ -16,10 +17,10 @@ Fits = Callable[[Request, int], bool]
 
 def why_not(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, most: int, fits: Fits) -> str:
     """The cause for which ``request`` does not fit ``wafers`` wafers (None: any number up to ``most``), and what would."""
-    part = too_large_part(config, request.precision, machine)
+    part = unplaceable_part(config, request.precision, machine)
     if part:
-        return (f"{config.name} does not fit {machine.name}: {part}, and layers cannot be split over wafers yet: use a smaller "
-                "model")
+        return (f"{config.name} does not fit {machine.name}: {part}, and nothing but experts can be split over wafers: use a "
+                "smaller model")
     count = most if wafers is None else wafers
     where = f"{config.name} does not fit {count} {_wafers(count)} of {machine.name}"
     if not fits(Request(1, 1, 1, request.precision), count):
@@ -28,17 +29,43 @@ def why_not(config: ModelConfig, request: Request, machine: Machine, wafers: int
         cause = f"its weights do, the cache and buffers of {_tokens(request)} do not; {_limits(request, count, fits)}"
     if wafers is None:
         return f"{where}, the most that are tried: {cause}"
-    fewest = next((more for more in range(count + 1, most + 1) if fits(request, more)), None)
+    fewest = fewest_that(count + 1, most, lambda more: fits(request, more))
     return f"{where}: {cause}; {f'{fewest} {_wafers(fewest)} hold' if fewest else f'no number up to {most} holds'} this request"
 
 
-def too_large_part(config: ModelConfig, precision: str, machine: Machine) -> str:
-    """The part of a model that no whole wafer holds, whatever the request: a layer, or embedding and LM head; empty where
-    all do. Bytes are those of a part's tiles on all PEs, padded, with the buffers of one token."""
+def fewest_that(least: int, most: int, holds: Callable[[int], bool]) -> int:
+    """The smallest number from ``least`` to ``most`` that ``holds``, as all above it do; 0 if ``most`` does not."""
+    high, step = least, 1
+    while high < most and not holds(high):
+        least, high, step = high + 1, min(most, high + step), 2 * step
+    if least > most or not holds(high):
+        return 0
+    while least < high:
+        middle = (least + high) // 2
+        least, high = (least, middle) if holds(middle) else (middle + 1, high)
+    return high
+
+
+def unplaceable_part(config: ModelConfig, precision: str, machine: Machine) -> str:
+    """As :func:`too_large_part`, where as many wafers share a layer's experts as help."""
+    part = too_large_part(config, precision, machine)
+    wafers, most = 2, min(MAX_EXPERT_WAFERS, config.mixture.experts) if config.mixture else 1
+    while part and wafers <= most:
+        part = too_large_part(config, precision, machine, wafers)
+        wafers *= 2
+    return part
+
+
+@lru_cache(maxsize=1024)
+def too_large_part(config: ModelConfig, precision: str, machine: Machine, wafers: int = 1) -> str:
+    """The part of a model that is too large whatever the request, for a whole wafer or, of experts, so many: a layer, or
+    embedding and LM head; empty where none is. Bytes are those of a part's tiles on all PEs of a wafer, padded, with the
+    buffers of one token."""
     sides = int(machine.fabric.user_width), int(machine.fabric.user_height)
-    layer = Mapping(config, *sides, precision, context=1, layers=1, with_head=False)
+    layer = Mapping(config, *sides, precision, context=1, layers=1, with_head=False, expert_wafers=wafers)
     head = Mapping(config, *sides, precision, context=1, layers=0)
-    experts = f", with its {config.mixture.experts} experts," if config.mixture else ""
+    shared = f" on {wafers} wafers" if wafers > 1 else ""
+    experts = f", with its {config.mixture.experts} experts{shared}," if config.mixture else ""
     for name, verb, part in ((f"one layer{experts}", "needs", layer), ("embedding and LM head", "need", head)):
         if not part.fits(machine):
             code = part.memory["code"]

@@ -171,7 +171,7 @@ class QuickPlacement(Placement):
 
     def crossing_seconds(self, tokens: int) -> float:
         """Time in the links between so many wafers."""
-        return self.link_seconds(self.crossings, bool(self.crossings), tokens)
+        return self.link_seconds(self.crossings, bool(self.crossings), tokens) + self.expert_seconds(tokens)
 
     @property
     def all_wafers(self) -> int:

@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import PLAIN, Programs
-from wsekern.inference.step_times import StepCycles, time_handover, time_head, time_layer, time_layers
+from wsekern.inference.step_times import (
+    StepCycles,
+    expert_crossing_seconds,
+    time_handover,
+    time_head,
+    time_layer,
+    time_layers,
+)
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.planning.drafting import DraftCosts
@@ -45,7 +52,8 @@ class Placement:
     ``draft`` says, on regions of its own. ``inside`` of the
     users are served at once where the caches of all would leave no room for regions that serve them quicker. ``activations``,
     ``programs``, ``weight_precision`` and ``cache_precision`` are those of every region
-    (:class:`wsekern.inference.grid.Grid`).
+    (:class:`wsekern.inference.grid.Grid`). Wafers go together in groups of ``expert_wafers``: a region lies in the same place
+    on each of a group, the first of which holds all of a layer but the experts that are dealt to the others.
     """
 
     config: ModelConfig
@@ -64,6 +72,7 @@ class Placement:
     programs: Programs = PLAIN
     weight_precision: str = ""
     cache_precision: str = ""
+    expert_wafers: int = 1
     draft: "Placement | None" = None
 
     @property
@@ -124,19 +133,21 @@ class Placement:
     @cached_property
     def places(self) -> tuple[tuple[int, int, int], ...]:
         """(wafer, x, y) of every region, the head last; :class:`BudgetError` if the wafers have no room for them."""
-        found = pack(sides_of(self.machine), self.wafers, self.shapes, self.head)
+        found = pack(sides_of(self.machine), self.wafers // self.expert_wafers, self.shapes, self.head)
         if found is None:
             raise BudgetError(f"{self.regions} regions of {self.config.name} and a head of {self.head[0]}x{self.head[1]} PEs "
                               f"do not fit {self.wafers} wafers of {self.machine.name}: use more wafers or smaller regions")
-        return found.places
+        return tuple((group * self.expert_wafers, x, y) for group, x, y in found.places)
 
     @cached_property
     def rectangles(self) -> tuple[PlacedRegion, ...]:
         """Every region in the order in which tokens pass them, the head last."""
         sizes = [shape for shape in self.shapes for _ in range(shape.count)]
         starts = accumulate((shape.layers for shape in sizes), initial=0)
-        placed = [PlacedRegion(*place, shape.width, shape.height, first, min(shape.layers, self.config.layers - first))
-                  for place, shape, first in zip(self.places, sizes, starts, strict=False)]
+        placed = [PlacedRegion(wafer + beside, x, y, shape.width, shape.height, first,
+                               min(shape.layers, self.config.layers - first))
+                  for (wafer, x, y), shape, first in zip(self.places, sizes, starts, strict=False)
+                  for beside in range(self.expert_wafers)]
         return (*placed, PlacedRegion(*self.places[-1], *self.head, self.config.layers, 0, "head"))
 
     @cached_property
@@ -158,7 +169,7 @@ class Placement:
         return Mapping(config, shape.width, shape.height, request.precision, context=request.context, chunk=chunk,
                        users=self.users_inside, layers=shape.layers, with_head=False, shared=request.shared,
                        activations=self.activations, programs=self.programs, weight_precision=self.weight_precision,
-                       cache_precision=self.cache_precision)
+                       cache_precision=self.cache_precision, expert_wafers=self.expert_wafers)
 
     @property
     def mapping(self) -> Mapping:
@@ -176,7 +187,9 @@ class Placement:
 
     def memory_used(self) -> float:
         """Bytes in use on all wafers: weights, cache, buffers and code of every PE in a region."""
-        layers = sum(sum(mapping.memory.values()) * shape.area * shape.count
+        others = self.expert_wafers - 1
+        layers = sum(shape.area * shape.count * (sum(mapping.memory.values())
+                                                 + (others and others * sum(replace(mapping, expert_wafer=1).memory.values())))
                      for mapping, shape in zip(self.mappings, self.shapes, strict=True))
         draft = self.draft.memory_used() if self.draft else 0.0
         return layers + sum(self.head_mapping.memory.values()) * self.head[0] * self.head[1] + draft
@@ -288,7 +301,8 @@ class Placement:
     def working_pes(self) -> float:
         """PEs that work while the slowest region does, on average, where every region has a token."""
         seconds = self._region_seconds
-        return sum(shape.count * shape.area * own for shape, own in zip(self.shapes, seconds, strict=True)) / max(seconds)
+        pes = sum(shape.count * shape.area * own for shape, own in zip(self.shapes, seconds, strict=True))
+        return self.expert_wafers * pes / max(seconds)
 
     def costs(self, most: int, between: tuple[int, int], slots: float,
                context: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -376,8 +390,13 @@ class Placement:
         return cycles, sum(one != other for one, other in pairwise([*way, self.places[-1][0], self.places[0][0]]))
 
     def crossing_seconds(self, tokens: int) -> float:
-        """Time in the links between wafers for one pass of ``tokens`` tokens, the return of the sampled token included."""
-        return self.link_seconds(self.crossings, self.places[-1][0] != self.places[0][0], tokens)
+        """Time in the links between wafers for one pass of ``tokens`` tokens, the return of the sampled token included, and
+        what experts on other wafers are sent and send back."""
+        return self.link_seconds(self.crossings, self.places[-1][0] != self.places[0][0], tokens) + self.expert_seconds(tokens)
+
+    def expert_seconds(self, tokens: int) -> float:
+        """Time in the links between the wafers of a group, of a whole pass; their PEs work on other tokens meanwhile."""
+        return sum(expert_crossing_seconds(self.machine, mapping, tokens) for mapping in self.mappings)
 
     def link_seconds(self, crossings: int, back: bool, tokens: int) -> float:
         """Time of ``crossings`` steps of ``tokens`` tokens from wafer to wafer, and of one that goes ``back``."""
@@ -440,6 +459,24 @@ def equal_shapes(width: int, height: int, layers: int, in_all: int) -> tuple[Reg
     whole, rest = divmod(in_all, layers)
     shapes = (RegionShape(width, height, layers, whole), RegionShape(width, height, rest, 1))
     return tuple(shape for shape in shapes if shape.held)
+
+
+def shapes_of(config: ModelConfig, width: int, height: int, layers: int) -> tuple[RegionShape, ...]:
+    """Regions for all layers of ``config`` with ``layers`` in each; of light layers before the others (the dense ones before
+    mixtures) as many as weigh no more than those."""
+    first, together = _light_layers(config)
+    light = equal_shapes(width, height, max(1, layers * together), first) if first else ()
+    return light + equal_shapes(width, height, layers, config.layers - first)
+
+
+@lru_cache(maxsize=256)
+def _light_layers(config: ModelConfig) -> tuple[int, int]:
+    """How many layers before the others weigh half as much as one of these or less, and how many of them one of these."""
+    sizes = {block: block.parameters(config.hidden) for block, _ in config.kinds}
+    weights = [sizes[block] for block in config.blocks]
+    heaviest = max(weights)
+    first = next((index for index, weight in enumerate(weights) if 2 * weight > heaviest), 0)
+    return first, heaviest // max(weights[:first]) if first else 1
 
 
 def head_region(config: ModelConfig, width: int, height: int, precision: str, programs: Programs = PLAIN,

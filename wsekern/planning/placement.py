@@ -15,7 +15,7 @@ from wsekern.inference.grid import Grid
 from wsekern.inference.programs import ProgramSet, program_set
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
-from wsekern.planning.causes import too_large_part, why_not
+from wsekern.planning.causes import too_large_part, unplaceable_part, why_not
 from wsekern.planning.drafting import check_speculation
 from wsekern.planning.layout import MOST_TIMED, Placement, turned
 from wsekern.planning.search import Search, Service
@@ -54,9 +54,9 @@ def place_service(config: ModelConfig, mix: Iterable[tuple[Request, float]], mac
                   users: int = 1, wafers: int | None = None, programs: str | ProgramSet = "default", **load: Any) -> Placement:
     """As :func:`place_model`, before a ``mix`` of requests and their shares: one placement with room for ``context`` tokens of
     each of ``users`` users, on which the mean request is served soonest. Other requests: :meth:`Placement.serving`."""
-    search = _search(config, Service.of(mix, context, users), machine, programs, load)
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
+    search = _search(config, Service.of(mix, context, users), machine, programs, load)
     if wafers is None:
         fewest = _fewest(search, machine)
         found = search.best(search.worth(fewest, MORE * fewest))
@@ -111,7 +111,10 @@ def _search(config: ModelConfig, service: Service, machine: Machine, programs: s
                                 programs=programs)
     precision = service.request.precision
     Grid(config, 1, 1, precision, **{name: load.get(name, "") for name in ("weight_precision", "cache_precision")})  # refuses
-    return Search(config, _facing(config, precision, machine), service, chosen, load)
+    machine = _facing(config, precision, machine)
+    if unplaceable_part(config, precision, machine):
+        raise BudgetError(why_not(config, service.request, machine, None, MAX_WAFERS, lambda asked, count: False))
+    return Search(config, machine, service, chosen, load)
 
 
 def _fewest(search: Search, machine: Machine) -> int:

@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from wsekern.errors import InputError
 from wsekern.inference.programs import Programs, ProgramSet
 from wsekern.inference.step_times import CHUNKS
+from wsekern.inference.weight_formats import WEIGHT_FORMATS
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
+from wsekern.planning.causes import fewest_that
 from wsekern.planning.estimate import QuickPlacement, TimedRegions, estimator
-from wsekern.planning.layout import Placement, equal_shapes, filled, head_region, sides_of
+from wsekern.planning.layout import LEAST_INSIDE, Placement, filled, head_region, shapes_of, sides_of
 from wsekern.planning.regions import Size
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.decoder import Attention
+from wsekern.workload.decoder import Attention, Block, Mixture, Recurrent
 from wsekern.workload.request import PRECISIONS, Request
 
 MAX_REGIONS = 48
@@ -59,12 +61,14 @@ NEVER = math.inf
 
 @dataclass(frozen=True)
 class Candidate:
-    """Regions of ``width`` x ``height`` PEs with ``layers`` layers each, all running ``programs``."""
+    """Regions of ``width`` x ``height`` PEs with ``layers`` layers each, all running ``programs``, on groups of
+    ``expert_wafers`` wafers."""
 
     width: int
     height: int
     layers: int
     programs: Programs
+    expert_wafers: int = 1
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,10 @@ class Search:
         self.judged = 0
         self._scores: dict[Candidate, float] = {}
         self._tried: dict[int, list[Candidate]] = {}
+        self._counts: dict[int, int] = {}
+        self._holding: dict[int, bool] = {}
         self._cuts: set[Candidate] = set()
-        self._possible: dict[int, NDArray[np.bool_]] = {}
+        self._possible: dict[tuple[int, int], NDArray[np.bool_]] = {}
         self._placements: dict[Candidate, QuickPlacement | None] = {}
 
     # -- what a candidate is worth -------------------------------------------------------------------------------------
@@ -115,16 +121,14 @@ class Search:
         return self._placements[candidate]
 
     def _placed(self, candidate: Candidate) -> QuickPlacement | None:
-        request = self.service.request
-        shapes = equal_shapes(candidate.width, candidate.height, candidate.layers, self.config.layers)
-        chunk = min(SEARCHED_CHUNK, request.unread)
-        for tokens in (chunk >> times for times in range(chunk.bit_length())):
-            placement = QuickPlacement(self.config, self.machine, request, 1, shapes, self.heads.usual, chunk=tokens,
-                                       programs=candidate.programs, **self.load)
-            found = filled(placement)
-            if found is not None:
-                return found
-        return None
+        chunk = min(SEARCHED_CHUNK, self.service.request.unread)
+        tried = (filled(self._quick(candidate, chunk >> times)) for times in range(chunk.bit_length()))
+        return next((found for found in tried if found is not None), None)
+
+    def _quick(self, candidate: Candidate, chunk: int) -> QuickPlacement:
+        shapes = shapes_of(self.config, candidate.width, candidate.height, candidate.layers)
+        return QuickPlacement(self.config, self.machine, self.service.request, 1, shapes, self.heads.usual, chunk=chunk,
+                              programs=candidate.programs, expert_wafers=candidate.expert_wafers, **self.load)
 
     def score(self, candidate: Candidate) -> float:
         """Estimated seconds of the mean request of the mix."""
@@ -143,8 +147,21 @@ class Search:
 
     # -- what fits -----------------------------------------------------------------------------------------------------
     def regions(self, width: int, height: int, wafers: int) -> int:
-        """Regions of that size for which there is room beside the head."""
+        """Regions of that size for which so many (groups of) wafers have room beside the head."""
+        if not wafers:
+            return 0
         return (wafers - 1) * self._cells(width, height) + max(self._beside_heads(width, height), default=-1)
+
+    def count(self, layers: int) -> int:
+        """Regions of so many layers that hold all."""
+        if layers not in self._counts:
+            self._counts[layers] = sum(shape.count for shape in shapes_of(self.config, 1, 1, layers))
+        return self._counts[layers]
+
+    def least_layers(self, regions: int) -> int:
+        """Layers of a region where there are no more than ``regions``."""
+        return next(layers for layers in range(1, self.config.layers + 1)
+                    if self.count(layers) <= regions)
 
     def _cells(self, width: int, height: int) -> int:
         return (self.sides[0] // width) * (self.sides[1] // height)
@@ -161,36 +178,46 @@ class Search:
 
     def fits(self, candidate: Candidate, wafers: int) -> bool:
         """Whether there is room for all regions and the head, and for a layer's bytes on every PE."""
-        needed = -(-self.config.layers // candidate.layers)
-        return self.regions(candidate.width, candidate.height, wafers) >= needed and self.placement(candidate) is not None
+        needed = self.count(candidate.layers)
+        groups = wafers // candidate.expert_wafers
+        return self.regions(candidate.width, candidate.height, groups) >= needed and self.placement(candidate) is not None
 
     def cuts(self, wafers: int) -> Iterator[Candidate]:
         """The largest regions in columns and rows on wafers, with as few layers as leave room for the head."""
-        for columns in range(1, min(MAX_REGIONS, self.sides[0]) + 1):
-            for rows in range(1, min(MAX_REGIONS, self.sides[1]) + 1):
-                size = self.sides[0] // columns, self.sides[1] // rows
-                regions = self.regions(*size, wafers)
-                if regions > 0:
-                    yield Candidate(*size, -(-self.config.layers // regions), self.programs)
-                if columns * rows * wafers >= 2 * self.config.layers:
-                    break
+        for together in self.groups:
+            groups = wafers // together
+            for columns in range(1, min(MAX_REGIONS, self.sides[0]) + 1):
+                for rows in range(1, min(MAX_REGIONS, self.sides[1]) + 1):
+                    size = self.sides[0] // columns, self.sides[1] // rows
+                    regions = self.regions(*size, groups)
+                    if regions > 0:
+                        yield Candidate(*size, self.least_layers(regions), self.programs, together)
+                    if columns * rows * groups >= 2 * self.config.layers:
+                        break
+
+    @cached_property
+    def groups(self) -> range:
+        """Numbers of wafers that may share a layer: more than one where that takes more than a quarter of one."""
+        wafer = float(self.machine.core.sram) * self.sides[0] * self.sides[1]
+        return range(1, max(1, math.ceil(4 * self.layer_bytes(1) / wafer)) + 1) if self.config.mixtures else range(1, 2)
 
     def holds_all(self, wafers: int) -> bool:
         """Whether some cut holds the caches of all users at once."""
-        return any(placement is not None and placement.inside is None
-                   for placement in map(self.placement, self._light_cuts(wafers)))
+        if wafers not in self._holding:
+            self._holding[wafers] = any(self._quick(cut, 1).fits() for cut in self._light_cuts(wafers))
+        return self._holding[wafers]
 
     def fewest(self, most: int) -> int:
         """The fewest wafers that do, up to ``most``; 0 if these do not either."""
-        whole = self.layer_bytes * self.config.layers
-        least = math.ceil(whole / (float(self.machine.core.sram) * self.sides[0] * self.sides[1]))
-        return next((wafers for wafers in range(max(1, least), most + 1) if self.holds_all(wafers)), 0)
+        whole = self.held_bytes(1) * self.config.layers
+        least = max(1, math.ceil(whole / (float(self.machine.core.sram) * self.sides[0] * self.sides[1])))
+        return fewest_that(least, most, self.holds_all)
 
     def needed(self, candidate: Candidate) -> int:
         """Wafers that a candidate takes."""
         cells, size = self._cells(candidate.width, candidate.height), (candidate.width, candidate.height)
-        beside, regions = max(self._beside_heads(*size), default=0), -(-self.config.layers // candidate.layers)
-        return 1 + max(0, -(-(regions - beside) // max(1, cells)))
+        beside, regions = max(self._beside_heads(*size), default=0), self.count(candidate.layers)
+        return candidate.expert_wafers * (1 + max(0, -(-(regions - beside) // max(1, cells))))
 
     def worth(self, fewest: int, most: int) -> int:
         """The number of wafers from ``fewest`` to ``most`` on which a request takes the fewest wafer-seconds."""
@@ -202,16 +229,29 @@ class Search:
 
     def _light_cuts(self, wafers: int) -> list[Candidate]:
         """Cuts whose weights alone may fit, those with most room first."""
-        sram, size = int(self.machine.core.sram), self.layer_bytes
-        cuts = [cut for cut in self.cuts(wafers) if cut.layers * size <= sram * cut.width * cut.height]
-        return sorted(cuts, key=lambda cut: cut.layers * size / (cut.width * cut.height))
+        def fullness(cut: Candidate) -> float:
+            return cut.layers * self.held_bytes(cut.expert_wafers) / (cut.width * cut.height)
 
-    @cached_property
-    def layer_bytes(self) -> float:
-        """Of the weights of a layer on average, not padded."""
-        weights = sum(block.parameters(self.config.hidden) * count for block, count in self.config.kinds)
+        return sorted((cut for cut in self.cuts(wafers) if fullness(cut) <= int(self.machine.core.sram)), key=fullness)
+
+    @lru_cache(maxsize=64)  # noqa: B019
+    def held_bytes(self, together: int) -> float:
+        """Of a layer on average, the least that users keep in the cache among them."""
+        request, config = self.service.request, self.config
+        size = PRECISIONS[self.load.get("cache_precision") or request.precision]
+        inside = max(1.0, LEAST_INSIDE * request.batch)
+        kept = sum(count * mixer.cached * (min(request.shared, seen) + inside * max(0, seen - request.shared))
+                   for block, count in config.kinds for mixer in block.mixers if not isinstance(mixer, Recurrent)
+                   for seen in [min(request.context, mixer.reach or request.context)])
+        return self.layer_bytes(together) + size * kept / config.layers
+
+    def layer_bytes(self, together: int) -> float:
+        """Of the weights of a layer on average, not padded, on the first of the wafers that share it."""
+        weights = sum(count * (block.parameters(self.config.hidden) - (1 - 1 / together) * _experts(block, self.config.hidden))
+                      for block, count in self.config.kinds)
         precision = self.load.get("weight_precision") or self.service.request.precision
-        return PRECISIONS[precision] * weights / self.config.layers
+        size = WEIGHT_FORMATS[precision].bits / 8 if precision in WEIGHT_FORMATS else PRECISIONS[precision]
+        return size * weights / self.config.layers
 
     # -- what no candidate passes -----------------------------------------------------------------------------------------
     @cached_property
@@ -219,14 +259,15 @@ class Search:
         """PEs of a region of each width and height, (across, down)."""
         return np.outer(self.across, self.down).astype(np.float64)
 
-    def possible(self, wafers: int) -> NDArray[np.bool_]:
+    def possible(self, wafers: int, together: int) -> NDArray[np.bool_]:
         """Whether regions of each number of layers, width and height, (layers, across, down), have room for the weights and
-        wafers for the regions, at best: bytes not padded, the head not counted."""
+        ``wafers`` groups of wafers for the regions, at best: bytes not padded, the head not counted."""
         layers = np.arange(1, self.config.layers + 1)[:, None, None]
-        light = layers * self.layer_bytes <= float(self.machine.core.sram) * self._areas
+        light = layers * self.layer_bytes(together) <= float(self.machine.core.sram) * self._areas
         cells = np.outer(self.sides[0] // np.array(self.across), self.sides[1] // np.array(self.down))
         self.judged += light.size
-        return light & (wafers * cells >= -(-self.config.layers // layers))
+        needed = np.array([self.count(count) for count in range(1, self.config.layers + 1)])[:, None, None]
+        return light & (wafers * cells >= needed)
 
     @cached_property
     def bound(self) -> NDArray[np.float64]:
@@ -246,10 +287,11 @@ class Search:
 
     def _hopeless(self, candidate: Candidate, wafers: int, known: float) -> bool:
         """Whether a candidate has no room or is not quicker than ``known`` at best."""
-        if wafers not in self._possible:
-            self._possible[wafers] = self.possible(wafers)
+        key = wafers // candidate.expert_wafers, candidate.expert_wafers
+        if key not in self._possible:
+            self._possible[key] = self.possible(*key)
         x, y = self._place(self.across, candidate.width), self._place(self.down, candidate.height)
-        return not self._possible[wafers][candidate.layers - 1, x, y] or bool(self.bound[x, y] >= known)
+        return not self._possible[key][candidate.layers - 1, x, y] or bool(self.bound[x, y] >= known)
 
     @staticmethod
     def _place(points: list[int], value: int) -> int:
@@ -315,25 +357,31 @@ class Search:
 
     def _of_programs(self, wafers: int, programs: Programs) -> list[Candidate]:
         """From the best cuts on, with fewer layers in a region first."""
-        by_layers: dict[int, list[Candidate]] = {}
+        starts: dict[tuple[int, int], list[Candidate]] = {}
         for cut in self._light_cuts(wafers):
             cut = replace(cut, programs=programs)
             if self.placement(cut) is not None:
-                by_layers.setdefault(cut.layers, []).append(cut)
+                starts.setdefault((cut.expert_wafers, cut.layers), []).append(cut)
                 self._cuts.add(cut)
-        best, tried, idle = NEVER, [], 0
-        for layers in sorted(by_layers):
-            starts = sorted(_spread(by_layers[layers]), key=self.score)[:1 if self._tried else STARTS]
-            if tried:
-                near = replace(min(tried, key=self.score), layers=layers)
-                starts += [near] if self.fits(near, wafers) else []
-            found = [end for start in dict.fromkeys(starts) for end in self.descend(start, wafers)]
-            tried += found
-            quickest = min(map(self.score, found))
-            best, idle = (quickest, 0) if quickest < best else (best, idle + 1)
-            if idle == PATIENCE:
-                break
+        tried: list[Candidate] = []
+        for together in self.groups:
+            best, idle = NEVER, 0
+            for layers in sorted(layers for wafers, layers in starts if wafers == together):
+                found = self._from(starts[together, layers], tried, wafers)
+                tried += found
+                quickest = min(map(self.score, found))
+                best, idle = (quickest, 0) if quickest < best else (best, idle + 1)
+                if idle == PATIENCE:
+                    break
         return tried
+
+    def _from(self, cuts: list[Candidate], tried: list[Candidate], wafers: int) -> list[Candidate]:
+        """What is met on the ways from the best of ``cuts``, and from the best that was tried with as many layers as they."""
+        starts = sorted(_spread(cuts), key=self.score)[:1 if self._tried else STARTS]
+        if tried:
+            near = replace(min(tried, key=self.score), layers=cuts[0].layers, expert_wafers=cuts[0].expert_wafers)
+            starts += [near] if self.fits(near, wafers) else []
+        return [end for start in dict.fromkeys(starts) for end in self.descend(start, wafers)]
 
     def descend(self, start: Candidate, wafers: int) -> list[Candidate]:
         """What is met on the way from ``start``, each quicker than the one before."""
@@ -371,7 +419,7 @@ class Search:
         """The quickest of the rectangles in the corner of the last wafer that leave room for the regions on it."""
         width, height = candidate.width, candidate.height
         columns, rows = self.sides[0] // width, self.sides[1] // height
-        regions = -(-self.config.layers // candidate.layers)
+        regions = self.count(candidate.layers)  # on groups of wafers
         last = regions - (-(-regions // self._cells(width, height)) - 1) * self._cells(width, height)
         if self.regions(width, height, -(-regions // self._cells(width, height))) < regions:
             last = 0  # the head has a wafer of its own
@@ -384,6 +432,14 @@ class Search:
                         sizes += self.heads.smaller(wide, high)
                     break
         return min(dict.fromkeys(sizes), key=lambda size: self.heads.cycles(size, self.load["profile"]))
+
+
+def _experts(block: Block, hidden: int) -> int:
+    """Weights of the experts of a block that may lie on other wafers."""
+    feed = block.feed
+    if not isinstance(feed, Mixture):
+        return 0
+    return feed.experts * (2 + feed.expert.gated) * feed.expert.width * (feed.latent or hidden)
 
 
 def _spread(cuts: list[Candidate]) -> list[Candidate]:

@@ -21,7 +21,8 @@ def scores_view(title: str, scores: Sequence[Score]) -> RenderableType:
     table.add_row("exact fp32", STORED, "exact", f"{scores[0].exact_perplexity:,.3f}", "", "", "")
     for one in scores:
         data, how = one.to_dict(), one.arithmetic
-        table.add_row(how.precision, how.weights, how.activations, f"{one.perplexity:,.3f}",
+        programs = f", {how.programs}" if how.programs != "default" else ""
+        table.add_row(how.precision, how.weights, f"{how.activations}{programs}", f"{one.perplexity:,.3f}",
                       f"{data['perplexity_above_exact']:+.4f}", f"{one.divergence:.1e}", f"{one.cycles_per_token:,.0f}")
     used = [name for name in WEIGHT_FORMATS if any(one.arithmetic.weights == name for one in scores)]
     meanings = [f"{name}: {WEIGHT_FORMATS[name].title}" for name in used]

@@ -11,6 +11,7 @@ The bound is the sum over features of the larger of q times the largest and q ti
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar
@@ -93,7 +94,7 @@ class _Softmax(LocalOperation):
         result = self._compute(engine, [tile.at(*held) for tile in tiles])
         return Repeated(result, tiles[0].height, tiles[0].width, *held)
 
-    def _compute(self, engine: Clocks, tiles: "list[np.ndarray] | tuple[np.ndarray, ...]") -> np.ndarray:
+    def _compute(self, engine: Clocks, tiles: Sequence[np.ndarray]) -> np.ndarray:
         shaped = [tile.reshape(*tile.shape[:2], *shape) for tile, shape in zip(tiles, self.tiles(), strict=True)]
         return self.reference(*shaped, engine.timing)
 
@@ -406,7 +407,7 @@ class SoftmaxQuotients(_Softmax):
             numbers = _Names(out).room("numbers", "fp32", self.count)
             self._reciprocals.emit(replace(out, timing=replace(out.timing, precision="fp32"), inputs=out.inputs[1:]), numbers)
 
-    def _compute(self, engine: Clocks, tiles: "list[np.ndarray] | tuple[np.ndarray, ...]") -> np.ndarray:
+    def _compute(self, engine: Clocks, tiles: Sequence[np.ndarray]) -> np.ndarray:
         if (tiles[1] < LEAST_TOTAL).any():
             raise InputError("the bound of a softmax lies further above its scores than fp32 reaches: this model needs "
                              "programs with softmax=maximum, such as --program-set 2024-08")
