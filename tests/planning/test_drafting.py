@@ -52,7 +52,7 @@ def last_back(regions: list[float], head: float, tokens: int, drafted: float, ea
     return last
 
 
-@settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.generate))
 @given(st.integers(1, 12), st.sampled_from(["", "ngram", "layer:1", "layer:2", "sample"]), st.floats(0.0, 1.0))
 def test_a_pass_takes_what_tokens_take_that_follow_each_other(drafted, draft, acceptance):
     model = placed()
