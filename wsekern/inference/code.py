@@ -6,6 +6,7 @@ whether heads and experts are spread over columns, so that two small grids stand
 """
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from wsekern.errors import InputError
@@ -34,20 +35,20 @@ TOKENS = 2
 
 def code_bytes(grid: Grid) -> int:
     """Bytes of a PE of ``grid`` that are not for weights, cache and buffers; of programs the most that any grid takes."""
-    programs, addresses = _most(grid.config, grid.precision, grid.form, grid.programs, grid.weight_precision,
-                                grid.cache_precision, bool(grid.held_layers), grid.with_head, grid.expert_wafers > 1)
-    return BESIDE_PROGRAMS + programs + grid.held_layers * addresses
+    programs, layer = _most(_one_of_each(grid.config), grid.precision, grid.form, grid.programs, grid.weight_precision,
+                            grid.cache_precision, grid.held_layers > 0, grid.with_head, grid.expert_wafers > 1)
+    return BESIDE_PROGRAMS + programs + grid.held_layers * layer
+
+
+@lru_cache(maxsize=1024)
+def _one_of_each(config: ModelConfig) -> ModelConfig:
+    """A model with one layer of each kind: it has the same programs."""
+    return replace(config, blocks=tuple(block for block, _ in config.kinds))
 
 
 def program_bytes(grids: Sequence[Grid]) -> int:
     """Bytes of the programs of what lies on any of ``grids``, which differ in their sides: kernels, with the functions of the
     software library; of each kind of step its call and the descriptors of its tiles; the addresses of each layer's tiles."""
-    programs, addresses = _counted(grids)
-    return programs + grids[0].held_layers * addresses
-
-
-def _counted(grids: Sequence[Grid]) -> tuple[int, int]:
-    """(programs, addresses of one layer's tiles) in bytes."""
     costs, kernels, steps, library = timing("wse3", "silicon", grids[0].precision), {}, {}, set()
     for grid in grids:
         for step in _steps(grid):
@@ -55,8 +56,8 @@ def _counted(grids: Sequence[Grid]) -> tuple[int, int]:
             _raise_to(kernels, size.kernel, size.code)
             _raise_to(steps, _kind(step, size), SCALAR_BYTES + size.step)
             library |= size.library
-    functions = sum(library_bytes(function, costs) for function in library)
-    return sum(kernels.values()) + sum(steps.values()) + functions, SCALAR_BYTES * max(map(_tiles, grids))
+    return (sum(kernels.values()) + sum(steps.values()) + sum(library_bytes(function, costs) for function in library) +
+            grids[0].held_layers * SCALAR_BYTES * max(map(_tiles, grids)))
 
 
 def _steps(grid: Grid) -> Iterable[LayerStep]:
@@ -85,18 +86,20 @@ def _raise_to(sizes: dict[Hashable, int], key: Hashable, size: int) -> None:
 
 @lru_cache(maxsize=1024)
 def _most(config: ModelConfig, precision: str, form: Form, programs: Programs, weight_precision: str, cache_precision: str,
-          layers: bool, with_head: bool, on_wafers: bool) -> tuple[int, int]:
-    """The most bytes of programs on any grid, and of addresses: of those that stand for all, those on which the model lies."""
-    grids, refused = [], None
+          with_layers: bool, with_head: bool, on_wafers: bool) -> tuple[int, int]:
+    """The most bytes of programs on any grid, and of the addresses of one layer's tiles: of those that stand for all, those on
+    which the model lies."""
+    grids, refused, layers = [], None, int(with_layers)
     for width, height in SIDES:
-        grid = Grid(config, width, height, precision, context=1024, chunk=TOKENS, layers=int(layers), with_head=with_head,
+        grid = Grid(config, width, height, precision, context=1024, chunk=TOKENS, layers=layers, with_head=with_head,
                     activations=form, programs=programs, weight_precision=weight_precision, cache_precision=cache_precision,
                     expert_wafers=1 + on_wafers)
         try:
-            _counted([grid])
+            program_bytes([grid])
             grids.append(grid)
         except InputError as error:
             refused = error
     if refused and not grids:
         raise refused
-    return _counted(grids)
+    layer = SCALAR_BYTES * max(map(_tiles, grids))
+    return program_bytes(grids) - layers * layer, layer
