@@ -70,6 +70,7 @@ def test_what_a_plan_says_is_not_said_twice(wsekern, plan_file, arguments, words
     (("--wafers", "1:99"), "at most 64 are tried"), (("--mix", "9"), "mix is '9'"),
     (("--mix", "300/9"), "more than the context"),
     (("--weight-precision", "joy"), "weight_precision is 'joy'"), (("--program-set", "1999"), "1999"),
+    (("--pick", "99"), "pick is 99, but the front has"),
     (("--out", "/nowhere/plan.toml"), "cannot write"), (("--picture", "floor.gif"), "floor.gif"),
 ])
 def test_other_services_are_refused_in_one_sentence(wsekern, arguments, words):

@@ -9,8 +9,10 @@ import pytest
 from wsekern.inference.blocks.feed_forward import FeedForwardOnGrid
 from wsekern.inference.blocks.shared import WORTH, is_shared, local_work, shared_buffers
 from wsekern.inference.grid import Grid
+from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
 from wsekern.inference.steps import LayerStep, View
+from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine
 from wsekern.number_formats import narrow
 from wsekern.ops import AllGather, Local
@@ -78,3 +80,17 @@ def test_little_work_is_not_shared():
     assert not is_shared(grid(4, 1, programs=SHARED), 600, "y") and is_shared(grid(4, 1, programs=SHARED), 600, "x")
     assert is_shared(grid(4, 6, programs=SHARED, activations="scalar"), 1, "y")
     assert shared_buffers(m, 25, "y") == 6 * 6 - 25 + 3 * 6 and shared_buffers(m, 23, "y") == 0
+
+
+@pytest.mark.parametrize("form", ["vector", "scalar"])
+def test_a_whole_model_gives_the_same_logits(make_model, form):
+    config, weights = make_model(ffn=100)
+    logits, cycles = [], []
+    for programs in (Programs(), SHARED):
+        mapping = Mapping(config, 3, 5, "fp16", 24, 8, activations=form, programs=programs)
+        wafer = WaferModel(config, weights, WSE3, mapping)
+        logits += [[wafer.prefill(list(range(20))), wafer.decode(7)]]
+        cycles.append(wafer.engine.cycles)
+    for one, other in zip(*logits, strict=True):
+        assert one.tobytes() == other.tobytes()
+    assert cycles[1] < cycles[0]

@@ -76,7 +76,7 @@ def test_reference_and_wafer_give_the_tokens_of_transformers(tiny):
 
 @pytest.mark.parametrize("tiny", ["gpt-oss", "deepseek-v3", "llama4"], indirect=True)
 @pytest.mark.parametrize("options", [dict(programs=Programs(expert_blocks=2, router_copies=3)),
-                                     dict(programs=Programs(expert_blocks=2), expert_wafers=2),
+                                     dict(programs=Programs(expert_blocks=2, local="shared"), expert_wafers=2),
                                      dict(programs=Programs(expert_blocks=2, norms="folded"), expert_wafers=3)],
                          ids=["blocks", "wafers", "wafers and folded norms"])
 def test_experts_on_blocks_and_on_several_wafers_give_the_tokens_of_transformers(tiny, options):

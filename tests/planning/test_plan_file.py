@@ -6,6 +6,7 @@ from wsekern.errors import InputError
 from wsekern.machine import load_machine
 from wsekern.planning.plan_file import load_plan, plan_text, planned_config
 from wsekern.planning.service import Service, Share, plan_service
+from wsekern.workload.popularity import ExpertLaw
 
 MIX = (Share(100, 50), Share(150, 20, 0.25))
 
@@ -40,6 +41,7 @@ def test_a_changed_choice_is_kept(text, read):
     before = read(text)
     slow = read(text.replace('activations = "vector"', 'activations = "scalar"'))
     assert slow.placement.mapping.form == "scalar" and slow.offer.speed < before.offer.speed
+    assert read(text.replace('"zipf:0.9"', '"uniform"')).placement.mapping.expert_law == ExpertLaw(0.0)
     shape = before.placement.shapes[0]
     wider = read(text.replace(f"\nwidth = {shape.width}\nheight = {shape.height}\nlayers",
                               f"\nwidth = {shape.width + 3}\nheight = {shape.height}\nlayers"))
@@ -55,8 +57,8 @@ def test_files_are_named_by_their_whole_path(tmp_path, monkeypatch, text):
 
 @pytest.mark.parametrize(("old", "new", "words"), [
     ("wafers = 1", "wafers = 0", "wafers is 0"), ("wafers = 1", "wafres = 1", "unknown key 'wafres'"),
-    ('norms = "apart"', 'norms = "none"', "programs: norms is 'none'"),
-    ('norms = "apart"', 'norm = "apart"', "programs: unknown key 'norm'"),
+    ('norms = "folded"', 'norms = "none"', "programs: norms is 'none'"),
+    ('norms = "folded"', 'norm = "folded"', "programs: unknown key 'norm'"),
     ("position_blocks = 1", "position_blocks = -1", "position_blocks is -1"),
     ("count = ", "count = 1", "layers, fairy-tales has"), ("count = ", "count = -", "count is -"),
     ("[head]\nwidth = ", "[head]\nwidth = 9", "does not lie on wse3"),
@@ -65,7 +67,8 @@ def test_files_are_named_by_their_whole_path(tmp_path, monkeypatch, text):
     ("context = 256", "context = 1", "context is 1"), ('profile = "silicon"', 'profile = "gold"', "gold"),
     ('model = "sample"', 'model = "nobody"', "no model 'nobody'"), ('machine = "wse3"', 'machine = "wse9"', "wse9"),
     ('weight_precision = ""', 'weight_precision = "joy"', "joy"), ('activations = "vector"', 'activations = "slow"', "slow"),
-    ("[service]", "[[service]]", "expected a table"),
+    ("[service]", "[[service]]", "expected a table"), ('"zipf:0.9"', '"zipf:x"', "a number from 0 to 10"),
+    ("expert_wafers = 1", "expert_wafers = 0", "expert_wafers is 0"),
 ])
 def test_what_cannot_be_is_refused_in_one_sentence(text, read, old, new, words):
     assert old in text

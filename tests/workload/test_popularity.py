@@ -39,7 +39,7 @@ def test_a_trace_is_counted_token_by_token(tmp_path):
     path = tmp_path / "choices.txt"
     path.write_text("0 4\n1, 2\n\n3 5\n0 2\n")
     law = parse_expert_law(str(path))
-    assert str(law) == "as in a trace of 4 tokens" and law.chosen == 2
+    assert str(law) == "as in a trace of 4 tokens" and law.chosen == 2 and law.text == str(path)
     assert law.fullest(2, 6, 2) == 7 / 4 and law.fullest(2, 6, 2, tokens=2) == 2 and law.fullest(2, 6, 2, tokens=99) == 2
     with pytest.raises(InputError, match="2 of 6 for each token: the model takes 3 of 6"):
         law.fullest(3, 6, 2)
@@ -63,4 +63,5 @@ def test_a_trace_that_is_none_is_refused(tmp_path, lines, words):
 
 def test_laws_are_read_and_say_what_they_are():
     assert parse_expert_law("uniform") == ExpertLaw(0.0) and parse_expert_law("zipf:0.9") == ExpertLaw()
+    assert all(parse_expert_law(text).text == text for text in ("uniform", "zipf:0.9", "zipf:2"))
     assert str(ExpertLaw()) == "the i-th most popular one in proportion to i^-0.9"

@@ -21,7 +21,7 @@ from wsekern.cli.options import (
     parse_wafers,
     plot_option,
 )
-from wsekern.cli.placing import CACHE_PRECISION, PLAN, PROGRAM_SET, WEIGHT_PRECISION, choices_of, read_plan
+from wsekern.cli.placing import CACHE_PRECISION, EXPERT_LAW, PLAN, PROGRAM_SET, WEIGHT_PRECISION, choices_of, read_plan
 from wsekern.cli.serving import serving_of, serving_options
 from wsekern.errors import InputError
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 @WEIGHT_PRECISION
 @CACHE_PRECISION
 @PROGRAM_SET
+@EXPERT_LAW
 @PLAN
 @PROFILE
 @click.option("--engine-level", default="stock", show_default=True, help="Software of the GPUs: stock, tuned, ideal, ...")

@@ -17,12 +17,16 @@ WEIGHT_PRECISION = click.option("--weight-precision", default="", metavar="NAME"
                                      "that of --precision.")
 CACHE_PRECISION = click.option("--cache-precision", default="", metavar="NAME",
                                help="Format in which the wafer's PEs keep the cache: fp8, ...; default: that of --precision.")
+EXPERT_LAW = click.option("--expert-law", default="zipf:0.9", show_default=True, metavar="LAW",
+                          help="Which experts of a mixture tokens choose, where they lie on blocks of the wafer's columns: "
+                               "zipf:S (the i-th most popular one in proportion to i^-S), uniform, or a file with the numbers "
+                               "of the experts of a token in each line.")
 PLAN = click.option("--plan", "plan_path", metavar="FILE",
                     help="A plan file of `wsekern plan`, which says where the model lies: in place of the options for the "
                          "wafers.")
 
-INSTEAD = ("wafer", "wafers", "machine", "precision", "weight_precision", "cache_precision", "program_set", "activations",
-           "profile", "grid_text", "mapping")
+INSTEAD = ("wafer", "wafers", "machine", "precision", "weight_precision", "cache_precision", "program_set", "expert_law",
+           "activations", "profile", "grid_text", "mapping")
 """Parameters whose choices a plan file makes."""
 
 
@@ -50,6 +54,9 @@ def need_model(model: str | None) -> str:
 
 
 def choices_of(given: dict[str, Any]) -> dict[str, Any]:
-    """The formats and the program set among ``given`` parameters, which are taken out, as :func:`place_model` names them."""
+    """The formats, the law of experts and the program set among ``given`` parameters, which are taken out, as
+    :func:`place_model` names them."""
+    from wsekern.workload.popularity import parse_expert_law
+
     return {"programs": given.pop("program_set"), "weight_precision": given.pop("weight_precision"),
-            "cache_precision": given.pop("cache_precision")}
+            "cache_precision": given.pop("cache_precision"), "expert_law": parse_expert_law(given.pop("expert_law"))}

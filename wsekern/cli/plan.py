@@ -1,6 +1,7 @@
 """``wsekern plan``: a model placed once for a service, with the front of placements and the answers of each."""
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +20,7 @@ from wsekern.cli.options import (
     plot_option,
     whole_number,
 )
-from wsekern.cli.placing import CACHE_PRECISION, PROGRAM_SET, WEIGHT_PRECISION, choices_of
+from wsekern.cli.placing import CACHE_PRECISION, EXPERT_LAW, PROGRAM_SET, WEIGHT_PRECISION, choices_of
 from wsekern.cli.serving import speculation_of, speculation_options
 from wsekern.errors import InputError
 
@@ -40,21 +41,25 @@ MOST_COUNTS = 64
 @click.option("--wafers", default="auto", show_default=True, metavar="N|A:B|auto",
               help="How many wafers; auto: for each number of users the fewest that hold them.")
 @click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
+@click.option("--pick", type=COUNT, metavar="N",
+              help="Number of the placement that is told in full and written; default: on the fewest wafers, the one that "
+                   "serves the most users soonest.")
 @PRECISION
 @WEIGHT_PRECISION
 @CACHE_PRECISION
 @PROGRAM_SET
+@EXPERT_LAW
 @PROFILE
 @speculation_options
 @JSON
 @click.option("--out", "out_path", metavar="FILE", type=Target(),
-              help="Write the placement that serves the most users soonest as a plan file (TOML).")
+              help="Write the placement marked * as a plan file (TOML).")
 @click.option("--picture", "picture_path", metavar="FILE", type=Target(picture=True),
               help="Draw its floor plan (.png, .svg or .pdf).")
 @plot_option("Draw speeds against users and context")
-def plan(model: str, context: int, users: str, mix: tuple[str, ...], wafers: str, machine: str, precision: str,
-         profile: str, json_path: str | None, out_path: str | None, picture_path: str | None, plot_path: str | None,
-         **choices: Any) -> None:
+def plan(model: str, context: int, users: str, mix: tuple[str, ...], wafers: str, machine: str, pick: int | None,
+         precision: str, profile: str, json_path: str | None, out_path: str | None, picture_path: str | None,
+         plot_path: str | None, **choices: Any) -> None:
     """Place MODEL on wafers once for a service, and say what the placement gives for any request.
 
     Prints the placements that no other one beats in speed for one user, users held, tokens/s of all and wafers; beside each the
@@ -71,6 +76,7 @@ def plan(model: str, context: int, users: str, mix: tuple[str, ...], wafers: str
     with ProgressBar("placing", len(counts) * len(service.user_counts())) as advance:
         found = plan_service(config, load_machine(machine), service, counts, precision, profile, on_step=advance,
                              speculation=speculation, **choices_of(choices))
+    found = replace(found, picked=pick)
     if out_path:
         _write_plan(out_path, model, machine, found)
     if picture_path:

@@ -6,11 +6,13 @@ import click
 
 from wsekern.cli.options import (
     ACTIVATIONS,
+    CACHE_PRECISION,
     COUNT,
     FREQUENCY,
     JSON,
     PRECISION,
     PROFILE,
+    WEIGHT_PRECISION,
     Command,
     Number,
     ProgressBar,
@@ -81,6 +83,8 @@ def predict_operation(name: str, machine: str, grid_text: str | None, tile_text:
 @click.option("--clock", type=FREQUENCY, help="Hz; default: the machine's.")
 @click.option("--mapping", type=click.Choice(["waferllm", "ours"]), default="waferllm", show_default=True)
 @PRECISION
+@WEIGHT_PRECISION
+@CACHE_PRECISION
 @PROFILE
 @ACTIVATIONS
 @PROGRAM_SET
@@ -88,7 +92,7 @@ def predict_operation(name: str, machine: str, grid_text: str | None, tile_text:
 @JSON
 def predict_wafer(model: str | None, phase: str, machine: str, grid_text: str | None, context: int, batch: int,
                   clock: float | None, mapping: str, precision: str, profile: str, activations: str | None, program_set: str,
-                  plan_path: str | None, json_path: str | None) -> None:
+                  plan_path: str | None, json_path: str | None, **kept: str) -> None:
     """Cycles and tokens per second of a phase of MODEL on one grid of PEs, or of a plan file on its regions."""
     from wsekern.inference.predict import predict_layer
 
@@ -100,7 +104,7 @@ def predict_wafer(model: str | None, phase: str, machine: str, grid_text: str | 
         raise InputError("give --grid PxP, or a plan file with --plan")
     else:
         prediction = predict_layer(need_model(model), phase, machine, parse_square(grid_text), context, profile, clock,
-                                   mapping, batch, precision, activations, program_set)
+                                   mapping, batch, precision, activations, program_set, **kept)
     show(json_path, f"{prediction['model']} {phase}", prediction)
 
 

@@ -8,12 +8,14 @@ import click
 
 from wsekern.cli.options import (
     ACTIVATIONS,
+    CACHE_PRECISION,
     COUNT,
     JSON,
     MEMORY,
     PRECISION,
     PROFILE,
     THREADS,
+    WEIGHT_PRECISION,
     Command,
     ProgressBar,
     emit,
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
               help="flow: whole operations; cycle: every wavelet.")
 @click.option("--machine", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
 @PRECISION
+@WEIGHT_PRECISION
+@CACHE_PRECISION
 @PROFILE
 @ACTIVATIONS
 @PROGRAM_SET
@@ -96,7 +100,7 @@ def _drafting(drafted: int | None, draft: str | None, regions: int | None) -> "D
     return Drafting(drafted, draft if draft == "ngram" or layers_of(draft) else open_model(draft), regions)
 
 
-PLACED = ("machine", "grid_text", "precision", "profile", "activations", "program_set")
+PLACED = ("machine", "grid_text", "precision", "profile", "activations", "program_set", "weight_precision", "cache_precision")
 """Parameters that say where and how the model lies, which a plan file may say instead."""
 
 
@@ -109,10 +113,12 @@ def _placed(options: dict[str, Any], plan: "LoadedPlan | None") -> dict[str, Any
         chosen = program_set(options["program_set"])
         return {"machine": load_machine(options["machine"]), "grid": parse_grid(options["grid_text"]),
                 "precision": options["precision"], "profile": options["profile"], "programs": chosen.programs,
-                "activations": options["activations"] or chosen.activations}
+                "activations": options["activations"] or chosen.activations,
+                "weight_precision": options["weight_precision"], "cache_precision": options["cache_precision"]}
     placement, mapping = plan.placement, plan.placement.mapping
     return {"machine": placement.machine, "grid": (mapping.width, mapping.height), "precision": mapping.precision,
-            "profile": placement.profile, "programs": mapping.programs, "activations": mapping.form}
+            "profile": placement.profile, "programs": mapping.programs, "activations": mapping.form,
+            "weight_precision": mapping.weight_precision, "cache_precision": mapping.cache_precision}
 
 
 def _prompt(checkpoint: "Checkpoint", prompt: str | None, chat: str | None, system: str | None) -> tuple[str, list[int]]:

@@ -5,17 +5,20 @@ from dataclasses import dataclass
 from wsekern.cluster import Cluster
 from wsekern.errors import InputError
 from wsekern.planning.layout import Placement
+from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.speculation import Speculation
 
 
 @dataclass(frozen=True, kw_only=True)
 class WaferChoices:
     """How the wafers run a model: ``programs`` by the name of their set, the formats in which PEs keep matrices and cache
-    (empty: the precision of the request), or all of it by a ``plan``, the placement of a plan file."""
+    (empty: the precision of the request), which experts tokens choose, or all of it by a ``plan``, the placement of a plan
+    file."""
 
     programs: str = "default"
     weight_precision: str = ""
     cache_precision: str = ""
+    expert_law: ExpertLaw = DEFAULT_LAW
     plan: Placement | None = None
 
 

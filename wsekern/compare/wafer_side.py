@@ -31,7 +31,7 @@ def placed(config: ModelConfig, request: Request, machine: Machine, wafers: int 
                        draft=draft).serving(request)
     return _known(config, request, machine, wafers, profile, serving.think_seconds, serving.speculation, cached,
                   programs=chosen.programs, weight_precision=chosen.weight_precision,
-                  cache_precision=chosen.cache_precision)
+                  cache_precision=chosen.cache_precision, expert_law=chosen.expert_law)
 
 
 _known = lru_cache(maxsize=256)(place_model)

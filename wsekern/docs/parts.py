@@ -7,7 +7,7 @@ from wsekern.docs.families import families
 from wsekern.docs.pages import Picture
 from wsekern.docs.picture import draw_overview, labels_of
 from wsekern.docs.planning import PICTURES as FLOORS
-from wsekern.docs.planning import bounds, floor_dense, floor_mixture, lever_table
+from wsekern.docs.planning import bounds, floor_dense, floor_mixture, lever_table, service_front
 from wsekern.docs.results import comparison_of_one_model, speeds_of_models
 from wsekern.docs.tables import (
     clusters,
@@ -30,6 +30,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "floor-dense": floor_dense,
     "floor-mixture": floor_mixture,
     "bounds": bounds,
+    "service": service_front,
     "levers": lever_table,
     "operations": operations,
     "functions": functions,

@@ -1,5 +1,6 @@
 """Floor plans, bounds and levers of the page about planning."""
 
+import io
 from functools import cache
 
 from wsekern.calibration import levers
@@ -11,8 +12,11 @@ from wsekern.planning.bound import bound
 from wsekern.planning.layout import Placement
 from wsekern.planning.service import Service, plan_service
 from wsekern.report.floor import HEADER, floor_figure, floor_rows
+from wsekern.report.plan import front_view
 from wsekern.workload import load_config
 
+SERVICE = "wsekern plan llama3-8b --context 8192 --users 1:8"
+"""The command whose first lines are shown."""
 DENSE, MIXTURE = "llama3-8b", "gpt-oss-120b"
 BOUNDS = (("llama3-8b", ""), ("llama3-70b", ""), ("llama3.1-405b", ""), ("gpt-oss-120b", ""), ("gpt-oss-120b", "mxfp4"),
           ("qwen3-235b-a22b", ""))
@@ -24,6 +28,16 @@ CONTEXTS = (1, 8192)
 def planned(model: str) -> Placement:
     """The placement that ``wsekern plan MODEL --users 1`` marks."""
     return plan_service(load_config(model), load_machine("wse3"), Service(8192)).chosen.placement
+
+
+def service_front() -> str:
+    """What :data:`SERVICE` prints first."""
+    from rich.console import Console
+
+    console = Console(width=84, record=True, file=io.StringIO())
+    console.print(front_view(plan_service(load_config("llama3-8b"), load_machine("wse3"), Service(8192, 1, 8))))
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    return "\n".join(["```text", f"$ {SERVICE}", *(line for line in lines if line), "```"])
 
 
 def floor_dense() -> str:

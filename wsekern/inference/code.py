@@ -6,6 +6,7 @@ whether heads and experts are spread over columns, so that two small grids stand
 """
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from wsekern.errors import InputError
@@ -34,8 +35,15 @@ TOKENS = 2
 
 def code_bytes(grid: Grid) -> int:
     """Bytes of a PE of ``grid`` that are not for weights, cache and buffers; of programs the most that any grid takes."""
-    return BESIDE_PROGRAMS + _most(grid.config, grid.precision, grid.form, grid.programs, grid.weight_precision,
-                                   grid.cache_precision, grid.held_layers, grid.with_head, grid.expert_wafers > 1)
+    programs, layer = _most(_one_of_each(grid.config), grid.precision, grid.form, grid.programs, grid.weight_precision,
+                            grid.cache_precision, grid.held_layers > 0, grid.with_head, grid.expert_wafers > 1)
+    return BESIDE_PROGRAMS + programs + grid.held_layers * layer
+
+
+@lru_cache(maxsize=1024)
+def _one_of_each(config: ModelConfig) -> ModelConfig:
+    """A model with one layer of each kind: it has the same programs."""
+    return replace(config, blocks=tuple(block for block, _ in config.kinds))
 
 
 def program_bytes(grids: Sequence[Grid]) -> int:
@@ -78,9 +86,10 @@ def _raise_to(sizes: dict[Hashable, int], key: Hashable, size: int) -> None:
 
 @lru_cache(maxsize=1024)
 def _most(config: ModelConfig, precision: str, form: Form, programs: Programs, weight_precision: str, cache_precision: str,
-          layers: int, with_head: bool, on_wafers: bool) -> int:
-    """The most bytes of programs on any grid: of those that stand for all, those on which the model lies."""
-    grids, refused = [], None
+          with_layers: bool, with_head: bool, on_wafers: bool) -> tuple[int, int]:
+    """The most bytes of programs on any grid, and of the addresses of one layer's tiles: of those that stand for all, those on
+    which the model lies."""
+    grids, refused, layers = [], None, int(with_layers)
     for width, height in SIDES:
         grid = Grid(config, width, height, precision, context=1024, chunk=TOKENS, layers=layers, with_head=with_head,
                     activations=form, programs=programs, weight_precision=weight_precision, cache_precision=cache_precision,
@@ -92,4 +101,5 @@ def _most(config: ModelConfig, precision: str, form: Form, programs: Programs, w
             refused = error
     if refused and not grids:
         raise refused
-    return program_bytes(grids)
+    layer = SCALAR_BYTES * max(map(_tiles, grids))
+    return program_bytes(grids) - layers * layer, layer

@@ -14,6 +14,7 @@ from wsekern.inference.generate import (
     default_grid,
     generate,
 )
+from wsekern.inference.kept_weights import KeptWeights
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs, program_set
 from wsekern.inference.reference import Activations
@@ -86,6 +87,8 @@ class Execution:
                 "output_tokens": len(steps.tokens), "tokens": steps.tokens, "machine": self.machine.name,
                 "grid": f"{self.mapping.width}x{self.mapping.height}", "precision": self.mapping.precision,
                 "activations": self.mapping.form, "programs": asdict(self.mapping.programs),
+                "weight_precision": self.mapping.weight_precision or self.mapping.precision,
+                "cache_precision": self.mapping.cache_precision or self.mapping.precision,
                 "prefill_cycles": steps.prefill_cycles, "cycles_per_token": self.cycles_per_token,
                 "prefill_seconds": steps.prefill_cycles / clock, "tokens_per_second": rate, "clock_hertz": clock,
                 "cycles_by_part": steps.cycles_by_part, "breakdown_cycles": steps.breakdown,
@@ -103,28 +106,30 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
             on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None,
             on_text: Callable[[str], None] | None = None, activations: Form | None = None,
             check: CheckedTokens = "first", memory: int | None = None, drafting: Drafting | None = None,
-            programs: Programs | None = None) -> Execution:
+            programs: Programs | None = None, weight_precision: str = "", cache_precision: str = "") -> Execution:
     """Generate up to ``count`` tokens after ``prompt``, and let the plain reference ``check`` them.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
     ``prompt_tokens``: ``prompt`` encoded, where the caller has done so. ``on_...`` as in :func:`generate`; ``activations`` as
     and ``programs`` as in :class:`Mapping` (None: those of today's set): the reference computes the same functions.
     ``sampler``: default greedy. ``memory`` as in :class:`WaferModel`. With ``drafting`` the tokens are the same, and the cycles
-    those of passes that check drafts.
+    those of passes that check drafts. ``weight_precision`` and ``cache_precision`` as in :class:`Grid`: the reference
+    computes with the weights as PEs keep them, and with a cache in float32.
     """
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
     context, drafted = check_length(checkpoint, ids, count), drafting.drafted if drafting else 1
     chunk = max(min(len(ids), PREFILL_CHUNKS[0]), drafted)  # windows keep what so many tokens look back to
     model = place(checkpoint, machine, context, chunk, precision, grid, engine, profile, threads, activations, memory=memory,
-                  programs=programs)
+                  programs=programs, weight_precision=weight_precision, cache_precision=cache_precision)
     speculating = None
     if drafting is not None:
         drafter = _drafter(drafting.draft, checkpoint, model, machine, prompt, profile, threads)
         speculating = speculator(model, machine, profile, drafter, drafting.drafted, drafting.regions)
         speculating.start(ids, count)
     generation = generate(checkpoint, model, ids, count, sampler, on_token, on_chunk, on_text, decoder=speculating)
-    checked = check_generation(checkpoint, generation, sampler, check, Activations.of(model.mapping.form, precision))
+    checked = check_generation(checkpoint, generation, sampler, check, Activations.of(model.mapping.form, precision),
+                               KeptWeights(checkpoint.weights, model.mapping) if weight_precision else None)
     both = None
     if isinstance(model.engine, BothEngines):
         both = {"operations_by_wavelet": model.engine.operations_by_wavelet, "local_work": model.engine.local_work,
@@ -152,7 +157,7 @@ def _drafter(draft: str | Checkpoint, checkpoint: Checkpoint, model: WaferModel,
 def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = PREFILL_CHUNKS[0], precision: str = "fp16",
           grid: tuple[int, int] | None = None, engine: str = "flow", profile: str = "silicon", threads: int = 1,
           activations: Form | None = None, weights: Weights | None = None, memory: int | None = None,
-          programs: Programs | None = None) -> WaferModel:
+          programs: Programs | None = None, weight_precision: str = "", cache_precision: str = "") -> WaferModel:
     """The model on a grid (default: a small one that fits) whose cache holds ``context`` tokens.
 
     ``chunk``: tokens of a prompt that pass together, fewer (:data:`PREFILL_CHUNKS`) where the grid has no room for their
@@ -161,10 +166,10 @@ def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = P
     if engine not in ENGINES:
         raise InputError(f"no engine {engine!r}: use one of {', '.join(ENGINES)}")
     chunks = [chunk, *(fewer for fewer in PREFILL_CHUNKS if fewer < chunk)]
-    width, height = grid or default_grid(checkpoint, machine, precision, context, chunks[-1])
+    width, height = grid or default_grid(checkpoint, machine, precision, context, chunks[-1], weight_precision, cache_precision)
     mappings = [Mapping(checkpoint.config, width, height, precision, context, some, activations=activations,
-                        programs=program_set("default").programs if programs is None else programs)
-                for some in chunks]
+                        programs=program_set("default").programs if programs is None else programs,
+                        weight_precision=weight_precision, cache_precision=cache_precision) for some in chunks]
     mapping = next((one for one in mappings if one.fits(machine)), mappings[-1])
     mapping.check(machine)  # before the weights are read
     return WaferModel(checkpoint.config, weights or checkpoint.weights, machine, mapping, profile, threads, ENGINES[engine],

@@ -13,6 +13,7 @@ from wsekern.inference.sampling import Choice, Sampler
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import Machine
 from wsekern.workload.checkpoint import Checkpoint
+from wsekern.workload.weights.weights import Weights
 
 CheckedTokens = Literal["every", "first", "none"]
 """Which tokens the plain reference repeats. ``first``: one pass over the prompt. ``every``: one more pass over all weights in
@@ -62,10 +63,12 @@ class Check:
     """Largest difference of a logit after the prompt."""
 
 
-def default_grid(checkpoint: Checkpoint, machine: Machine, precision: str, context: int, chunk: int) -> tuple[int, int]:
+def default_grid(checkpoint: Checkpoint, machine: Machine, precision: str, context: int, chunk: int, weight_precision: str = "",
+                 cache_precision: str = "") -> tuple[int, int]:
     """A grid for a small model: about eight residual elements per PE, or the smallest square that fits."""
     side = max(2, min(64, checkpoint.config.hidden // 8))
-    mapping = Mapping(checkpoint.config, side, side, precision, context, chunk)
+    mapping = Mapping(checkpoint.config, side, side, precision, context, chunk, weight_precision=weight_precision,
+                      cache_precision=cache_precision)
     if not mapping.fits(machine):
         side = mapping.smallest_grid(machine) or side
     return side, side
@@ -126,12 +129,13 @@ def _tell(token: int, piece: str, on_token: Callable[[int], None] | None, on_tex
 
 
 def check_generation(checkpoint: Checkpoint, generation: Generation, sampler: Sampler, which: CheckedTokens,
-                     activations: Activations | None = None) -> Check | None:
-    """Repeat the ``every`` or the ``first`` token with the plain numpy reference; None for ``none``."""
+                     activations: Activations | None = None, weights: Weights | None = None) -> Check | None:
+    """Repeat the ``every`` or the ``first`` token with the plain numpy reference; None for ``none``. ``weights``: as PEs keep
+    them, where that is not as the checkpoint has them."""
     if which == "none":
         return None
     count = len(generation.tokens) if which == "every" else 1
-    model = ReferenceModel(checkpoint.config, checkpoint.weights, activations, kept=count > 1)
+    model = ReferenceModel(checkpoint.config, weights or checkpoint.weights, activations, kept=count > 1)
     logits = first = model.forward(generation.prompt_tokens)[-1]
     choice = sampler.start(generation.prompt_tokens)
     tokens = _choose(model, checkpoint, choice, logits, count)

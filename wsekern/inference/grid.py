@@ -15,7 +15,9 @@ from itertools import accumulate
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.formats import check_cache, form_of, formats_of
 from wsekern.inference.programs import PLAIN, Programs
+from wsekern.ops.local.packing import Packing
 from wsekern.ops.local.rows import Form, check_form
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
@@ -39,7 +41,8 @@ class Grid:
 
     ``activations``: how SiLU and exponentials are computed (``scalar``: library calls; ``vector`` or ``vector-fp32``: vector
     instructions in the precision or in fp32); None: as :data:`DEFAULT_ACTIVATIONS` says. ``programs``: which program each part
-    runs. ``weight_precision`` and ``cache_precision``: formats in which matrices and cache are kept; empty: ``precision``.
+    runs. ``weight_precision``: format in which the matrices of layers are kept, or of some classes of them, as
+    :func:`wsekern.inference.formats.formats_of` reads it; ``cache_precision``: fp8, of the cache; empty: ``precision``.
 
     ``expert_law``: how tokens choose experts, where that is not known. ``expert_load``: how many of a token's experts the block
     of lines has that has most of them, for which steps are listed; 0: as many as the law expects, rounded up. The experts of a
@@ -71,9 +74,8 @@ class Grid:
             raise InputError(f"grid is {self.width!r}x{self.height!r}, expected whole numbers of PEs of at least 1")
         check_precision(self.precision)
         check_form(self.form)
-        for name in ("weight_precision", "cache_precision"):
-            if getattr(self, name) not in ("", self.precision):
-                raise InputError(f"{name} is {getattr(self, name)!r}: PEs keep weights and cache in {self.precision}")
+        formats_of(self.weight_precision, self.precision)
+        check_cache(self.cache_precision, self.precision)
         if self.expert_load < 0 or not 0 <= self.expert_wafer < self.expert_wafers <= MAX_EXPERT_WAFERS:
             raise InputError(f"expert_load is {self.expert_load}, and wafer {self.expert_wafer} of {self.expert_wafers}: "
                              f"expected numbers that are not negative, and up to {MAX_EXPERT_WAFERS} wafers")
@@ -82,6 +84,15 @@ class Grid:
     def form(self) -> Form:
         """How SiLU and exponentials are computed."""
         return self.activations or DEFAULT_ACTIVATIONS[self.precision]
+
+    def form_of(self, name: str) -> Packing | None:
+        """Format in which the matrix ``name`` of a layer lies packed; None: in the precision."""
+        return form_of(name, self.weight_precision, self.precision)
+
+    @property
+    def packs_cache(self) -> bool:
+        """Whether keys and values are kept as fp8."""
+        return self.cache_precision not in ("", self.precision)
 
     @cached_property
     def hidden(self) -> int:

@@ -17,6 +17,8 @@ from wsekern.inference.blocks.folding import folded, gain_in_rows, gain_tile, sc
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.grid import Grid
+from wsekern.inference.packed import packed_steps
+from wsekern.inference.packed_cache import packed_cache_steps
 from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import NUMPY_DTYPES, narrow
@@ -25,6 +27,9 @@ from wsekern.workload.decoder import Block, Mixture, Norm
 
 ELSEWHERE = "wafer."
 """What names of tiles on other wafers begin with."""
+
+WORDS = "bf16"
+"""A number format whose elements are stored as words of 16 bits, as packed ones are."""
 
 NORMS = ("before_mixer", "after_mixer", "before_feed", "after_feed")
 """Norms of a block, by the names that its description and its weights have."""
@@ -62,7 +67,12 @@ def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
         steps += [repeat("weights.scalar", "scalar", 0, tokens),
                   LayerStep((feed or mixers[0]).label, "scalar", Local("mul", mapping.hidden, tokens, form=mapping.form),
                             ("x", "scalar"), "x")]
-    return steps
+    parts = [*mixers, *([feed] if feed else [])]
+    if mapping.packs_cache:
+        caches = {name: sizes for part in parts for name, sizes in part.packed_cache().items()}
+        steps = packed_cache_steps(caches, tokens, steps)
+    matrices = {part.named(name): sizes for part in parts for name, sizes in part.matrices().items()}
+    return packed_steps(mapping, matrices, steps)
 
 
 def expert_loads(mapping: Grid, block: Block, tokens: int) -> tuple[tuple[int, float], ...]:
@@ -167,9 +177,15 @@ def layer_cache(mapping: Grid, block: Block) -> dict[str, tuple[int, ...]]:
 
 def empty_cache(mapping: Grid, block: Block) -> Values:
     """The cache of a layer before the first token: zeros, where a part says no other number."""
-    return {name: _filled(part.cache_start(name), part.cache_precision(name), (mapping.height, mapping.width, *shape),
-                          part.cache_order(name))
-            for part in parts_on_grid(mapping, block) for name, shape in part.cache().items()}
+    found: Values = {}
+    for part in parts_on_grid(mapping, block):
+        packed = part.packed_cache() if part.packs_cache else {}
+        for name, shape in part.cache().items():
+            tile, precision = ((*shape[:-1], shape[-1] // 2), WORDS) if name in packed else \
+                (shape, part.cache_precision(name))
+            found[name] = _filled(part.cache_start(name), precision, (mapping.height, mapping.width, *tile),
+                                  part.cache_order(name))
+    return found
 
 
 def _filled(start: float, precision: str, shape: tuple[int, ...], order: tuple[int, ...]) -> np.ndarray:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from wsekern.errors import BudgetError
 from wsekern.inference.mapping import Mapping
@@ -16,6 +17,13 @@ PUBLISHED_CODE_BYTES = 8192
 """Of a PE of the published kernels: 4,176 B of runtime (FABRICA link test) and as much again for the program (assumed)."""
 MemoryAt = Callable[[int], dict[str, int]]
 """Side of a square grid -> bytes of its fullest PE by use, with one layer on the grid."""
+
+
+class Kept(NamedTuple):
+    """Formats in which PEs keep weights and cache, as in :class:`Mapping`."""
+
+    weights: str = ""
+    cache: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,10 +52,11 @@ class TileSizes:
 
 
 def layer_layout(config: ModelConfig, side: int, precision: str, context: int, users: int, chunk: int,
-                 activations: Form | None, programs: Programs) -> Mapping:
+                 activations: Form | None, programs: Programs, kept: Kept) -> Mapping:
     """One layer as it is executed: of ``users`` sequences, ``chunk`` tokens at once."""
     return Mapping(config, side, side, precision, context=context, chunk=chunk, users=users, layers=1, with_head=False,
-                   activations=activations, programs=programs)
+                   activations=activations, programs=programs, weight_precision=kept.weights,
+                   cache_precision=kept.cache)
 
 
 def check_layer(config: ModelConfig, machine: Machine, side: int, memory_at: MemoryAt) -> dict[str, int]:

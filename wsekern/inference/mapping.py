@@ -14,6 +14,7 @@ from wsekern.inference.code import code_bytes
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
 from wsekern.inference.layer import NORMS
 from wsekern.inference.outer import embedding_places, outer_elements
+from wsekern.inference.packed import packed_memory
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Mixture
@@ -27,8 +28,8 @@ MOST_SLOTS = 1 << 40
 
 @dataclass(frozen=True)
 class BlockSizes:
-    """Of one kind of block, on the fullest PE: elements of weights, of one position of a row, and of one sequence whatever its
-    length; bytes of the buffers of a whole chunk, and of the room of vector forms beside them."""
+    """Of one kind of block, on the fullest PE: bytes of weights, of one position of a row, and of one sequence whatever
+    its length, of the buffers of a whole chunk, and of the room of vector forms beside them."""
 
     weights: int
     slot: float
@@ -49,13 +50,15 @@ class BlockSizes:
         around = [norm for name, norm in ((name, getattr(block, name)) for name in NORMS)
                   if norm is not None and not (name.startswith("before") and folded(mapping, norm) and gain_in_rows(mapping))]
         norms, places = sum(mapping.hidden * (1 + norm.bias) for norm in around), any(norm.kind == "layer" for norm in around)
-        rooms = [math.ceil(part.room() - chunk * (size * others)) for part in mixers]
-        rooms += [math.ceil(feed.room() - chunk * (size * own))] if feed else []
+        packed = {part: packed_memory(mapping, part.matrices()) for part in parts}
+        rooms = [math.ceil(max(part.room(), packed[part][2]) - chunk * (size * others)) for part in mixers]
+        rooms += [math.ceil(max(feed.room(), packed[feed][2]) - chunk * (size * own))] if feed else []
         elements = mapping.hidden + own + others + sum(part.scores for part in parts)
         norms += mapping.hidden if block.scaled else 0
-        return cls(weights=norms + sum(part.weights for part in parts), slot=sum(part.slot for part in parts),
-                   state=sum(part.state for part in parts), buffers=chunk * elements + mapping.hidden * places,
-                   room=max(0, *rooms, 0))
+        whole = norms + sum(part.weights - packed[part][0] for part in parts)
+        weights = math.ceil(size * whole) + sum(packed[part][1] for part in parts)
+        return cls(weights=weights, slot=sum(part.slot_bytes for part in parts), state=sum(part.state_bytes for part in parts),
+                   buffers=chunk * elements + mapping.hidden * places, room=max(0, *rooms, 0))
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ class Mapping(Grid):
 
     @cached_property
     def _regions(self) -> list[tuple[int, float, float]]:
-        """(weights, slot, state) of the layers together that can lie on the grid: one for each run of consecutive layers."""
+        """(weights, slot, state) in bytes of the layers together that can lie on the grid: one for each run of consecutive
+        layers."""
         sizes = [(size.weights, size.slot, size.state) for size in self._sizes]
         if not self.held_layers or len(set(sizes)) == 1:
             weights, slot, state = sizes[0]
@@ -87,7 +91,7 @@ class Mapping(Grid):
         return list(dict.fromkeys((int(run[0]), float(run[1]), float(run[2])) for run in runs))
 
     def _kept(self, slot: float, state: float) -> float:
-        """Elements of the cache: of all positions, and of all sequences."""
+        """Bytes of the cache: of all positions, and of all sequences."""
         return slot * self.all_slots + state * self.users
 
     @property
@@ -103,8 +107,8 @@ class Mapping(Grid):
         buffers = max(kind.buffers for kind in self._sizes)
         room = max(kind.room for kind in self._sizes) if self.held_layers else 0
         return {
-            "weights": math.ceil(size * (weights + self._tables)),
-            "kv_cache": math.ceil(size * self._kept(slot, state)),
+            "weights": weights + math.ceil(size * self._tables),
+            "kv_cache": math.ceil(self._kept(slot, state)),
             "buffers": math.ceil(size * (buffers + (embedding_places(self)[1] if self.with_head else 0))) + room,
             "code": code_bytes(self),
         }
@@ -141,8 +145,8 @@ class Mapping(Grid):
         beside = self.memory["buffers"] + self.memory["code"]
 
         def slots(weights: int, slot: float, state: float) -> int:
-            used = beside + math.ceil(size * (weights + self._tables)) + size * state * self.users
-            return int((int(machine.core.sram) - used) / (size * slot)) if slot else MOST_SLOTS
+            used = beside + weights + math.ceil(size * self._tables) + state * self.users
+            return int((int(machine.core.sram) - used) / slot) if slot else MOST_SLOTS
 
         return min(slots(*run) for run in self._regions)
 

@@ -14,6 +14,8 @@ from wsekern.inference.reference import ReferenceModel
 from wsekern.inference.wafer import WaferModel
 from wsekern.inference.weight_formats import RoundedWeights
 from wsekern.machine import Machine
+from wsekern.ops.local.packed import PACKED_PRECISIONS
+from wsekern.ops.local.packing import PACKINGS
 from wsekern.ops.local.rows import Form
 from wsekern.workload.checkpoint import Checkpoint
 
@@ -23,12 +25,19 @@ STORED = "stored"
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How a model is computed: precision of the wafer, format of the weights, form of SiLU and exponentials, set of programs."""
+    """How a model is computed: precision of the wafer, format of the weights, form of SiLU and exponentials, set of programs,
+    format of the cache."""
 
     precision: str = "fp16"
     weights: str = STORED
     activations: Form | None = None  # None: the form that the set names, or that is used where nobody asks
     programs: str = "default"  # of PROGRAM_SETS
+    cache: str = ""  # format of keys and values; empty: the precision
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether PEs keep weights in the format, and unpack them; else they are rounded to it and kept in the precision."""
+        return self.weights in PACKINGS and self.precision in PACKED_PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,9 @@ class Score:
     def to_dict(self) -> dict:
         """Plain data for JSON; keys carry units."""
         return {"precision": self.arithmetic.precision, "weights": self.arithmetic.weights,
-                "activations": self.arithmetic.activations, "program_set": self.arithmetic.programs, "grid": self.grid, "tokens": self.tokens,
+                "cache": self.arithmetic.cache or self.arithmetic.precision, "packed": self.arithmetic.is_packed,
+                "activations": self.arithmetic.activations, "program_set": self.arithmetic.programs, "grid": self.grid,
+                "tokens": self.tokens,
                 "perplexity": self.perplexity, "perplexity_above_exact": self.perplexity - self.exact_perplexity,
                 "nats_per_token": self.nats, "nats_above_exact": self.nats - self.exact_nats,
                 "divergence_nats": self.divergence, "cycles_per_token": self.cycles_per_token}
@@ -83,11 +94,12 @@ def score(checkpoint: Checkpoint, machine: Machine, tokens: list[int], exact: np
     All but the last one are read in chunks: what a token becomes is the same, where it comes alone and where others do with it.
     ``exact``: :func:`exact_logits` of the tokens. ``grid``: default a small one that fits; ``on_token``: called after each.
     """
-    chosen = program_set(arithmetic.programs)
-    weights = checkpoint.weights if arithmetic.weights == STORED else RoundedWeights(checkpoint.weights, arithmetic.weights)
+    chosen, as_they_are = program_set(arithmetic.programs), arithmetic.weights == STORED or arithmetic.is_packed
+    weights = checkpoint.weights if as_they_are else RoundedWeights(checkpoint.weights, arithmetic.weights)
     model = place(checkpoint, machine, len(tokens), precision=arithmetic.precision, grid=grid, profile=profile,
                   threads=threads, activations=arithmetic.activations or chosen.activations, weights=weights,
-                  programs=chosen.programs)
+                  programs=chosen.programs, weight_precision=arithmetic.weights if arithmetic.is_packed else "",
+                  cache_precision=arithmetic.cache)
     nats, exact_nats, divergence, cycles = 0.0, 0.0, 0.0, 0
     for index, logits in enumerate(_every(model, tokens)):
         before, cycles = cycles, model.engine.cycles

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from wsekern.description import LIMITS
 from wsekern.errors import InputError
-from wsekern.inference.layer_memory import MemoryAt, TileSizes, check_layer, grids_needed, layer_layout
+from wsekern.inference.layer_memory import Kept, MemoryAt, TileSizes, check_layer, grids_needed, layer_layout
 from wsekern.inference.mapping import DEFAULT_ACTIVATIONS, Mapping
 from wsekern.inference.programs import Programs, program_set
 from wsekern.inference.step_times import CHUNKS, StepCycles, time_layers
@@ -27,8 +27,8 @@ from wsekern.workload import ModelConfig, load_config
 from wsekern.workload.decoder import FeedForward
 
 PHASES = ("decode", "prefill")
-Choices = tuple[Form | None, Programs]
-"""How SiLU and exponentials are computed, and which programs run."""
+Choices = tuple[Form | None, Programs, Kept]
+"""How SiLU and exponentials are computed, which programs run, and in which formats weights and cache are kept."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,8 @@ _MAPPINGS: dict[str, Callable[..., tuple[StepCycles, dict[str, int], int]]] = {"
 def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, grid: int, context: int,
                   profile: str = "silicon", clock: float | None = None, mapping: str = "waferllm", batch: int = 1,
                   precision: str = "fp16", activations: Form | None = None,
-                  programs: str = "default") -> dict[str, Any]:
+                  programs: str = "default", weight_precision: str = "",
+                  cache_precision: str = "") -> dict[str, Any]:
     """Cycles of ``phase`` of ``model`` on ``grid`` x ``grid`` PEs with ``context`` tokens, seconds at ``clock`` (Hz).
 
     ``cycles_per_layer`` is one layer for one token of each of ``batch`` sequences (decode) or for their whole prompts
@@ -243,17 +244,21 @@ def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, 
     ``layers_per_grid``, ``grids`` and ``wafers`` say what holds all layers: the way between grids is not in the time.
     ``breakdown`` has cycles of one layer by cause, ``parts`` by part of the layer. ``activations``: how SiLU and exponentials
     of ``mapping="ours"`` are computed, as in :class:`Mapping`, and ``programs``: the set of programs that its layers run, by
-    name; the published kernels have their own.
+    name; the published kernels have their own. ``weight_precision`` and ``cache_precision``: what PEs keep, as in
+    :class:`Grid`.
     """
     config = load_config(model) if isinstance(model, str) else model
     machine = load_machine(machine) if isinstance(machine, str) else machine
     _check(config, phase, context, batch, clock, mapping)
     if activations is not None and mapping == "waferllm":
         raise InputError("activations go with mapping=ours: the published kernels have their own")
+    kept = Kept(weight_precision, cache_precision)
+    if kept != Kept() and mapping == "waferllm":
+        raise InputError("weights and cache of few bits go with mapping=ours: the published kernels keep both in fp16")
     if programs != "default" and mapping == "waferllm":
         raise InputError("a program set goes with mapping=ours: the published kernels have their own programs")
     chosen = program_set(programs)
-    choices = activations or chosen.activations, chosen.programs
+    choices = activations or chosen.activations, chosen.programs, kept
     engine = _clocks(machine, grid, profile, precision)
     memory = check_layer(config, machine, grid, _memory_at(config, phase, mapping, precision, context, batch, choices))
     layer, parts, head = _MAPPINGS[mapping](config, phase, engine, context, batch, choices)
@@ -263,6 +268,7 @@ def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, 
     return {"model": config.name, "phase": phase, "machine": machine.name, "profile": profile, "mapping": mapping,
             "grid": f"{grid}x{grid}", "context": context, "batch": batch, "precision": precision,
             "activations": (choices[0] or DEFAULT_ACTIVATIONS[precision]) if mapping == "ours" else None,
+            "weight_precision": weight_precision or precision, "cache_precision": cache_precision or precision,
             "cycles_per_layer": layer.cycles, "layers": config.layers, "cycles": cycles, "head_cycles": head,
             "clock_hertz": rate, "seconds": cycles / rate, "tokens_per_second": tokens * rate / cycles,
             "breakdown": layer.breakdown, "parts": parts, "memory_bytes": memory,

@@ -5,7 +5,8 @@ plain reference of its own. A :class:`Programs` belongs to a grid (:class:`wseke
 """
 
 from dataclasses import dataclass, fields
-from typing import Literal, get_args, get_type_hints
+from functools import lru_cache
+from typing import Any, Literal, get_args, get_type_hints
 
 from wsekern.errors import InputError
 from wsekern.ops.local.rows import Form
@@ -38,13 +39,18 @@ class Programs:
     left, and each block holds a whole copy. Those of a width that is no multiple may come out fewer."""
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(Programs)
+        hints = _hints()
         for field in fields(self):
             value, known = getattr(self, field.name), get_args(hints[field.name])
             if known and value not in known:
                 raise InputError(f"programs: {field.name} is {value!r}, use one of {', '.join(known)}")
             if not known and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BLOCKS):
                 raise InputError(f"programs: {field.name} is {value!r}, expected a whole number from 1 to {MAX_BLOCKS}")
+
+
+@lru_cache(maxsize=1)
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Programs)
 
 
 PLAIN = Programs()

@@ -61,7 +61,8 @@ def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, prof
 def layer_lists(mapping: Mapping, block: Block, tokens: int, slots: int) -> Iterator[tuple[Steps, float]]:
     """Lists of steps that a layer may take, each with its share of the time: see :func:`time_layer`."""
     for load, share in expert_loads(mapping, block, tokens):
-        yield layer_steps(replace(mapping, expert_load=load), block, tokens, max(1, slots)), share
+        grid = mapping if load == mapping.expert_load else replace(mapping, expert_load=load)
+        yield layer_steps(grid, block, tokens, max(1, slots)), share
 
 
 @lru_cache(maxsize=4096)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from wsekern.inference.grid import Grid, cut_into_pieces, cut_into_tiles
+from wsekern.inference.packed import pack_tiles
 from wsekern.number_formats import narrow
 
 
@@ -15,11 +16,15 @@ class TileCutter:
         self.mapping, self.where = mapping, where
 
     def matrix(self, matrices: Sequence[np.ndarray], rows: np.ndarray, columns: Sequence[np.ndarray],
-               transposed: bool = False) -> np.ndarray:
+               transposed: bool = False, name: str = "") -> np.ndarray:
         """Tiles (height, width, inputs, outputs) of ``matrices`` (inputs, outputs) side by side, each with its columns.
 
-        ``rows`` and ``columns`` say which element lies where, as in :func:`cut_into_tiles`.
+        ``rows`` and ``columns`` say which element lies where, as in :func:`cut_into_tiles`. ``name``: that by which steps read
+        a matrix that can lie packed; where it does, these are its words (height, width, words).
         """
+        if form := self.mapping.form_of(name):
+            tiles = cut_into_tiles([matrix.astype(np.float32, copy=False) for matrix in matrices], rows, columns, transposed)
+            return pack_tiles(form, self.mapping.precision, tiles, 1 if transposed else 0)
         return cut_into_tiles([self._narrow(matrix) for matrix in matrices], rows, columns, transposed)
 
     def along_y(self, vector: np.ndarray, index: np.ndarray) -> np.ndarray:

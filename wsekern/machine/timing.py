@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import ceil
 
 from wsekern.errors import InputError
@@ -89,6 +89,16 @@ class Timing:
     def rate(self, instruction: str) -> Fraction:
         """Elements per cycle of a vector instruction: the profile's, else the core's SIMD width, else one; of a function of the
         software library as its calls take."""
+        if instruction not in self._rates:
+            self._rates[instruction] = self._rate(instruction)
+        return self._rates[instruction]
+
+    @cached_property
+    def _rates(self) -> dict[str, Fraction]:
+        """Those that were asked for."""
+        return {}
+
+    def _rate(self, instruction: str) -> Fraction:
         if instruction in LIBRARY:
             return Fraction(1, max(1, self.call(instruction)))
         found = self.machine.profile(self.profile).rate.get(instruction) or self.machine.core.simd.get(instruction)
@@ -134,7 +144,8 @@ class Timing:
 
     def elements(self, instruction: str, count: int) -> int:
         """Cycles in which a vector instruction executes ``count`` elements, memory to memory, without its set-up."""
-        return ceil(count / self.rate(instruction))
+        rate = self.rate(instruction)
+        return -(-count * rate.denominator // rate.numerator)
 
     def vector(self, instruction: str, count: int) -> int:
         """Set-up and elements of one vector instruction, memory to memory."""
@@ -151,7 +162,8 @@ class Timing:
 
     def step(self, instruction: str, packing: int | None = None) -> int:
         """Cycles between two wavelets that a streaming ``instruction`` takes in or puts out."""
-        return max(1, ceil((packing or self.packing) / self.rate(instruction)))
+        rate = self.rate(instruction)
+        return max(1, -(-(packing or self.packing) * rate.denominator // rate.numerator))
 
     def stream(self, wavelets: int, step: int = 1) -> int:
         """Cycles from the first to the last of ``wavelets`` words that follow each other over a link."""

@@ -3,7 +3,8 @@
 A layer with N multiply-adds for a token, on A PEs, takes N / (rate A) cycles of products, and a way over the square of A PEs
 for every sum that has to be complete before the next matrix can begin: half a side to the middle and half a side back. Fewer
 PEs multiply longer, more PEs are farther apart; the best A is (2 N / (rate c hop))^(2/3) for c sides, or what the layer's
-weights and one user's cache fill beside the code of its programs. No software, no crossings between wafers and no speculation are in it.
+weights and one user's cache fill beside the code of its programs. No software, no crossings between wafers and no speculation
+are in it.
 """
 
 from dataclasses import dataclass

@@ -34,6 +34,7 @@ from wsekern.planning.drafting import DraftCosts
 from wsekern.planning.regions import PlacedRegion, RegionShape, Size, pack
 from wsekern.queueing import LineCosts, SteadyLine, steady_line
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.request import PRECISIONS, Request
 from wsekern.workload.speculation import Speculation
 
@@ -51,7 +52,7 @@ class Placement:
     given. With ``speculation`` the tokens to be checked follow each other through the regions; a model that drafts them lies as
     ``draft`` says, on regions of its own. ``inside`` of the
     users are served at once where the caches of all would leave no room for regions that serve them quicker. ``activations``,
-    ``programs``, ``weight_precision`` and ``cache_precision`` are those of every region
+    ``programs``, ``weight_precision``, ``cache_precision`` and ``expert_law`` are those of every region
     (:class:`wsekern.inference.grid.Grid`). Wafers go together in groups of ``expert_wafers``: a region lies in the same place
     on each of a group, the first of which holds all of a layer but the experts that are dealt to the others.
     """
@@ -72,6 +73,7 @@ class Placement:
     programs: Programs = PLAIN
     weight_precision: str = ""
     cache_precision: str = ""
+    expert_law: ExpertLaw = DEFAULT_LAW
     expert_wafers: int = 1
     draft: "Placement | None" = None
 
@@ -169,7 +171,7 @@ class Placement:
         return Mapping(config, shape.width, shape.height, request.precision, context=request.context, chunk=chunk,
                        users=self.users_inside, layers=shape.layers, with_head=False, shared=request.shared,
                        activations=self.activations, programs=self.programs, weight_precision=self.weight_precision,
-                       cache_precision=self.cache_precision, expert_wafers=self.expert_wafers)
+                       cache_precision=self.cache_precision, expert_law=self.expert_law, expert_wafers=self.expert_wafers)
 
     @property
     def mapping(self) -> Mapping:
@@ -179,7 +181,8 @@ class Placement:
     @cached_property
     def head_mapping(self) -> Mapping:
         """The region of the embedding and the LM head."""
-        return head_region(self.config, *self.head, self.request.precision, self.programs, self.weight_precision)
+        return head_region(self.config, *self.head, self.request.precision, self.programs, self.activations,
+                           self.weight_precision)
 
     def fits(self) -> bool:
         """Whether every PE has room for what the request needs."""
@@ -482,9 +485,15 @@ def _light_layers(config: ModelConfig) -> tuple[int, int]:
 
 
 def head_region(config: ModelConfig, width: int, height: int, precision: str, programs: Programs = PLAIN,
-                weight_precision: str = "") -> Mapping:
+                activations: Form | None = None, weight_precision: str = "") -> Mapping:
     """A region of the embedding and the LM head."""
-    return Mapping(config, width, height, precision, context=1, layers=0, programs=programs, weight_precision=weight_precision)
+    return Mapping(config, width, height, precision, context=1, layers=0, programs=_without_blocks(programs),
+                   activations=activations, weight_precision=weight_precision)
+
+
+@lru_cache(maxsize=256)
+def _without_blocks(programs: Programs) -> Programs:
+    return replace(programs, position_blocks=1, expert_blocks=1, router_copies=1)
 
 
 LEAST_INSIDE = 0.75

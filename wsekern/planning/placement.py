@@ -20,10 +20,11 @@ from wsekern.planning.drafting import check_speculation
 from wsekern.planning.layout import MOST_TIMED, Placement, turned
 from wsekern.planning.search import Search, Service
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.request import Request
 from wsekern.workload.speculation import Speculation
 
-__all__ = ["MAX_WAFERS", "MOST_TIMED", "Placement", "front", "place_draft", "place_model", "place_service"]
+__all__ = ["MAX_WAFERS", "MOST_TIMED", "Placement", "front", "place_draft", "place_model", "place_service", "search_for"]
 
 MAX_WAFERS = 256
 """Where the search for enough wafers gives up; the vendor offers clusters of up to 2,048."""
@@ -35,19 +36,20 @@ MORE = 2
 def place_model(config: ModelConfig, request: Request, machine: Machine, wafers: int | None = None,
                 profile: str = "silicon", think_seconds: float = 0.0, speculation: Speculation | None = None,
                 cached: int | None = None, activations: Form | None = None, programs: str | ProgramSet = "default",
-                weight_precision: str = "", cache_precision: str = "") -> Placement:
+                weight_precision: str = "", cache_precision: str = "",
+                expert_law: ExpertLaw = DEFAULT_LAW) -> Placement:
     """The placement that serves the request soonest on ``wafers`` wafers, or on as many as are worth it;
     :class:`BudgetError` if none holds it.
 
     It is judged under the load of all users. Wafers are enough if some cut of them holds the caches of all users at once, but
     another may serve them sooner although some wait outside. Each sends the next prompt ``think_seconds`` after the answer is
     there; ``speculation`` and ``cached`` as in :class:`Placement`: a model that drafts gets wafers of its own. ``programs``: a
-    program set or its name, whose form of ``activations`` holds unless one is given; precisions as in
-    :class:`wsekern.inference.grid.Grid`.
+    program set or its name, whose form of ``activations`` holds unless one is given; precisions and
+    ``expert_law`` as in :class:`wsekern.inference.grid.Grid`.
     """
     return place_service(config, ((request, 1.0),), machine, wafers=wafers, profile=profile, think_seconds=think_seconds,
                          speculation=speculation, cached=cached, activations=activations, programs=programs,
-                         weight_precision=weight_precision, cache_precision=cache_precision)
+                         weight_precision=weight_precision, cache_precision=cache_precision, expert_law=expert_law)
 
 
 def place_service(config: ModelConfig, mix: Iterable[tuple[Request, float]], machine: Machine, *, context: int = 0,
@@ -56,7 +58,7 @@ def place_service(config: ModelConfig, mix: Iterable[tuple[Request, float]], mac
     each of ``users`` users, on which the mean request is served soonest. Other requests: :meth:`Placement.serving`."""
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
-    search = _search(config, Service.of(mix, context, users), machine, programs, load)
+    search = search_for(config, Service.of(mix, context, users), machine, programs, **load)
     if wafers is None:
         fewest = _fewest(search, machine)
         found = search.best(search.worth(fewest, MORE * fewest))
@@ -86,7 +88,7 @@ def front(config: ModelConfig, mix: Iterable[tuple[Request, float]], machine: Ma
     points: list[Point] = []
     mix = tuple(mix)
     for count in sorted(set(users)):
-        search = _search(config, Service.of(mix, context, count), machine, programs, load)
+        search = search_for(config, Service.of(mix, context, count), machine, programs, **load)
         fewest = _fewest(search, machine)
         search.candidates(MORE * fewest)
         for wafers in range(fewest, MORE * fewest + 1):
@@ -100,9 +102,9 @@ def _dominates(one: Point, other: Point) -> bool:
     return one is not other and mine != theirs and all(a >= b for a, b in zip(mine, theirs, strict=True))
 
 
-def _search(config: ModelConfig, service: Service, machine: Machine, programs: str | ProgramSet,
-            load: dict[str, Any]) -> Search:
-    """``load``: fields of :class:`Placement`."""
+def search_for(config: ModelConfig, service: Service, machine: Machine, programs: str | ProgramSet = "default",
+               **load: Any) -> Search:
+    """The search for a placement; ``load``: fields of :class:`Placement`."""
     chosen, load = program_set(programs), {"profile": "silicon"} | load
     load["activations"] = load.get("activations") or chosen.activations
     machine.profile(load["profile"])

@@ -22,6 +22,7 @@ from wsekern.planning.layout import Placement, sides_of, turned
 from wsekern.planning.regions import RegionShape
 from wsekern.planning.service import Offer, Service, Share
 from wsekern.workload import ModelConfig, bundled_models, load_config
+from wsekern.workload.popularity import parse_expert_law
 from wsekern.workload.request import PRECISIONS
 from wsekern.workload.sample import sample_path
 
@@ -67,6 +68,8 @@ class PlanTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight_precision: str
     cache_precision: str
     activations: str
+    expert_law: str
+    expert_wafers: int
     service: ServiceTable
     programs: dict[str, str | int]
     head: HeadTable
@@ -99,7 +102,9 @@ def plan_text(model: str, machine: str, offer: Offer) -> str:
              f"users = {placement.users_inside}  # whose caches of a whole context there is room for at once",
              f"prompt_chunk = {placement.chunk}  # tokens of a prompt that pass through the layers together",
              f"precision = {_quoted(mapping.precision)}", f"weight_precision = {_quoted(mapping.weight_precision)}",
-             f"cache_precision = {_quoted(mapping.cache_precision)}", f"activations = {_quoted(mapping.form)}", "",
+             f"cache_precision = {_quoted(mapping.cache_precision)}", f"activations = {_quoted(mapping.form)}",
+             f"expert_law = {_quoted(mapping.expert_law.text)}  # which experts tokens choose",
+             f"expert_wafers = {placement.expert_wafers}  # that share the experts of each layer", "",
              "[service]", f"context = {service.context}", f"users = [{service.fewest}, {service.most}]", f"mix = [{mix}]", "",
              "[programs]", *(f"{name} = {_value(value)}" for name, value in asdict(mapping.programs).items()), "",
              "[head]", f"width = {placement.head_mapping.width}", f"height = {placement.head_mapping.height}"]
@@ -153,7 +158,8 @@ def planned_config(model: str) -> ModelConfig:
 
 def _check_numbers(table: PlanTable, where: str) -> None:
     """Refuse numbers below 1 and beyond any machine."""
-    numbers = {"wafers": table.wafers, "users": table.users, "prompt_chunk": table.prompt_chunk}
+    numbers = {"wafers": table.wafers, "users": table.users, "prompt_chunk": table.prompt_chunk,
+               "expert_wafers": table.expert_wafers}
     for name, part in (("head", table.head), *((f"regions[{index}]", region) for index, region in enumerate(table.regions))):
         numbers |= {f"{name}.{field}": getattr(part, field) for field in part.__struct_fields__}
     for name, number in numbers.items():
@@ -183,7 +189,8 @@ def _placement(table: PlanTable, config: ModelConfig, machine: Machine, service:
     return Placement(config, turned(machine) if table.turned else machine, service.longest(table.users, table.precision),
                      table.wafers, shapes, (table.head.width, table.head.height), table.prompt_chunk, table.profile,
                      activations=table.activations, programs=_programs(table, where),
-                     weight_precision=table.weight_precision, cache_precision=table.cache_precision)
+                     weight_precision=table.weight_precision, cache_precision=table.cache_precision,
+                     expert_law=parse_expert_law(table.expert_law), expert_wafers=table.expert_wafers)
 
 
 def _check_room(placement: Placement, where: str) -> None:

@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsekern.errors import InputError
+from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs, ProgramSet
 from wsekern.inference.step_times import CHUNKS
 from wsekern.inference.weight_formats import WEIGHT_FORMATS
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
+from wsekern.ops.local.rows import Form
 from wsekern.planning.causes import fewest_that
 from wsekern.planning.estimate import QuickPlacement, TimedRegions, estimator
 from wsekern.planning.layout import LEAST_INSIDE, Placement, filled, head_region, shapes_of, sides_of
@@ -37,6 +39,9 @@ SEARCHED_CHUNK = 8
 
 STEPS = (16, 4, 1)
 """Steps of a side of a region, from one number of PEs that cuts some vector otherwise to another."""
+
+CUTS_TRIED = 6
+"""Cuts that are timed for each number of layers in a region."""
 
 STARTS = 2
 """Cuts from which width and height are varied, for each number of layers in a region."""
@@ -103,7 +108,8 @@ class Search:
         self.config, self.machine, self.service, self.chosen, self.load = config, machine, service, chosen, load
         self.programs = chosen.programs
         self.sides = sides_of(machine)
-        self.heads = head_room(config, machine, service.request.precision)
+        self.heads = head_room(config, machine, service.request.precision, chosen.programs, load.get("activations"),
+                               load.get("weight_precision", ""))
         self.judged = 0
         self._scores: dict[Candidate, float] = {}
         self._tried: dict[int, list[Candidate]] = {}
@@ -114,6 +120,11 @@ class Search:
         self._placements: dict[Candidate, QuickPlacement | None] = {}
 
     # -- what a candidate is worth -------------------------------------------------------------------------------------
+    @property
+    def estimated(self) -> int:
+        """Candidates whose time was estimated."""
+        return len(self._scores)
+
     def placement(self, candidate: Candidate) -> QuickPlacement | None:
         """The candidate with the longest searched chunk and the most users for which it has room; None if it has none."""
         if candidate not in self._placements:
@@ -127,7 +138,8 @@ class Search:
 
     def _quick(self, candidate: Candidate, chunk: int) -> QuickPlacement:
         shapes = shapes_of(self.config, candidate.width, candidate.height, candidate.layers)
-        return QuickPlacement(self.config, self.machine, self.service.request, 1, shapes, self.heads.usual, chunk=chunk,
+        wafers = candidate.expert_wafers * (self.count(candidate.layers) + 1)  # enough, whatever the sizes
+        return QuickPlacement(self.config, self.machine, self.service.request, wafers, shapes, self.heads.usual, chunk=chunk,
                               programs=candidate.programs, expert_wafers=candidate.expert_wafers, **self.load)
 
     def score(self, candidate: Candidate) -> float:
@@ -377,11 +389,17 @@ class Search:
 
     def _from(self, cuts: list[Candidate], tried: list[Candidate], wafers: int) -> list[Candidate]:
         """What is met on the ways from the best of ``cuts``, and from the best that was tried with as many layers as they."""
-        starts = sorted(_spread(cuts), key=self.score)[:1 if self._tried else STARTS]
-        if tried:
-            near = replace(min(tried, key=self.score), layers=cuts[0].layers, expert_wafers=cuts[0].expert_wafers)
-            starts += [near] if self.fits(near, wafers) else []
+        near = [replace(min(tried or self._tried_before, key=self.score), layers=cuts[0].layers,
+                        expert_wafers=cuts[0].expert_wafers, programs=cuts[0].programs)] if tried or self._tried_before else []
+        starts = [one for one in near if self.fits(one, wafers)]
+        if not (self._tried and starts):
+            starts += sorted(_spread(cuts), key=self.score)[:STARTS]
         return [end for start in dict.fromkeys(starts) for end in self.descend(start, wafers)]
+
+    @property
+    def _tried_before(self) -> list[Candidate]:
+        """The best for each number of wafers."""
+        return [found[0] for found in self._tried.values() if found]
 
     def descend(self, start: Candidate, wafers: int) -> list[Candidate]:
         """What is met on the way from ``start``, each quicker than the one before."""
@@ -443,9 +461,10 @@ def _experts(block: Block, hidden: int) -> int:
 
 
 def _spread(cuts: list[Candidate]) -> list[Candidate]:
-    """Those with about the largest regions; all have as many layers."""
+    """From flat to tall, some of those with about the largest regions; all have as many layers."""
     most = max(cut.width * cut.height for cut in cuts)
-    return [cut for cut in cuts if 1.3 * cut.width * cut.height >= most]
+    large = sorted((cut for cut in cuts if 1.3 * cut.width * cut.height >= most), key=lambda cut: -cut.width)
+    return large[::-(-len(large) // CUTS_TRIED)]
 
 
 def _moved(points: list[int], value: int, step: int) -> int:
@@ -487,7 +506,14 @@ class HeadRoom:
     config: ModelConfig
     machine: Machine
     precision: str
+    programs: Programs
+    activations: Form | None
+    weight_precision: str
     known: dict[Any, Any] = field(default_factory=dict)
+
+    def region(self, width: int, height: int) -> Mapping:
+        """A rectangle with them."""
+        return head_region(self.config, width, height, self.precision, self.programs, self.activations, self.weight_precision)
 
     def holds(self, width: int, height: int) -> bool:
         """Whether a rectangle does; one without PEs does not."""
@@ -495,7 +521,7 @@ class HeadRoom:
             return False
         key = width, height
         if key not in self.known:
-            self.known[key] = head_region(self.config, width, height, self.precision).fits(self.machine)
+            self.known[key] = self.region(width, height).fits(self.machine)
         return self.known[key]
 
     def height(self, width: int) -> int:
@@ -538,11 +564,12 @@ class HeadRoom:
         key = size, profile
         if key not in self.known:
             known = estimator(self.machine, profile, self.precision)
-            self.known[key] = known.head(head_region(self.config, *size, self.precision))
+            self.known[key] = known.head(self.region(*size))
         return self.known[key]
 
 
 @lru_cache(maxsize=256)
-def head_room(config: ModelConfig, machine: Machine, precision: str) -> HeadRoom:
+def head_room(config: ModelConfig, machine: Machine, precision: str, programs: Programs, activations: Form | None,
+              weight_precision: str) -> HeadRoom:
     """What holds the head of a model; known once."""
-    return HeadRoom(config, machine, precision)
+    return HeadRoom(config, machine, precision, programs, activations, weight_precision)

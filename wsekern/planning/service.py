@@ -212,10 +212,19 @@ class ServicePlan:
 
     service: Service
     offers: tuple[Offer, ...]
+    picked: int | None = None
+    """Number of the offer, from 1 on, that a user has picked."""
+
+    def __post_init__(self) -> None:
+        if self.picked is not None and not 1 <= self.picked <= len(self.offers):
+            raise InputError(f"pick is {self.picked}, but the front has {len(self.offers)} placements: leave it out to see "
+                             "them")
 
     @property
     def chosen(self) -> Offer:
-        """On the fewest wafers, that which serves the most users of the service soonest."""
+        """That which was picked, or on the fewest wafers that which serves the most users of the service soonest."""
+        if self.picked is not None:
+            return self.offers[self.picked - 1]
         return min(self.offers, key=lambda offer: (offer.placement.wafers, offer.request_seconds(self.service.most)))
 
 

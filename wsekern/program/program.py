@@ -91,6 +91,11 @@ class Program(Symbols):
             self.tasks[MAIN_TASK] = TaskEntry(MAIN_TASK, "local", f"task {MAIN_TASK}", active=True)
             self.code.append(Label(f"task {MAIN_TASK}"))
 
+    def main(self) -> Code:
+        """More code of the main task, behind what it has."""
+        self._main()
+        return Code(self, self.tasks[MAIN_TASK])
+
     def spend(self, cycles: int) -> None:
         """Scalar code that takes ``cycles``: function entry, descriptor loads, software functions."""
         if cycles:

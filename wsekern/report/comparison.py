@@ -134,7 +134,9 @@ def execution_view(execution: Execution, opening: str | None) -> RenderableType:
     data = execution.to_dict()
     text = [] if opening is None else [Text.assemble((opening, "bold"), execution.text), Text("")]
     table = Table.grid(padding=(0, 2))
-    table.add_row("grid", f"{data['grid']} PEs of {execution.machine.title}, {data['precision']}")
+    kept = {"weights": data["weight_precision"], "cache": data["cache_precision"]}
+    packed = "".join(f", {name} {form}" for name, form in kept.items() if form != data["precision"])
+    table.add_row("grid", f"{data['grid']} PEs of {execution.machine.title}, {data['precision']}{packed}")
     table.add_row("prompt", f"{data['prompt_tokens']} tokens in {data['prefill_cycles']:,} cycles")
     if data["tokens_per_second"]:
         table.add_row("answer", f"{data['output_tokens']} tokens, {data['cycles_per_token']:,.0f} cycles each = "

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from wsekern.inference.perplexity import STORED, Score
+from wsekern.inference.perplexity import STORED, Arithmetic, Score
 from wsekern.inference.weight_formats import WEIGHT_FORMATS
 
 
@@ -22,13 +22,21 @@ def scores_view(title: str, scores: Sequence[Score]) -> RenderableType:
     for one in scores:
         data, how = one.to_dict(), one.arithmetic
         programs = f", {how.programs}" if how.programs != "default" else ""
-        table.add_row(how.precision, how.weights, f"{how.activations}{programs}", f"{one.perplexity:,.3f}",
+        table.add_row(how.precision, _kept(how), f"{how.activations}{programs}", f"{one.perplexity:,.3f}",
                       f"{data['perplexity_above_exact']:+.4f}", f"{one.divergence:.1e}", f"{one.cycles_per_token:,.0f}")
     used = [name for name in WEIGHT_FORMATS if any(one.arithmetic.weights == name for one in scores)]
     meanings = [f"{name}: {WEIGHT_FORMATS[name].title}" for name in used]
     grids = ", ".join(dict.fromkeys(one.grid for one in scores))
     told = ["exact: the plain reference in numpy; change: from its perplexity; divergence: mean KL from its distributions, in "
             f"nats; cycles: of a token, on {grids} PEs",
-            *meanings, *(["Rounded weights: the matrices of the layers, when they are placed; they are computed with in the "
-                          "precision."] if used else [])]
+            *(["kv fp8: keys and values, as e4m3 without a scale"] if any(one.arithmetic.cache for one in scores) else []),
+            *meanings, *(["PEs unpack these weights (int4-64, and all in fp32, are rounded when they are placed)."]
+                         if used else [])]
     return Group(table, Text("\n".join(told), style="dim"))
+
+
+def _kept(how: Arithmetic) -> str:
+    """Formats of weights and cache, where these have one."""
+    if not how.cache:
+        return how.weights
+    return f"kv {how.cache}" if how.weights == STORED else f"{how.weights}, kv {how.cache}"

@@ -21,11 +21,16 @@ BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 def plan_view(plan: ServicePlan) -> RenderableType:
     """The front, then what the chosen placement gives against users and context, then where it lies."""
     chosen = plan.chosen
+    return Group(front_view(plan), Text(""), _over_users(chosen), _over_contexts(chosen), floor_table(chosen.placement))
+
+
+def front_view(plan: ServicePlan) -> RenderableType:
+    """The front, what is stated of drafts, and what binds the chosen placement."""
+    chosen = plan.chosen
     stated = speculation_assumptions(chosen.placement)
     stated += ["the bound is that of tokens one by one, without drafts"] if stated else []
     drafts = Text("".join(f"- {line}\n" for line in stated), style="dim")
-    return Group(_front(plan), drafts, Text(f"{chosen.binding.sentence()} (of the placement marked *)\n"), _over_users(chosen),
-                 _over_contexts(chosen), floor_table(chosen.placement))
+    return Group(_front(plan), drafts, Text(f"{chosen.binding.sentence()} (of the placement marked *)"))
 
 
 CAPTION = ("chunk: tokens of a prompt that pass together. Tokens/s of one user alone, the bound no placement passes, and the "
@@ -43,10 +48,10 @@ def _front(plan: ServicePlan) -> Table:
     for name in ("", "wafers", "regions", "chunk", "tok/s\nof one", "bound", "share", f"each\nof {service.most}",
                  f"all\nof {service.most}", "held", "binds"):
         table.add_column(name, justify="left" if name in ("", "regions", "binds") else "right", no_wrap=True)
-    for offer in plan.offers:
+    for number, offer in enumerate(plan.offers, 1):
         placement = offer.placement
-        table.add_row("*" if offer is plan.chosen else "", str(placement.wafers), _regions(offer), str(placement.chunk),
-                      amount(offer.speed), amount(offer.bound.tokens_per_second), f"{offer.share:.2f}",
+        table.add_row(f"{number} *" if offer is plan.chosen else str(number), str(placement.wafers), _regions(offer),
+                      str(placement.chunk), amount(offer.speed), amount(offer.bound.tokens_per_second), f"{offer.share:.2f}",
                       amount(1.0 / offer.token_seconds(service.most)), amount(offer.total),
                       f"{offer.held:,}{'+' if offer.held == service.most else ''}", offer.binding.name)
     return table

@@ -14,8 +14,8 @@ from wsekern.tiles.arguments import PRECISIONS, Array
 from wsekern.tiles.by_name import local
 from wsekern.tiles.elements import add, exp, fma, maximum, mov, mul, reciprocal, rope, rsqrt, scale, silu, silu_mul, sub
 from wsekern.tiles.products import gemm, gemm_naive, gemm_transposed, gemv, mesh_gemm, mesh_gemm_transposed
-from wsekern.tiles.rows import dot, expsub, rowdiv, rowmax, rownorm, rowscale, rowsub, rowsum, sumsq
+from wsekern.tiles.rows import dot, expsub, rowdiv, rowmax, rownorm, rowsub, rowsum, sumsq
 
 __all__ = ["PRECISIONS", "Array", "add", "dot", "exp", "expsub", "fma", "gemm", "gemm_naive", "gemm_transposed", "gemv",
            "local", "maximum", "mesh_gemm", "mesh_gemm_transposed", "mov", "mul", "reciprocal", "rope", "rowdiv", "rowmax",
-           "rownorm", "rowscale", "rowsub", "rowsum", "rsqrt", "scale", "silu", "silu_mul", "sub", "sumsq"]
+           "rownorm", "rowsub", "rowsum", "rsqrt", "scale", "silu", "silu_mul", "sub", "sumsq"]

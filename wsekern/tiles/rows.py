@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.number_formats import NUMPY_DTYPES, round_bf16, widen
+from wsekern.number_formats import round_bf16, widen
 from wsekern.tiles import _tiles
 from wsekern.tiles.arguments import PRECISIONS, Array, check_rows, check_shape, check_tile, empty, raw, worthwhile_threads
-from wsekern.tiles.elements import fma, rsqrt
 
 
 def rowsum(a: Array, precision: str = "fp32", threads: int = 1) -> Array:
@@ -87,24 +86,6 @@ def rownorm(a: Array, s: Array, gain: Array, precision: str = "fp32", threads: i
     check_shape(s, "s", a.shape[:-1])
     check_shape(gain, "gain", (*a.shape[:2], n))
     return _row_result(_tiles.rownorm, a, precision, threads, s, raw(gain), divisor, eps, rows=rows, n=n)
-
-
-def rowscale(a: Array, s: Array, precision: str = "fp32", threads: int = 1, *, divisor: float = 1.0, eps: float = 0.0) -> Array:
-    """a * (1 / sqrt(s * (1 / divisor) + eps)), each step rounded to fp32, product and sum in the root together, then the
-    quotient and the product to the storage type: a (H, W, ..., n), s float32 (H, W, ...) -> (H, W, ..., n)."""
-    a, s = check_tile(a, "a", precision), check_tile(s, "s", "fp32")
-    check_shape(s, "s", a.shape[:-1])
-    with np.errstate(all="ignore"):
-        inverse = np.float32(1) / np.float32(divisor)
-        factor = _narrowed(rsqrt(fma(s, np.full_like(s, inverse), np.full_like(s, np.float32(eps)))), precision)
-        return _narrowed(widen(a, precision) * widen(factor, precision)[..., None], precision)
-
-
-def _narrowed(values: Array, precision: str) -> Array:
-    """float32 rounded to the storage type."""
-    if precision == "bf16":
-        return round_bf16(values).reshape(values.shape)
-    return values.astype(NUMPY_DTYPES[precision], copy=False)
 
 
 def _row_result(kernel: Callable[..., None], a: Array, precision: str, threads: int, *operands: Any, rows: int,

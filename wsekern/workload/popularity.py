@@ -40,6 +40,13 @@ class ExpertLaw:
     """As on the side of GPUs, where it was fitted (``popularity_exponent`` of ``wsekern/cluster/data/model.toml``)."""
     trace: bytes = b""
     chosen: int = 0
+    path: str = ""
+    """File of the trace."""
+
+    @property
+    def text(self) -> str:
+        """As :func:`parse_expert_law` reads it."""
+        return self.path or (f"zipf:{self.exponent:g}" if self.exponent else "uniform")
 
     def __str__(self) -> str:
         if self.trace:
@@ -149,4 +156,4 @@ def _read_trace(path: Path) -> ExpertLaw:
                              len(rows) <= MAX_TRACE else f"{path}: more than {MAX_TRACE:,} tokens")
     if not rows:
         raise InputError(f"{path}: no token with its experts")
-    return ExpertLaw(0.0, np.array(rows, np.int32).tobytes(), len(rows[0]))
+    return ExpertLaw(0.0, np.array(rows, np.int32).tobytes(), len(rows[0]), str(path.absolute()))

@@ -49,6 +49,10 @@ class AttentionOnGrid(SoftmaxOnGrid):
 
     readers = ("q", "k", "v", "attention_gate")
 
+    def factor(self, name: str) -> np.float32:
+        """Queries that have no norm come out of the projection as they are multiplied with keys."""
+        return np.float32(self.scale if name == "q" and not self.part.norm else 1)
+
     # -- weights, cache and tables ------------------------------------------------------------------------------------
     def cache(self) -> dict[str, tuple[int, ...]]:
         """Keys and values; for a bound, the largest of each feature of keys and of minus it."""
@@ -74,11 +78,12 @@ class AttentionOnGrid(SoftmaxOnGrid):
                                                                             self.out_index)))
         # Scores are divided by sqrt(head_dim) once and for all: in the query weights, or in the query norm.
         scale = np.float32(self.scale)
-        early = np.float32(1) if part.norm else scale
+        early = self.factor("q")
         named = {"q": (w["q"] * early, q), "k": (w["k"], kv)} | ({} if part.values_are_keys else {"v": (w["v"], v)})
         named |= {"gate": (w["attention_gate"], out)} if part.gate else {}
-        tiles = {"qkv": cutter.matrix([matrix for matrix, _ in named.values()], hidden, [index for _, index in named.values()]),
-                 "o": cutter.matrix([w["o"]], out, [hidden], transposed=True)}
+        tiles = {"qkv": cutter.matrix([matrix for matrix, _ in named.values()], hidden, [index for _, index in named.values()],
+                                      name=self.named("qkv")),
+                 "o": cutter.matrix([w["o"]], out, [hidden], transposed=True, name=self.named("o"))}
         if "o" in part.biases:
             tiles["o_bias"] = cutter.along_y(w["o_bias"], hidden)[:, :, None]
         if set("qkv") & set(part.biases):

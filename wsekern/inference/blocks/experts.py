@@ -9,6 +9,7 @@ many lie on the fullest block: all take their time for as many, with weights tha
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Literal
@@ -24,10 +25,12 @@ from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles
 from wsekern.inference.blocks.shared import shared_buffers
 from wsekern.inference.grid import Grid
+from wsekern.inference.packed import Matrices, Matrix
 from wsekern.inference.steps import LayerStep, Steps, Values, deal, join, repeat, reshape, split, take
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops import BatchedGemv, Gemm, Local
+from wsekern.ops.local.packing import PackedLayout
 from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import FeedForward, Mixture
 
@@ -142,6 +145,32 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         for _, beside, width in self.beside:
             elements += (_gates(beside) + 1) * m.hidden * width + (_gates(beside) * width + m.hidden if beside.bias else 0)
         return elements + (m.hidden if part.shared_gate and self.beside else 0)
+
+    def matrices(self) -> Matrices:
+        """Those of the experts, some of which have a feature less on the fullest line, and of the parts beside them."""
+        m, gates, width, held = self.mapping, _gates(self.part.expert), self.width, self.places.held
+        full = max(0, self.places.elements - held * (width - 1))
+        sizes = [(width, full), *([(width - 1, held - full)] if full < held else [])]
+        found = {"experts_gate_up": tuple(Matrix(self.inputs, gates * one, count) for one, count in sizes),
+                 "experts_down": tuple(Matrix(one, self.inputs, count) for one, count in sizes)}
+        for name, beside, columns in self.beside:
+            found[f"{name}_gate_up"] = (Matrix(m.hidden, _gates(beside) * columns),)
+            found[f"{name}_down"] = (Matrix(columns, m.hidden),)
+        return found
+
+    def packed_inputs(self, name: str) -> tuple[str, np.ndarray | Sequence[np.ndarray]] | None:
+        """What experts read, and their features; those of the parts beside them lie along x."""
+        m, (kind, _, matrix) = self.mapping, name.partition("_")
+        widths = {one: beside.width for one, beside, _ in self.beside}
+        if kind not in ("experts", *widths) or matrix not in ("gate", "up", "down"):
+            return None
+        read = f"{kind}_down" if matrix == "down" else f"{kind}_gate_up"
+        if kind in widths:
+            return read, m.index_x(widths[kind]) if matrix == "down" else m.index_y(m.config.hidden)
+        if matrix == "down":
+            return read, [self.places.features_of(expert) for expert in range(self.part.experts)]
+        outer = m.index_x(self.part.latent) if self.part.latent else m.index_y(m.config.hidden)
+        return read, [outer] * self.part.experts
 
     @property
     def buffers(self) -> int:
@@ -294,8 +323,9 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         for name, beside, _ in self.beside:
             columns = m.index_x(beside.width)
             ups = _halves(beside, name)
-            tiles[f"{name}_gate_up"] = cutter.matrix([w[half] for half in ups], hidden, [columns] * len(ups))
-            tiles[f"{name}_down"] = cutter.matrix([w[f"{name}_down"]], columns, [hidden], transposed=True)
+            tiles[f"{name}_gate_up"] = cutter.matrix([w[half] for half in ups], hidden, [columns] * len(ups),
+                                                      name=f"{name}_gate_up")
+            tiles[f"{name}_down"] = cutter.matrix([w[f"{name}_down"]], columns, [hidden], transposed=True, name=f"{name}_down")
             if beside.bias:
                 biases = [w[f"{half}_bias"] for half in ups]
                 tiles[f"{name}_gate_up_bias"] = cutter.along_x(biases, [columns] * len(ups))[:, :, None]
@@ -312,8 +342,8 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         """Experts one by one, each with the lines of its own features; ``expert_slots`` (experts): which of them a PE has."""
         m, part, places = self.mapping, self.part, self.places
         turned = bool(part.latent)
-        tiles = {f"experts_{name}": np.zeros((m.height, m.width, places.held, *shape), NUMPY_DTYPES[m.precision])
-                 for name, shape in self._expert_shapes().items()}
+        tiles = {f"experts_{name}": np.zeros((m.height, m.width, places.held, *shape), dtype)
+                 for name, (shape, dtype) in self._expert_shapes().items()}
         for expert in places.here:
             (begin, end), place = places.lines_of(expert), places.place_of(expert)
             for name, tile in self._tiles_of(expert, w, cutter).items():
@@ -325,11 +355,15 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
             tiles["expert_slots"] = np.broadcast_to(slots, (m.height, m.width, part.experts))
         return tiles
 
-    def _expert_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Tile of an expert of each of its weights."""
-        features = _gates(self.part.expert) * self.width
+    def _expert_shapes(self) -> dict[str, tuple[tuple[int, ...], type]]:
+        """Shape and type of the tile of an expert, of each of its weights."""
+        m, features, dtype = self.mapping, _gates(self.part.expert) * self.width, NUMPY_DTYPES[self.mapping.precision]
         shapes: dict[str, tuple[int, ...]] = {"gate_up": (self.inputs, features), "down": (self.width, self.inputs)}
-        return shapes | ({"gate_up_bias": (features,), "down_bias": (self.inputs,)} if self.part.expert.bias else {})
+        forms = {name: m.form_of(f"experts_{name}") for name in shapes}
+        found = {name: ((PackedLayout(form, *shape).words,), np.uint16) if form else (shape, dtype)
+                 for (name, shape), form in zip(shapes.items(), forms.values(), strict=True)}
+        biases = {"gate_up_bias": ((features,), dtype), "down_bias": ((self.inputs,), dtype)}
+        return found | (biases if self.part.expert.bias else {})
 
     def _tiles_of(self, expert: int, w: BlockWeights, cutter: TileCutter) -> Values:
         """Tiles of an expert on its own lines; the bias behind it in one column, where only some columns have it."""
@@ -337,8 +371,9 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         outer = m.index_x(self.part.latent) if turned else m.index_y(m.config.hidden)
         lines = self.places.features_of(expert)
         tiles: Values = {
-            "gate_up": cutter.matrix([w[half][expert] for half in ups], outer, [lines] * len(ups), transposed=turned),
-            "down": cutter.matrix([w["experts_down"][expert]], lines, [outer], transposed=not turned)}
+            "gate_up": cutter.matrix([w[half][expert] for half in ups], outer, [lines] * len(ups), transposed=turned,
+                                     name="experts_gate_up"),
+            "down": cutter.matrix([w["experts_down"][expert]], lines, [outer], transposed=not turned, name="experts_down")}
         if self.part.expert.bias:
             bias = cutter.along_y(w["experts_down_bias"][expert], outer)
             tiles["gate_up_bias"] = cutter.along_x([w[f"{half}_bias"][expert] for half in ups], [lines] * len(ups))

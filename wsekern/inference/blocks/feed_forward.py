@@ -11,6 +11,7 @@ from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.shared import shared_buffers
+from wsekern.inference.packed import Matrices, Matrix
 from wsekern.inference.steps import LayerStep, Steps, Values
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import Gemm
@@ -53,6 +54,17 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
         hidden, learned = self.mapping.hidden, len(XIELU) * self.width if self._learned else 0
         return hidden * (self._inner + self.width) + (hidden + self._inner if self.part.bias else 0) + learned
 
+    def matrices(self) -> Matrices:
+        """Both projections."""
+        hidden = self.mapping.hidden
+        return {"gate_up": (Matrix(hidden, self._inner),), "down": (Matrix(self.width, hidden),)}
+
+    def packed_inputs(self, name: str) -> tuple[str, np.ndarray] | None:
+        """The residual stream along y, the inner vector along x."""
+        if name == "down":
+            return "down", self.mapping.index_x(self.part.width)
+        return ("gate_up", self.mapping.index_y(self.mapping.config.hidden)) if name in ("gate", "up") else None
+
     @property
     def buffers(self) -> int:
         """The inner vectors, and what the activation makes of them."""
@@ -89,8 +101,9 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
         m, cutter, w = self.mapping, TileCutter(self.mapping, where), self.own(weights)
         hidden, width = m.index_y(m.config.hidden), m.index_x(self.part.width)
         inner = ("gate", "up") if self.part.gated else ("up",)
-        tiles = {"gate_up": cutter.matrix([w[name] for name in inner], hidden, [width] * len(inner)),
-                 "down": cutter.matrix([w["down"]], width, [hidden], transposed=True)}
+        tiles = {"gate_up": cutter.matrix([w[name] for name in inner], hidden, [width] * len(inner),
+                                          name=self.named("gate_up")),
+                 "down": cutter.matrix([w["down"]], width, [hidden], transposed=True, name=self.named("down"))}
         if self.part.bias:
             tiles["gate_up_bias"] = cutter.along_x([w[f"{name}_bias"] for name in inner], [width] * len(inner))[:, :, None]
             tiles["down_bias"] = cutter.along_y(w["down_bias"], hidden)[:, :, None]

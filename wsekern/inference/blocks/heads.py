@@ -19,6 +19,9 @@ import numpy as np
 
 from wsekern.inference.blocks.part import PartOnGrid
 from wsekern.inference.blocks.shared import is_shared, shared_buffers
+from wsekern.inference.packed import Matrices, Matrix
+from wsekern.inference.packed_cache import CacheSizes
+from wsekern.ops.local.packed_cache import CacheProduct
 from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import Attention, Rotary
 from wsekern.workload.request import PRECISIONS
@@ -54,8 +57,8 @@ class HeadsOnGrid(PartOnGrid[Attention]):
 
     @property
     def bounded(self) -> bool:
-        """Whether exponentials are relative to a bound."""
-        return self.mapping.programs.softmax == "bound"
+        """Whether exponentials are relative to a bound: not to one of keys as they are before they are kept as fp8."""
+        return self.mapping.programs.softmax == "bound" and not self.mapping.packs_cache
 
     @property
     def plain(self) -> bool:
@@ -224,10 +227,27 @@ class HeadsOnGrid(PartOnGrid[Attention]):
         found += self.value_features if part.value_norm else 0
         return found + (self.heads_per_column * self.group if part.sinks else 0)
 
+    def matrices(self) -> Matrices:
+        """The projections to queries, keys and values, and the one back."""
+        hidden = self.mapping.hidden
+        return {"qkv": (Matrix(hidden, sum(self.columns)),), "o": (Matrix(self.out, hidden),)}
+
+    def packed_inputs(self, name: str) -> tuple[str, np.ndarray] | None:
+        """The residual stream along y, what was attended to along x."""
+        if name == "o":
+            return "o", self.out_index.reshape(self.mapping.width, -1)
+        there = name in ("q", "k", "v", "attention_gate")
+        return ("qkv", self.mapping.index_y(self.mapping.config.hidden)) if there else None
+
     @property
     def slot(self) -> float:
         """Keys and values of a position, over the blocks of which one has them; none where slots go round."""
         return 0 if self.goes_round else (self.kv + self.v) / self.blocks if self.blocks > 1 else self.kv + self.v
+
+    def packed_cache(self) -> CacheSizes:
+        """Keys and values."""
+        heads = self.heads_per_column
+        return {f"cache.{self.prefix}keys": (heads, self.features), f"cache.{self.prefix}values": (heads, self.value_features)}
 
     @property
     def state(self) -> float:
@@ -257,6 +277,10 @@ class HeadsOnGrid(PartOnGrid[Attention]):
                  math.ceil(2 * size * m.chunk * self.q) if self.bounded else 0,
                  room_bytes("clip", m.form, m.precision, m.chunk * self.q) if part.clip else 0,
                  room_bytes("sigmoid_mul", m.form, m.precision, m.chunk * self.out) if part.gate else 0]
+        if m.packs_cache:
+            queries, seen = m.chunk * self.group, self.seen_slots(m.chunk, m.slots)
+            needs += [CacheProduct(queries, seen, self.features, transposed=True).room_bytes(m.precision),
+                      CacheProduct(queries, seen, self.value_features).room_bytes(m.precision)]
         if m.form != "scalar":
             needs += [room_bytes("exp2sub" if self.bounded else "expsub", m.form, m.precision, scores),
                       room_bytes("one_over", m.form, "fp32", rows) + 4 * rows, math.ceil(2 * size * m.chunk * self.q)]

@@ -125,8 +125,8 @@ class LatentOnGrid(LatentPlaces):
                 _step("q_norm_gain", multiply, ("compressed", "gain"), "compressed")]
 
     def _squares(self, tokens: int) -> Steps:
-        """``squares`` of both, those of the latents over all copies; ``only`` the latents, and the ``rest``: what rotates is not
-        normed."""
+        """``squares`` of both, those of the latents over all copies; ``only`` the latents, and the ``rest``: what rotates is
+        not normed."""
         m, part, n = self.mapping, self.part, self.features
         multiply = Local("mul", n, tokens, form=m.form)
         steps: Steps = [repeat(self.named("is_latent"), "only", 0, tokens), repeat(self.named("is_rotated"), "rest", 0, tokens),

@@ -1,14 +1,19 @@
 """What every part of a block says of itself on a grid: one class for each class of the description."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.inference.grid import Grid
+from wsekern.inference.packed import Matrices
+from wsekern.inference.packed_cache import CacheSizes
 from wsekern.inference.steps import Steps, Values
 from wsekern.workload.decoder import Norm
+from wsekern.workload.request import PRECISIONS
 
 Described = TypeVar("Described")
 BlockWeights = dict[str, np.ndarray]
@@ -50,10 +55,47 @@ class PartOnGrid(ABC, Generic[Described]):
     def weights(self) -> int:
         """Elements of the weights."""
 
+    def matrices(self) -> Matrices:
+        """Those of the weights that can lie packed, as :meth:`steps` read them."""
+        return {}
+
+    def packed_inputs(self, name: str) -> tuple[str, np.ndarray | Sequence[np.ndarray]] | None:
+        """Of a weight by its own name: the one of :meth:`matrices` that it is part of, and where its inputs lie (lines, inputs
+        of a line), -1 for padding, of each expert where there are some; None for weights of no such matrix."""
+        return None
+
+    def factor(self, name: str) -> np.float32:
+        """What a weight is multiplied by before it is placed."""
+        return np.float32(1)
+
     @property
     def slot(self) -> float:
         """Elements kept of one position of a row (the cache), however many positions there are; a mean over them."""
         return 0
+
+    @property
+    def packs_cache(self) -> bool:
+        """Whether what it keeps of positions is kept as fp8, a byte of each element."""
+        if not self.mapping.packs_cache or not (self.slot or self.packed_cache()):
+            return False
+        if not self.packed_cache():
+            kind = type(self.part).__name__
+            raise InputError(f"what {kind} keeps of a position has no form in fp8: leave cache_precision out")
+        return True
+
+    @property
+    def slot_bytes(self) -> float:
+        """Bytes kept of one position of a row."""
+        return self.slot if self.packs_cache else PRECISIONS[self.mapping.precision] * self.slot
+
+    @property
+    def state_bytes(self) -> float:
+        """Bytes kept of one sequence, however long it is."""
+        return self.state if self.packs_cache else PRECISIONS[self.mapping.precision] * self.state
+
+    def packed_cache(self) -> CacheSizes:
+        """What of the cache can be kept as fp8."""
+        return {}
 
     @property
     def state(self) -> float:

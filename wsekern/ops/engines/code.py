@@ -77,7 +77,8 @@ def _size(program: Program, tiles: tuple[str, ...], timing: Timing) -> tuple[int
     """(kernel, step) of one PE. The software of a call takes an instruction for each load of a descriptor, of which it consists
     (an all-reduce on WSE-3: 45 cycles), and a vector instruction those that :data:`VECTOR_BYTES` counts."""
     kept = folded([item for item in program.code if not isinstance(item, Label)])
-    software = sum(-(-item.imm // timing.latency("descriptor", 1)) for item in kept if isinstance(item, Scalar))
+    software = sum(-(-item.imm // timing.latency("descriptor", 1)) if item.form == "spend" else 1
+                   for item in kept if isinstance(item, Scalar))
     vectors = [item for item in kept if isinstance(item, Vector)]
     operands = {(isinstance(operand, Fabric) and operand is item.dst, operand) for item in vectors for operand in item.operands}
     own = sum(1 for _, operand in operands if getattr(operand, "symbol", None) not in tiles)
@@ -101,8 +102,8 @@ def folded(code: Sequence[Vector | Scalar]) -> list[Vector | Scalar]:
 
 def _shape(item: Vector | Scalar) -> Hashable:
     """What of an instruction a loop cannot change."""
-    if isinstance(item, Scalar):
-        return item.form, item.imm
+    if isinstance(item, Scalar):        # whole numbers with a sign are places of rows, which a loop counts
+        return item.form, item.op, item.type, 0 if item.type == "i32" else item.imm
     return item.name, item.microthread, tuple(_operand_shape(operand) for operand in item.operands)
 
 

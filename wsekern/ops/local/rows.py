@@ -29,7 +29,8 @@ from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops.local.calls import CALLS
 from wsekern.ops.local.functions import DIFFERENCES, FUNCTIONS
-from wsekern.ops.local.vector import RowQuotients, VectorWork
+from wsekern.ops.local.numbers import RowNumbers, RowProducts
+from wsekern.ops.local.vector import VectorWork
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.ops.repeated import Repeated, common
 from wsekern.program import Mem, Mem4d
@@ -94,9 +95,7 @@ _KINDS = {
                                      LocalStep("lib_rsqrt", "numbers numbers", elements="rows"),
                                      LocalStep("mul", "wide a number", "fp32"), LocalStep("mul", "out wide c_gain", "fp32")),
                     parameters=("divisor", "eps")),
-    "rowscale": Kind("row sum", (LocalStep("fma", "numbers eps b_all inverse", "fp32", "rows"),
-                                 LocalStep("lib_rsqrt", "roots numbers", elements="rows"),
-                                 LocalStep("mul", "out a root", elements="all")), parameters=("divisor", "eps")),
+    "rowscale": Kind("row sum", (), parameters=("divisor", "eps")),
     "rowsub": Kind("row sum gain", (LocalStep("mul", "numbers b_all inverse", "fp32", "rows"),
                                     LocalStep("sub", "wide a number", "fp32"), LocalStep("mul", "out wide c_gain", "fp32")),
                    parameters=("divisor",)),
@@ -198,12 +197,16 @@ class Local(LocalOperation):
         return _KINDS[self.kind] if self.form == "scalar" else {**_VECTOR_KINDS, **_TOGETHER}[self.kind]
 
     @cached_property
-    def _vector(self) -> VectorWork | RowQuotients | None:
-        """The steps of a function in a vector form."""
+    def _vector(self) -> VectorWork | RowProducts | None:
+        """The steps of a function in a vector form, or of a number of each row."""
+        if self.kind == "rowscale":
+            inverse = float(np.float32(1) / np.float32(self.divisor))
+            return RowProducts(self.n, RowNumbers("rsqrt", self.count, inverse, float(np.float32(self.eps))), stored=True)
         if self.kind not in (CALLS if self.form == "scalar" else _VECTOR_KINDS):
             return None
-        return RowQuotients(self.n, self.count) if self.kind == "rowdiv" else \
-            VectorWork(self.kind, self.form, self.n, self.count, self.factor)
+        if self.kind == "rowdiv":
+            return RowProducts(self.n, RowNumbers("one_over", self.count))
+        return VectorWork(self.kind, self.form, self.n, self.count, self.factor)
 
     def _extent(self, step: LocalStep) -> tuple[int, int]:
         """How many instructions a step is, and their elements."""
@@ -307,11 +310,9 @@ class _Operands:
     ``wide``                          n              fp32; room for one row
     ``cosines`` ``sines``             n              precision; room for one row
     ``number``                        1, repeated    fp32; room for a number of this row
-    ``root``                          1, repeated    precision; room for a number of each row, for all rows
     ``..._first`` ``..._second``      n / 2          a half of a row
     ``firsts``                        count          precision; the first element of every row of the first tile
     ``totals`` ``numbers`` ``b_all``  count          numbers of all rows: the result, the room, the second tile
-    ``roots``                         count          precision; room for numbers of all rows
     ``one`` ``eps`` ``inverse``       1, repeated    fp32 constants: 1, ``eps``, 1 / ``divisor``
     ``factor``                        1, repeated    precision; the constant ``factor``
     ================================  =============  ========================================================
@@ -339,8 +340,6 @@ class _Operands:
         work = self.work
         if name == "firsts":
             return Mem(self.tile["a"], work.count, 0, work.n)
-        if name == "roots":
-            return Mem(self._roots(), work.count)
         if name in ("totals", "numbers", "b_all"):
             symbol = {"totals": f"local.{self.out.serial}", "b_all": self.tile.get("b")}.get(name) or self._numbers()
             return Mem(symbol, work.count)
@@ -350,8 +349,6 @@ class _Operands:
         """An operand of an instruction for all elements of all rows."""
         work, n, (base, _, part) = self.work, self.work.n, name.partition("_")
         symbol = self.tile.get(base) or f"local.{self.out.serial}"
-        if base == "root":
-            return Mem4d(self._roots(), (work.count, n), (1, 0))
         if base in ("cosines", "sines"):
             symbol = self.memory(base, self.out.type, work.count * n)
         if part in ("first", "second"):
@@ -384,9 +381,6 @@ class _Operands:
 
     def _numbers(self) -> str:
         return self.memory("numbers", "fp32", self.work.count)
-
-    def _roots(self) -> str:
-        return self.memory("roots", self.out.type, self.work.count)
 
     def _row_of(self, name: str) -> str:
         return self.memory(name, "fp32" if name == "wide" else self.out.type, self.work.n)

@@ -12,7 +12,7 @@ The bound is the sum over features of the larger of q times the largest and q ti
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
@@ -20,9 +20,8 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import LIBRARY, Timing
-from wsekern.ops.local.arithmetic import evaluate, load, store
-from wsekern.ops.local.functions import recipe
-from wsekern.ops.local.vector import VectorWork
+from wsekern.ops.local.arithmetic import load, store
+from wsekern.ops.local.numbers import RowNumbers
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.ops.repeated import Repeated, common
 from wsekern.program import Mem, Mem4d
@@ -380,13 +379,13 @@ class SoftmaxQuotients(_Softmax):
         return self.count, self.n
 
     @property
-    def _reciprocals(self) -> VectorWork:
-        return VectorWork("one_over", "vector", 1, self.count)
+    def _reciprocals(self) -> RowNumbers:
+        return RowNumbers("one_over", self.count)
 
     def instructions(self, stored: ElementType, name: _Names) -> list[Instruction]:
-        """Those behind the vector steps of reciprocals."""
+        """Those behind the steps of reciprocals."""
         n, count, whole = self.n, self.count, self.n * self.count
-        numbers = name.room("numbers", "fp32", count)
+        numbers = name.room("found", "fp32", count)
         every, found = Mem(numbers, count), []
         if self.form == "scalar":
             found.append(("lib_div", "fp32", count, (every, name.number(1, "fp32"), Mem(name.tiles[1], count))))
@@ -398,14 +397,13 @@ class SoftmaxQuotients(_Softmax):
     def cycles(self, timing: Timing) -> tuple[int, int]:
         """(compute, overhead) cycles of one PE."""
         compute, overhead = super().cycles(timing)
-        elements, setups = self._reciprocals.cycles(replace(timing, precision="fp32")) if self.form != "scalar" else (0, 0)
+        elements, setups = self._reciprocals.cycles(timing, "fp32") if self.form != "scalar" else (0, 0)
         return compute + elements, overhead + setups
 
     def before(self, out: Emission) -> None:
-        """Reciprocals in vector steps."""
+        """Reciprocals, by the steps that every number of a row takes."""
         if self.form != "scalar":
-            numbers = _Names(out).room("numbers", "fp32", self.count)
-            self._reciprocals.emit(replace(out, timing=replace(out.timing, precision="fp32"), inputs=out.inputs[1:]), numbers)
+            self._reciprocals.emit(out, out.inputs[1], "fp32")
 
     def _compute(self, engine: Clocks, tiles: Sequence[np.ndarray]) -> np.ndarray:
         if (tiles[1] < LEAST_TOTAL).any():
@@ -416,9 +414,7 @@ class SoftmaxQuotients(_Softmax):
     def reference(self, values: np.ndarray, totals: np.ndarray, timing: Timing) -> np.ndarray:
         """Each step rounded once."""
         with np.errstate(all="ignore"):
-            if self.form == "scalar":
-                numbers = reciprocal(np.ascontiguousarray(totals))
-            else:
-                numbers = evaluate(recipe("one_over", "fp32", "fp32"), totals)
+            scalar = self.form == "scalar"
+            numbers = reciprocal(np.ascontiguousarray(totals)) if scalar else self._reciprocals.values(totals)
             numbers = numbers * np.float32(self.copies)
             return store(ELEMENT_TYPES[timing.precision], values * numbers[..., None])

@@ -5,7 +5,7 @@ one.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -138,40 +138,6 @@ class VectorWork:
             return mul(gate, b, precision, threads)
         with np.errstate(all="ignore"):
             return store(plan.stored, gate * load(plan.stored, b))
-
-
-@dataclass(frozen=True)
-class RowQuotients:
-    """``count`` rows of ``n`` elements, each times 1 over the row's sum in fp32: the reciprocals of all rows in vector steps,
-    then one product of all elements, rounded to what is stored."""
-
-    n: int
-    count: int
-
-    @property
-    def _reciprocals(self) -> VectorWork:
-        return VectorWork("one_over", "vector", 1, self.count)
-
-    def cycles(self, timing: Timing) -> tuple[int, int]:
-        """(elements, set-ups) of all instructions in cycles."""
-        elements, setups = self._reciprocals.cycles(replace(timing, precision="fp32"))
-        product = timing.instruction("mul", "fp32")
-        return elements + timing.elements(product, self.count * self.n), setups + timing.setup(product)
-
-    def emit(self, out: Emission, result: str) -> None:
-        """Write the instructions; ``result``: the symbol of what goes out."""
-        numbers = out.program.memory(f"numbers.{out.serial}", "fp32", self.count)
-        self._reciprocals.emit(replace(out, timing=replace(out.timing, precision="fp32"), inputs=out.inputs[1:]), numbers)
-        whole = self.count * self.n
-        out.program.emit(out.timing.instruction("mul", "fp32"), Mem(result, whole), Mem(out.inputs[0], whole),
-                         Mem4d(numbers, (self.count, self.n), (1, 0)))
-
-    def values(self, precision: str, threads: int, *tiles: np.ndarray) -> np.ndarray:
-        """Values (height, width, ..., n) of rows, the same in ``precision``, and sums (height, width, ...) in fp32."""
-        stored, (rows, sums) = ELEMENT_TYPES[precision], tiles
-        numbers = evaluate(recipe("one_over", "fp32", "fp32"), sums).reshape(*rows.shape[:-1], 1)
-        with np.errstate(all="ignore"):
-            return store(stored, load(stored, rows) * numbers)
 
 
 def step_instruction(step: Step, timing: Timing, plan: Recipe) -> str:
