@@ -145,7 +145,8 @@ class Search:
     def _quick(self, candidate: Candidate, chunk: int) -> QuickPlacement:
         shapes = shapes_of(self.config, candidate.width, candidate.height, candidate.layers)
         return QuickPlacement(self.config, self.machine, self.service.request, self.needed(candidate), shapes,
-                              self.heads.usual, chunk=chunk, programs=candidate.programs, expert_wafers=candidate.expert_wafers, **self.load)
+                              self.heads.usual, chunk=chunk, programs=candidate.programs,
+                              expert_wafers=candidate.expert_wafers, **self.load)
 
     def score(self, candidate: Candidate) -> float:
         """Estimated seconds of the mean request of the mix."""
