@@ -372,15 +372,13 @@ class Placement:
                               crossing_seconds=2 * latency if self.all_wafers > 1 else 0.0)
         if self.speculation is None or not self.speculation.draft.layers:
             return DraftCosts()
-        cycles, way = self._first_layers(self.speculation.draft.layers)
-        seconds = cycles / float(self.machine.clock) + self.head_seconds
-        seconds += sum(one != other for one, other in pairwise(way)) * latency
-        return DraftCosts(seconds, 2 * self.head_seconds, in_line=True,
-                          pe_seconds=self.head[0] * self.head[1] * self.head_seconds)
+        cycles, steps = self.first_layers(self.speculation.draft.layers)
+        return DraftCosts(cycles / float(self.machine.clock) + self.head_seconds + steps * latency, 2 * self.head_seconds,
+                          in_line=True, pe_seconds=self.head[0] * self.head[1] * self.head_seconds)
 
-    def _first_layers(self, layers: int) -> tuple[float, list[int]]:
-        """(cycles of one token in the first ``layers`` layers and on its way behind them, wafers that it sees, the head's and
-        the first again)."""
+    def first_layers(self, layers: int) -> tuple[float, int]:
+        """(cycles of one token in the first ``layers`` layers and on its way behind them, steps from wafer to wafer that it
+        takes through them, to the head and back)."""
         cycles, held, way = 0.0, 0, []
         for index, (wafer, *_) in zip((index for index, shape in enumerate(self.shapes) for _ in range(shape.count)),
                                       self.places, strict=False):
@@ -392,7 +390,7 @@ class Placement:
                 cycles += time_handover(self.machine, mapping, 1, self.profile).cycles
                 way.append(wafer)
             held += most
-        return cycles, [*way, self.places[-1][0], self.places[0][0]]
+        return cycles, sum(one != other for one, other in pairwise([*way, self.places[-1][0], self.places[0][0]]))
 
     def crossing_seconds(self, tokens: int) -> float:
         """Time in the links between wafers for one pass of ``tokens`` tokens, the return of the sampled token included, and

@@ -268,7 +268,7 @@ class Search:
         weights = sum(count * (block.parameters(self.config.hidden) - (1 - 1 / together) * _experts(block, self.config.hidden))
                       for block, count in self.config.kinds)
         precision = self.load.get("weight_precision") or self.service.request.precision
-        size = WEIGHT_FORMATS[precision].bits / 8 if precision in WEIGHT_FORMATS else PRECISIONS[precision]
+        size = min(_least_bytes(item.rpartition("=")[2]) for item in precision.split(","))
         return size * weights / self.config.layers
 
     # -- what no candidate passes -----------------------------------------------------------------------------------------
@@ -477,6 +477,11 @@ class Search:
                         sizes += self.heads.smaller(wide, high)
                     break
         return min(dict.fromkeys(sizes), key=lambda size: self.heads.cycles(size, self.load["profile"]))
+
+
+def _least_bytes(precision: str) -> float:
+    """Of a weight, without scales."""
+    return WEIGHT_FORMATS[precision].bits / 8 if precision in WEIGHT_FORMATS else PRECISIONS[precision]
 
 
 def _experts(block: Block, hidden: int) -> int:
