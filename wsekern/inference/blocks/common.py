@@ -22,7 +22,14 @@ def all_reduce(mapping: Grid, elements: int, axis: str, op: str = "sum", segment
                precision: str | None = None) -> AllReduce:
     """Two-level all-reduce with about as many groups as members, which minimises the stages P / 2g + g / 2."""
     line = segment or (mapping.height if axis == "y" else mapping.width)
-    return AllReduce(elements, axis, groups=max(1, round(math.sqrt(line))), op=op, segment=segment, precision=precision)
+    groups = odd_groups(line) if mapping.programs.groups == "odd" else max(1, round(math.sqrt(line)))
+    return AllReduce(elements, axis, groups=groups, op=op, segment=segment, precision=precision)
+
+
+def odd_groups(line: int) -> int:
+    """The odd number of groups that is nearest to the root of ``line`` PEs: the middle of the middle group, where all sums meet
+    and results set out, is the middle of the line then. One group where others would have fewer than three PEs."""
+    return 2 * round((math.sqrt(line) - 1) / 2) + 1 if line >= 7 else 1
 
 
 def norm_form(mapping: Grid) -> Form:
