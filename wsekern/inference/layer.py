@@ -72,6 +72,11 @@ def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
     if mapping.packs_cache:
         caches = {name: sizes for part in parts for name, sizes in part.packed_cache().items()}
         steps = packed_cache_steps(caches, tokens, steps)
+    return _as_kept(mapping, parts, steps)
+
+
+def _as_kept(mapping: Grid, parts: Sequence[PartOnGrid[Any]], steps: Steps) -> Steps:
+    """``steps`` with products of the matrices of ``parts`` as they are kept."""
     matrices = {part.named(name): sizes for part in parts for name, sizes in part.matrices().items()}
     return _rows_together(mapping, packed_steps(mapping, matrices, steps))
 
@@ -170,6 +175,11 @@ def experts_elsewhere(mapping: Grid, block: Block) -> list[tuple[int, MixtureOnG
         return []
     return [(wafer, MixtureOnGrid(replace(mapping, expert_wafer=wafer), block.feed))
             for wafer in range(1, mapping.expert_wafers)]
+
+
+def steps_elsewhere(mapping: Grid, block: Block, tokens: int) -> list[tuple[int, Steps]]:
+    """(wafer, its steps) of a layer's experts on other wafers than the first."""
+    return [(wafer, _as_kept(mapping, [feed], feed.steps(tokens, 1))) for wafer, feed in experts_elsewhere(mapping, block)]
 
 
 def _readers(mapping: Grid, block: Block, name: str) -> list[str]:
