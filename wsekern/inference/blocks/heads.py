@@ -256,6 +256,12 @@ class HeadsOnGrid(PartOnGrid[Attention]):
         return ring + (2 * self.kv if self.bounded else 0)
 
     @property
+    def state_bytes(self) -> float:
+        """What bounds scores is kept in the precision, whatever keys and values are kept in."""
+        size, bounds = PRECISIONS[self.mapping.precision], 2 * self.kv if self.bounded else 0
+        return size * bounds + (1 if self.packs_cache else size) * (self.state - bounds)
+
+    @property
     def buffers(self) -> float:
         """The input, queries, keys and values, and gates; the message of values and sums."""
         message = 0 if self.plain else (self.out + self.heads_per_column * self.group) * 4 / PRECISIONS[self.mapping.precision]
