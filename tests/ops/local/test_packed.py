@@ -72,6 +72,8 @@ def test_packed_weights_that_are_no_numbers_are_refused():
     for name in PACKINGS:
         with pytest.raises(InputError, match="no finite numbers"):
             quantise(packing(name), "fp16", np.full((1, 1), np.nan, np.float32), np.ones((1, 1), np.float32))
+    with pytest.raises(InputError, match="beyond mxfp4 unpacked into fp16: use bf16"):
+        quantise(packing("mxfp4"), "fp16", np.full((1, 1), 16, np.float32), np.full((1, 1), 16, np.float32))
     with pytest.raises(InputError, match="use one of fp8, int8, int4, mxfp4"):
         packing("int3")
 
