@@ -457,31 +457,6 @@ def layers_of(config: ModelConfig, first: int, count: int) -> ModelConfig:
     return config if not first and count >= config.layers else replace(config, blocks=config.blocks[first:first + count])
 
 
-def equal_shapes(width: int, height: int, layers: int, in_all: int) -> tuple[RegionShape, ...]:
-    """Regions of ``layers`` layers each, the last with what is left of ``in_all``."""
-    whole, rest = divmod(in_all, layers)
-    shapes = (RegionShape(width, height, layers, whole), RegionShape(width, height, rest, 1))
-    return tuple(shape for shape in shapes if shape.held)
-
-
-def shapes_of(config: ModelConfig, width: int, height: int, layers: int) -> tuple[RegionShape, ...]:
-    """Regions for all layers of ``config`` with ``layers`` in each; of light layers before the others (the dense ones before
-    mixtures) as many as weigh no more than those."""
-    first, together = _light_layers(config)
-    light = equal_shapes(width, height, max(1, layers * together), first) if first else ()
-    return light + equal_shapes(width, height, layers, config.layers - first)
-
-
-@lru_cache(maxsize=256)
-def _light_layers(config: ModelConfig) -> tuple[int, int]:
-    """How many layers before the others weigh half as much as one of these or less, and how many of them one of these."""
-    sizes = {block: block.parameters(config.hidden) for block, _ in config.kinds}
-    weights = [sizes[block] for block in config.blocks]
-    heaviest = max(weights)
-    first = next((index for index, weight in enumerate(weights) if 2 * weight > heaviest), 0)
-    return first, heaviest // max(weights[:first]) if first else 1
-
-
 def head_region(config: ModelConfig, width: int, height: int, precision: str, programs: Programs = PLAIN,
                 activations: Form | None = None, weight_precision: str = "") -> Mapping:
     """A region of the embedding and the LM head."""

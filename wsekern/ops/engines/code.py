@@ -15,7 +15,7 @@ from wsekern.ops.engines.programs import write_alone
 from wsekern.ops.operation import Operation, WaferProgram
 from wsekern.program import Program
 from wsekern.program.instructions import Label, Scalar, Vector
-from wsekern.program.operands import MEMORY, Fabric, Operand
+from wsekern.program.operands import MEMORY, Fabric, Mem, Mem4d, Operand
 from wsekern.program.program import SCALAR_BYTES, VECTOR_BYTES
 
 DESCRIPTOR_BYTES = 8
@@ -68,27 +68,42 @@ def _roles(lowered: WaferProgram, width: int, height: int) -> list[Any]:
 
 def _kernel(operation: Operation) -> Hashable:
     """Its class, and what of it is no number; whether lines are cut, which takes routes of their own."""
-    values = [(field.name, getattr(operation, field.name)) for field in fields(operation)]
+    held = vars(operation)
+    values = [(field.name, held[field.name]) for field in fields(operation)]
     words = tuple((name, value) for name, value in values if isinstance(value, bool) or not isinstance(value, int | float))
-    return type(operation), words, bool(getattr(operation, "segment", 0))
+    return type(operation), words, bool(held.get("segment"))
 
 
 def _size(program: Program, tiles: tuple[str, ...], timing: Timing) -> tuple[int, int]:
     """(kernel, step) of one PE. The software of a call takes an instruction for each load of a descriptor, of which it consists
     (an all-reduce on WSE-3: 45 cycles), and a vector instruction those that :data:`VECTOR_BYTES` counts."""
-    kept = folded([item for item in program.code if not isinstance(item, Label)])
+    kept, depth = nested([item for item in program.code if not isinstance(item, Label)])
     software = sum(-(-item.imm // timing.latency("descriptor", 1)) if item.form == "spend" else 1
                    for item in kept if isinstance(item, Scalar))
     vectors = [item for item in kept if isinstance(item, Vector)]
     operands = {(isinstance(operand, Fabric) and operand is item.dst, operand) for item in vectors for operand in item.operands}
-    own = sum(1 for _, operand in operands if getattr(operand, "symbol", None) not in tiles)
+    own = sum(1 for _, operand in operands if not isinstance(operand, MEMORY) or operand.symbol not in tiles)
     constants = sum(1 for name in program.initial if program.symbols[name][1] == 1)
     kernel = VECTOR_BYTES * len(vectors) + SCALAR_BYTES * (software + constants) + DESCRIPTOR_BYTES * own
+    kernel += LOOP_BYTES * max(0, depth - 1)            # of loops in loops; the outermost is counted with the operation
     return kernel, DESCRIPTOR_BYTES * (len(operands) - own)
 
 
 def folded(code: Sequence[Vector | Scalar]) -> list[Vector | Scalar]:
-    """The instructions with what repeats but for addresses and lengths only once."""
+    """The instructions with what repeats but for addresses and lengths only once, loops in loops too."""
+    return nested(code)[0]
+
+
+def nested(code: Sequence[Vector | Scalar]) -> tuple[list[Vector | Scalar], int]:
+    """What :func:`folded` gives, and how deep its loops are."""
+    depth, kept = 0, _folded_once(code)
+    while len(kept) < len(code):
+        depth, code, kept = depth + 1, kept, _folded_once(kept)
+    return kept, depth
+
+
+def _folded_once(code: Sequence[Vector | Scalar]) -> list[Vector | Scalar]:
+    """The innermost loops that there are."""
     shapes, kept, at = [_shape(item) for item in code], [], 0
     while at < len(code):
         size = next((size for size in range(1, min(LONGEST_LOOP, (len(code) - at) // 2) + 1)
@@ -109,4 +124,6 @@ def _shape(item: Vector | Scalar) -> Hashable:
 
 def _operand_shape(operand: Operand) -> Hashable:
     """Of memory whose it is: a loop moves descriptors, and sets their lengths and strides."""
-    return (operand.symbol, getattr(operand, "type", None)) if isinstance(operand, MEMORY) else operand
+    if isinstance(operand, MEMORY):
+        return operand.symbol, operand.type if isinstance(operand, Mem | Mem4d) else None
+    return operand
