@@ -87,9 +87,10 @@ def _rows_together(mapping: Grid, steps: Steps) -> Steps:
 def _together(operation: Operation) -> Operation:
     if isinstance(operation, LocalProduct) and operation.m > 1:
         return replace(operation, together=True)
-    if isinstance(operation, Local) and operation.kind in ("rowmax", "rowsum", "sumsq") and operation.n < operation.count:
-        return replace(operation, form="vector")
-    return operation
+    if not isinstance(operation, Local) or operation.form != "scalar":
+        return operation
+    quicker = operation.kind in ("rowsum", "sumsq") or (operation.kind == "rowmax" and operation.n < operation.count)
+    return replace(operation, form="vector") if quicker else operation
 
 
 def expert_loads(mapping: Grid, block: Block, tokens: int) -> tuple[tuple[int, float], ...]:

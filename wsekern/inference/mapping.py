@@ -157,7 +157,7 @@ class Mapping(Grid):
         own = -(-(self.context - self.shared) // self.height)
 
         def users(weights: int, slot: float, state: float) -> int:
-            room, each = have - math.ceil(size * (weights + self._tables)) - size * slot * shared, size * (slot * own + state)
+            room, each = have - weights - math.ceil(size * self._tables) - slot * shared, slot * own + state
             return int(room // each) if each else MOST_SLOTS
 
         return min(users(*run) for run in self._regions)

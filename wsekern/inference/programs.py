@@ -41,8 +41,8 @@ class Programs:
     """Blocks of columns (rows, where experts lie along y), no more than there are of those or of experts; every expert lies on
     one of them. 1: every one over all."""
     router_copies: int = 1
-    """Copies of a mixture's router: columns are cut into as many blocks of as many columns, the last one of those that are
-    left, and each block holds a whole copy. Those of a width that is no multiple may come out fewer."""
+    """Copies of a mixture's router at most: columns are cut into blocks of as many columns, the last one of what is left (half
+    as many or more), and each block holds a whole copy."""
 
     def __post_init__(self) -> None:
         hints = _hints()

@@ -93,7 +93,10 @@ def bound(config: ModelConfig, machine: Machine, context: int, profile: str = "s
 
 
 def stored_bytes(precision: str) -> float:
-    """Bytes of a weight or cached element, scales of its group included (in 16 bits, of mxfp4 in 8)."""
+    """Bytes of a weight or cached element, scales of its group included (in 16 bits, of mxfp4 in 8); where classes of weights
+    have formats of their own, the least."""
+    if "=" in precision:
+        return min(stored_bytes(item.partition("=")[2]) for item in precision.split(","))
     if precision in WEIGHT_FORMATS:
         form = WEIGHT_FORMATS[precision]
         scale = (8 if precision == "mxfp4" else 16) / form.group if form.group else 0.0

@@ -77,7 +77,7 @@ def _kernel(operation: Operation) -> Hashable:
 def _size(program: Program, tiles: tuple[str, ...], timing: Timing) -> tuple[int, int]:
     """(kernel, step) of one PE. The software of a call takes an instruction for each load of a descriptor, of which it consists
     (an all-reduce on WSE-3: 45 cycles), and a vector instruction those that :data:`VECTOR_BYTES` counts."""
-    kept = folded([item for item in program.code if not isinstance(item, Label)])
+    kept, depth = nested([item for item in program.code if not isinstance(item, Label)])
     software = sum(-(-item.imm // timing.latency("descriptor", 1)) if item.form == "spend" else 1
                    for item in kept if isinstance(item, Scalar))
     vectors = [item for item in kept if isinstance(item, Vector)]
@@ -85,11 +85,25 @@ def _size(program: Program, tiles: tuple[str, ...], timing: Timing) -> tuple[int
     own = sum(1 for _, operand in operands if not isinstance(operand, MEMORY) or operand.symbol not in tiles)
     constants = sum(1 for name in program.initial if program.symbols[name][1] == 1)
     kernel = VECTOR_BYTES * len(vectors) + SCALAR_BYTES * (software + constants) + DESCRIPTOR_BYTES * own
+    kernel += LOOP_BYTES * max(0, depth - 1)            # of loops in loops; the outermost is counted with the operation
     return kernel, DESCRIPTOR_BYTES * (len(operands) - own)
 
 
 def folded(code: Sequence[Vector | Scalar]) -> list[Vector | Scalar]:
-    """The instructions with what repeats but for addresses and lengths only once."""
+    """The instructions with what repeats but for addresses and lengths only once, loops in loops too."""
+    return nested(code)[0]
+
+
+def nested(code: Sequence[Vector | Scalar]) -> tuple[list[Vector | Scalar], int]:
+    """What :func:`folded` gives, and how deep its loops are."""
+    depth, kept = 0, _folded_once(code)
+    while len(kept) < len(code):
+        depth, code, kept = depth + 1, kept, _folded_once(kept)
+    return kept, depth
+
+
+def _folded_once(code: Sequence[Vector | Scalar]) -> list[Vector | Scalar]:
+    """The innermost loops that there are."""
     shapes, kept, at = [_shape(item) for item in code], [], 0
     while at < len(code):
         size = next((size for size in range(1, min(LONGEST_LOOP, (len(code) - at) // 2) + 1)

@@ -61,6 +61,11 @@ class PackedProduct(LocalOperation):
         return self.m * self.parts if self.own else 1
 
     @property
+    def several(self) -> bool:
+        """Whether several sums, each with scales of its own, make up an element of Y."""
+        return len(self.layout.groups) * self.parts > 1
+
+    @property
     def _rows(self) -> int:
         """Rows of X that take a matrix once it is unpacked."""
         return 1 if self.own else self.m
@@ -83,6 +88,9 @@ class PackedProduct(LocalOperation):
         writer = _Writer(self, timing)
         for tile in range(self.tiles_held):
             yield from writer.tile(tile)
+        if self.several:
+            whole = self.m * self.n
+            yield writer.do("mov", whole, Mem("result", whole), Mem("sums", whole))
 
     def emit(self, out: Emission, role: None) -> str:
         """The instructions of :meth:`work`; sums are zero when the program is loaded."""
@@ -150,7 +158,7 @@ class PackedProduct(LocalOperation):
                 factor = words.with_tiles(factors[:, :, group, None]).full()
                 with np.errstate(all="ignore"):
                     part = product(left.with_tiles(x), words.with_tiles(w)) * factor
-                    total = part if total is None else total + part
+                    total = np.float32(0) + part if total is None and self.several else part if total is None else total + part
         return np.zeros((height, width, self.m, self.n), NUMPY_DTYPES[type]) if total is None else \
             store(type, total).reshape(height, width, self.m, self.n)
 
@@ -186,8 +194,7 @@ class PackedProduct(LocalOperation):
         """Bytes beside X, the words and the result: what is unpacked at a time, scales, sums in fp32."""
         layout, type, form = self.layout, ELEMENT_TYPES[precision], packing(self.form)
         elements = layout.buffer + (2 * layout.scale_words if form.byte_scales else 0)
-        several = len(layout.groups) * self.parts > 1
-        sums = self._rows * (self.n + bool(form.zero(type))) + self.m * self.n * several
+        sums = self._rows * (self.n + bool(form.zero(type))) + self.m * self.n * self.several
         return TYPE_BYTES[type] * elements + 4 * (sums + len(layout.groups) * self.n * bool(form.lift(type)))
 
 
@@ -197,6 +204,7 @@ class _Writer:
     def __init__(self, product: PackedProduct, timing: Timing) -> None:
         self.product, self.timing, self.layout = product, timing, product.layout
         self.type, self.form = ELEMENT_TYPES[timing.precision], packing(product.form)
+        self.several = product.several
         check_unpacking(timing.precision)
 
     def do(self, operation: str, elements: int, *operands: Mem | Mem4d | Constant, repeat: int = 1,
@@ -209,23 +217,15 @@ class _Writer:
         """All that is done with one matrix."""
         layout, start = self.layout, tile * self.layout.words
         yield from self.scales(start + layout.element_words)
-        group = 0
-        for row, rows in layout.pieces:
-            words = layout.piece_words(rows)
-            for index, lane in enumerate(self.form.lanes(self.type)):
-                yield from self.steps(lane.steps, Mem("buffer", words, index * words), Mem("words", words, start))
-            start += words
-            at = row
-            while at < row + rows:
-                first, count = layout.groups[group]
-                end = min(row + rows, first + count)
-                if at == first:
-                    yield from self.start(tile, group)
-                yield from self.sums(tile, row, at, end)
-                if end == first + count:
-                    yield from self.scaled(tile, group)
-                    group += 1
-                at = end
+        for group, rows in enumerate(layout.groups):
+            yield from self.start(tile, group)
+            for row, count in layout.pieces_of(*rows):
+                words = layout.piece_words(count)
+                for index, lane in enumerate(self.form.lanes(self.type)):
+                    yield from self.steps(lane.steps, Mem("buffer", words, index * words), Mem("words", words, start))
+                yield from self.sums(tile, row, count)
+                start += words
+            yield from self.scaled(tile, group)
 
     def scales(self, start: int) -> Iterator[Do]:
         """Scales, stored from word ``start`` on, as sums are multiplied by them."""
@@ -253,7 +253,7 @@ class _Writer:
     def start(self, tile: int, group: int) -> Iterator[Do]:
         """Sums of a group from what its elements have too much: the row's sum times that."""
         product, rows, (first, count) = self.product, self.product._rows, self.layout.groups[group]
-        used, zero, whole = tile or group, self.form.zero(self.type), rows * product.n
+        used, zero, whole = self.several or product.tiles_held > 1, self.form.zero(self.type), rows * product.n
         if not zero:
             if used:
                 yield self.do("mov", whole, Mem("part", whole), (0.0, "fp32"))
@@ -266,17 +266,17 @@ class _Writer:
             yield self.do("fma", count, target, target, x, (zero, self.type), precision=WIDE[0])
         yield self.do("mov", whole, Mem("part", whole), Mem4d("zeros", (rows, product.n), (1, 0)))
 
-    def sums(self, tile: int, piece: int, start: int, end: int) -> Iterator[Do]:
-        """Inputs ``start`` to ``end``, which lie unpacked, times those of every row."""
+    def sums(self, tile: int, start: int, count: int) -> Iterator[Do]:
+        """``count`` inputs from ``start`` on, which lie unpacked, times those of every row."""
         product, n, inner = self.product, self.product.n, self.product.k
         for row in range(product._rows):
             target = Mem("part", n, row * n)
             left = Mem("x", n, (tile if product.own else row) * inner + start, stride=0, advance=1)
-            yield self.do("fma", n, target, target, left, Mem("buffer", n, (start - piece) * n, advance=n),
-                          repeat=end - start, between=self.timing.latency("map"), precision=WIDE[0])
+            yield self.do("fma", n, target, target, left, Mem("buffer", n, advance=n), repeat=count,
+                          between=self.timing.latency("map"), precision=WIDE[0])
 
     def scaled(self, tile: int, group: int) -> Iterator[Do]:
-        """The sums of a group times its scales, onto those before; the last one is the result."""
+        """The sums of a group times its scales: the result, or added to what will be."""
         product, n, rows = self.product, self.product.n, self.product._rows
         whole, first = rows * n, tile // product.parts * n if product.own else 0
         if self.form.byte_scales or self.form.lift(self.type):
@@ -284,14 +284,10 @@ class _Writer:
         else:
             start = tile * self.layout.words + self.layout.element_words
             scales = Mem4d("words", (rows, n), (0, 1), start + group * n, self.type)
-        last = len(self.layout.groups) * product.parts - 1
-        place = group + len(self.layout.groups) * (tile % product.parts)
-        begins, ends = place == 0, place == last
-        part, total = Mem("part", whole), Mem("sums", whole, first)
-        target = Mem("result", whole, first) if ends else total
-        yield self.do("mul", whole, target if begins else part, part, scales)
-        if not begins:
-            yield self.do("add", whole, target, total, part)
+        part, target = Mem("part", whole), Mem("sums" if self.several else "result", whole, first)
+        yield self.do("mul", whole, part if self.several else target, part, scales)
+        if self.several:
+            yield self.do("add", whole, target, target, part)
 
 
 @lru_cache(maxsize=4096)

@@ -167,14 +167,16 @@ class PackedLayout:
         """Elements of a word."""
         return 16 // self.packing.bits
 
+    def pieces_of(self, start: int, rows: int) -> list[tuple[int, int]]:
+        """First row and rows of each piece of some rows, as equal as may be."""
+        count = -(-rows // max(1, PIECE // self.n))
+        edges = [start + rows * index // count for index in range(count + 1)]
+        return [(start, end - start) for start, end in pairwise(edges)]
+
     @property
     def pieces(self) -> list[tuple[int, int]]:
-        """First row and rows of each piece, as equal as may be."""
-        if not self.k * self.n:
-            return []
-        count = -(-self.k // max(1, PIECE // self.n))
-        edges = [self.k * index // count for index in range(count + 1)]
-        return [(start, end - start) for start, end in pairwise(edges)]
+        """First row and rows of each piece, none of which goes beyond a group."""
+        return [piece for group in self.groups for piece in self.pieces_of(*group)]
 
     def piece_words(self, rows: int) -> int:
         """Words of so many rows."""
