@@ -22,7 +22,7 @@ from wsekern.inference.packed_cache import packed_cache_steps
 from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import NUMPY_DTYPES, narrow
-from wsekern.ops import Local
+from wsekern.ops import Local, Operation
 from wsekern.ops.local.gemm import LocalProduct
 from wsekern.workload.decoder import Block, Mixture, Norm
 
@@ -82,12 +82,20 @@ def _as_kept(mapping: Grid, parts: Sequence[PartOnGrid[Any]], steps: Steps) -> S
 
 
 def _rows_together(mapping: Grid, steps: Steps) -> Steps:
-    """``steps`` with products whose instructions take several rows, where the programs of ``mapping`` say so."""
+    """``steps`` with instructions that take several rows, where the programs of ``mapping`` say so: of products, and of sums
+    and maxima of rows that are shorter than they are many."""
     if mapping.programs.products == "rows":
         return steps
-    return [replace(step, operation=replace(step.operation, together=True))
-            if isinstance(step, LayerStep) and isinstance(step.operation, LocalProduct) and step.operation.m > 1 else step
-            for step in steps]
+    return [replace(step, operation=_together(step.operation)) if isinstance(step, LayerStep) else step for step in steps]
+
+
+def _together(operation: Operation) -> Operation:
+    if isinstance(operation, LocalProduct) and operation.m > 1:
+        return replace(operation, together=True)
+    if not isinstance(operation, Local) or operation.form != "scalar":
+        return operation
+    quicker = operation.kind in ("rowsum", "sumsq") or (operation.kind == "rowmax" and operation.n < operation.count)
+    return replace(operation, form="vector") if quicker else operation
 
 
 def expert_loads(mapping: Grid, block: Block, tokens: int) -> tuple[tuple[int, float], ...]:

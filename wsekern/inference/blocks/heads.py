@@ -18,7 +18,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from wsekern.inference.blocks.part import PartOnGrid
-from wsekern.inference.blocks.shared import is_shared, shared_buffers
+from wsekern.inference.blocks.shared import rows_buffers, rows_shared
 from wsekern.inference.packed import Matrices, Matrix
 from wsekern.inference.packed_cache import CacheSizes
 from wsekern.ops.local.packed_cache import CacheProduct
@@ -142,7 +142,7 @@ class HeadsOnGrid(PartOnGrid[Attention]):
     def is_shared(self, tokens: int, slots: int) -> bool:
         """Whether each column of a block takes some exponentials of ``tokens`` tokens alone."""
         wide = self.seen_slots(tokens, slots) + self.part.sinks
-        return is_shared(self.mapping, tokens * self.heads_per_column * self.group * wide, "x", self.block)
+        return rows_shared(self.mapping, tokens * self.heads_per_column * self.group, wide, self.block)
 
     # -- which element lies where -------------------------------------------------------------------------------------
     @cached_property
@@ -272,7 +272,7 @@ class HeadsOnGrid(PartOnGrid[Attention]):
         """Scores of a token, their bound, and what sharing their exponentials takes."""
         m, rows = self.mapping, self.heads_per_column * self.group
         seen = self.seen_slots(m.chunk, m.slots)
-        shared = shared_buffers(m, m.chunk * rows * (seen + self.part.sinks), "x", self.block)
+        shared = rows_buffers(m, m.chunk * rows, seen + self.part.sinks, self.block)
         return rows * (seen + self.bounded) + math.ceil(shared / m.chunk)
 
     def room(self) -> int:
