@@ -89,7 +89,7 @@ def test_what_a_program_keeps_is_counted(case):
         assert 0 <= mapping.slots * part.slot + part.state - kept < part.kv + part.v
         assert part.blocks > 1 or mapping.slots * part.slot + part.state == kept
         tiles, steps = layer_tiles(mapping, block, weights.block(0), 0), layer_steps(mapping, block, 2, 9)
-        assert sum(tile[0, 0].size for tile in tiles.values()) == mapping._sizes[0].weights
+        assert sum(tile[0, 0].nbytes for tile in tiles.values()) == mapping._sizes[0].weights
         assert set(tiles) <= {name for step in steps for name in step.inputs}
 
 
