@@ -112,7 +112,7 @@ def test_both_engines_have_the_same_bits_and_clocks(form, precision, cases):
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_weight_is_counted_and_read(case):
-    """The elements of all tiles are those that memory counts, and every tile has a reader."""
+    """The bytes of all tiles are those that memory counts, and every tile has a reader."""
     config, weights = model(case)
     mapping, block = Mapping(config, 5, 3), config.blocks[0]
     tiles = layer_tiles(mapping, block, weights.block(0), 0)

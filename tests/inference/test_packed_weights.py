@@ -8,7 +8,7 @@ import pytest
 
 from wsekern.errors import InputError
 from wsekern.inference.blocks.experts import MixtureOnGrid
-from wsekern.inference.kept_weights import KeptWeights
+from wsekern.inference.kept_weights import KeptWeights, share_rounded
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.packed import Matrix, kept_matrix
 from wsekern.inference.programs import PLAIN, PROGRAM_SETS, Programs
@@ -34,11 +34,13 @@ def mixture_model():
 
 
 @pytest.mark.parametrize(("kind", "form", "precision", "programs"), [
-    *((kind, form, "fp16", PLAIN) for kind in ("dense", "mixture") for form in PACKINGS), ("dense", "fp8", "bf16", PLAIN),
-    ("mixture", "experts=mxfp4,attention=int8", "fp16_fp32", Programs(expert_blocks=2, router_copies=2)),
-    ("dense", "mxfp4", "fp16", TODAY), ("mixture", "int4", "fp16", TODAY)])
+    ("dense", "int8", "fp16", PLAIN), ("dense", "mxfp4", "fp16", TODAY), ("dense", "fp8", "bf16", PLAIN),
+    ("mixture", "fp8", "fp16", PLAIN), ("mixture", "int4", "fp16", TODAY),
+    ("mixture", "experts=mxfp4,attention=int8,head=int4", "fp16_fp32", Programs(expert_blocks=2, router_copies=2)),
+    ("dense-tied", "feed=int4,head=fp8", "fp16", TODAY)])
 def test_a_model_of_packed_weights_is_that_of_its_kept_weights_on_both_engines(make_model, kind, form, precision, programs):
-    config, weights = make_model(qk_norm=True, every_bias=True, layers=1) if kind == "dense" else mixture_model()
+    config, weights = mixture_model() if kind == "mixture" else make_model(qk_norm=True, every_bias=True, layers=1,
+                                                                           tied=kind == "dense-tied")
     mapping = Mapping(config, 4, 4, precision, 16, 4, weight_precision=form, programs=programs)
     model, cycle = (WaferModel(config, weights, WSE3, mapping, engine=engine) for engine in (FlowEngine, CycleEngine))
     reference = ReferenceModel(config, KeptWeights(weights, mapping), Activations.of(mapping.form, precision))
@@ -63,6 +65,8 @@ def test_classes_of_matrices_have_formats_of_their_own_and_take_the_bytes_of_the
     assert all_of_it.memory["weights"] < own.memory["weights"] < plain.memory["weights"]
     matrix = Matrix(9, 5, 3)                       # 45 elements in 12 words, 5 scales in 3
     assert matrix.bytes(packing("mxfp4")) == 3 * 2 * (12 + 3) and matrix.bytes(packing("int8")) == 3 * 2 * (23 + 5)
+    head = Mapping(config, 4, 4, "fp16", 16, 4, weight_precision="head=int8")
+    assert plain.memory["weights"] - head.memory["weights"] == 2 * 9 * 24 - Matrix(9, 24).bytes(packing("int8"))
     saved = plain.memory["weights"] - own.memory["weights"]
     sizes = [size for name in ("experts_gate_up", "experts_down") for size in MixtureOnGrid(plain, MIXTURE).matrices()[name]]
     assert saved == sum(2 * size.elements - size.bytes(packing("mxfp4")) for size in sizes)
@@ -75,6 +79,12 @@ def test_formats_that_no_core_unpacks_are_refused(make_model):
                                   ("int8", "fp32", "cores unpack weights into fp16, fp16_fp32, bf16")):
         with pytest.raises(InputError, match=told):
             Mapping(config, 4, 4, precision, weight_precision=text)
+
+
+def test_it_is_told_how_many_weights_are_rounded_anew(make_model):
+    config, weights = make_model(layers=1)
+    mapping = Mapping(config, 4, 4, "fp16", weight_precision="int8")
+    assert share_rounded(weights, mapping) > 0.5 and share_rounded(KeptWeights(weights, mapping), mapping) == 0.0
 
 
 def test_weights_that_a_format_holds_lie_as_they_are_stored():

@@ -14,7 +14,7 @@ from wsekern.inference.generate import (
     default_grid,
     generate,
 )
-from wsekern.inference.kept_weights import KeptWeights
+from wsekern.inference.kept_weights import KeptWeights, share_rounded
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs, program_set
 from wsekern.inference.reference import Activations
@@ -67,6 +67,8 @@ class Execution:
     """Where operations also ran wavelet by wavelet: how many, and the largest difference of a clock in cycles."""
     speculated: Speculated | None = None
     """What drafts were worth, where there were any."""
+    rounded: float | None = None
+    """Share of the weights of the first layer's packed matrices that were rounded anew; None: none is packed."""
 
     @property
     def cycles_per_token(self) -> float:
@@ -88,7 +90,7 @@ class Execution:
                 "grid": f"{self.mapping.width}x{self.mapping.height}", "precision": self.mapping.precision,
                 "activations": self.mapping.form, "programs": asdict(self.mapping.programs),
                 "weight_precision": self.mapping.weight_precision or self.mapping.precision,
-                "cache_precision": self.mapping.cache_precision or self.mapping.precision,
+                "cache_precision": self.mapping.cache_precision or self.mapping.precision, "share_rounded": self.rounded,
                 "prefill_cycles": steps.prefill_cycles, "cycles_per_token": self.cycles_per_token,
                 "prefill_seconds": steps.prefill_cycles / clock, "tokens_per_second": rate, "clock_hertz": clock,
                 "cycles_by_part": steps.cycles_by_part, "breakdown_cycles": steps.breakdown,
@@ -135,7 +137,8 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
         both = {"operations_by_wavelet": model.engine.operations_by_wavelet, "local_work": model.engine.local_work,
                 "largest_clock_difference_cycles": model.engine.clock_difference}
     return Execution(machine, model.mapping, prompt, checkpoint.text.continuation(ids, generation.tokens), generation, checked,
-                     both, speculating.finish() if speculating else None)
+                     both, speculating.finish() if speculating else None,
+                     share_rounded(checkpoint.weights, model.mapping) if weight_precision else None)
 
 
 def _drafter(draft: str | Checkpoint, checkpoint: Checkpoint, model: WaferModel, machine: Machine, prompt: str, profile: str,

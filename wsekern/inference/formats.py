@@ -2,7 +2,7 @@
 
 Matrices of three classes can: those of attention, of feed-forward parts that every token takes, and of experts. Norms, biases,
 routers and other small matrices stay in the precision, and so do embedding and LM head: a checkpoint of few bits mostly keeps
-them as they were, and a row of the embedding is sent as it lies.
+them as they were, and a row of the embedding is sent as it lies. The head is a class too, for those who ask for it.
 """
 
 from functools import lru_cache
@@ -13,18 +13,19 @@ from wsekern.ops.local.packing import PACKINGS, Packing, packing
 
 CLASSES = {"qkv": "attention", "o": "attention", "gate_up": "feed", "down": "feed", "shared_gate_up": "feed",
            "shared_down": "feed", "dense_gate_up": "feed", "dense_down": "feed", "experts_gate_up": "experts",
-           "experts_down": "experts"}
+           "experts_down": "experts", "head": "head"}
 """Name of a matrix, as steps read it -> its class."""
 
 
 @lru_cache(maxsize=256)
 def formats_of(text: str, precision: str) -> dict[str, str]:
-    """Class of matrices -> the format that it lies in, as ``weight_precision`` says: a format for all classes, or some classes
-    with theirs, ``experts=mxfp4,attention=fp8``. Empty, or ``precision`` itself: none."""
+    """Class of matrices -> the format that it lies in, as ``weight_precision`` says: a format for all matrices of layers, or
+    some classes with theirs, ``experts=mxfp4,head=fp8``. Empty, or ``precision`` itself: none."""
     if text in ("", precision):
         return {}
     known = sorted(set(CLASSES.values()))
-    found = dict(item.partition("=")[::2] for item in text.split(",")) if "=" in text else dict.fromkeys(known, text)
+    found = dict(item.partition("=")[::2] for item in text.split(",")) if "=" in text else \
+        dict.fromkeys((name for name in known if name != "head"), text)
     for name, form in found.items():
         if name not in known:
             raise InputError(f"weight_precision names {name!r}: matrices are those of {', '.join(known)}")

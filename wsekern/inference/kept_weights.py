@@ -43,9 +43,24 @@ class KeptWeights(Weights):
 
     @property
     def outer(self) -> Arrays:
-        """Weights outside the blocks: as they are."""
-        return self._weights.outer
+        """Weights outside the blocks: as they are, but for a packed head."""
+        mapping, outer, form = self._mapping, self._weights.outer, self._mapping.form_of("model.head")
+        if form is None:
+            return outer
+        size = mapping.config.embedding_size
+        places = mapping.index_x(size) if size else mapping.index_y(mapping.config.hidden)
+        return outer | {"head": kept_matrix(form, mapping.precision, outer["head"], places)}
 
     def embed(self, tokens: Sequence[int]) -> np.ndarray:
         """Rows of the embedding: (tokens, width)."""
         return self._weights.embed(tokens)
+
+
+def share_rounded(weights: Weights, mapping: Grid) -> float:
+    """Share of the weights of the first layer's packed matrices that are rounded to lie as PEs keep them, by more than their
+    scales are (2^-9); 0: they lie as they were stored."""
+    stored = dict(weights.block(0))
+    kept = KeptWeights(Weights([stored], {}), mapping).block(0)
+    pairs = [(stored[name], values) for name, values in kept.items() if values is not stored[name]]
+    changed = sum(int((np.abs(one - other) > 2.0**-9 * np.abs(one)).sum()) for one, other in pairs)
+    return changed / max(1, sum(one.size for one, _ in pairs))

@@ -13,7 +13,7 @@ from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.code import code_bytes
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
 from wsekern.inference.layer import NORMS
-from wsekern.inference.outer import embedding_places, outer_elements
+from wsekern.inference.outer import embedding_places, head_matrix, outer_bytes
 from wsekern.inference.packed import packed_memory
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
@@ -96,8 +96,8 @@ class Mapping(Grid):
 
     @property
     def _tables(self) -> int:
-        """Elements of embedding, LM head and the last norm."""
-        return outer_elements(self) if self.with_head else 0
+        """Bytes of embedding, LM head and the last norm."""
+        return outer_bytes(self) if self.with_head else 0
 
     @cached_property
     def memory(self) -> dict[str, int]:
@@ -106,8 +106,9 @@ class Mapping(Grid):
         weights, slot, state = max(self._regions, key=lambda run: run[0] + self._kept(*run[1:]))
         buffers = max(kind.buffers for kind in self._sizes)
         room = max(kind.room for kind in self._sizes) if self.held_layers else 0
+        room = max(room, packed_memory(self, head_matrix(self))[2] if self.with_head else 0)
         return {
-            "weights": weights + math.ceil(size * self._tables),
+            "weights": weights + self._tables,
             "kv_cache": math.ceil(self._kept(slot, state)),
             "buffers": math.ceil(size * (buffers + (embedding_places(self)[1] if self.with_head else 0))) + room,
             "code": code_bytes(self),
@@ -141,23 +142,22 @@ class Mapping(Grid):
 
     def most_slots(self, machine: Machine) -> int:
         """Cached positions of all users together for which every row has room beside weights, buffers and code."""
-        size = PRECISIONS[self.precision]
         beside = self.memory["buffers"] + self.memory["code"]
 
         def slots(weights: int, slot: float, state: float) -> int:
-            used = beside + weights + math.ceil(size * self._tables) + state * self.users
+            used = beside + weights + self._tables + state * self.users
             return int((int(machine.core.sram) - used) / slot) if slot else MOST_SLOTS
 
         return min(slots(*run) for run in self._regions)
 
     def most_users(self, machine: Machine) -> int:
         """Sequences of the whole context for which every row has room beside weights, buffers and code."""
-        size, have = PRECISIONS[self.precision], int(machine.core.sram) - self.memory["buffers"] - self.memory["code"]
+        have = int(machine.core.sram) - self.memory["buffers"] - self.memory["code"]
         shared = -(-self.shared // self.height)
         own = -(-(self.context - self.shared) // self.height)
 
         def users(weights: int, slot: float, state: float) -> int:
-            room, each = have - weights - math.ceil(size * self._tables) - slot * shared, slot * own + state
+            room, each = have - weights - self._tables - slot * shared, slot * own + state
             return int(room // each) if each else MOST_SLOTS
 
         return min(users(*run) for run in self._regions)

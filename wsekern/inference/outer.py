@@ -1,5 +1,6 @@
 """What stands outside the layers: embedding and LM head, their steps, weights and memory."""
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -8,9 +9,11 @@ from wsekern.errors import InputError
 from wsekern.inference.blocks.common import PLACES, add_bias, all_reduce, norm_steps, norm_tiles, places_y
 from wsekern.inference.blocks.folding import folded, gain_in_rows, gain_tile, read_steps, unscaled_steps, with_gain
 from wsekern.inference.grid import Grid
+from wsekern.inference.packed import Matrices, Matrix, packed_memory, packed_steps
 from wsekern.inference.steps import LayerStep, Steps, Values, last, pick, reshape, stack, window
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import Broadcast, Gemm, Local
+from wsekern.workload.request import PRECISIONS
 
 
 def outer_elements(mapping: Grid) -> int:
@@ -22,6 +25,18 @@ def outer_elements(mapping: Grid) -> int:
     for norm in (config.embedding_norm, config.final_norm):
         found += hidden * (norm.bias + (norm.kind == "layer")) if norm else 0
     return found + (hidden if config.embedding_norm else 0)
+
+
+def head_matrix(mapping: Grid) -> Matrices:
+    """The LM head, which can lie packed."""
+    return {"model.head": (Matrix(*embedding_places(mapping)),)}
+
+
+def outer_bytes(mapping: Grid) -> int:
+    """Bytes of :func:`outer_elements`, the LM head as it is kept; a tied embedding lies beside a packed one."""
+    packed, size, _ = packed_memory(mapping, head_matrix(mapping))
+    shared = packed if mapping.config.tied_embeddings else 0
+    return math.ceil(PRECISIONS[mapping.precision] * (outer_elements(mapping) - packed + shared)) + size
 
 
 def embedding_places(mapping: Grid) -> tuple[int, int]:
@@ -52,7 +67,8 @@ def outer_tiles(mapping: Grid, outer: dict[str, np.ndarray]) -> Values:
             outer = with_gain(outer, ["project_out" if turned else "head"], gain)
         else:
             tiles = gain_tile(TileCutter(mapping, "model.norm"), gain, "model.norm")
-    tiles["model.head"] = TileCutter(mapping, "lm_head").matrix([outer["head"]], width, [vocab], transposed=turned)
+    tiles["model.head"] = TileCutter(mapping, "lm_head").matrix([outer["head"]], width, [vocab], transposed=turned,
+                                                                  name="model.head")
     if turned:
         tiles["model.project_in"] = cutter.matrix([outer["project_in"]], width, [hidden], transposed=True)
         tiles["model.project_out"] = cutter.matrix([outer["project_out"]], hidden, [width])
@@ -67,7 +83,8 @@ def outer_tiles(mapping: Grid, outer: dict[str, np.ndarray]) -> Values:
     if config.head_bias:
         tiles["model.head_bias"] = (cutter.along_y(outer["head_bias"], vocab) if turned else
                                     cutter.along_x([outer["head_bias"]], [vocab]))[:, :, None]
-    tiles["model.embedding"] = (tiles["model.head"] if config.tied_embeddings else
+    alike = config.tied_embeddings and not mapping.form_of("model.head")
+    tiles["model.embedding"] = (tiles["model.head"] if alike else
                                 TileCutter(mapping, "embed_tokens").matrix([outer["embedding"].T], width, [vocab],
                                                                            transposed=turned))
     return tiles | outer_tables(mapping)
@@ -145,4 +162,4 @@ def head_steps(mapping: Grid, start: int | None = None, count: int = 1) -> Steps
     if config.logits_softcap:
         cap = Local("softcap", vocab, count, factor=config.logits_softcap, form=mapping.form)
         steps.append(LayerStep("head", "softcap", cap, ("logits",), "logits"))
-    return steps
+    return packed_steps(mapping, head_matrix(mapping), steps)

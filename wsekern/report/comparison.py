@@ -137,6 +137,10 @@ def execution_view(execution: Execution, opening: str | None) -> RenderableType:
     kept = {"weights": data["weight_precision"], "cache": data["cache_precision"]}
     packed = "".join(f", {name} {form}" for name, form in kept.items() if form != data["precision"])
     table.add_row("grid", f"{data['grid']} PEs of {execution.machine.title}, {data['precision']}{packed}")
+    if execution.rounded is not None:
+        share = f"{100 * execution.rounded:.0f} % of them rounded anew"
+        told = share if execution.rounded else "as the checkpoint has them"
+        table.add_row("packed weights", f"of the first layer: {told}")
     table.add_row("prompt", f"{data['prompt_tokens']} tokens in {data['prefill_cycles']:,} cycles")
     if data["tokens_per_second"]:
         table.add_row("answer", f"{data['output_tokens']} tokens, {data['cycles_per_token']:,.0f} cycles each = "

@@ -237,6 +237,8 @@ def _mxfp4_codes(type: ElementType, tile: np.ndarray, largest: np.ndarray) -> tu
 
     exponent = np.frexp(np.where(largest > 0, largest, np.float32(1)))[1] - 3
     unpacked = packing("mxfp4").exponent(type)
+    if (exponent > _BIAS[type] + unpacked).any():
+        raise InputError(f"weights up to {largest.max():.3g} are beyond mxfp4 unpacked into {type}: use bf16 or another format")
     exponent = np.clip(np.where(largest > 0, exponent, 0), 1 - _BIAS[type] + unpacked, _BIAS[type] + unpacked)
     codes = np.clip(np.ldexp(tile, -exponent), -6, 6).astype(float4_e2m1fn).view(np.uint8)
     return codes, (exponent - unpacked + _BIAS[type] << _EXPONENT_AT[type]).astype(np.uint16)
