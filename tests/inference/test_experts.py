@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.inference.test_mapping import with_parts
 from wsekern.errors import SimulationError
-from wsekern.inference.blocks.expert_crossing import crossing_seconds
+from wsekern.inference.blocks.expert_crossing import CROSSED, crossing_seconds, returned
 from wsekern.inference.blocks.expert_places import ExpertPlaces
 from wsekern.inference.blocks.experts import MixtureOnGrid
 from wsekern.inference.choice import at_choice, load_of
@@ -78,32 +78,38 @@ def random_weights(part: Mixture, hidden: int = HIDDEN, seed: int = 0) -> dict[s
 
 def run_steps(placed, tokens: int, slots: int, engine, values) -> None:
     """Run the steps of a part; from the choice of experts on those that are listed for what the fullest block has of it."""
-    def run(steps) -> None:
-        for step in steps:
-            if isinstance(step, View):
-                step.run(values)
-            else:
-                step.run(engine, values)
-
     steps = placed.steps(tokens, slots)
     number, choice = at_choice(steps)
-    run(steps[:number])
+    run_list(steps[:number], engine, values)
     if choice:
         mapping = dataclasses.replace(placed.mapping, expert_load=load_of(choice, values))
-        run(dataclasses.replace(placed, mapping=mapping).steps(tokens, slots)[number:])
+        run_list(dataclasses.replace(placed, mapping=mapping).steps(tokens, slots)[number:], engine, values)
+
+
+def run_list(steps, engine, values) -> None:
+    """Run a list of steps on ``values``."""
+    for step in steps:
+        if isinstance(step, View):
+            step.run(values)
+        else:
+            step.run(engine, values)
+
+
+def laid(m: Grid, h: np.ndarray) -> np.ndarray:
+    """``h`` (tokens, hidden) along y, on all columns."""
+    rows = m.index_y(m.config.hidden)
+    pieces = narrow(np.where(rows >= 0, h[:, rows], 0).swapaxes(0, 1).astype(np.float32), m.precision, "h")
+    return np.ascontiguousarray(np.broadcast_to(pieces[:, None], (m.height, m.width, *pieces.shape[1:])))
 
 
 def run_chunks(placed, weights, engine, chunks: list[np.ndarray]) -> np.ndarray:
     """``out`` (tokens, hidden) of all chunks, each (tokens, hidden), the cache growing; read from the first column."""
     m, precision, start, found = placed.mapping, placed.mapping.precision, 0, []
-    rows = m.index_y(m.config.hidden)
     values = placed.tiles(weights, "layer 0") | {
         name: np.zeros((m.height, m.width, *shape), NUMPY_DTYPES[precision]) for name, shape in placed.cache().items()}
     for h in chunks:
         slots = -(-(start + len(h)) // m.height)
-        pieces = np.where(rows >= 0, h[:, rows], 0).swapaxes(0, 1).astype(np.float32)
-        values["h"] = np.ascontiguousarray(np.broadcast_to(narrow(pieces, precision, "h")[:, None],
-                                                           (m.height, m.width, *pieces.shape[1:])))
+        values["h"] = laid(m, h)
         values |= placed.tables(start, len(h), slots)
         run_steps(placed, len(h), slots, engine, values)
         out = Repeated.of(values["out"]).full()
@@ -296,3 +302,43 @@ def test_a_crossing_between_wafers_is_two_ways_through_the_links():
     assert crossing_seconds(placed.mapping, placed.part, WSE3, 5) == pytest.approx(
         2 * float(system.io_latency) + sent / float(system.io_bandwidth))
     assert not crossing_seconds(dataclasses.replace(placed.mapping, expert_wafers=1), placed.part, WSE3, 5)
+
+
+def on_wafer(placed: MixtureOnGrid, wafer: int, load: int) -> MixtureOnGrid:
+    """The part of a mixture on another wafer, whose steps are listed for ``load`` experts of a token on the fullest block."""
+    return dataclasses.replace(placed, mapping=dataclasses.replace(placed.mapping, expert_wafer=wafer, expert_load=load))
+
+
+def run_over_wafers(placed: MixtureOnGrid, weights, engine, h: np.ndarray) -> dict:
+    """Values of the first wafer, where ``engine`` runs the steps of all of them."""
+    m, wafers = placed.mapping, range(1, placed.mapping.expert_wafers)
+    values = placed.tiles(weights, "layer 0") | {"h": laid(m, h)}
+    number, choice = at_choice(steps := placed.steps(len(h), 1))
+    run_list(steps[:number], engine, values)
+    load = load_of(choice, values)
+    for wafer in wafers:
+        there = on_wafer(placed, wafer, load)
+        own = there.tiles(weights, "layer 0") | {CROSSED: values[CROSSED]}
+        run_list(there.steps(len(h), 1), engine, own)
+        values[returned(wafer)] = own["out"]
+    sent = [Repeated.of(values[returned(wafer)]).full() for wafer in wafers]
+    run_list(on_wafer(placed, 0, load).steps(len(h), 1)[number:], engine, values)
+    return values | {"sent": sent}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("name", ["gpt-oss", "nemotron", "llama4"])
+def test_wafers_that_share_experts_sum_what_each_makes(name, precision):
+    part, weights = MIXTURES[name], random_weights(MIXTURES[name])
+    h = np.random.default_rng(1).standard_normal((TOKENS, HIDDEN)).astype(np.float32)
+    placed = placed_mixture(part, 4, 4, precision, programs=Programs(expert_blocks=2), expert_wafers=3)
+    engine_of = engines(precision, 4, 4)
+    flow, cycle = (run_over_wafers(placed, weights, engine, h) for engine in engine_of)
+    for name in ("out", "back", *map(returned, (1, 2))):
+        assert Repeated.of(flow[name]).full().tobytes() == Repeated.of(cycle[name]).full().tobytes()
+    np.testing.assert_array_equal(engine_of[1].clock, engine_of[0].clock)
+    first, second = flow["sent"]
+    assert Repeated.of(flow["back"]).full().tobytes() == (first + second).tobytes()
+    out = widen(Repeated.of(flow["out"]).full()[:, 0], precision).swapaxes(0, 1).reshape(TOKENS, -1)[:, :HIDDEN]
+    expected = ReferenceMixture(part, Activations()).forward(h, weights, 0)
+    np.testing.assert_allclose(out, expected, atol=(1e-4 if precision == "fp32" else 0.02) * np.abs(expected).max())

@@ -108,11 +108,12 @@ def test_a_row_of_reductions_is_two_shorter_for_each_layer():
     def reductions(steps):
         return [step.operation for step in steps if isinstance(step, LayerStep) and isinstance(step.operation, AllReduce)]
 
-    for case, saved in (("dense", 2), ("mixture", 2), ("two-mixers", 2), ("latent", 3), ("layer-norm-before-the-mixer", 1)):
+    for case, saved, riding in (("dense", 2, 2), ("mixture", 2, 2), ("two-mixers", 2, 2), ("latent", 3, 3), ("biases", 3, 2),
+                                ("layer-norm-before-the-mixer", 1, 1)):     # with biases, norms of queries and keys
         config, _ = model(case)
         apart, folded = (Mapping(config, 7, 6, programs=programs) for programs in (Programs(), FOLDED))
         found = [reductions(layer_steps(mapping, config.blocks[0], 3, 1)) for mapping in (apart, folded)]
-        assert len(found[0]) - len(found[1]) == saved == sum(bool(reduce.tail) for reduce in found[1])
+        assert len(found[0]) - len(found[1]) == saved and sum(bool(reduce.tail) for reduce in found[1]) == riding
         assert len(reductions(head_steps(apart))) - len(reductions(head_steps(folded))) == 1
 
 

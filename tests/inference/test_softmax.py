@@ -113,6 +113,18 @@ def test_the_programs_are_quicker_where_they_should_be():
     assert long["all"] < 0.85 * long["whole"] and short["all"] > short["whole"]
 
 
+@pytest.mark.parametrize(("form", "precision"), [("vector", "fp16"), ("scalar", "bf16")])
+@pytest.mark.parametrize("programs", [Programs(), VARIANTS["bound-blocks"]], ids=["plain", "bound-blocks"])
+def test_shared_exponentials_are_the_same_bits(programs, form, precision):
+    """Each column of a head takes some of them, on lines that end with columns of no head too."""
+    for case, grid in (("one-head", (7, 1)), ("sinks", (13, 1))):
+        one, other = (wafer(case, grid, precision, programs=replace(programs, local=local), activations=form)
+                      for local in ("redundant", "shared"))
+        assert parts_on_grid(other.mapping, other.config.blocks[0])[0].is_shared(4, 14)
+        assert one.prefill(PROMPT).tobytes() == other.prefill(PROMPT).tobytes()
+        assert one.decode(7).tobytes() == other.decode(7).tobytes() and one.engine.cycles != other.engine.cycles
+
+
 @pytest.mark.parametrize(("case", "precision"), [("window", "fp16"), ("chunks-with-sinks", "bf16")])
 @pytest.mark.parametrize("programs", [Programs(), VARIANTS["all"]], ids=["plain", "all"])
 def test_slots_that_go_round_give_the_values_of_the_whole_cache(case, precision, programs, monkeypatch):

@@ -1,12 +1,14 @@
 """Mixtures of experts and latent attention that `transformers` wrote give the same tokens and logits here."""
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch could not be installed (test extra)")
 transformers = pytest.importorskip("transformers", reason="transformers could not be installed (test extra)")
 
 from tests.inference.test_transformers import compare_greedily  # noqa: E402
-from wsekern.inference.programs import Programs  # noqa: E402
+from wsekern.inference.programs import PROGRAM_SETS, Programs  # noqa: E402
 from wsekern.machine import load_machine  # noqa: E402
 from wsekern.ops.engines.both import BothEngines  # noqa: E402
 from wsekern.workload import load_config  # noqa: E402
@@ -76,13 +78,14 @@ def test_reference_and_wafer_give_the_tokens_of_transformers(tiny):
 
 @pytest.mark.parametrize("tiny", ["gpt-oss", "deepseek-v3", "llama4"], indirect=True)
 @pytest.mark.parametrize("options", [dict(programs=Programs(expert_blocks=2, router_copies=3)),
-                                     dict(programs=Programs(expert_blocks=2, local="shared"), expert_wafers=2),
-                                     dict(programs=Programs(expert_blocks=2, norms="folded"), expert_wafers=3)],
-                         ids=["blocks", "wafers", "wafers and folded norms"])
+                                     dict(programs=Programs(expert_blocks=2), expert_wafers=2),
+                                     dict(programs=replace(PROGRAM_SETS["default"].programs, expert_blocks=2, router_copies=2),
+                                          expert_wafers=3)], ids=["blocks", "wafers", "wafers and today's programs"])
 def test_experts_on_blocks_and_on_several_wafers_give_the_tokens_of_transformers(tiny, options):
     compare_greedily(*tiny[:3], 8, (5, 4), **options)
 
 
 @pytest.mark.parametrize("tiny", ["gpt-oss"], indirect=True)
 def test_both_engines_agree_on_every_step_of_experts_on_two_wafers(tiny):
-    compare_greedily(*tiny[:3], 1, (4, 3), BothEngines, programs=Programs(expert_blocks=2), expert_wafers=2)
+    programs = replace(PROGRAM_SETS["default"].programs, expert_blocks=2, router_copies=2)
+    compare_greedily(*tiny[:3], 1, (4, 3), BothEngines, programs=programs, expert_wafers=2)

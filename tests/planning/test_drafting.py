@@ -52,7 +52,7 @@ def last_back(regions: list[float], head: float, tokens: int, drafted: float, ea
     return last
 
 
-@settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.generate))
 @given(st.integers(1, 12), st.sampled_from(["", "ngram", "layer:1", "layer:2", "sample"]), st.floats(0.0, 1.0))
 def test_a_pass_takes_what_tokens_take_that_follow_each_other(drafted, draft, acceptance):
     model = placed()
@@ -80,8 +80,9 @@ def test_a_draft_costs_its_time_its_memory_and_its_power():
     fixed = [replace(free, speculation=one.speculation, draft=one.draft) for one in (free, layer, small)]
     speeds = [one.lone.time_per_output_token_seconds for one in fixed]
     assert speeds == sorted(speeds) and speeds[0] < speeds[1] < speeds[2]
-    assert fixed[2].memory_used() == pytest.approx(2 * fixed[0].memory_used(), rel=1e-6)  # the same model drafts
-    assert serve_on_wafers(fixed[2]).activity > serve_on_wafers(fixed[0]).activity * speeds[0] / speeds[2]
+    assert fixed[2].memory_used() == pytest.approx(fixed[0].memory_used() + small.draft.memory_used())
+    work = [one.all_wafers * serve_on_wafers(one).activity for one in fixed]
+    assert work[2] > work[0] * speeds[0] / speeds[2]
 
 
 def test_a_head_on_another_wafer_drafts_two_crossings_later():
@@ -93,10 +94,11 @@ def test_a_head_on_another_wafer_drafts_two_crossings_later():
 
 
 def test_a_draft_lies_beside_the_others_where_there_is_room():
-    model = placed()
+    shapes = tuple(replace(shape, width=shape.width // 2, height=shape.height // 2) for shape in placed().shapes)
+    model = replace(placed(), shapes=shapes, head=(150, 150))
     beside = replace(model, draft=model)
     assert beside.all_wafers == 1 and beside.drafting.crossing_seconds == 0.0
-    full = replace(beside, head=(755, 600))
+    full = replace(model, head=(755, 600), draft=placed())
     assert full.all_wafers == 2 and full.memory_there() == 2 * beside.memory_there()
     assert full.drafting.crossing_seconds == 2 * float(WSE3.system.io_latency)
     assert serve_on_wafers(full).watts > serve_on_wafers(beside).watts + 0.2 * float(WSE3.system.power)

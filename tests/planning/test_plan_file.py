@@ -56,9 +56,10 @@ def test_files_are_named_by_their_whole_path(tmp_path, monkeypatch, text):
 
 
 @pytest.mark.parametrize(("old", "new", "words"), [
-    ("wafers = 1", "wafers = 0", "wafers is 0"), ("wafers = 1", "wafres = 1", "unknown key 'wafres'"),
-    ('norms = "folded"', 'norms = "none"', "programs: norms is 'none'"),
-    ('norms = "folded"', 'norm = "folded"', "programs: unknown key 'norm'"),
+    ("wafers = 1", "wafers = 0", "wafers is 0"),
+    ("expert_wafers = 1", "expert_wafers = 2", "multiple of expert_wafers"),
+    ("wafers = 1", "wafres = 1", "unknown key 'wafres'"), ('norms = "', 'norms = "un', "programs: norms is 'un"),
+    ("norms = ", "norm = ", "programs: unknown key 'norm'"),
     ("position_blocks = 1", "position_blocks = -1", "position_blocks is -1"),
     ("count = ", "count = 1", "layers, fairy-tales has"), ("count = ", "count = -", "count is -"),
     ("[head]\nwidth = ", "[head]\nwidth = 9", "does not lie on wse3"),

@@ -23,6 +23,7 @@ from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import NUMPY_DTYPES, narrow
 from wsekern.ops import Local
+from wsekern.ops.local.gemm import LocalProduct
 from wsekern.workload.decoder import Block, Mixture, Norm
 
 ELSEWHERE = "wafer."
@@ -72,7 +73,16 @@ def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
         caches = {name: sizes for part in parts for name, sizes in part.packed_cache().items()}
         steps = packed_cache_steps(caches, tokens, steps)
     matrices = {part.named(name): sizes for part in parts for name, sizes in part.matrices().items()}
-    return packed_steps(mapping, matrices, steps)
+    return _rows_together(mapping, packed_steps(mapping, matrices, steps))
+
+
+def _rows_together(mapping: Grid, steps: Steps) -> Steps:
+    """``steps`` with products whose instructions take several rows, where the programs of ``mapping`` say so."""
+    if mapping.programs.products == "rows":
+        return steps
+    return [replace(step, operation=replace(step.operation, together=True))
+            if isinstance(step, LayerStep) and isinstance(step.operation, LocalProduct) and step.operation.m > 1 else step
+            for step in steps]
 
 
 def expert_loads(mapping: Grid, block: Block, tokens: int) -> tuple[tuple[int, float], ...]:

@@ -68,8 +68,8 @@ class Score:
         return {"precision": self.arithmetic.precision, "weights": self.arithmetic.weights,
                 "cache": self.arithmetic.cache or self.arithmetic.precision, "packed": self.arithmetic.is_packed,
                 "activations": self.arithmetic.activations, "program_set": self.arithmetic.programs, "grid": self.grid,
-                "tokens": self.tokens,
-                "perplexity": self.perplexity, "perplexity_above_exact": self.perplexity - self.exact_perplexity,
+                "tokens": self.tokens, "perplexity": self.perplexity,
+                "perplexity_above_exact": self.perplexity - self.exact_perplexity,
                 "nats_per_token": self.nats, "nats_above_exact": self.nats - self.exact_nats,
                 "divergence_nats": self.divergence, "cycles_per_token": self.cycles_per_token}
 

@@ -29,14 +29,19 @@ class Programs:
     local: Literal["redundant", "shared"] = "redundant"
     """``shared``: of an activation that all rows of a column would compute alike, each does a share and gathers the rest, where
     there are enough elements for that to be quicker (:mod:`wsekern.inference.blocks.shared`): in chunks of a prompt."""
+    products: Literal["rows", "together"] = "rows"
+    """``together``: an instruction of a product takes the elements of several rows, where that is quicker. The same bits."""
+    groups: Literal["root", "odd"] = "root"
+    """Groups of the PEs of a line in an all-reduce: as many as the root of their number, or the odd number nearest to it, whose
+    middle group is in the middle of the line."""
     position_blocks: int = 1
     """Blocks of a key-value head's columns, each with a share of the positions; features are cut over a block's columns."""
     expert_blocks: int = 1
     """Blocks of columns (rows, where experts lie along y), no more than there are of those or of experts; every expert lies on
     one of them. 1: every one over all."""
     router_copies: int = 1
-    """Copies of a mixture's router: columns are cut into as many blocks of as many columns, the last one of those that are
-    left, and each block holds a whole copy. Those of a width that is no multiple may come out fewer."""
+    """Copies of a mixture's router at most: columns are cut into blocks of as many columns, the last one of what is left (half
+    as many or more), and each block holds a whole copy."""
 
     def __post_init__(self) -> None:
         hints = _hints()
@@ -70,7 +75,8 @@ class ProgramSet:
 
 PROGRAM_SETS = {
     "2024-08": ProgramSet(PLAIN, "scalar", blocks_searched=False),
-    "default": ProgramSet(Programs(norms="folded", softmax="bound", softmax_sum="riding", local="shared"), None),
+    "default": ProgramSet(Programs(norms="folded", softmax="bound", softmax_sum="riding", local="shared", products="together",
+                                   groups="odd"), None),
 }
 """``2024-08``: what public services of August 2024 could run, before kernels were rewritten: activations one element after the
 other, nothing folded. ``default``: the quickest of today."""

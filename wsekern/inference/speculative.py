@@ -13,6 +13,7 @@ import numpy as np
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.drafts import Drafter, FirstLayers, SmallModel
+from wsekern.inference.layer import parts_on_grid
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.step_times import time_handover
 from wsekern.inference.wafer import Exit, WaferModel
@@ -76,6 +77,8 @@ class Speculator:
         if not model.can_rewind:
             raise InputError(f"{model.config.name} has recurrent layers, whose state cannot go back behind a token that is not "
                              "accepted: it cannot check drafts; run it without --speculate")
+        for one in (model, *([drafter.model] if isinstance(drafter, SmallModel) else [])):
+            check_windows(one, drafted)
         self.model, self.drafter, self._handover = model, drafter, handover
         self._layers = -(-model.config.layers // regions)  # of a region
         self.found = Speculated(drafted=drafted, draft=drafter.describe(), regions=-(-model.config.layers // self._layers))
@@ -184,6 +187,21 @@ def speculator(model: WaferModel, machine: Machine, profile: str, drafter: Draft
     made = Speculator(model, drafter, drafted, regions or layers, round(time_handover(machine, mapping, 1, profile).cycles))
     check_room(mapping, machine, made.found.regions, drafter)
     return made
+
+
+def check_windows(model: WaferModel, drafted: int) -> None:
+    """Refuse so many drafts that layers which keep their window alone could write over what is looked back to when none of
+    them is accepted."""
+    mapping = model.mapping
+    parts = [part for block, _ in model.config.kinds for part in parts_on_grid(mapping, block)]
+
+    def goes(tokens: int) -> bool:
+        return all(part.can_go_back(length + tokens, length) for part in parts for length in range(1, mapping.context - tokens))
+
+    if not goes(drafted):
+        most = next((tokens for tokens in range(drafted - 1, 0, -1) if goes(tokens)), 0)
+        raise BudgetError(f"{model.config.name} has layers that keep their window alone, with room for {most} drafted tokens, "
+                          f"not {drafted}: draft fewer, or use a larger --grid")
 
 
 def check_room(mapping: Mapping, machine: Machine, regions: int, drafter: Drafter) -> None:

@@ -169,10 +169,10 @@ def take(x: str, places: str, output: str, axis: int) -> View:
     return View("take", (x, places), (output,), axis)
 
 
-def share(x: str, output: str, size: int, axis: str) -> View:
+def share(x: str, output: str, size: int, axis: str, segment: int = 0) -> View:
     """``output`` (size,): of the elements of ``x`` in order, which are alike along ``axis``, those of the PE's own place on its
-    line: the first ``size`` of the first PE, and so on; 0 where there are no more."""
-    return View("share", (x,), (output,), 0 if axis == "y" else 1, (size,))
+    line, or on its ``segment`` of the line: the first ``size`` of the first PE, and so on; 0 where there are no more."""
+    return View("share", (x,), (output,), 0 if axis == "y" else 1, (size, segment))
 
 
 def find(x: str, largest: str, output: str) -> View:
@@ -295,10 +295,11 @@ def _take(view: View, x: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
 
 
 def _share(view: View, x: np.ndarray) -> list[np.ndarray]:
-    line, size = x.shape[view.axis], view.sizes[0]
+    line, (size, segment) = x.shape[view.axis], view.sizes
+    first = np.arange(line) % (segment or line) * size
     flat = x.reshape(*x.shape[:2], -1)
-    flat = np.pad(flat, ((0, 0), (0, 0), (0, max(0, line * size - flat.shape[2]))))
-    places = np.arange(line * size).reshape(line, 1, size) if view.axis == 0 else np.arange(line * size).reshape(1, line, size)
+    flat = np.pad(flat, ((0, 0), (0, 0), (0, max(0, int(first.max()) + size - flat.shape[2]))))
+    places = np.expand_dims(first[:, None] + np.arange(size), 1 - view.axis)
     return [np.take_along_axis(flat, np.broadcast_to(places, (*x.shape[:2], size)), axis=2)]
 
 

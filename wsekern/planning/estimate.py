@@ -173,6 +173,17 @@ class QuickPlacement(Placement):
         """Time in the links between so many wafers."""
         return self.link_seconds(self.crossings, bool(self.crossings), tokens) + self.expert_seconds(tokens)
 
+    @property
+    def all_wafers(self) -> int:
+        """As if what drafts had wafers of its own."""
+        return self.wafers + (self.draft.wafers if self.draft else 0)
+
+    def first_layers(self, layers: int) -> tuple[float, int]:
+        """Of mean layers; the head is on another wafer where there are several."""
+        mapping, most = self.mappings[0], self.shapes[0].layers
+        each = self._estimator.layers(mapping, 1, -(-self.token_position // mapping.height)) / mapping.config.layers
+        return layers * each + -(-layers // most) * self._estimator.handover(mapping, 1), 2 * bool(self.crossings)
+
     def exact(self) -> Placement:
         """The same placement, timed by the flow engine."""
         return Placement(**{field.name: getattr(self, field.name) for field in fields(self)})

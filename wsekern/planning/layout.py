@@ -372,15 +372,13 @@ class Placement:
                               crossing_seconds=2 * latency if self.all_wafers > 1 else 0.0)
         if self.speculation is None or not self.speculation.draft.layers:
             return DraftCosts()
-        cycles, way = self._first_layers(self.speculation.draft.layers)
-        seconds = cycles / float(self.machine.clock) + self.head_seconds
-        seconds += sum(one != other for one, other in pairwise(way)) * latency
-        return DraftCosts(seconds, 2 * self.head_seconds, in_line=True,
-                          pe_seconds=self.head[0] * self.head[1] * self.head_seconds)
+        cycles, steps = self.first_layers(self.speculation.draft.layers)
+        return DraftCosts(cycles / float(self.machine.clock) + self.head_seconds + steps * latency, 2 * self.head_seconds,
+                          in_line=True, pe_seconds=self.head[0] * self.head[1] * self.head_seconds)
 
-    def _first_layers(self, layers: int) -> tuple[float, list[int]]:
-        """(cycles of one token in the first ``layers`` layers and on its way behind them, wafers that it sees, the head's and
-        the first again)."""
+    def first_layers(self, layers: int) -> tuple[float, int]:
+        """(cycles of one token in the first ``layers`` layers and on its way behind them, steps from wafer to wafer that it
+        takes through them, to the head and back)."""
         cycles, held, way = 0.0, 0, []
         for index, (wafer, *_) in zip((index for index, shape in enumerate(self.shapes) for _ in range(shape.count)),
                                       self.places, strict=False):
@@ -392,7 +390,7 @@ class Placement:
                 cycles += time_handover(self.machine, mapping, 1, self.profile).cycles
                 way.append(wafer)
             held += most
-        return cycles, [*way, self.places[-1][0], self.places[0][0]]
+        return cycles, sum(one != other for one, other in pairwise([*way, self.places[-1][0], self.places[0][0]]))
 
     def crossing_seconds(self, tokens: int) -> float:
         """Time in the links between wafers for one pass of ``tokens`` tokens, the return of the sampled token included, and
@@ -457,31 +455,6 @@ def turned(machine: Machine) -> Machine:
 def layers_of(config: ModelConfig, first: int, count: int) -> ModelConfig:
     """A model of ``count`` layers of ``config`` from ``first`` on, as many as there are."""
     return config if not first and count >= config.layers else replace(config, blocks=config.blocks[first:first + count])
-
-
-def equal_shapes(width: int, height: int, layers: int, in_all: int) -> tuple[RegionShape, ...]:
-    """Regions of ``layers`` layers each, the last with what is left of ``in_all``."""
-    whole, rest = divmod(in_all, layers)
-    shapes = (RegionShape(width, height, layers, whole), RegionShape(width, height, rest, 1))
-    return tuple(shape for shape in shapes if shape.held)
-
-
-def shapes_of(config: ModelConfig, width: int, height: int, layers: int) -> tuple[RegionShape, ...]:
-    """Regions for all layers of ``config`` with ``layers`` in each; of light layers before the others (the dense ones before
-    mixtures) as many as weigh no more than those."""
-    first, together = _light_layers(config)
-    light = equal_shapes(width, height, max(1, layers * together), first) if first else ()
-    return light + equal_shapes(width, height, layers, config.layers - first)
-
-
-@lru_cache(maxsize=256)
-def _light_layers(config: ModelConfig) -> tuple[int, int]:
-    """How many layers before the others weigh half as much as one of these or less, and how many of them one of these."""
-    sizes = {block: block.parameters(config.hidden) for block, _ in config.kinds}
-    weights = [sizes[block] for block in config.blocks]
-    heaviest = max(weights)
-    first = next((index for index, weight in enumerate(weights) if 2 * weight > heaviest), 0)
-    return first, heaviest // max(weights[:first]) if first else 1
 
 
 def head_region(config: ModelConfig, width: int, height: int, precision: str, programs: Programs = PLAIN,

@@ -33,6 +33,10 @@ MORE = 2
 """Times the fewest wafers up to which more are tried."""
 
 
+WIDER = {"int4": ("int8", ""), "int4-64": ("int8", ""), "mxfp4": ("fp8", ""), "int8": ("",), "fp8": ("",)}
+"""Formats to which weights may be widened when they are loaded, where unpacking them costs more than the room is worth."""
+
+
 def place_model(config: ModelConfig, request: Request, machine: Machine, wafers: int | None = None,
                 profile: str = "silicon", think_seconds: float = 0.0, speculation: Speculation | None = None,
                 cached: int | None = None, activations: Form | None = None, programs: str | ProgramSet = "default",
@@ -45,7 +49,8 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
     another may serve them sooner although some wait outside. Each sends the next prompt ``think_seconds`` after the answer is
     there; ``speculation`` and ``cached`` as in :class:`Placement`: a model that drafts gets wafers of its own. ``programs``: a
     program set or its name, whose form of ``activations`` holds unless one is given; precisions and
-    ``expert_law`` as in :class:`wsekern.inference.grid.Grid`.
+    ``expert_law`` as in :class:`wsekern.inference.grid.Grid`. Weights are kept wider than ``weight_precision`` says where that
+    is quicker.
     """
     return place_service(config, ((request, 1.0),), machine, wafers=wafers, profile=profile, think_seconds=think_seconds,
                          speculation=speculation, cached=cached, activations=activations, programs=programs,
@@ -58,16 +63,18 @@ def place_service(config: ModelConfig, mix: Iterable[tuple[Request, float]], mac
     each of ``users`` users, on which the mean request is served soonest. Other requests: :meth:`Placement.serving`."""
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
-    search = search_for(config, Service.of(mix, context, users), machine, programs, **load)
+    service = Service.of(mix, context, users)
+    search = search_for(config, service, machine, programs, **load)
     if wafers is None:
         fewest = _fewest(search, machine)
-        found = search.best(search.worth(fewest, MORE * fewest))
-    else:
-        if not search.holds_all(wafers):
-            raise _refusal(search, machine, wafers)
-        search.candidates(search.fewest(wafers))
-        found = search.best(wafers)
-    return found
+        wafers = search.worth(fewest, MORE * fewest)
+    elif not search.holds_all(wafers):
+        raise _refusal(search, machine, wafers)
+    found = [search.placed_on(wafers)]
+    for precision in WIDER.get(load.get("weight_precision", ""), ()):
+        wider = search_for(config, service, machine, programs, **load | {"weight_precision": precision})
+        found += [wider.placed_on(wafers)] if wider.holds_all(wafers) else []
+    return min(found, key=search.seconds)
 
 
 @dataclass(frozen=True)

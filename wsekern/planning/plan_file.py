@@ -158,8 +158,7 @@ def planned_config(model: str) -> ModelConfig:
 
 def _check_numbers(table: PlanTable, where: str) -> None:
     """Refuse numbers below 1 and beyond any machine."""
-    numbers = {"wafers": table.wafers, "users": table.users, "prompt_chunk": table.prompt_chunk,
-               "expert_wafers": table.expert_wafers}
+    numbers = {name: getattr(table, name) for name in ("wafers", "expert_wafers", "users", "prompt_chunk")}
     for name, part in (("head", table.head), *((f"regions[{index}]", region) for index, region in enumerate(table.regions))):
         numbers |= {f"{name}.{field}": getattr(part, field) for field in part.__struct_fields__}
     for name, number in numbers.items():
@@ -167,6 +166,8 @@ def _check_numbers(table: PlanTable, where: str) -> None:
             raise InputError(f"{where}: {name} is {number}, expected 1 to {MOST:,}")
     if table.service.users[1] > MOST:
         raise InputError(f"{where}: service.users ends with {table.service.users[1]}, expected at most {MOST:,}")
+    if table.wafers % table.expert_wafers:
+        raise InputError(f"{where}: wafers is {table.wafers}, expected a multiple of expert_wafers, {table.expert_wafers}")
     if not table.regions:
         raise InputError(f"{where}: regions is empty, expected at least one [[regions]] with layers")
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from wsekern.workload.config import ModelConfig
+
 Kind = Literal["layers", "head", "draft"]
 Box = tuple[int, int, int, int]
 """x, y, width, height."""
@@ -136,3 +138,28 @@ def _packed(sides: Size, wafers: int, shapes: tuple[RegionShape, ...], head: Siz
             full[size] = at
             places.append((at, *found))
     return Packing((*places, (wafers - 1, *corner)) if head else tuple(places), tuple(filled[-1].free))
+
+
+def equal_shapes(width: int, height: int, layers: int, in_all: int) -> tuple[RegionShape, ...]:
+    """Regions of ``layers`` layers each, the last with what is left of ``in_all``."""
+    whole, rest = divmod(in_all, layers)
+    shapes = (RegionShape(width, height, layers, whole), RegionShape(width, height, rest, 1))
+    return tuple(shape for shape in shapes if shape.held)
+
+
+def shapes_of(config: ModelConfig, width: int, height: int, layers: int) -> tuple[RegionShape, ...]:
+    """Regions for all layers of ``config`` with ``layers`` in each; of light layers before the others (the dense ones before
+    mixtures) as many as weigh no more than those."""
+    first, together = _light_layers(config)
+    light = equal_shapes(width, height, max(1, layers * together), first) if first else ()
+    return light + equal_shapes(width, height, layers, config.layers - first)
+
+
+@lru_cache(maxsize=256)
+def _light_layers(config: ModelConfig) -> tuple[int, int]:
+    """How many layers before the others weigh half as much as one of these or less, and how many of them one of these."""
+    sizes = {block: block.parameters(config.hidden) for block, _ in config.kinds}
+    weights = [sizes[block] for block in config.blocks]
+    heaviest = max(weights)
+    first = next((index for index, weight in enumerate(weights) if 2 * weight > heaviest), 0)
+    return first, heaviest // max(weights[:first]) if first else 1

@@ -8,7 +8,7 @@ the answer is always the same.
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -16,17 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsekern.errors import InputError
-from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs, ProgramSet
 from wsekern.inference.step_times import CHUNKS
 from wsekern.inference.weight_formats import WEIGHT_FORMATS
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
-from wsekern.ops.local.rows import Form
+from wsekern.planning.breakpoints import breakpoints, moved, widths_of
 from wsekern.planning.causes import fewest_that
-from wsekern.planning.estimate import QuickPlacement, TimedRegions, estimator
-from wsekern.planning.layout import LEAST_INSIDE, Placement, filled, head_region, shapes_of, sides_of
-from wsekern.planning.regions import Size
+from wsekern.planning.estimate import QuickPlacement, TimedRegions
+from wsekern.planning.head_room import head_room
+from wsekern.planning.layout import LEAST_INSIDE, Placement, filled, sides_of
+from wsekern.planning.regions import Size, shapes_of
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, Mixture, Recurrent
 from wsekern.workload.request import PRECISIONS, Request
@@ -42,6 +42,9 @@ STEPS = (16, 4, 1)
 
 CUTS_TRIED = 6
 """Cuts that are timed for each number of layers in a region."""
+
+DIRECTIONS = ((-1, 0), (0, -1), (1, -1), (-1, 1), (-1, -1), (1, 0), (0, 1))
+"""Of steps: a side shorter or longer, both in opposite directions, both shorter."""
 
 STARTS = 2
 """Cuts from which width and height are varied, for each number of layers in a region."""
@@ -329,6 +332,11 @@ class Search:
         cuts = [one for one in found if one in self._cuts and self.score(one) <= CLOSE * self.score(found[0])]
         return self.finished(min(dict.fromkeys([*close, *cuts[:1]]), key=self.exact_score), wafers)
 
+    def placed_on(self, wafers: int) -> Placement:
+        """The quickest on at most so many wafers, never slower than on the fewest."""
+        self.candidates(self.fewest(wafers))
+        return self.best(wafers)
+
     def exact_score(self, candidate: Candidate) -> float:
         """As :meth:`score`, with regions timed by the flow engine."""
         quick = self.placement(candidate)
@@ -402,27 +410,29 @@ class Search:
         return [found[0] for found in self._tried.values() if found]
 
     def descend(self, start: Candidate, wafers: int) -> list[Candidate]:
-        """What is met on the way from ``start``, each quicker than the one before."""
+        """What is met on the way from ``start``, each quicker than the one before: on in a direction as long as that helps,
+        then in the next one."""
         way = [start]
         for step in STEPS:
-            better = True
-            while better:
-                better = False
-                for near in self._neighbours(way[-1], step):
-                    if self._hopeless(near, wafers, self.score(way[-1])):
-                        continue
-                    if self.fits(near, wafers) and self.score(near) < self.score(way[-1]):
+            failed = 0
+            while failed < len(DIRECTIONS):
+                for x, y in DIRECTIONS:
+                    before = len(way)
+                    while self._better(near := self._moved(way[-1], x * step, y * step), way[-1], wafers):
                         way.append(near)
-                        better = True
+                    failed = failed + 1 if len(way) == before else 1
+                    if failed == len(DIRECTIONS):
                         break
         return way
 
-    def _neighbours(self, candidate: Candidate, step: int) -> Iterator[Candidate]:
-        """One side shorter or longer, or both in opposite directions."""
-        for x, y in ((-1, 0), (0, -1), (1, -1), (-1, 1), (-1, -1), (1, 0), (0, 1)):
-            width, height = _moved(self.across, candidate.width, x * step), _moved(self.down, candidate.height, y * step)
-            if (width, height) != (candidate.width, candidate.height):
-                yield replace(candidate, width=width, height=height)
+    def _better(self, near: Candidate, known: Candidate, wafers: int) -> bool:
+        """Whether ``near`` is another candidate, fits and is quicker."""
+        return (near != known and not self._hopeless(near, wafers, self.score(known)) and self.fits(near, wafers)
+                and self.score(near) < self.score(known))
+
+    def _moved(self, candidate: Candidate, x: int, y: int) -> Candidate:
+        """The candidate with sides so many points longer."""
+        return replace(candidate, width=moved(self.across, candidate.width, x), height=moved(self.down, candidate.height, y))
 
     # -- what is found -------------------------------------------------------------------------------------------------
     def finished(self, candidate: Candidate, wafers: int) -> Placement:
@@ -470,111 +480,3 @@ def _spread(cuts: list[Candidate]) -> list[Candidate]:
     most = max(cut.width * cut.height for cut in cuts)
     large = sorted((cut for cut in cuts if 1.3 * cut.width * cut.height >= most), key=lambda cut: -cut.width)
     return large[::-(-len(large) // CUTS_TRIED)]
-
-
-def _moved(points: list[int], value: int, step: int) -> int:
-    """The point ``step`` places from the largest that is not above ``value``."""
-    if not step:
-        return value
-    at = int(np.searchsorted(points, value, "right")) - 1
-    return points[min(max(at + step, 0), len(points) - 1)]
-
-
-def breakpoints(side: int, sizes: Iterable[int]) -> list[int]:
-    """Numbers of PEs up to ``side`` over which a vector of one of ``sizes`` is cut into shorter pieces than over one less."""
-    found = {-(-size // piece) for size in sizes for piece in {-(-size // pes) for pes in range(1, side + 1)}}
-    return sorted(point for point in found | {side} if 1 <= point <= side)
-
-
-def widths_of(config: ModelConfig) -> list[int]:
-    """Sizes of the vectors that lie along x: of heads, and inside the feed-forward parts."""
-    found = []
-    for block, _ in config.kinds:
-        for part in (*block.mixers, *([block.feed] if block.feed else [])):
-            found += sizes_of(part)
-    return sorted({size for size in found if size})
-
-
-def sizes_of(part: Any) -> list[int]:
-    """Of the vectors of a part of a block, by the names that descriptions have."""
-    names = ("width", "heads", "kv_heads", "q_size", "kv_size", "q_rank", "kv_rank")
-    own = [getattr(part, name, 0) for name in names]
-    inner = [getattr(part, name, None) for name in ("expert", "shared", "dense")]
-    found = [size for size in own if isinstance(size, int)]
-    return found + [size for one in inner if one is not None for size in sizes_of(one)]
-
-
-@dataclass
-class HeadRoom:
-    """Rectangles that hold the embedding and the LM head of a model."""
-
-    config: ModelConfig
-    machine: Machine
-    precision: str
-    programs: Programs
-    activations: Form | None
-    weight_precision: str
-    known: dict[Any, Any] = field(default_factory=dict)
-
-    def region(self, width: int, height: int) -> Mapping:
-        """A rectangle with them."""
-        return head_region(self.config, width, height, self.precision, self.programs, self.activations, self.weight_precision)
-
-    def holds(self, width: int, height: int) -> bool:
-        """Whether a rectangle does; one without PEs does not."""
-        if not (width and height):
-            return False
-        key = width, height
-        if key not in self.known:
-            self.known[key] = self.region(width, height).fits(self.machine)
-        return self.known[key]
-
-    def height(self, width: int) -> int:
-        """Rows that are enough where there are ``width`` columns; 0 if no wafer has them."""
-        if width < 1:
-            return 0
-        at = int(np.searchsorted(self.widths, width, "right")) - 1
-        return self._height(self.widths[at])
-
-    @cached_property
-    def widths(self) -> list[int]:
-        """Numbers of columns that are told apart: each a 20th more than the one before."""
-        side = sides_of(self.machine)[0]
-        return sorted({max(1, math.ceil(side / 1.05**power)) for power in range(200)})
-
-    def _height(self, width: int) -> int:
-        if ("height", width) not in self.known:
-            low, high = 0, sides_of(self.machine)[1]
-            if not self.holds(width, high):
-                high = 0
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (low, middle) if self.holds(width, middle) else (middle, high)
-            self.known["height", width] = high
-        return self.known["height", width]
-
-    @cached_property
-    def usual(self) -> Size:
-        """The one with the fewest PEs."""
-        found = [(width, self._height(width)) for width in self.widths]
-        return min((size for size in found if size[1]), key=lambda size: (size[0] * size[1], size))
-
-    def smaller(self, width: int, height: int) -> list[Size]:
-        """Some that hold all and lie in a rectangle, itself among them."""
-        sides = [(max(1, math.ceil(width * 0.8**x)), max(1, math.ceil(height * 0.8**y))) for x in range(8) for y in range(8)]
-        return [size for size in sides if self.holds(*size)]
-
-    def cycles(self, size: Size, profile: str) -> int:
-        """Estimated cycles of a token."""
-        key = size, profile
-        if key not in self.known:
-            known = estimator(self.machine, profile, self.precision)
-            self.known[key] = known.head(self.region(*size))
-        return self.known[key]
-
-
-@lru_cache(maxsize=256)
-def head_room(config: ModelConfig, machine: Machine, precision: str, programs: Programs, activations: Form | None,
-              weight_precision: str) -> HeadRoom:
-    """What holds the head of a model; known once."""
-    return HeadRoom(config, machine, precision, programs, activations, weight_precision)

@@ -21,20 +21,36 @@ WSE3 = Timing(load_machine("wse3"), "silicon", "fp32")
 
 
 @settings(max_examples=60, deadline=None)
-@given(machine=MACHINES, kind=st.sampled_from(["rowscale", "rowdiv"]), precision=st.sampled_from(PRECISIONS),
+@given(machine=MACHINES, kind=st.sampled_from(["rowscale", "rowdiv", "rownorm"]), precision=st.sampled_from(PRECISIONS),
        count=st.integers(1, 24), n=st.integers(1, 9), seed=st.integers(0, 99))
 def test_few_rows_and_many_are_the_same_on_both_engines(random_tile, assert_same_bits, assert_same_clocks, machine, kind,
                                                         precision, count, n, seed):
-    work = Local(kind, n, count, divisor=37.0, eps=1e-5) if kind == "rowscale" else Local(kind, n, count, form="vector")
+    work = Local(kind, n, count, divisor=37.0, eps=1e-5, form="scalar" if kind == "rowscale" else "vector")
+    gain = [random_tile(seed + 2, precision, 1, 2, n)] if kind == "rownorm" else []
     rows = random_tile(seed, precision, 1, 2, count, n)
     sums = np.abs(random_tile(seed + 1, "fp32", 1, 2, count)) * np.float32(2.0**(seed % 40 - 20)) + np.float32(1e-6)
     flow = FlowEngine(machine[0], 2, 1, machine[1], precision)
-    found, clock = flow.run(work, rows, sums), flow.clock
-    cycle = run_on_cycle_engine(work, machine[0], 2, 1, machine[1], precision, rows, sums)
+    found, clock = flow.run(work, rows, sums, *gain), flow.clock
+    cycle = run_on_cycle_engine(work, machine[0], 2, 1, machine[1], precision, rows, sums, *gain)
     assert_same_bits(cycle.values, found)
     assert_same_clocks(cycle.clock, clock)
-    alone = [flow.run(replace(work, count=1), rows[:, :, row], sums[:, :, row:row + 1]) for row in range(count)]
+    alone = [flow.run(replace(work, count=1), rows[:, :, row], sums[:, :, row:row + 1], *gain) for row in range(count)]
     assert_same_bits(found, np.stack(alone, axis=2))
+
+
+@settings(max_examples=40, deadline=None)
+@given(machine=MACHINES, kind=st.sampled_from(["rowsum", "sumsq"]), precision=st.sampled_from(PRECISIONS),
+       count=st.integers(1, 12), n=st.integers(1, 12), seed=st.integers(0, 99))
+def test_sums_by_rows_or_by_elements_have_the_same_bits(random_tile, assert_same_bits, assert_same_clocks, machine, kind,
+                                                        precision, count, n, seed):
+    rows, flow = random_tile(seed, precision, 1, 2, count, n), FlowEngine(machine[0], 2, 1, machine[1], precision)
+    expected, before = flow.run(Local(kind, n, count), rows), flow.clock
+    found, clock = flow.run(Local(kind, n, count, form="vector"), rows), flow.clock - before
+    cycle = run_on_cycle_engine(Local(kind, n, count, form="vector"), machine[0], 2, 1, machine[1], precision, rows)
+    assert_same_bits(found, expected)
+    assert_same_bits(cycle.values, expected)
+    assert_same_clocks(cycle.clock, clock)
+    assert (clock <= before).all()
 
 
 @pytest.mark.parametrize("function", ["rsqrt", "one_over"])

@@ -70,6 +70,7 @@ def test_operations_that_move_tiles_are_the_same_on_both_engines(assert_one_oper
     words += words % 2
     assert_one_operation(Gather(words, axis, root), machine, width, height, precision, words)
     assert_one_operation(AllGather(words, axis), machine, width, height, precision, words)
+    assert_one_operation(AllGather(words, axis, 1 + root), machine, width, height, precision, words)
     assert_one_operation(Scatter(words, axis, length, root), machine, width, height, precision, words * length)
 
 

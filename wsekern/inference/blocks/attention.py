@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from wsekern.inference.blocks.common import NormRows, add_bias, all_reduce
+from wsekern.inference.blocks.common import NormRows, add_bias, all_reduce, sums_together
 from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.part import BlockWeights
 from wsekern.inference.blocks.softmax import SoftmaxOnGrid, lowest
@@ -161,8 +161,7 @@ class AttentionOnGrid(SoftmaxOnGrid):
     def _norms_and_turns(self, tokens: int) -> Steps:
         """Norms of heads and rotation, in their order; then what makes queries of far positions larger."""
         part, heads, queries = self.part, self.heads_per_column, self.heads_per_column * self.group
-        norms = [step for x, count in (("q", queries), ("k", heads)) for step in self._norm(x, tokens, count, part.norm)]
-        norms += self._norm("v", tokens, heads, part.value_norm)
+        norms = self._norms(tokens)
         turns: Steps = []
         if part.rotary:
             rope, turn = partial(Local, "rope", self.features, form=self.mapping.form), ("table.cos", "table.sin")
@@ -175,19 +174,35 @@ class AttentionOnGrid(SoftmaxOnGrid):
                       _step("temperature", work, ("q", "factors"), "q"), reshape("q", tokens, queries, self.features)]
         return steps
 
-    def _norm(self, x: str, tokens: int, heads: int, norm: Norm | None) -> Steps:
-        """Norm of every query, key or value head, or of all together: ``x`` is (tokens, heads, features)."""
-        if norm is None:
-            return []
+    def _norms(self, tokens: int) -> Steps:
+        """Norms of queries, keys and values (tokens, heads, features); where norms are folded, by one reduction."""
+        heads, steps = {"q": self.heads_per_column * self.group, "k": self.heads_per_column, "v": self.heads_per_column}, []
+        kinds = {"q": self.part.norm, "k": self.part.norm, "v": self.part.value_norm}
+        norms = {x: self._norm_rows(x, tokens, heads[x], norm) for x, norm in kinds.items() if norm is not None}
+        alike = len({norm.segment for norm in norms.values()}) == 1 and all(norm.norm.kind == "rms" for norm in norms.values())
+        if alike and len(norms) > 1 and self.mapping.programs.norms == "folded":
+            steps = [*(reshape(x, norm.rows, norm.n) for x, norm in norms.items()), *sums_together(norms)]
+            work = {x: norm.scaled(x, x, f"{x}_squares") for x, norm in norms.items()}
+        else:
+            work = {x: [reshape(x, norm.rows, norm.n), *norm.steps(x, x, f"{x}_squares")] for x, norm in norms.items()}
+        for x, own in work.items():
+            steps += [*own, *self._gains(x, tokens, heads[x])]
+        return steps
+
+    def _norm_rows(self, x: str, tokens: int, heads: int, norm: Norm) -> NormRows:
+        """Norm of every query, key or value head, or of all together."""
         part, features = self.part, self.value_features if x == "v" else self.features
         whole = part.norm_whole and x != "v"
         rows, n = (tokens, heads * features) if whole else (tokens * heads, features)
         wholes = {"q": part.q_size * self.blocks, "k": part.kv_size * self.blocks}
         sizes = wholes if whole else {"v": part.value_dim or part.head_dim}
-        work = NormRows(self.mapping, norm, "attention", rows, n, sizes.get(x, part.head_dim), self.named(f"{x}_norm"),
+        return NormRows(self.mapping, norm, "attention", rows, n, sizes.get(x, part.head_dim), self.named(f"{x}_norm"),
                         self.named(f"{x}_norm_bias"), self.named(f"{x}_places"), axis="x",
                         segment=0 if whole else self.block, name=f"{x}_norm")
-        steps = [reshape(x, rows, n), *work.steps(x, x, f"{x}_squares")]
+
+    def _gains(self, x: str, tokens: int, heads: int) -> Steps:
+        """Gains of each head's own, where norms have them; ``x`` (tokens, heads, features) again."""
+        part, features, steps = self.part, self.value_features if x == "v" else self.features, []
         if part.norm_apart and x != "v":
             gains = Local("mul", heads * features, tokens, form=self.mapping.form)
             steps += [reshape(x, tokens, heads * features), repeat(self.named(f"{x}_gains"), "gains", 0, tokens),

@@ -8,9 +8,10 @@ from functools import partial
 import numpy as np
 
 from wsekern.inference.grid import Grid
-from wsekern.inference.steps import LayerStep, Steps, Values, repeat
+from wsekern.inference.steps import LayerStep, Steps, Values, join, repeat, split
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import AllReduce, Local
+from wsekern.ops.local.rows import Form
 from wsekern.workload.decoder import Norm
 
 PLACES = "table.places"
@@ -21,7 +22,19 @@ def all_reduce(mapping: Grid, elements: int, axis: str, op: str = "sum", segment
                precision: str | None = None) -> AllReduce:
     """Two-level all-reduce with about as many groups as members, which minimises the stages P / 2g + g / 2."""
     line = segment or (mapping.height if axis == "y" else mapping.width)
-    return AllReduce(elements, axis, groups=max(1, round(math.sqrt(line))), op=op, segment=segment, precision=precision)
+    groups = odd_groups(line) if mapping.programs.groups == "odd" else max(1, round(math.sqrt(line)))
+    return AllReduce(elements, axis, groups=groups, op=op, segment=segment, precision=precision)
+
+
+def odd_groups(line: int) -> int:
+    """The odd number of groups that is nearest to the root of ``line`` PEs: the middle of the middle group, where all sums meet
+    and results set out, is the middle of the line then. One group where others would have fewer than three PEs."""
+    return 2 * round((math.sqrt(line) - 1) / 2) + 1 if line >= 7 else 1
+
+
+def norm_form(mapping: Grid) -> Form:
+    """Form of what a norm computes: that of other functions, or of library calls where no norm is folded either."""
+    return mapping.form if mapping.programs.norms == "folded" else "scalar"
 
 
 @dataclass(frozen=True)
@@ -50,9 +63,18 @@ class NormRows:
     def _line(self) -> int:
         return self.segment or (self.mapping.height if self.axis == "y" else self.mapping.width)
 
+    @property
+    def _form(self) -> Form:
+        """Of its sums and roots."""
+        return norm_form(self.mapping)
+
+    def own(self, kind: str, x: str, sums: str, step: str) -> LayerStep:
+        """``sums`` (rows,): of the elements on each PE, or of their squares."""
+        return LayerStep(self.label, f"{self.name}_{step}", Local(kind, self.n, self.rows, form=self._form), (x,), sums)
+
     def _summed(self, kind: str, x: str, sums: str, step: str) -> Steps:
         """``sums`` (rows,): of the elements of all PEs, or of their squares."""
-        work: Steps = [LayerStep(self.label, f"{self.name}_{step}", Local(kind, self.n, self.rows), (x,), sums)]
+        work: Steps = [self.own(kind, x, sums, step)]
         if self.segment and self._line == 1:
             return work
         reduce = all_reduce(self.mapping, self.rows, self.axis, segment=self.segment, precision="fp32")
@@ -67,14 +89,30 @@ class NormRows:
             steps = [*self._summed("rowsum", x, "sums", "mean"),
                      step(f"{self.name}_center", center, (x, "sums", self.places), output)]
             x = output
-        scale = Local("rownorm", self.n, self.rows, divisor=self.size, eps=self.norm.eps)
-        steps += [*self._summed("sumsq", x, squares, "squares"),
-                  step(f"{self.name}_scale", scale, (x, squares, self.gain), output)]
+        return [*steps, *self._summed("sumsq", x, squares, "squares"), *self.scaled(x, output, squares)]
+
+    def scaled(self, x: str, output: str, squares: str) -> Steps:
+        """``output`` of ``x`` (of a layer norm, without its mean), once the sums of all PEs are known."""
+        step = partial(LayerStep, self.label)
+        scale = Local("rownorm", self.n, self.rows, divisor=self.size, eps=self.norm.eps, form=self._form)
+        steps: Steps = [step(f"{self.name}_scale", scale, (x, squares, self.gain), output)]
         if self.norm.bias:
             steps += [repeat(self.bias, "bias", 0, self.rows),
                       step(f"{self.name}_bias", Local("add", self.n, self.rows, form=self.mapping.form), (output, "bias"),
                            output)]
         return steps
+
+
+def sums_together(norms: Mapping[str, NormRows]) -> Steps:
+    """``<x>_squares`` (rows,) of every value ``x`` of ``norms``, which lie on the same PEs, in one reduction."""
+    one, names = next(iter(norms.values())), [f"{x}_squares" for x in norms]
+    sizes = [norm.rows for norm in norms.values()]
+    steps: Steps = [norm.own("sumsq", x, name, "squares") for (x, norm), name in zip(norms.items(), names, strict=True)]
+    if one.segment == 1:
+        return steps
+    reduce = all_reduce(one.mapping, sum(sizes), one.axis, segment=one.segment, precision="fp32")
+    return [*steps, join(names, "squares", 0), LayerStep(one.label, "norms_reduce", reduce, ("squares",), "squares"),
+            split("squares", names, sizes, 0)]
 
 
 def norm_steps(mapping: Grid, norm: Norm, part: str, tokens: int, gain: str, x: str = "x", output: str = "h") -> Steps:

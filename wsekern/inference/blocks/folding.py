@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from wsekern.inference.blocks.common import all_reduce
+from wsekern.inference.blocks.common import all_reduce, norm_form
 from wsekern.inference.blocks.part import BlockWeights
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
@@ -81,7 +81,8 @@ def read_steps(mapping: Grid, label: str, name: str, tokens: int, n: int, weight
     if norm is None:
         return [product, LayerStep(label, title, reduce, (output,), output)]
     both = (output, SQUARES)
-    return [LayerStep(label, "norm_squares", Local("sumsq", mapping.hidden, tokens), ("x",), SQUARES), product,
+    squares = Local("sumsq", mapping.hidden, tokens, form=norm_form(mapping))
+    return [LayerStep(label, "norm_squares", squares, ("x",), SQUARES), product,
             LayerStep(label, title, replace(reduce, tail=tokens), both, both), scaled(mapping, norm, label, tokens, n, output)]
 
 

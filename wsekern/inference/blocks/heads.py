@@ -18,6 +18,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from wsekern.inference.blocks.part import PartOnGrid
+from wsekern.inference.blocks.shared import is_shared, shared_buffers
 from wsekern.inference.packed import Matrices, Matrix
 from wsekern.inference.packed_cache import CacheSizes
 from wsekern.ops.local.packed_cache import CacheProduct
@@ -136,7 +137,12 @@ class HeadsOnGrid(PartOnGrid[Attention]):
     def block_index(self) -> np.ndarray:
         """Block of each column, (width,); those of no head belong to all, which is -1."""
         column = np.arange(self.mapping.width)
-        return np.where(self.head_index[:, 0] >= 0, column % self.segment // self.block, -1 if self.blocks > 1 else 0)
+        return np.where(self.head_index[:, 0] >= 0, column % self.segment // self.block, -1)
+
+    def is_shared(self, tokens: int, slots: int) -> bool:
+        """Whether each column of a block takes some exponentials of ``tokens`` tokens alone."""
+        wide = self.seen_slots(tokens, slots) + self.part.sinks
+        return is_shared(self.mapping, tokens * self.heads_per_column * self.group * wide, "x", self.block)
 
     # -- which element lies where -------------------------------------------------------------------------------------
     @cached_property
@@ -257,8 +263,11 @@ class HeadsOnGrid(PartOnGrid[Attention]):
 
     @property
     def scores(self) -> int:
-        """Scores of a token, and their bound."""
-        return self.heads_per_column * self.group * (self.seen_slots(self.mapping.chunk, self.mapping.slots) + self.bounded)
+        """Scores of a token, their bound, and what sharing their exponentials takes."""
+        m, rows = self.mapping, self.heads_per_column * self.group
+        seen = self.seen_slots(m.chunk, m.slots)
+        shared = shared_buffers(m, m.chunk * rows * (seen + self.part.sinks), "x", self.block)
+        return rows * (seen + self.bounded) + math.ceil(shared / m.chunk)
 
     def room(self) -> int:
         """Bytes of the exponentials, of 1 over their sums, of a rotation's products, of caps, limits and gates."""

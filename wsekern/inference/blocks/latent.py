@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.common import add_bias, all_reduce, norm_form
 from wsekern.inference.blocks.folding import HEADROOM, folded, gain_in_rows, read_steps, with_gain
 from wsekern.inference.blocks.latent_places import LatentPlaces
 from wsekern.inference.blocks.part import BlockWeights
@@ -141,7 +141,7 @@ class LatentOnGrid(LatentPlaces):
     def _normed_latents(self, tokens: int, norm: Norm) -> Steps:
         """``latent`` of both its parts, once the squares of all columns are known."""
         m, n = self.mapping, self.features
-        scale = Local("rownorm", n, tokens, divisor=self.part.kv_rank * self.copies, eps=norm.eps)
+        scale = Local("rownorm", n, tokens, divisor=self.part.kv_rank * self.copies, eps=norm.eps, form=norm_form(m))
         return [_step("kv_norm_scale", scale, ("only", "squares", self.named("kv_a_norm")), "only"),
                 _step("kv_norm_join", Local("add", n, tokens, form=m.form), ("only", "rest"), "latent")]
 

@@ -62,8 +62,10 @@ def experts_of_column(mapping: Grid, part: Mixture) -> int:
 
 
 def columns_of_copy(mapping: Grid) -> int:
-    """Columns that hold a whole router together; the last block may have fewer."""
-    return -(-mapping.width // mapping.programs.router_copies)
+    """Columns that hold a whole router together: the fewest with which there are no more copies than asked for and the last
+    block, of what is left, has at least half as many."""
+    width, fewest = mapping.width, -(-mapping.width // mapping.programs.router_copies)
+    return next(columns for columns in range(fewest, width + 1) if 2 * (width % columns or columns) >= columns)
 
 
 def by_probability(part: Mixture) -> bool:

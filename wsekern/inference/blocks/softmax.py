@@ -14,6 +14,7 @@ import numpy as np
 
 from wsekern.inference.blocks.common import all_reduce
 from wsekern.inference.blocks.heads import HeadsOnGrid
+from wsekern.inference.blocks.shared import rows_work
 from wsekern.inference.steps import LayerStep, Steps, Values, View, join, pick, repeat, reshape, split, stack, swap
 from wsekern.number_formats import narrow
 from wsekern.ops import Gemm, GemmTransposed, Local
@@ -44,7 +45,7 @@ class SoftmaxOnGrid(HeadsOnGrid):
         m, part = self.mapping, self.part
         seen, distance = self._sight(positions, slots)
         tables = {"table.mask": self._mask(seen, distance)}
-        first = (np.arange(m.height) == 0)[:, None] & (self.block_index <= 0 if self.blocks > 1 else np.ones(1, bool))
+        first = (np.arange(m.height) == 0)[:, None] & (self.block_index <= 0)
         if part.sinks:
             column = narrow(np.where(first, np.float32(0), lowest(m.precision)), m.precision, "mask")[:, :, None]
             tables["table.first_row"] = np.broadcast_to(column, (m.height, m.width, self.heads_per_column * self.group))
@@ -63,7 +64,7 @@ class SoftmaxOnGrid(HeadsOnGrid):
         m, part, blocks = self.mapping, self.part, self.blocks
         own = self.own_slots(slots)
         slot = np.arange(own - self.seen_slots(len(positions), slots), own)
-        block = self.block_index if blocks > 1 else np.zeros(1, np.int64)
+        block = self.block_index if blocks > 1 or self.is_shared(len(positions), slots) else np.zeros(1, np.int64)
         position = (slot * blocks + block[:, None]) * m.height + np.arange(m.height)[:, None, None]
         position, now = position[:, :, None], positions[:, None]
         seen = position <= now
@@ -153,8 +154,11 @@ class SoftmaxOnGrid(HeadsOnGrid):
             if self.blocks > 1:
                 reduce = all_reduce(m, count, "x", op="max", segment=self.segment)
                 steps.append(_step("softmax_max_blocks", reduce, ("top",), "top"))
-        exponential = Local("exp2sub" if self.bounded else "expsub", wide, count, form=form)
-        return [*steps, _step("softmax_exp", exponential, ("scores", "top"), "shares"),
+        def exponential(n: int, rows: int) -> Local:
+            return Local("exp2sub" if self.bounded else "expsub", n, rows, form=form)
+
+        steps += rows_work(m, "attention", "softmax_exp", exponential, count, wide, "scores", "top", "shares", self.block)
+        return [*steps,
                 _step("softmax_sum", Local("rowsum", wide, count), ("shares",), "total")]
 
     def softmax(self, tokens: int, slots: int) -> Steps:

@@ -15,7 +15,7 @@ from wsekern.ops.engines.programs import write_alone
 from wsekern.ops.operation import Operation, WaferProgram
 from wsekern.program import Program
 from wsekern.program.instructions import Label, Scalar, Vector
-from wsekern.program.operands import MEMORY, Fabric, Operand
+from wsekern.program.operands import MEMORY, Fabric, Mem, Mem4d, Operand
 from wsekern.program.program import SCALAR_BYTES, VECTOR_BYTES
 
 DESCRIPTOR_BYTES = 8
@@ -68,9 +68,10 @@ def _roles(lowered: WaferProgram, width: int, height: int) -> list[Any]:
 
 def _kernel(operation: Operation) -> Hashable:
     """Its class, and what of it is no number; whether lines are cut, which takes routes of their own."""
-    values = [(field.name, getattr(operation, field.name)) for field in fields(operation)]
+    held = vars(operation)
+    values = [(field.name, held[field.name]) for field in fields(operation)]
     words = tuple((name, value) for name, value in values if isinstance(value, bool) or not isinstance(value, int | float))
-    return type(operation), words, bool(getattr(operation, "segment", 0))
+    return type(operation), words, bool(held.get("segment"))
 
 
 def _size(program: Program, tiles: tuple[str, ...], timing: Timing) -> tuple[int, int]:
@@ -81,7 +82,7 @@ def _size(program: Program, tiles: tuple[str, ...], timing: Timing) -> tuple[int
                    for item in kept if isinstance(item, Scalar))
     vectors = [item for item in kept if isinstance(item, Vector)]
     operands = {(isinstance(operand, Fabric) and operand is item.dst, operand) for item in vectors for operand in item.operands}
-    own = sum(1 for _, operand in operands if getattr(operand, "symbol", None) not in tiles)
+    own = sum(1 for _, operand in operands if not isinstance(operand, MEMORY) or operand.symbol not in tiles)
     constants = sum(1 for name in program.initial if program.symbols[name][1] == 1)
     kernel = VECTOR_BYTES * len(vectors) + SCALAR_BYTES * (software + constants) + DESCRIPTOR_BYTES * own
     kernel += LOOP_BYTES * max(0, depth - 1)            # of loops in loops; the outermost is counted with the operation
@@ -123,4 +124,6 @@ def _shape(item: Vector | Scalar) -> Hashable:
 
 def _operand_shape(operand: Operand) -> Hashable:
     """Of memory whose it is: a loop moves descriptors, and sets their lengths and strides."""
-    return (operand.symbol, getattr(operand, "type", None)) if isinstance(operand, MEMORY) else operand
+    if isinstance(operand, MEMORY):
+        return operand.symbol, operand.type if isinstance(operand, Mem | Mem4d) else None
+    return operand

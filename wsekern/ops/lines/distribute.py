@@ -8,6 +8,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
+from wsekern.ops.lines.line import segments
 from wsekern.ops.operation import Axis, check_line
 from wsekern.ops.packing import check_even
 from wsekern.ops.reference import along
@@ -129,34 +130,41 @@ class Gather(LineScheduled):
 class AllGather(LineScheduled):
     """The tiles of ``elements`` elements of all PEs of a line, in order, at every one of its PEs: gather, then multicast.
 
+    With ``segment`` lines are cut into independent ones of so many PEs; where the last is shorter, zeros follow its tiles.
     Cost, B wavelets a PE, P PEs: ``B (P - 1) + s + h`` to the first PE, then ``B P + h (P - 1) + s``.
     """
 
     elements: int
     axis: Axis
+    segment: int = 0
 
     def __post_init__(self) -> None:
-        check_line(self.elements, self.axis, 0)
+        check_line(self.elements, self.axis, self.segment)
 
     def write(self, length: int, timing: Timing) -> Schedule:
-        """Gather at the first PE, then one multicast."""
+        """Gather at the first PE of each segment, then one multicast."""
         check_even(self.elements, timing, "tiles")
-        total = length * self.elements
+        total = min(self.segment or length, length) * self.elements
         schedule = Schedule(length, self.elements, timing, "gather_call", total, {"gathered": (total, "tile")},
                             result=[("gathered", 0)] * length)
-        write_gather(schedule, 0, self.elements, range(length))
-        if length > 1:
-            message = schedule.multicast(0, 0, length - 1, total)
-            schedule.step(0, "mov", total, message, ("gathered", 0))
-            for pe in range(1, length):
-                schedule.step(pe, "mov", total, ("gathered", 0), message)
+        for begin, end in segments(length, self.segment):
+            write_gather(schedule, 0, self.elements, range(begin, end))
+            if end - begin > 1:
+                words = (end - begin) * self.elements
+                message = schedule.multicast(begin, begin, end - 1, words)
+                schedule.step(begin, "mov", words, message, ("gathered", 0))
+                for pe in range(begin + 1, end):
+                    schedule.step(pe, "mov", words, ("gathered", 0), message)
         return schedule
 
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
-        """Plain numpy: (height, width, elements) -> (height, width, PEs of a line x elements)."""
+        """Plain numpy: (height, width, elements) -> (height, width, PEs of a segment x elements)."""
         lines = along(tile, self.axis)
-        out = np.zeros((*tile.shape[:2], lines.shape[1] * self.elements), tile.dtype)
-        along(out, self.axis)[:] = lines.reshape(len(lines), 1, -1)
+        length = lines.shape[1]
+        out = np.zeros((*tile.shape[:2], min(self.segment or length, length) * self.elements), tile.dtype)
+        for begin, end in segments(length, self.segment):
+            gathered = lines[:, begin:end].reshape(len(lines), 1, -1)
+            along(out, self.axis)[:, begin:end, :gathered.shape[2]] = gathered
         return out
 
 

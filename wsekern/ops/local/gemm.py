@@ -1,6 +1,6 @@
 """Local products of matrices: every PE multiplies its own tiles."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, prod
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
-from wsekern.ops.local.gemv import Gemv, emit_product, multiply_reference
+from wsekern.ops.local.gemv import WIDE, Gemv, emit_product, multiply_reference, row_blocks
 from wsekern.ops.local.shared import multiply
 from wsekern.ops.operation import Clocks, Emission, LocalOperation, Shapes, check_count, check_tile, check_values
 from wsekern.ops.repeated import Repeated
@@ -25,6 +25,17 @@ def local_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[int,
     return rows * compute, call + rows * (overhead - call)
 
 
+def together_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[int, int]:
+    """(compute, overhead) of the same where an instruction takes the elements of several rows, for each inner index in turn."""
+    if not rows * inner * cols:
+        return 0, 0
+    fma, mov = timing.instruction("fma"), timing.instruction("mov")
+    sizes = [some * cols for _, some in row_blocks(rows, cols)]
+    convert = sum(timing.vector(mov, size) for size in sizes) if timing.precision in WIDE else 0
+    call = timing.latency("gemv_call", timing.latency("call"))
+    return inner * sum(timing.elements(fma, size) for size in sizes) + convert, call + len(sizes) * inner * timing.setup(fma)
+
+
 def check_product(product: Any) -> None:
     """Refuse sizes m, k, n of tiles that no memory holds."""
     if min(product.m, product.k, product.n) < 0:
@@ -35,19 +46,27 @@ def check_product(product: Any) -> None:
 
 class LocalProduct(LocalOperation):
     """A product of tiles m x k and k x n, the right one stored as it is or transposed: a Gemv for each row of the left one, in
-    the same order of adds. Cost: that of m Gemvs, called once."""
+    the same order of adds. Cost: that of m Gemvs, called once; with ``together``, of a multiply-add of several rows
+    (:func:`row_blocks`) for each k where that is less: the same chain of sums for every element."""
 
     m: int
     k: int
     n: int
     transposed: bool = False
+    together: bool = False
 
     def __post_init__(self) -> None:
         check_product(self)
 
     def cycles(self, timing: Timing) -> tuple[int, int]:
         """(compute, overhead) cycles of one PE."""
-        return local_cycles(timing, self.m, self.k, self.n)
+        sizes = self.m, self.k, self.n
+        return (together_cycles if self.takes_several_rows(timing) else local_cycles)(timing, *sizes)
+
+    def takes_several_rows(self, timing: Timing) -> bool:
+        """Whether an instruction takes the elements of several rows."""
+        sizes = self.m, self.k, self.n
+        return self.together and sum(together_cycles(timing, *sizes)) < sum(local_cycles(timing, *sizes))
 
     def flow(self, engine: Clocks, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Tiles (height, width, m, k) and (height, width, k, n), or (height, width, n, k) where the right one lies transposed
@@ -76,8 +95,8 @@ class LocalProduct(LocalOperation):
         return (self.m, self.k), (self.n, self.k) if self.transposed else (self.k, self.n)
 
     def emit(self, out: Emission, role: None) -> str:
-        """A multiply-add for each row of the left tile, mapped over the inner index."""
-        return emit_product(out, self.m, self.k, self.n, self.transposed)
+        """A multiply-add for each row of the left tile, mapped over the inner index; or of several, for each."""
+        return emit_product(out, self.m, self.k, self.n, self.transposed, self.takes_several_rows(out.timing))
 
     def result_shape(self, engine: Clocks, *tiles: np.ndarray) -> tuple[int, ...]:
         """Shape of the values."""
@@ -97,6 +116,7 @@ class Gemm(LocalProduct):
     m: int
     k: int
     n: int
+    together: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -110,6 +130,7 @@ class GemmTransposed(LocalProduct):
     m: int
     n: int
     k: int
+    together: bool = field(default=False, repr=False)
     transposed = True
 
 

@@ -1,5 +1,6 @@
 """Local matrix-vector product: every PE multiplies its slice of x with its tile of W."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,8 +8,9 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16, widen_bf16
+from wsekern.ops.local.vector import PIECE
 from wsekern.ops.operation import Clocks, Emission, LocalOperation, Shapes, check_count, check_tile
-from wsekern.program import Mem
+from wsekern.program import Mem, Mem4d
 from wsekern.tiles import gemv
 
 WIDE = ("fp16_fp32", "bf16")
@@ -81,9 +83,16 @@ def multiply_reference(x: np.ndarray, w: np.ndarray, precision: str) -> np.ndarr
     return total.astype(NUMPY_DTYPES[precision])
 
 
-def emit_product(out: Emission, m: int, k: int, n: int, transposed: bool = False) -> str:
+def row_blocks(rows: int, cols: int) -> Iterator[tuple[int, int]]:
+    """(first, rows) of the rows of ``cols`` elements that an instruction takes together: up to :data:`PIECE` elements."""
+    together = max(1, PIECE // max(1, cols))
+    return ((row, min(together, rows - row)) for row in range(0, rows, together))
+
+
+def emit_product(out: Emission, m: int, k: int, n: int, transposed: bool = False, together: bool = False) -> str:
     """Write the program of x (m, k) times w (k, n), or the transpose of w (n, k), on one PE: for each row of x a multiply-add
-    of n elements, mapped over k; sums are zero when the program is loaded. The symbol that holds the result."""
+    of n elements, mapped over k; ``together`` for each k one of several rows. Sums are zero when the program is loaded. The
+    symbol that holds the result."""
     timing, program, (x, w) = out.timing, out.program, out.inputs
     result = program.memory(f"y.{out.serial}", out.type, m * n, 0)
     if not m or not k or not n:
@@ -91,6 +100,15 @@ def emit_product(out: Emission, m: int, k: int, n: int, transposed: bool = False
     program.spend(timing.latency("gemv_call", timing.latency("call")))
     wide = timing.precision in WIDE
     sums = program.memory(f"y32.{out.serial}", "fp32", m * n, 0) if wide else result
+    if together:
+        for row, rows in row_blocks(m, n):
+            target = Mem(sums, rows * n, row * n)
+            for inner in range(k):
+                shared = Mem4d(w, (rows, n), (0, k), inner) if transposed else Mem4d(w, (rows, n), (0, 1), inner * n)
+                program.emit(timing.instruction("fma"), target, target, Mem4d(x, (rows, n), (k, 0), row * k + inner), shared)
+            if wide:
+                program.emit(timing.instruction("mov"), Mem(result, rows * n, row * n), target)
+        return result
     right = Mem(w, n, stride=k, advance=1) if transposed else Mem(w, n, advance=n)
     for row in range(m):
         target = Mem(sums, n, row * n)

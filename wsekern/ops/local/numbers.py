@@ -22,7 +22,7 @@ from wsekern.program.code import Code
 from wsekern.program.instructions import Label, Scalar
 from wsekern.program.operands import Array, ElementType
 from wsekern.program.values import Value
-from wsekern.tiles import fma
+from wsekern.tiles import fma, rowsum, sumsq
 
 _INTEGER = {"sub16": "sub", "slr16": "shr"}
 """Integer operations of recipes as scalar ones."""
@@ -174,12 +174,14 @@ def _cycles_of(timing: Timing, item: Scalar | Label, following: Scalar | None) -
 
 @dataclass(frozen=True)
 class RowProducts:
-    """``count`` rows of ``n`` elements, each times the number that ``numbers`` makes of the row's: in fp32, or rounded to what
-    is stored before (``stored``), which all elements of a row share."""
+    """``count`` rows of ``n`` elements, each times the number that ``numbers`` makes of the row's, in fp32; ``stored``: the
+    number is rounded to what is stored before, an error that all elements of a row share. ``gain``: and times a gain (n,) of
+    all rows."""
 
     n: int
     numbers: RowNumbers
     stored: bool = False
+    gain: bool = False
 
     def _instruction(self, timing: Timing) -> str:
         return timing.instruction("mul", None if self.stored else "fp32")
@@ -191,22 +193,66 @@ class RowProducts:
     def cycles(self, timing: Timing) -> tuple[int, int]:
         """(elements, set-ups) of all instructions in cycles."""
         elements, setups = self.numbers.cycles(timing, self._type(timing.precision))
-        product = self._instruction(timing)
-        return elements + timing.elements(product, self.numbers.count * self.n), setups + timing.setup(product)
+        product, times = self._instruction(timing), 1 + self.gain
+        return (elements + times * timing.elements(product, self.numbers.count * self.n),
+                setups + times * timing.setup(product))
 
     def emit(self, out: Emission, result: str) -> None:
         """Write the instructions; ``result``: the symbol of what goes out."""
         count, whole = self.numbers.count, self.numbers.count * self.n
         numbers = self.numbers.emit(out, out.inputs[1], self._type(out.timing.precision))
-        out.program.emit(self._instruction(out.timing), Mem(result, whole), Mem(out.inputs[0], whole),
-                         Mem4d(numbers, (count, self.n), (1, 0)))
+        product, target = self._instruction(out.timing), Mem(result, whole)
+        if self.gain:
+            target = Mem(out.program.memory(f"wide.{out.serial}", "fp32", whole), whole)
+        out.program.emit(product, target, Mem(out.inputs[0], whole), Mem4d(numbers, (count, self.n), (1, 0)))
+        if self.gain:
+            out.program.emit(product, Mem(result, whole), target, Mem4d(out.inputs[2], (count, self.n), (0, 1)))
 
     def values(self, precision: str, threads: int, *tiles: np.ndarray) -> np.ndarray:
-        """Values (height, width, ..., n) of rows, the same in ``precision``, and of a number of each (height, width, ...) in
-        fp32."""
-        type, (rows, given) = ELEMENT_TYPES[precision], tiles
+        """Values (height, width, ..., n) of rows, the same in ``precision``, of a number of each (height, width, ...) in fp32,
+        and of a gain (height, width, n)."""
+        type, (rows, given) = ELEMENT_TYPES[precision], tiles[:2]
         with np.errstate(all="ignore"):
             numbers = self.numbers.values(given).reshape(*rows.shape[:-1], 1)
             if self.stored:
                 numbers = load(type, store(type, numbers))
-            return store(type, load(type, rows) * numbers)
+            found = load(type, rows) * numbers
+            if self.gain:
+                found = found * load(type, tiles[2]).reshape(*rows.shape[:2], *(1,) * (rows.ndim - 3), self.n)
+            return store(type, found)
+
+
+@dataclass(frozen=True)
+class RowSums:
+    """Sums of ``count`` rows of ``n`` elements, or of their ``squares``, in fp32 from 0 on, elements in order: an instruction
+    for each row, or for one element of all rows, whichever is quicker."""
+
+    n: int
+    count: int
+    squares: bool = False
+
+    def _instructions(self, timing: Timing) -> tuple[str, int, int]:
+        """Which, how many, and of how many elements."""
+        wide = "fp32" if timing.precision == "fp32" else "fp16_fp32"
+        name = timing.instruction("fma" if self.squares else "add", wide)
+        ways = ((self.count, self.n), (self.n, self.count))
+        return name, *min(ways, key=lambda way: way[0] * timing.vector(name, way[1]))
+
+    def cycles(self, timing: Timing) -> tuple[int, int]:
+        """(elements, set-ups) of all instructions in cycles."""
+        name, times, elements = self._instructions(timing)
+        return times * timing.elements(name, elements), times * timing.setup(name)
+
+    def emit(self, out: Emission, result: str) -> None:
+        """Write the instructions; ``result``: the symbol of the sums, zeros."""
+        name, times, elements = self._instructions(out.timing)
+        for index in range(times):
+            if (times, elements) == (self.count, self.n):
+                total, own = Mem(result, self.n, index, 0), Mem(out.inputs[0], self.n, index * self.n)
+            else:
+                total, own = Mem(result, self.count), Mem(out.inputs[0], self.count, index, self.n)
+            out.program.emit(name, total, total, own, *([own] if self.squares else []))
+
+    def values(self, precision: str, threads: int, *tiles: np.ndarray) -> np.ndarray:
+        """Sums (height, width, ...) of rows (height, width, ..., n)."""
+        return (sumsq if self.squares else rowsum)(tiles[0], precision, threads)

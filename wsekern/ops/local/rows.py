@@ -29,7 +29,7 @@ from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops.local.calls import CALLS
 from wsekern.ops.local.functions import DIFFERENCES, FUNCTIONS
-from wsekern.ops.local.numbers import RowNumbers, RowProducts
+from wsekern.ops.local.numbers import RowNumbers, RowProducts, RowSums
 from wsekern.ops.local.vector import VectorWork
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.ops.repeated import Repeated, common
@@ -122,7 +122,8 @@ _TOGETHER = {
                                    LocalStep("add", "out_second cosines_second sines_first", elements="halves"))),
 }
 """Vector forms of work that calls no function of many numbers: the same steps, all rows in one instruction."""
-_VECTOR_KINDS = {name: Kind(_TILES.get(name, "row"), ()) for name in (*FUNCTIONS, "rowdiv")}
+_VECTOR_KINDS = {**{name: Kind(_TILES.get(name, "row"), ()) for name in (*FUNCTIONS, "rowdiv")},
+                 "rownorm": Kind("row sum gain", ()), **{name: Kind("row", (), "sum") for name in ("rowsum", "sumsq")}}
 Form = Literal["scalar", "vector", "vector-fp32"]
 """How functions are computed: by calls of the software library, one element after the other, in fp32; in vector instructions of
 the type that tiles are stored in; in vector instructions in fp32."""
@@ -146,7 +147,8 @@ class Local(LocalOperation):
     (row minus s * (1 / divisor), times gain). Those of :data:`wsekern.ops.local.calls.CALLS` (gelu, gelu_erf, sigmoid, relu2,
     softcap, ...) are steps in every form. In ``form`` vector or vector-fp32, functions (those, and exp, silu, silu_mul, expsub,
     softplus, reciprocal, rsqrt) are the steps of :mod:`wsekern.ops.local.functions`, and an instruction of those and of add,
-    sub, mul, max, rope and rowdiv takes all rows together.
+    sub, mul, max, rope, rowdiv and rownorm takes all rows together, one of rowsum and sumsq an element of all rows where that
+    is quicker.
 
     Sums are fp32 chains from 0, elements in order. Functions of the software library compute in fp32, as do the steps that
     take or give a number between two roundings; every other step is rounded to the precision. Cost: ``local_call +`` for each
@@ -197,15 +199,19 @@ class Local(LocalOperation):
         return _KINDS[self.kind] if self.form == "scalar" else {**_VECTOR_KINDS, **_TOGETHER}[self.kind]
 
     @cached_property
-    def _vector(self) -> VectorWork | RowProducts | None:
+    def _vector(self) -> VectorWork | RowProducts | RowSums | None:
         """The steps of a function in a vector form, or of a number of each row."""
+        inverse, eps = float(np.float32(1) / np.float32(self.divisor)), float(np.float32(self.eps))
         if self.kind == "rowscale":
-            inverse = float(np.float32(1) / np.float32(self.divisor))
-            return RowProducts(self.n, RowNumbers("rsqrt", self.count, inverse, float(np.float32(self.eps))), stored=True)
+            return RowProducts(self.n, RowNumbers("rsqrt", self.count, inverse, eps), stored=True)
         if self.kind not in (CALLS if self.form == "scalar" else _VECTOR_KINDS):
             return None
         if self.kind == "rowdiv":
             return RowProducts(self.n, RowNumbers("one_over", self.count))
+        if self.kind == "rownorm":
+            return RowProducts(self.n, RowNumbers("rsqrt", self.count, inverse, eps), gain=True)
+        if self.kind in ("rowsum", "sumsq"):
+            return RowSums(self.n, self.count, self.kind == "sumsq")
         return VectorWork(self.kind, self.form, self.n, self.count, self.factor)
 
     def _extent(self, step: LocalStep) -> tuple[int, int]:

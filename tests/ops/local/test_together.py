@@ -1,0 +1,35 @@
+"""Products whose instructions take several rows: the bits of products row by row, on both engines, and never slower."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wsekern.machine.timing import PRECISIONS, timing
+from wsekern.ops import FlowEngine, Gemm, GemmTransposed
+from wsekern.ops.engines.programs import run_on_cycle_engine
+from wsekern.ops.local.gemm import LocalProduct
+
+
+@settings(max_examples=25, deadline=None)
+@given(m=st.integers(0, 9), k=st.integers(0, 6), n=st.sampled_from([0, 1, 2, 7, 30, 70]), precision=st.sampled_from(PRECISIONS),
+       transposed=st.booleans(), seed=st.integers(0, 99))
+def test_several_rows_in_an_instruction_are_the_same_sums(random_tile, assert_same_bits, m, k, n, precision, transposed, seed):
+    def product(together: bool) -> LocalProduct:
+        return GemmTransposed(m, n, k, together) if transposed else Gemm(m, k, n, together)
+
+    rows, together = product(False), product(True)
+    tiles = [random_tile(seed + i, precision, 1, 2, *shape) for i, shape in enumerate(together.tiles())]
+    flow = FlowEngine("wse3", 2, 1, "silicon", precision)
+    values = flow.run(together, *tiles)
+    assert_same_bits(values, rows.reference(*tiles, flow.timing))
+    cycle = run_on_cycle_engine(together, "wse3", 2, 1, "silicon", precision, *tiles)
+    assert_same_bits(cycle.values.reshape(values.shape), values)
+    assert (cycle.clock == flow.clock).all()
+    assert sum(together.cycles(flow.timing)) <= sum(rows.cycles(flow.timing))
+
+
+@pytest.mark.parametrize(("product", "together"), [
+    (Gemm(8, 6, 2, True), True), (Gemm(8, 6, 2), False), (Gemm(1, 32, 78, True), False), (GemmTransposed(8, 6, 2, True), True),
+])
+def test_the_quicker_order_is_taken(product, together):
+    assert product.takes_several_rows(timing("wse3", "silicon", "fp16")) == together

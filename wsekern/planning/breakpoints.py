@@ -1,0 +1,40 @@
+"""Numbers of PEs at which the pieces of a vector become shorter: sides of regions that are worth trying."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from wsekern.workload.config import ModelConfig
+
+
+def moved(points: list[int], value: int, step: int) -> int:
+    """The point ``step`` places from the largest that is not above ``value``."""
+    if not step:
+        return value
+    at = int(np.searchsorted(points, value, "right")) - 1
+    return points[min(max(at + step, 0), len(points) - 1)]
+
+
+def breakpoints(side: int, sizes: Iterable[int]) -> list[int]:
+    """Numbers of PEs up to ``side`` over which a vector of one of ``sizes`` is cut into shorter pieces than over one less."""
+    found = {-(-size // piece) for size in sizes for piece in {-(-size // pes) for pes in range(1, side + 1)}}
+    return sorted(point for point in found | {side} if 1 <= point <= side)
+
+
+def widths_of(config: ModelConfig) -> list[int]:
+    """Sizes of the vectors that lie along x: of heads, and inside the feed-forward parts."""
+    found = []
+    for block, _ in config.kinds:
+        for part in (*block.mixers, *([block.feed] if block.feed else [])):
+            found += sizes_of(part)
+    return sorted({size for size in found if size})
+
+
+def sizes_of(part: Any) -> list[int]:
+    """Of the vectors of a part of a block, by the names that descriptions have."""
+    names = ("width", "heads", "kv_heads", "q_size", "kv_size", "q_rank", "kv_rank")
+    own = [getattr(part, name, 0) for name in names]
+    inner = [getattr(part, name, None) for name in ("expert", "shared", "dense")]
+    found = [size for size in own if isinstance(size, int)]
+    return found + [size for one in inner if one is not None for size in sizes_of(one)]

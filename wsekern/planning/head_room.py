@@ -1,0 +1,93 @@
+"""Which rectangles of PEs hold the embedding and the LM head of a model, and how long a token takes there."""
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from wsekern.inference.mapping import Mapping
+from wsekern.inference.programs import Programs
+from wsekern.machine import Machine
+from wsekern.ops.local.rows import Form
+from wsekern.planning.estimate import estimator
+from wsekern.planning.layout import head_region, sides_of
+from wsekern.planning.regions import Size
+from wsekern.workload.config import ModelConfig
+
+
+@dataclass
+class HeadRoom:
+    """Rectangles that hold the embedding and the LM head of a model."""
+
+    config: ModelConfig
+    machine: Machine
+    precision: str
+    programs: Programs
+    activations: Form | None
+    weight_precision: str
+    known: dict[Any, Any] = field(default_factory=dict)
+
+    def region(self, width: int, height: int) -> Mapping:
+        """A rectangle with them."""
+        return head_region(self.config, width, height, self.precision, self.programs, self.activations, self.weight_precision)
+
+    def holds(self, width: int, height: int) -> bool:
+        """Whether a rectangle does; one without PEs does not."""
+        if not (width and height):
+            return False
+        key = width, height
+        if key not in self.known:
+            self.known[key] = self.region(width, height).fits(self.machine)
+        return self.known[key]
+
+    def height(self, width: int) -> int:
+        """Rows that are enough where there are ``width`` columns; 0 if no wafer has them."""
+        if width < 1:
+            return 0
+        at = int(np.searchsorted(self.widths, width, "right")) - 1
+        return self._height(self.widths[at])
+
+    @cached_property
+    def widths(self) -> list[int]:
+        """Numbers of columns that are told apart: each a 20th more than the one before."""
+        side = sides_of(self.machine)[0]
+        return sorted({max(1, math.ceil(side / 1.05**power)) for power in range(200)})
+
+    def _height(self, width: int) -> int:
+        if ("height", width) not in self.known:
+            low, high = 0, sides_of(self.machine)[1]
+            if not self.holds(width, high):
+                high = 0
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (low, middle) if self.holds(width, middle) else (middle, high)
+            self.known["height", width] = high
+        return self.known["height", width]
+
+    @cached_property
+    def usual(self) -> Size:
+        """The one with the fewest PEs."""
+        found = [(width, self._height(width)) for width in self.widths]
+        return min((size for size in found if size[1]), key=lambda size: (size[0] * size[1], size))
+
+    def smaller(self, width: int, height: int) -> list[Size]:
+        """Some that hold all and lie in a rectangle, itself among them."""
+        sides = [(max(1, math.ceil(width * 0.8**x)), max(1, math.ceil(height * 0.8**y))) for x in range(8) for y in range(8)]
+        return [size for size in sides if self.holds(*size)]
+
+    def cycles(self, size: Size, profile: str) -> int:
+        """Estimated cycles of a token."""
+        key = size, profile
+        if key not in self.known:
+            known = estimator(self.machine, profile, self.precision)
+            self.known[key] = known.head(self.region(*size))
+        return self.known[key]
+
+
+@lru_cache(maxsize=256)
+def head_room(config: ModelConfig, machine: Machine, precision: str, programs: Programs, activations: Form | None,
+              weight_precision: str) -> HeadRoom:
+    """What holds the head of a model; known once."""
+    return HeadRoom(config, machine, precision, programs, activations, weight_precision)
