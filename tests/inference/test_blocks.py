@@ -112,11 +112,11 @@ def test_both_engines_have_the_same_bits_and_clocks(form, precision, cases):
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_weight_is_counted_and_read(case):
-    """The elements of all tiles are those that memory counts, and every tile has a reader."""
+    """The bytes of all tiles are those that memory counts, and every tile has a reader."""
     config, weights = model(case)
     mapping, block = Mapping(config, 5, 3), config.blocks[0]
     tiles = layer_tiles(mapping, block, weights.block(0), 0)
-    assert sum(tile[0, 0].size for tile in tiles.values()) == mapping._sizes[0].weights
+    assert sum(tile[0, 0].nbytes for tile in tiles.values()) == mapping._sizes[0].weights
     steps = layer_steps(mapping, block, 2, 1)
     assert set(tiles) <= {name for step in steps for name in step.inputs}
     kept = sum(np.prod(shape) for shape in layer_cache(mapping, block).values())

@@ -100,7 +100,7 @@ def test_every_weight_is_counted_and_read_once_folded(case):
     read = {name for step in layer_steps(mapping, config.blocks[0], 2, 1) for name in step.inputs}
     assert {name for name in tiles if not name.endswith("places")} <= read
     if not {"mixture", "two", "one"} & set(case.split("-")):
-        kept = sum(tile[0, 0].size for name, tile in tiles.items() if not name.endswith("places"))
+        kept = sum(tile[0, 0].nbytes for name, tile in tiles.items() if not name.endswith("places"))
         assert kept == mapping._sizes[0].weights
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from wsekern.errors import InputError
 from wsekern.inference.blocks.heads import HeadsOnGrid
-from wsekern.inference.layer import layer_steps, layer_tiles, parts_on_grid
+from wsekern.inference.layer import empty_cache, layer_steps, layer_tiles, parts_on_grid
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
 from wsekern.inference.reference import ReferenceModel
@@ -42,8 +42,9 @@ VARIANTS = {
 }
 
 
-def model(case: str, hidden: int = 32) -> tuple[ModelConfig, Weights]:
-    block = Block(mixer=replace(PLAIN, **CASES[case]), feed=FeedForward(width=29), before_mixer=Norm(), before_feed=Norm())
+def model(case: str, hidden: int = 32, head_dim: int = 10) -> tuple[ModelConfig, Weights]:
+    part = replace(PLAIN, head_dim=head_dim, rotary=Rotary(size=head_dim))
+    block = Block(mixer=replace(part, **CASES[case]), feed=FeedForward(width=29), before_mixer=Norm(), before_feed=Norm())
     config = ModelConfig(name="tiny", architecture="", hidden=hidden, vocab=93, max_context=64, blocks=(block,))
     return config, random_weights(config)
 
@@ -78,6 +79,22 @@ def test_every_program_has_the_same_bits_and_clocks_on_both_engines(variant, pre
     np.testing.assert_array_equal(flow.engine.clock, cycle.engine.clock)
 
 
+@pytest.mark.parametrize("case", ["window", "one-head"])
+def test_keys_of_fewer_bits_lie_in_blocks_and_go_round_too(case):
+    """As fp8; what bounds scores stays in the precision."""
+    config, weights = model(case, head_dim=16)
+    mapping = Mapping(config, 9, 2, "fp16", 28, 4, programs=VARIANTS["all"], cache_precision="fp8")
+    part = parts_on_grid(mapping, config.blocks[0])[0]
+    assert part.goes_round or part.blocks == 2
+    flow, cycle = (WaferModel(config, weights, WSE3, mapping, engine=engine) for engine in (FlowEngine, CycleEngine))
+    found, expected = flow.prefill(PROMPT), ReferenceModel(config, weights).forward(PROMPT)[-1]
+    assert found.tobytes() == cycle.prefill(PROMPT).tobytes()
+    np.testing.assert_array_equal(flow.engine.clock, cycle.engine.clock)
+    assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+    kept = sum(tile[0, 0].nbytes for tile in empty_cache(mapping, config.blocks[0]).values())
+    assert 0 <= part.slot_bytes * mapping.slots + part.state_bytes - kept < part.kv + part.v
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_what_a_program_keeps_is_counted(case):
     """Cache and weights, for the fullest PE; slots of blocks may end a little before those that are counted."""
@@ -89,7 +106,7 @@ def test_what_a_program_keeps_is_counted(case):
         assert 0 <= mapping.slots * part.slot + part.state - kept < part.kv + part.v
         assert part.blocks > 1 or mapping.slots * part.slot + part.state == kept
         tiles, steps = layer_tiles(mapping, block, weights.block(0), 0), layer_steps(mapping, block, 2, 9)
-        assert sum(tile[0, 0].size for tile in tiles.values()) == mapping._sizes[0].weights
+        assert sum(tile[0, 0].nbytes for tile in tiles.values()) == mapping._sizes[0].weights
         assert set(tiles) <= {name for step in steps for name in step.inputs}
 
 

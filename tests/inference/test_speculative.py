@@ -70,7 +70,7 @@ def checked(model, draft, drafted, prompt, sampler=GREEDY, regions=2, handover=7
     return tokens, one.finish(), model
 
 
-@settings(max_examples=10, deadline=None, phases=(Phase.explicit, Phase.generate),
+@settings(max_examples=8, deadline=None, phases=(Phase.explicit, Phase.generate),
           suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 999), drafted=st.integers(1, 5), name=st.sampled_from(["ngram", "layer:1", "layer:2", "model"]),
        prompt=st.lists(st.integers(0, 12), min_size=1, max_size=9), temperature=st.sampled_from([0.0, 0.0, 0.7]),
@@ -92,11 +92,10 @@ def test_tokens_are_those_of_plain_decoding_whoever_drafts(make_model, seed, dra
         assert tokens == written(lambda token: reference.forward([token])[-1], reference.forward(prompt)[-1], prompt, sampler)
 
 
-@pytest.mark.parametrize("name", ["layer:1", "model"])
-def test_both_engines_write_the_same_in_the_same_time(make_model, name):
+def test_both_engines_write_the_same_in_the_same_time(make_model):
     model = make_model(layers=2, vocab=13)
-    flow, cycle = (checked(wafer(model, engine=engine, grid=(4, 4)), drafter(name, model, 1, engine=engine, grid=(4, 4)), 2,
-                           [1, 2, 3, 1, 2], number=4) for engine in (FlowEngine, CycleEngine))
+    flow, cycle = (checked(wafer(model, engine=engine, grid=(4, 4)), FirstLayers(model[0], 1), 2, [1, 2, 3, 1, 2], number=4)
+                   for engine in (FlowEngine, CycleEngine))
     assert flow[0] == cycle[0] and flow[1] == cycle[1] and flow[1].cycles > 0
 
 
@@ -171,15 +170,14 @@ def test_n_grams_that_are_longer_and_later_come_first(text, token):
 
 
 def test_an_answer_ends_where_plain_decoding_ends_it(sample):
-    plain = execute(sample, WSE3, "The fox", 12, check="none")
+    plain = execute(sample, WSE3, "The fox", 8, check="none")
     end = plain.generation.tokens[5]
     ended = dataclasses.replace(sample, settings=dataclasses.replace(sample.settings, eos_tokens=(end,)))
-    for draft in ("ngram", "layer:2", sample):
-        some = execute(sample, WSE3, "The fox", 12, check="none", drafting=Drafting(4, draft))
-        assert some.generation.tokens == plain.generation.tokens and some.text == plain.text
-        assert sum(some.generation.token_cycles) == some.speculated.cycles > 0
-        stops = execute(ended, WSE3, "The fox", 12, check="none", drafting=Drafting(4, draft))
-        assert stops.generation.tokens == plain.generation.tokens[:plain.generation.tokens.index(end) + 1]
+    some = execute(sample, WSE3, "The fox", 8, check="none", drafting=Drafting(3, "layer:2"))
+    assert some.generation.tokens == plain.generation.tokens and some.text == plain.text
+    assert sum(some.generation.token_cycles) == some.speculated.cycles > 0
+    stops = execute(ended, WSE3, "The fox", 8, check="none", drafting=Drafting(3, sample))
+    assert stops.generation.tokens == plain.generation.tokens[:plain.generation.tokens.index(end) + 1]
 
 
 def test_no_more_is_drafted_than_windows_have_room_for(make_model):

@@ -2,13 +2,18 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch could not be installed (test extra)")
 transformers = pytest.importorskip("transformers", reason="transformers could not be installed (test extra)")
 
 from tests.inference.test_transformers import compare_greedily  # noqa: E402
+from wsekern.inference.kept_weights import KeptWeights  # noqa: E402
+from wsekern.inference.mapping import Mapping  # noqa: E402
 from wsekern.inference.programs import PROGRAM_SETS, Programs  # noqa: E402
+from wsekern.inference.reference import ReferenceModel  # noqa: E402
+from wsekern.inference.wafer import WaferModel  # noqa: E402
 from wsekern.machine import load_machine  # noqa: E402
 from wsekern.ops.engines.both import BothEngines  # noqa: E402
 from wsekern.workload import load_config  # noqa: E402
@@ -89,3 +94,14 @@ def test_experts_on_blocks_and_on_several_wafers_give_the_tokens_of_transformers
 def test_both_engines_agree_on_every_step_of_experts_on_two_wafers(tiny):
     programs = replace(PROGRAM_SETS["default"].programs, expert_blocks=2, router_copies=2)
     compare_greedily(*tiny[:3], 1, (4, 3), BothEngines, programs=programs, expert_wafers=2)
+
+
+@pytest.mark.parametrize("tiny", ["gpt-oss", "deepseek-v3"], indirect=True)
+@pytest.mark.parametrize("form", ["int8", "mxfp4"])
+def test_packed_experts_on_several_wafers_are_those_of_the_reference(tiny, form):
+    config, weights = tiny[:2]
+    programs = replace(PROGRAM_SETS["default"].programs, expert_blocks=2, router_copies=2)
+    mapping = Mapping(config, 5, 4, "fp16", 16, 4, weight_precision=form, programs=programs, expert_wafers=2)
+    found = WaferModel(config, weights, WSE3, mapping).prefill([0, 17, 33, 50, 51, 7])
+    expected = ReferenceModel(config, KeptWeights(weights, mapping)).forward([0, 17, 33, 50, 51, 7])[-1]
+    np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())

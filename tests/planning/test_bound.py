@@ -59,6 +59,13 @@ def test_longer_contexts_are_never_quicker_and_fewer_bits_never_slower(model):
     assert bits == sorted(bits)
 
 
+def test_formats_of_classes_count_for_their_matrices():
+    config = load_config("gpt-oss-120b")
+    of_all, of_experts, of_none = (bound(config, WSE3, 1, weight_precision=text).parts[0].pes
+                                   for text in ("mxfp4", "experts=mxfp4", "experts=fp16"))
+    assert of_all < of_experts < of_none == bound(config, WSE3, 1).parts[0].pes
+
+
 def test_formats_count_their_scales():
     assert [stored_bytes(name) for name in ("fp16", "fp32", "fp8", "int8")] == [2, 4, 1, 1]
     assert 8 * stored_bytes("mxfp4") == 4.25 and 8 * stored_bytes("int4") == 4.5

@@ -74,10 +74,12 @@ def test_a_pass_takes_what_tokens_take_that_follow_each_other(drafted, draft, ac
 
 
 def test_a_draft_costs_its_time_its_memory_and_its_power():
-    free, grams, layer, small = (placed(draft=draft) for draft in ("", "ngram", "layer:1", "qwen3-0.6b"))
+    small = placed(draft="qwen3-0.6b")
+    free, grams, layer = (replace(small, draft=None, speculation=Speculation(4, 0.7, draft))
+                          for draft in (Draft(), Draft.of("ngram"), Draft.of("layer:1")))
     assert free.drafting == grams.drafting and free.drafting.seconds == 0.0 and grams.lone == free.lone
     assert 0.0 < layer.drafting.seconds < small.drafting.seconds
-    fixed = [replace(free, speculation=one.speculation, draft=one.draft) for one in (free, layer, small)]
+    fixed = [free, layer, small]
     speeds = [one.lone.time_per_output_token_seconds for one in fixed]
     assert speeds == sorted(speeds) and speeds[0] < speeds[1] < speeds[2]
     assert fixed[2].memory_used() == pytest.approx(fixed[0].memory_used() + small.draft.memory_used())
@@ -113,7 +115,7 @@ def test_tokens_of_one_user_follow_each_other_and_never_fill_a_region_together(u
 
 def test_more_users_draft_with_one_head():
     """The head makes a draft for each token that it ends: it is the first to be busy."""
-    model = replace(placed(), request=Request(16, 512, 512), speculation=placed(draft="layer:1").speculation, inside=512)
+    model = replace(placed(), request=Request(16, 512, 512), speculation=Speculation(4, 0.7, Draft.of("layer:1")), inside=512)
     line = model.line
     assert line.draft_busy_seconds == 2 * line.head_seconds
     token = model.steady.time_per_output_token_seconds * line.kept

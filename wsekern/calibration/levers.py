@@ -1,9 +1,10 @@
 """What each program of a layer, and each format of its weights, is worth: tokens/s of a lone user, placed anew each time.
 
 ``python -m wsekern.calibration.levers [MODEL ...]`` prints a line for the programs of August 2024, one with vector functions,
-one for each further program switched on beside those, one for all of them, and one for each format of weights and cache beside
-all. Every line is a placement that :func:`wsekern.planning.placement.place_model` searched for 1,024 tokens in and 256 out.
-What makes no model quicker or slower, and formats that PEs cannot keep, have no line.
+one for each further program switched on beside those, one for all of them, one for each format of weights and cache beside
+all, and one for drafted tokens, whose acceptance is an assumption. Every line is a placement that
+:func:`wsekern.planning.placement.place_model` searched for 1,024 tokens in and 256 out. What makes no model quicker or slower,
+and formats that PEs cannot keep, have no line.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from wsekern.planning.bound import bound
 from wsekern.planning.layout import Placement
 from wsekern.planning.placement import place_model
 from wsekern.workload import Request, load_config
+from wsekern.workload.speculation import Draft, Speculation
 
 MODELS = ("llama3-8b", "llama3-70b", "gpt-oss-120b")
 REQUEST = Request(1024, 256)
@@ -32,6 +34,9 @@ LEVERS: dict[str, ProgramSet] = {
     "blocks of heads and experts, copies of routers": replace(VECTOR, blocks_searched=True),
 }
 """What is switched on one by one beside vector functions."""
+
+DRAFTS = Speculation(4, 0.7, Draft("layers", 1))
+"""Drafted tokens of the last line. The share of the bound is that of tokens one by one."""
 
 FORMATS = (("fp8", ""), ("int8", ""), ("mxfp4", ""), ("int4", ""), ("", "fp8"))
 """(weights, cache) that are tried beside all programs."""
@@ -65,17 +70,21 @@ def lines(models: tuple[str, ...] = MODELS) -> Iterator[Line]:
         line = _line(f"all, and {', '.join(words)}", models, PROGRAM_SETS["default"], weights, cached)
         if any(line.cells):
             yield line
+    name = f"all, and {DRAFTS.drafted} drafts of one layer, {DRAFTS.acceptance:g} accepted"
+    yield _line(name, models, PROGRAM_SETS["default"], speculation=DRAFTS)
 
 
-def _line(name: str, models: tuple[str, ...], programs: ProgramSet, weights: str = "", cached: str = "") -> Line:
-    return Line(name, tuple(_cell(model, programs, weights, cached) for model in models))
+def _line(name: str, models: tuple[str, ...], programs: ProgramSet, weights: str = "", cached: str = "",
+          speculation: Speculation | None = None) -> Line:
+    return Line(name, tuple(_cell(model, programs, weights, cached, speculation) for model in models))
 
 
 @cache
-def _cell(model: str, programs: ProgramSet, weights: str, cached: str) -> tuple[float, int, float] | None:
+def _cell(model: str, programs: ProgramSet, weights: str, cached: str,
+          speculation: Speculation | None) -> tuple[float, int, float] | None:
     try:
         placement = place_model(load_config(model), REQUEST, load_machine("wse3"), programs=programs, weight_precision=weights,
-                                cache_precision=cached)
+                                cache_precision=cached, speculation=speculation)
     except InputError:
         return None
     return 1.0 / placement.token_seconds(), placement.wafers, share_of_bound(placement)

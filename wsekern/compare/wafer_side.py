@@ -1,6 +1,6 @@
 """The wafers in the words of the comparison."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 
 from wsekern.compare.serving import Serving
@@ -68,6 +68,19 @@ def check_cache(precision: str, cache: str | None, machine: Machine) -> None:
                          f"{cache}")
 
 
+def _formats_and_programs(placement: Placement) -> list[str]:
+    """In which formats a model lies, and which programs its layers run."""
+    precision, weights, cache = placement.request.precision, placement.weight_precision, placement.cache_precision
+    if not weights and not cache:
+        lies = f"weights and cache in {precision} on the wafers"
+    else:
+        lies = (f"matrices of layers in {weights or precision} and the cache in {cache or precision} on the wafers, all else "
+                f"in {precision}")
+    chosen = {name.replace("_", " "): value for name, value in asdict(placement.programs).items() if value != 1}
+    programs = ", ".join(f"{name} {value}" for name, value in chosen.items())
+    return [lies, f"layers run programs with {programs}, activations {placement.mapping.form}"]
+
+
 def _shares(served: WaferServed) -> dict[str, float]:
     """Parts of the time per output token."""
     seconds = served.breakdown
@@ -85,7 +98,7 @@ def wafer_assumptions(placement: Placement, request: Request) -> list[str]:
     """What the figures of the wafers take for granted, a sentence each."""
     clock, system = placement.machine.clock, placement.machine.system
     assumptions = [
-        f"weights and cache in {request.precision} on the wafers",
+        *_formats_and_programs(placement),
         f"clock {float(clock) / 1e9:.2f} GHz: {clock.source}",
         *system.describe_power(),
         f"{float(system.price_per_hour):.2f} USD an hour a system: {system.price_per_hour.source}",

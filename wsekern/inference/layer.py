@@ -22,7 +22,7 @@ from wsekern.inference.packed_cache import packed_cache_steps
 from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import NUMPY_DTYPES, narrow
-from wsekern.ops import Local
+from wsekern.ops import Local, Operation
 from wsekern.ops.local.gemm import LocalProduct
 from wsekern.workload.decoder import Block, Mixture, Norm
 
@@ -72,17 +72,30 @@ def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
     if mapping.packs_cache:
         caches = {name: sizes for part in parts for name, sizes in part.packed_cache().items()}
         steps = packed_cache_steps(caches, tokens, steps)
+    return _as_kept(mapping, parts, steps)
+
+
+def _as_kept(mapping: Grid, parts: Sequence[PartOnGrid[Any]], steps: Steps) -> Steps:
+    """``steps`` with products of the matrices of ``parts`` as they are kept."""
     matrices = {part.named(name): sizes for part in parts for name, sizes in part.matrices().items()}
     return _rows_together(mapping, packed_steps(mapping, matrices, steps))
 
 
 def _rows_together(mapping: Grid, steps: Steps) -> Steps:
-    """``steps`` with products whose instructions take several rows, where the programs of ``mapping`` say so."""
+    """``steps`` with instructions that take several rows, where the programs of ``mapping`` say so: of products, and of sums
+    and maxima of rows that are shorter than they are many."""
     if mapping.programs.products == "rows":
         return steps
-    return [replace(step, operation=replace(step.operation, together=True))
-            if isinstance(step, LayerStep) and isinstance(step.operation, LocalProduct) and step.operation.m > 1 else step
-            for step in steps]
+    return [replace(step, operation=_together(step.operation)) if isinstance(step, LayerStep) else step for step in steps]
+
+
+def _together(operation: Operation) -> Operation:
+    if isinstance(operation, LocalProduct) and operation.m > 1:
+        return replace(operation, together=True)
+    if not isinstance(operation, Local) or operation.form != "scalar":
+        return operation
+    quicker = operation.kind in ("rowsum", "sumsq") or (operation.kind == "rowmax" and operation.n < operation.count)
+    return replace(operation, form="vector") if quicker else operation
 
 
 def expert_loads(mapping: Grid, block: Block, tokens: int) -> tuple[tuple[int, float], ...]:
@@ -170,6 +183,11 @@ def experts_elsewhere(mapping: Grid, block: Block) -> list[tuple[int, MixtureOnG
         return []
     return [(wafer, MixtureOnGrid(replace(mapping, expert_wafer=wafer), block.feed))
             for wafer in range(1, mapping.expert_wafers)]
+
+
+def steps_elsewhere(mapping: Grid, block: Block, tokens: int) -> list[tuple[int, Steps]]:
+    """(wafer, its steps) of a layer's experts on other wafers than the first."""
+    return [(wafer, _as_kept(mapping, [feed], feed.steps(tokens, 1))) for wafer, feed in experts_elsewhere(mapping, block)]
 
 
 def _readers(mapping: Grid, block: Block, name: str) -> list[str]:

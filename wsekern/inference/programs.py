@@ -30,7 +30,8 @@ class Programs:
     """``shared``: of an activation that all rows of a column would compute alike, each does a share and gathers the rest, where
     there are enough elements for that to be quicker (:mod:`wsekern.inference.blocks.shared`): in chunks of a prompt."""
     products: Literal["rows", "together"] = "rows"
-    """``together``: an instruction of a product takes the elements of several rows, where that is quicker. The same bits."""
+    """``together``: an instruction of a product, or of sums and maxima of rows, takes several rows where that is quicker. The
+    bits are the same."""
     groups: Literal["root", "odd"] = "root"
     """Groups of the PEs of a line in an all-reduce: as many as the root of their number, or the odd number nearest to it, whose
     middle group is in the middle of the line."""

@@ -17,11 +17,11 @@ from wsekern.inference.executable import check_executable
 from wsekern.inference.layer import (
     ELSEWHERE,
     empty_cache,
-    experts_elsewhere,
     layer_steps,
     layer_tables,
     layer_tiles,
     parts_on_grid,
+    steps_elsewhere,
 )
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps, outer_tiles
@@ -196,11 +196,12 @@ class WaferModel:
 
     def _run_elsewhere(self, kind: int, tokens: int, load: int, values: Values) -> None:
         """Values of the experts on other wafers, for which the steps of the first one wait."""
-        for wafer, feed in experts_elsewhere(replace(self.mapping, expert_load=load), self._kinds[kind]):
+        mapping = replace(self.mapping, expert_load=load)
+        for wafer, steps in steps_elsewhere(mapping, self._kinds[kind], tokens):
             begin = f"{ELSEWHERE}{wafer}."
             there = {name.removeprefix(begin): tile for name, tile in values.items() if name.startswith(begin)}
             there[CROSSED] = values[CROSSED]
-            for step in feed.steps(tokens, 1):
+            for step in steps:
                 if isinstance(step, View):
                     step.run(there)
                 else:

@@ -7,15 +7,17 @@ weights and one user's cache fill beside the code of its programs. No software, 
 are in it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from wsekern.inference.code import code_bytes
+from wsekern.inference.formats import formats_of
 from wsekern.inference.grid import Grid
 from wsekern.inference.programs import program_set
-from wsekern.inference.weight_formats import WEIGHT_FORMATS
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
+from wsekern.ops.local.packing import PACKINGS, packing
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, LatentAttention, Mixer, Mixture, Recurrent
 from wsekern.workload.request import PRECISIONS
@@ -80,12 +82,14 @@ def bound(config: ModelConfig, machine: Machine, context: int, profile: str = "s
     """The bound of ``config`` on any number of wafers for a token that sees ``context`` positions, itself included."""
     timing = Timing(machine, profile, precision)
     pace = float(timing.rate(timing.instruction("fma"))), timing.hop
-    weights, cached = stored_bytes(weight_precision or precision), stored_bytes(cache_precision or precision)
+    formats, cached = formats_of(weight_precision, precision), stored_bytes(cache_precision or precision)
+    forms = {name: stored_bytes(formats.get(name, precision)) for name in ("attention", "feed", "experts", "rest")}
     layer = Grid(config, 1, 1, precision, layers=1, with_head=False, programs=program_set("default").programs)
     room = int(machine.core.sram) - code_bytes(layer)
     parts = []
     for block, count in config.kinds:
-        held = weights * block.parameters(config.hidden) + cached * sum(_kept(mixer, context) for mixer in block.mixers)
+        held = sum(forms[name] * count for name, count in _weights(block, config.hidden))
+        held += cached * sum(_kept(mixer, context) for mixer in block.mixers)
         work = block.active_parameters(config.hidden) + sum(_read(mixer, context) for mixer in block.mixers)
         parts.append(_part(_name(block), count, work, _sides(block), held / room, *pace))
     parts.append(_part("head", 1, config.head_parameters, 2, stored_bytes(precision) * config.head_parameters / room, *pace))
@@ -93,15 +97,25 @@ def bound(config: ModelConfig, machine: Machine, context: int, profile: str = "s
 
 
 def stored_bytes(precision: str) -> float:
-    """Bytes of a weight or cached element, scales of its group included (in 16 bits, of mxfp4 in 8); where classes of weights
-    have formats of their own, the least."""
-    if "=" in precision:
-        return min(stored_bytes(item.partition("=")[2]) for item in precision.split(","))
-    if precision in WEIGHT_FORMATS:
-        form = WEIGHT_FORMATS[precision]
-        scale = (8 if precision == "mxfp4" else 16) / form.group if form.group else 0.0
+    """Bytes of a weight or cached element, scales of its group included (in 16 bits, of mxfp4 in 8)."""
+    if precision in PACKINGS:
+        form = packing(precision)
+        scale = (8 if form.byte_scales else 16) / form.group if form.group else 0.0
         return (form.bits + scale) / 8
     return PRECISIONS[precision]
+
+
+def _weights(block: Block, hidden: int) -> Iterator[tuple[str, int]]:
+    """Class of matrices, as formats are stated, and how many weights it has."""
+    feed = block.feed
+    for mixer in block.mixers:
+        yield ("rest" if isinstance(mixer, Recurrent) else "attention"), mixer.parameters(hidden)
+    if isinstance(feed, Mixture):
+        experts = feed.experts * feed.expert.parameters(feed.latent or hidden)
+        beside = sum(part.parameters(hidden) for part in (feed.shared, feed.dense) if part is not None)
+        yield from (("experts", experts), ("feed", beside), ("rest", feed.parameters(hidden) - experts - beside))
+    elif feed is not None:
+        yield "feed", feed.parameters(hidden)
 
 
 def _part(name: str, count: int, products: float, sides: int, least: float, rate: float, hop: int) -> PartBound:

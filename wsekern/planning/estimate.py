@@ -21,7 +21,7 @@ from wsekern.machine import Machine
 from wsekern.ops import Broadcast, FlowEngine, Operation
 from wsekern.ops._timing import CAUSE_NAMES
 from wsekern.ops.operation import LocalOperation
-from wsekern.planning.layout import MOST_TIMED, Placement, sides_of
+from wsekern.planning.layout import MOST_TIMED, Placement
 
 
 class _Line:
@@ -129,8 +129,8 @@ def estimator(machine: Machine, profile: str, precision: str) -> Estimator:
 
 @dataclass(frozen=True)
 class QuickPlacement(Placement):
-    """A placement whose times are estimates: wafers are as full as regions make them, and context counts in the middle of
-    prompt and answer."""
+    """A placement whose times are estimates, on the fewest wafers that hold its regions; context counts in the middle of prompt
+    and answer."""
 
     @cached_property
     def _estimator(self) -> Estimator:
@@ -163,11 +163,10 @@ class QuickPlacement(Placement):
         one = self.region_seconds(1, between[1])
         return one + np.arange(most) / (timed - 1) * (last - one), np.zeros(most)
 
-    @cached_property
+    @property
     def crossings(self) -> int:
-        """As many as regions fill wafers."""
-        width, height = sides_of(self.machine)
-        return -(-sum(shape.area * shape.count for shape in self.shapes) // (width * height)) - 1
+        """One less than (groups of) wafers, all of which have regions."""
+        return self.wafers // self.expert_wafers - 1
 
     def crossing_seconds(self, tokens: int) -> float:
         """Time in the links between so many wafers."""

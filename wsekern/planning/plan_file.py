@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from math import ceil
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from wsekern.description import load_description
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.layer import parts_on_grid
 from wsekern.inference.mapping import Mapping
+from wsekern.inference.packed import packed_memory
 from wsekern.inference.programs import Programs
 from wsekern.machine import Machine, bundled_machines, load_machine
 from wsekern.planning.layout import Placement, sides_of, turned
@@ -214,10 +216,11 @@ def _uses(mapping: Mapping) -> str:
     if mapping.held_layers:
         block = max((block for block, _ in mapping.config.kinds),
                     key=lambda block: sum(part.weights for part in parts_on_grid(mapping, block)))
-        size = PRECISIONS[mapping.precision] * mapping.held_layers
-        matrices = {}
+        matrices: dict[str, int] = {}
         for part in parts_on_grid(mapping, block):
-            matrices[part.label] = matrices.get(part.label, 0) + int(size * part.weights)
+            elements, packed, _ = packed_memory(mapping, part.matrices())
+            size = ceil(PRECISIONS[mapping.precision] * (part.weights - elements)) + packed
+            matrices[part.label] = matrices.get(part.label, 0) + size * mapping.held_layers
         words = [f"matrices of {label} {count:,} B" for label, count in matrices.items()]
     else:
         words = [f"embedding and LM head {memory['weights']:,} B"]

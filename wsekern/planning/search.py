@@ -40,11 +40,14 @@ SEARCHED_CHUNK = 8
 STEPS = (16, 4, 1)
 """Steps of a side of a region, from one number of PEs that cuts some vector otherwise to another."""
 
-CUTS_TRIED = 6
+CUTS_TRIED = 10
 """Cuts that are timed for each number of layers in a region."""
 
 DIRECTIONS = ((-1, 0), (0, -1), (1, -1), (-1, 1), (-1, -1), (1, 0), (0, 1))
 """Of steps: a side shorter or longer, both in opposite directions, both shorter."""
+
+SHRINK = 0.7
+"""Step from a cut to smaller regions in its places."""
 
 STARTS = 2
 """Cuts from which width and height are varied, for each number of layers in a region."""
@@ -59,10 +62,10 @@ ROUNDS = 2
 """Times that sizes are searched again with other numbers of blocks."""
 
 FINALISTS = 6
-"""Candidates that the flow engine times at most, and the best of the largest cuts beside them."""
+"""Candidates that the flow engine times, and the best with each number of layers beside them."""
 
-CLOSE = 1.01
-"""The estimate is up to this times what the flow engine says, and never less."""
+CLOSE = 1.02
+"""The estimate is up to this times what the flow engine says, on wafers mostly half as much more, and never less."""
 
 NEVER = math.inf
 
@@ -141,9 +144,9 @@ class Search:
 
     def _quick(self, candidate: Candidate, chunk: int) -> QuickPlacement:
         shapes = shapes_of(self.config, candidate.width, candidate.height, candidate.layers)
-        wafers = candidate.expert_wafers * (self.count(candidate.layers) + 1)  # enough, whatever the sizes
-        return QuickPlacement(self.config, self.machine, self.service.request, wafers, shapes, self.heads.usual, chunk=chunk,
-                              programs=candidate.programs, expert_wafers=candidate.expert_wafers, **self.load)
+        return QuickPlacement(self.config, self.machine, self.service.request, self.needed(candidate), shapes,
+                              self.heads.usual, chunk=chunk, programs=candidate.programs,
+                              expert_wafers=candidate.expert_wafers, **self.load)
 
     def score(self, candidate: Candidate) -> float:
         """Estimated seconds of the mean request of the mix."""
@@ -231,7 +234,7 @@ class Search:
     def needed(self, candidate: Candidate) -> int:
         """Wafers that a candidate takes."""
         cells, size = self._cells(candidate.width, candidate.height), (candidate.width, candidate.height)
-        beside, regions = max(self._beside_heads(*size), default=0), self.count(candidate.layers)
+        beside, regions = max(self._beside_heads(*size), default=0), self.count(candidate.layers)  # on groups of wafers
         return candidate.expert_wafers * (1 + max(0, -(-(regions - beside) // max(1, cells))))
 
     def worth(self, fewest: int, most: int) -> int:
@@ -328,9 +331,11 @@ class Search:
         """The quickest on at most so many wafers."""
         self.candidates(wafers)
         found = sorted((one for one in self._scores if self.fits(one, wafers)), key=self.score)
-        close = [one for one in found[:FINALISTS] if self.score(one) <= CLOSE * self.score(found[0])]
-        cuts = [one for one in found if one in self._cuts and self.score(one) <= CLOSE * self.score(found[0])]
-        return self.finished(min(dict.fromkeys([*close, *cuts[:1]]), key=self.exact_score), wafers)
+        close = [one for one in found if self.score(one) <= CLOSE * self.score(found[0])]
+        kinds: dict[Any, Candidate] = {}  # the best of each
+        for one in close:
+            kinds.setdefault((one.layers, one.expert_wafers, one in self._cuts), one)
+        return self.finished(min(dict.fromkeys([*close[:FINALISTS], *kinds.values()]), key=self.exact_score), wafers)
 
     def placed_on(self, wafers: int) -> Placement:
         """The quickest on at most so many wafers, never slower than on the fewest."""
@@ -396,13 +401,25 @@ class Search:
         return tried
 
     def _from(self, cuts: list[Candidate], tried: list[Candidate], wafers: int) -> list[Candidate]:
-        """What is met on the ways from the best of ``cuts``, and from the best that was tried with as many layers as they."""
-        near = [replace(min(tried or self._tried_before, key=self.score), layers=cuts[0].layers,
-                        expert_wafers=cuts[0].expert_wafers, programs=cuts[0].programs)] if tried or self._tried_before else []
-        starts = [one for one in near if self.fits(one, wafers)]
-        if not (self._tried and starts):
-            starts += sorted(_spread(cuts), key=self.score)[:STARTS]
-        return [end for start in dict.fromkeys(starts) for end in self.descend(start, wafers)]
+        """What is met on the ways from the best of ``cuts``, shrunk as long as that helps, and from the best that was tried
+        with as many layers as they."""
+        shrunk = [one for cut in _spread(cuts) for one in self._shrunk(cut)]
+        known = tried or self._tried_before
+        near = [replace(min(known, key=self.score), layers=cuts[0].layers, expert_wafers=cuts[0].expert_wafers,
+                        programs=cuts[0].programs)] if known else []
+        starts = [one for one in near if self.fits(one, wafers)] + sorted(shrunk, key=self.score)[:STARTS]
+        return [*shrunk, *(end for start in dict.fromkeys(starts) for end in self.descend(start, wafers))]
+
+    def _shrunk(self, cut: Candidate) -> list[Candidate]:
+        """The cut and smaller regions in its places, each quicker than the one before."""
+        way = [cut]
+        while True:
+            width, height = (max(1, round(side * SHRINK)) for side in (way[-1].width, way[-1].height))
+            smaller = replace(way[-1], width=width, height=height)
+            if self.placement(smaller) is None or self.score(smaller) >= self.score(way[-1]):
+                return way
+            way.append(smaller)
+            self._cuts.add(smaller)
 
     @property
     def _tried_before(self) -> list[Candidate]:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.machine.timing import PRECISIONS, timing
-from wsekern.ops import FlowEngine, Gemm, GemmTransposed
+from wsekern.ops import FlowEngine, Gemm, GemmTransposed, Local
 from wsekern.ops.engines.programs import run_on_cycle_engine
 from wsekern.ops.local.gemm import LocalProduct
 
@@ -26,6 +26,22 @@ def test_several_rows_in_an_instruction_are_the_same_sums(random_tile, assert_sa
     assert_same_bits(cycle.values.reshape(values.shape), values)
     assert (cycle.clock == flow.clock).all()
     assert sum(together.cycles(flow.timing)) <= sum(rows.cycles(flow.timing))
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=st.integers(0, 9), n=st.integers(1, 8), precision=st.sampled_from(PRECISIONS),
+       kind=st.sampled_from(["rowmax", "rowsum", "sumsq"]), seed=st.integers(0, 99))
+def test_columns_of_all_rows_are_the_same_sums(random_tile, assert_same_bits, rows, n, precision, kind, seed):
+    by_row, by_column = (Local(kind, n, rows, form=form) for form in ("scalar", "vector"))
+    tile, flow = random_tile(seed, precision, 1, 2, rows, n), FlowEngine("wse3", 2, 1, "silicon", precision)
+    expected, values = flow.run(by_row, tile), FlowEngine("wse3", 2, 1, "silicon", precision).run(by_column, tile)
+    assert_same_bits(values, expected)
+    flow.reset()
+    flow.time(by_column)
+    cycle = run_on_cycle_engine(by_column, "wse3", 2, 1, "silicon", precision, tile)
+    assert_same_bits(cycle.values.reshape(values.shape), values)
+    assert (cycle.clock == flow.clock).all()
+    assert n >= rows or sum(by_column.cycles(flow.timing)) <= sum(by_row.cycles(flow.timing))
 
 
 @pytest.mark.parametrize(("product", "together"), [

@@ -233,7 +233,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         """``x`` (rows, n), each row times its share."""
         shares = self._chosen[1]
         return [reshape(shares, rows, 1), repeat(shares, "share", 1, n),
-                _step("weigh", Local("mul", n, rows), (x, "share"), x)]
+                _step("weigh", Local("mul", n, rows, form=self.mapping.form), (x, "share"), x)]
 
     def _inputs(self, tokens: int) -> Steps:
         """``routed`` (tokens * load, inputs): what each chosen expert reads."""

@@ -18,7 +18,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from wsekern.inference.blocks.part import PartOnGrid
-from wsekern.inference.blocks.shared import is_shared, shared_buffers
+from wsekern.inference.blocks.shared import rows_buffers, rows_shared
 from wsekern.inference.packed import Matrices, Matrix
 from wsekern.inference.packed_cache import CacheSizes
 from wsekern.ops.local.packed_cache import CacheProduct
@@ -142,7 +142,7 @@ class HeadsOnGrid(PartOnGrid[Attention]):
     def is_shared(self, tokens: int, slots: int) -> bool:
         """Whether each column of a block takes some exponentials of ``tokens`` tokens alone."""
         wide = self.seen_slots(tokens, slots) + self.part.sinks
-        return is_shared(self.mapping, tokens * self.heads_per_column * self.group * wide, "x", self.block)
+        return rows_shared(self.mapping, tokens * self.heads_per_column * self.group, wide, self.block)
 
     # -- which element lies where -------------------------------------------------------------------------------------
     @cached_property
@@ -256,6 +256,12 @@ class HeadsOnGrid(PartOnGrid[Attention]):
         return ring + (2 * self.kv if self.bounded else 0)
 
     @property
+    def state_bytes(self) -> float:
+        """What bounds scores is kept in the precision, whatever keys and values are kept in."""
+        size, bounds = PRECISIONS[self.mapping.precision], 2 * self.kv if self.bounded else 0
+        return size * bounds + (1 if self.packs_cache else size) * (self.state - bounds)
+
+    @property
     def buffers(self) -> float:
         """The input, queries, keys and values, and gates; the message of values and sums."""
         message = 0 if self.plain else (self.out + self.heads_per_column * self.group) * 4 / PRECISIONS[self.mapping.precision]
@@ -266,7 +272,7 @@ class HeadsOnGrid(PartOnGrid[Attention]):
         """Scores of a token, their bound, and what sharing their exponentials takes."""
         m, rows = self.mapping, self.heads_per_column * self.group
         seen = self.seen_slots(m.chunk, m.slots)
-        shared = shared_buffers(m, m.chunk * rows * (seen + self.part.sinks), "x", self.block)
+        shared = rows_buffers(m, m.chunk * rows, seen + self.part.sinks, self.block)
         return rows * (seen + self.bounded) + math.ceil(shared / m.chunk)
 
     def room(self) -> int:

@@ -26,14 +26,27 @@ def is_shared(mapping: Grid, elements: int, axis: Axis, segment: int = 0) -> boo
     return mapping.programs.local == "shared" and elements >= worth and line > 1
 
 
-def shared_buffers(mapping: Grid, elements: int, axis: Axis, segment: int = 0) -> int:
+def shared_buffers(mapping: Grid, elements: int, axis: Axis) -> int:
     """Elements on a PE that sharing takes beside what comes in and goes out: padding of the result, and a share of up to two
     tiles and of the result."""
-    if not is_shared(mapping, elements, axis, segment):
+    if not is_shared(mapping, elements, axis):
         return 0
-    line = segment or _line(mapping, axis)
-    share_of = 2 * -(-elements // (2 * line))
+    share_of, line = _share(elements, _line(mapping, axis)), _line(mapping, axis)
     return share_of * line - elements + 3 * share_of
+
+
+def rows_shared(mapping: Grid, rows: int, n: int, segment: int) -> bool:
+    """Whether ``rows`` rows of ``n`` elements that each ``segment`` of PEs along x holds alike are shared, by elements of a
+    row: not where these are fewer than the PEs, and most shares would be padding."""
+    return n >= segment and is_shared(mapping, rows * n, "x", segment)
+
+
+def rows_buffers(mapping: Grid, rows: int, n: int, segment: int) -> int:
+    """As :func:`shared_buffers`, of such rows."""
+    if not rows_shared(mapping, rows, n, segment):
+        return 0
+    share_of = _columns(rows, n, segment) * rows
+    return share_of * segment - rows * n + 3 * share_of
 
 
 def local_work(mapping: Grid, label: str, work: Callable[[int, int], Local], rows: int, n: int, inputs: Sequence[str],
@@ -43,7 +56,7 @@ def local_work(mapping: Grid, label: str, work: Callable[[int, int], Local], row
     whole = work(n, rows)
     if not is_shared(mapping, rows * n, axis):
         return [LayerStep(label, whole.kind, whole, tuple(inputs), output)]
-    size = 2 * -(-rows * n // (2 * _line(mapping, axis)))   # an even number, which fills its wavelets in 16 bits
+    size = _share(rows * n, _line(mapping, axis))
     own = [f"{name}.share" for name in inputs]
     return [*(share(name, part, size, axis) for name, part in zip(inputs, own, strict=True)),
             LayerStep(label, whole.kind, work(size, 1), tuple(own), output),
@@ -55,16 +68,25 @@ def _line(mapping: Grid, axis: Axis) -> int:
     return mapping.height if axis == "y" else mapping.width
 
 
+def _share(elements: int, line: int) -> int:
+    """Elements of a share: an even number, which fills its wavelets in 16 bits."""
+    return 2 * -(-elements // (2 * line))
+
+
+def _columns(rows: int, n: int, segment: int) -> int:
+    """Elements of each row in a share, so many that they fill their wavelets in 16 bits."""
+    each = -(-n // segment)
+    return each + each * rows % 2
+
+
 def rows_work(mapping: Grid, label: str, name: str, work: Callable[[int, int], Local], rows: int, n: int, x: str, number: str,
               output: str, segment: int) -> Steps:
     """``output`` (rows, n): ``work`` (of so many elements and rows) of ``x`` (rows, n) and a number for each row, which are
     alike on each ``segment`` of PEs along x; shared or not as the programs of ``mapping`` say: a PE takes some elements of
     every row."""
-    if not is_shared(mapping, rows * n, "x", segment):
+    if not rows_shared(mapping, rows, n, segment):
         return [LayerStep(label, name, work(n, rows), (x, number), output)]
-    each = -(-n // segment)
-    each += each * rows % 2     # so many fill their wavelets in 16 bits
-    own = f"{x}.share"
+    each, own = _columns(rows, n, segment), f"{x}.share"
     return [swap(x, 0), share(x, own, each * rows, "x", segment), reshape(own, each, rows), swap(own, 0),
             LayerStep(label, name, work(each, rows), (own, number), output), swap(output, 0), reshape(output, each * rows),
             LayerStep(label, f"{name}_gather", AllGather(each * rows, "x", segment), (output,), output),
