@@ -38,3 +38,8 @@ def sizes_of(part: Any) -> list[int]:
     inner = [getattr(part, name, None) for name in ("expert", "shared", "dense")]
     found = [size for size in own if isinstance(size, int)]
     return found + [size for one in inner if one is not None for size in sizes_of(one)]
+
+
+def first_from(points: list[int], value: int) -> int:
+    """Place of the first point that is not below ``value``."""
+    return min(int(np.searchsorted(points, value)), len(points) - 1)

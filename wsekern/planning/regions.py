@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Literal
 
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.decoder import Block, Mixture
 
 Kind = Literal["layers", "head", "draft"]
 Box = tuple[int, int, int, int]
@@ -163,3 +164,11 @@ def _light_layers(config: ModelConfig) -> tuple[int, int]:
     heaviest = max(weights)
     first = next((index for index, weight in enumerate(weights) if 2 * weight > heaviest), 0)
     return first, heaviest // max(weights[:first]) if first else 1
+
+
+def expert_weights(block: Block, hidden: int) -> int:
+    """Weights of the experts of a block that may lie on other wafers."""
+    feed = block.feed
+    if not isinstance(feed, Mixture):
+        return 0
+    return feed.experts * (2 + feed.expert.gated) * feed.expert.width * (feed.latent or hidden)

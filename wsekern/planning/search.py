@@ -21,14 +21,14 @@ from wsekern.inference.step_times import CHUNKS
 from wsekern.inference.weight_formats import WEIGHT_FORMATS
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
-from wsekern.planning.breakpoints import breakpoints, moved, widths_of
+from wsekern.planning.breakpoints import breakpoints, first_from, moved, widths_of
 from wsekern.planning.causes import fewest_that
 from wsekern.planning.estimate import QuickPlacement, TimedRegions
 from wsekern.planning.head_room import head_room
 from wsekern.planning.layout import LEAST_INSIDE, Placement, filled, sides_of
-from wsekern.planning.regions import Size, shapes_of
+from wsekern.planning.regions import Size, expert_weights, shapes_of
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.decoder import Attention, Block, Mixture, Recurrent
+from wsekern.workload.decoder import Attention, Recurrent
 from wsekern.workload.request import PRECISIONS, Request
 
 MAX_REGIONS = 48
@@ -63,6 +63,9 @@ ROUNDS = 2
 
 FINALISTS = 6
 """Candidates that the flow engine times, and the best with each number of layers beside them."""
+
+LAST = 3
+"""Of these, those whose head is chosen."""
 
 CLOSE = 1.02
 """The estimate is up to this times what the flow engine says, on wafers mostly half as much more, and never less."""
@@ -265,7 +268,8 @@ class Search:
 
     def layer_bytes(self, together: int) -> float:
         """Of the weights of a layer on average, not padded, on the first of the wafers that share it."""
-        weights = sum(count * (block.parameters(self.config.hidden) - (1 - 1 / together) * _experts(block, self.config.hidden))
+        hidden, moved = self.config.hidden, 1 - 1 / together
+        weights = sum(count * (block.parameters(hidden) - moved * expert_weights(block, hidden))
                       for block, count in self.config.kinds)
         precision = self.load.get("weight_precision") or self.service.request.precision
         size = min(_least_bytes(item.rpartition("=")[2]) for item in precision.split(","))
@@ -308,13 +312,8 @@ class Search:
         key = wafers // candidate.expert_wafers, candidate.expert_wafers
         if key not in self._possible:
             self._possible[key] = self.possible(*key)
-        x, y = self._place(self.across, candidate.width), self._place(self.down, candidate.height)
+        x, y = first_from(self.across, candidate.width), first_from(self.down, candidate.height)
         return not self._possible[key][candidate.layers - 1, x, y] or bool(self.bound[x, y] >= known)
-
-    @staticmethod
-    def _place(points: list[int], value: int) -> int:
-        """The first point that is not below ``value``."""
-        return min(int(np.searchsorted(points, value)), len(points) - 1)
 
     # -- the search ----------------------------------------------------------------------------------------------------
     @cached_property
@@ -335,7 +334,9 @@ class Search:
         kinds: dict[Any, Candidate] = {}  # the best of each
         for one in close:
             kinds.setdefault((one.layers, one.expert_wafers, one in self._cuts), one)
-        return self.finished(min(dict.fromkeys([*close[:FINALISTS], *kinds.values()]), key=self.exact_score), wafers)
+        exact = {one: self.exact_score(one) for one in (*close[:FINALISTS], *kinds.values())}
+        last = [one for one in sorted(exact, key=exact.__getitem__) if exact[one] <= CLOSE * min(exact.values())][:LAST]
+        return min((self.finished(one, wafers) for one in last), key=self.seconds)
 
     def placed_on(self, wafers: int) -> Placement:
         """The quickest on at most so many wafers, never slower than on the fewest."""
@@ -343,10 +344,16 @@ class Search:
         return self.best(wafers)
 
     def exact_score(self, candidate: Candidate) -> float:
-        """As :meth:`score`, with regions timed by the flow engine."""
+        """As :meth:`score` with the best chunk, regions timed by the flow engine."""
         quick = self.placement(candidate)
         assert quick is not None
+        quick = min(self._chunked(quick), key=self.seconds)
         return self.seconds(TimedRegions(**{one.name: getattr(quick, one.name) for one in fields(quick)}))
+
+    def _chunked(self, quick: QuickPlacement) -> list[QuickPlacement]:
+        """The placement with each prompt chunk for which it has room."""
+        found = (filled(replace(quick, chunk=chunk)) for chunk in CHUNKS if chunk <= quick.unread)
+        return [one for one in found if one is not None]
 
     def candidates(self, wafers: int) -> list[Candidate]:
         """Those that were tried for so many wafers, the best first."""
@@ -457,8 +464,7 @@ class Search:
         quick = self.placement(candidate)
         assert quick is not None
         quick = replace(quick, wafers=wafers, head=self._head(candidate, wafers))
-        fitting = [found for chunk in CHUNKS if chunk <= quick.unread
-                   for found in [filled(replace(quick, chunk=chunk))] if found is not None]
+        fitting = self._chunked(quick)
         best = min(map(self.seconds, fitting))
         return min((found.exact() for found in fitting if self.seconds(found) <= CLOSE * best), key=self.seconds)
 
@@ -484,14 +490,6 @@ class Search:
 def _least_bytes(precision: str) -> float:
     """Of a weight, without scales."""
     return WEIGHT_FORMATS[precision].bits / 8 if precision in WEIGHT_FORMATS else PRECISIONS[precision]
-
-
-def _experts(block: Block, hidden: int) -> int:
-    """Weights of the experts of a block that may lie on other wafers."""
-    feed = block.feed
-    if not isinstance(feed, Mixture):
-        return 0
-    return feed.experts * (2 + feed.expert.gated) * feed.expert.width * (feed.latent or hidden)
 
 
 def _spread(cuts: list[Candidate]) -> list[Candidate]:
