@@ -21,7 +21,8 @@ from wsekern.workload import uniform
 from wsekern.workload.decoder import FeedForward, Mixture
 from wsekern.workload.weights.weights import random_weights
 
-TODAY = PROGRAM_SETS["default"].programs
+TODAY = dataclasses.replace(PROGRAM_SETS["default"].programs, local="redundant")
+"""Without gathers, where words wait for busy cores and clocks part by a cycle, packed or not."""
 WSE3 = load_machine("wse3")
 PROMPT = [3, 14, 15, 92, 65]
 MIXTURE = Mixture(experts=5, chosen=2, expert=FeedForward(width=11, bias=True), normalized=True, shared=FeedForward(width=9))

@@ -10,7 +10,7 @@ from wsekern.errors import InputError
 from wsekern.inference.step_times import CHUNKS
 from wsekern.machine import load_machine
 from wsekern.planning.load import WaferSystem, active_share, serve_on_wafers
-from wsekern.planning.placement import MOST_TIMED, Placement, place_model
+from wsekern.planning.placement import Placement, place_model
 from wsekern.queueing import Traffic
 from wsekern.queueing.traffic import poisson, turns
 from wsekern.workload import Request, load_config
@@ -25,19 +25,19 @@ def placed(model: str, request: Request, wafers: int | None = None, think_second
 
 @pytest.mark.parametrize(("model", "wafers"), [("llama3-8b", 1), ("mixtral-8x7b", 3), ("qwen3-1.7b", 1)])
 def test_times_between_the_timed_numbers_of_tokens_lie_on_the_line(model, wafers):
-    """Within 2 % up to the longest chunk, and within the work of half a slot at other contexts: vector instructions are
-    issued for 128 elements at a time, whole tokens or not."""
+    """Within 3 % up to the longest chunk, and 5 % at other contexts: vector instructions are issued for 128 elements at a time,
+    whole tokens or not, and PEs share work in whole rows."""
     placement = replace(placed(model, Request(1000, 100), wafers), chunk=64)
     line = placement.line
     slots, context = -(-501 // placement.height), 0.5 * 1001
     for tokens in (1, 3, 8, 17, 64):
         expected = placement.region_seconds(tokens, slots)
-        assert line.chunk_base[tokens - 1] + line.chunk_slope[tokens - 1] * context == pytest.approx(expected, rel=0.02)
+        assert line.chunk_base[tokens - 1] + line.chunk_slope[tokens - 1] * context == pytest.approx(expected, rel=0.03)
     general = placement.general_line()
     for slots in (1, 3, placement.mapping.slots):
         context = (slots - 0.5) * placement.height
         expected = placement.region_seconds(64, slots)
-        assert general.group_base[63] + general.group_slope[63] * context == pytest.approx(expected, rel=0.015)
+        assert general.group_base[63] + general.group_slope[63] * context == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.parametrize(("model", "wafers"), [("llama3-8b", 1), ("llama3-8b", 2), ("llama3-70b", 5)])
@@ -50,8 +50,7 @@ def test_a_lone_user_has_the_whole_line(model, wafers):
     stage = placement.region_seconds(placement.chunk, -(-(request.prompt // 2 + 1) // placement.height))
     passed = placement.regions - 1 + placement.line.last_share  # the last region may hold fewer layers
     first = (request.prompt // placement.chunk + passed - 1) * stage + placement.line.head_seconds
-    exact = 1e-12 if placement.chunk <= MOST_TIMED else 3e-3
-    assert placement.first_token_seconds() == pytest.approx(first + placement.crossing_seconds(placement.chunk), rel=exact)
+    assert placement.first_token_seconds() == pytest.approx(first + placement.crossing_seconds(placement.chunk), rel=1e-12)
 
 
 def test_one_user_has_the_lone_figures_exactly():

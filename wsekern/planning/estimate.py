@@ -21,7 +21,7 @@ from wsekern.machine import Machine
 from wsekern.ops import Broadcast, FlowEngine, Operation
 from wsekern.ops._timing import CAUSE_NAMES
 from wsekern.ops.operation import LocalOperation
-from wsekern.planning.layout import MOST_TIMED, Placement
+from wsekern.planning.layout import TIMED, Placement
 
 
 class _Line:
@@ -156,12 +156,11 @@ class QuickPlacement(Placement):
     def costs(self, most: int, between: tuple[int, int], slots: float,
               context: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Seconds of the slowest region for 1 to ``most`` tokens, whatever their context."""
-        timed, slots = min(most, MOST_TIMED), round(slots)
-        last = self.region_seconds(timed, slots)
-        if timed == most:
-            return np.full(most, last), np.zeros(most)
-        one = self.region_seconds(1, between[1])
-        return one + np.arange(most) / (timed - 1) * (last - one), np.zeros(most)
+        slots, timed = round(slots), sorted({1, min(most, TIMED), most})
+        if most <= TIMED:
+            return np.full(most, self.region_seconds(most, slots)), np.zeros(most)
+        bases = [self.region_seconds(tokens, slots) for tokens in timed]
+        return np.interp(np.arange(1, most + 1), timed, bases), np.zeros(most)
 
     @property
     def crossings(self) -> int:

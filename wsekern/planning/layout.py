@@ -38,8 +38,8 @@ from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.request import PRECISIONS, Request
 from wsekern.workload.speculation import Speculation
 
-MOST_TIMED = 8
-"""Tokens in a region at most that are timed; the time of more follows on the straight line from one token, within 2 %."""
+TIMED = 8
+"""Tokens in a region that are timed beside one and the most; the times of others follow on straight lines, within 3 %."""
 
 
 @dataclass(frozen=True)
@@ -311,19 +311,19 @@ class Placement:
                context: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Seconds of the slowest region for 1 to ``most`` tokens at context 0, and more per token of context.
 
-        Straight lines through 1 and more tokens, and through the times ``between`` two numbers of cached positions a row;
-        ``slots`` of them are those of ``context``.
+        Straight lines through 1, :data:`TIMED` and ``most`` tokens, and through the times ``between`` two numbers of cached
+        positions a row; ``slots`` of them are those of ``context``.
         """
         low, high = between
-        timed, height = min(max(2, most), MOST_TIMED), self.shapes[self.slowest].height
-        ends = []
-        for tokens in (1, timed) if most > 1 else (1, 1):
+        height, timed = self.shapes[self.slowest].height, sorted({1, min(most, TIMED), most})
+        bases, slopes = [], []
+        for tokens in timed:
             at_low, at_high = self.region_seconds(tokens, low), self.region_seconds(tokens, high)
             slope = (at_high - at_low) / (high - low) if high > low else 0.0
-            ends.append((at_low + slope * (slots - low - context / height), slope / height))
-        (base, slope), (last_base, last_slope) = ends
-        part = np.arange(most) / (timed - 1)
-        return base + part * (last_base - base), slope + part * (last_slope - slope)
+            bases.append(at_low + slope * (slots - low - context / height))
+            slopes.append(slope / height)
+        each = np.arange(1, most + 1)
+        return np.interp(each, timed, bases), np.interp(each, timed, slopes)
 
     @cached_property
     def line(self) -> LineCosts:

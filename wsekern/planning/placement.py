@@ -17,14 +17,14 @@ from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.planning.causes import too_large_part, unplaceable_part, why_not
 from wsekern.planning.drafting import check_speculation
-from wsekern.planning.layout import MOST_TIMED, Placement, turned
+from wsekern.planning.layout import Placement, turned
 from wsekern.planning.search import Search, Service
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.request import Request
 from wsekern.workload.speculation import Speculation
 
-__all__ = ["MAX_WAFERS", "MOST_TIMED", "Placement", "front", "place_draft", "place_model", "place_service", "search_for"]
+__all__ = ["MAX_WAFERS", "Placement", "front", "place_draft", "place_model", "place_service", "search_for"]
 
 MAX_WAFERS = 256
 """Where the search for enough wafers gives up; the vendor offers clusters of up to 2,048."""

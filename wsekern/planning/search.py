@@ -457,8 +457,10 @@ class Search:
         quick = self.placement(candidate)
         assert quick is not None
         quick = replace(quick, wafers=wafers, head=self._head(candidate, wafers))
-        options = [filled(replace(quick, chunk=chunk)) for chunk in CHUNKS if chunk <= quick.unread]
-        return min((option for option in options if option is not None), key=self.seconds).exact()
+        fitting = [found for chunk in CHUNKS if chunk <= quick.unread
+                   for found in [filled(replace(quick, chunk=chunk))] if found is not None]
+        best = min(map(self.seconds, fitting))
+        return min((found.exact() for found in fitting if self.seconds(found) <= CLOSE * best), key=self.seconds)
 
     def _head(self, candidate: Candidate, wafers: int) -> Size:
         """The quickest of the rectangles in the corner of the last wafer that leave room for the regions on it."""
