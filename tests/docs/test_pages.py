@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -35,11 +36,11 @@ def test_generated_parts_are_current():
     assert not differing, f"type `python -P -m wsekern.docs` in the source folder: {', '.join(differing)}"
 
 
-def test_the_first_column_of_the_levers_is_current():
-    """The others take as long again, each: `python -P -m wsekern.docs` writes them."""
+def test_the_first_figures_of_the_levers_are_current():
+    """The others take minutes: `python -P -m wsekern.docs` writes them."""
     page = (ROOT / "docs" / "planning.md").read_text(encoding="utf-8")
     shown = dict(re.findall(r"^\| (.*?) \| (.*?) \|", page[page.index("| lever |"):], re.MULTILINE))
-    found = {line.name: in_words(line.cells[0]) for line in lines(("llama3-8b",))}
+    found = {line.name: in_words(line.cells[0]) for line in islice(lines(("llama3-8b",)), 3)}
     assert found == {name: shown[name] for name in found}
 
 

@@ -31,6 +31,8 @@ LEVERS: dict[str, ProgramSet] = {
     "a bound instead of the maximum of the scores": replace(VECTOR, programs=replace(PLAIN, softmax="bound")),
     "the sum of the softmax rides with the values": replace(VECTOR, programs=replace(PLAIN, softmax_sum="riding")),
     "activations shared and gathered": replace(VECTOR, programs=replace(PLAIN, local="shared")),
+    "rows of a product together": replace(VECTOR, programs=replace(PLAIN, products="together")),
+    "reductions in groups of odd sizes": replace(VECTOR, programs=replace(PLAIN, groups="odd")),
     "blocks of heads and experts, copies of routers": replace(VECTOR, blocks_searched=True),
 }
 """What is switched on one by one beside vector functions."""

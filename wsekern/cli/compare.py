@@ -7,12 +7,10 @@ import click
 
 from wsekern.cli.load import load_of, load_options, serve_load, stated_by_user
 from wsekern.cli.options import (
-    CACHE_PRECISION,
     COUNT,
     JSON,
     PROFILE,
     THREADS,
-    WEIGHT_PRECISION,
     Command,
     Number,
     ProgressBar,
@@ -23,7 +21,7 @@ from wsekern.cli.options import (
     parse_wafers,
     plot_option,
 )
-from wsekern.cli.placing import EXPERT_LAW, PLAN, PROGRAM_SET, choices_of, read_plan
+from wsekern.cli.placing import CACHE_PRECISION, EXPERT_LAW, PLAN, PROGRAM_SET, WEIGHT_PRECISION, choices_of, read_plan
 from wsekern.cli.serving import serving_of, serving_options
 from wsekern.errors import InputError
 

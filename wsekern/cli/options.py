@@ -157,6 +157,12 @@ PROFILE = click.option("--profile", default="silicon", show_default=True,
 ACTIVATIONS = click.option("--activations", type=click.Choice(["scalar", "vector", "vector-fp32"]),
                            help="SiLU and exponentials on the wafer: library calls, or vector instructions in the precision "
                                 "or in fp32. Default: the quickest that costs the precision nothing.")
+WEIGHT_PRECISION = click.option(
+    "--weight-precision", default="", metavar="FORMAT",
+    help="Format in which the wafer's PEs keep the matrices of layers: fp8, int8, int4, mxfp4; or of some classes of them "
+         "(attention, feed, experts, head): experts=mxfp4. Default: that of --precision.")
+CACHE_PRECISION = click.option("--cache-precision", default="", metavar="FORMAT",
+                               help="Format in which the wafer's PEs keep keys and values: fp8. Default: that of --precision.")
 MEMORY = click.option("--memory", metavar="SIZE", type=Bytes(),
                       help="Memory of this machine that weights and cache may take, such as 8GB: layers that do not fit are "
                            "read from the file again for every token. Default: no limit.")

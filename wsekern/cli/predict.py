@@ -6,11 +6,13 @@ import click
 
 from wsekern.cli.options import (
     ACTIVATIONS,
+    CACHE_PRECISION,
     COUNT,
     FREQUENCY,
     JSON,
     PRECISION,
     PROFILE,
+    WEIGHT_PRECISION,
     Command,
     Number,
     ProgressBar,
@@ -25,7 +27,7 @@ from wsekern.cli.options import (
     plot_option,
     show,
 )
-from wsekern.cli.placing import CACHE_PRECISION, PLAN, PROGRAM_SET, WEIGHT_PRECISION, need_model, read_plan
+from wsekern.cli.placing import PLAN, PROGRAM_SET, need_model, read_plan
 from wsekern.errors import InputError
 
 if TYPE_CHECKING:

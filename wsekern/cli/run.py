@@ -8,19 +8,21 @@ import click
 
 from wsekern.cli.options import (
     ACTIVATIONS,
+    CACHE_PRECISION,
     COUNT,
     JSON,
     MEMORY,
     PRECISION,
     PROFILE,
     THREADS,
+    WEIGHT_PRECISION,
     Command,
     ProgressBar,
     emit,
     open_console,
     parse_grid,
 )
-from wsekern.cli.placing import CACHE_PRECISION, PLAN, PROGRAM_SET, WEIGHT_PRECISION, need_model, read_plan
+from wsekern.cli.placing import PLAN, PROGRAM_SET, need_model, read_plan
 from wsekern.cli.sampling import choose_sampler, open_model, printable, sampling_options, tell_notes
 from wsekern.errors import InputError
 

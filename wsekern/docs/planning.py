@@ -34,7 +34,7 @@ def service_front() -> str:
     """What :data:`SERVICE` prints first."""
     from rich.console import Console
 
-    console = Console(width=84, record=True, file=io.StringIO())
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(front_view(plan_service(load_config("llama3-8b"), load_machine("wse3"), Service(8192, 1, 8))))
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     return "\n".join(["```text", f"$ {SERVICE}", *(line for line in lines if line), "```"])

@@ -43,14 +43,14 @@ def _front(plan: ServicePlan) -> Table:
     service, config = plan.service, plan.offers[0].placement.config
     mix = ", ".join(map(str, service.mix))
     table = Table(title=f"{config.name}: contexts to {service.context:,}, {service.fewest} to {service.most} users, {mix}",
-                  title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
+                  title_justify="left", box=None, padding=(0, 1, 0, 0),
                   caption=CAPTION, caption_justify="left")
     for name in ("", "wafers", "regions", "chunk", "tok/s\nof one", "bound", "share", f"each\nof {service.most}",
                  f"all\nof {service.most}", "held", "binds"):
         table.add_column(name, justify="left" if name in ("", "regions", "binds") else "right", no_wrap=True)
     for number, offer in enumerate(plan.offers, 1):
         placement = offer.placement
-        table.add_row(f"{number} *" if offer is plan.chosen else str(number), str(placement.wafers), _regions(offer),
+        table.add_row(f"{number}*" if offer is plan.chosen else str(number), str(placement.wafers), _regions(offer),
                       str(placement.chunk), amount(offer.speed), amount(offer.bound.tokens_per_second), f"{offer.share:.2f}",
                       amount(1.0 / offer.token_seconds(service.most)), amount(offer.total),
                       f"{offer.held:,}{'+' if offer.held == service.most else ''}", offer.binding.name)

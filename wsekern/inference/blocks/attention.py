@@ -80,7 +80,7 @@ class AttentionOnGrid(SoftmaxOnGrid):
         scale = np.float32(self.scale)
         early = self.factor("q")
         named = {"q": (w["q"] * early, q), "k": (w["k"], kv)} | ({} if part.values_are_keys else {"v": (w["v"], v)})
-        named |= {"gate": (w["attention_gate"], out)} if part.gate else {}
+        named |= {"attention_gate": (w["attention_gate"], out)} if part.gate else {}
         tiles = {"qkv": cutter.matrix([matrix for matrix, _ in named.values()], hidden, [index for _, index in named.values()],
                                       name=self.named("qkv")),
                  "o": cutter.matrix([w["o"]], out, [hidden], transposed=True, name=self.named("o"))}
