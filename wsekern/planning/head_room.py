@@ -1,11 +1,10 @@
 """Which rectangles of PEs hold the embedding and the LM head of a model, and how long a token takes there."""
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
-
-import numpy as np
 
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
@@ -28,6 +27,7 @@ class HeadRoom:
     activations: Form | None
     weight_precision: str
     known: dict[Any, Any] = field(default_factory=dict)
+    rows: dict[int, int] = field(default_factory=dict)
 
     def region(self, width: int, height: int) -> Mapping:
         """A rectangle with them."""
@@ -44,10 +44,9 @@ class HeadRoom:
 
     def height(self, width: int) -> int:
         """Rows that are enough where there are ``width`` columns; 0 if no wafer has them."""
-        if width < 1:
-            return 0
-        at = int(np.searchsorted(self.widths, width, "right")) - 1
-        return self._height(self.widths[at])
+        if width not in self.rows:
+            self.rows[width] = self._height(self.widths[bisect_right(self.widths, width) - 1]) if width > 0 else 0
+        return self.rows[width]
 
     @cached_property
     def widths(self) -> list[int]:
