@@ -52,6 +52,9 @@ SHRINK = 0.7
 STARTS = 2
 """Cuts from which width and height are varied, for each number of layers in a region."""
 
+WORTH_VARYING = 1.1
+"""How many times as long as with the best that is known requests may take where width and height begin to be varied."""
+
 PATIENCE = 2
 """Numbers of layers in a region, or of blocks, that are tried after the best one."""
 
@@ -409,15 +412,16 @@ class Search:
         """From the best cuts on, with fewer layers in a region first; sides are varied from so many of them."""
         starts: dict[tuple[int, int], list[Candidate]] = {}
         for cut in self._light_cuts(wafers):
-            cut = replace(cut, programs=programs)
-            if self.placement(cut) is not None:
-                starts.setdefault((cut.expert_wafers, cut.layers), []).append(cut)
-                self._cuts.add(cut)
+            starts.setdefault((cut.expert_wafers, cut.layers), []).append(replace(cut, programs=programs))
         tried: list[Candidate] = []
         for together in self.groups:
             best, idle = NEVER, 0
-            for layers in sorted(layers for wafers, layers in starts if wafers == together):
-                found = self._from(starts[together, layers], tried, wafers, ways)
+            for layers in sorted(layers for group, layers in starts if group == together):
+                cuts = [cut for cut in starts[together, layers] if self.placement(cut) is not None]
+                if not cuts:
+                    continue
+                self._cuts.update(cuts)
+                found = self._from(cuts, tried, wafers, ways)
                 tried += found
                 quickest = min(map(self.score, found))
                 best, idle = (quickest, 0) if quickest < best else (best, idle + 1)
@@ -435,6 +439,8 @@ class Search:
         near = [replace(min(known, key=self.score), layers=cuts[0].layers, expert_wafers=cuts[0].expert_wafers,
                         programs=cuts[0].programs)] if known else []
         starts = [one for one in near if self.fits(one, wafers)] + sorted(shrunk, key=self.score)[:ways]
+        most = WORTH_VARYING * min(map(self.score, (*starts, *tried)))
+        starts = [one for one in starts if self.score(one) <= most]
         return [*shrunk, *(end for start in dict.fromkeys(starts) for end in self.descend(start, wafers))]
 
     def _shrunk(self, cut: Candidate) -> list[Candidate]:
