@@ -86,7 +86,9 @@ def _rows_together(mapping: Grid, steps: Steps) -> Steps:
     and maxima of rows that are shorter than they are many."""
     if mapping.programs.products == "rows":
         return steps
-    return [replace(step, operation=_together(step.operation)) if isinstance(step, LayerStep) else step for step in steps]
+    found = [(step, _together(step.operation) if isinstance(step, LayerStep) else None) for step in steps]
+    return [replace(step, operation=other) if isinstance(step, LayerStep) and other is not step.operation else step
+            for step, other in found]
 
 
 def _together(operation: Operation) -> Operation:

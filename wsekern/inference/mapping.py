@@ -76,7 +76,11 @@ class Mapping(Grid):
     @cached_property
     def _sizes(self) -> list[BlockSizes]:
         """Of each kind of block, in the order of :attr:`ModelConfig.kinds`."""
-        return [BlockSizes.of(self, block) for block, _ in self.config.kinds]
+        return [_sizes_of(self.one_layer(block), block) for block, _ in self.config.kinds]
+
+    def one_layer(self, block: Block) -> "Mapping":
+        """The grid with one layer, a ``block``, and one user: its steps and sizes are those of that layer here."""
+        return replace(self, config=_one_block(self.config, block), layers=1, users=1, with_head=False)
 
     @cached_property
     def _regions(self) -> list[tuple[int, float, float]]:
@@ -179,6 +183,17 @@ def most_that(bound: int, holds: Callable[[int], bool]) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
+
+
+@lru_cache(maxsize=16384)
+def _sizes_of(mapping: Mapping, block: Block) -> BlockSizes:
+    """Regions that differ in numbers of layers and users alone have them once."""
+    return BlockSizes.of(mapping, block)
+
+
+@lru_cache(maxsize=1024)
+def _one_block(config: ModelConfig, block: Block) -> ModelConfig:
+    return replace(config, blocks=(block,))
 
 
 @lru_cache(maxsize=256)

@@ -1,18 +1,17 @@
 """Numbers of PEs at which the pieces of a vector become shorter: sides of regions that are worth trying."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import Any
-
-import numpy as np
 
 from wsekern.workload.config import ModelConfig
 
 
 def moved(points: list[int], value: int, step: int) -> int:
-    """The point ``step`` places from the largest that is not above ``value``."""
+    """The point ``step`` places from ``value``, which may lie between two points."""
     if not step:
         return value
-    at = int(np.searchsorted(points, value, "right")) - 1
+    at = bisect_left(points, value) if step < 0 else bisect_right(points, value) - 1
     return points[min(max(at + step, 0), len(points) - 1)]
 
 
@@ -42,4 +41,4 @@ def sizes_of(part: Any) -> list[int]:
 
 def first_from(points: list[int], value: int) -> int:
     """Place of the first point that is not below ``value``."""
-    return min(int(np.searchsorted(points, value)), len(points) - 1)
+    return min(bisect_left(points, value), len(points) - 1)

@@ -22,6 +22,7 @@ from wsekern.ops import Broadcast, FlowEngine, Operation
 from wsekern.ops._timing import CAUSE_NAMES
 from wsekern.ops.operation import LocalOperation
 from wsekern.planning.layout import TIMED, Placement
+from wsekern.workload.decoder import Block
 
 
 class _Line:
@@ -77,6 +78,7 @@ class Estimator:
         self.machine, self.profile, self.precision = machine, profile, precision
         self._engine = FlowEngine(machine, 1, 1, profile=profile, precision=precision)
         self._known: dict[tuple[Operation, int, int], int] = {}
+        self._layers: dict[tuple[Mapping, int, int], float] = {}
 
     def operation(self, operation: Operation, width: int, height: int) -> int:
         """One operation on a grid whose PEs are ready at once."""
@@ -109,8 +111,15 @@ class Estimator:
 
     def layers(self, mapping: Mapping, tokens: int, slots: int) -> float:
         """All layers of the model of ``mapping``, as :func:`wsekern.inference.step_times.time_layers` does."""
-        return sum(count * share * self.steps(steps, mapping.width, mapping.height) for block, count in mapping.config.kinds
-                   for steps, share in layer_lists(mapping, block, tokens, slots))
+        return sum(count * self._layer(mapping.one_layer(block), block, tokens, slots) for block, count in mapping.config.kinds)
+
+    def _layer(self, mapping: Mapping, block: Block, tokens: int, slots: int) -> float:
+        """One layer; all regions of a size share it, however many layers they have."""
+        key = mapping, tokens, slots
+        if key not in self._layers:
+            self._layers[key] = sum(share * self.steps(steps, mapping.width, mapping.height)
+                                    for steps, share in layer_lists(mapping, block, tokens, slots))
+        return self._layers[key]
 
     def handover(self, mapping: Mapping, tokens: int) -> int:
         """Residual stream from one region to all columns of the next one."""

@@ -1,11 +1,10 @@
 """Which rectangles of PEs hold the embedding and the LM head of a model, and how long a token takes there."""
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
-
-import numpy as np
 
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
@@ -28,6 +27,7 @@ class HeadRoom:
     activations: Form | None
     weight_precision: str
     known: dict[Any, Any] = field(default_factory=dict)
+    rows: dict[int, int] = field(default_factory=dict)
 
     def region(self, width: int, height: int) -> Mapping:
         """A rectangle with them."""
@@ -44,10 +44,9 @@ class HeadRoom:
 
     def height(self, width: int) -> int:
         """Rows that are enough where there are ``width`` columns; 0 if no wafer has them."""
-        if width < 1:
-            return 0
-        at = int(np.searchsorted(self.widths, width, "right")) - 1
-        return self._height(self.widths[at])
+        if width not in self.rows:
+            self.rows[width] = self._heights[bisect_right(self.widths, width) - 1] if width > 0 else 0
+        return self.rows[width]
 
     @cached_property
     def widths(self) -> list[int]:
@@ -55,21 +54,26 @@ class HeadRoom:
         side = sides_of(self.machine)[0]
         return sorted({max(1, math.ceil(side / 1.05**power)) for power in range(200)})
 
-    def _height(self, width: int) -> int:
-        if ("height", width) not in self.known:
-            low, high = 0, sides_of(self.machine)[1]
+    @cached_property
+    def _heights(self) -> list[int]:
+        """Rows that are enough for each of :attr:`widths`; 0 if no wafer has them. They are the fewer the wider it is."""
+        found = []
+        for width in self.widths:
+            low, high = 0, next((rows for rows in found[::-1] if rows), sides_of(self.machine)[1])
             if not self.holds(width, high):
                 high = 0
+            elif not self.holds(width, near := high * 9 // 10):
+                low = near
             while high - low > 1:
                 middle = (low + high) // 2
                 low, high = (low, middle) if self.holds(width, middle) else (middle, high)
-            self.known["height", width] = high
-        return self.known["height", width]
+            found.append(high)
+        return found
 
     @cached_property
     def usual(self) -> Size:
         """The one with the fewest PEs."""
-        found = [(width, self._height(width)) for width in self.widths]
+        found = zip(self.widths, self._heights, strict=True)
         return min((size for size in found if size[1]), key=lambda size: (size[0] * size[1], size))
 
     def smaller(self, width: int, height: int) -> list[Size]:

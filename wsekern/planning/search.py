@@ -52,8 +52,11 @@ SHRINK = 0.7
 STARTS = 2
 """Cuts from which width and height are varied, for each number of layers in a region."""
 
+WORTH_VARYING = 1.1
+"""How many times as long as with the best that is known requests may take where width and height begin to be varied."""
+
 PATIENCE = 2
-"""Numbers of layers in a region that are tried after the best one."""
+"""Numbers of layers in a region, or of blocks, that are tried after the best one."""
 
 BLOCKS = (1, 2, 4, 8, 16, 32)
 """Numbers of blocks that are tried."""
@@ -171,7 +174,7 @@ class Search:
         """Regions of that size for which so many (groups of) wafers have room beside the head."""
         if not wafers:
             return 0
-        return (wafers - 1) * self._cells(width, height) + max(self._beside_heads(width, height), default=-1)
+        return (wafers - 1) * self._cells(width, height) + self._beside_head(width, height)
 
     def count(self, layers: int) -> int:
         """Regions of so many layers that hold all."""
@@ -187,15 +190,16 @@ class Search:
     def _cells(self, width: int, height: int) -> int:
         return (self.sides[0] // width) * (self.sides[1] // height)
 
-    def _beside_heads(self, width: int, height: int) -> list[int]:
-        """Regions on the last wafer, by the columns of regions that the head leaves whole."""
+    @lru_cache(maxsize=16384)  # noqa: B019
+    def _beside_head(self, width: int, height: int) -> int:
+        """The most regions on the last wafer beside the head; -1 if that has no room."""
         columns, rows = self.sides[0] // width, self.sides[1] // height
         found = []
         for whole in range(columns + 1):
             high = self.heads.height(self.sides[0] - whole * width)
             if high:
                 found.append(whole * rows + (columns - whole) * ((self.sides[1] - high) // height))
-        return found
+        return max(found, default=-1)
 
     def fits(self, candidate: Candidate, wafers: int) -> bool:
         """Whether there is room for all regions and the head, and for a layer's bytes on every PE."""
@@ -236,14 +240,16 @@ class Search:
 
     def needed(self, candidate: Candidate) -> int:
         """Wafers that a candidate takes."""
-        cells, size = self._cells(candidate.width, candidate.height), (candidate.width, candidate.height)
-        beside, regions = max(self._beside_heads(*size), default=0), self.count(candidate.layers)  # on groups of wafers
+        size = candidate.width, candidate.height
+        cells, beside = self._cells(*size), max(0, self._beside_head(*size))
+        regions = self.count(candidate.layers)  # on groups of wafers
         return candidate.expert_wafers * (1 + max(0, -(-(regions - beside) // max(1, cells))))
 
     def worth(self, fewest: int, most: int) -> int:
-        """The number of wafers from ``fewest`` to ``most`` on which a request takes the fewest wafer-seconds."""
+        """The number of wafers from ``fewest`` to ``most`` on which a request takes the fewest wafer-seconds, by the best of
+        cuts, shrunk as long as that helps."""
         known: dict[int, float] = {}
-        for candidate in (*self.candidates(fewest), *self.candidates(most)):
+        for candidate in (*self._of_programs(fewest, self.programs, 0), *self._of_programs(most, self.programs, 0)):
             wafers = max(fewest, self.needed(candidate))
             known[wafers] = min(known.get(wafers, NEVER), self.score(candidate))
         return min(known, key=lambda wafers: (known[wafers] * wafers, wafers))
@@ -351,9 +357,18 @@ class Search:
         return self.seconds(TimedRegions(**{one.name: getattr(quick, one.name) for one in fields(quick)}))
 
     def _chunked(self, quick: QuickPlacement) -> list[QuickPlacement]:
-        """The placement with each prompt chunk for which it has room."""
-        found = (filled(replace(quick, chunk=chunk)) for chunk in CHUNKS if chunk <= quick.unread)
-        return [one for one in found if one is not None]
+        """The placement with prompt chunks for which it has room: from its own on longer and shorter ones as long as that
+        helps."""
+        own, found = CHUNKS.index(quick.chunk), [quick]
+        for chunks in (CHUNKS[own + 1:], CHUNKS[:own][::-1]):
+            best = self.seconds(quick)
+            for chunk in chunks:
+                other = filled(replace(quick, chunk=chunk)) if chunk <= quick.unread else None
+                if other is None or self.seconds(other) >= best:
+                    break
+                best = self.seconds(other)
+                found.append(other)
+        return found
 
     def candidates(self, wafers: int) -> list[Candidate]:
         """Those that were tried for so many wafers, the best first."""
@@ -381,25 +396,32 @@ class Search:
         return (("expert_blocks", "router_copies") if self.config.mixtures else ()) + (("position_blocks",) if heads else ())
 
     def _with_blocks(self, candidate: Candidate, wafers: int) -> Candidate:
-        """The candidate with the numbers of blocks that make it quickest, found one after the other."""
+        """The candidate with the numbers of blocks that make it quickest, found one after the other, more as long as that
+        helps."""
         for name in self.integers:
-            others = (replace(candidate, programs=replace(candidate.programs, **{name: blocks})) for blocks in BLOCKS)
-            candidate = min((candidate, *(other for other in others if self.fits(other, wafers))), key=self.score)
+            failed = 0
+            for blocks in BLOCKS:
+                other = replace(candidate, programs=replace(candidate.programs, **{name: blocks}))
+                quicker = self.fits(other, wafers) and self.score(other) < self.score(candidate)
+                candidate, failed = (other, 0) if quicker else (candidate, failed + (other != candidate))
+                if failed == PATIENCE:
+                    break
         return candidate
 
-    def _of_programs(self, wafers: int, programs: Programs) -> list[Candidate]:
-        """From the best cuts on, with fewer layers in a region first."""
+    def _of_programs(self, wafers: int, programs: Programs, ways: int = STARTS) -> list[Candidate]:
+        """From the best cuts on, with fewer layers in a region first; sides are varied from so many of them."""
         starts: dict[tuple[int, int], list[Candidate]] = {}
         for cut in self._light_cuts(wafers):
-            cut = replace(cut, programs=programs)
-            if self.placement(cut) is not None:
-                starts.setdefault((cut.expert_wafers, cut.layers), []).append(cut)
-                self._cuts.add(cut)
+            starts.setdefault((cut.expert_wafers, cut.layers), []).append(replace(cut, programs=programs))
         tried: list[Candidate] = []
         for together in self.groups:
             best, idle = NEVER, 0
-            for layers in sorted(layers for wafers, layers in starts if wafers == together):
-                found = self._from(starts[together, layers], tried, wafers)
+            for layers in sorted(layers for group, layers in starts if group == together):
+                cuts = [cut for cut in starts[together, layers] if self.placement(cut) is not None]
+                if not cuts:
+                    continue
+                self._cuts.update(cuts)
+                found = self._from(cuts, tried, wafers, ways)
                 tried += found
                 quickest = min(map(self.score, found))
                 best, idle = (quickest, 0) if quickest < best else (best, idle + 1)
@@ -407,14 +429,18 @@ class Search:
                     break
         return tried
 
-    def _from(self, cuts: list[Candidate], tried: list[Candidate], wafers: int) -> list[Candidate]:
+    def _from(self, cuts: list[Candidate], tried: list[Candidate], wafers: int, ways: int) -> list[Candidate]:
         """What is met on the ways from the best of ``cuts``, shrunk as long as that helps, and from the best that was tried
         with as many layers as they."""
         shrunk = [one for cut in _spread(cuts) for one in self._shrunk(cut)]
+        if not ways:
+            return shrunk
         known = tried or self._tried_before
         near = [replace(min(known, key=self.score), layers=cuts[0].layers, expert_wafers=cuts[0].expert_wafers,
                         programs=cuts[0].programs)] if known else []
-        starts = [one for one in near if self.fits(one, wafers)] + sorted(shrunk, key=self.score)[:STARTS]
+        starts = [one for one in near if self.fits(one, wafers)] + sorted(shrunk, key=self.score)[:ways]
+        most = WORTH_VARYING * min(map(self.score, (*starts, *tried)))
+        starts = [one for one in starts if self.score(one) <= most]
         return [*shrunk, *(end for start in dict.fromkeys(starts) for end in self.descend(start, wafers))]
 
     def _shrunk(self, cut: Candidate) -> list[Candidate]:
