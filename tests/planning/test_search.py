@@ -9,37 +9,20 @@ from functools import cache
 from itertools import combinations
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from tests.planning.old_rule import old_rule
+from tests.planning.small import SMALL, WSE3, wafer
 from wsekern.errors import InputError
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import PROGRAM_SETS
 from wsekern.inference.step_times import time_layers
-from wsekern.machine import Machine, load_machine
 from wsekern.ops import AllReduce, Broadcast, FlowEngine, Gemm, Local
 from wsekern.planning.estimate import QuickPlacement, estimator
 from wsekern.planning.layout import Placement, sides_of
 from wsekern.planning.placement import front, place_model, place_service
 from wsekern.planning.regions import RegionShape, pack
 from wsekern.workload import Request, load_config
-from wsekern.workload.config import uniform
-
-WSE3 = load_machine("wse3")
-SMALL = uniform(layers=12, hidden=512, heads=8, kv_heads=4, head_dim=64, ffn=1536, vocab=8192, max_context=8192)
-
-
-def wafer(width: int = 160, height: int = 200, kilobytes: int = 48) -> Machine:
-    """A small one, for a small model."""
-    def told(number, value):
-        return msgspec.structs.replace(number, value=value)
-
-    fabric, core = WSE3.fabric, WSE3.core
-    fabric = msgspec.structs.replace(fabric, user_width=told(fabric.user_width, width),
-                                     user_height=told(fabric.user_height, height))
-    core = msgspec.structs.replace(core, sram=told(core.sram, 1024 * kilobytes))
-    return msgspec.structs.replace(WSE3, fabric=fabric, core=core)
 
 
 @cache
@@ -89,7 +72,8 @@ def test_more_wafers_that_may_be_used_and_more_memory_are_never_slower(request_)
 
 
 def test_the_answer_is_the_same_whatever_the_hash_seed():
-    code = ("from tests.planning.test_search import SMALL, Request, place_model, wafer; found = place_model(SMALL, "
+    code = ("from tests.planning.small import SMALL, wafer; from wsekern.planning.placement import place_model; "
+            "from wsekern.workload import Request; found = place_model(SMALL, "
             "Request(), wafer()); print(found.shapes, found.head, found.chunk, found.programs, found.request_seconds())")
     seen = {subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True,
                            text=True, check=True, timeout=300, cwd=Path(__file__).parents[2]).stdout for seed in ("1", "2")}
