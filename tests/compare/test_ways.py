@@ -25,7 +25,7 @@ def serve(side, request, cluster="h100x8", **choices):
     return getattr(pairing, side)(request)
 
 
-@SETTINGS
+@settings(SETTINGS, max_examples=4)
 @given(sides, requests, st.integers(1, 7))
 def test_drafts_that_are_never_accepted_help_nobody(side, request, drafted):
     for users in (1, request.batch):
