@@ -22,7 +22,7 @@ def test_vector_forms_cost_no_more_than_the_precision_does(precision, change, di
     for one in found.values():
         assert abs(one.nats - one.exact_nats) < change and 0 < one.divergence < divergence
     assert found[DEFAULT_ACTIVATIONS[precision]].divergence < 1.5 * found["scalar"].divergence
-    assert found["vector"].cycles_per_token < found["vector-fp32"].cycles_per_token < 0.75 * found["scalar"].cycles_per_token
+    assert found["vector"].cycles_per_token < min(found[form].cycles_per_token for form in FORMS if form != "vector")
 
 
 def test_the_command_prints_a_row_for_every_precision_and_form(capsys):

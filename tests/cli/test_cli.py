@@ -53,10 +53,10 @@ def test_compare_says_what_it_executed_and_what_it_compares():
 
 
 def test_compare_shows_the_side_that_can_and_says_why_the_other_cannot():
-    data = json.loads(wsekern("compare", "kimi-k2", "--cluster", "b200x8", "--json", "-").stdout)
-    assert data["wafer"] is None and "one layer" in data["not_served"]["wafer"]
+    data = json.loads(wsekern("compare", "deepseek-v4-pro", "--cluster", "b200x8", "--json", "-").stdout)
+    assert data["wafer"] is None and "cannot be mapped" in data["not_served"]["wafer"]
     assert data["cluster"]["requests_per_second"] > 0 and data["wafer_better_by"] == {}
-    wsekern("compare", "kimi-k2", "--cluster", "h100x1", code=2)
+    wsekern("compare", "deepseek-v4-pro", "--cluster", "h100x1", code=2)
 
 
 def test_compare_a_shape_as_json():

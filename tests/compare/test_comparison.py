@@ -13,13 +13,13 @@ LLAMA = load_config("llama3-8b")
 
 
 def test_a_model_that_wafers_cannot_hold_still_shows_the_gpus(tmp_path):
-    found = compare(load_config("kimi-k2"), Request(), WSE3, None, "gb200x72")
-    assert found.wafer is None and "one layer, with its 384 experts, needs" in found.not_served["wafer"]
+    found = compare(load_config("deepseek-v4-pro"), Request(), WSE3, None, "gb200x72")
+    assert found.wafer is None and "compressed queries beside whole keys" in found.not_served["wafer"]
     data = found.to_dict()
     assert data["wafer"] is None and data["wafer_better_by"] == {} and data["cluster"]["requests_per_second"] > 0
     assert len(data["reasons"]) == 1 and "largest part" in data["reasons"][0]
     page = html_page(comparison_view(found), "title")
-    assert "wafers cannot" in page and "layers cannot be split over wafers yet" in page
+    assert "wafers cannot" in page and "cannot be mapped onto a wafer yet" in page
     comparison_plot(found, tmp_path / "c.png")
     assert (tmp_path / "c.png").stat().st_size > 5000
 
@@ -33,8 +33,8 @@ def test_a_model_that_gpus_cannot_hold_still_shows_the_wafers(tmp_path):
 
 
 def test_what_neither_side_can_serve_is_refused_with_both_reasons():
-    with pytest.raises(InputError, match=r"one layer, with its 384 experts.*weights take"):
-        compare(load_config("kimi-k2"), Request(), WSE3, None, "h100x1")
+    with pytest.raises(InputError, match=r"compressed queries beside whole keys.*weights take"):
+        compare(load_config("deepseek-v4-pro"), Request(), WSE3, None, "h100x1")
 
 
 def test_a_number_of_wafers_or_a_layout_that_is_too_small_is_refused():

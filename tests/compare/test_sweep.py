@@ -125,7 +125,7 @@ def test_datacentre_fills_the_budget():
 @pytest.mark.parametrize(("model", "budget", "side", "why"), [
     ("llama3-8b", Budget(1e3), "wafers", "rated at 23 kW"), ("llama3-8b", Budget(1e3), "gpus", "rated at 10.2 kW"),
     ("llama3-8b", Budget(1e6, 1e5), "gpus_ideal", "expected at least 100,000"),
-    ("kimi-k2", Budget(1e6), "wafers", "one layer, with its 384 experts")])
+    ("deepseek-v4-pro", Budget(1e6), "wafers", "compressed queries beside whole keys")])
 def test_a_datacentre_says_why_a_side_has_no_site(model, budget, side, why):
     sites = datacentre(load_config(model), WSE3, "h100x8", budget, request=Request(512, 64), batches=(1, 16)).to_dict()
     assert sites[side] is None and why in sites["not_served"][side]

@@ -76,7 +76,7 @@ def test_classes_of_matrices_have_formats_of_their_own_and_take_the_bytes_of_the
 def test_formats_that_no_core_unpacks_are_refused(make_model):
     config, _ = make_model()
     for text, precision, told in (("fp4", "fp16", "in fp16 or in fp8, int8, int4, mxfp4"),
-                                  ("norms=fp8", "fp16", "names 'norms'"),
+                                  ("norms=fp8", "fp16", "names 'norms'"), ("feed=fp8,feed=int4", "fp16", "twice"),
                                   ("int8", "fp32", "cores unpack weights into fp16, fp16_fp32, bf16")):
         with pytest.raises(InputError, match=told):
             Mapping(config, 4, 4, precision, weight_precision=text)

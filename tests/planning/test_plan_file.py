@@ -6,6 +6,7 @@ from wsekern.errors import InputError
 from wsekern.machine import load_machine
 from wsekern.planning.plan_file import load_plan, plan_text, planned_config
 from wsekern.planning.service import Service, Share, plan_service
+from wsekern.workload import Request
 from wsekern.workload.popularity import ExpertLaw
 
 MIX = (Share(100, 50), Share(150, 20, 0.25))
@@ -75,7 +76,12 @@ def test_what_cannot_be_is_refused_in_one_sentence(text, read, old, new, words):
     assert old in text
     with pytest.raises(InputError, match=words) as refusal:
         read(text.replace(old, new, 1))
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(refusal.value) and "plan.toml: " in str(refusal.value)
+
+
+def test_a_million_users_wait_where_a_plan_holds_few(text, read):
+    served = read(text).placement.serving(Request(100, 50, 10**6, "fp32"))
+    assert 1 <= served.users_inside < 10**6 and all(mapping.fits(served.machine) for mapping in served.mappings)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[[[[", b"model = 1", b"a = " + b"[" * 5000])

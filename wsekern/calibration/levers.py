@@ -38,7 +38,7 @@ LEVERS: dict[str, ProgramSet] = {
 """What is switched on one by one beside vector functions."""
 
 DRAFTS = Speculation(4, 0.7, Draft("layers", 1))
-"""Drafted tokens of the last line. The share of the bound is that of tokens one by one."""
+"""Drafted tokens of the last line, which stands beside the bound of tokens one by one: its share may be above 1."""
 
 FORMATS = (("fp8", ""), ("int8", ""), ("mxfp4", ""), ("int4", ""), ("", "fp8"))
 """(weights, cache) that are tried beside all programs."""
@@ -72,7 +72,7 @@ def lines(models: tuple[str, ...] = MODELS) -> Iterator[Line]:
         line = _line(f"all, and {', '.join(words)}", models, PROGRAM_SETS["default"], weights, cached)
         if any(line.cells):
             yield line
-    name = f"all, and {DRAFTS.drafted} drafts of one layer, {DRAFTS.acceptance:g} accepted"
+    name = f"all, and {DRAFTS.drafted} drafts of one layer, {DRAFTS.acceptance:g} accepted (beside the bound without drafts)"
     yield _line(name, models, PROGRAM_SETS["default"], speculation=DRAFTS)
 
 

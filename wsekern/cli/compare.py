@@ -7,10 +7,12 @@ import click
 
 from wsekern.cli.load import load_of, load_options, serve_load, stated_by_user
 from wsekern.cli.options import (
+    CACHE_PRECISION,
     COUNT,
     JSON,
     PROFILE,
     THREADS,
+    WEIGHT_PRECISION,
     Command,
     Number,
     ProgressBar,
@@ -21,7 +23,7 @@ from wsekern.cli.options import (
     parse_wafers,
     plot_option,
 )
-from wsekern.cli.placing import CACHE_PRECISION, EXPERT_LAW, PLAN, PROGRAM_SET, WEIGHT_PRECISION, choices_of, read_plan
+from wsekern.cli.placing import EXPERT_LAW, PLAN, PROGRAM_SET, choices_of, read_plan
 from wsekern.cli.serving import serving_of, serving_options
 from wsekern.errors import InputError
 
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("model", required=False)
 @click.option("--wafer", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
-@click.option("--wafers", default="auto", show_default=True, help="How many wafers; auto takes the fewest that hold the model.")
+@click.option("--wafers", default="auto", show_default=True,
+              help="How many wafers; auto takes as many as give a request the fewest wafer-seconds.")
 @click.option("--cluster", default="h100x8", show_default=True,
               help="GPU and count, such as h100x8, or a TOML file; auto takes the usual one that answers soonest.")
 @click.option("--prompt", default=1024, show_default=True, type=COUNT, help="Tokens in.")
@@ -181,15 +184,15 @@ def _sweep(model: str, batches: str | None, prompts: str | None, equal: str | No
     alone = (batch,) if stated_by_user("batch") or (equal and prompts is None) else BATCHES
     sizes = alone if batches is None else tuple(dict.fromkeys(parse_numbers("batches", batches)))
     lengths = (prompt,) if prompts is None else tuple(dict.fromkeys(parse_numbers("prompts", prompts)))
-    mode = f"equal-{equal}" if equal else "as-given"
+    mode, config = f"equal-{equal}" if equal else "as-given", load_config(model)
     with ProgressBar("placing and timing", len(sizes) * len(lengths)) as advance:
-        cells = sweep(load_config(model), batches=sizes, prompts=lengths, mode=mode, on_cell=advance, **options)
+        cells = sweep(config, batches=sizes, prompts=lengths, mode=mode, on_cell=advance, **options)
     crossings = crossovers(cells)
     if plot_path:
-        sweep_plot(model, cells, plot_path)
-    data = {"model": model, "mode": mode, "cells": [cell.to_dict() for cell in cells],
+        sweep_plot(config.name, cells, plot_path)
+    data = {"model": config.name, "mode": mode, "cells": [cell.to_dict() for cell in cells],
             "crossovers": [{**vars(crossover), "sentence": crossover.sentence()} for crossover in crossings]}
-    return [sweep_view(model, mode, cells, crossings)], data
+    return [sweep_view(config.name, mode, cells, crossings)], data
 
 
 def _datacentre(model: str, power: str, min_speed: float, *, prompt: int, output: int, precision: str, batch: int,
@@ -199,8 +202,9 @@ def _datacentre(model: str, power: str, min_speed: float, *, prompt: int, output
     from wsekern.workload import Request, load_config
 
     budget, request = Budget(parse_power(power), min_speed), Request(prompt, output, precision=precision)
+    config = load_config(model)
     tried = (batch,) if stated_by_user("batch") else BATCHES
-    sites = datacentre(load_config(model), budget=budget, request=request, batches=tried, **options)
+    sites = datacentre(config, budget=budget, request=request, batches=tried, **options)
     if sites.wafers is None and sites.gpus is None and sites.gpus_ideal is None:
         raise InputError("; ".join(sites.not_served[side] for side in ("wafers", "gpus")))
-    return [datacentre_view(model, power, sites)], {"model": model, "power": power, **sites.to_dict()}
+    return [datacentre_view(config.name, power, sites)], {"model": config.name, "power": power, **sites.to_dict()}

@@ -12,12 +12,6 @@ if TYPE_CHECKING:
 PROGRAM_SET = click.option("--program-set", type=click.Choice(["default", "2024-08"]), default="default", show_default=True,
                            help="Programs of the wafer's layers: the quickest of today, or those that a service of August 2024 "
                                 "could run, before kernels were rewritten.")
-WEIGHT_PRECISION = click.option(
-    "--weight-precision", default="", metavar="FORMAT",
-    help="Format in which the wafer's PEs keep the matrices of layers: fp8, int8, int4, mxfp4; or of some classes of them "
-         "(attention, feed, experts): experts=mxfp4. Default: that of --precision.")
-CACHE_PRECISION = click.option("--cache-precision", default="", metavar="FORMAT",
-                               help="Format in which the wafer's PEs keep keys and values: fp8. Default: that of --precision.")
 EXPERT_LAW = click.option("--expert-law", default="zipf:0.9", show_default=True, metavar="LAW",
                           help="Which experts of a mixture tokens choose, where they lie on blocks of the wafer's columns: "
                                "zipf:S (the i-th most popular one in proportion to i^-S), uniform, or a file with the numbers "

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsekern.cli.options import (
+    CACHE_PRECISION,
     COUNT,
     JSON,
     MAX_WAFERS,
     PRECISION,
     PROFILE,
+    WEIGHT_PRECISION,
     Command,
     ProgressBar,
     Target,
@@ -20,7 +22,7 @@ from wsekern.cli.options import (
     plot_option,
     whole_number,
 )
-from wsekern.cli.placing import CACHE_PRECISION, EXPERT_LAW, PROGRAM_SET, WEIGHT_PRECISION, choices_of
+from wsekern.cli.placing import EXPERT_LAW, PROGRAM_SET, choices_of
 from wsekern.cli.serving import speculation_of, speculation_options
 from wsekern.errors import InputError
 

@@ -21,7 +21,7 @@ IDEAL = "ideal"
 
 @dataclass(frozen=True)
 class Pairing:
-    """One model on both systems. ``wafers`` is how many; None takes the fewest that hold the request."""
+    """One model on both systems. ``wafers`` is how many; None takes as many as give it the fewest wafer-seconds."""
 
     config: ModelConfig
     machine: Machine

@@ -24,8 +24,11 @@ def formats_of(text: str, precision: str) -> dict[str, str]:
     if text in ("", precision):
         return {}
     known = sorted(set(CLASSES.values()))
-    found = dict(item.partition("=")[::2] for item in text.split(",")) if "=" in text else \
-        dict.fromkeys((name for name in known if name != "head"), text)
+    items = [item.partition("=")[::2] for item in text.split(",")] if "=" in text else \
+        [(name, text) for name in known if name != "head"]
+    found = dict(items)
+    if len(found) < len(items):
+        raise InputError(f"weight_precision is {text!r}, which names a class of matrices twice: give each one format")
     for name, form in found.items():
         if name not in known:
             raise InputError(f"weight_precision names {name!r}: matrices are those of {', '.join(known)}")

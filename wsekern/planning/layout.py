@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.inference.mapping import Mapping
+from wsekern.inference.mapping import Mapping, most_that
 from wsekern.inference.programs import PLAIN, Programs
 from wsekern.inference.step_times import (
     StepCycles,
@@ -477,10 +477,16 @@ def filled(placement: Placement, least: float = LEAST_INSIDE) -> Placement | Non
     """``placement`` with as many users inside as it has room for; None if that is less than the share ``least`` of them, or
     none."""
     whole = replace(placement, inside=None)
-    if all(mapping.fits(placement.machine) for mapping in whole.mappings):
+    if _holds(whole):
         return whole
     inside = min(mapping.most_users(placement.machine) for mapping in whole.mappings)
+    if inside < 1:  # buffers for all of them are too large
+        inside = most_that(placement.request.batch, lambda users: _holds(replace(placement, inside=users)))
     if inside < max(1.0, least * placement.request.batch):
         return None
     found = replace(placement, inside=min(inside, placement.request.batch))
-    return found if all(mapping.fits(placement.machine) for mapping in found.mappings) else None
+    return found if _holds(found) else None
+
+
+def _holds(placement: Placement) -> bool:
+    return all(mapping.fits(placement.machine) for mapping in placement.mappings)

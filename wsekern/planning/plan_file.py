@@ -136,8 +136,17 @@ def _value(value: str | int) -> str:
 
 def load_plan(path: str | os.PathLike[str]) -> LoadedPlan:
     """The plan in a file; :class:`InputError` names what is wrong there, :class:`BudgetError` what does not fit."""
-    table = load_description(Path(path), PlanTable)
     where = str(path)
+    try:
+        return _load(where)
+    except InputError as error:
+        if where in str(error):
+            raise
+        raise type(error)(f"{where}: {error}") from error
+
+
+def _load(where: str) -> LoadedPlan:
+    table = load_description(Path(where), PlanTable)
     _check_numbers(table, where)
     shares = tuple(Share.parse(text) for text in table.service.mix)
     service = Service(table.service.context, *table.service.users, shares)

@@ -150,7 +150,9 @@ def equal_shapes(width: int, height: int, layers: int, in_all: int) -> tuple[Reg
 
 def shapes_of(config: ModelConfig, width: int, height: int, layers: int) -> tuple[RegionShape, ...]:
     """Regions for all layers of ``config`` with ``layers`` in each; of light layers before the others (the dense ones before
-    mixtures) as many as weigh no more than those."""
+    mixtures) as many as weigh no more than those; one region where ``layers`` are all."""
+    if layers >= config.layers:
+        return equal_shapes(width, height, layers, config.layers)
     first, together = _light_layers(config)
     light = equal_shapes(width, height, max(1, layers * together), first) if first else ()
     return light + equal_shapes(width, height, layers, config.layers - first)

@@ -1,5 +1,6 @@
 """What every part of a block says of itself on a grid: one class for each class of the description."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ class PartOnGrid(ABC, Generic[Described]):
         if not self.mapping.packs_cache or not (self.slot or self.packed_cache()):
             return False
         if not self.packed_cache():
-            kind = type(self.part).__name__
+            kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self.part).__name__).lower()
             raise InputError(f"what {kind} keeps of a position has no form in fp8: leave cache_precision out")
         return True
 
