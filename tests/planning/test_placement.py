@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tests.planning.small import SMALL, WSE3, wafer
 from wsekern.errors import BudgetError, InputError
+from wsekern.planning.candidates import Service
 from wsekern.planning.causes import too_large_part
 from wsekern.planning.placement import MAX_WAFERS, _facing, place_model, search_for
-from wsekern.planning.search import Service
 from wsekern.workload import Request, load_config
 from wsekern.workload.decoder import Mixture
 from wsekern.workload.sample import sample_path

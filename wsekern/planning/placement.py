@@ -15,10 +15,11 @@ from wsekern.inference.grid import Grid
 from wsekern.inference.programs import ProgramSet, program_set
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
+from wsekern.planning.candidates import Service
 from wsekern.planning.causes import too_large_part, unplaceable_part, why_not
 from wsekern.planning.drafting import check_speculation
 from wsekern.planning.layout import Placement, turned
-from wsekern.planning.search import Search, Service
+from wsekern.planning.search import Search
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.request import Request

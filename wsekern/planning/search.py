@@ -7,21 +7,21 @@ the answer is always the same.
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.errors import InputError
 from wsekern.inference.programs import Programs, ProgramSet
 from wsekern.inference.step_times import CHUNKS
 from wsekern.inference.weight_formats import WEIGHT_FORMATS
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
 from wsekern.planning.breakpoints import breakpoints, first_from, moved, widths_of
+from wsekern.planning.candidates import Candidate, Service
 from wsekern.planning.causes import fewest_that
 from wsekern.planning.estimate import QuickPlacement, TimedRegions
 from wsekern.planning.head_room import head_room
@@ -29,7 +29,7 @@ from wsekern.planning.layout import LEAST_INSIDE, Placement, filled, sides_of
 from wsekern.planning.regions import Size, expert_weights, shapes_of
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Recurrent
-from wsekern.workload.request import PRECISIONS, Request
+from wsekern.workload.request import PRECISIONS
 
 MAX_REGIONS = 48
 """Regions on one side of a wafer at most: beyond that a region is smaller than 25 x 16 PEs."""
@@ -74,42 +74,6 @@ CLOSE = 1.02
 """The estimate is up to this times what the flow engine says, on wafers mostly half as much more, and never less."""
 
 NEVER = math.inf
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Regions of ``width`` x ``height`` PEs with ``layers`` layers each, all running ``programs``, on groups of
-    ``expert_wafers`` wafers."""
-
-    width: int
-    height: int
-    layers: int
-    programs: Programs
-    expert_wafers: int = 1
-
-
-@dataclass(frozen=True)
-class Service:
-    """What a placement is judged by: requests and their shares, for each of which there is room for as many users as it says.
-
-    ``request`` is the one that there must be room for: as long as the longest, with the most users.
-    """
-
-    request: Request
-    mix: tuple[tuple[Request, float], ...]
-
-    @classmethod
-    def of(cls, mix: Iterable[tuple[Request, float]], context: int = 0, users: int = 1) -> "Service":
-        """The service of ``mix``, with room for ``context`` tokens of each of ``users`` users."""
-        mix = tuple(mix)
-        if not mix or not all(share > 0 for _, share in mix):
-            raise InputError("a service needs requests, each with a share above 0")
-        if len({request.precision for request, _ in mix}) > 1:
-            raise InputError("requests of a service differ in precision: place them apart")
-        longest = max((request for request, _ in mix), key=lambda request: request.context)
-        context = max(context, longest.context)
-        room = replace(longest, prompt=context - longest.output, batch=max(users, *(request.batch for request, _ in mix), 1))
-        return cls(room, mix)
 
 
 class Search:

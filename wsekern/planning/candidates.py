@@ -1,0 +1,44 @@
+"""What the search looks among, and what it judges placements by."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from wsekern.errors import InputError
+from wsekern.inference.programs import Programs
+from wsekern.workload.request import Request
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Regions of ``width`` x ``height`` PEs with ``layers`` layers each, all running ``programs``, on groups of
+    ``expert_wafers`` wafers."""
+
+    width: int
+    height: int
+    layers: int
+    programs: Programs
+    expert_wafers: int = 1
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a placement is judged by: requests and their shares, for each of which there is room for as many users as it says.
+
+    ``request`` is the one that there must be room for: as long as the longest, with the most users.
+    """
+
+    request: Request
+    mix: tuple[tuple[Request, float], ...]
+
+    @classmethod
+    def of(cls, mix: Iterable[tuple[Request, float]], context: int = 0, users: int = 1) -> "Service":
+        """The service of ``mix``, with room for ``context`` tokens of each of ``users`` users."""
+        mix = tuple(mix)
+        if not mix or not all(share > 0 for _, share in mix):
+            raise InputError("a service needs requests, each with a share above 0")
+        if len({request.precision for request, _ in mix}) > 1:
+            raise InputError("requests of a service differ in precision: place them apart")
+        longest = max((request for request, _ in mix), key=lambda request: request.context)
+        context = max(context, longest.context)
+        room = replace(longest, prompt=context - longest.output, batch=max(users, *(request.batch for request, _ in mix), 1))
+        return cls(room, mix)
