@@ -15,24 +15,30 @@ from wsekern.workload import Request, load_config
 LLAMA, WSE3, REQUEST = load_config("llama3-8b"), load_machine("wse3"), Request()
 
 
-def said(wafers: int | None) -> list[str]:
+def said(wafers: int | None, words: str) -> list[str]:
     """Notes about the number of wafers."""
     comparison = compare(LLAMA, REQUEST, WSE3, wafers, "h100x8")
-    return [note for note in comparison.wafer.assumptions if "were asked for" in note]
+    return [note for note in comparison.wafer.assumptions if words in note]
+
+
+def test_more_wafers_than_help_stay_empty_and_are_noted():
+    (note,) = said(128, "stay empty")
+    assert note.startswith("127 of 128 wafers stay empty")
+    assert not said(128, "were asked for")
 
 
 def test_more_wafers_that_answer_later_are_noted_with_both_times():
-    (note,) = said(128)
-    sides = {wafers: compare(LLAMA, REQUEST, WSE3, wafers, "h100x8").wafer for wafers in (128, 1)}
-    times = [1e3 * (side.time_to_first_token_seconds + (REQUEST.output - 1) * side.time_per_output_token_seconds)
-             for side in sides.values()]
+    side = Pairing(LLAMA, WSE3, load_cluster("h100x8")).wafer(REQUEST)
+    twice = replace(side.measure, time_per_output_token_seconds=side.time_per_output_token_seconds * 2)
+    slower = replace(side, measure=twice, facts={"wafers": 128})
+    (note,) = set(with_note(slower, side, WSE3).assumptions) - set(side.assumptions)
     found = [float(number.replace(",", "")) for number in re.findall(r"([\d.,]+) ms", note)]
-    assert found == pytest.approx(times, rel=1e-3) and found[0] > found[1]
+    assert found == pytest.approx([1e3 * slower.request_seconds, 1e3 * side.request_seconds], rel=1e-3)
     assert note.startswith("128 wafers") and "hold it (1)" in note
 
 
 def test_the_fewest_wafers_and_quicker_ones_need_no_note():
-    assert not said(None) and not said(1)
+    assert not said(None, "were asked for") and not said(1, "were asked for")
     side = Pairing(LLAMA, WSE3, load_cluster("h100x8")).wafer(REQUEST)
     half = replace(side.measure, time_per_output_token_seconds=side.time_per_output_token_seconds / 2)
     quicker = replace(side, measure=half, facts={"wafers": 2})

@@ -109,6 +109,9 @@ def wafer_assumptions(placement: Placement, request: Request) -> list[str]:
     if placement.inside is not None:
         assumptions.append(f"{placement.users_inside} of {request.batch} users are read or answered at once, the others wait: "
                            "regions with room for the caches of all would serve them later")
+    if placement.idle_wafers:
+        assumptions.append(f"{placement.idle_wafers} of {placement.wafers} wafers stay empty, but are paid for: spread over "
+                           "all, the model would answer later")
     assumptions += speculation_assumptions(placement)
     known = placement.config.max_context
     if request.context > known:

@@ -152,6 +152,11 @@ class Placement:
                   for beside in range(self.expert_wafers)]
         return (*placed, PlacedRegion(*self.places[-1], *self.head, self.config.layers, 0, "head"))
 
+    @property
+    def idle_wafers(self) -> int:
+        """Wafers on which nothing lies."""
+        return self.wafers - len({region.wafer for region in self.rectangles})
+
     @cached_property
     def crossings(self) -> int:
         """Steps from one wafer to another that a token takes, the return of the sampled one left out."""
