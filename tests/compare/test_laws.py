@@ -16,7 +16,7 @@ from wsekern.errors import BudgetError
 from wsekern.machine import load_machine
 from wsekern.workload import Request, load_config
 
-SETTINGS = settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+SETTINGS = settings(max_examples=6, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 LEVELS = ("stock", "tuned", "sglang", "eager", "ideal")
 
 loads = st.fixed_dictionaries({

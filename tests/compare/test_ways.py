@@ -15,7 +15,7 @@ from wsekern.workload import Request, load_config
 from wsekern.workload.speculation import Speculation
 
 LLAMA, WSE3 = load_config("llama3-8b"), load_machine("wse3")
-SETTINGS = settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+SETTINGS = settings(max_examples=5, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 sides = st.sampled_from(["wafer", "gpus", "ideal_gpus"])
 requests = st.builds(Request, st.integers(64, 4096), st.integers(2, 512), st.integers(1, 64))
 
