@@ -16,7 +16,7 @@ from wsekern.inference.predict import predict_layer
 from wsekern.machine import load_machine
 from wsekern.workload import Request, load_config
 
-SETTINGS = settings(max_examples=6, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),
+SETTINGS = settings(max_examples=3, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),
                     suppress_health_check=list(HealthCheck))
 WSE3 = load_machine("wse3")
 MODELS = ("llama3.2-1b", "qwen3-0.6b", "llama3-8b", "qwen3-30b-a3b", "gpt-oss-20b")
