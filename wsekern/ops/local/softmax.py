@@ -19,13 +19,14 @@ from typing import ClassVar
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.machine.timing import LIBRARY, Timing
+from wsekern.machine.timing import Timing
 from wsekern.ops.local.arithmetic import load, store
+from wsekern.ops.local.instructions import Do, emit_work, work_cycles
 from wsekern.ops.local.numbers import RowNumbers
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.ops.repeated import Repeated, common
 from wsekern.program import Mem, Mem4d
-from wsekern.program.operands import TYPE_BYTES, ElementType, Operand
+from wsekern.program.operands import TYPE_BYTES, ElementType
 from wsekern.tiles import reciprocal
 
 MAGIC = 12582912.0
@@ -40,9 +41,6 @@ LEAST_POWER = -126 - SHIFT
 LEAST_TOTAL = 2.0 ** -96
 """A sum below it may come from rows that are counted so: 2^30 times what each of them adds."""
 
-Instruction = tuple[str, ElementType, int, tuple[Operand, ...]]
-"""An operation, the type in which it is done, its elements, target and sources."""
-
 
 class _Softmax(LocalOperation):
     """A few vector instructions, the values of each PE its own."""
@@ -55,12 +53,16 @@ class _Softmax(LocalOperation):
         """Sizes of the result on a PE."""
 
     @abstractmethod
-    def instructions(self, stored: ElementType, name: "_Names") -> list[Instruction]:
-        """Each of them, in order."""
+    def work(self, timing: Timing) -> list[Do]:
+        """Its instructions, of tiles ``in0``, ``in1``, ``in2``, of the result ``out`` and of :meth:`rooms`."""
 
-    def before(self, out: Emission) -> None:
-        """Write what comes before them."""
-        return None
+    def rooms(self, stored: ElementType) -> dict[str, tuple[ElementType, int]]:
+        """Type and elements of the memory that instructions use beside the tiles."""
+        return {}
+
+    def before(self, out: Emission) -> dict[str, str]:
+        """Write what comes before them; symbols that it made, by the names that they have here."""
+        return {}
 
     @abstractmethod
     def reference(self, *tiles_and_timing: object) -> np.ndarray:
@@ -73,12 +75,8 @@ class _Softmax(LocalOperation):
 
     def cycles(self, timing: Timing) -> tuple[int, int]:
         """(compute, overhead) cycles of one PE."""
-        compute, overhead = 0, timing.latency("local_call", timing.latency("call"))
-        for operation, type, elements, _ in self.instructions(ELEMENT_TYPES[timing.precision], _Names()):
-            instruction = _spelled(operation, type, timing)
-            compute += timing.elements(instruction, elements)
-            overhead += timing.setup(instruction)
-        return compute, overhead
+        compute, overhead = work_cycles(self.work(timing), timing)
+        return compute, overhead + timing.latency("local_call", timing.latency("call"))
 
     def flow(self, engine: Clocks, *tiles: np.ndarray) -> np.ndarray:
         """Values of tiles (height, width, ...)."""
@@ -112,34 +110,9 @@ class _Softmax(LocalOperation):
         program = out.program
         result = program.memory(f"softmax.{out.serial}", self.kept or out.type, prod(self.result_sizes()), 0)
         program.spend(out.timing.latency("local_call", out.timing.latency("call")))
-        self.before(out)
-        for operation, type, _, operands in self.instructions(out.type, _Names(out, result)):
-            program.emit(_spelled(operation, type, out.timing), *operands)
+        names = {f"in{index}": tile for index, tile in enumerate(out.inputs)} | {"out": result} | self.before(out)
+        emit_work(out, self.work(out.timing), names, self.rooms(out.type))
         return result
-
-
-class _Names:
-    """Symbols of a program's operands; of none where only sizes are wanted."""
-
-    def __init__(self, out: Emission | None = None, result: str = "out") -> None:
-        self.out, self.result = out, result
-        self.tiles = out.inputs if out else ("in0", "in1", "in2")
-
-    def room(self, name: str, type: ElementType, elements: int) -> str:
-        """Memory beside the tiles."""
-        return self.out.program.memory(f"{name}.{self.out.serial}", type, elements) if self.out else name
-
-    def number(self, value: float, type: ElementType) -> Mem:
-        """A constant for all elements."""
-        if self.out is None:
-            return Mem("number", 1, 0, 0)
-        kept = np.array([value], np.uint16) if type == "u16" else store(type, np.full(1, value, np.float32))
-        return Mem(self.out.program.memory(f"{value}.{type}.{self.out.serial}", type, 1, kept), 1, 0, 0)
-
-
-def _spelled(operation: str, type: ElementType, timing: Timing) -> str:
-    """The instruction: integer ones and calls of the library have one name for all types."""
-    return operation if operation.endswith("16") or operation in LIBRARY else timing.instruction(operation, type)
 
 
 @dataclass(frozen=True)
@@ -159,14 +132,19 @@ class KeyRange(_Softmax):
     def result_sizes(self) -> tuple[int, ...]:
         return 2, self.n
 
-    def instructions(self, stored: ElementType, name: _Names) -> list[Instruction]:
-        n, whole, (keys, kept) = self.n, self.n * self.tokens, name.tiles[:2]
-        minus = name.room("minus", stored, whole)
-        found = [("neg", stored, whole, (Mem(minus, whole), Mem(keys, whole)))]
+    def rooms(self, stored: ElementType) -> dict[str, tuple[ElementType, int]]:
+        """Minus the keys."""
+        return {"minus": (stored, self.n * self.tokens)}
+
+    def work(self, timing: Timing) -> list[Do]:
+        """Turn the keys, then the larger of each token and what was."""
+        n, whole, stored = self.n, self.n * self.tokens, ELEMENT_TYPES[timing.precision]
+        larger = timing.instruction("max", stored)
+        found = [Do(timing.instruction("neg", stored), whole, (Mem("minus", whole), Mem("in0", whole)))]
         for token in range(self.tokens):
-            for half, new in enumerate((keys, minus)):
-                target, before = (Mem(symbol, n, half * n) for symbol in (name.result, name.result if token else kept))
-                found.append(("max", stored, n, (target, before, Mem(new, n, token * n))))
+            for half, new in enumerate(("in0", "minus")):
+                target, before = (Mem(symbol, n, half * n) for symbol in ("out", "out" if token else "in1"))
+                found.append(Do(larger, n, (target, before, Mem(new, n, token * n))))
         return found
 
     def reference(self, keys: np.ndarray, kept: np.ndarray, timing: Timing) -> np.ndarray:
@@ -208,24 +186,25 @@ class ScoreBound(_Softmax):
             left -= left // 2
         return found
 
-    def instructions(self, stored: ElementType, name: _Names) -> list[Instruction]:
-        heads, rows, n, (queries, kept) = self.heads, self.rows, self.n, name.tiles[:2]
-        whole = heads * rows * n
-        high, low = name.room("high", stored, whole), name.room("low", stored, whole)
+    def rooms(self, stored: ElementType) -> dict[str, tuple[ElementType, int]]:
+        """Products with the largest and with the smallest keys."""
+        return dict.fromkeys(("high", "low"), (stored, self.heads * self.rows * self.n))
 
-        def of_keys(half: int) -> Mem4d:
-            return Mem4d(kept, (heads, rows, n), (n, 0, 1), half * heads * n)
-
-        found = [("mul", stored, whole, (Mem(high, whole), Mem(queries, whole), of_keys(0))),
-                 ("mul", stored, whole, (Mem(low, whole), Mem(queries, whole), of_keys(1))),
-                 ("neg", stored, whole, (Mem(low, whole), Mem(low, whole))),
-                 ("max", stored, whole, (Mem(high, whole), Mem(high, whole), Mem(low, whole)))]
-        count = heads * rows
+    def work(self, timing: Timing) -> list[Do]:
+        """The larger product of each feature, then their sum by halves."""
+        heads, rows, n, count = self.heads, self.rows, self.n, self.heads * self.rows
+        whole, stored = count * n, ELEMENT_TYPES[timing.precision]
+        times, larger, plus = (timing.instruction(name, stored) for name in ("mul", "max", "add"))
+        queries, high, low = (Mem(symbol, whole) for symbol in ("in0", "high", "low"))
+        largest, smallest = (Mem4d("in1", (heads, rows, n), (n, 0, 1), half * heads * n) for half in (0, 1))
+        found = [Do(times, whole, (high, queries, largest)), Do(times, whole, (low, queries, smallest)),
+                 Do(timing.instruction("neg", stored), whole, (low, low)), Do(larger, whole, (high, high, low))]
         for left, half in self._halves():
-            first, last = (Mem4d(high, (count, half), (n, 1), start) for start in (0, left - half))
-            target = first if left > 2 else Mem(name.result, count)
-            found.append(("add", stored, count * half, (target, first, last)))
-        return found if n > 1 else [*found, ("mov", stored, count, (Mem(name.result, count), Mem(high, count)))]
+            first, last = (Mem4d("high", (count, half), (n, 1), start) for start in (0, left - half))
+            target = first if left > 2 else Mem("out", count)
+            found.append(Do(plus, count * half, (target, first, last)))
+        alone = Do(timing.instruction("mov", stored), count, (Mem("out", count), Mem("high", count)))
+        return found if n > 1 else [*found, alone]
 
     def reference(self, queries: np.ndarray, kept: np.ndarray, timing: Timing) -> np.ndarray:
         """The larger product of each feature, then their sum by halves."""
@@ -256,11 +235,15 @@ class WholeReference(_Softmax):
     def result_sizes(self) -> tuple[int, ...]:
         return (self.count,)
 
-    def instructions(self, stored: ElementType, name: _Names) -> list[Instruction]:
-        count, magic = self.count, name.number(MAGIC, "fp32")
-        room = Mem(name.room("wide", "fp32", count), count)
-        return [("add", "fp32", count, (room, magic, Mem(name.tiles[0], count))),
-                ("sub", "fp32", count, (Mem(name.result, count), room, magic))]
+    def rooms(self, stored: ElementType) -> dict[str, tuple[ElementType, int]]:
+        """Scores in fp32."""
+        return {"wide": ("fp32", self.count)}
+
+    def work(self, timing: Timing) -> list[Do]:
+        """Up to the last bit that counts ones, and down."""
+        count, magic, room = self.count, (MAGIC, "fp32"), Mem("wide", self.count)
+        return [Do(timing.instruction("add", "fp32"), count, (room, magic, Mem("in0", count))),
+                Do(timing.instruction("sub", "fp32"), count, (Mem("out", count), room, magic))]
 
     def reference(self, tops: np.ndarray, timing: Timing) -> np.ndarray:
         """Up to the last bit that counts ones, and down."""
@@ -286,18 +269,21 @@ class SoftmaxFactor(_Softmax):
     def result_sizes(self) -> tuple[int, ...]:
         return (self.count,)
 
-    def instructions(self, stored: ElementType, name: _Names) -> list[Instruction]:
-        count, (own, bound, seen) = self.count, (Mem(tile, self.count) for tile in name.tiles)
-        wide, result = name.room("wide", "fp32", count), Mem(name.result, count)
-        room, steps = Mem(wide, count), Mem(name.room("steps", "u16", count), count)
-        low, top = Mem(wide, count, 0, 2, type="u16"), Mem(name.result, count, 1, 2, type="u16")
-        one = name.number(127 + SHIFT + SEEN_BITS << 7, "u16")
-        return [("sub", "fp32", count, (room, name.number(MAGIC, "fp32"), bound)),
-                ("add", "fp32", count, (room, room, own)),
-                ("max", "fp32", count, (room, room, name.number(MAGIC + LEAST_POWER, "fp32"))),
-                ("sll16", "u16", count, (steps, low, name.number(7, "u16"))),
-                ("add16", "u16", count, (top, one, steps)),
-                ("mul", "fp32", count, (result, result, seen))]
+    def rooms(self, stored: ElementType) -> dict[str, tuple[ElementType, int]]:
+        """Whole numbers in the low bits of fp32, and the same where exponents stand."""
+        return {"wide": ("fp32", self.count), "steps": ("u16", self.count)}
+
+    def work(self, timing: Timing) -> list[Do]:
+        """Whole numbers as exponents."""
+        count, named = self.count, timing.instruction
+        own, bound, seen, room, steps, result = (Mem(symbol, count) for symbol in ("in0", "in1", "in2", "wide", "steps", "out"))
+        low, top = Mem("wide", count, 0, 2, type="u16"), Mem("out", count, 1, 2, type="u16")
+        return [Do(named("sub", "fp32"), count, (room, (MAGIC, "fp32"), bound)),
+                Do(named("add", "fp32"), count, (room, room, own)),
+                Do(named("max", "fp32"), count, (room, room, (MAGIC + LEAST_POWER, "fp32"))),
+                Do("sll16", count, (steps, low, (7, "u16"))),
+                Do("add16", count, (top, (127 + SHIFT + SEEN_BITS << 7, "u16"), steps)),
+                Do(named("mul", "fp32"), count, (result, result, seen))]
 
     def reference(self, own: np.ndarray, bound: np.ndarray, seen: np.ndarray, timing: Timing) -> np.ndarray:
         """Whole numbers as exponents."""
@@ -336,14 +322,13 @@ class SoftmaxMessage(_Softmax):
     def result_sizes(self) -> tuple[int, ...]:
         return (self.count * (self.n + 1),)
 
-    def instructions(self, stored: ElementType, name: _Names) -> list[Instruction]:
-        n, count, whole = self.n, self.count, self.n * self.count
-        values, sums = Mem(name.result, whole), Mem(name.result, count, whole)
-        rows, totals = Mem(name.tiles[0], whole), Mem(name.tiles[1], count)
-        if not self.weighed:
-            return [("mov", "fp32", whole, (values, rows)), ("mov", "fp32", count, (sums, totals))]
-        return [("mul", "fp32", whole, (values, rows, Mem4d(name.tiles[2], (count, n), (1, 0)))),
-                ("mul", "fp32", count, (sums, totals, Mem(name.tiles[2], count)))]
+    def work(self, timing: Timing) -> list[Do]:
+        """Moves, or products with the factors."""
+        n, count, whole, name = self.n, self.count, self.n * self.count, "mul" if self.weighed else "mov"
+        factors = (Mem4d("in2", (count, n), (1, 0)),), (Mem("in2", count),)
+        each, one = factors if self.weighed else ((), ())
+        return [Do(timing.instruction(name, "fp32"), whole, (Mem("out", whole), Mem("in0", whole), *each)),
+                Do(timing.instruction(name, "fp32"), count, (Mem("out", count, whole), Mem("in1", count), *one))]
 
     def reference(self, rows: np.ndarray, totals: np.ndarray, *factors_and_timing: object) -> np.ndarray:
         """Products rounded once."""
@@ -382,17 +367,20 @@ class SoftmaxQuotients(_Softmax):
     def _reciprocals(self) -> RowNumbers:
         return RowNumbers("one_over", self.count)
 
-    def instructions(self, stored: ElementType, name: _Names) -> list[Instruction]:
+    def rooms(self, stored: ElementType) -> dict[str, tuple[ElementType, int]]:
+        """Reciprocals."""
+        return {"found": ("fp32", self.count)}
+
+    def work(self, timing: Timing) -> list[Do]:
         """Those behind the steps of reciprocals."""
-        n, count, whole = self.n, self.count, self.n * self.count
-        numbers = name.room("found", "fp32", count)
-        every, found = Mem(numbers, count), []
+        n, count, whole, times = self.n, self.count, self.n * self.count, timing.instruction("mul", "fp32")
+        every, found = Mem("found", count), []
         if self.form == "scalar":
-            found.append(("lib_div", "fp32", count, (every, name.number(1, "fp32"), Mem(name.tiles[1], count))))
+            found.append(Do("lib_div", count, (every, (1, "fp32"), Mem("in1", count))))
         if self.copies > 1:
-            found.append(("mul", "fp32", count, (every, every, name.number(self.copies, "fp32"))))
-        product = (Mem(name.result, whole), Mem(name.tiles[0], whole), Mem4d(numbers, (count, n), (1, 0)))
-        return [*found, ("mul", "fp32", whole, product)]
+            found.append(Do(times, count, (every, every, (self.copies, "fp32"))))
+        product = Mem("out", whole), Mem("in0", whole), Mem4d("found", (count, n), (1, 0))
+        return [*found, Do(times, whole, product)]
 
     def cycles(self, timing: Timing) -> tuple[int, int]:
         """(compute, overhead) cycles of one PE."""
@@ -400,10 +388,9 @@ class SoftmaxQuotients(_Softmax):
         elements, setups = self._reciprocals.cycles(timing, "fp32") if self.form != "scalar" else (0, 0)
         return compute + elements, overhead + setups
 
-    def before(self, out: Emission) -> None:
+    def before(self, out: Emission) -> dict[str, str]:
         """Reciprocals, by the steps that every number of a row takes."""
-        if self.form != "scalar":
-            self._reciprocals.emit(out, out.inputs[1], "fp32")
+        return {} if self.form == "scalar" else {"found": self._reciprocals.emit(out, out.inputs[1], "fp32")}
 
     def _compute(self, engine: Clocks, tiles: Sequence[np.ndarray]) -> np.ndarray:
         if (tiles[1] < LEAST_TOTAL).any():
