@@ -9,10 +9,10 @@ from dataclasses import fields, replace
 import pytest
 
 from wsekern.machine import load_machine
+from wsekern.planning.candidates import Demand
 from wsekern.planning.estimate import QuickPlacement
 from wsekern.planning.layout import Placement
 from wsekern.planning.placement import MORE, place_model, search_for
-from wsekern.planning.search import Service
 from wsekern.workload import Request, load_config
 
 WSE3 = load_machine("wse3")
@@ -21,7 +21,7 @@ WSE3 = load_machine("wse3")
 @pytest.mark.parametrize(("model", "goal"), [("llama3.1-8b", "<= 1 s"), ("qwen3-235b-a22b", "<= 3 s")])
 def test_search_for_a_placement(benchmark, model, goal):
     """Bound by the steps of a layer, listed in Python, and the clocks of its all-reduces."""
-    service = Service.of([(Request(1024, 256), 1.0)])
+    service = Demand.of([(Request(1024, 256), 1.0)])
 
     def find():
         search = search_for(load_config(model), service, WSE3)

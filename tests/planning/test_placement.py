@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.planning.small import SMALL, WSE3, wafer
 from wsekern.errors import BudgetError, InputError
-from wsekern.planning.candidates import Service
+from wsekern.planning.candidates import Demand
 from wsekern.planning.causes import too_large_part
 from wsekern.planning.placement import MAX_WAFERS, _facing, place_model, search_for
 from wsekern.workload import Request, load_config
@@ -102,7 +102,7 @@ def test_weights_that_too_few_wafers_do_not_hold_are_the_cause():
 
 def holds(config, request: Request, wafers: int | None) -> bool:
     """Whether so many wafers do, or any."""
-    search = search_for(config, Service.of(((request, 1.0),)), WSE3)
+    search = search_for(config, Demand.of(((request, 1.0),)), WSE3)
     return search.holds_all(wafers) if wafers else bool(search.fewest(MAX_WAFERS))
 
 

@@ -21,7 +21,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Service:
+class Demand:
     """What a placement is judged by: requests and their shares, for each of which there is room for as many users as it says.
 
     ``request`` is the one that there must be room for: as long as the longest, with the most users.
@@ -31,7 +31,7 @@ class Service:
     mix: tuple[tuple[Request, float], ...]
 
     @classmethod
-    def of(cls, mix: Iterable[tuple[Request, float]], context: int = 0, users: int = 1) -> "Service":
+    def of(cls, mix: Iterable[tuple[Request, float]], context: int = 0, users: int = 1) -> "Demand":
         """The service of ``mix``, with room for ``context`` tokens of each of ``users`` users."""
         mix = tuple(mix)
         if not mix or not all(share > 0 for _, share in mix):

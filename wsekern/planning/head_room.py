@@ -4,7 +4,6 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any
 
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
@@ -26,8 +25,9 @@ class HeadRoom:
     programs: Programs
     activations: Form | None
     weight_precision: str
-    known: dict[Any, Any] = field(default_factory=dict)
+    known: dict[Size, bool] = field(default_factory=dict)
     rows: dict[int, int] = field(default_factory=dict)
+    times: dict[tuple[Size, str], int] = field(default_factory=dict)
 
     def region(self, width: int, height: int) -> Mapping:
         """A rectangle with them."""
@@ -84,10 +84,9 @@ class HeadRoom:
     def cycles(self, size: Size, profile: str) -> int:
         """Estimated cycles of a token."""
         key = size, profile
-        if key not in self.known:
-            known = estimator(self.machine, profile, self.precision)
-            self.known[key] = known.head(self.region(*size))
-        return self.known[key]
+        if key not in self.times:
+            self.times[key] = estimator(self.machine, profile, self.precision).head(self.region(*size))
+        return self.times[key]
 
 
 @lru_cache(maxsize=256)

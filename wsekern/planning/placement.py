@@ -15,7 +15,7 @@ from wsekern.inference.grid import Grid
 from wsekern.inference.programs import ProgramSet, program_set
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
-from wsekern.planning.candidates import Service
+from wsekern.planning.candidates import Demand
 from wsekern.planning.causes import too_large_part, unplaceable_part, why_not
 from wsekern.planning.drafting import check_speculation
 from wsekern.planning.layout import Placement, turned
@@ -64,7 +64,7 @@ def place_service(config: ModelConfig, mix: Iterable[tuple[Request, float]], mac
     each of ``users`` users, on which the mean request is served soonest. Other requests: :meth:`Placement.serving`."""
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
-    service = Service.of(mix, context, users)
+    service = Demand.of(mix, context, users)
     search = search_for(config, service, machine, programs, **load)
     if wafers is None:
         fewest = _fewest(search, machine)
@@ -96,7 +96,7 @@ def front(config: ModelConfig, mix: Iterable[tuple[Request, float]], machine: Ma
     points: list[Point] = []
     mix = tuple(mix)
     for count in sorted(set(users)):
-        search = search_for(config, Service.of(mix, context, count), machine, programs, **load)
+        search = search_for(config, Demand.of(mix, context, count), machine, programs, **load)
         fewest = _fewest(search, machine)
         search.candidates(MORE * fewest)
         for wafers in range(fewest, MORE * fewest + 1):
@@ -110,7 +110,7 @@ def _dominates(one: Point, other: Point) -> bool:
     return one is not other and mine != theirs and all(a >= b for a, b in zip(mine, theirs, strict=True))
 
 
-def search_for(config: ModelConfig, service: Service, machine: Machine, programs: str | ProgramSet = "default",
+def search_for(config: ModelConfig, service: Demand, machine: Machine, programs: str | ProgramSet = "default",
                **load: Any) -> Search:
     """The search for a placement; ``load``: fields of :class:`Placement`."""
     chosen, load = program_set(programs), {"profile": "silicon"} | load
@@ -137,7 +137,7 @@ def _fewest(search: Search, machine: Machine) -> int:
 
 def _refusal(search: Search, machine: Machine, wafers: int | None) -> BudgetError:
     def fits(request: Request, count: int) -> bool:
-        service = Service(request, ((request, 1.0),))
+        service = Demand(request, ((request, 1.0),))
         return Search(search.config, search.machine, service, search.chosen, search.load).holds_all(count)
 
     return BudgetError(why_not(search.config, search.service.request, search.machine, wafers, MAX_WAFERS, fits))

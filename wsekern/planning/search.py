@@ -9,19 +9,20 @@ the answer is always the same.
 import math
 from collections.abc import Iterator
 from dataclasses import fields, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsekern.inference.formats import formats_of
 from wsekern.inference.programs import Programs, ProgramSet
 from wsekern.inference.step_times import CHUNKS
-from wsekern.inference.weight_formats import WEIGHT_FORMATS
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
+from wsekern.planning.bound import stored_bytes
 from wsekern.planning.breakpoints import breakpoints, first_from, moved, widths_of
-from wsekern.planning.candidates import Candidate, Service
+from wsekern.planning.candidates import Candidate, Demand
 from wsekern.planning.causes import fewest_that
 from wsekern.planning.estimate import QuickPlacement, TimedRegions
 from wsekern.planning.head_room import head_room
@@ -79,7 +80,7 @@ NEVER = math.inf
 class Search:
     """The candidates for one model, service and kind of wafer, and what was found out about them."""
 
-    def __init__(self, config: ModelConfig, machine: Machine, service: Service, chosen: ProgramSet,
+    def __init__(self, config: ModelConfig, machine: Machine, service: Demand, chosen: ProgramSet,
                  load: dict[str, Any]) -> None:
         self.config, self.machine, self.service, self.chosen, self.load = config, machine, service, chosen, load
         self.programs = chosen.programs
@@ -90,6 +91,7 @@ class Search:
         self._scores: dict[Candidate, float] = {}
         self._tried: dict[int, list[Candidate]] = {}
         self._counts: dict[int, int] = {}
+        self._beside_head, self.held_bytes = cache(self._most_beside_head), cache(self._held_bytes)
         self._holding: dict[int, bool] = {}
         self._cuts: set[Candidate] = set()
         self._possible: dict[tuple[int, int], NDArray[np.bool_]] = {}
@@ -154,8 +156,7 @@ class Search:
     def _cells(self, width: int, height: int) -> int:
         return (self.sides[0] // width) * (self.sides[1] // height)
 
-    @lru_cache(maxsize=16384)  # noqa: B019
-    def _beside_head(self, width: int, height: int) -> int:
+    def _most_beside_head(self, width: int, height: int) -> int:
         """The most regions on the last wafer beside the head; -1 if that has no room."""
         columns, rows = self.sides[0] // width, self.sides[1] // height
         found = []
@@ -225,8 +226,7 @@ class Search:
 
         return sorted((cut for cut in self.cuts(wafers) if fullness(cut) <= int(self.machine.core.sram)), key=fullness)
 
-    @lru_cache(maxsize=64)  # noqa: B019
-    def held_bytes(self, together: int) -> float:
+    def _held_bytes(self, together: int) -> float:
         """Of a layer on average, the least that users keep in the cache among them."""
         request, config = self.service.request, self.config
         size = PRECISIONS[self.load.get("cache_precision") or request.precision]
@@ -241,9 +241,9 @@ class Search:
         hidden, moved = self.config.hidden, 1 - 1 / together
         weights = sum(count * (block.parameters(hidden) - moved * expert_weights(block, hidden))
                       for block, count in self.config.kinds)
-        precision = self.load.get("weight_precision") or self.service.request.precision
-        size = min(_least_bytes(item.rpartition("=")[2]) for item in precision.split(","))
-        return size * weights / self.config.layers
+        precision = self.service.request.precision
+        forms = formats_of(self.load.get("weight_precision", ""), precision)
+        return min(map(stored_bytes, forms.values()), default=stored_bytes(precision)) * weights / self.config.layers
 
     # -- what no candidate passes -----------------------------------------------------------------------------------------
     @cached_property
@@ -475,11 +475,6 @@ class Search:
                         sizes += self.heads.smaller(wide, high)
                     break
         return min(dict.fromkeys(sizes), key=lambda size: self.heads.cycles(size, self.load["profile"]))
-
-
-def _least_bytes(precision: str) -> float:
-    """Of a weight, without scales."""
-    return WEIGHT_FORMATS[precision].bits / 8 if precision in WEIGHT_FORMATS else PRECISIONS[precision]
 
 
 def _spread(cuts: list[Candidate]) -> list[Candidate]:
