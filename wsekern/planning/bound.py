@@ -18,6 +18,7 @@ from wsekern.inference.programs import program_set
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
 from wsekern.ops.local.packing import PACKINGS, packing
+from wsekern.planning.regions import expert_weights
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, LatentAttention, Mixer, Mixture, Recurrent
 from wsekern.workload.request import PRECISIONS
@@ -111,7 +112,7 @@ def _weights(block: Block, hidden: int) -> Iterator[tuple[str, int]]:
     for mixer in block.mixers:
         yield ("rest" if isinstance(mixer, Recurrent) else "attention"), mixer.parameters(hidden)
     if isinstance(feed, Mixture):
-        experts = feed.experts * feed.expert.parameters(feed.latent or hidden)
+        experts = expert_weights(block, hidden)
         beside = sum(part.parameters(hidden) for part in (feed.shared, feed.dense) if part is not None)
         yield from (("experts", experts), ("feed", beside), ("rest", feed.parameters(hidden) - experts - beside))
     elif feed is not None:

@@ -13,7 +13,7 @@ from typing import Literal
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Mixture
 
-Kind = Literal["layers", "head", "draft"]
+Kind = Literal["layers", "head"]
 Box = tuple[int, int, int, int]
 """x, y, width, height."""
 
@@ -173,4 +173,4 @@ def expert_weights(block: Block, hidden: int) -> int:
     feed = block.feed
     if not isinstance(feed, Mixture):
         return 0
-    return feed.experts * (2 + feed.expert.gated) * feed.expert.width * (feed.latent or hidden)
+    return feed.experts * feed.expert.parameters(feed.latent or hidden)

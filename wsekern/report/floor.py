@@ -12,9 +12,9 @@ from wsekern.planning.layout import Placement, sides_of
 from wsekern.planning.regions import PlacedRegion
 from wsekern.report.pictures import new_figure, save_figure
 
-COLORS = {"layers": "#56b4e9", "head": "#e69f00", "draft": "#cc79a7"}
+COLORS = {"layers": "#56b4e9", "head": "#e69f00"}
 """Of each kind of region (Okabe and Ito: told apart without seeing all colors); hatches tell them apart without any."""
-HATCHES = {"layers": "", "head": "//", "draft": ".."}
+HATCHES = {"layers": "", "head": "//"}
 ACROSS = 5
 """Wafers beside each other at most."""
 MOST_WAFERS = 20
