@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wsekern.cluster import Cluster, load_gpu, steady_state
 from wsekern.cluster.engine import engine_levels, load_engine
 from wsekern.cluster.layout import Deployment, Layout, memory_of
-from wsekern.cluster.load import engines_of
+from wsekern.cluster.load import engines_of, turn_costs
 from wsekern.cluster.precision import PRECISIONS
 from wsekern.cluster.system import ClusterSystem
 from wsekern.errors import InputError
@@ -55,6 +55,13 @@ def drawn(count, seed):
 
 
 cases = st.integers(0, 10**9).map(lambda seed: drawn(1, seed)[0])
+
+
+def test_points_of_a_table_are_far_enough_apart_for_straight_lines_between_them():
+    """Two that differed by the last bits of a logarithm gave a step of several prompts any time at all."""
+    deployment, users, prompt, output = drawn(1, 6005)[0]
+    grid = turn_costs(deployment, prompt, output, users).prompt_grid
+    assert np.diff(grid).min() > 1e-3
 
 
 def simulated(deployment, users, prompt, output):

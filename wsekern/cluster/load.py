@@ -133,7 +133,8 @@ def _prompt_table(
     if ranks * pp == 1:
         return {"prompt_grid": grid, "crowded": grid, "alone": alone, "together": together, "look": look}
     most = grid[-1] * ranks * pp
-    tokens = np.unique(np.concatenate((grid, grid * ranks * pp, np.geomspace(min(prompt, most), most, RANK_POINTS))))
+    between = np.geomspace(min(prompt, most), most, RANK_POINTS)
+    tokens = np.unique(np.concatenate((grid, grid * ranks * pp, between)).round(6))  # no two that differ by their last bits
     rank = np.array([rank_tokens(deployment, each, prompt) for each in tokens])
     return {
         "prompt_grid": tokens, "crowded": rank * ranks * pp, "alone": _lines(grid, alone, rank),
