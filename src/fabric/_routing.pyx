@@ -13,7 +13,7 @@ from wsekern._common cimport simd_level_code
 from wsekern.fabric.cycle cimport arrive_strips, depart_strips, feed_strips
 from wsekern.fabric.fabric_internal cimport wsk_fabric_inside, wsk_forget_reports
 from wsekern.fabric.run cimport IDLE, RUNNING, Run, decide, is_idle, work
-from wsekern.fabric.team cimport WSK_TEAM_MOST, wsk_team_run
+from wsekern.team cimport WSK_TEAM_MOST, wsk_team_run
 from wsekern.fabric.wsekern_fabric cimport (
     WSK_CHAIN, WSK_COLORS, WSK_RAMP, WSK_WAIT_CIRCLES, WSK_WAIT_CLOSED, WSK_WAIT_CORE, WSK_WAIT_FULL, WSK_WAIT_LINK,
     WSK_WAIT_OUTSIDE, WSK_WAIT_TEARDOWN, wsk_delivery, wsk_fabric, wsk_fabric_bytes, wsk_fabric_copy,

@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 
 from wsekern.fabric.cycle cimport arrive_strips, depart_strips, feed_strips
 from wsekern.fabric.fabric_internal cimport wsk_fabric_inside
-from wsekern.fabric.team cimport WSK_TEAM_MOST, wsk_team, wsk_team_meet
+from wsekern.team cimport WSK_TEAM_MOST, wsk_team, wsk_team_meet
 from wsekern.fabric.wsekern_fabric cimport (
     wsk_delivery, wsk_fabric, wsk_fabric_cycle, wsk_fabric_deliveries, wsk_fabric_in_flight, wsk_fabric_last_move,
     wsk_fabric_strips, wsk_fabric_waiting_outside)
