@@ -2,6 +2,7 @@
 #ifndef WSEKERN_H
 #define WSEKERN_H
 
+#include "wsekern_connect.h"
 #include "wsekern_fabric.h"
 #include "wsekern_simd.h"
 #include "wsekern_status.h"
