@@ -15,12 +15,15 @@ FOLDERS = {"common": set(), "fabric": {"common"}, "tiles": {"common"}, "ops": {"
 library of ``embed`` is what needs no Python of these, without an extension."""
 
 FABRIC_LAYERS = (
-    {"copy_base", "copy_avx2", "copy_avx512"},
+    {"copy_base", "copy_avx2", "copy_avx512", "clock", "text"},
     {"copy", "fail", "plan", "simple", "lone_read"},
     {"switch"},
     {"queue", "ramp"},
     {"lone", "depart", "arrive"},
-    {"depart_plain", "state", "read", "rewrite", "report"},
+    {"depart_plain", "read", "rewrite", "report"},
+    {"host"},
+    {"event", "state", "step"},
+    {"run"},
 )
 """The C files of src/fabric, lowest first: each calls functions of lower layers only."""
 
@@ -145,8 +148,8 @@ def test_a_circle_and_a_folder_upward_are_noticed():
     assert set(circle(calls(changed))) >= {"fabric/fail.c", "fabric/report.c"}
     assert circle(includes({**C, "fabric/copy_words.h": '#include "fabric_internal.h"\n',
                             "fabric/fabric_internal.h": '#include "copy_words.h"\n'}))
-    changed = {**CYTHON, "fabric/cycle.pxd": CYTHON["fabric/cycle.pxd"] + "\nfrom wsekern.program._pe cimport Cores\n"}
-    assert list(upward(cimports(changed))) == ["fabric/cycle uses program/_pe"]
+    changed = {**CYTHON, "fabric/run.pxd": CYTHON["fabric/run.pxd"] + "\nfrom wsekern.program._pe cimport Cores\n"}
+    assert list(upward(cimports(changed))) == ["fabric/run uses program/_pe"]
 
 
 def test_every_header_is_declared_to_cython_once():
