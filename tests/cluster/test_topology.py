@@ -38,7 +38,7 @@ def counted(shape, wraps):
     load, chips = Counter(), list(product(*(range(n) for n in shape)))
     for source, target in product(chips, chips):
         place = list(source)
-        for axis, (n, wrap) in enumerate(zip(shape, wraps)):
+        for axis, (n, wrap) in enumerate(zip(shape, wraps, strict=True)):
             ahead = (target[axis] - place[axis]) % n
             ways = [(1, ahead), (-1, n - ahead)] if wrap else [(1, ahead)] if target[axis] >= place[axis] else [(-1, n - ahead)]
             least = min(steps for _, steps in ways)
@@ -82,7 +82,7 @@ def test_a_switch_takes_one_round_of_whole_vectors_while_they_are_short():
 @given(tori, st.sampled_from(OPERATIONS), messages)
 def test_no_torus_beats_its_wires(case, operation, message):
     ranks = prod(case[0])
-    wires = sum(2.0 if wrap else min(2.0, n - 1.0) for n, wrap in zip(*case) if n > 1)
+    wires = sum(2.0 if wrap else min(2.0, n - 1.0) for n, wrap in zip(*case, strict=True) if n > 1)
     least = ROUNDS.get(operation, 1.0) * message * (ranks - 1) / ranks / wires
     assert torus(case).seconds(operation, message) >= least * (1 - 1e-9)
 

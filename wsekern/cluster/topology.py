@@ -1,4 +1,4 @@
-"""Collectives in closed form by how the wires of a domain lie: switches, rings, a torus of rings, a wire between each two chips.
+"""Collectives in closed form by how the wires of a domain lie: switches, rings, a torus, a wire between each two chips.
 
 Seconds of one collective among ``ranks`` chips that start together. ``message`` bytes are the vector that an all-reduce sums,
 the result that a gather puts together or a scatter shares out, what each chip exchanges in all (its own part included), or what
@@ -105,7 +105,7 @@ def _crossing(n: int, wrap: bool) -> float:
 def _axes_share(axes: tuple[tuple[int, bool], ...]) -> float:
     """Bytes on the busiest wire for each byte of a message whose parts are scattered (or gathered) along all ``axes``.
 
-    The message has a share for every axis, which it takes first; then come the others in turn, each with what the axes before
+    The message has a share for every axis, which it takes first; then come the others in turn, each with what those before
     left of it. Shares are such that no axis waits where they are alike; axes of different lengths go at the pace of the longest.
     """
     count, seconds = len(axes), 0.0
@@ -121,7 +121,7 @@ def _axes_share(axes: tuple[tuple[int, bool], ...]) -> float:
 
 
 def _along(n: int, wrap: bool) -> float:
-    """Bytes on the busiest wire of one axis for each byte scattered along it: both ways around, or towards one end of a line."""
+    """Bytes on the busiest wire of one axis for each byte scattered along it: both ways around, or to one end of a line."""
     return (n - 1) / n / (2.0 if wrap else 1.0)
 
 
@@ -141,7 +141,8 @@ def slice_shape(ranks: int, axes: tuple[int, ...], shapes: tuple[tuple[int, ...]
     for shape in shapes:
         if prod(shape) == ranks:
             return shape
-    found = [shape for shape in _factors(ranks, len(axes)) if all(n <= most for n, most in zip(shape, sorted(axes), strict=True))]
+    longest = sorted(axes)
+    found = [shape for shape in _factors(ranks, len(axes)) if all(n <= most for n, most in zip(shape, longest, strict=True))]
     return min(found, key=lambda shape: (max(shape), sum(shape))) if found else (ranks,)
 
 
@@ -149,5 +150,5 @@ def _factors(number: int, parts: int) -> list[tuple[int, ...]]:
     """Every way to write ``number`` as a product of ``parts`` ascending factors."""
     if parts == 1:
         return [(number,)]
-    divisors = [n for n in range(1, int(round(number ** (1.0 / parts))) + 1) if number % n == 0]
+    divisors = [n for n in range(1, round(number ** (1.0 / parts)) + 1) if number % n == 0]
     return [(n, *rest) for n in divisors for rest in _factors(number // n, parts - 1) if n <= rest[0]]
