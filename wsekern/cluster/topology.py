@@ -106,7 +106,7 @@ def _axes_share(axes: tuple[tuple[int, bool], ...]) -> float:
     """Bytes on the busiest wire for each byte of a message whose parts are scattered (or gathered) along all ``axes``.
 
     The message has a share for every axis, which it takes first; then come the others in turn, each with what those before
-    left of it. Shares are such that no axis waits where they are alike; axes of different lengths go at the pace of the longest.
+    left of it. Shares are such that no axis waits where they are alike; of unlike axes the longest sets the pace.
     """
     count, seconds = len(axes), 0.0
     for turn in range(count):
