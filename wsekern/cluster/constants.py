@@ -1,6 +1,6 @@
 """The hand-set constants of the GPU model, each with unit, source and confidence (``data/model.toml``).
 
-What is fitted lies elsewhere: kernels in ``kernels.json``, serving software in ``engines.toml``, GPUs in ``gpus/``.
+What is fitted lies elsewhere: kernels in ``kernels.json``, serving software in ``engines.toml``, GPUs in ``machines/``.
 """
 
 from importlib.resources import files

@@ -1,6 +1,7 @@
-"""GPUs and clusters of them: about twenty sourced numbers each, loaded from TOML.
+"""Machines beside the wafer and clusters of them: about twenty sourced numbers a chip, loaded from TOML.
 
-One file describes a GPU whole: its numbers, its family, the names it answers to, and whose kernels stand in for its own.
+One file describes a chip whole: its numbers, how its kernels are priced, the names it answers to, and whose kernels stand in
+for its own. A chip is what a layout counts, whatever its devices; :class:`Gpu` is any of them.
 """
 
 import os
@@ -14,7 +15,7 @@ from typing import Annotated
 import msgspec
 
 from wsekern.cluster.constants import constants
-from wsekern.description import Quantity, Unit, load_description
+from wsekern.description import Listing, Quantity, Unit, load_description
 from wsekern.errors import InputError
 
 Flops = Annotated[Quantity, Unit("FLOP/s", 1)]
@@ -34,12 +35,27 @@ class Peak(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fp4: Flops | None = None
 
 
+class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A memory of one chip behind or before its main one."""
+
+    name: str
+    capacity: Bytes
+    bandwidth: Rate
+
+
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Device memory and the last-level cache."""
+    """Memory of one chip that holds weights and caches, and its last-level cache.
+
+    ``tiers`` are further memories, quickest first (SRAM before HBM, DDR behind it). ``lanes``: elements to which a cached row
+    of one head is filled up. ``shared``: the processor of the box lives in the same memory, and leaves so much of it.
+    """
 
     capacity: Bytes
     bandwidth: Rate
     l2: Bytes
+    tiers: tuple[Tier, ...] = ()
+    lanes: Annotated[Quantity, Unit("elements", 1, whole=True)] | None = None
+    shared: Ratio | None = None
 
 
 class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +67,41 @@ class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network_latency: Annotated[Quantity, Unit("s")]
     network_efficiency: Ratio
     host_bandwidth: Rate | None = None  # PCIe (or C2C) to host memory
+
+
+KINDS = ("switch", "torus", "mesh", "network")
+"""Wires inside a domain: all to all through switches, a torus of rings, a wire between each two chips, or adapters alone."""
+
+
+class Interconnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the wires of a domain lie; :class:`Link` says how much they carry, all wires of a chip together.
+
+    Of a torus: ``axes`` are the chips along each axis of a whole domain, ``shapes`` the usual slices of it, one string such as
+    "4x4" each; an axis wraps around in slices that are as long as it, or that ``cube`` chips divide (optical switches join
+    cubes into rings). ``hop``: latency of one wire.
+    """
+
+    kind: str = "switch"
+    axes: Annotated[Listing, Unit("chips", 1)] | None = None
+    shapes: tuple[str, ...] = ()
+    cube: Annotated[Quantity, Unit("chips", 1, whole=True)] | None = None
+    hop: Annotated[Quantity, Unit("s")] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(f"interconnect: kind is {self.kind!r}, expected one of {', '.join(KINDS)}")
+        if self.kind == "torus" and self.axes is None:
+            raise InputError("interconnect: kind is 'torus', which needs axes: the chips along each axis of a whole domain")
+
+
+class Array(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Compute of a compiled machine: products run on arrays of ``rows`` x ``columns``, to which shapes are filled up, in steps
+    of compiled buckets of at least ``bucket`` sequences and ``tokens`` tokens; what a program costs beside its work."""
+
+    rows: Annotated[Quantity, Unit("elements", 1, whole=True)]
+    columns: Annotated[Quantity, Unit("elements", 1, whole=True)]
+    bucket: Annotated[Quantity, Unit("tokens", 1, whole=True)]
+    dispatch: Annotated[Quantity, Unit("s")] | None = None
 
 
 class Power(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,8 +145,15 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_hour: Annotated[Quantity, Unit("USD/h")]
 
 
+MECHANISMS = ("gpu", "systolic", "pipeline")
+"""Kinds of kernel cost: kernels measured on GPUs, compiled systolic arrays, pipelines of chips that keep weights in SRAM."""
+
+
 class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
-    """One GPU.
+    """One chip of a machine beside the wafer.
+
+    ``mechanism`` is how its kernels are priced (:data:`MECHANISMS`), ``family`` the chips whose measurements stand in for each
+    other. All numbers are of a chip, whose ``devices`` programs see apart, with ``between`` them a wire each way.
 
     ``kernels`` names the measured system whose fitted efficiencies it uses. Where it is empty, those of the ``typical`` GPU of
     its ``family`` stand in, or of the ``fallback`` family where the own one has none; the same for ``small_kernel``, the
@@ -112,12 +170,23 @@ class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=Tr
     link: Link
     power: Power
     price: Price
+    mechanism: str = "gpu"
+    interconnect: Interconnect = Interconnect()
+    array: Array | None = None
+    devices: Annotated[Quantity, Unit("count", 1, whole=True)] | None = None
+    between: Rate | None = None
     kernels: str = ""
     typical: bool = False
     fallback: str = ""
     small_kernel: Annotated[Quantity, Unit("s")] | None = None
     aliases: tuple[str, ...] = ()
     racks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.mechanism not in MECHANISMS:
+            raise InputError(f"{self.name}: mechanism is {self.mechanism!r}, expected one of {', '.join(MECHANISMS)}")
+        if self.mechanism == "systolic" and self.array is None:
+            raise InputError(f"{self.name}: mechanism is 'systolic', which needs a table array: rows, columns and bucket")
 
     @property
     def arithmetics(self) -> frozenset[str]:
@@ -208,7 +277,7 @@ def bundled_gpus() -> list[str]:
 
 @lru_cache(maxsize=1)
 def _bundled() -> dict[str, Gpu]:
-    folder = files("wsekern.cluster") / "data" / "gpus"
+    folder = files("wsekern.cluster") / "data" / "machines"
     return {
         entry.name.removesuffix(".toml"): load_description(str(entry), Gpu)
         for entry in folder.iterdir()
@@ -265,16 +334,24 @@ def load_cluster(name: str | os.PathLike[str] | Cluster, count: int | None = Non
         return Cluster(rack, count or int(rack.link.domain))
     if count is not None:
         return Cluster(load_gpu(text), count)
-    for pattern in (r"(?P<gpu>.+?)x(?P<count>\d+)", r"(?P<count>\d+)x(?P<gpu>.+)"):
-        match = re.fullmatch(pattern, text, re.IGNORECASE)
-        if match and _is_gpu(match["gpu"]):
-            return Cluster(load_gpu(match["gpu"]), int(match["count"]))
+    counted = _counted(text)
+    if counted is not None:
+        return Cluster(load_gpu(counted[0]), counted[1])
     if _is_gpu(text):
         return Cluster(load_gpu(text), 1)
     raise InputError(
-        f"no cluster {text!r}: expected a GPU and how many, such as h100x8 or gb200-nvl72; GPUs are "
-        f"{', '.join(bundled_gpus())}, or the path of a TOML file followed by x8"
+        f"no cluster {text!r}: expected a machine and how many chips, such as h100x8, tpu7x-64 or gb200-nvl72; machines are "
+        f"{', '.join(bundled_gpus())}, or the path of a TOML file followed by :8"
     )
+
+
+def _counted(text: str) -> tuple[str, int] | None:
+    """A machine and how many of it: h100x8, 8xh100, tpu7x-64, own.toml:8; thor2 where the name ends in a letter."""
+    for pattern in (r"(?P<gpu>.+?)[x:-](?P<count>\d+)", r"(?P<count>\d+)x(?P<gpu>.+)", r"(?P<gpu>.*?[a-z])(?P<count>\d+)"):
+        match = re.fullmatch(pattern, text, re.IGNORECASE)
+        if match and _is_gpu(match["gpu"]):
+            return match["gpu"], int(match["count"])
+    return None
 
 
 def _is_gpu(name: str) -> bool:
