@@ -47,7 +47,8 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Memory of one chip that holds weights and caches, and its last-level cache.
 
     ``tiers`` are further memories, quickest first (SRAM before HBM, DDR behind it). ``lanes``: elements to which a cached row
-    of one head is filled up. ``shared``: the processor of the box lives in the same memory, and leaves so much of it.
+    of one head is filled up. ``program``: what lies beside weights and caches (activations, instructions), a usual figure where
+    none is given. ``shared``: the processor of the box lives in the same memory, and leaves so much of it.
     """
 
     capacity: Bytes
@@ -55,7 +56,19 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     l2: Bytes
     tiers: tuple[Tier, ...] = ()
     lanes: Annotated[Quantity, Unit("elements", 1, whole=True)] | None = None
+    program: Annotated[Quantity, Unit("B")] | None = None
     shared: Ratio | None = None
+
+    @property
+    def behind(self) -> tuple[Tier, ...]:
+        """Tiers slower than the main memory, which hold what it does not, quickest first."""
+        slower = (tier for tier in self.tiers if float(tier.bandwidth) < float(self.bandwidth))
+        return tuple(sorted(slower, key=lambda tier: -float(tier.bandwidth)))
+
+    @property
+    def whole(self) -> float:
+        """Bytes for weights and caches: of the main memory and of those behind it."""
+        return float(self.capacity) + sum(float(tier.capacity) for tier in self.behind)
 
 
 class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -163,13 +176,13 @@ class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=Tr
     name: str
     title: str
     family: str
-    multiprocessors: Annotated[Quantity, Unit("SMs", 1)]
-    clock: Annotated[Quantity, Unit("Hz", 1)]
     peak: Peak
     memory: Memory
     link: Link
     power: Power
     price: Price
+    multiprocessors: Annotated[Quantity, Unit("SMs", 1)] | None = None
+    clock: Annotated[Quantity, Unit("Hz", 1)] | None = None
     mechanism: str = "gpu"
     interconnect: Interconnect = Interconnect()
     array: Array | None = None
