@@ -298,7 +298,7 @@ def bundled_gpus() -> list[str]:
 def _bundled() -> dict[str, Gpu]:
     folder = files("wsekern.cluster") / "data" / "machines"
     known = [load_description(str(entry), Gpu) for entry in folder.iterdir() if entry.name.endswith(".toml")]
-    return {gpu.name: gpu for gpu in known if gpu.mechanism == "gpu"}  # FIXME(pods): all, once the other families are there
+    return {gpu.name: gpu for gpu in known}
 
 
 @lru_cache(maxsize=1)

@@ -64,14 +64,22 @@ def _topology(gpu: Gpu, ranks: int, usual_hop: float) -> Topology:
     if wires.kind != "torus" or wires.axes is None:
         return Switch(ranks, rate, hop)
     axes = tuple(sorted(wires.axes.values))
-    usual = tuple(tuple(sorted(int(n) for n in shape.split("x"))) for shape in wires.shapes)
+    usual = tuple(_sides(shape, len(axes)) for shape in wires.shapes)
     shape = slice_shape(ranks, axes, usual)
     return Torus(shape, _wraps(shape, axes, int(wires.cube) if wires.cube else 0), rate / (2.0 * len(axes)), hop)
 
 
+def _sides(shape: str, axes: int) -> tuple[int, ...]:
+    """Chips along each axis of a slice such as 2x4, shortest first; a missing axis is one chip long."""
+    sides = sorted(int(n) for n in shape.split("x"))
+    return (1,) * (axes - len(sides)) + tuple(sides)
+
+
 def _wraps(shape: tuple[int, ...], axes: tuple[int, ...], cube: int) -> tuple[bool, ...]:
-    """Axes of a slice that are rings: those as long as an axis of the whole domain, and all of slices of whole cubes."""
-    if cube and all(n % cube == 0 for n in shape):
+    """Axes of a slice that are rings: those as long as an axis of the whole domain, and all of slices of whole ``cube`` chips,
+    which lie in cubes."""
+    edge = round(cube ** (1.0 / len(shape)))
+    if cube and all(n % edge == 0 for n in shape):
         return (True,) * len(shape)
     if len(shape) < len(axes):  # a line through more than a domain's axis
         return (False,) * len(shape)
