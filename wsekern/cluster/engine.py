@@ -23,6 +23,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``overlapped``: the host works while the GPU does; ``balanced``: prompts start on all data-parallel ranks together;
     ``side_stream``: shared experts run beside the routed ones, so that their launches hide;
     ``coarse_tiles``: what large tiles add to products of 8,192 in depth;
+    ``year``: of an older generation than the newest;
     ``others``: levels that stand in for this one on machines whose kernels are priced otherwise than a GPU's, by their mechanism;
     ``per_rank_prompt``: per doubling of the tensor-parallel ranks, which launch the kernels of prompts one by one and wait for
     the slowest; ``per_linear_prompt``: of a layer with linear attention.
@@ -58,6 +59,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     staged_above: Annotated[Quantity, Unit("B")]
     per_rank_prompt: Annotated[Quantity, Unit("s/layer")]
     per_linear_prompt: Annotated[Quantity, Unit("s/layer")]
+    year: str = ""
     others: dict[str, str] = {}
 
     def on(self, mechanism: str) -> "Engine":

@@ -21,6 +21,8 @@ def collective_seconds(
         choices = [("nccl",)] if operation != "all_reduce" else [engines] if only else [engines, ("nccl",)]
         fits = [kernel_fit("collective", gpu, names, operation).parameters for names in choices]
         link = float(gpu.link.bandwidth)
+        if gpu.interconnect.kind == "mesh":  # the wires to chips that take part
+            link *= (inside - 1) / max(1, cluster.domain - 1)
         total = min(float(collective(fit, operation, inside, message, link)) for fit in fits)
     nodes = -(-ranks // inside)
     if nodes > 1:

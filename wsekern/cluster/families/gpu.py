@@ -4,6 +4,7 @@ from typing import Any
 
 from wsekern.cluster import kernels
 from wsekern.cluster.constants import constants
+from wsekern.cluster.efficiency import efficiency_of, scaled
 from wsekern.cluster.families.family import ExpertShape
 from wsekern.cluster.interconnect import collective_seconds
 from wsekern.cluster.kernels import Parts
@@ -19,7 +20,8 @@ class GpuFamily:
     def __init__(self, deployment: Deployment) -> None:
         self.deployment, self.gpu, self.engine = deployment, deployment.gpu, deployment.engine
         self.bandwidth = float(self.gpu.memory.bandwidth)
-        self.streaming = elementwise_parameters(self.gpu)
+        self.used = efficiency_of(self.gpu, self.engine.kernels, self.engine.year)
+        self.streaming = self._scaled(elementwise_parameters(self.gpu))
         self.products: dict[Format, tuple[dict[str, float], float]] = {}
 
     @classmethod
@@ -42,7 +44,15 @@ class GpuFamily:
     def _product(self, form: Format) -> dict[str, float]:
         weight, arithmetic, _ = form
         blocks = arithmetic == "fp8" and self.deployment.model.quantization == "fp8"
-        return gemm_parameters(self.gpu, self.engine.kernels, arithmetic, float(self.engine.quantise), weight, blocks)
+        return self._scaled(
+            gemm_parameters(self.gpu, self.engine.kernels, arithmetic, float(self.engine.quantise), weight, blocks))
+
+    def _scaled(self, parameters: dict[str, float], reading: bool = False, experts: bool = False) -> dict[str, float]:
+        """``parameters`` with what this family of GPUs reaches of them."""
+        if self.used is None:
+            return parameters
+        rate = self.used.reading if reading else self.used.streaming
+        return scaled(parameters, self.used, float(rate), float(self.used.experts if experts else self.used.compute))
 
     def decode_attention(self, work: Work, shape: AttentionShape, moved: float, flops: float) -> Parts:
         """The kernel that reads the caches: of all heads together (latent attention, by the width of its elements), or of each
@@ -60,7 +70,7 @@ class GpuFamily:
         return kernels.prefill_attention(fit, work.tokens / work.sequences, moved, flops, peak, self.bandwidth)
 
     def _kernel(self, family: str, arithmetic: str) -> dict[str, float]:
-        return kernel_fit(family, self.gpu, self.engine.kernels, arithmetic).parameters
+        return self._scaled(kernel_fit(family, self.gpu, self.engine.kernels, arithmetic).parameters, reading=family != "gemm")
 
     def scores(self, moved: float, flops: float, row: float) -> Parts:
         """As fast as FP8 products, and a walk over the row."""
@@ -89,7 +99,8 @@ class GpuFamily:
         if engine.autotune and float(engine.quantise) > 0.0:
             # An engine that autotunes and quantises on the fly may use block-scaled or per-tensor kernels: try both.
             kinds = (True, False)
-        known = [fit for blocks in kinds for fit in expert_parameters(self.gpu, engine.kernels, deployment.precision, blocks)]
+        known = [self._scaled(fit, experts=True) for blocks in kinds
+                 for fit in expert_parameters(self.gpu, engine.kernels, deployment.precision, blocks)]
         return known if engine.autotune else known[:1]
 
     def small(self, moved: float) -> Parts:
@@ -100,7 +111,8 @@ class GpuFamily:
         """Through the domain's switch, hierarchical where it spans domains; large ones through the host where the engine stages
         them there."""
         cluster, link = self.deployment.cluster, self.gpu.link
-        seconds = collective_seconds(cluster, self.engine.kernels, operation, ranks, message)
+        slower, links = (1.0, 1.0) if self.used is None else (float(self.used.exchanges), float(self.used.links))
+        seconds = slower * collective_seconds(cluster, self.engine.kernels, operation, ranks, message / links / slower)
         if link.host_bandwidth is not None and message > float(self.engine.staged_above):
             seconds = max(seconds, message / (constants().host_copy_share.value * float(link.host_bandwidth)))
             if ranks > cluster.domain:  # and through one adapter to the next node
