@@ -5,9 +5,11 @@ from types import MappingProxyType
 
 from wsekern.cluster.families.family import Family
 from wsekern.cluster.families.gpu import GpuFamily
+from wsekern.cluster.families.pipeline import PipelineFamily
+from wsekern.cluster.families.systolic import SystolicFamily
 from wsekern.cluster.layout import Deployment
 
-FAMILIES: Mapping[str, type[Family]] = MappingProxyType({"gpu": GpuFamily})
+FAMILIES: Mapping[str, type[Family]] = MappingProxyType({"gpu": GpuFamily, "systolic": SystolicFamily, "pipeline": PipelineFamily})
 """By the ``mechanism`` of a machine: its kernels' cost. :data:`wsekern.cluster.hardware.MECHANISMS` are their names."""
 
 
