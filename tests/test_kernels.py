@@ -14,15 +14,15 @@ FOLDERS = {"common": set(), "fabric": {"common"}, "tiles": {"common"}, "ops": {"
 """What the kernels of each folder may use beside their own; the program drives the fabric, and its arithmetic is the tiles'."""
 
 FABRIC_LAYERS = (
-    {"copy_base", "copy_avx2", "copy_avx512", "team", "clock", "text"},
+    {"copy_base", "copy_avx2", "copy_avx512", "team", "clock", "text", "bytes"},
     {"copy", "fail", "plan", "simple", "lone_read"},
     {"switch"},
     {"queue", "ramp"},
     {"lone", "depart", "arrive"},
-    {"depart_plain", "read", "rewrite", "report"},
+    {"depart_plain", "read", "rewrite", "report", "save_plan", "save_lanes"},
     {"host"},
-    {"event", "state", "step"},
-    {"run"},
+    {"event", "state", "step", "save_strips"},
+    {"run", "save"},
 )
 """The C files of src/fabric, lowest first: each calls functions of lower layers only."""
 
