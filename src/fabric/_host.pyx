@@ -147,6 +147,8 @@ cdef class HostPort:
     cdef int number
     cdef readonly bint control
     """Whether the word that was popped last was a control word."""
+    cdef readonly bint teardown
+    """Whether it was the notice that the color is in teardown, and no word."""
 
     def __cinit__(self, State state not None, uint32_t pe, int color, int depth):
         self.state, self.fabric, self.pe, self.number = state, state.fabric, pe, color
@@ -164,12 +166,12 @@ cdef class HostPort:
         width = self.state.plan.shape[1]
         return self.pe % width, self.pe // width
 
-    def push(self, data: int, control: bool = False, advance: bool = False) -> bool:
+    def push(self, data, control=False, advance=False) -> bool:
         """Let a word wait outside the ramp; False where as many wait as :meth:`room` allows."""
         return self.state.done(wsk_fabric_push(self.fabric, self.pe, self.number, self.word_of(data),
                                                (WSK_CONTROL if control else 0) | (WSK_ADVANCE if advance else 0))) == 1
 
-    def offer(self, data: int, control: bool = False, advance: bool = False) -> bool:
+    def offer(self, data, control=False, advance=False) -> bool:
         """Offer a word to the router in this very cycle, as a core does; False if it has no room or the ramp is busy."""
         return self.state.done(wsk_fabric_offer(self.fabric, self.pe, self.number, self.word_of(data),
                                                 (WSK_CONTROL if control else 0) | (WSK_ADVANCE if advance else 0))) == 1
@@ -198,7 +200,7 @@ cdef class HostPort:
         cdef wsk_delivery word
         if self.state.done(wsk_fabric_pop(self.fabric, self.pe, self.number, &word)) != 1:
             return None
-        self.control = word.flags & WSK_CONTROL != 0
+        self.control, self.teardown = word.flags & WSK_CONTROL != 0, word.flags & WSK_TORN_DOWN != 0
         return word.data
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from enum import IntFlag
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -132,10 +133,13 @@ class Fabric:
         reasons = stop if isinstance(stop, Stop) else stops_of(stop)
         if until is None and not reasons:
             raise InputError("a run without an end: give until=, or what it stops for")
-        end = _routing.LAST_CYCLE if until is None else check_whole(until, "as the cycle to run until", self.cycle,
-                                                                    _routing.LAST_CYCLE)
+        now = self.state.cycle
+        if until is None:
+            until = _routing.LAST_CYCLE
+        elif type(until) is not int or not now <= until <= _routing.LAST_CYCLE:
+            until = check_whole(until, "as the cycle to run until", now, _routing.LAST_CYCLE)
         patience = self.patience if patience is None else _count(patience, "cycles of patience", 0)
-        return _STOPS[self.state.advance(end - self.cycle, reasons, patience)]
+        return _STOPS[self.state.advance(until - now, reasons.value, patience)]
 
     @property
     def next_event(self) -> int | None:
@@ -322,6 +326,7 @@ def _count(value: int, what: str, least: int) -> int:
     return min(int(value), _routing.LAST_CYCLE)
 
 
+@lru_cache(maxsize=64)
 def stops_of(names: str) -> Stop:
     """Reasons to stop, by their names."""
     found = Stop(0)
