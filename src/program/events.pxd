@@ -7,7 +7,7 @@ from libc.string cimport memset
 
 from wsekern.fabric._routing cimport fabric_arrive, fabric_depart, fabric_feed, fabric_tick
 from wsekern.fabric.fabric_internal cimport wsk_ctz
-from wsekern.fabric.team cimport wsk_team, wsk_team_meet, wsk_team_run
+from wsekern.team cimport wsk_team, wsk_team_meet, wsk_team_run
 from wsekern.fabric.wsekern_fabric cimport (WSK_RAMP, WSK_TORN_DOWN, wsk_delivery, wsk_fabric, wsk_fabric_deliveries,
                                             wsk_fabric_in_flight, wsk_fabric_last_move, wsk_fabric_next_event,
                                             wsk_fabric_offer, wsk_fabric_skip, wsk_fabric_strips,
