@@ -118,7 +118,8 @@ typedef struct {                        /* all cores, and what they share */
     const pe_descriptor *descriptor;
     const wsk_route *route;
     const pe_loaded *program;
-    const int32_t *param;
+    int32_t *param;                     /* [fabric_pes][params] */
+    int32_t programs, codes, descriptors, routes, params;       /* how many there are */
 } pe_grid;
 
 static inline int pe_ctz(uint32_t mask) { return __builtin_ctz(mask); }
@@ -217,14 +218,9 @@ static inline void pe_unblock(pe_core *pe, int task)
         pe->blocked &= ~((uint32_t)1 << task);
 }
 
-/* ---- What the C files offer each other and _pe.pyx ---- */
+/* ---- What the C files offer each other and _pe.pyx, from the lowest up ---- */
 
-/* set_up.c: making, resetting and freeing cores. make_programs: NULL without memory. make_pools: whether there was memory. */
-pe_loaded *pe_make_programs(const pe_program *programs, int64_t count);
-int pe_make_pools(pe_grid *g, const int32_t *program_of, int32_t parameters);
-void pe_free_cores(pe_grid *g);
-void pe_reset_cores(pe_grid *g);
-void pe_give_credits(const pe_grid *g, wsk_fabric *fabric);
+/* state.c: where the parts of a core are. core_at, bytes_at: NULL where PE p of the grid has no program, or no such bytes. */
 pe_strip *pe_strip_of(const pe_grid *g, const pe_core *pe);
 pe_core *pe_core_at(const pe_grid *g, int64_t p);
 unsigned char *pe_bytes_at(const pe_grid *g, int64_t p, int64_t address, int64_t n);
@@ -232,9 +228,18 @@ unsigned char *pe_bytes_at(const pe_grid *g, int64_t p, int64_t address, int64_t
  * exist. */
 int pe_doing_of(const pe_grid *g, const pe_core *pe, int k, int32_t *at);
 
-/* cores.c: the cores of one strip in one cycle; a first task. Status codes. */
+/* cores.c: the cores of one strip in one cycle; a task that the host starts. Status codes. */
 int pe_step_cores(pe_grid *g, wsk_fabric *fabric, int strip);
 int pe_launch(pe_grid *g, int64_t p, int task);
 void pe_begin_first_task(pe_grid *g, int32_t p);
+/* Whether what a thread holds of an instruction under way is what begin() could have put there. */
+int pe_is_sound(const pe_grid *g, const pe_core *pe, int k);
+
+/* set_up.c: making, resetting and freeing cores. make_programs: NULL without memory. make_pools: whether there was memory. */
+pe_loaded *pe_make_programs(const pe_program *programs, int64_t count);
+int pe_make_pools(pe_grid *g, const int32_t *program_of);
+void pe_free_pools(pe_grid *g);
+void pe_reset_cores(pe_grid *g);
+void pe_give_credits(const pe_grid *g, wsk_fabric *fabric);
 
 #endif

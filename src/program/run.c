@@ -69,32 +69,42 @@ void pe_open_fabric(pe_grid *g, wsk_fabric *fabric)
     }
 }
 
-/* No core has anything to do by itself. 0: words are still moving; 1: all is done; WSK_ERR_DEADLOCK. */
-static int is_over(const pe_grid *g, const wsk_fabric *fabric)
+/* The last cycle in which anything moved. */
+static int64_t last_moved(const pe_grid *g, const wsk_fabric *fabric)
 {
-    int64_t moved = pe_max(last_progress(g), wsk_fabric_last_move(fabric));
-    if (events_of(g, 1) || (!g->quiet && delivering(fabric)))
-        return 0;
-    if (!(g->quiet && events_of(g, 0) == 0) && g->cycle - moved <= PE_PATIENCE)
-        return 0;
-    return live_pes(g) ? WSK_ERR_DEADLOCK : PE_DONE;
+    return pe_max(last_progress(g), wsk_fabric_last_move(fabric));
 }
 
-/* Nothing happens in the coming cycle: jump to the next one in which something does. */
-static void skip_idle(pe_grid *g, wsk_fabric *fabric, int64_t deadline)
+/* No core has anything to do by itself. 0: words are still moving; WSK_STOP_IDLE: all is done; WSK_STOP_DEADLOCK. */
+static uint32_t is_over(const pe_run *run)
 {
-    int64_t limit = pe_min(deadline, g->cycle + PE_WHEEL - 1);
+    const pe_grid *g = run->grid;
+    if (events_of(g, 1) || (!g->quiet && delivering(run->fabric)))
+        return 0;
+    if (!(g->quiet && events_of(g, 0) == 0) && g->cycle - last_moved(g, run->fabric) <= run->patience)
+        return 0;
+    return live_pes(g) ? WSK_STOP_DEADLOCK : WSK_STOP_IDLE;
+}
+
+/* Nothing happens in the coming cycle: jump to the next one in which something does, or in which patience ends. */
+static void skip_idle(const pe_run *run)
+{
+    pe_grid *g = run->grid;
+    int64_t limit = pe_min(run->deadline, g->cycle + PE_WHEEL - 1);
     if (!g->quiet) {
-        limit = pe_min(limit, wsk_fabric_next_event(fabric));
-        if (limit <= g->cycle || delivering(fabric))
+        limit = pe_min(limit, wsk_fabric_next_event(run->fabric));
+        if (!events_of(g, 1))
+            limit = pe_min(limit, pe_max(last_moved(g, run->fabric) + run->patience, g->cycle) + 1);
+        if (limit <= g->cycle || delivering(run->fabric))
             return;
     }
     limit = next_of_cores(g, limit);
     if (!g->quiet)
-        wsk_fabric_skip(fabric, limit);
+        wsk_fabric_skip(run->fabric, limit);
     g->cycle = limit;
 }
 
+/* Whether words that left the wafer wait for the host. */
 static int has_delivered(const pe_grid *g)
 {
     for (int i = 0; i < g->strips; i++)
@@ -103,30 +113,34 @@ static int has_delivered(const pe_grid *g)
     return 0;
 }
 
+static int is_empty(const wsk_fabric *fabric)
+{
+    return wsk_fabric_next_event(fabric) == INT64_MAX && wsk_fabric_in_flight(fabric) == 0
+        && wsk_fabric_waiting_outside(fabric) == 0 && !delivering(fabric);
+}
+
 static void decide(pe_run *run)
 {
     pe_grid *g = run->grid;
-    int idle = !has_event(g, g->cycle, 0), over = 0;
+    int idle = !has_event(g, g->cycle, 0);
+    uint32_t over = 0;
     if (idle && !g->quiet)
-        g->quiet = wsk_fabric_next_event(run->fabric) == INT64_MAX && !delivering(run->fabric);
+        g->quiet = is_empty(run->fabric);
     if (idle || g->cycle % 64 == 0)
-        over = is_over(g, run->fabric);
-    if (run->until_delivery && has_delivered(g)) {
-        run->state = PE_DELIVERED;
-        return;
+        over = is_over(run);
+    run->why = run->stop & (over | (has_delivered(g) ? WSK_STOP_DELIVERY : 0));
+    if (!run->why) {
+        if (over && g->quiet)
+            g->cycle = pe_max(g->cycle, run->deadline);     /* nothing will happen any more: time passes */
+        else if (idle)
+            skip_idle(run);
     }
-    if (over && run->until_done) {
-        run->state = over;
-        return;
-    }
-    if (over && g->quiet)
-        g->cycle = pe_max(g->cycle, run->deadline);     /* nothing will happen any more: time passes */
-    else if (idle)
-        skip_idle(g, run->fabric, run->deadline);
     if (g->cycle >= run->deadline)
-        run->state = WSK_ERR_DEADLINE;
+        run->why |= WSK_STOP_TIME;
+    if (run->why)
+        run->state = PE_STOPPED;
     else if (has_event(g, g->cycle, g->latency.output > 0))
-        pe_open_fabric(g, run->fabric);                 /* it stands still while it is empty */
+        pe_open_fabric(g, run->fabric);                     /* it stands still while it is empty */
 }
 
 void pe_open_run(pe_run *run)

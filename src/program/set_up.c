@@ -1,4 +1,4 @@
-/* Making, resetting and freeing cores, and their memory as the host sees it. */
+/* Making, resetting and freeing cores. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,7 +77,7 @@ static int make_strips(pe_grid *g)
 }
 
 /* One record per PE that has a program, and room for all that its program uses. */
-int pe_make_pools(pe_grid *g, const int32_t *program_of, int32_t parameters)
+int pe_make_pools(pe_grid *g, const int32_t *program_of)
 {
     pools used = { 0 };
     int32_t n = 0;
@@ -96,7 +96,7 @@ int pe_make_pools(pe_grid *g, const int32_t *program_of, int32_t parameters)
         pe_core *pe = g->pe + n;
         pe->at = p;
         pe->program = program_of[p];
-        pe->params = p * parameters;
+        pe->params = p * g->params;
         take(&used, pe, g->program + pe->program);
         g->slot_of[p] = n++;
     }
@@ -115,7 +115,7 @@ int pe_make_pools(pe_grid *g, const int32_t *program_of, int32_t parameters)
         && g->core_before && g->ramp_next && make_strips(g);
 }
 
-void pe_free_cores(pe_grid *g)
+void pe_free_pools(pe_grid *g)
 {
     for (int i = 0; g->strip && i < g->strips; i++) {
         free(g->strip[i].core_slot);
@@ -201,36 +201,4 @@ void pe_give_credits(const pe_grid *g, wsk_fabric *fabric)
             if (program->in_slot[q] >= 0)
                 wsk_fabric_credit(fabric, (uint32_t)g->pe[p].at, program->code.in_color[q], program->code.in_depth[q]);
     }
-}
-
-pe_strip *pe_strip_of(const pe_grid *g, const pe_core *pe) { return g->strip + pe->at / g->width / STRIP_ROWS; }
-
-pe_core *pe_core_at(const pe_grid *g, int64_t p)
-{
-    return p < 0 || p >= g->fabric_pes || g->slot_of[p] < 0 ? NULL : g->pe + g->slot_of[p];
-}
-
-unsigned char *pe_bytes_at(const pe_grid *g, int64_t p, int64_t address, int64_t n)
-{
-    const pe_core *pe = pe_core_at(g, p);
-    if (!pe || address < 0 || n < 0 || address > g->program[pe->program].code.memory - n)
-        return NULL;
-    return g->memory + pe->memory + address;
-}
-
-int pe_doing_of(const pe_grid *g, const pe_core *pe, int k, int32_t *at)
-{
-    const pe_loaded *program = g->program + pe->program;
-    if (program->thread_slot[k] < 0)
-        return PE_NONE;
-    const pe_thread *th = g->thread + pe->threads + program->thread_slot[k];
-    *at = th->pc - program->code.first;
-    if ((th->state != PE_READY && th->state != PE_BULK) || th->resume <= g->cycle)
-        return th->state == PE_BULK ? PE_READY : th->state;
-    if (k == PE_MAIN && th->word == PE_NONE) {      /* its counter is at the next instruction already */
-        if (th->issued == PE_NONE)
-            return PE_STARTING;
-        *at = th->issued - program->code.first;
-    }
-    return PE_BULK;
 }
