@@ -14,12 +14,15 @@ FOLDERS = {"common": set(), "fabric": {"common"}, "tiles": {"common"}, "ops": {"
 """What the kernels of each folder may use beside their own; the program drives the fabric, and its arithmetic is the tiles'."""
 
 FABRIC_LAYERS = (
-    {"copy_base", "copy_avx2", "copy_avx512", "team"},
+    {"copy_base", "copy_avx2", "copy_avx512", "team", "clock", "text"},
     {"copy", "fail", "plan", "simple", "lone_read"},
     {"switch"},
     {"queue", "ramp"},
     {"lone", "depart", "arrive"},
-    {"depart_plain", "state", "read", "rewrite", "report"},
+    {"depart_plain", "read", "rewrite", "report"},
+    {"host"},
+    {"event", "state", "step"},
+    {"run"},
 )
 """The C files of src/fabric, lowest first: each calls functions of lower layers only."""
 
@@ -144,8 +147,8 @@ def test_a_circle_and_a_folder_upward_are_noticed():
     assert set(circle(calls(changed))) >= {"fabric/fail.c", "fabric/report.c"}
     assert circle(includes({**C, "fabric/team.h": '#include "fabric_internal.h"\n',
                             "fabric/fabric_internal.h": '#include "team.h"\n'}))
-    changed = {**CYTHON, "fabric/cycle.pxd": CYTHON["fabric/cycle.pxd"] + "\nfrom wsekern.program._pe cimport Cores\n"}
-    assert list(upward(cimports(changed))) == ["fabric/cycle uses program/_pe"]
+    changed = {**CYTHON, "fabric/run.pxd": CYTHON["fabric/run.pxd"] + "\nfrom wsekern.program._pe cimport Cores\n"}
+    assert list(upward(cimports(changed))) == ["fabric/run uses program/_pe"]
 
 
 def test_every_header_is_declared_to_cython_once():

@@ -68,5 +68,5 @@ def floats_to_halves(const float[::1] source, uint16_t[::1] out) -> bool:
 
 def status_table() -> dict[int, tuple[str, str]]:
     """Every status code of the C kernels: ``{code: (name, sentence)}``."""
-    return {wsk_status_code(i): (wsk_status_name(i).decode(), wsk_status_text(i).decode())
-            for i in range(wsk_status_count())}
+    codes = [wsk_status_code(i) for i in range(wsk_status_count())]
+    return {code: (wsk_status_name(code).decode(), wsk_status_text(code).decode()) for code in codes}

@@ -15,14 +15,15 @@ from wsekern.fabric._routing import ROUTE
 from wsekern.fabric._routing cimport State as FabricState
 from wsekern.fabric._routing cimport fabric_arrive, fabric_depart, fabric_feed
 from wsekern.fabric.team cimport wsk_team, wsk_team_meet, wsk_team_run
-from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, wsk_fabric, wsk_route
-from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_MEMORY_RANGE, WSK_OK
+from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, WSK_STOP_DEADLOCK, WSK_STOP_IDLE, wsk_fabric, wsk_route
+from wsekern.wsekern_status cimport (WSK_ERR_BAD_ARGUMENT, WSK_ERR_DEADLINE, WSK_ERR_DEADLOCK, WSK_ERR_MEMORY_RANGE,
+                                      WSK_OK)
 from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_THREADS, pe_descriptor,
                                       pe_descriptor_fields, pe_field, pe_form_names, pe_instruction,
                                       pe_instruction_fields, pe_kind_names, pe_latency, pe_latency_fields, pe_op_names,
                                       pe_program, pe_program_fields, pe_type_names)
-from wsekern.program.pe_state cimport (PE_DONE, PE_RUNNING, pe_bytes_at, pe_close_cycle, pe_core, pe_core_at, pe_doing_of,
-                                       pe_failed, pe_free_cores, pe_give_credits, pe_grid, pe_input, pe_launch, pe_loaded,
+from wsekern.program.pe_state cimport (PE_PATIENCE, PE_RUNNING, pe_bytes_at, pe_close_cycle, pe_core, pe_core_at, pe_doing_of,
+                                       pe_failed, pe_free_pools, pe_give_credits, pe_grid, pe_input, pe_launch, pe_loaded,
                                        pe_make_pools, pe_make_programs, pe_open_fabric, pe_open_run, pe_output, pe_queue,
                                        pe_queue_word, pe_reset_cores, pe_run, pe_step_cores, pe_strip, pe_thread)
 
@@ -65,11 +66,14 @@ cdef int run_cores(pe_grid *g, wsk_fabric *fabric, int64_t deadline, bint until_
     """Until every core is idle and no word is on its way, an error, or the deadline."""
     cdef pe_run run
     memset(&run, 0, sizeof(pe_run))
-    run.grid, run.fabric, run.deadline, run.until_done = g, fabric, deadline, until_done
+    run.grid, run.fabric, run.deadline, run.patience = g, fabric, deadline, PE_PATIENCE
+    run.stop = WSK_STOP_IDLE | WSK_STOP_DEADLOCK if until_done else 0
     pe_open_run(&run)
     if run.state == PE_RUNNING:
         wsk_team_run(min(threads, g.strips), work, &run)
-    return WSK_OK if run.state == PE_DONE else run.state
+    if run.state < 0 or run.why & WSK_STOP_IDLE:
+        return min(run.state, WSK_OK)
+    return WSK_ERR_DEADLOCK if run.why & WSK_STOP_DEADLOCK else WSK_ERR_DEADLINE
 
 
 cdef codes_of(const char **names):
@@ -125,7 +129,7 @@ cdef class Cores:
     cdef pe_loaded *programs
     cdef object keep
 
-    def __cinit__(self, programs, code, descriptors, routes, const int32_t[::1] program_of, const int32_t[:, ::1] parameters,
+    def __cinit__(self, programs, code, descriptors, routes, const int32_t[::1] program_of, int32_t[:, ::1] parameters,
                   latency, int width):
         cdef pe_grid *g = &self.grid
         self.keep = [np.asarray(parameters)]
@@ -134,9 +138,10 @@ cdef class Cores:
         g.descriptor = <const pe_descriptor *>self.records(descriptors, DESCRIPTOR)
         g.route = <const wsk_route *>self.records(routes, ROUTE)
         g.param = &parameters[0, 0] if parameters.shape[1] else NULL
-        g.fabric_pes, g.width = <int32_t>program_of.shape[0], width
+        g.fabric_pes, g.width, g.params = <int32_t>program_of.shape[0], width, <int32_t>parameters.shape[1]
+        g.programs, g.codes, g.descriptors, g.routes = len(programs), len(code), len(descriptors), len(routes)
         g.program = self.programs = pe_make_programs(<const pe_program *>self.records(programs, PROGRAM), len(programs))
-        if self.programs == NULL or not pe_make_pools(g, &program_of[0], <int32_t>parameters.shape[1]):
+        if self.programs == NULL or not pe_make_pools(g, &program_of[0]):
             raise MemoryError
         pe_reset_cores(g)
 
@@ -150,7 +155,7 @@ cdef class Cores:
         return &data[0] if data.shape[0] else NULL
 
     def __dealloc__(self):
-        pe_free_cores(&self.grid)
+        pe_free_pools(&self.grid)
         free(self.programs)
 
     @property

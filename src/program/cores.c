@@ -1,7 +1,6 @@
 /* The cores' part of a cycle: words that may be read from now on, cores, ramps. The compiler sees all that one event may call.
  * Within a cycle, what one PE does reaches no other PE, so the order of PEs, and which thread takes them, does not matter. */
-#include <stdlib.h>
-
+#include "common/memory.h"
 #include "pe_tasks.h"
 
 /* The event of one core: begin tasks, issue what can be issued in this cycle. */
@@ -53,10 +52,10 @@ static int remember_edge(pe_strip *s, const wsk_delivery *d, int64_t cycle)
 {
     if (s->edge_count == s->edge_room) {
         int64_t room = 2 * s->edge_room + 256;
-        wsk_delivery *words = realloc(s->edge, (size_t)room * sizeof *words);
+        wsk_delivery *words = wsk_realloc(s->edge, (size_t)room * sizeof *words);
         if (words)
             s->edge = words;
-        int64_t *cycles = realloc(s->edge_cycle, (size_t)room * sizeof *cycles);
+        int64_t *cycles = wsk_realloc(s->edge_cycle, (size_t)room * sizeof *cycles);
         if (cycles)
             s->edge_cycle = cycles;
         if (!words || !cycles)
@@ -206,4 +205,25 @@ int pe_launch(pe_grid *g, int64_t p, int task)
     pe_activate(pe, task);
     pe_begin_first_task(g, g->slot_of[p]);
     return WSK_OK;
+}
+
+/* Whether the operands of an instruction under way lie in the PE's memory, as begin() saw to. */
+static int has_sound_places(const pe_grid *g, const pe_core *pe, const pe_thread *th, const pe_instruction *i)
+{
+    for (int which = 0; which < 4; which++)
+        if (operand_number(i, which) >= 0
+            && !is_within(g, pe, descriptor_of(g, pe, operand_number(i, which)), &th->place[which], th->extent, i->repeat))
+            return 0;
+    return 1;
+}
+
+int pe_is_sound(const pe_grid *g, const pe_core *pe, int k)
+{
+    const pe_thread *th = g->thread + pe->threads + k;
+    const pe_instruction *i = g->code + th->pc;
+    if (th->state == PE_IDLE || (k == 0 && th->word == PE_NONE))
+        return 1;
+    int thread = i->form != PE_VECTOR ? PE_NOBODY : i->thread == PE_NONE ? 0 : g->program[pe->program].thread_slot[i->thread];
+    return thread == k && (k > 0 || (i->stream && th->state != PE_BULK)) && th->word >= 0
+        && (int64_t)th->word * i->packing < th->extent && has_sound_places(g, pe, th, i);
 }

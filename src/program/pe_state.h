@@ -104,7 +104,8 @@ typedef struct {                        /* all cores, and what they share */
     pe_core *pe;
     pe_thread *thread;
     pe_queue *queue;
-    pe_word *word;
+    pe_word *word;                      /* a queue of eight words is a cache line of `words_held` */
+    void *words_held;
     pe_place *own;
     pe_fifo *fifo;
     uint32_t *registers;

@@ -53,13 +53,14 @@ cdef extern from "pe_state.h" nogil:
         const pe_descriptor *descriptor
         const wsk_route *route
         const pe_loaded *program
-        const int32_t *param
+        int32_t *param
+        int32_t programs, codes, descriptors, routes, params
     pe_queue *pe_input(const pe_grid *g, const pe_core *pe, int q)
     pe_queue *pe_output(const pe_grid *g, const pe_core *pe, int q)
     pe_word *pe_queue_word(const pe_grid *g, const pe_queue *q, int i)
     pe_loaded *pe_make_programs(const pe_program *programs, int64_t count)
-    int pe_make_pools(pe_grid *g, const int32_t *program_of, int32_t parameters)
-    void pe_free_cores(pe_grid *g)
+    int pe_make_pools(pe_grid *g, const int32_t *program_of)
+    void pe_free_pools(pe_grid *g)
     void pe_reset_cores(pe_grid *g)
     void pe_give_credits(const pe_grid *g, wsk_fabric *fabric)
     pe_core *pe_core_at(const pe_grid *g, int64_t p)
@@ -69,12 +70,13 @@ cdef extern from "pe_state.h" nogil:
     int pe_doing_of(const pe_grid *g, const pe_core *pe, int k, int32_t *at)
 
 cdef extern from "pe_run.h" nogil:
-    enum: PE_RUNNING, PE_DONE
+    enum: PE_RUNNING, PE_PATIENCE
     ctypedef struct pe_run:
         pe_grid *grid
         wsk_fabric *fabric
-        int64_t deadline
-        int state, until_done
+        int64_t deadline, patience
+        uint32_t stop, why
+        int state
         int status[3][64]
     void pe_open_run(pe_run *run)
     int pe_failed(const pe_run *run, int phase, int size)

@@ -166,7 +166,7 @@ void pe_close_cycle(wsk_team *team, void *context)
         return;
     }
     if (!run->grid->quiet)
-        run->fabric->cycle++;
+        wsk_tick(run->fabric, WSK_OK);
     run->grid->cycle++;
     decide(run);
 }

@@ -1,7 +1,7 @@
 /* Making, resetting and freeing cores. */
-#include <stdlib.h>
 #include <string.h>
 
+#include "common/memory.h"
 #include "fabric/fabric_internal.h"
 #include "pe_state.h"
 
@@ -35,7 +35,7 @@ static void lay_out(pe_loaded *program)
 
 pe_loaded *pe_make_programs(const pe_program *programs, int64_t count)
 {
-    pe_loaded *made = calloc((size_t)pe_max(1, count), sizeof *made);
+    pe_loaded *made = wsk_alloc_zero((size_t)pe_max(1, count), sizeof *made);
     for (int64_t p = 0; made && p < count; p++) {
         made[p].code = programs[p];
         lay_out(made + p);
@@ -66,10 +66,10 @@ static void take(pools *used, pe_core *pe, const pe_loaded *program)
 static int make_strips(pe_grid *g)
 {
     g->strips = (g->fabric_pes / (int32_t)pe_max(1, g->width) + STRIP_ROWS - 1) / STRIP_ROWS;
-    g->strip = calloc((size_t)g->strips + 1, sizeof *g->strip);
+    g->strip = wsk_alloc_zero((size_t)g->strips + 1, sizeof *g->strip);
     for (int i = 0; g->strip && i < g->strips; i++) {
-        g->strip[i].core_slot = calloc(PE_WHEEL, sizeof(int32_t));
-        g->strip[i].ramp_slot = calloc(PE_WHEEL, sizeof(int32_t));
+        g->strip[i].core_slot = wsk_alloc_zero(PE_WHEEL, sizeof(int32_t));
+        g->strip[i].ramp_slot = wsk_alloc_zero(PE_WHEEL, sizeof(int32_t));
         if (!g->strip[i].core_slot || !g->strip[i].ramp_slot)
             return 0;
     }
@@ -84,8 +84,8 @@ int pe_make_pools(pe_grid *g, const int32_t *program_of)
     for (int32_t p = 0; p < g->fabric_pes; p++)
         n += program_of[p] >= 0;
     g->pes = n;
-    g->pe = calloc((size_t)n + 1, sizeof *g->pe);
-    g->slot_of = calloc((size_t)g->fabric_pes + 1, sizeof *g->slot_of);
+    g->pe = wsk_alloc_zero((size_t)n + 1, sizeof *g->pe);
+    g->slot_of = wsk_alloc_zero((size_t)g->fabric_pes + 1, sizeof *g->slot_of);
     if (!g->pe || !g->slot_of)
         return 0;
     n = 0;
@@ -100,42 +100,42 @@ int pe_make_pools(pe_grid *g, const int32_t *program_of)
         take(&used, pe, g->program + pe->program);
         g->slot_of[p] = n++;
     }
-    g->memory = calloc((size_t)used.memory + 8, 1);
-    g->queue = calloc((size_t)used.queues + 1, sizeof *g->queue);
-    /* A queue of eight words is a cache line. */
-    g->word = aligned_alloc(64, ((size_t)used.words * sizeof *g->word + 127) / 64 * 64);
-    g->thread = calloc((size_t)used.threads + 1, sizeof *g->thread);
-    g->own = calloc((size_t)used.own + 1, sizeof *g->own);
-    g->fifo = calloc((size_t)used.fifos + 1, sizeof *g->fifo);
-    g->registers = calloc((size_t)used.registers + 1, sizeof *g->registers);
-    g->core_next = calloc((size_t)n + 1, sizeof *g->core_next);
-    g->core_before = calloc((size_t)n + 1, sizeof *g->core_before);
-    g->ramp_next = calloc((size_t)n + 1, sizeof *g->ramp_next);
-    return g->memory && g->queue && g->word && g->thread && g->own && g->fifo && g->registers && g->core_next
+    g->memory = wsk_alloc_zero((size_t)used.memory + 8, 1);
+    g->queue = wsk_alloc_zero((size_t)used.queues + 1, sizeof *g->queue);
+    g->words_held = wsk_alloc_zero((size_t)used.words + 8, sizeof *g->word);
+    g->word = (pe_word *)(((uintptr_t)g->words_held + 63) / 64 * 64);
+    g->thread = wsk_alloc_zero((size_t)used.threads + 1, sizeof *g->thread);
+    g->own = wsk_alloc_zero((size_t)used.own + 1, sizeof *g->own);
+    g->fifo = wsk_alloc_zero((size_t)used.fifos + 1, sizeof *g->fifo);
+    g->registers = wsk_alloc_zero((size_t)used.registers + 1, sizeof *g->registers);
+    g->core_next = wsk_alloc_zero((size_t)n + 1, sizeof *g->core_next);
+    g->core_before = wsk_alloc_zero((size_t)n + 1, sizeof *g->core_before);
+    g->ramp_next = wsk_alloc_zero((size_t)n + 1, sizeof *g->ramp_next);
+    return g->memory && g->queue && g->words_held && g->thread && g->own && g->fifo && g->registers && g->core_next
         && g->core_before && g->ramp_next && make_strips(g);
 }
 
 void pe_free_pools(pe_grid *g)
 {
     for (int i = 0; g->strip && i < g->strips; i++) {
-        free(g->strip[i].core_slot);
-        free(g->strip[i].ramp_slot);
-        free(g->strip[i].edge);
-        free(g->strip[i].edge_cycle);
+        wsk_free(g->strip[i].core_slot);
+        wsk_free(g->strip[i].ramp_slot);
+        wsk_free(g->strip[i].edge);
+        wsk_free(g->strip[i].edge_cycle);
     }
-    free(g->strip);
-    free(g->pe);
-    free(g->memory);
-    free(g->queue);
-    free(g->word);
-    free(g->thread);
-    free(g->own);
-    free(g->fifo);
-    free(g->registers);
-    free(g->core_next);
-    free(g->core_before);
-    free(g->ramp_next);
-    free(g->slot_of);
+    wsk_free(g->strip);
+    wsk_free(g->pe);
+    wsk_free(g->memory);
+    wsk_free(g->queue);
+    wsk_free(g->words_held);
+    wsk_free(g->thread);
+    wsk_free(g->own);
+    wsk_free(g->fifo);
+    wsk_free(g->registers);
+    wsk_free(g->core_next);
+    wsk_free(g->core_before);
+    wsk_free(g->ramp_next);
+    wsk_free(g->slot_of);
 }
 
 static int32_t reset_queue(pe_queue *q, int32_t slot, int32_t color, int32_t depth)
