@@ -11,7 +11,9 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+from wsekern.errors import raise_for_status
 from wsekern.fabric._routing import ROUTE
+from wsekern.fabric._routing cimport Plan
 from wsekern.fabric._routing cimport State as FabricState
 from wsekern.fabric._routing cimport fabric_arrive, fabric_depart, fabric_feed
 from wsekern.fabric.team cimport wsk_team, wsk_team_meet, wsk_team_run
@@ -24,8 +26,8 @@ from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_
                                       pe_program, pe_program_fields, pe_type_names)
 from wsekern.program.pe_state cimport (PE_PATIENCE, PE_RUNNING, pe_bytes_at, pe_close_cycle, pe_core, pe_core_at, pe_doing_of,
                                        pe_failed, pe_free_pools, pe_give_credits, pe_grid, pe_input, pe_launch, pe_loaded,
-                                       pe_make_pools, pe_make_programs, pe_open_fabric, pe_open_run, pe_output, pe_queue,
-                                       pe_queue_word, pe_reset_cores, pe_run, pe_step_cores, pe_strip, pe_thread)
+                                       pe_load, pe_make_pools, pe_make_programs, pe_open_fabric, pe_open_run, pe_output, pe_queue,
+                                       pe_queue_word, pe_reset_cores, pe_run, pe_save, pe_seal, pe_step_cores, pe_strip, pe_thread)
 
 
 cdef int step_strips(pe_run *run, int first, int last) noexcept nogil:
@@ -118,6 +120,18 @@ an output queue, for a FIFO, for a microthread; instructions; elements of vector
 and how many of them bank conflicts added; words taken and sent; tasks."""
 
 
+def seal(const uint8_t[::1] tables, Plan plan not None):
+    """Bytes that ``wsk_program_open`` reads: tables and names of programs, and the plan of their routes."""
+    cdef size_t n = 0
+    status = pe_seal(&tables[0], tables.shape[0], plan.plan, NULL, 0, &n)
+    sealed = bytearray(n)
+    cdef uint8_t[::1] room = sealed
+    if status == WSK_OK:
+        status = pe_seal(&tables[0], tables.shape[0], plan.plan, &room[0], n, &n)
+    raise_for_status(status)
+    return bytes(sealed)
+
+
 cdef class Cores:
     """Cores of a grid of PEs: const programs, and the mutable state of every PE that has one.
 
@@ -198,6 +212,19 @@ cdef class Cores:
     def attach(self, FabricState fabric not None):
         """Open the input queues towards a fabric that is at cycle 0."""
         pe_give_credits(&self.grid, fabric.fabric)
+
+    def save(self, FabricState fabric not None):
+        """All that cores and fabric hold at this cycle, parameters included, as bytes."""
+        cdef size_t n = 0
+        raise_for_status(pe_save(&self.grid, fabric.fabric, NULL, 0, &n))
+        saved = bytearray(n)
+        cdef uint8_t[::1] room = saved
+        raise_for_status(pe_save(&self.grid, fabric.fabric, &room[0], n, &n))
+        return bytes(saved)
+
+    def load(self, FabricState fabric not None, const uint8_t[::1] saved):
+        """Cores and fabric as they were saved, which must be of the same programs; where that fails, they stay as they are."""
+        raise_for_status(pe_load(&self.grid, fabric.fabric, &saved[0] if saved.shape[0] else NULL, saved.shape[0]))
 
     def launch(self, const int32_t[::1] pes, int task):
         """Activate local task ``task`` on PEs, from the coming cycle on; returns a status code."""

@@ -2,7 +2,6 @@
 #ifndef WSEKERN_COMPILED_H
 #define WSEKERN_COMPILED_H
 
-#include "common/bytes.h"
 #include "pe_state.h"
 #include "wsekern_program.h"
 
@@ -43,6 +42,9 @@ struct wsk_program {
 /* compiled.c: names of a PE's program, NULL: it has none; an entry by its name, NULL: there is none. */
 const pe_names *pe_names_of(const wsk_program *p, uint32_t pe);
 const pe_named *pe_find_named(const pe_named *named, int32_t n, const char *name);
+
+/* The bytes of a program: tables and names, as compiled.py lays them out, and a plan; as wsk_plan_save. */
+int pe_seal(const uint8_t *tables, size_t n, const wsk_plan *plan, void *bytes, size_t room, size_t *needed);
 
 /* check.c: whether cores can run these tables without ever leaving them; 0 or WSK_ERR_BAD_BYTES. */
 int pe_check(const pe_tables *t);

@@ -99,7 +99,7 @@ static int take_word(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *th,
     }
     uint32_t bits = pe_queue_word(g, q, 0)->bits;
     g->registers[pe->registers + i->dst] = pe_type_bytes(d->type) == 4 ? bits : bits & 0xffff;
-    pop_input(g, fabric, pe, q);
+    pop_input(fabric, pe, q);
     pe->words++;
     return 1;
 }

@@ -120,7 +120,7 @@ typedef struct {                        /* all cores, and what they share */
     const wsk_route *route;
     const pe_loaded *program;
     int32_t *param;                     /* [fabric_pes][params] */
-    int32_t programs, codes, descriptors, routes, params;       /* how many there are */
+    int32_t programs, codes, descriptors, routes, params;       /* how many there are; params: of each PE */
 } pe_grid;
 
 static inline int pe_ctz(uint32_t mask) { return __builtin_ctz(mask); }
@@ -240,6 +240,8 @@ int pe_is_sound(const pe_grid *g, const pe_core *pe, int k);
 pe_loaded *pe_make_programs(const pe_program *programs, int64_t count);
 int pe_make_pools(pe_grid *g, const int32_t *program_of);
 void pe_free_pools(pe_grid *g);
+/* Every core idle before the start of its program at cycle 0, all queues empty, memory as it is; with its first task begun. */
+void pe_lay_out_cores(pe_grid *g);
 void pe_reset_cores(pe_grid *g);
 void pe_give_credits(const pe_grid *g, wsk_fabric *fabric);
 

@@ -1,9 +1,9 @@
 # cython: language_level=3
-# pe_state.h and pe_run.h for Cython: what _pe.pyx reads of cores, and the C functions that it calls.
+# pe_state.h, pe_run.h, save.h and compiled.h for Cython: what _pe.pyx reads of cores, and the C functions that it calls.
 from libc.stdint cimport int16_t, int32_t, int64_t, int8_t, uint16_t, uint32_t, uint8_t
 
 from wsekern.fabric.team cimport wsk_team
-from wsekern.fabric.wsekern_fabric cimport wsk_delivery, wsk_fabric, wsk_route
+from wsekern.fabric.wsekern_fabric cimport wsk_delivery, wsk_fabric, wsk_plan, wsk_route
 from wsekern.program.pe_code cimport pe_descriptor, pe_instruction, pe_latency, pe_program
 
 cdef extern from "pe_state.h" nogil:
@@ -82,3 +82,10 @@ cdef extern from "pe_run.h" nogil:
     int pe_failed(const pe_run *run, int phase, int size)
     void pe_close_cycle(wsk_team *team, void *run)
     void pe_open_fabric(pe_grid *g, wsk_fabric *fabric)
+
+cdef extern from "save.h" nogil:
+    int pe_save(pe_grid *g, wsk_fabric *fabric, void *bytes, size_t room, size_t *needed)
+    int pe_load(pe_grid *g, wsk_fabric *fabric, const void *bytes, size_t n)
+
+cdef extern from "compiled.h" nogil:
+    int pe_seal(const uint8_t *tables, size_t n, const wsk_plan *plan, void *bytes, size_t room, size_t *needed)

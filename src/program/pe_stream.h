@@ -7,7 +7,7 @@
 /* A control word at the head of a source that an instruction listens to; 1: it ended the instruction. */
 static int control_word(pe_grid *g, wsk_fabric *fabric, pe_core *pe, const pe_instruction *i, pe_queue *q)
 {
-    pop_input(g, fabric, pe, q);
+    pop_input(fabric, pe, q);
     pe_activate(pe, i->control_activate);
     pe_unblock(pe, i->control_unblock);
     return i->terminate;
@@ -102,7 +102,7 @@ static void consume(pe_grid *g, wsk_fabric *fabric, pe_core *pe, int number, int
         return;
     const pe_descriptor *d = descriptor_of(g, pe, number);
     if (d->kind == PE_FABIN) {
-        pop_input(g, fabric, pe, pe_input(g, pe, d->queue));
+        pop_input(fabric, pe, pe_input(g, pe, d->queue));
     } else if (d->kind == PE_FIFO) {
         pe_fifo *fifo = g->fifo + pe->fifos + d->queue;
         fifo->head = (int32_t)ring_element(d, (int64_t)fifo->head + n);

@@ -7,7 +7,7 @@
 #include "pe_math.h"
 #include "pe_state.h"
 
-static void pop_input(pe_grid *g, wsk_fabric *fabric, const pe_core *pe, pe_queue *q)
+static void pop_input(wsk_fabric *fabric, const pe_core *pe, pe_queue *q)
 {
     pe_queue_pop(q);
     wsk_fabric_credit(fabric, (uint32_t)pe->at, q->color, 1);

@@ -172,8 +172,7 @@ static int32_t reset_pe(pe_grid *g, pe_core *pe, int32_t slot)
     return slot;
 }
 
-/* Every core at the start of its program at cycle 0, all queues empty; memory stays. */
-void pe_reset_cores(pe_grid *g)
+void pe_lay_out_cores(pe_grid *g)
 {
     int32_t slot = 0;
     g->cycle = 0;
@@ -185,11 +184,16 @@ void pe_reset_cores(pe_grid *g)
         for (int k = 0; k < PE_WHEEL; k++)
             s->core_slot[k] = s->ramp_slot[k] = PE_NOBODY;
     }
-    for (int32_t p = 0; p < g->pes; p++) {
+    for (int32_t p = 0; p < g->pes; p++)
         slot = reset_pe(g, g->pe + p, slot);
+}
+
+void pe_reset_cores(pe_grid *g)
+{
+    pe_lay_out_cores(g);
+    for (int32_t p = 0; p < g->pes; p++)
         if (g->pe[p].activated)
             pe_begin_first_task(g, p);
-    }
 }
 
 /* Tell the fabric how many words each input queue takes. */
