@@ -14,7 +14,7 @@ from wsekern.fabric.fabric_internal cimport (
     wsk_arrive_strips, wsk_depart_strips, wsk_fabric_inside, wsk_feed_strips, wsk_tick)
 from wsekern.fabric.run cimport append_log, make_room, work
 from wsekern.fabric.running cimport WSK_RUNNING, WSK_STOPPED, wsk_begin_run, wsk_decide, wsk_running
-from wsekern.fabric.team cimport WSK_TEAM_MOST, wsk_team_run
+from wsekern.team cimport WSK_TEAM_MOST, wsk_team_run
 from wsekern.fabric.wsekern_fabric cimport (
     WSK_COLORS, WSK_LAST_CYCLE, WSK_RAMP, WSK_STOP_DEADLOCK, WSK_STOP_IDLE, WSK_WAIT_CIRCLES, WSK_WAIT_FULL, wsk_delivery,
     wsk_fabric, wsk_fabric_bytes, wsk_fabric_copy, wsk_fabric_create, wsk_fabric_credit, wsk_fabric_cycle,
