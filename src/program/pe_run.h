@@ -2,7 +2,7 @@
 #ifndef WSEKERN_PE_RUN_H
 #define WSEKERN_PE_RUN_H
 
-#include "fabric/team.h"
+#include "common/team.h"
 #include "pe_state.h"
 
 enum { PE_RUNNING, PE_STOPPED };
