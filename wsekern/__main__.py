@@ -1,5 +1,5 @@
-"""``python -m wsekern --cmake-dir | --include-dir | --pxd-dir | --libs``: where the C library and its declarations are, one line for
-each option, for build systems. With anything else, the commands of ``wsekern``."""
+"""``python -m wsekern --cmake-dir | --include-dir | --pxd-dir | --libs``: where the C library and its declarations are, one line
+for each option, for build systems. With anything else, the commands of ``wsekern``."""
 
 import sys
 from collections.abc import Callable
