@@ -16,7 +16,7 @@ from wsekern.fabric._routing import ROUTE
 from wsekern.fabric._routing cimport Plan
 from wsekern.fabric._routing cimport State as FabricState
 from wsekern.fabric._routing cimport fabric_arrive, fabric_depart, fabric_feed
-from wsekern.fabric.team cimport wsk_team, wsk_team_meet, wsk_team_run
+from wsekern.team cimport wsk_team, wsk_team_meet, wsk_team_run
 from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, WSK_STOP_DEADLOCK, WSK_STOP_IDLE, wsk_fabric, wsk_route
 from wsekern.wsekern_status cimport (WSK_ERR_BAD_ARGUMENT, WSK_ERR_DEADLINE, WSK_ERR_DEADLOCK, WSK_ERR_MEMORY_RANGE,
                                       WSK_OK)

@@ -2,7 +2,7 @@
 # pe_state.h, pe_run.h, save.h and compiled.h for Cython: what _pe.pyx reads of cores, and the C functions that it calls.
 from libc.stdint cimport int16_t, int32_t, int64_t, int8_t, uint16_t, uint32_t, uint8_t
 
-from wsekern.fabric.team cimport wsk_team
+from wsekern.team cimport wsk_team
 from wsekern.fabric.wsekern_fabric cimport wsk_delivery, wsk_fabric, wsk_plan, wsk_route
 from wsekern.program.pe_code cimport pe_descriptor, pe_instruction, pe_latency, pe_program
 
