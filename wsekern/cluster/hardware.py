@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -93,6 +93,11 @@ class Interconnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InputError(f"interconnect: kind is {self.kind!r}, expected one of {', '.join(KINDS)}")
         if self.kind == "torus" and self.axes is None:
             raise InputError("interconnect: kind is 'torus', which needs axes: the chips along each axis of a whole domain")
+
+    @staticmethod
+    def needs(data: dict[str, Any]) -> list[str]:
+        """Keys that ``data`` lacks although none is required of all."""
+        return ["axes"] if data.get("kind") == "torus" and "axes" not in data else []
 
 
 class Array(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -188,6 +193,12 @@ class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=Tr
             raise InputError(f"{self.name}: mechanism is {self.mechanism!r}, expected one of {', '.join(MECHANISMS)}")
         if self.mechanism == "systolic" and self.array is None:
             raise InputError(f"{self.name}: mechanism is 'systolic', which needs a table array: rows, columns and bucket")
+
+    @staticmethod
+    def needs(data: dict[str, Any]) -> list[str]:
+        """Keys that ``data`` lacks although none is required of all."""
+        compiled = data.get("mechanism") == "systolic" and "array" not in data
+        return [f"array.{key}" for key in ("rows", "columns", "bucket")] if compiled else []
 
     @property
     def arithmetics(self) -> frozenset[str]:
