@@ -145,7 +145,8 @@ def memory_of(deployment: Deployment, context: float, batch: int, shared: float 
         once += cache_bytes(draft, precision, shared, layout.tp) if shared else 0.0
         each += cache_bytes(draft, precision, context - shared, layout.tp)
     activations = constants().activation_bytes.value
-    available = float(deployment.gpu.memory.capacity) * constants().memory_share.value
+    share, chip = constants().memory_share.value, deployment.gpu.memory
+    available = float(chip.capacity) * (share if chip.shared is None else min(share, float(chip.shared)))
     room = available - weights - activations - once
     fits = max(0, int(room / each)) * layout.dp if each else batch
     return Memory(weights, once + each * -(-batch // layout.dp), activations, available, fits)
