@@ -60,11 +60,11 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_rank_prompt: Annotated[Quantity, Unit("s/layer")]
     per_linear_prompt: Annotated[Quantity, Unit("s/layer")]
     year: str = ""
-    others: dict[str, str] = {}
+    others: tuple[tuple[str, str], ...] = ()
 
     def on(self, mechanism: str) -> "Engine":
         """This level on machines of another ``mechanism``: what the same product, or one of its time, is there."""
-        return engine_levels()[self.others[mechanism]] if mechanism in self.others else self
+        return next((engine_levels()[level] for other, level in self.others if other == mechanism), self)
 
 
 def _shipped() -> Mapping[str, Engine]:

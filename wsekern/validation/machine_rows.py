@@ -34,13 +34,16 @@ MOST = 10**7
 
 PRODUCTS = (
     (r"^llama\.cpp", "compiled"), (r"tensorrt edge", "tuned"), (r"tensorrt|trt-?llm", "tuned"),
-    (r"^atom", "atom"), (r"sglang", "sglang-overlapped"), (r"vllm", "stock"), (r"jetstream", "compiled"), (r"sambaflow", "compiled"),
+    (r"^atom", "atom"), (r"sglang", "sglang-overlapped"), (r"vllm", "stock-overlapped"), (r"jetstream", "compiled"), (r"sambaflow", "compiled"),
 )
 """Engine level of a product's newest generation, by what its name begins with or contains."""
 
-GENERATIONS = (("sglang-overlapped", "2024", "sglang-2024"), ("sglang-overlapped", "2025", "sglang-2025"),
-               ("stock", "2024", "stock-2024"), ("tuned", "2024", "tuned-2024"))
-"""(level, year, level of runs of that year): an engine of last year is another engine."""
+GENERATIONS = (("stock-overlapped", "tpu", "2025-12-31", "jax-2024"), ("stock-overlapped", "tpu", "2026-08-31", "jax-inference"),
+               ("sglang-overlapped", "", "2024-12-31", "sglang-2024"), ("sglang-overlapped", "", "2025-12-31", "sglang-2025"),
+               ("sglang-overlapped", "cdna3", "2026-03-31", "sglang-2025"), ("stock-overlapped", "", "2024-12-31", "stock-2024"),
+               ("stock-overlapped", "", "2025-12-31", "stock"), ("tuned", "", "2024-12-31", "tuned-2024"))
+"""(level, family or all, last day, level of runs until then): an engine of last year is another engine. Recipes for the older
+AMD parts went on with images of the year before until spring: their steps of February take 1.7 times those of May."""
 
 
 def is_machine_table(columns: Iterable[object]) -> bool:
@@ -79,7 +82,7 @@ def understand(row: dict[str, str]) -> Case:
     _refuse_settings(engine)
     count = _number(row.get("count"), "count")
     model = _model(row["model"])
-    level = level_of(engine, row.get("date") or "")
+    level = level_of(engine, row.get("date") or "", gpu.family)
     precision = _precision(row.get("precision") or "", model, row["model"], level)
     layout = layout_of(engine, count, int(gpu.devices or 1), model)
     prompt, output = (_number(row.get(name), name) for name in ("input_len", "output_len"))
@@ -144,13 +147,16 @@ def _precision(text: str, model: ModelConfig, label: str, level: str) -> Precisi
     return precision_from("int4" if four else text, label, model, level)
 
 
-def level_of(engine: str, date: str) -> str:
+def level_of(engine: str, date: str, family: str) -> str:
     """Engine level that a product's name and the date of its run mean; :class:`Refused` for an unknown product."""
     lower = engine.lower()
     level = next((level for pattern, level in PRODUCTS if re.search(pattern, lower)), None)
     if level is None:
         raise Refused(f"engine {engine[:60]!r} is unknown")
-    return next((older for newest, year, older in GENERATIONS if level == newest and date.startswith(year)), level)
+    for newest, of, last, older in GENERATIONS:
+        if level == newest and of in ("", family) and "" < date <= last:
+            return older
+    return level
 
 
 def layout_of(engine: str, count: int, devices: int, model: ModelConfig) -> Layout:

@@ -81,6 +81,11 @@ class PipelineFamily:
                 best = Layout(tp=tp, pp=most)
         return best
 
+    @classmethod
+    def buckets(cls, deployment: Deployment, most: float) -> list[float]:
+        """None."""
+        return []
+
     def step(self, work: Work) -> Work:
         """Itself; what the chips keep meanwhile says from which memory they stream, and stages that are all busy go at the pace
         of the slowest."""
