@@ -83,7 +83,7 @@ def test_narrow_experts_cost_as_much_as_the_array():
     family = family_of(deployed("tpu7x", QWEN))
     narrow, wide = (family.experts(ExpertShape(2048, 2.0 * width, 3.0, FP8, (1e7, 128.0), (1e7, 128.0)))[0]
                     for width in (64, 256))
-    assert products(narrow) == pytest.approx(products(wide), rel=1e-2) and narrow[1] < wide[1]
+    assert products(narrow) == pytest.approx(products(wide), rel=0.05) and narrow[1] < wide[1]
 
 
 def test_lanes_and_devices_take_capacity_from_a_cache():

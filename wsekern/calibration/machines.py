@@ -26,12 +26,13 @@ from wsekern.validation.machines import is_fitted, measurements, predict_row
 from wsekern.validation.rows import read_value
 
 PULL = 0.03
-"""Weight of ln(scale / start) beside the mean error: a factor of e costs as much as 3 % of error."""
+"""Weight of each |ln(scale / start)| beside the mean error: a factor of e costs as much as 3 % of error, so that numbers which
+no row decides stay where they are."""
 
 BOX = (0.02, 20.0)
 """Least and greatest scale."""
 
-ITERATIONS = 120
+ITERATIONS = 80
 
 SOURCE = "fitted by wsekern.calibration.machines on rows of machine-measurements.csv"
 
@@ -43,6 +44,7 @@ class Setting:
     family: str
     engine: str
     year: str
+    arithmetic: str
 
 
 def settings_of(rows: Sequence[dict[str, str]]) -> dict[Setting, list[tuple[dict[str, str], Case]]]:
@@ -58,27 +60,29 @@ def settings_of(rows: Sequence[dict[str, str]]) -> dict[Setting, list[tuple[dict
             continue
         level = load_engine(case.engine)
         if case.cluster.gpu.mechanism == "gpu" and not case.cluster.gpu.kernels:
-            found[Setting(case.cluster.gpu.family, level.kernels[0], level.year)].append((row, case))
+            product = next(name for name in level.kernels if name != "nccl")
+            found[Setting(case.cluster.gpu.family, product, level.year,
+                          case.deployment.precision.part(experts=True)[1])].append((row, case))
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
 def fit(setting: Setting, rows: Sequence[tuple[dict[str, str], Case]], start: dict[str, float]) -> Efficiency:
     """The scales of least mean |ln(predicted / measured)|, drawn towards ``start``."""
-    others = tuple(entry for entry in efficiencies() if (entry.family, entry.engine, entry.year) != _key(setting))
+    others = tuple(entry for entry in efficiencies() if _key(entry) != _key(setting))
     middle = np.array([start[name] for name in SCALES])
 
     def error(scales: np.ndarray) -> float:
         with efficiencies.replaced((*others, _entry(setting, rows, dict(zip(SCALES, scales, strict=True))))):
             ratios = [predict_row(row)[1] / read_value(row) for row, _ in rows]
-        return float(np.mean(np.abs(np.log(ratios)))) + PULL * float(np.mean(np.abs(np.log(scales / middle))))
+        return float(np.mean(np.abs(np.log(ratios)))) + PULL * float(np.sum(np.abs(np.log(scales / middle))))
 
     low, high = np.full(len(middle), BOX[0]), np.full(len(middle), BOX[1])
     found = minimise(error, middle, low, high, ITERATIONS)
     return _entry(setting, rows, {name: float(f"{scale:.3g}") for name, scale in zip(SCALES, found, strict=True)})
 
 
-def _key(setting: Setting) -> tuple[str, str, str]:
-    return setting.family, setting.engine, setting.year
+def _key(setting: Setting | Efficiency) -> tuple[str, str, str, str]:
+    return setting.family, setting.engine, setting.year, setting.arithmetic
 
 
 def _entry(setting: Setting, rows: Sequence[tuple[dict[str, str], Case]], scales: dict[str, float]) -> Efficiency:
@@ -87,7 +91,8 @@ def _entry(setting: Setting, rows: Sequence[tuple[dict[str, str], Case]], scales
     precisions = sorted({case.precision.name for _, case in rows})
     kinds = sorted({"MoE" if case.model.mixture else "dense" for _, case in rows})
     last = max(row.get("date") or "" for row, _ in rows)
-    return Efficiency(family=setting.family, engine=setting.engine, year=setting.year, until=last, rows=len(rows),
+    return Efficiency(family=setting.family, engine=setting.engine, year=setting.year, until=last,
+                      arithmetic=setting.arithmetic, rows=len(rows),
                       precisions=tuple(precisions), kinds=tuple(kinds), **numbers)
 
 
@@ -95,7 +100,8 @@ def calibrate(rows: Sequence[dict[str, str]]) -> list[Efficiency]:
     """Every family, engine and generation, those of most rows first: later ones start from them."""
     fitted: list[Efficiency] = []
     for setting, own in settings_of(rows).items():
-        near = next((entry for entry in fitted if entry.family == setting.family), None)
+        near = next((entry for entry in fitted if _key(entry)[:3] == _key(setting)[:3]),
+                    next((entry for entry in fitted if entry.family == setting.family), None))
         start = {name: float(getattr(near, name)) if near else 1.0 for name in SCALES}
         with efficiencies.replaced(tuple(fitted)):
             fitted.append(fit(setting, own, start))
@@ -109,6 +115,7 @@ def toml(entries: Sequence[Efficiency]) -> str:
              "# products and products of experts; fixed times; times of exchanges, and their links."]
     for entry in entries:
         lines += ["", f"[{entry.name}]", f'family = "{entry.family}"', f'engine = "{entry.engine}"', f'year = "{entry.year}"',
+                  f'arithmetic = "{entry.arithmetic}"',
                   f'until = "{entry.until}"', f"precisions = {_list(entry.precisions)}", f"kinds = {_list(entry.kinds)}",
                   f"rows = {entry.rows}"]
         for name in SCALES:

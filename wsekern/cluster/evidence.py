@@ -31,10 +31,11 @@ def measured_points(phase: str) -> tuple[list[dict[str, Any]], np.ndarray]:
 def measured_precisions() -> frozenset[tuple[str, str]]:
     """(GPU, precision) of every measured point; fp16 counts as bf16."""
     points = [point for phase in ("decode", "prefill") for point in measured_points(phase)[0]]
-    return frozenset((point["gpu"], _format(point["precision"])) for point in points)
+    return frozenset((point["gpu"], measured_format(point["precision"])) for point in points)
 
 
-def _format(precision: str) -> str:
+def measured_format(precision: str) -> str:
+    """Under what a precision counts: fp16 as bf16."""
     return "bf16" if precision == "fp16" else precision
 
 
@@ -94,7 +95,7 @@ def confidence(deployment: Deployment) -> str:
         return "low"
     evidence = kernel_fit("gemm", gpu, deployment.engine.kernels, precision.arithmetic).evidence
     own = gpu.kernels.split("_")[0] == gpu.name.split("-")[0] and evidence == "measured"
-    known = precision.lacking is None and (gpu.name, _format(precision.name)) in measured_precisions()
+    known = precision.lacking is None and (gpu.name, measured_format(precision.name)) in measured_precisions()
     level = 2 if own and known else 1
     return ("low", "medium", "high")[level - (layout.tp * layout.dp > constants().measured_ranks.value)]
 

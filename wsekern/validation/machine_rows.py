@@ -1,4 +1,4 @@
-"""Reading measured rows of machines beside GPUs of the data center (``machine-measurements.csv``): what each says, and what not.
+"""Reading measured rows of machines other than NVIDIA's servers (``machine-measurements.csv``): what each says.
 
 ``count`` counts chips; degrees in ``engine`` count the devices that programs see, several a chip on some.
 """
@@ -33,15 +33,16 @@ MOST = 10**7
 """Sanity limit of chips, tokens and sequences that a row states."""
 
 PRODUCTS = (
-    (r"^llama\.cpp", "compiled"), (r"tensorrt edge", "tuned"), (r"tensorrt|trt-?llm", "tuned"),
-    (r"^atom", "atom"), (r"sglang", "sglang-overlapped"), (r"vllm", "stock-overlapped"), (r"jetstream", "compiled"), (r"sambaflow", "compiled"),
+    (r"^llama\.cpp", "compiled"), (r"tensorrt|trt-?llm", "tuned"), (r"^atom", "atom"), (r"sglang", "sglang-overlapped"),
+    (r"vllm", "stock-overlapped"), (r"jetstream", "compiled"), (r"sambaflow", "compiled"),
 )
 """Engine level of a product's newest generation, by what its name begins with or contains."""
 
-GENERATIONS = (("stock-overlapped", "tpu", "2025-12-31", "jax-2024"), ("stock-overlapped", "tpu", "2026-08-31", "jax-inference"),
-               ("sglang-overlapped", "", "2024-12-31", "sglang-2024"), ("sglang-overlapped", "", "2025-12-31", "sglang-2025"),
-               ("sglang-overlapped", "cdna3", "2026-03-31", "sglang-2025"), ("stock-overlapped", "", "2024-12-31", "stock-2024"),
-               ("stock-overlapped", "", "2025-12-31", "stock"), ("tuned", "", "2024-12-31", "tuned-2024"))
+GENERATIONS = (
+    ("stock-overlapped", "tpu", "2025-12-31", "jax-2024"), ("stock-overlapped", "tpu", "2026-08-31", "jax-inference"),
+    ("sglang-overlapped", "", "2024-12-31", "sglang-2024"), ("sglang-overlapped", "", "2025-12-31", "sglang-2025"),
+    ("sglang-overlapped", "cdna3", "2026-03-31", "sglang-2025"), ("stock-overlapped", "", "2024-12-31", "stock-2024"),
+    ("stock-overlapped", "", "2025-12-31", "stock"), ("tuned", "", "2024-12-31", "tuned-2024"))
 """(level, family or all, last day, level of runs until then): an engine of last year is another engine. Recipes for the older
 AMD parts went on with images of the year before until spring: their steps of February take 1.7 times those of May."""
 
@@ -118,7 +119,8 @@ def machine_of(text: str) -> Gpu:
     raise Refused(f"machine {text[:80]!r} is not described")
 
 
-MAKERS = ("nvidia", "amd", "google", "aws", "intel", "instinct", "sambanova", "d", "matrix", "agx", "cloud", "card", "64gb", "nvl72")
+MAKERS = (
+    "nvidia", "amd", "google", "aws", "intel", "instinct", "sambanova", "d", "matrix", "agx", "cloud", "card", "64gb", "nvl72")
 """Words of a label that no machine's name has."""
 
 
