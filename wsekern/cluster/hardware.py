@@ -48,7 +48,8 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Memory of one chip that holds weights and caches, and its last-level cache.
 
     ``tiers`` are further memories, quickest first (SRAM before HBM, DDR behind it). ``lanes``: elements to which a cached row
-    of one head is filled up. ``shared``: the processor of the box lives in the same memory, and leaves so much of it.
+    of one head is filled up. ``program``: what lies beside weights and caches (activations, instructions), a usual figure where
+    none is given. ``shared``: the processor of the box lives in the same memory, and leaves so much of it.
     """
 
     capacity: Bytes
@@ -56,7 +57,19 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     l2: Bytes | None = None
     tiers: tuple[Tier, ...] = ()
     lanes: Annotated[Quantity, Unit("elements", 1, whole=True)] | None = None
+    program: Annotated[Quantity, Unit("B")] | None = None
     shared: Ratio | None = None
+
+    @property
+    def behind(self) -> tuple[Tier, ...]:
+        """Tiers slower than the main memory, which hold what it does not, quickest first."""
+        slower = (tier for tier in self.tiers if float(tier.bandwidth) < float(self.bandwidth))
+        return tuple(sorted(slower, key=lambda tier: -float(tier.bandwidth)))
+
+    @property
+    def whole(self) -> float:
+        """Bytes for weights and caches: of the main memory and of those behind it."""
+        return float(self.capacity) + sum(float(tier.capacity) for tier in self.behind)
 
 
 class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -306,7 +319,7 @@ def bundled_gpus() -> list[str]:
 def _bundled() -> dict[str, Gpu]:
     folder = files("wsekern.cluster") / "data" / "machines"
     known = [load_description(str(entry), Gpu) for entry in folder.iterdir() if entry.name.endswith(".toml")]
-    return {gpu.name: gpu for gpu in known if gpu.mechanism == "gpu"}  # FIXME(pods): all, once the other families are there
+    return {gpu.name: gpu for gpu in known}
 
 
 @lru_cache(maxsize=1)

@@ -22,6 +22,7 @@ class Operators:
     def __init__(self, deployment: Deployment) -> None:
         self.deployment, self.gpu, self.engine = deployment, deployment.gpu, deployment.engine
         self.family = family_of(deployment)
+        self.devices = int(self.gpu.devices or 1)
         self.bandwidth = float(self.gpu.memory.bandwidth)
         self.scale = float(self.engine.fixed_scale)
         self.narrow = deployment.precision.part(experts=False)
@@ -107,8 +108,8 @@ class Operators:
         step.kernels += count
 
     def collective(self, step: StepTime, operation: str, ranks: int, message: float) -> None:
-        """One collective over ``ranks`` chips."""
-        if ranks < 2:
+        """One collective over ``ranks`` chips, among whose devices too."""
+        if ranks < 2 and self.devices < 2:
             return
         step.all_reduce += self.family.collective(operation, ranks, message)
         step.kernels += 1.0

@@ -18,7 +18,7 @@ def forward(deployment: Deployment, work: Work) -> StepTime:
     for mixer, count in parts.mixers:
         step.add(mixer_block(ops, work, mixer), count)
     for cache, count in parts.caches:
-        mixers.look_back(ops, step, work, cache, count)
+        mixers.look_back(ops, step, asked, cache, count)
     for feed, count in parts.feeds:
         step.add(_feed_block(ops, work.tokens, feed), count)
     for weights, count in parts.extra:

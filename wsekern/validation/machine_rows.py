@@ -39,6 +39,7 @@ PRODUCTS = (
 """Engine level of a product's newest generation, by what its name begins with or contains."""
 
 GENERATIONS = (
+    ("stock-overlapped", "tpu", "2025-12-31", "jax-2024"), ("stock-overlapped", "tpu", "2026-08-31", "jax-inference"),
     ("sglang-overlapped", "", "2024-12-31", "sglang-2024"), ("sglang-overlapped", "", "2025-12-31", "sglang-2025"),
     ("sglang-overlapped", "cdna3", "2026-03-31", "sglang-2025"), ("stock-overlapped", "", "2024-12-31", "stock-2024"),
     ("stock-overlapped", "", "2025-12-31", "stock"), ("tuned", "", "2024-12-31", "tuned-2024"))

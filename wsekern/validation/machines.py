@@ -1,7 +1,7 @@
 """Predictions beside published measurements of other machines: TPUs, AMD's GPUs, SRAM machines, boxes on a desk."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import as_file, files
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wsekern.cluster.benchmark import Benchmark, Scheduling, run_benchmark
-from wsekern.cluster.efficiency import Efficiencies, efficiencies
+from wsekern.cluster.families import numbers_in_use
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
@@ -74,11 +74,11 @@ def predict_row(row: dict[str, str]) -> tuple[str, float]:
 
 
 def _steady(case: Case) -> SteadyState:
-    return _steady_of(efficiencies(), case.deployment, case.prompt, case.output, case.batch)
+    return _steady_of(numbers_in_use(), case.deployment, case.prompt, case.output, case.batch)
 
 
 @lru_cache(maxsize=4096)
-def _steady_of(used: Efficiencies, deployment: Deployment, prompt: int, output: int, batch: float) -> SteadyState:
+def _steady_of(used: tuple[Hashable, ...], deployment: Deployment, prompt: int, output: int, batch: float) -> SteadyState:
     """Once for all metrics of a run; ``used`` are those in use."""
     return steady_state(deployment, prompt, output, batch)
 
@@ -92,11 +92,11 @@ def _first(row: dict[str, str], case: Case) -> float:
     """Mean time to the first token of all users of a benchmark, who start at once and take turns."""
     if case.batch <= 1:
         return prefill_step(case.deployment, 1.0, case.prompt).seconds + float(case.deployment.engine.per_request)
-    return _first_of(efficiencies(), case.deployment, _benchmark(row, case))
+    return _first_of(numbers_in_use(), case.deployment, _benchmark(row, case))
 
 
 @lru_cache(maxsize=4096)
-def _first_of(used: Efficiencies, deployment: Deployment, benchmark: Benchmark) -> float:
+def _first_of(used: tuple[Hashable, ...], deployment: Deployment, benchmark: Benchmark) -> float:
     """As :func:`_steady_of`."""
     return float(run_benchmark(deployment, benchmark, Scheduling(ahead_steps=2)).time_to_first_token.mean())
 

@@ -39,6 +39,11 @@ class Family(Protocol):
         """The usual layout of such a machine for ``batch`` sequences of ``context`` tokens; None: as GPUs are used, tensor
         parallel inside a domain. The layout that ``deployment`` has is not looked at."""
 
+    @classmethod
+    def buckets(cls, deployment: Deployment, most: float) -> list[float]:
+        """Sequences of a step on one replica after which the next one takes a larger compiled program, below ``most``; empty where
+        kernels take any number."""
+
     def step(self, work: Work) -> Work:
         """What the machine runs for ``work``: the same, or the bucket of batch and tokens that was compiled for it."""
 

@@ -29,6 +29,11 @@ class GpuFamily:
         """As GPUs are used."""
         return None
 
+    @classmethod
+    def buckets(cls, deployment: Deployment, most: float) -> list[float]:
+        """None."""
+        return []
+
     def step(self, work: Work) -> Work:
         """Itself: kernels take any number of tokens."""
         return work
