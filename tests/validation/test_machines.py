@@ -15,9 +15,9 @@ from wsekern.validation.gpu_rows import Refused
 from wsekern.validation.machine_rows import COLUMNS, layout_of, level_of, machine_of, understand
 from wsekern.workload import load_config
 
-ROW = {"id": "line 2", "accelerator": "MI300X", "count": "8", "model": "Llama-3.1-70B", "engine": "vLLM tp8", "precision": "fp8",
-       "batch_or_concurrency": "16", "input_len": "1024", "output_len": "128", "metric": "tpot_mean", "value": "0.02", "unit": "s",
-       "date": "2026-05-01", "source": "a test"}
+ROW = {"id": "line 2", "accelerator": "MI300X", "count": "8", "model": "Llama-3.1-70B", "engine": "vLLM tp8",
+       "precision": "fp8", "batch_or_concurrency": "16", "input_len": "1024", "output_len": "128", "metric": "tpot_mean",
+       "value": "0.02", "unit": "s", "date": "2026-05-01", "source": "a test"}
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +99,9 @@ def test_own_rows_of_the_same_columns_are_read(tmp_path):
         machines.measurements(own)
 
 
-WORDS = st.one_of(st.sampled_from(["", "0", "-1", "1e9", "nan", "∞", "tp8 ep8 dp2", "x" * 300, "MI300X", "TPU7x (Ironwood)", "fp4",
-                                   "w4", "vLLM tp64 pp9", "Qwen3.5-397B-A17B", "sglang tp1 ep8 dpattn", "9999999", "1.5"]),
-                  st.text(max_size=12))
+WORDS = st.one_of(st.sampled_from([
+    "", "0", "-1", "1e9", "nan", "∞", "tp8 ep8 dp2", "x" * 300, "MI300X", "TPU7x (Ironwood)", "fp4", "w4", "vLLM tp64 pp9",
+    "Qwen3.5-397B-A17B", "sglang tp1 ep8 dpattn", "9999999", "1.5"]), st.text(max_size=12))
 
 
 @settings(max_examples=150, deadline=None)

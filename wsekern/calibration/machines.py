@@ -192,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("data", nargs="?", help="own measurements, in place of those of the package")
     parser.add_argument("--output", type=Path, help="file to write (default: printed)")
     parser.add_argument("--only", default="", metavar="NAME", help="fit this setting alone, such as cdna4-sglang-fp4")
-    parser.add_argument("--spread", action="store_true", help="print how far times lie from predictions of what was not measured")
+    parser.add_argument("--spread", action="store_true", help="print how far off predictions of what was not measured are")
     options = parser.parse_args(arguments)
     rows = measurements(options.data)
     if options.spread:
