@@ -8,14 +8,13 @@ and to the bucket (tokens of a step), so that a width below the array's costs as
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.resources import files
-from math import ceil
 from types import MappingProxyType
 from typing import Annotated
 
 import msgspec
 
 from wsekern.cluster.constants import constants
-from wsekern.cluster.families.family import ExpertShape
+from wsekern.cluster.families.family import ExpertShape, filled
 from wsekern.cluster.hardware import Gpu
 from wsekern.cluster.interconnect import topology_of, wired_seconds
 from wsekern.cluster.kernels import Parts, smooth_max
@@ -66,11 +65,6 @@ def numbers_of(gpu: Gpu) -> Systolic:
     """What compiled programs reach on ``gpu``."""
     known = systolic()
     return known.get(gpu.family, known[USUAL])
-
-
-def filled(width: float, unit: float) -> float:
-    """``width`` filled up to a multiple of ``unit``."""
-    return ceil(width / unit - 1e-9) * unit
 
 
 def bucket(tokens: float, least: float) -> float:
@@ -152,7 +146,7 @@ class SystolicFamily:
 
     def recurrent(self, moved: float, flops: float) -> Parts:
         """One kernel that streams its state."""
-        return self._kernel(moved, flops, "bf16", self.known.cache, self.known.attention)
+        return self._kernel(moved, flops, "bf16", self.known.memory, self.known.attention)
 
     def experts(self, shape: ExpertShape) -> tuple[Parts, float]:
         """Grouped products, each group in tiles of its own; whole experts on a device where they are spread, else a part of
