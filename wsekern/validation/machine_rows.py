@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from wsekern.cluster.checkpoint import settle, stored_precision
 from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
 from wsekern.cluster.layout import Layout
 from wsekern.cluster.parts import common_heads
@@ -28,6 +29,9 @@ RANGE = 0.9
 
 RECIPES = "inferencex"
 """How a source says that recipes of SemiAnalysisAI/InferenceX ran."""
+
+NO_ANSWER = ("prefill_time", "prefill_tok_s", "decode_tok_s")
+"""Metrics for which a row need not say how long the answers are: none, or one token after the prompt."""
 
 MOST = 10**7
 """Sanity limit of chips, tokens and sequences that a row states."""
@@ -89,7 +93,10 @@ def understand(row: dict[str, str]) -> Case:
     layout = layout_of(engine, count, int(gpu.devices or 1), model)
     if gpu.mechanism == "systolic":
         precision, layout = _compiled(precision, layout, engine, model)
-    prompt, output = (_number(row.get(name), name) for name in ("input_len", "output_len"))
+    answer = row.get("output_len") or ""
+    if row.get("metric") in NO_ANSWER and answer in ("", "0"):
+        answer = "1"
+    prompt, output = _number(row.get("input_len"), "input_len"), _number(answer, "output_len")
     if RECIPES in (row.get("source") or "").lower():
         prompt, output = (max(1, round(RANGE * length)) for length in (prompt, output))
     batch = _number(row.get("batch_or_concurrency") or "1", "batch or concurrency")
@@ -148,8 +155,10 @@ def _model(text: str) -> ModelConfig:
 
 def _precision(text: str, model: ModelConfig, label: str, level: str) -> Precision:
     lower = text.lower()
-    four = bool(re.match(r"w4\b|q4|int4|awq|gptq", lower))
-    return precision_from("int4" if four else text, label, model, level)
+    if not lower.strip():
+        return settle(stored_precision(model), model, level)
+    known = {"int4": r"w4\b|q4|int4|awq|gptq", "int8wo": r"int8|w8a16|q8"}
+    return precision_from(next((name for name, words in known.items() if re.match(words, lower)), text), label, model, level)
 
 
 def _compiled(precision: Precision, layout: Layout, engine: str, model: ModelConfig) -> tuple[Precision, Layout]:

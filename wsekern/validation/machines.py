@@ -72,8 +72,21 @@ def predict_row(row: dict[str, str]) -> tuple[str, float]:
     vendor = {"tpu": "TPU"}.get(case.cluster.gpu.family, case.cluster.gpu.title.split()[0])
     if kind == "first token" and case.batch > 1:
         kind = "first token under load"
+    _refuse_impossible(row, case, kind)
     value = predict(row, case)
     return f"{vendor} {kind}", value * UNITS.get(row.get("unit") or "", 1.0)
+
+
+def _refuse_impossible(row: dict[str, str], case: Case, kind: str) -> None:
+    """Refuse steps and rates beyond the peaks of what a row states: its weights were narrower, or its users more."""
+    if kind not in ("decode", "throughput"):
+        return
+    least = decode_step(case.deployment, case.batch, case.prompt + 0.5 * case.output).roofline
+    measured, rate = read_value(row), (row.get("unit") or "").startswith("tok")
+    tokens = (case.prompt + case.output) / case.output if "total" in row["metric"] else 1.0
+    seconds = case.batch * tokens / max(measured, 1e-9) if rate else measured / UNITS.get(row.get("unit") or "", 1.0)
+    if 0.0 < seconds < least:
+        raise Refused(f"a step takes at least {least * 1e3:.3g} ms at the peaks of what the row states: it was quicker")
 
 
 def _steady(case: Case) -> SteadyState:
@@ -165,8 +178,8 @@ def _request(row: dict[str, str], case: Case) -> float:
 
 
 def _alone(row: dict[str, str], case: Case) -> float:
-    """Tokens a second of one user."""
-    return 1.0 / decode_step(case.deployment, case.batch, case.prompt + 0.5 * case.output).seconds
+    """Tokens a second of a batch that decodes, without prompts."""
+    return case.batch / decode_step(case.deployment, case.batch, case.prompt + 0.5 * case.output).seconds
 
 
 def _prompt_seconds(row: dict[str, str], case: Case) -> float:

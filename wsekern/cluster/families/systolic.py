@@ -19,6 +19,7 @@ from wsekern.cluster.hardware import Gpu
 from wsekern.cluster.interconnect import topology_of, wired_seconds
 from wsekern.cluster.kernels import Parts, smooth_max
 from wsekern.cluster.layout import Deployment, Layout
+from wsekern.cluster.parts import parts_of
 from wsekern.cluster.precision import Format
 from wsekern.cluster.scoped import Scoped
 from wsekern.cluster.work import AttentionShape, Work
@@ -180,8 +181,17 @@ class SystolicFamily:
             share = (self.devices - 1.0) / self.devices * (2.0 if operation == "all_reduce" else 1.0)
             total += share * message / (links * float(self.gpu.between))
         if ranks > 1:
-            total += wired_seconds(self.deployment.cluster, operation, ranks, message, links)
+            total += self._wired(operation, ranks, message, links)
         return total
+
+    def _wired(self, operation: str, ranks: int, message: float, links: float) -> float:
+        """Tokens that most chips need go around to all of them where that is quicker than to each its own."""
+        seconds = wired_seconds(self.deployment.cluster, operation, ranks, message, links)
+        chosen = max((feed.chosen for feed, _ in parts_of(self.deployment.model).mixtures), default=0)
+        if operation != "alltoall" or not chosen:
+            return seconds
+        whole = message * ranks / min(chosen, ranks)
+        return min(seconds, wired_seconds(self.deployment.cluster, "all_gather", ranks, whole, links))
 
     def hop(self, message: float, across: bool) -> float:
         """Over one wire, or through the adapters of two nodes."""
