@@ -11,9 +11,9 @@ from wsekern.cluster import Cluster, bundled_gpus, load_cluster, load_gpu, predi
 from wsekern.cluster.deploy import deploy
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.families import family_of
-from wsekern.cluster.families.family import ExpertShape
+from wsekern.cluster.families.family import ExpertShape, filled
 from wsekern.cluster.families.pipeline import streaming_rate
-from wsekern.cluster.families.systolic import bucket, filled
+from wsekern.cluster.families.systolic import bucket
 from wsekern.cluster.interconnect import topology_of, wired_seconds
 from wsekern.cluster.layout import Deployment, Laid, Layout, cache_bytes, memory_of, weight_bytes
 from wsekern.cluster.precision import PRECISIONS

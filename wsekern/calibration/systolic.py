@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from wsekern.calibration.minimise import minimise
+from wsekern.calibration.minimise import settle
 from wsekern.cluster.engine import Engine, engine_levels, load_engine
 from wsekern.cluster.families.systolic import USUAL, Systolic, systolic
 from wsekern.description import Quantity
@@ -34,13 +34,11 @@ BOXES = {
 ENGINE = {"per_step": (1e-5, 1e-2), "per_sequence": (1e-7, 3e-4), "per_request": (1e-3, 0.5)}
 """The same of an engine level."""
 
-PULL = 0.01
+PULL = 0.05
 """Weight of ln(number / number in use): a factor of e costs as much as 1 % of error."""
 
 MOST = 0.7
-"""|ln(predicted / measured)| at most: no row counts for more."""
-
-ITERATIONS = 150
+"""|ln(predicted / measured)| from which on a row counts for less than in proportion."""
 
 SOURCE = "fitted by wsekern.calibration.systolic on rows of machine-measurements.csv"
 
@@ -82,6 +80,13 @@ def engine_with(name: str, values: Mapping[str, float], source: str) -> Engine:
     return msgspec.structs.replace(level, **fields)
 
 
+def balance(rows: Sequence[dict[str, str]]) -> np.ndarray:
+    """Weights of rows, 1 in the mean, so that every kind of figure (decoding, throughput, first token) counts alike."""
+    groups = [predict_row(row)[0] for row in rows]
+    counts = np.array([groups.count(group) for group in groups])
+    return len(rows) / len(set(groups)) / counts
+
+
 def fit(family: str, rows: Mapping[str, Rows], start: Systolic, own: bool) -> tuple[Systolic, dict[str, Engine]]:
     """Numbers of least mean |ln(predicted / measured)| of ``family``, and of the levels of ``rows`` where it has them of its
     ``own``."""
@@ -91,22 +96,22 @@ def fit(family: str, rows: Mapping[str, Rows], start: Systolic, own: bool) -> tu
     first = [float(getattr(load_engine(level) if level else start, name)) for level, name in places]
     middle = np.clip(np.array(first), boxes[:, 0], boxes[:, 1])
     every = [row for of in rows.values() for row in of]
-    source = f"{SOURCE}: {len(every)}"
+    weights, source = balance([row for row, _ in every]), f"{SOURCE}: {len(every)}"
 
     def parts(values: np.ndarray) -> tuple[Systolic, dict[str, Engine]]:
-        given = {place: float(f"{value:.3g}") for place, value in zip(places, values, strict=True)}
+        given = {place: float(f"{value:.4g}") for place, value in zip(places, values, strict=True)}
         numbers = changed(start, {name: value for (level, name), value in given.items() if level is None}, source)
         engines = {of: engine_with(of, {name: value for (level, name), value in given.items() if level == of}, source)
                    for of in levels}
         return numbers, engines
 
-    def error(values: np.ndarray) -> float:
+    def misses(values: np.ndarray) -> np.ndarray:
         with using(family, *parts(values)):
             ratios = np.array([predict_row(row)[1] / measured for row, measured in every])
-        misses = np.minimum(np.abs(np.log(ratios)), MOST)
-        return float(misses.mean()) + PULL * float(np.abs(np.log(values / middle)).mean())
+        found = np.log(ratios)
+        return weights * np.sign(found) * MOST * np.log1p(np.abs(found) / MOST)
 
-    return parts(minimise(error, middle, boxes[:, 0], boxes[:, 1], ITERATIONS))
+    return parts(settle(misses, middle, boxes[:, 0], boxes[:, 1], PULL))
 
 
 def calibrate(rows: Sequence[dict[str, str]]) -> tuple[dict[str, Systolic], dict[str, Engine]]:

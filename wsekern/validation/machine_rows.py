@@ -43,7 +43,8 @@ PRODUCTS = (
 """Engine level of a product's newest generation, by what its name begins with or contains."""
 
 GENERATIONS = (
-    ("stock-overlapped", "tpu", "2025-12-31", "jax-2024"), ("stock-overlapped", "tpu", "2026-08-31", "jax-inference"),
+    ("stock-overlapped", "tpu", "2025-12-31", "jax-2024"), ("stock-overlapped", "tpu", "2026-07-07", "jax-padded"),
+    ("stock-overlapped", "tpu", "2026-08-31", "jax-inference"),
     ("sglang-overlapped", "", "2024-12-31", "sglang-2024"), ("sglang-overlapped", "", "2025-12-31", "sglang-2025"),
     ("sglang-overlapped", "cdna3", "2026-03-31", "sglang-2025"), ("stock-overlapped", "", "2024-12-31", "stock-2024"),
     ("stock-overlapped", "", "2025-12-31", "stock"), ("tuned", "", "2024-12-31", "tuned-2024"))
@@ -90,6 +91,8 @@ def understand(row: dict[str, str]) -> Case:
     level = level_of(engine, row.get("date") or "", gpu.family)
     precision = _precision(row.get("precision") or "", model, row["model"], level)
     layout = layout_of(engine, count, int(gpu.devices or 1), model)
+    if gpu.mechanism == "systolic":
+        precision, layout = _compiled(precision, layout, engine, model)
     answer = row.get("output_len") or ""
     if row.get("metric") in NO_ANSWER and answer in ("", "0"):
         answer = "1"
@@ -156,6 +159,15 @@ def _precision(text: str, model: ModelConfig, label: str, level: str) -> Precisi
         return settle(stored_precision(model), model, level)
     known = {"int4": r"w4\b|q4|int4|awq|gptq", "int8wo": r"int8|w8a16|q8"}
     return precision_from(next((name for name, words in known.items() if re.match(words, lower)), text), label, model, level)
+
+
+def _compiled(precision: Precision, layout: Layout, engine: str, model: ModelConfig) -> tuple[Precision, Layout]:
+    """What goes without saying on compiled machines: whole experts are spread where copies of an attention share them, and
+    recipes of vLLM keep caches in 8 bit beside 8-bit weights."""
+    if layout.dp > 1 and model.mixture and layout.ep == 1:
+        layout = replace(layout, ep=layout.tp * layout.dp)
+    narrow = precision.name == "fp8" and "vllm" in engine.lower()
+    return replace(precision, cache=1.0) if narrow else precision, layout
 
 
 def level_of(engine: str, date: str, family: str) -> str:

@@ -5,12 +5,18 @@ how long each takes there. Bytes, FLOP and counts in, seconds out. What no famil
 least bytes over the bandwidth, products at least FLOP over the peak.
 """
 
+from math import ceil
 from typing import NamedTuple, Protocol
 
 from wsekern.cluster.kernels import Parts
 from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.precision import Format
 from wsekern.cluster.work import AttentionShape, Work
+
+
+def filled(width: float, unit: float) -> float:
+    """``width`` filled up to a multiple of ``unit``."""
+    return ceil(width / unit - 1e-9) * unit
 
 
 class ExpertShape(NamedTuple):

@@ -8,18 +8,18 @@ and to the bucket (tokens of a step), so that a width below the array's costs as
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.resources import files
-from math import ceil
 from types import MappingProxyType
 from typing import Annotated
 
 import msgspec
 
 from wsekern.cluster.constants import constants
-from wsekern.cluster.families.family import ExpertShape
+from wsekern.cluster.families.family import ExpertShape, filled
 from wsekern.cluster.hardware import Gpu
 from wsekern.cluster.interconnect import topology_of, wired_seconds
 from wsekern.cluster.kernels import Parts, smooth_max
 from wsekern.cluster.layout import Deployment, Layout
+from wsekern.cluster.parts import parts_of
 from wsekern.cluster.precision import Format
 from wsekern.cluster.scoped import Scoped
 from wsekern.cluster.work import AttentionShape, Work
@@ -66,11 +66,6 @@ def numbers_of(gpu: Gpu) -> Systolic:
     """What compiled programs reach on ``gpu``."""
     known = systolic()
     return known.get(gpu.family, known[USUAL])
-
-
-def filled(width: float, unit: float) -> float:
-    """``width`` filled up to a multiple of ``unit``."""
-    return ceil(width / unit - 1e-9) * unit
 
 
 def bucket(tokens: float, least: float) -> float:
@@ -152,7 +147,7 @@ class SystolicFamily:
 
     def recurrent(self, moved: float, flops: float) -> Parts:
         """One kernel that streams its state."""
-        return self._kernel(moved, flops, "bf16", self.known.cache, self.known.attention)
+        return self._kernel(moved, flops, "bf16", self.known.memory, self.known.attention)
 
     def experts(self, shape: ExpertShape) -> tuple[Parts, float]:
         """Grouped products, each group in tiles of its own; whole experts on a device where they are spread, else a part of
@@ -186,8 +181,17 @@ class SystolicFamily:
             share = (self.devices - 1.0) / self.devices * (2.0 if operation == "all_reduce" else 1.0)
             total += share * message / (links * float(self.gpu.between))
         if ranks > 1:
-            total += wired_seconds(self.deployment.cluster, operation, ranks, message, links)
+            total += self._wired(operation, ranks, message, links)
         return total
+
+    def _wired(self, operation: str, ranks: int, message: float, links: float) -> float:
+        """Tokens that most chips need go around to all of them where that is quicker than to each its own."""
+        seconds = wired_seconds(self.deployment.cluster, operation, ranks, message, links)
+        chosen = max((feed.chosen for feed, _ in parts_of(self.deployment.model).mixtures), default=0)
+        if operation != "alltoall" or not chosen:
+            return seconds
+        whole = message * ranks / min(chosen, ranks)
+        return min(seconds, wired_seconds(self.deployment.cluster, "all_gather", ranks, whole, links))
 
     def hop(self, message: float, across: bool) -> float:
         """Over one wire, or through the adapters of two nodes."""
