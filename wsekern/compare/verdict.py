@@ -1,5 +1,7 @@
 """Who is better, how many times, and what a token's time goes to: numbers, and the same in sentences."""
 
+from collections.abc import Sequence
+
 from wsekern.compare.side import Side
 
 
@@ -26,14 +28,39 @@ _SPEEDS = {
 _AMOUNTS = {"tokens_per_joule": "per joule", "tokens_per_usd": "per dollar"}
 
 
-def reasons(wafer: Side | None, cluster: Side | None) -> list[str]:
+def reasons(wafer: Side | None, clusters: Sequence[Side | None]) -> list[str]:
     """The comparison in sentences; of a side alone, what its time goes to."""
-    sentences = _verdicts(wafer, cluster) if wafer and cluster else []
-    for side in (wafer, cluster):
-        if side is not None:
-            cause = max(side.shares, key=side.shares.__getitem__)
-            sentences.append(f"the largest part of a token on {side.name} is {cause}: {100 * side.shares[cause]:.0f} %")
+    sides = [side for side in (wafer, *clusters) if side is not None]
+    if len(clusters) > 1:
+        return rankings(sides)
+    sentences = _verdicts(wafer, sides[1]) if wafer is not None and len(sides) == 2 else []
+    for side in sides:
+        cause = max(side.shares, key=side.shares.__getitem__)
+        sentences.append(f"the largest part of a token on {side.name} is {cause}: {100 * side.shares[cause]:.0f} %")
     return sentences
+
+
+def rankings(sides: Sequence[Side]) -> list[str]:
+    """Which of several sides comes first in each figure, and how far the others are behind it, a sentence each."""
+    if len(sides) < 2:
+        return []
+    tokens = {"tokens of one answer, fastest": ("slower", {side.name: side.time_per_output_token_seconds for side in sides})}
+    figures = {
+        "whole requests, soonest": ("later", {side.name: side.request_seconds for side in sides}),
+        **(tokens if sides[0].measure.output > 1 else {}),  # an answer of one token does not grow
+        "requests of all users together, most": ("fewer", {side.name: 1.0 / side.requests_per_second for side in sides}),
+        "requests per joule, most": ("fewer", {side.name: side.joules_per_request for side in sides}),
+        "requests per dollar, most": ("fewer", {side.name: side.usd_per_request for side in sides}),
+    }
+    return [ranking(words, worse, costs) for words, (worse, costs) in figures.items()]
+
+
+def ranking(words: str, worse: str, costs: dict[str, float]) -> str:
+    """The sentence that puts names in the order of their ``costs``, with how many times ``worse`` than the first each is."""
+    first, *others = sorted(costs, key=costs.__getitem__)
+    times = {name: f"{costs[name] / costs[first]:.1f}" for name in others}
+    behind = [f"{name} {'the same' if each == '1.0' else f'{each} times {worse}'}" for name, each in times.items()]
+    return f"{words} first: {', '.join([first, *behind])}"
 
 
 def _verdicts(wafer: Side, cluster: Side) -> list[str]:
