@@ -124,8 +124,13 @@ class Command(click.Command):
                     raise InputError(f"{other} and {name} both name {path}: give each a file of its own")
             for param, value in given:
                 if not isinstance(param.type, Target) and any(_same_file(path, read) for read in _files_read(value)):
-                    raise InputError(f"{name} names {path}, which {param.human_readable_name.upper()} reads: it would be lost")
+                    raise InputError(f"{name} names {path}, which {_shown(param)} reads: it would be lost")
         return super().invoke(ctx)
+
+
+def _shown(param: click.Parameter) -> str:
+    """A parameter as the user writes it."""
+    return param.opts[0] if isinstance(param, click.Option) else param.human_readable_name.upper()
 
 
 _READ = re.compile(r".*\.(?:safetensors|gguf|index\.json)|(?:config|tokenizer|tokenizer_config|generation_config)\.json")

@@ -60,7 +60,7 @@ def ranking(words: str, worse: str, costs: dict[str, float]) -> str:
     first, *others = sorted(costs, key=costs.__getitem__)
     times = {name: f"{costs[name] / costs[first]:.1f}" for name in others}
     behind = [f"{name} {'the same' if each == '1.0' else f'{each} times {worse}'}" for name, each in times.items()]
-    return f"{words} first: {', '.join([first, *behind])}"
+    return f"{words} first: {'; '.join([first, *behind])}"
 
 
 def _verdicts(wafer: Side, cluster: Side) -> list[str]:

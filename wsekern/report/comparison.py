@@ -89,6 +89,7 @@ def _figures(comparison: Comparison) -> SideTable:
             for name, show in figure_lines(comparison.request.batch)]
     caption = CARRIED
     if len(comparison.clusters) > 1:
+        rows = [(name, [cell.replace(" of ", "\nof ") for cell in cells]) for name, cells in rows]
         rows += _rows_of_several(comparison)
         caption += f"\n{FRONT}"
     headings = [titles[name] if side is None else side.name for name, side in sides.items()]

@@ -29,12 +29,12 @@ def colors_of(names: Iterable[str]) -> dict[str, str]:
 def comparison_plot(comparison: Comparison, path: str | os.PathLike[str]) -> None:
     """One picture (PNG, SVG or PDF by the file's ending): speed of one answer, requests of all users, where a token's time
     goes, and of several clusters the front of speed and cost."""
-    several = len(comparison.clusters) > 1
+    several, titles = len(comparison.clusters) > 1, comparison.titles()
     named = {name: side for name, side in comparison.sides().items() if side is not None}
-    figure = new_figure((14 + 0.7 * max(0, len(named) - 3) + (5 if several else 0), 4.5))
+    figure = new_figure((14 + 1.2 * max(0, len(named) - 3) + (5 if several else 0), 4.5))
     speed, rate, why, *more = figure.subplots(1, 4 if several else 3)
     sides, colors = list(named.values()), colors_of(comparison.sides())
-    names = [side.name.replace(" (", "\n(") for side in sides]
+    names = [titles[name] if several else side.name.replace(" (", "\n(") for name, side in named.items()]
     bars = speed.bar(names, [side.tokens_per_second_per_user for side in sides], color=[colors[name] for name in named])
     speed.bar_label(bars, [amount(side.tokens_per_second_per_user) for side in sides])
     speed.set_ylabel("tokens/s for each user")
@@ -43,8 +43,10 @@ def comparison_plot(comparison: Comparison, path: str | os.PathLike[str]) -> Non
     _causes(why, sides, names)
     for axes in more:
         draw_front(axes, named, colors, "-")
-    for axes in (speed, rate, why) if several else ():
-        axes.tick_params(axis="x", rotation=90)
+        for name, side in named.items():
+            axes.annotate(f" {titles[name]}", (side.tokens_per_second_per_user, side.usd_per_million_tokens), fontsize=8)
+    for axes in (speed, rate, why) if len(named) > 3 else ():
+        axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     figure.legend(*why.get_legend_handles_labels(), loc="outside right center", reverse=True)
     save_figure(figure, path)
 
@@ -63,6 +65,8 @@ def _causes(axes: Any, sides: list[Side], names: list[str]) -> None:
 
 def draw_front(axes: Any, systems: Mapping[Any, Side], colors: Mapping[Any, str], style: str) -> None:
     """Every system as a point of the speed of a user and the price of a token, and the line through those that none beats."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
     cost = "usd_per_million_tokens"
     for key, side in systems.items():
         axes.plot(side.tokens_per_second_per_user, getattr(side, cost), "o", color=colors[key], markersize=4)
@@ -71,6 +75,11 @@ def draw_front(axes: Any, systems: Mapping[Any, Side], colors: Mapping[Any, str]
               linewidth=1, zorder=0)
     axes.set(xscale="log", yscale="log", xlabel="tokens/s for each user", ylabel="USD per million output tokens",
              title="front: faster to the right, cheaper below")
+    axes.margins(0.15)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FormatStrFormatter("%g"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _requests(axes: Any, sides: list[Side], names: list[str], colors: list[Any]) -> None:
