@@ -44,8 +44,8 @@ class Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 LIMITS = {
     "cycles": 1e6, "Hz": 1e11, "s": 1e6, "B": 1e18, "B/s": 1e18, "bit/s": 1e19, "FLOP/s": 1e21, "W": 1e9, "USD": 1e12,
-    "USD/h": 1e9, "PEs": 1e5, "GPUs": 1e6, "SMs": 1e6, "count": 1e6, "wavelets": 1e6, "id": 1e6, "color": 1e6, "elements": 1e9,
-    "elements/cycle": 1e6, "tokens": 1e9, "ratio": 1e6,
+    "USD/h": 1e9, "PEs": 1e5, "GPUs": 1e6, "chips": 1e6, "SMs": 1e6, "count": 1e6, "wavelets": 1e6, "id": 1e6,
+    "color": 1e6, "elements": 1e9, "elements/cycle": 1e6, "tokens": 1e9, "ratio": 1e6,
 }
 """Sanity limits by unit: far beyond any machine that exists or is announced, and small enough that sums and products of such
 numbers stay finite and fit 64 bits."""

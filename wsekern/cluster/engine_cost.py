@@ -6,8 +6,8 @@ from wsekern.cluster.constants import constants
 from wsekern.cluster.experts import in_service
 from wsekern.cluster.hardware import Gpu
 from wsekern.cluster.layout import Deployment
-from wsekern.cluster.operators import StepTime, Work
 from wsekern.cluster.parts import parts_of
+from wsekern.cluster.work import StepTime, Work
 
 
 def charge_engine(deployment: Deployment, step: StepTime, work: Work) -> None:

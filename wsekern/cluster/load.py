@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from wsekern.cluster.constants import constants
 from wsekern.cluster.engine_cost import routed_prompts
 from wsekern.cluster.layout import Deployment, memory_of
-from wsekern.cluster.operators import Work
 from wsekern.cluster.step import decode_step, prefill_step
+from wsekern.cluster.work import Work
 from wsekern.queueing.batching import StepCosts, interpolate
 
 DECODE_POINTS = 14
@@ -39,7 +39,7 @@ def step_costs(
 ) -> StepCosts:
     """Steps of one engine of ``deployment`` near requests of ``prompt`` and ``output`` tokens: straight lines in the context
     through steps of such requests. ``sampled`` as in
-    :class:`wsekern.cluster.operators.Work`."""
+    :class:`wsekern.cluster.work.Work`."""
     cut = deployment.engine.chunked
     most = int(constants().scheduled_sequences) * ranks_of(deployment)
     grid = np.unique(np.rint(np.geomspace(1.0, most, DECODE_POINTS)))
