@@ -1,5 +1,7 @@
 """Several machines beside the wafers: the same definitions for all, one front, and no machine twice."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from wsekern.compare.verdict import ranking
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import load_machine
 from wsekern.report import comparison_plot, comparison_view, html_page, sweep_plot, sweep_view
+from wsekern.report.words import seconds
 from wsekern.workload import Request, load_config
 
 WSE3 = load_machine("wse3")
@@ -108,9 +111,22 @@ def test_no_system_beats_one_of_the_front_and_every_other_is_beaten(figures):
     assert speeds == sorted(speeds, reverse=True) and len(set(speeds)) == len(kept)
 
 
-def test_a_ranking_names_the_best_first_and_equals_as_the_same():
-    assert ranking("requests, most", "fewer", {"a": 3.0, "b": 1.0, "c": 1.001}) == (
-        "requests, most first: b; c the same; a 3.0 times fewer")
+def test_a_ranking_names_the_best_first_equals_as_the_same_and_what_was_not_measured_as_a_range():
+    values = {"a": (3.0, 3.0, 3.0), "b": (1.0, 1.0, 1.0), "c": (1.001, 1.001, 1.001), "d": (1.2, 0.96, 3.6)}
+    assert ranking("times, soonest", values) == "times, soonest first: b; c the same; d 0.96 to 3.6 times; a 3.0 times"
+    assert ranking("requests, most", values, most=True) == (
+        "requests, most first: a; d 0.32 to 1.2 times; c 0.33 times; b 0.33 times")
+
+
+def test_the_figures_of_a_machine_that_was_not_measured_are_ranges(found):
+    side = found.clusters[0].cluster
+    assert side.bounds is None and side.ranges() == {}
+    unsure = replace(side, facts={**side.facts, "time_factors": (0.8, 3.0)})
+    assert unsure.ranges()["request_seconds"] == pytest.approx([0.8 * side.request_seconds, 3.0 * side.request_seconds])
+    assert unsure.ranges()["tokens_per_second"] == pytest.approx([side.tokens_per_second / 3.0, side.tokens_per_second / 0.8])
+    assert "watts" not in unsure.ranges() and unsure.spread("watts") == (side.watts,) * 3
+    view = comparison_view(replace(found, clusters=(replace(found.clusters[0], cluster=unsure), *found.clusters[1:])))
+    assert f"to {seconds(3.0 * side.request_seconds)}" in html_page(view, "title")
 
 
 def test_equal_budgets_are_those_of_the_largest_side(tmp_path):

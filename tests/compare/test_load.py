@@ -258,7 +258,7 @@ def test_several_clusters_under_one_load_are_ranked(one_server, config):
     assert [one["name"] for one in data["clusters"]] == ["mid", "slow", "small"] and data["clusters"][2]["cluster"] is None
     assert data["not_served"] == {"small": "use more GPUs"} and set(data["systems_needed"]) == {"wafer", "mid", "slow"}
     first = "further tokens (99th percentile), soonest first"
-    assert f"{first}: quick; mid 2.0 times later; slow 4.0 times later" in data["reasons"]
+    assert f"{first}: quick; mid 2.0 times; slow 4.0 times" in data["reasons"]
     with pytest.raises(BudgetError, match="more GPUs"):
         compare_load(config, found.load, lambda traffic: [one_server()], dict.fromkeys("ab", too_small), Slo(),
                      forced=["cluster"])

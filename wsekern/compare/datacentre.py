@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from wsekern.compare.beside import Beside, Named, SideBySide, attempt, clusters_of, reason_of, served
@@ -61,10 +61,23 @@ class Site:
     usd_per_million_tokens: float
     usd_per_request: float
     assumptions: list[str] = field(default_factory=list)
+    bounds: "tuple[Site, Site] | None" = None
+    """The site with the least and the largest times that it may have, where its machine was not measured."""
+
+    def ranges(self) -> dict[str, list[float]]:
+        """The least and the largest value of every figure that is not known better than between them."""
+        found = {}
+        for each in fields(self):
+            values = [getattr(site, each.name) for site in self.bounds or ()]
+            if values and isinstance(values[0], float) and values[0] != values[1]:
+                found[each.name] = sorted(values)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return asdict(self)
+        data = asdict(replace(self, bounds=None))
+        del data["bounds"]
+        return {**data, "ranges": self.ranges()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,4 +191,5 @@ def _site(side: Side, systems: int, batch: int, common: list[str]) -> Site:
         think_seconds=side.think_seconds,
         joules_per_token=side.joules_per_token, joules_per_request=side.joules_per_request, system_watts=side.rated_watts,
         usd_per_hour=whole.usd_per_hour, usd_per_million_tokens=side.usd_per_million_tokens,
-        usd_per_request=side.usd_per_request, assumptions=[*common, *side.assumptions])
+        usd_per_request=side.usd_per_request, assumptions=[*common, *side.assumptions],
+        bounds=side.bounds and (_site(side.bounds[0], systems, batch, []), _site(side.bounds[1], systems, batch, [])))

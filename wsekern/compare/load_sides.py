@@ -7,7 +7,7 @@ from wsekern.cluster import Cluster, Deployment
 from wsekern.cluster.layout import memory_of, require_fit
 from wsekern.cluster.system import ClusterSystem
 from wsekern.compare.beside import Named, clusters_of, names_of
-from wsekern.compare.cluster_side import degrees_in_words, deployed, stored_in_words
+from wsekern.compare.cluster_side import chips_in_words, degrees_in_words, deployed, stored_in_words
 from wsekern.compare.comparison import chosen_cluster
 from wsekern.compare.load import Kind, Maker
 from wsekern.compare.pairing import Pairing, check_all
@@ -139,7 +139,7 @@ class LoadSides:
         copies = deployment.cluster.count // deployment.layout.gpus if self.serving.dp is None else 1
         system = ClusterSystem.of(deployment, traffic, copies)
         why = "as asked" if self.serving.degrees else f"the layout that answers {users} at once soonest"
-        laid_out = f"{copies} x {deployment.layout.gpus} GPUs ({degrees_in_words(deployment.layout)}), {why}"
+        laid_out = f"{copies} x {chips_in_words(deployment)} ({degrees_in_words(deployment.layout)}), {why}"
         stored = stored_in_words(deployment, self.serving)
         return Kind(system, system.facts, [laid_out, stored, *system.assumptions])
 

@@ -25,13 +25,14 @@ def load_sentences(reports: Mapping[str, LoadReport], needed: Mapping[str, Neede
 
 def _rankings(reports: list[LoadReport]) -> list[str]:
     """Several sides in the order of times, energy and cost."""
-    sentences = []
-    for name, what in (("time_to_first_token_seconds", "first tokens"), ("time_per_output_token_seconds", "further tokens")):
-        times = {report.name: summary["p99"] for report in reports if (summary := report.summary(name))}
-        if times:
-            sentences.append(ranking(f"{what} (99th percentile), soonest", "later", times))
-    sentences.append(ranking("requests per joule, most", "fewer", {report.name: report.joules for report in reports}))
-    return [*sentences, ranking("requests per dollar, most", "fewer", {report.name: report.usd for report in reports})]
+    figures = {f"{what} (99th percentile), soonest": {report.name: summary["p99"] for report in reports
+                                                      if (summary := report.summary(name))}
+               for name, what in (("time_to_first_token_seconds", "first tokens"),
+                                  ("time_per_output_token_seconds", "further tokens"))}
+    figures |= {"least energy": {report.name: report.joules for report in reports},
+                "lowest price": {report.name: report.usd for report in reports}}
+    return [ranking(words, {name: (value, value, value) for name, value in values.items()})
+            for words, values in figures.items() if values]
 
 
 def _ratios(wafer: LoadReport, cluster: LoadReport) -> list[str]:

@@ -9,7 +9,7 @@ from rich.text import Text
 from wsekern.compare import SHARES, Comparison, Execution, Side
 from wsekern.compare.front import fronts
 from wsekern.inference.speculative import Speculated
-from wsekern.report.sides import FRONT, SideTable, assumed, front_marks
+from wsekern.report.sides import FRONT, SideTable, assumed, front_marks, in_cell
 from wsekern.report.words import amount, seconds, size
 
 COLORS = {"compute": "green", "memory": "blue", "communication": "magenta", "overhead": "yellow"}
@@ -85,11 +85,10 @@ def figure_lines(users: int) -> list[Line]:
 def _figures(comparison: Comparison) -> SideTable:
     """A column a side; beside several clusters ideal software, shares and the front are rows."""
     sides, titles = comparison.sides(), comparison.titles()
-    rows = [(name, ["-" if side is None else show(side) for side in sides.values()])
-            for name, show in figure_lines(comparison.request.batch)]
+    rows = [(name, [in_cell(side, show) for side in sides.values()]) for name, show in figure_lines(comparison.request.batch)]
     caption = CARRIED
     if len(comparison.clusters) > 1:
-        rows = [(name, [cell.replace(" of ", "\nof ") for cell in cells]) for name, cells in rows]
+        rows = [(name, [text.replace(" of ", "\nof ") for text in cells]) for name, cells in rows]
         rows += _rows_of_several(comparison)
         caption += f"\n{FRONT}"
     headings = [titles[name] if side is None else side.name for name, side in sides.items()]
@@ -100,8 +99,8 @@ def _rows_of_several(comparison: Comparison) -> list[tuple[str, list[str]]]:
     """What one cluster has columns and bars for, then how sure the figures are, and who is on the front."""
     sides, marks = comparison.sides(), fronts(comparison.sides())
     ideal = {one.name: one.cluster_ideal for one in comparison.clusters}
-    bound = ["-" if (side := ideal.get(name)) is None else amount(side.tokens_per_second_per_user) for name in sides]
-    shares = [(f"a token's time: {share}", ["-" if side is None else f"{100 * side.shares[share]:.0f} %"
+    bound = [in_cell(ideal.get(name), lambda side: amount(side.tokens_per_second_per_user)) for name in sides]
+    shares = [(f"a token's time: {share}", [in_cell(side, lambda side, share=share: f"{100 * side.shares[share]:.0f} %")
                                               for side in sides.values()]) for share in SHARES]
     sure = ["-" if side is None else side.facts.get("confidence", "-") for side in sides.values()]
     return [("tokens/s for each user, ideal software", bound), *shares, ("confidence", sure),

@@ -1,8 +1,8 @@
 """What all comparisons show of their sides: a column each, marks of the front, assumptions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console, ConsoleOptions
 from rich.table import Table
@@ -59,6 +59,14 @@ class SideTable:
         return blocks
 
 
+class Bounded(Protocol):
+    """A side whose figures may be known as ranges alone."""
+
+    @property
+    def bounds(self) -> tuple[Any, Any] | None:
+        """The side with the least and the largest times that it may have; None where they are known."""
+
+
 class Assuming(Protocol):
     """A side that says what its figures take for granted."""
 
@@ -75,6 +83,14 @@ def assumed(sides: Mapping[str, Assuming], shared: Sequence[str] = ()) -> Text:
             of.setdefault(line, []).append(name)
     lines = [*shared, *(line if 1 < len(sides) == len(names) else f"{', '.join(names)}: {line}" for line, names in of.items())]
     return Text("\n".join(["Assumed", *(f"- {line}" for line in dict.fromkeys(lines))]), style="dim")
+
+
+def in_cell(side: Bounded | None, show: Callable[[Any], str]) -> str:
+    """A figure of a side: its least and its largest value where the machine was not measured."""
+    if side is None:
+        return "-"
+    shown = list(dict.fromkeys(show(one) for one in side.bounds or (side,)))
+    return "\nto ".join(shown)
 
 
 def front_marks(fronts: Mapping[str, Sequence[object]], key: object) -> str:

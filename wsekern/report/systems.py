@@ -16,7 +16,7 @@ from wsekern.compare.side import Side
 from wsekern.compare.sweep import Cell, Crossover
 from wsekern.report.comparison import CARRIED
 from wsekern.report.pictures import STYLES, colors_of, draw_front, new_figure, save_figure
-from wsekern.report.sides import FRONT, SideTable, assumed, front_marks
+from wsekern.report.sides import FRONT, SideTable, assumed, front_marks, in_cell
 from wsekern.report.words import amount, seconds
 
 
@@ -63,9 +63,11 @@ def _sweep_front(cells: list[Cell]) -> Table:
 def _figures(title: str, side: Side | None) -> tuple[str, ...]:
     if side is None:
         return (f"{title} cannot", "-", "-", "-", "-", "-", "-")
-    return (side.name, seconds(side.lone_time_to_first_token_seconds), seconds(side.time_to_first_token_seconds),
-            amount(side.tokens_per_second_per_user),
-            amount(side.tokens_per_second), amount(side.joules_per_token), amount(side.usd_per_million_tokens))
+    shows: tuple[Callable[[Side], str], ...] = (
+        lambda s: seconds(s.lone_time_to_first_token_seconds), lambda s: seconds(s.time_to_first_token_seconds),
+        lambda s: amount(s.tokens_per_second_per_user), lambda s: amount(s.tokens_per_second),
+        lambda s: amount(s.joules_per_token), lambda s: amount(s.usd_per_million_tokens))
+    return (side.name, *(in_cell(side, show) for show in shows))
 
 
 def _first_sides(cells: list[Cell]) -> dict[str, Side]:
@@ -84,11 +86,11 @@ def datacentre_view(model: str, power: str, sites: Sites) -> RenderableType:
     if not filled:
         return missing
     several = len(sites.clusters) > 1
-    rows = [(name, [show(site) for site in filled.values()]) for name, show in _SITE_LINES]
+    rows = [(name, [in_cell(site, show) for site in filled.values()]) for name, show in _SITE_LINES]
     if several:
         ideal, marks = {one.name: one.cluster_ideal for one in sites.clusters}, fronts(filled)
-        rows += [("output tokens/s in total, ideal software", ["-" if (bound := ideal.get(name)) is None else
-                                                              amount(bound.tokens_per_second) for name in filled]),
+        rows += [("output tokens/s in total, ideal software", [in_cell(ideal.get(name), lambda s: amount(s.tokens_per_second))
+                                                              for name in filled]),
                  ("on the Pareto front of", [front_marks(marks, name) for name in filled])]
     table = SideTable(f"{model} in a datacentre of {power}", [site.system for site in filled.values()], rows,
                       f"{CARRIED}\n{FRONT}" if several else CARRIED)
