@@ -1,6 +1,7 @@
 # cython: language_level=3
 from libc.stdint cimport int64_t, uint32_t
 
+from wsekern.fabric.run cimport Log
 from wsekern.fabric.wsekern_fabric cimport wsk_delivery, wsk_fabric, wsk_plan, wsk_report, wsk_route
 
 # Stepping and ramps as C functions of this module (cimport, or _routing_api.h from C); none takes the GIL, and
@@ -38,8 +39,6 @@ cdef class State:
     cdef readonly Plan plan
     cdef readonly object sinks
     cdef public int threads
-    cdef wsk_delivery *log_words
-    cdef int64_t *log_cycles
-    cdef int64_t log_length, log_room
+    cdef Log words
     cdef uint32_t pe_of(self, int x, int y) except? 0xffffffff
     cdef int done(self, int status) except -1

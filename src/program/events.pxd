@@ -7,10 +7,11 @@ from libc.string cimport memset
 
 from wsekern.fabric._routing cimport fabric_arrive, fabric_depart, fabric_feed, fabric_tick
 from wsekern.fabric.fabric_internal cimport wsk_ctz
-from wsekern.fabric.team cimport wsk_team, wsk_team_meet, wsk_team_run
+from wsekern.team cimport wsk_team, wsk_team_meet, wsk_team_run
 from wsekern.fabric.wsekern_fabric cimport (WSK_RAMP, WSK_TORN_DOWN, wsk_delivery, wsk_fabric, wsk_fabric_deliveries,
-                                            wsk_fabric_last_move, wsk_fabric_next_event, wsk_fabric_offer, wsk_fabric_skip,
-                                            wsk_fabric_strips)
+                                            wsk_fabric_in_flight, wsk_fabric_last_move, wsk_fabric_next_event,
+                                            wsk_fabric_offer, wsk_fabric_skip, wsk_fabric_strips,
+                                            wsk_fabric_waiting_outside)
 from wsekern.wsekern_status cimport WSK_ERR_DEADLINE, WSK_ERR_DEADLOCK, WSK_ERR_NO_MEMORY, WSK_ERR_QUEUE_RANGE, WSK_OK
 from wsekern.program.pe_code cimport PE_NONE
 from wsekern.program.state cimport (Grid, NOBODY, PATIENCE, Pe, Queue, Strip, TORN_DOWN_TASK, WAIT_INPUT, WAIT_OUTPUT, WHEEL,
@@ -260,7 +261,8 @@ cdef inline void decide(Run *run) noexcept nogil:
     cdef bint idle = not has_event(g, g.cycle, False)
     cdef int over = 0
     if idle and not g.quiet:
-        g.quiet = wsk_fabric_next_event(run.fabric) == INT64_MAX and not delivering(run.fabric)
+        g.quiet = (wsk_fabric_in_flight(run.fabric) == 0 and wsk_fabric_waiting_outside(run.fabric) == 0
+                   and wsk_fabric_next_event(run.fabric) == INT64_MAX and not delivering(run.fabric))
     if idle or g.cycle % 64 == 0:
         over = is_over(g, run.fabric)
     if over and run.until_done:

@@ -1,5 +1,6 @@
 """Describe the routes of a fabric, check them against a machine, and compile them into a plan."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +126,9 @@ class FabricPlan:
         self._routes: dict[Route, int] = {}
         self._rects: list[tuple[int, int, int, int, int, int]] = []
         self._filters: list[PlacedFilter] = []
+
+    def __copy__(self) -> "FabricPlan":
+        return deepcopy(self)
 
     def paint(self, color: int, rx: Ports, tx: Ports, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1,
               switches: tuple[Position, ...] = (), initial: int = 0, ring_mode: bool = False, pop_mode: str = "no_pop",
