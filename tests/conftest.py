@@ -17,7 +17,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """Deal the tests to all cores where all of them are asked for, neighbors to the same core, unless the user says how: half
     the time on two. Some of them run in this process, where their output and a debugger are at hand."""
     whole = list(config.args) == config.getini("testpaths") and not config.option.usepdb
-    if whole and not hasattr(config, "workerinput") and getattr(config.option, "numprocesses", 0) is None:  # pytest-xdist is there, and not told anything
+    untold = getattr(config.option, "numprocesses", 0) is None and not hasattr(config, "workerinput")  # pytest-xdist is there
+    if whole and untold:
         config.option.numprocesses, config.option.dist = "auto", "worksteal"
 
 

@@ -7,6 +7,7 @@ queries, a causal mask and a cache that grows.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -86,11 +87,15 @@ def _rows_together(mapping: Grid, steps: Steps) -> Steps:
     and maxima of rows that are shorter than they are many."""
     if mapping.programs.products == "rows":
         return steps
-    found = [(step, _together(step.operation) if isinstance(step, LayerStep) else None) for step in steps]
-    return [replace(step, operation=other) if isinstance(step, LayerStep) and other is not step.operation else step
-            for step, other in found]
+    found: Steps = []
+    for step in steps:
+        other = _together(step.operation) if isinstance(step, LayerStep) else None
+        changed = isinstance(step, LayerStep) and other is not None and other is not step.operation
+        found.append(LayerStep(step.part, step.name, other, step.inputs, step.output) if changed else step)
+    return found
 
 
+@lru_cache(maxsize=16384)
 def _together(operation: Operation) -> Operation:
     if isinstance(operation, LocalProduct) and operation.m > 1:
         return replace(operation, together=True)
