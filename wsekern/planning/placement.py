@@ -12,6 +12,7 @@ from typing import Any
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.grid import Grid
+from wsekern.inference.layer import check_formats
 from wsekern.inference.programs import ProgramSet, program_set
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
@@ -120,7 +121,8 @@ def search_for(config: ModelConfig, service: Demand, machine: Machine, programs:
     load["draft"] = place_draft(speculation, service.request, machine, load["profile"], activations=load["activations"],
                                 programs=programs)
     precision = service.request.precision
-    Grid(config, 1, 1, precision, **{name: load.get(name, "") for name in ("weight_precision", "cache_precision")})  # refuses
+    check_formats(Grid(config, 1, 1, precision, **{name: load.get(name, "") for name in ("weight_precision",
+                                                                                         "cache_precision")}))
     machine = _facing(config, precision, machine)
     if unplaceable_part(config, precision, machine):
         raise BudgetError(why_not(config, service.request, machine, None, MAX_WAFERS, lambda asked, count: False))
