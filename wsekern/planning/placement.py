@@ -65,7 +65,14 @@ def place_service(config: ModelConfig, mix: Iterable[tuple[Request, float]], mac
     each of ``users`` users, on which the mean request is served soonest. Other requests: :meth:`Placement.serving`."""
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
-    service = Demand.of(mix, context, users)
+    return _placed(config, Demand.of(mix, context, users), machine, wafers, programs, tuple(sorted(load.items())))
+
+
+@lru_cache(maxsize=256)
+def _placed(config: ModelConfig, service: Demand, machine: Machine, wafers: int | None, programs: str | ProgramSet,
+            choices: tuple[tuple[str, Any], ...]) -> Placement:
+    """As :func:`place_service`; a service that is asked for again lies where it lay."""
+    load = dict(choices)
     search = search_for(config, service, machine, programs, **load)
     if wafers is None:
         fewest = _fewest(search, machine)
