@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 
 from wsekern.fabric.fabric_internal cimport wsk_arrive_strip, wsk_depart_strip, wsk_fabric_inside, wsk_feed_strip
 from wsekern.fabric.running cimport WSK_RUNNING, wsk_end_cycle, wsk_end_phase, wsk_running
-from wsekern.fabric.team cimport wsk_team
+from wsekern.team cimport wsk_team
 from wsekern.fabric.wsekern_fabric cimport (
     wsk_delivery, wsk_fabric, wsk_fabric_cycle, wsk_fabric_deliveries, wsk_fabric_strips)
 from wsekern.wsekern_status cimport WSK_ERR_NO_MEMORY

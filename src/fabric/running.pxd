@@ -2,7 +2,7 @@
 # running.h for Cython: a run in progress, and what happens between the phases and cycles of it.
 from libc.stdint cimport int64_t, uint32_t
 
-from wsekern.fabric.team cimport wsk_team
+from wsekern.team cimport wsk_team
 from wsekern.fabric.wsekern_fabric cimport wsk_fabric
 
 cdef extern from "running.h" nogil:
