@@ -243,7 +243,8 @@ cdef void tell_room(void *context, wsk_fabric *fabric, uint32_t pe, int color) n
 
 
 def call_on_delivery(State state not None, make, call) -> None:
-    """Call ``call(make(cycle, x, y, color, port, control, teardown, data))`` for every word that becomes readable; None: no more."""
+    """Call ``call(make(cycle, x, y, color, port, control, teardown, data))`` for every word that becomes readable; None: no
+    more."""
     state.on_delivery = (make, call)
     if call is None:
         state.done(wsk_fabric_on_delivery(state.fabric, NULL, NULL))
@@ -286,10 +287,10 @@ def state_bytes(State state not None) -> bytes:
     return bytes(room)
 
 
-def load_state(State state not None, const uint8_t[::1] data not None, cycles=(), words=()) -> None:
+def load_state(State state not None, const uint8_t[::1] data not None, cycles=None, words=None) -> None:
     """Into a state of the same plan and sinks, whose log holds ``words`` (``DELIVERY`` records) of ``cycles`` (int64) then."""
-    cdef const uint8_t[::1] kept = np.ascontiguousarray(words, DELIVERY).view(np.uint8)
-    cdef const int64_t[::1] times = np.ascontiguousarray(cycles, np.int64)
+    cdef const uint8_t[::1] kept = np.ascontiguousarray(np.empty(0, DELIVERY) if words is None else words, DELIVERY).view(np.uint8)
+    cdef const int64_t[::1] times = np.ascontiguousarray(() if cycles is None else cycles, np.int64)
     cdef int64_t n = times.shape[0]
     state.done(wsk_fabric_load(state.fabric, &data[0] if data.shape[0] else NULL, data.shape[0]))
     state.words.length = 0
