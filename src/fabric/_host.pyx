@@ -4,7 +4,7 @@
 from cpython.bool cimport PyBool_Check
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.long cimport PyLong_AsUnsignedLongLongMask, PyLong_Check, PyLong_CheckExact
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 import numpy as np
@@ -22,12 +22,6 @@ from wsekern.fabric.wsekern_fabric cimport (
 
 cdef enum:
     MOST_PLAIN = 64                   # words that one plain inject takes
-
-ctypedef packed struct Delivered:     # a record of wsekern.fabric.simulation.DELIVERED
-    int64_t cycle
-    int32_t x, y
-    uint8_t color, port, control, teardown
-    uint32_t data
 
 DELIVERED = np.dtype([("cycle", "i8"), ("x", "i4"), ("y", "i4"), ("color", "u1"), ("port", "u1"), ("control", "?"),
                       ("teardown", "?"), ("data", "u4")])

@@ -12,12 +12,14 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from wsekern.errors import raise_for_status
+from wsekern.fabric._host import DELIVERED, NO_WORDS
+from wsekern.fabric._host cimport Delivered
 from wsekern.fabric._routing import ROUTE
 from wsekern.fabric._routing cimport Plan
 from wsekern.fabric._routing cimport State as FabricState
 from wsekern.fabric._routing cimport fabric_arrive, fabric_depart, fabric_feed
 from wsekern.team cimport wsk_team, wsk_team_meet, wsk_team_run
-from wsekern.fabric.wsekern_fabric cimport wsk_fabric, wsk_route
+from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, wsk_fabric, wsk_route
 from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_MEMORY_RANGE, WSK_OK
 from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_THREADS, pe_descriptor,
                                       pe_descriptor_fields, pe_field, pe_form_names, pe_instruction,
@@ -108,11 +110,6 @@ INSTRUCTION = record_of(pe_instruction_fields, sizeof(pe_instruction))
 DESCRIPTOR = record_of(pe_descriptor_fields, sizeof(pe_descriptor))
 LATENCY = record_of(pe_latency_fields, sizeof(pe_latency))
 """Records that a core reads, as they are in ``pe_code.h``."""
-RECEIVED = np.dtype([("cycle", "i8"), ("pe", "u4"), ("data", "u4"), ("port", "u1"), ("color", "u1"), ("flags", "u1"), ("unused", "u1")],
-                    align=True)
-"""A word that left the wafer."""
-NO_WORDS = np.empty(0, RECEIVED)
-assert sizeof(wsk_received) == RECEIVED.itemsize
 STATES = ("idle", "ready", "busy", "input", "output", "fifo", "microthread", "starting")
 """What a thread does in the coming cycle: nothing; issue an instruction, if its turn has come; go on with one; wait for words, for
 room in an output queue, for a FIFO, for a microthread; begin a task, of which it has issued nothing yet."""
@@ -356,11 +353,19 @@ cdef class Cores:
         return [pe_queue_word(&self.grid, q, i).bits for i in range(q.count)]
 
     def receive(self, int color):
-        """Take away the words of a color (-1: of all) that left the wafer: ``RECEIVED`` records in order of cycle, PE, port, color."""
-        cdef int64_t n = pe_receive(&self.grid, color, NULL, 0)
+        """Take away the words of a color (-1: of all) that left the wafer: ``DELIVERED`` records of ``wsekern.fabric._host`` in
+        order of cycle, PE, port and color."""
+        cdef int64_t i, n = pe_receive(&self.grid, color, NULL, 0)
+        cdef wsk_received *words
         if n == 0:
             return NO_WORDS
-        words = bytearray(n * sizeof(wsk_received))
-        if pe_receive(&self.grid, color, <wsk_received *><char *>words, n) < n:
+        taken, held = bytearray(n * sizeof(wsk_received)), bytearray(n * sizeof(Delivered))
+        words = <wsk_received *><char *>taken
+        cdef Delivered *out = <Delivered *><char *>held
+        if pe_receive(&self.grid, color, words, n) < n:
             raise MemoryError
-        return np.frombuffer(words, RECEIVED)
+        for i in range(n):
+            out[i].cycle, out[i].x, out[i].y = words[i].cycle, words[i].pe % self.grid.width, words[i].pe // self.grid.width
+            out[i].color, out[i].port, out[i].data = words[i].color, words[i].port, words[i].data
+            out[i].control, out[i].teardown = words[i].flags & WSK_CONTROL != 0, 0
+        return np.frombuffer(held, DELIVERED)

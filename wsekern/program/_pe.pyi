@@ -15,8 +15,6 @@ PROGRAM: np.dtype
 INSTRUCTION: np.dtype
 DESCRIPTOR: np.dtype
 LATENCY: np.dtype
-RECEIVED: np.dtype
-NO_WORDS: NDArray[np.void]
 STATES: tuple[str, ...]
 COUNTERS: tuple[str, ...]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wsekern.errors import STATUS, InputError, raise_for_status
-from wsekern.fabric._host import DELIVERED, NO_WORDS, inject
+from wsekern.fabric._host import inject
 from wsekern.fabric._routing import LAST_CYCLE, State
 from wsekern.fabric.routes import Port, check_whole, port_of
 from wsekern.fabric.simulation import NEVER, Stop, Word, check_color, check_entry, stops_of, words_of
@@ -189,7 +189,12 @@ class Simulation:
         now = self._cores.cycle
         if type(cycles) is not int or not 0 <= cycles <= _FEW or now > LAST_CYCLE - _FEW:
             check_whole(cycles, "cycles", 0, LAST_CYCLE - now)
-        self._run(now + cycles, NEVER)
+        if self._on_delivery is None and cycles <= _FEW:
+            found = self._cores.run(self._fabric, now + cycles, 0, 0, self.threads)
+            if found < 0:
+                self._refuse(found)
+        else:
+            self._run(now + cycles, NEVER)
         return self._cores.cycle
 
     def _run(self, until: int, stop: Stop, patience: int = 0) -> int:
@@ -279,15 +284,7 @@ class Simulation:
     def receive(self, color: int | None = None) -> NDArray[np.void]:
         """Words that left the grid over its edges since the last call, in order of cycle: records of
         :data:`wsekern.fabric._host.DELIVERED`. With ``color``, words of others are kept for later."""
-        found = self._cores.receive(-1 if color is None else check_color(color))
-        if not len(found):
-            return NO_WORDS
-        out = np.empty(len(found), DELIVERED)
-        for name in ("cycle", "color", "port", "data"):
-            out[name] = found[name]
-        out["y"], out["x"] = np.divmod(found["pe"].astype(np.int64), self.layout.width)
-        out["control"], out["teardown"] = found["flags"] & 1, False
-        return out
+        return self._cores.receive(-1 if color is None else check_color(color))
 
     # ---- looking
 
