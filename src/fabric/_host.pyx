@@ -13,6 +13,7 @@ from wsekern._common cimport simd_level_code
 from wsekern.fabric._routing import DELIVERY
 from wsekern.fabric._routing cimport Plan, State
 from wsekern.fabric.run cimport make_room
+from wsekern.fabric.running cimport wsk_running
 from wsekern.fabric.wsekern_fabric cimport (
     WSK_ADVANCE, WSK_COLORS, WSK_CONTROL, WSK_EAST, WSK_NORTH, WSK_RAMP, WSK_SINK_LOG, WSK_SOUTH, WSK_TORN_DOWN, WSK_WEST,
     wsk_delivery, wsk_fabric, wsk_fabric_cycle, wsk_fabric_free, wsk_fabric_inject, wsk_fabric_listen, wsk_fabric_load,
@@ -209,7 +210,7 @@ cdef void failed(State state, object error) noexcept:
     """Keep what a callback raised: the run stops, and raises it."""
     state.error = error
     if state.running != NULL:
-        state.running.end = 0
+        (<wsk_running *>state.running).end = 0
 
 
 cdef void tell_word(void *context, wsk_fabric *fabric, const wsk_delivery *word) noexcept with gil:

@@ -5,19 +5,13 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memcpy
 
+from wsekern.fabric._routing cimport Log
 from wsekern.fabric.fabric_internal cimport wsk_arrive_strip, wsk_depart_strip, wsk_fabric_inside, wsk_feed_strip
 from wsekern.fabric.running cimport WSK_RUNNING, wsk_end_cycle, wsk_end_phase, wsk_running
 from wsekern.team cimport wsk_team
 from wsekern.fabric.wsekern_fabric cimport (
     wsk_delivery, wsk_fabric, wsk_fabric_cycle, wsk_fabric_deliveries, wsk_fabric_strips)
 from wsekern.wsekern_status cimport WSK_ERR_NO_MEMORY
-
-ctypedef struct Log:
-    wsk_fabric *fabric
-    wsk_delivery *words
-    int64_t *cycles
-    int64_t length, room
-
 
 cdef inline int make_room(Log *log, int64_t n) noexcept nogil:
     """Room for ``n`` words in all."""

@@ -17,7 +17,7 @@ from wsekern.fabric._host cimport Delivered
 from wsekern.fabric._routing import ROUTE
 from wsekern.fabric._routing cimport Plan
 from wsekern.fabric._routing cimport State as FabricState
-from wsekern.fabric._routing cimport fabric_arrive, fabric_depart, fabric_feed
+from wsekern.fabric.fabric_internal cimport wsk_arrive_strips, wsk_depart_strips, wsk_feed_strips
 from wsekern.team cimport wsk_team, wsk_team_meet, wsk_team_run
 from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, wsk_fabric, wsk_route
 from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_MEMORY_RANGE, WSK_OK
@@ -50,7 +50,7 @@ cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
     cdef int status, quiet
     while run.state == PE_RUNNING:
         quiet = run.grid.quiet
-        status = WSK_OK if quiet else fabric_feed(run.fabric, first, last)
+        status = WSK_OK if quiet else wsk_feed_strips(run.fabric, first, last)
         if status >= 0:
             status = step_strips(run, first, last)
         if not quiet:
@@ -58,11 +58,11 @@ cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
             wsk_team_meet(team, NULL)
             status = pe_failed(run, 0, team.size)
         if status == 0 and not quiet:
-            run.status[1][rank] = fabric_depart(run.fabric, first, last)
+            run.status[1][rank] = wsk_depart_strips(run.fabric, first, last)
             wsk_team_meet(team, NULL)
             status = pe_failed(run, 1, team.size)
             if status == 0:
-                status = fabric_arrive(run.fabric, first, last)
+                status = wsk_arrive_strips(run.fabric, first, last)
         run.status[2][rank] = status
         wsk_team_meet(team, pe_close_cycle)
 

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent / "library"
 def compiled(folder: Path, options: Sequence[str]) -> Path | None:
     """The tests and the library, compiled together with ``options``; None where this compiler cannot."""
     sources = [path for path in sorted((SRC / "fabric").glob("*.c")) if "_avx" not in path.name]
-    sources += [SRC / "common" / "simd.c", SRC / "common" / "status.c", *sorted(HERE.glob("*.c"))]
+    sources += [SRC / "common" / "simd.c", SRC / "common" / "status.c", SRC / "common" / "team.c", *sorted(HERE.glob("*.c"))]
     command = [os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-Wall", "-DWSEKERN_TEST_ALLOC", *options,
                *(f"-I{SRC / name}" for name in ("", "fabric", "common")), *map(str, sources), "-lpthread"]
     out = folder / "library_test"
