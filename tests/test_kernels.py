@@ -16,14 +16,14 @@ library of ``embed`` is what needs no Python of these, without an extension."""
 
 FABRIC_LAYERS = (
     {"copy_base", "copy_avx2", "copy_avx512", "clock", "text", "bytes"},
-    {"copy", "fail", "plan", "simple", "lone_read"},
-    {"switch"},
+    {"copy", "fail", "plan", "simple", "lone_read", "ways"},
+    {"switch", "connect"},
     {"queue", "ramp"},
     {"lone", "depart", "arrive"},
     {"depart_plain", "read", "rewrite", "report", "save_plan", "save_lanes"},
     {"host"},
     {"event", "state", "step", "save_strips"},
-    {"run", "save"},
+    {"run", "save", "link"},
 )
 """The C files of src/fabric, lowest first: each calls functions of lower layers only."""
 
