@@ -26,8 +26,9 @@ from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_
                                       pe_program, pe_program_fields, pe_type_names)
 from wsekern.program.pe_state cimport (PE_PATIENCE, PE_RUNNING, pe_bytes_at, pe_close_cycle, pe_core, pe_core_at, pe_doing_of,
                                        pe_failed, pe_free_pools, pe_give_credits, pe_grid, pe_input, pe_launch, pe_loaded,
-                                       pe_load, pe_make_pools, pe_make_programs, pe_open_fabric, pe_open_run, pe_output, pe_queue,
-                                       pe_queue_word, pe_reset_cores, pe_run, pe_save, pe_seal, pe_step_cores, pe_strip, pe_thread)
+                                       pe_load, pe_make_pools, pe_make_programs, pe_open_fabric, pe_open_run, pe_output,
+                                       pe_queue, pe_queue_word, pe_reset_cores, pe_run, pe_save, pe_seal, pe_step_cores,
+                                       pe_strip, pe_thread)
 
 
 cdef int step_strips(pe_run *run, int first, int last) noexcept nogil:

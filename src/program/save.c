@@ -1,5 +1,6 @@
-/* Cores and their fabric as bytes, and back: one description serves both ways. Reading makes second cores first, so that bytes that
- * are refused leave the first as they were. What a core would follow blindly (places in code and memory) is checked here. */
+/* Cores and their fabric as bytes, and back: one description serves both ways. Reading makes second cores first, so that
+ * bytes that are refused leave the first as they were. What a core would follow blindly (places in code and memory) is
+ * checked here. */
 #include "save.h"
 
 #include <string.h>
@@ -69,7 +70,7 @@ static int16_t *slots_of(const pe_grid *g)
     return slots;
 }
 
-/* ---- One PE ---------------------------------------------------------------------------------------------------------------- */
+/* ---- One PE ------------------------------------------------------------------------------------------------------------- */
 
 static void move_place(wsk_bytes *b, pe_place *place)
 {
@@ -79,9 +80,9 @@ static void move_place(wsk_bytes *b, pe_place *place)
     WSK_MOVE(b, place->at);
 }
 
-/* What no longer matters is left out, so that one state has one form: when a thread that is idle began to be, which instruction the
- * main one was at before, operands that an instruction does not have. What a thread holds of one matters while it is in the middle
- * of it. */
+/* What no longer matters is left out, so that one state has one form: when a thread that is idle began to be, which
+ * instruction the main one was at before, operands that an instruction does not have. What a thread holds of one matters
+ * while it is in the middle of it. */
 static void forget_past(const pe_grid *g, pe_thread *th, int k)
 {
     int runs = th->state == PE_READY || th->state == PE_BULK;
@@ -226,7 +227,7 @@ static void move_core(wsk_bytes *b, const pe_grid *g, pe_core *pe)
         need_sound_stack(b, g, pe);
 }
 
-/* ---- All ------------------------------------------------------------------------------------------------------------------- */
+/* ---- All ---------------------------------------------------------------------------------------------------------------- */
 
 static void move_edge_word(wsk_bytes *b, const pe_grid *g, wsk_delivery *word, int64_t *cycle)
 {

@@ -1,7 +1,9 @@
-/* usage: programs play PROGRAM INPUTS FUNCTION OUT: what a host does; or programs CASE SEEDS PROGRAM STATE [PROGRAM STATE ...]. */
+/* usage: programs play PROGRAM INPUTS FUNCTION OUT: what a host does; or programs CASE SEEDS PROGRAM STATE [PROGRAM STATE
+ * ...]. */
 #include "programs.h"
 
 _Thread_local long wsk_allocations_left = -1;
+atomic_long wsk_allocations;
 _Thread_local unsigned current;
 static _Thread_local uint64_t chance;
 
@@ -62,7 +64,7 @@ int run(wsk_simulation *s, int64_t until, uint32_t stop, int threads, uint32_t *
     return wsk_simulation_run(s, &options, why);
 }
 
-/* ---- A host: arrays in, a function launched, memory and counters out -------------------------------------------------------- */
+/* ---- A host: arrays in, a function launched, memory and counters out ---------------------------------------------------- */
 
 static uint32_t number_at(const bytes *from, size_t *at)
 {
@@ -137,6 +139,7 @@ int main(int n, char **arguments)
             for (int seed = 0; seed < atoi(arguments[2]); seed++) {
                 begin((unsigned)(seed + 1000 * k));
                 cases[i].one(program, state, current);
+                CHECK(wsk_allocations == 0);
             }
             free(program.at);
             free(state.at);

@@ -1,7 +1,9 @@
-/* Programs and simulations of the C library, tested from C: what its tests share. A failed check prints its line and ends with 1. */
+/* Programs and simulations of the C library, tested from C: what its tests share. A failed check prints its line and ends
+ * with 1. */
 #ifndef PROGRAMS_H
 #define PROGRAMS_H
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +17,10 @@
         }                                                                                              \
     } while (0)
 
-/* The seed of the case that runs, and whether an allocation may fail in it. */
+/* The seed of the case that runs; when an allocation fails, and how many there are (src/common/memory.h). */
 extern _Thread_local unsigned current;
 extern _Thread_local long wsk_allocations_left;
+extern atomic_long wsk_allocations;
 void begin(unsigned seed);
 unsigned draw(unsigned below);
 
