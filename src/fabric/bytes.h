@@ -1,4 +1,4 @@
-/* Saved bytes: one description of the format serves both ways. Numbers are little-endian; behind all of them stands a checksum. */
+/* Saved bytes: one description of the format serves both ways. Numbers are little-endian; a checksum stands behind them. */
 #ifndef WSEKERN_BYTES_H
 #define WSEKERN_BYTES_H
 

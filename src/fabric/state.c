@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { ARENA_ALIGN = 1 << 21 };
+enum { ARENA_ALIGN = 1 << 21, LINE = 64 };   /* bytes of a huge page, of a cache line */
 enum { LONE_SHARE = 8 };              /* one router in so many may hold a lone word at a time */
 
 typedef struct { size_t at; } layout;
@@ -141,17 +141,18 @@ static int fill(wsk_fabric *f)
 {
     const wsk_plan *p = f->plan;
     f->arena_bytes = lay_out(f, NULL, has_core_sink(f));
-    size_t room = (f->arena_bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-    void *fresh = wsk_alloc_zero(1, room + ARENA_ALIGN);
+    const size_t align = f->arena_bytes >= ARENA_ALIGN ? ARENA_ALIGN : LINE;
+    size_t room = (f->arena_bytes + align - 1) / align * align;
+    void *fresh = wsk_alloc_zero(1, room + align);
     if (fresh) {
         wsk_free(f->arena);
         f->arena = fresh;
     } else if (f->arena) {
-        memset(f->arena, 0, room + ARENA_ALIGN);
+        memset(f->arena, 0, room + align);
     } else {
         return WSK_ERR_NO_MEMORY;
     }
-    char *base = (char *)(((uintptr_t)f->arena + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
+    char *base = (char *)(((uintptr_t)f->arena + align - 1) / align * align);
 #ifdef MADV_HUGEPAGE
     if (room >= ARENA_ALIGN)
         madvise(base, room, MADV_HUGEPAGE);           /* fewer TLB misses; only a hint */

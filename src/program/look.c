@@ -8,7 +8,7 @@
 #include "pe_run.h"
 #include "simulation.h"
 
-/* ---- Words ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Words -------------------------------------------------------------------------------------------------------------- */
 
 int wsk_simulation_send(wsk_simulation *s, uint32_t pe, int port, int color, const uint32_t *data, const uint8_t *flags,
                         int64_t n)
@@ -134,7 +134,7 @@ int wsk_simulation_thread(const wsk_simulation *s, uint32_t p, int k, wsk_thread
     return pe && out && k >= 0 && k < PE_THREADS ? thread_of(&s->grid, pe, k, out) : WSK_ERR_BAD_ARGUMENT;
 }
 
-/* ---- A sentence ------------------------------------------------------------------------------------------------------------ */
+/* ---- A sentence --------------------------------------------------------------------------------------------------------- */
 
 typedef struct { char *text; size_t room, length; } sentence;
 

@@ -3,6 +3,7 @@
 #define LIBRARY_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@
     } while (0)
 
 extern _Thread_local unsigned current;        /* the seed of the case that runs */
-extern _Thread_local long wsk_allocations_left;
+extern _Thread_local long wsk_allocations_left;       /* as in memory.h */
+extern atomic_long wsk_allocations;
 void begin(unsigned seed);
 unsigned draw(unsigned below);                /* a number of chance */
 void draw_by(uint64_t number);                /* from now on by this number */

@@ -13,6 +13,7 @@ int main(int argc, char **argv)
             for (unsigned seed = first; seed < first + n; seed++) {
                 begin(seed);
                 modes[i].run(seed);
+                CHECK(wsk_allocations == 0);
             }
             return 0;
         }

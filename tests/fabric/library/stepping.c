@@ -23,8 +23,8 @@ void save_and_load(unsigned seed)
         if (listening)
             listen_somewhere(f[i], &k);
     }
-    s[0] = live(f[0], &k, seed, end, 1, s[0]);
-    s[1] = live(f[1], &k, seed, at, 1 + (int)draw(3), s[1]);
+    s[0] = live(f[0], &k, seed, end, 0, s[0]);
+    s[1] = live(f[1], &k, seed, at, (int)draw(4), s[1]);
     if (!s[1].status) {
         CHECK(wsk_fabric_save(f[1], NULL, 0, &n) == 0);
         uint8_t *bytes = malloc(n + 1);
@@ -42,8 +42,8 @@ void save_and_load(unsigned seed)
         CHECK(wsk_fabric_load(f[1], bytes, n + 1) == WSK_ERR_BAD_BYTES);
         if (draw(2))
             CHECK(wsk_fabric_load(f[1], bytes, n) == 0);
-        s[2] = live(f[2], &k, seed, end, 1 + (int)draw(3), s[1]);
-        s[1] = live(f[1], &k, seed, end, 1, s[1]);
+        s[2] = live(f[2], &k, seed, end, (int)draw(4), s[1]);
+        s[1] = live(f[1], &k, seed, end, 0, s[1]);
         free(bytes);
         free(again);
         CHECK(s[1].words == s[2].words && s[1].status == s[2].status);
@@ -121,7 +121,7 @@ void run_until_stopped(unsigned seed)
         for (int round = 0; round < 10 && !status[0] && !status[1]; round++) {
             int64_t start = wsk_fabric_cycle(f[0]);
             wsk_run run = { .size = sizeof run, .until = start + draw(70), .patience = draw(2) ? draw(20) : 0,
-                            .stop = draw(4) * 2 + draw(2) * WSK_STOP_DEADLOCK, .threads = (int)draw(4) };
+                            .stop = draw(4) * 2 + draw(2) * WSK_STOP_DEADLOCK, .threads = draw(4) ? 1 : 3 };
             uint32_t why[2] = { 0 };
             for (int i = 0; i < 2; i++)
                 act(f[i], &k, seed);
@@ -152,7 +152,7 @@ static void *lodge(void *argument)
     wsk_fabric *f = NULL;
     begin(l->seed);
     CHECK(wsk_fabric_create(&f, l->plan, l->k->sinks, WSK_SIMD_AUTO) == 0);
-    l->s = live(f, l->k, 77, 60, 1 + (int)(l->seed % 2), l->s);
+    l->s = live(f, l->k, 77, 60, (int)(l->seed % 3), l->s);
     wsk_fabric_free(f);
     begin(l->seed);
     save_and_load(l->seed);
