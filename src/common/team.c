@@ -1,4 +1,4 @@
-/* Teams of threads. Who waits spins first and then sleeps: another thread may need the core more. */
+/* Teams of threads. Who waits spins first, then gives the core away, then sleeps: another thread may need it more. */
 #include "team.h"
 #include <limits.h>
 #include <pthread.h>
@@ -11,7 +11,7 @@
 #include <unistd.h>
 #endif
 
-enum { SPINS = 300 };                 /* some ten microseconds at most */
+enum { SPINS = 300, YIELDS = 200 };   /* some ten microseconds, and a hundred where nobody else wants the core */
 
 /* A thread between two runs, or in one. `given` is the team that it is to serve next. */
 typedef struct worker worker;
@@ -75,8 +75,11 @@ void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *))
             wake_all(&team->turn);
         return;
     }
-    for (int spins = 0; spins < SPINS && atomic_load_explicit(&team->turn, memory_order_acquire) == turn; spins++)
-        rest();
+    for (int n = 0; n < SPINS + YIELDS && atomic_load_explicit(&team->turn, memory_order_acquire) == turn; n++)
+        if (n < SPINS)
+            rest();
+        else
+            sched_yield();
     if (atomic_load_explicit(&team->turn, memory_order_acquire) != turn)
         return;
     atomic_fetch_add(&team->sleepers, 1);

@@ -107,6 +107,11 @@ cdef class Plan:
         return wsk_plan_rules(self.plan).open_edges != 0
 
     @property
+    def hop_latency(self) -> int:
+        """Cycles from one router to the next."""
+        return wsk_plan_rules(self.plan).hop_latency
+
+    @property
     def shape(self) -> tuple[int, int]:
         """(height, width) in PEs."""
         cdef const wsk_rules *rules = wsk_plan_rules(self.plan)
@@ -203,8 +208,8 @@ cdef class State:
         return False
 
     cpdef int advance(self, int64_t cycles, int stop=0, int64_t patience=0) except -1:
-        """Step ``cycles`` cycles at most, as ``wsk_fabric_run`` with a mask of reasons to stop; the reasons that hold then. Ctrl-C
-        stops between two cycles, and so does an error of a callback."""
+        """Step ``cycles`` cycles at most, as ``wsk_fabric_run`` with a mask of reasons to stop; the reasons that hold then.
+        Ctrl-C stops between two cycles, and so does an error of a callback."""
         cdef wsk_running run
         cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>self.fabric
         cdef int64_t end = inside.cycle + min(cycles, WSK_LAST_CYCLE - inside.cycle), slice_cycles = cycles
@@ -218,8 +223,8 @@ cdef class State:
         run.stop, run.patience, run.each, run.context = stop, max(patience, 0), append_log, &self.words
         self.error = None
         self.running = <void *>&run
-        if cycles > 16:
-            slice_cycles = min(max(40_000_000 // (<int64_t>rules.height * rules.width), 16), 4096)  # threads live as long as a slice
+        if cycles > 16:                         # threads live as long as a slice
+            slice_cycles = min(max(40_000_000 // (<int64_t>rules.height * rules.width), 16), 4096)
         try:
             while True:
                 run.state = WSK_RUNNING

@@ -1,5 +1,6 @@
-/* The cores' part of a cycle: words that may be read from now on, cores, ramps. The compiler sees all that one event may call.
- * Within a cycle, what one PE does reaches no other PE, so the order of PEs, and which thread takes them, does not matter. */
+/* The cores' part of a cycle: words that may be read from now on, cores, ramps. The compiler sees all that one event may
+ * call. Within a cycle, what one PE does reaches no other PE, so the order of PEs, and which thread takes them, does not
+ * matter. */
 #include "common/memory.h"
 #include "pe_tasks.h"
 

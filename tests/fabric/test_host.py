@@ -165,8 +165,8 @@ def test_quick_calls_and_full_ones_do_the_same():
 
 
 @pytest.mark.parametrize("wrong", [
-    {"x": 6}, {"x": -1}, {"y": 1}, {"color": 24}, {"color": -1}, {"x": 1 << 70}, {"color": True}, {"data": "word"}, {"data": 1.5},
-    {"port": 9}, {"port": "UP"}, {"port": Port.WEST}, {"x": None}])
+    {"x": 6}, {"x": -1}, {"y": 1}, {"color": 24}, {"color": -1}, {"x": 1 << 70}, {"color": True}, {"data": "word"},
+    {"data": 1.5}, {"port": 9}, {"port": "UP"}, {"port": Port.WEST}, {"x": None}])
 def test_quick_calls_refuse_what_full_ones_do(wrong):
     fabric = row()
     arguments = {"x": 0, "y": 0, "color": 3, "data": 1} | wrong

@@ -25,8 +25,8 @@ def wafer(enters: bool) -> Fabric:
 
 
 def expected(sent: list[list[int]], latency: int, words: int, frame: int) -> list[tuple[int, int, int]]:
-    """(cycle, row, word) of what arrives: a word of cycle s is at the edge at s + 2 + 4, crosses when the link has room, and needs
-    4 hops and a ramp again."""
+    """(cycle, row, word) of what arrives: a word of cycle s is at the edge at s + 2 + 4, crosses when the link has room, and
+    needs 4 hops and a ramp again."""
     leaving = sorted((row_start + 2 + WIDTH, y, word) for y, row in enumerate(sent) for row_start, word in enumerate(row))
     crossed, arrived, lanes = [], [], {}
     for cycle, y, word in leaving:
