@@ -20,7 +20,7 @@ static void go_on(int64_t cycles, int threads, const char *from, const char *to)
 int main(int argc, char **argv)
 {
     static const struct { const char *name; void (*run)(unsigned seed); } modes[] = {
-        { "save", save_and_load }, { "skip", skip_to_events }, { "run", run_until_stopped }, { "host", serve_the_host },
+        { "save", save_and_load }, { "forge", forge }, { "skip", skip_to_events }, { "run", run_until_stopped }, { "host", serve_the_host },
         { "memory", fail_everywhere }, { "abuse", abuse }, { "threads", share_a_process }, { "clock", keep_time },
     };
     unsigned first = argc > 3 ? (unsigned)atoi(argv[3]) : 0, n = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
