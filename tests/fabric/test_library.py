@@ -30,6 +30,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("what", "cases"), [
     pytest.param("save", 1000, id="saved, loaded with other threads, altered, cut: the same end bit for bit, or refused"),
+    pytest.param("forge", 40, id="bytes that were altered and signed anew: refused, or a state that can be stepped"),
     pytest.param("skip", 200, id="from event to event as step by step, and blocked words known as such"),
     pytest.param("run", 200, id="a run stops for the reasons that a host would find"),
     pytest.param("host", 30, id="queues, credit, callbacks and sentences for a host"),
