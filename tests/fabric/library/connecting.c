@@ -171,8 +171,13 @@ void link_wafers(unsigned seed)
                 CHECK(wsk_link_collect(link, f[0]) >= 0 && wsk_link_collect(link, f[0]) == 0);
                 CHECK(wsk_link_deliver(link, f[1]) >= 0);
                 CHECK(wsk_fabric_step(f[0]) == 0 && wsk_fabric_step(f[1]) == 0);
-            } else
-                CHECK(wsk_link_run(f, 2, &joint, 1, wsk_fabric_cycle(f[0]) + 1, 0) == 0);
+            } else {
+                int64_t next = wsk_fabric_cycle(f[0]) + 1;
+                wsk_allocations_left = (long)draw(2) - 1;       /* a run that found no memory is run again */
+                while (wsk_link_run(f, 2, &joint, 1, next, 0) == WSK_ERR_NO_MEMORY) {}
+                wsk_allocations_left = -1;
+                CHECK(wsk_fabric_cycle(f[0]) == next);
+            }
             sums[way] = words_of(f, sums[way]);
         }
         CHECK(wsk_link_waiting(link) == 0 && wsk_link_run(f, 2, &joint, 1, UNTIL + 9, 1) == 0);
