@@ -41,6 +41,7 @@ whom.
 :func:`text_heatmap` and :func:`plot_heatmap` show it, :func:`trace` writes a window of cycles for ui.perfetto.dev.
 """
 
+from wsekern.fabric._host import HostPort
 from wsekern.fabric.heatmap import link_use, plot_heatmap, record_use, text_heatmap
 from wsekern.fabric.plan import Connection, FabricPlan, Rules
 from wsekern.fabric.routes import (
@@ -57,6 +58,6 @@ from wsekern.fabric.simulation import Fabric, Stop, Word
 from wsekern.fabric.trace import trace
 from wsekern.fabric.wafers import Link, Wafers
 
-__all__ = ["Command", "Connection", "CounterFilter", "Fabric", "FabricPlan", "Link", "Port", "Position", "RangeFilter",
+__all__ = ["Command", "Connection", "CounterFilter", "Fabric", "FabricPlan", "HostPort", "Link", "Port", "Position", "RangeFilter",
            "Route", "Rules", "Stop", "Wafers", "Word", "control_payload", "link_use", "make_route", "plot_heatmap",
            "record_use", "text_heatmap", "trace"]
