@@ -11,8 +11,7 @@ import numpy as np
 
 from wsekern._common cimport simd_level_code
 from wsekern.fabric._routing import DELIVERY
-from wsekern.fabric._routing cimport Plan, State
-from wsekern.fabric.run cimport make_room
+from wsekern.fabric._routing cimport Plan, State, make_room
 from wsekern.fabric.running cimport wsk_running
 from wsekern.fabric.wsekern_fabric cimport (
     WSK_ADVANCE, WSK_COLORS, WSK_CONTROL, WSK_EAST, WSK_NORTH, WSK_RAMP, WSK_SINK_LOG, WSK_SOUTH, WSK_TORN_DOWN, WSK_WEST,

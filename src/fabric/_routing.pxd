@@ -11,6 +11,8 @@ cdef struct Log:
     int64_t *cycles
     int64_t length, room
 
+cdef int make_room(Log *log, int64_t n) noexcept nogil
+
 cdef class Plan:
     cdef wsk_plan *plan
     cdef readonly object description

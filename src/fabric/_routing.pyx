@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Wavelet routing over the wafer grid: the loop over cycles, strips, rows and blocks, and thin Python classes."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 from time import perf_counter
 
@@ -11,19 +11,19 @@ import numpy as np
 
 from wsekern._common cimport simd_level_code
 from wsekern.fabric.fabric_internal cimport wsk_fabric_inside
-from wsekern.fabric.run cimport append_log, make_room, work
+from wsekern.fabric.run cimport work
 from wsekern.fabric.running cimport WSK_RUNNING, WSK_STOPPED, wsk_begin_run, wsk_decide, wsk_running
 from wsekern.team cimport WSK_TEAM_MOST, wsk_team_run
 from wsekern.fabric.wsekern_fabric cimport (
     WSK_COLORS, WSK_LAST_CYCLE, WSK_RAMP, WSK_STOP_DEADLOCK, WSK_STOP_IDLE, WSK_STOP_TIME, WSK_WAIT_CIRCLES, WSK_WAIT_FULL,
     wsk_delivery, wsk_fabric_bytes, wsk_fabric_copy, wsk_fabric_create, wsk_fabric_credit, wsk_fabric_cycle,
-    wsk_fabric_explain, wsk_fabric_free, wsk_fabric_in_flight, wsk_fabric_inject, wsk_fabric_link_counts, wsk_fabric_moves,
-    wsk_fabric_occupancy, wsk_fabric_offer, wsk_fabric_offer_edge, wsk_fabric_position, wsk_fabric_report,
-    wsk_fabric_reset, wsk_fabric_rewrite, wsk_fabric_set_position, wsk_fabric_stall_counts, wsk_fabric_teardown,
-    wsk_fabric_torn_down, wsk_fabric_totals, wsk_fabric_waiting_outside, wsk_filter, wsk_plan_configured, wsk_plan_create,
-    wsk_plan_free, wsk_plan_open, wsk_plan_rules, wsk_port_name, wsk_rect, wsk_report, wsk_report_text, wsk_route,
-    wsk_rules, wsk_totals, wsk_wait_text)
-from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_BUSY
+    wsk_fabric_deliveries, wsk_fabric_explain, wsk_fabric_free, wsk_fabric_in_flight, wsk_fabric_inject,
+    wsk_fabric_link_counts, wsk_fabric_moves, wsk_fabric_occupancy, wsk_fabric_offer, wsk_fabric_offer_edge,
+    wsk_fabric_position, wsk_fabric_report, wsk_fabric_reset, wsk_fabric_rewrite, wsk_fabric_set_position,
+    wsk_fabric_stall_counts, wsk_fabric_strips, wsk_fabric_teardown, wsk_fabric_torn_down, wsk_fabric_totals,
+    wsk_fabric_waiting_outside, wsk_filter, wsk_plan_configured, wsk_plan_create, wsk_plan_free, wsk_plan_open,
+    wsk_plan_rules, wsk_port_name, wsk_rect, wsk_report, wsk_report_text, wsk_route, wsk_rules, wsk_totals, wsk_wait_text)
+from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_BUSY, WSK_ERR_NO_MEMORY
 
 # ---- Records of the C library as numpy knows them ------------------------------------------------------------------------
 
@@ -65,6 +65,45 @@ cdef int check(int status, const wsk_report *report, int width) except -1:
             raise_for_status(status, sentence_of(report, width), report_of(report, width))
         raise_for_status(status)
     return status
+
+
+# ---- The log of deliveries ---------------------------------------------------------------------------------------------------
+
+cdef int make_room(Log *log, int64_t n) noexcept nogil:
+    """Room for ``n`` words in all."""
+    cdef wsk_delivery *more_words
+    cdef int64_t *more_cycles
+    if n <= log.room:
+        return 0
+    more_words = <wsk_delivery *>realloc(log.words, n * sizeof(wsk_delivery))
+    if more_words != NULL:
+        log.words = more_words
+    more_cycles = <int64_t *>realloc(log.cycles, n * sizeof(int64_t))
+    if more_cycles != NULL:
+        log.cycles = more_cycles
+    if more_words == NULL or more_cycles == NULL:
+        return WSK_ERR_NO_MEMORY
+    log.room = n
+    return 0
+
+
+cdef int append_log(void *context) noexcept nogil:
+    """Copy the deliveries of the current cycle to the log."""
+    cdef Log *log = <Log *>context
+    cdef const wsk_delivery *words
+    cdef int64_t cycle = wsk_fabric_cycle(log.fabric), j
+    cdef int i, n
+    for i in range(wsk_fabric_strips(log.fabric)):
+        n = wsk_fabric_deliveries(log.fabric, i, &words)
+        if not n:
+            continue
+        if log.length + n > log.room and make_room(log, 2 * (log.length + n) + 1024) < 0:
+            return WSK_ERR_NO_MEMORY
+        memcpy(log.words + log.length, words, n * sizeof(wsk_delivery))
+        for j in range(n):
+            log.cycles[log.length + j] = cycle
+        log.length += n
+    return 0
 
 
 # ---- Python classes ------------------------------------------------------------------------------------------------------
