@@ -38,6 +38,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.param("abuse", 1000, id="anything for any argument: a status"),
     pytest.param("threads", 8, id="fabrics of one plan and of several in several threads"),
     pytest.param("clock", 1000, id="two clocks never drift"),
+    pytest.param("connect", 150, id="ways lead to their destinations, whatever allocation failed; anything else: a status"),
+    pytest.param("link", 150, id="a run of two wafers is its single steps; anything for any argument: a status"),
 ])
 def test_the_c_library(library: Path, what: str, cases: int):
     done = subprocess.run([str(library), what, str(cases), "0"], capture_output=True, text=True,

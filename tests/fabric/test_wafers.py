@@ -76,6 +76,9 @@ def test_words_that_come_in_by_an_edge_are_as_if_the_wafers_were_one():
     wafers.fabrics[0].inject(0, 1, 5, [9])          # no lane there
     assert wafers.run_until_idle() == 2 + WIDTH + 1 + WIDTH + 2 + 1
     assert arrivals(wafers.fabrics[1]) == [(13, 0, 7), (14, 0, 8)]
+    wafers.reset()
+    wafers.fabrics[0].inject(0, 2, 5, [6])
+    assert wafers.run_until_idle() == 13 and arrivals(wafers.fabrics[1]) == [(13, 0, 6)]
 
 
 def test_a_word_that_no_one_takes_is_waited_for_until_the_deadline():

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from enum import IntFlag
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -58,7 +58,7 @@ class Fabric:
 
     def __init__(self, plan: FabricPlan | _routing.Plan, sink: str | Mapping[int, str] = "log", *, threads: int = 1,
                  patience: int = 50):
-        self.plan = plan.build() if isinstance(plan, FabricPlan) else plan
+        plan = plan.build() if isinstance(plan, FabricPlan) else plan
         sinks = np.full(24, SINKS["log"], np.uint8)
         if not isinstance(sink, str | Mapping):
             raise InputError(f"sink {sink!r}: expected one of {', '.join(SINKS)}, or a dict of them by color")
@@ -67,10 +67,13 @@ class Fabric:
                 raise InputError(f"sink {name!r} does not exist: use one of {', '.join(SINKS)}")
             sinks[check_color(color)] = SINKS[name]
         threads, patience = _count(threads, "threads", 1), _count(patience, "cycles of patience", 0)
-        self.state = _routing.State(self.plan, sinks, min(threads, 64))
-        self.patience = patience
+        self._hold(_routing.State(plan, sinks, min(threads, 64)), patience)
+
+    def _hold(self, state: _routing.State, patience: int) -> Self:
+        self.plan, self.state, self.patience = state.plan, state, patience
         self.height, self.width = self.plan.shape
         self._ports: dict[tuple[int, int, int], HostPort] = {}
+        return self
 
     @property
     def cycle(self) -> int:
@@ -268,9 +271,7 @@ class Fabric:
         """A fabric with a plan of its own that goes on as the saved one would have; bytes that were cut or altered are
         refused."""
         state = _host.open_state(_bytes_of(data), min(_count(threads, "threads", 1), 64))
-        fabric = cls(state.plan, threads=threads, patience=patience)
-        fabric.state = state
-        return fabric
+        return object.__new__(cls)._hold(state, _count(patience, "cycles of patience", 0))
 
     def load(self, data: bytes) -> None:
         """Back to what :meth:`to_bytes` of a fabric with the same plan and sinks gave; nothing is left to drain then."""
@@ -285,11 +286,9 @@ class Fabric:
 
     def snapshot(self) -> "Fabric":
         """A second fabric in the same state, of the same plan."""
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__, _ports={})
-        copy.state = _routing.State(self.plan, np.array(self.state.sinks, np.uint8), self.state.threads)
-        copy.state.copy_from(self.state)
-        return copy
+        state = _routing.State(self.plan, np.array(self.state.sinks, np.uint8), self.state.threads)
+        state.copy_from(self.state)
+        return object.__new__(type(self))._hold(state, self.patience)
 
     def restore(self, snapshot: "Fabric") -> None:
         """Back to the state of a snapshot of the same plan."""
@@ -333,10 +332,9 @@ class Fabric:
 def _fabric_again(cls: type[Fabric], plan: _routing.Plan, sinks: tuple[int, ...], threads: int, patience: int, data: bytes,
                   cycles: NDArray[np.int64], words: NDArray[np.void]) -> Fabric:
     """A pickled fabric."""
-    fabric = cls(plan, threads=threads, patience=patience)
-    fabric.state = _routing.State(plan, np.array(sinks, np.uint8), threads)
-    _host.load_state(fabric.state, data, cycles, words)
-    return fabric
+    state = _routing.State(plan, np.array(sinks, np.uint8), threads)
+    _host.load_state(state, data, cycles, words)
+    return object.__new__(cls)._hold(state, patience)
 
 
 def _bytes_of(data: bytes) -> bytes:

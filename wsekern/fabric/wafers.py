@@ -154,6 +154,11 @@ class Wafers:
             self._exchange()
         return self.cycle
 
+    def reset(self) -> None:
+        """All back to cycle 0 without words, on links too."""
+        for part in (*self.fabrics, *(link for _, _, link in self.links)):
+            part.reset()
+
     def _idle(self) -> bool:
         """Whether no word is left on a link or in a fabric."""
         return not any(link.waiting for _, _, link in self.links) and all(

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "wsekern_connect.h"
 #include "wsekern_fabric.h"
 
 #define CHECK(holds)                                                                                   \
@@ -60,5 +61,7 @@ void serve_the_host(unsigned seed);
 void fail_everywhere(unsigned seed);
 void keep_time(unsigned seed);
 void abuse(unsigned seed);
+void connect_places(unsigned seed);
+void link_wafers(unsigned seed);
 
 #endif
