@@ -5,15 +5,20 @@ from cpython.bool cimport PyBool_Check
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.long cimport PyLong_AsUnsignedLongLongMask, PyLong_Check, PyLong_CheckExact
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t
+from libc.string cimport memcpy
 
 import numpy as np
 
-from wsekern.fabric._routing cimport State
+from wsekern._common cimport simd_level_code
+from wsekern.fabric._routing import DELIVERY
+from wsekern.fabric._routing cimport Plan, State
+from wsekern.fabric.run cimport make_room
 from wsekern.fabric.wsekern_fabric cimport (
     WSK_ADVANCE, WSK_COLORS, WSK_CONTROL, WSK_EAST, WSK_NORTH, WSK_RAMP, WSK_SINK_LOG, WSK_SOUTH, WSK_TORN_DOWN, WSK_WEST,
-    wsk_delivery, wsk_fabric, wsk_fabric_cycle, wsk_fabric_inject, wsk_fabric_listen, wsk_fabric_next_event,
-    wsk_fabric_offer, wsk_fabric_offer_edge, wsk_fabric_on_delivery, wsk_fabric_on_room, wsk_fabric_pop, wsk_fabric_push,
-    wsk_fabric_room, wsk_fabric_sink, wsk_fabric_top, wsk_plan_rules, wsk_rules)
+    wsk_delivery, wsk_fabric, wsk_fabric_cycle, wsk_fabric_free, wsk_fabric_inject, wsk_fabric_listen, wsk_fabric_load,
+    wsk_fabric_next_event, wsk_fabric_offer, wsk_fabric_offer_edge, wsk_fabric_on_delivery, wsk_fabric_on_room,
+    wsk_fabric_open, wsk_fabric_plan, wsk_fabric_pop, wsk_fabric_push, wsk_fabric_room, wsk_fabric_save, wsk_fabric_sink,
+    wsk_fabric_top, wsk_plan, wsk_plan_rules, wsk_plan_save, wsk_rules)
 
 cdef enum:
     MOST_PLAIN = 64                   # words that one plain inject takes
@@ -253,3 +258,60 @@ def call_on_room(State state not None, call) -> None:
         state.done(wsk_fabric_on_room(state.fabric, NULL, NULL))
     else:
         state.done(wsk_fabric_on_room(state.fabric, tell_room, <void *>state))
+
+
+# ---- Bytes ------------------------------------------------------------------------------------------------------------------
+
+def plan_bytes(Plan plan not None) -> bytes:
+    """A compiled plan as bytes."""
+    return saved_plan(plan.plan)
+
+
+cdef bytes saved_plan(const wsk_plan *plan):
+    from wsekern.errors import raise_for_status
+
+    cdef size_t needed = 0
+    raise_for_status(wsk_plan_save(plan, NULL, 0, &needed))
+    room = bytearray(needed)
+    raise_for_status(wsk_plan_save(plan, <char *>room, needed, &needed))
+    return bytes(room)
+
+
+def state_bytes(State state not None) -> bytes:
+    """All of a state as bytes, plan included; not the log."""
+    cdef size_t needed = 0
+    state.done(wsk_fabric_save(state.fabric, NULL, 0, &needed))
+    room = bytearray(needed)
+    state.done(wsk_fabric_save(state.fabric, <char *>room, needed, &needed))
+    return bytes(room)
+
+
+def load_state(State state not None, const uint8_t[::1] data not None, cycles=(), words=()) -> None:
+    """Into a state of the same plan and sinks, whose log holds ``words`` (``DELIVERY`` records) of ``cycles`` (int64) then."""
+    cdef const uint8_t[::1] kept = np.ascontiguousarray(words, DELIVERY).view(np.uint8)
+    cdef const int64_t[::1] times = np.ascontiguousarray(cycles, np.int64)
+    cdef int64_t n = times.shape[0]
+    state.done(wsk_fabric_load(state.fabric, &data[0] if data.shape[0] else NULL, data.shape[0]))
+    state.words.length = 0
+    if n and n * <int64_t>sizeof(wsk_delivery) == kept.shape[0]:
+        if make_room(&state.words, n) < 0:
+            raise MemoryError
+        memcpy(state.words.words, &kept[0], n * sizeof(wsk_delivery))
+        memcpy(state.words.cycles, &times[0], n * sizeof(int64_t))
+        state.words.length = n
+
+
+def open_state(const uint8_t[::1] data not None, int threads) -> State:
+    """A state with a plan of its own from nothing but the bytes."""
+    from wsekern.errors import raise_for_status
+
+    cdef wsk_fabric *fabric = NULL
+    raise_for_status(wsk_fabric_open(&fabric, &data[0] if data.shape[0] else NULL, data.shape[0], simd_level_code()))
+    try:
+        sinks = [max(wsk_fabric_sink(fabric, color), 0) for color in range(WSK_COLORS)]
+        plan = Plan(saved=saved_plan(wsk_fabric_plan(fabric)))
+    finally:
+        wsk_fabric_free(fabric)
+    state = State(plan, np.array(sinks, np.uint8), threads)
+    load_state(state, data)
+    return state

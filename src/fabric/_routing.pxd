@@ -34,6 +34,7 @@ cdef api int fabric_explain(wsk_fabric *fabric) noexcept nogil
 cdef class Plan:
     cdef wsk_plan *plan
     cdef readonly object description
+    cdef compile(self, rules, routes, rects, filters)
 
 cdef class State:
     cdef wsk_fabric *fabric

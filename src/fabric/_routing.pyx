@@ -23,7 +23,7 @@ from wsekern.fabric.wsekern_fabric cimport (
     wsk_fabric_offer, wsk_fabric_offer_edge, wsk_fabric_position, wsk_fabric_report, wsk_fabric_reset, wsk_fabric_rewrite,
     wsk_fabric_set_position, wsk_fabric_skip, wsk_fabric_stall_counts, wsk_fabric_step, wsk_fabric_strips,
     wsk_fabric_teardown, wsk_fabric_torn_down, wsk_fabric_totals, wsk_fabric_waiting_outside, wsk_filter, wsk_plan,
-    wsk_plan_configured, wsk_plan_create, wsk_plan_free, wsk_plan_rules, wsk_port_name, wsk_rect, wsk_report,
+    wsk_plan_configured, wsk_plan_create, wsk_plan_free, wsk_plan_open, wsk_plan_rules, wsk_port_name, wsk_rect, wsk_report,
     wsk_report_text, wsk_route, wsk_rules, wsk_totals, wsk_wait_text)
 from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_BUSY
 
@@ -119,7 +119,14 @@ cdef int check(int status, const wsk_report *report, int width) except -1:
 cdef class Plan:
     """Routes compiled for stepping: read-only, shared by any number of states on any threads."""
 
-    def __cinit__(self, rules, routes, rects, filters, description=None):
+    def __cinit__(self, rules=None, routes=None, rects=None, filters=None, description=None, *, const uint8_t[::1] saved=None):
+        self.description = description
+        if saved is not None:
+            check(wsk_plan_open(&self.plan, &saved[0] if saved.shape[0] else NULL, saved.shape[0]), NULL, 1)
+        else:
+            self.compile(rules, routes, rects, filters)
+
+    cdef compile(self, rules, routes, rects, filters):
         cdef wsk_rules c_rules
         cdef wsk_report report
         c_rules.width, c_rules.height, c_rules.hop_latency, c_rules.ramp_latency, c_rules.buffer_depth = rules[:5]
@@ -128,7 +135,6 @@ cdef class Plan:
         cdef const uint8_t[::1] t = np.ascontiguousarray(rects, RECT).view(np.uint8)
         cdef const uint8_t[::1] u = np.ascontiguousarray(filters, FILTER).view(np.uint8)
         memset(&report, 0, sizeof(report))
-        self.description = description
         cdef int status = wsk_plan_create(&self.plan, &c_rules, <const wsk_route *>(&r[0] if r.shape[0] else NULL),
                                           len(routes), <const wsk_rect *>(&t[0] if t.shape[0] else NULL), len(rects),
                                           <const wsk_filter *>(&u[0] if u.shape[0] else NULL), len(filters), &report)
