@@ -153,7 +153,7 @@ static int move_source(wsk_bytes *b, wsk_fabric *f, wsk_strip *s, wsk_source *kn
     WSK_MOVE(b, head.refused);
     if (!wsk_bytes_need(b, is_of(f, s, head.pe) && head.port < PORTS && head.next < f->n_colors
                            && (head.port == WSK_RAMP || wsk_check_edge(f, head.pe, head.port) == 0)
-                           && !(head.refused >> f->n_colors)))
+                           && !(head.refused >> (head.port == WSK_RAMP ? f->n_colors : 0))))
         return 0;
     if (b->from) {
         wsk_bytes_need(b, *wsk_source_index(f, head.pe, head.port) == 0);

@@ -221,19 +221,9 @@ static int make_lists(const wsk_fabric *f, wsk_strip *s)
     return 0;
 }
 
-int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t sinks[WSK_COLORS], int simd_level)
+/* What follows from the rules, the same in every state of a plan. */
+static void set_rules(wsk_fabric *f, const wsk_plan *plan, const u8 sinks[WSK_COLORS])
 {
-    int status = WSK_ERR_NO_MEMORY, most = wsk_simd_supported();
-    if (fabric)
-        *fabric = NULL;
-    if (!fabric || !plan || !sinks || simd_level < WSK_SIMD_AUTO || simd_level > WSK_SIMD_AVX512)
-        return WSK_ERR_BAD_ARGUMENT;
-    for (int color = 0; color < WSK_COLORS; color++)
-        if (sinks[color] > WSK_SINK_CORE)
-            return WSK_ERR_BAD_ARGUMENT;
-    wsk_fabric *f = wsk_alloc_zero(1, sizeof *f);
-    if (!f)
-        return status;
     f->plan = plan;
     f->width = plan->rules.width;
     f->height = plan->rules.height;
@@ -246,7 +236,6 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
     f->depth = plan->rules.buffer_depth;
     f->data_stride = 64 * f->blocks;
     f->stage_stride = 64 * f->blocks + 2 * ROW_PAD;
-    f->simd_level = simd_level == WSK_SIMD_AUTO || simd_level > most ? most : simd_level;
     f->plain = plan->rules.multicast_all && plan->rules.link_frame == plan->rules.link_words && !plan->has_swap
             && !plan->n_filters && !plan->rules.open_edges;
     f->lone = f->plain && f->depth > f->hop && f->depth > f->ramp + 1;    /* words that nobody stops never fill a queue */
@@ -254,9 +243,13 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
         f->not_full[i] = f->depth >> i & 1 ? 0 : ~(u64)0;
     for (int c = 0; c < f->n_colors; c++)
         f->sinks[c] = sinks[plan->color_of[c]];
+}
+
+static int make_strips(wsk_fabric *f)
+{
     f->strip = wsk_alloc_zero((size_t)f->strips, sizeof *f->strip);
     if (!f->strip)
-        goto out;
+        return WSK_ERR_NO_MEMORY;
     for (int i = 0; i < f->strips; i++) {
         wsk_strip *s = f->strip + i;
         s->capacity_pending = (STRIP_ROWS + 2) * f->width + 2 * STRIP_ROWS;
@@ -265,14 +258,33 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
             s->pending[b] = wsk_alloc((size_t)s->capacity_pending * sizeof *s->pending[b]);
             s->out[b] = wsk_alloc((size_t)s->capacity_out * sizeof *s->out[b]);
             if (!s->pending[b] || !s->out[b])
-                goto out;
+                return WSK_ERR_NO_MEMORY;
         }
         if (f->lone && make_lists(f, s) < 0)
-            goto out;
+            return WSK_ERR_NO_MEMORY;
         clear_strip(s, f->n_colors);
     }
-    status = fill(f);
-out:
+    return 0;
+}
+
+int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t sinks[WSK_COLORS], int simd_level)
+{
+    const int most = wsk_simd_supported();
+    if (fabric)
+        *fabric = NULL;
+    if (!fabric || !plan || !sinks || simd_level < WSK_SIMD_AUTO || simd_level > WSK_SIMD_AVX512)
+        return WSK_ERR_BAD_ARGUMENT;
+    for (int color = 0; color < WSK_COLORS; color++)
+        if (sinks[color] > WSK_SINK_CORE)
+            return WSK_ERR_BAD_ARGUMENT;
+    wsk_fabric *f = wsk_alloc_zero(1, sizeof *f);
+    if (!f)
+        return WSK_ERR_NO_MEMORY;
+    set_rules(f, plan, sinks);
+    f->simd_level = simd_level == WSK_SIMD_AUTO || simd_level > most ? most : simd_level;
+    int status = make_strips(f);
+    if (!status)
+        status = fill(f);
     if (status < 0)
         wsk_fabric_free(f);
     else

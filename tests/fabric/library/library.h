@@ -52,6 +52,7 @@ void listen_somewhere(wsk_fabric *f, const kind *k);
 
 /* One case of each test. */
 void save_and_load(unsigned seed);
+void forge(unsigned seed);
 void skip_to_events(unsigned seed);
 void run_until_stopped(unsigned seed);
 void share_a_process(unsigned seed);
