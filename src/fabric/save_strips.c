@@ -226,7 +226,8 @@ static void move_filters(wsk_bytes *b, wsk_strip *s)
 
 static int move_strip(wsk_bytes *b, wsk_fabric *f, wsk_strip *s)
 {
-    int64_t sources = s->n_sources, touched = s->n_landing ? f->cycle : s->touched;    /* landed: the routers are not at rest */
+    /* When it was changed before does not matter; words that landed: the routers are not at rest. */
+    int64_t sources = s->n_sources, touched = s->n_landing || s->touched >= f->cycle ? f->cycle : 0;
     int status = 0;
     WSK_MOVE(b, s->last_move);
     WSK_MOVE(b, s->last_out);

@@ -83,11 +83,11 @@ WSK_API void wsk_simulation_free(wsk_simulation *simulation);     /* NULL: nothi
 WSK_API int wsk_simulation_reset(wsk_simulation *simulation);
 /* First values of arrays and of parameters again. */
 WSK_API int wsk_simulation_fill(wsk_simulation *simulation);
-/* Its routers, to look at: link counts, stalls, totals, positions. Stepping or changing them by themselves is an error that
- * nothing notices. */
+/* Its routers, to look at: link counts, stalls, totals, positions. Their clock stands still while they are empty. Stepping or
+ * changing them by themselves is an error that nothing notices. */
 WSK_API const wsk_fabric *wsk_simulation_fabric(const wsk_simulation *simulation);
 
-/* All of a simulation as bytes, at any cycle, and back into one of the same program, whichever thread or machine saved it: as
+/* All of a simulation as bytes, at any cycle, and back into one of the same program, however many threads saved it: as
  * wsk_fabric_save and wsk_fabric_load. Words that left the wafer and were not received are in it. */
 WSK_API int wsk_simulation_save(wsk_simulation *simulation, void *bytes, size_t room, size_t *needed);
 WSK_API int wsk_simulation_load(wsk_simulation *simulation, const void *bytes, size_t n);

@@ -143,7 +143,7 @@ static int host(bytes from, bytes state)
     if (!status)
         status = wsk_simulation_send(s, 0, WSK_RAMP, 23, words, NULL, 2) == WSK_ERR_NO_MEMORY ? WSK_ERR_NO_MEMORY : 0;
     if (!status)
-        status = run(s, LONG, END, 2, &why) == WSK_ERR_NO_MEMORY ? WSK_ERR_NO_MEMORY : 0;
+        status = run(s, 300, END, 2, &why) == WSK_ERR_NO_MEMORY ? WSK_ERR_NO_MEMORY : 0;
     if (!status)
         status = wsk_simulation_receive(s, -1, list, 4) == WSK_ERR_NO_MEMORY ? WSK_ERR_NO_MEMORY : 0;
     if (!status)

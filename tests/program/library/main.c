@@ -1,5 +1,5 @@
-/* usage: programs play PROGRAM INPUTS FUNCTION OUT: what a host does; or programs CASE SEEDS PROGRAM STATE [PROGRAM STATE
- * ...]. */
+/* usage: programs play PROGRAM INPUTS FUNCTION OUT, or stream PROGRAM WORDS: what hosts do; or programs CASE SEEDS PROGRAM
+ * STATE [PROGRAM STATE ...]. */
 #include "programs.h"
 
 _Thread_local long wsk_allocations_left = -1;
@@ -123,6 +123,35 @@ static void play(char **arguments)
     free(inputs.at);
 }
 
+/* Words in over the west edge of PE 0 on color 3, and out: told one by one, as they come. */
+static void stream(const char *path, unsigned words)
+{
+    bytes from = read_file(path);
+    wsk_program *program = open_program(from);
+    wsk_simulation *s = make_simulation(program);
+    wsk_received word;
+    wsk_thread thread;
+    uint32_t why = 0, registers[1];
+    for (uint32_t i = 0; i < words; i++)
+        CHECK(wsk_simulation_send(s, 0, WSK_WEST, 3, &(uint32_t){ 1000 + i }, NULL, 1) == 0);
+    CHECK(wsk_simulation_next_event(s) == 0 && wsk_simulation_step(s) == 0 && wsk_simulation_cycle(s) == 1);
+    CHECK(wsk_simulation_thread(s, 0, WSK_MAIN_THREAD, &thread) == 0 && thread.state != WSK_THREAD_IDLE);
+    CHECK(wsk_simulation_registers(s, 0, registers, 1) >= 1);
+    while (!(why & END)) {
+        CHECK(run(s, (int64_t)1 << 40, END | WSK_STOP_DELIVERY, 1, &why) == 0);
+        CHECK(why & (END | WSK_STOP_DELIVERY) && wsk_simulation_receive(s, 2, &word, 1) == 0);
+        CHECK(wsk_simulation_receive(s, 4, NULL, 0) == (why & WSK_STOP_DELIVERY ? 1 : 0));
+        while (wsk_simulation_receive(s, -1, &word, 1) == 1) {
+            CHECK(word.cycle == wsk_simulation_cycle(s) - 1);
+            printf("%lld %u %u %u %u\n", (long long)word.cycle, word.pe, word.port, word.color, word.data);
+        }
+    }
+    CHECK(why & WSK_STOP_IDLE && wsk_simulation_next_event(s) == INT64_MAX);
+    wsk_simulation_free(s);
+    wsk_program_free(program);
+    free(from.at);
+}
+
 int main(int n, char **arguments)
 {
     static const struct { const char *name; void (*one)(bytes, bytes, unsigned); } cases[] = {
@@ -131,6 +160,8 @@ int main(int n, char **arguments)
     };
     if (n == 6 && !strcmp(arguments[1], "play"))
         play(arguments + 2);
+    if (n == 4 && !strcmp(arguments[1], "stream"))
+        stream(arguments[2], (unsigned)atoi(arguments[3]));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (n < 5 || strcmp(cases[i].name, arguments[1]))
             continue;
