@@ -68,11 +68,12 @@ def trust_of(deployment: Deployment) -> Trust:
 
 def confidence(deployment: Deployment) -> str:
     """high: this GPU's kernels were measured with this engine and precision, and so were whole models in it; medium: another's
-    stand in, weights are unpacked, or whole models on its family alone were measured; low: nothing like it was. One less where
+    stand in, weights are unpacked, or whole models alone were measured on it; low: only its family was. One less where
     collectives span more GPUs than any that were measured."""
     gpu, layout, precision = deployment.gpu, deployment.layout, deployment.precision
     if not gpu.kernels:
-        return "low" if trust_of(deployment).lacking else "medium"
+        own = (gpu.name, measured_format(precision.name)) in measured_precisions()
+        return "medium" if own and not trust_of(deployment).lacking else "low"
     evidence = kernel_fit("gemm", gpu, deployment.engine.kernels, precision.arithmetic).evidence
     own = gpu.kernels.split("_")[0] == gpu.name.split("-")[0] and evidence == "measured"
     known = precision.lacking is None and (gpu.name, measured_format(precision.name)) in measured_precisions()
