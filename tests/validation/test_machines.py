@@ -80,7 +80,7 @@ def test_degrees_count_devices():
 def test_the_date_says_which_engine_ran():
     assert level_of("sglang tp8", "2025-11-02", "cdna4") == "sglang-2025"
     assert level_of("sglang tp8", "2026-02-02", "cdna4") == "sglang-overlapped"
-    assert level_of("vLLM offline", "2024-10", "cdna3") == "stock-2024"
+    assert level_of("vLLM offline", "2024-10", "cdna3") == "stock-2024-eager"
     assert level_of("atom tp8", "2026-02-02", "cdna4") == "atom"
 
 
