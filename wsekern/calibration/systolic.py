@@ -1,8 +1,8 @@
 """Fit what compiled programs reach on systolic arrays: ``python -m wsekern.calibration.systolic [--output FILE]``.
 
 Uses the rows of ``machine-measurements.csv`` whose models :func:`wsekern.validation.machines.is_fitted` names, and prints what
-``wsekern/cluster/data/systolic.toml`` should say, with the numbers of engine levels that ``engines.toml`` should. Numbers are drawn
-towards those in use, and those of a family with few rows towards those of the TPU, so that a number no row decides stays.
+``wsekern/cluster/data/systolic.toml`` should say, with the numbers of engine levels that ``engines.toml`` should. Numbers are
+drawn towards where they start, and those of a family with few rows towards those of the TPU, so that one no row decides stays.
 """
 
 import argparse
@@ -26,12 +26,13 @@ Rows = Sequence[tuple[dict[str, str], float]]
 """Rows with what they measured."""
 
 BOXES = {
-    "kernel": (2e-7, 1e-3), "memory": (0.2, 0.95), "compute": (0.05, 0.95), "row": (1e-8, 2e-5), "cache": (0.1, 0.95),
-    "attention": (0.02, 0.95), "route": (1e-7, 5e-3), "collective": (5e-7, 1e-3), "links": (0.1, 1.0),
+    "kernel": (4e-6, 2e-7, 1e-3), "memory": (0.8, 0.2, 0.95), "compute": (0.6, 0.05, 0.95), "row": (5e-7, 1e-8, 2e-5),
+    "cache": (0.6, 0.1, 0.95), "attention": (0.4, 0.02, 0.95), "route": (2e-5, 1e-7, 5e-3),
+    "collective": (5e-6, 5e-7, 1e-3), "links": (0.8, 0.1, 1.0),
 }
-"""Least and greatest value of each fitted number of a family."""
+"""Start, least and greatest value of each fitted number of a family."""
 
-ENGINE = {"per_step": (1e-5, 1e-2), "per_sequence": (1e-7, 3e-4), "per_request": (1e-3, 0.5)}
+ENGINE = {"per_step": (1e-3, 1e-5, 1e-2), "per_sequence": (1e-5, 1e-7, 3e-4), "per_request": (1e-2, 1e-3, 0.5)}
 """The same of an engine level."""
 
 PULL = 0.05
@@ -88,13 +89,12 @@ def balance(rows: Sequence[dict[str, str]]) -> np.ndarray:
 
 
 def fit(family: str, rows: Mapping[str, Rows], start: Systolic, own: bool) -> tuple[Systolic, dict[str, Engine]]:
-    """Numbers of least mean |ln(predicted / measured)| of ``family``, and of the levels of ``rows`` where it has them of its
-    ``own``."""
+    """Numbers of least mean |ln(predicted / measured)| of ``family``, drawn towards those of :data:`BOXES`, and of the levels
+    of ``rows``, where they are its ``own``; else towards ``start``."""
     levels = sorted(rows) if own else []
     places = [(None, name) for name in BOXES] + [(level, name) for level in levels for name in ENGINE]
     boxes = np.array([ENGINE[name] if level else BOXES[name] for level, name in places])
-    first = [float(getattr(load_engine(level) if level else start, name)) for level, name in places]
-    middle = np.clip(np.array(first), boxes[:, 0], boxes[:, 1])
+    middle = boxes[:, 0] if own else np.array([float(getattr(start, name)) for _, name in places])
     every = [row for of in rows.values() for row in of]
     weights, source = balance([row for row, _ in every]), f"{SOURCE}: {len(every)}"
 
@@ -111,7 +111,7 @@ def fit(family: str, rows: Mapping[str, Rows], start: Systolic, own: bool) -> tu
         found = np.log(ratios)
         return weights * np.sign(found) * MOST * np.log1p(np.abs(found) / MOST)
 
-    return parts(settle(misses, middle, boxes[:, 0], boxes[:, 1], PULL))
+    return parts(settle(misses, middle, boxes[:, 1], boxes[:, 2], PULL))
 
 
 def calibrate(rows: Sequence[dict[str, str]]) -> tuple[dict[str, Systolic], dict[str, Engine]]:
@@ -132,8 +132,8 @@ HEAD = """\
 #
 # kernel: fixed time of one compiled operation. memory, compute: shares of the memory bandwidth, and of the peak by filled-up
 # tiles. Attention: row is the time of each sequence of a step, whose pages are fetched one sequence after the other; cache and
-# attention are shares as above. Experts: route is the time of routing and sorting in a layer, tile the rows of a tile of grouped
-# products. Collectives: collective is the fixed time of one, links the share of the wires.
+# attention are shares as above. Experts: route is the time of routing and sorting in a layer, tile the rows of a tile of
+# grouped products. Collectives: collective is the fixed time of one, links the share of the wires.
 """
 
 

@@ -47,7 +47,7 @@ class Family(Protocol):
 
     @classmethod
     def buckets(cls, deployment: Deployment, most: float) -> list[float]:
-        """Sequences of a step on one replica after which the next one takes a larger compiled program, below ``most``; empty where
+        """Sequences of a step on one replica, below ``most``, after which one more takes a larger compiled program; none where
         kernels take any number."""
 
     def step(self, work: Work) -> Work:

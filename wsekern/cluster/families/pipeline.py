@@ -2,8 +2,8 @@
 
 Layers lie on stages of a few chips each, weights in SRAM as far as it goes. A token takes the sum of all stages and the hops
 between them; tokens of as many sequences as there are stages are on their way together, at the pace of the slowest stage. The
-memory sets how many chips that takes. What it does not hold lies a tier below, where one is, and streams at that tier's rate: the
-cliff at the end of the capacity. Nothing waits for a host, and nothing misses a cache.
+memory sets how many chips that takes. What it does not hold lies a tier below, where one is, and streams at the rate of that
+tier: the cliff at the end of the capacity. Nothing waits for a host, and nothing misses a cache.
 """
 
 from dataclasses import replace

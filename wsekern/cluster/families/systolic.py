@@ -167,8 +167,9 @@ class SystolicFamily:
         moved += rows * (2.0 * shape.hidden + shape.matrices * inner) * activation
         tile = min(float(self.known.tile), filled(rows, 8.0))
         flops = 2.0 * shape.matrices * (rows + active * tile) * filled(shape.hidden, self.rows) * filled(inner, self.columns)
-        fixed, memory, excess = self._kernel(devices * moved, devices * flops, arithmetic, self.known.memory, self.known.compute)
-        return fixed + float(self.known.route), memory, excess
+        known = self.known
+        fixed, memory, excess = self._kernel(devices * moved, devices * flops, arithmetic, known.memory, known.compute)
+        return fixed + float(known.route), memory, excess
 
     def small(self, moved: float) -> Parts:
         """Fused with others by the compiler: one kernel that streams."""
