@@ -8,14 +8,14 @@ from typing import Any, Unpack
 
 from wsekern.cluster.deploy import Degrees, deploy
 from wsekern.cluster.engine import Engine
-from wsekern.cluster.evidence import assumptions, confidence, nearest_points
+from wsekern.cluster.evidence import assumptions, nearest_points
 from wsekern.cluster.hardware import Cluster
 from wsekern.cluster.layout import Deployment, Layout, Memory, memory_of, require_fit
 from wsekern.cluster.power import Activity, activity, cluster_watts
 from wsekern.cluster.precision import Precision
 from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
-from wsekern.cluster.trust import trust_of
+from wsekern.cluster.trust import confidence, trust_of
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request

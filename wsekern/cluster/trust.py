@@ -1,11 +1,12 @@
-"""What was never measured of a deployment, and the range in which its times then lie."""
+"""How sure a prediction is, in a word; what was never measured of it, and the range in which its times then lie."""
 
 from functools import lru_cache
 from typing import NamedTuple
 
 from wsekern.cluster.constants import constants
-from wsekern.cluster.evidence import measured_format, measured_points
+from wsekern.cluster.evidence import measured_format, measured_points, measured_precisions
 from wsekern.cluster.layout import Deployment
+from wsekern.cluster.parameters import kernel_fit
 
 PHASES = ("decode", "prefill", "throughput")
 """Of measured points."""
@@ -63,3 +64,18 @@ def trust_of(deployment: Deployment) -> Trust:
     if not lacking:
         return Trust((), 1.0, 1.0)
     return Trust(lacking, known.other_setting_least.value, known.other_setting_most.value)
+
+
+def confidence(deployment: Deployment) -> str:
+    """high: this GPU's kernels were measured with this engine and precision, and so were whole models in it; medium: another's
+    stand in, weights are unpacked, or whole models alone were measured on it; low: only its family was. One less where
+    collectives span more GPUs than any that were measured."""
+    gpu, layout, precision = deployment.gpu, deployment.layout, deployment.precision
+    if not gpu.kernels:
+        own = (gpu.name, measured_format(precision.name)) in measured_precisions()
+        return "medium" if own and not trust_of(deployment).lacking else "low"
+    evidence = kernel_fit("gemm", gpu, deployment.engine.kernels, precision.arithmetic).evidence
+    own = gpu.kernels.split("_")[0] == gpu.name.split("-")[0] and evidence == "measured"
+    known = precision.lacking is None and (gpu.name, measured_format(precision.name)) in measured_precisions()
+    level = 2 if own and known else 1
+    return ("low", "medium", "high")[level - (layout.tp * layout.dp > constants().measured_ranks.value)]

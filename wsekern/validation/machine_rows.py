@@ -47,10 +47,12 @@ GENERATIONS = (
     ("stock-overlapped", "tpu", "2025-12-31", "jax-2024"), ("stock-overlapped", "tpu", "2026-07-07", "jax-padded"),
     ("stock-overlapped", "tpu", "2026-08-31", "jax-inference"),
     ("sglang-overlapped", "", "2024-12-31", "sglang-2024"), ("sglang-overlapped", "", "2025-12-31", "sglang-2025"),
-    ("sglang-overlapped", "cdna3", "2026-03-31", "sglang-2025"), ("stock-overlapped", "", "2024-12-31", "stock-2024"),
+    ("sglang-overlapped", "cdna3", "2026-03-31", "sglang-2025"),
+    ("stock-overlapped", "cdna3", "2024-12-31", "stock-2024-eager"), ("stock-overlapped", "", "2024-12-31", "stock-2024"),
     ("stock-overlapped", "", "2025-12-31", "stock"), ("tuned", "", "2024-12-31", "tuned-2024"))
 """(level, family or all, last day, level of runs until then): an engine of last year is another engine. Recipes for the older
-AMD parts went on with images of the year before until spring: their steps of February take 1.7 times those of May."""
+AMD parts went on with images of the year before until spring: their steps of February take 1.7 times those of May. vLLM of 2024
+launched their kernels one by one: a layer of one user takes as long on four chips as on one, whatever the model's size."""
 
 
 def is_machine_table(columns: Iterable[object]) -> bool:
