@@ -22,4 +22,4 @@ def family_of(deployment: Deployment) -> Family:
 
 def numbers_in_use() -> tuple[Hashable, ...]:
     """What families of machines reach, all numbers that fits replace: a part of the key of caches."""
-    return efficiencies(), tuple(systolic().items()), pipeline()
+    return efficiencies(), tuple(systolic().items()), tuple(pipeline().items())
