@@ -36,7 +36,8 @@ BOX = (-3.5, 3.0)
 """Least and greatest logarithm of a scale over its start."""
 
 SLOW = 0.1
-"""Another start: caches read at a tenth, which no small step finds where products of prompts seem to explain the same rows."""
+"""Another start where it explains more: caches read at a tenth, which no small step finds where products of prompts seem to
+explain the same rows."""
 
 STEPS = (1.0, 0.4, 0.15, 0.05)
 """Steps of the logarithms, one after the other."""
@@ -93,8 +94,9 @@ def fit(setting: Setting, rows: Sequence[tuple[dict[str, str], Case]], near: dic
         missed = np.sqrt(np.log(ratios) ** 2 + USUAL**2) - USUAL
         return float(np.mean(missed)) + PULL * float(np.sum(np.abs(logs)))
 
-    slow = np.array([np.log(SLOW) if name == "reading" else 0.0 for name in SCALES])
-    found = middle * np.exp(min((descend(error, start) for start in (0.0 * slow, slow)), key=error))
+    plain, slow = (np.array([share * (name == "reading") for name in SCALES]) for share in (0.0, np.log(SLOW)))
+    starts = (plain, slow) if error(slow) < error(plain) else (plain,)
+    found = middle * np.exp(min((descend(error, start) for start in starts), key=error))
     return _entry(setting, rows, {name: float(f"{scale:.3g}") for name, scale in zip(SCALES, found, strict=True)})
 
 
