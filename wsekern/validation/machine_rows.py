@@ -43,6 +43,7 @@ PRODUCTS = (
 """Engine level of a product's newest generation, by what its name begins with or contains."""
 
 GENERATIONS = (
+    *(("stock-overlapped", family, "9999", "jax-2024") for family in ("gaudi", "trainium")),
     ("stock-overlapped", "tpu", "2025-12-31", "jax-2024"), ("stock-overlapped", "tpu", "2026-07-07", "jax-padded"),
     ("stock-overlapped", "tpu", "2026-08-31", "jax-inference"),
     ("sglang-overlapped", "", "2024-12-31", "sglang-2024"), ("sglang-overlapped", "", "2025-12-31", "sglang-2025"),
