@@ -1,6 +1,6 @@
 """Fit what families of GPUs reach of the kernels that stand in: ``python -m wsekern.calibration.machines [--output FILE]``.
 
-Uses the rows of ``machine-measurements.csv`` whose models :func:`wsekern.validation.machines.is_fitted` names, and prints what
+Uses the rows of ``machine-measurements.csv`` whose models :func:`wsekern.validation.machines.may_fit` names, and prints what
 ``wsekern/cluster/data/efficiency.toml`` should say. Every number is drawn towards 1, the kernels that stand in, or where an
 engine has few rows towards what the family's other engines reach, so that a number no row decides stays there.
 """
@@ -22,7 +22,7 @@ from wsekern.description import Quantity
 from wsekern.errors import WsekernError
 from wsekern.validation.gpu_rows import Case
 from wsekern.validation.machine_rows import understand
-from wsekern.validation.machines import is_fitted, measurements, predict_row
+from wsekern.validation.machines import may_fit, measurements, predict_row
 from wsekern.validation.rows import read_value
 
 PULL = 0.03
@@ -68,7 +68,7 @@ def settings_of(
     """Fitted rows (``all_rows``: also others) that have a prediction, by what they set."""
     found: dict[Setting, list[tuple[dict[str, str], Case]]] = defaultdict(list)
     for row in rows:
-        if not (all_rows or is_fitted(row)):
+        if not (all_rows or may_fit(row)):
             continue
         try:
             case = understand(row)
