@@ -51,7 +51,7 @@ def test_bars(result, group, bar):
 @pytest.mark.parametrize(("label", "name"), [
     ("MI355X", "mi355x"), ("DGX Spark (GB10)", "dgx-spark"), ("Jetson AGX Thor T5000", "jetson-thor"),
     ("Jetson AGX Orin 64GB", "jetson-orin"), ("Rubin NVL72", "rubin"), ("MI325X", "mi325x"), ("Gaudi3", "gaudi3"),
-    ("NVIDIA B200", "b200"),
+    ("NVIDIA B200", "b200"), ("Groq 3 LPU (LP30; NVIDIA LPX rack)", "groq-lp30"),
 ])
 def test_labels_of_machines(label, name):
     assert machine_of(label).name == name
