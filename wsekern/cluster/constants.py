@@ -57,6 +57,10 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     another_family: Doublings
     another_kind: Doublings
     another_engine: Doublings
+    other_family_least: Annotated[Quantity, Unit("ratio", 0, 1)]
+    other_family_most: Annotated[Quantity, Unit("ratio", 1)]
+    other_setting_least: Annotated[Quantity, Unit("ratio", 0, 1)]
+    other_setting_most: Annotated[Quantity, Unit("ratio", 1)]
     benchmark_rounds: Annotated[Quantity, Unit("prompts/user", 1)]
     recipe_lengths: Ratio
     arrivals_in_most_steps: Annotated[Quantity, Unit("prompts/step")]

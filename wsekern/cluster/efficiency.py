@@ -11,7 +11,10 @@ from typing import Annotated
 
 import msgspec
 
+from wsekern.cluster.engine import Engine
 from wsekern.cluster.hardware import Gpu
+from wsekern.cluster.parameters import BEST
+from wsekern.cluster.precision import Precision
 from wsekern.cluster.scoped import Scoped
 from wsekern.description import Quantity, Unit, check_units
 
@@ -20,11 +23,11 @@ Scale = Annotated[Quantity, Unit("ratio", 0.01, 100.0)]
 
 class Efficiency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
     """Of kernels of ``engine`` on GPUs of ``family``, over those that stand in: rates of ``streaming`` weights, of ``reading``
-    caches, of products (``compute``) and of products of ``experts``; times of kernels that do nothing (``fixed``) and of
-    ``exchanges``, which ``links`` carry so much less of.
+    caches, of products (``compute``) and of products of ``experts``; times of kernels that do nothing (``fixed``), of
+    ``exchanges``, and of what the ``host`` does for prompts and launches.
 
-    ``until`` is the last day of runs of this generation ("": the newest), ``precisions`` and ``kinds`` (dense, MoE) what was
-    measured with it, ``rows`` on how many rows it was fitted.
+    ``arithmetic`` is that of the products, ``year`` that of an older engine, ``until`` the last day of a run, ``precisions``
+    and ``kinds`` (dense, MoE) what was measured, ``rows`` on how many rows it was fitted.
     """
 
     family: str
@@ -35,7 +38,8 @@ class Efficiency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_
     experts: Scale
     fixed: Scale
     exchanges: Scale
-    links: Scale
+    host: Scale
+    arithmetic: str
     year: str = ""
     until: str = ""
     precisions: tuple[str, ...] = ()
@@ -45,12 +49,12 @@ class Efficiency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_
     @property
     def name(self) -> str:
         """In a file."""
-        return "-".join(part for part in (self.family, self.engine, self.year) if part)
+        return "-".join(part for part in (self.family, self.engine, self.year, self.arithmetic) if part)
 
 
 Efficiencies = tuple[Efficiency, ...]
 
-SCALES = ("streaming", "reading", "compute", "experts", "fixed", "exchanges", "links")
+SCALES: tuple[str, ...] = ("streaming", "reading", "compute", "experts", "fixed", "exchanges", "host")
 """The fitted numbers of an :class:`Efficiency`."""
 
 
@@ -66,18 +70,27 @@ efficiencies: Scoped[Efficiencies] = Scoped("efficiencies", _shipped)
 """Those in use; ``efficiencies.replaced`` uses others inside a ``with`` block."""
 
 
-def efficiency_of(gpu: Gpu, products: tuple[str, ...], year: str) -> Efficiency | None:
-    """Of the first of ``products`` (kernels of an engine level) in the generation of ``year`` ("": the newest), else of its
-    newest, else of any other on this family; None where the family has none, so that kernels are what was timed."""
-    own = [entry for entry in efficiencies() if entry.family == gpu.family]
+def efficiency_of(gpu: Gpu, engine: Engine, precision: Precision) -> Efficiency | None:
+    """Of the first product of ``engine`` in its generation and the arithmetic of ``precision``, else in another arithmetic, of
+    its newest generation, or of any other engine on this family; None where the family has none, so that kernels are what was
+    timed."""
+    return _efficiency_of(efficiencies(), gpu.family, engine.kernels, engine.year, precision.part(experts=True)[1])
+
+
+@lru_cache(maxsize=1024)
+def _efficiency_of(
+    known: Efficiencies, family: str, products: tuple[str, ...], year: str, arithmetic: str
+) -> Efficiency | None:
+    """:func:`efficiency_of` among ``known``."""
+    own = [entry for entry in known if entry.family == family]
     if not own:
         return None
-    if products == ("best",):
+    if products == BEST:
         return _best(tuple(own))
 
-    def distance(entry: Efficiency) -> tuple[int, bool, bool]:
+    def distance(entry: Efficiency) -> tuple[int, bool, bool, bool]:
         place = products.index(entry.engine) if entry.engine in products else len(products)
-        return place, entry.year != year, entry.year != ""
+        return place, entry.year != year, entry.year != "", entry.arithmetic != arithmetic
 
     return min(own, key=distance)
 
@@ -87,7 +100,7 @@ def _best(entries: tuple[Efficiency, ...]) -> Efficiency:
     """The most favorable of each number: a bound, not an engine."""
     chosen = {}
     for name in SCALES:
-        most = min if name in ("fixed", "exchanges") else max
+        most = min if name in ("fixed", "exchanges", "host") else max
         chosen[name] = most((getattr(entry, name) for entry in entries), key=float)
     return msgspec.structs.replace(entries[0], engine="best", year="", **chosen)
 

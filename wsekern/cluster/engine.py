@@ -24,6 +24,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``side_stream``: shared experts run beside the routed ones, so that their launches hide;
     ``coarse_tiles``: what large tiles add to products of 8,192 in depth;
     ``year``: of an older generation than the newest;
+    ``padding``: tokens that fill up a compiled bucket choose experts like others, instead of one for all of them;
     ``others``: levels that stand in for this one on machines whose kernels are priced otherwise than a GPU's, by their mechanism;
     ``per_rank_prompt``: per doubling of the tensor-parallel ranks, which launch the kernels of prompts one by one and wait for
     the slowest; ``per_linear_prompt``: of a layer with linear attention.
@@ -60,11 +61,12 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_rank_prompt: Annotated[Quantity, Unit("s/layer")]
     per_linear_prompt: Annotated[Quantity, Unit("s/layer")]
     year: str = ""
-    others: dict[str, str] = {}
+    padding: bool = False
+    others: tuple[tuple[str, str], ...] = ()
 
     def on(self, mechanism: str) -> "Engine":
         """This level on machines of another ``mechanism``: what the same product, or one of its time, is there."""
-        return engine_levels()[self.others[mechanism]] if mechanism in self.others else self
+        return next((engine_levels()[level] for other, level in self.others if other == mechanism), self)
 
 
 def _shipped() -> Mapping[str, Engine]:

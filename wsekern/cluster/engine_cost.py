@@ -3,6 +3,7 @@
 from math import log2
 
 from wsekern.cluster.constants import constants
+from wsekern.cluster.efficiency import efficiency_of
 from wsekern.cluster.experts import in_service
 from wsekern.cluster.hardware import Gpu
 from wsekern.cluster.layout import Deployment
@@ -108,7 +109,7 @@ def launches(deployment: Deployment, step: StepTime, work: Work) -> float:
     without CUDA graphs."""
     if deployment.engine.graphs and not work.prefill:
         return 0.0
-    return max(0.0, step.kernels * float(deployment.engine.launch) - step.device)
+    return max(0.0, step.kernels * _host_scale(deployment) * float(deployment.engine.launch) - step.device)
 
 
 def routed_prompts(deployment: Deployment, work: Work) -> float:
@@ -116,7 +117,7 @@ def routed_prompts(deployment: Deployment, work: Work) -> float:
     inside = deployment.precision.routed_inside and deployment.gpu.peak.fp4 is not None
     if not work.prefill or inside:
         return 0.0
-    return float(deployment.engine.per_routed_prompt) * deployment.model.mixtures
+    return _host_scale(deployment) * float(deployment.engine.per_routed_prompt) * deployment.model.mixtures
 
 
 def launched_prompts(deployment: Deployment, work: Work) -> float:
@@ -125,7 +126,13 @@ def launched_prompts(deployment: Deployment, work: Work) -> float:
     if not work.prefill:
         return 0.0
     ranks = float(deployment.engine.per_rank_prompt) * parts_of(deployment.model).layers * log2(deployment.layout.tp)
-    return ranks + uncaptured_prompts(deployment)
+    return _host_scale(deployment) * ranks + uncaptured_prompts(deployment)
+
+
+def _host_scale(deployment: Deployment) -> float:
+    """Time of the host's work for prompts and launches over that on GPUs whose kernels were timed."""
+    used = efficiency_of(deployment.gpu, deployment.engine, deployment.precision)
+    return 1.0 if used is None else float(used.host)
 
 
 def uncaptured_prompts(deployment: Deployment) -> float:

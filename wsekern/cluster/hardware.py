@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -107,6 +107,11 @@ class Interconnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.kind == "torus" and self.axes is None:
             raise InputError("interconnect: kind is 'torus', which needs axes: the chips along each axis of a whole domain")
 
+    @staticmethod
+    def needs(data: dict[str, Any]) -> list[str]:
+        """Keys that ``data`` lacks although none is required of all."""
+        return ["axes"] if data.get("kind") == "torus" and "axes" not in data else []
+
 
 class Array(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Compute of a compiled machine: products run on arrays of ``rows`` x ``columns``, to which shapes are filled up, in steps
@@ -152,6 +157,15 @@ class Power(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return float(self.latency_fraction)
 
 
+class Mode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A power mode of a box: its power, and shares of its cores' clock and of its memory's bandwidth that are left."""
+
+    name: str
+    tdp: Annotated[Quantity, Unit("W", 1)]
+    clock: Ratio
+    bandwidth: Ratio
+
+
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Per GPU, with its share of the system around it."""
 
@@ -190,6 +204,7 @@ class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=Tr
     devices: Annotated[Quantity, Unit("count", 1, whole=True)] | None = None
     between: Rate | None = None
     kernels: str = ""
+    modes: tuple[Mode, ...] = ()
     typical: bool = False
     fallback: str = ""
     small_kernel: Annotated[Quantity, Unit("s")] | None = None
@@ -201,6 +216,12 @@ class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=Tr
             raise InputError(f"{self.name}: mechanism is {self.mechanism!r}, expected one of {', '.join(MECHANISMS)}")
         if self.mechanism == "systolic" and self.array is None:
             raise InputError(f"{self.name}: mechanism is 'systolic', which needs a table array: rows, columns and bucket")
+
+    @staticmethod
+    def needs(data: dict[str, Any]) -> list[str]:
+        """Keys that ``data`` lacks although none is required of all."""
+        compiled = data.get("mechanism") == "systolic" and "array" not in data
+        return [f"array.{key}" for key in ("rows", "columns", "bucket")] if compiled else []
 
     @property
     def arithmetics(self) -> frozenset[str]:
@@ -308,6 +329,12 @@ def _names() -> dict[str, str]:
 
 
 @lru_cache(maxsize=1)
+def _undescribed() -> dict[str, str]:
+    """Why machines known by name are not here."""
+    return msgspec.toml.decode((files("wsekern.cluster") / "data" / "undescribed.toml").read_text(), type=dict[str, str])
+
+
+@lru_cache(maxsize=1)
 def _racks() -> dict[str, Gpu]:
     return {name: gpu for gpu in _bundled().values() for name in gpu.racks}
 
@@ -332,12 +359,38 @@ def typical_families() -> list[str]:
 
 def load_gpu(name: str | os.PathLike[str]) -> Gpu:
     """A bundled GPU by name, or the user's own by the path of its TOML file."""
-    key = _names().get(str(name).lower())
-    if key is not None:
-        return _bundled()[key]
+    known = _named(str(name).lower())
+    if known is not None:
+        return known
     if Path(name).exists() and str(name).endswith(".toml"):
         return load_description(name, Gpu)
+    reason = _undescribed().get(str(name).lower())
+    if reason is not None:
+        raise InputError(f"no machine {str(name)!r} here: {reason}")
     raise InputError(f"no GPU {str(name)!r}: expected a TOML file or one of {', '.join(bundled_gpus())}")
+
+
+def _named(name: str) -> Gpu | None:
+    """A bundled machine by name or alias, in one of its power modes where that stands behind it (thor-70w)."""
+    if name in _names():
+        return _bundled()[_names()[name]]
+    base, _, mode = name.rpartition("-")
+    known = _bundled()[_names()[base]] if base in _names() else None
+    return next((_in_mode(known, each) for each in known.modes if each.name == mode), None) if known else None
+
+
+@lru_cache(maxsize=64)
+def _in_mode(gpu: Gpu, mode: Mode) -> Gpu:
+    """``gpu`` with slower cores and memory, and less power."""
+    def share(quantity: Quantity, ratio: Quantity) -> Quantity:
+        return Quantity(float(quantity) * float(ratio), quantity.unit, f"{quantity.source}; {ratio.source}", ratio.confidence)
+
+    rates = {name: share(rate, mode.clock) for name, rate in msgspec.structs.asdict(gpu.peak).items() if rate is not None}
+    replace = msgspec.structs.replace
+    return replace(
+        gpu, name=f"{gpu.name}-{mode.name}", title=f"{gpu.title}, {float(mode.tdp):g} W", modes=(), aliases=(),
+        peak=replace(gpu.peak, **rates), power=replace(gpu.power, tdp=mode.tdp),
+        memory=replace(gpu.memory, bandwidth=share(gpu.memory.bandwidth, mode.bandwidth)))
 
 
 def load_cluster(name: str | os.PathLike[str] | Cluster, count: int | None = None) -> Cluster:
@@ -355,6 +408,8 @@ def load_cluster(name: str | os.PathLike[str] | Cluster, count: int | None = Non
     counted = _counted(text)
     if counted is not None:
         return Cluster(load_gpu(counted[0]), counted[1])
+    if text.lower() in _undescribed():
+        load_gpu(text)
     raise InputError(
         f"no cluster {text!r}: expected a machine and how many chips, such as h100x8, tpu7x-64 or gb200-nvl72; machines are "
         f"{', '.join(bundled_gpus())}, or the path of a TOML file followed by :8"
@@ -371,7 +426,7 @@ def _counted(text: str) -> tuple[str, int] | None:
 
 
 def _is_gpu(name: str) -> bool:
-    return name.lower() in _names() or (name.endswith(".toml") and Path(name).exists())
+    return _named(name.lower()) is not None or (name.endswith(".toml") and Path(name).exists())
 
 
 def bundled_clusters() -> list[str]:

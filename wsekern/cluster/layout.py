@@ -166,9 +166,9 @@ def memory_of(deployment: Deployment, context: float, batch: int, shared: float 
         weights += sum(weight_bytes(draft, precision)) / layout.tp
         once += cache_bytes(draft, precision, shared, layout.tp, laid) if shared else 0.0
         each += cache_bytes(draft, precision, context - shared, layout.tp, laid)
-    own = deployment.gpu.memory.program
-    activations = constants().activation_bytes.value if own is None else float(own)
-    available = deployment.gpu.memory.whole * constants().memory_share.value
+    share, chip = constants().memory_share.value, deployment.gpu.memory
+    activations = constants().activation_bytes.value if chip.program is None else float(chip.program)
+    available = chip.whole * (share if chip.shared is None else min(share, float(chip.shared)))
     room = available - weights - activations - once
     fits = max(0, int(room / each)) * layout.dp if each else batch
     return Memory(weights, once + each * -(-batch // layout.dp), activations, available, fits)

@@ -23,6 +23,7 @@ class Operators:
         self.deployment, self.gpu, self.engine = deployment, deployment.gpu, deployment.engine
         self.family = family_of(deployment)
         self.devices = int(self.gpu.devices or 1)
+        self.routed = 1.0  # share of a step's tokens that choose experts of their own
         self.bandwidth = float(self.gpu.memory.bandwidth)
         self.scale = float(self.engine.fixed_scale)
         self.narrow = deployment.precision.part(experts=False)
@@ -89,7 +90,7 @@ class Operators:
         weight, arithmetic, _ = form
         peak = self.gpu.peak_flops(arithmetic)
         inner, matrices = feed.expert.width / (layout.tp * layout.dp / layout.ep), 3.0 if feed.expert.gated else 2.0
-        chosen, total = feed.chosen, feed.experts
+        chosen, total, tokens = feed.chosen, feed.experts, tokens * self.routed
         load, others = (in_service(tokens, chosen, total, layout.ep, mean) for mean in (False, True))
         parts, idle = self.family.experts(ExpertShape(hidden, inner, matrices, form, load, others))
         step.idle += idle

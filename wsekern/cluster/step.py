@@ -15,6 +15,7 @@ def forward(deployment: Deployment, work: Work) -> StepTime:
     """All layers, embedding and LM head of one step, with the engine's cost: each kind of part once, times its number."""
     model, ops, step = deployment.model, Operators(deployment), StepTime()
     asked, work, parts = work, ops.family.step(work), parts_of(model)
+    ops.routed = 1.0 if deployment.engine.padding else asked.tokens / work.tokens
     for mixer, count in parts.mixers:
         step.add(mixer_block(ops, work, mixer), count)
     for cache, count in parts.caches:

@@ -65,6 +65,7 @@ class Deployed:
                    "gpu_precision": self.deployment.precision.name,
                    "cache_bytes_per_element": self.deployment.precision.cache,
                    "engine_level": served.engine_level, "confidence": served.confidence, "nearest": served.nearest,
+                   "not_measured": served.not_measured, "time_factors": served.time_factors,
                    "prefill_seconds": served.prefill_seconds, "queueing_seconds": served.queueing_seconds,
                    "decoding_users": self.copies * served.decoding_users, "breakdown_seconds": served.breakdown},
             assumptions=[self._laid_out(), stored_in_words(self.deployment, self.serving), *self._speculated(),

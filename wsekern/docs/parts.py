@@ -7,6 +7,7 @@ from wsekern.cluster.hardware import MECHANISMS
 from wsekern.docs.commands import command_reference
 from wsekern.docs.contract import contract
 from wsekern.docs.families import families
+from wsekern.docs.machines import machine_efficiency, machine_families, validation_machines
 from wsekern.docs.pages import Picture
 from wsekern.docs.picture import draw_overview, labels_of
 from wsekern.docs.planning import PICTURES as FLOORS
@@ -21,7 +22,6 @@ from wsekern.docs.tables import (
     operations,
     scan_file,
     validation_gpu,
-    validation_machines,
     validation_wafer,
     wafers,
 )
@@ -50,6 +50,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "kernels": kernels,
     "validation-wafer": validation_wafer,
     "validation-gpu": validation_gpu,
+    "machine-families": machine_families,
+    "machine-efficiency": machine_efficiency,
     "validation-machines": validation_machines,
 }
 SLOW = ("levers", "contract")

@@ -91,11 +91,6 @@ def validation_gpu() -> str:
     return markdown("gpu")
 
 
-def validation_machines() -> str:
-    """Errors of every group of measurements of other machines than GPUs of a data center."""
-    return markdown("machines")
-
-
 def kernels() -> str:
     """Median error of fitted GPU kernels on the shapes that were kept back, a line a family of kernels, a column a GPU."""
     fitted = json.loads((files("wsekern.cluster") / "data" / "kernels.json").read_text())

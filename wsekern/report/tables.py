@@ -11,7 +11,8 @@ from wsekern.report.words import amount
 
 
 def facts_view(title: str, facts: dict[str, Any]) -> RenderableType:
-    """A prediction: one fact a line, nested ones indented."""
+    """A prediction: one fact a line, nested ones indented; times and rates as ranges where the machine was not measured."""
+    factors = facts.get("time_factors") if facts.get("not_measured") else None
     table = Table(title=title, title_justify="left", show_header=False, box=None)
     for key, value in facts.items():
         if isinstance(value, dict):
@@ -22,8 +23,17 @@ def facts_view(title: str, facts: dict[str, Any]) -> RenderableType:
             for index, item in enumerate(value):
                 table.add_row(key if index == 0 else "", _fact(item))
         else:
-            table.add_row(key, _fact(value))
+            table.add_row(key, _fact(value) if factors is None else _ranged(key, value, *factors))
     return table
+
+
+def _ranged(key: str, value: Any, least: float, most: float) -> str:
+    """A predicted time or rate whose machine was not measured, between its bounds; any other fact as it is."""
+    if isinstance(value, float) and key.endswith("seconds") and key not in ("roofline_seconds", "think_seconds"):
+        return f"{_fact(value * least)} to {_fact(value * most)}"
+    if isinstance(value, float) and "_per_second" in key:
+        return f"{_fact(value / most)} to {_fact(value / least)}"
+    return _fact(value)
 
 
 def _fact(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Reading measured rows of machines beside GPUs of the data center (``machine-measurements.csv``): what each says, and what not.
+"""Reading measured rows of machines other than NVIDIA's servers (``machine-measurements.csv``): what each says.
 
 ``count`` counts chips; degrees in ``engine`` count the devices that programs see, several a chip on some.
 """
@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from wsekern.cluster.checkpoint import settle, stored_precision
 from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
 from wsekern.cluster.layout import Layout
 from wsekern.cluster.parts import common_heads
@@ -29,18 +30,28 @@ RANGE = 0.9
 RECIPES = "inferencex"
 """How a source says that recipes of SemiAnalysisAI/InferenceX ran."""
 
+NO_ANSWER = ("prefill_time", "prefill_tok_s", "decode_tok_s")
+"""Metrics for which a row need not say how long the answers are: none, or one token after the prompt."""
+
 MOST = 10**7
 """Sanity limit of chips, tokens and sequences that a row states."""
 
 PRODUCTS = (
-    (r"^llama\.cpp", "compiled"), (r"tensorrt edge", "tuned"), (r"tensorrt|trt-?llm", "tuned"),
-    (r"^atom", "atom"), (r"sglang", "sglang-overlapped"), (r"vllm", "stock"), (r"jetstream", "compiled"), (r"sambaflow", "compiled"),
+    (r"^llama\.cpp", "compiled"), (r"tensorrt|trt-?llm", "tuned"), (r"^atom", "atom"), (r"sglang", "sglang-overlapped"),
+    (r"vllm", "stock-overlapped"), (r"jetstream", "compiled"), (r"sambaflow", "compiled"),
 )
 """Engine level of a product's newest generation, by what its name begins with or contains."""
 
-GENERATIONS = (("sglang-overlapped", "2024", "sglang-2024"), ("sglang-overlapped", "2025", "sglang-2025"),
-               ("stock", "2024", "stock-2024"), ("tuned", "2024", "tuned-2024"))
-"""(level, year, level of runs of that year): an engine of last year is another engine."""
+GENERATIONS = (
+    ("stock-overlapped", "tpu", "2025-12-31", "jax-2024"), ("stock-overlapped", "tpu", "2026-07-07", "jax-padded"),
+    ("stock-overlapped", "tpu", "2026-08-31", "jax-inference"),
+    ("sglang-overlapped", "", "2024-12-31", "sglang-2024"), ("sglang-overlapped", "", "2025-12-31", "sglang-2025"),
+    ("sglang-overlapped", "cdna3", "2026-03-31", "sglang-2025"),
+    ("stock-overlapped", "cdna3", "2024-12-31", "stock-2024-eager"), ("stock-overlapped", "", "2024-12-31", "stock-2024"),
+    ("stock-overlapped", "", "2025-12-31", "stock"), ("tuned", "", "2024-12-31", "tuned-2024"))
+"""(level, family or all, last day, level of runs until then): an engine of last year is another engine. Recipes for the older
+AMD parts went on with images of the year before until spring: their steps of February take 1.7 times those of May. vLLM of 2024
+launched their kernels one by one: a layer of one user takes as long on four chips as on one, whatever the model's size."""
 
 
 def is_machine_table(columns: Iterable[object]) -> bool:
@@ -79,10 +90,15 @@ def understand(row: dict[str, str]) -> Case:
     _refuse_settings(engine)
     count = _number(row.get("count"), "count")
     model = _model(row["model"])
-    level = level_of(engine, row.get("date") or "")
+    level = level_of(engine, row.get("date") or "", gpu.family)
     precision = _precision(row.get("precision") or "", model, row["model"], level)
     layout = layout_of(engine, count, int(gpu.devices or 1), model)
-    prompt, output = (_number(row.get(name), name) for name in ("input_len", "output_len"))
+    if gpu.mechanism == "systolic":
+        precision, layout = _compiled(precision, layout, engine, model)
+    answer = row.get("output_len") or ""
+    if row.get("metric") in NO_ANSWER and answer in ("", "0"):
+        answer = "1"
+    prompt, output = _number(row.get("input_len"), "input_len"), _number(answer, "output_len")
     if RECIPES in (row.get("source") or "").lower():
         prompt, output = (max(1, round(RANGE * length)) for length in (prompt, output))
     batch = _number(row.get("batch_or_concurrency") or "1", "batch or concurrency")
@@ -115,7 +131,8 @@ def machine_of(text: str) -> Gpu:
     raise Refused(f"machine {text[:80]!r} is not described")
 
 
-MAKERS = ("nvidia", "amd", "google", "aws", "intel", "instinct", "sambanova", "d", "matrix", "agx", "cloud", "card", "64gb", "nvl72")
+MAKERS = (
+    "nvidia", "amd", "google", "aws", "intel", "instinct", "sambanova", "d", "matrix", "agx", "cloud", "card", "64gb", "nvl72")
 """Words of a label that no machine's name has."""
 
 
@@ -140,17 +157,31 @@ def _model(text: str) -> ModelConfig:
 
 def _precision(text: str, model: ModelConfig, label: str, level: str) -> Precision:
     lower = text.lower()
-    four = bool(re.match(r"w4\b|q4|int4|awq|gptq", lower))
-    return precision_from("int4" if four else text, label, model, level)
+    if not lower.strip():
+        return settle(stored_precision(model), model, level)
+    known = {"int4": r"w4\b|q4|int4|awq|gptq", "int8wo": r"int8|w8a16|q8"}
+    return precision_from(next((name for name, words in known.items() if re.match(words, lower)), text), label, model, level)
 
 
-def level_of(engine: str, date: str) -> str:
+def _compiled(precision: Precision, layout: Layout, engine: str, model: ModelConfig) -> tuple[Precision, Layout]:
+    """What goes without saying on compiled machines: whole experts are spread where copies of an attention share them, and
+    recipes of vLLM keep caches in 8 bit beside 8-bit weights."""
+    if layout.dp > 1 and model.mixture and layout.ep == 1:
+        layout = replace(layout, ep=layout.tp * layout.dp)
+    narrow = precision.name == "fp8" and "vllm" in engine.lower()
+    return replace(precision, cache=1.0) if narrow else precision, layout
+
+
+def level_of(engine: str, date: str, family: str) -> str:
     """Engine level that a product's name and the date of its run mean; :class:`Refused` for an unknown product."""
     lower = engine.lower()
     level = next((level for pattern, level in PRODUCTS if re.search(pattern, lower)), None)
     if level is None:
         raise Refused(f"engine {engine[:60]!r} is unknown")
-    return next((older for newest, year, older in GENERATIONS if level == newest and date.startswith(year)), level)
+    for newest, of, last, older in GENERATIONS:
+        if level == newest and of in ("", family) and "" < date <= last:
+            return older
+    return level
 
 
 def layout_of(engine: str, count: int, devices: int, model: ModelConfig) -> Layout:

@@ -4,15 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from wsekern.errors import InputError
-from wsekern.validation import cores, formulas, gpu, machines, wafer
+from wsekern.validation import cores, formulas, gpu, wafer
 from wsekern.validation.rows import summarise
 
 FAMILIES = "Errors per GPU and model family, `wsekern validate --only gpu --families`; fitted rows are left out:"
 
 
 def markdown(kind: str) -> str:
-    """All groups of the shipped measurements: ``kind`` "wafer" or "machines" (one table), or "gpu" (one of groups, one per GPU
-    and family).
+    """All groups of the shipped measurements: ``kind`` "wafer" (one table), or "gpu" (one of groups, one per GPU and family).
 
     Rows without a prediction are not counted, and groups without one are left out, of GPUs also those in which all rows are
     fitted. Nothing is written or printed; :class:`InputError` for another kind.
@@ -21,9 +20,7 @@ def markdown(kind: str) -> str:
         return wafer_groups()
     if kind == "gpu":
         return gpu_tables()
-    if kind == "machines":
-        return _gpu_groups(machines.validate_rows()["groups"])
-    raise InputError(f"no validation tables of {kind!r}: use wafer, gpu or machines")
+    raise InputError(f"no validation tables of {kind!r}: use wafer or gpu")
 
 
 def wafer_groups() -> str:

@@ -5,12 +5,18 @@ how long each takes there. Bytes, FLOP and counts in, seconds out. What no famil
 least bytes over the bandwidth, products at least FLOP over the peak.
 """
 
+from math import ceil
 from typing import NamedTuple, Protocol
 
 from wsekern.cluster.kernels import Parts
 from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.precision import Format
 from wsekern.cluster.work import AttentionShape, Work
+
+
+def filled(width: float, unit: float) -> float:
+    """``width`` filled up to a multiple of ``unit``."""
+    return ceil(width / unit - 1e-9) * unit
 
 
 class ExpertShape(NamedTuple):
@@ -38,6 +44,11 @@ class Family(Protocol):
     def layout(cls, deployment: Deployment, context: float, batch: int) -> Layout | None:
         """The usual layout of such a machine for ``batch`` sequences of ``context`` tokens; None: as GPUs are used, tensor
         parallel inside a domain. The layout that ``deployment`` has is not looked at."""
+
+    @classmethod
+    def buckets(cls, deployment: Deployment, most: float) -> list[float]:
+        """Sequences of a step on one replica after which the next one takes a larger compiled program, below ``most``; empty where
+        kernels take any number."""
 
     def step(self, work: Work) -> Work:
         """What the machine runs for ``work``: the same, or the bucket of batch and tokens that was compiled for it."""

@@ -20,7 +20,7 @@ class GpuFamily:
     def __init__(self, deployment: Deployment) -> None:
         self.deployment, self.gpu, self.engine = deployment, deployment.gpu, deployment.engine
         self.bandwidth = float(self.gpu.memory.bandwidth)
-        self.used = efficiency_of(self.gpu, self.engine.kernels, self.engine.year)
+        self.used = efficiency_of(self.gpu, self.engine, deployment.precision)
         self.streaming = self._scaled(elementwise_parameters(self.gpu))
         self.products: dict[Format, tuple[dict[str, float], float]] = {}
 
@@ -28,6 +28,11 @@ class GpuFamily:
     def layout(cls, deployment: Deployment, context: float, batch: int) -> Layout | None:
         """As GPUs are used."""
         return None
+
+    @classmethod
+    def buckets(cls, deployment: Deployment, most: float) -> list[float]:
+        """None."""
+        return []
 
     def step(self, work: Work) -> Work:
         """Itself: kernels take any number of tokens."""
@@ -111,8 +116,9 @@ class GpuFamily:
         """Through the domain's switch, hierarchical where it spans domains; large ones through the host where the engine stages
         them there."""
         cluster, link = self.deployment.cluster, self.gpu.link
-        slower, links = (1.0, 1.0) if self.used is None else (float(self.used.exchanges), float(self.used.links))
-        seconds = slower * collective_seconds(cluster, self.engine.kernels, operation, ranks, message / links / slower)
+        seconds = collective_seconds(cluster, self.engine.kernels, operation, ranks, message)
+        if self.used is not None:
+            seconds *= float(self.used.exchanges)
         if link.host_bandwidth is not None and message > float(self.engine.staged_above):
             seconds = max(seconds, message / (constants().host_copy_share.value * float(link.host_bandwidth)))
             if ranks > cluster.domain:  # and through one adapter to the next node

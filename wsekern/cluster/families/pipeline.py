@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from wsekern.cluster.constants import constants
-from wsekern.cluster.families.family import ExpertShape
+from wsekern.cluster.families.family import ExpertShape, filled
 from wsekern.cluster.hardware import Memory
 from wsekern.cluster.interconnect import topology_of, wired_seconds
 from wsekern.cluster.kernels import Parts
@@ -32,8 +32,9 @@ class Pipeline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What scheduled pipelines reach; ``pipeline.toml`` says what each number means."""
 
     stage: Annotated[Quantity, Unit("s")]
-    row: Annotated[Quantity, Unit("s")]
     memory: Ratio
+    cache: Ratio
+    context: Annotated[Quantity, Unit("tokens", 1, whole=True)]
     compute: Ratio
     links: Ratio
 
@@ -81,6 +82,11 @@ class PipelineFamily:
                 best = Layout(tp=tp, pp=most)
         return best
 
+    @classmethod
+    def buckets(cls, deployment: Deployment, most: float) -> list[float]:
+        """None."""
+        return []
+
     def step(self, work: Work) -> Work:
         """Itself; what the chips keep meanwhile says from which memory they stream, and stages that are all busy go at the pace
         of the slowest."""
@@ -101,17 +107,17 @@ class PipelineFamily:
         return self._kernel(n * k * weight, 2.0 * m * n * k, arithmetic)
 
     def decode_attention(self, work: Work, shape: AttentionShape, moved: float, flops: float) -> Parts:
-        """Caches beside the weights of their layer, of one sequence after the other."""
-        fixed, memory, excess = self._kernel(moved, flops, "bf16")
-        return fixed + self.skew * float(self.known.row) * work.sequences, memory, excess
+        """Caches beside the weights of their layer, read to the end of their compiled length."""
+        seen, most = shape.seen(work.context), shape.seen(filled(work.context + 1.0, float(self.known.context)))
+        return self._kernel(moved * most / seen if seen else 0.0, flops, "bf16", self.known.cache)
 
     def prefill_attention(self, work: Work, shape: AttentionShape, moved: float, flops: float) -> Parts:
-        """The same in longer rows."""
-        return self.decode_attention(work, shape, moved, flops)
+        """The keys and values that there are."""
+        return self._kernel(moved, flops, "bf16", self.known.cache)
 
     def scores(self, moved: float, flops: float, row: float) -> Parts:
         """Keys of an indexer."""
-        return self._kernel(moved, flops, "bf16")
+        return self._kernel(moved, flops, "bf16", self.known.cache)
 
     def recurrent(self, moved: float, flops: float) -> Parts:
         """A state beside the weights."""
@@ -145,8 +151,8 @@ class PipelineFamily:
             return float(link.network_latency) + message / wire
         return topology_of(self.gpu, 2).seconds("send", message / float(self.known.links))
 
-    def _kernel(self, moved: float, flops: float, arithmetic: str) -> Parts:
-        memory = self.skew * moved / (float(self.known.memory) * self.bandwidth)
+    def _kernel(self, moved: float, flops: float, arithmetic: str, streams: Quantity | None = None) -> Parts:
+        memory = self.skew * moved / (float(streams or self.known.memory) * self.bandwidth)
         compute = self.skew * flops / (float(self.known.compute) * self.gpu.peak_flops(arithmetic))
         return self.skew * float(self.known.stage), memory, max(0.0, compute - memory)
 

@@ -5,22 +5,25 @@ and columns like those of a tensor-parallel group. Shapes are filled up to the a
 and to the bucket (tokens of a step), so that a width below the array's costs as much as the array's.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.resources import files
-from math import ceil
+from types import MappingProxyType
 from typing import Annotated
 
 import msgspec
 
 from wsekern.cluster.constants import constants
-from wsekern.cluster.families.family import ExpertShape
+from wsekern.cluster.families.family import ExpertShape, filled
+from wsekern.cluster.hardware import Gpu
 from wsekern.cluster.interconnect import topology_of, wired_seconds
 from wsekern.cluster.kernels import Parts, smooth_max
 from wsekern.cluster.layout import Deployment, Layout
+from wsekern.cluster.parts import parts_of
 from wsekern.cluster.precision import Format
 from wsekern.cluster.scoped import Scoped
 from wsekern.cluster.work import AttentionShape, Work
-from wsekern.description import Quantity, Unit, load_description
+from wsekern.description import Quantity, Unit, check_units
 
 Ratio = Annotated[Quantity, Unit("ratio", 0.001, 1)]
 Seconds = Annotated[Quantity, Unit("s")]
@@ -44,17 +47,25 @@ class Systolic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     links: Ratio
 
 
-def _shipped() -> Systolic:
-    return load_description(str(files("wsekern.cluster") / "data" / "systolic.toml"), Systolic)
+def _shipped() -> Mapping[str, Systolic]:
+    resource = files("wsekern.cluster") / "data" / "systolic.toml"
+    known = msgspec.toml.decode(resource.read_text(), type=dict[str, Systolic])
+    for name, numbers in known.items():
+        check_units(numbers, f"{resource}: {name}")
+    return MappingProxyType(known)
 
 
-systolic: Scoped[Systolic] = Scoped("systolic", _shipped)
-"""The numbers in use; ``systolic.replaced`` uses others inside a ``with`` block."""
+systolic: Scoped[Mapping[str, Systolic]] = Scoped("systolic", _shipped)
+"""The numbers in use by family of machines; ``systolic.replaced`` uses others inside a ``with`` block."""
+
+USUAL = "tpu"
+"""The family whose numbers stand in for one that was never measured."""
 
 
-def filled(width: float, unit: float) -> float:
-    """``width`` filled up to a multiple of ``unit``."""
-    return ceil(width / unit - 1e-9) * unit
+def numbers_of(gpu: Gpu) -> Systolic:
+    """What compiled programs reach on ``gpu``."""
+    known = systolic()
+    return known.get(gpu.family, known[USUAL])
 
 
 def bucket(tokens: float, least: float) -> float:
@@ -71,7 +82,7 @@ class SystolicFamily:
     def __init__(self, deployment: Deployment) -> None:
         gpu = deployment.gpu
         assert gpu.array is not None  # a machine without one is refused where it is read
-        self.deployment, self.gpu, self.array, self.known = deployment, gpu, gpu.array, systolic()
+        self.deployment, self.gpu, self.array, self.known = deployment, gpu, gpu.array, numbers_of(gpu)
         self.devices = int(gpu.devices or 1)
         self.bandwidth = float(gpu.memory.bandwidth)
         self.lanes = int(gpu.memory.lanes or 1)
@@ -82,6 +93,16 @@ class SystolicFamily:
     def layout(cls, deployment: Deployment, context: float, batch: int) -> Layout | None:
         """As GPUs are used."""
         return None
+
+    @classmethod
+    def buckets(cls, deployment: Deployment, most: float) -> list[float]:
+        """Powers of two times the least."""
+        assert deployment.gpu.array is not None
+        end, found = float(deployment.gpu.array.bucket), []
+        while end < most:
+            found.append(end)
+            end *= 2.0
+        return found
 
     def step(self, work: Work) -> Work:
         """The bucket of its tokens, and of its sequences: one each in a decoding step."""
@@ -126,7 +147,7 @@ class SystolicFamily:
 
     def recurrent(self, moved: float, flops: float) -> Parts:
         """One kernel that streams its state."""
-        return self._kernel(moved, flops, "bf16", self.known.cache, self.known.attention)
+        return self._kernel(moved, flops, "bf16", self.known.memory, self.known.attention)
 
     def experts(self, shape: ExpertShape) -> tuple[Parts, float]:
         """Grouped products, each group in tiles of its own; whole experts on a device where they are spread, else a part of
@@ -160,8 +181,17 @@ class SystolicFamily:
             share = (self.devices - 1.0) / self.devices * (2.0 if operation == "all_reduce" else 1.0)
             total += share * message / (links * float(self.gpu.between))
         if ranks > 1:
-            total += wired_seconds(self.deployment.cluster, operation, ranks, message, links)
+            total += self._wired(operation, ranks, message, links)
         return total
+
+    def _wired(self, operation: str, ranks: int, message: float, links: float) -> float:
+        """Tokens that most chips need go around to all of them where that is quicker than to each its own."""
+        seconds = wired_seconds(self.deployment.cluster, operation, ranks, message, links)
+        chosen = max((feed.chosen for feed, _ in parts_of(self.deployment.model).mixtures), default=0)
+        if operation != "alltoall" or not chosen:
+            return seconds
+        whole = message * ranks / min(chosen, ranks)
+        return min(seconds, wired_seconds(self.deployment.cluster, "all_gather", ranks, whole, links))
 
     def hop(self, message: float, across: bool) -> float:
         """Over one wire, or through the adapters of two nodes."""
