@@ -15,15 +15,15 @@ FOLDERS = {"common": set(), "fabric": {"common"}, "tiles": {"common"}, "ops": {"
 library of ``embed`` is what needs no Python of these, without an extension."""
 
 FABRIC_LAYERS = (
-    {"copy_base", "copy_avx2", "copy_avx512", "clock", "text"},
-    {"copy", "fail", "plan", "simple", "lone_read"},
-    {"switch"},
+    {"copy_base", "copy_avx2", "copy_avx512", "clock", "text", "bytes"},
+    {"copy", "fail", "plan", "simple", "lone_read", "ways"},
+    {"switch", "connect"},
     {"queue", "ramp"},
     {"lone", "depart", "arrive"},
-    {"depart_plain", "read", "rewrite", "report"},
+    {"depart_plain", "read", "rewrite", "report", "save_plan", "save_lanes"},
     {"host"},
-    {"event", "state", "step"},
-    {"run"},
+    {"event", "state", "step", "save_strips"},
+    {"run", "save", "link"},
 )
 """The C files of src/fabric, lowest first: each calls functions of lower layers only."""
 

@@ -57,6 +57,7 @@ STATUS_EXCEPTIONS: dict[int, type[BaseException]] = {
     STATUS["OFF_WAFER"]: RoutingError,
     STATUS["DEADLINE"]: DeadlineError,
     STATUS["LIVELOCK"]: LivelockError,
+    STATUS["NO_WAY"]: BudgetError,
     STATUS["BAD_INSTRUCTION"]: SimulationError,
     STATUS["MEMORY_RANGE"]: SimulationError,
     STATUS["QUEUE_RANGE"]: SimulationError,

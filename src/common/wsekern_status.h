@@ -31,6 +31,7 @@
     X(-13, WSK_ERR_OFF_WAFER, "a route leads off the edge of the wafer")                 \
     X(-14, WSK_ERR_DEADLINE, "the deadline passed before the condition was met")         \
     X(-15, WSK_ERR_LIVELOCK, "wavelets run in a circle and can never leave")             \
+    X(-16, WSK_ERR_NO_WAY, "no color is free for a way between PEs")                     \
     X(-20, WSK_ERR_BAD_INSTRUCTION, "a PE met an instruction it cannot execute")         \
     X(-21, WSK_ERR_MEMORY_RANGE, "a PE accessed memory outside its 48 KB")               \
     X(-22, WSK_ERR_QUEUE_RANGE, "a PE used a queue that its machine does not have")

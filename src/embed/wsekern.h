@@ -4,6 +4,7 @@
 
 #include "wsekern_connect.h"
 #include "wsekern_fabric.h"
+#include "wsekern_program.h"
 #include "wsekern_simd.h"
 #include "wsekern_status.h"
 

@@ -64,6 +64,14 @@ inline wsk_route route(unsigned in, unsigned out)
 class drawing {
 public:
     explicit drawing(const wsk_rules &rules) : rules(rules) {}
+    std::uint32_t pes() const { return static_cast<std::uint32_t>(rules.width) * static_cast<std::uint32_t>(rules.height); }
+    /* PE number i of an area, row by row, as the fabric counts. */
+    std::uint32_t pe(const wsk_area &area, std::uint32_t i) const
+    {
+        auto width = static_cast<std::uint32_t>(area.width);
+        return (static_cast<std::uint32_t>(area.y) + i / width) * static_cast<std::uint32_t>(rules.width)
+               + static_cast<std::uint32_t>(area.x) + i % width;
+    }
     void paint(int color, const wsk_route &route, int x, int y, int width = 1, int height = 1)
     {
         routes.push_back(route);

@@ -5,17 +5,20 @@ from cpython.bool cimport PyBool_Check
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.long cimport PyLong_AsUnsignedLongLongMask, PyLong_Check, PyLong_CheckExact
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t
+from libc.string cimport memcpy
 
 import numpy as np
 
 from wsekern._common cimport simd_level_code
+from wsekern.fabric._routing import DELIVERY
 from wsekern.fabric._routing cimport Plan, State
+from wsekern.fabric.run cimport make_room
 from wsekern.fabric.wsekern_fabric cimport (
     WSK_ADVANCE, WSK_COLORS, WSK_CONTROL, WSK_EAST, WSK_NORTH, WSK_RAMP, WSK_SINK_LOG, WSK_SOUTH, WSK_TORN_DOWN, WSK_WEST,
-    wsk_delivery, wsk_fabric, wsk_fabric_credit, wsk_fabric_cycle, wsk_fabric_free, wsk_fabric_inject, wsk_fabric_listen,
-    wsk_fabric_load, wsk_fabric_next_event, wsk_fabric_offer, wsk_fabric_offer_edge, wsk_fabric_on_delivery,
-    wsk_fabric_on_room, wsk_fabric_open, wsk_fabric_plan, wsk_fabric_pop, wsk_fabric_push, wsk_fabric_room,
-    wsk_fabric_save, wsk_fabric_sink, wsk_fabric_top, wsk_plan, wsk_plan_rules, wsk_plan_save, wsk_rules)
+    wsk_delivery, wsk_fabric, wsk_fabric_cycle, wsk_fabric_free, wsk_fabric_inject, wsk_fabric_listen, wsk_fabric_load,
+    wsk_fabric_next_event, wsk_fabric_offer, wsk_fabric_offer_edge, wsk_fabric_on_delivery, wsk_fabric_on_room,
+    wsk_fabric_open, wsk_fabric_plan, wsk_fabric_pop, wsk_fabric_push, wsk_fabric_room, wsk_fabric_save, wsk_fabric_sink,
+    wsk_fabric_top, wsk_plan, wsk_plan_rules, wsk_plan_save, wsk_rules)
 
 cdef enum:
     MOST_PLAIN = 64                   # words that one plain inject takes
@@ -149,6 +152,8 @@ cdef class HostPort:
     cdef int number
     cdef readonly bint control
     """Whether the word that was popped last was a control word."""
+    cdef readonly bint teardown
+    """Whether it was the notice that the color is in teardown, and no word."""
 
     def __cinit__(self, State state not None, uint32_t pe, int color, int depth):
         self.state, self.fabric, self.pe, self.number = state, state.fabric, pe, color
@@ -166,12 +171,12 @@ cdef class HostPort:
         width = self.state.plan.shape[1]
         return self.pe % width, self.pe // width
 
-    def push(self, data: int, control: bool = False, advance: bool = False) -> bool:
+    def push(self, data, control=False, advance=False) -> bool:
         """Let a word wait outside the ramp; False where as many wait as :meth:`room` allows."""
         return self.state.done(wsk_fabric_push(self.fabric, self.pe, self.number, self.word_of(data),
                                                (WSK_CONTROL if control else 0) | (WSK_ADVANCE if advance else 0))) == 1
 
-    def offer(self, data: int, control: bool = False, advance: bool = False) -> bool:
+    def offer(self, data, control=False, advance=False) -> bool:
         """Offer a word to the router in this very cycle, as a core does; False if it has no room or the ramp is busy."""
         return self.state.done(wsk_fabric_offer(self.fabric, self.pe, self.number, self.word_of(data),
                                                 (WSK_CONTROL if control else 0) | (WSK_ADVANCE if advance else 0))) == 1
@@ -200,7 +205,7 @@ cdef class HostPort:
         cdef wsk_delivery word
         if self.state.done(wsk_fabric_pop(self.fabric, self.pe, self.number, &word)) != 1:
             return None
-        self.control = word.flags & WSK_CONTROL != 0
+        self.control, self.teardown = word.flags & WSK_CONTROL != 0, word.flags & WSK_TORN_DOWN != 0
         return word.data
 
 
@@ -240,13 +245,19 @@ cdef void tell_room(void *context, wsk_fabric *fabric, uint32_t pe, int color) n
 def call_on_delivery(State state not None, make, call) -> None:
     """Call ``call(make(cycle, x, y, color, port, control, teardown, data))`` for every word that becomes readable; None: no more."""
     state.on_delivery = (make, call)
-    state.done(wsk_fabric_on_delivery(state.fabric, tell_word if call is not None else NULL, <void *>state))
+    if call is None:
+        state.done(wsk_fabric_on_delivery(state.fabric, NULL, NULL))
+    else:
+        state.done(wsk_fabric_on_delivery(state.fabric, tell_word, <void *>state))
 
 
 def call_on_room(State state not None, call) -> None:
     """Call ``call(x, y, color)`` where a push was refused and there is room again; None: no more."""
     state.on_room = call
-    state.done(wsk_fabric_on_room(state.fabric, tell_room if call is not None else NULL, <void *>state))
+    if call is None:
+        state.done(wsk_fabric_on_room(state.fabric, NULL, NULL))
+    else:
+        state.done(wsk_fabric_on_room(state.fabric, tell_room, <void *>state))
 
 
 # ---- Bytes ------------------------------------------------------------------------------------------------------------------
@@ -275,10 +286,19 @@ def state_bytes(State state not None) -> bytes:
     return bytes(room)
 
 
-def load_state(State state not None, const uint8_t[::1] data not None) -> None:
-    """Into a state of the same plan and sinks, whose log is empty then."""
+def load_state(State state not None, const uint8_t[::1] data not None, cycles=(), words=()) -> None:
+    """Into a state of the same plan and sinks, whose log holds ``words`` (``DELIVERY`` records) of ``cycles`` (int64) then."""
+    cdef const uint8_t[::1] kept = np.ascontiguousarray(words, DELIVERY).view(np.uint8)
+    cdef const int64_t[::1] times = np.ascontiguousarray(cycles, np.int64)
+    cdef int64_t n = times.shape[0]
     state.done(wsk_fabric_load(state.fabric, &data[0] if data.shape[0] else NULL, data.shape[0]))
     state.words.length = 0
+    if n and n * <int64_t>sizeof(wsk_delivery) == kept.shape[0]:
+        if make_room(&state.words, n) < 0:
+            raise MemoryError
+        memcpy(state.words.words, &kept[0], n * sizeof(wsk_delivery))
+        memcpy(state.words.cycles, &times[0], n * sizeof(int64_t))
+        state.words.length = n
 
 
 def open_state(const uint8_t[::1] data not None, int threads) -> State:

@@ -16,16 +16,16 @@ from wsekern.fabric.run cimport append_log, make_room, work
 from wsekern.fabric.running cimport WSK_RUNNING, WSK_STOPPED, wsk_begin_run, wsk_decide, wsk_running
 from wsekern.team cimport WSK_TEAM_MOST, wsk_team_run
 from wsekern.fabric.wsekern_fabric cimport (
-    WSK_COLORS, WSK_LAST_CYCLE, WSK_RAMP, WSK_STOP_DEADLOCK, WSK_STOP_IDLE, WSK_WAIT_CIRCLES, WSK_WAIT_FULL, wsk_delivery,
-    wsk_fabric, wsk_fabric_bytes, wsk_fabric_copy, wsk_fabric_create, wsk_fabric_credit, wsk_fabric_cycle,
+    WSK_COLORS, WSK_LAST_CYCLE, WSK_RAMP, WSK_STOP_DEADLOCK, WSK_STOP_IDLE, WSK_STOP_TIME, WSK_WAIT_CIRCLES, WSK_WAIT_FULL,
+    wsk_delivery, wsk_fabric, wsk_fabric_bytes, wsk_fabric_copy, wsk_fabric_create, wsk_fabric_credit, wsk_fabric_cycle,
     wsk_fabric_deliveries, wsk_fabric_explain, wsk_fabric_free, wsk_fabric_in_flight, wsk_fabric_inject,
     wsk_fabric_last_move, wsk_fabric_link_counts, wsk_fabric_moves, wsk_fabric_next_event, wsk_fabric_occupancy,
     wsk_fabric_offer, wsk_fabric_offer_edge, wsk_fabric_position, wsk_fabric_report, wsk_fabric_reset, wsk_fabric_rewrite,
     wsk_fabric_set_position, wsk_fabric_skip, wsk_fabric_stall_counts, wsk_fabric_step, wsk_fabric_strips,
     wsk_fabric_teardown, wsk_fabric_torn_down, wsk_fabric_totals, wsk_fabric_waiting_outside, wsk_filter, wsk_plan,
-    wsk_plan_configured, wsk_plan_create, wsk_plan_free, wsk_plan_rules, wsk_port_name, wsk_rect, wsk_report,
+    wsk_plan_configured, wsk_plan_create, wsk_plan_free, wsk_plan_open, wsk_plan_rules, wsk_port_name, wsk_rect, wsk_report,
     wsk_report_text, wsk_route, wsk_rules, wsk_totals, wsk_wait_text)
-from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_DEADLOCK
+from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_BUSY
 
 # ---- Records of the C library as numpy knows them ------------------------------------------------------------------------
 
@@ -119,7 +119,14 @@ cdef int check(int status, const wsk_report *report, int width) except -1:
 cdef class Plan:
     """Routes compiled for stepping: read-only, shared by any number of states on any threads."""
 
-    def __cinit__(self, rules, routes, rects, filters, description=None):
+    def __cinit__(self, rules=None, routes=None, rects=None, filters=None, description=None, *, const uint8_t[::1] saved=None):
+        self.description = description
+        if saved is not None:
+            check(wsk_plan_open(&self.plan, &saved[0] if saved.shape[0] else NULL, saved.shape[0]), NULL, 1)
+        else:
+            self.compile(rules, routes, rects, filters)
+
+    cdef compile(self, rules, routes, rects, filters):
         cdef wsk_rules c_rules
         cdef wsk_report report
         c_rules.width, c_rules.height, c_rules.hop_latency, c_rules.ramp_latency, c_rules.buffer_depth = rules[:5]
@@ -128,7 +135,6 @@ cdef class Plan:
         cdef const uint8_t[::1] t = np.ascontiguousarray(rects, RECT).view(np.uint8)
         cdef const uint8_t[::1] u = np.ascontiguousarray(filters, FILTER).view(np.uint8)
         memset(&report, 0, sizeof(report))
-        self.description = description
         cdef int status = wsk_plan_create(&self.plan, &c_rules, <const wsk_route *>(&r[0] if r.shape[0] else NULL),
                                           len(routes), <const wsk_rect *>(&t[0] if t.shape[0] else NULL), len(rects),
                                           <const wsk_filter *>(&u[0] if u.shape[0] else NULL), len(filters), &report)
@@ -180,6 +186,8 @@ cdef class State:
         return y * width + x
 
     cdef int done(self, int status) except -1:
+        if status >= 0:
+            return status
         return check(status, wsk_fabric_report(self.fabric), self.plan.shape[1])
 
     def reset(self) -> None:
@@ -232,34 +240,55 @@ cdef class State:
 
     def run(self, int64_t cycles, bint until_idle=False, int64_t patience=0) -> bool:
         """Step ``cycles`` cycles, or until idle; True if idle was met. Ctrl-C stops between two cycles."""
+        cdef int why = self.advance(cycles, (WSK_STOP_IDLE if until_idle else 0) | (WSK_STOP_DEADLOCK if patience > 0 else 0),
+                                    patience)
+        if why & WSK_STOP_IDLE:
+            return True
+        if why & WSK_STOP_DEADLOCK and not why & WSK_STOP_TIME:
+            self.done(wsk_fabric_explain(self.fabric))
+        return False
+
+    cpdef int advance(self, int64_t cycles, int stop=0, int64_t patience=0) except -1:
+        """Step ``cycles`` cycles at most, as ``wsk_fabric_run`` with a mask of reasons to stop; the reasons that hold then. Ctrl-C
+        stops between two cycles, and so does an error of a callback."""
         cdef wsk_running run
         cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>self.fabric
-        cdef int64_t start = inside.cycle, end = start + min(cycles, WSK_LAST_CYCLE - start), slice_cycles
+        cdef int64_t end = inside.cycle + min(cycles, WSK_LAST_CYCLE - inside.cycle), slice_cycles = cycles
         cdef int size = max(1, min(self.threads, WSK_TEAM_MOST))
+        cdef const wsk_rules *rules = wsk_plan_rules(self.plan.plan)
+        cdef double began = 0.0
         self.done(inside.failed)
-        height, width = self.plan.shape
-        slice_cycles = min(max(40_000_000 // (height * width), 16), 4096)      # threads live as long as a slice
+        if self.running != NULL:
+            self.done(WSK_ERR_BUSY)
         wsk_begin_run(&run, self.fabric, end)
-        run.stop = (WSK_STOP_IDLE if until_idle else 0) | (WSK_STOP_DEADLOCK if patience > 0 else 0)
-        run.patience, run.each, run.context = max(patience, 0), append_log, &self.words
-        while True:
-            began = perf_counter()
-            run.state = WSK_RUNNING
-            run.end = min(end, inside.cycle + slice_cycles)
-            with nogil:
-                wsk_decide(&run)
-                if run.state == WSK_RUNNING:
-                    wsk_team_run(size, work, &run)
-            if run.state != WSK_STOPPED:
-                self.done(run.state)
-            if run.why & WSK_STOP_IDLE:
-                return True
-            if inside.cycle >= end:
-                return False
-            if run.why & WSK_STOP_DEADLOCK:
-                self.done(wsk_fabric_explain(self.fabric))
-            PyErr_CheckSignals()
-            slice_cycles = slice_cycles * 2 if perf_counter() - began < 0.02 else max(slice_cycles // 2, 1)
+        run.stop, run.patience, run.each, run.context = stop, max(patience, 0), append_log, &self.words
+        self.error = None
+        self.running = &run
+        if cycles > 16:
+            slice_cycles = min(max(40_000_000 // (<int64_t>rules.height * rules.width), 16), 4096)  # threads live as long as a slice
+        try:
+            while True:
+                run.state = WSK_RUNNING
+                run.end = min(end, inside.cycle + slice_cycles)
+                if cycles > 16:
+                    began = perf_counter()
+                with nogil:
+                    wsk_decide(&run)
+                    if run.state == WSK_RUNNING:
+                        wsk_team_run(size, work, &run)
+                if self.error is not None:
+                    error, self.error = self.error, None
+                    raise error
+                if run.state != WSK_STOPPED:
+                    self.done(run.state)
+                if inside.cycle >= end:
+                    return run.why
+                if run.why & ~WSK_STOP_TIME:        # the end of a slice is no reason
+                    return run.why & ~WSK_STOP_TIME
+                PyErr_CheckSignals()
+                slice_cycles = slice_cycles * 2 if perf_counter() - began < 0.02 else max(slice_cycles // 2, 1)
+        finally:
+            self.running = NULL
 
     def log(self, bint clear=True):
         """(cycles int64, deliveries) of all words that left for cores and edges since the last call."""

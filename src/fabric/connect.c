@@ -140,14 +140,13 @@ static int choose(wsk_ways *w, const wsk_goal *g, int32_t source, u32 colors, ws
 {
     int best = -1, shortest = INT_MAX, last = -1;
     for (u32 left = colors; left && !w->no_memory; left &= left - 1) {
-        int color = __builtin_ctz(left);
+        int color = last = __builtin_ctz(left);
         aim(w, g);
         if (!wsk_grow(w, source, color)) {
             note_refusal(w, g, source, color, found);
             continue;
         }
         int links = deepest(w);
-        last = color;
         if (links < shortest) {
             best = color;
             shortest = links;

@@ -411,7 +411,8 @@ int wsk_check_routed(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, u6
 int wsk_two_inputs(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 clash);
 void wsk_leave(wsk_fabric *f, const wsk_row *r, int k, int c, u64 m);
 
-/* ramp.c: words in and out by ramps and edges. */
+/* ramp.c: words in and out by ramps and edges. check_edge: 0 where words may enter by a port of a PE from outside. */
+int wsk_check_edge(const wsk_fabric *f, u32 pe, int port);
 u32 *wsk_source_index(const wsk_fabric *f, u32 pe, int port);
 wsk_source *wsk_source_at(wsk_fabric *f, wsk_strip *s, u32 pe, int port);
 int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, const u8 *flags, int64_t n);
@@ -445,7 +446,9 @@ void wsk_skip_to(wsk_fabric *f, int64_t cycle);
  * memory. */
 wsk_host *wsk_host_of(wsk_fabric *f);
 wsk_inbox *wsk_new_inbox(wsk_fabric *f, u32 pe, int c, int depth);
+wsk_inbox *wsk_inbox_of(const wsk_fabric *f, u32 pe, int c);
 int wsk_fill_inbox(wsk_inbox *box, const wsk_delivery *word);
+int wsk_remember_refusal(wsk_fabric *f, u32 pe, int c);
 void wsk_clear_inboxes(wsk_fabric *f);
 int wsk_copy_inboxes(wsk_fabric *to, const wsk_fabric *from);
 void wsk_free_inboxes(wsk_host *host);

@@ -33,7 +33,7 @@ void wsk_free_host(wsk_host *host)
 /* ---- Words to the host ---- */
 
 /* The queue of color index c at a PE, NULL: the host does not listen there. */
-static wsk_inbox *inbox_of(const wsk_fabric *f, u32 pe, int c)
+wsk_inbox *wsk_inbox_of(const wsk_fabric *f, u32 pe, int c)
 {
     const wsk_host *host = f->host;
     if (!host || c < 0 || !host->inbox_at[c] || !host->inbox_at[c][pe])
@@ -97,7 +97,7 @@ int wsk_fabric_listen(wsk_fabric *f, uint32_t pe, int color, int depth)
     int c = wsk_color_at(f, pe, color), core = c >= 0 && f->sinks[c] == WSK_SINK_CORE;
     if (c < 0 || f->sinks[c] == WSK_SINK_COUNT || (core && (depth < 1 || depth > 255)))
         return WSK_ERR_BAD_ARGUMENT;
-    if (inbox_of(f, pe, c))
+    if (wsk_inbox_of(f, pe, c))
         return 0;
     if (!wsk_new_inbox(f, pe, c, core ? depth : 0))
         return WSK_ERR_NO_MEMORY;
@@ -133,7 +133,7 @@ int wsk_copy_inboxes(wsk_fabric *to, const wsk_fabric *from)
 
 int wsk_fabric_top(const wsk_fabric *f, uint32_t pe, int color, wsk_delivery *word)
 {
-    const wsk_inbox *box = f ? inbox_of(f, pe, wsk_color_at(f, pe, color)) : NULL;
+    const wsk_inbox *box = f ? wsk_inbox_of(f, pe, wsk_color_at(f, pe, color)) : NULL;
     if (!box)
         return WSK_ERR_BAD_ARGUMENT;
     if (box->at == box->n)
@@ -149,7 +149,7 @@ int wsk_fabric_pop(wsk_fabric *f, uint32_t pe, int color, wsk_delivery *word)
     int found = wsk_fabric_top(f, pe, color, &taken);
     if (found != 1)
         return found;
-    wsk_inbox *box = inbox_of(f, pe, wsk_color_at(f, pe, color));
+    wsk_inbox *box = wsk_inbox_of(f, pe, wsk_color_at(f, pe, color));
     if (++box->at == box->n)
         box->at = box->n = 0;
     if (box->depth && !(taken.flags & WSK_TORN_DOWN))
@@ -174,8 +174,8 @@ int wsk_fabric_room(const wsk_fabric *f, uint32_t pe, int color)
     return waiting < WSK_PUSH_DEPTH ? WSK_PUSH_DEPTH - (int)waiting : 0;
 }
 
-/* Remember to tell the host when there is room again. */
-static int remember_refusal(wsk_fabric *f, u32 pe, int c)
+/* Remember to tell the host when there is room again, at a ramp where words wait. */
+int wsk_remember_refusal(wsk_fabric *f, u32 pe, int c)
 {
     wsk_strip *s = wsk_strip_of(f, (int)(pe / (u32)f->width));
     wsk_source *source = s->sources[*wsk_source_index(f, pe, WSK_RAMP) - 1];
@@ -199,7 +199,7 @@ int wsk_fabric_push(wsk_fabric *f, uint32_t pe, int color, uint32_t data, int fl
     const u8 bits = (u8)flags;
     int c = f ? wsk_color_at(f, pe, color) : -1;
     if (c >= 0 && !(flags & ~3) && !wsk_fabric_room(f, pe, color))
-        return f->host && f->host->roomy ? remember_refusal(f, pe, c) : 0;
+        return f->host && f->host->roomy ? wsk_remember_refusal(f, pe, c) : 0;
     if (!f || flags & ~3)
         return WSK_ERR_BAD_ARGUMENT;
     int status = wsk_fabric_inject(f, pe, WSK_RAMP, color, &data, flags ? &bits : NULL, 1);
@@ -238,7 +238,7 @@ static int settle_deliveries(wsk_fabric *f, int i)
     const wsk_delivery *list;
     int n = wsk_fabric_deliveries(f, i, &list), status = 0;
     for (int j = 0; j < n && !status; j++) {
-        wsk_inbox *box = list[j].port == WSK_RAMP ? inbox_of(f, list[j].pe, f->plan->index_of[list[j].color]) : NULL;
+        wsk_inbox *box = list[j].port == WSK_RAMP ? wsk_inbox_of(f, list[j].pe, f->plan->index_of[list[j].color]) : NULL;
         status = box ? wsk_fill_inbox(box, list + j) : 0;
     }
     for (int j = 0; j < n && !status && f->host->delivered; j++)

@@ -19,7 +19,7 @@ static int bad(wsk_report *report, int status, int x, int y, const wsk_rules *ru
 static int check_rules(const wsk_rules *r)
 {
     int links = r->link_words >= 1 && (r->link_frame == r->link_words
-                                       || (r->link_frame == r->link_words + 1 && r->link_words <= 15));
+                                       || (r->link_words <= 15 && r->link_frame == r->link_words + 1));
     if (r->width < 1 || r->width > 4096 || r->height < 1 || r->height > 65536 || !links
         || r->hop_latency < 1 || r->hop_latency > WSK_MAX_LATENCY || r->ramp_latency < 1
         || r->ramp_latency > WSK_MAX_LATENCY || r->buffer_depth < 1 || r->buffer_depth > WSK_MAX_DEPTH)

@@ -82,7 +82,7 @@ int wsk_fabric_offer(wsk_fabric *f, uint32_t pe, int color, uint32_t data, int f
 }
 
 /* The edge link of a port at a router, or an error. */
-static int check_edge(const wsk_fabric *f, u32 pe, int port)
+int wsk_check_edge(const wsk_fabric *f, u32 pe, int port)
 {
     int y = (int)(pe / (u32)f->width), x = (int)(pe % (u32)f->width);
     int at_edge = (port == WSK_NORTH && y == 0) || (port == WSK_SOUTH && y == f->height - 1) || (port == WSK_WEST && x == 0)
@@ -271,7 +271,7 @@ int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, c
 int wsk_fabric_inject(wsk_fabric *f, uint32_t pe, int port, int color, const uint32_t *data, const uint8_t *flags, int64_t n)
 {
     if (!f || pe >= (u32)(f->width * f->height) || color < 0 || color >= WSK_COLORS || n < 0 || n > MOST_WORDS || (n && !data)
-        || port < 0 || port >= PORTS || (port != WSK_RAMP && check_edge(f, pe, port) < 0))
+        || port < 0 || port >= PORTS || (port != WSK_RAMP && wsk_check_edge(f, pe, port) < 0))
         return WSK_ERR_BAD_ARGUMENT;
     for (int64_t i = 0; flags && i < n; i++)
         if (flags[i] & ~(WSK_CONTROL | WSK_ADVANCE))
@@ -351,7 +351,7 @@ int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
 
 int wsk_fabric_offer_edge(wsk_fabric *f, uint32_t pe, int port, int color, uint32_t data, int flags)
 {
-    if (!f || pe >= (u32)(f->width * f->height) || color < 0 || color >= WSK_COLORS || check_edge(f, pe, port) < 0
+    if (!f || pe >= (u32)(f->width * f->height) || color < 0 || color >= WSK_COLORS || wsk_check_edge(f, pe, port) < 0
         || flags & ~(WSK_CONTROL | WSK_ADVANCE))
         return WSK_ERR_BAD_ARGUMENT;
     wsk_strip *s = wsk_strip_of(f, (int)(pe / (u32)f->width));
