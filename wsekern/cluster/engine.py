@@ -25,7 +25,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``coarse_tiles``: what large tiles add to products of 8,192 in depth;
     ``year``: of an older generation than the newest;
     ``padding``: tokens that fill up a compiled bucket choose experts like others, instead of one for all of them;
-    ``others``: levels that stand in for this one on machines whose kernels are priced otherwise than a GPU's, by their mechanism;
+    ``others``: levels that stand in for this one on machines whose kernels are not priced as a GPU's, by their mechanism;
     ``per_rank_prompt``: per doubling of the tensor-parallel ranks, which launch the kernels of prompts one by one and wait for
     the slowest; ``per_linear_prompt``: of a layer with linear attention.
     """
