@@ -145,11 +145,22 @@ def _prompt_table(
     most = grid[-1] * ranks * pp
     between = np.geomspace(min(prompt, most), most, RANK_POINTS)
     tokens = np.unique(np.concatenate((grid, grid * ranks * pp, between)).round(6))  # no two that differ by their last bits
-    rank = np.array([rank_tokens(deployment, each, prompt) for each in tokens])
+    shared = _shared(deployment, grid[-1])
+    rank = np.array([(1.0 - shared) * rank_tokens(deployment, each, prompt) + shared * each / ranks for each in tokens])
     return {
         "prompt_grid": tokens, "crowded": rank * ranks * pp, "alone": _lines(grid, alone, rank),
         "look": _lines(grid, look, rank), "together": _lines(grid, together, tokens / (ranks * pp)),
     }
+
+
+def _shared(deployment: Deployment, tokens: float) -> float:
+    """Part of a prompt's time that ranks share by all their tokens, not by those of the busiest: experts and exchanges, where
+    an engine does not fill up the tokens of others."""
+    ranks = ranks_of(deployment)
+    if ranks == 1 or not deployment.engine.ragged:
+        return 0.0
+    every, alone = (prefill_step(deployment, 1.0, tokens, ranks=share).device for share in (1.0, 1.0 / ranks))
+    return (1.0 - alone / every) / (1.0 - 1.0 / ranks)
 
 
 def _prompt_point(deployment: Deployment, tokens: float, context: float) -> tuple[float, float, float]:
