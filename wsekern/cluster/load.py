@@ -72,7 +72,8 @@ def turn_costs(
         if tokens >= TURN_PROMPTS[-1]:
             timed.append(_prompt_point(deployment, tokens, max(tokens, prompt)))
         else:
-            step, look = prefill_step(deployment, 1.0, tokens), timed[-1][2] * tokens / points[len(points) - len(timed)]
+            step = prefill_step(deployment, 1.0, tokens, ranks=1.0)
+            look = timed[-1][2] * tokens / points[len(points) - len(timed)]
             timed.append((step.seconds - 0.5 * tokens * look, step.device - 0.5 * tokens * look, look))
     costs = _costs(deployment, unread, output, (grid, base, np.zeros(len(grid))), points, np.array(timed[::-1]))
     drafted = deployment.speculation
@@ -165,7 +166,7 @@ def _shared(deployment: Deployment, tokens: float) -> float:
 
 def _prompt_point(deployment: Deployment, tokens: float, context: float) -> tuple[float, float, float]:
     """(seconds, seconds of the GPU, seconds per token of context) of a prompt, what its tokens look back on left out."""
-    first, later = prefill_step(deployment, 1.0, tokens), prefill_step(deployment, 1.0, tokens, context)
+    first, later = (prefill_step(deployment, 1.0, tokens, cached, ranks=1.0) for cached in (0.0, context))
     look = (later.device - first.device) / context
     own = 0.5 * tokens * look
     return first.seconds - own, first.device - own, look

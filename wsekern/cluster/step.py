@@ -48,12 +48,13 @@ def decode_step(deployment: Deployment, batch: float, context: float, sampled: b
 
 
 def prefill_step(
-    deployment: Deployment, sequences: float, tokens: float, context: float = 0.0, ranks: float = 1.0
+    deployment: Deployment, sequences: float, tokens: float, context: float = 0.0, ranks: float | None = None
 ) -> StepTime:
     """``tokens`` new prompt tokens of each of ``sequences``, after ``context`` tokens that are cached already; ``ranks`` as in
-    :class:`wsekern.cluster.work.Work`."""
-    each = max(1.0, sequences / deployment.layout.dp)
-    return forward(deployment, Work(each * tokens, each, context, prefill=True, ranks=ranks))
+    :class:`wsekern.cluster.work.Work`, as many as there are sequences where None."""
+    each = sequences / deployment.layout.dp
+    share = min(1.0, each) if ranks is None else ranks
+    return forward(deployment, Work(max(1.0, each) * tokens, max(1.0, each), context, prefill=True, ranks=share))
 
 
 def _small_kernels(ops: Operators, step: StepTime, tokens: float, more: float = 0.0) -> None:
