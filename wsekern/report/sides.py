@@ -90,7 +90,8 @@ def in_cell(side: Bounded | None, show: Callable[[Any], str]) -> str:
     if side is None:
         return "-"
     shown = list(dict.fromkeys(show(one) for one in side.bounds or (side,)))
-    return "\nto ".join(shown)
+    rates = all(text.replace(",", "").replace(".", "").isdigit() for text in shown)  # without a unit: they fall as times grow
+    return "\nto ".join(reversed(shown) if rates else shown)
 
 
 def front_marks(fronts: Mapping[str, Sequence[object]], key: object) -> str:

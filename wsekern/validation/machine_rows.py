@@ -121,9 +121,10 @@ def _refuse_settings(engine: str) -> None:
 @lru_cache(maxsize=256)
 def machine_of(text: str) -> Gpu:
     """Bundled machine that a label such as "TPU v6e (Trillium)" means."""
-    plain = re.sub(r"[^a-z0-9 ]", " ", text.lower().replace("(", " ( ").split("(")[0])
-    words = [word for word in plain.split() if word not in MAKERS]
-    names = ["-".join(words[:end]) for end in range(len(words), 0, -1)] + ["".join(words), *reversed(words)]
+    names: list[str] = []
+    for part in text.lower().split("("):
+        words = [word for word in re.sub(r"[^a-z0-9 ]", " ", part).split() if word not in MAKERS]
+        names += ["-".join(words[:end]) for end in range(len(words), 0, -1)] + ["".join(words), *reversed(words)]
     for name in names:
         try:
             return load_gpu(name)
