@@ -173,9 +173,9 @@ class SystolicFamily:
     def _wired(self, operation: str, ranks: int, message: float, links: float) -> float:
         """Tokens that most chips need go around to all of them where that is quicker than to each its own."""
         seconds = wired_seconds(self.deployment.cluster, operation, ranks, message, links)
-        chosen = max((feed.chosen for feed, _ in parts_of(self.deployment.model).mixtures), default=0)
-        if operation != "alltoall" or not chosen:
+        if operation != "alltoall":
             return seconds
+        chosen = max((feed.chosen for feed, _ in parts_of(self.deployment.model).mixtures), default=ranks)
         whole = message * ranks / min(chosen, ranks)
         return min(seconds, wired_seconds(self.deployment.cluster, "all_gather", ranks, whole, links))
 
