@@ -50,6 +50,9 @@ class Built:
     lines: list[Span | None]
     parameters: list[np.ndarray] = field(default_factory=list)
     memory: list[tuple[str, int, str, np.ndarray]] = field(default_factory=list)
+    incoming: set[int] = field(default_factory=set)
+    outgoing: set[int] = field(default_factory=set)
+    """Colors that the host streams on."""
 
 
 @dataclass(eq=False)
@@ -87,7 +90,19 @@ def build(path: str | Path, parameters: dict[str, int] | None = None, options: O
     diagnostics.check()
     for built in programs:
         place(made, built, configs)
-    return Build(made, programs, effects, given, options, diagnostics, said)
+    incoming, outgoing = streams_of(programs)
+    painted = {(color, x, y) for x, y, color in effects.colors}
+    for color in incoming | outgoing:
+        for y in range(made.height):
+            for x in range(made.width):
+                if (color, x, y) not in painted:
+                    made.fabric.paint(color, "RAMP", "RAMP", x=x, y=y)
+    return Build(made, programs, effects, given, options, diagnostics, said, tuple(sorted(outgoing)))
+
+
+def streams_of(programs: list[Built]) -> tuple[set[int], set[int]]:
+    """Colors on which the host streams words to PEs, and takes words from them."""
+    return (set().union(*(built.incoming for built in programs)), set().union(*(built.outgoing for built in programs)))
 
 
 # ---- colors ----
@@ -208,7 +223,18 @@ def compile_pes(unit: Unit, group: Group, chosen: np.ndarray, pes: np.ndarray, e
     linker = Linker(unit, name, {})
     exports = exports_of(unit, effects)
     program = linker.link(entries)
-    return Built(program, pes, exports, linker.lines, [varying.each for varying in unit.parameters], memory_of(unit))
+    return Built(program, pes, exports, linker.lines, [varying.each for varying in unit.parameters], memory_of(unit),
+                 host_colors(unit, "MEMCPYH2D"), host_colors(unit, "MEMCPYD2H"))
+
+
+def host_colors(unit: Unit, name: str) -> set[int]:
+    """Colors that <memcpy/memcpy> was given for a direction."""
+    found = set()
+    for module in unit.modules:
+        for key, value in module.parameters.items():
+            if key.startswith(name) and isinstance(value.data, int):
+                found.add(value.data)
+    return found
 
 
 def run_comptime(unit: Unit) -> None:

@@ -48,7 +48,7 @@ class Machine:
     def __init__(self, made: Build) -> None:
         self.made = made
         taps = made.taps
-        self.simulation = made.layout.compile()
+        self.simulation = made.layout.compile(taps=taps)
         self.taps = taps
         self._fill()
         self.exports: dict[str, Place] = {}
