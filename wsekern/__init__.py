@@ -1,12 +1,8 @@
 """LLM inference on a simulated wafer-scale engine, down to the wavelet, beside a modelled GPU cluster."""
 
-import os
 from importlib import import_module
 from typing import Any
 
-# Idle OpenMP threads sleep instead of spinning: on a busy machine they would take the cores from the threads that they wait
-# for. libgomp reads this once, when the first kernel is loaded; programs started from here do not inherit it.
-_wait = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}.isdisjoint(os.environ) and os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 try:
     from wsekern._common import simd_level
 except ModuleNotFoundError as error:
@@ -16,9 +12,6 @@ except ModuleNotFoundError as error:
         f"wsekern is not compiled in {__path__[0]}: this is the source folder. Type `pip install .` there, then run "
         "from another folder (or use plain `pytest`, not `python -m pytest`)."
     ) from None
-finally:
-    if _wait:
-        del os.environ["OMP_WAIT_POLICY"]
 
 # Public name -> module that defines it; imported on first use, so that `import wsekern` stays quick.
 _LAZY = {

@@ -44,8 +44,8 @@ class Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 LIMITS = {
     "cycles": 1e6, "Hz": 1e11, "s": 1e6, "B": 1e18, "B/s": 1e18, "bit/s": 1e19, "FLOP/s": 1e21, "W": 1e9, "USD": 1e12,
-    "USD/h": 1e9, "PEs": 1e5, "GPUs": 1e6, "SMs": 1e6, "count": 1e6, "wavelets": 1e6, "id": 1e6, "color": 1e6, "elements": 1e9,
-    "elements/cycle": 1e6, "tokens": 1e9, "ratio": 1e6,
+    "USD/h": 1e9, "PEs": 1e5, "GPUs": 1e6, "chips": 1e6, "SMs": 1e6, "count": 1e6, "wavelets": 1e6, "id": 1e6,
+    "color": 1e6, "elements": 1e9, "elements/cycle": 1e6, "tokens": 1e9, "ratio": 1e6,
 }
 """Sanity limits by unit: far beyond any machine that exists or is announced, and small enough that sums and products of such
 numbers stay finite and fit 64 bits."""
@@ -79,6 +79,9 @@ def load_description(path: str | os.PathLike[str], cls: type[T]) -> T:
     try:
         description = msgspec.toml.decode(text, type=cls)
     except msgspec.ValidationError as error:
+        missing = _missing(msgspec.toml.decode(text), cls)
+        if len(missing) > 1:
+            raise InputError(f"{path}: keys {', '.join(missing[:-1])} and {missing[-1]} are missing") from None
         raise InputError(f"{path}: {_plain(str(error))}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path} is not a TOML file: {error}") from None
@@ -88,11 +91,38 @@ def load_description(path: str | os.PathLike[str], cls: type[T]) -> T:
     return description
 
 
+def _missing(data: Any, cls: type[msgspec.Struct], prefix: str = "") -> list[str]:
+    """Required keys of ``cls`` that ``data`` lacks, those of its tables too; of a table that is missing, every key it needs."""
+    if not isinstance(data, dict):
+        return []
+    found = []
+    hints = get_type_hints(cls)
+    for field in msgspec.structs.fields(cls):
+        inner = _struct_of(hints[field.name])
+        if field.name in data:
+            if inner is not None:
+                found += _missing(data[field.name], inner, f"{prefix}{field.name}.")
+        elif field.required:
+            whole = inner is not None and not issubclass(inner, Quantity | Listing)
+            found += _missing({}, inner, f"{prefix}{field.name}.") if whole and inner else [f"{prefix}{field.name}"]
+    needs = getattr(cls, "needs", None)
+    return found + ([f"{prefix}{key}" for key in needs(data)] if needs else [])
+
+
+def _struct_of(annotation: Any) -> type[msgspec.Struct] | None:
+    """The struct that a field holds, which may be left out too."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            return kind
+    return None
+
+
 def check_units(description: msgspec.Struct, where: str) -> None:
     """Check the unit, values and source of every quantity in ``description``."""
     for field, annotation in get_type_hints(type(description), include_extras=True).items():
         value, unit = getattr(description, field), _unit_of(annotation)
-        items = value.items() if isinstance(value, dict) else ((None, value),)
+        many = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, tuple) else None
+        items = ((None, value),) if many is None else many.items()
         for key, item in items:
             place = f"{where}: {field}" if key is None else f"{where}: {field}.{key}"
             if isinstance(item, Quantity | Listing):

@@ -8,11 +8,6 @@ from wsekern.halves cimport wsk_floats_to_halves, wsk_halves_to_floats
 from wsekern.wsekern_simd cimport wsk_simd_supported
 from wsekern.wsekern_status cimport wsk_status_code, wsk_status_count, wsk_status_name, wsk_status_text
 
-cdef extern from "openmp.h" nogil:
-    int wsk_openmp_threads()
-
-wsk_openmp_threads()                    # loads OpenMP now, with the environment that wsekern sets for it
-
 _LEVELS = ("base", "avx2", "avx512")
 cdef int _level = -1                    # not chosen yet
 
@@ -68,5 +63,5 @@ def floats_to_halves(const float[::1] source, uint16_t[::1] out) -> bool:
 
 def status_table() -> dict[int, tuple[str, str]]:
     """Every status code of the C kernels: ``{code: (name, sentence)}``."""
-    return {wsk_status_code(i): (wsk_status_name(i).decode(), wsk_status_text(i).decode())
-            for i in range(wsk_status_count())}
+    codes = [wsk_status_code(i) for i in range(wsk_status_count())]
+    return {code: (wsk_status_name(code).decode(), wsk_status_text(code).decode()) for code in codes}

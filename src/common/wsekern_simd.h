@@ -2,9 +2,19 @@
 #ifndef WSEKERN_SIMD_H
 #define WSEKERN_SIMD_H
 
+#include "wsekern_status.h"
+
 enum wsk_simd_level { WSK_SIMD_BASE = 0, WSK_SIMD_AVX2 = 1, WSK_SIMD_AVX512 = 2 };
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Highest level that CPU and operating system support. */
-int wsk_simd_supported(void);
+WSK_API int wsk_simd_supported(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,6 +1,8 @@
 # cython: language_level=3
 from libc.stdint cimport int64_t, uint32_t
 
+from wsekern.fabric.run cimport Log
+from wsekern.fabric.running cimport wsk_running
 from wsekern.fabric.wsekern_fabric cimport wsk_delivery, wsk_fabric, wsk_plan, wsk_report, wsk_route
 
 # Stepping and ramps as C functions of this module (cimport, or _routing_api.h from C); none takes the GIL, and
@@ -32,14 +34,17 @@ cdef api int fabric_explain(wsk_fabric *fabric) noexcept nogil
 cdef class Plan:
     cdef wsk_plan *plan
     cdef readonly object description
+    cdef compile(self, rules, routes, rects, filters)
 
 cdef class State:
     cdef wsk_fabric *fabric
     cdef readonly Plan plan
     cdef readonly object sinks
     cdef public int threads
-    cdef wsk_delivery *log_words
-    cdef int64_t *log_cycles
-    cdef int64_t log_length, log_room
+    cdef Log words
+    cdef wsk_running *running               # NULL: none is under way
+    cdef object on_delivery, on_room        # what callbacks call
+    cdef object error                       # what one of them raised
+    cpdef int advance(self, int64_t cycles, int stop=*, int64_t patience=*) except -1
     cdef uint32_t pe_of(self, int x, int y) except? 0xffffffff
     cdef int done(self, int status) except -1

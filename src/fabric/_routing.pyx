@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Wavelet routing over the wafer grid: the loop over cycles, strips, rows and blocks, and thin Python classes."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 from time import perf_counter
 
@@ -10,31 +10,28 @@ from cpython.exc cimport PyErr_CheckSignals
 import numpy as np
 
 from wsekern._common cimport simd_level_code
-from wsekern.fabric.cycle cimport arrive_strips, depart_strips, feed_strips
-from wsekern.fabric.fabric_internal cimport wsk_fabric_inside, wsk_forget_reports
-from wsekern.fabric.run cimport IDLE, RUNNING, Run, decide, is_idle, work
-from wsekern.fabric.team cimport WSK_TEAM_MOST, wsk_team_run
+from wsekern.fabric.fabric_internal cimport (
+    wsk_arrive_strips, wsk_depart_strips, wsk_fabric_inside, wsk_feed_strips, wsk_tick)
+from wsekern.fabric.run cimport append_log, make_room, work
+from wsekern.fabric.running cimport WSK_RUNNING, WSK_STOPPED, wsk_begin_run, wsk_decide, wsk_running
+from wsekern.team cimport WSK_TEAM_MOST, wsk_team_run
 from wsekern.fabric.wsekern_fabric cimport (
-    WSK_CHAIN, WSK_COLORS, WSK_RAMP, WSK_WAIT_CIRCLES, WSK_WAIT_CLOSED, WSK_WAIT_CORE, WSK_WAIT_FULL, WSK_WAIT_LINK,
-    WSK_WAIT_OUTSIDE, WSK_WAIT_TEARDOWN, wsk_delivery, wsk_fabric, wsk_fabric_bytes, wsk_fabric_copy,
-    wsk_fabric_create, wsk_fabric_credit, wsk_fabric_cycle, wsk_fabric_deliveries, wsk_fabric_explain,
-    wsk_fabric_find_circle, wsk_fabric_free, wsk_fabric_in_flight, wsk_fabric_inject, wsk_fabric_last_move,
-    wsk_fabric_link_counts, wsk_fabric_moves, wsk_fabric_next_event, wsk_fabric_occupancy, wsk_fabric_offer,
-    wsk_fabric_offer_edge, wsk_fabric_position, wsk_fabric_report, wsk_fabric_reset, wsk_fabric_rewrite,
-    wsk_fabric_set_position, wsk_fabric_skip, wsk_fabric_stall_counts, wsk_fabric_strips, wsk_fabric_teardown,
-    wsk_fabric_torn_down, wsk_fabric_totals, wsk_fabric_waiting_outside, wsk_filter, wsk_plan, wsk_plan_configured,
-    wsk_plan_create, wsk_plan_free, wsk_plan_rules, wsk_rect, wsk_report, wsk_route, wsk_rules, wsk_totals)
-from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_DEADLOCK
+    WSK_COLORS, WSK_LAST_CYCLE, WSK_RAMP, WSK_STOP_DEADLOCK, WSK_STOP_IDLE, WSK_STOP_TIME, WSK_WAIT_CIRCLES, WSK_WAIT_FULL,
+    wsk_delivery, wsk_fabric, wsk_fabric_bytes, wsk_fabric_copy, wsk_fabric_create, wsk_fabric_credit, wsk_fabric_cycle,
+    wsk_fabric_deliveries, wsk_fabric_explain, wsk_fabric_free, wsk_fabric_in_flight, wsk_fabric_inject,
+    wsk_fabric_last_move, wsk_fabric_link_counts, wsk_fabric_moves, wsk_fabric_next_event, wsk_fabric_occupancy,
+    wsk_fabric_offer, wsk_fabric_offer_edge, wsk_fabric_position, wsk_fabric_report, wsk_fabric_reset, wsk_fabric_rewrite,
+    wsk_fabric_set_position, wsk_fabric_skip, wsk_fabric_stall_counts, wsk_fabric_step, wsk_fabric_strips,
+    wsk_fabric_teardown, wsk_fabric_torn_down, wsk_fabric_totals, wsk_fabric_waiting_outside, wsk_filter, wsk_plan,
+    wsk_plan_configured, wsk_plan_create, wsk_plan_free, wsk_plan_open, wsk_plan_rules, wsk_port_name, wsk_rect, wsk_report,
+    wsk_report_text, wsk_route, wsk_rules, wsk_totals, wsk_wait_text)
+from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_BUSY
 
 # ---- Records of the C library as numpy knows them ------------------------------------------------------------------------
 
-LAST_CYCLE = 1 << 62                  # the clock stops here
-cdef int64_t last_cycle = LAST_CYCLE
-PORTS = ("N", "E", "S", "W", "RAMP")
-REASONS = {WSK_WAIT_FULL: "the next router's queue is full",
-           WSK_WAIT_CLOSED: "the next router's switch does not listen to this port", WSK_WAIT_CORE: "the core takes no word",
-           WSK_WAIT_TEARDOWN: "the color is in teardown", WSK_WAIT_LINK: "another color has the link",
-           WSK_WAIT_OUTSIDE: "outside, as the router's switch does not listen to this port", WSK_WAIT_CIRCLES: "it moves on"}
+LAST_CYCLE = WSK_LAST_CYCLE             # the clock stops here
+PORTS = tuple(wsk_port_name(port).decode() for port in range(WSK_RAMP + 1))
+cdef object REASONS = {reason: wsk_wait_text(reason).decode() for reason in range(WSK_WAIT_FULL, WSK_WAIT_CIRCLES + 1)}
 DELIVERY = np.dtype([("pe", "u4"), ("data", "u4"), ("color", "u1"), ("flags", "u1"), ("port", "u1"), ("unused", "u1")])
 ROUTE = np.dtype([("positions", "u1"), ("initial", "u1"), ("ring", "u1"), ("pop", "u1"), ("swap", "u1"),
                   ("teardown", "u1"), ("in", "u1", 4), ("out", "u1", 4)])
@@ -47,29 +44,15 @@ FILTER = np.dtype([(name, "i4") for name in ("color", "x", "y", "width", "height
 # ---- The C functions of this module ------------------------------------------------------------------------------------
 
 cdef int fabric_step(wsk_fabric *fabric) noexcept nogil:
-    """One cycle on the calling thread. Returns 0 or a negative status (again, until a reset); fabric_report says more."""
-    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>fabric
-    cdef int status = inside.failed
-    if status == 0:
-        status = feed_strips(fabric, 0, inside.strips)
-    if status == 0:
-        status = depart_strips(fabric, 0, inside.strips)
-    if status == 0:
-        status = arrive_strips(fabric, 0, inside.strips)
-    if status == 0:
-        inside.cycle += 1
-    inside.failed = status
-    return status
-
-
+    return wsk_fabric_step(fabric)
 cdef int fabric_feed(wsk_fabric *fabric, int first, int last) noexcept nogil:
-    return feed_strips(fabric, first, last)
+    return wsk_feed_strips(fabric, first, last)
 cdef int fabric_depart(wsk_fabric *fabric, int first, int last) noexcept nogil:
-    return depart_strips(fabric, first, last)
+    return wsk_depart_strips(fabric, first, last)
 cdef int fabric_arrive(wsk_fabric *fabric, int first, int last) noexcept nogil:
-    return arrive_strips(fabric, first, last)
+    return wsk_arrive_strips(fabric, first, last)
 cdef void fabric_tick(wsk_fabric *fabric) noexcept nogil:
-    (<wsk_fabric_inside *>fabric).cycle += 1
+    wsk_tick(fabric, 0)
 cdef int fabric_offer(wsk_fabric *fabric, uint32_t pe, int color, uint32_t data, int flags) noexcept nogil:
     return wsk_fabric_offer(fabric, pe, color, data, flags)
 cdef int fabric_offer_edge(wsk_fabric *fabric, uint32_t pe, int port, int color, uint32_t data, int flags) noexcept nogil:
@@ -113,22 +96,11 @@ cdef dict report_of(const wsk_report *r, int width):
             "chain": chain, "chain_loops": bool(r.chain_loops), "chain_skipped": r.chain_skipped}
 
 
-cdef str sentence_of(dict report):
-    parts = [f"PE {report['pe']}"]
-    if report["color"] is not None:
-        parts.append(f"color {report['color']}")
-    if report["port"] is not None:
-        ports = [report["port"]] + ([report["other_port"]] if report["other_port"] else [])
-        parts.append("port " + " and ".join(ports))
-    parts.append(f"cycle {report['cycle']}")
-    text = ", ".join(parts)
-    for i, link in enumerate(report["chain"]):
-        if report["chain_skipped"] and i == WSK_CHAIN // 2:
-            text += f"; and so on for {report['chain_skipped']} more"
-        verb = "goes on" if link["waits_for"] == REASONS[WSK_WAIT_CIRCLES] else "waits"
-        text += f"; PE {link['pe']} color {link['color']} {verb} at {link['port']}" + (
-            "" if verb == "goes on" else f": {link['waits_for']}")
-    return text + ("; and so on in a loop" if report["chain_loops"] else "")
+cdef str sentence_of(const wsk_report *report, int width):
+    cdef int n = wsk_report_text(report, width, NULL, 0)
+    text = bytearray(n + 1)
+    wsk_report_text(report, width, text, n + 1)
+    return text[:n].decode()
 
 
 cdef int check(int status, const wsk_report *report, int width) except -1:
@@ -136,8 +108,7 @@ cdef int check(int status, const wsk_report *report, int width) except -1:
 
     if status < 0:
         if report != NULL and report.status == status:
-            found = report_of(report, width)
-            raise_for_status(status, sentence_of(found), found)
+            raise_for_status(status, sentence_of(report, width), report_of(report, width))
         raise_for_status(status)
     return status
 
@@ -148,7 +119,14 @@ cdef int check(int status, const wsk_report *report, int width) except -1:
 cdef class Plan:
     """Routes compiled for stepping: read-only, shared by any number of states on any threads."""
 
-    def __cinit__(self, rules, routes, rects, filters, description=None):
+    def __cinit__(self, rules=None, routes=None, rects=None, filters=None, description=None, *, const uint8_t[::1] saved=None):
+        self.description = description
+        if saved is not None:
+            check(wsk_plan_open(&self.plan, &saved[0] if saved.shape[0] else NULL, saved.shape[0]), NULL, 1)
+        else:
+            self.compile(rules, routes, rects, filters)
+
+    cdef compile(self, rules, routes, rects, filters):
         cdef wsk_rules c_rules
         cdef wsk_report report
         c_rules.width, c_rules.height, c_rules.hop_latency, c_rules.ramp_latency, c_rules.buffer_depth = rules[:5]
@@ -157,7 +135,6 @@ cdef class Plan:
         cdef const uint8_t[::1] t = np.ascontiguousarray(rects, RECT).view(np.uint8)
         cdef const uint8_t[::1] u = np.ascontiguousarray(filters, FILTER).view(np.uint8)
         memset(&report, 0, sizeof(report))
-        self.description = description
         cdef int status = wsk_plan_create(&self.plan, &c_rules, <const wsk_route *>(&r[0] if r.shape[0] else NULL),
                                           len(routes), <const wsk_rect *>(&t[0] if t.shape[0] else NULL), len(rects),
                                           <const wsk_filter *>(&u[0] if u.shape[0] else NULL), len(filters), &report)
@@ -193,11 +170,12 @@ cdef class State:
         self.sinks = tuple(codes)
         self.threads = threads
         check(wsk_fabric_create(&self.fabric, plan.plan, &codes[0], simd_level_code()), NULL, 1)
+        self.words.fabric = self.fabric
 
     def __dealloc__(self):
         wsk_fabric_free(self.fabric)
-        free(self.log_words)
-        free(self.log_cycles)
+        free(self.words.words)
+        free(self.words.cycles)
 
     cdef uint32_t pe_of(self, int x, int y) except? 0xffffffff:
         height, width = self.plan.shape
@@ -208,28 +186,25 @@ cdef class State:
         return y * width + x
 
     cdef int done(self, int status) except -1:
+        if status >= 0:
+            return status
         return check(status, wsk_fabric_report(self.fabric), self.plan.shape[1])
 
     def reset(self) -> None:
         """Back to cycle 0: no words, routes and switches as in the plan."""
         self.done(wsk_fabric_reset(self.fabric))
-        self.log_length = 0
+        self.words.length = 0
 
     def copy_from(self, State other not None) -> None:
         """Take over all of another state of the same plan (words, switches, clock, counts, log)."""
         self.done(wsk_fabric_copy(self.fabric, other.fabric))
-        cdef int64_t n = other.log_length
-        if n > self.log_room:
-            self.log_words = <wsk_delivery *>realloc(self.log_words, n * sizeof(wsk_delivery))
-            self.log_cycles = <int64_t *>realloc(self.log_cycles, n * sizeof(int64_t))
-            if self.log_words == NULL or self.log_cycles == NULL:
-                self.log_room = self.log_length = 0
-                raise MemoryError()
-            self.log_room = n
+        cdef int64_t n = other.words.length
+        if make_room(&self.words, n) < 0:
+            raise MemoryError
         if n:
-            memcpy(self.log_words, other.log_words, n * sizeof(wsk_delivery))
-            memcpy(self.log_cycles, other.log_cycles, n * sizeof(int64_t))
-        self.log_length = n
+            memcpy(self.words.words, other.words.words, n * sizeof(wsk_delivery))
+            memcpy(self.words.cycles, other.words.cycles, n * sizeof(int64_t))
+        self.words.length = n
 
     def inject(self, pes, int port, int color, data, flags=None) -> None:
         """Words (uint32, one row for each of ``pes``) that wait outside ramps or edges and enter as room allows."""
@@ -265,55 +240,67 @@ cdef class State:
 
     def run(self, int64_t cycles, bint until_idle=False, int64_t patience=0) -> bool:
         """Step ``cycles`` cycles, or until idle; True if idle was met. Ctrl-C stops between two cycles."""
-        cdef Run run
+        cdef int why = self.advance(cycles, (WSK_STOP_IDLE if until_idle else 0) | (WSK_STOP_DEADLOCK if patience > 0 else 0),
+                                    patience)
+        if why & WSK_STOP_IDLE:
+            return True
+        if why & WSK_STOP_DEADLOCK and not why & WSK_STOP_TIME:
+            self.done(wsk_fabric_explain(self.fabric))
+        return False
+
+    cpdef int advance(self, int64_t cycles, int stop=0, int64_t patience=0) except -1:
+        """Step ``cycles`` cycles at most, as ``wsk_fabric_run`` with a mask of reasons to stop; the reasons that hold then. Ctrl-C
+        stops between two cycles, and so does an error of a callback."""
+        cdef wsk_running run
         cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>self.fabric
-        cdef int64_t start = inside.cycle, end = start + min(cycles, last_cycle - start)
-        cdef int64_t slice_cycles, look_for_circles
+        cdef int64_t end = inside.cycle + min(cycles, WSK_LAST_CYCLE - inside.cycle), slice_cycles = cycles
         cdef int size = max(1, min(self.threads, WSK_TEAM_MOST))
+        cdef const wsk_rules *rules = wsk_plan_rules(self.plan.plan)
+        cdef double began = 0.0
         self.done(inside.failed)
-        wsk_forget_reports(self.fabric)
-        height, width = self.plan.shape
-        look_for_circles = start + 16 * (height + width) + 1000
-        slice_cycles = min(max(40_000_000 // (height * width), 16), 4096)      # threads live as long as a slice
-        memset(&run, 0, sizeof(run))
-        run.fabric, run.until_idle, run.start, run.patience, run.keep_log = self.fabric, until_idle, start, patience, 1
-        run.log_words, run.log_cycles = &self.log_words, &self.log_cycles
-        run.log_length, run.log_room = &self.log_length, &self.log_room
-        while True:
-            began = perf_counter()
-            run.state = RUNNING
-            run.end = min(end, inside.cycle + slice_cycles)
-            with nogil:
-                if not until_idle and is_idle(self.fabric):
-                    wsk_fabric_skip(self.fabric, end)
-                decide(&run)
-                if run.state == RUNNING:
-                    wsk_team_run(size, work, &run)
-            if run.state < 0:
-                if run.state == WSK_ERR_DEADLOCK:
-                    wsk_fabric_explain(self.fabric)
-                self.done(run.state)
-            if run.state == IDLE:
-                return True
-            if inside.cycle >= end:
-                return False
-            if until_idle and patience > 0 and inside.cycle >= look_for_circles:
-                self.done(wsk_fabric_find_circle(self.fabric))
-                look_for_circles = inside.cycle + 2 * (inside.cycle - start)
-            PyErr_CheckSignals()
-            slice_cycles = slice_cycles * 2 if perf_counter() - began < 0.02 else max(slice_cycles // 2, 1)
+        if self.running != NULL:
+            self.done(WSK_ERR_BUSY)
+        wsk_begin_run(&run, self.fabric, end)
+        run.stop, run.patience, run.each, run.context = stop, max(patience, 0), append_log, &self.words
+        self.error = None
+        self.running = &run
+        if cycles > 16:
+            slice_cycles = min(max(40_000_000 // (<int64_t>rules.height * rules.width), 16), 4096)  # threads live as long as a slice
+        try:
+            while True:
+                run.state = WSK_RUNNING
+                run.end = min(end, inside.cycle + slice_cycles)
+                if cycles > 16:
+                    began = perf_counter()
+                with nogil:
+                    wsk_decide(&run)
+                    if run.state == WSK_RUNNING:
+                        wsk_team_run(size, work, &run)
+                if self.error is not None:
+                    error, self.error = self.error, None
+                    raise error
+                if run.state != WSK_STOPPED:
+                    self.done(run.state)
+                if inside.cycle >= end:
+                    return run.why
+                if run.why & ~WSK_STOP_TIME:        # the end of a slice is no reason
+                    return run.why & ~WSK_STOP_TIME
+                PyErr_CheckSignals()
+                slice_cycles = slice_cycles * 2 if perf_counter() - began < 0.02 else max(slice_cycles // 2, 1)
+        finally:
+            self.running = NULL
 
     def log(self, bint clear=True):
         """(cycles int64, deliveries) of all words that left for cores and edges since the last call."""
-        cycles = np.empty(self.log_length, np.int64)
-        words = np.empty(self.log_length, DELIVERY)
+        cycles = np.empty(self.words.length, np.int64)
+        words = np.empty(self.words.length, DELIVERY)
         cdef int64_t[::1] c = cycles
         cdef uint8_t[::1] w = words.view(np.uint8)
-        if self.log_length:
-            memcpy(&c[0], self.log_cycles, self.log_length * sizeof(int64_t))
-            memcpy(&w[0], self.log_words, self.log_length * sizeof(wsk_delivery))
+        if self.words.length:
+            memcpy(&c[0], self.words.cycles, self.words.length * sizeof(int64_t))
+            memcpy(&w[0], self.words.words, self.words.length * sizeof(wsk_delivery))
         if clear:
-            self.log_length = 0
+            self.words.length = 0
         return cycles, words
 
     def rewrite(self, int x, int y, int color, route) -> None:

@@ -29,6 +29,7 @@ struct wsk_plan {
     int has_swap;
     wsk_route *routes; int n_routes;
     wsk_filter *filters; int n_filters;
+    wsk_rect *rects; int n_rects;     /* as they were given: what the plan is saved as */
     wsk_span *spans; int n_spans;     /* rows that are alike share their spans */
     int32_t *row_first;               /* [n_colors][height] first span of the row */
     int32_t *row_count;               /* [n_colors][height] */
@@ -102,7 +103,26 @@ typedef struct { u64 out[PORTS], met; u32 cycle, unused[3]; } wsk_meeting;
 
 /* Words waiting outside one ramp or edge: one stream per color, tried in turn. */
 typedef struct { int64_t n, at, room; u32 *data; u8 *flags; } wsk_stream;
-typedef struct { u32 pe; u8 port, next, run, feeding; u32 colors; int64_t last, left; wsk_stream of[]; } wsk_source;
+typedef struct {
+    u32 pe;
+    u8 port, next, run, feeding;
+    u32 colors, refused;              /* colors with words; colors of which the host waits for room */
+    int64_t last, left;
+    wsk_stream of[];
+} wsk_source;
+typedef struct { wsk_source *source; u8 index; } wsk_refusal;
+
+/* Words of one PE and color that the host has not popped: at <= i < n. depth: places that the router has credit for, 0 for
+ * sinks that are never full. */
+typedef struct { u32 pe; u8 index, depth; int64_t n, at, room; wsk_delivery *words; } wsk_inbox;
+
+/* What the host wants to know. */
+typedef struct {
+    wsk_on_delivery delivered; void *delivered_context;
+    wsk_on_room roomy; void *room_context;
+    wsk_inbox *inboxes; int n_inboxes, room_inboxes;
+    u32 *inbox_at[WSK_COLORS];        /* by color index, NULL or [height][width]: index + 1 */
+} wsk_host;
 
 typedef struct { u64 key; wsk_route route; } wsk_override;
 typedef struct { u64 key; u32 count; u16 which; u8 wrapped, unused; } wsk_filter_state;
@@ -117,6 +137,7 @@ typedef struct {
     int64_t last_move;                /* last cycle in which a word moved, -1: none */
     int64_t last_out;                 /* cycle from which the last word that left a router for a core or edge is readable */
     int64_t waiting;                  /* words outside */
+    int64_t touched;                  /* the clock when the host last changed anything */
     u64 rows_sent[RING][SIDES];       /* by slot of the cycle ring */
     wsk_pending *pending[RING]; int n_pending[RING];      /* by arrival cycle: on-ramp and edge */
     wsk_delivery *out[RING]; int n_out[RING];             /* by arrival cycle: off-ramp, edge, teardown */
@@ -129,6 +150,7 @@ typedef struct {
     wsk_report report;
     wsk_source **sources; int n_sources, room_sources;          /* every ramp and edge that words were injected at */
     wsk_source **feeding; int n_feeding, unsorted;               /* those with words, in the order of rows, columns, ports */
+    wsk_refusal *refused; int n_refused, room_refused;          /* pushes that the host waits with */
     wsk_override *overrides; int n_overrides, room_overrides;    /* sorted by key */
     wsk_filter_state *filter_states; int n_filter_states;        /* sorted by key */
     char pad[64];
@@ -171,7 +193,9 @@ struct wsk_fabric {
     int64_t *ramp_last; u8 *ramp_run; /* [height][width] on-ramp: last cycle used, consecutive cycles */
     wsk_strip *strip;
     wsk_report report;
-    size_t bytes;
+    wsk_host *host;                   /* NULL: it neither listens nor is called */
+    int busy;                         /* the host is being called */
+    wsk_plan *own_plan;               /* freed with this state; NULL: the host's */
 };
 
 static inline int wsk_ctz(u64 m) { return __builtin_ctzll(m); }
@@ -243,7 +267,7 @@ static inline void wsk_count_from(wsk_fabric *f, size_t lane, int which, u64 m, 
     if (!m)
         return;
     u64 *high = wsk_counter_at(f, lane, which);
-    for (int i = 0; m && i < COUNTER_BITS; i++) {
+    for (int i = first > LOW_BITS ? first - LOW_BITS : 0; m && i < COUNTER_BITS; i++) {
         u64 carry = high[i] & m;
         high[i] ^= m;
         m = carry;
@@ -342,6 +366,14 @@ static inline u64 wsk_key_of(const wsk_fabric *f, int x, int y, int c) { return 
 
 static inline wsk_strip *wsk_strip_of(const wsk_fabric *f, int y) { return f->strip + y / STRIP_ROWS; }
 
+/* The index of a color, if it has a route anywhere and the PE is on the fabric; else -1. */
+static inline int wsk_color_at(const wsk_fabric *f, u32 pe, int color)
+{
+    return f && pe < (u32)(f->width * f->height) && color >= 0 && color < WSK_COLORS ? f->plan->index_of[color] : -1;
+}
+/* The host changes something that this cycle may do otherwise than the last. */
+static inline void wsk_touch(wsk_fabric *f, u32 pe) { wsk_strip_of(f, (int)(pe / (u32)f->width))->touched = f->cycle; }
+
 /* ---- What the C files offer each other, from the lowest layer up: calls go to a file further up in this list only ---- */
 
 /* fail.c: note a broken rule; returns the status. */
@@ -379,7 +411,8 @@ int wsk_check_routed(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, u6
 int wsk_two_inputs(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 clash);
 void wsk_leave(wsk_fabric *f, const wsk_row *r, int k, int c, u64 m);
 
-/* ramp.c: words in and out by ramps and edges. */
+/* ramp.c: words in and out by ramps and edges. check_edge: 0 where words may enter by a port of a PE from outside. */
+int wsk_check_edge(const wsk_fabric *f, u32 pe, int port);
 u32 *wsk_source_index(const wsk_fabric *f, u32 pe, int port);
 wsk_source *wsk_source_at(wsk_fabric *f, wsk_strip *s, u32 pe, int port);
 int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, const u8 *flags, int64_t n);
@@ -405,8 +438,30 @@ void wsk_turn_landed(wsk_fabric *f, wsk_strip *s);
 u64 wsk_inner_arrivals(const wsk_fabric *f, int i);
 u64 wsk_outer_arrivals(const wsk_fabric *f, int i);
 
-/* state.c: clear what the ring of cycles reuses now. report.c: forget what went wrong before. */
-void wsk_open_cycle(wsk_fabric *f, wsk_strip *s);
+/* report.c: forget what went wrong before. event.c: the clock set forward, at most to the next event. */
 void wsk_forget_reports(wsk_fabric *f);
+void wsk_skip_to(wsk_fabric *f, int64_t cycle);
+
+/* host.c: what the host listens to. settle: hand over the words that have become readable. Pointers are NULL where there is no
+ * memory. */
+wsk_host *wsk_host_of(wsk_fabric *f);
+wsk_inbox *wsk_new_inbox(wsk_fabric *f, u32 pe, int c, int depth);
+wsk_inbox *wsk_inbox_of(const wsk_fabric *f, u32 pe, int c);
+int wsk_fill_inbox(wsk_inbox *box, const wsk_delivery *word);
+int wsk_remember_refusal(wsk_fabric *f, u32 pe, int c);
+void wsk_clear_inboxes(wsk_fabric *f);
+int wsk_copy_inboxes(wsk_fabric *to, const wsk_fabric *from);
+void wsk_free_inboxes(wsk_host *host);
+void wsk_free_host(wsk_host *host);
+int wsk_settle(wsk_fabric *f);
+
+/* step.c: the phases of a cycle, for one strip and for strips first to last - 1. All strips end a phase before any begins the
+ * next one; then the clock ticks once, with the status of the cycle. */
+int wsk_depart_strip(wsk_fabric *f, int i);
+int wsk_arrive_strip(wsk_fabric *f, int i);
+int wsk_feed_strips(wsk_fabric *f, int first, int last);
+int wsk_depart_strips(wsk_fabric *f, int first, int last);
+int wsk_arrive_strips(wsk_fabric *f, int first, int last);
+void wsk_tick(wsk_fabric *f, int status);
 
 #endif

@@ -85,6 +85,7 @@ static void send(wsk_fabric *f, wsk_strip *s, int x, int y, int c, int out, u32 
     s->totals.hops[c] += (u64)hops;
     s->totals.copied[c] += (u64)(hops + heard - 1);
     s->stored += hops - 1;
+    s->last_move = f->cycle;
 }
 
 /* Whether some more words may leave in any direction. */
@@ -163,15 +164,17 @@ static inline void depart_side(wsk_fabric *f, wsk_strip *s, const int d)
         hops[c]++;
     }
     here->n = 0;
-    for (int c = 0; c < n_colors; c++)
+    for (int c = 0; c < n_colors; c++) {
         s->totals.hops[c] += hops[c];
+        if (hops[c])
+            s->last_move = f->cycle;
+    }
 }
 
 void wsk_depart_lone(wsk_fabric *f, wsk_strip *s)
 {
     if (!wsk_has_lone(f, s))
         return;
-    s->last_move = f->cycle;
     depart_side(f, s, WSK_NORTH);
     depart_side(f, s, WSK_EAST);
     depart_side(f, s, WSK_SOUTH);
@@ -226,7 +229,6 @@ int wsk_go_alone(wsk_fabric *f, const wsk_row *r, int k)
         wsk_leave(f, r, k, words[i].index, (u64)1 << (words[i].x % 64));
         send(f, s, words[i].x, r->y, words[i].index, words[i].out, words[i].word);
     }
-    s->last_move = f->cycle;
     return 1;
 }
 

@@ -1,6 +1,6 @@
 /* Plan: rules and routes, checked and flattened. Rows with the same routes share their spans. */
 #include "fabric_internal.h"
-#include <stdlib.h>
+#include "common/memory.h"
 #include <string.h>
 
 static int bad(wsk_report *report, int status, int x, int y, const wsk_rules *rules, int color, int port)
@@ -19,7 +19,7 @@ static int bad(wsk_report *report, int status, int x, int y, const wsk_rules *ru
 static int check_rules(const wsk_rules *r)
 {
     int links = r->link_words >= 1 && (r->link_frame == r->link_words
-                                       || (r->link_frame == r->link_words + 1 && r->link_words <= 15));
+                                       || (r->link_words <= 15 && r->link_frame == r->link_words + 1));
     if (r->width < 1 || r->width > 4096 || r->height < 1 || r->height > 65536 || !links
         || r->hop_latency < 1 || r->hop_latency > WSK_MAX_LATENCY || r->ramp_latency < 1
         || r->ramp_latency > WSK_MAX_LATENCY || r->buffer_depth < 1 || r->buffer_depth > WSK_MAX_DEPTH)
@@ -29,7 +29,8 @@ static int check_rules(const wsk_rules *r)
 
 static int check_route(const wsk_route *route)
 {
-    if (route->positions < 1 || route->positions > WSK_POSITIONS || route->initial >= route->positions || route->pop > 3)
+    if (route->positions < 1 || route->positions > WSK_POSITIONS || route->initial >= route->positions
+        || route->pop > WSK_POP_ON_ADVANCE_NOP || route->swap & ~(WSK_SWAP_EW | WSK_SWAP_NS))
         return WSK_ERR_BAD_ARGUMENT;
     for (int p = 0; p < route->positions; p++)
         if (!route->in[p] || !route->out[p] || route->in[p] >> PORTS || route->out[p] >> PORTS)
@@ -72,6 +73,18 @@ static int check_rects(const wsk_rules *r, const wsk_route *routes, int n_routes
     return 0;
 }
 
+static int check_filters(const wsk_rules *r, const wsk_filter *filters, int n_filters)
+{
+    for (int i = 0; i < n_filters; i++) {
+        const wsk_filter *t = filters + i;
+        if (t->color < 0 || t->color >= WSK_COLORS || t->width < 1 || t->height < 1 || t->x < 0 || t->y < 0
+            || t->x > r->width - t->width || t->y > r->height - t->height
+            || t->kind < WSK_FILTER_RANGE || t->kind > WSK_FILTER_SPARSE)
+            return WSK_ERR_BAD_ARGUMENT;
+    }
+    return 0;
+}
+
 /* Paint one color's rectangles into ids[height][width] (route + 1, 0: none). */
 static void paint(u32 *ids, const wsk_rules *r, const wsk_rect *rects, int n_rects, int color)
 {
@@ -87,7 +100,7 @@ static int add_span(wsk_plan *p, int *room, int x0, int x1, int route)
 {
     if (p->n_spans == *room) {
         int more = *room ? 2 * *room : 256;
-        wsk_span *grown = realloc(p->spans, (size_t)more * sizeof *grown);
+        wsk_span *grown = wsk_realloc(p->spans, (size_t)more * sizeof *grown);
         if (!grown)
             return WSK_ERR_NO_MEMORY;
         p->spans = grown;
@@ -142,7 +155,7 @@ static void choose_colors(wsk_plan *p, const wsk_route *routes, const wsk_rect *
 
 static void *copy_of(const void *from, size_t bytes)
 {
-    void *to = malloc(bytes ? bytes : 1);
+    void *to = wsk_alloc(bytes ? bytes : 1);
     if (to && bytes)
         memcpy(to, from, bytes);
     return to;
@@ -153,19 +166,24 @@ int wsk_plan_create(wsk_plan **plan, const wsk_rules *rules, const wsk_route *ro
 {
     u32 *ids = NULL;
     wsk_plan *p = NULL;
-    int status = check_rules(rules), room = 0;
-    *plan = NULL;
-    if (!status && n_routes > 65534)
-        status = WSK_ERR_BAD_ARGUMENT;
+    int room = 0;
+    if (plan)
+        *plan = NULL;
+    if (!plan || !rules || n_routes < 0 || n_rects < 0 || n_filters < 0 || n_routes > 65534 || n_filters > 65535
+        || (n_routes && !routes) || (n_rects && !rects) || (n_filters && !filters))
+        return WSK_ERR_BAD_ARGUMENT;
+    int status = check_rules(rules);
     for (int i = 0; i < n_routes && !status; i++)
         status = check_route(routes + i);
     if (!status)
         status = check_rects(rules, routes, n_routes, rects, n_rects, report);
+    if (!status)
+        status = check_filters(rules, filters, n_filters);
     if (status)
         return status;
 
     status = WSK_ERR_NO_MEMORY;
-    p = calloc(1, sizeof *p);
+    p = wsk_alloc_zero(1, sizeof *p);
     if (!p)
         goto out;
     p->rules = *rules;
@@ -174,10 +192,12 @@ int wsk_plan_create(wsk_plan **plan, const wsk_rules *rules, const wsk_route *ro
     p->n_filters = n_filters;
     p->routes = copy_of(routes, (size_t)n_routes * sizeof *routes);
     p->filters = copy_of(filters, (size_t)n_filters * sizeof *filters);
-    p->row_first = calloc((size_t)p->n_colors * rules->height + 1, sizeof *p->row_first);
-    p->row_count = calloc((size_t)p->n_colors * rules->height + 1, sizeof *p->row_count);
-    ids = malloc((size_t)rules->width * rules->height * sizeof *ids);
-    if (!p->routes || !p->filters || !p->row_first || !p->row_count || !ids)
+    p->rects = copy_of(rects, (size_t)n_rects * sizeof *rects);
+    p->n_rects = n_rects;
+    p->row_first = wsk_alloc_zero((size_t)p->n_colors * rules->height + 1, sizeof *p->row_first);
+    p->row_count = wsk_alloc_zero((size_t)p->n_colors * rules->height + 1, sizeof *p->row_count);
+    ids = wsk_alloc((size_t)rules->width * rules->height * sizeof *ids);
+    if (!p->routes || !p->filters || !p->rects || !p->row_first || !p->row_count || !ids)
         goto out;
     for (int c = 0; c < p->n_colors; c++) {
         paint(ids, rules, rects, n_rects, p->color_of[c]);
@@ -188,7 +208,7 @@ int wsk_plan_create(wsk_plan **plan, const wsk_rules *rules, const wsk_route *ro
     p = NULL;
     status = 0;
 out:
-    free(ids);
+    wsk_free(ids);
     wsk_plan_free(p);
     return status;
 }
@@ -197,21 +217,25 @@ void wsk_plan_free(wsk_plan *p)
 {
     if (!p)
         return;
-    free(p->routes);
-    free(p->filters);
-    free(p->spans);
-    free(p->row_first);
-    free(p->row_count);
-    free(p);
+    wsk_free(p->routes);
+    wsk_free(p->filters);
+    wsk_free(p->rects);
+    wsk_free(p->spans);
+    wsk_free(p->row_first);
+    wsk_free(p->row_count);
+    wsk_free(p);
 }
 
-const wsk_rules *wsk_plan_rules(const wsk_plan *p) { return &p->rules; }
+const wsk_rules *wsk_plan_rules(const wsk_plan *p) { return p ? &p->rules : NULL; }
 
-int wsk_plan_configured(const wsk_plan *p, int color) { return color >= 0 && color < WSK_COLORS && p->index_of[color] >= 0; }
+int wsk_plan_configured(const wsk_plan *p, int color) 
+{
+    return p && color >= 0 && color < WSK_COLORS && p->index_of[color] >= 0;
+}
 
 const wsk_route *wsk_plan_route(const wsk_plan *p, int x, int y, int color)
 {
-    int c = color >= 0 && color < WSK_COLORS ? p->index_of[color] : -1;
+    int c = wsk_plan_configured(p, color) ? p->index_of[color] : -1;
     if (c < 0 || x < 0 || y < 0 || x >= p->rules.width || y >= p->rules.height)
         return NULL;
     size_t at = (size_t)c * p->rules.height + y;

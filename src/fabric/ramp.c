@@ -1,7 +1,9 @@
 /* Ramps and edges: words in, words out, filters, and streams of words that wait outside. */
 #include "fabric_internal.h"
-#include <stdlib.h>
+#include "common/memory.h"
 #include <string.h>
+
+enum { MOST_WORDS = 1 << 30 };        /* of one call */
 
 /* Words that can enter by a ramp or edge link in this cycle, given its last use: the rule of every link. */
 static int link_rests(const wsk_fabric *f, int64_t last, int run)
@@ -63,7 +65,7 @@ static int entry_color(const wsk_fabric *f, u32 pe, int c, int port)
 
 int wsk_fabric_offer(wsk_fabric *f, uint32_t pe, int color, uint32_t data, int flags)
 {
-    if (pe >= (u32)(f->width * f->height) || color < 0 || color >= WSK_COLORS)
+    if (!f || pe >= (u32)(f->width * f->height) || color < 0 || color >= WSK_COLORS || flags & ~(WSK_CONTROL | WSK_ADVANCE))
         return WSK_ERR_BAD_ARGUMENT;
     wsk_strip *s = wsk_strip_of(f, (int)(pe / (u32)f->width));
     if (f->plan->index_of[color] < 0)
@@ -71,7 +73,7 @@ int wsk_fabric_offer(wsk_fabric *f, uint32_t pe, int color, uint32_t data, int f
     int64_t last = f->ramp_last[pe] - 1;
     if (link_rests(f, last, f->ramp_run[pe]))
         return 0;
-    int accepted = wsk_accept(f, s, pe, entry_color(f, pe, f->plan->index_of[color], WSK_RAMP), data, flags & 3, WSK_RAMP);
+    int accepted = wsk_accept(f, s, pe, entry_color(f, pe, f->plan->index_of[color], WSK_RAMP), data, flags, WSK_RAMP);
     if (accepted == 1) {
         f->ramp_run[pe] = (u8)run_after(f, last, f->ramp_run[pe]);
         f->ramp_last[pe] = f->cycle + 1;
@@ -80,7 +82,7 @@ int wsk_fabric_offer(wsk_fabric *f, uint32_t pe, int color, uint32_t data, int f
 }
 
 /* The edge link of a port at a router, or an error. */
-static int check_edge(const wsk_fabric *f, u32 pe, int port)
+int wsk_check_edge(const wsk_fabric *f, u32 pe, int port)
 {
     int y = (int)(pe / (u32)f->width), x = (int)(pe % (u32)f->width);
     int at_edge = (port == WSK_NORTH && y == 0) || (port == WSK_SOUTH && y == f->height - 1) || (port == WSK_WEST && x == 0)
@@ -88,15 +90,17 @@ static int check_edge(const wsk_fabric *f, u32 pe, int port)
     return at_edge && f->plan->rules.open_edges ? 0 : WSK_ERR_BAD_ARGUMENT;
 }
 
-void wsk_fabric_credit(wsk_fabric *f, uint32_t pe, int color, int words)
+int wsk_fabric_credit(wsk_fabric *f, uint32_t pe, int color, int words)
 {
-    int c = color >= 0 && color < WSK_COLORS ? f->plan->index_of[color] : -1;
+    int c = wsk_color_at(f, pe, color);
+    if (c < 0 || f->sinks[c] != WSK_SINK_CORE || words < 1)
+        return WSK_ERR_BAD_ARGUMENT;
     int y = (int)(pe / (u32)f->width), x = (int)(pe % (u32)f->width);
-    if (c < 0 || pe >= (u32)(f->width * f->height) || f->sinks[c] != WSK_SINK_CORE || words < 1)
-        return;
+    wsk_touch(f, pe);
     u8 *credit = f->credits + ((size_t)y * f->n_colors + c) * f->width + x;
     *credit = (u8)(words > 255 - *credit ? 255 : *credit + words);
     f->lane[wsk_lane_at(f, y, x / 64, c)].shut &= ~((u64)1 << (x % 64));
+    return 0;
 }
 
 /* List a word that leaves for a core, an edge or a teardown handler. */
@@ -182,17 +186,17 @@ wsk_source *wsk_source_at(wsk_fabric *f, wsk_strip *s, u32 pe, int port)
         return s->sources[*index - 1];
     if (s->n_sources == s->room_sources) {
         int more = s->room_sources ? 2 * s->room_sources : 16;
-        wsk_source **grown = realloc(s->sources, (size_t)more * sizeof *grown);
+        wsk_source **grown = wsk_realloc(s->sources, (size_t)more * sizeof *grown);
         if (!grown)
             return NULL;
         s->sources = grown;
-        wsk_source **feeding = realloc(s->feeding, (size_t)more * sizeof *feeding);
+        wsk_source **feeding = wsk_realloc(s->feeding, (size_t)more * sizeof *feeding);
         if (!feeding)
             return NULL;
         s->feeding = feeding;
         s->room_sources = more;
     }
-    wsk_source *source = calloc(1, sizeof *source + (size_t)f->n_colors * sizeof *source->of);
+    wsk_source *source = wsk_alloc_zero(1, sizeof *source + (size_t)f->n_colors * sizeof *source->of);
     if (source) {
         source->pe = pe;
         source->port = (u8)port;
@@ -225,23 +229,23 @@ static int make_room(wsk_stream *stream, int64_t n, int flags)
 {
     int64_t kept = stream->n - stream->at, room = 2 * kept + n;
     if (stream->n + n > stream->room) {
-        u32 *words = malloc((size_t)room * sizeof *words);
-        u8 *bits = flags || stream->flags ? calloc((size_t)room, 1) : NULL;
+        u32 *words = wsk_alloc((size_t)room * sizeof *words);
+        u8 *bits = flags || stream->flags ? wsk_alloc_zero((size_t)room, 1) : NULL;
         if (!words || ((flags || stream->flags) && !bits)) {
-            free(words);
-            free(bits);
+            wsk_free(words);
+            wsk_free(bits);
             return WSK_ERR_NO_MEMORY;
         }
         if (kept)
             memcpy(words, stream->data + stream->at, (size_t)kept * sizeof *words);
         if (kept && stream->flags)
             memcpy(bits, stream->flags + stream->at, (size_t)kept);
-        free(stream->data);
-        free(stream->flags);
+        wsk_free(stream->data);
+        wsk_free(stream->flags);
         *stream = (wsk_stream){ kept, 0, room, words, bits };
     }
     if (flags && !stream->flags)
-        stream->flags = calloc((size_t)stream->room, 1);
+        stream->flags = wsk_alloc_zero((size_t)stream->room, 1);
     return flags && !stream->flags ? WSK_ERR_NO_MEMORY : 0;
 }
 
@@ -266,15 +270,19 @@ int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, c
 
 int wsk_fabric_inject(wsk_fabric *f, uint32_t pe, int port, int color, const uint32_t *data, const uint8_t *flags, int64_t n)
 {
-    if (pe >= (u32)(f->width * f->height) || color < 0 || color >= WSK_COLORS || n < 0 || port < 0 || port >= PORTS
-        || (port != WSK_RAMP && check_edge(f, pe, port) < 0))
+    if (!f || pe >= (u32)(f->width * f->height) || color < 0 || color >= WSK_COLORS || n < 0 || n > MOST_WORDS || (n && !data)
+        || port < 0 || port >= PORTS || (port != WSK_RAMP && wsk_check_edge(f, pe, port) < 0))
         return WSK_ERR_BAD_ARGUMENT;
+    for (int64_t i = 0; flags && i < n; i++)
+        if (flags[i] & ~(WSK_CONTROL | WSK_ADVANCE))
+            return WSK_ERR_BAD_ARGUMENT;
     wsk_strip *s = wsk_strip_of(f, (int)(pe / (u32)f->width));
     int c = f->plan->index_of[color];
     if (c < 0)
         return wsk_fail(f, s, WSK_ERR_UNROUTED, pe, color, port, -1, f->cycle);
     if (!n)
         return 0;
+    wsk_touch(f, pe);
     wsk_source *source = wsk_source_at(f, s, pe, port);
     int status = source ? wsk_append_words(s, source, c, data, flags, n) : WSK_ERR_NO_MEMORY;
     if (!status)
@@ -304,7 +312,7 @@ static int feed(wsk_fabric *f, wsk_strip *s, wsk_source *source)
             continue;
         wsk_stream *stream = source->of + c;
         int accepted = wsk_accept(f, s, source->pe, entry_color(f, source->pe, c, source->port), stream->data[stream->at],
-                                  stream->flags ? stream->flags[stream->at] & 3 : 0, source->port);
+                                  stream->flags ? stream->flags[stream->at] : 0, source->port);
         if (accepted < 0)
             return accepted;
         if (!accepted)
@@ -323,6 +331,8 @@ static int feed(wsk_fabric *f, wsk_strip *s, wsk_source *source)
 int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
 {
     int kept = 0, n = s->n_feeding, status = 0;
+    if (!s->waiting)
+        return 0;
     if (s->unsorted)
         qsort(s->feeding, (size_t)n, sizeof *s->feeding, by_order);
     s->unsorted = 0;
@@ -341,7 +351,8 @@ int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
 
 int wsk_fabric_offer_edge(wsk_fabric *f, uint32_t pe, int port, int color, uint32_t data, int flags)
 {
-    if (pe >= (u32)(f->width * f->height) || color < 0 || color >= WSK_COLORS || check_edge(f, pe, port) < 0)
+    if (!f || pe >= (u32)(f->width * f->height) || color < 0 || color >= WSK_COLORS || wsk_check_edge(f, pe, port) < 0
+        || flags & ~(WSK_CONTROL | WSK_ADVANCE))
         return WSK_ERR_BAD_ARGUMENT;
     wsk_strip *s = wsk_strip_of(f, (int)(pe / (u32)f->width));
     int c = f->plan->index_of[color];
@@ -352,7 +363,7 @@ int wsk_fabric_offer_edge(wsk_fabric *f, uint32_t pe, int port, int color, uint3
         return WSK_ERR_NO_MEMORY;
     if (link_rests(f, source->last, source->run))
         return 0;
-    int accepted = wsk_accept(f, s, pe, c, data, flags & 3, port);
+    int accepted = wsk_accept(f, s, pe, c, data, flags, port);
     if (accepted == 1)
         remember_entry(f, source, 0);
     return accepted;

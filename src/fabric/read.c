@@ -2,26 +2,36 @@
 #include "fabric_internal.h"
 #include <string.h>
 
-int64_t wsk_fabric_cycle(const wsk_fabric *f) { return f->cycle; }
-int wsk_fabric_strips(const wsk_fabric *f) { return f->strips; }
-const wsk_plan *wsk_fabric_plan(const wsk_fabric *f) { return f->plan; }
+int64_t wsk_fabric_cycle(const wsk_fabric *f) { return f ? f->cycle : WSK_ERR_BAD_ARGUMENT; }
+int wsk_fabric_strips(const wsk_fabric *f) { return f ? f->strips : WSK_ERR_BAD_ARGUMENT; }
+const wsk_plan *wsk_fabric_plan(const wsk_fabric *f) { return f ? f->plan : NULL; }
+
+int wsk_fabric_sink(const wsk_fabric *f, int color)
+{
+    int c = wsk_color_at(f, 0, color);
+    return c < 0 ? WSK_ERR_BAD_ARGUMENT : f->sinks[c];
+}
 
 int wsk_fabric_deliveries(const wsk_fabric *f, int strip, const wsk_delivery **list)
 {
+    if (!f || !list || strip < 0 || strip >= f->strips)
+        return WSK_ERR_BAD_ARGUMENT;
     const wsk_strip *s = f->strip + strip;
     int bucket = (int)(f->cycle % f->ring);
     *list = s->out[bucket];
-    return s->n_out[bucket];
+    return s->awake_until < f->cycle ? 0 : s->n_out[bucket];
 }
 
 size_t wsk_fabric_bytes(const wsk_fabric *f)
 {
-    return sizeof *f + f->arena_bytes + (size_t)f->strips * sizeof *f->strip;
+    return !f ? 0 : sizeof *f + f->arena_bytes + (size_t)f->strips * sizeof *f->strip;
 }
 
 int64_t wsk_fabric_last_move(const wsk_fabric *f)
 {
     int64_t last = -1;
+    if (!f)
+        return WSK_ERR_BAD_ARGUMENT;
     for (int i = 0; i < f->strips; i++)
         if (f->strip[i].last_move > last)
             last = f->strip[i].last_move;
@@ -31,6 +41,8 @@ int64_t wsk_fabric_last_move(const wsk_fabric *f)
 int64_t wsk_fabric_in_flight(const wsk_fabric *f)
 {
     int64_t n = 0;
+    if (!f)
+        return WSK_ERR_BAD_ARGUMENT;
     for (int i = 0; i < f->strips; i++)
         n += f->strip[i].stored;
     return n;
@@ -39,53 +51,17 @@ int64_t wsk_fabric_in_flight(const wsk_fabric *f)
 int64_t wsk_fabric_waiting_outside(const wsk_fabric *f)
 {
     int64_t n = 0;
+    if (!f)
+        return WSK_ERR_BAD_ARGUMENT;
     for (int i = 0; i < f->strips; i++)
         n += f->strip[i].waiting;
     return n;
 }
 
-int64_t wsk_fabric_next_event(const wsk_fabric *f)
+int wsk_fabric_totals(const wsk_fabric *f, wsk_totals *totals)
 {
-    int64_t next = INT64_MAX, inside = 0;
-    for (int i = 0; i < f->strips; i++) {
-        const wsk_strip *s = f->strip + i;
-        if (s->waiting)
-            return f->cycle;
-        inside += s->stored;
-        for (int ahead = f->ring - 1; ahead >= 1; ahead--) {
-            int n = s->n_pending[(f->cycle + ahead) % f->ring];
-            inside -= n;
-            if (n && f->cycle + ahead - 1 < next)
-                next = f->cycle + ahead - 1;
-            if (s->n_out[(f->cycle + ahead) % f->ring] && f->cycle + ahead < next)
-                next = f->cycle + ahead;
-        }
-        if (s->last_out > f->cycle && s->last_out < next)
-            next = s->last_out;
-    }
-    return inside > 0 ? f->cycle : next;
-}
-
-int wsk_fabric_skip(wsk_fabric *f, int64_t cycle)
-{
-    int64_t next = wsk_fabric_next_event(f);
-    if (cycle < f->cycle || cycle > next)
+    if (!f || !totals)
         return WSK_ERR_BAD_ARGUMENT;
-    if (cycle == f->cycle)
-        return 0;
-    for (int i = 0; i < f->strips; i++) {
-        f->strip[i].n_out[f->cycle % f->ring] = 0;
-        memset(f->strip[i].rows_sent, 0, sizeof f->strip[i].rows_sent);
-        for (int b = 0; b < f->ring; b++)             /* no word is inside: these are no more alone, and have gone */
-            for (int d = 0; d < SIDES; d++)
-                f->strip[i].lone[b][d].n = 0;
-    }
-    f->cycle = cycle;
-    return 0;
-}
-
-void wsk_fabric_totals(const wsk_fabric *f, wsk_totals *totals)
-{
     memset(totals, 0, sizeof *totals);
     for (int i = 0; i < f->strips; i++) {
         const u64 *from = (const u64 *)&f->strip[i].totals;
@@ -95,6 +71,7 @@ void wsk_fabric_totals(const wsk_fabric *f, wsk_totals *totals)
             for (int c = 0; c < f->n_colors; c++)
                 ((u64 *)totals)[group * WSK_COLORS + f->plan->color_of[c]] += by_index[group * WSK_COLORS + c];
     }
+    return 0;
 }
 
 /* Add the counts of one lane to those of its PEs. */
@@ -116,17 +93,28 @@ static void read_counter(const wsk_fabric *f, int which, int color, uint32_t *co
                                counts + (size_t)y * f->width + 64 * k);
 }
 
-void wsk_fabric_link_counts(const wsk_fabric *f, int port, int color, uint32_t *counts)
+int wsk_fabric_link_counts(const wsk_fabric *f, int port, int color, uint32_t *counts)
 {
+    if (!f || !counts || port < 0 || port >= PORTS || color < -1 || color >= WSK_COLORS)
+        return WSK_ERR_BAD_ARGUMENT;
     read_counter(f, port, color, counts);
     for (int i = 0; i < f->strips; i++)
         wsk_add_lone_counts(f, f->strip + i, port, color, counts);
+    return 0;
 }
 
-void wsk_fabric_stall_counts(const wsk_fabric *f, int color, uint32_t *counts) { read_counter(f, PORTS, color, counts); }
-
-void wsk_fabric_occupancy(const wsk_fabric *f, int color, uint8_t *words)
+int wsk_fabric_stall_counts(const wsk_fabric *f, int color, uint32_t *counts)
 {
+    if (!f || !counts || color < -1 || color >= WSK_COLORS)
+        return WSK_ERR_BAD_ARGUMENT;
+    read_counter(f, PORTS, color, counts);
+    return 0;
+}
+
+int wsk_fabric_occupancy(const wsk_fabric *f, int color, uint8_t *words)
+{
+    if (!f || !words || color < 0 || color >= WSK_COLORS)
+        return WSK_ERR_BAD_ARGUMENT;
     int c = color >= 0 && color < WSK_COLORS ? f->plan->index_of[color] : -1;
     for (int y = 0; y < f->height; y++)
         for (int x = 0; x < f->width; x++)
@@ -134,11 +122,14 @@ void wsk_fabric_occupancy(const wsk_fabric *f, int color, uint8_t *words)
                 c < 0 ? 0 : (u8)wsk_bits_at(f->lane[wsk_lane_at(f, y, x / 64, c)].occupied, COUNT_BITS, x % 64);
     for (int i = 0; i < f->strips; i++)
         wsk_add_lone_words(f, f->strip + i, c, words);
+    return 0;
 }
 
 int64_t wsk_fabric_moves(const wsk_fabric *f, wsk_delivery *list, int64_t room)
 {
     int64_t n = 0;
+    if (!f || room < 0 || (room && !list))
+        return WSK_ERR_BAD_ARGUMENT;
     if (f->cycle == 0)
         return 0;
     int slot = (int)((f->cycle - 1) % f->hop);

@@ -1,6 +1,6 @@
 /* Failures explained: who waits for whom, and who runs in circles. */
 #include "fabric_internal.h"
-#include <stdlib.h>
+#include "common/memory.h"
 #include <string.h>
 
 /* One color of one router. */
@@ -8,6 +8,8 @@ typedef struct { int x, y, c; } place;
 
 const wsk_report *wsk_fabric_report(const wsk_fabric *f)
 {
+    if (!f)
+        return NULL;
     for (int i = 0; i < f->strips; i++)
         if (f->strip[i].report.status < 0)
             return &f->strip[i].report;
@@ -150,6 +152,8 @@ static void take_place(wsk_report *r)
 int wsk_fabric_explain(wsk_fabric *f)
 {
     place at, start;
+    if (!f)
+        return WSK_ERR_BAD_ARGUMENT;
     wsk_report *r = &f->report;
     keep_all_lone(f);
     wsk_forget_reports(f);
@@ -188,7 +192,7 @@ static int push(walk *w, place at)
 {
     if (w->length == w->room) {
         size_t more = w->room ? 2 * w->room : 1024;
-        step *grown = realloc(w->path, more * sizeof *grown);
+        step *grown = wsk_realloc(w->path, more * sizeof *grown);
         if (!grown)
             return WSK_ERR_NO_MEMORY;
         w->path = grown;
@@ -285,7 +289,9 @@ static int commands_about(const wsk_fabric *f)
 
 int wsk_fabric_find_circle(wsk_fabric *f)
 {
-    walk w = { .f = f, .any_switch = !commands_about(f), .state = calloc((size_t)f->width * f->height, (size_t)f->n_colors + 1) };
+    if (!f)
+        return WSK_ERR_BAD_ARGUMENT;
+    walk w = { .f = f, .any_switch = !commands_about(f), .state = wsk_alloc_zero((size_t)f->width * f->height, (size_t)f->n_colors + 1) };
     int status = w.state ? 0 : WSK_ERR_NO_MEMORY;
     size_t first = 0;
     keep_all_lone(f);
@@ -301,7 +307,7 @@ int wsk_fabric_find_circle(wsk_fabric *f)
         report_circle(f, &w, first);
         status = WSK_ERR_LIVELOCK;
     }
-    free(w.state);
-    free(w.path);
+    wsk_free(w.state);
+    wsk_free(w.path);
     return status;
 }

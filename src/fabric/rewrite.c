@@ -1,6 +1,6 @@
 /* Run-time changes from a core program: routes, switch positions and teardown of one router and color. */
 #include "fabric_internal.h"
-#include <stdlib.h>
+#include "common/memory.h"
 #include <string.h>
 
 /* Both positions after a change from outside: the way in is ahead by the control words that are already queued. */
@@ -20,8 +20,8 @@ static void set_both(wsk_fabric *f, int x, int y, int c, const wsk_route *route,
 
 static int locate(const wsk_fabric *f, u32 pe, int color, int *x, int *y, int *c)
 {
-    *c = color >= 0 && color < WSK_COLORS ? f->plan->index_of[color] : -1;
-    if (*c < 0 || pe >= (u32)(f->width * f->height))
+    *c = wsk_color_at(f, pe, color);
+    if (*c < 0)
         return WSK_ERR_BAD_ARGUMENT;
     *x = (int)(pe % (u32)f->width);
     *y = (int)(pe / (u32)f->width);
@@ -40,7 +40,7 @@ static int remember_override(wsk_fabric *f, int x, int y, int c, const wsk_route
     ptrdiff_t at = place - s->overrides;
     if (s->n_overrides == s->room_overrides) {
         int more = s->room_overrides ? 2 * s->room_overrides : 64;
-        wsk_override *grown = realloc(s->overrides, (size_t)more * sizeof *grown);
+        wsk_override *grown = wsk_realloc(s->overrides, (size_t)more * sizeof *grown);
         if (!grown)
             return WSK_ERR_NO_MEMORY;
         s->overrides = grown;
@@ -55,7 +55,7 @@ static int remember_override(wsk_fabric *f, int x, int y, int c, const wsk_route
 int wsk_fabric_rewrite(wsk_fabric *f, uint32_t pe, int color, const wsk_route *route)
 {
     int x, y, c, any_in = 0, any_out = 0;
-    if (locate(f, pe, color, &x, &y, &c) < 0 || route->positions < 1 || route->positions > WSK_POSITIONS
+    if (locate(f, pe, color, &x, &y, &c) < 0 || !route || route->positions < 1 || route->positions > WSK_POSITIONS
         || route->initial >= route->positions || route->pop > WSK_POP_ON_ADVANCE_NOP || route->swap)
         return WSK_ERR_BAD_ARGUMENT;
     for (int p = 0; p < route->positions; p++) {
@@ -74,6 +74,7 @@ int wsk_fabric_rewrite(wsk_fabric *f, uint32_t pe, int color, const wsk_route *r
     u64 bit = (u64)1 << (x % 64);
     wsk_lane *lane = f->lane + at;
     wsk_lane_rest *rest = f->rest + at;
+    wsk_touch(f, pe);
     wsk_keep_lone(f, wsk_strip_of(f, y));
     wsk_no_more_simple(f, x, y, c);
     rest->rewritten |= bit;
@@ -97,6 +98,7 @@ int wsk_fabric_set_position(wsk_fabric *f, uint32_t pe, int color, int position)
     const wsk_route *route = wsk_route_at(f, x, y, c);
     if (!route || position < 0 || position >= route->positions)
         return WSK_ERR_BAD_ARGUMENT;
+    wsk_touch(f, pe);
     set_both(f, x, y, c, route, position);
     return 0;
 }
@@ -115,6 +117,7 @@ int wsk_fabric_teardown(wsk_fabric *f, uint32_t pe, int color, int frozen)
     if (locate(f, pe, color, &x, &y, &c) < 0)
         return WSK_ERR_BAD_ARGUMENT;
     size_t at = wsk_lane_at(f, y, x / 64, c);
+    wsk_touch(f, pe);
     wsk_keep_lone(f, wsk_strip_of(f, y));
     wsk_no_more_simple(f, x, y, c);
     wsk_assign_bit(&f->lane[at].frozen, (u64)1 << (x % 64), frozen);

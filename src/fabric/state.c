@@ -1,6 +1,7 @@
 /* State: one arena, expanded from the plan's spans; reset, snapshot and reading. */
 #include "fabric_internal.h"
-#include <stdlib.h>
+#include "common/memory.h"
+#include "common/wsekern_simd.h"
 #include <string.h>
 #include <sys/mman.h>
 
@@ -97,9 +98,6 @@ static int expand_filters(wsk_fabric *f)
     const wsk_plan *p = f->plan;
     for (int s = 0; s < f->strips; s++) {
         wsk_strip *strip = f->strip + s;
-        free(strip->filter_states);
-        strip->filter_states = NULL;
-        strip->n_filter_states = 0;
         int64_t room = 0;
         int y0 = s * STRIP_ROWS, y1 = y0 + STRIP_ROWS;
         for (int i = 0; i < p->n_filters; i++)
@@ -107,9 +105,11 @@ static int expand_filters(wsk_fabric *f)
                 room += y >= y0 && y < y1 ? p->filters[i].width : 0;
         if (!room)
             continue;
-        strip->filter_states = calloc((size_t)room, sizeof *strip->filter_states);
+        if (!strip->filter_states)            /* else it serves again after a reset */
+            strip->filter_states = wsk_alloc((size_t)room * sizeof *strip->filter_states);
         if (!strip->filter_states)
             return WSK_ERR_NO_MEMORY;
+        strip->n_filter_states = 0;
         for (int i = 0; i < p->n_filters; i++) {
             const wsk_filter *t = p->filters + i;
             int c = p->index_of[t->color];
@@ -119,10 +119,8 @@ static int expand_filters(wsk_fabric *f)
                     if (lane->filtered >> (x % 64) & 1)
                         return WSK_ERR_BAD_ARGUMENT;
                     lane->filtered |= (u64)1 << (x % 64);
-                    wsk_filter_state *state = strip->filter_states + strip->n_filter_states++;
-                    state->key = wsk_key_of(f, x, y, c);
-                    state->count = t->start;
-                    state->which = (u16)i;
+                    strip->filter_states[strip->n_filter_states++] =
+                        (wsk_filter_state){ .key = wsk_key_of(f, x, y, c), .count = t->start, .which = (u16)i };
                 }
         }
         qsort(strip->filter_states, (size_t)strip->n_filter_states, sizeof *strip->filter_states, by_key);
@@ -142,12 +140,17 @@ static int has_core_sink(const wsk_fabric *f)
 static int fill(wsk_fabric *f)
 {
     const wsk_plan *p = f->plan;
-    free(f->arena);
     f->arena_bytes = lay_out(f, NULL, has_core_sink(f));
     size_t room = (f->arena_bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-    f->arena = calloc(1, room + ARENA_ALIGN);
-    if (!f->arena)
+    void *fresh = wsk_alloc_zero(1, room + ARENA_ALIGN);
+    if (fresh) {
+        wsk_free(f->arena);
+        f->arena = fresh;
+    } else if (f->arena) {
+        memset(f->arena, 0, room + ARENA_ALIGN);
+    } else {
         return WSK_ERR_NO_MEMORY;
+    }
     char *base = (char *)(((uintptr_t)f->arena + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
 #ifdef MADV_HUGEPAGE
     if (room >= ARENA_ALIGN)
@@ -173,12 +176,12 @@ static void free_sources(wsk_strip *s, int n_colors)
 {
     for (int i = 0; i < s->n_sources; i++) {
         for (int c = 0; c < n_colors; c++) {
-            free(s->sources[i]->of[c].data);
-            free(s->sources[i]->of[c].flags);
+            wsk_free(s->sources[i]->of[c].data);
+            wsk_free(s->sources[i]->of[c].flags);
         }
-        free(s->sources[i]);
+        wsk_free(s->sources[i]);
     }
-    s->n_sources = s->n_feeding = 0;
+    s->n_sources = s->n_feeding = s->n_refused = 0;
     s->waiting = 0;
 }
 
@@ -195,21 +198,11 @@ static void clear_strip(wsk_strip *s, int n_colors)
             s->lone[b][d].n = s->over[d].n = 0;
     memset(&s->totals, 0, sizeof s->totals);
     memset(&s->report, 0, sizeof s->report);
-    s->stored = s->last_out = 0;
+    s->stored = s->last_out = s->touched = 0;
+    s->n_landing = 0;
     s->last_move = -1;
     s->n_overrides = 0;
     s->unsorted = 0;
-}
-
-/* Clear what the ring of cycles reuses now. */
-void wsk_open_cycle(wsk_fabric *f, wsk_strip *s)
-{
-    int slot = (int)(f->cycle % f->hop);
-    s->n_out[f->cycle % f->ring] = 0;
-    s->rows_freed = 0;
-    for (int d = 0; d < SIDES; d++)
-        s->rows_sent[slot][d] = 0;
-    s->over[WSK_NORTH].n = s->over[WSK_SOUTH].n = 0;
 }
 
 /* The lists of lone words, in one piece: those of a cycle and direction, and what comes from beside. */
@@ -217,7 +210,7 @@ static int make_lists(const wsk_fabric *f, wsk_strip *s)
 {
     size_t room = (size_t)STRIP_ROWS * f->width / LONE_SHARE, with_others = room + f->width;
     s->room_lone = (int)room;
-    wsk_lone *of = malloc(((size_t)f->ring * SIDES * with_others + 2 * (size_t)f->width) * sizeof *of);
+    wsk_lone *of = wsk_alloc(((size_t)f->ring * SIDES * with_others + 2 * (size_t)f->width) * sizeof *of);
     if (!of)
         return WSK_ERR_NO_MEMORY;
     for (int i = 0; i < f->ring * SIDES; i++, of += with_others)
@@ -229,9 +222,15 @@ static int make_lists(const wsk_fabric *f, wsk_strip *s)
 
 int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t sinks[WSK_COLORS], int simd_level)
 {
-    int status = WSK_ERR_NO_MEMORY;
-    wsk_fabric *f = calloc(1, sizeof *f);
-    *fabric = NULL;
+    int status = WSK_ERR_NO_MEMORY, most = wsk_simd_supported();
+    if (fabric)
+        *fabric = NULL;
+    if (!fabric || !plan || !sinks || simd_level < WSK_SIMD_AUTO || simd_level > WSK_SIMD_AVX512)
+        return WSK_ERR_BAD_ARGUMENT;
+    for (int color = 0; color < WSK_COLORS; color++)
+        if (sinks[color] > WSK_SINK_CORE)
+            return WSK_ERR_BAD_ARGUMENT;
+    wsk_fabric *f = wsk_alloc_zero(1, sizeof *f);
     if (!f)
         return status;
     f->plan = plan;
@@ -246,7 +245,7 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
     f->depth = plan->rules.buffer_depth;
     f->data_stride = 64 * f->blocks;
     f->stage_stride = 64 * f->blocks + 2 * ROW_PAD;
-    f->simd_level = simd_level;
+    f->simd_level = simd_level == WSK_SIMD_AUTO || simd_level > most ? most : simd_level;
     f->plain = plan->rules.multicast_all && plan->rules.link_frame == plan->rules.link_words && !plan->has_swap
             && !plan->n_filters && !plan->rules.open_edges;
     f->lone = f->plain && f->depth > f->hop && f->depth > f->ramp + 1;    /* words that nobody stops never fill a queue */
@@ -254,7 +253,7 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
         f->not_full[i] = f->depth >> i & 1 ? 0 : ~(u64)0;
     for (int c = 0; c < f->n_colors; c++)
         f->sinks[c] = sinks[plan->color_of[c]];
-    f->strip = calloc((size_t)f->strips, sizeof *f->strip);
+    f->strip = wsk_alloc_zero((size_t)f->strips, sizeof *f->strip);
     if (!f->strip)
         goto out;
     for (int i = 0; i < f->strips; i++) {
@@ -262,8 +261,8 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
         s->capacity_pending = (STRIP_ROWS + 2) * f->width + 2 * STRIP_ROWS;
         s->capacity_out = (STRIP_ROWS * (PORTS + 1) + 2) * f->width + 2 * STRIP_ROWS;
         for (int b = 0; b < f->ring; b++) {
-            s->pending[b] = malloc((size_t)s->capacity_pending * sizeof *s->pending[b]);
-            s->out[b] = malloc((size_t)s->capacity_out * sizeof *s->out[b]);
+            s->pending[b] = wsk_alloc((size_t)s->capacity_pending * sizeof *s->pending[b]);
+            s->out[b] = wsk_alloc((size_t)s->capacity_out * sizeof *s->out[b]);
             if (!s->pending[b] || !s->out[b])
                 goto out;
         }
@@ -280,41 +279,53 @@ out:
     return status;
 }
 
-void wsk_fabric_free(wsk_fabric *f)
+int wsk_fabric_free(wsk_fabric *f)
 {
     if (!f)
-        return;
+        return 0;
+    if (f->busy)
+        return WSK_ERR_BUSY;
     for (int i = 0; f->strip && i < f->strips; i++) {
         wsk_strip *s = f->strip + i;
         free_sources(s, f->n_colors);
-        free(s->sources);
-        free(s->feeding);
-        free(s->overrides);
-        free(s->filter_states);
+        wsk_free(s->sources);
+        wsk_free(s->feeding);
+        wsk_free(s->refused);
+        wsk_free(s->overrides);
+        wsk_free(s->filter_states);
         for (int b = 0; b < RING; b++) {
-            free(s->pending[b]);
-            free(s->out[b]);
+            wsk_free(s->pending[b]);
+            wsk_free(s->out[b]);
         }
-        free(s->lone[0][0].of);
+        wsk_free(s->lone[0][0].of);
     }
-    free(f->strip);
-    free(f->arena);
-    free(f);
+    wsk_free(f->strip);
+    wsk_free(f->arena);
+    wsk_free_host(f->host);
+    wsk_plan_free(f->own_plan);
+    wsk_free(f);
+    return 0;
 }
 
 int wsk_fabric_reset(wsk_fabric *f)
 {
+    if (!f)
+        return WSK_ERR_BAD_ARGUMENT;
+    if (f->busy)
+        return WSK_ERR_BUSY;
     f->cycle = f->failed = 0;
     memset(&f->report, 0, sizeof f->report);
     for (int i = 0; i < f->strips; i++)
         clear_strip(f->strip + i, f->n_colors);
-    return fill(f);
+    int status = fill(f);
+    wsk_clear_inboxes(f);
+    return status;
 }
 
 static int copy_array(void **to, int *n_to, int *room, const void *from, int n, size_t size)
 {
     if (n > *room || !*to) {
-        void *grown = realloc(*to, (size_t)(n ? n : 1) * size);
+        void *grown = wsk_realloc(*to, (size_t)(n ? n : 1) * size);
         if (!grown)
             return WSK_ERR_NO_MEMORY;
         *to = grown;
@@ -356,10 +367,11 @@ static int copy_sources(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
 
 static int copy_strip(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
 {
-    clear_strip(to, f->n_colors);
     to->rows_active = from->rows_active;
     to->rows_busy = from->rows_busy;
     to->awake_until = from->awake_until;
+    to->touched = f->cycle;
+    to->n_landing = from->n_landing;
     to->rows_freed = from->rows_freed;
     memcpy(to->rows_sent, from->rows_sent, sizeof to->rows_sent);
     for (int b = 0; b < f->ring; b++) {
@@ -388,16 +400,26 @@ static int copy_strip(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
 
 int wsk_fabric_copy(wsk_fabric *to, const wsk_fabric *from)
 {
-    if (to->plan != from->plan || memcmp(to->sinks, from->sinks, sizeof to->sinks) != 0)
+    int status = 0;
+    if (!to || !from)
         return WSK_ERR_BAD_ARGUMENT;
+    if (to->plan != from->plan || memcmp(to->sinks, from->sinks, sizeof to->sinks) != 0)
+        return WSK_ERR_OTHER_PLAN;
+    if (to->busy || from->busy)
+        return WSK_ERR_BUSY;
+    if (to == from)
+        return 0;
     to->cycle = from->cycle;
     to->failed = from->failed;
     to->report = from->report;
     memcpy(to->row_active, from->row_active, from->arena_bytes);
-    for (int i = 0; i < from->strips; i++) {
-        int status = copy_strip(to, to->strip + i, from->strip + i);
-        if (status < 0)
-            return status;
-    }
-    return 0;
+    for (int i = 0; i < from->strips; i++)
+        clear_strip(to->strip + i, to->n_colors);
+    for (int i = 0; i < from->strips && !status; i++)
+        status = copy_strip(to, to->strip + i, from->strip + i);
+    if (!status)
+        status = wsk_copy_inboxes(to, from);
+    if (status < 0)
+        wsk_fabric_reset(to);
+    return status;
 }

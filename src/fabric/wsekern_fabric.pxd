@@ -38,6 +38,15 @@ cdef extern from "wsekern_fabric.h" nogil:
         int32_t chain_length, chain_loops
         wsk_waiting *chain
         int32_t chain_skipped
+    enum: WSK_STOP_TIME, WSK_STOP_DELIVERY, WSK_STOP_IDLE, WSK_STOP_HOST, WSK_STOP_DEADLOCK
+    enum: WSK_SIMD_AUTO, WSK_PUSH_DEPTH
+    const int64_t WSK_LAST_CYCLE
+    ctypedef struct wsk_run:
+        uint32_t size, stop
+        int64_t until, patience
+        int32_t threads
+    ctypedef void (*wsk_on_delivery)(void *context, wsk_fabric *fabric, const wsk_delivery *word) noexcept nogil
+    ctypedef void (*wsk_on_room)(void *context, wsk_fabric *fabric, uint32_t pe, int color) noexcept nogil
     ctypedef struct wsk_totals:
         uint64_t *hops
         uint64_t *injected
@@ -54,21 +63,41 @@ cdef extern from "wsekern_fabric.h" nogil:
     const wsk_rules *wsk_plan_rules(const wsk_plan *plan)
     int wsk_plan_configured(const wsk_plan *plan, int color)
     const wsk_route *wsk_plan_route(const wsk_plan *plan, int x, int y, int color)
+    int wsk_plan_save(const wsk_plan *plan, void *bytes, size_t room, size_t *needed)
+    int wsk_plan_open(wsk_plan **plan, const void *bytes, size_t n)
 
     int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t *sinks, int simd_level)
-    void wsk_fabric_free(wsk_fabric *fabric)
+    int wsk_fabric_free(wsk_fabric *fabric)
     int wsk_fabric_reset(wsk_fabric *fabric)
     int wsk_fabric_copy(wsk_fabric *to, const wsk_fabric *source)
     size_t wsk_fabric_bytes(const wsk_fabric *fabric)
+    const wsk_plan *wsk_fabric_plan(const wsk_fabric *fabric)
+    int wsk_fabric_sink(const wsk_fabric *fabric, int color)
+    int wsk_fabric_save(wsk_fabric *fabric, void *bytes, size_t room, size_t *needed)
+    int wsk_fabric_load(wsk_fabric *fabric, const void *bytes, size_t n)
+    int wsk_fabric_open(wsk_fabric **fabric, const void *bytes, size_t n, int simd_level)
+
+    int wsk_fabric_step(wsk_fabric *fabric)
+    int wsk_fabric_run(wsk_fabric *fabric, const wsk_run *options, uint32_t *why)
+    int64_t wsk_fabric_next_event(const wsk_fabric *fabric)
+    int wsk_fabric_skip(wsk_fabric *fabric, int64_t cycle)
 
     int wsk_fabric_offer(wsk_fabric *fabric, uint32_t pe, int color, uint32_t data, int flags)
     int wsk_fabric_offer_edge(wsk_fabric *fabric, uint32_t pe, int port, int color, uint32_t data, int flags)
-    void wsk_fabric_credit(wsk_fabric *fabric, uint32_t pe, int color, int words)
+    int wsk_fabric_credit(wsk_fabric *fabric, uint32_t pe, int color, int words)
     int wsk_fabric_strips(const wsk_fabric *fabric)
     int wsk_fabric_deliveries(const wsk_fabric *fabric, int strip, const wsk_delivery **words)
+
     int wsk_fabric_inject(wsk_fabric *fabric, uint32_t pe, int port, int color, const uint32_t *data,
                           const uint8_t *flags, int64_t n)
     int64_t wsk_fabric_waiting_outside(const wsk_fabric *fabric)
+    int wsk_fabric_push(wsk_fabric *fabric, uint32_t pe, int color, uint32_t data, int flags)
+    int wsk_fabric_room(const wsk_fabric *fabric, uint32_t pe, int color)
+    int wsk_fabric_listen(wsk_fabric *fabric, uint32_t pe, int color, int depth)
+    int wsk_fabric_top(const wsk_fabric *fabric, uint32_t pe, int color, wsk_delivery *word)
+    int wsk_fabric_pop(wsk_fabric *fabric, uint32_t pe, int color, wsk_delivery *word)
+    int wsk_fabric_on_delivery(wsk_fabric *fabric, wsk_on_delivery call, void *context)
+    int wsk_fabric_on_room(wsk_fabric *fabric, wsk_on_room call, void *context)
 
     int wsk_fabric_rewrite(wsk_fabric *fabric, uint32_t pe, int color, const wsk_route *route)
     int wsk_fabric_set_position(wsk_fabric *fabric, uint32_t pe, int color, int position)
@@ -76,17 +105,19 @@ cdef extern from "wsekern_fabric.h" nogil:
     int wsk_fabric_teardown(wsk_fabric *fabric, uint32_t pe, int color, int frozen)
     int wsk_fabric_torn_down(const wsk_fabric *fabric, uint32_t pe, int color)
 
-    const wsk_plan *wsk_fabric_plan(const wsk_fabric *fabric)
     int64_t wsk_fabric_cycle(const wsk_fabric *fabric)
     int64_t wsk_fabric_last_move(const wsk_fabric *fabric)
     int64_t wsk_fabric_in_flight(const wsk_fabric *fabric)
-    int64_t wsk_fabric_next_event(const wsk_fabric *fabric)
-    int wsk_fabric_skip(wsk_fabric *fabric, int64_t cycle)
-    void wsk_fabric_totals(const wsk_fabric *fabric, wsk_totals *totals)
-    void wsk_fabric_link_counts(const wsk_fabric *fabric, int port, int color, uint32_t *counts)
-    void wsk_fabric_stall_counts(const wsk_fabric *fabric, int color, uint32_t *counts)
-    void wsk_fabric_occupancy(const wsk_fabric *fabric, int color, uint8_t *words)
+    int wsk_fabric_totals(const wsk_fabric *fabric, wsk_totals *totals)
+    int wsk_fabric_link_counts(const wsk_fabric *fabric, int port, int color, uint32_t *counts)
+    int wsk_fabric_stall_counts(const wsk_fabric *fabric, int color, uint32_t *counts)
+    int wsk_fabric_occupancy(const wsk_fabric *fabric, int color, uint8_t *words)
     int64_t wsk_fabric_moves(const wsk_fabric *fabric, wsk_delivery *words, int64_t room)
     const wsk_report *wsk_fabric_report(const wsk_fabric *fabric)
     int wsk_fabric_explain(wsk_fabric *fabric)
     int wsk_fabric_find_circle(wsk_fabric *fabric)
+    int wsk_report_text(const wsk_report *report, int width, char *text, size_t room)
+    const char *wsk_port_name(int port)
+    const char *wsk_wait_text(int reason)
+    int64_t wsk_clock_to_wafer(uint32_t wafer, uint32_t host, int64_t host_cycle)
+    int64_t wsk_clock_to_host(uint32_t wafer, uint32_t host, int64_t wafer_cycle)

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/team.h"
 #include "common/wsekern_status.h"
 
 /* One block of one line: which elements, and how to reach the tile element block of PE k. */
@@ -101,32 +102,52 @@ static int64_t block_elements(const wsk_line_plan *p, int64_t segments, int thre
     return block < WSK_LINE_LEAST ? WSK_LINE_LEAST : block < WSK_LINE_ELEMENTS ? block : WSK_LINE_ELEMENTS;
 }
 
-/* Every (line, block of elements, segment) is one piece of work, independent of all others. */
+/* All lines: every (line, block of elements, segment) is one piece of work, independent of all others. */
+typedef struct {
+    enum kind kind;
+    const wsk_line_plan *plan;
+    const wsk_line_math *math;
+    const char *in;
+    char *out;
+    int64_t root, size, segments, block, blocks, kept;
+} wsk_pieces;
+
+static void run_piece(const wsk_pieces *w, int64_t i)
+{
+    const wsk_line_plan *p = w->plan;
+    int64_t begin = i % w->segments * p->segment, line = i / w->segments;
+    int64_t first = line % w->blocks * w->block;
+    int64_t length = begin + p->segment <= p->length ? p->segment : p->length - begin;
+    int64_t count = first + w->block <= p->inner ? w->block : p->inner - first;
+    wsk_block b = { w->math, p->op, w->in + (line / w->blocks * p->length * p->inner + first) * w->size,
+                    w->out + (line / w->blocks * w->kept * p->inner + first) * w->size, p->inner * w->size, count,
+                    count * w->size };
+    if (w->kind == ALLREDUCE)
+        allreduce_segment(&b, begin, length, p->groups < length ? p->groups : length, p->once ? i % w->segments : begin,
+                          p->once ? 1 : length);
+    else if (w->kind == REDUCE)
+        reduce_segment(&b, begin, length, w->root < length ? w->root : length - 1);
+    else
+        broadcast_segment(&b, begin, length, w->root < length ? w->root : length - 1);
+}
+
+static void run_share(wsk_team *team, int rank, void *context)
+{
+    const wsk_pieces *w = context;
+    int64_t pieces = w->plan->outer * w->blocks * w->segments, end = wsk_team_share(team, rank + 1, pieces);
+    for (int64_t i = wsk_team_share(team, rank, pieces); i < end; i++)
+        run_piece(w, i);
+}
+
 static int run(enum kind kind, const wsk_line_plan *p, const void *in, void *out, int64_t root, int threads, int level)
 {
     if (p->dtype < 0 || p->dtype >= WSK_LINE_DTYPES || p->op < 0 || p->op > 1 || p->segment < 1 || p->groups < 1)
         return WSK_ERR_BAD_ARGUMENT;
-    const wsk_line_math *math = &(level > 0 ? wsk_line_math_avx2 : wsk_line_math_base)[p->dtype];
-    int64_t size = p->dtype == WSK_LINE_FP32 ? 4 : 2;
     int64_t segments = (p->length + p->segment - 1) / p->segment, block = block_elements(p, segments, threads);
-    int64_t blocks = (p->inner + block - 1) / block, pieces = p->outer * blocks * segments;
-    int64_t kept = p->once ? segments : p->length;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (int64_t i = 0; i < pieces; i++) {
-        int64_t begin = i % segments * p->segment, line = i / segments;
-        int64_t first = line % blocks * block;
-        int64_t length = begin + p->segment <= p->length ? p->segment : p->length - begin;
-        int64_t count = first + block <= p->inner ? block : p->inner - first;
-        wsk_block b = { math, p->op, (const char *)in + (line / blocks * p->length * p->inner + first) * size,
-                        (char *)out + (line / blocks * kept * p->inner + first) * size, p->inner * size, count, count * size };
-        if (kind == ALLREDUCE)
-            allreduce_segment(&b, begin, length, p->groups < length ? p->groups : length, p->once ? i % segments : begin,
-                              p->once ? 1 : length);
-        else if (kind == REDUCE)
-            reduce_segment(&b, begin, length, root < length ? root : length - 1);
-        else
-            broadcast_segment(&b, begin, length, root < length ? root : length - 1);
-    }
+    wsk_pieces w = { kind, p, &(level > 0 ? wsk_line_math_avx2 : wsk_line_math_base)[p->dtype], in, out, root,
+                     p->dtype == WSK_LINE_FP32 ? 4 : 2, segments, block, (p->inner + block - 1) / block,
+                     p->once ? segments : p->length };
+    wsk_team_run(threads, run_share, &w);
     return WSK_OK;
 }
 

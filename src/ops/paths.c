@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/team.h"
 #include "common/wsekern_status.h"
 #include "lines.h"
 
@@ -48,27 +49,36 @@ static void run_path(const wsk_path_plan *p, const wsk_line_math *math, char *ar
     }
 }
 
+/* All paths: what each member of a team needs for its own. */
+typedef struct {
+    const wsk_path_plan *plan;
+    const wsk_line_math *math;
+    int64_t size, tile_size;    /* bytes of an element as it travels, and in a tile */
+    const char *in;
+    char *out;
+    atomic_int status;
+} wsk_paths;
+
+static void run_share(wsk_team *team, int rank, void *context)
+{
+    wsk_paths *w = context;
+    const wsk_path_plan *p = w->plan;
+    int64_t end = wsk_team_share(team, rank + 1, p->lines);
+    char *arena = calloc((size_t)(p->arena * w->size + 1), 1);
+    if (arena == NULL)
+        w->status = WSK_ERR_NO_MEMORY;
+    for (int64_t line = wsk_team_share(team, rank, p->lines); arena != NULL && line < end; line++)
+        run_path(p, w->math, arena, w->size, w->tile_size, p->pe + line * p->length, w->in, w->out);
+    free(arena);
+}
+
 int wsk_path_values(const wsk_path_plan *p, const void *in, void *out, int threads, int simd_level)
 {
-    int status = WSK_OK;
     if (p->dtype < 0 || p->dtype >= WSK_LINE_DTYPES)
         return WSK_ERR_BAD_ARGUMENT;
-    const wsk_line_math *math = &(simd_level > 0 ? wsk_line_math_avx2 : wsk_line_math_base)[p->dtype];
-    int64_t tile_size = p->dtype == WSK_LINE_FP32 ? 4 : 2;
-    int64_t size = p->dtype == WSK_LINE_FP32 || p->dtype == WSK_LINE_FP16_FP32 ? 4 : 2;
-    (void)threads;
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        char *arena = calloc((size_t)(p->arena * size + 1), 1);
-        if (arena == NULL) {
-#pragma omp atomic write
-            status = WSK_ERR_NO_MEMORY;
-        }
-#pragma omp for schedule(static)
-        for (int64_t line = 0; line < p->lines; line++)
-            if (arena != NULL)
-                run_path(p, math, arena, size, tile_size, p->pe + line * p->length, in, out);
-        free(arena);
-    }
-    return status;
+    wsk_paths w = { p, &(simd_level > 0 ? wsk_line_math_avx2 : wsk_line_math_base)[p->dtype],
+                    p->dtype == WSK_LINE_FP32 || p->dtype == WSK_LINE_FP16_FP32 ? 4 : 2, p->dtype == WSK_LINE_FP32 ? 4 : 2,
+                    in, out, WSK_OK };
+    wsk_team_run(threads, run_share, &w);
+    return w.status;
 }

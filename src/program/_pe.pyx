@@ -5,24 +5,78 @@ A core that computes, waits or is idle costs nothing until something happens to 
 or wait for a word or for room in a queue and are woken by it. Within a cycle words are delivered first, then cores act,
 then output queues put words on the ramps, then the routers move.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
+from wsekern.errors import raise_for_status
 from wsekern.fabric._routing import ROUTE
+from wsekern.fabric._routing cimport Plan
 from wsekern.fabric._routing cimport State as FabricState
-from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, wsk_fabric, wsk_fabric_skip, wsk_route
-from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_MEMORY_RANGE, WSK_OK
+from wsekern.fabric._routing cimport fabric_arrive, fabric_depart, fabric_feed
+from wsekern.team cimport wsk_team, wsk_team_meet, wsk_team_run
+from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, WSK_STOP_DEADLOCK, WSK_STOP_IDLE, wsk_fabric, wsk_route
+from wsekern.wsekern_status cimport (WSK_ERR_BAD_ARGUMENT, WSK_ERR_DEADLINE, WSK_ERR_DEADLOCK, WSK_ERR_MEMORY_RANGE,
+                                      WSK_OK)
 from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_THREADS, pe_descriptor,
                                       pe_descriptor_fields, pe_field, pe_form_names, pe_instruction,
                                       pe_instruction_fields, pe_kind_names, pe_latency, pe_latency_fields, pe_op_names,
                                       pe_program, pe_program_fields, pe_type_names)
-from wsekern.program.state cimport (BULK, Grid, Pe, Program, Queue, READY, STARTING, Strip, Thread, activate, input_queue,
-                                    output_queue, queue_word)
-from wsekern.program.events cimport run_cores
-from wsekern.program.set_up cimport begin_first_task, free_cores, give_credits, make_pools, make_programs, reset_cores
+from wsekern.program.pe_state cimport (PE_PATIENCE, PE_RUNNING, pe_bytes_at, pe_close_cycle, pe_core, pe_core_at, pe_doing_of,
+                                       pe_failed, pe_free_pools, pe_give_credits, pe_grid, pe_input, pe_launch, pe_loaded,
+                                       pe_load, pe_make_pools, pe_make_programs, pe_open_fabric, pe_open_run, pe_output, pe_queue,
+                                       pe_queue_word, pe_reset_cores, pe_run, pe_save, pe_seal, pe_step_cores, pe_strip, pe_thread)
+
+
+cdef int step_strips(pe_run *run, int first, int last) noexcept nogil:
+    """The cores' part of a cycle, strip by strip."""
+    cdef int i, status
+    for i in range(first, last):
+        status = pe_step_cores(run.grid, run.fabric, i)
+        if status < 0:
+            return status
+    return WSK_OK
+
+
+cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
+    """What each member of the team does until the run stops: its own strips, in three phases per cycle."""
+    cdef pe_run *run = <pe_run *>context
+    cdef int strips = run.grid.strips, first = strips * rank // team.size, last = strips * (rank + 1) // team.size
+    cdef int status, quiet
+    while run.state == PE_RUNNING:
+        quiet = run.grid.quiet
+        status = WSK_OK if quiet else fabric_feed(run.fabric, first, last)
+        if status >= 0:
+            status = step_strips(run, first, last)
+        if not quiet:
+            run.status[0][rank] = status
+            wsk_team_meet(team, NULL)
+            status = pe_failed(run, 0, team.size)
+        if status == 0 and not quiet:
+            run.status[1][rank] = fabric_depart(run.fabric, first, last)
+            wsk_team_meet(team, NULL)
+            status = pe_failed(run, 1, team.size)
+            if status == 0:
+                status = fabric_arrive(run.fabric, first, last)
+        run.status[2][rank] = status
+        wsk_team_meet(team, pe_close_cycle)
+
+
+cdef int run_cores(pe_grid *g, wsk_fabric *fabric, int64_t deadline, bint until_done, int threads) noexcept nogil:
+    """Until every core is idle and no word is on its way, an error, or the deadline."""
+    cdef pe_run run
+    memset(&run, 0, sizeof(pe_run))
+    run.grid, run.fabric, run.deadline, run.patience = g, fabric, deadline, PE_PATIENCE
+    run.stop = WSK_STOP_IDLE | WSK_STOP_DEADLOCK if until_done else 0
+    pe_open_run(&run)
+    if run.state == PE_RUNNING:
+        wsk_team_run(min(threads, g.strips), work, &run)
+    if run.state < 0 or run.why & WSK_STOP_IDLE:
+        return min(run.state, WSK_OK)
+    return WSK_ERR_DEADLOCK if run.why & WSK_STOP_DEADLOCK else WSK_ERR_DEADLINE
+
 
 cdef codes_of(const char **names):
     """Codes by the names that Python has for them."""
@@ -66,6 +120,18 @@ an output queue, for a FIFO, for a microthread; instructions; elements of vector
 and how many of them bank conflicts added; words taken and sent; tasks."""
 
 
+def seal(const uint8_t[::1] tables, Plan plan not None):
+    """Bytes that ``wsk_program_open`` reads: tables and names of programs, and the plan of their routes."""
+    cdef size_t n = 0
+    status = pe_seal(&tables[0], tables.shape[0], plan.plan, NULL, 0, &n)
+    sealed = bytearray(n)
+    cdef uint8_t[::1] room = sealed
+    if status == WSK_OK:
+        status = pe_seal(&tables[0], tables.shape[0], plan.plan, &room[0], n, &n)
+    raise_for_status(status)
+    return bytes(sealed)
+
+
 cdef class Cores:
     """Cores of a grid of PEs: const programs, and the mutable state of every PE that has one.
 
@@ -73,24 +139,25 @@ cdef class Cores:
     ``routes`` of ``wsekern.fabric._routing.ROUTE``; ``program_of`` int32 (PEs,) of a grid ``width`` wide, -1 where a PE has
     none; ``parameters`` int32 (PEs, n).
     """
-    cdef Grid grid
-    cdef Program *programs
+    cdef pe_grid grid
+    cdef pe_loaded *programs
     cdef object keep
 
-    def __cinit__(self, programs, code, descriptors, routes, const int32_t[::1] program_of, const int32_t[:, ::1] parameters,
+    def __cinit__(self, programs, code, descriptors, routes, const int32_t[::1] program_of, int32_t[:, ::1] parameters,
                   latency, int width):
-        cdef Grid *g = &self.grid
+        cdef pe_grid *g = &self.grid
         self.keep = [np.asarray(parameters)]
         g.latency = (<const pe_latency *>self.records(latency, LATENCY))[0]
         g.code = <const pe_instruction *>self.records(code, INSTRUCTION)
         g.descriptor = <const pe_descriptor *>self.records(descriptors, DESCRIPTOR)
         g.route = <const wsk_route *>self.records(routes, ROUTE)
         g.param = &parameters[0, 0] if parameters.shape[1] else NULL
-        g.fabric_pes, g.width = <int32_t>program_of.shape[0], width
-        g.program = self.programs = make_programs(<const pe_program *>self.records(programs, PROGRAM), len(programs))
-        if self.programs == NULL or not make_pools(g, &program_of[0], <int32_t>parameters.shape[1]):
+        g.fabric_pes, g.width, g.params = <int32_t>program_of.shape[0], width, <int32_t>parameters.shape[1]
+        g.programs, g.codes, g.descriptors, g.routes = len(programs), len(code), len(descriptors), len(routes)
+        g.program = self.programs = pe_make_programs(<const pe_program *>self.records(programs, PROGRAM), len(programs))
+        if self.programs == NULL or not pe_make_pools(g, &program_of[0]):
             raise MemoryError
-        reset_cores(g)
+        pe_reset_cores(g)
 
     cdef const void *records(self, array, kind) except? NULL:
         """Where the records of an array begin, which is kept as long as the cores; NULL where it has none."""
@@ -102,7 +169,7 @@ cdef class Cores:
         return &data[0] if data.shape[0] else NULL
 
     def __dealloc__(self):
-        free_cores(&self.grid)
+        pe_free_pools(&self.grid)
         free(self.programs)
 
     @property
@@ -117,7 +184,7 @@ cdef class Cores:
         if data.shape[0] != pes.shape[0]:
             return WSK_ERR_BAD_ARGUMENT
         for i in range(pes.shape[0]):
-            at = self.bytes_of(pes[i], address, n)
+            at = pe_bytes_at(&self.grid, pes[i], address, n)
             if at == NULL:
                 return WSK_ERR_MEMORY_RANGE
             if n:
@@ -131,49 +198,47 @@ cdef class Cores:
         if data.shape[0] != pes.shape[0]:
             return WSK_ERR_BAD_ARGUMENT
         for i in range(pes.shape[0]):
-            at = self.bytes_of(pes[i], address, n)
+            at = pe_bytes_at(&self.grid, pes[i], address, n)
             if at == NULL:
                 return WSK_ERR_MEMORY_RANGE
             if n:
                 memcpy(&data[i, 0], at, n)
         return WSK_OK
 
-    cdef Pe *record(self, int64_t p):
-        if not 0 <= p < self.grid.fabric_pes or self.grid.slot_of[p] < 0:
-            return NULL
-        return self.grid.pe + self.grid.slot_of[p]
-
-    cdef unsigned char *bytes_of(self, int64_t p, int64_t address, int64_t n):
-        cdef Pe *pe = self.record(p)
-        if pe == NULL or address < 0 or address + n > self.programs[pe.program].code.memory:
-            return NULL
-        return self.grid.memory + pe.memory + address
-
     def reset(self):
         """All cores to the start of their programs at cycle 0; memory stays."""
-        reset_cores(&self.grid)
+        pe_reset_cores(&self.grid)
 
     def attach(self, FabricState fabric not None):
         """Open the input queues towards a fabric that is at cycle 0."""
-        give_credits(&self.grid, fabric.fabric)
+        pe_give_credits(&self.grid, fabric.fabric)
+
+    def save(self, FabricState fabric not None):
+        """All that cores and fabric hold at this cycle, parameters included, as bytes."""
+        cdef size_t n = 0
+        raise_for_status(pe_save(&self.grid, fabric.fabric, NULL, 0, &n))
+        saved = bytearray(n)
+        cdef uint8_t[::1] room = saved
+        raise_for_status(pe_save(&self.grid, fabric.fabric, &room[0], n, &n))
+        return bytes(saved)
+
+    def load(self, FabricState fabric not None, const uint8_t[::1] saved):
+        """Cores and fabric as they were saved, which must be of the same programs; where that fails, they stay as they are."""
+        raise_for_status(pe_load(&self.grid, fabric.fabric, &saved[0] if saved.shape[0] else NULL, saved.shape[0]))
 
     def launch(self, const int32_t[::1] pes, int task):
         """Activate local task ``task`` on PEs, from the coming cycle on; returns a status code."""
         cdef Py_ssize_t i
-        cdef Pe *pe
+        cdef int status = WSK_OK
         for i in range(pes.shape[0]):
-            pe = self.record(pes[i])
-            if pe == NULL or self.programs[pe.program].code.local_entry[task] == PE_NONE:
-                return WSK_ERR_BAD_ARGUMENT
-            activate(pe, task)
-            begin_first_task(&self.grid, self.grid.slot_of[pes[i]])
-        return WSK_OK
+            status = pe_launch(&self.grid, pes[i], task)
+            if status < 0:
+                break
+        return status
 
     def open_fabric(self, FabricState fabric not None):
         """Bring the clock of an empty fabric up to date, before the host offers words to it."""
-        if self.grid.quiet:
-            wsk_fabric_skip(fabric.fabric, self.grid.cycle)
-            self.grid.quiet = 0
+        pe_open_fabric(&self.grid, fabric.fabric)
 
     def run(self, FabricState fabric not None, int64_t deadline, bint until_done=True, int threads=1):
         """Step cores and fabric until all is done, something goes wrong, or cycle ``deadline``: status code."""
@@ -198,7 +263,7 @@ cdef class Cores:
     def fault(self):
         """(PE, color, instruction) where the last error was met, -1 where it has none."""
         cdef int i
-        cdef Strip *s
+        cdef pe_strip *s
         for i in range(self.grid.strips):
             s = self.grid.strip + i
             if s.fault_pe >= 0:
@@ -210,7 +275,7 @@ cdef class Cores:
         cdef int64_t[:, ::1] out = np.zeros((self.grid.fabric_pes, 11), np.int64)
         cdef int32_t p
         cdef int k
-        cdef Pe *pe
+        cdef pe_core *pe
         for p in range(self.grid.pes):
             pe = self.grid.pe + p
             out[pe.at, 0] = pe.done
@@ -234,28 +299,12 @@ cdef class Cores:
                     found.append((self.grid.pe[p].at, *seen))
         return found
 
-    cdef int doing(self, const Pe *pe, int k, int32_t *at):
-        # State (place in STATES) of thread k, 8 the main one, and the instruction that it is at; -1 where it does not exist.
-        cdef const Program *program = self.programs + pe.program
-        cdef const Thread *th
-        if program.thread_slot[k] < 0:
-            return -1
-        th = self.grid.thread + pe.threads + program.thread_slot[k]
-        at[0] = th.pc - program.code.first
-        if (th.state != READY and th.state != BULK) or th.resume <= self.grid.cycle:
-            return READY if th.state == BULK else th.state
-        if k == PE_MAIN and th.word == PE_NONE:     # its counter is at the next instruction already
-            if th.issued == PE_NONE:
-                return STARTING
-            at[0] = th.issued - program.code.first
-        return BULK
-
-    cdef thread_of(self, const Pe *pe, int k):
+    cdef thread_of(self, const pe_core *pe, int k):
         """(thread, state, instruction, next word, queue, since or until cycle) of thread k, 8 the main one; None where it
         does not exist."""
-        cdef const Thread *th
+        cdef const pe_thread *th
         cdef int32_t at = 0
-        cdef int state = self.doing(pe, k, &at)
+        cdef int state = pe_doing_of(&self.grid, pe, k, &at)
         if state < 0:
             return None
         th = self.grid.thread + pe.threads + self.programs[pe.program].thread_slot[k]
@@ -270,12 +319,12 @@ cdef class Cores:
         for p in range(self.grid.pes):
             out[p, 0] = self.grid.pe[p].at
             for k in range(PE_THREADS):
-                out[p, 1 + k] = self.doing(self.grid.pe + p, k, &out[p, 1 + PE_THREADS + k])
+                out[p, 1 + k] = pe_doing_of(&self.grid, self.grid.pe + p, k, &out[p, 1 + PE_THREADS + k])
         return np.asarray(out)
 
     def state_of(self, int64_t p):
         """All that a PE holds beside its memory, as a dict; None where it has no program."""
-        cdef Pe *pe = self.record(p)
+        cdef pe_core *pe = pe_core_at(&self.grid, p)
         cdef int k
         if pe == NULL:
             return None
@@ -283,7 +332,7 @@ cdef class Cores:
         threads = [self.thread_of(pe, k) for k in range(PE_THREADS)]
         return {
             "threads": {thread[0]: thread[1:] for thread in threads if thread is not None},
-            "registers": [self.grid.register_[pe.registers + k] for k in range(program.registers)],
+            "registers": [self.grid.registers[pe.registers + k] for k in range(program.registers)],
             "activated": pe.activated, "blocked": pe.blocked, "blocked_queues": pe.blocked_queues, "live": bool(pe.live),
             "inputs": {k: self.words_of(pe, k, True) for k in range(PE_QUEUES) if program.in_color[k] >= 0},
             "outputs": {k: self.words_of(pe, k, False) for k in range(PE_QUEUES) if program.out_color[k] >= 0},
@@ -292,16 +341,16 @@ cdef class Cores:
             "fifos": [(self.grid.fifo[pe.fifos + k].head, self.grid.fifo[pe.fifos + k].count) for k in range(program.fifos)],
         }
 
-    cdef words_of(self, Pe *pe, int k, bint inputs):
-        cdef Queue *q = input_queue(&self.grid, pe, k) if inputs else output_queue(&self.grid, pe, k)
+    cdef words_of(self, pe_core *pe, int k, bint inputs):
+        cdef pe_queue *q = pe_input(&self.grid, pe, k) if inputs else pe_output(&self.grid, pe, k)
         cdef int i
-        return [queue_word(&self.grid, q, i).bits for i in range(q.count)]
+        return [pe_queue_word(&self.grid, q, i).bits for i in range(q.count)]
 
     def edge_words(self):
         """Words that left the wafer since the last call, by strip: list of (cycle, PE, port, color, control, data)."""
         cdef int i
         cdef int64_t n
-        cdef Strip *s
+        cdef pe_strip *s
         found = []
         for i in range(self.grid.strips):
             s = self.grid.strip + i

@@ -62,6 +62,8 @@ enum pe_op { PE_OP_TABLE(PE_AS_ENUMERATOR) };
 
 enum pe_type { PE_TYPE_TABLE(PE_AS_ENUMERATOR) };
 
+static inline int pe_type_bytes(int type) { return type == PE_FP32 || type == PE_U32 || type == PE_I32 ? 4 : 2; }
+
 /* Where an operand lives. PE_REGISTER: a scalar register for all elements. PE_FIFO: a ring in memory that is filled and
  * emptied; PE_RING: a mem1d that begins again after `wrap` elements. */
 #define PE_KIND_TABLE(X)                                                                                               \

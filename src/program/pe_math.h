@@ -9,8 +9,6 @@
 #include "pe_code.h"
 #include "tiles/tiles_functions.h"
 
-static inline int pe_type_bytes(int type) { return type == PE_FP32 || type == PE_U32 || type == PE_I32 ? 4 : 2; }
-
 /* A value between operands: 32-bit patterns of an integer (sign-extended), or a float that holds any float type exactly. */
 typedef union { float f; uint32_t u; int32_t i; } pe_value;
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.calibration.conftest import shipped_rows
 from wsekern.calibration.columns import CORE_FITTED, GPU_COLUMNS, TABLES, WAFER_FITTED, main, read_table, write_table
 from wsekern.validation import cores, gpu, wafer
 from wsekern.validation.gpu_notes import OTHER_THINGS
@@ -27,7 +28,7 @@ def test_the_columns_are_what_the_rules_give(name):
     assert set(rows[0]) - set(bare[0]) == (set(GPU_COLUMNS) if name.startswith("gpu") else {"fitted"})
     found = TABLES[name](bare)
     assert [row for row, shipped in zip(found, rows, strict=True) if row != shipped] == [], COMMAND
-    assert TABLES[name](rows) == found  # whatever stood there
+    assert TABLES[name](rows[:1000]) == TABLES[name](bare[:1000])  # whatever stood there
 
 
 def test_the_command_writes_what_is_shipped(tmp_path):
@@ -49,9 +50,8 @@ def test_every_named_row_is_shipped():
 
 
 @pytest.mark.parametrize("module", [wafer, cores, gpu])
-def test_a_table_without_the_columns_is_judged_by_the_same_rules(module):
-    rows = gpu.measurements() if module is gpu else module.shipped_rows()
-    assert module.predict_rows(without(rows, *GPU_COLUMNS)) == module.predict_rows(rows)
+def test_a_table_without_the_columns_is_judged_by_the_same_rules(module, judged):
+    assert module.predict_rows(without(shipped_rows(module), *GPU_COLUMNS)) == judged(module)
 
 
 def test_what_a_table_states_wins_over_its_words():
@@ -67,17 +67,16 @@ def test_what_a_table_states_wins_over_its_words():
 
 
 @pytest.mark.parametrize("module", [wafer, cores, gpu])
-def test_a_column_that_says_neither_yes_nor_no_is_named(module):
-    rows = gpu.measurements() if module is gpu else module.shipped_rows()
-    first = next(row for row, result in zip(rows, module.predict_rows(rows), strict=True) if result.predicted is not None)
+def test_a_column_that_says_neither_yes_nor_no_is_named(module, judged):
+    results = zip(shipped_rows(module), judged(module), strict=True)
+    first = next(row for row, result in results if result.predicted is not None)
     (found,) = module.predict_rows([{**first, "fitted": "perhaps"}])
     assert found.predicted is None and "perhaps" in found.note and not found.fitted
 
 
-def test_reasons_are_shown_as_the_column_states_them():
-    rows = gpu.measurements()
-    results = {result.id: result for result in gpu.predict_rows(rows)}
-    stated = [row for row in rows if row["not_comparable"]]
+def test_reasons_are_shown_as_the_column_states_them(judged):
+    results = {result.id: result for result in judged(gpu)}
+    stated = [row for row in gpu.measurements() if row["not_comparable"]]
     assert len(stated) > 200 and {row["not_comparable"] for row in stated} > OTHER_THINGS - {APART, CACHED_PROMPTS}
     for row in stated:
         assert results[row["id"]].predicted is None and results[row["id"]].note == row["not_comparable"]

@@ -38,8 +38,8 @@ def fitted(rows):
     return fitted_rows(rows)
 
 
-def test_only_marked_rows_are_fitted(rows, fitted):
-    marked = {result.id for result in validation.predict_rows(rows)
+def test_only_marked_rows_are_fitted(judged, fitted):
+    marked = {result.id for result in judged(validation)
               if result.fitted and not result.group.startswith(("kernel", "layer"))}
     assert {row["id"] for row, _, _ in fitted} == marked
     assert all(of_level(fitted, level, "step") for level in FITTED)
@@ -47,7 +47,7 @@ def test_only_marked_rows_are_fitted(rows, fitted):
 
 def test_known_numbers_are_found(fitted):
     known, before = {"per_step": 3e-3, "per_layer": 1e-5}, engine_levels()["stock-2024"]
-    chosen = of_level(fitted, "stock-2024", "step")
+    chosen = of_level(fitted, "stock-2024", "step")[::3]
     with engine_levels.replaced({**engine_levels(), "stock-2024": changed(before, known)}):
         made = [{**row, "value": str(validation.predict_row(row)[1])} for row in chosen]
     found, error = fit_level(made, "stock-2024", list(known))
@@ -79,8 +79,8 @@ def test_the_shipped_levels_are_those_that_the_rows_give(rows):
         assert shipped < 1.5 * fit_power(lines)[1]
 
 
-def test_the_command_prints_one_level(rows, tmp_path, capsys):
-    few = [row for row, _, case in fitted_rows(rows) if case.engine == "stock-2024"]
+def test_the_command_prints_one_level(fitted, tmp_path, capsys):
+    few = [row for row, _, case in fitted if case.engine == "stock-2024"][::4]
     with (tmp_path / "rows.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(few[0]))
         writer.writeheader()
@@ -100,9 +100,9 @@ def test_another_popularity_is_used_at_once():
     assert experts.in_service(20, 8, 128, 1) == usual
 
 
-def test_popularities_are_compared_and_nothing_is_left_changed(rows):
-    """On the rows of two levels, of which one takes numbers from the other."""
-    few = [row for row, _, case in fitted_rows(rows) if case.engine in ("tuned-2024", "stock-2024") and case.model.mixture]
+def test_popularities_are_compared_and_nothing_is_left_changed(fitted):
+    """On some rows of two levels, of which one takes numbers from the other."""
+    few = [row for row, _, case in fitted if case.engine in ("tuned-2024", "stock-2024") and case.model.mixture][::4]
     shipped, before = constants(), dict(engine_levels())
     error, routed = popularity_errors(few, 0.0)
     assert 0.0 < error == routed < 0.5
@@ -110,8 +110,8 @@ def test_popularities_are_compared_and_nothing_is_left_changed(rows):
     assert constants() is shipped and engine_levels() == before
 
 
-def test_levels_are_fitted_with_those_before_them(rows):
-    few = [row for row, _, case in fitted_rows(rows) if case.engine in ("tuned", "tuned-overlapped")][::12]
+def test_levels_are_fitted_with_those_before_them(fitted):
+    few = [row for row, _, case in fitted if case.engine in ("tuned", "tuned-overlapped")][::36]
     before = dict(engine_levels())
     fits = list(fit_levels(few, ("tuned", "tuned-overlapped")))
     levels = [fit.level for fit in fits]

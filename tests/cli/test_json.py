@@ -31,7 +31,8 @@ KEYS = {
     "machines NAME": {"name", "clock", "core", "fabric", "system"},
     "compare": COMPARISON | {"execution"},
     "compare MODEL": COMPARISON,
-    "compare --batches": {"model", "mode", "cells", "crossovers"},
+    "compare --cluster NAME,NAME": COMPARISON - {"cluster", "cluster_ideal", "wafer_better_by"} | {"clusters", "front"},
+    "compare --batches": {"model", "mode", "cells", "crossovers", "front"},
     "compare --rate": {"model", "load", "slo", "wafer", "cluster", "systems_needed", "not_served", "reasons"},
     "compare --power": {"model", "power", "wafers", "gpus", "gpus_ideal", "not_served"},
     "plan": {"model", "machine", "service", "front", "over_users", "over_contexts", "bound", "regions"},
@@ -49,6 +50,7 @@ KEYS = {
 INSIDE = {
     "compare": [("execution", RUN - {"link_traversals"}), ("wafer", SIDE | {"shares"}), ("cluster", SIDE | {"shares"})],
     "compare MODEL": [("wafer", SIDE | {"shares"}), ("cluster", SIDE), ("cluster_ideal", SIDE)],
+    "compare --cluster NAME,NAME": [("wafer", SIDE), ("clusters", {"name", "cluster", "cluster_ideal", "wafer_better_by"})],
     "compare --batches": [("cells", {"prompt", "output", "batch", "wafer", "cluster", "ideal", "notes"}),
                           ("crossovers", {"prompt", "measure", "batch", "sentence"})],
     "compare --rate": [("wafer", LOADED), ("cluster", LOADED),
@@ -79,6 +81,8 @@ def kind_of(arguments: list[str]) -> str:
         return "compare --rate"
     if command == "compare" and {"--batches", "--prompts", "--equal"} & set(rest):
         return "compare --batches"
+    if command == "compare" and "," in "".join(rest):
+        return "compare --cluster NAME,NAME"
     return {"machines": "machines NAME", "compare": "compare MODEL"}.get(command, command) if rest else command
 
 

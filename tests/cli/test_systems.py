@@ -1,6 +1,8 @@
 """Sweeps, datacentres and choices of clusters on the command line."""
 
 import json
+import re
+from importlib.resources import files
 
 import pytest
 
@@ -39,7 +41,7 @@ def test_a_datacentre_is_filled_on_both_sides(wsekern):
         assert site["tokens_per_second_per_user"] >= 100 and site["users"] == site["systems"] * site["users_per_system"]
         assert any("PUE" in line for line in site["assumptions"])
     code, out, _ = wsekern("compare", "llama3-8b", "--power", "1 MW", "--min-speed", "700")
-    assert code == 0 and "The GPU side cannot" in out and "Assumed" in out
+    assert code == 0 and "h100x8 cannot" in out and "Assumed" in out
 
 
 def test_auto_takes_the_cluster_that_answers_soonest(wsekern):
@@ -48,6 +50,21 @@ def test_auto_takes_the_cluster_that_answers_soonest(wsekern):
         _, out, _ = wsekern("compare", "llama3-8b", "--cluster", cluster, "--json", "-")
         speeds[cluster] = json.loads(out)["cluster"]["tokens_per_second_per_user"]
     assert speeds["auto"] >= max(speeds.values())
+
+
+def test_several_machines_are_named_in_lists_and_files(wsekern, tmp_path):
+    own = tmp_path / "mine, all.toml"
+    text = next(files("wsekern.cluster").glob("data/*/h100.toml")).read_text()
+    own.write_text(re.sub(r'^name = ".*"$', 'name = "mine"', text, flags=re.MULTILINE))
+    arguments = ("compare", "llama3-8b", "--cluster", f"{own}x8", "--cluster", "b200x8,h200x8")
+    code, out, _ = wsekern(*arguments, "--json", "-", "--plot", str(tmp_path / "p.png"))
+    data = json.loads(out)
+    assert code == 0 and [one["name"] for one in data["clusters"]] == ["minex8", "b200x8", "h200x8"]
+    assert set(data["front"]) == {"usd_per_million_tokens", "joules_per_token"} and "cluster" not in data
+    code, out, _ = wsekern(*arguments)
+    assert code == 0 and "on the Pareto front of" in " ".join(out.split()) and "whole requests, soonest first" in out
+    code, _, err = wsekern(*arguments, "--json", str(own))
+    assert code == 2 and "--cluster reads" in err
 
 
 def test_predict_cluster_keeps_the_bounds_and_draws_the_fronts(wsekern, tmp_path):
@@ -73,6 +90,9 @@ def test_predict_cluster_keeps_the_bounds_and_draws_the_fronts(wsekern, tmp_path
     (["compare", "llama3-8b", "--power", "1MW", "--equal", "cost"], ["--power"]),
     (["compare", "llama3-8b", "--min-speed", "5"], ["--power"]),
     (["compare", "llama3-8b", "--engine-level", "magic"], ["magic"]),
+    (["compare", "llama3-8b", "--cluster", "h100x8,,b200x8"], ["h100x8,,b200x8", "missing"]),
+    (["compare", "llama3-8b", "--cluster", "h100x8", "--cluster", "b200x8,h100x8"], ["h100x8 is named twice"]),
+    (["compare", "llama3-8b", "--cluster", "h100x8,abacusx8"], ["abacus"]),
     (["predict", "cluster", "llama3-70b", "--max-tpot", "0.001"], ["relax a bound"]),
     (["predict", "cluster", "llama3-70b", "--max-gpus", "-2"], ["gpus"]),
     (["predict", "cluster", "llama3-70b", "--cluster", "abacusx8"], ["abacus"]),

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from wsekern.cluster import deploy, engine_cost
 from wsekern.cluster.engine import engine_levels
-from wsekern.cluster.operators import Work
 from wsekern.cluster.step import forward
+from wsekern.cluster.work import Work
 from wsekern.workload import load_config
 
 MODELS = ("llama3-8b", "mixtral-8x7b", "gpt-oss-20b", "qwen3-next-80b-a3b")

@@ -19,7 +19,7 @@ LLAMA = load_config("llama3-8b")
 
 def write_rubin(path, *extra, fallback='fallback = "blackwell"'):
     """A GPU of a family that the package does not know, with twice the memory bandwidth of a B200."""
-    lines = (files("wsekern.cluster") / "data" / "gpus" / "b200.toml").read_text().splitlines()
+    lines = (files("wsekern.cluster") / "data" / "machines" / "b200.toml").read_text().splitlines()
     own = {"name": 'name = "rubin"', "family": 'family = "rubin"', "kernels": "\n".join([fallback, *extra]),
            "typical": "", "small_kernel": "",
            "bandwidth": 'bandwidth = { value = 16e12, unit = "B/s", source = "a rumour", confidence = "I" }'}

@@ -42,7 +42,7 @@ def test_bundled_clusters_all_load():
 def test_own_gpu_by_path_always_answers(tmp_path):
     from importlib.resources import files
 
-    text = (files("wsekern.cluster") / "data" / "gpus" / "h100.toml").read_text()
+    text = (files("wsekern.cluster") / "data" / "machines" / "h100.toml").read_text()
     own = tmp_path / "mine.toml"
     own.write_text(text.replace('name = "h100"', 'name = "mine"').replace('kernels = "h100_sxm"', 'kernels = ""')
                    .replace("3350e9", "6700e9"))

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.cluster import bundled_gpus, deploy, engine_levels, load_cluster, load_gpu, predict, serve
-from wsekern.cluster.operators import StepTime
 from wsekern.cluster.power import Activity, activity, cluster_watts, gpu_watts, levels, power_share
 from wsekern.cluster.step import decode_step
+from wsekern.cluster.work import StepTime
 from wsekern.errors import InputError
 from wsekern.workload import Request, load_config
 
@@ -114,7 +114,7 @@ def test_levels_out_of_order_are_refused():
 def test_an_own_description_with_levels_out_of_order_is_refused(tmp_path):
     from importlib.resources import files
 
-    text = (files("wsekern.cluster") / "data" / "gpus" / "h100.toml").read_text()
+    text = (files("wsekern.cluster") / "data" / "machines" / "h100.toml").read_text()
     (tmp_path / "mine.toml").write_text(text.replace("latency_fraction = { value = 0.55", "latency_fraction = { value = 0.95"))
     with pytest.raises(InputError, match="expected each at least the one before"):
         load_gpu(str(tmp_path / "mine.toml"))

@@ -12,8 +12,9 @@ from wsekern.cluster import Cluster, load_gpu
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.mixers import look_back, projections
-from wsekern.cluster.operators import Operators, StepTime, Work
+from wsekern.cluster.operators import Operators
 from wsekern.cluster.precision import PRECISIONS
+from wsekern.cluster.work import StepTime, Work
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Indexer, LatentAttention
 

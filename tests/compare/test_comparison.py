@@ -28,7 +28,7 @@ def test_a_model_that_gpus_cannot_hold_still_shows_the_wafers(tmp_path):
     found = compare(load_config("llama3.1-405b"), Request(), WSE3, None, "h100x8")
     assert found.cluster is None and found.cluster_ideal is None and "weights take" in found.not_served["cluster"]
     assert found.wafer.requests_per_second > 0 and found.ratios() == {}
-    assert "GPUs cannot" in html_page(comparison_view(found), "title")
+    assert "h100x8 cannot" in html_page(comparison_view(found), "title")
     comparison_plot(found, tmp_path / "c.svg")
 
 

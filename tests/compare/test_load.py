@@ -246,6 +246,24 @@ def test_a_size_that_the_user_fixed_and_that_is_too_small_is_refused(one_server,
         compare_load(config, load, too_small, lambda traffic: [one_server()], Slo(), forced=["wafer"])
 
 
+def test_several_clusters_under_one_load_are_ranked(one_server, config):
+    def too_small(traffic):
+        raise BudgetError("use more GPUs")
+
+    clusters = {name: lambda traffic, name=name, seconds=seconds: [one_server(name, output_seconds=seconds)]
+                for name, seconds in (("mid", 2e-3), ("slow", 4e-3))} | {"small": too_small}
+    found = compare_load(config, poisson_load(1.0, 50, 100, 10), lambda traffic: [one_server("quick", 1e-5, 1e-3)], clusters,
+                         Slo(time_to_first_token_seconds=1.0), None, forced=["cluster"])
+    data = found.to_dict()
+    assert [one["name"] for one in data["clusters"]] == ["mid", "slow", "small"] and data["clusters"][2]["cluster"] is None
+    assert data["not_served"] == {"small": "use more GPUs"} and set(data["systems_needed"]) == {"wafer", "mid", "slow"}
+    first = "further tokens (99th percentile), soonest first"
+    assert f"{first}: quick; mid 2.0 times; slow 4.0 times" in data["reasons"]
+    with pytest.raises(BudgetError, match="more GPUs"):
+        compare_load(config, found.load, lambda traffic: [one_server()], dict.fromkeys("ab", too_small), Slo(),
+                     forced=["cluster"])
+
+
 def test_requests_longer_than_the_context_are_left_out_and_told(config):
     load = Load(Traffic(np.arange(3.0), np.array([8000, 8000, 9000]), np.array([192, 193, 1])), "made up", {})
     short = within_context(load, config)

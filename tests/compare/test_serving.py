@@ -79,4 +79,4 @@ def test_choices_reach_sweeps_and_datacentres():
     assert cell.cluster.facts["tp"] == 2 and cell.cluster.measure.think_seconds == cell.wafer.measure.think_seconds == 5.0
     sites = datacentre(LLAMA, WSE3, "h100x8", Budget(1e6), request=Request(512, 64), batches=(16,),
                        serving=Serving(tp=2, think_seconds=5.0))
-    assert sites.gpus.requests_per_second == pytest.approx(sites.gpus.users / (sites.gpus.request_seconds + 5.0))
+    assert sites.cluster.requests_per_second == pytest.approx(sites.cluster.users / (sites.cluster.request_seconds + 5.0))

@@ -3,6 +3,7 @@
 import pytest
 
 from wsekern.cluster import load_cluster
+from wsekern.compare.beside import Beside
 from wsekern.compare.datacentre import Budget, datacentre, parse_power
 from wsekern.compare.side import copies_of
 from wsekern.compare.sweep import Cell, crossovers, sweep
@@ -33,7 +34,7 @@ def test_the_wafer_is_faster_for_one_user_and_gpus_catch_up(cells):
 @pytest.mark.parametrize("mode", ["equal-power", "equal-cost"])
 def test_equal_budgets(mode, cells):
     (cell,) = sweep(LLAMA, WSE3, "h100x1", batches=(16,), prompts=(512,), output=64, mode=mode)
-    assert cell.cluster_copies > 1 and cell.wafer_copies == 1
+    assert cell.copies[0] == 1 and cell.copies[1] > 1
     if mode == "equal-power":
         assert cell.cluster.watts == pytest.approx(cell.wafer.watts, rel=0.25)
     assert cell.cluster.requests_per_second == pytest.approx(16 / cell.cluster.request_seconds)
@@ -52,7 +53,7 @@ def test_a_cell_without_copies_assumes_none(cells):
     assert all(cell.assumptions == () for cell in cells)
     (too_large,) = sweep(LLAMA, WSE3, "h100x1", batches=(1,), prompts=(10**6,), wafers=1, mode="equal-power")
     assert too_large.wafer is None and too_large.assumptions == ()
-    assert too_large.wafer_copies == too_large.cluster_copies == 1
+    assert too_large.copies == (1, 1)
 
 
 def test_names_and_objects_give_the_same_cells(cells):
@@ -65,8 +66,8 @@ def fake(batch, wafer_cost, cluster_cost, side):
     def make(cost):
         return replace(side, usd_per_hour=cost * side.tokens_per_second, watts=cost * side.tokens_per_second)
 
-    return Cell(prompt=1, output=1, batch=batch, wafer=make(wafer_cost), cluster=make(cluster_cost), wafer_copies=1,
-                cluster_copies=1)
+    return Cell(prompt=1, output=1, batch=batch, wafer=make(wafer_cost), copies=(1, 1),
+                clusters=(Beside(name="h100x8", cluster=make(cluster_cost)),))
 
 
 def test_crossover_is_interpolated(cells):
@@ -107,9 +108,9 @@ def test_bad_power(text):
 def test_datacentre_fills_the_budget():
     asked, large = Request(512, 64), Budget(parse_power("750MW"))
     found = datacentre(LLAMA, WSE3, "h100x8", large, request=asked, batches=(1, 16, 64))
-    wafers, gpus, ideal = found.wafers, found.gpus, found.gpus_ideal
+    wafers, gpus, ideal = found.wafer, found.cluster, found.cluster_ideal
     assert ideal.system == "h100x8 (ideal)" and ideal.tokens_per_second > gpus.tokens_per_second
-    assert datacentre(LLAMA, WSE3, "h100x8", large, engine_level="ideal", batches=(1,)).gpus_ideal is None
+    assert datacentre(LLAMA, WSE3, "h100x8", large, engine_level="ideal", batches=(1,)).cluster_ideal is None
     for site in (wafers, gpus, ideal):
         assert site.systems * site.system_watts <= 750e6 / 1.25
         assert site.users == site.systems * site.users_per_system
@@ -118,7 +119,7 @@ def test_datacentre_fills_the_budget():
         assert any("PUE" in line for line in site.assumptions)
         assert site.to_dict()["systems"] == site.systems
     faster = Budget(750e6, least_tokens_per_second_per_user=gpus.tokens_per_second_per_user * 1.05)
-    bounded = datacentre(LLAMA, WSE3, "h100x8", faster, request=asked, batches=(1, 16, 64)).gpus
+    bounded = datacentre(LLAMA, WSE3, "h100x8", faster, request=asked, batches=(1, 16, 64)).cluster
     assert bounded is None or bounded.tokens_per_second < gpus.tokens_per_second
 
 

@@ -114,7 +114,7 @@ def test_texts_of_configurations(text):
 
 
 MACHINES = {name: (files("wsekern.machine") / "data" / f"{name}.toml").read_bytes() for name in ("wse1", "wse2", "wse3")}
-GPUS = {name: (files("wsekern.cluster") / "data" / "gpus" / f"{name}.toml").read_bytes() for name in ("h100", "b200")}
+GPUS = {name: (files("wsekern.cluster") / "data" / "machines" / f"{name}.toml").read_bytes() for name in ("h100", "b200")}
 
 
 @thorough

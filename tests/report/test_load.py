@@ -50,7 +50,7 @@ def test_a_missing_side_is_named_with_the_reason(compared):
         raise InputError("too large for it")
 
     text = shown(compared(wafer=cannot))
-    assert "The wafers cannot serve this load: too large for it" in text and "quick" not in text
+    assert "wafers cannot serve this load: too large for it" in text and "quick" not in text
 
 
 def test_a_single_request_of_one_token_has_dashes(compared):

@@ -1,8 +1,8 @@
 """Fit engine levels and power of GPUs to measurements: ``python -m wsekern.calibration.engines MEASUREMENTS.csv``.
 
 Uses only the rows that :func:`wsekern.validation.gpu.is_fitted` names; prints what ``wsekern/cluster/data/engines.toml`` and
-``wsekern/cluster/data/gpus`` should say. Levels and constants are tried inside ``with`` blocks, so that the package's own stay
-as they are.
+``wsekern/cluster/data/machines`` should say. Levels and constants are tried inside ``with`` blocks, so that the package's own
+stay as they are.
 """
 
 import argparse

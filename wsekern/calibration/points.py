@@ -10,13 +10,59 @@ from typing import Any
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.evidence import coordinates
 from wsekern.validation import gpu as validation
-from wsekern.validation.gpu_rows import GUESSED, read_rows, understand
+from wsekern.validation import machines
+from wsekern.validation.gpu_rows import GUESSED, Case, read_rows, understand
+from wsekern.validation.machine_rows import understand as machine_case
+from wsekern.validation.rows import Row
 
 POINTS = 600
 """Points that are shipped at most."""
 
 
 def build_points() -> list[dict[str, Any]]:
+    """Points of NVIDIA's servers, and of other machines."""
+    return [*server_points(), *machine_points()]
+
+
+def machine_points() -> list[dict[str, Any]]:
+    """Every predicted decode row of other machines, and of other phases one for each family, precision, engine and class of
+    models that those lack; each with the date of its run."""
+    rows, kept, seen = machines.measurements(), [], set()
+    found = [(row, result) for row, result in zip(rows, machines.predict_rows(rows), strict=True) if result.error is not None]
+    found.sort(key=lambda pair: not pair[1].group.endswith("decode"))  # stable: decode first
+    for row, result in found:
+        case, decode = machine_case(row), result.group.endswith("decode")
+        phase = "decode" if decode else "prefill" if "first" in result.group or "prefill" in result.group else "throughput"
+        point = _point(result, case, phase, f"{row['model']} on {case.cluster.name}, batch {case.batch:g}, "
+                       f"{case.prompt} tokens in, {case.output} out, {row['date']}")
+        kind = (phase == "prefill", *(point[name] for name in ("family", "precision", "engine", "moe")))
+        if decode or kind not in seen:
+            kept.append(point)
+        seen.add(kind)
+    return kept
+
+
+def _point(result: Row, case: Case, phase: str, what: str) -> dict[str, Any]:
+    """A measured row as predictions name it."""
+    context = case.prompt + (case.output / 2 if phase != "prefill" else 0)
+    place = coordinates(case.model, case.precision, case.layout.gpus, case.batch or 1.0, context)
+    gpu = case.cluster.gpu
+    return {
+        "id": result.id,
+        "phase": phase,
+        "gpu": gpu.name,
+        "family": gpu.family,
+        "moe": bool(case.model.mixture),
+        "precision": case.precision.name,
+        "engine": load_engine(case.engine).title,
+        "coordinates": [round(x, 2) for x in place],
+        "what": what,
+        "source": result.source[:60],
+        "error": round(result.error or 0.0, 3),
+    }
+
+
+def server_points() -> list[dict[str, Any]]:
     """Every predicted decode and prefill row of the shipped measurements, thinned evenly to :data:`POINTS`, and beyond them one
     for each pair of a GPU and a precision that would be missing."""
     rows = read_rows(Path(str(files("wsekern.validation") / "data" / "gpu-measurements.csv.gz")))
@@ -31,23 +77,8 @@ def build_points() -> list[dict[str, Any]]:
         if case.model.architecture == GUESSED:
             continue
         context = case.prompt + (case.output / 2 if phase == "decode" else 0)
-        place = coordinates(case.model, case.precision, case.layout.gpus, case.batch or 1.0, context)
-        gpu = case.cluster.gpu
-        points.append(
-            {
-                "id": result.id,
-                "phase": phase,
-                "gpu": gpu.name,
-                "family": gpu.family,
-                "moe": bool(case.model.mixture),
-                "precision": case.precision.name,
-                "engine": load_engine(case.engine).title,
-                "coordinates": [round(x, 2) for x in place],
-                "what": f"{row['model']} on {case.cluster.name}, batch {case.batch or 1:g}, context {context:g}",
-                "source": result.source[:60],
-                "error": round(result.error, 3),
-            }
-        )
+        what = f"{row['model']} on {case.cluster.name}, batch {case.batch or 1:g}, context {context:g}"
+        points.append(_point(result, case, phase, what))
     decode = [point for point in points if point["phase"] == "decode"]
     rest = [point for point in points if point["phase"] != "decode"]
     step = max(1, -(-len(decode) // (POINTS - len(rest))))

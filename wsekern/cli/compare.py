@@ -1,4 +1,4 @@
-"""``wsekern compare``: one request, a sweep of requests, or a whole datacentre, on wafers and on GPUs."""
+"""``wsekern compare``: one request, a sweep of requests, or a whole datacentre, on wafers and on other machines."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from wsekern.cli.options import (
     Number,
     ProgressBar,
     Target,
+    cluster_option,
     emit,
     open_console,
     parse_numbers,
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 @click.option("--wafer", default="wse3", show_default=True, help="wse1, wse2, wse3, or a TOML file.")
 @click.option("--wafers", default="auto", show_default=True,
               help="How many wafers; auto takes as many as give a request the fewest wafer-seconds.")
-@click.option("--cluster", default="h100x8", show_default=True,
-              help="GPU and count, such as h100x8, or a TOML file; auto takes the usual one that answers soonest.")
+@cluster_option("Machines beside the wafers: names with a count, such as h100x8, or TOML files; auto, alone, takes the usual "
+                "one that answers soonest.", ("h100x8",))
 @click.option("--prompt", default=1024, show_default=True, type=COUNT, help="Tokens in.")
 @click.option("--output", default=256, show_default=True, type=COUNT, help="Tokens out.")
 @click.option("--batch", default=1, show_default=True, type=COUNT,
@@ -68,12 +69,12 @@ if TYPE_CHECKING:
 def compare(model: str | None, wafer: str, wafers: str, batches: str | None, prompts: str | None, equal: str | None,
             power: str | None, min_speed: float, plan_path: str | None, json_path: str | None, html_path: str | None,
             plot_path: str | None, **request: Any) -> None:
-    """Set wafers beside a GPU cluster. Without MODEL: execute the bundled sample on the simulated wafer, as proof, and compare
-    Llama-3.1-8B.
+    """Set wafers beside one cluster or several. Without MODEL: execute the bundled sample on the simulated wafer, as proof, and
+    compare Llama-3.1-8B.
 
     MODEL is a folder or file with a Hugging Face config.json, or a bundled name (see `wsekern machines`). --batches, --prompts
     and --equal compare many requests and say from how many users on which side is the better choice; --power asks for a
-    whole datacentre; --rate and --trace run every request of a real load through both sides.
+    whole datacentre; --rate and --trace run every request of a real load through all sides.
     """
     load = load_of(request)
     _check_lists(batches, prompts)
@@ -145,8 +146,8 @@ STANDARD_MODEL = "llama3.1-8b"
 
 
 def _one_request(model: str | None, plot_path: str | None, json_path: str | None, *, machine: "Machine", wafers: int | None,
-                 cluster: str, prompt: int, output: int, batch: int, precision: str, profile: str, engine_level: str,
-                 serving: "Serving", threads: int) -> tuple[list[Any], dict[str, Any]]:
+                 clusters: tuple[str, ...], prompt: int, output: int, batch: int, precision: str, profile: str,
+                 engine_level: str, serving: "Serving", threads: int) -> tuple[list[Any], dict[str, Any]]:
     from wsekern.compare import compare as compare_sides
     from wsekern.report import comparison_plot, comparison_view
     from wsekern.workload import Request, load_config
@@ -154,7 +155,7 @@ def _one_request(model: str | None, plot_path: str | None, json_path: str | None
     request = Request(prompt, output, batch, precision)
     views, data = ([], {}) if model is not None else _execute_sample(machine, precision, profile, threads)
     config = load_config(model or STANDARD_MODEL)
-    comparison = compare_sides(config, request, machine, wafers, cluster, profile, engine_level, serving)
+    comparison = compare_sides(config, request, machine, wafers, clusters, profile, engine_level, serving)
     if plot_path:
         comparison_plot(comparison, plot_path)
     return [*views, comparison_view(comparison)], {**data, **comparison.to_dict()}
@@ -176,8 +177,9 @@ def _execute_sample(machine: "Machine", precision: str, profile: str, threads: i
 
 
 def _sweep(model: str, batches: str | None, prompts: str | None, equal: str | None, plot_path: str | None,
-           json_path: str | None, *, prompt: int, batch: int, threads: int, **options: Any) -> tuple[list[Any], dict[str, Any]]:
-    from wsekern.compare.sweep import BATCHES, crossovers, sweep
+           json_path: str | None, *, clusters: tuple[str, ...], prompt: int, batch: int, threads: int,
+           **options: Any) -> tuple[list[Any], dict[str, Any]]:
+    from wsekern.compare.sweep import BATCHES, crossovers, sweep, sweep_fronts
     from wsekern.report import sweep_plot, sweep_view
     from wsekern.workload import load_config
 
@@ -186,17 +188,18 @@ def _sweep(model: str, batches: str | None, prompts: str | None, equal: str | No
     lengths = (prompt,) if prompts is None else tuple(dict.fromkeys(parse_numbers("prompts", prompts)))
     mode, config = f"equal-{equal}" if equal else "as-given", load_config(model)
     with ProgressBar("placing and timing", len(sizes) * len(lengths)) as advance:
-        cells = sweep(config, batches=sizes, prompts=lengths, mode=mode, on_cell=advance, **options)
+        cells = sweep(config, cluster=clusters, batches=sizes, prompts=lengths, mode=mode, on_cell=advance, **options)
     crossings = crossovers(cells)
     if plot_path:
         sweep_plot(config.name, cells, plot_path)
     data = {"model": config.name, "mode": mode, "cells": [cell.to_dict() for cell in cells],
-            "crossovers": [{**vars(crossover), "sentence": crossover.sentence()} for crossover in crossings]}
+            "crossovers": [{**vars(crossover), "sentence": crossover.sentence()} for crossover in crossings],
+            "front": sweep_fronts(cells)}
     return [sweep_view(config.name, mode, cells, crossings)], data
 
 
-def _datacentre(model: str, power: str, min_speed: float, *, prompt: int, output: int, precision: str, batch: int,
-                threads: int, **options: Any) -> tuple[list[Any], dict[str, Any]]:
+def _datacentre(model: str, power: str, min_speed: float, *, clusters: tuple[str, ...], prompt: int, output: int,
+                precision: str, batch: int, threads: int, **options: Any) -> tuple[list[Any], dict[str, Any]]:
     from wsekern.compare.datacentre import BATCHES, Budget, datacentre, parse_power
     from wsekern.report import datacentre_view
     from wsekern.workload import Request, load_config
@@ -204,7 +207,7 @@ def _datacentre(model: str, power: str, min_speed: float, *, prompt: int, output
     budget, request = Budget(parse_power(power), min_speed), Request(prompt, output, precision=precision)
     config = load_config(model)
     tried = (batch,) if stated_by_user("batch") else BATCHES
-    sites = datacentre(config, budget=budget, request=request, batches=tried, **options)
-    if sites.wafers is None and sites.gpus is None and sites.gpus_ideal is None:
-        raise InputError("; ".join(sites.not_served[side] for side in ("wafers", "gpus")))
+    sites = datacentre(config, cluster=clusters, budget=budget, request=request, batches=tried, **options)
+    if not sites.served():
+        raise InputError("; ".join(dict.fromkeys(sites.not_served[side] for side in sites.chosen())))
     return [datacentre_view(config.name, power, sites)], {"model": config.name, "power": power, **sites.to_dict()}

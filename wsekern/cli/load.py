@@ -115,22 +115,22 @@ def stated_by_user(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
 
 
-def serve_load(model: str, wanted: LoadRequest, plot_path: str | None, *, machine: "Machine", wafers: int | None, cluster: str,
-               prompt: int, output: int, batch: int, precision: str, profile: str, engine_level: str, serving: "Serving",
-               threads: int) -> tuple[list[Any], dict[str, Any]]:
-    """Run the load on both sides; what to show, and as data."""
+def serve_load(model: str, wanted: LoadRequest, plot_path: str | None, *, machine: "Machine", wafers: int | None,
+               clusters: tuple[str, ...], prompt: int, output: int, batch: int, precision: str, profile: str,
+               engine_level: str, serving: "Serving", threads: int) -> tuple[list[Any], dict[str, Any]]:
+    """Run the load on all sides; what to show, and as data."""
     from wsekern.compare.load_comparison import compare_load
     from wsekern.compare.load_sides import LoadSides
     from wsekern.report import load_plot, load_view
     from wsekern.workload import load_config
 
     slo, systems, config = wanted.slo(), wanted.system_count(), load_config(model)
-    sides = LoadSides(config=config, machine=machine, wafers=wafers, cluster=cluster, precision=precision, profile=profile,
+    sides = LoadSides(config=config, machine=machine, wafers=wafers, cluster=clusters, precision=precision, profile=profile,
                       engine_level=engine_level, serving=serving, users=batch if stated_by_user("batch") else None)
     sides.check()
     load = wanted.load(prompt, output)
-    with ProgressBar(f"serving {len(load.traffic):,} requests on both sides", None) as advance:
-        comparison = compare_load(config, load, sides.wafers_for, sides.gpus_for, slo, systems, sides.forced, on_run=advance)
+    with ProgressBar(f"serving {len(load.traffic):,} requests on all sides", None) as advance:
+        comparison = compare_load(config, load, sides.wafers_for, sides.makers(), slo, systems, sides.forced, on_run=advance)
     if plot_path:
         load_plot(comparison, plot_path)
     return [load_view(comparison)], comparison.to_dict()

@@ -1,4 +1,4 @@
-"""``wsekern machines``: every wafer, GPU, cluster and model shape that the package describes, with sources."""
+"""``wsekern machines``: every wafer, chip, cluster and model shape that the package describes, with sources."""
 
 import click
 
@@ -9,9 +9,9 @@ from wsekern.cli.options import JSON, Command, emit, open_console
 @click.argument("name", required=False)
 @JSON
 def machines(name: str | None, json_path: str | None) -> None:
-    """Every wafer, GPU, cluster and model shape that the package describes; with NAME, every number of one and its source.
+    """Every wafer, chip, cluster and model shape that the package describes; with NAME, every number of one and its source.
 
-    NAME may be the TOML file of your own wafer.
+    NAME may be the TOML file of your own wafer or chip.
     """
     from wsekern.report import machine_data, machine_view, machines_data, machines_view
 

@@ -124,8 +124,13 @@ class Command(click.Command):
                     raise InputError(f"{other} and {name} both name {path}: give each a file of its own")
             for param, value in given:
                 if not isinstance(param.type, Target) and any(_same_file(path, read) for read in _files_read(value)):
-                    raise InputError(f"{name} names {path}, which {param.human_readable_name.upper()} reads: it would be lost")
+                    raise InputError(f"{name} names {path}, which {_shown(param)} reads: it would be lost")
         return super().invoke(ctx)
+
+
+def _shown(param: click.Parameter) -> str:
+    """A parameter as the user writes it."""
+    return param.opts[0] if isinstance(param, click.Option) else param.human_readable_name.upper()
 
 
 _READ = re.compile(r".*\.(?:safetensors|gguf|index\.json)|(?:config|tokenizer|tokenizer_config|generation_config)\.json")
@@ -136,9 +141,8 @@ def _files_read(value: Any) -> list[Path]:
     """The files that an argument may name: itself, without a number of GPUs behind it, or what a folder keeps of a model."""
     found = []
     for text in map(str, value) if isinstance(value, tuple) else [str(value)] if isinstance(value, str | Path) else []:
-        for name in (text, re.sub(r"x\d+$", "", text)):
+        for path in (Path(text), _counted(text)):
             with contextlib.suppress(OSError, ValueError):
-                path = Path(name)
                 found += [file for file in path.iterdir() if _READ.fullmatch(file.name)] if path.is_dir() else [path]
     return found
 
@@ -149,6 +153,25 @@ def _same_file(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except (OSError, ValueError):
         return os.path.realpath(one) == os.path.realpath(other) if "\0" not in f"{one}{other}" else False
+
+
+def cluster_option(text: str, default: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--cluster NAME,NAME,...``, which may be repeated, with ``text`` as its help: the names, or ``default``."""
+    return click.option("--cluster", "clusters", metavar="NAME,...", multiple=True, default=default, show_default=bool(default),
+                        callback=_names, help=text)
+
+
+def _names(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of all lists; a file may have a comma in its name."""
+    names = [name.strip() for text in given for name in ([text] if _counted(text).is_file() else text.split(","))]
+    if not all(names):
+        raise InputError(f"cluster is {','.join(given)[:60]!r}: a name is missing, expected machines such as h200x8,b200x8")
+    return tuple(names)
+
+
+def _counted(text: str) -> Path:
+    """The file that a machine may be, without how many behind it."""
+    return Path(re.sub(r"(?:x|:)\d+$", "", text))
 
 
 PRECISION = click.option("--precision", default="fp16", show_default=True, help="fp32, fp16, fp16_fp32, bf16 (GPU: fp8 too).")

@@ -29,6 +29,8 @@ def read_plan(path: str, model: str | None) -> "LoadedPlan":
     """The plan in a file, for the running command; refused beside another MODEL or an option whose choice the plan makes."""
     from wsekern.planning.plan_file import load_plan
 
+    if not path:
+        raise InputError("--plan is empty, expected a plan file, as wsekern plan --out writes it")
     context = click.get_current_context()
     stated = [parameter.opts[0] for parameter in context.command.params if parameter.name in INSTEAD
               and context.get_parameter_source(str(parameter.name)) is not click.core.ParameterSource.DEFAULT]

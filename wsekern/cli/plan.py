@@ -74,8 +74,11 @@ def plan(model: str, context: int, users: str, mix: tuple[str, ...], wafers: str
     from wsekern.report import curves_plot, floor_plot, plan_data, plan_view
 
     service, counts, config = _service(context, users, mix), _wafers(wafers), planned_config(model)
-    speculation = speculation_of(choices)
-    with ProgressBar("placing", len(counts) * len(service.user_counts())) as advance:
+    speculation, placed = speculation_of(choices), len(counts) * len(service.user_counts())
+    if pick is not None and pick > placed:
+        raise InputError(f"pick is {pick}, but the front has at most {placed} placements, one for each number of users and "
+                         "wafers that is tried: leave it out to see them")
+    with ProgressBar("placing", placed) as advance:
         found = plan_service(config, load_machine(machine), service, counts, precision, profile, on_step=advance,
                              speculation=speculation, **choices_of(choices))
     found = replace(found, picked=pick)

@@ -17,6 +17,7 @@ from wsekern.cli.options import (
     Number,
     ProgressBar,
     Whole,
+    cluster_option,
     emit,
     help_alone,
     open_console,
@@ -136,8 +137,7 @@ def predict_gpu(model: str, gpu: str, gpus: int, precision: str | None, json_pat
 
 @predict.command("cluster", cls=Command)
 @click.argument("model")
-@click.option("--cluster", "clusters", multiple=True,
-              help="Cluster to look at, such as h200x8; repeat it. Default: the usual ones.")
+@cluster_option("Clusters to look at, such as h200x8,b200x8. Default: the usual ones.")
 @click.option("--prompt", default=1024, show_default=True, type=COUNT, help="Tokens in.")
 @click.option("--output", default=256, show_default=True, type=COUNT, help="Tokens out.")
 @click.option("--batch", default=1, show_default=True, type=COUNT,

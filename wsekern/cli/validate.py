@@ -7,7 +7,7 @@ from wsekern.errors import InputError
 
 
 @click.command(cls=Command)
-@click.option("--only", type=click.Choice(["wafer", "gpu"]))
+@click.option("--only", type=click.Choice(["wafer", "gpu", "machines"]))
 @click.option("--data", "data_path", metavar="FILE.csv", help="Own measurements, recognised by their columns.")
 @click.option("--rows", "show_rows", is_flag=True, help="Show every row, not only the groups.")
 @click.option("--families", is_flag=True, help="Show errors per GPU and model family instead of groups.")
@@ -17,11 +17,13 @@ def validate(only: str | None, data_path: str | None, show_rows: bool, families:
              json_path: str | None) -> None:
     """Predictions beside published (or your own) measurements."""
     from wsekern.report import families_view, validation_plot, validation_view
-    from wsekern.validation import cores, formulas, gpu, wafer
+    from wsekern.validation import cores, formulas, gpu, machines, wafer
+    from wsekern.validation.machine_rows import header_of, is_machine_table
 
-    kinds = {"wafer": [wafer, formulas, cores], "gpu": [gpu]}
+    kinds = {"wafer": [wafer, formulas, cores], "gpu": [gpu], "machines": [machines]}
     if data_path is not None:
-        kinds = {"own": [cores] if wafer.is_wafer_table(data_path) else [gpu]}
+        beside = machines if is_machine_table(header_of(data_path)) else gpu
+        kinds = {"own": [cores] if wafer.is_wafer_table(data_path) else [beside]}
     elif only:
         kinds = {only: kinds[only]}
     modules = [module for group in kinds.values() for module in group]

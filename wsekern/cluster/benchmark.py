@@ -11,8 +11,8 @@ import numpy as np
 from wsekern.cluster.engine_cost import launched_prompts, routed_prompts, uncaptured_prompts
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.load import engines_of, turn_costs
-from wsekern.cluster.operators import Work
 from wsekern.cluster.parts import parts_of
+from wsekern.cluster.work import Work
 from wsekern.errors import InputError
 from wsekern.queueing import Outcome, StepCosts, Traffic, simulate_batching
 

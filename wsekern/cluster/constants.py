@@ -1,6 +1,6 @@
 """The hand-set constants of the GPU model, each with unit, source and confidence (``data/model.toml``).
 
-What is fitted lies elsewhere: kernels in ``kernels.json``, serving software in ``engines.toml``, GPUs in ``gpus/``.
+What is fitted lies elsewhere: kernels in ``kernels.json``, serving software in ``engines.toml``, GPUs in ``machines/``.
 """
 
 from importlib.resources import files
@@ -35,6 +35,7 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     host_copy_share: Ratio
     stage_latency: Seconds
     stage_bandwidth: Ratio
+    wire_hop: Seconds
     sort_rows: Annotated[Quantity, Unit("rows", 1)]
     sort_streaming: Ratio
     sort_bandwidth: Annotated[Quantity, Unit("B/s", 1)]
@@ -56,6 +57,10 @@ class Constants(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=Tru
     another_family: Doublings
     another_kind: Doublings
     another_engine: Doublings
+    other_family_least: Annotated[Quantity, Unit("ratio", 0, 1)]
+    other_family_most: Annotated[Quantity, Unit("ratio", 1)]
+    other_setting_least: Annotated[Quantity, Unit("ratio", 0, 1)]
+    other_setting_most: Annotated[Quantity, Unit("ratio", 1)]
     benchmark_rounds: Annotated[Quantity, Unit("prompts/user", 1)]
     recipe_lengths: Ratio
     arrivals_in_most_steps: Annotated[Quantity, Unit("prompts/step")]

@@ -5,6 +5,7 @@ from typing import TypedDict
 
 from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import Engine, load_engine
+from wsekern.cluster.families import FAMILIES
 from wsekern.cluster.hardware import Cluster, load_cluster
 from wsekern.cluster.layout import Deployment, Layout, memory_of
 from wsekern.cluster.parts import common_experts, common_heads
@@ -59,8 +60,12 @@ def default_layout(deployment: Deployment, context: float, batch: int) -> Layout
     """Tensor parallel inside one NVLink domain, pipeline stages across domains; experts over the same GPUs.
 
     Of the degrees that hold the request, the largest tp that divides heads: least latency for one user. Where none does, the
-    fewest stages that do, inside the domain too. The layout that ``deployment`` has is not looked at.
+    fewest stages that do, inside the domain too. Families of machines may have a way of their own. The
+    layout that ``deployment`` has is not looked at.
     """
+    own = FAMILIES[deployment.gpu.mechanism].layout(deployment, context, batch)
+    if own is not None:
+        return own
     model, cluster = deployment.model, deployment.cluster
     inside = min(cluster.count, cluster.domain)
     stages = max(1, cluster.count // inside)

@@ -23,6 +23,9 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``overlapped``: the host works while the GPU does; ``balanced``: prompts start on all data-parallel ranks together;
     ``side_stream``: shared experts run beside the routed ones, so that their launches hide;
     ``coarse_tiles``: what large tiles add to products of 8,192 in depth;
+    ``year``: of an older generation than the newest;
+    ``padding``: tokens that fill up a compiled bucket choose experts like others, instead of one for all of them;
+    ``others``: levels that stand in for this one on machines whose kernels are priced otherwise than a GPU's, by their mechanism;
     ``per_rank_prompt``: per doubling of the tensor-parallel ranks, which launch the kernels of prompts one by one and wait for
     the slowest; ``per_linear_prompt``: of a layer with linear attention.
     """
@@ -57,6 +60,13 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     staged_above: Annotated[Quantity, Unit("B")]
     per_rank_prompt: Annotated[Quantity, Unit("s/layer")]
     per_linear_prompt: Annotated[Quantity, Unit("s/layer")]
+    year: str = ""
+    padding: bool = False
+    others: tuple[tuple[str, str], ...] = ()
+
+    def on(self, mechanism: str) -> "Engine":
+        """This level on machines of another ``mechanism``: what the same product, or one of its time, is there."""
+        return next((engine_levels()[level] for other, level in self.others if other == mechanism), self)
 
 
 def _shipped() -> Mapping[str, Engine]:
@@ -69,6 +79,7 @@ def _shipped() -> Mapping[str, Engine]:
 
 engine_levels: Scoped[Mapping[str, Engine]] = Scoped("engine_levels", _shipped)
 """Every level in use by name, least cost first; ``engine_levels.replaced`` uses others inside a ``with`` block."""
+
 
 def without_graphs(engine: Engine) -> Engine:
     """``engine`` with kernels that are not fused and launched one by one, at the cost that the level eager states; itself where

@@ -3,11 +3,12 @@
 from math import log2
 
 from wsekern.cluster.constants import constants
+from wsekern.cluster.efficiency import efficiency_of
 from wsekern.cluster.experts import in_service
 from wsekern.cluster.hardware import Gpu
 from wsekern.cluster.layout import Deployment
-from wsekern.cluster.operators import StepTime, Work
 from wsekern.cluster.parts import parts_of
+from wsekern.cluster.work import StepTime, Work
 
 
 def charge_engine(deployment: Deployment, step: StepTime, work: Work) -> None:
@@ -116,7 +117,7 @@ def routed_prompts(deployment: Deployment, work: Work) -> float:
     inside = deployment.precision.routed_inside and deployment.gpu.peak.fp4 is not None
     if not work.prefill or inside:
         return 0.0
-    return float(deployment.engine.per_routed_prompt) * deployment.model.mixtures
+    return _for_prompts(deployment) * float(deployment.engine.per_routed_prompt) * deployment.model.mixtures
 
 
 def launched_prompts(deployment: Deployment, work: Work) -> float:
@@ -125,7 +126,13 @@ def launched_prompts(deployment: Deployment, work: Work) -> float:
     if not work.prefill:
         return 0.0
     ranks = float(deployment.engine.per_rank_prompt) * parts_of(deployment.model).layers * log2(deployment.layout.tp)
-    return ranks + uncaptured_prompts(deployment)
+    return _for_prompts(deployment) * ranks + uncaptured_prompts(deployment)
+
+
+def _for_prompts(deployment: Deployment) -> float:
+    """Of what engines do for a prompt on GPUs whose kernels were timed, how much they do on others."""
+    used = efficiency_of(deployment.gpu, deployment.engine, deployment.precision)
+    return 1.0 if used is None else float(used.prompts)
 
 
 def uncaptured_prompts(deployment: Deployment) -> float:

@@ -9,13 +9,15 @@ from importlib.resources import files
 from math import log2
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from wsekern.cluster.constants import constants
+from wsekern.cluster.hardware import Gpu
 from wsekern.cluster.layout import Deployment
-from wsekern.cluster.parameters import kernel_fit
 from wsekern.cluster.part_assumptions import part_assumptions
 from wsekern.cluster.precision import Precision
+from wsekern.description import Quantity
 from wsekern.workload.config import ModelConfig
 
 
@@ -31,10 +33,11 @@ def measured_points(phase: str) -> tuple[list[dict[str, Any]], np.ndarray]:
 def measured_precisions() -> frozenset[tuple[str, str]]:
     """(GPU, precision) of every measured point; fp16 counts as bf16."""
     points = [point for phase in ("decode", "prefill") for point in measured_points(phase)[0]]
-    return frozenset((point["gpu"], _format(point["precision"])) for point in points)
+    return frozenset((point["gpu"], measured_format(point["precision"])) for point in points)
 
 
-def _format(precision: str) -> str:
+def measured_format(precision: str) -> str:
+    """Under what a precision counts: fp16 as bf16."""
     return "bf16" if precision == "fp16" else precision
 
 
@@ -85,20 +88,6 @@ def nearest_points(
     ]
 
 
-def confidence(deployment: Deployment) -> str:
-    """high: this GPU's kernels were measured with this engine and precision, and so were whole models in it; medium: another's
-    stand in, or weights are unpacked; low: only its family was measured. One less where collectives span more GPUs than any
-    that were measured."""
-    gpu, layout, precision = deployment.gpu, deployment.layout, deployment.precision
-    if not gpu.kernels:
-        return "low"
-    evidence = kernel_fit("gemm", gpu, deployment.engine.kernels, precision.arithmetic).evidence
-    own = gpu.kernels.split("_")[0] == gpu.name.split("-")[0] and evidence == "measured"
-    known = precision.lacking is None and (gpu.name, _format(precision.name)) in measured_precisions()
-    level = 2 if own and known else 1
-    return ("low", "medium", "high")[level - (layout.tp * layout.dp > constants().measured_ranks.value)]
-
-
 def assumptions(deployment: Deployment) -> list[str]:
     """Every choice a reader should know, in sentences."""
     gpu, layout, precision, engine = deployment.gpu, deployment.layout, deployment.precision, deployment.engine
@@ -111,6 +100,7 @@ def assumptions(deployment: Deployment) -> list[str]:
     kept = f"{precision.name} narrows experts only, of which {deployment.model.name} has none: all its weights are in 16 bit"
     beyond = f"collectives over {ranks} GPUs of one NVLink domain are extrapolated: at most {measured} were measured"
     return [
+        *_assumed(gpu),
         *([beyond] if ranks > measured else []),
         *([popular] if deployment.model.mixture else []),
         *([lacks] if precision.lacking else []),
@@ -125,3 +115,25 @@ def assumptions(deployment: Deployment) -> list[str]:
         f"{gpu.power.low_fraction.source}",
         f"{float(gpu.price.per_hour):.2f} USD an hour a GPU: {gpu.price.per_hour.source}",
     ]
+
+
+ASSUMED = ("peak", "memory", "array", "devices", "between")
+"""Parts of a description whose assumed numbers a prediction names, beside the power and the wires."""
+
+
+@lru_cache(maxsize=64)
+def _assumed(gpu: Gpu) -> tuple[str, ...]:
+    """A sentence with the numbers that the file of ``gpu`` assumes, if any."""
+    found = [(f"{part}.{name}" if name else part, quantity) for part in ASSUMED for name, quantity in _quantities(gpu, part)]
+    found += [("power.tdp", gpu.power.tdp), ("link.bandwidth", gpu.link.bandwidth)]
+    words = [f"{name} {float(quantity):g} {quantity.unit}" for name, quantity in found if quantity.source.startswith("assumed")]
+    return (f"not published of {gpu.title} and assumed: {', '.join(words)}",) if words else ()
+
+
+def _quantities(gpu: Gpu, part: str) -> list[tuple[str, Quantity]]:
+    """(name, quantity) of the numbers of a part of a description."""
+    value = getattr(gpu, part)
+    if isinstance(value, Quantity):
+        return [("", value)]
+    items = msgspec.structs.asdict(value).items() if value is not None else ()
+    return [(name, item) for name, item in items if isinstance(item, Quantity)]

@@ -1,6 +1,7 @@
 """Time of the feed-forward part of a layer: plain, or a mixture of experts with what runs beside them."""
 
-from wsekern.cluster.operators import Operators, StepTime
+from wsekern.cluster.operators import Operators
+from wsekern.cluster.work import StepTime
 from wsekern.workload.decoder import FeedForward, Mixture
 
 

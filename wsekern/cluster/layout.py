@@ -1,6 +1,7 @@
 """How a model lies on a cluster (degrees of parallelism), a deployment of it, and the memory that takes."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import Engine
@@ -55,7 +56,8 @@ class Layout:
 class Deployment:
     """A model on GPUs, ready to be timed: every name resolved, every degree chosen (:func:`wsekern.cluster.deploy`).
 
-    ``precision`` becomes what the GPU can compute (:meth:`wsekern.cluster.precision.Precision.on`), whoever makes a deployment.
+    ``precision`` becomes what the GPU can compute (:meth:`wsekern.cluster.precision.Precision.on`), and ``engine`` what stands in
+    for it on a machine of another mechanism (:meth:`wsekern.cluster.engine.Engine.on`), whoever makes a deployment.
     """
 
     model: ModelConfig
@@ -67,6 +69,7 @@ class Deployment:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", self.precision.on(self.gpu.arithmetics))
+        object.__setattr__(self, "engine", self.engine.on(self.gpu.mechanism))
 
     @property
     def gpu(self) -> Gpu:
@@ -85,11 +88,30 @@ def weight_bytes(model: ModelConfig, precision: Precision) -> tuple[float, float
     return experts * precision.weight, rest * width + kept + wide * max(2.0, width)
 
 
-def cache_bytes(model: ModelConfig, precision: Precision, context: float, tp: int = 1) -> float:
-    """Cached bytes of one sequence on one GPU of a tensor-parallel group, all layers of the model: of the tokens that each
+class Laid(NamedTuple):
+    """How a machine lays out caches: elements to which a row of one head is filled up, and devices of a chip, each of which holds
+    a head of its own at least."""
+
+    lanes: int = 1
+    devices: int = 1
+
+    @classmethod
+    def on(cls, gpu: Gpu) -> "Laid":
+        """As ``gpu`` does."""
+        return cls(int(gpu.memory.lanes or 1), int(gpu.devices or 1))
+
+    def row(self, width: int) -> int:
+        """Elements that ``width`` of them take."""
+        return -(-width // self.lanes) * self.lanes
+
+
+def cache_bytes(
+    model: ModelConfig, precision: Precision, context: float, tp: int = 1, laid: Laid = Laid()
+) -> float:
+    """Cached bytes of one sequence on one chip of a tensor-parallel group, all layers of the model: of the tokens that each
     looks back over, compressed ones, and states.
 
-    Latent attention caches one vector for all heads, and an indexer one key, so each GPU holds all of it; grouped heads are
+    Latent attention caches one vector for all heads, and an indexer one key, so each device holds all of it; grouped heads are
     split up to their number.
     """
     page = int(constants().page_tokens)
@@ -98,17 +120,17 @@ def cache_bytes(model: ModelConfig, precision: Precision, context: float, tp: in
     for mixer, count in parts.caches:
         kept, every = min(pages, float(mixer.reach or pages)), 1
         if isinstance(mixer, LatentAttention):
-            total += count * mixer.latent * precision.cache * kept
+            total += count * laid.devices * laid.row(mixer.latent) * precision.cache * kept
         elif mixer.cache_of:
             continue
         else:
             every = mixer.compression
             once = mixer.values_are_keys and every > 1
-            width = mixer.head_dim + (0 if once else mixer.value_dim or mixer.head_dim)
+            width = laid.row(mixer.head_dim) + (0 if once else laid.row(mixer.value_dim or mixer.head_dim))
             kept += pages / every if every > 1 else 0.0
-            total += count * width * max(1.0, mixer.kv_heads / tp) * precision.cache * kept
+            total += count * width * max(float(laid.devices), mixer.kv_heads / tp) * precision.cache * kept
         if mixer.indexer is not None:
-            total += count * mixer.indexer.cached * constants().index_bytes.value * pages / every
+            total += count * laid.devices * mixer.indexer.cached * constants().index_bytes.value * pages / every
     for recurrent, count in parts.recurrents:
         state = recurrent.state * constants().state_bytes.value + recurrent.kernel * recurrent.convolved * 2.0
         total += count * state / tp
@@ -134,18 +156,19 @@ class Memory:
 def memory_of(deployment: Deployment, context: float, batch: int, shared: float = 0.0) -> Memory:
     """Memory of one GPU for ``batch`` sequences of ``context`` tokens over the deployment, of which the first ``shared`` are
     kept once."""
-    model, layout, precision = deployment.model, deployment.layout, deployment.precision
+    model, layout, precision, laid = deployment.model, deployment.layout, deployment.precision, Laid.on(deployment.gpu)
     experts, rest = weight_bytes(model, precision)
     weights = (experts / (layout.tp * layout.dp) + rest / layout.tp) / layout.pp
-    once = cache_bytes(model, precision, shared, layout.tp) / layout.pp if shared else 0.0
-    each = cache_bytes(model, precision, context - shared, layout.tp) / layout.pp
+    once = cache_bytes(model, precision, shared, layout.tp, laid) / layout.pp if shared else 0.0
+    each = cache_bytes(model, precision, context - shared, layout.tp, laid) / layout.pp
     draft = deployment.speculation.draft.model if deployment.speculation else None
     if draft is not None:  # on every tensor-parallel group
         weights += sum(weight_bytes(draft, precision)) / layout.tp
-        once += cache_bytes(draft, precision, shared, layout.tp) if shared else 0.0
-        each += cache_bytes(draft, precision, context - shared, layout.tp)
-    activations = constants().activation_bytes.value
-    available = float(deployment.gpu.memory.capacity) * constants().memory_share.value
+        once += cache_bytes(draft, precision, shared, layout.tp, laid) if shared else 0.0
+        each += cache_bytes(draft, precision, context - shared, layout.tp, laid)
+    share, chip = constants().memory_share.value, deployment.gpu.memory
+    activations = constants().activation_bytes.value if chip.program is None else float(chip.program)
+    available = chip.whole * (share if chip.shared is None else min(share, float(chip.shared)))
     room = available - weights - activations - once
     fits = max(0, int(room / each)) * layout.dp if each else batch
     return Memory(weights, once + each * -(-batch // layout.dp), activations, available, fits)

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from wsekern.cluster.constants import constants
 from wsekern.cluster.engine_cost import routed_prompts
+from wsekern.cluster.families import FAMILIES
 from wsekern.cluster.layout import Deployment, memory_of
-from wsekern.cluster.operators import Work
 from wsekern.cluster.step import decode_step, prefill_step
+from wsekern.cluster.work import Work
 from wsekern.queueing.batching import StepCosts, interpolate
 
 DECODE_POINTS = 14
@@ -39,10 +40,10 @@ def step_costs(
 ) -> StepCosts:
     """Steps of one engine of ``deployment`` near requests of ``prompt`` and ``output`` tokens: straight lines in the context
     through steps of such requests. ``sampled`` as in
-    :class:`wsekern.cluster.operators.Work`."""
+    :class:`wsekern.cluster.work.Work`."""
     cut = deployment.engine.chunked
     most = int(constants().scheduled_sequences) * ranks_of(deployment)
-    grid = np.unique(np.rint(np.geomspace(1.0, most, DECODE_POINTS)))
+    grid = _decode_grid(deployment, most, DECODE_POINTS)
     mean = prompt + 0.5 * output
     few, many = 0.5 * mean, 1.5 * mean + 16.0
     base = _decode_seconds(deployment, grid, few, sampled)
@@ -61,7 +62,7 @@ def turn_costs(
     of these ``shared`` are kept once for all."""
     unread = prompt - cached
     cut = deployment.engine.chunked
-    grid = np.unique(np.rint(np.geomspace(1.0, max(1.0, users), decode_points)))
+    grid = _decode_grid(deployment, max(1.0, users), decode_points)
     base = _decode_seconds(deployment, grid, prompt + 0.5 * output, sampled)
     limit = constants().step_tokens.value
     unit = min(unread, limit) if cut else unread
@@ -109,6 +110,15 @@ def cache_tokens(deployment: Deployment, context: float) -> int:
     room = memory.available - memory.weights - memory.activations
     each = -(-context // page) * page
     return max(0, int(room / memory.cache * each)) * ranks_of(deployment)
+
+
+def _decode_grid(deployment: Deployment, most: float, count: int) -> NDArray[np.float64]:
+    """Numbers of decoding sequences that a table of an engine holds, at most ``most``: about ``count`` in even steps of their
+    logarithm, or where a machine runs compiled buckets both sides of the ends of the last ones."""
+    plain = np.unique(np.rint(np.geomspace(1.0, most, count)))
+    split = ranks_of(deployment) * deployment.layout.pp
+    ends = [split * end for end in FAMILIES[deployment.gpu.mechanism].buckets(deployment, most / split)][-(count // 2):]
+    return np.unique([1.0, most, *(point for end in ends for point in (end, end + 1.0))]) if ends else plain
 
 
 def _decode_seconds(deployment: Deployment, grid: NDArray[np.float64], context: float, sampled: bool) -> NDArray[np.float64]:

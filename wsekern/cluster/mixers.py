@@ -2,9 +2,9 @@
 
 from math import inf
 
-from wsekern.cluster import kernels
 from wsekern.cluster.constants import constants
-from wsekern.cluster.operators import AttentionShape, Operators, StepTime, Work
+from wsekern.cluster.operators import Operators
+from wsekern.cluster.work import AttentionShape, StepTime, Work
 from wsekern.workload.decoder import Attention, Indexer, LatentAttention, Mixer, Recurrent
 
 SCANNED = ("mamba", "rg_lru", "short_convolution")
@@ -82,8 +82,7 @@ def _recurrent(ops: Operators, step: StepTime, work: Work, mixer: Recurrent) -> 
     moved = 2.0 * work.sequences * (known.state_bytes.value * state * passes + 2.0 * tail) + m * 4.0 * through / tp
     flops = 6.0 * m * state + 2.0 * m * tail
     rate = ops.gpu.peak_flops("bf16")
-    fixed, memory, _ = kernels.elementwise(ops.small, moved, ops.bandwidth)
-    excess = max(0.0, flops / (known.linear_compute.value * rate) - memory)
+    fixed, memory, excess = ops.family.recurrent(moved, flops)
     share = 0.5 * bool(mixer.convolved) + 0.5 * bool(mixer.state)  # the convolution is one kernel, the state another
     parts = (share * (float(ops.engine.linear) * fixed + known.linear_fixed.value), memory, excess)
     ops.charge(step, "kv", parts, flops, max(moved / ops.bandwidth, flops / rate))

@@ -8,7 +8,7 @@ import numpy as np
 
 from wsekern.cluster.constants import constants
 from wsekern.cluster.hardware import Cluster, Power
-from wsekern.cluster.operators import StepTime
+from wsekern.cluster.work import StepTime
 
 
 @dataclass(frozen=True, kw_only=True)

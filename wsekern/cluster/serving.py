@@ -8,13 +8,14 @@ from typing import Any, Unpack
 
 from wsekern.cluster.deploy import Degrees, deploy
 from wsekern.cluster.engine import Engine
-from wsekern.cluster.evidence import assumptions, confidence, nearest_points
+from wsekern.cluster.evidence import assumptions, nearest_points
 from wsekern.cluster.hardware import Cluster
 from wsekern.cluster.layout import Deployment, Layout, Memory, memory_of, require_fit
 from wsekern.cluster.power import Activity, activity, cluster_watts
 from wsekern.cluster.precision import Precision
 from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
+from wsekern.cluster.trust import confidence, trust_of
 from wsekern.errors import InputError
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
@@ -41,6 +42,8 @@ class Prediction:
     confidence: str
     nearest: list[dict[str, Any]] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
+    not_measured: list[str] = field(default_factory=list)
+    time_factors: tuple[float, float] = (1.0, 1.0)  # between which real times are, over those here, where something was not
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; the layout's degrees and GPUs stand beside the rest."""
@@ -85,6 +88,8 @@ class Served:
     confidence: str
     nearest: list[dict[str, Any]] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
+    not_measured: list[str] = field(default_factory=list)
+    time_factors: tuple[float, float] = (1.0, 1.0)  # between which real times are, over those here, where something was not
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; the layout's degrees and GPUs stand beside the rest."""
@@ -122,7 +127,7 @@ def predict(
 
 def predict_on(deployment: Deployment, phase: str, context: int, batch: int, check_memory: bool = True) -> Prediction:
     """:func:`predict` on a deployment; ``phase`` is decode or prefill."""
-    layout, decode = deployment.layout, phase == "decode"
+    layout, decode, trust = deployment.layout, phase == "decode", trust_of(deployment)
     memory = _memory(deployment, context, batch, check_memory)
     step = decode_step(deployment, batch, context) if decode else prefill_step(deployment, batch, context)
     seconds, tokens = step.seconds, batch * (1 if decode else context)
@@ -145,7 +150,9 @@ def predict_on(deployment: Deployment, phase: str, context: int, batch: int, che
         engine_level=deployment.engine.title,
         confidence=confidence(deployment),
         nearest=nearest_points(deployment, batch, context, phase),
-        assumptions=assumptions(deployment),
+        assumptions=[*trust.sentences, *assumptions(deployment)],
+        not_measured=list(trust.lacking),
+        time_factors=trust.factors,
     )
 
 
@@ -175,7 +182,7 @@ def serve_on(
     memory = _memory(deployment, request.context, request.batch, check_memory, request.shared)
     state = steady_state(deployment, request.prompt, request.output, request.batch, think_seconds=think_seconds,
                          bounded=check_memory, shared=request.shared, cached=cached)
-    measure, gpus = state.measure, deployment.layout.gpus
+    measure, gpus, trust = state.measure, deployment.layout.gpus, trust_of(deployment)
     watts = _watts(deployment, state.activity)
     usd_per_hour = gpus * float(deployment.gpu.price.per_hour)
     return Served(
@@ -205,7 +212,9 @@ def serve_on(
         engine_level=deployment.engine.title,
         confidence=confidence(deployment),
         nearest=nearest_points(deployment, request.batch, request.prompt + request.output // 2, "decode"),
-        assumptions=[*assumptions(deployment), *_arrivals(request, deployment.layout, state)],
+        assumptions=[*trust.sentences, *assumptions(deployment), *_arrivals(request, deployment.layout, state)],
+        not_measured=list(trust.lacking),
+        time_factors=trust.factors,
     )
 
 

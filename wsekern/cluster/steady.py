@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.load import engines_of, ranks_of, turn_costs
-from wsekern.cluster.operators import CAUSES, StepTime
 from wsekern.cluster.power import Activity, activity
 from wsekern.cluster.step import decode_step, prefill_step
+from wsekern.cluster.work import CAUSES, StepTime
 from wsekern.queueing.batching import StepCosts
 from wsekern.queueing.closed import ClosedQueue, closed_queue
 from wsekern.workload.measure import Measure
@@ -57,7 +57,7 @@ def steady_state(
     costs: StepCosts | None = None
 ) -> SteadyState:
     """``batch`` users with prompts of ``prompt`` and answers of ``output`` tokens; ``sampled`` as in
-    :class:`wsekern.cluster.operators.Work`. Where ``bounded``, users whom the
+    :class:`wsekern.cluster.work.Work`. Where ``bounded``, users whom the
     cache does not hold wait outside. The first ``cached`` tokens of every prompt need not be read (the ``shared`` ones unless
     given), of these ``shared`` are kept once for all. ``costs``: :func:`wsekern.cluster.load.turn_costs` of at least as many
     users, for callers who look at several numbers of them."""

@@ -3,29 +3,30 @@
 from dataclasses import replace
 
 from wsekern.cluster import feeds, mixers
-from wsekern.cluster.constants import constants
 from wsekern.cluster.engine_cost import charge_engine
 from wsekern.cluster.layout import Deployment, Layout
-from wsekern.cluster.operators import Operators, StepTime, Work
+from wsekern.cluster.operators import Operators
 from wsekern.cluster.parts import Feed, parts_of
+from wsekern.cluster.work import StepTime, Work
 from wsekern.workload.decoder import Mixer, Mixture
 
 
 def forward(deployment: Deployment, work: Work) -> StepTime:
     """All layers, embedding and LM head of one step, with the engine's cost: each kind of part once, times its number."""
     model, ops, step = deployment.model, Operators(deployment), StepTime()
-    parts = parts_of(model)
+    asked, work, parts = work, ops.family.step(work), parts_of(model)
+    ops.routed = 1.0 if deployment.engine.padding else asked.tokens / work.tokens
     for mixer, count in parts.mixers:
         step.add(mixer_block(ops, work, mixer), count)
     for cache, count in parts.caches:
-        mixers.look_back(ops, step, work, cache, count)
+        mixers.look_back(ops, step, asked, cache, count)
     for feed, count in parts.feeds:
         step.add(_feed_block(ops, work.tokens, feed), count)
     for weights, count in parts.extra:
         step.add(_extra(ops, work.tokens, weights), count)
     _ends(ops, step, work)
-    _pipeline(deployment, step, work)
-    charge_engine(deployment, step, work)
+    _pipeline(ops, step, work)
+    charge_engine(deployment, step, asked)
     return step
 
 
@@ -113,14 +114,13 @@ def _ends(ops: Operators, step: StepTime, work: Work) -> None:
     ops.collective(step, "all_gather", tp, rows * model.vocab * 2.0)
 
 
-def _pipeline(deployment: Deployment, step: StepTime, work: Work) -> None:
-    """Hidden states from stage to stage, some of them across NVLink domains."""
-    layout, link = deployment.layout, deployment.gpu.link
+def _pipeline(ops: Operators, step: StepTime, work: Work) -> None:
+    """Hidden states from stage to stage, some of them across domains."""
+    deployment, layout = ops.deployment, ops.deployment.layout
     if layout.pp < 2:
         return
     message = work.tokens * deployment.model.hidden * 2.0
     per_domain = max(1, deployment.cluster.domain // (layout.tp * layout.dp))
     across = sum(1 for stage in range(1, layout.pp) if stage % per_domain == 0)
-    network = float(link.network_latency) + message / (float(link.network_bandwidth) * float(link.network_efficiency))
-    inside = constants().stage_latency.value + message / (constants().stage_bandwidth.value * float(link.bandwidth))
-    step.all_reduce += across * network + (layout.pp - 1 - across) * inside
+    step.all_reduce += across * ops.family.hop(message, across=True) if across else 0.0
+    step.all_reduce += (layout.pp - 1 - across) * ops.family.hop(message, across=False)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.cluster.evidence import assumptions, confidence
+from wsekern.cluster.evidence import assumptions
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.load import engines_of, ranks_of, step_costs
 from wsekern.cluster.power import activity, cluster_watts
 from wsekern.cluster.step import decode_step, prefill_step
+from wsekern.cluster.trust import confidence
 from wsekern.queueing import Outcome, StepCosts, Traffic, simulate_batching
 from wsekern.queueing.batching import require_room
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from wsekern.cluster import Cluster, Served
 from wsekern.cluster.systems import transfer_seconds
-from wsekern.compare.cluster_side import Deployed, degrees_in_words, deployed
+from wsekern.compare.cluster_side import Deployed, chips_in_words, degrees_in_words, deployed
 from wsekern.compare.serving import Serving
 from wsekern.compare.side import Side
 from wsekern.workload.config import ModelConfig
@@ -53,7 +53,7 @@ class Readers:
         layout = degrees_in_words(self.gpus.deployment.layout)
         return [
             f"prompts are read on {self.gpus.deployment.cluster.name}, {self.gpus.copies} x "
-            f"{self.gpus.deployment.layout.gpus} GPUs ({layout}), whose power and price are counted",
+            f"{chips_in_words(self.gpus.deployment)} ({layout}), whose power and price are counted",
             f"the cache of a prompt is sent in {1e3 * self.sending_seconds:.3g} ms when all of it is read; its last token is "
             "read again where the answer is written, which gives the first token",
         ]

@@ -1,4 +1,4 @@
-"""The GPU cluster in the words of the comparison."""
+"""A cluster in the words of the comparison."""
 
 from dataclasses import asdict, dataclass, replace
 
@@ -12,7 +12,7 @@ from wsekern.workload.measure import Measure
 from wsekern.workload.request import Request
 
 _SHARE_OF = {"weights": "memory", "kv": "memory", "compute": "compute", "fixed": "overhead", "engine": "overhead"}
-"""Parts of a GPU's step; whatever is not named is communication between GPUs."""
+"""Parts of a step; whatever is not named is communication between chips."""
 
 
 def engine_of(engine_level: str, serving: Serving) -> Engine:
@@ -65,6 +65,7 @@ class Deployed:
                    "gpu_precision": self.deployment.precision.name,
                    "cache_bytes_per_element": self.deployment.precision.cache,
                    "engine_level": served.engine_level, "confidence": served.confidence, "nearest": served.nearest,
+                   "not_measured": served.not_measured, "time_factors": served.time_factors,
                    "prefill_seconds": served.prefill_seconds, "queueing_seconds": served.queueing_seconds,
                    "decoding_users": self.copies * served.decoding_users, "breakdown_seconds": served.breakdown},
             assumptions=[self._laid_out(), stored_in_words(self.deployment, self.serving), *self._speculated(),
@@ -83,7 +84,7 @@ class Deployed:
     def _laid_out(self) -> str:
         """The layout in words."""
         users = self.request.batch
-        where = f"{users} user{'s' if users > 1 else ''} at once on {self.copies} x {self.deployment.layout.gpus} GPUs"
+        where = f"{users} user{'s' if users > 1 else ''} at once on {self.copies} x {chips_in_words(self.deployment)}"
         why = "as asked" if self.serving.degrees else "the layout that answers a request soonest"
         return f"{where} ({degrees_in_words(self.deployment.layout)}), {why}"
 
@@ -105,12 +106,22 @@ def deployed(config: ModelConfig, request: Request, cluster: Cluster, engine_lev
     return Deployed(laid_out, copies, request, engine_level, serving, cached)
 
 
+def chips_in_words(deployment: Deployment) -> str:
+    """The chips of one copy."""
+    return f"{deployment.layout.gpus} {_kind(deployment)}"
+
+
+def _kind(deployment: Deployment) -> str:
+    """What the chips are called."""
+    return "GPUs" if deployment.gpu.mechanism == "gpu" else "chips"
+
+
 def stored_in_words(deployment: Deployment, serving: Serving) -> str:
-    """Where the precision of the GPUs comes from."""
-    asked, used = serving.gpu_precision, deployment.precision.name
+    """Where the precision of the cluster comes from."""
+    asked, used, kind = serving.gpu_precision, deployment.precision.name, _kind(deployment)
     if asked is not None and asked != used:
-        return f"weights in {used} on the GPUs, where {asked} is asked for"
-    return f"weights in {used} on the GPUs, {'as the checkpoint is stored' if asked is None else 'as asked'}"
+        return f"weights in {used} on the {kind}, where {asked} is asked for"
+    return f"weights in {used} on the {kind}, {'as the checkpoint is stored' if asked is None else 'as asked'}"
 
 
 def _shares(served: Served) -> dict[str, float]:

@@ -1,15 +1,16 @@
-"""What whole requests cost on either side, in the same words."""
+"""What whole requests cost on wafers and on every machine beside them, in the same words."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from wsekern.cluster import Cluster, best_cluster, load_cluster
 from wsekern.cluster.checkpoint import served_precision
 from wsekern.cluster.choose import CANDIDATES
+from wsekern.compare.beside import Beside, Named, SideBySide, attempt, clusters_of, names_of, reason_of, refuse_all, served
 from wsekern.compare.cluster_side import engine_of
 from wsekern.compare.forced import with_note
-from wsekern.compare.pairing import Pairing
+from wsekern.compare.front import fronts
+from wsekern.compare.pairing import Pairing, check_all
 from wsekern.compare.serving import PLAIN, Serving
 from wsekern.compare.side import Side
 from wsekern.compare.verdict import ratios, reasons
@@ -19,75 +20,67 @@ from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Requests on both sides; a second cluster side shows the bound that perfect software would reach.
+@dataclass(frozen=True, kw_only=True)
+class Comparison(SideBySide[Side]):
+    """Requests on wafers and on one cluster or several, with the software asked for and as perfect software would serve them.
 
-    A side is None where it cannot serve them, and ``not_served`` says why, by the side's name.
+    What cannot serve them is None, and ``not_served`` says why, by the name of the side.
     """
 
     model: str
     request: Request
-    wafer: Side | None
-    cluster: Side | None
-    cluster_ideal: Side | None
-    not_served: dict[str, str] = field(default_factory=dict)
 
-    def sides(self) -> dict[str, Side | None]:
-        """All three by name."""
-        return {"wafer": self.wafer, "cluster": self.cluster, "cluster_ideal": self.cluster_ideal}
-
-    def served(self) -> list[Side]:
-        """The sides that serve the requests."""
-        return [side for side in self.sides().values() if side is not None]
-
-    def ratios(self) -> dict[str, float]:
-        """How many times better the wafer is than the cluster (below 1: worse); empty where one of them is None."""
-        return ratios(self.wafer, self.cluster) if self.wafer and self.cluster else {}
+    def ratios(self, cluster: Side | None = None) -> dict[str, float]:
+        """How many times better the wafer is than ``cluster``, the first unless given (below 1: worse); empty where one of them
+        is None."""
+        against = self.cluster if cluster is None else cluster
+        return ratios(self.wafer, against) if self.wafer and against else {}
 
     def reasons(self) -> list[str]:
         """The comparison in sentences."""
-        return reasons(self.wafer, self.cluster)
+        return reasons(self.wafer, [one.cluster for one in self.clusters])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; keys carry units."""
-        sides = {name: None if side is None else side.to_dict() for name, side in self.sides().items()}
-        return {"model": self.model, "request": asdict(self.request), **sides, "not_served": self.not_served,
-                "wafer_better_by": self.ratios(), "reasons": self.reasons()}
+        """Plain data for JSON; keys carry units. Several clusters are a list."""
+
+        def more(one: Beside[Side]) -> dict[str, Any]:
+            return {"wafer_better_by": ratios(self.wafer, one.cluster) if self.wafer and one.cluster else {}}
+
+        return {"model": self.model, "request": asdict(self.request), **self.data(Side.to_dict, more),
+                "not_served": self.not_served, "front": fronts(self.chosen()), "reasons": self.reasons()}
 
 
-def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, cluster: str | Cluster,
+def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, cluster: Named,
             profile: str = "silicon", engine_level: str = "stock", serving: Serving = PLAIN) -> Comparison:
-    """Serve ``request`` on ``machine`` (the fewest wafers that hold it, or ``wafers``) and on a GPU ``cluster``.
+    """Serve ``request`` on ``machine`` (the fewest wafers that hold it, or ``wafers``) and on one ``cluster``, or on each of
+    several.
 
-    ``cluster`` may be a name such as ``h100x8``, or ``auto``: the usual system that answers a request soonest.
+    A cluster is a name such as ``h100x8``; ``auto``, alone, is the usual system that answers a request soonest.
     Raises :class:`InputError` for what is unknown and where neither side can serve the request, :class:`BudgetError`
     where a number of wafers or a layout that is asked for cannot hold it.
     """
-    described = chosen_cluster(config, request, engine_level, serving) if cluster == "auto" else load_cluster(cluster)
-    pairing = Pairing(config, machine, described, wafers, profile, engine_level, serving)
-    pairing.check()
-    tried = {"wafer": _attempt(pairing.wafer, request, wafers is not None),
-             "cluster": _attempt(pairing.gpus, request, bool(serving.degrees)),
-             "cluster_ideal": _attempt(pairing.ideal_gpus, request, bool(serving.degrees))}
-    sides = {name: side if isinstance(side, Side) else None for name, side in tried.items()}
-    not_served = {name: side for name, side in tried.items() if isinstance(side, str)}
-    if not any(sides.values()):
-        raise InputError("; ".join(dict.fromkeys(not_served.values())))
-    if wafers is not None and sides["wafer"] is not None:
-        fewest = replace(pairing, wafers=None).wafer(request)
-        sides["wafer"] = with_note(sides["wafer"], fewest, machine)
-    return Comparison(config.name, pairing.load(request), **sides, not_served=not_served)
+    auto = names_of(cluster) == ["auto"]
+    described = (chosen_cluster(config, request, engine_level, serving),) if auto else clusters_of(cluster)
+    pairings = [Pairing(config, machine, one, wafers, profile, engine_level, serving) for one in described]
+    check_all(pairings)
+    wafer = attempt(pairings[0].wafer, request)
+    tried = [{"cluster": attempt(pairing.gpus, request), "cluster_ideal": attempt(pairing.ideal_gpus, request)}
+             for pairing in pairings]
+    _refuse(wafer, tried, wafers is not None, bool(serving.degrees))
+    if wafers is not None and isinstance(wafer, Side):
+        wafer = with_note(wafer, replace(pairings[0], wafers=None).wafer(request), machine)
+    beside = tuple(Beside.of(one.name, **sides) for one, sides in zip(described, tried, strict=True))
+    return Comparison(model=config.name, request=pairings[0].load(request), wafer=served(wafer), clusters=beside,
+                      why_no_wafers=reason_of(wafer))
 
 
-def _attempt(serve: Callable[[Request], Side], request: Request, forced: bool) -> Side | str:
-    """A side, or why it cannot serve ``request``. A size that a user has ``forced`` and that is too small is refused."""
-    try:
-        return serve(request)
-    except InputError as error:
-        if forced and isinstance(error, BudgetError):
-            raise
-        return str(error)
+def _refuse(wafer: Side | InputError, clusters: list[dict[str, Side | InputError]], wafers: bool, layout: bool) -> None:
+    """Refuse sizes that a user has forced (``wafers``, ``layout``) and that are too small, and what nothing can serve."""
+    if wafers:
+        refuse_all([wafer], BudgetError)
+    if layout:
+        refuse_all([sides["cluster"] for sides in clusters], BudgetError)
+    refuse_all([wafer, *(side for sides in clusters for side in sides.values())])
 
 
 def chosen_cluster(config: ModelConfig, request: Request, engine_level: str, serving: Serving) -> Cluster:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from wsekern.cluster import Cluster, load_cluster
-from wsekern.compare.pairing import IDEAL, Pairing
+from wsekern.compare.beside import Beside, Named, SideBySide, attempt, clusters_of, reason_of, served
+from wsekern.compare.front import fronts
+from wsekern.compare.pairing import IDEAL, Pairing, check_all
 from wsekern.compare.serving import PLAIN, Serving
 from wsekern.compare.side import Side, copies_of
 from wsekern.errors import InputError
@@ -56,28 +57,39 @@ class Site:
     joules_per_token: float
     joules_per_request: float
     system_watts: float
+    usd_per_hour: float
     usd_per_million_tokens: float
     usd_per_request: float
     assumptions: list[str] = field(default_factory=list)
+    bounds: "tuple[Site, Site] | None" = None
+    """The site with the least and the largest times that it may have, where its machine was not measured."""
+
+    def ranges(self) -> dict[str, list[float]]:
+        """The least and the largest value of every figure that is not known better than between them."""
+        found = {}
+        for each in fields(self):
+            values = [getattr(site, each.name) for site in self.bounds or ()]
+            if values and isinstance(values[0], float) and values[0] != values[1]:
+                found[each.name] = sorted(values)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return asdict(self)
+        data = asdict(replace(self, bounds=None))
+        del data["bounds"]
+        return {**data, "ranges": self.ranges()}
 
 
-@dataclass(frozen=True)
-class Sites:
-    """The same power given to either side; None where a side cannot use it, and ``not_served`` says why by its name, or
-    (``gpus_ideal``) where ideal software was asked for anyway."""
+@dataclass(frozen=True, kw_only=True)
+class Sites(SideBySide[Site]):
+    """The same power given to wafers and to one cluster or several; None where a side cannot use it, and ``not_served`` says
+    why, or where ideal software was asked for anyway."""
 
-    wafers: Site | None
-    gpus: Site | None
-    gpus_ideal: Site | None
-    not_served: dict[str, str] = field(default_factory=dict)
+    NAMES = ("wafers", "gpus", "gpus_ideal")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data by side."""
-        return asdict(self)
+        """Plain data by side. Several clusters are a list."""
+        return {**self.data(Site.to_dict), "not_served": self.not_served, "front": fronts(self.chosen())}
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,7 @@ class Budget:
 def datacentre(
     config: ModelConfig,
     machine: Machine,
-    cluster: str | Cluster,
+    cluster: Named,
     budget: Budget,
     *,
     request: Request = _REQUEST,
@@ -124,31 +136,34 @@ def datacentre(
     serving: Serving = PLAIN,
     batches: Sequence[int] = BATCHES,
 ) -> Sites:
-    """Fill ``budget`` with systems of either side, each with the users of ``batches`` that give it most tokens a second.
+    """Fill ``budget`` with wafers and with each ``cluster``, each system with the users of ``batches`` that give it most tokens
+    a second.
 
     ``request`` is what each user asks for; its batch is not used. A side is None where no batch reaches the speed that the
-    budget asks for each user or the model does not fit, and ``gpus_ideal`` where ``engine_level`` is the ideal one already.
+    budget asks for each user or the model does not fit, and ideal software where ``engine_level`` is that already.
     """
-    pairing = Pairing(config, machine, load_cluster(cluster), wafers, profile, engine_level, serving)
-    pairing.check()
+    pairings = [Pairing(config, machine, one, wafers, profile, engine_level, serving) for one in clusters_of(cluster)]
+    check_all(pairings)
 
-    sides = {"wafers": pairing.wafer, "gpus": pairing.gpus}
-    if engine_level != IDEAL:
-        sides["gpus_ideal"] = pairing.ideal_gpus
-    tried = {name: _best(serve, request, batches, budget) for name, serve in sides.items()}
-    sites = {name: site if isinstance(site, Site) else None for name, site in tried.items()}
-    not_served = {name: site for name, site in tried.items() if isinstance(site, str)}
-    return Sites(sites["wafers"], sites["gpus"], sites.get("gpus_ideal"), not_served)
+    def best(serve: Callable[[Request], Side]) -> Site | InputError:
+        return attempt(_best, serve, request, batches, budget)
+
+    first = best(pairings[0].wafer)
+    clusters = []
+    for pairing in pairings:
+        ideal = {} if engine_level == IDEAL else {"cluster_ideal": best(pairing.ideal_gpus)}
+        clusters.append(Beside.of(pairing.cluster.name, cluster=best(pairing.gpus), **ideal))
+    return Sites(wafer=served(first), clusters=tuple(clusters), why_no_wafers=reason_of(first))
 
 
-def _best(serve: Callable[[Request], Side], request: Request, batches: Sequence[int], budget: Budget) -> Site | str:
-    """The site with most tokens a second, or why no batch gives one; ``serve`` gives one system under the load of a batch."""
+def _best(serve: Callable[[Request], Side], request: Request, batches: Sequence[int], budget: Budget) -> Site:
+    """The site with most tokens a second; ``serve`` gives one system under the load of a batch. :class:`InputError` says why no
+    batch gives one."""
     sites, reasons = [], []
     for batch in batches:
-        try:
-            side = serve(replace(request, batch=batch))
-        except InputError as error:
-            reasons.append(str(error))
+        side = attempt(serve, replace(request, batch=batch))
+        if isinstance(side, InputError):
+            reasons.append(str(side))
             continue
         systems = int(budget.usable_watts / side.rated_watts)
         if systems < 1:
@@ -159,7 +174,9 @@ def _best(serve: Callable[[Request], Side], request: Request, batches: Sequence[
                            f"once use it, expected at least {budget.least_tokens_per_second_per_user:,g}")
         else:
             sites.append(_site(side, systems, batch, budget.assumptions(request)))
-    return max(sites, key=lambda site: site.tokens_per_second) if sites else reasons[0]
+    if not sites:
+        raise InputError(reasons[0])
+    return max(sites, key=lambda site: site.tokens_per_second)
 
 
 def _site(side: Side, systems: int, batch: int, common: list[str]) -> Site:
@@ -173,5 +190,6 @@ def _site(side: Side, systems: int, batch: int, common: list[str]) -> Site:
         time_per_output_token_seconds=side.time_per_output_token_seconds, request_seconds=side.request_seconds,
         think_seconds=side.think_seconds,
         joules_per_token=side.joules_per_token, joules_per_request=side.joules_per_request, system_watts=side.rated_watts,
-        usd_per_million_tokens=side.usd_per_million_tokens, usd_per_request=side.usd_per_request,
-        assumptions=[*common, *side.assumptions])
+        usd_per_hour=whole.usd_per_hour, usd_per_million_tokens=side.usd_per_million_tokens,
+        usd_per_request=side.usd_per_request, assumptions=[*common, *side.assumptions],
+        bounds=side.bounds and (_site(side.bounds[0], systems, batch, []), _site(side.bounds[1], systems, batch, [])))

@@ -44,6 +44,10 @@ class Kind:
     assumptions: list[str] = field(default_factory=list)
 
 
+Maker = Callable[[Traffic], Iterable[Kind]]
+"""Makes the kinds of system that may serve requests, in order of price."""
+
+
 @dataclass(frozen=True)
 class Needed:
     """How many systems keep the objective: ``systems``, and one less does not; None where no number does, for ``reason``."""

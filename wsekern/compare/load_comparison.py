@@ -1,11 +1,13 @@
-"""The same load on wafers and on GPUs, side by side, and the verdict in sentences."""
+"""The same load on wafers and on clusters, side by side, and the verdict in sentences."""
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from wsekern.compare.load import Kind, Needed, cheapest, cheapest_needed
+from wsekern.compare.beside import Beside, SideBySide, attempt, reason_of, refuse_all, served
+from wsekern.compare.load import Maker, Needed, cheapest, cheapest_needed
 from wsekern.compare.load_report import LoadReport, Slo
 from wsekern.compare.load_verdict import load_sentences
 from wsekern.errors import BudgetError, InputError
@@ -13,9 +15,6 @@ from wsekern.queueing import Traffic
 from wsekern.queueing.trace import read_trace
 from wsekern.queueing.traffic import poisson
 from wsekern.workload.config import ModelConfig
-
-SIDES = ("wafer", "cluster")
-"""Names of the sides."""
 
 
 @dataclass(frozen=True)
@@ -75,63 +74,67 @@ def within_context(load: Load, config: ModelConfig) -> Load:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadComparison:
-    """Both sides under the same load. A side is None where it cannot serve it, and ``not_served`` says why, by the side's name.
+class LoadComparison(SideBySide[LoadReport]):
+    """Wafers and one cluster or several under the same load. A side is None where it cannot serve it, and ``not_served`` says
+    why, by the side's name.
 
     ``needed`` says how many systems keep the objective, by side, where that was asked.
     """
 
+    NAMES = ("wafer", "cluster")
+
     model: str
     load: Load
     slo: Slo
-    wafer: LoadReport | None
-    cluster: LoadReport | None
     needed: dict[str, Needed] = field(default_factory=dict)
-    not_served: dict[str, str] = field(default_factory=dict)
 
     def reports(self) -> dict[str, LoadReport]:
         """The sides that serve the load, by name."""
-        sides = {"wafer": self.wafer, "cluster": self.cluster}
-        return {name: report for name, report in sides.items() if report is not None}
+        return {name: report for name, report in self.sides().items() if report is not None}
 
     def sentences(self) -> list[str]:
         """The comparison in words, the verdict last."""
         return load_sentences(self.reports(), self.needed, self.slo)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; keys carry units."""
+        """Plain data for JSON; keys carry units. Several clusters are a list."""
         slo = {"time_to_first_token_seconds": self.slo.time_to_first_token_seconds,
                "time_per_output_token_seconds": self.slo.time_per_output_token_seconds, "share": self.slo.share}
         return {"model": self.model, "load": self.load.to_dict(), "slo": None if self.slo.empty else slo,
-                **{name: None for name in SIDES}, **{name: report.to_dict() for name, report in self.reports().items()},
+                **self.data(LoadReport.to_dict),
                 "systems_needed": {name: needed.to_dict() for name, needed in self.needed.items()},
                 "not_served": self.not_served, "reasons": self.sentences()}
 
 
-def compare_load(config: ModelConfig, load: Load, wafer: Callable[[Traffic], Iterable[Kind]],
-                 cluster: Callable[[Traffic], Iterable[Kind]], slo: Slo, systems: int | None = 1,
-                 forced: Collection[str] = (), on_run: Callable[[], None] = lambda: None) -> LoadComparison:
-    """``load`` on both sides; ``wafer`` and ``cluster`` make the kinds of system that may serve it, in order of price.
+def compare_load(config: ModelConfig, load: Load, wafers: Maker, clusters: Maker | Mapping[str, Maker], slo: Slo,
+                 systems: int | None = 1, forced: Collection[str] = (),
+                 on_run: Callable[[], None] = lambda: None) -> LoadComparison:
+    """``load`` on wafers and on one cluster, or on several by their names.
 
     On ``systems`` systems of the :func:`cheapest` kind of each side, or (None) on as many as keep the objective. ``on_run`` is
-    called after each load that was run. :class:`InputError` where neither side can serve the load, :class:`BudgetError` where
-    one whose size is ``forced``, by name, is too small for it.
+    called after each load that was run. :class:`InputError` where no side can serve the load, :class:`BudgetError` where
+    sizes are ``forced`` (of the ``wafer``, of every ``cluster``) and too small for it.
     """
     load = within_context(load, config)
-    reports: dict[str, LoadReport | None] = dict.fromkeys(SIDES)
-    needed: dict[str, Needed] = {}
-    not_served: dict[str, str] = {}
-    for name, make in zip(SIDES, (wafer, cluster), strict=True):
-        try:
-            if systems is None:
-                needed[name], reports[name] = cheapest_needed(make(load.traffic), load.traffic, slo, on_run=on_run)
-            else:
-                reports[name] = cheapest(make(load.traffic), load.traffic, systems, slo, on_run)
-        except InputError as error:
-            if name in forced and isinstance(error, BudgetError):
-                raise
-            not_served[name] = str(error)
-    if not any(reports.values()):
-        raise InputError("; ".join(dict.fromkeys(not_served.values())))
-    return LoadComparison(model=config.name, load=load, slo=slo, wafer=reports["wafer"], cluster=reports["cluster"],
-                          needed=needed, not_served=not_served)
+    makers = clusters if isinstance(clusters, Mapping) else {"cluster": clusters}
+    serve = partial(_serve, traffic=load.traffic, slo=slo, systems=systems, on_run=on_run)
+    first, *rest = tried = [attempt(serve, make) for make in (wafers, *makers.values())]
+    if "wafer" in forced:
+        refuse_all([first], BudgetError)
+    if "cluster" in forced:
+        refuse_all(rest, BudgetError)
+    refuse_all(tried)
+    reports = [one if isinstance(one, InputError) else one[1] for one in tried]
+    beside = tuple(Beside.of(name, cluster=report) for name, report in zip(makers, reports[1:], strict=True))
+    found = LoadComparison(model=config.name, load=load, slo=slo, wafer=served(reports[0]), clusters=beside,
+                           why_no_wafers=reason_of(first))
+    needed = {name: one[0] for name, one in zip(found.sides(), tried, strict=True) if not isinstance(one, InputError)}
+    return found if systems is not None else replace(found, needed=needed)
+
+
+def _serve(make: Maker, traffic: Traffic, slo: Slo, systems: int | None,
+           on_run: Callable[[], None]) -> tuple[Needed | None, LoadReport]:
+    """One side; where ``systems`` is None with how many of them are needed."""
+    if systems is None:
+        return cheapest_needed(make(traffic), traffic, slo, on_run=on_run)
+    return None, cheapest(make(traffic), traffic, systems, slo, on_run)

@@ -1,6 +1,7 @@
 """What came of a load, by the same code for wafers and GPUs: times, share within the objective, queues, energy, cost."""
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -100,10 +101,11 @@ class LoadReport:
 
     @property
     def offered_requests_per_second(self) -> float | None:
-        """Mean rate of the arrivals; None where all arrive at once."""
+        """Mean rate of the arrivals; None where all arrive at once, or so close together that no number holds the rate."""
         arrival = self.outcome.arrival_seconds
         span = float(arrival.max() - arrival.min())
-        return (len(arrival) - 1) / span if span > 0.0 else None
+        rate = (len(arrival) - 1) / span if span > 0.0 else inf
+        return rate if rate < inf else None
 
     @property
     def drain_seconds(self) -> float:

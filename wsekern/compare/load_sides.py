@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from wsekern.cluster import Cluster, Deployment, load_cluster
+from wsekern.cluster import Cluster, Deployment
 from wsekern.cluster.layout import memory_of, require_fit
 from wsekern.cluster.system import ClusterSystem
-from wsekern.compare.cluster_side import degrees_in_words, deployed, stored_in_words
+from wsekern.compare.beside import Named, clusters_of, names_of
+from wsekern.compare.cluster_side import chips_in_words, degrees_in_words, deployed, stored_in_words
 from wsekern.compare.comparison import chosen_cluster
-from wsekern.compare.load import Kind
-from wsekern.compare.pairing import Pairing
+from wsekern.compare.load import Kind, Maker
+from wsekern.compare.pairing import Pairing, check_all
 from wsekern.compare.serving import PLAIN, Serving
 from wsekern.compare.wafer_side import placed, wafer_assumptions
 from wsekern.errors import BudgetError, InputError
@@ -28,11 +29,12 @@ WAFERS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class LoadSides:
-    """What a user asks of both sides; ``wafers`` and ``users`` are None where they are to be chosen."""
+    """What a user asks of wafers and of one ``cluster`` or several; ``wafers`` and ``users`` are None where they are to be
+    chosen."""
 
     config: ModelConfig
     machine: Machine
-    cluster: str
+    cluster: Named
     wafers: int | None = None
     precision: str = "fp16"
     profile: str = "silicon"
@@ -49,8 +51,19 @@ class LoadSides:
             if value:
                 raise InputError(f"{name} goes with neither --rate nor --trace")
         Request(precision=self.precision)
-        cluster = load_cluster("h100x8" if self.cluster == "auto" else self.cluster)
-        Pairing(self.config, self.machine, cluster, self.wafers, self.profile, self.engine_level, self.serving).check()
+        check_all([Pairing(self.config, self.machine, cluster, self.wafers, self.profile, self.engine_level, self.serving)
+                   for cluster in clusters_of("h100x8" if self._auto else self.cluster)])
+
+    @property
+    def _auto(self) -> bool:
+        """Whether the cluster is to be chosen."""
+        return names_of(self.cluster) == ["auto"]
+
+    def makers(self) -> dict[str, Maker]:
+        """What makes the kinds of system of each cluster, by its name."""
+        if self._auto:
+            return {"auto": self.gpus_for}
+        return {cluster.name: replace(self, cluster=cluster).gpus_for for cluster in clusters_of(self.cluster)}
 
     @property
     def forced(self) -> list[str]:
@@ -113,8 +126,8 @@ class LoadSides:
 
     def _cluster(self, traffic: Traffic, users: int) -> Cluster:
         """The cluster, or for ``auto`` that which answers ``users`` at once soonest."""
-        if self.cluster != "auto":
-            return load_cluster(self.cluster)
+        if not self._auto:
+            return clusters_of(self.cluster)[0]
         return chosen_cluster(self.config, self._mean_request(traffic, users), self.engine_level, self.serving)
 
     def _mean_request(self, traffic: Traffic, users: int) -> Request:
@@ -126,7 +139,7 @@ class LoadSides:
         copies = deployment.cluster.count // deployment.layout.gpus if self.serving.dp is None else 1
         system = ClusterSystem.of(deployment, traffic, copies)
         why = "as asked" if self.serving.degrees else f"the layout that answers {users} at once soonest"
-        laid_out = f"{copies} x {deployment.layout.gpus} GPUs ({degrees_in_words(deployment.layout)}), {why}"
+        laid_out = f"{copies} x {chips_in_words(deployment)} ({degrees_in_words(deployment.layout)}), {why}"
         stored = stored_in_words(deployment, self.serving)
         return Kind(system, system.facts, [laid_out, stored, *system.assumptions])
 

@@ -1,10 +1,10 @@
-"""What came of a load on both sides, in sentences."""
+"""What came of a load on all sides, in sentences."""
 
 from collections.abc import Mapping
 
 from wsekern.compare.load import Needed
 from wsekern.compare.load_report import LoadReport, Slo, percent
-from wsekern.compare.verdict import amount, speed
+from wsekern.compare.verdict import amount, ranking, speed
 
 
 def load_sentences(reports: Mapping[str, LoadReport], needed: Mapping[str, Needed], slo: Slo) -> list[str]:
@@ -14,11 +14,25 @@ def load_sentences(reports: Mapping[str, LoadReport], needed: Mapping[str, Neede
                  for report in reports.values() if not report.keeps_up]
     if len(reports) == 2:
         sentences += _ratios(*reports.values())
+    if len(reports) > 2:
+        sentences += _rankings(list(reports.values()))
     if needed:
         sentences += [_system_count(needed[name], report, slo) for name, report in reports.items()]
     elif not slo.empty:
         sentences += [_kept(report, slo) for report in reports.values()]
     return sentences
+
+
+def _rankings(reports: list[LoadReport]) -> list[str]:
+    """Several sides in the order of times, energy and cost."""
+    figures = {f"{what} (99th percentile), soonest": {report.name: summary["p99"] for report in reports
+                                                      if (summary := report.summary(name))}
+               for name, what in (("time_to_first_token_seconds", "first tokens"),
+                                  ("time_per_output_token_seconds", "further tokens"))}
+    figures |= {"least energy": {report.name: report.joules for report in reports},
+                "lowest price": {report.name: report.usd for report in reports}}
+    return [ranking(words, {name: (value, value, value) for name, value in values.items()})
+            for words, values in figures.items() if values]
 
 
 def _ratios(wafer: LoadReport, cluster: LoadReport) -> list[str]:

@@ -1,11 +1,13 @@
 """What a comparison sets beside each other: a model on wafers of one kind, and on one GPU cluster."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from wsekern.cluster import Cluster, deploy, load_cluster
 from wsekern.cluster.checkpoint import served_precision
 from wsekern.cluster.systems import network_rate
 from wsekern.compare.apart import apart, readers_of
+from wsekern.compare.beside import attempt, refuse_all
 from wsekern.compare.cluster_side import deployed, engine_of
 from wsekern.compare.serving import PLAIN, Serving
 from wsekern.compare.side import Side
@@ -34,13 +36,21 @@ class Pairing:
     def check(self) -> None:
         """Refuse with :class:`InputError` what no request could change: an unknown name, a layout that fits neither the model
         nor the cluster."""
+        check_all([self])
+
+    def check_names(self) -> None:
+        """Refuse an unknown name, whatever the cluster."""
         self.machine.profile(self.profile)
+        engine_of(self.engine_level, self.serving)
+        if self.serving.speculation is not None:
+            self.serving.speculation.draft.check(self.config)
+        if self.serving.prefill_cluster is not None:
+            load_cluster(self.serving.prefill_cluster)
+
+    def check_cluster(self) -> None:
+        """Refuse formats and a layout that fit neither the model nor the cluster."""
         engine, serving = engine_of(self.engine_level, self.serving), self.serving
         precision = served_precision(self.config, self.engine_level, serving.gpu_precision, serving.kv_precision)
-        if serving.speculation is not None:
-            serving.speculation.draft.check(self.config)
-        if serving.prefill_cluster is not None:
-            load_cluster(serving.prefill_cluster)
         if serving.degrees:
             deploy(self.config, self.cluster, context=1, precision=precision, engine_level=engine, **serving.degrees)
 
@@ -79,3 +89,9 @@ class Pairing:
         rate = writers.copies * network_rate(writers.deployment)
         readers = readers_of(self.config, request, load_cluster(serving.prefill_cluster), engine_level, serving, rate)
         return apart(writers.side, readers, serving.think_seconds)
+
+
+def check_all(pairings: Sequence[Pairing]) -> None:
+    """Refuse what no request could change for any of ``pairings``, which differ in their clusters alone."""
+    pairings[0].check_names()
+    refuse_all([attempt(pairing.check_cluster) for pairing in pairings])

@@ -108,11 +108,36 @@ class Side:
         """:data:`FIGURES` by name."""
         return {name: getattr(self, name) for name in FIGURES}
 
+    @property
+    def bounds(self) -> "tuple[Side, Side] | None":
+        """The side with the shortest and with the longest times that it may have, where its machine was not measured."""
+        least, most = self.facts.get("time_factors", (1.0, 1.0))
+        return None if least == most else (_times(self, least), _times(self, most))
+
+    def spread(self, figure: str) -> tuple[float, float, float]:
+        """A figure, and its least and its largest value: the same where the machine was measured."""
+        values = [getattr(side, figure) for side in (self, *(self.bounds or ()))]
+        return values[0], min(values), max(values)
+
+    def ranges(self) -> dict[str, list[float]]:
+        """The least and the largest value of every figure that is not known better than between them."""
+        spreads = {name: self.spread(name)[1:] for name in FIGURES if name != "name"} if self.bounds else {}
+        return {name: [low, high] for name, (low, high) in spreads.items() if low != high}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data: the figures, what they stand on, and the explanations; keys carry units."""
-        return {**self.figures(), "rated_watts": self.rated_watts, "memory_used_bytes": self.memory_used_bytes,
-                "memory_available_bytes": self.memory_available_bytes, "shares": self.shares, "facts": self.facts,
-                "assumptions": self.assumptions}
+        return {**self.figures(), "ranges": self.ranges(), "rated_watts": self.rated_watts,
+                "memory_used_bytes": self.memory_used_bytes, "memory_available_bytes": self.memory_available_bytes,
+                "shares": self.shares, "facts": self.facts, "assumptions": self.assumptions}
+
+
+def _times(side: Side, factor: float) -> Side:
+    """``side`` if its steps take ``factor`` times as long."""
+    measure = replace(side.measure, time_to_first_token_seconds=factor * side.measure.time_to_first_token_seconds,
+                      time_per_output_token_seconds=factor * side.measure.time_per_output_token_seconds)
+    return replace(side, measure=measure, facts={},
+                   lone_time_to_first_token_seconds=factor * side.lone_time_to_first_token_seconds,
+                   lone_time_per_output_token_seconds=factor * side.lone_time_per_output_token_seconds)
 
 
 def copies_of(side: Side, count: int, users: float | None = None) -> Side:

@@ -1,12 +1,14 @@
-"""Wafers beside GPUs over batch and prompt length, in whole requests: who wins where, and from which concurrency on."""
+"""Wafers beside clusters over batch and prompt length, in whole requests: who wins where, and from which concurrency on."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import log2
 from typing import Any
 
-from wsekern.cluster import Cluster, load_cluster
-from wsekern.compare.pairing import IDEAL, Pairing
+from wsekern.compare.beside import Beside, Named, SideBySide, attempt, clusters_of, reason_of, served
+from wsekern.compare.front import COSTS, front
+from wsekern.compare.pairing import IDEAL, Pairing, check_all
 from wsekern.compare.serving import PLAIN, Serving
 from wsekern.compare.side import Side, copies_of
 from wsekern.errors import InputError
@@ -19,45 +21,36 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 BUDGETS = {"equal-power": "watts", "equal-cost": "dollars an hour"}
 """What copies of the systems equalise, by mode."""
 MODES = ("as-given", *BUDGETS)
-MEASURES = {"usd_per_million_tokens": "per dollar", "joules_per_token": "per watt"}
-"""Costs of an output token, its share of the prompt included, whose crossover is looked for; less is better."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One batch and prompt length on both sides; None where a side cannot hold the request, and ``notes`` says why.
+class Cell(SideBySide[Side]):
+    """One batch and prompt length on wafers and on one cluster or several; None where a side cannot hold the request, and
+    ``notes`` says why.
 
-    ``assumptions`` says how copies of the systems were counted, where they were; ``to_dict`` lists it with the notes.
+    ``copies`` are those of the wafers, then of each cluster; ``assumptions`` says how they were counted, where they were;
+    ``to_dict`` lists it with the notes.
     """
+
+    NAMES = ("wafer", "cluster", "ideal")
 
     prompt: int
     output: int
     batch: int
-    wafer: Side | None
-    cluster: Side | None
-    wafer_copies: int
-    cluster_copies: int
-    ideal: Side | None = None  # the same GPUs with no engine around the best kernels
-    notes: tuple[str, ...] = ()
+    copies: tuple[int, ...]
     assumptions: tuple[str, ...] = ()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why sides have no figures."""
+        return tuple(why for name, why in self.not_served.items() if name != "ideal")
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: the figures of both sides, without their explanations."""
-        return {
-            "prompt": self.prompt,
-            "output": self.output,
-            "batch": self.batch,
-            "wafer_copies": self.wafer_copies,
-            "cluster_copies": self.cluster_copies,
-            "notes": [*self.notes, *self.assumptions],
-            "wafer": _figures(self.wafer),
-            "cluster": _figures(self.cluster),
-            "ideal": _figures(self.ideal),
-        }
-
-
-def _figures(side: Side | None) -> dict[str, Any] | None:
-    return None if side is None else side.figures()
+        """Plain data: the figures of all sides, without their explanations. Several clusters are a list."""
+        copies = {one.name: count for one, count in zip(self.clusters, self.copies[1:], strict=True)}
+        return {"prompt": self.prompt, "output": self.output, "batch": self.batch, "wafer_copies": self.copies[0],
+                "notes": [*self.notes, *self.assumptions],
+                **self.data(Side.figures, lambda one: {"cluster_copies": copies[one.name]})}
 
 
 def _budget(side: Side, mode: str) -> float:
@@ -68,7 +61,7 @@ def _budget(side: Side, mode: str) -> float:
 def sweep(
     config: ModelConfig,
     machine: Machine,
-    cluster: str | Cluster,
+    cluster: Named,
     *,
     batches: Sequence[int] = BATCHES,
     prompts: Sequence[int] = (1024,),
@@ -81,103 +74,131 @@ def sweep(
     mode: str = "as-given",
     on_cell: Callable[[], None] = lambda: None,
 ) -> list[Cell]:
-    """Every prompt length and batch. ``mode`` as-given compares one system with one; equal-power and equal-cost give the
-    smaller side as many copies as the larger side's power, or price per hour, pays for, and share the users among them."""
+    """Every prompt length and batch, beside one ``cluster`` or several. ``mode`` as-given compares one system of each;
+    equal-power and equal-cost give each side as many copies as the largest one's power, or price per hour, pays for, and share
+    the users among them."""
     if mode not in MODES:
         raise InputError(f"mode {mode!r} is unknown; use one of {', '.join(MODES)}")
     if not batches or not prompts:
         raise InputError("a sweep needs at least one batch and one prompt length")
-    pairing = Pairing(config, machine, load_cluster(cluster), wafers, profile, engine_level, serving)
-    pairing.check()
+    pairings = [Pairing(config, machine, one, wafers, profile, engine_level, serving) for one in clusters_of(cluster)]
+    check_all(pairings)
     cells = []
     for prompt in prompts:
         for batch in batches:
-            cells.append(_cell(pairing, Request(prompt, output, batch, precision), mode))
+            cells.append(_cell(pairings, Request(prompt, output, batch, precision), mode))
             on_cell()
     return cells
 
 
-def _cell(pairing: Pairing, request: Request, mode: str) -> Cell:
-    """Both sides of one request, each with as many copies as ``mode`` gives it."""
-    copies = _equal_copies(pairing, request, mode) if mode in BUDGETS else None
-    wafer_copies, cluster_copies = copies or (1, 1)
-    wafer, first = _shared(pairing.wafer, request, wafer_copies)
-    gpus, second = _shared(pairing.gpus, request, cluster_copies)
-    ideal = None if pairing.engine_level == IDEAL else _shared(pairing.ideal_gpus, request, cluster_copies)[0]
-    return Cell(prompt=request.prompt, output=request.output, batch=request.batch, wafer=wafer, cluster=gpus,
-                wafer_copies=wafer_copies, cluster_copies=cluster_copies, ideal=ideal,
-                notes=tuple(note for note in (first, second) if note), assumptions=(_counted(mode),) if copies else ())
+def _cell(pairings: Sequence[Pairing], request: Request, mode: str) -> Cell:
+    """All sides of one request, each with as many copies as ``mode`` gives it."""
+    copies = _equal_copies(pairings, request, mode) if mode in BUDGETS else None
+    each = copies or (1,) * (1 + len(pairings))
+    wafer = attempt(_shared, pairings[0].wafer, request, each[0])
+    clusters = tuple(_beside(pairing, partial(_shared, request=request, copies=count))
+                     for pairing, count in zip(pairings, each[1:], strict=True))
+    return Cell(prompt=request.prompt, output=request.output, batch=request.batch, wafer=served(wafer), clusters=clusters,
+                why_no_wafers=reason_of(wafer), copies=each,
+                assumptions=(_counted(mode, len(pairings)),) if copies else ())
 
 
-def _equal_copies(pairing: Pairing, request: Request, mode: str) -> tuple[int, int] | None:
-    """Copies that equalise the budget: the wafers' at the full batch, the GPUs' at batch 1. None if a side cannot do so."""
-    try:
-        wafer = _budget(pairing.wafer(request), mode)
-        cluster = _budget(pairing.gpus(replace(request, batch=1)), mode)
-    except InputError:
-        return None  # the cell says which side cannot
-    return max(1, round(cluster / wafer)), max(1, round(wafer / cluster))
+def _beside(pairing: Pairing, share: Callable[[Callable[[Request], Side]], Side]) -> Beside[Side]:
+    """One cluster; its bound too, unless that is what is asked for."""
+    ideal = {} if pairing.engine_level == IDEAL else {"cluster_ideal": attempt(share, pairing.ideal_gpus)}
+    return Beside.of(pairing.cluster.name, cluster=attempt(share, pairing.gpus), **ideal)
 
 
-def _counted(mode: str) -> str:
+def _equal_copies(pairings: Sequence[Pairing], request: Request, mode: str) -> tuple[int, ...] | None:
+    """Copies that equalise the budget, of the wafers and then of each cluster: what the largest side takes, the wafers at the
+    full batch, the clusters at batch 1, pays for those of the others. Who cannot serve has one; None where only one can."""
+    one = replace(request, batch=1)
+    sides = [served(attempt(pairings[0].wafer, request)), *(served(attempt(pairing.gpus, one)) for pairing in pairings)]
+    budgets = [None if side is None else _budget(side, mode) for side in sides]
+    known = [budget for budget in budgets if budget is not None]
+    if len(known) < 2:
+        return None  # the cell says which sides cannot
+    return tuple(1 if budget is None else max(1, round(max(known) / budget)) for budget in budgets)
+
+
+def _counted(mode: str, clusters: int) -> str:
     """The asymmetry of :func:`_equal_copies` for people: it can decide the result."""
-    return f"copies equalise the {BUDGETS[mode]}: the wafers' at the full batch, the GPUs' at batch 1"
+    whose = "the GPUs'" if clusters == 1 else "the clusters'"
+    return f"copies equalise the {BUDGETS[mode]}: the wafers' at the full batch, {whose} at batch 1"
 
 
-def _shared(make: Callable[[Request], Side], request: Request, copies: int) -> tuple[Side | None, str]:
+def _shared(make: Callable[[Request], Side], request: Request, copies: int) -> Side:
     """``copies`` systems sharing the request's users evenly; with fewer users than copies the others wait (and draw power)."""
     each = -(-request.batch // copies)
-    try:
-        system = make(replace(request, batch=each))
-    except InputError as error:
-        return None, str(error)
-    return copies_of(system, copies, request.batch), ""  # users do not always divide evenly
+    return copies_of(make(replace(request, batch=each)), copies, request.batch)  # users do not always divide evenly
 
 
 @dataclass(frozen=True)
 class Crossover:
-    """From ``batch`` users on the GPUs are the better choice; None where they never take over (``always`` says more)."""
+    """From ``batch`` users on ``gpus`` are the better choice; None where they never take over (``always`` says more)."""
 
     prompt: int
     measure: str
     batch: float | None
     always: str
-    gpus: str = "the GPUs"
+    gpus: str
 
     def sentence(self) -> str:
         """For people."""
-        what = MEASURES[self.measure]
+        what = COSTS[self.measure]
         if self.batch is None:
             return f"prompt {self.prompt}: {what}, {self.always}"
-        return f"prompt {self.prompt}: {what}, {self.gpus} win from about {self.batch:.0f} users on"
+        return f"prompt {self.prompt}: {what}, {_win(self.gpus)} from about {self.batch:.0f} users on"
+
+
+def _win(gpus: str) -> str:
+    """Subject and verb: GPUs, or one cluster by its name."""
+    return f"{gpus} {'win' if gpus.endswith('GPUs') else 'wins'}"
 
 
 def crossovers(cells: Sequence[Cell]) -> list[Crossover]:
-    """Where the cost per token of the two sides crosses for good, for every prompt length and measure, with the chosen engine
-    and with the ideal one."""
-    sides = {"cluster": "the GPUs", "ideal": "ideal GPUs"}
+    """Where the cost per token of the wafers and of a cluster crosses for good, for every prompt length and measure: of one
+    cluster with the chosen engine and with the ideal one, of several each with the chosen engine."""
+    names = [one.name for one in cells[0].clusters]
+    lines = {name: [cell.chosen()[name] for cell in cells] for name in names} if len(names) > 1 else {
+        "the GPUs": [cell.cluster for cell in cells], "ideal GPUs": [cell.cluster_ideal for cell in cells]}
     crossings = []
     for prompt in sorted({cell.prompt for cell in cells}):
-        for side, name in sides.items():
-            line = sorted((c for c in cells if c.prompt == prompt and c.wafer and getattr(c, side)), key=lambda c: c.batch)
-            if side == "ideal" and not line:
+        for name, sides in lines.items():
+            line = sorted(((cell.batch, cell.wafer, side) for cell, side in zip(cells, sides, strict=True)
+                           if cell.prompt == prompt and cell.wafer and side), key=lambda point: point[0])
+            if name == "ideal GPUs" and not line:
                 continue
-            for measure in MEASURES:
-                ratios = [(c.batch, log2(getattr(c.wafer, measure) / getattr(getattr(c, side), measure))) for c in line]
-                crossings.append(_crossover(prompt, measure, ratios, name))
+            for cost in COSTS:
+                ratios = [(batch, log2(getattr(wafer, cost) / getattr(side, cost))) for batch, wafer, side in line]
+                crossings.append(_crossover(prompt, cost, ratios, name))
     return crossings
 
 
-def _crossover(prompt: int, measure: str, ratios: list[tuple[int, float]], gpus: str = "the GPUs") -> Crossover:
+def _crossover(prompt: int, measure: str, ratios: list[tuple[int, float]], gpus: str) -> Crossover:
     """Logarithm of wafer cost over GPU cost against batch: the last change from negative to positive counts."""
+    against = "" if gpus == "the GPUs" else f" against {gpus}"
     if not ratios:
-        return Crossover(prompt, measure, None, "no batch fits both sides", gpus)
+        return Crossover(prompt, measure, None, f"no batch fits both sides{against}", gpus)
     if ratios[-1][1] <= 0:
         always = "throughout the sweep" if all(ratio <= 0 for _, ratio in ratios) else "at the largest batch"
-        against = "" if gpus == "the GPUs" else f" against {gpus}"
         return Crossover(prompt, measure, None, f"the wafers win{against} {always}", gpus)
     for (low, before), (high, after) in zip(reversed(ratios[:-1]), reversed(ratios[1:]), strict=True):
         if before < 0 <= after:
             share = -before / (after - before)
             return Crossover(prompt, measure, 2 ** (log2(low) + share * (log2(high) - log2(low))), "", gpus)
-    return Crossover(prompt, measure, None, f"{gpus} win throughout the sweep", gpus)
+    return Crossover(prompt, measure, None, f"{_win(gpus)} throughout the sweep", gpus)
+
+
+def sweep_fronts(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """For every prompt length and cost, the systems and numbers of users that no others beat in both the speed of a user and
+    that cost, the fastest first."""
+    found = []
+    for prompt in sorted({cell.prompt for cell in cells}):
+        systems = {(name, cell.batch): side for cell in cells if cell.prompt == prompt
+                   for name, side in cell.chosen().items() if side is not None}
+        for cost in COSTS:
+            points = [{"side": name, "batch": batch, **systems[name, batch].figures()}
+                      for name, batch in front(systems, cost)]
+            found.append({"prompt": prompt, "cost": cost, "points": points})
+    return found

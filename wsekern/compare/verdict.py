@@ -1,5 +1,7 @@
 """Who is better, how many times, and what a token's time goes to: numbers, and the same in sentences."""
 
+from collections.abc import Mapping, Sequence
+
 from wsekern.compare.side import Side
 
 
@@ -26,14 +28,48 @@ _SPEEDS = {
 _AMOUNTS = {"tokens_per_joule": "per joule", "tokens_per_usd": "per dollar"}
 
 
-def reasons(wafer: Side | None, cluster: Side | None) -> list[str]:
-    """The comparison in sentences; of a side alone, what its time goes to."""
-    sentences = _verdicts(wafer, cluster) if wafer and cluster else []
-    for side in (wafer, cluster):
-        if side is not None:
-            cause = max(side.shares, key=side.shares.__getitem__)
-            sentences.append(f"the largest part of a token on {side.name} is {cause}: {100 * side.shares[cause]:.0f} %")
+def reasons(wafer: Side | None, clusters: Sequence[Side | None]) -> list[str]:
+    """The comparison in sentences; of two measured sides or one alone also what their time goes to."""
+    sides = [side for side in (wafer, *clusters) if side is not None]
+    if len(clusters) > 1 or any(side.bounds for side in sides):
+        return rankings(sides)
+    sentences = _verdicts(wafer, sides[1]) if wafer is not None and len(sides) == 2 else []
+    for side in sides:
+        cause = max(side.shares, key=side.shares.__getitem__)
+        sentences.append(f"the largest part of a token on {side.name} is {cause}: {100 * side.shares[cause]:.0f} %")
     return sentences
+
+
+def rankings(sides: Sequence[Side]) -> list[str]:
+    """Which of several sides comes first in each figure, and how far the others are behind it, a sentence each."""
+    if len(sides) < 2:
+        return []
+    answers = sides[0].measure.output > 1  # an answer of one token does not grow
+    costs = {
+        "whole requests, soonest": "request_seconds",
+        **({"tokens of one answer, fastest": "time_per_output_token_seconds"} if answers else {}),
+        "requests per joule, least energy": "joules_per_request",
+        "requests per dollar, lowest price": "usd_per_request",
+    }
+    rates = {"requests of all users together, most": "requests_per_second"}
+    return [ranking(words, {side.name: side.spread(figure) for side in sides}, figure in rates.values())
+            for words, figure in {**costs, **rates}.items()]
+
+
+def ranking(words: str, spreads: Mapping[str, tuple[float, float, float]], most: bool = False) -> str:
+    """The sentence that puts names in the order of their values, the least first or the ``most``, with how many times that of
+    the first each is; ``spreads`` are values with the least and the largest that they may be."""
+    first, *others = sorted(spreads, key=lambda name: spreads[name][0], reverse=most)
+    behind = [f"{name} {_times(spreads[name], spreads[first])}" for name in others]
+    return f"{words} first: {'; '.join([first, *behind])}"
+
+
+def _times(one: tuple[float, float, float], first: tuple[float, float, float]) -> str:
+    """How many times the first one is, or between how many."""
+    low, high = (f"{ratio:.2g}" if ratio < 1.0 else f"{ratio:.1f}" for ratio in (one[1] / first[2], one[2] / first[1]))
+    if low == high:
+        return "the same" if low in ("1", "1.0") else f"{low} times"
+    return f"{low} to {high} times"
 
 
 def _verdicts(wafer: Side, cluster: Side) -> list[str]:

@@ -49,7 +49,8 @@ def _option(option: click.Option) -> tuple[str, str, str]:
     notes += [f"One of {', '.join(map(str, choices))}."] if choices else []
     notes += ["Required."] if option.required else []
     notes += ["May be repeated."] if option.multiple else []
-    return f"`{option.opts[0]}{value}`", " ".join(notes), f"`{option.default}`" if option.show_default else ""
+    default = ",".join(option.default) if isinstance(option.default, tuple) else option.default
+    return f"`{option.opts[0]}{value}`", " ".join(notes), f"`{default}`" if option.show_default else ""
 
 
 def _first_sentence(command: click.Command) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from wsekern.docs.commands import command_reference
 from wsekern.docs.families import families
+from wsekern.docs.machines import machine_efficiency, machine_families, validation_machines
 from wsekern.docs.pages import Picture
 from wsekern.docs.picture import draw_overview, labels_of
 from wsekern.docs.planning import PICTURES as FLOORS
@@ -44,6 +45,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "kernels": kernels,
     "validation-wafer": validation_wafer,
     "validation-gpu": validation_gpu,
+    "machine-families": machine_families,
+    "machine-efficiency": machine_efficiency,
+    "validation-machines": validation_machines,
 }
 SLOW = ("levers",)
 """Parts that take longer than the tests of these pages should."""

@@ -42,7 +42,7 @@ whom.
 """
 
 from wsekern.fabric.heatmap import link_use, plot_heatmap, record_use, text_heatmap
-from wsekern.fabric.plan import FabricPlan, Rules
+from wsekern.fabric.plan import Connection, FabricPlan, Rules
 from wsekern.fabric.routes import (
     Command,
     CounterFilter,
@@ -53,8 +53,10 @@ from wsekern.fabric.routes import (
     control_payload,
     make_route,
 )
-from wsekern.fabric.simulation import Fabric
+from wsekern.fabric.simulation import Fabric, Stop, Word
 from wsekern.fabric.trace import trace
+from wsekern.fabric.wafers import Link, Wafers
 
-__all__ = ["Command", "CounterFilter", "Fabric", "FabricPlan", "Port", "Position", "RangeFilter", "Route", "Rules",
-           "control_payload", "link_use", "make_route", "plot_heatmap", "record_use", "text_heatmap", "trace"]
+__all__ = ["Command", "Connection", "CounterFilter", "Fabric", "FabricPlan", "Link", "Port", "Position", "RangeFilter",
+           "Route", "Rules", "Stop", "Wafers", "Word", "control_payload", "link_use", "make_route", "plot_heatmap",
+           "record_use", "text_heatmap", "trace"]

@@ -1,12 +1,16 @@
 """Describe the routes of a fabric, check them against a machine, and compile them into a plan."""
 
+from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.fabric import _routing
+from wsekern.fabric._wafers import Ways
 from wsekern.fabric.routes import (
     CounterFilter,
     Filter,
@@ -84,6 +88,25 @@ class PlacedFilter:
     rule: Filter
 
 
+Area = tuple[int, int] | tuple[int, int, int, int]
+"""A PE (x, y), or a rectangle of them (x, y, width, height)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Connection:
+    """Ways that :meth:`FabricPlan.connect` painted: the color on which each source sends, uint8 (height, width); the links of
+    all ways together; the links from a source to the farthest of its destinations, at most."""
+
+    colors: NDArray[np.uint8]
+    links: int
+    longest: int
+
+    @property
+    def color(self) -> int:
+        """The color of the first source: of the only one, where there is one."""
+        return int(self.colors[0, 0])
+
+
 def _check_rules(rules: Rules, width: int, height: int) -> None:
     if not (is_whole(width) and is_whole(height) and 1 <= width <= 4096 and 1 <= height <= 65536):
         raise InputError(f"a fabric of {width}x{height} PEs: expected a width of 1 to 4096 and a height of 1 to 65536")
@@ -125,6 +148,13 @@ class FabricPlan:
         self._routes: dict[Route, int] = {}
         self._rects: list[tuple[int, int, int, int, int, int]] = []
         self._filters: list[PlacedFilter] = []
+        self._ways: tuple[int, int, Ways] | None = None      # what is free, after so many rectangles and filters
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_ways": None}
+
+    def __copy__(self) -> "FabricPlan":
+        return deepcopy(self)
 
     def paint(self, color: int, rx: Ports, tx: Ports, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1,
               switches: tuple[Position, ...] = (), initial: int = 0, ring_mode: bool = False, pop_mode: str = "no_pop",
@@ -166,6 +196,63 @@ class FabricPlan:
         """Take the route of ``color`` away from a rectangle."""
         self._check_rectangle(color, x, y, width, height)
         self._rects.append((color, x, y, width, height, _ERASED))
+
+    def connect(self, source: Area, *targets: Area, colors: Iterable[int] | None = None) -> Connection:
+        """Paint ways from every PE of ``source`` with ``colors`` (None: all that are not reserved) that are free where they go.
+
+        One PE is connected to all PEs of all ``targets`` (a path, or a multicast tree); of a rectangle each PE to the one at the
+        same place of every target of the same size. What is painted already stays as it is. A word that a source sends on its
+        color arrives once at each of its destinations and nowhere else. :class:`BudgetError` where colors run out: nothing is
+        painted then, and the message says between which PEs, and why.
+
+        >>> plan = FabricPlan(8, 8, "wse2")
+        >>> plan.connect((0, 0), (7, 3))
+        Connection(colors=array([[0]], dtype=uint8), links=10, longest=10)
+        >>> plan.connect((0, 1), (4, 4, 4, 4), (0, 7), colors=[0, 5]).color     # color 0 passes there already
+        5
+        """
+        start, ends = self._area(source), [self._area(target) for target in targets]
+        if not ends:
+            raise InputError("nothing to connect to: give one target or more")
+        wrong = [end for end in ends if start[2:] != (1, 1) and end[2:] != start[2:]]
+        if wrong:
+            raise InputError(f"a target of {wrong[0][2]}x{wrong[0][3]} PEs for a source of {start[2]}x{start[3]}: expected one of "
+                             "its size, or a source of one PE")
+        ways = self._free_ways()
+        taken, links, longest, routes, rects = ways.connect(self._color_mask(colors), start, ends)
+        for rect in rects.tolist():
+            record = routes[rect[-1]]
+            route = Route((int(record["in"][0]),), (int(record["out"][0]),))
+            self._rects.append((*rect[:-1], self._routes.setdefault(route, len(self._routes))))
+        self._ways = len(self._rects), len(self._filters), ways
+        return Connection(taken, links, longest)
+
+    def _free_ways(self) -> Ways:
+        """What is free after all that was painted."""
+        if self._ways is None or self._ways[:2] != (len(self._rects), len(self._filters)):
+            self._ways = len(self._rects), len(self._filters), Ways(self.build())
+        return self._ways[2]
+
+    def _color_mask(self, colors: Iterable[int] | None) -> int:
+        if colors is None:
+            colors = set(range(self.rules.colors)) - (set() if self.allow_reserved else self.rules.reserved_colors)
+        mask = 0
+        for color in colors:
+            self._check_rectangle(color, 0, 0, 1, 1)
+            mask |= 1 << int(color)
+        if not mask:
+            raise InputError("no colors to connect with: give one or more")
+        return mask
+
+    def _area(self, area: Area) -> tuple[int, int, int, int]:
+        """A PE or rectangle on the fabric, as a rectangle."""
+        values = tuple(area) if isinstance(area, tuple | list) else ()
+        if len(values) not in (2, 4) or not all(map(is_whole, values)):
+            raise InputError(f"{area!r} is no PE (x, y) and no rectangle (x, y, width, height)")
+        x, y, width, height = values if len(values) == 4 else (*values, 1, 1)
+        if min(width, height) < 1 or x < 0 or y < 0 or x + width > self.width or y + height > self.height:
+            raise InputError(f"the rectangle {width}x{height} at ({x}, {y}) does not lie on the {self.width}x{self.height} fabric")
+        return int(x), int(y), int(width), int(height)
 
     def filter(self, color: int, rule: Filter, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
         """Put a filter before the cores of a rectangle; one per PE and color, at most ``rules.filters`` per PE."""

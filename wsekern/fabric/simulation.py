@@ -1,19 +1,48 @@
 """Run wavelets over a compiled plan: inject, step, drain, read."""
 
 from collections.abc import Callable, Mapping
+from enum import IntFlag
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wsekern.errors import DeadlineError, InputError
-from wsekern.fabric import _routing
+from wsekern.fabric import _host, _routing
+from wsekern.fabric._host import DELIVERED, HostPort
 from wsekern.fabric.plan import FabricPlan, route_record
 from wsekern.fabric.routes import Port, Route, check_whole, is_whole, port_of
 
 SINKS = {"count": 0, "log": 1, "core": 2}
-DELIVERED = np.dtype([("cycle", "i8"), ("x", "i4"), ("y", "i4"), ("color", "u1"), ("port", "u1"), ("control", "?"),
-                      ("teardown", "?"), ("data", "u4")])
-"""One word that left the fabric: when it could be read, where, its color, the port it left by, its bits."""
+
+
+class Word(NamedTuple):
+    """One word that left the fabric: when it could be read, where, its color, the port it left by, its bits."""
+
+    cycle: int
+    x: int
+    y: int
+    color: int
+    port: int
+    control: bool
+    teardown: bool
+    data: int
+
+
+class Stop(IntFlag):
+    """Why a run stopped, and what else than the time may stop it: a word became readable; no word is left; the word at the head
+    of some router waits for credit of its core; nothing has moved for ``patience`` cycles, or nothing but the host ever will."""
+
+    TIME = 1
+    DELIVERY = 2
+    IDLE = 4
+    HOST = 8
+    DEADLOCK = 16
+
+
+_STOPS = tuple(Stop(mask) for mask in range(2 * Stop.DEADLOCK))
+_STOP_OF = {reason.name.lower(): reason for reason in Stop}
 
 
 class Fabric:
@@ -38,6 +67,7 @@ class Fabric:
         self.state = _routing.State(self.plan, sinks, min(threads, 64))
         self.patience = patience
         self.height, self.width = self.plan.shape
+        self._ports: dict[tuple[int, int, int], HostPort] = {}
 
     @property
     def cycle(self) -> int:
@@ -56,6 +86,8 @@ class Fabric:
         ``data``: 32-bit words, shape (n,) for one PE, or (m, n) for the m PEs whose ``x`` and ``y`` are given. ``control``
         and ``advance`` mark control wavelets and the advance-switch bit, broadcast to the shape of ``data``.
         """
+        if _host.inject(self.state, x, y, color, data, control, advance, port):
+            return
         port, color, pes, words = port_of(port), check_color(color), self._pes(x, y), words_of(data)
         if words.ndim > 2 or (words.ndim == 2 and words.shape[0] not in (1, len(pes))):
             raise InputError(f"data of shape {words.shape} for {len(pes)} PEs: expected (n,) or ({len(pes)}, n)")
@@ -71,6 +103,9 @@ class Fabric:
     def offer(self, x: int, y: int, color: int, data: int, *, control: bool = False, advance: bool = False,
               port: Port | str = Port.RAMP) -> bool:
         """Offer one word in this cycle, as a core does; False if the router has no room or the ramp is busy."""
+        taken = _host.offer(self.state, x, y, color, data, control, advance, port)
+        if taken is not None:
+            return taken
         port, (x, y), word = port_of(port), self._pe(x, y), words_of(data).reshape(-1)
         if len(word) != 1:
             raise InputError(f"{data!r}: offer takes one word a cycle")
@@ -83,9 +118,69 @@ class Fabric:
 
     def step(self, cycles: int = 1) -> None:
         """Step ``cycles`` cycles; a broken rule raises :class:`RoutingError` with its report."""
-        if check_whole(cycles, "cycles", 0) > _routing.LAST_CYCLE - self.cycle:
-            raise InputError(f"{cycles} cycles from cycle {self.cycle}: the clock counts to {_routing.LAST_CYCLE}")
-        self.state.run(cycles)
+        if type(cycles) is not int or not 0 <= cycles < 1 << 32:
+            if check_whole(cycles, "cycles", 0) > _routing.LAST_CYCLE - self.cycle:
+                raise InputError(f"{cycles} cycles from cycle {self.cycle}: the clock counts to {_routing.LAST_CYCLE}")
+        self.state.advance(cycles)
+
+    def run(self, until: int | None = None, stop: Stop | str = Stop(0), *, patience: int | None = None) -> Stop:
+        """Step until the clock reads ``until`` (None: without end) or a reason of ``stop`` holds ("delivery", "idle", "host",
+        "deadlock", several in one string, or a :class:`Stop`); which ones hold then.
+
+        A deadlock is answered, not raised: ``state.report()`` says who waits for whom. ``patience``: cycles without movement that
+        count as one; None: the fabric's own, 0: as soon as nothing but the host can move a word.
+        """
+        reasons = stop if isinstance(stop, Stop) else stops_of(stop)
+        if until is None and not reasons:
+            raise InputError("a run without an end: give until=, or what it stops for")
+        now = self.state.cycle
+        if until is None:
+            until = _routing.LAST_CYCLE
+        elif type(until) is not int or not now <= until <= _routing.LAST_CYCLE:
+            until = check_whole(until, "as the cycle to run until", now, _routing.LAST_CYCLE)
+        patience = self.patience if patience is None else _count(patience, "cycles of patience", 0)
+        return _STOPS[self.state.advance(until - now, reasons.value, patience)]
+
+    @property
+    def next_event(self) -> int | None:
+        """The first cycle at which anything can happen while the host does nothing: the present one while words move, a later
+        one while all that is left is on links and ramps; None where only the host can move a word, or where there is none."""
+        return _host.next_event(self.state)
+
+    def port(self, x: int, y: int, color: int, depth: int = 8) -> HostPort:
+        """One color at the ramp of PE (x, y), to push words into and pop words from: checked here, once. With sink "core" the
+        router is given ``depth`` credits (1 to 255), and one more with each word that is popped."""
+        found = self._ports.get((x, y, color))
+        if found is None:
+            x, y, color = self._router(x, y, color)
+            depth = check_whole(depth, "as depth of a port", 1, 255)
+            found = self._ports[x, y, color] = HostPort(self.state, y * self.width + x, color, depth)
+        return found
+
+    def push(self, x: int, y: int, color: int, data: int, *, control: bool = False) -> bool:
+        """:meth:`HostPort.push` of a port that need not be opened first; a port that is kept is quicker."""
+        return self.port(x, y, color).push(data, control)
+
+    def room(self, x: int, y: int, color: int) -> int:
+        """:meth:`HostPort.room`: words that a push takes now."""
+        return self.port(x, y, color).room()
+
+    def top(self, x: int, y: int, color: int) -> int | None:
+        """:meth:`HostPort.top`: the oldest word that arrived since the port was opened, by this or another call."""
+        return self.port(x, y, color).top()
+
+    def pop(self, x: int, y: int, color: int) -> int | None:
+        """:meth:`HostPort.pop`: that word, taken away."""
+        return self.port(x, y, color).pop()
+
+    def on_delivery(self, call: Callable[[Word], object] | None) -> None:
+        """Call ``call`` with every word that becomes readable, between two cycles (not of sinks "count"); None: no more. It may
+        do all but step, restore or reset this fabric; what it raises stops the run, which raises it."""
+        _host.call_on_delivery(self.state, Word, _callable(call))
+
+    def on_room(self, call: Callable[[int, int, int], object] | None) -> None:
+        """Call ``call(x, y, color)`` where a push was refused, as soon as there is room again; None: no more."""
+        _host.call_on_room(self.state, _callable(call))
 
     def run_until_idle(self, deadline: int = 1 << 40) -> int:
         """Step until no word is left (all delivered and readable); returns the cycle.
@@ -109,12 +204,7 @@ class Fabric:
 
     def drain(self) -> NDArray[np.void]:
         """Words that left for cores and edges since the last call, in order of cycle: records of :data:`DELIVERED`."""
-        cycles, words = self.state.log()
-        out = np.empty(len(words), DELIVERED)
-        out["cycle"], out["data"], out["color"], out["port"] = cycles, words["data"], words["color"], words["port"]
-        out["y"], out["x"] = np.divmod(words["pe"].astype(np.int64), self.width)
-        out["control"], out["teardown"] = words["flags"] & 1, words["flags"] & 4
-        return out
+        return _host.drain(self.state)
 
     def totals(self) -> dict[str, NDArray[np.uint64]]:
         """Sums per color since reset: hops, injected, delivered, dropped, copied, edge, stalls, checksum."""
@@ -166,7 +256,7 @@ class Fabric:
     def snapshot(self) -> "Fabric":
         """A second fabric in the same state."""
         copy = object.__new__(Fabric)
-        copy.__dict__.update(self.__dict__)
+        copy.__dict__.update(self.__dict__, _ports={})
         copy.state = _routing.State(self.plan, np.array(self.state.sinks, np.uint8), self.state.threads)
         copy.state.copy_from(self.state)
         return copy
@@ -234,6 +324,23 @@ def _count(value: int, what: str, least: int) -> int:
     """A whole number of cycles or words, at most what 63 bits hold."""
     check_whole(value, what, least)
     return min(int(value), _routing.LAST_CYCLE)
+
+
+@lru_cache(maxsize=64)
+def stops_of(names: str) -> Stop:
+    """Reasons to stop, by their names."""
+    found = Stop(0)
+    for name in names.replace(",", " ").split() if isinstance(names, str) else [names]:
+        if not isinstance(name, str) or name.lower() not in _STOP_OF:
+            raise InputError(f"{name!r} is no reason to stop: use {', '.join(_STOP_OF)}")
+        found |= _STOP_OF[name.lower()]
+    return found
+
+
+def _callable(call: Callable | None) -> Callable | None:
+    if call is not None and not callable(call):
+        raise InputError(f"{call!r} cannot be called: expected a function, or None")
+    return call
 
 
 def words_of(data: ArrayLike) -> NDArray[np.uint32]:

@@ -6,7 +6,7 @@ whether heads and experts are spread over columns, so that two small grids stand
 """
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from wsekern.errors import InputError
@@ -15,7 +15,7 @@ from wsekern.inference.layer import layer_steps
 from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.programs import Programs
 from wsekern.inference.steps import LayerStep, Steps
-from wsekern.machine.timing import timing
+from wsekern.machine.timing import Timing, timing
 from wsekern.ops.engines.code import CodeSize, code_size, library_bytes
 from wsekern.ops.local.rows import Form
 from wsekern.program.program import SCALAR_BYTES
@@ -46,38 +46,59 @@ def _one_of_each(config: ModelConfig) -> ModelConfig:
     return replace(config, blocks=tuple(block for block, _ in config.kinds))
 
 
-def program_bytes(grids: Sequence[Grid]) -> int:
-    """Bytes of the programs of what lies on any of ``grids``, which differ in their sides: kernels, with the functions of the
-    software library; of each kind of step its call and the descriptors of its tiles; the addresses of each layer's tiles."""
-    costs, kernels, steps, library = timing("wse3", "silicon", grids[0].precision), {}, {}, set()
-    for grid in grids:
-        for step in _steps(grid):
-            size = code_size(step.operation, costs, grid.width, grid.height)
-            _raise_to(kernels, size.kernel, size.code)
-            _raise_to(steps, _kind(step, size), SCALAR_BYTES + size.step)
-            library |= size.library
-    return (sum(kernels.values()) + sum(steps.values()) + sum(library_bytes(function, costs) for function in library) +
-            grids[0].held_layers * SCALAR_BYTES * max(map(_tiles, grids)))
+@dataclass(frozen=True)
+class ProgramSizes:
+    """Bytes of the programs of what lies on a grid: of kernels, and of each kind of step its call and the descriptors of its
+    tiles; the functions of the software library that they call, and the tiles of a layer."""
+
+    kernels: dict[Hashable, int]
+    steps: dict[Hashable, int]
+    library: frozenset[str]
+    tiles: int
+
+    @classmethod
+    def of(cls, grid: Grid) -> "ProgramSizes":
+        """:class:`InputError` where the model does not lie on ``grid``."""
+        costs, kernels, steps, library, tiles = _costs(grid.precision), {}, {}, set(), 0
+        for listed in _lists(grid):
+            for step in listed:
+                size = code_size(step.operation, costs, grid.width, grid.height)
+                _raise_to(kernels, size.kernel, size.code)
+                _raise_to(steps, _kind(step, size), SCALAR_BYTES + size.step)
+                library |= size.library
+            names = {name for step in listed for name in step.inputs if name.startswith(("weights.", "cache."))}
+            tiles = max(tiles, len(names))
+        return cls(kernels, steps, frozenset(library), tiles)
 
 
-def _steps(grid: Grid) -> Iterable[LayerStep]:
+def program_bytes(sizes: Sequence[ProgramSizes], precision: str) -> int:
+    """Bytes of programs that serve on any of some grids, which differ in their sides; without the addresses of tiles."""
+    kernels, steps = {}, {}
+    for one in sizes:
+        for known, found in ((kernels, one.kernels), (steps, one.steps)):
+            for key, size in found.items():
+                _raise_to(known, key, size)
+    library = frozenset[str]().union(*(one.library for one in sizes))
+    return (sum(kernels.values()) + sum(steps.values()) +
+            sum(library_bytes(function, _costs(precision)) for function in library))
+
+
+def _costs(precision: str) -> Timing:
+    """Programs are counted as those of one machine."""
+    return timing("wse3", "silicon", precision)
+
+
+def _lists(grid: Grid) -> Iterable[list[LayerStep]]:
     """Steps of every kind of layer, and of embedding and head."""
     lists: list[Steps] = [layer_steps(grid, block, TOKENS, max(1, grid.slots)) for block, _ in grid.config.kinds
                           if grid.held_layers]
     lists += [[*embedding_steps(grid, [0] * TOKENS), *head_steps(grid)]] if grid.with_head else []
-    return (step for steps in lists for step in steps if isinstance(step, LayerStep))
+    return ([step for step in steps if isinstance(step, LayerStep)] for steps in lists)
 
 
 def _kind(step: LayerStep, size: CodeSize) -> Hashable:
     """What steps of a loop over heads, experts or rounds have alike."""
     return step.part, step.name.rstrip("0123456789"), size.kernel
-
-
-def _tiles(grid: Grid) -> int:
-    """Tiles of a layer's weights and cache, the most of any kind."""
-    names = [{name for step in layer_steps(grid, block, TOKENS, max(1, grid.slots)) for name in step.inputs
-              if name.startswith(("weights.", "cache."))} for block, _ in grid.config.kinds if grid.held_layers]
-    return max(map(len, names), default=0)
 
 
 def _raise_to(sizes: dict[Hashable, int], key: Hashable, size: int) -> None:
@@ -89,17 +110,15 @@ def _most(config: ModelConfig, precision: str, form: Form, programs: Programs, w
           with_layers: bool, with_head: bool, on_wafers: bool) -> tuple[int, int]:
     """The most bytes of programs on any grid, and of the addresses of one layer's tiles: of those that stand for all, those on
     which the model lies."""
-    grids, refused, layers = [], None, int(with_layers)
+    found, refused = [], None
     for width, height in SIDES:
-        grid = Grid(config, width, height, precision, context=1024, chunk=TOKENS, layers=layers, with_head=with_head,
+        grid = Grid(config, width, height, precision, context=1024, chunk=TOKENS, layers=int(with_layers), with_head=with_head,
                     activations=form, programs=programs, weight_precision=weight_precision, cache_precision=cache_precision,
                     expert_wafers=1 + on_wafers)
         try:
-            program_bytes([grid])
-            grids.append(grid)
+            found.append(ProgramSizes.of(grid))
         except InputError as error:
             refused = error
-    if refused and not grids:
+    if refused and not found:
         raise refused
-    layer = SCALAR_BYTES * max(map(_tiles, grids))
-    return program_bytes(grids) - layers * layer, layer
+    return program_bytes(found, precision), SCALAR_BYTES * max(one.tiles for one in found)

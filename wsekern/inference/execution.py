@@ -15,6 +15,7 @@ from wsekern.inference.generate import (
     generate,
 )
 from wsekern.inference.kept_weights import KeptWeights, share_rounded
+from wsekern.inference.layer import check_formats
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs, program_set
 from wsekern.inference.reference import Activations
@@ -173,6 +174,7 @@ def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = P
     mappings = [Mapping(checkpoint.config, width, height, precision, context, some, activations=activations,
                         programs=program_set("default").programs if programs is None else programs,
                         weight_precision=weight_precision, cache_precision=cache_precision) for some in chunks]
+    check_formats(mappings[0])
     mapping = next((one for one in mappings if one.fits(machine)), mappings[-1])
     mapping.check(machine)  # before the weights are read
     return WaferModel(checkpoint.config, weights or checkpoint.weights, machine, mapping, profile, threads, ENGINES[engine],

@@ -80,6 +80,15 @@ class Grid:
             raise InputError(f"expert_load is {self.expert_load}, and wafer {self.expert_wafer} of {self.expert_wafers}: "
                              f"expected numbers that are not negative, and up to {MAX_EXPERT_WAFERS} wafers")
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Reckoned once: grids are keys of many caches."""
+        return hash((self.config, self.width, self.height, self.precision, self.context, self.chunk, self.users, self.layers,
+                     self.programs, self.expert_load, self.expert_wafer))
+
     @property
     def form(self) -> Form:
         """How SiLU and exponentials are computed."""

@@ -7,15 +7,18 @@ queries, a causal mask and a cache that grows.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.inference.blocks.common import PLACES, add, norm_steps, norm_tiles, places_y
 from wsekern.inference.blocks.experts import MixtureOnGrid
 from wsekern.inference.blocks.folding import folded, gain_in_rows, gain_tile, scaled, unscaled_steps, with_gain
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
+from wsekern.inference.formats import CLASSES, formats_of
 from wsekern.inference.grid import Grid
 from wsekern.inference.packed import packed_steps
 from wsekern.inference.packed_cache import packed_cache_steps
@@ -40,6 +43,18 @@ def parts_on_grid(mapping: Grid, block: Block) -> list[PartOnGrid[Any]]:
     """All parts of ``block``."""
     feed = feed_on_grid(mapping, block)
     return [*mixers_on_grid(mapping, block), *([feed] if feed else [])]
+
+
+def check_formats(grid: Grid) -> None:
+    """Refuse a ``weight_precision`` that names a class of matrices of which the model has none."""
+    if "=" not in grid.weight_precision:
+        return
+    named = [name for block, _ in grid.config.kinds for part in parts_on_grid(grid, block) for name in part.matrices()]
+    there = {CLASSES[name] for name in named if name in CLASSES} | {"head"}
+    missing = sorted(set(formats_of(grid.weight_precision, grid.precision)) - there)
+    if missing:
+        raise InputError(f"weight_precision is {grid.weight_precision!r}, but {grid.config.name} has no matrices of "
+                         f"{' and '.join(missing)} that can lie packed: it has those of {', '.join(sorted(there))}")
 
 
 def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
@@ -86,11 +101,15 @@ def _rows_together(mapping: Grid, steps: Steps) -> Steps:
     and maxima of rows that are shorter than they are many."""
     if mapping.programs.products == "rows":
         return steps
-    found = [(step, _together(step.operation) if isinstance(step, LayerStep) else None) for step in steps]
-    return [replace(step, operation=other) if isinstance(step, LayerStep) and other is not step.operation else step
-            for step, other in found]
+    found: Steps = []
+    for step in steps:
+        other = _together(step.operation) if isinstance(step, LayerStep) else None
+        changed = isinstance(step, LayerStep) and other is not None and other is not step.operation
+        found.append(LayerStep(step.part, step.name, other, step.inputs, step.output) if changed else step)
+    return found
 
 
+@lru_cache(maxsize=16384)
 def _together(operation: Operation) -> Operation:
     if isinstance(operation, LocalProduct) and operation.m > 1:
         return replace(operation, together=True)

@@ -61,7 +61,7 @@ class BlockSizes:
                    buffers=chunk * elements + mapping.hidden * places, room=max(0, *rooms, 0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mapping(Grid):
     """A model on a grid, layer by layer.
 
@@ -76,11 +76,14 @@ class Mapping(Grid):
     @cached_property
     def _sizes(self) -> list[BlockSizes]:
         """Of each kind of block, in the order of :attr:`ModelConfig.kinds`."""
-        return [_sizes_of(self.one_layer(block), block) for block, _ in self.config.kinds]
+        return [_sizes_of(one) for one in self.single_layers]
 
-    def one_layer(self, block: Block) -> "Mapping":
-        """The grid with one layer, a ``block``, and one user: its steps and sizes are those of that layer here."""
-        return replace(self, config=_one_block(self.config, block), layers=1, users=1, with_head=False)
+    @cached_property
+    def single_layers(self) -> tuple["Mapping", ...]:
+        """The grid with one layer and one user, for each kind of block in the order of :attr:`ModelConfig.kinds`: its steps and
+        sizes are those of that layer here, and for all requests alike for which rows have as many slots."""
+        alone = replace(self, context=self.slots * self.height, shared=0, layers=1, users=1, with_head=False)
+        return tuple(replace(alone, config=one) for one in _single_blocks(self.config))
 
     @cached_property
     def _regions(self) -> list[tuple[int, float, float]]:
@@ -186,14 +189,15 @@ def most_that(bound: int, holds: Callable[[int], bool]) -> int:
 
 
 @lru_cache(maxsize=16384)
-def _sizes_of(mapping: Mapping, block: Block) -> BlockSizes:
-    """Regions that differ in numbers of layers and users alone have them once."""
-    return BlockSizes.of(mapping, block)
+def _sizes_of(mapping: Mapping) -> BlockSizes:
+    """Of one layer; regions that differ in numbers of layers and users alone have them once."""
+    return BlockSizes.of(mapping, mapping.config.blocks[0])
 
 
 @lru_cache(maxsize=1024)
-def _one_block(config: ModelConfig, block: Block) -> ModelConfig:
-    return replace(config, blocks=(block,))
+def _single_blocks(config: ModelConfig) -> tuple[ModelConfig, ...]:
+    """Models of one layer, of each kind of ``config``."""
+    return tuple(replace(config, blocks=(block,)) for block, _ in config.kinds)
 
 
 @lru_cache(maxsize=256)

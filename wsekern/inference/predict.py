@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 
 from wsekern.description import LIMITS
 from wsekern.errors import InputError
+from wsekern.inference.grid import Grid
+from wsekern.inference.layer import check_formats
 from wsekern.inference.layer_memory import Kept, MemoryAt, TileSizes, check_layer, grids_needed, layer_layout
 from wsekern.inference.mapping import DEFAULT_ACTIVATIONS, Mapping
 from wsekern.inference.programs import Programs, program_set
@@ -259,6 +261,7 @@ def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, 
         raise InputError("a program set goes with mapping=ours: the published kernels have their own programs")
     chosen = program_set(programs)
     choices = activations or chosen.activations, chosen.programs, kept
+    check_formats(Grid(config, 1, 1, precision, weight_precision=weight_precision, cache_precision=cache_precision))
     engine = _clocks(machine, grid, profile, precision)
     memory = check_layer(config, machine, grid, _memory_at(config, phase, mapping, precision, context, batch, choices))
     layer, parts, head = _MAPPINGS[mapping](config, phase, engine, context, batch, choices)

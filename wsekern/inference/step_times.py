@@ -78,8 +78,9 @@ def _time_operations(machine: Machine, width: int, height: int, precision: str, 
 @lru_cache(maxsize=4096)
 def time_layers(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str) -> StepCycles:
     """All layers of the model, one after the other on a region such as ``mapping``."""
-    return sum((time_layer(machine, mapping, tokens, slots, profile, block).times(count)
-                for block, count in mapping.config.kinds), StepCycles(0.0, {}))
+    kinds = zip(mapping.single_layers, mapping.config.kinds, strict=True)
+    return sum((time_layer(machine, one, tokens, slots, profile, block).times(count) for one, (block, count) in kinds),
+               StepCycles(0.0, {}))
 
 
 def expert_crossing_seconds(machine: Machine, mapping: Mapping, tokens: int) -> float:

@@ -1,7 +1,7 @@
 """Description of a wafer-scale machine, loaded from TOML."""
 
 import os
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -123,8 +123,12 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return float(self.power) * (half + (2.0 * activity - 1.0) * (1.0 - half))
 
 
-class Machine(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True):
-    """A wafer-scale machine. Time is in cycles; ``clock`` turns cycles into seconds in reports only."""
+class Machine(msgspec.Struct, frozen=True, eq=False, dict=True, forbid_unknown_fields=True):
+    """A wafer-scale machine. Time is in cycles; ``clock`` turns cycles into seconds in reports only.
+
+    Machines are equal if all that they hold is, so that one which was pickled, copied or loaded again finds what was kept for the
+    first.
+    """
 
     name: str
     title: str
@@ -137,6 +141,20 @@ class Machine(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True)
     core: Core
     system: System
     profiles: dict[str, Profile]
+
+    @cached_property
+    def _content(self) -> tuple[int, bytes]:
+        """All that a machine holds, as bytes, and their hash: made once, as machines are the keys of many caches."""
+        content = msgspec.msgpack.encode(self, order="deterministic")
+        return hash(content), content
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return self._content == other._content if isinstance(other, Machine) else NotImplemented
+
+    def __hash__(self) -> int:
+        return self._content[0]
 
     def profile(self, name: str) -> Profile:
         """Timing profile ``name``; :class:`InputError` lists the machine's profiles if there is none."""

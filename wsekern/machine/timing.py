@@ -66,7 +66,7 @@ class Timing:
         """Cycles from an element that sends a word to the element that uses it on a PE zero hops away."""
         return self.latency("output") + self.ramp + self.ramp + self.latency("input")
 
-    @property
+    @cached_property
     def link(self) -> tuple[int, int]:
         """A link carries at most ``link[0]`` words in any ``link[1]`` consecutive cycles."""
         profile = self.machine.profile(self.profile)
@@ -74,8 +74,13 @@ class Timing:
 
     def latency(self, key: str, default: int = 0) -> int:
         """Fixed cost ``key`` of the profile's latency table, or ``default`` where the profile has none."""
-        found = self.machine.profile(self.profile).latency.get(key)
-        return default if found is None else ceil(found.value)
+        found = self._latencies.get(key)
+        return default if found is None else found
+
+    @cached_property
+    def _latencies(self) -> dict[str, int]:
+        """The latency table in whole cycles."""
+        return {key: ceil(found.value) for key, found in self.machine.profile(self.profile).latency.items()}
 
     def exact(self, key: str) -> Fraction:
         """As :meth:`latency`, not rounded up: a mean over many calls; 0 where the profile has none."""
@@ -133,8 +138,13 @@ class Timing:
         ``setup``; none of a function of the software library, whose calls hold all they take."""
         if instruction in LIBRARY:
             return 0
-        found = self.machine.profile(self.profile).setup.get(instruction)
-        return self.latency("setup") if found is None else ceil(found.value)
+        found = self._setups.get(instruction)
+        return self.latency("setup") if found is None else found
+
+    @cached_property
+    def _setups(self) -> dict[str, int]:
+        """The set-up table in whole cycles."""
+        return {key: ceil(found.value) for key, found in self.machine.profile(self.profile).setup.items()}
 
     def stream_setup(self, instruction: str) -> int:
         """As :meth:`setup`, of a vector instruction that takes words from the fabric or sends some: its own in streams where

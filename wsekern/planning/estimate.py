@@ -18,11 +18,13 @@ from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.step_times import layer_lists
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
-from wsekern.ops import Broadcast, FlowEngine, Operation
+from wsekern.ops import AllGather, Broadcast, FlowEngine, Operation
 from wsekern.ops._timing import CAUSE_NAMES
 from wsekern.ops.operation import LocalOperation
 from wsekern.planning.layout import TIMED, Placement
-from wsekern.workload.decoder import Block
+
+STEADY = 32
+"""PEs of a line from which on a gather takes as long at each as at the one a frame of the link before it."""
 
 
 class _Line:
@@ -97,6 +99,8 @@ class Estimator:
     def _timed(self, operation: Operation, width: int, height: int) -> int:
         if isinstance(operation, LocalOperation):
             return sum(operation.cycles(self._engine.timing))
+        if isinstance(operation, AllGather) and max(width, height) > (steady := STEADY + self._engine.timing.link[0]):
+            return self._gathered(operation, max(width, height), steady)
         if operation.axis is not None:
             line = _Line(self._engine, operation.axis, width or height)
             operation.time(line)
@@ -105,20 +109,28 @@ class Estimator:
         engine.time(operation)
         return int(engine.cycles)
 
+    def _gathered(self, operation: AllGather, length: int, steady: int) -> int:
+        """A gather passes from PE to PE: as many more as a link carries words in its frame take the same time again."""
+        frame = self._engine.timing.link[0]
+        frames = -(-(length - steady) // frame)
+        near, far = (self.operation(operation, pes, pes) for pes in (length - (frames + 1) * frame, length - frames * frame))
+        return far + frames * (far - near)
+
     def steps(self, steps: Steps, width: int, height: int) -> int:
         """A list of steps, one after the other."""
         return sum(self.operation(step.operation, width, height) for step in steps if isinstance(step, LayerStep))
 
     def layers(self, mapping: Mapping, tokens: int, slots: int) -> float:
         """All layers of the model of ``mapping``, as :func:`wsekern.inference.step_times.time_layers` does."""
-        return sum(count * self._layer(mapping.one_layer(block), block, tokens, slots) for block, count in mapping.config.kinds)
+        return sum(count * self._layer(one, tokens, slots)
+                   for one, (_, count) in zip(mapping.single_layers, mapping.config.kinds, strict=True))
 
-    def _layer(self, mapping: Mapping, block: Block, tokens: int, slots: int) -> float:
+    def _layer(self, mapping: Mapping, tokens: int, slots: int) -> float:
         """One layer; all regions of a size share it, however many layers they have."""
         key = mapping, tokens, slots
         if key not in self._layers:
             self._layers[key] = sum(share * self.steps(steps, mapping.width, mapping.height)
-                                    for steps, share in layer_lists(mapping, block, tokens, slots))
+                                    for steps, share in layer_lists(mapping, mapping.config.blocks[0], tokens, slots))
         return self._layers[key]
 
     def handover(self, mapping: Mapping, tokens: int) -> int:

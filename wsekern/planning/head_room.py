@@ -57,16 +57,16 @@ class HeadRoom:
     @cached_property
     def _heights(self) -> list[int]:
         """Rows that are enough for each of :attr:`widths`; 0 if no wafer has them. They are the fewer the wider it is."""
-        found = []
+        found: list[int] = []
         for width in self.widths:
             low, high = 0, next((rows for rows in found[::-1] if rows), sides_of(self.machine)[1])
             if not self.holds(width, high):
                 high = 0
-            elif not self.holds(width, near := high * 9 // 10):
-                low = near
+            near = round(high / 1.05)  # as many PEs as before, or about
+            probes = [near, near - 1, near + 1, near - 2]
             while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (low, middle) if self.holds(width, middle) else (middle, high)
+                probe = next((rows for rows in probes if low < rows < high), (low + high) // 2)
+                low, high = (low, probe) if self.holds(width, probe) else (probe, high)
             found.append(high)
         return found
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.grid import Grid
+from wsekern.inference.layer import check_formats
 from wsekern.inference.programs import ProgramSet, program_set
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
@@ -64,7 +65,14 @@ def place_service(config: ModelConfig, mix: Iterable[tuple[Request, float]], mac
     each of ``users`` users, on which the mean request is served soonest. Other requests: :meth:`Placement.serving`."""
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
-    service = Demand.of(mix, context, users)
+    return _placed(config, Demand.of(mix, context, users), machine, wafers, programs, tuple(sorted(load.items())))
+
+
+@lru_cache(maxsize=256)
+def _placed(config: ModelConfig, service: Demand, machine: Machine, wafers: int | None, programs: str | ProgramSet,
+            choices: tuple[tuple[str, Any], ...]) -> Placement:
+    """As :func:`place_service`; a service that is asked for again lies where it lay."""
+    load = dict(choices)
     search = search_for(config, service, machine, programs, **load)
     if wafers is None:
         fewest = _fewest(search, machine)
@@ -120,7 +128,8 @@ def search_for(config: ModelConfig, service: Demand, machine: Machine, programs:
     load["draft"] = place_draft(speculation, service.request, machine, load["profile"], activations=load["activations"],
                                 programs=programs)
     precision = service.request.precision
-    Grid(config, 1, 1, precision, **{name: load.get(name, "") for name in ("weight_precision", "cache_precision")})  # refuses
+    check_formats(Grid(config, 1, 1, precision, **{name: load.get(name, "") for name in ("weight_precision",
+                                                                                         "cache_precision")}))
     machine = _facing(config, precision, machine)
     if unplaceable_part(config, precision, machine):
         raise BudgetError(why_not(config, service.request, machine, None, MAX_WAFERS, lambda asked, count: False))

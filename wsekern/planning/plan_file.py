@@ -15,7 +15,7 @@ import msgspec
 
 from wsekern.description import load_description
 from wsekern.errors import BudgetError, InputError
-from wsekern.inference.layer import parts_on_grid
+from wsekern.inference.layer import check_formats, parts_on_grid
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.packed import packed_memory
 from wsekern.inference.programs import Programs
@@ -153,6 +153,7 @@ def _load(where: str) -> LoadedPlan:
     config, machine = planned_config(table.model), load_machine(table.machine)
     machine.profile(table.profile)
     placement = _placement(table, config, machine, service, where)
+    check_formats(placement.mapping)
     _check_room(placement, where)
     return LoadedPlan(table.model, table.machine, Offer(service, placement))
 

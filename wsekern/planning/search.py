@@ -111,8 +111,11 @@ class Search:
 
     def _placed(self, candidate: Candidate) -> QuickPlacement | None:
         chunk = min(SEARCHED_CHUNK, self.service.request.unread)
-        tried = (filled(self._quick(candidate, chunk >> times)) for times in range(chunk.bit_length()))
-        return next((found for found in tried if found is not None), None)
+        whole = filled(self._quick(candidate, chunk))
+        if whole is not None or (alone := filled(self._quick(candidate, 1))) is None:
+            return whole
+        tried = (filled(self._quick(candidate, chunk >> times)) for times in range(1, chunk.bit_length() - 1))
+        return next((found for found in tried if found is not None), alone)
 
     def _quick(self, candidate: Candidate, chunk: int) -> QuickPlacement:
         shapes = shapes_of(self.config, candidate.width, candidate.height, candidate.layers)

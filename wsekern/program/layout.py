@@ -1,5 +1,6 @@
 """A layout: programs on PEs, ready to be compiled."""
 
+from wsekern.program.compiled import bytes_of
 from wsekern.program.plan import ProgramPlan
 from wsekern.program.simulation import Simulation
 
@@ -17,3 +18,8 @@ class Layout(ProgramPlan):
         """Check every budget, and make the simulation; it steps strips of 64 rows on up to ``threads`` threads. Words of colors in
         ``taps`` that routers give to their cores go to the host instead, which receives them."""
         return Simulation(self, threads, taps)
+
+    def to_bytes(self) -> bytes:
+        """Check every budget, and all that a simulation is made from as bytes: ``wsk_program_open`` of the C library
+        (``wsekern_program.h``) makes a program of them without Python. They are for one version of its ABI."""
+        return bytes_of(self)

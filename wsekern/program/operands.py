@@ -38,6 +38,9 @@ class Array(str):
         made.type, made.elements, made.stored = type, elements, stored or type
         return made
 
+    def __getnewargs__(self) -> tuple[str, ElementType, int, ElementType]:
+        return str(self), self.type, self.elements, self.stored
+
     def as_type(self, type: str) -> "Array":
         """The same memory as elements of another type, lowest bytes first: two of 16 bits for each of 32, and back (an odd one
         at the end is left out)."""

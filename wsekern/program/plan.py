@@ -1,5 +1,8 @@
 """Programs on rectangles of PEs, their parameters, and routes of colors: all that a simulation is made from."""
 
+from copy import deepcopy
+from typing import Self
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -22,12 +25,15 @@ class ProgramPlan:
         self.width, self.height, self.profile, self.banks = width, height, profile, banks
         self.timing = Timing(self.machine, profile, "fp32")
         self.programs: list[Program] = []
-        self._numbers: dict[int, int] = {}
+        self._numbers: dict[Program, int] = {}
         self.program_of = np.full((height, width), -1, np.int32)
         self.fabric = FabricPlan(width, height, self.machine, profile, open_edges=open_edges)
         """The routes; paint here what :meth:`set_route` does not offer: switches, filters, teardown, color swap."""
         self.parameters = np.zeros((height, width, 0), np.int32)
         """Parameters of each PE, (height, width, count): numbers in which PEs of one program differ."""
+
+    def __copy__(self) -> Self:
+        return deepcopy(self)
 
     def set_program(self, program: Program, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
         """Put ``program`` on a rectangle of PEs, in place of what was there."""
@@ -66,10 +72,10 @@ class ProgramPlan:
         self.parameters[here, place] = _integers(values, here.shape, f"parameter {name} of program {program.name}")[here]
 
     def _index(self, program: Program) -> int:
-        if id(program) not in self._numbers:
-            self._numbers[id(program)] = len(self.programs)
+        if program not in self._numbers:
+            self._numbers[program] = len(self.programs)
             self.programs.append(program)
-        return self._numbers[id(program)]
+        return self._numbers[program]
 
     def check_rectangle(self, x: int, y: int, width: int, height: int) -> None:
         """Refuse a rectangle of PEs that does not lie on the grid."""

@@ -1,5 +1,6 @@
 """A PE program: symbols, queues, descriptors, tasks and code, held once however many PEs run it."""
 
+from copy import deepcopy
 from dataclasses import dataclass, fields
 
 from wsekern.errors import BudgetError, InputError
@@ -34,6 +35,9 @@ class Program(Symbols):
         return mine == theirs
 
     __hash__ = object.__hash__
+
+    def __copy__(self) -> "Program":
+        return deepcopy(self)
 
     def text(self) -> str:
         """The program as an assembler's listing, which :meth:`parse` reads back."""

@@ -10,7 +10,7 @@ from wsekern.fabric._routing import LAST_CYCLE, State
 from wsekern.fabric.routes import Port, check_whole, port_of
 from wsekern.fabric.simulation import DELIVERED, check_color, check_entry, words_of
 from wsekern.program._pe import COUNTERS, Cores
-from wsekern.program.encode import core_latency, encode, stack
+from wsekern.program.compiled import compile_plan
 from wsekern.program.instructions import COLORS
 from wsekern.program.operands import NUMPY_TYPES
 from wsekern.program.places import Places, state_of
@@ -32,16 +32,13 @@ class Simulation:
 
     def __init__(self, layout: ProgramPlan, threads: int = 1, taps: tuple[int, ...] = ()) -> None:
         check_whole(threads, "threads", 1, MAX_THREADS)
-        self.layout, self.threads, timing = layout, threads, layout.timing
+        self.layout, self.threads = layout, threads
         self._edge: list[tuple] = []        # words that left the grid and were not asked for yet
-        self._placed = []
-        for program in layout.programs:
-            program.check(timing)
-            self._placed.append(encode(program, timing, layout.banks))
-        self.parameters = np.ascontiguousarray(layout.parameters.reshape(layout.program_of.size, -1).copy())
+        compiled = compile_plan(layout)
+        self._placed, self.parameters = compiled.placed, compiled.parameters
         """(PEs, count); may be written between runs."""
-        self._cores = Cores(*stack(self._placed), layout.program_of.reshape(-1), self._wide_enough(),
-                            core_latency(timing, layout.banks), layout.width)
+        self._cores = Cores(compiled.programs, compiled.code, compiled.descriptors, compiled.routes,
+                            layout.program_of.reshape(-1), compiled.parameters, compiled.latency, layout.width)
         sinks = np.full(COLORS, _SINK_CORE, np.uint8)
         sinks[list(taps)] = _SINK_LOG
         self._fabric = State(layout.fabric.build(), sinks)
@@ -49,13 +46,6 @@ class Simulation:
         self._places = Places(layout.programs, self._placed)
         self._waits = Waits(layout, self._cores, self._places, self._fabric)
         self.fill_memory()
-
-    def _wide_enough(self) -> NDArray[np.int32]:
-        needed = max([placed.parameters for placed in self._placed], default=0)
-        missing = needed - self.parameters.shape[1]
-        if missing > 0:
-            self.parameters = np.pad(self.parameters, ((0, 0), (0, missing)))
-        return self.parameters
 
     # ---- memory
 

@@ -7,7 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from wsekern.compare import SHARES, Comparison, Execution, Side
+from wsekern.compare.front import fronts
 from wsekern.inference.speculative import Speculated
+from wsekern.report.sides import FRONT, SideTable, assumed, front_marks, in_cell
 from wsekern.report.words import amount, seconds, size
 
 COLORS = {"compute": "green", "memory": "blue", "communication": "magenta", "overhead": "yellow"}
@@ -21,18 +23,15 @@ def bar(share: float, width: int = 24, color: str = "cyan") -> Text:
 
 def comparison_view(comparison: Comparison) -> RenderableType:
     """The whole comparison: figures, bars, reasons, assumptions; of a side that cannot serve, why not."""
-    pair = [side for side in (comparison.wafer, comparison.cluster) if side is not None]
-    title = f"{comparison.model}: {load_in_words(comparison)}"
-    empty = [f"{EMPTY[name]} cannot: {why}" for name, why in comparison.not_served.items()]
+    several = len(comparison.clusters) > 1
+    pair = {side.name: side for side in comparison.chosen().values() if side is not None}
+    titles = comparison.titles()
+    empty = [f"{titles[name]} cannot: {why}" for name, why in comparison.not_served.items()]
     reasons = Text("\n".join(f"* {sentence}" for sentence in (*empty, *comparison.reasons())))
-    assumptions = Text("\n".join(f"- {side.name}: {line}" for side in pair for line in side.assumptions), style="dim")
-    trust = [] if comparison.cluster is None else [Text(""), _trust(comparison.cluster)]
-    return Group(_figures(title, comparison), Text(""), _speed_bars(comparison.served()), Text(""), _share_bars(pair), Text(""),
-                 reasons, Text(""), Text("Assumed", style="dim bold"), assumptions, *trust)
-
-
-EMPTY = {"wafer": "wafers", "cluster": "GPUs", "cluster_ideal": "ideal GPUs"}
-"""Names of sides that have none of their own, since they cannot serve."""
+    bars = [] if several else [Text(""), _share_bars(list(pair.values()))]  # several sides have their shares in the table
+    trust = [part for one in comparison.clusters if one.cluster is not None for part in (Text(""), _trust(one.cluster))]
+    return Group(_figures(comparison), Text(""), _speed_bars(comparison.served()), *bars, Text(""), reasons, Text(""),
+                 assumed(pair), *trust)
 
 
 def load_in_words(comparison: Comparison) -> str:
@@ -83,15 +82,29 @@ def figure_lines(users: int) -> list[Line]:
     return [*alone, *loaded] if users > 1 else [(name.replace(", under this load", ""), show) for name, show in loaded]
 
 
-def _figures(title: str, comparison: Comparison) -> Table:
-    table = Table(title=title, title_justify="left", caption=CARRIED, caption_justify="left")
-    table.add_column("")
-    sides = comparison.sides()
-    for name, side in sides.items():
-        table.add_column(EMPTY[name] if side is None else side.name, justify="right")
-    for name, show in figure_lines(comparison.request.batch):
-        table.add_row(name, *("-" if side is None else show(side) for side in sides.values()))
-    return table
+def _figures(comparison: Comparison) -> SideTable:
+    """A column a side; beside several clusters ideal software, shares and the front are rows."""
+    sides, titles = comparison.sides(), comparison.titles()
+    rows = [(name, [in_cell(side, show) for side in sides.values()]) for name, show in figure_lines(comparison.request.batch)]
+    caption = CARRIED
+    if len(comparison.clusters) > 1:
+        rows = [(name, [text.replace(" of ", "\nof ") for text in cells]) for name, cells in rows]
+        rows += _rows_of_several(comparison)
+        caption += f"\n{FRONT}"
+    headings = [titles[name] if side is None else side.name for name, side in sides.items()]
+    return SideTable(f"{comparison.model}: {load_in_words(comparison)}", headings, rows, caption)
+
+
+def _rows_of_several(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """What one cluster has columns and bars for, then how sure the figures are, and who is on the front."""
+    sides, marks = comparison.sides(), fronts(comparison.sides())
+    ideal = {one.name: one.cluster_ideal for one in comparison.clusters}
+    bound = [in_cell(ideal.get(name), lambda side: amount(side.tokens_per_second_per_user)) for name in sides]
+    shares = [(f"a token's time: {share}", [in_cell(side, lambda side, share=share: f"{100 * side.shares[share]:.0f} %")
+                                              for side in sides.values()]) for share in SHARES]
+    sure = ["-" if side is None else side.facts.get("confidence", "-") for side in sides.values()]
+    return [("tokens/s for each user, ideal software", bound), *shares, ("confidence", sure),
+            ("on the Pareto front of", [front_marks(marks, name) for name in sides])]
 
 
 def _speed_bars(sides: Sequence[Side]) -> Table:

@@ -1,17 +1,16 @@
-"""A load on both sides: the table with the verdict, and the picture of what users waited for and of the load over time."""
+"""A load on all sides: the table with the verdict, and the picture of what users waited for and of the load over time."""
 
 import os
 from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from wsekern.compare.load_comparison import LoadComparison
 from wsekern.compare.load_report import QUANTILES, TIMES, LoadReport, percent
-from wsekern.report.comparison import EMPTY
-from wsekern.report.pictures import SIDES, new_figure, save_figure
+from wsekern.report.pictures import colors_of, new_figure, save_figure
+from wsekern.report.sides import SideTable, assumed
 from wsekern.report.words import amount, seconds
 
 LABELS = dict(zip(TIMES, ("time to first token", "time per output token", "request time"), strict=True))
@@ -23,21 +22,16 @@ _POINTS = 500  # of a distribution's line
 
 
 def load_view(comparison: LoadComparison) -> RenderableType:
-    """Both sides under the load, then the verdict, what was done to the load, and what is assumed."""
-    reports = comparison.reports()
-    title, table = Text(f"{comparison.model}: {comparison.load.words()}", "italic"), Table()
-    table.add_column("")
-    for report in reports.values():
-        table.add_column(report.name, justify="right")
-    for name, cells in _rows(list(reports.values())):
-        table.add_row(name, *cells)
+    """All sides under the load, then the verdict, what was done to the load, and what is assumed."""
+    reports, titles = comparison.reports(), comparison.titles()
+    title = Text(f"{comparison.model}: {comparison.load.words()}", "italic")
+    table = SideTable("", [report.name for report in reports.values()], _rows(list(reports.values())))
     verdict = Text("\n".join(f"* {sentence}" for sentence in comparison.sentences()))
-    missing = [f"The {EMPTY[side]} cannot serve this load: {reason}"
-               for side, reason in comparison.not_served.items()]
+    missing = [f"{titles[side]} cannot serve this load: {reason}" for side, reason in comparison.not_served.items()]
     notes = Text("\n".join([*missing, *comparison.load.notes]))
-    assumed = Text("\n".join(f"- {report.name}: {line}" for report in reports.values() for line in report.assumptions), "dim")
     parts = [part for part in (verdict, notes) if part.plain]
-    return Group(title, table, *(Group(Text(""), part) for part in parts), Text(""), Text("Assumed", style="dim bold"), assumed)
+    return Group(title, table, *(Group(Text(""), part) for part in parts), Text(""),
+                 assumed({report.name: report for report in reports.values()}))
 
 
 def _rows(reports: list[LoadReport]) -> list[tuple[str, list[str]]]:
@@ -97,10 +91,11 @@ def load_plot(comparison: LoadComparison, path: str | os.PathLike[str]) -> None:
     """One picture (PNG, SVG or PDF by the file's ending): distributions of what users waited for, and the load over time."""
     figure = new_figure((13, 7.5))
     above, below = figure.subfigures(2, 1)
+    colors = colors_of(comparison.sides())
     bounds = {TIMES[0]: comparison.slo.time_to_first_token_seconds, TIMES[1]: comparison.slo.time_per_output_token_seconds}
     for index, (axes, time) in enumerate(zip(above.subplots(1, 3), TIMES, strict=True)):
         for side, report in comparison.reports().items():
-            _distribution(axes, report, time, SIDES[side])
+            _distribution(axes, report, time, colors[side])
         if bounds.get(time) is not None:
             axes.axvline(bounds[time], color="black", linestyle=":", linewidth=1, label="objective")
         axes.set(xscale="log", ylim=(0, 1.02), xlabel=f"{LABELS[time]} (s)", ylabel="" if index else "share of the requests")
@@ -110,7 +105,7 @@ def load_plot(comparison: LoadComparison, path: str | os.PathLike[str]) -> None:
     for axes, (name, label) in zip(below.subplots(1, 2), queues.items(), strict=True):
         for side, report in comparison.reports().items():
             over_time = report.over_time()
-            axes.plot(over_time["seconds"], over_time[name], color=SIDES[side], linewidth=1, label=report.name)
+            axes.plot(over_time["seconds"], over_time[name], color=colors[side], linewidth=1, label=report.name)
         axes.set(xlabel="time (s)", ylabel=label, yscale="symlog", ylim=(0, None))
         axes.legend(fontsize=8)
     figure.suptitle(f"{comparison.model}: {comparison.load.words()}")

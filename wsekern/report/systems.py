@@ -1,7 +1,7 @@
 """Sweeps, datacentres and choices of clusters: tables and pictures."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 
 from rich import box
@@ -11,71 +11,104 @@ from rich.text import Text
 
 from wsekern.cluster.choose import Point
 from wsekern.compare.datacentre import Site, Sites
+from wsekern.compare.front import fronts
 from wsekern.compare.side import Side
 from wsekern.compare.sweep import Cell, Crossover
 from wsekern.report.comparison import CARRIED
-from wsekern.report.pictures import new_figure, save_figure
+from wsekern.report.pictures import STYLES, colors_of, draw_front, new_figure, save_figure
+from wsekern.report.sides import FRONT, SideTable, assumed, front_marks, in_cell
 from wsekern.report.words import amount, seconds
 
 
 def sweep_view(model: str, mode: str, cells: list[Cell], crossovers: list[Crossover]) -> RenderableType:
-    """Both sides for every prompt length and batch, then from how many users on which side is the better choice."""
-    table = Table(title=f"{model}, {mode.replace('-', ' ')}", title_justify="left", caption=CARRIED, caption_justify="left",
-                  box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for name in ("prompt", "users", "system", "1st tok\nalone", "1st tok\nloaded", "tok/s\na user", "tok/s\nin all",
-                 "J a\ntoken", "USD a\nmillion"):
-        table.add_column(name, justify="left" if name == "system" else "right", no_wrap=name != "system")
+    """All sides for every prompt length and batch, then from how many users on which side is the better choice, and the front
+    of speed and cost."""
+    table = _sweep_table("prompt", "users", "system", "1st tok\nalone", "1st tok\nloaded", "tok/s\na user", "tok/s\nin all",
+                         "J a\ntoken", "USD a\nmillion", title=f"{model}, {mode.replace('-', ' ')}", caption=CARRIED)
     for cell in cells:
-        table.add_row(f"{cell.prompt:,}", f"{cell.batch:,}", *_figures(cell.wafer))
-        table.add_row("", "", *_figures(cell.cluster), end_section=cell.ideal is None)
-        if cell.ideal is not None:
-            table.add_row("", "", *_figures(cell.ideal), end_section=True)
+        titles, named = cell.titles(), (f"{cell.prompt:,}", f"{cell.batch:,}")
+        shown = [name for name, side in cell.sides().items() if side is not None or name in cell.not_served]
+        for name in shown:
+            table.add_row(*named, *_figures(titles[name], cell.sides()[name]), end_section=name == shown[-1])
+            named = ("", "")
     words = Text("\n".join(f"* {crossover.sentence()}" for crossover in crossovers))
     notes = sorted({note for cell in cells for note in cell.notes})
     counted = [line for cell in cells for line in cell.assumptions]
-    return Group(table, words, Text("\n".join(notes), style="dim"), _assumptions(_first_sides(cells), counted))
+    return Group(table, words, Text(""), _sweep_front(cells), Text("\n".join(notes), style="dim"),
+                 assumed(_first_sides(cells), counted))
 
 
-def _figures(side: Side | None) -> tuple[str, ...]:
+def _sweep_table(*names: str, title: str, caption: str) -> Table:
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", box=box.SIMPLE,
+                  padding=(0, 1, 0, 0))
+    for name in names:
+        table.add_column(name, justify="left" if name == "system" else "right", no_wrap=name != "system")
+    return table
+
+
+def _sweep_front(cells: list[Cell]) -> Table:
+    """Systems and numbers of users that no others beat."""
+    table = _sweep_table("prompt", "system", "users", "tok/s\na user", "USD a\nmillion", "J a\ntoken", "front of",
+                         title="Pareto front", caption=FRONT)
+    for prompt in sorted({cell.prompt for cell in cells}):
+        systems = {(cell.batch, name): side for cell in cells if cell.prompt == prompt for name, side in cell.chosen().items()}
+        marks = fronts(systems)
+        for key, side in sorted(systems.items(), key=lambda item: -item[1].tokens_per_second_per_user if item[1] else 0.0):
+            if side is not None and (mark := front_marks(marks, key)):
+                table.add_row(f"{prompt:,}", side.name, f"{key[0]:,}", amount(side.tokens_per_second_per_user),
+                              amount(side.usd_per_million_tokens), amount(side.joules_per_token), mark)
+    return table
+
+
+def _figures(title: str, side: Side | None) -> tuple[str, ...]:
     if side is None:
-        return ("cannot", "-", "-", "-", "-", "-", "-")
-    return (side.name, seconds(side.lone_time_to_first_token_seconds), seconds(side.time_to_first_token_seconds),
-            amount(side.tokens_per_second_per_user),
-            amount(side.tokens_per_second), amount(side.joules_per_token), amount(side.usd_per_million_tokens))
+        return (f"{title} cannot", "-", "-", "-", "-", "-", "-")
+    shows: tuple[Callable[[Side], str], ...] = (
+        lambda s: seconds(s.lone_time_to_first_token_seconds), lambda s: seconds(s.time_to_first_token_seconds),
+        lambda s: amount(s.tokens_per_second_per_user), lambda s: amount(s.tokens_per_second),
+        lambda s: amount(s.joules_per_token), lambda s: amount(s.usd_per_million_tokens))
+    return (side.name, *(in_cell(side, show) for show in shows))
 
 
-def _first_sides(cells: list[Cell]) -> list[Side]:
-    wafers, clusters = [c.wafer for c in cells if c.wafer], [c.cluster for c in cells if c.cluster]
-    return [*wafers[:1], *clusters[:1]]
-
-
-def _assumptions(sides: list[Side] | list[Site], more: Sequence[str] = ()) -> RenderableType:
-    lines = [*more, *(line for side in sides for line in side.assumptions)]
-    return Text("\n".join(["Assumed", *(f"- {line}" for line in dict.fromkeys(lines))]), style="dim")
+def _first_sides(cells: list[Cell]) -> dict[str, Side]:
+    """Of the wafers and of each cluster the first that serves, by its name."""
+    first: dict[str, Side] = {}
+    for cell in cells:
+        first = {**{name: side for name, side in cell.chosen().items() if side is not None}, **first}
+    return {side.name: side for side in first.values()}
 
 
 def datacentre_view(model: str, power: str, sites: Sites) -> RenderableType:
     """What each side does with the power."""
-    table = Table("", title=f"{model} in a datacentre of {power}", title_justify="left", caption=CARRIED,
-                  caption_justify="left")
-    filled = [site for site in (sites.wafers, sites.gpus, sites.gpus_ideal) if site is not None]
-    for site in filled:
-        table.add_column(site.system, justify="right")
-    for name, show in (
-        ("systems", lambda s: f"{s.systems:,}"), ("users for each system", lambda s: f"{s.users_per_system:,}"),
-        ("users", lambda s: f"{s.users:,}"), ("requests/s in total", lambda s: amount(s.requests_per_second)),
-        ("output tokens/s in total", lambda s: amount(s.tokens_per_second)),
-        ("tokens/s for each user", lambda s: amount(s.tokens_per_second_per_user)),
-        ("first token, under this load", lambda s: seconds(s.time_to_first_token_seconds)),
-        ("a whole request", lambda s: seconds(s.request_seconds)),
-        ("energy per output token", lambda s: f"{amount(s.joules_per_token)} J"),
-        ("cost per million output tokens", lambda s: f"{amount(s.usd_per_million_tokens)} USD"),
-        ("rated power of a system", lambda s: f"{s.system_watts / 1e3:.3g} kW"),
-    ):
-        table.add_row(name, *(show(site) for site in filled))
-    missing = [f"The {side} cannot: {sites.not_served[name]}" for name, side in (("wafers", "wafer side"), ("gpus", "GPU side"))
-               if name in sites.not_served]
-    return Group(table, Text("\n".join(missing)), _assumptions(filled)) if filled else Text("\n".join(missing))
+    filled = {name: site for name, site in sites.sides().items() if site is not None}
+    titles = sites.titles()
+    missing = Text("\n".join(f"{titles[name]} cannot: {why}" for name, why in sites.not_served.items()))
+    if not filled:
+        return missing
+    several = len(sites.clusters) > 1
+    rows = [(name, [in_cell(site, show) for site in filled.values()]) for name, show in _SITE_LINES]
+    if several:
+        ideal, marks = {one.name: one.cluster_ideal for one in sites.clusters}, fronts(filled)
+        rows += [("output tokens/s in total, ideal software", [in_cell(ideal.get(name), lambda s: amount(s.tokens_per_second))
+                                                              for name in filled]),
+                 ("on the Pareto front of", [front_marks(marks, name) for name in filled])]
+    table = SideTable(f"{model} in a datacentre of {power}", [site.system for site in filled.values()], rows,
+                      f"{CARRIED}\n{FRONT}" if several else CARRIED)
+    return Group(table, missing, assumed({site.system: site for site in filled.values()}))
+
+
+_SITE_LINES: tuple[tuple[str, Callable[[Site], str]], ...] = (
+    ("systems", lambda s: f"{s.systems:,}"), ("users for each system", lambda s: f"{s.users_per_system:,}"),
+    ("users", lambda s: f"{s.users:,}"), ("requests/s in total", lambda s: amount(s.requests_per_second)),
+    ("output tokens/s in total", lambda s: amount(s.tokens_per_second)),
+    ("tokens/s for each user", lambda s: amount(s.tokens_per_second_per_user)),
+    ("first token, under this load", lambda s: seconds(s.time_to_first_token_seconds)),
+    ("a whole request", lambda s: seconds(s.request_seconds)),
+    ("energy per output token", lambda s: f"{amount(s.joules_per_token)} J"),
+    ("cost per million output tokens", lambda s: f"{amount(s.usd_per_million_tokens)} USD"),
+    ("rated power of a system", lambda s: f"{s.system_watts / 1e3:.3g} kW"),
+    ("price of all systems, an hour", lambda s: f"{amount(s.usd_per_hour)} USD"),
+)
 
 
 def choice_view(facts: RenderableType, fronts: dict[str, list[Point]]) -> RenderableType:
@@ -93,21 +126,28 @@ def choice_view(facts: RenderableType, fronts: dict[str, list[Point]]) -> Render
 
 
 def sweep_plot(model: str, cells: list[Cell], path: str | os.PathLike[str]) -> None:
-    """Speed of a user, energy and cost of an output token, its share of the prompt included, over the number of users: one line
-    per side and prompt length."""
-    figure = new_figure((13, 4.5))
+    """Speed of a user, energy and cost of an output token, its share of the prompt included, over the number of users, and the
+    fronts of speed and cost: a color for each side, a style of line for each prompt length."""
+    figure = new_figure((17, 4.5))
     measures = {"tokens_per_second_per_user": "tokens/s for each user", "joules_per_token": "J per output token",
                 "usd_per_million_tokens": "USD per million output tokens"}
-    for axes, (measure, label) in zip(figure.subplots(1, 3), measures.items(), strict=True):
-        for index, prompt in enumerate(sorted({cell.prompt for cell in cells})):
-            for side, style, name in (("wafer", "o-", "wafers"), ("cluster", "s--", "GPUs"), ("ideal", ":", "GPUs, ideal")):
-                points = [(cell.batch, getattr(getattr(cell, side), measure)) for cell in cells
-                          if cell.prompt == prompt and getattr(cell, side)]
+    *over_users, last = figure.subplots(1, 4)
+    prompts = {prompt: STYLES[index % len(STYLES)] for index, prompt in enumerate(sorted({cell.prompt for cell in cells}))}
+    colors = colors_of(cells[0].sides())
+    for axes, (measure, label) in zip(over_users, measures.items(), strict=True):
+        for prompt, style in prompts.items():
+            for name, color in colors.items():
+                points = [(cell.batch, getattr(cell.sides()[name], measure)) for cell in cells
+                          if cell.prompt == prompt and cell.sides()[name]]
                 if points:
-                    axes.plot(*zip(*points, strict=True), style, color=f"C{index}", markersize=4,
-                              label=f"{name}, prompt {prompt:,}")
+                    axes.plot(*zip(*points, strict=True), style, color=color, marker="o", markersize=3,
+                              label=f"{cells[0].titles()[name]}, prompt {prompt:,}")
         axes.set(xscale="log", yscale="log", xlabel="users at once", ylabel=label)
-    axes.legend(fontsize=8)
+    for prompt, style in prompts.items():
+        systems = {(name, cell.batch): side for cell in cells if cell.prompt == prompt
+                   for name, side in cell.chosen().items() if side is not None}
+        draw_front(last, systems, {key: colors[key[0]] for key in systems}, style)
+    figure.legend(*over_users[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.suptitle(model)
     save_figure(figure, path)
 

@@ -1,7 +1,5 @@
-"""Predictions, validation and the catalogue of machines as tables."""
+"""Predictions and validation as tables."""
 
-import os
-from collections.abc import Iterator
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -9,15 +7,12 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from wsekern.cluster import Gpu, bundled_clusters, bundled_gpus, load_gpu
-from wsekern.errors import InputError
-from wsekern.machine import Machine, bundled_machines, load_machine
-from wsekern.report.words import amount, size
-from wsekern.workload import bundled_models, load_config
+from wsekern.report.words import amount
 
 
 def facts_view(title: str, facts: dict[str, Any]) -> RenderableType:
-    """A prediction: one fact a line, nested ones indented."""
+    """A prediction: one fact a line, nested ones indented; times and rates as ranges where the machine was not measured."""
+    factors = facts.get("time_factors") if facts.get("not_measured") else None
     table = Table(title=title, title_justify="left", show_header=False, box=None)
     for key, value in facts.items():
         if isinstance(value, dict):
@@ -28,8 +23,17 @@ def facts_view(title: str, facts: dict[str, Any]) -> RenderableType:
             for index, item in enumerate(value):
                 table.add_row(key if index == 0 else "", _fact(item))
         else:
-            table.add_row(key, _fact(value))
+            table.add_row(key, _fact(value) if factors is None else _ranged(key, value, *factors))
     return table
+
+
+def _ranged(key: str, value: Any, least: float, most: float) -> str:
+    """A predicted time or rate whose machine was not measured, between its bounds; any other fact as it is."""
+    if isinstance(value, float) and key.endswith("seconds") and key not in ("roofline_seconds", "think_seconds"):
+        return f"{_fact(value * least)} to {_fact(value * most)}"
+    if isinstance(value, float) and "_per_second" in key:
+        return f"{_fact(value / most)} to {_fact(value / least)}"
+    return _fact(value)
 
 
 def _fact(value: Any) -> str:
@@ -98,80 +102,3 @@ def _unpredicted(rows: list[dict]) -> Table:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def machines_data() -> dict[str, Any]:
-    """Everything described in the package, every number with unit, source and confidence."""
-    import msgspec
-
-    return {"wafers": {name: msgspec.to_builtins(load_machine(name)) for name in bundled_machines()},
-            "gpus": {name: msgspec.to_builtins(load_gpu(name)) for name in bundled_gpus()},
-            "clusters": bundled_clusters(), "models": {name: load_config(name).parameters for name in bundled_models()}}
-
-
-def machine_data(name: str) -> dict[str, Any]:
-    """One wafer (its name, or the user's own file) or GPU, every number with unit, source and confidence."""
-    import msgspec
-
-    if name in bundled_gpus():
-        return msgspec.to_builtins(load_gpu(name))
-    if name in bundled_machines() or os.path.isfile(name):
-        return msgspec.to_builtins(load_machine(name))
-    known = ", ".join([*bundled_machines(), *bundled_gpus()])
-    raise InputError(f"no machine {name[:80]!r}: use one of {known}, or the TOML file of a wafer")
-
-
-def machine_view(name: str, data: dict[str, Any]) -> RenderableType:
-    """Every number of one machine, with unit, source and confidence."""
-    table = Table("number", "value", "source", title=name, title_justify="left")
-    for key, quantity in _quantities(data, ""):
-        value = quantity["value"] if "value" in quantity else quantity["values"]
-        shown = f"{value:,.6g}" if isinstance(value, float) else str(value)
-        table.add_row(key, f"{shown} {quantity['unit']}", f"{quantity['source']} ({quantity['confidence']})")
-    return table
-
-
-def _quantities(data: Any, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(name, quantity) of every quantity in nested plain data."""
-    if not isinstance(data, dict):
-        return
-    if "unit" in data and "source" in data:
-        yield prefix, data
-        return
-    for key, value in data.items():
-        yield from _quantities(value, f"{prefix}.{key}" if prefix else key)
-
-
-def machines_view() -> RenderableType:
-    """The catalogue: headline numbers, and where the most important one of each comes from."""
-    models = Table("model", "parameters", "cache per token (16 bit)", title="Model shapes", title_justify="left")
-    for name in bundled_models():
-        config = load_config(name)
-        models.add_row(name, f"{config.parameters / 1e9:.2f} billion", size(2 * config.kv_elements_per_token))
-    wafers = [load_machine(name) for name in bundled_machines()]
-    gpus = [load_gpu(name) for name in bundled_gpus()]
-    sources = [f"{wafer.name} clock: {wafer.clock.source} ({wafer.clock.confidence})" for wafer in wafers]
-    sources += [f"{gpu.name} bandwidth: {gpu.memory.bandwidth.source} ({gpu.memory.bandwidth.confidence})" for gpu in gpus]
-    return Group(_wafers(wafers), _gpus(gpus), Text("clusters: " + ", ".join(bundled_clusters()) + " (any GPU and count)\n"),
-                 models, Text("Sources (A primary, B secondary, C marketing or recalled, I inferred)", style="bold"),
-                 Text("\n".join(sources), style="dim"), Text("every number of one: wsekern machines NAME"))
-
-
-def _wafers(machines: list[Machine]) -> Table:
-    table = Table("wafer", "PEs", "clock", "SRAM", "hop", "power", title="Wafers", title_justify="left")
-    for machine in machines:
-        fabric = machine.fabric
-        hop = int(fabric.hop_latency)
-        table.add_row(machine.name, f"{int(fabric.user_width)}x{int(fabric.user_height)}",
-                      f"{float(machine.clock) / 1e9:.2f} GHz", size(float(machine.sram_total)),
-                      f"{hop} cycle{'s' if hop > 1 else ''}", f"{float(machine.system.power) / 1e3:.0f} kW")
-    return table
-
-
-def _gpus(gpus: list[Gpu]) -> Table:
-    table = Table("GPU", "memory", "bandwidth", "bf16", "link", "domain", "power", title="GPUs", title_justify="left")
-    for gpu in gpus:
-        table.add_row(gpu.name, size(float(gpu.memory.capacity)), f"{float(gpu.memory.bandwidth) / 1e12:.2f} TB/s",
-                      f"{float(gpu.peak.bf16) / 1e12:.0f} TF/s", f"{float(gpu.link.bandwidth) / 1e9:.0f} GB/s",
-                      f"{int(gpu.link.domain)} GPUs", f"{float(gpu.power.tdp):.0f} W")
-    return table

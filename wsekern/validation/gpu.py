@@ -16,12 +16,13 @@ from wsekern.cluster.benchmark import run_benchmark
 from wsekern.cluster.constants import Constants, constants
 from wsekern.cluster.engine import load_engine
 from wsekern.cluster.hardware import Cluster, load_gpu
+from wsekern.cluster.interconnect import collective_seconds
 from wsekern.cluster.layout import memory_of
-from wsekern.cluster.operators import StepTime, collective_seconds
 from wsekern.cluster.parameters import Fits, fits
 from wsekern.cluster.power import gpu_watts
 from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
+from wsekern.cluster.work import StepTime
 from wsekern.errors import WsekernError
 from wsekern.validation.gpu_bounds import (
     against_answers,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from wsekern.cluster import kernels
 from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
-from wsekern.cluster.operators import collective_seconds
+from wsekern.cluster.interconnect import collective_seconds
 from wsekern.cluster.parameters import gemm_parameters
 from wsekern.validation.gpu_rows import Refused, gpu_name, message_bytes, whole_number
 

@@ -16,10 +16,11 @@ from wsekern.cluster.engine import Engine, load_engine
 from wsekern.cluster.hardware import Cluster, load_gpu
 from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.mixers import look_back, projections
-from wsekern.cluster.operators import Operators, StepTime, Work
+from wsekern.cluster.operators import Operators
 from wsekern.cluster.parts import parts_of
 from wsekern.cluster.precision import PRECISIONS
 from wsekern.cluster.step import mixer_block
+from wsekern.cluster.work import StepTime, Work
 from wsekern.validation.gpu_rows import Refused, bundled, gpu_name, whole_number
 from wsekern.workload import bundled_models
 from wsekern.workload.config import ModelConfig

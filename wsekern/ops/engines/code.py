@@ -104,7 +104,8 @@ def nested(code: Sequence[Vector | Scalar]) -> tuple[list[Vector | Scalar], int]
 
 def _folded_once(code: Sequence[Vector | Scalar]) -> list[Vector | Scalar]:
     """The innermost loops that there are."""
-    shapes, kept, at = [_shape(item) for item in code], [], 0
+    numbers: dict[Hashable, int] = {}                       # quicker to compare than shapes are
+    shapes, kept, at = [numbers.setdefault(_shape(item), len(numbers)) for item in code], [], 0
     while at < len(code):
         size = next((size for size in range(1, min(LONGEST_LOOP, (len(code) - at) // 2) + 1)
                      if shapes[at:at + size] == shapes[at + size:at + 2 * size]), 1)

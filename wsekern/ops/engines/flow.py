@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,12 @@ class FlowEngine(Engine):
         self.contended = contended
         self._room: np.ndarray | None = None
         self.reset()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_room": self._grid}       # room without clocks in it holds nothing
+
+    def __copy__(self) -> "FlowEngine":
+        return deepcopy(self)       # clocks move in place: a copy has its own
 
     def reset(self) -> None:
         """All clocks and counters to zero."""

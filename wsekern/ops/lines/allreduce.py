@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import sqrt
 from typing import Any, ClassVar
 
@@ -207,6 +207,7 @@ class Role:
     line: int
 
 
+@lru_cache(maxsize=8192)
 def role_of(pe: int, length: int, groups: int) -> Role:
     """Role of a PE of a line of ``length`` PEs in ``groups`` groups."""
     groups = min(groups, length)

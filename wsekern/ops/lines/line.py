@@ -6,6 +6,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any, ClassVar
 
@@ -49,6 +50,7 @@ def segment_at(position: int, length: int, segment: int) -> tuple[int, int]:
     return begin, min(begin + size, length)
 
 
+@lru_cache(maxsize=16384)
 def line_costs(timing: Timing, elements: int, call: str, op: str = "sum") -> LineCosts:
     """Whole-cycle constants of an operation on ``elements`` elements of every PE of a line."""
     move, combine = timing.instruction("mov"), timing.instruction("add" if op == "sum" else "max")

@@ -128,6 +128,9 @@ _TOGETHER = {
 """Vector forms of work that calls no function of many numbers: the same steps, all rows in one instruction."""
 _VECTOR_KINDS = {**{name: Kind(_TILES.get(name, "row"), ()) for name in (*FUNCTIONS, "rowdiv")},
                  "rownorm": Kind("row sum gain", ()), **{name: Kind("row", (), "sum") for name in ("rowsum", "sumsq")}}
+_IN_VECTORS = {**_VECTOR_KINDS, **_TOGETHER}
+"""Everything that has a vector form."""
+_NAMES = {*_KINDS, *_VECTOR_KINDS}
 Form = Literal["scalar", "vector", "vector-fp32"]
 """How functions are computed: by calls of the software library, one element after the other, in fp32; in vector instructions of
 the type that tiles are stored in; in vector instructions in fp32."""
@@ -170,12 +173,12 @@ class Local(LocalOperation):
     form: Form = "scalar"
 
     def __post_init__(self) -> None:
-        if self.kind not in {**_KINDS, **_VECTOR_KINDS}:
+        if self.kind not in _NAMES:
             raise InputError(f"no local work {self.kind!r}: use one of {', '.join(LOCAL_KINDS)}")
         check_form(self.form)
-        if self.kind not in (_KINDS if self.form == "scalar" else {**_VECTOR_KINDS, **_TOGETHER}):
+        if self.kind not in (_KINDS if self.form == "scalar" else _IN_VECTORS):
             raise InputError(f"{self.kind} has no form {self.form!r}: those with vector forms are "
-                             f"{', '.join((*_VECTOR_KINDS, *_TOGETHER))}")
+                             f"{', '.join(_IN_VECTORS)}")
         if self.n < 0 or self.count < 0:
             raise InputError(f"n is {self.n} and count {self.count}: expected numbers that are not negative")
         check_count("the elements of a tile", self.n * self.count)
@@ -200,7 +203,7 @@ class Local(LocalOperation):
 
     @cached_property
     def _kind(self) -> Kind:
-        return _KINDS[self.kind] if self.form == "scalar" else {**_VECTOR_KINDS, **_TOGETHER}[self.kind]
+        return (_KINDS if self.form == "scalar" else _IN_VECTORS)[self.kind]
 
     @cached_property
     def _vector(self) -> VectorWork | RowProducts | RowSums | None:

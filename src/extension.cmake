@@ -1,0 +1,43 @@
+# wsekern_extension(PACKAGE NAME [C sources and objects...]): builds PACKAGE.NAME from NAME.pyx and C files of the calling folder
+# and installs it into PACKAGE. All .pxd files of the folder may be cimported from PACKAGE by every extension that is added
+# after it. Installed, for others to cimport, are NAME.pxd and the declarations of installed headers (wsekern_*.pxd): the rest
+# are bodies and declarations of this build.
+find_package(Python COMPONENTS Interpreter Development.Module REQUIRED)
+include(UseCython)
+check_linker_flag(C "-Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/src/extension.map" WSEKERN_HAS_VERSION_SCRIPTS)
+set(pxd_root ${CMAKE_CURRENT_BINARY_DIR}/pxd)
+file(WRITE ${pxd_root}/wsekern/__init__.pxd "")
+function(wsekern_extension package name)
+  string(REPLACE "." "/" folder ${package})
+  get_property(prepared DIRECTORY PROPERTY wsekern_prepared)
+  if(NOT prepared)                        # once for each folder, however many extensions it has
+    file(WRITE ${pxd_root}/${folder}/__init__.pxd "")
+    file(GLOB declarations CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.pxd)
+    foreach(declaration IN LISTS declarations)
+      get_filename_component(file ${declaration} NAME)
+      configure_file(${declaration} ${pxd_root}/${folder}/${file} COPYONLY)
+      if(file MATCHES "^(wsekern)?_")
+        install(FILES ${declaration} DESTINATION ${folder})
+      endif()
+    endforeach()
+    set_property(DIRECTORY PROPERTY wsekern_prepared TRUE)
+  endif()
+  set(directives "boundscheck=False;wraparound=False;initializedcheck=False;cdivision=True")
+  if(WSEKERN_BOUNDSCHECK)
+    set(directives "boundscheck=True;wraparound=False;cdivision=True")
+  endif()
+  set(args)
+  foreach(directive IN LISTS directives)
+    list(APPEND args -X ${directive})
+  endforeach()
+  cython_transpile(${name}.pyx LANGUAGE C OUTPUT_VARIABLE generated
+                   CYTHON_ARGS -3 --module-name ${package}.${name} ${args} -I ${pxd_root} -I ${CMAKE_SOURCE_DIR}/src)
+  python_add_library(${name} MODULE "${generated}" ${ARGN} WITH_SOABI)
+  target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE wsekern_flags)
+  target_compile_options(${name} PRIVATE -Wno-unused-function)
+  if(WSEKERN_HAS_VERSION_SCRIPTS)         # an extension shows its entry point alone, whatever library it holds parts of
+    target_link_options(${name} PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/src/extension.map)
+  endif()
+  install(TARGETS ${name} LIBRARY DESTINATION ${folder})
+endfunction()

@@ -1,0 +1,253 @@
+/* Runs: many cycles on a team of threads, and why they stop. */
+#include "fabric_internal.h"
+#include "running.h"
+#include <string.h>
+
+/* Whether words are in routers, on links, on on-ramps or waiting outside. */
+static int is_stuck(const wsk_fabric *f) { return wsk_fabric_in_flight(f) > 0 || wsk_fabric_waiting_outside(f) > 0; }
+
+static int is_idle(const wsk_fabric *f)
+{
+    for (int i = 0; i < f->strips; i++)
+        if (f->strip[i].last_out > f->cycle)
+            return 0;
+    return !is_stuck(f);
+}
+
+static int sources_wait(const wsk_fabric *f)
+{
+    for (int i = 0; i < f->strips; i++)
+        if (f->strip[i].waiting)
+            return 1;
+    return 0;
+}
+
+static int has_deliveries(const wsk_fabric *f)
+{
+    const wsk_delivery *list;
+    for (int i = 0; i < f->strips; i++)
+        if (wsk_fabric_deliveries(f, i, &list))
+            return 1;
+    return 0;
+}
+
+/* The head words of a row that their cores take no more of. */
+static int core_waits_in_row(const wsk_fabric *f, int y)
+{
+    for (u64 blocks = f->row_active[y]; blocks; blocks &= blocks - 1) {
+        int k = wsk_ctz(blocks);
+        for (u32 colors = f->block[wsk_block_at(f, y, k)].active; colors; colors &= colors - 1) {
+            int c = __builtin_ctz(colors);
+            const wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
+            if (f->sinks[c] == WSK_SINK_CORE && (lane->head & ~lane->frozen & lane->out[WSK_RAMP] & lane->shut))
+                return 1;
+        }
+    }
+    return 0;
+}
+
+static int core_waits(const wsk_fabric *f)
+{
+    for (int i = 0; i < f->strips; i++)
+        for (u64 rows = f->strip[i].rows_active; rows; rows &= rows - 1)
+            if (core_waits_in_row(f, STRIP_ROWS * i + wsk_ctz(rows)))
+                return 1;
+    return 0;
+}
+
+/* Since when nothing has moved, as far as this run is concerned. */
+static int64_t still_since(const wsk_running *run)
+{
+    int64_t last = wsk_fabric_last_move(run->fabric);
+    return last > run->start ? last : run->start;
+}
+
+static int is_dead(const wsk_running *run)
+{
+    const wsk_fabric *f = run->fabric;
+    if (run->patience > 0 && f->cycle - still_since(run) <= run->patience)
+        return 0;
+    return is_stuck(f) && (run->patience > 0 || wsk_fabric_next_event(f) == INT64_MAX);
+}
+
+static u32 reasons(const wsk_running *run)
+{
+    const wsk_fabric *f = run->fabric;
+    u32 why = f->cycle >= run->end ? WSK_STOP_TIME : 0;
+    if ((run->stop & WSK_STOP_DELIVERY) && f->cycle > run->start && has_deliveries(f))
+        why |= WSK_STOP_DELIVERY;
+    if ((run->stop & WSK_STOP_IDLE) && is_idle(f))
+        why |= WSK_STOP_IDLE;
+    if ((run->stop & WSK_STOP_HOST) && core_waits(f))
+        why |= WSK_STOP_HOST;
+    if ((run->stop & WSK_STOP_DEADLOCK) && is_dead(run))
+        why |= WSK_STOP_DEADLOCK;
+    return why;
+}
+
+/* While words move but none comes out, now and then: do they run in a circle? */
+static int look_for_circles(wsk_running *run)
+{
+    wsk_fabric *f = run->fabric;
+    const u32 both = WSK_STOP_IDLE | WSK_STOP_DEADLOCK;
+    if ((run->stop & both) != both)
+        return 0;
+    if (!run->look)
+        run->look = f->cycle + 16 * ((int64_t)f->height + f->width) + 1000;
+    if (f->cycle < run->look)
+        return 0;
+    run->look = f->cycle + 2 * (f->cycle - run->start);
+    return wsk_fabric_find_circle(f);
+}
+
+/* Up to which cycle the steps would do nothing. */
+static int64_t quiet_until(const wsk_running *run)
+{
+    int64_t next = wsk_fabric_next_event(run->fabric), last = still_since(run) + run->patience + 1;
+    if (next > run->end)
+        next = run->end;
+    return (run->stop & WSK_STOP_DEADLOCK) && run->patience > 0 && next > last && is_stuck(run->fabric) ? last : next;
+}
+
+/* What is done with the words that have become readable. */
+static int hand_over(wsk_running *run)
+{
+    int status = run->each ? run->each(run->context) : 0;
+    return status || !run->hosted ? status : wsk_settle(run->fabric);
+}
+
+/* Between two cycles, on one thread: go on, over quiet cycles at once, or stop and why. */
+void wsk_decide(wsk_running *run)
+{
+    wsk_fabric *f = run->fabric;
+    for (int status = 0; run->state == WSK_RUNNING;) {
+        run->any_source = sources_wait(f);
+        run->why = reasons(run);
+        if (run->why) {
+            run->state = WSK_STOPPED;
+            return;
+        }
+        int64_t next = quiet_until(run);
+        if (next <= f->cycle) {
+            run->state = look_for_circles(run);
+            return;
+        }
+        wsk_skip_to(f, next);
+        status = hand_over(run);
+        if (status < 0)
+            run->state = status;
+    }
+}
+
+static void go_on(wsk_running *run)
+{
+    int status = hand_over(run);
+    if (status < 0)
+        run->state = status;
+    else
+        wsk_decide(run);
+}
+
+static int failure_of(const wsk_running *run, int phase, int size)
+{
+    for (int i = 0; i < size; i++)
+        if (run->status[phase][i] < 0)
+            return run->status[phase][i];
+    return 0;
+}
+
+int wsk_end_phase(wsk_team *team, int rank, wsk_running *run, int phase, int status)
+{
+    run->status[phase][rank] = status;
+    wsk_team_meet(team, NULL);
+    return failure_of(run, phase, team->size);
+}
+
+/* On one thread, when all strips are done with a cycle. */
+static void close_cycle(wsk_team *team, void *context)
+{
+    wsk_running *run = context;
+    int status = failure_of(run, 2, team->size);
+    wsk_tick(run->fabric, status);
+    if (status < 0)
+        run->state = status;
+    else if (!run->hosted)
+        go_on(run);
+}
+
+void wsk_end_cycle(wsk_team *team, int rank, wsk_running *run, int status)
+{
+    run->status[2][rank] = status;
+    wsk_team_meet(team, close_cycle);
+    if (!run->hosted)
+        return;
+    if (rank == 0 && run->state == WSK_RUNNING)       /* the host is called on the thread that runs */
+        go_on(run);
+    wsk_team_meet(team, NULL);
+}
+
+/* What each member of the team does until the run stops: its own strips, in three phases per cycle. */
+static void work(wsk_team *team, int rank, void *context)
+{
+    wsk_running *run = context;
+    wsk_fabric *f = run->fabric;
+    const int first = f->strips * rank / team->size, last = f->strips * (rank + 1) / team->size;
+    while (run->state == WSK_RUNNING) {
+        int status = 0;
+        if (run->any_source)
+            status = wsk_end_phase(team, rank, run, 0, wsk_feed_strips(f, first, last));
+        if (!status)
+            status = wsk_end_phase(team, rank, run, 1, wsk_depart_strips(f, first, last));
+        if (!status)
+            status = wsk_arrive_strips(f, first, last);
+        wsk_end_cycle(team, rank, run, status);
+    }
+}
+
+void wsk_begin_run(wsk_running *run, wsk_fabric *f, int64_t end)
+{
+    memset(run, 0, sizeof *run);
+    run->fabric = f;
+    run->start = f->cycle;
+    run->end = end;
+    run->hosted = f->host != NULL;
+    wsk_forget_reports(f);
+}
+
+/* Of a bigger record, which a newer host may hand over, nothing may be set that is not known here. */
+static int knows_all(const wsk_run *options)
+{
+    if (options->size < sizeof *options || options->size > 4096)
+        return 0;
+    for (size_t i = sizeof *options; i < options->size; i++)
+        if (((const u8 *)options)[i])
+            return 0;
+    return 1;
+}
+
+int wsk_fabric_run(wsk_fabric *f, const wsk_run *options, uint32_t *why)
+{
+    wsk_running run;
+    const u32 known = WSK_STOP_TIME | WSK_STOP_DELIVERY | WSK_STOP_IDLE | WSK_STOP_HOST | WSK_STOP_DEADLOCK;
+    if (why)
+        *why = 0;
+    if (!f || !options || !knows_all(options) || options->stop & ~known || options->unused || options->patience < 0
+        || options->threads < 0 || options->threads > WSK_TEAM_MOST || options->until < f->cycle
+        || options->until > WSK_LAST_CYCLE)
+        return WSK_ERR_BAD_ARGUMENT;
+    if (f->busy)
+        return WSK_ERR_BUSY;
+    if (f->failed)
+        return f->failed;
+    wsk_begin_run(&run, f, options->until);
+    run.stop = options->stop;
+    run.patience = options->patience;
+    wsk_decide(&run);
+    if (run.state == WSK_RUNNING)
+        wsk_team_run(options->threads < f->strips ? options->threads : f->strips, work, &run);
+    if (run.why & WSK_STOP_DEADLOCK)
+        wsk_fabric_explain(f);
+    if (why)
+        *why = run.why;
+    return run.state == WSK_STOPPED ? 0 : run.state;
+}

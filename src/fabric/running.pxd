@@ -1,0 +1,20 @@
+# cython: language_level=3
+# running.h for Cython: a run in progress, and what happens between the phases and cycles of it.
+from libc.stdint cimport int64_t, uint32_t
+
+from wsekern.team cimport wsk_team
+from wsekern.fabric.wsekern_fabric cimport wsk_fabric
+
+cdef extern from "running.h" nogil:
+    enum: WSK_RUNNING, WSK_STOPPED
+    ctypedef struct wsk_running:
+        wsk_fabric *fabric
+        int64_t start, end, patience
+        uint32_t stop, why
+        int state, any_source
+        int (*each)(void *context) noexcept nogil
+        void *context
+    void wsk_begin_run(wsk_running *run, wsk_fabric *f, int64_t end)
+    void wsk_decide(wsk_running *run)
+    int wsk_end_phase(wsk_team *team, int rank, wsk_running *run, int phase, int status)
+    void wsk_end_cycle(wsk_team *team, int rank, wsk_running *run, int status)

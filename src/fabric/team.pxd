@@ -1,9 +1,0 @@
-# cython: language_level=3
-# team.h for Cython.
-
-cdef extern from "team.h" nogil:
-    enum: WSK_TEAM_MOST
-    ctypedef struct wsk_team:
-        int size
-    int wsk_team_run(int size, void (*work)(wsk_team *, int, void *) noexcept nogil, void *context)
-    void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *) noexcept nogil)

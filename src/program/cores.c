@@ -1,0 +1,236 @@
+/* The cores' part of a cycle: words that may be read from now on, cores, ramps. The compiler sees all that one event may call.
+ * Within a cycle, what one PE does reaches no other PE, so the order of PEs, and which thread takes them, does not matter. */
+#include "common/memory.h"
+#include "pe_tasks.h"
+
+/* The event of one core: begin tasks, issue what can be issued in this cycle. */
+static int act(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p)
+{
+    pe_core *pe = g->pe + p;
+    pe_thread *lead = g->thread + pe->threads;
+    int64_t when = INT64_MAX;
+    int acted = 0, status = WSK_OK;
+    pe->scheduled = 0;
+    if (pe->resume > g->cycle) {
+        pe_schedule(g, s, p, pe->resume);
+        return WSK_OK;
+    }
+    s->progress = g->cycle;
+    while (pe->slot_free <= g->cycle) {
+        when = INT64_MAX;
+        if (lead->state == PE_IDLE) {
+            status = pick_task(g, fabric, pe, lead, &when);
+            if (status < 0)
+                break;
+        }
+        int k = choose_thread(g, pe);
+        if (k == PE_NOBODY)
+            break;
+        acted = 1;
+        if (k == 0)
+            status = step_main(g, fabric, s, p, pe->busy == 1);
+        else
+            step_microthread(g, fabric, s, p, k);
+        if (status < 0)
+            break;
+    }
+    if (status >= 0 && lead->state == PE_IDLE) {        /* tasks that this cycle has activated */
+        when = INT64_MAX;
+        status = pick_task(g, fabric, pe, lead, &when);
+    }
+    if (status < 0) {
+        s->fault_pe = pe->at;
+        s->fault_pc = lead->pc;
+        return status;
+    }
+    settle(g, s, p, when, acted);
+    return WSK_OK;
+}
+
+/* Keep a word that left the wafer for the host. */
+static int remember_edge(pe_strip *s, const wsk_delivery *d, int64_t cycle)
+{
+    if (s->edge_count == s->edge_room) {
+        int64_t room = 2 * s->edge_room + 256;
+        wsk_delivery *words = wsk_realloc(s->edge, (size_t)room * sizeof *words);
+        if (words)
+            s->edge = words;
+        int64_t *cycles = wsk_realloc(s->edge_cycle, (size_t)room * sizeof *cycles);
+        if (cycles)
+            s->edge_cycle = cycles;
+        if (!words || !cycles)
+            return WSK_ERR_NO_MEMORY;
+        s->edge_room = room;
+    }
+    s->edge[s->edge_count] = *d;
+    s->edge_cycle[s->edge_count++] = cycle;
+    return WSK_OK;
+}
+
+static int no_queue(pe_strip *s, const wsk_delivery *d)
+{
+    s->fault_pe = (int32_t)d->pe;
+    s->fault_color = d->color;
+    return WSK_ERR_QUEUE_RANGE;
+}
+
+/* Whether the host takes the words of a color that routers give to their cores. */
+static int host_takes(const wsk_fabric *f, int color)
+{
+    int c = f->plan->index_of[color];
+    return c >= 0 && f->sinks[c] == WSK_SINK_LOG;
+}
+
+/* A word that a core may read from this cycle on; credits have kept room for it. */
+static int deliver(pe_grid *g, const wsk_fabric *fabric, pe_strip *s, const wsk_delivery *d)
+{
+    int64_t when = g->cycle + g->latency.input;
+    if (d->port != WSK_RAMP || (!(d->flags & WSK_TORN_DOWN) && host_takes(fabric, d->color)))
+        return remember_edge(s, d, g->cycle);
+    int32_t p = g->slot_of[d->pe];
+    if (p < 0)
+        return d->flags & WSK_TORN_DOWN ? WSK_OK : no_queue(s, d);
+    pe_core *pe = g->pe + p;
+    if (d->flags & WSK_TORN_DOWN) {
+        if (g->program[pe->program].code.local_entry[PE_TORN_DOWN_TASK] != PE_NONE) {
+            pe_activate(pe, PE_TORN_DOWN_TASK);
+            pe_schedule(g, s, p, g->cycle);
+        }
+        return WSK_OK;
+    }
+    int q = g->program[pe->program].color_queue[d->color];
+    if (q < 0)
+        return no_queue(s, d);
+    pe_queue *queue = pe_input(g, pe, q);
+    if (queue->count == queue->depth)       /* only where saved bytes have given credit for more than there is room */
+        return no_queue(s, d);
+    pe_set_word(pe_queue_word(g, queue, queue->count), d->data, when, d->flags & 3);
+    queue->count++;
+    if (wake_all(g, pe, PE_WAIT_INPUT, q, when) || !(pe->busy & 1))
+        pe_schedule(g, s, p, when);
+    return WSK_OK;
+}
+
+static int deliver_all(pe_grid *g, wsk_fabric *fabric, int strip)
+{
+    const wsk_delivery *words;
+    int n = wsk_fabric_deliveries(fabric, strip, &words);
+    for (int i = 0; i < n; i++) {
+        int status = deliver(g, fabric, g->strip + strip, words + i);
+        if (status < 0)
+            return status;
+    }
+    return WSK_OK;
+}
+
+/* One word onto the ramp, from the first output queue that can give one; where all are refused, again next cycle. */
+static int put(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p)
+{
+    pe_core *pe = g->pe + p;
+    int64_t again = INT64_MAX;
+    int sent = 0;
+    pe->sending = 0;
+    for (uint32_t filled = pe->filled; filled; filled &= filled - 1) {
+        int k = pe_ctz(filled);
+        pe_queue *q = pe_output(g, pe, k);
+        const pe_word *word = pe_queue_word(g, q, 0);
+        if (!sent && pe_stamp_of(g, word) <= g->cycle) {
+            int status = wsk_fabric_offer(fabric, (uint32_t)pe->at, q->color, word->bits, (int)(word->mark & 3));
+            if (status < 0) {
+                s->fault_pe = pe->at;
+                s->fault_color = q->color;
+                return status;
+            }
+            if (status) {
+                sent = 1;
+                s->progress = g->cycle;
+                pe_queue_pop(q);
+                if (wake_all(g, pe, PE_WAIT_OUTPUT, k, g->cycle + 1))
+                    pe_schedule(g, s, p, g->cycle + 1);
+                if (q->count == 0) {
+                    pe->filled &= (uint8_t)~(1 << k);
+                    continue;
+                }
+                word = pe_queue_word(g, q, 0);
+            }
+        }
+        again = pe_min(again, pe_max(pe_stamp_of(g, word), g->cycle + 1));
+    }
+    if (again != INT64_MAX)
+        pe_schedule_ramp(g, s, p, again);
+    return WSK_OK;
+}
+
+int pe_step_cores(pe_grid *g, wsk_fabric *fabric, int strip)
+{
+    pe_strip *s = g->strip + strip;
+    int64_t slot = g->cycle % PE_WHEEL;
+    int status = g->quiet ? WSK_OK : deliver_all(g, fabric, strip);
+    while (status >= 0 && s->core_slot[slot] != PE_NOBODY) {
+        int32_t p = s->core_slot[slot];
+        pe_unschedule(g, s, p);
+        status = act(g, fabric, s, p);
+    }
+    int32_t p = s->ramp_slot[slot];
+    s->ramp_slot[slot] = PE_NOBODY;
+    while (p != PE_NOBODY && status >= 0) {
+        int32_t following = g->ramp_next[p];
+        s->ramp_events--;
+        status = put(g, fabric, s, p);
+        p = following;
+    }
+    return status;
+}
+
+/* What is activated at the start, or by the host, begins at once: the host's own time is not the wafer's. */
+void pe_begin_first_task(pe_grid *g, int32_t p)
+{
+    pe_core *pe = g->pe + p;
+    pe_strip *s = pe_strip_of(g, pe);
+    const pe_program *program = &g->program[pe->program].code;
+    pe_thread *lead = g->thread + pe->threads;
+    uint32_t ready = pe->activated & ~pe->blocked, high = ready & (uint32_t)program->high;
+    if (!ready || lead->state != PE_IDLE)
+        return;
+    int task = pe_ctz(high ? high : ready);
+    if (program->local_entry[task] == PE_NONE)
+        return;
+    pe->activated &= ~((uint32_t)1 << task);
+    begin_task(g, pe, lead, program->local_entry[task], g->cycle);
+    if (!pe->live) {
+        pe->live = 1;
+        s->live++;
+    }
+    pe_schedule(g, s, p, g->cycle);
+}
+
+int pe_launch(pe_grid *g, int64_t p, int task)
+{
+    pe_core *pe = pe_core_at(g, p);
+    if (!pe || task < 0 || task >= PE_TASKS || g->program[pe->program].code.local_entry[task] == PE_NONE)
+        return WSK_ERR_BAD_ARGUMENT;
+    pe_activate(pe, task);
+    pe_begin_first_task(g, g->slot_of[p]);
+    return WSK_OK;
+}
+
+/* Whether the operands of an instruction under way lie in the PE's memory, as begin() saw to. */
+static int has_sound_places(const pe_grid *g, const pe_core *pe, const pe_thread *th, const pe_instruction *i)
+{
+    for (int which = 0; which < 4; which++)
+        if (operand_number(i, which) >= 0
+            && !is_within(g, pe, descriptor_of(g, pe, operand_number(i, which)), &th->place[which], th->extent, i->repeat))
+            return 0;
+    return 1;
+}
+
+int pe_is_sound(const pe_grid *g, const pe_core *pe, int k)
+{
+    const pe_thread *th = g->thread + pe->threads + k;
+    const pe_instruction *i = g->code + th->pc;
+    if (th->state == PE_IDLE || (k == 0 && th->word == PE_NONE))
+        return 1;
+    int thread = i->form != PE_VECTOR ? PE_NOBODY : i->thread == PE_NONE ? 0 : g->program[pe->program].thread_slot[i->thread];
+    return thread == k && (k > 0 || (i->stream && th->state != PE_BULK)) && th->word >= 0
+        && (int64_t)th->word * i->packing < th->extent && has_sound_places(g, pe, th, i);
+}

@@ -1,0 +1,212 @@
+/* Scalar code of the main thread: registers, memory, branches, descriptors, tasks, routes. (Bodies of cores.c.) */
+#ifndef WSEKERN_PE_SCALAR_H
+#define WSEKERN_PE_SCALAR_H
+
+#include "pe_stream.h"
+
+/* Place in the pool of an element of a PE's memory, PE_NOBODY if it is not there. */
+static int64_t checked_address(const pe_grid *g, const pe_core *pe, int64_t base, int64_t element, int type)
+{
+    int64_t size = pe_type_bytes(type), address = base + element * size;
+    if (address < 0 || address + size > g->program[pe->program].code.memory)
+        return PE_NOBODY;
+    return pe->memory + address;
+}
+
+static void scalar_operation(const pe_instruction *i, uint32_t *r)
+{
+    pe_value a = { .u = 0 }, b = { .u = 0 }, c = { .u = 0 };
+    if (i->a >= 0)
+        a = pe_decode(i->type, r[i->a]);
+    if (i->b >= 0)
+        b = pe_decode(i->type, r[i->b]);
+    if (i->c >= 0)
+        c = pe_decode(i->type, r[i->c]);
+    pe_value v = pe_apply(i->op, i->type, a, b, c);
+    r[i->dst] = pe_compares(i->op) ? v.u : pe_encode(i->type, v);
+}
+
+static int load_or_store(pe_grid *g, const pe_core *pe, const pe_instruction *i, uint32_t *r)
+{
+    int64_t at = checked_address(g, pe, i->imm, i->a >= 0 ? (int32_t)r[i->a] : 0, i->type);
+    if (at == PE_NOBODY)
+        return WSK_ERR_MEMORY_RANGE;
+    if (i->form == PE_LOAD)
+        r[i->dst] = pe_load_bits(i->type, g->memory + at);
+    else
+        pe_store_bits(i->type, g->memory + at, r[i->b]);
+    return WSK_OK;
+}
+
+/* Change what the PE itself holds of a descriptor. */
+static void set_descriptor(pe_grid *g, const pe_core *pe, const pe_instruction *i, const uint32_t *r)
+{
+    const pe_descriptor *d = descriptor_of(g, pe, i->b);
+    pe_place *own = g->own + pe->own + d->own;
+    int32_t value = i->a >= 0 && i->form != PE_LOAD_DESCRIPTOR ? (int32_t)r[i->a] : 0;
+    int64_t bytes = is_memory(d->kind) ? (int64_t)value * pe_type_bytes(d->type) : value;
+    if (i->form == PE_LOAD_DESCRIPTOR) {
+        load_place(g, pe, descriptor_of(g, pe, i->a), own);
+    } else if (i->form == PE_SET_BASE) {
+        own->base = (int32_t)(i->imm + bytes);
+        own->at = 0;
+    } else if (i->form == PE_MOVE_BASE) {
+        if (d->kind == PE_RING)
+            own->at = (int32_t)ring_element(d, (int64_t)own->at + value);
+        else
+            own->base = (int32_t)(own->base + bytes);
+    } else if (i->form == PE_SET_EXTENT) {
+        own->extent = value;
+    } else {
+        own->stride = value;
+    }
+}
+
+/* An element of a memory descriptor from or to a register. */
+static int take_or_give(pe_grid *g, const pe_core *pe, const pe_instruction *i, uint32_t *r)
+{
+    const pe_descriptor *d = descriptor_of(g, pe, i->b);
+    pe_place place;
+    load_place(g, pe, d, &place);
+    if (d->kind == PE_MEM4D && (d->shape[0] < 1 || d->shape[1] < 1 || d->shape[2] < 1 || d->shape[3] < 1))
+        return WSK_ERR_MEMORY_RANGE;        /* it has no elements */
+    int64_t element = element_of(d, &place, i->a >= 0 ? (int32_t)r[i->a] : 0);
+    int64_t at = checked_address(g, pe, place.base, element, d->type);
+    if (at == PE_NOBODY)
+        return WSK_ERR_MEMORY_RANGE;
+    if (i->form == PE_TAKE)
+        r[i->dst] = pe_load_bits(d->type, g->memory + at);
+    else
+        pe_store_bits(d->type, g->memory + at, r[i->c]);
+    return WSK_OK;
+}
+
+/* The next word of an input queue into a register; 0: the thread waits or comes back. */
+static int take_word(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *th, const pe_instruction *i)
+{
+    const pe_descriptor *d = descriptor_of(g, pe, i->b);
+    pe_queue *q = pe_input(g, pe, d->queue);
+    if (q->count == 0) {
+        wait_for(g, pe, th, PE_WAIT_INPUT, d->queue);
+        return 0;
+    }
+    int64_t when = pe_stamp_of(g, pe_queue_word(g, q, 0));
+    if (when > g->cycle) {
+        th->resume = when;
+        th->state = PE_READY;
+        th->issued = th->pc;
+        return 0;
+    }
+    uint32_t bits = pe_queue_word(g, q, 0)->bits;
+    g->registers[pe->registers + i->dst] = pe_type_bytes(d->type) == 4 ? bits : bits & 0xffff;
+    pop_input(fabric, pe, q);
+    pe->words++;
+    return 1;
+}
+
+/* A register into an output queue; 0: the thread waits for room. With an index, element a is in the high half. */
+static int give_word(pe_grid *g, pe_strip *s, int32_t p, pe_thread *th, const pe_instruction *i)
+{
+    pe_core *pe = g->pe + p;
+    const pe_descriptor *d = descriptor_of(g, pe, i->b);
+    const pe_queue *q = pe_output(g, pe, d->queue);
+    const uint32_t *r = g->registers + pe->registers;
+    uint32_t bits = r[i->c];
+    if (q->count == q->depth) {
+        wait_for(g, pe, th, PE_WAIT_OUTPUT, d->queue);
+        return 0;
+    }
+    if (pe_type_bytes(d->type) == 2) {
+        bits &= 0xffff;
+        if (d->index && i->a >= 0)
+            bits |= r[i->a] << 16;
+    }
+    send_word(g, s, p, d, bits);
+    pe->words++;
+    return 1;
+}
+
+static uint32_t torn_down_colors(const wsk_fabric *fabric, const pe_core *pe)
+{
+    uint32_t mask = 0;
+    for (int color = 0; color < PE_COLORS; color++)
+        if (wsk_fabric_torn_down(fabric, (uint32_t)pe->at, color) > 0)
+            mask |= (uint32_t)1 << color;
+    return mask;
+}
+
+static int use_router(pe_grid *g, wsk_fabric *fabric, const pe_core *pe, const pe_instruction *i, uint32_t *r)
+{
+    if (i->form == PE_TORN_DOWN) {
+        r[i->dst] = torn_down_colors(fabric, pe);
+        return WSK_OK;
+    }
+    if (i->form == PE_ROUTE)
+        return wsk_fabric_rewrite(fabric, (uint32_t)pe->at, i->imm, g->route + g->program[pe->program].code.route + i->a);
+    if (i->form == PE_POSITION)
+        return wsk_fabric_set_position(fabric, (uint32_t)pe->at, i->imm, (int)r[i->a]);
+    return wsk_fabric_teardown(fabric, (uint32_t)pe->at, i->imm, 0);
+}
+
+static void change_task(pe_core *pe, const pe_instruction *i)
+{
+    if (i->form == PE_ACTIVATE)
+        pe_activate(pe, i->imm);
+    else if (i->form == PE_BLOCK)
+        pe->blocked |= (uint32_t)1 << i->imm;
+    else if (i->form == PE_UNBLOCK)
+        pe_unblock(pe, i->imm);
+    else if (i->form == PE_BLOCK_QUEUE)
+        pe->blocked_queues |= (uint8_t)(1 << i->imm);
+    else
+        pe->blocked_queues &= (uint8_t)~(1 << i->imm);
+}
+
+/* A call within the program, or the way back from one; the instruction behind the call waits in a register of its own. */
+static int call_or_return(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i, uint32_t *r)
+{
+    const pe_program *program = &g->program[pe->program].code;
+    uint32_t *stack = r + program->registers - PE_STACK;
+    if (pe->depth == (i->form == PE_CALL ? PE_STACK : 0))
+        return WSK_ERR_BAD_INSTRUCTION;
+    if (i->form == PE_CALL) {
+        stack[pe->depth++] = (uint32_t)th->pc;
+        th->pc = program->first + i->imm;
+    } else {
+        th->pc = (int32_t)stack[--pe->depth];
+    }
+    return WSK_OK;
+}
+
+/* An instruction that touches nothing but its own PE; moves on to the next one. Its cycles, or an error. */
+static int local_operation(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i, int64_t now, int64_t *cycles)
+{
+    uint32_t *r = g->registers + pe->registers;
+    *cycles = i->cycles;
+    th->pc++;
+    switch (i->form) {
+    case PE_SCALAR: scalar_operation(i, r); break;
+    case PE_CONSTANT: r[i->dst] = (uint32_t)i->imm; break;
+    case PE_LOAD: case PE_STORE: return load_or_store(g, pe, i, r);
+    case PE_BRANCH:
+        if (r[i->a] == 0) {
+            th->pc = g->program[pe->program].code.first + i->imm;
+            *cycles = i->taken;
+        }
+        break;
+    case PE_JUMP: th->pc = g->program[pe->program].code.first + i->imm; break;
+    case PE_TAKE: case PE_GIVE: return take_or_give(g, pe, i, r);
+    case PE_PARAMETER: r[i->dst] = (uint32_t)g->param[pe->params + i->imm]; break;
+    case PE_CONVERT: r[i->dst] = pe_encode(i->type, pe_convert(i->b, i->type, pe_decode(i->b, r[i->a]))); break;
+    case PE_SPEND: *cycles = i->a < 0 ? i->imm : g->param[pe->params + i->a]; break;
+    case PE_CALL: case PE_RETURN: return call_or_return(g, pe, th, i, r);
+    case PE_TIME: r[i->dst] = (uint32_t)(now >> (16 * i->imm)) & 0xffff; break;
+    case PE_ACTIVATE: case PE_BLOCK: case PE_UNBLOCK: case PE_BLOCK_QUEUE: case PE_UNBLOCK_QUEUE:
+        change_task(pe, i);
+        break;
+    default: set_descriptor(g, pe, i, r); break;
+    }
+    return WSK_OK;
+}
+
+#endif

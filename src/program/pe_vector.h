@@ -1,0 +1,270 @@
+/* Vector instructions: operands, all elements at once in memory, word by word where the fabric or a FIFO takes part.
+ * (Bodies of cores.c, one compilation unit, so that the compiler sees all that an event may call.) */
+#ifndef WSEKERN_PE_VECTOR_H
+#define WSEKERN_PE_VECTOR_H
+
+#include "common/wsekern_status.h"
+#include "pe_math.h"
+#include "pe_state.h"
+
+static void pop_input(wsk_fabric *fabric, const pe_core *pe, pe_queue *q)
+{
+    pe_queue_pop(q);
+    wsk_fabric_credit(fabric, (uint32_t)pe->at, q->color, 1);
+}
+
+static void wait_for(pe_grid *g, pe_core *pe, pe_thread *th, int why, int queue)
+{
+    if (th->state != why) {
+        th->state = (int8_t)why;
+        th->resume = g->cycle;
+        th->issued = th->pc;
+    }
+    th->queue = (int8_t)queue;
+    pe->waits |= (uint16_t)(1 << (th - g->thread - pe->threads));
+}
+
+/* Threads of a PE that wait for this go on at `cycle`; whether there is one. */
+static int wake_all(pe_grid *g, pe_core *pe, int why, int queue, int64_t cycle)
+{
+    int found = 0;
+    for (uint32_t waits = pe->waits; waits; waits &= waits - 1) {
+        int k = pe_ctz(waits);
+        pe_thread *th = g->thread + pe->threads + k;
+        if (th->state == why && th->queue == queue) {
+            pe->stalled[th->state - PE_WAIT_INPUT] += cycle - th->resume;
+            pe->waits &= (uint16_t)~(1 << k);
+            th->state = PE_READY;
+            th->resume = cycle;
+            found = 1;
+        }
+    }
+    return found;
+}
+
+static const pe_descriptor *descriptor_of(const pe_grid *g, const pe_core *pe, int number)
+{
+    return g->descriptor + g->program[pe->program].code.descriptor + number;
+}
+
+static void load_place(const pe_grid *g, const pe_core *pe, const pe_descriptor *d, pe_place *place)
+{
+    if (d->kind == PE_REGISTER)
+        *place = (pe_place){ (int32_t)g->registers[pe->registers + d->queue], 1, 0, 0 };
+    else if (d->own >= 0)
+        *place = g->own[pe->own + d->own];
+    else
+        *place = (pe_place){ d->base, d->extent, d->stride, 0 };
+}
+
+static int64_t ring_element(const pe_descriptor *d, int64_t element)
+{
+    element %= d->wrap;
+    return element >= 0 ? element : element + d->wrap;
+}
+
+/* Elements from the base to element k. */
+static int64_t element_of(const pe_descriptor *d, const pe_place *place, int64_t k)
+{
+    int64_t element = 0;
+    if (d->kind == PE_MEM)
+        return k * place->stride;
+    if (d->kind == PE_RING)
+        return ring_element(d, place->at + k * place->stride);
+    for (int axis = 3; axis >= 0; axis--) {
+        element += k % d->shape[axis] * d->strides[axis];
+        k /= d->shape[axis];
+    }
+    return element;
+}
+
+static int is_memory(int kind) { return kind >= PE_MEM && kind <= PE_FIFO; }
+
+/* Whether all elements that an instruction touches lie in the PE's memory. */
+static int is_within(const pe_grid *g, const pe_core *pe, const pe_descriptor *d, const pe_place *place, int64_t extent,
+                     int64_t repeat)
+{
+    int64_t low = 0, high = 0, reach, size = pe_type_bytes(d->type), most = (int64_t)1 << 32;
+    if (!is_memory(d->kind) || extent <= 0 || repeat <= 0)
+        return 1;
+    if (d->kind == PE_MEM) {
+        reach = (extent - 1) * place->stride;
+        low = pe_min(0, reach);
+        high = pe_max(0, reach);
+        reach = (repeat - 1) * d->advance;
+        low += pe_min(0, reach);
+        high += pe_max(0, reach);
+    } else if (d->kind == PE_MEM4D) {
+        for (int axis = 0; axis < 4; axis++) {
+            if (d->shape[axis] < 1)         /* no elements, however long the descriptor was made */
+                return 0;
+            reach = pe_max(-most, pe_min(most, (d->shape[axis] - 1) * (int64_t)d->strides[axis]));
+            low += pe_min(0, reach);
+            high += pe_max(0, reach);
+        }
+    } else {
+        high = d->wrap - 1;
+    }
+    if (low < -most || high > most)         /* far outside; nor do bytes of so many elements fit a number */
+        return 0;
+    return place->base + low * size >= 0 && place->base + (high + 1) * size <= g->program[pe->program].code.memory;
+}
+
+static int operand_number(const pe_instruction *i, int which)
+{
+    return which == 0 ? i->dst : which == 1 ? i->a : which == 2 ? i->b : i->c;
+}
+
+/* Load the operands of an instruction: from here on, changes to its descriptors and registers do not touch it. */
+static int begin(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i)
+{
+    const pe_descriptor *target = descriptor_of(g, pe, i->dst);
+    th->extent = 0;
+    for (int which = 0; which < 4; which++)
+        if (operand_number(i, which) >= 0)
+            load_place(g, pe, descriptor_of(g, pe, operand_number(i, which)), &th->place[which]);
+    th->extent = (int32_t)pe_max(0, th->place[i->counted].extent);
+    for (int which = 0; which < 4; which++) {
+        if (operand_number(i, which) < 0)
+            continue;
+        const pe_descriptor *d = descriptor_of(g, pe, operand_number(i, which));
+        if (d->kind == PE_REGISTER)         /* the target of a reduction is read anew for each element */
+            th->place[which].at = target->kind == PE_REGISTER && target->queue == d->queue;
+        if (!is_within(g, pe, d, &th->place[which], th->extent, i->repeat))
+            return WSK_ERR_MEMORY_RANGE;
+    }
+    return WSK_OK;
+}
+
+/* What remains of an instruction of which `extent` elements are done: saved addresses, tasks. */
+static void end_vector(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i, int32_t extent)
+{
+    for (int which = 0; which < 4; which++) {
+        if (operand_number(i, which) < 0)
+            continue;
+        const pe_descriptor *d = descriptor_of(g, pe, operand_number(i, which));
+        const pe_place *place = &th->place[which];
+        if (d->own < 0 || !d->save)
+            continue;
+        pe_place *own = g->own + pe->own + d->own;
+        if (d->kind == PE_RING)
+            own->at = (int32_t)ring_element(d, place->at + (int64_t)extent * place->stride);
+        else if (i->repeat > 1)
+            own->base = (int32_t)(place->base + (int64_t)i->repeat * d->advance * pe_type_bytes(d->type));
+        else
+            own->base = (int32_t)(place->base + (int64_t)extent * place->stride * pe_type_bytes(d->type));
+    }
+    pe_activate(pe, i->activate);
+    pe_unblock(pe, i->unblock);
+    if (i->imm >= 0)
+        g->registers[pe->registers + i->imm] = extent == th->extent;
+    pe->elements += (int64_t)extent * i->repeat;
+}
+
+/* Whether two vectors that are read begin in the same four of the eight banks; 16-bit words rotate over the banks. */
+static int banks_meet(const pe_grid *g, const pe_core *pe, const pe_thread *th, const pe_instruction *i)
+{
+    for (int which = 1; which < 4; which++) {
+        if (operand_number(i, which) < 0)
+            continue;
+        const pe_descriptor *d = descriptor_of(g, pe, operand_number(i, which));
+        if (!is_memory(d->kind) || th->place[which].stride == 0)
+            continue;
+        for (int other = which + 1; other < 4; other++) {
+            if (operand_number(i, other) < 0)
+                continue;
+            const pe_descriptor *e = descriptor_of(g, pe, operand_number(i, other));
+            if (is_memory(e->kind) && th->place[other].stride != 0
+                && !(((th->place[which].base - th->place[other].base) >> 1) & 3))
+                return 1;
+        }
+    }
+    return 0;
+}
+
+/* Cycles that the banks need for the operand whose stride suits them least. */
+static int64_t bank_cycles(const pe_grid *g, const pe_core *pe, const pe_thread *th, const pe_instruction *i)
+{
+    int64_t most = 0;
+    for (int which = 0; which < 4; which++) {
+        if (operand_number(i, which) < 0)
+            continue;
+        const pe_descriptor *d = descriptor_of(g, pe, operand_number(i, which));
+        if (!is_memory(d->kind) || d->kind == PE_FIFO)
+            continue;
+        int32_t stride = d->kind == PE_MEM4D ? d->strides[3] : th->place[which].stride;
+        int32_t width = g->latency.stride_width[((uint32_t)stride * (uint32_t)(pe_type_bytes(d->type) >> 1)) & 7];
+        if (stride != 0 && stride != 1 && width > 0)
+            most = pe_max(most, ((int64_t)th->extent + width - 1) / width);
+    }
+    return most;
+}
+
+/* Cycles of the elements of a memory-to-memory instruction, once. */
+static int64_t element_cycles(const pe_grid *g, pe_core *pe, const pe_thread *th, const pe_instruction *i)
+{
+    int64_t first = th->extent, rest = 0;
+    if (i->long_num && first > i->full) {
+        rest = first - i->full;
+        first = i->full;
+    }
+    int64_t cycles = (first * i->den + i->num - 1) / i->num;
+    if (rest)
+        cycles += (rest * i->long_den + i->long_num - 1) / i->long_num;
+    int64_t slowed = pe_max(cycles, bank_cycles(g, pe, th, i));
+    if (i->conflict_num && banks_meet(g, pe, th, i))
+        slowed = pe_max(slowed, ((int64_t)th->extent * i->conflict_den + i->conflict_num - 1) / i->conflict_num);
+    pe->conflict_cycles += (slowed - cycles) * i->repeat;
+    return slowed;
+}
+
+static pe_value memory_value(pe_grid *g, const pe_core *pe, const pe_descriptor *d, const pe_place *place, int64_t r,
+                             int64_t k)
+{
+    return pe_load(d->type, g->memory + pe->memory + place->base
+                   + (r * d->advance + element_of(d, place, k)) * pe_type_bytes(d->type));
+}
+
+/* An operand of memory or register, 0 where there is none. */
+static pe_value fixed_value(pe_grid *g, const pe_core *pe, int number, const pe_place *place, int64_t r, int64_t k)
+{
+    if (number < 0)
+        return (pe_value){ .u = 0 };
+    const pe_descriptor *d = descriptor_of(g, pe, number);
+    if (d->kind == PE_REGISTER)
+        return pe_decode(d->type, place->at ? g->registers[pe->registers + d->queue] : (uint32_t)place->base);
+    return memory_value(g, pe, d, place, r, k);
+}
+
+static void set_value(pe_grid *g, const pe_core *pe, const pe_descriptor *d, const pe_place *place, int64_t r, int64_t k,
+                      pe_value v)
+{
+    if (d->kind == PE_REGISTER)
+        g->registers[pe->registers + d->queue] = pe_encode(d->type, v);
+    else
+        pe_store(d->type, g->memory + pe->memory + place->base
+                 + (r * d->advance + element_of(d, place, k)) * pe_type_bytes(d->type), v);
+}
+
+/* All elements of a memory-to-memory instruction at once; its cycles. */
+static int64_t run_in_memory(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i)
+{
+    const pe_descriptor *d = descriptor_of(g, pe, i->dst);
+    if (th->extent <= 0 || i->repeat <= 0) {
+        end_vector(g, pe, th, i, 0);
+        return 0;
+    }
+    int64_t cycles = element_cycles(g, pe, th, i), repeat = i->repeat, extent = th->extent;
+    for (int64_t r = 0; r < repeat; r++)
+        for (int64_t k = 0; k < extent; k++)
+            set_value(g, pe, d, &th->place[0], r, k,
+                      pe_apply(i->op, i->type, fixed_value(g, pe, i->a, &th->place[1], r, k),
+                               fixed_value(g, pe, i->b, &th->place[2], r, k),
+                               fixed_value(g, pe, i->c, &th->place[3], r, k)));
+    cycles = i->repeat * (i->between + cycles);
+    pe->vector_cycles += cycles;
+    end_vector(g, pe, th, i, th->extent);
+    return i->cycles + cycles;
+}
+
+#endif

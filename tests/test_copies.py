@@ -1,0 +1,113 @@
+"""What users hold can be pickled, copied and deep-copied, and goes on from there as the original does."""
+
+import copy
+import pickle
+
+import msgspec
+import numpy as np
+import pytest
+
+from wsekern.fabric import CounterFilter, FabricPlan, RangeFilter
+from wsekern.machine import load_machine
+from wsekern.machine.timing import Timing
+from wsekern.ops import FlowEngine
+from wsekern.program import Layout, Program
+
+WAYS = {"pickle": lambda item: pickle.loads(pickle.dumps(item)), "copy": copy.copy, "deepcopy": copy.deepcopy}
+
+
+@pytest.fixture(params=WAYS)
+def duplicate(request):
+    """One way of making a second one."""
+    return WAYS[request.param]
+
+
+def test_machines_are_equal_by_content(duplicate):
+    machine = load_machine("wse3")
+    other = duplicate(machine)
+    assert other == machine and hash(other) == hash(machine)
+    assert Timing(other, "silicon", "fp16") == Timing(machine, "silicon", "fp16")
+    assert machine != load_machine("wse2") and machine != "wse3"
+
+
+def test_a_machine_with_one_number_changed_is_another_one():
+    machine = load_machine("wse3")
+    changed = msgspec.structs.replace(machine, year=machine.year + 1)
+    assert changed != machine and len({changed, machine, pickle.loads(pickle.dumps(machine))}) == 2
+
+
+def program() -> Program:
+    made = Program("adds", parameters={"n": 0})
+    a = made.array("a", "f32", 4, initial=[1, 2, 3, 4])
+    halves = a.as_type("f16")
+    made.descriptor("walk", a.view(2, save=True))
+    made.route("turn", "W", "RAMP")
+    made.fifo("queue", "f32", 8)
+    with made.function("go") as code:
+        code.fadds(a, a, a)
+        code.fmovh(halves.view(2), halves.view(2, 2))
+    return made
+
+
+def test_programs(duplicate):
+    one = program()
+    two = duplicate(one)
+    assert two == one and two.text() == one.text()
+    with two.task("more"):
+        pass
+    assert two != one, "a copy is written on alone"
+
+
+def layout() -> Layout:
+    made = Layout("wse3", 3, 2, open_edges=True)
+    made.set_program(program(), 0, 0, 2, 2)
+    made.set_program(program(), 2, 0, 1, 2)
+    made.set_route(3, "W", "RAMP", 1, 0)
+    return made
+
+
+def test_layouts_run_alike_and_are_changed_alone(duplicate):
+    one = layout()
+    two = duplicate(one)
+    assert two.programs == one.programs and two.machine == one.machine and two.timing == one.timing
+    two.set_program(two.programs[1], 0, 0)          # its own programs are known to it
+    assert len(two.programs) == 2 and one.program_of[0, 0] == 0
+    sums = []
+    for each in (one, two):
+        simulation = each.compile()
+        simulation.launch("go")
+        simulation.run()
+        sums.append((simulation.memcpy_d2h("a"), simulation.cycle, simulation.counters()["elements"].sum()))
+    assert np.array_equal(sums[0][0], sums[1][0]) and sums[0][1:] == sums[1][1:]
+
+
+def painted() -> FabricPlan:
+    plan = FabricPlan(6, 3, "wse2", open_edges=True)
+    plan.paint(2, "W", "E RAMP", width=6)
+    plan.paint(4, "RAMP", "E", x=1, swap="")
+    plan.erase(2, x=3)
+    plan.filter(2, RangeFilter(0, 4), x=2)
+    plan.filter(4, CounterFilter(3, 1), x=2)
+    return plan
+
+
+def test_fabric_plans_are_painted_alone(duplicate):
+    one = painted()
+    two = duplicate(one)
+    assert two.painted == one.painted and two.placed_filters == one.placed_filters and two.rules == one.rules
+    two.paint(7, "W", "E")
+    assert len(two.painted) == len(one.painted) + 1
+
+
+@pytest.mark.parametrize("whole_grid", [False, True])
+def test_flow_engines_go_on_from_their_clocks(duplicate, whole_grid):
+    one = FlowEngine("wse3", 5, 4)
+    one.spend(compute=7)
+    if whole_grid:
+        one.set_clock(np.arange(20).reshape(4, 5) + 7)
+    two = duplicate(one)
+    assert np.array_equal(two.clock, one.clock) and two.machine == one.machine
+    two.spend(fabric=3)
+    assert np.array_equal(two.clock, one.clock + 3)
+    one.synchronise()
+    assert two.clock.max() == one.clock.max() + 3
