@@ -1,6 +1,7 @@
 /* The cores' part of a cycle: words that may be read from now on, cores, ramps. The compiler sees all that one event may call.
  * Within a cycle, what one PE does reaches no other PE, so the order of PEs, and which thread takes them, does not matter. */
 #include "common/memory.h"
+#include "fabric/fabric_internal.h"
 #include "pe_tasks.h"
 
 /* The event of one core: begin tasks, issue what can be issued in this cycle. */

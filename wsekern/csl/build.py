@@ -53,6 +53,10 @@ class Built:
     incoming: set[int] = field(default_factory=set)
     outgoing: set[int] = field(default_factory=set)
     """Colors that the host streams on."""
+    colors: dict[int, ColorConfig | None] = field(default_factory=dict)
+    """Routes that the program itself configures."""
+    sites: list[Any] = field(default_factory=list)
+    """Places that tell the host something."""
 
 
 @dataclass(eq=False)
@@ -67,6 +71,7 @@ class Build:
     diagnostics: Diagnostics
     said: list[str]
     taps: tuple[int, ...] = ()
+    offsets: tuple[int, int] = (0, 0)
     """Colors whose words the host takes at the ramps."""
 
 
@@ -85,11 +90,11 @@ def build(path: str | Path, parameters: dict[str, int] | None = None, options: O
     configs = colors_of(effects, made)
     programs, said = [], list(unit.said)
     for group in groups_of(effects, path):
-        for built in compile_group(files, options, diagnostics, group, where, effects, said):
+        for built in compile_group(files, options, diagnostics, group, where, effects, said, configs):
             programs.append(built)
     diagnostics.check()
     for built in programs:
-        place(made, built, configs)
+        place(made, built)
     incoming, outgoing = streams_of(programs)
     painted = {(color, x, y) for x, y, color in effects.colors}
     for color in incoming | outgoing:
@@ -97,7 +102,7 @@ def build(path: str | Path, parameters: dict[str, int] | None = None, options: O
             for x in range(made.width):
                 if (color, x, y) not in painted:
                     made.fabric.paint(color, "RAMP", "RAMP", x=x, y=y)
-    return Build(made, programs, effects, given, options, diagnostics, said, tuple(sorted(outgoing)))
+    return Build(made, programs, effects, given, options, diagnostics, said, tuple(sorted(outgoing)), offsets)
 
 
 def streams_of(programs: list[Built]) -> tuple[set[int], set[int]]:
@@ -188,12 +193,13 @@ def joined(values: list[Value]) -> Value:
 
 
 def compile_group(files: Files, options: Options, diagnostics: Diagnostics, group: Group, where: Where, effects: LayoutEffects,
-                  said: list[str]) -> Iterator[Built]:
+                  said: list[str], configs: dict[tuple[int, int, int], ColorConfig]) -> Iterator[Built]:
     """Programs of a group: one, or several where what differs decides how code looks."""
     waiting = [np.arange(len(group.pes))]
     while waiting:
         chosen = waiting.pop()
         unit = Unit(files, options, diagnostics, len(chosen))
+        unit.configs = configs
         pes = group.pes[chosen]
         unit.where = Where(where.width, where.height, where.fabric, where.offsets, pes[:, 0], pes[:, 1])
         try:
@@ -224,7 +230,8 @@ def compile_pes(unit: Unit, group: Group, chosen: np.ndarray, pes: np.ndarray, e
     exports = exports_of(unit, effects)
     program = linker.link(entries)
     return Built(program, pes, exports, linker.lines, [varying.each for varying in unit.parameters], memory_of(unit),
-                 host_colors(unit, "MEMCPYH2D"), host_colors(unit, "MEMCPYD2H"))
+                 host_colors(unit, "MEMCPYH2D"), host_colors(unit, "MEMCPYD2H") | ({library.HOST_COLOR} if unit.sites else set()),
+                 {color: color_config(fields, span) for color, (fields, span) in unit.effects.colors.items()}, unit.sites)
 
 
 def host_colors(unit: Unit, name: str) -> set[int]:
@@ -394,11 +401,14 @@ def varying_in(value: Value, at: int = 0) -> Iterator[tuple[int, Value]]:
                 yield at + k * value.type.element.bytes, Value(value.type.element, each)
 
 
-def place(made: Layout, built: Built, configs: dict[tuple[int, int, int], ColorConfig]) -> None:
+def place(made: Layout, built: Built) -> None:
     """Put a program, its parameters and its own routes on its PEs."""
     grid = np.zeros((made.height, made.width), np.int64)
     for x, y in built.pes:
         made.set_program(built.program, int(x), int(y))
+        for color, config in built.colors.items():
+            if config is not None:
+                paint(made, config, color, int(x), int(y))
     for k, each in enumerate(built.parameters):
         if f"p{k}" in built.program.parameters:
             grid[:] = 0

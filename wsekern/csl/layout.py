@@ -171,7 +171,7 @@ def _color_config(fields: dict[str, Value]) -> ColorConfig | None:
     routes = fields["routes"].data if "routes" in fields else {}
     switches = fields["switches"].data if "switches" in fields else {}
     rules = filter_of(fields["filter"].data) if "filter" in fields else None
-    rx, tx = _ports(routes.get("rx")), _ports(routes.get("tx"))
+    rx, tx = ports_of_value(routes.get("rx")), ports_of_value(routes.get("tx"))
     if not rx or not tx:
         return None if rules is None and not routes else ColorConfig(None, rules)
     swap = [axis for name, axis in (("color_swap_x", "EW"), ("color_swap_y", "NS")) if name in routes and routes[name].data]
@@ -183,7 +183,7 @@ def _color_config(fields: dict[str, Value]) -> ColorConfig | None:
     return ColorConfig(route, rules)
 
 
-def _ports(value: Value | None) -> list[str]:
+def ports_of_value(value: Value | None) -> list[str]:
     """Directions: one, or a tuple or array of them."""
     if value is None or value.data is None:
         return []
@@ -205,7 +205,7 @@ def positions_of(switches: dict[str, Value]) -> list[Position]:
         fields = switches[name].data
         if "invalid" in fields and fields["invalid"].data:
             break
-        found.append(Position(rx=_ports(fields.get("rx")) or None, tx=_ports(fields.get("tx")) or None))
+        found.append(Position(rx=ports_of_value(fields.get("rx")) or None, tx=ports_of_value(fields.get("tx")) or None))
     return found
 
 

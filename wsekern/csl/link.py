@@ -1,5 +1,6 @@
 """From frames and symbols to a :class:`wsekern.program.Program`: memory, registers, descriptors, queues, tasks."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from wsekern.csl import types as t
 from wsekern.csl.dsds import OPERATIONS, Dsr, Operand
 from wsekern.csl.emit import Unsupported, machine_type
 from wsekern.csl.ir import Frame, Op
+from wsekern.csl.library import HOST_COLOR
 from wsekern.csl.registers import bases_of, tail_calls
 from wsekern.csl.source import CslError, Diagnostic, Span
 from wsekern.csl.tasks import FifoBuffer
@@ -24,6 +26,16 @@ QUEUES = {"wse2": (8, 6), "wse3": (8, 8)}
 """Input and output queues of a PE."""
 
 
+@dataclass(eq=False)
+class DsrUse:
+    """Loads of a DSR, element types that operations take it for, and what the code so far has loaded into it last."""
+
+    loads: list[tuple[Value, dict[str, Value]]] = field(default_factory=list)
+    types: set[str] = field(default_factory=set)
+    current: Value | None = None
+    options: dict[str, Value] = field(default_factory=dict)
+
+
 class Linker:
     """Makes the program of a unit whose functions are all compiled."""
 
@@ -36,6 +48,7 @@ class Linker:
         """Tasks that unblock an input queue where an operation has ended."""
         self.bases: dict[Frame, int] = {}
         self.span: Span | None = None
+        self.dsrs: dict[Dsr, DsrUse] = {}
 
     # ---- memory
 
@@ -103,7 +116,7 @@ class Linker:
     def _scalar(self, op: Op) -> None:
         fields = dict(op.fields)
         for name in ("dst", "a", "b", "c"):
-            if name in fields and op.form != "dsr_base":
+            if name in fields and not op.form.startswith("dsr_"):
                 fields[name] = self.register(fields[name])
         handler = getattr(self, f"_on_{op.form}", None)
         if handler is not None:
@@ -124,6 +137,20 @@ class Linker:
     def _on_parameter(self, fields: dict[str, Any]) -> None:
         self.program.parameter(f"p{fields['imm']}")
         self._append(Scalar("parameter", **fields))
+
+    def _on_tell(self, fields: dict[str, Any]) -> None:
+        queue = self.output_queue(HOST_COLOR, 0)
+        self._append(Scalar("give", type="u32", c=fields["c"], target=Fabric(queue, 1, "u32")))
+
+    def _on_take_word(self, fields: dict[str, Any]) -> None:
+        data, kind = fields["source"].data, machine_type(fields["kind"])
+        stated = Fabric(self.queue_of(data, False), 1, kind, self.packing(data, kind))
+        self._append(Scalar("take", type=kind, dst=fields["dst"], target=stated))
+
+    def _on_give_word(self, fields: dict[str, Any]) -> None:
+        data, kind = fields["target"].data, machine_type(fields["kind"])
+        stated = Fabric(self.queue_of(data, True), 1, kind, self.packing(data, kind), **self._marks(data, True, {}))
+        self._append(Scalar("give", type=kind, c=fields["c"], target=stated))
 
     def _on_call(self, fields: dict[str, Any]) -> None:
         self._append(Scalar("call", target=f"fn {fields['target'].name}"))
@@ -221,8 +248,9 @@ class Linker:
     # ---- vector instructions
 
     def _vector(self, op: Op) -> None:
-        fields, options = op.fields, op.fields["options"]
+        fields = op.fields
         operands: list[Operand] = fields["operands"]
+        options = self._dsr_options(operands, fields["options"])
         extent = self._common_extent(operands)
         built = [self._operand(each, fields["name"], k, extent, options) for k, each in enumerate(operands)]
         more: dict[str, Any] = {}
@@ -379,9 +407,7 @@ class Linker:
         named = self._named(stated)
         for part, value in changes:
             if part == "base":
-                shift, index = self._temporary(size.bit_length() - 1), self.first_kept - 2
-                self._append(Scalar("scalar", op="shr", type="u32", dst=index, a=self.register(value.data), b=shift))
-                self._append(Scalar("set_base", a=index, target=named.name, source=MEMORY))
+                self._base_from(named.name, value, size)
             else:
                 self._append(Scalar("set_extent" if part == "extent" else "set_stride", a=self._number(value), target=named.name))
         return named
@@ -409,8 +435,116 @@ class Linker:
         assert found is not None
         return found
 
+    # ---- DSRs
+
+    def find_loads(self, frames: list[Frame]) -> None:
+        """What every DSR may hold, and which element types operations take it for."""
+        for dsr, value, options in self.unit.effects.loads:
+            self.dsrs.setdefault(dsr, DsrUse()).loads.append((value, options))
+        for frame in frames:
+            for op in frame.ops:
+                if op.form == "dsr_load":
+                    self.dsrs.setdefault(op.fields["target"], DsrUse()).loads.append((op.fields["a"], op.fields["options"]))
+                elif op.form == "vector":
+                    for k, operand in enumerate(op.fields["operands"]):
+                        if isinstance(operand.value.data, Dsr):
+                            use = self.dsrs.setdefault(operand.value.data, DsrUse())
+                            use.types.add(element_type(operand, op.fields["name"], Dsd(""), k))
+
+    def _on_dsr_load(self, fields: dict[str, Any]) -> None:
+        """A DSD into a DSR while the program runs."""
+        dsr, value = fields["target"], fields["a"]
+        use = self.dsrs[dsr]
+        use.current, use.options = value, fields["options"]
+        for kind in use.types:
+            named = self._dsr_name(dsr, value, kind, fields["options"])
+            self._set_parts(named, value.data, TYPE_BYTES[kind])
+
+    def _set_parts(self, name: str, data: Dsd, size: int) -> None:
+        if data.base is not None:
+            if isinstance(data.base.data, Address):
+                index = None
+                if data.base.data.offset:
+                    index = self._temporary(data.base.data.offset // size)
+                self._append(Scalar("set_base", a=index, target=name, source=data.base.data.symbol.name))
+            else:
+                self._base_from(name, data.base, size)
+        for part, form in (("extent", "set_extent"), ("stride", "set_stride")):
+            value = getattr(data, part)
+            if value is not None and data.kind != "mem4d_dsd":
+                self._append(Scalar(form, a=self._number_of(value), target=name))
+
+    def _base_from(self, name: str, base: Value, size: int) -> None:
+        shift, index = self._temporary(size.bit_length() - 1), self.first_kept - 2
+        self._append(Scalar("scalar", op="shr", type="u32", dst=index, a=self.register(base.data), b=shift))
+        self._append(Scalar("set_base", a=index, target=name, source=MEMORY))
+
+    def _number_of(self, value: Value) -> int:
+        """A register with a number, known or not."""
+        return self._number(value) if isinstance(value.data, (Reg, Varying)) else self._temporary(int(value.data))
+
+    def _on_dsr_base(self, fields: dict[str, Any]) -> None:
+        dsr, pointer = fields["target"], fields["a"]
+        use = self.dsrs.get(dsr)
+        if use is None or not use.loads:
+            self.fail(f"{dsr.kind} {dsr.number} holds no descriptor: load one with @load_to_dsr first")
+            return
+        value = use.current or use.loads[-1][0]
+        for kind in use.types:
+            name = self._dsr_name(dsr, value, kind, use.options)
+            data = value.data.with_fields(base=pointer, extent=None, stride=None)
+            self._set_parts(name, data, TYPE_BYTES[kind])
+
+    def _dsr_name(self, dsr: Dsr, value: Value, kind: str, options: dict[str, Value]) -> str:
+        """The descriptor that stands for a DSR while it holds one of this shape."""
+        data = value.data
+        out = value.type == t.FABOUT
+        place: Any = self.queue_of(data, out) if data.base is None and data.fifo is None else data.kind
+        name = f"{dsr.kind}{dsr.number}_{place}_{kind}_{out:d}"
+        if name not in self.program.descriptors:
+            self.program.descriptors[name] = self._stated(data, kind, out, options)
+        return name
+
+    def _stated(self, data: Dsd, kind: str, out: bool, options: dict[str, Value]) -> Any:
+        saves = bool(options["save_address"].data) if "save_address" in options else False
+        extent = int(data.extent.data) if data.extent is not None and isinstance(data.extent.data, int) else 0
+        if data.fifo is not None:
+            return self._fifo(data.fifo, kind, None)
+        if data.base is None:
+            return Fabric(self.queue_of(data, out), extent, kind, self.packing(data, kind), **self._marks(data, out, {}))
+        known = isinstance(data.base.data, Address)
+        symbol = data.base.data.symbol.name if known else MEMORY
+        offset = data.base.data.offset // TYPE_BYTES[kind] if known else 0
+        if data.kind == "mem4d_dsd":
+            return Mem4d(symbol, data.shape, data.strides, offset, kind)
+        if data.kind == "circbuf_dsd":
+            return Ring(symbol, extent)
+        stride = int(data.stride.data) if data.stride is not None and isinstance(data.stride.data, int) else 1
+        return Mem(symbol, extent, offset, stride, save=saves, type=kind)
+
     def _dsr(self, dsr: Dsr, operand: Operand, name: str, place: int) -> Any:
-        raise CslError([Diagnostic("operations on DSRs are not supported yet", self.span)])
+        use = self.dsrs.get(dsr)
+        if use is None or not use.loads:
+            self.fail(f"{dsr.kind} {dsr.number} holds no descriptor: load one with @load_to_dsr first")
+            return None
+        value = use.current or use.loads[-1][0]
+        kind = element_type(operand, name, Dsd(""), place)
+        return Named(self._dsr_name(dsr, value, kind, use.options or use.loads[-1][1]))
+
+    def _dsr_options(self, operands: list[Operand], options: dict[str, Any]) -> dict[str, Any]:
+        """Options of an operation, with those that its DSRs were loaded with."""
+        found = dict(options)
+        for operand in operands:
+            use = self.dsrs.get(operand.value.data) if isinstance(operand.value.data, Dsr) else None
+            if use is None or not use.loads:
+                continue
+            given = use.options or use.loads[-1][1]
+            if "async" in given and given["async"].data:
+                found["async"] = True
+            for name in ("activate", "unblock"):
+                if name in given:
+                    found[name] = given[name]
+        return found
 
     # ---- the whole
 
@@ -422,6 +556,7 @@ class Linker:
         self.first_kept = last + 2
         self.place_symbols()
         self.bind_queues()
+        self.find_loads(frames)
         for entry, frame in entries:
             self.program.tasks[entry.name] = entry
             self.code_of(frame, entry.label)

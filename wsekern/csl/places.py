@@ -169,13 +169,16 @@ def _store_in_variable(ev: "Evaluator", place: InVariable, value: Value, node: "
         return
     held = _part(ev, variable.value, place.path, node)
     targets, sources = list(leaves(held)), list(leaves(value))
-    if len(targets) != len(sources) or not all(isinstance(target.data, Reg) for target in targets):
-        if isinstance(held.data, Dsd) and isinstance(value.data, Dsd):
-            ev.fail(node, f"this DSD is of another kind than '{variable.type}' had at its declaration")
-        ev.fail(node, f"a variable of type {place.type} cannot take this value at run time")
-    copies = [ev.copied(each) if isinstance(each.data, Reg) and each.data in [x.data for x in targets] else each for each in sources]
-    for target, source in zip(targets, copies if len(copies) > 1 else sources, strict=True):
-        ev.emit.set(target.data, Value(source.type, source.data))
+    if isinstance(value.data, Dsd):
+        sources = [ev.as_word(each) for each in sources]
+    if len(targets) != len(sources):
+        ev.fail(node, f"this is another kind of {place.type} than the variable held at its declaration")
+    if len(sources) > 1:  # a source may be what another target is about to lose
+        sources = [ev.copied(each) if isinstance(each.data, Reg) and each.data in [x.data for x in targets] else each
+                   for each in sources]
+    for target, source in zip(targets, sources, strict=True):
+        if isinstance(target.data, Reg):
+            ev.emit.set(target.data, Value(source.type, source.data))
     if isinstance(held.data, Dsd) and isinstance(value.data, Dsd):
         variable.value = with_leaves(Value(value.type, value.data), iter(targets))
 

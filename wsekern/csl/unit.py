@@ -99,6 +99,9 @@ class Unit:
         self._dsrs: dict[Any, Dsr] = {}
         self._steps = 0
         self.said: list[str] = []
+        self.sites: list[Any] = []
+        self.routes: dict[int, dict[str, Any]] = {}
+        self.configs: Any = None
 
     # ---- modules
 
@@ -348,8 +351,33 @@ class Unit:
         self.said.append(text)
 
     def trap_unless(self, ev: Evaluator, condition: Value, node: syntax.Node) -> None:
-        """Stop the simulation where a condition does not hold. (Cores cannot yet: the condition is computed and dropped.)"""
-        self.diagnostics.warn("@assert of what is known only at run time is not checked yet", node.span)
+        """Tell the host where a condition does not hold, so that it stops."""
+        from wsekern.csl.library import tell
+        failed, after = ev.frame.label(), ev.frame.label()
+        ev.emit.unless(Value(condition.type, ev.emit.register(condition)), failed)
+        ev.emit.jump(after)
+        ev.frame.place(failed)
+        tell(ev, "trap", f"{node.span}: this does not hold", [], node)
+        ev.frame.place(after)
+
+    def painted(self, color: int) -> dict[str, Any]:
+        """Parts of the route that the layout gives a color at the first PE of the program."""
+        if self.configs is None or self.where is None or self.where.x is None:
+            return {}
+        config = self.configs.get((int(self.where.x[0]), int(self.where.y[0]), color))
+        if config is None or config.route is None:
+            return {}
+        from wsekern.fabric.routes import POP_MODES, ports_of
+        parts: dict[str, Any] = {"ring": config.route.ring, "pop": POP_MODES[config.route.pop]}
+        for k in range(config.route.positions):
+            parts[f"rx{k}"], parts[f"tx{k}"] = ([port.name for port in ports_of(mask)]
+                                                for mask in (config.route.rx[k], config.route.tx[k]))
+        return parts
+
+    def site(self, site: Any) -> int:
+        """Number of a place that tells the host something."""
+        self.sites.append(site)
+        return len(self.sites) - 1
 
     def loaded(self, ev: Evaluator, dsr: Dsr, value: Value, options: dict[str, Value], node: syntax.Node) -> None:
         """A DSD goes into a DSR."""

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from wsekern.csl.build import Export
 from wsekern.errors import DeadlockError, InputError
 from wsekern.sdk.artifact import Machine, read
+from wsekern.sdk.messages import Messages
 
 DONE = "__command_done"
 """Variable that code sets when the next command may come."""
@@ -60,6 +61,7 @@ class SdkRuntime:
         if cmaddr:
             raise InputError(f"cmaddr is {cmaddr!r}: there is no system to connect to; leave it out to simulate")
         self.machine = Machine(read(Path(bindir)))
+        self.messages = Messages(self.machine)
         self._symbols: dict[str, Symbol] = {}
         self._stuck: DeadlockError | None = None
         self._held: dict[int, list[Any]] = {}
@@ -84,6 +86,7 @@ class SdkRuntime:
             self._stuck = None
         except DeadlockError as error:
             self._stuck = error  # it waits for the host, perhaps
+        self.messages.read()
 
     # ---- symbols and launches
 
