@@ -9,16 +9,18 @@ import numpy as np
 
 from wsekern.csl import builtins, calls, layout, library, mapping, syntax, tasks  # noqa: F401  (they register what they do)
 from wsekern.csl import types as t
-from wsekern.csl.calls import run_task
+from wsekern.csl.calls import jump, run_task
+from wsekern.csl.emit import machine_type
 from wsekern.csl.files import Files
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import WORD_REGISTER, Frame
 from wsekern.csl.layout import ColorConfig, LayoutEffects, Where, color_config, run_layout
 from wsekern.csl.link import Linker, task_label
-from wsekern.csl.scope import Module, Scope
+from wsekern.csl.places import from_memory
+from wsekern.csl.scope import Module, Scope, walk
 from wsekern.csl.source import CslError, Diagnostic, Diagnostics, Span
 from wsekern.csl.unit import Options, Task, Unit
-from wsekern.csl.values import Address, FunctionRef, Split, Symbol, Value, Varying
+from wsekern.csl.values import Address, FunctionRef, Memory, Split, Symbol, Value, Varying
 from wsekern.program.instructions import TaskEntry
 from wsekern.program.layout import Layout
 
@@ -272,7 +274,6 @@ def run_comptime(unit: Unit) -> None:
 
 
 def _imports(node: syntax.Variable) -> bool:
-    from wsekern.csl.scope import walk
     return any(isinstance(each, syntax.Builtin) and each.name == "import_module" for each in walk(node.value))
 
 
@@ -334,9 +335,6 @@ def launched(unit: Unit, name: str, function: FunctionRef, span: Span) -> tuple[
 
 
 def _launch(unit: Unit, frame: Frame, name: str, function: FunctionRef) -> None:
-    from wsekern.csl.calls import _jump
-    from wsekern.csl.places import from_memory
-    from wsekern.csl.values import Memory
     ev = Evaluator(unit, Scope(function.module), frame)
     ev.emit.span = function.node.span
     arguments = []
@@ -346,7 +344,7 @@ def _launch(unit: Unit, frame: Frame, name: str, function: FunctionRef) -> None:
         unit.symbols.append(symbol)
         arguments.append(from_memory(ev, Memory(symbol), kind))
     result = ev.type_at(function.node.result)
-    _jump(ev, function, arguments, result, function.node)
+    jump(ev, function, arguments, result, function.node)
     ev.emit.emit("end")
 
 
@@ -379,7 +377,6 @@ def export_of(unit: Unit, name: str, value: Value) -> Export:
 
 def memory_of(unit: Unit) -> list[tuple[str, int, str, np.ndarray]]:
     """Symbols whose initial values differ between PEs: (symbol, byte, element type, value of each PE)."""
-    from wsekern.csl.emit import machine_type
     found = []
     for symbol in unit.symbols:
         if symbol.used and symbol.initial is not None:

@@ -1,6 +1,7 @@
 """Builtins of values and types."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from wsekern.csl.coerce import bitcast as bits_as
 from wsekern.csl.coerce import cast
 from wsekern.csl.evaluator import _EVALUATE
 from wsekern.csl.functions import Evaluator
+from wsekern.csl.mapping import map_elements
+from wsekern.csl.operands import OPERATIONS
 from wsekern.csl.places import load, member
 from wsekern.csl.types import Type
-from wsekern.csl.values import NOTHING, Dsd, FunctionRef, Reg, Value, Varying, number_dtype, shown, zero_of
+from wsekern.csl.values import NOTHING, FunctionRef, Reg, Value, Varying, number_dtype, shown, zero_of
 
 Handler = Callable[[Evaluator, syntax.Builtin], Value]
 BUILTINS: dict[str, Handler] = {}
@@ -39,12 +42,11 @@ def builtin(*names: str, arguments: int | tuple[int, int] | None = None) -> Call
 
 def call_builtin(ev: Evaluator, node: syntax.Builtin, wanted: Type | None) -> Value:
     """``@name(...)``."""
-    if node.name in dsds.OPERATIONS:
+    if node.name in OPERATIONS:
         return dsds.operation(ev, node)
     handler = BUILTINS.get(node.name)
     if handler is None:
-        from difflib import get_close_matches
-        near = get_close_matches(node.name, [*BUILTINS, *dsds.OPERATIONS], 1)
+        near = get_close_matches(node.name, [*BUILTINS, *OPERATIONS], 1)
         ev.fail(node, f"unknown builtin @{node.name}" + (f"; did you mean @{near[0]}?" if near else ""))
     return handler(ev, node)
 
@@ -351,20 +353,7 @@ def assert_(ev: Evaluator, node: syntax.Builtin) -> Value:
 @builtin("map")
 def map_(ev: Evaluator, node: syntax.Builtin) -> Value:
     """``@map(f, inputs..., output)``."""
-    from wsekern.csl.mapping import map_elements
     return map_elements(ev, node)
-
-
-def is_dsd(value: Value) -> bool:
-    """Whether a value is a descriptor."""
-    return isinstance(value.data, Dsd)
-
-
-@builtin("random16", arguments=0)
-def random16(ev: Evaluator, node: syntax.Builtin) -> Value:
-    """16 random bits."""
-    from wsekern.csl.mapping import random_bits
-    return random_bits(ev, node)
 
 
 def function_of(ev: Evaluator, node: syntax.Expression, kind: str) -> FunctionRef:

@@ -67,7 +67,7 @@ def _called(ev: Evaluator, function: FunctionRef, scope: Scope, arguments: list[
         return _interpret(ev, function, scope, arguments, result, node)
     if function.node.storage == "inline":
         return _expand(ev, function, scope, arguments, result, node)
-    return _jump(ev, function, arguments, result, node)
+    return jump(ev, function, arguments, result, node)
 
 
 def _only_now(kind: Type) -> bool:
@@ -83,7 +83,7 @@ def _type_in(ev: Evaluator, scope: Scope, node: syntax.Expression) -> Type:
 def _argument(ev: Evaluator, scope: Scope, parameter: syntax.Parameter, node: syntax.Expression) -> Value:
     """An argument as its parameter takes it; types of later parameters may depend on it."""
     kind = _type_in(ev, scope, parameter.type)
-    value = ev.compiling(node, kind) if parameter.comptime or _only_now(kind) and kind != t.ANY else ev.evaluate(node, kind)
+    value = ev.compiling(node, kind) if parameter.comptime or (_only_now(kind) and kind != t.ANY) else ev.evaluate(node, kind)
     scope.names[parameter.name] = Constant(value, parameter.span)
     return value
 
@@ -143,7 +143,7 @@ def _expand(ev: Evaluator, function: FunctionRef, scope: Scope, arguments: list[
 # ---- functions of their own ----
 
 
-def _jump(ev: Evaluator, function: FunctionRef, arguments: list[Value], result: Type, node: syntax.Node) -> Value:
+def jump(ev: Evaluator, function: FunctionRef, arguments: list[Value], result: Type, node: syntax.Node) -> Value:
     """Arguments into the registers of the function's frame, and a call."""
     instance = instance_of(ev, function, arguments, result)
     ev.frame.calls.add(instance)

@@ -1,20 +1,30 @@
 """Which value becomes which type: by itself (a parameter, an assignment), by ``@as``, by ``@bitcast``."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from wsekern.csl import types as t
 from wsekern.csl.arithmetic import wrap
+from wsekern.csl.context import Context
+from wsekern.csl.syntax import Node
 from wsekern.csl.types import Type
-from wsekern.csl.values import Address, FunctionRef, Memory, Reg, Value, Varying, number_dtype, rounded, shown, zero_of
+from wsekern.csl.values import (
+    Address,
+    FunctionRef,
+    Memory,
+    Reg,
+    Value,
+    Varying,
+    element_of,
+    number_dtype,
+    rounded,
+    shown,
+    zero_of,
+)
 
-if TYPE_CHECKING:
-    from wsekern.csl.evaluator import Evaluator
-    from wsekern.csl.syntax import Node
 
-
-def coerce(ev: "Evaluator", value: Value, wanted: Type, node: "Node") -> Value:
+def coerce(ev: Context, value: Value, wanted: Type, node: Node) -> Value:
     """``value`` as ``wanted``, where CSL converts by itself; else an error at ``node`` that says what would help."""
     given = value.type
     if given == wanted or wanted in (t.ANY, t.AnyType("anyopaque")):
@@ -46,7 +56,7 @@ def _help(given: Type, wanted: Type) -> str:
     return ""
 
 
-def _comptime_int(ev: "Evaluator", value: Value, wanted: Type, node: "Node") -> Value:
+def _comptime_int(ev: Context, value: Value, wanted: Type, node: Node) -> Value:
     if isinstance(wanted, (t.Float, t.ComptimeFloat)):
         ev.warn(node, f"a whole number where {wanted} is expected; write it with a decimal point")
         return Value(wanted, rounded(float(value.data), wanted) if isinstance(wanted, t.Float) else float(value.data))
@@ -57,7 +67,7 @@ def _comptime_int(ev: "Evaluator", value: Value, wanted: Type, node: "Node") -> 
     return Value(wanted, value.data)
 
 
-def _structure(ev: "Evaluator", value: Value, wanted: Type, node: "Node") -> Value | None:
+def _structure(ev: Context, value: Value, wanted: Type, node: Node) -> Value | None:
     """Structs, tuples, functions and pointers to them."""
     given = value.type
     if isinstance(given, t.Struct) and isinstance(value.data, dict):
@@ -67,7 +77,6 @@ def _structure(ev: "Evaluator", value: Value, wanted: Type, node: "Node") -> Val
             return array_of(ev, wanted, list(value.data.values()), node)
     if isinstance(given, t.Array) and isinstance(wanted, t.Array) and given.extents == wanted.extents and (
             value.known and not isinstance(value.data, Memory)):
-        from wsekern.csl.values import element_of
         return array_of(ev, wanted, [element_of(value, k) for k in range(given.count)], node)
     if isinstance(given, t.FunctionType) and isinstance(wanted, t.FunctionType) and isinstance(value.data, FunctionRef):
         if (given.parameters, given.result) != (wanted.parameters, wanted.result):
@@ -81,7 +90,7 @@ def _structure(ev: "Evaluator", value: Value, wanted: Type, node: "Node") -> Val
     return None
 
 
-def _fields(ev: "Evaluator", value: Value, wanted: t.Struct, node: "Node") -> Value:
+def _fields(ev: Context, value: Value, wanted: t.Struct, node: Node) -> Value:
     given: dict[str, Value] = value.data
     extra = [name for name in given if name not in wanted.names]
     missing = [name for name in wanted.names if name not in given]
@@ -93,7 +102,7 @@ def _fields(ev: "Evaluator", value: Value, wanted: t.Struct, node: "Node") -> Va
                           for name, kind in zip(wanted.names, wanted.types, strict=True) if name in given})
 
 
-def array_of(ev: "Evaluator", kind: t.Array, elements: list[Value], node: "Node") -> Value:
+def array_of(ev: Context, kind: t.Array, elements: list[Value], node: Node) -> Value:
     """A known array of elements."""
     if len(elements) != kind.count:
         ev.fail(node, f"{kind} has {kind.count} elements, found {len(elements)}")
@@ -107,7 +116,7 @@ def array_of(ev: "Evaluator", kind: t.Array, elements: list[Value], node: "Node"
     return Value(kind, np.array(data, dtype))
 
 
-def cast(ev: "Evaluator", value: Value, wanted: Type, node: "Node") -> Value:
+def cast(ev: Context, value: Value, wanted: Type, node: Node) -> Value:
     """``@as(wanted, value)``: numbers, truths, enums."""
     given = value.type
     if given == wanted:
@@ -124,7 +133,7 @@ def cast(ev: "Evaluator", value: Value, wanted: Type, node: "Node") -> Value:
     return Value(wanted, _number(ev, value.data, given, wanted, node))
 
 
-def _number(ev: "Evaluator", data: Any, given: Type, wanted: Type, node: "Node") -> Any:
+def _number(ev: Context, data: Any, given: Type, wanted: Type, node: Node) -> Any:
     if wanted == t.BOOL:
         return Varying(data.each != 0) if isinstance(data, Varying) else bool(data != 0)
     if isinstance(wanted, (t.Float, t.ComptimeFloat)):
@@ -141,7 +150,7 @@ def _number(ev: "Evaluator", data: Any, given: Type, wanted: Type, node: "Node")
     return wrap(integer_type, int(data))
 
 
-def bitcast(ev: "Evaluator", value: Value, wanted: Type, node: "Node") -> Value:
+def bitcast(ev: Context, value: Value, wanted: Type, node: Node) -> Value:
     """``@bitcast(wanted, value)``: the same bits as another type of the same width."""
     given = value.type
     if isinstance(given, t.ComptimeInt) or isinstance(given, t.ComptimeFloat):

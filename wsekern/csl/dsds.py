@@ -6,8 +6,9 @@ from typing import Any
 from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.functions import Evaluator
+from wsekern.csl.operands import OPERATIONS, Operand
 from wsekern.csl.places import Fixed, InMemory, load, store
-from wsekern.csl.scope import Constant, Scope
+from wsekern.csl.scope import Constant, Scope, walk
 from wsekern.csl.types import Type
 from wsekern.csl.values import Address, Dsd, FunctionRef, Memory, Reg, Value, Varying, shown
 
@@ -266,7 +267,6 @@ def _known_part(ev: Evaluator, node: syntax.Expression, given: dict[str, int]) -
 
 
 def _mentions(node: syntax.Expression, names: dict[str, int]) -> bool:
-    from wsekern.csl.scope import walk
     return any(isinstance(each, syntax.Name) and each.name in names for each in walk(node))
 
 
@@ -352,18 +352,6 @@ def get_dsr(ev: Evaluator, node: syntax.Builtin) -> Value:
 
 # ---- operations ----
 
-OPERATIONS: dict[str, tuple[str, str, int]] = {
-    "mov16": ("mov", "u16", 1), "mov32": ("mov", "u32", 1), "add16": ("add", "u16", 2), "sub16": ("sub", "u16", 2),
-    "and16": ("and", "u16", 2), "or16": ("or", "u16", 2), "xor16": ("xor", "u16", 2), "sll16": ("shl", "u16", 2),
-    "slr16": ("shr", "u16", 2), "sar16": ("shr", "i16", 2), "fmovh": ("mov", "fp16", 1), "fmovs": ("mov", "fp32", 1),
-    "faddh": ("add", "fp16", 2), "fadds": ("add", "fp32", 2), "faddhs": ("add", "fp32", 2), "fsubh": ("sub", "fp16", 2),
-    "fsubs": ("sub", "fp32", 2), "fmulh": ("mul", "fp16", 2), "fmuls": ("mul", "fp32", 2), "fmach": ("fma", "fp16", 3),
-    "fmacs": ("fma", "fp32", 3), "fmachs": ("fma", "fp32", 3), "fmaxh": ("max", "fp16", 2), "fmaxs": ("max", "fp32", 2),
-    "fnegh": ("neg", "fp16", 1), "fnegs": ("neg", "fp32", 1), "fabsh": ("abs", "fp16", 1), "fabss": ("abs", "fp32", 1),
-    "fs2h": ("mov", "fp16", 1), "fh2s": ("mov", "fp32", 1),
-}
-"""Operations of CSL that the core has by the same name: what they do, in which precision, and their sources."""
-
 _TYPES = {"u16": (t.U16, t.I16), "i16": (t.I16, t.U16), "u32": (t.U32, t.I32, t.F32), "fp16": (t.F16, t.BF16), "fp32": (t.F32,)}
 
 
@@ -384,15 +372,6 @@ def operation(ev: Evaluator, node: syntax.Builtin) -> Value:
     for place, value in [each.back for each in operands if each.back is not None]:
         store(ev, place, value, node)
     return Value(t.BOOL, done)
-
-
-@dataclass(eq=False)
-class Operand:
-    """Of a vector instruction: a DSD, a DSR, or a scalar in a register (``back``: the place that it is written to after)."""
-
-    value: Value
-    type: str
-    back: tuple[Any, Value] | None = None
 
 
 def operand(ev: Evaluator, node: syntax.Expression, precision: str, of: syntax.Builtin, number: int) -> Operand:
@@ -469,18 +448,3 @@ def task_value(ev: Evaluator, value: Value, node: syntax.Node) -> Value:
     if isinstance(value.data, Reg):
         ev.fail(node, "a task id that is known only at run time is not supported here yet")
     return value
-
-
-def copy_memory(ev: Evaluator, target: Memory, source: Memory, elements: int, size: int) -> None:
-    """Bits from memory to memory."""
-    if elements == 0:
-        return
-    kind, name = (t.U32, "mov32") if size == 4 else (t.U16, "mov16")
-    operands = []
-    for memory in (target, source):
-        if memory.symbol is not None:
-            ev.unit.use(memory.symbol)
-        base = Value(t.Pointer(kind), ev.emit.address(memory).data)
-        dsd = Dsd("mem1d_dsd", base, Value(t.COMPTIME_INT, elements), Value(t.COMPTIME_INT, 1), size)
-        operands.append(Operand(Value(t.MEM1D, dsd), "u32" if size == 4 else "u16"))
-    ev.emit.emit("vector", name=name, operands=operands, options={"async": False}, done=None)

@@ -14,13 +14,15 @@ from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.arithmetic import BadNumber, binary, unary
 from wsekern.csl.coerce import array_of, cast, coerce
-from wsekern.csl.emit import Emitter, Unsupported
-from wsekern.csl.places import Fixed, InMemory, InVariable, Place, index, load, member, symbol_place
-from wsekern.csl.scope import Binding, Cell, Constant, Held, Module, Scope, Stored
+from wsekern.csl.context import Context
+from wsekern.csl.directions import DIRECTIONS
+from wsekern.csl.emit import Unsupported, machine_type
+from wsekern.csl.operands import copy_memory
+from wsekern.csl.places import Fixed, InMemory, InVariable, Place, index, load, member, symbol_place, to_memory
+from wsekern.csl.scope import Binding, Constant, Module, Scope, Stored
 from wsekern.csl.source import CslError, Diagnostic, Note, Span
 from wsekern.csl.types import Type
 from wsekern.csl.values import (
-    NOTHING,
     Address,
     FunctionRef,
     Memory,
@@ -30,21 +32,16 @@ from wsekern.csl.values import (
     Varying,
     number_dtype,
     shown,
-    split_of,
+    zero_of,
 )
 
-DIRECTIONS = ("NORTH", "EAST", "SOUTH", "WEST", "RAMP")
 PREDECLARED: dict[str, Value] = {name: Value(t.TYPE, kind) for name, kind in t.NAMED.items()} | {
     name: Value(t.DIRECTION, number) for number, name in enumerate(DIRECTIONS)}
 
 
-class Expressions:
+class Expressions(Context):
     """Expressions; statements and calls are added by :class:`wsekern.csl.functions.Evaluator`."""
 
-    unit: Any
-    scope: Scope
-    emit: Emitter
-    frame: Any
     forced: int
 
     # ---- errors
@@ -57,11 +54,6 @@ class Expressions:
     def warn(self, node: syntax.Node, message: str, *notes: Note) -> None:
         """Say that something is doubtful, and go on."""
         self.unit.diagnostics.warn(message, node.span, *notes)
-
-    @staticmethod
-    def split(varying: Varying) -> Split:
-        """To raise where a number that differs between PEs must be one."""
-        return Split(split_of(varying))
 
     # ---- modes
 
@@ -238,7 +230,6 @@ class Expressions:
         if value is None:
             if wanted is None:
                 self.fail(node, "undefined has no type here")
-            from wsekern.csl.values import zero_of
             return zero_of(wanted)
         kinds = {bool: t.BOOL, int: t.COMPTIME_INT, float: t.COMPTIME_FLOAT, bytes: t.STRING}
         return Value(kinds[type(value)], value)
@@ -264,7 +255,6 @@ class Expressions:
         if node.operator == "~":
             ones = emit.register(Value(value.type, -1 if value.type.signed else value.type.high))
             return Value(value.type, emit.binary("^", value.type, value, Value(value.type, ones)))
-        from wsekern.csl.emit import machine_type
         return Value(value.type, emit.narrow(emit.scalar("neg", machine_type(value.type), value.data), value.type))
 
     def address_of(self, node: syntax.Unary) -> Value:
@@ -425,23 +415,8 @@ class Expressions:
 
     # ---- helpers for places
 
-    def copied(self, value: Value) -> Value:
-        """A scalar in a register of its own."""
-        register = self.frame.new()
-        self.emit.set(register, value)
-        return Value(value.type, register)
-
-    def as_word(self, value: Value) -> Value:
-        """A part of a DSD as a 32-bit number: sign-extended, so that instructions can take it."""
-        if isinstance(value.type, t.Pointer):
-            return value
-        if isinstance(value.data, Reg):
-            return Value(t.I32, self.emit.convert(value, t.I32))
-        return Value(t.I32, value.data)
-
     def array_in_memory(self, kind: t.Array, elements: list[Value]) -> Value:
         """A new array of the function, of elements that are known only at run time."""
-        from wsekern.csl.places import to_memory
         symbol = self.unit.local_symbol(self.frame, kind)
         for k, each in enumerate(elements):
             to_memory(self, Memory(symbol, k * kind.element.bytes), each, symbol)
@@ -454,7 +429,6 @@ class Expressions:
         element = value.type.element
         if number_dtype(element) is None and element.bytes not in (2, 4):
             self.fail(node, f"an array of {element} cannot be copied at run time; copy its elements")
-        from wsekern.csl.dsds import copy_memory
         copy_memory(self, target, source, value.type.count * max(1, element.bytes // 4 or 1), min(4, element.bytes))
 
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.coerce import coerce
@@ -15,7 +13,18 @@ from wsekern.csl.places import InMemory, load, store, to_memory, variable_of
 from wsekern.csl.scope import Binding, Cell, Constant, Held, Scope, Stored
 from wsekern.csl.source import Note
 from wsekern.csl.types import Type
-from wsekern.csl.values import NOTHING, FunctionRef, Memory, Reg, Value, Varying, element_of, leaves, shown, with_leaves, zero_of
+from wsekern.csl.values import (
+    NOTHING,
+    Memory,
+    Reg,
+    Value,
+    Varying,
+    element_of,
+    leaves,
+    shown,
+    with_leaves,
+    zero_of,
+)
 
 MAX_CALLS = 200
 """Calls inside each other while the program is compiled."""

@@ -3,17 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.builtins import builtin, text_of
+from wsekern.csl.directions import ports_of_value
 from wsekern.csl.dsds import fields_of
-from wsekern.csl.evaluator import DIRECTIONS
 from wsekern.csl.functions import Evaluator
+from wsekern.csl.scope import Scope
 from wsekern.csl.source import CslError, Diagnostic, Note, Span
 from wsekern.csl.unit import Unit
-from wsekern.csl.values import NOTHING, Value, Varying
+from wsekern.csl.values import NOTHING, Value
 from wsekern.errors import InputError
 from wsekern.fabric.routes import POP_MODES, CounterFilter, Position, RangeFilter, make_route
 
@@ -183,19 +182,6 @@ def _color_config(fields: dict[str, Value]) -> ColorConfig | None:
     return ColorConfig(route, rules)
 
 
-def ports_of_value(value: Value | None) -> list[str]:
-    """Directions: one, or a tuple or array of them."""
-    if value is None or value.data is None:
-        return []
-    if isinstance(value.data, dict):
-        return [DIRECTIONS[each.data] for each in value.data.values()]
-    if isinstance(value.data, (list, np.ndarray)):
-        return [DIRECTIONS[int(each)] for each in value.data]
-    if isinstance(value.data, Varying):
-        raise InputError("a direction that differs between the PEs of a program")
-    return [DIRECTIONS[value.data]]
-
-
 def positions_of(switches: dict[str, Value]) -> list[Position]:
     """Switch positions 1 to 3, up to the first that is not there."""
     found = []
@@ -247,7 +233,6 @@ def run_layout(unit: Unit, path: str, parameters: dict[str, Value], where: Where
     if len(blocks) != 1:
         span = blocks[1].span if blocks else module.file.span
         raise CslError([Diagnostic(f"a top file has one layout block, found {len(blocks)}", span)])
-    from wsekern.csl.scope import Scope
     for node in module.file.declarations:  # a parameter that nobody uses still needs a value
         if isinstance(node, syntax.Param):
             unit.global_binding(module, node.name)

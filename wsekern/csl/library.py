@@ -8,11 +8,14 @@ import numpy as np
 
 from wsekern.csl import syntax
 from wsekern.csl import types as t
-from wsekern.csl.builtins import builtin
+from wsekern.csl.builtins import builtin, text_of
+from wsekern.csl.calls import call_values
+from wsekern.csl.directions import ports_of_value
 from wsekern.csl.emit import machine_type
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import Frame
-from wsekern.csl.values import NOTHING, Reg, Value, Varying
+from wsekern.csl.scope import Scope
+from wsekern.csl.values import NOTHING, Reg, Value, Varying, rounded
 from wsekern.errors import InputError
 from wsekern.fabric.routes import Position, make_route
 from wsekern.program.instructions import TaskEntry
@@ -31,7 +34,6 @@ def coordinate(ev: Evaluator, node: syntax.Builtin) -> Value:
 @builtin("__scalar", arguments=(2, 3))
 def scalar(ev: Evaluator, node: syntax.Builtin) -> Value:
     """``@__scalar("op", a, b)``: an operation of the core on numbers."""
-    from wsekern.csl.builtins import text_of
     op = text_of(ev, node.arguments[0])
     values = [ev.evaluate(each) for each in node.arguments[1:]]
     if not any(isinstance(each.data, Reg) for each in values):
@@ -41,7 +43,6 @@ def scalar(ev: Evaluator, node: syntax.Builtin) -> Value:
 
 
 def _now(ev: Evaluator, op: str, values: list[Value], node: syntax.Builtin) -> Value:
-    from wsekern.csl.values import rounded
     functions = {"sqrt": np.sqrt, "exp": np.exp, "log": np.log, "sin": np.sin, "cos": np.cos, "floor": np.floor, "max": np.maximum,
                  "min": np.minimum, "abs": np.abs}
     with np.errstate(all="ignore"):
@@ -107,7 +108,6 @@ def tell(ev: Evaluator, kind: str, text: str, values: list[Value], node: syntax.
 @builtin("__print", arguments=2)
 def print_(ev: Evaluator, node: syntax.Builtin) -> Value:
     """``@__print(text, .{values})``."""
-    from wsekern.csl.builtins import text_of
     if not ev.runtime:
         return NOTHING
     text, given = text_of(ev, node.arguments[0]), ev.evaluate(node.arguments[1])
@@ -131,7 +131,6 @@ def _scalar_of(ev: Evaluator, value: Value, node: syntax.Node) -> Value:
 @builtin("__trace", arguments=2)
 def trace(ev: Evaluator, node: syntax.Builtin) -> Value:
     """``@__trace(key, value)``."""
-    from wsekern.csl.builtins import text_of
     key, value = text_of(ev, node.arguments[0]), ev.evaluate(node.arguments[1])
     if isinstance(value.data, bytes):
         tell(ev, "trace", f"{key}\0{value.data.decode('utf-8', 'replace')}", [], node)
@@ -143,7 +142,6 @@ def trace(ev: Evaluator, node: syntax.Builtin) -> Value:
 @builtin("__trace_time", arguments=1)
 def trace_time(ev: Evaluator, node: syntax.Builtin) -> Value:
     """``@__trace_time(key)``: a time stamp."""
-    from wsekern.csl.builtins import text_of
     parts = []
     for part in range(3):
         register = ev.frame.new()
@@ -182,7 +180,6 @@ def task_priority(ev: Evaluator, node: syntax.Builtin) -> Value:
 @builtin("__route", arguments=3)
 def route(ev: Evaluator, node: syntax.Builtin) -> Value:
     """``@__route(color, what, value)``: change a part of a color's route; the whole is put on the router at once."""
-    from wsekern.csl.builtins import text_of
     color, what = ev.known_int(ev.evaluate(node.arguments[0]), node), text_of(ev, node.arguments[1])
     value = ev.evaluate(node.arguments[2])
     if not ev.runtime:
@@ -199,7 +196,6 @@ def route(ev: Evaluator, node: syntax.Builtin) -> Value:
 
 def change_route(parts: dict[str, Any], what: str, value: Value) -> None:
     """A part of a route: ``rx``, ``tx`` by position, the pop mode."""
-    from wsekern.csl.layout import ports_of_value
     if what == "reset_routes":
         for name in ("rx", "tx"):
             if name in value.data:
@@ -234,8 +230,6 @@ def route_of(ev: Evaluator, parts: dict[str, Any], node: syntax.Node) -> Any:
 
 def teardown_entry(unit: Any) -> tuple[TaskEntry, Frame]:
     """The task that runs the handlers of colors in teardown."""
-    from wsekern.csl.calls import call_values
-    from wsekern.csl.scope import Scope
     frame = Frame("teardown", "task")
 
     def write() -> None:

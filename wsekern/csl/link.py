@@ -6,19 +6,21 @@ from typing import Any
 import numpy as np
 
 from wsekern.csl import types as t
-from wsekern.csl.dsds import OPERATIONS, Dsr, Operand
+from wsekern.csl.dsds import Dsr
 from wsekern.csl.emit import Unsupported, machine_type
 from wsekern.csl.ir import Frame, Op
 from wsekern.csl.library import HOST_COLOR
+from wsekern.csl.operands import OPERATIONS, Operand
 from wsekern.csl.registers import bases_of, tail_calls
 from wsekern.csl.source import CslError, Diagnostic, Span
 from wsekern.csl.tasks import FifoBuffer
 from wsekern.csl.unit import Unit
-from wsekern.csl.values import Address, Dsd, FunctionRef, Reg, Symbol, Value, Varying
+from wsekern.csl.values import Address, Dsd, FunctionRef, Reg, Symbol, Value, Varying, element_of
 from wsekern.program.instructions import Label, Scalar, TaskEntry, Vector
-from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Ring
+from wsekern.program.operands import NUMPY_TYPES, TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Ring
 from wsekern.program.operands import Register as RegisterOperand
 from wsekern.program.program import Program
+from wsekern.program.values import register_bits
 
 MEMORY = "memory"
 """A symbol of no element at address 0: what pointers lead to is so many elements behind it."""
@@ -624,7 +626,6 @@ def words_of(unit: Unit, symbol: Symbol, kind: str, count: int, addresses: dict[
         return None
     raw = bytes_of(symbol.initial, symbol.type, addresses or {})
     raw = raw.ljust(count * TYPE_BYTES[kind], b"\0")[: count * TYPE_BYTES[kind]]
-    from wsekern.program.operands import NUMPY_TYPES
     return np.frombuffer(raw, NUMPY_TYPES[kind]).copy()
 
 
@@ -634,7 +635,6 @@ def bytes_of(value: Value, kind: t.Type, addresses: dict[str, int]) -> bytes:
     if isinstance(kind, t.Array):
         if isinstance(data, np.ndarray) and kind.element.bytes == data.dtype.itemsize and str(kind.element) != "bf16":
             return data.tobytes()
-        from wsekern.csl.values import element_of
         return b"".join(bytes_of(element_of(value, k), kind.element, addresses) for k in range(kind.count))
     if isinstance(kind, t.Struct):
         found = bytearray(kind.bytes)
@@ -650,7 +650,6 @@ def bytes_of(value: Value, kind: t.Type, addresses: dict[str, int]) -> bytes:
         return (addresses.get(data.symbol.name, 0) + data.offset).to_bytes(4, "little")
     if isinstance(data, Varying):
         data = int(data.each[0])
-    from wsekern.program.values import register_bits
     if data is None or isinstance(data, (FunctionRef, Dsr)):
         return bytes(kind.bytes)
     return register_bits(int(data) if isinstance(data, bool) else data, machine_type(kind)).to_bytes(max(2, kind.bytes), "little")

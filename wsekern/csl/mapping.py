@@ -1,4 +1,4 @@
-"""``@map`` and ``@random16``."""
+"""``@map``."""
 
 from typing import Any
 
@@ -112,10 +112,3 @@ def _put(ev: Evaluator, output: Value, value: Value, counter: Value, node: synta
         ev.emit.emit("give_word", c=ev.emit.register(value), target=output, kind=value.type)
     else:
         to_memory(ev, _place(ev, dsd, value.type, counter, node).memory, value, node)
-
-
-def random_bits(ev: Evaluator, node: syntax.Builtin) -> Value:
-    """16 bits of the PE's shift register x^23 + x^18 + 1, which moves on by 128 steps each time."""
-    ev.fail(node, "@random16 is not supported yet")
-
-

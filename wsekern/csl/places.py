@@ -1,19 +1,17 @@
 """What can stand left of ``=``, be indexed, or have its address taken."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from wsekern.csl import types as t
 from wsekern.csl.coerce import coerce
+from wsekern.csl.context import Context
 from wsekern.csl.scope import Cell, Held
+from wsekern.csl.syntax import Node
 from wsekern.csl.types import Type
-from wsekern.csl.values import Dsd, Memory, Reg, Symbol, Value, Varying, leaves, with_leaves, zero_of
-
-if TYPE_CHECKING:
-    from wsekern.csl.evaluator import Evaluator
-    from wsekern.csl.syntax import Node
+from wsekern.csl.values import Dsd, Memory, Reg, Symbol, Value, Varying, element_of, leaves, with_leaves, zero_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class InMemory:
 Place = Fixed | InVariable | InMemory
 
 
-def load(ev: "Evaluator", place: Place, node: "Node") -> Value:
+def load(ev: Context, place: Place, node: Node) -> Value:
     """The value at a place."""
     if isinstance(place, Fixed):
         return place.value
@@ -63,7 +61,7 @@ def load(ev: "Evaluator", place: Place, node: "Node") -> Value:
     return from_memory(ev, place.memory, place.type)
 
 
-def known_value(ev: "Evaluator", place: InMemory) -> Value | None:
+def known_value(ev: Context, place: InMemory) -> Value | None:
     """What a place of memory holds whenever it is looked at; None where that is known only at run time."""
     symbol = place.memory.symbol
     if symbol is None or place.memory.terms or symbol.initial is None or symbol.storage == "extern":
@@ -80,7 +78,6 @@ def inside(value: Value, offset: int, kind: Type) -> Value | None:
     if isinstance(value.type, t.Array) and not isinstance(value.data, Memory):
         size = value.type.element.bytes
         if size and 0 <= offset < value.type.bytes:
-            from wsekern.csl.values import element_of
             return inside(element_of(value, offset // size), offset % size, kind)
     if isinstance(value.type, t.Struct) and not value.type.union:
         for name in reversed(value.type.names):
@@ -90,7 +87,7 @@ def inside(value: Value, offset: int, kind: Type) -> Value | None:
     return None
 
 
-def from_memory(ev: "Evaluator", memory: Memory, kind: Type) -> Value:
+def from_memory(ev: Context, memory: Memory, kind: Type) -> Value:
     """What memory holds at run time: scalars in registers, arrays where they are."""
     ev.unit.use(memory.symbol)
     if isinstance(kind, t.Array):
@@ -103,7 +100,7 @@ def from_memory(ev: "Evaluator", memory: Memory, kind: Type) -> Value:
     return Value(kind, ev.emit.load(memory, kind))
 
 
-def _dsd_from_memory(ev: "Evaluator", memory: Memory, kind: t.DsdType) -> Value:
+def _dsd_from_memory(ev: Context, memory: Memory, kind: t.DsdType) -> Value:
     """A DSD variable: the parts that the program changes come from memory, the others are those that it began with."""
     symbol = memory.symbol
     if symbol is None or symbol.initial is None or memory.terms:
@@ -115,11 +112,12 @@ def _dsd_from_memory(ev: "Evaluator", memory: Memory, kind: t.DsdType) -> Value:
     for k, name in enumerate(("base", "extent", "stride")):
         part = getattr(initial.data, name)
         if part is not None and name in changed:
-            parts[name] = Value(part.type, ev.emit.load(memory.moved(4 * k), t.Int(32, True)))
+            number = part.type if isinstance(part.type, t.Pointer) else t.I32
+            parts[name] = Value(number, ev.emit.load(memory.moved(4 * k), t.I32))
     return Value(kind, initial.data.with_fields(**parts))
 
 
-def store(ev: "Evaluator", place: Place, value: Value, node: "Node") -> None:
+def store(ev: Context, place: Place, value: Value, node: Node) -> None:
     """Give a place a value of its type."""
     value = coerce(ev, value, place.type, node)
     if isinstance(place, Fixed) or (isinstance(place, InMemory) and place.constant):
@@ -132,7 +130,7 @@ def store(ev: "Evaluator", place: Place, value: Value, node: "Node") -> None:
     to_memory(ev, place.memory, value, node)
 
 
-def to_memory(ev: "Evaluator", memory: Memory, value: Value, node: "Node") -> None:
+def to_memory(ev: Context, memory: Memory, value: Value, node: Node) -> None:
     """Write a value to memory, scalar by scalar; arrays by a vector move."""
     ev.unit.use(memory.symbol)
     kind, data = value.type, value.data
@@ -147,7 +145,7 @@ def to_memory(ev: "Evaluator", memory: Memory, value: Value, node: "Node") -> No
         ev.emit.store(memory, value)
 
 
-def _dsd_to_memory(ev: "Evaluator", memory: Memory, data: Dsd, node: "Node") -> None:
+def _dsd_to_memory(ev: Context, memory: Memory, data: Dsd, node: Node) -> None:
     symbol = memory.symbol
     if symbol is None or memory.terms:
         ev.fail(node, "a DSD cannot be stored through a pointer or at an index that is known only at run time")
@@ -158,7 +156,7 @@ def _dsd_to_memory(ev: "Evaluator", memory: Memory, data: Dsd, node: "Node") -> 
             ev.emit.store(memory.moved(4 * k), Value(t.U32, ev.emit.register(ev.as_word(part))))
 
 
-def _store_in_variable(ev: "Evaluator", place: InVariable, value: Value, node: "Node") -> None:
+def _store_in_variable(ev: Context, place: InVariable, value: Value, node: Node) -> None:
     variable = place.variable
     if variable.constant:
         ev.fail(node, "a constant cannot be assigned to")
@@ -183,24 +181,22 @@ def _store_in_variable(ev: "Evaluator", place: InVariable, value: Value, node: "
         variable.value = with_leaves(Value(value.type, value.data), iter(targets))
 
 
-def _part(ev: "Evaluator", value: Value, path: tuple[Any, ...], node: "Node") -> Value:
+def _part(ev: Context, value: Value, path: tuple[Any, ...], node: Node) -> Value:
     for step in path:
         if isinstance(step, str):
             value = value.data[step]
         else:
-            from wsekern.csl.values import element_of
             value = element_of(value, step)
     return value
 
 
-def _with_part(ev: "Evaluator", value: Value, path: tuple[Any, ...], part: Value, node: "Node") -> Value:
+def _with_part(ev: Context, value: Value, path: tuple[Any, ...], part: Value, node: Node) -> Value:
     """``value`` with the part at ``path`` replaced."""
     if not path:
         return part
     step, rest = path[0], path[1:]
     if isinstance(step, str):
         return Value(value.type, {**value.data, step: _with_part(ev, value.data[step], rest, part, node)})
-    from wsekern.csl.values import element_of
     data = value.data.copy()
     new = _with_part(ev, element_of(value, step), rest, part, node).data
     if isinstance(new, Varying) and isinstance(data, np.ndarray):
@@ -209,7 +205,7 @@ def _with_part(ev: "Evaluator", value: Value, path: tuple[Any, ...], part: Value
     return Value(value.type, data)
 
 
-def member(ev: "Evaluator", place: Place, name: str, node: "Node") -> Place:
+def member(ev: Context, place: Place, name: str, node: Node) -> Place:
     """A field of a struct."""
     kind = place.type
     if isinstance(kind, t.Struct):
@@ -225,7 +221,7 @@ def member(ev: "Evaluator", place: Place, name: str, node: "Node") -> Place:
     ev.fail(node, f"a value of type {kind} has no fields, and so no '{name}'")
 
 
-def index(ev: "Evaluator", place: Place, indices: list[Value], node: "Node") -> Place:
+def index(ev: Context, place: Place, indices: list[Value], node: Node) -> Place:
     """An element of an array, or of what a pointer points to."""
     kind = place.type
     if isinstance(kind, t.Pointer):
@@ -236,7 +232,7 @@ def index(ev: "Evaluator", place: Place, indices: list[Value], node: "Node") -> 
         if len(indices) != 1:
             ev.fail(node, f"a pointer has one index, found {len(indices)}")
         return _moved(ev, ev.memory_at(pointer, node), element, [(indices[0], 1)], kind.constant, node)
-    if isinstance(kind, t.Struct) and kind.is_tuple or (isinstance(kind, t.Struct) and "0" in kind.names):
+    if (isinstance(kind, t.Struct) and kind.is_tuple) or (isinstance(kind, t.Struct) and "0" in kind.names):
         return member(ev, place, str(ev.known_int(indices[0], node)), node)
     if not isinstance(kind, t.Array):
         ev.fail(node, f"a value of type {kind} cannot be indexed")
@@ -251,7 +247,6 @@ def index(ev: "Evaluator", place: Place, indices: list[Value], node: "Node") -> 
         if isinstance(place, Fixed) and isinstance(place.value.data, Memory):
             return _moved(ev, place.value.data, kind.element, terms, True, node)
         if isinstance(place, Fixed):
-            from wsekern.csl.values import element_of
             return Fixed(element_of(place.value, at))
         return InVariable(place.variable, (*place.path, at), kind.element)
     value = load(ev, place, node)
@@ -262,7 +257,7 @@ def index(ev: "Evaluator", place: Place, indices: list[Value], node: "Node") -> 
     raise ev.split(varying)
 
 
-def _terms(ev: "Evaluator", kind: t.Array, indices: list[Value], node: "Node") -> list[tuple[Value, int]]:
+def _terms(ev: Context, kind: t.Array, indices: list[Value], node: Node) -> list[tuple[Value, int]]:
     """Indices with the elements that one more of each means; known ones are checked."""
     extents = kind.extents if len(indices) == len(kind.extents) else (kind.count,)
     found, step = [], 1
@@ -271,14 +266,14 @@ def _terms(ev: "Evaluator", kind: t.Array, indices: list[Value], node: "Node") -
             ev.fail(node, f"an index is a whole number, found {each.type}")
         known = each.data
         low, high = (known.each.min(), known.each.max()) if isinstance(known, Varying) else (known, known)
-        if not isinstance(known, Reg) and not (0 <= low and high < extent):
+        if not isinstance(known, Reg) and not (low >= 0 and high < extent):
             ev.fail(node, f"index {low if low < 0 else high} is outside {kind}")
         found.append((each, step))
         step *= extent
     return found[::-1]
 
 
-def _moved(ev: "Evaluator", memory: Memory, element: Type, terms: list[tuple[Value, int]], constant: bool, node: "Node") -> InMemory:
+def _moved(ev: Context, memory: Memory, element: Type, terms: list[tuple[Value, int]], constant: bool, node: Node) -> InMemory:
     size = element.bytes
     for each, scale in terms:
         if isinstance(each.data, (Reg, Varying)):
@@ -295,7 +290,7 @@ def symbol_place(symbol: Symbol) -> InMemory:
     return InMemory(Memory(symbol), symbol.type, symbol.constant)
 
 
-def variable_of(ev: "Evaluator", kind: Type, initial: Value | None, changed: set[str]) -> Value:
+def variable_of(ev: Context, kind: Type, initial: Value | None, changed: set[str]) -> Value:
     """Registers for a variable of a function, set to ``initial``; of a DSD those of its parts that change."""
     value = initial if initial is not None else zero_of(kind)
     if isinstance(value.data, Dsd):

@@ -8,7 +8,7 @@ from wsekern.csl import types as t
 from wsekern.csl.builtins import builtin, function_of, text_of
 from wsekern.csl.dsds import Dsr, fields_of, task_value
 from wsekern.csl.functions import Evaluator
-from wsekern.csl.places import InMemory
+from wsekern.csl.places import InMemory, load
 from wsekern.csl.source import Note
 from wsekern.csl.unit import Queue, Task
 from wsekern.csl.values import NOTHING, Address, Dsd, FunctionRef, Reg, Symbol, Value, shown
@@ -174,7 +174,6 @@ def set_dsr_base_addr(ev: Evaluator, node: syntax.Builtin) -> Value:
     dsr, place = ev.evaluate(node.arguments[0]), ev.place(node.arguments[1])
     if not isinstance(dsr.data, Dsr) or not ev.runtime:
         ev.fail(node, "expected a DSR, in code of a PE")
-    from wsekern.csl.places import load
     pointer = load(ev, place, node) if isinstance(place.type, t.Pointer) else Value(
         t.Pointer(place.type), Address(place.memory.symbol, place.memory.offset))
     if isinstance(place, InMemory) and place.memory.symbol is not None:

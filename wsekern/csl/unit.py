@@ -16,10 +16,12 @@ from wsekern.csl.dsds import Dsr
 from wsekern.csl.files import Files
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import Frame
+from wsekern.csl.library import tell
 from wsekern.csl.scope import Binding, Constant, Module, Scope, Stored, assigned_members, assigned_names
-from wsekern.csl.source import CslError, Diagnostics, Note, Span
+from wsekern.csl.source import CslError, Diagnostic, Diagnostics, Note, Span
 from wsekern.csl.types import Type
 from wsekern.csl.values import Address, Dsd, FunctionRef, Symbol, Value, Varying, element_of, zero_of
+from wsekern.fabric.routes import POP_MODES, ports_of
 
 MAX_STEPS = 20_000_000
 """Rounds of all loops that the compiler itself goes through."""
@@ -155,7 +157,7 @@ class Unit:
     @staticmethod
     def _function(ev: Evaluator, module: Module, node: syntax.Function) -> Value:
         """Its type is a generic one where it depends on the arguments."""
-        generic = any(each.comptime or isinstance(each.type, syntax.Name) and each.type.name == "anytype"
+        generic = any(each.comptime or (isinstance(each.type, syntax.Name) and each.type.name == "anytype")
                       for each in node.parameters)
         kinds = () if generic else tuple(ev.type_at(each.type) for each in node.parameters)
         result: Type = t.ANY if generic else ev.type_at(node.result)
@@ -352,7 +354,6 @@ class Unit:
 
     def trap_unless(self, ev: Evaluator, condition: Value, node: syntax.Node) -> None:
         """Tell the host where a condition does not hold, so that it stops."""
-        from wsekern.csl.library import tell
         failed, after = ev.frame.label(), ev.frame.label()
         ev.emit.unless(Value(condition.type, ev.emit.register(condition)), failed)
         ev.emit.jump(after)
@@ -367,7 +368,6 @@ class Unit:
         config = self.configs.get((int(self.where.x[0]), int(self.where.y[0]), color))
         if config is None or config.route is None:
             return {}
-        from wsekern.fabric.routes import POP_MODES, ports_of
         parts: dict[str, Any] = {"ring": config.route.ring, "pop": POP_MODES[config.route.pop]}
         for k in range(config.route.positions):
             parts[f"rx{k}"], parts[f"tx{k}"] = ([port.name for port in ports_of(mask)]
@@ -398,5 +398,4 @@ class Unit:
 
 
 def _error(message: str, node: syntax.Node, module: Module | None) -> Any:
-    from wsekern.csl.source import Diagnostic
     return Diagnostic(message, node.span, "error", module.chain if module is not None else ())

@@ -8,7 +8,7 @@ from wsekern.errors import InputError
 from wsekern.sdk.messages import LAST
 
 
-class debug_util:  # noqa: N801  (the name that scripts import)
+class debug_util:
     """Reads memory and traces of the run that was made last, in coordinates of the fabric."""
 
     def __init__(self, bindir: Any, cmaddr: str | None = None) -> None:
