@@ -1,5 +1,6 @@
 """From a layout file to programs on PEs: PEs whose code is the same share a program, whatever numbers it computes with."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ from wsekern.csl.unit import Options, Task, Unit
 from wsekern.csl.values import Address, FunctionRef, Memory, Split, Symbol, Value, Varying
 from wsekern.program.instructions import TaskEntry
 from wsekern.program.layout import Layout
+
+RECURSION = 20_000
+"""Frames of Python: calls of CSL inside each other take a dozen each."""
 
 
 @dataclass(eq=False)
@@ -79,8 +83,9 @@ class Build:
 
 def build(path: str | Path, parameters: dict[str, int] | None = None, options: Options | None = None,
           fabric: tuple[int, int] = (0, 0), offsets: tuple[int, int] = (0, 0)) -> Build:
-    """Compile a layout file."""
+    """Compile a layout file. Raises :class:`wsekern.csl.source.CslError` with everything that is wrong."""
     options, diagnostics, files = options or Options(), Diagnostics(), Files()
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
     given = {name: Value(t.COMPTIME_INT, number) for name, number in (parameters or {}).items()}
     path = Path(path)
     unit = Unit(files, options, diagnostics)
@@ -167,7 +172,7 @@ def groups_of(effects: LayoutEffects, path: Path) -> list[Group]:
 
 def template(value: Value) -> Any:
     """What of a parameter must be the same on PEs that are compiled together."""
-    if isinstance(value.type, (t.Int, t.ComptimeInt)) or (isinstance(value.type, t.Bool)):
+    if isinstance(value.type, (t.Int, t.ComptimeInt, t.Bool)):
         return str(value.type)
     if isinstance(value.data, dict):
         return tuple((name, template(each)) for name, each in value.data.items())
@@ -221,7 +226,7 @@ def compile_group(files: Files, options: Options, diagnostics: Diagnostics, grou
 def compile_pes(unit: Unit, group: Group, chosen: np.ndarray, pes: np.ndarray, effects: LayoutEffects) -> Built:
     """One program for PEs."""
     parameters = {name: joined([group.parameters[k][name] for k in chosen]) for name in group.parameters[chosen[0]]}
-    module = unit.open(group.file, None, parameters, group.span)
+    unit.open(group.file, None, parameters, group.span)
     run_comptime(unit)
     entries = entries_of(unit)
     unit.finish()
@@ -231,8 +236,9 @@ def compile_pes(unit: Unit, group: Group, chosen: np.ndarray, pes: np.ndarray, e
     linker = Linker(unit, name, {})
     exports = exports_of(unit, effects)
     program = linker.link(entries)
+    outgoing = host_colors(unit, "MEMCPYD2H") | ({library.HOST_COLOR} if unit.sites else set())
     return Built(program, pes, exports, linker.lines, [varying.each for varying in unit.parameters], memory_of(unit),
-                 host_colors(unit, "MEMCPYH2D"), host_colors(unit, "MEMCPYD2H") | ({library.HOST_COLOR} if unit.sites else set()),
+                 host_colors(unit, "MEMCPYH2D"), outgoing,
                  {color: color_config(fields, span) for color, (fields, span) in unit.effects.colors.items()}, unit.sites)
 
 
@@ -372,7 +378,8 @@ def export_of(unit: Unit, name: str, value: Value) -> Export:
     while isinstance(element, t.Array):
         element = element.element
     size = max(2, element.bytes)
-    return Export(name, value.type, symbol.name, data.offset, (symbol.type.bytes - data.offset) // size, element, pointer=pointer)
+    count = (symbol.type.bytes - data.offset) // size
+    return Export(name, value.type, symbol.name, data.offset, count, element, pointer=pointer)
 
 
 def memory_of(unit: Unit) -> list[tuple[str, int, str, np.ndarray]]:

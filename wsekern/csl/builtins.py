@@ -252,8 +252,8 @@ def small(ev: Evaluator, node: syntax.Builtin) -> Value:
     if node.name == "get_data_task_id":
         wanted = t.COLOR if ev.unit.options.arch == "wse2" else t.INPUT_QUEUE
         if isinstance(value.type, t.Opaque) and value.type != wanted:
-            ev.fail(node, f"on {ev.unit.options.arch} the id of a data task is made of {'a color' if wanted == t.COLOR else 'an input queue'}"
-                          f", found {shown(value)}")
+            made_of = "a color" if wanted == t.COLOR else "an input queue"
+            ev.fail(node, f"on {ev.unit.options.arch} the id of a data task is made of {made_of}, found {shown(value)}")
     elif not isinstance(value.type, (t.Int, t.ComptimeInt)):
         ev.fail(node, f"@{node.name} takes a whole number, found {shown(value)}")
     number, most = ev.known_int(value, node.arguments[0]), _RANGES[ev.unit.options.arch][node.name]

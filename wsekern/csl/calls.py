@@ -6,13 +6,17 @@ from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.coerce import coerce
 from wsekern.csl.evaluator import _EVALUATE
-from wsekern.csl.functions import MAX_CALLS, Evaluator, Exit, Intrinsic
+from wsekern.csl.flow import Exit, Intrinsic
+from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import Frame
 from wsekern.csl.places import load
 from wsekern.csl.scope import Constant, Scope
 from wsekern.csl.source import Note
 from wsekern.csl.types import Type
 from wsekern.csl.values import NOTHING, Dsd, FunctionRef, Memory, Reg, Value, Varying, leaves, with_leaves, zero_of
+
+MAX_CALLS = 200
+"""Calls inside each other while the program is compiled."""
 
 
 def call(ev: Evaluator, node: syntax.Call, wanted: Type | None) -> Value:
@@ -66,7 +70,7 @@ def _called(ev: Evaluator, function: FunctionRef, scope: Scope, arguments: list[
     if not ev.runtime or _only_now(result):
         return _interpret(ev, function, scope, arguments, result, node)
     if function.node.storage == "inline":
-        return _expand(ev, function, scope, arguments, result, node)
+        return _expand(ev, function, scope, result, node)
     return jump(ev, function, arguments, result, node)
 
 
@@ -112,7 +116,7 @@ def _returned(ev: Evaluator, value: Value, result: Type, function: FunctionRef, 
     return coerce(ev, value, result, node)
 
 
-def _expand(ev: Evaluator, function: FunctionRef, scope: Scope, arguments: list[Value], result: Type, node: syntax.Node) -> Value:
+def _expand(ev: Evaluator, function: FunctionRef, scope: Scope, result: Type, node: syntax.Node) -> Value:
     """An ``inline fn``: its code stands where it is called."""
     inner = Evaluator(ev.unit, scope, ev.frame)
     inner.depth, inner.branches = ev.depth + 1, ev.branches
@@ -147,9 +151,10 @@ def jump(ev: Evaluator, function: FunctionRef, arguments: list[Value], result: T
     """Arguments into the registers of the function's frame, and a call."""
     instance = instance_of(ev, function, arguments, result)
     ev.frame.calls.add(instance)
-    sources = [leaf for value in arguments for leaf in leaves(value)]
-    ready = [ev.emit.register(leaf) for k, leaf in enumerate(sources) if instance.held[k]]
-    for target, source, leaf in zip(instance.parameters, ready, [x for k, x in enumerate(sources) if instance.held[k]], strict=True):
+    flat = [leaf for value in arguments for leaf in leaves(value)]
+    passed = [leaf for leaf, held in zip(flat, instance.held, strict=True) if held]
+    ready = [ev.emit.register(leaf) for leaf in passed]
+    for target, source, leaf in zip(instance.parameters, ready, passed, strict=True):
         ev.emit.set(target, Value(leaf.type, source))
     ev.emit.span = node.span
     ev.emit.emit("call", target=instance)
@@ -166,8 +171,8 @@ class Instance(Frame):
 
 
 def _in_register(leaf: Value) -> bool:
-    """Whether an argument's scalar is passed in a register, known or not: numbers and pointers are, what decides how code looks is
-    not."""
+    """Whether an argument's scalar is passed in a register, known or not: numbers and pointers are; what decides how code looks
+    is not."""
     if isinstance(leaf.data, (Reg, Varying)):
         return True
     return isinstance(leaf.type, (t.Int, t.Float, t.Bool)) or (

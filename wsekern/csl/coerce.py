@@ -153,7 +153,7 @@ def _number(ev: Context, data: Any, given: Type, wanted: Type, node: Node) -> An
 def bitcast(ev: Context, value: Value, wanted: Type, node: Node) -> Value:
     """``@bitcast(wanted, value)``: the same bits as another type of the same width."""
     given = value.type
-    if isinstance(given, t.ComptimeInt) or isinstance(given, t.ComptimeFloat):
+    if isinstance(given, (t.ComptimeInt, t.ComptimeFloat)):
         ev.fail(node, f"the bits of a {given} are not defined; @as gives it a type first")
     sizes = [_bits(each) for each in (given, wanted)]
     pointer = isinstance(given, t.Pointer) or isinstance(wanted, t.Pointer)  # before 2.10 addresses had 16 bits

@@ -28,17 +28,14 @@ def get_dsd(ev: Evaluator, node: syntax.Builtin) -> Value:
     if kind in (t.FABIN, t.FABOUT):
         return _fabric(ev, kind, fields, places, node)
     access = places.get("tensor_access")
-    if isinstance(access, syntax.TensorAccess):
-        found = _tensor(ev, kind, access)
-    else:
-        found = _explicit(ev, kind, fields, node)
+    found = _tensor(ev, kind, access) if isinstance(access, syntax.TensorAccess) else _explicit(ev, kind, fields, node)
     options = {name: each for name, each in fields.items() if name not in ("base_address", "extent", "stride", "offset")}
     return Value(kind, found.with_fields(options=options))
 
 
 def fields_of(ev: Evaluator, node: syntax.Expression) -> tuple[dict[str, Value], dict[str, syntax.Expression]]:
-    """Values of a struct's fields, and the expressions that give them; tensor accesses have no value. The struct may be a choice
-    that is made while the program is compiled."""
+    """Values of a struct's fields, and the expressions that give them; tensor accesses have no value. The struct may be a
+    choice that is made while the program is compiled."""
     while isinstance(node, syntax.Choice):
         condition = ev.known_bool(ev.compiling(node.condition, t.BOOL), node.condition)
         taken = node.then if condition else node.otherwise
@@ -66,7 +63,8 @@ def _fabric(ev: Evaluator, kind: t.DsdType, fields: dict[str, Value], places: di
         ev.fail(node, f"a {kind} needs 'fabric_color' or '{name}'")
     for each, wanted in ((queue, t.INPUT_QUEUE if kind == t.FABIN else t.OUTPUT_QUEUE), (color, t.COLOR)):
         if each is not None and each.type != wanted:
-            ev.fail(places.get(name if wanted != t.COLOR else "fabric_color", node), f"expected a {wanted}, found {shown(each)}")
+            at = places.get(name if wanted != t.COLOR else "fabric_color", node)
+            ev.fail(at, f"expected a {wanted}, found {shown(each)}")
     return Value(kind, Dsd(kind.kind, extent=extent, color=color, queue=queue, options=fields))
 
 
@@ -379,12 +377,11 @@ def operand(ev: Evaluator, node: syntax.Expression, precision: str, of: syntax.B
     value = ev.evaluate(node)
     if isinstance(value.data, (Dsd, Dsr)):
         return Operand(value, precision)
-    if number == 0:
-        if not isinstance(value.type, t.Pointer):
-            ev.fail(node, f"the destination is a DSD, a DSR or a pointer to a scalar, found {shown(value)}")
-        return Operand(Value(t.MEM1D, Dsd("mem1d_dsd", value, None, Value(t.COMPTIME_INT, 0), element_bytes(value.type))), precision)
     if isinstance(value.type, t.Pointer):
-        return Operand(Value(t.MEM1D, Dsd("mem1d_dsd", value, None, Value(t.COMPTIME_INT, 0), element_bytes(value.type))), precision)
+        scalar = Dsd("mem1d_dsd", value, None, Value(t.COMPTIME_INT, 0), element_bytes(value.type))
+        return Operand(Value(t.MEM1D, scalar), precision)
+    if number == 0:
+        ev.fail(node, f"the destination is a DSD, a DSR or a pointer to a scalar, found {shown(value)}")
     kind = _scalar_type(ev, value, precision, of, node)
     value = value if value.type == kind else ev.evaluate(node, kind)
     return Operand(Value(kind, ev.emit.register(value)), precision)

@@ -1,7 +1,7 @@
 """One walker for all of CSL: what is known is computed at once, what is not becomes instructions.
 
-The same expression gives a value either way; in functions of a PE (``runtime``) values that depend on memory, words or arguments
-are held by registers.
+The same expression gives a value either way; in functions of a PE (``runtime``) values that depend on memory, words or
+arguments are held by registers.
 """
 
 from collections.abc import Callable
@@ -242,8 +242,7 @@ class Expressions(Context):
         """``- ! ~ &``."""
         if node.operator == "&":
             return self.address_of(node)
-        value = self.evaluate(node.operand, wanted if node.operator == "-" and wanted is not None and t.is_number(wanted)
-                              and isinstance(node.operand, syntax.Literal) and False else None)
+        value = self.evaluate(node.operand)
         fits = {"!": value.type == t.BOOL, "~": isinstance(value.type, (t.Int, t.ComptimeInt)), "-": t.is_number(value.type)}
         if not fits[node.operator]:
             self.fail(node, f"'{node.operator}' of a value of type {value.type}")
@@ -286,8 +285,8 @@ class Expressions(Context):
             return self._shift(operator, a, b, node)
         kind = t.peer(a.type, b.type)
         if kind is None:
-            self.fail(node, f"'{operator}' of {a.type} and {b.type}; @as({a.type if not t.is_comptime(a.type) else b.type}, ...) "
-                            "makes them alike")
+            wanted = b.type if t.is_comptime(a.type) else a.type
+            self.fail(node, f"'{operator}' of {a.type} and {b.type}; @as({wanted}, ...) makes them alike")
         if comparison and (isinstance(kind, (t.TypeType, t.Opaque, t.Enum, t.ComptimeString, t.Bool, t.Pointer, t.FunctionType))
                            or not t.is_number(kind)):
             return self._same(operator, a, b, kind, node)

@@ -43,8 +43,8 @@ class Files:
                     if each.is_file():
                         return path, self.parse(each, diagnostics), each.parent
             near = get_close_matches(path[1:-1], libraries(), 1)
-            self._fail(f"no library {path}" + (f"; did you mean <{near[0]}>?" if near else f": there are {', '.join(libraries())}"),
-                       span)
+            help_ = f"; did you mean <{near[0]}>?" if near else f": there are {', '.join(libraries())}"
+            self._fail(f"no library {path}{help_}", span)
         beside = getattr(importer, "folder", None)
         places = [Path(path)] if Path(path).is_absolute() else [
             folder / path for folder in ([beside] if beside is not None else [Path()]) + list(folders)]

@@ -121,9 +121,12 @@ def get_rectangle(ev: Evaluator, node: syntax.Builtin) -> Value:
     where = ev.unit.where
     layout = ev.unit.layout
     width, height = (layout.width, layout.height) if layout is not None else (where.width, where.height)
-    pair = lambda a, b: _struct({"width": Value(t.U16, a), "height": Value(t.U16, b)})  # noqa: E731
-    return _struct({"width": Value(t.U16, width), "height": Value(t.U16, height), "fabric": pair(*where.fabric),
-                    "offsets": pair(*where.offsets)})
+    size = _size(width, height)
+    return _struct({**size.data, "fabric": _size(*where.fabric), "offsets": _size(*where.offsets)})
+
+
+def _size(width: int, height: int) -> Value:
+    return _struct({"width": Value(t.U16, width), "height": Value(t.U16, height)})
 
 
 def _struct(fields: dict[str, Value]) -> Value:
@@ -175,7 +178,8 @@ def _color_config(fields: dict[str, Value]) -> ColorConfig | None:
         return None if rules is None and not routes else ColorConfig(None, rules)
     swap = [axis for name, axis in (("color_swap_x", "EW"), ("color_swap_y", "NS")) if name in routes and routes[name].data]
     route = make_route(
-        rx, tx, positions_of(switches), initial=int(switches["current_switch_pos"].data) if "current_switch_pos" in switches else 0,
+        rx, tx, positions_of(switches),
+        initial=int(switches["current_switch_pos"].data) if "current_switch_pos" in switches else 0,
         ring_mode=bool(switches["ring_mode"].data) if "ring_mode" in switches else False,
         pop_mode=_pop(switches.get("pop_mode") or routes.get("pop_mode")), swap=" ".join(swap),
         teardown=bool(fields["teardown"].data) if "teardown" in fields else False)
@@ -242,6 +246,7 @@ def run_layout(unit: Unit, path: str, parameters: dict[str, Value], where: Where
         raise CslError([Diagnostic("the layout sets no rectangle: @set_rectangle(width, height)", blocks[0].span)])
     missing = [(x, y) for y in range(layout.height) for x in range(layout.width) if (x, y) not in layout.tiles]
     if missing:
-        raise CslError([Diagnostic(f"PE {missing[0]} has no program" + (f", nor have {len(missing) - 1} others" if missing[1:] else "")
-                                   + ": @set_tile_code gives one to every PE of the rectangle", layout.rectangle)])
+        others = f", nor have {len(missing) - 1} others" if missing[1:] else ""
+        raise CslError([Diagnostic(f"PE {missing[0]} has no program{others}: @set_tile_code gives one to every PE of the "
+                                   "rectangle", layout.rectangle)])
     return layout

@@ -43,8 +43,8 @@ def scalar(ev: Evaluator, node: syntax.Builtin) -> Value:
 
 
 def _now(ev: Evaluator, op: str, values: list[Value], node: syntax.Builtin) -> Value:
-    functions = {"sqrt": np.sqrt, "exp": np.exp, "log": np.log, "sin": np.sin, "cos": np.cos, "floor": np.floor, "max": np.maximum,
-                 "min": np.minimum, "abs": np.abs}
+    functions = {"sqrt": np.sqrt, "exp": np.exp, "log": np.log, "sin": np.sin, "cos": np.cos, "floor": np.floor,
+                 "max": np.maximum, "min": np.minimum, "abs": np.abs}
     with np.errstate(all="ignore"):
         found = functions[op](*(each.data for each in values))
     kind = values[0].type
@@ -87,8 +87,8 @@ HOST_COLOR = 23
 
 @dataclass(frozen=True)
 class Site:
-    """A place in a program that tells the host something: its number in the first word, then a word for each value (two for time
-    stamps)."""
+    """A place in a program that tells the host something: its number in the first word, then a word for each value (three for
+    time stamps)."""
 
     kind: str
     """"print", "trace" or "trap"."""

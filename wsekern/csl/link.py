@@ -1,44 +1,30 @@
 """From frames and symbols to a :class:`wsekern.program.Program`: memory, registers, descriptors, queues, tasks."""
 
-from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from wsekern.csl import types as t
 from wsekern.csl.dsds import Dsr
-from wsekern.csl.emit import Unsupported, machine_type
+from wsekern.csl.dsrs import MEMORY, DsrLinker, DsrUse, element_type
+from wsekern.csl.emit import machine_type
 from wsekern.csl.ir import Frame, Op
 from wsekern.csl.library import HOST_COLOR
-from wsekern.csl.operands import OPERATIONS, Operand
+from wsekern.csl.memory import has_pointers, layout_of, words_of
+from wsekern.csl.operands import Operand
 from wsekern.csl.registers import bases_of, tail_calls
 from wsekern.csl.source import CslError, Diagnostic, Span
 from wsekern.csl.tasks import FifoBuffer
 from wsekern.csl.unit import Unit
-from wsekern.csl.values import Address, Dsd, FunctionRef, Reg, Symbol, Value, Varying, element_of
+from wsekern.csl.values import Address, Dsd, FunctionRef, Reg, Symbol, Value, Varying
 from wsekern.program.instructions import Label, Scalar, TaskEntry, Vector
-from wsekern.program.operands import NUMPY_TYPES, TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Ring
+from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Ring
 from wsekern.program.operands import Register as RegisterOperand
 from wsekern.program.program import Program
-from wsekern.program.values import register_bits
 
-MEMORY = "memory"
-"""A symbol of no element at address 0: what pointers lead to is so many elements behind it."""
 QUEUES = {"wse2": (8, 6), "wse3": (8, 8)}
 """Input and output queues of a PE."""
 
 
-@dataclass(eq=False)
-class DsrUse:
-    """Loads of a DSR, element types that operations take it for, and what the code so far has loaded into it last."""
-
-    loads: list[tuple[Value, dict[str, Value]]] = field(default_factory=list)
-    types: set[str] = field(default_factory=set)
-    current: Value | None = None
-    options: dict[str, Value] = field(default_factory=dict)
-
-
-class Linker:
+class Linker(DsrLinker):
     """Makes the program of a unit whose functions are all compiled."""
 
     def __init__(self, unit: Unit, name: str, colors: dict[int, Any]) -> None:
@@ -67,7 +53,7 @@ class Linker:
                 self.program.memory(self.unit.unique("padding"), "u32", padding // 4)
                 at += padding
             self.program.memory(symbol.name, kind, count)
-            values = words_of(self.unit, symbol, kind, count)
+            values = words_of(symbol, kind, count)
             if values is not None and values.any():
                 self.program.initial[symbol.name] = values
             at += -(-count * TYPE_BYTES[kind] // 4) * 4
@@ -75,7 +61,7 @@ class Linker:
         for symbol in self.unit.symbols:  # pointers in memory, now that all have addresses
             if symbol.used and symbol.initial is not None and has_pointers(symbol.type):
                 kind, count = layout_of(symbol.type)
-                values = words_of(self.unit, symbol, kind, count, self.addresses)
+                values = words_of(symbol, kind, count, self.addresses)
                 if values is not None:
                     self.program.initial[symbol.name] = values
 
@@ -94,9 +80,9 @@ class Linker:
                 self._scalar(op)
 
     def _label(self, name: str) -> None:
-        self._append(Label(name))
+        self.append(Label(name))
 
-    def _append(self, item: Any) -> None:
+    def append(self, item: Any) -> None:
         self.program.code.append(item)
         self.lines.append(self.span)
 
@@ -126,7 +112,7 @@ class Linker:
             return
         if "target" in fields and isinstance(fields["target"], (Symbol, type(None))) and op.form in ("load", "store"):
             fields["target"] = MEMORY if fields["target"] is None else fields["target"].name
-        self._append(Scalar(op.form, **fields))
+        self.append(Scalar(op.form, **fields))
 
     def _on_constant(self, fields: dict[str, Any]) -> None:
         data = fields["imm"]
@@ -134,47 +120,47 @@ class Linker:
             fields["imm"] = self.addresses[data.symbol.name] + data.offset
         elif isinstance(data, FunctionRef):
             self.fail(f"the address of '{data.name}' at run time is not supported yet")
-        self._append(Scalar("constant", **fields))
+        self.append(Scalar("constant", **fields))
 
     def _on_parameter(self, fields: dict[str, Any]) -> None:
         self.program.parameter(f"p{fields['imm']}")
-        self._append(Scalar("parameter", **fields))
+        self.append(Scalar("parameter", **fields))
 
     def _on_tell(self, fields: dict[str, Any]) -> None:
         queue = self.output_queue(HOST_COLOR, 0)
-        self._append(Scalar("give", type="u32", c=fields["c"], target=Fabric(queue, 1, "u32")))
+        self.append(Scalar("give", type="u32", c=fields["c"], target=Fabric(queue, 1, "u32")))
 
     def _on_take_word(self, fields: dict[str, Any]) -> None:
         data, kind = fields["source"].data, machine_type(fields["kind"])
         stated = Fabric(self.queue_of(data, False), 1, kind, self.packing(data, kind))
-        self._append(Scalar("take", type=kind, dst=fields["dst"], target=stated))
+        self.append(Scalar("take", type=kind, dst=fields["dst"], target=stated))
 
     def _on_give_word(self, fields: dict[str, Any]) -> None:
         data, kind = fields["target"].data, machine_type(fields["kind"])
-        stated = Fabric(self.queue_of(data, True), 1, kind, self.packing(data, kind), **self._marks(data, True, {}))
-        self._append(Scalar("give", type=kind, c=fields["c"], target=stated))
+        stated = Fabric(self.queue_of(data, True), 1, kind, self.packing(data, kind), **self.marks(data, True))
+        self.append(Scalar("give", type=kind, c=fields["c"], target=stated))
 
     def _on_call(self, fields: dict[str, Any]) -> None:
-        self._append(Scalar("call", target=f"fn {fields['target'].name}"))
+        self.append(Scalar("call", target=f"fn {fields['target'].name}"))
 
     def _on_tail(self, fields: dict[str, Any]) -> None:
-        self._append(Scalar("jump", target=f"fn {fields['target'].name}"))
+        self.append(Scalar("jump", target=f"fn {fields['target'].name}"))
 
     def _on_activate(self, fields: dict[str, Any]) -> None:
         name = self.task_name(fields["target"])
         if name is not None:
-            self._append(Scalar("activate", target=name))
+            self.append(Scalar("activate", target=name))
 
     def _on_block(self, fields: dict[str, Any], form: str = "block") -> None:
         value = fields["target"]
         if value.type == t.LOCAL_TASK:
             name = self.task_name(value)
             if name is not None:
-                self._append(Scalar(form, target=name))
+                self.append(Scalar(form, target=name))
             return
         queue = self.channel(value)
         if queue is not None:
-            self._append(Scalar(f"{form}_queue", imm=queue))
+            self.append(Scalar(f"{form}_queue", imm=queue))
 
     def _on_unblock(self, fields: dict[str, Any]) -> None:
         self._on_block(fields, "unblock")
@@ -182,7 +168,7 @@ class Linker:
     def _on_route(self, fields: dict[str, Any]) -> None:
         name = f"route{len(self.program.routes)}"
         self.program.routes[name] = fields["target"]
-        self._append(Scalar("route", imm=fields["imm"], target=name))
+        self.append(Scalar("route", imm=fields["imm"], target=name))
 
     # ---- tasks and queues
 
@@ -265,7 +251,7 @@ class Linker:
             more["done"] = self.register(done)
         item = Vector(fields["name"], *(built + [None] * (4 - len(built)))[:4], **more)
         self.program.check_vector(item)
-        self._append(item)
+        self.append(item)
 
     def _actions(self, options: dict[str, Any], more: dict[str, Any]) -> None:
         for name in ("activate", "unblock"):
@@ -316,7 +302,7 @@ class Linker:
             return self._dsr(data, operand, name, place)
         kind = element_type(operand, name, data, place)
         if data.fifo is not None:
-            return self._fifo(data.fifo, kind, extent)
+            return self.fifo(data.fifo, kind, extent)
         if data.base is None:
             return self._fabric(data, kind, operand.value.type == t.FABOUT, extent, options)
         return self._memory(data, kind, extent, options)
@@ -325,14 +311,14 @@ class Linker:
         kind, number = machine_type(operand.value.type), self.register(operand.value.data)
         if options.get("async"):  # it reads the register while other code runs
             own = self.keep()
-            self._append(Scalar("scalar", op="mov", type=kind, dst=own, a=number))
+            self.append(Scalar("scalar", op="mov", type=kind, dst=own, a=number))
             number = own
         return RegisterOperand(number, kind)
 
-    def _fifo(self, fifo: FifoBuffer, kind: str, extent: int | None) -> Fifo:
+    def fifo(self, fifo: FifoBuffer, kind: str, extent: int | None) -> Fifo:
         tasks = {}
-        for option, field in (("activate_push", "on_push"), ("activate_pop", "on_pop")):
-            tasks[field] = self.task_name(fifo.options[option]) if option in fifo.options else None
+        for option, action in (("activate_push", "on_push"), ("activate_pop", "on_pop")):
+            tasks[action] = self.task_name(fifo.options[option]) if option in fifo.options else None
         if fifo.name not in self.program.fifos:
             self.program.fifos[fifo.name] = Fifo(fifo.name, fifo.symbol.name, **tasks)
         found = self.program.fifos[fifo.name]
@@ -340,10 +326,11 @@ class Linker:
 
     def _fabric(self, data: Dsd, kind: str, out: bool, extent: int | None, options: dict[str, Any]) -> Any:
         queue = self.queue_of(data, out)
-        stated = Fabric(queue, extent if extent is not None else 1, kind, self.packing(data, kind), **self._marks(data, out, options))
+        marks = self.marks(data, out)
+        stated = Fabric(queue, extent if extent is not None else 1, kind, self.packing(data, kind), **marks)
         if isinstance(data.extent, Value) and isinstance(data.extent.data, (Reg, Varying)):
             named = self._named(stated)
-            self._append(Scalar("set_extent", a=self._number(data.extent), target=named.name))
+            self.append(Scalar("set_extent", a=self.number_in(data.extent), target=named.name))
             return named
         return stated
 
@@ -369,7 +356,7 @@ class Linker:
             return 1 if "simd_off" in chosen else 2 if chosen else 1
         return 1 if self.unit.options.dialect != "2.10" or "unpacked" in data.options else 2
 
-    def _marks(self, data: Dsd, out: bool, options: dict[str, Any]) -> dict[str, Any]:
+    def marks(self, data: Dsd, out: bool) -> dict[str, Any]:
         found: dict[str, Any] = {}
         if out:
             for name in ("control", "advance_switch"):
@@ -382,8 +369,8 @@ class Linker:
         assert base is not None
         known = isinstance(base.data, Address)
         if known and base.data.offset % size:
-            self.fail(f"this descriptor begins at byte {base.data.offset} of '{base.data.symbol.name}', inside an element of {size} "
-                      "bytes")
+            self.fail(f"this descriptor begins at byte {base.data.offset} of '{base.data.symbol.name}', inside an element of "
+                      f"{size} bytes")
         symbol = base.data.symbol.name if known else MEMORY
         offset = base.data.offset // size if known else 0
         changes: list[tuple[str, Any]] = [] if known else [("base", base)]
@@ -411,7 +398,8 @@ class Linker:
             if part == "base":
                 self._base_from(named.name, value, size)
             else:
-                self._append(Scalar("set_extent" if part == "extent" else "set_stride", a=self._number(value), target=named.name))
+                form = "set_extent" if part == "extent" else "set_stride"
+                self.append(Scalar(form, a=self.number_in(value), target=named.name))
         return named
 
     def _named(self, stated: Any) -> Named:
@@ -420,132 +408,21 @@ class Linker:
         self.program.descriptors[name] = stated
         return Named(name)
 
-    def _temporary(self, number: int) -> int:
+    def temporary(self, number: int) -> int:
         register = self.first_kept - 1
-        self._append(Scalar("constant", type="i32", dst=register, imm=number))
+        self.append(Scalar("constant", type="i32", dst=register, imm=number))
         return register
 
-    def _number(self, value: Value) -> int:
+    def number_in(self, value: Value) -> int:
         """A register with a number."""
         if isinstance(value.data, Varying):
             register = self.first_kept - 1
             k = self.unit.parameter(value.data)
             self.program.parameter(f"p{k}")
-            self._append(Scalar("parameter", type="i32", dst=register, imm=k))
+            self.append(Scalar("parameter", type="i32", dst=register, imm=k))
             return register
         found = self.register(value.data)
         assert found is not None
-        return found
-
-    # ---- DSRs
-
-    def find_loads(self, frames: list[Frame]) -> None:
-        """What every DSR may hold, and which element types operations take it for."""
-        for dsr, value, options in self.unit.effects.loads:
-            self.dsrs.setdefault(dsr, DsrUse()).loads.append((value, options))
-        for frame in frames:
-            for op in frame.ops:
-                if op.form == "dsr_load":
-                    self.dsrs.setdefault(op.fields["target"], DsrUse()).loads.append((op.fields["a"], op.fields["options"]))
-                elif op.form == "vector":
-                    for k, operand in enumerate(op.fields["operands"]):
-                        if isinstance(operand.value.data, Dsr):
-                            use = self.dsrs.setdefault(operand.value.data, DsrUse())
-                            use.types.add(element_type(operand, op.fields["name"], Dsd(""), k))
-
-    def _on_dsr_load(self, fields: dict[str, Any]) -> None:
-        """A DSD into a DSR while the program runs."""
-        dsr, value = fields["target"], fields["a"]
-        use = self.dsrs[dsr]
-        use.current, use.options = value, fields["options"]
-        for kind in use.types:
-            named = self._dsr_name(dsr, value, kind, fields["options"])
-            self._set_parts(named, value.data, TYPE_BYTES[kind])
-
-    def _set_parts(self, name: str, data: Dsd, size: int) -> None:
-        if data.base is not None:
-            if isinstance(data.base.data, Address):
-                index = None
-                if data.base.data.offset:
-                    index = self._temporary(data.base.data.offset // size)
-                self._append(Scalar("set_base", a=index, target=name, source=data.base.data.symbol.name))
-            else:
-                self._base_from(name, data.base, size)
-        for part, form in (("extent", "set_extent"), ("stride", "set_stride")):
-            value = getattr(data, part)
-            if value is not None and data.kind != "mem4d_dsd":
-                self._append(Scalar(form, a=self._number_of(value), target=name))
-
-    def _base_from(self, name: str, base: Value, size: int) -> None:
-        shift, index = self._temporary(size.bit_length() - 1), self.first_kept - 2
-        self._append(Scalar("scalar", op="shr", type="u32", dst=index, a=self.register(base.data), b=shift))
-        self._append(Scalar("set_base", a=index, target=name, source=MEMORY))
-
-    def _number_of(self, value: Value) -> int:
-        """A register with a number, known or not."""
-        return self._number(value) if isinstance(value.data, (Reg, Varying)) else self._temporary(int(value.data))
-
-    def _on_dsr_base(self, fields: dict[str, Any]) -> None:
-        dsr, pointer = fields["target"], fields["a"]
-        use = self.dsrs.get(dsr)
-        if use is None or not use.loads:
-            self.fail(f"{dsr.kind} {dsr.number} holds no descriptor: load one with @load_to_dsr first")
-            return
-        value = use.current or use.loads[-1][0]
-        for kind in use.types:
-            name = self._dsr_name(dsr, value, kind, use.options)
-            data = value.data.with_fields(base=pointer, extent=None, stride=None)
-            self._set_parts(name, data, TYPE_BYTES[kind])
-
-    def _dsr_name(self, dsr: Dsr, value: Value, kind: str, options: dict[str, Value]) -> str:
-        """The descriptor that stands for a DSR while it holds one of this shape."""
-        data = value.data
-        out = value.type == t.FABOUT
-        place: Any = self.queue_of(data, out) if data.base is None and data.fifo is None else data.kind
-        name = f"{dsr.kind}{dsr.number}_{place}_{kind}_{out:d}"
-        if name not in self.program.descriptors:
-            self.program.descriptors[name] = self._stated(data, kind, out, options)
-        return name
-
-    def _stated(self, data: Dsd, kind: str, out: bool, options: dict[str, Value]) -> Any:
-        saves = bool(options["save_address"].data) if "save_address" in options else False
-        extent = int(data.extent.data) if data.extent is not None and isinstance(data.extent.data, int) else 0
-        if data.fifo is not None:
-            return self._fifo(data.fifo, kind, None)
-        if data.base is None:
-            return Fabric(self.queue_of(data, out), extent, kind, self.packing(data, kind), **self._marks(data, out, {}))
-        known = isinstance(data.base.data, Address)
-        symbol = data.base.data.symbol.name if known else MEMORY
-        offset = data.base.data.offset // TYPE_BYTES[kind] if known else 0
-        if data.kind == "mem4d_dsd":
-            return Mem4d(symbol, data.shape, data.strides, offset, kind)
-        if data.kind == "circbuf_dsd":
-            return Ring(symbol, extent)
-        stride = int(data.stride.data) if data.stride is not None and isinstance(data.stride.data, int) else 1
-        return Mem(symbol, extent, offset, stride, save=saves, type=kind)
-
-    def _dsr(self, dsr: Dsr, operand: Operand, name: str, place: int) -> Any:
-        use = self.dsrs.get(dsr)
-        if use is None or not use.loads:
-            self.fail(f"{dsr.kind} {dsr.number} holds no descriptor: load one with @load_to_dsr first")
-            return None
-        value = use.current or use.loads[-1][0]
-        kind = element_type(operand, name, Dsd(""), place)
-        return Named(self._dsr_name(dsr, value, kind, use.options or use.loads[-1][1]))
-
-    def _dsr_options(self, operands: list[Operand], options: dict[str, Any]) -> dict[str, Any]:
-        """Options of an operation, with those that its DSRs were loaded with."""
-        found = dict(options)
-        for operand in operands:
-            use = self.dsrs.get(operand.value.data) if isinstance(operand.value.data, Dsr) else None
-            if use is None or not use.loads:
-                continue
-            given = use.options or use.loads[-1][1]
-            if "async" in given and given["async"].data:
-                found["async"] = True
-            for name in ("activate", "unblock"):
-                if name in given:
-                    found[name] = given[name]
         return found
 
     # ---- the whole
@@ -567,8 +444,8 @@ class Linker:
         for name, queue in self.helpers.items():
             self.program.tasks[name] = TaskEntry(name, "local", f"task {name}")
             self._label(f"task {name}")
-            self._append(Scalar("unblock_queue", imm=queue))
-            self._append(Scalar("end"))
+            self.append(Scalar("unblock_queue", imm=queue))
+            self.append(Scalar("end"))
         if self.first_kept + self.kept > 256:
             self.fail(f"functions inside each other need {self.first_kept + self.kept} registers, a PE has 256")
         self.program.kept_registers |= set(range(1, self.first_kept + self.kept))
@@ -582,74 +459,3 @@ def _is_scalar(data: Dsd) -> bool:
 def task_label(task: Any) -> str:
     """Name of a bound task in the program."""
     return f"{task.function.name}_{task.kind}{task.number}"
-
-
-def element_type(operand: Operand, name: str, data: Dsd, place: int) -> str:
-    """What an operation takes the elements of a descriptor for: as its name says; in mixed ones, by their size."""
-    _, precision, _ = OPERATIONS[name]
-    if name in ("faddhs", "fmachs"):
-        return "fp32" if place in (0, 1) else "fp16"
-    if name == "fh2s":
-        return "fp32" if place == 0 else "fp16"
-    if name == "fs2h":
-        return "fp16" if place == 0 else "fp32"
-    return precision
-
-
-def layout_of(kind: t.Type) -> tuple[str, int]:
-    """(element type, elements) of a symbol of a type."""
-    if isinstance(kind, t.Array):
-        try:
-            return machine_type(kind.element), kind.count
-        except Unsupported:
-            return "u32", -(-kind.bytes // 4)
-    if isinstance(kind, (t.Struct, t.DsdType)):
-        return "u32", -(-kind.bytes // 4)
-    try:
-        return machine_type(kind), 1
-    except Unsupported:
-        return "u32", max(1, -(-kind.bytes // 4))
-
-
-def has_pointers(kind: t.Type) -> bool:
-    """Whether values of a type hold addresses."""
-    if isinstance(kind, t.Array):
-        return has_pointers(kind.element)
-    if isinstance(kind, t.Struct):
-        return any(has_pointers(each) for each in kind.types)
-    return isinstance(kind, (t.Pointer, t.DsdType))
-
-
-def words_of(unit: Unit, symbol: Symbol, kind: str, count: int, addresses: dict[str, int] | None = None) -> np.ndarray | None:
-    """Initial elements of a symbol, None where they are zeros."""
-    if symbol.initial is None:
-        return None
-    raw = bytes_of(symbol.initial, symbol.type, addresses or {})
-    raw = raw.ljust(count * TYPE_BYTES[kind], b"\0")[: count * TYPE_BYTES[kind]]
-    return np.frombuffer(raw, NUMPY_TYPES[kind]).copy()
-
-
-def bytes_of(value: Value, kind: t.Type, addresses: dict[str, int]) -> bytes:
-    """A value as memory holds it."""
-    data = value.data
-    if isinstance(kind, t.Array):
-        if isinstance(data, np.ndarray) and kind.element.bytes == data.dtype.itemsize and str(kind.element) != "bf16":
-            return data.tobytes()
-        return b"".join(bytes_of(element_of(value, k), kind.element, addresses) for k in range(kind.count))
-    if isinstance(kind, t.Struct):
-        found = bytearray(kind.bytes)
-        for name, each in (data or {}).items():
-            part = bytes_of(each, each.type, addresses)
-            found[kind.offset(name) : kind.offset(name) + len(part)] = part
-        return bytes(found)
-    if isinstance(kind, t.DsdType):
-        parts = [getattr(data, name, None) for name in ("base", "extent", "stride")]
-        return b"".join(bytes_of(part, t.I32 if not isinstance(part.type, t.Pointer) else part.type, addresses)
-                        if part is not None else bytes(4) for part in parts)
-    if isinstance(data, Address):
-        return (addresses.get(data.symbol.name, 0) + data.offset).to_bytes(4, "little")
-    if isinstance(data, Varying):
-        data = int(data.each[0])
-    if data is None or isinstance(data, (FunctionRef, Dsr)):
-        return bytes(kind.bytes)
-    return register_bits(int(data) if isinstance(data, bool) else data, machine_type(kind)).to_bytes(max(2, kind.bytes), "little")

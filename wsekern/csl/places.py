@@ -183,10 +183,7 @@ def _store_in_variable(ev: Context, place: InVariable, value: Value, node: Node)
 
 def _part(ev: Context, value: Value, path: tuple[Any, ...], node: Node) -> Value:
     for step in path:
-        if isinstance(step, str):
-            value = value.data[step]
-        else:
-            value = element_of(value, step)
+        value = value.data[step] if isinstance(step, str) else element_of(value, step)
     return value
 
 

@@ -42,8 +42,8 @@ def tail_calls(frames: list[Frame]) -> None:
                 if op.form != "call" or op.fields["target"] not in ring:
                     continue
                 if not _returns(frame, k + 1):
-                    raise CslError([Diagnostic(f"'{op.fields['target'].name}' calls itself, and not as the last thing that it does: "
-                                               "a PE keeps no copies of a function's variables", op.span)])
+                    raise CslError([Diagnostic(f"'{op.fields['target'].name}' calls itself, and not as the last thing that it "
+                                               "does: a PE keeps no copies of a function's variables", op.span)])
                 op.form = "tail"
 
 
@@ -55,7 +55,8 @@ def _returns(frame: Frame, at: int) -> bool:
         if op.form == "return":
             return True
         if op.form == "jump":
-            at = next(k for k, other in enumerate(frame.ops) if other.form == "label" and other.fields["name"] == op.fields["target"])
+            at = next(k for k, other in enumerate(frame.ops)
+                      if other.form == "label" and other.fields["name"] == op.fields["target"])
             jumps += 1
         elif op.form != "label":
             return False
@@ -64,8 +65,8 @@ def _returns(frame: Frame, at: int) -> bool:
 
 
 def bases_of(entries: list[Frame], frames: list[Frame]) -> tuple[dict[Frame, int], int]:
-    """First register of every frame, and the first behind all: a function's are behind those of everyone who calls it. Register 0
-    holds the word that started a task."""
+    """First register of every frame, and the first behind all: a function's are behind those of everyone who calls it.
+    Register 0 holds the word that started a task."""
     bases: dict[Frame, int] = dict.fromkeys(entries, 1)
     last = 1
     for ring in reversed(rings_of(frames)):

@@ -59,7 +59,8 @@ def bind(ev: Evaluator, node: syntax.Builtin) -> Value:
 def _check_parameters(ev: Evaluator, function: FunctionRef, kind: str, node: syntax.Builtin) -> None:
     count = len(function.node.parameters)
     if kind == "local" and count:
-        ev.fail(node, f"a local task takes no arguments, '{function.name}' has {count}", Note("declared here", function.node.span))
+        ev.fail(node, f"a local task takes no arguments, '{function.name}' has {count}",
+                Note("declared here", function.node.span))
     if kind == "data" and count not in (1, 2):
         ev.fail(node, f"a data task takes a word, or its two halves; '{function.name}' has {count} parameters",
                 Note("declared here", function.node.span))

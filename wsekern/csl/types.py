@@ -310,9 +310,9 @@ MEM1D, MEM4D, CIRCBUF, FABIN, FABOUT, FIFO = (DsdType(kind) for kind in (
     "mem1d_dsd", "mem4d_dsd", "circbuf_dsd", "fabin_dsd", "fabout_dsd", "fifo"))
 
 NAMED: dict[str, Type] = {str(each): each for each in (
-    VOID, BOOL, COMPTIME_INT, COMPTIME_FLOAT, STRING, COMPTIME_STRUCT, TYPE, MODULE, ANY, AnyType("anyopaque"), I8, I16, I32, I64,
-    U8, U16, U32, U64, F16, BF16, CB16, F32, COLOR, DIRECTION, INPUT_QUEUE, OUTPUT_QUEUE, DATA_TASK, LOCAL_TASK, CONTROL_TASK, UT,
-    MEM1D, MEM4D, CIRCBUF, FABIN, FABOUT, *(Opaque(name) for name in (
+    VOID, BOOL, COMPTIME_INT, COMPTIME_FLOAT, STRING, COMPTIME_STRUCT, TYPE, MODULE, ANY, AnyType("anyopaque"), I8, I16, I32,
+    I64, U8, U16, U32, U64, F16, BF16, CB16, F32, COLOR, DIRECTION, INPUT_QUEUE, OUTPUT_QUEUE, DATA_TASK, LOCAL_TASK,
+    CONTROL_TASK, UT, MEM1D, MEM4D, CIRCBUF, FABIN, FABOUT, *(Opaque(name) for name in (
         "dsr_dest", "dsr_src0", "dsr_src1", "dsr_fifo_dest", "dsr_fifo_src1", "xdsr", "sr")))}
 """Types that have a name from the start."""
 
@@ -328,8 +328,8 @@ def is_comptime(kind: Type) -> bool:
         return is_comptime(kind.element)
     if isinstance(kind, Struct):
         return any(is_comptime(each) for each in kind.types)
-    return isinstance(kind, (ComptimeInt, ComptimeFloat, ComptimeString, ComptimeStruct, TypeType, ModuleType, RangeType, AnyType,
-                             Void))
+    return isinstance(kind, (ComptimeInt, ComptimeFloat, ComptimeString, ComptimeStruct, TypeType, ModuleType, RangeType,
+                             AnyType, Void))
 
 
 def widens(given: Type, wanted: Type) -> bool:

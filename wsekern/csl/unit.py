@@ -1,4 +1,4 @@
-"""What one compilation holds: module instances, symbols, functions that were compiled, and what comptime blocks did to the PEs."""
+"""What one compilation holds: module instances, symbols, compiled functions, and what comptime blocks did to the PEs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -190,10 +190,9 @@ class Unit:
             if node.kind == "var" and isinstance(kind, (t.ComptimeInt, t.ComptimeFloat)):
                 ev.fail(node, f"a variable of type {kind} exists only while the program is compiled: give it a type")
             return Constant(value, node.span)
-        if node.kind == "const" and not isinstance(kind, (t.Array, t.Struct)):
-            if "address" not in module.assigned.get(node.name, ()):
-                return Constant(value, node.span)
         changed = module.assigned.get(node.name, set())
+        if node.kind == "const" and not isinstance(kind, (t.Array, t.Struct)) and "address" not in changed:
+            return Constant(value, node.span)
         constant = node.kind == "const" or (not changed and not node.storage and node.name not in self._members)
         symbol = Symbol(self.unique(node.name, module), kind, value, constant, node.span, node.storage)
         for each in node.attributes:

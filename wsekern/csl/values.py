@@ -88,8 +88,8 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """A place in a PE's memory: ``offset`` bytes into a symbol (None: from address 0 on), and ``scale`` bytes more for each unit of
-    every register of ``terms``. Data of an array that code has not copied anywhere else."""
+    """A place in a PE's memory: ``offset`` bytes into a symbol (None: from address 0 on), and ``scale`` bytes more for each
+    unit of every register of ``terms``. Data of an array that code has not copied anywhere else."""
 
     symbol: Symbol | None
     offset: int = 0
@@ -117,10 +117,10 @@ class FunctionRef:
 class Dsd:
     """A data structure descriptor.
 
-    Of memory: ``base`` is a pointer (:class:`Address`, or a byte address in a register), ``extent`` an integer, ``stride`` one in
-    elements (mem1d). mem4d: ``shape`` and ``strides`` are numbers, ``strides`` plain (from one index to the next), outermost first.
-    ``element``: bytes of an element, as the base pointer has it. Of the fabric: ``color`` and ``queue`` are values or None.
-    ``options``: every other field as written, a value each."""
+    Of memory: ``base`` is a pointer (:class:`Address`, or a byte address in a register), ``extent`` an integer, ``stride`` one
+    in elements (mem1d). mem4d: ``shape`` and ``strides`` are numbers, ``strides`` plain (from one index to the next),
+    outermost first. ``element``: bytes of an element, as the base pointer has it. Of the fabric: ``color`` and ``queue`` are
+    values or None. ``options``: every other field as written, a value each."""
 
     kind: str
     base: Value | None = None
@@ -236,8 +236,8 @@ def split_of(varying: Varying) -> np.ndarray:
 
 
 class Split(Exception):
-    """Something that must be one value differs between the PEs of a program: they need programs of their own. ``groups``: a number
-    for each PE."""
+    """Something that must be one value differs between the PEs of a program: they need programs of their own. ``groups``: a
+    number for each PE."""
 
     def __init__(self, groups: np.ndarray) -> None:
         super().__init__("PEs need programs of their own")

@@ -14,7 +14,8 @@ from wsekern.program.operands import NUMPY_TYPES
 META = "wsekern.json"
 
 
-def write(folder: Path, source: Path, made: Build, fabric: tuple[int, int], offsets: tuple[int, int], given: dict[str, int]) -> None:
+def write(folder: Path, source: Path, made: Build, fabric: tuple[int, int], offsets: tuple[int, int],
+          given: dict[str, int]) -> None:
     """Write what a host script reads (out.json) and what a run needs."""
     (folder / "bin").mkdir(parents=True, exist_ok=True)
     (folder / "out.json").write_text(json.dumps({"params": {name: str(value) for name, value in given.items()}, "colors": {}}))

@@ -42,10 +42,17 @@ def cslc(arguments: list[str]) -> int:
     """Compile; 0, or 1 where there are errors."""
     source, options = parse(arguments)
     given: dict[str, int] = {}
-    for text in options.get("params", []) + options.get("colors", []):
-        for each in filter(None, text.split(",")):
-            name, _, value = each.partition(":")
-            given[name] = int(value, 0)
+    try:
+        for text in options.get("params", []) + options.get("colors", []):
+            for each in filter(None, text.split(",")):
+                name, _, value = each.partition(":")
+                given[name] = int(value, 0)
+    except ValueError:
+        print(f"cslc: {each!r} is no parameter: expected name:number", file=sys.stderr)
+        return 2
+    if not source:
+        print("cslc: no source file: expected cslc LAYOUT.csl --arch=wse2|wse3 ... -o out", file=sys.stderr)
+        return 2
     folders = tuple(Path(each) for text in options.get("import-path", []) for each in text.split(":"))
     chosen = Options(options.get("arch", ["wse2"])[-1], "1.x", options.get("fp16-format", ["f16"])[-1], folders)
     out = Path(options.get("o", ["out"])[-1])
@@ -61,3 +68,7 @@ def cslc(arguments: list[str]) -> int:
         print(warning.text(), file=sys.stderr)
     artifact.write(out, Path(source), made, fabric, offsets, given)
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cslc(sys.argv[1:]))

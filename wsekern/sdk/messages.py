@@ -82,4 +82,5 @@ def value_of(word: int, kind: str) -> Any:
     dtype = np.dtype(NUMPY_TYPES[kind])
     if kind == "bf16":
         return np.uint32((word & 0xFFFF) << 16).view(np.float32)
-    return np.array(word, np.uint32).view(dtype).flat[0] if dtype.itemsize == 4 else np.array(word & 0xFFFF, np.uint16).view(dtype)[()]
+    bits = np.array(word, np.uint32) if dtype.itemsize == 4 else np.array(word & 0xFFFF, np.uint16)
+    return bits.view(dtype)[()]

@@ -112,6 +112,10 @@ class SdkRuntime:
             self._check_done(name)
         return Task()
 
+    def call(self, name: str, arguments: Any = (), *, nonblock: bool = False) -> Task:
+        """:meth:`launch` as scripts before 1.0 have it."""
+        return self.launch(name, *arguments, nonblock=nonblock)
+
     def _pass(self, export: Export, program: Any, pes: NDArray[np.int32], arguments: tuple[Any, ...]) -> None:
         if len(arguments) != len(export.registers):
             raise InputError(f"{export.name} takes {len(export.registers)} arguments, found {len(arguments)}")
@@ -216,8 +220,8 @@ class SdkRuntime:
         self._held[color] = rest
         if (counts < out.shape[2]).any():
             y, x = np.argwhere(counts < out.shape[2])[0]
-            message = (f"PE ({px + x}, {py + y}) sent {counts[y, x]} of {out.shape[2]} words on color {color}, and nothing moves any "
-                       "more")
+            message = (f"PE ({px + x}, {py + y}) sent {counts[y, x]} of {out.shape[2]} words on color {color}, and nothing "
+                       "moves any more")
             raise DeadlockError(f"{message}; {self._stuck}" if self._stuck else message)
 
     def task_wait(self, task: Task) -> None:

@@ -15,8 +15,8 @@ def memcpy_view(arr: NDArray[Any], datatype: Any) -> NDArray[Any]:
 
 
 def input_array_to_u32(np_arr: NDArray[Any], sentinel: float | None = None, fast_dim_sz: int = 1) -> NDArray[np.uint32]:
-    """16-bit elements as words, the index of each in the high half (modulo ``fast_dim_sz``) where ``sentinel`` is given; 32-bit ones
-    by their bits."""
+    """16-bit elements as words, the index of each in the high half (modulo ``fast_dim_sz``) where ``sentinel`` is given; 32-bit
+    ones by their bits."""
     flat = np.ascontiguousarray(np_arr).reshape(-1)
     if flat.dtype.itemsize == 4:
         return flat.view(np.uint32).copy()
