@@ -1,7 +1,7 @@
 """Public programs in a folder, run as they are: ``python -m wsekern.csl.suite PATH``.
 
-Every ``commands_wse2.sh`` and ``commands_wse3.sh`` below PATH runs unmodified on a copy of what lies around it; a line a program
-says whether it passed its own check, in how many seconds, or why not.
+Every ``commands_wse2.sh`` and ``commands_wse3.sh`` below PATH runs unmodified on a copy of what lies around it; a line a
+program says whether it passed its own check, in how many seconds, or why not.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,10 +54,11 @@ def run(script: Path, root: Path, seconds: float) -> Result:
         taken = time.perf_counter() - began
     lines = [line for line in said.strip().splitlines() if line.strip()]
     reason = next((line for line in lines if "error:" in line or "Error:" in line), lines[-1] if lines else "")
-    return Result(f"{script.parent.relative_to(root)} {script.stem.removeprefix('commands_')}", status == 0, taken, reason.strip())
+    name = f"{script.parent.relative_to(root)} {script.stem.removeprefix('commands_')}"
+    return Result(name, status == 0, taken, reason.strip())
 
 
-def _others(top: Path, chosen: Path):  # noqa: ANN202  (what shutil.copytree takes)
+def _others(top: Path, chosen: Path) -> Callable[[str, list[str]], set[str]]:
     """Leave out the folders of other programs, which have scripts of their own."""
     def ignore(folder: str, names: list[str]) -> set[str]:
         if Path(folder) != top:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.csl.build import Export
+from wsekern.csl.build import Build, Export
 from wsekern.errors import DeadlockError, InputError
 from wsekern.sdk.artifact import Machine, read
 from wsekern.sdk.messages import Messages
@@ -60,7 +60,17 @@ class SdkRuntime:
                  simfab_numthreads: int = 5, msg_level: str = "WARNING", memcpy_required: bool = True) -> None:
         if cmaddr:
             raise InputError(f"cmaddr is {cmaddr!r}: there is no system to connect to; leave it out to simulate")
-        self.machine = Machine(read(Path(bindir)))
+        self._open(read(Path(bindir)))
+
+    @classmethod
+    def of(cls, made: Build) -> "SdkRuntime":
+        """The runtime of a compilation in this process."""
+        runtime = cls.__new__(cls)
+        runtime._open(made)
+        return runtime
+
+    def _open(self, made: Build) -> None:
+        self.machine = Machine(made)
         self.messages = Messages(self.machine)
         self._symbols: dict[str, Symbol] = {}
         self._stuck: DeadlockError | None = None
