@@ -9,9 +9,8 @@ from wsekern.csl.lexer import bytes_of, tokens_of
 from wsekern.csl.parser import parse
 from wsekern.csl.source import CslError, Source
 
-
-WORDS = ["fn", "f", "(", ")", "{", "}", "if", "else", "while", "1", "x", "=", ";", ".{", "|", "->", "[", "]", "const", ":", "i16",
-         "@as", ",", "switch", "=>", "layout", "param", "struct", "for"]
+WORDS = ["fn", "f", "(", ")", "{", "}", "if", "else", "while", "1", "x", "=", ";", ".{", "|", "->", "[", "]", "const", ":",
+         "i16", "@as", ",", "switch", "=>", "layout", "param", "struct", "for"]
 
 
 def errors(text):
