@@ -15,8 +15,8 @@ class Layout(ProgramPlan):
     """
 
     def compile(self, threads: int = 1, taps: tuple[int, ...] = ()) -> Simulation:
-        """Check every budget, and make the simulation; it steps strips of 64 rows on up to ``threads`` threads. Words of colors in
-        ``taps`` that routers give to their cores go to the host instead, which receives them."""
+        """Check every budget, and make the simulation; it steps strips of 64 rows on up to ``threads`` threads. Words of colors
+        in ``taps`` that routers give to their cores go to the host instead, which receives them."""
         return Simulation(self, threads, taps)
 
     def to_bytes(self) -> bytes:
