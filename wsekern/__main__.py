@@ -1,4 +1,4 @@
-"""``python -m wsekern --cmake-dir | --include-dir | --pxd-dir | --libs``: where the C library and its declarations are, one line
+"""``python -m wsekern --cmake-dir | --include-dir | --pxd-dir | --libs``: where the C library and its declarations are, a line
 for each option, for build systems. With anything else, the commands of ``wsekern``."""
 
 import sys
@@ -17,7 +17,7 @@ PLACES: dict[str, Callable[[], str]] = {
     "--cmake-dir": lambda: str(installed() / "cmake"),                    # wsekern_DIR of find_package(wsekern CONFIG)
     "--include-dir": get_include,
     "--pxd-dir": lambda: str(installed().parent),                         # for `cython -I`
-    "--libs": lambda: "-L{0} -Wl,-rpath,{0} -lwsekern".format(installed() / "lib"),
+    "--libs": lambda: f"-L{(lib := installed() / 'lib')} -Wl,-rpath,{lib} -lwsekern",
 }
 
 if sys.argv[1:] and set(sys.argv[1:]) <= set(PLACES):

@@ -269,6 +269,101 @@ private:
     std::unique_ptr<wsk_fabric, freed> state_;      /* freed first */
 };
 
+/* A program from the bytes of Layout.to_bytes(), shared by as many simulations as like. */
+inline std::shared_ptr<wsk_program> open_program(const std::vector<std::uint8_t> &bytes)
+{
+    check_abi();
+    wsk_program *program = nullptr;
+    check(wsk_program_open(&program, bytes.data(), bytes.size()));
+    return { program, wsk_program_free };
+}
+
+/* PE cores at work. It keeps its program; it moves, and does not copy. */
+class simulation {
+public:
+    explicit simulation(std::shared_ptr<wsk_program> program) : program_(std::move(program))
+    {
+        wsk_simulation *made = nullptr;
+        check(wsk_simulation_create(&made, program_.get()));
+        state_.reset(made);
+    }
+
+    wsk_simulation *get() const { return state_.get(); }
+    std::int64_t cycle() const { return wsk_simulation_cycle(get()); }
+    std::int64_t next_event() const { return wsk_simulation_next_event(get()); }
+    void launch(const char *function) { told(wsk_simulation_launch_all(get(), function)); }
+    void launch(std::uint32_t pe, const char *function) { told(wsk_simulation_launch(get(), pe, function)); }
+    void step() { told(wsk_simulation_step(get())); }
+    /* Until a cycle, or a reason among `stop` (enum wsk_stop): the reasons that hold. */
+    std::uint32_t run(std::int64_t until, std::uint32_t stop = 0, int threads = 1, std::int64_t patience = 0)
+    {
+        wsk_run options{};
+        options.size = sizeof options;
+        options.until = until;
+        options.stop = stop;
+        options.threads = threads;
+        options.patience = patience;
+        std::uint32_t why = 0;
+        told(wsk_simulation_run(get(), &options, &why));
+        return why;
+    }
+
+    void send(std::uint32_t pe, int port, int color, const std::vector<std::uint32_t> &data)
+    {
+        told(wsk_simulation_send(get(), pe, port, color, data.data(), nullptr, static_cast<std::int64_t>(data.size())));
+    }
+    std::optional<wsk_received> receive(int color = -1)
+    {
+        wsk_received word;
+        return told(static_cast<int>(wsk_simulation_receive(get(), color, &word, 1))) ? std::optional(word) : std::nullopt;
+    }
+    /* All of an array of a PE, by its name, in elements of the host's type. */
+    template <typename T> std::vector<T> read(std::uint32_t pe, const char *name) const
+    {
+        wsk_array array;
+        check(wsk_program_find(program_.get(), pe, name, &array));
+        std::vector<T> values(static_cast<std::size_t>(array.bytes) / sizeof(T));
+        told(wsk_simulation_read_array(get(), pe, name, values.data(), values.size() * sizeof(T)));
+        return values;
+    }
+    template <typename T> void write(std::uint32_t pe, const char *name, const std::vector<T> &values)
+    {
+        told(wsk_simulation_write_array(get(), pe, name, values.data(), values.size() * sizeof(T)));
+    }
+
+    std::vector<std::uint8_t> save() const
+    {
+        std::size_t needed = 0;
+        told(wsk_simulation_save(get(), nullptr, 0, &needed));
+        std::vector<std::uint8_t> bytes(needed);
+        told(wsk_simulation_save(get(), bytes.data(), bytes.size(), &needed));
+        return bytes;
+    }
+    void load(const std::vector<std::uint8_t> &bytes) { told(wsk_simulation_load(get(), bytes.data(), bytes.size())); }
+
+    /* Where things stand, as a sentence. */
+    std::string explain() const
+    {
+        std::string line(static_cast<std::size_t>(check(wsk_simulation_report(get(), nullptr, 0))) + 1, '\0');
+        wsk_simulation_report(get(), line.data(), line.size());
+        line.pop_back();
+        return line;
+    }
+
+private:
+    struct freed { void operator()(wsk_simulation *s) const { wsk_simulation_free(s); } };
+
+    int told(int status) const
+    {
+        if (status < 0)
+            throw error(status, explain());
+        return status;
+    }
+
+    std::shared_ptr<wsk_program> program_;
+    std::unique_ptr<wsk_simulation, freed> state_;      /* freed first */
+};
+
 } // namespace wsekern
 
 #endif

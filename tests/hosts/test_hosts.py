@@ -12,6 +12,7 @@ import pytest
 
 from wsekern import _common
 from wsekern.fabric import Fabric, FabricPlan
+from wsekern.program import Layout, Program
 
 HERE = Path(__file__).parent
 INSTALLED = Path(_common.__file__).parent
@@ -52,6 +53,20 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_host_in_c_and_cpp(build, host):
     run("cmake", "--build", build, "--target", host, at=build)
     run(build / host, at=build)
+
+
+def test_a_host_in_cpp_runs_a_program_from_python(build):
+    pe = Program("doubles")
+    array = pe.array("a", "f32", 4)
+    with pe.function("double_it") as code:
+        code.fadds(array, array, array)
+    layout = Layout("wse3", 1, 1)
+    layout.set_program(pe, 0, 0)
+    (build / "layout.bytes").write_bytes(layout.to_bytes())
+    cores = layout.compile()
+    cores.launch("double_it")
+    run("cmake", "--build", build, "--target", "program", at=build)
+    assert int(run(build / "program", "layout.bytes", at=build)) == cores.run()
 
 
 @pytest.mark.slow
