@@ -16,6 +16,7 @@ from wsekern.cluster.families.pipeline import streaming_rate
 from wsekern.cluster.families.systolic import bucket
 from wsekern.cluster.interconnect import topology_of, wired_seconds
 from wsekern.cluster.layout import Deployment, Laid, Layout, cache_bytes, memory_of, weight_bytes
+from wsekern.cluster.load import turn_costs
 from wsekern.cluster.precision import PRECISIONS
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.cluster.work import AttentionShape, Work
@@ -148,7 +149,7 @@ def test_capacity_sets_the_chips_of_a_pipeline_and_ends_in_an_error():
 
 
 def test_a_cliff_ends_the_sram_of_a_card_with_memory_behind_it():
-    memory = load_gpu("corsair").memory
+    memory = msgspec.structs.replace(load_gpu("corsair").memory, program=None)
     full, over = (streaming_rate(memory, kept, 1.0) for kept in (2e9, 4e9))
     assert full == float(memory.bandwidth) and over == pytest.approx(4e9 / (2e9 / 150e12 + 2e9 / 400e9))
     few, many = (decode_step(deployed("corsair", tp=4, pp=pp), 1, 1024).seconds for pp in (1, 4))
@@ -169,3 +170,17 @@ def test_other_machines_take_the_engine_of_their_kind():
     assert deployed("groq-lp30", level="stock").engine == load_engine("static")
     assert deployed("h100", level="stock").engine == load_engine("stock")
     assert deployed("tpu7x", level="ideal").engine == load_engine("ideal")
+
+
+def test_the_number_of_decoding_sequences_in_a_table_lies_on_both_sides_of_a_bucket():
+    grid = list(turn_costs(deployed("tpu7x"), 1024, 256, 100).decode_grid)
+    assert {32, 33, 64, 65, 100} <= set(grid) and max(grid) == 100
+    assert 33 not in turn_costs(deployed("h100"), 1024, 256, 100).decode_grid
+
+
+def test_ranks_without_tokens_exchange_none_where_an_engine_does_not_fill_them_up():
+    layout = {"tp": 1, "dp": 4, "ep": 4}
+    early, late = (deployed("tpu7x", QWEN, level=level, **layout) for level in ("jax-padded", "jax-vllm"))
+    lone, every = (prefill_step(late, sequences, 2048).device for sequences in (1, 4))
+    assert lone < 0.8 * every
+    assert prefill_step(early, 1, 2048).device == prefill_step(early, 4, 2048).device
