@@ -1,6 +1,7 @@
 """Collectives by kinds of wires, against closed forms, counted routes and the bounds that no wires beat."""
 
 from collections import Counter
+from importlib.resources import files
 from itertools import product
 from math import prod
 
@@ -8,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wsekern.cluster import load_cluster
 from wsekern.cluster.topology import ROUNDS, Mesh, Switch, Torus, ring_seconds, slice_shape
+from wsekern.errors import InputError
 
 OPERATIONS = ("all_reduce", "all_gather", "reduce_scatter", "alltoall")
 QUICK = settings(max_examples=60, deadline=None)
@@ -116,3 +119,13 @@ def test_slices_are_usual_ones_or_near_cubes():
     assert slice_shape(64, (16, 16, 24)) == (4, 4, 4)
     assert slice_shape(16, (4, 4, 4)) == (2, 2, 4)
     assert slice_shape(17, (4, 4)) == (17,)  # no slice holds so many: a line
+
+
+@pytest.mark.parametrize("old, new, match", [
+    ('"2x2x1"', '"2xq"', "shape '2xq'"), ('"2x2x1"', '"2x2x1x1"', "at most 3 axes"), ("[16, 24, 24]", "[]", "axes is empty")])
+def test_a_bad_torus_is_refused_where_it_is_read(tmp_path, old, new, match):
+    text = (files("wsekern.cluster") / "data" / "machines" / "tpu7x.toml").read_text()
+    assert old in text
+    (tmp_path / "own.toml").write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=match):
+        load_cluster(tmp_path / "own.toml", 4)

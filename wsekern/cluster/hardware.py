@@ -106,6 +106,12 @@ class Interconnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InputError(f"interconnect: kind is {self.kind!r}, expected one of {', '.join(KINDS)}")
         if self.kind == "torus" and self.axes is None:
             raise InputError("interconnect: kind is 'torus', which needs axes: the chips along each axis of a whole domain")
+        axes = None if self.axes is None else len(self.axes.values)
+        if axes == 0:
+            raise InputError("axes is empty, expected the chips along each axis of a whole domain")
+        for shape in self.shapes:
+            if not re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5})*", shape) or shape.count("x") >= (axes or 1):
+                raise InputError(f"shape {shape[:40]!r}, expected chips along at most {axes or 1} axes, such as 2x4")
 
     @staticmethod
     def needs(data: dict[str, Any]) -> list[str]:

@@ -52,6 +52,12 @@ def wired_seconds(cluster: Cluster, operation: str, ranks: int, message: float, 
     return total + ring_seconds(operation, nodes, message / inside, wire, latency)
 
 
+def network_seconds(gpu: Gpu, message: float) -> float:
+    """From a chip of one domain to one of another, through an adapter of each."""
+    link = gpu.link
+    return float(link.network_latency) + message / (float(link.network_bandwidth) * float(link.network_efficiency))
+
+
 def topology_of(gpu: Gpu, ranks: int) -> Topology:
     """The wires between ``ranks`` chips of one domain."""
     return _topology(gpu, ranks, constants().wire_hop.value)

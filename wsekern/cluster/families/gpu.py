@@ -6,7 +6,7 @@ from wsekern.cluster import kernels
 from wsekern.cluster.constants import constants
 from wsekern.cluster.efficiency import efficiency_of, scaled
 from wsekern.cluster.families.family import ExpertShape
-from wsekern.cluster.interconnect import collective_seconds
+from wsekern.cluster.interconnect import collective_seconds, network_seconds
 from wsekern.cluster.kernels import Parts
 from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.parameters import elementwise_parameters, expert_parameters, gemm_parameters, kernel_fit
@@ -127,11 +127,10 @@ class GpuFamily:
 
     def hop(self, message: float, across: bool) -> float:
         """Over NVLink, or through the adapters of two nodes."""
-        link, known = self.gpu.link, constants()
+        known = constants()
         if across:
-            wire = float(link.network_bandwidth) * float(link.network_efficiency)
-            return float(link.network_latency) + message / wire
-        return known.stage_latency.value + message / (known.stage_bandwidth.value * float(link.bandwidth))
+            return network_seconds(self.gpu, message)
+        return known.stage_latency.value + message / (known.stage_bandwidth.value * float(self.gpu.link.bandwidth))
 
 
 def _whole(choice: tuple[Parts, Any]) -> float:

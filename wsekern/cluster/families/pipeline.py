@@ -17,7 +17,7 @@ import msgspec
 from wsekern.cluster.constants import constants
 from wsekern.cluster.families.family import ExpertShape, filled, numbers_by_family
 from wsekern.cluster.hardware import Memory
-from wsekern.cluster.interconnect import topology_of, wired_seconds
+from wsekern.cluster.interconnect import network_seconds, topology_of, wired_seconds
 from wsekern.cluster.kernels import Parts
 from wsekern.cluster.layout import Deployment, Layout, memory_of
 from wsekern.cluster.parts import common_heads
@@ -48,11 +48,12 @@ USUAL = "rdu"
 
 
 def streaming_rate(memory: Memory, kept: float, share: float) -> float:
-    """Bytes per second of reading all of ``kept`` bytes once, when ``share`` of the main memory may be filled and the rest lies
-    in the tiers behind it."""
+    """Bytes per second of reading all of ``kept`` bytes once, when ``share`` of each memory may be filled: the main one beside
+    the program, the rest in the tiers behind it."""
     left, seconds = kept, 0.0
-    for capacity, rate in ((memory.capacity, memory.bandwidth), *((tier.capacity, tier.bandwidth) for tier in memory.behind)):
-        here = min(left, share * float(capacity))
+    room = max(0.0, share * float(memory.capacity) - (float(memory.program) if memory.program else 0.0))
+    for here, rate in ((room, memory.bandwidth), *((share * float(tier.capacity), tier.bandwidth) for tier in memory.behind)):
+        here = min(left, here)
         seconds += here / float(rate)
         left -= here
     return kept / seconds if seconds and left <= 0.0 else float(memory.bandwidth)
@@ -146,10 +147,8 @@ class PipelineFamily:
 
     def hop(self, message: float, across: bool) -> float:
         """Over one wire, or through the adapters of two racks."""
-        link = self.gpu.link
         if across:
-            wire = float(link.network_bandwidth) * float(link.network_efficiency)
-            return float(link.network_latency) + message / wire
+            return network_seconds(self.gpu, message)
         return topology_of(self.gpu, 2).seconds("send", message / float(self.known.links))
 
     def _kernel(self, moved: float, flops: float, arithmetic: str, streams: Quantity | None = None) -> Parts:

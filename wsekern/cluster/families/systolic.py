@@ -14,7 +14,7 @@ import msgspec
 
 from wsekern.cluster.constants import constants
 from wsekern.cluster.families.family import ExpertShape, filled, numbers_by_family
-from wsekern.cluster.interconnect import topology_of, wired_seconds
+from wsekern.cluster.interconnect import network_seconds, topology_of, wired_seconds
 from wsekern.cluster.kernels import Parts, smooth_max
 from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.parts import parts_of
@@ -107,15 +107,6 @@ class SystolicFamily:
 
     def decode_attention(self, work: Work, shape: AttentionShape, moved: float, flops: float) -> Parts:
         """Sequence by sequence; a device reads at least one head of keys and values, all of latent ones."""
-        fixed, memory, excess = self._attention(shape, moved, flops)
-        return fixed + float(self.known.row) * work.sequences, memory, excess
-
-    def prefill_attention(self, work: Work, shape: AttentionShape, moved: float, flops: float) -> Parts:
-        """The same in longer rows."""
-        fixed, memory, excess = self._attention(shape, moved, flops)
-        return fixed + float(self.known.row) * work.sequences, memory, excess
-
-    def _attention(self, shape: AttentionShape, moved: float, flops: float) -> Parts:
         score, value = shape.score, shape.value
         copies = float(self.devices)
         if not shape.latent:
@@ -123,7 +114,13 @@ class SystolicFamily:
             copies = max(1.0, self.devices / heads)
         lanes = (filled(score, self.lanes) + filled(value, self.lanes)) / (score + value)
         tiles = (filled(score, self.rows) + filled(value, self.columns)) / (score + value)
-        return self._kernel(moved * lanes * copies, flops * tiles, "bf16", self.known.cache, self.known.attention)
+        known = self.known
+        fixed, memory, excess = self._kernel(moved * lanes * copies, flops * tiles, "bf16", known.cache, known.attention)
+        return fixed + float(known.row) * work.sequences, memory, excess
+
+    def prefill_attention(self, work: Work, shape: AttentionShape, moved: float, flops: float) -> Parts:
+        """The same in longer rows."""
+        return self.decode_attention(work, shape, moved, flops)
 
     def scores(self, moved: float, flops: float, row: float) -> Parts:
         """Keys of an indexer, which every device reads."""
@@ -181,10 +178,8 @@ class SystolicFamily:
 
     def hop(self, message: float, across: bool) -> float:
         """Over one wire, or through the adapters of two nodes."""
-        link = self.gpu.link
         if across:
-            wire = float(link.network_bandwidth) * float(link.network_efficiency)
-            return float(link.network_latency) + message / wire
+            return network_seconds(self.gpu, message)
         return topology_of(self.gpu, 2).seconds("send", message / float(self.known.links))
 
     def _kernel(self, moved: float, flops: float, arithmetic: str, streams: Quantity, multiplies: Quantity) -> Parts:
