@@ -71,7 +71,7 @@ def test_what_a_plan_says_is_not_said_twice(wsekern, plan_file, arguments, words
     (("--mix", "300/9"), "more than the context"),
     (("--weight-precision", "joy"), "weight_precision is 'joy'"), (("--program-set", "1999"), "1999"),
     (("--pick", "99"), "pick is 99, but the front has at most"),
-    (("--weight-precision", "experts=mxfp4"), "has no matrices of experts that can lie packed"),
+    (("--precision", "fp16", "--weight-precision", "experts=mxfp4"), "has no matrices of experts that can lie packed"),
     (("--out", "/nowhere/plan.toml"), "cannot write"), (("--picture", "floor.gif"), "floor.gif"),
 ])
 def test_other_services_are_refused_in_one_sentence(wsekern, arguments, words):
