@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from wsekern.compare.load import Kind
     from wsekern.queueing import Outcome, Traffic
 
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Deal the tests to all cores where all of them are asked for, neighbors to the same core, unless the user says how: half
-    the time on two. Some of them run in this process, where their output and a debugger are at hand."""
+    """Deal the tests to all cores where all of them are asked for, neighbors to the same core, unless the user says how.
+    Some of them run in this process, where their output and a debugger are at hand."""
     whole = list(config.args) == config.getini("testpaths") and not config.option.usepdb
     untold = getattr(config.option, "numprocesses", 0) is None and not hasattr(config, "workerinput")  # pytest-xdist is there
     if whole and untold:

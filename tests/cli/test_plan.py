@@ -70,7 +70,8 @@ def test_what_a_plan_says_is_not_said_twice(wsekern, plan_file, arguments, words
     (("--wafers", "1:99"), "at most 64 are tried"), (("--mix", "9"), "mix is '9'"),
     (("--mix", "300/9"), "more than the context"),
     (("--weight-precision", "joy"), "weight_precision is 'joy'"), (("--program-set", "1999"), "1999"),
-    (("--pick", "99"), "pick is 99, but the front has"),
+    (("--pick", "99"), "pick is 99, but the front has at most"),
+    (("--weight-precision", "experts=mxfp4"), "has no matrices of experts that can lie packed"),
     (("--out", "/nowhere/plan.toml"), "cannot write"), (("--picture", "floor.gif"), "floor.gif"),
 ])
 def test_other_services_are_refused_in_one_sentence(wsekern, arguments, words):
@@ -82,6 +83,7 @@ def test_commands_without_a_model_and_without_a_plan_say_so(wsekern):
     for arguments in (("run", "--prompt", "x"), ("predict", "wafer", "--phase", "decode", "--context", "9", "--grid", "8x8")):
         code, _, err = wsekern(*arguments)
         assert code == 2 and "or a plan file with --plan" in err
+    assert "--plan is empty, expected a plan file" in wsekern("compare", "--plan", "")[2]
 
 
 @pytest.mark.parametrize("command", [("compare", "llama3-8b", "--cluster", "h100x1"),

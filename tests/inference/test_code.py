@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsekern.inference.code import BESIDE_PROGRAMS, code_bytes, program_bytes
+from wsekern.inference.code import BESIDE_PROGRAMS, ProgramSizes, code_bytes, program_bytes
 from wsekern.inference.grid import Grid
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import PROGRAM_SETS
@@ -21,7 +21,9 @@ def test_no_grid_takes_more_code_than_is_reserved(name):
     config = load_config(name)
     for programs in {programs.programs for programs in PROGRAM_SETS.values()}:
         grids = [Grid(config, *sides, layers=2, with_head=False, programs=programs) for sides in GRIDS]
-        assert max(program_bytes([grid]) for grid in grids) + BESIDE_PROGRAMS <= code_bytes(grids[0])
+        sizes = [ProgramSizes.of(grid) for grid in grids]
+        each = [program_bytes([size], "fp16") + grids[0].held_layers * SCALAR_BYTES * size.tiles for size in sizes]
+        assert max(each) + BESIDE_PROGRAMS <= code_bytes(grids[0])
         assert len({code_bytes(grid) for grid in grids}) == 1
 
 

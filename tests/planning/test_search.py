@@ -17,7 +17,8 @@ from wsekern.errors import InputError
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import PROGRAM_SETS
 from wsekern.inference.step_times import time_layers
-from wsekern.ops import AllReduce, Broadcast, FlowEngine, Gemm, Local
+from wsekern.machine import load_machine
+from wsekern.ops import AllGather, AllReduce, Broadcast, FlowEngine, Gemm, Local
 from wsekern.planning.estimate import QuickPlacement, estimator
 from wsekern.planning.layout import Placement, sides_of
 from wsekern.planning.placement import front, place_model, place_service
@@ -44,11 +45,30 @@ def test_the_estimate_is_within_a_hundredth_of_the_flow_engine_and_never_less(mo
 
 @pytest.mark.parametrize("operation", [
     AllReduce(7, "x", groups=9), AllReduce(40, "y", groups=6), AllReduce(5, "x", groups=3, segment=11), Broadcast(9, "x"),
-    Gemm(1, 30, 20), Local("silu_mul", 30, 2)])
-def test_an_operation_alone_takes_what_the_flow_engine_says(operation):
-    engine = FlowEngine(WSE3, 88, 37)
+    Gemm(1, 30, 20), Local("silu_mul", 30, 2), AllGather(2, "x"), AllGather(26, "x"), AllGather(180, "x", segment=59),
+    AllGather(6, "y"), AllGather(8, "x", segment=9)])
+@pytest.mark.parametrize("name", ["wse1", "wse3"])
+def test_an_operation_alone_takes_what_the_flow_engine_says(operation, name):
+    machine = load_machine(name)
+    engine = FlowEngine(machine, 88, 37)
     engine.time(operation)
-    assert estimator(WSE3, "silicon", "fp16").operation(operation, 88, 37) == engine.cycles
+    assert estimator(machine, "silicon", "fp16").operation(operation, 88, 37) == engine.cycles
+
+
+def test_a_service_that_is_asked_for_again_lies_where_it_lay():
+    machine = wafer()
+    assert place_model(SMALL, Request(), machine) is place_model(SMALL, Request(), machine)
+
+
+@pytest.mark.parametrize("model", ["llama3-8b", "gpt-oss-20b"])
+def test_longer_contexts_never_take_less_memory(model):
+    rng, config = random.Random(model), load_config(model)
+    for _ in range(3):
+        programs = replace(PROGRAM_SETS["default"].programs, position_blocks=rng.choice([1, 2, 4]))
+        mapping = Mapping(config, rng.randint(60, 400), rng.randint(60, 400), chunk=rng.choice([1, 3, 8]), layers=1,
+                          with_head=False, programs=programs, users=rng.choice([1, 5]))
+        sizes = [sum(replace(mapping, context=rows * mapping.height).memory.values()) for rows in range(1, 50)]
+        assert sizes == sorted(sizes)
 
 
 def test_never_slower_than_the_rule_of_equal_cuts_on_a_whole_wafer():

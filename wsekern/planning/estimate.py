@@ -111,9 +111,9 @@ class Estimator:
 
     def _gathered(self, operation: AllGather, length: int, steady: int) -> int:
         """A gather passes from PE to PE: as many more as a link carries words in its frame take the same time again."""
-        frame = self._engine.timing.link[0]
+        frame, whole = self._engine.timing.link[0], AllGather(operation.elements, operation.axis)
         frames = -(-(length - steady) // frame)
-        near, far = (self.operation(operation, pes, pes) for pes in (length - (frames + 1) * frame, length - frames * frame))
+        near, far = (self.operation(whole, pes, pes) for pes in (length - (frames + 1) * frame, length - frames * frame))
         return far + frames * (far - near)
 
     def steps(self, steps: Steps, width: int, height: int) -> int:

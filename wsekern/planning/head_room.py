@@ -4,6 +4,7 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import takewhile
 
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
@@ -25,7 +26,7 @@ class HeadRoom:
     programs: Programs
     activations: Form | None
     weight_precision: str
-    known: dict[Size, bool] = field(default_factory=dict)
+    known: dict[Size, dict[str, int]] = field(default_factory=dict)
     rows: dict[int, int] = field(default_factory=dict)
     times: dict[tuple[Size, str], int] = field(default_factory=dict)
 
@@ -35,11 +36,13 @@ class HeadRoom:
 
     def holds(self, width: int, height: int) -> bool:
         """Whether a rectangle does; one without PEs does not."""
-        if not (width and height):
-            return False
+        return bool(width and height) and sum(self.memory(width, height).values()) <= int(self.machine.core.sram)
+
+    def memory(self, width: int, height: int) -> dict[str, int]:
+        """Bytes of a PE of a rectangle, by use."""
         key = width, height
         if key not in self.known:
-            self.known[key] = self.region(width, height).fits(self.machine)
+            self.known[key] = self.region(width, height).memory
         return self.known[key]
 
     def height(self, width: int) -> int:
@@ -62,13 +65,20 @@ class HeadRoom:
             low, high = 0, next((rows for rows in found[::-1] if rows), sides_of(self.machine)[1])
             if not self.holds(width, high):
                 high = 0
-            near = round(high / 1.05)  # as many PEs as before, or about
-            probes = [near, near - 1, near + 1, near - 2]
+            near = self._near(width, high)
             while high - low > 1:
-                probe = next((rows for rows in probes if low < rows < high), (low + high) // 2)
+                probe = next((rows for rows in (near, near - 1) if low < rows < high), (low + high) // 2)
                 low, high = (low, probe) if self.holds(width, probe) else (probe, high)
             found.append(high)
         return found
+
+    def _near(self, width: int, height: int) -> int:
+        """About the fewest rows that are enough, where ``height`` rows are: pieces of the residual stream grow with tables."""
+        if not height:
+            return 0
+        memory = self.memory(width, height)
+        room = int(self.machine.core.sram) - sum(memory.values()) + memory["weights"]
+        return -(-self.config.hidden // max(1, -(-self.config.hidden // height) * room // memory["weights"]))
 
     @cached_property
     def usual(self) -> Size:
@@ -78,8 +88,11 @@ class HeadRoom:
 
     def smaller(self, width: int, height: int) -> list[Size]:
         """Some that hold all and lie in a rectangle, itself among them."""
-        sides = [(max(1, math.ceil(width * 0.8**x)), max(1, math.ceil(height * 0.8**y))) for x in range(8) for y in range(8)]
-        return [size for size in sides if self.holds(*size)]
+        found: list[Size] = []
+        for wide in (max(1, math.ceil(width * 0.8**x)) for x in range(8)):
+            heights = (max(1, math.ceil(height * 0.8**y)) for y in range(8))
+            found += [(wide, high) for high in takewhile(lambda high, wide=wide: self.holds(wide, high), heights)]
+        return found
 
     def cycles(self, size: Size, profile: str) -> int:
         """Estimated cycles of a token."""

@@ -7,7 +7,7 @@ choice; one that does not fit is refused with the part and the bytes. Where regi
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import ceil
 from pathlib import Path
 
@@ -153,7 +153,7 @@ def _load(where: str) -> LoadedPlan:
     config, machine = planned_config(table.model), load_machine(table.machine)
     machine.profile(table.profile)
     placement = _placement(table, config, machine, service, where)
-    check_formats(placement.mapping)
+    check_formats(replace(placement.mapping, config=config))
     _check_room(placement, where)
     return LoadedPlan(table.model, table.machine, Offer(service, placement))
 

@@ -41,6 +41,9 @@ SEARCHED_CHUNK = 8
 STEPS = (16, 4, 1)
 """Steps of a side of a region, from one number of PEs that cuts some vector otherwise to another."""
 
+ALIKE = 1.3
+"""How much larger than another's regions may be that are about as large."""
+
 CUTS_TRIED = 10
 """Cuts that are timed for each number of layers in a region."""
 
@@ -384,10 +387,10 @@ class Search:
         for together in self.groups:
             best, idle = NEVER, 0
             for layers in sorted(layers for group, layers in starts if group == together):
-                cuts = [cut for cut in starts[together, layers] if self.placement(cut) is not None]
+                self._cuts.update(starts[together, layers])
+                cuts = self._large(starts[together, layers])
                 if not cuts:
                     continue
-                self._cuts.update(cuts)
                 found = self._from(cuts, tried, wafers, ways)
                 tried += found
                 quickest = min(map(self.score, found))
@@ -395,6 +398,18 @@ class Search:
                 if idle == PATIENCE:
                     break
         return tried
+
+    def _large(self, cuts: list[Candidate]) -> list[Candidate]:
+        """Those for which there is room and whose regions are about as large as the largest of these."""
+        found: set[Candidate] = set()
+        most = 0.0
+        for cut in sorted(cuts, key=lambda cut: -cut.width * cut.height):
+            if ALIKE * cut.width * cut.height < most:
+                break
+            if self.placement(cut) is not None:
+                most = max(most, cut.width * cut.height)
+                found.add(cut)
+        return [cut for cut in cuts if cut in found]
 
     def _from(self, cuts: list[Candidate], tried: list[Candidate], wafers: int, ways: int) -> list[Candidate]:
         """What is met on the ways from the best of ``cuts``, shrunk as long as that helps, and from the best that was tried
@@ -481,7 +496,5 @@ class Search:
 
 
 def _spread(cuts: list[Candidate]) -> list[Candidate]:
-    """From flat to tall, some of those with about the largest regions; all have as many layers."""
-    most = max(cut.width * cut.height for cut in cuts)
-    large = sorted((cut for cut in cuts if 1.3 * cut.width * cut.height >= most), key=lambda cut: -cut.width)
-    return large[::-(-len(large) // CUTS_TRIED)]
+    """From flat to tall, some of them; all have as many layers."""
+    return sorted(cuts, key=lambda cut: -cut.width)[::-(-len(cuts) // CUTS_TRIED)]

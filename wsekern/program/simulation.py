@@ -23,7 +23,7 @@ from wsekern.program.waiting import STUCK, WAITS, Waits, sentence_of
 MAX_THREADS = 1024
 """Sanity limit of the threads of a simulation."""
 
-_SINK_CORE = 2
+_SINK_LOG, _SINK_CORE = 1, 2
 _DEADLINE, _DEADLOCK = STATUS["DEADLINE"], STATUS["DEADLOCK"]
 _FEW = 256          # cycles that one step takes without a look at Ctrl-C
 
@@ -34,7 +34,7 @@ class Simulation:
     Time is in cycles. The host's own time costs nothing: copies happen and functions begin in the coming cycle.
     """
 
-    def __init__(self, layout: ProgramPlan, threads: int = 1) -> None:
+    def __init__(self, layout: ProgramPlan, threads: int = 1, taps: tuple[int, ...] = ()) -> None:
         check_whole(threads, "threads", 1, MAX_THREADS)
         self.layout, self.threads = layout, threads
         self._on_delivery: Callable[[Word], object] | None = None
@@ -44,6 +44,7 @@ class Simulation:
         self._cores = Cores(compiled.programs, compiled.code, compiled.descriptors, compiled.routes,
                             layout.program_of.reshape(-1), compiled.parameters, compiled.latency, layout.width)
         sinks = np.full(COLORS, _SINK_CORE, np.uint8)
+        sinks[list(taps)] = _SINK_LOG
         self._fabric = State(layout.fabric.build(), sinks)
         self._cores.attach(self._fabric)
         self._places = Places(layout.programs, self._placed)

@@ -41,9 +41,20 @@ class CodeSize:
     """Functions of the software library that it calls."""
 
 
-@lru_cache(maxsize=4096)
 def code_size(operation: Operation, timing: Timing, width: int, height: int) -> CodeSize:
     """Of ``operation`` on a grid; :class:`InputError` where it has no program for the cycle engine."""
+    return _code_size(_few_words(operation), timing, width, height)
+
+
+def _few_words(operation: Operation) -> Operation:
+    """What sends words runs the same instructions however many these are."""
+    named = {field.name for field in fields(operation)}
+    few = {name: min(getattr(operation, name), most) for name, most in (("elements", 4), ("tail", 2)) if name in named}
+    return replace(operation, **few) if operation.sends and operation.elements and "elements" in few else operation
+
+
+@lru_cache(maxsize=4096)
+def _code_size(operation: Operation, timing: Timing, width: int, height: int) -> CodeSize:
     costs = replace(timing, precision=operation.precision or timing.precision)
     lowered = operation.in_engine_format().staged().lowered(costs, width, height)
     programs = [write_alone(lowered, costs, role) for role in _roles(lowered, width, height)]
