@@ -152,7 +152,7 @@ def test_what_is_no_place_is_refused(arguments):
     plan = FabricPlan(4, 2, "wse2")
     with pytest.raises(InputError):
         plan.connect(*arguments)
-    for colors in ([], [24], ["red"], [-1]):
+    for colors in ([], [24], ["red"], [-1], 7):
         with pytest.raises(InputError):
             plan.connect((0, 0), (1, 0), colors=colors)
 

@@ -169,7 +169,7 @@ def test_quick_calls_and_full_ones_do_the_same():
 
 @pytest.mark.parametrize("wrong", [
     {"x": 6}, {"x": -1}, {"y": 1}, {"color": 24}, {"color": -1}, {"x": 1 << 70}, {"color": True}, {"data": "word"},
-    {"data": 1.5}, {"port": 9}, {"port": "UP"}, {"port": Port.WEST}, {"x": None}])
+    {"data": 1.5}, {"port": 9}, {"port": "UP"}, {"port": Port.WEST}, {"x": None}, {"x": "a"}])
 def test_quick_calls_refuse_what_full_ones_do(wrong):
     fabric = row()
     arguments = {"x": 0, "y": 0, "color": 3, "data": 1} | wrong
@@ -186,8 +186,9 @@ def test_an_unrouted_word_is_reported():
         row().offer(0, 0, 9, 1)
     with pytest.raises(InputError, match="no word"):
         row().port(0, 0, 3).push("a")
-    with pytest.raises(InputError, match="no route"):
-        row().port(0, 0, 4)
+    for place in ((0, 0, 4), ([], 0, 3)):
+        with pytest.raises(InputError):
+            row().port(*place)
 
 
 def test_a_fabric_that_its_own_callback_holds_is_let_go():

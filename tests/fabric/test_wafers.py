@@ -132,15 +132,16 @@ def test_links_that_lead_nowhere_are_refused(change, complaint):
 def test_wafers_that_do_not_go_together_are_refused():
     one, two = wafer(False), wafer(True)
     one.step(3)
-    for fabrics in ([], [one, two], [one, one], [one, "wafer"]):
+    for fabrics in ([], None, [one, two], [one, one], [one, "wafer"]):
         with pytest.raises(InputError):
             Wafers(fabrics)
     closed = Fabric(FabricPlan(3, 3, "wse2"))
     with pytest.raises(InputError, match="closed"):
         Wafers([closed]).link(0, "EAST", 0, "WEST", 3, latency=1, words=1)
     link = Link("EAST", "WEST", 3, latency=1, words=1)
-    with pytest.raises(InputError):
-        link.give(np.zeros(3))
+    for call in (lambda: link.give(np.zeros(3)), lambda: link.collect(3)):
+        with pytest.raises(InputError):
+            call()
     for wrong in ((-1, 0, 5, 1), (0, 3, 5, 1), (0, 0, 24, 1)):
         with pytest.raises(InputError):
             link.put(*wrong)

@@ -237,6 +237,8 @@ class FabricPlan:
     def _color_mask(self, colors: Iterable[int] | None) -> int:
         if colors is None:
             colors = set(range(self.rules.colors)) - (set() if self.allow_reserved else self.rules.reserved_colors)
+        if not isinstance(colors, Iterable):
+            raise InputError(f"{colors!r} is no list of colors")
         mask = 0
         for color in colors:
             self._check_rectangle(color, 0, 0, 1, 1)

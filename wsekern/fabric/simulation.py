@@ -156,7 +156,7 @@ class Fabric:
     def port(self, x: int, y: int, color: int, depth: int = 8) -> HostPort:
         """One color at the ramp of PE (x, y), to push words into and pop words from: checked here, once. With sink "core" the
         router is given ``depth`` credits (1 to 255), and one more with each word that is popped."""
-        found = self._ports.get((x, y, color))
+        found = self._ports.get((x, y, color)) if type(x) is type(y) is type(color) is int else None
         if found is None:
             x, y, color = self._router(x, y, color)
             depth = check_whole(depth, "as depth of a port", 1, 255)

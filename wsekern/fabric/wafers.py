@@ -40,6 +40,8 @@ class Link:
 
     def check(self, fabric: Fabric, port: Port, first: int) -> None:
         """Refuse a fabric whose edge the lanes do not lie on, or whose edges are closed."""
+        if not isinstance(fabric, Fabric):
+            raise InputError(f"a link leads from a fabric to a fabric, not to {type(fabric).__name__}")
         length = fabric.width if port in (Port.NORTH, Port.SOUTH) else fabric.height
         if first + self.lanes > length:
             raise InputError(f"lanes {first} to {first + self.lanes - 1} of a link do not lie on the {port.name} edge of the "
@@ -106,7 +108,7 @@ class Wafers:
     """
 
     def __init__(self, fabrics: Sequence[Fabric]) -> None:
-        self.fabrics = list(fabrics)
+        self.fabrics = list(fabrics) if isinstance(fabrics, Sequence) else []
         if not self.fabrics or not all(isinstance(fabric, Fabric) for fabric in self.fabrics):
             raise InputError("wafers are one fabric or more")
         if len({id(fabric.state) for fabric in self.fabrics}) < len(self.fabrics):
