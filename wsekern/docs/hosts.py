@@ -11,7 +11,7 @@ HOSTS = {"host-c": "host.c", "host-cpp": "host.cpp", "host-systemc": "systemc.hp
          "host-cython-build": "cython/CMakeLists.txt", "host-simpy": "simpy_host.py", "host-cocotb": "cocotb_host.py"}
 """Part of a page -> file under tests/hosts."""
 LANGUAGES = {".c": "c", ".cpp": "cpp", ".hpp": "cpp", ".sv": "systemverilog", ".pyx": "cython", ".txt": "cmake",
-             ".py": "python"}
+             ".py": "py"}
 FEWER_LINES = 40
 
 
