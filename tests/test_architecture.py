@@ -41,7 +41,8 @@ def imports_by_module(graph: grimp.ImportGraph) -> dict[str, set[str]]:
 
     def of_a_kernel(importer: str, imported: str) -> bool:
         details = graph.get_import_details(importer=importer, imported=imported)
-        return all(re.fullmatch(r"from \S+ import _\w+(, _\w+)*|from \S+\._\w+ import .+", detail["line_contents"]) for detail in details)
+        kernel = r"from \S+ import _\w+(, _\w+)*|from \S+\._\w+ import .+"
+        return all(re.fullmatch(kernel, detail["line_contents"]) for detail in details)
 
     return {module: {name for name in graph.find_modules_directly_imported_by(module) if not of_a_kernel(module, name)}
             for module in graph.modules}

@@ -7,10 +7,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from wsekern.fabric import CounterFilter, FabricPlan, RangeFilter
+from wsekern.errors import InputError
+from wsekern.fabric import CounterFilter, Fabric, FabricPlan, RangeFilter
 from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
 from wsekern.ops import FlowEngine
+from wsekern.planning.estimate import estimator
 from wsekern.program import Layout, Program
 
 WAYS = {"pickle": lambda item: pickle.loads(pickle.dumps(item)), "copy": copy.copy, "deepcopy": copy.deepcopy}
@@ -84,8 +86,9 @@ def test_layouts_run_alike_and_are_changed_alone(duplicate):
 def painted() -> FabricPlan:
     plan = FabricPlan(6, 3, "wse2", open_edges=True)
     plan.paint(2, "W", "E RAMP", width=6)
-    plan.paint(4, "RAMP", "E", x=1, swap="")
-    plan.erase(2, x=3)
+    plan.paint(4, "RAMP", "E", x=1)
+    plan.paint(4, "W", "RAMP", x=2, width=2)
+    plan.erase(4, x=3)
     plan.filter(2, RangeFilter(0, 4), x=2)
     plan.filter(4, CounterFilter(3, 1), x=2)
     return plan
@@ -111,3 +114,75 @@ def test_flow_engines_go_on_from_their_clocks(duplicate, whole_grid):
     assert np.array_equal(two.clock, one.clock + 3)
     one.synchronise()
     assert two.clock.max() == one.clock.max() + 3
+
+
+def moving() -> Fabric:
+    """A fabric in the middle of a run, with words in routers, outside, in a port and in the log."""
+    plan = FabricPlan(7, 5, "wse2")
+    plan.connect((0, 0), (3, 2, 4, 3), colors=[1])
+    plan.connect((6, 0), (0, 4), colors=[2])
+    fabric = Fabric(plan, {1: "log", 2: "core"}, threads=2)
+    fabric.port(0, 4, 2, depth=2)
+    fabric.inject(0, 0, 1, list(range(40)))
+    fabric.inject(6, 0, 2, list(range(9)))
+    fabric.step(17)
+    return fabric
+
+
+@pytest.mark.parametrize("way", [*WAYS, "bytes", "bytes back"])
+def test_fabrics_go_on_from_any_cycle(way):
+    one = moving()
+    if way == "bytes":
+        one.drain()
+        two = Fabric.from_bytes(one.to_bytes())
+    elif way == "bytes back":
+        two, saved = one.snapshot(), one.to_bytes()
+        one.drain()
+        two.step(9)
+        two.load(saved)
+    else:
+        two = WAYS[way](one)
+    ends = []
+    for fabric in (one, two):
+        port, popped = fabric.port(0, 4, 2, depth=2), []
+        for _ in range(90):
+            fabric.step()
+            if (word := port.pop()) is not None:
+                popped.append(word)
+        ends.append((fabric.cycle, popped, fabric.drain().tolist(), {k: v.tolist() for k, v in fabric.totals().items()}))
+    assert ends[0] == ends[1] and ends[0][1] == list(range(9))
+
+
+def test_compiled_plans(duplicate):
+    plan = painted().build()
+    other = duplicate(plan)
+    assert other.shape == plan.shape and other.open_edges and other.description.painted == plan.description.painted
+    ends = []
+    for each in (plan, other):
+        fabric = Fabric(each)
+        fabric.inject(0, 0, 2, [1 << 16, 9 << 16], port="WEST")
+        fabric.run_until_idle()
+        ends.append(fabric.drain().tolist())
+    assert ends[0] == ends[1] != []
+
+
+def test_bytes_that_were_cut_or_altered_are_refused():
+    fabric = moving()
+    saved = fabric.to_bytes()
+    before = fabric.cycle
+    for damaged in (b"", saved[:40], saved[:-1], saved + b"0", bytes([saved[0] ^ 1]) + saved[1:],
+                    saved[:99] + bytes([saved[99] ^ 64]) + saved[100:]):
+        with pytest.raises(InputError):
+            Fabric.from_bytes(damaged)
+        with pytest.raises(InputError):
+            fabric.load(damaged)
+    with pytest.raises(InputError, match="another plan"):
+        Fabric(painted()).load(saved)
+    with pytest.raises(InputError, match="no saved state"):
+        fabric.load("text")
+    assert fabric.cycle == before and fabric.to_bytes() == saved
+
+
+def test_an_unpickled_machine_finds_what_was_kept_for_the_first():
+    machine = load_machine("wse2")
+    assert estimator(pickle.loads(pickle.dumps(machine)), "silicon", "fp16") is estimator(machine, "silicon", "fp16")

@@ -43,10 +43,12 @@ def _version() -> str:
 
 
 def get_include() -> str:
-    """Folder of the C headers, for programs that embed the kernels."""
-    from importlib.metadata import files
+    """Folder of the C headers, for programs that embed the kernels; ``python -m wsekern`` prints it and its like."""
+    from pathlib import Path
 
-    for file in files("wsekern") or ():
-        if file.parts[:2] == ("wsekern", "include"):
-            return str(file.locate().parent)
-    raise ImportError("the headers of wsekern are not installed: type `pip install .` in its source folder")
+    from wsekern import _common
+
+    folder = Path(_common.__file__).parent / "include"  # beside what is compiled: an editable install keeps it elsewhere
+    if not folder.is_dir():
+        raise ImportError("the headers of wsekern are not installed: type `pip install .` in its source folder")
+    return str(folder)

@@ -1,11 +1,17 @@
-/* Teams of threads. Who waits spins first and then gives the core away: another thread may need it more. */
+/* Teams of threads. Who waits spins first, then gives the core away, then sleeps: another thread may need it more. */
 #include "team.h"
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
-enum { SPINS = 300 };                 /* some ten microseconds at most */
+enum { SPINS = 300, YIELDS = 200 };   /* some ten microseconds, and a hundred where nobody else wants the core */
 
 /* A thread between two runs, or in one. `given` is the team that it is to serve next. */
 typedef struct worker worker;
@@ -32,6 +38,26 @@ static inline void rest(void)
 #endif
 }
 
+/* Sleep until `word` is no longer `old`, as long as the system knows how; wake all who do. */
+static void wait_while(atomic_int *word, int old)
+{
+#ifdef __linux__
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
+#else
+    (void)word, (void)old;
+    sched_yield();
+#endif
+}
+
+static void wake_all(atomic_int *word)
+{
+#ifdef __linux__
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+#else
+    (void)word;
+#endif
+}
+
 void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *))
 {
     if (team->size == 1) {
@@ -44,14 +70,22 @@ void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *))
         if (alone)
             alone(team, team->context);
         atomic_store_explicit(&team->here, 0, memory_order_relaxed);
-        atomic_store_explicit(&team->turn, turn + 1, memory_order_release);
+        atomic_store(&team->turn, turn + 1);          /* before it is asked who sleeps, as they ask in the other order */
+        if (atomic_load(&team->sleepers) > 0)
+            wake_all(&team->turn);
         return;
     }
-    for (int spins = 0; atomic_load_explicit(&team->turn, memory_order_acquire) == turn; spins++)
-        if (spins > SPINS)
-            sched_yield();
-        else
+    for (int n = 0; n < SPINS + YIELDS && atomic_load_explicit(&team->turn, memory_order_acquire) == turn; n++)
+        if (n < SPINS)
             rest();
+        else
+            sched_yield();
+    if (atomic_load_explicit(&team->turn, memory_order_acquire) != turn)
+        return;
+    atomic_fetch_add(&team->sleepers, 1);
+    while (atomic_load(&team->turn) == turn)
+        wait_while(&team->turn, turn);
+    atomic_fetch_sub(&team->sleepers, 1);
 }
 
 static void call(worker *w, wsk_team *team)

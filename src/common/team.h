@@ -13,7 +13,7 @@ enum { WSK_TEAM_MOST = 64 };
 typedef struct wsk_team wsk_team;
 struct wsk_team {
     int size;
-    atomic_int here, turn, left;
+    atomic_int here, turn, sleepers, left;
     void (*work)(wsk_team *, int, void *);
     void *context;
 };

@@ -4,15 +4,15 @@
 from cpython.bool cimport PyBool_Check
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.long cimport PyLong_AsUnsignedLongLongMask, PyLong_Check, PyLong_CheckExact
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 import numpy as np
 
 from wsekern._common cimport simd_level_code
 from wsekern.fabric._routing import DELIVERY
-from wsekern.fabric._routing cimport Plan, State
-from wsekern.fabric.run cimport make_room
+from wsekern.fabric._routing cimport Plan, State, make_room
+from wsekern.fabric.running cimport wsk_running
 from wsekern.fabric.wsekern_fabric cimport (
     WSK_ADVANCE, WSK_COLORS, WSK_CONTROL, WSK_EAST, WSK_NORTH, WSK_RAMP, WSK_SINK_LOG, WSK_SOUTH, WSK_TORN_DOWN, WSK_WEST,
     wsk_delivery, wsk_fabric, wsk_fabric_cycle, wsk_fabric_free, wsk_fabric_inject, wsk_fabric_listen, wsk_fabric_load,
@@ -22,12 +22,6 @@ from wsekern.fabric.wsekern_fabric cimport (
 
 cdef enum:
     MOST_PLAIN = 64                   # words that one plain inject takes
-
-ctypedef packed struct Delivered:     # a record of wsekern.fabric.simulation.DELIVERED
-    int64_t cycle
-    int32_t x, y
-    uint8_t color, port, control, teardown
-    uint32_t data
 
 DELIVERED = np.dtype([("cycle", "i8"), ("x", "i4"), ("y", "i4"), ("color", "u1"), ("port", "u1"), ("control", "?"),
                       ("teardown", "?"), ("data", "u4")])
@@ -215,7 +209,7 @@ cdef void failed(State state, object error) noexcept:
     """Keep what a callback raised: the run stops, and raises it."""
     state.error = error
     if state.running != NULL:
-        state.running.end = 0
+        (<wsk_running *>state.running).end = 0
 
 
 cdef void tell_word(void *context, wsk_fabric *fabric, const wsk_delivery *word) noexcept with gil:
@@ -243,7 +237,8 @@ cdef void tell_room(void *context, wsk_fabric *fabric, uint32_t pe, int color) n
 
 
 def call_on_delivery(State state not None, make, call) -> None:
-    """Call ``call(make(cycle, x, y, color, port, control, teardown, data))`` for every word that becomes readable; None: no more."""
+    """Call ``call(make(cycle, x, y, color, port, control, teardown, data))`` for every word that becomes readable; None: no
+    more."""
     state.on_delivery = (make, call)
     if call is None:
         state.done(wsk_fabric_on_delivery(state.fabric, NULL, NULL))
@@ -286,10 +281,10 @@ def state_bytes(State state not None) -> bytes:
     return bytes(room)
 
 
-def load_state(State state not None, const uint8_t[::1] data not None, cycles=(), words=()) -> None:
+def load_state(State state not None, const uint8_t[::1] data not None, cycles=None, words=None) -> None:
     """Into a state of the same plan and sinks, whose log holds ``words`` (``DELIVERY`` records) of ``cycles`` (int64) then."""
-    cdef const uint8_t[::1] kept = np.ascontiguousarray(words, DELIVERY).view(np.uint8)
-    cdef const int64_t[::1] times = np.ascontiguousarray(cycles, np.int64)
+    cdef const uint8_t[::1] kept = np.ascontiguousarray(np.empty(0, DELIVERY) if words is None else words, DELIVERY).view(np.uint8)
+    cdef const int64_t[::1] times = np.ascontiguousarray(() if cycles is None else cycles, np.int64)
     cdef int64_t n = times.shape[0]
     state.done(wsk_fabric_load(state.fabric, &data[0] if data.shape[0] else NULL, data.shape[0]))
     state.words.length = 0

@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Wavelet routing over the wafer grid: the loop over cycles, strips, rows and blocks, and thin Python classes."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 from time import perf_counter
 
@@ -10,22 +10,20 @@ from cpython.exc cimport PyErr_CheckSignals
 import numpy as np
 
 from wsekern._common cimport simd_level_code
-from wsekern.fabric.fabric_internal cimport (
-    wsk_arrive_strips, wsk_depart_strips, wsk_fabric_inside, wsk_feed_strips, wsk_tick)
-from wsekern.fabric.run cimport append_log, make_room, work
+from wsekern.fabric.fabric_internal cimport wsk_fabric_inside
+from wsekern.fabric.run cimport work
 from wsekern.fabric.running cimport WSK_RUNNING, WSK_STOPPED, wsk_begin_run, wsk_decide, wsk_running
 from wsekern.team cimport WSK_TEAM_MOST, wsk_team_run
 from wsekern.fabric.wsekern_fabric cimport (
     WSK_COLORS, WSK_LAST_CYCLE, WSK_RAMP, WSK_STOP_DEADLOCK, WSK_STOP_IDLE, WSK_STOP_TIME, WSK_WAIT_CIRCLES, WSK_WAIT_FULL,
-    wsk_delivery, wsk_fabric, wsk_fabric_bytes, wsk_fabric_copy, wsk_fabric_create, wsk_fabric_credit, wsk_fabric_cycle,
+    wsk_delivery, wsk_fabric_bytes, wsk_fabric_copy, wsk_fabric_create, wsk_fabric_credit, wsk_fabric_cycle,
     wsk_fabric_deliveries, wsk_fabric_explain, wsk_fabric_free, wsk_fabric_in_flight, wsk_fabric_inject,
-    wsk_fabric_last_move, wsk_fabric_link_counts, wsk_fabric_moves, wsk_fabric_next_event, wsk_fabric_occupancy,
-    wsk_fabric_offer, wsk_fabric_offer_edge, wsk_fabric_position, wsk_fabric_report, wsk_fabric_reset, wsk_fabric_rewrite,
-    wsk_fabric_set_position, wsk_fabric_skip, wsk_fabric_stall_counts, wsk_fabric_step, wsk_fabric_strips,
-    wsk_fabric_teardown, wsk_fabric_torn_down, wsk_fabric_totals, wsk_fabric_waiting_outside, wsk_filter, wsk_plan,
-    wsk_plan_configured, wsk_plan_create, wsk_plan_free, wsk_plan_open, wsk_plan_rules, wsk_port_name, wsk_rect, wsk_report,
-    wsk_report_text, wsk_route, wsk_rules, wsk_totals, wsk_wait_text)
-from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_BUSY
+    wsk_fabric_link_counts, wsk_fabric_moves, wsk_fabric_occupancy, wsk_fabric_offer, wsk_fabric_offer_edge,
+    wsk_fabric_position, wsk_fabric_report, wsk_fabric_reset, wsk_fabric_rewrite, wsk_fabric_set_position,
+    wsk_fabric_stall_counts, wsk_fabric_strips, wsk_fabric_teardown, wsk_fabric_torn_down, wsk_fabric_totals,
+    wsk_fabric_waiting_outside, wsk_filter, wsk_plan_configured, wsk_plan_create, wsk_plan_free, wsk_plan_open,
+    wsk_plan_rules, wsk_port_name, wsk_rect, wsk_report, wsk_report_text, wsk_route, wsk_rules, wsk_totals, wsk_wait_text)
+from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_BUSY, WSK_ERR_NO_MEMORY
 
 # ---- Records of the C library as numpy knows them ------------------------------------------------------------------------
 
@@ -39,50 +37,6 @@ RECT = np.dtype([(name, "i4") for name in ("color", "x", "y", "width", "height",
 FILTER = np.dtype([(name, "i4") for name in ("color", "x", "y", "width", "height", "kind")]
                   + [(name, "u4") for name in ("low", "high", "limit", "limit2", "start")]
                   + [("count_data", "i4"), ("count_control", "i4")])
-
-
-# ---- The C functions of this module ------------------------------------------------------------------------------------
-
-cdef int fabric_step(wsk_fabric *fabric) noexcept nogil:
-    return wsk_fabric_step(fabric)
-cdef int fabric_feed(wsk_fabric *fabric, int first, int last) noexcept nogil:
-    return wsk_feed_strips(fabric, first, last)
-cdef int fabric_depart(wsk_fabric *fabric, int first, int last) noexcept nogil:
-    return wsk_depart_strips(fabric, first, last)
-cdef int fabric_arrive(wsk_fabric *fabric, int first, int last) noexcept nogil:
-    return wsk_arrive_strips(fabric, first, last)
-cdef void fabric_tick(wsk_fabric *fabric) noexcept nogil:
-    wsk_tick(fabric, 0)
-cdef int fabric_offer(wsk_fabric *fabric, uint32_t pe, int color, uint32_t data, int flags) noexcept nogil:
-    return wsk_fabric_offer(fabric, pe, color, data, flags)
-cdef int fabric_offer_edge(wsk_fabric *fabric, uint32_t pe, int port, int color, uint32_t data, int flags) noexcept nogil:
-    return wsk_fabric_offer_edge(fabric, pe, port, color, data, flags)
-cdef void fabric_credit(wsk_fabric *fabric, uint32_t pe, int color, int words) noexcept nogil:
-    wsk_fabric_credit(fabric, pe, color, words)
-cdef int fabric_strips(const wsk_fabric *fabric) noexcept nogil:
-    return wsk_fabric_strips(fabric)
-cdef int fabric_deliveries(const wsk_fabric *fabric, int strip, const wsk_delivery **words) noexcept nogil:
-    return wsk_fabric_deliveries(fabric, strip, words)
-cdef int fabric_rewrite(wsk_fabric *fabric, uint32_t pe, int color, const wsk_route *route) noexcept nogil:
-    return wsk_fabric_rewrite(fabric, pe, color, route)
-cdef int fabric_set_position(wsk_fabric *fabric, uint32_t pe, int color, int position) noexcept nogil:
-    return wsk_fabric_set_position(fabric, pe, color, position)
-cdef int fabric_teardown(wsk_fabric *fabric, uint32_t pe, int color, int frozen) noexcept nogil:
-    return wsk_fabric_teardown(fabric, pe, color, frozen)
-cdef int64_t fabric_cycle(const wsk_fabric *fabric) noexcept nogil:
-    return wsk_fabric_cycle(fabric)
-cdef int64_t fabric_last_move(const wsk_fabric *fabric) noexcept nogil:
-    return wsk_fabric_last_move(fabric)
-cdef int64_t fabric_in_flight(const wsk_fabric *fabric) noexcept nogil:
-    return wsk_fabric_in_flight(fabric)
-cdef int64_t fabric_next_event(const wsk_fabric *fabric) noexcept nogil:
-    return wsk_fabric_next_event(fabric)
-cdef int fabric_skip(wsk_fabric *fabric, int64_t cycle) noexcept nogil:
-    return wsk_fabric_skip(fabric, cycle)
-cdef const wsk_report *fabric_report(const wsk_fabric *fabric) noexcept nogil:
-    return wsk_fabric_report(fabric)
-cdef int fabric_explain(wsk_fabric *fabric) noexcept nogil:
-    return wsk_fabric_explain(fabric)
 
 
 # ---- Failures as sentences -----------------------------------------------------------------------------------------------
@@ -111,6 +65,45 @@ cdef int check(int status, const wsk_report *report, int width) except -1:
             raise_for_status(status, sentence_of(report, width), report_of(report, width))
         raise_for_status(status)
     return status
+
+
+# ---- The log of deliveries ---------------------------------------------------------------------------------------------------
+
+cdef int make_room(Log *log, int64_t n) noexcept nogil:
+    """Room for ``n`` words in all."""
+    cdef wsk_delivery *more_words
+    cdef int64_t *more_cycles
+    if n <= log.room:
+        return 0
+    more_words = <wsk_delivery *>realloc(log.words, n * sizeof(wsk_delivery))
+    if more_words != NULL:
+        log.words = more_words
+    more_cycles = <int64_t *>realloc(log.cycles, n * sizeof(int64_t))
+    if more_cycles != NULL:
+        log.cycles = more_cycles
+    if more_words == NULL or more_cycles == NULL:
+        return WSK_ERR_NO_MEMORY
+    log.room = n
+    return 0
+
+
+cdef int append_log(void *context) noexcept nogil:
+    """Copy the deliveries of the current cycle to the log."""
+    cdef Log *log = <Log *>context
+    cdef const wsk_delivery *words
+    cdef int64_t cycle = wsk_fabric_cycle(log.fabric), j
+    cdef int i, n
+    for i in range(wsk_fabric_strips(log.fabric)):
+        n = wsk_fabric_deliveries(log.fabric, i, &words)
+        if not n:
+            continue
+        if log.length + n > log.room and make_room(log, 2 * (log.length + n) + 1024) < 0:
+            return WSK_ERR_NO_MEMORY
+        memcpy(log.words + log.length, words, n * sizeof(wsk_delivery))
+        for j in range(n):
+            log.cycles[log.length + j] = cycle
+        log.length += n
+    return 0
 
 
 # ---- Python classes ------------------------------------------------------------------------------------------------------
@@ -151,6 +144,11 @@ cdef class Plan:
     def open_edges(self) -> bool:
         """Whether words may leave and enter over the edges of the wafer."""
         return wsk_plan_rules(self.plan).open_edges != 0
+
+    @property
+    def hop_latency(self) -> int:
+        """Cycles from one router to the next."""
+        return wsk_plan_rules(self.plan).hop_latency
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -249,8 +247,8 @@ cdef class State:
         return False
 
     cpdef int advance(self, int64_t cycles, int stop=0, int64_t patience=0) except -1:
-        """Step ``cycles`` cycles at most, as ``wsk_fabric_run`` with a mask of reasons to stop; the reasons that hold then. Ctrl-C
-        stops between two cycles, and so does an error of a callback."""
+        """Step ``cycles`` cycles at most, as ``wsk_fabric_run`` with a mask of reasons to stop; the reasons that hold then.
+        Ctrl-C stops between two cycles, and so does an error of a callback."""
         cdef wsk_running run
         cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>self.fabric
         cdef int64_t end = inside.cycle + min(cycles, WSK_LAST_CYCLE - inside.cycle), slice_cycles = cycles
@@ -263,9 +261,9 @@ cdef class State:
         wsk_begin_run(&run, self.fabric, end)
         run.stop, run.patience, run.each, run.context = stop, max(patience, 0), append_log, &self.words
         self.error = None
-        self.running = &run
-        if cycles > 16:
-            slice_cycles = min(max(40_000_000 // (<int64_t>rules.height * rules.width), 16), 4096)  # threads live as long as a slice
+        self.running = <void *>&run
+        if cycles > 16:                         # threads live as long as a slice
+            slice_cycles = min(max(40_000_000 // (<int64_t>rules.height * rules.width), 16), 4096)
         try:
             while True:
                 run.state = WSK_RUNNING

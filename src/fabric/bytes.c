@@ -14,25 +14,6 @@ static u64 checksum(const u8 *bytes, size_t n)
     return sum;
 }
 
-void wsk_bytes_move(wsk_bytes *b, u64 *value, size_t size)
-{
-    size_t at = b->at;
-    if (b->bad || (b->from && size > b->n - at)) {
-        b->bad = 1;
-        *value = 0;
-        return;
-    }
-    b->at += size;
-    if (b->from) {
-        *value = 0;
-        for (size_t i = 0; i < size; i++)
-            *value |= (u64)b->from[at + i] << 8 * i;
-    } else if (b->to && at + size <= b->n) {
-        for (size_t i = 0; i < size; i++)
-            b->to[at + i] = (u8)(*value >> 8 * i);
-    }
-}
-
 void wsk_bytes_count(wsk_bytes *b, int64_t *n, int64_t most, size_t size)
 {
     WSK_MOVE(b, *n);

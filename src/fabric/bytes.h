@@ -1,4 +1,4 @@
-/* Saved bytes: one description of the format serves both ways. Numbers are little-endian; behind all of them stands a checksum. */
+/* Saved bytes: one description of the format serves both ways. Numbers are little-endian; a checksum stands behind them. */
 #ifndef WSEKERN_BYTES_H
 #define WSEKERN_BYTES_H
 
@@ -17,11 +17,30 @@ enum wsk_bytes_kind { WSK_BYTES_PLAN = 1, WSK_BYTES_FABRIC = 2, WSK_BYTES_PROGRA
  * WSK_ERR_NO_ROOM, or WSK_ERR_BAD_BYTES if something was wrong or is left over. */
 void wsk_bytes_begin(wsk_bytes *b, int kind);
 int wsk_bytes_end(wsk_bytes *b, size_t *needed);
-void wsk_bytes_move(wsk_bytes *b, u64 *value, size_t size);
 /* A number of things of at least `size` bytes each, at most `most`: more cannot follow. */
 void wsk_bytes_count(wsk_bytes *b, int64_t *n, int64_t most, size_t size);
 /* A plane of 64 bits, of which only those in `within` may be set: one byte where none or all are. */
 void wsk_bytes_plane(wsk_bytes *b, u64 *plane, u64 within);
+
+/* A number of some bytes, lowest first. */
+static void wsk_bytes_move(wsk_bytes *b, u64 *value, size_t size)
+{
+    size_t at = b->at;
+    if (b->bad || (b->from && size > b->n - at)) {
+        b->bad = 1;
+        *value = 0;
+        return;
+    }
+    b->at += size;
+    if (b->from) {
+        *value = 0;
+        for (size_t i = 0; i < size; i++)
+            *value |= (u64)b->from[at + i] << 8 * i;
+    } else if (b->to && at + size <= b->n) {
+        for (size_t i = 0; i < size; i++)
+            b->to[at + i] = (u8)(*value >> 8 * i);
+    }
+}
 
 /* Write a field, or read it. */
 #define WSK_MOVE(b, field)                                                \

@@ -56,7 +56,7 @@ static void paint_tree(wsk_ways *w, int color)
         add_row(w, (wsk_rect){ color, pe % w->rules.width, pe / w->rules.width, n, 1,
                                route_number(w, input_of(w, pe), w->out[pe]) });
     }
-    for (int i = 0; i < w->n_tree; i++)
+    for (int i = 0; i < w->n_tree && !w->no_memory; i++)
         w->closed[w->tree[i]] |= (u32)1 << color;
 }
 

@@ -64,24 +64,26 @@ int wsk_link_reset(wsk_link *l)
     return 0;
 }
 
-/* One word at the end of the queue. */
-static int append(wsk_link *l, const wsk_link_word *word)
+/* Room for n words more. */
+static int reserve(wsk_link *l, int64_t n)
 {
-    if (l->n == l->room) {
-        int64_t more = l->room ? 2 * l->room : 64;
-        wsk_link_word *grown = wsk_alloc((size_t)more * sizeof *grown);
-        if (!grown)
-            return WSK_ERR_NO_MEMORY;
-        for (int64_t i = 0; i < l->n; i++)
-            grown[i] = l->words[(l->at + i) % l->room];
-        wsk_free(l->words);
-        l->words = grown;
-        l->room = more;
-        l->at = 0;
-    }
-    l->words[(l->at + l->n++) % l->room] = *word;
+    if (l->n + n <= l->room)
+        return 0;
+    int64_t more = 2 * (l->n + n) + 64;
+    wsk_link_word *grown = wsk_alloc((size_t)more * sizeof *grown);
+    if (!grown)
+        return WSK_ERR_NO_MEMORY;
+    for (int64_t i = 0; i < l->n; i++)
+        grown[i] = l->words[(l->at + i) % l->room];
+    wsk_free(l->words);
+    l->words = grown;
+    l->room = more;
+    l->at = 0;
     return 0;
 }
+
+/* One word at the end of the queue, which has room. */
+static void append(wsk_link *l, const wsk_link_word *word) { l->words[(l->at + l->n++) % l->room] = *word; }
 
 /* When a word that came at a cycle begins to cross: `words` of them in any `frame` cycles, none before another. */
 static int64_t crosses(const wsk_link *l, int64_t cycle)
@@ -99,11 +101,11 @@ int wsk_link_put(wsk_link *l, int64_t cycle, int lane, int color, uint32_t data,
     if (!l || cycle < 0 || cycle > INT64_MAX / 2 || lane < 0 || lane >= l->rules.lanes || color < 0 || color >= WSK_COLORS
         || flags & ~(WSK_CONTROL | WSK_ADVANCE))
         return WSK_ERR_BAD_ARGUMENT;
+    if (reserve(l, 1) < 0)
+        return WSK_ERR_NO_MEMORY;
     int64_t start = crosses(l, cycle);
     wsk_link_word word = { start + l->rules.latency, data, (uint16_t)lane, (uint8_t)color, (uint8_t)flags };
-    int status = append(l, &word);
-    if (status < 0)
-        return status;
+    append(l, &word);
     l->left[l->crossed++ % l->rules.words] = start;
     return 0;
 }
@@ -124,20 +126,22 @@ static int fits(const wsk_fabric *f, int port, int first, int lanes)
 int wsk_link_collect(wsk_link *l, const wsk_fabric *from)
 {
     const wsk_delivery *list;
-    int found = 0;
+    int found = 0, most = 0;
     if (!l || !from || !fits(from, l->rules.from_port, l->rules.from_first, l->rules.lanes))
         return WSK_ERR_BAD_ARGUMENT;
     if (from->cycle <= l->collected)
         return 0;
+    for (int i = 0; i < from->strips; i++)
+        most += wsk_fabric_deliveries(from, i, &list);
+    if (reserve(l, most) < 0)                 /* all of the cycle's words, or none */
+        return WSK_ERR_NO_MEMORY;
     for (int i = 0; i < from->strips; i++) {
         int n = wsk_fabric_deliveries(from, i, &list);
         for (int j = 0; j < n; j++) {
             int lane = place_on_edge(from, l->rules.from_port, list[j].pe) - l->rules.from_first;
             if (list[j].port != l->rules.from_port || lane < 0 || lane >= l->rules.lanes)
                 continue;
-            int status = wsk_link_put(l, from->cycle, lane, list[j].color, list[j].data, list[j].flags & WSK_CONTROL);
-            if (status < 0)
-                return status;
+            wsk_link_put(l, from->cycle, lane, list[j].color, list[j].data, list[j].flags & WSK_CONTROL);
             found++;
         }
     }
@@ -187,9 +191,10 @@ int wsk_link_give(wsk_link *l, const wsk_link_word *words, int n)
             || words[i].flags & ~(WSK_CONTROL | WSK_ADVANCE))
             return WSK_ERR_BAD_ARGUMENT;
     }
+    if (reserve(l, n) < 0)
+        return WSK_ERR_NO_MEMORY;
     for (int i = 0; i < n; i++)
-        if (append(l, words + i) < 0)
-            return WSK_ERR_NO_MEMORY;
+        append(l, words + i);
     return n;
 }
 

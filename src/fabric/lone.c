@@ -186,12 +186,11 @@ static int gather(const wsk_fabric *f, int y, int k, int c, wsk_lone *words, int
 {
     size_t at = wsk_lane_at(f, y, k, c);
     const wsk_lane *lane = f->lane + at;
-    if (lane->occupied[0] != lane->head || lane->occupied[1] | lane->occupied[2])
+    if (lane->occupied[0] != lane->head || lane->occupied[1] | lane->occupied[2] || wsk_popcount(lane->head) > FEW)
         return -1;
-    const int most = n + FEW;
     for (u64 m = lane->head; m; m &= m - 1) {
         int x = 64 * k + wsk_ctz(m), out = wsk_simple_ports(f, at, x, y, c) & ((1 << PORTS) - 1);
-        if (n == most || !out)
+        if (!out)
             return -1;
         words[n++] = (wsk_lone){ 0, wsk_data_at(f, y, c, 0)[x], (u16)x, (u16)y, 0, (u8)c, (u8)out, 0, 0 };
     }

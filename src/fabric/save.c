@@ -74,7 +74,7 @@ static int read_state(wsk_bytes *b, wsk_fabric **fabric, const wsk_plan *plan, c
         wsk_fabric_free(*fabric);
         *fabric = NULL;
     }
-    return status;
+    return status < 0 && status != WSK_ERR_NO_MEMORY ? WSK_ERR_BAD_BYTES : status;
 }
 
 /* Pass over the plan in the bytes, if it is that of a state: by its own bytes, which are cheaper than a plan that is opened. */

@@ -153,7 +153,7 @@ static int move_source(wsk_bytes *b, wsk_fabric *f, wsk_strip *s, wsk_source *kn
     WSK_MOVE(b, head.refused);
     if (!wsk_bytes_need(b, is_of(f, s, head.pe) && head.port < PORTS && head.next < f->n_colors
                            && (head.port == WSK_RAMP || wsk_check_edge(f, head.pe, head.port) == 0)
-                           && !(head.refused >> f->n_colors)))
+                           && !(head.refused >> (head.port == WSK_RAMP ? f->n_colors : 0))))
         return 0;
     if (b->from) {
         wsk_bytes_need(b, *wsk_source_index(f, head.pe, head.port) == 0);
@@ -226,7 +226,8 @@ static void move_filters(wsk_bytes *b, wsk_strip *s)
 
 static int move_strip(wsk_bytes *b, wsk_fabric *f, wsk_strip *s)
 {
-    int64_t sources = s->n_sources, touched = s->n_landing ? f->cycle : s->touched;    /* landed: the routers are not at rest */
+    /* When it was changed before does not matter; words that landed: the routers are not at rest. */
+    int64_t sources = s->n_sources, touched = s->n_landing || s->touched >= f->cycle ? f->cycle : 0;
     int status = 0;
     WSK_MOVE(b, s->last_move);
     WSK_MOVE(b, s->last_out);

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { ARENA_ALIGN = 1 << 21 };
+enum { ARENA_ALIGN = 1 << 21, LINE = 64 };   /* bytes of a huge page, of a cache line */
 enum { LONE_SHARE = 8 };              /* one router in so many may hold a lone word at a time */
 
 typedef struct { size_t at; } layout;
@@ -141,17 +141,18 @@ static int fill(wsk_fabric *f)
 {
     const wsk_plan *p = f->plan;
     f->arena_bytes = lay_out(f, NULL, has_core_sink(f));
-    size_t room = (f->arena_bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-    void *fresh = wsk_alloc_zero(1, room + ARENA_ALIGN);
+    const size_t align = f->arena_bytes >= ARENA_ALIGN ? ARENA_ALIGN : LINE;
+    size_t room = (f->arena_bytes + align - 1) / align * align;
+    void *fresh = wsk_alloc_zero(1, room + align);
     if (fresh) {
         wsk_free(f->arena);
         f->arena = fresh;
     } else if (f->arena) {
-        memset(f->arena, 0, room + ARENA_ALIGN);
+        memset(f->arena, 0, room + align);
     } else {
         return WSK_ERR_NO_MEMORY;
     }
-    char *base = (char *)(((uintptr_t)f->arena + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
+    char *base = (char *)(((uintptr_t)f->arena + align - 1) / align * align);
 #ifdef MADV_HUGEPAGE
     if (room >= ARENA_ALIGN)
         madvise(base, room, MADV_HUGEPAGE);           /* fewer TLB misses; only a hint */
@@ -220,19 +221,9 @@ static int make_lists(const wsk_fabric *f, wsk_strip *s)
     return 0;
 }
 
-int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t sinks[WSK_COLORS], int simd_level)
+/* What follows from the rules, the same in every state of a plan. */
+static void set_rules(wsk_fabric *f, const wsk_plan *plan, const u8 sinks[WSK_COLORS])
 {
-    int status = WSK_ERR_NO_MEMORY, most = wsk_simd_supported();
-    if (fabric)
-        *fabric = NULL;
-    if (!fabric || !plan || !sinks || simd_level < WSK_SIMD_AUTO || simd_level > WSK_SIMD_AVX512)
-        return WSK_ERR_BAD_ARGUMENT;
-    for (int color = 0; color < WSK_COLORS; color++)
-        if (sinks[color] > WSK_SINK_CORE)
-            return WSK_ERR_BAD_ARGUMENT;
-    wsk_fabric *f = wsk_alloc_zero(1, sizeof *f);
-    if (!f)
-        return status;
     f->plan = plan;
     f->width = plan->rules.width;
     f->height = plan->rules.height;
@@ -245,7 +236,6 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
     f->depth = plan->rules.buffer_depth;
     f->data_stride = 64 * f->blocks;
     f->stage_stride = 64 * f->blocks + 2 * ROW_PAD;
-    f->simd_level = simd_level == WSK_SIMD_AUTO || simd_level > most ? most : simd_level;
     f->plain = plan->rules.multicast_all && plan->rules.link_frame == plan->rules.link_words && !plan->has_swap
             && !plan->n_filters && !plan->rules.open_edges;
     f->lone = f->plain && f->depth > f->hop && f->depth > f->ramp + 1;    /* words that nobody stops never fill a queue */
@@ -253,9 +243,13 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
         f->not_full[i] = f->depth >> i & 1 ? 0 : ~(u64)0;
     for (int c = 0; c < f->n_colors; c++)
         f->sinks[c] = sinks[plan->color_of[c]];
+}
+
+static int make_strips(wsk_fabric *f)
+{
     f->strip = wsk_alloc_zero((size_t)f->strips, sizeof *f->strip);
     if (!f->strip)
-        goto out;
+        return WSK_ERR_NO_MEMORY;
     for (int i = 0; i < f->strips; i++) {
         wsk_strip *s = f->strip + i;
         s->capacity_pending = (STRIP_ROWS + 2) * f->width + 2 * STRIP_ROWS;
@@ -264,14 +258,33 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
             s->pending[b] = wsk_alloc((size_t)s->capacity_pending * sizeof *s->pending[b]);
             s->out[b] = wsk_alloc((size_t)s->capacity_out * sizeof *s->out[b]);
             if (!s->pending[b] || !s->out[b])
-                goto out;
+                return WSK_ERR_NO_MEMORY;
         }
         if (f->lone && make_lists(f, s) < 0)
-            goto out;
+            return WSK_ERR_NO_MEMORY;
         clear_strip(s, f->n_colors);
     }
-    status = fill(f);
-out:
+    return 0;
+}
+
+int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t sinks[WSK_COLORS], int simd_level)
+{
+    const int most = wsk_simd_supported();
+    if (fabric)
+        *fabric = NULL;
+    if (!fabric || !plan || !sinks || simd_level < WSK_SIMD_AUTO || simd_level > WSK_SIMD_AVX512)
+        return WSK_ERR_BAD_ARGUMENT;
+    for (int color = 0; color < WSK_COLORS; color++)
+        if (sinks[color] > WSK_SINK_CORE)
+            return WSK_ERR_BAD_ARGUMENT;
+    wsk_fabric *f = wsk_alloc_zero(1, sizeof *f);
+    if (!f)
+        return WSK_ERR_NO_MEMORY;
+    set_rules(f, plan, sinks);
+    f->simd_level = simd_level == WSK_SIMD_AUTO || simd_level > most ? most : simd_level;
+    int status = make_strips(f);
+    if (!status)
+        status = fill(f);
     if (status < 0)
         wsk_fabric_free(f);
     else

@@ -158,14 +158,15 @@ WSK_API int wsk_plan_open(wsk_plan **plan, const void *bytes, size_t n);
 WSK_API int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t sinks[WSK_COLORS], int simd_level);
 WSK_API int wsk_fabric_free(wsk_fabric *fabric);  /* NULL: nothing */
 WSK_API int wsk_fabric_reset(wsk_fabric *fabric); /* what the host listens to stays, empty; callbacks stay */
-WSK_API int wsk_fabric_copy(wsk_fabric *to, const wsk_fabric *from);      /* both of one plan; callbacks stay */
+/* All of a state of the same plan and sinks; callbacks stay. Without memory for it `to` is reset. */
+WSK_API int wsk_fabric_copy(wsk_fabric *to, const wsk_fabric *from);
 WSK_API size_t wsk_fabric_bytes(const wsk_fabric *fabric);                /* of memory */
 WSK_API const wsk_plan *wsk_fabric_plan(const wsk_fabric *fabric);
 WSK_API int wsk_fabric_sink(const wsk_fabric *fabric, int color);         /* enum wsk_sink, of a color with a route */
 
 /* All of a state as bytes: words, switches, rewritten routes, counts, clock, what the host listens to and has not popped; not
  * its callbacks. The bytes are the same on every machine. *needed says how many there are; with bytes NULL nothing else is
- * done; WSK_ERR_NO_ROOM if room is less. */
+ * done; WSK_ERR_NO_ROOM if room is less. A fabric that failed answers its status. */
 WSK_API int wsk_fabric_save(wsk_fabric *fabric, void *bytes, size_t room, size_t *needed);
 /* Into a fabric of the same plan and sinks, whichever thread or machine saved it. On any error the fabric is as it was.
  * WSK_ERR_BAD_BYTES: cut, altered, or of another ABI; WSK_ERR_OTHER_PLAN. */

@@ -5,21 +5,22 @@ A core that computes, waits or is idle costs nothing until something happens to 
 or wait for a word or for room in a queue and are woken by it. Within a cycle words are delivered first, then cores act,
 then output queues put words on the ramps, then the routers move.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
 from wsekern.errors import raise_for_status
+from wsekern.fabric._host import DELIVERED, NO_WORDS
+from wsekern.fabric._host cimport Delivered
 from wsekern.fabric._routing import ROUTE
 from wsekern.fabric._routing cimport Plan
 from wsekern.fabric._routing cimport State as FabricState
-from wsekern.fabric._routing cimport fabric_arrive, fabric_depart, fabric_feed
+from wsekern.fabric.fabric_internal cimport wsk_arrive_strips, wsk_depart_strips, wsk_feed_strips
 from wsekern.team cimport wsk_team, wsk_team_meet, wsk_team_run
-from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, WSK_STOP_DEADLOCK, WSK_STOP_IDLE, wsk_fabric, wsk_route
-from wsekern.wsekern_status cimport (WSK_ERR_BAD_ARGUMENT, WSK_ERR_DEADLINE, WSK_ERR_DEADLOCK, WSK_ERR_MEMORY_RANGE,
-                                      WSK_OK)
+from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, wsk_fabric, wsk_route
+from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_MEMORY_RANGE, WSK_OK
 from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_THREADS, pe_descriptor,
                                       pe_descriptor_fields, pe_field, pe_form_names, pe_instruction,
                                       pe_instruction_fields, pe_kind_names, pe_latency, pe_latency_fields, pe_op_names,
@@ -27,7 +28,9 @@ from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_
 from wsekern.program.pe_state cimport (PE_PATIENCE, PE_RUNNING, pe_bytes_at, pe_close_cycle, pe_core, pe_core_at, pe_doing_of,
                                        pe_failed, pe_free_pools, pe_give_credits, pe_grid, pe_input, pe_launch, pe_loaded,
                                        pe_load, pe_make_pools, pe_make_programs, pe_open_fabric, pe_open_run, pe_output, pe_queue,
-                                       pe_queue_word, pe_reset_cores, pe_run, pe_save, pe_seal, pe_step_cores, pe_strip, pe_thread)
+                                       pe_next_event, pe_queue_word, pe_receive,
+                                       pe_reset_cores, pe_run, pe_save, pe_seal, pe_step_cores, pe_strip, pe_thread,
+                                       wsk_received)
 
 
 cdef int step_strips(pe_run *run, int first, int last) noexcept nogil:
@@ -47,7 +50,7 @@ cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
     cdef int status, quiet
     while run.state == PE_RUNNING:
         quiet = run.grid.quiet
-        status = WSK_OK if quiet else fabric_feed(run.fabric, first, last)
+        status = WSK_OK if quiet else wsk_feed_strips(run.fabric, first, last)
         if status >= 0:
             status = step_strips(run, first, last)
         if not quiet:
@@ -55,27 +58,24 @@ cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
             wsk_team_meet(team, NULL)
             status = pe_failed(run, 0, team.size)
         if status == 0 and not quiet:
-            run.status[1][rank] = fabric_depart(run.fabric, first, last)
+            run.status[1][rank] = wsk_depart_strips(run.fabric, first, last)
             wsk_team_meet(team, NULL)
             status = pe_failed(run, 1, team.size)
             if status == 0:
-                status = fabric_arrive(run.fabric, first, last)
+                status = wsk_arrive_strips(run.fabric, first, last)
         run.status[2][rank] = status
         wsk_team_meet(team, pe_close_cycle)
 
 
-cdef int run_cores(pe_grid *g, wsk_fabric *fabric, int64_t deadline, bint until_done, int threads) noexcept nogil:
-    """Until every core is idle and no word is on its way, an error, or the deadline."""
+cdef int run_cores(pe_grid *g, wsk_fabric *fabric, int64_t until, uint32_t stop, int64_t patience, int threads) noexcept nogil:
+    """Until a cycle or a reason of ``stop``: the reasons that hold then, or a status."""
     cdef pe_run run
     memset(&run, 0, sizeof(pe_run))
-    run.grid, run.fabric, run.deadline, run.patience = g, fabric, deadline, PE_PATIENCE
-    run.stop = WSK_STOP_IDLE | WSK_STOP_DEADLOCK if until_done else 0
+    run.grid, run.fabric, run.deadline, run.patience, run.stop = g, fabric, until, patience, stop
     pe_open_run(&run)
     if run.state == PE_RUNNING:
         wsk_team_run(min(threads, g.strips), work, &run)
-    if run.state < 0 or run.why & WSK_STOP_IDLE:
-        return min(run.state, WSK_OK)
-    return WSK_ERR_DEADLOCK if run.why & WSK_STOP_DEADLOCK else WSK_ERR_DEADLINE
+    return run.state if run.state < 0 else <int>run.why
 
 
 cdef codes_of(const char **names):
@@ -240,13 +240,19 @@ cdef class Cores:
         """Bring the clock of an empty fabric up to date, before the host offers words to it."""
         pe_open_fabric(&self.grid, fabric.fabric)
 
-    def run(self, FabricState fabric not None, int64_t deadline, bint until_done=True, int threads=1):
-        """Step cores and fabric until all is done, something goes wrong, or cycle ``deadline``: status code."""
-        cdef int status
+    def run(self, FabricState fabric not None, int64_t until, uint32_t stop=0, int64_t patience=0, int threads=1):
+        """Step cores and fabric to cycle ``until``, or to a reason of ``stop`` (``wsk_stop``; deadlock: after ``patience`` cycles
+        without movement, 0: as many as always): the reasons that hold then, or a negative status."""
+        cdef int found
         cdef wsk_fabric *f = fabric.fabric
         with nogil:
-            status = run_cores(&self.grid, f, deadline, until_done, threads)
-        return status
+            found = run_cores(&self.grid, f, until, stop, patience if patience > 0 else PE_PATIENCE, threads)
+        return found
+
+    def next_event(self, FabricState fabric not None):
+        """The next cycle in which anything can happen while the host does nothing; None: nothing ever does."""
+        cdef int64_t cycle = pe_next_event(&self.grid, fabric.fabric)
+        return None if cycle == INT64_MAX else cycle
 
     @property
     def cycle(self):
@@ -346,16 +352,20 @@ cdef class Cores:
         cdef int i
         return [pe_queue_word(&self.grid, q, i).bits for i in range(q.count)]
 
-    def edge_words(self):
-        """Words that left the wafer since the last call, by strip: list of (cycle, PE, port, color, control, data)."""
-        cdef int i
-        cdef int64_t n
-        cdef pe_strip *s
-        found = []
-        for i in range(self.grid.strips):
-            s = self.grid.strip + i
-            for n in range(s.edge_count):
-                found.append((s.edge_cycle[n], s.edge[n].pe, s.edge[n].port, s.edge[n].color,
-                              bool(s.edge[n].flags & WSK_CONTROL), s.edge[n].data))
-            s.edge_count = 0
-        return sorted(found)
+    def receive(self, int color):
+        """Take away the words of a color (-1: of all) that left the wafer: ``DELIVERED`` records of ``wsekern.fabric._host`` in
+        order of cycle, PE, port and color."""
+        cdef int64_t i, n = pe_receive(&self.grid, color, NULL, 0)
+        cdef wsk_received *words
+        if n == 0:
+            return NO_WORDS
+        taken, held = bytearray(n * sizeof(wsk_received)), bytearray(n * sizeof(Delivered))
+        words = <wsk_received *><char *>taken
+        cdef Delivered *out = <Delivered *><char *>held
+        if pe_receive(&self.grid, color, words, n) < n:
+            raise MemoryError
+        for i in range(n):
+            out[i].cycle, out[i].x, out[i].y = words[i].cycle, words[i].pe % self.grid.width, words[i].pe // self.grid.width
+            out[i].color, out[i].port, out[i].data = words[i].color, words[i].port, words[i].data
+            out[i].control, out[i].teardown = words[i].flags & WSK_CONTROL != 0, 0
+        return np.frombuffer(held, DELIVERED)

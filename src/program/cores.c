@@ -1,6 +1,8 @@
-/* The cores' part of a cycle: words that may be read from now on, cores, ramps. The compiler sees all that one event may call.
- * Within a cycle, what one PE does reaches no other PE, so the order of PEs, and which thread takes them, does not matter. */
+/* The cores' part of a cycle: words that may be read from now on, cores, ramps. The compiler sees all that one event may
+ * call. Within a cycle, what one PE does reaches no other PE, so the order of PEs, and which thread takes them, does not
+ * matter. */
 #include "common/memory.h"
+#include "fabric/fabric_internal.h"
 #include "pe_tasks.h"
 
 /* The event of one core: begin tasks, issue what can be issued in this cycle. */
@@ -74,11 +76,18 @@ static int no_queue(pe_strip *s, const wsk_delivery *d)
     return WSK_ERR_QUEUE_RANGE;
 }
 
+/* Whether the host takes the words of a color that routers give to their cores. */
+static int host_takes(const wsk_fabric *f, int color)
+{
+    int c = f->plan->index_of[color];
+    return c >= 0 && f->sinks[c] == WSK_SINK_LOG;
+}
+
 /* A word that a core may read from this cycle on; credits have kept room for it. */
-static int deliver(pe_grid *g, pe_strip *s, const wsk_delivery *d)
+static int deliver(pe_grid *g, const wsk_fabric *fabric, pe_strip *s, const wsk_delivery *d)
 {
     int64_t when = g->cycle + g->latency.input;
-    if (d->port != WSK_RAMP)
+    if (d->port != WSK_RAMP || (!(d->flags & WSK_TORN_DOWN) && host_takes(fabric, d->color)))
         return remember_edge(s, d, g->cycle);
     int32_t p = g->slot_of[d->pe];
     if (p < 0)
@@ -109,7 +118,7 @@ static int deliver_all(pe_grid *g, wsk_fabric *fabric, int strip)
     const wsk_delivery *words;
     int n = wsk_fabric_deliveries(fabric, strip, &words);
     for (int i = 0; i < n; i++) {
-        int status = deliver(g, g->strip + strip, words + i);
+        int status = deliver(g, fabric, g->strip + strip, words + i);
         if (status < 0)
             return status;
     }

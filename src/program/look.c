@@ -8,7 +8,7 @@
 #include "pe_run.h"
 #include "simulation.h"
 
-/* ---- Words ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Words -------------------------------------------------------------------------------------------------------------- */
 
 int wsk_simulation_send(wsk_simulation *s, uint32_t pe, int port, int color, const uint32_t *data, const uint8_t *flags,
                         int64_t n)
@@ -62,27 +62,32 @@ static void compact(pe_strip *s)
     s->edge_count = n;
 }
 
-int64_t wsk_simulation_receive(wsk_simulation *s, int color, wsk_received *list, int64_t room)
+int64_t pe_receive(pe_grid *g, int color, wsk_received *list, int64_t room)
 {
-    if (!s || color < -1 || color >= WSK_COLORS || room < 0)
-        return WSK_ERR_BAD_ARGUMENT;
-    int64_t n = collect(&s->grid, color, NULL);
+    int64_t n = collect(g, color, NULL);
     if (!list || !n || !room)
         return list ? 0 : n;
     kept *found = wsk_alloc((size_t)n * sizeof *found);
     if (!found)
         return WSK_ERR_NO_MEMORY;
-    collect(&s->grid, color, found);
+    collect(g, color, found);
     qsort(found, (size_t)n, sizeof *found, by_cycle);
     n = pe_min(n, room);
     for (int64_t i = 0; i < n; i++) {
         list[i] = found[i].word;
-        s->grid.strip[found[i].strip].edge_cycle[found[i].at] = -1;
+        g->strip[found[i].strip].edge_cycle[found[i].at] = -1;
     }
-    for (int i = 0; i < s->grid.strips; i++)
-        compact(s->grid.strip + i);
+    for (int i = 0; i < g->strips; i++)
+        compact(g->strip + i);
     wsk_free(found);
     return n;
+}
+
+int64_t wsk_simulation_receive(wsk_simulation *s, int color, wsk_received *list, int64_t room)
+{
+    if (!s || color < -1 || color >= WSK_COLORS || room < 0)
+        return WSK_ERR_BAD_ARGUMENT;
+    return pe_receive(&s->grid, color, list, room);
 }
 
 /* ---- One PE ---------------------------------------------------------------------------------------------------------------- */
@@ -129,7 +134,7 @@ int wsk_simulation_thread(const wsk_simulation *s, uint32_t p, int k, wsk_thread
     return pe && out && k >= 0 && k < PE_THREADS ? thread_of(&s->grid, pe, k, out) : WSK_ERR_BAD_ARGUMENT;
 }
 
-/* ---- A sentence ------------------------------------------------------------------------------------------------------------ */
+/* ---- A sentence --------------------------------------------------------------------------------------------------------- */
 
 typedef struct { char *text; size_t room, length; } sentence;
 

@@ -141,7 +141,7 @@ static inline float pe_library(int op, float a)
 }
 
 /* a (op) b, or a + b * c, rounded once to `type`. Comparisons give an integer. Two halves make a sum, product, quotient or
- * root that fp32 rounds harmlessly: 24 >= 2 * 11 + 2. Functions of <math.h> are taken in double, and rounded once from there. */
+ * root that fp32 rounds harmlessly: 24 >= 2 * 11 + 2. Functions of <math.h> are taken in double, and rounded once. */
 static inline pe_value pe_apply(int op, int type, pe_value a, pe_value b, pe_value c)
 {
     pe_value r;

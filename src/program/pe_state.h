@@ -20,7 +20,7 @@ enum pe_doing { PE_IDLE, PE_READY, PE_BULK, PE_WAIT_INPUT, PE_WAIT_OUTPUT, PE_WA
 
 typedef struct {
     uint32_t bits;
-    uint32_t mark;          /* bits 0, 1: WSK_CONTROL, WSK_ADVANCE; above: low bits of the cycle from which it may be used or leaves */
+    uint32_t mark;          /* bits 0, 1: WSK_CONTROL, WSK_ADVANCE; above: low bits of the cycle from which it may be used */
 } pe_word;
 
 typedef struct {
@@ -225,8 +225,8 @@ static inline void pe_unblock(pe_core *pe, int task)
 pe_strip *pe_strip_of(const pe_grid *g, const pe_core *pe);
 pe_core *pe_core_at(const pe_grid *g, int64_t p);
 unsigned char *pe_bytes_at(const pe_grid *g, int64_t p, int64_t address, int64_t n);
-/* What thread k (8: the main one) does in the coming cycle, and the instruction of its program that it is at; PE_NONE: it does not
- * exist. */
+/* What thread k (8: the main one) does in the coming cycle, and the instruction of its program that it is at; PE_NONE: it
+ * does not exist. */
 int pe_doing_of(const pe_grid *g, const pe_core *pe, int k, int32_t *at);
 
 /* cores.c: the cores of one strip in one cycle; a task that the host starts. Status codes. */

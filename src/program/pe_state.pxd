@@ -82,6 +82,7 @@ cdef extern from "pe_run.h" nogil:
     int pe_failed(const pe_run *run, int phase, int size)
     void pe_close_cycle(wsk_team *team, void *run)
     void pe_open_fabric(pe_grid *g, wsk_fabric *fabric)
+    int64_t pe_next_event(const pe_grid *g, const wsk_fabric *fabric)
 
 cdef extern from "save.h" nogil:
     int pe_save(pe_grid *g, wsk_fabric *fabric, void *bytes, size_t room, size_t *needed)
@@ -89,3 +90,10 @@ cdef extern from "save.h" nogil:
 
 cdef extern from "compiled.h" nogil:
     int pe_seal(const uint8_t *tables, size_t n, const wsk_plan *plan, void *bytes, size_t room, size_t *needed)
+
+cdef extern from "simulation.h" nogil:
+    ctypedef struct wsk_received:
+        int64_t cycle
+        uint32_t pe, data
+        uint8_t port, color, flags
+    int64_t pe_receive(pe_grid *g, int color, wsk_received *words, int64_t room)

@@ -46,8 +46,8 @@ static int source_ready(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *
     return 1;
 }
 
-/* 1: every source has its next n elements; 0: the thread waits or comes back later; 2: a control word was taken, 3: and
- * ended the instruction; 4: a synchronous instruction met an empty FIFO and ends early. */
+/* 1: every source has its next n elements; 0: the thread waits or comes back later; 2: a control word was taken, 3: and ended
+ * the instruction; 4: a synchronous instruction met an empty FIFO and ends early. */
 static int sources_ready(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *th, const pe_instruction *i, int32_t n)
 {
     for (int which = 1; which < 4; which++) {

@@ -302,16 +302,18 @@ static int step_main(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, int
     pe_core *pe = g->pe + p;
     pe_thread *th = g->thread + pe->threads;
     int64_t now = g->cycle, cycles;
+    int32_t last = PE_NONE;
     for (;;) {
         const pe_instruction *i = g->code + th->pc;
         if (runs_ahead(g, pe, i)) {
+            last = th->pc;
             int status = run_ahead(g, pe, th, i, now, &cycles);
             if (status < 0)
                 return status;
             now += pe_max(0, cycles);
             if (cycles > 0 && (!alone || now >= g->until)) {    /* other threads may issue before the next instruction */
                 th->resume = now;
-                th->issued = (int32_t)(i - g->code);
+                th->issued = last;
                 if (i->form == PE_VECTOR && !alone)
                     th->state = PE_BULK;
                 pe->slot_free = g->cycle + 1;
@@ -321,6 +323,7 @@ static int step_main(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, int
         }
         if (now > g->cycle) {           /* an instruction that touches more than its PE waits for the clock */
             th->resume = now;
+            th->issued = last;
             return WSK_OK;
         }
         if (i->form == PE_END) {

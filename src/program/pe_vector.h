@@ -1,5 +1,5 @@
-/* Vector instructions: operands, all elements at once in memory, word by word where the fabric or a FIFO takes part.
- * (Bodies of cores.c, one compilation unit, so that the compiler sees all that an event may call.) */
+/* Vector instructions: operands, all elements at once in memory, word by word where the fabric or a FIFO takes part. (Bodies
+ * of cores.c, one compilation unit, so that the compiler sees all that an event may call.) */
 #ifndef WSEKERN_PE_VECTOR_H
 #define WSEKERN_PE_VECTOR_H
 

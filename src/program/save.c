@@ -1,5 +1,6 @@
-/* Cores and their fabric as bytes, and back: one description serves both ways. Reading makes second cores first, so that bytes that
- * are refused leave the first as they were. What a core would follow blindly (places in code and memory) is checked here. */
+/* Cores and their fabric as bytes, and back: one description serves both ways. Reading makes second cores first, so that
+ * bytes that are refused leave the first as they were. What a core would follow blindly (places in code and memory) is
+ * checked here. */
 #include "save.h"
 
 #include <string.h>
@@ -69,7 +70,7 @@ static int16_t *slots_of(const pe_grid *g)
     return slots;
 }
 
-/* ---- One PE ---------------------------------------------------------------------------------------------------------------- */
+/* ---- One PE ------------------------------------------------------------------------------------------------------------- */
 
 static void move_place(wsk_bytes *b, pe_place *place)
 {
@@ -79,11 +80,31 @@ static void move_place(wsk_bytes *b, pe_place *place)
     WSK_MOVE(b, place->at);
 }
 
-/* What a thread holds of an instruction matters while it is in the middle of it. */
+/* What no longer matters is left out, so that one state has one form: when a thread that is idle began to be, which
+ * instruction the main one was at before, operands that an instruction does not have. What a thread holds of one matters
+ * while it is in the middle of it. */
+static void forget_past(const pe_grid *g, pe_thread *th, int k)
+{
+    int runs = th->state == PE_READY || th->state == PE_BULK;
+    if (th->state == PE_IDLE)
+        th->resume = 0;
+    if (k > 0 || !runs || th->word != PE_NONE || th->resume <= g->cycle)
+        th->issued = PE_NONE;
+    if (th->state == PE_IDLE || th->word == PE_NONE)
+        return;
+    const pe_instruction *i = g->code + th->pc;
+    const int32_t operands[4] = { i->dst, i->a, i->b, i->c };
+    for (int which = 0; which < 4; which++)
+        if (operands[which] < 0)
+            th->place[which] = (pe_place){ 0 };
+}
+
 static void move_thread(wsk_bytes *b, const pe_grid *g, pe_core *pe, int k)
 {
     const pe_program *code = &g->program[pe->program].code;
     pe_thread *th = g->thread + pe->threads + k;
+    if (!b->from)
+        forget_past(g, th, k);
     MOVE_WITHIN(b, th->state, PE_IDLE, PE_WAIT_THREAD);
     WSK_MOVE(b, th->queue);
     MOVE_WITHIN(b, th->resume, 0, LAST);
@@ -158,6 +179,10 @@ static void move_counts(wsk_bytes *b, pe_core *pe)
 static void move_record(wsk_bytes *b, pe_grid *g, int32_t p, int16_t core_slot, int16_t ramp_slot)
 {
     pe_core *pe = g->pe + p;
+    if (!b->from) {
+        pe->resume = pe->scheduled ? pe->resume : 0;
+        pe->slot_free = pe->slot_free > g->cycle ? pe->slot_free : 0;
+    }
     MOVE_WITHIN(b, pe->resume, 0, LAST);
     MOVE_WITHIN(b, pe->slot_free, 0, LAST);
     MOVE_WITHIN(b, pe->live, 0, 1);
@@ -202,7 +227,7 @@ static void move_core(wsk_bytes *b, const pe_grid *g, pe_core *pe)
         need_sound_stack(b, g, pe);
 }
 
-/* ---- All ------------------------------------------------------------------------------------------------------------------- */
+/* ---- All ---------------------------------------------------------------------------------------------------------------- */
 
 static void move_edge_word(wsk_bytes *b, const pe_grid *g, wsk_delivery *word, int64_t *cycle)
 {

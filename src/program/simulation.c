@@ -9,7 +9,7 @@
 #include "pe_run.h"
 #include "save.h"
 
-/* ---- Making ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Making ------------------------------------------------------------------------------------------------------------- */
 
 static int make(wsk_simulation *s, const wsk_program *program)
 {
@@ -104,7 +104,7 @@ int wsk_simulation_load(wsk_simulation *s, const void *bytes, size_t n)
     return status;
 }
 
-/* ---- Running --------------------------------------------------------------------------------------------------------------- */
+/* ---- Running ------------------------------------------------------------------------------------------------------------ */
 
 static const pe_named *function_of(const pe_names *names, const char *name)
 {
@@ -218,7 +218,7 @@ int64_t wsk_simulation_next_event(const wsk_simulation *s)
     return s ? pe_next_event(&s->grid, s->fabric) : WSK_ERR_BAD_ARGUMENT;
 }
 
-/* ---- Memory ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------------------------------------------- */
 
 static unsigned char *bytes_at(const wsk_simulation *s, uint32_t pe, int64_t address, size_t n)
 {

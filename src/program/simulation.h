@@ -11,4 +11,7 @@ struct wsk_simulation {
     int status;                         /* of the last run: what wsk_simulation_report tells about */
 };
 
+/* look.c: as wsk_simulation_receive. */
+int64_t pe_receive(pe_grid *g, int color, wsk_received *list, int64_t room);
+
 #endif

@@ -13,7 +13,8 @@ def test_the_shipped_points_are_those_that_the_command_writes(tmp_path):
     assert main(["--output", str(tmp_path / "points.json")]) == 0
     written = (tmp_path / "points.json").read_text()
     assert written == (files("wsekern.cluster") / "data" / "points.json").read_text()
-    assert 100 < len(json.loads(written)) <= POINTS
+    points = json.loads(written)
+    assert 100 < sum(point["id"].startswith("m") for point in points) <= POINTS < len(points)
 
 
 @pytest.mark.parametrize("tool", ["kernels", "engines", "points", "measure"])

@@ -1,5 +1,7 @@
 """Machines beside NVIDIA's servers: names, files, kernels that stand in, and laws that hold on all of them."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -114,8 +116,6 @@ def test_an_engine_of_last_year_is_another_engine():
 
 
 def replace_layout(deployment):
-    from dataclasses import replace
-
     return replace(deployment, layout=Layout(tp=8))
 
 
@@ -148,8 +148,6 @@ def test_more_bandwidth_is_never_slower(name, model, more, batch):
     rate = msgspec.structs.replace(gpu.memory.bandwidth, value=float(gpu.memory.bandwidth) * more)
     wide = msgspec.structs.replace(gpu, memory=msgspec.structs.replace(gpu.memory, bandwidth=rate))
     cluster = load_cluster(f"{name}:1")
-    from dataclasses import replace
-
     steps = [decode_step(resolve(model, each, "bf16", "stock"), batch, 2048).seconds
              for each in (cluster, replace(cluster, gpu=wide))]
     assert steps[1] <= steps[0] * (1.0 + 1e-9)

@@ -22,6 +22,7 @@ from wsekern.workload import load_config
 MODELS = ("llama3-8b", "llama3-70b", "qwen3-4b", "gemma3-12b", "mixtral-8x7b", "deepseek-r1", "gpt-oss-20b",
           "qwen3-next-80b-a3b")
 GPUS = ("a100-80", "h100", "h200", "b200", "gb200", "l40s")
+LEVELS = sorted(name for name in engine_levels() if not name.startswith(("jax-", "static")))  # of GPUs
 
 
 def draw(random):
@@ -32,7 +33,7 @@ def draw(random):
         layout = replace(layout, ep=layout.tp * layout.dp)
     deployment = Deployment(model, Cluster(load_gpu(random.choice(GPUS)), 256), layout,
                             PRECISIONS[random.choice(["bf16", "fp8", "int4"])],
-                            load_engine(random.choice(sorted(engine_levels()))))
+                            load_engine(random.choice(LEVELS)))
     users, prompt, output = (round(start * 2.0 ** random.uniform(0.0, doublings))
                              for start, doublings in ((1, 12), (16, 13), (1, 12)))
     try:

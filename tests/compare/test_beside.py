@@ -12,12 +12,13 @@ from wsekern.compare import Serving, compare, pairing
 from wsekern.compare.beside import MOST_CLUSTERS, clusters_of
 from wsekern.compare.datacentre import Budget, datacentre
 from wsekern.compare.front import COSTS, front
+from wsekern.compare.side import bounded, copies_of
 from wsekern.compare.sweep import crossovers, sweep, sweep_fronts
 from wsekern.compare.verdict import ranking
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import load_machine
 from wsekern.report import comparison_plot, comparison_view, html_page, sweep_plot, sweep_view
-from wsekern.report.words import seconds
+from wsekern.report.words import amount, seconds
 from wsekern.workload import Request, load_config
 
 WSE3 = load_machine("wse3")
@@ -32,10 +33,10 @@ def found():
 
 def test_every_machine_has_the_figures_that_it_has_alone(found):
     assert list(found.sides()) == ["wafer", *NAMES]
-    for beside in found.clusters:
+    for number, beside in enumerate(found.clusters):
         alone = compare(LLAMA, Request(), WSE3, None, beside.name)
         assert (alone.wafer, alone.cluster, alone.cluster_ideal) == (found.wafer, beside.cluster, beside.cluster_ideal)
-        assert found.ratios(beside.cluster) == alone.ratios()
+        assert found.ratios(number) == alone.ratios()
 
 
 def test_wafers_are_served_once_whatever_the_number_of_machines(monkeypatch):
@@ -121,12 +122,15 @@ def test_a_ranking_names_the_best_first_equals_as_the_same_and_what_was_not_meas
 def test_the_figures_of_a_machine_that_was_not_measured_are_ranges(found):
     side = found.clusters[0].cluster
     assert side.bounds is None and side.ranges() == {}
-    unsure = replace(side, facts={**side.facts, "time_factors": (0.8, 3.0)})
+    unsure = bounded(side, (0.8, 3.0))
     assert unsure.ranges()["request_seconds"] == pytest.approx([0.8 * side.request_seconds, 3.0 * side.request_seconds])
     assert unsure.ranges()["tokens_per_second"] == pytest.approx([side.tokens_per_second / 3.0, side.tokens_per_second / 0.8])
+    assert copies_of(unsure, 3).ranges()["requests_per_second"] == pytest.approx(
+        [3 * side.requests_per_second / 3.0, 3 * side.requests_per_second / 0.8])
     assert "watts" not in unsure.ranges() and unsure.spread("watts") == (side.watts,) * 3
     view = comparison_view(replace(found, clusters=(replace(found.clusters[0], cluster=unsure), *found.clusters[1:])))
-    assert f"to {seconds(3.0 * side.request_seconds)}" in html_page(view, "title")
+    page = html_page(view, "title")
+    assert f"to {seconds(3.0 * side.request_seconds)}" in page and f"to {amount(side.requests_per_second / 0.8)}" in page
 
 
 def test_equal_budgets_are_those_of_the_largest_side(tmp_path):

@@ -85,6 +85,19 @@ def test_dense_models_and_mixtures_are_served_on_both_sides(sides, model):
         assert 0.0 < report.utilisation <= 1.0 and report.watts > 0
 
 
+def test_a_machine_that_was_not_measured_is_told_in_the_verdict(sides):
+    one = replace(sides, cluster="h100x8", serving=Serving(tp=8))
+    load = poisson_load(1.0, 20, 100, 10)
+
+    def unmeasured(traffic):
+        (kind,) = one.gpus_for(traffic)
+        assert kind.facts["not_measured"] == [] and kind.facts["time_factors"] == (1.0, 1.0)
+        yield replace(kind, facts={**kind.facts, "not_measured": ["no fp8 on hopper"], "time_factors": (0.8, 3.0)})
+
+    said = compare_load(one.config, load, one.gpus_for, unmeasured, Slo()).sentences()
+    assert [line for line in said if "was not measured (no fp8 on hopper): its steps take 0.8 to 3 times as long" in line]
+
+
 def test_latent_attention_is_served_on_both_sides(sides):
     config = load_config("deepseek-v2-lite")
     both = replace(sides, config=config)

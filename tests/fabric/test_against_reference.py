@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import subprocess
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import RoutingError
-from wsekern.fabric import CounterFilter, Fabric, FabricPlan, Port, RangeFilter, Route, Rules
+from wsekern.fabric import CounterFilter, Fabric, FabricPlan, Port, RangeFilter, Route, Rules, _host, _routing
 from wsekern.fabric.reference import OPPOSITE, STEP, BrokenRule, ReferenceFabric, Word
 
 FAST = settings(max_examples=80, deadline=None)
@@ -353,3 +354,25 @@ def test_words_of_one_color_and_way_keep_their_order(seed):
     for place in {(w["x"], w["y"], w["color"]) for w in words}:
         here = words[(words["x"] == place[0]) & (words["y"] == place[1]) & (words["color"] == place[2])]
         assert here["data"].tolist() == list(range(20)) and (np.diff(here["cycle"]) > 0).all()
+
+
+@pytest.mark.parametrize("seed", [0, *range(2, 9), *range(10, 16), 17, 18, 23])      # the others break a rule of the fabric
+def test_the_c_library_in_a_process_of_its_own_goes_on_as_python_does(library, tmp_path, seed):
+    rng = random.Random(seed)
+    plan, entries = random_plan(rng)
+    fabric, other = Fabric(plan, "count"), Fabric(plan, "count")
+    saved, later = tmp_path / "saved", tmp_path / "later"
+    for x, y, color, port in entries:
+        words = random_words(rng)
+        fabric.inject(x, y, color, [word.data for word in words], control=[word.control for word in words], port=port)
+    fabric.step(rng.randrange(20))
+    saved.write_bytes(_host.state_bytes(fabric.state))
+    cycles = rng.randrange(1, 40)
+    fabric.step(cycles)
+    subprocess.run([library, "continue", str(cycles), str(rng.randrange(1, 4)), saved, later], check=True)
+    _host.load_state(other.state, later.read_bytes(), np.empty(0, np.int64), np.empty(0, _routing.DELIVERY))
+    assert (other.cycle, other.in_flight) == (fabric.cycle, fabric.in_flight)
+    assert all((other.totals()[name] == sums).all() for name, sums in fabric.totals().items())
+    for port in Port:
+        np.testing.assert_array_equal(other.link_counts(port), fabric.link_counts(port))
+    np.testing.assert_array_equal(other.stall_counts(), fabric.stall_counts())

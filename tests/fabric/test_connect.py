@@ -1,4 +1,4 @@
-"""The route finder: words arrive at exactly the destinations, nothing that was painted changes, and it says when colors run out."""
+"""The route finder: words arrive at exactly the destinations, what was painted stays, and it says when colors run out."""
 
 import numpy as np
 import pytest
@@ -124,7 +124,7 @@ def test_colors_run_out_with_a_sentence_and_nothing_painted():
     for color in (0, 1):
         plan.paint(color, "WEST", "EAST", x=1)
     painted = plan.painted
-    with pytest.raises(BudgetError, match=r"colors run out: none leads from PE \(0, 0\) to PE \(3, 0\); colors 0 and 1 cut off"):
+    with pytest.raises(BudgetError, match=r"run out: none leads from PE \(0, 0\) to PE \(3, 0\); colors 0 and 1 cut off"):
         plan.connect((0, 0), (3, 0), colors=[0, 1])
     assert plan.painted == painted
     assert plan.connect((0, 0), (3, 0)).color == 2, "the first that is free"
@@ -141,7 +141,8 @@ def test_pairs_of_pes_are_connected_place_by_place():
         for x in range(3):
             fabric.inject(x, y, int(found.colors[y, x]), 10 * y + x)
     fabric.run_until_idle()
-    assert {(x - 5, y - 4, word) for x, y, _, word in deliveries(fabric)} == {(x, y, 10 * y + x) for y in range(2) for x in range(3)}
+    arrived = {(x - 5, y - 4, word) for x, y, _, word in deliveries(fabric)}
+    assert arrived == {(x, y, 10 * y + x) for y in range(2) for x in range(3)}
 
 
 @pytest.mark.parametrize("arguments", [

@@ -1,5 +1,8 @@
 """The host's side: ports, runs that say why they stop, the next event, callbacks."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -165,8 +168,8 @@ def test_quick_calls_and_full_ones_do_the_same():
 
 
 @pytest.mark.parametrize("wrong", [
-    {"x": 6}, {"x": -1}, {"y": 1}, {"color": 24}, {"color": -1}, {"x": 1 << 70}, {"color": True}, {"data": "word"}, {"data": 1.5},
-    {"port": 9}, {"port": "UP"}, {"port": Port.WEST}, {"x": None}])
+    {"x": 6}, {"x": -1}, {"y": 1}, {"color": 24}, {"color": -1}, {"x": 1 << 70}, {"color": True}, {"data": "word"},
+    {"data": 1.5}, {"port": 9}, {"port": "UP"}, {"port": Port.WEST}, {"x": None}])
 def test_quick_calls_refuse_what_full_ones_do(wrong):
     fabric = row()
     arguments = {"x": 0, "y": 0, "color": 3, "data": 1} | wrong
@@ -185,3 +188,16 @@ def test_an_unrouted_word_is_reported():
         row().port(0, 0, 3).push("a")
     with pytest.raises(InputError, match="no route"):
         row().port(0, 0, 4)
+
+
+def test_a_fabric_that_its_own_callback_holds_is_let_go():
+    def echoing() -> weakref.ref:
+        fabric = row()
+        fabric.on_delivery(lambda word: fabric.push(0, 0, 3, word.data))
+        fabric.inject(0, 0, 3, 1)
+        fabric.step(12)
+        return weakref.ref(fabric)
+
+    seen = echoing()
+    gc.collect()
+    assert seen() is None

@@ -25,8 +25,8 @@ def wafer(enters: bool) -> Fabric:
 
 
 def expected(sent: list[list[int]], latency: int, words: int, frame: int) -> list[tuple[int, int, int]]:
-    """(cycle, row, word) of what arrives: a word of cycle s is at the edge at s + 2 + 4, crosses when the link has room, and needs
-    4 hops and a ramp again."""
+    """(cycle, row, word) of what arrives: a word of cycle s is at the edge at s + 2 + 4, crosses when the link has room, and
+    needs 4 hops and a ramp again."""
     leaving = sorted((row_start + 2 + WIDTH, y, word) for y, row in enumerate(sent) for row_start, word in enumerate(row))
     crossed, arrived, lanes = [], [], {}
     for cycle, y, word in leaving:
@@ -76,6 +76,9 @@ def test_words_that_come_in_by_an_edge_are_as_if_the_wafers_were_one():
     wafers.fabrics[0].inject(0, 1, 5, [9])          # no lane there
     assert wafers.run_until_idle() == 2 + WIDTH + 1 + WIDTH + 2 + 1
     assert arrivals(wafers.fabrics[1]) == [(13, 0, 7), (14, 0, 8)]
+    wafers.reset()
+    wafers.fabrics[0].inject(0, 2, 5, [6])
+    assert wafers.run_until_idle() == 13 and arrivals(wafers.fabrics[1]) == [(13, 0, 6)]
 
 
 def test_a_word_that_no_one_takes_is_waited_for_until_the_deadline():

@@ -1,5 +1,6 @@
 """Simulators in Python as hosts: SimPy, and cocotb with Icarus Verilog."""
 
+import os
 import shutil
 import sys
 from importlib.util import find_spec
@@ -23,7 +24,8 @@ def test_simpy_takes_words_at_exact_cycles_and_holds_the_wafer_back(every):
 
 
 def test_a_circuit_under_cocotb_sends_words_over_the_wafer(tmp_path):
-    if find_spec("cocotb") is None or shutil.which("iverilog") is None:
+    there = find_spec("cocotb") is not None and shutil.which("iverilog") is not None
+    if not there and os.environ.get("WSEKERN_HOSTS") != "all":
         pytest.skip("needs cocotb (PyPI) and Icarus Verilog (Debian: iverilog)")
     from cocotb_tools.runner import get_runner
 

@@ -51,7 +51,7 @@ def test_bars(result, group, bar):
 @pytest.mark.parametrize(("label", "name"), [
     ("MI355X", "mi355x"), ("DGX Spark (GB10)", "dgx-spark"), ("Jetson AGX Thor T5000", "jetson-thor"),
     ("Jetson AGX Orin 64GB", "jetson-orin"), ("Rubin NVL72", "rubin"), ("MI325X", "mi325x"), ("Gaudi3", "gaudi3"),
-    ("NVIDIA B200", "b200"),
+    ("NVIDIA B200", "b200"), ("Groq 3 LPU (LP30; NVIDIA LPX rack)", "groq-lp30"),
 ])
 def test_labels_of_machines(label, name):
     assert machine_of(label).name == name
@@ -68,6 +68,12 @@ def test_an_unknown_machine_or_engine_is_refused_in_a_sentence():
         assert found.predicted is None and words in found.note
 
 
+def test_only_rows_that_the_package_ships_were_fitted():
+    """Other runs of a model that set constants are tests of them."""
+    known = next(row for row in machines.measurements() if machines.is_fitted(row))
+    assert not machines.is_fitted({**known, "accelerator": "MI325X"}) and machines.may_fit(known)
+
+
 def test_degrees_count_devices():
     llama = load_config("llama3.1-70b")
     assert layout_of("SGLang-JAX tp8", 4, 2, llama).tp == 4
@@ -80,7 +86,7 @@ def test_degrees_count_devices():
 def test_the_date_says_which_engine_ran():
     assert level_of("sglang tp8", "2025-11-02", "cdna4") == "sglang-2025"
     assert level_of("sglang tp8", "2026-02-02", "cdna4") == "sglang-overlapped"
-    assert level_of("vLLM offline", "2024-10", "cdna3") == "stock-2024"
+    assert level_of("vLLM offline", "2024-10", "cdna3") == "stock-2024-eager"
     assert level_of("atom tp8", "2026-02-02", "cdna4") == "atom"
 
 
@@ -104,7 +110,7 @@ WORDS = st.one_of(st.sampled_from([
     "Qwen3.5-397B-A17B", "sglang tp1 ep8 dpattn", "9999999", "1.5"]), st.text(max_size=12))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.sampled_from(COLUMNS), WORDS, min_size=1, max_size=3))
 def test_no_row_ends_a_validation(change):
     found = machines.predict_rows([{**ROW, **change}])[0]

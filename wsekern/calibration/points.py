@@ -7,7 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from wsekern.cluster.engine import load_engine
 from wsekern.cluster.evidence import coordinates
 from wsekern.validation import gpu as validation
 from wsekern.validation import machines
@@ -54,7 +53,7 @@ def _point(result: Row, case: Case, phase: str, what: str) -> dict[str, Any]:
         "family": gpu.family,
         "moe": bool(case.model.mixture),
         "precision": case.precision.name,
-        "engine": load_engine(case.engine).title,
+        "engine": case.deployment.engine.title,
         "coordinates": [round(x, 2) for x in place],
         "what": what,
         "source": result.source[:60],

@@ -24,7 +24,7 @@ Scale = Annotated[Quantity, Unit("ratio", 0.01, 100.0)]
 class Efficiency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
     """Of kernels of ``engine`` on GPUs of ``family``, over those that stand in: rates of ``streaming`` weights, of ``reading``
     caches, of products (``compute``) and of products of ``experts``; times of kernels that do nothing (``fixed``), of
-    ``exchanges``, and of what the host does for ``prompts``.
+    ``exchanges``, and of what the ``host`` does for prompts and launches.
 
     ``arithmetic`` is that of the products, ``year`` that of an older engine, ``until`` the last day of a run, ``precisions``
     and ``kinds`` (dense, MoE) what was measured, ``rows`` on how many rows it was fitted.
@@ -38,7 +38,7 @@ class Efficiency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_
     experts: Scale
     fixed: Scale
     exchanges: Scale
-    prompts: Scale
+    host: Scale
     arithmetic: str
     year: str = ""
     until: str = ""
@@ -54,7 +54,7 @@ class Efficiency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_
 
 Efficiencies = tuple[Efficiency, ...]
 
-SCALES: tuple[str, ...] = ("streaming", "reading", "compute", "experts", "fixed", "exchanges", "prompts")
+SCALES: tuple[str, ...] = ("streaming", "reading", "compute", "experts", "fixed", "exchanges", "host")
 """The fitted numbers of an :class:`Efficiency`."""
 
 
@@ -100,7 +100,7 @@ def _best(entries: tuple[Efficiency, ...]) -> Efficiency:
     """The most favorable of each number: a bound, not an engine."""
     chosen = {}
     for name in SCALES:
-        most = min if name in ("fixed", "exchanges", "prompts") else max
+        most = min if name in ("fixed", "exchanges", "host") else max
         chosen[name] = most((getattr(entry, name) for entry in entries), key=float)
     return msgspec.structs.replace(entries[0], engine="best", year="", **chosen)
 

@@ -24,8 +24,9 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``side_stream``: shared experts run beside the routed ones, so that their launches hide;
     ``coarse_tiles``: what large tiles add to products of 8,192 in depth;
     ``year``: of an older generation than the newest;
-    ``padding``: tokens that fill up a compiled bucket choose experts like others, instead of one for all of them;
-    ``others``: levels that stand in for this one on machines whose kernels are priced otherwise than a GPU's, by their mechanism;
+    ``ragged``: of compiled programs, tokens that only fill up a bucket load no experts, and data-parallel ranks exchange
+    none but their own;
+    ``others``: levels that stand in for this one on machines whose kernels are not priced as a GPU's, by their mechanism;
     ``per_rank_prompt``: per doubling of the tensor-parallel ranks, which launch the kernels of prompts one by one and wait for
     the slowest; ``per_linear_prompt``: of a layer with linear attention.
     """
@@ -61,7 +62,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_rank_prompt: Annotated[Quantity, Unit("s/layer")]
     per_linear_prompt: Annotated[Quantity, Unit("s/layer")]
     year: str = ""
-    padding: bool = False
+    ragged: bool = False
     others: tuple[tuple[str, str], ...] = ()
 
     def on(self, mechanism: str) -> "Engine":

@@ -109,7 +109,7 @@ def launches(deployment: Deployment, step: StepTime, work: Work) -> float:
     without CUDA graphs."""
     if deployment.engine.graphs and not work.prefill:
         return 0.0
-    return max(0.0, step.kernels * float(deployment.engine.launch) - step.device)
+    return max(0.0, step.kernels * _host_scale(deployment) * float(deployment.engine.launch) - step.device)
 
 
 def routed_prompts(deployment: Deployment, work: Work) -> float:
@@ -117,7 +117,7 @@ def routed_prompts(deployment: Deployment, work: Work) -> float:
     inside = deployment.precision.routed_inside and deployment.gpu.peak.fp4 is not None
     if not work.prefill or inside:
         return 0.0
-    return _for_prompts(deployment) * float(deployment.engine.per_routed_prompt) * deployment.model.mixtures
+    return _host_scale(deployment) * float(deployment.engine.per_routed_prompt) * deployment.model.mixtures
 
 
 def launched_prompts(deployment: Deployment, work: Work) -> float:
@@ -126,13 +126,13 @@ def launched_prompts(deployment: Deployment, work: Work) -> float:
     if not work.prefill:
         return 0.0
     ranks = float(deployment.engine.per_rank_prompt) * parts_of(deployment.model).layers * log2(deployment.layout.tp)
-    return _for_prompts(deployment) * ranks + uncaptured_prompts(deployment)
+    return _host_scale(deployment) * ranks + uncaptured_prompts(deployment)
 
 
-def _for_prompts(deployment: Deployment) -> float:
-    """Of what engines do for a prompt on GPUs whose kernels were timed, how much they do on others."""
+def _host_scale(deployment: Deployment) -> float:
+    """Time of the host's work for prompts and launches over that on GPUs whose kernels were timed."""
     used = efficiency_of(deployment.gpu, deployment.engine, deployment.precision)
-    return 1.0 if used is None else float(used.prompts)
+    return 1.0 if used is None else float(used.host)
 
 
 def uncaptured_prompts(deployment: Deployment) -> float:

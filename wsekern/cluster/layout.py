@@ -56,7 +56,7 @@ class Layout:
 class Deployment:
     """A model on GPUs, ready to be timed: every name resolved, every degree chosen (:func:`wsekern.cluster.deploy`).
 
-    ``precision`` becomes what the GPU can compute (:meth:`wsekern.cluster.precision.Precision.on`), and ``engine`` what stands in
+    ``precision`` becomes what the GPU can compute (:meth:`wsekern.cluster.precision.Precision.on`), ``engine`` what stands in
     for it on a machine of another mechanism (:meth:`wsekern.cluster.engine.Engine.on`), whoever makes a deployment.
     """
 
@@ -89,8 +89,8 @@ def weight_bytes(model: ModelConfig, precision: Precision) -> tuple[float, float
 
 
 class Laid(NamedTuple):
-    """How a machine lays out caches: elements to which a row of one head is filled up, and devices of a chip, each of which holds
-    a head of its own at least."""
+    """How a machine lays out caches: elements to which a row of one head is filled up, and devices of a chip, each of which
+    holds a head of its own at least."""
 
     lanes: int = 1
     devices: int = 1
@@ -105,9 +105,11 @@ class Laid(NamedTuple):
         return -(-width // self.lanes) * self.lanes
 
 
-def cache_bytes(
-    model: ModelConfig, precision: Precision, context: float, tp: int = 1, laid: Laid = Laid()
-) -> float:
+PLAIN = Laid()
+"""Nothing filled up, one device a chip."""
+
+
+def cache_bytes(model: ModelConfig, precision: Precision, context: float, tp: int = 1, laid: Laid = PLAIN) -> float:
     """Cached bytes of one sequence on one chip of a tensor-parallel group, all layers of the model: of the tokens that each
     looks back over, compressed ones, and states.
 

@@ -72,7 +72,8 @@ def turn_costs(
         if tokens >= TURN_PROMPTS[-1]:
             timed.append(_prompt_point(deployment, tokens, max(tokens, prompt)))
         else:
-            step, look = prefill_step(deployment, 1.0, tokens), timed[-1][2] * tokens / points[len(points) - len(timed)]
+            step = prefill_step(deployment, 1.0, tokens, ranks=1.0)
+            look = timed[-1][2] * tokens / points[len(points) - len(timed)]
             timed.append((step.seconds - 0.5 * tokens * look, step.device - 0.5 * tokens * look, look))
     costs = _costs(deployment, unread, output, (grid, base, np.zeros(len(grid))), points, np.array(timed[::-1]))
     drafted = deployment.speculation
@@ -145,16 +146,27 @@ def _prompt_table(
     most = grid[-1] * ranks * pp
     between = np.geomspace(min(prompt, most), most, RANK_POINTS)
     tokens = np.unique(np.concatenate((grid, grid * ranks * pp, between)).round(6))  # no two that differ by their last bits
-    rank = np.array([rank_tokens(deployment, each, prompt) for each in tokens])
+    shared = _shared(deployment, grid[-1])
+    rank = np.array([(1.0 - shared) * rank_tokens(deployment, each, prompt) + shared * each / ranks for each in tokens])
     return {
         "prompt_grid": tokens, "crowded": rank * ranks * pp, "alone": _lines(grid, alone, rank),
         "look": _lines(grid, look, rank), "together": _lines(grid, together, tokens / (ranks * pp)),
     }
 
 
+def _shared(deployment: Deployment, tokens: float) -> float:
+    """Part of a prompt's time that ranks share by all their tokens, not by those of the busiest: experts and exchanges, where
+    an engine does not fill up the tokens of others."""
+    ranks = ranks_of(deployment)
+    if ranks == 1 or not deployment.engine.ragged:
+        return 0.0
+    every, alone = (prefill_step(deployment, 1.0, tokens, ranks=share).device for share in (1.0, 1.0 / ranks))
+    return (1.0 - alone / every) / (1.0 - 1.0 / ranks)
+
+
 def _prompt_point(deployment: Deployment, tokens: float, context: float) -> tuple[float, float, float]:
     """(seconds, seconds of the GPU, seconds per token of context) of a prompt, what its tokens look back on left out."""
-    first, later = prefill_step(deployment, 1.0, tokens), prefill_step(deployment, 1.0, tokens, context)
+    first, later = (prefill_step(deployment, 1.0, tokens, cached, ranks=1.0) for cached in (0.0, context))
     look = (later.device - first.device) / context
     own = 0.5 * tokens * look
     return first.seconds - own, first.device - own, look

@@ -15,7 +15,7 @@ def forward(deployment: Deployment, work: Work) -> StepTime:
     """All layers, embedding and LM head of one step, with the engine's cost: each kind of part once, times its number."""
     model, ops, step = deployment.model, Operators(deployment), StepTime()
     asked, work, parts = work, ops.family.step(work), parts_of(model)
-    ops.routed = 1.0 if deployment.engine.padding else asked.tokens / work.tokens
+    ops.routed = asked.tokens / work.tokens * asked.ranks if deployment.engine.ragged else 1.0
     for mixer, count in parts.mixers:
         step.add(mixer_block(ops, work, mixer), count)
     for cache, count in parts.caches:
@@ -47,10 +47,14 @@ def decode_step(deployment: Deployment, batch: float, context: float, sampled: b
     return step
 
 
-def prefill_step(deployment: Deployment, sequences: float, tokens: float, context: float = 0.0) -> StepTime:
-    """``tokens`` new prompt tokens of each of ``sequences``, after ``context`` tokens that are cached already."""
-    each = max(1.0, sequences / deployment.layout.dp)
-    return forward(deployment, Work(each * tokens, each, context, prefill=True))
+def prefill_step(
+    deployment: Deployment, sequences: float, tokens: float, context: float = 0.0, ranks: float | None = None
+) -> StepTime:
+    """``tokens`` new prompt tokens of each of ``sequences``, after ``context`` tokens that are cached already; ``ranks`` as in
+    :class:`wsekern.cluster.work.Work`, as many as there are sequences where None."""
+    each = sequences / deployment.layout.dp
+    share = min(1.0, each) if ranks is None else ranks
+    return forward(deployment, Work(max(1.0, each) * tokens, max(1.0, each), context, prefill=True, ranks=share))
 
 
 def _small_kernels(ops: Operators, step: StepTime, tokens: float, more: float = 0.0) -> None:
@@ -86,7 +90,7 @@ def _feed_block(ops: Operators, m: float, feed: Feed) -> StepTime:
         feeds.dense(ops, step, m, feed)
         _small_kernels(ops, step, m, feeds.dense_bytes(ops, m, feed))
     if isinstance(feed, Mixture) and ops.deployment.layout.dp > 1:
-        feeds.exchange(ops, step, m, feed)
+        feeds.exchange(ops, step, m * ops.routed, feed)
     else:
         _all_reduce(ops, step, m)
     return step

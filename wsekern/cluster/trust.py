@@ -4,6 +4,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from wsekern.cluster.constants import constants
+from wsekern.cluster.engine import Engine, engine_levels
 from wsekern.cluster.evidence import measured_format, measured_points, measured_precisions
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.parameters import kernel_fit
@@ -35,13 +36,20 @@ class Trust(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _measured() -> frozenset[tuple[str, str]]:
-    """(family, what) of every measured point: its precision, engine, and class of model."""
+    """(family, what) of every measured point: its precision, product and generation, and class of model."""
     found: set[tuple[str, str]] = set()
+    products = {engine.title: _product(engine) for engine in engine_levels().values()}
     for phase in PHASES:
         for point in measured_points(phase)[0]:
-            kinds = (measured_format(point["precision"]), point["engine"], _class(point["moe"]))
+            product = next((products[title] for title in products if point["engine"].startswith(title)), "")
+            kinds = (measured_format(point["precision"]), product, _class(point["moe"]))
             found.update((point["family"], kind) for kind in kinds)
     return frozenset(found)
+
+
+def _product(engine: Engine) -> str:
+    """Whose kernels an engine level takes first, and of which year, whatever its host hides."""
+    return f"{next((name for name in engine.kernels if name != 'nccl'), '')} {engine.year}".strip()
 
 
 def _class(routed: bool) -> str:
@@ -56,11 +64,11 @@ def trust_of(deployment: Deployment) -> Trust:
         lacking = (f"no machine of family {gpu.family}",)
         return Trust(lacking, known.other_family_least.value, known.other_family_most.value)
     engine = deployment.engine
-    asked = [measured_format(deployment.precision.name), _class(deployment.model.mixture is not None)]
+    form, kind = measured_format(deployment.precision.name), _class(deployment.model.mixture is not None)
+    asked = [(form, form), (kind, kind)]
     if float(engine.per_step) > 0.0:
-        asked.append(engine.title.split(",")[0])
-    of_family = {what.split(",")[0] for family, what in measured if family == gpu.family}
-    lacking = tuple(f"no {what} on {gpu.family}" for what in asked if what not in of_family)
+        asked.append((_product(engine), engine.title))
+    lacking = tuple(f"no {words} on {gpu.family}" for what, words in asked if (gpu.family, what) not in measured)
     if not lacking:
         return Trust((), 1.0, 1.0)
     return Trust(lacking, known.other_setting_least.value, known.other_setting_most.value)
@@ -68,11 +76,12 @@ def trust_of(deployment: Deployment) -> Trust:
 
 def confidence(deployment: Deployment) -> str:
     """high: this GPU's kernels were measured with this engine and precision, and so were whole models in it; medium: another's
-    stand in, weights are unpacked, or whole models on its family alone were measured; low: nothing like it was. One less where
+    stand in, weights are unpacked, or whole models alone were measured on it; low: only its family was. One less where
     collectives span more GPUs than any that were measured."""
     gpu, layout, precision = deployment.gpu, deployment.layout, deployment.precision
     if not gpu.kernels:
-        return "low" if trust_of(deployment).lacking else "medium"
+        own = (gpu.name, measured_format(precision.name)) in measured_precisions()
+        return "medium" if own and not trust_of(deployment).lacking else "low"
     evidence = kernel_fit("gemm", gpu, deployment.engine.kernels, precision.arithmetic).evidence
     own = gpu.kernels.split("_")[0] == gpu.name.split("-")[0] and evidence == "measured"
     known = precision.lacking is None and (gpu.name, measured_format(precision.name)) in measured_precisions()

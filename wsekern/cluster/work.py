@@ -51,7 +51,8 @@ class Work:
     """What one step processes on each attention replica.
 
     ``tokens`` new tokens of ``sequences``, each looking back over ``context`` cached ones besides themselves; ``sampled``
-    from a sorted distribution (top-p, top-k) instead of taking the likeliest.
+    from a sorted distribution (top-p, top-k) instead of taking the likeliest. ``ranks``: share of the attention replicas that
+    have these tokens, while the others have none.
     """
 
     tokens: float
@@ -59,6 +60,7 @@ class Work:
     context: float
     prefill: bool
     sampled: bool = False
+    ranks: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One request on wafers and on a GPU cluster, side by side, with the reasons."""
+"""One request on wafers and on one cluster or several, side by side, with the reasons."""
 
 from wsekern.compare.comparison import Comparison, compare
 from wsekern.compare.serving import Serving

@@ -48,14 +48,15 @@ class Readers:
                 "prefill_copies": self.gpus.copies, "prefill_read_seconds": served.time_to_first_token_seconds,
                 "prefill_watts": self.gpus.copies * served.watts, "transfer_seconds": self.sending_seconds}
 
-    def assumptions(self) -> list[str]:
-        """What the way between the systems takes for granted, a sentence each."""
+    def assumptions(self, served: Served) -> list[str]:
+        """What the way between the systems takes for granted, a sentence each, and what was not measured of the reading one."""
         layout = degrees_in_words(self.gpus.deployment.layout)
         return [
             f"prompts are read on {self.gpus.deployment.cluster.name}, {self.gpus.copies} x "
             f"{chips_in_words(self.gpus.deployment)} ({layout}), whose power and price are counted",
             f"the cache of a prompt is sent in {1e3 * self.sending_seconds:.3g} ms when all of it is read; its last token is "
             "read again where the answer is written, which gives the first token",
+            *(f"of {self.gpus.deployment.cluster.name} was not measured: {what}" for what in served.not_measured),
         ]
 
 
@@ -70,7 +71,7 @@ def readers_of(config: ModelConfig, request: Request, cluster: Cluster, engine_l
 def apart(write: Callable[[float], Side], readers: Readers, think_seconds: float) -> Side:
     """The side on which answers are written, as ``write`` gives it for users who are away for some seconds, with the prompts
     read by ``readers``."""
-    request, sending = readers.request, readers.sending_seconds
+    sending = readers.sending_seconds
     reading = readers.read(0.0).lone_time_to_first_token_seconds
     for _ in range(ROUNDS):
         side = write(think_seconds + reading + sending)
@@ -79,14 +80,26 @@ def apart(write: Callable[[float], Side], readers: Readers, think_seconds: float
         reading += 0.7 * change
         if abs(change) < CLOSE * reading:
             break
+    joined = _joined(side, readers, served, reading, think_seconds)
+    if side.bounds is None and not served.not_measured:
+        return joined
+    ends = zip(side.bounds or (side, side), served.time_factors, strict=True)
+    shortest, longest = (_joined(end, readers, served, reading, think_seconds, factor) for end, factor in ends)
+    return replace(joined, bounds=(shortest, longest))
+
+
+def _joined(side: Side, readers: Readers, served: Served, reading: float, think_seconds: float, factor: float = 1.0) -> Side:
+    """Answers of ``side`` behind prompts that wait for and are read by ``served`` in ``reading`` seconds; ``factor`` times that
+    where it was not measured."""
+    request, sending = readers.request, readers.sending_seconds
     measure = Measure(
         users=request.batch, prompt=request.prompt, output=request.output,
-        time_to_first_token_seconds=reading + sending + side.time_to_first_token_seconds,
+        time_to_first_token_seconds=factor * reading + sending + side.time_to_first_token_seconds,
         time_per_output_token_seconds=side.time_per_output_token_seconds, think_seconds=think_seconds)
-    lone = served.lone_time_to_first_token_seconds + sending + side.lone_time_to_first_token_seconds
+    lone = factor * served.lone_time_to_first_token_seconds + sending + side.lone_time_to_first_token_seconds
     return replace(
         side, name=f"{side.name} + {readers.gpus.deployment.cluster.name} for prompts", measure=measure,
         lone_time_to_first_token_seconds=lone, watts=side.watts + readers.gpus.copies * served.watts,
         rated_watts=side.rated_watts + readers.gpus.deployment.cluster.power_max,
         usd_per_hour=side.usd_per_hour + readers.gpus.usd_per_hour, facts={**side.facts, **readers.facts(served)},
-        assumptions=[*readers.assumptions(), *side.assumptions])
+        assumptions=[*readers.assumptions(served), *side.assumptions], bounds=None)

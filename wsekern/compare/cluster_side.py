@@ -6,7 +6,7 @@ from wsekern.cluster import Cluster, Deployment, Layout, Served, best_deployment
 from wsekern.cluster.checkpoint import served_precision
 from wsekern.cluster.engine import Engine, load_engine, without_chunks
 from wsekern.compare.serving import Serving
-from wsekern.compare.side import Side
+from wsekern.compare.side import Side, bounded
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.measure import Measure
 from wsekern.workload.request import Request
@@ -54,7 +54,7 @@ class Deployed:
         measure = Measure(users=request.batch, prompt=request.prompt, output=request.output,
                           time_to_first_token_seconds=served.time_to_first_token_seconds,
                           time_per_output_token_seconds=served.time_per_output_token_seconds, think_seconds=think_seconds)
-        return Side(
+        side = Side(
             name=f"{cluster.name} ({self.engine_level})", measure=measure,
             lone_time_to_first_token_seconds=served.lone_time_to_first_token_seconds,
             lone_time_per_output_token_seconds=served.lone_time_per_output_token_seconds,
@@ -70,6 +70,7 @@ class Deployed:
                    "decoding_users": self.copies * served.decoding_users, "breakdown_seconds": served.breakdown},
             assumptions=[self._laid_out(), stored_in_words(self.deployment, self.serving), *self._speculated(),
                          *served.assumptions])
+        return bounded(side, served.time_factors)
 
     def _speculated(self) -> list[str]:
         """What is stated of drafts, a sentence each."""

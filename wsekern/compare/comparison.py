@@ -30,10 +30,9 @@ class Comparison(SideBySide[Side]):
     model: str
     request: Request
 
-    def ratios(self, cluster: Side | None = None) -> dict[str, float]:
-        """How many times better the wafer is than ``cluster``, the first unless given (below 1: worse); empty where one of them
-        is None."""
-        against = self.cluster if cluster is None else cluster
+    def ratios(self, cluster: int = 0) -> dict[str, float]:
+        """How many times better the wafer is than a cluster, counted from 0 (below 1: worse); empty where either is None."""
+        against = self.clusters[cluster].cluster
         return ratios(self.wafer, against) if self.wafer and against else {}
 
     def reasons(self) -> list[str]:
@@ -44,7 +43,7 @@ class Comparison(SideBySide[Side]):
         """Plain data for JSON; keys carry units. Several clusters are a list."""
 
         def more(one: Beside[Side]) -> dict[str, Any]:
-            return {"wafer_better_by": ratios(self.wafer, one.cluster) if self.wafer and one.cluster else {}}
+            return {"wafer_better_by": self.ratios(self.clusters.index(one))}
 
         return {"model": self.model, "request": asdict(self.request), **self.data(Side.to_dict, more),
                 "not_served": self.not_served, "front": fronts(self.chosen()), "reasons": self.reasons()}

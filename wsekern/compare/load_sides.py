@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from wsekern.cluster import Cluster, Deployment
 from wsekern.cluster.layout import memory_of, require_fit
 from wsekern.cluster.system import ClusterSystem
+from wsekern.cluster.trust import trust_of
 from wsekern.compare.beside import Named, clusters_of, names_of
 from wsekern.compare.cluster_side import chips_in_words, degrees_in_words, deployed, stored_in_words
 from wsekern.compare.comparison import chosen_cluster
@@ -140,8 +141,9 @@ class LoadSides:
         system = ClusterSystem.of(deployment, traffic, copies)
         why = "as asked" if self.serving.degrees else f"the layout that answers {users} at once soonest"
         laid_out = f"{copies} x {chips_in_words(deployment)} ({degrees_in_words(deployment.layout)}), {why}"
-        stored = stored_in_words(deployment, self.serving)
-        return Kind(system, system.facts, [laid_out, stored, *system.assumptions])
+        stored, trust = stored_in_words(deployment, self.serving), trust_of(deployment)
+        facts = {**system.facts, "not_measured": list(trust.lacking), "time_factors": trust.factors}
+        return Kind(system, facts, [*trust.sentences, laid_out, stored, *system.assumptions])
 
     def _numbers_of_users(self, traffic: Traffic) -> list[int]:
         """What the user asks for, or 1, 4, 16, ... up to the number of requests."""

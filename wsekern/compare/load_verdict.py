@@ -12,6 +12,7 @@ def load_sentences(reports: Mapping[str, LoadReport], needed: Mapping[str, Neede
     sentences = [f"{report.name} cannot keep up: its queue grows, and its last answer is complete "
                  f"{report.drain_seconds:,.0f} s after the last request came"
                  for report in reports.values() if not report.keeps_up]
+    sentences += [_unmeasured(report) for report in reports.values() if report.facts.get("not_measured")]
     if len(reports) == 2:
         sentences += _ratios(*reports.values())
     if len(reports) > 2:
@@ -21,6 +22,13 @@ def load_sentences(reports: Mapping[str, LoadReport], needed: Mapping[str, Neede
     elif not slo.empty:
         sentences += [_kept(report, slo) for report in reports.values()]
     return sentences
+
+
+def _unmeasured(report: LoadReport) -> str:
+    """A caution: how a queue answers to other service times is no factor, so that no range is given."""
+    (least, most), lacking = report.facts["time_factors"], "; ".join(report.facts["not_measured"])
+    return (f"{report.name} was not measured ({lacking}): its steps take {least:g} to {most:g} times as long as here, and its "
+            "queue answers to that")
 
 
 def _rankings(reports: list[LoadReport]) -> list[str]:

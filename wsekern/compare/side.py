@@ -38,6 +38,8 @@ class Side:
     shares: dict[str, float]  # of the time per output token; sums to 1
     facts: dict[str, Any] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
+    bounds: "tuple[Side, Side] | None" = None
+    """With the shortest and with the longest times that it may have, where its machine was not measured."""
 
     @property
     def users(self) -> float:
@@ -108,12 +110,6 @@ class Side:
         """:data:`FIGURES` by name."""
         return {name: getattr(self, name) for name in FIGURES}
 
-    @property
-    def bounds(self) -> "tuple[Side, Side] | None":
-        """The side with the shortest and with the longest times that it may have, where its machine was not measured."""
-        least, most = self.facts.get("time_factors", (1.0, 1.0))
-        return None if least == most else (_times(self, least), _times(self, most))
-
     def spread(self, figure: str) -> tuple[float, float, float]:
         """A figure, and its least and its largest value: the same where the machine was measured."""
         values = [getattr(side, figure) for side in (self, *(self.bounds or ()))]
@@ -131,11 +127,17 @@ class Side:
                 "shares": self.shares, "facts": self.facts, "assumptions": self.assumptions}
 
 
+def bounded(side: Side, factors: tuple[float, float]) -> Side:
+    """``side`` whose times are known to lie between ``factors`` times its own."""
+    least, most = factors
+    return side if least == most else replace(side, bounds=(_times(side, least), _times(side, most)))
+
+
 def _times(side: Side, factor: float) -> Side:
     """``side`` if its steps take ``factor`` times as long."""
     measure = replace(side.measure, time_to_first_token_seconds=factor * side.measure.time_to_first_token_seconds,
                       time_per_output_token_seconds=factor * side.measure.time_per_output_token_seconds)
-    return replace(side, measure=measure, facts={},
+    return replace(side, measure=measure,
                    lone_time_to_first_token_seconds=factor * side.lone_time_to_first_token_seconds,
                    lone_time_per_output_token_seconds=factor * side.lone_time_per_output_token_seconds)
 
@@ -143,7 +145,8 @@ def _times(side: Side, factor: float) -> Side:
 def copies_of(side: Side, count: int, users: float | None = None) -> Side:
     """``count`` independent systems such as ``side`` that share ``users``; as many times its own unless given."""
     shared = replace(side.measure, users=count * side.measure.users if users is None else users)
+    bounds = side.bounds and (copies_of(side.bounds[0], count, users), copies_of(side.bounds[1], count, users))
     return replace(
-        side, name=side.name if count == 1 else f"{count} x ({side.name})", measure=shared, watts=count * side.watts,
-        rated_watts=count * side.rated_watts, usd_per_hour=count * side.usd_per_hour,
+        side, name=side.name if count == 1 else f"{count} x ({side.name})", measure=shared, bounds=bounds,
+        watts=count * side.watts, rated_watts=count * side.rated_watts, usd_per_hour=count * side.usd_per_hour,
         memory_used_bytes=count * side.memory_used_bytes, memory_available_bytes=count * side.memory_available_bytes)

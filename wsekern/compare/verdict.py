@@ -29,9 +29,9 @@ _AMOUNTS = {"tokens_per_joule": "per joule", "tokens_per_usd": "per dollar"}
 
 
 def reasons(wafer: Side | None, clusters: Sequence[Side | None]) -> list[str]:
-    """The comparison in sentences; of two measured sides or one alone also what their time goes to."""
+    """The comparison in sentences; of two measured sides, or one alone, also what their time goes to."""
     sides = [side for side in (wafer, *clusters) if side is not None]
-    if len(clusters) > 1 or any(side.bounds for side in sides):
+    if len(sides) > 1 and (len(clusters) > 1 or any(side.bounds for side in sides)):
         return rankings(sides)
     sentences = _verdicts(wafer, sides[1]) if wafer is not None and len(sides) == 2 else []
     for side in sides:
@@ -42,8 +42,6 @@ def reasons(wafer: Side | None, clusters: Sequence[Side | None]) -> list[str]:
 
 def rankings(sides: Sequence[Side]) -> list[str]:
     """Which of several sides comes first in each figure, and how far the others are behind it, a sentence each."""
-    if len(sides) < 2:
-        return []
     answers = sides[0].measure.output > 1  # an answer of one token does not grow
     costs = {
         "whole requests, soonest": "request_seconds",

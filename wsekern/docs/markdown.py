@@ -11,4 +11,5 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    one_line = (" ".join(cell.split("\n")) for cell in cells)  # Markdown has no cells of several
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in one_line)} |"

@@ -1,19 +1,22 @@
 """Which generated part is made by which function."""
 
 from collections.abc import Callable
+from functools import partial
 
+from wsekern.cluster.hardware import MECHANISMS
 from wsekern.docs.commands import command_reference
+from wsekern.docs.contract import contract
 from wsekern.docs.families import families
 from wsekern.docs.machines import machine_efficiency, machine_families, validation_machines
 from wsekern.docs.pages import Picture
 from wsekern.docs.picture import draw_overview, labels_of
 from wsekern.docs.planning import PICTURES as FLOORS
 from wsekern.docs.planning import bounds, floor_dense, floor_mixture, lever_table, service_front
-from wsekern.docs.results import comparison_of_one_model, speeds_of_models
+from wsekern.docs.results import comparison_of_one_model, comparison_of_several, speeds_of_models
 from wsekern.docs.tables import (
+    chips,
     clusters,
     functions,
-    gpus,
     kernels,
     models,
     operations,
@@ -27,7 +30,9 @@ from wsekern.docs.worked import worked_request
 PARTS: dict[str, Callable[[], str]] = {
     "results": speeds_of_models,
     "comparison": comparison_of_one_model,
+    "several": comparison_of_several,
     "worked-request": worked_request,
+    "contract": contract,
     "floor-dense": floor_dense,
     "floor-mixture": floor_mixture,
     "bounds": bounds,
@@ -37,7 +42,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "functions": functions,
     "scan": scan_file,
     "wafers": wafers,
-    "gpus": gpus,
+    **{f"chips-{mechanism}": partial(chips, mechanism) for mechanism in MECHANISMS},
     "clusters": clusters,
     "models": models,
     "families": families,
@@ -49,6 +54,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "machine-efficiency": machine_efficiency,
     "validation-machines": validation_machines,
 }
-SLOW = ("levers",)
+SLOW = ("levers", "contract")
 """Parts that take longer than the tests of these pages should."""
 PICTURES = [Picture("docs/overview.svg", draw_overview, labels_of), *FLOORS]

@@ -5,12 +5,13 @@ import json
 from importlib.resources import files
 from math import inf
 
-from wsekern.cluster import bundled_clusters, bundled_gpus, load_gpu
+from wsekern.cluster import bundled_clusters
 from wsekern.docs.markdown import table
 from wsekern.machine import bundled_machines, load_machine
 from wsekern.ops.lines import scan
 from wsekern.ops.local.accuracy import MEASURED, measure, range_of
 from wsekern.ops.predict import operation_table
+from wsekern.report.machines import CHIP_HEADER, chip_cells, chips_of
 from wsekern.report.words import size
 from wsekern.validation.tables import markdown
 from wsekern.workload import bundled_models, load_config
@@ -60,15 +61,10 @@ def wafers() -> str:
     return table(("name", "wafer", "PEs", "clock", "SRAM", "cycles a hop", "power"), rows)
 
 
-def gpus() -> str:
-    """Every GPU: memory, peak, links, power."""
-    rows = []
-    for name in bundled_gpus():
-        gpu = load_gpu(name)
-        rows.append((f"`{name}`", gpu.title, size(float(gpu.memory.capacity)), f"{float(gpu.memory.bandwidth) / 1e12:.2f} TB/s",
-                     f"{float(gpu.peak.bf16) / 1e12:.0f} TF/s", f"{float(gpu.link.bandwidth) / 1e9:.0f} GB/s",
-                     int(gpu.link.domain), f"{float(gpu.power.tdp):.0f} W"))
-    return table(("name", "GPU", "memory", "bandwidth", "bf16", "link", "GPUs of a domain", "power"), rows)
+def chips(mechanism: str) -> str:
+    """Every chip whose kernels are priced by ``mechanism``: memory, peaks, wires, power, price."""
+    rows = [(chip.family, f"`{chip.name}`", *chip_cells(chip)[1:]) for chip in chips_of(mechanism)]
+    return table(("family", *CHIP_HEADER), rows)
 
 
 def clusters() -> str:

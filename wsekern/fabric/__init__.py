@@ -37,10 +37,14 @@ change routes while the fabric runs. What breaks the rules, two ports at once fo
 color, a ring of waiting queues, words that run in a circle, stops the run with PE, color, port, cycle and who waits for
 whom.
 
+:meth:`FabricPlan.connect` finds ways by itself, with colors that are free. Hosts that go with a fabric cycle by cycle open
+ports (:meth:`Fabric.port`) and run to reasons (:meth:`Fabric.run`); :class:`Wafers` joins the edges of several fabrics.
+
 ``link_counts``, ``stall_counts`` (of one color or of all) and ``occupancy`` say where words went and where they waited;
 :func:`text_heatmap` and :func:`plot_heatmap` show it, :func:`trace` writes a window of cycles for ui.perfetto.dev.
 """
 
+from wsekern.fabric._host import HostPort
 from wsekern.fabric.heatmap import link_use, plot_heatmap, record_use, text_heatmap
 from wsekern.fabric.plan import Connection, FabricPlan, Rules
 from wsekern.fabric.routes import (
@@ -57,6 +61,6 @@ from wsekern.fabric.simulation import Fabric, Stop, Word
 from wsekern.fabric.trace import trace
 from wsekern.fabric.wafers import Link, Wafers
 
-__all__ = ["Command", "Connection", "CounterFilter", "Fabric", "FabricPlan", "Link", "Port", "Position", "RangeFilter",
-           "Route", "Rules", "Stop", "Wafers", "Word", "control_payload", "link_use", "make_route", "plot_heatmap",
-           "record_use", "text_heatmap", "trace"]
+__all__ = ["Command", "Connection", "CounterFilter", "Fabric", "FabricPlan", "HostPort", "Link", "Port", "Position",
+           "RangeFilter", "Route", "Rules", "Stop", "Wafers", "Word", "control_payload", "link_use", "make_route",
+           "plot_heatmap", "record_use", "text_heatmap", "trace"]

@@ -1,5 +1,6 @@
 """Describe the routes of a fabric, check them against a machine, and compile them into a plan."""
 
+import copyreg
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.fabric import _routing
+from wsekern.fabric import _host, _routing
 from wsekern.fabric._wafers import Ways
 from wsekern.fabric.routes import (
     CounterFilter,
@@ -200,10 +201,10 @@ class FabricPlan:
     def connect(self, source: Area, *targets: Area, colors: Iterable[int] | None = None) -> Connection:
         """Paint ways from every PE of ``source`` with ``colors`` (None: all that are not reserved) that are free where they go.
 
-        One PE is connected to all PEs of all ``targets`` (a path, or a multicast tree); of a rectangle each PE to the one at the
-        same place of every target of the same size. What is painted already stays as it is. A word that a source sends on its
-        color arrives once at each of its destinations and nowhere else. :class:`BudgetError` where colors run out: nothing is
-        painted then, and the message says between which PEs, and why.
+        One PE is connected to all PEs of all ``targets`` (a path, or a multicast tree); of a rectangle each PE to the one
+        at the same place of every target of the same size. What is painted already stays as it is. A word that a source sends
+        on its color arrives once at each of its destinations and nowhere else. :class:`BudgetError` where colors run out:
+        nothing is painted then, and the message says between which PEs, and why.
 
         >>> plan = FabricPlan(8, 8, "wse2")
         >>> plan.connect((0, 0), (7, 3))
@@ -216,8 +217,8 @@ class FabricPlan:
             raise InputError("nothing to connect to: give one target or more")
         wrong = [end for end in ends if start[2:] != (1, 1) and end[2:] != start[2:]]
         if wrong:
-            raise InputError(f"a target of {wrong[0][2]}x{wrong[0][3]} PEs for a source of {start[2]}x{start[3]}: expected one of "
-                             "its size, or a source of one PE")
+            raise InputError(f"a target of {wrong[0][2]}x{wrong[0][3]} PEs for a source of {start[2]}x{start[3]}: expected one "
+                             "of its size, or a source of one PE")
         ways = self._free_ways()
         taken, links, longest, routes, rects = ways.connect(self._color_mask(colors), start, ends)
         for rect in rects.tolist():
@@ -251,7 +252,8 @@ class FabricPlan:
             raise InputError(f"{area!r} is no PE (x, y) and no rectangle (x, y, width, height)")
         x, y, width, height = values if len(values) == 4 else (*values, 1, 1)
         if min(width, height) < 1 or x < 0 or y < 0 or x + width > self.width or y + height > self.height:
-            raise InputError(f"the rectangle {width}x{height} at ({x}, {y}) does not lie on the {self.width}x{self.height} fabric")
+            raise InputError(f"the rectangle {width}x{height} at ({x}, {y}) does not lie on the {self.width}x{self.height} "
+                             "fabric")
         return int(x), int(y), int(width), int(height)
 
     def filter(self, color: int, rule: Filter, *, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
@@ -358,3 +360,11 @@ def _fill_filter(record: np.void, rule: Filter) -> None:
         record["limit"], record["limit2"] = rule.limit, rule.first_limit or 0
         record["high"], record["start"] = rule.high, rule.start
         record["count_data"], record["count_control"] = rule.count_data, rule.count_control
+
+
+def _plan_again(saved: bytes, description: FabricPlan | None) -> _routing.Plan:
+    """A pickled plan."""
+    return _routing.Plan(saved=saved, description=description)
+
+
+copyreg.pickle(_routing.Plan, lambda plan: (_plan_again, (_host.plan_bytes(plan), plan.description)))

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 from enum import IntFlag
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wsekern.errors import DeadlineError, InputError
 from wsekern.fabric import _host, _routing
-from wsekern.fabric._host import DELIVERED, HostPort
+from wsekern.fabric._host import HostPort
 from wsekern.fabric.plan import FabricPlan, route_record
 from wsekern.fabric.routes import Port, Route, check_whole, is_whole, port_of
 
@@ -32,7 +32,8 @@ class Word(NamedTuple):
 
 class Stop(IntFlag):
     """Why a run stopped, and what else than the time may stop it: a word became readable; no word is left; the word at the head
-    of some router waits for credit of its core; nothing has moved for ``patience`` cycles, or nothing but the host ever will."""
+    of some router waits for credit of its core; nothing has moved for ``patience`` cycles, or nothing but the host ever
+    will."""
 
     TIME = 1
     DELIVERY = 2
@@ -41,6 +42,8 @@ class Stop(IntFlag):
     DEADLOCK = 16
 
 
+NEVER = Stop(0)
+"""No reason to stop: a run to a cycle."""
 _STOPS = tuple(Stop(mask) for mask in range(2 * Stop.DEADLOCK))
 _STOP_OF = {reason.name.lower(): reason for reason in Stop}
 
@@ -55,7 +58,7 @@ class Fabric:
 
     def __init__(self, plan: FabricPlan | _routing.Plan, sink: str | Mapping[int, str] = "log", *, threads: int = 1,
                  patience: int = 50):
-        self.plan = plan.build() if isinstance(plan, FabricPlan) else plan
+        plan = plan.build() if isinstance(plan, FabricPlan) else plan
         sinks = np.full(24, SINKS["log"], np.uint8)
         if not isinstance(sink, str | Mapping):
             raise InputError(f"sink {sink!r}: expected one of {', '.join(SINKS)}, or a dict of them by color")
@@ -64,10 +67,13 @@ class Fabric:
                 raise InputError(f"sink {name!r} does not exist: use one of {', '.join(SINKS)}")
             sinks[check_color(color)] = SINKS[name]
         threads, patience = _count(threads, "threads", 1), _count(patience, "cycles of patience", 0)
-        self.state = _routing.State(self.plan, sinks, min(threads, 64))
-        self.patience = patience
+        self._hold(_routing.State(plan, sinks, min(threads, 64)), patience)
+
+    def _hold(self, state: _routing.State, patience: int) -> Self:
+        self.plan, self.state, self.patience = state.plan, state, patience
         self.height, self.width = self.plan.shape
         self._ports: dict[tuple[int, int, int], HostPort] = {}
+        return self
 
     @property
     def cycle(self) -> int:
@@ -118,17 +124,17 @@ class Fabric:
 
     def step(self, cycles: int = 1) -> None:
         """Step ``cycles`` cycles; a broken rule raises :class:`RoutingError` with its report."""
-        if type(cycles) is not int or not 0 <= cycles < 1 << 32:
-            if check_whole(cycles, "cycles", 0) > _routing.LAST_CYCLE - self.cycle:
-                raise InputError(f"{cycles} cycles from cycle {self.cycle}: the clock counts to {_routing.LAST_CYCLE}")
+        plain = type(cycles) is int and 0 <= cycles < 1 << 32
+        if not plain and check_whole(cycles, "cycles", 0) > _routing.LAST_CYCLE - self.cycle:
+            raise InputError(f"{cycles} cycles from cycle {self.cycle}: the clock counts to {_routing.LAST_CYCLE}")
         self.state.advance(cycles)
 
-    def run(self, until: int | None = None, stop: Stop | str = Stop(0), *, patience: int | None = None) -> Stop:
+    def run(self, until: int | None = None, stop: Stop | str = NEVER, *, patience: int | None = None) -> Stop:
         """Step until the clock reads ``until`` (None: without end) or a reason of ``stop`` holds ("delivery", "idle", "host",
         "deadlock", several in one string, or a :class:`Stop`); which ones hold then.
 
-        A deadlock is answered, not raised: ``state.report()`` says who waits for whom. ``patience``: cycles without movement that
-        count as one; None: the fabric's own, 0: as soon as nothing but the host can move a word.
+        A deadlock is answered, not raised: ``state.report()`` says who waits for whom. ``patience``: cycles without movement
+        that count as one; None: the fabric's own, 0: as soon as nothing but the host can move a word.
         """
         reasons = stop if isinstance(stop, Stop) else stops_of(stop)
         if until is None and not reasons:
@@ -203,7 +209,8 @@ class Fabric:
         return self.cycle
 
     def drain(self) -> NDArray[np.void]:
-        """Words that left for cores and edges since the last call, in order of cycle: records of :data:`DELIVERED`."""
+        """Words that left for cores and edges since the last call, in order of cycle: records of
+        :data:`wsekern.fabric._host.DELIVERED`."""
         return _host.drain(self.state)
 
     def totals(self) -> dict[str, NDArray[np.uint64]]:
@@ -253,13 +260,35 @@ class Fabric:
         """Whether a color is in teardown at a PE."""
         return self.state.torn_down(*self._router(x, y, color))
 
+    def to_bytes(self) -> bytes:
+        """All of the fabric, plan included, as bytes that are the same on every machine: ``wsk_fabric_save`` of the C library,
+        whose ``wsk_fabric_open`` reads them too. Words that ports have not popped are in them; callbacks, and words that were
+        not drained, are not. They are for one version of the library's ABI."""
+        return _host.state_bytes(self.state)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, threads: int = 1, patience: int = 50) -> "Fabric":
+        """A fabric with a plan of its own that goes on as the saved one would have; bytes that were cut or altered are
+        refused."""
+        state = _host.open_state(_bytes_of(data), min(_count(threads, "threads", 1), 64))
+        return object.__new__(cls)._hold(state, _count(patience, "cycles of patience", 0))
+
+    def load(self, data: bytes) -> None:
+        """Back to what :meth:`to_bytes` of a fabric with the same plan and sinks gave; nothing is left to drain then."""
+        _host.load_state(self.state, _bytes_of(data))
+
+    def __reduce__(self) -> tuple:
+        return _fabric_again, (type(self), self.plan, self.state.sinks, self.state.threads, self.patience, self.to_bytes(),
+                               *self.state.log(False))
+
+    def __copy__(self) -> "Fabric":
+        return self.snapshot()
+
     def snapshot(self) -> "Fabric":
-        """A second fabric in the same state."""
-        copy = object.__new__(Fabric)
-        copy.__dict__.update(self.__dict__, _ports={})
-        copy.state = _routing.State(self.plan, np.array(self.state.sinks, np.uint8), self.state.threads)
-        copy.state.copy_from(self.state)
-        return copy
+        """A second fabric in the same state, of the same plan."""
+        state = _routing.State(self.plan, np.array(self.state.sinks, np.uint8), self.state.threads)
+        state.copy_from(self.state)
+        return object.__new__(type(self))._hold(state, self.patience)
 
     def restore(self, snapshot: "Fabric") -> None:
         """Back to the state of a snapshot of the same plan."""
@@ -300,6 +329,20 @@ class Fabric:
         return int(x), int(y)
 
 
+def _fabric_again(cls: type[Fabric], plan: _routing.Plan, sinks: tuple[int, ...], threads: int, patience: int, data: bytes,
+                  cycles: NDArray[np.int64], words: NDArray[np.void]) -> Fabric:
+    """A pickled fabric."""
+    state = _routing.State(plan, np.array(sinks, np.uint8), threads)
+    _host.load_state(state, data, cycles, words)
+    return object.__new__(cls)._hold(state, patience)
+
+
+def _bytes_of(data: bytes) -> bytes:
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InputError(f"{type(data).__name__} is no saved state: expected the bytes that to_bytes() gave")
+    return data
+
+
 def check_entry(plan: _routing.Plan, pes: NDArray[np.uint32], port: Port) -> None:
     """Refuse places of a plan at which no words enter from outside: they do by ramps, and by open edges of the fabric."""
     if port == Port.RAMP:
@@ -329,7 +372,7 @@ def _count(value: int, what: str, least: int) -> int:
 @lru_cache(maxsize=64)
 def stops_of(names: str) -> Stop:
     """Reasons to stop, by their names."""
-    found = Stop(0)
+    found = NEVER
     for name in names.replace(",", " ").split() if isinstance(names, str) else [names]:
         if not isinstance(name, str) or name.lower() not in _STOP_OF:
             raise InputError(f"{name!r} is no reason to stop: use {', '.join(_STOP_OF)}")

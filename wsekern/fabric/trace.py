@@ -29,7 +29,7 @@ def trace(fabric: Fabric, cycles: int, path: str | os.PathLike[str], *, x: int =
         raise InputError(f"the window {width}x{height} at ({x}, {y}) does not lie on the {fabric.width}x{fabric.height} fabric")
     write_events([], path)      # a place where nothing can be written is refused before anything runs
     window = {(column, row) for row in range(y, y + height) for column in range(x, x + width)}
-    events, hop, flow, seen = [], fabric.plan.description.rules.hop_latency, 0, set(window)
+    events, hop, flow, seen = [], fabric.plan.hop_latency, 0, set(window)
     for _ in range(cycles):
         start = fabric.cycle
         fabric.step()

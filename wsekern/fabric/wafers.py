@@ -9,7 +9,7 @@ from wsekern.errors import DeadlineError, InputError
 from wsekern.fabric import _routing
 from wsekern.fabric._wafers import LINK_WORD, Lanes
 from wsekern.fabric.routes import Port, check_whole, port_of
-from wsekern.fabric.simulation import Fabric, Stop, check_color, words_of
+from wsekern.fabric.simulation import NEVER, Fabric, Stop, check_color, words_of
 
 _MOST_LANES, _LONGEST, _MOST_WORDS, _LONGEST_FRAME = 65536, 1_000_000_000, 65536, 1_000_000
 
@@ -112,8 +112,8 @@ class Wafers:
         if len({id(fabric.state) for fabric in self.fabrics}) < len(self.fabrics):
             raise InputError("one fabric stands for two wafers: use a fabric for each")
         if len({fabric.cycle for fabric in self.fabrics}) > 1:
-            raise InputError(f"wafers at cycles {', '.join(str(fabric.cycle) for fabric in self.fabrics)}: their clocks go together, "
-                             "so begin at one cycle")
+            raise InputError(f"wafers at cycles {', '.join(str(fabric.cycle) for fabric in self.fabrics)}: their clocks go "
+                             "together, so begin at one cycle")
         self.links: list[tuple[int, int, Link]] = []
 
     def link(self, source: int, leaves: Port | str, target: int, enters: Port | str, lanes: int, *, latency: int, words: int,
@@ -133,17 +133,17 @@ class Wafers:
         return self.fabrics[0].cycle
 
     def step(self, cycles: int = 1) -> int:
-        """Step all for ``cycles``; the cycle then. Words and their cycles do not depend on how many steps are asked for at once."""
+        """Step all for ``cycles``; the cycle then. Words and their cycles do not depend on how many are asked for at once."""
         end = self.cycle + check_whole(cycles, "cycles", 0, _routing.LAST_CYCLE - self.cycle)
         self._exchange()
         while self.cycle < end:
-            self._advance(end, Stop(0))
+            self._advance(end, NEVER)
             self._exchange()
         return self.cycle
 
     def run_until_idle(self, deadline: int = 1 << 40) -> int:
-        """Step until no word is left anywhere; the cycle then. :class:`DeadlineError` after ``deadline`` more cycles: a word that
-        no one takes is waited for until then."""
+        """Step until no word is left anywhere; the cycle then. :class:`DeadlineError` after ``deadline`` more cycles: a word
+        that no one takes is waited for until then."""
         end = self.cycle + check_whole(deadline, "cycles", 0, _routing.LAST_CYCLE - self.cycle)
         self._exchange()
         while not self._idle():
@@ -153,6 +153,11 @@ class Wafers:
             self._advance(end, Stop.IDLE)
             self._exchange()
         return self.cycle
+
+    def reset(self) -> None:
+        """All back to cycle 0 without words, on links too."""
+        for part in (*self.fabrics, *(link for _, _, link in self.links)):
+            part.reset()
 
     def _idle(self) -> bool:
         """Whether no word is left on a link or in a fabric."""
@@ -167,15 +172,15 @@ class Wafers:
             link.deliver(self.fabrics[target])
 
     def _advance(self, end: int, stop: Stop) -> None:
-        """All clocks to the next cycle at which a word may come in over a link, at most to ``end``: none that leaves from now on
-        comes in sooner than the shortest link takes. With ``stop`` idle, to the cycle at which all fabrics are, where that is
-        sooner and no word is on a link."""
+        """All clocks to the next cycle at which a word may come in over a link, at most to ``end``: none that leaves from now
+        on comes in sooner than the shortest link takes. With ``stop`` idle, to the cycle at which all fabrics are, where that
+        is sooner and no word is on a link."""
         events = [event for fabric in self.fabrics if (event := fabric.next_event) is not None]
         soonest = min(events, default=end) + 1 + min((link.latency for _, _, link in self.links), default=end)
         due = [due for _, _, link in self.links if (due := link.next) is not None]
         end = max(min(end, soonest, *due), self.cycle + 1)
         if due:
-            stop = Stop(0)
+            stop = NEVER
         for fabric in self.fabrics:
             fabric.run(end, stop, patience=0)
         latest = max(fabric.cycle for fabric in self.fabrics)

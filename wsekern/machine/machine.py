@@ -126,8 +126,8 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Machine(msgspec.Struct, frozen=True, eq=False, dict=True, forbid_unknown_fields=True):
     """A wafer-scale machine. Time is in cycles; ``clock`` turns cycles into seconds in reports only.
 
-    Machines are equal if all that they hold is, so that one which was pickled, copied or loaded again finds what was kept for the
-    first.
+    Machines are equal if all that they hold is, so that one which was pickled, copied or loaded again finds what was kept for
+    the first.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """A plan as the cores take it: records, parameters and latencies; and all of it as bytes, for the C library.
 
-The bytes are read by ``src/program/compiled.c``, which checks every record: numbers are little-endian int32, a text is its length
-with the 0 behind it, the text, and that 0."""
+The bytes are read by ``src/program/compiled.c``, which checks every record: numbers are little-endian int32, a text is
+its length with the 0 behind it, the text, and that 0."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -292,7 +292,7 @@ class _Encoder:
         elif item.form == "convert":
             row["b"] = TYPE_CODES[item.source]
         elif item.form in ("load", "store"):
-            row["imm"] = self._address(item.target)
+            row["imm"] = self._address(item.target) + item.imm
         elif item.form in ("take", "give"):
             if isinstance(program.stated(item.target), (Register, Fifo)):
                 raise InputError(f"program {program.name}: {item.form} needs a descriptor of memory or fabric")

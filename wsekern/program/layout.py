@@ -14,9 +14,10 @@ class Layout(ProgramPlan):
     the flow engine does.
     """
 
-    def compile(self, threads: int = 1) -> Simulation:
-        """Check every budget, and make the simulation; it steps strips of 64 rows on up to ``threads`` threads."""
-        return Simulation(self, threads)
+    def compile(self, threads: int = 1, taps: tuple[int, ...] = ()) -> Simulation:
+        """Check every budget, and make the simulation; it steps strips of 64 rows on up to ``threads`` threads. Words of colors in
+        ``taps`` that routers give to their cores go to the host instead, which receives them."""
+        return Simulation(self, threads, taps)
 
     def to_bytes(self) -> bytes:
         """Check every budget, and all that a simulation is made from as bytes: ``wsk_program_open`` of the C library

@@ -1,14 +1,17 @@
 """A layout in its running state, and the host's side of it: copies, streams, launches, and what one can look at."""
 
+from collections.abc import Callable
 from time import perf_counter
+from typing import Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wsekern.errors import STATUS, InputError, raise_for_status
+from wsekern.fabric._host import inject
 from wsekern.fabric._routing import LAST_CYCLE, State
 from wsekern.fabric.routes import Port, check_whole, port_of
-from wsekern.fabric.simulation import DELIVERED, check_color, check_entry, words_of
+from wsekern.fabric.simulation import NEVER, Stop, Word, check_color, check_entry, stops_of, words_of
 from wsekern.program._pe import COUNTERS, Cores
 from wsekern.program.compiled import compile_plan
 from wsekern.program.instructions import COLORS
@@ -20,8 +23,9 @@ from wsekern.program.waiting import STUCK, WAITS, Waits, sentence_of
 MAX_THREADS = 1024
 """Sanity limit of the threads of a simulation."""
 
-_SINK_CORE = 2
-_DEADLINE = STATUS["DEADLINE"]
+_SINK_LOG, _SINK_CORE = 1, 2
+_DEADLINE, _DEADLOCK = STATUS["DEADLINE"], STATUS["DEADLOCK"]
+_FEW = 256          # cycles that one step takes without a look at Ctrl-C
 
 
 class Simulation:
@@ -30,16 +34,17 @@ class Simulation:
     Time is in cycles. The host's own time costs nothing: copies happen and functions begin in the coming cycle.
     """
 
-    def __init__(self, layout: ProgramPlan, threads: int = 1) -> None:
+    def __init__(self, layout: ProgramPlan, threads: int = 1, taps: tuple[int, ...] = ()) -> None:
         check_whole(threads, "threads", 1, MAX_THREADS)
         self.layout, self.threads = layout, threads
-        self._edge: list[tuple] = []        # words that left the grid and were not asked for yet
+        self._on_delivery: Callable[[Word], object] | None = None
         compiled = compile_plan(layout)
         self._placed, self.parameters = compiled.placed, compiled.parameters
         """(PEs, count); may be written between runs."""
         self._cores = Cores(compiled.programs, compiled.code, compiled.descriptors, compiled.routes,
                             layout.program_of.reshape(-1), compiled.parameters, compiled.latency, layout.width)
         sinks = np.full(COLORS, _SINK_CORE, np.uint8)
+        sinks[list(taps)] = _SINK_LOG
         self._fabric = State(layout.fabric.build(), sinks)
         self._cores.attach(self._fabric)
         self._places = Places(layout.programs, self._placed)
@@ -153,57 +158,134 @@ class Simulation:
         if not found:
             raise InputError(f"no program has a function {function!r}")
 
-    def run(self, deadline: int = 1 << 40) -> int:
+    @overload
+    def run(self, deadline: int = 1 << 40) -> int: ...
+    @overload
+    def run(self, *, until: int | None = None, stop: Stop | str, patience: int = 0) -> Stop: ...
+
+    def run(self, deadline: int = 1 << 40, *, until: int | None = None, stop: Stop | str | None = None,
+            patience: int = 0) -> int | Stop:
         """Run until every core is idle and no word is on its way; the cycle at which the last core became idle. Raises where it
-        is stuck."""
-        self._run(check_whole(deadline, "as deadline in cycles", 0, LAST_CYCLE), True)
+        is stuck, or at cycle ``deadline``.
+
+        With ``stop`` ("delivery": a word that left the grid waits to be received; "idle", "deadlock") until one of these holds
+        or the clock reads ``until`` (None: without end): answers which, and raises on a broken rule only. ``patience``: cycles
+        without any movement that count as a deadlock; 0: as many as :meth:`run` waits.
+        """
+        if stop is not None:
+            end = LAST_CYCLE if until is None else check_whole(until, "as the cycle to run until", self.cycle, LAST_CYCLE)
+            reasons = stop if isinstance(stop, Stop) else stops_of(stop)
+            if until is None and not reasons & ~Stop.HOST:
+                raise InputError("a run without an end: give until=, or what it stops for")
+            return Stop(self._run(end, reasons, check_whole(patience, "cycles of patience", 0, LAST_CYCLE)))
+        if until is not None:
+            raise InputError("until= goes with stop=; a run until all is done takes a deadline")
+        found = self._run(check_whole(deadline, "as deadline in cycles", 0, LAST_CYCLE), Stop.IDLE | Stop.DEADLOCK)
+        if not found & Stop.IDLE:
+            self._refuse(_DEADLOCK if found & Stop.DEADLOCK else _DEADLINE)
         return self._cores.ended
 
     def step(self, cycles: int = 1) -> int:
         """Run for ``cycles``, whether or not anything happens; the coming cycle."""
-        self._run(self.cycle + check_whole(cycles, "cycles", 0, LAST_CYCLE - self.cycle), False)
-        return self.cycle
+        now = self._cores.cycle
+        if type(cycles) is not int or not 0 <= cycles <= _FEW or now > LAST_CYCLE - _FEW:
+            check_whole(cycles, "cycles", 0, LAST_CYCLE - now)
+        if self._on_delivery is None and cycles <= _FEW:
+            found = self._cores.run(self._fabric, now + cycles, 0, 0, self.threads)
+            if found < 0:
+                self._refuse(found)
+        else:
+            self._run(now + cycles, NEVER)
+        return self._cores.cycle
 
-    def _run(self, deadline: int, until_done: bool) -> None:
-        status, chunk = _DEADLINE, 256
-        while status == _DEADLINE and self.cycle < deadline:
+    def _run(self, until: int, stop: Stop, patience: int = 0) -> int:
+        """To a cycle or a reason of ``stop``; the reasons that hold then."""
+        heard = 0 if self._on_delivery is None else Stop.DELIVERY
+        chunk = min(until - self._cores.cycle, _FEW)
+        while True:
             began = perf_counter()
-            status = self._cores.run(self._fabric, min(deadline, self.cycle + chunk), until_done, self.threads)
+            end = min(until, self._cores.cycle + chunk)
+            found = self._cores.run(self._fabric, end, stop.value | heard, patience, self.threads)
+            if found < 0:
+                self._refuse(found)
+            if heard and found & heard:
+                self._tell()
+                found &= ~heard | stop.value
+            if self._cores.cycle >= until or found & ~Stop.TIME.value:
+                return found if self._cores.cycle >= until else found & ~Stop.TIME.value
             # About a tenth of a second between two looks at Ctrl-C.
-            chunk = chunk * 2 if perf_counter() - began < 0.05 else max(64, chunk // 2)
-        if status < 0 and (until_done or status != _DEADLINE):
-            raise_for_status(status, *self._explain(status))
+            chunk = max(256, chunk * 2 if perf_counter() - began < 0.05 else chunk // 2)
+
+    def _refuse(self, status: int) -> None:
+        raise_for_status(status, *self._explain(status))
+
+    def _tell(self) -> None:
+        """Hand words that left the grid to the host's function."""
+        for word in self.receive().tolist():
+            self._on_delivery(Word(*word))
+
+    @property
+    def next_event(self) -> int | None:
+        """The next cycle in which anything can happen while the host does nothing; None: nothing ever does. A cycle up to 1,022
+        ahead may turn out to be one in which nothing happens after all."""
+        return self._cores.next_event(self._fabric)
+
+    def on_delivery(self, call: Callable[[Word], object] | None) -> None:
+        """Call ``call`` with every word that leaves the grid, as soon as it could be received, in place of :meth:`receive`;
+        None: no more. What it raises ends the run, which raises it."""
+        if call is not None and not callable(call):
+            raise InputError(f"{call!r} cannot be called: expected a function, or None")
+        self._on_delivery = call
 
     def reset(self) -> None:
         """Programs back to their start at cycle 0; memory stays as it is."""
-        self._edge = []
         self._cores.reset()
         self._fabric.reset()
         self._cores.attach(self._fabric)
+
+    # ---- bytes
+
+    def to_bytes(self) -> bytes:
+        """All of the simulation at this cycle, memory and words not yet received included, as bytes that are the same on every
+        machine (those of ``wsk_simulation_save`` of the C library); the layout is not in them."""
+        return self._cores.save(self._fabric)
+
+    def load(self, data: bytes) -> None:
+        """Back to what :meth:`to_bytes` of a simulation of the same layout gave, by any number of threads; bytes that were cut
+        or altered are refused, and nothing has changed then."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise InputError(f"{type(data).__name__} is no saved state: expected the bytes that to_bytes() gave")
+        self._cores.load(self._fabric, data)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, layout: ProgramPlan, threads: int = 1) -> Self:
+        """A simulation of ``layout`` that goes on as the saved one would have."""
+        made = cls(layout, threads)
+        made.load(data)
+        return made
+
+    def __reduce__(self) -> tuple:
+        return type(self).from_bytes, (self.to_bytes(), self.layout, self.threads)
 
     # ---- streams
 
     def send(self, color: int, words: ArrayLike, x: int, y: int, port: Port | str = Port.WEST, *,
              control: ArrayLike | bool = False) -> None:
         """Let words (integers, or float32 by their bits) wait at an edge of the grid, or at a ramp, and come in one a cycle."""
+        self._cores.open_fabric(self._fabric)
+        if inject(self._fabric, x, y, color, words, control, False, port):
+            return
         self.layout.check_rectangle(x, y, 1, 1)
         port, color, data = port_of(port), check_color(color), words_of(words).reshape(1, -1)
         pes = np.array([y * self.layout.width + x], np.uint32)
         check_entry(self._fabric.plan, pes, port)
         marks = np.broadcast_to(np.asarray(control, bool), data.shape).astype(np.uint8)
-        self._cores.open_fabric(self._fabric)
         self._fabric.inject(pes, port, color, np.ascontiguousarray(data), np.ascontiguousarray(marks) if marks.any() else None)
 
     def receive(self, color: int | None = None) -> NDArray[np.void]:
         """Words that left the grid over its edges since the last call, in order of cycle: records of
-        :data:`wsekern.fabric.simulation.DELIVERED`. With ``color``, words of others are kept for later."""
-        self._edge += self._cores.edge_words()
-        chosen = [row for row in self._edge if color is None or row[3] == color]
-        self._edge = [] if color is None else [row for row in self._edge if row[3] != color]
-        out = np.zeros(len(chosen), DELIVERED)
-        for k, (cycle, pe, port, found, is_control, data) in enumerate(chosen):
-            out[k] = (cycle, pe % self.layout.width, pe // self.layout.width, found, port, is_control, False, data)
-        return out
+        :data:`wsekern.fabric._host.DELIVERED`. With ``color``, words of others are kept for later."""
+        return self._cores.receive(-1 if color is None else check_color(color))
 
     # ---- looking
 

@@ -114,7 +114,8 @@ def _speed_bars(sides: Sequence[Side]) -> Table:
         fastest = max(map(speed, sides))
         table.add_row(Text(title, style="bold"))
         for side in sides:
-            table.add_row(side.name, bar(speed(side) / fastest, 40), amount(speed(side)))
+            shown = in_cell(side, lambda one, speed=speed: amount(speed(one))).replace("\n", " ")
+            table.add_row(side.name, bar(speed(side) / fastest, 40), shown)
     return table
 
 

@@ -9,6 +9,7 @@ from wsekern.compare import SHARES, Comparison, Side
 from wsekern.compare.front import front
 from wsekern.errors import InputError
 from wsekern.output import picture_kind, write_file
+from wsekern.report.sides import in_cell
 from wsekern.report.words import amount
 
 WAFERS, BOUND = "#e07a1f", "#9ec3e6"
@@ -36,7 +37,7 @@ def comparison_plot(comparison: Comparison, path: str | os.PathLike[str]) -> Non
     sides, colors = list(named.values()), colors_of(comparison.sides())
     names = [titles[name] if several else side.name.replace(" (", "\n(") for name, side in named.items()]
     bars = speed.bar(names, [side.tokens_per_second_per_user for side in sides], color=[colors[name] for name in named])
-    speed.bar_label(bars, [amount(side.tokens_per_second_per_user) for side in sides])
+    speed.bar_label(bars, [in_cell(side, lambda one: amount(one.tokens_per_second_per_user)) for side in sides])
     speed.set_ylabel("tokens/s for each user")
     speed.set_title(f"{comparison.model}, {comparison.request.batch} user(s)")
     _requests(rate, sides, names, [bar.get_facecolor() for bar in bars])
@@ -85,7 +86,8 @@ def draw_front(axes: Any, systems: Mapping[Any, Side], colors: Mapping[Any, str]
 def _requests(axes: Any, sides: list[Side], names: list[str], colors: list[Any]) -> None:
     """Whole requests a second of all users, with what each costs."""
     bars = axes.bar(names, [side.requests_per_second for side in sides], color=colors)
-    axes.bar_label(bars, [f"{amount(side.requests_per_second)}\n{amount(side.joules_per_request)} J each" for side in sides])
+    axes.bar_label(bars, [f"{in_cell(side, lambda one: amount(one.requests_per_second))}\n"
+                          f"{in_cell(side, lambda one: amount(one.joules_per_request))} J each" for side in sides])
     axes.margins(y=0.15)
     axes.set_ylabel("requests/s in total")
     axes.set_title("whole requests, prompts included")

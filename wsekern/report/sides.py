@@ -90,7 +90,16 @@ def in_cell(side: Bounded | None, show: Callable[[Any], str]) -> str:
     if side is None:
         return "-"
     shown = list(dict.fromkeys(show(one) for one in side.bounds or (side,)))
-    return "\nto ".join(shown)
+    rates = all(map(_is_number, shown))  # which have no unit, and fall as times grow
+    return "\nto ".join(reversed(shown) if rates else shown)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", ""))
+    except ValueError:
+        return False
+    return True
 
 
 def front_marks(fronts: Mapping[str, Sequence[object]], key: object) -> str:

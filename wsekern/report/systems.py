@@ -86,7 +86,7 @@ def datacentre_view(model: str, power: str, sites: Sites) -> RenderableType:
     if not filled:
         return missing
     several = len(sites.clusters) > 1
-    rows = [(name, [in_cell(site, show) for site in filled.values()]) for name, show in _SITE_LINES]
+    rows = [(name, [in_cell(site, show) for site in filled.values()]) for name, show in SITE_LINES]
     if several:
         ideal, marks = {one.name: one.cluster_ideal for one in sites.clusters}, fronts(filled)
         rows += [("output tokens/s in total, ideal software", [in_cell(ideal.get(name), lambda s: amount(s.tokens_per_second))
@@ -97,7 +97,7 @@ def datacentre_view(model: str, power: str, sites: Sites) -> RenderableType:
     return Group(table, missing, assumed({site.system: site for site in filled.values()}))
 
 
-_SITE_LINES: tuple[tuple[str, Callable[[Site], str]], ...] = (
+SITE_LINES: tuple[tuple[str, Callable[[Site], str]], ...] = (
     ("systems", lambda s: f"{s.systems:,}"), ("users for each system", lambda s: f"{s.users_per_system:,}"),
     ("users", lambda s: f"{s.users:,}"), ("requests/s in total", lambda s: amount(s.requests_per_second)),
     ("output tokens/s in total", lambda s: amount(s.tokens_per_second)),
@@ -109,6 +109,7 @@ _SITE_LINES: tuple[tuple[str, Callable[[Site], str]], ...] = (
     ("rated power of a system", lambda s: f"{s.system_watts / 1e3:.3g} kW"),
     ("price of all systems, an hour", lambda s: f"{amount(s.usd_per_hour)} USD"),
 )
+"""Every figure of a datacentre, and how a site's is shown."""
 
 
 def choice_view(facts: RenderableType, fronts: dict[str, list[Point]]) -> RenderableType:

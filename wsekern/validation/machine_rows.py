@@ -43,13 +43,16 @@ PRODUCTS = (
 """Engine level of a product's newest generation, by what its name begins with or contains."""
 
 GENERATIONS = (
+    *(("stock-overlapped", family, "9999", "jax-2024") for family in ("gaudi", "trainium")),
     ("stock-overlapped", "tpu", "2025-12-31", "jax-2024"), ("stock-overlapped", "tpu", "2026-07-07", "jax-padded"),
     ("stock-overlapped", "tpu", "2026-08-31", "jax-inference"),
     ("sglang-overlapped", "", "2024-12-31", "sglang-2024"), ("sglang-overlapped", "", "2025-12-31", "sglang-2025"),
-    ("sglang-overlapped", "cdna3", "2026-03-31", "sglang-2025"), ("stock-overlapped", "", "2024-12-31", "stock-2024"),
+    ("sglang-overlapped", "cdna3", "2026-03-31", "sglang-2025"),
+    ("stock-overlapped", "cdna3", "2024-12-31", "stock-2024-eager"), ("stock-overlapped", "", "2024-12-31", "stock-2024"),
     ("stock-overlapped", "", "2025-12-31", "stock"), ("tuned", "", "2024-12-31", "tuned-2024"))
 """(level, family or all, last day, level of runs until then): an engine of last year is another engine. Recipes for the older
-AMD parts went on with images of the year before until spring: their steps of February take 1.7 times those of May."""
+AMD parts went on with images of the year before until spring: their steps of February take 1.7 times those of May. vLLM of 2024
+launched their kernels one by one: a layer of one user takes as long on four chips as on one, whatever the model's size."""
 
 
 def is_machine_table(columns: Iterable[object]) -> bool:
@@ -118,9 +121,10 @@ def _refuse_settings(engine: str) -> None:
 @lru_cache(maxsize=256)
 def machine_of(text: str) -> Gpu:
     """Bundled machine that a label such as "TPU v6e (Trillium)" means."""
-    plain = re.sub(r"[^a-z0-9 ]", " ", text.lower().replace("(", " ( ").split("(")[0])
-    words = [word for word in plain.split() if word not in MAKERS]
-    names = ["-".join(words[:end]) for end in range(len(words), 0, -1)] + ["".join(words), *reversed(words)]
+    names: list[str] = []
+    for part in text.lower().split("("):
+        words = [word for word in re.sub(r"[^a-z0-9 ]", " ", part).split() if word not in MAKERS]
+        names += ["-".join(words[:end]) for end in range(len(words), 0, -1)] + ["".join(words), *reversed(words)]
     for name in names:
         try:
             return load_gpu(name)

@@ -19,7 +19,7 @@ from wsekern.cluster.steady import SteadyState, steady_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.errors import WsekernError
 from wsekern.validation.gpu_rows import Case, Refused
-from wsekern.validation.machine_rows import RANGE, RECIPES, read_rows, understand
+from wsekern.validation.machine_rows import COLUMNS, RANGE, RECIPES, read_rows, understand
 from wsekern.validation.rows import Row, fault_note, read_value, summarise
 
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6}
@@ -44,8 +44,23 @@ def predict_rows(rows: list[dict[str, str]]) -> list[Row]:
 
 
 def is_fitted(row: dict[str, str]) -> bool:
+    """Whether constants were set on a row: one that the package ships, of a model that may set them."""
+    return may_fit(row) and _configuration(row) in _shipped()
+
+
+def may_fit(row: dict[str, str]) -> bool:
     """Whether constants may be set on the rows of a model: about two models in three, by a hash of the name."""
     return zlib.crc32(f"split {row['model']}".encode()) % 3 != 0
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> frozenset[tuple[str, ...]]:
+    return frozenset(map(_configuration, measurements()))
+
+
+def _configuration(row: dict[str, str]) -> tuple[str, ...]:
+    """All that a row says but what was measured."""
+    return tuple(row.get(name) or "" for name in COLUMNS if name not in ("value", "unit"))
 
 
 def _row(row: dict[str, str]) -> Row:

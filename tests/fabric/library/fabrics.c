@@ -2,6 +2,7 @@
 #include "library.h"
 
 _Thread_local long wsk_allocations_left = -1;
+atomic_long wsk_allocations;
 _Thread_local unsigned current;
 static _Thread_local uint64_t chance;
 
@@ -79,8 +80,8 @@ static void add_swapping(kind *k, int color)
 kind make_kind(void)
 {
     kind k = { .n_routes = 0 };
-    int big = draw(4) == 0, plainly = (int)draw(2);
-    k.rules = (wsk_rules){ .width = 1 + (int)draw(big ? 150 : 20), .height = 1 + (int)draw(big ? 150 : 12),
+    int big = draw(10) == 0, plainly = (int)draw(2);
+    k.rules = (wsk_rules){ .width = 1 + (int)draw(big ? 100 : 20), .height = 1 + (int)draw(big ? 150 : 12),
                            .hop_latency = 1 + (int)draw(4), .ramp_latency = 1 + (int)draw(4), .buffer_depth = 1 + (int)draw(7),
                            .link_words = 1 + (int)draw(8), .multicast_all = plainly || draw(2),
                            .open_edges = !plainly && draw(2) };
@@ -105,15 +106,12 @@ int make_plan(const kind *k, wsk_plan **plan)
 
 /* ---- What a fabric has been through ---- */
 
-static void hear(const wsk_fabric *f, story *s)
+static void hear(void *context, wsk_fabric *f, const wsk_delivery *word)
 {
-    const wsk_delivery *list;
-    for (int i = 0; i < wsk_fabric_strips(f); i++)
-        for (int j = 0, n = wsk_fabric_deliveries(f, i, &list); j < n; j++) {
-            uint64_t word = ((uint64_t)list[j].pe << 32 | list[j].data) ^ (uint64_t)(list[j].color | list[j].port << 8
-                                                                                    | list[j].flags << 16) << 40;
-            s->words = (s->words ^ word ^ (uint64_t)wsk_fabric_cycle(f)) * 0x100000001b3u;
-        }
+    story *s = context;
+    uint64_t bits = ((uint64_t)word->pe << 32 | word->data)
+                  ^ (uint64_t)(word->color | word->port << 8 | word->flags << 16) << 40 ^ (uint64_t)wsk_fabric_cycle(f);
+    s->words = (s->words ^ bits) * 0x100000001b3u;
 }
 
 static uint32_t control_word(void) { return draw(4) << 22 | draw(2) << 24 | draw(4) << 25 | draw(100); }
@@ -131,7 +129,7 @@ void act(wsk_fabric *f, const kind *k, unsigned seed)
     uint64_t kept = chance;
     unsigned pes = (unsigned)(k->rules.width * k->rules.height);
     draw_by(seed * 4096u + (unsigned)wsk_fabric_cycle(f));
-    for (unsigned i = draw(4); i; i--) {
+    for (unsigned i = draw(8); i; i--) {
         unsigned row = draw((unsigned)k->rules.height), pe = draw(2) ? row * (unsigned)k->rules.width : draw(pes);
         int color = (int)draw((unsigned)k->colors), flags = draw(8) == 0 ? 1 + (int)draw(3) : 0;
         uint32_t data = flags & WSK_CONTROL ? control_word() : draw(1 << 20);
@@ -155,18 +153,22 @@ void act(wsk_fabric *f, const kind *k, unsigned seed)
     chance = kept;
 }
 
+/* A fabric up to a cycle: the host acts before every fifth. */
 story live(wsk_fabric *f, const kind *k, unsigned seed, int64_t until, int threads, story s)
 {
+    wsk_run run = { .size = sizeof run, .threads = threads };
+    CHECK(wsk_fabric_on_delivery(f, hear, &s) == 0);
     while (!s.status && wsk_fabric_cycle(f) < until) {
-        act(f, k, seed);
-        if (threads > 1) {
-            wsk_run run = { .size = sizeof run, .until = wsk_fabric_cycle(f) + 1, .threads = threads };
+        int64_t next = wsk_fabric_cycle(f) / 5 * 5 + 5;
+        if (wsk_fabric_cycle(f) % 5 == 0)
+            act(f, k, seed);
+        run.until = next < until ? next : until;
+        if (threads)
             s.status = wsk_fabric_run(f, &run, NULL);
-        } else {
+        while (!threads && !s.status && wsk_fabric_cycle(f) < run.until)
             s.status = wsk_fabric_step(f);
-        }
-        hear(f, &s);
     }
+    CHECK(wsk_fabric_on_delivery(f, NULL, NULL) == 0);
     s.cycle = wsk_fabric_cycle(f);
     return s;
 }
@@ -181,15 +183,13 @@ void check_alike(const wsk_fabric *a, const wsk_fabric *b)
     CHECK(!wsk_fabric_totals(a, totals) && !wsk_fabric_totals(b, totals + 1) && !memcmp(totals, totals + 1, sizeof *totals));
     size_t bytes = sizeof(uint32_t) * (size_t)wsk_plan_rules(wsk_fabric_plan(a))->width
                  * (size_t)wsk_plan_rules(wsk_fabric_plan(a))->height;
-    for (int color = 0; color < WSK_COLORS; color++) {
-        if (wsk_fabric_sink(a, color) < 0)
-            continue;
-        for (int port = 0; port < 5; port++) {
-            CHECK(!wsk_fabric_link_counts(a, port, color, counts[0]) && !wsk_fabric_link_counts(b, port, color, counts[1]));
-            CHECK(!memcmp(counts[0], counts[1], bytes));
-        }
-        CHECK(!wsk_fabric_stall_counts(a, color, counts[0]) && !wsk_fabric_stall_counts(b, color, counts[1]));
+    for (int port = 0; port < 5; port++) {
+        CHECK(!wsk_fabric_link_counts(a, port, -1, counts[0]) && !wsk_fabric_link_counts(b, port, -1, counts[1]));
         CHECK(!memcmp(counts[0], counts[1], bytes));
+    }
+    CHECK(!wsk_fabric_stall_counts(a, -1, counts[0]) && !wsk_fabric_stall_counts(b, -1, counts[1]));
+    CHECK(!memcmp(counts[0], counts[1], bytes));
+    for (int color = 0; color < WSK_COLORS; color++) {
         CHECK(!wsk_fabric_occupancy(a, color, (uint8_t *)counts[0]) && !wsk_fabric_occupancy(b, color, (uint8_t *)counts[1]));
         CHECK(!memcmp(counts[0], counts[1], bytes / sizeof(uint32_t)));
     }

@@ -3,9 +3,11 @@
 #define LIBRARY_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "wsekern_connect.h"
 #include "wsekern_fabric.h"
 
 #define CHECK(holds)                                                                                   \
@@ -17,7 +19,8 @@
     } while (0)
 
 extern _Thread_local unsigned current;        /* the seed of the case that runs */
-extern _Thread_local long wsk_allocations_left;
+extern _Thread_local long wsk_allocations_left;       /* as in memory.h */
+extern atomic_long wsk_allocations;
 void begin(unsigned seed);
 unsigned draw(unsigned below);                /* a number of chance */
 void draw_by(uint64_t number);                /* from now on by this number */
@@ -50,6 +53,7 @@ void listen_somewhere(wsk_fabric *f, const kind *k);
 
 /* One case of each test. */
 void save_and_load(unsigned seed);
+void forge(unsigned seed);
 void skip_to_events(unsigned seed);
 void run_until_stopped(unsigned seed);
 void share_a_process(unsigned seed);
@@ -57,5 +61,7 @@ void serve_the_host(unsigned seed);
 void fail_everywhere(unsigned seed);
 void keep_time(unsigned seed);
 void abuse(unsigned seed);
+void connect_places(unsigned seed);
+void link_wafers(unsigned seed);
 
 #endif

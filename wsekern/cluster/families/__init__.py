@@ -10,7 +10,8 @@ from wsekern.cluster.families.pipeline import PipelineFamily, pipeline
 from wsekern.cluster.families.systolic import SystolicFamily, systolic
 from wsekern.cluster.layout import Deployment
 
-FAMILIES: Mapping[str, type[Family]] = MappingProxyType({"gpu": GpuFamily, "systolic": SystolicFamily, "pipeline": PipelineFamily})
+FAMILIES: Mapping[str, type[Family]] = MappingProxyType(
+    {"gpu": GpuFamily, "systolic": SystolicFamily, "pipeline": PipelineFamily})
 """By the ``mechanism`` of a machine: its kernels' cost. :data:`wsekern.cluster.hardware.MECHANISMS` are their names."""
 
 
@@ -21,4 +22,4 @@ def family_of(deployment: Deployment) -> Family:
 
 def numbers_in_use() -> tuple[Hashable, ...]:
     """What families of machines reach, all numbers that fits replace: a part of the key of caches."""
-    return efficiencies(), tuple(systolic().items()), pipeline()
+    return efficiencies(), tuple(systolic().items()), tuple(pipeline().items())

@@ -5,18 +5,36 @@ how long each takes there. Bytes, FLOP and counts in, seconds out. What no famil
 least bytes over the bandwidth, products at least FLOP over the peak.
 """
 
+from collections.abc import Mapping
+from importlib.resources import files
 from math import ceil
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, TypeVar
+
+import msgspec
 
 from wsekern.cluster.kernels import Parts
 from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.precision import Format
 from wsekern.cluster.work import AttentionShape, Work
+from wsekern.description import check_units
 
 
 def filled(width: float, unit: float) -> float:
     """``width`` filled up to a multiple of ``unit``."""
     return ceil(width / unit - 1e-9) * unit
+
+
+Numbers = TypeVar("Numbers", bound=msgspec.Struct)
+
+
+def numbers_by_family(name: str, kind: type[Numbers]) -> Mapping[str, Numbers]:
+    """The shipped numbers of ``wsekern/cluster/data/name``: a table of ``kind`` for every family of machines."""
+    resource = files("wsekern.cluster") / "data" / name
+    known = msgspec.toml.decode(resource.read_text(), type=dict[str, kind])  # type: ignore[valid-type]
+    for family, numbers in known.items():
+        check_units(numbers, f"{resource}: {family}")
+    return MappingProxyType(known)
 
 
 class ExpertShape(NamedTuple):
@@ -47,7 +65,7 @@ class Family(Protocol):
 
     @classmethod
     def buckets(cls, deployment: Deployment, most: float) -> list[float]:
-        """Sequences of a step on one replica after which the next one takes a larger compiled program, below ``most``; empty where
+        """Sequences of a step on one replica, below ``most``, after which one more takes a larger compiled program; none where
         kernels take any number."""
 
     def step(self, work: Work) -> Work:

@@ -2,19 +2,20 @@
 
 Layers lie on stages of a few chips each, weights in SRAM as far as it goes. A token takes the sum of all stages and the hops
 between them; tokens of as many sequences as there are stages are on their way together, at the pace of the slowest stage. The
-memory sets how many chips that takes. What it does not hold lies a tier below, where one is, and streams at that tier's rate: the
-cliff at the end of the capacity. Nothing waits for a host, and nothing misses a cache.
+memory sets how many chips that takes. What it does not hold lies a tier below, where one is, and streams at the rate of that
+tier: the cliff at the end of the capacity. Nothing waits for a host, and nothing misses a cache.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
-from importlib.resources import files
+from functools import partial
 from math import ceil
 from typing import Annotated
 
 import msgspec
 
 from wsekern.cluster.constants import constants
-from wsekern.cluster.families.family import ExpertShape, filled
+from wsekern.cluster.families.family import ExpertShape, filled, numbers_by_family
 from wsekern.cluster.hardware import Memory
 from wsekern.cluster.interconnect import topology_of, wired_seconds
 from wsekern.cluster.kernels import Parts
@@ -23,7 +24,7 @@ from wsekern.cluster.parts import common_heads
 from wsekern.cluster.precision import Format
 from wsekern.cluster.scoped import Scoped
 from wsekern.cluster.work import AttentionShape, Work
-from wsekern.description import Quantity, Unit, load_description
+from wsekern.description import Quantity, Unit
 
 Ratio = Annotated[Quantity, Unit("ratio", 0.001, 1)]
 
@@ -39,12 +40,11 @@ class Pipeline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     links: Ratio
 
 
-def _shipped() -> Pipeline:
-    return load_description(str(files("wsekern.cluster") / "data" / "pipeline.toml"), Pipeline)
+pipeline: Scoped[Mapping[str, Pipeline]] = Scoped("pipeline", partial(numbers_by_family, "pipeline.toml", Pipeline))
+"""The numbers in use by family of machines; ``pipeline.replaced`` uses others inside a ``with`` block."""
 
-
-pipeline: Scoped[Pipeline] = Scoped("pipeline", _shipped)
-"""The numbers in use; ``pipeline.replaced`` uses others inside a ``with`` block."""
+USUAL = "rdu"
+"""The family whose numbers stand in for one that was never measured."""
 
 
 def streaming_rate(memory: Memory, kept: float, share: float) -> float:
@@ -62,7 +62,8 @@ class PipelineFamily:
     """:class:`wsekern.cluster.families.family.Family` of scheduled pipelines."""
 
     def __init__(self, deployment: Deployment) -> None:
-        self.deployment, self.gpu, self.known = deployment, deployment.gpu, pipeline()
+        self.deployment, self.gpu = deployment, deployment.gpu
+        self.known = pipeline().get(self.gpu.family) or pipeline()[USUAL]
         self.bandwidth, self.skew = float(self.gpu.memory.bandwidth), 1.0
 
     @classmethod

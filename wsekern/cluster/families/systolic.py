@@ -7,15 +7,13 @@ and to the bucket (tokens of a step), so that a width below the array's costs as
 
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.resources import files
-from types import MappingProxyType
+from functools import partial
 from typing import Annotated
 
 import msgspec
 
 from wsekern.cluster.constants import constants
-from wsekern.cluster.families.family import ExpertShape, filled
-from wsekern.cluster.hardware import Gpu
+from wsekern.cluster.families.family import ExpertShape, filled, numbers_by_family
 from wsekern.cluster.interconnect import topology_of, wired_seconds
 from wsekern.cluster.kernels import Parts, smooth_max
 from wsekern.cluster.layout import Deployment, Layout
@@ -23,7 +21,7 @@ from wsekern.cluster.parts import parts_of
 from wsekern.cluster.precision import Format
 from wsekern.cluster.scoped import Scoped
 from wsekern.cluster.work import AttentionShape, Work
-from wsekern.description import Quantity, Unit, check_units
+from wsekern.description import Quantity, Unit
 
 Ratio = Annotated[Quantity, Unit("ratio", 0.001, 1)]
 Seconds = Annotated[Quantity, Unit("s")]
@@ -47,25 +45,11 @@ class Systolic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     links: Ratio
 
 
-def _shipped() -> Mapping[str, Systolic]:
-    resource = files("wsekern.cluster") / "data" / "systolic.toml"
-    known = msgspec.toml.decode(resource.read_text(), type=dict[str, Systolic])
-    for name, numbers in known.items():
-        check_units(numbers, f"{resource}: {name}")
-    return MappingProxyType(known)
-
-
-systolic: Scoped[Mapping[str, Systolic]] = Scoped("systolic", _shipped)
+systolic: Scoped[Mapping[str, Systolic]] = Scoped("systolic", partial(numbers_by_family, "systolic.toml", Systolic))
 """The numbers in use by family of machines; ``systolic.replaced`` uses others inside a ``with`` block."""
 
 USUAL = "tpu"
 """The family whose numbers stand in for one that was never measured."""
-
-
-def numbers_of(gpu: Gpu) -> Systolic:
-    """What compiled programs reach on ``gpu``."""
-    known = systolic()
-    return known.get(gpu.family, known[USUAL])
 
 
 def bucket(tokens: float, least: float) -> float:
@@ -82,7 +66,8 @@ class SystolicFamily:
     def __init__(self, deployment: Deployment) -> None:
         gpu = deployment.gpu
         assert gpu.array is not None  # a machine without one is refused where it is read
-        self.deployment, self.gpu, self.array, self.known = deployment, gpu, gpu.array, numbers_of(gpu)
+        self.deployment, self.gpu, self.array = deployment, gpu, gpu.array
+        self.known = systolic().get(gpu.family) or systolic()[USUAL]
         self.devices = int(gpu.devices or 1)
         self.bandwidth = float(gpu.memory.bandwidth)
         self.lanes = int(gpu.memory.lanes or 1)
@@ -167,8 +152,9 @@ class SystolicFamily:
         moved += rows * (2.0 * shape.hidden + shape.matrices * inner) * activation
         tile = min(float(self.known.tile), filled(rows, 8.0))
         flops = 2.0 * shape.matrices * (rows + active * tile) * filled(shape.hidden, self.rows) * filled(inner, self.columns)
-        fixed, memory, excess = self._kernel(devices * moved, devices * flops, arithmetic, self.known.memory, self.known.compute)
-        return fixed + float(self.known.route), memory, excess
+        known = self.known
+        fixed, memory, excess = self._kernel(devices * moved, devices * flops, arithmetic, known.memory, known.compute)
+        return fixed + float(known.route), memory, excess
 
     def small(self, moved: float) -> Parts:
         """Fused with others by the compiler: one kernel that streams."""
@@ -187,9 +173,9 @@ class SystolicFamily:
     def _wired(self, operation: str, ranks: int, message: float, links: float) -> float:
         """Tokens that most chips need go around to all of them where that is quicker than to each its own."""
         seconds = wired_seconds(self.deployment.cluster, operation, ranks, message, links)
-        chosen = max((feed.chosen for feed, _ in parts_of(self.deployment.model).mixtures), default=0)
-        if operation != "alltoall" or not chosen:
+        if operation != "alltoall":
             return seconds
+        chosen = max((feed.chosen for feed, _ in parts_of(self.deployment.model).mixtures), default=ranks)
         whole = message * ranks / min(chosen, ranks)
         return min(seconds, wired_seconds(self.deployment.cluster, "all_gather", ranks, whole, links))
 

@@ -1,0 +1,68 @@
+"""What is said about programs that are CSL and cannot be built."""
+
+import pytest
+
+from wsekern.csl.source import CslError
+from wsekern.errors import InputError
+
+GOOD = "fn compute() void { sys.unblock_cmd_stream(); }\n"
+
+
+@pytest.mark.parametrize(("code", "said"), [
+    (GOOD + "comptime { nothing(); }", "unknown name 'nothing'"),
+    (GOOD + "comptime { @comptime_assert(1 == 2, \"no\"); }", "this does not hold: no"),
+    (GOOD + "comptime { @bind_local_task(compute, @get_local_task_id(9)); }", "expected a task"),
+    (GOOD + "task t(a: i32) void {}\ncomptime { @bind_local_task(t, @get_local_task_id(9)); }",
+     "a local task takes no arguments"),
+    (GOOD + "task t() void {}\ntask u() void {}\nconst i = @get_local_task_id(9);\n"
+     "comptime { @bind_local_task(t, i); @bind_local_task(u, i); }", "is bound to 't' already"),
+    (GOOD + "comptime { const c = @get_color(24); }", "24 is no color of wse2: they are 0 to 23"),
+    (GOOD + "const a = b; const b = a; comptime { const c = a; }", "'a' depends on itself: a -> b -> a"),
+    (GOOD + "comptime { const a: i8 = 200; }", "200 is not in the range of i8"),
+    (GOOD + "comptime { @export_symbol(compute, \"other\"); }", "the layout has no @export_name for it"),
+    (GOOD + "comptime { const m = @import_module(\"missing.csl\"); }", "no file missing.csl"),
+    (GOOD + "comptime { const m = @import_module(\"<mathe>\"); }", "did you mean <math>?"),
+    ("fn compute() void { const a: f32 = in[0]; }", "expected f32, found a value of type i32; @as(f32, ...) converts it"),
+    ("fn compute() void { out[8] = 1; }", "index 8 is outside [8]i32"),
+    ("fn compute() void { const a: i32 = 3; a = 4; }", "a constant cannot be assigned to"),
+    ("fn compute() void { break; }", "no loop around this 'break'"),
+    ("fn f(a: i32) i32 { return a; }\nfn compute() void { out[0] = f(); }", "'f' takes 1 arguments, found 0"),
+    ("fn f(n: i32) i32 { if (n == 0) { return 1; } return n * f(n - 1); }\nfn compute() void { out[0] = f(in[0]); }",
+     "calls itself, and not as the last thing that it does"),
+    ("task t() void {}\nfn compute() void { t(); }", "is a task, which cannot be called: @activate it"),
+    ("fn compute() void { @fadds(floats, 1.0, 2.0); }", "the destination is a DSD, a DSR or a pointer to a scalar"),
+    ("fn compute() void { @fadds(1); }", "@fadds takes a destination and 2 sources"),
+    ("fn compute() void { @fmov(1, 2); }", "unknown builtin @fmov; did you mean @fmovs?"),
+    ("fn compute() void { if (in) { } }", "expected bool"),
+    ("fn compute() void { const a = in[0] + floats[0]; }", "'+' of i32 and f32; @as(i32, ...) makes them alike"),
+    ("fn f() i32 { }\nfn compute() void { out[0] = f(); }", "'f' can end without a value of type i32"),
+    ("const S = struct { a: i32 };\nfn compute() void { const s = S { .b = 1 }; }", "has no field 'b'"),
+])
+def test_errors_of_meaning_say_what_and_where(compile_csl, code, said):
+    with pytest.raises(CslError) as caught:
+        compile_csl(code)
+    assert said in str(caught.value) and "pe.csl:" in str(caught.value), str(caught.value)
+
+
+@pytest.mark.parametrize(("layout", "said"), [
+    ("layout { }", "the layout sets no rectangle"),
+    ("const a = 1;", "a top file has one layout block, found 0"),
+    ("layout { @set_rectangle(2, 1); @set_tile_code(0, 0, \"pe.csl\"); }", "PE (1, 0) has no program"),
+    ("layout { @set_rectangle(1, 1); @set_tile_code(1, 0, \"pe.csl\"); }", "PE (1, 0) is outside the rectangle of 1 x 1 PEs"),
+    ("layout { @set_rectangle(1, 1); @set_tile_code(0, 0, \"pe.csl\"); @set_tile_code(0, 0, \"pe.csl\"); }",
+     "has a program already"),
+    ("param n: i16; layout { @set_rectangle(n, 1); }", "the parameter 'n' has no value"),
+])
+def test_errors_of_layouts(compile_csl, layout, said):
+    with pytest.raises(CslError) as caught:
+        compile_csl({"layout.csl": layout, "pe.csl": "var a: i16 = 0;"})
+    assert said in str(caught.value)
+
+
+def test_files_that_are_no_source_are_refused(tmp_path):
+    from wsekern.csl.source import Source
+    (tmp_path / "binary.csl").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="is no UTF-8"):
+        Source.read(tmp_path / "binary.csl")
+    with pytest.raises(InputError, match=r"none\.csl: No such file"):
+        Source.read(tmp_path / "none.csl")

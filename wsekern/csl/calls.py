@@ -1,0 +1,249 @@
+"""Calls: of functions that are interpreted, expanded where they are called, or compiled once and jumped to."""
+
+from typing import Any
+
+from wsekern.csl import syntax
+from wsekern.csl import types as t
+from wsekern.csl.coerce import coerce
+from wsekern.csl.evaluator import _EVALUATE
+from wsekern.csl.flow import Exit, Intrinsic
+from wsekern.csl.functions import Evaluator
+from wsekern.csl.ir import Frame
+from wsekern.csl.places import load
+from wsekern.csl.scope import Constant, Scope
+from wsekern.csl.source import Note
+from wsekern.csl.types import Type
+from wsekern.csl.values import NOTHING, Dsd, FunctionRef, Memory, Reg, Value, Varying, leaves, with_leaves, zero_of
+
+MAX_CALLS = 200
+"""Calls inside each other while the program is compiled."""
+
+
+def call(ev: Evaluator, node: syntax.Call, wanted: Type | None) -> Value:
+    """``function(arguments)``."""
+    place = ev.place(node.function)
+    function = load(ev, place, node.function)
+    if isinstance(function.data, Intrinsic):
+        return function.data.run(ev, node, [ev.evaluate(each) for each in node.arguments])
+    if isinstance(function.type, t.Pointer) and isinstance(function.type.element, t.FunctionType):
+        function = Value(function.type.element, function.data)
+    if not isinstance(function.data, FunctionRef):
+        if isinstance(function.data, Reg):
+            ev.fail(node, "a call through a pointer that is known only at run time is not supported yet")
+        ev.fail(node.function, f"a value of type {function.type} cannot be called")
+    return call_function(ev, function.data, node)
+
+
+def call_function(ev: Evaluator, function: FunctionRef, node: syntax.Call) -> Value:
+    """A call of a function that CSL declares."""
+    declared = function.node
+    _check_call(ev, declared, len(node.arguments), node)
+    scope = Scope(function.module)
+    arguments = [_argument(ev, scope, parameter, each)
+                 for parameter, each in zip(declared.parameters, node.arguments, strict=True)]
+    return _called(ev, function, scope, arguments, node)
+
+
+def call_values(ev: Evaluator, function: FunctionRef, values: list[Value], node: syntax.Node) -> Value:
+    """A call with values."""
+    declared = function.node
+    _check_call(ev, declared, len(values), node)
+    scope, arguments = Scope(function.module), []
+    for parameter, value in zip(declared.parameters, values, strict=True):
+        arguments.append(coerce(ev, value, _type_in(ev, scope, parameter.type), node))
+        scope.names[parameter.name] = Constant(arguments[-1], parameter.span)
+    return _called(ev, function, scope, arguments, node)
+
+
+def _check_call(ev: Evaluator, declared: syntax.Function, count: int, node: syntax.Node) -> None:
+    here = Note("declared here", declared.span)
+    if declared.kind == "task":
+        ev.fail(node, f"'{declared.name}' is a task, which cannot be called: @activate it", here)
+    if count != len(declared.parameters):
+        ev.fail(node, f"'{declared.name}' takes {len(declared.parameters)} arguments, found {count}", here)
+    if declared.body is None:
+        ev.fail(node, f"'{declared.name}' has no body", here)
+
+
+def _called(ev: Evaluator, function: FunctionRef, scope: Scope, arguments: list[Value], node: syntax.Node) -> Value:
+    result = _type_in(ev, scope, function.node.result)
+    if not ev.runtime or _only_now(result):
+        return _interpret(ev, function, scope, arguments, result, node)
+    if function.node.storage == "inline":
+        return _expand(ev, function, scope, result, node)
+    return jump(ev, function, arguments, result, node)
+
+
+def _only_now(kind: Type) -> bool:
+    return t.is_comptime(kind) and not isinstance(kind, t.Void)
+
+
+def _type_in(ev: Evaluator, scope: Scope, node: syntax.Expression) -> Type:
+    """A type as a function's scope sees it."""
+    inner = Evaluator(ev.unit, scope)
+    return inner.type_at(node)
+
+
+def _argument(ev: Evaluator, scope: Scope, parameter: syntax.Parameter, node: syntax.Expression) -> Value:
+    """An argument as its parameter takes it; types of later parameters may depend on it."""
+    kind = _type_in(ev, scope, parameter.type)
+    value = ev.compiling(node, kind) if parameter.comptime or (_only_now(kind) and kind != t.ANY) else ev.evaluate(node, kind)
+    scope.names[parameter.name] = Constant(value, parameter.span)
+    return value
+
+
+def _interpret(ev: Evaluator, function: FunctionRef, scope: Scope, arguments: list[Value], result: Type,
+               node: syntax.Node) -> Value:
+    """Run a function while the program is compiled."""
+    for value, each in zip(arguments, getattr(node, "arguments", [node] * len(arguments)), strict=False):
+        if not value.known:
+            ev.fail(each, "this must be known while the program is compiled, and is known only at run time")
+    inner = Evaluator(ev.unit, scope)
+    inner.depth = ev.depth + 1
+    if inner.depth > MAX_CALLS:
+        ev.fail(node, f"more than {MAX_CALLS} calls inside each other while the program is compiled")
+    assert function.node.body is not None
+    flow = inner.block(function.node.body)
+    value = flow.value if flow is not None and flow.kind == "return" and flow.value is not None else NOTHING
+    return _returned(ev, value, result, function, node)
+
+
+def _returned(ev: Evaluator, value: Value, result: Type, function: FunctionRef, node: syntax.Node) -> Value:
+    if isinstance(result, t.Void):
+        return NOTHING
+    if isinstance(value.type, t.Void) and value.data is None and result not in (t.ANY, t.COMPTIME_STRUCT):
+        ev.fail(node, f"'{function.name}' ends without a value of type {result}", Note("declared here", function.node.span))
+    return coerce(ev, value, result, node)
+
+
+def _expand(ev: Evaluator, function: FunctionRef, scope: Scope, result: Type, node: syntax.Node) -> Value:
+    """An ``inline fn``: its code stands where it is called."""
+    inner = Evaluator(ev.unit, scope, ev.frame)
+    inner.depth, inner.branches = ev.depth + 1, ev.branches
+    if inner.depth > MAX_CALLS:
+        ev.fail(node, f"more than {MAX_CALLS} calls inside each other: an inline function must not call itself without end")
+    inner.assigned = ev.unit.assigned_in(function.node)
+    exit_ = Exit("function", "", ev.frame.label(), "", ev.branches, type=result)
+    inner.exits.append(exit_)
+    assert function.node.body is not None
+    outer = inner.scope
+    inner.scope = outer.inner()  # its variables live on where its value needs their registers
+    flow = None
+    for statement in function.node.body.statements:
+        flow = inner.run(statement)
+        if flow is not None:
+            break
+    if flow is not None and flow.kind == "return":
+        value = flow.value if flow.value is not None else NOTHING
+        return _returned(ev, value, result, function, node)
+    ev.frame.place(exit_.end)
+    if isinstance(result, t.Void):
+        return NOTHING
+    if exit_.result is None:
+        ev.fail(node, f"'{function.name}' ends without a value of type {result}", Note("declared here", function.node.span))
+    return exit_.result
+
+
+# ---- functions of their own ----
+
+
+def jump(ev: Evaluator, function: FunctionRef, arguments: list[Value], result: Type, node: syntax.Node) -> Value:
+    """Arguments into the registers of the function's frame, and a call."""
+    instance = instance_of(ev, function, arguments, result)
+    ev.frame.calls.add(instance)
+    flat = [leaf for value in arguments for leaf in leaves(value)]
+    passed = [leaf for leaf, held in zip(flat, instance.held, strict=True) if held]
+    ready = [ev.emit.register(leaf) for leaf in passed]
+    for target, source, leaf in zip(instance.parameters, ready, passed, strict=True):
+        ev.emit.set(target, Value(leaf.type, source))
+    ev.emit.span = node.span
+    ev.emit.emit("call", target=instance)
+    if isinstance(result, t.Void):
+        return NOTHING
+    return with_leaves(instance.result, iter([
+        ev.copied(leaf) if isinstance(leaf.data, Reg) else leaf for leaf in leaves(instance.result)]))
+
+
+class Instance(Frame):
+    """A function compiled for certain known arguments; ``held``: which scalars of its arguments come in registers."""
+
+    held: list[bool]
+
+
+def _in_register(leaf: Value) -> bool:
+    """Whether an argument's scalar is passed in a register, known or not: numbers and pointers are; what decides how code looks
+    is not."""
+    if isinstance(leaf.data, (Reg, Varying)):
+        return True
+    return isinstance(leaf.type, (t.Int, t.Float, t.Bool)) or (
+        isinstance(leaf.type, t.Pointer) and not isinstance(leaf.type.element, t.FunctionType))
+
+
+def instance_of(ev: Evaluator, function: FunctionRef, arguments: list[Value], result: Type) -> Instance:
+    """The compiled function for arguments whose known parts are these; it is compiled when it is first asked for."""
+    parameters = function.node.parameters
+    known = [parameter.comptime for parameter in parameters]
+    held = [not fixed and not isinstance(value.data, Memory) and not isinstance(value.type, t.DsdType) and _in_register(leaf)
+            if not isinstance(value.data, Dsd) else isinstance(leaf.data, Reg)
+            for value, fixed in zip(arguments, known, strict=True) for leaf in leaves(value)]
+    flat = [leaf for value in arguments for leaf in leaves(value)]
+    key = (function.module, function.node, tuple(held),
+           tuple(None if keep else ev.unit.key_of(leaf) for keep, leaf in zip(held, flat, strict=True)),
+           tuple(ev.unit.shape_of(value) for value in arguments))
+    found = ev.unit.instances.get(key)
+    if found is None:
+        found = Instance(ev.unit.frame_name(function), "function", span=function.node.span)
+        found.held = held
+        ev.unit.instances[key] = found
+        ev.unit.later(lambda: _compile(ev.unit, found, function, arguments, result))
+        _signature(found, result)
+    return found
+
+
+def _signature(instance: Instance, result: Type) -> None:
+    """Registers of the parameters and of the result, known before the code is."""
+    instance.parameters = [instance.new() for keep in instance.held if keep]
+    if isinstance(result, t.Void):
+        instance.result = NOTHING
+        return
+    zero = zero_of(result)
+    if isinstance(result, t.DsdType):
+        instance.result = Value(result, Dsd(result.kind, *(Value(t.I32, instance.new()) for _ in range(3))))
+        return
+    instance.result = with_leaves(zero, iter([Value(leaf.type, instance.new()) for leaf in leaves(zero)]))
+
+
+def _compile(unit: Any, instance: Instance, function: FunctionRef, arguments: list[Value], result: Type) -> None:
+    """Write a function's code."""
+    scope = Scope(function.module)
+    ev = Evaluator(unit, scope, instance)
+    ev.assigned = unit.assigned_in(function.node)
+    registers, flags = iter(instance.parameters), iter(instance.held)
+    for parameter, value in zip(function.node.parameters, arguments, strict=True):
+        own = with_leaves(value, iter([Value(leaf.type, next(registers)) if next(flags) else leaf for leaf in leaves(value)]))
+        scope.names[parameter.name] = Constant(own, parameter.span)
+    run_body(ev, function.node, result)
+
+
+def run_body(ev: Evaluator, node: syntax.Function, result: Type) -> None:
+    """The statements of a function or task, and its end."""
+    ev.exits.append(Exit("function", "", "", "", 0, type=result))
+    assert node.body is not None
+    flow = ev.block(node.body)
+    if flow is None:
+        if not isinstance(result, t.Void):
+            ev.fail(node, f"'{node.name}' can end without a value of type {result}")
+        ev.emit.emit("end" if ev.frame.kind == "task" else "return")
+
+
+def run_task(unit: Any, frame: Frame, function: FunctionRef, words: list[Value]) -> None:
+    """The code of a task whose parameters hold ``words``."""
+    scope = Scope(function.module)
+    ev = Evaluator(unit, scope, frame)
+    ev.assigned = unit.assigned_in(function.node)
+    for parameter, value in zip(function.node.parameters, words, strict=True):
+        scope.names[parameter.name] = Constant(value, parameter.span)
+    run_body(ev, function.node, t.VOID)
+
+
+_EVALUATE[syntax.Call] = call

@@ -1,0 +1,192 @@
+"""DSRs in the linker: descriptors that a PE holds for itself, and what is loaded into them."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+from wsekern.csl import types as t
+from wsekern.csl.dsds import Dsr
+from wsekern.csl.ir import Frame
+from wsekern.csl.operands import OPERATIONS, Operand
+from wsekern.csl.values import Address, Dsd, Reg, Value, Varying
+from wsekern.program.instructions import Scalar
+from wsekern.program.operands import TYPE_BYTES, Fabric, Mem, Mem4d, Named, Ring
+
+MEMORY = "memory"
+"""A symbol of no element at address 0: what pointers lead to is so many elements behind it."""
+
+
+@dataclass(eq=False)
+class DsrUse:
+    """Loads of a DSR, element types that operations take it for, and what the code so far has loaded into it last."""
+
+    loads: list[tuple[Value, dict[str, Value]]] = field(default_factory=list)
+    types: set[str] = field(default_factory=set)
+    current: Value | None = None
+    options: dict[str, Value] = field(default_factory=dict)
+
+
+def element_type(operand: Operand, name: str, data: Dsd, place: int) -> str:
+    """What an operation takes the elements of a descriptor for: as its name says; in mixed ones, by their size."""
+    _, precision, _ = OPERATIONS[name]
+    if name in ("faddhs", "fmachs"):
+        return "fp32" if place in (0, 1) else "fp16"
+    if name == "fh2s":
+        return "fp32" if place == 0 else "fp16"
+    if name == "fs2h":
+        return "fp16" if place == 0 else "fp32"
+    return precision
+
+
+class DsrLinker(ABC):
+    """What the linker does with DSRs; :class:`wsekern.csl.link.Linker` has the rest."""
+
+    unit: Any
+    program: Any
+    dsrs: dict[Dsr, DsrUse]
+    first_kept: int
+
+    @abstractmethod
+    def fail(self, message: str) -> None:
+        """An error at the instruction that is being linked."""
+
+    @abstractmethod
+    def register(self, reg: Reg | int | None) -> int | None:
+        """The core's number of a register."""
+
+    @abstractmethod
+    def append(self, item: Any) -> None:
+        """An instruction behind those that there are."""
+
+    @abstractmethod
+    def queue_of(self, data: Dsd, out: bool) -> int:
+        """The queue of a fabric DSD."""
+
+    @abstractmethod
+    def packing(self, data: Dsd, kind: str) -> int | None:
+        """Elements in a word."""
+
+    @abstractmethod
+    def marks(self, data: Dsd, out: bool) -> dict[str, Any]:
+        """What words that leave are marked with."""
+
+    @abstractmethod
+    def fifo(self, fifo: Any, kind: str, extent: int | None) -> Any:
+        """A FIFO of the program."""
+
+    @abstractmethod
+    def temporary(self, number: int) -> int:
+        """A register that holds a number until the next instruction."""
+
+    @abstractmethod
+    def number_in(self, value: Value) -> int:
+        """A register with a number that is known only at run time, or differs between PEs."""
+
+    def find_loads(self, frames: list[Frame]) -> None:
+        """What every DSR may hold, and which element types operations take it for."""
+        for dsr, value, options in self.unit.effects.loads:
+            self.dsrs.setdefault(dsr, DsrUse()).loads.append((value, options))
+        for frame in frames:
+            for op in frame.ops:
+                if op.form == "dsr_load":
+                    self.dsrs.setdefault(op.fields["target"], DsrUse()).loads.append((op.fields["a"], op.fields["options"]))
+                elif op.form == "vector":
+                    for k, operand in enumerate(op.fields["operands"]):
+                        if isinstance(operand.value.data, Dsr):
+                            use = self.dsrs.setdefault(operand.value.data, DsrUse())
+                            use.types.add(element_type(operand, op.fields["name"], Dsd(""), k))
+
+    def _on_dsr_load(self, fields: dict[str, Any]) -> None:
+        """A DSD into a DSR while the program runs."""
+        dsr, value = fields["target"], fields["a"]
+        use = self.dsrs[dsr]
+        use.current, use.options = value, fields["options"]
+        for kind in use.types:
+            named = self._dsr_name(dsr, value, kind, fields["options"])
+            self._set_parts(named, value.data, TYPE_BYTES[kind])
+
+    def _set_parts(self, name: str, data: Dsd, size: int) -> None:
+        if data.base is not None:
+            if isinstance(data.base.data, Address):
+                index = None
+                if data.base.data.offset:
+                    index = self.temporary(data.base.data.offset // size)
+                self.append(Scalar("set_base", a=index, target=name, source=data.base.data.symbol.name))
+            else:
+                self._base_from(name, data.base, size)
+        for part, form in (("extent", "set_extent"), ("stride", "set_stride")):
+            value = getattr(data, part)
+            if value is not None and data.kind != "mem4d_dsd":
+                self.append(Scalar(form, a=self._number_of(value), target=name))
+
+    def _base_from(self, name: str, base: Value, size: int) -> None:
+        shift, index = self.temporary(size.bit_length() - 1), self.first_kept - 2
+        self.append(Scalar("scalar", op="shr", type="u32", dst=index, a=self.register(base.data), b=shift))
+        self.append(Scalar("set_base", a=index, target=name, source=MEMORY))
+
+    def _number_of(self, value: Value) -> int:
+        """A register with a number, known or not."""
+        return self.number_in(value) if isinstance(value.data, (Reg, Varying)) else self.temporary(int(value.data))
+
+    def _on_dsr_base(self, fields: dict[str, Any]) -> None:
+        dsr, pointer = fields["target"], fields["a"]
+        use = self.dsrs.get(dsr)
+        if use is None or not use.loads:
+            self.fail(f"{dsr.kind} {dsr.number} holds no descriptor: load one with @load_to_dsr first")
+            return
+        value = use.current or use.loads[-1][0]
+        for kind in use.types:
+            name = self._dsr_name(dsr, value, kind, use.options)
+            data = value.data.with_fields(base=pointer, extent=None, stride=None)
+            self._set_parts(name, data, TYPE_BYTES[kind])
+
+    def _dsr_name(self, dsr: Dsr, value: Value, kind: str, options: dict[str, Value]) -> str:
+        """The descriptor that stands for a DSR while it holds one of this shape."""
+        data = value.data
+        out = value.type == t.FABOUT
+        place: Any = self.queue_of(data, out) if data.base is None and data.fifo is None else data.kind
+        name = f"{dsr.kind}{dsr.number}_{place}_{kind}_{out:d}"
+        if name not in self.program.descriptors:
+            self.program.descriptors[name] = self._stated(data, kind, out, options)
+        return name
+
+    def _stated(self, data: Dsd, kind: str, out: bool, options: dict[str, Value]) -> Any:
+        saves = bool(options["save_address"].data) if "save_address" in options else False
+        extent = int(data.extent.data) if data.extent is not None and isinstance(data.extent.data, int) else 0
+        if data.fifo is not None:
+            return self.fifo(data.fifo, kind, None)
+        if data.base is None:
+            return Fabric(self.queue_of(data, out), extent, kind, self.packing(data, kind), **self.marks(data, out))
+        known = isinstance(data.base.data, Address)
+        symbol = data.base.data.symbol.name if known else MEMORY
+        offset = data.base.data.offset // TYPE_BYTES[kind] if known else 0
+        if data.kind == "mem4d_dsd":
+            return Mem4d(symbol, data.shape, data.strides, offset, kind)
+        if data.kind == "circbuf_dsd":
+            return Ring(symbol, extent)
+        stride = int(data.stride.data) if data.stride is not None and isinstance(data.stride.data, int) else 1
+        return Mem(symbol, extent, offset, stride, save=saves, type=kind)
+
+    def _dsr(self, dsr: Dsr, operand: Operand, name: str, place: int) -> Any:
+        use = self.dsrs.get(dsr)
+        if use is None or not use.loads:
+            self.fail(f"{dsr.kind} {dsr.number} holds no descriptor: load one with @load_to_dsr first")
+            return None
+        value = use.current or use.loads[-1][0]
+        kind = element_type(operand, name, Dsd(""), place)
+        return Named(self._dsr_name(dsr, value, kind, use.options or use.loads[-1][1]))
+
+    def _dsr_options(self, operands: list[Operand], options: dict[str, Any]) -> dict[str, Any]:
+        """Options of an operation, with those that its DSRs were loaded with."""
+        found = dict(options)
+        for operand in operands:
+            use = self.dsrs.get(operand.value.data) if isinstance(operand.value.data, Dsr) else None
+            if use is None or not use.loads:
+                continue
+            given = use.options or use.loads[-1][1]
+            if "async" in given and given["async"].data:
+                found["async"] = True
+            for name in ("activate", "unblock"):
+                if name in given:
+                    found[name] = given[name]
+        return found

@@ -1,0 +1,62 @@
+"""What functions compile to: instructions of the core whose registers still belong to frames, and where each comes from."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from wsekern.csl.source import Span
+from wsekern.csl.values import Reg
+
+
+@dataclass(eq=False, slots=True)
+class Op:
+    """A scalar instruction, label or vector instruction: ``form`` as in :data:`wsekern.program.instructions.FORMS`, or "label";
+    ``fields`` by the names of :class:`wsekern.program.instructions.Scalar` or :class:`~wsekern.program.instructions.Vector`."""
+
+    form: str
+    fields: dict[str, Any]
+    span: Span | None = None
+
+
+@dataclass(eq=False)
+class Frame:
+    """A function or task under compilation: its code, and how many registers it needs. A function's parameters come first."""
+
+    name: str
+    kind: str
+    """"task" (ends), "function" (returns)"""
+    ops: list[Op] = field(default_factory=list)
+    size: int = 0
+    taken: int = 0
+    labels: int = 0
+    span: Span | None = None
+    calls: set["Frame"] = field(default_factory=set)
+    parameters: list[Reg] = field(default_factory=list)
+    result: Any = None
+    """The value that it returns, whose scalars are registers of this frame."""
+
+    def new(self) -> Reg:
+        """A register that nobody uses."""
+        self.taken += 1
+        self.size = max(self.size, self.taken)
+        return Reg(self, self.taken - 1)
+
+    def release(self, taken: int) -> None:
+        """Let those above ``taken`` be used anew."""
+        self.taken = taken
+
+    def label(self) -> str:
+        """A label of this frame."""
+        self.labels += 1
+        return f"{self.name}.{self.labels}"
+
+    def emit(self, form: str, span: Span | None = None, **fields: Any) -> None:
+        """Append an instruction."""
+        self.ops.append(Op(form, fields, span))
+
+    def place(self, label: str) -> None:
+        """Let ``label`` be here."""
+        self.ops.append(Op("label", {"name": label}))
+
+
+WORD_REGISTER = Reg(None, 0)
+"""Register 0: the word that started a data or control task."""

@@ -1,0 +1,251 @@
+"""Builtins that only the libraries of ``lib`` use: what of them touches the core, the rectangle, or the host."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wsekern.csl import syntax
+from wsekern.csl import types as t
+from wsekern.csl.builtins import builtin, text_of
+from wsekern.csl.calls import call_values
+from wsekern.csl.directions import ports_of_value
+from wsekern.csl.emit import machine_type
+from wsekern.csl.functions import Evaluator
+from wsekern.csl.ir import Frame
+from wsekern.csl.scope import Scope
+from wsekern.csl.values import NOTHING, Reg, Value, Varying, rounded
+from wsekern.errors import InputError
+from wsekern.fabric.routes import Position, make_route
+from wsekern.program.instructions import TaskEntry
+
+
+@builtin("__pe_x", "__pe_y", arguments=0)
+def coordinate(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """Column or row of the PE in the rectangle."""
+    each = getattr(ev.unit.where, node.name[-1])
+    if each is None:
+        ev.fail(node, "a layout has no coordinates of a PE")
+    each = np.asarray(each, np.int64)
+    return Value(t.U16, int(each[0]) if (each == each[0]).all() else Varying(each))
+
+
+@builtin("__scalar", arguments=(2, 3))
+def scalar(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """``@__scalar("op", a, b)``: an operation of the core on numbers."""
+    op = text_of(ev, node.arguments[0])
+    values = [ev.evaluate(each) for each in node.arguments[1:]]
+    if not any(isinstance(each.data, Reg) for each in values):
+        return _now(ev, op, values, node)
+    found = ev.emit.scalar(op, machine_type(values[0].type), *(ev.emit.register(each) for each in values))
+    return Value(values[0].type, found)
+
+
+def _now(ev: Evaluator, op: str, values: list[Value], node: syntax.Builtin) -> Value:
+    functions = {"sqrt": np.sqrt, "exp": np.exp, "log": np.log, "sin": np.sin, "cos": np.cos, "floor": np.floor,
+                 "max": np.maximum, "min": np.minimum, "abs": np.abs}
+    with np.errstate(all="ignore"):
+        found = functions[op](*(each.data for each in values))
+    kind = values[0].type
+    if isinstance(kind, t.Float):
+        return Value(kind, rounded(float(found), kind))
+    return Value(kind, float(found) if isinstance(kind, t.ComptimeFloat) else int(found))
+
+
+@builtin("__timestamp", arguments=1)
+def timestamp(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """``@__timestamp(part)``: 16 bits of the counter of cycles, part 0 the lowest."""
+    part = ev.known_int(ev.compiling(node.arguments[0]), node)
+    register = ev.frame.new()
+    ev.emit.emit("time", type="u16", dst=register, imm=part)
+    return Value(t.U16, register)
+
+
+@builtin("__has_type", arguments=2)
+def has_type(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """Whether a value has a type."""
+    return Value(t.BOOL, ev.type_of(node.arguments[0]) == ev.type_at(node.arguments[1]))
+
+
+@builtin("__random_words", arguments=1)
+def random_words(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """States of the shift register x^23 + x^18 + 1 after 128, 256, ... steps: 23 words of 16 bits."""
+    state, words = ev.known_int(ev.compiling(node.arguments[0]), node), []
+    for _ in range(23):
+        for _ in range(128):
+            state = (state << 1 | ((state >> 22) ^ (state >> 17)) & 1) & 0xFFFFFFFF
+        words.append(state & 0xFFFF)
+    return Value(t.Array((23,), t.U16), np.array(words, np.uint16))
+
+
+# ---- what PEs tell the host ----
+
+HOST_COLOR = 23
+"""Color of words for the host: one of those that are reserved for its copies."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in a program that tells the host something: its number in the first word, then a word for each value (three for
+    time stamps)."""
+
+    kind: str
+    """"print", "trace" or "trap"."""
+    text: str
+    types: tuple[str, ...]
+    span: Any = None
+
+
+def tell(ev: Evaluator, kind: str, text: str, values: list[Value], node: syntax.Node, types: tuple[str, ...] = ()) -> None:
+    """Code that tells the host."""
+    site = Site(kind, text, types or tuple(machine_type(each.type) for each in values), node.span)
+    number = ev.unit.site(site)
+    for each in [Value(t.U32, number), *values]:
+        ev.emit.emit("tell", c=ev.emit.register(each))
+
+
+@builtin("__print", arguments=2)
+def print_(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """``@__print(text, .{values})``."""
+    if not ev.runtime:
+        return NOTHING
+    text, given = text_of(ev, node.arguments[0]), ev.evaluate(node.arguments[1])
+    values = list(given.data.values()) if isinstance(given.data, dict) else []
+    marks = re.findall(r"\{(\w*)\}", text.replace("{{", "").replace("}}", ""))
+    if len(marks) != len(values):
+        ev.fail(node, f"the text has {len(marks)} places for values, found {len(values)}")
+    tell(ev, "print", text, [_scalar_of(ev, each, node) for each in values], node)
+    return NOTHING
+
+
+def _scalar_of(ev: Evaluator, value: Value, node: syntax.Node) -> Value:
+    """A value that one word holds."""
+    if isinstance(value.type, t.ComptimeInt):
+        return Value(t.I32, value.data)
+    if isinstance(value.type, t.ComptimeFloat):
+        return Value(t.F32, value.data)
+    return value
+
+
+@builtin("__trace", arguments=2)
+def trace(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """``@__trace(key, value)``."""
+    key, value = text_of(ev, node.arguments[0]), ev.evaluate(node.arguments[1])
+    if isinstance(value.data, bytes):
+        tell(ev, "trace", f"{key}\0{value.data.decode('utf-8', 'replace')}", [], node)
+    else:
+        tell(ev, "trace", key, [_scalar_of(ev, value, node)], node)
+    return NOTHING
+
+
+@builtin("__trace_time", arguments=1)
+def trace_time(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """``@__trace_time(key)``: a time stamp."""
+    parts = []
+    for part in range(3):
+        register = ev.frame.new()
+        ev.emit.emit("time", type="u16", dst=register, imm=part)
+        parts.append(Value(t.U16, register))
+    tell(ev, "trace", text_of(ev, node.arguments[0]), parts, node, ("time",))
+    return NOTHING
+
+
+# ---- routes and teardown ----
+
+
+@builtin("__leave_teardown", arguments=1)
+def leave_teardown(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """Let a color move again."""
+    ev.emit.emit("leave_teardown", imm=ev.known_int(ev.evaluate(node.arguments[0]), node))
+    return NOTHING
+
+
+@builtin("__torn_down", arguments=0)
+def torn_down(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """Colors in teardown, a bit each."""
+    register = ev.frame.new()
+    ev.emit.emit("torn_down", dst=register)
+    return Value(t.U32, register)
+
+
+@builtin("__task_priority", arguments=2)
+def task_priority(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """Priority of a task."""
+    number, level = (ev.known_int(ev.evaluate(each), node) for each in node.arguments)
+    ev.unit.effects.priorities[number] = "high" if level else "low"
+    return NOTHING
+
+
+@builtin("__route", arguments=3)
+def route(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """``@__route(color, what, value)``: change a part of a color's route; the whole is put on the router at once."""
+    color, what = ev.known_int(ev.evaluate(node.arguments[0]), node), text_of(ev, node.arguments[1])
+    value = ev.evaluate(node.arguments[2])
+    if not ev.runtime:
+        ev.fail(node, "a route is changed by code of a PE; the layout paints it with @set_color_config")
+    parts = ev.unit.routes.setdefault(color, dict(ev.unit.painted(color)))
+    change_route(parts, what, value)
+    if what in ("clear_current_position", "invalid"):
+        ev.emit.emit("position", imm=color, a=ev.emit.constant(0, "u16"))
+    made = route_of(ev, parts, node)
+    if made is not None:
+        ev.emit.emit("route", imm=color, target=made)
+    return NOTHING
+
+
+def change_route(parts: dict[str, Any], what: str, value: Value) -> None:
+    """A part of a route: ``rx``, ``tx`` by position, the pop mode."""
+    if what == "reset_routes":
+        for name in ("rx", "tx"):
+            if name in value.data:
+                parts[f"{name}0"] = ports_of_value(value.data[name])
+    elif what in ("invalid", "clear"):
+        for k in (1, 2, 3):
+            parts.pop(f"rx{k}", None)
+            parts.pop(f"tx{k}", None)
+        if what == "clear":
+            parts.clear()
+    elif what == "pop":
+        parts["pop"] = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")[value.data]
+    elif what != "clear_current_position":
+        parts[what] = ports_of_value(value)
+
+
+def route_of(ev: Evaluator, parts: dict[str, Any], node: syntax.Node) -> Any:
+    """The route of parts; None where it has no way in or out."""
+    if not parts.get("rx0") or not parts.get("tx0"):
+        return None
+    switches = []
+    for k in (1, 2, 3):
+        if f"rx{k}" not in parts and f"tx{k}" not in parts:
+            break
+        switches.append(Position(rx=parts.get(f"rx{k}"), tx=parts.get(f"tx{k}")))
+    try:
+        return make_route(parts["rx0"], parts["tx0"], tuple(switches), ring_mode=parts.get("ring", False),
+                          pop_mode=parts.get("pop", "no_pop"))
+    except InputError as error:
+        ev.fail(node, str(error))
+
+
+def teardown_entry(unit: Any) -> tuple[TaskEntry, Frame]:
+    """The task that runs the handlers of colors in teardown."""
+    frame = Frame("teardown", "task")
+
+    def write() -> None:
+        functions = unit.effects.teardown
+        ev = Evaluator(unit, Scope(next(iter(functions.values())).module), frame)
+        for color, function in functions.items():
+            ev.emit.span = function.node.span
+            after, taken = frame.label(), frame.taken
+            pending = frame.new()
+            ev.emit.emit("torn_down", dst=pending)
+            bit = ev.emit.scalar("and", "u32", pending, ev.emit.constant(1 << color, "u32"))
+            ev.emit.emit("branch", a=bit, target=after)
+            call_values(ev, function, [], function.node)
+            frame.place(after)
+            frame.release(taken)
+        ev.emit.emit("end")
+
+    unit.later(write)
+    return TaskEntry("teardown", "local", "task teardown", 29), frame

@@ -1,0 +1,461 @@
+"""From frames and symbols to a :class:`wsekern.program.Program`: memory, registers, descriptors, queues, tasks."""
+
+from typing import Any
+
+from wsekern.csl import types as t
+from wsekern.csl.dsds import Dsr
+from wsekern.csl.dsrs import MEMORY, DsrLinker, DsrUse, element_type
+from wsekern.csl.emit import machine_type
+from wsekern.csl.ir import Frame, Op
+from wsekern.csl.library import HOST_COLOR
+from wsekern.csl.memory import has_pointers, layout_of, words_of
+from wsekern.csl.operands import Operand
+from wsekern.csl.registers import bases_of, tail_calls
+from wsekern.csl.source import CslError, Diagnostic, Span
+from wsekern.csl.tasks import FifoBuffer
+from wsekern.csl.unit import Unit
+from wsekern.csl.values import Address, Dsd, FunctionRef, Reg, Symbol, Value, Varying
+from wsekern.program.instructions import Label, Scalar, TaskEntry, Vector
+from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Ring
+from wsekern.program.operands import Register as RegisterOperand
+from wsekern.program.program import Program
+
+QUEUES = {"wse2": (8, 6), "wse3": (8, 8)}
+"""Input and output queues of a PE."""
+
+
+class Linker(DsrLinker):
+    """Makes the program of a unit whose functions are all compiled."""
+
+    def __init__(self, unit: Unit, name: str, colors: dict[int, Any]) -> None:
+        self.unit, self.program, self.colors = unit, Program(name), colors
+        self.lines: list[Span | None] = []
+        self.kept = 0
+        self.descriptors = 0
+        self.helpers: dict[str, int] = {}
+        """Tasks that unblock an input queue where an operation has ended."""
+        self.bases: dict[Frame, int] = {}
+        self.span: Span | None = None
+        self.dsrs: dict[Dsr, DsrUse] = {}
+
+    # ---- memory
+
+    def place_symbols(self) -> None:
+        """Reserve memory for every symbol that code or the host needs."""
+        self.program.memory(MEMORY, "u32", 0)
+        at = 0
+        for symbol in self.unit.symbols:
+            if not symbol.used:
+                continue
+            kind, count = layout_of(symbol.type)
+            if symbol.align > 4 and at % symbol.align:
+                padding = symbol.align - at % symbol.align
+                self.program.memory(self.unit.unique("padding"), "u32", padding // 4)
+                at += padding
+            self.program.memory(symbol.name, kind, count)
+            values = words_of(symbol, kind, count)
+            if values is not None and values.any():
+                self.program.initial[symbol.name] = values
+            at += -(-count * TYPE_BYTES[kind] // 4) * 4
+        self.addresses = self.program.addresses()
+        for symbol in self.unit.symbols:  # pointers in memory, now that all have addresses
+            if symbol.used and symbol.initial is not None and has_pointers(symbol.type):
+                kind, count = layout_of(symbol.type)
+                values = words_of(symbol, kind, count, self.addresses)
+                if values is not None:
+                    self.program.initial[symbol.name] = values
+
+    # ---- code
+
+    def code_of(self, frame: Frame, label: str) -> None:
+        """Append the code of a frame."""
+        self._label(label)
+        for op in frame.ops:
+            self.span = op.span or self.span
+            if op.form == "label":
+                self._label(op.fields["name"])
+            elif op.form == "vector":
+                self._vector(op)
+            else:
+                self._scalar(op)
+
+    def _label(self, name: str) -> None:
+        self.append(Label(name))
+
+    def append(self, item: Any) -> None:
+        self.program.code.append(item)
+        self.lines.append(self.span)
+
+    def fail(self, message: str) -> None:
+        """An error at the instruction that is being linked."""
+        raise CslError([Diagnostic(message, self.span)])
+
+    def register(self, reg: Reg | int | None) -> int | None:
+        """The core's number of a register."""
+        if reg is None or isinstance(reg, int):
+            return reg
+        return 0 if reg.frame is None else self.bases[reg.frame] + reg.number
+
+    def keep(self) -> int:
+        """A register that belongs to one asynchronous instruction for good."""
+        self.kept += 1
+        return self.first_kept + self.kept - 1
+
+    def _scalar(self, op: Op) -> None:
+        fields = dict(op.fields)
+        for name in ("dst", "a", "b", "c"):
+            if name in fields and not op.form.startswith("dsr_"):
+                fields[name] = self.register(fields[name])
+        handler = getattr(self, f"_on_{op.form}", None)
+        if handler is not None:
+            handler(fields)
+            return
+        if "target" in fields and isinstance(fields["target"], (Symbol, type(None))) and op.form in ("load", "store"):
+            fields["target"] = MEMORY if fields["target"] is None else fields["target"].name
+        self.append(Scalar(op.form, **fields))
+
+    def _on_constant(self, fields: dict[str, Any]) -> None:
+        data = fields["imm"]
+        if isinstance(data, Address):
+            fields["imm"] = self.addresses[data.symbol.name] + data.offset
+        elif isinstance(data, FunctionRef):
+            self.fail(f"the address of '{data.name}' at run time is not supported yet")
+        self.append(Scalar("constant", **fields))
+
+    def _on_parameter(self, fields: dict[str, Any]) -> None:
+        self.program.parameter(f"p{fields['imm']}")
+        self.append(Scalar("parameter", **fields))
+
+    def _on_tell(self, fields: dict[str, Any]) -> None:
+        queue = self.output_queue(HOST_COLOR, 0)
+        self.append(Scalar("give", type="u32", c=fields["c"], target=Fabric(queue, 1, "u32")))
+
+    def _on_take_word(self, fields: dict[str, Any]) -> None:
+        data, kind = fields["source"].data, machine_type(fields["kind"])
+        stated = Fabric(self.queue_of(data, False), 1, kind, self.packing(data, kind))
+        self.append(Scalar("take", type=kind, dst=fields["dst"], target=stated))
+
+    def _on_give_word(self, fields: dict[str, Any]) -> None:
+        data, kind = fields["target"].data, machine_type(fields["kind"])
+        stated = Fabric(self.queue_of(data, True), 1, kind, self.packing(data, kind), **self.marks(data, True))
+        self.append(Scalar("give", type=kind, c=fields["c"], target=stated))
+
+    def _on_call(self, fields: dict[str, Any]) -> None:
+        self.append(Scalar("call", target=f"fn {fields['target'].name}"))
+
+    def _on_tail(self, fields: dict[str, Any]) -> None:
+        self.append(Scalar("jump", target=f"fn {fields['target'].name}"))
+
+    def _on_activate(self, fields: dict[str, Any]) -> None:
+        name = self.task_name(fields["target"])
+        if name is not None:
+            self.append(Scalar("activate", target=name))
+
+    def _on_block(self, fields: dict[str, Any], form: str = "block") -> None:
+        value = fields["target"]
+        if value.type == t.LOCAL_TASK:
+            name = self.task_name(value)
+            if name is not None:
+                self.append(Scalar(form, target=name))
+            return
+        queue = self.channel(value)
+        if queue is not None:
+            self.append(Scalar(f"{form}_queue", imm=queue))
+
+    def _on_unblock(self, fields: dict[str, Any]) -> None:
+        self._on_block(fields, "unblock")
+
+    def _on_route(self, fields: dict[str, Any]) -> None:
+        name = f"route{len(self.program.routes)}"
+        self.program.routes[name] = fields["target"]
+        self.append(Scalar("route", imm=fields["imm"], target=name))
+
+    # ---- tasks and queues
+
+    def task_name(self, value: Value) -> str | None:
+        """The local task with an id; None where no task is bound to it, and so nothing would start."""
+        number = self.number(value)
+        task = next((each for each in self.unit.effects.tasks if each.kind == "local" and each.number == number), None)
+        if task is None:
+            self.unit.diagnostics.warn(f"no task is bound to the local task id {number}: nothing starts here", self.span)
+            return None
+        return task_label(task)
+
+    @staticmethod
+    def number(value: Value) -> int:
+        """Of an id."""
+        assert isinstance(value.data, int)
+        return value.data
+
+    def channel(self, value: Value) -> int | None:
+        """The input queue that a color, queue or data task stands for."""
+        number = self.number(value)
+        if value.type == t.INPUT_QUEUE or (value.type == t.DATA_TASK and self.unit.options.arch == "wse3"):
+            return number if number in self.program.inputs else None
+        return next((queue for queue, color in self.program.inputs.items() if color == number), None)
+
+    def bind_queues(self) -> None:
+        """Colors of the queues that @initialize_queue names, and of data tasks."""
+        arch, effects = self.unit.options.arch, self.unit.effects
+        for bound, queues in ((self.program.inputs, effects.inputs), (self.program.outputs, effects.outputs)):
+            for number, queue in queues.items():
+                if queue.color is not None:
+                    bound[number] = queue.color
+        for task in effects.tasks:
+            if task.kind == "data" and arch == "wse2":
+                self.input_queue(task.number, None)
+            elif task.kind == "data" and task.number not in self.program.inputs:
+                self.unit.diagnostics.warn(f"'{task.function.name}' never starts: no @initialize_queue binds input queue "
+                                           f"{task.number}", task.span)
+
+    def input_queue(self, color: int, wanted: int | None) -> int:
+        """The input queue of a color."""
+        return self._queue(self.program.inputs, color, wanted, QUEUES[self.unit.options.arch][0], "input")
+
+    def output_queue(self, color: int, wanted: int | None) -> int:
+        """The output queue of a color."""
+        return self._queue(self.program.outputs, color, wanted, QUEUES[self.unit.options.arch][1], "output")
+
+    def _queue(self, bound: dict[int, int], color: int, wanted: int | None, most: int, what: str) -> int:
+        known = next((queue for queue, other in bound.items() if other == color), None)
+        if known is not None:
+            return known
+        if wanted is not None and wanted not in bound:
+            bound[wanted] = color
+            return wanted
+        reserved = {queue for effects in ((self.unit.effects.inputs,) if what == "input" else (self.unit.effects.outputs,))
+                    for queue in effects}
+        free = next((queue for queue in range(most - 1, -1, -1) if queue not in bound and queue not in reserved), None)
+        if free is None:
+            free = next((queue for queue in range(most) if queue not in bound), None)
+        if free is None:
+            self.fail(f"color {color} finds no {what} queue: all {most} are bound to other colors")
+        bound[free] = color
+        return free
+
+    # ---- vector instructions
+
+    def _vector(self, op: Op) -> None:
+        fields = op.fields
+        operands: list[Operand] = fields["operands"]
+        options = self._dsr_options(operands, fields["options"])
+        extent = self._common_extent(operands)
+        built = [self._operand(each, fields["name"], k, extent, options) for k, each in enumerate(operands)]
+        more: dict[str, Any] = {}
+        if options.get("async"):
+            more["microthread"] = options.get("ut_id", -1)
+            more["priority"] = options.get("priority", "low")
+        self._actions(options, more)
+        done = fields.get("done")
+        if done is not None and not options.get("async"):
+            more["done"] = self.register(done)
+        item = Vector(fields["name"], *(built + [None] * (4 - len(built)))[:4], **more)
+        self.program.check_vector(item)
+        self.append(item)
+
+    def _actions(self, options: dict[str, Any], more: dict[str, Any]) -> None:
+        for name in ("activate", "unblock"):
+            if name in options:
+                target = self._completion(options[name], name)
+                more["activate" if target in self.helpers else name] = target
+        control = options.get("on_control", {})
+        if control.get("terminate"):
+            more["terminate"] = True
+        for name in ("activate", "unblock"):
+            if name in control:
+                target = self._completion(control[name], name)
+                more[f"control_{'activate' if target in self.helpers else name}"] = target
+        for name in [name for name, value in more.items() if value is None and name != "microthread"]:
+            del more[name]
+
+    def _completion(self, value: Value, what: str) -> str | None:
+        """The local task that the end of an operation activates or unblocks; a channel is unblocked by a task of its own."""
+        if value.type == t.LOCAL_TASK:
+            return self.task_name(value)
+        if what == "activate":
+            self.fail(f"only local tasks are activated, not a {value.type}")
+        queue = self.channel(value)
+        if queue is None:
+            return None
+        name = f"unblock_queue{queue}"
+        self.helpers[name] = queue
+        return name
+
+    def _common_extent(self, operands: list[Operand]) -> int | None:
+        """The shortest known extent of the operands, None where one is known only at run time or none says."""
+        known = []
+        for each in operands:
+            data = each.value.data
+            if isinstance(data, Dsr):
+                return None
+            if isinstance(data, Dsd) and data.extent is not None and not _is_scalar(data):
+                if isinstance(data.extent.data, (Reg, Varying)):
+                    return None
+                known.append(int(data.extent.data))
+        return min(known) if known else None
+
+    def _operand(self, operand: Operand, name: str, place: int, extent: int | None, options: dict[str, Any]) -> Any:
+        data = operand.value.data
+        if isinstance(data, Reg):
+            return self._scalar_operand(operand, options)
+        if isinstance(data, Dsr):
+            return self._dsr(data, operand, name, place)
+        kind = element_type(operand, name, data, place)
+        if data.fifo is not None:
+            return self.fifo(data.fifo, kind, extent)
+        if data.base is None:
+            return self._fabric(data, kind, operand.value.type == t.FABOUT, extent, options)
+        return self._memory(data, kind, extent, options)
+
+    def _scalar_operand(self, operand: Operand, options: dict[str, Any]) -> Any:
+        kind, number = machine_type(operand.value.type), self.register(operand.value.data)
+        if options.get("async"):  # it reads the register while other code runs
+            own = self.keep()
+            self.append(Scalar("scalar", op="mov", type=kind, dst=own, a=number))
+            number = own
+        return RegisterOperand(number, kind)
+
+    def fifo(self, fifo: FifoBuffer, kind: str, extent: int | None) -> Fifo:
+        tasks = {}
+        for option, action in (("activate_push", "on_push"), ("activate_pop", "on_pop")):
+            tasks[action] = self.task_name(fifo.options[option]) if option in fifo.options else None
+        if fifo.name not in self.program.fifos:
+            self.program.fifos[fifo.name] = Fifo(fifo.name, fifo.symbol.name, **tasks)
+        found = self.program.fifos[fifo.name]
+        return found if extent is None else found.of(extent)
+
+    def _fabric(self, data: Dsd, kind: str, out: bool, extent: int | None, options: dict[str, Any]) -> Any:
+        queue = self.queue_of(data, out)
+        marks = self.marks(data, out)
+        stated = Fabric(queue, extent if extent is not None else 1, kind, self.packing(data, kind), **marks)
+        if isinstance(data.extent, Value) and isinstance(data.extent.data, (Reg, Varying)):
+            named = self._named(stated)
+            self.append(Scalar("set_extent", a=self.number_in(data.extent), target=named.name))
+            return named
+        return stated
+
+    def queue_of(self, data: Dsd, out: bool) -> int:
+        """The queue of a fabric DSD; on WSE-3 it alone says which color, on WSE-2 the color does."""
+        number = None if data.queue is None else self.number(data.queue)
+        bound = self.program.outputs if out else self.program.inputs
+        if number is not None and (data.color is None or (self.unit.options.arch == "wse3" and number in bound)):
+            if number not in bound:
+                self.fail(f"{'output' if out else 'input'} queue {number} has no color: @initialize_queue gives it one")
+            return number
+        assert data.color is not None
+        color = self.number(data.color)
+        return self.output_queue(color, number) if out else self.input_queue(color, number)
+
+    def packing(self, data: Dsd, kind: str) -> int | None:
+        """Elements in a word: before 2.10 one unless a SIMD mode says otherwise, from 2.10 on as many as fit."""
+        if TYPE_BYTES[kind] == 4:
+            return None
+        mode = data.options.get("simd_mode")
+        if mode is not None and isinstance(mode.data, dict):
+            chosen = {name for name, each in mode.data.items() if each.data}
+            return 1 if "simd_off" in chosen else 2 if chosen else 1
+        return 1 if self.unit.options.dialect != "2.10" or "unpacked" in data.options else 2
+
+    def marks(self, data: Dsd, out: bool) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if out:
+            for name in ("control", "advance_switch"):
+                if name in data.options and data.options[name].data:
+                    found[name] = True
+        return found
+
+    def _memory(self, data: Dsd, kind: str, extent: int | None, options: dict[str, Any]) -> Any:
+        base, size = data.base, TYPE_BYTES[kind]
+        assert base is not None
+        known = isinstance(base.data, Address)
+        if known and base.data.offset % size:
+            self.fail(f"this descriptor begins at byte {base.data.offset} of '{base.data.symbol.name}', inside an element of "
+                      f"{size} bytes")
+        symbol = base.data.symbol.name if known else MEMORY
+        offset = base.data.offset // size if known else 0
+        changes: list[tuple[str, Any]] = [] if known else [("base", base)]
+        if _is_scalar(data):
+            stated: Any = Mem(symbol, 1, offset, 0, type=kind)
+        elif data.kind == "mem4d_dsd":
+            stated = Mem4d(symbol, data.shape, data.strides, offset, kind)
+        elif data.kind == "circbuf_dsd":
+            stated = Ring(symbol, int(data.extent.data))
+        else:
+            stride = data.stride
+            if isinstance(data.extent.data, (Reg, Varying)):
+                changes.append(("extent", data.extent))
+            if isinstance(stride.data, (Reg, Varying)):
+                changes.append(("stride", stride))
+            length = extent if extent is not None and not isinstance(data.extent.data, (Reg, Varying)) else (
+                1 if isinstance(data.extent.data, (Reg, Varying)) else int(data.extent.data))
+            stated = Mem(symbol, length, offset, 1 if isinstance(stride.data, (Reg, Varying)) else int(stride.data), type=kind)
+        return self._changed(stated, changes, size) if changes else stated
+
+    def _changed(self, stated: Any, changes: list[tuple[str, Any]], size: int) -> Named:
+        """A descriptor of the PE's own, with the parts that are known only at run time put in."""
+        named = self._named(stated)
+        for part, value in changes:
+            if part == "base":
+                self._base_from(named.name, value, size)
+            else:
+                form = "set_extent" if part == "extent" else "set_stride"
+                self.append(Scalar(form, a=self.number_in(value), target=named.name))
+        return named
+
+    def _named(self, stated: Any) -> Named:
+        self.descriptors += 1
+        name = f"d{self.descriptors}"
+        self.program.descriptors[name] = stated
+        return Named(name)
+
+    def temporary(self, number: int) -> int:
+        register = self.first_kept - 1
+        self.append(Scalar("constant", type="i32", dst=register, imm=number))
+        return register
+
+    def number_in(self, value: Value) -> int:
+        """A register with a number."""
+        if isinstance(value.data, Varying):
+            register = self.first_kept - 1
+            k = self.unit.parameter(value.data)
+            self.program.parameter(f"p{k}")
+            self.append(Scalar("parameter", type="i32", dst=register, imm=k))
+            return register
+        found = self.register(value.data)
+        assert found is not None
+        return found
+
+    # ---- the whole
+
+    def link(self, entries: list[tuple[TaskEntry, Frame]]) -> Program:
+        """The program of tasks and of all functions that they call."""
+        frames = list(dict.fromkeys([frame for _, frame in entries] + list(self.unit.instances.values())))
+        tail_calls(frames)
+        self.bases, last = bases_of([frame for _, frame in entries], frames)
+        self.first_kept = last + 2
+        self.place_symbols()
+        self.bind_queues()
+        self.find_loads(frames)
+        for entry, frame in entries:
+            self.program.tasks[entry.name] = entry
+            self.code_of(frame, entry.label)
+        for frame in self.unit.instances.values():
+            self.code_of(frame, f"fn {frame.name}")
+        for name, queue in self.helpers.items():
+            self.program.tasks[name] = TaskEntry(name, "local", f"task {name}")
+            self._label(f"task {name}")
+            self.append(Scalar("unblock_queue", imm=queue))
+            self.append(Scalar("end"))
+        if self.first_kept + self.kept > 256:
+            self.fail(f"functions inside each other need {self.first_kept + self.kept} registers, a PE has 256")
+        self.program.kept_registers |= set(range(1, self.first_kept + self.kept))
+        return self.program
+
+
+def _is_scalar(data: Dsd) -> bool:
+    return data.base is not None and data.stride is not None and data.stride.data == 0 and data.extent is None
+
+
+def task_label(task: Any) -> str:
+    """Name of a bound task in the program."""
+    return f"{task.function.name}_{task.kind}{task.number}"

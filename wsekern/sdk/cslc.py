@@ -1,0 +1,74 @@
+"""The ``cslc`` command: options as people write them, the out folder, errors on standard error."""
+
+import sys
+from pathlib import Path
+
+from wsekern.csl.build import Options, build
+from wsekern.errors import WsekernError
+from wsekern.sdk import artifact
+
+FLAGS = {"memcpy", "output-json", "out-routes", "verbose", "warnings-as-errors", "g0", "v"}
+"""Options without a value."""
+LISTS = {"params", "colors", "import-path"}
+
+
+def parse(arguments: list[str]) -> tuple[str, dict[str, list[str]]]:
+    """(source, options with their values)."""
+    source, options, k = "", {}, 0
+    while k < len(arguments):
+        word = arguments[k]
+        k += 1
+        if not word.startswith("-"):
+            source = word
+            continue
+        name, equals, value = word.lstrip("-").partition("=")
+        if not equals and name not in FLAGS:
+            if k >= len(arguments):
+                raise SystemExit(f"cslc: {word} needs a value")
+            value = arguments[k]
+            k += 1
+        options.setdefault(name, []).append(value)
+    return source, options
+
+
+def pair(options: dict[str, list[str]], name: str) -> tuple[int, int]:
+    """``W,H``."""
+    text = options.get(name, ["0,0"])[-1]
+    one, _, other = text.partition(",")
+    return int(one), int(other)
+
+
+def cslc(arguments: list[str]) -> int:
+    """Compile; 0, or 1 where there are errors."""
+    source, options = parse(arguments)
+    given: dict[str, int] = {}
+    try:
+        for text in options.get("params", []) + options.get("colors", []):
+            for each in filter(None, text.split(",")):
+                name, _, value = each.partition(":")
+                given[name] = int(value, 0)
+    except ValueError:
+        print(f"cslc: {each!r} is no parameter: expected name:number", file=sys.stderr)
+        return 2
+    if not source:
+        print("cslc: no source file: expected cslc LAYOUT.csl --arch=wse2|wse3 ... -o out", file=sys.stderr)
+        return 2
+    folders = tuple(Path(each) for text in options.get("import-path", []) for each in text.split(":"))
+    chosen = Options(options.get("arch", ["wse2"])[-1], "1.x", options.get("fp16-format", ["f16"])[-1], folders)
+    out = Path(options.get("o", ["out"])[-1])
+    try:
+        fabric, offsets = pair(options, "fabric-dims"), pair(options, "fabric-offsets")
+        made = build(source, given, chosen, fabric, offsets)
+    except WsekernError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for text in made.said:
+        print(text)
+    for warning in made.diagnostics.warnings:
+        print(warning.text(), file=sys.stderr)
+    artifact.write(out, Path(source), made, fabric, offsets, given)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cslc(sys.argv[1:]))

@@ -1,0 +1,242 @@
+"""``SdkRuntime`` and what goes with it, as ``cerebras.sdk.runtime.sdkruntimepybind`` has them."""
+
+from enum import Enum, IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wsekern.csl.build import Build, Export
+from wsekern.errors import DeadlockError, InputError
+from wsekern.sdk.artifact import Machine, read
+from wsekern.sdk.messages import Messages
+
+DONE = "__command_done"
+"""Variable that code sets when the next command may come."""
+
+
+class MemcpyDataType(IntEnum):
+    """Width of the elements that a copy moves."""
+
+    MEMCPY_16BIT = 0
+    MEMCPY_32BIT = 1
+
+
+class MemcpyOrder(IntEnum):
+    """How a flat array stands for [height][width][elements]: C order, or Fortran order."""
+
+    ROW_MAJOR = 0
+    COL_MAJOR = 1
+
+
+class SdkTarget(Enum):
+    """Generations."""
+
+    WSE2 = "wse2"
+    WSE3 = "wse3"
+
+
+class Task:
+    """A command; all are done when the call that makes one returns."""
+
+
+class Symbol(int):
+    """The id of an exported name."""
+
+    name: str
+
+    def __new__(cls, number: int, name: str) -> "Symbol":
+        """Id ``number`` of ``name``."""
+        made = super().__new__(cls, number)
+        made.name = name
+        return made
+
+
+class SdkRuntime:
+    """Loads a compiled program into a simulated wafer, copies, launches, streams."""
+
+    def __init__(self, bindir: Any, platform: Any = None, *, cmaddr: str | None = None, suppress_simfab_trace: bool = False,
+                 simfab_numthreads: int = 5, msg_level: str = "WARNING", memcpy_required: bool = True) -> None:
+        if cmaddr:
+            raise InputError(f"cmaddr is {cmaddr!r}: there is no system to connect to; leave it out to simulate")
+        self._open(read(Path(bindir)))
+
+    @classmethod
+    def of(cls, made: Build) -> "SdkRuntime":
+        """The runtime of a compilation in this process."""
+        runtime = cls.__new__(cls)
+        runtime._open(made)
+        return runtime
+
+    def _open(self, made: Build) -> None:
+        self.machine = Machine(made)
+        self.messages = Messages(self.machine)
+        self._symbols: dict[str, Symbol] = {}
+        self._stuck: DeadlockError | None = None
+        self._held: dict[int, list[Any]] = {}
+
+    # ---- life
+
+    def load(self) -> None:
+        """Programs are in memory already."""
+
+    def run(self) -> None:
+        """Let tasks that are active at the start begin."""
+        self.settle()
+
+    def stop(self) -> None:
+        """Wait for what is still under way."""
+        self.settle()
+
+    def settle(self) -> None:
+        """Run until nothing moves any more."""
+        try:
+            self.machine.simulation.run()
+            self._stuck = None
+        except DeadlockError as error:
+            self._stuck = error  # it waits for the host, perhaps
+        self.messages.read()
+
+    # ---- symbols and launches
+
+    def get_id(self, name: str) -> Symbol:
+        """The id of an exported symbol or function."""
+        if name not in self.machine.exports:
+            known = ", ".join(sorted(self.machine.exports))
+            raise InputError(f"no exported symbol {name!r}: the program exports {known or 'none'}")
+        return self._symbols.setdefault(name, Symbol(len(self._symbols), name))
+
+    def launch(self, name: str, *arguments: Any, nonblock: bool = False) -> Task:
+        """Start an exported function on all PEs that have it."""
+        layout = self.machine.made.layout
+        if name not in self.machine.exports:
+            self.get_id(name)
+        self.settle()
+        for export, program, pes in self.machine.holders(name, 0, 0, layout.width, layout.height):
+            self._pass(export, program, pes, arguments)
+            self._write(program, pes, DONE, np.uint16(0))
+        self.machine.simulation.launch(name)
+        self.settle()
+        if not nonblock:
+            self._check_done(name)
+        return Task()
+
+    def call(self, name: str, arguments: Any = (), *, nonblock: bool = False) -> Task:
+        """:meth:`launch` as scripts before 1.0 have it."""
+        return self.launch(name, *arguments, nonblock=nonblock)
+
+    def _pass(self, export: Export, program: Any, pes: NDArray[np.int32], arguments: tuple[Any, ...]) -> None:
+        if len(arguments) != len(export.registers):
+            raise InputError(f"{export.name} takes {len(export.registers)} arguments, found {len(arguments)}")
+        for symbol, kind, value in zip(export.registers, export.arguments, arguments, strict=True):
+            from wsekern.csl.values import number_dtype
+            dtype = number_dtype(kind) or np.dtype(np.uint16)
+            self._write(program, pes, symbol, np.asarray(value).astype(dtype))
+
+    def _write(self, program: Any, pes: NDArray[np.int32], symbol: str, value: Any) -> None:
+        addresses = program.addresses()
+        if symbol in addresses:
+            self.machine.copy_in(addresses[symbol], pes, np.repeat(np.asarray(value).reshape(1, 1), len(pes), 0))
+
+    def _check_done(self, name: str) -> None:
+        """A launched function that waits for words of the host goes on when they come; nothing to complain of yet."""
+
+    # ---- copies
+
+    def memcpy_h2d(self, dest: Any, src: ArrayLike, px: int, py: int, w: int, h: int, elements_per_pe: int, *,
+                   streaming: bool = False, data_type: MemcpyDataType = MemcpyDataType.MEMCPY_32BIT,
+                   order: MemcpyOrder = MemcpyOrder.ROW_MAJOR, nonblock: bool = False) -> Task:
+        """Copy or stream to the PEs of a rectangle."""
+        words = self._by_pe(np.asarray(src), w, h, elements_per_pe, order)
+        if streaming:
+            self._stream_in(int(dest), words, px, py, w, h)
+        else:
+            self.settle()
+            for export, program, pes in self._exports(dest, px, py, w, h):
+                rows = self._rows(words, pes, px, py, w)
+                self.machine.copy_in(self._address(export, program), pes, self._narrow(rows, data_type, export))
+        return Task()
+
+    def memcpy_d2h(self, dest: NDArray[Any], src: Any, px: int, py: int, w: int, h: int, elements_per_pe: int, *,
+                   streaming: bool = False, data_type: MemcpyDataType = MemcpyDataType.MEMCPY_32BIT,
+                   order: MemcpyOrder = MemcpyOrder.ROW_MAJOR, nonblock: bool = False) -> Task:
+        """Copy or stream from the PEs of a rectangle."""
+        self.settle()
+        out = np.zeros((h, w, elements_per_pe), np.uint32)
+        if streaming:
+            self._stream_out(int(src), out, px, py, w, h)
+        else:
+            for export, program, pes in self._exports(src, px, py, w, h):
+                size = 2 if data_type == MemcpyDataType.MEMCPY_16BIT else 4
+                rows = np.zeros((len(pes), elements_per_pe), f"u{size}")
+                self.machine.copy_out(self._address(export, program), pes, rows)
+                width = self.machine.made.layout.width
+                out[pes // width - py, pes % width - px] = rows
+        flat = out.reshape(-1) if order == MemcpyOrder.ROW_MAJOR else out.reshape(-1, order="F")
+        target = dest.reshape(-1)
+        target[:] = flat.view(target.dtype) if target.dtype.itemsize == 4 else flat.astype(np.uint16).view(target.dtype)
+        return Task()
+
+    @staticmethod
+    def _by_pe(values: NDArray[Any], w: int, h: int, elements: int, order: MemcpyOrder) -> NDArray[np.uint32]:
+        """[height][width][elements] words."""
+        flat = np.ascontiguousarray(values.reshape(-1))
+        if flat.size != w * h * elements:
+            raise InputError(f"{flat.size} elements for {w} x {h} PEs of {elements}")
+        words = flat.view(np.uint32) if flat.dtype.itemsize == 4 else flat.view(np.uint16).astype(np.uint32) if (
+            flat.dtype.itemsize == 2) else flat.astype(np.uint32)
+        return words.reshape(h, w, elements, order="C" if order == MemcpyOrder.ROW_MAJOR else "F")
+
+    def _exports(self, symbol: Any, px: int, py: int, w: int, h: int) -> list[tuple[Export, Any, NDArray[np.int32]]]:
+        name = symbol.name if isinstance(symbol, Symbol) else next(
+            (name for name, known in self._symbols.items() if known == symbol), None)
+        if name is None:
+            raise InputError(f"no symbol has the id {symbol}: get_id gives ids")
+        return self.machine.holders(name, px, py, w, h)
+
+    def _rows(self, words: NDArray[np.uint32], pes: NDArray[np.int32], px: int, py: int, w: int) -> NDArray[np.uint32]:
+        width = self.machine.made.layout.width
+        return words[pes // width - py, pes % width - px]
+
+    @staticmethod
+    def _narrow(rows: NDArray[np.uint32], data_type: MemcpyDataType, export: Export) -> NDArray[Any]:
+        return rows.astype(np.uint16) if data_type == MemcpyDataType.MEMCPY_16BIT else rows
+
+    @staticmethod
+    def _address(export: Export, program: Any) -> int:
+        return program.addresses()[export.symbol] + export.offset
+
+    # ---- streams
+
+    def _stream_in(self, color: int, words: NDArray[np.uint32], px: int, py: int, w: int, h: int) -> None:
+        for y in range(h):
+            for x in range(w):
+                self.machine.simulation.send(color, words[y, x], px + x, py + y, "RAMP")
+        self.settle()
+
+    def _stream_out(self, color: int, out: NDArray[np.uint32], px: int, py: int, w: int, h: int) -> None:
+        held = self._held.setdefault(color, [])
+        held += list(self.machine.simulation.receive(color))
+        counts = np.zeros((h, w), np.int64)
+        rest = []
+        for record in held:
+            x, y = int(record["x"]) - px, int(record["y"]) - py
+            if 0 <= x < w and 0 <= y < h and counts[y, x] < out.shape[2]:
+                out[y, x, counts[y, x]] = record["data"]
+                counts[y, x] += 1
+            else:
+                rest.append(record)
+        self._held[color] = rest
+        if (counts < out.shape[2]).any():
+            y, x = np.argwhere(counts < out.shape[2])[0]
+            message = (f"PE ({px + x}, {py + y}) sent {counts[y, x]} of {out.shape[2]} words on color {color}, and nothing "
+                       "moves any more")
+            raise DeadlockError(f"{message}; {self._stuck}" if self._stuck else message)
+
+    def task_wait(self, task: Task) -> None:
+        """Commands are done when their calls return."""
+
+    def is_task_done(self, task: Task) -> bool:
+        """Always."""
+        return True
