@@ -146,11 +146,10 @@ class SdkRuntime:
             return
         layout, late = self.machine.made.layout, None
         for _, program, pes in self.machine.holders(self._launched, 0, 0, layout.width, layout.height):
-            addresses = program.addresses()
-            if DONE in addresses:
-                flags = np.zeros((len(pes), 1), np.uint16)
+            addresses, flags = program.addresses(), np.zeros((len(pes), 1), np.uint16)
+            if DONE in addresses:  # else no code ever sets it
                 self.machine.copy_out(addresses[DONE], pes, flags)
-                late = late if late is not None else next((int(pe) for pe in pes[flags[:, 0] == 0]), None)
+            late = late if late is not None else next((int(pe) for pe in pes[flags[:, 0] == 0]), None)
         if late is not None:
             place = late % layout.width, late // layout.width
             message = f"'{self._launched}' does not end: PE {place} has not called unblock_cmd_stream, and nothing moves"
