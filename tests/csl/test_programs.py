@@ -209,3 +209,23 @@ def test_structs_generic_functions_and_comptime_values(run_csl):
     }
     """
     assert words(run_csl(code), "out")[0].tolist() == [93, 4, 2, 0, 1, 8, 27, 0]
+
+
+def test_a_function_that_never_frees_the_command_stream_is_told_so(run_csl):
+    from wsekern.errors import DeadlockError
+    code = """
+    const iq = @get_input_queue(2);
+    fn compute() void {
+      const words = @get_dsd(fabin_dsd, .{ .fabric_color = @get_color(5), .extent = 1, .input_queue = iq });
+      const target = @get_dsd(mem1d_dsd, .{ .base_address = &out, .extent = 1 });
+      @mov32(target, words, .{ .async = true });
+    }
+    """
+    runtime = run_csl(code)
+    with pytest.raises(DeadlockError, match=r"'compute' does not end: PE \(0, 0\) has not called unblock_cmd_stream.*color 5"):
+        words(runtime, "out")
+
+
+def test_a_sender_takes_all_that_memory_gives_it(run_csl):
+    files = {**ROW, "pe.csl": ROW["pe.csl"].replace(".extent = 4, .output_queue", ".extent = 1, .output_queue")}
+    assert words(run_csl(files, {"width": 3}), "out", width=3)[2, :4].tolist() == [7, 8, 9, 10]

@@ -281,20 +281,23 @@ class Linker(DsrLinker):
         self.helpers[name] = queue
         return name
 
-    def _common_extent(self, operands: list[Operand]) -> int | None:
-        """The shortest known extent of the operands, None where one is known only at run time or none says."""
-        known = []
+    def _common_extent(self, operands: list[Operand]) -> Value | None:
+        """Elements of an operation: the fewest of its descriptors of memory, else of those that words come in by, else of those
+        that they leave by: public programs rely on a sender of extent 1 taking all that memory gives it. Where one of these is
+        known only at run time, that of the first counts. None where a DSR says it, or nothing does."""
+        found: dict[str, list[Value]] = {"memory": [], "fabin_dsd": [], "fabout_dsd": []}
         for each in operands:
             data = each.value.data
             if isinstance(data, Dsr):
                 return None
             if isinstance(data, Dsd) and data.extent is not None and not _is_scalar(data):
-                if isinstance(data.extent.data, (Reg, Varying)):
-                    return None
-                known.append(int(data.extent.data))
-        return min(known) if known else None
+                found[data.kind if data.base is None else "memory"].append(data.extent)
+        extents = next((each for each in found.values() if each), [])
+        if any(isinstance(each.data, (Reg, Varying)) for each in extents):
+            return extents[0]
+        return Value(t.I32, min(int(each.data) for each in extents)) if extents else None
 
-    def _operand(self, operand: Operand, name: str, place: int, extent: int | None, options: dict[str, Any]) -> Any:
+    def _operand(self, operand: Operand, name: str, place: int, extent: Value | None, options: dict[str, Any]) -> Any:
         data = operand.value.data
         if isinstance(data, Reg):
             return self._scalar_operand(operand, options)
@@ -302,7 +305,7 @@ class Linker(DsrLinker):
             return self._dsr(data, operand, name, place)
         kind = element_type(operand, name, data, place)
         if data.fifo is not None:
-            return self.fifo(data.fifo, kind, extent)
+            return self.fifo(data.fifo, kind, extent.data if extent is not None and isinstance(extent.data, int) else None)
         if data.base is None:
             return self._fabric(data, kind, operand.value.type == t.FABOUT, extent, options)
         return self._memory(data, kind, extent, options)
@@ -324,13 +327,16 @@ class Linker(DsrLinker):
         found = self.program.fifos[fifo.name]
         return found if extent is None else found.of(extent)
 
-    def _fabric(self, data: Dsd, kind: str, out: bool, extent: int | None, options: dict[str, Any]) -> Any:
+    def _fabric(self, data: Dsd, kind: str, out: bool, extent: Value | None, options: dict[str, Any]) -> Any:
         queue = self.queue_of(data, out)
         marks = self.marks(data, out)
-        stated = Fabric(queue, extent if extent is not None else 1, kind, self.packing(data, kind), **marks)
-        if isinstance(data.extent, Value) and isinstance(data.extent.data, (Reg, Varying)):
+        length = extent if extent is not None else data.extent
+        assert length is not None
+        runs = isinstance(length.data, (Reg, Varying))
+        stated = Fabric(queue, 1 if runs else int(length.data), kind, self.packing(data, kind), **marks)
+        if runs:
             named = self._named(stated)
-            self.append(Scalar("set_extent", a=self.number_in(data.extent), target=named.name))
+            self.append(Scalar("set_extent", a=self.number_in(length), target=named.name))
             return named
         return stated
 
@@ -364,7 +370,7 @@ class Linker(DsrLinker):
                     found[name] = True
         return found
 
-    def _memory(self, data: Dsd, kind: str, extent: int | None, options: dict[str, Any]) -> Any:
+    def _memory(self, data: Dsd, kind: str, extent: Value | None, options: dict[str, Any]) -> Any:
         base, size = data.base, TYPE_BYTES[kind]
         assert base is not None
         known = isinstance(base.data, Address)
@@ -379,16 +385,17 @@ class Linker(DsrLinker):
         elif data.kind == "mem4d_dsd":
             stated = Mem4d(symbol, data.shape, data.strides, offset, kind)
         elif data.kind == "circbuf_dsd":
-            stated = Ring(symbol, int(data.extent.data))
+            stated = Ring(symbol, int((extent or data.extent).data))
         else:
             stride = data.stride
-            if isinstance(data.extent.data, (Reg, Varying)):
-                changes.append(("extent", data.extent))
+            length = extent if extent is not None else data.extent
+            runs = isinstance(length.data, (Reg, Varying))
+            if runs:
+                changes.append(("extent", length))
             if isinstance(stride.data, (Reg, Varying)):
                 changes.append(("stride", stride))
-            length = extent if extent is not None and not isinstance(data.extent.data, (Reg, Varying)) else (
-                1 if isinstance(data.extent.data, (Reg, Varying)) else int(data.extent.data))
-            stated = Mem(symbol, length, offset, 1 if isinstance(stride.data, (Reg, Varying)) else int(stride.data), type=kind)
+            steps = 1 if isinstance(stride.data, (Reg, Varying)) else int(stride.data)
+            stated = Mem(symbol, 1 if runs else int(length.data), offset, steps, type=kind)
         return self._changed(stated, changes, size) if changes else stated
 
     def _changed(self, stated: Any, changes: list[tuple[str, Any]], size: int) -> Named:

@@ -75,7 +75,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="parts of paths: only scripts with one of them")
     parser.add_argument("--arch", choices=("wse2", "wse3", "both"), default="both")
     parser.add_argument("--seconds", type=float, default=300.0, help="limit of a script")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     scripts = scripts_of(given.path, given.arch, tuple(given.names))
     if not scripts:
         print(f"no commands_wse2.sh or commands_wse3.sh below {given.path}", file=sys.stderr)

@@ -72,6 +72,7 @@ class SdkRuntime:
     def _open(self, made: Build) -> None:
         self.machine = Machine(made)
         self.messages = Messages(self.machine)
+        self._launched: str | None = None
         self._symbols: dict[str, Symbol] = {}
         self._stuck: DeadlockError | None = None
         self._held: dict[int, list[Any]] = {}
@@ -112,14 +113,13 @@ class SdkRuntime:
         layout = self.machine.made.layout
         if name not in self.machine.exports:
             self.get_id(name)
-        self.settle()
+        self._wait_for_launch()
         for export, program, pes in self.machine.holders(name, 0, 0, layout.width, layout.height):
             self._pass(export, program, pes, arguments)
             self._write(program, pes, DONE, np.uint16(0))
         self.machine.simulation.launch(name)
         self.settle()
-        if not nonblock:
-            self._check_done(name)
+        self._launched = name
         return Task()
 
     def call(self, name: str, arguments: Any = (), *, nonblock: bool = False) -> Task:
@@ -139,8 +139,22 @@ class SdkRuntime:
         if symbol in addresses:
             self.machine.copy_in(addresses[symbol], pes, np.repeat(np.asarray(value).reshape(1, 1), len(pes), 0))
 
-    def _check_done(self, name: str) -> None:
-        """A launched function that waits for words of the host goes on when they come; nothing to complain of yet."""
+    def _wait_for_launch(self) -> None:
+        """The next command comes when every PE has called unblock_cmd_stream; refuse to wait where nothing moves any more."""
+        self.settle()
+        if self._launched is None:
+            return
+        layout, late = self.machine.made.layout, None
+        for _, program, pes in self.machine.holders(self._launched, 0, 0, layout.width, layout.height):
+            addresses, flags = program.addresses(), np.zeros((len(pes), 1), np.uint16)
+            if DONE in addresses:  # else no code ever sets it
+                self.machine.copy_out(addresses[DONE], pes, flags)
+            late = late if late is not None else next((int(pe) for pe in pes[flags[:, 0] == 0]), None)
+        if late is not None:
+            place = late % layout.width, late // layout.width
+            message = f"'{self._launched}' does not end: PE {place} has not called unblock_cmd_stream, and nothing moves"
+            raise DeadlockError(f"{message}; {self._stuck}" if self._stuck else message)
+        self._launched = None
 
     # ---- copies
 
@@ -152,7 +166,7 @@ class SdkRuntime:
         if streaming:
             self._stream_in(int(dest), words, px, py, w, h)
         else:
-            self.settle()
+            self._wait_for_launch()
             for export, program, pes in self._exports(dest, px, py, w, h):
                 rows = self._rows(words, pes, px, py, w)
                 self.machine.copy_in(self._address(export, program), pes, self._narrow(rows, data_type, export))
@@ -162,7 +176,7 @@ class SdkRuntime:
                    streaming: bool = False, data_type: MemcpyDataType = MemcpyDataType.MEMCPY_32BIT,
                    order: MemcpyOrder = MemcpyOrder.ROW_MAJOR, nonblock: bool = False) -> Task:
         """Copy or stream from the PEs of a rectangle."""
-        self.settle()
+        self.settle() if streaming else self._wait_for_launch()
         out = np.zeros((h, w, elements_per_pe), np.uint32)
         if streaming:
             self._stream_out(int(src), out, px, py, w, h)
