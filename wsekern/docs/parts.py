@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from wsekern.cluster.hardware import MECHANISMS
+from wsekern.docs.buckets import PICTURE as BUCKETS
 from wsekern.docs.commands import command_reference
 from wsekern.docs.contract import contract
 from wsekern.docs.families import families
@@ -56,4 +57,4 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 SLOW = ("levers", "contract")
 """Parts that take longer than the tests of these pages should."""
-PICTURES = [Picture("docs/overview.svg", draw_overview, labels_of), *FLOORS]
+PICTURES = [Picture("docs/overview.svg", draw_overview, labels_of), *FLOORS, BUCKETS]
