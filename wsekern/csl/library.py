@@ -216,11 +216,12 @@ def route_of(ev: Evaluator, parts: dict[str, Any], node: syntax.Node) -> Any:
     """The route of parts; None where it has no way in or out."""
     if not parts.get("rx0") or not parts.get("tx0"):
         return None
-    switches = []
+    switches, last = [], Position()
     for k in (1, 2, 3):
         if f"rx{k}" not in parts and f"tx{k}" not in parts:
             break
-        switches.append(Position(rx=parts.get(f"rx{k}"), tx=parts.get(f"tx{k}")))
+        last = Position(rx=parts.get(f"rx{k}") or last.rx, tx=parts.get(f"tx{k}") or last.tx)
+        switches.append(last)
     try:
         return make_route(parts["rx0"], parts["tx0"], tuple(switches), ring_mode=parts.get("ring", False),
                           pop_mode=parts.get("pop", "no_pop"))
