@@ -197,9 +197,8 @@ def route(ev: Evaluator, node: syntax.Builtin) -> Value:
 def change_route(parts: dict[str, Any], what: str, value: Value) -> None:
     """A part of a route: ``rx``, ``tx`` by position, the pop mode."""
     if what == "reset_routes":
-        for name in ("rx", "tx"):
-            if name in value.data:
-                parts[f"{name}0"] = ports_of_value(value.data[name])
+        for name, each in value.data.items():
+            parts[f"{name}0" if name in ("rx", "tx") else name] = ports_of_value(each)
     elif what in ("invalid", "clear"):
         for k in (1, 2, 3):
             parts.pop(f"rx{k}", None)

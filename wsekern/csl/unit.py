@@ -303,7 +303,11 @@ class Unit:
         try:
             yield
         finally:
+            bound = {each.symbol for module in self.modules for each in module.names.values() if isinstance(each, Stored)}
+            found = [symbol for symbol in self.symbols if symbol in bound and symbol not in used]
             self.instances, self._pending, self.symbols, self.parameters, self._constants = kept
+            self.symbols += found
+            used |= dict.fromkeys(found, False)
             for symbol, was in used.items():
                 symbol.used = was
 
