@@ -174,7 +174,7 @@ static u64 run_commands(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 le
         int flags = (rest->control[0] & bit ? WSK_CONTROL : 0) | (rest->advance[0] & bit ? WSK_ADVANCE : 0);
         if (flags & WSK_CONTROL) {
             ignored |= data >> 24 & 1 ? bit : 0;
-            words[b] = wsk_popped_control(route, data);
+            words[b] = wsk_popped_control(route, wsk_bits_at(rest->sending, 2, b), data);
         }
         if (!(finished & bit))
             continue;

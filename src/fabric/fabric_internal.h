@@ -396,7 +396,7 @@ int64_t wsk_lone_moves(const wsk_fabric *f, const wsk_strip *s, wsk_delivery *li
 
 /* switch.c: control words and switch positions. find_override: where the override of a key is, or would be. */
 int wsk_position_after(const wsk_route *route, int position, u32 data, int flags);
-u32 wsk_popped_control(const wsk_route *route, u32 data);
+u32 wsk_popped_control(const wsk_route *route, int position, u32 data);
 wsk_override *wsk_find_override(const wsk_strip *s, u64 key);
 const wsk_route *wsk_route_at(const wsk_fabric *f, int x, int y, int c);
 void wsk_set_accepting(wsk_fabric *f, size_t lane, int bit, const wsk_route *route, int position);

@@ -9,11 +9,13 @@
 /* Commands of a control word in order, 3 bits each (two of command, one "ignore in core"): bits 22..29, then 0..15. */
 static u32 commands_of(u32 data) { return (data >> 22 & 0xff) | (data & 0xffff) << 8; }
 
-u32 wsk_popped_control(const wsk_route *route, u32 data)
+/* A switch that stands at its last position does not advance, and so leaves the command to the routers behind it. */
+u32 wsk_popped_control(const wsk_route *route, int position, u32 data)
 {
     int command = (int)(data >> 22 & 3);
-    int pop = route->pop == WSK_ALWAYS_POP || (route->pop == WSK_POP_ON_ADVANCE && command == WSK_SWITCH_ADV)
-           || (route->pop == WSK_POP_ON_ADVANCE_NOP && (command == WSK_SWITCH_ADV || command == WSK_NOP));
+    int advances = command == WSK_SWITCH_ADV && wsk_position_after(route, position, data, WSK_CONTROL) != position;
+    int pop = route->pop == WSK_ALWAYS_POP || (route->pop == WSK_POP_ON_ADVANCE && advances)
+           || (route->pop == WSK_POP_ON_ADVANCE_NOP && (advances || command == WSK_NOP));
     if (!pop)
         return data;
     u32 commands = commands_of(data) >> 3 | (u32)4 << 21;      /* behind the last: NOP, ignored by the core */

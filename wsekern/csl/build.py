@@ -206,7 +206,7 @@ def compile_group(files: Files, options: Options, diagnostics: Diagnostics, grou
     while waiting:
         chosen = waiting.pop()
         unit = Unit(files, options, diagnostics, len(chosen))
-        unit.configs = configs
+        unit.configs, unit.config_of = configs, color_config
         pes = group.pes[chosen]
         unit.where = Where(where.width, where.height, where.fabric, where.offsets, pes[:, 0], pes[:, 1])
         try:

@@ -69,6 +69,7 @@ class Emitter:
         elif isinstance(data, Varying):
             self.emit("parameter", type=kind, dst=target, imm=self.unit.parameter(data))
         elif isinstance(data, (Address, FunctionRef)):
+            self.unit.use(data.symbol if isinstance(data, Address) else None)
             self.emit("constant", type="u32", dst=target, imm=data)
         else:
             self.emit("constant", type=kind, dst=target, imm=self.bits(data, kind))

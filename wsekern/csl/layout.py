@@ -187,15 +187,18 @@ def _color_config(fields: dict[str, Value]) -> ColorConfig | None:
 
 
 def positions_of(switches: dict[str, Value]) -> list[Position]:
-    """Switch positions 1 to 3, up to the first that is not there."""
-    found = []
+    """Switch positions 1 to 3, up to the first that is not there. A position replaces rx or tx of the one before it: public
+    programs change tx first, and from which side words come at the next position."""
+    found: list[Position] = []
+    last = Position()
     for name in ("pos1", "pos2", "pos3"):
         if name not in switches:
             break
         fields = switches[name].data
         if "invalid" in fields and fields["invalid"].data:
             break
-        found.append(Position(rx=ports_of_value(fields.get("rx")) or None, tx=ports_of_value(fields.get("tx")) or None))
+        last = Position(rx=ports_of_value(fields.get("rx")) or last.rx, tx=ports_of_value(fields.get("tx")) or last.tx)
+        found.append(last)
     return found
 
 

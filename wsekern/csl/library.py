@@ -197,9 +197,8 @@ def route(ev: Evaluator, node: syntax.Builtin) -> Value:
 def change_route(parts: dict[str, Any], what: str, value: Value) -> None:
     """A part of a route: ``rx``, ``tx`` by position, the pop mode."""
     if what == "reset_routes":
-        for name in ("rx", "tx"):
-            if name in value.data:
-                parts[f"{name}0"] = ports_of_value(value.data[name])
+        for name, each in value.data.items():
+            parts[f"{name}0" if name in ("rx", "tx") else name] = ports_of_value(each)
     elif what in ("invalid", "clear"):
         for k in (1, 2, 3):
             parts.pop(f"rx{k}", None)
@@ -216,11 +215,12 @@ def route_of(ev: Evaluator, parts: dict[str, Any], node: syntax.Node) -> Any:
     """The route of parts; None where it has no way in or out."""
     if not parts.get("rx0") or not parts.get("tx0"):
         return None
-    switches = []
+    switches, last = [], Position()
     for k in (1, 2, 3):
         if f"rx{k}" not in parts and f"tx{k}" not in parts:
             break
-        switches.append(Position(rx=parts.get(f"rx{k}"), tx=parts.get(f"tx{k}")))
+        last = Position(rx=parts.get(f"rx{k}") or last.rx, tx=parts.get(f"tx{k}") or last.tx)
+        switches.append(last)
     try:
         return make_route(parts["rx0"], parts["tx0"], tuple(switches), ring_mode=parts.get("ring", False),
                           pop_mode=parts.get("pop", "no_pop"))

@@ -207,6 +207,9 @@ class Linker(DsrLinker):
             elif task.kind == "data" and task.number not in self.program.inputs:
                 self.unit.diagnostics.warn(f"'{task.function.name}' never starts: no @initialize_queue binds input queue "
                                            f"{task.number}", task.span)
+        if arch == "wse2" and any(task.kind == "control" for task in effects.tasks):
+            for color in sorted(effects.opened):
+                self.input_queue(color, None)
 
     def input_queue(self, color: int, wanted: int | None) -> int:
         """The input queue of a color."""

@@ -229,7 +229,12 @@ def index(ev: Context, place: Place, indices: list[Value], node: Node) -> Place:
         if len(indices) != 1:
             ev.fail(node, f"a pointer has one index, found {len(indices)}")
         return _moved(ev, ev.memory_at(pointer, node), element, [(indices[0], 1)], kind.constant, node)
-    if (isinstance(kind, t.Struct) and kind.is_tuple) or (isinstance(kind, t.Struct) and "0" in kind.names):
+    if isinstance(kind, t.Struct) and kind.is_tuple and isinstance(place, Fixed):
+        parts, at = list(place.value.data.values()), ev.known_int(indices[0], node)
+        if not 0 <= at < len(parts):
+            ev.fail(node, f"{kind} has no element {at}: it has {len(parts)}")
+        return Fixed(parts[at])
+    if isinstance(kind, t.Struct) and "0" in kind.names:
         return member(ev, place, str(ev.known_int(indices[0], node)), node)
     if not isinstance(kind, t.Array):
         ev.fail(node, f"a value of type {kind} cannot be indexed")

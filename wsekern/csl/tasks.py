@@ -128,11 +128,27 @@ def rpc(ev: Evaluator, node: syntax.Builtin) -> Value:
 def activate(ev: Evaluator, node: syntax.Builtin) -> Value:
     """Start a task; in comptime, at the beginning."""
     task = _id(ev, node.arguments[0], t.LOCAL_TASK, t.DATA_TASK, t.COLOR)
-    if ev.runtime:
+    if isinstance(task.data, Reg):
+        _activate_one_of(ev, task.data)
+    elif ev.runtime:
         ev.emit.emit("activate", target=task)
     else:
         ev.unit.effects.activated.add(ev.known_int(task, node))
     return NOTHING
+
+
+def _activate_one_of(ev: Evaluator, number: Reg) -> None:
+    """Start the local task whose id a register holds: one comparison for each task that is bound."""
+    ended = ev.frame.label()
+    for bound in [each for each in ev.unit.effects.tasks if each.kind == "local"]:
+        other, taken = ev.frame.label(), ev.frame.taken
+        same = ev.emit.scalar("eq", "u16", number, ev.emit.constant(bound.number, "u16"))
+        ev.emit.emit("branch", a=same, target=other)
+        ev.emit.emit("activate", target=Value(t.LOCAL_TASK, bound.number))
+        ev.emit.jump(ended)
+        ev.frame.place(other)
+        ev.frame.release(taken)
+    ev.frame.place(ended)
 
 
 @builtin("block", "unblock", arguments=1)
@@ -145,6 +161,8 @@ def block(ev: Evaluator, node: syntax.Builtin) -> Value:
         ev.emit.emit(node.name, target=value)
         return NOTHING
     number = ev.known_int(value, node)
+    if value.type == t.COLOR and node.name == "unblock":
+        ev.unit.effects.opened.add(number)
     held = ev.unit.effects.blocked if value.type == t.LOCAL_TASK else ev.unit.effects.blocked_channels
     held.add(number) if node.name == "block" else held.discard(number)
     return NOTHING

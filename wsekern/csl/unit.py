@@ -55,6 +55,8 @@ class Effects:
     blocked: set[int] = field(default_factory=set)
     blocked_channels: set[int] = field(default_factory=set)
     """Colors (WSE-2) or input queues (WSE-3) that start no task."""
+    opened: set[int] = field(default_factory=set)
+    """Colors whose control words start tasks though no data task is bound to them."""
     inputs: dict[int, Queue] = field(default_factory=dict)
     outputs: dict[int, Queue] = field(default_factory=dict)
     exports: dict[str, tuple[Value, Span]] = field(default_factory=dict)
@@ -104,6 +106,8 @@ class Unit:
         self.sites: list[Any] = []
         self.routes: dict[int, dict[str, Any]] = {}
         self.configs: Any = None
+        self.config_of: Any = None
+        """What makes a configuration of a color of its fields and span."""
 
     # ---- modules
 
@@ -299,7 +303,11 @@ class Unit:
         try:
             yield
         finally:
+            bound = {each.symbol for module in self.modules for each in module.names.values() if isinstance(each, Stored)}
+            found = [symbol for symbol in self.symbols if symbol in bound and symbol not in used]
             self.instances, self._pending, self.symbols, self.parameters, self._constants = kept
+            self.symbols += found
+            used |= dict.fromkeys(found, False)
             for symbol, was in used.items():
                 symbol.used = was
 
@@ -361,10 +369,13 @@ class Unit:
         ev.frame.place(after)
 
     def painted(self, color: int) -> dict[str, Any]:
-        """Parts of the route that the layout gives a color at the first PE of the program."""
-        if self.configs is None or self.where is None or self.where.x is None:
+        """Parts of the route that a color has at the start: the program's own, or the layout's at the first of its PEs."""
+        if color in self.effects.colors:
+            config = self.config_of(*self.effects.colors[color])
+        elif self.configs is None or self.where is None or self.where.x is None:
             return {}
-        config = self.configs.get((int(self.where.x[0]), int(self.where.y[0]), color))
+        else:
+            config = self.configs.get((int(self.where.x[0]), int(self.where.y[0]), color))
         if config is None or config.route is None:
             return {}
         parts: dict[str, Any] = {"ring": config.route.ring, "pop": POP_MODES[config.route.pop]}

@@ -309,7 +309,7 @@ class FabricPlan:
                                  f"{rules.name} allows {rules.inputs_per_position} input per switch position")
         if not rules.switch_replaces_both:
             for position in range(1, route.positions):
-                if route.rx[position] != route.rx[0] and route.tx[position] != route.tx[0]:
+                if all(route.rx[position] != route.rx[k] and route.tx[position] != route.tx[k] for k in (0, position - 1)):
                     raise InputError(f"{place}: position {position} replaces rx and tx; {rules.name} replaces one of them")
         if (route.swap_ew or route.swap_ns) and not rules.color_swap:
             raise InputError(f"{place}: {rules.name} has no color swap")

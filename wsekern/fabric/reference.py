@@ -72,11 +72,12 @@ def position_after(route: Route, position: int, word: Word) -> int:
     return 0 if route.ring else position
 
 
-def after_pop(route: Route, word: Word) -> Word:
-    """The word as it leaves a router: command 0 popped if the route's mode says so, the advance bit spent."""
+def after_pop(route: Route, position: int, word: Word) -> Word:
+    """The word as it leaves a router: command 0 popped if the route's mode says so, the advance bit spent. A switch at its last
+    position does not advance, and leaves the command to the routers behind it."""
     command = Command(word.data >> 22 & 3)
-    pops = {0: False, 1: True, 2: command == Command.SWITCH_ADV,
-            3: command in (Command.SWITCH_ADV, Command.NOP)}[route.pop]
+    turned = command == Command.SWITCH_ADV and position_after(route, position, replace(word, advance=False)) != position
+    pops = {0: False, 1: True, 2: turned, 3: turned or command == Command.NOP}[route.pop]
     if not word.control or not pops:
         return replace(word, advance=False)
     bits = [word.data >> bit & 1 for bit in (*range(22, 30), *range(16))]
@@ -308,7 +309,7 @@ class ReferenceFabric:
     def send(self, x: int, y: int, color: int, grant: set[Port], want: set[Port], arrivals: list) -> None:
         queue = self.queues[x, y, color]
         word = queue.words[0]
-        leaving = after_pop(queue.route, word)
+        leaving = after_pop(queue.route, queue.sending, word)
         for port in sorted(grant):
             self.use(self.links[x, y, port])
             self.crossings[x, y, port] = self.crossings.get((x, y, port), 0) + 1

@@ -172,6 +172,20 @@ class SdkRuntime:
                 self.machine.copy_in(self._address(export, program), pes, self._narrow(rows, data_type, export))
         return Task()
 
+    def memcpy_h2d_rowbcast(self, dest: Any, src: ArrayLike, px: int, py: int, w: int, h: int, elements_per_pe: int, *,
+                            streaming: bool = False, data_type: MemcpyDataType = MemcpyDataType.MEMCPY_32BIT,
+                            order: MemcpyOrder = MemcpyOrder.ROW_MAJOR, nonblock: bool = False) -> Task:
+        """Copy to the PEs of a rectangle, the same to all of a row: the array stands for [height][1][elements]."""
+        words = np.repeat(self._by_pe(np.asarray(src), 1, h, elements_per_pe, order), w, 1)
+        return self.memcpy_h2d(dest, words, px, py, w, h, elements_per_pe, streaming=streaming, data_type=data_type)
+
+    def memcpy_h2d_colbcast(self, dest: Any, src: ArrayLike, px: int, py: int, w: int, h: int, elements_per_pe: int, *,
+                            streaming: bool = False, data_type: MemcpyDataType = MemcpyDataType.MEMCPY_32BIT,
+                            order: MemcpyOrder = MemcpyOrder.ROW_MAJOR, nonblock: bool = False) -> Task:
+        """Copy to the PEs of a rectangle, the same to all of a column: the array stands for [1][width][elements]."""
+        words = np.repeat(self._by_pe(np.asarray(src), w, 1, elements_per_pe, order), h, 0)
+        return self.memcpy_h2d(dest, words, px, py, w, h, elements_per_pe, streaming=streaming, data_type=data_type)
+
     def memcpy_d2h(self, dest: NDArray[Any], src: Any, px: int, py: int, w: int, h: int, elements_per_pe: int, *,
                    streaming: bool = False, data_type: MemcpyDataType = MemcpyDataType.MEMCPY_32BIT,
                    order: MemcpyOrder = MemcpyOrder.ROW_MAJOR, nonblock: bool = False) -> Task:
