@@ -1,0 +1,249 @@
+"""``SdkLayout``: code regions placed on a fabric by a Python script, joined by ways that are found, with streams of the host."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsekern.csl import syntax
+from wsekern.csl import types as t
+from wsekern.csl.build import Build, assemble
+from wsekern.csl.files import Files
+from wsekern.csl.layout import LayoutEffects, Tile
+from wsekern.csl.library import HOST_COLOR
+from wsekern.csl.source import Diagnostics
+from wsekern.csl.unit import Options, Unit
+from wsekern.csl.values import Value
+from wsekern.errors import BudgetError, InputError
+from wsekern.fabric import Rules
+from wsekern.sdk.platform import platform_of
+from wsekern.sdk.regions import Cell, CodeRegion, Color, IntVector, Port
+from wsekern.sdk.ways import Ways
+
+MARGIN = 4
+"""PEs of the fabric beyond the last code region, where ways may lead around."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Where words of a port enter or leave the fabric."""
+
+    color: int
+    cell: Cell
+    side: str
+    incoming: bool
+
+
+@dataclass(eq=False)
+class SdkCompileArtifacts:
+    """A compiled layout, its streams by name, and initial values: (symbol, first PE, [height][width][elements])."""
+
+    made: Build
+    streams: dict[str, Stream]
+    symbols: list[tuple[str, Cell, NDArray[Any]]] = field(default_factory=list)
+
+
+class SdkLayout:
+    """Code regions, what connects them, and the streams of the host."""
+
+    def __init__(self, platform: Any = None, *, msg_level: str = "WARNING") -> None:
+        self.platform = platform_of(platform)
+        self.regions: list[CodeRegion] = []
+        self.connections: list[tuple[Port, Port]] = []
+        self.streams: dict[str, Port] = {}
+
+    # ---- what a script says
+
+    def create_code_region(self, source: str, name: str, width: int, height: int) -> CodeRegion:
+        """A program on a rectangle of PEs."""
+        if any(region.name == name for region in self.regions):
+            raise InputError(f"two code regions are called {name!r}: give them different names")
+        self.regions.append(CodeRegion(source, name, width, height))
+        return self.regions[-1]
+
+    def connect(self, sender: Port, receiver: Port) -> None:
+        """Let words of an output port go to an input port, lane by lane."""
+        if sender.incoming or not receiver.incoming:
+            raise InputError(f"connect({sender.name}, {receiver.name}): expected an output port, then an input port")
+        one, other = (len(port.region.at_edge(port.edge)) for port in (sender, receiver))
+        if one != other:
+            raise InputError(f"connect({sender.name}, {receiver.name}): the ports have {one} and {other} PEs: expected as many")
+        for port in (sender, receiver):
+            self._free(port)
+        self.connections.append((sender, receiver))
+
+    def create_input_stream(self, port: Port, io_loc: IntVector | None = None, io_buffer_size: int = 1024) -> str:
+        """Words of the host go to an input port; the name of the stream, for ``send``."""
+        return self._stream(port, True)
+
+    def create_output_stream(self, port: Port, io_loc: IntVector | None = None, io_buffer_size: int = 1024) -> str:
+        """Words of an output port go to the host; the name of the stream, for ``receive``."""
+        return self._stream(port, False)
+
+    def _stream(self, port: Port, incoming: bool) -> str:
+        kind = "input" if incoming else "output"
+        if port.incoming != incoming:
+            raise InputError(f"an {kind} stream for {port.name}: expected an {kind} port")
+        if len(port.region.at_edge(port.edge)) != 1:
+            raise InputError(f"an {kind} stream for {port.name}, a port of {len(port.region.at_edge(port.edge))} PEs: a stream "
+                             "leads to one PE; a code region between them spreads or gathers its words")
+        self._free(port)
+        name = port.name
+        while name in self.streams:
+            name += "_"
+        self.streams[name] = port
+        return name
+
+    def _free(self, port: Port) -> None:
+        if port in self.streams.values() or any(port in pair for pair in self.connections):
+            raise InputError(f"the port {port.name} is connected twice")
+
+    def hstack(self, *regions: Any, x: int = 0, y: int = 0) -> None:
+        """Place regions beside each other, from a place on."""
+        for region in _flat(regions):
+            region.place(x, y)
+            x += region.width
+
+    def vstack(self, *regions: Any, x: int = 0, y: int = 0) -> None:
+        """Place regions below each other, from a place on."""
+        for region in _flat(regions):
+            region.place(x, y)
+            y += region.height
+
+    # ---- compiling
+
+    def compile(self, out_prefix: str = "out", libs: Any = (), cslc_prefix: str = "", save_port_map: bool = False,
+                f16_type: Any = None, **others: Any) -> SdkCompileArtifacts:
+        """Give colors values, find ways, compile the programs."""
+        if not self.regions:
+            raise InputError("a layout without a code region: create_code_region makes one")
+        taken = self._places()
+        size = [max(cell[k] for cell in taken) + 1 + MARGIN for k in (0, 1)]
+        values = Allocation(self).values
+        ways = Ways(size[0], size[1], set(taken))
+        for region in self.regions:
+            for (cell, color), route in region.routes.items():
+                ways.paint(values[color], (region.corner[0] + cell[0], region.corner[1] + cell[1]), route)
+        for sender, receiver in self.connections:
+            lanes = [(one, sender.edge.value, other, receiver.edge.value)
+                     for one, other in zip(sender.cells(), receiver.cells(), strict=True)]
+            ways.connect(values[sender.color], lanes, f"connect({sender.name}, {receiver.name})")
+        streams = {}
+        for name, port in self.streams.items():
+            color, edge = values[port.color], port.edge.value
+            place = ways.to_edge(color, port.cells()[0], edge, port.incoming, f"the stream {name}")
+            streams[name] = Stream(color, *place, port.incoming)
+        effects = LayoutEffects(size[0], size[1], routes=ways.routes)
+        options = Options(self.platform.arch, "1.x", getattr(f16_type, "value", None) or "f16", tuple(Path(each) for each in libs))
+        made = self._programs(effects, options, values)
+        return SdkCompileArtifacts(made, streams, [(name, region.corner, rows) for region in self.regions
+                                                   for name, rows in region.symbols])
+
+    def _places(self) -> dict[Cell, CodeRegion]:
+        """PEs of all regions; those that were given no place lie east of the others."""
+        for region in self.regions:
+            if region.placed is None:
+                region.place(max((each.corner[0] + each.width + 1 for each in self.regions if each.placed), default=0), 0)
+        taken: dict[Cell, CodeRegion] = {}
+        for region in self.regions:
+            for x, y in region.parameters:
+                cell = region.corner[0] + x, region.corner[1] + y
+                if cell in taken:
+                    raise InputError(f"the code regions {taken[cell].name!r} and {region.name!r} both lie on PE {cell}")
+                taken[cell] = region
+        return taken
+
+    def _programs(self, effects: LayoutEffects, options: Options, values: dict[Color, int]) -> Build:
+        files, diagnostics = Files(), Diagnostics()
+        for region in self.regions:
+            if not region.source.is_file():
+                raise InputError(f"no file {region.source} for the code region {region.name!r}")
+            file = str(region.source.resolve())
+            if numbers_for_colors(files.parse(Path(file), diagnostics), region):
+                options.dialect = "2.10"
+            for (x, y), given in region.parameters.items():
+                numbers = {name: Value(t.COMPTIME_INT, values[value] if isinstance(value, Color) else value)
+                           for name, value in given.items()}
+                effects.tiles[region.corner[0] + x, region.corner[1] + y] = Tile(file, numbers, None)
+        return assemble(effects, Unit(files, options, diagnostics), Path())
+
+
+def numbers_for_colors(file: syntax.File, region: CodeRegion) -> bool:
+    """Whether a program takes colors as numbers, as programs do from 2.10 on."""
+    colors = {name for given in region.parameters.values() for name, value in given.items() if isinstance(value, Color)}
+    return any(isinstance(node, syntax.Param) and node.name in colors and isinstance(node.type, syntax.Name)
+               and node.type.name != "color" for node in file.declarations)
+
+
+def _flat(regions: Any) -> list[CodeRegion]:
+    return [region for each in regions for region in (_flat(each) if isinstance(each, (list, tuple)) else [each])]
+
+
+class Allocation:
+    """Numbers for the colors of a layout: one for those that are connected, others for those that meet in a code region."""
+
+    def __init__(self, layout: SdkLayout) -> None:
+        self.layout = layout
+        self.rules = Rules.of(layout.platform.arch)
+        self.classes = self._classes()
+        self.values: dict[Color, int] = {}
+        switched = {color for region in layout.regions for (_, color), route in region.routes.items() if route.positions > 1}
+        order = sorted(self.classes, key=lambda each: (self._given(each) is None, not switched & set(each)))
+        for colors in order:
+            value = self._given(colors)
+            chosen = value if value is not None else self._choose(colors, bool(switched & set(colors)))
+            self._check(colors, chosen)
+            self.values |= dict.fromkeys(colors, chosen)
+
+    def _classes(self) -> list[list[Color]]:
+        """Colors that one number must stand for, as words keep their color on their way."""
+        leader = {color: color for region in self.layout.regions for color in region.colors()}
+
+        def find(color: Color) -> Color:
+            while leader[color] is not color:
+                color = leader[color]
+            return color
+
+        for sender, receiver in self.layout.connections:
+            leader[find(receiver.color)] = find(sender.color)
+        found: dict[Color, list[Color]] = {}
+        for color in leader:
+            found.setdefault(find(color), []).append(color)
+        return list(found.values())
+
+    @staticmethod
+    def _given(colors: list[Color]) -> int | None:
+        given = {color.value: color for color in colors if color.value is not None}
+        if len(given) > 1:
+            one, other = list(given.values())[:2]
+            raise InputError(f"{one!r} and {other!r} are connected: words keep their color on the way, give both the same value")
+        return next(iter(given), None)
+
+    def _meeting(self, colors: list[Color]) -> set[Color]:
+        """Colors of the code regions that a class is used in."""
+        chosen = set(colors)
+        return {each for region in self.layout.regions if chosen & set(region.colors()) for each in region.colors()} - chosen
+
+    def _check(self, colors: list[Color], value: int) -> None:
+        for region in self.layout.regions:
+            here = [color for color in region.colors() if color in colors]
+            if len(here) > 1:
+                raise InputError(f"connections give {here[0]!r} and {here[1]!r} of region {region.name!r} one value: put a code "
+                                 "region between that takes words of one color and sends another")
+        clash = next((each for each in self._meeting(colors) if self.values.get(each) == value), None)
+        if clash is not None:
+            raise InputError(f"{colors[0]!r} and {clash!r} of one code region both have the value {value}")
+
+    def _choose(self, colors: list[Color], switched: bool) -> int:
+        able = self.rules.switch_colors
+        free = [number for number in range(self.rules.colors) if number != HOST_COLOR
+                and not (switched and able is not None and number not in able)]
+        held = {self.values.get(each) for each in self._meeting(colors)}
+        left = [number for number in free if number not in held]
+        if not left:
+            raise BudgetError(f"no value is left for {colors[0]!r}: the code regions that it is used in have all "
+                              f"{len(free)} already")
+        uses = np.bincount(np.array(list(self.values.values()), int), minlength=self.rules.colors)
+        return min(left, key=lambda number: (uses[number], number))
