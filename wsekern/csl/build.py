@@ -93,8 +93,8 @@ def build(path: str | Path, parameters: dict[str, int] | None = None, options: O
     return assemble(effects, unit, path, fabric, offsets, given)
 
 
-def assemble(effects: LayoutEffects, unit: Unit, path: Path, fabric: tuple[int, int] = (0, 0), offsets: tuple[int, int] = (0, 0),
-             given: dict[str, Value] | None = None) -> Build:
+def assemble(effects: LayoutEffects, unit: Unit, path: Path, fabric: tuple[int, int] = (0, 0),
+             offsets: tuple[int, int] = (0, 0), given: dict[str, Value] | None = None) -> Build:
     """Compile the programs of a layout's PEs; ``path``: beside which their files are."""
     files, options, diagnostics = unit.files, unit.options, unit.diagnostics
     sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))

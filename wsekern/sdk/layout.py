@@ -1,4 +1,4 @@
-"""``SdkLayout``: code regions placed on a fabric by a Python script, joined by ways that are found, with streams of the host."""
+"""``SdkLayout``: code regions that a Python script places on a fabric, joined by ways that are found; streams of the host."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,7 +136,8 @@ class SdkLayout:
             place = ways.to_edge(color, port.cells()[0], edge, port.incoming, f"the stream {name}")
             streams[name] = Stream(color, *place, port.incoming)
         effects = LayoutEffects(size[0], size[1], routes=ways.routes)
-        options = Options(self.platform.arch, "1.x", getattr(f16_type, "value", None) or "f16", tuple(Path(each) for each in libs))
+        folders = tuple(Path(each) for each in libs)
+        options = Options(self.platform.arch, "1.x", getattr(f16_type, "value", None) or "f16", folders)
         made = self._programs(effects, options, values)
         return SdkCompileArtifacts(made, streams, [(name, region.corner, rows) for region in self.regions
                                                    for name, rows in region.symbols])
@@ -218,7 +219,7 @@ class Allocation:
         given = {color.value: color for color in colors if color.value is not None}
         if len(given) > 1:
             one, other = list(given.values())[:2]
-            raise InputError(f"{one!r} and {other!r} are connected: words keep their color on the way, give both the same value")
+            raise InputError(f"{one!r} and {other!r} are connected: words keep their color on the way, give both one value")
         return next(iter(given), None)
 
     def _meeting(self, colors: list[Color]) -> set[Color]:
@@ -230,8 +231,8 @@ class Allocation:
         for region in self.layout.regions:
             here = [color for color in region.colors() if color in colors]
             if len(here) > 1:
-                raise InputError(f"connections give {here[0]!r} and {here[1]!r} of region {region.name!r} one value: put a code "
-                                 "region between that takes words of one color and sends another")
+                raise InputError(f"connections give {here[0]!r} and {here[1]!r} of region {region.name!r} one value: put a "
+                                 "code region between that takes words of one color and sends another")
         clash = next((each for each in self._meeting(colors) if self.values.get(each) == value), None)
         if clash is not None:
             raise InputError(f"{colors[0]!r} and {clash!r} of one code region both have the value {value}")

@@ -225,12 +225,14 @@ class CodeRegion:
 
     # ---- ports
 
-    def create_input_port(self, color: Color, edge: Edge, positions: list[RoutingPosition], size: int, prefix: str = "") -> Port:
+    def create_input_port(self, color: Color, edge: Edge, positions: list[RoutingPosition], size: int,
+                          prefix: str = "") -> Port:
         """Words of a color come in over an edge; positions say where they go."""
         self._paint(self.at_edge(edge), color, positions, rx=edge.value)
         return self._port(Port(self, color, edge, size, True, prefix))
 
-    def create_output_port(self, color: Color, edge: Edge, positions: list[RoutingPosition], size: int, prefix: str = "") -> Port:
+    def create_output_port(self, color: Color, edge: Edge, positions: list[RoutingPosition], size: int,
+                           prefix: str = "") -> Port:
         """Words of a color leave over an edge; positions say where they come from."""
         self._paint(self.at_edge(edge), color, positions, tx=edge.value)
         return self._port(Port(self, color, edge, size, False, prefix))

@@ -65,8 +65,8 @@ class Ways:
             return cell, edge
         cells = self._way(color, start, self._at_edge, set())
         if cells is None:
-            raise BudgetError(f"{what}: no way on color {color} to an edge of the fabric is free; place the code regions farther "
-                              "apart")
+            raise BudgetError(f"{what}: no way on color {color} to an edge of the fabric is free; place the code regions "
+                              "farther apart")
         side = next(each for each in STEPS if not self.inside(beside(cells[-1], each)))
         if incoming:
             self._lay(color, cells[::-1], side, BACK[edge])

@@ -16,6 +16,6 @@ from wsekern.sdk.regions import (
 )
 from wsekern.sdk.runtime import MemcpyDataType, MemcpyOrder, SdkRuntime, Task
 
-__all__ = ["FP16TYPE", "CodeRegion", "Color", "Edge", "EdgeRouting", "IntRectangle", "IntVector", "MemcpyDataType", "MemcpyOrder",
-           "Port", "Route", "RoutingPosition", "SdkCompileArtifacts", "SdkLayout", "SdkRuntime", "SdkTarget", "SimfabConfig",
-           "Task", "get_edge_routing", "get_platform", "get_simulator", "get_system"]
+__all__ = ["FP16TYPE", "CodeRegion", "Color", "Edge", "EdgeRouting", "IntRectangle", "IntVector", "MemcpyDataType",
+           "MemcpyOrder", "Port", "Route", "RoutingPosition", "SdkCompileArtifacts", "SdkLayout", "SdkRuntime", "SdkTarget",
+           "SimfabConfig", "Task", "get_edge_routing", "get_platform", "get_simulator", "get_system"]
