@@ -18,8 +18,9 @@ from wsekern.csl.unit import Options, Unit
 from wsekern.csl.values import Value
 from wsekern.errors import BudgetError, InputError
 from wsekern.fabric import Rules
+from wsekern.fabric.routes import ports_of
 from wsekern.sdk.platform import platform_of
-from wsekern.sdk.regions import Cell, CodeRegion, Color, IntVector, Port
+from wsekern.sdk.regions import Cell, CodeRegion, Color, IntVector, PortHandle
 from wsekern.sdk.ways import Ways
 
 MARGIN = 4
@@ -51,8 +52,9 @@ class SdkLayout:
     def __init__(self, platform: Any = None, *, msg_level: str = "WARNING") -> None:
         self.platform = platform_of(platform)
         self.regions: list[CodeRegion] = []
-        self.connections: list[tuple[Port, Port]] = []
-        self.streams: dict[str, Port] = {}
+        self.connections: list[tuple[PortHandle, PortHandle]] = []
+        self.streams: dict[str, PortHandle] = {}
+        self.located: dict[str, tuple[Cell, Color, bool]] = {}
 
     # ---- what a script says
 
@@ -63,26 +65,29 @@ class SdkLayout:
         self.regions.append(CodeRegion(source, name, width, height))
         return self.regions[-1]
 
-    def connect(self, sender: Port, receiver: Port) -> None:
+    def connect(self, sender: PortHandle, receiver: PortHandle) -> None:
         """Let words of an output port go to an input port, lane by lane."""
         if sender.incoming or not receiver.incoming:
             raise InputError(f"connect({sender.name}, {receiver.name}): expected an output port, then an input port")
         one, other = (len(port.region.at_edge(port.edge)) for port in (sender, receiver))
         if one != other:
             raise InputError(f"connect({sender.name}, {receiver.name}): the ports have {one} and {other} PEs: expected as many")
+        if sender.size != receiver.size:
+            raise InputError(f"connect({sender.name}, {receiver.name}): the ports are for {sender.size} and {receiver.size} "
+                             "words: expected the same")
         for port in (sender, receiver):
             self._free(port)
         self.connections.append((sender, receiver))
 
-    def create_input_stream(self, port: Port, io_loc: IntVector | None = None, io_buffer_size: int = 1024) -> str:
+    def create_input_stream(self, port: PortHandle, io_loc: IntVector | None = None, io_buffer_size: int = 1024) -> str:
         """Words of the host go to an input port; the name of the stream, for ``send``."""
         return self._stream(port, True)
 
-    def create_output_stream(self, port: Port, io_loc: IntVector | None = None, io_buffer_size: int = 1024) -> str:
+    def create_output_stream(self, port: PortHandle, io_loc: IntVector | None = None, io_buffer_size: int = 1024) -> str:
         """Words of an output port go to the host; the name of the stream, for ``receive``."""
         return self._stream(port, False)
 
-    def _stream(self, port: Port, incoming: bool) -> str:
+    def _stream(self, port: PortHandle, incoming: bool) -> str:
         kind = "input" if incoming else "output"
         if port.incoming != incoming:
             raise InputError(f"an {kind} stream for {port.name}: expected an {kind} port")
@@ -90,25 +95,43 @@ class SdkLayout:
             raise InputError(f"an {kind} stream for {port.name}, a port of {len(port.region.at_edge(port.edge))} PEs: a stream "
                              "leads to one PE; a code region between them spreads or gathers its words")
         self._free(port)
-        name = port.name
-        while name in self.streams:
-            name += "_"
+        name = self._new(port.name)
         self.streams[name] = port
         return name
 
-    def _free(self, port: Port) -> None:
+    def create_input_stream_from_loc(self, loc: IntVector, color: Color, prefix: str = "") -> str:
+        """Words of the host go to a PE of a code region that has a route for them; the name of the stream."""
+        return self._located(loc, color, prefix, True)
+
+    def create_output_stream_from_loc(self, loc: IntVector, color: Color, prefix: str = "") -> str:
+        """Words that leave a PE of a code region go to the host; the name of the stream."""
+        return self._located(loc, color, prefix, False)
+
+    def _located(self, loc: IntVector, color: Color, prefix: str, incoming: bool) -> str:
+        name = self._new(f"{prefix}{color.name}_{loc.x}_{loc.y}")
+        self.located[name] = (loc.x, loc.y), color, incoming
+        return name
+
+    def _new(self, name: str) -> str:
+        while name in self.streams or name in self.located:
+            name += "_"
+        return name
+
+    def _free(self, port: PortHandle) -> None:
         if port in self.streams.values() or any(port in pair for pair in self.connections):
             raise InputError(f"the port {port.name} is connected twice")
 
-    def hstack(self, *regions: Any, x: int = 0, y: int = 0) -> None:
-        """Place regions beside each other, from a place on."""
-        for region in _flat(regions):
+    def hstack(self, regions: list[CodeRegion], origin: IntVector | None = None) -> None:
+        """Place regions beside each other, from a place on, or from that of the first."""
+        x, y = (origin.x, origin.y) if origin is not None else regions[0].placed or (0, 0)
+        for region in regions:
             region.place(x, y)
             x += region.width
 
-    def vstack(self, *regions: Any, x: int = 0, y: int = 0) -> None:
-        """Place regions below each other, from a place on."""
-        for region in _flat(regions):
+    def vstack(self, regions: list[CodeRegion], origin: IntVector | None = None) -> None:
+        """Place regions below each other, from a place on, or from that of the first."""
+        x, y = (origin.x, origin.y) if origin is not None else regions[0].placed or (0, 0)
+        for region in regions:
             region.place(x, y)
             y += region.height
 
@@ -130,17 +153,30 @@ class SdkLayout:
             lanes = [(one, sender.edge.value, other, receiver.edge.value)
                      for one, other in zip(sender.cells(), receiver.cells(), strict=True)]
             ways.connect(values[sender.color], lanes, f"connect({sender.name}, {receiver.name})")
+        ends = {name: (port.cells()[0], port.edge.value, port.color, port.incoming) for name, port in self.streams.items()}
+        for name, (cell, color, incoming) in self.located.items():
+            ends[name] = cell, self._side(ways, values.get(color), cell, incoming, name), color, incoming
         streams = {}
-        for name, port in self.streams.items():
-            color, edge = values[port.color], port.edge.value
-            place = ways.to_edge(color, port.cells()[0], edge, port.incoming, f"the stream {name}")
-            streams[name] = Stream(color, *place, port.incoming)
+        for name, (cell, side, color, incoming) in ends.items():
+            place = ways.to_edge(values[color], cell, side, incoming, f"the stream {name}")
+            streams[name] = Stream(values[color], *place, incoming)
         effects = LayoutEffects(size[0], size[1], routes=ways.routes)
         folders = tuple(Path(each) for each in libs)
         options = Options(self.platform.arch, "1.x", getattr(f16_type, "value", None) or "f16", folders)
         made = self._programs(effects, options, values)
         return SdkCompileArtifacts(made, streams, [(name, region.corner, rows) for region in self.regions
                                                    for name, rows in region.symbols])
+
+    @staticmethod
+    def _side(ways: Ways, value: int | None, cell: Cell, incoming: bool, name: str) -> str:
+        """Over which edge of a PE words of a color come or leave."""
+        route = None if value is None else ways.routes.get((*cell, value))
+        mask = 0 if route is None else (route.rx if incoming else route.tx)[0]
+        side = next((port.name for port in ports_of(mask) if port.name != "RAMP"), None)
+        if side is None:
+            raise InputError(f"the stream {name}: PE {cell} has no route of its color that {'comes' if incoming else 'goes'} "
+                             "over an edge; paint one in a code region there")
+        return side
 
     def _places(self) -> dict[Cell, CodeRegion]:
         """PEs of all regions; those that were given no place lie east of the others."""
@@ -176,10 +212,6 @@ def numbers_for_colors(file: syntax.File, region: CodeRegion) -> bool:
     colors = {name for given in region.parameters.values() for name, value in given.items() if isinstance(value, Color)}
     return any(isinstance(node, syntax.Param) and node.name in colors and isinstance(node.type, syntax.Name)
                and node.type.name != "color" for node in file.declarations)
-
-
-def _flat(regions: Any) -> list[CodeRegion]:
-    return [region for each in regions for region in (_flat(each) if isinstance(each, (list, tuple)) else [each])]
 
 
 class Allocation:

@@ -80,16 +80,16 @@ def _names(routes: Iterable[Route] | Route) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class EdgeRouting:
+class EdgeRouteInfo:
     """Routes for the PEs at an edge, in place of those of the rest."""
 
     edge: Edge
     positions: list[RoutingPosition]
 
 
-def get_edge_routing(edge: Edge, positions: list[RoutingPosition]) -> EdgeRouting:
+def get_edge_routing(edge: Edge, positions: list[RoutingPosition]) -> EdgeRouteInfo:
     """Routes for the PEs at an edge."""
-    return EdgeRouting(edge, list(positions))
+    return EdgeRouteInfo(edge, list(positions))
 
 
 class Color:
@@ -103,7 +103,7 @@ class Color:
 
 
 @dataclass(eq=False)
-class Port:
+class PortHandle:
     """An edge of a region where words of a color come in or leave: one lane a PE."""
 
     region: "CodeRegion"
@@ -134,7 +134,7 @@ class CodeRegion:
         self.placed: Cell | None = None
         self.parameters: dict[Cell, dict[str, int | Color]] = {(x, y): {} for y in range(height) for x in range(width)}
         self.routes: dict[tuple[Cell, Color], FabricRoute] = {}
-        self.ports: list[Port] = []
+        self.ports: list[PortHandle] = []
         self.symbols: list[tuple[str, NDArray[Any]]] = []
 
     @property
@@ -195,7 +195,7 @@ class CodeRegion:
 
     # ---- routes
 
-    def paint_all(self, color: Color, positions: list[RoutingPosition], edge_routes: Iterable[EdgeRouting] = ()) -> None:
+    def paint_all(self, color: Color, positions: list[RoutingPosition], edge_routes: Iterable[EdgeRouteInfo] = ()) -> None:
         """Routes of a color on all PEs, other ones at some edges."""
         self._paint(self.parameters, color, positions)
         for each in edge_routes:
@@ -225,19 +225,21 @@ class CodeRegion:
 
     # ---- ports
 
-    def create_input_port(self, color: Color, edge: Edge, positions: list[RoutingPosition], size: int,
-                          prefix: str = "") -> Port:
+    def create_input_port(self, color: Color, edge: Edge, routes: list[RoutingPosition], data_size: int,
+                          prefix: str = "") -> PortHandle:
         """Words of a color come in over an edge; positions say where they go."""
-        self._paint(self.at_edge(edge), color, positions, rx=edge.value)
-        return self._port(Port(self, color, edge, size, True, prefix))
+        self._paint(self.at_edge(edge), color, routes, rx=edge.value)
+        return self._port(PortHandle(self, color, edge, data_size, True, prefix))
 
-    def create_output_port(self, color: Color, edge: Edge, positions: list[RoutingPosition], size: int,
-                           prefix: str = "") -> Port:
+    def create_output_port(self, color: Color, edge: Edge, routes: list[RoutingPosition], data_size: int,
+                           prefix: str = "") -> PortHandle:
         """Words of a color leave over an edge; positions say where they come from."""
-        self._paint(self.at_edge(edge), color, positions, tx=edge.value)
-        return self._port(Port(self, color, edge, size, False, prefix))
+        self._paint(self.at_edge(edge), color, routes, tx=edge.value)
+        return self._port(PortHandle(self, color, edge, data_size, False, prefix))
 
-    def _port(self, port: Port) -> Port:
+    def _port(self, port: PortHandle) -> PortHandle:
+        if any(each.name == port.name for each in self.ports):
+            raise InputError(f"two ports are called {port.name}: give one of them a prefix")
         self.ports.append(port)
         return port
 

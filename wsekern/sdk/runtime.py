@@ -272,7 +272,7 @@ class SdkRuntime:
 
     def read_symbol(self, x: int, y: int, name: str, dtype: Any = "uint8") -> NDArray[Any]:
         """The memory of a symbol of a PE, in coordinates of the fabric."""
-        return debug_util("").get_symbol(x, y, name, dtype)
+        return debug_util.of(self.messages).get_symbol(x, y, name, dtype)
 
     def dump_core(self, path: Any = "") -> None:
         """Memory stays as it is: ``read_symbol`` and ``debug_util`` read it."""

@@ -6,16 +6,16 @@ from wsekern.sdk.regions import (
     CodeRegion,
     Color,
     Edge,
-    EdgeRouting,
+    EdgeRouteInfo,
     IntRectangle,
     IntVector,
-    Port,
+    PortHandle,
     Route,
     RoutingPosition,
     get_edge_routing,
 )
 from wsekern.sdk.runtime import MemcpyDataType, MemcpyOrder, SdkRuntime, Task
 
-__all__ = ["FP16TYPE", "CodeRegion", "Color", "Edge", "EdgeRouting", "IntRectangle", "IntVector", "MemcpyDataType",
-           "MemcpyOrder", "Port", "Route", "RoutingPosition", "SdkCompileArtifacts", "SdkLayout", "SdkRuntime", "SdkTarget",
-           "SimfabConfig", "Task", "get_edge_routing", "get_platform", "get_simulator", "get_system"]
+__all__ = ["FP16TYPE", "CodeRegion", "Color", "Edge", "EdgeRouteInfo", "IntRectangle", "IntVector", "MemcpyDataType",
+           "MemcpyOrder", "PortHandle", "Route", "RoutingPosition", "SdkCompileArtifacts", "SdkLayout", "SdkRuntime",
+           "SdkTarget", "SimfabConfig", "Task", "get_edge_routing", "get_platform", "get_simulator", "get_system"]
