@@ -48,7 +48,6 @@ class Ports:
         if data.nbytes % 4:
             raise InputError(f"{data.nbytes} bytes for the stream {name}: expected whole words of 4 bytes")
         self.machine.simulation.send(stream.color, data.view(np.uint32), *stream.cell, stream.side)
-        self.machine.simulation.step(2)  # words come in: a fabric that stood still for long does not count as stuck
 
     def receive(self, name: str, target: NDArray[Any], count: int | None) -> None:
         """Fill the first elements of an array with words once they come."""

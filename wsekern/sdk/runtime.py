@@ -94,6 +94,8 @@ class SdkRuntime:
     def settle(self) -> None:
         """Run until nothing moves any more."""
         try:
+            if self._stuck is not None:  # what the host has sent since comes in: the long wait before does not count
+                self.machine.simulation.step(2)
             self.machine.simulation.run()
             self._stuck = None
         except DeadlockError as error:
