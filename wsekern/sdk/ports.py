@@ -49,7 +49,7 @@ class Ports:
             raise InputError(f"{data.nbytes} bytes for the stream {name}: expected whole words of 4 bytes")
         self.machine.simulation.send(stream.color, data.view(np.uint32), *stream.cell, stream.side)
 
-    def receive(self, name: str, target: NDArray[Any], count: int | None) -> None:
+    def receive(self, name: str, target: NDArray[Any], count: int | None) -> Any:
         """Fill the first elements of an array with words once they come."""
         self.stream(name, False)
         elements = target.size if count is None else count
@@ -59,6 +59,7 @@ class Ports:
         if not target.flags["C_CONTIGUOUS"]:
             raise InputError(f"the array for the stream {name} is not contiguous: receive into a copy")
         self.waiting.append((name, target.reshape(-1)[:elements], elements * target.itemsize // 4))
+        return self.waiting[-1]
 
     def deliver(self) -> None:
         """Take words that came, and fill the arrays that wait for them, in order."""
@@ -69,10 +70,11 @@ class Ports:
                 if name is not None and not word["control"]:
                     self.held[name].append(int(word["data"]))
         late = []
-        for name, target, count in self.waiting:
+        for each in self.waiting:
+            name, target, count = each
             held = self.held[name]
-            if len(held) < count or any(name == each[0] for each in late):
-                late.append((name, target, count))
+            if len(held) < count or any(name == other[0] for other in late):
+                late.append(each)
                 continue
             target[:] = np.array(held[:count], np.uint32).view(target.dtype)
             del held[:count]

@@ -34,7 +34,10 @@ class MemcpyOrder(IntEnum):
 
 
 class Task:
-    """A command; all are done when the call that makes one returns."""
+    """A command; all are done when the call that makes one returns, but for words of a stream that are still to come."""
+
+    def __init__(self, waits: Any = None) -> None:
+        self.waits = waits
 
 
 class Symbol(int):
@@ -260,11 +263,11 @@ class SdkRuntime:
 
     def receive(self, port: str, target: NDArray[Any], count: int | None = None, *, nonblock: bool = False) -> Task:
         """Receive words of an output stream of a layout; with ``nonblock``, once they come."""
-        self.ports.receive(port, target, count)
+        task = Task(self.ports.receive(port, target, count))
         self.settle()
         if not nonblock:
-            self.ports.check(self._stuck)
-        return Task()
+            self.task_wait(task)
+        return task
 
     def get_port_id(self, name: str) -> str:
         """Streams go by their names."""
@@ -280,8 +283,11 @@ class SdkRuntime:
         """Memory stays as it is: ``read_symbol`` and ``debug_util`` read it."""
 
     def task_wait(self, task: Task) -> None:
-        """Commands are done when their calls return."""
+        """Commands are done when their calls return, but for words that are still to come."""
+        self.settle()
+        if not self.is_task_done(task):
+            self.ports.check(self._stuck)
 
     def is_task_done(self, task: Task) -> bool:
-        """Always."""
-        return True
+        """Whether nothing of it is still to come."""
+        return not any(each is task.waits for each in self.ports.waiting)
