@@ -85,14 +85,21 @@ def build(path: str | Path, parameters: dict[str, int] | None = None, options: O
           fabric: tuple[int, int] = (0, 0), offsets: tuple[int, int] = (0, 0)) -> Build:
     """Compile a layout file. Raises :class:`wsekern.csl.source.CslError` with everything that is wrong."""
     options, diagnostics, files = options or Options(), Diagnostics(), Files()
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
     given = {name: Value(t.COMPTIME_INT, number) for name, number in (parameters or {}).items()}
     path = Path(path)
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
     unit = Unit(files, options, diagnostics)
     effects = run_layout(unit, str(path.resolve()), given, Where(0, 0, fabric, offsets))
+    return assemble(effects, unit, path, fabric, offsets, given)
+
+
+def assemble(effects: LayoutEffects, unit: Unit, path: Path, fabric: tuple[int, int] = (0, 0),
+             offsets: tuple[int, int] = (0, 0), given: dict[str, Value] | None = None) -> Build:
+    """Compile the programs of a layout's PEs; ``path``: beside which their files are."""
+    files, options, diagnostics = unit.files, unit.options, unit.diagnostics
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
     where = Where(effects.width, effects.height, fabric, offsets)
-    machine = options.arch
-    made = Layout(machine, effects.width, effects.height, open_edges=True)
+    made = Layout(options.arch, effects.width, effects.height, open_edges=True)
     made.fabric.allow_reserved = True
     configs = colors_of(effects, made)
     programs, said = [], list(unit.said)
@@ -103,13 +110,13 @@ def build(path: str | Path, parameters: dict[str, int] | None = None, options: O
     for built in programs:
         place(made, built)
     incoming, outgoing = streams_of(programs)
-    painted = {(color, x, y) for x, y, color in effects.colors}
+    painted = {(color, x, y) for x, y, color in [*effects.colors, *effects.routes]}
     for color in incoming | outgoing:
         for y in range(made.height):
             for x in range(made.width):
                 if (color, x, y) not in painted:
                     made.fabric.paint(color, "RAMP", "RAMP", x=x, y=y)
-    return Build(made, programs, effects, given, options, diagnostics, said, tuple(sorted(outgoing)), offsets)
+    return Build(made, programs, effects, given or {}, options, diagnostics, said, tuple(sorted(outgoing)), offsets)
 
 
 def streams_of(programs: list[Built]) -> tuple[set[int], set[int]]:
@@ -132,6 +139,9 @@ def colors_of(effects: LayoutEffects, made: Layout) -> dict[tuple[int, int, int]
         if config is not None:
             found[x, y, color] = config
             paint(made, config, color, x, y)
+    for (x, y, color), route in effects.routes.items():
+        found[x, y, color] = ColorConfig(route)
+        paint(made, found[x, y, color], color, x, y)
     return found
 
 
@@ -153,7 +163,7 @@ class Group:
     file: str
     pes: np.ndarray
     parameters: list[dict[str, Value]]
-    span: Span
+    span: Span | None
 
 
 def groups_of(effects: LayoutEffects, path: Path) -> list[Group]:
@@ -358,7 +368,7 @@ def exports_of(unit: Unit, effects: LayoutEffects) -> dict[str, Export]:
     """What a program exports, checked against the names of the layout."""
     found = {}
     for name, (value, span) in unit.effects.exports.items():
-        if name not in effects.names:
+        if name not in effects.names and effects.rectangle is not None:
             raise CslError([Diagnostic(f"'{name}' is exported here, and the layout has no @export_name for it", span)])
         found[name] = export_of(unit, name, value)
     return found

@@ -1,6 +1,6 @@
 """Descriptors: ``@get_dsd`` and its relatives, and the vector instructions that take them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wsekern.csl import syntax
@@ -364,12 +364,22 @@ def operation(ev: Evaluator, node: syntax.Builtin) -> Value:
         ev.fail(node, f"@{node.name} is an instruction of a PE, and this is evaluated while the program is compiled")
     options = fields_of(ev, node.arguments[count])[0] if len(node.arguments) > count else {}
     operands = [operand(ev, each, precision, node, k) for k, each in enumerate(node.arguments[:count])]
+    if "index" in options:
+        operands = [indexed(ev, each, options["index"]) for each in operands]
     done = ev.frame.new()
     ev.emit.span = node.span
     ev.emit.emit("vector", name=node.name, operands=operands, options=checked_options(ev, options, operands, node), done=done)
     for place, value in [each.back for each in operands if each.back is not None]:
         store(ev, place, value, node)
     return Value(t.BOOL, done)
+
+
+def indexed(ev: Evaluator, given: Operand, index: Value) -> Operand:
+    """An operand in memory that the index of an operation moves, by as many words of 16 bits."""
+    data = given.value.data
+    if not isinstance(data, Dsd) or data.base is None or not getattr(data.options.get("wavelet_index_offset"), "data", False):
+        return given
+    return replace(given, value=Value(given.value.type, data.with_fields(base=moved(ev, data.base, index, 2))))
 
 
 def operand(ev: Evaluator, node: syntax.Expression, precision: str, of: syntax.Builtin, number: int) -> Operand:

@@ -23,7 +23,7 @@ class Tile:
 
     file: str
     parameters: dict[str, Value]
-    span: Span
+    span: Span | None
 
 
 @dataclass(eq=False)
@@ -36,6 +36,8 @@ class LayoutEffects:
     tiles: dict[tuple[int, int], Tile] = field(default_factory=dict)
     colors: dict[tuple[int, int, int], tuple[dict[str, Value], Span]] = field(default_factory=dict)
     """(x, y, color) -> its configuration."""
+    routes: dict[tuple[int, int, int], Any] = field(default_factory=dict)
+    """The same, as routes of the fabric: of a layout that no layout block made."""
     names: dict[str, tuple[t.Type, bool, Span]] = field(default_factory=dict)
 
 

@@ -14,7 +14,7 @@ from wsekern.csl.registers import bases_of, tail_calls
 from wsekern.csl.source import CslError, Diagnostic, Span
 from wsekern.csl.tasks import FifoBuffer
 from wsekern.csl.unit import Unit
-from wsekern.csl.values import Address, Dsd, FunctionRef, Reg, Symbol, Value, Varying
+from wsekern.csl.values import Address, Dsd, FunctionRef, Reg, Split, Symbol, Value, Varying, split_of
 from wsekern.program.instructions import Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Ring
 from wsekern.program.operands import Register as RegisterOperand
@@ -183,7 +183,9 @@ class Linker(DsrLinker):
 
     @staticmethod
     def number(value: Value) -> int:
-        """Of an id."""
+        """Of an id, which PEs of one program share."""
+        if isinstance(value.data, Varying):
+            raise Split(split_of(value.data))
         assert isinstance(value.data, int)
         return value.data
 

@@ -206,10 +206,10 @@ def member(ev: Context, place: Place, name: str, node: Node) -> Place:
     """A field of a struct."""
     kind = place.type
     if isinstance(kind, t.Struct):
-        if name not in kind.names:
-            ev.fail(node, f"{kind} has no field '{name}': it has {', '.join(map(str, kind.names)) or 'none'}")
-        each = kind.type_of(name)
-        assert each is not None
+        names = [str(k) for k in range(len(kind.types))] if kind.is_tuple else list(kind.names)
+        if name not in names:
+            ev.fail(node, f"{kind} has no field '{name}': it has {', '.join(names) or 'none'}")
+        each = kind.types[names.index(name)]
         if isinstance(place, Fixed):
             return Fixed(place.value.data[name])
         if isinstance(place, InVariable):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.sdk.messages import LAST
+from wsekern.sdk.messages import LAST, Messages
 
 
 class debug_util:
@@ -14,8 +14,17 @@ class debug_util:
     def __init__(self, bindir: Any, cmaddr: str | None = None) -> None:
         if not LAST:
             raise InputError("nothing has run yet: debug_util reads what a run of this script left")
-        self.messages = LAST[0]
-        self.machine = self.messages.machine
+        self._see(LAST[0])
+
+    @classmethod
+    def of(cls, messages: Messages) -> "debug_util":
+        """What a certain run left."""
+        made = cls.__new__(cls)
+        made._see(messages)
+        return made
+
+    def _see(self, messages: Messages) -> None:
+        self.messages, self.machine = messages, messages.machine
 
     def _place(self, column: int, row: int) -> tuple[int, int]:
         x, y = self.machine.made.offsets

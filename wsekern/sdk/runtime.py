@@ -1,6 +1,6 @@
 """``SdkRuntime`` and what goes with it, as ``cerebras.sdk.runtime.sdkruntimepybind`` has them."""
 
-from enum import Enum, IntEnum
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from wsekern.csl.build import Build, Export
 from wsekern.errors import DeadlockError, InputError
 from wsekern.sdk.artifact import Machine, read
+from wsekern.sdk.debug import debug_util
+from wsekern.sdk.layout import SdkCompileArtifacts
 from wsekern.sdk.messages import Messages
+from wsekern.sdk.ports import Ports
 
 DONE = "__command_done"
 """Variable that code sets when the next command may come."""
@@ -30,15 +33,11 @@ class MemcpyOrder(IntEnum):
     COL_MAJOR = 1
 
 
-class SdkTarget(Enum):
-    """Generations."""
-
-    WSE2 = "wse2"
-    WSE3 = "wse3"
-
-
 class Task:
-    """A command; all are done when the call that makes one returns."""
+    """A command; all are done when the call that makes one returns, but for words of a stream that are still to come."""
+
+    def __init__(self, waits: Any = None) -> None:
+        self.waits = waits
 
 
 class Symbol(int):
@@ -60,7 +59,10 @@ class SdkRuntime:
                  simfab_numthreads: int = 5, msg_level: str = "WARNING", memcpy_required: bool = True) -> None:
         if cmaddr:
             raise InputError(f"cmaddr is {cmaddr!r}: there is no system to connect to; leave it out to simulate")
-        self._open(read(Path(bindir)))
+        if isinstance(bindir, SdkCompileArtifacts):
+            self._open(bindir.made, bindir)
+        else:
+            self._open(read(Path(bindir)))
 
     @classmethod
     def of(cls, made: Build) -> "SdkRuntime":
@@ -69,8 +71,9 @@ class SdkRuntime:
         runtime._open(made)
         return runtime
 
-    def _open(self, made: Build) -> None:
+    def _open(self, made: Build, artifacts: SdkCompileArtifacts | None = None) -> None:
         self.machine = Machine(made)
+        self.ports = Ports(self.machine, artifacts or SdkCompileArtifacts(made, {}))
         self.messages = Messages(self.machine)
         self._launched: str | None = None
         self._symbols: dict[str, Symbol] = {}
@@ -89,15 +92,19 @@ class SdkRuntime:
     def stop(self) -> None:
         """Wait for what is still under way."""
         self.settle()
+        self.ports.check(self._stuck)
 
     def settle(self) -> None:
         """Run until nothing moves any more."""
         try:
+            if self._stuck is not None:  # what the host has sent since comes in: the long wait before does not count
+                self.machine.simulation.step(2)
             self.machine.simulation.run()
             self._stuck = None
         except DeadlockError as error:
             self._stuck = error  # it waits for the host, perhaps
         self.messages.read()
+        self.ports.deliver()
 
     # ---- symbols and launches
 
@@ -262,9 +269,39 @@ class SdkRuntime:
                        "moves any more")
             raise DeadlockError(f"{message}; {self._stuck}" if self._stuck else message)
 
+    def send(self, port: str, values: ArrayLike, count: int | None = None, *, nonblock: bool = False) -> Task:
+        """Send the words of an array to an input stream of a layout."""
+        self.ports.send(port, values if count is None else np.asarray(values).reshape(-1)[:count])
+        self.settle()
+        return Task()
+
+    def receive(self, port: str, target: NDArray[Any], count: int | None = None, *, nonblock: bool = False) -> Task:
+        """Receive words of an output stream of a layout; with ``nonblock``, once they come."""
+        task = Task(self.ports.receive(port, target, count))
+        self.settle()
+        if not nonblock:
+            self.task_wait(task)
+        return task
+
+    def get_port_id(self, name: str) -> str:
+        """Streams go by their names."""
+        return name
+
+    # ---- looking
+
+    def read_symbol(self, x: int, y: int, name: str, dtype: Any = "uint8") -> NDArray[Any]:
+        """The memory of a symbol of a PE, in coordinates of the fabric."""
+        return debug_util.of(self.messages).get_symbol(x, y, name, dtype)
+
+    def dump_core(self, path: Any = "") -> None:
+        """Memory stays as it is: ``read_symbol`` and ``debug_util`` read it."""
+
     def task_wait(self, task: Task) -> None:
-        """Commands are done when their calls return."""
+        """Commands are done when their calls return, but for words that are still to come."""
+        self.settle()
+        if not self.is_task_done(task):
+            self.ports.check(self._stuck)
 
     def is_task_done(self, task: Task) -> bool:
-        """Always."""
-        return True
+        """Whether nothing of it is still to come."""
+        return not any(each is task.waits for each in self.ports.waiting)

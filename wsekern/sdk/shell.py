@@ -12,6 +12,20 @@ from pathlib import Path
 
 from wsekern.errors import InputError
 
+MARKS = """wsekern_mark() {
+    case "$BASH_COMMAND" in
+        %python*)
+            shopt -s extdebug
+            case "$BASH_COMMAND" in *' '*) set -- "${BASH_COMMAND#* }" ;; *) set -- "" ;; esac
+            eval "cs_python run.py $1" || exit $?
+            return 1 ;;
+    esac
+}
+trap 'wsekern_mark || ! :' DEBUG
+"""
+"""What bash reads first where a script has lines such as ``%python_sdk_paint --arch=wse3``: marks that the tests of the vendor
+replace by the Python of the SDK and the script ``run.py``, published as they are."""
+
 SHIM = Path(str(files("wsekern.sdk"))) / "shim"
 
 
@@ -35,7 +49,19 @@ def _script(path: Path, line: str) -> None:
 def run(command: list[str]) -> int:
     """Run a command with the tools; its exit status."""
     with tools() as environment:
+        if _has_marks(command):
+            folder = Path(environment["PATH"].split(os.pathsep)[0])
+            (folder / "marks.sh").write_text(MARKS)
+            environment["BASH_ENV"] = str(folder / "marks.sh")
         try:
             return subprocess.run(command, env=environment, check=False).returncode
         except FileNotFoundError:
             raise InputError(f"no command {command[0]!r}") from None
+
+
+def _has_marks(command: list[str]) -> bool:
+    """Whether a command is a script of bash with lines that begin with ``%python``."""
+    script = next((Path(each) for each in command[1:] if not each.startswith("-")), None)
+    if Path(command[0]).name != "bash" or script is None or not script.is_file():
+        return False
+    return any(line.lstrip().startswith("%python") for line in script.read_text(errors="replace").splitlines())
