@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from wsekern.csl import builtins, calls, layout, library, mapping, syntax, tasks  # noqa: F401  (they register what they do)
 from wsekern.csl import types as t
 from wsekern.csl.calls import jump, run_task
+from wsekern.csl.dialect import chosen
 from wsekern.csl.emit import machine_type
 from wsekern.csl.files import Files
 from wsekern.csl.functions import Evaluator
@@ -88,6 +89,7 @@ def build(path: str | Path, parameters: dict[str, int] | None = None, options: O
     sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
     given = {name: Value(t.COMPTIME_INT, number) for name, number in (parameters or {}).items()}
     path = Path(path)
+    options = replace(options, dialect=chosen(options.dialect, path, options.folders).name)
     unit = Unit(files, options, diagnostics)
     effects = run_layout(unit, str(path.resolve()), given, Where(0, 0, fabric, offsets))
     where = Where(effects.width, effects.height, fabric, offsets)

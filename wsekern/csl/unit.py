@@ -72,7 +72,8 @@ class Options:
     """Of a compilation."""
 
     arch: str = "wse2"
-    dialect: str = "1.x"
+    dialect: str = "auto"
+    """"0.x", "1.x" or "2.10"; "auto" tells it from the files."""
     fp16: str = "f16"
     folders: tuple[Path, ...] = ()
     """Where imports are looked for after the importing file's folder."""
