@@ -23,7 +23,7 @@ from wsekern.csl.scope import Module, Scope, walk
 from wsekern.csl.source import CslError, Diagnostic, Diagnostics, Span
 from wsekern.csl.unit import Options, Task, Unit
 from wsekern.csl.values import Address, FunctionRef, Memory, Split, Symbol, Value, Varying
-from wsekern.program.instructions import TaskEntry
+from wsekern.program.instructions import Scalar, TaskEntry
 from wsekern.program.layout import Layout
 
 RECURSION = 20_000
@@ -105,18 +105,25 @@ def build(path: str | Path, parameters: dict[str, int] | None = None, options: O
     for built in programs:
         place(made, built)
     incoming, outgoing = streams_of(programs)
-    painted = {(color, x, y) for x, y, color in effects.colors}
-    for color in incoming | outgoing:
-        for y in range(made.height):
-            for x in range(made.width):
-                if (color, x, y) not in painted:
-                    made.fabric.paint(color, "RAMP", "RAMP", x=x, y=y)
+    paint_rest(made, programs, effects, incoming | outgoing)
     return Build(made, programs, effects, given, options, diagnostics, said, tuple(sorted(outgoing)), offsets)
 
 
 def streams_of(programs: list[Built]) -> tuple[set[int], set[int]]:
     """Colors on which the host streams words to PEs, and takes words from them."""
     return (set().union(*(built.incoming for built in programs)), set().union(*(built.outgoing for built in programs)))
+
+
+def paint_rest(made: Layout, programs: list[Built], effects: LayoutEffects, streams: set[int]) -> None:
+    """Routes that nobody paints: of the host's streams, and of colors that programs route while they run, whose words wait
+    at the ramp and at the edges of the PE until then."""
+    painted = {(color, x, y) for x, y, color in effects.colors}
+    for built in programs:
+        own = {item.imm for item in built.program.code if isinstance(item, Scalar) and item.form == "route"}
+        for color in (own | streams) - {color for color, config in built.colors.items() if config is not None}:
+            for x, y in built.pes:
+                if (color, int(x), int(y)) not in painted:
+                    made.fabric.paint(color, "RAMP", "RAMP", x=int(x), y=int(y))
 
 
 # ---- colors ----

@@ -240,6 +240,7 @@ class Linker(DsrLinker):
         operands: list[Operand] = fields["operands"]
         options = self._dsr_options(operands, fields["options"])
         extent = self._common_extent(operands)
+        self._widest = 1 if any("unpacked" in each.value.data.options for each in operands if isinstance(each.value.data, Dsd)) else 2
         built = [self._operand(each, fields["name"], k, extent, options) for k, each in enumerate(operands)]
         more: dict[str, Any] = {}
         if options.get("async"):
@@ -346,11 +347,23 @@ class Linker(DsrLinker):
         bound = self.program.outputs if out else self.program.inputs
         if number is not None and (data.color is None or (self.unit.options.arch == "wse3" and number in bound)):
             if number not in bound:
-                self.fail(f"{'output' if out else 'input'} queue {number} has no color: @initialize_queue gives it one")
+                self._without_color(number, bound, out)
             return number
         assert data.color is not None
         color = self.number(data.color)
         return self.output_queue(color, number) if out else self.input_queue(color, number)
+
+    def _without_color(self, number: int, bound: dict[int, int], out: bool) -> None:
+        """An operation on a queue that no @initialize_queue reaches here: refused, unless one is skipped by a condition, so
+        that the operation is not meant to run; the queue has a color then that no route of the PE knows."""
+        what = "output" if out else "input"
+        if not self.unit.initializes_by_condition():
+            self.fail(f"{what} queue {number} has no color: @initialize_queue gives it one")
+        used = {*self.program.inputs.values(), *self.program.outputs.values(), *self.unit.colors_painted()}
+        free = next((color for color in range(23, -1, -1) if color not in used), None)
+        if free is None:
+            self.fail(f"{what} queue {number} has no color here, and every color is in use")
+        bound[number] = free
 
     def packing(self, data: Dsd, kind: str) -> int | None:
         """Elements in a word: before 2.10 one unless a SIMD mode says otherwise, from 2.10 on as many as fit."""
@@ -360,7 +373,7 @@ class Linker(DsrLinker):
         if mode is not None and isinstance(mode.data, dict):
             chosen = {name for name, each in mode.data.items() if each.data}
             return 1 if "simd_off" in chosen else 2 if chosen else 1
-        return 1 if self.unit.options.dialect != "2.10" or "unpacked" in data.options else 2
+        return 1 if self.unit.options.dialect != "2.10" or "unpacked" in data.options else self._widest
 
     def marks(self, data: Dsd, out: bool) -> dict[str, Any]:
         found: dict[str, Any] = {}
