@@ -19,10 +19,11 @@ from wsekern.csl.ir import WORD_REGISTER, Frame
 from wsekern.csl.layout import ColorConfig, LayoutEffects, Where, color_config, run_layout
 from wsekern.csl.link import Linker, task_label
 from wsekern.csl.places import from_memory
-from wsekern.csl.scope import Module, Scope, walk
+from wsekern.csl.scope import Module, Scope, kept, walk
 from wsekern.csl.source import CslError, Diagnostic, Diagnostics, Span
 from wsekern.csl.unit import Options, Task, Unit
 from wsekern.csl.values import Address, FunctionRef, Memory, Split, Symbol, Value, Varying
+from wsekern.fabric.routes import make_route
 from wsekern.program.instructions import Scalar, TaskEntry
 from wsekern.program.layout import Layout
 
@@ -115,15 +116,19 @@ def streams_of(programs: list[Built]) -> tuple[set[int], set[int]]:
 
 
 def paint_rest(made: Layout, programs: list[Built], effects: LayoutEffects, streams: set[int]) -> None:
-    """Routes that nobody paints: of the host's streams, and of colors that programs route while they run, whose words wait
-    at the ramp and at the edges of the PE until then."""
+    """Routes that nobody paints: of the host's streams, and of colors that programs route while they run, which have the
+    first of these routes from the start."""
     painted = {(color, x, y) for x, y, color in effects.colors}
     for built in programs:
-        own = {item.imm for item in built.program.code if isinstance(item, Scalar) and item.form == "route"}
-        for color in (own | streams) - {color for color, config in built.colors.items() if config is not None}:
+        first: dict[int, Any] = {}
+        for item in built.program.code:
+            if isinstance(item, Scalar) and item.form == "route":
+                first.setdefault(item.imm, built.program.routes[item.target])
+        for color in (first.keys() | streams) - {color for color, config in built.colors.items() if config is not None}:
+            route = first.get(color) or make_route("RAMP", "RAMP")
             for x, y in built.pes:
                 if (color, int(x), int(y)) not in painted:
-                    made.fabric.paint(color, "RAMP", "RAMP", x=int(x), y=int(y))
+                    made.fabric.paint_route(color, route, x=int(x), y=int(y))
 
 
 # ---- colors ----
@@ -288,6 +293,7 @@ def run_comptime(unit: Unit) -> None:
         k += 1
 
 
+@kept
 def _imports(node: syntax.Variable) -> bool:
     return any(isinstance(each, syntax.Builtin) and each.name == "import_module" for each in walk(node.value))
 
