@@ -13,8 +13,8 @@ _QUOTED = re.compile(r'"([^"\n]+)"')
 _COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*')
 _HOST_COLOR = re.compile(r"\.\s*MEMCPY(?:H2D|D2H)_\w+\s*=\s*([A-Za-z_]\w*|@get_color\b|@as\b|\d)")
 
-OLDEST_SIGNS = ((r"<memcpy_multi/", "imports <memcpy_multi/...>"), (r"@bind_task\b", "calls @bind_task"), (r"@rpc\b", "calls @rpc"),
-                (r"\.\s*LAUNCH\s*=", "passes LAUNCH"))
+OLDEST_SIGNS = ((r"<memcpy_multi/", "imports <memcpy_multi/...>"), (r"@bind_task\b", "calls @bind_task"),
+                (r"@rpc\b", "calls @rpc"), (r"\.\s*LAUNCH\s*=", "passes LAUNCH"))
 MIDDLE_SIGNS = ((r"\bcomptime_struct\b", "says comptime_struct"), (r"@concat_structs\b", "calls @concat_structs"))
 UNTYPED = re.compile(r"\bparam\s+\w+\s*(?:=[^;]*)?;")
 

@@ -69,6 +69,7 @@ class Linker(DsrLinker):
 
     def code_of(self, frame: Frame, label: str) -> None:
         """Append the code of a frame."""
+        self.frame = frame
         self._label(label)
         for op in frame.ops:
             self.span = op.span or self.span
@@ -240,7 +241,9 @@ class Linker(DsrLinker):
         operands: list[Operand] = fields["operands"]
         options = self._dsr_options(operands, fields["options"])
         extent = self._common_extent(operands)
-        self._widest = 1 if any("unpacked" in each.value.data.options for each in operands if isinstance(each.value.data, Dsd)) else 2
+        extent = self._leaving(operands) if extent is None else extent
+        streams = [each.value.data for each in operands if isinstance(each.value.data, Dsd)]
+        self._widest = 1 if any("unpacked" in each.options for each in streams) else 2
         built = [self._operand(each, fields["name"], k, extent, options) for k, each in enumerate(operands)]
         more: dict[str, Any] = {}
         if options.get("async"):
@@ -290,13 +293,28 @@ class Linker(DsrLinker):
         for each in operands:
             data = each.value.data
             if isinstance(data, Dsr):
-                return None
+                return None  # see _leaving
             if isinstance(data, Dsd) and data.extent is not None and not _is_scalar(data):
                 found[data.kind if data.base is None else "memory"].append(data.extent)
         extents = next((each for each in found.values() if each), [])
         if any(isinstance(each.data, (Reg, Varying)) for each in extents):
             return extents[0]
         return Value(t.I32, min(int(each.data) for each in extents)) if extents else None
+
+    def _leaving(self, operands: list[Operand]) -> Value | None:
+        """Elements of a sender whose source is a DSR: as many as the memory has that it holds, where that is known here."""
+        if operands[0].value.type != t.FABOUT or any(
+                isinstance(each.value.data, Dsd) and each.value.data.fifo is not None for each in operands):
+            return None
+        uses = [self.dsrs.get(each.value.data) for each in operands[1:] if isinstance(each.value.data, Dsr)]
+        use = uses[0] if uses else None
+        if use is None or not use.loads:
+            return None
+        held = [use.current] if use.current is not None and use.frame is self.frame else [value for value, _ in use.loads]
+        extents = {each.data.extent.data if each.data.base is not None and each.data.extent is not None
+                   and not _is_scalar(each.data) else None for each in held}
+        length = extents.pop() if len(extents) == 1 else None
+        return Value(t.I32, length) if isinstance(length, int) else None
 
     def _operand(self, operand: Operand, name: str, place: int, extent: Value | None, options: dict[str, Any]) -> Any:
         data = operand.value.data
