@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from wsekern.csl import builtins, calls, layout, library, mapping, syntax, tasks  # noqa: F401  (they register what they do)
 from wsekern.csl import types as t
 from wsekern.csl.calls import jump, run_task
+from wsekern.csl.dialect import chosen
 from wsekern.csl.emit import machine_type
 from wsekern.csl.files import Files
 from wsekern.csl.functions import Evaluator
@@ -18,11 +19,12 @@ from wsekern.csl.ir import WORD_REGISTER, Frame
 from wsekern.csl.layout import ColorConfig, LayoutEffects, Where, color_config, run_layout
 from wsekern.csl.link import Linker, task_label
 from wsekern.csl.places import from_memory
-from wsekern.csl.scope import Module, Scope, walk
+from wsekern.csl.scope import Module, Scope, kept, walk
 from wsekern.csl.source import CslError, Diagnostic, Diagnostics, Span
 from wsekern.csl.unit import Options, Task, Unit
 from wsekern.csl.values import Address, FunctionRef, Memory, Split, Symbol, Value, Varying
-from wsekern.program.instructions import TaskEntry
+from wsekern.fabric.routes import make_route
+from wsekern.program.instructions import Scalar, TaskEntry
 from wsekern.program.layout import Layout
 
 RECURSION = 20_000
@@ -88,6 +90,7 @@ def build(path: str | Path, parameters: dict[str, int] | None = None, options: O
     given = {name: Value(t.COMPTIME_INT, number) for name, number in (parameters or {}).items()}
     path = Path(path)
     sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
+    options = replace(options, dialect=chosen(options.dialect, path, options.folders).name)
     unit = Unit(files, options, diagnostics)
     effects = run_layout(unit, str(path.resolve()), given, Where(0, 0, fabric, offsets))
     return assemble(effects, unit, path, fabric, offsets, given)
@@ -110,18 +113,29 @@ def assemble(effects: LayoutEffects, unit: Unit, path: Path, fabric: tuple[int, 
     for built in programs:
         place(made, built)
     incoming, outgoing = streams_of(programs)
-    painted = {(color, x, y) for x, y, color in [*effects.colors, *effects.routes]}
-    for color in incoming | outgoing:
-        for y in range(made.height):
-            for x in range(made.width):
-                if (color, x, y) not in painted:
-                    made.fabric.paint(color, "RAMP", "RAMP", x=x, y=y)
+    paint_rest(made, programs, effects, incoming | outgoing)
     return Build(made, programs, effects, given or {}, options, diagnostics, said, tuple(sorted(outgoing)), offsets)
 
 
 def streams_of(programs: list[Built]) -> tuple[set[int], set[int]]:
     """Colors on which the host streams words to PEs, and takes words from them."""
     return (set().union(*(built.incoming for built in programs)), set().union(*(built.outgoing for built in programs)))
+
+
+def paint_rest(made: Layout, programs: list[Built], effects: LayoutEffects, streams: set[int]) -> None:
+    """Routes that nobody paints: of the host's streams, and of colors that programs route while they run, which have the
+    first of these routes from the start."""
+    painted = {(color, x, y) for x, y, color in [*effects.colors, *effects.routes]}
+    for built in programs:
+        first: dict[int, Any] = {}
+        for item in built.program.code:
+            if isinstance(item, Scalar) and item.form == "route":
+                first.setdefault(item.imm, built.program.routes[item.target])
+        for color in (first.keys() | streams) - {color for color, config in built.colors.items() if config is not None}:
+            route = first.get(color) or make_route("RAMP", "RAMP")
+            for x, y in built.pes:
+                if (color, int(x), int(y)) not in painted:
+                    made.fabric.paint_route(color, route, x=int(x), y=int(y))
 
 
 # ---- colors ----
@@ -289,6 +303,7 @@ def run_comptime(unit: Unit) -> None:
         k += 1
 
 
+@kept
 def _imports(node: syntax.Variable) -> bool:
     return any(isinstance(each, syntax.Builtin) and each.name == "import_module" for each in walk(node.value))
 

@@ -10,7 +10,7 @@ from wsekern.csl.flow import Exit, Intrinsic
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import Frame
 from wsekern.csl.places import load
-from wsekern.csl.scope import Constant, Scope
+from wsekern.csl.scope import Constant, Scope, walk
 from wsekern.csl.source import Note
 from wsekern.csl.types import Type
 from wsekern.csl.values import NOTHING, Dsd, FunctionRef, Memory, Reg, Value, Varying, leaves, with_leaves, zero_of
@@ -69,9 +69,14 @@ def _called(ev: Evaluator, function: FunctionRef, scope: Scope, arguments: list[
     result = _type_in(ev, scope, function.node.result)
     if not ev.runtime or _only_now(result):
         return _interpret(ev, function, scope, arguments, result, node)
-    if function.node.storage == "inline":
+    if function.node.storage == "inline" or (isinstance(result, t.DsdType) and not _again(ev, function)):
         return _expand(ev, function, scope, result, node)
     return jump(ev, function, arguments, result, node)
+
+
+def _again(ev: Evaluator, function: FunctionRef) -> bool:
+    """Whether a function that makes a DSD calls itself, so that it cannot stand where it is called."""
+    return any(isinstance(each, syntax.Name) and each.name == function.name for each in walk(function.node.body))
 
 
 def _only_now(kind: Type) -> bool:

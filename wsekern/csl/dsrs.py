@@ -24,6 +24,8 @@ class DsrUse:
     types: set[str] = field(default_factory=set)
     current: Value | None = None
     options: dict[str, Value] = field(default_factory=dict)
+    frame: Frame | None = None
+    """Where ``current`` was loaded."""
 
 
 def element_type(operand: Operand, name: str, data: Dsd, place: int) -> str:
@@ -45,6 +47,7 @@ class DsrLinker(ABC):
     program: Any
     dsrs: dict[Dsr, DsrUse]
     first_kept: int
+    frame: Frame | None
 
     @abstractmethod
     def fail(self, message: str) -> None:
@@ -100,7 +103,7 @@ class DsrLinker(ABC):
         """A DSD into a DSR while the program runs."""
         dsr, value = fields["target"], fields["a"]
         use = self.dsrs[dsr]
-        use.current, use.options = value, fields["options"]
+        use.current, use.options, use.frame = value, fields["options"], self.frame
         for kind in use.types:
             named = self._dsr_name(dsr, value, kind, fields["options"])
             self._set_parts(named, value.data, TYPE_BYTES[kind])

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.builtins import builtin, text_of
-from wsekern.csl.directions import ports_of_value
+from wsekern.csl.directions import DIRECTIONS, ports_of_value
 from wsekern.csl.dsds import fields_of
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.scope import Scope
@@ -172,7 +174,7 @@ def _color_config(fields: dict[str, Value]) -> ColorConfig | None:
     unknown = fields.keys() - {"routes", "switches", "filter", "teardown"}
     if unknown:
         raise InputError(f"a color has no '{min(unknown)}': it has routes, switches, filter and teardown")
-    routes = fields["routes"].data if "routes" in fields else {}
+    routes = sides_of(fields["routes"]) if "routes" in fields else {}
     switches = fields["switches"].data if "switches" in fields else {}
     rules = filter_of(fields["filter"].data) if "filter" in fields else None
     rx, tx = ports_of_value(routes.get("rx")), ports_of_value(routes.get("tx"))
@@ -188,6 +190,18 @@ def _color_config(fields: dict[str, Value]) -> ColorConfig | None:
     return ColorConfig(route, rules)
 
 
+def sides_of(value: Value) -> dict[str, Value]:
+    """Where words come from and go to: a struct, or bits as ``<directions>`` makes them."""
+    if not isinstance(value.data, (int, np.integer)):
+        return value.data
+    found, sides = {}, len(DIRECTIONS)
+    for name, shift in (("rx", 0), ("tx", sides)):
+        ports = [k for k in range(sides) if int(value.data) >> (shift + k) & 1]
+        if ports:
+            found[name] = Value(t.COMPTIME_STRUCT, {str(port): Value(t.DIRECTION, port) for port in ports})
+    return found
+
+
 def positions_of(switches: dict[str, Value]) -> list[Position]:
     """Switch positions 1 to 3, up to the first that is not there. A position replaces rx or tx of the one before it: public
     programs change tx first, and from which side words come at the next position."""
@@ -196,7 +210,7 @@ def positions_of(switches: dict[str, Value]) -> list[Position]:
     for name in ("pos1", "pos2", "pos3"):
         if name not in switches:
             break
-        fields = switches[name].data
+        fields = sides_of(switches[name])
         if "invalid" in fields and fields["invalid"].data:
             break
         last = Position(rx=ports_of_value(fields.get("rx")) or last.rx, tx=ports_of_value(fields.get("tx")) or last.tx)

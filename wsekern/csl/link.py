@@ -69,6 +69,7 @@ class Linker(DsrLinker):
 
     def code_of(self, frame: Frame, label: str) -> None:
         """Append the code of a frame."""
+        self.frame = frame
         self._label(label)
         for op in frame.ops:
             self.span = op.span or self.span
@@ -245,6 +246,9 @@ class Linker(DsrLinker):
         operands: list[Operand] = fields["operands"]
         options = self._dsr_options(operands, fields["options"])
         extent = self._common_extent(operands)
+        extent = self._leaving(operands) if extent is None else extent
+        streams = [each.value.data for each in operands if isinstance(each.value.data, Dsd)]
+        self._widest = 1 if any("unpacked" in each.options for each in streams) else 2
         built = [self._operand(each, fields["name"], k, extent, options) for k, each in enumerate(operands)]
         more: dict[str, Any] = {}
         if options.get("async"):
@@ -294,13 +298,28 @@ class Linker(DsrLinker):
         for each in operands:
             data = each.value.data
             if isinstance(data, Dsr):
-                return None
+                return None  # see _leaving
             if isinstance(data, Dsd) and data.extent is not None and not _is_scalar(data):
                 found[data.kind if data.base is None else "memory"].append(data.extent)
         extents = next((each for each in found.values() if each), [])
         if any(isinstance(each.data, (Reg, Varying)) for each in extents):
             return extents[0]
         return Value(t.I32, min(int(each.data) for each in extents)) if extents else None
+
+    def _leaving(self, operands: list[Operand]) -> Value | None:
+        """Elements of a sender whose source is a DSR: as many as the memory has that it holds, where that is known here."""
+        if operands[0].value.type != t.FABOUT or any(
+                isinstance(each.value.data, Dsd) and each.value.data.fifo is not None for each in operands):
+            return None
+        uses = [self.dsrs.get(each.value.data) for each in operands[1:] if isinstance(each.value.data, Dsr)]
+        use = uses[0] if uses else None
+        if use is None or not use.loads:
+            return None
+        held = [use.current] if use.current is not None and use.frame is self.frame else [value for value, _ in use.loads]
+        extents = {each.data.extent.data if each.data.base is not None and each.data.extent is not None
+                   and not _is_scalar(each.data) else None for each in held}
+        length = extents.pop() if len(extents) == 1 else None
+        return Value(t.I32, length) if isinstance(length, int) else None
 
     def _operand(self, operand: Operand, name: str, place: int, extent: Value | None, options: dict[str, Any]) -> Any:
         data = operand.value.data
@@ -351,11 +370,23 @@ class Linker(DsrLinker):
         bound = self.program.outputs if out else self.program.inputs
         if number is not None and (data.color is None or (self.unit.options.arch == "wse3" and number in bound)):
             if number not in bound:
-                self.fail(f"{'output' if out else 'input'} queue {number} has no color: @initialize_queue gives it one")
+                self._without_color(number, bound, out)
             return number
         assert data.color is not None
         color = self.number(data.color)
         return self.output_queue(color, number) if out else self.input_queue(color, number)
+
+    def _without_color(self, number: int, bound: dict[int, int], out: bool) -> None:
+        """An operation on a queue that no @initialize_queue reaches here: refused, unless one is skipped by a condition, so
+        that the operation is not meant to run; the queue has a color then that no route of the PE knows."""
+        what = "output" if out else "input"
+        if not self.unit.initializes_by_condition():
+            self.fail(f"{what} queue {number} has no color: @initialize_queue gives it one")
+        used = {*self.program.inputs.values(), *self.program.outputs.values(), *self.unit.colors_painted()}
+        free = next((color for color in range(23, -1, -1) if color not in used), None)
+        if free is None:
+            self.fail(f"{what} queue {number} has no color here, and every color is in use")
+        bound[number] = free
 
     def packing(self, data: Dsd, kind: str) -> int | None:
         """Elements in a word: before 2.10 one unless a SIMD mode says otherwise, from 2.10 on as many as fit."""
@@ -365,7 +396,7 @@ class Linker(DsrLinker):
         if mode is not None and isinstance(mode.data, dict):
             chosen = {name for name, each in mode.data.items() if each.data}
             return 1 if "simd_off" in chosen else 2 if chosen else 1
-        return 1 if self.unit.options.dialect != "2.10" or "unpacked" in data.options else 2
+        return 1 if self.unit.options.dialect != "2.10" or "unpacked" in data.options else self._widest
 
     def marks(self, data: Dsd, out: bool) -> dict[str, Any]:
         found: dict[str, Any] = {}

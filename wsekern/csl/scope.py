@@ -1,6 +1,7 @@
 """Names and what they stand for: in blocks, in functions, and in instances of modules."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from wsekern.csl import syntax
@@ -116,6 +117,11 @@ def names_of(node: syntax.Node) -> tuple[str, ...]:
     return node.names if isinstance(node, syntax.Colors) else ()
 
 
+kept = lru_cache(maxsize=4096)
+"""For what is found below a node: trees do not change, and programs of many PEs ask again and again."""
+
+
+@kept
 def assigned_names(node: Any) -> dict[str, set[str]]:
     """Names that code below ``node`` assigns to, takes the address of, or declares as ``&``: a name's set has "base", "extent",
     "stride" where only these parts of a DSD change, else "all"; "address" where a pointer to it is made."""
@@ -141,6 +147,7 @@ def assigned_names(node: Any) -> dict[str, set[str]]:
     return found
 
 
+@kept
 def assigned_members(node: Any) -> set[str]:
     """Names of members that code below ``node`` assigns to: of other modules, perhaps."""
     found: set[str] = set()

@@ -17,7 +17,7 @@ from wsekern.csl.files import Files
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import Frame
 from wsekern.csl.library import tell
-from wsekern.csl.scope import Binding, Constant, Module, Scope, Stored, assigned_members, assigned_names
+from wsekern.csl.scope import Binding, Constant, Module, Scope, Stored, assigned_members, assigned_names, walk
 from wsekern.csl.source import CslError, Diagnostic, Diagnostics, Note, Span
 from wsekern.csl.types import Type
 from wsekern.csl.values import Address, Dsd, FunctionRef, Symbol, Value, Varying, element_of, zero_of
@@ -74,7 +74,8 @@ class Options:
     """Of a compilation."""
 
     arch: str = "wse2"
-    dialect: str = "1.x"
+    dialect: str = "auto"
+    """"0.x", "1.x" or "2.10"; "auto" tells it from the files."""
     fp16: str = "f16"
     folders: tuple[Path, ...] = ()
     """Where imports are looked for after the importing file's folder."""
@@ -383,6 +384,20 @@ class Unit:
             parts[f"rx{k}"], parts[f"tx{k}"] = ([port.name for port in ports_of(mask)]
                                                 for mask in (config.route.rx[k], config.route.tx[k]))
         return parts
+
+    def colors_painted(self) -> set[int]:
+        """Colors that the layout or the program routes at PEs of the program."""
+        found = set(self.effects.colors)
+        if self.configs is not None and self.where is not None and self.where.x is not None:
+            here = set(zip(map(int, self.where.x), map(int, self.where.y), strict=True))
+            found |= {color for x, y, color in self.configs if (x, y) in here}
+        return found
+
+    def initializes_by_condition(self) -> bool:
+        """Whether some @initialize_queue of the program stands under a condition."""
+        return any(isinstance(each, syntax.Builtin) and each.name == "initialize_queue"
+                   for module in self.modules for node in module.file.declarations if isinstance(node, syntax.Block)
+                   for inner in walk(node) if isinstance(inner, (syntax.If, syntax.Switch)) for each in walk(inner))
 
     def site(self, site: Any) -> int:
         """Number of a place that tells the host something."""

@@ -1,8 +1,10 @@
 """The ``cslc`` command: options as people write them, the out folder, errors on standard error."""
 
+import os
 import sys
 from pathlib import Path
 
+from wsekern.csl import dialect as dialects
 from wsekern.csl.build import Options, build
 from wsekern.errors import WsekernError
 from wsekern.sdk import artifact
@@ -54,9 +56,12 @@ def cslc(arguments: list[str]) -> int:
         print("cslc: no source file: expected cslc LAYOUT.csl --arch=wse2|wse3 ... -o out", file=sys.stderr)
         return 2
     folders = tuple(Path(each) for text in options.get("import-path", []) for each in text.split(":"))
-    chosen = Options(options.get("arch", ["wse2"])[-1], "1.x", options.get("fp16-format", ["f16"])[-1], folders)
+    asked = options.get("dialect", [os.environ.get("WSEKERN_CSL_DIALECT", "auto")])[-1]
     out = Path(options.get("o", ["out"])[-1])
     try:
+        dialect = dialects.chosen(asked, Path(source), folders)
+        print(f"cslc: {dialect.text()}")
+        chosen = Options(options.get("arch", ["wse2"])[-1], dialect.name, options.get("fp16-format", ["f16"])[-1], folders)
         fabric, offsets = pair(options, "fabric-dims"), pair(options, "fabric-offsets")
         made = build(source, given, chosen, fabric, offsets)
     except WsekernError as error:

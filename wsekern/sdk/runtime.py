@@ -179,20 +179,6 @@ class SdkRuntime:
                 self.machine.copy_in(self._address(export, program), pes, self._narrow(rows, data_type, export))
         return Task()
 
-    def memcpy_h2d_rowbcast(self, dest: Any, src: ArrayLike, px: int, py: int, w: int, h: int, elements_per_pe: int, *,
-                            streaming: bool = False, data_type: MemcpyDataType = MemcpyDataType.MEMCPY_32BIT,
-                            order: MemcpyOrder = MemcpyOrder.ROW_MAJOR, nonblock: bool = False) -> Task:
-        """Copy to the PEs of a rectangle, the same to all of a row: the array stands for [height][1][elements]."""
-        words = np.repeat(self._by_pe(np.asarray(src), 1, h, elements_per_pe, order), w, 1)
-        return self.memcpy_h2d(dest, words, px, py, w, h, elements_per_pe, streaming=streaming, data_type=data_type)
-
-    def memcpy_h2d_colbcast(self, dest: Any, src: ArrayLike, px: int, py: int, w: int, h: int, elements_per_pe: int, *,
-                            streaming: bool = False, data_type: MemcpyDataType = MemcpyDataType.MEMCPY_32BIT,
-                            order: MemcpyOrder = MemcpyOrder.ROW_MAJOR, nonblock: bool = False) -> Task:
-        """Copy to the PEs of a rectangle, the same to all of a column: the array stands for [1][width][elements]."""
-        words = np.repeat(self._by_pe(np.asarray(src), w, 1, elements_per_pe, order), h, 0)
-        return self.memcpy_h2d(dest, words, px, py, w, h, elements_per_pe, streaming=streaming, data_type=data_type)
-
     def memcpy_d2h(self, dest: NDArray[Any], src: Any, px: int, py: int, w: int, h: int, elements_per_pe: int, *,
                    streaming: bool = False, data_type: MemcpyDataType = MemcpyDataType.MEMCPY_32BIT,
                    order: MemcpyOrder = MemcpyOrder.ROW_MAJOR, nonblock: bool = False) -> Task:
@@ -212,6 +198,24 @@ class SdkRuntime:
         target = dest.reshape(-1)
         target[:] = flat.view(target.dtype) if target.dtype.itemsize == 4 else flat.astype(np.uint16).view(target.dtype)
         return Task()
+
+    def memcpy_h2d_rowbcast(self, dest: Any, src: ArrayLike, px: int, py: int, w: int, h: int, elements_per_pe: int,
+                            **options: Any) -> Task:
+        """Copy [h][elements]: each row of PEs gets the same."""
+        return self._broadcast(dest, src, (h, 1), (px, py, w, h, elements_per_pe), options)
+
+    def memcpy_h2d_colbcast(self, dest: Any, src: ArrayLike, px: int, py: int, w: int, h: int, elements_per_pe: int,
+                            **options: Any) -> Task:
+        """Copy [w][elements]: each column of PEs gets the same."""
+        return self._broadcast(dest, src, (1, w), (px, py, w, h, elements_per_pe), options)
+
+    def _broadcast(self, dest: Any, src: ArrayLike, given: tuple[int, int], area: tuple[int, int, int, int, int],
+                   options: dict[str, Any]) -> Task:
+        px, py, w, h, elements = area
+        order = options.get("order", MemcpyOrder.ROW_MAJOR)
+        some = self._by_pe(np.asarray(src), given[1], given[0], elements, order)
+        whole = np.ascontiguousarray(np.broadcast_to(some, (h, w, elements))).reshape(-1)
+        return self.memcpy_h2d(dest, whole, px, py, w, h, elements, **{**options, "order": MemcpyOrder.ROW_MAJOR})
 
     @staticmethod
     def _by_pe(values: NDArray[Any], w: int, h: int, elements: int, order: MemcpyOrder) -> NDArray[np.uint32]:

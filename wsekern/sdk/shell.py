@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,8 @@ def tools() -> Iterator[dict[str, str]]:
         _script(Path(folder) / "cslc", f'PYTHONPATH={here}:"$PYTHONPATH" exec {python} -m wsekern.sdk.cslc "$@"')
         _script(Path(folder) / "cs_python", f'unset PYTHONSAFEPATH; PYTHONPATH={shlex.quote(str(SHIM))}:{here}:"$PYTHONPATH" '
                                             f'exec {python} "$@"')
+        for name in ("python", "python3"):
+            shutil.copy(Path(folder) / "cs_python", Path(folder) / name)
         yield {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 

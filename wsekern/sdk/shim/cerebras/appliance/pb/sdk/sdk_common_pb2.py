@@ -1,0 +1,5 @@
+"""Options of copies."""
+
+from wsekern.sdk.runtime import MemcpyDataType, MemcpyOrder
+
+__all__ = ["MemcpyDataType", "MemcpyOrder"]
