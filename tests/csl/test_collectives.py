@@ -112,3 +112,14 @@ def test_a_row_of_one_pe_is_done_at_once(compile_csl):
     runtime.memcpy_h2d(runtime.get_id("sent"), np.arange(32, dtype=np.uint32), 0, 0, 1, 2, 16)
     runtime.launch("run", np.uint16(1), np.uint16(0), np.uint16(0))
     assert copied(runtime, "got", 1, 2)[:, 0, :N].tolist() == [[0, 1, 2], [16, 17, 18]]
+
+
+def test_a_row_or_column_gets_the_same_words(compile_csl):
+    from wsekern.sdk.runtime import MemcpyOrder, SdkRuntime
+    runtime = SdkRuntime.of(compile_csl({"layout.csl": LAYOUT, "pe.csl": PE}, {"width": 4, "height": 3}))
+    runtime.run()
+    rows, columns = np.arange(6, dtype=np.uint32).reshape(3, 1, 2), np.arange(8, dtype=np.uint32).reshape(1, 4, 2) + 50
+    runtime.memcpy_h2d_rowbcast(runtime.get_id("sent"), rows.ravel(), 0, 0, 4, 3, 2)
+    assert (copied(runtime, "sent", 4, 3)[:, :, :2] == rows).all()
+    runtime.memcpy_h2d_colbcast(runtime.get_id("sent"), columns.T.ravel(), 0, 0, 4, 3, 2, order=MemcpyOrder.COL_MAJOR)
+    assert (copied(runtime, "sent", 4, 3)[:, :, :2] == columns).all()
