@@ -141,11 +141,12 @@ class DsrLinker(ABC):
             self._set_parts(name, data, TYPE_BYTES[kind])
 
     def _dsr_name(self, dsr: Dsr, value: Value, kind: str, options: dict[str, Value]) -> str:
-        """The descriptor that stands for a DSR while it holds one of this shape."""
+        """The descriptor that stands for a DSR while it holds one of this shape, and with these marks on words that leave."""
         data = value.data
         out = value.type == t.FABOUT
         place: Any = self.queue_of(data, out) if data.base is None and data.fifo is None else data.kind
-        name = f"{dsr.kind}{dsr.number}_{place}_{kind}_{out:d}"
+        marked = "".join(f"_{mark}" for mark in self.marks(data, out))
+        name = f"{dsr.kind}{dsr.number}_{place}_{kind}_{out:d}{marked}"
         if name not in self.program.descriptors:
             self.program.descriptors[name] = self._stated(data, kind, out, options)
         return name
