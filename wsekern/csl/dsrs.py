@@ -175,7 +175,7 @@ class DsrLinker(ABC):
             return None
         value = use.current or use.loads[-1][0]
         kind = element_type(operand, name, Dsd(""), place)
-        return Named(self._dsr_name(dsr, value, kind, use.options or use.loads[-1][1]))
+        return Named(self._dsr_name(dsr, value, kind, use.options if use.current is not None else use.loads[-1][1]))
 
     def _dsr_options(self, operands: list[Operand], options: dict[str, Any]) -> dict[str, Any]:
         """Options of an operation, with those that its DSRs were loaded with."""
@@ -184,7 +184,7 @@ class DsrLinker(ABC):
             use = self.dsrs.get(operand.value.data) if isinstance(operand.value.data, Dsr) else None
             if use is None or not use.loads:
                 continue
-            given = use.options or use.loads[-1][1]
+            given = use.options if use.current is not None else use.loads[-1][1]
             if "async" in given and given["async"].data:
                 found["async"] = True
             for name in ("activate", "unblock"):
