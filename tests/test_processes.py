@@ -42,24 +42,26 @@ def engine() -> FlowEngine:
     return made
 
 
-def ends(one: Fabric, two: Simulation, three: FlowEngine) -> tuple:
-    """All that these three come to, where they go on."""
-    one.run_until_idle()
-    two.run()
-    tile = three.run(AllReduce(4, "y"), np.ones((8, 8, 4), np.float16))
-    return (one.cycle, one.drain().tolist(), two.cycle, two.memcpy_d2h("a").sum(), three.clock.max(), np.asarray(tile).sum())
+ENDS = """(one.run_until_idle(), one.drain().tolist(), two.run(), two.memcpy_d2h("a").sum(), three.run(sum_, tile).sum(),
+          three.clock.max())"""
+"""All that these three come to, where they go on: an expression, as a new process cannot import what only the tests have."""
+
+
+def given() -> dict:
+    tile = np.ones((8, 8, 4), np.float16)
+    return {"one": fabric(), "two": simulation(), "three": engine(), "sum_": AllReduce(4, "y"), "tile": tile}
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_go_on_with_what_they_are_given(method):
-    expected = ends(fabric(), simulation(), engine())       # threads work in this process first
+    expected = eval(ENDS, given())       # threads work in this process first
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
-        found = [pool.submit(ends, fabric(), simulation(), engine()) for _ in range(3)]
+        found = [pool.submit(eval, ENDS, given()) for _ in range(3)]
         assert [future.result(timeout=50) for future in found] == [expected] * 3
 
 
 def test_threads_of_one_process_do_not_disturb_each_other():
-    expected = ends(fabric(), simulation(), engine())
+    expected = eval(ENDS, given())
     with ThreadPoolExecutor(4) as pool:
-        found = [pool.submit(ends, fabric(), simulation(), engine()) for _ in range(8)]
+        found = [pool.submit(eval, ENDS, given()) for _ in range(8)]
         assert [future.result(timeout=50) for future in found] == [expected] * 8

@@ -111,6 +111,8 @@ def _missing(data: Any, cls: type[msgspec.Struct], prefix: str = "") -> list[str
 
 def _struct_of(annotation: Any) -> type[msgspec.Struct] | None:
     """The struct that a field holds, which may be left out too."""
+    if get_origin(annotation) in (dict, tuple, list):
+        return None
     for kind in (annotation, *get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             return kind

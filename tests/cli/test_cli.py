@@ -107,7 +107,7 @@ def test_run_drafts_tokens_and_writes_the_same():
 def test_compare_states_what_is_assumed_of_drafts():
     done = wsekern("compare", "qwen3-0.6b", "--speculate", "3", "--acceptance", "0.6", "--draft", "layer:1").stdout
     said = " ".join(done.split())
-    assert said.count("each accepted with probability 0.6 if all before it were") == 2
+    assert said.count("on either side") and said.count("each accepted with probability 0.6 if all before it were") == 1
     assert "the model's own first layer and its head" in said and "a step of these for each drafted token" in said
 
 
@@ -334,7 +334,7 @@ def test_bad_input_is_one_sentence(refused, arguments, words):
     (["compare", "llama3-8b", "--json", "F", "--html", "F"], ["--json and --html both name F"]),
     (["compare", "llama3-8b", "--html", "./F.png", "--plot", "G/../F.png"], ["--html and --plot both name"]),
     (["predict", "op", "reduce-crossover", "--words", "8", "--plot", "F.png", "--json", "F.png"], ["both name F.png"]),
-    (["compare", "llama3-8b", "--trace", "trace.csv", "--json", "trace.csv"], ["--json names trace.csv", "TRACE reads"]),
+    (["compare", "llama3-8b", "--trace", "trace.csv", "--json", "trace.csv"], ["--json names trace.csv", "--trace reads"]),
     (["machines", "wafer.toml", "--json", "wafer.toml"], ["--json names wafer.toml", "reads"]),
     (["run", "model", "--prompt", "x", "--json", "model/config.json"], ["--json names model/config.json", "MODEL reads"]),
     (["predict", "cluster", "llama3-8b", "--cluster", "gpu.tomlx8", "--json", "gpu.toml"], ["--json names gpu.toml"]),

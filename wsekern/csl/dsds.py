@@ -1,6 +1,6 @@
 """Descriptors: ``@get_dsd`` and its relatives, and the vector instructions that take them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from wsekern.csl import syntax
@@ -365,21 +365,13 @@ def operation(ev: Evaluator, node: syntax.Builtin) -> Value:
     options = fields_of(ev, node.arguments[count])[0] if len(node.arguments) > count else {}
     operands = [operand(ev, each, precision, node, k) for k, each in enumerate(node.arguments[:count])]
     if "index" in options:
-        operands = [indexed(ev, each, options["index"]) for each in operands]
+        operands = [indexed(ev, each, options["index"], node) for each in operands]
     done = ev.frame.new()
     ev.emit.span = node.span
     ev.emit.emit("vector", name=node.name, operands=operands, options=checked_options(ev, options, operands, node), done=done)
     for place, value in [each.back for each in operands if each.back is not None]:
         store(ev, place, value, node)
     return Value(t.BOOL, done)
-
-
-def indexed(ev: Evaluator, given: Operand, index: Value) -> Operand:
-    """An operand in memory that the index of an operation moves, by as many words of 16 bits."""
-    data = given.value.data
-    if not isinstance(data, Dsd) or data.base is None or not getattr(data.options.get("wavelet_index_offset"), "data", False):
-        return given
-    return replace(given, value=Value(given.value.type, data.with_fields(base=moved(ev, data.base, index, 2))))
 
 
 def operand(ev: Evaluator, node: syntax.Expression, precision: str, of: syntax.Builtin, number: int) -> Operand:
@@ -395,6 +387,17 @@ def operand(ev: Evaluator, node: syntax.Expression, precision: str, of: syntax.B
     kind = _scalar_type(ev, value, precision, of, node)
     value = value if value.type == kind else ev.evaluate(node, kind)
     return Operand(Value(kind, ev.emit.register(value)), precision)
+
+
+def indexed(ev: Evaluator, given: Operand, index: Value, node: syntax.Builtin) -> Operand:
+    """An operand of an operation with ``.index``: descriptors of memory that say so begin that many 16-bit words further on."""
+    data = given.value.data
+    wanted = data.options.get("wavelet_index_offset") if isinstance(data, Dsd) else None
+    if wanted is None or not wanted.data:
+        return given
+    if data.base is None:
+        ev.fail(node, "an index in the words of a fabout_dsd is not supported yet; send (index << 16) | data by @mov32")
+    return Operand(Value(given.value.type, data.with_fields(base=moved(ev, data.base, index, 2))), given.type, given.back)
 
 
 def _scalar_type(ev: Evaluator, value: Value, precision: str, of: syntax.Builtin, node: syntax.Expression) -> Type:

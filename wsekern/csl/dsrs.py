@@ -144,11 +144,12 @@ class DsrLinker(ABC):
             self._set_parts(name, data, TYPE_BYTES[kind])
 
     def _dsr_name(self, dsr: Dsr, value: Value, kind: str, options: dict[str, Value]) -> str:
-        """The descriptor that stands for a DSR while it holds one of this shape."""
+        """The descriptor that stands for a DSR while it holds one of this shape, and with these marks on words that leave."""
         data = value.data
         out = value.type == t.FABOUT
         place: Any = self.queue_of(data, out) if data.base is None and data.fifo is None else data.kind
-        name = f"{dsr.kind}{dsr.number}_{place}_{kind}_{out:d}"
+        marked = "".join(f"_{mark}" for mark in self.marks(data, out))
+        name = f"{dsr.kind}{dsr.number}_{place}_{kind}_{out:d}{marked}"
         if name not in self.program.descriptors:
             self.program.descriptors[name] = self._stated(data, kind, out, options)
         return name
@@ -177,7 +178,7 @@ class DsrLinker(ABC):
             return None
         value = use.current or use.loads[-1][0]
         kind = element_type(operand, name, Dsd(""), place)
-        return Named(self._dsr_name(dsr, value, kind, use.options or use.loads[-1][1]))
+        return Named(self._dsr_name(dsr, value, kind, use.options if use.current is not None else use.loads[-1][1]))
 
     def _dsr_options(self, operands: list[Operand], options: dict[str, Any]) -> dict[str, Any]:
         """Options of an operation, with those that its DSRs were loaded with."""
@@ -186,7 +187,7 @@ class DsrLinker(ABC):
             use = self.dsrs.get(operand.value.data) if isinstance(operand.value.data, Dsr) else None
             if use is None or not use.loads:
                 continue
-            given = use.options or use.loads[-1][1]
+            given = use.options if use.current is not None else use.loads[-1][1]
             if "async" in given and given["async"].data:
                 found["async"] = True
             for name in ("activate", "unblock"):

@@ -15,7 +15,7 @@ from wsekern.csl.emit import machine_type
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import Frame
 from wsekern.csl.scope import Scope
-from wsekern.csl.values import NOTHING, Reg, Value, Varying, rounded
+from wsekern.csl.values import NOTHING, Memory, Reg, Symbol, Value, Varying, rounded
 from wsekern.errors import InputError
 from wsekern.fabric.routes import Position, make_route
 from wsekern.program.instructions import TaskEntry
@@ -75,7 +75,7 @@ def random_words(ev: Evaluator, node: syntax.Builtin) -> Value:
     for _ in range(23):
         for _ in range(128):
             state = (state << 1 | ((state >> 22) ^ (state >> 17)) & 1) & 0xFFFFFFFF
-        words.append(state & 0xFFFF)
+        words.append(state >> 16)
     return Value(t.Array((23,), t.U16), np.array(words, np.uint16))
 
 
@@ -157,8 +157,25 @@ def trace_time(ev: Evaluator, node: syntax.Builtin) -> Value:
 @builtin("__leave_teardown", arguments=1)
 def leave_teardown(ev: Evaluator, node: syntax.Builtin) -> Value:
     """Let a color move again."""
-    ev.emit.emit("leave_teardown", imm=ev.known_int(ev.evaluate(node.arguments[0]), node))
+    color = ev.known_int(ev.evaluate(node.arguments[0]), node)
+    if ev.unit.effects.teardown:
+        known = Memory(_known_torn(ev.unit))
+        others = ev.emit.constant(0xFFFFFFFF ^ (1 << color), "u32")
+        ev.emit.store(known, Value(t.U32, ev.emit.scalar("and", "u32", ev.emit.load(known, t.U32), others)))
+    ev.emit.emit("leave_teardown", imm=color)
     return NOTHING
+
+
+def _known_torn(unit: Any) -> Symbol:
+    """Memory with a bit for each color whose handler has run since it went into teardown, or that began there."""
+    name = "__known_torn"
+    found = next((symbol for symbol in unit.symbols if symbol.name == name), None)
+    if found is None:
+        began = sum(1 << color for color, (fields, _) in unit.effects.colors.items()
+                    if "teardown" in fields and fields["teardown"].data)
+        found = Symbol(name, t.U32, Value(t.U32, began), False, used=True)
+        unit.symbols.append(found)
+    return found
 
 
 @builtin("__torn_down", arguments=0)
@@ -235,11 +252,14 @@ def teardown_entry(unit: Any) -> tuple[TaskEntry, Frame]:
     def write() -> None:
         functions = unit.effects.teardown
         ev = Evaluator(unit, Scope(next(iter(functions.values())).module), frame)
+        known = Memory(_known_torn(unit))
+        torn, before = frame.new(), ev.emit.load(known, t.U32)
+        ev.emit.emit("torn_down", dst=torn)
+        ev.emit.store(known, Value(t.U32, torn))
+        pending = ev.emit.scalar("and", "u32", torn, ev.emit.scalar("xor", "u32", torn, before))
         for color, function in functions.items():
             ev.emit.span = function.node.span
             after, taken = frame.label(), frame.taken
-            pending = frame.new()
-            ev.emit.emit("torn_down", dst=pending)
             bit = ev.emit.scalar("and", "u32", pending, ev.emit.constant(1 << color, "u32"))
             ev.emit.emit("branch", a=bit, target=after)
             call_values(ev, function, [], function.node)

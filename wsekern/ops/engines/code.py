@@ -48,8 +48,8 @@ def code_size(operation: Operation, timing: Timing, width: int, height: int) -> 
 
 def _few_words(operation: Operation) -> Operation:
     """What sends words runs the same instructions however many these are."""
-    named = {field.name for field in fields(operation)}
-    few = {name: min(getattr(operation, name), most) for name, most in (("elements", 4), ("tail", 2)) if name in named}
+    sizes = vars(operation)
+    few = {name: min(sizes[name], most) for name, most in (("elements", 4), ("tail", 2)) if name in sizes}
     return replace(operation, **few) if operation.sends and operation.elements and "elements" in few else operation
 
 

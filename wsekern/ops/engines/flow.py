@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class FlowEngine(Engine):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_room": self._grid}       # room without clocks in it holds nothing
 
-    def __copy__(self) -> "FlowEngine":
+    def __copy__(self) -> Self:
         return deepcopy(self)       # clocks move in place: a copy has its own
 
     def reset(self) -> None:
