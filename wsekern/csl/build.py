@@ -17,10 +17,11 @@ from wsekern.csl.files import Files
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import WORD_REGISTER, Frame
 from wsekern.csl.layout import ColorConfig, LayoutEffects, Where, color_config, run_layout
-from wsekern.csl.link import Linker, task_label
+from wsekern.csl.link import Linker
 from wsekern.csl.places import from_memory
 from wsekern.csl.scope import Module, Scope, kept, walk
 from wsekern.csl.source import CslError, Diagnostic, Diagnostics, Span
+from wsekern.csl.tasks import task_label
 from wsekern.csl.unit import Options, Task, Unit
 from wsekern.csl.values import Address, FunctionRef, Memory, Split, Symbol, Value, Varying
 from wsekern.fabric.routes import make_route

@@ -12,7 +12,7 @@ from wsekern.csl.memory import has_pointers, layout_of, words_of
 from wsekern.csl.operands import Operand
 from wsekern.csl.registers import bases_of, tail_calls
 from wsekern.csl.source import CslError, Diagnostic, Span
-from wsekern.csl.tasks import FifoBuffer
+from wsekern.csl.tasks import FifoBuffer, task_label
 from wsekern.csl.unit import Unit
 from wsekern.csl.values import Address, Dsd, FunctionRef, Reg, Split, Symbol, Value, Varying, split_of
 from wsekern.program.instructions import Label, Scalar, TaskEntry, Vector
@@ -497,8 +497,3 @@ class Linker(DsrLinker):
 
 def _is_scalar(data: Dsd) -> bool:
     return data.base is not None and data.stride is not None and data.stride.data == 0 and data.extent is None
-
-
-def task_label(task: Any) -> str:
-    """Name of a bound task in the program."""
-    return f"{task.function.name}_{task.kind}{task.number}"

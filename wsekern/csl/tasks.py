@@ -28,6 +28,11 @@ def _id(ev: Evaluator, node: syntax.Expression, *kinds: t.Type) -> Value:
     return value
 
 
+def task_label(task: Task) -> str:
+    """Name of a bound task in the program."""
+    return f"{task.function.name}_{task.kind}{task.number}"
+
+
 # ---- binding ----
 
 
