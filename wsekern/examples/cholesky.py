@@ -14,9 +14,9 @@ from wsekern.program.code import Code
 from wsekern.program.operands import Array, Mem
 
 ROW, COLUMN, POP = 0, 1, "pop_on_advance"
-YOUR_TURN = control_payload([Command.SWITCH_ADV] * 2 + [Command.NOP] * 6, ignore_in_core=True)
-"""The sender's own switch stays in its last position, and pops the first command; the next router obeys the second one; the
-others see a NOP that their cores ignore."""
+YOUR_TURN = control_payload([Command.SWITCH_ADV] + [Command.NOP] * 7, ignore_in_core=True)
+"""The sender's own switch stays in its last position, and so leaves the command; the next router obeys and pops it; the others
+see a NOP that their cores ignore."""
 
 
 class Tile:
