@@ -29,8 +29,9 @@ class Command(IntEnum):
 
 
 POP_MODES = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")
-"""When a router takes the first command of a control word away: never, always, where its switch turns by it, or at a NOP too. A
-switch that stands at its last position does not turn, and so leaves the command to the next router (public programs rely on it)."""
+"""When a router takes the first command of a control word away: never, always, where its switch turns by it, or at a NOP too.
+A switch that stands at its last position does not turn, and so leaves the command to the next router: public programs rely on
+it."""
 Ports = Port | str | Iterable["Port | str"]
 """One port or several: ``Port.EAST``, ``"EAST"``, ``"E"``, ``"E RAMP"``, ``["EAST", "RAMP"]``."""
 
