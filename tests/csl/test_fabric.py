@@ -154,7 +154,7 @@ def test_random_numbers_are_those_of_the_documented_shift_register(run_csl):
     for _ in range(80):
         for _ in range(128):
             state = (state << 1 | ((state >> 22) ^ (state >> 17)) & 1) & 0xFFFFFFFF
-        taken.append(state >> 16)
-    units = [(taken[k] << 16 | taken[k + 1]) >> 8 for k in range(64, 80, 2)]
+        taken.append(state & 0xFFFF)
+    units = [(taken[k + 1] << 16 | taken[k]) >> 8 for k in range(64, 80, 2)]
     expected = np.array([2 * each * 2.0 ** -24 - 1 for each in units])
     np.testing.assert_allclose(words(run_csl(code), "floats", dtype=np.float32), expected, atol=1e-6)

@@ -56,7 +56,6 @@ class Built:
     program: Any
     pes: np.ndarray
     exports: dict[str, Export]
-    lines: list[Span | None]
     parameters: list[np.ndarray] = field(default_factory=list)
     memory: list[tuple[str, int, str, np.ndarray]] = field(default_factory=list)
     incoming: set[int] = field(default_factory=set)
@@ -240,12 +239,7 @@ def compile_group(files: Files, options: Options, diagnostics: Diagnostics, grou
         except Split as split:
             waiting += [chosen[split.groups == k] for k in np.unique(split.groups)]
         except CslError as error:
-            pe = tuple(int(each) for each in pes[0])
-            noted = [Diagnostic(each.message, each.span, each.severity, each.notes) for each in error.diagnostics]
-            diagnostics.found += [each for each in noted if each not in diagnostics.found]
-            if not diagnostics.errors:
-                raise
-            del pe
+            diagnostics.found += [each for each in error.diagnostics if each not in diagnostics.found]
 
 
 def compile_pes(unit: Unit, group: Group, chosen: np.ndarray, pes: np.ndarray, effects: LayoutEffects) -> Built:
@@ -258,11 +252,11 @@ def compile_pes(unit: Unit, group: Group, chosen: np.ndarray, pes: np.ndarray, e
     if unit.diagnostics.errors:
         raise CslError(unit.diagnostics.errors)
     name = Path(group.file).stem + (f"_{pes[0][0]}_{pes[0][1]}" if len(pes) < len(group.pes) else "")
-    linker = Linker(unit, name, {})
+    linker = Linker(unit, name)
     exports = exports_of(unit, effects)
     program = linker.link(entries)
     outgoing = host_colors(unit, "MEMCPYD2H") | ({library.HOST_COLOR} if unit.sites else set())
-    return Built(program, pes, exports, linker.lines, [varying.each for varying in unit.parameters], memory_of(unit),
+    return Built(program, pes, exports, [varying.each for varying in unit.parameters], memory_of(unit),
                  host_colors(unit, "MEMCPYH2D"), outgoing,
                  {color: color_config(fields, span) for color, (fields, span) in unit.effects.colors.items()}, unit.sites)
 

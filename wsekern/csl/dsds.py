@@ -12,10 +12,6 @@ from wsekern.csl.scope import Constant, Scope, walk
 from wsekern.csl.types import Type
 from wsekern.csl.values import Address, Dsd, FunctionRef, Memory, Reg, Value, Varying, shown
 
-LONGEST = 0x7FFF
-"""Elements of a descriptor: 16 bits hold them."""
-
-
 # ---- @get_dsd ----
 
 

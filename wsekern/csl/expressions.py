@@ -1,5 +1,7 @@
 """Expressions and types."""
 
+from abc import ABC, abstractmethod
+
 from wsekern.csl import syntax
 from wsekern.csl.lexer import Token, bytes_of
 from wsekern.csl.parsing import Tokens
@@ -15,16 +17,16 @@ UNARY = ("-", "!", "~", "&")
 ASSIGNMENTS = ("=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>=")
 
 
-class Expressions(Tokens):
+class Expressions(Tokens, ABC):
     """Recursive descent over values; :class:`wsekern.csl.parser.Parser` adds statements and declarations."""
 
+    @abstractmethod
     def block(self, label: str = "", comptime: bool = False) -> syntax.Block:
         """``{...}``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def case_body(self) -> syntax.Node:
         """What a case of a switch does or gives."""
-        raise NotImplementedError
 
     def expression(self) -> syntax.Expression:
         """Any value."""

@@ -75,7 +75,7 @@ def random_words(ev: Evaluator, node: syntax.Builtin) -> Value:
     for _ in range(23):
         for _ in range(128):
             state = (state << 1 | ((state >> 22) ^ (state >> 17)) & 1) & 0xFFFFFFFF
-        words.append(state >> 16)
+        words.append(state & 0xFFFF)
     return Value(t.Array((23,), t.U16), np.array(words, np.uint16))
 
 

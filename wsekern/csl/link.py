@@ -27,9 +27,8 @@ QUEUES = {"wse2": (8, 6), "wse3": (8, 8)}
 class Linker(DsrLinker):
     """Makes the program of a unit whose functions are all compiled."""
 
-    def __init__(self, unit: Unit, name: str, colors: dict[int, Any]) -> None:
-        self.unit, self.program, self.colors = unit, Program(name), colors
-        self.lines: list[Span | None] = []
+    def __init__(self, unit: Unit, name: str) -> None:
+        self.unit, self.program = unit, Program(name)
         self.kept = 0
         self.descriptors = 0
         self.helpers: dict[str, int] = {}
@@ -85,7 +84,6 @@ class Linker(DsrLinker):
 
     def append(self, item: Any) -> None:
         self.program.code.append(item)
-        self.lines.append(self.span)
 
     def fail(self, message: str) -> None:
         """An error at the instruction that is being linked."""

@@ -11,7 +11,6 @@ from wsekern.sdk import artifact
 
 FLAGS = {"memcpy", "output-json", "out-routes", "verbose", "warnings-as-errors", "g0", "v"}
 """Options without a value."""
-LISTS = {"params", "colors", "import-path"}
 
 
 def parse(arguments: list[str]) -> tuple[str, dict[str, list[str]]]:
