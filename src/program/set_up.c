@@ -104,6 +104,7 @@ int pe_make_pools(pe_grid *g, const int32_t *program_of)
     g->queue = wsk_alloc_zero((size_t)used.queues + 1, sizeof *g->queue);
     g->words_held = wsk_alloc_zero((size_t)used.words + 8, sizeof *g->word);
     g->word = (pe_word *)(((uintptr_t)g->words_held + 63) / 64 * 64);
+    g->word_color = wsk_alloc_zero((size_t)used.words + 1, 1);
     g->thread = wsk_alloc_zero((size_t)used.threads + 1, sizeof *g->thread);
     g->own = wsk_alloc_zero((size_t)used.own + 1, sizeof *g->own);
     g->fifo = wsk_alloc_zero((size_t)used.fifos + 1, sizeof *g->fifo);
@@ -111,7 +112,7 @@ int pe_make_pools(pe_grid *g, const int32_t *program_of)
     g->core_next = wsk_alloc_zero((size_t)n + 1, sizeof *g->core_next);
     g->core_before = wsk_alloc_zero((size_t)n + 1, sizeof *g->core_before);
     g->ramp_next = wsk_alloc_zero((size_t)n + 1, sizeof *g->ramp_next);
-    return g->memory && g->queue && g->words_held && g->thread && g->own && g->fifo && g->registers && g->core_next
+    return g->memory && g->queue && g->words_held && g->word_color && g->thread && g->own && g->fifo && g->registers && g->core_next
         && g->core_before && g->ramp_next && make_strips(g);
 }
 
@@ -128,6 +129,7 @@ void pe_free_pools(pe_grid *g)
     wsk_free(g->memory);
     wsk_free(g->queue);
     wsk_free(g->words_held);
+    wsk_free(g->word_color);
     wsk_free(g->thread);
     wsk_free(g->own);
     wsk_free(g->fifo);

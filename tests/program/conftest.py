@@ -17,7 +17,7 @@ TYPES = tuple(TYPE_BYTES)
 ELEMENTS = 24
 """Elements of every symbol that random programs use."""
 SCALAR_OPERATIONS = ("mov", "add", "sub", "mul", "max", "min", "fma", "neg", "abs", "lt", "le", "eq", "ne", "div")
-OF_INTEGERS = ("and", "or", "xor", "shl", "shr", "mod")
+OF_INTEGERS = ("and", "or", "xor", "shl", "shr", "mod", "clz", "ctz", "popcnt")
 OF_FLOATS = ("sqrt", "floor", "exp", "log", "sin", "cos", "library_exp", "library_rsqrt", "library_silu")
 
 
@@ -117,6 +117,10 @@ class Author:
             return self.rng.choices(["fp32", "fp16", "bf16"], k=1 + sources)
         if name == "fh2s":
             return ["fp32", self.rng.choice(["fp16", "bf16"])]
+        if INSTRUCTIONS[name][0] in ("from_integer", "to_integer"):
+            real = "fp32" if name in ("xp162fs", "fs2xp16") else self.rng.choice(["fp16", "bf16"])
+            pair = [real, self.rng.choice(["u16", "i16"])]
+            return pair if name.startswith("xp") else pair[::-1]
         if name == "fs2h":
             return [self.rng.choice(["fp16", "bf16"]), "fp32"]
         if INSTRUCTIONS[name][0] == "mov" and self.chance(0.3):
@@ -202,7 +206,8 @@ class Author:
     def stream(self) -> None:
         """A vector instruction with operands of the fabric or a FIFO, on the main thread or a microthread."""
         rng, extent = self.rng, self.rng.randrange(0, self.most)
-        name = rng.choice([name for name in INSTRUCTIONS if name not in ("fh2s", "fs2h", "fmachs", "faddhs")])
+        name = rng.choice([name for name in INSTRUCTIONS if name not in ("fh2s", "fs2h", "fmachs", "faddhs")
+                           and "integer" not in INSTRUCTIONS[name][0]])
         types, program = self.operand_types(name, mixed=False), self.program
         packing = rng.choice([1, 2]) if TYPE_BYTES[types[0]] == 2 else 1
         sources = [self.source(type, extent) for type in types[1:]]
@@ -235,9 +240,13 @@ class Author:
     def fabout(self, type: str, extent: int, packing: int) -> Fabric:
         rng, more = self.rng, {}
         if self.chance(0.2) and packing == 1 and TYPE_BYTES[type] == 2:
-            more["index"] = rng.randrange(200)
+            more |= {"index": rng.randrange(200), "same_index": self.chance(0.4)}
         if self.chance(0.15):
             more["advance_switch"] = True
+        if self.machine == "wse2" and self.program.outputs and self.chance(0.3):
+            more["queue"] = rng.choice(list(self.program.outputs))
+            if self.program.outputs[more["queue"]] not in self.speaks:
+                del more["queue"]
         return self.program.fabout(rng.choice(self.speaks), extent, type, packing, **more)
 
     def ways(self, target, sources) -> dict:
@@ -250,7 +259,8 @@ class Author:
             more["priority"] = rng.choice(["high", "medium", "medium", "low"])
         for key in ("activate", "unblock", "control_activate", "control_unblock"):
             if self.chance(0.2):
-                more[key] = rng.choice(self.tasks)
+                queues = list(self.program.inputs) if "unblock" in key else []
+                more[key] = rng.choice([*self.tasks, *queues])
         if self.chance(0.2):
             more["terminate"] = True
         if self.chance(0.2):
@@ -323,6 +333,23 @@ class Author:
             code.leave_teardown(self.rng.choice(colors))
         elif kind < 0.85 and colors:
             code.set_position(self.rng.choice(colors), 0)
+        else:
+            self.queue()
+
+    def queue(self) -> None:
+        """Queues: bound to another color, or to the same again, and flushed."""
+        code, rng, kind = self.code, self.rng, self.rng.randrange(6)
+        if kind == 0 and self.program.inputs:
+            queue = rng.choice(list(self.program.inputs))
+            code.bind_input(queue, rng.choice([self.program.inputs[queue], *self.hears]))
+        elif kind == 1:
+            self.live.append(code.flushed())
+        elif self.program.outputs:
+            queue = rng.choice(list(self.program.outputs))
+            if kind == 2:
+                code.bind_output(queue, rng.choice([self.program.outputs[queue], *self.speaks]))
+            else:
+                (code.leave_flush if kind == 3 else code.flush)(queue)
 
     def statement(self, depth: int) -> None:
         kinds = [self.scalar, self.memory_access, self.vector, self.descriptor, self.stream, self.word, self.task, self.router]

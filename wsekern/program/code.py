@@ -390,6 +390,28 @@ class Code:
         """Set the switch of ``color`` in this PE's router."""
         self._emit(Scalar("position", a=self._index(position), imm=color))
 
+    def bind_input(self, queue: int, color: Number) -> None:
+        """Let an input queue take the words of another color. Words of the one before that are still on their way are an error."""
+        self._emit(Scalar("bind_input", a=self._index(color), imm=queue))
+
+    def bind_output(self, queue: int, color: Number) -> None:
+        """Let the words of an output queue, also those in it, leave on another color."""
+        self._emit(Scalar("bind_output", a=self._index(color), imm=queue))
+
+    def flush(self, queue: int) -> None:
+        """Start the teardown task once an output queue is empty, now or later; :meth:`flushed` says which queues these are."""
+        self._emit(Scalar("flush", imm=queue))
+
+    def leave_flush(self, queue: int) -> None:
+        """An output queue is no longer one that has been flushed."""
+        self._emit(Scalar("leave_flush", imm=queue))
+
+    def flushed(self) -> Value:
+        """Output queues that have been flushed since :meth:`flush` asked for it, as a mask (u32)."""
+        value = self._new("u32")
+        self._emit(Scalar("flushed", dst=value.register))
+        return value
+
     def leave_teardown(self, color: int) -> None:
         """Let ``color`` move again in this PE's router."""
         self._emit(Scalar("leave_teardown", imm=color))

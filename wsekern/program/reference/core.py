@@ -15,7 +15,7 @@ from wsekern.program.instructions import Label, Scalar, Vector
 from wsekern.program.layout import Layout
 from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Named
 from wsekern.program.program import Program
-from wsekern.program.reference.parts import FifoState, Thread
+from wsekern.program.reference.parts import BrokenProgram, FifoState, Thread
 from wsekern.program.reference.scalar import ScalarUnit
 from wsekern.program.reference.vector import VectorUnit
 
@@ -69,6 +69,10 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.blocked_queues = {queue for queue, task in self.data.items() if task.blocked} | set(program.blocked_queues)
         self.inputs = {queue: deque() for queue in program.inputs}
         self.outputs = {queue: deque() for queue in program.outputs}
+        self.hears, self.speaks = dict(program.inputs), dict(program.outputs)
+        """Color of each input and output queue now."""
+        self.flushing: set[int] = set()
+        self.flushed: set[int] = set()
         self.own = {name: self.stated_place(program.stated(Named(name))) for name in program.descriptors}
         self.fifos = {name: FifoState() for name in program.fifos}
         self.calls: list[int] = []
@@ -299,12 +303,12 @@ class ReferenceCore(VectorUnit, ScalarUnit):
 
     def pop(self, queue: int) -> tuple[int, bool, int]:
         """The first word of an input queue; there is room for another one."""
-        self.fabric.give_credit(self.x, self.y, self.program.inputs[queue])
+        self.fabric.give_credit(self.x, self.y, self.hears[queue])
         return self.inputs[queue].popleft()
 
     def push(self, operand: Fabric, bits: int) -> None:
         word = Word(bits, operand.control, operand.advance_switch)
-        self.outputs[operand.queue].append((word, self.now + self.timing.latency("output")))
+        self.outputs[operand.queue].append((word, self.now + self.timing.latency("output"), operand.color))
         self.counters["words"] += 1
 
     def take_word(self, main: Thread, item: Scalar) -> bool:
@@ -344,7 +348,9 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             if TEARDOWN_TASK in self.local:
                 self.activated.add(TEARDOWN_TASK)
             return
-        queue = next(queue for queue, bound in self.program.inputs.items() if bound == color)
+        queue = next((queue for queue, bound in self.hears.items() if bound == color), None)
+        if queue is None:
+            raise BrokenProgram(f"a word of color {color}, which no input queue takes")
         when = self.now + self.timing.latency("input")
         self.inputs[queue].append((data, control, when))
         self.wake("input", queue, when)
@@ -353,11 +359,22 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         """One word onto the ramp, from the first output queue that can give one."""
         for queue in sorted(self.outputs):
             words = self.outputs[queue]
-            if words and words[0][1] <= self.now and \
-                    self.fabric.offer(self.x, self.y, self.program.outputs[queue], words[0][0]):
+            if not words or words[0][1] > self.now:
+                continue
+            word, _, color = words[0]
+            if self.fabric.offer(self.x, self.y, self.speaks[queue] if color is None else color, word):
                 words.popleft()
                 self.wake("output", queue, self.now + 1)
+                self.end_flush(queue)
                 return
+
+    def end_flush(self, queue: int) -> None:
+        """An output queue that is flushed and empty starts the teardown task."""
+        if queue in self.flushing and not self.outputs[queue]:
+            self.flushing.remove(queue)
+            self.flushed.add(queue)
+            if TEARDOWN_TASK in self.local:
+                self.activated.add(TEARDOWN_TASK)
 
 
 class ReferenceSimulation:
