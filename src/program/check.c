@@ -78,10 +78,8 @@ static int check_descriptor(const scope *s, const pe_descriptor *d)
         return within(d->wrap, 1, MOST_MEMORY) && d->base >= 0 && end <= p->memory && within(d->queue, 0, p->fifos - 1)
             && is_task(d->on_push) && is_task(d->on_pop);
     case PE_REGISTER: return is_register(s, d->queue, 0);
-    case PE_FABIN: return within(d->queue, 0, PE_QUEUES - 1) && p->in_color[d->queue] >= 0;
-    case PE_FABOUT:
-        return within(d->queue, 0, PE_QUEUES - 1) && p->out_color[d->queue] >= 0
-            && within(d->color, PE_NONE, PE_COLORS - 1);
+    case PE_FABIN: return is_queue(p->in_color, d->queue) && within(d->color, PE_NONE, PE_COLORS - 1);
+    case PE_FABOUT: return is_queue(p->out_color, d->queue) && within(d->color, PE_NONE, PE_COLORS - 1);
     default: return 1;
     }
 }

@@ -97,7 +97,8 @@ enum pe_kind { PE_KIND_TABLE(PE_AS_ENUMERATOR) };
     ONE(control) ONE(advance_switch)        /* of PE_FABOUT: marks of its words */                                     \
     ONE(index)          /* of PE_FABOUT: the high half of a word is its index, `base` in the first and (1) one more in */ \
                         /* each, (2) in all */                                                                         \
-    ONE(color)          /* of PE_FABOUT: of its words, PE_NONE: that of the queue */                                   \
+    ONE(color)          /* of PE_FABOUT: of its words, of PE_FABIN: that an instruction binds its queue to, for as many */ \
+                        /* words as it takes; PE_NONE: that of the queue */                                            \
     ONE(own)            /* place among the descriptors that each PE holds for itself, PE_NONE: it never changes */     \
     ONE(on_push) ONE(on_pop)    /* of PE_FIFO: tasks activated by a push after it was empty, by a pop after it was full */
 
@@ -137,6 +138,7 @@ typedef struct { PE_INSTRUCTION_TABLE(PE_AS_MEMBER, PE_AS_MEMBERS) } pe_instruct
     ONE(route)                              /* first of its routes, for PE_ROUTE */                                    \
     ONE(active) ONE(blocked) ONE(high)      /* masks of local tasks: activated, blocked at the start, of high priority */ \
     ONE(blocked_queues) ONE(high_queues)    /* masks of input queues */                                                \
+    ONE(late_queues)                        /* the same: bound by instructions alone */                                \
     MANY(in_color, PE_QUEUES) MANY(out_color, PE_QUEUES)    /* color that each queue is bound to, or PE_NONE */        \
     MANY(in_depth, PE_QUEUES) MANY(out_depth, PE_QUEUES)    /* words */                                                \
     MANY(local_entry, PE_TASKS)             /* instruction where a task begins, counted from `first`, or PE_NONE */    \

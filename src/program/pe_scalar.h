@@ -81,11 +81,16 @@ static int take_or_give(pe_grid *g, const pe_core *pe, const pe_instruction *i, 
     return WSK_OK;
 }
 
-/* The next word of an input queue into a register; 0: the thread waits or comes back. */
+/* The next word of an input queue into a register; 0: the thread waits or comes back; negative: an error. */
 static int take_word(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *th, const pe_instruction *i)
 {
     const pe_descriptor *d = descriptor_of(g, pe, i->b);
     pe_queue *q = pe_input(g, pe, d->queue);
+    if (d->color >= 0 && q->due == 0) {
+        int status = bind_queue(fabric, pe, q, d->color, 1);
+        if (status < 0)
+            return status;
+    }
     if (q->count == 0) {
         wait_for(g, pe, th, PE_WAIT_INPUT, d->queue);
         return 0;
@@ -142,15 +147,11 @@ static int bind_input(pe_grid *g, wsk_fabric *fabric, const pe_core *pe, int k, 
     pe_queue *q = pe_input(g, pe, k);
     if (color >= PE_COLORS)
         return WSK_ERR_BAD_ARGUMENT;
-    if ((int)color == q->color)
+    if ((int)color == q->color && q->due < 0)
         return WSK_OK;
-    if (pe_queue_of(g, pe, (int)color) >= 0)        /* another queue takes that one */
+    if ((int)color != q->color && pe_queue_of(g, pe, (int)color) >= 0)      /* another queue takes that one */
         return WSK_ERR_QUEUE_RANGE;
-    wsk_fabric_no_credit(fabric, (uint32_t)pe->at, q->color);
-    q->color = (int16_t)color;
-    if (q->count < q->depth)
-        wsk_fabric_credit(fabric, (uint32_t)pe->at, (int)color, q->depth - q->count);      /* a color without a route: none */
-    return WSK_OK;
+    return bind_queue(fabric, pe, q, (int)color, PE_NONE);
 }
 
 /* An output queue is empty: where that was waited for, it is flushed. 1: a task starts. */

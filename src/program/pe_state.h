@@ -27,6 +27,7 @@ typedef struct {
 typedef struct {
     int32_t slot;           /* first of its words in the pool */
     int16_t depth, head, count, color;      /* color: that its words come or leave on now */
+    int32_t due;            /* words that the instruction which bound an input queue still takes; PE_NONE: no end of them */
 } pe_queue;
 
 /* Where a descriptor begins: of the PE, or of an instruction that is under way. */

@@ -133,6 +133,7 @@ static void move_queue(wsk_bytes *b, const pe_grid *g, pe_queue *q, int output)
     int16_t n = q->count;
     MOVE_WITHIN(b, n, 0, q->depth);
     MOVE_WITHIN(b, q->color, 0, PE_COLORS - 1);
+    MOVE_WITHIN(b, q->due, PE_NONE, INT32_MAX);
     if (b->bad)
         return;
     q->count = n;

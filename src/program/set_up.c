@@ -140,9 +140,9 @@ void pe_free_pools(pe_grid *g)
     wsk_free(g->slot_of);
 }
 
-static int32_t reset_queue(pe_queue *q, int32_t slot, int32_t color, int32_t depth)
+static int32_t reset_queue(pe_queue *q, int32_t slot, int32_t color, int32_t depth, int late)
 {
-    *q = (pe_queue){ .slot = slot, .depth = (int16_t)depth, .color = (int16_t)color };
+    *q = (pe_queue){ .slot = slot, .depth = (int16_t)depth, .color = (int16_t)color, .due = late ? 0 : PE_NONE };
     return slot + depth;
 }
 
@@ -161,10 +161,10 @@ static int32_t reset_pe(pe_grid *g, pe_core *pe, int32_t slot)
     memset(g->fifo + pe->fifos, 0, (size_t)code->fifos * sizeof *g->fifo);
     for (int q = 0; q < PE_QUEUES; q++)
         if (program->in_slot[q] >= 0)
-            slot = reset_queue(pe_input(g, pe, q), slot, code->in_color[q], code->in_depth[q]);
+            slot = reset_queue(pe_input(g, pe, q), slot, code->in_color[q], code->in_depth[q], code->late_queues >> q & 1);
     for (int q = 0; q < PE_QUEUES; q++)
         if (program->out_slot[q] >= 0)
-            slot = reset_queue(pe_output(g, pe, q), slot, code->out_color[q], code->out_depth[q]);
+            slot = reset_queue(pe_output(g, pe, q), slot, code->out_color[q], code->out_depth[q], 0);
     int32_t found = 0;
     for (const pe_descriptor *d = g->descriptor + code->descriptor; found < code->own; d++)
         if (d->own >= 0) {
@@ -198,13 +198,13 @@ void pe_reset_cores(pe_grid *g)
             pe_begin_first_task(g, p);
 }
 
-/* Tell the fabric how many words each input queue takes. */
+/* Tell the fabric how many words each input queue takes; those that instructions bind, none yet. */
 void pe_give_credits(const pe_grid *g, wsk_fabric *fabric)
 {
     for (int32_t p = 0; p < g->pes; p++) {
         const pe_loaded *program = g->program + g->pe[p].program;
         for (int q = 0; q < PE_QUEUES; q++)
-            if (program->in_slot[q] >= 0)
+            if (program->in_slot[q] >= 0 && !(program->code.late_queues >> q & 1))
                 wsk_fabric_credit(fabric, (uint32_t)g->pe[p].at, program->code.in_color[q], program->code.in_depth[q]);
     }
 }

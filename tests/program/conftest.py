@@ -55,6 +55,7 @@ class Author:
         for type in rng.sample(TYPES, 3):
             self.named[type] = [program.descriptor(f"d{type}{k}", self.stated(type)) for k in range(2)]
         self.live: list = []
+        self.late = hears[1:] if machine == "wse2" and len(hears) > 1 and rng.random() < 0.5 else []
         self.write()
 
     def chance(self, probability: float) -> bool:
@@ -214,7 +215,7 @@ class Author:
         target = self.target(types[0], extent)
         place = rng.choice(["in", "in", "out", "out", "both", "fifo", "fifo"])
         if place in ("in", "both") and self.hears:
-            sources[rng.randrange(len(sources))] = program.fabin(rng.choice(self.hears), extent, types[1], packing)
+            sources[rng.randrange(len(sources))] = self.fabin(types[1], extent, packing)
         if place in ("out", "both") and self.speaks:
             target = self.fabout(types[0], extent, packing)
         if place == "fifo":
@@ -224,7 +225,7 @@ class Author:
             packing = rng.choice([1, 2]) if TYPE_BYTES[type] == 2 else 1
             sources, target = [self.source(type, extent)], self.stated(type, extent)
             if self.hears and self.chance(0.6):
-                sources = [program.fabin(rng.choice(self.hears), extent, type, packing)]
+                sources = [self.fabin(type, extent, packing)]
             elif self.speaks and self.chance(0.6):
                 target = program.fabout(rng.choice(self.speaks), extent, type, packing)
             if self.chance(0.5) and not isinstance(target, Fabric):
@@ -236,6 +237,13 @@ class Author:
             ways.pop("asynchronous", None)
             ways.pop("microthread", None)
         self.code.vector(name, target, *sources, **ways)
+
+    def fabin(self, type: str, extent: int, packing: int) -> Fabric:
+        """Words of a color; those of ``late`` share a queue that instructions bind."""
+        color = self.rng.choice(self.hears)
+        if color not in self.late:
+            return self.program.fabin(color, extent, type, packing)
+        return Fabric(self.program.input_queue(self.late[0]), extent, type, packing, color=color)
 
     def fabout(self, type: str, extent: int, packing: int) -> Fabric:
         rng, more = self.rng, {}
@@ -272,7 +280,7 @@ class Author:
         kind = self.rng.random()
         type = self.rng.choice(TYPES)
         if kind < 0.35 and self.hears:
-            self.live.append(self.code.take(self.program.fabin(self.rng.choice(self.hears), 1, type, 1)))
+            self.live.append(self.code.take(self.fabin(type, 1, 1)))
         elif kind < 0.6 and self.speaks:
             index = self.rng.choice([None, 7]) if TYPE_BYTES[type] == 2 else None
             out = self.program.fabout(self.rng.choice(self.speaks), 1, type, 1, index=index)
@@ -320,7 +328,8 @@ class Author:
             code.spend(rng.randrange(9))
         elif kind == 7:
             if self.hears:
-                rng.choice([code.block_color, code.unblock_color])(rng.choice(self.hears))
+                own = [color for color in self.hears if color not in self.late]
+                rng.choice([code.block_color, code.unblock_color])(rng.choice(own))
         elif self.entry == "main" or rng.random() < 0.5:
             code.call("sub") if self.entry != "sub" else None
 

@@ -252,7 +252,7 @@ class Code:
         """Make a descriptor equal to another one, as it is now (``@load_to_dsr``); both are of one kind and element type."""
         here, there = self.program.stated(descriptor), self.program.stated(source)
         if type(here) is not type(there) or self.program.type_of(here) != self.program.type_of(there) or (
-                isinstance(here, Fabric) and here.queue != there.queue) or (
+                isinstance(here, Fabric) and (here.queue, here.color) != (there.queue, there.color)) or (
                 isinstance(here, Mem4d) and (here.shape, here.strides) != (there.shape, there.strides)) or (
                 isinstance(here, Ring) and self.program.symbols[here.symbol][1] != self.program.symbols[there.symbol][1]):
             raise InputError(f"program {self.program.name}: descriptor {descriptor.name} ({here}) cannot become {source.name} "
@@ -391,7 +391,7 @@ class Code:
         self._emit(Scalar("position", a=self._index(position), imm=color))
 
     def bind_input(self, queue: int, color: Number) -> None:
-        """Let an input queue take the words of another color. Words of the one before that are still on their way are an error."""
+        """Let an input queue take the words of another color; words of the one before that still come are an error."""
         self._emit(Scalar("bind_input", a=self._index(color), imm=queue))
 
     def bind_output(self, queue: int, color: Number) -> None:

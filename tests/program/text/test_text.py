@@ -156,8 +156,8 @@ def scalars(draw, program: Program, tasks: list[str], labels: list[str]):
         "load_descriptor": {"target": own, "source": draw(st.sampled_from(sorted(program.descriptors)))},
         "route": {"imm": draw(st.integers(0, 23)), "target": draw(st.sampled_from(sorted(program.routes)))},
         "position": {"imm": 4, "a": r[1]}, "leave_teardown": {"imm": 7}, "torn_down": {"dst": r[0]},
-        "bind_input": {"imm": 3, "a": r[1]}, "bind_output": {"imm": 5, "a": r[1]}, "flush": {"imm": 2}, "leave_flush": {"imm": 7},
-        "flushed": {"dst": r[0]},
+        "bind_input": {"imm": 3, "a": r[1]}, "bind_output": {"imm": 5, "a": r[1]}, "flush": {"imm": 2},
+        "leave_flush": {"imm": 7}, "flushed": {"dst": r[0]},
     }.get(form, {})
     if form in ("activate", "block", "unblock"):
         values["target"] = draw(st.sampled_from(tasks))

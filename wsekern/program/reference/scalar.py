@@ -159,15 +159,11 @@ class ScalarUnit:
 
     def do_bind_input(self, item: Scalar) -> None:
         color, queue = self.color_of(item), item.imm
-        if color == self.hears[queue]:
+        if color == self.hears[queue] and queue not in self.due:
             return
-        if color in self.hears.values():
+        if color != self.hears[queue] and color in self.hears.values():
             raise BrokenProgram(f"two input queues of color {color}")
-        self.fabric.take_credit(self.x, self.y, self.hears[queue])
-        self.hears[queue] = color
-        room = self.timing.machine.core.input_queues.values[queue] - len(self.inputs[queue])
-        if room and (self.x, self.y, color) in self.fabric.queues:
-            self.fabric.give_credit(self.x, self.y, color, room)
+        self.bind(queue, color, None)
 
     def do_bind_output(self, item: Scalar) -> None:
         self.speaks[item.imm] = self.color_of(item)
