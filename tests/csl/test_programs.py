@@ -229,3 +229,25 @@ def test_a_function_that_never_frees_the_command_stream_is_told_so(run_csl):
 def test_a_sender_takes_all_that_memory_gives_it(run_csl):
     files = {**ROW, "pe.csl": ROW["pe.csl"].replace(".extent = 4, .output_queue", ".extent = 1, .output_queue")}
     assert words(run_csl(files, {"width": 3}), "out", width=3)[2, :4].tolist() == [7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+def test_a_scalar_that_is_destination_and_source_takes_every_element(run_csl, arch):
+    code = """
+    const values = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{5} -> floats[i] });
+    var total: f32 = 100.0;
+    fn add_to(sum: *f32) void { @fadds(sum, sum.*, values); }
+    fn compute() void {
+      for (@range(i16, 5)) |i| { floats[i] = @as(f32, if (i == 2) 9 else i); }
+      var most: f32 = -1000.0;
+      @fmaxs(&most, most, values);
+      add_to(&total);
+      var other: f32 = 3.0;
+      @fmaxs(&floats[7], other, values);
+      floats[5] = most;
+      floats[6] = total;
+      sys.unblock_cmd_stream();
+    }
+    """
+    found = words(run_csl(code, arch=arch), "floats", dtype=np.float32)[0]
+    assert found[5:].tolist() == [9, 100 + 0 + 1 + 9 + 3 + 4, 4]

@@ -346,6 +346,13 @@ def get_dsr(ev: Evaluator, node: syntax.Builtin) -> Value:
 
 # ---- operations ----
 
+
+def is_scalar(data: Any) -> bool:
+    """Whether a descriptor stands for one scalar in memory, whatever the length of the operation."""
+    return isinstance(data, Dsd) and data.base is not None and data.extent is None and data.stride is not None and (
+        data.stride.data == 0)
+
+
 _TYPES = {"u16": (t.U16, t.I16), "i16": (t.I16, t.U16), "u32": (t.U32, t.I32, t.F32), "fp16": (t.F16, t.BF16), "fp32": (t.F32,)}
 
 
@@ -359,7 +366,9 @@ def operation(ev: Evaluator, node: syntax.Builtin) -> Value:
     if not ev.runtime:
         ev.fail(node, f"@{node.name} is an instruction of a PE, and this is evaluated while the program is compiled")
     options = fields_of(ev, node.arguments[count])[0] if len(node.arguments) > count else {}
-    operands = [operand(ev, each, precision, node, k) for k, each in enumerate(node.arguments[:count])]
+    target = operand(ev, node.arguments[0], precision, node, 0)
+    operands = [target] + [target if _same_scalar(target, node.arguments[0], each) else operand(ev, each, precision, node, k)
+                           for k, each in enumerate(node.arguments[1:count], 1)]
     if "index" in options:
         operands = [indexed(ev, each, options["index"], node) for each in operands]
     done = ev.frame.new()
@@ -368,6 +377,15 @@ def operation(ev: Evaluator, node: syntax.Builtin) -> Value:
     for place, value in [each.back for each in operands if each.back is not None]:
         store(ev, place, value, node)
     return Value(t.BOOL, done)
+
+
+def _same_scalar(target: Operand, pointer: syntax.Expression, source: syntax.Expression) -> bool:
+    """Whether a source is the scalar that the destination points to (``&x`` and ``x``, ``p`` and ``p.*``): every element then
+    takes what the one before has left, as sums and maxima do."""
+    if not is_scalar(target.value.data):
+        return False
+    points_to = pointer.operand.span.text if isinstance(pointer, syntax.Unary) else f"{pointer.span.text}.*"
+    return source.span.text == points_to
 
 
 def operand(ev: Evaluator, node: syntax.Expression, precision: str, of: syntax.Builtin, number: int) -> Operand:
