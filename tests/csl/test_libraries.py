@@ -54,3 +54,65 @@ def words(runtime, name, count, dtype=np.int32, width=1, height=1):
 @pytest.mark.parametrize("arch", ["wse2", "wse3"])
 def test_a_teardown_of_memcpy_switches_closes_a_color_and_is_no_word_of_its_receiver(run_csl, arch):
     assert words(run_csl(TEARDOWN, {"width": 2}, arch), "out", 2, width=2)[0, 1].tolist() == [7, 8]
+
+
+TALLY_LAYOUT = """
+param width: i16;
+param height: i16;
+const memcpy = @import_module("<memcpy/get_params>", .{ .width = width, .height = height });
+const tally = @import_module("<kernels/tally/layout>", .{
+  .kernel_width = width, .kernel_height = height, .phase2_tally = 5 * @as(u32, width) * @as(u32, height),
+  .colors = [3]color { @get_color(12), @get_color(13), @get_color(14) }, .output_color = @get_color(8) });
+layout {
+  @set_rectangle(width, height);
+  for (@range(i16, width)) |x| {
+    for (@range(i16, height)) |y| {
+      @set_tile_code(x, y, "pe.csl", .{ .memcpy_params = memcpy.get_params(x), .tally_params = tally.get_params(x, y) });
+    }
+  }
+  @export_name("total", [*]u32, true);
+  @export_name("compute", fn()void);
+}
+"""
+TALLY_PE = """
+param memcpy_params: comptime_struct;
+param tally_params: comptime_struct;
+const sys = @import_module("<memcpy/memcpy>", memcpy_params);
+const done_id = @get_local_task_id(16);
+const more_id = @get_local_task_id(17);
+const tally = @import_module("<kernels/tally/pe>", @concat_structs(tally_params, .{
+  .input_queues = [2]u16 { 2, 3 }, .output_queues = [2]u16 { 4, 5 }, .callback = done_id }));
+var total = @zeros([2]u32);
+var total_ptr: [*]u32 = &total;
+var left: u16 = 3;
+task done() void {
+  total[0] = tally.local_tally;
+  total[1] += 1;
+}
+task more() void {
+  tally.bump_tally(1);
+  left -= 1;
+  if (left > 0) { @activate(more_id); }
+}
+fn compute() void {
+  tally.bump_tally(2);
+  tally.signal_completion();
+  @activate(more_id);
+  sys.unblock_cmd_stream();
+}
+comptime {
+  @bind_local_task(done, done_id);
+  @bind_local_task(more, more_id);
+  @export_symbol(total_ptr, "total");
+  @export_symbol(compute);
+}
+"""
+
+
+@pytest.mark.parametrize(("arch", "width", "height"), [("wse2", 3, 2), ("wse2", 1, 3), ("wse3", 4, 1), ("wse3", 2, 3)])
+def test_a_tally_ends_once_with_what_all_pes_counted(run_csl, arch, width, height):
+    files = {"layout.csl": TALLY_LAYOUT, "pe.csl": TALLY_PE}
+    found = words(run_csl(files, {"width": width, "height": height}, arch), "total", 2, np.uint32, width, height)
+    expected = np.zeros_like(found)
+    expected[0, -1] = 5 * width * height, 1
+    assert found.tolist() == expected.tolist()
