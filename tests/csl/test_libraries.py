@@ -116,3 +116,58 @@ def test_a_tally_ends_once_with_what_all_pes_counted(run_csl, arch, width, heigh
     expected = np.zeros_like(found)
     expected[0, -1] = 5 * width * height, 1
     assert found.tolist() == expected.tolist()
+
+
+FFT_LAYOUT = """
+param n: u16;
+param pes: i16;
+param half: i16;
+const element: type = if (half == 1) f16 else f32;
+const memcpy = @import_module("<memcpy/get_params>", .{ .width = pes, .height = pes });
+const fft = @import_module("<kernels/fft/fft3d_layout>", .{ .width = pes, .memcpy = memcpy });
+layout {
+  @set_rectangle(pes, pes);
+  fft.FFT_kernel(pes, n, element);
+}
+"""
+
+
+def transformed(runtime, values, dtype, pes, launch, *arguments):
+    """The [n, n, n] complex numbers that PEs have after a launch, given these."""
+    from wsekern.sdk.runtime import MemcpyDataType, MemcpyOrder
+    n, t = len(values), len(values) // pes
+    how = {"data_type": MemcpyDataType.MEMCPY_16BIT if dtype == np.float16 else MemcpyDataType.MEMCPY_32BIT,
+           "order": MemcpyOrder.ROW_MAJOR}
+    width = np.uint16 if dtype == np.float16 else np.uint32
+    angle = np.pi * np.arange(n // 2) / (n // 2)
+    factors = np.stack([np.cos(angle), np.sin(angle)], -1).astype(dtype).reshape(-1)
+    runtime.memcpy_h2d(runtime.get_id("twiddle_array"), np.tile(factors.view(width).astype(np.uint32), pes * pes),
+                       0, 0, pes, pes, n, **how)
+    blocks = values.reshape(pes, t, pes, t, n).transpose(0, 2, 4, 1, 3)     # PE's row, column; z, y, x
+    parts = np.stack([blocks.real, blocks.imag], -1).astype(dtype).reshape(-1)
+    runtime.memcpy_h2d(runtime.get_id("X"), parts.view(width).astype(np.uint32), 0, 0, pes, pes, 2 * t * t * n, **how)
+    runtime.launch(launch, *[np.int16(each) for each in arguments])
+    found = np.zeros(parts.size, np.uint32)
+    runtime.memcpy_d2h(found, runtime.get_id("X"), 0, 0, pes, pes, 2 * t * t * n, **how)
+    result = found.astype(width).view(dtype).astype(np.float64).reshape(pes, pes, n, t, t, 2)
+    return (result[..., 0] + 1j * result[..., 1]).transpose(0, 3, 1, 4, 2).reshape(n, n, n)
+
+
+@pytest.mark.parametrize(("arch", "half", "pes"), [("wse2", 0, 2), ("wse3", 1, 2)])
+def test_a_transform_of_three_dimensions_is_that_of_numpy(compile_csl, arch, half, pes):
+    from wsekern.sdk.runtime import SdkRuntime
+    n, dtype = 4, np.float16 if half else np.float32
+    tolerance = 1e-2 if half else 1e-5
+    rng = np.random.default_rng(3)
+    values = rng.random((n, n, n)) + 1j * rng.random((n, n, n))
+    runtime = SdkRuntime.of(compile_csl({"layout.csl": FFT_LAYOUT}, {"n": n, "pes": pes, "half": half}, arch))
+    runtime.run()
+    for norm, name in enumerate(("backward", "ortho", "forward")):
+        for inverse, plain in ((0, np.fft.fftn), (1, np.fft.ifftn)):
+            found = transformed(runtime, values, dtype, pes, "csfftExecC2C", norm, inverse)
+            reference = plain(values, norm=name)
+            assert np.abs(found - reference).max() < tolerance * np.abs(reference).max()
+    real = transformed(runtime, values.real, dtype, pes, "csfftExecR2C", 0)
+    assert np.abs(real - np.fft.fftn(values.real)).max() < tolerance * np.abs(real).max()
+    back = transformed(runtime, values.real, dtype, pes, "csfftExecC2R", 0)
+    assert np.abs(back - np.fft.ifftn(values.real)).max() < tolerance * np.abs(back).max()
