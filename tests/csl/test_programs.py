@@ -251,3 +251,34 @@ def test_a_scalar_that_is_destination_and_source_takes_every_element(run_csl, ar
     """
     found = words(run_csl(code, arch=arch), "floats", dtype=np.float32)[0]
     assert found[5:].tolist() == [9, 100 + 0 + 1 + 9 + 3 + 4, 4]
+
+
+def test_more_functions_than_ids_of_tasks_are_all_begun_by_the_host(compile_csl):
+    from wsekern.sdk.runtime import SdkRuntime
+    layout = """
+    const memcpy = @import_module("<memcpy/get_params>", .{ .width = 1, .height = 1 });
+    layout {
+      @set_rectangle(1, 1);
+      @set_tile_code(0, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(0) });
+      @export_name("out", [*]i32, true);
+      NAMES
+    }
+    """
+    head = """
+    param memcpy_params: comptime_struct;
+    const sys = @import_module("<memcpy/memcpy>", memcpy_params);
+    var out: [2]i32;
+    var out_ptr: [*]i32 = &out;
+    comptime { @export_symbol(out_ptr, "out"); }
+    """
+    code = head + "".join(
+        f"fn f{k}(a: i32) void {{ out[0] = out[0] * 3 + a + {k}; sys.unblock_cmd_stream(); }}\n"
+        f"comptime {{ @export_symbol(f{k}); }}\n" for k in range(32))
+    names = "".join(f'@export_name("f{k}", fn(i32)void);\n' for k in range(32))
+    runtime = SdkRuntime.of(compile_csl({"layout.csl": layout.replace("NAMES", names), "pe.csl": code}))
+    runtime.run()
+    expected = 0
+    for k in (31, 0, 17):
+        runtime.launch(f"f{k}", 5)
+        expected = expected * 3 + 5 + k
+    assert words(runtime, "out", 2)[0, 0] == expected
