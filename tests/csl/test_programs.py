@@ -236,12 +236,14 @@ def test_a_scalar_that_is_destination_and_source_takes_every_element(run_csl, ar
     code = """
     const values = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{5} -> floats[i] });
     var total: f32 = 100.0;
+    var total_ptr = &total;
     fn add_to(sum: *f32) void { @fadds(sum, sum.*, values); }
     fn compute() void {
       for (@range(i16, 5)) |i| { floats[i] = @as(f32, if (i == 2) 9 else i); }
       var most: f32 = -1000.0;
       @fmaxs(&most, most, values);
       add_to(&total);
+      @fadds(total_ptr, total, values);
       var other: f32 = 3.0;
       @fmaxs(&floats[7], other, values);
       floats[5] = most;
@@ -250,7 +252,7 @@ def test_a_scalar_that_is_destination_and_source_takes_every_element(run_csl, ar
     }
     """
     found = words(run_csl(code, arch=arch), "floats", dtype=np.float32)[0]
-    assert found[5:].tolist() == [9, 100 + 0 + 1 + 9 + 3 + 4, 4]
+    assert found[5:].tolist() == [9, 100 + 2 * (0 + 1 + 9 + 3 + 4), 4]
 
 
 def test_more_functions_than_ids_of_tasks_are_all_begun_by_the_host(compile_csl):

@@ -7,7 +7,7 @@ from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.operands import OPERATIONS, Operand
-from wsekern.csl.places import Fixed, InMemory, load, store
+from wsekern.csl.places import Fixed, InMemory, known_value, load, store
 from wsekern.csl.scope import Constant, Scope, walk
 from wsekern.csl.types import Type
 from wsekern.csl.values import Address, Dsd, FunctionRef, Memory, Reg, Value, Varying, shown
@@ -366,9 +366,9 @@ def operation(ev: Evaluator, node: syntax.Builtin) -> Value:
     if not ev.runtime:
         ev.fail(node, f"@{node.name} is an instruction of a PE, and this is evaluated while the program is compiled")
     options = fields_of(ev, node.arguments[count])[0] if len(node.arguments) > count else {}
-    target = operand(ev, node.arguments[0], precision, node, 0)
-    operands = [target] + [target if _same_scalar(target, node.arguments[0], each) else operand(ev, each, precision, node, k)
-                           for k, each in enumerate(node.arguments[1:count], 1)]
+    operands = [operand(ev, node.arguments[0], precision, node, 0)]
+    operands += [_scalar_in_memory(ev, operands[0], each, precision) or operand(ev, each, precision, node, k)
+                 for k, each in enumerate(node.arguments[1:count], 1)]
     if "index" in options:
         operands = [indexed(ev, each, options["index"], node) for each in operands]
     done = ev.frame.new()
@@ -379,13 +379,20 @@ def operation(ev: Evaluator, node: syntax.Builtin) -> Value:
     return Value(t.BOOL, done)
 
 
-def _same_scalar(target: Operand, pointer: syntax.Expression, source: syntax.Expression) -> bool:
-    """Whether a source is the scalar that the destination points to (``&x`` and ``x``, ``p`` and ``p.*``): every element then
-    takes what the one before has left, as sums and maxima do."""
-    if not is_scalar(target.value.data):
-        return False
-    points_to = pointer.operand.span.text if isinstance(pointer, syntax.Unary) else f"{pointer.span.text}.*"
-    return source.span.text == points_to
+def _scalar_in_memory(ev: Evaluator, target: Operand, node: syntax.Expression, precision: str) -> Operand | None:
+    """A source that is a variable in memory, where the destination is a scalar, perhaps the same one: it is then read anew for
+    every element, and so takes what the element before has left, as sums and maxima do. None for other sources."""
+    if not is_scalar(target.value.data) or not isinstance(node, (syntax.Name, syntax.Index, syntax.Member, syntax.Dereference)):
+        return None
+    place = ev.place(node)
+    if not isinstance(place, InMemory) or place.type not in _TYPES[precision] or known_value(ev, place) is not None:
+        return None
+    return Operand(Value(t.MEM1D, _scalar_at(ev.pointer_to(place))), precision)
+
+
+def _scalar_at(pointer: Value) -> Dsd:
+    """The descriptor of the scalar that a pointer leads to."""
+    return Dsd("mem1d_dsd", pointer, None, Value(t.COMPTIME_INT, 0), element_bytes(pointer.type))
 
 
 def operand(ev: Evaluator, node: syntax.Expression, precision: str, of: syntax.Builtin, number: int) -> Operand:
@@ -394,8 +401,7 @@ def operand(ev: Evaluator, node: syntax.Expression, precision: str, of: syntax.B
     if isinstance(value.data, (Dsd, Dsr)):
         return Operand(value, precision)
     if isinstance(value.type, t.Pointer):
-        scalar = Dsd("mem1d_dsd", value, None, Value(t.COMPTIME_INT, 0), element_bytes(value.type))
-        return Operand(Value(t.MEM1D, scalar), precision)
+        return Operand(Value(t.MEM1D, _scalar_at(value)), precision)
     if number == 0:
         ev.fail(node, f"the destination is a DSD, a DSR or a pointer to a scalar, found {shown(value)}")
     kind = _scalar_type(ev, value, precision, of, node)

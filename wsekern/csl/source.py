@@ -61,11 +61,6 @@ class Span(NamedTuple):
         line, column = self.source.place(self.start)
         return f"{self.source.name}:{line}:{column}"
 
-    @property
-    def text(self) -> str:
-        """These characters."""
-        return self.source.text[self.start : self.end]
-
 
 @dataclass(frozen=True)
 class Note:
