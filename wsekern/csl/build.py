@@ -25,18 +25,11 @@ from wsekern.csl.tasks import task_label
 from wsekern.csl.unit import Options, Task, Unit
 from wsekern.csl.values import Address, FunctionRef, Memory, Split, Symbol, Value, Varying
 from wsekern.fabric.routes import make_route
-from wsekern.machine import load_machine
 from wsekern.program.instructions import Scalar, TaskEntry
 from wsekern.program.layout import Layout
 
 RECURSION = 20_000
 """Frames of Python: calls of CSL inside each other take a dozen each."""
-
-LAUNCH = "__launch"
-"""Task that begins the exported function whose number is in the variable of the same name."""
-
-SPARE_IDS = 2
-"""Local tasks that the linker may add."""
 
 
 @dataclass(eq=False)
@@ -327,42 +320,12 @@ def entries_of(unit: Unit) -> list[tuple[TaskEntry, Frame]]:
             entry.blocked = task.number in unit.effects.blocked_channels
         unit.later(lambda frame=frame, task=task: run_task(unit, frame, task.function, words_of(unit, frame, task)))
         found.append((entry, frame))
+    for name, (value, span) in unit.effects.exports.items():
+        if isinstance(value.data, FunctionRef):
+            found.append(launched(unit, name, value.data, span))
     if unit.effects.teardown:
         found.append(library.teardown_entry(unit))
-    functions = [(name, value.data, span) for name, (value, span) in unit.effects.exports.items()
-                 if isinstance(value.data, FunctionRef)]
-    if len(functions) > ids_left(unit, [entry for entry, _ in found]):
-        return [*found, one_for_all(unit, sorted(functions, key=lambda each: each[0]))]
-    return found + [launched(unit, *each) for each in functions]
-
-
-def ids_left(unit: Unit, entries: list[TaskEntry]) -> int:
-    """Ids of local tasks that nothing is bound to, but for a few that the linker may need."""
-    core = load_machine(unit.options.arch).core
-    kinds = ("local",) if core.data_tasks_bind_to_queue else ("local", "data")
-    taken = {entry.number for entry in entries if entry.kind in kinds}
-    return len(set(core.local_task_ids.values) - set(core.reserved_task_ids.values) - taken) - SPARE_IDS
-
-
-def one_for_all(unit: Unit, functions: list[tuple[str, FunctionRef, Span]]) -> tuple[TaskEntry, Frame]:
-    """A local task that calls the exported function whose number (by name, from 1) the host writes to memory: for programs with
-    more functions than ids of tasks."""
-    frame = Frame(LAUNCH, "task", span=functions[0][2])
-    chosen = Symbol(LAUNCH, t.U16, None, False, used=True)
-    unit.symbols.append(chosen)
-    unit.later(lambda: _choose(unit, frame, chosen, functions))
-    return TaskEntry(LAUNCH, "local", f"task {LAUNCH}", None), frame
-
-
-def _choose(unit: Unit, frame: Frame, chosen: Symbol, functions: list[tuple[str, FunctionRef, Span]]) -> None:
-    emit = Evaluator(unit, Scope(functions[0][1].module), frame).emit
-    number = Value(t.U16, emit.load(Memory(chosen), t.U16))
-    for k, (name, function, _) in enumerate(functions, 1):
-        other = frame.label()
-        emit.unless(Value(t.BOOL, emit.binary("==", t.U16, number, Value(t.U16, k))), other)
-        _launch(unit, frame, name, function)
-        frame.place(other)
-    emit.emit("end")
+    return found
 
 
 def number_of(unit: Unit, task: Task) -> int:
