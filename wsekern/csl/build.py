@@ -45,6 +45,8 @@ class Export:
     arguments: tuple[t.Type, ...] = ()
     registers: tuple[str, ...] = ()
     """Symbols of a function's arguments."""
+    number: int = 0
+    """Of a function among those that the program exports."""
     pointer: str = ""
     """Symbol of the pointer, where code may change it."""
 
@@ -320,10 +322,10 @@ def entries_of(unit: Unit) -> list[tuple[TaskEntry, Frame]]:
             entry.blocked = task.number in unit.effects.blocked_channels
         unit.later(lambda frame=frame, task=task: run_task(unit, frame, task.function, words_of(unit, frame, task)))
         found.append((entry, frame))
-    for name, (value, span) in unit.effects.exports.items():
-        if isinstance(value.data, FunctionRef):
-            found.append(launched(unit, name, value.data, span))
-    if unit.effects.teardown:
+    functions = {name: value.data for name, (value, _) in unit.effects.exports.items() if isinstance(value.data, FunctionRef)}
+    if functions:
+        found.append(launcher(unit, functions))
+    if unit.effects.teardown or unit.effects.empty:
         found.append(library.teardown_entry(unit))
     return found
 
@@ -353,15 +355,39 @@ def words_of(unit: Unit, frame: Frame, task: Task) -> list[Value]:
     return held
 
 
-def launched(unit: Unit, name: str, function: FunctionRef, span: Span) -> tuple[TaskEntry, Frame]:
-    """A local task that calls an exported function with arguments which the host writes to memory."""
-    frame = Frame(f"launch_{name}", "task", span=span)
-    entry = TaskEntry(name, "local", f"task launch {name}", None)
-    unit.later(lambda: _launch(unit, frame, name, function))
-    return entry, frame
+LAUNCH, CHOSEN = "launch", "__launched"
+"""The task that the host starts, and the symbol to which it writes which exported function that calls (a number of an
+:class:`Export`)."""
+
+
+def launcher(unit: Unit, functions: dict[str, FunctionRef]) -> tuple[TaskEntry, Frame]:
+    """One local task for all exported functions, as ids of tasks are few: it calls the one that the host has chosen."""
+    frame = Frame(LAUNCH, "task")
+
+    def write() -> None:
+        first = next(iter(functions.values()))
+        ev = Evaluator(unit, Scope(first.module), frame)
+        ev.emit.span = first.node.span
+        chosen = None
+        if len(functions) > 1:
+            symbol = Symbol(CHOSEN, t.U16, None, False, used=True)
+            unit.symbols.append(symbol)
+            chosen = ev.emit.load(Memory(symbol), t.U16)
+        for k, (name, function) in enumerate(functions.items()):
+            after, taken = frame.label(), frame.taken
+            if chosen is not None and k + 1 < len(functions):
+                same = ev.emit.scalar("eq", "u16", chosen, ev.emit.constant(k, "u16"))
+                ev.emit.emit("branch", a=same, target=after)
+            _launch(unit, frame, name, function)
+            frame.place(after)
+            frame.release(taken)
+
+    unit.later(write)
+    return TaskEntry(LAUNCH, "local", f"task {LAUNCH}", None), frame
 
 
 def _launch(unit: Unit, frame: Frame, name: str, function: FunctionRef) -> None:
+    """Call a function with the arguments that the host has written to memory."""
     ev = Evaluator(unit, Scope(function.module), frame)
     ev.emit.span = function.node.span
     arguments = []
@@ -382,6 +408,7 @@ def exports_of(unit: Unit, effects: LayoutEffects) -> dict[str, Export]:
         if name not in effects.names and effects.rectangle is not None:
             raise CslError([Diagnostic(f"'{name}' is exported here, and the layout has no @export_name for it", span)])
         found[name] = export_of(unit, name, value)
+        found[name].number = sum(isinstance(each.kind, t.FunctionType) for each in found.values()) - 1
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.csl.build import Build, Export
+from wsekern.csl.build import CHOSEN, Build, Export
 from wsekern.errors import DeadlockError, InputError
 from wsekern.sdk.artifact import Machine, read
 from wsekern.sdk.debug import debug_util
@@ -124,7 +124,8 @@ class SdkRuntime:
         for export, program, pes in self.machine.holders(name, 0, 0, layout.width, layout.height):
             self._pass(export, program, pes, arguments)
             self._write(program, pes, DONE, np.uint16(0))
-        self.machine.simulation.launch(name)
+            self._write(program, pes, CHOSEN, np.uint16(export.number))
+            self.machine.launch(program, pes)
         self.settle()
         self._launched = name
         return Task()
