@@ -229,3 +229,58 @@ def test_a_function_that_never_frees_the_command_stream_is_told_so(run_csl):
 def test_a_sender_takes_all_that_memory_gives_it(run_csl):
     files = {**ROW, "pe.csl": ROW["pe.csl"].replace(".extent = 4, .output_queue", ".extent = 1, .output_queue")}
     assert words(run_csl(files, {"width": 3}), "out", width=3)[2, :4].tolist() == [7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+def test_a_scalar_that_is_destination_and_source_takes_every_element(run_csl, arch):
+    code = """
+    const values = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{5} -> floats[i] });
+    var total: f32 = 100.0;
+    var total_ptr = &total;
+    fn add_to(sum: *f32) void { @fadds(sum, sum.*, values); }
+    fn compute() void {
+      for (@range(i16, 5)) |i| { floats[i] = @as(f32, if (i == 2) 9 else i); }
+      var most: f32 = -1000.0;
+      @fmaxs(&most, most, values);
+      add_to(&total);
+      @fadds(total_ptr, total, values);
+      var other: f32 = 3.0;
+      @fmaxs(&floats[7], other, values);
+      floats[5] = most;
+      floats[6] = total;
+      sys.unblock_cmd_stream();
+    }
+    """
+    found = words(run_csl(code, arch=arch), "floats", dtype=np.float32)[0]
+    assert found[5:].tolist() == [9, 100 + 2 * (0 + 1 + 9 + 3 + 4), 4]
+
+
+def test_more_functions_than_ids_of_tasks_are_all_begun_by_the_host(compile_csl):
+    from wsekern.sdk.runtime import SdkRuntime
+    layout = """
+    const memcpy = @import_module("<memcpy/get_params>", .{ .width = 1, .height = 1 });
+    layout {
+      @set_rectangle(1, 1);
+      @set_tile_code(0, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(0) });
+      @export_name("out", [*]i32, true);
+      NAMES
+    }
+    """
+    head = """
+    param memcpy_params: comptime_struct;
+    const sys = @import_module("<memcpy/memcpy>", memcpy_params);
+    var out: [2]i32;
+    var out_ptr: [*]i32 = &out;
+    comptime { @export_symbol(out_ptr, "out"); }
+    """
+    code = head + "".join(
+        f"fn f{k}(a: i32) void {{ out[0] = out[0] * 3 + a + {k}; sys.unblock_cmd_stream(); }}\n"
+        f"comptime {{ @export_symbol(f{k}); }}\n" for k in range(32))
+    names = "".join(f'@export_name("f{k}", fn(i32)void);\n' for k in range(32))
+    runtime = SdkRuntime.of(compile_csl({"layout.csl": layout.replace("NAMES", names), "pe.csl": code}))
+    runtime.run()
+    expected = 0
+    for k in (31, 0, 17):
+        runtime.launch(f"f{k}", 5)
+        expected = expected * 3 + 5 + k
+    assert words(runtime, "out", 2)[0, 0] == expected

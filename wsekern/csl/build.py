@@ -191,7 +191,8 @@ def groups_of(effects: LayoutEffects, path: Path) -> list[Group]:
     groups = []
     for (file, _), places in found.items():
         tiles = [effects.tiles[each] for each in places]
-        groups.append(Group(str(path.parent / file) if file else str(path), np.array(places, np.int64),
+        source = file if file.startswith("<") else str(path.parent / file) if file else str(path)
+        groups.append(Group(source, np.array(places, np.int64),
                             [tile.parameters for tile in tiles], tiles[0].span))
     return groups
 
@@ -253,7 +254,7 @@ def compile_pes(unit: Unit, group: Group, chosen: np.ndarray, pes: np.ndarray, e
     unit.finish()
     if unit.diagnostics.errors:
         raise CslError(unit.diagnostics.errors)
-    name = Path(group.file).stem + (f"_{pes[0][0]}_{pes[0][1]}" if len(pes) < len(group.pes) else "")
+    name = Path(group.file.strip("<>")).stem + (f"_{pes[0][0]}_{pes[0][1]}" if len(pes) < len(group.pes) else "")
     linker = Linker(unit, name)
     exports = exports_of(unit, effects)
     program = linker.link(entries)

@@ -203,15 +203,15 @@ def sides_of(value: Value) -> dict[str, Value]:
 
 
 def positions_of(switches: dict[str, Value]) -> list[Position]:
-    """Switch positions 1 to 3, up to the first that is not there. A position replaces rx or tx of the one before it: public
-    programs change tx first, and from which side words come at the next position."""
+    """Switch positions 1 to 3, up to the first that is not there, is invalid, or has no bits of a route. A position replaces rx
+    or tx of the one before it: public programs change tx first, and from which side words come at the next position."""
     found: list[Position] = []
     last = Position()
     for name in ("pos1", "pos2", "pos3"):
         if name not in switches:
             break
         fields = sides_of(switches[name])
-        if "invalid" in fields and fields["invalid"].data:
+        if not fields or ("invalid" in fields and fields["invalid"].data):
             break
         last = Position(rx=ports_of_value(fields.get("rx")) or last.rx, tx=ports_of_value(fields.get("tx")) or last.tx)
         found.append(last)

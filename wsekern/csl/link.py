@@ -3,7 +3,7 @@
 from typing import Any
 
 from wsekern.csl import types as t
-from wsekern.csl.dsds import Dsr
+from wsekern.csl.dsds import Dsr, is_scalar
 from wsekern.csl.dsrs import MEMORY, DsrLinker, DsrUse, element_type
 from wsekern.csl.emit import machine_type
 from wsekern.csl.ir import Frame, Op
@@ -228,7 +228,7 @@ class Linker(QueueLinker, DsrLinker):
             data = each.value.data
             if isinstance(data, Dsr):
                 return None  # see _leaving
-            if isinstance(data, Dsd) and data.extent is not None and not _is_scalar(data):
+            if isinstance(data, Dsd) and data.extent is not None and not is_scalar(data):
                 found[data.kind if data.base is None else "memory"].append(data.extent)
         extents = next((each for each in found.values() if each), [])
         if any(isinstance(each.data, (Reg, Varying)) for each in extents):
@@ -247,7 +247,7 @@ class Linker(QueueLinker, DsrLinker):
             return None
         held = [use.current] if use.current is not None and use.frame is self.frame else [value for value, _ in use.loads]
         extents = {each.data.extent.data if each.data.base is not None and each.data.extent is not None
-                   and not _is_scalar(each.data) else None for each in held}
+                   and not is_scalar(each.data) else None for each in held}
         length = extents.pop() if len(extents) == 1 else None
         return Value(t.I32, length) if isinstance(length, int) else None
 
@@ -306,7 +306,7 @@ class Linker(QueueLinker, DsrLinker):
         symbol = base.data.symbol.name if known else MEMORY
         offset = base.data.offset // size if known else 0
         changes: list[tuple[str, Any]] = [] if known else [("base", base)]
-        if _is_scalar(data):
+        if is_scalar(data):
             stated: Any = Mem(symbol, 1, offset, 0, type=kind)
         elif data.kind == "mem4d_dsd":
             stated = Mem4d(symbol, data.shape, data.strides, offset, kind)
@@ -379,7 +379,3 @@ class Linker(QueueLinker, DsrLinker):
             self.fail(f"functions inside each other need {self.first_kept + self.kept} registers, a PE has 256")
         self.program.kept_registers |= set(range(1, self.first_kept + self.kept))
         return self.program
-
-
-def _is_scalar(data: Dsd) -> bool:
-    return data.base is not None and data.stride is not None and data.stride.data == 0 and data.extent is None

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsekern.errors import BudgetError, InputError
+from wsekern.program.instruction_names import InstructionNames
 from wsekern.program.instructions import INSTRUCTIONS, MAX_REGISTERS, Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
     INTEGERS,
@@ -24,7 +25,7 @@ from wsekern.program.symbols import Symbols
 from wsekern.program.values import Number, Value, Variable, register_bits
 
 
-class Code:
+class Code(InstructionNames):
     """The code of one task, open inside its ``with`` statement.
 
     ``code.fmacs(dst, a, b, c)`` and every other name of :data:`INSTRUCTIONS` writes that vector instruction; operands are
@@ -49,10 +50,15 @@ class Code:
         if self.entry.kind == "subroutine":
             self.program.kept_registers |= set(range(1, self._next))
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        if name in INSTRUCTIONS:
-            return partial(self.vector, name)
-        raise AttributeError(f"no instruction {name!r}: vector instructions are {', '.join(INSTRUCTIONS)}")
+    if not TYPE_CHECKING:       # a type checker knows the instructions by InstructionNames, and no others
+
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            if name in INSTRUCTIONS:
+                return partial(self.vector, name)
+            raise AttributeError(f"no instruction {name!r}: vector instructions are {', '.join(INSTRUCTIONS)}")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *INSTRUCTIONS]
 
     def _emit(self, item: Vector | Scalar) -> None:
         self.program.code.append(item)

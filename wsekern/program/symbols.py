@@ -28,10 +28,11 @@ from wsekern.program.operands import (
     element_type,
 )
 from wsekern.program.values import Variable
+from wsekern.shown import Shown
 
 
-@dataclass(eq=False)
-class Symbols:
+@dataclass(eq=False, repr=False)
+class Symbols(Shown):
     """Memory, queues, descriptors, tasks and instructions of a program, and checks of operands against them.
 
     ``symbols``: name -> (element type, elements).
