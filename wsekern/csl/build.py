@@ -310,7 +310,7 @@ def entries_of(unit: Unit) -> list[tuple[TaskEntry, Frame]]:
     """Bound tasks and exported functions, their code asked for."""
     found = []
     for task in unit.effects.tasks:
-        frame = Frame(task_label(task), "task", span=task.span)
+        frame = Frame(task_label(task), "task", span=task.function.node.span, title=task.function.name)
         entry = TaskEntry(frame.name, task.kind, f"task {frame.name}", number_of(unit, task))
         if task.kind == "local":
             entry.active, entry.blocked = task.number in unit.effects.activated, task.number in unit.effects.blocked
@@ -354,7 +354,7 @@ def words_of(unit: Unit, frame: Frame, task: Task) -> list[Value]:
 
 def launched(unit: Unit, name: str, function: FunctionRef, span: Span) -> tuple[TaskEntry, Frame]:
     """A local task that calls an exported function with arguments which the host writes to memory."""
-    frame = Frame(f"launch_{name}", "task", span=span)
+    frame = Frame(f"launch_{name}", "task", span=span, title=name)
     entry = TaskEntry(name, "local", f"task launch {name}", None)
     unit.later(lambda: _launch(unit, frame, name, function))
     return entry, frame

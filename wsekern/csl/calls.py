@@ -197,7 +197,7 @@ def instance_of(ev: Evaluator, function: FunctionRef, arguments: list[Value], re
            tuple(ev.unit.shape_of(value) for value in arguments))
     found = ev.unit.instances.get(key)
     if found is None:
-        found = Instance(ev.unit.frame_name(function), "function", span=function.node.span)
+        found = Instance(ev.unit.frame_name(function), "function", span=function.node.span, title=function.name)
         found.held = held
         ev.unit.instances[key] = found
         ev.unit.later(lambda: _compile(ev.unit, found, function, arguments, result))

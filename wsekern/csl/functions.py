@@ -32,6 +32,7 @@ class Evaluator(Loops):
         """An evaluator in the same scope that writes to another frame."""
         inner = Evaluator(self.unit, self.scope, frame)
         inner.assigned, inner.exits, inner.branches = self.assigned, self.exits, self.branches
+        inner.emit.span = self.emit.span if self.emit is not None else None
         return inner
 
     # ---- statements

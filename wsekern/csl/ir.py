@@ -31,6 +31,8 @@ class Frame:
     span: Span | None = None
     calls: set["Frame"] = field(default_factory=set)
     parameters: list[Reg] = field(default_factory=list)
+    title: str = ""
+    """What CSL calls the function."""
     result: Any = None
     """The value that it returns, whose scalars are registers of this frame."""
 

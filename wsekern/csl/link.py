@@ -11,7 +11,7 @@ from wsekern.csl.library import HOST_COLOR
 from wsekern.csl.memory import has_pointers, layout_of, words_of
 from wsekern.csl.operands import Operand
 from wsekern.csl.registers import bases_of, tail_calls
-from wsekern.csl.source import CslError, Diagnostic, Span
+from wsekern.csl.source import CslError, Diagnostic
 from wsekern.csl.tasks import FifoBuffer, task_label
 from wsekern.csl.unit import Unit
 from wsekern.csl.values import Address, Dsd, FunctionRef, Reg, Split, Symbol, Value, Varying, split_of
@@ -34,7 +34,7 @@ class Linker(DsrLinker):
         self.helpers: dict[str, int] = {}
         """Tasks that unblock an input queue where an operation has ended."""
         self.bases: dict[Frame, int] = {}
-        self.span: Span | None = None
+        self.span = None
         self.dsrs: dict[Dsr, DsrUse] = {}
 
     # ---- memory
@@ -68,7 +68,7 @@ class Linker(DsrLinker):
 
     def code_of(self, frame: Frame, label: str) -> None:
         """Append the code of a frame."""
-        self.frame = frame
+        self.frame, self.span = frame, frame.span
         self._label(label)
         for op in frame.ops:
             self.span = op.span or self.span
@@ -81,9 +81,6 @@ class Linker(DsrLinker):
 
     def _label(self, name: str) -> None:
         self.append(Label(name))
-
-    def append(self, item: Any) -> None:
-        self.program.code.append(item)
 
     def fail(self, message: str) -> None:
         """An error at the instruction that is being linked."""
@@ -485,6 +482,7 @@ class Linker(DsrLinker):
         for name, queue in self.helpers.items():
             self.program.tasks[name] = TaskEntry(name, "local", f"task {name}")
             self._label(f"task {name}")
+            self.span = None
             self.append(Scalar("unblock_queue", imm=queue))
             self.append(Scalar("end"))
         if self.first_kept + self.kept > 256:

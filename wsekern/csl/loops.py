@@ -63,6 +63,7 @@ class Loops(Branches):
         if node.step is not None:
             self.run(node.step)
             frame.release(taken)
+        emit.span = node.span
         emit.jump(top)
         frame.place(end)
         return GONE if known and not exit_.used else None
@@ -130,6 +131,7 @@ class Loops(Branches):
         frame.place(top)
         self._in_loop(node, counter, position, again, end)
         frame.place(again)
+        emit.span = node.span
         emit.emit("scalar", op="add", type=machine_type(kind), dst=counter.data, a=counter.data, b=one.data)
         if position is not None:
             emit.emit("scalar", op="add", type="u16", dst=position.data, a=position.data, b=emit.constant(1, "u16"))
@@ -172,6 +174,7 @@ class Loops(Branches):
         self._in_loop(node, element, counter, again, end)
         frame.release(before)
         frame.place(again)
+        emit.span = node.span
         emit.emit("scalar", op="add", type="u16", dst=counter.data, a=counter.data, b=emit.constant(1, "u16"))
         emit.unless(Value(t.BOOL, emit.binary(">=", t.U16, counter, Value(t.U16, over.type.count))), top)
         frame.place(end)

@@ -347,7 +347,7 @@ class Simulation:
 
     def place_of(self, program: int, instruction: int) -> dict:
         """Where an instruction of a program (numbers as in :meth:`activity`) stands: ``program`` and ``task`` by name, ``line``
-        of :meth:`Program.text`, its ``text``."""
+        of :meth:`Program.text`, its ``text``; ``function`` and ``source`` (file:line) where a compiler wrote it."""
         return self._places.of(program, instruction)
 
     def waiting(self) -> list[dict]:
