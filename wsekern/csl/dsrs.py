@@ -49,7 +49,7 @@ class DsrLinker(ABC):
     dsrs: dict[Dsr, DsrUse]
     first_kept: int
     frame: Frame | None
-    span: Span | None
+    span: Span | None = None
     """Where the instruction comes from that is being linked."""
 
     @abstractmethod

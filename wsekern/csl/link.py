@@ -6,6 +6,7 @@ from wsekern.csl import types as t
 from wsekern.csl.dsds import Dsr
 from wsekern.csl.dsrs import MEMORY, DsrLinker, DsrUse, element_type
 from wsekern.csl.emit import machine_type
+from wsekern.csl.image import Variable
 from wsekern.csl.ir import Frame, Op
 from wsekern.csl.library import HOST_COLOR
 from wsekern.csl.memory import has_pointers, layout_of, words_of
@@ -15,6 +16,7 @@ from wsekern.csl.source import CslError, Diagnostic
 from wsekern.csl.tasks import FifoBuffer, task_label
 from wsekern.csl.unit import Unit
 from wsekern.csl.values import Address, Dsd, FunctionRef, Reg, Split, Symbol, Value, Varying, split_of
+from wsekern.csl.variables import locals_of
 from wsekern.program.instructions import Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Ring
 from wsekern.program.operands import Register as RegisterOperand
@@ -34,7 +36,7 @@ class Linker(DsrLinker):
         self.helpers: dict[str, int] = {}
         """Tasks that unblock an input queue where an operation has ended."""
         self.bases: dict[Frame, int] = {}
-        self.span = None
+        self.variables: list[Variable] = []  # of functions
         self.dsrs: dict[Dsr, DsrUse] = {}
 
     # ---- memory
@@ -70,7 +72,9 @@ class Linker(DsrLinker):
         """Append the code of a frame."""
         self.frame, self.span = frame, frame.span
         self._label(label)
+        places = []
         for op in frame.ops:
+            places.append(len(self.program.code))
             self.span = op.span or self.span
             if op.form == "label":
                 self._label(op.fields["name"])
@@ -78,6 +82,7 @@ class Linker(DsrLinker):
                 self._vector(op)
             else:
                 self._scalar(op)
+        self.variables += locals_of(frame, [*places, len(self.program.code)], self.register)
 
     def _label(self, name: str) -> None:
         self.append(Label(name))

@@ -154,10 +154,14 @@ class Loops(Branches):
     def _in_loop(self, node: syntax.For, element: Value, position: Value | None, again: str, end: str) -> None:
         outer, self.scope = self.scope, self.scope.inner()
         self._name(node, element, position if position is not None else NOTHING)
+        begun = len(self.frame.variables)
+        for name, binding in self.scope.names.items():
+            self.frame.begin(name, binding)
         try:
             self._loop(node, again, end)
         finally:
             self.scope = outer
+            self.frame.close(begun)
 
     def _for_elements(self, node: syntax.For, over: Value) -> Flow | None:
         """``for`` over an array: a loop over its places."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.csl.build import Build, Export
+from wsekern.csl.image import Export, Image
 from wsekern.errors import DeadlockError, InputError
 from wsekern.sdk.artifact import Machine, read
 from wsekern.sdk.debug import debug_util
@@ -65,13 +65,13 @@ class SdkRuntime:
             self._open(read(Path(bindir)))
 
     @classmethod
-    def of(cls, made: Build) -> "SdkRuntime":
+    def of(cls, made: Image) -> "SdkRuntime":
         """The runtime of a compilation in this process."""
         runtime = cls.__new__(cls)
         runtime._open(made)
         return runtime
 
-    def _open(self, made: Build, artifacts: SdkCompileArtifacts | None = None) -> None:
+    def _open(self, made: Image, artifacts: SdkCompileArtifacts | None = None) -> None:
         self.machine = Machine(made)
         self.ports = Ports(self.machine, artifacts or SdkCompileArtifacts(made, {}))
         self.messages = Messages(self.machine)
@@ -137,9 +137,7 @@ class SdkRuntime:
         if len(arguments) != len(export.registers):
             raise InputError(f"{export.name} takes {len(export.registers)} arguments, found {len(arguments)}")
         for symbol, kind, value in zip(export.registers, export.arguments, arguments, strict=True):
-            from wsekern.csl.values import number_dtype
-            dtype = number_dtype(kind) or np.dtype(np.uint16)
-            self._write(program, pes, symbol, np.asarray(value).astype(dtype))
+            self._write(program, pes, symbol, np.asarray(value).astype(kind))
 
     def _write(self, program: Any, pes: NDArray[np.int32], symbol: str, value: Any) -> None:
         addresses = program.addresses()
