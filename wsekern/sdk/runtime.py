@@ -14,6 +14,7 @@ from wsekern.sdk.debug import debug_util
 from wsekern.sdk.layout import SdkCompileArtifacts
 from wsekern.sdk.messages import Messages
 from wsekern.sdk.ports import Ports
+from wsekern.sdk.profile import recorded
 
 DONE = "__command_done"
 """Variable that code sets when the next command may come."""
@@ -75,6 +76,7 @@ class SdkRuntime:
         self.machine = Machine(made)
         self.ports = Ports(self.machine, artifacts or SdkCompileArtifacts(made, {}))
         self.messages = Messages(self.machine)
+        self._run = recorded(self.machine.simulation)
         self._launched: str | None = None
         self._symbols: dict[str, Symbol] = {}
         self._stuck: DeadlockError | None = None
@@ -99,10 +101,14 @@ class SdkRuntime:
         try:
             if self._stuck is not None:  # what the host has sent since comes in: the long wait before does not count
                 self.machine.simulation.step(2)
-            self.machine.simulation.run()
+            self._run()
             self._stuck = None
         except DeadlockError as error:
             self._stuck = error  # it waits for the host, perhaps
+        self.hear()
+
+    def hear(self) -> None:
+        """Take what PEs have told the host, and words of streams."""
         self.messages.read()
         self.ports.deliver()
 
@@ -117,6 +123,12 @@ class SdkRuntime:
 
     def launch(self, name: str, *arguments: Any, nonblock: bool = False) -> Task:
         """Start an exported function on all PEs that have it."""
+        self.begin(name, *arguments)
+        self.settle()
+        return Task()
+
+    def begin(self, name: str, *arguments: Any) -> None:
+        """Let an exported function begin in the coming cycle."""
         layout = self.machine.made.layout
         if name not in self.machine.exports:
             self.get_id(name)
@@ -125,9 +137,7 @@ class SdkRuntime:
             self._pass(export, program, pes, arguments)
             self._write(program, pes, DONE, np.uint16(0))
         self.machine.simulation.launch(name)
-        self.settle()
         self._launched = name
-        return Task()
 
     def call(self, name: str, arguments: Any = (), *, nonblock: bool = False) -> Task:
         """:meth:`launch` as scripts before 1.0 have it."""
