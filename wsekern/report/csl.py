@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 COLUMNS = {"times": "count", "cycles": "cycles", "waiting": "waiting", "words": "input", "room": "output", "FIFO": "fifo",
            "thread": "microthread"}
-"""Heads of the columns, and what of a row they show: the last four are parts of ``waiting``."""
+"""Heads of the columns, and what of a row they show: the last four are parts of ``waiting``. Waits that no line has are left
+out."""
 AROUND = 2
 """Lines without counts that are shown around those that have some."""
-BARS = 10
 
 
 def profile_view(found: Profiled) -> "RenderableType":
@@ -37,19 +37,20 @@ def _listing(file: str, rows: list[Row], text: str | None, total: int) -> "Table
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=file, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False,
-                  expand=True)
-    for head in [*COLUMNS, "share", "", "line"]:
-        table.add_column(head, justify="left" if head == "" else "right", no_wrap=True)
+    table = Table(title=file, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, expand=True)
+    columns = {head: name for head, name in COLUMNS.items()
+               if name in ("count", "cycles") or any(_value(row, name) for row in rows)}
+    for head in [*columns, "share", "line"]:
+        table.add_column(head, justify="right", no_wrap=True)
     table.add_column("source", no_wrap=True, overflow="crop", ratio=1)
     by_line = {row.line: row for row in rows}
     lines = text.split("\n") if text is not None else None
     shown = _shown(set(by_line), None if lines is None else len(lines))
     for k, line in enumerate(shown):
         if k and line > shown[k - 1] + 1:
-            table.add_row(*[""] * (len(COLUMNS) + 3), Text("...", "dim"))
+            table.add_row(*[""] * (len(columns) + 2), Text("...", "dim"))
         source = lines[line - 1].rstrip() if lines is not None and line <= len(lines) else "?"
-        table.add_row(*_cells(by_line.get(line), total), str(line), Text(source, "" if line in by_line else "dim"))
+        table.add_row(*_cells(by_line.get(line), columns, total), str(line), Text(source, "" if line in by_line else "dim"))
     return table
 
 
@@ -60,10 +61,13 @@ def _shown(counted: set[int], length: int | None) -> list[int]:
                    if line in counted or line <= (length or 0)})
 
 
-def _cells(row: Row | None, total: int) -> list[str]:
+def _value(row: Row, name: str) -> int:
+    found: int = row.waits[name] if name in row.waits else getattr(row, name)
+    return found
+
+
+def _cells(row: Row | None, columns: dict[str, str], total: int) -> list[str]:
     if row is None:
-        return [""] * (len(COLUMNS) + 2)
-    values = {"count": row.count, "cycles": row.cycles, "waiting": row.waiting, **row.waits}
-    share = (row.cycles + row.waiting) / max(total, 1)
-    return [*(f"{values[name]:,}" if values[name] else "" for name in COLUMNS.values()), f"{share:.1%}",
-            "#" * round(share * BARS)]
+        return [""] * (len(columns) + 1)
+    values = [_value(row, name) for name in columns.values()]
+    return [*(f"{value:,}" if value else "" for value in values), f"{(row.cycles + row.waiting) / max(total, 1):.1%}"]

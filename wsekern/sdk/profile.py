@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from wsekern.csl.files import text_of
 from wsekern.errors import InputError
 from wsekern.program.profile import Profile, Row
 from wsekern.program.simulation import Simulation
+from wsekern.sdk import shell
 
 FOLDER = "WSEKERN_CSL_PROFILE"
 """Variable of the environment: the folder for profiles."""
@@ -46,8 +48,14 @@ def recorded(simulation: Simulation) -> Callable[[], object]:
     return profile.run
 
 
-def read(folder: Path) -> list[Profiled]:
-    """Profiles that runs have left, the oldest first."""
+def of_command(words: list[str]) -> tuple[int, list[Profiled]]:
+    """Run a command as ``wsekern sdk`` does: its exit status, and the profiles of its runs, the oldest first."""
+    with tempfile.TemporaryDirectory(prefix="wsekern-profile-") as folder:
+        status = shell.run(words, {FOLDER: folder})
+        return status, _read(Path(folder))
+
+
+def _read(folder: Path) -> list[Profiled]:
     files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
     if not files:
         raise InputError("nothing has run on the simulated wafer: no SdkRuntime was made")

@@ -96,6 +96,10 @@ class SdkRuntime:
         self.settle()
         self.ports.check(self._stuck)
 
+    def finish(self) -> None:
+        """Wait until every PE is ready for the next command; refuse where nothing moves any more."""
+        self._wait_for_launch()
+
     def settle(self) -> None:
         """Run until nothing moves any more."""
         try:
