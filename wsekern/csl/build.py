@@ -15,6 +15,7 @@ from wsekern.csl.dialect import chosen
 from wsekern.csl.emit import machine_type
 from wsekern.csl.files import Files
 from wsekern.csl.functions import Evaluator
+from wsekern.csl.image import CHOSEN, LAUNCH, Export, Image, Part
 from wsekern.csl.ir import WORD_REGISTER, Frame
 from wsekern.csl.layout import ColorConfig, LayoutEffects, Where, color_config, run_layout
 from wsekern.csl.link import Linker
@@ -23,7 +24,8 @@ from wsekern.csl.scope import Module, Scope, kept, walk
 from wsekern.csl.source import CslError, Diagnostic, Diagnostics, Span
 from wsekern.csl.tasks import task_label
 from wsekern.csl.unit import Options, Task, Unit
-from wsekern.csl.values import Address, FunctionRef, Memory, Split, Symbol, Value, Varying
+from wsekern.csl.values import Address, FunctionRef, Memory, Split, Symbol, Value, Varying, number_dtype
+from wsekern.csl.variables import globals_of
 from wsekern.fabric.routes import make_route
 from wsekern.program.instructions import Scalar, TaskEntry
 from wsekern.program.layout import Layout
@@ -33,56 +35,24 @@ RECURSION = 20_000
 
 
 @dataclass(eq=False)
-class Export:
-    """What the host knows by a name: memory (symbol, byte offset, type of an element, elements) or a function."""
+class Built(Part):
+    """A part, and what the layout needs of it."""
 
-    name: str
-    kind: t.Type
-    symbol: str = ""
-    offset: int = 0
-    elements: int = 0
-    element: t.Type | None = None
-    arguments: tuple[t.Type, ...] = ()
-    registers: tuple[str, ...] = ()
-    """Symbols of a function's arguments."""
-    number: int = 0
-    """Of a function among those that the program exports."""
-    pointer: str = ""
-    """Symbol of the pointer, where code may change it."""
-
-
-@dataclass(eq=False)
-class Built:
-    """A program, the PEs that run it (x, y), and what it exports."""
-
-    program: Any
-    pes: np.ndarray
-    exports: dict[str, Export]
     parameters: list[np.ndarray] = field(default_factory=list)
-    memory: list[tuple[str, int, str, np.ndarray]] = field(default_factory=list)
     incoming: set[int] = field(default_factory=set)
     outgoing: set[int] = field(default_factory=set)
     """Colors that the host streams on."""
     colors: dict[int, ColorConfig | None] = field(default_factory=dict)
     """Routes that the program itself configures."""
-    sites: list[Any] = field(default_factory=list)
-    """Places that tell the host something."""
 
 
 @dataclass(eq=False)
-class Build:
-    """A compiled layout."""
+class Build(Image):
+    """A compiled layout, and what its compilation has said."""
 
-    layout: Layout
-    programs: list[Built]
-    effects: LayoutEffects
-    parameters: dict[str, Value]
-    options: Options
-    diagnostics: Diagnostics
-    said: list[str]
-    taps: tuple[int, ...] = ()
-    offsets: tuple[int, int] = (0, 0)
-    """Colors whose words the host takes at the ramps."""
+    options: Options = field(default_factory=Options)
+    diagnostics: Diagnostics = field(default_factory=Diagnostics)
+    said: list[str] = field(default_factory=list)
 
 
 def build(path: str | Path, parameters: dict[str, int] | None = None, options: Options | None = None,
@@ -95,11 +65,11 @@ def build(path: str | Path, parameters: dict[str, int] | None = None, options: O
     options = replace(options, dialect=chosen(options.dialect, path, options.folders).name)
     unit = Unit(files, options, diagnostics)
     effects = run_layout(unit, str(path.resolve()), given, Where(0, 0, fabric, offsets))
-    return assemble(effects, unit, path, fabric, offsets, given)
+    return assemble(effects, unit, path, fabric, offsets)
 
 
 def assemble(effects: LayoutEffects, unit: Unit, path: Path, fabric: tuple[int, int] = (0, 0),
-             offsets: tuple[int, int] = (0, 0), given: dict[str, Value] | None = None) -> Build:
+             offsets: tuple[int, int] = (0, 0)) -> Build:
     """Compile the programs of a layout's PEs; ``path``: beside which their files are."""
     files, options, diagnostics = unit.files, unit.options, unit.diagnostics
     sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
@@ -107,7 +77,8 @@ def assemble(effects: LayoutEffects, unit: Unit, path: Path, fabric: tuple[int, 
     made = Layout(options.arch, effects.width, effects.height, open_edges=True)
     made.fabric.allow_reserved = True
     configs = colors_of(effects, made)
-    programs, said = [], list(unit.said)
+    programs: list[Built] = []
+    said = list(unit.said)
     for group in groups_of(effects, path):
         for built in compile_group(files, options, diagnostics, group, where, effects, said, configs):
             programs.append(built)
@@ -116,7 +87,7 @@ def assemble(effects: LayoutEffects, unit: Unit, path: Path, fabric: tuple[int, 
         place(made, built)
     incoming, outgoing = streams_of(programs)
     paint_rest(made, programs, effects, incoming | outgoing)
-    return Build(made, programs, effects, given or {}, options, diagnostics, said, tuple(sorted(outgoing)), offsets)
+    return Build(made, list(programs), tuple(sorted(outgoing)), offsets, options, diagnostics, said)
 
 
 def streams_of(programs: list[Built]) -> tuple[set[int], set[int]]:
@@ -259,9 +230,10 @@ def compile_pes(unit: Unit, group: Group, chosen: np.ndarray, pes: np.ndarray, e
     exports = exports_of(unit, effects)
     program = linker.link(entries)
     outgoing = host_colors(unit, "MEMCPYD2H") | ({library.HOST_COLOR} if unit.sites else set())
-    return Built(program, pes, exports, [varying.each for varying in unit.parameters], memory_of(unit),
-                 host_colors(unit, "MEMCPYH2D"), outgoing,
-                 {color: color_config(fields, span) for color, (fields, span) in unit.effects.colors.items()}, unit.sites)
+    colors = {color: color_config(fields, span) for color, (fields, span) in unit.effects.colors.items()}
+    variables, numbers = globals_of(unit.modules)
+    return Built(program, pes, exports, memory_of(unit), unit.sites, variables + linker.variables, numbers,
+                 [each.each for each in unit.parameters], host_colors(unit, "MEMCPYH2D"), outgoing, colors)
 
 
 def host_colors(unit: Unit, name: str) -> set[int]:
@@ -313,7 +285,7 @@ def entries_of(unit: Unit) -> list[tuple[TaskEntry, Frame]]:
     """Bound tasks and exported functions, their code asked for."""
     found = []
     for task in unit.effects.tasks:
-        frame = Frame(task_label(task), "task", span=task.span)
+        frame = Frame(task_label(task), "task", span=task.function.node.span, title=task.function.name)
         entry = TaskEntry(frame.name, task.kind, f"task {frame.name}", number_of(unit, task))
         if task.kind == "local":
             entry.active, entry.blocked = task.number in unit.effects.activated, task.number in unit.effects.blocked
@@ -353,11 +325,6 @@ def words_of(unit: Unit, frame: Frame, task: Task) -> list[Value]:
         ev.emit.emit("scalar", op="mov", type="u32" if kind.bytes == 4 else "u16", dst=register, a=WORD_REGISTER)
         held.append(Value(kind, register))
     return held
-
-
-LAUNCH, CHOSEN = "launch", "__launched"
-"""The task that the host starts, and the symbol to which it writes which exported function that calls (a number of an
-:class:`Export`)."""
 
 
 def launcher(unit: Unit, functions: dict[str, FunctionRef]) -> tuple[TaskEntry, Frame]:
@@ -403,20 +370,21 @@ def _launch(unit: Unit, frame: Frame, name: str, function: FunctionRef) -> None:
 
 def exports_of(unit: Unit, effects: LayoutEffects) -> dict[str, Export]:
     """What a program exports, checked against the names of the layout."""
-    found = {}
+    found, functions = {}, 0
     for name, (value, span) in unit.effects.exports.items():
         if name not in effects.names and effects.rectangle is not None:
             raise CslError([Diagnostic(f"'{name}' is exported here, and the layout has no @export_name for it", span)])
-        found[name] = export_of(unit, name, value)
-        found[name].number = sum(isinstance(each.kind, t.FunctionType) for each in found.values()) - 1
+        found[name] = export_of(unit, name, value, functions)
+        functions += isinstance(value.data, FunctionRef)
     return found
 
 
-def export_of(unit: Unit, name: str, value: Value) -> Export:
-    """One exported symbol."""
+def export_of(unit: Unit, name: str, value: Value, number: int = 0) -> Export:
+    """One exported symbol; of a function, the ``number`` that it has among them."""
     if isinstance(value.data, FunctionRef):
         kinds = value.type.parameters if isinstance(value.type, t.FunctionType) else ()
-        return Export(name, value.type, arguments=tuple(kinds), registers=tuple(f"{name}.{k}" for k in range(len(kinds))))
+        return Export(name, arguments=tuple(str(number_dtype(kind) or np.dtype(np.uint16)) for kind in kinds),
+                      registers=tuple(f"{name}.{k}" for k in range(len(kinds))), number=number)
     pointer = ""
     data = value.data
     if isinstance(data, Symbol):
@@ -427,7 +395,7 @@ def export_of(unit: Unit, name: str, value: Value) -> Export:
         element = element.element
     size = max(2, element.bytes)
     count = (symbol.type.bytes - data.offset) // size
-    return Export(name, value.type, symbol.name, data.offset, count, element, pointer=pointer)
+    return Export(name, symbol.name, data.offset, count, str(number_dtype(element) or np.dtype(f"u{size}")), pointer=pointer)
 
 
 def memory_of(unit: Unit) -> list[tuple[str, int, str, np.ndarray]]:

@@ -8,8 +8,9 @@ from wsekern.csl import types as t
 from wsekern.csl.dsds import Dsr
 from wsekern.csl.ir import Frame
 from wsekern.csl.operands import OPERATIONS, Operand
+from wsekern.csl.source import Span
 from wsekern.csl.values import Address, Dsd, Reg, Value, Varying
-from wsekern.program.instructions import Scalar
+from wsekern.program.instructions import Label, Origin, Scalar
 from wsekern.program.operands import TYPE_BYTES, Fabric, Mem, Mem4d, Named, Ring
 
 MEMORY = "memory"
@@ -51,6 +52,8 @@ class DsrLinker(ABC):
     dsrs: dict[Dsr, DsrUse]
     first_kept: int
     frame: Frame | None
+    span: Span | None = None
+    """Where the instruction comes from that is being linked."""
 
     @abstractmethod
     def fail(self, message: str) -> None:
@@ -60,9 +63,12 @@ class DsrLinker(ABC):
     def register(self, reg: Reg | int | None) -> int | None:
         """The core's number of a register."""
 
-    @abstractmethod
     def append(self, item: Any) -> None:
-        """An instruction behind those that there are."""
+        """An instruction or label behind those that there are."""
+        if self.span is not None and self.frame is not None and not isinstance(item, Label):
+            origin = Origin(self.frame.title or self.frame.name, self.span.source.name, self.span.line)
+            self.program.origins[len(self.program.code)] = origin
+        self.program.code.append(item)
 
     @abstractmethod
     def queue_of(self, data: Dsd, out: bool) -> int:

@@ -94,12 +94,11 @@ class Site:
     """"print", "trace" or "trap"."""
     text: str
     types: tuple[str, ...]
-    span: Any = None
 
 
 def tell(ev: Evaluator, kind: str, text: str, values: list[Value], node: syntax.Node, types: tuple[str, ...] = ()) -> None:
     """Code that tells the host."""
-    site = Site(kind, text, types or tuple(machine_type(each.type) for each in values), node.span)
+    site = Site(kind, text, types or tuple(machine_type(each.type) for each in values))
     number = ev.unit.site(site)
     for each in [Value(t.U32, number), *values]:
         ev.emit.emit("tell", c=ev.emit.register(each))

@@ -63,6 +63,7 @@ class Loops(Branches):
         if node.step is not None:
             self.run(node.step)
             frame.release(taken)
+        emit.span = node.span
         emit.jump(top)
         frame.place(end)
         return GONE if known and not exit_.used else None
@@ -130,6 +131,7 @@ class Loops(Branches):
         frame.place(top)
         self._in_loop(node, counter, position, again, end)
         frame.place(again)
+        emit.span = node.span
         emit.emit("scalar", op="add", type=machine_type(kind), dst=counter.data, a=counter.data, b=one.data)
         if position is not None:
             emit.emit("scalar", op="add", type="u16", dst=position.data, a=position.data, b=emit.constant(1, "u16"))
@@ -152,10 +154,14 @@ class Loops(Branches):
     def _in_loop(self, node: syntax.For, element: Value, position: Value | None, again: str, end: str) -> None:
         outer, self.scope = self.scope, self.scope.inner()
         self._name(node, element, position if position is not None else NOTHING)
+        begun = len(self.frame.variables)
+        for name, binding in self.scope.names.items():
+            self.frame.begin(name, binding)
         try:
             self._loop(node, again, end)
         finally:
             self.scope = outer
+            self.frame.close(begun)
 
     def _for_elements(self, node: syntax.For, over: Value) -> Flow | None:
         """``for`` over an array: a loop over its places."""
@@ -172,6 +178,7 @@ class Loops(Branches):
         self._in_loop(node, element, counter, again, end)
         frame.release(before)
         frame.place(again)
+        emit.span = node.span
         emit.emit("scalar", op="add", type="u16", dst=counter.data, a=counter.data, b=emit.constant(1, "u16"))
         emit.unless(Value(t.BOOL, emit.binary(">=", t.U16, counter, Value(t.U16, over.type.count))), top)
         frame.place(end)

@@ -368,7 +368,7 @@ class Unit:
         ev.emit.unless(Value(condition.type, ev.emit.register(condition)), failed)
         ev.emit.jump(after)
         ev.frame.place(failed)
-        tell(ev, "trap", f"{node.span}: this does not hold", [], node)
+        tell(ev, "trap", f"{node.span}, in {ev.frame.title}: this does not hold", [], node)
         ev.frame.place(after)
 
     def painted(self, color: int) -> dict[str, Any]:

@@ -76,6 +76,10 @@ class ProgramPlan(Shown):
         here = self.program_of == self._index(program)
         self.parameters[here, place] = _integers(values, here.shape, f"parameter {name} of program {program.name}")[here]
 
+    def number_of(self, program: Program) -> int:
+        """The number of a program that lies on some PE, as ``program_of`` has it."""
+        return self._numbers[program]
+
     def _index(self, program: Program) -> int:
         if program not in self._numbers:
             self._numbers[program] = len(self.programs)

@@ -351,8 +351,16 @@ class Simulation(Shown):
 
     def place_of(self, program: int, instruction: int) -> dict:
         """Where an instruction of a program (numbers as in :meth:`activity`) stands: ``program`` and ``task`` by name, ``line``
-        of :meth:`Program.text`, its ``text``."""
+        of :meth:`Program.text`, its ``text``; ``function`` and ``source`` (file:line) where a compiler wrote it."""
         return self._places.of(program, instruction)
+
+    def instructions_of(self, program: int) -> int:
+        """How many instructions a program (by number) has for the cores."""
+        return len(self._placed[program].code)
+
+    def item_of(self, program: int, instruction: int) -> int:
+        """The place in its program's ``code`` of an instruction of a program."""
+        return self._placed[program].lines[instruction]
 
     def waiting(self) -> list[dict]:
         """Threads that wait, by PE: see :meth:`wsekern.program.waiting.Waits.threads`."""

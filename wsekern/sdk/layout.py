@@ -11,6 +11,7 @@ from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.build import Build, assemble
 from wsekern.csl.files import Files
+from wsekern.csl.image import Image
 from wsekern.csl.layout import LayoutEffects, Tile
 from wsekern.csl.library import HOST_COLOR
 from wsekern.csl.source import Diagnostics
@@ -41,7 +42,7 @@ class Stream:
 class SdkCompileArtifacts:
     """A compiled layout, its streams by name, and initial values: (symbol, first PE, [height][width][elements])."""
 
-    made: Build
+    made: Image
     streams: dict[str, Stream]
     symbols: list[tuple[str, Cell, NDArray[Any]]] = field(default_factory=list)
 
