@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 @click.option("--save-every", "save_seconds", metavar="SECONDS", type=Number(),
               help="With --save: how often at most; 0 is behind every token. Default: as often as takes 5 % of the time.")
 @click.option("--resume", "resume_path", metavar="FILE", type=Renewed("--save"),
-              help="Go on from what --save of the same run kept in FILE, which may be that of --save again: the end is the same.")
+              help="Go on from what --save of the same run kept in FILE, to the same end. Both may name one file.")
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @MEMORY
 @JSON

@@ -122,8 +122,8 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
     and ``programs`` as in :class:`Mapping` (None: those of today's set): the reference computes the same functions.
     ``sampler``: default greedy. ``memory`` as in :class:`WaferModel`. With ``drafting`` the tokens are the same, and the cycles
     those of passes that check drafts. ``weight_precision`` and ``cache_precision`` as in :class:`Grid`: the reference
-    computes with the weights as PEs keep them, and with a cache in float32. ``keeping``: the file that keeps the run as it goes,
-    and the one from which it goes on to the same end, whatever ``threads``, ``memory`` and ``check`` are.
+    computes with the weights as PEs keep them, and with a cache in float32. ``keeping``: the file that keeps the run as it
+    goes, and the one from which it goes on to the same end, whatever ``threads``, ``memory`` and ``check`` are.
     """
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
@@ -160,8 +160,9 @@ def _identity(checkpoint: Checkpoint, machine: Machine, sampler: Sampler, drafti
     if drafting is not None:
         draft = drafting.draft if isinstance(drafting.draft, str) else drafting.draft.digest()
         drafts = {"speculate": drafting.drafted, "draft": draft, "regions": drafting.regions}
-    found = {"model": checkpoint.config.name, "the model's files": checkpoint.digest(), "machine": machine.name,
-             "the machine's description": hashlib.sha256(msgspec.json.encode(machine)).hexdigest(), **options, **asdict(sampler), **drafts}
+    described = hashlib.sha256(msgspec.json.encode(machine)).hexdigest()
+    found = {"the model's files": checkpoint.digest(), "machine": machine.name, "the machine's description": described,
+             **options, **asdict(sampler), **drafts}
     return {name.replace("_", " "): str(value) for name, value in found.items() if value is not None}
 
 

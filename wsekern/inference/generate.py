@@ -78,8 +78,8 @@ def check_length(checkpoint: Checkpoint, prompt: list[int], count: int) -> int:
 
 
 class SavedRun(msgspec.Struct, forbid_unknown_fields=True):
-    """A generation between two chunks of its prompt or two tokens, as data: :attr:`start` and :attr:`before` are the cycles, and
-    those by part of the model, when it began."""
+    """A generation between two chunks of its prompt or two tokens, as data: ``start`` and ``before`` are the cycles, and those
+    by part of the model, when it began."""
 
     generation: Generation
     start: int
@@ -113,7 +113,7 @@ def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count
     check_length(checkpoint, prompt, count)
     choice, stream, source = sampler.start(prompt), checkpoint.text.stream(prompt), decoder or model
     result, start, before = _begun(model, decoder, prompt, count, keeper.found() if keeper else None)
-    logits, ended = result.prompt_logits, False
+    ended, known = False, min(model.length, len(prompt)) + result.read_tokens - len(prompt)
 
     def keep(last: bool) -> None:
         if keeper is not None:
@@ -130,6 +130,8 @@ def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count
         _tell(token, stream.push(token) + (stream.finish() if ends else ""), on_token, on_text)
         return ends
 
+    if known and on_chunk is not None:
+        on_chunk(known)
     for number, token in enumerate(result.tokens, 1):
         ended = tell(token, number)
     choice.go_on(result.tokens)
@@ -144,6 +146,11 @@ def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count
         result.tokens.append(choice.next(logits))
         ended = tell(result.tokens[-1], len(result.tokens))
         keep(ended)
+    return _counted(result, model, before)
+
+
+def _counted(result: Generation, model: WaferModel, before: dict[str, int]) -> Generation:
+    """``result`` with what the engine counted, by part of the model since ``before``."""
     result.cycles_by_part = {part: cycles - before.get(part, 0) for part, cycles in model.cycles_by_part.items()}
     result.breakdown = dict(model.engine.breakdown)
     result.link_traversals = int(model.engine.link_traversals)

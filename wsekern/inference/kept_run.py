@@ -107,7 +107,7 @@ def read_run(path: str | os.PathLike[str], identity: Mapping[str, str]) -> Saved
     except OSError as error:
         raise InputError(f"cannot resume {path}: {error.strerror}") from None
     except (SafetensorError, msgspec.ValidationError, msgspec.DecodeError, KeyError) as error:
-        raise InputError(f"cannot resume {path}: it was cut, or is no file that --save of this version wrote ({error})") from None
+        raise InputError(f"cannot resume {path}: it was cut, or is no file that --save wrote ({error})") from None
 
 
 def _digest(told: _Told, arrays: Mapping[str, np.ndarray]) -> str:

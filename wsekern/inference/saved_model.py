@@ -1,5 +1,7 @@
 """What a model on a wafer keeps between two passes, as data and arrays that a file can hold."""
 
+import math
+
 import msgspec
 import numpy as np
 
@@ -38,18 +40,15 @@ def restore_tiles(cache: Values, saved: dict[str, SavedTiles]) -> None:
     if set(cache) != set(saved):
         raise InputError(f"saved with a cache of {', '.join(saved) or 'nothing'}, expected {', '.join(cache) or 'nothing'}")
     for name, found in saved.items():
-        empty = Repeated.of(cache[name]).full()
-        height, width = empty.shape[:2]
-        held = _in_common(found.tiles, height, width, *(found.held or (1, 1)), name)
-        if held.tiles.dtype != empty.dtype or held.full().size != empty.size:  # steps may leave other axes than they began with
-            raise InputError(f"the saved {name} is {held.tiles.dtype} {held.full().shape}, expected {empty.dtype} {empty.shape}")
-        if found.held is not None or found.tiles.shape != empty.shape:
-            cache[name] = held if found.held is not None else found.tiles
+        empty, tiles = Repeated.of(cache[name]).full(), found.tiles
+        (height, width), (down, across) = empty.shape[:2], found.held or (1, 1)
+        there = 1 <= down <= height and 1 <= across <= width and tiles.shape[:2] == (-(-height // down), -(-width // across))
+        each = math.prod(tiles.shape[2:])  # steps may leave a tile with other axes than it began with
+        if not there or tiles.dtype != empty.dtype or each != math.prod(empty.shape[2:]):
+            raise InputError(f"the saved {name} is {tiles.dtype} {tiles.shape}, expected {empty.dtype} {empty.shape}")
+        if found.held is not None:
+            cache[name] = Repeated(tiles, height, width, down, across)
+        elif tiles.shape == empty.shape:
+            empty[...] = tiles
         else:
-            empty[...] = found.tiles
-
-
-def _in_common(tiles: np.ndarray, height: int, width: int, down: int, across: int, name: str) -> Repeated:
-    if not (1 <= down <= height and 1 <= across <= width) or tiles.shape[:2] != (-(-height // down), -(-width // across)):
-        raise InputError(f"the saved {name} has tiles {tiles.shape} held by blocks of {down} x {across} PEs of {height} x {width}")
-    return Repeated(tiles, height, width, down, across)
+            cache[name] = tiles

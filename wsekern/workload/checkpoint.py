@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wsekern.errors import InputError
@@ -59,8 +59,8 @@ class Checkpoint:
         return self.text.decode(ids)
 
     def digest(self) -> str:
-        """A number that every other description, tokenizer and weights would change: all of the weights' files are read."""
-        found = hashlib.sha256(f"{self.config!r}\n{self.text.tokenizer.to_str()}".encode())
+        """A number that other descriptions, tokenizers and weights change, and other names do not: all weights are read."""
+        found = hashlib.sha256(f"{replace(self.config, name='')!r}\n{self.text.tokenizer.to_str()}".encode())
         for path in self.weights.files:
             with open(path, "rb") as file:
                 found.update(hashlib.file_digest(file, "sha256").digest())

@@ -25,7 +25,7 @@ class SavedOperation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def operation(self) -> Operation:
         """The operation; :class:`InputError` where there is none of that name with such fields."""
         try:
-            return _known(Operation)[self.name](**self.fields)
+            return _known(Operation)[self.name](**self.fields)  # type: ignore[type-abstract]
         except (KeyError, TypeError):
             raise InputError(f"no operation {self.name[:40]!r} with fields {', '.join(self.fields)[:80]}") from None
 
