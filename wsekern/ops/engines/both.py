@@ -20,6 +20,8 @@ class BothEngines(FlowEngine):
     started on all PEs at once.
     """
 
+    counters = ("operations_by_wavelet", "local_work", "clock_difference")
+
     def reset(self) -> None:
         """All clocks and counters to zero."""
         super().reset()
