@@ -195,6 +195,8 @@ JSON = click.option("--json", "json_path", metavar="FILE", type=Target(standard=
                     help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
 HTML = click.option("--html", "html_path", metavar="FILE", type=Target(),
                     help="Write a page: tables and charts in one file, for any browser, offline.")
+TIMELINE = click.option("--timeline", "timeline_path", metavar="FILE", type=Target(),
+                        help="Write what happens when as JSON for ui.perfetto.dev.")
 
 
 def write_page(path: str | None, page: "Callable[[], Page]") -> None:

@@ -10,7 +10,6 @@ from wsekern.cli.options import (
     ACTIVATIONS,
     CACHE_PRECISION,
     COUNT,
-    HTML,
     JSON,
     MEMORY,
     PRECISION,
@@ -22,17 +21,16 @@ from wsekern.cli.options import (
     emit,
     open_console,
     parse_grid,
-    write_page,
 )
 from wsekern.cli.placing import PLAN, PROGRAM_SET, need_model, read_plan
 from wsekern.cli.sampling import choose_sampler, open_model, printable, sampling_options, tell_notes
+from wsekern.cli.watching import watch_options, watching_of
 from wsekern.errors import InputError
 
 if TYPE_CHECKING:
     from wsekern.compare import Execution
     from wsekern.inference.execution import Drafting
     from wsekern.planning.plan_file import LoadedPlan
-    from wsekern.report.html import Page
     from wsekern.workload.checkpoint import Checkpoint
 
 
@@ -65,13 +63,14 @@ if TYPE_CHECKING:
                                                          "each, through which tokens follow each other; default: one a layer.")
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @MEMORY
-@HTML
+@watch_options
 @JSON
 def run(model: str | None, prompt: str | None, chat: str | None, system: str | None, tokens: int, engine: str, check: str,
-        seed: int, threads: int, memory: int | None, plan_path: str | None, html_path: str | None, json_path: str | None,
-        speculate: int | None, draft: str | None, regions: int | None, **options: Any) -> None:
+        seed: int, threads: int, memory: int | None, plan_path: str | None, json_path: str | None, speculate: int | None,
+        draft: str | None, regions: int | None, **options: Any) -> None:
     """Execute MODEL (a Hugging Face folder, a GGUF file, 'smollm2-135m' if it is installed, or the bundled 'sample') on a
     simulated wafer, or the model of a plan file on PEs as many as one of its regions has."""
+    watching = watching_of(options, engine)
     plan = None if plan_path is None else read_plan(plan_path, model)
     placed, sampling = _placed(options, plan), {name: options[name] for name in options if name not in PLACED}
     checkpoint = open_model(need_model(model) if plan is None else plan.model)
@@ -82,21 +81,15 @@ def run(model: str | None, prompt: str | None, chat: str | None, system: str | N
     streamed = sys.stdout.isatty() and json_path != "-"
     executed = _execute("" if prompt is None else text, streamed, len(ids) + tokens, json_path, lambda **seen: dict(
         checkpoint=checkpoint, prompt=text, count=tokens, sampler=sampler, threads=threads, engine=engine, prompt_tokens=ids,
-        check=check, memory=memory, drafting=drafting, **placed, **seen))
+        check=check, memory=memory, drafting=drafting, **watching.arguments(), **placed, **seen))
     data = {"model": checkpoint.config.name, **executed.to_dict(), "sampling": sampler.describe(),
             "notes": list(checkpoint.notes)}
-    write_page(html_path, lambda: _page(executed, text, data))
+    watching.show(executed, text, data)
     emit(json_path, data)
     if json_path != "-":
         from wsekern.report import execution_view
 
         open_console().print(execution_view(executed, None if streamed else "" if prompt is None else text))
-
-
-def _page(executed: "Execution", text: str, data: dict[str, Any]) -> "Page":
-    from wsekern.report.pages import run_page
-
-    return run_page(executed, text, data)
 
 
 def _drafting(drafted: int | None, draft: str | None, regions: int | None) -> "Drafting | None":
