@@ -94,7 +94,7 @@ def animate_heatmap(use: NDArray[np.uint32], path: str | os.PathLike[str], title
     _check_use(use, (2, 3))
     use = use if use.ndim == 3 else use[None]
     step = -(-len(use) // MOST_FRAMES)
-    figure = Figure(figsize=(6, 5), layout="constrained", dpi=80)
+    figure = Figure(figsize=(6, 5), dpi=80)  # whose places are set once, not for every frame
     axes = figure.subplots()
     image = axes.imshow(use[0], interpolation="nearest", aspect="auto", cmap="magma", vmin=0,
                         vmax=max(1, int(max(use[first:first + step].sum(axis=0).max() for first in range(0, len(use), step)))))

@@ -22,6 +22,8 @@ from wsekern.workload.request import Request
 
 Event = dict[str, Any]
 MICRO = 1e6
+DIGITS = 3
+"""Nanoseconds: changes of a counter that are closer come together."""
 ANSWER = 4
 """Tokens of the answer that are followed."""
 LINKS, GPUS, PES = 900, 1000, 2000
@@ -52,11 +54,12 @@ def counter(name: str, pid: int, changes: Iterable[tuple[float, float]]) -> Iter
     """A value over time, from (time, what it grows by)."""
     sums: dict[float, float] = {}
     for when, by in changes:
-        sums[when] = sums.get(when, 0.0) + by
+        moment = round(MICRO * when, DIGITS)
+        sums[moment] = sums.get(moment, 0.0) + by
     value = 0.0
-    for when in sorted(sums):
-        value += sums[when]
-        yield {"ph": "C", "name": name, "pid": pid, "tid": 0, "ts": MICRO * when, "args": {"value": max(0.0, round(value, 6))}}
+    for moment in sorted(sums):
+        value += sums[moment]
+        yield {"ph": "C", "name": name, "pid": pid, "tid": 0, "ts": moment, "args": {"value": max(0.0, round(value, 6))}}
 
 
 def journey_events(journey: Journey) -> Iterator[Event]:
@@ -144,7 +147,7 @@ def cluster_events(name: str, deployment: Deployment, request: Request, answer: 
                 rate = kernel.message / kernel.seconds / 1e9
                 sent += [(now, rate), (now + length, -rate)]
             now += length
-        yield slice_of(what, "step", begin, now - begin, pid, 1)
+        yield slice_of(what, "pass", begin, now - begin, pid, 1)
     yield from counter("GB/s that each GPU brings to collectives", pid, sent)
 
 
