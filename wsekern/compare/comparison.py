@@ -1,6 +1,6 @@
 """What whole requests cost on wafers and on every machine beside them, in the same words."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from wsekern.cluster import Cluster, best_cluster, load_cluster
@@ -29,6 +29,8 @@ class Comparison(SideBySide[Side]):
 
     model: str
     request: Request
+    pairings: tuple[Pairing, ...] = field(default=(), repr=False)
+    """What was asked of the wafers and of each cluster."""
 
     def _facts(self) -> dict[str, Any]:
         speeds = {f"{name}, tokens/s for each user": round(side.tokens_per_second_per_user, 1) if side else "cannot serve it"
@@ -75,7 +77,7 @@ def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int
         wafer = with_note(wafer, replace(pairings[0], wafers=None).wafer(request), machine)
     beside = tuple(Beside.of(one.name, **sides) for one, sides in zip(described, tried, strict=True))
     return Comparison(model=config.name, request=pairings[0].load(request), wafer=served(wafer), clusters=beside,
-                      why_no_wafers=reason_of(wafer))
+                      why_no_wafers=reason_of(wafer), pairings=tuple(pairings))
 
 
 def _refuse(wafer: Side | InputError, clusters: list[dict[str, Side | InputError]], wafers: bool, layout: bool) -> None:

@@ -142,8 +142,8 @@ class _Encoder:
     def _color(self, operand: Fabric) -> int:
         """The color of the words of a descriptor that says one."""
         if self.timing.machine.core.data_tasks_bind_to_queue:
-            raise BudgetError(f"program {self.program.name}: a descriptor with color {operand.color} on queue {operand.queue}; on "
-                              f"{self.timing.machine.name} the queue alone says the color: use bind_input or bind_output")
+            raise BudgetError(f"program {self.program.name}: a descriptor with color {operand.color} on queue {operand.queue}; "
+                              f"on {self.timing.machine.name} the queue alone says the color: use bind_input or bind_output")
         return operand.color
 
     def _held(self, name: str | int | None) -> int:
