@@ -7,12 +7,18 @@ from wsekern.cluster.engine_cost import charge_engine
 from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.operators import Operators
 from wsekern.cluster.parts import Feed, parts_of
+from wsekern.cluster.scoped import kept_while_shipped
 from wsekern.cluster.work import StepTime, Work
 from wsekern.workload.decoder import Mixer, Mixture
 
 
 def forward(deployment: Deployment, work: Work) -> StepTime:
     """All layers, embedding and LM head of one step, with the engine's cost: each kind of part once, times its number."""
+    return replace(_forward(deployment, work))
+
+
+@kept_while_shipped(maxsize=32768)
+def _forward(deployment: Deployment, work: Work) -> StepTime:
     model, ops, step = deployment.model, Operators(deployment), StepTime()
     asked, work, parts = work, ops.family.step(work), parts_of(model)
     ops.routed = asked.tokens / work.tokens * asked.ranks if deployment.engine.ragged else 1.0

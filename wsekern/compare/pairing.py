@@ -13,6 +13,7 @@ from wsekern.compare.serving import PLAIN, Serving
 from wsekern.compare.side import Side
 from wsekern.compare.wafer_side import placed, wafer_side
 from wsekern.machine import Machine
+from wsekern.machine.machine import in_seconds
 from wsekern.planning.placement import Placement
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS, Request
@@ -62,16 +63,17 @@ class Pairing:
         """How the wafers serve ``request``; :class:`InputError` if they cannot."""
         request, serving = self.load(request), self.serving
         if serving.prefill_cluster is None:
-            return wafer_side(self._placed(request))
+            return wafer_side(self._placed(request), self.machine.system)
         placement = self._placed(request, cached=request.prompt - 1)
         rate = placement.wafers * float(self.machine.system.io_bandwidth)
         moved = self.config.kv_elements_per_token * PRECISIONS[request.precision] * request.unread
         prefill = load_cluster(serving.prefill_cluster)
         readers = readers_of(self.config, request, prefill, self.engine_level, serving, rate, moved)
-        return apart(lambda away: wafer_side(replace(placement, think_seconds=away)), readers, serving.think_seconds)
+        system = self.machine.system
+        return apart(lambda away: wafer_side(replace(placement, think_seconds=away), system), readers, serving.think_seconds)
 
     def _placed(self, request: Request, cached: int | None = None) -> Placement:
-        return placed(self.config, request, self.machine, self.wafers, self.profile, self.serving, cached)
+        return placed(self.config, request, in_seconds(self.machine), self.wafers, self.profile, self.serving, cached)
 
     def gpus(self, request: Request) -> Side:
         """How the cluster serves ``request``; :class:`InputError` if it cannot."""
