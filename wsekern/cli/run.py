@@ -10,6 +10,7 @@ from wsekern.cli.options import (
     ACTIVATIONS,
     CACHE_PRECISION,
     COUNT,
+    HTML,
     JSON,
     MEMORY,
     PRECISION,
@@ -21,6 +22,7 @@ from wsekern.cli.options import (
     emit,
     open_console,
     parse_grid,
+    write_page,
 )
 from wsekern.cli.placing import PLAN, PROGRAM_SET, need_model, read_plan
 from wsekern.cli.sampling import choose_sampler, open_model, printable, sampling_options, tell_notes
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from wsekern.compare import Execution
     from wsekern.inference.execution import Drafting
     from wsekern.planning.plan_file import LoadedPlan
+    from wsekern.report.html import Page
     from wsekern.workload.checkpoint import Checkpoint
 
 
@@ -62,10 +65,11 @@ if TYPE_CHECKING:
                                                          "each, through which tokens follow each other; default: one a layer.")
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @MEMORY
+@HTML
 @JSON
 def run(model: str | None, prompt: str | None, chat: str | None, system: str | None, tokens: int, engine: str, check: str,
-        seed: int, threads: int, memory: int | None, plan_path: str | None, json_path: str | None, speculate: int | None,
-        draft: str | None, regions: int | None, **options: Any) -> None:
+        seed: int, threads: int, memory: int | None, plan_path: str | None, html_path: str | None, json_path: str | None,
+        speculate: int | None, draft: str | None, regions: int | None, **options: Any) -> None:
     """Execute MODEL (a Hugging Face folder, a GGUF file, 'smollm2-135m' if it is installed, or the bundled 'sample') on a
     simulated wafer, or the model of a plan file on PEs as many as one of its regions has."""
     plan = None if plan_path is None else read_plan(plan_path, model)
@@ -79,12 +83,20 @@ def run(model: str | None, prompt: str | None, chat: str | None, system: str | N
     executed = _execute("" if prompt is None else text, streamed, len(ids) + tokens, json_path, lambda **seen: dict(
         checkpoint=checkpoint, prompt=text, count=tokens, sampler=sampler, threads=threads, engine=engine, prompt_tokens=ids,
         check=check, memory=memory, drafting=drafting, **placed, **seen))
-    emit(json_path, {"model": checkpoint.config.name, **executed.to_dict(), "sampling": sampler.describe(),
-                     "notes": list(checkpoint.notes)})
+    data = {"model": checkpoint.config.name, **executed.to_dict(), "sampling": sampler.describe(),
+            "notes": list(checkpoint.notes)}
+    write_page(html_path, lambda: _page(executed, text, data))
+    emit(json_path, data)
     if json_path != "-":
         from wsekern.report import execution_view
 
         open_console().print(execution_view(executed, None if streamed else "" if prompt is None else text))
+
+
+def _page(executed: "Execution", text: str, data: dict[str, Any]) -> "Page":
+    from wsekern.report.pages import run_page
+
+    return run_page(executed, text, data)
 
 
 def _drafting(drafted: int | None, draft: str | None, regions: int | None) -> "Drafting | None":

@@ -1,7 +1,7 @@
 """What whole requests cost on wafers and on every machine beside them, in the same words."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from wsekern.cluster import Cluster, best_cluster, load_cluster
@@ -30,6 +30,8 @@ class Comparison(SideBySide[Side]):
 
     model: str
     request: Request
+    pairings: tuple[Pairing, ...] = field(default=(), repr=False)
+    """What was asked of the wafers and of each cluster."""
 
     def ratios(self, cluster: int = 0) -> dict[str, float]:
         """How many times better the wafer is than a cluster, counted from 0 (below 1: worse); empty where either is None."""
@@ -78,7 +80,7 @@ def compare_pairings(pairings: Sequence[Pairing], request: Request) -> Compariso
     _refuse(wafer, tried, pairings[0].wafers is not None, bool(pairings[0].serving.degrees))
     beside = tuple(Beside.of(one.cluster.name, **sides) for one, sides in zip(pairings, tried, strict=True))
     return Comparison(model=pairings[0].config.name, request=pairings[0].load(request), wafer=served(wafer), clusters=beside,
-                      why_no_wafers=reason_of(wafer))
+                      why_no_wafers=reason_of(wafer), pairings=tuple(pairings))
 
 
 def _refuse(wafer: Side | InputError, clusters: list[dict[str, Side | InputError]], wafers: bool, layout: bool) -> None:

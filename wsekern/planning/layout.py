@@ -288,7 +288,7 @@ class Placement:
         return time_head(in_cycles(self.machine), self.head_mapping, self.profile).cycles
 
     @cached_property
-    def _region_seconds(self) -> tuple[float, ...]:
+    def own_seconds(self) -> tuple[float, ...]:
         """Of one token halfway through the answer, in a region of each shape."""
         return tuple(self.region_seconds(1, -(-self.token_position // shape.height), index)
                      for index, shape in enumerate(self.shapes))
@@ -298,18 +298,18 @@ class Placement:
         """The shape whose regions set the pace under load."""
         if len(self.shapes) == 1:
             return 0
-        return max(range(len(self.shapes)), key=lambda index: self._region_seconds[index])
+        return max(range(len(self.shapes)), key=lambda index: self.own_seconds[index])
 
     @property
     def passed(self) -> float:
         """Regions' worth of the slowest one's work in a pass."""
-        seconds = self._region_seconds
+        seconds = self.own_seconds
         return sum(shape.count * own for shape, own in zip(self.shapes, seconds, strict=True)) / max(seconds)
 
     @property
     def working_pes(self) -> float:
         """PEs that work while the slowest region does, on average, where every region has a token."""
-        seconds = self._region_seconds
+        seconds = self.own_seconds
         pes = sum(shape.count * shape.area * own for shape, own in zip(self.shapes, seconds, strict=True))
         return self.expert_wafers * pes / max(seconds)
 
@@ -372,7 +372,7 @@ class Placement:
         """What drafts take: those of a model a step of it each, those of the first layers their work and the head's."""
         latency, own = float(self.machine.system.io_latency), self.draft
         if own is not None:
-            slowest, pes = max(own._region_seconds), own.head[0] * own.head[1] * own.head_seconds
+            slowest, pes = max(own.own_seconds), own.head[0] * own.head[1] * own.head_seconds
             return DraftCosts(own.decode().cycles / float(self.machine.clock) + own.crossing_seconds(1),
                               max(slowest, own.head_seconds), pe_seconds=own.working_pes * slowest + pes,
                               crossing_seconds=2 * latency if self.all_wafers > 1 else 0.0)
@@ -428,7 +428,7 @@ class Placement:
     def pass_seconds(self) -> float:
         """Of a lone user's pass: a token from end to end, and those that are drafted behind it."""
         line = self.line
-        space = max(*self._region_seconds, line.head_seconds, line.draft_seconds, line.draft_busy_seconds)
+        space = max(*self.own_seconds, line.head_seconds, line.draft_seconds, line.draft_busy_seconds)
         own = self.decode().cycles / float(self.machine.clock) + line.crossing_seconds + line.crossing_token_seconds
         return own + (self.checked - 1) * space
 

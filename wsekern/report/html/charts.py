@@ -6,7 +6,7 @@ number of :data:`COLORS`, which ``style.css`` has for light and dark pages; peop
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from wsekern.report.html.scales import Scale
 
@@ -32,6 +32,8 @@ class Mark:
     """Shown inside, where there is room."""
     style: str = ""
     """``hatched``, ``hollow``, ``frame``: beside its color."""
+    filled: float | None = None
+    """Share of its height that has the whole color, from below; the rest is light."""
 
 
 @dataclass(frozen=True)
@@ -96,23 +98,24 @@ def lanes(title: str, summary: str, spans: Sequence[Span], x_label: str, lane: i
     scale = Scale(0.0, max(ends, default=1.0) or 1.0)
     each = 100.0 / max(1, len(names))
     lower = {name: 100.0 - each * (number + 1) for number, name in enumerate(names)}
-    marks = [Mark(scale.at(span.start), lower[span.lane] + 0.1 * each, scale.at(span.start + span.length) - scale.at(span.start),
-                  0.8 * each, span.label, span.color, span.text, span.style) for span in spans]
+    marks = [Mark(scale.at(span.start), lower[span.lane] + 0.1 * each, scale.at(span.length), 0.8 * each, span.label,
+                  span.color, span.text, span.style) for span in spans]
     plot = Plot(title, summary, marks, x_ticks=scale.ticks(), y_ticks=[(lower[name] + each / 2, name) for name in names],
                 x_label=x_label, height=max(2 * lane, lane * len(names)))
     return replace(plot, **more)  # type: ignore[arg-type]
 
 
-def bars(title: str, summary: str, parts: Mapping[str, Sequence[tuple[str, float, int]]], x_label: str, words: Mapping[str, str],
+def bars(title: str, summary: str, parts: Mapping[str, Sequence[tuple[str, float, int]]], x_label: str, unit: str,
          **more: object) -> Plot:
-    """A stacked bar for each name: its parts (meaning, value, color) one behind the other; ``words``: what stands behind the
-    values in labels, by meaning, or for all under ``""``."""
+    """A stacked bar for each name: its parts (meaning, value, color) one behind the other; ``unit`` stands behind the values in
+    labels."""
     spans = []
     for name, pieces in parts.items():
         start = 0.0
         for meaning, value, color in pieces:
-            shown = f"{value:,.4g} {words.get(meaning, words.get('', ''))}".strip()
-            spans.append(Span(name, start, value, f"{name}, {meaning}: {shown}", color))
+            if not value:
+                continue
+            spans.append(Span(name, start, value, f"{name}, {meaning}: {value:,.4g} {unit}".strip(), color))
             start += value
     legend = list({(color, "", meaning): None for pieces in parts.values() for meaning, _, color in pieces})
     return lanes(title, summary, spans, x_label, **{"lane": 34, "legend": legend if len(legend) > 1 else ()} | more)
@@ -130,12 +133,13 @@ class Series:
     dashed: bool = False
 
 
-def curves(title: str, summary: str, series: Sequence[Series], x_label: str, y_label: str, log: tuple[bool, bool] = (True, True),
-           guides: Sequence[tuple[str, float, str]] = (), **more: object) -> Plot:
+def curves(title: str, summary: str, series: Sequence[Series], x_label: str, y_label: str,
+           log: tuple[bool, bool] = (True, True), guides: Sequence[tuple[str, float, str]] = (), **more: object) -> Plot:
     """Points and lines over two axes; ``guides``: ``x`` or ``y``, a value and what it is, kept in view."""
     points = [point for one in series for point in one.points]
-    scales = [Scale.of([*(point[axis] for point in points), *(value for name, value, _ in guides if name == "xy"[axis])],
-                       log[axis]) for axis in (0, 1)]
+    shown_at = {axis: [*(point[axis] for point in points), *(value for name, value, _ in guides if name == "xy"[axis])]
+                for axis in (0, 1)}
+    scales = [Scale.of(values, log[axis]) for axis, values in shown_at.items()]
 
     def at(point: tuple[float, float, str]) -> tuple[float, float]:
         return scales[0].at(point[0]), scales[1].at(point[1])
@@ -158,22 +162,14 @@ def floor(title: str, summary: str, width: float, height: float, boxes: Sequence
     return replace(Plot(title, summary, marks, aspect=width / height), **more)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """Names along an axis of cells."""
-
-    label: str
-    names: Sequence[str] = field(default_factory=list)
-
-
 def cells(title: str, summary: str, across: tuple[str, Sequence[str]], up: tuple[str, Sequence[str]],
           found: Mapping[tuple[str, str], tuple[str, int, str]], **more: object) -> Plot:
     """A cell for each pair of names of two axes (label, names): ``found`` has its label, color and text by (across, up)."""
-    x, y = _Axis(*across), _Axis(*up)
-    wide, high = 100.0 / len(x.names), 100.0 / len(y.names)
+    (x_label, columns), (y_label, rows) = across, up
+    wide, high = 100.0 / len(columns), 100.0 / len(rows)
     marks = [Mark(wide * column, high * row, wide, high, *found[name, other])
-             for row, other in enumerate(y.names) for column, name in enumerate(x.names) if (name, other) in found]
-    plot = Plot(title, summary, marks, x_ticks=[(wide * (number + 0.5), name) for number, name in enumerate(x.names)],
-                y_ticks=[(high * (number + 0.5), name) for number, name in enumerate(y.names)], x_label=x.label,
-                y_label=y.label, height=max(120, 34 * len(y.names)))
+             for row, other in enumerate(rows) for column, name in enumerate(columns) if (name, other) in found]
+    plot = Plot(title, summary, marks, x_ticks=[(wide * (number + 0.5), name) for number, name in enumerate(columns)],
+                y_ticks=[(high * (number + 0.5), name) for number, name in enumerate(rows)], x_label=x_label,
+                y_label=y_label, height=max(120, 34 * len(rows)))
     return replace(plot, **more)  # type: ignore[arg-type]
