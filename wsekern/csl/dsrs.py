@@ -29,6 +29,11 @@ class DsrUse:
     """Where ``current`` was loaded."""
 
 
+def _saves(options: dict[str, Value]) -> bool:
+    """Whether uses of a DSR that was loaded so move its base."""
+    return "save_address" in options and bool(options["save_address"].data)
+
+
 def element_type(operand: Operand, name: str, data: Dsd, place: int) -> str:
     """What an operation takes the elements of a descriptor for: as its name says; in mixed ones, by their size."""
     _, precision, _ = OPERATIONS[name]
@@ -159,13 +164,13 @@ class DsrLinker(ABC):
         place: Any = self.queue_of(data, out) if data.base is None and data.fifo is None else data.kind
         marked = "".join(f"_{mark}" if held is True else f"_{mark}{held}" for mark, held in (
             self.marks(data, out).items() if data.base is None and data.fifo is None else ()))
-        name = f"{dsr.kind}{dsr.number}_{place}_{kind}_{out:d}{marked}"
+        saved = "_saved" if _saves(options) else ""
+        name = f"{dsr.kind}{dsr.number}_{place}_{kind}_{out:d}{marked}{saved}"
         if name not in self.program.descriptors:
             self.program.descriptors[name] = self._stated(data, kind, out, options)
         return name
 
     def _stated(self, data: Dsd, kind: str, out: bool, options: dict[str, Value]) -> Any:
-        saves = bool(options["save_address"].data) if "save_address" in options else False
         extent = int(data.extent.data) if data.extent is not None and isinstance(data.extent.data, int) else 0
         if data.fifo is not None:
             return self.fifo(data.fifo, kind, None)
@@ -179,7 +184,7 @@ class DsrLinker(ABC):
         if data.kind == "circbuf_dsd":
             return Ring(symbol, extent)
         stride = int(data.stride.data) if data.stride is not None and isinstance(data.stride.data, int) else 1
-        return Mem(symbol, extent, offset, stride, save=saves, type=kind)
+        return Mem(symbol, extent, offset, stride, save=_saves(options), type=kind)
 
     def _dsr(self, dsr: Dsr, operand: Operand, name: str, place: int) -> Any:
         use = self.dsrs.get(dsr)

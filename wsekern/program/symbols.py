@@ -10,7 +10,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.fabric.routes import Ports, Position, Route, make_route
 from wsekern.machine.timing import LIBRARY
-from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, Origin, TaskEntry, Vector
+from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, Origin, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
     INTEGERS,
     NUMPY_TYPES,
@@ -141,6 +141,13 @@ class Symbols(Shown):
         """A label that is not in use."""
         self.labels += 1
         return f"L{self.labels}"
+
+    def late_queues(self) -> set[int]:
+        """Input queues that instructions bind to the colors of their words."""
+        sources = [operand for item in self.code if isinstance(item, Vector) for operand in item.operands[1:]]
+        sources += [item.target for item in self.code if isinstance(item, Scalar) and item.form == "take"]
+        stated = [self.stated(operand) for operand in sources]
+        return {operand.queue for operand in stated if isinstance(operand, Fabric) and operand.color is not None}
 
     # ---- checks
 
