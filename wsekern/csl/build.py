@@ -25,18 +25,11 @@ from wsekern.csl.tasks import task_label
 from wsekern.csl.unit import Options, Task, Unit
 from wsekern.csl.values import Address, FunctionRef, Memory, Split, Symbol, Value, Varying
 from wsekern.fabric.routes import make_route
-from wsekern.machine import load_machine
 from wsekern.program.instructions import Scalar, TaskEntry
 from wsekern.program.layout import Layout
 
 RECURSION = 20_000
 """Frames of Python: calls of CSL inside each other take a dozen each."""
-
-LAUNCH = "__launch"
-"""Task that begins the exported function whose number is in the variable of the same name."""
-
-SPARE_IDS = 2
-"""Local tasks that the linker may add."""
 
 
 @dataclass(eq=False)
@@ -52,6 +45,8 @@ class Export:
     arguments: tuple[t.Type, ...] = ()
     registers: tuple[str, ...] = ()
     """Symbols of a function's arguments."""
+    number: int = 0
+    """Of a function among those that the program exports."""
     pointer: str = ""
     """Symbol of the pointer, where code may change it."""
 
@@ -327,42 +322,12 @@ def entries_of(unit: Unit) -> list[tuple[TaskEntry, Frame]]:
             entry.blocked = task.number in unit.effects.blocked_channels
         unit.later(lambda frame=frame, task=task: run_task(unit, frame, task.function, words_of(unit, frame, task)))
         found.append((entry, frame))
-    if unit.effects.teardown:
+    functions = {name: value.data for name, (value, _) in unit.effects.exports.items() if isinstance(value.data, FunctionRef)}
+    if functions:
+        found.append(launcher(unit, functions))
+    if unit.effects.teardown or unit.effects.empty:
         found.append(library.teardown_entry(unit))
-    functions = [(name, value.data, span) for name, (value, span) in unit.effects.exports.items()
-                 if isinstance(value.data, FunctionRef)]
-    if len(functions) > ids_left(unit, [entry for entry, _ in found]):
-        return [*found, one_for_all(unit, sorted(functions, key=lambda each: each[0]))]
-    return found + [launched(unit, *each) for each in functions]
-
-
-def ids_left(unit: Unit, entries: list[TaskEntry]) -> int:
-    """Ids of local tasks that nothing is bound to, but for a few that the linker may need."""
-    core = load_machine(unit.options.arch).core
-    kinds = ("local",) if core.data_tasks_bind_to_queue else ("local", "data")
-    taken = {entry.number for entry in entries if entry.kind in kinds}
-    return len(set(core.local_task_ids.values) - set(core.reserved_task_ids.values) - taken) - SPARE_IDS
-
-
-def one_for_all(unit: Unit, functions: list[tuple[str, FunctionRef, Span]]) -> tuple[TaskEntry, Frame]:
-    """A local task that calls the exported function whose number (by name, from 1) the host writes to memory: for programs with
-    more functions than ids of tasks."""
-    frame = Frame(LAUNCH, "task", span=functions[0][2])
-    chosen = Symbol(LAUNCH, t.U16, None, False, used=True)
-    unit.symbols.append(chosen)
-    unit.later(lambda: _choose(unit, frame, chosen, functions))
-    return TaskEntry(LAUNCH, "local", f"task {LAUNCH}", None), frame
-
-
-def _choose(unit: Unit, frame: Frame, chosen: Symbol, functions: list[tuple[str, FunctionRef, Span]]) -> None:
-    emit = Evaluator(unit, Scope(functions[0][1].module), frame).emit
-    number = Value(t.U16, emit.load(Memory(chosen), t.U16))
-    for k, (name, function, _) in enumerate(functions, 1):
-        other = frame.label()
-        emit.unless(Value(t.BOOL, emit.binary("==", t.U16, number, Value(t.U16, k))), other)
-        _launch(unit, frame, name, function)
-        frame.place(other)
-    emit.emit("end")
+    return found
 
 
 def number_of(unit: Unit, task: Task) -> int:
@@ -390,15 +355,39 @@ def words_of(unit: Unit, frame: Frame, task: Task) -> list[Value]:
     return held
 
 
-def launched(unit: Unit, name: str, function: FunctionRef, span: Span) -> tuple[TaskEntry, Frame]:
-    """A local task that calls an exported function with arguments which the host writes to memory."""
-    frame = Frame(f"launch_{name}", "task", span=span)
-    entry = TaskEntry(name, "local", f"task launch {name}", None)
-    unit.later(lambda: _launch(unit, frame, name, function))
-    return entry, frame
+LAUNCH, CHOSEN = "launch", "__launched"
+"""The task that the host starts, and the symbol to which it writes which exported function that calls (a number of an
+:class:`Export`)."""
+
+
+def launcher(unit: Unit, functions: dict[str, FunctionRef]) -> tuple[TaskEntry, Frame]:
+    """One local task for all exported functions, as ids of tasks are few: it calls the one that the host has chosen."""
+    frame = Frame(LAUNCH, "task")
+
+    def write() -> None:
+        first = next(iter(functions.values()))
+        ev = Evaluator(unit, Scope(first.module), frame)
+        ev.emit.span = first.node.span
+        chosen = None
+        if len(functions) > 1:
+            symbol = Symbol(CHOSEN, t.U16, None, False, used=True)
+            unit.symbols.append(symbol)
+            chosen = ev.emit.load(Memory(symbol), t.U16)
+        for k, (name, function) in enumerate(functions.items()):
+            after, taken = frame.label(), frame.taken
+            if chosen is not None and k + 1 < len(functions):
+                same = ev.emit.scalar("eq", "u16", chosen, ev.emit.constant(k, "u16"))
+                ev.emit.emit("branch", a=same, target=after)
+            _launch(unit, frame, name, function)
+            frame.place(after)
+            frame.release(taken)
+
+    unit.later(write)
+    return TaskEntry(LAUNCH, "local", f"task {LAUNCH}", None), frame
 
 
 def _launch(unit: Unit, frame: Frame, name: str, function: FunctionRef) -> None:
+    """Call a function with the arguments that the host has written to memory."""
     ev = Evaluator(unit, Scope(function.module), frame)
     ev.emit.span = function.node.span
     arguments = []
@@ -419,6 +408,7 @@ def exports_of(unit: Unit, effects: LayoutEffects) -> dict[str, Export]:
         if name not in effects.names and effects.rectangle is not None:
             raise CslError([Diagnostic(f"'{name}' is exported here, and the layout has no @export_name for it", span)])
         found[name] = export_of(unit, name, value)
+        found[name].number = sum(isinstance(each.kind, t.FunctionType) for each in found.values()) - 1
     return found
 
 

@@ -416,7 +416,7 @@ def indexed(ev: Evaluator, given: Operand, index: Value, node: syntax.Builtin) -
     if wanted is None or not wanted.data:
         return given
     if data.base is None:
-        ev.fail(node, "an index in the words of a fabout_dsd is not supported yet; send (index << 16) | data by @mov32")
+        return Operand(Value(given.value.type, data.with_fields(options={**data.options, "word_index": index})), given.type)
     return Operand(Value(given.value.type, data.with_fields(base=moved(ev, data.base, index, 2))), given.type, given.back)
 
 
@@ -425,8 +425,12 @@ def _scalar_type(ev: Evaluator, value: Value, precision: str, of: syntax.Builtin
     fits = _TYPES[precision]
     if of.name in ("faddhs", "fmachs", "fh2s"):
         fits = (t.F32, t.F16)
-    if of.name == "fs2h":
+    if of.name in ("fs2h", "fs2xp16"):
         fits = (t.F32,)
+    if of.name == "fh2xp16":
+        fits = (t.F16, t.BF16)
+    if of.name in ("xp162fh", "xp162fs"):
+        fits = (t.I16, t.U16)
     if value.type in fits:
         return value.type
     if isinstance(value.type, (t.ComptimeInt, t.ComptimeFloat)):

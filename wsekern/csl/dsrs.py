@@ -35,6 +35,9 @@ def element_type(operand: Operand, name: str, data: Dsd, place: int) -> str:
         return "fp32" if place == 0 else "fp16"
     if name == "fs2h":
         return "fp16" if place == 0 else "fp32"
+    if name in ("fh2xp16", "fs2xp16", "xp162fh", "xp162fs"):
+        real = "fp16" if "h" in name else "fp32"
+        return real if (place == 0) == name.startswith("xp") else "i16"
     return precision
 
 
@@ -67,8 +70,8 @@ class DsrLinker(ABC):
         """The queue of a fabric DSD."""
 
     @abstractmethod
-    def packing(self, data: Dsd, kind: str) -> int | None:
-        """Elements in a word."""
+    def fabric(self, data: Dsd, kind: str, out: bool, extent: int) -> Fabric:
+        """A descriptor of the fabric."""
 
     @abstractmethod
     def marks(self, data: Dsd, out: bool) -> dict[str, Any]:
@@ -164,7 +167,8 @@ class DsrLinker(ABC):
         place: Any = self.queue_of(data, out) if data.base is None and data.fifo is None else data.kind
         if data.kind == "mem4d_dsd":
             place = "_".join(map(str, (data.kind, *data.shape, *data.strides))).replace("-", "m")
-        marked = "".join(f"_{mark}" for mark in self.marks(data, out))
+        marked = "".join(f"_{mark}" if held is True else f"_{mark}{held}" for mark, held in (
+            self.marks(data, out).items() if data.base is None and data.fifo is None else ()))
         name = f"{dsr.kind}{dsr.number}_{place}_{kind}_{out:d}{marked}{'_saves' if _saves(options) else ''}"
         if stated and name not in self.program.descriptors:
             self.program.descriptors[name] = self._stated(data, kind, out, options)
@@ -175,7 +179,7 @@ class DsrLinker(ABC):
         if data.fifo is not None:
             return self.fifo(data.fifo, kind, None)
         if data.base is None:
-            return Fabric(self.queue_of(data, out), extent, kind, self.packing(data, kind), **self.marks(data, out))
+            return self.fabric(data, kind, out, extent)
         known = isinstance(data.base.data, Address)
         symbol = data.base.data.symbol.name if known else MEMORY
         offset = data.base.data.offset // TYPE_BYTES[kind] if known else 0

@@ -63,6 +63,8 @@ class Effects:
     colors: dict[int, tuple[dict[str, Value], Span]] = field(default_factory=dict)
     """Local color configurations."""
     teardown: dict[int, FunctionRef] = field(default_factory=dict)
+    """Handlers of colors that go into teardown, and (``empty``) of output queues that have been flushed."""
+    empty: dict[int, FunctionRef] = field(default_factory=dict)
     priorities: dict[int, str] = field(default_factory=dict)
     fifos: list[Any] = field(default_factory=list)
     loads: list[Any] = field(default_factory=list)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from enum import IntFlag
 from functools import lru_cache
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,7 @@ from wsekern.fabric import _host, _routing
 from wsekern.fabric._host import HostPort
 from wsekern.fabric.plan import FabricPlan, route_record
 from wsekern.fabric.routes import Port, Route, check_whole, is_whole, port_of
+from wsekern.shown import Shown
 
 SINKS = {"count": 0, "log": 1, "core": 2}
 
@@ -48,7 +49,7 @@ _STOPS = tuple(Stop(mask) for mask in range(2 * Stop.DEADLOCK))
 _STOP_OF = {reason.name.lower(): reason for reason in Stop}
 
 
-class Fabric:
+class Fabric(Shown):
     """A fabric in motion: one state of a plan.
 
     ``sink`` says what becomes of words that leave for a core: "log" (kept for :meth:`drain`), "count" (only counted and
@@ -74,6 +75,9 @@ class Fabric:
         self.height, self.width = self.plan.shape
         self._ports: dict[tuple[int, int, int], HostPort] = {}
         return self
+
+    def _facts(self) -> dict[str, Any]:
+        return {"width": self.width, "height": self.height, "cycle": self.cycle, "in_flight": self.in_flight}
 
     @property
     def cycle(self) -> int:

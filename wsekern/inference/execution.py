@@ -26,6 +26,7 @@ from wsekern.machine import Machine
 from wsekern.ops import FlowEngine
 from wsekern.ops.engines.both import BothEngines
 from wsekern.ops.local.rows import Form
+from wsekern.shown import Shown
 from wsekern.workload.checkpoint import Checkpoint, load_checkpoint
 from wsekern.workload.sample import SAMPLE_PROMPT, sample_path
 from wsekern.workload.speculation import check_drafted, check_vocabulary, layers_of
@@ -53,8 +54,8 @@ class Drafting:
         check_drafted(self.drafted)
 
 
-@dataclass(frozen=True)
-class Execution:
+@dataclass(frozen=True, repr=False)
+class Execution(Shown):
     """A model that ran with all its values on a simulated wafer."""
 
     machine: Machine

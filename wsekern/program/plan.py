@@ -1,7 +1,7 @@
 """Programs on rectangles of PEs, their parameters, and routes of colors: all that a simulation is made from."""
 
 from copy import deepcopy
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,9 +12,10 @@ from wsekern.fabric.routes import Ports, check_whole, is_whole
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
 from wsekern.program.program import Program
+from wsekern.shown import Shown
 
 
-class ProgramPlan:
+class ProgramPlan(Shown):
     """Programs and routes of a ``width`` x ``height`` grid of PEs of one machine; :class:`wsekern.program.Layout` is one that a
     simulation can be made of, and says more."""
 
@@ -34,6 +35,10 @@ class ProgramPlan:
 
     def __copy__(self) -> Self:
         return deepcopy(self)
+
+    def _facts(self) -> dict[str, Any]:
+        return {"machine": self.machine, "profile": self.profile, "width": self.width, "height": self.height,
+                "programs": [program.name for program in self.programs]}
 
     def set_program(self, program: Program, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
         """Put ``program`` on a rectangle of PEs, in place of what was there."""

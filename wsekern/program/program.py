@@ -16,7 +16,7 @@ VECTOR_BYTES, SCALAR_BYTES = 16, 4
 a vector instruction with the loads of its descriptors."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Program(Symbols):
     """Code, memory and queue bindings of the PEs that run it.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,7 @@ from wsekern.program.operands import NUMPY_TYPES
 from wsekern.program.places import Places, state_of
 from wsekern.program.plan import ProgramPlan
 from wsekern.program.waiting import STUCK, WAITS, Waits, sentence_of
+from wsekern.shown import Shown
 
 MAX_THREADS = 1024
 """Sanity limit of the threads of a simulation."""
@@ -28,7 +29,7 @@ _DEADLINE, _DEADLOCK = STATUS["DEADLINE"], STATUS["DEADLOCK"]
 _FEW = 256          # cycles that one step takes without a look at Ctrl-C
 
 
-class Simulation:
+class Simulation(Shown):
     """A layout in its running state: memory of every PE, cores, fabric, and the cycle.
 
     Time is in cycles. The host's own time costs nothing: copies happen and functions begin in the coming cycle.
@@ -50,6 +51,9 @@ class Simulation:
         self._places = Places(layout.programs, self._placed)
         self._waits = Waits(layout, self._cores, self._places, self._fabric)
         self.fill_memory()
+
+    def _facts(self) -> dict[str, Any]:
+        return {**self.layout._facts(), "cycle": self.cycle, "threads": self.threads}
 
     # ---- memory
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wsekern.csl.build import Build, Export, Options, build
+from wsekern.csl.build import LAUNCH, Build, Export, Options, build
 from wsekern.errors import InputError
 from wsekern.program.operands import NUMPY_TYPES
 
@@ -77,6 +77,13 @@ class Machine:
         """Memory of PEs into rows."""
         from wsekern.errors import raise_for_status
         raise_for_status(self.simulation._cores.copy_out(address, np.ascontiguousarray(pes, np.int32), rows.view(np.uint8)))
+
+    def launch(self, program: Any, pes: np.ndarray) -> None:
+        """Let the task that calls exported functions begin on PEs of a program."""
+        from wsekern.errors import raise_for_status
+        number = next(k for k, each in enumerate(self.made.layout.programs) if each is program)
+        task = self.simulation._placed[number].tasks[LAUNCH]
+        raise_for_status(self.simulation._cores.launch(np.ascontiguousarray(pes, np.int32), task))
 
     def holders(self, name: str, x: int, y: int, width: int, height: int) -> list[tuple[Export, Any, np.ndarray]]:
         """(export, program, PEs by number) of an exported name in a rectangle."""

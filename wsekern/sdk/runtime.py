@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.csl.build import LAUNCH, Build, Export
+from wsekern.csl.build import CHOSEN, Build, Export
 from wsekern.errors import DeadlockError, InputError
 from wsekern.sdk.artifact import Machine, read
 from wsekern.sdk.debug import debug_util
@@ -124,25 +124,11 @@ class SdkRuntime:
         for export, program, pes in self.machine.holders(name, 0, 0, layout.width, layout.height):
             self._pass(export, program, pes, arguments)
             self._write(program, pes, DONE, np.uint16(0))
-        self._start(name)
+            self._write(program, pes, CHOSEN, np.uint16(export.number))
+            self.machine.launch(program, pes)
         self.settle()
         self._launched = name
         return Task()
-
-    def _start(self, name: str) -> None:
-        """Activate the task of an exported function; where one task begins all functions of a program, say which."""
-        tasks, width = set(), self.machine.made.layout.width
-        for part in self.machine.made.programs:
-            if LAUNCH in part.program.tasks:
-                functions = sorted(each.name for each in part.exports.values() if not each.symbol)
-                number = functions.index(name) + 1 if name in functions else 0
-                pes = (part.pes[:, 1] * width + part.pes[:, 0]).astype(np.int32)
-                self._write(part.program, pes, LAUNCH, np.uint16(number))
-                tasks.add(LAUNCH)
-            elif name in part.program.tasks:
-                tasks.add(name)
-        for each in sorted(tasks):
-            self.machine.simulation.launch(each)
 
     def call(self, name: str, arguments: Any = (), *, nonblock: bool = False) -> Task:
         """:meth:`launch` as scripts before 1.0 have it."""

@@ -19,7 +19,8 @@ _MAX_INITIAL = 1 << 20
 _KINDS = ("local", "data", "control", "subroutine")
 _TASK_NUMBERS = {"local": 31, "data": 23, "control": 63, "subroutine": 0}
 _IMMEDIATES = {"spend": (0, 0x7FFFFFFF), "parameter": (0, 0x7FFF), "block_queue": (0, 7), "unblock_queue": (0, 7),
-               "time": (0, 3), "route": (0, 23), "position": (0, 23), "leave_teardown": (0, 23)}
+               "time": (0, 3), "route": (0, 23), "position": (0, 23), "leave_teardown": (0, 23),
+               "bind_input": (0, 7), "bind_output": (0, 7), "flush": (0, 7), "leave_flush": (0, 7)}
 """Smallest and largest number of the forms that have one."""
 
 
@@ -301,7 +302,11 @@ class Parser(Generic[Read]):
         self.program.code.append(item)
         self._check(line, start, lambda: self.program.check_vector(item))
         for name in ("activate", "unblock", "control_activate", "control_unblock"):
-            self._expect_task(line, start, getattr(item, name), "local")
+            target = getattr(item, name)
+            if isinstance(target, int):
+                self._expect(line, start, target, "a color of the input queue", lambda: self.program.inputs)
+            else:
+                self._expect_task(line, start, target, "local")
         for operand in item.operands:
             if isinstance(operand, Fifo):
                 self._check_operand(line, start, operand)
@@ -397,10 +402,14 @@ def _microthread(line: Line) -> int:
     return -1 if line.has("auto") else line.integer("auto or a microthread", 0, 7)
 
 
+def _unblocked(line: Line) -> str | int:
+    return line.integer("an input queue", 0, 7) if line.next.kind == "number" else _task_name(line)
+
+
 _VECTOR_KEYS: dict[str, Callable[[Line], Any] | None] = {
-    "repeat": _count, "between": _count, "microthread": _microthread, "activate": _task_name, "unblock": _task_name,
+    "repeat": _count, "between": _count, "microthread": _microthread, "activate": _task_name, "unblock": _unblocked,
     "priority": lambda line: line.one_of("a priority", PRIORITIES), "terminate": None, "control_activate": _task_name,
-    "control_unblock": _task_name, "done": Line.register,
+    "control_unblock": _unblocked, "done": Line.register,
 }
 _SCALAR_KEYS: dict[str, Callable[[Line], Any] | None] = {
     "op": lambda line: line.one_of("an operation", OPERATIONS), "cycles": _count,
