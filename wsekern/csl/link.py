@@ -71,7 +71,7 @@ class Linker(QueueLinker, DsrLinker):
         places = []
         for op in frame.ops:
             places.append(len(self.program.code))
-            self.span = op.span or self.span
+            self.span, self.op = op.span or self.span, op
             if op.form == "label":
                 self._label(op.fields["name"])
             elif op.form == "vector":
@@ -243,11 +243,10 @@ class Linker(QueueLinker, DsrLinker):
         if operands[0].value.type != t.FABOUT or any(
                 isinstance(each.value.data, Dsd) and each.value.data.fifo is not None for each in operands):
             return None
-        uses = [self.dsrs.get(each.value.data) for each in operands[1:] if isinstance(each.value.data, Dsr)]
-        use = uses[0] if uses else None
-        if use is None or not use.loads:
+        sources = [each.value.data for each in operands[1:] if isinstance(each.value.data, Dsr)]
+        if not sources:
             return None
-        held = [use.current] if use.current is not None and use.frame is self.frame else [value for value, _ in use.loads]
+        held = [value for value, _ in self.loads_of(sources[0])]
         extents = {each.data.extent.data if each.data.base is not None and each.data.extent is not None
                    and not is_scalar(each.data) else None for each in held}
         length = extents.pop() if len(extents) == 1 else None
