@@ -219,10 +219,6 @@ class DsrLinker(ABC):
         return found
 
 
-def _saves(options: dict[str, Value]) -> bool:
-    return "save_address" in options and bool(options["save_address"].data)
-
-
 def _asynchronous(options: dict[str, Value]) -> tuple[Any, ...]:
     """What of the options of a load says how operations run."""
     return tuple((name, str(options[name].data)) for name in ("async", "activate", "unblock") if name in options)

@@ -15,7 +15,7 @@ from wsekern.csl.emit import machine_type
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import Frame
 from wsekern.csl.scope import Scope
-from wsekern.csl.values import NOTHING, Memory, Reg, Symbol, Value, Varying, rounded
+from wsekern.csl.values import NOTHING, Memory, Reg, Symbol, Value, by_pe, rounded
 from wsekern.errors import InputError
 from wsekern.fabric.routes import Position, make_route
 from wsekern.program.instructions import TaskEntry
@@ -28,7 +28,7 @@ def coordinate(ev: Evaluator, node: syntax.Builtin) -> Value:
     if each is None:
         ev.fail(node, "a layout has no coordinates of a PE")
     each = np.asarray(each, np.int64)
-    return Value(t.U16, int(each[0]) if (each == each[0]).all() else Varying(each))
+    return Value(t.U16, by_pe(each))
 
 
 @builtin("__scalar", arguments=(2, 3))

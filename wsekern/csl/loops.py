@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from wsekern.csl import syntax
+import numpy as np
+from numpy.typing import NDArray
+
+from wsekern.csl import syntax, together
 from wsekern.csl import types as t
 from wsekern.csl.branches import Branches
 from wsekern.csl.coerce import coerce
@@ -10,7 +13,7 @@ from wsekern.csl.emit import machine_type
 from wsekern.csl.flow import GONE, Exit, Flow
 from wsekern.csl.places import InMemory, load
 from wsekern.csl.scope import Constant, Held, Scope
-from wsekern.csl.values import NOTHING, Memory, Reg, Value, element_of, leaves
+from wsekern.csl.values import NOTHING, Memory, Reg, Value, by_pe, element_of, leaves
 
 
 class Loops(Branches):
@@ -86,6 +89,8 @@ class Loops(Branches):
         return self._for_now(node, over)
 
     def _for_now(self, node: syntax.For, over: Value) -> Flow | None:
+        if self._at_once(node, over):
+            return None
         elements = self._elements(over, node)
         for k, (element, _) in enumerate(zip(elements, self.unit.budget(node), strict=False)):
             outer, self.scope = self.scope, self.scope.inner()
@@ -97,6 +102,24 @@ class Loops(Branches):
             if stop:
                 return flow
         return None
+
+    def _at_once(self, node: syntax.For, over: Value) -> bool:
+        """Do rounds of a layout's loop together where they do not depend on each other; whether that was so."""
+        if self.unit.layout is None or not isinstance(over.type, t.RangeType) or not isinstance(over.type.element, t.Int):
+            return False
+        start, stop, step = (self.known_int(each, node.over) for each in over.data)
+
+        def run(numbers: NDArray[np.int64]) -> None:
+            outer, self.scope = self.scope, self.scope.inner()
+            each = [numbers, (numbers - start) // step]
+            values = list(map(by_pe, each))
+            self._name(node, Value(over.type.element, values[0]), Value(t.U16, values[1]))
+            try:
+                self.body(node.body)
+            finally:
+                self.scope = outer
+
+        return together.done(self.unit, node, np.arange(start, stop, step), run)
 
     def _elements(self, over: Value, node: syntax.For) -> Any:
         if isinstance(over.type, t.Array):

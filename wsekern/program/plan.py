@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from wsekern.errors import InputError
 from wsekern.fabric import FabricPlan, Position
@@ -44,6 +44,13 @@ class ProgramPlan(Shown):
         """Put ``program`` on a rectangle of PEs, in place of what was there."""
         self.check_rectangle(x, y, width, height)
         self.program_of[y:y + height, x:x + width] = self._index(program)
+
+    def set_program_at(self, program: Program, x: NDArray[np.int64], y: NDArray[np.int64]) -> None:
+        """Put ``program`` on the PEs (x[k], y[k])."""
+        if x.size and (x.min() < 0 or y.min() < 0 or x.max() >= self.width or y.max() >= self.height):
+            raise InputError(f"PEs from ({x.min()}, {y.min()}) to ({x.max()}, {y.max()}) do not lie on {self.width}x"
+                             f"{self.height} PEs")
+        self.program_of[y, x] = self._index(program)
 
     def set_programs(self, programs: list[Program], which: np.ndarray) -> None:
         """Put ``programs[which[y, x]]`` on PE (x, y) of the whole grid."""
