@@ -168,7 +168,7 @@ def test_text_that_pes_print_and_conditions_that_do_not_hold_reach_the_host(run_
     """
     run_csl(code, {"width": 2})
     assert capsys.readouterr().out.splitlines() == ["PE 0 has 3", "PE 1 has 4"]
-    with pytest.raises(SimulationError, match=r"PE \(2, 0\), cycle \d+: .*pe\.csl:\d+:\d+: this does not hold"):
+    with pytest.raises(SimulationError, match=r"PE \(2, 0\), cycle \d+: .*pe\.csl:\d+:\d+, in compute: this does not hold"):
         run_csl(code, {"width": 3})
 
 
@@ -284,3 +284,61 @@ def test_more_functions_than_ids_of_tasks_are_all_begun_by_the_host(compile_csl)
         runtime.launch(f"f{k}", 5)
         expected = expected * 3 + 5 + k
     assert words(runtime, "out", 2)[0, 0] == expected
+
+
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+def test_an_operation_of_a_function_meets_what_its_callers_loaded(run_csl, arch):
+    code = """
+    const N: i16 = 2;
+    var rows = [3 * N]f32 { 1.0, 2.0, 3.0, 4.0, 5.0, 6.0 };
+    var weights = [3]f32 { 10.0, 100.0, 1000.0 };
+    var pair = [N]f32 { 7.0, 8.0 };
+    const to = @get_dsr(dsr_dest, 1);
+    const plus = @get_dsr(dsr_src0, 1);
+    const row = @get_dsr(dsr_src1, 1);
+    const all_weights = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{3} -> weights[i] });
+    var result = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{N} -> floats[i] });
+    var one = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{N} -> rows[i] });
+    const of_pair = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{N} -> pair[i] });
+    fn twice() void { add(1.0); add(1.0); }
+    fn add(weight: f32) void { @fmacs(to, plus, row, weight); }
+    fn matrix() void {
+      @load_to_dsr(to, result);
+      @load_to_dsr(plus, result);
+      @load_to_dsr(row, one, .{ .save_address = true });
+      @map(step, all_weights);
+    }
+    fn step(weight: f32) void { @fmacs(to, plus, row, weight); }
+    fn again() void {
+      result = @increment_dsd_offset(result, N, f32);
+      @load_to_dsr(to, result);
+      @load_to_dsr(plus, result);
+      @load_to_dsr(row, of_pair);
+      twice();
+    }
+    fn compute() void {
+      matrix();
+      again();
+      sys.unblock_cmd_stream();
+    }
+    """
+    found = words(run_csl(code, arch=arch), "floats", dtype=np.float32)[0]
+    assert found[:4].tolist() == [10 + 300 + 5000, 20 + 400 + 6000, 14, 16]
+
+
+def test_a_dsr_of_several_kinds_is_told(compile_csl):
+    code = """
+    var a = @zeros([4]f32);
+    const to = @get_dsr(dsr_dest, 1);
+    const from = @get_dsr(dsr_src1, 1);
+    var d = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> a[i] });
+    const result = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> floats[i] });
+    fn compute() void {
+      @load_to_dsr(to, result);
+      if (in[0] == 1) { @load_to_dsr(from, d, .{ .save_address = true }); } else { @load_to_dsr(from, d); }
+      @fmovs(to, from);
+      sys.unblock_cmd_stream();
+    }
+    """
+    said = [str(each.message) for each in compile_csl(code).diagnostics.found]
+    assert any("several kinds" in each for each in said), said

@@ -6,6 +6,7 @@ from wsekern.csl import types as t
 from wsekern.csl.dsds import Dsr
 from wsekern.csl.dsrs import MEMORY, DsrLinker, DsrUse, element_type
 from wsekern.csl.emit import machine_type
+from wsekern.csl.image import Variable
 from wsekern.csl.ir import Frame, Op
 from wsekern.csl.library import HOST_COLOR
 from wsekern.csl.memory import has_pointers, layout_of, words_of
@@ -13,10 +14,11 @@ from wsekern.csl.operands import CORE_NAMES, Operand
 from wsekern.csl.operations import is_scalar
 from wsekern.csl.queues import QueueLinker
 from wsekern.csl.registers import bases_of, tail_calls
-from wsekern.csl.source import CslError, Diagnostic, Span
+from wsekern.csl.source import CslError, Diagnostic
 from wsekern.csl.tasks import FifoBuffer, task_label
 from wsekern.csl.unit import Unit
 from wsekern.csl.values import Address, Dsd, Reg, Symbol, Value, Varying
+from wsekern.csl.variables import locals_of
 from wsekern.program.instructions import Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Ring
 from wsekern.program.operands import Register as RegisterOperand
@@ -31,7 +33,7 @@ class Linker(QueueLinker, DsrLinker):
         self.kept = 0
         self.descriptors = 0
         self.bases: dict[Frame, int] = {}
-        self.span: Span | None = None
+        self.variables: list[Variable] = []  # of functions
         self.dsrs: dict[Dsr, DsrUse] = {}
 
     # ---- memory
@@ -65,22 +67,22 @@ class Linker(QueueLinker, DsrLinker):
 
     def code_of(self, frame: Frame, label: str) -> None:
         """Append the code of a frame."""
-        self.frame = frame
+        self.frame, self.span = frame, frame.span
         self._label(label)
+        places = []
         for op in frame.ops:
-            self.span = op.span or self.span
+            places.append(len(self.program.code))
+            self.span, self.op = op.span or self.span, op
             if op.form == "label":
                 self._label(op.fields["name"])
             elif op.form == "vector":
                 self._vector(op)
             else:
                 self._scalar(op)
+        self.variables += locals_of(frame, [*places, len(self.program.code)], self.register)
 
     def _label(self, name: str) -> None:
         self.append(Label(name))
-
-    def append(self, item: Any) -> None:
-        self.program.code.append(item)
 
     def fail(self, message: str) -> None:
         """An error at the instruction that is being linked."""
@@ -240,11 +242,10 @@ class Linker(QueueLinker, DsrLinker):
         if operands[0].value.type != t.FABOUT or any(
                 isinstance(each.value.data, Dsd) and each.value.data.fifo is not None for each in operands):
             return None
-        uses = [self.dsrs.get(each.value.data) for each in operands[1:] if isinstance(each.value.data, Dsr)]
-        use = uses[0] if uses else None
-        if use is None or not use.loads:
+        sources = [each.value.data for each in operands[1:] if isinstance(each.value.data, Dsr)]
+        if not sources:
             return None
-        held = [use.current] if use.current is not None and use.frame is self.frame else [value for value, _ in use.loads]
+        held = [value for value, _ in self.loads_of(sources[0])]
         extents = {each.data.extent.data if each.data.base is not None and each.data.extent is not None
                    and not is_scalar(each.data) else None for each in held}
         length = extents.pop() if len(extents) == 1 else None

@@ -10,7 +10,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.fabric.routes import Ports, Position, Route, make_route
 from wsekern.machine.timing import LIBRARY
-from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, Scalar, TaskEntry, Vector
+from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, Origin, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
     INTEGERS,
     NUMPY_TYPES,
@@ -60,6 +60,8 @@ class Symbols(Shown):
     kept_registers: set[int] = field(default_factory=lambda: {0})
     """Registers that no task may use for itself: 0 holds the word of a data task, others belong to subroutines."""
     labels: int = 0
+    origins: dict[int, Origin] = field(default_factory=dict)
+    """Where instructions come from, by their place in ``code``, if a compiler wrote them."""
 
     # ---- memory and queues
 
