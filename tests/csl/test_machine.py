@@ -261,6 +261,30 @@ def test_bits_are_counted_and_numbers_converted_element_by_element(run_csl):
     np.testing.assert_array_equal(floats[:4], [2, -3, 32767, 2])
 
 
+MORE = """
+const four = @get_dsd(mem4d_dsd, .{ .tensor_access = |i, j|{2, 2} -> grid[j, i] });
+const line = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{4} -> floats[i] });
+var grid = [2, 2]f32 { 1.0, 2.0, 3.0, 4.0 };
+const source = @get_dsr(dsr_src1, 2);
+const extra = @get_dsr(xdsr, 0);
+var scaled: f32 = 0.0;
+fn compute() void {
+  @load_to_dsr_xdsr_sr(source, extra, .{ 0 }, four);
+  @fmovs(line, source);
+  @fscales(&scaled, 3.0, -2);
+  floats[4] = scaled;
+  const first: u16 = @random16();
+  if (first != @random16()) { floats[5] = 1.0; }
+  sys.unblock_cmd_stream();
+}
+"""
+
+
+def test_descriptors_of_several_dimensions_powers_of_two_and_random_bits(run_csl):
+    floats = np.array(out_of(run_csl(MORE), 0, 8, "floats"), np.uint32).view(np.float32)
+    np.testing.assert_array_equal(floats, [1, 3, 2, 4, 0.75, 1, 0, 0])
+
+
 SAVED = """
 var a = [4]f32 { 1.0, 2.0, 3.0, 4.0 };
 const of_a = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> a[i] });

@@ -55,6 +55,12 @@ def call_values(ev: Evaluator, function: FunctionRef, values: list[Value], node:
     return _called(ev, function, scope, arguments, node)
 
 
+def call_library(ev: Evaluator, library: str, name: str, values: list[Value], node: syntax.Node) -> Value:
+    """A call of a function of a library by the compiler itself."""
+    binding = ev.unit.global_binding(ev.unit.library(library), name)
+    return call_values(ev, binding.value.data, values, node)
+
+
 def _check_call(ev: Evaluator, declared: syntax.Function, count: int, node: syntax.Node) -> None:
     here = Note("declared here", declared.span)
     if declared.kind == "task":
@@ -331,8 +337,7 @@ _EVALUATE[syntax.Call] = call
 def _divide_wide(ev: Evaluator, operator: str, a: Value, b: Value, node: syntax.Node) -> Value:
     """``a / b`` or ``a % b`` of 64-bit integers: a function of the library."""
     name = ("divided" if operator == "/" else "remainder") + ("_signed" if a.type.signed else "")
-    binding = ev.unit.global_binding(ev.unit.library("<wide>"), name)
-    return call_values(ev, binding.value.data, [a, b], node)
+    return call_library(ev, "<wide>", name, [a, b], node)
 
 
 SOFTWARE["/"] = SOFTWARE["%"] = _divide_wide
