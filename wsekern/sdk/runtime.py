@@ -93,13 +93,14 @@ class SdkRuntime:
         """Wait for what is still under way."""
         self.settle()
         self.ports.check(self._stuck)
+        self.machine.simulation.tell()
 
     def settle(self) -> None:
         """Run until nothing moves any more."""
         try:
             if self._stuck is not None:  # what the host has sent since comes in: the long wait before does not count
                 self.machine.simulation.step(2)
-            self.machine.simulation.run()
+            self.machine.simulation.run(quiet=True)
             self._stuck = None
         except DeadlockError as error:
             self._stuck = error  # it waits for the host, perhaps
