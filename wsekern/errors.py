@@ -23,6 +23,15 @@ class SimulationError(WsekernError, RuntimeError):
         self.report = report or {}
 
 
+class ProgramError(SimulationError):
+    """A program did what the hardware allows and is hardly meant (:class:`ProgramWarning`), and the simulation is strict."""
+
+
+class ProgramWarning(UserWarning):
+    """A program did what the hardware allows and is hardly meant: words that nobody takes, routes replaced under words that
+    are on their way, queues that two threads use at once, odd numbers of packed elements, memory read and never written."""
+
+
 class RoutingError(SimulationError):
     """A wavelet met a routing rule it breaks."""
 

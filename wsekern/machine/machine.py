@@ -14,6 +14,8 @@ from wsekern.shown import Shown
 
 Cycles = Annotated[Quantity, Unit("cycles")]
 WholeCycles = Annotated[Quantity, Unit("cycles", 1, whole=True)]
+Latency = Annotated[Quantity, Unit("cycles", 1, 8, whole=True)]
+"""Of a hop or a ramp: words that are under way are kept for so many cycles."""
 Pes = Annotated[Quantity, Unit("PEs", 1, 100_000, whole=True)]
 Count = Annotated[Quantity, Unit("count", whole=True)]
 Some = Annotated[Quantity, Unit("count", 1, whole=True)]
@@ -32,9 +34,9 @@ class Fabric(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user_width: Pes
     user_height: Pes
     colors: Some
-    hop_latency: WholeCycles
-    ramp_latency: WholeCycles
-    buffer_depth: Annotated[Quantity, Unit("wavelets", 1, whole=True)]
+    hop_latency: Latency
+    ramp_latency: Latency
+    buffer_depth: Annotated[Quantity, Unit("wavelets", 1, 7, whole=True)]
     switch_colors: Colors
     reserved_colors: Colors
     inputs_per_position: Some
