@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.local.gemv import WIDE, Gemv, emit_product, multiply_reference, row_blocks
@@ -38,8 +37,8 @@ def together_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[i
 
 def check_product(product: Any) -> None:
     """Refuse sizes m, k, n of tiles that no memory holds."""
-    if min(product.m, product.k, product.n) < 0:
-        raise InputError(f"tiles of {product.m} x {product.k} x {product.n}: expected sizes that are not negative")
+    for name, size in {"m": product.m, "k": product.k, "n": product.n}.items():
+        check_count(f"the size {name} of tiles", size)
     for one, other in ((product.m, product.k), (product.k, product.n), (product.m, product.n)):
         check_count("the elements of a tile", one * other)
 
