@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import DeadlineError, InputError, ProgramError, ProgramWarning
+from wsekern.errors import DeadlineError, InputError, ProgramError, ProgramWarning, check_whole, is_whole
 from wsekern.fabric import _host, _routing
 from wsekern.fabric._host import HostPort
 from wsekern.fabric.plan import FabricPlan, route_record
-from wsekern.fabric.routes import Port, Route, check_whole, is_whole, port_of
+from wsekern.fabric.routes import Port, Route, port_of
 from wsekern.output import write_file
 from wsekern.shown import Shown
 
@@ -111,11 +111,7 @@ class Fabric(Shown):
         if words.ndim > 2 or (words.ndim == 2 and words.shape[0] not in (1, len(pes))):
             raise InputError(f"data of shape {words.shape} for {len(pes)} PEs: expected (n,) or ({len(pes)}, n)")
         words = np.ascontiguousarray(np.broadcast_to(words, (len(pes), words.shape[-1] if words.ndim else 1)))
-        try:
-            marks = np.broadcast_to(np.asarray(control, bool) * np.uint8(1) + np.asarray(advance, bool) * np.uint8(2),
-                                    words.shape)
-        except ValueError:
-            raise InputError("control and advance do not fit the data: expected one flag, or one per word") from None
+        marks = marks_of(words.shape, control, advance)
         check_entry(self.plan, pes, port)
         self.state.inject(pes, port, color, words, np.ascontiguousarray(marks) if marks.any() else None)
 
@@ -420,6 +416,14 @@ def _callable(call: Callable | None) -> Callable | None:
     if call is not None and not callable(call):
         raise InputError(f"{call!r} cannot be called: expected a function, or None")
     return call
+
+
+def marks_of(shape: tuple[int, ...], control: ArrayLike | bool, advance: ArrayLike | bool) -> NDArray[np.uint8]:
+    """Flags of words of ``shape``: which are control words, which turn switches."""
+    try:
+        return np.broadcast_to(np.asarray(control, bool) * np.uint8(1) + np.asarray(advance, bool) * np.uint8(2), shape)
+    except (ValueError, TypeError):
+        raise InputError("control and advance do not fit the data: expected one flag, or one per word") from None
 
 
 def words_of(data: ArrayLike) -> NDArray[np.uint32]:

@@ -9,11 +9,11 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import STATUS, InputError, ProgramError, ProgramWarning, raise_for_status
+from wsekern.errors import STATUS, InputError, ProgramError, ProgramWarning, check_whole, raise_for_status
 from wsekern.fabric._host import inject
 from wsekern.fabric._routing import LAST_CYCLE, State
-from wsekern.fabric.routes import Port, check_whole, port_of
-from wsekern.fabric.simulation import NEVER, Stop, Word, check_color, check_entry, saved_bytes, stops_of, words_of
+from wsekern.fabric.routes import Port, port_of
+from wsekern.fabric.simulation import NEVER, Stop, Word, check_color, check_entry, marks_of, saved_bytes, stops_of, words_of
 from wsekern.output import write_file
 from wsekern.program._pe import COUNTERS, Cores
 from wsekern.program.compiled import compile_plan
@@ -315,7 +315,7 @@ class Simulation(Shown):
         port, color, data = port_of(port), check_color(color), words_of(words).reshape(1, -1)
         pes = np.array([y * self.layout.width + x], np.uint32)
         check_entry(self._fabric.plan, pes, port)
-        marks = np.broadcast_to(np.asarray(control, bool), data.shape).astype(np.uint8)
+        marks = marks_of(data.shape, control, False)
         self._fabric.inject(pes, port, color, np.ascontiguousarray(data), np.ascontiguousarray(marks) if marks.any() else None)
 
     def receive(self, color: int | None = None) -> NDArray[np.void]:
@@ -384,7 +384,8 @@ class Simulation(Shown):
     def place_of(self, program: int, instruction: int) -> dict:
         """Where an instruction of a program (numbers as in :meth:`activity`) stands: ``program`` and ``task`` by name, ``line``
         of :meth:`Program.text`, its ``text``; ``function`` and ``source`` (file:line) where a compiler wrote it."""
-        return self._places.of(program, instruction)
+        return self._places.of(check_whole(program, "as number of a program", 0, len(self._placed) - 1),
+                               check_whole(instruction, "as number of an instruction", -1))
 
     def instructions_of(self, program: int) -> int:
         """How many instructions a program (by number) has for the cores."""
