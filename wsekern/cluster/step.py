@@ -7,6 +7,7 @@ from wsekern.cluster.engine_cost import charge_engine
 from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.operators import Operators
 from wsekern.cluster.parts import Feed, parts_of
+from wsekern.cluster.scoped import kept_while_shipped
 from wsekern.cluster.work import StepTime, Work
 from wsekern.workload.decoder import Mixer, Mixture
 
@@ -14,7 +15,16 @@ from wsekern.workload.decoder import Mixer, Mixture
 def forward(deployment: Deployment, work: Work, ops: Operators | None = None) -> StepTime:
     """All layers, embedding and LM head of one step, with the engine's cost: each kind of part once, times its number.
     ``ops``: operators of the deployment that also look at what they charge."""
-    ops, step = ops or Operators(deployment), StepTime()
+    return replace(_kept(deployment, work)) if ops is None else _forward(deployment, work, ops)
+
+
+@kept_while_shipped(maxsize=32768)
+def _kept(deployment: Deployment, work: Work) -> StepTime:
+    return _forward(deployment, work, Operators(deployment))
+
+
+def _forward(deployment: Deployment, work: Work, ops: Operators) -> StepTime:
+    step = StepTime()
     asked, work, parts = work, ops.family.step(work), parts_of(deployment.model)
     ops.routed = asked.tokens / work.tokens * asked.ranks if deployment.engine.ragged else 1.0
     for mixer, count in parts.mixers:

@@ -32,5 +32,5 @@ def other_users(comparison: Comparison, counts: Iterable[int] = USERS) -> dict[t
 def _sides(comparison: Comparison, request: Request) -> list[Side | InputError]:
     """Of the wafers and of each cluster."""
     first = comparison.pairings[0]
-    wafers = attempt(lambda: wafer_side(first.placement(comparison.request).serving(request)))
+    wafers = attempt(lambda: wafer_side(first.placement(comparison.request).serving(request), first.machine.system))
     return [wafers, *(attempt(one.gpus, request) for one in comparison.pairings)]

@@ -60,9 +60,14 @@ def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, prof
 
 def layer_lists(mapping: Mapping, block: Block, tokens: int, slots: int) -> Iterator[tuple[Steps, float]]:
     """Lists of steps that a layer may take, each with its share of the time: see :func:`time_layer`."""
-    for load, share in expert_loads(mapping, block, tokens):
-        grid = mapping if load == mapping.expert_load else replace(mapping, expert_load=load)
+    for grid, share in loaded_grids(mapping, block, tokens):
         yield layer_steps(grid, block, tokens, max(1, slots)), share
+
+
+def loaded_grids(mapping: Mapping, block: Block, tokens: int) -> Iterator[tuple[Mapping, float]]:
+    """The grid with each number of experts on the fullest block of lines that counts, and its share of the time."""
+    for load, share in expert_loads(mapping, block, tokens):
+        yield mapping if load == mapping.expert_load else replace(mapping, expert_load=load), share
 
 
 @lru_cache(maxsize=4096)

@@ -27,6 +27,7 @@ from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps, outer_tiles
 from wsekern.inference.residency import Layers, room_for_layers
 from wsekern.inference.run_log import RunLog
+from wsekern.inference.saved_model import SavedModel, restore_tiles, save_tiles
 from wsekern.inference.steps import LayerStep, Steps, Values, View, last_uses, refuse_timed_only
 from wsekern.machine import Machine
 from wsekern.number_formats import widen
@@ -131,6 +132,22 @@ class WaferModel:
             raise InputError(f"{self.config.name} has layers that keep their window alone, and wrote over what token {length} "
                              f"looks back to when they read {self._furthest:,}: start anew")
         self.length = length
+
+    def saved(self) -> SavedModel:
+        """What :meth:`restore` goes on from, as data: between two passes only."""
+        return SavedModel(self.length, self._furthest, [save_tiles(cache) for cache in self._caches],
+                          {part: int(cycles) for part, cycles in self.cycles_by_part.items()}, self.engine.saved())
+
+    def restore(self, saved: SavedModel) -> None:
+        """Be where :meth:`saved` of a model like this was; :class:`InputError` where it was none."""
+        if not 0 <= saved.length <= saved.furthest <= self.mapping.context or len(saved.caches) != len(self._caches):
+            raise InputError(f"saved with {saved.length} tokens of {len(saved.caches)} layers, which is not this model's state")
+        self.reset()
+        for cache, tiles in zip(self._caches, saved.caches, strict=True):
+            restore_tiles(cache, tiles)
+        self.length, self._furthest = saved.length, saved.furthest
+        self.engine.restore(saved.clocks)
+        self.cycles_by_part.update(saved.cycles_by_part)
 
     def prefill(self, tokens: list[int], on_chunk: Callable[[int], None] | None = None) -> np.ndarray:
         """Feed a prompt in chunks (``on_chunk`` sees the length of each); return the logits (vocab,) after its last token."""

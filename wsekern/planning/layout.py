@@ -29,6 +29,7 @@ from wsekern.inference.step_times import (
     time_layers,
 )
 from wsekern.machine import Machine
+from wsekern.machine.machine import in_cycles
 from wsekern.ops.local.rows import Form
 from wsekern.planning.drafting import DraftCosts
 from wsekern.planning.regions import PlacedRegion, RegionShape, Size, pack
@@ -252,13 +253,13 @@ class Placement:
     def decode(self) -> StepCycles:
         """One token of a lone user from end to end, halfway through the answer; wafer crossings left out."""
         return sum((self._pass(index, 1, self.token_position) for index in range(len(self.shapes))),
-                   time_head(self.machine, self.head_mapping, self.profile))
+                   time_head(in_cycles(self.machine), self.head_mapping, self.profile))
 
     def _pass(self, index: int, tokens: int, position: int) -> StepCycles:
         """``tokens`` tokens through all regions of a shape; cached positions of each up to ``position``."""
         mapping, count = self.mappings[index], self.shapes[index].count
-        layers = time_layers(self.machine, mapping, tokens, -(-position // mapping.height), self.profile)
-        return layers + time_handover(self.machine, mapping, tokens, self.profile).times(count)
+        layers = time_layers(in_cycles(self.machine), mapping, tokens, -(-position // mapping.height), self.profile)
+        return layers + time_handover(in_cycles(self.machine), mapping, tokens, self.profile).times(count)
 
     @property
     def token_position(self) -> int:
@@ -279,12 +280,12 @@ class Placement:
     def region_cycles(self, tokens: int, slots: int, index: int) -> float:
         """As :meth:`region_seconds`, by the flow engine."""
         mapping, layers = self.mappings[index], self.shapes[index].layers
-        work = time_layers(self.machine, mapping, tokens, slots, self.profile).cycles / mapping.config.layers
-        return work * layers + time_handover(self.machine, mapping, tokens, self.profile).cycles
+        work = time_layers(in_cycles(self.machine), mapping, tokens, slots, self.profile).cycles / mapping.config.layers
+        return work * layers + time_handover(in_cycles(self.machine), mapping, tokens, self.profile).cycles
 
     def head_cycles(self) -> float:
         """One token's embedding and logits, by the flow engine."""
-        return time_head(self.machine, self.head_mapping, self.profile).cycles
+        return time_head(in_cycles(self.machine), self.head_mapping, self.profile).cycles
 
     @cached_property
     def own_seconds(self) -> tuple[float, ...]:
@@ -390,9 +391,9 @@ class Placement:
             mapping, most = self.mappings[index], self.shapes[index].layers
             if held < layers:
                 slots = -(-self.token_position // mapping.height)
-                cycles += sum(time_layer(self.machine, mapping, 1, slots, self.profile, block).cycles
+                cycles += sum(time_layer(in_cycles(self.machine), mapping, 1, slots, self.profile, block).cycles
                               for block in self.config.blocks[held:min(held + most, layers)])
-                cycles += time_handover(self.machine, mapping, 1, self.profile).cycles
+                cycles += time_handover(in_cycles(self.machine), mapping, 1, self.profile).cycles
                 way.append(wafer)
             held += most
         return cycles, sum(one != other for one, other in pairwise([*way, self.places[-1][0], self.places[0][0]]))

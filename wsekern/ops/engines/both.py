@@ -23,6 +23,7 @@ class BothEngines(FlowEngine):
     started on all PEs at once.
     """
 
+    counters = ("operations_by_wavelet", "local_work", "clock_difference")
     on_links: OnLinks | None = None
     """Sees every operation that sends, and how many words left each router over its links (height, width)."""
 
