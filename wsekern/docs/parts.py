@@ -8,6 +8,7 @@ from wsekern.docs.buckets import PICTURE as BUCKETS
 from wsekern.docs.commands import command_reference
 from wsekern.docs.contract import contract
 from wsekern.docs.families import families
+from wsekern.docs.journey import PICTURE as JOURNEY
 from wsekern.docs.machines import machine_efficiency, machine_families, validation_machines
 from wsekern.docs.pages import Picture
 from wsekern.docs.picture import draw_overview, labels_of
@@ -57,4 +58,4 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 SLOW = ("levers", "contract")
 """Parts that take longer than the tests of these pages should."""
-PICTURES = [Picture("docs/overview.svg", draw_overview, labels_of), *FLOORS, BUCKETS]
+PICTURES = [Picture("docs/overview.svg", draw_overview, labels_of), *FLOORS, BUCKETS, JOURNEY]
