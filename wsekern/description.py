@@ -26,6 +26,9 @@ class Quantity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     confidence: Confidence = "I"
 
+    def __repr__(self) -> str:
+        return f"{self.value:.6g} {self.unit}"
+
     def __float__(self) -> float:
         return float(self.value)
 

@@ -13,6 +13,7 @@ from wsekern.cli.options import (
     JSON,
     PROFILE,
     THREADS,
+    TIMELINE,
     WEIGHT_PRECISION,
     Command,
     Number,
@@ -67,10 +68,11 @@ if TYPE_CHECKING:
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @JSON
 @HTML
+@TIMELINE
 @plot_option("Draw the comparison")
 def compare(model: str | None, wafer: str, wafers: str, batches: str | None, prompts: str | None, equal: str | None,
             power: str | None, min_speed: float, plan_path: str | None, json_path: str | None, html_path: str | None,
-            plot_path: str | None, **request: Any) -> None:
+            timeline_path: str | None, plot_path: str | None, **request: Any) -> None:
     """Set wafers beside one cluster or several. Without MODEL: execute the bundled sample on the simulated wafer, as proof, and
     compare Llama-3.1-8B.
 
@@ -86,6 +88,9 @@ def compare(model: str | None, wafer: str, wafers: str, batches: str | None, pro
         raise InputError("min-speed goes with --power")
     if model is None and (power is not None or sweeps):
         raise InputError("a sweep and a datacentre want a MODEL such as llama3-8b")
+    if timeline_path and (sweeps or load is not None or power is not None):
+        raise InputError("--timeline follows one request: it goes with neither --batches, --prompts, --equal, --power, --rate "
+                         "nor --trace")
     if load is not None:
         if model is None or sweeps or power is not None:
             raise InputError("--rate and --trace want a MODEL such as llama3-8b, and go with neither --batches, --prompts, "
@@ -98,7 +103,7 @@ def compare(model: str | None, wafer: str, wafers: str, batches: str | None, pro
     elif sweeps:
         answer = _sweep(model, batches, prompts, equal, plot_path, json_path, **request)
     else:
-        answer = _one_request(model, plot_path, json_path, **request)
+        answer = _one_request(model, plot_path, timeline_path, **request)
     write_page(html_path, answer.page)
     emit(json_path, answer.data)
     if json_path != "-":
@@ -137,7 +142,7 @@ STANDARD_MODEL = "llama3.1-8b"
 """What is compared where no MODEL is given: the sample, of a million parameters, is all launch costs on a GPU."""
 
 
-def _one_request(model: str | None, plot_path: str | None, json_path: str | None, *, machine: "Machine", wafers: int | None,
+def _one_request(model: str | None, plot_path: str | None, timeline_path: str | None, *, machine: "Machine", wafers: int | None,
                  clusters: tuple[str, ...], prompt: int, output: int, batch: int, precision: str, profile: str,
                  engine_level: str, serving: "Serving", threads: int) -> Answer:
     from wsekern.compare import compare as compare_sides
@@ -150,6 +155,10 @@ def _one_request(model: str | None, plot_path: str | None, json_path: str | None
     comparison = compare_sides(config, request, machine, wafers, clusters, profile, engine_level, serving)
     if plot_path:
         comparison_plot(comparison, plot_path)
+    if timeline_path:
+        from wsekern.report.timeline import comparison_events, write_timeline
+
+        write_timeline(timeline_path, comparison_events(comparison))
     whole = {**data, **comparison.to_dict()}
 
     def page() -> "Page":

@@ -112,6 +112,14 @@ class Target(click.Path):
         return value
 
 
+class Renewed(click.Path):
+    """A file that is read whole before the option ``by`` may replace it."""
+
+    def __init__(self, by: str):
+        super().__init__()
+        self.by = by
+
+
 class Command(click.Command):
     """A command whose outputs are files of their own: none is named twice, none is a file that the command reads."""
 
@@ -125,6 +133,8 @@ class Command(click.Command):
                 if _same_file(path, before):
                     raise InputError(f"{other} and {name} both name {path}: give each a file of its own")
             for param, value in given:
+                if isinstance(param.type, Renewed) and param.type.by == name:
+                    continue
                 if not isinstance(param.type, Target) and any(_same_file(path, read) for read in _files_read(value)):
                     raise InputError(f"{name} names {path}, which {_shown(param)} reads: it would be lost")
         return super().invoke(ctx)
@@ -195,6 +205,8 @@ JSON = click.option("--json", "json_path", metavar="FILE", type=Target(standard=
                     help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
 HTML = click.option("--html", "html_path", metavar="FILE", type=Target(),
                     help="Write a page: tables and charts in one file, for any browser, offline.")
+TIMELINE = click.option("--timeline", "timeline_path", metavar="FILE", type=Target(),
+                        help="Write what happens when as JSON for ui.perfetto.dev.")
 
 
 def write_page(path: str | None, page: "Callable[[], Page]") -> None:

@@ -13,6 +13,7 @@ from wsekern.cli.options import (
     JSON,
     PRECISION,
     PROFILE,
+    TIMELINE,
     WEIGHT_PRECISION,
     Command,
     Number,
@@ -94,10 +95,12 @@ def predict_operation(name: str, machine: str, grid_text: str | None, tile_text:
 @PROGRAM_SET
 @PLAN
 @HTML
+@TIMELINE
 @JSON
 def predict_wafer(model: str | None, phase: str, machine: str, grid_text: str | None, context: int, batch: int,
                   clock: float | None, mapping: str, precision: str, profile: str, activations: str | None, program_set: str,
-                  plan_path: str | None, html_path: str | None, json_path: str | None, **kept: str) -> None:
+                  plan_path: str | None, html_path: str | None, timeline_path: str | None, json_path: str | None,
+                  **kept: str) -> None:
     """Cycles and tokens per second of a phase of MODEL on one grid of PEs, or of a plan file on its regions."""
     from wsekern.inference.predict import predict_layer
 
@@ -119,6 +122,12 @@ def predict_wafer(model: str | None, phase: str, machine: str, grid_text: str | 
         return wafer_page(prediction, placement)
 
     write_page(html_path, page)
+    if timeline_path:
+        from wsekern.planning.journey import Journey
+        from wsekern.report.timeline import journey_events, prediction_events, write_timeline
+
+        events = prediction_events(prediction) if placement is None else journey_events(Journey(placement))
+        write_timeline(timeline_path, events)
     show(json_path, f"{prediction['model']} {phase}", prediction)
 
 

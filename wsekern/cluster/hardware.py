@@ -17,6 +17,7 @@ import msgspec
 from wsekern.cluster.constants import constants
 from wsekern.description import Listing, Quantity, Unit, load_description
 from wsekern.errors import InputError
+from wsekern.shown import Shown
 
 Flops = Annotated[Quantity, Unit("FLOP/s", 1)]
 Rate = Annotated[Quantity, Unit("B/s", 1)]
@@ -183,7 +184,7 @@ MECHANISMS = ("gpu", "systolic", "pipeline")
 """Kinds of kernel cost: kernels measured on GPUs, compiled systolic arrays, pipelines of chips that keep weights in SRAM."""
 
 
-class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
+class Gpu(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
     """One chip of a machine beside the wafer.
 
     ``mechanism`` is how its kernels are priced (:data:`MECHANISMS`), ``family`` the chips whose measurements stand in for each
@@ -262,8 +263,8 @@ MAX_GPUS = 1_000_000
 """Sanity limit: several times the largest announced site."""
 
 
-@dataclass(frozen=True)
-class Cluster:
+@dataclass(frozen=True, repr=False)
+class Cluster(Shown):
     """``count`` equal GPUs in domains of ``domain`` (NVLink inside, network between)."""
 
     gpu: Gpu

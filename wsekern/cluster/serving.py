@@ -18,12 +18,13 @@ from wsekern.cluster.steady import SteadyState, kept_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.cluster.trust import Trust, confidence, trust_of
 from wsekern.errors import InputError
+from wsekern.shown import Shown
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Prediction(Shown):
     """One step. ``tokens_per_second`` counts all sequences; seconds of ``breakdown`` add up to ``seconds``."""
 
     phase: str
@@ -51,8 +52,8 @@ class Prediction:
         return _flat(asdict(self), self.layout)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Served:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Served(Shown):
     """Users who take turns, each with the request's prompt and answer: whole requests (:class:`wsekern.workload.Measure`).
 
     Times and totals are those under the load of all users, but for the ``lone`` ones, of a user with nobody beside. Energy and

@@ -10,6 +10,7 @@ from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.cluster.work import CAUSES, StepTime
 from wsekern.queueing.batching import StepCosts
 from wsekern.queueing.closed import ClosedQueue, closed_queue
+from wsekern.shown import Shown
 from wsekern.workload.measure import Measure
 
 BESIDE = ("kv", "compute", "all_reduce")
@@ -19,8 +20,8 @@ UNBOUNDED = 10**15
 """Tokens of a cache that never fills."""
 
 
-@dataclass(frozen=True)
-class SteadyState:
+@dataclass(frozen=True, repr=False)
+class SteadyState(Shown):
     """Users that take turns on a deployment, each sending the next prompt some time after the answer is done."""
 
     measure: Measure

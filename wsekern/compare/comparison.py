@@ -21,7 +21,7 @@ from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison(SideBySide[Side]):
     """Requests on wafers and on one cluster or several, with the software asked for and as perfect software would serve them.
 
@@ -32,6 +32,11 @@ class Comparison(SideBySide[Side]):
     request: Request
     pairings: tuple[Pairing, ...] = field(default=(), repr=False)
     """What was asked of the wafers and of each cluster."""
+
+    def _facts(self) -> dict[str, Any]:
+        speeds = {f"{name}, tokens/s for each user": round(side.tokens_per_second_per_user, 1) if side else "cannot serve it"
+                  for name, side in self.chosen().items()}
+        return {"model": self.model, "request": self.request, **speeds, "reasons": self.reasons()}
 
     def ratios(self, cluster: int = 0) -> dict[str, float]:
         """How many times better the wafer is than a cluster, counted from 0 (below 1: worse); empty where either is None."""

@@ -23,7 +23,7 @@ BUDGETS = {"equal-power": "watts", "equal-cost": "dollars an hour"}
 MODES = ("as-given", *BUDGETS)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Cell(SideBySide[Side]):
     """One batch and prompt length on wafers and on one cluster or several; None where a side cannot hold the request, and
     ``notes`` says why.

@@ -131,13 +131,16 @@ def _expand(ev: Evaluator, function: FunctionRef, scope: Scope, result: Type, no
     exit_ = Exit("function", "", ev.frame.label(), "", ev.branches, type=result)
     inner.exits.append(exit_)
     assert function.node.body is not None
-    outer = inner.scope
+    outer, begun = inner.scope, len(ev.frame.variables)
+    for name, binding in outer.names.items():
+        ev.frame.begin(name, binding)
     inner.scope = outer.inner()  # its variables live on where its value needs their registers
     flow = None
     for statement in function.node.body.statements:
         flow = inner.run(statement)
         if flow is not None:
             break
+    ev.frame.close(begun)
     if flow is not None and flow.kind == "return":
         value = flow.value if flow.value is not None else NOTHING
         return _returned(ev, value, result, function, node)
@@ -197,7 +200,7 @@ def instance_of(ev: Evaluator, function: FunctionRef, arguments: list[Value], re
            tuple(ev.unit.shape_of(value) for value in arguments))
     found = ev.unit.instances.get(key)
     if found is None:
-        found = Instance(ev.unit.frame_name(function), "function", span=function.node.span)
+        found = Instance(ev.unit.frame_name(function), "function", span=function.node.span, title=function.name)
         found.held = held
         ev.unit.instances[key] = found
         ev.unit.later(lambda: _compile(ev.unit, found, function, arguments, result))
@@ -227,6 +230,7 @@ def _compile(unit: Any, instance: Instance, function: FunctionRef, arguments: li
     for parameter, value in zip(function.node.parameters, arguments, strict=True):
         own = with_leaves(value, iter([Value(leaf.type, next(registers)) if next(flags) else leaf for leaf in leaves(value)]))
         scope.names[parameter.name] = Constant(own, parameter.span)
+        instance.begin(parameter.name, scope.names[parameter.name])
     run_body(ev, function.node, result)
 
 
@@ -248,6 +252,7 @@ def run_task(unit: Any, frame: Frame, function: FunctionRef, words: list[Value])
     ev.assigned = unit.assigned_in(function.node)
     for parameter, value in zip(function.node.parameters, words, strict=True):
         scope.names[parameter.name] = Constant(value, parameter.span)
+        frame.begin(parameter.name, scope.names[parameter.name])
     run_body(ev, function.node, t.VOID)
 
 

@@ -7,7 +7,7 @@ from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.operands import OPERATIONS, Operand
-from wsekern.csl.places import Fixed, InMemory, load, store
+from wsekern.csl.places import Fixed, InMemory, known_value, load, store
 from wsekern.csl.scope import Constant, Scope, walk
 from wsekern.csl.types import Type
 from wsekern.csl.values import Address, Dsd, FunctionRef, Memory, Reg, Value, Varying, shown
@@ -346,6 +346,13 @@ def get_dsr(ev: Evaluator, node: syntax.Builtin) -> Value:
 
 # ---- operations ----
 
+
+def is_scalar(data: Any) -> bool:
+    """Whether a descriptor stands for one scalar in memory, whatever the length of the operation."""
+    return isinstance(data, Dsd) and data.base is not None and data.extent is None and data.stride is not None and (
+        data.stride.data == 0)
+
+
 _TYPES = {"u16": (t.U16, t.I16), "i16": (t.I16, t.U16), "u32": (t.U32, t.I32, t.F32), "fp16": (t.F16, t.BF16), "fp32": (t.F32,)}
 
 
@@ -359,7 +366,9 @@ def operation(ev: Evaluator, node: syntax.Builtin) -> Value:
     if not ev.runtime:
         ev.fail(node, f"@{node.name} is an instruction of a PE, and this is evaluated while the program is compiled")
     options = fields_of(ev, node.arguments[count])[0] if len(node.arguments) > count else {}
-    operands = [operand(ev, each, precision, node, k) for k, each in enumerate(node.arguments[:count])]
+    operands = [operand(ev, node.arguments[0], precision, node, 0)]
+    operands += [_scalar_in_memory(ev, operands[0], each, precision) or operand(ev, each, precision, node, k)
+                 for k, each in enumerate(node.arguments[1:count], 1)]
     if "index" in options:
         operands = [indexed(ev, each, options["index"], node) for each in operands]
     done = ev.frame.new()
@@ -370,14 +379,29 @@ def operation(ev: Evaluator, node: syntax.Builtin) -> Value:
     return Value(t.BOOL, done)
 
 
+def _scalar_in_memory(ev: Evaluator, target: Operand, node: syntax.Expression, precision: str) -> Operand | None:
+    """A source that is a variable in memory, where the destination is a scalar, perhaps the same one: it is then read anew for
+    every element, and so takes what the element before has left, as sums and maxima do. None for other sources."""
+    if not is_scalar(target.value.data) or not isinstance(node, (syntax.Name, syntax.Index, syntax.Member, syntax.Dereference)):
+        return None
+    place = ev.place(node)
+    if not isinstance(place, InMemory) or place.type not in _TYPES[precision] or known_value(ev, place) is not None:
+        return None
+    return Operand(Value(t.MEM1D, _scalar_at(ev.pointer_to(place))), precision)
+
+
+def _scalar_at(pointer: Value) -> Dsd:
+    """The descriptor of the scalar that a pointer leads to."""
+    return Dsd("mem1d_dsd", pointer, None, Value(t.COMPTIME_INT, 0), element_bytes(pointer.type))
+
+
 def operand(ev: Evaluator, node: syntax.Expression, precision: str, of: syntax.Builtin, number: int) -> Operand:
     """What an argument of an operation is to the core."""
     value = ev.evaluate(node)
     if isinstance(value.data, (Dsd, Dsr)):
         return Operand(value, precision)
     if isinstance(value.type, t.Pointer):
-        scalar = Dsd("mem1d_dsd", value, None, Value(t.COMPTIME_INT, 0), element_bytes(value.type))
-        return Operand(Value(t.MEM1D, scalar), precision)
+        return Operand(Value(t.MEM1D, _scalar_at(value)), precision)
     if number == 0:
         ev.fail(node, f"the destination is a DSD, a DSR or a pointer to a scalar, found {shown(value)}")
     kind = _scalar_type(ev, value, precision, of, node)
@@ -392,7 +416,7 @@ def indexed(ev: Evaluator, given: Operand, index: Value, node: syntax.Builtin) -
     if wanted is None or not wanted.data:
         return given
     if data.base is None:
-        ev.fail(node, "an index in the words of a fabout_dsd is not supported yet; send (index << 16) | data by @mov32")
+        return Operand(Value(given.value.type, data.with_fields(options={**data.options, "word_index": index})), given.type)
     return Operand(Value(given.value.type, data.with_fields(base=moved(ev, data.base, index, 2))), given.type, given.back)
 
 
@@ -401,8 +425,12 @@ def _scalar_type(ev: Evaluator, value: Value, precision: str, of: syntax.Builtin
     fits = _TYPES[precision]
     if of.name in ("faddhs", "fmachs", "fh2s"):
         fits = (t.F32, t.F16)
-    if of.name == "fs2h":
+    if of.name in ("fs2h", "fs2xp16"):
         fits = (t.F32,)
+    if of.name == "fh2xp16":
+        fits = (t.F16, t.BF16)
+    if of.name in ("xp162fh", "xp162fs"):
+        fits = (t.I16, t.U16)
     if value.type in fits:
         return value.type
     if isinstance(value.type, (t.ComptimeInt, t.ComptimeFloat)):

@@ -266,6 +266,10 @@ class Expressions(Context):
             return Value(t.Pointer(place.type, True), Address(symbol))
         if not isinstance(place, InMemory):
             self.fail(node, "this has no address: it is not in the memory of a PE")
+        return self.pointer_to(place)
+
+    def pointer_to(self, place: InMemory) -> Value:
+        """A pointer to a place of memory."""
         if place.memory.symbol is not None:
             self.unit.use(place.memory.symbol)
         data = self.emit.address(place.memory).data if place.memory.terms or place.memory.symbol is None else Address(

@@ -114,6 +114,30 @@ def set_teardown_handler(ev: Evaluator, node: syntax.Builtin) -> Value:
     return NOTHING
 
 
+def _flushes(ev: Evaluator, node: syntax.Builtin) -> None:
+    if ev.unit.options.arch == "wse2":
+        ev.fail(node, f"wse2 has no @{node.name}: its output queues take words of all colors")
+
+
+@builtin("set_empty_queue_handler", arguments=2)
+def set_empty_queue_handler(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """What runs when an output queue that is flushed is empty."""
+    _at_start(ev, node)
+    _flushes(ev, node)
+    function = function_of(ev, node.arguments[0], "")
+    queue = ev.known_int(_id(ev, node.arguments[1], t.OUTPUT_QUEUE), node)
+    ev.unit.effects.empty[queue] = function
+    return NOTHING
+
+
+@builtin("queue_flush", arguments=1)
+def queue_flush(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """Let the handler of an output queue, or the teardown task, run once the queue is empty."""
+    _flushes(ev, node)
+    ev.emit.emit("flush", imm=ev.known_int(_id(ev, node.arguments[0], t.OUTPUT_QUEUE), node))
+    return NOTHING
+
+
 @builtin("set_control_task_table", arguments=(0, 1))
 def set_control_task_table(ev: Evaluator, node: syntax.Builtin) -> Value:
     """Control tasks have a table of their own here in any case."""

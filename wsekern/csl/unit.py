@@ -14,13 +14,14 @@ from wsekern.csl import types as t
 from wsekern.csl.coerce import coerce
 from wsekern.csl.dsds import Dsr
 from wsekern.csl.files import Files
+from wsekern.csl.flow import InOrder
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import Frame
 from wsekern.csl.library import tell
 from wsekern.csl.scope import Binding, Constant, Module, Scope, Stored, assigned_members, assigned_names, walk
 from wsekern.csl.source import CslError, Diagnostic, Diagnostics, Note, Span
 from wsekern.csl.types import Type
-from wsekern.csl.values import Address, Dsd, FunctionRef, Symbol, Value, Varying, element_of, zero_of
+from wsekern.csl.values import Address, Dsd, FunctionRef, Symbol, Value, Varying, element_of, leaves, zero_of
 from wsekern.fabric.routes import POP_MODES, ports_of
 
 MAX_STEPS = 20_000_000
@@ -63,6 +64,8 @@ class Effects:
     colors: dict[int, tuple[dict[str, Value], Span]] = field(default_factory=dict)
     """Local color configurations."""
     teardown: dict[int, FunctionRef] = field(default_factory=dict)
+    """Handlers of colors that go into teardown, and (``empty``) of output queues that have been flushed."""
+    empty: dict[int, FunctionRef] = field(default_factory=dict)
     priorities: dict[int, str] = field(default_factory=dict)
     fifos: list[Any] = field(default_factory=list)
     loads: list[Any] = field(default_factory=list)
@@ -94,6 +97,8 @@ class Unit:
         self.parameters: list[Varying] = []
         self.names_of_types: dict[syntax.Node, str] = {}
         self.layout: Any = None
+        self.together = False
+        """Whether all rounds of a loop of the layout are done at once."""
         self.exported: dict[str, Symbol] = {}
         self._pending: list[Callable[[], None]] = []
         self._assigned: dict[syntax.Node, dict[str, set[str]]] = {}
@@ -114,6 +119,8 @@ class Unit:
 
     def open(self, path: str, importer: Module | None, parameters: dict[str, Value], span: Span | None) -> Module:
         """An instance of a file or library."""
+        if self.together and any(isinstance(leaf.data, Varying) for value in parameters.values() for leaf in leaves(value)):
+            raise InOrder
         name, file, folder = self.files.find(path, importer, self.options.folders, span, self.diagnostics)
         module = Module(name, file, parameters, (importer, span) if importer is not None and span is not None else None, folder,
                         len(self.modules))
@@ -358,6 +365,8 @@ class Unit:
 
     def say(self, text: str) -> None:
         """What the program prints while it is compiled."""
+        if self.together:
+            raise InOrder
         self.said.append(text)
 
     def trap_unless(self, ev: Evaluator, condition: Value, node: syntax.Node) -> None:
@@ -366,7 +375,7 @@ class Unit:
         ev.emit.unless(Value(condition.type, ev.emit.register(condition)), failed)
         ev.emit.jump(after)
         ev.frame.place(failed)
-        tell(ev, "trap", f"{node.span}: this does not hold", [], node)
+        tell(ev, "trap", f"{node.span}, in {ev.frame.title}: this does not hold", [], node)
         ev.frame.place(after)
 
     def painted(self, color: int) -> dict[str, Any]:
@@ -376,7 +385,7 @@ class Unit:
         elif self.configs is None or self.where is None or self.where.x is None:
             return {}
         else:
-            config = self.configs.get((int(self.where.x[0]), int(self.where.y[0]), color))
+            config = self.configs.at(int(self.where.x[0]), int(self.where.y[0]), color)
         if config is None or config.route is None:
             return {}
         parts: dict[str, Any] = {"ring": config.route.ring, "pop": POP_MODES[config.route.pop]}
@@ -389,8 +398,7 @@ class Unit:
         """Colors that the layout or the program routes at PEs of the program."""
         found = set(self.effects.colors)
         if self.configs is not None and self.where is not None and self.where.x is not None:
-            here = set(zip(map(int, self.where.x), map(int, self.where.y), strict=True))
-            found |= {color for x, y, color in self.configs if (x, y) in here}
+            found |= self.configs.colors_at(self.where.x, self.where.y)
         return found
 
     def initializes_by_condition(self) -> bool:

@@ -25,6 +25,7 @@ from wsekern.fabric.routes import (
     ports_of,
 )
 from wsekern.machine import Machine, load_machine
+from wsekern.shown import Shown
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _check_rules(rules: Rules, width: int, height: int) -> None:
 _ERASED = -1  # number of no route: the last of the routes and None
 
 
-class FabricPlan:
+class FabricPlan(Shown):
     """Routes of a fabric of ``width`` x ``height`` PEs, painted on rectangles, later ones over earlier ones.
 
     >>> plan = FabricPlan(8, 1, "wse2")
@@ -153,6 +154,10 @@ class FabricPlan:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_ways": None}
+
+    def _facts(self) -> dict[str, Any]:
+        return {"machine": self.rules.name, "width": self.width, "height": self.height, "routes": len(self._routes),
+                "colors": sorted({rectangle[0] for rectangle in self._rects}), "filters": len(self._filters)}
 
     def __copy__(self) -> "FabricPlan":
         return deepcopy(self)

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
-from wsekern.inference.step_times import layer_lists, time_layer
+from wsekern.inference.step_times import handover_steps, layer_lists, time_layer
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.ops import FlowEngine
@@ -55,3 +55,9 @@ def layer_operations(machine: Machine, mapping: Mapping, tokens: int, slots: int
 def head_operations(machine: Machine, mapping: Mapping, profile: str) -> tuple[OperationTime, ...]:
     """One token's logits and its embedding."""
     return operation_times(machine, mapping, [*head_steps(mapping), *embedding_steps(mapping, [0])], profile)
+
+
+@lru_cache(maxsize=256)
+def handover_operations(machine: Machine, mapping: Mapping, tokens: int, profile: str) -> tuple[OperationTime, ...]:
+    """The way of tokens to the next region."""
+    return operation_times(machine, mapping, handover_steps(mapping, tokens), profile)

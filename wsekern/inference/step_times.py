@@ -103,5 +103,10 @@ def time_head(machine: Machine, mapping: Mapping, profile: str) -> StepCycles:
 
 @lru_cache(maxsize=1024)
 def time_handover(machine: Machine, mapping: Mapping, tokens: int, profile: str) -> StepCycles:
-    """Residual stream from one region to all columns of the next one."""
-    return time_steps(machine, mapping, [LayerStep("handover", "handover", Broadcast(tokens * mapping.hidden, "x"))], profile)
+    """Time of :func:`handover_steps`."""
+    return time_steps(machine, mapping, handover_steps(mapping, tokens), profile)
+
+
+def handover_steps(mapping: Mapping, tokens: int) -> Steps:
+    """Residual stream of ``tokens`` tokens from one region to all columns of the next one."""
+    return [LayerStep("handover", "to the next region", Broadcast(tokens * mapping.hidden, "x"))]

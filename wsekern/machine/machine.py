@@ -10,6 +10,7 @@ import msgspec
 
 from wsekern.description import Listing, Quantity, Unit, load_description
 from wsekern.errors import InputError
+from wsekern.shown import Shown
 
 Cycles = Annotated[Quantity, Unit("cycles")]
 WholeCycles = Annotated[Quantity, Unit("cycles", 1, whole=True)]
@@ -23,7 +24,7 @@ Bytes = Annotated[Quantity, Unit("B")]
 Rate = Annotated[Quantity, Unit("elements/cycle", 1e-6)]
 
 
-class Fabric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Fabric(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The mesh: its size and the rules of its routers."""
 
     width: Pes
@@ -41,7 +42,7 @@ class Fabric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     color_swap: bool
 
 
-class Core(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Core(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One processing element: memory, queues, threads, task ids, SIMD widths."""
 
     sram: Annotated[Quantity, Unit("B", 1, whole=True)]
@@ -61,7 +62,7 @@ class Core(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     simd: dict[str, Rate]
 
 
-class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Profile(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Timing of one way to meet the machine: the vendor's simulator, or silicon.
 
     ``link_words`` wavelets cross a link in every ``link_frame`` consecutive cycles at most. ``rate`` and ``setup`` are
@@ -85,7 +86,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stream_setup: dict[str, Cycles] = {}
 
 
-class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class System(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The box around the wafer: power, price, and the way in and out.
 
     ``power`` is drawn where all PEs work, ``idle_fraction`` of it where none does, ``half_load_fraction`` where half of them do
@@ -123,7 +124,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return float(self.power) * (half + (2.0 * activity - 1.0) * (1.0 - half))
 
 
-class Machine(msgspec.Struct, frozen=True, eq=False, dict=True, forbid_unknown_fields=True):
+class Machine(Shown, msgspec.Struct, frozen=True, eq=False, dict=True, forbid_unknown_fields=True):
     """A wafer-scale machine. Time is in cycles; ``clock`` turns cycles into seconds in reports only.
 
     Machines are equal if all that they hold is, so that one which was pickled, copied or loaded again finds what was kept for

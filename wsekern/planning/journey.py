@@ -11,8 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.inference.operation_times import OperationTime, head_operations, layer_operations
-from wsekern.inference.step_times import time_handover
+from wsekern.inference.operation_times import OperationTime, handover_operations, head_operations, layer_operations
 from wsekern.planning.layout import Placement
 
 
@@ -182,8 +181,7 @@ class Journey:
         blocks = lone.config.blocks[stop.first_layer:stop.first_layer + stop.layers]
         found = [(stop.first_layer + number, layer_operations(lone.machine, mapping, tokens, -(-position // mapping.height),
                                                               lone.profile, block)) for number, block in enumerate(blocks)]
-        handed = time_handover(lone.machine, mapping, tokens, lone.profile).cycles
-        return [*found, (-1, (OperationTime("handover", "to the next region", handed, 0.0),))]
+        return [*found, (-1, handover_operations(lone.machine, mapping, tokens, lone.profile))]
 
     def operation_cycles(self) -> list[OperationTime]:
         """One token of the answer from end to end, operations of a name together, the longest first; without the links between

@@ -10,7 +10,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.fabric.routes import Ports, Position, Route, make_route
 from wsekern.machine.timing import LIBRARY
-from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, TaskEntry, Vector
+from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, Origin, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
     INTEGERS,
     NUMPY_TYPES,
@@ -28,10 +28,11 @@ from wsekern.program.operands import (
     element_type,
 )
 from wsekern.program.values import Variable
+from wsekern.shown import Shown
 
 
-@dataclass(eq=False)
-class Symbols:
+@dataclass(eq=False, repr=False)
+class Symbols(Shown):
     """Memory, queues, descriptors, tasks and instructions of a program, and checks of operands against them.
 
     ``symbols``: name -> (element type, elements).
@@ -59,6 +60,8 @@ class Symbols:
     kept_registers: set[int] = field(default_factory=lambda: {0})
     """Registers that no task may use for itself: 0 holds the word of a data task, others belong to subroutines."""
     labels: int = 0
+    origins: dict[int, Origin] = field(default_factory=dict)
+    """Where instructions come from, by their place in ``code``, if a compiler wrote them."""
 
     # ---- memory and queues
 
@@ -110,9 +113,13 @@ class Symbols:
         return Fabric(self.input_queue(color, queue), extent, element_type(type), packing)
 
     def fabout(self, color: int, extent: int, type: str, packing: int | None = None, *, control: bool = False,
-               advance_switch: bool = False, index: int | None = None, queue: int | None = None) -> Fabric:
-        """Descriptor of ``extent`` elements that leave on ``color``."""
-        return Fabric(self.output_queue(color, queue), extent, element_type(type), packing, control, advance_switch, index)
+               advance_switch: bool = False, index: int | None = None, same_index: bool = False,
+               queue: int | None = None) -> Fabric:
+        """Descriptor of ``extent`` elements that leave on ``color``. A ``queue`` that is bound to another color takes them too
+        (WSE-2 only)."""
+        shared = queue is not None and queue in self.outputs and self.outputs[queue] != color
+        return Fabric(queue if shared else self.output_queue(color, queue), extent, element_type(type), packing, control,
+                      advance_switch, index, same_index, color if shared else None)
 
     def descriptor(self, name: str, operand: Operand) -> Named:
         """A descriptor that each PE holds for itself (explicit DSR), and may change while it runs."""
@@ -134,6 +141,13 @@ class Symbols:
         """A label that is not in use."""
         self.labels += 1
         return f"L{self.labels}"
+
+    def late_queues(self) -> set[int]:
+        """Input queues that instructions bind to the colors of their words."""
+        sources = [operand for item in self.code if isinstance(item, Vector) for operand in item.operands[1:]]
+        sources += [item.target for item in self.code if isinstance(item, Scalar) and item.form == "take"]
+        stated = [self.stated(operand) for operand in sources]
+        return {operand.queue for operand in stated if isinstance(operand, Fabric) and operand.color is not None}
 
     # ---- checks
 
@@ -165,11 +179,21 @@ class Symbols:
         self._check_types(item, stated, operation, arithmetic)
         self._check_words(item, stated)
 
+    def _check_conversion(self, item: Vector, types: list[ElementType], operation: str) -> None:
+        """Refuse operands of conversions that are not a float on one side and 16 bits of an integer on the other."""
+        whole, real = types if operation == "to_integer" else types[::-1]
+        size = TYPE_BYTES[INSTRUCTIONS[item.name][1]] if operation == "from_integer" else 4 if item.name == "fs2xp16" else 2
+        if whole not in ("i16", "u16") or real in INTEGERS or TYPE_BYTES[real] != size:
+            raise InputError(f"program {self.name}: {item.name}: operands of types {' and '.join(types)} do not fit")
+
     def _check_types(self, item: Vector, stated: list[Operand], operation: str, arithmetic: ElementType) -> None:
         """Refuse operands that the arithmetic cannot take. Moves within one width move bits of any type; sources of a 16-bit
         operation have 16 bits of one format, as all operands of integer operations have the instruction's width."""
         types = [self.type_of(operand) for operand in stated]
         if operation == "mov" and len({TYPE_BYTES[type] for type in types}) == 1:
+            return
+        if operation in ("from_integer", "to_integer"):
+            self._check_conversion(item, types, operation)
             return
         narrow = TYPE_BYTES[arithmetic] == 2 and operation != "mov"
         for k, type in enumerate(types):

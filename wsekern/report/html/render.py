@@ -29,7 +29,7 @@ def _text(name: str) -> str:
 def _environment() -> Environment:
     made = Environment(loader=FunctionLoader(_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                        lstrip_blocks=True)
-    made.filters |= {"percent": _percent, "slug": _slug, "numeric": _numeric}
+    made.filters |= {"percent": _percent, "slug": _slug, "numeric": _numeric, "sentence": _sentence}
     made.tests["kind"] = _is_kind
     return made
 
@@ -42,6 +42,11 @@ def _data(data: Any) -> str:
 def _percent(value: float) -> str:
     """Hundredths are finer than a pixel."""
     return f"{value:.2f}".rstrip("0").rstrip(".") if "." in f"{value:.2f}" else f"{value:.2f}"
+
+
+def _sentence(text: str) -> str:
+    """With a capital, unless it begins with a name such as h100x8."""
+    return text[:1].upper() + text[1:] if re.match(r"[a-z]+\b", text) else text
 
 
 def _slug(title: str) -> str:

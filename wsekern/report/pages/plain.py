@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from wsekern.report.html import Page, Part, Section, Table, parts_of
+from wsekern.report.html import Lines, Page, Part, Section, Table, parts_of, render
 from wsekern.report.tables import fact_rows
 
 
@@ -14,6 +14,11 @@ def view_page(title: str, answer: str, views: Sequence[RenderableType], data: Ma
     """``views`` as the terminal shows them, behind ``pictures``."""
     parts = [part for view in views for part in parts_of(view)]
     return Page(title, answer, [*pictures, Section("Result", parts)], data)
+
+
+def html_page(view: RenderableType, title: str) -> str:
+    """Anything that the terminal shows as a whole page, for callers in Python."""
+    return render(view_page(title, "", [view], {}))
 
 
 def facts_page(title: str, answer: str, facts: Mapping[str, Any], pictures: Sequence[Section] = ()) -> Page:
@@ -31,8 +36,6 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
 
 def _listed(values: Sequence[Any]) -> list[Part]:
     """A list of sentences, or of records."""
-    from wsekern.report.html import Lines
-
     return [Lines([shown for value in values for _, shown in fact_rows({"": value})])]
 
 

@@ -36,14 +36,15 @@ def _over_users(cells: Sequence[Cell], prompt: int, measure: str, label: str) ->
         series.append(Series(title, [(users, value, f"{title}, {users:,} users: {amount(value)} {label}")
                                      for users, value in points], color, dashed="ideal" in name))
         rows += [(title, f"{users:,}", amount(value)) for users, value in points]
-    return curves(f"{label.capitalize()}, prompt {prompt:,}", "", [one for one in series if one.points], "users at once", label,
-                  header=("system", "users", label), rows=rows)
+    return curves(f"{label[0].upper()}{label[1:]}, prompt {prompt:,}", "", [one for one in series if one.points],
+                  "users at once", label, header=("system", "users", label), rows=rows)
 
 
 def datacentre_page(model: str, power: str, sites: Sites, data: Mapping[str, Any]) -> Page:
     """What each side does with the power."""
     filled = {name: site for name, site in sites.sides().items() if site is not None}
-    best = max(filled.values(), key=lambda site: site.tokens_per_second)
+    real = [site for site in sites.chosen().values() if site is not None]
+    best = max(real, key=lambda site: site.tokens_per_second)
     answer = (f"With {power}, {best.system} writes the most: {amount(best.tokens_per_second)} tokens/s for {best.users:,} "
               f"users, {amount(best.tokens_per_second_per_user)} each.")
     plots = [_sites("Output tokens/s in total", filled, "tokens/s", lambda site: site.tokens_per_second),

@@ -16,7 +16,7 @@ def validation_page(validation: Mapping[str, Any], view: RenderableType) -> Page
     """Errors by group, and every prediction against its measurement; the page carries groups alone as data, since rows are
     many."""
     rows = [row for row in validation["rows"] if row["predicted"] is not None and row["predicted"] > 0 and row["measured"] > 0]
-    tested = sorted(row["error"] for row in rows if not row["fitted"])
+    tested = sorted(abs(row["error"]) for row in rows if not row["fitted"])
     answer = f"Of {len(validation['rows']):,} measurements {len(rows):,} have a prediction."
     if tested:
         half, most = (100 * tested[int(share * (len(tested) - 1))] for share in (0.5, 0.9))

@@ -89,7 +89,7 @@ def operations_plot(journey: Journey) -> Plot:
                  rows=[(part, name, f"{cycles:,.0f}", f"{100 * cycles / whole:.1f} %", seconds(cycles / clock),
                         f"{crossed:,.0f}" if crossed else "-") for part, name, cycles, crossed in rows])
 
-PARTS = {"attention": 0, "ffn": 2, "head": 1, "handover": 5, "links": 3}
+PARTS = {"attention": 0, "ffn": 2, "head": 1, "embedding": 4, "handover": 5, "links": 3}
 """Colors of parts of a model."""
 MOST_OPERATIONS = 24
 """Operations that have a bar of their own; the table has all."""
