@@ -168,7 +168,7 @@ def test_text_that_pes_print_and_conditions_that_do_not_hold_reach_the_host(run_
     """
     run_csl(code, {"width": 2})
     assert capsys.readouterr().out.splitlines() == ["PE 0 has 3", "PE 1 has 4"]
-    with pytest.raises(SimulationError, match=r"PE \(2, 0\), cycle \d+: .*pe\.csl:\d+:\d+: this does not hold"):
+    with pytest.raises(SimulationError, match=r"PE \(2, 0\), cycle \d+: .*pe\.csl:\d+:\d+, in compute: this does not hold"):
         run_csl(code, {"width": 3})
 
 

@@ -312,6 +312,15 @@ class Cluster(Shown):
         return self.count * float(self.gpu.price.per_hour)
 
 
+@lru_cache(maxsize=1024)
+def timed(cluster: Cluster) -> Cluster:
+    """``cluster`` as far as times and memory go: prices and power, which change neither, are the same for all."""
+    nothing = Quantity(0.0, "USD", "left out")
+    watts, share = Quantity(1.0, "W", "left out"), Quantity(1.0, "ratio", "left out")
+    power = Power(watts, share, share, watts, share, share)
+    return Cluster(msgspec.structs.replace(cluster.gpu, price=Price(nothing, nothing), power=power), cluster.count)
+
+
 def _mark(name: str) -> str:
     """What stands between a name and a count: h100x8, but mi355x-8."""
     return "-" if name.endswith("x") else "x"

@@ -3,17 +3,17 @@
 Both take names or objects; :func:`predict_on` and :func:`serve_on` take a deployment that is resolved already.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Unpack
 
 from wsekern.cluster.deploy import Degrees, deploy
 from wsekern.cluster.engine import Engine
 from wsekern.cluster.evidence import assumptions, nearest_points
-from wsekern.cluster.hardware import Cluster
+from wsekern.cluster.hardware import Cluster, timed
 from wsekern.cluster.layout import Deployment, Layout, Memory, memory_of, require_fit
 from wsekern.cluster.power import Activity, activity, cluster_watts
 from wsekern.cluster.precision import Precision
-from wsekern.cluster.steady import SteadyState, steady_state
+from wsekern.cluster.steady import SteadyState, kept_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.cluster.trust import confidence, trust_of
 from wsekern.errors import InputError
@@ -181,8 +181,8 @@ def serve_on(
     """:func:`serve` on a deployment, whose precision counts. The first ``cached`` tokens of every prompt need not be read: the
     request's shared ones unless given."""
     memory = _memory(deployment, request.context, request.batch, check_memory, request.shared)
-    state = steady_state(deployment, request.prompt, request.output, request.batch, think_seconds=think_seconds,
-                         bounded=check_memory, shared=request.shared, cached=cached)
+    state = kept_state(replace(deployment, cluster=timed(deployment.cluster)), request.prompt, request.output, request.batch,
+                       think_seconds, request.shared, cached, check_memory)
     measure, gpus, trust = state.measure, deployment.layout.gpus, trust_of(deployment)
     watts = _watts(deployment, state.activity)
     usd_per_hour = gpus * float(deployment.gpu.price.per_hour)

@@ -170,12 +170,12 @@ def crossovers(cells: Sequence[Cell]) -> list[Crossover]:
             if name == "ideal GPUs" and not line:
                 continue
             for cost in COSTS:
-                ratios = [(batch, log2(getattr(wafer, cost) / getattr(side, cost))) for batch, wafer, side in line]
+                ratios = [(float(batch), log2(getattr(wafer, cost) / getattr(side, cost))) for batch, wafer, side in line]
                 crossings.append(_crossover(prompt, cost, ratios, name))
     return crossings
 
 
-def _crossover(prompt: int, measure: str, ratios: list[tuple[int, float]], gpus: str) -> Crossover:
+def _crossover(prompt: int, measure: str, ratios: list[tuple[float, float]], gpus: str) -> Crossover:
     """Logarithm of wafer cost over GPU cost against batch: the last change from negative to positive counts."""
     against = "" if gpus == "the GPUs" else f" against {gpus}"
     if not ratios:
@@ -183,11 +183,18 @@ def _crossover(prompt: int, measure: str, ratios: list[tuple[int, float]], gpus:
     if ratios[-1][1] <= 0:
         always = "throughout the sweep" if all(ratio <= 0 for _, ratio in ratios) else "at the largest batch"
         return Crossover(prompt, measure, None, f"the wafers win{against} {always}", gpus)
+    batch = taken_over(ratios)
+    return Crossover(prompt, measure, batch, "" if batch else f"{_win(gpus)} throughout the sweep", gpus)
+
+
+def taken_over(ratios: Sequence[tuple[float, float]]) -> float | None:
+    """Where the logarithm of a cost ratio, over numbers in their order, becomes positive for the last time, on a straight line
+    between two of them (of their logarithms, where these exist); None where it never does."""
     for (low, before), (high, after) in zip(reversed(ratios[:-1]), reversed(ratios[1:]), strict=True):
         if before < 0 <= after:
             share = -before / (after - before)
-            return Crossover(prompt, measure, 2 ** (log2(low) + share * (log2(high) - log2(low))), "", gpus)
-    return Crossover(prompt, measure, None, f"{_win(gpus)} throughout the sweep", gpus)
+            return 2 ** (log2(low) + share * (log2(high) - log2(low))) if low > 0 else low + share * (high - low)
+    return None
 
 
 def sweep_fronts(cells: Sequence[Cell]) -> list[dict[str, Any]]:

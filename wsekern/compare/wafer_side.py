@@ -8,7 +8,7 @@ from wsekern.compare.side import Side
 from wsekern.errors import InputError
 from wsekern.inference.blocks.folding import folding_assumptions
 from wsekern.inference.layer import parts_on_grid
-from wsekern.machine import Machine
+from wsekern.machine import Machine, System
 from wsekern.planning.drafting import check_speculation
 from wsekern.planning.load import WaferServed, serve_on_wafers
 from wsekern.planning.placement import Placement, place_draft, place_model
@@ -38,14 +38,14 @@ _known = lru_cache(maxsize=256)(place_model)
 """Placements that were searched before."""
 
 
-def wafer_side(placement: Placement) -> Side:
-    """How ``placement`` serves its request."""
-    system, served, decode = placement.machine.system, serve_on_wafers(placement), placement.decode()
+def wafer_side(placement: Placement, system: System) -> Side:
+    """How ``placement`` serves its request, with the power and prices of ``system``."""
+    served, decode = serve_on_wafers(placement), placement.decode()
     return Side(
         name=f"{placement.all_wafers} x {placement.machine.title}", measure=served.measure,
         lone_time_to_first_token_seconds=served.lone_time_to_first_token_seconds,
         lone_time_per_output_token_seconds=served.lone_time_per_output_token_seconds,
-        watts=served.watts, rated_watts=placement.all_wafers * float(system.power),
+        watts=placement.all_wafers * system.watts(served.activity), rated_watts=placement.all_wafers * float(system.power),
         usd_per_hour=placement.all_wafers * float(system.price_per_hour),
         memory_used_bytes=placement.memory_used(), memory_available_bytes=placement.memory_there(),
         shares=_shares(served),
@@ -57,7 +57,7 @@ def wafer_side(placement: Placement) -> Side:
                "active_share_of_pes": served.activity,
                "cycles_per_token": decode.cycles, "cycles_per_layer": decode.cycles / placement.config.layers,
                "profile": placement.profile, "breakdown_cycles": decode.breakdown, "breakdown_seconds": served.breakdown},
-        assumptions=wafer_assumptions(placement, placement.request))
+        assumptions=wafer_assumptions(placement, placement.request, system))
 
 
 def check_cache(precision: str, cache: str | None, machine: Machine) -> None:
@@ -94,9 +94,9 @@ def _shares(served: WaferServed) -> dict[str, float]:
     return {name: value / whole for name, value in shares.items()}
 
 
-def wafer_assumptions(placement: Placement, request: Request) -> list[str]:
-    """What the figures of the wafers take for granted, a sentence each."""
-    clock, system = placement.machine.clock, placement.machine.system
+def wafer_assumptions(placement: Placement, request: Request, system: System) -> list[str]:
+    """What the figures of the wafers take for granted, a sentence each, with the power and prices of ``system``."""
+    clock = placement.machine.clock
     assumptions = [
         *_formats_and_programs(placement),
         f"clock {float(clock) / 1e9:.2f} GHz: {clock.source}",

@@ -12,7 +12,7 @@ from wsekern.csl.operands import OPERATIONS, Operand
 from wsekern.csl.reaching import Load, Reaching
 from wsekern.csl.source import Span
 from wsekern.csl.values import Address, Dsd, Reg, Value, Varying
-from wsekern.program.instructions import Scalar
+from wsekern.program.instructions import Label, Origin, Scalar
 from wsekern.program.operands import TYPE_BYTES, Fabric, Mem, Mem4d, Named, Ring
 
 MEMORY = "memory"
@@ -25,6 +25,11 @@ class DsrUse:
 
     loads: list[Load] = field(default_factory=list)
     types: set[str] = field(default_factory=set)
+
+
+def _saves(options: dict[str, Value]) -> bool:
+    """Whether uses of a DSR that was loaded so move its base."""
+    return "save_address" in options and bool(options["save_address"].data)
 
 
 def element_type(operand: Operand, name: str, data: Dsd, place: int) -> str:
@@ -54,9 +59,11 @@ class DsrLinker(ABC):
     """What DSRs hold where that was asked while the program runs."""
     several: dict[Dsr, tuple[int, dict[Any, int]]]
     """Register of a DSR that says what was loaded last, as numbers of kinds."""
+    frame: Frame | None
     op: Op
     """The instruction that is being linked."""
-    span: Span | None
+    span: Span | None = None
+    """Where it comes from."""
 
     @abstractmethod
     def fail(self, message: str) -> None:
@@ -66,9 +73,12 @@ class DsrLinker(ABC):
     def register(self, reg: Reg | int | None) -> int | None:
         """The core's number of a register."""
 
-    @abstractmethod
     def append(self, item: Any) -> None:
-        """An instruction behind those that there are."""
+        """An instruction or label behind those that there are."""
+        if self.span is not None and self.frame is not None and not isinstance(item, Label):
+            origin = Origin(self.frame.title or self.frame.name, self.span.source.name, self.span.line)
+            self.program.origins[len(self.program.code)] = origin
+        self.program.code.append(item)
 
     @abstractmethod
     def queue_of(self, data: Dsd, out: bool) -> int:
@@ -253,7 +263,3 @@ class DsrLinker(ABC):
                 if name in given:
                     found[name] = given[name]
         return found
-
-
-def _saves(options: dict[str, Value]) -> bool:
-    return "save_address" in options and bool(options["save_address"].data)

@@ -15,7 +15,7 @@ from wsekern.csl.emit import machine_type
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import Frame
 from wsekern.csl.scope import Scope
-from wsekern.csl.values import NOTHING, Memory, Reg, Symbol, Value, Varying, rounded
+from wsekern.csl.values import NOTHING, Memory, Reg, Symbol, Value, by_pe, rounded
 from wsekern.errors import InputError
 from wsekern.fabric.routes import Position, make_route
 from wsekern.program.instructions import TaskEntry
@@ -28,7 +28,7 @@ def coordinate(ev: Evaluator, node: syntax.Builtin) -> Value:
     if each is None:
         ev.fail(node, "a layout has no coordinates of a PE")
     each = np.asarray(each, np.int64)
-    return Value(t.U16, int(each[0]) if (each == each[0]).all() else Varying(each))
+    return Value(t.U16, by_pe(each))
 
 
 @builtin("__scalar", arguments=(2, 3))
@@ -94,12 +94,11 @@ class Site:
     """"print", "trace" or "trap"."""
     text: str
     types: tuple[str, ...]
-    span: Any = None
 
 
 def tell(ev: Evaluator, kind: str, text: str, values: list[Value], node: syntax.Node, types: tuple[str, ...] = ()) -> None:
     """Code that tells the host."""
-    site = Site(kind, text, types or tuple(machine_type(each.type) for each in values), node.span)
+    site = Site(kind, text, types or tuple(machine_type(each.type) for each in values))
     number = ev.unit.site(site)
     for each in [Value(t.U32, number), *values]:
         ev.emit.emit("tell", c=ev.emit.register(each))
@@ -311,7 +310,7 @@ def bind_queue(ev: Evaluator, node: syntax.Builtin) -> Value:
     color = ev.evaluate(node.arguments[2])
     if not ev.runtime:
         ev.fail(node, "code of a PE binds a queue to another color; @initialize_queue says its first one")
-    if isinstance(color.type, t.Opaque):
+    if isinstance(color.type, (t.Opaque, t.ComptimeInt)):
         color = Value(t.U16, color.data)
     ev.emit.emit(form, imm=number, a=ev.emit.index(color))
     return NOTHING

@@ -1,8 +1,10 @@
 """Run wavelets over a compiled plan: inject, step, drain, read."""
 
+import os
 from collections.abc import Callable, Mapping
 from enum import IntFlag
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -13,6 +15,7 @@ from wsekern.fabric import _host, _routing
 from wsekern.fabric._host import HostPort
 from wsekern.fabric.plan import FabricPlan, route_record
 from wsekern.fabric.routes import Port, Route, check_whole, is_whole, port_of
+from wsekern.output import write_file
 from wsekern.shown import Shown
 
 SINKS = {"count": 0, "log": 1, "core": 2}
@@ -271,15 +274,20 @@ class Fabric(Shown):
         return _host.state_bytes(self.state)
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, threads: int = 1, patience: int = 50) -> "Fabric":
-        """A fabric with a plan of its own that goes on as the saved one would have; bytes that were cut or altered are
-        refused."""
-        state = _host.open_state(_bytes_of(data), min(_count(threads, "threads", 1), 64))
+    def from_bytes(cls, saved: bytes | str | os.PathLike[str], *, threads: int = 1, patience: int = 50) -> "Fabric":
+        """A fabric with a plan of its own that goes on as the saved one would have, from its bytes or the file with them; those
+        that were cut or altered are refused."""
+        state = _host.open_state(saved_bytes(saved), min(_count(threads, "threads", 1), 64))
         return object.__new__(cls)._hold(state, _count(patience, "cycles of patience", 0))
 
-    def load(self, data: bytes) -> None:
-        """Back to what :meth:`to_bytes` of a fabric with the same plan and sinks gave; nothing is left to drain then."""
-        _host.load_state(self.state, _bytes_of(data))
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write :meth:`to_bytes` to a file, whole or not at all."""
+        write_file(path, self.to_bytes())
+
+    def load(self, saved: bytes | str | os.PathLike[str]) -> None:
+        """Back to what :meth:`to_bytes` of a fabric with the same plan and sinks gave, or to the file that :meth:`save` wrote;
+        nothing is left to drain then."""
+        _host.load_state(self.state, saved_bytes(saved))
 
     def __reduce__(self) -> tuple:
         return _fabric_again, (type(self), self.plan, self.state.sinks, self.state.threads, self.patience, self.to_bytes(),
@@ -341,10 +349,16 @@ def _fabric_again(cls: type[Fabric], plan: _routing.Plan, sinks: tuple[int, ...]
     return object.__new__(cls)._hold(state, patience)
 
 
-def _bytes_of(data: bytes) -> bytes:
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise InputError(f"{type(data).__name__} is no saved state: expected the bytes that to_bytes() gave")
-    return data
+def saved_bytes(saved: bytes | str | os.PathLike[str]) -> bytes:
+    """The bytes of a saved state, themselves or of the file that has them; empty ones are no state, and refused as such."""
+    if isinstance(saved, str | os.PathLike):
+        try:
+            return Path(saved).read_bytes()
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot read {saved}: {getattr(error, 'strerror', None) or error}") from None
+    if not isinstance(saved, bytes | bytearray | memoryview):
+        raise InputError(f"{type(saved).__name__} is no saved state: expected the bytes that to_bytes() gave, or a file's name")
+    return saved
 
 
 def check_entry(plan: _routing.Plan, pes: NDArray[np.uint32], port: Port) -> None:

@@ -60,9 +60,14 @@ def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, prof
 
 def layer_lists(mapping: Mapping, block: Block, tokens: int, slots: int) -> Iterator[tuple[Steps, float]]:
     """Lists of steps that a layer may take, each with its share of the time: see :func:`time_layer`."""
-    for load, share in expert_loads(mapping, block, tokens):
-        grid = mapping if load == mapping.expert_load else replace(mapping, expert_load=load)
+    for grid, share in loaded_grids(mapping, block, tokens):
         yield layer_steps(grid, block, tokens, max(1, slots)), share
+
+
+def loaded_grids(mapping: Mapping, block: Block, tokens: int) -> Iterator[tuple[Mapping, float]]:
+    """The grid with each number of experts on the fullest block of lines that counts, and its share of the time."""
+    for load, share in expert_loads(mapping, block, tokens):
+        yield mapping if load == mapping.expert_load else replace(mapping, expert_load=load), share
 
 
 @lru_cache(maxsize=4096)
@@ -98,5 +103,10 @@ def time_head(machine: Machine, mapping: Mapping, profile: str) -> StepCycles:
 
 @lru_cache(maxsize=1024)
 def time_handover(machine: Machine, mapping: Mapping, tokens: int, profile: str) -> StepCycles:
-    """Residual stream from one region to all columns of the next one."""
-    return time_steps(machine, mapping, [LayerStep("handover", "handover", Broadcast(tokens * mapping.hidden, "x"))], profile)
+    """Time of :func:`handover_steps`."""
+    return time_steps(machine, mapping, handover_steps(mapping, tokens), profile)
+
+
+def handover_steps(mapping: Mapping, tokens: int) -> Steps:
+    """Residual stream of ``tokens`` tokens from one region to all columns of the next one."""
+    return [LayerStep("handover", "to the next region", Broadcast(tokens * mapping.hidden, "x"))]

@@ -172,6 +172,28 @@ class Machine(Shown, msgspec.Struct, frozen=True, eq=False, dict=True, forbid_un
                              f"{most_wide}x{most_high}")
 
 
+@lru_cache(maxsize=1024)
+def in_seconds(machine: Machine) -> Machine:
+    """``machine`` as far as times and memory go: prices and power, which change neither, are the same for all."""
+    system = machine.system
+    free = {"power": Quantity(1.0, "W", _LEFT_OUT), "idle_fraction": Quantity(1.0, "ratio", _LEFT_OUT),
+            "half_load_fraction": None, "price": Quantity(0.0, "USD", _LEFT_OUT),
+            "price_per_hour": Quantity(0.0, "USD/h", _LEFT_OUT)}
+    return msgspec.structs.replace(machine, system=msgspec.structs.replace(system, **free))
+
+
+@lru_cache(maxsize=1024)
+def in_cycles(machine: Machine) -> Machine:
+    """``machine`` as far as cycles and memory go: :func:`in_seconds`, and with a clock and links to others that all share."""
+    plain = in_seconds(machine)
+    links = {"io_bandwidth": Quantity(1.0, "B/s", _LEFT_OUT), "io_latency": Quantity(0.0, "s", _LEFT_OUT)}
+    return msgspec.structs.replace(plain, clock=Quantity(1e9, "Hz", _LEFT_OUT),
+                                   system=msgspec.structs.replace(plain.system, **links))
+
+
+_LEFT_OUT = "left out"
+
+
 def bundled_machines() -> list[str]:
     """Names of the wafers described in the package."""
     folder = files("wsekern.machine") / "data"
@@ -181,6 +203,12 @@ def bundled_machines() -> list[str]:
 @lru_cache(maxsize=32)
 def _load(path: str, modified: int) -> Machine:
     machine = load_description(path, Machine)
+    check_machine(machine, path)
+    return machine
+
+
+def check_machine(machine: Machine, path: str) -> None:
+    """Refuse numbers that contradict each other; ``path`` says where they stand."""
     fabric, core = machine.fabric, machine.core
     if not machine.profiles:
         raise InputError(f"{path}: profiles is empty, expected at least one timing profile")
@@ -201,7 +229,6 @@ def _load(path: str, modified: int) -> Machine:
         if profile.link_words.value > profile.link_frame.value:
             raise InputError(f"{path}: profiles.{name}: link_words is more than link_frame, but a link carries a word a cycle "
                              "at most")
-    return machine
 
 
 @lru_cache(maxsize=1)

@@ -63,8 +63,6 @@ class _Encoder:
         self.fifos = {name: number for number, name in enumerate(program.fifos)}
         self.numbers: dict[tuple[Operand, bool, str], int] = {}
         self.threads = 0
-        self.late: set[int] = set()
-        """Input queues that instructions bind."""
         self.registers = 1 + max(program.kept_registers)
         self.calls = any(isinstance(item, Scalar) and item.form == "call" for item in program.code)
 
@@ -142,8 +140,8 @@ class _Encoder:
     def _color(self, operand: Fabric) -> int:
         """The color of the words of a descriptor that says one."""
         if self.timing.machine.core.data_tasks_bind_to_queue:
-            raise BudgetError(f"program {self.program.name}: a descriptor with color {operand.color} on queue {operand.queue}; on "
-                              f"{self.timing.machine.name} the queue alone says the color: use bind_input or bind_output")
+            raise BudgetError(f"program {self.program.name}: a descriptor with color {operand.color} on queue {operand.queue}; "
+                              f"on {self.timing.machine.name} the queue alone says the color: use bind_input or bind_output")
         return operand.color
 
     def _held(self, name: str | int | None) -> int:
@@ -194,8 +192,6 @@ class _Encoder:
                     "advance_switch": stated.advance_switch, "base": stated.index or 0,
                     "index": 0 if stated.index is None else 2 if stated.same_index else 1,
                     "color": NONE if stated.color is None else self._color(stated)}
-            if stated.color is not None and row["kind"] == KIND_CODES["fabin"]:
-                self.late.add(stated.queue)
         else:
             elements = self.program.elements_of(stated)
             if elements == 0 and isinstance(stated, (Ring, Fifo)):
@@ -380,9 +376,10 @@ class _Encoder:
             raise BudgetError(f"program {program.name}: data tasks of {self.timing.machine.name} bind to input queues "
                               f"{core.data_task_ids.values[0]} to {core.data_task_ids.values[-1]}")
         local = {self.placed.tasks[task.name]: task for task in program.tasks.values() if task.kind == "local"}
-        if self.late & data.keys():
-            raise InputError(f"program {program.name}: input queue {min(self.late & data.keys())} has a data task, and "
-                             "descriptors that bind it to their colors")
+        late = program.late_queues()
+        if late & data.keys():
+            raise InputError(f"program {program.name}: input queue {min(late & data.keys())} has a data task, and descriptors "
+                             "that bind it to their colors")
         blocked_queues = {queue for queue, task in data.items() if task.blocked} | program.blocked_queues
         return {
             "count": len(self.placed.code), "memory": program.data_bytes, "registers": self.registers + STACK * self.calls,
@@ -392,7 +389,7 @@ class _Encoder:
             "high": _mask(number for number, task in local.items() if task.priority == "high"),
             "blocked_queues": _mask(blocked_queues),
             "high_queues": _mask(queue for queue, task in data.items() if task.priority == "high"),
-            "late_queues": _mask(self.late), **self._queues(), **self._entries(local, data),
+            "late_queues": _mask(late), **self._queues(), **self._entries(local, data),
         }
 
     def _queues(self) -> dict[str, list[int]]:

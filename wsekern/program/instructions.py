@@ -118,6 +118,18 @@ class Label:
 Instruction = Vector | Scalar | Label
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a compiler found what it made an instruction of: a function, and a line (from 1 on) of a file."""
+
+    function: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
 @dataclass
 class TaskEntry:
     """A task: ``kind`` local, data, control or subroutine; begins at ``label``.

@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from wsekern.errors import InputError
 from wsekern.fabric import FabricPlan, Position
@@ -45,6 +45,13 @@ class ProgramPlan(Shown):
         self.check_rectangle(x, y, width, height)
         self.program_of[y:y + height, x:x + width] = self._index(program)
 
+    def set_program_at(self, program: Program, x: NDArray[np.int64], y: NDArray[np.int64]) -> None:
+        """Put ``program`` on the PEs (x[k], y[k])."""
+        if x.size and (x.min() < 0 or y.min() < 0 or x.max() >= self.width or y.max() >= self.height):
+            raise InputError(f"PEs from ({x.min()}, {y.min()}) to ({x.max()}, {y.max()}) do not lie on {self.width}x"
+                             f"{self.height} PEs")
+        self.program_of[y, x] = self._index(program)
+
     def set_programs(self, programs: list[Program], which: np.ndarray) -> None:
         """Put ``programs[which[y, x]]`` on PE (x, y) of the whole grid."""
         which = np.asarray(which)
@@ -75,6 +82,10 @@ class ProgramPlan(Shown):
             self.parameters = np.pad(self.parameters, ((0, 0), (0, 0), (0, missing)))
         here = self.program_of == self._index(program)
         self.parameters[here, place] = _integers(values, here.shape, f"parameter {name} of program {program.name}")[here]
+
+    def number_of(self, program: Program) -> int:
+        """The number of a program that lies on some PE, as ``program_of`` has it."""
+        return self._numbers[program]
 
     def _index(self, program: Program) -> int:
         if program not in self._numbers:

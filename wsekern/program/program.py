@@ -29,7 +29,11 @@ class Program(Symbols):
         """Whether another program is the same in all that it holds; initial values bit for bit."""
         if not isinstance(other, Program):
             return NotImplemented
-        mine, theirs = ({f.name: getattr(item, f.name) for f in fields(Program)} for item in (self, other))
+        return self.name == other.name and self.same_but_for_name(other)
+
+    def same_but_for_name(self, other: "Program") -> bool:
+        """Whether a program is the same under another name."""
+        mine, theirs = ({f.name: getattr(item, f.name) for f in fields(Program) if f.name != "name"} for item in (self, other))
         for held in (mine, theirs):
             held["initial"] = {name: (values.dtype, values.tobytes()) for name, values in held["initial"].items()}
         return mine == theirs

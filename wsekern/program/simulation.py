@@ -1,5 +1,6 @@
 """A layout in its running state, and the host's side of it: copies, streams, launches, and what one can look at."""
 
+import os
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Self, overload
@@ -11,7 +12,8 @@ from wsekern.errors import STATUS, InputError, raise_for_status
 from wsekern.fabric._host import inject
 from wsekern.fabric._routing import LAST_CYCLE, State
 from wsekern.fabric.routes import Port, check_whole, port_of
-from wsekern.fabric.simulation import NEVER, Stop, Word, check_color, check_entry, stops_of, words_of
+from wsekern.fabric.simulation import NEVER, Stop, Word, check_color, check_entry, saved_bytes, stops_of, words_of
+from wsekern.output import write_file
 from wsekern.program._pe import COUNTERS, Cores
 from wsekern.program.compiled import compile_plan
 from wsekern.program.instructions import COLORS
@@ -254,18 +256,20 @@ class Simulation(Shown):
         machine (those of ``wsk_simulation_save`` of the C library); the layout is not in them."""
         return self._cores.save(self._fabric)
 
-    def load(self, data: bytes) -> None:
-        """Back to what :meth:`to_bytes` of a simulation of the same layout gave, by any number of threads; bytes that were cut
-        or altered are refused, and nothing has changed then."""
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise InputError(f"{type(data).__name__} is no saved state: expected the bytes that to_bytes() gave")
-        self._cores.load(self._fabric, data)
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write :meth:`to_bytes` to a file, whole or not at all."""
+        write_file(path, self.to_bytes())
+
+    def load(self, saved: bytes | str | os.PathLike[str]) -> None:
+        """Back to what :meth:`to_bytes` of a simulation of the same layout gave, by any number of threads, or to the file that
+        :meth:`save` wrote; bytes that were cut or altered are refused, and nothing has changed then."""
+        self._cores.load(self._fabric, saved_bytes(saved))
 
     @classmethod
-    def from_bytes(cls, data: bytes, layout: ProgramPlan, threads: int = 1) -> Self:
-        """A simulation of ``layout`` that goes on as the saved one would have."""
+    def from_bytes(cls, saved: bytes | str | os.PathLike[str], layout: ProgramPlan, threads: int = 1) -> Self:
+        """A simulation of ``layout`` that goes on as the saved one would have, from its bytes or the file with them."""
         made = cls(layout, threads)
-        made.load(data)
+        made.load(saved)
         return made
 
     def __reduce__(self) -> tuple:
@@ -351,8 +355,16 @@ class Simulation(Shown):
 
     def place_of(self, program: int, instruction: int) -> dict:
         """Where an instruction of a program (numbers as in :meth:`activity`) stands: ``program`` and ``task`` by name, ``line``
-        of :meth:`Program.text`, its ``text``."""
+        of :meth:`Program.text`, its ``text``; ``function`` and ``source`` (file:line) where a compiler wrote it."""
         return self._places.of(program, instruction)
+
+    def instructions_of(self, program: int) -> int:
+        """How many instructions a program (by number) has for the cores."""
+        return len(self._placed[program].code)
+
+    def item_of(self, program: int, instruction: int) -> int:
+        """The place in its program's ``code`` of an instruction of a program."""
+        return self._placed[program].lines[instruction]
 
     def waiting(self) -> list[dict]:
         """Threads that wait, by PE: see :meth:`wsekern.program.waiting.Waits.threads`."""

@@ -10,7 +10,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.fabric.routes import Ports, Position, Route, make_route
 from wsekern.machine.timing import LIBRARY
-from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, TaskEntry, Vector
+from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, Origin, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
     INTEGERS,
     NUMPY_TYPES,
@@ -60,6 +60,8 @@ class Symbols(Shown):
     kept_registers: set[int] = field(default_factory=lambda: {0})
     """Registers that no task may use for itself: 0 holds the word of a data task, others belong to subroutines."""
     labels: int = 0
+    origins: dict[int, Origin] = field(default_factory=dict)
+    """Where instructions come from, by their place in ``code``, if a compiler wrote them."""
 
     # ---- memory and queues
 
@@ -139,6 +141,13 @@ class Symbols(Shown):
         """A label that is not in use."""
         self.labels += 1
         return f"L{self.labels}"
+
+    def late_queues(self) -> set[int]:
+        """Input queues that instructions bind to the colors of their words."""
+        sources = [operand for item in self.code if isinstance(item, Vector) for operand in item.operands[1:]]
+        sources += [item.target for item in self.code if isinstance(item, Scalar) and item.form == "take"]
+        stated = [self.stated(operand) for operand in sources]
+        return {operand.queue for operand in stated if isinstance(operand, Fabric) and operand.color is not None}
 
     # ---- checks
 

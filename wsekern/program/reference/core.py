@@ -71,7 +71,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.outputs = {queue: deque() for queue in program.outputs}
         self.hears, self.speaks = dict(program.inputs), dict(program.outputs)
         """Color of each input and output queue now."""
-        self.due: dict[int, int] = dict.fromkeys(self.late_queues(), 0)
+        self.due: dict[int, int] = dict.fromkeys(program.late_queues(), 0)
         """Of input queues that instructions bind: words that the last one still takes."""
         self.flushing: set[int] = set()
         self.flushed: set[int] = set()
@@ -315,13 +315,6 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         if self.due.get(queue, INPUT_DEPTH) >= self.input_depth(queue):
             self.fabric.give_credit(self.x, self.y, self.hears[queue])
         return word
-
-    def late_queues(self) -> set[int]:
-        """Input queues that instructions bind."""
-        operands = [operand for item in self.placed.code if isinstance(item, Vector) for operand in item.operands[1:]]
-        operands += [item.target for item in self.placed.code if isinstance(item, Scalar) and item.form == "take"]
-        stated = [self.program.stated(operand) for operand in operands]
-        return {operand.queue for operand in stated if isinstance(operand, Fabric) and operand.color is not None}
 
     def bind(self, queue: int, color: int, due: int | None) -> None:
         """Let an input queue take words of a color: ``due`` of them, None: no end of them."""
