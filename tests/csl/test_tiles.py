@@ -1,4 +1,4 @@
-"""Layouts of many PEs: rounds of loops done at once say the same as rounds one by one; one program for code that is the same."""
+"""Layouts of many PEs: rounds of loops at once say the same as rounds one by one; one program for code that is the same."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,8 @@ fn compute() void {
 
 
 def built(compile_csl, layout, width=7, height=3, code=CODE):
-    return compile_csl({"layout.csl": layout, "pe.csl": HEAD + code, "top.csl": HEAD + code}, {"width": width, "height": height})
+    files = {"layout.csl": layout, "pe.csl": HEAD + code, "top.csl": HEAD + code}
+    return compile_csl(files, {"width": width, "height": height})
 
 
 def told(made):

@@ -62,8 +62,8 @@ def profile(html_path: str | None, command: tuple[str, ...]) -> None:
     from rich.console import Group
 
     from wsekern.output import write_file
-    from wsekern.report import html_page
     from wsekern.report.csl import profile_view
+    from wsekern.report.pages import html_page
     from wsekern.sdk.profile import of_command
 
     words = list(command)

@@ -95,6 +95,7 @@ class SdkRuntime:
         """Wait for what is still under way."""
         self.settle()
         self.ports.check(self._stuck)
+        self.machine.simulation.tell()
 
     def finish(self) -> None:
         """Wait until every PE is ready for the next command; refuse where nothing moves any more."""
