@@ -121,8 +121,8 @@ def _equal_copies(pairings: Sequence[Pairing], request: Request, mode: str) -> t
     if len(known) < 2:
         return None  # the cell says which sides cannot
     if not min(known):
-        raise InputError(f"--equal {mode.removeprefix('equal-')}: one of the systems costs nothing, and no number of them costs what "
-                         "the others do: give it a price, or leave --equal out")
+        raise InputError(f"--equal {mode.removeprefix('equal-')}: one of the systems costs nothing, and no number of them costs"
+                         " what the others do: give it a price, or leave --equal out")
     return tuple(1 if budget is None else max(1, round(max(known) / budget)) for budget in budgets)
 
 

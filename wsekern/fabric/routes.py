@@ -51,6 +51,13 @@ def check_whole(value: object, what: str, least: int, most: int | None = None) -
     raise InputError(f"{value!r} {what}: expected a whole number {limits}")
 
 
+def check_text(value: object, what: str) -> str:
+    """``value``, if it is text; else :class:`InputError` with ``what`` it names."""
+    if isinstance(value, str) and value:
+        return value
+    raise InputError(f"{value!r} as {what}: expected text")
+
+
 def port_of(name: Port | str) -> Port:
     """The port called ``name``; :class:`InputError` lists the names there are."""
     if isinstance(name, Port):
@@ -118,7 +125,7 @@ class Route:
 def make_route(rx: Ports, tx: Ports, switches: Iterable[Position] = (), *, initial: int = 0, ring_mode: bool = False,
                pop_mode: str = "no_pop", swap: str = "", teardown: bool = False) -> Route:
     """A route from ports ``rx`` to ports ``tx``; ``switches`` are positions 1 to 3; ``swap`` is "", "EW", "NS" or "EW NS"."""
-    switches = tuple(switches)
+    switches = tuple(switches) if isinstance(switches, Iterable) else (switches,)
     if not all(isinstance(position, Position) for position in switches):
         raise InputError(f"switches are {switches!r}: expected positions such as Position(rx='WEST')")
     if len(switches) > 3:

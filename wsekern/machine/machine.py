@@ -160,7 +160,7 @@ class Machine(msgspec.Struct, frozen=True, eq=False, dict=True, forbid_unknown_f
 
     def profile(self, name: str) -> Profile:
         """Timing profile ``name``; :class:`InputError` lists the machine's profiles if there is none."""
-        if name not in self.profiles:
+        if not isinstance(name, str) or name not in self.profiles:
             raise InputError(f"machine {self.name} has no timing profile {name!r}; use one of "
                              f"{', '.join(self.profiles)}")
         return self.profiles[name]

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from wsekern.errors import InputError
 from wsekern.fabric import FabricPlan, Position
-from wsekern.fabric.routes import Ports, check_whole, is_whole
+from wsekern.fabric.routes import Ports, check_text, check_whole, is_whole
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
 from wsekern.program.program import Program
@@ -21,6 +21,8 @@ class ProgramPlan:
     def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "vendor-simulator", *,
                  open_edges: bool = False, banks: bool = True) -> None:
         self.machine = load_machine(machine) if isinstance(machine, str) else machine
+        if not isinstance(self.machine, Machine):
+            raise InputError(f"{machine!r} is no machine: expected a name such as wse3, or what load_machine gave")
         self.machine.check_grid(check_whole(width, "PEs of width", 1), check_whole(height, "PEs of height", 1))
         self.width, self.height, self.profile, self.banks = width, height, profile, banks
         self.timing = Timing(self.machine, profile, "fp32")
@@ -42,6 +44,8 @@ class ProgramPlan:
 
     def set_programs(self, programs: list[Program], which: np.ndarray) -> None:
         """Put ``programs[which[y, x]]`` on PE (x, y) of the whole grid."""
+        if not isinstance(programs, list | tuple):
+            raise InputError(f"{programs!r} is no list of programs")
         which = np.asarray(which)
         if which.shape != (self.height, self.width) or which.dtype.kind not in "iu":
             raise InputError(f"a map of programs of shape {which.shape} and type {which.dtype}: expected whole numbers of "
@@ -61,6 +65,9 @@ class ProgramPlan:
 
     def set_parameter(self, program: Program, name: str, values: ArrayLike) -> None:
         """Give parameter ``name`` of ``program`` a value on each PE: integers, broadcast to (height, width)."""
+        check_text(name, "a parameter")
+        if not isinstance(program, Program):
+            raise InputError(f"{program!r} is no program")
         if name not in program.parameters:
             raise InputError(f"program {program.name} has no parameter {name!r}: it has "
                              f"{', '.join(program.parameters) or 'none'}")
@@ -72,6 +79,8 @@ class ProgramPlan:
         self.parameters[here, place] = _integers(values, here.shape, f"parameter {name} of program {program.name}")[here]
 
     def _index(self, program: Program) -> int:
+        if not isinstance(program, Program):
+            raise InputError(f"{program!r} is no program")
         if program not in self._numbers:
             self._numbers[program] = len(self.programs)
             self.programs.append(program)

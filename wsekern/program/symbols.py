@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.fabric.routes import Ports, Position, Route, make_route
+from wsekern.fabric.routes import Ports, Position, Route, check_text, check_whole, is_whole, make_route
 from wsekern.machine.timing import LIBRARY
 from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, TaskEntry, Vector
 from wsekern.program.operands import (
@@ -28,6 +28,9 @@ from wsekern.program.operands import (
     element_type,
 )
 from wsekern.program.values import Variable
+
+MAX_ELEMENTS = 1 << 24
+"""Sanity limit of the elements of a symbol; the memory of a PE is checked when a layout is compiled."""
 
 
 @dataclass(eq=False)
@@ -60,19 +63,32 @@ class Symbols:
     """Registers that no task may use for itself: 0 holds the word of a data task, others belong to subroutines."""
     labels: int = 0
 
+    def __post_init__(self) -> None:
+        check_text(self.name, "the name of a program")
+
     # ---- memory and queues
 
     def memory(self, name: str, type: str, elements: int, initial: object = None) -> Array:
         """Reserve ``elements`` of ``type`` under ``name``; ``initial`` values fill it when the simulation is made."""
         kind = element_type(type)
-        if elements < 0:
-            raise InputError(f"program {self.name}: symbol {name} of {elements} elements")
+        check_text(name, f"a symbol of program {self.name}")
+        check_whole(elements, f"elements of symbol {name} of program {self.name}", 0, MAX_ELEMENTS)
         if self.symbols.setdefault(name, (kind, elements)) != (kind, elements):
             raise InputError(f"program {self.name}: symbol {name} is {self.symbols[name]}, not {(kind, elements)}")
         if initial is not None:
-            values = np.broadcast_to(np.asarray(initial), (elements,)).astype(NUMPY_TYPES[kind])
-            self.initial[name] = values
+            self.initial[name] = self._initial(name, kind, elements, initial)
         return Array(name, kind, elements)
+
+    def _initial(self, name: str, kind: ElementType, elements: int, values: object) -> np.ndarray:
+        try:
+            given = np.broadcast_to(np.asarray(values), (elements,))
+            whole = kind not in ("fp32", "fp16")        # bf16 is given by its bits
+            if given.dtype.kind in "biuf" and not (whole and given.dtype.kind == "f" and (given != np.trunc(given)).any()):
+                return given.astype(NUMPY_TYPES[kind])
+        except (ValueError, TypeError, OverflowError):
+            pass
+        raise InputError(f"program {self.name}: initial values of symbol {name}: expected numbers that {kind} holds, one "
+                         f"or {elements}")
 
     array = memory
 
@@ -82,6 +98,7 @@ class Symbols:
 
     def parameter(self, name: str) -> int:
         """A number in which the PEs of the program differ; ``Layout.set_parameter`` sets it."""
+        check_text(name, f"a parameter of program {self.name}")
         return self.parameters.setdefault(name, len(self.parameters))
 
     def input_queue(self, color: int, queue: int | None = None) -> int:
@@ -93,8 +110,10 @@ class Symbols:
         return self._queue("output", self.outputs, color, queue)
 
     def _queue(self, what: str, bindings: dict[int, int], color: int, wanted: int | None) -> int:
-        if not 0 <= color < COLORS:
-            raise InputError(f"program {self.name}: color {color} does not exist: use 0 to {COLORS - 1}")
+        if wanted is not None:
+            check_whole(wanted, f"as {what} queue of program {self.name}", 0)
+        if not is_whole(color) or not 0 <= color < COLORS:
+            raise InputError(f"program {self.name}: color {color!r} does not exist: use 0 to {COLORS - 1}")
         bound = next((queue for queue, other in bindings.items() if other == color), None)
         if bound is None:
             bound = next(queue for queue in range(len(bindings) + 1) if queue not in bindings) if wanted is None else wanted
@@ -116,6 +135,7 @@ class Symbols:
 
     def descriptor(self, name: str, operand: Operand) -> Named:
         """A descriptor that each PE holds for itself (explicit DSR), and may change while it runs."""
+        check_text(name, f"a descriptor of program {self.name}")
         self.check_operand("descriptor", operand, 1)
         self.descriptors[name] = operand
         return Named(name)
@@ -127,7 +147,7 @@ class Symbols:
 
     def route(self, name: str, rx: Ports, tx: Ports, switches: tuple[Position, ...] = (), **more: object) -> str:
         """A route that ``set_route`` in the code can put on a color of its own PE while the program runs."""
-        self.routes[name] = make_route(rx, tx, switches, **more)
+        self.routes[check_text(name, f"a route of program {self.name}")] = make_route(rx, tx, switches, **more)
         return name
 
     def new_label(self) -> str:
@@ -140,11 +160,13 @@ class Symbols:
     def check_vector(self, item: Vector) -> None:
         """Refuse a vector instruction that does not exist or whose operands do not fit it."""
         where = f"program {self.name}: {item.name}"
-        if item.name not in INSTRUCTIONS:
+        if not isinstance(item.name, str) or item.name not in INSTRUCTIONS:
             raise InputError(f"program {self.name}: no instruction {item.name!r}: use one of {', '.join(INSTRUCTIONS)}")
         operation, arithmetic = INSTRUCTIONS[item.name]
         if len(item.operands) != 1 + SOURCES.get(operation, 2):
             raise InputError(f"{where} has {len(item.operands)} operands")
+        for operand in item.operands:
+            self._check_kind(item.name, operand)
         stated = [self.stated(operand) for operand in item.operands]
         extents = {operand.extent for operand in stated if isinstance(operand, (Mem4d, Ring, Fabric))
                    or (isinstance(operand, Mem) and operand.stride)}
@@ -204,8 +226,23 @@ class Symbols:
             raise InputError(f"program {self.name}: no descriptor {operand.name!r}")
         return self.descriptors[operand.name]
 
+    def _check_kind(self, instruction: str, operand: object) -> None:
+        """Refuse what is no operand, and numbers of elements that are no whole numbers."""
+        where = f"program {self.name}: {instruction}"
+        if not isinstance(operand, Operand):
+            raise InputError(f"{where}: {operand!r} is no operand: expected a descriptor, a FIFO or a value")
+        if isinstance(operand, Mem4d):
+            sizes = [("shape or strides", size) for size in (*operand.shape, *operand.strides, operand.offset)]
+        else:
+            sizes = [(name, getattr(operand, name, 0)) for name in ("queue", "extent", "offset", "stride", "advance")]
+        sizes += [(name, number) for name in ("packing", "index") if (number := getattr(operand, name, None)) is not None]
+        for name, number in sizes:
+            if not is_whole(number) or not -(1 << 31) <= number < 1 << 31:
+                raise InputError(f"{where}: {name} is {number!r}, expected a whole number of 32 bits")
+
     def check_operand(self, instruction: str, operand: Operand, repeat: int) -> None:
         """Refuse elements outside the operand's symbol, and queues that are not bound."""
+        self._check_kind(instruction, operand)
         if isinstance(operand, Fabric):
             if operand.queue not in self.inputs and operand.queue not in self.outputs:
                 raise InputError(f"program {self.name}: {instruction} uses queue {operand.queue}, which has no color")
