@@ -1,6 +1,7 @@
 """What users hold can be pickled, copied and deep-copied, and goes on from there as the original does."""
 
 import copy
+import os
 import pickle
 
 import msgspec
@@ -166,6 +167,17 @@ def test_compiled_plans(duplicate):
     assert ends[0] == ends[1] != []
 
 
+def test_a_fabric_goes_on_from_a_file(tmp_path):
+    one, file = moving(), tmp_path / "a.fabric"
+    one.save(file)
+    two, three = Fabric.from_bytes(file), one.snapshot()
+    one.step(60)
+    three.load(file)
+    two.step(60)
+    three.step(60)
+    assert one.to_bytes() == two.to_bytes() == three.to_bytes() and os.listdir(tmp_path) == ["a.fabric"]
+
+
 def test_bytes_that_were_cut_or_altered_are_refused():
     fabric = moving()
     saved = fabric.to_bytes()
@@ -178,8 +190,9 @@ def test_bytes_that_were_cut_or_altered_are_refused():
             fabric.load(damaged)
     with pytest.raises(InputError, match="another plan"):
         Fabric(painted()).load(saved)
-    with pytest.raises(InputError, match="no saved state"):
-        fabric.load("text")
+    for wrong, reason in ((None, "no saved state"), ("none", "cannot read none: No such file"), ("a\0", "cannot read a")):
+        with pytest.raises(InputError, match=reason):
+            fabric.load(wrong)
     assert fabric.cycle == before and fabric.to_bytes() == saved
 
 

@@ -422,6 +422,8 @@ int wsk_feed_strip(wsk_fabric *f, wsk_strip *s);
 void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const u32 *words, u64 control);
 void wsk_emit(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port, int latency);
 int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port);
+/* The core takes no word of this color any more until it gives credit again. */
+void wsk_fabric_no_credit(wsk_fabric *f, uint32_t pe, int color);
 
 /* lone.c: both phases of words that meet nobody. */
 int wsk_go_alone(wsk_fabric *f, const wsk_row *r, int k);

@@ -21,7 +21,7 @@ from wsekern.fabric.fabric_internal cimport wsk_arrive_strips, wsk_depart_strips
 from wsekern.team cimport wsk_team, wsk_team_meet, wsk_team_run
 from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, wsk_fabric, wsk_route
 from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_MEMORY_RANGE, WSK_OK
-from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_THREADS, pe_descriptor,
+from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_TASKS, PE_THREADS, pe_descriptor,
                                       pe_descriptor_fields, pe_field, pe_form_names, pe_instruction,
                                       pe_instruction_fields, pe_kind_names, pe_latency, pe_latency_fields, pe_op_names,
                                       pe_program, pe_program_fields, pe_type_names)
@@ -100,7 +100,7 @@ cdef record_of(const pe_field *fields, size_t size):
     return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
 
 
-NONE, STACK, THREADS, MAIN_THREAD = PE_NONE, PE_STACK, PE_THREADS, PE_MAIN
+NONE, STACK, THREADS, MAIN_THREAD, TASKS = PE_NONE, PE_STACK, PE_THREADS, PE_MAIN, PE_TASKS
 """What a field says where there is none; calls within each other; threads of a core, and the number of the main one."""
 FORM_CODES, OPERATION_CODES = codes_of(pe_form_names), codes_of(pe_op_names)
 TYPE_CODES, KIND_CODES = codes_of(pe_type_names), codes_of(pe_kind_names)

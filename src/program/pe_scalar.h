@@ -92,11 +92,16 @@ static int take_or_give(pe_grid *g, const pe_core *pe, const pe_instruction *i, 
     return WSK_OK;
 }
 
-/* The next word of an input queue into a register; 0: the thread waits or comes back. */
+/* The next word of an input queue into a register; 0: the thread waits or comes back; negative: an error. */
 static int take_word(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *th, const pe_instruction *i)
 {
     const pe_descriptor *d = descriptor_of(g, pe, i->b);
     pe_queue *q = pe_input(g, pe, d->queue);
+    if (d->color >= 0 && q->due == 0) {
+        int status = bind_queue(fabric, pe, q, d->color, 1);
+        if (status < 0)
+            return status;
+    }
     if (q->count == 0) {
         wait_for(g, pe, th, PE_WAIT_INPUT, d->queue);
         return 0;
@@ -153,28 +158,69 @@ static void note_rewrite(pe_grid *g, const wsk_fabric *fabric, const pe_core *pe
 {
     const pe_loaded *program = g->program + pe->program;
     int64_t words = wsk_words_at(fabric, (uint32_t)pe->at, color);
-    for (int q = 0; q < PE_QUEUES; q++)
-        if (program->out_slot[q] >= 0 && program->code.out_color[q] == color)
-            words += pe_output(g, pe, q)->count;
+    for (int k = 0; k < PE_QUEUES; k++) {
+        const pe_queue *q = program->out_slot[k] >= 0 ? pe_output(g, pe, k) : NULL;
+        for (int i = 0; q && i < q->count; i++) {
+            int of_word = *pe_word_color(g, q, i);
+            words += (of_word == PE_QUEUE_COLOR ? q->color : of_word) == color;
+        }
+    }
     if (words > 0 && wsk_fabric_torn_down(fabric, (uint32_t)pe->at, color) == 0)
         pe_note(g, pe, PE_REWRITTEN, g->cycle, color, pc, words);
 }
 
-static int use_router(pe_grid *g, wsk_fabric *fabric, const pe_core *pe, const pe_thread *th, const pe_instruction *i)
+/* An input queue takes words of another color: the router has room for as many as the queue has, and for none of the color
+ * that it was bound to. */
+static int bind_input(pe_grid *g, wsk_fabric *fabric, const pe_core *pe, int k, uint32_t color)
 {
-    uint32_t *r = g->registers + pe->registers;
-
-    if (i->form == PE_TORN_DOWN) {
-        r[i->dst] = torn_down_colors(fabric, pe);
+    pe_queue *q = pe_input(g, pe, k);
+    if (color >= PE_COLORS)
+        return WSK_ERR_BAD_ARGUMENT;
+    if ((int)color == q->color && q->due < 0)
         return WSK_OK;
-    }
-    if (i->form == PE_ROUTE)
+    if ((int)color != q->color && pe_queue_of(g, pe, (int)color) >= 0)      /* another queue takes that one */
+        return WSK_ERR_QUEUE_RANGE;
+    return bind_queue(fabric, pe, q, (int)color, PE_NONE);
+}
+
+/* An output queue is empty: where that was waited for, it is flushed. 1: a task starts. */
+static int flush_ends(const pe_grid *g, pe_core *pe, int k)
+{
+    if (!(pe->flushing >> k & 1))
+        return 0;
+    pe->flushing &= (uint8_t)~(1 << k);
+    pe->flushed |= (uint8_t)(1 << k);
+    if (g->program[pe->program].code.local_entry[PE_TORN_DOWN_TASK] == PE_NONE)
+        return 0;
+    pe_activate(pe, PE_TORN_DOWN_TASK);
+    return 1;
+}
+
+/* Queues and the router: what depends on words that come and go while other code runs. */
+static int use_router(pe_grid *g, wsk_fabric *fabric, pe_core *pe, const pe_thread *th, const pe_instruction *i)
+{
+    uint32_t at = (uint32_t)pe->at, *r = g->registers + pe->registers;
+    switch (i->form) {
+    case PE_TORN_DOWN: r[i->dst] = torn_down_colors(fabric, pe); return WSK_OK;
+    case PE_ROUTE:
         note_rewrite(g, fabric, pe, i->imm, th->pc);
-    if (i->form == PE_ROUTE)
-        return wsk_fabric_rewrite(fabric, (uint32_t)pe->at, i->imm, g->route + g->program[pe->program].code.route + i->a);
-    if (i->form == PE_POSITION)
-        return wsk_fabric_set_position(fabric, (uint32_t)pe->at, i->imm, (int)r[i->a]);
-    return wsk_fabric_teardown(fabric, (uint32_t)pe->at, i->imm, 0);
+        return wsk_fabric_rewrite(fabric, at, i->imm, g->route + g->program[pe->program].code.route + i->a);
+    case PE_POSITION: return wsk_fabric_set_position(fabric, at, i->imm, (int)r[i->a]);
+    case PE_BIND_INPUT: return bind_input(g, fabric, pe, i->imm, r[i->a]);
+    case PE_BIND_OUTPUT:
+        if (r[i->a] >= PE_COLORS)
+            return WSK_ERR_BAD_ARGUMENT;
+        pe_output(g, pe, i->imm)->color = (int16_t)r[i->a];
+        return WSK_OK;
+    case PE_FLUSH:
+        pe->flushing |= (uint8_t)(1 << i->imm);
+        if (pe_output(g, pe, i->imm)->count == 0)
+            flush_ends(g, pe, i->imm);
+        return WSK_OK;
+    case PE_LEAVE_FLUSH: pe->flushed &= (uint8_t)~(1 << i->imm); return WSK_OK;
+    case PE_FLUSHED: r[i->dst] = pe->flushed; return WSK_OK;
+    default: return wsk_fabric_teardown(fabric, at, i->imm, 0);
+    }
 }
 
 static void change_task(pe_core *pe, const pe_instruction *i)

@@ -12,7 +12,8 @@ enum {
     PE_NOBODY = -1,
     PE_PATIENCE = 256,      /* cycles without any movement after which a run is stuck */
     PE_MAIN_RANK = 2,       /* priority of the main thread: between medium (1) and low (3) */
-    PE_TORN_DOWN_TASK = 29,
+    PE_TORN_DOWN_TASK = 29, /* a color went into teardown, or a flushed queue is empty */
+    PE_QUEUE_COLOR = 255,
 };
 
 /* What a thread does. STARTING: only as it is shown, READY in a task that has issued nothing yet. */
@@ -25,7 +26,8 @@ typedef struct {
 
 typedef struct {
     int32_t slot;           /* first of its words in the pool */
-    int16_t depth, head, count, color;
+    int16_t depth, head, count, color;      /* color: that its words come or leave on now */
+    int32_t due;            /* words that the instruction which bound an input queue still takes; PE_NONE: no end of them */
 } pe_queue;
 
 /* Where a descriptor begins: of the PE, or of an instruction that is under way. */
@@ -60,6 +62,7 @@ typedef struct {                        /* what every event touches comes first 
     uint8_t filled;                     /* mask of output queues that hold words */
     uint8_t blocked_queues, sending, scheduled, live, depth;    /* depth: of calls */
     uint8_t turn[4];                    /* microthread of each priority that issued last */
+    uint8_t flushing, flushed;          /* masks of output queues: waited for until they are empty, and found so */
     uint32_t activated, blocked;        /* local tasks */
     int64_t words, vector_cycles, elements;
     int64_t memory;                     /* first byte of its memory in the pool */
@@ -118,6 +121,7 @@ typedef struct {                        /* all cores, and what they share */
     pe_queue *queue;
     pe_word *word;                      /* a queue of eight words is a cache line of `words_held` */
     void *words_held;
+    uint8_t *word_color;                /* of each word of an output queue; PE_QUEUE_COLOR: that of its queue */
     pe_place *own;
     pe_fifo *fifo;
     uint32_t *registers;
@@ -197,10 +201,29 @@ static inline pe_queue *pe_output(const pe_grid *g, const pe_core *pe, int q)
     return g->queue + pe->queues + g->program[pe->program].out_slot[q];
 }
 
+/* The input queue that takes the words of a color now, or PE_NONE. */
+static inline int pe_queue_of(const pe_grid *g, const pe_core *pe, int color)
+{
+    const pe_loaded *program = g->program + pe->program;
+    int q = program->color_queue[color];
+    if (q >= 0 && pe_input(g, pe, q)->color == color)
+        return q;
+    for (q = 0; q < PE_QUEUES; q++)
+        if (program->in_slot[q] >= 0 && pe_input(g, pe, q)->color == color)
+            return q;
+    return PE_NONE;
+}
+
 static inline pe_word *pe_queue_word(const pe_grid *g, const pe_queue *q, int i)
 {
     int at = q->head + i;
     return g->word + q->slot + (at < q->depth ? at : at - q->depth);
+}
+
+/* The color of word i of an output queue. */
+static inline uint8_t *pe_word_color(const pe_grid *g, const pe_queue *q, int i)
+{
+    return g->word_color + (pe_queue_word(g, q, i) - g->word);
 }
 
 static inline void pe_queue_pop(pe_queue *q)
@@ -226,9 +249,12 @@ static inline void pe_activate(pe_core *pe, int task)
         pe->activated |= (uint32_t)1 << task;
 }
 
+/* A local task, or (from PE_TASKS on) an input queue. */
 static inline void pe_unblock(pe_core *pe, int task)
 {
-    if (task >= 0)
+    if (task >= PE_TASKS)
+        pe->blocked_queues &= (uint8_t)~(1 << (task - PE_TASKS));
+    else if (task >= 0)
         pe->blocked &= ~((uint32_t)1 << task);
 }
 

@@ -137,6 +137,7 @@ static void send_word(pe_grid *g, pe_strip *s, int32_t p, const pe_descriptor *d
     pe_queue *q = pe_output(g, pe, d->queue);
     pe_set_word(pe_queue_word(g, q, q->count), bits, g->cycle + g->latency.output,
                 (d->control ? WSK_CONTROL : 0) | (d->advance_switch ? WSK_ADVANCE : 0));
+    *pe_word_color(g, q, q->count) = d->color >= 0 ? (uint8_t)d->color : PE_QUEUE_COLOR;
     q->count++;
     pe->filled |= (uint8_t)(1 << d->queue);
     if (!pe->sending)
@@ -189,7 +190,7 @@ static int run_word(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, pe_t
     consume(g, fabric, pe, i->c, n);
     if (d->kind == PE_FABOUT) {
         if (d->index)
-            bits = (bits & 0xffff) | (uint32_t)(th->place[0].base + k) << 16;
+            bits = (bits & 0xffff) | (uint32_t)(th->place[0].base + (d->index == 1 ? k : 0)) << 16;
         send_word(g, s, p, d, bits);
     }
     th->word++;

@@ -7,10 +7,28 @@
 #include "findings.h"
 #include "pe_math.h"
 
+/* Take the first word of an input queue; where an instruction has bound it, no word comes in that it does not take. */
 static void pop_input(wsk_fabric *fabric, const pe_core *pe, pe_queue *q)
 {
     pe_queue_pop(q);
-    wsk_fabric_credit(fabric, (uint32_t)pe->at, q->color, 1);
+    if (q->due > 0)
+        q->due--;
+    if (q->due < 0 || q->due >= q->depth)
+        wsk_fabric_credit(fabric, (uint32_t)pe->at, q->color, 1);
+}
+
+/* Let the router send an input queue words of a color, `due` of them (PE_NONE: no end), and no others. */
+static int bind_queue(wsk_fabric *fabric, const pe_core *pe, pe_queue *q, int color, int32_t due)
+{
+    if (q->count && color != q->color && (due >= 0 || q->due >= 0))     /* words of another color are left in it */
+        return WSK_ERR_QUEUE_RANGE;
+    int room = due < 0 ? q->depth - q->count : (int)pe_min(due, q->depth) - q->count;
+    wsk_fabric_no_credit(fabric, (uint32_t)pe->at, q->color);
+    q->color = (int16_t)color;
+    q->due = due;
+    if (room > 0)
+        wsk_fabric_credit(fabric, (uint32_t)pe->at, color, room);       /* a color without a route: none */
+    return WSK_OK;
 }
 
 static void wait_for(pe_grid *g, pe_core *pe, pe_thread *th, int why, int queue)

@@ -96,12 +96,14 @@ def test_callbacks_hear_each_word_in_its_cycle():
         simulation.run()
 
 
-@pytest.mark.parametrize("way", ["bytes", "pickle", "copy", "deepcopy"])
+@pytest.mark.parametrize("way", ["bytes", "file", "pickle", "copy", "deepcopy"])
 @pytest.mark.parametrize("cycle", [0, 5, 17, 33, 60])
-def test_a_second_simulation_goes_on_from_any_cycle(way, cycle):
+def test_a_second_simulation_goes_on_from_any_cycle(way, cycle, tmp_path):
     simulation = started()
     simulation.step(cycle)
+    simulation.save(tmp_path / "a.simulation")
     other = {"bytes": lambda: Simulation.from_bytes(simulation.to_bytes(), doubling(), threads=2),
+             "file": lambda: Simulation.from_bytes(tmp_path / "a.simulation", doubling()),
              "pickle": lambda: pickle.loads(pickle.dumps(simulation)), "copy": lambda: copy.copy(simulation),
              "deepcopy": lambda: copy.deepcopy(simulation)}[way]()
     assert other.cycle == cycle
@@ -130,7 +132,7 @@ def test_bytes_that_do_not_fit_are_refused_and_change_nothing():
             simulation.load(bytes(damaged[:place] if place % 2 else damaged))
     with pytest.raises(InputError):
         doubling(5).compile().load(saved)
-    for wrong in (b"", "text", None):
+    for wrong in (b"", "no file", None):
         with pytest.raises(InputError):
             simulation.load(wrong)
     assert finished(simulation) == finished(started())

@@ -19,6 +19,8 @@ from wsekern.errors import InputError, WsekernError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from wsekern.report.html import Page
+
 MAX_COUNT = 10**9
 """Sanity limit of a count on the command line."""
 
@@ -112,6 +114,14 @@ class Target(click.Path):
         return value
 
 
+class Renewed(click.Path):
+    """A file that is read whole before the option ``by`` may replace it."""
+
+    def __init__(self, by: str):
+        super().__init__()
+        self.by = by
+
+
 class Command(click.Command):
     """A command that drops nothing: no option of one value has two, no output file is named twice, none is read by it."""
 
@@ -134,6 +144,8 @@ class Command(click.Command):
                 if _same_file(path, before):
                     raise InputError(f"{other} and {name} both name {path}: give each a file of its own")
             for param, value in given:
+                if isinstance(param.type, Renewed) and param.type.by == name:
+                    continue
                 if not isinstance(param.type, Target) and any(_same_file(path, read) for read in _files_read(value)):
                     raise InputError(f"{name} names {path}, which {_shown(param)} reads: it would be lost")
         return super().invoke(ctx)
@@ -202,6 +214,19 @@ MEMORY = click.option("--memory", metavar="SIZE", type=Bytes(),
                            "read from the file again for every token. Default: no limit.")
 JSON = click.option("--json", "json_path", metavar="FILE", type=Target(standard=True),
                     help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
+HTML = click.option("--html", "html_path", metavar="FILE", type=Target(),
+                    help="Write a page: tables and charts in one file, for any browser, offline.")
+TIMELINE = click.option("--timeline", "timeline_path", metavar="FILE", type=Target(),
+                        help="Write what happens when as JSON for ui.perfetto.dev.")
+
+
+def write_page(path: str | None, page: "Callable[[], Page]") -> None:
+    """Write ``page``, which is only made where a user asked for it."""
+    if path:
+        from wsekern.output import write_file
+        from wsekern.report.html import render
+
+        write_file(path, render(page()))
 
 
 def plot_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -17,18 +17,23 @@ from wsekern.cli.options import (
     THREADS,
     WEIGHT_PRECISION,
     Command,
+    Number,
     ProgressBar,
+    Renewed,
+    Target,
     emit,
     open_console,
     parse_grid,
 )
 from wsekern.cli.placing import PLAN, PROGRAM_SET, need_model, read_plan
 from wsekern.cli.sampling import choose_sampler, open_model, printable, sampling_options, tell_notes
+from wsekern.cli.watching import watch_options, watching_of
 from wsekern.errors import InputError
 
 if TYPE_CHECKING:
     from wsekern.compare import Execution
     from wsekern.inference.execution import Drafting
+    from wsekern.inference.kept_run import Keeping
     from wsekern.planning.plan_file import LoadedPlan
     from wsekern.workload.checkpoint import Checkpoint
 
@@ -60,31 +65,52 @@ if TYPE_CHECKING:
                                               "layers and its head), or a smaller MODEL with the same tokens.")
 @click.option("--regions", type=COUNT, metavar="R", help="With --speculate: regions of the size of the grid, with some layers "
                                                          "each, through which tokens follow each other; default: one a layer.")
+@click.option("--save", "save_path", metavar="FILE", type=Target(),
+              help="Keep what is reached in FILE while the run goes on, for --resume.")
+@click.option("--save-every", "save_seconds", metavar="SECONDS", type=Number(),
+              help="With --save: how often at most; 0 is behind every token. Default: as often as takes 5 % of the time.")
+@click.option("--resume", "resume_path", metavar="FILE", type=Renewed("--save"),
+              help="Go on from what --save of the same run kept in FILE, to the same end. Both may name one file.")
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @MEMORY
+@watch_options
 @JSON
 def run(model: str | None, prompt: str | None, chat: str | None, system: str | None, tokens: int, engine: str, check: str,
         seed: int, threads: int, memory: int | None, plan_path: str | None, json_path: str | None, speculate: int | None,
-        draft: str | None, regions: int | None, **options: Any) -> None:
+        draft: str | None, regions: int | None, save_path: str | None, save_seconds: float | None, resume_path: str | None,
+        **options: Any) -> None:
     """Execute MODEL (a Hugging Face folder, a GGUF file, 'smollm2-135m' if it is installed, or the bundled 'sample') on a
     simulated wafer, or the model of a plan file on PEs as many as one of its regions has."""
+    watching = watching_of(options, engine)
     plan = None if plan_path is None else read_plan(plan_path, model)
     placed, sampling = _placed(options, plan), {name: options[name] for name in options if name not in PLACED}
     checkpoint = open_model(need_model(model) if plan is None else plan.model)
     text, ids = _prompt(checkpoint, prompt, chat, system)
+    keeping = _keeping(save_path, save_seconds, resume_path)
     drafting = _drafting(speculate, draft, regions or (plan.offer.placement.regions if plan and speculate else None))
     sampler = choose_sampler(checkpoint, seed, **sampling)
     tell_notes(checkpoint, sampler, any(value is not None for value in sampling.values()))
     streamed = sys.stdout.isatty() and json_path != "-"
     executed = _execute("" if prompt is None else text, streamed, len(ids) + tokens, json_path, lambda **seen: dict(
         checkpoint=checkpoint, prompt=text, count=tokens, sampler=sampler, threads=threads, engine=engine, prompt_tokens=ids,
-        check=check, memory=memory, drafting=drafting, **placed, **seen))
-    emit(json_path, {"model": checkpoint.config.name, **executed.to_dict(), "sampling": sampler.describe(),
-                     "notes": list(checkpoint.notes)})
+        check=check, memory=memory, drafting=drafting, keeping=keeping, **watching.arguments(), **placed, **seen))
+    data = {"model": checkpoint.config.name, **executed.to_dict(), "sampling": sampler.describe(),
+            "notes": list(checkpoint.notes)}
+    watching.show(executed, text, data)
+    emit(json_path, data)
     if json_path != "-":
         from wsekern.report import execution_view
 
         open_console().print(execution_view(executed, None if streamed else "" if prompt is None else text))
+
+
+def _keeping(save: str | None, seconds: float | None, resume: str | None) -> "Keeping | None":
+    """Where the run is kept, and which one goes on, if any."""
+    from wsekern.inference.kept_run import Keeping
+
+    if save is None and seconds is not None:
+        raise InputError("--save-every goes with --save: give the file to keep the run in")
+    return None if save is None and resume is None else Keeping(save, resume, seconds)
 
 
 def _drafting(drafted: int | None, draft: str | None, regions: int | None) -> "Drafting | None":

@@ -1,19 +1,23 @@
 """Run wavelets over a compiled plan: inject, step, drain, read."""
 
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from enum import IntFlag
 from functools import lru_cache
-from typing import NamedTuple, Self
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import DeadlineError, InputError, ProgramError, ProgramWarning
+from wsekern.errors import DeadlineError, InputError, ProgramError, ProgramWarning, check_whole, is_whole
 from wsekern.fabric import _host, _routing
 from wsekern.fabric._host import HostPort
 from wsekern.fabric.plan import FabricPlan, route_record
-from wsekern.fabric.routes import Port, Route, check_whole, is_whole, port_of
+from wsekern.fabric.routes import Port, Route, port_of
+from wsekern.output import write_file
+from wsekern.shown import Shown
 
 REPLACED = ("the route is replaced with {number} word{s} on the way, which may follow the old one or the new one: replace it "
             "once they are through, or in a teardown")
@@ -52,7 +56,7 @@ _STOPS = tuple(Stop(mask) for mask in range(2 * Stop.DEADLOCK))
 _STOP_OF = {reason.name.lower(): reason for reason in Stop}
 
 
-class Fabric:
+class Fabric(Shown):
     """A fabric in motion: one state of a plan.
 
     ``sink`` says what becomes of words that leave for a core: "log" (kept for :meth:`drain`), "count" (only counted and
@@ -81,6 +85,9 @@ class Fabric:
         self._ports: dict[tuple[int, int, int], HostPort] = {}
         return self
 
+    def _facts(self) -> dict[str, Any]:
+        return {"width": self.width, "height": self.height, "cycle": self.cycle, "in_flight": self.in_flight}
+
     @property
     def cycle(self) -> int:
         """Cycles since reset."""
@@ -104,11 +111,7 @@ class Fabric:
         if words.ndim > 2 or (words.ndim == 2 and words.shape[0] not in (1, len(pes))):
             raise InputError(f"data of shape {words.shape} for {len(pes)} PEs: expected (n,) or ({len(pes)}, n)")
         words = np.ascontiguousarray(np.broadcast_to(words, (len(pes), words.shape[-1] if words.ndim else 1)))
-        try:
-            marks = np.broadcast_to(np.asarray(control, bool) * np.uint8(1) + np.asarray(advance, bool) * np.uint8(2),
-                                    words.shape)
-        except ValueError:
-            raise InputError("control and advance do not fit the data: expected one flag, or one per word") from None
+        marks = marks_of(words.shape, control, advance)
         check_entry(self.plan, pes, port)
         self.state.inject(pes, port, color, words, np.ascontiguousarray(marks) if marks.any() else None)
 
@@ -285,15 +288,20 @@ class Fabric:
         return _host.state_bytes(self.state)
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, threads: int = 1, patience: int = 50) -> "Fabric":
-        """A fabric with a plan of its own that goes on as the saved one would have; bytes that were cut or altered are
-        refused."""
-        state = _host.open_state(_bytes_of(data), min(_count(threads, "threads", 1), 64))
+    def from_bytes(cls, saved: bytes | str | os.PathLike[str], *, threads: int = 1, patience: int = 50) -> "Fabric":
+        """A fabric with a plan of its own that goes on as the saved one would have, from its bytes or the file with them; those
+        that were cut or altered are refused."""
+        state = _host.open_state(saved_bytes(saved), min(_count(threads, "threads", 1), 64))
         return object.__new__(cls)._hold(state, _count(patience, "cycles of patience", 0))
 
-    def load(self, data: bytes) -> None:
-        """Back to what :meth:`to_bytes` of a fabric with the same plan and sinks gave; nothing is left to drain then."""
-        _host.load_state(self.state, _bytes_of(data))
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write :meth:`to_bytes` to a file, whole or not at all."""
+        write_file(path, self.to_bytes())
+
+    def load(self, saved: bytes | str | os.PathLike[str]) -> None:
+        """Back to what :meth:`to_bytes` of a fabric with the same plan and sinks gave, or to the file that :meth:`save` wrote;
+        nothing is left to drain then."""
+        _host.load_state(self.state, saved_bytes(saved))
 
     def __reduce__(self) -> tuple:
         return _fabric_again, (type(self), self.plan, self.state.sinks, self.state.threads, self.patience, self.strict,
@@ -355,10 +363,16 @@ def _fabric_again(cls: type[Fabric], plan: _routing.Plan, sinks: tuple[int, ...]
     return object.__new__(cls)._hold(state, patience, strict)
 
 
-def _bytes_of(data: bytes) -> bytes:
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise InputError(f"{type(data).__name__} is no saved state: expected the bytes that to_bytes() gave")
-    return data
+def saved_bytes(saved: bytes | str | os.PathLike[str]) -> bytes:
+    """The bytes of a saved state, themselves or of the file that has them; empty ones are no state, and refused as such."""
+    if isinstance(saved, str | os.PathLike):
+        try:
+            return Path(saved).read_bytes()
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot read {saved}: {getattr(error, 'strerror', None) or error}") from None
+    if not isinstance(saved, bytes | bytearray | memoryview):
+        raise InputError(f"{type(saved).__name__} is no saved state: expected the bytes that to_bytes() gave, or a file's name")
+    return saved
 
 
 def check_entry(plan: _routing.Plan, pes: NDArray[np.uint32], port: Port) -> None:
@@ -408,6 +422,14 @@ def _callable(call: Callable | None) -> Callable | None:
     if call is not None and not callable(call):
         raise InputError(f"{call!r} cannot be called: expected a function, or None")
     return call
+
+
+def marks_of(shape: tuple[int, ...], control: ArrayLike | bool, advance: ArrayLike | bool) -> NDArray[np.uint8]:
+    """Flags of words of ``shape``: which are control words, which turn switches."""
+    try:
+        return np.broadcast_to(np.asarray(control, bool) * np.uint8(1) + np.asarray(advance, bool) * np.uint8(2), shape)
+    except (ValueError, TypeError):
+        raise InputError("control and advance do not fit the data: expected one flag, or one per word") from None
 
 
 def words_of(data: ArrayLike) -> NDArray[np.uint32]:

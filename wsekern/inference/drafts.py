@@ -3,15 +3,25 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.inference.saved_model import SavedModel
 from wsekern.inference.wafer import WaferModel
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.speculation import Draft, check_layers
 
 LONGEST = 3
 """Tokens of the longest n-gram that is looked for: those of prompt lookup decoding."""
+
+
+class SavedDrafter(msgspec.Struct, forbid_unknown_fields=True):
+    """A smaller model, the tokens ``read`` that its cache holds, and its cycles for the last draft."""
+
+    model: SavedModel
+    read: list[int]
+    cycles: int
 
 
 class Drafter(ABC):
@@ -28,6 +38,15 @@ class Drafter(ABC):
     @abstractmethod
     def describe(self) -> str:
         """In words."""
+
+    def saved(self) -> SavedDrafter | None:
+        """What is kept from pass to pass, as data; None: nothing is."""
+        return None
+
+    def restore(self, saved: SavedDrafter | None) -> None:
+        """Be where :meth:`saved` was."""
+        if saved is not None:
+            raise InputError("saved with a smaller model that drafts, which this run lacks")
 
 
 class NGrams(Drafter):
@@ -125,6 +144,17 @@ class SmallModel(Drafter):
         self._read.append(token)
         self.cycles = self.model.engine.cycles - before
         return self._text[-1]
+
+    def saved(self) -> SavedDrafter:
+        """The model and what it has read."""
+        return SavedDrafter(self.model.saved(), list(self._read), self.cycles)
+
+    def restore(self, saved: SavedDrafter | None) -> None:
+        """Be where :meth:`saved` was."""
+        if saved is None:
+            raise InputError("saved without a smaller model that drafts, which this run has")
+        self.model.restore(saved.model)
+        self._read, self.cycles = list(saved.read), saved.cycles
 
     def describe(self) -> str:
         """In words."""

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+import msgspec
 import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.reference import Activations, ReferenceModel
 from wsekern.inference.sampling import Choice, Sampler
+from wsekern.inference.saved_model import SavedModel
+from wsekern.inference.speculative import SavedSpeculation, Speculator
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import Machine
 from wsekern.workload.checkpoint import Checkpoint
@@ -18,17 +21,6 @@ from wsekern.workload.weights.weights import Weights
 CheckedTokens = Literal["every", "first", "none"]
 """Which tokens the plain reference repeats. ``first``: one pass over the prompt. ``every``: one more pass over all weights in
 float32 for each token, several times what the wafer's own values cost a small model's simulation."""
-
-
-class Decoder(Protocol):
-    """What tells the logits behind each token of an answer: the model itself, or one that drafts and checks."""
-
-    @property
-    def cycles(self) -> int:
-        """So far."""
-
-    def decode(self, token: int) -> np.ndarray:
-        """Logits (vocab,) behind ``token``, the next of the text."""
 
 
 @dataclass
@@ -85,39 +77,101 @@ def check_length(checkpoint: Checkpoint, prompt: list[int], count: int) -> int:
     return total
 
 
+class SavedRun(msgspec.Struct, forbid_unknown_fields=True):
+    """A generation between two chunks of its prompt or two tokens, as data: ``start`` and ``before`` are the cycles, and those
+    by part of the model, when it began."""
+
+    generation: Generation
+    start: int
+    before: dict[str, int]
+    model: SavedModel
+    drafts: SavedSpeculation | None
+
+
+class Keeper(Protocol):
+    """Keeps what a run has reached, and gives it to one that goes on."""
+
+    def found(self) -> SavedRun | None:
+        """Where to go on from; None: at the beginning."""
+
+    def keep(self, reached: Callable[[], SavedRun], last: bool) -> None:
+        """Called wherever a run could go on from what ``reached`` gives, which need not be asked for but at the ``last``."""
+
+
 def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count: int, sampler: Sampler,
              on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None,
              on_text: Callable[[str], None] | None = None, stop: Callable[[], bool] = lambda: False,
-             decoder: Decoder | None = None) -> Generation:
+             decoder: Speculator | None = None, keeper: Keeper | None = None) -> Generation:
     """Run up to ``count`` tokens on the wafer; its cache holds the first ``model.length`` of ``prompt``. Stops at an end token.
 
     ``on_chunk`` sees how many tokens of the prompt have just been read, ``on_token`` each token as it comes, ``on_text`` its
     text, as far as it makes whole characters; ``stop`` is asked after each, and ends the text where it is true. The cache is
     whole whenever one of them is called: a caller that wants what an interrupt (Ctrl-C) leaves keeps what it has seen.
-    ``decoder``: what decodes on ``model`` in its place.
+    ``decoder``: what decodes on ``model`` in its place. ``keeper`` is told of all that is reached; what it has found is told
+    again, and the run goes on behind.
     """
     check_length(checkpoint, prompt, count)
-    start, before = model.engine.cycles, dict(model.cycles_by_part)
-    result = Generation(prompt, read_tokens=len(prompt) - model.length)
-    choice, stream = sampler.start(prompt), checkpoint.text.stream(prompt)
-    logits = result.prompt_logits = model.prefill(prompt[model.length:], on_chunk)
-    result.prefill_cycles = model.engine.cycles - start
-    source: Decoder = model if decoder is None else decoder
-    last = source.cycles
-    while True:
-        token = choice.next(logits)
-        result.tokens.append(token)
-        ends = token in checkpoint.eos_tokens or len(result.tokens) == count or stop()
+    choice, stream, source = sampler.start(prompt), checkpoint.text.stream(prompt), decoder or model
+    result, start, before = _begun(model, decoder, prompt, count, keeper.found() if keeper else None)
+    ended, known = False, min(model.length, len(prompt)) + result.read_tokens - len(prompt)
+
+    def keep(last: bool) -> None:
+        if keeper is not None:
+            keeper.keep(lambda: SavedRun(result, start, before, model.saved(), decoder.saved() if decoder else None), last)
+
+    def read(tokens: int) -> None:
+        if on_chunk is not None:
+            on_chunk(tokens)
+        if model.length < len(prompt):  # behind the last one logits are still to come
+            keep(False)
+
+    def tell(token: int, number: int) -> bool:
+        ends = token in checkpoint.eos_tokens or number == count or stop()
         _tell(token, stream.push(token) + (stream.finish() if ends else ""), on_token, on_text)
-        if ends:
-            break
-        logits = source.decode(token)
-        result.token_cycles.append(source.cycles - last)
-        last = source.cycles
+        return ends
+
+    if known and on_chunk is not None:
+        on_chunk(known)
+    for number, token in enumerate(result.tokens, 1):
+        ended = tell(token, number)
+    choice.go_on(result.tokens)
+    if not result.tokens:
+        logits = result.prompt_logits = model.prefill(prompt[model.length:], read)
+        result.prefill_cycles = model.engine.cycles - start
+    while not ended:
+        if result.tokens:
+            last = source.cycles
+            logits = source.decode(result.tokens[-1])
+            result.token_cycles.append(source.cycles - last)
+        result.tokens.append(choice.next(logits))
+        ended = tell(result.tokens[-1], len(result.tokens))
+        keep(ended)
+    return _counted(result, model, before)
+
+
+def _counted(result: Generation, model: WaferModel, before: dict[str, int]) -> Generation:
+    """``result`` with what the engine counted, by part of the model since ``before``."""
     result.cycles_by_part = {part: cycles - before.get(part, 0) for part, cycles in model.cycles_by_part.items()}
     result.breakdown = dict(model.engine.breakdown)
     result.link_traversals = int(model.engine.link_traversals)
     return result
+
+
+def _begun(model: WaferModel, decoder: Speculator | None, prompt: list[int], count: int,
+           found: SavedRun | None) -> tuple[Generation, int, dict[str, int]]:
+    """A generation that begins on ``model``, or what was ``found`` of one, from which ``model`` and ``decoder`` then go on; the
+    cycles when it began, and those by part."""
+    if found is None:
+        return Generation(prompt, read_tokens=len(prompt) - model.length), model.engine.cycles, dict(model.cycles_by_part)
+    done = found.generation
+    if done.prompt_tokens != prompt or len(done.tokens) > count or len(done.token_cycles) != max(0, len(done.tokens) - 1):
+        raise InputError(f"saved with {len(done.tokens)} tokens behind another prompt, or more than the {count} asked for")
+    model.restore(found.model)
+    if (decoder is None) != (found.drafts is None):
+        raise InputError("saved by a run with drafts, or without, unlike this one")
+    if decoder is not None and found.drafts is not None:
+        decoder.restore(found.drafts)
+    return done, found.start, found.before
 
 
 def _tell(token: int, piece: str, on_token: Callable[[int], None] | None, on_text: Callable[[str], None] | None) -> None:

@@ -98,6 +98,12 @@ class Choice:
         self.tokens.append(token)
         return token
 
+    def go_on(self, tokens: list[int]) -> None:
+        """Be where a choice was that chose ``tokens`` from here on."""
+        self.tokens += tokens
+        if self.sampler.temperature:
+            self._generator.random(len(tokens))
+
     def processed(self, logits: np.ndarray) -> np.ndarray:
         """Logits (vocab,), float32, after everything that greedy choices obey too; -inf: forbidden."""
         s, scores = self.sampler, logits.astype(np.float32)

@@ -7,12 +7,13 @@ enters a region when the one before it has left.
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import msgspec
 import numpy as np
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.inference.drafts import Drafter, FirstLayers, SmallModel
+from wsekern.inference.drafts import Drafter, FirstLayers, SavedDrafter, SmallModel
 from wsekern.inference.layer import parts_on_grid
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.step_times import time_handover
@@ -68,6 +69,23 @@ class Passage:
     early: int = 0
 
 
+class SavedCheck(msgspec.Struct, forbid_unknown_fields=True):
+    """A token that was checked ahead, the logits (vocab,) behind it, and the cycles of its pass alone."""
+
+    token: int
+    logits: np.ndarray
+    cycles: int
+
+
+class SavedSpeculation(msgspec.Struct, forbid_unknown_fields=True):
+    """A :class:`Speculator` between two tokens; ``drafter``: what a smaller model keeps."""
+
+    text: list[int]
+    checked: list[SavedCheck]
+    found: Speculated
+    drafter: SavedDrafter | None
+
+
 class Speculator:
     """Decodes for :func:`wsekern.inference.generate.generate` as ``model`` does, with up to ``drafted`` tokens of ``drafter``
     checked in a pass through ``regions`` regions, which hand a token on in ``handover`` cycles."""
@@ -107,6 +125,22 @@ class Speculator:
         self.model.rewind(len(self._text) - 1)
         self._pass(token)
         return self._take()
+
+    def saved(self) -> SavedSpeculation:
+        """What :meth:`restore` goes on from, as data: between two tokens."""
+        return SavedSpeculation(list(self._text), [SavedCheck(*one) for one in self._checked], replace(self.found),
+                                self.drafter.saved())
+
+    def restore(self, saved: SavedSpeculation) -> None:
+        """Be where :meth:`saved` was, behind :meth:`start`; the model is restored apart."""
+        same = (saved.found.drafted, saved.found.draft, saved.found.regions)
+        if same != (self.found.drafted, self.found.draft, self.found.regions):
+            raise InputError("saved with other drafts: " + ", ".join(map(str, same)))
+        for name in vars(saved.found):
+            setattr(self.found, name, getattr(saved.found, name))
+        self._text = list(saved.text)
+        self._checked = deque((one.token, one.logits, one.cycles) for one in saved.checked)
+        self.drafter.restore(saved.drafter)
 
     def finish(self) -> Speculated:
         """Forget what was checked and is not wanted."""

@@ -7,6 +7,7 @@ NONE: int
 STACK: int
 THREADS: int
 MAIN_THREAD: int
+TASKS: int
 FORM_CODES: dict[str, int]
 OPERATION_CODES: dict[str, int]
 TYPE_CODES: dict[str, int]

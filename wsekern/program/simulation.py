@@ -1,18 +1,20 @@
 """A layout in its running state, and the host's side of it: copies, streams, launches, and what one can look at."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterable
 from time import perf_counter
-from typing import Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import STATUS, InputError, ProgramError, ProgramWarning, raise_for_status
+from wsekern.errors import STATUS, InputError, ProgramError, ProgramWarning, check_text, check_whole, raise_for_status
 from wsekern.fabric._host import inject
 from wsekern.fabric._routing import LAST_CYCLE, State
-from wsekern.fabric.routes import Port, check_text, check_whole, port_of
-from wsekern.fabric.simulation import NEVER, Stop, Word, check_color, check_entry, stops_of, words_of
+from wsekern.fabric.routes import Port, port_of
+from wsekern.fabric.simulation import NEVER, Stop, Word, check_color, check_entry, marks_of, saved_bytes, stops_of, words_of
+from wsekern.output import write_file
 from wsekern.program._pe import COUNTERS, Cores
 from wsekern.program.compiled import compile_plan
 from wsekern.program.findings import Finding, findings_of
@@ -21,6 +23,7 @@ from wsekern.program.operands import NUMPY_TYPES
 from wsekern.program.places import Places, state_of
 from wsekern.program.plan import ProgramPlan
 from wsekern.program.waiting import STUCK, WAITS, Waits, sentence_of
+from wsekern.shown import Shown
 
 MAX_THREADS = 1024
 """Sanity limit of the threads of a simulation."""
@@ -30,7 +33,7 @@ _DEADLINE, _DEADLOCK = STATUS["DEADLINE"], STATUS["DEADLOCK"]
 _FEW = 256          # cycles that one step takes without a look at Ctrl-C
 
 
-class Simulation:
+class Simulation(Shown):
     """A layout in its running state: memory of every PE, cores, fabric, and the cycle.
 
     Time is in cycles. The host's own time costs nothing: copies happen and functions begin in the coming cycle. ``strict`` and
@@ -61,6 +64,9 @@ class Simulation:
         if watch_memory:
             self._cores.watch()
         self.fill_memory()
+
+    def _facts(self) -> dict[str, Any]:
+        return {**self.layout._facts(), "cycle": self.cycle, "threads": self.threads}
 
     # ---- memory
 
@@ -283,18 +289,21 @@ class Simulation:
         machine (those of ``wsk_simulation_save`` of the C library); the layout is not in them."""
         return self._cores.save(self._fabric)
 
-    def load(self, data: bytes) -> None:
-        """Back to what :meth:`to_bytes` of a simulation of the same layout gave, by any number of threads; bytes that were cut
-        or altered are refused, and nothing has changed then."""
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise InputError(f"{type(data).__name__} is no saved state: expected the bytes that to_bytes() gave")
-        self._cores.load(self._fabric, data)
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write :meth:`to_bytes` to a file, whole or not at all."""
+        write_file(path, self.to_bytes())
+
+    def load(self, saved: bytes | str | os.PathLike[str]) -> None:
+        """Back to what :meth:`to_bytes` of a simulation of the same layout gave, by any number of threads, or to the file that
+        :meth:`save` wrote; bytes that were cut or altered are refused, and nothing has changed then."""
+        self._cores.load(self._fabric, saved_bytes(saved))
 
     @classmethod
-    def from_bytes(cls, data: bytes, layout: ProgramPlan, threads: int = 1, strict: bool = False) -> Self:
-        """A simulation of ``layout`` that goes on as the saved one would have."""
+    def from_bytes(cls, saved: bytes | str | os.PathLike[str], layout: ProgramPlan, threads: int = 1,
+                   strict: bool = False) -> Self:
+        """A simulation of ``layout`` that goes on as the saved one would have, from its bytes or the file with them."""
         made = cls(layout, threads, strict=strict)
-        made.load(data)
+        made.load(saved)
         return made
 
     def __reduce__(self) -> tuple:
@@ -312,7 +321,7 @@ class Simulation:
         port, color, data = port_of(port), check_color(color), words_of(words).reshape(1, -1)
         pes = np.array([y * self.layout.width + x], np.uint32)
         check_entry(self._fabric.plan, pes, port)
-        marks = np.broadcast_to(np.asarray(control, bool), data.shape).astype(np.uint8)
+        marks = marks_of(data.shape, control, False)
         self._fabric.inject(pes, port, color, np.ascontiguousarray(data), np.ascontiguousarray(marks) if marks.any() else None)
 
     def receive(self, color: int | None = None) -> NDArray[np.void]:
@@ -380,9 +389,17 @@ class Simulation:
 
     def place_of(self, program: int, instruction: int) -> dict:
         """Where an instruction of a program (numbers as in :meth:`activity`) stands: ``program`` and ``task`` by name, ``line``
-        of :meth:`Program.text`, its ``text``."""
-        check_whole(program, "as a program", 0, len(self.layout.programs) - 1)
-        return self._places.of(program, check_whole(instruction, "as an instruction", 0))
+        of :meth:`Program.text`, its ``text``; ``function`` and ``source`` (file:line) where a compiler wrote it."""
+        return self._places.of(check_whole(program, "as number of a program", 0, len(self._placed) - 1),
+                               check_whole(instruction, "as number of an instruction", -1))
+
+    def instructions_of(self, program: int) -> int:
+        """How many instructions a program (by number) has for the cores."""
+        return len(self._placed[program].code)
+
+    def item_of(self, program: int, instruction: int) -> int:
+        """The place in its program's ``code`` of an instruction of a program."""
+        return self._placed[program].lines[instruction]
 
     def waiting(self) -> list[dict]:
         """Threads that wait, by PE: see :meth:`wsekern.program.waiting.Waits.threads`."""

@@ -9,7 +9,7 @@ from wsekern.fabric._routing import State
 from wsekern.fabric.reference import OPPOSITE, STEP
 from wsekern.fabric.routes import Port, Route, ports_of
 from wsekern.program._pe import MAIN_THREAD, Cores
-from wsekern.program.places import Places, state_of
+from wsekern.program.places import Places, said, state_of
 from wsekern.program.plan import ProgramPlan
 
 WAITS = {"input": "words", "output": "room to send", "fifo": "a FIFO", "microthread": "a microthread"}
@@ -45,7 +45,7 @@ def sentence_of(report: dict, status: int) -> str:
 
 def code_words(item: dict) -> str:
     """Where an instruction stands, in words."""
-    return f"program {item['program']}, task {item['task']}, line {item['line']} of its text ({item['text']})"
+    return f"program {item['program']}, {said(item)}"
 
 
 def _what(item: dict) -> str:
@@ -125,8 +125,9 @@ class Waits:
     def _paragraph(self, group: list[dict]) -> list[str]:
         item = group[0]
         more = f" and {len(group) - 1} more, the last ({group[-1]['x']}, {group[-1]['y']})" if len(group) > 1 else ""
-        lines = [f"PE ({item['x']}, {item['y']}){more}: program {item['program']}, task {item['task']}, {item['thread']}",
-                 f"    line {item['line']}: {item['text']}",
+        where = f"function {item['function']}" if "source" in item else f"task {item['task']}"
+        lines = [f"PE ({item['x']}, {item['y']}){more}: program {item['program']}, {where}, {item['thread']}",
+                 f"    {item.get('source') or 'line ' + str(item['line'])}: {item['text']}",
                  f"    waits for {_what(item)} since cycle {item['since']}{_taken(item)}"]
         if item["waits_for"] == "words":
             senders = list(self._senders(item["x"], item["y"], item["color"]))
@@ -206,4 +207,4 @@ class Waits:
         waiting = [thread for thread in threads.values() if thread["state"] in WAITS]
         if not waiting:
             return name + "which is at work"
-        return name + f"which waits for {WAITS[waiting[0]['state']]} itself in line {waiting[0]['line']} ({waiting[0]['text']})"
+        return name + f"which waits for {WAITS[waiting[0]['state']]} itself in {said(waiting[0])}"

@@ -73,7 +73,7 @@ def cslc(arguments: list[str]) -> int:
     if made.diagnostics.warnings and "warnings-as-errors" in options:
         print(f"cslc: {len(made.diagnostics.warnings)} warnings, and --warnings-as-errors was asked for", file=sys.stderr)
         return 1
-    artifact.write(out, Path(source), made, fabric, offsets, given)
+    artifact.write(out, Path(source), made, given)
     return 0
 
 

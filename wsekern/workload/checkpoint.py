@@ -1,7 +1,8 @@
 """A model that can be executed: a Hugging Face folder or a GGUF file, its weights and the text beside them."""
 
+import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wsekern.errors import InputError
@@ -56,6 +57,14 @@ class Checkpoint:
     def decode(self, ids: list[int]) -> str:
         """Text of token ``ids``."""
         return self.text.decode(ids)
+
+    def digest(self) -> str:
+        """A number that other descriptions, tokenizers and weights change, and other names do not: all weights are read."""
+        found = hashlib.sha256(f"{replace(self.config, name='')!r}\n{self.text.tokenizer.to_str()}".encode())
+        for path in self.weights.files:
+            with open(path, "rb") as file:
+                found.update(hashlib.file_digest(file, "sha256").digest())
+        return found.hexdigest()
 
 
 def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from wsekern.machine.timing import Timing
 from wsekern.ops._timing import CAUSE_NAMES, HELD_FLAG, latest_clock, spend, spread, synchronise_line
 from wsekern.ops.engines.contention import clocks_by_wavelet
 from wsekern.ops.engines.engine import Engine
+from wsekern.ops.engines.saved import SavedClocks, fitting
 from wsekern.ops.engines.sharing import LinkWatch
-from wsekern.ops.operation import Operation
+from wsekern.ops.operation import Operation, check_arrays
 from wsekern.ops.repeated import Repeated
 
 
@@ -44,6 +45,8 @@ class FlowEngine(Engine):
     """
 
     values_take_time = False
+    counters: ClassVar[tuple[str, ...]] = ()
+    """Whole numbers that it counts beside."""
 
     def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", precision: str = "fp16",
                  threads: int = 1, contended: str = "bound") -> None:
@@ -71,6 +74,7 @@ class FlowEngine(Engine):
 
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
+        check_arrays(tiles)
         with self._watched(operation), self._contention(operation):
             return operation.flow(self, *tiles)
 
@@ -126,6 +130,26 @@ class FlowEngine(Engine):
         self._column = after.column + (self._column[0] - before.column[0])
         self.link_traversals += after.link_traversals - before.link_traversals
         self._watch.go_on_from(after.watched)
+
+    def saved(self) -> SavedClocks:
+        """Clocks, counters and notes as data."""
+        grid = None if self._grid is None else self._grid.copy()
+        return SavedClocks(self._row.copy(), self._column.copy(), grid, int(self.link_traversals), dict(self.notes),
+                           self._watch.saved(), {name: getattr(self, name) for name in self.counters})
+
+    def restore(self, saved: SavedClocks) -> None:
+        """Be where :meth:`saved` of an engine of the same grid was; :class:`InputError` where it was none."""
+        if set(saved.counted) != set(self.counters):
+            raise InputError(f"saved by an engine that counts {', '.join(saved.counted) or 'nothing'}, not by this one")
+        row, column = fitting(saved.row, self._row, "row of clocks"), fitting(saved.column, self._column, "column of clocks")
+        self.reset()
+        if saved.grid is not None:
+            self.grid()[...] = fitting(saved.grid, self.grid(), "grid of clocks")
+        self._row, self._column = row.copy(), column.copy()
+        self.link_traversals, self.notes = saved.link_traversals, dict(saved.notes)
+        self._watch.restore(self, saved.watch)
+        for name, value in saved.counted.items():
+            setattr(self, name, value)
 
     def timing_of(self, precision: str | None) -> Timing:
         """Costs in ``precision``, the engine's own where it is None."""

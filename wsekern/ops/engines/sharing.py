@@ -14,6 +14,7 @@ import numpy as np
 
 from wsekern.machine.timing import Timing
 from wsekern.ops._timing import CONTENDED_FLAG, EARLY_FLAG, QUEUED_FLAG, TURNED_FLAG
+from wsekern.ops.engines.saved import SavedOperation, SavedSent, SavedWatch, saved_operations
 from wsekern.ops.operation import Clocks, Operation
 from wsekern.ops.packing import traffic
 from wsekern.ops.schedule.clocks import schedule_times
@@ -91,6 +92,20 @@ class LinkWatch:
         """Be where a :meth:`place` was; what has run and been noted stays."""
         last, self.previous, self.loose, self.met, self.settled = place
         self.last = dict(last)
+
+    def saved(self) -> SavedWatch:
+        """All of this as data."""
+        last = [SavedSent(axis, sent.label, SavedOperation.of(sent.operation), sent.timing.precision, sent.starts.copy())
+                for axis, sent in self.last.items()]
+        return SavedWatch(last, self.previous, self.loose, self.met, self.settled, saved_operations(self.ran),
+                          saved_operations(self.turned))
+
+    def restore(self, engine: WatchedClocks, saved: SavedWatch) -> None:
+        """Be what :meth:`saved` gave."""
+        self.last = {one.axis: Sent(one.label, one.operation.operation(), engine.timing_of(one.precision), one.starts)
+                     for one in saved.last}
+        self.previous, self.loose, self.met, self.settled = saved.previous, saved.loose, saved.met, saved.settled
+        self.ran, self.turned = ({one.operation() for one in found} for found in (saved.ran, saved.turned))
 
     def happened(self, engine: Clocks, operation: Operation, flags: int) -> None:
         """Note where what happened to words of ``operation`` (flags) depends on operations before it."""

@@ -16,11 +16,11 @@ from wsekern.program.instructions import Label, Scalar, Vector
 from wsekern.program.layout import Layout
 from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Named, Operand
 from wsekern.program.program import Program
-from wsekern.program.reference.parts import FifoState, Thread
+from wsekern.program.reference.parts import BrokenProgram, FifoState, Thread
 from wsekern.program.reference.scalar import ScalarUnit
 from wsekern.program.reference.vector import VectorUnit
 
-MAIN, TEARDOWN_TASK = 8, 29
+MAIN, TEARDOWN_TASK, INPUT_DEPTH = 8, 29, 255
 Found = tuple[int, int, int, int]
 """A note: cycle, color, instruction, number."""
 _RANKS = {"high": 0, "medium": 1, "main": 2, "low": 3}
@@ -73,6 +73,12 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.blocked_queues = {queue for queue, task in self.data.items() if task.blocked} | set(program.blocked_queues)
         self.inputs = {queue: deque() for queue in program.inputs}
         self.outputs = {queue: deque() for queue in program.outputs}
+        self.hears, self.speaks = dict(program.inputs), dict(program.outputs)
+        """Color of each input and output queue now."""
+        self.due: dict[int, int] = dict.fromkeys(program.late_queues(), 0)
+        """Of input queues that instructions bind: words that the last one still takes."""
+        self.flushing: set[int] = set()
+        self.flushed: set[int] = set()
         self.own = {name: self.stated_place(program.stated(Named(name))) for name in program.descriptors}
         self.fifos = {name: FifoState() for name in program.fifos}
         self.calls: list[int] = []
@@ -125,7 +131,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
                 self.begin(self.local[task], self.now + latency("task"))
                 return
             for queue in sorted(queues - self.blocked_queues):
-                if self.inputs[queue] and self.entry_of(queue) is not None and not self.is_read(queue) and \
+                if self.inputs[queue] and self.entry_of(queue) is not None and self.reader_of(queue) is None and \
                         self.inputs[queue][0][2] <= self.now:
                     self.begin_word_task(queue)
                     return
@@ -137,11 +143,11 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             return self.control[bits >> 16 & 63]
         return self.placed.labels[self.data[queue].label] if queue in self.data else None
 
-    def is_read(self, queue: int) -> bool:
-        """Whether a microthread is reading a queue."""
-        return any(loaded is not None and isinstance(loaded.stated, Fabric) and loaded.stated.queue == queue
-                   for thread in self.threads.values() if thread.number != MAIN and thread.state != "idle"
-                   for loaded in thread.loaded[1:])
+    def reader_of(self, queue: int) -> int | None:
+        """The microthread that is reading a queue."""
+        return next((thread.number for thread in self.threads.values() if thread.number != MAIN and thread.state != "idle"
+                     for loaded in thread.loaded[1:] if loaded is not None and isinstance(loaded.stated, Fabric)
+                     and loaded.stated.queue == queue), None)
 
     def begin_word_task(self, queue: int) -> None:
         entry = self.entry_of(queue)
@@ -221,7 +227,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             if other is not thread and other.number != MAIN and other.state != "idle" and any(
                     loaded is not None and isinstance(loaded.stated, Fabric) and loaded.stated.queue == stated.queue
                     for loaded in operands):
-                bound = self.program.outputs if is_target else self.program.inputs
+                bound = self.speaks if is_target else self.hears
                 self.note("shared-output" if is_target else "shared-input", bound[stated.queue], stated.queue)
                 return
 
@@ -232,13 +238,14 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             self.note_queue(thread, operand, k == 0)
         hands_on = isinstance(stated[0], Fabric) and any(isinstance(operand, Fabric) for operand in stated[1:])
         if thread.number != MAIN and hands_on and self.packing(item) == 2 and thread.extent % 2:
-            self.note("odd", self.program.outputs[stated[0].queue], thread.extent)
+            self.note("odd", self.speaks[stated[0].queue], thread.extent)
 
     def note_rewrite(self, color: int) -> None:
         """A route is replaced: are words on their way, that do not wait for the end of a teardown?"""
         queue = self.fabric.queues.get((self.x, self.y, color))
         words = queue.reserved if queue else 0
-        words += sum(len(self.outputs[bound]) for bound, other in self.program.outputs.items() if other == color)
+        words += sum(color == (self.speaks[bound] if own is None else own) for bound, held in self.outputs.items()
+                     for *_, own in held)
         if words and not (queue and queue.frozen):
             self.note("rewritten", color, words)
 
@@ -289,6 +296,8 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         if thread.state != "idle":
             self.wait(main, "microthread", thread.number)
             return
+        if not self.bind_sources(main, item):
+            return
         self.load_operands(thread, item)
         thread.at, thread.word = main.at, 0
         main.at += 1
@@ -303,6 +312,8 @@ class ReferenceCore(VectorUnit, ScalarUnit):
 
     def issue_stream(self, main: Thread, item: Vector) -> None:
         if main.word < 0:
+            if not self.bind_sources(main, item):
+                return
             self.load_operands(main, item)
             self.counters["instructions"] += 1
             if main.extent == 0:
@@ -343,18 +354,54 @@ class ReferenceCore(VectorUnit, ScalarUnit):
 
     def pop(self, queue: int) -> tuple[int, bool, int]:
         """The first word of an input queue; there is room for another one."""
-        self.fabric.give_credit(self.x, self.y, self.program.inputs[queue])
-        return self.inputs[queue].popleft()
+        word = self.inputs[queue].popleft()
+        if queue in self.due:
+            self.due[queue] = max(0, self.due[queue] - 1)
+        if self.due.get(queue, INPUT_DEPTH) >= self.input_depth(queue):
+            self.fabric.give_credit(self.x, self.y, self.hears[queue])
+        return word
+
+    def bind(self, queue: int, color: int, due: int | None) -> None:
+        """Let an input queue take words of a color: ``due`` of them, None: no end of them."""
+        if self.inputs[queue] and color != self.hears[queue] and (due is not None or queue in self.due):
+            raise BrokenProgram(f"words of color {self.hears[queue]} are left in input queue {queue}")
+        depth = self.input_depth(queue)
+        room = (depth if due is None else min(due, depth)) - len(self.inputs[queue])
+        self.fabric.take_credit(self.x, self.y, self.hears[queue])
+        self.hears[queue] = color
+        self.due.pop(queue, None)
+        if due is not None:
+            self.due[queue] = due
+        if room > 0 and (self.x, self.y, color) in self.fabric.queues:
+            self.fabric.give_credit(self.x, self.y, color, room)
+
+    def bind_sources(self, main: Thread, item: Vector) -> bool:
+        """Bind the queues of an instruction that does so; False: the main thread waits for a microthread that reads one."""
+        for operand in item.operands[1:]:
+            stated = self.program.stated(operand)
+            if not isinstance(stated, Fabric) or stated.color is None:
+                continue
+            reader = self.reader_of(stated.queue)
+            if reader is not None:
+                self.wait(main, "microthread", reader)
+                return False
+            packing = self.packing(item)
+            loaded = [self.load(each, None) if each is not None else None for each in (item.dst, item.a, item.b, item.c)]
+            extent = max(0, self.counted(loaded).place.extent)
+            self.bind(stated.queue, stated.color, -(-extent // packing))
+        return True
 
     def push(self, operand: Fabric, bits: int) -> None:
         word = Word(bits, operand.control, operand.advance_switch)
-        self.outputs[operand.queue].append((word, self.now + self.timing.latency("output")))
+        self.outputs[operand.queue].append((word, self.now + self.timing.latency("output"), operand.color))
         self.counters["words"] += 1
 
     def take_word(self, main: Thread, item: Scalar) -> bool:
         """Whether the next word of a queue has come into a register."""
         operand = self.program.stated(item.target)
         words = self.inputs[operand.queue]
+        if operand.color is not None and self.due.get(operand.queue) == 0:
+            self.bind(operand.queue, operand.color, 1)
         if not words:
             self.wait(main, "input", operand.queue)
         elif words[0][2] > self.now:
@@ -381,6 +428,9 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.push(operand, bits)
         return True
 
+    def input_depth(self, queue: int) -> int:
+        return self.timing.machine.core.input_queues.values[queue]
+
     def depth(self, queue: int) -> int:
         return self.timing.machine.core.output_queues.values[queue]
 
@@ -390,7 +440,9 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             if TEARDOWN_TASK in self.local:
                 self.activated.add(TEARDOWN_TASK)
             return
-        queue = next(queue for queue, bound in self.program.inputs.items() if bound == color)
+        queue = next((queue for queue, bound in self.hears.items() if bound == color), None)
+        if queue is None:
+            raise BrokenProgram(f"a word of color {color}, which no input queue takes")
         when = self.now + self.timing.latency("input")
         self.inputs[queue].append((data, control, when))
         self.wake("input", queue, when)
@@ -399,11 +451,22 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         """One word onto the ramp, from the first output queue that can give one."""
         for queue in sorted(self.outputs):
             words = self.outputs[queue]
-            if words and words[0][1] <= self.now and \
-                    self.fabric.offer(self.x, self.y, self.program.outputs[queue], words[0][0]):
+            if not words or words[0][1] > self.now:
+                continue
+            word, _, color = words[0]
+            if self.fabric.offer(self.x, self.y, self.speaks[queue] if color is None else color, word):
                 words.popleft()
                 self.wake("output", queue, self.now + 1)
+                self.end_flush(queue)
                 return
+
+    def end_flush(self, queue: int) -> None:
+        """An output queue that is flushed and empty starts the teardown task."""
+        if queue in self.flushing and not self.outputs[queue]:
+            self.flushing.remove(queue)
+            self.flushed.add(queue)
+            if TEARDOWN_TASK in self.local:
+                self.activated.add(TEARDOWN_TASK)
 
 
 class ReferenceSimulation:
@@ -443,7 +506,8 @@ class ReferenceSimulation:
             core.fabric = self.fabric
             core.reset()
             for queue, color in core.program.inputs.items():
-                self.fabric.give_credit(x, y, color, depths[queue])
+                if queue not in core.due:
+                    self.fabric.give_credit(x, y, color, depths[queue])
 
     def findings(self) -> list[tuple]:
         """What was noted, by rule: how often, and cycle, PE, color, instruction and number of the first time; the first queue

@@ -115,6 +115,10 @@ def _scaling(keys: Keys, table: dict[str, Any], context: int) -> tuple[tuple[str
             items["original_max_position_embeddings"] = context
     if kind in ("default", "mrope"):
         return ()
+    for key, value in items.items():
+        inside = value if isinstance(value, list) else [value]
+        if any(isinstance(item, list | dict) for item in inside):
+            raise Keys(table, f"{keys.where}: rope_parameters").refuse(key, "a number, a name or a list of numbers")
     return tuple(sorted((key, tuple(value) if isinstance(value, list) else value) for key, value in items.items()))
 
 

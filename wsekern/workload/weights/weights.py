@@ -5,6 +5,7 @@ of norms are added to their gains already.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -69,6 +70,11 @@ class StoredWeights(Weights):
     def notes(self) -> tuple[str, ...]:
         """What the checkpoint holds that is not read."""
         return self._places.notes
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that the tensors are in."""
+        return sorted({tensor.file for tensor in self._source.tensors.values()})
 
     def block(self, index: int) -> Arrays:
         """Weights of one block."""
