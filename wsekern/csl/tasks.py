@@ -82,6 +82,10 @@ def _check_parameters(ev: Evaluator, function: FunctionRef, kind: str, node: syn
                 Note("declared here", function.node.span))
 
 
+HOST_QUEUES = {("wse2", "input"): {0}, ("wse2", "output"): {0}, ("wse3", "input"): {0, 1}, ("wse3", "output"): {0}}
+"""Queues that <memcpy/memcpy> uses itself (SDK documentation, task and queue maps)."""
+
+
 @builtin("initialize_queue", arguments=(1, 2))
 def initialize_queue(ev: Evaluator, node: syntax.Builtin) -> Value:
     """A queue's color and priority."""
@@ -95,6 +99,11 @@ def initialize_queue(ev: Evaluator, node: syntax.Builtin) -> Value:
         ev.fail(node, f"this queue has color {bound[number].color} already", Note("here", bound[number].span))
     if color is None and ev.unit.options.arch == "wse3":
         ev.fail(node, "queues of wse3 need a color: @initialize_queue(queue, .{ .color = c })")
+    what = "input" if queue.type == t.INPUT_QUEUE else "output"
+    if number in HOST_QUEUES[ev.unit.options.arch, what] and any("memcpy/memcpy" in module.name or "memcpy_multi/memcpy" in
+                                                                 module.name for module in ev.unit.modules):
+        ev.unit.diagnostics.warn(f"{what} queue {number} is reserved for the host's copies, as this program imports "
+                                 "<memcpy/memcpy>: use another one", node.span)
     priority = next((name for name, each in fields["priority"].data.items() if each.data), "") if "priority" in fields else ""
     bound[number] = Queue(color, node.span, priority)
     return NOTHING
