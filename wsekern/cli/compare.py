@@ -27,6 +27,7 @@ from wsekern.cli.options import (
 from wsekern.cli.placing import EXPERT_LAW, PLAN, PROGRAM_SET, choices_of, read_plan
 from wsekern.cli.serving import serving_of, serving_options
 from wsekern.errors import InputError
+from wsekern.output import write_file
 
 if TYPE_CHECKING:
     from wsekern.compare import Serving
@@ -130,7 +131,6 @@ def _check_lists(batches: str | None, prompts: str | None) -> None:
 def _report(views: list[Any], data: dict[str, Any], html_path: str | None, json_path: str | None) -> None:
     from rich.console import Group
 
-    from wsekern.output import write_file
     from wsekern.report import html_page
 
     if html_path:
@@ -155,7 +155,8 @@ def _one_request(model: str | None, plot_path: str | None, json_path: str | None
     request = Request(prompt, output, batch, precision)
     views, data = ([], {}) if model is not None else _execute_sample(machine, precision, profile, threads)
     config = load_config(model or STANDARD_MODEL)
-    comparison = compare_sides(config, request, machine, wafers, clusters, profile, engine_level, serving)
+    with ProgressBar("placing and timing"):
+        comparison = compare_sides(config, request, machine, wafers, clusters, profile, engine_level, serving)
     if plot_path:
         comparison_plot(comparison, plot_path)
     return [*views, comparison_view(comparison)], {**data, **comparison.to_dict()}
@@ -207,7 +208,8 @@ def _datacentre(model: str, power: str, min_speed: float, *, clusters: tuple[str
     budget, request = Budget(parse_power(power), min_speed), Request(prompt, output, precision=precision)
     config = load_config(model)
     tried = (batch,) if stated_by_user("batch") else BATCHES
-    sites = datacentre(config, cluster=clusters, budget=budget, request=request, batches=tried, **options)
+    with ProgressBar("filling the power on all sides"):
+        sites = datacentre(config, cluster=clusters, budget=budget, request=request, batches=tried, **options)
     if not sites.served():
         raise InputError("; ".join(dict.fromkeys(sites.not_served[side] for side in sites.chosen())))
     return [datacentre_view(config.name, power, sites)], {"model": config.name, "power": power, **sites.to_dict()}

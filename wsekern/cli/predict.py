@@ -97,15 +97,16 @@ def predict_wafer(model: str | None, phase: str, machine: str, grid_text: str | 
     """Cycles and tokens per second of a phase of MODEL on one grid of PEs, or of a plan file on its regions."""
     from wsekern.inference.predict import predict_layer
 
-    if plan_path is not None:
-        from wsekern.planning.predict import predict_plan
+    with ProgressBar(f"timing {phase}"):
+        if plan_path is not None:
+            from wsekern.planning.predict import predict_plan
 
-        prediction = predict_plan(read_plan(plan_path, model).placement, phase, context, batch, clock)
-    elif grid_text is None:
-        raise InputError("give --grid PxP, or a plan file with --plan")
-    else:
-        prediction = predict_layer(need_model(model), phase, machine, parse_square(grid_text), context, profile, clock,
-                                   mapping, batch, precision, activations, program_set, **kept)
+            prediction = predict_plan(read_plan(plan_path, model).placement, phase, context, batch, clock)
+        elif grid_text is None:
+            raise InputError("give --grid PxP, or a plan file with --plan")
+        else:
+            prediction = predict_layer(need_model(model), phase, machine, parse_square(grid_text), context, profile, clock,
+                                       mapping, batch, precision, activations, program_set, **kept)
     show(json_path, f"{prediction['model']} {phase}", prediction)
 
 
@@ -164,10 +165,14 @@ def predict_cluster(model: str, clusters: tuple[str, ...], prompt: int, output: 
     config, request = load_config(model), Request(prompt, output, batch)
     form = _precision(config, engine_level, precision)
     described = {name: load_cluster(name) for name in clusters or CANDIDATES}
-    best, served = best_cluster(config, request, _constraint(**bounds), clusters=tuple(described.values()),
-                                objective=objective, engine_level=engine_level, precision=form)
-    fronts = {name: pareto(sweep(config, cluster, prompt=prompt, output=output, precision=form, engine_level=engine_level))
-              for name, cluster in described.items()}
+    fronts = {}
+    with ProgressBar("laying out and timing", 1 + len(described)) as advance:
+        best, served = best_cluster(config, request, _constraint(**bounds), clusters=tuple(described.values()),
+                                    objective=objective, engine_level=engine_level, precision=form)
+        for name, cluster in described.items():
+            advance()
+            fronts[name] = pareto(sweep(config, cluster, prompt=prompt, output=output, precision=form,
+                                        engine_level=engine_level))
     if plot_path:
         front_plot(fronts, plot_path)
     data = {"cluster": best.name, "batch": served.users, **served.to_dict()}

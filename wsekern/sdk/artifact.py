@@ -9,6 +9,7 @@ import numpy as np
 
 from wsekern.csl.build import Build, Export, Options, build
 from wsekern.errors import InputError
+from wsekern.output import write_file
 from wsekern.program.operands import NUMPY_TYPES
 
 META = "wsekern.json"
@@ -18,11 +19,11 @@ def write(folder: Path, source: Path, made: Build, fabric: tuple[int, int], offs
           given: dict[str, int]) -> None:
     """Write what a host script reads (out.json) and what a run needs."""
     (folder / "bin").mkdir(parents=True, exist_ok=True)
-    (folder / "out.json").write_text(json.dumps({"params": {name: str(value) for name, value in given.items()}, "colors": {}}))
+    write_file(folder / "out.json", json.dumps({"params": {name: str(value) for name, value in given.items()}, "colors": {}}))
     meta = {"source": str(source.resolve()), "params": given, "arch": made.options.arch, "dialect": made.options.dialect,
             "fp16": made.options.fp16, "folders": [str(each) for each in made.options.folders], "fabric": fabric,
             "offsets": offsets}
-    (folder / META).write_text(json.dumps(meta, indent=1))
+    write_file(folder / META, json.dumps(meta, indent=1))
 
 
 def read(folder: Path) -> Build:
