@@ -29,6 +29,7 @@ from wsekern.cli.options import (
 from wsekern.cli.placing import EXPERT_LAW, PLAN, PROGRAM_SET, choices_of, read_plan
 from wsekern.cli.serving import serving_of, serving_options
 from wsekern.errors import InputError
+from wsekern.output import write_file
 
 if TYPE_CHECKING:
     from wsekern.compare import Serving
@@ -152,7 +153,8 @@ def _one_request(model: str | None, plot_path: str | None, timeline_path: str | 
     request = Request(prompt, output, batch, precision)
     views, data = ([], {}) if model is not None else _execute_sample(machine, precision, profile, threads)
     config = load_config(model or STANDARD_MODEL)
-    comparison = compare_sides(config, request, machine, wafers, clusters, profile, engine_level, serving)
+    with ProgressBar("placing and timing"):
+        comparison = compare_sides(config, request, machine, wafers, clusters, profile, engine_level, serving)
     if plot_path:
         comparison_plot(comparison, plot_path)
     if timeline_path:
@@ -221,7 +223,8 @@ def _datacentre(model: str, power: str, min_speed: float, *, clusters: tuple[str
     budget, request = Budget(parse_power(power), min_speed), Request(prompt, output, precision=precision)
     config = load_config(model)
     tried = (batch,) if stated_by_user("batch") else BATCHES
-    sites = datacentre(config, cluster=clusters, budget=budget, request=request, batches=tried, **options)
+    with ProgressBar("filling the power on all sides"):
+        sites = datacentre(config, cluster=clusters, budget=budget, request=request, batches=tried, **options)
     if not sites.served():
         raise InputError("; ".join(dict.fromkeys(sites.not_served[side] for side in sites.chosen())))
     data = {"model": config.name, "power": power, **sites.to_dict()}
