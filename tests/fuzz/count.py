@@ -26,6 +26,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[2]))     # behind everything: the package that is tested is the installed one
 
 from tests.fuzz.entrances import ENTRANCES, READY
+from tests.fuzz.figures import keep
 
 CPU_SECONDS, SECONDS, BYTES, BLOCK = 10, 600, 2 << 30, 1000
 """An input that takes more of the processor's time, or waits for longer, hangs; memory of one process; inputs of a process."""
@@ -106,17 +107,6 @@ def count(name: str, seed: int, most: int, seconds: float) -> dict[str, Any]:
     return {"inputs": tried, "refused": refused, "faults": faults, "slowest": slowest}
 
 
-def add(path: Path, results: dict[str, dict[str, Any]]) -> None:
-    """Add inputs and refusals to what the file has."""
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    table = known.setdefault("fuzz", {})
-    for name, result in results.items():
-        row = table.setdefault(name, {"inputs": 0, "refused": 0})
-        row["inputs"] += result["inputs"]
-        row["refused"] += result["refused"]
-    path.write_text(json.dumps(known, indent=1) + "\n")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("inputs", type=int, help="for each entrance")
@@ -134,7 +124,8 @@ def main() -> int:
         for fault, number in found["faults"].items():
             print(f"    input {number}: {fault}", flush=True)
         if asked.add:
-            add(asked.add, {name: found})
+            counts = {key: found[key] for key in ("inputs", "refused")}
+            keep(asked.add, "fuzz", {name: counts}, ("inputs", "refused"))
     print(f"{sum(found['inputs'] for found in results.values()):,} inputs, "
           f"{sum(len(found['faults']) for found in results.values())} faults")
     return int(any(found["faults"] for found in results.values()))

@@ -5,9 +5,8 @@ from pathlib import Path
 import click
 
 from wsekern.cli.options import run_command
-from wsekern.docs.hosts import hosts
 from wsekern.docs.pages import rewrite
-from wsekern.docs.parts import PARTS, PICTURES, SLOW
+from wsekern.docs.parts import PICTURES, SLOW, parts_of
 
 
 @click.command()
@@ -17,7 +16,7 @@ from wsekern.docs.parts import PARTS, PICTURES, SLOW
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 and name the parts that differ.")
 def main(root: str, quick: bool, check: bool) -> int:
     """Write the generated parts of README.md and docs/."""
-    differing = rewrite(Path(root), {**PARTS, **hosts(Path(root))}, PICTURES, check, SLOW if quick else ())
+    differing = rewrite(Path(root), parts_of(Path(root)), PICTURES, check, SLOW if quick else ())
     for name in differing:
         click.echo(f"{'differs' if check else 'written'}: {name}")
     if check and differing:
