@@ -29,7 +29,6 @@ from wsekern.cli.options import (
 from wsekern.cli.placing import EXPERT_LAW, PLAN, PROGRAM_SET, choices_of, read_plan
 from wsekern.cli.serving import serving_of, serving_options
 from wsekern.errors import InputError
-from wsekern.output import write_file
 
 if TYPE_CHECKING:
     from wsekern.compare import Serving
