@@ -260,6 +260,7 @@ class Expressions(Context):
         """``&x``."""
         place = self.place(node.operand)
         if isinstance(place, Fixed) and isinstance(place.value.data, FunctionRef):
+            self.unit.function_number(place.value.data)
             return Value(t.Pointer(place.value.type, True), place.value.data)
         if isinstance(place, Fixed) and isinstance(place.value.type, (t.Array, t.Struct)) and place.value.known:
             symbol = self.unit.constant_symbol(place.value)

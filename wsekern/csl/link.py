@@ -3,7 +3,7 @@
 from typing import Any
 
 from wsekern.csl import types as t
-from wsekern.csl.dsds import Dsr, is_scalar
+from wsekern.csl.dsds import Dsr
 from wsekern.csl.dsrs import MEMORY, DsrLinker, DsrUse, element_type
 from wsekern.csl.emit import machine_type
 from wsekern.csl.image import Variable
@@ -11,12 +11,13 @@ from wsekern.csl.ir import Frame, Op
 from wsekern.csl.library import HOST_COLOR
 from wsekern.csl.memory import has_pointers, layout_of, words_of
 from wsekern.csl.operands import CORE_NAMES, Operand
+from wsekern.csl.operations import is_scalar
 from wsekern.csl.queues import QueueLinker
 from wsekern.csl.registers import bases_of, tail_calls
 from wsekern.csl.source import CslError, Diagnostic
 from wsekern.csl.tasks import FifoBuffer, task_label
 from wsekern.csl.unit import Unit
-from wsekern.csl.values import Address, Dsd, FunctionRef, Reg, Symbol, Value, Varying
+from wsekern.csl.values import Address, Dsd, Reg, Symbol, Value, Varying
 from wsekern.csl.variables import locals_of
 from wsekern.program.instructions import Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Ring
@@ -58,7 +59,7 @@ class Linker(QueueLinker, DsrLinker):
         for symbol in self.unit.symbols:  # pointers in memory, now that all have addresses
             if symbol.used and symbol.initial is not None and has_pointers(symbol.type):
                 kind, count = layout_of(symbol.type)
-                values = words_of(symbol, kind, count, self.addresses)
+                values = words_of(symbol, kind, count, self.addresses, self.unit.function_number)
                 if values is not None:
                     self.program.initial[symbol.name] = values
 
@@ -115,8 +116,6 @@ class Linker(QueueLinker, DsrLinker):
         data = fields["imm"]
         if isinstance(data, Address):
             fields["imm"] = self.addresses[data.symbol.name] + data.offset
-        elif isinstance(data, FunctionRef):
-            self.fail(f"the address of '{data.name}' at run time is not supported yet")
         self.append(Scalar("constant", **fields))
 
     def _on_parameter(self, fields: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from wsekern.docs.picture import draw_overview, labels_of
 from wsekern.docs.planning import PICTURES as FLOORS
 from wsekern.docs.planning import bounds, floor_dense, floor_mixture, lever_table, service_front
 from wsekern.docs.results import comparison_of_one_model, comparison_of_several, speeds_of_models
+from wsekern.docs.sweeps import sweep_inputs, sweep_printed
 from wsekern.docs.tables import (
     chips,
     clusters,
@@ -39,6 +40,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "floor-mixture": floor_mixture,
     "bounds": bounds,
     "service": service_front,
+    "sweep": sweep_printed,
+    "sweep-inputs": sweep_inputs,
     "levers": lever_table,
     "operations": operations,
     "functions": functions,

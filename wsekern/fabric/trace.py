@@ -5,9 +5,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_whole, is_whole
 from wsekern.fabric.reference import OPPOSITE, STEP
-from wsekern.fabric.routes import Port, check_whole, is_whole
+from wsekern.fabric.routes import Port
 from wsekern.fabric.simulation import Fabric
 
 SLOT = 0.1  # of a cycle, for one port of a router: words come in its first half and leave in its second, so none overlap

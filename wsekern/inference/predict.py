@@ -264,7 +264,7 @@ def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, 
     :class:`Grid`.
     """
     config = load_config(model) if isinstance(model, str) else model
-    machine = load_machine(machine) if isinstance(machine, str) else machine
+    machine = load_machine(machine)
     _check(config, phase, context, batch, clock, mapping)
     if activations is not None and mapping == "waferllm":
         raise InputError("activations go with mapping=ours: the published kernels have their own")

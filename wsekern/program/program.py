@@ -85,6 +85,8 @@ class Program(Symbols):
         return self._open(TaskEntry(name, "subroutine", f"task {name}"))
 
     def _open(self, entry: TaskEntry) -> Code:
+        if not isinstance(entry.name, str):
+            raise InputError(f"program {self.name}: {entry.name!r} is no name of a task")
         if entry.name in self.tasks:
             raise InputError(f"program {self.name}: there is a task {entry.name} already")
         if entry.priority not in ("low", "high"):

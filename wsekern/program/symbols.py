@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_whole, is_whole
 from wsekern.fabric.routes import Ports, Position, Route, make_route
 from wsekern.machine.timing import LIBRARY
 from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, Origin, Scalar, TaskEntry, Vector
@@ -29,6 +29,9 @@ from wsekern.program.operands import (
 )
 from wsekern.program.values import Variable
 from wsekern.shown import Shown
+
+MOST_ELEMENTS = 1 << 24
+"""Elements of a symbol: more than the memory of any PE holds."""
 
 
 @dataclass(eq=False, repr=False)
@@ -68,13 +71,17 @@ class Symbols(Shown):
     def memory(self, name: str, type: str, elements: int, initial: object = None) -> Array:
         """Reserve ``elements`` of ``type`` under ``name``; ``initial`` values fill it when the simulation is made."""
         kind = element_type(type)
-        if elements < 0:
-            raise InputError(f"program {self.name}: symbol {name} of {elements} elements")
+        if not isinstance(name, str):
+            raise InputError(f"program {self.name}: {name!r} is no name of a symbol")
+        elements = check_whole(elements, f"elements of symbol {name} of program {self.name}", 0, MOST_ELEMENTS)
         if self.symbols.setdefault(name, (kind, elements)) != (kind, elements):
             raise InputError(f"program {self.name}: symbol {name} is {self.symbols[name]}, not {(kind, elements)}")
         if initial is not None:
-            values = np.broadcast_to(np.asarray(initial), (elements,)).astype(NUMPY_TYPES[kind])
-            self.initial[name] = values
+            try:
+                self.initial[name] = np.broadcast_to(np.asarray(initial), (elements,)).astype(NUMPY_TYPES[kind])
+            except (TypeError, ValueError, OverflowError):
+                raise InputError(f"program {self.name}: the first values of symbol {name} are no {elements} numbers of "
+                                 f"{kind}") from None
         return Array(name, kind, elements)
 
     array = memory
@@ -96,8 +103,8 @@ class Symbols(Shown):
         return self._queue("output", self.outputs, color, queue)
 
     def _queue(self, what: str, bindings: dict[int, int], color: int, wanted: int | None) -> int:
-        if not 0 <= color < COLORS:
-            raise InputError(f"program {self.name}: color {color} does not exist: use 0 to {COLORS - 1}")
+        if not is_whole(color) or not 0 <= color < COLORS:
+            raise InputError(f"program {self.name}: color {color!r} does not exist: use 0 to {COLORS - 1}")
         bound = next((queue for queue, other in bindings.items() if other == color), None)
         if bound is None:
             bound = next(queue for queue in range(len(bindings) + 1) if queue not in bindings) if wanted is None else wanted
@@ -162,8 +169,8 @@ class Symbols(Shown):
         stated = [self.stated(operand) for operand in item.operands]
         extents = {operand.extent for operand in stated if isinstance(operand, (Mem4d, Ring, Fabric))
                    or (isinstance(operand, Mem) and operand.stride)}
-        if item.repeat < 0 or any(extent < 0 for extent in extents):
-            raise InputError(f"{where}: operands have extents {sorted(extents)}, expected one, not negative")
+        if item.repeat < 0 or not all(is_whole(extent) and extent >= 0 for extent in extents):
+            raise InputError(f"{where}: operands have extents {list(extents)}, expected one, not negative")
         if len(extents) > 1 and not any(isinstance(operand, Named) for operand in item.operands):
             raise InputError(f"{where}: operands of {item.name} have extents {sorted(extents)}, expected one, not negative")
         if item.repeat != 1 and any(isinstance(operand, (Fabric, Fifo)) for operand in stated):
@@ -237,6 +244,8 @@ class Symbols(Shown):
         if isinstance(operand, (Register, Named)):
             self.stated(operand)
             return
+        if not isinstance(operand, Operand):
+            raise InputError(f"program {self.name}: {operand!r} is no operand of {instruction}: expected a descriptor or value")
         if operand.symbol not in self.symbols:
             raise InputError(f"program {self.name}: {instruction} uses symbol {operand.symbol!r}, which has no memory")
         low, high = _reach(operand, repeat)

@@ -35,8 +35,13 @@ def times(answer: float) -> str:
 
 
 def _where(inputs: dict[str, Value]) -> str:
-    return ", ".join(f"{name} {value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{name} {value}"
-                     for name, value in inputs.items()) or "all else the same"
+    return ", ".join(f"{name} {_shown(value)}" for name, value in inputs.items()) or "all else the same"
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def answer_sentence(found: Findings) -> str:
@@ -53,13 +58,9 @@ def answer_sentence(found: Findings) -> str:
 
 def crossing_sentence(found: Findings, crossing: Crossing) -> str:
     """Where a side takes over."""
-    along = found.along
-    if crossing.at is not None:
-        said = f"the cluster from about {along} {amount(crossing.at)} on"
-    else:
-        said = f"the {'wafers' if crossing.wafers_win else 'cluster'} " + (
-            "throughout" if len({answer >= 0 for _, answer in crossing.line}) == 1 else f"at the largest {along}")
-    return f"{_where(crossing.others)}: {said}"
+    side = "wafers" if crossing.wafers_win else "cluster"
+    where = "throughout" if crossing.at is None else f"from about {found.along} {amount(crossing.at)} on"
+    return f"{_where(crossing.others)}: the {side} {where}"
 
 
 def sweep_data(found: Findings) -> dict[str, Any]:
