@@ -159,8 +159,8 @@ def test_interrupt_ends_at_once_and_cleanly():
 def test_an_interrupt_while_modules_are_imported_leaves_no_traceback():
     """The start of Python itself aside: from the first module of the command line on, at whatever moment."""
     listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    begun = "import os, wsekern; os.write(1, b'x'); import wsekern.cli; wsekern.cli.main()"
-    for wait in (0.01, 0.05, 0.1, 0.2):
+    begun = "import os, wsekern.interrupts; os.write(1, b'x'); import wsekern.cli; wsekern.cli.main()"
+    for wait in (0.03, 0.06, 0.1, 0.2):
         run = subprocess.Popen([sys.executable, "-c", begun, "validate"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                preexec_fn=listen)
         assert run.stdout.read(1) == b"x"

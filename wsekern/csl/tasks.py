@@ -208,15 +208,22 @@ def block(ev: Evaluator, node: syntax.Builtin) -> Value:
 # ---- registers of descriptors, FIFOs ----
 
 
-@builtin("load_to_dsr", arguments=(2, 3))
+_BESIDE = {"load_to_dsr": 0, "load_to_dsr_xdsr": 1, "load_to_dsr_xdsr_sr": 2}
+"""Arguments between the DSR and the DSD: registers for more dimensions or a wrap-around, which a DSR has here."""
+
+
+@builtin(*_BESIDE, arguments=(2, 5))
 def load_to_dsr(ev: Evaluator, node: syntax.Builtin) -> Value:
     """A DSD into a DSR, at the start or while the program runs."""
-    dsr, value = ev.evaluate(node.arguments[0]), ev.evaluate(node.arguments[1])
+    at = 1 + _BESIDE[node.name]
+    if not at < len(node.arguments) <= at + 2:
+        ev.fail(node, f"@{node.name} takes {at + 1} arguments, and perhaps options; found {len(node.arguments)}")
+    dsr, value = ev.evaluate(node.arguments[0]), ev.evaluate(node.arguments[at])
     if not isinstance(dsr.data, Dsr):
         ev.fail(node.arguments[0], f"expected a DSR, found {shown(dsr)}")
     if not isinstance(value.data, Dsd):
-        ev.fail(node.arguments[1], f"expected a DSD, found {shown(value)}")
-    options = fields_of(ev, node.arguments[2])[0] if len(node.arguments) > 2 else {}
+        ev.fail(node.arguments[at], f"expected a DSD, found {shown(value)}")
+    options = fields_of(ev, node.arguments[at + 1])[0] if len(node.arguments) > at + 1 else {}
     for name in ("activate", "unblock"):
         if name in options:
             options[name] = known_task(ev, options[name], node)
