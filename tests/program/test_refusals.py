@@ -185,7 +185,7 @@ def calls_of_a_program() -> dict[str, tuple[Callable[[Any], object], list]]:
         "stop": (lambda bad: s.run(until=5, stop=bad), []), "color": (lambda bad: s.send(bad, [1], 0, 0), []),
         "words": (lambda bad: s.send(0, bad, 0, 0), []), "port": (lambda bad: s.send(0, [1], 0, 0, bad), []),
         "received": (s.receive, [None]), "x": (lambda bad: s.state(bad, 0), []), "place": (lambda bad: s.place_of(bad, 0), []),
-        "at": (lambda bad: s.place_of(0, bad), [big]), "bytes": (s.load, []),
+        "at": (lambda bad: s.place_of(0, bad), [big, -1]), "bytes": (s.load, []),
         "layout": (lambda bad: Simulation.from_bytes(s.to_bytes(), bad), []), "call": (s.on_delivery, [None]),
         "route": (lambda bad: layout.set_route(bad, "W", "E"), []), "rx": (lambda bad: layout.set_route(0, bad, "E"), []),
         "program": (layout.set_program, []), "programs": (lambda bad: layout.set_programs(bad, np.zeros((1, 2), int)), []),
