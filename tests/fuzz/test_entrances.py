@@ -2,7 +2,7 @@
 out.
 
 Some on every run; ``WSEKERN_FUZZ=20000 pytest tests/fuzz`` tries as many for each entrance, and ``python tests/fuzz/count.py``
-counts. A number of :data:`FOUND` is one that failed once.
+counts.
 """
 
 import os
