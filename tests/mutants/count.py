@@ -37,7 +37,7 @@ LONGER = 5
 TARGETS = {
     "wsekern/number_formats.py": ("tests/test_number_formats.py", "tests/tiles/test_half.py"),
     "wsekern/machine/timing.py": ("tests/machine", "tests/program/test_timing.py"),
-    "wsekern/cluster/kernels.py": ("tests/validation/test_gpu_kernels.py", "tests/cluster/test_part_laws.py"),
+    "wsekern/cluster/kernels.py": ("tests/cluster/test_kernels.py", "tests/validation/test_gpu_kernels.py"),
     "wsekern/inference/mapping.py": ("tests/inference/test_mapping.py", "tests/inference/test_predict.py"),
 }
 """Modules, and the tests that should notice."""
