@@ -97,7 +97,7 @@ def test_broken_markers_are_refused(tmp_path, text, parts, sentence):
 
 def run_main(monkeypatch, *arguments: str) -> int:
     """Exit code of ``python -m wsekern.docs`` where the only part says "new"."""
-    monkeypatch.setattr(command, "PARTS", {"one": lambda: "new"})
+    monkeypatch.setattr(command, "parts_of", lambda root: {"one": lambda: "new"})
     monkeypatch.setattr(command, "PICTURES", [])
     monkeypatch.setattr(sys, "argv", ["wsekern.docs", *arguments])
     with pytest.raises(SystemExit) as ended:

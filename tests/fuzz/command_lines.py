@@ -21,7 +21,7 @@ from wsekern.cli import cli, main
 from wsekern.cli.options import Bytes, Number, Target, Whole
 
 OPERATIONS = ("broadcast", "reduce", "allreduce", "ktree", "gemv", "shift", "transpose")
-PREFIXES = {
+BEGINNINGS = {
     "compare": ("compare llama3-8b", "compare qwen3-30b-a3b"),
     "plan": ("plan sample", "plan llama3.2-1b --wafers 1"), "run": ("run sample --prompt Once --tokens 2",),
     "evaluate": ("evaluate sample --tokens 3",), "machines": ("machines", "machines wse2", "machines h100"),
@@ -33,7 +33,7 @@ PREFIXES = {
     "predict cluster": ("predict cluster llama3-8b --cluster h100x8",), "chat": ("chat sample --tokens 2",),
     "csl check": ("csl check",), "csl build": ("csl build",),
 }
-"""How command lines begin, by command: with arguments that make sense and are quick. ``sdk`` runs scripts: it is not tried."""
+"""How command lines begin, by command, with arguments that make sense and are quick; of others with their name alone."""
 
 VALUES: dict[str, tuple[str, ...]] = {
     "--wafer": ("wse2", "wse3"), "--machine": ("wse2", "wse3", "wse1"), "--wafers": ("auto", "2", "1:2"),
@@ -75,6 +75,13 @@ def commands() -> dict[str, click.Command]:
     return found
 
 
+@cache
+def beginnings() -> dict[str, tuple[str, ...]]:
+    """How the lines of each command begin. ``sdk`` runs scripts and shells: it is not tried."""
+    others = {name: (name,) for name in commands() if name not in BEGINNINGS and not name.startswith("sdk ")}
+    return {**BEGINNINGS, **others}
+
+
 def options(command: click.Command) -> list[click.Option]:
     """Options of a command, without those that write files or end it."""
     return [param for param in command.params if isinstance(param, click.Option) and param.name != "help"
@@ -103,8 +110,8 @@ def odd_number(random: Random) -> str:
 
 def command_line(random: Random) -> list[str]:
     """A command with some of its options, most of them valid."""
-    name = random.choice(sorted(PREFIXES))
-    arguments = random.choice(PREFIXES[name]).split()
+    name = random.choice(sorted(beginnings()))
+    arguments = random.choice(beginnings()[name]).split()
     known = [option for option in options(commands()[name]) if good_values(option)]
     for option in random.sample(known, random.randrange(min(6, len(known) + 1))):
         value = random.choice(good_values(option))
@@ -186,9 +193,9 @@ def try_process(random: Random) -> bool | None:
 
 def matrix() -> Iterator[list[str]]:
     """Every pair of values of every two options of each command, on each of its beginnings."""
-    for name, beginnings in PREFIXES.items():
+    for name, starts in beginnings().items():
         known = [option for option in options(commands()[name]) if good_values(option)]
-        for beginning in beginnings:
+        for beginning in starts:
             yield beginning.split()
             for pair in itertools.combinations(known, 2):
                 for values in itertools.product(*map(good_values, pair)):

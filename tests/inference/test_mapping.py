@@ -14,7 +14,7 @@ from wsekern.inference.mapping import Mapping
 from wsekern.machine import load_machine
 from wsekern.ops import BatchedGemv
 from wsekern.workload import ModelConfig, load_config, uniform
-from wsekern.workload.decoder import FeedForward, Mixture
+from wsekern.workload.decoder import FeedForward, Mixture, Norm
 
 
 def shape(heads=4, kv_heads=2, head_dim=8, hidden=32, ffn=48, vocab=96, layers=2, **more) -> ModelConfig:
@@ -76,6 +76,7 @@ def test_a_context_that_is_the_cause_is_named_with_one_that_fits():
     mapping = Mapping(load_config("llama3-8b"), 400, 400, context=2_000_000)
     with pytest.raises(BudgetError, match="no square grid of wse3 fits, the largest") as caught:
         mapping.check(load_machine("wse3"))
+    assert "for each of" not in str(caught.value)     # one user
     fitting = int(str(caught.value).rpartition("up to ")[2].split()[0].replace(",", ""))
     largest = Mapping(load_config("llama3-8b"), 755, 755, context=fitting)
     assert largest.fits(load_machine("wse3")) and not replace(largest, context=fitting + 1).fits(load_machine("wse3"))
@@ -152,3 +153,10 @@ def test_windows_keep_as_much_for_any_context_and_users_are_counted_by_what_they
         assert (long.memory["kv_cache"] > short.memory["kv_cache"]) == grows
         most = long.most_users(machine)
         assert replace(long, users=most).fits(machine) and not replace(long, users=most + 1).fits(machine)
+
+
+def test_a_norm_with_biases_takes_its_gains_and_its_biases():
+    norms = {bias: Norm(kind="layer", bias=bias) for bias in (False, True)}
+    plain, biased = (Mapping(with_parts(shape(), before_mixer=norm, before_feed=norm), 4, 4, "fp32") for norm in norms.values())
+    per_layer = 2 * 4 * biased.hidden       # two norms of fp32, on each PE the part of the hidden values that it has
+    assert biased.memory["weights"] - plain.memory["weights"] == 2 * per_layer

@@ -129,3 +129,17 @@ def test_half_load_below_idle_is_refused(tmp_path, text):
     path.write_text(text.replace("half_load_fraction = { value = 0.75", "half_load_fraction = { value = 0.25"))
     with pytest.raises(InputError, match=r"half_load_fraction is less than system\.idle_fraction"):
         load_machine(path)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("profile", ["silicon", "vendor-simulator"])
+def test_words_follow_each_other_as_closely_as_a_core_and_a_link_let_them(profile, step):
+    """Word by word: ``step`` cycles behind the one before, and one more where the link was taken in all its last cycles."""
+    timing = Timing(load_machine("wse3"), profile, "fp32")
+    words, frame = timing.link
+    at, taken = 0, 1
+    for count in range(1, 60):
+        assert timing.stream(count, step) == at
+        pause = int(step == 1 and frame > words and taken == words)
+        at, taken = at + step + pause, 1 if pause or step > 1 else taken + 1
+    assert timing.stream(0, step) == 0
