@@ -69,3 +69,9 @@ def test_unknown_simd_level_is_refused():
     command = [sys.executable, "-c", "from wsekern.cli import main; main()", "machines"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr.startswith("wsekern: WSEKERN_SIMD='mmx'") and done.stderr.count("\n") == 1
+
+
+def test_without_a_compiler_it_says_what_to_install(tmp_path):
+    done = subprocess.run(["cmake", "-S", str(SOURCE), "-B", str(tmp_path), "-G", "Ninja", "-DWSEKERN_PYTHON=OFF"], check=False,
+                          env={**os.environ, "CC": "no-such-compiler"}, capture_output=True, text=True)
+    assert done.returncode != 0 and "no C compiler was found: install gcc or clang" in " ".join(done.stderr.split())

@@ -1,7 +1,7 @@
 """LLM inference on a simulated wafer-scale engine, down to the wavelet, beside a modelled GPU cluster."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 try:
     from wsekern._common import simd_level
@@ -21,7 +21,14 @@ _LAZY = {
     "load_config": "wsekern.workload",
 }
 
-__all__ = ["__version__", "get_include", "simd_level", *_LAZY]
+if TYPE_CHECKING:       # a type checker sees what these names are
+    from wsekern.errors import WsekernError
+    from wsekern.machine import load_machine
+    from wsekern.workload import ModelConfig, load_config
+
+    __version__: str
+
+__all__ = ["ModelConfig", "WsekernError", "__version__", "get_include", "load_config", "load_machine", "simd_level"]
 
 
 def __getattr__(name: str) -> Any:

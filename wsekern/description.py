@@ -26,6 +26,9 @@ class Quantity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     confidence: Confidence = "I"
 
+    def __repr__(self) -> str:
+        return f"{self.value:.6g} {self.unit}"
+
     def __float__(self) -> float:
         return float(self.value)
 
@@ -117,6 +120,24 @@ def _struct_of(annotation: Any) -> type[msgspec.Struct] | None:
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             return kind
     return None
+
+
+def with_value(description: Any, place: str, value: object, named: str) -> Any:
+    """``description`` with another ``value`` for the number at ``place``, such as ``fabric.hop_latency``; its source says that
+    it was set. :class:`InputError` calls the place what the user ``named`` it."""
+    head, _, rest = place.partition(".")
+    if isinstance(description, Quantity) and not place:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(f"{named} is {value!r}, expected a number of {description.unit}")
+        return msgspec.structs.replace(description, value=value, source=f"set to {value:g}, instead of {description.source}")
+    names = list(description) if isinstance(description, dict) else list(getattr(description, "__struct_fields__", ()))
+    if isinstance(description, Quantity | Listing) or head not in names:
+        known = names and not isinstance(description, Quantity | Listing)
+        ways = f": expected one of {', '.join(names)} here" if known else ""
+        raise InputError(f"{named} is the place of no number{ways}")
+    if isinstance(description, dict):
+        return {**description, head: with_value(description[head], rest, value, named)}
+    return msgspec.structs.replace(description, **{head: with_value(getattr(description, head), rest, value, named)})
 
 
 def check_units(description: msgspec.Struct, where: str) -> None:

@@ -103,6 +103,17 @@ int wsk_fabric_credit(wsk_fabric *f, uint32_t pe, int color, int words)
     return 0;
 }
 
+void wsk_fabric_no_credit(wsk_fabric *f, uint32_t pe, int color)
+{
+    int c = wsk_color_at(f, pe, color);
+    if (c < 0 || f->sinks[c] != WSK_SINK_CORE)
+        return;
+    int y = (int)(pe / (u32)f->width), x = (int)(pe % (u32)f->width);
+    wsk_touch(f, pe);
+    f->credits[((size_t)y * f->n_colors + c) * f->width + x] = 0;
+    f->lane[wsk_lane_at(f, y, x / 64, c)].shut |= (u64)1 << (x % 64);
+}
+
 /* List a word that leaves for a core, an edge or a teardown handler. */
 void wsk_emit(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port, int latency)
 {

@@ -24,6 +24,10 @@ static int is_target(const scope *s, int32_t at) { return within(at, 0, s->progr
 
 static int is_task(int32_t task) { return within(task, PE_NONE, PE_TASKS - 1); }
 
+static int is_held(int32_t task) { return within(task, PE_NONE, PE_TASKS + PE_QUEUES - 1); }
+
+static int is_queue(const int32_t *colors, int32_t queue) { return within(queue, 0, PE_QUEUES - 1) && colors[queue] >= 0; }
+
 static int check_latency(const pe_latency *l)
 {
     int ok = within(l->input, 0, MOST_LATENCY) && within(l->output, 0, MOST_LATENCY) && within(l->task, 0, MOST_LATENCY)
@@ -74,8 +78,8 @@ static int check_descriptor(const scope *s, const pe_descriptor *d)
         return within(d->wrap, 1, MOST_MEMORY) && d->base >= 0 && end <= p->memory && within(d->queue, 0, p->fifos - 1)
             && is_task(d->on_push) && is_task(d->on_pop);
     case PE_REGISTER: return is_register(s, d->queue, 0);
-    case PE_FABIN: return within(d->queue, 0, PE_QUEUES - 1) && p->in_color[d->queue] >= 0;
-    case PE_FABOUT: return within(d->queue, 0, PE_QUEUES - 1) && p->out_color[d->queue] >= 0;
+    case PE_FABIN: return is_queue(p->in_color, d->queue) && within(d->color, PE_NONE, PE_COLORS - 1);
+    case PE_FABOUT: return is_queue(p->out_color, d->queue) && within(d->color, PE_NONE, PE_COLORS - 1);
     default: return 1;
     }
 }
@@ -123,7 +127,7 @@ static int check_vector(const scope *s, const pe_instruction *i)
         && within(i->conflict_den, 0, MOST_RATE) && within(i->long_num, 0, MOST_RATE) && within(i->long_den, 0, MOST_RATE)
         && within(i->full, 0, INT32_MAX) && within(i->repeat, 0, MOST_REPEAT) && within(i->between, 0, MOST_CYCLES)
         && within(i->packing, 1, 2) && within(i->step, 1, MOST_CYCLES);
-    int tasks = is_task(i->activate) && is_task(i->unblock) && is_task(i->control_activate) && is_task(i->control_unblock);
+    int tasks = is_task(i->activate) && is_held(i->unblock) && is_task(i->control_activate) && is_held(i->control_unblock);
     int thread = i->thread == PE_NONE || (within(i->thread, 0, PE_MAIN - 1) && s->program->threads >> i->thread & 1);
     return rates && tasks && thread && within(i->priority, 0, 3) && is_register(s, i->imm, 1) && check_operands(s, i);
 }
@@ -145,7 +149,7 @@ static int check_own_descriptor(const scope *s, const pe_instruction *i)
 
 static int check_arithmetic(const scope *s, const pe_instruction *i)
 {
-    int types = within(i->type, PE_FP32, PE_I16) && within(i->op, PE_MOV, PE_LIBRARY_SILU);
+    int types = within(i->type, PE_FP32, PE_I16) && within(i->op, PE_MOV, PE_TO_INTEGER);
     switch (i->form) {
     case PE_VECTOR: return types && check_vector(s, i);
     case PE_SCALAR:
@@ -180,8 +184,11 @@ static int check_instruction(const scope *s, const pe_instruction *i)
     case PE_ROUTE: return is_color && within(i->a, 0, s->routes - 1);
     case PE_POSITION: return is_color && is_register(s, i->a, 0);
     case PE_LEAVE_TEARDOWN: return is_color;
-    case PE_TORN_DOWN: return is_register(s, i->dst, 0);
-    default: return within(i->form, PE_END, PE_TORN_DOWN) && check_arithmetic(s, i);
+    case PE_TORN_DOWN: case PE_FLUSHED: return is_register(s, i->dst, 0);
+    case PE_BIND_INPUT: return is_queue(s->program->in_color, i->imm) && is_register(s, i->a, 0);
+    case PE_BIND_OUTPUT: return is_queue(s->program->out_color, i->imm) && is_register(s, i->a, 0);
+    case PE_FLUSH: case PE_LEAVE_FLUSH: return is_queue(s->program->out_color, i->imm);
+    default: return within(i->form, PE_END, PE_FLUSHED) && check_arithmetic(s, i);
     }
 }
 

@@ -100,7 +100,7 @@ static int deliver(pe_grid *g, const wsk_fabric *fabric, pe_strip *s, const wsk_
         }
         return WSK_OK;
     }
-    int q = g->program[pe->program].color_queue[d->color];
+    int q = pe_queue_of(g, pe, d->color);
     if (q < 0)
         return no_queue(s, d);
     pe_queue *queue = pe_input(g, pe, q);
@@ -137,10 +137,12 @@ static int put(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p)
         pe_queue *q = pe_output(g, pe, k);
         const pe_word *word = pe_queue_word(g, q, 0);
         if (!sent && pe_stamp_of(g, word) <= g->cycle) {
-            int status = wsk_fabric_offer(fabric, (uint32_t)pe->at, q->color, word->bits, (int)(word->mark & 3));
+            int color = *pe_word_color(g, q, 0);
+            color = color == PE_QUEUE_COLOR ? q->color : color;
+            int status = wsk_fabric_offer(fabric, (uint32_t)pe->at, color, word->bits, (int)(word->mark & 3));
             if (status < 0) {
                 s->fault_pe = pe->at;
-                s->fault_color = q->color;
+                s->fault_color = color;
                 return status;
             }
             if (status) {
@@ -150,6 +152,8 @@ static int put(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p)
                 if (wake_all(g, pe, PE_WAIT_OUTPUT, k, g->cycle + 1))
                     pe_schedule(g, s, p, g->cycle + 1);
                 if (q->count == 0) {
+                    if (flush_ends(g, pe, k))
+                        pe_schedule(g, s, p, g->cycle + 1);
                     pe->filled &= (uint8_t)~(1 << k);
                     continue;
                 }

@@ -45,16 +45,24 @@ enum { PE_COLORS = 24, PE_QUEUES = 8, PE_MAIN = 8, PE_THREADS = 9, PE_TASKS = 32
     X(PE_ROUTE)           /* color imm takes route a of the program */                                                 \
     X(PE_POSITION)        /* switch of color imm to position a (a register) */                                         \
     X(PE_LEAVE_TEARDOWN)  /* of color imm */                                                                           \
-    X(PE_TORN_DOWN)       /* dst = colors in teardown, as a mask */
+    X(PE_TORN_DOWN)       /* dst = colors in teardown, as a mask */                                                    \
+    X(PE_BIND_INPUT)      /* input queue imm takes words of color a (a register) from now on */                        \
+    X(PE_BIND_OUTPUT)     /* words of output queue imm leave on color a (a register) from now on */                    \
+    X(PE_FLUSH)           /* once output queue imm is empty, task 29 starts */                                         \
+    X(PE_LEAVE_FLUSH)     /* output queue imm has been flushed, and that is known */                                   \
+    X(PE_FLUSHED)         /* dst = output queues that have been flushed, as a mask */
 
 enum pe_form { PE_FORM_TABLE(PE_AS_ENUMERATOR) };
 
 /* What PE_VECTOR and PE_SCALAR compute. FMA: a + b * c. Comparisons give 1 or 0; from PE_MOD to PE_COS on scalars only.
- * PE_LIBRARY: the functions of the software library, as the tile kernels compute them. */
+ * PE_LIBRARY: the functions of the software library, as the tile kernels compute them. PE_CLZ, PE_CTZ, PE_POPCNT: zeros before
+ * the first one, behind the last one, and ones among the bits of the type. PE_FROM_INTEGER: a float of an i16; PE_TO_INTEGER: an
+ * i16 of a float, as PE_CONVERT. */
 #define PE_OP_TABLE(X)                                                                                                 \
     X(PE_MOV) X(PE_ADD) X(PE_SUB) X(PE_MUL) X(PE_MAX) X(PE_MIN) X(PE_FMA) X(PE_NEG) X(PE_ABS) X(PE_AND) X(PE_OR) X(PE_XOR) \
     X(PE_SHL) X(PE_SHR) X(PE_DIV) X(PE_MOD) X(PE_LT) X(PE_LE) X(PE_EQ) X(PE_NE) X(PE_SQRT) X(PE_FLOOR) X(PE_EXP) X(PE_LOG) \
-    X(PE_SIN) X(PE_COS) X(PE_LIBRARY_EXP) X(PE_LIBRARY_RSQRT) X(PE_LIBRARY_SILU)
+    X(PE_SIN) X(PE_COS) X(PE_LIBRARY_EXP) X(PE_LIBRARY_RSQRT) X(PE_LIBRARY_SILU) X(PE_CLZ) X(PE_CTZ) X(PE_POPCNT) \
+    X(PE_FROM_INTEGER) X(PE_TO_INTEGER)
 
 enum pe_op { PE_OP_TABLE(PE_AS_ENUMERATOR) };
 
@@ -87,7 +95,10 @@ enum pe_kind { PE_KIND_TABLE(PE_AS_ENUMERATOR) };
     ONE(wrap)           /* elements of a PE_RING or PE_FIFO */                                                         \
     MANY(shape, 4) MANY(strides, 4)         /* of PE_MEM4D, the last one fastest */                                    \
     ONE(control) ONE(advance_switch)        /* of PE_FABOUT: marks of its words */                                     \
-    ONE(index)          /* of PE_FABOUT, 1: the high half of a word is its index, `base` in the first, one more in each */ \
+    ONE(index)          /* of PE_FABOUT: the high half of a word is its index, `base` in the first and (1) one more in */ \
+                        /* each, (2) in all */                                                                         \
+    ONE(color)          /* of PE_FABOUT: of its words, of PE_FABIN: that an instruction binds its queue to, for as many */ \
+                        /* words as it takes; PE_NONE: that of the queue */                                            \
     ONE(own)            /* place among the descriptors that each PE holds for itself, PE_NONE: it never changes */     \
     ONE(on_push) ONE(on_pop)    /* of PE_FIFO: tasks activated by a push after it was empty, by a pop after it was full */
 
@@ -111,9 +122,10 @@ typedef struct { PE_DESCRIPTOR_TABLE(PE_AS_MEMBER, PE_AS_MEMBERS) } pe_descripto
     ONE(stream)         /* 1: an operand is of the fabric or a FIFO */                                                 \
     ONE(thread)         /* microthread of an asynchronous instruction, PE_NONE: the main thread */                     \
     ONE(priority)       /* of the microthread: 0 high, 1 medium; the main thread; 3 low */                             \
-    ONE(activate) ONE(unblock)              /* local tasks, when the last element is done */                           \
+    ONE(activate) ONE(unblock)              /* when the last element is done: a local task; PE_TASKS + an input queue */ \
+                                            /* is unblocked too */                                                     \
     ONE(terminate)      /* 1: a control word ends the instruction */                                                   \
-    ONE(control_activate) ONE(control_unblock)      /* local tasks, when a control word comes */
+    ONE(control_activate) ONE(control_unblock)      /* the same when a control word comes */
 
 typedef struct { PE_INSTRUCTION_TABLE(PE_AS_MEMBER, PE_AS_MEMBERS) } pe_instruction;
 
@@ -126,6 +138,7 @@ typedef struct { PE_INSTRUCTION_TABLE(PE_AS_MEMBER, PE_AS_MEMBERS) } pe_instruct
     ONE(route)                              /* first of its routes, for PE_ROUTE */                                    \
     ONE(active) ONE(blocked) ONE(high)      /* masks of local tasks: activated, blocked at the start, of high priority */ \
     ONE(blocked_queues) ONE(high_queues)    /* masks of input queues */                                                \
+    ONE(late_queues)                        /* the same: bound by instructions alone */                                \
     MANY(in_color, PE_QUEUES) MANY(out_color, PE_QUEUES)    /* color that each queue is bound to, or PE_NONE */        \
     MANY(in_depth, PE_QUEUES) MANY(out_depth, PE_QUEUES)    /* words */                                                \
     MANY(local_entry, PE_TASKS)             /* instruction where a task begins, counted from `first`, or PE_NONE */    \

@@ -99,6 +99,42 @@ static inline pe_value pe_fma(int type, pe_value a, pe_value b, pe_value c)
     return pe_decode(type, pe_encode(type, r));
 }
 
+/* A value of type `from` as type `to`. Floats to integers toward zero, kept within the range; NaN gives 0. */
+static inline pe_value pe_convert(int from, int to, pe_value v)
+{
+    pe_value r;
+    if (!pe_is_integer(from) && pe_is_integer(to)) {
+        double low = to == PE_I32 ? -2147483648.0 : to == PE_I16 ? -32768.0 : 0.0;
+        double high = to == PE_I32 ? 2147483647.0 : to == PE_I16 ? 32767.0 : to == PE_U16 ? 65535.0 : 4294967295.0;
+        double x = isnan(v.f) ? 0.0 : v.f < low ? low : v.f > high ? high : v.f;
+        r.u = (uint32_t)(int64_t)x;
+    } else if (pe_is_integer(from) && !pe_is_integer(to)) {
+        r.f = pe_narrow(to, from == PE_I32 || from == PE_I16 ? (double)v.i : (double)v.u);
+    } else {
+        r = v;
+    }
+    return pe_decode(to, pe_encode(to, r));
+}
+
+static inline uint32_t pe_bits_of(int type, uint32_t bits) { return pe_type_bytes(type) == 2 ? bits & 0xffff : bits; }
+
+/* Zeros before the first one among the bits of a type. */
+static inline uint32_t pe_leading_zeros(int type, uint32_t bits)
+{
+    uint32_t n = 8 * (uint32_t)pe_type_bytes(type);
+    for (bits = pe_bits_of(type, bits); bits; bits >>= 1)
+        n--;
+    return n;
+}
+
+static inline uint32_t pe_ones(uint32_t bits)
+{
+    uint32_t n = 0;
+    for (; bits; bits &= bits - 1)
+        n++;
+    return n;
+}
+
 /* Integer results modulo 2^16 or 2^32; a division by zero gives all ones, as no trap is documented; shifts by the low five
  * bits of b, arithmetic to the right where signed. */
 static inline pe_value pe_apply_integer(int op, int type, pe_value a, pe_value b, pe_value c)
@@ -124,6 +160,10 @@ static inline pe_value pe_apply_integer(int op, int type, pe_value a, pe_value b
     case PE_EQ: r.u = a.u == b.u; break;
     case PE_NE: r.u = a.u != b.u; break;
     case PE_DIV: r.u = b.u == 0 ? ~0u : !is_signed ? a.u / b.u : b.i == -1 ? 0u - a.u : (uint32_t)(a.i / b.i); break;
+    case PE_CLZ: r.u = pe_leading_zeros(type, a.u); break;
+    case PE_CTZ: r.u = pe_ones(pe_bits_of(type, ~a.u & (a.u - 1))); break;
+    case PE_POPCNT: r.u = pe_ones(pe_bits_of(type, a.u)); break;
+    case PE_TO_INTEGER: return pe_convert(PE_FP32, type, a);
     case PE_MOD: r.u = b.u == 0 ? ~0u : !is_signed ? a.u % b.u : b.i == -1 ? 0u : (uint32_t)(a.i % b.i); break;
     default: r = a; break;
     }
@@ -167,6 +207,7 @@ static inline pe_value pe_apply(int op, int type, pe_value a, pe_value b, pe_val
     case PE_LOG: r.f = pe_narrow(type, log(a.f)); break;
     case PE_SIN: r.f = pe_narrow(type, sin(a.f)); break;
     case PE_COS: r.f = pe_narrow(type, cos(a.f)); break;
+    case PE_FROM_INTEGER: return pe_convert(PE_I16, type, a);
     case PE_LIBRARY_EXP: case PE_LIBRARY_RSQRT: case PE_LIBRARY_SILU: r.f = pe_library(op, a.f); break;
     default: r = a; break;
     }
@@ -174,22 +215,5 @@ static inline pe_value pe_apply(int op, int type, pe_value a, pe_value b, pe_val
 }
 
 static inline int pe_compares(int op) { return op >= PE_LT && op <= PE_NE; }
-
-/* A value of type `from` as type `to`. Floats to integers toward zero, kept within the range; NaN gives 0. */
-static inline pe_value pe_convert(int from, int to, pe_value v)
-{
-    pe_value r;
-    if (!pe_is_integer(from) && pe_is_integer(to)) {
-        double low = to == PE_I32 ? -2147483648.0 : to == PE_I16 ? -32768.0 : 0.0;
-        double high = to == PE_I32 ? 2147483647.0 : to == PE_I16 ? 32767.0 : to == PE_U16 ? 65535.0 : 4294967295.0;
-        double x = isnan(v.f) ? 0.0 : v.f < low ? low : v.f > high ? high : v.f;
-        r.u = (uint32_t)(int64_t)x;
-    } else if (pe_is_integer(from) && !pe_is_integer(to)) {
-        r.f = pe_narrow(to, from == PE_I32 || from == PE_I16 ? (double)v.i : (double)v.u);
-    } else {
-        r = v;
-    }
-    return pe_decode(to, pe_encode(to, r));
-}
 
 #endif

@@ -12,7 +12,8 @@ enum {
     PE_NOBODY = -1,
     PE_PATIENCE = 256,      /* cycles without any movement after which a run is stuck */
     PE_MAIN_RANK = 2,       /* priority of the main thread: between medium (1) and low (3) */
-    PE_TORN_DOWN_TASK = 29,
+    PE_TORN_DOWN_TASK = 29, /* a color went into teardown, or a flushed queue is empty */
+    PE_QUEUE_COLOR = 255,
 };
 
 /* What a thread does. STARTING: only as it is shown, READY in a task that has issued nothing yet. */
@@ -25,7 +26,8 @@ typedef struct {
 
 typedef struct {
     int32_t slot;           /* first of its words in the pool */
-    int16_t depth, head, count, color;
+    int16_t depth, head, count, color;      /* color: that its words come or leave on now */
+    int32_t due;            /* words that the instruction which bound an input queue still takes; PE_NONE: no end of them */
 } pe_queue;
 
 /* Where a descriptor begins: of the PE, or of an instruction that is under way. */
@@ -60,6 +62,7 @@ typedef struct {                        /* what every event touches comes first 
     uint8_t filled;                     /* mask of output queues that hold words */
     uint8_t blocked_queues, sending, scheduled, live, depth;    /* depth: of calls */
     uint8_t turn[4];                    /* microthread of each priority that issued last */
+    uint8_t flushing, flushed;          /* masks of output queues: waited for until they are empty, and found so */
     uint32_t activated, blocked;        /* local tasks */
     int64_t words, vector_cycles, elements;
     int64_t memory;                     /* first byte of its memory in the pool */
@@ -81,6 +84,17 @@ typedef struct {
     int32_t color_queue[PE_COLORS];     /* input queue of a color, or PE_NONE */
 } pe_loaded;
 
+/* What is hardly meant. UNREAD: words that nobody has taken, when all is idle; REWRITTEN: a route that is replaced under words
+ * which are on their way through it (number: how many); SHARED_INPUT, SHARED_OUTPUT: a thread uses a queue that a microthread
+ * is still at (number: the queue); ODD: a microthread hands on an odd number (number) of 16-bit elements, two to a word;
+ * UNWRITTEN: an element is read that nothing has written (number: its byte address). */
+enum pe_rule { PE_UNREAD, PE_REWRITTEN, PE_SHARED_INPUT, PE_SHARED_OUTPUT, PE_ODD, PE_UNWRITTEN, PE_RULES };
+
+typedef struct {
+    int64_t cycle, count, number;
+    int32_t at, color, pc;              /* color, pc: PE_NONE where there is none */
+} pe_found;
+
 typedef struct {                        /* rows whose PEs one thread steps */
     int32_t *core_slot;                 /* first PE of each slot of the wheel of core events */
     int32_t *ramp_slot;                 /* the same for output queues that put words on the ramp */
@@ -91,6 +105,7 @@ typedef struct {                        /* rows whose PEs one thread steps */
     int64_t edge_count, edge_room;
     wsk_delivery *edge;                 /* words that left the wafer */
     int64_t *edge_cycle;
+    pe_found found[PE_RULES];
     char pad[32];
 } pe_strip;
 
@@ -106,10 +121,12 @@ typedef struct {                        /* all cores, and what they share */
     pe_queue *queue;
     pe_word *word;                      /* a queue of eight words is a cache line of `words_held` */
     void *words_held;
+    uint8_t *word_color;                /* of each word of an output queue; PE_QUEUE_COLOR: that of its queue */
     pe_place *own;
     pe_fifo *fifo;
     uint32_t *registers;
     unsigned char *memory;
+    unsigned char *written;             /* of each byte of memory: whether it was written; NULL: nobody asks */
     int32_t *core_next;
     int32_t *core_before;
     int32_t *ramp_next;
@@ -184,10 +201,29 @@ static inline pe_queue *pe_output(const pe_grid *g, const pe_core *pe, int q)
     return g->queue + pe->queues + g->program[pe->program].out_slot[q];
 }
 
+/* The input queue that takes the words of a color now, or PE_NONE. */
+static inline int pe_queue_of(const pe_grid *g, const pe_core *pe, int color)
+{
+    const pe_loaded *program = g->program + pe->program;
+    int q = program->color_queue[color];
+    if (q >= 0 && pe_input(g, pe, q)->color == color)
+        return q;
+    for (q = 0; q < PE_QUEUES; q++)
+        if (program->in_slot[q] >= 0 && pe_input(g, pe, q)->color == color)
+            return q;
+    return PE_NONE;
+}
+
 static inline pe_word *pe_queue_word(const pe_grid *g, const pe_queue *q, int i)
 {
     int at = q->head + i;
     return g->word + q->slot + (at < q->depth ? at : at - q->depth);
+}
+
+/* The color of word i of an output queue. */
+static inline uint8_t *pe_word_color(const pe_grid *g, const pe_queue *q, int i)
+{
+    return g->word_color + (pe_queue_word(g, q, i) - g->word);
 }
 
 static inline void pe_queue_pop(pe_queue *q)
@@ -213,9 +249,12 @@ static inline void pe_activate(pe_core *pe, int task)
         pe->activated |= (uint32_t)1 << task;
 }
 
+/* A local task, or (from PE_TASKS on) an input queue. */
 static inline void pe_unblock(pe_core *pe, int task)
 {
-    if (task >= 0)
+    if (task >= PE_TASKS)
+        pe->blocked_queues &= (uint8_t)~(1 << (task - PE_TASKS));
+    else if (task >= 0)
         pe->blocked &= ~((uint32_t)1 << task);
 }
 

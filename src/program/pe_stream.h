@@ -120,6 +120,8 @@ static void push_fifo(pe_grid *g, pe_core *pe, const pe_descriptor *d, pe_value 
     pe_fifo *fifo = g->fifo + pe->fifos + d->queue;
     int64_t k = ring_element(d, (int64_t)fifo->head + fifo->count);
     pe_store(d->type, g->memory + pe->memory + d->base + k * pe_type_bytes(d->type), v);
+    if (g->written)
+        pe_mark(g, g->memory + pe->memory + d->base + k * pe_type_bytes(d->type), pe_type_bytes(d->type));
     fifo->count++;
     if (fifo->starved) {
         fifo->starved = 0;
@@ -135,6 +137,7 @@ static void send_word(pe_grid *g, pe_strip *s, int32_t p, const pe_descriptor *d
     pe_queue *q = pe_output(g, pe, d->queue);
     pe_set_word(pe_queue_word(g, q, q->count), bits, g->cycle + g->latency.output,
                 (d->control ? WSK_CONTROL : 0) | (d->advance_switch ? WSK_ADVANCE : 0));
+    *pe_word_color(g, q, q->count) = d->color >= 0 ? (uint8_t)d->color : PE_QUEUE_COLOR;
     q->count++;
     pe->filled |= (uint8_t)(1 << d->queue);
     if (!pe->sending)
@@ -147,6 +150,8 @@ static uint32_t compute_word(pe_grid *g, pe_core *pe, pe_thread *th, const pe_in
 {
     uint32_t bits = 0;
     for (int lane = 0; lane < n; lane++) {
+        if (g->written)
+            watch_element(g, pe, th, i, 0, k + lane, g->cycle);
         pe_value v = pe_apply(i->op, i->type, stream_value(g, pe, i->a, &th->place[1], k + lane, lane),
                               stream_value(g, pe, i->b, &th->place[2], k + lane, lane),
                               stream_value(g, pe, i->c, &th->place[3], k + lane, lane));
@@ -185,7 +190,7 @@ static int run_word(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, pe_t
     consume(g, fabric, pe, i->c, n);
     if (d->kind == PE_FABOUT) {
         if (d->index)
-            bits = (bits & 0xffff) | (uint32_t)(th->place[0].base + k) << 16;
+            bits = (bits & 0xffff) | (uint32_t)(th->place[0].base + (d->index == 1 ? k : 0)) << 16;
         send_word(g, s, p, d, bits);
     }
     th->word++;

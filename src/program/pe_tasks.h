@@ -4,7 +4,7 @@
 
 #include "pe_scalar.h"
 
-/* Whether a microthread is reading an input queue, so that its words start no task. */
+/* The microthread (its place among those of the PE) that is reading an input queue, so that its words start no task; 0: none. */
 static int is_read(const pe_grid *g, const pe_core *pe, int queue)
 {
     for (int k = 1; k < g->program[pe->program].thread_count; k++) {
@@ -17,7 +17,7 @@ static int is_read(const pe_grid *g, const pe_core *pe, int queue)
             if (number >= 0) {
                 const pe_descriptor *d = descriptor_of(g, pe, number);
                 if (d->kind == PE_FABIN && d->queue == queue)
-                    return 1;
+                    return k;
             }
         }
     }
@@ -136,15 +136,50 @@ static int choose_thread(pe_grid *g, pe_core *pe)
     return best;
 }
 
+/* Bind the queues of an instruction that does so. 1: done; 0: a microthread reads one, and the main thread waits for it. */
+static int bind_sources(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *lead, const pe_instruction *i)
+{
+    for (int which = 1; which < 4; which++) {
+        int number = operand_number(i, which);
+        const pe_descriptor *d = number < 0 ? NULL : descriptor_of(g, pe, number);
+        if (!d || d->kind != PE_FABIN || d->color < 0)
+            continue;
+        int reader = is_read(g, pe, d->queue);
+        if (reader) {
+            wait_for(g, pe, lead, PE_WAIT_THREAD, g->code[g->thread[pe->threads + reader].pc].thread);
+            return 0;
+        }
+        pe_place counted;
+        load_place(g, pe, descriptor_of(g, pe, operand_number(i, i->counted)), &counted);
+        int64_t words = ((int64_t)pe_max(0, counted.extent) + i->packing - 1) / i->packing;
+        int status = bind_queue(fabric, pe, pe_input(g, pe, d->queue), d->color, (int32_t)words);
+        if (status < 0)
+            return status;
+    }
+    return 1;
+}
+
+/* Whether words of the fabric go straight back to it. */
+static int hands_on(const pe_grid *g, const pe_core *pe, const pe_instruction *i)
+{
+    int takes = 0;
+    for (int which = 1; which < 4; which++)
+        takes |= operand_number(i, which) >= 0 && descriptor_of(g, pe, operand_number(i, which))->kind == PE_FABIN;
+    return takes && descriptor_of(g, pe, i->dst)->kind == PE_FABOUT;
+}
+
 /* An asynchronous instruction onto its microthread. 0: the main thread waits until that is free. */
-static int launch(pe_grid *g, pe_core *pe, pe_thread *lead, const pe_instruction *i)
+static int launch(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *lead, const pe_instruction *i)
 {
     pe_thread *th = g->thread + pe->threads + g->program[pe->program].thread_slot[i->thread];
     if (th->state != PE_IDLE) {
         wait_for(g, pe, lead, PE_WAIT_THREAD, i->thread);
         return 0;
     }
-    int status = begin(g, pe, th, i);
+    int status = bind_sources(g, fabric, pe, lead, i);
+    if (status <= 0)
+        return status;
+    status = begin(g, pe, th, i);
     if (status < 0)
         return status;
     th->pc = lead->pc;
@@ -153,6 +188,9 @@ static int launch(pe_grid *g, pe_core *pe, pe_thread *lead, const pe_instruction
     if (th->extent == 0) {
         end_vector(g, pe, th, i, 0);
     } else {
+        note_queues(g, pe, th, i, th->pc);
+        if (i->packing == 2 && th->extent & 1 && hands_on(g, pe, i))
+            pe_note(g, pe, PE_ODD, g->cycle, pe_output(g, pe, descriptor_of(g, pe, i->dst)->queue)->color, th->pc, th->extent);
         th->state = PE_READY;
         th->resume = g->cycle + i->cycles;
         pe->busy |= (uint16_t)(1 << (th - lead));
@@ -204,7 +242,7 @@ static int run_ahead(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instructio
         status = begin(g, pe, th, i);
         if (status < 0)
             return status;
-        *cycles = run_in_memory(g, pe, th, i);
+        *cycles = run_in_memory(g, pe, th, i, now);
         th->pc++;
     } else {
         *cycles = 0;
@@ -223,7 +261,10 @@ static int issue_stream(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, 
 {
     pe_core *pe = g->pe + p;
     if (th->word == PE_NONE) {
-        int status = begin(g, pe, th, i);
+        int status = bind_sources(g, fabric, pe, th, i);
+        if (status <= 0)
+            return status;
+        status = begin(g, pe, th, i);
         if (status < 0)
             return status;
         pe->instructions++;
@@ -232,6 +273,7 @@ static int issue_stream(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, 
             th->pc++;
             return 1;
         }
+        note_queues(g, pe, th, i, th->pc);
         th->word = 0;
         if (i->cycles > 0) {
             th->resume = g->cycle + i->cycles;
@@ -266,7 +308,7 @@ static int issue_vector(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, 
     if (i->thread == PE_NONE) {
         status = issue_stream(g, fabric, s, p, th, i);
     } else {
-        status = launch(g, pe, th, i);
+        status = launch(g, fabric, pe, th, i);
         pe->instructions += status == 1;
     }
     if (status == 1 && th->resume > g->cycle) {
@@ -282,10 +324,11 @@ static int issue_word(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, pe
 {
     pe_core *pe = g->pe + p;
     if (i->form == PE_TAKE || i->form == PE_GIVE) {
-        if (!(i->form == PE_TAKE ? take_word(g, fabric, pe, th, i) : give_word(g, s, p, th, i)))
-            return WSK_OK;
+        int done = i->form == PE_TAKE ? take_word(g, fabric, pe, th, i) : give_word(g, s, p, th, i);
+        if (done <= 0)
+            return done;
     } else {
-        int status = use_router(g, fabric, pe, i, g->registers + pe->registers);
+        int status = use_router(g, fabric, pe, th, i);
         if (status < 0)
             return status;
     }

@@ -7,6 +7,7 @@
 
 #include "common/memory.h"
 #include "fabric/bytes.h"
+#include "findings.h"
 
 /* Of cycles, also of those to come. */
 #define LAST (WSK_LAST_CYCLE + ((int64_t)1 << 40))
@@ -127,17 +128,23 @@ static void move_thread(wsk_bytes *b, const pe_grid *g, pe_core *pe, int k)
     wsk_bytes_need(b, th->pc >= code->first && th->pc < code->first + code->count && pe_is_sound(g, pe, k));
 }
 
-/* The words of a queue, which stands at the beginning of its ring when it is read. */
-static void move_queue(wsk_bytes *b, const pe_grid *g, pe_queue *q)
+/* The words of a queue, which stands at the beginning of its ring when it is read; of an output queue, with their colors. */
+static void move_queue(wsk_bytes *b, const pe_grid *g, pe_queue *q, int output)
 {
     int16_t n = q->count;
     MOVE_WITHIN(b, n, 0, q->depth);
+    MOVE_WITHIN(b, q->color, 0, PE_COLORS - 1);
+    MOVE_WITHIN(b, q->due, PE_NONE, INT32_MAX);
     if (b->bad)
         return;
     q->count = n;
     for (int i = 0; i < n; i++) {
         WSK_MOVE(b, pe_queue_word(g, q, i)->bits);
         WSK_MOVE(b, pe_queue_word(g, q, i)->mark);
+        if (!output)
+            continue;
+        WSK_MOVE(b, *pe_word_color(g, q, i));
+        wsk_bytes_need(b, *pe_word_color(g, q, i) < PE_COLORS || *pe_word_color(g, q, i) == PE_QUEUE_COLOR);
     }
 }
 
@@ -190,6 +197,8 @@ static void move_record(wsk_bytes *b, pe_grid *g, int32_t p, int16_t core_slot, 
     for (int i = 0; i < 4; i++)
         MOVE_WITHIN(b, pe->turn[i], 0, PE_MAIN);
     WSK_MOVE(b, pe->blocked_queues);
+    WSK_MOVE(b, pe->flushing);
+    WSK_MOVE(b, pe->flushed);
     WSK_MOVE(b, pe->activated);
     WSK_MOVE(b, pe->blocked);
     move_counts(b, pe);
@@ -211,8 +220,12 @@ static void move_core(wsk_bytes *b, const pe_grid *g, pe_core *pe)
     const pe_program *code = &program->code;
     for (int k = 0; k < program->thread_count && !b->bad; k++)
         move_thread(b, g, pe, k);
-    for (int k = 0; k < program->queues && !b->bad; k++)
-        move_queue(b, g, g->queue + pe->queues + k);
+    for (int q = 0; q < PE_QUEUES && !b->bad; q++)
+        if (program->in_slot[q] >= 0)
+            move_queue(b, g, pe_input(g, pe, q), 0);
+    for (int q = 0; q < PE_QUEUES && !b->bad; q++)
+        if (program->out_slot[q] >= 0)
+            move_queue(b, g, pe_output(g, pe, q), 1);
     for (int q = 0; q < PE_QUEUES; q++)
         if (b->from && program->out_slot[q] >= 0 && pe_output(g, pe, q)->count)
             pe->filled |= (uint8_t)(1 << q);
@@ -357,6 +370,8 @@ int pe_load(pe_grid *g, wsk_fabric *fabric, const void *bytes, size_t n)
     if (b.bad)
         return WSK_ERR_BAD_BYTES;
     int status = make_like(&fresh, g);
+    if (!status && g->written && !pe_watch_written(&fresh))
+        status = WSK_ERR_NO_MEMORY;
     if (!status)
         status = read_into(&b, &fresh, fabric);
     if (status < 0) {

@@ -104,6 +104,7 @@ int pe_make_pools(pe_grid *g, const int32_t *program_of)
     g->queue = wsk_alloc_zero((size_t)used.queues + 1, sizeof *g->queue);
     g->words_held = wsk_alloc_zero((size_t)used.words + 8, sizeof *g->word);
     g->word = (pe_word *)(((uintptr_t)g->words_held + 63) / 64 * 64);
+    g->word_color = wsk_alloc_zero((size_t)used.words + 1, 1);
     g->thread = wsk_alloc_zero((size_t)used.threads + 1, sizeof *g->thread);
     g->own = wsk_alloc_zero((size_t)used.own + 1, sizeof *g->own);
     g->fifo = wsk_alloc_zero((size_t)used.fifos + 1, sizeof *g->fifo);
@@ -111,7 +112,7 @@ int pe_make_pools(pe_grid *g, const int32_t *program_of)
     g->core_next = wsk_alloc_zero((size_t)n + 1, sizeof *g->core_next);
     g->core_before = wsk_alloc_zero((size_t)n + 1, sizeof *g->core_before);
     g->ramp_next = wsk_alloc_zero((size_t)n + 1, sizeof *g->ramp_next);
-    return g->memory && g->queue && g->words_held && g->thread && g->own && g->fifo && g->registers && g->core_next
+    return g->memory && g->queue && g->words_held && g->word_color && g->thread && g->own && g->fifo && g->registers && g->core_next
         && g->core_before && g->ramp_next && make_strips(g);
 }
 
@@ -126,8 +127,10 @@ void pe_free_pools(pe_grid *g)
     wsk_free(g->strip);
     wsk_free(g->pe);
     wsk_free(g->memory);
+    wsk_free(g->written);
     wsk_free(g->queue);
     wsk_free(g->words_held);
+    wsk_free(g->word_color);
     wsk_free(g->thread);
     wsk_free(g->own);
     wsk_free(g->fifo);
@@ -138,9 +141,9 @@ void pe_free_pools(pe_grid *g)
     wsk_free(g->slot_of);
 }
 
-static int32_t reset_queue(pe_queue *q, int32_t slot, int32_t color, int32_t depth)
+static int32_t reset_queue(pe_queue *q, int32_t slot, int32_t color, int32_t depth, int late)
 {
-    *q = (pe_queue){ .slot = slot, .depth = (int16_t)depth, .color = (int16_t)color };
+    *q = (pe_queue){ .slot = slot, .depth = (int16_t)depth, .color = (int16_t)color, .due = late ? 0 : PE_NONE };
     return slot + depth;
 }
 
@@ -159,10 +162,10 @@ static int32_t reset_pe(pe_grid *g, pe_core *pe, int32_t slot)
     memset(g->fifo + pe->fifos, 0, (size_t)code->fifos * sizeof *g->fifo);
     for (int q = 0; q < PE_QUEUES; q++)
         if (program->in_slot[q] >= 0)
-            slot = reset_queue(pe_input(g, pe, q), slot, code->in_color[q], code->in_depth[q]);
+            slot = reset_queue(pe_input(g, pe, q), slot, code->in_color[q], code->in_depth[q], code->late_queues >> q & 1);
     for (int q = 0; q < PE_QUEUES; q++)
         if (program->out_slot[q] >= 0)
-            slot = reset_queue(pe_output(g, pe, q), slot, code->out_color[q], code->out_depth[q]);
+            slot = reset_queue(pe_output(g, pe, q), slot, code->out_color[q], code->out_depth[q], 0);
     int32_t found = 0;
     for (const pe_descriptor *d = g->descriptor + code->descriptor; found < code->own; d++)
         if (d->own >= 0) {
@@ -181,6 +184,7 @@ void pe_lay_out_cores(pe_grid *g)
         pe_strip *s = g->strip + i;
         s->core_events = s->ramp_events = s->progress = s->live = s->ended = s->edge_count = 0;
         s->fault_pe = s->fault_color = s->fault_pc = PE_NOBODY;
+        memset(s->found, 0, sizeof s->found);
         for (int k = 0; k < PE_WHEEL; k++)
             s->core_slot[k] = s->ramp_slot[k] = PE_NOBODY;
     }
@@ -196,13 +200,13 @@ void pe_reset_cores(pe_grid *g)
             pe_begin_first_task(g, p);
 }
 
-/* Tell the fabric how many words each input queue takes. */
+/* Tell the fabric how many words each input queue takes; those that instructions bind, none yet. */
 void pe_give_credits(const pe_grid *g, wsk_fabric *fabric)
 {
     for (int32_t p = 0; p < g->pes; p++) {
         const pe_loaded *program = g->program + g->pe[p].program;
         for (int q = 0; q < PE_QUEUES; q++)
-            if (program->in_slot[q] >= 0)
+            if (program->in_slot[q] >= 0 && !(program->code.late_queues >> q & 1))
                 wsk_fabric_credit(fabric, (uint32_t)g->pe[p].at, program->code.in_color[q], program->code.in_depth[q]);
     }
 }

@@ -17,7 +17,8 @@ from wsekern.compare.sweep import crossovers, sweep, sweep_fronts
 from wsekern.compare.verdict import ranking
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import load_machine
-from wsekern.report import comparison_plot, comparison_view, html_page, sweep_plot, sweep_view
+from wsekern.report import comparison_plot, comparison_view, sweep_plot, sweep_view
+from wsekern.report.pages import html_page
 from wsekern.report.words import amount, seconds
 from wsekern.workload import Request, load_config
 

@@ -5,7 +5,8 @@ import pytest
 from wsekern.compare import Serving, compare
 from wsekern.errors import BudgetError, InputError
 from wsekern.machine import load_machine
-from wsekern.report import comparison_plot, comparison_view, html_page
+from wsekern.report import comparison_plot, comparison_view
+from wsekern.report.pages import html_page
 from wsekern.workload import Request, load_config
 
 WSE3 = load_machine("wse3")

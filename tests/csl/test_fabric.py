@@ -158,3 +158,12 @@ def test_random_numbers_are_those_of_the_documented_shift_register(run_csl):
     units = [(taken[k + 1] << 16 | taken[k]) >> 8 for k in range(64, 80, 2)]
     expected = np.array([2 * each * 2.0 ** -24 - 1 for each in units])
     np.testing.assert_allclose(words(run_csl(code), "floats", dtype=np.float32), expected, atol=1e-6)
+
+
+def test_a_switch_position_of_no_bits_is_not_there():
+    from wsekern.csl import types as t
+    from wsekern.csl.layout import positions_of
+    from wsekern.csl.values import Value
+    bits = {"pos1": 1 << 4, "pos2": 1 << 6, "pos3": 0}  # from the ramp; to the east; nothing
+    found = positions_of({name: Value(t.U16, number) for name, number in bits.items()})
+    assert [(each.rx, each.tx) for each in found] == [(["RAMP"], None), (["RAMP"], ["EAST"])]

@@ -168,7 +168,7 @@ def test_text_that_pes_print_and_conditions_that_do_not_hold_reach_the_host(run_
     """
     run_csl(code, {"width": 2})
     assert capsys.readouterr().out.splitlines() == ["PE 0 has 3", "PE 1 has 4"]
-    with pytest.raises(SimulationError, match=r"PE \(2, 0\), cycle \d+: .*pe\.csl:\d+:\d+: this does not hold"):
+    with pytest.raises(SimulationError, match=r"PE \(2, 0\), cycle \d+: .*pe\.csl:\d+:\d+, in compute: this does not hold"):
         run_csl(code, {"width": 3})
 
 
@@ -229,3 +229,116 @@ def test_a_function_that_never_frees_the_command_stream_is_told_so(run_csl):
 def test_a_sender_takes_all_that_memory_gives_it(run_csl):
     files = {**ROW, "pe.csl": ROW["pe.csl"].replace(".extent = 4, .output_queue", ".extent = 1, .output_queue")}
     assert words(run_csl(files, {"width": 3}), "out", width=3)[2, :4].tolist() == [7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+def test_a_scalar_that_is_destination_and_source_takes_every_element(run_csl, arch):
+    code = """
+    const values = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{5} -> floats[i] });
+    var total: f32 = 100.0;
+    var total_ptr = &total;
+    fn add_to(sum: *f32) void { @fadds(sum, sum.*, values); }
+    fn compute() void {
+      for (@range(i16, 5)) |i| { floats[i] = @as(f32, if (i == 2) 9 else i); }
+      var most: f32 = -1000.0;
+      @fmaxs(&most, most, values);
+      add_to(&total);
+      @fadds(total_ptr, total, values);
+      var other: f32 = 3.0;
+      @fmaxs(&floats[7], other, values);
+      floats[5] = most;
+      floats[6] = total;
+      sys.unblock_cmd_stream();
+    }
+    """
+    found = words(run_csl(code, arch=arch), "floats", dtype=np.float32)[0]
+    assert found[5:].tolist() == [9, 100 + 2 * (0 + 1 + 9 + 3 + 4), 4]
+
+
+def test_more_functions_than_ids_of_tasks_are_all_begun_by_the_host(compile_csl):
+    from wsekern.sdk.runtime import SdkRuntime
+    layout = """
+    const memcpy = @import_module("<memcpy/get_params>", .{ .width = 1, .height = 1 });
+    layout {
+      @set_rectangle(1, 1);
+      @set_tile_code(0, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(0) });
+      @export_name("out", [*]i32, true);
+      NAMES
+    }
+    """
+    head = """
+    param memcpy_params: comptime_struct;
+    const sys = @import_module("<memcpy/memcpy>", memcpy_params);
+    var out: [2]i32;
+    var out_ptr: [*]i32 = &out;
+    comptime { @export_symbol(out_ptr, "out"); }
+    """
+    code = head + "".join(
+        f"fn f{k}(a: i32) void {{ out[0] = out[0] * 3 + a + {k}; sys.unblock_cmd_stream(); }}\n"
+        f"comptime {{ @export_symbol(f{k}); }}\n" for k in range(32))
+    names = "".join(f'@export_name("f{k}", fn(i32)void);\n' for k in range(32))
+    runtime = SdkRuntime.of(compile_csl({"layout.csl": layout.replace("NAMES", names), "pe.csl": code}))
+    runtime.run()
+    expected = 0
+    for k in (31, 0, 17):
+        runtime.launch(f"f{k}", 5)
+        expected = expected * 3 + 5 + k
+    assert words(runtime, "out", 2)[0, 0] == expected
+
+
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+def test_an_operation_of_a_function_meets_what_its_callers_loaded(run_csl, arch):
+    code = """
+    const N: i16 = 2;
+    var rows = [3 * N]f32 { 1.0, 2.0, 3.0, 4.0, 5.0, 6.0 };
+    var weights = [3]f32 { 10.0, 100.0, 1000.0 };
+    var pair = [N]f32 { 7.0, 8.0 };
+    const to = @get_dsr(dsr_dest, 1);
+    const plus = @get_dsr(dsr_src0, 1);
+    const row = @get_dsr(dsr_src1, 1);
+    const all_weights = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{3} -> weights[i] });
+    var result = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{N} -> floats[i] });
+    var one = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{N} -> rows[i] });
+    const of_pair = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{N} -> pair[i] });
+    fn twice() void { add(1.0); add(1.0); }
+    fn add(weight: f32) void { @fmacs(to, plus, row, weight); }
+    fn matrix() void {
+      @load_to_dsr(to, result);
+      @load_to_dsr(plus, result);
+      @load_to_dsr(row, one, .{ .save_address = true });
+      @map(step, all_weights);
+    }
+    fn step(weight: f32) void { @fmacs(to, plus, row, weight); }
+    fn again() void {
+      result = @increment_dsd_offset(result, N, f32);
+      @load_to_dsr(to, result);
+      @load_to_dsr(plus, result);
+      @load_to_dsr(row, of_pair);
+      twice();
+    }
+    fn compute() void {
+      matrix();
+      again();
+      sys.unblock_cmd_stream();
+    }
+    """
+    found = words(run_csl(code, arch=arch), "floats", dtype=np.float32)[0]
+    assert found[:4].tolist() == [10 + 300 + 5000, 20 + 400 + 6000, 14, 16]
+
+
+def test_a_dsr_of_several_kinds_is_told(compile_csl):
+    code = """
+    var a = @zeros([4]f32);
+    const to = @get_dsr(dsr_dest, 1);
+    const from = @get_dsr(dsr_src1, 1);
+    var d = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> a[i] });
+    const result = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> floats[i] });
+    fn compute() void {
+      @load_to_dsr(to, result);
+      if (in[0] == 1) { @load_to_dsr(from, d, .{ .save_address = true }); } else { @load_to_dsr(from, d); }
+      @fmovs(to, from);
+      sys.unblock_cmd_stream();
+    }
+    """
+    said = [str(each.message) for each in compile_csl(code).diagnostics.found]
+    assert any("several kinds" in each for each in said), said

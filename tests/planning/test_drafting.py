@@ -63,7 +63,7 @@ def test_a_pass_takes_what_tokens_take_that_follow_each_other(drafted, draft, ac
         speculation = Speculation(drafted, acceptance, Draft.of(draft) if draft else Draft())
     model = replace(model, speculation=speculation)
     drafting = model.drafting
-    regions = [seconds for shape, seconds in zip(model.shapes, model._region_seconds, strict=True) for _ in range(shape.count)]
+    regions = [seconds for shape, seconds in zip(model.shapes, model.own_seconds, strict=True) for _ in range(shape.count)]
     early = drafting.seconds - model.head_seconds if drafting.in_line else None
     expected = last_back(regions, model.head_seconds, drafted + 1, drafting.seconds, early)
     expected += model.crossing_seconds(1) + drafting.crossing_seconds

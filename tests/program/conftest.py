@@ -17,7 +17,7 @@ TYPES = tuple(TYPE_BYTES)
 ELEMENTS = 24
 """Elements of every symbol that random programs use."""
 SCALAR_OPERATIONS = ("mov", "add", "sub", "mul", "max", "min", "fma", "neg", "abs", "lt", "le", "eq", "ne", "div")
-OF_INTEGERS = ("and", "or", "xor", "shl", "shr", "mod")
+OF_INTEGERS = ("and", "or", "xor", "shl", "shr", "mod", "clz", "ctz", "popcnt")
 OF_FLOATS = ("sqrt", "floor", "exp", "log", "sin", "cos", "library_exp", "library_rsqrt", "library_silu")
 
 
@@ -42,12 +42,13 @@ class Author:
         for type in TYPES:
             for k in range(2):
                 self.arrays.setdefault(type, []).append(
-                    program.array(f"{type}{k}", type, ELEMENTS, values_of(rng, type, ELEMENTS)))
+                    program.array(f"{type}{k}", type, ELEMENTS, values_of(rng, type, ELEMENTS) if rng.random() < 0.9 else None))
         words = [control_payload(rng.choices([0, 0, 1, 2, 3], k=rng.randrange(1, 3)), entry_point=rng.randrange(3),
                                  ignore_in_core=rng.random() < 0.1) for _ in range(ELEMENTS)]
         self.commands = program.array("commands", "u32", ELEMENTS, np.array(words, np.uint32))
         self.stamps = program.array("stamps", "u16", 3)
         self.variables = {type: program.variable(f"v{type}", type, 1) for type in TYPES}
+        program.route("back", "RAMP", "RAMP")
         self.tasks = rng.sample(["one", "two", "three"], rng.randrange(1, 4))
         self.fifos = [program.fifo(f"fifo{k}", type, rng.randrange(2, 7), *(rng.choice([None, *self.tasks]) for _ in "io"))
                       for k, type in enumerate(rng.sample(TYPES, 2))]
@@ -55,6 +56,7 @@ class Author:
         for type in rng.sample(TYPES, 3):
             self.named[type] = [program.descriptor(f"d{type}{k}", self.stated(type)) for k in range(2)]
         self.live: list = []
+        self.late = hears[1:] if machine == "wse2" and len(hears) > 1 and rng.random() < 0.5 else []
         self.write()
 
     def chance(self, probability: float) -> bool:
@@ -117,6 +119,10 @@ class Author:
             return self.rng.choices(["fp32", "fp16", "bf16"], k=1 + sources)
         if name == "fh2s":
             return ["fp32", self.rng.choice(["fp16", "bf16"])]
+        if INSTRUCTIONS[name][0] in ("from_integer", "to_integer"):
+            real = "fp32" if name in ("xp162fs", "fs2xp16") else self.rng.choice(["fp16", "bf16"])
+            pair = [real, self.rng.choice(["u16", "i16"])]
+            return pair if name.startswith("xp") else pair[::-1]
         if name == "fs2h":
             return [self.rng.choice(["fp16", "bf16"]), "fp32"]
         if INSTRUCTIONS[name][0] == "mov" and self.chance(0.3):
@@ -202,14 +208,15 @@ class Author:
     def stream(self) -> None:
         """A vector instruction with operands of the fabric or a FIFO, on the main thread or a microthread."""
         rng, extent = self.rng, self.rng.randrange(0, self.most)
-        name = rng.choice([name for name in INSTRUCTIONS if name not in ("fh2s", "fs2h", "fmachs", "faddhs")])
+        name = rng.choice([name for name in INSTRUCTIONS if name not in ("fh2s", "fs2h", "fmachs", "faddhs")
+                           and "integer" not in INSTRUCTIONS[name][0]])
         types, program = self.operand_types(name, mixed=False), self.program
         packing = rng.choice([1, 2]) if TYPE_BYTES[types[0]] == 2 else 1
         sources = [self.source(type, extent) for type in types[1:]]
         target = self.target(types[0], extent)
         place = rng.choice(["in", "in", "out", "out", "both", "fifo", "fifo"])
         if place in ("in", "both") and self.hears:
-            sources[rng.randrange(len(sources))] = program.fabin(rng.choice(self.hears), extent, types[1], packing)
+            sources[rng.randrange(len(sources))] = self.fabin(types[1], extent, packing)
         if place in ("out", "both") and self.speaks:
             target = self.fabout(types[0], extent, packing)
         if place == "fifo":
@@ -219,7 +226,7 @@ class Author:
             packing = rng.choice([1, 2]) if TYPE_BYTES[type] == 2 else 1
             sources, target = [self.source(type, extent)], self.stated(type, extent)
             if self.hears and self.chance(0.6):
-                sources = [program.fabin(rng.choice(self.hears), extent, type, packing)]
+                sources = [self.fabin(type, extent, packing)]
             elif self.speaks and self.chance(0.6):
                 target = program.fabout(rng.choice(self.speaks), extent, type, packing)
             if self.chance(0.5) and not isinstance(target, Fabric):
@@ -232,12 +239,23 @@ class Author:
             ways.pop("microthread", None)
         self.code.vector(name, target, *sources, **ways)
 
+    def fabin(self, type: str, extent: int, packing: int) -> Fabric:
+        """Words of a color; those of ``late`` share a queue that instructions bind."""
+        color = self.rng.choice(self.hears)
+        if color not in self.late:
+            return self.program.fabin(color, extent, type, packing)
+        return Fabric(self.program.input_queue(self.late[0]), extent, type, packing, color=color)
+
     def fabout(self, type: str, extent: int, packing: int) -> Fabric:
         rng, more = self.rng, {}
         if self.chance(0.2) and packing == 1 and TYPE_BYTES[type] == 2:
-            more["index"] = rng.randrange(200)
+            more |= {"index": rng.randrange(200), "same_index": self.chance(0.4)}
         if self.chance(0.15):
             more["advance_switch"] = True
+        if self.machine == "wse2" and self.program.outputs and self.chance(0.3):
+            more["queue"] = rng.choice(list(self.program.outputs))
+            if self.program.outputs[more["queue"]] not in self.speaks:
+                del more["queue"]
         return self.program.fabout(rng.choice(self.speaks), extent, type, packing, **more)
 
     def ways(self, target, sources) -> dict:
@@ -250,7 +268,8 @@ class Author:
             more["priority"] = rng.choice(["high", "medium", "medium", "low"])
         for key in ("activate", "unblock", "control_activate", "control_unblock"):
             if self.chance(0.2):
-                more[key] = rng.choice(self.tasks)
+                queues = list(self.program.inputs) if "unblock" in key else []
+                more[key] = rng.choice([*self.tasks, *queues])
         if self.chance(0.2):
             more["terminate"] = True
         if self.chance(0.2):
@@ -262,7 +281,7 @@ class Author:
         kind = self.rng.random()
         type = self.rng.choice(TYPES)
         if kind < 0.35 and self.hears:
-            self.live.append(self.code.take(self.program.fabin(self.rng.choice(self.hears), 1, type, 1)))
+            self.live.append(self.code.take(self.fabin(type, 1, 1)))
         elif kind < 0.6 and self.speaks:
             index = self.rng.choice([None, 7]) if TYPE_BYTES[type] == 2 else None
             out = self.program.fabout(self.rng.choice(self.speaks), 1, type, 1, index=index)
@@ -310,7 +329,8 @@ class Author:
             code.spend(rng.randrange(9))
         elif kind == 7:
             if self.hears:
-                rng.choice([code.block_color, code.unblock_color])(rng.choice(self.hears))
+                own = [color for color in self.hears if color not in self.late]
+                rng.choice([code.block_color, code.unblock_color])(rng.choice(own))
         elif self.entry == "main" or rng.random() < 0.5:
             code.call("sub") if self.entry != "sub" else None
 
@@ -323,6 +343,25 @@ class Author:
             code.leave_teardown(self.rng.choice(colors))
         elif kind < 0.85 and colors:
             code.set_position(self.rng.choice(colors), 0)
+        elif self.speaks and kind < 0.92:
+            code.set_route(self.rng.choice(self.speaks), "back")
+        else:
+            self.queue()
+
+    def queue(self) -> None:
+        """Queues: bound to another color, or to the same again, and flushed."""
+        code, rng, kind = self.code, self.rng, self.rng.randrange(6)
+        if kind == 0 and self.program.inputs:
+            queue = rng.choice(list(self.program.inputs))
+            code.bind_input(queue, rng.choice([self.program.inputs[queue], *self.hears]))
+        elif kind == 1:
+            self.live.append(code.flushed())
+        elif self.program.outputs:
+            queue = rng.choice(list(self.program.outputs))
+            if kind == 2:
+                code.bind_output(queue, rng.choice([self.program.outputs[queue], *self.speaks]))
+            else:
+                (code.leave_flush if kind == 3 else code.flush)(queue)
 
     def statement(self, depth: int) -> None:
         kinds = [self.scalar, self.memory_access, self.vector, self.descriptor, self.stream, self.word, self.task, self.router]

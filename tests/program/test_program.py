@@ -1,5 +1,7 @@
 """PE programs on the cycle engine: what instructions compute, when, and what is refused."""
 
+import inspect
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,9 @@ from hypothesis import strategies as st
 
 from wsekern.errors import BudgetError, DeadlineError, DeadlockError, InputError, RoutingError
 from wsekern.fabric.routes import Command, control_payload
-from wsekern.program import Layout, Mem, Program
+from wsekern.program import INSTRUCTIONS, Layout, Mem, Program
+from wsekern.program.instruction_names import InstructionNames, VectorInstruction
+from wsekern.program.instructions import Vector
 
 MACHINES = [("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"), ("wse3", "silicon")]
 
@@ -394,3 +398,13 @@ def test_an_array_is_seen_as_another_type_without_a_copy():
     simulation.run()
     assert simulation.memcpy_d2h("x").reshape(-1).tolist() == [4, -12, 2, 28]
     assert simulation.memcpy_d2h("y").reshape(-1).tolist() == [2, 6]
+
+
+def test_type_checkers_and_editors_know_every_instruction():
+    assert list(InstructionNames.__annotations__) == list(INSTRUCTIONS)
+    fields = {name: field.default for name, field in Vector.__dataclass_fields__.items() if name not in ("name", *"abc", "dst")}
+    known = inspect.signature(VectorInstruction.__call__).parameters
+    stated = {name: parameter.default for name, parameter in known.items() if parameter.kind is parameter.KEYWORD_ONLY}
+    assert stated == {**fields, "asynchronous": False}
+    with Program("p").function("f") as code:
+        assert set(INSTRUCTIONS) <= set(dir(code))

@@ -187,7 +187,7 @@ def test_a_deadlock_shows_the_routers_in_which_words_stand():
     ("empty", "from PE (0, 0), which has no program"),
     ("switch", "from PE (0, 0), whose switch of color 5 stands in position 0 and does not send them on"),
     ("blocked", "from PE (0, 0) of program sender, whose task send is blocked"),
-    ("waiting", "from PE (0, 0) of program sender, which waits for words itself in line"),
+    ("waiting", "from PE (0, 0) of program sender, which waits for words itself in task send, line"),
     ("working", "from PE (0, 0) of program sender, which is at work")])
 def test_the_report_follows_routes_to_those_who_would_send(what, message):
     layout = Layout("wse3", 2, 2, open_edges=True)

@@ -8,7 +8,8 @@ from wsekern.compare.load_comparison import Load, compare_load, poisson_load
 from wsekern.compare.load_report import Slo
 from wsekern.errors import InputError
 from wsekern.queueing import Traffic
-from wsekern.report import html_page, load_plot, load_view
+from wsekern.report import load_plot, load_view
+from wsekern.report.pages import html_page
 from wsekern.workload import load_config
 
 

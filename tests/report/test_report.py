@@ -1,6 +1,5 @@
-"""Numbers in words; bars; pages."""
+"""Numbers in words; bars."""
 
-from wsekern.report import html_page
 from wsekern.report.comparison import bar
 from wsekern.report.words import amount, seconds, size
 
@@ -13,8 +12,3 @@ def test_numbers_in_words():
 
 def test_bars_are_as_long_as_their_share():
     assert [len(bar(share, 8)) for share in (0, 0.5, 1)] == [0, 4, 8]
-
-
-def test_a_page_stands_alone_and_escapes():
-    page = html_page("a < b", "a title")
-    assert "<title>a title</title>" in page and "a &lt; b" in page and "src=" not in page

@@ -5,7 +5,7 @@ from wsekern.interrupts import leaving_quietly
 with leaving_quietly():
     import click
 
-    from wsekern.cli import chat, compare, csl, evaluate, machines, plan, predict, run, validate
+    from wsekern.cli import chat, compare, csl, doctor, evaluate, machines, plan, predict, run, sweep, validate
     from wsekern.cli.options import help_alone, run_command
 
 
@@ -17,8 +17,8 @@ def cli(context: click.Context) -> None:
     help_alone(context)
 
 
-for command in (compare.compare, plan.plan, run.run, chat.chat, evaluate.evaluate, predict.predict, validate.validate,
-                machines.machines, csl.csl, csl.sdk):
+for command in (compare.compare, sweep.sweep, plan.plan, run.run, chat.chat, evaluate.evaluate, predict.predict,
+                validate.validate, machines.machines, doctor.doctor, csl.csl, csl.sdk):
     cli.add_command(command)
 
 

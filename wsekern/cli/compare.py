@@ -5,33 +5,35 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsekern.cli.load import load_of, load_options, serve_load, stated_by_user
+from wsekern.cli.load import Answer, load_of, load_options, serve_load, stated_by_user
 from wsekern.cli.options import (
     CACHE_PRECISION,
     COUNT,
+    HTML,
     JSON,
     PROFILE,
     THREADS,
+    TIMELINE,
     WEIGHT_PRECISION,
     Command,
     Number,
     ProgressBar,
-    Target,
     cluster_option,
     emit,
     open_console,
     parse_numbers,
     parse_wafers,
     plot_option,
+    write_page,
 )
 from wsekern.cli.placing import EXPERT_LAW, PLAN, PROGRAM_SET, choices_of, read_plan
 from wsekern.cli.serving import serving_of, serving_options
 from wsekern.errors import InputError
-from wsekern.output import write_file
 
 if TYPE_CHECKING:
     from wsekern.compare import Serving
     from wsekern.machine import Machine
+    from wsekern.report.html import Page
 
 
 @click.command(cls=Command)
@@ -65,11 +67,12 @@ if TYPE_CHECKING:
 @serving_options
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @JSON
-@click.option("--html", "html_path", metavar="FILE", type=Target(), help="Write the report as a page.")
+@HTML
+@TIMELINE
 @plot_option("Draw the comparison")
 def compare(model: str | None, wafer: str, wafers: str, batches: str | None, prompts: str | None, equal: str | None,
             power: str | None, min_speed: float, plan_path: str | None, json_path: str | None, html_path: str | None,
-            plot_path: str | None, **request: Any) -> None:
+            timeline_path: str | None, plot_path: str | None, **request: Any) -> None:
     """Set wafers beside one cluster or several. Without MODEL: execute the bundled sample on the simulated wafer, as proof, and
     compare Llama-3.1-8B.
 
@@ -85,20 +88,27 @@ def compare(model: str | None, wafer: str, wafers: str, batches: str | None, pro
         raise InputError("min-speed goes with --power")
     if model is None and (power is not None or sweeps):
         raise InputError("a sweep and a datacentre want a MODEL such as llama3-8b")
+    if timeline_path and (sweeps or load is not None or power is not None):
+        raise InputError("--timeline follows one request: it goes with neither --batches, --prompts, --equal, --power, --rate "
+                         "nor --trace")
     if load is not None:
         if model is None or sweeps or power is not None:
             raise InputError("--rate and --trace want a MODEL such as llama3-8b, and go with neither --batches, --prompts, "
                              "--equal nor --power")
-        views, data = serve_load(model, load, plot_path, **request)
+        answer = serve_load(model, load, plot_path, **request)
     elif power is not None:
         if sweeps or plot_path:
             raise InputError("--power goes with neither --batches, --prompts, --equal nor --plot")
-        views, data = _datacentre(model, power, min_speed, **request)
+        answer = _datacentre(model, power, min_speed, **request)
     elif sweeps:
-        views, data = _sweep(model, batches, prompts, equal, plot_path, json_path, **request)
+        answer = _sweep(model, batches, prompts, equal, plot_path, json_path, **request)
     else:
-        views, data = _one_request(model, plot_path, json_path, **request)
-    _report(views, data, html_path, json_path)
+        answer = _one_request(model, plot_path, timeline_path, **request)
+    write_page(html_path, answer.page)
+    emit(json_path, answer.data)
+    if json_path != "-":
+        for view in answer.views:
+            open_console().print(view)
 
 
 def _place(model: str | None, plan_path: str | None, wafer: str, wafers: str, request: dict[str, Any]) -> str | None:
@@ -128,26 +138,13 @@ def _check_lists(batches: str | None, prompts: str | None) -> None:
             raise InputError(f"--{single} goes without --{name}, which says it for every row of the sweep")
 
 
-def _report(views: list[Any], data: dict[str, Any], html_path: str | None, json_path: str | None) -> None:
-    from rich.console import Group
-
-    from wsekern.report import html_page
-
-    if html_path:
-        write_file(html_path, html_page(Group(*views), "wsekern compare"))
-    emit(json_path, data)
-    if json_path != "-":
-        for view in views:
-            open_console().print(view)
-
-
 STANDARD_MODEL = "llama3.1-8b"
 """What is compared where no MODEL is given: the sample, of a million parameters, is all launch costs on a GPU."""
 
 
-def _one_request(model: str | None, plot_path: str | None, json_path: str | None, *, machine: "Machine", wafers: int | None,
+def _one_request(model: str | None, plot_path: str | None, timeline_path: str | None, *, machine: "Machine", wafers: int | None,
                  clusters: tuple[str, ...], prompt: int, output: int, batch: int, precision: str, profile: str,
-                 engine_level: str, serving: "Serving", threads: int) -> tuple[list[Any], dict[str, Any]]:
+                 engine_level: str, serving: "Serving", threads: int) -> Answer:
     from wsekern.compare import compare as compare_sides
     from wsekern.report import comparison_plot, comparison_view
     from wsekern.workload import Request, load_config
@@ -159,7 +156,18 @@ def _one_request(model: str | None, plot_path: str | None, json_path: str | None
         comparison = compare_sides(config, request, machine, wafers, clusters, profile, engine_level, serving)
     if plot_path:
         comparison_plot(comparison, plot_path)
-    return [*views, comparison_view(comparison)], {**data, **comparison.to_dict()}
+    if timeline_path:
+        from wsekern.report.timeline import comparison_events, write_timeline
+
+        write_timeline(timeline_path, comparison_events(comparison))
+    whole = {**data, **comparison.to_dict()}
+
+    def page() -> "Page":
+        from wsekern.report.pages import comparison_page
+
+        return comparison_page(comparison, whole, views)
+
+    return Answer([*views, comparison_view(comparison)], whole, page)
 
 
 def _execute_sample(machine: "Machine", precision: str, profile: str, threads: int) -> tuple[list[Any], dict[str, Any]]:
@@ -179,7 +187,7 @@ def _execute_sample(machine: "Machine", precision: str, profile: str, threads: i
 
 def _sweep(model: str, batches: str | None, prompts: str | None, equal: str | None, plot_path: str | None,
            json_path: str | None, *, clusters: tuple[str, ...], prompt: int, batch: int, threads: int,
-           **options: Any) -> tuple[list[Any], dict[str, Any]]:
+           **options: Any) -> Answer:
     from wsekern.compare.sweep import BATCHES, crossovers, sweep, sweep_fronts
     from wsekern.report import sweep_plot, sweep_view
     from wsekern.workload import load_config
@@ -196,11 +204,17 @@ def _sweep(model: str, batches: str | None, prompts: str | None, equal: str | No
     data = {"model": config.name, "mode": mode, "cells": [cell.to_dict() for cell in cells],
             "crossovers": [{**vars(crossover), "sentence": crossover.sentence()} for crossover in crossings],
             "front": sweep_fronts(cells)}
-    return [sweep_view(config.name, mode, cells, crossings)], data
+
+    def page() -> "Page":
+        from wsekern.report.pages import sweep_page
+
+        return sweep_page(config.name, mode, cells, crossings, data)
+
+    return Answer([sweep_view(config.name, mode, cells, crossings)], data, page)
 
 
 def _datacentre(model: str, power: str, min_speed: float, *, clusters: tuple[str, ...], prompt: int, output: int,
-                precision: str, batch: int, threads: int, **options: Any) -> tuple[list[Any], dict[str, Any]]:
+                precision: str, batch: int, threads: int, **options: Any) -> Answer:
     from wsekern.compare.datacentre import BATCHES, Budget, datacentre, parse_power
     from wsekern.report import datacentre_view
     from wsekern.workload import Request, load_config
@@ -212,4 +226,11 @@ def _datacentre(model: str, power: str, min_speed: float, *, clusters: tuple[str
         sites = datacentre(config, cluster=clusters, budget=budget, request=request, batches=tried, **options)
     if not sites.served():
         raise InputError("; ".join(dict.fromkeys(sites.not_served[side] for side in sites.chosen())))
-    return [datacentre_view(config.name, power, sites)], {"model": config.name, "power": power, **sites.to_dict()}
+    data = {"model": config.name, "power": power, **sites.to_dict()}
+
+    def page() -> "Page":
+        from wsekern.report.pages import datacentre_page
+
+        return datacentre_page(config.name, power, sites, data)
+
+    return Answer([datacentre_view(config.name, power, sites)], data, page)

@@ -1,10 +1,11 @@
 """``wsekern csl`` and ``wsekern sdk``: compile CSL, and run scripts that were written for the vendor's SDK."""
 
 import sys
+from pathlib import Path
 
 import click
 
-from wsekern.cli.options import Command
+from wsekern.cli.options import COUNT, Command, Target, open_console
 
 
 @click.group()
@@ -35,6 +36,47 @@ def check(files: tuple[str, ...]) -> None:
     click.echo(f"{len(files)} file{'s' * (len(files) > 1)}: no errors of syntax")
 
 
+@csl.command(cls=Command)
+@click.argument("folder", type=click.Path())
+@click.option("--launch", "launches", metavar="FUNCTION", multiple=True, help="Start an exported function; several, in order.")
+@click.option("--set", "given", metavar="NAME=FILE", multiple=True,
+              help="Copy an array (.npy: [height][width][elements]) to an exported variable first.")
+@click.option("--get", "wanted", metavar="NAME=FILE", multiple=True, help="Write an exported variable of all PEs at the end.")
+@click.option("--trace", "trace_path", metavar="FILE", type=Target(),
+              help="Write the first cycles of the first function for https://ui.perfetto.dev.")
+@click.option("--cycles", default=2000, show_default=True, type=COUNT, help="With --trace: how many cycles.")
+def run(folder: str, launches: tuple[str, ...], given: tuple[str, ...], wanted: tuple[str, ...], trace_path: str | None,
+        cycles: int) -> None:
+    """Run the folder that build has left, without a host script; nothing is compiled again."""
+    from wsekern.sdk import folder as folders
+
+    click.echo(folders.run(Path(folder), launches, given, wanted, trace_path, cycles))
+
+
+@csl.command(cls=Command, context_settings={"ignore_unknown_options": True})
+@click.option("--html", "html_path", metavar="FILE", type=Target(), help="Write the listing as a page.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def profile(html_path: str | None, command: tuple[str, ...]) -> None:
+    """Run a folder (with the options of run) or a command (as sdk does, such as bash commands_wse3.sh), and show what each line
+    of CSL did: how often, cycles, and waits."""
+    from rich.console import Group
+
+    from wsekern.output import write_file
+    from wsekern.report.csl import profile_view
+    from wsekern.report.pages import html_page
+    from wsekern.sdk.profile import of_command
+
+    words = list(command)
+    if Path(words[0]).is_dir():
+        words = [sys.executable, "-P", "-m", "wsekern.cli", "csl", "run", *words]
+    status, found = of_command(words)
+    view = Group(*map(profile_view, found))
+    open_console().print(view)
+    if html_path:
+        write_file(html_path, html_page(view, "wsekern csl profile"))
+    sys.exit(status)
+
+
 @click.group()
 def sdk() -> None:
     """Scripts that were written for the vendor's SDK, with its cslc, cs_python and modules in place."""
@@ -45,9 +87,9 @@ def sdk() -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bash(script: str, arguments: tuple[str, ...]) -> None:
     """Run a shell script, such as commands_wse3.sh, in the current folder."""
-    from wsekern.sdk.shell import run
+    from wsekern.sdk import shell as tools
 
-    sys.exit(run(["bash", script, *arguments]))
+    sys.exit(tools.run(["bash", script, *arguments]))
 
 
 @sdk.command(cls=Command)
@@ -55,6 +97,6 @@ def shell() -> None:
     """Open a shell in which cslc and cs_python are wsekern's."""
     import os
 
-    from wsekern.sdk.shell import run
+    from wsekern.sdk import shell as tools
 
-    sys.exit(run([os.environ.get("SHELL", "bash")]))
+    sys.exit(tools.run([os.environ.get("SHELL", "bash")]))

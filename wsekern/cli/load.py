@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wsekern.compare.load_report import Slo
     from wsekern.compare.serving import Serving
     from wsekern.machine import Machine
+    from wsekern.report.html import Page
 
 REQUESTS = 2000
 """Requests of a rate."""
@@ -43,6 +44,14 @@ def load_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+class Answer(NamedTuple):
+    """What a command found: as the terminal shows it, as data, and as a page, which is made where it is asked for."""
+
+    views: list[Any]
+    data: dict[str, Any]
+    page: "Callable[[], Page]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +126,8 @@ def stated_by_user(name: str) -> bool:
 
 def serve_load(model: str, wanted: LoadRequest, plot_path: str | None, *, machine: "Machine", wafers: int | None,
                clusters: tuple[str, ...], prompt: int, output: int, batch: int, precision: str, profile: str,
-               engine_level: str, serving: "Serving", threads: int) -> tuple[list[Any], dict[str, Any]]:
-    """Run the load on all sides; what to show, and as data."""
+               engine_level: str, serving: "Serving", threads: int) -> Answer:
+    """Run the load on all sides."""
     from wsekern.compare.load_comparison import compare_load
     from wsekern.compare.load_sides import LoadSides
     from wsekern.report import load_plot, load_view
@@ -133,4 +142,11 @@ def serve_load(model: str, wanted: LoadRequest, plot_path: str | None, *, machin
         comparison = compare_load(config, load, sides.wafers_for, sides.makers(), slo, systems, sides.forced, on_run=advance)
     if plot_path:
         load_plot(comparison, plot_path)
-    return [load_view(comparison)], comparison.to_dict()
+    data = comparison.to_dict()
+
+    def page() -> "Page":
+        from wsekern.report.pages import load_page
+
+        return load_page(comparison, data)
+
+    return Answer([load_view(comparison)], data, page)

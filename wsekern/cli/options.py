@@ -20,6 +20,8 @@ from wsekern.output import check_target, clicked, picture_kind, run_and_exit, to
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from wsekern.report.html import Page
+
 MAX_COUNT = 10**9
 """Sanity limit of a count on the command line."""
 
@@ -200,6 +202,19 @@ MEMORY = click.option("--memory", metavar="SIZE", type=Bytes(),
                            "read from the file again for every token. Default: no limit.")
 JSON = click.option("--json", "json_path", metavar="FILE", type=Target(standard=True),
                     help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
+HTML = click.option("--html", "html_path", metavar="FILE", type=Target(),
+                    help="Write a page: tables and charts in one file, for any browser, offline.")
+TIMELINE = click.option("--timeline", "timeline_path", metavar="FILE", type=Target(),
+                        help="Write what happens when as JSON for ui.perfetto.dev.")
+
+
+def write_page(path: str | None, page: "Callable[[], Page]") -> None:
+    """Write ``page``, which is only made where a user asked for it."""
+    if path:
+        from wsekern.output import write_file
+        from wsekern.report.html import render
+
+        write_file(path, render(page()))
 
 
 def plot_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

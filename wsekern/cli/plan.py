@@ -9,6 +9,7 @@ import click
 from wsekern.cli.options import (
     CACHE_PRECISION,
     COUNT,
+    HTML,
     JSON,
     MAX_WAFERS,
     PRECISION,
@@ -21,6 +22,7 @@ from wsekern.cli.options import (
     open_console,
     plot_option,
     whole_number,
+    write_page,
 )
 from wsekern.cli.placing import EXPERT_LAW, PROGRAM_SET, choices_of
 from wsekern.cli.serving import speculation_of, speculation_options
@@ -28,7 +30,8 @@ from wsekern.errors import InputError
 from wsekern.output import write_file
 
 if TYPE_CHECKING:
-    from wsekern.planning.service import Service
+    from wsekern.planning.service import Service, ServicePlan
+    from wsekern.report.html import Page
 
 MOST_COUNTS = 64
 """Numbers of wafers that are tried in one call."""
@@ -60,9 +63,10 @@ MOST_COUNTS = 64
 @click.option("--picture", "picture_path", metavar="FILE", type=Target(picture=True),
               help="Draw its floor plan (.png, .svg or .pdf).")
 @plot_option("Draw speeds against users and context")
+@HTML
 def plan(model: str, context: int, users: str, mix: tuple[str, ...], wafers: str, machine: str, pick: int | None,
          precision: str, profile: str, json_path: str | None, out_path: str | None, picture_path: str | None,
-         plot_path: str | None, **choices: Any) -> None:
+         plot_path: str | None, html_path: str | None, **choices: Any) -> None:
     """Place MODEL on wafers once for a service, and say what the placement gives for any request.
 
     Prints the placements that no other one beats in speed for one user, users held, tokens/s of all and wafers; beside each the
@@ -89,9 +93,16 @@ def plan(model: str, context: int, users: str, mix: tuple[str, ...], wafers: str
         floor_plot(found.chosen.placement, picture_path)
     if plot_path:
         curves_plot(found, plot_path)
+    write_page(html_path, lambda: _page(found))
     emit(json_path, plan_data(found))
     if json_path != "-":
         open_console().print(plan_view(found))
+
+
+def _page(found: "ServicePlan") -> "Page":
+    from wsekern.report.pages import plan_page
+
+    return plan_page(found)
 
 
 def _write_plan(path: str, model: str, machine: str, found: Any) -> None:

@@ -9,9 +9,11 @@ from wsekern.cli.options import (
     CACHE_PRECISION,
     COUNT,
     FREQUENCY,
+    HTML,
     JSON,
     PRECISION,
     PROFILE,
+    TIMELINE,
     WEIGHT_PRECISION,
     Command,
     Number,
@@ -27,12 +29,14 @@ from wsekern.cli.options import (
     parse_tile,
     plot_option,
     show,
+    write_page,
 )
 from wsekern.cli.placing import PLAN, PROGRAM_SET, need_model, read_plan
 from wsekern.errors import InputError
 
 if TYPE_CHECKING:
     from wsekern.cluster import Constraint, Precision
+    from wsekern.report.html import Page
     from wsekern.workload import ModelConfig
 
 
@@ -90,23 +94,41 @@ def predict_operation(name: str, machine: str, grid_text: str | None, tile_text:
 @ACTIVATIONS
 @PROGRAM_SET
 @PLAN
+@HTML
+@TIMELINE
 @JSON
 def predict_wafer(model: str | None, phase: str, machine: str, grid_text: str | None, context: int, batch: int,
                   clock: float | None, mapping: str, precision: str, profile: str, activations: str | None, program_set: str,
-                  plan_path: str | None, json_path: str | None, **kept: str) -> None:
+                  plan_path: str | None, html_path: str | None, timeline_path: str | None, json_path: str | None,
+                  **kept: str) -> None:
     """Cycles and tokens per second of a phase of MODEL on one grid of PEs, or of a plan file on its regions."""
     from wsekern.inference.predict import predict_layer
 
+    placement = None
     with ProgressBar(f"timing {phase}"):
         if plan_path is not None:
-            from wsekern.planning.predict import predict_plan
+            from wsekern.planning.predict import asked_of, predict_plan
 
-            prediction = predict_plan(read_plan(plan_path, model).placement, phase, context, batch, clock)
+            plan = read_plan(plan_path, model).placement
+            prediction, placement = predict_plan(plan, phase, context, batch, clock), asked_of(plan, context, batch)
         elif grid_text is None:
             raise InputError("give --grid PxP, or a plan file with --plan")
         else:
             prediction = predict_layer(need_model(model), phase, machine, parse_square(grid_text), context, profile, clock,
                                        mapping, batch, precision, activations, program_set, **kept)
+
+    def page() -> "Page":
+        from wsekern.report.pages import wafer_page
+
+        return wafer_page(prediction, placement)
+
+    write_page(html_path, page)
+    if timeline_path:
+        from wsekern.planning.journey import Journey
+        from wsekern.report.timeline import journey_events, prediction_events, write_timeline
+
+        events = prediction_events(prediction) if placement is None else journey_events(Journey(placement))
+        write_timeline(timeline_path, events)
     show(json_path, f"{prediction['model']} {phase}", prediction)
 
 
@@ -123,16 +145,26 @@ def predict_wafer(model: str | None, phase: str, machine: str, grid_text: str | 
 @click.option("--batch", default=1, show_default=True, type=COUNT, help="Sequences at once.")
 @click.option("--precision", help="bf16, fp16, fp8, int8, fp4, ... Default: as the checkpoint is stored.")
 @click.option("--engine-level", default="stock", show_default=True, help="Serving software: stock, tuned, ideal, sglang, ...")
+@HTML
 @JSON
-def predict_gpu(model: str, gpu: str, gpus: int, precision: str | None, json_path: str | None, **options: Any) -> None:
+def predict_gpu(model: str, gpu: str, gpus: int, precision: str | None, html_path: str | None, json_path: str | None,
+                **options: Any) -> None:
     """Time, power and cost of one step of MODEL on a GPU cluster."""
     from wsekern.cluster import load_cluster
     from wsekern.cluster import predict as predict_step
     from wsekern.workload import load_config
 
-    config = load_config(model)
+    config, cluster = load_config(model), load_cluster(gpu, gpus)
     form = _precision(config, options["engine_level"], precision)
-    prediction = predict_step(config, load_cluster(gpu, gpus), precision=form, **options).to_dict()
+    prediction = predict_step(config, cluster, precision=form, **options).to_dict()
+
+    def page() -> "Page":
+        from wsekern.cluster.kernel_list import kernels_of
+        from wsekern.report.pages import gpu_page
+
+        return gpu_page(model, f"{gpus} x {gpu}", prediction, kernels_of(config, cluster, precision=form, **options))
+
+    write_page(html_path, page)
     show(json_path, f"{model} {options['phase']} on {gpus} x {gpu}", prediction)
 
 
@@ -152,10 +184,12 @@ def predict_gpu(model: str, gpu: str, gpus: int, precision: str | None, json_pat
 @click.option("--max-gpus", type=COUNT)
 @click.option("--max-watts", type=Number(above=True))
 @click.option("--max-usd-per-hour", type=Number(above=True))
+@HTML
 @JSON
 @plot_option("Draw the Pareto fronts")
 def predict_cluster(model: str, clusters: tuple[str, ...], prompt: int, output: int, batch: int, precision: str | None,
-                    engine_level: str, objective: str, json_path: str | None, plot_path: str | None, **bounds: Any) -> None:
+                    engine_level: str, objective: str, html_path: str | None, json_path: str | None, plot_path: str | None,
+                    **bounds: Any) -> None:
     """The best GPU cluster and layout for MODEL inside bounds, and every cluster's Pareto front."""
     from wsekern.cluster import best_cluster, load_cluster, pareto, sweep
     from wsekern.cluster.choose import CANDIDATES
@@ -165,9 +199,9 @@ def predict_cluster(model: str, clusters: tuple[str, ...], prompt: int, output: 
     config, request = load_config(model), Request(prompt, output, batch)
     form = _precision(config, engine_level, precision)
     described = {name: load_cluster(name) for name in clusters or CANDIDATES}
-    fronts = {}
+    constraint, fronts = _constraint(**bounds), {}
     with ProgressBar("laying out and timing", 1 + len(described)) as advance:
-        best, served = best_cluster(config, request, _constraint(**bounds), clusters=tuple(described.values()),
+        best, served = best_cluster(config, request, constraint, clusters=tuple(described.values()),
                                     objective=objective, engine_level=engine_level, precision=form)
         for name, cluster in described.items():
             advance()
@@ -176,7 +210,15 @@ def predict_cluster(model: str, clusters: tuple[str, ...], prompt: int, output: 
     if plot_path:
         front_plot(fronts, plot_path)
     data = {"cluster": best.name, "batch": served.users, **served.to_dict()}
-    emit(json_path, {"best": data, "pareto": [point.to_dict() for front in fronts.values() for point in front]})
+    whole = {"best": data, "pareto": [point.to_dict() for front in fronts.values() for point in front]}
+
+    def page() -> "Page":
+        from wsekern.report.pages import choice_page
+
+        return choice_page(config.name, objective, data, fronts, constraint.time_per_output_token_seconds, whole)
+
+    write_page(html_path, page)
+    emit(json_path, whole)
     if json_path != "-":
         open_console().print(choice_view(facts_view(f"{config.name}: {objective}", data), fronts))
 

@@ -27,6 +27,7 @@ from wsekern.cli.options import (
 )
 from wsekern.cli.placing import PLAN, PROGRAM_SET, need_model, read_plan
 from wsekern.cli.sampling import choose_sampler, open_model, printable, sampling_options, tell_notes
+from wsekern.cli.watching import watch_options, watching_of
 from wsekern.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
               help="Go on from what --save of the same run kept in FILE, to the same end. Both may name one file.")
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @MEMORY
+@watch_options
 @JSON
 def run(model: str | None, prompt: str | None, chat: str | None, system: str | None, tokens: int, engine: str, check: str,
         seed: int, threads: int, memory: int | None, plan_path: str | None, json_path: str | None, speculate: int | None,
@@ -79,6 +81,9 @@ def run(model: str | None, prompt: str | None, chat: str | None, system: str | N
         **options: Any) -> None:
     """Execute MODEL (a Hugging Face folder, a GGUF file, 'smollm2-135m' if it is installed, or the bundled 'sample') on a
     simulated wafer, or the model of a plan file on PEs as many as one of its regions has."""
+    watching = watching_of(options, engine)
+    if resume_path is not None and (watching.timeline or watching.animation):
+        raise InputError("--resume goes without --timeline and --animation: what was done before the run went on is not in them")
     plan = None if plan_path is None else read_plan(plan_path, model)
     placed, sampling = _placed(options, plan), {name: options[name] for name in options if name not in PLACED}
     checkpoint = open_model(need_model(model) if plan is None else plan.model)
@@ -90,9 +95,11 @@ def run(model: str | None, prompt: str | None, chat: str | None, system: str | N
     streamed = sys.stdout.isatty() and json_path != "-"
     executed = _execute("" if prompt is None else text, streamed, len(ids) + tokens, json_path, lambda **seen: dict(
         checkpoint=checkpoint, prompt=text, count=tokens, sampler=sampler, threads=threads, engine=engine, prompt_tokens=ids,
-        check=check, memory=memory, drafting=drafting, keeping=keeping, **placed, **seen))
-    emit(json_path, {"model": checkpoint.config.name, **executed.to_dict(), "sampling": sampler.describe(),
-                     "notes": list(checkpoint.notes)})
+        check=check, memory=memory, drafting=drafting, keeping=keeping, **watching.arguments(), **placed, **seen))
+    data = {"model": checkpoint.config.name, **executed.to_dict(), "sampling": sampler.describe(),
+            "notes": list(checkpoint.notes)}
+    watching.show(executed, text, data)
+    emit(json_path, data)
     if json_path != "-":
         from wsekern.report import execution_view
 

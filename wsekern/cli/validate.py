@@ -1,9 +1,16 @@
 """``wsekern validate``: predictions beside published (or the user's own) measurements."""
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from wsekern.cli.options import JSON, Command, ProgressBar, emit, open_console, plot_option
+from wsekern.cli.options import HTML, JSON, Command, ProgressBar, emit, open_console, plot_option, write_page
 from wsekern.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from wsekern.report.html import Page
 
 
 @click.command(cls=Command)
@@ -12,9 +19,10 @@ from wsekern.errors import InputError
 @click.option("--rows", "show_rows", is_flag=True, help="Show every row, not only the groups.")
 @click.option("--families", is_flag=True, help="Show errors per GPU and model family instead of groups.")
 @plot_option("Draw predictions against measurements")
+@HTML
 @JSON
 def validate(only: str | None, data_path: str | None, show_rows: bool, families: bool, plot_path: str | None,
-             json_path: str | None) -> None:
+             html_path: str | None, json_path: str | None) -> None:
     """Predictions beside published (or your own) measurements."""
     from wsekern.report import families_view, validation_plot, validation_view
     from wsekern.validation import cores, formulas, gpu, machines, wafer
@@ -39,6 +47,14 @@ def validate(only: str | None, data_path: str | None, show_rows: bool, families:
         validation_plot(validation, plot_path)
     if families:
         validation["families"] = gpu.family_table(data_path)
+    view = families_view(validation["families"]) if families else validation_view(validation, show_rows)
+    write_page(html_path, lambda: _page(validation, view))
     emit(json_path, validation)
     if json_path != "-":
-        open_console().print(families_view(validation["families"]) if families else validation_view(validation, show_rows))
+        open_console().print(view)
+
+
+def _page(validation: dict[str, Any], view: "RenderableType") -> "Page":
+    from wsekern.report.pages import validation_page
+
+    return validation_page(validation, view)

@@ -6,13 +6,14 @@ from typing import Any
 
 from wsekern.cluster.deploy import default_layout, resolve
 from wsekern.cluster.engine import Engine
-from wsekern.cluster.hardware import Cluster
+from wsekern.cluster.hardware import Cluster, timed
 from wsekern.cluster.layout import Deployment, Layout, memory_of
 from wsekern.cluster.load import engines_of, turn_costs
 from wsekern.cluster.parts import common_experts, common_heads
 from wsekern.cluster.precision import Precision
+from wsekern.cluster.scoped import kept_while_shipped
 from wsekern.cluster.serving import Served, serve_on
-from wsekern.cluster.steady import steady_state
+from wsekern.cluster.steady import kept_state, steady_state
 from wsekern.cluster.step import decode_step
 from wsekern.errors import InputError
 from wsekern.queueing import StepCosts
@@ -142,7 +143,16 @@ def best_deployment(
     """
     alone = resolve(model, cluster, precision if precision is not None else request.precision, engine_level)
     alone = replace(alone, speculation=speculation)
-    best: tuple[float, int, Deployment, int] | None = None
+    best = _best_layout(replace(alone, cluster=timed(alone.cluster)), request, think_seconds, cached)
+    if best is None:
+        return replace(alone, layout=default_layout(alone, request.context, request.batch)), 1
+    return replace(alone, layout=best[0]), best[1]
+
+
+@kept_while_shipped(maxsize=4096)
+def _best_layout(alone: Deployment, request: Request, think_seconds: float, cached: float | None) -> tuple[Layout, int] | None:
+    """Layout and copies of :func:`best_deployment`; None where nothing fits."""
+    best: tuple[float, int, Layout, int] | None = None
     bounds = ((_least_seconds(deployment, request), deployment) for deployment in _laid_out(alone))
     for least, deployment in sorted(bounds, key=lambda bound: bound[0]):
         if best is not None and least > best[0]:
@@ -152,14 +162,11 @@ def best_deployment(
         each = -(-request.batch // copies)
         if each < layout.dp or memory_of(deployment, request.context, each, request.shared).sequences < each:
             continue
-        state = steady_state(deployment, request.prompt, request.output, each, think_seconds=think_seconds,
-                             shared=request.shared, cached=cached)
+        state = kept_state(deployment, request.prompt, request.output, each, think_seconds, request.shared, cached)
         seconds = state.measure.request_seconds
         if best is None or (seconds, copies * layout.gpus) < best[:2]:
-            best = (seconds, copies * layout.gpus, deployment, copies)
-    if best is None:
-        return replace(alone, layout=default_layout(alone, request.context, request.batch)), 1
-    return best[2], best[3]
+            best = (seconds, copies * layout.gpus, layout, copies)
+    return None if best is None else best[2:]
 
 
 def _least_seconds(deployment: Deployment, request: Request) -> float:

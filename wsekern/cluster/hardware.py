@@ -17,6 +17,7 @@ import msgspec
 from wsekern.cluster.constants import constants
 from wsekern.description import Listing, Quantity, Unit, load_description
 from wsekern.errors import InputError
+from wsekern.shown import Shown
 
 Flops = Annotated[Quantity, Unit("FLOP/s", 1)]
 Rate = Annotated[Quantity, Unit("B/s", 1)]
@@ -183,7 +184,7 @@ MECHANISMS = ("gpu", "systolic", "pipeline")
 """Kinds of kernel cost: kernels measured on GPUs, compiled systolic arrays, pipelines of chips that keep weights in SRAM."""
 
 
-class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
+class Gpu(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
     """One chip of a machine beside the wafer.
 
     ``mechanism`` is how its kernels are priced (:data:`MECHANISMS`), ``family`` the chips whose measurements stand in for each
@@ -262,8 +263,8 @@ MAX_GPUS = 1_000_000
 """Sanity limit: several times the largest announced site."""
 
 
-@dataclass(frozen=True)
-class Cluster:
+@dataclass(frozen=True, repr=False)
+class Cluster(Shown):
     """``count`` equal GPUs in domains of ``domain`` (NVLink inside, network between)."""
 
     gpu: Gpu
@@ -309,6 +310,15 @@ class Cluster:
     def price_per_hour(self) -> float:
         """USD per hour to rent it."""
         return self.count * float(self.gpu.price.per_hour)
+
+
+@lru_cache(maxsize=1024)
+def timed(cluster: Cluster) -> Cluster:
+    """``cluster`` as far as times and memory go: prices and power, which change neither, are the same for all."""
+    nothing = Quantity(0.0, "USD", "left out")
+    watts, share = Quantity(1.0, "W", "left out"), Quantity(1.0, "ratio", "left out")
+    power = Power(watts, share, share, watts, share, share)
+    return Cluster(msgspec.structs.replace(cluster.gpu, price=Price(nothing, nothing), power=power), cluster.count)
 
 
 def _mark(name: str) -> str:
@@ -424,7 +434,8 @@ def load_cluster(name: str | os.PathLike[str] | Cluster, count: int | None = Non
 
 def _counted(text: str) -> tuple[str, int] | None:
     """A machine and how many of it: h100x8, 8xh100, tpu7x-64, own.toml:8; thor2 where the name ends in a letter."""
-    for pattern in (r"(?P<gpu>.+?)[x:-](?P<count>\d+)", r"(?P<count>\d+)x(?P<gpu>.+)", r"(?P<gpu>.*?[a-z])(?P<count>\d+)"):
+    for pattern in (r"(?P<gpu>.+?)[x:-](?P<count>\d{1,9})", r"(?P<count>\d{1,9})x(?P<gpu>.+)",
+                    r"(?P<gpu>.*?[a-z])(?P<count>\d{1,9})"):
         match = re.fullmatch(pattern, text, re.IGNORECASE)
         if match and _is_gpu(match["gpu"]):
             return match["gpu"], int(match["count"])

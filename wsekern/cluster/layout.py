@@ -9,6 +9,7 @@ from wsekern.cluster.hardware import Cluster, Gpu
 from wsekern.cluster.parts import common_heads, parts_of
 from wsekern.cluster.precision import Precision
 from wsekern.errors import BudgetError, InputError
+from wsekern.shown import Shown
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import LatentAttention
 from wsekern.workload.speculation import Speculation
@@ -52,8 +53,8 @@ class Layout:
             raise InputError(f"ep {self.ep} must divide tp x dp = {self.tp * self.dp}")
 
 
-@dataclass(frozen=True)
-class Deployment:
+@dataclass(frozen=True, repr=False)
+class Deployment(Shown):
     """A model on GPUs, ready to be timed: every name resolved, every degree chosen (:func:`wsekern.cluster.deploy`).
 
     ``precision`` becomes what the GPU can compute (:meth:`wsekern.cluster.precision.Precision.on`), ``engine`` what stands in

@@ -29,6 +29,9 @@ class Operators:
         self.narrow = deployment.precision.part(experts=False)
         self.kept = dict(deployment.precision.kept)
 
+    def begin(self, block: str, count: float) -> None:
+        """What is charged from here on belongs to each of ``count`` blocks of a kind: nothing to the sums of a step."""
+
     def charge(
         self, step: StepTime, stream: str, parts: Parts, work: float, roofline: float, count: float = 1.0
     ) -> None:

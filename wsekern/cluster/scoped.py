@@ -3,10 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
-from typing import Generic, TypeVar
+from functools import lru_cache, wraps
+from typing import Any, Generic, ParamSpec, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+_ALL: "list[Scoped[Any]]" = []
 
 
 class Scoped(Generic[T]):
@@ -19,6 +23,7 @@ class Scoped(Generic[T]):
     def __init__(self, name: str, load: Callable[[], T]) -> None:
         self._shipped = lru_cache(maxsize=1)(load)
         self._replacement: ContextVar[T | None] = ContextVar(name, default=None)
+        _ALL.append(self)
 
     def __call__(self) -> T:
         value = self._replacement.get()
@@ -32,3 +37,25 @@ class Scoped(Generic[T]):
             yield
         finally:
             self._replacement.reset(token)
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another value than the shipped one is in use."""
+        return self._replacement.get() is not None
+
+
+def kept_while_shipped(maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A decorator that keeps results of a function of hashable arguments as long as all values in use are the shipped ones, and
+    keeps none where one is replaced."""
+
+    def kept(function: Callable[P, T]) -> Callable[P, T]:
+        known = lru_cache(maxsize=maxsize)(function)
+
+        @wraps(function)
+        def call(*arguments: P.args, **named: P.kwargs) -> T:
+            replaced = any(scoped.is_replaced for scoped in _ALL)
+            return (function if replaced else known)(*arguments, **named)
+
+        return call
+
+    return kept

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.load import engines_of, ranks_of, turn_costs
 from wsekern.cluster.power import Activity, activity
+from wsekern.cluster.scoped import kept_while_shipped
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.cluster.work import CAUSES, StepTime
 from wsekern.queueing.batching import StepCosts
 from wsekern.queueing.closed import ClosedQueue, closed_queue
+from wsekern.shown import Shown
 from wsekern.workload.measure import Measure
 
 BESIDE = ("kv", "compute", "all_reduce")
@@ -18,8 +20,8 @@ UNBOUNDED = 10**15
 """Tokens of a cache that never fills."""
 
 
-@dataclass(frozen=True)
-class SteadyState:
+@dataclass(frozen=True, repr=False)
+class SteadyState(Shown):
     """Users that take turns on a deployment, each sending the next prompt some time after the answer is done."""
 
     measure: Measure
@@ -80,6 +82,15 @@ def steady_state(
         lone_token_seconds=lone.time_per_output_token_seconds, decoding_users=engines * queue.decoding_users,
         activity=_activity(deployment, decode, prefill, queue, measure, costs),
         breakdown=_breakdown(decode, prefill, queue.stalled_seconds, costs))
+
+
+@kept_while_shipped(maxsize=4096)
+def kept_state(deployment: Deployment, prompt: int, output: int, batch: int, think_seconds: float, shared: int,
+               cached: float | None, bounded: bool = True) -> SteadyState:
+    """:func:`steady_state`, kept for who asks again: give it a deployment on a :func:`wsekern.cluster.hardware.timed` cluster,
+    so that prices and power make no difference."""
+    return steady_state(deployment, prompt, output, batch, think_seconds=think_seconds, bounded=bounded, shared=shared,
+                        cached=cached)
 
 
 def _activity(

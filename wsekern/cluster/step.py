@@ -7,23 +7,39 @@ from wsekern.cluster.engine_cost import charge_engine
 from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.operators import Operators
 from wsekern.cluster.parts import Feed, parts_of
+from wsekern.cluster.scoped import kept_while_shipped
 from wsekern.cluster.work import StepTime, Work
 from wsekern.workload.decoder import Mixer, Mixture
 
 
-def forward(deployment: Deployment, work: Work) -> StepTime:
-    """All layers, embedding and LM head of one step, with the engine's cost: each kind of part once, times its number."""
-    model, ops, step = deployment.model, Operators(deployment), StepTime()
-    asked, work, parts = work, ops.family.step(work), parts_of(model)
+def forward(deployment: Deployment, work: Work, ops: Operators | None = None) -> StepTime:
+    """All layers, embedding and LM head of one step, with the engine's cost: each kind of part once, times its number.
+    ``ops``: operators of the deployment that also look at what they charge."""
+    return replace(_kept(deployment, work)) if ops is None else _forward(deployment, work, ops)
+
+
+@kept_while_shipped(maxsize=32768)
+def _kept(deployment: Deployment, work: Work) -> StepTime:
+    return _forward(deployment, work, Operators(deployment))
+
+
+def _forward(deployment: Deployment, work: Work, ops: Operators) -> StepTime:
+    step = StepTime()
+    asked, work, parts = work, ops.family.step(work), parts_of(deployment.model)
     ops.routed = asked.tokens / work.tokens * asked.ranks if deployment.engine.ragged else 1.0
     for mixer, count in parts.mixers:
+        ops.begin("mixer", count)
         step.add(mixer_block(ops, work, mixer), count)
     for cache, count in parts.caches:
+        ops.begin("mixer", 1)
         mixers.look_back(ops, step, asked, cache, count)
     for feed, count in parts.feeds:
+        ops.begin("feed-forward", count)
         step.add(_feed_block(ops, work.tokens, feed), count)
     for weights, count in parts.extra:
+        ops.begin("other weights", count)
         step.add(_extra(ops, work.tokens, weights), count)
+    ops.begin("ends", 1)
     _ends(ops, step, work)
     _pipeline(ops, step, work)
     charge_engine(deployment, step, asked)

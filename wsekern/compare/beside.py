@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from wsekern.cluster import Cluster, load_cluster
 from wsekern.errors import BudgetError, InputError
+from wsekern.shown import Shown
 
 MOST_CLUSTERS = 16
 """Machines that one comparison sets beside the wafers at most: more columns than a reader compares."""
@@ -56,8 +57,8 @@ class Beside(Generic[T]):
         return cls(name=name, **{key: served(one) for key, one in tried.items()}, not_served=reasons_of(tried))
 
 
-@dataclass(frozen=True, kw_only=True)
-class SideBySide(Generic[T]):
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SideBySide(Shown, Generic[T]):
     """Wafers and each of ``clusters``; wafers that cannot serve are None, and ``why_no_wafers`` says why."""
 
     NAMES: ClassVar[tuple[str, ...]] = ("wafer", "cluster", "cluster_ideal")

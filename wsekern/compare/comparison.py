@@ -1,6 +1,7 @@
 """What whole requests cost on wafers and on every machine beside them, in the same words."""
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from wsekern.cluster import Cluster, best_cluster, load_cluster
@@ -20,7 +21,7 @@ from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison(SideBySide[Side]):
     """Requests on wafers and on one cluster or several, with the software asked for and as perfect software would serve them.
 
@@ -29,6 +30,13 @@ class Comparison(SideBySide[Side]):
 
     model: str
     request: Request
+    pairings: tuple[Pairing, ...] = field(default=(), repr=False)
+    """What was asked of the wafers and of each cluster."""
+
+    def _facts(self) -> dict[str, Any]:
+        speeds = {f"{name}, tokens/s for each user": round(side.tokens_per_second_per_user, 1) if side else "cannot serve it"
+                  for name, side in self.chosen().items()}
+        return {"model": self.model, "request": self.request, **speeds, "reasons": self.reasons()}
 
     def ratios(self, cluster: int = 0) -> dict[str, float]:
         """How many times better the wafer is than a cluster, counted from 0 (below 1: worse); empty where either is None."""
@@ -62,15 +70,22 @@ def compare(config: ModelConfig, request: Request, machine: Machine, wafers: int
     described = (chosen_cluster(config, request, engine_level, serving),) if auto else clusters_of(cluster)
     pairings = [Pairing(config, machine, one, wafers, profile, engine_level, serving) for one in described]
     check_all(pairings)
+    found = compare_pairings(pairings, request)
+    if wafers is None or found.wafer is None:
+        return found
+    return replace(found, wafer=with_note(found.wafer, replace(pairings[0], wafers=None).wafer(request), machine))
+
+
+def compare_pairings(pairings: Sequence[Pairing], request: Request) -> Comparison:
+    """:func:`compare` for ``pairings`` that differ in their clusters alone and are checked, without a note on what a number of
+    wafers that is asked for costs."""
     wafer = attempt(pairings[0].wafer, request)
     tried = [{"cluster": attempt(pairing.gpus, request), "cluster_ideal": attempt(pairing.ideal_gpus, request)}
              for pairing in pairings]
-    _refuse(wafer, tried, wafers is not None, bool(serving.degrees))
-    if wafers is not None and isinstance(wafer, Side):
-        wafer = with_note(wafer, replace(pairings[0], wafers=None).wafer(request), machine)
-    beside = tuple(Beside.of(one.name, **sides) for one, sides in zip(described, tried, strict=True))
-    return Comparison(model=config.name, request=pairings[0].load(request), wafer=served(wafer), clusters=beside,
-                      why_no_wafers=reason_of(wafer))
+    _refuse(wafer, tried, pairings[0].wafers is not None, bool(pairings[0].serving.degrees))
+    beside = tuple(Beside.of(one.cluster.name, **sides) for one, sides in zip(pairings, tried, strict=True))
+    return Comparison(model=pairings[0].config.name, request=pairings[0].load(request), wafer=served(wafer), clusters=beside,
+                      why_no_wafers=reason_of(wafer), pairings=tuple(pairings))
 
 
 def _refuse(wafer: Side | InputError, clusters: list[dict[str, Side | InputError]], wafers: bool, layout: bool) -> None:

@@ -80,7 +80,7 @@ class Site:
         return {**data, "ranges": self.ranges()}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Sites(SideBySide[Site]):
     """The same power given to wafers and to one cluster or several; None where a side cannot use it, and ``not_served`` says
     why, or where ideal software was asked for anyway."""

@@ -73,7 +73,7 @@ def within_context(load: Load, config: ModelConfig) -> Load:
     return replace(load, traffic=kept, notes=(*load.notes, note))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LoadComparison(SideBySide[LoadReport]):
     """Wafers and one cluster or several under the same load. A side is None where it cannot serve it, and ``not_served`` says
     why, by the side's name.

@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from wsekern.cluster import Cluster, deploy, load_cluster
 from wsekern.cluster.checkpoint import served_precision
 from wsekern.cluster.systems import network_rate
 from wsekern.compare.apart import apart, readers_of
 from wsekern.compare.beside import attempt, refuse_all
-from wsekern.compare.cluster_side import deployed, engine_of
+from wsekern.compare.cluster_side import Deployed, deployed, engine_of
 from wsekern.compare.serving import PLAIN, Serving
 from wsekern.compare.side import Side
 from wsekern.compare.wafer_side import placed, wafer_side
 from wsekern.machine import Machine
+from wsekern.machine.machine import in_seconds
 from wsekern.planning.placement import Placement
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS, Request
@@ -61,17 +64,38 @@ class Pairing:
     def wafer(self, request: Request) -> Side:
         """How the wafers serve ``request``; :class:`InputError` if they cannot."""
         request, serving = self.load(request), self.serving
+        placement = self._placed(request)
         if serving.prefill_cluster is None:
-            return wafer_side(self._placed(request))
-        placement = self._placed(request, cached=request.prompt - 1)
+            return wafer_side(placement, self.machine.system)
         rate = placement.wafers * float(self.machine.system.io_bandwidth)
         moved = self.config.kv_elements_per_token * PRECISIONS[request.precision] * request.unread
         prefill = load_cluster(serving.prefill_cluster)
         readers = readers_of(self.config, request, prefill, self.engine_level, serving, rate, moved)
-        return apart(lambda away: wafer_side(replace(placement, think_seconds=away)), readers, serving.think_seconds)
+        system = self.machine.system
+        return apart(lambda away: wafer_side(replace(placement, think_seconds=away), system), readers, serving.think_seconds)
 
-    def _placed(self, request: Request, cached: int | None = None) -> Placement:
-        return placed(self.config, request, self.machine, self.wafers, self.profile, self.serving, cached)
+    def _placed(self, request: Request) -> Placement:
+        """Where the model lies, on wafers without prices and power of their own: one that was asked for before is known."""
+        request = self.load(request)
+        cached = None if self.serving.prefill_cluster is None else request.prompt - 1
+        return placed(self.config, request, in_seconds(self.machine), self.wafers, self.profile, self.serving, cached)
+
+    def placement(self, request: Request) -> Placement:
+        """Where the model lies that serves ``request`` on the wafers. Where other GPUs read the prompts, all but their last
+        tokens are taken for cached. :class:`InputError` if the wafers cannot hold it."""
+        found = self._placed(request)
+        system = found.machine.system if self.serving.wafers.plan is not None else self.machine.system
+        return replace(found, machine=msgspec.structs.replace(found.machine, system=system))
+
+    def deployed(self, request: Request) -> Deployed:
+        """How the cluster serves ``request``, prompts read elsewhere as in :meth:`placement`; :class:`InputError` if it
+        cannot."""
+        return self._deployed(request, self.engine_level)
+
+    def _deployed(self, request: Request, engine_level: str) -> Deployed:
+        request = self.load(request)
+        cached = None if self.serving.prefill_cluster is None else request.prompt - 1
+        return deployed(self.config, request, self.cluster, engine_level, self.serving, cached)
 
     def gpus(self, request: Request) -> Side:
         """How the cluster serves ``request``; :class:`InputError` if it cannot."""
@@ -83,9 +107,9 @@ class Pairing:
 
     def _gpus(self, request: Request, engine_level: str) -> Side:
         request, serving = self.load(request), self.serving
+        writers = self._deployed(request, engine_level)
         if serving.prefill_cluster is None:
-            return deployed(self.config, request, self.cluster, engine_level, serving).side(serving.think_seconds)
-        writers = deployed(self.config, request, self.cluster, engine_level, serving, cached=request.prompt - 1)
+            return writers.side(serving.think_seconds)
         rate = writers.copies * network_rate(writers.deployment)
         readers = readers_of(self.config, request, load_cluster(serving.prefill_cluster), engine_level, serving, rate)
         return apart(writers.side, readers, serving.think_seconds)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from wsekern.shown import Shown
 from wsekern.workload.measure import Measure
 
 SHARES = ("compute", "memory", "communication", "overhead")
@@ -16,8 +17,8 @@ FIGURES = (
 """What is said of either side of every comparison."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Side:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Side(Shown):
     """A system, or several alike that share the users, under the load of ``measure``; all totals follow from that.
 
     Times in seconds, energy in joules, money in US dollars. The figures of a lone user say what the same system does for one

@@ -21,9 +21,11 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 BUDGETS = {"equal-power": "watts", "equal-cost": "dollars an hour"}
 """What copies of the systems equalise, by mode."""
 MODES = ("as-given", *BUDGETS)
+_FREE = 1e-12
+"""USD that stand for nothing where the logarithm of a price is taken: far below any price of a token."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Cell(SideBySide[Side]):
     """One batch and prompt length on wafers and on one cluster or several; None where a side cannot hold the request, and
     ``notes`` says why.
@@ -118,6 +120,9 @@ def _equal_copies(pairings: Sequence[Pairing], request: Request, mode: str) -> t
     known = [budget for budget in budgets if budget is not None]
     if len(known) < 2:
         return None  # the cell says which sides cannot
+    if not min(known):
+        raise InputError(f"--equal {mode.removeprefix('equal-')}: a system costs nothing, and no number of them costs "
+                         "what the others do: give it a price, or leave --equal out")
     return tuple(1 if budget is None else max(1, round(max(known) / budget)) for budget in budgets)
 
 
@@ -170,12 +175,17 @@ def crossovers(cells: Sequence[Cell]) -> list[Crossover]:
             if name == "ideal GPUs" and not line:
                 continue
             for cost in COSTS:
-                ratios = [(batch, log2(getattr(wafer, cost) / getattr(side, cost))) for batch, wafer, side in line]
+                ratios = [(float(batch), _log2_times(getattr(wafer, cost), getattr(side, cost))) for batch, wafer, side in line]
                 crossings.append(_crossover(prompt, cost, ratios, name))
     return crossings
 
 
-def _crossover(prompt: int, measure: str, ratios: list[tuple[int, float]], gpus: str) -> Crossover:
+def _log2_times(one: float, other: float) -> float:
+    """Logarithm of a cost over another; far beyond any ratio of two prices where one of them is nothing."""
+    return log2(max(one, _FREE) / max(other, _FREE))
+
+
+def _crossover(prompt: int, measure: str, ratios: list[tuple[float, float]], gpus: str) -> Crossover:
     """Logarithm of wafer cost over GPU cost against batch: the last change from negative to positive counts."""
     against = "" if gpus == "the GPUs" else f" against {gpus}"
     if not ratios:
@@ -183,11 +193,18 @@ def _crossover(prompt: int, measure: str, ratios: list[tuple[int, float]], gpus:
     if ratios[-1][1] <= 0:
         always = "throughout the sweep" if all(ratio <= 0 for _, ratio in ratios) else "at the largest batch"
         return Crossover(prompt, measure, None, f"the wafers win{against} {always}", gpus)
+    batch = taken_over(ratios)
+    return Crossover(prompt, measure, batch, "" if batch else f"{_win(gpus)} throughout the sweep", gpus)
+
+
+def taken_over(ratios: Sequence[tuple[float, float]]) -> float | None:
+    """Where the logarithm of a cost ratio, over numbers in their order, becomes positive for the last time, on a straight line
+    between two of them (of their logarithms, where these exist); None where it never does."""
     for (low, before), (high, after) in zip(reversed(ratios[:-1]), reversed(ratios[1:]), strict=True):
         if before < 0 <= after:
             share = -before / (after - before)
-            return Crossover(prompt, measure, 2 ** (log2(low) + share * (log2(high) - log2(low))), "", gpus)
-    return Crossover(prompt, measure, None, f"{_win(gpus)} throughout the sweep", gpus)
+            return 2 ** (log2(low) + share * (log2(high) - log2(low))) if low > 0 else low + share * (high - low)
+    return None
 
 
 def sweep_fronts(cells: Sequence[Cell]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from wsekern.csl import types as t
 from wsekern.csl.types import Type
-from wsekern.csl.values import FLOATS, Varying, rounded
+from wsekern.csl.values import FLOATS, Varying, by_pe, rounded
 
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "==": lambda a, b: a == b, "!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b,
@@ -93,13 +93,13 @@ def _float(operator: str, kind: Type, a: float, b: float) -> float:
     return rounded(float(result), kind)
 
 
-def _each(apply: Callable[[Any, Any], Any], kind: Type, operator: str, a: Any, b: Any) -> Varying:
+def _each(apply: Callable[[Any, Any], Any], kind: Type, operator: str, a: Any, b: Any) -> Any:
     """``apply`` to numbers of every PE, as Python integers where 64 bits may not hold them."""
     one, other = (x.each if isinstance(x, Varying) else x for x in (a, b))
     if isinstance(kind, (t.Float, t.ComptimeFloat)):
         raise BadNumber("floats that differ between the PEs of a program")
     try:
-        return Varying(np.asarray(apply(one, other)))
+        return by_pe(np.asarray(apply(one, other)))
     except OverflowError:
         raise BadNumber("numbers beyond 64 bits that differ between the PEs of a program") from None
 
@@ -107,7 +107,7 @@ def _each(apply: Callable[[Any, Any], Any], kind: Type, operator: str, a: Any, b
 def unary(operator: str, kind: Type, a: Any) -> Any:
     """``operator a``."""
     if isinstance(a, Varying):
-        return Varying(np.asarray(unary(operator, kind, a.each)))
+        return by_pe(np.asarray(unary(operator, kind, a.each)))
     if operator == "!":
         return np.logical_not(a) if isinstance(a, np.ndarray) else not a
     if operator == "~":

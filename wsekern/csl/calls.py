@@ -27,9 +27,9 @@ def call(ev: Evaluator, node: syntax.Call, wanted: Type | None) -> Value:
         return function.data.run(ev, node, [ev.evaluate(each) for each in node.arguments])
     if isinstance(function.type, t.Pointer) and isinstance(function.type.element, t.FunctionType):
         function = Value(function.type.element, function.data)
+    if isinstance(function.data, Reg) and isinstance(function.type, t.FunctionType):
+        return call_pointer(ev, function, node)
     if not isinstance(function.data, FunctionRef):
-        if isinstance(function.data, Reg):
-            ev.fail(node, "a call through a pointer that is known only at run time is not supported yet")
         ev.fail(node.function, f"a value of type {function.type} cannot be called")
     return call_function(ev, function.data, node)
 
@@ -131,13 +131,16 @@ def _expand(ev: Evaluator, function: FunctionRef, scope: Scope, result: Type, no
     exit_ = Exit("function", "", ev.frame.label(), "", ev.branches, type=result)
     inner.exits.append(exit_)
     assert function.node.body is not None
-    outer = inner.scope
+    outer, begun = inner.scope, len(ev.frame.variables)
+    for name, binding in outer.names.items():
+        ev.frame.begin(name, binding)
     inner.scope = outer.inner()  # its variables live on where its value needs their registers
     flow = None
     for statement in function.node.body.statements:
         flow = inner.run(statement)
         if flow is not None:
             break
+    ev.frame.close(begun)
     if flow is not None and flow.kind == "return":
         value = flow.value if flow.value is not None else NOTHING
         return _returned(ev, value, result, function, node)
@@ -197,7 +200,7 @@ def instance_of(ev: Evaluator, function: FunctionRef, arguments: list[Value], re
            tuple(ev.unit.shape_of(value) for value in arguments))
     found = ev.unit.instances.get(key)
     if found is None:
-        found = Instance(ev.unit.frame_name(function), "function", span=function.node.span)
+        found = Instance(ev.unit.frame_name(function), "function", span=function.node.span, title=function.name)
         found.held = held
         ev.unit.instances[key] = found
         ev.unit.later(lambda: _compile(ev.unit, found, function, arguments, result))
@@ -227,7 +230,77 @@ def _compile(unit: Any, instance: Instance, function: FunctionRef, arguments: li
     for parameter, value in zip(function.node.parameters, arguments, strict=True):
         own = with_leaves(value, iter([Value(leaf.type, next(registers)) if next(flags) else leaf for leaf in leaves(value)]))
         scope.names[parameter.name] = Constant(own, parameter.span)
+        instance.begin(parameter.name, scope.names[parameter.name])
     run_body(ev, function.node, result)
+
+
+# ---- calls through pointers ----
+
+
+class Dispatcher:
+    """Calls of functions of one type through pointers that only run time knows: a function of its own that compares the pointer
+    (a number) with those of all functions whose address is taken, and calls the one that it is."""
+
+    def __init__(self, unit: Any, kind: t.FunctionType, node: syntax.Node) -> None:
+        self.unit, self.kind, self.node = unit, kind, node
+        self.instance = Instance(unit.unique("pointed"), "function", span=node.span)
+        self.known = 0
+        """Functions of the unit that were looked at."""
+        leaves_of = [leaf for each in kind.parameters for leaf in leaves(zero_of(each))]
+        self.instance.held = [True] * (1 + len(leaves_of))
+        _signature(self.instance, kind.result)
+
+    def extend(self) -> bool:
+        """Code for functions whose addresses have been taken since; whether there were any."""
+        waiting = self.unit.pointed[self.known:]
+        self.known += len(waiting)
+        for number, function in enumerate(waiting, self.known - len(waiting) + 1):
+            if self.unit.type_of_function(function) == self.kind:
+                self._add(number, function)
+        return bool(waiting)
+
+    def _add(self, number: int, function: FunctionRef) -> None:
+        ev = Evaluator(self.unit, Scope(function.module), self.instance)
+        ev.emit.span = self.node.span
+        pointer, *registers = self.instance.parameters
+        other, taken, left = self.instance.label(), self.instance.taken, iter(registers)
+        same = ev.emit.scalar("eq", "u32", pointer, ev.emit.constant(number, "u32"))
+        ev.emit.emit("branch", a=same, target=other)
+        arguments = [with_leaves(zero, iter([Value(leaf.type, next(left)) for leaf in leaves(zero)]))
+                     for zero in map(zero_of, self.kind.parameters)]
+        found = jump(ev, function, arguments, self.kind.result, self.node)
+        if self.instance.result is not NOTHING:
+            for target, leaf in zip(leaves(self.instance.result), leaves(found), strict=True):
+                ev.emit.set(target.data, leaf)
+        ev.emit.emit("return")
+        self.instance.place(other)
+        self.instance.release(taken)
+
+    def end(self) -> None:
+        """Where no function is the one: nothing happens."""
+        self.instance.emit("return", self.node.span)
+
+
+def call_pointer(ev: Evaluator, function: Value, node: syntax.Call) -> Value:
+    """A call of a function that only run time knows."""
+    kind: t.FunctionType = function.type
+    if len(node.arguments) != len(kind.parameters):
+        ev.fail(node, f"{kind} takes {len(kind.parameters)} arguments, found {len(node.arguments)}")
+    if any(isinstance(each, (t.DsdType, t.Array)) for each in (*kind.parameters, kind.result)):
+        ev.fail(node, f"descriptors and arrays are not passed through pointers that are known only at run time: {kind}")
+    instance = ev.unit.dispatcher(kind, node, Dispatcher).instance
+    values = [ev.evaluate(each, wanted) for each, wanted in zip(node.arguments, kind.parameters, strict=True)]
+    ev.frame.calls.add(instance)
+    flat = [Value(t.U32, function.data), *(leaf for value in values for leaf in leaves(value))]
+    ready = [ev.emit.register(leaf) for leaf in flat]
+    for target, source, leaf in zip(instance.parameters, ready, flat, strict=True):
+        ev.emit.set(target, Value(leaf.type, source))
+    ev.emit.span = node.span
+    ev.emit.emit("call", target=instance)
+    if isinstance(kind.result, t.Void):
+        return NOTHING
+    return with_leaves(instance.result, iter([
+        ev.copied(leaf) if isinstance(leaf.data, Reg) else leaf for leaf in leaves(instance.result)]))
 
 
 def run_body(ev: Evaluator, node: syntax.Function, result: Type) -> None:
@@ -248,6 +321,7 @@ def run_task(unit: Any, frame: Frame, function: FunctionRef, words: list[Value])
     ev.assigned = unit.assigned_in(function.node)
     for parameter, value in zip(function.node.parameters, words, strict=True):
         scope.names[parameter.name] = Constant(value, parameter.span)
+        frame.begin(parameter.name, scope.names[parameter.name])
     run_body(ev, function.node, t.VOID)
 
 

@@ -16,6 +16,7 @@ from wsekern.csl.values import (
     Reg,
     Value,
     Varying,
+    by_pe,
     element_of,
     number_dtype,
     rounded,
@@ -83,6 +84,8 @@ def _structure(ev: Context, value: Value, wanted: Type, node: Node) -> Value | N
             ev.fail(node, f"expected {wanted}, found '{value.data.name}', which is {given}")
         return value
     if isinstance(wanted, t.Pointer) and isinstance(wanted.element, t.FunctionType) and isinstance(given, t.FunctionType):
+        if isinstance(value.data, FunctionRef):
+            ev.unit.function_number(value.data)
         return Value(wanted, value.data)
     if isinstance(given, t.FunctionType) and isinstance(wanted, t.Opaque) and isinstance(value.data, FunctionRef):
         task = ev.unit.task_of(value.data)  # the name of a task stands for its id
@@ -135,14 +138,14 @@ def cast(ev: Context, value: Value, wanted: Type, node: Node) -> Value:
 
 def _number(ev: Context, data: Any, given: Type, wanted: Type, node: Node) -> Any:
     if wanted == t.BOOL:
-        return Varying(data.each != 0) if isinstance(data, Varying) else bool(data != 0)
+        return by_pe(data.each != 0) if isinstance(data, Varying) else bool(data != 0)
     if isinstance(wanted, (t.Float, t.ComptimeFloat)):
         if isinstance(data, Varying):
             raise ev.split(data)
         return rounded(float(data), wanted) if isinstance(wanted, t.Float) else float(data)
     integer_type = wanted.type if isinstance(wanted, t.Enum) else wanted
     if isinstance(data, Varying):
-        return Varying(np.asarray(wrap(integer_type, data.each.astype(np.int64))))
+        return by_pe(np.asarray(wrap(integer_type, data.each.astype(np.int64))))
     if isinstance(data, float):
         if data != data or data in (float("inf"), float("-inf")):
             ev.fail(node, f"{data} cannot become {wanted}")
@@ -164,7 +167,7 @@ def bitcast(ev: Context, value: Value, wanted: Type, node: Node) -> Value:
     if isinstance(value.data, Varying):
         if isinstance(wanted, t.Float):
             raise ev.split(value.data)
-        return Value(wanted, Varying(np.asarray(wrap(wanted, value.data.each))))
+        return Value(wanted, by_pe(np.asarray(wrap(wanted, value.data.each))))
     return Value(wanted, _same_bits(value.data, given, wanted))
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 from wsekern.csl import types as t
 from wsekern.csl.dsds import Dsr
-from wsekern.csl.ir import Frame
+from wsekern.csl.ir import Frame, Op
 from wsekern.csl.operands import OPERATIONS, Operand
+from wsekern.csl.reaching import Load, Reaching
+from wsekern.csl.source import Span
 from wsekern.csl.values import Address, Dsd, Reg, Value, Varying
-from wsekern.program.instructions import Scalar
+from wsekern.program.instructions import Label, Origin, Scalar
 from wsekern.program.operands import TYPE_BYTES, Fabric, Mem, Mem4d, Named, Ring
 
 MEMORY = "memory"
@@ -18,14 +20,15 @@ MEMORY = "memory"
 
 @dataclass(eq=False)
 class DsrUse:
-    """Loads of a DSR, element types that operations take it for, and what the code so far has loaded into it last."""
+    """Loads of a DSR, and element types that operations take it for."""
 
-    loads: list[tuple[Value, dict[str, Value]]] = field(default_factory=list)
+    loads: list[Load] = field(default_factory=list)
     types: set[str] = field(default_factory=set)
-    current: Value | None = None
-    options: dict[str, Value] = field(default_factory=dict)
-    frame: Frame | None = None
-    """Where ``current`` was loaded."""
+
+
+def _saves(options: dict[str, Value]) -> bool:
+    """Whether uses of a DSR that was loaded so move its base."""
+    return "save_address" in options and bool(options["save_address"].data)
 
 
 def element_type(operand: Operand, name: str, data: Dsd, place: int) -> str:
@@ -37,6 +40,9 @@ def element_type(operand: Operand, name: str, data: Dsd, place: int) -> str:
         return "fp32" if place == 0 else "fp16"
     if name == "fs2h":
         return "fp16" if place == 0 else "fp32"
+    if name in ("fh2xp16", "fs2xp16", "xp162fh", "xp162fs"):
+        real = "fp16" if "h" in name else "fp32"
+        return real if (place == 0) == name.startswith("xp") else "i16"
     return precision
 
 
@@ -46,8 +52,13 @@ class DsrLinker(ABC):
     unit: Any
     program: Any
     dsrs: dict[Dsr, DsrUse]
+    reaching: Reaching
     first_kept: int
     frame: Frame | None
+    op: Op
+    """The instruction that is being linked."""
+    span: Span | None = None
+    """Where it comes from."""
 
     @abstractmethod
     def fail(self, message: str) -> None:
@@ -57,17 +68,20 @@ class DsrLinker(ABC):
     def register(self, reg: Reg | int | None) -> int | None:
         """The core's number of a register."""
 
-    @abstractmethod
     def append(self, item: Any) -> None:
-        """An instruction behind those that there are."""
+        """An instruction or label behind those that there are."""
+        if self.span is not None and self.frame is not None and not isinstance(item, Label):
+            origin = Origin(self.frame.title or self.frame.name, self.span.source.name, self.span.line)
+            self.program.origins[len(self.program.code)] = origin
+        self.program.code.append(item)
 
     @abstractmethod
     def queue_of(self, data: Dsd, out: bool) -> int:
         """The queue of a fabric DSD."""
 
     @abstractmethod
-    def packing(self, data: Dsd, kind: str) -> int | None:
-        """Elements in a word."""
+    def fabric(self, data: Dsd, kind: str, out: bool, extent: int) -> Fabric:
+        """A descriptor of the fabric."""
 
     @abstractmethod
     def marks(self, data: Dsd, out: bool) -> dict[str, Any]:
@@ -86,7 +100,8 @@ class DsrLinker(ABC):
         """A register with a number that is known only at run time, or differs between PEs."""
 
     def find_loads(self, frames: list[Frame]) -> None:
-        """What every DSR may hold, and which element types operations take it for."""
+        """What every DSR may hold, where, and which element types operations take it for."""
+        self.reaching = Reaching(frames, self.unit.effects.loads)
         for dsr, value, options in self.unit.effects.loads:
             self.dsrs.setdefault(dsr, DsrUse()).loads.append((value, options))
         for frame in frames:
@@ -102,9 +117,7 @@ class DsrLinker(ABC):
     def _on_dsr_load(self, fields: dict[str, Any]) -> None:
         """A DSD into a DSR while the program runs."""
         dsr, value = fields["target"], fields["a"]
-        use = self.dsrs[dsr]
-        use.current, use.options, use.frame = value, fields["options"], self.frame
-        for kind in use.types:
+        for kind in self.dsrs[dsr].types:
             named = self._dsr_name(dsr, value, kind, fields["options"])
             self._set_parts(named, value.data, TYPE_BYTES[kind])
 
@@ -131,36 +144,52 @@ class DsrLinker(ABC):
         """A register with a number, known or not."""
         return self.number_in(value) if isinstance(value.data, (Reg, Varying)) else self.temporary(int(value.data))
 
-    def _on_dsr_base(self, fields: dict[str, Any]) -> None:
-        dsr, pointer = fields["target"], fields["a"]
+    def loads_of(self, dsr: Dsr) -> list[Load]:
+        """What a DSR may hold at the instruction that is being linked; where no load reaches it, any that there is."""
         use = self.dsrs.get(dsr)
         if use is None or not use.loads:
             self.fail(f"{dsr.kind} {dsr.number} holds no descriptor: load one with @load_to_dsr first")
-            return
-        value = use.current or use.loads[-1][0]
-        for kind in use.types:
-            name = self._dsr_name(dsr, value, kind, use.options)
+            return []
+        return self.reaching.of(self.op, dsr) or use.loads
+
+    def load_of(self, dsr: Dsr) -> Load:
+        """What a DSR holds there: of loads that differ, the last one of the text, with a warning."""
+        loads = self.loads_of(dsr)
+        kinds = {(self._dsr_name(dsr, value, "", options, False), _asynchronous(options)) for value, options in loads}
+        if len(kinds) > 1:
+            self.unit.diagnostics.warn(f"{dsr.kind} {dsr.number} may hold descriptors of several kinds here, by the loads that "
+                                       "can come before; it is taken for what the last one of the text loads", self.span)
+        return loads[-1]
+
+    def _on_dsr_base(self, fields: dict[str, Any]) -> None:
+        dsr, pointer = fields["target"], fields["a"]
+        value, options = self.load_of(dsr)
+        for kind in self.dsrs[dsr].types:
+            name = self._dsr_name(dsr, value, kind, options)
             data = value.data.with_fields(base=pointer, extent=None, stride=None)
             self._set_parts(name, data, TYPE_BYTES[kind])
 
-    def _dsr_name(self, dsr: Dsr, value: Value, kind: str, options: dict[str, Value]) -> str:
-        """The descriptor that stands for a DSR while it holds one of this shape, and with these marks on words that leave."""
+    def _dsr_name(self, dsr: Dsr, value: Value, kind: str, options: dict[str, Value], stated: bool = True) -> str:
+        """The descriptor that stands for a DSR while it holds one of this shape, with these marks on words that leave, and that
+        moves on or does not; the program has it then, unless not ``stated``."""
         data = value.data
         out = value.type == t.FABOUT
         place: Any = self.queue_of(data, out) if data.base is None and data.fifo is None else data.kind
-        marked = "".join(f"_{mark}" for mark in self.marks(data, out))
-        name = f"{dsr.kind}{dsr.number}_{place}_{kind}_{out:d}{marked}"
-        if name not in self.program.descriptors:
+        if data.kind == "mem4d_dsd":
+            place = "_".join(map(str, (data.kind, *data.shape, *data.strides))).replace("-", "m")
+        marked = "".join(f"_{mark}" if held is True else f"_{mark}{held}" for mark, held in (
+            self.marks(data, out).items() if data.base is None and data.fifo is None else ()))
+        name = f"{dsr.kind}{dsr.number}_{place}_{kind}_{out:d}{marked}{'_saves' if _saves(options) else ''}"
+        if stated and name not in self.program.descriptors:
             self.program.descriptors[name] = self._stated(data, kind, out, options)
         return name
 
     def _stated(self, data: Dsd, kind: str, out: bool, options: dict[str, Value]) -> Any:
-        saves = bool(options["save_address"].data) if "save_address" in options else False
         extent = int(data.extent.data) if data.extent is not None and isinstance(data.extent.data, int) else 0
         if data.fifo is not None:
             return self.fifo(data.fifo, kind, None)
         if data.base is None:
-            return Fabric(self.queue_of(data, out), extent, kind, self.packing(data, kind), **self.marks(data, out))
+            return self.fabric(data, kind, out, extent)
         known = isinstance(data.base.data, Address)
         symbol = data.base.data.symbol.name if known else MEMORY
         offset = data.base.data.offset // TYPE_BYTES[kind] if known else 0
@@ -169,28 +198,27 @@ class DsrLinker(ABC):
         if data.kind == "circbuf_dsd":
             return Ring(symbol, extent)
         stride = int(data.stride.data) if data.stride is not None and isinstance(data.stride.data, int) else 1
-        return Mem(symbol, extent, offset, stride, save=saves, type=kind)
+        return Mem(symbol, extent, offset, stride, save=_saves(options), type=kind)
 
     def _dsr(self, dsr: Dsr, operand: Operand, name: str, place: int) -> Any:
-        use = self.dsrs.get(dsr)
-        if use is None or not use.loads:
-            self.fail(f"{dsr.kind} {dsr.number} holds no descriptor: load one with @load_to_dsr first")
-            return None
-        value = use.current or use.loads[-1][0]
-        kind = element_type(operand, name, Dsd(""), place)
-        return Named(self._dsr_name(dsr, value, kind, use.options if use.current is not None else use.loads[-1][1]))
+        value, options = self.load_of(dsr)
+        return Named(self._dsr_name(dsr, value, element_type(operand, name, Dsd(""), place), options))
 
     def _dsr_options(self, operands: list[Operand], options: dict[str, Any]) -> dict[str, Any]:
         """Options of an operation, with those that its DSRs were loaded with."""
         found = dict(options)
         for operand in operands:
-            use = self.dsrs.get(operand.value.data) if isinstance(operand.value.data, Dsr) else None
-            if use is None or not use.loads:
+            if not isinstance(operand.value.data, Dsr):
                 continue
-            given = use.options if use.current is not None else use.loads[-1][1]
+            _, given = self.load_of(operand.value.data)
             if "async" in given and given["async"].data:
                 found["async"] = True
             for name in ("activate", "unblock"):
                 if name in given:
                     found[name] = given[name]
         return found
+
+
+def _asynchronous(options: dict[str, Value]) -> tuple[Any, ...]:
+    """What of the options of a load says how operations run."""
+    return tuple((name, str(options[name].data)) for name in ("async", "activate", "unblock") if name in options)

@@ -68,8 +68,10 @@ class Emitter:
                 self.emit("scalar", op="mov", type=kind, dst=target, a=data)
         elif isinstance(data, Varying):
             self.emit("parameter", type=kind, dst=target, imm=self.unit.parameter(data))
-        elif isinstance(data, (Address, FunctionRef)):
-            self.unit.use(data.symbol if isinstance(data, Address) else None)
+        elif isinstance(data, FunctionRef):
+            self.emit("constant", type="u32", dst=target, imm=self.unit.function_number(data))
+        elif isinstance(data, Address):
+            self.unit.use(data.symbol)
             self.emit("constant", type="u32", dst=target, imm=data)
         else:
             self.emit("constant", type=kind, dst=target, imm=self.bits(data, kind))

@@ -260,12 +260,17 @@ class Expressions(Context):
         """``&x``."""
         place = self.place(node.operand)
         if isinstance(place, Fixed) and isinstance(place.value.data, FunctionRef):
+            self.unit.function_number(place.value.data)
             return Value(t.Pointer(place.value.type, True), place.value.data)
         if isinstance(place, Fixed) and isinstance(place.value.type, (t.Array, t.Struct)) and place.value.known:
             symbol = self.unit.constant_symbol(place.value)
             return Value(t.Pointer(place.type, True), Address(symbol))
         if not isinstance(place, InMemory):
             self.fail(node, "this has no address: it is not in the memory of a PE")
+        return self.pointer_to(place)
+
+    def pointer_to(self, place: InMemory) -> Value:
+        """A pointer to a place of memory."""
         if place.memory.symbol is not None:
             self.unit.use(place.memory.symbol)
         data = self.emit.address(place.memory).data if place.memory.terms or place.memory.symbol is None else Address(

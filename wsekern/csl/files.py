@@ -72,6 +72,17 @@ class Files:
         raise CslError([Diagnostic(message, span)])
 
 
+def text_of(name: str) -> str | None:
+    """The text of a file by its name in messages, a library or a path; None where it cannot be read."""
+    if name.startswith("<"):
+        entry = LIBRARY.joinpath(f"{name[1:-1]}.csl")
+        return entry.read_text(encoding="utf-8") if entry.is_file() else None
+    try:
+        return Source.read(name).text
+    except InputError:
+        return None
+
+
 def libraries() -> list[str]:
     """Names of the libraries that are there."""
     root = Path(str(LIBRARY))

@@ -19,6 +19,10 @@ class Flow(NamedTuple):
 GONE = Flow("gone")
 
 
+class InOrder(Exception):
+    """Rounds of a loop that were to be done at once have to follow each other."""
+
+
 @dataclass(eq=False)
 class Exit:
     """A loop, labelled block or expanded function that statements of code can leave."""

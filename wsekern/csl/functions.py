@@ -32,6 +32,7 @@ class Evaluator(Loops):
         """An evaluator in the same scope that writes to another frame."""
         inner = Evaluator(self.unit, self.scope, frame)
         inner.assigned, inner.exits, inner.branches = self.assigned, self.exits, self.branches
+        inner.emit.span = self.emit.span if self.emit is not None else None
         return inner
 
     # ---- statements
@@ -68,6 +69,7 @@ class Evaluator(Loops):
     def statements(self, node: syntax.Block) -> Flow | None:
         """Those of a block; registers of its variables are free afterwards."""
         outer, taken = self.scope, self.frame.taken if self.runtime else 0
+        begun = len(self.frame.variables) if self.runtime else 0
         self.scope = outer.inner()
         try:
             for each in node.statements:
@@ -82,6 +84,7 @@ class Evaluator(Loops):
             self.scope = outer
             if self.runtime:
                 self.frame.release(taken)
+                self.frame.close(begun)
 
     def do(self, node: syntax.Do) -> Flow | None:
         """An expression for its effect."""
@@ -111,6 +114,8 @@ class Evaluator(Loops):
         if node.storage:
             self.fail(node, f"only globals are '{node.storage}'")
         self.scope.names[node.name] = self._comptime_variable(node) if node.comptime or not self.runtime else self._local(node)
+        if self.runtime:
+            self.frame.begin(node.name, self.scope.names[node.name])
         return None
 
     def _comptime_variable(self, node: syntax.Variable) -> Binding:

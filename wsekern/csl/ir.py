@@ -17,6 +17,16 @@ class Op:
     span: Span | None = None
 
 
+@dataclass(eq=False, slots=True)
+class Named:
+    """A variable of a function: its binding, and its life in numbers of operations (``last`` 0: to the end)."""
+
+    name: str
+    binding: Any
+    first: int
+    last: int = 0
+
+
 @dataclass(eq=False)
 class Frame:
     """A function or task under compilation: its code, and how many registers it needs. A function's parameters come first."""
@@ -31,6 +41,9 @@ class Frame:
     span: Span | None = None
     calls: set["Frame"] = field(default_factory=set)
     parameters: list[Reg] = field(default_factory=list)
+    title: str = ""
+    """What CSL calls the function."""
+    variables: list[Named] = field(default_factory=list)
     result: Any = None
     """The value that it returns, whose scalars are registers of this frame."""
 
@@ -43,6 +56,15 @@ class Frame:
     def release(self, taken: int) -> None:
         """Let those above ``taken`` be used anew."""
         self.taken = taken
+
+    def begin(self, name: str, binding: Any) -> None:
+        """A variable lives from here on."""
+        self.variables.append(Named(name, binding, len(self.ops)))
+
+    def close(self, first: int) -> None:
+        """Variables from number ``first`` on live no longer."""
+        for each in self.variables[first:]:
+            each.last = each.last or len(self.ops)
 
     def label(self) -> str:
         """A label of this frame."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsekern.csl import syntax
 from wsekern.csl import types as t
@@ -13,19 +14,11 @@ from wsekern.csl.dsds import fields_of
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.scope import Scope
 from wsekern.csl.source import CslError, Diagnostic, Note, Span
+from wsekern.csl.tiles import NOBODY, Board, Configured, Tiles, differs
 from wsekern.csl.unit import Unit
-from wsekern.csl.values import NOTHING, Value
+from wsekern.csl.values import NOTHING, Split, Value, Varying, leaves, split_of
 from wsekern.errors import InputError
 from wsekern.fabric.routes import POP_MODES, CounterFilter, Position, RangeFilter, make_route
-
-
-@dataclass(eq=False)
-class Tile:
-    """What @set_tile_code says of a PE."""
-
-    file: str
-    parameters: dict[str, Value]
-    span: Span | None
 
 
 @dataclass(eq=False)
@@ -35,12 +28,24 @@ class LayoutEffects:
     width: int = 0
     height: int = 0
     rectangle: Span | None = None
-    tiles: dict[tuple[int, int], Tile] = field(default_factory=dict)
-    colors: dict[tuple[int, int, int], tuple[dict[str, Value], Span]] = field(default_factory=dict)
-    """(x, y, color) -> its configuration."""
+    tiles: Board = field(default_factory=Board)
+    colors: Board = field(default_factory=Board)
+    """Configurations, by color."""
     routes: dict[tuple[int, int, int], Any] = field(default_factory=dict)
-    """The same, as routes of the fabric: of a layout that no layout block made."""
+    """(x, y, color) -> a route of the fabric: of a layout that no layout block made."""
     names: dict[str, tuple[t.Type, bool, Span]] = field(default_factory=dict)
+
+    def put(self, tiles: Tiles) -> tuple[int, int, Tiles] | None:
+        """Give PEs a program; or the first of them that has one, and that one."""
+        return self.tiles.add(0, tiles, (self.width, self.height))
+
+    @property
+    def empty(self) -> NDArray[np.int64]:
+        """PEs [n][x, y] without a program, row by row."""
+        grid = self.tiles.grids.get(0)
+        if grid is None:
+            grid = np.full((self.height, self.width), NOBODY)
+        return np.argwhere(grid == NOBODY)[:, ::-1]
 
 
 def _layout(ev: Evaluator, node: syntax.Builtin) -> LayoutEffects:
@@ -62,21 +67,33 @@ def set_rectangle(ev: Evaluator, node: syntax.Builtin) -> Value:
     return NOTHING
 
 
-def _place(ev: Evaluator, node: syntax.Builtin, layout: LayoutEffects) -> tuple[int, int]:
-    x, y = (ev.known_int(ev.evaluate(each), each) for each in node.arguments[:2])
+def _place(ev: Evaluator, node: syntax.Builtin, layout: LayoutEffects) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Columns and rows: of a PE, or of those of all rounds of a loop."""
     if layout.rectangle is None:
         ev.fail(node, "@set_rectangle comes first")
-    if not (0 <= x < layout.width and 0 <= y < layout.height):
-        ev.fail(node, f"PE ({x}, {y}) is outside the rectangle of {layout.width} x {layout.height} PEs",
+    given = [ev.evaluate(each) for each in node.arguments[:2]]
+    numbers = [each.data.each if isinstance(each.data, Varying) else np.array([ev.known_int(each, at)])
+               for each, at in zip(given, node.arguments, strict=False)]
+    x, y = np.broadcast_arrays(*numbers)
+    outside = np.flatnonzero((x < 0) | (x >= layout.width) | (y < 0) | (y >= layout.height))
+    if outside.size:
+        ev.fail(node, f"PE ({x[outside[0]]}, {y[outside[0]]}) is outside the rectangle of {layout.width} x {layout.height} PEs",
                 Note("set here", layout.rectangle))
     return x, y
+
+
+def _alike(value: Value) -> None:
+    """Split the rounds of a loop where anything but whole numbers and truths differs between them."""
+    for leaf in leaves(value):
+        if isinstance(leaf.data, Varying) and not differs(leaf):
+            raise Split(split_of(leaf.data))
 
 
 @builtin("set_tile_code", arguments=(2, 4))
 def set_tile_code(ev: Evaluator, node: syntax.Builtin) -> Value:
     """The program of a PE."""
     layout = _layout(ev, node)
-    place = _place(ev, node, layout)
+    x, y = _place(ev, node, layout)
     rest, file, parameters = list(node.arguments[2:]), "", {}
     if rest:
         first = ev.evaluate(rest[0])
@@ -84,10 +101,11 @@ def set_tile_code(ev: Evaluator, node: syntax.Builtin) -> Value:
             file, rest = first.data.decode(), rest[1:]
     if rest:
         given = ev.compiling(rest[0])
+        _alike(given)
         parameters = dict(given.data) if isinstance(given.data, dict) and not given.type.is_tuple else {}
-    if place in layout.tiles:
-        ev.fail(node, f"PE {place} has a program already", Note("here", layout.tiles[place].span))
-    layout.tiles[place] = Tile(file, parameters, node.span)
+    held = layout.put(Tiles(x, y, file, parameters, node.span))
+    if held is not None:
+        ev.fail(node, f"PE ({held[0]}, {held[1]}) has a program already", Note("here", held[2].span))
     return NOTHING
 
 
@@ -99,11 +117,15 @@ def set_color_config(ev: Evaluator, node: syntax.Builtin) -> Value:
     color = ev.evaluate(node.arguments[2])
     if color.type != t.COLOR:
         ev.fail(node.arguments[2], f"expected a color, found a value of type {color.type}")
-    key = (x, y, ev.known_int(color, node.arguments[2]))
-    if key in layout.colors:
-        ev.fail(node, f"color {key[2]} of PE ({x}, {y}) is configured twice", Note("here first", layout.colors[key][1]))
+    number = ev.known_int(color, node.arguments[2])
     fields = fields_of(ev, node.arguments[3])[0]
-    layout.colors[key] = (fields, node.span)
+    for each in fields.values():
+        for leaf in leaves(each):
+            if isinstance(leaf.data, Varying):
+                raise Split(split_of(leaf.data))
+    held = layout.colors.add(number, Configured(x, y, number, fields, node.span), (layout.width, layout.height))
+    if held is not None:
+        ev.fail(node, f"color {number} of PE ({held[0]}, {held[1]}) is configured twice", Note("here first", held[2].span))
     return NOTHING
 
 
@@ -203,15 +225,15 @@ def sides_of(value: Value) -> dict[str, Value]:
 
 
 def positions_of(switches: dict[str, Value]) -> list[Position]:
-    """Switch positions 1 to 3, up to the first that is not there. A position replaces rx or tx of the one before it: public
-    programs change tx first, and from which side words come at the next position."""
+    """Switch positions 1 to 3, up to the first that is not there, is invalid, or has no bits of a route. A position replaces rx
+    or tx of the one before it: public programs change tx first, and from which side words come at the next position."""
     found: list[Position] = []
     last = Position()
     for name in ("pos1", "pos2", "pos3"):
         if name not in switches:
             break
         fields = sides_of(switches[name])
-        if "invalid" in fields and fields["invalid"].data:
+        if not fields or ("invalid" in fields and fields["invalid"].data):
             break
         last = Position(rx=ports_of_value(fields.get("rx")) or last.rx, tx=ports_of_value(fields.get("tx")) or last.tx)
         found.append(last)
@@ -263,9 +285,10 @@ def run_layout(unit: Unit, path: str, parameters: dict[str, Value], where: Where
     layout = unit.layout
     if layout.rectangle is None:
         raise CslError([Diagnostic("the layout sets no rectangle: @set_rectangle(width, height)", blocks[0].span)])
-    missing = [(x, y) for y in range(layout.height) for x in range(layout.width) if (x, y) not in layout.tiles]
-    if missing:
-        others = f", nor have {len(missing) - 1} others" if missing[1:] else ""
-        raise CslError([Diagnostic(f"PE {missing[0]} has no program{others}: @set_tile_code gives one to every PE of the "
-                                   "rectangle", layout.rectangle)])
+    missing = layout.empty
+    if len(missing):
+        others = f", nor have {len(missing) - 1} others" if len(missing) > 1 else ""
+        place = tuple(missing[0].tolist())
+        raise CslError([Diagnostic(f"PE {place} has no program{others}: @set_tile_code gives one to every PE of the rectangle",
+                                   layout.rectangle)])
     return layout

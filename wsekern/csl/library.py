@@ -15,7 +15,7 @@ from wsekern.csl.emit import machine_type
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import Frame
 from wsekern.csl.scope import Scope
-from wsekern.csl.values import NOTHING, Memory, Reg, Symbol, Value, Varying, rounded
+from wsekern.csl.values import NOTHING, Memory, Reg, Symbol, Value, by_pe, rounded
 from wsekern.errors import InputError
 from wsekern.fabric.routes import Position, make_route
 from wsekern.program.instructions import TaskEntry
@@ -28,7 +28,7 @@ def coordinate(ev: Evaluator, node: syntax.Builtin) -> Value:
     if each is None:
         ev.fail(node, "a layout has no coordinates of a PE")
     each = np.asarray(each, np.int64)
-    return Value(t.U16, int(each[0]) if (each == each[0]).all() else Varying(each))
+    return Value(t.U16, by_pe(each))
 
 
 @builtin("__scalar", arguments=(2, 3))
@@ -94,12 +94,11 @@ class Site:
     """"print", "trace" or "trap"."""
     text: str
     types: tuple[str, ...]
-    span: Any = None
 
 
 def tell(ev: Evaluator, kind: str, text: str, values: list[Value], node: syntax.Node, types: tuple[str, ...] = ()) -> None:
     """Code that tells the host."""
-    site = Site(kind, text, types or tuple(machine_type(each.type) for each in values), node.span)
+    site = Site(kind, text, types or tuple(machine_type(each.type) for each in values))
     number = ev.unit.site(site)
     for each in [Value(t.U32, number), *values]:
         ev.emit.emit("tell", c=ev.emit.register(each))
@@ -246,26 +245,72 @@ def route_of(ev: Evaluator, parts: dict[str, Any], node: syntax.Node) -> Any:
 
 
 def teardown_entry(unit: Any) -> tuple[TaskEntry, Frame]:
-    """The task that runs the handlers of colors in teardown."""
+    """The task that runs the handlers of colors in teardown and of output queues that have been flushed."""
     frame = Frame("teardown", "task")
 
     def write() -> None:
-        functions = unit.effects.teardown
-        ev = Evaluator(unit, Scope(next(iter(functions.values())).module), frame)
-        known = Memory(_known_torn(unit))
-        torn, before = frame.new(), ev.emit.load(known, t.U32)
-        ev.emit.emit("torn_down", dst=torn)
-        ev.emit.store(known, Value(t.U32, torn))
-        pending = ev.emit.scalar("and", "u32", torn, ev.emit.scalar("xor", "u32", torn, before))
-        for color, function in functions.items():
-            ev.emit.span = function.node.span
-            after, taken = frame.label(), frame.taken
-            bit = ev.emit.scalar("and", "u32", pending, ev.emit.constant(1 << color, "u32"))
-            ev.emit.emit("branch", a=bit, target=after)
-            call_values(ev, function, [], function.node)
-            frame.place(after)
-            frame.release(taken)
+        torn, empty = unit.effects.teardown, unit.effects.empty
+        ev = Evaluator(unit, Scope(next(iter((torn or empty).values())).module), frame)
+        if torn:
+            _handle(ev, _newly_torn(ev), torn)
+        if empty:
+            flushed = frame.new()
+            ev.emit.emit("flushed", dst=flushed)
+            _handle(ev, flushed, empty)
         ev.emit.emit("end")
 
     unit.later(write)
     return TaskEntry("teardown", "local", "task teardown", 29), frame
+
+
+def _newly_torn(ev: Evaluator) -> Reg:
+    """Colors in teardown whose handlers have not run, a bit each."""
+    known = Memory(_known_torn(ev.unit))
+    torn, before = ev.frame.new(), ev.emit.load(known, t.U32)
+    ev.emit.emit("torn_down", dst=torn)
+    ev.emit.store(known, Value(t.U32, torn))
+    return ev.emit.scalar("and", "u32", torn, ev.emit.scalar("xor", "u32", torn, before))
+
+
+def _handle(ev: Evaluator, pending: Reg, functions: dict[int, Any]) -> None:
+    """Call the functions of the bits that are set."""
+    for number, function in functions.items():
+        ev.emit.span = function.node.span
+        after, taken = ev.frame.label(), ev.frame.taken
+        bit = ev.emit.scalar("and", "u32", pending, ev.emit.constant(1 << number, "u32"))
+        ev.emit.emit("branch", a=bit, target=after)
+        call_values(ev, function, [], function.node)
+        ev.frame.place(after)
+        ev.frame.release(taken)
+
+
+# ---- queues ----
+
+
+@builtin("__leave_flush", arguments=1)
+def leave_flush(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """An output queue is no longer one that has been flushed."""
+    ev.emit.emit("leave_flush", imm=ev.known_int(ev.evaluate(node.arguments[0]), node))
+    return NOTHING
+
+
+@builtin("__flushed", arguments=0)
+def flushed(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """Output queues that have been flushed, a bit each."""
+    register = ev.frame.new()
+    ev.emit.emit("flushed", dst=register)
+    return Value(t.U32, register)
+
+
+@builtin("__bind_queue", arguments=3)
+def bind_queue(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """``@__bind_queue("input" or "output", number, color)``: a queue takes words of another color."""
+    form = f"bind_{text_of(ev, node.arguments[0])}"
+    number = ev.known_int(ev.evaluate(node.arguments[1]), node)
+    color = ev.evaluate(node.arguments[2])
+    if not ev.runtime:
+        ev.fail(node, "code of a PE binds a queue to another color; @initialize_queue says its first one")
+    if isinstance(color.type, t.Opaque):
+        color = Value(t.U16, color.data)
+    ev.emit.emit(form, imm=number, a=ev.emit.index(color))
+    return NOTHING

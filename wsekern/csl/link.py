@@ -6,35 +6,34 @@ from wsekern.csl import types as t
 from wsekern.csl.dsds import Dsr
 from wsekern.csl.dsrs import MEMORY, DsrLinker, DsrUse, element_type
 from wsekern.csl.emit import machine_type
+from wsekern.csl.image import Variable
 from wsekern.csl.ir import Frame, Op
 from wsekern.csl.library import HOST_COLOR
 from wsekern.csl.memory import has_pointers, layout_of, words_of
-from wsekern.csl.operands import Operand
+from wsekern.csl.operands import CORE_NAMES, Operand
+from wsekern.csl.operations import is_scalar
+from wsekern.csl.queues import QueueLinker
 from wsekern.csl.registers import bases_of, tail_calls
-from wsekern.csl.source import CslError, Diagnostic, Span
+from wsekern.csl.source import CslError, Diagnostic
 from wsekern.csl.tasks import FifoBuffer, task_label
 from wsekern.csl.unit import Unit
-from wsekern.csl.values import Address, Dsd, FunctionRef, Reg, Split, Symbol, Value, Varying, split_of
+from wsekern.csl.values import Address, Dsd, Reg, Symbol, Value, Varying
+from wsekern.csl.variables import locals_of
 from wsekern.program.instructions import Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Ring
 from wsekern.program.operands import Register as RegisterOperand
 from wsekern.program.program import Program
 
-QUEUES = {"wse2": (8, 6), "wse3": (8, 8)}
-"""Input and output queues of a PE."""
 
-
-class Linker(DsrLinker):
+class Linker(QueueLinker, DsrLinker):
     """Makes the program of a unit whose functions are all compiled."""
 
     def __init__(self, unit: Unit, name: str) -> None:
-        self.unit, self.program = unit, Program(name)
+        QueueLinker.__init__(self, unit, Program(name))
         self.kept = 0
         self.descriptors = 0
-        self.helpers: dict[str, int] = {}
-        """Tasks that unblock an input queue where an operation has ended."""
         self.bases: dict[Frame, int] = {}
-        self.span: Span | None = None
+        self.variables: list[Variable] = []  # of functions
         self.dsrs: dict[Dsr, DsrUse] = {}
 
     # ---- memory
@@ -60,7 +59,7 @@ class Linker(DsrLinker):
         for symbol in self.unit.symbols:  # pointers in memory, now that all have addresses
             if symbol.used and symbol.initial is not None and has_pointers(symbol.type):
                 kind, count = layout_of(symbol.type)
-                values = words_of(symbol, kind, count, self.addresses)
+                values = words_of(symbol, kind, count, self.addresses, self.unit.function_number)
                 if values is not None:
                     self.program.initial[symbol.name] = values
 
@@ -68,22 +67,22 @@ class Linker(DsrLinker):
 
     def code_of(self, frame: Frame, label: str) -> None:
         """Append the code of a frame."""
-        self.frame = frame
+        self.frame, self.span = frame, frame.span
         self._label(label)
+        places = []
         for op in frame.ops:
-            self.span = op.span or self.span
+            places.append(len(self.program.code))
+            self.span, self.op = op.span or self.span, op
             if op.form == "label":
                 self._label(op.fields["name"])
             elif op.form == "vector":
                 self._vector(op)
             else:
                 self._scalar(op)
+        self.variables += locals_of(frame, [*places, len(self.program.code)], self.register)
 
     def _label(self, name: str) -> None:
         self.append(Label(name))
-
-    def append(self, item: Any) -> None:
-        self.program.code.append(item)
 
     def fail(self, message: str) -> None:
         """An error at the instruction that is being linked."""
@@ -117,8 +116,6 @@ class Linker(DsrLinker):
         data = fields["imm"]
         if isinstance(data, Address):
             fields["imm"] = self.addresses[data.symbol.name] + data.offset
-        elif isinstance(data, FunctionRef):
-            self.fail(f"the address of '{data.name}' at run time is not supported yet")
         self.append(Scalar("constant", **fields))
 
     def _on_parameter(self, fields: dict[str, Any]) -> None:
@@ -131,13 +128,11 @@ class Linker(DsrLinker):
 
     def _on_take_word(self, fields: dict[str, Any]) -> None:
         data, kind = fields["source"].data, machine_type(fields["kind"])
-        stated = Fabric(self.queue_of(data, False), 1, kind, self.packing(data, kind))
-        self.append(Scalar("take", type=kind, dst=fields["dst"], target=stated))
+        self.append(Scalar("take", type=kind, dst=fields["dst"], target=self.fabric(data, kind, False, 1)))
 
     def _on_give_word(self, fields: dict[str, Any]) -> None:
         data, kind = fields["target"].data, machine_type(fields["kind"])
-        stated = Fabric(self.queue_of(data, True), 1, kind, self.packing(data, kind), **self.marks(data, True))
-        self.append(Scalar("give", type=kind, c=fields["c"], target=stated))
+        self.append(Scalar("give", type=kind, c=fields["c"], target=self.fabric(data, kind, True, 1)))
 
     def _on_call(self, fields: dict[str, Any]) -> None:
         self.append(Scalar("call", target=f"fn {fields['target'].name}"))
@@ -180,63 +175,6 @@ class Linker(DsrLinker):
             return None
         return task_label(task)
 
-    @staticmethod
-    def number(value: Value) -> int:
-        """Of an id, which PEs of one program share."""
-        if isinstance(value.data, Varying):
-            raise Split(split_of(value.data))
-        assert isinstance(value.data, int)
-        return value.data
-
-    def channel(self, value: Value) -> int | None:
-        """The input queue that a color, queue or data task stands for."""
-        number = self.number(value)
-        if value.type == t.INPUT_QUEUE or (value.type == t.DATA_TASK and self.unit.options.arch == "wse3"):
-            return number if number in self.program.inputs else None
-        return next((queue for queue, color in self.program.inputs.items() if color == number), None)
-
-    def bind_queues(self) -> None:
-        """Colors of the queues that @initialize_queue names, and of data tasks."""
-        arch, effects = self.unit.options.arch, self.unit.effects
-        for bound, queues in ((self.program.inputs, effects.inputs), (self.program.outputs, effects.outputs)):
-            for number, queue in queues.items():
-                if queue.color is not None:
-                    bound[number] = queue.color
-        for task in effects.tasks:
-            if task.kind == "data" and arch == "wse2":
-                self.input_queue(task.number, None)
-            elif task.kind == "data" and task.number not in self.program.inputs:
-                self.unit.diagnostics.warn(f"'{task.function.name}' never starts: no @initialize_queue binds input queue "
-                                           f"{task.number}", task.span)
-        if arch == "wse2" and any(task.kind == "control" for task in effects.tasks):
-            for color in sorted(effects.opened):
-                self.input_queue(color, None)
-
-    def input_queue(self, color: int, wanted: int | None) -> int:
-        """The input queue of a color."""
-        return self._queue(self.program.inputs, color, wanted, QUEUES[self.unit.options.arch][0], "input")
-
-    def output_queue(self, color: int, wanted: int | None) -> int:
-        """The output queue of a color."""
-        return self._queue(self.program.outputs, color, wanted, QUEUES[self.unit.options.arch][1], "output")
-
-    def _queue(self, bound: dict[int, int], color: int, wanted: int | None, most: int, what: str) -> int:
-        known = next((queue for queue, other in bound.items() if other == color), None)
-        if known is not None:
-            return known
-        if wanted is not None and wanted not in bound:
-            bound[wanted] = color
-            return wanted
-        reserved = {queue for effects in ((self.unit.effects.inputs,) if what == "input" else (self.unit.effects.outputs,))
-                    for queue in effects}
-        free = next((queue for queue in range(most - 1, -1, -1) if queue not in bound and queue not in reserved), None)
-        if free is None:
-            free = next((queue for queue in range(most) if queue not in bound), None)
-        if free is None:
-            self.fail(f"color {color} finds no {what} queue: all {most} are bound to other colors")
-        bound[free] = color
-        return free
-
     # ---- vector instructions
 
     def _vector(self, op: Op) -> None:
@@ -256,66 +194,60 @@ class Linker(DsrLinker):
         done = fields.get("done")
         if done is not None and not options.get("async"):
             more["done"] = self.register(done)
-        item = Vector(fields["name"], *(built + [None] * (4 - len(built)))[:4], **more)
+        item = Vector(CORE_NAMES.get(fields["name"], fields["name"]), *(built + [None] * (4 - len(built)))[:4], **more)
         self.program.check_vector(item)
         self.append(item)
 
     def _actions(self, options: dict[str, Any], more: dict[str, Any]) -> None:
         for name in ("activate", "unblock"):
             if name in options:
-                target = self._completion(options[name], name)
-                more["activate" if target in self.helpers else name] = target
+                more[name] = self._completion(options[name], name)
         control = options.get("on_control", {})
         if control.get("terminate"):
             more["terminate"] = True
         for name in ("activate", "unblock"):
             if name in control:
-                target = self._completion(control[name], name)
-                more[f"control_{'activate' if target in self.helpers else name}"] = target
+                more[f"control_{name}"] = self._completion(control[name], name)
         for name in [name for name, value in more.items() if value is None and name != "microthread"]:
             del more[name]
 
-    def _completion(self, value: Value, what: str) -> str | None:
-        """The local task that the end of an operation activates or unblocks; a channel is unblocked by a task of its own."""
+    def _completion(self, value: Value, what: str) -> str | int | None:
+        """The local task that the end of an operation activates or unblocks, or the input queue that it unblocks."""
         if value.type == t.LOCAL_TASK:
             return self.task_name(value)
         if what == "activate":
             self.fail(f"only local tasks are activated, not a {value.type}")
-        queue = self.channel(value)
-        if queue is None:
-            return None
-        name = f"unblock_queue{queue}"
-        self.helpers[name] = queue
-        return name
+        return self.channel(value)
 
     def _common_extent(self, operands: list[Operand]) -> Value | None:
-        """Elements of an operation: the fewest of its descriptors of memory, else of those that words come in by, else of those
-        that they leave by: public programs rely on a sender of extent 1 taking all that memory gives it. Where one of these is
-        known only at run time, that of the first counts. None where a DSR says it, or nothing does."""
+        """Elements of an operation: the fewest of its descriptors of memory and of those that words come in by, else of those
+        that they leave by: public programs rely on a sender of extent 1 taking all that memory gives it, and on a receiver
+        that ends an operation whose memory has more. Where one of memory (or, without it, of the others) is known only at run
+        time, that of the first counts. None where a DSR says it, or nothing does."""
         found: dict[str, list[Value]] = {"memory": [], "fabin_dsd": [], "fabout_dsd": []}
         for each in operands:
             data = each.value.data
             if isinstance(data, Dsr):
                 return None  # see _leaving
-            if isinstance(data, Dsd) and data.extent is not None and not _is_scalar(data):
+            if isinstance(data, Dsd) and data.extent is not None and not is_scalar(data):
                 found[data.kind if data.base is None else "memory"].append(data.extent)
         extents = next((each for each in found.values() if each), [])
         if any(isinstance(each.data, (Reg, Varying)) for each in extents):
             return extents[0]
-        return Value(t.I32, min(int(each.data) for each in extents)) if extents else None
+        known = [int(each.data) for each in extents + found["fabin_dsd"] if isinstance(each.data, int)]
+        return Value(t.I32, min(known)) if known else None
 
     def _leaving(self, operands: list[Operand]) -> Value | None:
         """Elements of a sender whose source is a DSR: as many as the memory has that it holds, where that is known here."""
         if operands[0].value.type != t.FABOUT or any(
                 isinstance(each.value.data, Dsd) and each.value.data.fifo is not None for each in operands):
             return None
-        uses = [self.dsrs.get(each.value.data) for each in operands[1:] if isinstance(each.value.data, Dsr)]
-        use = uses[0] if uses else None
-        if use is None or not use.loads:
+        sources = [each.value.data for each in operands[1:] if isinstance(each.value.data, Dsr)]
+        if not sources:
             return None
-        held = [use.current] if use.current is not None and use.frame is self.frame else [value for value, _ in use.loads]
+        held = [value for value, _ in self.loads_of(sources[0])]
         extents = {each.data.extent.data if each.data.base is not None and each.data.extent is not None
-                   and not _is_scalar(each.data) else None for each in held}
+                   and not is_scalar(each.data) else None for each in held}
         length = extents.pop() if len(extents) == 1 else None
         return Value(t.I32, length) if isinstance(length, int) else None
 
@@ -350,59 +282,19 @@ class Linker(DsrLinker):
         return found if extent is None else found.of(extent)
 
     def _fabric(self, data: Dsd, kind: str, out: bool, extent: Value | None, options: dict[str, Any]) -> Any:
-        queue = self.queue_of(data, out)
-        marks = self.marks(data, out)
-        length = extent if extent is not None else data.extent
+        length, index = extent if extent is not None else data.extent, data.options.get("word_index")
         assert length is not None
         runs = isinstance(length.data, (Reg, Varying))
-        stated = Fabric(queue, 1 if runs else int(length.data), kind, self.packing(data, kind), **marks)
+        stated = self.fabric(data, kind, out, 1 if runs else int(length.data))
+        counts = index is not None and isinstance(index.data, (Reg, Varying))
+        if not runs and not counts:
+            return stated
+        named = self._named(stated)
         if runs:
-            named = self._named(stated)
             self.append(Scalar("set_extent", a=self.number_in(length), target=named.name))
-            return named
-        return stated
-
-    def queue_of(self, data: Dsd, out: bool) -> int:
-        """The queue of a fabric DSD; on WSE-3 it alone says which color, on WSE-2 the color does."""
-        number = None if data.queue is None else self.number(data.queue)
-        bound = self.program.outputs if out else self.program.inputs
-        if number is not None and (data.color is None or (self.unit.options.arch == "wse3" and number in bound)):
-            if number not in bound:
-                self._without_color(number, bound, out)
-            return number
-        assert data.color is not None
-        color = self.number(data.color)
-        return self.output_queue(color, number) if out else self.input_queue(color, number)
-
-    def _without_color(self, number: int, bound: dict[int, int], out: bool) -> None:
-        """An operation on a queue that no @initialize_queue reaches here: refused, unless one is skipped by a condition, so
-        that the operation is not meant to run; the queue has a color then that no route of the PE knows."""
-        what = "output" if out else "input"
-        if not self.unit.initializes_by_condition():
-            self.fail(f"{what} queue {number} has no color: @initialize_queue gives it one")
-        used = {*self.program.inputs.values(), *self.program.outputs.values(), *self.unit.colors_painted()}
-        free = next((color for color in range(23, -1, -1) if color not in used), None)
-        if free is None:
-            self.fail(f"{what} queue {number} has no color here, and every color is in use")
-        bound[number] = free
-
-    def packing(self, data: Dsd, kind: str) -> int | None:
-        """Elements in a word: before 2.10 one unless a SIMD mode says otherwise, from 2.10 on as many as fit."""
-        if TYPE_BYTES[kind] == 4:
-            return None
-        mode = data.options.get("simd_mode")
-        if mode is not None and isinstance(mode.data, dict):
-            chosen = {name for name, each in mode.data.items() if each.data}
-            return 1 if "simd_off" in chosen else 2 if chosen else 1
-        return 1 if self.unit.options.dialect != "2.10" or "unpacked" in data.options else self._widest
-
-    def marks(self, data: Dsd, out: bool) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        if out:
-            for name in ("control", "advance_switch"):
-                if name in data.options and data.options[name].data:
-                    found[name] = True
-        return found
+        if counts:
+            self.append(Scalar("set_base", a=self.number_in(index), target=named.name))
+        return named
 
     def _memory(self, data: Dsd, kind: str, extent: Value | None, options: dict[str, Any]) -> Any:
         base, size = data.base, TYPE_BYTES[kind]
@@ -414,7 +306,7 @@ class Linker(DsrLinker):
         symbol = base.data.symbol.name if known else MEMORY
         offset = base.data.offset // size if known else 0
         changes: list[tuple[str, Any]] = [] if known else [("base", base)]
-        if _is_scalar(data):
+        if is_scalar(data):
             stated: Any = Mem(symbol, 1, offset, 0, type=kind)
         elif data.kind == "mem4d_dsd":
             stated = Mem4d(symbol, data.shape, data.strides, offset, kind)
@@ -475,6 +367,7 @@ class Linker(DsrLinker):
         self.bases, last = bases_of([frame for _, frame in entries], frames)
         self.first_kept = last + 2
         self.place_symbols()
+        self.find_queues(frames)
         self.bind_queues()
         self.find_loads(frames)
         for entry, frame in entries:
@@ -482,16 +375,7 @@ class Linker(DsrLinker):
             self.code_of(frame, entry.label)
         for frame in self.unit.instances.values():
             self.code_of(frame, f"fn {frame.name}")
-        for name, queue in self.helpers.items():
-            self.program.tasks[name] = TaskEntry(name, "local", f"task {name}")
-            self._label(f"task {name}")
-            self.append(Scalar("unblock_queue", imm=queue))
-            self.append(Scalar("end"))
         if self.first_kept + self.kept > 256:
             self.fail(f"functions inside each other need {self.first_kept + self.kept} registers, a PE has 256")
         self.program.kept_registers |= set(range(1, self.first_kept + self.kept))
         return self.program
-
-
-def _is_scalar(data: Dsd) -> bool:
-    return data.base is not None and data.stride is not None and data.stride.data == 0 and data.extent is None

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from wsekern.csl import syntax
+import numpy as np
+from numpy.typing import NDArray
+
+from wsekern.csl import syntax, together
 from wsekern.csl import types as t
 from wsekern.csl.branches import Branches
 from wsekern.csl.coerce import coerce
@@ -10,7 +13,7 @@ from wsekern.csl.emit import machine_type
 from wsekern.csl.flow import GONE, Exit, Flow
 from wsekern.csl.places import InMemory, load
 from wsekern.csl.scope import Constant, Held, Scope
-from wsekern.csl.values import NOTHING, Memory, Reg, Value, element_of, leaves
+from wsekern.csl.values import NOTHING, Memory, Reg, Value, by_pe, element_of, leaves
 
 
 class Loops(Branches):
@@ -63,6 +66,7 @@ class Loops(Branches):
         if node.step is not None:
             self.run(node.step)
             frame.release(taken)
+        emit.span = node.span
         emit.jump(top)
         frame.place(end)
         return GONE if known and not exit_.used else None
@@ -85,6 +89,8 @@ class Loops(Branches):
         return self._for_now(node, over)
 
     def _for_now(self, node: syntax.For, over: Value) -> Flow | None:
+        if self._at_once(node, over):
+            return None
         elements = self._elements(over, node)
         for k, (element, _) in enumerate(zip(elements, self.unit.budget(node), strict=False)):
             outer, self.scope = self.scope, self.scope.inner()
@@ -96,6 +102,24 @@ class Loops(Branches):
             if stop:
                 return flow
         return None
+
+    def _at_once(self, node: syntax.For, over: Value) -> bool:
+        """Do rounds of a layout's loop together where they do not depend on each other; whether that was so."""
+        if self.unit.layout is None or not isinstance(over.type, t.RangeType) or not isinstance(over.type.element, t.Int):
+            return False
+        start, stop, step = (self.known_int(each, node.over) for each in over.data)
+
+        def run(numbers: NDArray[np.int64]) -> None:
+            outer, self.scope = self.scope, self.scope.inner()
+            each = [numbers, (numbers - start) // step]
+            values = list(map(by_pe, each))
+            self._name(node, Value(over.type.element, values[0]), Value(t.U16, values[1]))
+            try:
+                self.body(node.body)
+            finally:
+                self.scope = outer
+
+        return together.done(self.unit, node, np.arange(start, stop, step), run)
 
     def _elements(self, over: Value, node: syntax.For) -> Any:
         if isinstance(over.type, t.Array):
@@ -130,6 +154,7 @@ class Loops(Branches):
         frame.place(top)
         self._in_loop(node, counter, position, again, end)
         frame.place(again)
+        emit.span = node.span
         emit.emit("scalar", op="add", type=machine_type(kind), dst=counter.data, a=counter.data, b=one.data)
         if position is not None:
             emit.emit("scalar", op="add", type="u16", dst=position.data, a=position.data, b=emit.constant(1, "u16"))
@@ -152,10 +177,14 @@ class Loops(Branches):
     def _in_loop(self, node: syntax.For, element: Value, position: Value | None, again: str, end: str) -> None:
         outer, self.scope = self.scope, self.scope.inner()
         self._name(node, element, position if position is not None else NOTHING)
+        begun = len(self.frame.variables)
+        for name, binding in self.scope.names.items():
+            self.frame.begin(name, binding)
         try:
             self._loop(node, again, end)
         finally:
             self.scope = outer
+            self.frame.close(begun)
 
     def _for_elements(self, node: syntax.For, over: Value) -> Flow | None:
         """``for`` over an array: a loop over its places."""
@@ -172,6 +201,7 @@ class Loops(Branches):
         self._in_loop(node, element, counter, again, end)
         frame.release(before)
         frame.place(again)
+        emit.span = node.span
         emit.emit("scalar", op="add", type="u16", dst=counter.data, a=counter.data, b=emit.constant(1, "u16"))
         emit.unless(Value(t.BOOL, emit.binary(">=", t.U16, counter, Value(t.U16, over.type.count))), top)
         frame.place(end)

@@ -15,9 +15,13 @@ OPERATIONS: dict[str, tuple[str, str, int]] = {
     "fsubs": ("sub", "fp32", 2), "fmulh": ("mul", "fp16", 2), "fmuls": ("mul", "fp32", 2), "fmach": ("fma", "fp16", 3),
     "fmacs": ("fma", "fp32", 3), "fmachs": ("fma", "fp32", 3), "fmaxh": ("max", "fp16", 2), "fmaxs": ("max", "fp32", 2),
     "fnegh": ("neg", "fp16", 1), "fnegs": ("neg", "fp32", 1), "fabsh": ("abs", "fp16", 1), "fabss": ("abs", "fp32", 1),
-    "fs2h": ("mov", "fp16", 1), "fh2s": ("mov", "fp32", 1),
+    "fs2h": ("mov", "fp16", 1), "fh2s": ("mov", "fp32", 1), "clz": ("clz", "u16", 1), "ctz": ("ctz", "u16", 1),
+    "popcnt": ("popcnt", "u16", 1), "xp162fh": ("from_integer", "fp16", 1), "xp162fs": ("from_integer", "fp32", 1),
+    "fh2xp16": ("to_integer", "i16", 1), "fs2xp16": ("to_integer", "i16", 1),
 }
-"""Operations of CSL that the core has by the same name: what they do, in which precision, and their sources."""
+"""Operations of CSL: what they do, in which precision, and their sources."""
+CORE_NAMES = {"clz": "clz16", "ctz": "ctz16", "popcnt": "popcnt16"}
+"""What the core calls an operation, where not the same."""
 
 
 @dataclass(eq=False)

@@ -57,6 +57,11 @@ class Span(NamedTuple):
     start: int
     end: int
 
+    @property
+    def line(self) -> int:
+        """The line that it begins in, from 1."""
+        return self.source.place(self.start)[0]
+
     def __str__(self) -> str:
         line, column = self.source.place(self.start)
         return f"{self.source.name}:{line}:{column}"

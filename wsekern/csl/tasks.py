@@ -6,8 +6,9 @@ from typing import Any
 from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.builtins import builtin, function_of, text_of
-from wsekern.csl.dsds import Dsr, fields_of, task_value
+from wsekern.csl.dsds import Dsr, fields_of
 from wsekern.csl.functions import Evaluator
+from wsekern.csl.operations import for_each_task, task_value
 from wsekern.csl.places import InMemory, load
 from wsekern.csl.source import Note
 from wsekern.csl.unit import Queue, Task
@@ -26,6 +27,13 @@ def _id(ev: Evaluator, node: syntax.Expression, *kinds: t.Type) -> Value:
     if value.type not in kinds:
         ev.fail(node, f"expected a {' or '.join(map(str, kinds))}, found {shown(value)}")
     return value
+
+
+def known_task(ev: Evaluator, value: Value, node: syntax.Node) -> Value:
+    """A task id that is known while the program is compiled."""
+    if isinstance(value.data, Reg):
+        ev.fail(node, "a task id that is known only at run time is not supported here: give it to the operation")
+    return task_value(ev, value, node)
 
 
 def task_label(task: Task) -> str:
@@ -114,6 +122,30 @@ def set_teardown_handler(ev: Evaluator, node: syntax.Builtin) -> Value:
     return NOTHING
 
 
+def _flushes(ev: Evaluator, node: syntax.Builtin) -> None:
+    if ev.unit.options.arch == "wse2":
+        ev.fail(node, f"wse2 has no @{node.name}: its output queues take words of all colors")
+
+
+@builtin("set_empty_queue_handler", arguments=2)
+def set_empty_queue_handler(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """What runs when an output queue that is flushed is empty."""
+    _at_start(ev, node)
+    _flushes(ev, node)
+    function = function_of(ev, node.arguments[0], "")
+    queue = ev.known_int(_id(ev, node.arguments[1], t.OUTPUT_QUEUE), node)
+    ev.unit.effects.empty[queue] = function
+    return NOTHING
+
+
+@builtin("queue_flush", arguments=1)
+def queue_flush(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """Let the handler of an output queue, or the teardown task, run once the queue is empty."""
+    _flushes(ev, node)
+    ev.emit.emit("flush", imm=ev.known_int(_id(ev, node.arguments[0], t.OUTPUT_QUEUE), node))
+    return NOTHING
+
+
 @builtin("set_control_task_table", arguments=(0, 1))
 def set_control_task_table(ev: Evaluator, node: syntax.Builtin) -> Value:
     """Control tasks have a table of their own here in any case."""
@@ -134,26 +166,12 @@ def activate(ev: Evaluator, node: syntax.Builtin) -> Value:
     """Start a task; in comptime, at the beginning."""
     task = _id(ev, node.arguments[0], t.LOCAL_TASK, t.DATA_TASK, t.COLOR)
     if isinstance(task.data, Reg):
-        _activate_one_of(ev, task.data)
+        for_each_task(ev, task.data, lambda one: ev.emit.emit("activate", target=one))
     elif ev.runtime:
         ev.emit.emit("activate", target=task)
     else:
         ev.unit.effects.activated.add(ev.known_int(task, node))
     return NOTHING
-
-
-def _activate_one_of(ev: Evaluator, number: Reg) -> None:
-    """Start the local task whose id a register holds: one comparison for each task that is bound."""
-    ended = ev.frame.label()
-    for bound in [each for each in ev.unit.effects.tasks if each.kind == "local"]:
-        other, taken = ev.frame.label(), ev.frame.taken
-        same = ev.emit.scalar("eq", "u16", number, ev.emit.constant(bound.number, "u16"))
-        ev.emit.emit("branch", a=same, target=other)
-        ev.emit.emit("activate", target=Value(t.LOCAL_TASK, bound.number))
-        ev.emit.jump(ended)
-        ev.frame.place(other)
-        ev.frame.release(taken)
-    ev.frame.place(ended)
 
 
 @builtin("block", "unblock", arguments=1)
@@ -162,6 +180,11 @@ def block(ev: Evaluator, node: syntax.Builtin) -> Value:
     value = _id(ev, node.arguments[0], t.LOCAL_TASK, t.DATA_TASK, t.COLOR, t.INPUT_QUEUE, t.UT)
     if value.type == t.UT:
         ev.fail(node, f"@{node.name} of a microthread is not supported yet")
+    if ev.runtime and isinstance(value.data, Reg):
+        if value.type != t.LOCAL_TASK:
+            ev.fail(node, f"@{node.name} of a {value.type} that is known only at run time: only local tasks are told so")
+        for_each_task(ev, value.data, lambda one: ev.emit.emit(node.name, target=one))
+        return NOTHING
     if ev.runtime:
         ev.emit.emit(node.name, target=value)
         return NOTHING
@@ -187,7 +210,7 @@ def load_to_dsr(ev: Evaluator, node: syntax.Builtin) -> Value:
     options = fields_of(ev, node.arguments[2])[0] if len(node.arguments) > 2 else {}
     for name in ("activate", "unblock"):
         if name in options:
-            options[name] = task_value(ev, options[name], node)
+            options[name] = known_task(ev, options[name], node)
     ev.unit.loaded(ev, dsr.data, value, options, node)
     return NOTHING
 
@@ -224,7 +247,7 @@ def allocate_fifo(ev: Evaluator, node: syntax.Builtin) -> Value:
     options = fields_of(ev, node.arguments[1])[0] if len(node.arguments) > 1 else {}
     for name in ("activate_push", "activate_pop"):
         if name in options:
-            options[name] = task_value(ev, options[name], node)
+            options[name] = known_task(ev, options[name], node)
     symbol = place.memory.symbol
     ev.unit.use(symbol)
     fifo = FifoBuffer(symbol, options, symbol.name)

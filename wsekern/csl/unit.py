@@ -14,13 +14,14 @@ from wsekern.csl import types as t
 from wsekern.csl.coerce import coerce
 from wsekern.csl.dsds import Dsr
 from wsekern.csl.files import Files
+from wsekern.csl.flow import InOrder
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import Frame
 from wsekern.csl.library import tell
 from wsekern.csl.scope import Binding, Constant, Module, Scope, Stored, assigned_members, assigned_names, walk
 from wsekern.csl.source import CslError, Diagnostic, Diagnostics, Note, Span
 from wsekern.csl.types import Type
-from wsekern.csl.values import Address, Dsd, FunctionRef, Symbol, Value, Varying, element_of, zero_of
+from wsekern.csl.values import Address, Dsd, FunctionRef, Symbol, Value, Varying, element_of, leaves, zero_of
 from wsekern.fabric.routes import POP_MODES, ports_of
 
 MAX_STEPS = 20_000_000
@@ -63,6 +64,8 @@ class Effects:
     colors: dict[int, tuple[dict[str, Value], Span]] = field(default_factory=dict)
     """Local color configurations."""
     teardown: dict[int, FunctionRef] = field(default_factory=dict)
+    """Handlers of colors that go into teardown, and (``empty``) of output queues that have been flushed."""
+    empty: dict[int, FunctionRef] = field(default_factory=dict)
     priorities: dict[int, str] = field(default_factory=dict)
     fifos: list[Any] = field(default_factory=list)
     loads: list[Any] = field(default_factory=list)
@@ -94,7 +97,12 @@ class Unit:
         self.parameters: list[Varying] = []
         self.names_of_types: dict[syntax.Node, str] = {}
         self.layout: Any = None
+        self.together = False
+        """Whether all rounds of a loop of the layout are done at once."""
         self.exported: dict[str, Symbol] = {}
+        self.pointed: list[FunctionRef] = []
+        """Functions whose address is taken."""
+        self._dispatchers: dict[Type, Any] = {}
         self._pending: list[Callable[[], None]] = []
         self._assigned: dict[syntax.Node, dict[str, set[str]]] = {}
         self._members: set[str] = set()
@@ -114,6 +122,8 @@ class Unit:
 
     def open(self, path: str, importer: Module | None, parameters: dict[str, Value], span: Span | None) -> Module:
         """An instance of a file or library."""
+        if self.together and any(isinstance(leaf.data, Varying) for value in parameters.values() for leaf in leaves(value)):
+            raise InOrder
         name, file, folder = self.files.find(path, importer, self.options.folders, span, self.diagnostics)
         module = Module(name, file, parameters, (importer, span) if importer is not None and span is not None else None, folder,
                         len(self.modules))
@@ -280,11 +290,34 @@ class Unit:
 
     def finish(self) -> None:
         """Compile all functions that were called; errors are kept, and others looked for."""
-        while self._pending:
-            try:
-                self._pending.pop(0)()
-            except CslError as error:
-                self.diagnostics.found += [each for each in error.diagnostics if each not in self.diagnostics.found]
+        more = True
+        while more:
+            while self._pending:
+                try:
+                    self._pending.pop(0)()
+                except CslError as error:
+                    self.diagnostics.found += [each for each in error.diagnostics if each not in self.diagnostics.found]
+            more = any([each.extend() for each in self._dispatchers.values()])
+        for each in self._dispatchers.values():
+            each.end()
+
+    def function_number(self, function: FunctionRef) -> int:
+        """The value of a pointer to a function: its number among those whose address is taken, from 1 on."""
+        if function not in self.pointed:
+            self.pointed.append(function)
+        return self.pointed.index(function) + 1
+
+    def type_of_function(self, function: FunctionRef) -> Type | None:
+        """The type of a declared function."""
+        binding = self.global_binding(function.module, function.name)
+        return binding.value.type if isinstance(binding, Constant) else None
+
+    def dispatcher(self, kind: Type, node: syntax.Node, make: Any) -> Any:
+        """What calls functions of a type through pointers."""
+        if kind not in self._dispatchers:
+            self._dispatchers[kind] = make(self, kind, node)
+            self.instances["pointed", kind] = self._dispatchers[kind].instance
+        return self._dispatchers[kind]
 
     def frame_name(self, function: FunctionRef) -> str:
         """A name for a function's code."""
@@ -358,6 +391,8 @@ class Unit:
 
     def say(self, text: str) -> None:
         """What the program prints while it is compiled."""
+        if self.together:
+            raise InOrder
         self.said.append(text)
 
     def trap_unless(self, ev: Evaluator, condition: Value, node: syntax.Node) -> None:
@@ -366,7 +401,7 @@ class Unit:
         ev.emit.unless(Value(condition.type, ev.emit.register(condition)), failed)
         ev.emit.jump(after)
         ev.frame.place(failed)
-        tell(ev, "trap", f"{node.span}: this does not hold", [], node)
+        tell(ev, "trap", f"{node.span}, in {ev.frame.title}: this does not hold", [], node)
         ev.frame.place(after)
 
     def painted(self, color: int) -> dict[str, Any]:
@@ -376,7 +411,7 @@ class Unit:
         elif self.configs is None or self.where is None or self.where.x is None:
             return {}
         else:
-            config = self.configs.get((int(self.where.x[0]), int(self.where.y[0]), color))
+            config = self.configs.at(int(self.where.x[0]), int(self.where.y[0]), color)
         if config is None or config.route is None:
             return {}
         parts: dict[str, Any] = {"ring": config.route.ring, "pop": POP_MODES[config.route.pop]}
@@ -389,8 +424,7 @@ class Unit:
         """Colors that the layout or the program routes at PEs of the program."""
         found = set(self.effects.colors)
         if self.configs is not None and self.where is not None and self.where.x is not None:
-            here = set(zip(map(int, self.where.x), map(int, self.where.y), strict=True))
-            found |= {color for x, y, color in self.configs if (x, y) in here}
+            found |= self.configs.colors_at(self.where.x, self.where.y)
         return found
 
     def initializes_by_condition(self) -> bool:

@@ -230,6 +230,11 @@ def element_of(value: Value, place: int) -> Value:
     return Value(value.type.element, data)
 
 
+def by_pe(each: np.ndarray) -> Any:
+    """Data of a number of every PE: one number where it is the same on all."""
+    return each[0].item() if (each == each[0]).all() else Varying(each)
+
+
 def split_of(varying: Varying) -> np.ndarray:
     """Group number of each PE, by value."""
     return np.unique(varying.each, return_inverse=True)[1]

@@ -45,7 +45,7 @@ ports (:meth:`Fabric.port`) and run to reasons (:meth:`Fabric.run`); :class:`Waf
 """
 
 from wsekern.fabric._host import HostPort
-from wsekern.fabric.heatmap import link_use, plot_heatmap, record_use, text_heatmap
+from wsekern.fabric.heatmap import animate_heatmap, link_use, plot_heatmap, record_use, text_heatmap
 from wsekern.fabric.plan import Connection, FabricPlan, Rules
 from wsekern.fabric.routes import (
     Command,
@@ -62,5 +62,5 @@ from wsekern.fabric.trace import trace
 from wsekern.fabric.wafers import Link, Wafers
 
 __all__ = ["Command", "Connection", "CounterFilter", "Fabric", "FabricPlan", "HostPort", "Link", "Port", "Position",
-           "RangeFilter", "Route", "Rules", "Stop", "Wafers", "Word", "control_payload", "link_use", "make_route",
-           "plot_heatmap", "record_use", "text_heatmap", "trace"]
+           "RangeFilter", "Route", "Rules", "Stop", "Wafers", "Word", "animate_heatmap", "control_payload", "link_use",
+           "make_route", "plot_heatmap", "record_use", "text_heatmap", "trace"]

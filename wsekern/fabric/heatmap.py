@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wsekern.errors import InputError
-from wsekern.fabric.routes import Port, check_whole
+from wsekern.errors import InputError, check_whole
+from wsekern.fabric.routes import Port
 from wsekern.fabric.simulation import Fabric
+from wsekern.output import write_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 SHADES = " .:-=+*#%@"
+
+
+MOST_FRAMES = 120
+"""Frames of an animation; of more stretches, as many together as make no more."""
+FRAMES_A_SECOND = 8
 
 
 def link_use(fabric: Fabric, since: NDArray[np.uint32] | None = None) -> NDArray[np.uint32]:
@@ -72,3 +82,30 @@ def plot_heatmap(use: NDArray[np.uint32], title: str = "Words sent over links, p
         axes[1].plot(use.sum(axis=(1, 2)))
         axes[1].set(title="Over time", xlabel="stretch", ylabel="words in all links")
     return figure
+
+
+def animate_heatmap(use: NDArray[np.uint32], path: str | os.PathLike[str], titles: Sequence[str] = (),
+                    label: str = "words") -> int:
+    """Write link use of stretches of time (stretches, height, width) as an animated GIF, all frames on one scale; returns the
+    number of frames. ``titles``: one for each stretch."""
+    from matplotlib.animation import PillowWriter
+    from matplotlib.figure import Figure
+
+    _check_use(use, (2, 3))
+    use = use if use.ndim == 3 else use[None]
+    step = -(-len(use) // MOST_FRAMES)
+    figure = Figure(figsize=(6, 5), dpi=80)  # whose places are set once, not for every frame
+    axes = figure.subplots()
+    image = axes.imshow(use[0], interpolation="nearest", aspect="auto", cmap="magma", vmin=0,
+                        vmax=max(1, int(max(use[first:first + step].sum(axis=0).max() for first in range(0, len(use), step)))))
+    figure.colorbar(image, ax=axes, label=label)
+    axes.set(xlabel="column (x)", ylabel="row (y)")
+    with tempfile.TemporaryDirectory() as folder:
+        whole, writer = Path(folder, "use.gif"), PillowWriter(fps=FRAMES_A_SECOND)
+        with writer.saving(figure, whole, dpi=80):
+            for first in range(0, len(use), step):
+                image.set_data(use[first:first + step].sum(axis=0))
+                axes.set_title(titles[first] if titles else f"stretch {first + 1}")
+                writer.grab_frame()
+        write_file(path, whole.read_bytes())
+    return -(-len(use) // step)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.errors import BudgetError, InputError
+from wsekern.errors import BudgetError, InputError, check_whole, is_whole
 from wsekern.fabric import _host, _routing
 from wsekern.fabric._wafers import Ways
 from wsekern.fabric.routes import (
@@ -19,12 +19,11 @@ from wsekern.fabric.routes import (
     Position,
     RangeFilter,
     Route,
-    check_whole,
-    is_whole,
     make_route,
     ports_of,
 )
 from wsekern.machine import Machine, load_machine
+from wsekern.shown import Shown
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,7 @@ class Rules:
     @classmethod
     def of(cls, machine: str | Machine, profile: str = "vendor-simulator", **changes: Any) -> "Rules":
         """The rules of ``machine`` ("wse2", "wse3", a TOML path, or loaded), with a timing profile; ``changes`` override."""
-        if not isinstance(machine, Machine):
-            machine = load_machine(machine)
+        machine = load_machine(machine)
         fabric, timing = machine.fabric, machine.profile(profile)
         inputs = int(fabric.inputs_per_position)
         values = dict(
@@ -124,7 +122,7 @@ def _check_rules(rules: Rules, width: int, height: int) -> None:
 _ERASED = -1  # number of no route: the last of the routes and None
 
 
-class FabricPlan:
+class FabricPlan(Shown):
     """Routes of a fabric of ``width`` x ``height`` PEs, painted on rectangles, later ones over earlier ones.
 
     >>> plan = FabricPlan(8, 1, "wse2")
@@ -145,7 +143,7 @@ class FabricPlan:
             self.rules = machine
         _check_rules(self.rules, width, height)
         self.width, self.height = width, height
-        self.open_edges, self.allow_reserved = open_edges, allow_reserved
+        self.open_edges, self.allow_reserved = bool(open_edges), bool(allow_reserved)
         self._routes: dict[Route, int] = {}
         self._rects: list[tuple[int, int, int, int, int, int]] = []
         self._filters: list[PlacedFilter] = []
@@ -153,6 +151,10 @@ class FabricPlan:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_ways": None}
+
+    def _facts(self) -> dict[str, Any]:
+        return {"machine": self.rules.name, "width": self.width, "height": self.height, "routes": len(self._routes),
+                "colors": sorted({rectangle[0] for rectangle in self._rects}), "filters": len(self._filters)}
 
     def __copy__(self) -> "FabricPlan":
         return deepcopy(self)
@@ -187,6 +189,8 @@ class FabricPlan:
 
     def route_at(self, color: int, x: int, y: int) -> Route | None:
         """The route of ``color`` at PE (x, y), as it was painted last; None where there is none."""
+        if not all(map(is_whole, (color, x, y))):
+            raise InputError(f"color {color!r} at ({x!r}, {y!r}): expected whole numbers")
         routes = list(self._routes)
         for painted, left, top, width, height, number in reversed(self._rects):
             if painted == color and left <= x < left + width and top <= y < top + height:

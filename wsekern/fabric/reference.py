@@ -205,6 +205,11 @@ class ReferenceFabric:
         else:
             self.unused_credit[x, y, color] = self.unused_credit.get((x, y, color), 0) + words
 
+    def take_credit(self, x: int, y: int, color: int) -> None:
+        """A core takes no more words of a color."""
+        if (x, y, color) in self.queues:
+            self.queues[x, y, color].credit = 0
+
     def rewrite(self, x: int, y: int, color: int, route: Route) -> None:
         """A core replaces a route; queued words follow the new one."""
         queue = self.queues.get((x, y, color))

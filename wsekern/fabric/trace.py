@@ -5,9 +5,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_whole, is_whole
 from wsekern.fabric.reference import OPPOSITE, STEP
-from wsekern.fabric.routes import Port, check_whole, is_whole
+from wsekern.fabric.routes import Port
 from wsekern.fabric.simulation import Fabric
 from wsekern.output import check_target, write_file
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from wsekern.inference.run_log import RunLog
 from wsekern.inference.steps import LayerStep, Steps, Values
 from wsekern.ops import FlowEngine
 from wsekern.ops.engines.flow import Mark
@@ -18,6 +19,8 @@ class _Passage:
     after: Mark
     parts: Counter[str]
     notes: dict[str, str]
+    logged: tuple[int, int, tuple[int, ...]]
+    """In the log: the first operation, the one behind the last, and the clocks when it began."""
 
 
 class Clockwork:
@@ -27,8 +30,8 @@ class Clockwork:
     the third does, whose clocks then move on by what they did before.
     """
 
-    def __init__(self, engine: FlowEngine) -> None:
-        self.engine = engine
+    def __init__(self, engine: FlowEngine, log: RunLog | None = None) -> None:
+        self.engine, self.log = engine, log
         self.cycles_by_part: Counter[str] = Counter()
         self._passages: dict[tuple[int, Hashable], _Passage] = {}
 
@@ -42,19 +45,24 @@ class Clockwork:
         """Move the clocks on by ``steps``, a list that does not change; one that does not come again is not remembered."""
         if self.engine.values_take_time:
             return
-        start = self.engine.start() if comes_again else None
+        start, log = self.engine.start() if comes_again else None, self.log
+        now = log.look(self.engine) if log is not None else ()
         known = self._passages.get((id(steps), start)) if start is not None else None
         if known:
             self.engine.repeat(known.before, known.after)
             self.engine.notes |= known.notes
             self.cycles_by_part += known.parts
+            if log is not None:
+                log.repeat(*known.logged, now)
             return
+        first = len(log.names) if log is not None else 0
         before, (earlier, self.engine.notes) = self.engine.mark(), (self.engine.notes, {})
         parts, notes = self._time(steps), self.engine.notes
         self.engine.notes = earlier | notes
         self.cycles_by_part += parts
         if start is not None and self.engine.lines_are_alike:
-            self._passages[id(steps), start] = _Passage(steps, before, self.engine.mark(), parts, notes)
+            logged = first, len(log.names) if log is not None else 0, now
+            self._passages[id(steps), start] = _Passage(steps, before, self.engine.mark(), parts, notes, logged)
 
     def run(self, step: LayerStep, values: Values) -> None:
         """Run a step of a list that clocks have moved on by; those that move with values only now do."""
@@ -70,8 +78,10 @@ class Clockwork:
         now = self.engine.cycles
         for step in steps:
             if isinstance(step, LayerStep):
-                before = now
+                before, crossed = now, self.engine.link_traversals
                 step.time(self.engine)
                 now = self.engine.cycles
                 parts[step.part] += now - before
+                if self.log is not None:
+                    self.log.add(step, self.log.look(self.engine), int(self.engine.link_traversals - crossed))
         return parts

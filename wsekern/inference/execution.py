@@ -23,13 +23,15 @@ from wsekern.inference.layer import check_formats
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs, program_set
 from wsekern.inference.reference import Activations
+from wsekern.inference.run_log import RunLog, corners
 from wsekern.inference.sampling import Sampler
 from wsekern.inference.speculative import Speculated, speculator
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import Machine
 from wsekern.ops import FlowEngine
-from wsekern.ops.engines.both import BothEngines
+from wsekern.ops.engines.both import BothEngines, OnLinks
 from wsekern.ops.local.rows import Form
+from wsekern.shown import Shown
 from wsekern.workload.checkpoint import Checkpoint, load_checkpoint
 from wsekern.workload.sample import SAMPLE_PROMPT, sample_path
 from wsekern.workload.speculation import check_drafted, check_vocabulary, layers_of
@@ -57,8 +59,8 @@ class Drafting:
         check_drafted(self.drafted)
 
 
-@dataclass(frozen=True)
-class Execution:
+@dataclass(frozen=True, repr=False)
+class Execution(Shown):
     """A model that ran with all its values on a simulated wafer."""
 
     machine: Machine
@@ -72,6 +74,8 @@ class Execution:
     """Where operations also ran wavelet by wavelet: how many, and the largest difference of a clock in cycles."""
     speculated: Speculated | None = None
     """What drafts were worth, where there were any."""
+    log: RunLog | None = None
+    """Every operation and its clocks, where that was asked for."""
     rounded: float | None = None
     """Share of the weights of the first layer's packed matrices that were rounded anew; None: none is packed."""
 
@@ -114,7 +118,7 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
             on_text: Callable[[str], None] | None = None, activations: Form | None = None,
             check: CheckedTokens = "first", memory: int | None = None, drafting: Drafting | None = None,
             programs: Programs | None = None, weight_precision: str = "", cache_precision: str = "",
-            keeping: Keeping | None = None) -> Execution:
+            keeping: Keeping | None = None, logged: bool = False, on_links: OnLinks | None = None) -> Execution:
     """Generate up to ``count`` tokens after ``prompt``, and let the plain reference ``check`` them.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
@@ -123,7 +127,8 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
     ``sampler``: default greedy. ``memory`` as in :class:`WaferModel`. With ``drafting`` the tokens are the same, and the cycles
     those of passes that check drafts. ``weight_precision`` and ``cache_precision`` as in :class:`Grid`: the reference
     computes with the weights as PEs keep them, and with a cache in float32. ``keeping``: the file that keeps the run as it
-    goes, and the one from which it goes on to the same end, whatever ``threads``, ``memory`` and ``check`` are.
+    goes, and the one from which it goes on to the same end, whatever ``threads``, ``memory`` and ``check`` are. ``logged``:
+    keep the clocks of every operation; ``on_links`` sees what each sends over the links of every PE, by the ``cycle`` engine.
     """
     sampler = sampler or Sampler()
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
@@ -133,8 +138,10 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
                                programs=programs, weight_precision=weight_precision, cache_precision=cache_precision))
     context, drafted = check_length(checkpoint, ids, count), drafting.drafted if drafting else 1
     chunk = max(min(len(ids), PREFILL_CHUNKS[0]), drafted)  # windows keep what so many tokens look back to
+    log = RunLog() if logged else None
     model = place(checkpoint, machine, context, chunk, precision, grid, engine, profile, threads, activations, memory=memory,
-                  programs=programs, weight_precision=weight_precision, cache_precision=cache_precision)
+                  programs=programs, weight_precision=weight_precision, cache_precision=cache_precision, log=log)
+    _watch(model, log, on_links)
     speculating = None
     if drafting is not None:
         drafter = _drafter(drafting.draft, checkpoint, model, machine, prompt, profile, threads)
@@ -144,13 +151,25 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
                           keeper=keeping)
     checked = check_generation(checkpoint, generation, sampler, check, Activations.of(model.mapping.form, precision),
                                KeptWeights(checkpoint.weights, model.mapping) if weight_precision else None)
-    both = None
-    if isinstance(model.engine, BothEngines):
-        both = {"operations_by_wavelet": model.engine.operations_by_wavelet, "local_work": model.engine.local_work,
-                "largest_clock_difference_cycles": model.engine.clock_difference}
     return Execution(machine, model.mapping, prompt, checkpoint.text.continuation(ids, generation.tokens), generation, checked,
-                     both, speculating.finish() if speculating else None,
+                     _by_both(model.engine), speculating.finish() if speculating else None, log,
                      share_rounded(checkpoint.weights, model.mapping) if weight_precision else None)
+
+
+def _watch(model: WaferModel, log: RunLog | None, on_links: OnLinks | None) -> None:
+    """Let the log know whose clocks it keeps, and the engine who sees its links."""
+    if log is not None:
+        log.pes = corners(model.mapping.width, model.mapping.height)
+    if isinstance(model.engine, BothEngines):
+        model.engine.on_links = on_links
+
+
+def _by_both(engine: FlowEngine) -> dict[str, int] | None:
+    """What both engines did, where both did."""
+    if not isinstance(engine, BothEngines):
+        return None
+    return {"operations_by_wavelet": engine.operations_by_wavelet, "local_work": engine.local_work,
+            "largest_clock_difference_cycles": engine.clock_difference}
 
 
 def _identity(checkpoint: Checkpoint, machine: Machine, sampler: Sampler, drafting: Drafting | None,
@@ -185,11 +204,12 @@ def _drafter(draft: str | Checkpoint, checkpoint: Checkpoint, model: WaferModel,
 def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = PREFILL_CHUNKS[0], precision: str = "fp16",
           grid: tuple[int, int] | None = None, engine: str = "flow", profile: str = "silicon", threads: int = 1,
           activations: Form | None = None, weights: Weights | None = None, memory: int | None = None,
-          programs: Programs | None = None, weight_precision: str = "", cache_precision: str = "") -> WaferModel:
+          programs: Programs | None = None, weight_precision: str = "", cache_precision: str = "",
+          log: RunLog | None = None) -> WaferModel:
     """The model on a grid (default: a small one that fits) whose cache holds ``context`` tokens.
 
     ``chunk``: tokens of a prompt that pass together, fewer (:data:`PREFILL_CHUNKS`) where the grid has no room for their
-    buffers. ``weights``: other ones; ``memory`` as in :class:`WaferModel`.
+    buffers. ``weights``: other ones; ``memory`` and ``log`` as in :class:`WaferModel`.
     """
     if engine not in ENGINES:
         raise InputError(f"no engine {engine!r}: use one of {', '.join(ENGINES)}")
@@ -202,7 +222,7 @@ def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = P
     mapping = next((one for one in mappings if one.fits(machine)), mappings[-1])
     mapping.check(machine)  # before the weights are read
     return WaferModel(checkpoint.config, weights or checkpoint.weights, machine, mapping, profile, threads, ENGINES[engine],
-                      memory)
+                      memory, log)
 
 
 def execute_sample(machine: Machine, count: int = SAMPLE_TOKENS, precision: str = "fp16",

@@ -63,11 +63,31 @@ def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
     It takes ``x`` (tokens, hidden) along y, and leaves it.
     """
     mixers, feed = mixers_on_grid(mapping, block), feed_on_grid(mapping, block)
-    steps: Steps = []
+    before, behind = _around(mapping, block, tokens, mixers, feed, slots)
+    within = _mixed(mapping, block, mixers, tokens, slots) if mixers else []
+    return _as_kept(mapping, [*mixers, *([feed] if feed else [])], tokens, [*before, *within, *behind])
+
+
+def mixer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
+    """Those of :func:`layer_steps` whose sizes depend on how much lies in the cache."""
+    mixers = mixers_on_grid(mapping, block)
+    return _as_kept(mapping, mixers, tokens, _mixed(mapping, block, mixers, tokens, slots)) if mixers else []
+
+
+def other_steps(mapping: Grid, block: Block, tokens: int) -> Steps:
+    """All others, whatever lies in the cache."""
+    mixers, feed = mixers_on_grid(mapping, block), feed_on_grid(mapping, block)
+    before, behind = _around(mapping, block, tokens, mixers, feed, 1)
+    return _as_kept(mapping, [feed] if feed else [], tokens, [*before, *behind])
+
+
+def _around(mapping: Grid, block: Block, tokens: int, mixers: Sequence[PartOnGrid[Any]], feed: PartOnGrid[Any] | None,
+            slots: int) -> tuple[Steps, Steps]:
+    """What comes before the mixers and behind them, the feed-forward part among it."""
+    before, steps = Steps(), Steps()
     if mixers:
-        steps += [*_normed(mapping, block.before_mixer, "before_mixer", mixers[0].label, tokens),
-                  *_mixed(mapping, block, mixers, tokens, slots),
-                  *_after(mapping, block, "after_mixer", mixers[0].label, tokens)]
+        before += _normed(mapping, block.before_mixer, "before_mixer", mixers[0].label, tokens)
+        steps += _after(mapping, block, "after_mixer", mixers[0].label, tokens)
         steps.append(reshape("out", tokens, mapping.hidden, output="mixed") if block.parallel else
                      add(mapping, mixers[0].label, "residual", tokens, "x", "out"))
         steps += _behind_sum(mapping, block, "after_mixer", mixers[0].label, tokens)
@@ -83,15 +103,14 @@ def layer_steps(mapping: Grid, block: Block, tokens: int, slots: int) -> Steps:
         steps += [repeat("weights.scalar", "scalar", 0, tokens),
                   LayerStep((feed or mixers[0]).label, "scalar", Local("mul", mapping.hidden, tokens, form=mapping.form),
                             ("x", "scalar"), "x")]
-    parts = [*mixers, *([feed] if feed else [])]
+    return before, steps
+
+
+def _as_kept(mapping: Grid, parts: Sequence[PartOnGrid[Any]], tokens: int, steps: Steps) -> Steps:
+    """``steps`` of ``tokens`` tokens with caches and products of the matrices of ``parts`` as they are kept."""
     if mapping.packs_cache:
         caches = {name: sizes for part in parts for name, sizes in part.packed_cache().items()}
         steps = packed_cache_steps(caches, tokens, steps)
-    return _as_kept(mapping, parts, steps)
-
-
-def _as_kept(mapping: Grid, parts: Sequence[PartOnGrid[Any]], steps: Steps) -> Steps:
-    """``steps`` with products of the matrices of ``parts`` as they are kept."""
     matrices = {part.named(name): sizes for part in parts for name, sizes in part.matrices().items()}
     return _rows_together(mapping, packed_steps(mapping, matrices, steps))
 

@@ -43,7 +43,7 @@ def time_steps(machine: Machine, mapping: Mapping, steps: Steps, profile: str) -
     return StepCycles(engine.cycles, dict(engine.breakdown))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str, block: Block) -> StepCycles:
     """One layer, a ``block``, for ``tokens`` tokens against ``slots`` cached positions per row.
 
@@ -60,12 +60,17 @@ def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, prof
 
 def layer_lists(mapping: Mapping, block: Block, tokens: int, slots: int) -> Iterator[tuple[Steps, float]]:
     """Lists of steps that a layer may take, each with its share of the time: see :func:`time_layer`."""
-    for load, share in expert_loads(mapping, block, tokens):
-        grid = mapping if load == mapping.expert_load else replace(mapping, expert_load=load)
+    for grid, share in loaded_grids(mapping, block, tokens):
         yield layer_steps(grid, block, tokens, max(1, slots)), share
 
 
-@lru_cache(maxsize=4096)
+def loaded_grids(mapping: Mapping, block: Block, tokens: int) -> Iterator[tuple[Mapping, float]]:
+    """The grid with each number of experts on the fullest block of lines that counts, and its share of the time."""
+    for load, share in expert_loads(mapping, block, tokens):
+        yield mapping if load == mapping.expert_load else replace(mapping, expert_load=load), share
+
+
+@lru_cache(maxsize=16384)
 def _time_operations(machine: Machine, width: int, height: int, precision: str, operations: tuple[Operation, ...],
                      profile: str) -> StepCycles:
     """Blocks that differ in what takes no time (where a window ends) are timed once."""
@@ -75,7 +80,7 @@ def _time_operations(machine: Machine, width: int, height: int, precision: str, 
     return StepCycles(engine.cycles, dict(engine.breakdown))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def time_layers(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str) -> StepCycles:
     """All layers of the model, one after the other on a region such as ``mapping``."""
     kinds = zip(mapping.single_layers, mapping.config.kinds, strict=True)
@@ -98,5 +103,10 @@ def time_head(machine: Machine, mapping: Mapping, profile: str) -> StepCycles:
 
 @lru_cache(maxsize=1024)
 def time_handover(machine: Machine, mapping: Mapping, tokens: int, profile: str) -> StepCycles:
-    """Residual stream from one region to all columns of the next one."""
-    return time_steps(machine, mapping, [LayerStep("handover", "handover", Broadcast(tokens * mapping.hidden, "x"))], profile)
+    """Time of :func:`handover_steps`."""
+    return time_steps(machine, mapping, handover_steps(mapping, tokens), profile)
+
+
+def handover_steps(mapping: Mapping, tokens: int) -> Steps:
+    """Residual stream of ``tokens`` tokens from one region to all columns of the next one."""
+    return [LayerStep("handover", "to the next region", Broadcast(tokens * mapping.hidden, "x"))]

@@ -26,6 +26,7 @@ from wsekern.inference.layer import (
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps, outer_tiles
 from wsekern.inference.residency import Layers, room_for_layers
+from wsekern.inference.run_log import RunLog
 from wsekern.inference.saved_model import SavedModel, restore_tiles, save_tiles
 from wsekern.inference.steps import LayerStep, Steps, Values, View, last_uses, refuse_timed_only
 from wsekern.machine import Machine
@@ -68,11 +69,12 @@ class WaferModel:
     """A decoder on a rectangle of a wafer, with what its layers keep between tokens.
 
     ``memory``: bytes that weights and cache may take on this machine, None for no limit; layers that find no room are read from
-    the checkpoint again in every pass, with the same values.
+    the checkpoint again in every pass, with the same values. ``log``: what is told of every operation.
     """
 
     def __init__(self, config: ModelConfig, weights: Weights, machine: Machine, mapping: Mapping,
-                 profile: str = "silicon", threads: int = 1, engine: type[FlowEngine] = FlowEngine, memory: int | None = None):
+                 profile: str = "silicon", threads: int = 1, engine: type[FlowEngine] = FlowEngine, memory: int | None = None,
+                 log: RunLog | None = None):
         check_executable(config)
         mapping.check(machine)
         for block, _ in config.kinds:
@@ -81,7 +83,7 @@ class WaferModel:
         self.engine = engine(machine, mapping.width, mapping.height, profile=profile, precision=mapping.precision,
                              threads=threads)
         self._model = outer_tiles(mapping, weights.outer)  # first: the largest matrices, while there is nothing beside them
-        self._clocks = Clockwork(self.engine)
+        self._log, self._clocks = log, Clockwork(self.engine, log)
         self._plans: dict[tuple[int, int, int, int], tuple[Plan, View | None]] = {}
         self._kinds, self._kind_of_layer = distinct(config.blocks)
         free = int(machine.core.sram) - sum(mapping.memory.values())  # beside the logits of one token
@@ -188,6 +190,8 @@ class WaferModel:
         if total > m.context:
             raise InputError(f"{total} tokens do not fit the KV cache of {m.context} tokens; "
                              "use a shorter prompt or a mapping with more context")
+        if self._log is not None:
+            self._log.begin_pass(self.length, len(tokens))
         embedding = Plan.of(embedding_steps(m, tokens, self.length), ["x"])
         values = self._execute(embedding, dict(self._model), comes_again=False)
         slots = -(-total // m.height)
@@ -196,9 +200,13 @@ class WaferModel:
         tell(0)
         for number, (kind, weights, cache) in enumerate(zip(self._kind_of_layer, self.layers, self._caches, strict=True), 1):
             values |= {**weights, **cache, **tables[kind]}
+            if self._log is not None:
+                self._log.begin_layer()
             self._run_layer(kind, len(tokens), slots, cache, values)
             cache.update({name: values.pop(name) for name in cache})
             tell(number)
+        if self._log is not None:
+            self._log.begin_layer()
         self.length, self._furthest = total, max(self._furthest, total)
         return values
 

@@ -9,10 +9,13 @@ from typing import Annotated
 import msgspec
 
 from wsekern.description import Listing, Quantity, Unit, load_description
-from wsekern.errors import InputError
+from wsekern.errors import InputError, is_whole
+from wsekern.shown import Shown
 
 Cycles = Annotated[Quantity, Unit("cycles")]
 WholeCycles = Annotated[Quantity, Unit("cycles", 1, whole=True)]
+Latency = Annotated[Quantity, Unit("cycles", 1, 8, whole=True)]
+"""Of a hop or a ramp: words that are under way are kept for so many cycles."""
 Pes = Annotated[Quantity, Unit("PEs", 1, 100_000, whole=True)]
 Count = Annotated[Quantity, Unit("count", whole=True)]
 Some = Annotated[Quantity, Unit("count", 1, whole=True)]
@@ -23,7 +26,7 @@ Bytes = Annotated[Quantity, Unit("B")]
 Rate = Annotated[Quantity, Unit("elements/cycle", 1e-6)]
 
 
-class Fabric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Fabric(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The mesh: its size and the rules of its routers."""
 
     width: Pes
@@ -31,9 +34,9 @@ class Fabric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user_width: Pes
     user_height: Pes
     colors: Some
-    hop_latency: WholeCycles
-    ramp_latency: WholeCycles
-    buffer_depth: Annotated[Quantity, Unit("wavelets", 1, whole=True)]
+    hop_latency: Latency
+    ramp_latency: Latency
+    buffer_depth: Annotated[Quantity, Unit("wavelets", 1, 7, whole=True)]
     switch_colors: Colors
     reserved_colors: Colors
     inputs_per_position: Some
@@ -41,7 +44,7 @@ class Fabric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     color_swap: bool
 
 
-class Core(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Core(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One processing element: memory, queues, threads, task ids, SIMD widths."""
 
     sram: Annotated[Quantity, Unit("B", 1, whole=True)]
@@ -61,7 +64,7 @@ class Core(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     simd: dict[str, Rate]
 
 
-class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Profile(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Timing of one way to meet the machine: the vendor's simulator, or silicon.
 
     ``link_words`` wavelets cross a link in every ``link_frame`` consecutive cycles at most. ``rate`` and ``setup`` are
@@ -85,7 +88,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stream_setup: dict[str, Cycles] = {}
 
 
-class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class System(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The box around the wafer: power, price, and the way in and out.
 
     ``power`` is drawn where all PEs work, ``idle_fraction`` of it where none does, ``half_load_fraction`` where half of them do
@@ -123,7 +126,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return float(self.power) * (half + (2.0 * activity - 1.0) * (1.0 - half))
 
 
-class Machine(msgspec.Struct, frozen=True, eq=False, dict=True, forbid_unknown_fields=True):
+class Machine(Shown, msgspec.Struct, frozen=True, eq=False, dict=True, forbid_unknown_fields=True):
     """A wafer-scale machine. Time is in cycles; ``clock`` turns cycles into seconds in reports only.
 
     Machines are equal if all that they hold is, so that one which was pickled, copied or loaded again finds what was kept for
@@ -166,9 +169,31 @@ class Machine(msgspec.Struct, frozen=True, eq=False, dict=True, forbid_unknown_f
     def check_grid(self, width: int, height: int) -> None:
         """Refuse a grid of PEs that is empty or larger than the user's part of the wafer."""
         most_wide, most_high = int(self.fabric.user_width), int(self.fabric.user_height)
-        if not (1 <= width <= most_wide and 1 <= height <= most_high):
-            raise InputError(f"a grid of {width}x{height} PEs does not lie on {self.name}: expected 1x1 to "
+        if not all(map(is_whole, (width, height))) or not (1 <= width <= most_wide and 1 <= height <= most_high):
+            raise InputError(f"a grid of {width!r}x{height!r} PEs does not lie on {self.name}: expected 1x1 to "
                              f"{most_wide}x{most_high}")
+
+
+@lru_cache(maxsize=1024)
+def in_seconds(machine: Machine) -> Machine:
+    """``machine`` as far as times and memory go: prices and power, which change neither, are the same for all."""
+    system = machine.system
+    free = {"power": Quantity(1.0, "W", _LEFT_OUT), "idle_fraction": Quantity(1.0, "ratio", _LEFT_OUT),
+            "half_load_fraction": None, "price": Quantity(0.0, "USD", _LEFT_OUT),
+            "price_per_hour": Quantity(0.0, "USD/h", _LEFT_OUT)}
+    return msgspec.structs.replace(machine, system=msgspec.structs.replace(system, **free))
+
+
+@lru_cache(maxsize=1024)
+def in_cycles(machine: Machine) -> Machine:
+    """``machine`` as far as cycles and memory go: :func:`in_seconds`, and with a clock and links to others that all share."""
+    plain = in_seconds(machine)
+    links = {"io_bandwidth": Quantity(1.0, "B/s", _LEFT_OUT), "io_latency": Quantity(0.0, "s", _LEFT_OUT)}
+    return msgspec.structs.replace(plain, clock=Quantity(1e9, "Hz", _LEFT_OUT),
+                                   system=msgspec.structs.replace(plain.system, **links))
+
+
+_LEFT_OUT = "left out"
 
 
 def bundled_machines() -> list[str]:
@@ -180,6 +205,12 @@ def bundled_machines() -> list[str]:
 @lru_cache(maxsize=32)
 def _load(path: str, modified: int) -> Machine:
     machine = load_description(path, Machine)
+    check_machine(machine, path)
+    return machine
+
+
+def check_machine(machine: Machine, path: str) -> None:
+    """Refuse numbers that contradict each other; ``path`` says where they stand."""
     fabric, core = machine.fabric, machine.core
     if not machine.profiles:
         raise InputError(f"{path}: profiles is empty, expected at least one timing profile")
@@ -200,7 +231,6 @@ def _load(path: str, modified: int) -> Machine:
         if profile.link_words.value > profile.link_frame.value:
             raise InputError(f"{path}: profiles.{name}: link_words is more than link_frame, but a link carries a word a cycle "
                              "at most")
-    return machine
 
 
 @lru_cache(maxsize=1)
@@ -230,8 +260,13 @@ def _check_keys(machine: Machine, path: str) -> None:
                 raise InputError(f"{path}: {place}: unknown key {key!r}, expected one of {', '.join(sorted(known))}")
 
 
-def load_machine(machine: str | os.PathLike[str]) -> Machine:
-    """The wafer ``machine``: a bundled name (``wse1``, ``wse2``, ``wse3``) or the path of a TOML description."""
+def load_machine(machine: str | os.PathLike[str] | Machine) -> Machine:
+    """The wafer ``machine``: a bundled name (``wse1``, ``wse2``, ``wse3``), the path of a TOML description, or one that is
+    loaded already."""
+    if isinstance(machine, Machine):
+        return machine
+    if not isinstance(machine, str | os.PathLike):
+        raise InputError(f"{machine!r} is no machine: expected a name, a file or a Machine")
     if str(machine) in bundled_machines():
         path = Path(str(files("wsekern.machine") / "data" / f"{machine}.toml"))
         return _load(str(path), 0)

@@ -70,7 +70,7 @@ def _some_sizes(pes: int) -> list[int]:
 
 
 def _loaded(machine: Machine | str) -> Machine:
-    return load_machine(machine) if isinstance(machine, str) else machine
+    return load_machine(machine)
 
 
 def _line(axis: Axis, pes: int) -> tuple[int, int]:

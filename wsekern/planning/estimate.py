@@ -7,21 +7,24 @@ more where clocks of the PEs differ, and equal where they do not.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsekern.inference.layer import mixer_steps, other_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
-from wsekern.inference.step_times import layer_lists
+from wsekern.inference.step_times import loaded_grids
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
+from wsekern.machine.machine import in_cycles
 from wsekern.ops import AllGather, Broadcast, FlowEngine, Operation
 from wsekern.ops._timing import CAUSE_NAMES
 from wsekern.ops.operation import LocalOperation
 from wsekern.planning.layout import TIMED, Placement
+from wsekern.workload.decoder import Attention, Block
 
 STEADY = 32
 """PEs of a line from which on a gather takes as long at each as at the one a frame of the link before it."""
@@ -80,7 +83,10 @@ class Estimator:
         self.machine, self.profile, self.precision = machine, profile, precision
         self._engine = FlowEngine(machine, 1, 1, profile=profile, precision=precision)
         self._known: dict[tuple[Operation, int, int], int] = {}
+        self._alike: dict[Mapping, Mapping] = {}
         self._layers: dict[tuple[Mapping, int, int], float] = {}
+        self._beside: dict[tuple[Mapping, int], list[tuple[int, float]]] = {}
+        self._heads: dict[Mapping, int] = {}
 
     def operation(self, operation: Operation, width: int, height: int) -> int:
         """One operation on a grid whose PEs are ready at once."""
@@ -126,12 +132,27 @@ class Estimator:
                    for one, (_, count) in zip(mapping.single_layers, mapping.config.kinds, strict=True))
 
     def _layer(self, mapping: Mapping, tokens: int, slots: int) -> float:
-        """One layer; all regions of a size share it, however many layers they have."""
+        """One layer; all regions of a size share it, however many layers they have, and all requests and chunks for which its
+        steps are the same."""
+        if mapping not in self._alike:
+            self._alike[mapping] = _plainest(mapping)
+        mapping = self._alike[mapping]
         key = mapping, tokens, slots
         if key not in self._layers:
-            self._layers[key] = sum(share * self.steps(steps, mapping.width, mapping.height)
-                                    for steps, share in layer_lists(mapping, mapping.config.blocks[0], tokens, slots))
+            block = mapping.config.blocks[0]
+            mixers = self.steps(mixer_steps(mapping, block, tokens, max(1, slots)), mapping.width, mapping.height)
+            others = self._others(replace(mapping, context=1, chunk=1), block, tokens)
+            self._layers[key] = sum(share * (mixers + cycles) for cycles, share in others)
         return self._layers[key]
+
+    def _others(self, mapping: Mapping, block: Block, tokens: int) -> list[tuple[int, float]]:
+        """Cycles of what does not depend on the cache, and the share of each number of experts that a layer may have on the
+        fullest block of lines: the same for all contexts and chunks."""
+        key = mapping, tokens
+        if key not in self._beside:
+            self._beside[key] = [(self.steps(other_steps(grid, block, tokens), mapping.width, mapping.height), share)
+                                 for grid, share in loaded_grids(mapping, block, tokens)]
+        return self._beside[key]
 
     def handover(self, mapping: Mapping, tokens: int) -> int:
         """Residual stream from one region to all columns of the next one."""
@@ -139,7 +160,20 @@ class Estimator:
 
     def head(self, mapping: Mapping) -> int:
         """One token's embedding, and from its residual stream to its logits."""
-        return self.steps([*head_steps(mapping), *embedding_steps(mapping, [0])], mapping.width, mapping.height)
+        if mapping not in self._heads:
+            steps = [*head_steps(mapping), *embedding_steps(mapping, [0])]
+            self._heads[mapping] = self.steps(steps, mapping.width, mapping.height)
+        return self._heads[mapping]
+
+
+def _plainest(mapping: Mapping) -> Mapping:
+    """``mapping``, which has one layer, with the shortest context and chunk for which its steps are the same: attention that
+    looks back over all positions has the same steps for all, but for the blocks into which short ones can be cut."""
+    block = mapping.config.blocks[0]
+    if not all(type(mixer) is Attention and not mixer.reach and mixer.indexer is None and mixer.compression == 1
+               for mixer in block.mixers):
+        return mapping
+    return replace(mapping, context=min(mapping.slots, mapping.programs.position_blocks) * mapping.height, chunk=1)
 
 
 @lru_cache(maxsize=64)
@@ -155,7 +189,7 @@ class QuickPlacement(Placement):
 
     @cached_property
     def _estimator(self) -> Estimator:
-        return estimator(self.machine, self.profile, self.request.precision)
+        return estimator(in_cycles(self.machine), self.profile, self.request.precision)
 
     @cached_property
     def _cycles(self) -> dict[tuple[int, int, int], float]:
@@ -174,10 +208,10 @@ class QuickPlacement(Placement):
         """One token's embedding and logits."""
         return self._estimator.head(self.head_mapping)
 
-    def costs(self, most: int, between: tuple[int, int], slots: float,
-              context: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def costs(self, most: int, between: tuple[int, int], slots: float, context: float,
+              whole: bool = False) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Seconds of the slowest region for 1 to ``most`` tokens, whatever their context."""
-        slots, timed = round(slots), sorted({1, min(most, TIMED), most})
+        slots, timed = round(slots), self.timed(most, whole)
         if most <= TIMED:
             return np.full(most, self.region_seconds(most, slots)), np.zeros(most)
         bases = [self.region_seconds(tokens, slots) for tokens in timed]

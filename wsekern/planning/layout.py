@@ -29,6 +29,7 @@ from wsekern.inference.step_times import (
     time_layers,
 )
 from wsekern.machine import Machine
+from wsekern.machine.machine import in_cycles
 from wsekern.ops.local.rows import Form
 from wsekern.planning.drafting import DraftCosts
 from wsekern.planning.regions import PlacedRegion, RegionShape, Size, pack
@@ -252,13 +253,13 @@ class Placement:
     def decode(self) -> StepCycles:
         """One token of a lone user from end to end, halfway through the answer; wafer crossings left out."""
         return sum((self._pass(index, 1, self.token_position) for index in range(len(self.shapes))),
-                   time_head(self.machine, self.head_mapping, self.profile))
+                   time_head(in_cycles(self.machine), self.head_mapping, self.profile))
 
     def _pass(self, index: int, tokens: int, position: int) -> StepCycles:
         """``tokens`` tokens through all regions of a shape; cached positions of each up to ``position``."""
         mapping, count = self.mappings[index], self.shapes[index].count
-        layers = time_layers(self.machine, mapping, tokens, -(-position // mapping.height), self.profile)
-        return layers + time_handover(self.machine, mapping, tokens, self.profile).times(count)
+        layers = time_layers(in_cycles(self.machine), mapping, tokens, -(-position // mapping.height), self.profile)
+        return layers + time_handover(in_cycles(self.machine), mapping, tokens, self.profile).times(count)
 
     @property
     def token_position(self) -> int:
@@ -279,15 +280,15 @@ class Placement:
     def region_cycles(self, tokens: int, slots: int, index: int) -> float:
         """As :meth:`region_seconds`, by the flow engine."""
         mapping, layers = self.mappings[index], self.shapes[index].layers
-        work = time_layers(self.machine, mapping, tokens, slots, self.profile).cycles / mapping.config.layers
-        return work * layers + time_handover(self.machine, mapping, tokens, self.profile).cycles
+        work = time_layers(in_cycles(self.machine), mapping, tokens, slots, self.profile).cycles / mapping.config.layers
+        return work * layers + time_handover(in_cycles(self.machine), mapping, tokens, self.profile).cycles
 
     def head_cycles(self) -> float:
         """One token's embedding and logits, by the flow engine."""
-        return time_head(self.machine, self.head_mapping, self.profile).cycles
+        return time_head(in_cycles(self.machine), self.head_mapping, self.profile).cycles
 
     @cached_property
-    def _region_seconds(self) -> tuple[float, ...]:
+    def own_seconds(self) -> tuple[float, ...]:
         """Of one token halfway through the answer, in a region of each shape."""
         return tuple(self.region_seconds(1, -(-self.token_position // shape.height), index)
                      for index, shape in enumerate(self.shapes))
@@ -297,31 +298,33 @@ class Placement:
         """The shape whose regions set the pace under load."""
         if len(self.shapes) == 1:
             return 0
-        return max(range(len(self.shapes)), key=lambda index: self._region_seconds[index])
+        return max(range(len(self.shapes)), key=lambda index: self.own_seconds[index])
 
     @property
     def passed(self) -> float:
         """Regions' worth of the slowest one's work in a pass."""
-        seconds = self._region_seconds
+        seconds = self.own_seconds
         return sum(shape.count * own for shape, own in zip(self.shapes, seconds, strict=True)) / max(seconds)
 
     @property
     def working_pes(self) -> float:
         """PEs that work while the slowest region does, on average, where every region has a token."""
-        seconds = self._region_seconds
+        seconds = self.own_seconds
         pes = sum(shape.count * shape.area * own for shape, own in zip(self.shapes, seconds, strict=True))
         return self.expert_wafers * pes / max(seconds)
 
-    def costs(self, most: int, between: tuple[int, int], slots: float,
-               context: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Seconds of the slowest region for 1 to ``most`` tokens at context 0, and more per token of context.
+    def timed(self, most: int, whole: bool) -> list[int]:
+        """Numbers of tokens, up to ``most``, whose times the others follow; ``whole``: none but the most are asked for."""
+        return [most] if whole else sorted({1, min(most, TIMED), most})
 
-        Straight lines through 1, :data:`TIMED` and ``most`` tokens, and through the times ``between`` two numbers of cached
-        positions a row; ``slots`` of them are those of ``context``.
-        """
+    def costs(self, most: int, between: tuple[int, int], slots: float, context: float,
+              whole: bool = False) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Seconds of the slowest region for 1 to ``most`` tokens at context 0, and more per token of context: straight lines
+        through the numbers of :meth:`timed`, and through the times ``between`` two numbers of cached positions a row; ``slots``
+        of them are those of ``context``."""
         low, high = between
-        height, timed = self.shapes[self.slowest].height, sorted({1, min(most, TIMED), most})
-        bases, slopes = [], []
+        height, timed = self.shapes[self.slowest].height, self.timed(most, whole)
+        bases, slopes = list[float](), list[float]()
         for tokens in timed:
             at_low, at_high = self.region_seconds(tokens, low), self.region_seconds(tokens, high)
             slope = (at_high - at_low) / (high - low) if high > low else 0.0
@@ -338,7 +341,8 @@ class Placement:
         prompt, token = -(-self.prompt_position // height), -(-self.token_position // height)
         together = min(self.mapping.chunk, self._together(self.regions))
         group = self.costs(together, (prompt, token), token, self.unread + 0.5 * request.output)
-        chunk = self.costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1))
+        whole = self.unread % self.chunk == 0  # no chunk is shorter
+        chunk = self.costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1), whole)
         return self._line(group, chunk)
 
     def general_line(self) -> LineCosts:
@@ -351,8 +355,7 @@ class Placement:
     def _line(self, group: tuple[NDArray[np.float64], NDArray[np.float64]],
               chunk: tuple[NDArray[np.float64], NDArray[np.float64]]) -> LineCosts:
         """As many regions as pass at the pace of the slowest one; the last of them takes what is left of the sum."""
-        regions = max(1, ceil(self.passed - 1e-9))
-        drafting, (slots, slot_tokens) = self.drafting, self._cache
+        regions, drafting, (slots, slot_tokens) = max(1, ceil(self.passed - 1e-9)), self.drafting, self._cache
         return LineCosts(
             regions=regions, group_base=group[0], group_slope=group[1], chunk_base=chunk[0], chunk_slope=chunk[1],
             head_seconds=self.head_seconds, crossing_seconds=self.crossing_seconds(0) + drafting.crossing_seconds,
@@ -371,7 +374,7 @@ class Placement:
         """What drafts take: those of a model a step of it each, those of the first layers their work and the head's."""
         latency, own = float(self.machine.system.io_latency), self.draft
         if own is not None:
-            slowest, pes = max(own._region_seconds), own.head[0] * own.head[1] * own.head_seconds
+            slowest, pes = max(own.own_seconds), own.head[0] * own.head[1] * own.head_seconds
             return DraftCosts(own.decode().cycles / float(self.machine.clock) + own.crossing_seconds(1),
                               max(slowest, own.head_seconds), pe_seconds=own.working_pes * slowest + pes,
                               crossing_seconds=2 * latency if self.all_wafers > 1 else 0.0)
@@ -390,9 +393,9 @@ class Placement:
             mapping, most = self.mappings[index], self.shapes[index].layers
             if held < layers:
                 slots = -(-self.token_position // mapping.height)
-                cycles += sum(time_layer(self.machine, mapping, 1, slots, self.profile, block).cycles
+                cycles += sum(time_layer(in_cycles(self.machine), mapping, 1, slots, self.profile, block).cycles
                               for block in self.config.blocks[held:min(held + most, layers)])
-                cycles += time_handover(self.machine, mapping, 1, self.profile).cycles
+                cycles += time_handover(in_cycles(self.machine), mapping, 1, self.profile).cycles
                 way.append(wafer)
             held += most
         return cycles, sum(one != other for one, other in pairwise([*way, self.places[-1][0], self.places[0][0]]))
@@ -427,7 +430,7 @@ class Placement:
     def pass_seconds(self) -> float:
         """Of a lone user's pass: a token from end to end, and those that are drafted behind it."""
         line = self.line
-        space = max(*self._region_seconds, line.head_seconds, line.draft_seconds, line.draft_busy_seconds)
+        space = max(*self.own_seconds, line.head_seconds, line.draft_seconds, line.draft_busy_seconds)
         own = self.decode().cycles / float(self.machine.clock) + line.crossing_seconds + line.crossing_token_seconds
         return own + (self.checked - 1) * space
 

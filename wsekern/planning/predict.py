@@ -19,7 +19,7 @@ def predict_plan(placement: Placement, phase: str, context: int, batch: int = 1,
     """
     if clock is not None and not 0 < clock <= LIMITS["Hz"]:
         raise InputError(f"clock is {clock:g}: expected more than 0 and at most {LIMITS['Hz']:g} Hz, as no chip goes faster")
-    asked = placement.serving(Request(context, 1, batch, placement.request.precision))
+    asked = asked_of(placement, context, batch)
     mapping, own = asked.mapping, float(asked.machine.clock)
     rate = own if clock is None else clock
     decode = asked.decode()
@@ -39,3 +39,8 @@ def predict_plan(placement: Placement, phase: str, context: int, batch: int = 1,
             "bound_tokens_per_second": limit.tokens_per_second * rate / own,
             "share_of_bound": own / (decode.cycles + own * asked.crossing_seconds(asked.checked)) / limit.tokens_per_second,
             "binds": binding(asked, limit).sentence(), "memory_bytes": mapping.memory}
+
+
+def asked_of(placement: Placement, context: int, batch: int) -> Placement:
+    """``placement`` before ``batch`` users with prompts of ``context`` tokens."""
+    return placement.serving(Request(context, 1, batch, placement.request.precision))

@@ -19,6 +19,7 @@ from wsekern.inference.formats import formats_of
 from wsekern.inference.programs import Programs, ProgramSet
 from wsekern.inference.step_times import CHUNKS
 from wsekern.machine import Machine
+from wsekern.machine.machine import in_cycles
 from wsekern.machine.timing import Timing
 from wsekern.planning.bound import stored_bytes
 from wsekern.planning.breakpoints import breakpoints, first_from, moved, widths_of
@@ -88,15 +89,14 @@ class Search:
         self.config, self.machine, self.service, self.chosen, self.load = config, machine, service, chosen, load
         self.programs = chosen.programs
         self.sides = sides_of(machine)
-        self.heads = head_room(config, machine, service.request.precision, chosen.programs, load.get("activations"),
+        self.heads = head_room(config, in_cycles(machine), service.request.precision, chosen.programs, load.get("activations"),
                                load.get("weight_precision", ""))
         self.judged = 0
-        self._scores: dict[Candidate, float] = {}
+        self._scores, self._cuts = dict[Candidate, float](), set[Candidate]()
         self._tried: dict[int, list[Candidate]] = {}
         self._counts: dict[int, int] = {}
         self._beside_head, self.held_bytes = cache(self._most_beside_head), cache(self._held_bytes)
         self._holding: dict[int, bool] = {}
-        self._cuts: set[Candidate] = set()
         self._possible: dict[tuple[int, int], NDArray[np.bool_]] = {}
         self._placements: dict[Candidate, QuickPlacement | None] = {}
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsekern.errors import BudgetError, InputError
+from wsekern.program.instruction_names import InstructionNames
 from wsekern.program.instructions import INSTRUCTIONS, MAX_REGISTERS, Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
     INTEGERS,
@@ -24,7 +25,7 @@ from wsekern.program.symbols import Symbols
 from wsekern.program.values import Number, Value, Variable, register_bits
 
 
-class Code:
+class Code(InstructionNames):
     """The code of one task, open inside its ``with`` statement.
 
     ``code.fmacs(dst, a, b, c)`` and every other name of :data:`INSTRUCTIONS` writes that vector instruction; operands are
@@ -49,10 +50,15 @@ class Code:
         if self.entry.kind == "subroutine":
             self.program.kept_registers |= set(range(1, self._next))
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        if name in INSTRUCTIONS:
-            return partial(self.vector, name)
-        raise AttributeError(f"no instruction {name!r}: vector instructions are {', '.join(INSTRUCTIONS)}")
+    if not TYPE_CHECKING:       # a type checker knows the instructions by InstructionNames, and no others
+
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            if name in INSTRUCTIONS:
+                return partial(self.vector, name)
+            raise AttributeError(f"no instruction {name!r}: vector instructions are {', '.join(INSTRUCTIONS)}")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *INSTRUCTIONS]
 
     def _emit(self, item: Vector | Scalar) -> None:
         self.program.code.append(item)
@@ -180,12 +186,16 @@ class Code:
 
     def read(self, symbol: Array, index: Number | None = None) -> Value:
         """Element ``index`` of a symbol."""
+        if not isinstance(symbol, Array):
+            raise InputError(f"program {self.program.name}: {symbol!r} is no symbol to read from")
         value = self._new(symbol.type)
         self._emit(Scalar("load", type=symbol.type, dst=value.register, a=self._index(index), target=str(symbol)))
         return value
 
     def write(self, symbol: Array, index: Number | None, number: Number) -> None:
         """Element ``index`` of a symbol = ``number``."""
+        if not isinstance(symbol, Array):
+            raise InputError(f"program {self.program.name}: {symbol!r} is no symbol to write to")
         value = self.value(number, symbol.type)
         held = None if index is None else self.value(index, "i32")
         self._emit(Scalar("store", type=symbol.type, a=None if held is None else held.register, b=value.register,
@@ -252,7 +262,7 @@ class Code:
         """Make a descriptor equal to another one, as it is now (``@load_to_dsr``); both are of one kind and element type."""
         here, there = self.program.stated(descriptor), self.program.stated(source)
         if type(here) is not type(there) or self.program.type_of(here) != self.program.type_of(there) or (
-                isinstance(here, Fabric) and here.queue != there.queue) or (
+                isinstance(here, Fabric) and (here.queue, here.color) != (there.queue, there.color)) or (
                 isinstance(here, Mem4d) and (here.shape, here.strides) != (there.shape, there.strides)) or (
                 isinstance(here, Ring) and self.program.symbols[here.symbol][1] != self.program.symbols[there.symbol][1]):
             raise InputError(f"program {self.program.name}: descriptor {descriptor.name} ({here}) cannot become {source.name} "
@@ -389,6 +399,28 @@ class Code:
     def set_position(self, color: int, position: Number) -> None:
         """Set the switch of ``color`` in this PE's router."""
         self._emit(Scalar("position", a=self._index(position), imm=color))
+
+    def bind_input(self, queue: int, color: Number) -> None:
+        """Let an input queue take the words of another color; words of the one before that still come are an error."""
+        self._emit(Scalar("bind_input", a=self._index(color), imm=queue))
+
+    def bind_output(self, queue: int, color: Number) -> None:
+        """Let the words of an output queue, also those in it, leave on another color."""
+        self._emit(Scalar("bind_output", a=self._index(color), imm=queue))
+
+    def flush(self, queue: int) -> None:
+        """Start the teardown task once an output queue is empty, now or later; :meth:`flushed` says which queues these are."""
+        self._emit(Scalar("flush", imm=queue))
+
+    def leave_flush(self, queue: int) -> None:
+        """An output queue is no longer one that has been flushed."""
+        self._emit(Scalar("leave_flush", imm=queue))
+
+    def flushed(self) -> Value:
+        """Output queues that have been flushed since :meth:`flush` asked for it, as a mask (u32)."""
+        value = self._new("u32")
+        self._emit(Scalar("flushed", dst=value.register))
+        return value
 
     def leave_teardown(self, color: int) -> None:
         """Let ``color`` move again in this PE's router."""

@@ -23,6 +23,7 @@ from wsekern.program._pe import (
     OPERATION_CODES,
     PROGRAM,
     STACK,
+    TASKS,
     TYPE_CODES,
 )
 from wsekern.program.instructions import INSTRUCTIONS, MAIN_TASK, PRIORITIES, Label, Placed, Scalar, TaskEntry, Vector
@@ -136,6 +137,21 @@ class _Encoder:
                                   f"{core.local_task_ids.values[-1]}")
         return ids
 
+    def _color(self, operand: Fabric) -> int:
+        """The color of the words of a descriptor that says one."""
+        if self.timing.machine.core.data_tasks_bind_to_queue:
+            raise BudgetError(f"program {self.program.name}: a descriptor with color {operand.color} on queue {operand.queue}; "
+                              f"on {self.timing.machine.name} the queue alone says the color: use bind_input or bind_output")
+        return operand.color
+
+    def _held(self, name: str | int | None) -> int:
+        """A local task, or an input queue, that an instruction unblocks."""
+        if not isinstance(name, int):
+            return self._task(name)
+        if name not in self.program.inputs:
+            raise InputError(f"program {self.program.name}: no input queue {name} to unblock")
+        return TASKS + name
+
     def _task(self, name: str | None) -> int:
         if name is None:
             return NONE
@@ -173,7 +189,9 @@ class _Encoder:
         elif isinstance(stated, Fabric):
             row |= {"kind": KIND_CODES["fabout" if target or stated.queue not in self.program.inputs else "fabin"],
                     "queue": stated.queue, "extent": stated.extent, "control": stated.control,
-                    "advance_switch": stated.advance_switch, "index": stated.index is not None, "base": stated.index or 0}
+                    "advance_switch": stated.advance_switch, "base": stated.index or 0,
+                    "index": 0 if stated.index is None else 2 if stated.same_index else 1,
+                    "color": NONE if stated.color is None else self._color(stated)}
         else:
             elements = self.program.elements_of(stated)
             if elements == 0 and isinstance(stated, (Ring, Fifo)):
@@ -226,8 +244,8 @@ class _Encoder:
             "packing": per_word, "step": max(1, ceil(per_word / rate)), "counted": self._counted(stated),
             "stream": any(isinstance(operand, (Fabric, Fifo)) for operand in stated),
             "thread": self._microthread(item), "priority": PRIORITIES[item.priority],
-            "activate": self._task(item.activate), "unblock": self._task(item.unblock), "terminate": item.terminate,
-            "control_activate": self._task(item.control_activate), "control_unblock": self._task(item.control_unblock),
+            "activate": self._task(item.activate), "unblock": self._held(item.unblock), "terminate": item.terminate,
+            "control_activate": self._task(item.control_activate), "control_unblock": self._held(item.control_unblock),
         }
         self._uses(item.done)
         row |= dict.fromkeys(("b", "c"), NONE)
@@ -288,6 +306,8 @@ class _Encoder:
         if item.form != "spend":
             self._uses(item.dst, *((item.a,) if item.form != "route" else ()), item.b, item.c)
         if item.form == "scalar":
+            if item.op in ("from_integer", "to_integer"):
+                raise InputError(f"program {program.name}: {item.op} is of vectors: use convert")
             row["op"] = OPERATION_CODES[item.op]
         elif item.form == "convert":
             row["b"] = TYPE_CODES[item.source]
@@ -356,6 +376,10 @@ class _Encoder:
             raise BudgetError(f"program {program.name}: data tasks of {self.timing.machine.name} bind to input queues "
                               f"{core.data_task_ids.values[0]} to {core.data_task_ids.values[-1]}")
         local = {self.placed.tasks[task.name]: task for task in program.tasks.values() if task.kind == "local"}
+        late = program.late_queues()
+        if late & data.keys():
+            raise InputError(f"program {program.name}: input queue {min(late & data.keys())} has a data task, and descriptors "
+                             "that bind it to their colors")
         blocked_queues = {queue for queue, task in data.items() if task.blocked} | program.blocked_queues
         return {
             "count": len(self.placed.code), "memory": program.data_bytes, "registers": self.registers + STACK * self.calls,
@@ -365,7 +389,7 @@ class _Encoder:
             "high": _mask(number for number, task in local.items() if task.priority == "high"),
             "blocked_queues": _mask(blocked_queues),
             "high_queues": _mask(queue for queue, task in data.items() if task.priority == "high"),
-            **self._queues(), **self._entries(local, data),
+            "late_queues": _mask(late), **self._queues(), **self._entries(local, data),
         }
 
     def _queues(self) -> dict[str, list[int]]:
@@ -414,6 +438,8 @@ def _types(instruction: str, types: list[str]) -> tuple[str, list[str]]:
     if operation == "mov" and len({TYPE_BYTES[type] for type in types}) == 1 and not {"fp16", "bf16"} <= set(types):
         arithmetic = "u32" if TYPE_BYTES[types[0]] == 4 else "u16"
         return arithmetic, [arithmetic] * len(types)
+    if operation in ("from_integer", "to_integer"):
+        return arithmetic, [type if type not in INTEGERS else "i16" for type in types]
     if arithmetic in INTEGERS:
         types = [arithmetic if TYPE_BYTES[type] == TYPE_BYTES[arithmetic] else type for type in types]
     return arithmetic, types

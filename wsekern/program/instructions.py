@@ -24,7 +24,9 @@ INSTRUCTIONS: dict[str, tuple[str, str]] = {
     "fmachs": ("fma", "fp32"), "faddhs": ("add", "fp32"), "fh2s": ("mov", "fp32"),
     "fmovh": ("mov", "fp16"), "faddh": ("add", "fp16"), "fsubh": ("sub", "fp16"), "fmulh": ("mul", "fp16"),
     "fmaxh": ("max", "fp16"), "fnegh": ("neg", "fp16"), "fabsh": ("abs", "fp16"), "fmach": ("fma", "fp16"),
-    "fs2h": ("mov", "fp16"),
+    "fs2h": ("mov", "fp16"), "clz16": ("clz", "u16"), "ctz16": ("ctz", "u16"), "popcnt16": ("popcnt", "u16"),
+    "xp162fh": ("from_integer", "fp16"), "xp162fs": ("from_integer", "fp32"), "fh2xp16": ("to_integer", "i16"),
+    "fs2xp16": ("to_integer", "i16"),
     "lib_div": ("div", "fp32"), "lib_exp": ("library_exp", "fp32"), "lib_rsqrt": ("library_rsqrt", "fp32"),
     "lib_silu": ("library_silu", "fp32"),
 }
@@ -32,16 +34,18 @@ INSTRUCTIONS: dict[str, tuple[str, str]] = {
 
 OPERATIONS = ("mov", "add", "sub", "mul", "max", "min", "fma", "neg", "abs", "and", "or", "xor", "shl", "shr", "div", "mod",
               "lt", "le", "eq", "ne", "sqrt", "floor", "exp", "log", "sin", "cos", "library_exp", "library_rsqrt",
-              "library_silu")
+              "library_silu", "clz", "ctz", "popcnt", "from_integer", "to_integer")
 """What vector and scalar instructions compute (``pe_code.h`` has their codes)."""
 
 SOURCES = {"mov": 1, "neg": 1, "abs": 1, "sqrt": 1, "floor": 1, "exp": 1, "log": 1, "sin": 1, "cos": 1, "fma": 3,
-           "library_exp": 1, "library_rsqrt": 1, "library_silu": 1}
+           "library_exp": 1, "library_rsqrt": 1, "library_silu": 1, "clz": 1, "ctz": 1, "popcnt": 1, "from_integer": 1,
+           "to_integer": 1}
 """Sources of an operation, where they are not two."""
 
 FORMS = ("end", "spend", "vector", "scalar", "constant", "parameter", "convert", "load", "store", "take", "give", "jump",
          "branch", "call", "return", "activate", "block", "unblock", "block_queue", "unblock_queue", "time", "set_base",
-         "move_base", "set_extent", "set_stride", "load_descriptor", "route", "position", "leave_teardown", "torn_down")
+         "move_base", "set_extent", "set_stride", "load_descriptor", "route", "position", "leave_teardown", "torn_down",
+         "bind_input", "bind_output", "flush", "leave_flush", "flushed")
 """Forms of instructions (``pe_code.h`` has their codes)."""
 
 PRIORITIES = {"high": 0, "medium": 1, "low": 3}
@@ -54,8 +58,9 @@ class Vector:
 
     ``repeat`` runs it that many times with descriptors moving by their ``advance``, each time for ``between`` further
     cycles, as a map does. With a ``microthread`` (a number, or -1 for the generation's choice) it is asynchronous.
-    ``activate`` and ``unblock`` name tasks for when it has ended, ``control_*`` for when a control wavelet comes;
-    ``terminate``: a control wavelet ends it. ``done``: register that becomes 1, or 0 where it ended early.
+    ``activate`` and ``unblock`` name tasks for when it has ended, ``control_*`` for when a control wavelet comes; what is
+    unblocked may be an input queue by its number. ``terminate``: a control wavelet ends it. ``done``: register that becomes 1,
+    or 0 where it ended early.
     """
 
     name: str
@@ -68,10 +73,10 @@ class Vector:
     microthread: int | None = None
     priority: str = "medium"
     activate: str | None = None
-    unblock: str | None = None
+    unblock: str | int | None = None
     terminate: bool = False
     control_activate: str | None = None
-    control_unblock: str | None = None
+    control_unblock: str | int | None = None
     done: int | None = None
 
     @property
@@ -111,6 +116,18 @@ class Label:
 
 
 Instruction = Vector | Scalar | Label
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a compiler found what it made an instruction of: a function, and a line (from 1 on) of a file."""
+
+    function: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
 
 
 @dataclass

@@ -138,7 +138,9 @@ class Fabric:
 
     ``packing``: elements in a word, by default as many as it holds. Of words that leave, ``control`` makes control
     wavelets, ``advance_switch`` asks the router to advance the color's switch behind each, and with ``index`` the high half
-    of the first word is that number, of each next word one more (16-bit types, one element to a word).
+    of the first word is that number, of each next word one more, or with ``same_index`` the same (16-bit types, one element to
+    a word). ``color`` (WSE-2): theirs, as output queues take words of all colors; of words that come in, the color that an
+    instruction binds its queue to, for as many words as it takes: then all descriptors of that queue name one.
     """
 
     queue: int
@@ -148,6 +150,8 @@ class Fabric:
     control: bool = False
     advance_switch: bool = False
     index: int | None = None
+    same_index: bool = False
+    color: int | None = None
 
     @property
     def elements_per_word(self) -> int:

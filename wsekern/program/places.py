@@ -26,7 +26,7 @@ class Places:
 
     def of(self, program: int, instruction: int) -> dict:
         """Where an instruction of a program stands: ``program`` and ``task`` by name, ``line`` of :meth:`Program.text`, its
-        ``text``."""
+        ``text``; where a compiler wrote it, also ``function`` and ``source`` (file:line) of what it was made of."""
         if (program, instruction) not in self._places:
             self._places[program, instruction] = self._find(program, instruction)
         return dict(self._places[program, instruction])
@@ -42,7 +42,17 @@ class Places:
         labels = (item.name for item in reversed(written.code[:at]) if isinstance(item, Label))
         task = next((tasks[name] for name in labels if name in tasks), MAIN_TASK)
         text = instruction_text(written.code[at], written) if at < len(written.code) else "end"
-        return {"program": written.name, "task": task, "line": lines[at], "text": text}
+        found = {"program": written.name, "task": task, "line": lines[at], "text": text}
+        origin = written.origins.get(at)
+        return found if origin is None else found | {"function": origin.function, "source": str(origin)}
+
+
+def said(place: dict) -> str:
+    """A place that :meth:`Places.of` found, in words: the line of the source where there is one, else that of the program's
+    text."""
+    if "source" in place:
+        return f"function {place['function']}, {place['source']} ({place['text']})"
+    return f"task {place['task']}, line {place['line']} of its text ({place['text']})"
 
 
 def state_of(plan: ProgramPlan, cores: Cores, places: Places, x: int, y: int) -> dict:

@@ -1,26 +1,27 @@
 """Programs on rectangles of PEs, their parameters, and routes of colors: all that a simulation is made from."""
 
 from copy import deepcopy
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_whole, is_whole
 from wsekern.fabric import FabricPlan, Position
-from wsekern.fabric.routes import Ports, check_whole, is_whole
+from wsekern.fabric.routes import Ports
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
 from wsekern.program.program import Program
+from wsekern.shown import Shown
 
 
-class ProgramPlan:
+class ProgramPlan(Shown):
     """Programs and routes of a ``width`` x ``height`` grid of PEs of one machine; :class:`wsekern.program.Layout` is one that a
     simulation can be made of, and says more."""
 
     def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "vendor-simulator", *,
                  open_edges: bool = False, banks: bool = True) -> None:
-        self.machine = load_machine(machine) if isinstance(machine, str) else machine
+        self.machine = load_machine(machine)
         self.machine.check_grid(check_whole(width, "PEs of width", 1), check_whole(height, "PEs of height", 1))
         self.width, self.height, self.profile, self.banks = width, height, profile, banks
         self.timing = Timing(self.machine, profile, "fp32")
@@ -35,14 +36,27 @@ class ProgramPlan:
     def __copy__(self) -> Self:
         return deepcopy(self)
 
+    def _facts(self) -> dict[str, Any]:
+        return {"machine": self.machine, "profile": self.profile, "width": self.width, "height": self.height,
+                "programs": [program.name for program in self.programs]}
+
     def set_program(self, program: Program, x: int = 0, y: int = 0, width: int = 1, height: int = 1) -> None:
         """Put ``program`` on a rectangle of PEs, in place of what was there."""
         self.check_rectangle(x, y, width, height)
         self.program_of[y:y + height, x:x + width] = self._index(program)
 
+    def set_program_at(self, program: Program, x: NDArray[np.int64], y: NDArray[np.int64]) -> None:
+        """Put ``program`` on the PEs (x[k], y[k])."""
+        if x.size and (x.min() < 0 or y.min() < 0 or x.max() >= self.width or y.max() >= self.height):
+            raise InputError(f"PEs from ({x.min()}, {y.min()}) to ({x.max()}, {y.max()}) do not lie on {self.width}x"
+                             f"{self.height} PEs")
+        self.program_of[y, x] = self._index(program)
+
     def set_programs(self, programs: list[Program], which: np.ndarray) -> None:
         """Put ``programs[which[y, x]]`` on PE (x, y) of the whole grid."""
         which = np.asarray(which)
+        if not isinstance(programs, list) or not all(isinstance(program, Program) for program in programs):
+            raise InputError(f"programs are {programs!r}: expected a list of Program")
         if which.shape != (self.height, self.width) or which.dtype.kind not in "iu":
             raise InputError(f"a map of programs of shape {which.shape} and type {which.dtype}: expected whole numbers of "
                              f"shape {(self.height, self.width)}")
@@ -71,7 +85,13 @@ class ProgramPlan:
         here = self.program_of == self._index(program)
         self.parameters[here, place] = _integers(values, here.shape, f"parameter {name} of program {program.name}")[here]
 
+    def number_of(self, program: Program) -> int:
+        """The number of a program that lies on some PE, as ``program_of`` has it."""
+        return self._numbers[program]
+
     def _index(self, program: Program) -> int:
+        if not isinstance(program, Program):
+            raise InputError(f"{program!r} is no Program")
         if program not in self._numbers:
             self._numbers[program] = len(self.programs)
             self.programs.append(program)

@@ -16,7 +16,7 @@ VECTOR_BYTES, SCALAR_BYTES = 16, 4
 a vector instruction with the loads of its descriptors."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Program(Symbols):
     """Code, memory and queue bindings of the PEs that run it.
 
@@ -29,7 +29,11 @@ class Program(Symbols):
         """Whether another program is the same in all that it holds; initial values bit for bit."""
         if not isinstance(other, Program):
             return NotImplemented
-        mine, theirs = ({f.name: getattr(item, f.name) for f in fields(Program)} for item in (self, other))
+        return self.name == other.name and self.same_but_for_name(other)
+
+    def same_but_for_name(self, other: "Program") -> bool:
+        """Whether a program is the same under another name."""
+        mine, theirs = ({f.name: getattr(item, f.name) for f in fields(Program) if f.name != "name"} for item in (self, other))
         for held in (mine, theirs):
             held["initial"] = {name: (values.dtype, values.tobytes()) for name, values in held["initial"].items()}
         return mine == theirs
@@ -81,6 +85,8 @@ class Program(Symbols):
         return self._open(TaskEntry(name, "subroutine", f"task {name}"))
 
     def _open(self, entry: TaskEntry) -> Code:
+        if not isinstance(entry.name, str):
+            raise InputError(f"program {self.name}: {entry.name!r} is no name of a task")
         if entry.name in self.tasks:
             raise InputError(f"program {self.name}: there is a task {entry.name} already")
         if entry.priority not in ("low", "high"):

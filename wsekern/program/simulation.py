@@ -1,26 +1,29 @@
 """A layout in its running state, and the host's side of it: copies, streams, launches, and what one can look at."""
 
 import os
+import warnings
 from collections.abc import Callable
 from time import perf_counter
-from typing import Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import STATUS, InputError, raise_for_status
+from wsekern.errors import STATUS, InputError, ProgramError, ProgramWarning, check_whole, raise_for_status
 from wsekern.fabric._host import inject
 from wsekern.fabric._routing import LAST_CYCLE, State
-from wsekern.fabric.routes import Port, check_whole, port_of
-from wsekern.fabric.simulation import NEVER, Stop, Word, check_color, check_entry, saved_bytes, stops_of, words_of
+from wsekern.fabric.routes import Port, port_of
+from wsekern.fabric.simulation import NEVER, Stop, Word, check_color, check_entry, marks_of, saved_bytes, stops_of, words_of
 from wsekern.output import write_file
 from wsekern.program._pe import COUNTERS, Cores
 from wsekern.program.compiled import compile_plan
+from wsekern.program.findings import Finding, findings_of
 from wsekern.program.instructions import COLORS
 from wsekern.program.operands import NUMPY_TYPES
 from wsekern.program.places import Places, state_of
 from wsekern.program.plan import ProgramPlan
 from wsekern.program.waiting import STUCK, WAITS, Waits, sentence_of
+from wsekern.shown import Shown
 
 MAX_THREADS = 1024
 """Sanity limit of the threads of a simulation."""
@@ -30,15 +33,18 @@ _DEADLINE, _DEADLOCK = STATUS["DEADLINE"], STATUS["DEADLOCK"]
 _FEW = 256          # cycles that one step takes without a look at Ctrl-C
 
 
-class Simulation:
+class Simulation(Shown):
     """A layout in its running state: memory of every PE, cores, fabric, and the cycle.
 
-    Time is in cycles. The host's own time costs nothing: copies happen and functions begin in the coming cycle.
+    Time is in cycles. The host's own time costs nothing: copies happen and functions begin in the coming cycle. ``strict`` and
+    ``watch_memory``: as :meth:`wsekern.program.Layout.compile` says.
     """
 
-    def __init__(self, layout: ProgramPlan, threads: int = 1, taps: tuple[int, ...] = ()) -> None:
+    def __init__(self, layout: ProgramPlan, threads: int = 1, taps: tuple[int, ...] = (), *, strict: bool = False,
+                 watch_memory: bool = False) -> None:
         check_whole(threads, "threads", 1, MAX_THREADS)
-        self.layout, self.threads = layout, threads
+        self.layout, self.threads, self.strict = layout, threads, strict
+        self.watches_memory, self._told = watch_memory, set[tuple]()
         self._on_delivery: Callable[[Word], object] | None = None
         compiled = compile_plan(layout)
         self._placed, self.parameters = compiled.placed, compiled.parameters
@@ -51,7 +57,12 @@ class Simulation:
         self._cores.attach(self._fabric)
         self._places = Places(layout.programs, self._placed)
         self._waits = Waits(layout, self._cores, self._places, self._fabric)
+        if watch_memory:
+            self._cores.watch()
         self.fill_memory()
+
+    def _facts(self) -> dict[str, Any]:
+        return {**self.layout._facts(), "cycle": self.cycle, "threads": self.threads}
 
     # ---- memory
 
@@ -161,14 +172,15 @@ class Simulation:
             raise InputError(f"no program has a function {function!r}")
 
     @overload
-    def run(self, deadline: int = 1 << 40) -> int: ...
+    def run(self, deadline: int = 1 << 40, *, quiet: bool = False) -> int: ...
     @overload
     def run(self, *, until: int | None = None, stop: Stop | str, patience: int = 0) -> Stop: ...
 
     def run(self, deadline: int = 1 << 40, *, until: int | None = None, stop: Stop | str | None = None,
-            patience: int = 0) -> int | Stop:
+            patience: int = 0, quiet: bool = False) -> int | Stop:
         """Run until every core is idle and no word is on its way; the cycle at which the last core became idle. Raises where it
-        is stuck, or at cycle ``deadline``.
+        is stuck, or at cycle ``deadline``. Then it tells what the programs did that is hardly meant (:meth:`tell`), unless
+        ``quiet``: words may lie unread for a function that is still to be launched.
 
         With ``stop`` ("delivery": a word that left the grid waits to be received; "idle", "deadlock") until one of these holds
         or the clock reads ``until`` (None: without end): answers which, and raises on a broken rule only. ``patience``: cycles
@@ -185,7 +197,25 @@ class Simulation:
         found = self._run(check_whole(deadline, "as deadline in cycles", 0, LAST_CYCLE), Stop.IDLE | Stop.DEADLOCK)
         if not found & Stop.IDLE:
             self._refuse(_DEADLOCK if found & Stop.DEADLOCK else _DEADLINE)
+        if not quiet:
+            self.tell()
         return self._cores.ended
+
+    def findings(self) -> list[Finding]:
+        """What the programs did so far that the hardware allows and that is hardly meant
+        (:data:`wsekern.program.findings.RULES`): the first of each kind, with PE, color, line and cycle. Words count as unread
+        if they lie in a queue or a router now: ask when all is idle."""
+        return findings_of(self.layout, self._cores, self._places, self._fabric)
+
+    def tell(self) -> None:
+        """A :class:`~wsekern.errors.ProgramWarning` for each of :meth:`findings` that was not told yet; ``strict``: a
+        :class:`~wsekern.errors.ProgramError` with all of them. :meth:`run` to the end calls it."""
+        found = [item for item in self.findings() if item.key not in self._told]
+        self._told |= {item.key for item in found}
+        if found and self.strict:
+            raise ProgramError("; ".join(map(str, found)), {"findings": found})
+        for item in found:
+            warnings.warn(str(item), ProgramWarning, stacklevel=3)
 
     def step(self, cycles: int = 1) -> int:
         """Run for ``cycles``, whether or not anything happens; the coming cycle."""
@@ -241,6 +271,7 @@ class Simulation:
 
     def reset(self) -> None:
         """Programs back to their start at cycle 0; memory stays as it is."""
+        self._told.clear()
         self._cores.reset()
         self._fabric.reset()
         self._cores.attach(self._fabric)
@@ -262,14 +293,15 @@ class Simulation:
         self._cores.load(self._fabric, saved_bytes(saved))
 
     @classmethod
-    def from_bytes(cls, saved: bytes | str | os.PathLike[str], layout: ProgramPlan, threads: int = 1) -> Self:
+    def from_bytes(cls, saved: bytes | str | os.PathLike[str], layout: ProgramPlan, threads: int = 1,
+                   strict: bool = False) -> Self:
         """A simulation of ``layout`` that goes on as the saved one would have, from its bytes or the file with them."""
-        made = cls(layout, threads)
+        made = cls(layout, threads, strict=strict)
         made.load(saved)
         return made
 
     def __reduce__(self) -> tuple:
-        return type(self).from_bytes, (self.to_bytes(), self.layout, self.threads)
+        return type(self).from_bytes, (self.to_bytes(), self.layout, self.threads, self.strict)
 
     # ---- streams
 
@@ -283,7 +315,7 @@ class Simulation:
         port, color, data = port_of(port), check_color(color), words_of(words).reshape(1, -1)
         pes = np.array([y * self.layout.width + x], np.uint32)
         check_entry(self._fabric.plan, pes, port)
-        marks = np.broadcast_to(np.asarray(control, bool), data.shape).astype(np.uint8)
+        marks = marks_of(data.shape, control, False)
         self._fabric.inject(pes, port, color, np.ascontiguousarray(data), np.ascontiguousarray(marks) if marks.any() else None)
 
     def receive(self, color: int | None = None) -> NDArray[np.void]:
@@ -351,8 +383,17 @@ class Simulation:
 
     def place_of(self, program: int, instruction: int) -> dict:
         """Where an instruction of a program (numbers as in :meth:`activity`) stands: ``program`` and ``task`` by name, ``line``
-        of :meth:`Program.text`, its ``text``."""
-        return self._places.of(program, instruction)
+        of :meth:`Program.text`, its ``text``; ``function`` and ``source`` (file:line) where a compiler wrote it."""
+        return self._places.of(check_whole(program, "as number of a program", 0, len(self._placed) - 1),
+                               check_whole(instruction, "as number of an instruction", -1))
+
+    def instructions_of(self, program: int) -> int:
+        """How many instructions a program (by number) has for the cores."""
+        return len(self._placed[program].code)
+
+    def item_of(self, program: int, instruction: int) -> int:
+        """The place in its program's ``code`` of an instruction of a program."""
+        return self._placed[program].lines[instruction]
 
     def waiting(self) -> list[dict]:
         """Threads that wait, by PE: see :meth:`wsekern.program.waiting.Waits.threads`."""
@@ -365,9 +406,11 @@ class Simulation:
     def _explain(self, status: int) -> tuple[str, dict]:
         place = {} if status in STUCK else self._waits.fault()
         report = {"cycle": self.cycle, "place": place, "waiting": self.waiting(), "fabric": self._fabric.report()}
+        report["findings"] = [item for item in self.findings() if item.rule != "unread"]
+        report["senders"] = self._waits.senders(report["waiting"])
         if report["fabric"] is None:
             report["fabric"] = self._fabric.explain()
-        return sentence_of(report, status), report
+        return "; ".join([sentence_of(report, status), *map(str, report["findings"])]), report
 
 
 def _is_row(order: str) -> bool:

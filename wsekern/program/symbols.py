@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_whole, is_whole
 from wsekern.fabric.routes import Ports, Position, Route, make_route
 from wsekern.machine.timing import LIBRARY
-from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, TaskEntry, Vector
+from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, Origin, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
     INTEGERS,
     NUMPY_TYPES,
@@ -28,10 +28,14 @@ from wsekern.program.operands import (
     element_type,
 )
 from wsekern.program.values import Variable
+from wsekern.shown import Shown
+
+MOST_ELEMENTS = 1 << 24
+"""Elements of a symbol: more than the memory of any PE holds."""
 
 
-@dataclass(eq=False)
-class Symbols:
+@dataclass(eq=False, repr=False)
+class Symbols(Shown):
     """Memory, queues, descriptors, tasks and instructions of a program, and checks of operands against them.
 
     ``symbols``: name -> (element type, elements).
@@ -59,19 +63,25 @@ class Symbols:
     kept_registers: set[int] = field(default_factory=lambda: {0})
     """Registers that no task may use for itself: 0 holds the word of a data task, others belong to subroutines."""
     labels: int = 0
+    origins: dict[int, Origin] = field(default_factory=dict)
+    """Where instructions come from, by their place in ``code``, if a compiler wrote them."""
 
     # ---- memory and queues
 
     def memory(self, name: str, type: str, elements: int, initial: object = None) -> Array:
         """Reserve ``elements`` of ``type`` under ``name``; ``initial`` values fill it when the simulation is made."""
         kind = element_type(type)
-        if elements < 0:
-            raise InputError(f"program {self.name}: symbol {name} of {elements} elements")
+        if not isinstance(name, str):
+            raise InputError(f"program {self.name}: {name!r} is no name of a symbol")
+        elements = check_whole(elements, f"elements of symbol {name} of program {self.name}", 0, MOST_ELEMENTS)
         if self.symbols.setdefault(name, (kind, elements)) != (kind, elements):
             raise InputError(f"program {self.name}: symbol {name} is {self.symbols[name]}, not {(kind, elements)}")
         if initial is not None:
-            values = np.broadcast_to(np.asarray(initial), (elements,)).astype(NUMPY_TYPES[kind])
-            self.initial[name] = values
+            try:
+                self.initial[name] = np.broadcast_to(np.asarray(initial), (elements,)).astype(NUMPY_TYPES[kind])
+            except (TypeError, ValueError, OverflowError):
+                raise InputError(f"program {self.name}: the first values of symbol {name} are no {elements} numbers of "
+                                 f"{kind}") from None
         return Array(name, kind, elements)
 
     array = memory
@@ -93,8 +103,8 @@ class Symbols:
         return self._queue("output", self.outputs, color, queue)
 
     def _queue(self, what: str, bindings: dict[int, int], color: int, wanted: int | None) -> int:
-        if not 0 <= color < COLORS:
-            raise InputError(f"program {self.name}: color {color} does not exist: use 0 to {COLORS - 1}")
+        if not is_whole(color) or not 0 <= color < COLORS:
+            raise InputError(f"program {self.name}: color {color!r} does not exist: use 0 to {COLORS - 1}")
         bound = next((queue for queue, other in bindings.items() if other == color), None)
         if bound is None:
             bound = next(queue for queue in range(len(bindings) + 1) if queue not in bindings) if wanted is None else wanted
@@ -110,9 +120,13 @@ class Symbols:
         return Fabric(self.input_queue(color, queue), extent, element_type(type), packing)
 
     def fabout(self, color: int, extent: int, type: str, packing: int | None = None, *, control: bool = False,
-               advance_switch: bool = False, index: int | None = None, queue: int | None = None) -> Fabric:
-        """Descriptor of ``extent`` elements that leave on ``color``."""
-        return Fabric(self.output_queue(color, queue), extent, element_type(type), packing, control, advance_switch, index)
+               advance_switch: bool = False, index: int | None = None, same_index: bool = False,
+               queue: int | None = None) -> Fabric:
+        """Descriptor of ``extent`` elements that leave on ``color``. A ``queue`` that is bound to another color takes them too
+        (WSE-2 only)."""
+        shared = queue is not None and queue in self.outputs and self.outputs[queue] != color
+        return Fabric(queue if shared else self.output_queue(color, queue), extent, element_type(type), packing, control,
+                      advance_switch, index, same_index, color if shared else None)
 
     def descriptor(self, name: str, operand: Operand) -> Named:
         """A descriptor that each PE holds for itself (explicit DSR), and may change while it runs."""
@@ -135,6 +149,13 @@ class Symbols:
         self.labels += 1
         return f"L{self.labels}"
 
+    def late_queues(self) -> set[int]:
+        """Input queues that instructions bind to the colors of their words."""
+        sources = [operand for item in self.code if isinstance(item, Vector) for operand in item.operands[1:]]
+        sources += [item.target for item in self.code if isinstance(item, Scalar) and item.form == "take"]
+        stated = [self.stated(operand) for operand in sources]
+        return {operand.queue for operand in stated if isinstance(operand, Fabric) and operand.color is not None}
+
     # ---- checks
 
     def check_vector(self, item: Vector) -> None:
@@ -148,8 +169,8 @@ class Symbols:
         stated = [self.stated(operand) for operand in item.operands]
         extents = {operand.extent for operand in stated if isinstance(operand, (Mem4d, Ring, Fabric))
                    or (isinstance(operand, Mem) and operand.stride)}
-        if item.repeat < 0 or any(extent < 0 for extent in extents):
-            raise InputError(f"{where}: operands have extents {sorted(extents)}, expected one, not negative")
+        if item.repeat < 0 or not all(is_whole(extent) and extent >= 0 for extent in extents):
+            raise InputError(f"{where}: operands have extents {list(extents)}, expected one, not negative")
         if len(extents) > 1 and not any(isinstance(operand, Named) for operand in item.operands):
             raise InputError(f"{where}: operands of {item.name} have extents {sorted(extents)}, expected one, not negative")
         if item.repeat != 1 and any(isinstance(operand, (Fabric, Fifo)) for operand in stated):
@@ -165,11 +186,21 @@ class Symbols:
         self._check_types(item, stated, operation, arithmetic)
         self._check_words(item, stated)
 
+    def _check_conversion(self, item: Vector, types: list[ElementType], operation: str) -> None:
+        """Refuse operands of conversions that are not a float on one side and 16 bits of an integer on the other."""
+        whole, real = types if operation == "to_integer" else types[::-1]
+        size = TYPE_BYTES[INSTRUCTIONS[item.name][1]] if operation == "from_integer" else 4 if item.name == "fs2xp16" else 2
+        if whole not in ("i16", "u16") or real in INTEGERS or TYPE_BYTES[real] != size:
+            raise InputError(f"program {self.name}: {item.name}: operands of types {' and '.join(types)} do not fit")
+
     def _check_types(self, item: Vector, stated: list[Operand], operation: str, arithmetic: ElementType) -> None:
         """Refuse operands that the arithmetic cannot take. Moves within one width move bits of any type; sources of a 16-bit
         operation have 16 bits of one format, as all operands of integer operations have the instruction's width."""
         types = [self.type_of(operand) for operand in stated]
         if operation == "mov" and len({TYPE_BYTES[type] for type in types}) == 1:
+            return
+        if operation in ("from_integer", "to_integer"):
+            self._check_conversion(item, types, operation)
             return
         narrow = TYPE_BYTES[arithmetic] == 2 and operation != "mov"
         for k, type in enumerate(types):
@@ -213,6 +244,8 @@ class Symbols:
         if isinstance(operand, (Register, Named)):
             self.stated(operand)
             return
+        if not isinstance(operand, Operand):
+            raise InputError(f"program {self.name}: {operand!r} is no operand of {instruction}: expected a descriptor or value")
         if operand.symbol not in self.symbols:
             raise InputError(f"program {self.name}: {instruction} uses symbol {operand.symbol!r}, which has no memory")
         low, high = _reach(operand, repeat)

@@ -22,9 +22,10 @@ def trace(simulation: Simulation, path: str | os.PathLike[str], cycles: int,
     """Run ``cycles`` cycles and write what ``pes`` (x, y), by default all, do in each; returns the number of slices of cores.
 
     One process per PE, with a row for its router and one for each thread that does anything. On a core's row a slice per
-    instruction, named by its text, and in it a slice for each wait; on a router's row a slice per word that leaves or comes,
-    with an arrow for each link crossing. A cycle is a microsecond on screen. Nothing is recorded but in here: threads and links
-    are read between two cycles. Where the run meets an error, the trace up to there is written, and the error raised.
+    instruction, named by its text, and in it a slice for each wait (around both one for the function, where a compiler
+    wrote the program); on a router's row a slice per word that leaves or comes, with an arrow for each link crossing. A
+    cycle is a microsecond on screen. Nothing is recorded but in here: threads and links are read between two cycles. Where
+    the run meets an error, the trace up to there is written, and the error raised.
     """
     if cycles < 0:
         raise InputError(f"{cycles} cycles: expected at least 0")
@@ -71,8 +72,11 @@ class _Recorder:
         for row, thread in zip(*np.nonzero(at != self.last[0]), strict=True):
             self._close(row, thread, "wait")
             self._close(row, thread, "instruction")
+            event = None
             if at[row, thread] != -1:
-                self._open(row, thread, "instruction", self._instruction(row, instructions[row, thread], at[row, thread] == -2))
+                event = self._instruction(row, instructions[row, thread], at[row, thread] == -2)
+                self._open(row, thread, "instruction", event)
+            self._function(row, thread, event)
         for row, thread in zip(*np.nonzero((waits != self.last[1]) | (at != self.last[0])), strict=True):
             self._close(row, thread, "wait")
             if waits[row, thread] >= 0:
@@ -84,6 +88,16 @@ class _Recorder:
         place = self.simulation.place_of(program, int(instruction))
         name = f"begins task {place['task']}" if starting else place["text"]
         return {"name": name, "cat": "task" if starting else "instruction", "args": place}
+
+    def _function(self, row: int, thread: int, event: dict | None) -> None:
+        """The slice of the function that an instruction comes from, where a compiler wrote it; none while a task begins."""
+        name = event["args"].get("function") if event is not None and event["cat"] == "instruction" else None
+        held = self.open.get((row, thread, "function"))
+        if held is not None and held[1]["name"] != name:
+            self._close(row, thread, "function")
+            held = None
+        if held is None and name is not None:
+            self._open(row, thread, "function", {"name": name, "cat": "function", "args": {}})
 
     def _wait(self, row: int, thread: int, state: str) -> dict:
         pe = int(self.places[row])
@@ -154,4 +168,4 @@ class _Recorder:
         for row, thread, kind in list(self.open):
             self._close(row, thread, kind)
         # A slice comes before those that lie in it, names before all.
-        self.events.sort(key=lambda event: (event.get("ts", -1), -event.get("dur", 0)))
+        self.events.sort(key=lambda event: (event.get("ts", -1), -event.get("dur", 0), event.get("cat") != "function"))

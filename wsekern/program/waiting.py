@@ -9,7 +9,7 @@ from wsekern.fabric._routing import State
 from wsekern.fabric.reference import OPPOSITE, STEP
 from wsekern.fabric.routes import Port, Route, ports_of
 from wsekern.program._pe import MAIN_THREAD, Cores
-from wsekern.program.places import Places, state_of
+from wsekern.program.places import Places, said, state_of
 from wsekern.program.plan import ProgramPlan
 
 WAITS = {"input": "words", "output": "room to send", "fifo": "a FIFO", "microthread": "a microthread"}
@@ -31,20 +31,21 @@ def sentence_of(report: dict, status: int) -> str:
     if place:
         parts.append(f"PE ({place['x']}, {place['y']})")
         parts += [f"color {place['color']}"] if "color" in place else []
-        parts += [_code_words(place)] if "text" in place else []
+        parts += [code_words(place)] if "text" in place else []
     elif fabric and fabric["status"] == status and not (stuck and waiting):
         parts += [f"PE {fabric['pe']}"] + [f"{key} {fabric[key]}" for key in ("color", "port") if fabric[key] is not None]
     parts.append(f"cycle {report['cycle']}")
     if waiting and stuck:
         first = waiting[0]
         count = f"{len(waiting)} threads wait, the first" if len(waiting) > 1 else "one thread waits, that"
-        parts[-1] += (f"; {count} of PE ({first['x']}, {first['y']}), {_code_words(first)}, for {_what(first)} since cycle "
-                      f"{first['since']}")
+        parts[-1] += (f"; {count} of PE ({first['x']}, {first['y']}), {code_words(first)}, for {_what(first)} since cycle "
+                      f"{first['since']}" + _taken(first) + "".join(f", from {name}" for name in report["senders"][:1]))
     return ", ".join(parts)
 
 
-def _code_words(item: dict) -> str:
-    return f"program {item['program']}, task {item['task']}, line {item['line']} of its text ({item['text']})"
+def code_words(item: dict) -> str:
+    """Where an instruction stands, in words."""
+    return f"program {item['program']}, {said(item)}"
 
 
 def _what(item: dict) -> str:
@@ -54,6 +55,11 @@ def _what(item: dict) -> str:
     if item["waits_for"] == "room to send":
         return f"room to send on color {item['color']}"
     return f"microthread {item['queue']}" if item["waits_for"] == "a microthread" else f"FIFO {item['queue']}"
+
+
+def _taken(item: dict) -> str:
+    """How far a stream has come."""
+    return f", after {item['words']} word{'s' * (item['words'] != 1)}" if item["words"] else ""
 
 
 def _swaps(route: Route, port: Port) -> bool:
@@ -119,10 +125,10 @@ class Waits:
     def _paragraph(self, group: list[dict]) -> list[str]:
         item = group[0]
         more = f" and {len(group) - 1} more, the last ({group[-1]['x']}, {group[-1]['y']})" if len(group) > 1 else ""
-        words = f", after {item['words']} word{'s' * (item['words'] != 1)}" if item["words"] else ""
-        lines = [f"PE ({item['x']}, {item['y']}){more}: program {item['program']}, task {item['task']}, {item['thread']}",
-                 f"    line {item['line']}: {item['text']}",
-                 f"    waits for {_what(item)} since cycle {item['since']}{words}"]
+        where = f"function {item['function']}" if "source" in item else f"task {item['task']}"
+        lines = [f"PE ({item['x']}, {item['y']}){more}: program {item['program']}, {where}, {item['thread']}",
+                 f"    {item.get('source') or 'line ' + str(item['line'])}: {item['text']}",
+                 f"    waits for {_what(item)} since cycle {item['since']}{_taken(item)}"]
         if item["waits_for"] == "words":
             senders = list(self._senders(item["x"], item["y"], item["color"]))
             lines += [f"    from {sender}" for sender in senders[:_MAX_SENDERS]]
@@ -142,6 +148,11 @@ class Waits:
         return [*lines, "    and so on in a loop"] if found["chain_loops"] else lines
 
     # ---- upstream along the routes
+
+    def senders(self, waiting: list[dict]) -> list[str]:
+        """Who would send the words for which the first of these threads waits, and what they do."""
+        first = waiting[0] if waiting and waiting[0]["waits_for"] == "words" else None
+        return list(self._senders(first["x"], first["y"], first["color"])) if first else []
 
     def _senders(self, x: int, y: int, color: int) -> Iterator[str]:
         """The PEs (or edges) from which words of ``color`` come to PE (x, y) as routes were painted and switches stand now, and
@@ -196,4 +207,4 @@ class Waits:
         waiting = [thread for thread in threads.values() if thread["state"] in WAITS]
         if not waiting:
             return name + "which is at work"
-        return name + f"which waits for {WAITS[waiting[0]['state']]} itself in line {waiting[0]['line']} ({waiting[0]['text']})"
+        return name + f"which waits for {WAITS[waiting[0]['state']]} itself in {said(waiting[0])}"

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsekern.queueing.traffic import Traffic
+from wsekern.shown import Shown
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
+@dataclass(frozen=True, eq=False, repr=False)
+class Outcome(Shown):
     """Requests in the order of ``traffic``; absolute times in seconds from its start."""
 
     traffic: Traffic

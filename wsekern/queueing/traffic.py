@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsekern.errors import InputError
+from wsekern.shown import Shown
 
 SPREAD = 0.2
 """Answers of users who take turns vary evenly by this share to either side of their mean, so that users do not go in step."""
@@ -14,8 +15,8 @@ LATEST = 4e9
 """Seconds of the latest arrival, some 127 years: a double holds them to half a microsecond."""
 
 
-@dataclass(frozen=True, eq=False)
-class Traffic:
+@dataclass(frozen=True, eq=False, repr=False)
+class Traffic(Shown):
     """``n`` requests in order of arrival.
 
     Without ``users`` every request arrives at its own time (an open queue). With ``users`` (a closed queue) the first ``users``

@@ -30,7 +30,7 @@ def comparison_view(comparison: Comparison) -> RenderableType:
     reasons = Text("\n".join(f"* {sentence}" for sentence in (*empty, *comparison.reasons())))
     bars = [] if several else [Text(""), _share_bars(list(pair.values()))]  # several sides have their shares in the table
     trust = [part for one in comparison.clusters if one.cluster is not None for part in (Text(""), _trust(one.cluster))]
-    return Group(_figures(comparison), Text(""), _speed_bars(comparison.served()), *bars, Text(""), reasons, Text(""),
+    return Group(figures_table(comparison), Text(""), _speed_bars(comparison.served()), *bars, Text(""), reasons, Text(""),
                  assumed(pair), *trust)
 
 
@@ -82,7 +82,7 @@ def figure_lines(users: int) -> list[Line]:
     return [*alone, *loaded] if users > 1 else [(name.replace(", under this load", ""), show) for name, show in loaded]
 
 
-def _figures(comparison: Comparison) -> SideTable:
+def figures_table(comparison: Comparison) -> SideTable:
     """A column a side; beside several clusters ideal software, shares and the front are rows."""
     sides, titles = comparison.sides(), comparison.titles()
     rows = [(name, [in_cell(side, show) for side in sides.values()]) for name, show in figure_lines(comparison.request.batch)]

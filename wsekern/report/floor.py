@@ -59,7 +59,7 @@ def _wafer(axes: Any, placement: Placement, wafer: int, regions: Sequence[Placed
                                  linewidth=0.7))
         axes.text(region.x + region.width / 2, region.y + region.height / 2, label(region), ha="center", va="center",
                   fontsize=_letters(region, height, 10 if placement.wafers == 1 else 7))
-    axes.set_title(f"wafer {wafer + 1}, {100 * _free_share(placement, wafer):.0f} % free", fontsize=9)
+    axes.set_title(f"wafer {wafer + 1}, {100 * free_share(placement, wafer):.0f} % free", fontsize=9)
 
 
 def _letters(region: PlacedRegion, height: int, most: float) -> float:
@@ -101,14 +101,14 @@ def floor_rows(placement: Placement) -> list[tuple[str, ...]]:
     """The floor plan in words, a line for wafers in a row that are alike and each size of regions there: wafers, regions on
     each, PEs of a region, its layers, the layers of all, memory in use, free PEs."""
     rows: list[tuple[str, ...]] = []
-    for first, last in _alike_wafers(placement):
+    for first, last in alike_wafers(placement):
         groups = [_groups(placement, wafer) for wafer in (first, last)]
         for (kind, wide, high, layers), regions in groups[0].items():
             ends = regions[0], groups[1][kind, wide, high, layers][-1]
             whole = f"{ends[0].first_layer + 1}-{ends[1].first_layer + layers}" if kind == "layers" else kind
             rows.append((str(first + 1) if first == last else f"{first + 1}-{last + 1}", str(len(regions)), f"{wide}x{high}",
                          str(layers), whole, f"{100 * filled_share(placement, regions[0]):.0f} %",
-                         f"{100 * _free_share(placement, first):.0f} %"))
+                         f"{100 * free_share(placement, first):.0f} %"))
     return rows
 
 
@@ -121,7 +121,7 @@ def _groups(placement: Placement, wafer: int) -> dict[tuple[str, int, int, int],
     return found
 
 
-def _alike_wafers(placement: Placement) -> list[tuple[int, int]]:
+def alike_wafers(placement: Placement) -> list[tuple[int, int]]:
     """First and last wafer of each run of wafers that hold as many regions of the same sizes."""
     runs: list[tuple[int, int]] = []
     before = None
@@ -132,7 +132,7 @@ def _alike_wafers(placement: Placement) -> list[tuple[int, int]]:
     return runs
 
 
-def _free_share(placement: Placement, wafer: int) -> float:
+def free_share(placement: Placement, wafer: int) -> float:
     """Share of a wafer's PEs outside all regions."""
     width, height = sides_of(placement.machine)
     used = sum(region.width * region.height for region in placement.rectangles if region.wafer == wafer)

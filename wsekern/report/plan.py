@@ -21,7 +21,12 @@ BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 def plan_view(plan: ServicePlan) -> RenderableType:
     """The front, then what the chosen placement gives against users and context, then where it lies."""
     chosen = plan.chosen
-    return Group(front_view(plan), Text(""), _over_users(chosen), _over_contexts(chosen), floor_table(chosen.placement))
+    return Group(front_view(plan), Text(""), *curve_tables(chosen), floor_table(chosen.placement))
+
+
+def curve_tables(offer: Offer) -> tuple[Table, Table]:
+    """What a placement gives against users, and against tokens in the cache."""
+    return _over_users(offer), _over_contexts(offer)
 
 
 def front_view(plan: ServicePlan) -> RenderableType:

@@ -1,7 +1,7 @@
 """Sweeps, datacentres and choices of clusters: tables and pictures."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from rich import box
@@ -114,6 +114,11 @@ SITE_LINES: tuple[tuple[str, Callable[[Site], str]], ...] = (
 
 def choice_view(facts: RenderableType, fronts: dict[str, list[Point]]) -> RenderableType:
     """The chosen cluster, and the Pareto fronts of all that were looked at."""
+    return Group(facts, Text(""), points_table(fronts))
+
+
+def points_table(fronts: Mapping[str, Sequence[Point]]) -> Table:
+    """The Pareto fronts, a line a point."""
     table = Table("cluster", title="Pareto front: no other layout and batch is better in both speeds", title_justify="left")
     for name in ("layout", "users", "tokens/s a user", "tokens/s a GPU", "first token", "USD a million"):
         table.add_column(name, justify="right")
@@ -123,19 +128,22 @@ def choice_view(facts: RenderableType, fronts: dict[str, list[Point]]) -> Render
             table.add_row(name, layout or "1 GPU", f"{point.batch:,}", amount(point.tokens_per_second_per_user),
                           amount(point.tokens_per_second_per_gpu), seconds(point.time_to_first_token_seconds),
                           amount(point.usd_per_million_tokens))
-    return Group(facts, Text(""), table)
+    return table
+
+
+MEASURES = {"tokens_per_second_per_user": "tokens/s for each user", "joules_per_token": "J per output token",
+            "usd_per_million_tokens": "USD per million output tokens"}
+"""What is drawn over the number of users, in words."""
 
 
 def sweep_plot(model: str, cells: list[Cell], path: str | os.PathLike[str]) -> None:
     """Speed of a user, energy and cost of an output token, its share of the prompt included, over the number of users, and the
     fronts of speed and cost: a color for each side, a style of line for each prompt length."""
     figure = new_figure((17, 4.5))
-    measures = {"tokens_per_second_per_user": "tokens/s for each user", "joules_per_token": "J per output token",
-                "usd_per_million_tokens": "USD per million output tokens"}
     *over_users, last = figure.subplots(1, 4)
     prompts = {prompt: STYLES[index % len(STYLES)] for index, prompt in enumerate(sorted({cell.prompt for cell in cells}))}
     colors = colors_of(cells[0].sides())
-    for axes, (measure, label) in zip(over_users, measures.items(), strict=True):
+    for axes, (measure, label) in zip(over_users, MEASURES.items(), strict=True):
         for prompt, style in prompts.items():
             for name, color in colors.items():
                 points = [(cell.batch, getattr(cell.sides()[name], measure)) for cell in cells

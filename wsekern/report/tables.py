@@ -1,5 +1,6 @@
 """Predictions and validation as tables."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -12,19 +13,23 @@ from wsekern.report.words import amount
 
 def facts_view(title: str, facts: dict[str, Any]) -> RenderableType:
     """A prediction: one fact a line, nested ones indented; times and rates as ranges where the machine was not measured."""
-    factors = facts.get("time_factors") if facts.get("not_measured") else None
     table = Table(title=title, title_justify="left", show_header=False, box=None)
+    for row in fact_rows(facts):
+        table.add_row(*row)
+    return table
+
+
+def fact_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of each fact."""
+    factors, rows = facts.get("time_factors") if facts.get("not_measured") else None, list[tuple[str, str]]()
     for key, value in facts.items():
         if isinstance(value, dict):
-            table.add_row(key, "")
-            for name, item in value.items():
-                table.add_row(f"  {name}", _fact(item))
+            rows += [(key, ""), *((f"  {name}", _fact(item)) for name, item in value.items())]
         elif isinstance(value, list):
-            for index, item in enumerate(value):
-                table.add_row(key if index == 0 else "", _fact(item))
+            rows += [(key if index == 0 else "", _fact(item)) for index, item in enumerate(value)]
         else:
-            table.add_row(key, _fact(value) if factors is None else _ranged(key, value, *factors))
-    return table
+            rows.append((key, _fact(value) if factors is None else _ranged(key, value, *factors)))
+    return rows
 
 
 def _ranged(key: str, value: Any, least: float, most: float) -> str:

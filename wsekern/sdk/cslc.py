@@ -74,7 +74,7 @@ def cslc(arguments: list[str]) -> int:
         print(text)
     for warning in made.diagnostics.warnings:
         print(warning.text(), file=sys.stderr)
-    artifact.write(out, Path(source), made, fabric, offsets, given)
+    artifact.write(out, Path(source), made, given)
     return 0
 
 

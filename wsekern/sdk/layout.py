@@ -11,9 +11,11 @@ from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.build import Build, assemble
 from wsekern.csl.files import Files
-from wsekern.csl.layout import LayoutEffects, Tile
+from wsekern.csl.image import Image
+from wsekern.csl.layout import LayoutEffects
 from wsekern.csl.library import HOST_COLOR
 from wsekern.csl.source import Diagnostics
+from wsekern.csl.tiles import Tiles
 from wsekern.csl.unit import Options, Unit
 from wsekern.csl.values import Value
 from wsekern.errors import BudgetError, InputError
@@ -41,7 +43,7 @@ class Stream:
 class SdkCompileArtifacts:
     """A compiled layout, its streams by name, and initial values: (symbol, first PE, [height][width][elements])."""
 
-    made: Build
+    made: Image
     streams: dict[str, Stream]
     symbols: list[tuple[str, Cell, NDArray[Any]]] = field(default_factory=list)
 
@@ -203,7 +205,7 @@ class SdkLayout:
             for (x, y), given in region.parameters.items():
                 numbers = {name: Value(t.COMPTIME_INT, values[value] if isinstance(value, Color) else value)
                            for name, value in given.items()}
-                effects.tiles[region.corner[0] + x, region.corner[1] + y] = Tile(file, numbers, None)
+                effects.put(Tiles(np.array([region.corner[0] + x]), np.array([region.corner[1] + y]), file, numbers, None))
         return assemble(effects, Unit(files, options, diagnostics), Path())
 
 

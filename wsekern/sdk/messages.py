@@ -20,7 +20,7 @@ class Messages:
         self.machine = machine
         self.sites: dict[int, list[Site]] = {}
         for built in machine.made.programs:
-            self.sites[machine.made.layout.programs.index(built.program)] = built.sites
+            self.sites[machine.made.layout.number_of(built.program)] = built.sites
         self.words: dict[tuple[int, int], list[int]] = {}
         self.text: dict[tuple[int, int], str] = {}
         self.traces: dict[tuple[int, int, str], list[Any]] = {}

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.csl.build import Build, Export
+from wsekern.csl.image import CHOSEN, Export, Image
 from wsekern.errors import DeadlockError, InputError
 from wsekern.sdk.artifact import Machine, read
 from wsekern.sdk.debug import debug_util
 from wsekern.sdk.layout import SdkCompileArtifacts
 from wsekern.sdk.messages import Messages
 from wsekern.sdk.ports import Ports
+from wsekern.sdk.profile import recorded
 
 DONE = "__command_done"
 """Variable that code sets when the next command may come."""
@@ -65,16 +66,17 @@ class SdkRuntime:
             self._open(read(Path(bindir)))
 
     @classmethod
-    def of(cls, made: Build) -> "SdkRuntime":
+    def of(cls, made: Image) -> "SdkRuntime":
         """The runtime of a compilation in this process."""
         runtime = cls.__new__(cls)
         runtime._open(made)
         return runtime
 
-    def _open(self, made: Build, artifacts: SdkCompileArtifacts | None = None) -> None:
+    def _open(self, made: Image, artifacts: SdkCompileArtifacts | None = None) -> None:
         self.machine = Machine(made)
         self.ports = Ports(self.machine, artifacts or SdkCompileArtifacts(made, {}))
         self.messages = Messages(self.machine)
+        self._run = recorded(self.machine.simulation)
         self._launched: str | None = None
         self._symbols: dict[str, Symbol] = {}
         self._stuck: DeadlockError | None = None
@@ -93,16 +95,25 @@ class SdkRuntime:
         """Wait for what is still under way."""
         self.settle()
         self.ports.check(self._stuck)
+        self.machine.simulation.tell()
+
+    def finish(self) -> None:
+        """Wait until every PE is ready for the next command; refuse where nothing moves any more."""
+        self._wait_for_launch()
 
     def settle(self) -> None:
         """Run until nothing moves any more."""
         try:
             if self._stuck is not None:  # what the host has sent since comes in: the long wait before does not count
                 self.machine.simulation.step(2)
-            self.machine.simulation.run()
+            self._run()
             self._stuck = None
         except DeadlockError as error:
             self._stuck = error  # it waits for the host, perhaps
+        self.hear()
+
+    def hear(self) -> None:
+        """Take what PEs have told the host, and words of streams."""
         self.messages.read()
         self.ports.deliver()
 
@@ -117,6 +128,12 @@ class SdkRuntime:
 
     def launch(self, name: str, *arguments: Any, nonblock: bool = False) -> Task:
         """Start an exported function on all PEs that have it."""
+        self.begin(name, *arguments)
+        self.settle()
+        return Task()
+
+    def begin(self, name: str, *arguments: Any) -> None:
+        """Let an exported function begin in the coming cycle."""
         layout = self.machine.made.layout
         if name not in self.machine.exports:
             self.get_id(name)
@@ -124,10 +141,9 @@ class SdkRuntime:
         for export, program, pes in self.machine.holders(name, 0, 0, layout.width, layout.height):
             self._pass(export, program, pes, arguments)
             self._write(program, pes, DONE, np.uint16(0))
-        self.machine.simulation.launch(name)
-        self.settle()
+            self._write(program, pes, CHOSEN, np.uint16(export.number))
+            self.machine.launch(program, pes)
         self._launched = name
-        return Task()
 
     def call(self, name: str, arguments: Any = (), *, nonblock: bool = False) -> Task:
         """:meth:`launch` as scripts before 1.0 have it."""
@@ -137,9 +153,7 @@ class SdkRuntime:
         if len(arguments) != len(export.registers):
             raise InputError(f"{export.name} takes {len(export.registers)} arguments, found {len(arguments)}")
         for symbol, kind, value in zip(export.registers, export.arguments, arguments, strict=True):
-            from wsekern.csl.values import number_dtype
-            dtype = number_dtype(kind) or np.dtype(np.uint16)
-            self._write(program, pes, symbol, np.asarray(value).astype(dtype))
+            self._write(program, pes, symbol, np.asarray(value).astype(kind))
 
     def _write(self, program: Any, pes: NDArray[np.int32], symbol: str, value: Any) -> None:
         addresses = program.addresses()
@@ -208,6 +222,22 @@ class SdkRuntime:
                             **options: Any) -> Task:
         """Copy [w][elements]: each column of PEs gets the same."""
         return self._broadcast(dest, src, (1, w), (px, py, w, h, elements_per_pe), options)
+
+    def memcpy_h2d_stride(self, dest: Any, src: ArrayLike, px: int, py: int, w: int, h: int, elements_per_pe: int,
+                          row_stride: int, col_stride: int, *, streaming: bool = False,
+                          data_type: MemcpyDataType = MemcpyDataType.MEMCPY_32BIT,
+                          order: MemcpyOrder = MemcpyOrder.ROW_MAJOR, nonblock: bool = False) -> Task:
+        """Copy or stream to some PEs of a rectangle, [rows][columns][elements]: in each row every ``row_stride``-th from the
+        left on, in each column every ``col_stride``-th from the top on."""
+        if row_stride < 1 or col_stride < 1:
+            raise InputError(f"strides of {row_stride} and {col_stride} PEs: expected whole numbers from 1 on")
+        columns, rows = 1 + (w - 1) // row_stride, 1 + (h - 1) // col_stride
+        words = self._by_pe(np.asarray(src), columns, rows, elements_per_pe, order)
+        for y in range(rows):
+            for x in range(columns):
+                self.memcpy_h2d(dest, words[y, x], px + x * row_stride, py + y * col_stride, 1, 1, elements_per_pe,
+                                streaming=streaming, data_type=data_type, nonblock=nonblock)
+        return Task()
 
     def _broadcast(self, dest: Any, src: ArrayLike, given: tuple[int, int], area: tuple[int, int, int, int, int],
                    options: dict[str, Any]) -> Task:

@@ -49,9 +49,10 @@ def _script(path: Path, line: str) -> None:
     path.chmod(0o755)
 
 
-def run(command: list[str]) -> int:
-    """Run a command with the tools; its exit status."""
+def run(command: list[str], more: dict[str, str] | None = None) -> int:
+    """Run a command with the tools, and ``more`` in its environment; its exit status."""
     with tools() as environment:
+        environment |= more or {}
         if _has_marks(command):
             folder = Path(environment["PATH"].split(os.pathsep)[0])
             (folder / "marks.sh").write_text(MARKS)

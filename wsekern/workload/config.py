@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
+from wsekern.shown import Shown
 from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Norm, Recurrent, Rotary
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ModelConfig(Shown):
     """A decoder: ``blocks`` between an embedding and an LM head. All sizes are element counts.
 
     ``embedding_size``: width of the embedding where a projection stands behind it; 0: ``hidden``. ``learned_positions``: rows
@@ -38,6 +40,11 @@ class ModelConfig:
     quantization: str = ""  # how the checkpoint is stored, where config.json says so (fp8, mxfp4, ...)
     weight_format: str = ""  # number format of the stored weights (bf16, fp8, int4, ...), where config.json says so
     kept: tuple[tuple[str, str], ...] = ()  # parts in another (attention, recurrent, shared, dense), and which
+
+    def _facts(self) -> dict[str, Any]:
+        return {"name": self.name, "architecture": self.architecture, "layers": self.layers, "hidden": self.hidden,
+                "heads": self.heads, "kv_heads": self.kv_heads, "vocab": self.vocab, "max_context": self.max_context,
+                "parameters": self.parameters, "weight_format": self.weight_format or "not stated"}
 
     def __hash__(self) -> int:
         return self._hash

@@ -78,7 +78,8 @@ def operands(draw, program: Program, types: list[str], extent: int, queues: dict
     if kind == "fabric" and queues:
         index = draw(st.one_of(st.none(), st.integers(0, 999))) if NUMPY_TYPES[type]().itemsize == 2 else None
         return Fabric(draw(st.sampled_from(sorted(queues))), extent, type, draw(st.sampled_from([None, 1])),
-                      draw(st.booleans()), draw(st.booleans()), index)
+                      draw(st.booleans()), draw(st.booleans()), index, index is not None and draw(st.booleans()),
+                      draw(st.one_of(st.none(), st.integers(0, 23))) if queues is program.outputs else None)
     fitting = [fifo for fifo in program.fifos.values() if program.symbols[fifo.symbol][0] in types]
     if kind == "fifo" and fitting:
         return draw(st.sampled_from(fitting)).of(draw(st.sampled_from([extent, 0x7FFF])))
@@ -113,17 +114,22 @@ def vectors(draw, program: Program, tasks: list[str]):
     operation, arithmetic = INSTRUCTIONS[name]
     extent, repeat = draw(st.integers(0, 9)), draw(st.sampled_from([1, 1, 0, 3]))
     types = draw(st.sampled_from(types_for(arithmetic, operation)))
-    found = [draw(operands(program, types, extent, program.inputs if k else program.outputs, repeat != 1))
-             for k in range(1 + SOURCES.get(operation, 2))]
+    each = [types] * (1 + SOURCES.get(operation, 2))
+    if operation in ("from_integer", "to_integer"):
+        each = [["fp32"] if name in ("xp162fs", "fs2xp16") else ["fp16", "bf16"], ["i16", "u16"]]
+        each = each if operation == "from_integer" else each[::-1]
+    found = [draw(operands(program, fitting, extent, program.inputs if k else program.outputs, repeat != 1))
+             for k, fitting in enumerate(each)]
     for k in range(2, len(found)):          # no instruction reads a queue or FIFO twice
         if any(reads_the_same(program.stated(found[k]), program.stated(other)) for other in found[1:k]):
             found[k] = Register(k, program.type_of(found[k]))
     streams = any(isinstance(program.stated(operand), (Fabric, Fifo)) for operand in found)
     maybe = st.one_of(st.none(), st.sampled_from(tasks))
+    held = st.one_of(maybe, st.sampled_from(sorted(program.inputs))) if program.inputs else maybe
     return Vector(name, *(found + [None] * 3)[:4], repeat, draw(st.integers(0, 5)),
                   draw(st.sampled_from([None, -1, 3])) if streams and not name.startswith("lib_") else None,
                   draw(st.sampled_from(["high", "medium", "low"])),
-                  draw(maybe), draw(maybe), draw(st.booleans()), draw(maybe), draw(maybe),
+                  draw(maybe), draw(held), draw(st.booleans()), draw(maybe), draw(held),
                   draw(st.one_of(st.none(), registers)))
 
 
@@ -150,6 +156,8 @@ def scalars(draw, program: Program, tasks: list[str], labels: list[str]):
         "load_descriptor": {"target": own, "source": draw(st.sampled_from(sorted(program.descriptors)))},
         "route": {"imm": draw(st.integers(0, 23)), "target": draw(st.sampled_from(sorted(program.routes)))},
         "position": {"imm": 4, "a": r[1]}, "leave_teardown": {"imm": 7}, "torn_down": {"dst": r[0]},
+        "bind_input": {"imm": 3, "a": r[1]}, "bind_output": {"imm": 5, "a": r[1]}, "flush": {"imm": 2},
+        "leave_flush": {"imm": 7}, "flushed": {"dst": r[0]},
     }.get(form, {})
     if form in ("activate", "block", "unblock"):
         values["target"] = draw(st.sampled_from(tasks))

@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 
 from wsekern.errors import SimulationError
+from wsekern.fabric.heatmap import link_use
 from wsekern.ops.engines.flow import FlowEngine
 from wsekern.ops.engines.programs import run_on_cycle_engine
 from wsekern.ops.operation import Operation
 from wsekern.ops.repeated import Repeated
+
+OnLinks = Callable[[Operation, np.ndarray], None]
 
 
 class BothEngines(FlowEngine):
@@ -21,6 +24,8 @@ class BothEngines(FlowEngine):
     """
 
     counters = ("operations_by_wavelet", "local_work", "clock_difference")
+    on_links: OnLinks | None = None
+    """Sees every operation that sends, and how many words left each router over its links (height, width)."""
 
     def reset(self) -> None:
         """All clocks and counters to zero."""
@@ -55,6 +60,8 @@ class BothEngines(FlowEngine):
         alone.time(plain)
         if operation.sends:
             self.operations_by_wavelet += 1
+            if self.on_links is not None:
+                self.on_links(operation, link_use(done.simulation.fabric))
         else:
             self.local_work += 1
         self.clock_difference = max(self.clock_difference, int(np.abs(done.clock - alone.clock).max()))

@@ -10,16 +10,19 @@ from typing import Any
 
 from wsekern.fabric.reference import ReferenceFabric, Word
 from wsekern.fabric.routes import Port
+from wsekern.program._pe import RULES
 from wsekern.program.encode import encode
 from wsekern.program.instructions import Label, Scalar, Vector
 from wsekern.program.layout import Layout
-from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Named
+from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Named, Operand
 from wsekern.program.program import Program
-from wsekern.program.reference.parts import FifoState, Thread
+from wsekern.program.reference.parts import BrokenProgram, FifoState, Thread
 from wsekern.program.reference.scalar import ScalarUnit
 from wsekern.program.reference.vector import VectorUnit
 
-MAIN, TEARDOWN_TASK = 8, 29
+MAIN, TEARDOWN_TASK, INPUT_DEPTH = 8, 29, 255
+Found = tuple[int, int, int, int]
+"""A note: cycle, color, instruction, number."""
 _RANKS = {"high": 0, "medium": 1, "main": 2, "low": 3}
 
 
@@ -52,6 +55,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.placed, self.program, self.timing, self.banks = placed, placed.program, layout.timing, layout.banks
         self.x, self.y, self.parameters = x, y, parameters
         self.memory = bytearray(self.program.data_bytes)
+        self.written = bytearray(self.program.data_bytes)
         self.local = {number: placed.labels[self.program.tasks[name].label] for name, number in placed.tasks.items()}
         by_kind = {kind: [task for task in self.program.tasks.values() if task.kind == kind] for kind in ("data", "control")}
         self.data = {self.program.input_queue(task.number): task for task in by_kind["data"]}
@@ -69,6 +73,12 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.blocked_queues = {queue for queue, task in self.data.items() if task.blocked} | set(program.blocked_queues)
         self.inputs = {queue: deque() for queue in program.inputs}
         self.outputs = {queue: deque() for queue in program.outputs}
+        self.hears, self.speaks = dict(program.inputs), dict(program.outputs)
+        """Color of each input and output queue now."""
+        self.due: dict[int, int] = dict.fromkeys(program.late_queues(), 0)
+        """Of input queues that instructions bind: words that the last one still takes."""
+        self.flushing: set[int] = set()
+        self.flushed: set[int] = set()
         self.own = {name: self.stated_place(program.stated(Named(name))) for name in program.descriptors}
         self.fifos = {name: FifoState() for name in program.fifos}
         self.calls: list[int] = []
@@ -76,6 +86,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.turn = dict.fromkeys(_RANKS, MAIN)
         self.counters = dict.fromkeys(("input", "output", "fifo", "microthread", "instructions", "elements",
                                        "vector_cycles", "conflict_cycles", "words", "tasks"), 0)
+        self.found: dict[str, list[Found]] = {}
         self.begin_at_once()
 
     def microthreads(self) -> list[int]:
@@ -120,7 +131,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
                 self.begin(self.local[task], self.now + latency("task"))
                 return
             for queue in sorted(queues - self.blocked_queues):
-                if self.inputs[queue] and self.entry_of(queue) is not None and not self.is_read(queue) and \
+                if self.inputs[queue] and self.entry_of(queue) is not None and self.reader_of(queue) is None and \
                         self.inputs[queue][0][2] <= self.now:
                     self.begin_word_task(queue)
                     return
@@ -132,11 +143,11 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             return self.control[bits >> 16 & 63]
         return self.placed.labels[self.data[queue].label] if queue in self.data else None
 
-    def is_read(self, queue: int) -> bool:
-        """Whether a microthread is reading a queue."""
-        return any(loaded is not None and isinstance(loaded.stated, Fabric) and loaded.stated.queue == queue
-                   for thread in self.threads.values() if thread.number != MAIN and thread.state != "idle"
-                   for loaded in thread.loaded[1:])
+    def reader_of(self, queue: int) -> int | None:
+        """The microthread that is reading a queue."""
+        return next((thread.number for thread in self.threads.values() if thread.number != MAIN and thread.state != "idle"
+                     for loaded in thread.loaded[1:] if loaded is not None and isinstance(loaded.stated, Fabric)
+                     and loaded.stated.queue == queue), None)
 
     def begin_word_task(self, queue: int) -> None:
         entry = self.entry_of(queue)
@@ -201,8 +212,46 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         """Whether the core is at work."""
         return bool(self.activated - self.blocked) or any(thread.state != "idle" for thread in self.threads.values())
 
+    # ---- what is hardly meant: enum pe_rule of pe_state.h
+
+    def note(self, rule: str, color: int = -1, number: int = 0) -> None:
+        """The instruction that the core is at breaks a rule."""
+        self.found.setdefault(rule, []).append((self.now, color, self.at, number))
+
+    def note_queue(self, thread: Thread, stated: Operand, is_target: bool) -> None:
+        """A thread begins to use a queue: is a microthread at it already?"""
+        if not isinstance(stated, Fabric):
+            return
+        for other in self.threads.values():
+            operands = other.loaded[:1] if is_target else other.loaded[1:]
+            if other is not thread and other.number != MAIN and other.state != "idle" and any(
+                    loaded is not None and isinstance(loaded.stated, Fabric) and loaded.stated.queue == stated.queue
+                    for loaded in operands):
+                bound = self.speaks if is_target else self.hears
+                self.note("shared-output" if is_target else "shared-input", bound[stated.queue], stated.queue)
+                return
+
+    def note_vector(self, thread: Thread, item: Vector) -> None:
+        """A stream begins: queues that are in use, and an odd number of elements that a microthread hands on in pairs."""
+        stated = [None if loaded is None else loaded.stated for loaded in thread.loaded]
+        for k, operand in enumerate(stated):
+            self.note_queue(thread, operand, k == 0)
+        hands_on = isinstance(stated[0], Fabric) and any(isinstance(operand, Fabric) for operand in stated[1:])
+        if thread.number != MAIN and hands_on and self.packing(item) == 2 and thread.extent % 2:
+            self.note("odd", self.speaks[stated[0].queue], thread.extent)
+
+    def note_rewrite(self, color: int) -> None:
+        """A route is replaced: are words on their way, that do not wait for the end of a teardown?"""
+        queue = self.fabric.queues.get((self.x, self.y, color))
+        words = queue.reserved if queue else 0
+        words += sum(color == (self.speaks[bound] if own is None else own) for bound, held in self.outputs.items()
+                     for *_, own in held)
+        if words and not (queue and queue.frozen):
+            self.note("rewritten", color, words)
+
     def next_word(self, thread: Thread) -> None:
         """One word of a microthread."""
+        self.at = thread.at
         item, main = self.placed.code[thread.at], self.threads[MAIN]
         outcome = self.run_word(thread, item)
         if outcome == "waits":
@@ -221,7 +270,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
 
     def issue(self) -> None:
         main = self.threads[MAIN]
-        item = self.placed.code[main.at]
+        self.at, item = main.at, self.placed.code[main.at]
         if isinstance(item, Vector):
             self.issue_vector(main, item)
         elif item.form == "end":
@@ -247,6 +296,8 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         if thread.state != "idle":
             self.wait(main, "microthread", thread.number)
             return
+        if not self.bind_sources(main, item):
+            return
         self.load_operands(thread, item)
         thread.at, thread.word = main.at, 0
         main.at += 1
@@ -254,18 +305,22 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         if thread.extent == 0:
             self.end_vector(thread, item, 0)
         else:
+            self.note_vector(thread, item)
             thread.state, thread.resume = "ready", self.now + self.setup(item)
         main.resume = self.now + self.timing.latency("launch", 1)
         self.slot = self.now + min(1, main.resume - self.now)
 
     def issue_stream(self, main: Thread, item: Vector) -> None:
         if main.word < 0:
+            if not self.bind_sources(main, item):
+                return
             self.load_operands(main, item)
             self.counters["instructions"] += 1
             if main.extent == 0:
                 self.end_vector(main, item, 0)
                 main.at += 1
                 return
+            self.note_vector(main, item)
             main.word, main.resume = 0, self.now + self.setup(item)
             if main.resume > self.now:
                 return
@@ -299,23 +354,60 @@ class ReferenceCore(VectorUnit, ScalarUnit):
 
     def pop(self, queue: int) -> tuple[int, bool, int]:
         """The first word of an input queue; there is room for another one."""
-        self.fabric.give_credit(self.x, self.y, self.program.inputs[queue])
-        return self.inputs[queue].popleft()
+        word = self.inputs[queue].popleft()
+        if queue in self.due:
+            self.due[queue] = max(0, self.due[queue] - 1)
+        if self.due.get(queue, INPUT_DEPTH) >= self.input_depth(queue):
+            self.fabric.give_credit(self.x, self.y, self.hears[queue])
+        return word
+
+    def bind(self, queue: int, color: int, due: int | None) -> None:
+        """Let an input queue take words of a color: ``due`` of them, None: no end of them."""
+        if self.inputs[queue] and color != self.hears[queue] and (due is not None or queue in self.due):
+            raise BrokenProgram(f"words of color {self.hears[queue]} are left in input queue {queue}")
+        depth = self.input_depth(queue)
+        room = (depth if due is None else min(due, depth)) - len(self.inputs[queue])
+        self.fabric.take_credit(self.x, self.y, self.hears[queue])
+        self.hears[queue] = color
+        self.due.pop(queue, None)
+        if due is not None:
+            self.due[queue] = due
+        if room > 0 and (self.x, self.y, color) in self.fabric.queues:
+            self.fabric.give_credit(self.x, self.y, color, room)
+
+    def bind_sources(self, main: Thread, item: Vector) -> bool:
+        """Bind the queues of an instruction that does so; False: the main thread waits for a microthread that reads one."""
+        for operand in item.operands[1:]:
+            stated = self.program.stated(operand)
+            if not isinstance(stated, Fabric) or stated.color is None:
+                continue
+            reader = self.reader_of(stated.queue)
+            if reader is not None:
+                self.wait(main, "microthread", reader)
+                return False
+            packing = self.packing(item)
+            loaded = [self.load(each, None) if each is not None else None for each in (item.dst, item.a, item.b, item.c)]
+            extent = max(0, self.counted(loaded).place.extent)
+            self.bind(stated.queue, stated.color, -(-extent // packing))
+        return True
 
     def push(self, operand: Fabric, bits: int) -> None:
         word = Word(bits, operand.control, operand.advance_switch)
-        self.outputs[operand.queue].append((word, self.now + self.timing.latency("output")))
+        self.outputs[operand.queue].append((word, self.now + self.timing.latency("output"), operand.color))
         self.counters["words"] += 1
 
     def take_word(self, main: Thread, item: Scalar) -> bool:
         """Whether the next word of a queue has come into a register."""
         operand = self.program.stated(item.target)
         words = self.inputs[operand.queue]
+        if operand.color is not None and self.due.get(operand.queue) == 0:
+            self.bind(operand.queue, operand.color, 1)
         if not words:
             self.wait(main, "input", operand.queue)
         elif words[0][2] > self.now:
             main.resume = words[0][2]
         else:
+            self.note_queue(main, operand, False)
             bits = self.pop(operand.queue)[0]
             self.registers[item.dst] = bits & (0xFFFFFFFF if TYPE_BYTES[operand.type] == 4 else 0xFFFF)
             self.counters["words"] += 1
@@ -328,12 +420,16 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         if len(self.outputs[operand.queue]) == self.depth(operand.queue):
             self.wait(main, "output", operand.queue)
             return False
+        self.note_queue(main, operand, True)
         if TYPE_BYTES[operand.type] == 2:
             bits &= 0xFFFF
             if operand.index is not None and item.a is not None:
                 bits |= self.registers.get(item.a, 0) << 16 & 0xFFFFFFFF
         self.push(operand, bits)
         return True
+
+    def input_depth(self, queue: int) -> int:
+        return self.timing.machine.core.input_queues.values[queue]
 
     def depth(self, queue: int) -> int:
         return self.timing.machine.core.output_queues.values[queue]
@@ -344,7 +440,9 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             if TEARDOWN_TASK in self.local:
                 self.activated.add(TEARDOWN_TASK)
             return
-        queue = next(queue for queue, bound in self.program.inputs.items() if bound == color)
+        queue = next((queue for queue, bound in self.hears.items() if bound == color), None)
+        if queue is None:
+            raise BrokenProgram(f"a word of color {color}, which no input queue takes")
         when = self.now + self.timing.latency("input")
         self.inputs[queue].append((data, control, when))
         self.wake("input", queue, when)
@@ -353,11 +451,22 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         """One word onto the ramp, from the first output queue that can give one."""
         for queue in sorted(self.outputs):
             words = self.outputs[queue]
-            if words and words[0][1] <= self.now and \
-                    self.fabric.offer(self.x, self.y, self.program.outputs[queue], words[0][0]):
+            if not words or words[0][1] > self.now:
+                continue
+            word, _, color = words[0]
+            if self.fabric.offer(self.x, self.y, self.speaks[queue] if color is None else color, word):
                 words.popleft()
                 self.wake("output", queue, self.now + 1)
+                self.end_flush(queue)
                 return
+
+    def end_flush(self, queue: int) -> None:
+        """An output queue that is flushed and empty starts the teardown task."""
+        if queue in self.flushing and not self.outputs[queue]:
+            self.flushing.remove(queue)
+            self.flushed.add(queue)
+            if TEARDOWN_TASK in self.local:
+                self.activated.add(TEARDOWN_TASK)
 
 
 class ReferenceSimulation:
@@ -382,6 +491,7 @@ class ReferenceSimulation:
         for symbol, values in core.program.initial.items():
             at = core.placed.addresses[symbol]
             core.memory[at:at + values.nbytes] = values.tobytes()
+            core.written[at:at + values.nbytes] = b"\1" * values.nbytes
 
     def reset(self) -> None:
         """All cores and routers at cycle 0; memory stays."""
@@ -396,7 +506,24 @@ class ReferenceSimulation:
             core.fabric = self.fabric
             core.reset()
             for queue, color in core.program.inputs.items():
-                self.fabric.give_credit(x, y, color, depths[queue])
+                if queue not in core.due:
+                    self.fabric.give_credit(x, y, color, depths[queue])
+
+    def findings(self) -> list[tuple]:
+        """What was noted, by rule: how often, and cycle, PE, color, instruction and number of the first time; the first queue
+        in which words lie: PE, color, and how many."""
+        found: list[tuple] = []
+        for rule in RULES[1:]:
+            notes = [(cycle, y * self.layout.width + x, color, at, number) for (x, y), core in self.cores.items()
+                     for cycle, color, at, number in core.found.get(rule, [])]
+            if notes:
+                found.append((rule, len(notes), *min(notes, key=lambda note: note[:2])))
+        for (x, y), core in sorted(self.cores.items(), key=lambda item: item[0][::-1]):
+            for queue in sorted(core.inputs):
+                if core.inputs[queue]:
+                    where = y * self.layout.width + x, core.program.inputs[queue], len(core.inputs[queue])
+                    return [*found, ("unread", *where)]
+        return found
 
     def step(self, cycles: int = 1) -> None:
         """Run for ``cycles``."""

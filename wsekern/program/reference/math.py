@@ -143,6 +143,8 @@ def apply_float(op: str, type: str, a: float, b: float = 0.0, c: float = 0.0) ->
         return a if op == "sqrt" and a == 0 else round_to(type, _taken(op, a))
     if op.startswith("library_"):
         return round_to(type, _single(_library(op, a)))
+    if op == "from_integer":
+        return convert("i16", type, a)
     if op == "floor":
         return round_to(type, math.copysign(float(math.floor(a)), a) if math.isfinite(a) else a)
     special = _special(op, a, b, c)
@@ -166,6 +168,14 @@ def _quotient(op: str, a: int, b: int) -> int:
     return whole if op == "div" else a - whole * b
 
 
+def _count(op: str, type: str, a: int) -> int:
+    """Zeros before the first one, behind the last one, or ones among the bits of a type."""
+    bits = format(a & (1 << WIDTHS[type]) - 1, f"0{WIDTHS[type]}b")
+    if op == "popcnt":
+        return bits.count("1")
+    return len(bits) - len(bits.lstrip("0") if op == "clz" else bits.rstrip("0"))
+
+
 def apply_int(op: str, type: str, a: int, b: int = 0, c: int = 0) -> int:
     """One operation on integers, modulo the width of the type."""
     if op in ("div", "mod"):
@@ -174,6 +184,10 @@ def apply_int(op: str, type: str, a: int, b: int = 0, c: int = 0) -> int:
         result = _shift(op, type, a, b)
     elif op in COMPARISONS:
         return int({"lt": a < b, "le": a <= b, "eq": a == b, "ne": a != b}[op])
+    elif op in ("clz", "ctz", "popcnt"):
+        result = _count(op, type, a)
+    elif op == "to_integer":
+        return convert("fp32", type, a)
     else:
         result = {"mov": a, "add": a + b, "sub": a - b, "mul": a * b, "fma": a + b * c, "neg": -a, "abs": abs(a),
                   "and": a & b, "or": a | b, "xor": a ^ b, "max": max(a, b), "min": min(a, b)}[op]

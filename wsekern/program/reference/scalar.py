@@ -58,7 +58,7 @@ class ScalarUnit:
 
     def do_scalar(self, item: Scalar) -> None:
         value = numbers.apply(item.op, item.type, *(self.number(r, item.type) for r in (item.a, item.b, item.c)))
-        self.note(value)
+        self.count_nans(value)
         self.registers[item.dst] = value if item.op in numbers.COMPARISONS else numbers.encode(item.type, value)
 
     def do_constant(self, item: Scalar) -> None:
@@ -69,7 +69,7 @@ class ScalarUnit:
 
     def do_convert(self, item: Scalar) -> None:
         value = numbers.convert(item.source, item.type, self.number(item.a, item.source))
-        self.note(value)
+        self.count_nans(value)
         self.registers[item.dst] = numbers.encode(item.type, value)
 
     def do_load(self, item: Scalar) -> None:
@@ -149,6 +149,7 @@ class ScalarUnit:
     # ---- routers
 
     def do_route(self, item: Scalar) -> None:
+        self.note_rewrite(item.imm)
         self.fabric.rewrite(self.x, self.y, item.imm, self.program.routes[item.target])
 
     def do_position(self, item: Scalar) -> None:
@@ -156,6 +157,33 @@ class ScalarUnit:
 
     def do_leave_teardown(self, item: Scalar) -> None:
         self.fabric.leave_teardown(self.x, self.y, item.imm)
+
+    def do_bind_input(self, item: Scalar) -> None:
+        color, queue = self.color_of(item), item.imm
+        if color == self.hears[queue] and queue not in self.due:
+            return
+        if color != self.hears[queue] and color in self.hears.values():
+            raise BrokenProgram(f"two input queues of color {color}")
+        self.bind(queue, color, None)
+
+    def do_bind_output(self, item: Scalar) -> None:
+        self.speaks[item.imm] = self.color_of(item)
+
+    def color_of(self, item: Scalar) -> int:
+        color = self.registers.get(item.a, 0)
+        if color > 23:
+            raise BrokenProgram(f"color {color}")
+        return color
+
+    def do_flush(self, item: Scalar) -> None:
+        self.flushing.add(item.imm)
+        self.end_flush(item.imm)
+
+    def do_leave_flush(self, item: Scalar) -> None:
+        self.flushed.discard(item.imm)
+
+    def do_flushed(self, item: Scalar) -> None:
+        self.registers[item.dst] = sum(1 << queue for queue in self.flushed)
 
     def do_torn_down(self, item: Scalar) -> None:
         self.registers[item.dst] = sum(1 << color for color in self.fabric.torn_down(self.x, self.y))

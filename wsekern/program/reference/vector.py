@@ -23,7 +23,9 @@ def vector_types(program: Program, item: Vector) -> tuple[str, str, list[str | N
     if arithmetic == "fp16" and "bf16" in there:
         arithmetic = "bf16"
     widths = {TYPE_BYTES[type] for type in there}
-    if operation == "mov" and len(widths) == 1 and not {"fp16", "bf16"} <= there:
+    if operation in ("from_integer", "to_integer"):
+        types = [type and (type if numbers.is_float(type) else "i16") for type in types]
+    elif operation == "mov" and len(widths) == 1 and not {"fp16", "bf16"} <= there:
         arithmetic = "u32" if widths == {4} else "u16"
         types = [type and arithmetic for type in types]
     elif not numbers.is_float(arithmetic):
@@ -37,7 +39,7 @@ class VectorUnit:
     nans = 0
     """Results so far that were no number: their bits are not specified."""
 
-    def note(self, value: Any) -> None:
+    def count_nans(self, value: Any) -> None:
         """Count results that are no number."""
         self.nans += value != value
 
@@ -49,10 +51,13 @@ class VectorUnit:
         return at
 
     def bits_at(self, at: int, type: str) -> int:
+        if not all(self.written[at:at + TYPE_BYTES[type]]):
+            self.note("unwritten", number=at)
         return int.from_bytes(self.memory[at:at + TYPE_BYTES[type]], "little")
 
     def put_bits(self, at: int, type: str, bits: int) -> None:
         size = TYPE_BYTES[type]
+        self.written[at:at + size] = b"\1" * size
         self.memory[at:at + size] = (bits & (1 << 8 * size) - 1).to_bytes(size, "little")
 
     # ---- operands
@@ -154,7 +159,7 @@ class VectorUnit:
         """Bits of element ``k`` of the result."""
         operation, arithmetic, _ = vector_types(self.program, item)
         result = numbers.apply(operation, arithmetic, *(self.value(s, k, repeat, lane) for s in thread.loaded[1:]))
-        self.note(result)
+        self.count_nans(result)
         return numbers.encode(thread.loaded[0].type, result)
 
     def put_element(self, target: Loaded, k: int, repeat: int, bits: int) -> None:
@@ -244,11 +249,13 @@ class VectorUnit:
         else:
             own.base = place.base + extent * place.stride * size
 
-    def tell(self, name: str | None, activate: bool) -> None:
-        """Activate or unblock a task."""
+    def tell(self, name: str | int | None, activate: bool) -> None:
+        """Activate or unblock a task, or unblock an input queue."""
         if name is None:
             return
-        if activate:
+        if isinstance(name, int):
+            self.blocked_queues.discard(name)
+        elif activate:
             self.activated.add(self.placed.tasks[name])
         else:
             self.blocked.discard(self.placed.tasks[name])
@@ -287,7 +294,8 @@ class VectorUnit:
             self.consume(source, n)
         if isinstance(target.stated, Fabric):
             if target.stated.index is not None:
-                bits = bits & 0xFFFF | (target.place.base + k) << 16 & 0xFFFFFFFF
+                step = 0 if target.stated.same_index else k
+                bits = bits & 0xFFFF | (target.place.base + step) << 16 & 0xFFFFFFFF
             self.push(target.stated, bits)
         else:
             self.counters["words"] += 1
@@ -311,7 +319,8 @@ class VectorUnit:
                 if words[0][2] > self.now:
                     thread.resume = words[0][2]
                     return "waits"
-                if words[0][1] and (item.terminate or item.control_activate or item.control_unblock):
+                if words[0][1] and (item.terminate or item.control_activate is not None
+                                    or item.control_unblock is not None):
                     return self.hear_control(thread, item, source.stated.queue)
             elif isinstance(source.stated, Fifo) and self.fifos[source.stated.name].count < n:
                 self.fifos[source.stated.name].starved = True

@@ -19,6 +19,7 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "unblock_queue": ("imm",), "time": ("dst", "imm"), "set_base": ("own", "place"), "move_base": ("own", "index"),
     "set_extent": ("own", "index"), "set_stride": ("own", "index"), "load_descriptor": ("own", "copied"),
     "route": ("imm", "route"), "position": ("imm", "a"), "leave_teardown": ("imm",), "torn_down": ("dst",),
+    "bind_input": ("imm", "a"), "bind_output": ("imm", "a"), "flush": ("imm",), "leave_flush": ("imm",), "flushed": ("dst",),
 }
 """What stands behind each form of scalar instruction, in order; :data:`SLOT_FIELDS` has the fields that a slot holds."""
 

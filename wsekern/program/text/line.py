@@ -3,8 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from wsekern.errors import InputError
 from wsekern.program.instructions import MAX_REGISTERS
@@ -17,8 +16,7 @@ _TOKEN = re.compile(r"""(?P<space>\s+|;.*$)|(?P<string>"(?:[^"\\]|\\.)*")|(?P<pu
 INT32 = (-(1 << 31), (1 << 31) - 1)
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """A piece of a line: its kind (string, number, word, punctuation, dash, end), its text, and its column, from 1 on."""
 
     kind: str
@@ -65,6 +63,8 @@ class Line:
 
     def has(self, *texts: str) -> bool:
         """Take the next tokens where they are these."""
+        if self.tokens[self.at].text != texts[0]:
+            return False
         here = self.tokens[self.at:self.at + len(texts)]
         found = [token.text for token in here if token.kind not in ("string", "end")] == list(texts)
         self.at += len(texts) if found else 0

@@ -16,6 +16,8 @@ A line is a directive, a label or an instruction; ``;`` begins a comment::
         fmovs fabout 0 fp32[4], y[4] microthread=auto
         end
 
+``.from "pe.csl" 12 compute`` before an instruction says where a compiler found it and those that follow: file, line, function.
+
 Operands: ``y[4, offset=2, stride=3]`` mem1d, ``y[(2, 3), strides=(6, 1)]`` mem4d, ``y[8, type=u16]`` either as elements of
 another type, ``ring y[4]``, ``fifo f[4]``, ``fabin 0 fp32[4]`` and ``fabout 0 fp32[4]`` (queue, type, elements), ``r3.fp32``
 a register, ``@column`` a named descriptor. What differs from its default follows as ``key=value``. A name that is no plain
@@ -30,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from wsekern.fabric.routes import POP_MODES, Route, ports_of
-from wsekern.program.instructions import OPERATIONS, Instruction, Label, Scalar, Vector
+from wsekern.program.instructions import OPERATIONS, Instruction, Label, Origin, Scalar, Vector
 from wsekern.program.operands import NUMPY_TYPES, Fabric, Fifo, Mem, Mem4d, Named, Operand, Register, Ring
 from wsekern.program.symbols import Symbols
 from wsekern.program.text.grammar import REGISTER, RESERVED, SLOT_FIELDS, SLOTS, WORD, number_of
@@ -45,8 +47,11 @@ def program_text(program: Symbols) -> str:
 
 def listing(program: Symbols) -> tuple[list[str], list[int]]:
     """Lines of the text, and the number of the line (from 1 on) of each item of ``program.code``."""
-    lines, numbers = list(_directives(program)), []
-    for item in program.code:
+    lines, numbers, origin = list(_directives(program)), [], None
+    for place, item in enumerate(program.code):
+        if program.origins and not isinstance(item, Label) and program.origins.get(place) != origin:
+            origin = program.origins.get(place)
+            lines.append(f"  .from {_origin_text(origin)}")
         if isinstance(item, Label):
             lines += [""] * item.name.startswith("task ") + [instruction_text(item)]
         else:
@@ -107,6 +112,10 @@ def _directives(program: Symbols) -> Iterator[str]:
         yield " ".join([".kept", *(f"r{number}" for number in sorted(program.kept_registers))])
     if program.labels:
         yield f".labels {program.labels}"
+
+
+def _origin_text(origin: Origin | None) -> str:
+    return "none" if origin is None else f"{json.dumps(origin.file)} {origin.line} {name_text(origin.function)}"
 
 
 def _values(name: str, values: np.ndarray, type: str) -> Iterator[str]:

@@ -44,7 +44,7 @@ def _options(line: Line, kind: type, given: tuple[str, ...]) -> dict[str, Any]:
         elif isinstance(known[key], bool):
             found[key] = line.one_of("yes or no", ("yes", "no")) == "yes"
         else:
-            low, high = {"packing": (1, 2), "index": (0, 0xFFFF)}.get(key, INT32)
+            low, high = {"packing": (1, 2), "index": (0, 0xFFFF), "color": (0, 23)}.get(key, INT32)
             found[key] = line.integer(key, low, high)
     return found
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.fabric.routes import POP_MODES, Port, Route, port_mask
-from wsekern.program.instructions import INSTRUCTIONS, OPERATIONS, PRIORITIES, SOURCES, Label, Scalar, TaskEntry, Vector
-from wsekern.program.operands import NUMPY_TYPES, Fifo, Named, Operand
+from wsekern.program.instructions import INSTRUCTIONS, OPERATIONS, PRIORITIES, SOURCES, Label, Origin, Scalar, TaskEntry, Vector
+from wsekern.program.operands import NUMPY_TYPES, Fifo, Mem, Named, Operand
 from wsekern.program.symbols import Symbols
 from wsekern.program.text.grammar import REGISTER, SLOTS, number_of
 from wsekern.program.text.line import INT32, Line, Token
@@ -19,7 +19,8 @@ _MAX_INITIAL = 1 << 20
 _KINDS = ("local", "data", "control", "subroutine")
 _TASK_NUMBERS = {"local": 31, "data": 23, "control": 63, "subroutine": 0}
 _IMMEDIATES = {"spend": (0, 0x7FFFFFFF), "parameter": (0, 0x7FFF), "block_queue": (0, 7), "unblock_queue": (0, 7),
-               "time": (0, 3), "route": (0, 23), "position": (0, 23), "leave_teardown": (0, 23)}
+               "time": (0, 3), "route": (0, 23), "position": (0, 23), "leave_teardown": (0, 23),
+               "bind_input": (0, 7), "bind_output": (0, 7), "flush": (0, 7), "leave_flush": (0, 7)}
 """Smallest and largest number of the forms that have one."""
 
 
@@ -46,6 +47,7 @@ class Parser(Generic[Read]):
         self.values: dict[str, tuple[list[int], Line, Token]] = {}
         self.label_lines: dict[str, int] = {}
         self.later: list[Callable[[], None]] = []       # checks that need the whole program
+        self.came_from: Origin | None = None
 
     def run(self) -> Read:
         """The program."""
@@ -58,6 +60,8 @@ class Parser(Generic[Read]):
                 line.fail("'.program NAME' before all other lines")
             else:
                 self._code(line)
+                if self.came_from is not None and not isinstance(self.program.code[-1], Label):
+                    self.program.origins[len(self.program.code) - 1] = self.came_from
             line.end()
         if self.program is None:
             raise InputError(f"{self.origin}: expected a line '.program NAME', found none")
@@ -169,7 +173,8 @@ class Parser(Generic[Read]):
         if isinstance(found, Named):
             line.fail("an operand that is no named descriptor", start)
         self.program.descriptors[name] = found
-        self._check_operand(line, start, found)
+        if not isinstance(found, Mem) or self.program.symbols.get(found.symbol, ("", 1))[1]:  # else a base set at run time
+            self._check_operand(line, start, found)
 
     def _route(self, line: Line) -> None:
         name = self._new(line, "route", self.program.routes)
@@ -211,6 +216,15 @@ class Parser(Generic[Read]):
         self.program.kept_registers = set()
         while line.next.kind != "end":
             self.program.kept_registers.add(line.register())
+
+    def _from(self, line: Line) -> None:
+        """Where the instructions that follow come from."""
+        if line.has("none"):
+            self.came_from = None
+            return
+        file = line.name("a file")
+        number = line.integer("a line", 1)
+        self.came_from = Origin(line.name("a function"), file, number)
 
     def _label_count(self, line: Line) -> None:
         self.program.labels = line.integer("a number of labels", 0)
@@ -301,7 +315,11 @@ class Parser(Generic[Read]):
         self.program.code.append(item)
         self._check(line, start, lambda: self.program.check_vector(item))
         for name in ("activate", "unblock", "control_activate", "control_unblock"):
-            self._expect_task(line, start, getattr(item, name), "local")
+            target = getattr(item, name)
+            if isinstance(target, int):
+                self._expect(line, start, target, "a color of the input queue", lambda: self.program.inputs)
+            else:
+                self._expect_task(line, start, target, "local")
         for operand in item.operands:
             if isinstance(operand, Fifo):
                 self._check_operand(line, start, operand)
@@ -397,10 +415,14 @@ def _microthread(line: Line) -> int:
     return -1 if line.has("auto") else line.integer("auto or a microthread", 0, 7)
 
 
+def _unblocked(line: Line) -> str | int:
+    return line.integer("an input queue", 0, 7) if line.next.kind == "number" else _task_name(line)
+
+
 _VECTOR_KEYS: dict[str, Callable[[Line], Any] | None] = {
-    "repeat": _count, "between": _count, "microthread": _microthread, "activate": _task_name, "unblock": _task_name,
+    "repeat": _count, "between": _count, "microthread": _microthread, "activate": _task_name, "unblock": _unblocked,
     "priority": lambda line: line.one_of("a priority", PRIORITIES), "terminate": None, "control_activate": _task_name,
-    "control_unblock": _task_name, "done": Line.register,
+    "control_unblock": _unblocked, "done": Line.register,
 }
 _SCALAR_KEYS: dict[str, Callable[[Line], Any] | None] = {
     "op": lambda line: line.one_of("an operation", OPERATIONS), "cycles": _count,
@@ -417,5 +439,5 @@ _DIRECTIVES: dict[str, Callable[[Parser, Line], None]] = {
     "input": lambda parser, line: parser._queue(line, parser.program.inputs),
     "output": lambda parser, line: parser._queue(line, parser.program.outputs), "blocked_queues": Parser._blocked_queues,
     "parameter": Parser._parameter, "fifo": Parser._fifo, "descriptor": Parser._descriptor, "route": Parser._route,
-    "task": Parser._task, "kept": Parser._kept, "labels": Parser._label_count,
+    "task": Parser._task, "kept": Parser._kept, "labels": Parser._label_count, "from": Parser._from,
 }

@@ -1,0 +1,65 @@
+"""The commands: build, run a folder, profile it."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from tests.csl.conftest import HEAD, LAYOUT
+from wsekern.cli.csl import csl
+from wsekern.errors import InputError
+
+CODE = HEAD + """fn square(k: i16) void { out[k] = in[k] * in[k]; }
+fn compute() void {
+  for (@range(i16, 8)) |k| {
+    square(k);
+  }
+  sys.unblock_cmd_stream();
+}
+"""
+
+
+@pytest.fixture
+def built(tmp_path, monkeypatch):
+    """A folder with a program of two PEs, compiled to ``out``; it is the current one."""
+    (tmp_path / "layout.csl").write_text(LAYOUT)
+    (tmp_path / "pe.csl").write_text(CODE)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(csl, ["build", "layout.csl", "--arch=wse3", "--params=width:2", "-o", "out"])
+    assert done.exit_code == 0, done.output
+    return tmp_path
+
+
+def test_a_folder_runs_with_arrays_in_and_out(built):
+    numbers = np.arange(16, dtype=np.int32).reshape(1, 2, 8)
+    np.save("in.npy", numbers)
+    done = CliRunner().invoke(csl, ["run", "out", "--set", "in=in.npy", "--launch", "compute", "--get", "out=out.npy",
+                                    "--trace", "trace.json", "--cycles", "50"])
+    assert done.exit_code == 0 and "out: 2 x 1 PEs, idle at cycle" in done.output, done.output
+    assert np.array_equal(np.load("out.npy"), numbers * numbers)
+    events = json.loads((built / "trace.json").read_text())["traceEvents"]
+    assert {event["name"] for event in events if event.get("cat") == "function"} == {"launch", "compute", "square"}
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    (["run", "out", "--launch", "nothing"], "no exported symbol 'nothing': the program exports compute, floats, in, out"),
+    (["run", "out", "--get", "compute=x.npy"], "compute is a function"),
+    (["run", "out", "--get", "out"], "expected the name of an exported variable, '=' and a file"),
+    (["run", "out", "--set", "in=layout.csl"], "is no file of an array"),
+    (["run", "out", "--set", "in=wide.npy"], "32 elements of int32 for in: expected up to 8 of int32 for each of 2 x 1 PEs"),
+    (["run", "."], "is no folder of a compiled program"),
+])
+def test_what_cannot_run_is_refused(built, given, said):
+    np.save("wide.npy", np.zeros(32, np.int32))
+    done = CliRunner().invoke(csl, given)
+    assert isinstance(done.exception, InputError) and said in str(done.exception), (done.exception, done.output)
+
+
+def test_a_profile_shows_what_lines_did(built):
+    done = CliRunner().invoke(csl, ["profile", "--html", "page.html", "out", "--launch", "compute"])
+    assert done.exit_code == 0, done.output
+    lines = {line.split("  ")[-1].strip(): line.split() for line in done.output.splitlines() if "out[k] = in[k]" in line}
+    ((source, cells),) = lines.items()
+    assert source.startswith("fn square") and int(cells[0]) % 16 == 0 and int(cells[1].replace(",", "")) >= int(cells[0])
+    assert "out[k] = in[k]" in (built / "page.html").read_text()

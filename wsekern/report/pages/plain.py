@@ -1,0 +1,43 @@
+"""Pages of what has no picture of its own: the terminal's tables and sentences."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+
+from wsekern.report.html import Lines, Page, Part, Section, Table, parts_of, render
+from wsekern.report.tables import fact_rows
+
+
+def view_page(title: str, answer: str, views: Sequence[RenderableType], data: Mapping[str, Any],
+              pictures: Sequence[Section] = ()) -> Page:
+    """``views`` as the terminal shows them, behind ``pictures``."""
+    parts = [part for view in views for part in parts_of(view)]
+    return Page(title, answer, [*pictures, Section("Result", parts)], data)
+
+
+def html_page(view: RenderableType, title: str) -> str:
+    """Anything that the terminal shows as a whole page, for callers in Python."""
+    return render(view_page(title, "", [view], {}))
+
+
+def facts_page(title: str, answer: str, facts: Mapping[str, Any], pictures: Sequence[Section] = ()) -> Page:
+    """One prediction: a fact a line."""
+    lists = {name: value for name, value in facts.items() if isinstance(value, list) and value}
+    plain = {name: value for name, value in facts.items() if name not in lists}
+    sections = [*pictures, Section("All figures", [facts_table(plain)])]
+    return Page(title, answer, [*sections, *(Section(_words(name), _listed(value)) for name, value in lists.items())], facts)
+
+
+def facts_table(facts: Mapping[str, Any]) -> Table:
+    """A fact a line."""
+    return Table(["fact", "value"], fact_rows(facts))
+
+
+def _listed(values: Sequence[Any]) -> list[Part]:
+    """A list of sentences, or of records."""
+    return [Lines([shown for value in values for _, shown in fact_rows({"": value})])]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
