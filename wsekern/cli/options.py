@@ -103,7 +103,9 @@ class Target(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """``value`` if a file can be written there."""
-        if self._standard and value == "-":
+        if value == "-":
+            if not self._standard:
+                self.fail("'-' is standard output, which takes JSON alone: name a file.", param, ctx)
             return value
         check_target(value)
         if self._picture:
@@ -120,7 +122,16 @@ class Renewed(click.Path):
 
 
 class Command(click.Command):
-    """A command whose outputs are files of their own: none is named twice, none is a file that the command reads."""
+    """A command that drops nothing: no option of one value has two, no output file is named twice, none is read by it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments; an option that is given twice is refused, of which one would be dropped."""
+        if not ctx.resilient_parsing:
+            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            for number, param in enumerate(order):
+                if isinstance(param, click.Option) and not (param.multiple or param.is_flag) and param in order[:number]:
+                    raise click.UsageError(f"{param.opts[0]} is given twice: one of them would be dropped", ctx)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Check the files, then run."""

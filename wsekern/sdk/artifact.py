@@ -76,8 +76,9 @@ def write(folder: Path, source: Path, made: Build, given: dict[str, int]) -> Non
     """Write what a host script reads (out.json) and what a run needs."""
     for each in ("bin", PROGRAMS):
         (folder / each).mkdir(parents=True, exist_ok=True)
-    for old in (folder / META, *(folder / PROGRAMS).glob("*.txt")):      # without META it is no program until all is there
-        old.unlink(missing_ok=True)
+    (folder / META).unlink(missing_ok=True)     # written last: a folder with it is whole
+    for old in (folder / PROGRAMS).glob("*.txt"):
+        old.unlink()
     write_file(folder / "out.json", json.dumps({"params": {name: str(value) for name, value in given.items()}, "colors": {}}))
     layout = made.layout
     routes = list(dict.fromkeys(each.route for each in layout.fabric.painted if each.route is not None))

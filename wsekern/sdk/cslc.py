@@ -74,6 +74,9 @@ def cslc(arguments: list[str]) -> int:
         print(text)
     for warning in made.diagnostics.warnings:
         print(warning.text(), file=sys.stderr)
+    if made.diagnostics.warnings and "warnings-as-errors" in options:
+        print(f"cslc: {len(made.diagnostics.warnings)} warnings, and --warnings-as-errors was asked for", file=sys.stderr)
+        return 1
     artifact.write(out, Path(source), made, given)
     return 0
 
