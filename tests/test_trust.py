@@ -1,6 +1,7 @@
 """What SECURITY.md promises of the code itself: nothing is unpickled or evaluated, and nothing goes out to a network."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,7 @@ def test_no_module_unpickles_evaluates_or_connects():
         modules, calls = names(ast.parse(path.read_text()))
         assert not modules & FORBIDDEN_MODULES, f"{path.name} imports {modules & FORBIDDEN_MODULES}"
         assert not calls & FORBIDDEN_CALLS, f"{path.name} calls {calls & FORBIDDEN_CALLS}"
-        assert "allow_pickle" not in path.read_text(), f"{path.name} lets numpy unpickle"
+        assert not re.search(r"allow_pickle(?!=False)", path.read_text()), f"{path.name} lets numpy unpickle"
 
 
 ALONE = {"calibration/measure.py", "calibration/extracts.py"}

@@ -82,6 +82,8 @@ def run(model: str | None, prompt: str | None, chat: str | None, system: str | N
     """Execute MODEL (a Hugging Face folder, a GGUF file, 'smollm2-135m' if it is installed, or the bundled 'sample') on a
     simulated wafer, or the model of a plan file on PEs as many as one of its regions has."""
     watching = watching_of(options, engine)
+    if resume_path is not None and (watching.timeline or watching.animation):
+        raise InputError("--resume goes without --timeline and --animation, which would lack what was done before")
     plan = None if plan_path is None else read_plan(plan_path, model)
     placed, sampling = _placed(options, plan), {name: options[name] for name in options if name not in PLACED}
     checkpoint = open_model(need_model(model) if plan is None else plan.model)

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from wsekern.docs.markdown import table
+from wsekern.output import write_file
 from wsekern.report.sweeps import sweep_report
 from wsekern.sweep.axes import Value
 from wsekern.sweep.findings import Findings
@@ -32,7 +33,7 @@ def sweep_printed() -> str:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "prices.toml"
-        path.write_text(SPEC)
+        write_file(path, SPEC)
         plan = load_plan(path)
         records = run(plan, Path(folder) / "prices.jsonl")
     console = Console(width=100, record=True, file=io.StringIO())

@@ -5,7 +5,10 @@
 
 from importlib import import_module
 
-from wsekern.examples.registry import EXAMPLES, FEATURES, TIERS, Example, Outcome, chosen
+from wsekern.interrupts import leaving_quietly
+
+with leaving_quietly():
+    from wsekern.examples.registry import EXAMPLES, FEATURES, TIERS, Example, Outcome, chosen
 
 _MODULES = (
     "single_pe",
@@ -38,7 +41,8 @@ _MODULES = (
 )
 """Where the programs are, in order of their tiers."""
 
-for _name in _MODULES:
-    import_module(f"{__name__}.{_name}")
+with leaving_quietly():
+    for _name in _MODULES:
+        import_module(f"{__name__}.{_name}")
 
 __all__ = ["EXAMPLES", "FEATURES", "TIERS", "Example", "Outcome", "chosen"]

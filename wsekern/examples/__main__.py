@@ -4,11 +4,14 @@ import sys
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-import click
+from wsekern.interrupts import leaving_quietly
 
-from wsekern.errors import InputError
-from wsekern.examples import Example, chosen
-from wsekern.output import check_target, clicked, run_and_exit, to_json, write_file
+with leaving_quietly():
+    import click
+
+    from wsekern.errors import InputError
+    from wsekern.examples import Example, chosen
+    from wsekern.output import check_target, clicked, run_and_exit, to_json, write_file
 
 if TYPE_CHECKING:
     from rich.console import Group

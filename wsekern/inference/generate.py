@@ -163,7 +163,9 @@ def _begun(model: WaferModel, decoder: Speculator | None, prompt: list[int], cou
     cycles when it began, and those by part."""
     if found is None:
         return Generation(prompt, read_tokens=len(prompt) - model.length), model.engine.cycles, dict(model.cycles_by_part)
-    done = found.generation
+    done, vocab = found.generation, model.config.vocab
+    if not all(0 <= token < vocab for token in done.tokens):
+        raise InputError(f"saved with tokens beyond the {vocab:,} that {model.config.name} has")
     if done.prompt_tokens != prompt or len(done.tokens) > count or len(done.token_cycles) != max(0, len(done.tokens) - 1):
         raise InputError(f"saved with {len(done.tokens)} tokens behind another prompt, or more than the {count} asked for")
     model.restore(found.model)

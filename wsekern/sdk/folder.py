@@ -1,5 +1,6 @@
 """Running the folder of a compilation without a host script: arrays in, functions, arrays out."""
 
+import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsekern.errors import InputError
+from wsekern.output import write_file
 from wsekern.program.trace import trace
 from wsekern.sdk.runtime import MemcpyDataType, SdkRuntime
 
@@ -29,7 +31,9 @@ def run(folder: Path, launches: Iterable[str] = (), given: Iterable[str] = (), w
         runtime.settle()
     runtime.finish()
     for name, path in map(_named, wanted):
-        np.save(path, _copied_out(runtime, name))
+        packed = io.BytesIO()
+        np.save(packed, _copied_out(runtime, name), allow_pickle=False)
+        write_file(path if path.endswith(".npy") else f"{path}.npy", packed.getvalue())
     functions = ", ".join(name for name, place in sorted(runtime.machine.exports.items())
                           if not next(iter(place.exports.values())).symbol)
     done = f"{folder}: {layout.width} x {layout.height} PEs, idle at cycle {runtime.machine.simulation.clock.max():,}"

@@ -12,6 +12,7 @@ import msgspec
 
 from wsekern.csl.files import text_of
 from wsekern.errors import InputError
+from wsekern.output import write_file
 from wsekern.program.profile import Profile, Row
 from wsekern.program.simulation import Simulation
 from wsekern.sdk import shell
@@ -45,7 +46,7 @@ def recorded(simulation: Simulation) -> Callable[[], object]:
         return partial(simulation.run, quiet=True)
     profile = Profile(simulation)
     path = Path(folder) / f"{os.getpid()}_{len(list(Path(folder).glob('*.json')))}_{id(profile)}.json"
-    atexit.register(lambda: path.write_bytes(msgspec.json.encode(profiled(profile))))
+    atexit.register(lambda: write_file(path, msgspec.json.encode(profiled(profile))))
     return partial(profile.run, quiet=True)
 
 

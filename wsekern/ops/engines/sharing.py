@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops._timing import CONTENDED_FLAG, EARLY_FLAG, QUEUED_FLAG, TURNED_FLAG
 from wsekern.ops.engines.saved import SavedOperation, SavedSent, SavedWatch, saved_operations
@@ -102,6 +103,8 @@ class LinkWatch:
 
     def restore(self, engine: WatchedClocks, saved: SavedWatch) -> None:
         """Be what :meth:`saved` gave."""
+        if any(one.starts.ndim != 2 or one.starts.dtype != np.int64 or one.axis not in ("x", "y") for one in saved.last):
+            raise InputError("the saved words under way are none that an operation along a line sends")
         self.last = {one.axis: Sent(one.label, one.operation.operation(), engine.timing_of(one.precision), one.starts)
                      for one in saved.last}
         self.previous, self.loose, self.met, self.settled = saved.previous, saved.loose, saved.met, saved.settled
