@@ -13,6 +13,7 @@ from wsekern.csl.memory import has_pointers, layout_of, words_of
 from wsekern.csl.operands import CORE_NAMES, Operand
 from wsekern.csl.operations import is_scalar
 from wsekern.csl.queues import QueueLinker
+from wsekern.csl.reaching import Load
 from wsekern.csl.registers import bases_of, tail_calls
 from wsekern.csl.source import CslError, Diagnostic
 from wsekern.csl.tasks import FifoBuffer, task_label
@@ -35,6 +36,8 @@ class Linker(QueueLinker, DsrLinker):
         self.bases: dict[Frame, int] = {}
         self.variables: list[Variable] = []  # of functions
         self.dsrs: dict[Dsr, DsrUse] = {}
+        self.several: dict[Dsr, tuple[int, dict[Any, int]]] = {}
+        self.chosen: dict[Dsr, Load] = {}
 
     # ---- memory
 
@@ -178,6 +181,21 @@ class Linker(QueueLinker, DsrLinker):
     # ---- vector instructions
 
     def _vector(self, op: Op) -> None:
+        """A vector instruction; where its DSRs may hold several kinds of descriptors, one for each combination."""
+        combinations, labels = self.combinations(op.fields["operands"]), len(self.program.code)
+        for k, combination in enumerate(combinations):
+            if k + 1 < len(combinations):
+                self.unless_held(combination, f"held {labels}.{k}")
+            self.chosen = combination
+            self._issue(op)
+            self.chosen = {}
+            if k + 1 < len(combinations):
+                self.append(Scalar("jump", target=f"held {labels}"))
+                self._label(f"held {labels}.{k}")
+        if len(combinations) > 1:
+            self._label(f"held {labels}")
+
+    def _issue(self, op: Op) -> None:
         fields = op.fields
         operands: list[Operand] = fields["operands"]
         options = self._dsr_options(operands, fields["options"])
@@ -245,7 +263,7 @@ class Linker(QueueLinker, DsrLinker):
         sources = [each.value.data for each in operands[1:] if isinstance(each.value.data, Dsr)]
         if not sources:
             return None
-        held = [value for value, _ in self.loads_of(sources[0])]
+        held = [value for value, _ in ([self.chosen[sources[0]]] if sources[0] in self.chosen else self.loads_of(sources[0]))]
         extents = {each.data.extent.data if each.data.base is not None and each.data.extent is not None
                    and not is_scalar(each.data) else None for each in held}
         length = extents.pop() if len(extents) == 1 else None
@@ -370,6 +388,7 @@ class Linker(QueueLinker, DsrLinker):
         self.find_queues(frames)
         self.bind_queues()
         self.find_loads(frames)
+        self.find_several(frames)
         for entry, frame in entries:
             self.program.tasks[entry.name] = entry
             self.code_of(frame, entry.label)
