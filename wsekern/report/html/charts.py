@@ -32,7 +32,7 @@ class Mark:
     text: str = ""
     """Shown inside, where there is room."""
     style: str = ""
-    """``hatched``, ``hollow``, ``frame``: beside its color."""
+    """``hatched``; of points ``small``, ``best``; in legends ``light``, ``frame``, ``dot``: beside its color."""
     filled: float | None = None
     """Share of its height that has the whole color, from below; the rest is light."""
 
@@ -70,7 +70,6 @@ class Plot:
     """Color, style and meaning."""
     height: int = 300
     aspect: float = 0.0
-    note: str = ""
 
     @property
     def gutter(self) -> int:
