@@ -106,6 +106,13 @@ def test_what_lies_where():
     assert [mark.label for mark in PLOTS[1].marks] == ["a, p: 1 cycles", "a, q: 3 cycles"]
 
 
+def test_what_has_no_place_on_an_axis_is_left_to_the_table():
+    points = [(1.0, float("inf"), "free"), (0.0, 1.0, "none"), (2.0, 3.0, "some")]
+    assert [mark.label for mark in curves("c", "", [Series("s", points)], "x", "y").marks] == ["some"]
+    assert [mark.label for mark in curves("c", "", [Series("s", points)], "x", "y", (False, True)).marks] == ["none", "some"]
+    assert curves("c", "", [Series("s", [])], "x", "y").marks == []
+
+
 @given(st.floats(1e-9, 1e12), st.floats(1.001, 1e9), st.booleans())
 def test_ticks_are_few_round_and_inside(low, factor, log):
     scale = Scale.of([low, low * factor], log)

@@ -7,6 +7,7 @@ number of :data:`COLORS`, which ``style.css`` has for light and dark pages; peop
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 
 from wsekern.report.html.scales import Scale
 
@@ -31,7 +32,7 @@ class Mark:
     text: str = ""
     """Shown inside, where there is room."""
     style: str = ""
-    """``hatched``, ``hollow``, ``frame``: beside its color."""
+    """``hatched``; of points ``small``, ``best``; in legends ``light``, ``frame``, ``dot``: beside its color."""
     filled: float | None = None
     """Share of its height that has the whole color, from below; the rest is light."""
 
@@ -69,7 +70,6 @@ class Plot:
     """Color, style and meaning."""
     height: int = 300
     aspect: float = 0.0
-    note: str = ""
 
     @property
     def gutter(self) -> int:
@@ -135,11 +135,13 @@ class Series:
 
 def curves(title: str, summary: str, series: Sequence[Series], x_label: str, y_label: str,
            log: tuple[bool, bool] = (True, True), guides: Sequence[tuple[str, float, str]] = (), **more: object) -> Plot:
-    """Points and lines over two axes; ``guides``: ``x`` or ``y``, a value and what it is, kept in view."""
+    """Points and lines over two axes; ``guides``: ``x`` or ``y``, a value and what it is, kept in view. What has no place there
+    (zero on a ``log`` axis, infinity) is in the table alone."""
+    series = [replace(one, points=[point for point in one.points if _has_place(point, log)]) for one in series]
     points = [point for one in series for point in one.points]
     shown_at = {axis: [*(point[axis] for point in points), *(value for name, value, _ in guides if name == "xy"[axis])]
                 for axis in (0, 1)}
-    scales = [Scale.of(values, log[axis]) for axis, values in shown_at.items()]
+    scales = [Scale.of(values or [1.0], log[axis]) for axis, values in shown_at.items()]
 
     def at(point: tuple[float, float, str]) -> tuple[float, float]:
         return scales[0].at(point[0]), scales[1].at(point[1])
@@ -151,6 +153,10 @@ def curves(title: str, summary: str, series: Sequence[Series], x_label: str, y_l
     plot = Plot(title, summary, marks, lines=lines, x_ticks=scales[0].ticks(), y_ticks=scales[1].ticks(), guides=shown,
                 x_label=x_label, y_label=y_label, legend=legend)
     return replace(plot, **more)  # type: ignore[arg-type]
+
+
+def _has_place(point: tuple[float, float, str], log: tuple[bool, bool]) -> bool:
+    return all(isfinite(value) and (value > 0.0 or not each) for value, each in zip(point[:2], log, strict=True))
 
 
 def floor(title: str, summary: str, width: float, height: float, boxes: Sequence[tuple[float, float, float, float, Mark]],

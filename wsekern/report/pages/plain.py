@@ -35,8 +35,11 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
 
 
 def _listed(values: Sequence[Any]) -> list[Part]:
-    """A list of sentences, or of records."""
-    return [Lines([shown for value in values for _, shown in fact_rows({"": value})])]
+    """A list of sentences, or of records, a line each."""
+    if not all(isinstance(value, dict) for value in values):
+        return [Lines([shown for _, shown in fact_rows({"": list(values)})])]
+    rows = [[shown for _, shown in fact_rows(value)] for value in values]
+    return [Table([name.replace("_", " ") for name in values[0]], rows)]
 
 
 def _words(name: str) -> str:

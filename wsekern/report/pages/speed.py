@@ -1,6 +1,7 @@
 """Wafers and GPUs on one front: tokens/s of a user against tokens per dollar and per joule."""
 
 from collections.abc import Mapping
+from math import inf
 
 from wsekern.compare import Comparison, Side
 from wsekern.compare.front import COSTS, front
@@ -34,8 +35,9 @@ def _front(comparison: Comparison, found: Mapping[tuple[str, int], Side], cost: 
         points = sorted((users, side) for (other, users), side in found.items() if other == name)
         if not points:
             continue
-        marked = [(side.tokens_per_second_per_user, factor / getattr(side, cost), _words(side, users, short, factor / getattr(
-            side, cost), (name, users) in best)) for users, side in points]
+        worth = {users: factor / spent if (spent := getattr(side, cost)) else inf for users, side in points}  # some are free
+        marked = [(side.tokens_per_second_per_user, worth[users],
+                   _words(side, users, short, worth[users], (name, users) in best)) for users, side in points]
         on_front = [(name, users) in best for users, _ in points]
         title = comparison.titles()[name]
         series.append(Series(title, marked, color))
