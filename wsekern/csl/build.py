@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -71,24 +72,35 @@ class Build(Image):
     said: list[str] = field(default_factory=list)
 
 
+@contextmanager
+def deep() -> Iterator[None]:
+    """Inside, calls of CSL may lie inside each other; the limit of the process stays what it was."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, RECURSION))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+@deep()
 def build(path: str | Path, parameters: dict[str, int] | None = None, options: Options | None = None,
           fabric: tuple[int, int] = (0, 0), offsets: tuple[int, int] = (0, 0)) -> Build:
     """Compile a layout file. Raises :class:`wsekern.csl.source.CslError` with everything that is wrong."""
     options, diagnostics, files = options or Options(), Diagnostics(), Files()
     given = {name: Value(t.COMPTIME_INT, number) for name, number in (parameters or {}).items()}
     path = Path(path)
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
     options = replace(options, dialect=dialects.chosen(options.dialect, path, options.folders).name)
     unit = Unit(files, options, diagnostics)
     effects = run_layout(unit, str(path.resolve()), given, Where(0, 0, fabric, offsets))
     return assemble(effects, unit, path, fabric, offsets)
 
 
+@deep()
 def assemble(effects: LayoutEffects, unit: Unit, path: Path, fabric: tuple[int, int] = (0, 0),
              offsets: tuple[int, int] = (0, 0)) -> Build:
     """Compile the programs of a layout's PEs; ``path``: beside which their files are."""
     files, options, diagnostics = unit.files, unit.options, unit.diagnostics
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
     where = Where(effects.width, effects.height, fabric, offsets)
     made = Layout(options.arch, effects.width, effects.height, open_edges=True)
     made.fabric.allow_reserved = True
